@@ -1,0 +1,1 @@
+//! Floor 5: evidence to text and JSON.

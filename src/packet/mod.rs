@@ -1,0 +1,16 @@
+//! Floor 1: bytes. A checked view of an IPv4 packet, its tuple, the rewrite of headers and checksums, the
+//! virtio-net header that travels with a packet through a TUN device, and the ICMP messages egret itself sends.
+//!
+//! Nothing here knows the VPC. Parse once at the edge ([`Packet::parse`]); from then on offsets are proven.
+
+pub mod checksum;
+pub mod icmp;
+pub mod rewrite;
+pub mod tuple;
+pub mod view;
+pub mod vnet;
+
+// pub use rewrite::Rewrite;
+pub use tuple::{Protocol, Tuple};
+pub use view::{Fragment, Malformed};
+pub use vnet::VnetHeader;

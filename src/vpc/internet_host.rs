@@ -1,0 +1,17 @@
+//! Hosts on the lab's internet.
+
+use super::{Line, Listen};
+use std::net::Ipv4Addr;
+
+/// A host on the internet.
+#[derive(Clone, Debug)]
+pub struct InternetHost {
+    /// The user's word.
+    pub name: String,
+    /// Its public address.
+    pub address: Ipv4Addr,
+    /// Where egret answers with an echo.
+    pub listen: Vec<Listen>,
+    /// Where it stands in the lab file.
+    pub line: Line,
+}

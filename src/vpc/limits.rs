@@ -1,0 +1,85 @@
+//! AWS's numbers, as settings: limits, timeouts, MTU.
+
+use std::time::Duration;
+
+/// How many of each (spec 2.1, 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Simultaneous flows per (protocol, destination address, destination port) through one NAT gateway address: 55,000.
+    pub nat_connections_per_destination: u32,
+    /// Simultaneous flows through one ENI: 65,000.
+    pub eni_connections: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { nat_connections_per_destination: 55_000, eni_connections: 65_000 }
+    }
+}
+
+/// How long an idle flow is remembered, already divided by the lab's time scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// An established TCP flow (spec 6, 15): 350 s.
+    pub tcp_idle: Duration,
+    /// A TCP flow whose handshake is not complete: 60 s (AWS publishes none).
+    pub tcp_opening: Duration,
+    /// A TCP flow after FIN both ways, or RST: 2 s (AWS publishes none).
+    pub tcp_closing: Duration,
+    /// A UDP flow (spec 15: AWS states 350 s generally for a NAT gateway).
+    pub udp_idle: Duration,
+    /// An ICMP query: 350 s (checklist I2).
+    pub icmp_idle: Duration,
+    /// Any other protocol (spec 4.4): 600 s.
+    pub other_idle: Duration,
+    /// How long a port rests before it is given to another flow with the same destination: 1 s.
+    pub port_quarantine: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            tcp_idle: Duration::from_secs(350),
+            tcp_opening: Duration::from_secs(60),
+            tcp_closing: Duration::from_secs(2),
+            udp_idle: Duration::from_secs(350),
+            icmp_idle: Duration::from_secs(350),
+            other_idle: Duration::from_secs(600),
+            port_quarantine: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Timeouts {
+    /// All of them divided by `time_scale`: at 100.0, 350 s pass in 3.5 s.
+    #[must_use]
+    pub fn scaled(self, time_scale: f64) -> Self {
+        let scale = |d: Duration| d.div_f64(time_scale);
+        Self {
+            tcp_idle: scale(self.tcp_idle),
+            tcp_opening: scale(self.tcp_opening),
+            tcp_closing: scale(self.tcp_closing),
+            udp_idle: scale(self.udp_idle),
+            icmp_idle: scale(self.icmp_idle),
+            other_idle: scale(self.other_idle),
+            port_quarantine: scale(self.port_quarantine),
+        }
+    }
+}
+
+/// The largest IP packet on each kind of link, in octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mtu {
+    /// A task's `eth0`.
+    pub task: u16,
+    /// Links into a VPC (up to 9001 in AWS).
+    pub vpc: u16,
+    /// The internet gateway's side: 1500 (spec 3.6).
+    pub internet: u16,
+}
+
+impl Default for Mtu {
+    fn default() -> Self {
+        Self { task: 1500, vpc: 1500, internet: 1500 }
+    }
+}

@@ -1,0 +1,58 @@
+//! Floor 2: what the user configured, immutable and indexed. A file per VPC concept, in AWS's words.
+//!
+//! [`Snapshot`] is the whole of it under one [`Generation`] number. Tables are vectors; references between them are
+//! the index newtypes of [`index`], which [`Snapshot::build`] has proven to be in range.
+
+pub mod connector;
+pub mod eni;
+pub mod index;
+pub mod internet_gateway;
+pub mod internet_host;
+pub mod limits;
+pub mod nat_gateway;
+pub mod network_acl;
+pub mod resource;
+pub mod route_table;
+pub mod rule;
+pub mod rule_ref;
+pub mod security_group;
+pub mod snapshot;
+pub mod subnet;
+
+pub use connector::{Connector, Egress, Service, Task};
+pub use eni::Eni;
+pub use index::*;
+pub use internet_gateway::InternetGateway;
+pub use internet_host::InternetHost;
+pub use limits::{Limits, Mtu, Timeouts};
+pub use nat_gateway::{Connectivity, NatGateway, NatGatewayState};
+pub use network_acl::{AclAction, AclRule, NetworkAcl};
+pub use resource::{Listen, Resource};
+pub use route_table::{Destination, PrefixList, Route, RouteTable, Target};
+pub use rule::{IcmpMatch, PortMatch, ProtocolMatch, Traffic, TrafficMatch};
+pub use rule_ref::RuleRef;
+pub use security_group::{Peer, SecurityGroup, SecurityGroupRule};
+pub use snapshot::{Generation, Interface, Parts, Snapshot};
+pub use subnet::{Subnet, Vpc};
+
+/// A line of the lab file, counted from 1; 0 where the object is implied.
+pub type Line = u32;
+
+/// Which way a rule looks, seen from the interface or subnet that it protects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Packets that leave.
+    Egress,
+    /// Packets that enter.
+    Ingress,
+}
+
+impl std::fmt::Display for Direction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Egress => "egress",
+            Self::Ingress => "ingress",
+        })
+    }
+}

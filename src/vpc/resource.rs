@@ -1,0 +1,31 @@
+//! Resources: things with an address in the VPC, such as a database, a cache, an endpoint's interface.
+
+use super::{Line, SecurityGroupIx, SubnetIx};
+use crate::packet::Protocol;
+use std::net::Ipv4Addr;
+
+/// A resource.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// The user's word.
+    pub name: String,
+    /// The subnet of its interface.
+    pub subnet: SubnetIx,
+    /// Its private address.
+    pub address: Ipv4Addr,
+    /// The groups of its interface.
+    pub security_groups: Vec<SecurityGroupIx>,
+    /// Where egret answers with an echo.
+    pub listen: Vec<Listen>,
+    /// Where it stands in the lab file.
+    pub line: Line,
+}
+
+/// A port where egret itself answers with an echo, so that a lab can be probed with nothing installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The port.
+    pub port: u16,
+}

@@ -1,0 +1,260 @@
+//! One immutable configuration under one generation number.
+
+use super::security_group::{ResolvedPeer, RuleSet};
+use super::*;
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// The number of a configuration. A flow admitted under an older one is walked again on its next packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(transparent)]
+pub struct Generation(pub u32);
+
+/// What the config floor hands over: validated, references in range, not yet indexed.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// The lab's name, prefix of everything on the box.
+    pub lab: String,
+    /// VPCs.
+    pub vpcs: Vec<Vpc>,
+    /// Subnets of all VPCs.
+    pub subnets: Vec<Subnet>,
+    /// Route tables of all VPCs.
+    pub route_tables: Vec<RouteTable>,
+    /// Security groups of all VPCs.
+    pub security_groups: Vec<SecurityGroup>,
+    /// Network ACLs of all VPCs.
+    pub network_acls: Vec<NetworkAcl>,
+    /// Prefix lists.
+    pub prefix_lists: Vec<PrefixList>,
+    /// NAT gateways.
+    pub nat_gateways: Vec<NatGateway>,
+    /// ENIs of every connector that a service uses.
+    pub enis: Vec<Eni>,
+    /// Connectors.
+    pub connectors: Vec<Connector>,
+    /// Services.
+    pub services: Vec<Service>,
+    /// Resources.
+    pub resources: Vec<Resource>,
+    /// Hosts on the internet.
+    pub internet_hosts: Vec<InternetHost>,
+    /// The public address of services with `egress = "default"`.
+    pub apprunner_address: Option<Ipv4Addr>,
+    /// Limits.
+    pub limits: Limits,
+    /// Timeouts, scaled.
+    pub timeouts: Timeouts,
+    /// MTU of each kind of link.
+    pub mtu: Mtu,
+}
+
+/// What has a private address in a VPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// A Hyperplane ENI.
+    Eni(EniIx),
+    /// A NAT gateway.
+    NatGateway(NatGatewayIx),
+    /// A resource.
+    Resource(ResourceIx),
+}
+
+/// One immutable configuration. Tables are shared, so that a snapshot with one task more is cheap.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Its number.
+    pub generation: Generation,
+    parts: Arc<Parts>,
+    interfaces: Arc<HashMap<(VpcIx, Ipv4Addr), Interface>>,
+    ingress: Arc<Vec<RuleSet>>,
+    tasks: HashMap<Ipv4Addr, Task, foldhash::fast::FixedState>,
+}
+
+impl Snapshot {
+    /// Indexes the tables: route tries, the union of each interface's rules with every peer resolved.
+    pub fn build(generation: Generation, mut parts: Parts) -> Self {
+        let interfaces = interfaces(&parts);
+        let members = members(&parts);
+        for table in &mut parts.route_tables {
+            table.index(&parts.prefix_lists);
+        }
+        let resolved: Vec<RuleSet> = parts
+            .enis
+            .iter()
+            .map(|e| rule_set(&parts, &members, &e.security_groups, Direction::Egress))
+            .collect();
+        for (eni, rules) in parts.enis.iter_mut().zip(resolved) {
+            eni.egress = rules;
+        }
+        let ingress = parts
+            .resources
+            .iter()
+            .map(|r| rule_set(&parts, &members, &r.security_groups, Direction::Ingress))
+            .collect();
+        Self {
+            generation,
+            parts: Arc::new(parts),
+            interfaces: Arc::new(interfaces),
+            ingress: Arc::new(ingress),
+            tasks: HashMap::default(),
+        }
+    }
+
+    /// The same configuration, same generation, with one task more: no verdict on an existing flow changes.
+    #[must_use]
+    pub fn with_task(&self, task: Task) -> Self {
+        let mut next = self.clone();
+        next.tasks.insert(task.address, task);
+        next
+    }
+
+    /// The same configuration, same generation, without a task.
+    #[must_use]
+    pub fn without_task(&self, address: Ipv4Addr) -> Self {
+        let mut next = self.clone();
+        next.tasks.remove(&address);
+        next
+    }
+
+    /// The task that has an address.
+    #[inline]
+    pub fn task(&self, address: Ipv4Addr) -> Option<&Task> {
+        self.tasks.get(&address)
+    }
+
+    /// All tasks, in no order.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values()
+    }
+
+    /// The tables.
+    #[inline]
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// What has a private address in a VPC.
+    #[inline]
+    pub fn interface(&self, vpc: VpcIx, address: Ipv4Addr) -> Option<Interface> {
+        self.interfaces.get(&(vpc, address)).copied()
+    }
+
+    /// The union of the inbound rules of a resource's groups.
+    #[inline]
+    pub fn ingress(&self, resource: ResourceIx) -> &RuleSet {
+        &self.ingress[resource.get()]
+    }
+
+    /// The ENI of a (subnet, set of groups).
+    pub fn eni_of(&self, subnet: SubnetIx, security_groups: &[SecurityGroupIx]) -> Option<EniIx> {
+        self.parts
+            .enis
+            .iter()
+            .position(|e| e.subnet == subnet && e.security_groups == security_groups)
+            .map(EniIx::from)
+    }
+
+    /// The subnet of a VPC that holds an address.
+    #[inline]
+    pub fn subnet_of(&self, vpc: VpcIx, address: Ipv4Addr) -> Option<SubnetIx> {
+        self.parts
+            .subnets
+            .iter()
+            .position(|s| s.vpc == vpc && s.cidr.contains(address))
+            .map(SubnetIx::from)
+    }
+}
+
+macro_rules! getters {
+    ($($(#[$doc:meta])* $name:ident: $index:ty => $field:ident: $item:ty),* $(,)?) => {
+        impl Snapshot {$(
+            $(#[$doc])*
+            #[inline]
+            pub fn $name(&self, index: $index) -> &$item {
+                &self.parts.$field[index.get()]
+            }
+        )*}
+    };
+}
+
+getters! {
+    /// A VPC.
+    vpc: VpcIx => vpcs: Vpc,
+    /// A subnet.
+    subnet: SubnetIx => subnets: Subnet,
+    /// A route table.
+    route_table: RouteTableIx => route_tables: RouteTable,
+    /// A security group.
+    security_group: SecurityGroupIx => security_groups: SecurityGroup,
+    /// A network ACL.
+    network_acl: NetworkAclIx => network_acls: NetworkAcl,
+    /// A prefix list.
+    prefix_list: PrefixListIx => prefix_lists: PrefixList,
+    /// A NAT gateway.
+    nat_gateway: NatGatewayIx => nat_gateways: NatGateway,
+    /// An ENI.
+    eni: EniIx => enis: Eni,
+    /// A connector.
+    connector: ConnectorIx => connectors: Connector,
+    /// A service.
+    service: ServiceIx => services: Service,
+    /// A resource.
+    resource: ResourceIx => resources: Resource,
+}
+
+fn interfaces(parts: &Parts) -> HashMap<(VpcIx, Ipv4Addr), Interface> {
+    let vpc = |subnet: SubnetIx| parts.subnets[subnet.get()].vpc;
+    let enis = parts
+        .enis
+        .iter()
+        .enumerate()
+        .map(|(i, e)| ((vpc(e.subnet), e.address), Interface::Eni(i.into())));
+    let gateways = parts
+        .nat_gateways
+        .iter()
+        .enumerate()
+        .map(|(i, n)| ((vpc(n.subnet), n.private_address), Interface::NatGateway(i.into())));
+    let resources = parts
+        .resources
+        .iter()
+        .enumerate()
+        .map(|(i, r)| ((vpc(r.subnet), r.address), Interface::Resource(i.into())));
+    enis.chain(gateways).chain(resources).collect()
+}
+
+/// The private addresses of each group's members (spec 4.2).
+fn members(parts: &Parts) -> Vec<Vec<u32>> {
+    let mut members = vec![Vec::new(); parts.security_groups.len()];
+    let enis = parts.enis.iter().map(|e| (&e.security_groups, e.address));
+    let resources = parts.resources.iter().map(|r| (&r.security_groups, r.address));
+    for (groups, address) in enis.chain(resources) {
+        for group in groups {
+            members[group.get()].push(u32::from(address));
+        }
+    }
+    members
+}
+
+fn rule_set(
+    parts: &Parts,
+    members: &[Vec<u32>],
+    groups: &[SecurityGroupIx],
+    direction: Direction,
+) -> RuleSet {
+    let mut set = RuleSet::default();
+    for &group in groups {
+        for (position, rule) in (0u16..).zip(parts.security_groups[group.get()].rules(direction)) {
+            let peer = match rule.peer {
+                Peer::Cidr(network) => ResolvedPeer::network(network),
+                Peer::SecurityGroup(peer) => ResolvedPeer::addresses(members[peer.get()].clone()),
+                Peer::PrefixList(list) => {
+                    ResolvedPeer::networks(parts.prefix_lists[list.get()].entries.iter().copied())
+                }
+            };
+            set.push((group, position), rule.traffic, peer);
+        }
+    }
+    set
+}

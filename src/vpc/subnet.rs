@@ -1,0 +1,50 @@
+//! VPCs and their subnets.
+
+use super::{InternetGateway, Line, NetworkAclIx, RouteTableIx, SecurityGroupIx, VpcIx};
+use ipnetwork::Ipv4Network;
+use std::net::Ipv4Addr;
+
+/// A VPC.
+#[derive(Clone, Debug)]
+pub struct Vpc {
+    /// `vpc-…`, or the user's word.
+    pub id: String,
+    /// Its CIDR blocks, the primary first.
+    pub cidrs: Vec<Ipv4Network>,
+    /// The internet gateway attached to it, if any.
+    pub internet_gateway: Option<InternetGateway>,
+    /// The table of subnets without an association.
+    pub main_route_table: RouteTableIx,
+    /// The ACL of subnets without an association.
+    pub default_network_acl: NetworkAclIx,
+    /// The group of a connector that names none.
+    pub default_security_group: SecurityGroupIx,
+    /// Where it stands in the lab file.
+    pub line: Line,
+}
+
+impl Vpc {
+    /// Whether an address is in one of the VPC's CIDR blocks.
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        self.cidrs.iter().any(|cidr| cidr.contains(address))
+    }
+}
+
+/// A subnet.
+#[derive(Clone, Debug)]
+pub struct Subnet {
+    /// `subnet-…`, or the user's word.
+    pub id: String,
+    /// The VPC that it is in.
+    pub vpc: VpcIx,
+    /// The Availability Zone that it is in, such as `us-east-1a`.
+    pub availability_zone: String,
+    /// Its CIDR block.
+    pub cidr: Ipv4Network,
+    /// Its table, explicit or main.
+    pub route_table: RouteTableIx,
+    /// Its ACL, explicit or default.
+    pub network_acl: NetworkAclIx,
+    /// Where it stands in the lab file.
+    pub line: Line,
+}
