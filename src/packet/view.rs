@@ -20,6 +20,8 @@ pub enum Malformed {
     HeaderChecksum,
     /// The L4 header does not fit.
     L4Truncated,
+    /// The ICMP checksum is wrong (RFC 5508, REQ-1 and REQ-3).
+    IcmpChecksum,
     /// The virtio-net header contradicts the packet.
     VnetHeader,
 }

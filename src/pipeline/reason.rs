@@ -1,0 +1,229 @@
+//! Why a packet was dropped, or answered by egret itself: one flat table of number, stage, sentence, hint, and
+//! the AWS Reachability Analyzer code where an honest one exists (spec 10.2).
+
+use super::Stage;
+use crate::packet::Malformed;
+
+macro_rules! reasons {
+    ($($number:literal $variant:ident $name:literal $stage:ident $code:expr, $sentence:literal, $hint:literal;)*) => {
+        /// Why a packet was dropped or answered.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Reason {
+            $(#[doc = $sentence] $variant = $number,)*
+        }
+
+        impl Reason {
+            /// Every reason, by number.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable name, as `egret drops` and `--json` show it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The stage that gave it.
+            pub const fn stage(self) -> Stage {
+                match self { $(Self::$variant => Stage::$stage,)* }
+            }
+
+            /// The Reachability Analyzer's explanation code, where one says the same (spec 10.2).
+            pub const fn code(self) -> Option<&'static str> {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// What happened, in one sentence.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)* }
+            }
+
+            /// What would mend it.
+            pub const fn hint(self) -> &'static str {
+                match self { $(Self::$variant => $hint,)* }
+            }
+        }
+    };
+}
+
+/// One more than the highest number: the size of an array of counters indexed by reason.
+pub const REASONS: usize = 64;
+
+reasons! {
+    0 MalformedTruncated "malformed-truncated" Parse None,
+        "The packet is shorter than an IPv4 header.", "Look at what sends it: tcpdump in the task's namespace.";
+    1 Ipv6 "ipv6" Parse None,
+        "The packet is IPv6; an App Runner connector carries IPv4 here.", "Use the IPv4 address, or an A record.";
+    2 MalformedVersion "malformed-version" Parse None,
+        "The IP version is neither 4 nor 6.", "Look at what sends it: tcpdump in the task's namespace.";
+    3 MalformedHeaderLength "malformed-header-length" Parse None,
+        "The IPv4 header length is impossible.", "Look at what sends it: tcpdump in the task's namespace.";
+    4 MalformedTotalLength "malformed-total-length" Parse None,
+        "The IPv4 total length disagrees with the octets that arrived.", "Look at what sends it: tcpdump in the task's namespace.";
+    5 MalformedHeaderChecksum "malformed-header-checksum" Parse None,
+        "The IPv4 header checksum is wrong.", "Look at what sends it: tcpdump in the task's namespace.";
+    6 MalformedL4 "malformed-l4-header" Parse None,
+        "The TCP, UDP or ICMP header does not fit in the packet.", "Look at what sends it: tcpdump in the task's namespace.";
+    7 MalformedIcmpChecksum "malformed-icmp-checksum" Parse None,
+        "The ICMP checksum is wrong (RFC 5508 requires the drop).", "Look at what sends it: tcpdump in the task's namespace.";
+    8 MalformedVnetHeader "malformed-vnet-header" Parse None,
+        "The kernel's offload header contradicts the packet.", "Set device = \"plain\" in the lab file to go without offloads.";
+
+    9 SourceForged "source-forged" SourceCheck Some("ENI_SOURCE_DEST_CHECK_RESTRICTION"),
+        "The source address is not the task's own.", "Send from the address on the task's eth0.";
+    10 SourceUnknown "source-unknown" SourceCheck Some("ENI_SOURCE_DEST_CHECK_RESTRICTION"),
+        "No task of this ENI has the source address.", "Send from the address on the task's eth0.";
+    11 DestinationNotUnicast "destination-not-unicast" SourceCheck None,
+        "The destination is a multicast, broadcast or unspecified address; a VPC carries unicast only.", "Use a unicast address.";
+    12 NoOwner "no-owner" SourceCheck None,
+        "A packet came from a VPC or the internet for an address that no ENI and no gateway has.", "Nothing in the VPC may open flows to a task; only replies come back.";
+
+    13 ExemptAddressUnserved "exempt-address-unserved" ExemptAddress None,
+        "The destination is one of AWS's link-local services, which this lab does not serve.", "Use a resource of the lab instead.";
+
+    14 SgEgressNoRules "sg-egress-no-rules" SecurityGroupEgress Some("SG_HAS_NO_RULES"),
+        "The ENI's security groups have no egress rule, so nothing may leave.", "Add an egress rule to a security group of the connector.";
+    15 SgEgressImplicitDeny "sg-egress-implicit-deny" SecurityGroupEgress Some("ENI_SG_RULES_MISMATCH"),
+        "No egress rule of the ENI's security groups allows this packet.", "Add an egress rule for this protocol, port and destination to a security group of the connector.";
+
+    16 NaclEgressDeny "nacl-egress-deny" NetworkAclEgress Some("SUBNET_ACL_RESTRICTION"),
+        "An egress rule of the subnet's network ACL denies this packet.", "Give an allow rule a lower number than the deny, or take the deny away.";
+    17 NaclEgressImplicitDeny "nacl-egress-implicit-deny" NetworkAclEgress Some("SUBNET_ACL_RESTRICTION"),
+        "No egress rule of the subnet's network ACL matches, so its * denies this packet.", "Add an egress rule that allows it.";
+    18 NaclIngressDeny "nacl-ingress-deny" NetworkAclIngress Some("SUBNET_ACL_RESTRICTION"),
+        "An ingress rule of the subnet's network ACL denies this packet.", "Give an allow rule a lower number than the deny, or take the deny away.";
+    19 NaclIngressImplicitDeny "nacl-ingress-implicit-deny" NetworkAclIngress Some("SUBNET_ACL_RESTRICTION"),
+        "No ingress rule of the subnet's network ACL matches, so its * denies this packet.", "Add an ingress rule that allows it.";
+    20 NaclReturnDeny "nacl-return-deny" NetworkAclReturn Some("SUBNET_ACL_RESTRICTION"),
+        "The request passes, but a network ACL rule denies the reply: network ACLs are stateless.", "Allow TCP and UDP 1024-65535 in the direction of the reply; that is where NAT gateways and Hyperplane ENIs take their ports.";
+    21 NaclReturnImplicitDeny "nacl-return-implicit-deny" NetworkAclReturn Some("SUBNET_ACL_RESTRICTION"),
+        "The request passes, but no network ACL rule allows the reply: network ACLs are stateless.", "Allow TCP and UDP 1024-65535 in the direction of the reply; that is where NAT gateways and Hyperplane ENIs take their ports.";
+
+    22 NoRoute "no-route" RouteTable Some("NO_ROUTE_TO_DESTINATION"),
+        "The subnet's route table has no route for the destination.", "Add a route: for the internet, 0.0.0.0/0 to a NAT gateway in a public subnet.";
+    23 RouteBlackhole "route-blackhole" RouteTable Some("BAD_STATE_ROUTE"),
+        "The most specific route is a blackhole: its target is gone. There is no fall-through to a less specific route.", "Point the route at a target that exists, or delete it.";
+    24 TargetUnsupported "target-unsupported" RouteTable Some("UNSUPPORTED_COMPONENT"),
+        "The route's target is a kind that this version of egret does not carry.", "Use a local, NAT gateway or internet gateway route.";
+
+    25 NatGatewayState "nat-gateway-state" NatGateway Some("BAD_STATE"),
+        "The NAT gateway is not available.", "Wait for it, or route to another NAT gateway.";
+    26 NatProtocol "nat-protocol" NatGateway Some("PROTOCOL_RESTRICTION"),
+        "A NAT gateway carries TCP, UDP and ICMP only.", "Use TCP or UDP.";
+    27 NatFragment "nat-fragment" NatGateway None,
+        "A NAT gateway drops fragments of TCP and ICMP.", "Send datagrams that fit the path's MTU.";
+    28 NatNoRoute "nat-no-route" NatGateway Some("NO_ROUTE_TO_DESTINATION"),
+        "The NAT gateway's own subnet has no route for the destination: the gateway has no way out.", "Put the NAT gateway in a public subnet: one whose route table has 0.0.0.0/0 to an internet gateway.";
+    29 NatRoutesToNat "nat-routes-to-nat" NatGateway Some("NO_POSSIBLE_DESTINATION"),
+        "The NAT gateway's own subnet routes the packet to a NAT gateway again: the gateway stands in a private subnet.", "Put the NAT gateway in a public subnet: one whose route table has 0.0.0.0/0 to an internet gateway.";
+    30 NatBlackhole "nat-blackhole" NatGateway Some("BAD_STATE_ROUTE"),
+        "The NAT gateway's own subnet has a blackhole route for the destination.", "Point that route at the internet gateway.";
+    31 NatAddress "nat-gateway-address" NatGateway None,
+        "The destination is a NAT gateway's own address, which answers nothing.", "Use the address of a resource.";
+
+    32 IgwNoPublicAddress "igw-no-public-address" InternetGateway Some("IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS"),
+        "The internet gateway drops packets whose source has no public address, and a connector's ENI never has one.", "Route 0.0.0.0/0 of the connector's subnets to a NAT gateway in a public subnet, or move the connector to private subnets.";
+    33 IgwPrivateDestination "igw-rfc1918-destination" InternetGateway Some("IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS"),
+        "The internet gateway drops packets to private (RFC 1918) addresses.", "Add a route to where that network is; it is not on the internet.";
+    34 IgwSharedDestination "igw-rfc6598-destination" InternetGateway Some("IGW_DESTINATION_ADDRESS_NOT_IN_RFC6598_EGRESS"),
+        "The internet gateway drops packets to shared (RFC 6598, 100.64.0.0/10) addresses.", "Add a route to where that network is; it is not on the internet.";
+    35 IgwPrivateNat "igw-private-nat" InternetGateway Some("IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS"),
+        "The internet gateway drops packets of a private NAT gateway: it has no Elastic IP.", "Use a public NAT gateway.";
+    36 NatHairpin "nat-hairpin" InternetGateway Some("IGW_NAT_REFLECTION"),
+        "The destination is a public address of the lab's own NAT gateway or of App Runner; nothing is reflected back inside.", "Use the private address.";
+
+    37 NoInterface "no-interface" Deliver Some("NO_POSSIBLE_DESTINATION"),
+        "The destination is inside the VPC, but nothing there has that address.", "Add a [[resource]] with this address, or correct the address.";
+    38 EniAddress "eni-address" SecurityGroupIngress Some("ENI_SG_RULES_MISMATCH"),
+        "The destination is a Hyperplane ENI, which takes no requests: egress only.", "Call the service by its public name.";
+    39 SgIngressNoRules "sg-ingress-no-rules" SecurityGroupIngress Some("SG_HAS_NO_RULES"),
+        "The destination's security groups have no ingress rule, so nothing may enter.", "Add an ingress rule from the connector's security group to the destination's.";
+    40 SgIngressImplicitDeny "sg-ingress-implicit-deny" SecurityGroupIngress Some("ENI_SG_RULES_MISMATCH"),
+        "No ingress rule of the destination's security groups allows this packet. Egress was fine: this is the other gate.", "Add an ingress rule for this protocol and port, from the connector's security group, to the destination's.";
+
+    41 EniPortsExhausted "eni-ports-exhausted" PortLease None,
+        "The ENI has no free port for this destination, or has reached its limit of flows.", "Close idle connections, reuse them, or raise limits.eni_connections.";
+    42 NatPortsExhausted "nat-ports-exhausted" PortLease None,
+        "ErrorPortAllocation: the NAT gateway has no free port for this destination.", "Reuse connections, spread over destinations, or add NAT gateways.";
+
+    43 TcpNoFlow "tcp-no-flow" FlowTable None,
+        "A TCP segment that is not a SYN, of a flow that never existed.", "Open the connection anew: only a SYN starts one.";
+    44 FlowExpired "flow-expired" FlowTable None,
+        "The flow was idle for longer than its timeout.", "Send keep-alives more often than every 350 s, or reconnect.";
+    45 Unsolicited "unsolicited" FlowTable None,
+        "A packet came from outside for a flow that never existed: only replies come back.", "Nothing outside may open flows to a task.";
+    46 IcmpErrorNoFlow "icmp-error-no-flow" FlowTable None,
+        "An ICMP error about a flow that does not exist.", "None needed: it may be about a flow that has ended.";
+    47 IcmpUnsupported "icmp-unsupported" FlowTable None,
+        "An ICMP message that is neither an echo nor an error about a flow.", "Use an echo (ping).";
+    48 FlowMoved "flow-moved" FlowTable None,
+        "After a change of the configuration, the flow would leave by another gateway: it cannot keep its address.", "Reconnect.";
+    49 FragmentLater "fragment-without-ports" FlowTable None,
+        "A later fragment has no ports, and this version of egret does not follow fragments.", "Send datagrams that fit the path's MTU.";
+
+    50 TtlExpired "ttl-expired" Deliver None,
+        "The time to live ended at the NAT gateway; egret answered with ICMP time exceeded from the gateway's private address.", "Normal for traceroute; otherwise raise the TTL.";
+    51 MtuExceeded "mtu-exceeded" Deliver None,
+        "The packet is larger than the next link's MTU and may not be fragmented; egret answered with ICMP fragmentation needed.", "Lower the packet size, or let path MTU discovery do it.";
+    52 MtuExceededNoAnswer "mtu-exceeded-no-answer" Deliver None,
+        "The packet is larger than the next link's MTU, and no answer to it is allowed or possible.", "Send datagrams that fit the path's MTU.";
+    53 TtlExpiredNoAnswer "ttl-expired-no-answer" Deliver None,
+        "The time to live ended, and no answer to this packet is allowed.", "Raise the TTL.";
+
+    54 AppRunnerPrivateDestination "apprunner-private-destination" AppRunner None,
+        "The service has egress = \"default\": it leaves by App Runner's own public address and reaches no VPC and no private network.", "Set egress = \"vpc\" and a vpc_connector on the service.";
+
+    55 EngineFault "engine-fault" Parse None,
+        "egret failed on this packet; it was dropped and the worker went on. This is a bug in egret.", "Report the packet: tcpdump in the task's namespace.";
+    56 NotIp "not-ip" SourceCheck None,
+        "A frame that is neither IPv4 nor IPv6.", "None needed.";
+    57 NoLink "no-link" Deliver None,
+        "A packet that the engine let pass had no link to leave by.", "Report it: this is a bug in egret.";
+}
+
+impl From<Malformed> for Reason {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::Truncated => Self::MalformedTruncated,
+            Malformed::Ipv6 => Self::Ipv6,
+            Malformed::Version => Self::MalformedVersion,
+            Malformed::HeaderLength => Self::MalformedHeaderLength,
+            Malformed::TotalLength => Self::MalformedTotalLength,
+            Malformed::HeaderChecksum => Self::MalformedHeaderChecksum,
+            Malformed::L4Truncated => Self::MalformedL4,
+            Malformed::IcmpChecksum => Self::MalformedIcmpChecksum,
+            Malformed::VnetHeader => Self::MalformedVnetHeader,
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl serde::Serialize for Reason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn numbers_count_up_and_fit_the_counters() {
+        for (position, &reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(reason as usize, position, "{reason}");
+            assert!(position < REASONS);
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: HashSet<_> = Reason::ALL.iter().map(|r| r.name()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+    }
+}

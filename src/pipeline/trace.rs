@@ -1,0 +1,199 @@
+//! Typed evidence of one packet: what each stage looked at, and what it said. Text is made later, by the explain floor.
+
+use crate::packet::Tuple;
+use crate::vpc::security_group::NearMiss;
+use crate::vpc::{
+    Direction, EniIx, NatGatewayIx, NetworkAclIx, ResourceIx, RouteTableIx, RuleRef, ServiceIx,
+    SubnetIx, VpcIx,
+};
+use std::net::Ipv4Addr;
+
+/// A named step of the walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The octets are a packet.
+    Parse,
+    /// The source address is the task's own.
+    SourceCheck,
+    /// The flow table.
+    FlowTable,
+    /// Link-local services that nothing filters (spec 4.3).
+    ExemptAddress,
+    /// Connector and ENI.
+    Connector,
+    /// App Runner's own public egress.
+    AppRunner,
+    /// The ENI's groups, outbound.
+    SecurityGroupEgress,
+    /// The ACL of a subnet that the packet leaves.
+    NetworkAclEgress,
+    /// A subnet's route table.
+    RouteTable,
+    /// A NAT gateway.
+    NatGateway,
+    /// An internet gateway.
+    InternetGateway,
+    /// The ACL of a subnet that the packet enters.
+    NetworkAclIngress,
+    /// The destination's groups, inbound.
+    SecurityGroupIngress,
+    /// A NAT's port.
+    PortLease,
+    /// The end of the path.
+    Deliver,
+    /// An ACL that the reply crosses.
+    NetworkAclReturn,
+}
+
+impl Stage {
+    /// The stable name, as `--json` shows it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Parse => "parse",
+            Self::SourceCheck => "source-check",
+            Self::FlowTable => "flow-table",
+            Self::ExemptAddress => "exempt-address",
+            Self::Connector => "connector",
+            Self::AppRunner => "app-runner",
+            Self::SecurityGroupEgress => "security-group-egress",
+            Self::NetworkAclEgress => "network-acl-egress",
+            Self::RouteTable => "route-table",
+            Self::NatGateway => "nat-gateway",
+            Self::InternetGateway => "internet-gateway",
+            Self::NetworkAclIngress => "network-acl-ingress",
+            Self::SecurityGroupIngress => "security-group-ingress",
+            Self::PortLease => "port-lease",
+            Self::Deliver => "deliver",
+            Self::NetworkAclReturn => "network-acl-return",
+        }
+    }
+}
+
+/// What a stage looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// The task with this address.
+    Task(Ipv4Addr),
+    /// A service.
+    Service(ServiceIx),
+    /// An ENI, or the union of its groups.
+    Eni(EniIx),
+    /// App Runner's own public egress.
+    AppRunner,
+    /// A network ACL, as the ACL of a subnet.
+    NetworkAcl(NetworkAclIx, SubnetIx),
+    /// A route table, as the table of a subnet.
+    RouteTable(RouteTableIx, SubnetIx),
+    /// A NAT gateway.
+    NatGateway(NatGatewayIx),
+    /// A VPC's internet gateway.
+    InternetGateway(VpcIx),
+    /// A resource, or the union of its groups.
+    Resource(ResourceIx),
+    /// A VPC.
+    Vpc(VpcIx),
+    /// The internet.
+    Internet,
+}
+
+/// What a stage said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Go on.
+    Pass,
+    /// Does not apply to this packet.
+    Skip,
+    /// Addresses or ports change here.
+    Translate,
+    /// The end of the path.
+    Deliver,
+    /// The packet dies here.
+    Drop,
+}
+
+impl Outcome {
+    /// The stable name, as `--json` shows it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Skip => "skip",
+            Self::Translate => "translate",
+            Self::Deliver => "deliver",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+/// What else there is to say about a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Nothing.
+    None,
+    /// The ENI's subnet, and that of the service's tasks this one is.
+    Attached {
+        /// The subnet.
+        subnet: SubnetIx,
+    },
+    /// The destination is in the ENI's own subnet, or the NAT gateway is: neither ACLs nor routes apply (spec 3.1).
+    SameSubnet(SubnetIx),
+    /// A tracked flow: groups are not asked again (spec 4.4).
+    Tracked,
+    /// The packet's tuple before and after a translation.
+    Translated {
+        /// As it arrived.
+        before: Tuple,
+        /// As it leaves.
+        after: Tuple,
+    },
+    /// The rule that came nearest to allowing the packet.
+    NearMiss(NearMiss, Direction),
+    /// What a network ACL compared: the remote side's address and the destination port.
+    Crossing {
+        /// Source for ingress, destination for egress.
+        remote: Ipv4Addr,
+        /// The destination port; 0 without ports.
+        port: u16,
+    },
+    /// Forwarded to the internet, where the lab has no host with that address.
+    NoSuchHost(Ipv4Addr),
+}
+
+/// One step of a packet's path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Which stage.
+    pub stage: Stage,
+    /// What it looked at.
+    pub component: Component,
+    /// The rule that decided, where one did.
+    pub rule: Option<RuleRef>,
+    /// What it said.
+    pub outcome: Outcome,
+    /// What else there is to say.
+    pub detail: Detail,
+}
+
+/// Takes the steps of a walk. The live path runs with [`Off`], which compiles to nothing.
+pub trait Recorder {
+    /// Whether steps are wanted; work that only serves the evidence is behind this.
+    const ON: bool;
+    /// Takes one step.
+    fn step(&mut self, step: Step);
+}
+
+/// Records nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Off;
+
+impl Recorder for Off {
+    const ON: bool = false;
+    #[inline(always)]
+    fn step(&mut self, _: Step) {}
+}
+
+impl Recorder for Vec<Step> {
+    const ON: bool = true;
+    fn step(&mut self, step: Step) {
+        self.push(step);
+    }
+}

@@ -1,0 +1,72 @@
+//! What becomes of a packet.
+
+use super::{Reason, Step};
+use crate::packet::Tuple;
+use crate::vpc::{Generation, RuleRef, VpcIx};
+use std::net::Ipv4Addr;
+
+/// Where a packet leaves egret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Link {
+    /// The task with this address.
+    Task(Ipv4Addr),
+    /// A VPC.
+    Vpc(VpcIx),
+    /// The internet.
+    Internet,
+}
+
+/// The fate of a packet, always with what decided it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict {
+    /// Rewritten in place, to be sent on.
+    Forward {
+        /// Where it leaves.
+        link: Link,
+        /// The rule that admitted its flow.
+        decided_by: RuleRef,
+    },
+    /// Dropped, and answered: the reply is in the caller's buffer.
+    Reply {
+        /// Octets of the reply.
+        len: usize,
+        /// Why.
+        reason: Reason,
+        /// What decided.
+        decided_by: RuleRef,
+    },
+    /// Dropped in silence, as AWS does.
+    Drop {
+        /// Why.
+        reason: Reason,
+        /// What decided.
+        decided_by: RuleRef,
+    },
+}
+
+/// A denial: why, and what decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// What decided.
+    pub decided_by: RuleRef,
+}
+
+/// What the walk of one packet showed: the answer to `egret explain`.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// The configuration that it was walked under.
+    pub generation: Generation,
+    /// The packet as the task sends it.
+    pub inside: Tuple,
+    /// The packet as it reaches its destination; `None` if it dies on the way.
+    pub outside: Option<Tuple>,
+    /// Why it would be dropped, if it would.
+    pub denial: Option<Denial>,
+    /// What admitted it, if it passes.
+    pub admitted_by: Option<RuleRef>,
+    /// The path, in order.
+    pub steps: Vec<Step>,
+}
