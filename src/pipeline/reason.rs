@@ -157,8 +157,8 @@ reasons! {
         "An ICMP message that is neither an echo nor an error about a flow.", "Use an echo (ping).";
     48 FlowMoved "flow-moved" FlowTable None,
         "After a change of the configuration, the flow would leave by another gateway: it cannot keep its address.", "Reconnect.";
-    49 FragmentLater "fragment-without-ports" FlowTable None,
-        "A later fragment has no ports, and this version of egret does not follow fragments.", "Send datagrams that fit the path's MTU.";
+    49 Fragment "fragment" FlowTable None,
+        "A fragment: this version of egret does not follow fragments.", "Send datagrams that fit the path's MTU.";
 
     50 TtlExpired "ttl-expired" Deliver None,
         "The time to live ended at the NAT gateway; egret answered with ICMP time exceeded from the gateway's private address.", "Normal for traceroute; otherwise raise the TTL.";
