@@ -141,8 +141,20 @@ impl PortPools {
             return Err(Exhausted);
         }
         let mut pool = self.pools.entry(key).or_default();
-        match pool.take(now, limit.per_destination, quarantine, key.first_port(), self.next_random()) {
-            Some(port) => Ok(Lease { pools: Arc::clone(self), total, key, port, used: AtomicBool::new(false) }),
+        match pool.take(
+            now,
+            limit.per_destination,
+            quarantine,
+            key.first_port(),
+            self.next_random(),
+        ) {
+            Some(port) => Ok(Lease {
+                pools: Arc::clone(self),
+                total,
+                key,
+                port,
+                used: AtomicBool::new(false),
+            }),
             None => {
                 total.fetch_sub(1, Relaxed);
                 Err(Exhausted)
@@ -198,7 +210,14 @@ impl PoolKey {
 }
 
 impl Pool {
-    fn take(&mut self, now: Instant, limit: u32, quarantine: Duration, first: Option<u16>, random: u64) -> Option<u16> {
+    fn take(
+        &mut self,
+        now: Instant,
+        limit: u32,
+        quarantine: Duration,
+        first: Option<u16>,
+        random: u64,
+    ) -> Option<u16> {
         self.wake(now, quarantine);
         let port = self.choose(limit, first, random)?;
         if self.taken.contains(port) {
@@ -344,8 +363,9 @@ mod tests {
     #[test]
     fn every_port_up_to_the_limit_once_then_exhausted_and_other_destinations_unaffected() {
         let pools = PortPools::new(7);
-        let leases: Vec<_> =
-            (0..55_000).map(|_| pools.lease(Instant::ZERO, key(443), LIMIT, NO_REST).unwrap()).collect();
+        let leases: Vec<_> = (0..55_000)
+            .map(|_| pools.lease(Instant::ZERO, key(443), LIMIT, NO_REST).unwrap())
+            .collect();
         let ports: HashSet<_> = leases.iter().map(Lease::port).collect();
         assert_eq!(ports.len(), 55_000);
         assert!(ports.iter().all(|p| *p >= 1024));
@@ -358,8 +378,9 @@ mod tests {
     fn the_last_free_port_is_found() {
         let pools = PortPools::new(1);
         let limit = Limit { per_destination: 64_512, per_address: u32::MAX };
-        let mut leases: Vec<_> =
-            (0..64_512).map(|_| pools.lease(Instant::ZERO, key(443), limit, NO_REST).unwrap()).collect();
+        let mut leases: Vec<_> = (0..64_512)
+            .map(|_| pools.lease(Instant::ZERO, key(443), limit, NO_REST).unwrap())
+            .collect();
         let freed = leases.swap_remove(12_345).port();
         assert_eq!(pools.lease(Instant::ZERO, key(443), limit, NO_REST).unwrap().port(), freed);
     }
@@ -369,8 +390,9 @@ mod tests {
         let pools = PortPools::new(3);
         let rest = Duration::from_secs(1);
         let limit = Limit { per_destination: 64_512, per_address: u32::MAX };
-        let mut leases: Vec<_> =
-            (0..64_511).map(|_| pools.lease(Instant::ZERO, key(443), limit, rest).unwrap()).collect();
+        let mut leases: Vec<_> = (0..64_511)
+            .map(|_| pools.lease(Instant::ZERO, key(443), limit, rest).unwrap())
+            .collect();
         leases.iter().for_each(Lease::mark_used);
         let resting = leases.pop().unwrap().port();
         let first = pools.lease(Instant::ZERO, key(443), limit, rest).unwrap();
@@ -386,8 +408,9 @@ mod tests {
         let limit = Limit { per_destination: 100, per_address: 100 };
         for round in 0..10u64 {
             let now = Instant(round * 2_000_000_000);
-            let leases: Vec<_> =
-                (0..100).map(|_| pools.lease(now, key(443), limit, Duration::from_secs(1)).unwrap()).collect();
+            let leases: Vec<_> = (0..100)
+                .map(|_| pools.lease(now, key(443), limit, Duration::from_secs(1)).unwrap())
+                .collect();
             leases.iter().for_each(Lease::mark_used);
             assert_eq!(pools.leased(Space::INTERNET, key(443).address), 100);
             drop(leases);
@@ -403,7 +426,9 @@ mod tests {
         let draw = |seed| {
             let pools = PortPools::new(seed);
             (0..50)
-                .map(|_| pools.lease(Instant::ZERO, key(443), LIMIT, NO_REST).map(|l| l.port()).unwrap())
+                .map(|_| {
+                    pools.lease(Instant::ZERO, key(443), LIMIT, NO_REST).map(|l| l.port()).unwrap()
+                })
                 .collect::<Vec<_>>()
         };
         assert_eq!(draw(1), draw(1));

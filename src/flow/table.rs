@@ -31,7 +31,9 @@ impl Counters {
     /// Counts one packet of so many wire segments and octets.
     #[inline]
     pub fn add(&self, segments: u32, bytes: u64) {
-        let add = |counter: &AtomicU64, n: u64| counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
+        let add = |counter: &AtomicU64, n: u64| {
+            counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed)
+        };
         add(&self.packets, 1);
         add(&self.segments, u64::from(segments));
         add(&self.bytes, bytes);
@@ -68,6 +70,8 @@ pub struct Flow {
     pub nat: Option<(Option<NatGatewayIx>, Lease)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
+    /// The configuration that rule belongs to.
+    pub admitted_under: Generation,
     /// When it began.
     pub created: Instant,
     /// TCP state; unused for other protocols.
@@ -106,6 +110,8 @@ pub struct FlowStart {
     pub nat: Option<(Option<NatGatewayIx>, Lease)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
+    /// The configuration that rule belongs to.
+    pub admitted_under: Generation,
     /// What its path carried over all flows.
     pub tally: Arc<Tally>,
 }
@@ -113,7 +119,8 @@ pub struct FlowStart {
 impl Flow {
     /// A flow that begins now.
     pub fn new(now: Instant, start: FlowStart) -> Self {
-        let FlowStart { egress, returned, service, eni, nat, admitted_by, tally } = start;
+        let FlowStart { egress, returned, service, eni, nat, admitted_by, admitted_under, tally } =
+            start;
         Self {
             egress,
             returned,
@@ -121,6 +128,7 @@ impl Flow {
             eni,
             nat,
             admitted_by,
+            admitted_under,
             tally,
             created: now,
             tcp: TcpTracker::default(),
@@ -235,7 +243,10 @@ impl<O: Copy> FlowTable<O> {
     pub fn expire(&self, now: Instant, flow: &Arc<Flow>) {
         self.remove(flow);
         if self.tombstones.len() < 2 * TOMBSTONES {
-            let tombstone = Tombstone { at: now, through_nat_gateway: flow.nat.as_ref().is_some_and(|n| n.0.is_some()) };
+            let tombstone = Tombstone {
+                at: now,
+                through_nat_gateway: flow.nat.as_ref().is_some_and(|n| n.0.is_some()),
+            };
             self.tombstones.insert(flow.egress, tombstone);
             self.tombstones.insert(flow.returned, tombstone);
         }

@@ -67,7 +67,8 @@ impl TcpTracker {
     /// Takes a segment into account; `is_egress` says which way it goes.
     #[inline]
     pub fn observe(&self, segment: &TcpFacts, is_egress: bool) {
-        let (sender, other) = if is_egress { (&self.egress, &self.returned) } else { (&self.returned, &self.egress) };
+        let (sender, other) =
+            if is_egress { (&self.egress, &self.returned) } else { (&self.returned, &self.egress) };
         let flags = segment.flags;
         if flags.rst() {
             self.observe_rst(segment, sender, other, is_egress);

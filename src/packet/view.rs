@@ -35,8 +35,6 @@ pub enum Malformed {
     /// The L4 header does not fit.
     #[error("the TCP, UDP or ICMP header does not fit in the packet")]
     L4Truncated,
-    /// The ICMP checksum is wrong (RFC 5508, REQ-1 and REQ-3).
-    IcmpChecksum,
     /// The virtio-net header contradicts the packet.
     #[error("the virtio-net header contradicts the packet")]
     VnetHeader,

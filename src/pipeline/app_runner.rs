@@ -8,7 +8,8 @@ use crate::vpc::RuleRef;
 pub(super) fn leave<R: Recorder>(mut walk: Walk<'_, R>) -> Result<Path, Denial> {
     let destination = walk.probe.inside.dst;
     let own = RuleRef::AppRunner;
-    let private = destination.is_link_local() || internet_gateway::refused_destination(destination).is_some();
+    let private =
+        destination.is_link_local() || internet_gateway::refused_destination(destination).is_some();
     let address = match walk.snapshot.parts().apprunner_address {
         Some(address) if !private => address,
         Some(_) | None => {
@@ -19,7 +20,8 @@ pub(super) fn leave<R: Recorder>(mut walk: Walk<'_, R>) -> Result<Path, Denial> 
     if internet_gateway::is_own(walk.snapshot, destination) {
         return Err(walk.deny(Component::AppRunner, Reason::NatHairpin, own, Detail::None));
     }
-    let Ok(grant) = walk.leases.nat(walk.snapshot, None, Space::INTERNET, address, &walk.probe) else {
+    let Ok(grant) = walk.leases.nat(walk.snapshot, None, Space::INTERNET, address, &walk.probe)
+    else {
         return Err(walk.deny(Component::AppRunner, Reason::NatPortsExhausted, own, Detail::None));
     };
     let after = walk.probe.from(address, grant.port());

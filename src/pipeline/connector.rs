@@ -8,7 +8,13 @@ use crate::vpc::{EniIx, RuleRef};
 /// Looks up the ENI that the task is attached to.
 pub(super) fn attach<'a, R: Recorder>(walk: &mut Walk<'a, R>, ix: EniIx) -> AtEni<'a> {
     let eni = walk.snapshot.eni(ix);
-    let at = AtEni { ix, eni, subnet: eni.subnet, vpc: walk.snapshot.subnet(eni.subnet).vpc, tuple: walk.probe.inside };
+    let at = AtEni {
+        ix,
+        eni,
+        subnet: eni.subnet,
+        vpc: walk.snapshot.subnet(eni.subnet).vpc,
+        tuple: walk.probe.inside,
+    };
     walk.step_with(
         Stage::Connector,
         Component::Eni(ix),
@@ -24,7 +30,8 @@ pub(super) fn translate<'a, R: Recorder>(
     walk: &mut Walk<'a, R>,
     at: AtEni<'a>,
 ) -> Result<(AtEni<'a>, Grant), Denial> {
-    let Ok(grant) = walk.leases.eni(walk.snapshot, at.ix, at.vpc, at.eni.address, &walk.probe) else {
+    let Ok(grant) = walk.leases.eni(walk.snapshot, at.ix, at.vpc, at.eni.address, &walk.probe)
+    else {
         return Err(walk.deny(
             Component::Eni(at.ix),
             Reason::EniPortsExhausted,

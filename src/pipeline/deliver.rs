@@ -15,11 +15,21 @@ pub(super) fn local<R: Recorder>(
     let resource = match walk.snapshot.interface(at.vpc, destination) {
         Some(Interface::Resource(resource)) => resource,
         Some(Interface::Eni(eni)) => {
-            return Err(walk.deny(Component::Eni(eni), Reason::EniAddress, RuleRef::Eni(eni), Detail::None));
+            return Err(walk.deny(
+                Component::Eni(eni),
+                Reason::EniAddress,
+                RuleRef::Eni(eni),
+                Detail::None,
+            ));
         }
         Some(Interface::NatGateway(nat)) => {
             let component = Component::NatGateway(nat);
-            return Err(walk.deny(component, Reason::NatAddress, RuleRef::NatGateway(nat), Detail::None));
+            return Err(walk.deny(
+                component,
+                Reason::NatAddress,
+                RuleRef::NatGateway(nat),
+                Detail::None,
+            ));
         }
         None => return Err(nothing_there(walk, at.vpc)),
     };

@@ -3,7 +3,7 @@
 use super::{Denial, Device, REASONS, Reason};
 use crate::flow::Instant;
 use crate::packet::Protocol;
-use crate::vpc::{Generation, RuleRef};
+use crate::vpc::{Generation, RuleRef, ServiceIx};
 use dashmap::DashMap;
 use foldhash::fast::FixedState;
 use std::net::Ipv4Addr;
@@ -19,6 +19,8 @@ pub struct DropKey {
     pub generation: Generation,
     /// Where the packet was read.
     pub device: Device,
+    /// Whose packet, where that is known.
+    pub service: Option<ServiceIx>,
     /// Why.
     pub reason: Reason,
     /// What decided.
@@ -53,7 +55,10 @@ pub struct Drops {
 
 impl Drops {
     pub(super) fn new(seed: u64) -> Self {
-        Self { by_reason: [const { AtomicU64::new(0) }; REASONS], rows: DashMap::with_hasher(FixedState::with_seed(seed)) }
+        Self {
+            by_reason: [const { AtomicU64::new(0) }; REASONS],
+            rows: DashMap::with_hasher(FixedState::with_seed(seed)),
+        }
     }
 
     pub(super) fn count(&self, now: Instant, key: DropKey) {
@@ -89,11 +94,22 @@ impl DropKey {
     pub(super) fn new(
         generation: Generation,
         device: Device,
+        service: Option<ServiceIx>,
         denial: Denial,
         (source, destination, protocol, port): (Ipv4Addr, Ipv4Addr, Protocol, u16),
     ) -> Self {
         let Denial { reason, decided_by } = denial;
         let protocol = protocol.number();
-        Self { generation, device, reason, decided_by, source, destination, protocol, port }
+        Self {
+            generation,
+            device,
+            service,
+            reason,
+            decided_by,
+            source,
+            destination,
+            protocol,
+            port,
+        }
     }
 }

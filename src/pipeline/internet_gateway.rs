@@ -75,5 +75,6 @@ pub(super) fn refused_destination(destination: Ipv4Addr) -> Option<Reason> {
 /// Whether a public address is one of the lab's own.
 pub(super) fn is_own(snapshot: &Snapshot, address: Ipv4Addr) -> bool {
     let parts = snapshot.parts();
-    parts.apprunner_address == Some(address) || parts.nat_gateways.iter().any(|n| n.public_address == Some(address))
+    parts.apprunner_address == Some(address)
+        || parts.nat_gateways.iter().any(|n| n.public_address == Some(address))
 }

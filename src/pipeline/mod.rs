@@ -3,6 +3,7 @@
 //! [`Engine::handle`] looks a packet up in the flow table; on a miss, or under a new generation, it takes the
 //! [`walk`], which [`Engine::explain`] takes too, with a recorder that records.
 
+mod admission;
 mod app_runner;
 mod connector;
 mod deliver;
@@ -23,7 +24,7 @@ pub mod verdict;
 mod walk;
 
 pub use drops::{DropCount, DropKey, Drops};
-pub use engine::{Device, Engine, FlowOutcome, Judged, PathKey};
+pub use engine::{Device, Engine, FlowOutcome, Forward, Judged, PathKey};
 pub use reason::{REASONS, Reason};
 pub use trace::{Component, Detail, Off, Outcome, Recorder, Stage, Step};
 pub use verdict::{Denial, Evidence, Link, Verdict};

@@ -2,7 +2,10 @@
 
 use super::port_lease::Grant;
 use super::walk::{AtEni, Path, Walk};
-use super::{Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, internet_gateway, network_acl, route_table};
+use super::{
+    Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, internet_gateway,
+    network_acl, route_table,
+};
 use crate::flow::Space;
 use crate::packet::{Protocol, Tuple};
 use crate::vpc::{NatGateway, NatGatewayIx, NatGatewayState, RuleRef, SubnetIx, Target};
@@ -52,21 +55,40 @@ fn arrive<R: Recorder>(
             return Err(walk.deny(component, Reason::RouteBlackhole, route, Detail::None));
         }
         NatGatewayState::Pending | NatGatewayState::Failed | NatGatewayState::Deleting => {
-            return Err(walk.deny(component, Reason::NatGatewayState, RuleRef::NatGateway(ix), Detail::None));
+            return Err(walk.deny(
+                component,
+                Reason::NatGatewayState,
+                RuleRef::NatGateway(ix),
+                Detail::None,
+            ));
         }
     }
     if let Protocol::Other(_) = walk.probe.inside.protocol {
-        return Err(walk.deny(component, Reason::NatProtocol, RuleRef::NatGateway(ix), Detail::None));
+        return Err(walk.deny(
+            component,
+            Reason::NatProtocol,
+            RuleRef::NatGateway(ix),
+            Detail::None,
+        ));
     }
     Ok(())
 }
 
 /// The gateway's own subnet must lead to an internet gateway.
-fn require_way_out<R: Recorder>(walk: &mut Walk<'_, R>, ix: NatGatewayIx, subnet: SubnetIx) -> Result<(), Denial> {
+fn require_way_out<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    ix: NatGatewayIx,
+    subnet: SubnetIx,
+) -> Result<(), Denial> {
     let component = Component::NatGateway(ix);
     let table = walk.snapshot.subnet(subnet).route_table;
     let Some(chosen) = route_table::lookup(walk.snapshot, subnet, walk.probe.inside.dst) else {
-        return Err(walk.deny(component, Reason::NatNoRoute, RuleRef::RouteTable(table), Detail::None));
+        return Err(walk.deny(
+            component,
+            Reason::NatNoRoute,
+            RuleRef::RouteTable(table),
+            Detail::None,
+        ));
     };
     let reason = match chosen.target {
         Target::InternetGateway => {
@@ -76,7 +98,9 @@ fn require_way_out<R: Recorder>(walk: &mut Walk<'_, R>, ix: NatGatewayIx, subnet
         }
         Target::NatGateway(_) => Reason::NatRoutesToNat,
         Target::Blackhole(_) => Reason::NatBlackhole,
-        Target::Local | Target::GatewayEndpoint(_) | Target::Peering(_) => Reason::TargetUnsupported,
+        Target::Local | Target::GatewayEndpoint(_) | Target::Peering(_) => {
+            Reason::TargetUnsupported
+        }
     };
     Err(walk.deny(component, reason, chosen.rule, Detail::None))
 }
@@ -90,8 +114,14 @@ fn translate<R: Recorder>(
 ) -> Result<(Tuple, Grant), Denial> {
     let component = Component::NatGateway(ix);
     let address = nat.public_address.unwrap_or(nat.private_address);
-    let Ok(grant) = walk.leases.nat(walk.snapshot, Some(ix), Space::INTERNET, address, &walk.probe) else {
-        return Err(walk.deny(component, Reason::NatPortsExhausted, RuleRef::NatGateway(ix), Detail::None));
+    let Ok(grant) = walk.leases.nat(walk.snapshot, Some(ix), Space::INTERNET, address, &walk.probe)
+    else {
+        return Err(walk.deny(
+            component,
+            Reason::NatPortsExhausted,
+            RuleRef::NatGateway(ix),
+            Detail::None,
+        ));
     };
     let after = walk.probe.from(nat.private_address, grant.port());
     walk.step_with(

@@ -62,8 +62,13 @@ impl Leases<'_> {
         address: Ipv4Addr,
         probe: &Probe,
     ) -> Result<Grant, Exhausted> {
-        let kept = |flow: &Flow| flow.eni.as_ref().filter(|(ix, _)| *ix == eni).map(|(_, lease)| lease.port());
-        let limit = Limit { per_destination: u32::MAX, per_address: snapshot.parts().limits.eni_connections };
+        let kept = |flow: &Flow| {
+            flow.eni.as_ref().filter(|(ix, _)| *ix == eni).map(|(_, lease)| lease.port())
+        };
+        let limit = Limit {
+            per_destination: u32::MAX,
+            per_address: snapshot.parts().limits.eni_connections,
+        };
         self.grant(snapshot, pool(Space::vpc(vpc), address, probe), limit, kept)
     }
 
@@ -76,9 +81,16 @@ impl Leases<'_> {
         address: Ipv4Addr,
         probe: &Probe,
     ) -> Result<Grant, Exhausted> {
-        let kept = |flow: &Flow| flow.nat.as_ref().filter(|(ix, _)| *ix == nat).map(|(_, lease)| lease.port());
+        let kept = |flow: &Flow| {
+            flow.nat.as_ref().filter(|(ix, _)| *ix == nat).map(|(_, lease)| lease.port())
+        };
         let per_destination = snapshot.parts().limits.nat_connections_per_destination;
-        self.grant(snapshot, pool(space, address, probe), Limit { per_destination, per_address: u32::MAX }, kept)
+        self.grant(
+            snapshot,
+            pool(space, address, probe),
+            Limit { per_destination, per_address: u32::MAX },
+            kept,
+        )
     }
 
     fn grant(
@@ -89,9 +101,10 @@ impl Leases<'_> {
         kept: impl Fn(&Flow) -> Option<u16>,
     ) -> Result<Grant, Exhausted> {
         match self.purpose {
-            Purpose::NewFlow => {
-                self.pools.lease(self.now, key, limit, snapshot.parts().timeouts.port_quarantine).map(Grant::Leased)
-            }
+            Purpose::NewFlow => self
+                .pools
+                .lease(self.now, key, limit, snapshot.parts().timeouts.port_quarantine)
+                .map(Grant::Leased),
             // A flow that must leave by another gateway has no port there: the caller sees that its path moved.
             Purpose::Tracked(flow) => Ok(Grant::Kept(kept(flow).unwrap_or(0))),
             Purpose::DryRun => self.pools.peek(key, limit).map(Grant::Peeked),

@@ -176,7 +176,9 @@ reasons! {
         "egret failed on this packet; it was dropped and the worker went on. This is a bug in egret.", "Report the packet: tcpdump in the task's namespace.";
     56 NotIp "not-ip" SourceCheck None,
         "A frame that is neither IPv4 nor IPv6.", "None needed.";
-    57 NoLink "no-link" Deliver None,
+    57 MalformedQuote "malformed-icmp-quote" Parse None,
+        "The packet that an ICMP error quotes is malformed (RFC 5508 requires the drop).", "Look at what sends it: tcpdump in the namespace of its sender.";
+    58 NoLink "no-link" Deliver None,
         "A packet that the engine let pass had no link to leave by.", "Report it: this is a bug in egret.";
 }
 
@@ -191,6 +193,7 @@ impl From<Malformed> for Reason {
             Malformed::HeaderChecksum => Self::MalformedHeaderChecksum,
             Malformed::L4Truncated => Self::MalformedL4,
             Malformed::IcmpChecksum => Self::MalformedIcmpChecksum,
+            Malformed::Quote => Self::MalformedQuote,
             Malformed::VnetHeader => Self::MalformedVnetHeader,
         }
     }

@@ -12,7 +12,11 @@ pub(super) struct Chosen {
 }
 
 /// The route that wins in a subnet's table.
-pub(super) fn lookup(snapshot: &Snapshot, subnet: SubnetIx, destination: Ipv4Addr) -> Option<Chosen> {
+pub(super) fn lookup(
+    snapshot: &Snapshot,
+    subnet: SubnetIx,
+    destination: Ipv4Addr,
+) -> Option<Chosen> {
     let table = snapshot.subnet(subnet).route_table;
     let (position, route) = snapshot.route_table(table).lookup(destination)?;
     Some(Chosen { target: route.target.clone(), rule: RuleRef::Route(table, position) })
@@ -27,7 +31,12 @@ pub(super) fn require<R: Recorder>(
     let table = walk.snapshot.subnet(subnet).route_table;
     let component = Component::RouteTable(table, subnet);
     let Some(chosen) = chosen else {
-        return Err(walk.deny(component, Reason::NoRoute, RuleRef::RouteTable(table), Detail::None));
+        return Err(walk.deny(
+            component,
+            Reason::NoRoute,
+            RuleRef::RouteTable(table),
+            Detail::None,
+        ));
     };
     match chosen.target {
         Target::GatewayEndpoint(_) | Target::Peering(_) | Target::Blackhole(_) => {
@@ -41,7 +50,11 @@ pub(super) fn require<R: Recorder>(
 }
 
 /// Ends a packet at a route that leads nowhere.
-pub(super) fn refuse<R: Recorder>(walk: &mut Walk<'_, R>, subnet: SubnetIx, chosen: &Chosen) -> Denial {
+pub(super) fn refuse<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    subnet: SubnetIx,
+    chosen: &Chosen,
+) -> Denial {
     let component = Component::RouteTable(walk.snapshot.subnet(subnet).route_table, subnet);
     let reason = match chosen.target {
         Target::Blackhole(_) => Reason::RouteBlackhole,

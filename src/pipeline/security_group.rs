@@ -7,7 +7,10 @@ use crate::vpc::security_group::RuleSet;
 use crate::vpc::{Direction, ResourceIx, RuleRef};
 use std::net::Ipv4Addr;
 
-pub(super) fn egress<R: Recorder>(walk: &mut Walk<'_, R>, at: &AtEni<'_>) -> Result<RuleRef, Denial> {
+pub(super) fn egress<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    at: &AtEni<'_>,
+) -> Result<RuleRef, Denial> {
     let gate = Gate {
         stage: Stage::SecurityGroupEgress,
         component: Component::Eni(at.ix),
@@ -45,7 +48,12 @@ struct Gate {
 }
 
 impl Gate {
-    fn pass<R: Recorder>(&self, walk: &mut Walk<'_, R>, rules: &RuleSet, peer: Ipv4Addr) -> Result<RuleRef, Denial> {
+    fn pass<R: Recorder>(
+        &self,
+        walk: &mut Walk<'_, R>,
+        rules: &RuleSet,
+        peer: Ipv4Addr,
+    ) -> Result<RuleRef, Denial> {
         if walk.leases.is_tracked() {
             walk.step_with(self.stage, self.component, None, Outcome::Skip, Detail::Tracked);
             return Ok(RuleRef::FlowTable);

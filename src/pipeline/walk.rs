@@ -3,12 +3,15 @@
 
 use super::port_lease::{Grant, Leases};
 use super::{
-    Component, Denial, Detail, Link, Outcome, Recorder, Stage, Step, app_runner, connector, deliver, exempt,
-    internet_gateway, nat_gateway, network_acl, route_table, security_group, source_check,
+    Component, Denial, Detail, Link, Outcome, Recorder, Stage, Step, app_runner, connector,
+    deliver, exempt, internet_gateway, nat_gateway, network_acl, route_table, security_group,
+    source_check,
 };
 use crate::flow::Space;
 use crate::packet::Tuple;
-use crate::vpc::{Eni, EniIx, NatGatewayIx, RuleRef, Snapshot, SubnetIx, Target, Task, Traffic, VpcIx};
+use crate::vpc::{
+    Eni, EniIx, NatGatewayIx, RuleRef, Snapshot, SubnetIx, Target, Task, Traffic, VpcIx,
+};
 use std::net::Ipv4Addr;
 
 /// A packet as the walk sees it.
@@ -75,7 +78,13 @@ pub(super) struct AtEni<'a> {
 }
 
 impl<'a, R: Recorder> Walk<'a, R> {
-    pub(super) fn step(&mut self, stage: Stage, component: Component, rule: Option<RuleRef>, outcome: Outcome) {
+    pub(super) fn step(
+        &mut self,
+        stage: Stage,
+        component: Component,
+        rule: Option<RuleRef>,
+        outcome: Outcome,
+    ) {
         self.step_with(stage, component, rule, outcome, Detail::None);
     }
 
@@ -138,7 +147,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 None => Err(deliver::nothing_there(self, at.vpc)),
             },
             Target::NatGateway(nat) => nat_gateway::pass(self, at, nat, chosen.rule, admitted_by),
-            Target::InternetGateway => Err(internet_gateway::refuse_private_source(self, at.vpc, destination)),
+            Target::InternetGateway => {
+                Err(internet_gateway::refuse_private_source(self, at.vpc, destination))
+            }
             Target::GatewayEndpoint(_) | Target::Peering(_) | Target::Blackhole(_) => {
                 Err(route_table::refuse(self, at.subnet, &chosen))
             }
