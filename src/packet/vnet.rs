@@ -22,3 +22,31 @@ pub struct VnetHeader {
     /// Where the checksum field is, from `csum_start`.
     pub csum_offset: u16,
 }
+
+impl VnetHeader {
+    /// Reads the header from its octets, in host order.
+    #[inline]
+    #[must_use]
+    pub const fn from_bytes(octets: &[u8; LEN]) -> Self {
+        let [flags, gso_type, h0, h1, g0, g1, s0, s1, o0, o1] = *octets;
+        Self {
+            flags,
+            gso_type,
+            hdr_len: u16::from_ne_bytes([h0, h1]),
+            gso_size: u16::from_ne_bytes([g0, g1]),
+            csum_start: u16::from_ne_bytes([s0, s1]),
+            csum_offset: u16::from_ne_bytes([o0, o1]),
+        }
+    }
+
+    /// The header's octets, in host order.
+    #[inline]
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; LEN] {
+        let [h0, h1] = self.hdr_len.to_ne_bytes();
+        let [g0, g1] = self.gso_size.to_ne_bytes();
+        let [s0, s1] = self.csum_start.to_ne_bytes();
+        let [o0, o1] = self.csum_offset.to_ne_bytes();
+        [self.flags, self.gso_type, h0, h1, g0, g1, s0, s1, o0, o1]
+    }
+}
