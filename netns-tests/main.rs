@@ -4,6 +4,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::explicit_write,
+    unreachable_pub,
     missing_docs,
     reason = "tests panic, to keep the line number"
 )]

@@ -127,7 +127,7 @@ static __always_inline int drop(struct __sk_buff *skb, enum reason reason)
 }
 
 // From a task. IPv6 goes up too: it is the engine that says why it does not pass.
-SEC("tc")
+SEC("classifier")
 int task_ingress(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
@@ -148,7 +148,7 @@ int task_ingress(struct __sk_buff *skb)
 }
 
 // From a VPC or the internet.
-SEC("tc")
+SEC("classifier")
 int space_ingress(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
@@ -185,7 +185,7 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct link *lin
 }
 
 // What the engine let through. There is no Ethernet header yet.
-SEC("tc")
+SEC("classifier")
 int tun_ingress(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
