@@ -1,1 +1,128 @@
 //! Floor 5: the lab file, validated and lowered to a `vpc::Snapshot`.
+//!
+//! One way through: [`Lab::parse`] reads the TOML tree section by section into a [`spec::Spec`], checks what needs two
+//! objects at once, and chooses what the user left open ([`plan::Plan`]: addresses, ENI ids, device names).
+//! Everything that is wrong is found in one go. [`Lab::lower`] then cannot fail.
+
+mod address;
+pub mod diagnostic;
+mod lint;
+mod lower;
+mod names;
+pub mod plan;
+mod read;
+mod reader;
+pub mod spec;
+mod text;
+mod validate;
+
+pub use diagnostic::{At, Diagnostic, Diagnostics, Severity, Span};
+pub use spec::{DeviceKind, Spec};
+
+use crate::vpc::{Generation, Snapshot};
+use diagnostic::{Report, Source};
+use ipnetwork::Ipv4Network;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A lab file without errors.
+#[derive(Clone, Debug)]
+pub struct Lab {
+    /// The lab's name, prefix of its namespaces.
+    pub name: String,
+    /// The file's name, as given.
+    pub file: String,
+    /// Which TUN device the lab uses.
+    pub device: DeviceKind,
+    /// Where the tasks' addresses come from.
+    pub task_cidr: Ipv4Network,
+    /// How fast timeouts pass: at 100.0, 350 s pass in 3.5 s.
+    pub time_scale: f64,
+    /// What was doubtful while reading; [`Lab::lint`] has these and more.
+    pub warnings: Vec<Diagnostic>,
+    /// What the file says.
+    pub spec: Spec,
+    /// What egret chose where the file left it open.
+    pub plan: plan::Plan,
+    source: Arc<Source>,
+}
+
+impl Lab {
+    /// Reads a lab file's text. `file_name` is only for messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong in the file, by line.
+    pub fn parse(file_name: &str, text: &str) -> Result<Self, Diagnostics> {
+        let source = Arc::new(Source::new(file_name, text));
+        let report = Report::new(Arc::clone(&source));
+        let (root, syntax) = toml::de::DeTable::parse_recoverable(text);
+        if !syntax.is_empty() {
+            return Err(syntax_errors(report, &syntax, text.len()));
+        }
+        let names = names::Names::collect(root.get_ref(), &report);
+        let reader = reader::Reader { report: &report, names: &names };
+        let spec = read::file(&reader, root.get_ref());
+        validate::all(&spec, &report);
+        let plan = plan::choose(&spec, &report);
+        let (errors, warnings) = report.finish();
+        if !errors.is_empty() {
+            return Err(Diagnostics(errors));
+        }
+        Ok(Self {
+            name: spec.lab.value.clone(),
+            file: file_name.to_owned(),
+            device: spec.device,
+            task_cidr: spec.task_cidr.value,
+            time_scale: spec.time_scale,
+            warnings,
+            spec,
+            plan,
+            source,
+        })
+    }
+
+    /// Reads a lab file.
+    ///
+    /// # Errors
+    /// Everything that is wrong in the file, by line; or that it could not be read.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Diagnostics> {
+        let path = path.as_ref();
+        let file = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&file, &text),
+            Err(error) => Err(Diagnostics(vec![Diagnostic::unreadable(&file, &error)])),
+        }
+    }
+
+    /// What can be used and probably does not do what is wanted, by line.
+    pub fn lint(&self) -> Vec<Diagnostic> {
+        let report = Report::new(Arc::clone(&self.source));
+        lint::all(&self.spec, &report);
+        let (_, mut warnings) = report.finish();
+        warnings.extend(self.warnings.iter().cloned());
+        warnings.sort_by_key(|w| (w.line, w.column));
+        warnings
+    }
+
+    /// The lab as indexed tables.
+    pub fn lower(&self, generation: Generation) -> Snapshot {
+        Snapshot::build(generation, lower::parts(&self.spec, &self.plan))
+    }
+
+    /// The file's text.
+    pub fn source(&self) -> &str {
+        self.source.text()
+    }
+}
+
+fn syntax_errors(report: Report, errors: &[toml::de::Error], end: usize) -> Diagnostics {
+    for error in errors {
+        let span = error.span().unwrap_or(end..end).into();
+        let help = "the lab file is TOML: `key = value` lines, [section] and [[list section]] headers";
+        report.error(span, "syntax", error.message(), help);
+    }
+    Diagnostics(report.finish().0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,16 @@
 //! Floor 3: what is remembered. The flow table, TCP state, port leases, expiry.
+//!
+//! A [`Flow`] is one conversation; the [`FlowTable`] holds two [`FlowEntry`]s for it, one per direction, each with its
+//! cached outcome. NAT ports are [`Lease`]s that come back when the flow is dropped. Time is an argument.
+
+pub mod instant;
+pub mod key;
+pub mod ports;
+pub mod table;
+pub mod tcp;
+
+pub use instant::Instant;
+pub use key::{FlowKey, Space};
+pub use ports::{Exhausted, Lease, Limit, PoolKey, PortPools};
+pub use table::{Counters, Flow, FlowEntry, FlowStart, FlowTable, Side, Tally, Tombstone};
+pub use tcp::{TcpState, TcpTracker};

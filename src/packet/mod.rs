@@ -3,14 +3,22 @@
 //!
 //! Nothing here knows the VPC. Parse once at the edge ([`Packet::parse`]); from then on offsets are proven.
 
+pub mod builder;
 pub mod checksum;
 pub mod icmp;
+mod ids;
+mod octets;
+#[cfg(test)]
+mod properties;
+mod quote;
 pub mod rewrite;
+pub mod tcp;
 pub mod tuple;
 pub mod view;
 pub mod vnet;
 
-// pub use rewrite::Rewrite;
+pub use rewrite::{Rewrite, clamp_mss, rewrite_icmp_error};
+pub use tcp::{TcpFacts, TcpFlags};
 pub use tuple::{Protocol, Tuple};
-pub use view::{Fragment, Malformed};
+pub use view::{Fragment, IcmpKind, Malformed, Packet};
 pub use vnet::VnetHeader;

@@ -1,1 +1,199 @@
-//! rewrite
+//! The one file that edits headers of packets passing through: addresses, ports, identifiers, TTL, MSS, and the
+//! checksums over them (RFC 3022 4.1 to 4.3, RFC 1624).
+
+use super::checksum::{self, Sum};
+use super::ids::replace_word;
+use super::octets::{address_at, put_u16, put_u32, u16_at};
+use super::quote::Quote;
+use super::view::{Fragment, ICMP_HEADER, IcmpKind, L4, checksum_field};
+use super::{Packet, Protocol, Tuple};
+use std::net::Ipv4Addr;
+
+/// Where the header checksum is in an IPv4 header.
+const IP_CHECKSUM: usize = 10;
+/// Where the checksum is in an ICMP header.
+const ICMP_CHECKSUM: usize = 2;
+
+/// What to make of a packet's headers. It is stored in a flow and applied to each of its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Source address.
+    pub src: Ipv4Addr,
+    /// Destination address.
+    pub dst: Ipv4Addr,
+    /// Source port, or the identifier of an echo request.
+    pub sport: u16,
+    /// Destination port, or the identifier of an echo reply.
+    pub dport: u16,
+    /// Whether the packet passes a hop. The caller has seen to it that the TTL is above 1; a TTL of 0 stays.
+    pub decrement_ttl: bool,
+}
+
+impl Rewrite {
+    /// Edits the packet; its accessors tell the new values afterwards.
+    ///
+    /// Ports and identifiers are written where the packet has them: not in later fragments, other protocols, and ICMP
+    /// messages other than echo. A partial L4 checksum is the folded pseudo-header sum, which ports are no part of.
+    #[inline]
+    pub fn apply(self, packet: &mut Packet<'_>) {
+        let addresses = rewrite_ip_header(packet, self.src, self.dst, self.decrement_ttl);
+        if packet.fragment == Fragment::Later {
+            return;
+        }
+        let partial = packet.vnet.is_partial();
+        let l4 = &mut packet.bytes[packet.ip_header_len..];
+        let ids = packet.ids.write(l4, self.sport, self.dport);
+        (packet.tuple.sport, packet.tuple.dport) = packet.ids.keep(self.sport, self.dport);
+        if partial {
+            adjust_partial_checksum(l4, packet.tuple.protocol, addresses);
+        } else {
+            adjust_l4_checksum(l4, packet.tuple.protocol, addresses, ids);
+        }
+    }
+}
+
+/// Translates an ICMP error (RFC 5508 4.2, 4.3): the outer addresses, and the quoted packet's tuple, so that who sent
+/// the quoted packet finds it as it was sent. A packet that is no [`IcmpKind::Error`] is left alone.
+///
+/// `quoted` is the tuple to show, its protocol aside. The quoted header checksum, the quoted L4 checksum if the quote
+/// reaches that far, and the ICMP checksum are changed incrementally; extensions (RFC 4884) are not touched. A quoted
+/// L4 checksum that was wrong stays wrong, for instance if the quoted packet had left the kernel with a partial one.
+pub fn rewrite_icmp_error(
+    packet: &mut Packet<'_>,
+    outer_src: Ipv4Addr,
+    outer_dst: Ipv4Addr,
+    quoted: Tuple,
+    decrement_ttl: bool,
+) {
+    let L4::Icmp(IcmpKind::Error { icmp_type, code, .. }) = packet.l4 else { return };
+    let icmp = &mut packet.bytes[packet.ip_header_len..];
+    let Some(quote) = Quote::parse(&icmp[ICMP_HEADER..]) else { return };
+    let change = rewrite_quote(&mut icmp[ICMP_HEADER..], quote, quoted);
+    adjust_at(icmp, ICMP_CHECKSUM, change, checksum::adjust);
+    let (sport, dport) = quote.ids.keep(quoted.sport, quoted.dport);
+    let quoted = Tuple { protocol: quote.tuple.protocol, sport, dport, ..quoted };
+    packet.l4 = L4::Icmp(IcmpKind::Error { icmp_type, code, quoted });
+    rewrite_ip_header(packet, outer_src, outer_dst, decrement_ttl);
+}
+
+/// Lowers the MSS option of a SYN to `max_mss`; whether it did. A SYN without the option is left alone.
+///
+/// The option is no part of the pseudo-header, so a partial checksum does not change.
+pub fn clamp_mss(packet: &mut Packet<'_>, max_mss: u16) -> bool {
+    let L4::Tcp(facts) = packet.l4 else { return false };
+    if !facts.flags.syn() {
+        return false;
+    }
+    let tcp = &mut packet.bytes[packet.ip_header_len..];
+    let Some(at) = find_mss(&tcp[..packet.l4_header_len]) else { return false };
+    let old = u16_at(tcp, at);
+    if old <= max_mss {
+        return false;
+    }
+    put_u16(tcp, at, max_mss);
+    if !packet.vnet.is_partial() {
+        // An option may start anywhere: at an odd offset its octets count in swapped places.
+        let (old, new) = match at % 2 {
+            0 => (old, max_mss),
+            _ => (old.swap_bytes(), max_mss.swap_bytes()),
+        };
+        adjust_l4_checksum(tcp, Protocol::Tcp, Sum::default(), Sum::default().replace(old, new));
+    }
+    true
+}
+
+/// Where the value of the MSS option is in a TCP header (RFC 9293 3.2).
+fn find_mss(header: &[u8]) -> Option<usize> {
+    let mut at = 20;
+    loop {
+        match *header.get(at)? {
+            0 => return None,
+            1 => at += 1,
+            kind => {
+                let length = usize::from(*header.get(at + 1)?);
+                if length < 2 || at + length > header.len() {
+                    return None;
+                }
+                if kind == 2 && length == 4 {
+                    return Some(at + 2);
+                }
+                at += length;
+            }
+        }
+    }
+}
+
+/// Edits the packet's own IPv4 header and returns what the addresses change in a sum.
+#[inline]
+fn rewrite_ip_header(
+    packet: &mut Packet<'_>,
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    decrement_ttl: bool,
+) -> Sum {
+    let addresses = replace_addresses(packet.bytes, src, dst);
+    let ttl = if decrement_ttl { replace_ttl(packet.bytes) } else { Sum::default() };
+    adjust_at(packet.bytes, IP_CHECKSUM, addresses.plus(ttl), checksum::adjust);
+    packet.tuple.src = src;
+    packet.tuple.dst = dst;
+    addresses
+}
+
+#[inline]
+fn replace_addresses(header: &mut [u8], src: Ipv4Addr, dst: Ipv4Addr) -> Sum {
+    let change = Sum::default()
+        .replace_address(address_at(header, 12), src)
+        .replace_address(address_at(header, 16), dst);
+    put_u32(header, 12, src.to_bits());
+    put_u32(header, 16, dst.to_bits());
+    change
+}
+
+#[inline]
+fn replace_ttl(header: &mut [u8]) -> Sum {
+    let old = u16_at(header, 8);
+    header[8] = header[8].saturating_sub(1);
+    Sum::default().replace(old, u16_at(header, 8))
+}
+
+/// Edits a quoted packet and returns what that changes in the sum of its octets.
+fn rewrite_quote(bytes: &mut [u8], quote: Quote, new: Tuple) -> Sum {
+    let addresses = replace_addresses(bytes, new.src, new.dst);
+    let header = adjust_at(bytes, IP_CHECKSUM, addresses, checksum::adjust);
+    let change = addresses.plus(header);
+    if !quote.has_l4 {
+        return change;
+    }
+    let l4 = &mut bytes[quote.header_len..];
+    let ids = quote.ids.write(l4, new.sport, new.dport);
+    let checksum = adjust_l4_checksum(l4, quote.tuple.protocol, addresses, ids);
+    change.plus(ids).plus(checksum)
+}
+
+/// Changes a complete L4 checksum, if the octets reach it, and returns what that changes in the sum of the octets.
+#[inline]
+fn adjust_l4_checksum(l4: &mut [u8], protocol: Protocol, addresses: Sum, other: Sum) -> Sum {
+    match protocol {
+        Protocol::Tcp => adjust_at(l4, 16, addresses.plus(other), checksum::adjust),
+        Protocol::Udp => adjust_at(l4, 6, addresses.plus(other), checksum::adjust_udp),
+        Protocol::Icmp => adjust_at(l4, ICMP_CHECKSUM, other, checksum::adjust),
+        Protocol::Other(_) => Sum::default(),
+    }
+}
+
+#[inline]
+fn adjust_partial_checksum(l4: &mut [u8], protocol: Protocol, addresses: Sum) {
+    if let Some(at) = checksum_field(protocol) {
+        adjust_at(l4, at, addresses, checksum::adjust_partial);
+    }
+}
+
+/// Changes the checksum at an offset, if the octets reach it, and returns what that changes in their sum.
+#[inline]
+fn adjust_at(bytes: &mut [u8], at: usize, change: Sum, adjust: fn(u16, Sum) -> u16) -> Sum {
+    if at + 2 > bytes.len() {
+        return Sum::default();
+    }
+    let adjusted = adjust(u16_at(bytes, at), change);
+    replace_word(bytes, at, adjusted)
+}

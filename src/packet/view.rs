@@ -1,29 +1,50 @@
 //! The checked view: a packet whose offsets have been proven once.
 
-use super::{Protocol, Tuple, VnetHeader};
+use super::ids::{ECHO_REPLY, ECHO_REQUEST, Ids};
+use super::octets::{address_at, u16_at, u32_at};
+use super::quote::Quote;
+use super::tcp::{TcpFacts, TcpFlags};
+use super::vnet::{GSO_ECN, GSO_TCPV4, GSO_UDP_L4};
+use super::{Protocol, Tuple, VnetHeader, checksum};
 use std::net::Ipv4Addr;
 
+/// Octets of the ICMP header, whatever the type (RFC 792).
+pub(super) const ICMP_HEADER: usize = 8;
+
 /// Why a string of octets is not a packet that egret can judge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Malformed {
     /// Fewer octets than an IPv4 header has, or none.
+    #[error("shorter than an IPv4 header")]
     Truncated,
     /// Version 6: AWS filters it apart from IPv4, and egret carries IPv4 only.
+    #[error("IPv6, which egret does not carry")]
     Ipv6,
     /// A version that is neither 4 nor 6.
+    #[error("the IP version is neither 4 nor 6")]
     Version,
     /// The header length field is below 20 or beyond the packet.
+    #[error("the IPv4 header length is below 20 octets or beyond the packet")]
     HeaderLength,
     /// The total length field disagrees with the octets that arrived.
+    #[error("the IPv4 total length is below the header's or beyond the octets that arrived")]
     TotalLength,
     /// The IPv4 header checksum is wrong.
+    #[error("the IPv4 header checksum is wrong")]
     HeaderChecksum,
     /// The L4 header does not fit.
+    #[error("the TCP, UDP or ICMP header does not fit in the packet")]
     L4Truncated,
-    /// The ICMP checksum is wrong (RFC 5508, REQ-1 and REQ-3).
-    IcmpChecksum,
     /// The virtio-net header contradicts the packet.
+    #[error("the virtio-net header contradicts the packet")]
     VnetHeader,
+    /// The checksum of an unfragmented ICMP message is wrong (RFC 5508 REQ-3).
+    #[error("the ICMP checksum is wrong")]
+    IcmpChecksum,
+    /// An ICMP error quotes nothing that names a flow: no IPv4 header, one with a wrong checksum (RFC 5508 REQ-3), or
+    /// less than 8 octets of L4. Passing it on would carry untranslated addresses across.
+    #[error("the packet quoted in an ICMP error is damaged or too short")]
+    Quote,
 }
 
 /// Where a packet stands in a fragmented datagram.
@@ -35,4 +56,363 @@ pub enum Fragment {
     First,
     /// A later one: no L4 header, hence no ports.
     Later,
+}
+
+/// What an ICMP message is to a NAT (RFC 5508).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IcmpKind {
+    /// Type 8.
+    EchoRequest,
+    /// Type 0.
+    EchoReply,
+    /// Types 3, 4, 11 and 12: an error about the quoted packet.
+    Error {
+        /// ICMP type.
+        icmp_type: u8,
+        /// ICMP code.
+        code: u8,
+        /// The tuple of the quoted packet, by the conventions of [`Tuple`].
+        quoted: Tuple,
+    },
+    /// Any other, redirects among them.
+    Other {
+        /// ICMP type.
+        icmp_type: u8,
+        /// ICMP code.
+        code: u8,
+    },
+}
+
+/// What the L4 header said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum L4 {
+    Tcp(TcpFacts),
+    Udp,
+    Icmp(IcmpKind),
+    /// No L4 header that egret reads: a later fragment or another protocol.
+    Opaque,
+}
+
+/// An IPv4 packet, borrowed from the buffer it arrived in, and what was found in it.
+///
+/// The facts are gathered once by [`Packet::parse`] and kept true by [`super::rewrite`]; accessors cost a load.
+#[derive(Debug)]
+pub struct Packet<'a> {
+    pub(super) bytes: &'a mut [u8],
+    pub(super) vnet: VnetHeader,
+    pub(super) tuple: Tuple,
+    pub(super) fragment: Fragment,
+    pub(super) ids: Ids,
+    pub(super) l4: L4,
+    pub(super) ip_header_len: usize,
+    pub(super) l4_header_len: usize,
+}
+
+impl<'a> Packet<'a> {
+    /// Checks `bytes`, an IPv4 packet as read after `vnet`; octets beyond its total length are cut off.
+    ///
+    /// Does not verify TCP and UDP checksums: a NAT changes them incrementally, so what was wrong stays wrong.
+    ///
+    /// # Errors
+    /// The first thing found to be wrong, see [`Malformed`].
+    #[inline]
+    pub fn parse(bytes: &'a mut [u8], vnet: VnetHeader) -> Result<Self, Malformed> {
+        let (ip_header_len, total_len) = check_ip_header(bytes)?;
+        let bytes = &mut bytes[..total_len];
+        let protocol = Protocol::from(bytes[9]);
+        let fragment = fragment_of(u16_at(bytes, 6));
+        if !vnet_agrees(vnet, protocol, fragment, ip_header_len) {
+            return Err(Malformed::VnetHeader);
+        }
+        let octets = &bytes[ip_header_len..];
+        let (l4_header_len, l4) = match fragment {
+            Fragment::Later => (0, L4::Opaque),
+            Fragment::Whole | Fragment::First => read_l4(protocol, fragment, octets)?,
+        };
+        let ids = match l4 {
+            L4::Opaque => Ids::None,
+            L4::Tcp(_) | L4::Udp | L4::Icmp(_) => Ids::of(protocol, octets),
+        };
+        let (sport, dport) = ids.read(octets);
+        let (src, dst) = (address_at(bytes, 12), address_at(bytes, 16));
+        let tuple = Tuple { protocol, src, dst, sport, dport };
+        Ok(Self { bytes, vnet, tuple, fragment, ids, l4, ip_header_len, l4_header_len })
+    }
+
+    /// Source address.
+    #[inline]
+    pub fn src(&self) -> Ipv4Addr {
+        self.tuple.src
+    }
+
+    /// Destination address.
+    #[inline]
+    pub fn dst(&self) -> Ipv4Addr {
+        self.tuple.dst
+    }
+
+    /// The IP protocol.
+    #[inline]
+    pub fn protocol(&self) -> Protocol {
+        self.tuple.protocol
+    }
+
+    /// Time to live, in hops.
+    #[inline]
+    pub fn ttl(&self) -> u8 {
+        self.bytes[8]
+    }
+
+    /// Whether the sender forbids fragmentation.
+    #[inline]
+    pub fn dont_fragment(&self) -> bool {
+        self.bytes[6] & 0x40 != 0
+    }
+
+    /// The identification field, which the fragments of one datagram share.
+    #[inline]
+    pub fn identification(&self) -> u16 {
+        u16_at(self.bytes, 4)
+    }
+
+    /// Where the packet stands in a fragmented datagram.
+    #[inline]
+    pub fn fragment(&self) -> Fragment {
+        self.fragment
+    }
+
+    /// The tuple; ports are 0 for a later fragment and for ICMP messages other than echo.
+    #[inline]
+    pub fn tuple(&self) -> Tuple {
+        self.tuple
+    }
+
+    /// The TCP header's facts; `None` for another protocol and for a later fragment.
+    #[inline]
+    pub fn tcp(&self) -> Option<TcpFacts> {
+        match self.l4 {
+            L4::Tcp(facts) => Some(facts),
+            L4::Udp | L4::Icmp(_) | L4::Opaque => None,
+        }
+    }
+
+    /// What the ICMP message is; `None` for another protocol and for a later fragment.
+    #[inline]
+    pub fn icmp(&self) -> Option<IcmpKind> {
+        match self.l4 {
+            L4::Icmp(kind) => Some(kind),
+            L4::Tcp(_) | L4::Udp | L4::Opaque => None,
+        }
+    }
+
+    /// ICMP type and code; zeros if the packet has no ICMP header.
+    #[inline]
+    pub fn icmp_type_code(&self) -> (u8, u8) {
+        match self.l4 {
+            L4::Icmp(_) => (self.bytes[self.ip_header_len], self.bytes[self.ip_header_len + 1]),
+            L4::Tcp(_) | L4::Udp | L4::Opaque => (0, 0),
+        }
+    }
+
+    /// Octets of the packet, from the IPv4 header on; a super-packet counts whole.
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "a packet has at least its header")]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The packet, from the IPv4 header on.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
+    /// The virtio-net header that must go out with the packet.
+    #[inline]
+    pub fn vnet(&self) -> VnetHeader {
+        self.vnet
+    }
+
+    /// Octets of the IPv4 header, options included.
+    #[inline]
+    pub fn ip_header_len(&self) -> usize {
+        self.ip_header_len
+    }
+
+    /// Octets of the IPv4 and L4 headers together, which every segment repeats; L4 counts if egret reads it: TCP with
+    /// options, UDP, ICMP's first 8 octets.
+    #[inline]
+    pub fn header_len(&self) -> usize {
+        self.ip_header_len + self.l4_header_len
+    }
+
+    /// What follows [`Packet::header_len`].
+    #[inline]
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[self.header_len()..]
+    }
+
+    /// Packets on the wire after segmentation: 1 unless it is a super-packet.
+    #[inline]
+    pub fn wire_segments(&self) -> u32 {
+        if !self.vnet.is_super_packet() {
+            return 1;
+        }
+        let payload = (self.bytes.len() - self.header_len()) as u32;
+        payload.div_ceil(u32::from(self.vnet.gso_size)).max(1)
+    }
+
+    /// Octets on the wire after segmentation, IPv4 headers included, link headers not.
+    #[inline]
+    pub fn wire_bytes(&self) -> u64 {
+        let repeated = u64::from(self.wire_segments() - 1) * self.header_len() as u64;
+        self.bytes.len() as u64 + repeated
+    }
+
+    /// The largest IPv4 packet after segmentation, in octets: what to compare with an MTU.
+    #[inline]
+    pub fn max_segment_len(&self) -> usize {
+        if !self.vnet.is_super_packet() {
+            return self.bytes.len();
+        }
+        self.bytes.len().min(self.header_len() + usize::from(self.vnet.gso_size))
+    }
+}
+
+/// `(header length, total length)`, in octets.
+#[inline]
+fn check_ip_header(bytes: &[u8]) -> Result<(usize, usize), Malformed> {
+    match bytes.first().map(|first| first >> 4) {
+        None => return Err(Malformed::Truncated),
+        Some(4) => {}
+        Some(6) => return Err(Malformed::Ipv6),
+        Some(_) => return Err(Malformed::Version),
+    }
+    if bytes.len() < 20 {
+        return Err(Malformed::Truncated);
+    }
+    let header_len = usize::from(bytes[0] & 0xf) * 4;
+    if header_len < 20 || header_len > bytes.len() {
+        return Err(Malformed::HeaderLength);
+    }
+    let total_len = usize::from(u16_at(bytes, 2));
+    if total_len < header_len || total_len > bytes.len() {
+        return Err(Malformed::TotalLength);
+    }
+    if !checksum::is_valid(&bytes[..header_len]) {
+        return Err(Malformed::HeaderChecksum);
+    }
+    Ok((header_len, total_len))
+}
+
+#[inline]
+fn fragment_of(flags_and_offset: u16) -> Fragment {
+    match (flags_and_offset & 0x1fff, flags_and_offset & 0x2000) {
+        (0, 0) => Fragment::Whole,
+        (0, _) => Fragment::First,
+        _ => Fragment::Later,
+    }
+}
+
+/// Whether what the kernel left to be done can be done to this packet. `hdr_len` is a guess, and not looked at.
+///
+/// A super-packet may come without a partial checksum: the kernel computes the segments' checksums anyhow.
+#[inline]
+fn vnet_agrees(
+    vnet: VnetHeader,
+    protocol: Protocol,
+    fragment: Fragment,
+    ip_header_len: usize,
+) -> bool {
+    if !vnet.is_partial() && vnet.gso_type == 0 {
+        return true;
+    }
+    let Some(field) = checksum_field(protocol) else { return false };
+    let checksum_agrees = !vnet.is_partial()
+        || usize::from(vnet.csum_start) == ip_header_len && usize::from(vnet.csum_offset) == field;
+    let segmentation_agrees = match vnet.gso_type {
+        0 => true,
+        GSO_UDP_L4 => vnet.gso_size > 0 && protocol == Protocol::Udp,
+        other => vnet.gso_size > 0 && protocol == Protocol::Tcp && other & !GSO_ECN == GSO_TCPV4,
+    };
+    fragment == Fragment::Whole && checksum_agrees && segmentation_agrees
+}
+
+/// Where the checksum over the pseudo-header is in the L4 header, for the protocols that can leave it partial.
+#[inline]
+pub(super) const fn checksum_field(protocol: Protocol) -> Option<usize> {
+    match protocol {
+        Protocol::Tcp => Some(16),
+        Protocol::Udp => Some(6),
+        Protocol::Icmp | Protocol::Other(_) => None,
+    }
+}
+
+/// `(header length, facts)` of an L4 header that must be there.
+#[inline]
+fn read_l4(
+    protocol: Protocol,
+    fragment: Fragment,
+    octets: &[u8],
+) -> Result<(usize, L4), Malformed> {
+    match protocol {
+        Protocol::Tcp => read_tcp(octets),
+        Protocol::Udp => read_udp(fragment, octets),
+        Protocol::Icmp => read_icmp(fragment, octets),
+        Protocol::Other(_) => Ok((0, L4::Opaque)),
+    }
+}
+
+#[inline]
+fn read_tcp(octets: &[u8]) -> Result<(usize, L4), Malformed> {
+    if octets.len() < 20 {
+        return Err(Malformed::L4Truncated);
+    }
+    let header_len = usize::from(octets[12] >> 4) * 4;
+    if header_len < 20 || header_len > octets.len() {
+        return Err(Malformed::L4Truncated);
+    }
+    let facts = TcpFacts {
+        flags: TcpFlags(octets[13]),
+        seq: u32_at(octets, 4),
+        ack: u32_at(octets, 8),
+        window: u16_at(octets, 14),
+        payload_len: (octets.len() - header_len) as u32,
+    };
+    Ok((header_len, L4::Tcp(facts)))
+}
+
+/// The length field of a first fragment counts octets that are still to come.
+#[inline]
+fn read_udp(fragment: Fragment, octets: &[u8]) -> Result<(usize, L4), Malformed> {
+    if octets.len() < 8 {
+        return Err(Malformed::L4Truncated);
+    }
+    let length = usize::from(u16_at(octets, 4));
+    if length < 8 || fragment == Fragment::Whole && length > octets.len() {
+        return Err(Malformed::L4Truncated);
+    }
+    Ok((8, L4::Udp))
+}
+
+/// The checksum of a first fragment covers octets that are still to come, so it cannot be verified.
+#[inline]
+fn read_icmp(fragment: Fragment, octets: &[u8]) -> Result<(usize, L4), Malformed> {
+    if octets.len() < ICMP_HEADER {
+        return Err(Malformed::L4Truncated);
+    }
+    if fragment == Fragment::Whole && !checksum::is_valid(octets) {
+        return Err(Malformed::IcmpChecksum);
+    }
+    let (icmp_type, code) = (octets[0], octets[1]);
+    let kind = match icmp_type {
+        ECHO_REPLY => IcmpKind::EchoReply,
+        ECHO_REQUEST => IcmpKind::EchoRequest,
+        3 | 4 | 11 | 12 => {
+            let quote = Quote::parse(&octets[ICMP_HEADER..]).ok_or(Malformed::Quote)?;
+            IcmpKind::Error { icmp_type, code, quoted: quote.tuple }
+        }
+        _ => IcmpKind::Other { icmp_type, code },
+    };
+    Ok((ICMP_HEADER, L4::Icmp(kind)))
 }

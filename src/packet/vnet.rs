@@ -22,3 +22,81 @@ pub struct VnetHeader {
     /// Where the checksum field is, from `csum_start`.
     pub csum_offset: u16,
 }
+
+/// `VIRTIO_NET_HDR_GSO_TCPV4`.
+pub const GSO_TCPV4: u8 = 1;
+/// `VIRTIO_NET_HDR_GSO_UDP_L4`.
+pub const GSO_UDP_L4: u8 = 5;
+/// `VIRTIO_NET_HDR_GSO_ECN`, a bit beside the type.
+pub const GSO_ECN: u8 = 0x80;
+
+impl VnetHeader {
+    /// Reads the header as the kernel wrote it.
+    #[inline]
+    pub const fn from_bytes(bytes: &[u8; LEN]) -> Self {
+        Self {
+            flags: bytes[0],
+            gso_type: bytes[1],
+            hdr_len: u16::from_ne_bytes([bytes[2], bytes[3]]),
+            gso_size: u16::from_ne_bytes([bytes[4], bytes[5]]),
+            csum_start: u16::from_ne_bytes([bytes[6], bytes[7]]),
+            csum_offset: u16::from_ne_bytes([bytes[8], bytes[9]]),
+        }
+    }
+
+    /// The octets that the kernel reads.
+    #[inline]
+    pub const fn to_bytes(self) -> [u8; LEN] {
+        let [h0, h1] = self.hdr_len.to_ne_bytes();
+        let [g0, g1] = self.gso_size.to_ne_bytes();
+        let [s0, s1] = self.csum_start.to_ne_bytes();
+        let [o0, o1] = self.csum_offset.to_ne_bytes();
+        [self.flags, self.gso_type, h0, h1, g0, g1, s0, s1, o0, o1]
+    }
+
+    /// Whether the L4 checksum is left to be completed.
+    #[inline]
+    pub const fn is_partial(self) -> bool {
+        self.flags & NEEDS_CSUM != 0
+    }
+
+    /// Whether segmentation is left to be done.
+    #[inline]
+    pub const fn is_super_packet(self) -> bool {
+        self.gso_type & !GSO_ECN != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn fields_lie_where_the_kernel_puts_them() {
+        let mut bytes = [0; LEN];
+        bytes[0] = NEEDS_CSUM;
+        bytes[1] = GSO_TCPV4 | GSO_ECN;
+        bytes[4..6].copy_from_slice(&1448_u16.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&20_u16.to_ne_bytes());
+        bytes[8..10].copy_from_slice(&16_u16.to_ne_bytes());
+        let header = VnetHeader::from_bytes(&bytes);
+        assert!(header.is_partial() && header.is_super_packet());
+        assert_eq!((header.gso_size, header.csum_start, header.csum_offset), (1448, 20, 16));
+        assert_eq!(header.hdr_len, 0);
+    }
+
+    #[test]
+    fn plain_packet_needs_nothing() {
+        let header = VnetHeader::default();
+        assert!(!header.is_partial() && !header.is_super_packet());
+        assert_eq!(header.to_bytes(), [0; LEN]);
+    }
+
+    proptest! {
+        #[test]
+        fn octets_survive(bytes in any::<[u8; LEN]>()) {
+            prop_assert_eq!(VnetHeader::from_bytes(&bytes).to_bytes(), bytes);
+        }
+    }
+}

@@ -1,9 +1,30 @@
-//! Floor 4: the engine. One file per stage; stages classify, `packet::rewrite` rewrites.
+//! Floor 4: the engine. Stages classify, one file each; `packet::rewrite` rewrites.
+//!
+//! [`Engine::handle`] looks a packet up in the flow table; on a miss, or under a new generation, it takes the
+//! [`walk`], which [`Engine::explain`] takes too, with a recorder that records.
 
+mod admission;
+mod app_runner;
+mod connector;
+mod deliver;
+pub mod drops;
+pub mod engine;
+mod exempt;
+mod icmp;
+mod internet_gateway;
+mod nat_gateway;
+mod network_acl;
+mod port_lease;
 pub mod reason;
+mod route_table;
+mod security_group;
+mod source_check;
 pub mod trace;
 pub mod verdict;
+mod walk;
 
+pub use drops::{DropCount, DropKey, Drops};
+pub use engine::{Device, Engine, FlowOutcome, Forward, Judged, PathKey};
 pub use reason::{REASONS, Reason};
-pub use trace::{Component, Detail, Outcome, Recorder, Stage, Step};
+pub use trace::{Component, Detail, Off, Outcome, Recorder, Stage, Step};
 pub use verdict::{Denial, Evidence, Link, Verdict};

@@ -157,8 +157,8 @@ reasons! {
         "An ICMP message that is neither an echo nor an error about a flow.", "Use an echo (ping).";
     48 FlowMoved "flow-moved" FlowTable None,
         "After a change of the configuration, the flow would leave by another gateway: it cannot keep its address.", "Reconnect.";
-    49 FragmentLater "fragment-without-ports" FlowTable None,
-        "A later fragment has no ports, and this version of egret does not follow fragments.", "Send datagrams that fit the path's MTU.";
+    49 Fragment "fragment" FlowTable None,
+        "A fragment: this version of egret does not follow fragments.", "Send datagrams that fit the path's MTU.";
 
     50 TtlExpired "ttl-expired" Deliver None,
         "The time to live ended at the NAT gateway; egret answered with ICMP time exceeded from the gateway's private address.", "Normal for traceroute; otherwise raise the TTL.";
@@ -176,7 +176,9 @@ reasons! {
         "egret failed on this packet; it was dropped and the worker went on. This is a bug in egret.", "Report the packet: tcpdump in the task's namespace.";
     56 NotIp "not-ip" SourceCheck None,
         "A frame that is neither IPv4 nor IPv6.", "None needed.";
-    57 NoLink "no-link" Deliver None,
+    57 MalformedQuote "malformed-icmp-quote" Parse None,
+        "The packet that an ICMP error quotes is malformed (RFC 5508 requires the drop).", "Look at what sends it: tcpdump in the namespace of its sender.";
+    58 NoLink "no-link" Deliver None,
         "A packet that the engine let pass had no link to leave by.", "Report it: this is a bug in egret.";
 }
 
@@ -191,6 +193,7 @@ impl From<Malformed> for Reason {
             Malformed::HeaderChecksum => Self::MalformedHeaderChecksum,
             Malformed::L4Truncated => Self::MalformedL4,
             Malformed::IcmpChecksum => Self::MalformedIcmpChecksum,
+            Malformed::Quote => Self::MalformedQuote,
             Malformed::VnetHeader => Self::MalformedVnetHeader,
         }
     }

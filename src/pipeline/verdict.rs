@@ -70,3 +70,9 @@ pub struct Evidence {
     /// The path, in order.
     pub steps: Vec<Step>,
 }
+
+impl From<Denial> for Verdict {
+    fn from(Denial { reason, decided_by }: Denial) -> Self {
+        Self::Drop { reason, decided_by }
+    }
+}

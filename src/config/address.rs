@@ -1,0 +1,57 @@
+//! Which addresses are free: in a subnet, and on the lab's internet.
+
+use super::diagnostic::At;
+use super::spec::Spec;
+use ipnetwork::Ipv4Network;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+/// AWS keeps the first four addresses of a subnet and its last one.
+pub(super) fn is_reserved(subnet: Ipv4Network, address: Ipv4Addr) -> bool {
+    let offset = u32::from(address).wrapping_sub(u32::from(subnet.network()));
+    offset < 4 || address == subnet.broadcast()
+}
+
+/// The addresses that are still free; those given in the file are taken from the start.
+pub(super) struct Pool<'s> {
+    taken: BTreeMap<&'s str, BTreeSet<Ipv4Addr>>,
+    public: BTreeSet<Ipv4Addr>,
+}
+
+impl<'s> Pool<'s> {
+    pub(super) fn new(spec: &'s Spec) -> Self {
+        let mut taken: BTreeMap<&str, BTreeSet<Ipv4Addr>> = BTreeMap::new();
+        let resources = spec.resources.iter().map(|r| (r.subnet.as_str(), *r.address));
+        let gateways = spec
+            .nat_gateways
+            .iter()
+            .filter_map(|n| Some((n.subnet.as_str(), n.private_ip.as_ref()?.value)));
+        for (subnet, address) in resources.chain(gateways) {
+            taken.entry(subnet).or_default().insert(address);
+        }
+        let value = |at: &At<Ipv4Addr>| at.value;
+        let elastic = spec.nat_gateways.iter().filter_map(|n| n.public_ip.as_ref());
+        let hosts = spec.internet_hosts.iter().map(|h| &h.address);
+        let public = elastic.chain(hosts).chain(&spec.apprunner_public_ip).map(value).collect();
+        Self { taken, public }
+    }
+
+    /// Takes the first free address of a subnet.
+    pub(super) fn private(&mut self, subnet: &'s str, cidr: Ipv4Network) -> Option<Ipv4Addr> {
+        let taken = self.taken.entry(subnet).or_default();
+        let first = u32::from(cidr.network()).saturating_add(4);
+        let free = (first..u32::from(cidr.broadcast()))
+            .map(Ipv4Addr::from)
+            .find(|address| !taken.contains(address))?;
+        taken.insert(free);
+        Some(free)
+    }
+
+    /// Takes the first free address of 198.51.100.0/24 (TEST-NET-2, RFC 5737).
+    pub(super) fn public(&mut self) -> Option<Ipv4Addr> {
+        let mut range = (1..=254).map(|last| Ipv4Addr::new(198, 51, 100, last));
+        let free = range.find(|address| !self.public.contains(address))?;
+        self.public.insert(free);
+        Some(free)
+    }
+}

@@ -1,0 +1,308 @@
+//! What is wrong, or doubtful, in a lab file: the place, the reason, and what would be valid.
+
+use crate::vpc::Line;
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use serde::Serialize;
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+
+/// Octets of the lab file, end excluded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Span {
+    /// First octet.
+    pub start: usize,
+    /// One past the last octet.
+    pub end: usize,
+}
+
+impl From<std::ops::Range<usize>> for Span {
+    fn from(range: std::ops::Range<usize>) -> Self {
+        Self { start: range.start, end: range.end }
+    }
+}
+
+/// A value, and where it stands in the lab file.
+#[derive(Clone, Copy, Debug)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Its place.
+    pub span: Span,
+}
+
+impl<T> At<T> {
+    /// The same place with another value.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> At<U> {
+        At { value: f(self.value), span: self.span }
+    }
+}
+
+impl<T> std::ops::Deref for At<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// The file can be used, and probably does not do what is wanted.
+    Warning,
+}
+
+/// One finding.
+#[derive(Clone, Debug, Serialize)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file's name, as given.
+    pub file: String,
+    /// Counted from 1; 0 where no line is to blame.
+    pub line: Line,
+    /// In characters, counted from 1; 0 where no line is to blame.
+    pub column: u32,
+    /// The offending text, cut at the end of its first line.
+    pub text: String,
+    /// What is wrong.
+    pub message: String,
+    /// What would be valid.
+    pub help: String,
+    /// A stable id, such as `unknown-key`.
+    pub rule: &'static str,
+    #[serde(skip)]
+    span: Option<Span>,
+    #[serde(skip)]
+    source: Arc<Source>,
+}
+
+impl Diagnostic {
+    /// Writes the finding for people: message, source line with the text underlined, help.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn render(&self, out: &mut impl fmt::Write, color: bool) -> fmt::Result {
+        let theme =
+            if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        GraphicalReportHandler::new_themed(theme)
+            .with_links(false)
+            .with_width(110)
+            .with_context_lines(0)
+            .render_report(out, self)
+    }
+
+    /// The finding for a file that could not be read.
+    pub(super) fn unreadable(file: &str, error: &std::io::Error) -> Self {
+        Self {
+            severity: Severity::Error,
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+            text: String::new(),
+            message: format!("cannot read {file}: {error}"),
+            help: "give the path of a lab file (TOML, UTF-8) that exists and may be read".into(),
+            rule: "unreadable-file",
+            span: None,
+            source: Arc::new(Source::new(file, "")),
+        }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+impl miette::Diagnostic for Diagnostic {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.rule))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        (!self.help.is_empty()).then(|| Box::new(&self.help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.span.map(|_| &self.source.named as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.span?;
+        Some(Box::new(std::iter::once(LabeledSpan::new(None, span.start, self.text.len()))))
+    }
+}
+
+/// Every finding that makes a lab file unusable, by line.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Diagnostics(pub Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// Writes all of them for people.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn render(&self, out: &mut impl fmt::Write, color: bool) -> fmt::Result {
+        self.0.iter().try_for_each(|d| d.render(out, color))
+    }
+}
+
+impl std::ops::Deref for Diagnostics {
+    type Target = [Diagnostic];
+
+    fn deref(&self) -> &[Diagnostic] {
+        &self.0
+    }
+}
+
+impl IntoIterator for Diagnostics {
+    type Item = Diagnostic;
+    type IntoIter = std::vec::IntoIter<Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.render(f, false)
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// A lab file's text, with its lines found.
+#[derive(Debug)]
+pub(super) struct Source {
+    named: NamedSource<Arc<str>>,
+    text: Arc<str>,
+    line_starts: Vec<usize>,
+}
+
+impl Source {
+    pub(super) fn new(file: &str, text: &str) -> Self {
+        let text: Arc<str> = text.into();
+        let newlines = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
+        let line_starts = std::iter::once(0).chain(newlines).collect();
+        Self { named: NamedSource::new(file, Arc::clone(&text)), text, line_starts }
+    }
+
+    pub(super) fn file(&self) -> &str {
+        self.named.name()
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn line(&self, offset: usize) -> Line {
+        Line::try_from(self.line_starts.partition_point(|start| *start <= offset))
+            .unwrap_or(Line::MAX)
+    }
+
+    fn column(&self, offset: usize) -> u32 {
+        let line = self.line_starts.partition_point(|start| *start <= offset).saturating_sub(1);
+        let start = self.line_starts.get(line).copied().unwrap_or(0);
+        let characters = self.text.get(start..offset).map_or(0, |before| before.chars().count());
+        u32::try_from(characters + 1).unwrap_or(u32::MAX)
+    }
+
+    /// The span cut to what can be underlined: on character boundaries, at least inside the text, on one line.
+    fn first_line(&self, span: Span) -> Span {
+        let boundary = |mut at: usize| {
+            at = at.min(self.text.len());
+            while !self.text.is_char_boundary(at) {
+                at -= 1;
+            }
+            at
+        };
+        let start = boundary(span.start);
+        let end = boundary(span.end).max(start);
+        let line = self.text.get(start..end).and_then(|text| text.lines().next()).unwrap_or("");
+        Span { start, end: start + line.len() }
+    }
+}
+
+/// Collects findings while the file is read and validated.
+#[derive(Debug)]
+pub(super) struct Report {
+    source: Arc<Source>,
+    found: RefCell<Vec<Diagnostic>>,
+}
+
+impl Report {
+    pub(super) fn new(source: Arc<Source>) -> Self {
+        Self { source, found: RefCell::default() }
+    }
+
+    pub(super) fn error(
+        &self,
+        span: Span,
+        rule: &'static str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.push(Severity::Error, span, rule, message.into(), help.into());
+    }
+
+    pub(super) fn warning(
+        &self,
+        span: Span,
+        rule: &'static str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.push(Severity::Warning, span, rule, message.into(), help.into());
+    }
+
+    pub(super) fn line(&self, span: Span) -> Line {
+        self.source.line(span.start)
+    }
+
+    /// Errors and warnings, each by place.
+    pub(super) fn finish(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        let mut found = self.found.into_inner();
+        found.sort_by_key(|d| (d.line, d.column));
+        found.into_iter().partition(|d| d.severity == Severity::Error)
+    }
+
+    fn push(
+        &self,
+        severity: Severity,
+        span: Span,
+        rule: &'static str,
+        message: String,
+        help: String,
+    ) {
+        let span = self.source.first_line(span);
+        let text = self.source.text.get(span.start..span.end).unwrap_or("").to_owned();
+        self.found.borrow_mut().push(Diagnostic {
+            severity,
+            file: self.source.file().to_owned(),
+            line: self.source.line(span.start),
+            column: self.source.column(span.start),
+            text,
+            message,
+            help,
+            rule,
+            span: Some(span),
+            source: Arc::clone(&self.source),
+        });
+    }
+}

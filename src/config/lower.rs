@@ -1,0 +1,394 @@
+//! From the file's ids to indexes into tables, with everything filled in that a VPC has by itself: local routes, main
+//! table, default network ACL, default security group.
+
+use super::names::default_id;
+use super::plan::Plan;
+use super::spec::{self, Spec};
+use crate::vpc::{
+    AclAction, AclRule, Connector, Destination, Egress, Eni, InternetGateway, InternetHost,
+    NatGateway, NetworkAcl, Parts, Peer, PrefixList, PrefixListIx, Resource, Route, RouteTable,
+    SecurityGroup, SecurityGroupIx, SecurityGroupRule, Service, Subnet, Target, TrafficMatch, Vpc,
+    VpcIx,
+};
+use ipnetwork::Ipv4Network;
+use std::collections::HashMap;
+
+/// The tables of a spec that has no errors.
+pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
+    let mut parts = Parts {
+        lab: spec.lab.value.clone(),
+        apprunner_address: plan.apprunner_address,
+        limits: spec.limits,
+        timeouts: spec.timeouts.scaled(spec.time_scale),
+        mtu: spec.mtu,
+        ..Parts::default()
+    };
+    let mut lowering = Lowering::new(spec);
+    parts.prefix_lists = spec.prefix_lists.iter().map(prefix_list).collect();
+    parts.security_groups = lowering.security_groups();
+    parts.network_acls = lowering.network_acls();
+    parts.route_tables = lowering.route_tables(plan);
+    parts.vpcs = spec.vpcs.iter().map(|vpc| lowering.vpc(vpc)).collect();
+    parts.subnets = spec.subnets.iter().map(|subnet| lowering.subnet(subnet)).collect();
+    parts.nat_gateways = lowering.nat_gateways(plan);
+    parts.enis = lowering.enis(plan);
+    parts.connectors = spec.connectors.iter().map(|c| lowering.connector(c)).collect();
+    parts.services = spec.services.iter().map(|service| lowering.service(service)).collect();
+    parts.resources = spec.resources.iter().map(|r| lowering.resource(r)).collect();
+    parts.internet_hosts = spec.internet_hosts.iter().map(internet_host).collect();
+    parts
+}
+
+/// The positions of everything that has an id.
+struct Lowering<'s> {
+    spec: &'s Spec,
+    vpcs: Positions,
+    subnets: Positions,
+    route_tables: Positions,
+    security_groups: Positions,
+    network_acls: Positions,
+    prefix_lists: Positions,
+    nat_gateways: Positions,
+    connectors: Positions,
+}
+
+/// The position of each id in its table.
+#[derive(Default)]
+struct Positions(HashMap<String, usize>);
+
+impl Positions {
+    fn of<'n>(ids: impl Iterator<Item = &'n String>) -> Self {
+        Self(ids.cloned().zip(0..).collect())
+    }
+
+    /// Validation has proven that the id is there; were it not, the index would be out of every table's range.
+    fn get<I: From<usize>>(&self, id: &str) -> I {
+        I::from(self.0.get(id).copied().unwrap_or(usize::MAX))
+    }
+
+    fn add(&mut self, id: String) {
+        let next = self.0.len();
+        self.0.insert(id, next);
+    }
+}
+
+impl<'s> Lowering<'s> {
+    fn new(spec: &'s Spec) -> Self {
+        let alive = |gateway: &&spec::NatGateway| !is_deleted(gateway);
+        Self {
+            spec,
+            vpcs: Positions::of(spec.vpcs.iter().map(|v| &v.id.value)),
+            subnets: Positions::of(spec.subnets.iter().map(|s| &s.id.value)),
+            route_tables: Positions::of(spec.route_tables.iter().map(|t| &t.id.value)),
+            security_groups: Positions::of(spec.security_groups.iter().map(|g| &g.id.value)),
+            network_acls: Positions::of(spec.network_acls.iter().map(|a| &a.id.value)),
+            prefix_lists: Positions::of(spec.prefix_lists.iter().map(|p| &p.id.value)),
+            nat_gateways: Positions::of(
+                spec.nat_gateways.iter().filter(alive).map(|n| &n.id.value),
+            ),
+            connectors: Positions::of(spec.connectors.iter().map(|c| &c.name.value)),
+        }
+    }
+
+    /// The declared groups, then the implied default ones.
+    fn security_groups(&mut self) -> Vec<SecurityGroup> {
+        let mut implied = Vec::new();
+        for vpc in &self.spec.vpcs {
+            let id = self.spec.default_security_group(&vpc.id);
+            if !self.security_groups.0.contains_key(&id) {
+                self.security_groups.add(id.clone());
+                implied.push((id, self.vpcs.get(&vpc.id)));
+            }
+        }
+        let declared = self.spec.security_groups.iter().map(|group| self.security_group(group));
+        let implied = implied.into_iter().map(|(id, vpc)| {
+            let itself = Peer::SecurityGroup(self.security_groups.get(&id));
+            let ingress = SecurityGroupRule { traffic: TrafficMatch::ALL, peer: itself, line: 0 };
+            SecurityGroup { id, vpc, egress: vec![allow_all()], ingress: vec![ingress], line: 0 }
+        });
+        declared.chain(implied).collect()
+    }
+
+    fn security_group(&self, group: &spec::SecurityGroup) -> SecurityGroup {
+        let rules = |rules: &[spec::SecurityGroupRule]| -> Vec<SecurityGroupRule> {
+            rules.iter().map(|rule| self.security_group_rule(rule)).collect()
+        };
+        SecurityGroup {
+            id: group.id.value.clone(),
+            vpc: self.vpcs.get(&group.vpc),
+            egress: group.egress.as_deref().map_or_else(|| vec![allow_all()], rules),
+            ingress: rules(&group.ingress),
+            line: group.line,
+        }
+    }
+
+    fn security_group_rule(&self, rule: &spec::SecurityGroupRule) -> SecurityGroupRule {
+        let peer = match &rule.peer.value {
+            spec::Peer::Cidr(network) => Peer::Cidr(*network),
+            spec::Peer::SecurityGroup(id) => Peer::SecurityGroup(self.security_groups.get(id)),
+            spec::Peer::PrefixList(id) => Peer::PrefixList(self.prefix_lists.get(id)),
+        };
+        SecurityGroupRule { traffic: rule.traffic, peer, line: rule.line }
+    }
+
+    /// The declared ACLs, then a default one for each VPC.
+    fn network_acls(&mut self) -> Vec<NetworkAcl> {
+        let declared = self.spec.network_acls.iter().map(|acl| NetworkAcl {
+            id: acl.id.value.clone(),
+            vpc: self.vpcs.get(&acl.vpc),
+            egress: acl_rules(&acl.egress),
+            ingress: acl_rules(&acl.ingress),
+            line: acl.line,
+        });
+        let implied = self.spec.vpcs.iter().map(|vpc| NetworkAcl {
+            id: default_id(&vpc.id),
+            vpc: self.vpcs.get(&vpc.id),
+            egress: vec![default_acl_rule()],
+            ingress: vec![default_acl_rule()],
+            line: 0,
+        });
+        let acls = declared.chain(implied).collect();
+        for vpc in &self.spec.vpcs {
+            self.network_acls.add(default_id(&vpc.id));
+        }
+        acls
+    }
+
+    /// The declared tables, then an implied main one for each VPC that declares none.
+    fn route_tables(&mut self, plan: &Plan) -> Vec<RouteTable> {
+        let mains: Vec<&str> = self
+            .spec
+            .vpcs
+            .iter()
+            .filter_map(|vpc| Some(self.spec.main_route_table(vpc)?.id.as_str()))
+            .collect();
+        let mut tables: Vec<RouteTable> = Vec::new();
+        for table in &self.spec.route_tables {
+            let main = mains.contains(&table.id.as_str());
+            let vpc: VpcIx = self.vpcs.get(&table.vpc);
+            let routes = self.routes(table, plan);
+            tables.push(RouteTable::new(table.id.value.clone(), vpc, routes, main, table.line));
+        }
+        for vpc in &self.spec.vpcs {
+            if self.spec.main_route_table(vpc).is_none() {
+                let id = main_id(&vpc.id);
+                let routes = local_routes(vpc, &[]);
+                tables.push(RouteTable::new(id.clone(), self.vpcs.get(&vpc.id), routes, true, 0));
+                self.route_tables.add(id);
+            }
+        }
+        tables
+    }
+
+    fn routes(&self, table: &spec::RouteTable, plan: &Plan) -> Vec<Route> {
+        let vpc = self.spec.vpc(&table.vpc);
+        let mut routes = vpc.map(|vpc| local_routes(vpc, &table.routes)).unwrap_or_default();
+        let declared = table.routes.iter().filter(|route| route.target.value != spec::Target::Local);
+        routes.extend(declared.map(|route| Route {
+            destination: self.destination(&route.destination),
+            target: self.target(&route.target, plan),
+            line: route.line,
+        }));
+        routes
+    }
+
+    fn destination(&self, destination: &spec::Destination) -> Destination {
+        match destination {
+            spec::Destination::Cidr(network) => Destination::Cidr(*network),
+            spec::Destination::PrefixList(id) => {
+                Destination::PrefixList(self.prefix_lists.get::<PrefixListIx>(id))
+            }
+        }
+    }
+
+    fn target(&self, target: &spec::Target, plan: &Plan) -> Target {
+        match target {
+            spec::Target::Local => Target::Local,
+            spec::Target::InternetGateway(_) => Target::InternetGateway,
+            // Routes to a deleted NAT gateway stay, as blackholes (spec 3.3, 6).
+            spec::Target::NatGateway(id) if !plan.nat_gateways.contains_key(id) => {
+                Target::Blackhole(Some(id.clone()))
+            }
+            spec::Target::NatGateway(id) => Target::NatGateway(self.nat_gateways.get(id)),
+            spec::Target::VpcEndpoint(id) => Target::GatewayEndpoint(id.clone()),
+            spec::Target::Peering(id) => Target::Peering(id.clone()),
+            spec::Target::Blackhole(id) => Target::Blackhole(id.clone()),
+        }
+    }
+
+    fn vpc(&self, vpc: &spec::Vpc) -> Vpc {
+        let main = self.spec.main_route_table(vpc);
+        let main = main.map_or_else(|| main_id(&vpc.id), |table| table.id.value.clone());
+        Vpc {
+            id: vpc.id.value.clone(),
+            cidrs: vpc.cidrs.iter().map(|cidr| cidr.value).collect(),
+            internet_gateway: vpc
+                .internet_gateway
+                .as_ref()
+                .map(|id| InternetGateway { id: id.value.clone(), line: vpc.line }),
+            main_route_table: self.route_tables.get(&main),
+            default_network_acl: self.network_acls.get(&default_id(&vpc.id)),
+            default_security_group: self
+                .security_groups
+                .get(&self.spec.default_security_group(&vpc.id)),
+            line: vpc.line,
+        }
+    }
+
+    fn subnet(&self, subnet: &spec::Subnet) -> Subnet {
+        let table = self.spec.route_table_of(subnet);
+        let table = table.map_or_else(|| main_id(&subnet.vpc), |table| table.id.value.clone());
+        let acl = subnet.network_acl.as_ref();
+        let acl = acl.map_or_else(|| default_id(&subnet.vpc), |acl| acl.value.clone());
+        Subnet {
+            id: subnet.id.value.clone(),
+            vpc: self.vpcs.get(&subnet.vpc),
+            availability_zone: subnet.availability_zone.clone(),
+            cidr: subnet.cidr.value,
+            route_table: self.route_tables.get(&table),
+            network_acl: self.network_acls.get(&acl),
+            line: subnet.line,
+        }
+    }
+
+    fn nat_gateways(&self, plan: &Plan) -> Vec<NatGateway> {
+        let gateway = |gateway: &spec::NatGateway| {
+            let planned = plan.nat_gateways.get(&gateway.id.value)?;
+            Some(NatGateway {
+                id: gateway.id.value.clone(),
+                device: planned.device.clone(),
+                subnet: self.subnets.get(&gateway.subnet),
+                connectivity: gateway.connectivity,
+                state: gateway.state,
+                private_address: planned.private_address,
+                public_address: planned.public_address,
+                line: gateway.line,
+            })
+        };
+        self.spec.nat_gateways.iter().filter_map(gateway).collect()
+    }
+
+    fn enis(&self, plan: &Plan) -> Vec<Eni> {
+        let eni = |eni: &super::plan::PlannedEni| {
+            Eni::new(
+                eni.id.clone(),
+                eni.device.clone(),
+                self.subnets.get(&eni.subnet),
+                self.groups(&eni.security_groups),
+                eni.address,
+            )
+        };
+        plan.enis.iter().map(eni).collect()
+    }
+
+    fn connector(&self, connector: &spec::Connector) -> Connector {
+        Connector {
+            name: connector.name.value.clone(),
+            subnets: connector.subnets.iter().map(|subnet| self.subnets.get(subnet)).collect(),
+            security_groups: self.groups(&self.spec.groups_of_connector(connector)),
+            line: connector.line,
+        }
+    }
+
+    fn service(&self, service: &spec::Service) -> Service {
+        let connector = service.vpc_connector.as_ref();
+        Service {
+            name: service.name.value.clone(),
+            egress: connector
+                .map_or(Egress::Default, |name| Egress::Vpc(self.connectors.get(name))),
+            tasks: service.tasks,
+            line: service.line,
+        }
+    }
+
+    fn resource(&self, resource: &spec::Resource) -> Resource {
+        Resource {
+            name: resource.name.value.clone(),
+            subnet: self.subnets.get(&resource.subnet),
+            address: resource.address.value,
+            security_groups: self.groups(&self.spec.groups_of_resource(resource)),
+            listen: resource.listen.clone(),
+            line: resource.line,
+        }
+    }
+
+    fn groups(&self, ids: &[String]) -> Vec<SecurityGroupIx> {
+        let mut groups: Vec<_> = ids.iter().map(|id| self.security_groups.get(id)).collect();
+        groups.sort();
+        groups
+    }
+}
+
+fn is_deleted(gateway: &spec::NatGateway) -> bool {
+    gateway.state == crate::vpc::NatGatewayState::Deleted
+}
+
+fn main_id(vpc: &str) -> String {
+    format!("{vpc}/main")
+}
+
+/// AWS's one outbound rule of a new group (spec 4.2).
+fn allow_all() -> SecurityGroupRule {
+    SecurityGroupRule { traffic: TrafficMatch::ALL, peer: Peer::Cidr(everywhere()), line: 0 }
+}
+
+/// Rule 100 of a default network ACL (spec 5).
+fn default_acl_rule() -> AclRule {
+    AclRule {
+        number: 100,
+        action: AclAction::Allow,
+        traffic: TrafficMatch::ALL,
+        cidr: everywhere(),
+        line: 0,
+    }
+}
+
+fn everywhere() -> Ipv4Network {
+    let any = std::net::Ipv4Addr::UNSPECIFIED;
+    Ipv4Network::new_checked(any, 0).unwrap_or_else(|| Ipv4Network::from(any))
+}
+
+fn acl_rules(rules: &[spec::AclRule]) -> Vec<AclRule> {
+    let mut rules: Vec<AclRule> = rules
+        .iter()
+        .map(|rule| AclRule {
+            number: *rule.number,
+            action: rule.action,
+            traffic: rule.traffic,
+            cidr: rule.cidr,
+            line: rule.line,
+        })
+        .collect();
+    rules.sort_by_key(|rule| rule.number);
+    rules
+}
+
+/// One per CIDR block of the VPC (spec 3.4), with the line where the file writes it out.
+fn local_routes(vpc: &spec::Vpc, declared: &[spec::Route]) -> Vec<Route> {
+    let line = |network: Ipv4Network| {
+        let written = declared.iter().find(|route| {
+            route.target.value == spec::Target::Local
+                && route.destination.value == spec::Destination::Cidr(network)
+        });
+        written.map_or(0, |route| route.line)
+    };
+    let local = |cidr: &super::At<Ipv4Network>| Route {
+        destination: Destination::Cidr(cidr.value),
+        target: Target::Local,
+        line: line(cidr.value),
+    };
+    vpc.cidrs.iter().map(local).collect()
+}
+
+fn prefix_list(list: &spec::PrefixList) -> PrefixList {
+    PrefixList { id: list.id.value.clone(), entries: list.entries.clone(), line: list.line }
+}
+
+fn internet_host(host: &spec::InternetHost) -> InternetHost {
+    InternetHost {
+        name: host.name.value.clone(),
+        address: host.address.value,
+        listen: host.listen.clone(),
+        line: host.line,
+    }
+}

@@ -1,0 +1,225 @@
+//! Every id and name that the lab file declares, found before anything else is read, so that a broken object does not
+//! make each reference to it dangle.
+
+use super::diagnostic::{At, Report, Span};
+use std::collections::BTreeMap;
+use toml::de::{DeTable, DeValue};
+
+/// What an id or name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Vpc,
+    Subnet,
+    RouteTable,
+    InternetGateway,
+    NatGateway,
+    VpcEndpoint,
+    Peering,
+    SecurityGroup,
+    PrefixList,
+    NetworkAcl,
+    Resource,
+    InternetHost,
+    Connector,
+    Service,
+}
+
+impl Kind {
+    const ALL: [Self; 14] = [
+        Self::Vpc,
+        Self::Subnet,
+        Self::RouteTable,
+        Self::InternetGateway,
+        Self::NatGateway,
+        Self::VpcEndpoint,
+        Self::Peering,
+        Self::SecurityGroup,
+        Self::PrefixList,
+        Self::NetworkAcl,
+        Self::Resource,
+        Self::InternetHost,
+        Self::Connector,
+        Self::Service,
+    ];
+
+    /// The kinds that a route may name.
+    pub(super) const ROUTE_TARGETS: [Self; 4] =
+        [Self::InternetGateway, Self::NatGateway, Self::VpcEndpoint, Self::Peering];
+
+    pub(super) const fn noun(self) -> &'static str {
+        match self {
+            Self::Vpc => "VPC",
+            Self::Subnet => "subnet",
+            Self::RouteTable => "route table",
+            Self::InternetGateway => "internet gateway",
+            Self::NatGateway => "NAT gateway",
+            Self::VpcEndpoint => "VPC endpoint",
+            Self::Peering => "peering connection",
+            Self::SecurityGroup => "security group",
+            Self::PrefixList => "prefix list",
+            Self::NetworkAcl => "network ACL",
+            Self::Resource => "resource",
+            Self::InternetHost => "internet host",
+            Self::Connector => "VPC connector",
+            Self::Service => "service",
+        }
+    }
+
+    /// The section that declares it, and the key of the id in it.
+    const fn declared_by(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Vpc => ("vpc", "id"),
+            Self::Subnet => ("subnet", "id"),
+            Self::RouteTable => ("route_table", "id"),
+            Self::InternetGateway => ("vpc", "internet_gateway"),
+            Self::NatGateway => ("nat_gateway", "id"),
+            Self::VpcEndpoint => ("vpc_endpoint", "id"),
+            Self::Peering => ("vpc_peering_connection", "id"),
+            Self::SecurityGroup => ("security_group", "id"),
+            Self::PrefixList => ("prefix_list", "id"),
+            Self::NetworkAcl => ("network_acl", "id"),
+            Self::Resource => ("resource", "name"),
+            Self::InternetHost => ("internet_host", "name"),
+            Self::Connector => ("vpc_connector", "name"),
+            Self::Service => ("service", "name"),
+        }
+    }
+
+    /// Kinds with the same number may not share an id, because one key may name either.
+    const fn namespace(self) -> u8 {
+        match self {
+            Self::InternetGateway | Self::NatGateway | Self::VpcEndpoint | Self::Peering => 0,
+            Self::SecurityGroup | Self::PrefixList => 1,
+            Self::Resource | Self::InternetHost => 2,
+            Self::Vpc => 3,
+            Self::Subnet => 4,
+            Self::RouteTable => 5,
+            Self::NetworkAcl => 6,
+            Self::Connector => 7,
+            Self::Service => 8,
+        }
+    }
+}
+
+/// The declared ids and names of each kind.
+#[derive(Debug, Default)]
+pub(super) struct Names(BTreeMap<Kind, BTreeMap<String, Span>>);
+
+impl Names {
+    /// Finds them, and reports those declared twice.
+    pub(super) fn collect(root: &DeTable<'_>, report: &Report) -> Self {
+        let mut declared: Vec<(Kind, At<&str>)> = Kind::ALL
+            .into_iter()
+            .flat_map(|kind| {
+                let (section, key) = kind.declared_by();
+                tables(root, section)
+                    .filter_map(move |table| string(table, key))
+                    .map(move |at| (kind, at))
+            })
+            .collect();
+        declared.sort_by_key(|(_, at)| at.span.start);
+        let mut names = Self::default();
+        for (kind, at) in declared {
+            names.declare(kind, at, report);
+        }
+        names.imply_default_groups(root);
+        names
+    }
+
+    fn declare(&mut self, kind: Kind, at: At<&str>, report: &Report) {
+        let earlier = Kind::ALL
+            .into_iter()
+            .filter(|other| other.namespace() == kind.namespace())
+            .find_map(|other| Some((other, *self.0.get(&other)?.get(at.value)?)));
+        match earlier {
+            Some((other, span)) => report.error(
+                at.span,
+                "duplicate-id",
+                format!(
+                    "{} {:?} is already the name of the {} on line {}",
+                    kind.noun(),
+                    at.value,
+                    other.noun(),
+                    report.line(span)
+                ),
+                "give one of the two another name",
+            ),
+            None => {
+                self.0.entry(kind).or_default().insert(at.value.to_owned(), at.span);
+            }
+        }
+    }
+
+    /// A VPC whose file names no default group has one all the same (spec 4.2).
+    fn imply_default_groups(&mut self, root: &DeTable<'_>) {
+        let named: Vec<&str> = tables(root, "security_group")
+            .filter(|table| {
+                table.get("default").and_then(|v| v.get_ref().as_bool()).unwrap_or(false)
+            })
+            .filter_map(|table| Some(string(table, "vpc")?.value))
+            .collect();
+        let implied: Vec<_> = tables(root, "vpc")
+            .filter_map(|table| string(table, "id"))
+            .filter(|id| !named.contains(&id.value))
+            .map(|id| (default_id(id.value), id.span))
+            .collect();
+        self.0.entry(Kind::SecurityGroup).or_default().extend(implied);
+    }
+
+    /// Which of these kinds an id is.
+    pub(super) fn kind_of(&self, kinds: &[Kind], id: &str) -> Option<Kind> {
+        kinds.iter().copied().find(|kind| self.0.get(kind).is_some_and(|ids| ids.contains_key(id)))
+    }
+
+    /// Reports an id that nothing declares.
+    pub(super) fn report_dangling(&self, report: &Report, id: &At<String>, kinds: &[Kind]) {
+        let nouns: Vec<_> = kinds.iter().map(|kind| kind.noun()).collect();
+        let valid: Vec<&str> = kinds
+            .iter()
+            .filter_map(|kind| self.0.get(kind))
+            .flat_map(|ids| ids.keys().map(String::as_str))
+            .collect();
+        report.error(
+            id.span,
+            "dangling-id",
+            format!("there is no {} {:?}", nouns.join(" or "), id.value),
+            suggestion(&id.value, &valid),
+        );
+    }
+}
+
+/// The name of what a VPC has by itself: its default security group and its default network ACL.
+pub(super) fn default_id(vpc: &str) -> String {
+    format!("{vpc}/default")
+}
+
+/// "did you mean …" and the list of what is valid.
+pub(super) fn suggestion(word: &str, valid: &[&str]) -> String {
+    let nearest = valid
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), *candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let list = valid.join(", ");
+    match nearest {
+        _ if valid.is_empty() => "the lab file declares none".to_owned(),
+        Some((_, nearest)) => format!("did you mean {nearest:?}? Valid here: {list}"),
+        None => format!("valid here: {list}"),
+    }
+}
+
+fn tables<'t, 'i>(
+    root: &'t DeTable<'i>,
+    section: &str,
+) -> impl Iterator<Item = &'t DeTable<'i>> + use<'t, 'i> {
+    let value = root.get(section).map(|value| value.get_ref());
+    let one = value.and_then(DeValue::as_table);
+    let many = value.and_then(DeValue::as_array);
+    let many = many.into_iter().flat_map(|array| array.iter());
+    many.filter_map(|value| value.get_ref().as_table()).chain(one)
+}
+
+fn string<'t>(table: &'t DeTable<'_>, key: &str) -> Option<At<&'t str>> {
+    let value = table.get(key)?;
+    Some(At { value: value.get_ref().as_str()?, span: value.span().into() })
+}

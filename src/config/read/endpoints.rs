@@ -1,0 +1,50 @@
+//! `[[resource]]` and `[[internet_host]]`: what a task may want to reach.
+
+use crate::config::diagnostic::At;
+use crate::config::names::Kind;
+use crate::config::reader::Section;
+use crate::config::spec::{InternetHost, Resource};
+use crate::config::text;
+use crate::vpc::Listen;
+
+pub(super) const RESOURCE: [&str; 5] = ["name", "subnet", "address", "security_groups", "listen"];
+
+pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
+    let name = section.word("name");
+    let subnet = section.reference("subnet", &[Kind::Subnet]);
+    let address = section.required("address").and_then(|v| v.parse(text::address));
+    let security_groups = section.references("security_groups", &[Kind::SecurityGroup]);
+    let listen = listen(section);
+    Some(Resource {
+        name: name?,
+        subnet: subnet?,
+        address: address?,
+        security_groups,
+        listen,
+        line: section.line(),
+    })
+}
+
+pub(super) const INTERNET_HOST: [&str; 3] = ["name", "address", "listen"];
+
+pub(super) fn internet_host(section: &Section<'_>) -> Option<InternetHost> {
+    let name = section.word("name");
+    let address = section.required("address").and_then(|v| v.parse(text::host_address));
+    let listen = listen(section);
+    Some(InternetHost { name: name?, address: address?, listen, line: section.line() })
+}
+
+fn listen(section: &Section<'_>) -> Vec<Listen> {
+    let given: Vec<At<Listen>> = super::list(section, "listen", |v| v.parse(text::listen));
+    for (position, listen) in given.iter().enumerate() {
+        if given.iter().take(position).any(|earlier| earlier.value == listen.value) {
+            section.reader.report.error(
+                listen.span,
+                "repeated",
+                "this port is in the list already",
+                "name it once",
+            );
+        }
+    }
+    given.into_iter().map(|at| at.value).collect()
+}

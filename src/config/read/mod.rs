@@ -1,0 +1,150 @@
+//! From the TOML tree to a [`Spec`]: each section's keys, types, words and references. What needs two objects at once is
+//! the business of `validate`.
+
+mod endpoints;
+mod rules;
+mod routing;
+mod services;
+mod settings;
+mod vpcs;
+
+use super::diagnostic::{At, Span};
+use super::reader::{Reader, Section};
+use super::spec::Spec;
+use toml::de::DeTable;
+
+const KEYS: [&str; 22] = [
+    "lab",
+    "region",
+    "device",
+    "task_cidr",
+    "mtu",
+    "internet_mtu",
+    "apprunner_public_ip",
+    "vpc",
+    "subnet",
+    "route_table",
+    "vpc_endpoint",
+    "vpc_peering_connection",
+    "security_group",
+    "network_acl",
+    "prefix_list",
+    "nat_gateway",
+    "resource",
+    "internet_host",
+    "vpc_connector",
+    "service",
+    "limits",
+    "timeouts",
+];
+
+/// Reads the whole file. What is broken is reported and left out.
+pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
+    let root = reader.section("the lab file", root, Span::default(), &KEYS);
+    let settings = settings::read(&root);
+    Spec {
+        lab: settings.lab,
+        region: settings.region,
+        device: settings.device,
+        task_cidr: settings.task_cidr,
+        apprunner_public_ip: settings.apprunner_public_ip,
+        mtu: settings.mtu,
+        limits: settings.limits,
+        timeouts: settings.timeouts,
+        time_scale: settings.time_scale,
+        vpcs: each(&root, "vpc", "[[vpc]]", &vpcs::VPC, vpcs::vpc),
+        subnets: each(&root, "subnet", "[[subnet]]", &vpcs::SUBNET, vpcs::subnet),
+        route_tables: each(
+            &root,
+            "route_table",
+            "[[route_table]]",
+            &routing::TABLE,
+            routing::route_table,
+        ),
+        vpc_endpoints: each(
+            &root,
+            "vpc_endpoint",
+            "[[vpc_endpoint]]",
+            &routing::ENDPOINT,
+            routing::vpc_endpoint,
+        ),
+        peerings: each(
+            &root,
+            "vpc_peering_connection",
+            "[[vpc_peering_connection]]",
+            &routing::PEERING,
+            routing::peering,
+        ),
+        security_groups: each(
+            &root,
+            "security_group",
+            "[[security_group]]",
+            &rules::GROUP,
+            rules::security_group,
+        ),
+        network_acls: each(
+            &root,
+            "network_acl",
+            "[[network_acl]]",
+            &rules::ACL,
+            rules::network_acl,
+        ),
+        prefix_lists: each(
+            &root,
+            "prefix_list",
+            "[[prefix_list]]",
+            &routing::PREFIX_LIST,
+            routing::prefix_list,
+        ),
+        nat_gateways: each(
+            &root,
+            "nat_gateway",
+            "[[nat_gateway]]",
+            &vpcs::NAT_GATEWAY,
+            vpcs::nat_gateway,
+        ),
+        resources: each(
+            &root,
+            "resource",
+            "[[resource]]",
+            &endpoints::RESOURCE,
+            endpoints::resource,
+        ),
+        internet_hosts: each(
+            &root,
+            "internet_host",
+            "[[internet_host]]",
+            &endpoints::INTERNET_HOST,
+            endpoints::internet_host,
+        ),
+        connectors: each(
+            &root,
+            "vpc_connector",
+            "[[vpc_connector]]",
+            &services::CONNECTOR,
+            services::connector,
+        ),
+        services: each(&root, "service", "[[service]]", &services::SERVICE, services::service),
+    }
+}
+
+fn each<'a, T>(
+    root: &Section<'a>,
+    key: &'static str,
+    name: &'static str,
+    keys: &[&str],
+    read: fn(&Section<'a>) -> Option<T>,
+) -> Vec<T> {
+    let sections = root.get(key).map(|value| value.tables(name, keys)).unwrap_or_default();
+    sections.iter().filter_map(read).collect()
+}
+
+/// The elements of a list that may be absent, each read; the broken ones are left out.
+fn list<'a, T>(
+    section: &Section<'a>,
+    key: &'static str,
+    read: impl Fn(&super::reader::Value<'a>) -> Option<At<T>>,
+) -> Vec<At<T>> {
+    let elements = section.get(key).map(|value| value.elements()).unwrap_or_default();
+    elements.iter().filter_map(read).collect()
+}

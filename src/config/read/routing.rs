@@ -1,0 +1,113 @@
+//! `[[route_table]]`, `[[prefix_list]]`, `[[vpc_endpoint]]`, `[[vpc_peering_connection]]`.
+
+use crate::config::diagnostic::At;
+use crate::config::names::Kind;
+use crate::config::reader::{Section, Value};
+use crate::config::spec::{
+    Destination, EndpointKind, Peering, PrefixList, Route, RouteTable, Target, VpcEndpoint,
+};
+
+pub(super) const TABLE: [&str; 4] = ["id", "vpc", "main", "routes"];
+
+pub(super) fn route_table(section: &Section<'_>) -> Option<RouteTable> {
+    let id = section.word("id");
+    let vpc = section.reference("vpc", &[Kind::Vpc]);
+    let main = section.get("main").and_then(|v| v.boolean());
+    let routes = section
+        .get("routes")
+        .map(|v| v.tables("a route", &["destination", "target", "state"]))
+        .unwrap_or_default();
+    let routes = routes.iter().filter_map(route).collect();
+    Some(RouteTable { id: id?, vpc: vpc?, main, routes, line: section.line() })
+}
+
+fn route(section: &Section<'_>) -> Option<Route> {
+    let destination = section.required("destination").and_then(|v| destination(&v));
+    let gone = section
+        .get("state")
+        .and_then(|v| v.one_of(&[("active", false), ("blackhole", true)]))
+        .is_some_and(|gone| *gone);
+    let target = section.required("target").and_then(|v| target(section, &v, gone));
+    Some(Route { destination: destination?, target: target?, line: section.line() })
+}
+
+fn destination(value: &Value<'_>) -> Option<At<Destination>> {
+    let text = value.string()?;
+    if looks_like_address(&text) {
+        return Some(value.cidr()?.map(Destination::Cidr));
+    }
+    Some(value.reference(&[Kind::PrefixList])?.map(Destination::PrefixList))
+}
+
+/// Whether a word is meant as an address rather than an id.
+pub(super) fn looks_like_address(text: &str) -> bool {
+    text.contains(['/', ':']) || text.chars().all(|c| c.is_ascii_digit() || c == '.')
+}
+
+fn target(section: &Section<'_>, value: &Value<'_>, gone: bool) -> Option<At<Target>> {
+    let id = value.string()?;
+    let target = match id.as_str() {
+        "blackhole" => Target::Blackhole(None),
+        _ if gone => Target::Blackhole(Some(id.value.clone())),
+        "local" => Target::Local,
+        _ => match section.reader.names.kind_of(&Kind::ROUTE_TARGETS, &id) {
+            Some(Kind::InternetGateway) => Target::InternetGateway(id.value.clone()),
+            Some(Kind::NatGateway) => Target::NatGateway(id.value.clone()),
+            Some(Kind::VpcEndpoint) => Target::VpcEndpoint(id.value.clone()),
+            Some(Kind::Peering) => Target::Peering(id.value.clone()),
+            _ => {
+                section.reader.names.report_dangling(
+                    section.reader.report,
+                    &id,
+                    &Kind::ROUTE_TARGETS,
+                );
+                return None;
+            }
+        },
+    };
+    Some(At { value: target, span: id.span })
+}
+
+pub(super) const PREFIX_LIST: [&str; 2] = ["id", "entries"];
+
+pub(super) fn prefix_list(section: &Section<'_>) -> Option<PrefixList> {
+    let id = section.word("id");
+    let given = section.required("entries");
+    let entries = super::list(section, "entries", |v| v.cidr());
+    given?;
+    let entries = entries.iter().map(|at| at.value).collect();
+    Some(PrefixList { id: id?, entries, line: section.line() })
+}
+
+pub(super) const ENDPOINT: [&str; 5] = ["id", "vpc", "kind", "service", "prefix_list"];
+
+pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
+    let id = section.word("id");
+    let vpc = section.reference("vpc", &[Kind::Vpc]);
+    let kinds = [("gateway", EndpointKind::Gateway), ("interface", EndpointKind::Interface)];
+    let kind = section.required("kind").and_then(|v| v.one_of(&kinds));
+    let service = section.required("service").and_then(|v| v.string());
+    let prefix_list = section.optional_reference("prefix_list", &[Kind::PrefixList]);
+    Some(VpcEndpoint {
+        id: id?,
+        vpc: vpc?,
+        kind: kind?.value,
+        service: service?.value,
+        prefix_list,
+        line: section.line(),
+    })
+}
+
+pub(super) const PEERING: [&str; 3] = ["id", "requester_vpc", "accepter_vpc"];
+
+pub(super) fn peering(section: &Section<'_>) -> Option<Peering> {
+    let id = section.word("id");
+    let requester_vpc = section.reference("requester_vpc", &[Kind::Vpc]);
+    let accepter_vpc = section.reference("accepter_vpc", &[Kind::Vpc]);
+    Some(Peering {
+        id: id?,
+        requester_vpc: requester_vpc?,
+        accepter_vpc: accepter_vpc?,
+        line: section.line(),
+    })
+}

@@ -1,0 +1,132 @@
+//! The keys before the first section, `[limits]` and `[timeouts]`.
+
+use crate::config::diagnostic::{At, Span};
+use crate::config::reader::{Section, Value};
+use crate::config::spec::DeviceKind;
+use crate::config::text;
+use crate::vpc::{Limits, Mtu, Timeouts};
+use ipnetwork::Ipv4Network;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+pub(super) struct Settings {
+    pub(super) lab: At<String>,
+    pub(super) region: String,
+    pub(super) device: DeviceKind,
+    pub(super) task_cidr: At<Ipv4Network>,
+    pub(super) apprunner_public_ip: Option<At<Ipv4Addr>>,
+    pub(super) mtu: Mtu,
+    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
+    pub(super) time_scale: f64,
+}
+
+pub(super) fn read(root: &Section<'_>) -> Settings {
+    let mtu = |key| root.get(key).and_then(|v| v.integer_in(576, 9001)).map(|at| number(*at));
+    let inside = mtu("mtu").unwrap_or(Mtu::default().vpc);
+    let (timeouts, time_scale) = timeouts(root);
+    Settings {
+        lab: root
+            .get("lab")
+            .and_then(|v| v.parse(text::lab_name))
+            .unwrap_or_else(|| implied("egret".to_owned())),
+        region: root
+            .get("region")
+            .and_then(|v| v.string())
+            .map_or_else(|| "us-east-1".to_owned(), |at| at.value),
+        device: root.get("device").and_then(device).unwrap_or_default(),
+        task_cidr: root.get("task_cidr").and_then(|v| v.cidr()).unwrap_or_else(task_cidr),
+        apprunner_public_ip: root
+            .get("apprunner_public_ip")
+            .and_then(|v| v.parse(text::public_address)),
+        mtu: Mtu {
+            task: inside,
+            vpc: inside,
+            internet: mtu("internet_mtu").unwrap_or(Mtu::default().internet),
+        },
+        limits: limits(root),
+        timeouts,
+        time_scale,
+    }
+}
+
+fn implied<T>(value: T) -> At<T> {
+    At { value, span: Span::default() }
+}
+
+/// RFC 6598's shared address space: not in any VPC.
+fn task_cidr() -> At<Ipv4Network> {
+    let network = Ipv4Network::new_checked(Ipv4Addr::new(100, 64, 0, 0), 10);
+    implied(network.unwrap_or_else(|| Ipv4Network::from(Ipv4Addr::UNSPECIFIED)))
+}
+
+fn device(value: Value<'_>) -> Option<DeviceKind> {
+    let words =
+        [("auto", DeviceKind::Auto), ("vnet", DeviceKind::Vnet), ("plain", DeviceKind::Plain)];
+    Some(value.one_of(&words)?.value)
+}
+
+fn limits(root: &Section<'_>) -> Limits {
+    let keys = ["nat_connections_per_destination", "eni_connections"];
+    let section = root.get("limits").and_then(|v| v.table("[limits]", &keys));
+    let limit = |key, high, default| {
+        let value = section.as_ref().and_then(|s| s.get(key)).and_then(|v| v.integer_in(1, high));
+        value.map_or(default, |at| u32::try_from(*at).unwrap_or(default))
+    };
+    let aws = Limits::default();
+    Limits {
+        // A NAT gateway has source ports 1024 to 65535 (spec 6), so no more flows with one destination.
+        nat_connections_per_destination: limit(
+            "nat_connections_per_destination",
+            64_512,
+            aws.nat_connections_per_destination,
+        ),
+        eni_connections: limit("eni_connections", 10_000_000, aws.eni_connections),
+    }
+}
+
+fn timeouts(root: &Section<'_>) -> (Timeouts, f64) {
+    let keys = [
+        "tcp_idle",
+        "tcp_opening",
+        "tcp_closing",
+        "udp_idle",
+        "icmp_idle",
+        "other_idle",
+        "port_quarantine",
+        "time_scale",
+    ];
+    let section = root.get("timeouts").and_then(|v| v.table("[timeouts]", &keys));
+    let get = |key| section.as_ref().and_then(|s| s.get(key));
+    let timeout = |key, default: Duration| {
+        get(key).and_then(|value| value.parse(text::duration)).map_or(default, |at| at.value)
+    };
+    let aws = Timeouts::default();
+    let timeouts = Timeouts {
+        tcp_idle: timeout("tcp_idle", aws.tcp_idle),
+        tcp_opening: timeout("tcp_opening", aws.tcp_opening),
+        tcp_closing: timeout("tcp_closing", aws.tcp_closing),
+        udp_idle: timeout("udp_idle", aws.udp_idle),
+        icmp_idle: timeout("icmp_idle", aws.icmp_idle),
+        other_idle: timeout("other_idle", aws.other_idle),
+        port_quarantine: timeout("port_quarantine", aws.port_quarantine),
+    };
+    (timeouts, get("time_scale").and_then(time_scale).unwrap_or(1.0))
+}
+
+fn time_scale(value: Value<'_>) -> Option<f64> {
+    let number = value.number()?;
+    if (0.001..=100_000.0).contains(&*number) {
+        return Some(*number);
+    }
+    value.error(
+        "out-of-range",
+        "time cannot pass at this speed",
+        "give a number from 0.001 to 100000; 100.0 makes 350 s pass in 3.5 s",
+    );
+    None
+}
+
+fn number(value: i64) -> u16 {
+    u16::try_from(value).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,349 @@
+//! A walk over the spanned TOML tree that reports what it does not like and goes on.
+
+use super::diagnostic::{At, Report, Span};
+use super::names::{Kind, Names, suggestion};
+use super::text::Fault;
+use crate::vpc::Line;
+use std::collections::BTreeMap;
+use toml::de::{DeTable, DeValue};
+
+/// What every part of the walk needs.
+pub(super) struct Reader<'a> {
+    pub(super) report: &'a Report,
+    pub(super) names: &'a Names,
+}
+
+/// A table whose keys are known.
+#[derive(Clone, Copy)]
+pub(super) struct Section<'a> {
+    pub(super) reader: &'a Reader<'a>,
+    /// As the user writes it, such as `[[subnet]]`.
+    name: &'static str,
+    table: &'a DeTable<'a>,
+    pub(super) span: Span,
+}
+
+/// A value under a key.
+#[derive(Clone, Copy)]
+pub(super) struct Value<'a> {
+    reader: &'a Reader<'a>,
+    key: &'static str,
+    value: &'a DeValue<'a>,
+    pub(super) span: Span,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn section(
+        &'a self,
+        name: &'static str,
+        table: &'a DeTable<'a>,
+        span: Span,
+        keys: &[&str],
+    ) -> Section<'a> {
+        for key in table.keys().filter(|key| !keys.contains(&key.get_ref().as_ref())) {
+            self.report.error(
+                key.span().into(),
+                "unknown-key",
+                format!("{name} has no key {:?}", key.get_ref()),
+                suggestion(key.get_ref(), keys),
+            );
+        }
+        Section { reader: self, name, table, span }
+    }
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn line(&self) -> Line {
+        self.reader.report.line(self.span)
+    }
+
+    pub(super) fn get(&self, key: &'static str) -> Option<Value<'a>> {
+        let value = self.table.get(key)?;
+        let span = value.span().into();
+        Some(Value { reader: self.reader, key, value: value.get_ref(), span })
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn required(&self, key: &'static str) -> Option<Value<'a>> {
+        let value = self.get(key);
+        if value.is_none() {
+            self.reader.report.error(
+                self.span,
+                "missing-key",
+                format!("{} needs the key `{key}`", self.name),
+                example(self.name, key),
+            );
+        }
+        value
+    }
+
+    /// A declared id or name: a word that can be part of a namespace's name.
+    pub(super) fn word(&self, key: &'static str) -> Option<At<String>> {
+        self.required(key)?.parse(super::text::word)
+    }
+
+    pub(super) fn reference(&self, key: &'static str, kinds: &[Kind]) -> Option<At<String>> {
+        self.required(key)?.reference(kinds)
+    }
+
+    pub(super) fn optional_reference(
+        &self,
+        key: &'static str,
+        kinds: &[Kind],
+    ) -> Option<At<String>> {
+        self.get(key)?.reference(kinds)
+    }
+
+    /// Every element of a list of references; none where the key is absent.
+    pub(super) fn references(&self, key: &'static str, kinds: &[Kind]) -> Vec<At<String>> {
+        let elements = self.get(key).map(|value| value.elements()).unwrap_or_default();
+        let references: Vec<_> = elements.iter().filter_map(|e| e.reference(kinds)).collect();
+        self.reader.report_repeated(&references);
+        references
+    }
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn error(
+        &self,
+        rule: &'static str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.reader.report.error(self.span, rule, message, help);
+    }
+
+    pub(super) fn string(&self) -> Option<At<String>> {
+        match self.value.as_str() {
+            Some(value) => Some(At { value: value.to_owned(), span: self.span }),
+            None => self.wrong_type("a string"),
+        }
+    }
+
+    /// A string, or an integer as the string that it would be.
+    pub(super) fn string_or_integer(&self) -> Option<At<String>> {
+        match self.value {
+            DeValue::Integer(_) => self.integer().map(|at| at.map(|number| number.to_string())),
+            DeValue::String(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => self.string(),
+        }
+    }
+
+    pub(super) fn boolean(&self) -> Option<At<bool>> {
+        match self.value.as_bool() {
+            Some(value) => Some(At { value, span: self.span }),
+            None => self.wrong_type("true or false"),
+        }
+    }
+
+    fn integer(&self) -> Option<At<i64>> {
+        let Some(integer) = self.value.as_integer() else { return self.wrong_type("an integer") };
+        match i64::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(value) => Some(At { value, span: self.span }),
+            Err(_) => {
+                self.error("out-of-range", "this number is too large", "give a smaller number");
+                None
+            }
+        }
+    }
+
+    /// An integer within bounds, both included.
+    pub(super) fn integer_in(&self, low: i64, high: i64) -> Option<At<i64>> {
+        let integer = self.integer()?;
+        if (low..=high).contains(&integer) {
+            return Some(integer);
+        }
+        self.error(
+            "out-of-range",
+            format!("`{}` cannot be {}", self.key, *integer),
+            format!("give a number from {low} to {high}"),
+        );
+        None
+    }
+
+    pub(super) fn number(&self) -> Option<At<f64>> {
+        let number = match self.value {
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            DeValue::Integer(integer) => integer.as_str().parse().ok(),
+            DeValue::String(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => None,
+        };
+        match number {
+            Some(value) => Some(At { value, span: self.span }),
+            None => self.wrong_type("a number"),
+        }
+    }
+
+    /// A string with a meaning.
+    pub(super) fn parse<T>(&self, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<At<T>> {
+        self.understand(self.string()?, parse)
+    }
+
+    /// A string or integer with a meaning.
+    pub(super) fn parse_number_too<T>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Option<At<T>> {
+        self.understand(self.string_or_integer()?, parse)
+    }
+
+    fn understand<T>(
+        &self,
+        text: At<String>,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Option<At<T>> {
+        match parse(&text) {
+            Ok(value) => Some(At { value, span: self.span }),
+            Err(Fault { rule, message, help }) => {
+                self.error(rule, message, help);
+                None
+            }
+        }
+    }
+
+    /// A CIDR block, canonical as AWS makes it (spec 3.4), with a warning where that changed it.
+    pub(super) fn cidr(&self) -> Option<At<ipnetwork::Ipv4Network>> {
+        let given = self.parse(super::text::cidr)?;
+        let canonical = crate::vpc::route_table::canonical(*given);
+        if canonical.ip() != given.ip() {
+            self.reader.report.warning(
+                self.span,
+                "host-bits",
+                format!("AWS reads {} as {canonical}", *given),
+                format!("write {canonical}"),
+            );
+        }
+        Some(given.map(|_| canonical))
+    }
+
+    /// One of a few words.
+    pub(super) fn one_of<T: Copy>(&self, words: &[(&str, T)]) -> Option<At<T>> {
+        let word = self.string()?;
+        let found = words.iter().find(|(name, _)| *name == *word).map(|(_, value)| *value);
+        if found.is_none() {
+            let valid: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
+            self.error(
+                "unknown-word",
+                format!("`{}` cannot be {:?}", self.key, *word),
+                suggestion(&word, &valid),
+            );
+        }
+        found.map(|value| At { value, span: self.span })
+    }
+
+    /// An id that one of these kinds declares. A dangling one is reported, and given back all the same.
+    pub(super) fn reference(&self, kinds: &[Kind]) -> Option<At<String>> {
+        let id = self.string()?;
+        if self.reader.names.kind_of(kinds, &id).is_none() {
+            self.reader.names.report_dangling(self.reader.report, &id, kinds);
+        }
+        Some(id)
+    }
+
+    /// The elements of an array; a value that is no array is its own only element.
+    pub(super) fn elements(&self) -> Vec<Value<'a>> {
+        match self.value.as_array() {
+            None => vec![*self],
+            Some(array) => {
+                let element = |e: &'a toml::Spanned<DeValue<'a>>| Value {
+                    value: e.get_ref(),
+                    span: e.span().into(),
+                    ..*self
+                };
+                array.iter().map(element).collect()
+            }
+        }
+    }
+
+    /// The tables of an array of tables, such as `[[subnet]]` or the rules of a group.
+    pub(super) fn tables(&self, name: &'static str, keys: &[&str]) -> Vec<Section<'a>> {
+        if !self.value.is_array() {
+            let shape = format!("{name} must be a list of tables");
+            let help = if name.starts_with('[') {
+                format!("write {name}, with two brackets")
+            } else {
+                format!("write `{} = [{{ … }}, {{ … }}]`", self.key)
+            };
+            self.error("wrong-type", shape, help);
+            return Vec::new();
+        }
+        if u16::try_from(self.elements().len()).is_err() {
+            self.error(
+                "too-many",
+                format!("{} of {name} are more than a lab can hold", self.elements().len()),
+                "a lab can hold 65,535 of each",
+            );
+            return Vec::new();
+        }
+        self.elements().iter().filter_map(|element| element.table(name, keys)).collect()
+    }
+
+    pub(super) fn table(&self, name: &'static str, keys: &[&str]) -> Option<Section<'a>> {
+        match self.value.as_table() {
+            Some(table) => Some(self.reader.section(name, table, self.span, keys)),
+            None => self.wrong_type("a table"),
+        }
+    }
+
+    fn wrong_type<T>(&self, expected: &str) -> Option<T> {
+        let found = self.value.type_str();
+        let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
+        self.error(
+            "wrong-type",
+            format!("`{}`: expected {expected}, got {article} {found}", self.key),
+            format!("give {expected}"),
+        );
+        None
+    }
+}
+
+impl Reader<'_> {
+    /// Reports what a list names twice.
+    fn report_repeated(&self, references: &[At<String>]) {
+        let mut seen = BTreeMap::new();
+        for reference in references {
+            if seen.insert(reference.value.as_str(), ()).is_some() {
+                self.report.error(
+                    reference.span,
+                    "repeated",
+                    format!("{:?} is in this list already", reference.value),
+                    "name it once",
+                );
+            }
+        }
+    }
+}
+
+/// A line that would satisfy a missing key.
+fn example(section: &str, key: &str) -> String {
+    let value = match key {
+        "id" | "name" => "\"a-name-of-your-choice\"",
+        "cidr" if section == "[[vpc]]" => "\"10.0.0.0/16\"",
+        "cidr" => "\"10.0.1.0/24\"",
+        "vpc" | "requester_vpc" | "accepter_vpc" => "\"…\", the id of a [[vpc]]",
+        "subnet" => "\"…\", the id of a [[subnet]]",
+        "subnets" => "[\"…\"], ids of [[subnet]] sections",
+        "availability_zone" => "\"us-east-1a\"",
+        "address" => "\"10.0.1.10\"",
+        "destination" => "\"0.0.0.0/0\"",
+        "target" => "\"…\", the id of a NAT gateway, internet gateway, endpoint or peering",
+        "protocol" => "\"tcp\"",
+        "ports" => "\"443\", \"1024-65535\" or \"all\"",
+        "to" | "from" => "\"10.0.0.0/16\", or the id of a security group or prefix list",
+        "rule" => "100",
+        "action" => "\"allow\" or \"deny\"",
+        "kind" => "\"gateway\" or \"interface\"",
+        "service" => "\"com.amazonaws.us-east-1.s3\"",
+        "entries" => "[\"203.0.113.0/24\"]",
+        "vpc_connector" => "\"…\", the name of a [[vpc_connector]]",
+        _ => "…",
+    };
+    format!("add `{key} = {value}`").replace(", ids", "` with ids").replace(", the", "` with the")
+}

@@ -1,0 +1,419 @@
+//! What the lab file says, validated and not yet lowered: the file's own order and words, nothing implied filled in
+//! except plain numbers. An evaluator that shares nothing with the indexed tables can be written straight from it.
+
+use super::diagnostic::At;
+use crate::vpc::{
+    AclAction, Connectivity, Limits, Line, Listen, Mtu, NatGatewayState, Timeouts, TrafficMatch,
+};
+use ipnetwork::Ipv4Network;
+use std::net::Ipv4Addr;
+
+/// The whole file.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// `lab`.
+    pub lab: At<String>,
+    /// `region`.
+    pub region: String,
+    /// `device`.
+    pub device: DeviceKind,
+    /// `task_cidr`: where the tasks' addresses come from.
+    pub task_cidr: At<Ipv4Network>,
+    /// `apprunner_public_ip`, if given.
+    pub apprunner_public_ip: Option<At<Ipv4Addr>>,
+    /// `mtu` and `internet_mtu`.
+    pub mtu: Mtu,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[timeouts]`, not yet divided by the time scale.
+    pub timeouts: Timeouts,
+    /// `timeouts.time_scale`.
+    pub time_scale: f64,
+    /// `[[vpc]]`.
+    pub vpcs: Vec<Vpc>,
+    /// `[[subnet]]`.
+    pub subnets: Vec<Subnet>,
+    /// `[[route_table]]`.
+    pub route_tables: Vec<RouteTable>,
+    /// `[[vpc_endpoint]]`.
+    pub vpc_endpoints: Vec<VpcEndpoint>,
+    /// `[[vpc_peering_connection]]`.
+    pub peerings: Vec<Peering>,
+    /// `[[security_group]]`.
+    pub security_groups: Vec<SecurityGroup>,
+    /// `[[network_acl]]`.
+    pub network_acls: Vec<NetworkAcl>,
+    /// `[[prefix_list]]`.
+    pub prefix_lists: Vec<PrefixList>,
+    /// `[[nat_gateway]]`.
+    pub nat_gateways: Vec<NatGateway>,
+    /// `[[resource]]`.
+    pub resources: Vec<Resource>,
+    /// `[[internet_host]]`.
+    pub internet_hosts: Vec<InternetHost>,
+    /// `[[vpc_connector]]`.
+    pub connectors: Vec<Connector>,
+    /// `[[service]]`.
+    pub services: Vec<Service>,
+}
+
+/// Which TUN device the lab uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceKind {
+    /// With a vnet header where the kernel offers it.
+    #[default]
+    Auto,
+    /// With a vnet header: super-packets stay whole.
+    Vnet,
+    /// Without: one packet per segment.
+    Plain,
+}
+
+/// `[[vpc]]`.
+#[derive(Clone, Debug)]
+pub struct Vpc {
+    /// `id`.
+    pub id: At<String>,
+    /// `cidr`, the primary first.
+    pub cidrs: Vec<At<Ipv4Network>>,
+    /// `internet_gateway`.
+    pub internet_gateway: Option<At<String>>,
+    /// `main_route_table`.
+    pub main_route_table: Option<At<String>>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// `[[subnet]]`.
+#[derive(Clone, Debug)]
+pub struct Subnet {
+    /// `id`.
+    pub id: At<String>,
+    /// `vpc`.
+    pub vpc: At<String>,
+    /// `availability_zone`.
+    pub availability_zone: String,
+    /// `cidr`.
+    pub cidr: At<Ipv4Network>,
+    /// `route_table`; absent: the VPC's main table.
+    pub route_table: Option<At<String>>,
+    /// `network_acl`; absent: the VPC's default ACL.
+    pub network_acl: Option<At<String>>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// `[[route_table]]`.
+#[derive(Clone, Debug)]
+pub struct RouteTable {
+    /// `id`.
+    pub id: At<String>,
+    /// `vpc`.
+    pub vpc: At<String>,
+    /// `main`.
+    pub main: Option<At<bool>>,
+    /// `routes`, without the implied local ones.
+    pub routes: Vec<Route>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// One element of `routes`.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// `destination`.
+    pub destination: At<Destination>,
+    /// `target` and `state`.
+    pub target: At<Target>,
+    /// Where it stands.
+    pub line: Line,
+}
+
+/// `destination` of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// A CIDR block, canonical.
+    Cidr(Ipv4Network),
+    /// A prefix list, by its id.
+    PrefixList(String),
+}
+
+/// `target` of a route, by id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The implied local route, written out.
+    Local,
+    /// An internet gateway.
+    InternetGateway(String),
+    /// A NAT gateway, in any state.
+    NatGateway(String),
+    /// A VPC endpoint.
+    VpcEndpoint(String),
+    /// A peering connection.
+    Peering(String),
+    /// `target = "blackhole"`, or `state = "blackhole"` with the id that the target had.
+    Blackhole(Option<String>),
+}
+
+/// `[[vpc_endpoint]]`.
+#[derive(Clone, Debug)]
+pub struct VpcEndpoint {
+    /// `id`.
+    pub id: At<String>,
+    /// `vpc`.
+    pub vpc: At<String>,
+    /// `kind`.
+    pub kind: EndpointKind,
+    /// `service`, such as `com.amazonaws.us-east-1.s3`.
+    pub service: String,
+    /// `prefix_list`.
+    pub prefix_list: Option<At<String>>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// `kind` of a VPC endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointKind {
+    /// A route target.
+    Gateway,
+    /// An interface in a subnet.
+    Interface,
+}
+
+/// `[[vpc_peering_connection]]`.
+#[derive(Clone, Debug)]
+pub struct Peering {
+    /// `id`.
+    pub id: At<String>,
+    /// `requester_vpc`.
+    pub requester_vpc: At<String>,
+    /// `accepter_vpc`.
+    pub accepter_vpc: At<String>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// `[[security_group]]`.
+#[derive(Clone, Debug)]
+pub struct SecurityGroup {
+    /// `id`.
+    pub id: At<String>,
+    /// `vpc`.
+    pub vpc: At<String>,
+    /// `default`.
+    pub default: Option<At<bool>>,
+    /// `egress`; `None` where the key is absent, which AWS makes one rule that allows everything (spec 4.2).
+    pub egress: Option<Vec<SecurityGroupRule>>,
+    /// `ingress`.
+    pub ingress: Vec<SecurityGroupRule>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// One rule with one peer: a list in `to` or `from` is as many rules, as in AWS.
+#[derive(Clone, Debug)]
+pub struct SecurityGroupRule {
+    /// Protocol, ports, ICMP fields.
+    pub traffic: TrafficMatch,
+    /// `to` or `from`.
+    pub peer: At<Peer>,
+    /// Where it stands.
+    pub line: Line,
+}
+
+/// The other end of a security-group rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A CIDR block, canonical.
+    Cidr(Ipv4Network),
+    /// A security group, by its id.
+    SecurityGroup(String),
+    /// A prefix list, by its id.
+    PrefixList(String),
+}
+
+/// `[[network_acl]]`.
+#[derive(Clone, Debug)]
+pub struct NetworkAcl {
+    /// `id`.
+    pub id: At<String>,
+    /// `vpc`.
+    pub vpc: At<String>,
+    /// `egress`, in the file's order.
+    pub egress: Vec<AclRule>,
+    /// `ingress`, in the file's order.
+    pub ingress: Vec<AclRule>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// One rule of a network ACL.
+#[derive(Clone, Debug)]
+pub struct AclRule {
+    /// `rule`.
+    pub number: At<u16>,
+    /// `action`.
+    pub action: AclAction,
+    /// Protocol, ports, ICMP fields.
+    pub traffic: TrafficMatch,
+    /// `cidr`: the remote side, canonical.
+    pub cidr: Ipv4Network,
+    /// Where it stands.
+    pub line: Line,
+}
+
+/// `[[prefix_list]]`.
+#[derive(Clone, Debug)]
+pub struct PrefixList {
+    /// `id`.
+    pub id: At<String>,
+    /// `entries`, canonical.
+    pub entries: Vec<Ipv4Network>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// `[[nat_gateway]]`.
+#[derive(Clone, Debug)]
+pub struct NatGateway {
+    /// `id`.
+    pub id: At<String>,
+    /// `subnet`.
+    pub subnet: At<String>,
+    /// `connectivity`.
+    pub connectivity: Connectivity,
+    /// `public_ip`, if given.
+    pub public_ip: Option<At<Ipv4Addr>>,
+    /// `private_ip`, if given.
+    pub private_ip: Option<At<Ipv4Addr>>,
+    /// `state`.
+    pub state: NatGatewayState,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// `[[resource]]`.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// `name`.
+    pub name: At<String>,
+    /// `subnet`.
+    pub subnet: At<String>,
+    /// `address`.
+    pub address: At<Ipv4Addr>,
+    /// `security_groups`; empty: the VPC's default group.
+    pub security_groups: Vec<At<String>>,
+    /// `listen`.
+    pub listen: Vec<Listen>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// `[[internet_host]]`.
+#[derive(Clone, Debug)]
+pub struct InternetHost {
+    /// `name`.
+    pub name: At<String>,
+    /// `address`.
+    pub address: At<Ipv4Addr>,
+    /// `listen`.
+    pub listen: Vec<Listen>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// `[[vpc_connector]]`.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    /// `name`.
+    pub name: At<String>,
+    /// `subnets`.
+    pub subnets: Vec<At<String>>,
+    /// `security_groups`; empty: the VPC's default group.
+    pub security_groups: Vec<At<String>>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// `[[service]]`.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// `name`.
+    pub name: At<String>,
+    /// `vpc_connector`, where `egress = "vpc"`; absent where it is `"default"`.
+    pub vpc_connector: Option<At<String>>,
+    /// `tasks`.
+    pub tasks: u16,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+impl Spec {
+    /// A VPC, by its id.
+    pub fn vpc(&self, id: &str) -> Option<&Vpc> {
+        self.vpcs.iter().find(|vpc| *vpc.id == id)
+    }
+
+    /// A subnet, by its id.
+    pub fn subnet(&self, id: &str) -> Option<&Subnet> {
+        self.subnets.iter().find(|subnet| *subnet.id == id)
+    }
+
+    /// A connector, by its name.
+    pub fn connector(&self, name: &str) -> Option<&Connector> {
+        self.connectors.iter().find(|connector| *connector.name == name)
+    }
+
+    /// A NAT gateway, by its id.
+    pub fn nat_gateway(&self, id: &str) -> Option<&NatGateway> {
+        self.nat_gateways.iter().find(|gateway| *gateway.id == id)
+    }
+
+    /// The declared main table of a VPC, named by the VPC or by the table itself.
+    pub fn main_route_table(&self, vpc: &Vpc) -> Option<&RouteTable> {
+        self.route_tables.iter().find(|table| match &vpc.main_route_table {
+            Some(id) => *table.id == **id,
+            None => *table.vpc == *vpc.id && table.main.is_some_and(|main| *main),
+        })
+    }
+
+    /// The table that a subnet uses: its own, or the declared main table of its VPC. `None`: an implied main table.
+    pub fn route_table_of(&self, subnet: &Subnet) -> Option<&RouteTable> {
+        match &subnet.route_table {
+            Some(id) => self.route_tables.iter().find(|table| *table.id == **id),
+            None => self.main_route_table(self.vpc(&subnet.vpc)?),
+        }
+    }
+
+    /// The id of a VPC's default security group: declared, or `<vpc id>/default`.
+    pub fn default_security_group(&self, vpc: &str) -> String {
+        self.security_groups
+            .iter()
+            .find(|group| *group.vpc == vpc && group.default.is_some_and(|default| *default))
+            .map_or_else(|| super::names::default_id(vpc), |group| (*group.id).clone())
+    }
+
+    /// The groups of a connector, sorted by id, each once; its VPC's default group where it names none (spec 1.6).
+    pub fn groups_of_connector(&self, connector: &Connector) -> Vec<String> {
+        let subnet = connector.subnets.first().and_then(|id| self.subnet(id));
+        self.groups_or_default(&connector.security_groups, subnet)
+    }
+
+    /// The groups of a resource, sorted by id, each once; its VPC's default group where it names none.
+    pub fn groups_of_resource(&self, resource: &Resource) -> Vec<String> {
+        self.groups_or_default(&resource.security_groups, self.subnet(&resource.subnet))
+    }
+
+    fn groups_or_default(&self, named: &[At<String>], subnet: Option<&Subnet>) -> Vec<String> {
+        let mut groups: Vec<String> = named.iter().map(|group| group.value.clone()).collect();
+        if let (true, Some(subnet)) = (groups.is_empty(), subnet) {
+            groups.push(self.default_security_group(&subnet.vpc));
+        }
+        groups.sort();
+        groups.dedup();
+        groups
+    }
+}
+

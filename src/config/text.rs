@@ -1,0 +1,238 @@
+//! Strings with a meaning: CIDR blocks, addresses, ports, protocols, durations, names.
+
+use crate::packet::Protocol;
+use crate::vpc::{Listen, PortMatch, ProtocolMatch};
+use ipnetwork::Ipv4Network;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// Why a string does not have the meaning that it should.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) rule: &'static str,
+    pub(super) message: String,
+    pub(super) help: String,
+}
+
+fn fault(rule: &'static str, message: impl Into<String>, help: impl Into<String>) -> Fault {
+    Fault { rule, message: message.into(), help: help.into() }
+}
+
+/// An id or name: AWS's own ids are of this form, and namespaces can be named after it.
+pub(super) fn word(text: &str) -> Result<String, Fault> {
+    let bad = |why: &str| {
+        fault(
+            "bad-name",
+            format!("{text:?} {why}"),
+            "use 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit",
+        )
+    };
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match text {
+        "local" | "blackhole" => Err(bad("means something else in a route")),
+        _ if text.is_empty() || text.len() > 64 => Err(bad("is not 1 to 64 characters long")),
+        _ if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) => {
+            Err(bad("does not begin with a letter or digit"))
+        }
+        _ if !text.chars().all(valid) => Err(bad("has a character that a name cannot have")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// `ServiceName` and `VpcConnectorName` (spec 1.4), but AWS's minimum of 4 characters is not asked for.
+pub(super) fn apprunner_name(text: &str) -> Result<String, Fault> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let first = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if first && text.len() <= 40 && text.chars().all(valid) {
+        return Ok(text.to_owned());
+    }
+    Err(fault(
+        "bad-name",
+        format!("App Runner does not take the name {text:?}"),
+        "use 1 to 40 of A-Z a-z 0-9 _ -, beginning with a letter or digit",
+    ))
+}
+
+/// The lab's name, prefix of its namespaces.
+pub(super) fn lab_name(text: &str) -> Result<String, Fault> {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if (1..=32).contains(&text.len()) && text.chars().all(valid) && !text.starts_with('-') {
+        return Ok(text.to_owned());
+    }
+    Err(fault(
+        "bad-name",
+        format!("a lab cannot be called {text:?}"),
+        "use 1 to 32 of a-z 0-9 -, not beginning with -: network namespaces are named after it",
+    ))
+}
+
+/// An IPv4 CIDR block, host bits as given.
+pub(super) fn cidr(text: &str) -> Result<Ipv4Network, Fault> {
+    let help = "write an IPv4 network and its length, such as 10.0.1.0/24";
+    if text.contains(':') {
+        return Err(ipv6(text));
+    }
+    let Some((address, length)) = text.split_once('/') else {
+        let help = match text.parse::<Ipv4Addr>() {
+            Ok(_) => format!("for one address, write {text}/32"),
+            Err(_) => help.to_owned(),
+        };
+        return Err(fault("bad-cidr", format!("{text:?} is not a CIDR block"), help));
+    };
+    let length = length.parse().ok().filter(|_| length.bytes().all(|b| b.is_ascii_digit()));
+    match (address.parse(), length) {
+        (Ok(address), Some(length @ 0..=32)) => Ipv4Network::new(address, length)
+            .map_err(|error| fault("bad-cidr", error.to_string(), help)),
+        (Ok(_), _) => Err(fault(
+            "bad-cidr",
+            format!("the length of {text:?} is not a number from 0 to 32"),
+            help,
+        )),
+        (Err(_), _) => Err(fault("bad-cidr", format!("{text:?} is not a CIDR block"), help)),
+    }
+}
+
+/// An IPv4 address.
+pub(super) fn address(text: &str) -> Result<Ipv4Addr, Fault> {
+    if text.contains(':') {
+        return Err(ipv6(text));
+    }
+    text.parse().map_err(|_| {
+        fault(
+            "bad-address",
+            format!("{text:?} is not an IPv4 address"),
+            "write four numbers, such as 10.0.1.10",
+        )
+    })
+}
+
+/// An address that the internet can have.
+pub(super) fn public_address(text: &str) -> Result<Ipv4Addr, Fault> {
+    let address = address(text)?;
+    if is_unicast(address) && !is_private(address) {
+        return Ok(address);
+    }
+    Err(fault(
+        "not-public",
+        format!("{address} cannot be a public address"),
+        "take one of a documentation range, such as 198.51.100.7 or 203.0.113.7",
+    ))
+}
+
+/// An address that a host can have.
+pub(super) fn host_address(text: &str) -> Result<Ipv4Addr, Fault> {
+    let address = address(text)?;
+    if is_unicast(address) {
+        return Ok(address);
+    }
+    Err(fault(
+        "bad-address",
+        format!("no host can have the address {address}"),
+        "take one of a documentation range, such as 203.0.113.10",
+    ))
+}
+
+fn is_unicast(address: Ipv4Addr) -> bool {
+    let octets = address.octets();
+    let reserved = octets[0] == 0 || octets[0] >= 240;
+    !(reserved || address.is_multicast() || address.is_loopback() || address.is_link_local())
+}
+
+/// RFC 1918 and RFC 6598: what an internet gateway does not send to (spec 3.6).
+pub(super) fn is_private(address: Ipv4Addr) -> bool {
+    let octets = address.octets();
+    address.is_private() || (octets[0] == 100 && octets[1] & 0xc0 == 64)
+}
+
+fn ipv6(text: &str) -> Fault {
+    fault(
+        "ipv6",
+        format!("{text:?} is IPv6"),
+        "egret is IPv4 only for now: give the IPv4 form, or leave the IPv6 rule out",
+    )
+}
+
+/// `"443"`, `"1024-65535"` or `"all"`.
+pub(super) fn ports(text: &str) -> Result<PortMatch, Fault> {
+    let help = "write one port (\"443\"), a range (\"1024-65535\") or \"all\"; ports end at 65535";
+    if text == "all" {
+        return Ok(PortMatch::ALL);
+    }
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let (Some(from), Some(to)) = (port(from), port(to)) else {
+        return Err(fault("bad-ports", format!("{text:?} is not a port or a range of ports"), help));
+    };
+    if from > to {
+        return Err(fault(
+            "bad-ports",
+            format!("the port range {text:?} ends before it begins"),
+            format!("write \"{to}-{from}\""),
+        ));
+    }
+    Ok(PortMatch { from, to })
+}
+
+fn port(text: &str) -> Option<u16> {
+    let text = text.trim();
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// `"tcp"`, `"udp"`, `"icmp"`, `"all"`, `"-1"`, or a protocol number (spec 4.1).
+pub(super) fn protocol(text: &str) -> Result<ProtocolMatch, Fault> {
+    match text {
+        "tcp" => Ok(ProtocolMatch::Is(Protocol::Tcp)),
+        "udp" => Ok(ProtocolMatch::Is(Protocol::Udp)),
+        "icmp" => Ok(ProtocolMatch::Is(Protocol::Icmp)),
+        "all" | "-1" => Ok(ProtocolMatch::All),
+        "icmpv6" => Err(ipv6(text)),
+        _ => text.parse().map(|number: u8| ProtocolMatch::Is(number.into())).map_err(|_| {
+            fault(
+                "bad-protocol",
+                format!("{text:?} is not a protocol"),
+                "write \"tcp\", \"udp\", \"icmp\", \"all\" (or -1), or a number from 0 to 255",
+            )
+        }),
+    }
+}
+
+/// `"5432/tcp"`.
+pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
+    let protocol = |word: &str| match word {
+        "tcp" => Some(Protocol::Tcp),
+        "udp" => Some(Protocol::Udp),
+        _ => None,
+    };
+    let parsed = text
+        .split_once('/')
+        .and_then(|(number, word)| Some((port(number).filter(|p| *p > 0)?, protocol(word)?)));
+    match parsed {
+        Some((port, protocol)) => Ok(Listen { protocol, port }),
+        None => Err(fault(
+            "bad-listen",
+            format!("{text:?} is not a port to listen on"),
+            "write a port from 1 to 65535 and tcp or udp, such as \"443/tcp\" or \"53/udp\"",
+        )),
+    }
+}
+
+/// `"350s"`, `"5m"`, `"500ms"`: up to 30 days.
+pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let milliseconds: Option<u64> = match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    let total = milliseconds.and_then(|unit| number.parse::<u64>().ok()?.checked_mul(unit));
+    match total {
+        Some(total @ 0..=2_592_000_000) => Ok(Duration::from_millis(total)),
+        _ => Err(fault(
+            "bad-duration",
+            format!("{text:?} is not a duration"),
+            "write a whole number and ms, s, m or h, such as \"350s\"; at most 720h",
+        )),
+    }
+}

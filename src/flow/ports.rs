@@ -1,0 +1,444 @@
+//! Port leases: the right to a source port of a NAT's address toward one destination.
+//!
+//! AWS counts per (protocol, destination address, destination port) (spec 6), so that is a pool. Ports are drawn from a
+//! seeded random start (RFC 6056), come back when the [`Lease`] is dropped, and then rest for the quarantine.
+//! No search is longer than one pass over the 1,024-word bitmap, however full the pool.
+
+use super::{Instant, Space};
+use crate::packet::Protocol;
+use dashmap::DashMap;
+use foldhash::fast::FixedState;
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// The ports that a NAT gateway and a Hyperplane ENI take: 1024 to 65535 (spec 2.1, 6).
+const FIRST: u16 = 1024;
+
+/// Which pool: a NAT's address, and a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PoolKey {
+    /// The space of the NAT's address.
+    pub space: Space,
+    /// The NAT's address.
+    pub address: Ipv4Addr,
+    /// The protocol. One without ports has a single place per destination.
+    pub protocol: u8,
+    /// The destination's address.
+    pub destination: Ipv4Addr,
+    /// The destination's port.
+    pub port: u16,
+}
+
+/// How many leases there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// In one pool.
+    pub per_destination: u32,
+    /// Of one address, over all destinations.
+    pub per_address: u32,
+}
+
+/// No port is free, or a limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no port is free toward this destination")]
+pub struct Exhausted;
+
+/// All pools.
+#[derive(Debug)]
+pub struct PortPools {
+    pools: DashMap<PoolKey, Pool, FixedState>,
+    totals: DashMap<(Space, Ipv4Addr), Arc<AtomicU32>, FixedState>,
+    random: AtomicU64,
+    /// What the engine last said the time is: a lease is dropped without being told.
+    now: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    taken: PortSet,
+    leased: u32,
+    resting: VecDeque<(u16, Instant)>,
+}
+
+/// The right to one port. Dropping it gives the port back.
+#[derive(Debug)]
+pub struct Lease {
+    pools: Arc<PortPools>,
+    total: Arc<AtomicU32>,
+    key: PoolKey,
+    port: u16,
+    used: AtomicBool,
+}
+
+impl Lease {
+    /// Marks the port as seen on the wire: it will rest when it comes back. One that was not is free again at once.
+    pub fn mark_used(&self) {
+        self.used.store(true, Relaxed);
+    }
+
+    /// The port; 0 for a protocol without ports.
+    #[inline]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The pool that it came from.
+    pub fn key(&self) -> &PoolKey {
+        &self.key
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.total.fetch_sub(1, Relaxed);
+        let now = Instant(self.pools.now.load(Relaxed));
+        if let Some(mut pool) = self.pools.pools.get_mut(&self.key) {
+            pool.leased = pool.leased.saturating_sub(1);
+            if self.used.load(Relaxed) {
+                pool.resting.push_back((self.port, now));
+            } else {
+                pool.taken.remove(self.port);
+            }
+        }
+    }
+}
+
+impl PortPools {
+    /// No leases yet; `seed` decides which ports will be drawn.
+    pub fn new(seed: u64) -> Arc<Self> {
+        Arc::new(Self {
+            pools: DashMap::with_hasher(FixedState::with_seed(seed)),
+            totals: DashMap::with_hasher(FixedState::with_seed(seed)),
+            random: AtomicU64::new(seed),
+            now: AtomicU64::new(0),
+        })
+    }
+
+    /// Tells what time it is, for the leases that end before the next call.
+    #[inline]
+    pub fn set_now(&self, now: Instant) {
+        self.now.store(now.0, Relaxed);
+    }
+
+    /// Takes a port.
+    ///
+    /// # Errors
+    /// [`Exhausted`] when a limit is reached or every port is leased; a resting port is taken before that happens.
+    pub fn lease(
+        self: &Arc<Self>,
+        now: Instant,
+        key: PoolKey,
+        limit: Limit,
+        quarantine: Duration,
+    ) -> Result<Lease, Exhausted> {
+        self.set_now(now);
+        let total = Arc::clone(&self.totals.entry((key.space, key.address)).or_default());
+        if total.fetch_add(1, Relaxed) >= limit.per_address {
+            total.fetch_sub(1, Relaxed);
+            return Err(Exhausted);
+        }
+        let mut pool = self.pools.entry(key).or_default();
+        match pool.take(
+            now,
+            limit.per_destination,
+            quarantine,
+            key.first_port(),
+            self.next_random(),
+        ) {
+            Some(port) => Ok(Lease {
+                pools: Arc::clone(self),
+                total,
+                key,
+                port,
+                used: AtomicBool::new(false),
+            }),
+            None => {
+                total.fetch_sub(1, Relaxed);
+                Err(Exhausted)
+            }
+        }
+    }
+
+    /// A port that a lease would get, without taking it: for dry runs.
+    ///
+    /// # Errors
+    /// [`Exhausted`] when a lease would be refused.
+    pub fn peek(&self, key: PoolKey, limit: Limit) -> Result<u16, Exhausted> {
+        let total = self.totals.get(&(key.space, key.address)).map_or(0, |t| t.load(Relaxed));
+        if total >= limit.per_address {
+            return Err(Exhausted);
+        }
+        let random = mix(self.random.load(Relaxed).wrapping_add(STEP));
+        let port = match self.pools.get(&key) {
+            Some(pool) => pool.choose(limit.per_destination, key.first_port(), random),
+            None => Pool::default().choose(limit.per_destination, key.first_port(), random),
+        };
+        port.ok_or(Exhausted)
+    }
+
+    /// Forgets pools that nothing is leased from and nothing rests in.
+    pub fn sweep(&self, now: Instant, quarantine: Duration) {
+        self.set_now(now);
+        self.pools.retain(|_, pool| {
+            pool.wake(now, quarantine);
+            pool.leased > 0 || !pool.resting.is_empty()
+        });
+        self.totals.retain(|_, total| Arc::strong_count(total) > 1);
+    }
+
+    /// How many ports of an address are leased.
+    pub fn leased(&self, space: Space, address: Ipv4Addr) -> u32 {
+        self.totals.get(&(space, address)).map_or(0, |t| t.load(Relaxed))
+    }
+
+    fn next_random(&self) -> u64 {
+        mix(self.random.fetch_add(STEP, Relaxed).wrapping_add(STEP))
+    }
+}
+
+impl PoolKey {
+    fn first_port(&self) -> Option<u16> {
+        // An ICMP query identifier is translated like a port (RFC 5508).
+        match Protocol::from(self.protocol) {
+            Protocol::Tcp | Protocol::Udp | Protocol::Icmp => Some(FIRST),
+            Protocol::Other(_) => None,
+        }
+    }
+}
+
+impl Pool {
+    fn take(
+        &mut self,
+        now: Instant,
+        limit: u32,
+        quarantine: Duration,
+        first: Option<u16>,
+        random: u64,
+    ) -> Option<u16> {
+        self.wake(now, quarantine);
+        let port = self.choose(limit, first, random)?;
+        if self.taken.contains(port) {
+            self.resting.retain(|(resting, _)| *resting != port);
+        }
+        self.taken.insert(port);
+        self.leased += 1;
+        Some(port)
+    }
+
+    fn choose(&self, limit: u32, first: Option<u16>, random: u64) -> Option<u16> {
+        if self.leased >= limit {
+            return None;
+        }
+        let Some(first) = first else {
+            return (self.leased == 0).then_some(0);
+        };
+        let span = u64::from(u16::MAX - first) + 1;
+        let start = first + u16::try_from(random % span).unwrap_or(0);
+        self.taken
+            .first_free(start, u16::MAX)
+            .or_else(|| self.taken.first_free(first, start))
+            .or_else(|| self.resting.front().map(|(port, _)| *port))
+    }
+
+    /// Ports that have rested long enough are free again.
+    fn wake(&mut self, now: Instant, quarantine: Duration) {
+        while let Some(&(port, since)) = self.resting.front() {
+            if now.since(since) < quarantine {
+                break;
+            }
+            self.resting.pop_front();
+            self.taken.remove(port);
+        }
+    }
+}
+
+/// A set of ports: a short sorted list for most destinations, a bitmap for the busy ones.
+#[derive(Debug)]
+enum PortSet {
+    Few(Vec<u16>),
+    Many(Box<[u64; 1024]>),
+}
+
+impl Default for PortSet {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+const FEW: usize = 64;
+
+impl PortSet {
+    fn contains(&self, port: u16) -> bool {
+        match self {
+            Self::Few(ports) => ports.binary_search(&port).is_ok(),
+            Self::Many(words) => words[usize::from(port / 64)] >> (port % 64) & 1 == 1,
+        }
+    }
+
+    fn insert(&mut self, port: u16) {
+        match self {
+            Self::Few(ports) => {
+                if let Err(position) = ports.binary_search(&port) {
+                    ports.insert(position, port);
+                }
+                if ports.len() > FEW {
+                    let mut words = Box::new([0u64; 1024]);
+                    for port in ports {
+                        words[usize::from(*port / 64)] |= 1 << (*port % 64);
+                    }
+                    *self = Self::Many(words);
+                }
+            }
+            Self::Many(words) => words[usize::from(port / 64)] |= 1 << (port % 64),
+        }
+    }
+
+    fn remove(&mut self, port: u16) {
+        match self {
+            Self::Few(ports) => {
+                if let Ok(position) = ports.binary_search(&port) {
+                    ports.remove(position);
+                }
+            }
+            Self::Many(words) => words[usize::from(port / 64)] &= !(1 << (port % 64)),
+        }
+    }
+
+    /// The first port in `from..=to` that is not in the set.
+    fn first_free(&self, from: u16, to: u16) -> Option<u16> {
+        match self {
+            Self::Few(ports) => {
+                let mut candidate = from;
+                for &port in &ports[ports.partition_point(|p| *p < from)..] {
+                    if port > candidate {
+                        break;
+                    }
+                    candidate = candidate.checked_add(1)?;
+                }
+                (candidate <= to).then_some(candidate)
+            }
+            Self::Many(words) => {
+                let (first, last) = (usize::from(from / 64), usize::from(to / 64));
+                (first..=last).find_map(|position| {
+                    let below = if position == first { (1u64 << (from % 64)) - 1 } else { 0 };
+                    let free = !(words[position] | below);
+                    let bit = u16::try_from(free.trailing_zeros()).ok().filter(|b| *b < 64)?;
+                    Some(u16::try_from(position).ok()? * 64 + bit).filter(|port| *port <= to)
+                })
+            }
+        }
+    }
+}
+
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// SplitMix64's output function.
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    const NO_REST: Duration = Duration::ZERO;
+    const LIMIT: Limit = Limit { per_destination: 55_000, per_address: u32::MAX };
+
+    fn key(port: u16) -> PoolKey {
+        PoolKey {
+            space: Space::INTERNET,
+            address: Ipv4Addr::new(198, 51, 100, 7),
+            protocol: 6,
+            destination: Ipv4Addr::new(203, 0, 113, 10),
+            port,
+        }
+    }
+
+    #[test]
+    fn every_port_up_to_the_limit_once_then_exhausted_and_other_destinations_unaffected() {
+        let pools = PortPools::new(7);
+        let leases: Vec<_> = (0..55_000)
+            .map(|_| pools.lease(Instant::ZERO, key(443), LIMIT, NO_REST).unwrap())
+            .collect();
+        let ports: HashSet<_> = leases.iter().map(Lease::port).collect();
+        assert_eq!(ports.len(), 55_000);
+        assert!(ports.iter().all(|p| *p >= 1024));
+        assert_eq!(pools.lease(Instant::ZERO, key(443), LIMIT, NO_REST).unwrap_err(), Exhausted);
+        assert_eq!(pools.peek(key(443), LIMIT), Err(Exhausted));
+        assert!(pools.lease(Instant::ZERO, key(80), LIMIT, NO_REST).is_ok());
+    }
+
+    #[test]
+    fn the_last_free_port_is_found() {
+        let pools = PortPools::new(1);
+        let limit = Limit { per_destination: 64_512, per_address: u32::MAX };
+        let mut leases: Vec<_> = (0..64_512)
+            .map(|_| pools.lease(Instant::ZERO, key(443), limit, NO_REST).unwrap())
+            .collect();
+        let freed = leases.swap_remove(12_345).port();
+        assert_eq!(pools.lease(Instant::ZERO, key(443), limit, NO_REST).unwrap().port(), freed);
+    }
+
+    #[test]
+    fn a_port_rests_before_it_is_given_again_unless_no_other_is_free() {
+        let pools = PortPools::new(3);
+        let rest = Duration::from_secs(1);
+        let limit = Limit { per_destination: 64_512, per_address: u32::MAX };
+        let mut leases: Vec<_> = (0..64_511)
+            .map(|_| pools.lease(Instant::ZERO, key(443), limit, rest).unwrap())
+            .collect();
+        leases.iter().for_each(Lease::mark_used);
+        let resting = leases.pop().unwrap().port();
+        let first = pools.lease(Instant::ZERO, key(443), limit, rest).unwrap();
+        assert_ne!(first.port(), resting);
+        let second = pools.lease(Instant::ZERO, key(443), limit, rest).unwrap();
+        assert_ne!(second.port(), first.port());
+        assert_eq!(leases.len() + 2, 64_512);
+    }
+
+    #[test]
+    fn ten_times_the_limit_in_churn_leaks_nothing() {
+        let pools = PortPools::new(9);
+        let limit = Limit { per_destination: 100, per_address: 100 };
+        for round in 0..10u64 {
+            let now = Instant(round * 2_000_000_000);
+            let leases: Vec<_> = (0..100)
+                .map(|_| pools.lease(now, key(443), limit, Duration::from_secs(1)).unwrap())
+                .collect();
+            leases.iter().for_each(Lease::mark_used);
+            assert_eq!(pools.leased(Space::INTERNET, key(443).address), 100);
+            drop(leases);
+        }
+        pools.sweep(Instant(100_000_000_000), Duration::from_secs(1));
+        assert_eq!(pools.leased(Space::INTERNET, key(443).address), 0);
+        assert!(pools.pools.is_empty());
+        assert!(pools.totals.is_empty());
+    }
+
+    #[test]
+    fn ports_depend_on_the_seed_alone() {
+        let draw = |seed| {
+            let pools = PortPools::new(seed);
+            (0..50)
+                .map(|_| {
+                    pools.lease(Instant::ZERO, key(443), LIMIT, NO_REST).map(|l| l.port()).unwrap()
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+
+    #[test]
+    fn peek_says_what_lease_then_takes() {
+        let pools = PortPools::new(5);
+        let peeked = pools.peek(key(1), LIMIT).unwrap();
+        assert_eq!(pools.lease(Instant::ZERO, key(1), LIMIT, NO_REST).unwrap().port(), peeked);
+    }
+}

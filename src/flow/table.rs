@@ -1,0 +1,304 @@
+//! The flow table: two entries per flow, one per direction, each under the key by which its packets arrive.
+
+use super::{FlowKey, Instant, Lease, TcpState, TcpTracker};
+use crate::packet::Protocol;
+use crate::vpc::{EniIx, Generation, NatGatewayIx, RuleRef, ServiceIx, Timeouts};
+use dashmap::DashMap;
+use dashmap::mapref::one::Ref;
+use foldhash::fast::FixedState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Which way a packet goes, seen from the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// From the task.
+    Egress,
+    /// Back to the task.
+    Return,
+}
+
+/// What went through a flow in one direction. One worker writes each, so plain loads and stores suffice.
+#[derive(Debug, Default)]
+pub struct Counters {
+    packets: AtomicU64,
+    segments: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counters {
+    /// Counts one packet of so many wire segments and octets.
+    #[inline]
+    pub fn add(&self, segments: u32, bytes: u64) {
+        let add = |counter: &AtomicU64, n: u64| {
+            counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed)
+        };
+        add(&self.packets, 1);
+        add(&self.segments, u64::from(segments));
+        add(&self.bytes, bytes);
+    }
+
+    /// Packets as they were handled; a super-packet is one.
+    pub fn packets(&self) -> u64 {
+        self.packets.load(Relaxed)
+    }
+
+    /// Packets as they are on a wire.
+    pub fn segments(&self) -> u64 {
+        self.segments.load(Relaxed)
+    }
+
+    /// Octets on a wire, IP headers included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+}
+
+/// One conversation between a task and a destination.
+#[derive(Debug)]
+pub struct Flow {
+    /// Packets from the task.
+    pub egress: FlowKey,
+    /// Packets back to it, as they arrive from outside.
+    pub returned: FlowKey,
+    /// The service of the task.
+    pub service: ServiceIx,
+    /// The ENI, and its port; `None` for App Runner's own egress.
+    pub eni: Option<(EniIx, Lease)>,
+    /// The last NAT on the way out, if there is one behind the ENI.
+    pub nat: Option<(Option<NatGatewayIx>, Lease)>,
+    /// The rule that admitted it.
+    pub admitted_by: RuleRef,
+    /// The configuration that rule belongs to.
+    pub admitted_under: Generation,
+    /// When it began.
+    pub created: Instant,
+    /// TCP state; unused for other protocols.
+    pub tcp: TcpTracker,
+    /// From the task.
+    pub sent: Counters,
+    /// Back to the task.
+    pub received: Counters,
+    /// What its path carried over all flows, this one among them.
+    pub tally: Arc<Tally>,
+    last_seen: AtomicU64,
+}
+
+/// What one path, an ENI and what lies behind it, carried. Each side has one writer: the worker of the ENI sends, the
+/// worker where replies arrive receives.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// From tasks.
+    pub sent: Counters,
+    /// Back to tasks.
+    pub received: Counters,
+}
+
+/// What a [`Flow`] begins with.
+#[derive(Debug)]
+pub struct FlowStart {
+    /// Packets from the task.
+    pub egress: FlowKey,
+    /// Packets back to it, as they arrive from outside.
+    pub returned: FlowKey,
+    /// The service of the task.
+    pub service: ServiceIx,
+    /// The ENI, and its port.
+    pub eni: Option<(EniIx, Lease)>,
+    /// The last NAT on the way out.
+    pub nat: Option<(Option<NatGatewayIx>, Lease)>,
+    /// The rule that admitted it.
+    pub admitted_by: RuleRef,
+    /// The configuration that rule belongs to.
+    pub admitted_under: Generation,
+    /// What its path carried over all flows.
+    pub tally: Arc<Tally>,
+}
+
+impl Flow {
+    /// A flow that begins now.
+    pub fn new(now: Instant, start: FlowStart) -> Self {
+        let FlowStart { egress, returned, service, eni, nat, admitted_by, admitted_under, tally } =
+            start;
+        Self {
+            egress,
+            returned,
+            service,
+            eni,
+            nat,
+            admitted_by,
+            admitted_under,
+            tally,
+            created: now,
+            tcp: TcpTracker::default(),
+            sent: Counters::default(),
+            received: Counters::default(),
+            last_seen: AtomicU64::new(now.0),
+        }
+    }
+
+    /// Counts a packet that passes, and restarts the idle timer.
+    #[inline]
+    pub fn count(&self, now: Instant, side: Side, segments: u32, bytes: u64) {
+        let (own, path) = match side {
+            Side::Egress => (&self.sent, &self.tally.sent),
+            Side::Return => (&self.received, &self.tally.received),
+        };
+        own.add(segments, bytes);
+        path.add(segments, bytes);
+        self.last_seen.store(now.0, Relaxed);
+    }
+
+    /// When its last packet passed, in either direction.
+    #[inline]
+    pub fn last_seen(&self) -> Instant {
+        Instant(self.last_seen.load(Relaxed))
+    }
+
+    /// How long it may be idle in its present state.
+    #[inline]
+    pub fn idle_timeout(&self, timeouts: &Timeouts) -> Duration {
+        match self.egress.tuple().protocol {
+            Protocol::Tcp => match self.tcp.state() {
+                TcpState::Opening => timeouts.tcp_opening,
+                TcpState::Established => timeouts.tcp_idle,
+                TcpState::Closed => timeouts.tcp_closing,
+            },
+            Protocol::Udp => timeouts.udp_idle,
+            Protocol::Icmp => timeouts.icmp_idle,
+            Protocol::Other(_) => timeouts.other_idle,
+        }
+    }
+
+    /// Whether it has been idle for too long.
+    #[inline]
+    pub fn is_expired(&self, now: Instant, timeouts: &Timeouts) -> bool {
+        now.since(self.last_seen()) > self.idle_timeout(timeouts)
+    }
+}
+
+/// One direction of a flow: its cached outcome, and the configuration that it was decided under.
+#[derive(Debug)]
+pub struct FlowEntry<O> {
+    /// The flow.
+    pub flow: Arc<Flow>,
+    /// Which direction.
+    pub side: Side,
+    /// Decided under this configuration.
+    pub generation: Generation,
+    /// What was decided.
+    pub outcome: O,
+}
+
+/// All flows. `O` is what a packet's fate is to the floor above.
+#[derive(Debug)]
+pub struct FlowTable<O> {
+    entries: DashMap<FlowKey, FlowEntry<O>, FixedState>,
+    tombstones: DashMap<FlowKey, Tombstone, FixedState>,
+}
+
+/// What is left of a flow that was idle for too long, so that a late packet can be told *expired* from *never existed*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// When the flow ended.
+    pub at: Instant,
+    /// Whether it went through a NAT gateway, which answers a late TCP segment with RST (spec 6).
+    pub through_nat_gateway: bool,
+}
+
+/// How many flows are remembered after their end: about 4 MiB.
+const TOMBSTONES: usize = 65_536;
+
+impl<O: Copy> FlowTable<O> {
+    /// An empty table.
+    pub fn new(seed: u64) -> Self {
+        let hasher = FixedState::with_seed(seed);
+        Self {
+            entries: DashMap::with_hasher_and_shard_amount(hasher.clone(), 64),
+            tombstones: DashMap::with_hasher(hasher),
+        }
+    }
+
+    /// The entry under a key. The guard keeps writers off its shard: hold it briefly, and insert nothing meanwhile.
+    #[inline]
+    pub fn get(&self, key: &FlowKey) -> Option<Ref<'_, FlowKey, FlowEntry<O>>> {
+        self.entries.get(key)
+    }
+
+    /// Puts both directions of a flow in place, or gives them a new outcome.
+    pub fn put(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
+        let entry = |side, outcome| FlowEntry { flow: Arc::clone(flow), side, generation, outcome };
+        self.entries.insert(flow.returned, entry(Side::Return, returned));
+        self.entries.insert(flow.egress, entry(Side::Egress, egress));
+    }
+
+    /// Forgets a flow; its leases end with its last user.
+    pub fn remove(&self, flow: &Arc<Flow>) {
+        self.entries.remove_if(&flow.egress, |_, e| Arc::ptr_eq(&e.flow, flow));
+        self.entries.remove_if(&flow.returned, |_, e| Arc::ptr_eq(&e.flow, flow));
+    }
+
+    /// Ends a flow that was idle for too long: forgotten, but for a tombstone under each of its keys.
+    pub fn expire(&self, now: Instant, flow: &Arc<Flow>) {
+        self.remove(flow);
+        if self.tombstones.len() < 2 * TOMBSTONES {
+            let tombstone = Tombstone {
+                at: now,
+                through_nat_gateway: flow.nat.as_ref().is_some_and(|n| n.0.is_some()),
+            };
+            self.tombstones.insert(flow.egress, tombstone);
+            self.tombstones.insert(flow.returned, tombstone);
+        }
+    }
+
+    /// What is left of an expired flow with this key.
+    pub fn tombstone(&self, key: &FlowKey) -> Option<Tombstone> {
+        self.tombstones.get(key).map(|t| *t)
+    }
+
+    /// Expires the flows that were idle for too long, and forgets tombstones as old as the longest timeout.
+    /// Returns how many flows ended.
+    pub fn sweep(&self, now: Instant, timeouts: &Timeouts) -> usize {
+        let mut over = Vec::new();
+        for entry in &self.entries {
+            if entry.side == Side::Egress && entry.flow.is_expired(now, timeouts) {
+                over.push(Arc::clone(&entry.flow));
+            }
+        }
+        over.iter().for_each(|flow| self.expire(now, flow));
+        self.tombstones.retain(|_, t| now.since(t.at) < timeouts.other_idle);
+        over.len()
+    }
+
+    /// Forgets the flows that `is_over`, both directions and no tombstone; returns how many.
+    pub fn remove_where(&self, mut is_over: impl FnMut(&Flow) -> bool) -> usize {
+        let mut over = Vec::new();
+        self.for_each(|entry| {
+            if is_over(&entry.flow) {
+                over.push(Arc::clone(&entry.flow));
+            }
+        });
+        over.iter().for_each(|flow| self.remove(flow));
+        over.len()
+    }
+
+    /// Calls `visit` with every flow once.
+    pub fn for_each(&self, mut visit: impl FnMut(&FlowEntry<O>)) {
+        for entry in &self.entries {
+            if entry.side == Side::Egress {
+                visit(&entry);
+            }
+        }
+    }
+
+    /// How many flows there are.
+    pub fn len(&self) -> usize {
+        self.entries.len() / 2
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}

@@ -1,0 +1,187 @@
+//! The TCP state that a NAT keeps (RFC 7857 section 2): enough to choose a timer and to tell a real RST from a forged one.
+//!
+//! One worker writes each direction, so plain loads and stores suffice; only the flags are combined atomically.
+
+use crate::packet::TcpFacts;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+
+const RETURN_SYN: u8 = 1;
+const ESTABLISHED: u8 = 2;
+const EGRESS_FIN: u8 = 4;
+const RETURN_FIN: u8 = 8;
+const RST: u8 = 16;
+
+/// Where a TCP flow is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpState {
+    /// SYN sent, handshake not complete.
+    Opening,
+    /// Handshake complete; a FIN one way leaves it here.
+    Established,
+    /// FIN both ways, or a valid RST.
+    Closed,
+}
+
+impl TcpState {
+    /// The word that `egret flows` shows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Established => "established",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// What one direction has said.
+#[derive(Debug, Default)]
+struct Sent {
+    /// The highest sequence number sent, plus one.
+    end: AtomicU32,
+    /// The last acknowledgement sent.
+    ack: AtomicU32,
+}
+
+/// The state of one TCP flow.
+#[derive(Debug, Default)]
+pub struct TcpTracker {
+    flags: AtomicU8,
+    egress: Sent,
+    returned: Sent,
+}
+
+impl TcpTracker {
+    /// Where the flow is in its life.
+    #[inline]
+    pub fn state(&self) -> TcpState {
+        let flags = self.flags.load(Relaxed);
+        if flags & RST != 0 || flags & (EGRESS_FIN | RETURN_FIN) == EGRESS_FIN | RETURN_FIN {
+            TcpState::Closed
+        } else if flags & ESTABLISHED != 0 {
+            TcpState::Established
+        } else {
+            TcpState::Opening
+        }
+    }
+
+    /// Takes a segment into account; `is_egress` says which way it goes.
+    #[inline]
+    pub fn observe(&self, segment: &TcpFacts, is_egress: bool) {
+        let (sender, other) =
+            if is_egress { (&self.egress, &self.returned) } else { (&self.returned, &self.egress) };
+        let flags = segment.flags;
+        if flags.rst() {
+            self.observe_rst(segment, sender, other, is_egress);
+            return;
+        }
+        let length = segment.payload_len + u32::from(flags.syn()) + u32::from(flags.fin());
+        let end = segment.seq.wrapping_add(length);
+        if flags.syn() || at_or_after(end, sender.end.load(Relaxed)) {
+            sender.end.store(end, Relaxed);
+        }
+        if flags.ack() {
+            sender.ack.store(segment.ack, Relaxed);
+        }
+        if flags.syn() && !is_egress {
+            self.flags.fetch_or(RETURN_SYN, Relaxed);
+        }
+        if flags.fin() {
+            self.flags.fetch_or(if is_egress { EGRESS_FIN } else { RETURN_FIN }, Relaxed);
+        }
+        let known = self.flags.load(Relaxed);
+        if is_egress && flags.ack() && known & (RETURN_SYN | ESTABLISHED) == RETURN_SYN {
+            self.flags.fetch_or(ESTABLISHED, Relaxed);
+        }
+    }
+
+    /// A RST counts only if its sequence number is one that its sender can be at: from what the other side has
+    /// acknowledged to what the sender has sent. Anything else is forged or stale and ends nothing (checklist 7857-RST).
+    fn observe_rst(&self, segment: &TcpFacts, sender: &Sent, other: &Sent, is_egress: bool) {
+        let acknowledged = other.ack.load(Relaxed);
+        let sent = sender.end.load(Relaxed);
+        let refuses_syn = !is_egress
+            && self.state() == TcpState::Opening
+            && segment.flags.ack()
+            && segment.ack == self.egress.end.load(Relaxed);
+        let in_window = at_or_after(segment.seq, acknowledged) && at_or_after(sent, segment.seq);
+        if refuses_syn || in_window {
+            self.flags.fetch_or(RST, Relaxed);
+        }
+    }
+}
+
+/// Sequence numbers wrap (RFC 9293, 3.4).
+#[inline]
+fn at_or_after(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) < 1 << 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::TcpFlags;
+
+    const FIN: u8 = 1;
+    const SYN: u8 = 2;
+    const RESET: u8 = 4;
+    const ACK: u8 = 16;
+
+    fn segment(flags: u8, seq: u32, ack: u32, payload_len: u32) -> TcpFacts {
+        TcpFacts { flags: TcpFlags(flags), seq, ack, window: 1000, payload_len }
+    }
+
+    fn established() -> TcpTracker {
+        let tcp = TcpTracker::default();
+        tcp.observe(&segment(SYN, 100, 0, 0), true);
+        tcp.observe(&segment(SYN | ACK, 500, 101, 0), false);
+        assert_eq!(tcp.state(), TcpState::Opening);
+        tcp.observe(&segment(ACK, 101, 501, 0), true);
+        assert_eq!(tcp.state(), TcpState::Established);
+        tcp
+    }
+
+    #[test]
+    fn a_fin_each_way_closes() {
+        let tcp = established();
+        tcp.observe(&segment(FIN | ACK, 101, 501, 0), true);
+        assert_eq!(tcp.state(), TcpState::Established, "half-closed is not closed");
+        tcp.observe(&segment(FIN | ACK, 501, 102, 0), false);
+        assert_eq!(tcp.state(), TcpState::Closed);
+    }
+
+    #[test]
+    fn a_rst_outside_the_window_ends_nothing() {
+        let tcp = established();
+        tcp.observe(&segment(RESET, 999_999, 0, 0), false);
+        assert_eq!(tcp.state(), TcpState::Established);
+        tcp.observe(&segment(RESET, 501, 0, 0), false);
+        assert_eq!(tcp.state(), TcpState::Closed);
+    }
+
+    #[test]
+    fn a_rst_behind_unacknowledged_data_counts() {
+        let tcp = established();
+        tcp.observe(&segment(ACK, 501, 101, 50), false);
+        tcp.observe(&segment(RESET | ACK, 551, 101, 0), false);
+        assert_eq!(tcp.state(), TcpState::Closed);
+    }
+
+    #[test]
+    fn a_refused_syn_closes() {
+        let tcp = TcpTracker::default();
+        tcp.observe(&segment(SYN, 100, 0, 0), true);
+        tcp.observe(&segment(RESET | ACK, 0, 101, 0), false);
+        assert_eq!(tcp.state(), TcpState::Closed);
+    }
+
+    #[test]
+    fn sequence_numbers_wrap() {
+        let tcp = TcpTracker::default();
+        tcp.observe(&segment(SYN, u32::MAX, 0, 0), true);
+        tcp.observe(&segment(SYN | ACK, u32::MAX - 1, 0, 0), false);
+        tcp.observe(&segment(ACK, 0, u32::MAX, 0), true);
+        tcp.observe(&segment(ACK, u32::MAX, 0, 100), false);
+        tcp.observe(&segment(RESET, 99, 0, 0), false);
+        assert_eq!(tcp.state(), TcpState::Closed);
+    }
+}

@@ -1,0 +1,144 @@
+//! Packets made from nothing, with complete checksums: for tests, benches and probes. Allocates.
+//!
+//! A payload beyond what an IPv4 packet holds is cut.
+
+use super::octets::{put_u16, u16_at};
+use super::vnet::{GSO_TCPV4, GSO_UDP_L4, NEEDS_CSUM};
+use super::{Packet, Protocol, TcpFlags, VnetHeader, checksum};
+use etherparse::{IpHeaders, Ipv4Header, PacketBuilder, PacketBuilderStep, TcpHeader};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// Payload that fits beside the largest headers built here, of 20 and 20 octets.
+const MAX_PAYLOAD: usize = 65_535 - 40;
+const TTL: u8 = 64;
+const WINDOW: u16 = 65_535;
+
+/// A UDP datagram.
+pub fn udp(src: SocketAddrV4, dst: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
+    let builder = ip(*src.ip(), *dst.ip()).udp(src.port(), dst.port());
+    written(payload, |out, payload| builder.write(out, payload).is_ok())
+}
+
+/// A TCP segment without options, with a window of 65,535.
+pub fn tcp(
+    src: SocketAddrV4,
+    dst: SocketAddrV4,
+    flags: TcpFlags,
+    seq: u32,
+    ack: u32,
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut header = TcpHeader::new(src.port(), dst.port(), seq, WINDOW);
+    header.acknowledgment_number = ack;
+    header.fin = flags.fin();
+    header.syn = flags.syn();
+    header.rst = flags.rst();
+    header.psh = flags.0 & TcpFlags::PSH.0 != 0;
+    header.ack = flags.ack();
+    header.urg = flags.0 & 0x20 != 0;
+    header.ece = flags.0 & 0x40 != 0;
+    header.cwr = flags.0 & 0x80 != 0;
+    let builder = ip(*src.ip(), *dst.ip()).tcp_header(header);
+    written(payload, |out, payload| builder.write(out, payload).is_ok())
+}
+
+/// An ICMP echo request.
+pub fn icmp_echo_request(
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    id: u16,
+    seq: u16,
+    payload: &[u8],
+) -> Vec<u8> {
+    let builder = ip(src, dst).icmpv4_echo_request(id, seq);
+    written(payload, |out, payload| builder.write(out, payload).is_ok())
+}
+
+/// An ICMP echo reply.
+pub fn icmp_echo_reply(src: Ipv4Addr, dst: Ipv4Addr, id: u16, seq: u16, payload: &[u8]) -> Vec<u8> {
+    let builder = ip(src, dst).icmpv4_echo_reply(id, seq);
+    written(payload, |out, payload| builder.write(out, payload).is_ok())
+}
+
+/// An ICMP message whose last header word is zero, followed by `quoted` as it is: an error, if the type is one.
+pub fn icmp_error(src: Ipv4Addr, dst: Ipv4Addr, icmp_type: u8, code: u8, quoted: &[u8]) -> Vec<u8> {
+    let mut message = vec![icmp_type, code, 0, 0, 0, 0, 0, 0];
+    message.extend_from_slice(&quoted[..quoted.len().min(MAX_PAYLOAD)]);
+    let sum = checksum::checksum(&message);
+    put_u16(&mut message, 2, sum);
+    let builder = ip(src, dst);
+    written(&message, |out, payload| {
+        builder.write(out, etherparse::IpNumber::ICMP, payload).is_ok()
+    })
+}
+
+/// Turns a TCP or UDP packet with a complete checksum into one whose checksum the kernel shall complete, as a task's
+/// kernel sends it. Another packet is left as it is, with an empty header.
+pub fn to_partial(bytes: &mut [u8]) -> VnetHeader {
+    let Ok(packet) = Packet::parse(bytes, VnetHeader::default()) else {
+        return VnetHeader::default();
+    };
+    let (tuple, start) = (packet.tuple(), packet.ip_header_len());
+    let (header_len, l4_len) = (packet.header_len(), packet.len() - start);
+    let csum_offset = match tuple.protocol {
+        Protocol::Tcp => 16,
+        Protocol::Udp => 6,
+        Protocol::Icmp | Protocol::Other(_) => return VnetHeader::default(),
+    };
+    let sum = checksum::pseudo_header(tuple.src, tuple.dst, tuple.protocol.number(), l4_len as u16);
+    put_u16(bytes, start + csum_offset, sum.fold());
+    VnetHeader {
+        flags: NEEDS_CSUM,
+        hdr_len: header_len as u16,
+        csum_start: start as u16,
+        csum_offset: csum_offset as u16,
+        ..VnetHeader::default()
+    }
+}
+
+/// Turns a TCP or UDP packet into a super-packet, of segments with `gso_size` octets of payload each and a last one
+/// with the rest. Another packet is left as it is, with an empty header.
+pub fn to_super_packet(bytes: &mut [u8], gso_size: u16) -> VnetHeader {
+    let partial = to_partial(bytes);
+    if !partial.is_partial() {
+        return partial;
+    }
+    let gso_type = if partial.csum_offset == 16 { GSO_TCPV4 } else { GSO_UDP_L4 };
+    VnetHeader { gso_type, gso_size, ..partial }
+}
+
+/// Completes a partial checksum, as the kernel does before a packet meets hardware without offload.
+pub fn complete(bytes: &mut [u8], vnet: VnetHeader) {
+    if !vnet.is_partial() {
+        return;
+    }
+    let start = usize::from(vnet.csum_start);
+    let field = start + usize::from(vnet.csum_offset);
+    let end = usize::from(u16_at(bytes, 2));
+    let sum = match checksum::checksum(&bytes[start..end]) {
+        0 if vnet.csum_offset == 6 => 0xffff,
+        sum => sum,
+    };
+    put_u16(bytes, field, sum);
+}
+
+fn ip(src: Ipv4Addr, dst: Ipv4Addr) -> PacketBuilderStep<IpHeaders> {
+    let header = Ipv4Header {
+        time_to_live: TTL,
+        source: src.octets(),
+        destination: dst.octets(),
+        dont_fragment: true,
+        ..Ipv4Header::default()
+    };
+    PacketBuilder::ip(IpHeaders::Ipv4(header, etherparse::Ipv4Extensions::default()))
+}
+
+/// Cutting the payload leaves `write` nothing to fail for; were it to fail, nothing is returned.
+fn written(payload: &[u8], write: impl FnOnce(&mut Vec<u8>, &[u8]) -> bool) -> Vec<u8> {
+    let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
+    let mut out = Vec::with_capacity(payload.len() + 40);
+    if !write(&mut out, payload) {
+        out.clear();
+    }
+    out
+}

@@ -1,0 +1,79 @@
+//! The two 16-bit numbers that tell flows between the same hosts apart, and where a packet carries them.
+
+use super::Protocol;
+use super::checksum::Sum;
+use super::octets::{put_u16, u16_at};
+
+/// ICMP type of an echo reply.
+pub(super) const ECHO_REPLY: u8 = 0;
+/// ICMP type of an echo request.
+pub(super) const ECHO_REQUEST: u8 = 8;
+/// Where an echo's identifier is in the ICMP header.
+const ECHO_ID: usize = 4;
+
+/// What carries the numbers of a [`super::Tuple`] in an L4 header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ids {
+    /// Ports of TCP and UDP.
+    Ports,
+    /// The identifier of an echo request: `sport`.
+    Request,
+    /// The identifier of an echo reply: `dport`.
+    Reply,
+    /// Nothing does.
+    None,
+}
+
+impl Ids {
+    /// What an L4 header, of at least 8 octets for TCP, UDP and ICMP, carries.
+    #[inline]
+    pub(super) fn of(protocol: Protocol, l4: &[u8]) -> Self {
+        match protocol {
+            Protocol::Tcp | Protocol::Udp => Self::Ports,
+            Protocol::Icmp if l4[0] == ECHO_REQUEST => Self::Request,
+            Protocol::Icmp if l4[0] == ECHO_REPLY => Self::Reply,
+            Protocol::Icmp | Protocol::Other(_) => Self::None,
+        }
+    }
+
+    /// Of two given numbers, those which the packet carries; 0 for the others.
+    #[inline]
+    pub(super) const fn keep(self, sport: u16, dport: u16) -> (u16, u16) {
+        match self {
+            Self::Ports => (sport, dport),
+            Self::Request => (sport, 0),
+            Self::Reply => (0, dport),
+            Self::None => (0, 0),
+        }
+    }
+
+    /// `(sport, dport)`.
+    #[inline]
+    pub(super) fn read(self, l4: &[u8]) -> (u16, u16) {
+        match self {
+            Self::Ports => (u16_at(l4, 0), u16_at(l4, 2)),
+            Self::Request => (u16_at(l4, ECHO_ID), 0),
+            Self::Reply => (0, u16_at(l4, ECHO_ID)),
+            Self::None => (0, 0),
+        }
+    }
+
+    /// Writes the numbers and returns what that changes in the sum of the octets.
+    #[inline]
+    pub(super) fn write(self, l4: &mut [u8], sport: u16, dport: u16) -> Sum {
+        match self {
+            Self::Ports => replace_word(l4, 0, sport).plus(replace_word(l4, 2, dport)),
+            Self::Request => replace_word(l4, ECHO_ID, sport),
+            Self::Reply => replace_word(l4, ECHO_ID, dport),
+            Self::None => Sum::default(),
+        }
+    }
+}
+
+/// Writes a word and returns what that changes in the sum of the octets.
+#[inline]
+pub(super) fn replace_word(bytes: &mut [u8], at: usize, new: u16) -> Sum {
+    let old = u16_at(bytes, at);
+    put_u16(bytes, at, new);
+    Sum::default().replace(old, new)
+}

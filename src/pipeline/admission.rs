@@ -1,0 +1,193 @@
+//! How a flow begins, and how it is judged again under a new configuration.
+
+use super::engine::{Device, Engine, FlowOutcome, Forward, PathKey};
+use super::network_acl::{self, Way};
+use super::port_lease::{Grant, Purpose};
+use super::walk::{Path, Probe};
+use super::{Denial, Link, Reason, Recorder, Stage};
+use crate::flow::{Flow, FlowKey, FlowStart, Instant};
+use crate::packet::{IcmpKind, Packet, Protocol, Rewrite, Tuple};
+use crate::vpc::{RuleRef, Snapshot, Task, Traffic};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+impl Engine {
+    /// Makes a flow of its first packet.
+    pub(super) fn admit<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        device: Device,
+        key: &FlowKey,
+        packet: &Packet<'_>,
+        recorder: &mut R,
+    ) -> Result<(), Denial> {
+        let inside = key.tuple();
+        let task = *snapshot
+            .task(inside.src)
+            .filter(|task| attached_to(task) == device)
+            .ok_or(Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck })?;
+        self.require_start(key, packet)?;
+        let probe = Probe { inside, icmp: packet.icmp_type_code(), task };
+        let path = self.walk(now, snapshot, probe, Purpose::NewFlow, recorder)?;
+        let (link, hop, reply_denied) = (path.link, path.hop, path.reply_denied);
+        let flow = Arc::new(self.begin(now, snapshot, &task, key, path));
+        let (egress, returned) = outcomes(snapshot, &flow, link, hop);
+        self.flows().put(
+            &flow,
+            snapshot.generation,
+            egress,
+            reply_denied.map_or(returned, FlowOutcome::Drop),
+        );
+        Ok(())
+    }
+
+    /// Only a first packet may begin a flow; whatever else comes without one is late, or never belonged to any.
+    fn require_start(&self, key: &FlowKey, packet: &Packet<'_>) -> Result<(), Denial> {
+        if can_start(packet) {
+            return Ok(());
+        }
+        let reason = if self.flows().tombstone(key).is_some() {
+            Reason::FlowExpired
+        } else if key.tuple().protocol == Protocol::Tcp {
+            Reason::TcpNoFlow
+        } else {
+            Reason::IcmpUnsupported
+        };
+        Err(Denial { reason, decided_by: RuleRef::FlowTable })
+    }
+
+    fn begin(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        task: &Task,
+        key: &FlowKey,
+        path: Path,
+    ) -> Flow {
+        let lease = |grant: Grant| grant.into_lease().inspect(|lease| lease.mark_used());
+        let tally = self.tally(PathKey {
+            eni: path.eni.as_ref().map(|(ix, _)| *ix),
+            nat_gateway: path.nat.as_ref().and_then(|(ix, _)| *ix),
+        });
+        let start = FlowStart {
+            egress: *key,
+            returned: FlowKey::new(path.space, path.outside.reversed()),
+            service: task.service,
+            eni: path.eni.and_then(|(ix, grant)| Some((ix, lease(grant)?))),
+            nat: path.nat.and_then(|(ix, grant)| Some((ix, lease(grant)?))),
+            admitted_by: path.admitted_by,
+            admitted_under: snapshot.generation,
+            tally,
+        };
+        Flow::new(now, start)
+    }
+
+    /// Walks a flow again under a new configuration, with its own ports offered: what is still allowed keeps them.
+    ///
+    /// # Errors
+    /// The flow would leave by another gateway and is ended.
+    pub(super) fn walk_again<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        flow: &Arc<Flow>,
+        recorder: &mut R,
+    ) -> Result<(), Denial> {
+        let moved = Denial { reason: Reason::FlowMoved, decided_by: RuleRef::FlowTable };
+        let inside = flow.egress.tuple();
+        let Some(&task) = snapshot.task(inside.src) else {
+            self.flows().remove(flow);
+            return Err(moved);
+        };
+        let icmp = if inside.protocol == Protocol::Icmp { (8, 0) } else { (0, 0) };
+        let probe = Probe { inside, icmp, task };
+        match self.walk(now, snapshot, probe, Purpose::Tracked(flow), recorder) {
+            Ok(path)
+                if path.outside.reversed() == flow.returned.tuple()
+                    && path.space == flow.returned.space =>
+            {
+                let (egress, returned) = outcomes(snapshot, flow, path.link, path.hop);
+                let returned = path.reply_denied.map_or(returned, FlowOutcome::Drop);
+                self.flows().put(flow, snapshot.generation, egress, returned);
+                Ok(())
+            }
+            Ok(_) => {
+                self.flows().remove(flow);
+                Err(moved)
+            }
+            Err(denial) => {
+                self.flows().put(
+                    flow,
+                    snapshot.generation,
+                    FlowOutcome::Drop(denial),
+                    replies_of(snapshot, flow),
+                );
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether a packet may be the first of a flow.
+pub(super) fn can_start(packet: &Packet<'_>) -> bool {
+    match packet.protocol() {
+        Protocol::Tcp => {
+            packet.tcp().is_some_and(|t| t.flags.syn() && !t.flags.ack() && !t.flags.rst())
+        }
+        Protocol::Icmp => packet.icmp() == Some(IcmpKind::EchoRequest),
+        Protocol::Udp | Protocol::Other(_) => true,
+    }
+}
+
+/// The device that a task's packets are read from.
+fn attached_to(task: &Task) -> Device {
+    task.eni.map_or(Device::AppRunner, Device::Eni)
+}
+
+/// Both directions of a flow that may pass.
+fn outcomes(
+    snapshot: &Snapshot,
+    flow: &Flow,
+    link: Link,
+    hop: Option<Ipv4Addr>,
+) -> (FlowOutcome, FlowOutcome) {
+    let (inside, back) = (flow.egress.tuple(), flow.returned.tuple());
+    let mtu = snapshot.parts().mtu;
+    let own = flow.eni.as_ref().map_or(back.dst, |(ix, _)| snapshot.eni(*ix).address);
+    let egress = Forward {
+        rewrite: rewrite_to(back.reversed(), hop.is_some()),
+        link,
+        mtu: match link {
+            Link::Internet => mtu.internet,
+            Link::Vpc(_) => mtu.vpc,
+            Link::Task(_) => mtu.task,
+        },
+        answers_from: hop.unwrap_or(own),
+    };
+    let returned = Forward {
+        rewrite: rewrite_to(inside.reversed(), hop.is_some()),
+        link: Link::Task(inside.src),
+        mtu: mtu.task,
+        // Toward the outside only the address that it knows may speak.
+        answers_from: back.dst,
+    };
+    (FlowOutcome::Forward(egress), FlowOutcome::Forward(returned))
+}
+
+/// What becomes of the replies of a flow whose requests are no longer let out: ACLs alone decide (spec 4.4).
+fn replies_of(snapshot: &Snapshot, flow: &Flow) -> FlowOutcome {
+    let inside = flow.egress.tuple();
+    let reply = Traffic { protocol: inside.protocol, port: inside.dport, icmp: (0, 0) };
+    let refusal = Way::of(snapshot, flow).and_then(|way| {
+        network_acl::refusal(snapshot, way.inbound(snapshot, reply), Stage::NetworkAclReturn)
+    });
+    let hop = flow.nat.as_ref().map(|_| flow.returned.tuple().dst);
+    let (_, returned) = outcomes(snapshot, flow, Link::Internet, hop);
+    refusal.map_or(returned, FlowOutcome::Drop)
+}
+
+fn rewrite_to(tuple: Tuple, decrement_ttl: bool) -> Rewrite {
+    let Tuple { src, dst, sport, dport, .. } = tuple;
+    Rewrite { src, dst, sport, dport, decrement_ttl }
+}

@@ -1,0 +1,476 @@
+//! The engine: a packet in, a verdict out. No sockets, no clock, no formatting; every packet gets a verdict.
+
+use super::admission::can_start;
+use super::drops::{DropKey, Drops};
+use super::port_lease::{Leases, Purpose};
+use super::walk::{Path, Probe, Walk};
+use super::{
+    Component, Denial, Detail, Evidence, Link, Off, Outcome, Reason, Recorder, Stage, Step,
+    Verdict, icmp,
+};
+use crate::flow::{
+    Flow, FlowEntry, FlowKey, FlowTable, Instant, PortPools, Side, Space, Tally, TcpState,
+};
+use crate::packet::icmp::{fragmentation_needed, tcp_reset, time_exceeded};
+use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader, clamp_mss};
+use crate::vpc::{EniIx, NatGatewayIx, RuleRef, Snapshot, Task};
+use dashmap::DashMap;
+use foldhash::fast::FixedState;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// The TUN device that a packet was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Device {
+    /// A Hyperplane ENI's.
+    Eni(EniIx),
+    /// A NAT gateway's.
+    NatGateway(NatGatewayIx),
+    /// App Runner's own public egress.
+    AppRunner,
+}
+
+/// What is remembered of a flow's direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowOutcome {
+    /// Rewrite and send on.
+    Forward(Forward),
+    /// Drop.
+    Drop(Denial),
+}
+
+/// How packets of one direction are sent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// All header changes.
+    pub rewrite: Rewrite,
+    /// Where they leave.
+    pub link: Link,
+    /// The largest IP packet on that link.
+    pub mtu: u16,
+    /// Who sends time exceeded and fragmentation needed.
+    pub answers_from: Ipv4Addr,
+}
+
+/// What a tally is kept for: an ENI and the NAT gateway behind it, if any; neither is App Runner's own egress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PathKey {
+    /// The ENI.
+    pub eni: Option<EniIx>,
+    /// The NAT gateway.
+    pub nat_gateway: Option<NatGatewayIx>,
+}
+
+/// A verdict on octets, with what to send: `len` octets of the packet in its place, under this header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Octets of the packet, which may be fewer than arrived.
+    pub len: usize,
+}
+
+/// The engine of one lab, shared by all its workers.
+#[derive(Debug)]
+pub struct Engine {
+    flows: FlowTable<FlowOutcome>,
+    pools: Arc<PortPools>,
+    drops: Drops,
+    tallies: DashMap<PathKey, Arc<Tally>, FixedState>,
+}
+
+impl Engine {
+    /// An engine that knows no flow. `seed` decides hashing and the choice of ports.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            flows: FlowTable::new(seed),
+            pools: PortPools::new(seed),
+            drops: Drops::new(seed),
+            tallies: DashMap::with_hasher(FixedState::with_seed(seed)),
+        }
+    }
+
+    /// Parses octets and judges them: what a worker calls. `reply` takes what egret answers.
+    #[inline]
+    pub fn judge(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        device: Device,
+        octets: &mut [u8],
+        vnet: VnetHeader,
+        reply: &mut [u8],
+    ) -> Judged {
+        match Packet::parse(octets, vnet) {
+            Ok(mut packet) => {
+                let verdict = self.handle(now, snapshot, device, &mut packet, reply, &mut Off);
+                Judged { verdict, len: packet.len() }
+            }
+            Err(malformed) => {
+                let denial =
+                    Denial { reason: Reason::from(malformed), decided_by: RuleRef::Packet };
+                let unknown = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, Protocol::Other(0), 0);
+                self.drops
+                    .count(now, DropKey::new(snapshot.generation, device, None, denial, unknown));
+                Judged { verdict: denial.into(), len: 0 }
+            }
+        }
+    }
+
+    /// Judges a packet that was read from `device`: flow table first, the walk on a miss or under a new generation
+    /// (spec 13). A forwarded packet is rewritten in place; what egret answers itself is written into `reply`.
+    #[inline]
+    pub fn handle<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        device: Device,
+        packet: &mut Packet<'_>,
+        reply: &mut [u8],
+        recorder: &mut R,
+    ) -> Verdict {
+        let tuple = packet.tuple();
+        let arrival = Arrival::of(snapshot, device, tuple.dst);
+        let verdict = self.decide(now, snapshot, device, arrival, packet, reply, recorder);
+        match verdict {
+            Verdict::Forward { .. } => {}
+            Verdict::Reply { reason, decided_by, .. } | Verdict::Drop { reason, decided_by } => {
+                self.count_drop(
+                    now,
+                    snapshot,
+                    device,
+                    arrival,
+                    Denial { reason, decided_by },
+                    tuple,
+                );
+            }
+        }
+        verdict
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the state of one packet; a struct would be built for each"
+    )]
+    #[inline]
+    fn decide<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        device: Device,
+        arrival: Arrival,
+        packet: &mut Packet<'_>,
+        reply: &mut [u8],
+        recorder: &mut R,
+    ) -> Verdict {
+        if packet.fragment() != Fragment::Whole {
+            return drop_packet(Reason::Fragment);
+        }
+        if let Some(IcmpKind::Error { icmp_type, code, quoted }) = packet.icmp() {
+            let error = icmp::IcmpError { icmp_type, code, quoted };
+            return icmp::translate(&self.flows, now, snapshot, arrival, error, packet);
+        }
+        let key = FlowKey::new(arrival.space, packet.tuple());
+        let known = match self.flows.get(&key) {
+            Some(entry) if is_current(now, snapshot, &entry, packet) => {
+                if R::ON {
+                    record_hit(&entry, recorder);
+                }
+                return send(now, &entry, packet, reply);
+            }
+            Some(entry) => Some((Arc::clone(&entry.flow), entry.side)),
+            None => None,
+        };
+        match known {
+            Some((flow, _)) if flow.is_expired(now, &snapshot.parts().timeouts) => {
+                self.flows.expire(now, &flow)
+            }
+            Some((flow, Side::Egress)) if starts_anew(&flow, packet) => self.flows.remove(&flow),
+            Some((flow, _)) => match self.walk_again(now, snapshot, &flow, recorder) {
+                Ok(()) => return self.send_by(now, &key, packet, reply),
+                Err(moved) if arrival.side == Side::Return || !can_start(packet) => {
+                    return moved.into();
+                }
+                Err(_) => {}
+            },
+            None => {}
+        }
+        match arrival.side {
+            Side::Egress => match self.admit(now, snapshot, device, &key, packet, recorder) {
+                Ok(()) => self.send_by(now, &key, packet, reply),
+                Err(denial) => self.answer_expired(&key, denial, packet, reply),
+            },
+            Side::Return if self.flows.tombstone(&key).is_some() => {
+                drop_packet(Reason::FlowExpired)
+            }
+            Side::Return => drop_packet(Reason::Unsolicited),
+        }
+    }
+
+    /// Sends by an entry that was just put in place.
+    fn send_by(
+        &self,
+        now: Instant,
+        key: &FlowKey,
+        packet: &mut Packet<'_>,
+        reply: &mut [u8],
+    ) -> Verdict {
+        match self.flows.get(key) {
+            Some(entry) => send(now, &entry, packet, reply),
+            // Another worker has ended the flow in between.
+            None => drop_packet(Reason::FlowExpired),
+        }
+    }
+
+    /// A late segment of a flow that expired behind a NAT gateway is answered with RST, to the inside only (spec 6).
+    fn answer_expired(
+        &self,
+        key: &FlowKey,
+        denial: Denial,
+        packet: &Packet<'_>,
+        reply: &mut [u8],
+    ) -> Verdict {
+        let late = denial.reason == Reason::FlowExpired
+            && self.flows.tombstone(key).is_some_and(|tombstone| tombstone.through_nat_gateway);
+        match if late { tcp_reset(packet, reply) } else { None } {
+            Some(len) => {
+                Verdict::Reply { len, reason: denial.reason, decided_by: denial.decided_by }
+            }
+            None => denial.into(),
+        }
+    }
+
+    /// What a packet would meet, without sending it, taking a port, or making a flow: the answer to `egret explain`.
+    pub fn explain(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        task: &Task,
+        inside: Tuple,
+        icmp: (u8, u8),
+    ) -> Evidence {
+        let mut steps: Vec<Step> = Vec::new();
+        let probe = Probe { inside, icmp, task: *task };
+        let path = self.walk(now, snapshot, probe, Purpose::DryRun, &mut steps);
+        let (outside, admitted_by, denial) = match path {
+            Ok(path) => (Some(path.outside), Some(path.admitted_by), path.reply_denied),
+            Err(denial) => (None, None, Some(denial)),
+        };
+        Evidence { generation: snapshot.generation, inside, outside, denial, admitted_by, steps }
+    }
+
+    pub(super) fn walk<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        probe: Probe,
+        purpose: Purpose<'_>,
+        recorder: &mut R,
+    ) -> Result<Path, Denial> {
+        Walk { snapshot, probe, leases: Leases { now, pools: &self.pools, purpose }, recorder }
+            .run()
+    }
+
+    /// Ends what was idle for too long. To be called about once a second; calling it more often does no harm.
+    /// Returns how many flows ended.
+    pub fn sweep(&self, now: Instant, snapshot: &Snapshot) -> usize {
+        let timeouts = &snapshot.parts().timeouts;
+        self.pools.set_now(now);
+        let ended = self.flows.sweep(now, timeouts);
+        self.pools.sweep(now, timeouts.port_quarantine);
+        ended
+    }
+
+    /// Forgets the flows of a task that is gone; returns how many.
+    pub fn forget_task(&self, address: Ipv4Addr) -> usize {
+        self.flows.remove_where(|flow| flow.egress.tuple().src == address)
+    }
+
+    /// The flow table.
+    pub fn flows(&self) -> &FlowTable<FlowOutcome> {
+        &self.flows
+    }
+
+    /// The drops.
+    pub fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    /// What each path carried, in no order.
+    pub fn tallies(&self) -> Vec<(PathKey, Arc<Tally>)> {
+        self.tallies.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect()
+    }
+
+    pub(super) fn tally(&self, path: PathKey) -> Arc<Tally> {
+        Arc::clone(&self.tallies.entry(path).or_default())
+    }
+
+    #[cold]
+    fn count_drop(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        device: Device,
+        arrival: Arrival,
+        denial: Denial,
+        tuple: Tuple,
+    ) {
+        let service = match arrival.side {
+            Side::Egress => snapshot.task(tuple.src).map(|task| task.service),
+            Side::Return => {
+                self.flows.get(&FlowKey::new(arrival.space, tuple)).map(|entry| entry.flow.service)
+            }
+        };
+        let port = if tuple.protocol.has_ports() { tuple.dport } else { 0 };
+        let packet = (tuple.src, tuple.dst, tuple.protocol, port);
+        self.drops.count(now, DropKey::new(snapshot.generation, device, service, denial, packet));
+    }
+}
+
+/// Where a packet comes from: the device's own address is what replies are sent to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) space: Space,
+    pub(super) side: Side,
+}
+
+impl Arrival {
+    #[inline]
+    fn of(snapshot: &Snapshot, device: Device, destination: Ipv4Addr) -> Self {
+        let returned = |space| Self { space, side: Side::Return };
+        match device {
+            Device::Eni(ix) => {
+                let eni = snapshot.eni(ix);
+                if eni.address == destination {
+                    return returned(Space::vpc(snapshot.subnet(eni.subnet).vpc));
+                }
+            }
+            Device::NatGateway(ix) => {
+                let nat = snapshot.nat_gateway(ix);
+                if nat.public_address == Some(destination) {
+                    return returned(Space::INTERNET);
+                }
+                return returned(Space::vpc(snapshot.subnet(nat.subnet).vpc));
+            }
+            Device::AppRunner => {
+                if snapshot.parts().apprunner_address == Some(destination) {
+                    return returned(Space::INTERNET);
+                }
+            }
+        }
+        Self { space: Space::TASKS, side: Side::Egress }
+    }
+}
+
+/// Whether an entry may be used as it is.
+#[inline]
+fn is_current(
+    now: Instant,
+    snapshot: &Snapshot,
+    entry: &FlowEntry<FlowOutcome>,
+    packet: &Packet<'_>,
+) -> bool {
+    entry.generation == snapshot.generation
+        && !entry.flow.is_expired(now, &snapshot.parts().timeouts)
+        && !(entry.side == Side::Egress && starts_anew(&entry.flow, packet))
+}
+
+/// A SYN on a flow that is over begins another one with the same tuple.
+#[inline]
+fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
+    packet.tcp().is_some_and(|tcp| tcp.flags.syn() && !tcp.flags.ack())
+        && flow.tcp.state() == TcpState::Closed
+}
+
+/// Sends a packet by its flow's entry: the fast path.
+#[inline]
+fn send(
+    now: Instant,
+    entry: &FlowEntry<FlowOutcome>,
+    packet: &mut Packet<'_>,
+    reply: &mut [u8],
+) -> Verdict {
+    let forward = match &entry.outcome {
+        FlowOutcome::Forward(forward) => forward,
+        FlowOutcome::Drop(denial) => return (*denial).into(),
+    };
+    if forward.rewrite.decrement_ttl && packet.ttl() <= 1 {
+        return expire_ttl(forward, packet, reply);
+    }
+    if packet.max_segment_len() > usize::from(forward.mtu) {
+        return refuse_size(forward, packet, reply);
+    }
+    let flow = &entry.flow;
+    if let Some(segment) = packet.tcp() {
+        flow.tcp.observe(&segment, entry.side == Side::Egress);
+        if segment.flags.syn() && forward.rewrite.decrement_ttl {
+            // A NAT gateway clamps the MSS (spec 6) to what both its links carry, less 40 octets of headers.
+            clamp_mss(packet, forward.mtu.saturating_sub(40));
+        }
+    }
+    flow.count(now, entry.side, packet.wire_segments(), packet.wire_bytes());
+    forward.rewrite.apply(packet);
+    Verdict::Forward { link: forward.link, decided_by: flow.admitted_by }
+}
+
+#[cold]
+fn expire_ttl(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verdict {
+    match time_exceeded(packet.bytes(), forward.answers_from, reply) {
+        Some(len) => {
+            Verdict::Reply { len, reason: Reason::TtlExpired, decided_by: RuleRef::Packet }
+        }
+        None => drop_packet(Reason::TtlExpiredNoAnswer),
+    }
+}
+
+#[cold]
+fn refuse_size(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verdict {
+    let answer = if packet.dont_fragment() {
+        fragmentation_needed(packet.bytes(), forward.answers_from, forward.mtu, reply)
+    } else {
+        None
+    };
+    match answer {
+        Some(len) => {
+            Verdict::Reply { len, reason: Reason::MtuExceeded, decided_by: RuleRef::Packet }
+        }
+        None => drop_packet(Reason::MtuExceededNoAnswer),
+    }
+}
+
+/// A drop that the packet itself is to blame for, or the want of a flow.
+pub(super) fn drop_packet(reason: Reason) -> Verdict {
+    let decided_by = match reason.stage() {
+        Stage::FlowTable => RuleRef::FlowTable,
+        Stage::Parse
+        | Stage::SourceCheck
+        | Stage::ExemptAddress
+        | Stage::Connector
+        | Stage::AppRunner
+        | Stage::SecurityGroupEgress
+        | Stage::NetworkAclEgress
+        | Stage::RouteTable
+        | Stage::NatGateway
+        | Stage::InternetGateway
+        | Stage::NetworkAclIngress
+        | Stage::SecurityGroupIngress
+        | Stage::PortLease
+        | Stage::Deliver
+        | Stage::NetworkAclReturn => RuleRef::Packet,
+    };
+    Verdict::Drop { reason, decided_by }
+}
+
+fn record_hit<R: Recorder>(entry: &FlowEntry<FlowOutcome>, recorder: &mut R) {
+    let outcome = match entry.outcome {
+        FlowOutcome::Forward(_) => Outcome::Pass,
+        FlowOutcome::Drop(_) => Outcome::Drop,
+    };
+    recorder.step(Step {
+        stage: Stage::FlowTable,
+        component: Component::Service(entry.flow.service),
+        rule: Some(entry.flow.admitted_by),
+        outcome,
+        detail: Detail::Tracked,
+    });
+}

@@ -1,0 +1,80 @@
+//! The internet gateway: 1:1 between a private and a public address, and nothing for who has no public one (spec 3.6).
+
+use super::walk::Walk;
+use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage};
+use crate::packet::Tuple;
+use crate::vpc::{NatGateway, RuleRef, Snapshot, VpcIx};
+use std::net::Ipv4Addr;
+
+/// An ENI's packet comes straight to the internet gateway: it has no public address, so it dies (surprise 1).
+pub(super) fn refuse_private_source<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    vpc: VpcIx,
+    destination: Ipv4Addr,
+) -> Denial {
+    let reason = refused_destination(destination).unwrap_or(Reason::IgwNoPublicAddress);
+    walk.deny(Component::InternetGateway(vpc), reason, RuleRef::InternetGateway(vpc), Detail::None)
+}
+
+/// The public address of a NAT gateway.
+pub(super) fn require_public<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    vpc: VpcIx,
+    nat: &NatGateway,
+) -> Result<Ipv4Addr, Denial> {
+    nat.public_address.ok_or_else(|| {
+        walk.deny(
+            Component::InternetGateway(vpc),
+            Reason::IgwPrivateNat,
+            RuleRef::InternetGateway(vpc),
+            Detail::None,
+        )
+    })
+}
+
+/// Private address to public one; the port stays.
+pub(super) fn translate<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    vpc: VpcIx,
+    before: Tuple,
+    public: Ipv4Addr,
+) -> Result<Tuple, Denial> {
+    let component = Component::InternetGateway(vpc);
+    let destination = before.dst;
+    let refused = refused_destination(destination)
+        .or_else(|| is_own(walk.snapshot, destination).then_some(Reason::NatHairpin));
+    if let Some(reason) = refused {
+        return Err(walk.deny(component, reason, RuleRef::InternetGateway(vpc), Detail::None));
+    }
+    let after = Tuple { src: public, ..before };
+    walk.step_with(
+        Stage::InternetGateway,
+        component,
+        Some(RuleRef::InternetGateway(vpc)),
+        Outcome::Translate,
+        Detail::Translated { before, after },
+    );
+    let known = walk.snapshot.parts().internet_hosts.iter().any(|h| h.address == destination);
+    let detail = if known { Detail::None } else { Detail::NoSuchHost(destination) };
+    walk.step_with(Stage::Deliver, Component::Internet, None, Outcome::Deliver, detail);
+    Ok(after)
+}
+
+/// RFC 1918 and RFC 6598 destinations do not pass an internet gateway.
+pub(super) fn refused_destination(destination: Ipv4Addr) -> Option<Reason> {
+    let [first, second, ..] = destination.octets();
+    if destination.is_private() {
+        Some(Reason::IgwPrivateDestination)
+    } else if first == 100 && (64..128).contains(&second) {
+        Some(Reason::IgwSharedDestination)
+    } else {
+        None
+    }
+}
+
+/// Whether a public address is one of the lab's own.
+pub(super) fn is_own(snapshot: &Snapshot, address: Ipv4Addr) -> bool {
+    let parts = snapshot.parts();
+    parts.apprunner_address == Some(address)
+        || parts.nat_gateways.iter().any(|n| n.public_address == Some(address))
+}

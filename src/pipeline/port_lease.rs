@@ -1,0 +1,119 @@
+//! Ports for the two source NATs: leased for a new flow, kept by a tracked one, only looked at on a dry run.
+
+use super::walk::Probe;
+use crate::flow::{Exhausted, Flow, Instant, Lease, Limit, PoolKey, PortPools, Space};
+use crate::vpc::{EniIx, NatGatewayIx, Snapshot, VpcIx};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// Where ports come from.
+pub(super) struct Leases<'a> {
+    pub(super) now: Instant,
+    pub(super) pools: &'a Arc<PortPools>,
+    pub(super) purpose: Purpose<'a>,
+}
+
+/// What a walk is for.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose<'a> {
+    /// A packet that no flow knows.
+    NewFlow,
+    /// A flow of an older generation: it keeps its ports, and groups are not asked again (spec 4.4).
+    Tracked(&'a Flow),
+    /// `egret explain`.
+    DryRun,
+}
+
+/// A port, however it was come by.
+#[derive(Debug)]
+pub(super) enum Grant {
+    Leased(Lease),
+    Kept(u16),
+    Peeked(u16),
+}
+
+impl Grant {
+    pub(super) fn port(&self) -> u16 {
+        match self {
+            Self::Leased(lease) => lease.port(),
+            Self::Kept(port) | Self::Peeked(port) => *port,
+        }
+    }
+
+    pub(super) fn into_lease(self) -> Option<Lease> {
+        match self {
+            Self::Leased(lease) => Some(lease),
+            Self::Kept(_) | Self::Peeked(_) => None,
+        }
+    }
+}
+
+impl Leases<'_> {
+    pub(super) fn is_tracked(&self) -> bool {
+        matches!(self.purpose, Purpose::Tracked(_))
+    }
+
+    /// A port of an ENI.
+    pub(super) fn eni(
+        &self,
+        snapshot: &Snapshot,
+        eni: EniIx,
+        vpc: VpcIx,
+        address: Ipv4Addr,
+        probe: &Probe,
+    ) -> Result<Grant, Exhausted> {
+        let kept = |flow: &Flow| {
+            flow.eni.as_ref().filter(|(ix, _)| *ix == eni).map(|(_, lease)| lease.port())
+        };
+        let limit = Limit {
+            per_destination: u32::MAX,
+            per_address: snapshot.parts().limits.eni_connections,
+        };
+        self.grant(snapshot, pool(Space::vpc(vpc), address, probe), limit, kept)
+    }
+
+    /// A port of a NAT gateway, or of App Runner's own NAT.
+    pub(super) fn nat(
+        &self,
+        snapshot: &Snapshot,
+        nat: Option<NatGatewayIx>,
+        space: Space,
+        address: Ipv4Addr,
+        probe: &Probe,
+    ) -> Result<Grant, Exhausted> {
+        let kept = |flow: &Flow| {
+            flow.nat.as_ref().filter(|(ix, _)| *ix == nat).map(|(_, lease)| lease.port())
+        };
+        let per_destination = snapshot.parts().limits.nat_connections_per_destination;
+        self.grant(
+            snapshot,
+            pool(space, address, probe),
+            Limit { per_destination, per_address: u32::MAX },
+            kept,
+        )
+    }
+
+    fn grant(
+        &self,
+        snapshot: &Snapshot,
+        key: PoolKey,
+        limit: Limit,
+        kept: impl Fn(&Flow) -> Option<u16>,
+    ) -> Result<Grant, Exhausted> {
+        match self.purpose {
+            Purpose::NewFlow => self
+                .pools
+                .lease(self.now, key, limit, snapshot.parts().timeouts.port_quarantine)
+                .map(Grant::Leased),
+            // A flow that must leave by another gateway has no port there: the caller sees that its path moved.
+            Purpose::Tracked(flow) => Ok(Grant::Kept(kept(flow).unwrap_or(0))),
+            Purpose::DryRun => self.pools.peek(key, limit).map(Grant::Peeked),
+        }
+    }
+}
+
+fn pool(space: Space, address: Ipv4Addr, probe: &Probe) -> PoolKey {
+    let Probe { inside, .. } = probe;
+    let port = if inside.protocol.has_ports() { inside.dport } else { 0 };
+    PoolKey { space, address, protocol: inside.protocol.number(), destination: inside.dst, port }
+}

@@ -1,0 +1,74 @@
+//! The subnet's route table: the longest prefix wins, and a blackhole that wins is the end (spec 3.2, 3.3).
+
+use super::walk::Walk;
+use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage};
+use crate::vpc::{RuleRef, Snapshot, SubnetIx, Target};
+use std::net::Ipv4Addr;
+
+/// The route that won.
+pub(super) struct Chosen {
+    pub(super) target: Target,
+    pub(super) rule: RuleRef,
+}
+
+/// The route that wins in a subnet's table.
+pub(super) fn lookup(
+    snapshot: &Snapshot,
+    subnet: SubnetIx,
+    destination: Ipv4Addr,
+) -> Option<Chosen> {
+    let table = snapshot.subnet(subnet).route_table;
+    let (position, route) = snapshot.route_table(table).lookup(destination)?;
+    Some(Chosen { target: route.target.clone(), rule: RuleRef::Route(table, position) })
+}
+
+/// Insists on a route that leads on.
+pub(super) fn require<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    subnet: SubnetIx,
+    chosen: Option<Chosen>,
+) -> Result<Chosen, Denial> {
+    let table = walk.snapshot.subnet(subnet).route_table;
+    let component = Component::RouteTable(table, subnet);
+    let Some(chosen) = chosen else {
+        return Err(walk.deny(
+            component,
+            Reason::NoRoute,
+            RuleRef::RouteTable(table),
+            Detail::None,
+        ));
+    };
+    match chosen.target {
+        Target::GatewayEndpoint(_) | Target::Peering(_) | Target::Blackhole(_) => {
+            Err(refuse(walk, subnet, &chosen))
+        }
+        Target::Local | Target::InternetGateway | Target::NatGateway(_) => {
+            walk.step(Stage::RouteTable, component, Some(chosen.rule), Outcome::Pass);
+            Ok(chosen)
+        }
+    }
+}
+
+/// Ends a packet at a route that leads nowhere.
+pub(super) fn refuse<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    subnet: SubnetIx,
+    chosen: &Chosen,
+) -> Denial {
+    let component = Component::RouteTable(walk.snapshot.subnet(subnet).route_table, subnet);
+    let reason = match chosen.target {
+        Target::Blackhole(_) => Reason::RouteBlackhole,
+        Target::GatewayEndpoint(_)
+        | Target::Peering(_)
+        | Target::Local
+        | Target::InternetGateway
+        | Target::NatGateway(_) => Reason::TargetUnsupported,
+    };
+    walk.deny(component, reason, chosen.rule, Detail::None)
+}
+
+/// Says that no route is asked inside a subnet.
+pub(super) fn skip_inside<R: Recorder>(walk: &mut Walk<'_, R>, subnet: SubnetIx) {
+    let component = Component::RouteTable(walk.snapshot.subnet(subnet).route_table, subnet);
+    walk.step_with(Stage::RouteTable, component, None, Outcome::Skip, Detail::SameSubnet(subnet));
+}

@@ -1,0 +1,158 @@
+//! The walk: every stage in AWS's order (spec 13), for a packet that no flow knows, for a flow of an older
+//! generation, and for `egret explain`. There is no second implementation.
+
+use super::port_lease::{Grant, Leases};
+use super::{
+    Component, Denial, Detail, Link, Outcome, Recorder, Stage, Step, app_runner, connector,
+    deliver, exempt, internet_gateway, nat_gateway, network_acl, route_table, security_group,
+    source_check,
+};
+use crate::flow::Space;
+use crate::packet::Tuple;
+use crate::vpc::{
+    Eni, EniIx, NatGatewayIx, RuleRef, Snapshot, SubnetIx, Target, Task, Traffic, VpcIx,
+};
+use std::net::Ipv4Addr;
+
+/// A packet as the walk sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    /// As the task sends it.
+    pub(super) inside: Tuple,
+    /// ICMP type and code; zero otherwise.
+    pub(super) icmp: (u8, u8),
+    /// The task that sends it.
+    pub(super) task: Task,
+}
+
+impl Probe {
+    pub(super) fn traffic(&self) -> Traffic {
+        let port = if self.inside.protocol.has_ports() { self.inside.dport } else { 0 };
+        Traffic { protocol: self.inside.protocol, port, icmp: self.icmp }
+    }
+
+    /// The packet's tuple with another source.
+    pub(super) fn from(&self, src: Ipv4Addr, sport: u16) -> Tuple {
+        Tuple { src, sport, ..self.inside }
+    }
+}
+
+/// What the stages share.
+pub(super) struct Walk<'a, R> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) probe: Probe,
+    pub(super) leases: Leases<'a>,
+    pub(super) recorder: &'a mut R,
+}
+
+/// A way out.
+#[derive(Debug)]
+pub(super) struct Path {
+    /// The packet as it reaches its destination.
+    pub(super) outside: Tuple,
+    /// The space of the destination.
+    pub(super) space: Space,
+    /// Where the packet leaves egret.
+    pub(super) link: Link,
+    /// The ENI, its port, and the packet as it leaves the ENI.
+    pub(super) eni: Option<(EniIx, Grant)>,
+    /// The last NAT behind the ENI; `None` in it is App Runner's own.
+    pub(super) nat: Option<(Option<NatGatewayIx>, Grant)>,
+    /// The address of the NAT that decrements the TTL; `None` where no hop does.
+    pub(super) hop: Option<Ipv4Addr>,
+    /// The rule that admitted the packet.
+    pub(super) admitted_by: RuleRef,
+    /// Why the reply would die, if it would.
+    pub(super) reply_denied: Option<Denial>,
+}
+
+/// The ENI that a packet goes through, with its addresses behind it.
+#[derive(Clone, Copy)]
+pub(super) struct AtEni<'a> {
+    pub(super) ix: EniIx,
+    pub(super) eni: &'a Eni,
+    pub(super) subnet: SubnetIx,
+    pub(super) vpc: VpcIx,
+    /// The packet as it leaves the ENI.
+    pub(super) tuple: Tuple,
+}
+
+impl<'a, R: Recorder> Walk<'a, R> {
+    pub(super) fn step(
+        &mut self,
+        stage: Stage,
+        component: Component,
+        rule: Option<RuleRef>,
+        outcome: Outcome,
+    ) {
+        self.step_with(stage, component, rule, outcome, Detail::None);
+    }
+
+    #[inline]
+    pub(super) fn step_with(
+        &mut self,
+        stage: Stage,
+        component: Component,
+        rule: Option<RuleRef>,
+        outcome: Outcome,
+        detail: Detail,
+    ) {
+        if R::ON {
+            self.recorder.step(Step { stage, component, rule, outcome, detail });
+        }
+    }
+
+    /// Records the end of the path, and says why.
+    pub(super) fn deny(
+        &mut self,
+        component: Component,
+        reason: super::Reason,
+        decided_by: RuleRef,
+        detail: Detail,
+    ) -> Denial {
+        self.step_with(reason.stage(), component, Some(decided_by), Outcome::Drop, detail);
+        Denial { reason, decided_by }
+    }
+
+    /// All stages, in order.
+    pub(super) fn run(mut self) -> Result<Path, Denial> {
+        source_check::check(&mut self)?;
+        let Some(ix) = self.probe.task.eni else { return app_runner::leave(self) };
+        exempt::check(&mut self, ix)?;
+        let at = connector::attach(&mut self, ix);
+        let admitted_by = security_group::egress(&mut self, &at)?;
+        let (at, grant) = connector::translate(&mut self, at)?;
+        let mut path = self.beyond_the_eni(&at, admitted_by)?;
+        path.reply_denied = network_acl::reply(&mut self, &at, &path, &grant).err();
+        path.eni = Some((ix, grant));
+        Ok(path)
+    }
+
+    fn beyond_the_eni(&mut self, at: &AtEni<'a>, admitted_by: RuleRef) -> Result<Path, Denial> {
+        let destination = self.probe.inside.dst;
+        if self.snapshot.subnet(at.subnet).cidr.contains(destination) {
+            network_acl::skip_inside(self, at.subnet, Stage::NetworkAclEgress);
+            route_table::skip_inside(self, at.subnet);
+            return deliver::local(self, at, admitted_by);
+        }
+        let chosen = route_table::lookup(self.snapshot, at.subnet, destination);
+        network_acl::leave_for(self, at, chosen.as_ref().map(|c| &c.target))?;
+        let chosen = route_table::require(self, at.subnet, chosen)?;
+        match chosen.target {
+            Target::Local => match self.snapshot.subnet_of(at.vpc, destination) {
+                Some(subnet) => {
+                    network_acl::enter(self, at.tuple, subnet)?;
+                    deliver::local(self, at, admitted_by)
+                }
+                None => Err(deliver::nothing_there(self, at.vpc)),
+            },
+            Target::NatGateway(nat) => nat_gateway::pass(self, at, nat, chosen.rule, admitted_by),
+            Target::InternetGateway => {
+                Err(internet_gateway::refuse_private_source(self, at.vpc, destination))
+            }
+            Target::GatewayEndpoint(_) | Target::Peering(_) | Target::Blackhole(_) => {
+                Err(route_table::refuse(self, at.subnet, &chosen))
+            }
+        }
+    }
+}
