@@ -19,7 +19,11 @@ pub(super) struct EngineJudge {
 }
 
 impl EngineJudge {
-    pub(super) fn new(engine: Arc<Engine>, current: Arc<ArcSwap<Snapshot>>, device: Device) -> Self {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        current: Arc<ArcSwap<Snapshot>>,
+        device: Device,
+    ) -> Self {
         let snapshot = current.load_full();
         Self { engine, current, device, snapshot, now: Instant(clock::now()) }
     }

@@ -14,4 +14,4 @@ mod tasks;
 
 pub use client::{Client, ClientError};
 pub use running::{LabError, Running};
-pub use state::{StateError, StateDir};
+pub use state::{StateDir, StateError};

@@ -25,7 +25,9 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
     /// Not root.
-    #[error("a lab needs root, for network namespaces, TUN devices and tc programs: run it with sudo")]
+    #[error(
+        "a lab needs root, for network namespaces, TUN devices and tc programs: run it with sudo"
+    )]
     NotRoot,
     /// The state directory.
     #[error(transparent)]
@@ -134,7 +136,11 @@ impl Running {
         }
     }
 
-    async fn build(lab: Lab, state: &StateDir, say: &mut (dyn FnMut(&str) + Send)) -> Result<Build, LabError> {
+    async fn build(
+        lab: Lab,
+        state: &StateDir,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Build, LabError> {
         let snapshot = lab.lower(Generation(1));
         let router = make_namespace(state, &format!("{}-router", lab.name))?;
         let mut build = Build {
@@ -232,13 +238,23 @@ impl Build {
         let netns = make_namespace(state, &format!("{}-internet", self.lab.name))?;
         let addresses: Vec<_> = parts.internet_hosts.iter().map(|host| host.address).collect();
         let space = u32::from(Space::INTERNET.0);
-        let link = link_space(&self.links, "internet", &netns, "net0", space, &addresses, parts.mtu.internet).await?;
+        let link = link_space(
+            &self.links,
+            "internet",
+            &netns,
+            "net0",
+            space,
+            &addresses,
+            parts.mtu.internet,
+        )
+        .await?;
         self.steer.attach_space("internet", space)?;
         self.deliver_everything(space, link)?;
         for vpc in 0..parts.vpcs.len() {
             self.deliver_everything(u32::from(Space::vpc(vpc.into()).0), link)?;
         }
-        let listen = parts.internet_hosts.iter().flat_map(|host| endpoints(host.address, &host.listen));
+        let listen =
+            parts.internet_hosts.iter().flat_map(|host| endpoints(host.address, &host.listen));
         self.listeners.push(spawn_echo(&netns, &listen.collect::<Vec<_>>())?);
         Ok(())
     }
@@ -251,15 +267,22 @@ impl Build {
         Ok(())
     }
 
-    async fn vpc(&mut self, state: &StateDir, snapshot: &Snapshot, ix: VpcIx) -> Result<(), LabError> {
+    async fn vpc(
+        &mut self,
+        state: &StateDir,
+        snapshot: &Snapshot,
+        ix: VpcIx,
+    ) -> Result<(), LabError> {
         let parts = snapshot.parts();
         let vpc = snapshot.vpc(ix);
         let netns = make_namespace(state, &format!("{}-{}", self.lab.name, vpc.id))?;
-        let resources: Vec<_> = parts.resources.iter().filter(|r| snapshot.subnet(r.subnet).vpc == ix).collect();
+        let resources: Vec<_> =
+            parts.resources.iter().filter(|r| snapshot.subnet(r.subnet).vpc == ix).collect();
         let addresses: Vec<_> = resources.iter().map(|r| r.address).collect();
         let space = u32::from(Space::vpc(ix).0);
         let near = format!("vpc-{}", ix.get());
-        let link = link_space(&self.links, &near, &netns, "vpc0", space, &addresses, parts.mtu.vpc).await?;
+        let link = link_space(&self.links, &near, &netns, "vpc0", space, &addresses, parts.mtu.vpc)
+            .await?;
         self.steer.attach_space(&near, space)?;
         for &cidr in &vpc.cidrs {
             self.steer.deliver_prefix(space, cidr, link)?;
@@ -279,8 +302,14 @@ impl Build {
         for (position, nat) in parts.nat_gateways.iter().enumerate() {
             let space = Space::vpc(snapshot.subnet(nat.subnet).vpc);
             let public = nat.public_address.map(|address| (Space::INTERNET, address));
-            let owned: Vec<_> = std::iter::once((space, nat.private_address)).chain(public).collect();
-            self.device(Device::NatGateway(NatGatewayIx::from(position)), &nat.device, space, &owned)?;
+            let owned: Vec<_> =
+                std::iter::once((space, nat.private_address)).chain(public).collect();
+            self.device(
+                Device::NatGateway(NatGatewayIx::from(position)),
+                &nat.device,
+                space,
+                &owned,
+            )?;
         }
         if let Some(address) = parts.apprunner_address {
             let owned = [(Space::INTERNET, address)];

@@ -15,7 +15,9 @@ const OVERLAYS: &str = "/etc/netns";
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Another process has the lab.
-    #[error("lab `{lab}` is up already (process {pid}): end it with `egret down --lab {lab}`, or give this one another name with `lab = \"…\"` in its file")]
+    #[error(
+        "lab `{lab}` is up already (process {pid}): end it with `egret down --lab {lab}`, or give this one another name with `lab = \"…\"` in its file"
+    )]
     Busy {
         /// The lab.
         lab: String,
@@ -38,7 +40,11 @@ pub enum StateError {
 }
 
 fn remedy(error: &io::Error) -> &'static str {
-    if error.kind() == io::ErrorKind::PermissionDenied { " (labs need root: run it with sudo)" } else { "" }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        " (labs need root: run it with sudo)"
+    } else {
+        ""
+    }
 }
 
 /// The state directory of a lab that this process holds.
@@ -56,7 +62,11 @@ impl StateDir {
     /// [`StateError::Busy`] when another process has it.
     pub fn take(lab: &str) -> Result<(Self, Vec<String>), StateError> {
         let path = directory(lab);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(io_error("creating", &path))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(io_error("creating", &path))?;
         let lock_path = path.join("lock");
         let file = OpenOptions::new()
             .read(true)
@@ -66,10 +76,16 @@ impl StateDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(io_error("opening", &lock_path))?;
-        let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-            nix::errno::Errno::EWOULDBLOCK => busy(lab, &lock_path),
-            other => StateError::Io { what: "locking", path: lock_path.clone(), source: other.into() },
-        })?;
+        let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(
+            |(_, errno)| match errno {
+                nix::errno::Errno::EWOULDBLOCK => busy(lab, &lock_path),
+                other => StateError::Io {
+                    what: "locking",
+                    path: lock_path.clone(),
+                    source: other.into(),
+                },
+            },
+        )?;
         let pid = std::process::id().to_string();
         let written = lock.set_len(0).and_then(|()| lock.write_all(pid.as_bytes()));
         written.map_err(io_error("writing", &lock_path))?;
@@ -89,7 +105,11 @@ impl StateDir {
     /// When the note cannot be written: then the namespace must not be made.
     pub fn note_namespace(&self, name: &str) -> Result<(), StateError> {
         let path = self.path.join("namespaces");
-        let mut file = OpenOptions::new().append(true).create(true).open(&path).map_err(io_error("opening", &path))?;
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&path)
+            .map_err(io_error("opening", &path))?;
         file.write_all(format!("{name}\n").as_bytes()).map_err(io_error("writing", &path))
     }
 
@@ -171,7 +191,11 @@ pub fn labs() -> Vec<String> {
 fn busy(lab: &str, lock: &Path) -> StateError {
     let mut pid = String::new();
     let read = File::open(lock).and_then(|mut file| file.read_to_string(&mut pid));
-    let pid = if read.is_ok() && !pid.trim().is_empty() { pid.trim().to_owned() } else { "unknown".to_owned() };
+    let pid = if read.is_ok() && !pid.trim().is_empty() {
+        pid.trim().to_owned()
+    } else {
+        "unknown".to_owned()
+    };
     StateError::Busy { lab: lab.to_owned(), pid }
 }
 

@@ -24,7 +24,11 @@ impl SteerDrops {
     pub(super) fn update(&mut self, now: Instant, steer: &Steer) {
         let Ok(counters) = steer.counters() else { return };
         for (ifindex, reason, packets) in counters {
-            let seen = self.seen.entry((ifindex, reason)).or_insert(Seen { packets: 0, first: now, last: now });
+            let seen = self.seen.entry((ifindex, reason)).or_insert(Seen {
+                packets: 0,
+                first: now,
+                last: now,
+            });
             if packets < seen.packets {
                 seen.first = now;
             }
@@ -43,8 +47,9 @@ pub(super) fn reason(reason: SteerReason) -> Reason {
         SteerReason::NotIp => Reason::NotIp,
         SteerReason::NoOwner => Reason::NoOwner,
         SteerReason::Truncated => Reason::MalformedTruncated,
-        SteerReason::NoLink | SteerReason::UnknownDevice | SteerReason::NoHeadroom | SteerReason::Other(_) => {
-            Reason::NoLink
-        }
+        SteerReason::NoLink
+        | SteerReason::UnknownDevice
+        | SteerReason::NoHeadroom
+        | SteerReason::Other(_) => Reason::NoLink,
     }
 }

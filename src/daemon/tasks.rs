@@ -52,7 +52,8 @@ impl Running {
     /// No such service, or the step that failed.
     pub async fn add_task(&mut self, service: &str) -> Result<Task, LabError> {
         let ix = self.service(service)?;
-        let number = (1..=u16::MAX).find(|number| self.find(ix, *number).is_none()).unwrap_or(u16::MAX);
+        let number =
+            (1..=u16::MAX).find(|number| self.find(ix, *number).is_none()).unwrap_or(u16::MAX);
         self.add(ix, number).await
     }
 
@@ -87,9 +88,18 @@ impl Running {
         made.map(|()| task)
     }
 
-    async fn attach(&mut self, snapshot: &Snapshot, task: Task, namespace: &str) -> Result<(), LabError> {
+    async fn attach(
+        &mut self,
+        snapshot: &Snapshot,
+        task: Task,
+        namespace: &str,
+    ) -> Result<(), LabError> {
         let netns = make_namespace(&self.state, namespace)?;
-        self.state.overlay(namespace, "resolv.conf", &resolv_conf(snapshot, &self.lab.spec.region, &task))?;
+        self.state.overlay(
+            namespace,
+            "resolv.conf",
+            &resolv_conf(snapshot, &self.lab.spec.region, &task),
+        )?;
         self.state.overlay(namespace, "hosts", &hosts(snapshot, &task))?;
         let link = link_task(&self.router, &netns, task.address, snapshot.parts().mtu.task).await?;
         let device = task.eni.map_or(Device::AppRunner, Device::Eni);
@@ -104,9 +114,11 @@ impl Running {
     pub(super) fn service(&self, name: &str) -> Result<ServiceIx, LabError> {
         let snapshot = self.snapshot();
         let services = &snapshot.parts().services;
-        services.iter().position(|s| s.name == name).map(ServiceIx::from).ok_or_else(|| LabError::UnknownService {
-            name: name.to_owned(),
-            known: services.iter().map(|s| s.name.clone()).collect(),
+        services.iter().position(|s| s.name == name).map(ServiceIx::from).ok_or_else(|| {
+            LabError::UnknownService {
+                name: name.to_owned(),
+                known: services.iter().map(|s| s.name.clone()).collect(),
+            }
         })
     }
 
@@ -116,7 +128,8 @@ impl Running {
 
     fn free_address(&self, snapshot: &Snapshot) -> Result<Ipv4Addr, LabError> {
         let pool = self.lab.task_cidr;
-        let (first, last) = (u32::from(pool.network()).saturating_add(1), u32::from(pool.broadcast()));
+        let (first, last) =
+            (u32::from(pool.network()).saturating_add(1), u32::from(pool.broadcast()));
         // Tasks are few and packed from the start, so the first gap is near.
         (first..last)
             .map(Ipv4Addr::from)
@@ -135,8 +148,12 @@ fn resolv_conf(snapshot: &Snapshot, region: &str, task: &Task) -> String {
     let vpc = task.eni.map(|eni| snapshot.subnet(snapshot.eni(eni).subnet).vpc);
     let resolver = vpc
         .and_then(|vpc| snapshot.vpc(vpc).cidrs.first().copied())
-        .map_or(Ipv4Addr::new(169, 254, 169, 253), |cidr| Ipv4Addr::from(u32::from(cidr.network()).wrapping_add(2)));
-    format!("nameserver {resolver}\nsearch {region}.compute.internal\noptions timeout:1 attempts:1\n")
+        .map_or(Ipv4Addr::new(169, 254, 169, 253), |cidr| {
+            Ipv4Addr::from(u32::from(cidr.network()).wrapping_add(2))
+        });
+    format!(
+        "nameserver {resolver}\nsearch {region}.compute.internal\noptions timeout:1 attempts:1\n"
+    )
 }
 
 /// The lab's names, so that a task can use them.
