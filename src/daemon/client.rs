@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No lab of that name runs.
-    #[error("no lab `{lab}` is running{}: start one with `sudo egret up FILE`", others(others))]
+    #[error("no lab `{lab}` is running{}: start one with `sudo egret up FILE`", elsewhere(others))]
     NotRunning {
         /// The lab.
         lab: String,
@@ -42,7 +42,7 @@ pub enum ClientError {
     },
 }
 
-fn others(labs: &[String]) -> String {
+fn elsewhere(labs: &[String]) -> String {
     if labs.is_empty() {
         String::new()
     } else {

@@ -1,9 +1,7 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root only.
 
 use super::running::{LabError, Running};
-use crate::explain::{
-    DropRow, EniRow, FlowRow, PsRow, Target, TaskRef, explain_json, explain_text,
-};
+use crate::explain::{DropRow, EniRow, FlowRow, PsRow, Target, TaskRef, explain_text, explanation};
 use crate::flow::Instant;
 use crate::linux::clock;
 use crate::vpc::Task;
@@ -208,7 +206,7 @@ fn explained(running: &Running, request: &ExplainRequest) -> Result<ExplainAnswe
     Ok(ExplainAnswer {
         passes: evidence.denial.is_none(),
         text: String::from_utf8_lossy(&text).into_owned(),
-        json: explain_json(&evidence, &snapshot).map_err(|e| said(&e))?,
+        json: serde_json::to_value(explanation(&evidence, &snapshot)).map_err(|e| said(&e))?,
     })
 }
 
