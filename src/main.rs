@@ -1,5 +1,21 @@
 //! The `egret` binary: parse the arguments, run the command, turn the outcome into an exit code.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use clap::Parser as _;
+use egret::cli::{self, Cli, CliError, output};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            if let CliError::Config(diagnostics) = &error {
+                let mut text = String::new();
+                if diagnostics.render(&mut text, output::wants_color()).is_ok() {
+                    output::note(&text);
+                }
+            }
+            output::note(&format!("egret: {error}"));
+            ExitCode::from(error.exit_code())
+        }
+    }
 }

@@ -93,6 +93,12 @@ impl Shared {
         self.running.lock().await.tick();
     }
 
+    /// Ends the API.
+    pub fn end(&self) {
+        // Nobody waiting for it is fine: then it has ended already.
+        let _ = self.end.send(true);
+    }
+
     /// Takes the lab back when no client has it any more.
     pub fn into_running(self) -> Option<Running> {
         Arc::into_inner(self.running).map(Mutex::into_inner)
@@ -211,8 +217,7 @@ fn explained(running: &Running, request: &ExplainRequest) -> Result<ExplainAnswe
 }
 
 async fn down(State(shared): State<Shared>) -> StatusCode {
-    // Nobody waiting for it is fine: then it is ending already.
-    let _ = shared.end.send(true);
+    shared.end();
     StatusCode::ACCEPTED
 }
 
