@@ -1,6 +1,8 @@
 //! What every test needs: namespaces that go away with the test, programs run inside them, and a far host that sees
 //! wrong checksums.
 
+pub mod lab;
+
 use egret::linux::exec::spawn_in;
 use egret::linux::link::{End, GATEWAY};
 use egret::linux::{Links, Mac, Netns, netns};
