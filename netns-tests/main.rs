@@ -10,6 +10,9 @@
     reason = "tests panic, to keep the line number"
 )]
 
+mod nat;
+mod network_acl;
 mod routing;
+mod security_group;
 mod steer;
 mod support;

@@ -164,9 +164,10 @@ fn the_most_specific_route_decides(device: &str) {
     let mut task = lab.task("private");
     task.tcp(ACROSS, 5432);
     task.tcp(HOST, 443);
-    let drop = lab.drops_for("route-blackhole", "203.0.113.16/28 -> blackhole in rtb-private", || {
-        task.tcp_times_out(OTHER_HOST, 443);
-    });
+    let drop =
+        lab.drops_for("route-blackhole", "203.0.113.16/28 -> blackhole in rtb-private", || {
+            task.tcp_times_out(OTHER_HOST, 443);
+        });
     assert!(lab.line(drop.line).contains("203.0.113.16/28"), "{drop:?}");
     assert_eq!((drop.service.as_deref(), drop.task), (Some("private"), Some(1)));
     assert_eq!((drop.destination, drop.port), (Some(OTHER_HOST), Some(443)));
