@@ -7,7 +7,9 @@ use egret::linux::{
 };
 use egret::packet::{VnetHeader, vnet};
 use ipnetwork::Ipv4Network;
+use std::io::{BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -129,6 +131,45 @@ fn nothing_passes_without_the_worker_or_without_the_programs() {
     drop(bed.steer);
     assert!(!pings(&bed.task, &DB.to_string()));
     assert_eq!(bed.seen.packets.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn nothing_passes_after_the_process_was_killed() {
+    if !is_root("steer") {
+        return;
+    }
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "steer::victim", "--ignored", "--nocapture"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let said = lines.find(|line| line.contains(VICTIM)).unwrap();
+    let names = said.split(VICTIM).nth(1).unwrap().split_whitespace();
+    let _left_behind = Namespaces::adopt(names.clone());
+    let task = Netns::open(names.clone().find(|name| name.ends_with("-task")).unwrap()).unwrap();
+    assert!(pings(&task, &DB.to_string()));
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    assert!(!pings(&task, &DB.to_string()));
+    let router =
+        Netns::open(names.clone().find(|name| name.ends_with("-router")).unwrap()).unwrap();
+    assert_eq!(run_ok(&router, "ip route show table all type unicast"), "");
+    assert!(!run_ok(&router, "ip -br link").contains("eni-"));
+}
+
+/// What the victim says before the names of its namespaces.
+const VICTIM: &str = "victim lives in ";
+
+#[test]
+#[ignore = "the other half of nothing_passes_after_the_process_was_killed"]
+fn victim() {
+    let bed = Bed::new(DeviceKind::Auto);
+    let names = [&bed.router, &bed.task, &bed.vpc, &bed.far].map(Netns::name);
+    println!("{VICTIM}{}", names.join(" "));
+    // Until it is killed, or the test that started it is gone.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
 #[test]

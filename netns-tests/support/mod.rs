@@ -32,6 +32,11 @@ impl Namespaces {
         Self { prefix: format!("egret-test-{}-{count}", std::process::id()), names: Vec::new() }
     }
 
+    /// Takes over what another process left behind.
+    pub fn adopt<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        Self { prefix: String::new(), names: names.map(str::to_owned).collect() }
+    }
+
     pub fn create(&mut self, role: &str) -> Netns {
         let name = format!("{}-{role}", self.prefix);
         self.names.push(name.clone());
