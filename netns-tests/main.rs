@@ -10,5 +10,6 @@
     reason = "tests panic, to keep the line number"
 )]
 
+mod floor;
 mod steer;
 mod support;
