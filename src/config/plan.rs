@@ -97,9 +97,8 @@ fn nat_gateway<'s>(
             None
         })?),
     };
-    let (digits, device) =
+    let (_, device) =
         unique(devices, "nat-", |salt| format!("{:016x}", hash([&*gateway.id.value], salt)));
-    debug_assert!(digits.len() == 16);
     Some(PlannedNatGateway { device, private_address, public_address })
 }
 
@@ -143,8 +142,7 @@ fn eni<'s>(
     };
     let words = || std::iter::once(&*subnet.id.value).chain(security_groups.iter().map(|g| &**g));
     // AWS's 17 digits begin with a zero.
-    let (digits, device) =
-        unique(devices, "eni-", |salt| format!("0{:016x}", hash(words(), salt)));
+    let (digits, device) = unique(devices, "eni-", |salt| format!("0{:016x}", hash(words(), salt)));
     let id = format!("eni-{digits}");
     Some(PlannedEni { id, device, subnet: subnet.id.value.clone(), security_groups, address })
 }
