@@ -226,6 +226,12 @@ impl Source {
         u32::try_from(characters + 1).unwrap_or(u32::MAX)
     }
 
+    /// One character back where there is one on the same line: a place between two characters cannot be underlined.
+    fn before(&self, at: usize) -> usize {
+        let last = self.text.get(..at).and_then(|text| text.chars().next_back());
+        last.filter(|c| *c != '\n').map_or(at, |c| at - c.len_utf8())
+    }
+
     /// The span cut to what can be underlined: on character boundaries, at least inside the text, on one line.
     fn first_line(&self, span: Span) -> Span {
         let boundary = |mut at: usize| {
@@ -235,8 +241,9 @@ impl Source {
             }
             at
         };
-        let start = boundary(span.start);
-        let end = boundary(span.end).max(start);
+        let (start, end) = (boundary(span.start), boundary(span.end));
+        let start = if end <= start { self.before(start) } else { start };
+        let end = boundary(span.end.max(span.start));
         let line = self.text.get(start..end).and_then(|text| text.lines().next()).unwrap_or("");
         Span { start, end: start + line.len() }
     }
