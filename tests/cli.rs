@@ -39,6 +39,10 @@ fn the_exit_code_is_the_answer() {
     assert!(stderr(&unknown).starts_with("egret: `orders-bd` is neither"), "{}", stderr(&unknown));
     assert_eq!(stdout(&unknown), "");
 
+    let nobody = egret(&["explain", "web", "orders-db", "--lab", "no-such-lab"]);
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(stderr(&nobody).contains("egret: no lab `no-such-lab`"), "{}", stderr(&nobody));
+
     assert_eq!(egret(&["explain"]).status.code(), Some(2));
     assert_eq!(egret(&["--version"]).status.code(), Some(0));
 }
@@ -89,7 +93,7 @@ fn check_says_no_to_errors_and_two_to_a_missing_file() {
 
     let config = egret(&["explain", "web", "orders-db", "--config", bad]);
     assert_eq!(config.status.code(), Some(2));
-    assert!(stderr(&config).contains("cannot be used"), "{}", stderr(&config));
+    assert!(stderr(&config).contains("egret: 1 error in the lab file"), "{}", stderr(&config));
 
     let missing = egret(&["check", "no-such-file.toml"]);
     assert_eq!(missing.status.code(), Some(2));

@@ -1,12 +1,30 @@
 //! `egret check`: is a lab file sound?
 
-use super::args::CheckArgs;
-use super::{CliError, NO, Output};
+use super::output::{self, ColorChoice};
+use super::{CliError, NO};
 use crate::config::{Diagnostic, Lab};
 use crate::vpc::{Generation, Parts};
 use serde::Serialize;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Needs no root and starts nothing. Exit code 1 says that the file has errors; warnings alone give 0.
+
+Examples:
+  egret check lab.toml
+  egret check lab.toml --json | jq '.errors[].message'"
+)]
+pub struct CheckArgs {
+    /// The lab file
+    pub file: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -18,7 +36,7 @@ struct Findings {
 }
 
 /// Checks the file: 0 without errors, 1 with, 2 where it cannot be read.
-pub(super) fn run(args: &CheckArgs, output: Output) -> Result<ExitCode, CliError> {
+pub(super) fn run(args: &CheckArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     let file = args.file.display().to_string();
     let (findings, summary) = match Lab::load(&args.file) {
         Ok(lab) => {
@@ -26,19 +44,17 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> Result<ExitCode, CliError
             let summary = describe(lab.lower(Generation::default()).parts());
             (Findings { file, ok: true, errors: Vec::new(), warnings }, summary)
         }
+        Err(errors) if errors.iter().any(|e| e.rule == "unreadable-file") => {
+            return Err(CliError::Config(errors));
+        }
         Err(errors) => {
             let summary = "cannot be used".to_owned();
             (Findings { file, ok: false, errors: errors.0, warnings: Vec::new() }, summary)
         }
     };
-    if let [only] = findings.errors.as_slice()
-        && only.rule == "unreadable-file"
-    {
-        return Err(CliError::Unreadable(only.message.clone()));
-    }
-    output.print(|w| match args.output.json {
+    output::out(|w| match args.json {
         true => json(w, &findings),
-        false => text(w, &findings, &summary, output.color()),
+        false => text(w, &findings, &summary, color.on_stdout()),
     })?;
     Ok(ExitCode::from(if findings.ok { 0 } else { NO }))
 }

@@ -1,90 +1,125 @@
 //! `egret explain`: what would happen to a packet, and which rule decides.
 
-use super::args::ExplainArgs;
-use super::{CliError, NO, Output};
+use super::output::{self, ColorChoice};
+use super::{CliError, LabArg, NO, runtime};
 use crate::config::Lab;
+use crate::daemon::Client;
+use crate::daemon::control::{ExplainAnswer, ExplainRequest};
 use crate::explain::{Target, TaskRef, explain_json, explain_text};
 use crate::flow::Instant;
-use crate::packet::{Protocol, Tuple};
 use crate::pipeline::{Engine, Evidence};
 use crate::vpc::{Generation, Snapshot, Task};
-use std::net::Ipv4Addr;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Type and code of an ICMP echo request (RFC 792).
-const ECHO_REQUEST: (u8, u8) = (8, 0);
-/// The identifier of the echo request that is asked about.
-const ECHO_IDENTIFIER: u16 = 1;
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(long_about = "Say what would happen to a packet, stage by stage, and which rule decides.
+
+The packet takes the same walk as live packets do, but nothing is sent, no port is taken and no flow is made. For a \
+drop the answer names the rule with its line in the lab file, the nearest miss, and what would mend it.")]
+#[command(
+    after_help = "With --config nothing has to run and no root is needed, so it fits in CI: exit code 1 says that the packet would \
+be dropped.
+
+Examples:
+  egret explain web orders-db --config lab.toml            the first TCP port that orders-db listens on
+  egret explain web/2 203.0.113.10:443 --config lab.toml   from task 2
+  egret explain web example:53/udp --config lab.toml
+  egret explain web 10.0.1.10/icmp --config lab.toml --json
+  sudo egret explain web orders-db                         by the configuration of the running lab"
+)]
+pub struct ExplainArgs {
+    /// The task that sends; N counts from 1 and is 1 where it is absent
+    #[arg(value_name = "SERVICE[/N]")]
+    pub task: String,
+    /// Where to: an address, or the name of a resource or internet host; PROTO is tcp (the default), udp, icmp or a number
+    #[arg(value_name = "DEST[:PORT][/PROTO]")]
+    pub destination: String,
+    /// Ask this lab file instead of a running lab
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The source port, or the identifier of an ICMP echo [default: 49152, or 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub source_port: Option<u16>,
+    #[command(flatten)]
+    lab: LabArg,
+    /// As JSON, with stable keys
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Explains a packet: 0 where it is forwarded, 1 where it is dropped.
-pub(super) fn run(args: &ExplainArgs, output: Output) -> Result<ExitCode, CliError> {
-    match &args.config {
-        Some(file) => offline(args, file, output),
-        None => online(args, output),
-    }
+pub(super) fn run(args: &ExplainArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+    let passes = match &args.config {
+        Some(file) => offline(args, file, color)?,
+        None => online(args, color)?,
+    };
+    Ok(ExitCode::from(if passes { 0 } else { NO }))
 }
 
 /// Asks a lab file. Nothing is started, and no port is taken: the engine is fresh, so every port is free.
-fn offline(args: &ExplainArgs, file: &Path, output: Output) -> Result<ExitCode, CliError> {
-    let lab = Lab::load(file).map_err(|e| CliError::config(file, &e, output.error_color()))?;
+fn offline(args: &ExplainArgs, file: &Path, color: ColorChoice) -> Result<bool, CliError> {
+    let lab = Lab::load(file).map_err(CliError::Config)?;
+    let (evidence, snapshot) = walk(args, &lab)?;
+    output::out(|w| match args.json {
+        true => explain_json(w, &evidence, &snapshot),
+        false => explain_text(w, &evidence, &snapshot, &lab.file, color.on_stdout()),
+    })?;
+    Ok(evidence.denial.is_none())
+}
+
+fn walk(args: &ExplainArgs, lab: &Lab) -> Result<(Evidence, Snapshot), CliError> {
     let snapshot = lab.lower(Generation::default());
-    let task = task(args, &lab, &snapshot)?;
+    let task = task(args, lab, &snapshot)?;
     let snapshot = snapshot.with_task(task);
-    let tuple = tuple(args, &snapshot, task.address)?;
-    let icmp = if tuple.protocol == Protocol::Icmp { ECHO_REQUEST } else { (0, 0) };
+    let target = Target::parse(&args.destination, &snapshot)?;
+    let (tuple, icmp) = target.packet(task.address, args.source_port);
     // The seed only chooses among free ports; a fixed one gives the same answer twice.
     let engine = Engine::new(0);
     let evidence = engine.explain(Instant::ZERO, &snapshot, &task, tuple, icmp);
-    answer(args, &evidence, &snapshot, &lab.file, output)
-}
-
-/// Asks the running lab.
-fn online(args: &ExplainArgs, _output: Output) -> Result<ExitCode, CliError> {
-    Err(CliError::NoRunningLab(args.lab.lab.clone()))
+    Ok((evidence, snapshot))
 }
 
 fn task(args: &ExplainArgs, lab: &Lab, snapshot: &Snapshot) -> Result<Task, CliError> {
     let TaskRef { service, number } = TaskRef::parse(&args.task, snapshot)?;
-    let address = lab
-        .task_cidr
-        .nth(u32::from(number))
-        .ok_or_else(|| CliError::TaskPool { pool: lab.task_cidr.to_string(), number })?;
+    let pool = lab.task_cidr;
+    let address = pool.nth(u32::from(number)).ok_or_else(|| {
+        CliError::Usage(format!(
+            "task_cidr {pool} has no address for task {number}; use a lower number, or a larger task_cidr"
+        ))
+    })?;
     Ok(Task { service, number, address, eni: snapshot.choose_eni(service, number) })
 }
 
-fn tuple(args: &ExplainArgs, snapshot: &Snapshot, source: Ipv4Addr) -> Result<Tuple, CliError> {
-    let Target { address, protocol, port } = Target::parse(&args.destination, snapshot)?;
-    if address == source {
-        return Err(CliError::OwnAddress(address));
-    }
-    let sport = match protocol {
-        Protocol::Tcp | Protocol::Udp => args.source_port,
-        Protocol::Icmp => ECHO_IDENTIFIER,
-        Protocol::Other(_) => 0,
+/// Asks the running lab.
+fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
+    let request = ExplainRequest {
+        task: args.task.clone(),
+        destination: args.destination.clone(),
+        source_port: args.source_port,
+        color: color.on_stdout(),
     };
-    Ok(Tuple { protocol, src: source, dst: address, sport, dport: port })
+    let client = Client::new(&args.lab.lab);
+    let answer: ExplainAnswer = runtime()?.block_on(client.post("/v1/explain", &request))?;
+    output::out(|w| match args.json {
+        true => json(w, &answer.json),
+        false => w.write_all(answer.text.as_bytes()),
+    })?;
+    Ok(answer.passes)
 }
 
-fn answer(
-    args: &ExplainArgs,
-    evidence: &Evidence,
-    snapshot: &Snapshot,
-    file_name: &str,
-    output: Output,
-) -> Result<ExitCode, CliError> {
-    output.print(|w| match args.output.json {
-        true => explain_json(w, evidence, snapshot),
-        false => explain_text(w, evidence, snapshot, file_name, output.color()),
-    })?;
-    Ok(ExitCode::from(if evidence.denial.is_some() { NO } else { 0 }))
+fn json(w: &mut dyn Write, value: &serde_json::Value) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *w, value)?;
+    writeln!(w)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::super::args::{Cli, Command};
+    use super::super::{Cli, Command};
     use super::*;
     use crate::explain::{Fix, fix};
     use crate::pipeline::Reason;
@@ -177,12 +212,7 @@ vpc_connector = "c"
         let lab = Lab::parse("lab.toml", text).unwrap();
         let cli = Cli::parse_from(["egret", "explain", "web", destination]);
         let Command::Explain(args) = cli.command else { unreachable!() };
-        let snapshot = lab.lower(Generation::default());
-        let task = task(&args, &lab, &snapshot).unwrap();
-        let snapshot = snapshot.with_task(task);
-        let tuple = tuple(&args, &snapshot, task.address).unwrap();
-        let engine = Engine::new(0);
-        (engine.explain(Instant::ZERO, &snapshot, &task, tuple, (0, 0)), snapshot)
+        walk(&args, &lab).unwrap()
     }
 
     /// The lab file with the fix written where it says.

@@ -1,101 +1,195 @@
-//! Floor 8: a file per command. Each has `run(args, output) -> Result<ExitCode, CliError>`.
+//! Floor 8: a file per command.
 
-pub mod args;
-mod check;
-mod explain;
-mod output;
-
-pub use args::{Cli, Command};
-pub use output::Output;
+pub mod check;
+pub mod down;
+pub mod exec;
+pub mod explain;
+pub mod list;
+pub mod output;
+pub mod task;
+pub mod up;
 
 use crate::config::Diagnostics;
+use crate::daemon::{ClientError, LabError, StateError};
 use crate::explain::TargetError;
+use crate::linux::exec::ExecError;
+use clap::{Parser, Subcommand};
 use std::io;
-use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
-/// The answer is no: the packet is dropped, the lab file has errors.
+/// Exit code: the answer is no. The packet is dropped, the lab file has errors.
 const NO: u8 = 1;
-/// Usage or configuration error.
-const UNUSABLE: u8 = 2;
 
-/// Why a command could not answer. Every message says what to do about it.
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "egret", version, about, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Examples:
+  egret check lab.toml                              is the lab file sound?
+  egret explain web orders-db --config lab.toml     what would happen, without starting anything
+  sudo egret up lab.toml                            bring the lab up
+  sudo egret exec web -- curl http://10.0.1.10/     a command as a task of web
+  sudo egret drops                                  what died, and by which rule
+
+Exit codes: 0 fine; 1 the answer is no (a drop, errors in the lab file) or the lab failed; 2 usage or configuration
+error, or no lab to ask.")]
+pub struct Cli {
+    /// Colours: always, never, or auto: only to a terminal, and not with NO_COLOR set
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    pub color: output::ColorChoice,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring a lab up and keep it up until Ctrl-C
+    Up(up::UpArgs),
+    /// Take a lab down, or clear what a killed run left
+    Down(down::DownArgs),
+    /// Run a command inside a task, a VPC or the internet
+    Exec(exec::ExecArgs),
+    /// Add, remove or list tasks
+    Task(task::TaskArgs),
+    /// Say what would happen to a packet, stage by stage, and which rule decides
+    Explain(explain::ExplainArgs),
+    /// List the flows of a running lab
+    #[command(after_help = "Examples:
+  sudo egret flows
+  sudo egret flows --json | jq '.[] | select(.service == \"web\")'")]
+    Flows(list::ListArgs),
+    /// List what was dropped, and by which rule
+    Drops(list::DropsArgs),
+    /// List ENIs and gateways, and what went through them
+    #[command(after_help = "Examples:
+  sudo egret enis          who shares which, and how much went through
+  sudo egret enis --json   with raw numbers")]
+    Enis(list::ListArgs),
+    /// List tasks
+    #[command(after_help = "Examples:
+  sudo egret ps
+  sudo egret ps --json | jq -r '.[].namespace'")]
+    Ps(list::ListArgs),
+    /// Check a lab file: every error at once, and what probably does not do what is wanted
+    Check(check::CheckArgs),
+}
+
+/// Which running lab.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LabArg {
+    /// The lab's name, as `lab = "…"` in its file
+    #[arg(long, env = "EGRET_LAB", default_value = "egret", value_name = "NAME")]
+    pub lab: String,
+}
+
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// The lab file has errors.
-    #[error("{file} cannot be used:\n{findings}Mend it; `egret check {file}` shows this again.")]
-    Config {
-        /// The file.
-        file: String,
-        /// The findings, rendered.
-        findings: String,
-    },
-    /// The lab file cannot be read.
-    #[error("{0}; give the path of a lab file that exists and may be read")]
-    Unreadable(String),
-    /// There is no running lab of this name.
-    #[error(
-        "no running lab `{0}`; use --config FILE to ask a lab file, or start it: sudo egret up FILE"
-    )]
-    NoRunningLab(String),
+    /// The lab file has errors; they are in it.
+    #[error("{} in the lab file", errors(.0))]
+    Config(Diagnostics),
+    /// The lab did not come up, or said no.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// The lab's state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A running lab was asked in vain.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A program could not be run inside.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
     /// A word of the command line means nothing in the lab.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The task pool is too small for this task.
-    #[error(
-        "task_cidr {pool} has no address for task {number}; use a lower number, or a larger task_cidr"
-    )]
-    TaskPool {
-        /// `task_cidr`
-        pool: String,
-        /// The task.
-        number: u16,
-    },
-    /// The task's address is also the destination's: no packet leaves the task.
-    #[error("{0} is the task's own address; name a destination outside it")]
-    OwnAddress(Ipv4Addr),
-    /// Standard output failed.
-    #[error("cannot write the answer: {0}; is the disk full?")]
-    Output(#[from] io::Error),
-    /// The command has no code in this build.
-    #[error(
-        "`egret {0}` is not built yet; `egret --help` lists the commands, check and explain --config work"
-    )]
-    NotBuilt(&'static str),
+    /// The arguments are off.
+    #[error("{0}")]
+    Usage(String),
+    /// Output, or a socket.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+fn errors(diagnostics: &Diagnostics) -> String {
+    match diagnostics.0.len() {
+        1 => "1 error".to_owned(),
+        n => format!("{n} errors"),
+    }
 }
 
 impl CliError {
-    /// A lab file's errors, with the lines that they are about.
-    fn config(file: &std::path::Path, findings: &Diagnostics, color: bool) -> Self {
-        let mut rendered = String::new();
-        // Writing to a String cannot fail.
-        let _ = findings.render(&mut rendered, color);
-        Self::Config { file: file.display().to_string(), findings: rendered }
-    }
-
-    /// The process's exit code.
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(UNUSABLE)
+    /// 2 for a usage or configuration error, or where no lab answers; 1 for the rest; 126 and 127 for `exec`, as a shell
+    /// has it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) | Self::Target(_) | Self::Client(_) => 2,
+            Self::Exec(ExecError::Start { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                127
+            }
+            Self::Exec(ExecError::Start { .. }) => 126,
+            Self::Lab(_) | Self::State(_) | Self::Exec(_) | Self::Io(_) => 1,
+        }
     }
 }
 
 /// Runs a command.
 ///
 /// # Errors
-/// Why there is no answer, and the way out.
-pub fn run(command: Command, output: Output) -> Result<ExitCode, CliError> {
-    match command {
-        Command::Check(args) => check::run(&args, output),
-        Command::Explain(args) => explain::run(&args, output),
-        // The commands that need a running lab: each arm goes when its command arrives.
-        Command::Up(_) => Err(CliError::NotBuilt("up")),
-        Command::Down(_) => Err(CliError::NotBuilt("down")),
-        Command::Exec(_) => Err(CliError::NotBuilt("exec")),
-        Command::Task(_) => Err(CliError::NotBuilt("task")),
-        Command::Flows(_) => Err(CliError::NotBuilt("flows")),
-        Command::Drops(_) => Err(CliError::NotBuilt("drops")),
-        Command::Enis(_) => Err(CliError::NotBuilt("enis")),
-        Command::Ps(_) => Err(CliError::NotBuilt("ps")),
-        Command::Demo(_) => Err(CliError::NotBuilt("demo")),
+/// Whatever kept it from giving an answer.
+pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
+    match cli.command {
+        Command::Up(args) => up::run(&args),
+        Command::Down(args) => down::run(&args),
+        Command::Exec(args) => exec::run(&args),
+        Command::Task(args) => task::run(&args),
+        Command::Flows(args) => list::flows(&args),
+        Command::Drops(args) => list::drops(&args),
+        Command::Enis(args) => list::enis(&args),
+        Command::Ps(args) => list::ps(&args),
+        Command::Explain(args) => explain::run(&args, cli.color),
+        Command::Check(args) => check::run(&args, cli.color),
+    }
+}
+
+/// A runtime for a command that waits for little.
+pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exec_takes_exactly_one_place() {
+        let parse = |args: &[&str]| Cli::try_parse_from([&["egret", "exec"], args].concat());
+        assert!(parse(&["web/2", "--", "ping", "-c1", "10.0.1.10"]).is_ok());
+        assert!(parse(&["--vpc", "vpc-prod", "--", "ss"]).is_ok());
+        assert!(parse(&["--internet", "--", "ss"]).is_ok());
+        assert!(parse(&["--", "ss"]).is_err());
+        assert!(parse(&["web", "--internet", "--", "ss"]).is_err());
+        assert!(parse(&["web"]).is_err());
+    }
+
+    #[test]
+    fn colour_may_stand_after_the_command() {
+        let cli = Cli::try_parse_from(["egret", "check", "lab.toml", "--color", "never"]);
+        assert_eq!(cli.map(|c| c.color).ok(), Some(output::ColorChoice::Never));
     }
 }

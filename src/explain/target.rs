@@ -1,6 +1,6 @@
 //! What the user asks about: a task as `SERVICE[/N]`, a destination as `DEST[:PORT][/PROTO]`.
 
-use crate::packet::Protocol;
+use crate::packet::{Protocol, Tuple};
 use crate::vpc::{Listen, ServiceIx, Snapshot};
 use std::net::Ipv4Addr;
 
@@ -70,6 +70,18 @@ pub enum TargetError {
 }
 
 impl Target {
+    /// The first packet to it from a task's address: its tuple, and the ICMP type and code. The source port is 49152, or
+    /// the ICMP identifier 1, where none is given.
+    pub fn packet(&self, src: Ipv4Addr, source_port: Option<u16>) -> (Tuple, (u8, u8)) {
+        let Self { address: dst, protocol, port } = *self;
+        let (sport, icmp) = match protocol {
+            Protocol::Tcp | Protocol::Udp => (source_port.unwrap_or(49152), (0, 0)),
+            Protocol::Icmp => (source_port.unwrap_or(1), (8, 0)),
+            Protocol::Other(_) => (0, (0, 0)),
+        };
+        (Tuple { protocol, src, dst, sport, dport: port }, icmp)
+    }
+
     /// Reads `DEST[:PORT][/PROTO]`. DEST is an address, or the name of a resource or internet host; without a port it
     /// is the first that the resource or host listens on with that protocol.
     ///
