@@ -42,6 +42,7 @@ fn the_exit_code_is_the_answer() {
     let nobody = egret(&["explain", "web", "orders-db", "--lab", "no-such-lab"]);
     assert_eq!(nobody.status.code(), Some(2));
     assert!(stderr(&nobody).contains("egret: no lab `no-such-lab`"), "{}", stderr(&nobody));
+    assert!(stderr(&nobody).contains("--config FILE"), "{}", stderr(&nobody));
 
     assert_eq!(egret(&["explain"]).status.code(), Some(2));
     assert_eq!(egret(&["--version"]).status.code(), Some(0));

@@ -3,8 +3,8 @@
 use super::output::{self, ColorChoice};
 use super::{CliError, LabArg, NO, runtime};
 use crate::config::Lab;
-use crate::daemon::Client;
 use crate::daemon::control::{ExplainAnswer, ExplainRequest};
+use crate::daemon::{Client, ClientError};
 use crate::explain::{Target, TaskRef, explain_json, explain_text};
 use crate::flow::Instant;
 use crate::pipeline::{Engine, Evidence};
@@ -15,16 +15,12 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(long_about = "Say what would happen to a packet, stage by stage, and which rule decides.
-
-The packet takes the same walk as live packets do, but nothing is sent, no port is taken and no flow is made. For a \
-drop the answer names the rule with its line in the lab file, the nearest miss, and what would mend it.")]
 #[command(
     after_help = "With --config nothing has to run and no root is needed, so it fits in CI: exit code 1 says that the packet would \
 be dropped.
 
 Examples:
-  egret explain web orders-db --config lab.toml            the first TCP port that orders-db listens on
+  egret explain web orders-db --config lab.toml            orders-db's first TCP listener
   egret explain web/2 203.0.113.10:443 --config lab.toml   from task 2
   egret explain web example:53/udp --config lab.toml
   egret explain web 10.0.1.10/icmp --config lab.toml --json
@@ -102,7 +98,15 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
         color: color.on_stdout(),
     };
     let client = Client::new(&args.lab.lab);
-    let answer: ExplainAnswer = runtime()?.block_on(client.post("/v1/explain", &request))?;
+    let asked = runtime()?.block_on(client.post("/v1/explain", &request));
+    let answer: ExplainAnswer = asked.map_err(|error| match error {
+        ClientError::NotRunning { .. } => {
+            CliError::Usage(format!("{error}, or ask a lab file with --config FILE"))
+        }
+        ClientError::NotRoot { .. } | ClientError::Refused(_) | ClientError::Broken { .. } => {
+            error.into()
+        }
+    })?;
     output::out(|w| match args.json {
         true => json(w, &answer.json),
         false => w.write_all(answer.text.as_bytes()),

@@ -59,6 +59,12 @@ pub enum Command {
     /// Add, remove or list tasks
     Task(task::TaskArgs),
     /// Say what would happen to a packet, stage by stage, and which rule decides
+    #[command(
+        long_about = "Say what would happen to a packet, stage by stage, and which rule decides.
+
+The packet takes the same walk as live packets do, but nothing is sent, no port is taken and no flow is made. For a \
+drop the answer names the rule with its line in the lab file, the nearest miss, and what would mend it."
+    )]
     Explain(explain::ExplainArgs),
     /// List the flows of a running lab
     #[command(after_help = "Examples:
