@@ -183,7 +183,8 @@ impl<'s> Lowering<'s> {
     fn routes(&self, table: &spec::RouteTable, plan: &Plan) -> Vec<Route> {
         let vpc = self.spec.vpc(&table.vpc);
         let mut routes = vpc.map(|vpc| local_routes(vpc, &table.routes)).unwrap_or_default();
-        let declared = table.routes.iter().filter(|route| route.target.value != spec::Target::Local);
+        let declared =
+            table.routes.iter().filter(|route| route.target.value != spec::Target::Local);
         routes.extend(declared.map(|route| Route {
             destination: self.destination(&route.destination),
             target: self.target(&route.target, plan),

@@ -118,7 +118,8 @@ impl Lab {
 fn syntax_errors(report: Report, errors: &[toml::de::Error], end: usize) -> Diagnostics {
     for error in errors {
         let span = error.span().unwrap_or(end..end).into();
-        let help = "the lab file is TOML: `key = value` lines, [section] and [[list section]] headers";
+        let help =
+            "the lab file is TOML: `key = value` lines, [section] and [[list section]] headers";
         report.error(span, "syntax", error.message(), help);
     }
     Diagnostics(report.finish().0)

@@ -143,8 +143,7 @@ fn eni<'s>(
     };
     let words = || std::iter::once(&*subnet.id.value).chain(security_groups.iter().map(|g| &**g));
     // AWS's 17 digits begin with a zero.
-    let (digits, device) =
-        unique(devices, "eni-", |salt| format!("0{:016x}", hash(words(), salt)));
+    let (digits, device) = unique(devices, "eni-", |salt| format!("0{:016x}", hash(words(), salt)));
     let id = format!("eni-{digits}");
     Some(PlannedEni { id, device, subnet: subnet.id.value.clone(), security_groups, address })
 }

@@ -160,7 +160,11 @@ pub(super) fn ports(text: &str) -> Result<PortMatch, Fault> {
     }
     let (from, to) = text.split_once('-').unwrap_or((text, text));
     let (Some(from), Some(to)) = (port(from), port(to)) else {
-        return Err(fault("bad-ports", format!("{text:?} is not a port or a range of ports"), help));
+        return Err(fault(
+            "bad-ports",
+            format!("{text:?} is not a port or a range of ports"),
+            help,
+        ));
     };
     if from > to {
         return Err(fault(

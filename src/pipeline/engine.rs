@@ -296,6 +296,12 @@ impl Engine {
         &self.drops
     }
 
+    /// The ports.
+    #[cfg(test)]
+    pub(super) fn pools(&self) -> &PortPools {
+        &self.pools
+    }
+
     /// What each path carried, in no order.
     pub fn tallies(&self) -> Vec<(PathKey, Arc<Tally>)> {
         self.tallies.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect()

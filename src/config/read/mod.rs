@@ -2,8 +2,8 @@
 //! the business of `validate`.
 
 mod endpoints;
-mod rules;
 mod routing;
+mod rules;
 mod services;
 mod settings;
 mod vpcs;

@@ -17,7 +17,11 @@ pub(super) fn vpc(section: &Section<'_>) -> Option<Vpc> {
     let internet_gateway = section.get("internet_gateway").and_then(|v| v.parse(text::word));
     let main_route_table = section.optional_reference("main_route_table", &[Kind::RouteTable]);
     if let Some(given) = given.filter(|given| given.elements().is_empty()) {
-        given.error("empty-list", "a VPC has at least one CIDR block", "write cidr = \"10.0.0.0/16\"");
+        given.error(
+            "empty-list",
+            "a VPC has at least one CIDR block",
+            "write cidr = \"10.0.0.0/16\"",
+        );
     }
     let vpc = Vpc { id: id?, cidrs, internet_gateway, main_route_table, line: section.line() };
     (!vpc.cidrs.is_empty()).then_some(vpc)
