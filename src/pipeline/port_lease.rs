@@ -3,6 +3,7 @@
 use super::walk::Probe;
 use crate::flow::{Exhausted, Flow, Instant, Lease, Limit, PoolKey, PortPools, Space};
 use crate::vpc::{Snapshot, VpcIx};
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ pub(super) struct Leases<'a> {
     pub(super) now: Instant,
     pub(super) pools: &'a Arc<PortPools>,
     pub(super) purpose: Purpose<'a>,
+    /// How many ports this walk has looked at.
+    pub(super) peeked: Cell<u64>,
 }
 
 /// What a walk is for.
@@ -101,7 +104,10 @@ impl Leases<'_> {
                 let kept = lease_of(flow).filter(|lease| *lease.key() == key);
                 Ok(Grant::Kept(kept.map_or(0, Lease::port)))
             }
-            Purpose::DryRun => self.pools.peek(key, limit).map(Grant::Peeked),
+            Purpose::DryRun => {
+                let before = self.peeked.replace(self.peeked.get() + 1);
+                self.pools.peek(key, limit, before).map(Grant::Peeked)
+            }
         }
     }
 }
