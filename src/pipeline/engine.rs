@@ -16,6 +16,7 @@ use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHe
 use crate::vpc::{EniIx, NatGatewayIx, RuleRef, Snapshot, Task};
 use dashmap::DashMap;
 use foldhash::fast::FixedState;
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -267,8 +268,8 @@ impl Engine {
         purpose: Purpose<'_>,
         recorder: &mut R,
     ) -> Result<Path, Denial> {
-        Walk { snapshot, probe, leases: Leases { now, pools: &self.pools, purpose }, recorder }
-            .run()
+        let leases = Leases { now, pools: &self.pools, purpose, peeked: Cell::new(0) };
+        Walk { snapshot, probe, leases, recorder }.run()
     }
 
     /// Ends what was idle for too long. To be called about once a second; calling it more often does no harm.
@@ -294,6 +295,12 @@ impl Engine {
     /// The drops.
     pub fn drops(&self) -> &Drops {
         &self.drops
+    }
+
+    /// The ports.
+    #[cfg(test)]
+    pub(super) fn pools(&self) -> &PortPools {
+        &self.pools
     }
 
     /// What each path carried, in no order.
