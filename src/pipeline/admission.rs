@@ -153,7 +153,7 @@ pub(super) fn can_start(packet: &Packet<'_>) -> bool {
 }
 
 /// The device that a task's packets are read from.
-fn attached_to(task: &Task) -> Device {
+pub(super) fn attached_to(task: &Task) -> Device {
     task.eni.map_or(Device::AppRunner, Device::Eni)
 }
 
@@ -167,7 +167,11 @@ fn outcomes(
     let (inside, back) = (flow.egress.tuple(), flow.returned.tuple());
     let mtu = snapshot.parts().mtu;
     let own = flow.eni.as_ref().map_or(back.dst, |(_, lease)| lease.key().address);
+    // An MSS limits what comes the other way, so both SYNs are held to what both links carry, less 40 octets of headers.
+    let narrowest = mtu.task.min(mtu.vpc).min(mtu.internet);
+    let max_mss = hop.map(|_| narrowest.saturating_sub(40));
     let egress = Forward {
+        max_mss,
         rewrite: rewrite_to(back.reversed(), hop.is_some()),
         link,
         mtu: match link {
@@ -178,6 +182,7 @@ fn outcomes(
         answers_from: hop.unwrap_or(own),
     };
     let returned = Forward {
+        max_mss,
         rewrite: rewrite_to(inside.reversed(), hop.is_some()),
         link: Link::Task(inside.src),
         mtu: mtu.task,

@@ -42,6 +42,10 @@ pub(super) fn translate(
     if let Some(denial) = refusal(snapshot, &flow, arrival.side, error, packet) {
         return denial.into();
     }
+    // RFC 1122 3.2.2: no error about an error.
+    if flow.nat.is_some() && packet.ttl() <= 1 {
+        return drop_packet(Reason::TtlExpiredNoAnswer);
+    }
     match arrival.side {
         Side::Egress => to_outside(&flow, error, packet),
         Side::Return => to_inside(&flow, packet),

@@ -6,7 +6,7 @@ use crate::pipeline::{Reason, Verdict};
 
 #[test]
 fn every_kind_of_damage_has_its_reason() {
-    let mut world = World::new(LAB);
+    let world = World::new(LAB);
     let web = world.task("web", 1);
     let good = syn(web, 1, (EXAMPLE, 443));
     let edited = |edit: &dyn Fn(&mut Vec<u8>)| {
@@ -42,7 +42,7 @@ fn every_kind_of_damage_has_its_reason() {
 /// Surprise 17: TCP and ICMP fragments die at a NAT gateway. This version follows no fragments at all, and says so.
 #[test]
 fn fragments_are_not_followed() {
-    let mut world = World::new(LAB);
+    let world = World::new(LAB);
     let web = world.task("web", 1);
     for packet in [syn(web, 1, (EXAMPLE, 443)), udp(web, 1, (EXAMPLE, 53)), ping(web, EXAMPLE, 1)] {
         for flags in [0x20, 0x00] {

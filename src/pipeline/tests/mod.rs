@@ -2,13 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod agreement;
 mod default_egress;
 mod generation;
+mod generator;
 mod icmp;
 mod malformed;
 mod mtu_ttl;
 mod nat;
 mod network_acl;
+mod oracle;
+mod properties;
+mod reasons;
 mod routing;
 mod security_group;
 mod tcp_state;

@@ -161,7 +161,7 @@ fn the_mss_is_clamped_at_a_nat_gateway_only_and_never_raised() {
 
 #[test]
 fn a_partial_checksum_stays_partial_and_right() {
-    let mut world = World::new(LAB);
+    let world = World::new(LAB);
     let web = world.task("web", 1);
     for (index, to) in [OUT, (DB, 5432)].into_iter().enumerate() {
         let mut bytes = syn(web, 41_000 + index as u16, to);
