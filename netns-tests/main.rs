@@ -10,6 +10,7 @@
     reason = "tests panic, to keep the line number"
 )]
 
+mod floor;
 mod nat;
 mod network_acl;
 mod routing;

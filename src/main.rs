@@ -5,13 +5,15 @@ use egret::cli::{self, Cli, CliError, output};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match cli::run(Cli::parse()) {
+    let cli = Cli::parse();
+    let color = cli.color;
+    match cli::run(cli) {
         Ok(code) => code,
         Err(error) => {
             if let CliError::Config(diagnostics) = &error {
                 let mut text = String::new();
-                if diagnostics.render(&mut text, output::wants_color()).is_ok() {
-                    output::note(&text);
+                if diagnostics.render(&mut text, color.on_stderr()).is_ok() {
+                    output::note(text.trim_end());
                 }
             }
             output::note(&format!("egret: {error}"));

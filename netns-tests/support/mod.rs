@@ -34,6 +34,11 @@ impl Namespaces {
         Self { prefix: format!("egret-test-{}-{count}", std::process::id()), names: Vec::new() }
     }
 
+    /// Takes over what another process left behind.
+    pub fn adopt<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        Self { prefix: String::new(), names: names.map(str::to_owned).collect() }
+    }
+
     pub fn create(&mut self, role: &str) -> Netns {
         let name = format!("{}-{role}", self.prefix);
         self.names.push(name.clone());
@@ -104,13 +109,15 @@ pub fn iperf_server(netns: &Netns, address: Ipv4Addr) -> Background {
     server
 }
 
-/// Runs an iperf3 client; what the server received, in Gbit/s.
-pub fn iperf(netns: &Netns, server: Ipv4Addr, options: &str) -> f64 {
-    let said = run_ok(netns, &format!("iperf3 --json --client {server} {options}"));
+/// Runs iperf3 from one namespace to an address of another; what was received, in Gbit/s. Each run has a server of its
+/// own, since one that is still busy with the run before refuses the next.
+pub fn iperf(client: &Netns, server: &Netns, address: Ipv4Addr, options: &str) -> f64 {
+    let _server = iperf_server(server, address);
+    let said = run_ok(client, &format!("iperf3 --json --client {address} {options}"));
     let report: serde_json::Value = serde_json::from_str(&said).unwrap();
     let end = &report["end"];
     let sum = if end["sum_received"].is_object() { &end["sum_received"] } else { &end["sum"] };
-    sum["bits_per_second"].as_f64().unwrap() / 1e9
+    sum["bits_per_second"].as_f64().unwrap_or_else(|| panic!("iperf3: {said}")) / 1e9
 }
 
 /// A host behind `near`, which forwards to it over a link where both ends finish their checksums in software and check

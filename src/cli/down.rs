@@ -1,9 +1,9 @@
 //! `egret down`: ends a running lab, or clears what a killed run left.
 
 use super::{CliError, LabArg, output, runtime};
-use crate::daemon::{Client, ClientError, StateDir, StateError};
+use crate::daemon::{Client, ClientError, StateDir};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a lab may take to end.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -27,7 +27,7 @@ pub(super) fn run(args: &DownArgs) -> Result<ExitCode, CliError> {
         Err(ClientError::NotRunning { .. }) => false,
         Err(error) => return Err(error.into()),
     };
-    let (state, cleared) = take_over(lab)?;
+    let (state, cleared) = StateDir::take(lab, PATIENCE)?;
     state.release()?;
     match (was_running, cleared.is_empty()) {
         (true, _) => output::note(&format!("lab `{lab}` is down")),
@@ -37,22 +37,4 @@ pub(super) fn run(args: &DownArgs) -> Result<ExitCode, CliError> {
         (false, true) => output::note(&format!("lab `{lab}` is not up; nothing to clear")),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Waits until the lab's process has let go of it. A lock that another process holds can only be tried, so this tries
-/// again and again.
-fn take_over(lab: &str) -> Result<(StateDir, Vec<String>), CliError> {
-    let begun = Instant::now();
-    loop {
-        match StateDir::take(lab) {
-            Err(StateError::Busy { .. }) if begun.elapsed() < PATIENCE => {
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "there is no event to wait for: see above"
-                )]
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            taken => return Ok(taken?),
-        }
-    }
 }

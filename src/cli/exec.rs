@@ -70,6 +70,8 @@ pub(super) fn parse_task(word: &str) -> Result<(String, u16), CliError> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]

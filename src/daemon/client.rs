@@ -98,11 +98,13 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<T, ClientError> {
         let path_of_socket = state::socket(&self.lab);
-        let stream =
-            UnixStream::connect(&path_of_socket).await.map_err(|error| match error.kind() {
-                io::ErrorKind::PermissionDenied => ClientError::NotRoot { path: path_of_socket },
-                _ => self.not_running(),
-            })?;
+        let stream = UnixStream::connect(&path_of_socket).await.map_err(|error| {
+            if error.kind() == io::ErrorKind::PermissionDenied {
+                ClientError::NotRoot { path: path_of_socket }
+            } else {
+                self.not_running()
+            }
+        })?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|e| self.broken(&e))?;

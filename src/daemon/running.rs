@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why a lab did not come up, or could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +116,7 @@ impl Running {
         if !nix::unistd::geteuid().is_root() {
             return Err(LabError::NotRoot);
         }
-        let (state, cleared) = StateDir::take(&lab.name)?;
+        let (state, cleared) = StateDir::take(&lab.name, Duration::ZERO)?;
         if !cleared.is_empty() {
             say(&format!("cleared what a killed run left: {}", cleared.join(", ")));
         }

@@ -2,11 +2,14 @@
 //! everything that a killed run must have cleared up after it.
 
 use crate::linux::netns;
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
 const ROOT: &str = "/run/egret";
 const OVERLAYS: &str = "/etc/netns";
@@ -56,11 +59,11 @@ pub struct StateDir {
 
 impl StateDir {
     /// Takes hold of a lab's directory, and clears what a killed run left in it. Returns the names of the namespaces
-    /// that were cleared as well.
+    /// that were cleared as well. `patience` is how long another process may take to let go of it.
     ///
     /// # Errors
     /// [`StateError::Busy`] when another process has it.
-    pub fn take(lab: &str) -> Result<(Self, Vec<String>), StateError> {
+    pub fn take(lab: &str, patience: Duration) -> Result<(Self, Vec<String>), StateError> {
         let path = directory(lab);
         fs::DirBuilder::new()
             .recursive(true)
@@ -76,16 +79,7 @@ impl StateDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(io_error("opening", &lock_path))?;
-        let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(
-            |(_, errno)| match errno {
-                nix::errno::Errno::EWOULDBLOCK => busy(lab, &lock_path),
-                other => StateError::Io {
-                    what: "locking",
-                    path: lock_path.clone(),
-                    source: other.into(),
-                },
-            },
-        )?;
+        let mut lock = lock(lab, file, &lock_path, patience)?;
         let pid = std::process::id().to_string();
         let written = lock.set_len(0).and_then(|()| lock.write_all(pid.as_bytes()));
         written.map_err(io_error("writing", &lock_path))?;
@@ -186,6 +180,26 @@ pub fn labs() -> Vec<String> {
         .collect();
     labs.sort();
     labs
+}
+
+/// Locks at once, or waits on a thread of its own: the kernel has no lock with a time limit.
+fn lock(lab: &str, file: File, path: &Path, patience: Duration) -> Result<Flock<File>, StateError> {
+    let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => return Ok(lock),
+        Err((file, Errno::EWOULDBLOCK)) if !patience.is_zero() => file,
+        Err((_, Errno::EWOULDBLOCK)) => return Err(busy(lab, path)),
+        Err((_, errno)) => return Err(io_error("locking", path)(errno.into())),
+    };
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        // Nobody waiting any more is fine: then the lock is let go at once.
+        let _ = sender.send(Flock::lock(file, FlockArg::LockExclusive));
+    });
+    match receiver.recv_timeout(patience) {
+        Ok(Ok(lock)) => Ok(lock),
+        Ok(Err((_, errno))) => Err(io_error("locking", path)(errno.into())),
+        Err(_) => Err(busy(lab, path)),
+    }
 }
 
 fn busy(lab: &str, lock: &Path) -> StateError {

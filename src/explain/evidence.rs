@@ -127,23 +127,28 @@ pub(super) fn whereabouts(eni: EniIx, snapshot: &Snapshot) -> Option<(SubnetIx, 
     Some((subnet, snapshot.parts().subnets.get(subnet.get())?.vpc))
 }
 
-/// The lab's name for a destination: a resource, gateway or ENI of the task's VPC, or an internet host.
+/// The lab's name for a destination: a resource, gateway or ENI of the task's VPC, or an internet host. For a task
+/// outside every VPC a resource of any.
 pub(super) fn destination_name(evidence: &Evidence, snapshot: &Snapshot) -> Option<String> {
     let parts = snapshot.parts();
     let destination = evidence.inside.dst;
-    let vpc = eni_of(evidence, snapshot).and_then(|eni| whereabouts(eni, snapshot));
-    let interface = vpc.and_then(|(_, vpc)| snapshot.interface(vpc, destination));
-    match interface {
-        Some(Interface::Resource(r)) => Some(names::component(Component::Resource(r), snapshot)),
-        Some(Interface::Eni(e)) => Some(names::component(Component::Eni(e), snapshot)),
-        Some(Interface::NatGateway(n)) => {
-            Some(names::component(Component::NatGateway(n), snapshot))
+    let component = match eni_of(evidence, snapshot) {
+        Some(eni) => {
+            let (_, vpc) = whereabouts(eni, snapshot)?;
+            snapshot.interface(vpc, destination).map(|interface| match interface {
+                Interface::Resource(resource) => Component::Resource(resource),
+                Interface::Eni(eni) => Component::Eni(eni),
+                Interface::NatGateway(gateway) => Component::NatGateway(gateway),
+            })
         }
         None => {
-            let host = parts.internet_hosts.iter().find(|h| h.address == destination);
-            host.map(|h| h.name.clone())
+            let position = parts.resources.iter().position(|r| r.address == destination);
+            position.map(|position| Component::Resource(position.into()))
         }
-    }
+    };
+    let host = || parts.internet_hosts.iter().find(|h| h.address == destination);
+    let named = component.map(|component| names::component(component, snapshot));
+    named.or_else(|| host().map(|h| h.name.clone()))
 }
 
 fn forward_sentence(evidence: &Evidence, snapshot: &Snapshot) -> String {
@@ -152,9 +157,10 @@ fn forward_sentence(evidence: &Evidence, snapshot: &Snapshot) -> String {
         return format!("The packet reaches the internet, where the lab has no host {address}.");
     }
     let deliver = evidence.steps.iter().rev().find(|s| s.outcome == Outcome::Deliver);
-    let place = deliver.map(|s| match s.component {
-        Component::Internet => "the internet".to_owned(),
-        component => names::component(component, snapshot),
+    let place = deliver.map(|s| {
+        let internet = s.component == Component::Internet;
+        let name = names::component(s.component, snapshot);
+        if internet { format!("the {name}") } else { name }
     });
     let destination = match (destination_name(evidence, snapshot), place) {
         (Some(name), Some(place)) if name != place => format!("{name} on {place}"),

@@ -20,6 +20,15 @@ impl Space {
     pub const fn vpc(vpc: VpcIx) -> Self {
         Self(vpc.0.saturating_add(2))
     }
+
+    /// The VPC, if it is one.
+    #[inline]
+    pub const fn as_vpc(self) -> Option<VpcIx> {
+        match self.0.checked_sub(2) {
+            Some(position) => Some(VpcIx(position)),
+            None => None,
+        }
+    }
 }
 
 /// One direction of a flow, as its packets arrive: sixteen octets.

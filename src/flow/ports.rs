@@ -162,16 +162,17 @@ impl PortPools {
         }
     }
 
-    /// A port that a lease would get, without taking it: for dry runs.
+    /// The port that a lease would get after `before` others, without taking it: for dry runs.
     ///
     /// # Errors
     /// [`Exhausted`] when a lease would be refused.
-    pub fn peek(&self, key: PoolKey, limit: Limit) -> Result<u16, Exhausted> {
+    pub fn peek(&self, key: PoolKey, limit: Limit, before: u64) -> Result<u16, Exhausted> {
         let total = self.totals.get(&(key.space, key.address)).map_or(0, |t| t.load(Relaxed));
         if total >= limit.per_address {
             return Err(Exhausted);
         }
-        let random = mix(self.random.load(Relaxed).wrapping_add(STEP));
+        let steps = STEP.wrapping_mul(before.wrapping_add(1));
+        let random = mix(self.random.load(Relaxed).wrapping_add(steps));
         let port = match self.pools.get(&key) {
             Some(pool) => pool.choose(limit.per_destination, key.first_port(), random),
             None => Pool::default().choose(limit.per_destination, key.first_port(), random),
@@ -370,7 +371,7 @@ mod tests {
         assert_eq!(ports.len(), 55_000);
         assert!(ports.iter().all(|p| *p >= 1024));
         assert_eq!(pools.lease(Instant::ZERO, key(443), LIMIT, NO_REST).unwrap_err(), Exhausted);
-        assert_eq!(pools.peek(key(443), LIMIT), Err(Exhausted));
+        assert_eq!(pools.peek(key(443), LIMIT, 0), Err(Exhausted));
         assert!(pools.lease(Instant::ZERO, key(80), LIMIT, NO_REST).is_ok());
     }
 
@@ -438,7 +439,9 @@ mod tests {
     #[test]
     fn peek_says_what_lease_then_takes() {
         let pools = PortPools::new(5);
-        let peeked = pools.peek(key(1), LIMIT).unwrap();
-        assert_eq!(pools.lease(Instant::ZERO, key(1), LIMIT, NO_REST).unwrap().port(), peeked);
+        let peeked = pools.peek(key(1), LIMIT, 0).unwrap();
+        let second = pools.peek(key(2), LIMIT, 1).unwrap();
+        let lease = |port| pools.lease(Instant::ZERO, key(port), LIMIT, NO_REST).unwrap();
+        assert_eq!((lease(1).port(), lease(2).port()), (peeked, second));
     }
 }

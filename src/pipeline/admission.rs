@@ -1,11 +1,11 @@
 //! How a flow begins, and how it is judged again under a new configuration.
 
 use super::engine::{Device, Engine, FlowOutcome, Forward, PathKey};
-use super::network_acl::{self, Way};
+use super::network_acl::{self, Gone, Way};
 use super::port_lease::{Grant, Purpose};
 use super::walk::{Path, Probe};
 use super::{Denial, Link, Reason, Recorder, Stage};
-use crate::flow::{Flow, FlowKey, FlowStart, Instant};
+use crate::flow::{Flow, FlowKey, FlowStart, Instant, Space};
 use crate::packet::{IcmpKind, Packet, Protocol, Rewrite, Tuple};
 use crate::vpc::{RuleRef, Snapshot, Task, Traffic};
 use std::net::Ipv4Addr;
@@ -94,11 +94,12 @@ impl Engine {
         flow: &Arc<Flow>,
         recorder: &mut R,
     ) -> Result<(), Denial> {
-        let moved = Denial { reason: Reason::FlowMoved, decided_by: RuleRef::FlowTable };
         let inside = flow.egress.tuple();
-        let Some(&task) = snapshot.task(inside.src) else {
+        let task =
+            snapshot.task(inside.src).filter(|task| is_at_the_same_nat(snapshot, task, flow));
+        let Some(&task) = task else {
             self.flows().remove(flow);
-            return Err(moved);
+            return Err(MOVED);
         };
         let icmp = if inside.protocol == Protocol::Icmp { (8, 0) } else { (0, 0) };
         let probe = Probe { inside, icmp, task };
@@ -114,7 +115,7 @@ impl Engine {
             }
             Ok(_) => {
                 self.flows().remove(flow);
-                Err(moved)
+                Err(MOVED)
             }
             Err(denial) => {
                 self.flows().put(
@@ -129,6 +130,17 @@ impl Engine {
     }
 }
 
+const MOVED: Denial = Denial { reason: Reason::FlowMoved, decided_by: RuleRef::FlowTable };
+
+/// Whether a task is still attached where its flow was made: only there the flow has its port.
+fn is_at_the_same_nat(snapshot: &Snapshot, task: &Task, flow: &Flow) -> bool {
+    let now = task
+        .eni
+        .map(|ix| snapshot.eni(ix))
+        .map(|eni| (Space::vpc(snapshot.subnet(eni.subnet).vpc), eni.address));
+    now == flow.eni.as_ref().map(|(_, lease)| (lease.key().space, lease.key().address))
+}
+
 /// Whether a packet may be the first of a flow.
 pub(super) fn can_start(packet: &Packet<'_>) -> bool {
     match packet.protocol() {
@@ -141,7 +153,7 @@ pub(super) fn can_start(packet: &Packet<'_>) -> bool {
 }
 
 /// The device that a task's packets are read from.
-fn attached_to(task: &Task) -> Device {
+pub(super) fn attached_to(task: &Task) -> Device {
     task.eni.map_or(Device::AppRunner, Device::Eni)
 }
 
@@ -154,8 +166,12 @@ fn outcomes(
 ) -> (FlowOutcome, FlowOutcome) {
     let (inside, back) = (flow.egress.tuple(), flow.returned.tuple());
     let mtu = snapshot.parts().mtu;
-    let own = flow.eni.as_ref().map_or(back.dst, |(ix, _)| snapshot.eni(*ix).address);
+    let own = flow.eni.as_ref().map_or(back.dst, |(_, lease)| lease.key().address);
+    // An MSS limits what comes the other way, so both SYNs are held to what both links carry, less 40 octets of headers.
+    let narrowest = mtu.task.min(mtu.vpc).min(mtu.internet);
+    let max_mss = hop.map(|_| narrowest.saturating_sub(40));
     let egress = Forward {
+        max_mss,
         rewrite: rewrite_to(back.reversed(), hop.is_some()),
         link,
         mtu: match link {
@@ -166,6 +182,7 @@ fn outcomes(
         answers_from: hop.unwrap_or(own),
     };
     let returned = Forward {
+        max_mss,
         rewrite: rewrite_to(inside.reversed(), hop.is_some()),
         link: Link::Task(inside.src),
         mtu: mtu.task,
@@ -179,9 +196,12 @@ fn outcomes(
 fn replies_of(snapshot: &Snapshot, flow: &Flow) -> FlowOutcome {
     let inside = flow.egress.tuple();
     let reply = Traffic { protocol: inside.protocol, port: inside.dport, icmp: (0, 0) };
-    let refusal = Way::of(snapshot, flow).and_then(|way| {
-        network_acl::refusal(snapshot, way.inbound(snapshot, reply), Stage::NetworkAclReturn)
-    });
+    let refusal = match Way::of(snapshot, flow) {
+        Ok(way) => way.and_then(|way| {
+            network_acl::refusal(snapshot, way.inbound(snapshot, reply), Stage::NetworkAclReturn)
+        }),
+        Err(Gone) => Some(MOVED),
+    };
     let hop = flow.nat.as_ref().map(|_| flow.returned.tuple().dst);
     let (_, returned) = outcomes(snapshot, flow, Link::Internet, hop);
     refusal.map_or(returned, FlowOutcome::Drop)

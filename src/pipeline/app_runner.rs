@@ -20,8 +20,7 @@ pub(super) fn leave<R: Recorder>(mut walk: Walk<'_, R>) -> Result<Path, Denial> 
     if internet_gateway::is_own(walk.snapshot, destination) {
         return Err(walk.deny(Component::AppRunner, Reason::NatHairpin, own, Detail::None));
     }
-    let Ok(grant) = walk.leases.nat(walk.snapshot, None, Space::INTERNET, address, &walk.probe)
-    else {
+    let Ok(grant) = walk.leases.nat(walk.snapshot, Space::INTERNET, address, &walk.probe) else {
         return Err(walk.deny(Component::AppRunner, Reason::NatPortsExhausted, own, Detail::None));
     };
     let after = walk.probe.from(address, grant.port());

@@ -30,8 +30,7 @@ pub(super) fn translate<'a, R: Recorder>(
     walk: &mut Walk<'a, R>,
     at: AtEni<'a>,
 ) -> Result<(AtEni<'a>, Grant), Denial> {
-    let Ok(grant) = walk.leases.eni(walk.snapshot, at.ix, at.vpc, at.eni.address, &walk.probe)
-    else {
+    let Ok(grant) = walk.leases.eni(walk.snapshot, at.vpc, at.eni.address, &walk.probe) else {
         return Err(walk.deny(
             Component::Eni(at.ix),
             Reason::EniPortsExhausted,

@@ -1,6 +1,6 @@
 //! The engine: a packet in, a verdict out. No sockets, no clock, no formatting; every packet gets a verdict.
 
-use super::admission::can_start;
+use super::admission::{attached_to, can_start};
 use super::drops::{DropKey, Drops};
 use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
@@ -16,6 +16,7 @@ use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHe
 use crate::vpc::{EniIx, NatGatewayIx, RuleRef, Snapshot, Task};
 use dashmap::DashMap;
 use foldhash::fast::FixedState;
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -48,6 +49,8 @@ pub struct Forward {
     pub link: Link,
     /// The largest IP packet on that link.
     pub mtu: u16,
+    /// What the MSS of a SYN is lowered to; `None` where no NAT gateway is on the way (spec 6).
+    pub max_mss: Option<u16>,
     /// Who sends time exceeded and fragmentation needed.
     pub answers_from: Ipv4Addr,
 }
@@ -200,11 +203,30 @@ impl Engine {
                 Ok(()) => self.send_by(now, &key, packet, reply),
                 Err(denial) => self.answer_expired(&key, denial, packet, reply),
             },
-            Side::Return if self.flows.tombstone(&key).is_some() => {
-                drop_packet(Reason::FlowExpired)
-            }
-            Side::Return => drop_packet(Reason::Unsolicited),
+            Side::Return => self.refuse(now, snapshot, device, &key, packet, recorder).into(),
         }
+    }
+
+    /// Why a packet to a NAT's own address goes no further: late, unasked for, or a task's own.
+    #[cold]
+    fn refuse<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        device: Device,
+        key: &FlowKey,
+        packet: &Packet<'_>,
+        recorder: &mut R,
+    ) -> Denial {
+        if let Some(&task) = snapshot.task(packet.src()).filter(|t| attached_to(t) == device) {
+            let probe = Probe { inside: packet.tuple(), icmp: packet.icmp_type_code(), task };
+            if let Err(denial) = self.walk(now, snapshot, probe, Purpose::DryRun, recorder) {
+                return denial;
+            }
+        }
+        let expired = self.flows.tombstone(key).is_some();
+        let reason = if expired { Reason::FlowExpired } else { Reason::Unsolicited };
+        Denial { reason, decided_by: RuleRef::FlowTable }
     }
 
     /// Sends by an entry that was just put in place.
@@ -267,8 +289,8 @@ impl Engine {
         purpose: Purpose<'_>,
         recorder: &mut R,
     ) -> Result<Path, Denial> {
-        Walk { snapshot, probe, leases: Leases { now, pools: &self.pools, purpose }, recorder }
-            .run()
+        let leases = Leases { now, pools: &self.pools, purpose, peeked: Cell::new(0) };
+        Walk { snapshot, probe, leases, recorder }.run()
     }
 
     /// Ends what was idle for too long. To be called about once a second; calling it more often does no harm.
@@ -296,6 +318,12 @@ impl Engine {
         &self.drops
     }
 
+    /// The ports.
+    #[cfg(test)]
+    pub(super) fn pools(&self) -> &PortPools {
+        &self.pools
+    }
+
     /// What each path carried, in no order.
     pub fn tallies(&self) -> Vec<(PathKey, Arc<Tally>)> {
         self.tallies.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect()
@@ -315,11 +343,13 @@ impl Engine {
         denial: Denial,
         tuple: Tuple,
     ) {
-        let service = match arrival.side {
-            Side::Egress => snapshot.task(tuple.src).map(|task| task.service),
-            Side::Return => {
-                self.flows.get(&FlowKey::new(arrival.space, tuple)).map(|entry| entry.flow.service)
-            }
+        let flow = match arrival.side {
+            Side::Egress => None,
+            Side::Return => self.flows.get(&FlowKey::new(arrival.space, tuple)),
+        };
+        let service = match flow {
+            Some(entry) => Some(entry.flow.service),
+            None => snapshot.task(tuple.src).map(|task| task.service),
         };
         let port = if tuple.protocol.has_ports() { tuple.dport } else { 0 };
         let packet = (tuple.src, tuple.dst, tuple.protocol, port);
@@ -403,9 +433,8 @@ fn send(
     let flow = &entry.flow;
     if let Some(segment) = packet.tcp() {
         flow.tcp.observe(&segment, entry.side == Side::Egress);
-        if segment.flags.syn() && forward.rewrite.decrement_ttl {
-            // A NAT gateway clamps the MSS (spec 6) to what both its links carry, less 40 octets of headers.
-            clamp_mss(packet, forward.mtu.saturating_sub(40));
+        if let (true, Some(max_mss)) = (segment.flags.syn(), forward.max_mss) {
+            clamp_mss(packet, max_mss);
         }
     }
     flow.count(now, entry.side, packet.wire_segments(), packet.wire_bytes());

@@ -1,11 +1,11 @@
 //! ICMP errors about a flow: translated outside and in, never refreshing or ending it (RFC 5508; checklist I3 to I6).
 
 use super::engine::{Arrival, FlowOutcome, drop_packet};
-use super::network_acl::{self, Way};
+use super::network_acl::{self, Gone, Way};
 use super::{Denial, Link, Reason, Stage, Verdict};
 use crate::flow::{Flow, FlowKey, FlowTable, Instant, Side, Space};
 use crate::packet::{Packet, Protocol, Tuple, rewrite_icmp_error};
-use crate::vpc::{Snapshot, Traffic};
+use crate::vpc::{RuleRef, Snapshot, Traffic};
 use std::sync::Arc;
 
 /// What an ICMP error says.
@@ -42,8 +42,12 @@ pub(super) fn translate(
     if let Some(denial) = refusal(snapshot, &flow, arrival.side, error, packet) {
         return denial.into();
     }
+    // RFC 1122 3.2.2: no error about an error.
+    if flow.nat.is_some() && packet.ttl() <= 1 {
+        return drop_packet(Reason::TtlExpiredNoAnswer);
+    }
     match arrival.side {
-        Side::Egress => to_outside(&flow, snapshot, error, packet),
+        Side::Egress => to_outside(&flow, error, packet),
         Side::Return => to_inside(&flow, packet),
     }
 }
@@ -56,7 +60,13 @@ fn refusal(
     error: IcmpError,
     packet: &Packet<'_>,
 ) -> Option<Denial> {
-    let way = Way::of(snapshot, flow)?;
+    let way = match Way::of(snapshot, flow) {
+        Ok(way) => way?,
+        Err(Gone) => {
+            let decided_by = RuleRef::FlowTable;
+            return Some(Denial { reason: Reason::IcmpErrorNoFlow, decided_by });
+        }
+    };
     let traffic =
         Traffic { protocol: Protocol::Icmp, port: 0, icmp: (error.icmp_type, error.code) };
     match side {
@@ -80,23 +90,13 @@ fn to_inside(flow: &Flow, packet: &mut Packet<'_>) -> Verdict {
 }
 
 /// The packet that it quotes is a reply as the task got it: show the server its own. The source becomes the NAT's (I5).
-fn to_outside(
-    flow: &Flow,
-    snapshot: &Snapshot,
-    error: IcmpError,
-    packet: &mut Packet<'_>,
-) -> Verdict {
+fn to_outside(flow: &Flow, error: IcmpError, packet: &mut Packet<'_>) -> Verdict {
     let back = flow.returned.tuple();
     let honest = packet.src() == error.quoted.dst && packet.dst() == error.quoted.src;
     if !honest {
         return drop_packet(Reason::IcmpErrorNoFlow);
     }
     rewrite_icmp_error(packet, back.dst, back.src, back, flow.nat.is_some());
-    let link = match &flow.eni {
-        Some((ix, _)) if flow.nat.is_none() => {
-            Link::Vpc(snapshot.subnet(snapshot.eni(*ix).subnet).vpc)
-        }
-        Some(_) | None => Link::Internet,
-    };
+    let link = flow.returned.space.as_vpc().map_or(Link::Internet, Link::Vpc);
     Verdict::Forward { link, decided_by: flow.admitted_by }
 }

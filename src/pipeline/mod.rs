@@ -19,6 +19,8 @@ pub mod reason;
 mod route_table;
 mod security_group;
 mod source_check;
+#[cfg(test)]
+mod tests;
 pub mod trace;
 pub mod verdict;
 mod walk;

@@ -114,8 +114,7 @@ fn translate<R: Recorder>(
 ) -> Result<(Tuple, Grant), Denial> {
     let component = Component::NatGateway(ix);
     let address = nat.public_address.unwrap_or(nat.private_address);
-    let Ok(grant) = walk.leases.nat(walk.snapshot, Some(ix), Space::INTERNET, address, &walk.probe)
-    else {
+    let Ok(grant) = walk.leases.nat(walk.snapshot, Space::INTERNET, address, &walk.probe) else {
         return Err(walk.deny(
             component,
             Reason::NatPortsExhausted,

@@ -3,10 +3,10 @@
 use super::port_lease::Grant;
 use super::walk::{AtEni, Path, Walk};
 use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage};
-use crate::flow::Flow;
+use crate::flow::{Flow, PoolKey};
 use crate::packet::Tuple;
 use crate::vpc::{
-    AclAction, Direction, NatGatewayIx, RuleRef, Snapshot, SubnetIx, Target, Traffic,
+    AclAction, Direction, Interface, NatGatewayIx, RuleRef, Snapshot, SubnetIx, Target, Traffic,
 };
 use std::net::Ipv4Addr;
 
@@ -99,6 +99,10 @@ pub(super) fn reply<R: Recorder>(
     Ok(())
 }
 
+/// The ENI or the NAT gateway of a flow is not in this configuration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gone;
+
 /// The subnets between a task and its destination, for replies and for ICMP errors both ways.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
@@ -111,15 +115,29 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// The way that a flow took.
-    pub(super) fn of(snapshot: &Snapshot, flow: &Flow) -> Option<Self> {
-        let (eni, lease) = flow.eni.as_ref()?;
-        let eni = snapshot.eni(*eni);
-        Some(Self {
-            server: flow.egress.tuple().dst,
-            eni: (eni.subnet, eni.address, lease.port()),
-            nat: flow.nat.as_ref().and_then(|(ix, lease)| ix.map(|ix| (ix, lease.port()))),
-        })
+    /// The way that a flow took; `None` if it leads through no VPC.
+    ///
+    /// # Errors
+    /// [`Gone`] if this configuration does not have it. The flow may be older, so its ENI and NAT gateway are found by
+    /// their addresses: positions in tables are another configuration's.
+    pub(super) fn of(snapshot: &Snapshot, flow: &Flow) -> Result<Option<Self>, Gone> {
+        let Some((_, lease)) = &flow.eni else { return Ok(None) };
+        let PoolKey { space, address, .. } = *lease.key();
+        let eni = match space.as_vpc().and_then(|vpc| snapshot.interface(vpc, address)) {
+            Some(Interface::Eni(eni)) => snapshot.eni(eni),
+            Some(Interface::NatGateway(_) | Interface::Resource(_)) | None => return Err(Gone),
+        };
+        let nat = match &flow.nat {
+            Some((Some(_), lease)) => {
+                let public = Some(lease.key().address);
+                let gateways = &snapshot.parts().nat_gateways;
+                let position = gateways.iter().position(|n| n.public_address == public);
+                Some((position.ok_or(Gone)?.into(), lease.port()))
+            }
+            Some((None, _)) | None => None,
+        };
+        let eni = (eni.subnet, eni.address, lease.port());
+        Ok(Some(Self { server: flow.egress.tuple().dst, eni, nat }))
     }
 
     /// The borders that a packet from the task crosses, in order.

@@ -2,7 +2,8 @@
 
 use super::walk::Probe;
 use crate::flow::{Exhausted, Flow, Instant, Lease, Limit, PoolKey, PortPools, Space};
-use crate::vpc::{EniIx, NatGatewayIx, Snapshot, VpcIx};
+use crate::vpc::{Snapshot, VpcIx};
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ pub(super) struct Leases<'a> {
     pub(super) now: Instant,
     pub(super) pools: &'a Arc<PortPools>,
     pub(super) purpose: Purpose<'a>,
+    /// How many ports this walk has looked at.
+    pub(super) peeked: Cell<u64>,
 }
 
 /// What a walk is for.
@@ -57,40 +60,30 @@ impl Leases<'_> {
     pub(super) fn eni(
         &self,
         snapshot: &Snapshot,
-        eni: EniIx,
         vpc: VpcIx,
         address: Ipv4Addr,
         probe: &Probe,
     ) -> Result<Grant, Exhausted> {
-        let kept = |flow: &Flow| {
-            flow.eni.as_ref().filter(|(ix, _)| *ix == eni).map(|(_, lease)| lease.port())
-        };
         let limit = Limit {
             per_destination: u32::MAX,
             per_address: snapshot.parts().limits.eni_connections,
         };
-        self.grant(snapshot, pool(Space::vpc(vpc), address, probe), limit, kept)
+        let key = pool(Space::vpc(vpc), address, probe);
+        self.grant(snapshot, key, limit, |flow| flow.eni.as_ref().map(|(_, lease)| lease))
     }
 
     /// A port of a NAT gateway, or of App Runner's own NAT.
     pub(super) fn nat(
         &self,
         snapshot: &Snapshot,
-        nat: Option<NatGatewayIx>,
         space: Space,
         address: Ipv4Addr,
         probe: &Probe,
     ) -> Result<Grant, Exhausted> {
-        let kept = |flow: &Flow| {
-            flow.nat.as_ref().filter(|(ix, _)| *ix == nat).map(|(_, lease)| lease.port())
-        };
         let per_destination = snapshot.parts().limits.nat_connections_per_destination;
-        self.grant(
-            snapshot,
-            pool(space, address, probe),
-            Limit { per_destination, per_address: u32::MAX },
-            kept,
-        )
+        let limit = Limit { per_destination, per_address: u32::MAX };
+        let key = pool(space, address, probe);
+        self.grant(snapshot, key, limit, |flow| flow.nat.as_ref().map(|(_, lease)| lease))
     }
 
     fn grant(
@@ -98,7 +91,7 @@ impl Leases<'_> {
         snapshot: &Snapshot,
         key: PoolKey,
         limit: Limit,
-        kept: impl Fn(&Flow) -> Option<u16>,
+        lease_of: impl Fn(&Flow) -> Option<&Lease>,
     ) -> Result<Grant, Exhausted> {
         match self.purpose {
             Purpose::NewFlow => self
@@ -106,8 +99,15 @@ impl Leases<'_> {
                 .lease(self.now, key, limit, snapshot.parts().timeouts.port_quarantine)
                 .map(Grant::Leased),
             // A flow that must leave by another gateway has no port there: the caller sees that its path moved.
-            Purpose::Tracked(flow) => Ok(Grant::Kept(kept(flow).unwrap_or(0))),
-            Purpose::DryRun => self.pools.peek(key, limit).map(Grant::Peeked),
+            // Positions in tables differ between configurations, so the pool tells whether it is the same NAT.
+            Purpose::Tracked(flow) => {
+                let kept = lease_of(flow).filter(|lease| *lease.key() == key);
+                Ok(Grant::Kept(kept.map_or(0, Lease::port)))
+            }
+            Purpose::DryRun => {
+                let before = self.peeked.replace(self.peeked.get() + 1);
+                self.pools.peek(key, limit, before).map(Grant::Peeked)
+            }
         }
     }
 }

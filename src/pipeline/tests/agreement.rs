@@ -1,0 +1,252 @@
+//! The engine agrees with the oracle: verdict and reason, dry and live, on random labs.
+
+use super::generator::{self, Tape};
+use super::oracle::{self, Expected, Place, Ports, Question};
+use super::world::*;
+use crate::flow::FlowTable;
+use crate::packet::{Protocol, VnetHeader, builder};
+use crate::pipeline::{Denial, Evidence, FlowOutcome, Link, Reason, Stage, Verdict};
+use crate::pipeline::{Detail, Outcome};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestRng, TestRunner};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// Where a probe may go: everything that has an address, its neighbours, and places that should not be reached.
+fn destinations(world: &World) -> Vec<Ipv4Addr> {
+    let plan = &world.lab.plan;
+    let mut all: Vec<Ipv4Addr> = world.lab.spec.resources.iter().map(|r| r.address.value).collect();
+    all.extend(all.clone());
+    all.extend(plan.enis.iter().map(|e| e.address));
+    all.extend(plan.nat_gateways.values().map(|n| n.private_address));
+    all.extend(plan.nat_gateways.values().filter_map(|n| n.public_address));
+    all.extend(plan.apprunner_address);
+    let others = [
+        "203.0.113.10",
+        "203.0.113.10",
+        "203.0.113.9",
+        "203.0.113.200",
+        "192.0.2.1",
+        "198.18.0.1",
+        "8.8.8.8",
+        "10.0.0.77",
+        "10.0.1.10",
+        "10.1.1.11",
+        "10.0.200.1",
+        "10.99.0.1",
+        "10.0.0.2",
+        "169.254.169.254",
+        "192.168.1.1",
+        "172.20.0.10",
+        "172.16.0.1",
+        "100.64.0.1",
+        "224.0.0.1",
+        "127.0.0.1",
+        "0.0.0.1",
+        "255.255.255.255",
+    ];
+    all.extend(others.iter().map(|a| a.parse::<Ipv4Addr>().unwrap()));
+    all
+}
+
+fn question(tape: &mut Tape<'_>, destinations: &[Ipv4Addr]) -> Question {
+    let to = tape.pick(destinations);
+    let port = tape.pick(&[443, 5432, 53, 80, 1023, 40_000]);
+    match tape.below(6) {
+        0..=2 => Question { to, protocol: Protocol::Tcp, port, icmp: (0, 0) },
+        3 => Question { to, protocol: Protocol::Udp, port, icmp: (0, 0) },
+        4 => Question { to, protocol: Protocol::Icmp, port: 0, icmp: (8, 0) },
+        _ => Question {
+            to,
+            protocol: Protocol::Other(tape.pick(&[50, 47, 132])),
+            port: 0,
+            icmp: (0, 0),
+        },
+    }
+}
+
+fn packet(ask: &Question, from: Ipv4Addr, sport: u16) -> Vec<u8> {
+    match ask.protocol {
+        Protocol::Tcp => syn(from, sport, (ask.to, ask.port)),
+        Protocol::Udp => udp(from, sport, (ask.to, ask.port)),
+        Protocol::Icmp => builder::icmp_echo_request(from, ask.to, sport, 1, b""),
+        Protocol::Other(number) => other(number, from, ask.to),
+    }
+}
+
+/// The ports that a dry run looked at, from its own evidence.
+fn ports_seen(evidence: &Evidence) -> Ports {
+    let mut ports = Ports::default();
+    for step in &evidence.steps {
+        if let (Detail::Translated { after, .. }, Outcome::Translate) = (step.detail, step.outcome)
+        {
+            match step.stage {
+                Stage::PortLease => ports.eni = after.sport,
+                Stage::NatGateway => ports.nat = after.sport,
+                _ => {}
+            }
+        }
+    }
+    ports
+}
+
+/// The ports that a live flow got.
+fn ports_of(flows: &FlowTable<FlowOutcome>, from: Ipv4Addr, sport: u16) -> Ports {
+    let mut ports = Ports::default();
+    flows.for_each(|entry| {
+        let inside = entry.flow.egress.tuple();
+        if inside.src == from && (inside.sport == sport || !inside.protocol.has_ports()) {
+            ports.eni = entry.flow.eni.as_ref().map_or(0, |(_, lease)| lease.port());
+            ports.nat = entry.flow.nat.as_ref().map_or(0, |(_, lease)| lease.port());
+        }
+    });
+    ports
+}
+
+fn said(world: &World, evidence: &Evidence) -> Expected {
+    let reason = evidence.denial.map(|Denial { reason, .. }| reason);
+    match (evidence.outside, reason) {
+        (None, Some(reason)) => Expected::Dies(reason),
+        (Some(_), reply_dies) => {
+            let local = evidence.steps.iter().find_map(|step| match step.component {
+                crate::pipeline::Component::Resource(r) => Some(world.snapshot.resource(r).subnet),
+                _ => None,
+            });
+            let place = local.map_or(Place::Internet, |subnet| {
+                Place::Vpc(world.snapshot.vpc(world.snapshot.subnet(subnet).vpc).id.clone())
+            });
+            Expected::Reaches { place, reply_dies }
+        }
+        (None, None) => panic!("neither a way out nor a denial: {evidence:?}"),
+    }
+}
+
+/// What the live engine does with the first packet and with its answer.
+fn done(world: &World, bytes: &[u8]) -> Expected {
+    let seen = world.push(world.device_of(source(bytes)), bytes, VnetHeader::default());
+    let (out, link) = match seen.verdict {
+        Verdict::Forward { link, .. } => (seen.tuple.unwrap(), link),
+        Verdict::Drop { reason, .. } => return Expected::Dies(reason),
+        Verdict::Reply { .. } => panic!("nothing to answer: {seen:?}"),
+    };
+    assert_checksums(&seen.bytes);
+    let place = match link {
+        Link::Internet => Place::Internet,
+        Link::Vpc(vpc) => Place::Vpc(world.snapshot.vpc(vpc).id.clone()),
+        Link::Task(_) => panic!("a task's packet came back: {seen:?}"),
+    };
+    let back = world.push(world.device_toward(link, out.src), &answer(out), VnetHeader::default());
+    if let Verdict::Forward { link, .. } = back.verdict {
+        assert_eq!(link, Link::Task(source(bytes)));
+        assert_eq!(destination(&back.bytes), source(bytes));
+    }
+    Expected::Reaches { place, reply_dies: back.reason() }
+}
+
+/// Builds a lab from the octets, asks it questions, and compares. Returns what was reached.
+fn agree(octets: &[u8], questions: usize) -> Vec<Expected> {
+    let mut tape = Tape::new(octets);
+    let text = generator::lab(&mut tape);
+    let mut reached = Vec::new();
+    let world = World::new(&text);
+    let destinations = destinations(&world);
+    let services: Vec<(String, u16)> =
+        world.lab.spec.services.iter().map(|s| (s.name.value.clone(), s.tasks)).collect();
+    for number in 0..questions {
+        let (service, tasks) = tape.pick(&services);
+        let task = 1 + tape.below(usize::from(tasks)) as u16;
+        let ask = question(&mut tape, &destinations);
+        let sport = 1000 + number as u16;
+        let from = world.task(&service, task);
+        let bytes = packet(&ask, from, sport);
+        let evidence = world.explain(&bytes);
+        let dry = oracle::expect(&world.lab, &service, task, ask, ports_seen(&evidence));
+        assert_eq!(said(&world, &evidence), dry, "explain, {service}/{task} {ask:?}\n{text}");
+        let live = done(&world, &bytes);
+        let ports = ports_of(world.engine.flows(), from, sport);
+        let expected = oracle::expect(&world.lab, &service, task, ask, ports);
+        assert_eq!(live, expected, "handle, {service}/{task} {ask:?}\n{text}");
+        // One place per destination for protocols without ports: give it back.
+        world.engine.forget_task(from);
+        reached.push(live);
+    }
+    reached
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_engine_agrees_with_the_oracle(octets in proptest::collection::vec(any::<u8>(), 0..600)) {
+        agree(&octets, 40);
+    }
+}
+
+/// The labs must reach what there is to reach, or agreement would mean little.
+#[test]
+fn the_generated_labs_reach_every_reason_of_the_walk() {
+    let config = Config { cases: 1, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(
+        config,
+        TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+    );
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for _ in 0..250 {
+        let octets =
+            proptest::collection::vec(any::<u8>(), 600).new_tree(&mut runner).unwrap().current();
+        for expected in agree(&octets, 60) {
+            let word = match expected {
+                Expected::Dies(reason) => reason.name().to_owned(),
+                Expected::Reaches { place: Place::Internet, reply_dies } => {
+                    format!("internet {reply_dies:?}")
+                }
+                Expected::Reaches { place: Place::Vpc(_), reply_dies } => {
+                    format!("vpc {reply_dies:?}")
+                }
+            };
+            *seen.entry(word).or_default() += 1;
+        }
+    }
+    let reasons = [
+        Reason::SgEgressNoRules,
+        Reason::SgEgressImplicitDeny,
+        Reason::SgIngressNoRules,
+        Reason::SgIngressImplicitDeny,
+        Reason::NaclEgressDeny,
+        Reason::NaclEgressImplicitDeny,
+        Reason::NaclIngressDeny,
+        Reason::NaclIngressImplicitDeny,
+        Reason::NoRoute,
+        Reason::RouteBlackhole,
+        Reason::TargetUnsupported,
+        Reason::NatGatewayState,
+        Reason::NatProtocol,
+        Reason::NatNoRoute,
+        Reason::NatRoutesToNat,
+        Reason::NatBlackhole,
+        Reason::NatAddress,
+        Reason::IgwNoPublicAddress,
+        Reason::IgwPrivateDestination,
+        Reason::IgwSharedDestination,
+        Reason::IgwPrivateNat,
+        Reason::NatHairpin,
+        Reason::EniAddress,
+        Reason::NoInterface,
+        Reason::ExemptAddressUnserved,
+        Reason::DestinationNotUnicast,
+        Reason::AppRunnerPrivateDestination,
+    ];
+    let missing: Vec<_> = reasons.iter().filter(|r| !seen.contains_key(r.name())).collect();
+    assert!(missing.is_empty(), "not reached: {missing:?}; reached {seen:#?}");
+    for word in [
+        "internet None",
+        "internet Some(NaclReturnDeny)",
+        "internet Some(NaclReturnImplicitDeny)",
+        "vpc None",
+        "vpc Some(NaclReturnDeny)",
+        "vpc Some(NaclReturnImplicitDeny)",
+    ] {
+        assert!(seen.contains_key(word), "not reached: {word}; reached {seen:#?}");
+    }
+}

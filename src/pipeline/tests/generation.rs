@@ -1,0 +1,192 @@
+//! Reloads: what cuts a flow, what does not, and that a flow keeps its port (spec 4.4, surprise 9).
+
+use super::world::*;
+use crate::flow::Space;
+use crate::packet::{TcpFlags, Tuple};
+use crate::pipeline::{Link, Reason};
+use crate::vpc::VpcIx;
+use std::net::Ipv4Addr;
+
+const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
+const LOCAL: (Ipv4Addr, u16) = (DB, 5432);
+const EGRESS_443: &str = r#"{ protocol = "tcp", ports = "443", to = "0.0.0.0/0" },"#;
+const INGRESS_5432: &str = r#"{ protocol = "tcp", ports = "5432", from = "sg-app" },"#;
+const DEFAULT_ROUTE: &str = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
+
+fn data(task: Ipv4Addr, to: (Ipv4Addr, u16)) -> Vec<u8> {
+    tcp(task, 40_000, to, ACK, 101, 501)
+}
+
+fn data_back(out: Tuple) -> Vec<u8> {
+    segment(out.reversed(), TcpFlags::ACK, 501, 101)
+}
+
+/// The lab with an ACL on `subnet-a`.
+fn with_acl(rules: &str) -> String {
+    with(LAB, "cidr = \"10.0.1.0/24\"", "cidr = \"10.0.1.0/24\"\nnetwork_acl = \"acl\"")
+        + &format!("[[network_acl]]\nid = \"acl\"\nvpc = \"vpc\"\n{rules}")
+}
+
+/// A web task with a connection to the database and one to the internet.
+fn connected() -> (World, Ipv4Addr, Tuple, Tuple) {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (local, _) = world.connects(web, 40_000, LOCAL);
+    let (out, _) = world.connects(web, 40_000, OUT);
+    (world, web, local, out)
+}
+
+#[test]
+fn a_group_change_cuts_no_tracked_flow_and_refuses_new_ones() {
+    let (mut world, web, local, out) = connected();
+    world.reload(&with(&with(LAB, EGRESS_443, ""), INGRESS_5432, ""));
+    assert_eq!(world.passes(&data(web, OUT)).0, out, "and it keeps its port");
+    assert_eq!(world.passes(&data(web, LOCAL)).0, local);
+    world.comes_back(Link::Internet, &data_back(out));
+    world.comes_back(Link::Vpc(VpcIx(0)), &data_back(local));
+    assert_eq!(world.refuses(&syn(web, 40_001, OUT)), Reason::SgEgressImplicitDeny);
+    assert_eq!(world.refuses(&syn(web, 40_001, LOCAL)), Reason::SgIngressImplicitDeny);
+    assert_eq!(world.leased(Space::INTERNET, NAT_PUBLIC), 1);
+}
+
+#[test]
+fn the_reply_may_be_the_first_to_meet_the_new_configuration() {
+    let (mut world, web, local, out) = connected();
+    world.reload(&with(LAB, EGRESS_443, ""));
+    world.comes_back(Link::Internet, &data_back(out));
+    world.comes_back(Link::Vpc(VpcIx(0)), &data_back(local));
+    assert_eq!(world.passes(&data(web, OUT)).0, out);
+}
+
+#[test]
+fn an_acl_change_acts_at_once_and_taking_it_back_too() {
+    let (mut world, web, local, out) = connected();
+    world.reload(&with_acl("egress = []\ningress = [{ rule = 1, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]\n"));
+    assert_eq!(world.refuses(&data(web, OUT)), Reason::NaclEgressImplicitDeny);
+    assert_eq!(world.refuses(&data(web, LOCAL)), Reason::NaclEgressImplicitDeny);
+    // Replies meet the other list.
+    world.comes_back(Link::Internet, &data_back(out));
+    world.comes_back(Link::Vpc(VpcIx(0)), &data_back(local));
+    world.reload(&with_acl("ingress = []\negress = [{ rule = 1, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]\n"));
+    world.passes(&data(web, OUT));
+    assert_eq!(world.stays_out(Link::Internet, &data_back(out)), Reason::NaclReturnImplicitDeny);
+    world.reload(&with_acl("egress = []\ningress = []\n"));
+    assert_eq!(world.refuses(&data(web, OUT)), Reason::NaclEgressImplicitDeny);
+    assert_eq!(world.stays_out(Link::Internet, &data_back(out)), Reason::NaclReturnImplicitDeny);
+    assert_eq!(
+        world.stays_out(Link::Vpc(VpcIx(0)), &data_back(local)),
+        Reason::NaclReturnImplicitDeny
+    );
+    world.reload(LAB);
+    assert_eq!(world.passes(&data(web, OUT)).0, out, "the same port as before");
+    world.comes_back(Link::Internet, &data_back(out));
+}
+
+#[test]
+fn a_route_change_acts_at_once() {
+    let (mut world, web, local, out) = connected();
+    world.reload(&with(LAB, DEFAULT_ROUTE, ""));
+    assert_eq!(world.refuses(&data(web, OUT)), Reason::NoRoute);
+    assert_eq!(world.passes(&data(web, LOCAL)).0, local);
+    world.reload(LAB);
+    assert_eq!(world.passes(&data(web, OUT)).0, out);
+}
+
+#[test]
+fn a_flow_that_would_leave_by_another_gateway_is_ended() {
+    let two = LAB.to_owned()
+        + "[[nat_gateway]]\nid = \"nat-2\"\nsubnet = \"subnet-public\"\npublic_ip = \"198.51.100.8\"\n";
+    let moved = with(&two, DEFAULT_ROUTE, r#"{ destination = "0.0.0.0/0", target = "nat-2" },"#);
+    let mut world = World::new(&two);
+    let web = world.task("web", 1);
+    let (out, link) = world.connects(web, 40_000, OUT);
+    let (other, _) = world.connects(world.task("web", 2), 40_000, OUT);
+    world.reload(&moved);
+    assert_eq!(world.drops_with(&data(web, OUT), -1), Reason::FlowMoved);
+    assert_eq!(world.refuses(&data(web, OUT)), Reason::TcpNoFlow);
+    assert_eq!(world.stays_out(link, &data_back(out)), Reason::Unsolicited);
+    assert_eq!(world.arrive(link, &data_back(other), -1).reason(), Some(Reason::FlowMoved));
+    assert_eq!(world.leased(Space::INTERNET, NAT_PUBLIC), 0);
+    let (again, _) = world.opens(&syn(web, 40_000, OUT));
+    assert_eq!(again.src, Ipv4Addr::new(198, 51, 100, 8));
+}
+
+#[test]
+fn a_datagram_whose_flow_moved_begins_another_one() {
+    let two = LAB.to_owned()
+        + "[[nat_gateway]]\nid = \"nat-2\"\nsubnet = \"subnet-public\"\npublic_ip = \"198.51.100.8\"\n";
+    let mut world = World::new(&two);
+    let web = world.task("web", 1);
+    world.opens(&udp(web, 5353, (EXAMPLE, 53)));
+    world.reload(&with(&two, DEFAULT_ROUTE, r#"{ destination = "0.0.0.0/0", target = "nat-2" },"#));
+    let (out, _) = world.passes(&udp(web, 5353, (EXAMPLE, 53)));
+    assert_eq!(out.src, Ipv4Addr::new(198, 51, 100, 8));
+    assert_eq!(world.leased(Space::INTERNET, NAT_PUBLIC), 0);
+}
+
+/// Positions in tables move when a file gains objects; a flow must know its ENI and gateway by more than that.
+#[test]
+fn regression_a_flow_survives_new_objects_in_front_of_its_own() {
+    let (mut world, web, local, out) = connected();
+    let grown = with(
+        LAB,
+        "[[nat_gateway]]\nid = \"nat\"",
+        "[[nat_gateway]]\nid = \"nat-0\"\nsubnet = \"subnet-public\"\npublic_ip = \"198.51.100.8\"\nprivate_ip = \"10.0.0.200\"\n[[nat_gateway]]\nid = \"nat\"",
+    );
+    let grown = with(
+        &grown,
+        "[[vpc_connector]]\nname = \"connector\"",
+        "[[vpc_connector]]\nname = \"first\"\nsubnets = [\"subnet-data\"]\nsecurity_groups = [\"sg-app\"]\n[[vpc_connector]]\nname = \"connector\"",
+    );
+    let grown = with(
+        &grown,
+        "[[service]]\nname = \"web\"",
+        "[[service]]\nname = \"early\"\negress = \"vpc\"\nvpc_connector = \"first\"\n[[service]]\nname = \"web\"",
+    );
+    world.reload(&grown);
+    assert_eq!(world.passes(&data(web, OUT)).0, out);
+    assert_eq!(world.passes(&data(web, LOCAL)).0, local);
+    world.comes_back(Link::Internet, &data_back(out));
+    world.comes_back(Link::Vpc(VpcIx(0)), &data_back(local));
+}
+
+/// The ENI that a flow was made at is gone, and the table of ENIs is shorter than its position.
+#[test]
+fn regression_a_flow_whose_eni_is_gone_is_ended_without_a_panic() {
+    let acl = "egress = []\ningress = []\n";
+    let mut world = World::new(LAB);
+    let two = world.task("web", 2);
+    let (out, link) = world.connects(two, 40_000, OUT);
+    let (ping_out, _) = world.opens(&ping(two, EXAMPLE, 3));
+    let shorter =
+        with(&with_acl(acl), "subnets = [\"subnet-a\", \"subnet-b\"]", "subnets = [\"subnet-a\"]");
+    world.reload(&shorter);
+    let quoted = ping(NAT_PUBLIC, EXAMPLE, ping_out.sport);
+    let error = crate::packet::builder::icmp_error(EXAMPLE, NAT_PUBLIC, 3, 1, &quoted);
+    assert_eq!(world.stays_out(link, &error), Reason::IcmpErrorNoFlow);
+    assert_eq!(world.drops_with(&data(two, OUT), -1), Reason::FlowMoved);
+    assert_eq!(world.stays_out(link, &data_back(out)), Reason::Unsolicited);
+}
+
+#[test]
+fn a_task_that_is_gone_from_the_configuration_loses_its_flows() {
+    let (mut world, web, _, out) = connected();
+    world.snapshot = world.lab.lower(crate::vpc::Generation(2));
+    assert_eq!(world.arrive(Link::Internet, &data_back(out), -1).reason(), Some(Reason::FlowMoved));
+    let device = crate::pipeline::Device::Eni(crate::vpc::EniIx(0));
+    let seen = world.step(device, &data(web, LOCAL), -1);
+    assert_eq!(seen.reason(), Some(Reason::FlowMoved));
+    let seen = world.step(device, &syn(web, 1, LOCAL), 0);
+    assert_eq!(seen.reason(), Some(Reason::SourceUnknown));
+}
+
+#[test]
+fn an_icmp_error_meets_the_new_acl() {
+    let (mut world, _, _, out) = connected();
+    world.reload(&with_acl("egress = [{ rule = 1, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]\ningress = [{ rule = 1, action = \"allow\", protocol = \"tcp\", ports = \"all\", cidr = \"0.0.0.0/0\" }]\n"));
+    let error =
+        crate::packet::builder::icmp_error(EXAMPLE, NAT_PUBLIC, 3, 4, &segment(out, ACK, 101, 501));
+    assert_eq!(world.stays_out(Link::Internet, &error), Reason::NaclReturnImplicitDeny);
+    world.reload(LAB);
+    world.comes_back(Link::Internet, &error);
+}

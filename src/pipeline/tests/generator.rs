@@ -1,0 +1,323 @@
+//! Labs from nothing but octets: every legal kind of object, many combinations, and simpler ones as the octets run out.
+
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+
+/// Choices, drawn one octet at a time; 0 for ever after the last.
+pub(super) struct Tape<'a> {
+    octets: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Tape<'a> {
+    pub(super) fn new(octets: &'a [u8]) -> Self {
+        Self { octets, at: 0 }
+    }
+
+    pub(super) fn below(&mut self, end: usize) -> usize {
+        let octet = self.octets.get(self.at).copied().unwrap_or(0);
+        self.at += 1;
+        usize::from(octet) % end.max(1)
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == n - 1
+    }
+
+    pub(super) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
+
+    fn some<T: Clone>(&mut self, from: &[T], least: usize, most: usize) -> Vec<T> {
+        let wanted = least + self.below(most - least + 1);
+        let mut left = from.to_vec();
+        let mut chosen = Vec::new();
+        while chosen.len() < wanted && !left.is_empty() {
+            chosen.push(left.remove(self.below(left.len())));
+        }
+        chosen
+    }
+}
+
+const PORTS: [&str; 8] =
+    ["all", "443", "5432", "53", "1-1023", "1024-65535", "30000-50000", "400-6000"];
+const INTERNET: [&str; 5] =
+    ["203.0.113.0/24", "203.0.113.8/29", "203.0.113.10/32", "192.0.2.0/24", "0.0.0.0/0"];
+const LISTS: [&str; 2] = ["pl-a", "pl-b"];
+
+/// A VPC while it is written.
+struct Vpc {
+    id: String,
+    net: u8,
+    subnets: Vec<(String, String)>,
+    groups: Vec<String>,
+    nats: Vec<String>,
+    igw: bool,
+}
+
+pub(super) fn lab(tape: &mut Tape<'_>) -> String {
+    let mut out = String::new();
+    for list in LISTS {
+        let entries = tape.some(&INTERNET[..4], 1, 3);
+        let _ = writeln!(out, "[[prefix_list]]\nid = \"{list}\"\nentries = {}", quoted(&entries));
+    }
+    let count = 1 + usize::from(tape.one_in(3));
+    let overlapping = tape.one_in(2);
+    let peering = count == 2 && !overlapping;
+    let mut vpcs = Vec::new();
+    for number in 0..count {
+        let net = if overlapping { 0 } else { number as u8 };
+        vpcs.push(vpc(tape, &mut out, number, net, peering));
+    }
+    if peering {
+        out += "[[vpc_peering_connection]]\nid = \"pcx\"\nrequester_vpc = \"vpc-0\"\naccepter_vpc = \"vpc-1\"\n";
+    }
+    out += "[[internet_host]]\nname = \"example\"\naddress = \"203.0.113.10\"\n";
+    let mut connectors = Vec::new();
+    for vpc in &vpcs {
+        for number in 0..1 + tape.below(2) {
+            let name = format!("{}-connector-{number}", vpc.id);
+            let subnets: Vec<String> = vpc.subnets.iter().map(|(id, _)| id.clone()).collect();
+            let subnets = tape.some(&subnets, 1, 3);
+            let groups = tape.some(&vpc.groups, 0, 2);
+            let _ = writeln!(
+                out,
+                "[[vpc_connector]]\nname = \"{name}\"\nsubnets = {}\nsecurity_groups = {}",
+                quoted(&subnets),
+                quoted(&groups)
+            );
+            connectors.push(name);
+        }
+    }
+    for (number, connector) in connectors.iter().enumerate() {
+        let _ = writeln!(
+            out,
+            "[[service]]\nname = \"s{number}\"\nvpc_connector = \"{connector}\"\ntasks = 3"
+        );
+    }
+    if tape.one_in(2) {
+        out += "[[service]]\nname = \"public\"\negress = \"default\"\n";
+    }
+    out
+}
+
+fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: bool) -> Vpc {
+    let id = format!("vpc-{number}");
+    let igw = !tape.one_in(5);
+    let second = tape.one_in(4).then(|| format!("172.{}.0.0/24", 20 + net));
+    let mut cidrs = vec![format!("10.{net}.0.0/16")];
+    cidrs.extend(second.clone());
+    let _ = writeln!(out, "[[vpc]]\nid = \"{id}\"\ncidr = {}", quoted(&cidrs));
+    if igw {
+        let _ = writeln!(out, "internet_gateway = \"igw-{number}\"");
+    }
+    let tables: Vec<String> = (0..1 + tape.below(3)).map(|n| format!("{id}-rtb-{n}")).collect();
+    let acls: Vec<String> = (0..tape.below(3)).map(|n| format!("{id}-acl-{n}")).collect();
+    let mut subnets = Vec::new();
+    for n in 0..2 + tape.below(3) {
+        let cidr = match &second {
+            Some(_) if n == 0 => format!("172.{}.0.0/25", 20 + net),
+            _ => format!("10.{net}.{n}.0/24"),
+        };
+        let name = format!("{id}-subnet-{n}");
+        let zone = tape.pick(&["a", "b"]);
+        let _ = writeln!(
+            out,
+            "[[subnet]]\nid = \"{name}\"\nvpc = \"{id}\"\navailability_zone = \"us-east-1{zone}\"\ncidr = \"{cidr}\""
+        );
+        if !tape.one_in(4) {
+            let _ = writeln!(out, "route_table = \"{}\"", tape.pick(&tables));
+        }
+        if !acls.is_empty() && tape.one_in(2) {
+            let _ = writeln!(out, "network_acl = \"{}\"", tape.pick(&acls));
+        }
+        subnets.push((name, cidr));
+    }
+    let groups: Vec<String> = (0..1 + tape.below(3)).map(|n| format!("{id}-sg-{n}")).collect();
+    let nats: Vec<String> = (0..tape.below(3)).map(|n| format!("{id}-nat-{n}")).collect();
+    let vpc = Vpc { id, net, subnets, groups, nats, igw };
+    gateways(tape, out, &vpc);
+    endpoint(out, &vpc);
+    for (n, table) in tables.iter().enumerate() {
+        route_table(tape, out, &vpc, number, table, n == 0, peering);
+    }
+    for acl in &acls {
+        network_acl(tape, out, &vpc, acl);
+    }
+    for (n, group) in vpc.groups.iter().enumerate() {
+        security_group(tape, out, &vpc, group, n == 0);
+    }
+    resources(tape, out, &vpc);
+    vpc
+}
+
+fn gateways(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) {
+    for nat in &vpc.nats {
+        let (subnet, _) = tape.pick(&vpc.subnets);
+        let _ = writeln!(out, "[[nat_gateway]]\nid = \"{nat}\"\nsubnet = \"{subnet}\"");
+        if !vpc.igw || tape.one_in(4) {
+            out.push_str("connectivity = \"private\"\n");
+        }
+        let state =
+            ["available", "available", "available", "available", "pending", "deleted", "deleting"];
+        let _ = writeln!(out, "state = \"{}\"", tape.pick(&state));
+    }
+}
+
+fn endpoint(out: &mut String, vpc: &Vpc) {
+    let _ = writeln!(
+        out,
+        "[[vpc_endpoint]]\nid = \"{0}-vpce\"\nvpc = \"{0}\"\nkind = \"gateway\"\nservice = \"com.amazonaws.us-east-1.s3\"\nprefix_list = \"pl-b\"",
+        vpc.id
+    );
+}
+
+fn route_table(
+    tape: &mut Tape<'_>,
+    out: &mut String,
+    vpc: &Vpc,
+    number: usize,
+    id: &str,
+    first: bool,
+    peering: bool,
+) {
+    let mut routes: Vec<String> = Vec::new();
+    let mut add = |destination: &str, target: &str| {
+        routes.push(format!("{{ destination = \"{destination}\", target = \"{target}\" }}"));
+    };
+    let mut targets: Vec<String> = vpc.nats.clone();
+    targets.extend(vpc.nats.clone());
+    if vpc.igw {
+        targets.extend([format!("igw-{number}"), format!("igw-{number}")]);
+    }
+    targets.push("blackhole".to_owned());
+    let destinations = [
+        "0.0.0.0/0",
+        "203.0.113.0/24",
+        "203.0.113.8/29",
+        "192.0.2.0/24",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "10.0.0.0/8",
+        "pl-a",
+    ];
+    for destination in tape.some(&destinations, 0, 4) {
+        add(destination, &tape.pick(&targets));
+    }
+    if tape.one_in(4) {
+        add("pl-b", &format!("{}-vpce", vpc.id));
+    }
+    if peering && tape.one_in(2) {
+        add(&format!("10.{}.0.0/16", 1 - vpc.net), "pcx");
+    }
+    // More specific than local: a whole subnet, to a NAT gateway (spec 3.4).
+    if !vpc.nats.is_empty() && tape.one_in(5) {
+        let (_, cidr) = tape.pick(&vpc.subnets);
+        add(&cidr, &tape.pick(&vpc.nats));
+    }
+    let main = if first && tape.one_in(2) { "main = true\n" } else { "" };
+    let _ = writeln!(
+        out,
+        "[[route_table]]\nid = \"{id}\"\nvpc = \"{}\"\n{main}routes = [{}]",
+        vpc.id,
+        routes.join(", ")
+    );
+}
+
+fn network_acl(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc, id: &str) {
+    let rules = |tape: &mut Tape<'_>| {
+        let mut rules = Vec::new();
+        let numbers: Vec<usize> = (1..9).map(|n| n * 100).collect();
+        for number in tape.some(&numbers, 0, 5) {
+            let action = tape.pick(&["allow", "allow", "deny"]);
+            let (traffic, cidr) = (traffic(tape), cidr(tape, vpc));
+            rules.push(format!(
+                "{{ rule = {number}, action = \"{action}\", {traffic}, cidr = \"{cidr}\" }}"
+            ));
+        }
+        if !tape.one_in(3) {
+            rules.push(
+                "{ rule = 32000, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }"
+                    .to_owned(),
+            );
+        }
+        rules.join(", ")
+    };
+    let (egress, ingress) = (rules(tape), rules(tape));
+    let _ = writeln!(
+        out,
+        "[[network_acl]]\nid = \"{id}\"\nvpc = \"{}\"\negress = [{egress}]\ningress = [{ingress}]",
+        vpc.id
+    );
+}
+
+fn security_group(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc, id: &str, first: bool) {
+    let _ = writeln!(out, "[[security_group]]\nid = \"{id}\"\nvpc = \"{}\"", vpc.id);
+    if first && tape.one_in(4) {
+        out.push_str("default = true\n");
+    }
+    let rules = |tape: &mut Tape<'_>, key: &str| {
+        let mut rules = Vec::new();
+        for _ in 0..tape.below(5) {
+            let peer = match tape.below(4) {
+                0 => tape.pick(&vpc.groups),
+                1 => tape.pick(&LISTS).to_owned(),
+                _ => cidr(tape, vpc),
+            };
+            rules.push(format!("{{ {}, {key} = \"{peer}\" }}", traffic(tape)));
+        }
+        rules.join(", ")
+    };
+    if !tape.one_in(3) {
+        let _ = writeln!(out, "egress = [{}]", rules(tape, "to"));
+    }
+    let _ = writeln!(out, "ingress = [{}]", rules(tape, "from"));
+}
+
+fn resources(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) {
+    for (subnet, cidr) in &vpc.subnets {
+        let base: ipnetwork::Ipv4Network = cidr.parse().unwrap();
+        for n in 0..tape.below(3) as u32 {
+            let address = Ipv4Addr::from(u32::from(base.network()) + 10 + n);
+            let groups = tape.some(&vpc.groups, 0, 2);
+            let _ = writeln!(
+                out,
+                "[[resource]]\nname = \"{subnet}-r{n}\"\nsubnet = \"{subnet}\"\naddress = \"{address}\"\nsecurity_groups = {}",
+                quoted(&groups)
+            );
+        }
+    }
+}
+
+fn traffic(tape: &mut Tape<'_>) -> String {
+    match tape.below(8) {
+        0 => "protocol = \"all\"".to_owned(),
+        1 | 2 => format!("protocol = \"tcp\", ports = \"{}\"", tape.pick(&PORTS)),
+        3 => format!("protocol = 6, ports = \"{}\"", tape.pick(&PORTS)),
+        4 => format!("protocol = \"udp\", ports = \"{}\"", tape.pick(&PORTS)),
+        5 => tape
+            .pick(&[
+                "protocol = \"icmp\"",
+                "protocol = \"icmp\", icmp_type = 8",
+                "protocol = 1, icmp_type = 0, icmp_code = 0",
+            ])
+            .to_owned(),
+        6 => tape.pick(&["protocol = 50", "protocol = \"47\""]).to_owned(),
+        _ => "protocol = -1".to_owned(),
+    }
+}
+
+fn cidr(tape: &mut Tape<'_>, vpc: &Vpc) -> String {
+    match tape.below(6) {
+        0 | 1 => "0.0.0.0/0".to_owned(),
+        2 => tape.pick(&INTERNET).to_owned(),
+        3 => format!("10.{}.0.0/16", vpc.net),
+        4 => tape.pick(&vpc.subnets).1,
+        _ => format!("10.{}.{}.0/26", vpc.net, tape.below(4)),
+    }
+}
+
+fn quoted<T: std::fmt::Display>(words: &[T]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    format!("[{}]", words.join(", "))
+}

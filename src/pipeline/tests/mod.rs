@@ -1,0 +1,20 @@
+//! The engine as a whole: real packets through real labs on a virtual clock. One file per question.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod agreement;
+mod default_egress;
+mod generation;
+mod generator;
+mod icmp;
+mod malformed;
+mod mtu_ttl;
+mod nat;
+mod network_acl;
+mod oracle;
+mod properties;
+mod reasons;
+mod routing;
+mod security_group;
+mod tcp_state;
+mod world;

@@ -1,0 +1,478 @@
+//! A second opinion: what AWS does with a first packet, straight from the lab file's own words and the rules of the
+//! specification, by linear scans. It shares no look-up, no rule matching and no order of stages with the engine.
+
+use crate::config::Lab;
+use crate::config::plan::PlannedEni;
+use crate::config::spec::{
+    AclRule, Destination, NetworkAcl, Peer, SecurityGroupRule, Subnet, Target,
+};
+use crate::packet::Protocol;
+use crate::pipeline::Reason;
+use crate::vpc::{AclAction, Connectivity, NatGatewayState, ProtocolMatch, TrafficMatch};
+use ipnetwork::Ipv4Network;
+use std::net::Ipv4Addr;
+
+/// What becomes of a first packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    Dies(Reason),
+    /// It reaches its destination; the reply may die.
+    Reaches {
+        place: Place,
+        reply_dies: Option<Reason>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Internet,
+    Vpc(String),
+}
+
+/// A first packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question {
+    pub(super) to: Ipv4Addr,
+    pub(super) protocol: Protocol,
+    /// Destination port; 0 without ports.
+    pub(super) port: u16,
+    pub(super) icmp: (u8, u8),
+}
+
+/// The source ports that the NATs take: the oracle judges replies, it draws no ports.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ports {
+    pub(super) eni: u16,
+    pub(super) nat: u16,
+}
+
+pub(super) struct Oracle<'a> {
+    lab: &'a Lab,
+    ask: Question,
+    ports: Ports,
+}
+
+/// A packet at a subnet's border: the remote side, the destination port, the ICMP fields.
+#[derive(Clone, Copy)]
+struct Border<'a> {
+    subnet: &'a Subnet,
+    leaving: bool,
+    remote: Ipv4Addr,
+    port: u16,
+    icmp: (u8, u8),
+}
+
+type Answer = Result<(Place, Option<Reason>), Reason>;
+
+pub(super) fn expect(lab: &Lab, service: &str, task: u16, ask: Question, ports: Ports) -> Expected {
+    let oracle = Oracle { lab, ask, ports };
+    match oracle.from_service(service, task) {
+        Ok((place, reply_dies)) => Expected::Reaches { place, reply_dies },
+        Err(reason) => Expected::Dies(reason),
+    }
+}
+
+impl<'a> Oracle<'a> {
+    fn from_service(&self, service: &str, task: u16) -> Answer {
+        let spec = &self.lab.spec;
+        let service = spec.services.iter().find(|s| s.name.value == service).unwrap();
+        let first = self.ask.to.octets()[0];
+        if first == 0 || first == 127 || first >= 224 {
+            return Err(Reason::DestinationNotUnicast);
+        }
+        match &service.vpc_connector {
+            None => self.from_app_runner(),
+            Some(connector) => self.from_eni(self.eni_of(&connector.value, task)),
+        }
+    }
+
+    /// Spec 2.2.
+    fn from_app_runner(&self) -> Answer {
+        let link_local = self.ask.to.octets()[..2] == [169, 254];
+        if link_local || is_rfc1918(self.ask.to) || is_rfc6598(self.ask.to) {
+            return Err(Reason::AppRunnerPrivateDestination);
+        }
+        if self.is_own_public(self.ask.to) {
+            return Err(Reason::NatHairpin);
+        }
+        Ok((Place::Internet, None))
+    }
+
+    /// Spec 2.3: zones in order, tasks in turn.
+    fn eni_of(&self, connector: &str, task: u16) -> &'a PlannedEni {
+        let spec = &self.lab.spec;
+        let connector = spec.connectors.iter().find(|c| c.name.value == connector).unwrap();
+        let zone = |id: &str| self.subnet(id).availability_zone.clone();
+        let mut zones: Vec<String> = connector.subnets.iter().map(|s| zone(&s.value)).collect();
+        zones.sort();
+        zones.dedup();
+        let turn = usize::from(task) - 1;
+        let here = &zones[turn % zones.len()];
+        let subnets: Vec<&str> = connector
+            .subnets
+            .iter()
+            .map(|s| s.value.as_str())
+            .filter(|s| zone(s) == *here)
+            .collect();
+        let subnet = subnets[turn / zones.len() % subnets.len()];
+        let vpc = &self.subnet(subnet).vpc.value;
+        let groups = self.groups(connector.security_groups.iter().map(|g| &g.value), vpc);
+        let found = |e: &&PlannedEni| e.subnet == subnet && e.security_groups == groups;
+        self.lab.plan.enis.iter().find(found).unwrap()
+    }
+
+    fn from_eni(&self, eni: &'a PlannedEni) -> Answer {
+        let home = self.subnet(&eni.subnet);
+        let vpc = self.lab.spec.vpcs.iter().find(|v| v.id.value == home.vpc.value).unwrap();
+        let to = self.ask.to;
+        let resolver = u32::from(vpc.cidrs[0].value.network()) + 2;
+        if to.octets()[..2] == [169, 254] || u32::from(to) == resolver {
+            return Err(Reason::ExemptAddressUnserved);
+        }
+        self.group_egress(eni)?;
+        if home.cidr.value.contains(to) {
+            return self.deliver(eni, home, None);
+        }
+        let target = self.route(home);
+        let gateway = match &target {
+            Some(Target::NatGateway(id)) => {
+                self.lab.spec.nat_gateways.iter().find(|n| n.id.value == *id)
+            }
+            _ => None,
+        };
+        let gone = gateway.is_some_and(|n| n.state == NatGatewayState::Deleted);
+        let stays = gateway.is_some_and(|n| n.subnet.value == home.id.value) && !gone;
+        if !stays {
+            self.cross(home, true, to)?;
+        }
+        match target {
+            None => Err(Reason::NoRoute),
+            Some(Target::Blackhole(_)) => Err(Reason::RouteBlackhole),
+            Some(Target::NatGateway(_)) if gone => Err(Reason::RouteBlackhole),
+            Some(Target::VpcEndpoint(_) | Target::Peering(_)) => Err(Reason::TargetUnsupported),
+            Some(Target::InternetGateway(_)) if is_rfc1918(to) => {
+                Err(Reason::IgwPrivateDestination)
+            }
+            Some(Target::InternetGateway(_)) if is_rfc6598(to) => Err(Reason::IgwSharedDestination),
+            Some(Target::InternetGateway(_)) => Err(Reason::IgwNoPublicAddress),
+            Some(Target::Local) => {
+                let in_vpc = |s: &&Subnet| s.vpc.value == vpc.id.value && s.cidr.value.contains(to);
+                let there = self.lab.spec.subnets.iter().find(in_vpc).ok_or(Reason::NoInterface)?;
+                self.cross_from(there, false, eni.address)?;
+                self.deliver(eni, home, Some(there))
+            }
+            Some(Target::NatGateway(id)) => self.through_gateway(eni, home, &id, stays),
+        }
+    }
+
+    /// Spec 6, 13: in by its subnet's ACL, out by its subnet's own table and ACL, then 1:1 at the internet gateway.
+    fn through_gateway(&self, eni: &PlannedEni, home: &Subnet, id: &str, stays: bool) -> Answer {
+        let gateway = self.lab.spec.nat_gateways.iter().find(|n| n.id.value == id).unwrap();
+        let public = self.subnet(&gateway.subnet.value);
+        let to = self.ask.to;
+        if !stays {
+            self.cross_from(public, false, eni.address)?;
+        }
+        if gateway.state != NatGatewayState::Available {
+            return Err(Reason::NatGatewayState);
+        }
+        if matches!(self.ask.protocol, Protocol::Other(_)) {
+            return Err(Reason::NatProtocol);
+        }
+        match self.route(public) {
+            Some(Target::InternetGateway(_)) => {}
+            None => return Err(Reason::NatNoRoute),
+            Some(Target::NatGateway(next)) => {
+                let next = self.lab.spec.nat_gateways.iter().find(|n| n.id.value == next).unwrap();
+                return Err(match next.state {
+                    NatGatewayState::Deleted => Reason::NatBlackhole,
+                    _ => Reason::NatRoutesToNat,
+                });
+            }
+            Some(Target::Blackhole(_)) => return Err(Reason::NatBlackhole),
+            // Not carried by this version (DESIGN 4): an honest refusal.
+            Some(Target::Local | Target::VpcEndpoint(_) | Target::Peering(_)) => {
+                return Err(Reason::TargetUnsupported);
+            }
+        }
+        if gateway.connectivity == Connectivity::Private {
+            return Err(Reason::IgwPrivateNat);
+        }
+        self.cross(public, true, to)?;
+        if is_rfc1918(to) {
+            return Err(Reason::IgwPrivateDestination);
+        }
+        if is_rfc6598(to) {
+            return Err(Reason::IgwSharedDestination);
+        }
+        if self.is_own_public(to) {
+            return Err(Reason::NatHairpin);
+        }
+        let mut reply = vec![self.back(public, false, to, self.ports.nat)];
+        if !stays {
+            reply.push(self.back(public, true, eni.address, self.ports.eni));
+            reply.push(self.back(home, false, to, self.ports.eni));
+        }
+        Ok((Place::Internet, self.reply_dies(&reply)))
+    }
+
+    /// `there` is the destination's subnet where it is another than the ENI's.
+    fn deliver(&self, eni: &PlannedEni, home: &'a Subnet, there: Option<&'a Subnet>) -> Answer {
+        let (spec, to) = (&self.lab.spec, self.ask.to);
+        let vpc = &home.vpc.value;
+        if self
+            .lab
+            .plan
+            .enis
+            .iter()
+            .any(|e| e.address == to && self.subnet(&e.subnet).vpc.value == *vpc)
+        {
+            return Err(Reason::EniAddress);
+        }
+        let is_gateway = spec.nat_gateways.iter().any(|n| {
+            let planned = self.lab.plan.nat_gateways.get(&n.id.value);
+            planned.is_some_and(|p| p.private_address == to)
+                && self.subnet(&n.subnet.value).vpc.value == *vpc
+        });
+        if is_gateway {
+            return Err(Reason::NatAddress);
+        }
+        let resource = spec
+            .resources
+            .iter()
+            .find(|r| r.address.value == to && self.subnet(&r.subnet.value).vpc.value == *vpc)
+            .ok_or(Reason::NoInterface)?;
+        let groups = self.groups(resource.security_groups.iter().map(|g| &g.value), vpc);
+        self.group_ingress(&groups, eni.address)?;
+        let reply = match there {
+            None => Vec::new(),
+            Some(there) => vec![
+                self.back(there, true, eni.address, self.ports.eni),
+                self.back(home, false, to, self.ports.eni),
+            ],
+        };
+        Ok((Place::Vpc(vpc.clone()), self.reply_dies(&reply)))
+    }
+
+    // Groups (spec 4).
+
+    fn group_egress(&self, eni: &PlannedEni) -> Result<(), Reason> {
+        let mut rules = 0;
+        for id in &eni.security_groups {
+            match self.lab.spec.security_groups.iter().find(|g| g.id.value == *id) {
+                // The implied default group, and a group that names no egress: everything may leave.
+                None => return Ok(()),
+                Some(group) => match &group.egress {
+                    None => return Ok(()),
+                    Some(list) => {
+                        rules += list.len();
+                        if list.iter().any(|r| self.rule_allows(r, self.ask.to)) {
+                            return Ok(());
+                        }
+                    }
+                },
+            }
+        }
+        Err(if rules == 0 { Reason::SgEgressNoRules } else { Reason::SgEgressImplicitDeny })
+    }
+
+    fn group_ingress(&self, groups: &[String], from: Ipv4Addr) -> Result<(), Reason> {
+        let mut rules = 0;
+        for id in groups {
+            match self.lab.spec.security_groups.iter().find(|g| g.id.value == *id) {
+                // The implied default group lets its own members in.
+                None => {
+                    rules += 1;
+                    if self.is_member(id, from) {
+                        return Ok(());
+                    }
+                }
+                Some(group) => {
+                    rules += group.ingress.len();
+                    if group.ingress.iter().any(|r| self.rule_allows(r, from)) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Err(if rules == 0 { Reason::SgIngressNoRules } else { Reason::SgIngressImplicitDeny })
+    }
+
+    fn rule_allows(&self, rule: &SecurityGroupRule, remote: Ipv4Addr) -> bool {
+        let peer = match &rule.peer.value {
+            Peer::Cidr(network) => covers(*network, remote),
+            Peer::SecurityGroup(id) => self.is_member(id, remote),
+            Peer::PrefixList(id) => {
+                let list = self.lab.spec.prefix_lists.iter().find(|l| l.id.value == *id).unwrap();
+                list.entries.iter().any(|e| covers(*e, remote))
+            }
+        };
+        peer && matches(&rule.traffic, self.ask.protocol, self.ask.port, self.ask.icmp)
+    }
+
+    fn is_member(&self, group: &str, address: Ipv4Addr) -> bool {
+        let enis = self.lab.plan.enis.iter();
+        let eni = enis
+            .filter(|e| e.address == address)
+            .any(|e| e.security_groups.iter().any(|g| g == group));
+        let resource = self.lab.spec.resources.iter().any(|r| {
+            let vpc = &self.subnet(&r.subnet.value).vpc.value;
+            let groups = self.groups(r.security_groups.iter().map(|g| &g.value), vpc);
+            r.address.value == address && groups.iter().any(|g| g == group)
+        });
+        eni || resource
+    }
+
+    /// Sorted; the VPC's default group where none is named.
+    fn groups(&self, named: impl Iterator<Item = &'a String>, vpc: &str) -> Vec<String> {
+        let mut groups: Vec<String> = named.cloned().collect();
+        if groups.is_empty() {
+            let marked = self
+                .lab
+                .spec
+                .security_groups
+                .iter()
+                .find(|g| g.vpc.value == vpc && g.default.as_ref().is_some_and(|d| d.value));
+            groups.push(marked.map_or_else(|| format!("{vpc}/default"), |g| g.id.value.clone()));
+        }
+        groups.sort();
+        groups.dedup();
+        groups
+    }
+
+    // Routes (spec 3.2, 3.3).
+
+    fn route(&self, subnet: &Subnet) -> Option<Target> {
+        let spec = &self.lab.spec;
+        let vpc = spec.vpcs.iter().find(|v| v.id.value == subnet.vpc.value).unwrap();
+        // Longest first; of equals a CIDR before a prefix list, of lists the lowest id.
+        let mut best: Option<(u8, bool, std::cmp::Reverse<String>, Target)> = None;
+        let mut offer = |network: Ipv4Network, list: Option<&String>, target: Target| {
+            if !covers(network, self.ask.to) {
+                return;
+            }
+            let id = std::cmp::Reverse(list.cloned().unwrap_or_default());
+            let rank = (network.prefix(), list.is_none(), id);
+            let better = best.as_ref().is_none_or(|b| (b.0, b.1, &b.2) < (rank.0, rank.1, &rank.2));
+            if better {
+                best = Some((rank.0, rank.1, rank.2, target));
+            }
+        };
+        for cidr in &vpc.cidrs {
+            offer(cidr.value, None, Target::Local);
+        }
+        let table = match &subnet.route_table {
+            Some(id) => spec.route_tables.iter().find(|t| t.id.value == id.value),
+            None => spec.route_tables.iter().find(|t| match &vpc.main_route_table {
+                Some(main) => t.id.value == main.value,
+                None => t.vpc.value == vpc.id.value && t.main.as_ref().is_some_and(|m| m.value),
+            }),
+        };
+        for route in table.map_or(&[][..], |t| &t.routes) {
+            match &route.destination.value {
+                Destination::Cidr(network) => offer(*network, None, route.target.value.clone()),
+                Destination::PrefixList(id) => {
+                    let list = spec.prefix_lists.iter().find(|l| l.id.value == *id).unwrap();
+                    for entry in &list.entries {
+                        offer(*entry, Some(id), route.target.value.clone());
+                    }
+                }
+            }
+        }
+        best.map(|b| b.3)
+    }
+
+    // ACLs (spec 5).
+
+    /// The request crosses a border on its way to `remote`, or from it.
+    fn cross(&self, subnet: &Subnet, leaving: bool, remote: Ipv4Addr) -> Result<(), Reason> {
+        let border = Border { subnet, leaving, remote, port: self.ask.port, icmp: self.ask.icmp };
+        match (self.acl_says(&border), leaving) {
+            (Some(AclAction::Allow), _) => Ok(()),
+            (Some(AclAction::Deny), true) => Err(Reason::NaclEgressDeny),
+            (Some(AclAction::Deny), false) => Err(Reason::NaclIngressDeny),
+            (None, true) => Err(Reason::NaclEgressImplicitDeny),
+            (None, false) => Err(Reason::NaclIngressImplicitDeny),
+        }
+    }
+
+    fn cross_from(&self, subnet: &Subnet, leaving: bool, from: Ipv4Addr) -> Result<(), Reason> {
+        self.cross(subnet, leaving, from)
+    }
+
+    /// A border on the reply's way: its destination port is a NAT's, an echo's answer is type 0.
+    fn back<'s>(
+        &self,
+        subnet: &'s Subnet,
+        leaving: bool,
+        remote: Ipv4Addr,
+        port: u16,
+    ) -> Border<'s> {
+        let ported = matches!(self.ask.protocol, Protocol::Tcp | Protocol::Udp);
+        Border { subnet, leaving, remote, port: if ported { port } else { 0 }, icmp: (0, 0) }
+    }
+
+    fn reply_dies(&self, borders: &[Border<'_>]) -> Option<Reason> {
+        borders.iter().find_map(|border| match self.acl_says(border) {
+            Some(AclAction::Allow) => None,
+            Some(AclAction::Deny) => Some(Reason::NaclReturnDeny),
+            None => Some(Reason::NaclReturnImplicitDeny),
+        })
+    }
+
+    /// The lowest number that matches; `None` is the `*`. A subnet without an ACL has one that allows everything.
+    fn acl_says(&self, border: &Border<'_>) -> Option<AclAction> {
+        let Some(id) = &border.subnet.network_acl else { return Some(AclAction::Allow) };
+        let acl: &NetworkAcl =
+            self.lab.spec.network_acls.iter().find(|a| a.id.value == id.value).unwrap();
+        let rules: &[AclRule] = if border.leaving { &acl.egress } else { &acl.ingress };
+        rules
+            .iter()
+            .filter(|r| covers(r.cidr, border.remote))
+            .filter(|r| matches(&r.traffic, self.ask.protocol, border.port, border.icmp))
+            .min_by_key(|r| r.number.value)
+            .map(|r| r.action)
+    }
+
+    fn is_own_public(&self, address: Ipv4Addr) -> bool {
+        let plan = &self.lab.plan;
+        plan.apprunner_address == Some(address)
+            || plan.nat_gateways.values().any(|n| n.public_address == Some(address))
+    }
+
+    fn subnet(&self, id: &str) -> &'a Subnet {
+        self.lab.spec.subnets.iter().find(|s| s.id.value == id).unwrap()
+    }
+}
+
+/// Spec 4.1, 5; surprise 8.
+fn matches(
+    rule: &TrafficMatch,
+    protocol: Protocol,
+    port: u16,
+    (icmp_type, code): (u8, u8),
+) -> bool {
+    match (rule.protocol, protocol) {
+        (ProtocolMatch::All, _) => true,
+        (ProtocolMatch::Is(wanted), given) if wanted.number() != given.number() => false,
+        (_, Protocol::Tcp | Protocol::Udp) => (rule.ports.from..=rule.ports.to).contains(&port),
+        (_, Protocol::Icmp) => [(rule.icmp.icmp_type, icmp_type), (rule.icmp.code, code)]
+            .iter()
+            .all(|(wanted, given)| wanted.is_none() || *wanted == Some(*given)),
+        (_, Protocol::Other(_)) => true,
+    }
+}
+
+fn covers(network: Ipv4Network, address: Ipv4Addr) -> bool {
+    let shift = 32 - u32::from(network.prefix());
+    let high = |address: Ipv4Addr| u64::from(u32::from(address)) >> shift;
+    high(network.ip()) == high(address)
+}
+
+fn is_rfc1918(address: Ipv4Addr) -> bool {
+    matches!(address.octets(), [10, ..] | [192, 168, ..] | [172, 16..=31, ..])
+}
+
+fn is_rfc6598(address: Ipv4Addr) -> bool {
+    matches!(address.octets(), [100, 64..=127, ..])
+}

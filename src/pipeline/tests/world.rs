@@ -1,0 +1,547 @@
+//! A lab, its engine, and a clock that only the test moves.
+//!
+//! Every step says what it changes: how many flows begin or end, and, by its verdict, which drop is counted. Any change
+//! that was not said fails the test and shows the whole state.
+
+use crate::config::Lab;
+use crate::flow::{Instant, Space};
+use crate::packet::{IcmpKind, Packet, Protocol, TcpFlags, Tuple, VnetHeader, builder};
+use crate::pipeline::{Device, Engine, Evidence, Link, Off, Reason, Verdict};
+use crate::vpc::{Egress, EniIx, Generation, NatGatewayIx, ServiceIx, Snapshot, Task, VpcIx};
+use etherparse::{Icmpv4Slice, Ipv4HeaderSlice, TcpSlice, UdpSlice};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+pub(super) const SYN: TcpFlags = TcpFlags::SYN;
+pub(super) const ACK: TcpFlags = TcpFlags::ACK;
+pub(super) const FIN: TcpFlags = TcpFlags::FIN;
+pub(super) const RST: TcpFlags = TcpFlags::RST;
+pub(super) const SYN_ACK: TcpFlags = SYN.with(ACK);
+
+pub(super) const EXAMPLE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+pub(super) const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 3, 10);
+pub(super) const NAT_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
+pub(super) const NAT_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+pub(super) const APP_RUNNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 99);
+/// The first free address of `subnet-a`: the ENI of odd tasks.
+pub(super) const ENI_A: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
+
+/// Two private subnets behind a NAT gateway, a data subnet without a default route, a service in the VPC and one outside.
+pub(super) const LAB: &str = r#"
+apprunner_public_ip = "198.51.100.99"
+
+[[vpc]]
+id = "vpc"
+cidr = "10.0.0.0/16"
+internet_gateway = "igw"
+
+[[subnet]]
+id = "subnet-public"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.0.0/24"
+route_table = "rtb-public"
+[[subnet]]
+id = "subnet-a"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+route_table = "rtb-private"
+[[subnet]]
+id = "subnet-b"
+vpc = "vpc"
+availability_zone = "us-east-1b"
+cidr = "10.0.2.0/24"
+route_table = "rtb-private"
+[[subnet]]
+id = "subnet-data"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.3.0/24"
+
+[[route_table]]
+id = "rtb-public"
+vpc = "vpc"
+routes = [{ destination = "0.0.0.0/0", target = "igw" }]
+[[route_table]]
+id = "rtb-private"
+vpc = "vpc"
+routes = [
+    { destination = "0.0.0.0/0", target = "nat" },
+]
+
+[[nat_gateway]]
+id = "nat"
+subnet = "subnet-public"
+public_ip = "198.51.100.7"
+
+[[security_group]]
+id = "sg-app"
+vpc = "vpc"
+egress = [
+    { protocol = "tcp", ports = "5432", to = "sg-db" },
+    { protocol = "tcp", ports = "443", to = "0.0.0.0/0" },
+    { protocol = "udp", ports = "53", to = "0.0.0.0/0" },
+    { protocol = "icmp", to = "0.0.0.0/0" },
+]
+[[security_group]]
+id = "sg-db"
+vpc = "vpc"
+ingress = [
+    { protocol = "tcp", ports = "5432", from = "sg-app" },
+    { protocol = "udp", ports = "53", from = "sg-app" },
+    { protocol = "icmp", icmp_type = 8, from = "sg-app" },
+]
+
+[[resource]]
+name = "db"
+subnet = "subnet-data"
+address = "10.0.3.10"
+security_groups = ["sg-db"]
+[[resource]]
+name = "neighbour"
+subnet = "subnet-a"
+address = "10.0.1.10"
+security_groups = ["sg-db"]
+
+[[internet_host]]
+name = "example"
+address = "203.0.113.10"
+
+[[vpc_connector]]
+name = "connector"
+subnets = ["subnet-a", "subnet-b"]
+security_groups = ["sg-app"]
+
+[[service]]
+name = "web"
+egress = "vpc"
+vpc_connector = "connector"
+tasks = 4
+[[service]]
+name = "public"
+egress = "default"
+"#;
+
+/// A lab text with one passage exchanged, which must be there.
+#[track_caller]
+pub(super) fn with(text: &str, old: &str, new: &str) -> String {
+    assert_eq!(text.matches(old).count(), 1, "{old:?} must occur once in the lab");
+    text.replace(old, new)
+}
+
+/// What a packet became.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) verdict: Verdict,
+    /// What left egret: the packet rewritten, or egret's own answer; nothing for a drop.
+    pub(super) bytes: Vec<u8>,
+    pub(super) tuple: Option<Tuple>,
+}
+
+impl Seen {
+    pub(super) fn reason(&self) -> Option<Reason> {
+        match self.verdict {
+            Verdict::Forward { .. } => None,
+            Verdict::Reply { reason, .. } | Verdict::Drop { reason, .. } => Some(reason),
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn forwarded(&self) -> (Tuple, Link) {
+        match self.verdict {
+            Verdict::Forward { link, .. } => (self.tuple.unwrap(), link),
+            Verdict::Reply { .. } | Verdict::Drop { .. } => panic!("not forwarded: {self:?}"),
+        }
+    }
+}
+
+pub(super) struct World {
+    pub(super) engine: Engine,
+    pub(super) lab: Lab,
+    pub(super) snapshot: Snapshot,
+    pub(super) now: Instant,
+    tasks: Vec<(String, u16, Ipv4Addr)>,
+    flows: usize,
+    drops: BTreeMap<Reason, u64>,
+}
+
+impl World {
+    #[track_caller]
+    pub(super) fn new(text: &str) -> Self {
+        Self::seeded(text, 1)
+    }
+
+    #[track_caller]
+    pub(super) fn seeded(text: &str, seed: u64) -> Self {
+        let lab = parse(text);
+        let snapshot = lab.lower(Generation(1));
+        let mut world = Self {
+            engine: Engine::new(seed),
+            lab,
+            snapshot,
+            now: Instant(1_000_000_000),
+            tasks: Vec::new(),
+            flows: 0,
+            drops: BTreeMap::new(),
+        };
+        let services: Vec<_> =
+            world.lab.spec.services.iter().map(|s| (s.name.value.clone(), s.tasks)).collect();
+        for (name, tasks) in services {
+            for number in 1..=tasks {
+                let address = Ipv4Addr::from(0x6440_0001 + world.tasks.len() as u32);
+                world.tasks.push((name.clone(), number, address));
+            }
+        }
+        world.attach_tasks();
+        world
+    }
+
+    fn attach_tasks(&mut self) {
+        for (name, number, address) in &self.tasks {
+            let found = self.snapshot.parts().services.iter().position(|s| s.name == *name);
+            let Some(service) = found.map(ServiceIx::from) else { continue };
+            let eni = match self.snapshot.service(service).egress {
+                Egress::Default => None,
+                Egress::Vpc(_) => Some(self.snapshot.choose_eni(service, *number).unwrap()),
+            };
+            let task = Task { service, number: *number, address: *address, eni };
+            self.snapshot = self.snapshot.with_task(task);
+        }
+    }
+
+    /// Another configuration under the next generation, with the same tasks as far as their services still exist.
+    #[track_caller]
+    pub(super) fn reload(&mut self, text: &str) {
+        self.lab = parse(text);
+        self.snapshot = self.lab.lower(Generation(self.snapshot.generation.0 + 1));
+        self.attach_tasks();
+    }
+
+    #[track_caller]
+    pub(super) fn task(&self, service: &str, number: u16) -> Ipv4Addr {
+        self.tasks.iter().find(|(s, n, _)| s == service && *n == number).unwrap().2
+    }
+
+    pub(super) fn tasks(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.tasks.iter().map(|(_, _, address)| *address)
+    }
+
+    pub(super) fn advance(&mut self, by: Duration) {
+        self.now = self.now + by;
+    }
+
+    /// Sweeps, of which so many flows end.
+    #[track_caller]
+    pub(super) fn sweep_ends(&mut self, flows: usize) {
+        assert_eq!(self.engine.sweep(self.now, &self.snapshot), flows, "flows ended by the sweep");
+        self.flows -= flows;
+        self.check_state("sweep");
+    }
+
+    /// The device that a task's packets are read from.
+    pub(super) fn device_of(&self, task: Ipv4Addr) -> Device {
+        let eni = self.snapshot.task(task).and_then(|task| task.eni);
+        eni.map_or(Device::AppRunner, Device::Eni)
+    }
+
+    /// The device that a packet from a VPC or the internet is read from.
+    #[track_caller]
+    pub(super) fn device_toward(&self, link: Link, to: Ipv4Addr) -> Device {
+        let parts = self.snapshot.parts();
+        let eni = |vpc: VpcIx| {
+            let here =
+                |e: &crate::vpc::Eni| e.address == to && self.snapshot.subnet(e.subnet).vpc == vpc;
+            parts.enis.iter().position(here).map(|i| Device::Eni(EniIx::from(i)))
+        };
+        let found = match link {
+            Link::Vpc(vpc) => eni(vpc),
+            Link::Internet if parts.apprunner_address == Some(to) => Some(Device::AppRunner),
+            Link::Internet => parts
+                .nat_gateways
+                .iter()
+                .position(|n| n.public_address == Some(to))
+                .map(|i| Device::NatGateway(NatGatewayIx::from(i))),
+            Link::Task(_) => None,
+        };
+        found.unwrap_or_else(|| panic!("nothing at {to} takes packets from {link:?}"))
+    }
+
+    /// One packet through [`Engine::handle`], undeclared changes not looked at.
+    pub(super) fn push(&self, device: Device, bytes: &[u8], vnet: VnetHeader) -> Seen {
+        let mut bytes = bytes.to_vec();
+        let mut reply = [0; 2048];
+        let judged =
+            self.engine.judge(self.now, &self.snapshot, device, &mut bytes, vnet, &mut reply);
+        bytes.truncate(judged.len);
+        let bytes = match judged.verdict {
+            Verdict::Forward { .. } => bytes,
+            Verdict::Reply { len, .. } => reply[..len].to_vec(),
+            Verdict::Drop { .. } => Vec::new(),
+        };
+        let tuple =
+            Packet::parse(&mut bytes.clone(), VnetHeader::default()).ok().map(|p| p.tuple());
+        Seen { verdict: judged.verdict, bytes, tuple }
+    }
+
+    /// Sends a packet, by which so many flows begin or, if negative, end.
+    #[track_caller]
+    pub(super) fn step(&mut self, device: Device, bytes: &[u8], flows: isize) -> Seen {
+        let seen = self.push(device, bytes, VnetHeader::default());
+        if !seen.bytes.is_empty() {
+            assert_checksums(&seen.bytes);
+        }
+        if let Some(reason) = seen.reason() {
+            *self.drops.entry(reason).or_default() += 1;
+        }
+        self.flows = self.flows.checked_add_signed(flows).unwrap();
+        self.check_state(&format!("{:?} at {device:?}", seen.verdict));
+        seen
+    }
+
+    #[track_caller]
+    fn check_state(&self, after: &str) {
+        let drops: BTreeMap<Reason, u64> = Reason::ALL
+            .iter()
+            .map(|r| (*r, self.engine.drops().packets(*r)))
+            .filter(|(_, packets)| *packets > 0)
+            .collect();
+        let mut flows = Vec::new();
+        self.engine
+            .flows()
+            .for_each(|e| flows.push(format!("{:?} {:?}", e.flow.egress, e.outcome)));
+        assert_eq!(
+            (self.engine.flows().len(), &drops),
+            (self.flows, &self.drops),
+            "undeclared change after {after}\nflows:\n{}",
+            flows.join("\n")
+        );
+    }
+
+    /// Says that flows ended outside of a step.
+    pub(super) fn flows_end(&mut self, flows: usize) {
+        self.flows -= flows;
+    }
+
+    /// A task's packet begins a flow.
+    #[track_caller]
+    pub(super) fn opens(&mut self, bytes: &[u8]) -> (Tuple, Link) {
+        self.step(self.device_of(source(bytes)), bytes, 1).forwarded()
+    }
+
+    /// A task's packet passes; no flow begins or ends.
+    #[track_caller]
+    pub(super) fn passes(&mut self, bytes: &[u8]) -> (Tuple, Link) {
+        self.step(self.device_of(source(bytes)), bytes, 0).forwarded()
+    }
+
+    /// A task's packet is dropped in silence; no flow begins or ends.
+    #[track_caller]
+    pub(super) fn refuses(&mut self, bytes: &[u8]) -> Reason {
+        self.drops_with(bytes, 0)
+    }
+
+    /// A task's packet is dropped in silence, and so many flows begin or end.
+    #[track_caller]
+    pub(super) fn drops_with(&mut self, bytes: &[u8], flows: isize) -> Reason {
+        let seen = self.step(self.device_of(source(bytes)), bytes, flows);
+        assert!(matches!(seen.verdict, Verdict::Drop { .. }), "{seen:?}");
+        seen.reason().unwrap()
+    }
+
+    /// A packet from a VPC or the internet, by which so many flows end.
+    #[track_caller]
+    pub(super) fn arrive(&mut self, link: Link, bytes: &[u8], flows: isize) -> Seen {
+        self.step(self.device_toward(link, destination(bytes)), bytes, flows)
+    }
+
+    /// A packet from a VPC or the internet reaches a task.
+    #[track_caller]
+    pub(super) fn comes_back(&mut self, link: Link, bytes: &[u8]) -> Tuple {
+        let (tuple, to) = self.arrive(link, bytes, 0).forwarded();
+        assert_eq!(to, Link::Task(tuple.dst));
+        tuple
+    }
+
+    /// A packet from a VPC or the internet is dropped in silence.
+    #[track_caller]
+    pub(super) fn stays_out(&mut self, link: Link, bytes: &[u8]) -> Reason {
+        self.arrive(link, bytes, 0).reason().expect("must not reach the task")
+    }
+
+    /// What `egret explain` would say.
+    pub(super) fn explain(&self, bytes: &[u8]) -> Evidence {
+        let mut bytes = bytes.to_vec();
+        let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
+        let task = *self.snapshot.task(packet.src()).unwrap();
+        let icmp = packet.icmp_type_code();
+        self.engine.explain(self.now, &self.snapshot, &task, packet.tuple(), icmp)
+    }
+
+    /// A TCP handshake; returns the first packet as it reached its destination.
+    #[track_caller]
+    pub(super) fn connects(
+        &mut self,
+        task: Ipv4Addr,
+        sport: u16,
+        to: (Ipv4Addr, u16),
+    ) -> (Tuple, Link) {
+        let (out, link) = self.opens(&tcp(task, sport, to, SYN, 100, 0));
+        let back = self.comes_back(link, &segment(out.reversed(), SYN_ACK, 500, 101));
+        assert_eq!((back.src, back.sport, back.dst, back.dport), (to.0, to.1, task, sport));
+        self.passes(&tcp(task, sport, to, ACK, 101, 501));
+        (out, link)
+    }
+
+    /// Leased ports of an address.
+    pub(super) fn leased(&self, space: Space, address: Ipv4Addr) -> u32 {
+        self.engine.pools().leased(space, address)
+    }
+
+    /// The same packet through [`Engine::handle`] with a recorder that records.
+    pub(super) fn push_recorded(&self, device: Device, bytes: &[u8]) -> Option<Verdict> {
+        let mut bytes = bytes.to_vec();
+        let mut packet = Packet::parse(&mut bytes, VnetHeader::default()).ok()?;
+        let mut steps = Vec::new();
+        let (now, snapshot, reply) = (self.now, &self.snapshot, &mut [0; 2048]);
+        Some(self.engine.handle(now, snapshot, device, &mut packet, reply, &mut steps))
+    }
+
+    /// [`World::push`] without parsing the result.
+    pub(super) fn push_quietly(&self, device: Device, bytes: &[u8]) -> Option<Verdict> {
+        let mut bytes = bytes.to_vec();
+        let mut packet = Packet::parse(&mut bytes, VnetHeader::default()).ok()?;
+        let (now, snapshot, reply) = (self.now, &self.snapshot, &mut [0; 2048]);
+        Some(self.engine.handle(now, snapshot, device, &mut packet, reply, &mut Off))
+    }
+}
+
+#[track_caller]
+fn parse(text: &str) -> Lab {
+    match Lab::parse("lab.toml", text) {
+        Ok(lab) => lab,
+        Err(errors) => panic!("{errors}\n{text}"),
+    }
+}
+
+pub(super) fn source(bytes: &[u8]) -> Ipv4Addr {
+    Ipv4Addr::from(<[u8; 4]>::try_from(&bytes[12..16]).unwrap())
+}
+
+pub(super) fn destination(bytes: &[u8]) -> Ipv4Addr {
+    Ipv4Addr::from(<[u8; 4]>::try_from(&bytes[16..20]).unwrap())
+}
+
+/// A TCP segment from a task.
+pub(super) fn tcp(
+    task: Ipv4Addr,
+    sport: u16,
+    (to, dport): (Ipv4Addr, u16),
+    flags: TcpFlags,
+    seq: u32,
+    ack: u32,
+) -> Vec<u8> {
+    let (src, dst) = (SocketAddrV4::new(task, sport), SocketAddrV4::new(to, dport));
+    builder::tcp(src, dst, flags, seq, ack, &[])
+}
+
+pub(super) fn syn(task: Ipv4Addr, sport: u16, to: (Ipv4Addr, u16)) -> Vec<u8> {
+    tcp(task, sport, to, SYN, 100, 0)
+}
+
+/// A TCP segment with a tuple.
+pub(super) fn segment(tuple: Tuple, flags: TcpFlags, seq: u32, ack: u32) -> Vec<u8> {
+    let (src, dst) =
+        (SocketAddrV4::new(tuple.src, tuple.sport), SocketAddrV4::new(tuple.dst, tuple.dport));
+    builder::tcp(src, dst, flags, seq, ack, &[])
+}
+
+/// A datagram with a tuple.
+pub(super) fn datagram(tuple: Tuple, payload: &[u8]) -> Vec<u8> {
+    let (src, dst) =
+        (SocketAddrV4::new(tuple.src, tuple.sport), SocketAddrV4::new(tuple.dst, tuple.dport));
+    builder::udp(src, dst, payload)
+}
+
+pub(super) fn udp(task: Ipv4Addr, sport: u16, (to, dport): (Ipv4Addr, u16)) -> Vec<u8> {
+    builder::udp(SocketAddrV4::new(task, sport), SocketAddrV4::new(to, dport), b"query")
+}
+
+pub(super) fn ping(task: Ipv4Addr, to: Ipv4Addr, id: u16) -> Vec<u8> {
+    builder::icmp_echo_request(task, to, id, 1, b"abcdefgh")
+}
+
+/// A packet that answers `out`, the packet as it reached its destination.
+pub(super) fn answer(out: Tuple) -> Vec<u8> {
+    let back = out.reversed();
+    match out.protocol {
+        Protocol::Tcp => segment(back, SYN_ACK, 500, 101),
+        Protocol::Udp => datagram(back, b"answer"),
+        Protocol::Icmp => builder::icmp_echo_reply(back.src, back.dst, back.dport, 1, b"abcdefgh"),
+        Protocol::Other(number) => other(number, back.src, back.dst),
+    }
+}
+
+/// A packet of a protocol that egret does not read.
+pub(super) fn other(protocol: u8, src: Ipv4Addr, dst: Ipv4Addr) -> Vec<u8> {
+    let mut bytes = builder::udp(SocketAddrV4::new(src, 0), SocketAddrV4::new(dst, 0), b"opaque");
+    bytes[9] = protocol;
+    fix_ip_checksum(&mut bytes);
+    bytes
+}
+
+/// Sets one octet of the IPv4 header, and the header checksum.
+pub(super) fn with_octet(mut bytes: Vec<u8>, at: usize, octet: u8) -> Vec<u8> {
+    bytes[at] = octet;
+    fix_ip_checksum(&mut bytes);
+    bytes
+}
+
+pub(super) fn with_ttl(bytes: Vec<u8>, ttl: u8) -> Vec<u8> {
+    with_octet(bytes, 8, ttl)
+}
+
+pub(super) fn fix_ip_checksum(bytes: &mut [u8]) {
+    let length = usize::from(bytes[0] & 0xf) * 4;
+    bytes[10..12].fill(0);
+    let sum = crate::packet::checksum::checksum(&bytes[..length]);
+    bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// Verifies every checksum with etherparse's arithmetic, not with ours.
+#[track_caller]
+pub(super) fn assert_checksums(bytes: &[u8]) {
+    let header = Ipv4HeaderSlice::from_slice(bytes).unwrap();
+    assert_eq!(header.header_checksum(), header.to_header().calc_header_checksum(), "IPv4");
+    let (src, dst) = (header.source(), header.destination());
+    let l4 = &bytes[header.slice().len()..];
+    match header.protocol().0 {
+        6 => {
+            let tcp = TcpSlice::from_slice(l4).unwrap();
+            assert_eq!(tcp.checksum(), tcp.calc_checksum_ipv4(src, dst).unwrap(), "TCP");
+        }
+        17 => {
+            let udp = UdpSlice::from_slice(l4).unwrap();
+            let sum = udp.to_header().calc_checksum_ipv4_raw(src, dst, udp.payload()).unwrap();
+            assert!(udp.checksum() == 0 || udp.checksum() == sum, "UDP");
+        }
+        1 => {
+            let icmp = Icmpv4Slice::from_slice(l4).unwrap();
+            let sum = icmp.header().icmp_type.calc_checksum(icmp.payload());
+            assert_eq!(icmp.checksum(), sum, "ICMP");
+        }
+        _ => {}
+    }
+}
+
+/// The type, code, and quoted tuple of an ICMP error.
+#[track_caller]
+pub(super) fn icmp_error_of(bytes: &[u8]) -> (u8, u8, Tuple) {
+    let mut bytes = bytes.to_vec();
+    let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
+    match packet.icmp() {
+        Some(IcmpKind::Error { icmp_type, code, quoted }) => (icmp_type, code, quoted),
+        other => panic!("no ICMP error: {other:?}"),
+    }
+}
