@@ -1,6 +1,7 @@
 //! Floor 8: a file per command.
 
 pub mod check;
+pub mod demo;
 pub mod down;
 pub mod exec;
 pub mod explain;
@@ -50,6 +51,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Send real probes through a lab of its own and show what was expected beside what was seen
+    Demo(demo::DemoArgs),
     /// Bring a lab up and keep it up until Ctrl-C
     Up(up::UpArgs),
     /// Take a lab down, or clear what a killed run left
@@ -116,6 +119,9 @@ pub enum CliError {
     /// A word of the command line means nothing in the lab.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// The demo could not be given.
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
     /// The arguments are off.
     #[error("{0}")]
     Usage(String),
@@ -143,7 +149,7 @@ impl CliError {
                 127
             }
             Self::Exec(ExecError::Start { .. }) => 126,
-            Self::Lab(_) | Self::State(_) | Self::Exec(_) | Self::Io(_) => 1,
+            Self::Lab(_) | Self::State(_) | Self::Exec(_) | Self::Demo(_) | Self::Io(_) => 1,
         }
     }
 }
@@ -154,6 +160,7 @@ impl CliError {
 /// Whatever kept it from giving an answer.
 pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
+        Command::Demo(args) => demo::run(&args),
         Command::Up(args) => up::run(&args),
         Command::Down(args) => down::run(&args),
         Command::Exec(args) => exec::run(&args),

@@ -99,12 +99,12 @@ async fn keep(
 }
 
 /// Ctrl-C, SIGTERM and the terminal going away.
-struct Stop {
+pub(super) struct Stop {
     signals: [tokio::signal::unix::Signal; 3],
 }
 
 impl Stop {
-    fn listen() -> io::Result<Self> {
+    pub(super) fn listen() -> io::Result<Self> {
         let listen = |kind| signal(kind);
         Ok(Self {
             signals: [
@@ -115,7 +115,7 @@ impl Stop {
         })
     }
 
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}
