@@ -11,6 +11,7 @@
 )]
 
 mod floor;
+mod lifecycle;
 mod nat;
 mod network_acl;
 mod routing;

@@ -84,7 +84,7 @@ pub fn pings(netns: &Netns, options: &str) -> bool {
 }
 
 /// A program that ends with the test.
-pub struct Background(Child);
+pub struct Background(pub Child);
 
 impl Drop for Background {
     fn drop(&mut self) {
