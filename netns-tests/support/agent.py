@@ -87,8 +87,20 @@ def udp(address, port, sport=0, size=5, timeout=5.0):
         return s.getsockname()[1]
 
 
+def udp_segments(address, port, size, count):
+    """Hands the kernel `count` datagrams in one piece (UDP_SEGMENT), each unlike the others; all must be echoed."""
+    segments = [(bytes([number]) * size) for number in range(count)]
+    with socket.socket(type=socket.SOCK_DGRAM) as s:
+        s.settimeout(5)
+        s.setsockopt(socket.IPPROTO_UDP, 103, size)
+        s.connect((address, port))
+        s.send(b"".join(segments))
+        echoes = sorted(s.recv(65536) for _ in segments)
+    return "ok" if echoes == segments else "corrupt"
+
+
 def serve(address, port):
-    """A TCP echo server that notes its peers, and every octet that it gets."""
+    """A TCP echo server that notes its peers."""
     return accept(address, port, echo)
 
 
@@ -226,6 +238,7 @@ OPERATIONS = {
     "send": send,
     "close": close,
     "udp": udp,
+    "udp_segments": udp_segments,
     "serve": serve,
     "serve_udp": serve_udp,
     "serve_exchange": serve_exchange,

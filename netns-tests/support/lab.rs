@@ -222,6 +222,11 @@ impl Lab {
         Agent::of(spawn_in(netns, &mut command).unwrap())
     }
 
+    /// The namespace that [`Lab::far`] made for this device.
+    pub fn far_netns(&self, device: &str) -> Netns {
+        self.far.open(device)
+    }
+
     /// Moves addresses of `near` (a VPC's namespace, or `internet`) into a further namespace, which `near` forwards to
     /// over a link where both ends finish their checksums in software and check what arrives: local delivery trusts a
     /// partial checksum, so a wrong one shows only there. `near` must keep an address, or its routes go.

@@ -1,6 +1,7 @@
 //! What every test needs: namespaces that go away with the test, programs run inside them, and a far host that sees
 //! wrong checksums.
 
+pub mod frames;
 pub mod lab;
 
 use egret::linux::exec::spawn_in;
@@ -43,6 +44,10 @@ impl Namespaces {
         let name = format!("{}-{role}", self.prefix);
         self.names.push(name.clone());
         Netns::create(&name).unwrap()
+    }
+
+    pub fn open(&self, role: &str) -> Netns {
+        Netns::open(&format!("{}-{role}", self.prefix)).unwrap()
     }
 }
 
