@@ -10,6 +10,7 @@
     reason = "tests panic, to keep the line number"
 )]
 
+mod explain_live;
 mod floor;
 mod icmp;
 mod lifecycle;
@@ -19,5 +20,6 @@ mod network_acl;
 mod offload;
 mod routing;
 mod security_group;
+mod source_check;
 mod steer;
 mod support;

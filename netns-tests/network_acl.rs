@@ -14,7 +14,7 @@ const GUARDED: Ipv4Addr = Ipv4Addr::new(10, 0, 3, 10);
 const DEAF: Ipv4Addr = Ipv4Addr::new(10, 0, 4, 10);
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 
-const LAB: &str = r#"
+pub const LAB: &str = r#"
 [[vpc]]
 id = "vpc-a"
 cidr = "10.0.0.0/16"

@@ -135,10 +135,7 @@ fn streams_are_not_sent_twice(device: &str) {
             octets * 8e-9
         );
         assert!(octets > 2e6, "{device} {options}: {octets} octets in a second");
-        assert!(
-            again < segments * 0.1,
-            "{device} {options}: {again} of {segments} segments again"
-        );
+        assert!(again < segments * 0.1, "{device} {options}: {again} of {segments} segments again");
     }
     no_bad_checksums(&[&far, &lab.netns("web-1")]);
 }

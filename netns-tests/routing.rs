@@ -16,7 +16,7 @@ const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const OTHER_HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 
 /// Four services in four subnets, each with a route table of its own, and a resource in one of the subnets.
-const LAB: &str = r#"
+pub const LAB: &str = r#"
 [[vpc]]
 id = "vpc-a"
 cidr = "10.0.0.0/16"

@@ -15,7 +15,7 @@ const CLOSED: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 20);
 const LISTED: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 30);
 
 /// `web` and `other` differ only in their group; only `web`'s is let in by name.
-const LAB: &str = r#"
+pub const LAB: &str = r#"
 [[vpc]]
 id = "vpc-a"
 cidr = "10.0.0.0/16"
