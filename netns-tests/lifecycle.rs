@@ -125,6 +125,30 @@ fn every_orderly_end_leaves_nothing() {
 }
 
 #[test]
+fn a_test_that_fails_leaves_nothing() {
+    if !can_run() {
+        return;
+    }
+    let mut name = String::new();
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut lab = Lab::up("auto", LAB);
+        name = lab.name().to_owned();
+        lab.far("vpc-a", "vpc0", &[FAR]);
+        let _task = lab.task("web");
+        panic!("as the test wants");
+    }));
+    assert!(failed.is_err());
+    let of_this_run = format!("egret-test-{}-", std::process::id());
+    let names = netns::list().unwrap();
+    let left: Vec<_> = names
+        .iter()
+        .filter(|left| left.starts_with(&format!("{name}-")) || left.starts_with(&of_this_run))
+        .collect();
+    assert_eq!(left, [""; 0]);
+    assert!(!Path::new("/run/egret").join(name).exists());
+}
+
+#[test]
 fn a_lab_file_that_cannot_work_leaves_nothing() {
     if !can_run() {
         return;

@@ -1,6 +1,8 @@
 //! Which way does a packet go, and which route sends it there?
 
 use crate::support::lab::{Lab, for_both_kinds};
+use egret::explain::FlowRow;
+use serde_json::json;
 use std::net::Ipv4Addr;
 
 for_both_kinds!(
@@ -8,6 +10,7 @@ for_both_kinds!(
     inside_a_subnet_neither_routes_nor_acls_are_asked,
     an_internet_gateway_is_no_way_out_for_an_eni,
     a_nat_gateway_in_a_private_subnet_leads_nowhere,
+    vpcs_with_equal_addresses_stay_apart,
 );
 
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
@@ -220,3 +223,58 @@ fn a_nat_gateway_in_a_private_subnet_leads_nowhere(device: &str) {
         task.tcp_times_out(Ipv4Addr::new(192, 0, 2, 1), 443);
     });
 }
+
+/// Everything twice, with equal addresses; only the ids differ.
+fn vpcs_with_equal_addresses_stay_apart(device: &str) {
+    let text: String = ["a", "b"].map(|letter| TWIN.replace('*', letter)).concat();
+    let lab = Lab::up(device, &text);
+    let mut servers = ["vpc-a", "vpc-b"].map(|vpc| Lab::agent(&lab.netns(vpc)));
+    for server in &mut servers {
+        server.ok(&json!(["serve", NEAR, 443]));
+    }
+    for (own, service) in ["web-a", "web-b"].into_iter().enumerate() {
+        let mut task = lab.task(service);
+        assert_eq!(task.tcp_from(5000, NEAR, 443), 5000);
+        assert_eq!(servers[own].peers().len(), 1, "{service}");
+        assert_eq!(servers[1 - own].peers(), [], "{service}");
+    }
+    let flows = lab.flows();
+    assert_eq!(flows.len(), 2);
+    let eni = |flow: &FlowRow| flow.outside.split(':').next().unwrap().to_owned();
+    assert_eq!(eni(&flows[0]), eni(&flows[1]), "the ENIs have equal addresses too");
+    assert_ne!(flows[0].eni, flows[1].eni);
+    assert_eq!(lab.drops(), []);
+}
+
+const TWIN: &str = r#"
+[[vpc]]
+id = "vpc-*"
+cidr = "10.0.0.0/16"
+
+[[subnet]]
+id = "subnet-*"
+vpc = "vpc-*"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+
+[[security_group]]
+id = "sg-*"
+vpc = "vpc-*"
+ingress = [{ protocol = "all", from = "sg-*" }]
+
+[[resource]]
+name = "near-*"
+subnet = "subnet-*"
+address = "10.0.1.10"
+security_groups = ["sg-*"]
+
+[[vpc_connector]]
+name = "app-*"
+subnets = ["subnet-*"]
+security_groups = ["sg-*"]
+
+[[service]]
+name = "web-*"
+egress = "vpc"
+vpc_connector = "app-*"
+"#;

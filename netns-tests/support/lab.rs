@@ -1,7 +1,7 @@
 //! A lab that runs in the real binary, and what a test does in it: commands in its namespaces, rows of what happened,
 //! hosts further away, and agents that open connections and say what became of them.
 
-use super::{Namespaces, command, run_ok};
+use super::{Namespaces, run_ok};
 use egret::explain::{DropRow, FlowRow, PsRow};
 use egret::linux::Netns;
 use egret::linux::exec::spawn_in;
@@ -416,12 +416,6 @@ impl Agent {
         self.ask(&json!(["open", name, address, port, 0, LONG]))
     }
 
-    /// Opens a connection that nothing may answer.
-    pub fn open_times_out(&mut self, address: Ipv4Addr, port: u16) {
-        let answer = self.ask(&json!(["open", "never", address, port, 0, SHORT]));
-        assert_eq!(answer, "timeout", "tcp {address}:{port}");
-    }
-
     /// Who connected to this agent's servers since the last call.
     pub fn peers(&mut self) -> Vec<(Ipv4Addr, u16)> {
         let peers: Vec<String> = serde_json::from_value(self.ask(&json!(["peers"]))).unwrap();
@@ -458,11 +452,4 @@ pub fn snmp(netns: &Netns, protocol: &str, counter: &str) -> u64 {
     let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
     let column = names.split(' ').position(|name| name == counter).unwrap();
     values.split(' ').nth(column).unwrap().parse().unwrap()
-}
-
-/// Starts a program inside a namespace; it ends with the returned value.
-pub fn background(netns: &Netns, line: &str) -> super::Background {
-    let mut command = command(line);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    super::Background(spawn_in(netns, &mut command).unwrap())
 }
