@@ -13,7 +13,7 @@ pub use report::{ProbeRow, Report, ThroughputRow};
 use super::up::Stop;
 use super::{CliError, output};
 use crate::config::{DeviceKind, Lab};
-use crate::daemon::{LabError, Running};
+use crate::daemon::{LabError, Running, StateError};
 use crate::linux::NetnsError;
 use crate::linux::exec::ExecError;
 use futures_util::FutureExt as _;
@@ -87,6 +87,14 @@ pub enum DemoError {
         programs(.0, |tool| tool.package).replace(", ", " ")
     )]
     Missing(Vec<tools::Tool>),
+    /// Another demo is being given.
+    #[error(
+        "another demo is running (process {pid}): wait until it has ended, or end it with `kill {pid}`"
+    )]
+    Busy {
+        /// Its process.
+        pid: String,
+    },
     /// The lab file and the demo do not fit each other.
     #[error("{LAB_FILE} has no {0}, which the demo needs")]
     NotInLab(String),
@@ -151,7 +159,7 @@ async fn demonstrate(lab: Lab, args: &DemoArgs) -> Result<Option<Report>, CliErr
     let mut stop = Stop::listen()?;
     let progress = Progress::new();
     progress.say(&format!("bringing lab `{LAB_NAME}` up"));
-    let mut running = Running::start(lab, &mut |_| {}).await?;
+    let mut running = Running::start(lab, &mut |_| {}).await.map_err(not_started)?;
     let shown = AssertUnwindSafe(show(&mut running, args, &mut stop, &progress));
     let shown = shown.catch_unwind().await;
     progress.say("taking the lab down");
@@ -163,6 +171,13 @@ async fn demonstrate(lab: Lab, args: &DemoArgs) -> Result<Option<Report>, CliErr
         }
         Err(panic) => resume_unwind(panic),
     }
+}
+
+fn not_started(error: LabError) -> CliError {
+    if let LabError::State(StateError::Busy { pid, .. }) = error {
+        return DemoError::Busy { pid }.into();
+    }
+    error.into()
 }
 
 async fn show(
