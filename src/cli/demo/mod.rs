@@ -40,10 +40,10 @@ const TICK: Duration = Duration::from_secs(1);
   sudo egret demo --device plain         on a TUN without offloads, one packet per segment
   sudo egret demo --json | python3 -m json.tool
 
-The lab is examples/three-az.toml under the name `egret-demo`; it is taken down at the end. The exit code is 0 only if
-every probe went as expected.")]
+The lab is examples/three-az.toml under the name `egret-demo`; it is taken down at the end.
+The exit code is 0 only if every probe went as expected.")]
 pub struct DemoArgs {
-    /// As JSON: {\"probes\": [...], \"throughput\": [...]}
+    /// As JSON: {"probes": [...], "throughput": [...]}
     #[arg(long)]
     json: bool,
     /// Leave iperf3 out
