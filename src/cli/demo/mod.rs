@@ -1,5 +1,6 @@
 //! `egret demo`: real probes through a lab of its own, and what was expected beside what was seen.
 
+mod judge;
 mod net;
 mod probe;
 mod progress;
@@ -192,7 +193,9 @@ async fn show(
     let Some(seen) = keep(running, stop, probe::send(&stage, &probes)).await else {
         return Ok(None);
     };
-    let probes = probe::judge(&probes, &seen?, &running.drop_rows(), &running.flow_rows());
+    let (seen, drops, flows) = (seen?, running.drop_rows(), running.flow_rows());
+    let probes = probes.iter().zip(&seen).map(|(probe, seen)| probe.row(seen, &drops, &flows));
+    let probes = probes.collect();
     let mut report = Report { probes, ..Report::default() };
     if !args.skip_throughput {
         let measured = throughput::measure(&stage, args.seconds, progress, &mut report.throughput);

@@ -106,8 +106,11 @@ async fn client(
     let (address, port) = (place.ip().to_string(), place.port().to_string());
     let (time, parallel) = (seconds.to_string(), streams.to_string());
     let mut arguments = vec!["-c", &address, "-p", &port, "-t", &time, "-P", &parallel, "-J"];
-    arguments.extend(flag);
-    arguments.extend(["--rcv-timeout", STALLED, "--snd-timeout", STALLED]);
+    match flag {
+        // Each side's limit is an error on the other.
+        Some(flag) => arguments.extend([flag, "--rcv-timeout", STALLED]),
+        None => arguments.extend(["--snd-timeout", STALLED]),
+    }
     let what = format!("{} in {}", arguments.join(" "), task.name());
     let child = start(&task.netns, "iperf3", &arguments)?;
     let limit = Duration::from_secs(seconds.into()) + MARGIN;
