@@ -11,5 +11,13 @@
 )]
 
 mod floor;
+mod icmp;
+mod lifecycle;
+mod mtu;
+mod nat;
+mod network_acl;
+mod offload;
+mod routing;
+mod security_group;
 mod steer;
 mod support;

@@ -1,6 +1,9 @@
 //! What every test needs: namespaces that go away with the test, programs run inside them, and a far host that sees
 //! wrong checksums.
 
+pub mod frames;
+pub mod lab;
+
 use egret::linux::exec::spawn_in;
 use egret::linux::link::{End, GATEWAY};
 use egret::linux::{Links, Mac, Netns, netns};
@@ -42,6 +45,10 @@ impl Namespaces {
         self.names.push(name.clone());
         Netns::create(&name).unwrap()
     }
+
+    pub fn open(&self, role: &str) -> Netns {
+        Netns::open(&format!("{}-{role}", self.prefix)).unwrap()
+    }
 }
 
 impl Drop for Namespaces {
@@ -82,7 +89,7 @@ pub fn pings(netns: &Netns, options: &str) -> bool {
 }
 
 /// A program that ends with the test.
-pub struct Background(Child);
+pub struct Background(pub Child);
 
 impl Drop for Background {
     fn drop(&mut self) {

@@ -54,9 +54,16 @@ async fn up(lab: Lab, quiet: bool) -> Result<ExitCode, CliError> {
             writeln!(w)
         })?;
     }
-    let socket = running.socket();
+    // Before anybody hears that the lab is ready: what they do next is to connect.
+    let listener = match control::listen(&running.socket()) {
+        Ok(listener) => listener,
+        Err(error) => {
+            running.stop()?;
+            return Err(error.into());
+        }
+    };
     let (shared, ended) = control::Shared::new(running);
-    let server = tokio::spawn(serve(shared.clone(), socket, ended.clone()));
+    let server = tokio::spawn(control::serve(shared.clone(), listener, ended.clone()));
     output::out(|w| {
         writeln!(w, "ready: lab `{name}` is up after {:.2?}; Ctrl-C takes it down", begun.elapsed())
     })?;
@@ -71,14 +78,6 @@ async fn up(lab: Lab, quiet: bool) -> Result<ExitCode, CliError> {
         output::note(&format!("lab `{name}` is down"));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn serve(
-    shared: control::Shared,
-    socket: PathBuf,
-    ended: watch::Receiver<bool>,
-) -> io::Result<()> {
-    control::serve(shared, &socket, ended).await
 }
 
 /// Keeps house until a signal comes, or a client asks for the end.

@@ -105,17 +105,25 @@ impl Shared {
     }
 }
 
+/// Makes the socket of the API. From here on clients can connect, and are answered once [`serve`] runs.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn listen(socket: &std::path::Path) -> io::Result<UnixListener> {
+    let listener = UnixListener::bind(socket)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
 /// Serves the API until `ended` is set, then lets calls in progress finish.
 ///
 /// # Errors
-/// When the socket cannot be made or fails.
+/// When the socket fails.
 pub async fn serve(
     shared: Shared,
-    socket: &std::path::Path,
+    listener: UnixListener,
     mut ended: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let listener = UnixListener::bind(socket)?;
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
     let api = Router::new()
         .route("/v1/lab", get(lab))
         .route("/v1/flows", get(flows))
