@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -65,21 +65,8 @@ impl StateDir {
     /// [`StateError::Busy`] when another process has it.
     pub fn take(lab: &str, patience: Duration) -> Result<(Self, Vec<String>), StateError> {
         let path = directory(lab);
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .map_err(io_error("creating", &path))?;
         let lock_path = path.join("lock");
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(io_error("opening", &lock_path))?;
-        let mut lock = lock(lab, file, &lock_path, patience)?;
+        let mut lock = lock(lab, &path, &lock_path, patience)?;
         let pid = std::process::id().to_string();
         let written = lock.set_len(0).and_then(|()| lock.write_all(pid.as_bytes()));
         written.map_err(io_error("writing", &lock_path))?;
@@ -155,8 +142,42 @@ impl StateDir {
     /// As [`StateDir::clear`].
     pub fn release(self) -> Result<(), StateError> {
         self.clear()?;
-        // The lock file stays: removing it while another process waits for it would give two processes the lab.
+        // The lock file goes while it is still locked: see `lock`. Where another process has come in the meantime, the
+        // directory is its own and stays.
+        let _ = fs::remove_file(self.path.join("lock"));
+        let _ = fs::remove_dir(&self.path);
+        let _ = fs::remove_dir(ROOT);
         Ok(())
+    }
+}
+
+/// Locks a lab's lock file. Whoever lets go of it removes it, so a lock counts only if the file still has its name:
+/// otherwise two processes could hold one lab, each with its own file.
+fn lock(
+    lab: &str,
+    directory: &Path,
+    path: &Path,
+    patience: Duration,
+) -> Result<Flock<File>, StateError> {
+    loop {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(io_error("creating", directory))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = match options.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(io_error("opening", path))?,
+        };
+        let lock = lock_file(lab, file, path, patience)?;
+        let held = lock.metadata().map_err(io_error("reading", path))?;
+        if fs::metadata(path)
+            .is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino()))
+        {
+            return Ok(lock);
+        }
     }
 }
 
@@ -183,7 +204,12 @@ pub fn labs() -> Vec<String> {
 }
 
 /// Locks at once, or waits on a thread of its own: the kernel has no lock with a time limit.
-fn lock(lab: &str, file: File, path: &Path, patience: Duration) -> Result<Flock<File>, StateError> {
+fn lock_file(
+    lab: &str,
+    file: File,
+    path: &Path,
+    patience: Duration,
+) -> Result<Flock<File>, StateError> {
     let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => return Ok(lock),
         Err((file, Errno::EWOULDBLOCK)) if !patience.is_zero() => file,

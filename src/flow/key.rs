@@ -82,3 +82,26 @@ impl Hash for FlowKey {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_its_tuple_in_its_space() {
+        let (src, dst) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Icmp, Protocol::Other(50)] {
+            let tuple = Tuple { protocol, src, dst, sport: 1, dport: 65_535 };
+            let key = FlowKey::new(Space::vpc(VpcIx(0)), tuple);
+            assert_eq!(key.tuple(), tuple);
+            assert_ne!(key, FlowKey::new(Space::vpc(VpcIx(1)), tuple), "overlapping VPCs");
+        }
+        assert_eq!(std::mem::size_of::<FlowKey>(), 16);
+    }
+
+    #[test]
+    fn a_space_knows_its_vpc() {
+        assert_eq!((Space::TASKS.as_vpc(), Space::INTERNET.as_vpc()), (None, None));
+        assert_eq!(Space::vpc(VpcIx(3)).as_vpc(), Some(VpcIx(3)));
+    }
+}

@@ -302,3 +302,125 @@ impl<O: Copy> FlowTable<O> {
         self.entries.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Space;
+    use crate::packet::Tuple;
+    use std::net::Ipv4Addr;
+
+    const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
+    const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+    const NAT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+
+    fn flow(protocol: Protocol, sport: u16) -> Arc<Flow> {
+        let inside = Tuple { protocol, src: TASK, dst: SERVER, sport, dport: 443 };
+        let back = Tuple { protocol, src: SERVER, dst: NAT, sport: 443, dport: sport };
+        let start = FlowStart {
+            egress: FlowKey::new(Space::TASKS, inside),
+            returned: FlowKey::new(Space::INTERNET, back),
+            service: ServiceIx(0),
+            eni: None,
+            nat: None,
+            admitted_by: RuleRef::Packet,
+            admitted_under: Generation(1),
+            tally: Arc::default(),
+        };
+        Arc::new(Flow::new(Instant::ZERO, start))
+    }
+
+    fn with(flows: &[&Arc<Flow>]) -> FlowTable<u8> {
+        let table = FlowTable::new(1);
+        flows.iter().for_each(|flow| table.put(flow, Generation(1), 1, 2));
+        table
+    }
+
+    #[test]
+    fn each_direction_is_found_by_its_own_key() {
+        let flow = flow(Protocol::Udp, 1);
+        let table = with(&[&flow]);
+        let found = |key| table.get(key).map(|e| (e.side, e.outcome));
+        assert_eq!(found(&flow.egress), Some((Side::Egress, 1)));
+        assert_eq!(found(&flow.returned), Some((Side::Return, 2)));
+        assert_eq!(table.len(), 1);
+        table.put(&flow, Generation(2), 3, 4);
+        assert_eq!(found(&flow.egress), Some((Side::Egress, 3)));
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn removing_leaves_no_tombstone_and_expiring_does() {
+        let (removed, expired) = (flow(Protocol::Udp, 1), flow(Protocol::Udp, 2));
+        let table = with(&[&removed, &expired]);
+        table.remove(&removed);
+        table.expire(Instant(5), &expired);
+        assert!(table.is_empty());
+        assert_eq!(table.tombstone(&removed.egress), None);
+        let tombstone = Tombstone { at: Instant(5), through_nat_gateway: false };
+        assert_eq!(table.tombstone(&expired.egress), Some(tombstone));
+        assert_eq!(table.tombstone(&expired.returned), Some(tombstone));
+    }
+
+    /// A worker may still hold a flow whose keys another flow has taken over.
+    #[test]
+    fn removing_a_flow_does_not_remove_its_successor() {
+        let (old, new) = (flow(Protocol::Udp, 1), flow(Protocol::Udp, 1));
+        let table = with(&[&old, &new]);
+        table.remove(&old);
+        assert_eq!(table.len(), 1);
+        assert!(table.get(&new.egress).is_some_and(|e| Arc::ptr_eq(&e.flow, &new)));
+    }
+
+    #[test]
+    fn a_sweep_ends_what_was_idle_and_buries_tombstones_in_the_end() {
+        let (udp, icmp) = (flow(Protocol::Udp, 1), flow(Protocol::Icmp, 2));
+        let table = with(&[&udp, &icmp]);
+        let timeouts = Timeouts { icmp_idle: Duration::from_secs(10), ..Timeouts::default() };
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        assert_eq!(table.sweep(at(10), &timeouts), 0, "idle for exactly the timeout");
+        assert_eq!(table.sweep(at(11), &timeouts), 1);
+        udp.count(at(300), Side::Return, 1, 100);
+        assert_eq!(table.sweep(at(400), &timeouts), 0, "a reply keeps a flow");
+        assert!(table.tombstone(&icmp.egress).is_some());
+        assert_eq!(table.sweep(at(651), &timeouts), 1);
+        assert!(table.tombstone(&icmp.egress).is_none());
+        assert!(table.tombstone(&udp.egress).is_some());
+    }
+
+    #[test]
+    fn every_protocol_has_its_own_timeout() {
+        let timeouts = Timeouts::default();
+        for (protocol, seconds) in [
+            (Protocol::Tcp, 60),
+            (Protocol::Udp, 350),
+            (Protocol::Icmp, 350),
+            (Protocol::Other(50), 600),
+        ] {
+            assert_eq!(flow(protocol, 1).idle_timeout(&timeouts), Duration::from_secs(seconds));
+        }
+    }
+
+    #[test]
+    fn a_flow_counts_itself_and_its_path() {
+        let flow = flow(Protocol::Udp, 1);
+        flow.count(Instant(1), Side::Egress, 3, 4500);
+        flow.count(Instant(2), Side::Egress, 1, 40);
+        flow.count(Instant(3), Side::Return, 1, 60);
+        let counted = |c: &Counters| (c.packets(), c.segments(), c.bytes());
+        assert_eq!(counted(&flow.sent), (2, 4, 4540));
+        assert_eq!(counted(&flow.tally.sent), (2, 4, 4540));
+        assert_eq!(counted(&flow.tally.received), (1, 1, 60));
+        assert_eq!(flow.last_seen(), Instant(3));
+    }
+
+    #[test]
+    fn flows_are_forgotten_by_a_predicate() {
+        let (one, two) = (flow(Protocol::Udp, 1), flow(Protocol::Udp, 2));
+        let table = with(&[&one, &two]);
+        assert_eq!(table.remove_where(|f| f.egress.tuple().sport == 1), 1);
+        let mut left = Vec::new();
+        table.for_each(|e| left.push(e.flow.egress.tuple().sport));
+        assert_eq!(left, [2]);
+    }
+}

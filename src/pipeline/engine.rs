@@ -281,6 +281,23 @@ impl Engine {
         Evidence { generation: snapshot.generation, inside, outside, denial, admitted_by, steps }
     }
 
+    /// What admits a packet, or why it or its reply dies: [`Engine::explain`] without the evidence, hence without cost.
+    ///
+    /// # Errors
+    /// The denial that `explain` gives.
+    pub fn check(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        task: &Task,
+        inside: Tuple,
+        icmp: (u8, u8),
+    ) -> Result<RuleRef, Denial> {
+        let probe = Probe { inside, icmp, task: *task };
+        let path = self.walk(now, snapshot, probe, Purpose::DryRun, &mut Off)?;
+        path.reply_denied.map_or(Ok(path.admitted_by), Err)
+    }
+
     pub(super) fn walk<R: Recorder>(
         &self,
         now: Instant,

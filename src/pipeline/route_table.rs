@@ -6,8 +6,9 @@ use crate::vpc::{RuleRef, Snapshot, SubnetIx, Target};
 use std::net::Ipv4Addr;
 
 /// The route that won.
-pub(super) struct Chosen {
-    pub(super) target: Target,
+#[derive(Clone, Copy)]
+pub(super) struct Chosen<'a> {
+    pub(super) target: &'a Target,
     pub(super) rule: RuleRef,
 }
 
@@ -16,18 +17,18 @@ pub(super) fn lookup(
     snapshot: &Snapshot,
     subnet: SubnetIx,
     destination: Ipv4Addr,
-) -> Option<Chosen> {
+) -> Option<Chosen<'_>> {
     let table = snapshot.subnet(subnet).route_table;
     let (position, route) = snapshot.route_table(table).lookup(destination)?;
-    Some(Chosen { target: route.target.clone(), rule: RuleRef::Route(table, position) })
+    Some(Chosen { target: &route.target, rule: RuleRef::Route(table, position) })
 }
 
 /// Insists on a route that leads on.
-pub(super) fn require<R: Recorder>(
+pub(super) fn require<'a, R: Recorder>(
     walk: &mut Walk<'_, R>,
     subnet: SubnetIx,
-    chosen: Option<Chosen>,
-) -> Result<Chosen, Denial> {
+    chosen: Option<Chosen<'a>>,
+) -> Result<Chosen<'a>, Denial> {
     let table = walk.snapshot.subnet(subnet).route_table;
     let component = Component::RouteTable(table, subnet);
     let Some(chosen) = chosen else {
@@ -40,7 +41,7 @@ pub(super) fn require<R: Recorder>(
     };
     match chosen.target {
         Target::GatewayEndpoint(_) | Target::Peering(_) | Target::Blackhole(_) => {
-            Err(refuse(walk, subnet, &chosen))
+            Err(refuse(walk, subnet, chosen))
         }
         Target::Local | Target::InternetGateway | Target::NatGateway(_) => {
             walk.step(Stage::RouteTable, component, Some(chosen.rule), Outcome::Pass);
@@ -53,7 +54,7 @@ pub(super) fn require<R: Recorder>(
 pub(super) fn refuse<R: Recorder>(
     walk: &mut Walk<'_, R>,
     subnet: SubnetIx,
-    chosen: &Chosen,
+    chosen: Chosen<'_>,
 ) -> Denial {
     let component = Component::RouteTable(walk.snapshot.subnet(subnet).route_table, subnet);
     let reason = match chosen.target {

@@ -136,7 +136,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return deliver::local(self, at, admitted_by);
         }
         let chosen = route_table::lookup(self.snapshot, at.subnet, destination);
-        network_acl::leave_for(self, at, chosen.as_ref().map(|c| &c.target))?;
+        network_acl::leave_for(self, at, chosen.map(|c| c.target))?;
         let chosen = route_table::require(self, at.subnet, chosen)?;
         match chosen.target {
             Target::Local => match self.snapshot.subnet_of(at.vpc, destination) {
@@ -146,12 +146,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 }
                 None => Err(deliver::nothing_there(self, at.vpc)),
             },
-            Target::NatGateway(nat) => nat_gateway::pass(self, at, nat, chosen.rule, admitted_by),
+            &Target::NatGateway(nat) => nat_gateway::pass(self, at, nat, chosen.rule, admitted_by),
             Target::InternetGateway => {
                 Err(internet_gateway::refuse_private_source(self, at.vpc, destination))
             }
             Target::GatewayEndpoint(_) | Target::Peering(_) | Target::Blackhole(_) => {
-                Err(route_table::refuse(self, at.subnet, &chosen))
+                Err(route_table::refuse(self, at.subnet, chosen))
             }
         }
     }

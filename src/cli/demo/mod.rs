@@ -1,5 +1,6 @@
 //! `egret demo`: real probes through a lab of its own, and what was expected beside what was seen.
 
+mod judge;
 mod net;
 mod probe;
 mod progress;
@@ -13,7 +14,7 @@ pub use report::{ProbeRow, Report, ThroughputRow};
 use super::up::Stop;
 use super::{CliError, output};
 use crate::config::{DeviceKind, Lab};
-use crate::daemon::{LabError, Running};
+use crate::daemon::{LabError, Running, StateError};
 use crate::linux::NetnsError;
 use crate::linux::exec::ExecError;
 use futures_util::FutureExt as _;
@@ -40,10 +41,10 @@ const TICK: Duration = Duration::from_secs(1);
   sudo egret demo --device plain         on a TUN without offloads, one packet per segment
   sudo egret demo --json | python3 -m json.tool
 
-The lab is examples/three-az.toml under the name `egret-demo`; it is taken down at the end. The exit code is 0 only if
-every probe went as expected.")]
+The lab is examples/three-az.toml under the name `egret-demo`; it is taken down at the end.
+The exit code is 0 only if every probe went as expected.")]
 pub struct DemoArgs {
-    /// As JSON: {\"probes\": [...], \"throughput\": [...]}
+    /// As JSON: {"probes": [...], "throughput": [...]}
     #[arg(long)]
     json: bool,
     /// Leave iperf3 out
@@ -87,6 +88,14 @@ pub enum DemoError {
         programs(.0, |tool| tool.package).replace(", ", " ")
     )]
     Missing(Vec<tools::Tool>),
+    /// Another demo is being given.
+    #[error(
+        "another demo is running (process {pid}): wait until it has ended, or end it with `kill {pid}`"
+    )]
+    Busy {
+        /// Its process.
+        pid: String,
+    },
     /// The lab file and the demo do not fit each other.
     #[error("{LAB_FILE} has no {0}, which the demo needs")]
     NotInLab(String),
@@ -151,7 +160,7 @@ async fn demonstrate(lab: Lab, args: &DemoArgs) -> Result<Option<Report>, CliErr
     let mut stop = Stop::listen()?;
     let progress = Progress::new();
     progress.say(&format!("bringing lab `{LAB_NAME}` up"));
-    let mut running = Running::start(lab, &mut |_| {}).await?;
+    let mut running = Running::start(lab, &mut |_| {}).await.map_err(not_started)?;
     let shown = AssertUnwindSafe(show(&mut running, args, &mut stop, &progress));
     let shown = shown.catch_unwind().await;
     progress.say("taking the lab down");
@@ -163,6 +172,13 @@ async fn demonstrate(lab: Lab, args: &DemoArgs) -> Result<Option<Report>, CliErr
         }
         Err(panic) => resume_unwind(panic),
     }
+}
+
+fn not_started(error: LabError) -> CliError {
+    if let LabError::State(StateError::Busy { pid, .. }) = error {
+        return DemoError::Busy { pid }.into();
+    }
+    error.into()
 }
 
 async fn show(
@@ -177,7 +193,9 @@ async fn show(
     let Some(seen) = keep(running, stop, probe::send(&stage, &probes)).await else {
         return Ok(None);
     };
-    let probes = probe::judge(&probes, &seen?, &running.drop_rows(), &running.flow_rows());
+    let (seen, drops, flows) = (seen?, running.drop_rows(), running.flow_rows());
+    let probes = probes.iter().zip(&seen).map(|(probe, seen)| probe.row(seen, &drops, &flows));
+    let probes = probes.collect();
     let mut report = Report { probes, ..Report::default() };
     if !args.skip_throughput {
         let measured = throughput::measure(&stage, args.seconds, progress, &mut report.throughput);

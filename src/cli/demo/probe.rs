@@ -1,5 +1,6 @@
 //! The probes: what each sends, what should come of it, and how what was seen is judged.
 
+use super::judge::{Expected, Sent, judge};
 use super::net::{Seen, tcp_echo, udp_echo, who_am_i};
 use super::report::ProbeRow;
 use super::stage::{Sender, Stage};
@@ -28,11 +29,6 @@ pub(super) struct Probe {
     address: Ipv4Addr,
     action: Action,
     expected: Expected,
-}
-
-enum Expected {
-    Answer(String),
-    Drop(Reason),
 }
 
 enum Action {
@@ -87,7 +83,7 @@ pub(super) fn script(stage: &Stage) -> Result<Vec<Probe>, DemoError> {
     let reporter = Action::WhoAmI(REPORTER_ON_INTERNET);
     let both = Action::WhoAreWe(REPORTER_IN_VPC, other);
 
-    let lines: [(&'static str, &Sender, &str, Action, Expected); 15] = [
+    let lines: [(&'static str, &Sender, &str, Action, Expected); 16] = [
         ("private TCP", &web, "orders-db", Action::TcpEcho(5432), echo()),
         ("private ping", &web, "orders-db", Action::Ping, replies()),
         (
@@ -139,17 +135,16 @@ pub(super) fn script(stage: &Stage) -> Result<Vec<Probe>, DemoError> {
             Action::WhoAmI(REPORTER_ON_INTERNET),
             seen_as(app_runner),
         ),
+        (
+            "default egress, no VPC",
+            &public,
+            "orders-db",
+            Action::TcpEcho(5432),
+            Expected::Drop(Reason::AppRunnerPrivateDestination),
+        ),
     ];
-    let last = (
-        "default egress, no VPC",
-        &public,
-        "orders-db",
-        Action::TcpEcho(5432),
-        Expected::Drop(Reason::AppRunnerPrivateDestination),
-    );
     lines
         .into_iter()
-        .chain([last])
         .map(|(name, from, to, action, expected)| {
             let protocol = action.protocol();
             let port = action.port().map_or_else(String::new, |port| format!(":{port}"));
@@ -216,79 +211,31 @@ impl Probe {
         }
     }
 
-    /// What the running lab counted for the probe: its own packets, or else the answers to them.
-    fn drop<'d>(&self, drops: &'d [DropRow]) -> Option<&'d DropRow> {
-        let protocol = self.action.protocol().to_string();
-        let mut same = drops.iter().filter(|row| row.protocol.as_deref() == Some(&protocol));
-        let request = same.clone().find(|row| {
-            row.source == Some(self.from.row.address)
-                && row.destination == Some(self.address)
-                && row.port == self.action.port()
-        });
-        request.or_else(|| {
-            same.find(|row| {
-                row.source == Some(self.address)
-                    && row.service.as_deref() == Some(&*self.from.row.service)
-            })
-        })
+    fn sent(&self) -> Sent {
+        Sent {
+            service: self.from.row.service.clone(),
+            task: self.from.row.task,
+            source: self.from.row.address,
+            destination: self.address,
+            protocol: self.action.protocol(),
+            port: self.action.port(),
+        }
     }
 
-    /// What admitted the probe's flow.
-    fn admitted_by<'f>(&self, flows: &'f [FlowRow]) -> Option<&'f FlowRow> {
-        let destination = match self.action.port() {
-            Some(port) => format!("{}:{port}", self.address),
-            None => self.address.to_string(),
-        };
-        let protocol = self.action.protocol().to_string();
-        flows.iter().find(|flow| {
-            (&flow.service, flow.task) == (&self.from.row.service, self.from.row.task)
-                && flow.protocol == protocol
-                // With ICMP an identifier may follow.
-                && flow.destination.split(' ').next() == Some(&destination)
-        })
-    }
-}
-
-/// Holds what was seen, and what the running lab counted, against what was expected.
-pub(super) fn judge(
-    probes: &[Probe],
-    seen: &[Seen],
-    drops: &[DropRow],
-    flows: &[FlowRow],
-) -> Vec<ProbeRow> {
-    probes.iter().zip(seen).map(|(probe, seen)| row(probe, seen, drops, flows)).collect()
-}
-
-fn row(probe: &Probe, seen: &Seen, drops: &[DropRow], flows: &[FlowRow]) -> ProbeRow {
-    let expected = match &probe.expected {
-        Expected::Answer(text) => text.clone(),
-        Expected::Drop(reason) => format!("drop: {reason}"),
-    };
-    let counted = probe.drop(drops);
-    let (seen, reason, rule, line) = match (seen, counted) {
-        (Seen::Answer(text), _) => {
-            let flow = probe.admitted_by(flows);
-            (text.clone(), None, flow.map(|f| f.admitted_by.clone()), flow.and_then(|f| f.line))
+    /// Holds what was seen, and what the running lab counted, against what was expected.
+    pub(super) fn row(&self, seen: &Seen, drops: &[DropRow], flows: &[FlowRow]) -> ProbeRow {
+        let sent = self.sent();
+        let found = judge(&self.expected, seen, sent.drop(drops), sent.flow(flows));
+        ProbeRow {
+            name: self.name.to_owned(),
+            from: self.from(),
+            to: self.to.clone(),
+            expected: self.expected.to_string(),
+            seen: found.seen,
+            reason: found.reason,
+            rule: found.rule,
+            line: found.line,
+            ok: found.ok,
         }
-        (Seen::Silence, Some(row)) => {
-            ("drop".to_owned(), Some(row.reason.clone()), Some(row.rule.clone()), row.line)
-        }
-        (Seen::Silence, None) => ("no answer, no drop counted".to_owned(), None, None, None),
-        (Seen::Fault(text), _) => (text.clone(), None, None, None),
-    };
-    let ok = match &probe.expected {
-        Expected::Answer(text) => seen == *text,
-        Expected::Drop(expected) => seen == "drop" && reason.as_deref() == Some(expected.name()),
-    };
-    ProbeRow {
-        name: probe.name.to_owned(),
-        from: probe.from(),
-        to: probe.to.clone(),
-        expected,
-        seen,
-        reason,
-        rule,
-        line,
-        ok,
     }
 }

@@ -17,6 +17,8 @@ use tokio::time::timeout;
 const PORT: u16 = 5201;
 /// What a run may take beyond the time it measures: connecting, the exchange of results.
 const MARGIN: Duration = Duration::from_secs(10);
+/// Milliseconds without progress after which a client gives up, even if nobody is left to end it.
+const STALLED: &str = "8000";
 /// How each ENI is measured: direction, iperf3's word for it, streams.
 const RUNS: [(&str, Option<&str>, u8); 4] = [
     ("egress", None, 1),
@@ -33,45 +35,42 @@ pub(super) async fn measure(
     rows: &mut Vec<ThroughputRow>,
 ) -> Result<(), DemoError> {
     let place = stage.endpoint("tools", PORT)?;
-    let mut server = Server::start(&stage.vpc, place)?;
     for task in stage.one_task_per_eni("web")? {
         for (direction, flag, streams) in RUNS {
             let eni = task.row.eni.clone().unwrap_or_default();
             progress.say(&format!("iperf3 through {eni}: {direction}, {streams} TCP"));
-            server.ready().await?;
-            let gbps = run(&task, place, flag, streams, seconds).await?;
+            let server = Server::start(&stage.vpc, place).await?;
+            let gbps = client(&task, place, flag, streams, seconds).await?;
+            server.ended().await;
             rows.push(ThroughputRow { eni, direction, streams, gbps });
         }
     }
     Ok(())
 }
 
+/// A server for one client: it ends by itself, even if nobody is left to end it.
 struct Server {
     child: Child,
-    lines: Option<Lines<BufReader<ChildStdout>>>,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
-    fn start(netns: &Netns, place: SocketAddrV4) -> Result<Self, DemoError> {
+    /// Returns when it listens.
+    async fn start(netns: &Netns, place: SocketAddrV4) -> Result<Self, DemoError> {
         let (address, port) = (place.ip().to_string(), place.port().to_string());
-        let arguments = ["-s", "-B", &address, "-p", &port, "--forceflush"];
+        let arguments = ["-s", "-1", "-B", &address, "-p", &port, "--forceflush"];
         let mut child = start(netns, "iperf3", &arguments)?;
-        let lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
-        Ok(Self { child, lines })
-    }
-
-    /// Waits until the server takes the next client, as it says each time.
-    async fn ready(&mut self) -> Result<(), DemoError> {
-        match timeout(MARGIN, self.listening()).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(failed("-s", self.last_words().await)),
+        let stdout = child.stdout.take().ok_or_else(|| failed("-s", "has no output".to_owned()))?;
+        let mut server = Self { child, lines: BufReader::new(stdout).lines() };
+        match timeout(MARGIN, server.listens()).await {
+            Ok(true) => Ok(server),
+            Ok(false) => Err(failed("-s", server.last_words().await)),
             Err(_) => Err(failed("-s", format!("did not listen within {MARGIN:?}"))),
         }
     }
 
-    async fn listening(&mut self) -> bool {
-        let Some(lines) = &mut self.lines else { return false };
-        while let Ok(Some(line)) = lines.next_line().await {
+    async fn listens(&mut self) -> bool {
+        while let Ok(Some(line)) = self.lines.next_line().await {
             if line.starts_with("Server listening") {
                 return true;
             }
@@ -88,21 +87,30 @@ impl Server {
         }
         if text.trim().is_empty() { "ended".to_owned() } else { text.trim().to_owned() }
     }
+
+    /// Waits until its port is free for the next one. A server that does not end is killed when it is dropped.
+    async fn ended(mut self) {
+        let drained = async { while let Ok(Some(_)) = self.lines.next_line().await {} };
+        let _ = timeout(MARGIN, drained).await;
+        let _ = timeout(MARGIN, self.child.wait()).await;
+    }
 }
 
-async fn run(
+async fn client(
     task: &Sender,
     place: SocketAddrV4,
     flag: Option<&str>,
     streams: u8,
     seconds: u16,
 ) -> Result<f64, DemoError> {
-    let mut arguments: Vec<String> =
-        ["-c", &place.ip().to_string(), "-p", &place.port().to_string(), "-J"]
-            .map(str::to_owned)
-            .to_vec();
-    arguments.extend(["-t".to_owned(), seconds.to_string(), "-P".to_owned(), streams.to_string()]);
-    arguments.extend(flag.map(str::to_owned));
+    let (address, port) = (place.ip().to_string(), place.port().to_string());
+    let (time, parallel) = (seconds.to_string(), streams.to_string());
+    let mut arguments = vec!["-c", &address, "-p", &port, "-t", &time, "-P", &parallel, "-J"];
+    match flag {
+        // Each side's limit is an error on the other.
+        Some(flag) => arguments.extend([flag, "--rcv-timeout", STALLED]),
+        None => arguments.extend(["--snd-timeout", STALLED]),
+    }
     let what = format!("{} in {}", arguments.join(" "), task.name());
     let child = start(&task.netns, "iperf3", &arguments)?;
     let limit = Duration::from_secs(seconds.into()) + MARGIN;

@@ -95,7 +95,7 @@ pub(super) fn lab(tape: &mut Tape<'_>) -> String {
             "[[service]]\nname = \"s{number}\"\nvpc_connector = \"{connector}\"\ntasks = 3"
         );
     }
-    if tape.one_in(2) {
+    if tape.one_in(4) {
         out += "[[service]]\nname = \"public\"\negress = \"default\"\n";
     }
     out
@@ -111,7 +111,7 @@ fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: b
     if igw {
         let _ = writeln!(out, "internet_gateway = \"igw-{number}\"");
     }
-    let tables: Vec<String> = (0..1 + tape.below(3)).map(|n| format!("{id}-rtb-{n}")).collect();
+    let tables: Vec<String> = (0..2 + tape.below(2)).map(|n| format!("{id}-rtb-{n}")).collect();
     let acls: Vec<String> = (0..tape.below(3)).map(|n| format!("{id}-acl-{n}")).collect();
     let mut subnets = Vec::new();
     for n in 0..2 + tape.below(3) {
@@ -125,8 +125,13 @@ fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: b
             out,
             "[[subnet]]\nid = \"{name}\"\nvpc = \"{id}\"\navailability_zone = \"us-east-1{zone}\"\ncidr = \"{cidr}\""
         );
-        if !tape.one_in(4) {
-            let _ = writeln!(out, "route_table = \"{}\"", tape.pick(&tables));
+        // As accounts have it, most of the time: the first subnet and the first table are the public ones.
+        let table = match n {
+            0 if !tape.one_in(4) => Some(tables[0].clone()),
+            _ => (!tape.one_in(4)).then(|| tape.pick(&tables)),
+        };
+        if let Some(table) = table {
+            let _ = writeln!(out, "route_table = \"{table}\"");
         }
         if !acls.is_empty() && tape.one_in(2) {
             let _ = writeln!(out, "network_acl = \"{}\"", tape.pick(&acls));
@@ -153,7 +158,8 @@ fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: b
 
 fn gateways(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) {
     for nat in &vpc.nats {
-        let (subnet, _) = tape.pick(&vpc.subnets);
+        let (subnet, _) =
+            if tape.one_in(3) { tape.pick(&vpc.subnets) } else { vpc.subnets[0].clone() };
         let _ = writeln!(out, "[[nat_gateway]]\nid = \"{nat}\"\nsubnet = \"{subnet}\"");
         if !vpc.igw || tape.one_in(4) {
             out.push_str("connectivity = \"private\"\n");
@@ -201,8 +207,19 @@ fn route_table(
         "10.0.0.0/8",
         "pl-a",
     ];
+    let usual = match (first, vpc.igw, vpc.nats.first()) {
+        (true, true, _) => Some(format!("igw-{number}")),
+        (false, _, Some(nat)) => Some(nat.clone()),
+        _ => None,
+    };
+    let usual = usual.filter(|_| !tape.one_in(3));
+    if let Some(target) = &usual {
+        add("0.0.0.0/0", target);
+    }
     for destination in tape.some(&destinations, 0, 4) {
-        add(destination, &tape.pick(&targets));
+        if usual.is_none() || destination != "0.0.0.0/0" {
+            add(destination, &tape.pick(&targets));
+        }
     }
     if tape.one_in(4) {
         add("pl-b", &format!("{}-vpce", vpc.id));
@@ -233,6 +250,14 @@ fn network_acl(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc, id: &str) {
             let (traffic, cidr) = (traffic(tape), cidr(tape, vpc));
             rules.push(format!(
                 "{{ rule = {number}, action = \"{action}\", {traffic}, cidr = \"{cidr}\" }}"
+            ));
+        }
+        // What forbids replies, in many accounts.
+        if tape.one_in(4) {
+            let ports = tape.pick(&["1024-65535", "30000-50000"]);
+            let action = tape.pick(&["allow", "deny"]);
+            rules.push(format!(
+                "{{ rule = 50, action = \"{action}\", protocol = \"tcp\", ports = \"{ports}\", cidr = \"0.0.0.0/0\" }}"
             ));
         }
         if !tape.one_in(3) {
@@ -268,7 +293,7 @@ fn security_group(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc, id: &str, fi
         }
         rules.join(", ")
     };
-    if !tape.one_in(3) {
+    if tape.one_in(3) {
         let _ = writeln!(out, "egress = [{}]", rules(tape, "to"));
     }
     let _ = writeln!(out, "ingress = [{}]", rules(tape, "from"));

@@ -1,6 +1,12 @@
 //! The engine as a whole: real packets through real labs on a virtual clock. One file per question.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
 
 mod agreement;
 mod default_egress;

@@ -66,14 +66,14 @@ type Answer = Result<(Place, Option<Reason>), Reason>;
 
 pub(super) fn expect(lab: &Lab, service: &str, task: u16, ask: Question, ports: Ports) -> Expected {
     let oracle = Oracle { lab, ask, ports };
-    match oracle.from_service(service, task) {
+    match oracle.service_sends(service, task) {
         Ok((place, reply_dies)) => Expected::Reaches { place, reply_dies },
         Err(reason) => Expected::Dies(reason),
     }
 }
 
 impl<'a> Oracle<'a> {
-    fn from_service(&self, service: &str, task: u16) -> Answer {
+    fn service_sends(&self, service: &str, task: u16) -> Answer {
         let spec = &self.lab.spec;
         let service = spec.services.iter().find(|s| s.name.value == service).unwrap();
         let first = self.ask.to.octets()[0];
@@ -81,13 +81,13 @@ impl<'a> Oracle<'a> {
             return Err(Reason::DestinationNotUnicast);
         }
         match &service.vpc_connector {
-            None => self.from_app_runner(),
-            Some(connector) => self.from_eni(self.eni_of(&connector.value, task)),
+            None => self.app_runner_sends(),
+            Some(connector) => self.eni_sends(self.eni_of(&connector.value, task)),
         }
     }
 
     /// Spec 2.2.
-    fn from_app_runner(&self) -> Answer {
+    fn app_runner_sends(&self) -> Answer {
         let link_local = self.ask.to.octets()[..2] == [169, 254];
         if link_local || is_rfc1918(self.ask.to) || is_rfc6598(self.ask.to) {
             return Err(Reason::AppRunnerPrivateDestination);
@@ -121,7 +121,7 @@ impl<'a> Oracle<'a> {
         self.lab.plan.enis.iter().find(found).unwrap()
     }
 
-    fn from_eni(&self, eni: &'a PlannedEni) -> Answer {
+    fn eni_sends(&self, eni: &'a PlannedEni) -> Answer {
         let home = self.subnet(&eni.subnet);
         let vpc = self.lab.spec.vpcs.iter().find(|v| v.id.value == home.vpc.value).unwrap();
         let to = self.ask.to;
@@ -158,7 +158,7 @@ impl<'a> Oracle<'a> {
             Some(Target::Local) => {
                 let in_vpc = |s: &&Subnet| s.vpc.value == vpc.id.value && s.cidr.value.contains(to);
                 let there = self.lab.spec.subnets.iter().find(in_vpc).ok_or(Reason::NoInterface)?;
-                self.cross_from(there, false, eni.address)?;
+                self.cross(there, false, eni.address)?;
                 self.deliver(eni, home, Some(there))
             }
             Some(Target::NatGateway(id)) => self.through_gateway(eni, home, &id, stays),
@@ -171,7 +171,7 @@ impl<'a> Oracle<'a> {
         let public = self.subnet(&gateway.subnet.value);
         let to = self.ask.to;
         if !stays {
-            self.cross_from(public, false, eni.address)?;
+            self.cross(public, false, eni.address)?;
         }
         if gateway.state != NatGatewayState::Available {
             return Err(Reason::NatGatewayState);
@@ -394,10 +394,6 @@ impl<'a> Oracle<'a> {
             (None, true) => Err(Reason::NaclEgressImplicitDeny),
             (None, false) => Err(Reason::NaclIngressImplicitDeny),
         }
-    }
-
-    fn cross_from(&self, subnet: &Subnet, leaving: bool, from: Ipv4Addr) -> Result<(), Reason> {
-        self.cross(subnet, leaving, from)
     }
 
     /// A border on the reply's way: its destination port is a NAT's, an echo's answer is type 0.

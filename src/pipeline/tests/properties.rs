@@ -3,7 +3,7 @@
 use super::generator::{self, Tape};
 use super::world::*;
 use crate::flow::Space;
-use crate::packet::{Protocol, TcpFlags, Tuple, VnetHeader, builder};
+use crate::packet::{Protocol, TcpFlags, VnetHeader, builder};
 use crate::pipeline::{Device, Link, Verdict};
 use crate::vpc::{EniIx, NatGatewayIx};
 use proptest::prelude::*;
@@ -262,6 +262,5 @@ proptest! {
         world.engine.sweep(world.now, &world.snapshot);
         prop_assert!(world.engine.flows().is_empty());
         prop_assert_eq!(world.leased(Space::INTERNET, NAT_PUBLIC), 0);
-        let _ = Tuple { protocol: Protocol::Tcp, src: DB, dst: DB, sport: 0, dport: 0 };
     }
 }

@@ -1,0 +1,92 @@
+//! The fast path allocates nothing: not for a packet of an established flow, nor for a drop that was counted before.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use egret::packet::{TcpFlags, builder};
+use egret::pipeline::{Device, Verdict};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use support::{DATABASE, OUTSIDE, World, from_task};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting by thread.
+struct Counting;
+
+#[allow(unsafe_code, reason = "an allocator cannot be written without; it passes everything on")]
+// SAFETY: every call goes to the system's allocator with the same arguments.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const PACKETS: usize = 10_000;
+
+/// Judges the same packet many times, in a buffer made before; returns how often something was allocated.
+fn allocations(world: &mut World, device: Device, packet: &[u8], forwards: bool) -> u64 {
+    let mut buffer = packet.to_vec();
+    let before = ALLOCATIONS.get();
+    for _ in 0..PACKETS {
+        buffer.copy_from_slice(packet);
+        let judged = world.judge(device, &mut buffer);
+        assert_eq!(matches!(judged.verdict, Verdict::Forward { .. }), forwards, "{judged:?}");
+    }
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn the_counter_counts() {
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(vec![1_u8; 100]));
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+}
+
+#[test]
+fn packets_of_established_flows_in_both_directions() {
+    let mut world = World::new();
+    for to in [(OUTSIDE, 443), (DATABASE, 443)] {
+        let (out, back, device) = world.connect(40_000, to);
+        let eni = world.eni;
+        assert_eq!(allocations(&mut world, eni, &out, true), 0, "to {to:?}");
+        assert_eq!(allocations(&mut world, device, &back, true), 0, "from {to:?}");
+    }
+}
+
+#[test]
+fn drops_that_were_counted_before() {
+    let mut world = World::new();
+    let (eni, gateway) = (world.eni, world.gateway);
+    let stranger = SocketAddrV4::new(OUTSIDE, 444);
+    let gateway_address = Ipv4Addr::new(198, 51, 100, 1);
+    let nat = SocketAddrV4::new(gateway_address, 5000);
+    let unsolicited = builder::tcp(stranger, nat, TcpFlags::SYN, 1, 0, &[]);
+    for (device, packet) in [
+        (eni, from_task(1, (OUTSIDE, 80), TcpFlags::SYN, 1, 0)),
+        (eni, from_task(1, (Ipv4Addr::new(172, 1, 2, 3), 443), TcpFlags::SYN, 1, 0)),
+        (eni, from_task(1, (OUTSIDE, 443), TcpFlags::ACK, 1, 0)),
+        (gateway, unsolicited),
+        (gateway, vec![0x60; 40]),
+    ] {
+        world.judge(device, &mut packet.clone());
+        assert_eq!(allocations(&mut world, device, &packet, false), 0, "{packet:?}");
+    }
+}

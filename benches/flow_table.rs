@@ -1,0 +1,52 @@
+//! What a flow costs: to find, to make, to end, to keep.
+
+#![allow(clippy::print_stdout, reason = "a bench reports")]
+#![allow(missing_docs, reason = "criterion's macros")]
+
+mod support;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use egret::flow::{Flow, FlowKey, FlowStart, FlowTable, Instant, Space, Tally};
+use egret::packet::{Protocol, Tuple};
+use egret::vpc::{Generation, RuleRef, ServiceIx, Timeouts, VpcIx};
+use std::hint::black_box;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use support::{TASK, World, nth, nth_syn, resident};
+
+fn key(n: usize) -> FlowKey {
+    let (sport, dst) = nth(n);
+    FlowKey::new(Space::TASKS, Tuple { protocol: Protocol::Tcp, src: TASK, dst, sport, dport: 443 })
+}
+
+fn flow(n: usize, tally: &Arc<Tally>) -> Arc<Flow> {
+    let (sport, dst) = nth(n);
+    let nat = Ipv4Addr::new(198, 51, 100, 1);
+    let back = Tuple { protocol: Protocol::Tcp, src: dst, dst: nat, sport: 443, dport: sport };
+    let start = FlowStart {
+        egress: key(n),
+        returned: FlowKey::new(Space::vpc(VpcIx(0)), back),
+        service: ServiceIx(0),
+        eni: None,
+        nat: None,
+        admitted_by: RuleRef::Packet,
+        admitted_under: Generation(1),
+        tally: Arc::clone(tally),
+    };
+    Arc::new(Flow::new(Instant::ZERO, start))
+}
+
+fn filled(flows: usize) -> FlowTable<u64> {
+    let (table, tally) = (FlowTable::new(7), Arc::default());
+    for n in engine_flows..engine_flows + flows {
+        black_box(world.judge(world.eni, &mut nth_syn(n)));
+    }
+    let made = world.engine.flows().len() - engine_flows;
+    println!(
+        "bytes per flow: {} (over {made} flows through a NAT gateway)",
+        (resident() - before) / made as u64
+    );
+}
+
+criterion_group!(benches, memory, table);
+criterion_main!(benches);
