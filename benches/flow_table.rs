@@ -38,6 +38,57 @@ fn flow(n: usize, tally: &Arc<Tally>) -> Arc<Flow> {
 
 fn filled(flows: usize) -> FlowTable<u64> {
     let (table, tally) = (FlowTable::new(7), Arc::default());
+    (0..flows).for_each(|n| table.put(&flow(n, &tally), Generation(1), 1, 2));
+    table
+}
+
+fn table(c: &mut Criterion) {
+    let mut group = c.benchmark_group("flow table");
+    group.throughput(Throughput::Elements(1));
+    for flows in [1_000, 100_000, 1_000_000] {
+        let table = filled(flows);
+        let mut n = 0;
+        group.bench_function(format!("look-up among {flows}"), |b| {
+            b.iter(|| {
+                n = (n + 7919) % flows;
+                black_box(table.get(&key(n)).map(|entry| entry.outcome))
+            })
+        });
+    }
+    let tally = Arc::default();
+    group.throughput(Throughput::Elements(10_000));
+    group.bench_function("insert 10,000", |b| {
+        b.iter_batched(
+            || (0..10_000).map(|n| flow(n, &tally)).collect::<Vec<_>>(),
+            |flows| {
+                let table = FlowTable::new(7);
+                flows.iter().for_each(|flow| table.put(flow, Generation(1), 1_u64, 2));
+                table
+            },
+            BatchSize::LargeInput,
+        )
+    });
+    group.bench_function("expire 10,000", |b| {
+        let late = Instant(u64::MAX / 2);
+        b.iter_batched(
+            || filled(10_000),
+            |table| {
+                assert_eq!(table.sweep(late, &Timeouts::default()), 10_000);
+                table
+            },
+            BatchSize::LargeInput,
+        )
+    });
+    group.finish();
+}
+
+/// Flow, both entries, both leases, and the tables' spare room.
+fn memory(_: &mut Criterion) {
+    let mut world = World::new();
+    world.fill(10_000);
+    let before = resident();
+    let flows = 1_000_000;
+    let engine_flows = world.engine.flows().len();
     for n in engine_flows..engine_flows + flows {
         black_box(world.judge(world.eni, &mut nth_syn(n)));
     }

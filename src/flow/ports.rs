@@ -221,8 +221,9 @@ impl Pool {
     ) -> Option<u16> {
         self.wake(now, quarantine);
         let port = self.choose(limit, first, random)?;
-        if self.taken.contains(port) {
-            self.resting.retain(|(resting, _)| *resting != port);
+        // A port that is taken and chosen all the same is the one that has rested longest.
+        if self.resting.front().is_some_and(|(resting, _)| *resting == port) {
+            self.resting.pop_front();
         }
         self.taken.insert(port);
         self.leased += 1;
@@ -401,6 +402,21 @@ mod tests {
         let second = pools.lease(Instant::ZERO, key(443), limit, rest).unwrap();
         assert_ne!(second.port(), first.port());
         assert_eq!(leases.len() + 2, 64_512);
+    }
+
+    #[test]
+    fn when_every_port_rests_the_one_that_has_rested_longest_is_taken() {
+        let pools = PortPools::new(3);
+        let rest = Duration::from_secs(1);
+        let limit = Limit { per_destination: 64_512, per_address: u32::MAX };
+        let lease = || pools.lease(Instant::ZERO, key(443), limit, rest).unwrap();
+        let leases: Vec<_> = (0..64_512).map(|_| lease()).collect();
+        leases.iter().for_each(Lease::mark_used);
+        let ports: Vec<u16> = leases.iter().map(Lease::port).collect();
+        drop(leases);
+        let again: Vec<_> = (0..64_512).map(|_| lease()).collect();
+        assert_eq!(again.iter().map(Lease::port).collect::<Vec<_>>(), ports);
+        assert_eq!(pools.lease(Instant::ZERO, key(443), limit, rest).unwrap_err(), Exhausted);
     }
 
     #[test]
