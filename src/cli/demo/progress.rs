@@ -1,7 +1,7 @@
 //! What the demo is at, on standard error: a spinner on a terminal, a line per step elsewhere.
 
 use crate::cli::output;
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::ProgressBar;
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new() -> Self {
         let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let bar = ProgressBar::new_spinner();
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });

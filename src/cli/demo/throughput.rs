@@ -17,7 +17,7 @@ use tokio::time::timeout;
 const PORT: u16 = 5201;
 /// What a run may take beyond the time it measures: connecting, the exchange of results.
 const MARGIN: Duration = Duration::from_secs(10);
-/// Milliseconds without progress after which a client gives up, even if nobody is left to end it.
+/// Milliseconds without progress after which iperf3 gives up, even if nobody is left to end it.
 const STALLED: &str = "8000";
 /// How each ENI is measured: direction, iperf3's word for it, streams.
 const RUNS: [(&str, Option<&str>, u8); 4] = [
@@ -58,7 +58,8 @@ impl Server {
     /// Returns when it listens.
     async fn start(netns: &Netns, place: SocketAddrV4) -> Result<Self, DemoError> {
         let (address, port) = (place.ip().to_string(), place.port().to_string());
-        let arguments = ["-s", "-1", "-B", &address, "-p", &port, "--forceflush"];
+        let mut arguments = vec!["-s", "-1", "-B", &address, "-p", &port, "--forceflush"];
+        arguments.extend(["--rcv-timeout", STALLED, "--snd-timeout", STALLED]);
         let mut child = start(netns, "iperf3", &arguments)?;
         let stdout = child.stdout.take().ok_or_else(|| failed("-s", "has no output".to_owned()))?;
         let mut server = Self { child, lines: BufReader::new(stdout).lines() };
