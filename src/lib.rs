@@ -7,14 +7,48 @@
 //!
 //! | floor | module | what it is |
 //! |---|---|---|
-//! | 8 | [`cli`] | one file per command |
-//! | 7 | [`daemon`] | a running lab: lifecycle, control API, timers |
-//! | 6 | [`linux`] | the only code that touches the kernel |
+//! | 8 | [`cli`] | one file per command; `cli/demo` is the one with several |
+//! | 7 | [`daemon`] | a running lab: lifecycle, tasks, control API on a unix socket |
+//! | 6 | [`linux`] | the only code that touches the kernel: namespaces, links, TUN, tc programs, workers |
 //! | 5 | [`config`], [`explain`] | lab file to [`vpc::Snapshot`]; evidence to text and JSON |
 //! | 4 | [`pipeline`] | the engine: one walk, one file per stage |
 //! | 3 | [`flow`] | what is remembered: flows, port leases, expiry |
 //! | 2 | [`vpc`] | what the user configured, immutable and indexed |
 //! | 1 | [`packet`] | bytes: checked view, tuple, rewrite, checksums, vnet header |
+//!
+//! `src/steer` holds the tc programs, in C. They check a task's source address and look up links, and hold no policy.
+//!
+//! # One packet's journey
+//!
+//! 1. A task sends. At the router's end of its veth, tc (`task_ingress` in `src/steer/steer.bpf.c`) checks that the
+//!    source address is the task's own, and redirects the packet to the TUN of the task's ENI, which
+//!    [`vpc::Snapshot::choose_eni`] chose when the task started.
+//! 2. The TUN's worker ([`linux::worker`]) reads a batch under one [`vpc::Snapshot`], and gives each packet to
+//!    [`pipeline::Engine::judge`]. It is parsed once; a malformed one is dropped with a reason, and so is a fragment. An
+//!    ICMP error goes to the flow that it quotes (`pipeline/icmp.rs`).
+//! 3. The flow table is asked for (address space, 5-tuple). A hit under the current generation is the fast path: TTL, size,
+//!    TCP state, counters, the flow's stored [`packet::Rewrite`]. Nothing is allocated.
+//! 4. A hit of an older generation is walked again and keeps its ports where it may still pass. A miss is walked if it can
+//!    begin a flow: a SYN, an echo request, or any packet of UDP or of another protocol.
+//! 5. The walk (`pipeline/walk.rs`) calls the stages in AWS's order: source check; exempt addresses; the connector's ENI; its
+//!    security groups, outbound; a port of the ENI. Inside the ENI's own subnet the packet is then delivered. Otherwise:
+//!    network ACL, outbound; route table; and its target, which is
+//!    - local: the ACL of the destination's subnet, then the destination's own security groups;
+//!    - a NAT gateway: its subnet's ACL, its state, its own route table, a port, its subnet's ACL again, and the internet
+//!      gateway, which makes the private address the public one;
+//!    - an internet gateway, for a packet straight from an ENI: the end, since an ENI has no public address.
+//!
+//!    A service without a connector takes one stage instead, `pipeline/app_runner.rs`.
+//! 6. The reply is walked too, through the network ACLs on its way back. A flow whose reply would die is made all the same:
+//!    its request passes, and its replies are dropped with the rule that decided.
+//! 7. The worker writes a rewritten packet back to the TUN. There, tc (`tun_ingress`) finds the link of the destination in the
+//!    TUN's address space and redirects it into the namespace at the other end.
+//! 8. The reply arrives at a VPC's or the internet's veth. tc (`space_ingress`) finds the ENI or gateway that owns the
+//!    destination address and hands the packet to its TUN; step 3 finds the flow, in the other direction.
+//! 9. A dropped packet is counted by reason, rule, service and destination ([`pipeline::Drops`]). Nothing is sent, but for time
+//!    exceeded, fragmentation needed, and a RST to a task whose flow through a NAT gateway was idle for too long.
+//!
+//! [`pipeline::Engine::explain`] takes the same walk with a recorder that records, and only looks at ports.
 
 pub mod cli;
 pub mod config;

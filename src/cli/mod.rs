@@ -1,1 +1,208 @@
 //! Floor 8: a file per command.
+
+pub mod check;
+pub mod demo;
+pub mod down;
+pub mod exec;
+pub mod explain;
+pub mod list;
+pub mod output;
+pub mod task;
+pub mod up;
+
+use crate::config::Diagnostics;
+use crate::daemon::{ClientError, LabError, StateError};
+use crate::explain::TargetError;
+use crate::linux::exec::ExecError;
+use clap::{Parser, Subcommand};
+use std::io;
+use std::process::ExitCode;
+
+/// Exit code: the answer is no. The packet is dropped, the lab file has errors.
+const NO: u8 = 1;
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "egret", version, about, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Examples:
+  egret check lab.toml                              is the lab file sound?
+  egret explain web orders-db --config lab.toml     what would happen, without starting anything
+  sudo egret up lab.toml                            bring the lab up
+  sudo egret exec web -- curl http://10.0.1.10/     a command as a task of web
+  sudo egret drops                                  what died, and by which rule
+
+Exit codes: 0 fine; 1 the answer is no (a drop, errors in the lab file) or the lab failed; 2 usage or configuration
+error, or no lab to ask.")]
+pub struct Cli {
+    /// Colours: always, never, or auto: only to a terminal, and not with NO_COLOR set
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    pub color: output::ColorChoice,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Send real probes through a lab of its own and show what was expected beside what was seen
+    Demo(demo::DemoArgs),
+    /// Bring a lab up and keep it up until Ctrl-C
+    Up(up::UpArgs),
+    /// Take a lab down, or clear what a killed run left
+    Down(down::DownArgs),
+    /// Run a command inside a task, a VPC or the internet
+    Exec(exec::ExecArgs),
+    /// Add, remove or list tasks
+    Task(task::TaskArgs),
+    /// Say what would happen to a packet, stage by stage, and which rule decides
+    #[command(
+        long_about = "Say what would happen to a packet, stage by stage, and which rule decides.
+
+The packet takes the same walk as live packets do, but nothing is sent, no port is taken and no flow is made. For a \
+drop the answer names the rule with its line in the lab file, the nearest miss, and what would mend it."
+    )]
+    Explain(explain::ExplainArgs),
+    /// List the flows of a running lab
+    #[command(after_help = "Examples:
+  sudo egret flows
+  sudo egret flows --json | jq '.[] | select(.service == \"web\")'")]
+    Flows(list::ListArgs),
+    /// List what was dropped, and by which rule
+    Drops(list::DropsArgs),
+    /// List ENIs and gateways, and what went through them
+    #[command(after_help = "Examples:
+  sudo egret enis          who shares which, and how much went through
+  sudo egret enis --json   with raw numbers")]
+    Enis(list::ListArgs),
+    /// List tasks
+    #[command(after_help = "Examples:
+  sudo egret ps
+  sudo egret ps --json | jq -r '.[].namespace'")]
+    Ps(list::ListArgs),
+    /// Check a lab file: every error at once, and what probably does not do what is wanted
+    Check(check::CheckArgs),
+}
+
+/// Which running lab.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LabArg {
+    /// The lab's name, as `lab = "…"` in its file
+    #[arg(long, env = "EGRET_LAB", default_value = "egret", value_name = "NAME")]
+    pub lab: String,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The lab file has errors; they are in it.
+    #[error("{} in the lab file", errors(.0))]
+    Config(Diagnostics),
+    /// The lab did not come up, or said no.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// The lab's state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A running lab was asked in vain.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A program could not be run inside.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// A word of the command line means nothing in the lab.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The demo could not be given.
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
+    /// The arguments are off.
+    #[error("{0}")]
+    Usage(String),
+    /// Output, or a socket.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+fn errors(diagnostics: &Diagnostics) -> String {
+    match diagnostics.0.len() {
+        1 => "1 error".to_owned(),
+        n => format!("{n} errors"),
+    }
+}
+
+impl CliError {
+    /// 2 for a usage or configuration error, or where no lab answers; 1 for the rest; 126 and 127 for `exec`, as a shell
+    /// has it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) | Self::Target(_) | Self::Client(_) => 2,
+            Self::Exec(ExecError::Start { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                127
+            }
+            Self::Exec(ExecError::Start { .. }) => 126,
+            Self::Lab(_) | Self::State(_) | Self::Exec(_) | Self::Demo(_) | Self::Io(_) => 1,
+        }
+    }
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// Whatever kept it from giving an answer.
+pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
+    match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Up(args) => up::run(&args),
+        Command::Down(args) => down::run(&args),
+        Command::Exec(args) => exec::run(&args),
+        Command::Task(args) => task::run(&args),
+        Command::Flows(args) => list::flows(&args),
+        Command::Drops(args) => list::drops(&args),
+        Command::Enis(args) => list::enis(&args),
+        Command::Ps(args) => list::ps(&args),
+        Command::Explain(args) => explain::run(&args, cli.color),
+        Command::Check(args) => check::run(&args, cli.color),
+    }
+}
+
+/// A runtime for a command that waits for little.
+pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exec_takes_exactly_one_place() {
+        let parse = |args: &[&str]| Cli::try_parse_from([&["egret", "exec"], args].concat());
+        assert!(parse(&["web/2", "--", "ping", "-c1", "10.0.1.10"]).is_ok());
+        assert!(parse(&["--vpc", "vpc-prod", "--", "ss"]).is_ok());
+        assert!(parse(&["--internet", "--", "ss"]).is_ok());
+        assert!(parse(&["--", "ss"]).is_err());
+        assert!(parse(&["web", "--internet", "--", "ss"]).is_err());
+        assert!(parse(&["web"]).is_err());
+    }
+
+    #[test]
+    fn colour_may_stand_after_the_command() {
+        let cli = Cli::try_parse_from(["egret", "check", "lab.toml", "--color", "never"]);
+        assert_eq!(cli.map(|c| c.color).ok(), Some(output::ColorChoice::Never));
+    }
+}

@@ -1,7 +1,10 @@
 //! What is wrong, or doubtful, in a lab file: the place, the reason, and what would be valid.
 
 use crate::vpc::Line;
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, NamedSource, SourceCode,
+    SourceSpan, SpanContents,
+};
 use serde::Serialize;
 use std::cell::RefCell;
 use std::fmt;
@@ -92,7 +95,7 @@ impl Diagnostic {
         GraphicalReportHandler::new_themed(theme)
             .with_links(false)
             .with_width(110)
-            .with_context_lines(0)
+            .with_context_lines(1)
             .render_report(out, self)
     }
 
@@ -138,7 +141,7 @@ impl miette::Diagnostic for Diagnostic {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.span.map(|_| &self.source.named as &dyn SourceCode)
+        self.span.map(|_| &*self.source as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -223,6 +226,12 @@ impl Source {
         u32::try_from(characters + 1).unwrap_or(u32::MAX)
     }
 
+    /// One character back where there is one on the same line: a place between two characters cannot be underlined.
+    fn before(&self, at: usize) -> usize {
+        let last = self.text.get(..at).and_then(|text| text.chars().next_back());
+        last.filter(|c| *c != '\n').map_or(at, |c| at - c.len_utf8())
+    }
+
     /// The span cut to what can be underlined: on character boundaries, at least inside the text, on one line.
     fn first_line(&self, span: Span) -> Span {
         let boundary = |mut at: usize| {
@@ -232,10 +241,30 @@ impl Source {
             }
             at
         };
-        let start = boundary(span.start);
-        let end = boundary(span.end).max(start);
+        let (start, end) = (boundary(span.start), boundary(span.end));
+        let start = if end <= start { self.before(start) } else { start };
+        let end = boundary(span.end.max(span.start));
         let line = self.text.get(start..end).and_then(|text| text.lines().next()).unwrap_or("");
         Span { start, end: start + line.len() }
+    }
+}
+
+impl SourceCode for Source {
+    /// One line is context enough: where miette asks for lines around a span it gets the span's own line, whole.
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        _lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        if lines_before == 0 {
+            return self.named.read_span(span, 0, 0);
+        }
+        let next = self.line_starts.partition_point(|start| *start <= span.offset());
+        let start = next.checked_sub(1).and_then(|line| self.line_starts.get(line)).copied();
+        let start = start.unwrap_or(0);
+        let line = self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("");
+        self.named.read_span(&SourceSpan::from((start, line.len())), 0, 0)
     }
 }
 

@@ -1,1 +1,243 @@
-pub(super) fn all(_spec: &super::Spec, _report: &super::diagnostic::Report) {}
+//! What AWS takes, and what does not do what its author thinks.
+
+use super::diagnostic::Report;
+use super::spec::{
+    Connector, Destination, NatGateway, Peer, RouteTable, SecurityGroupRule, Spec, Subnet, Target,
+};
+use super::text::is_private;
+use crate::vpc::{Connectivity, NatGatewayState};
+use ipnetwork::Ipv4Network;
+use std::collections::BTreeSet;
+
+/// Reports everything that is doubtful in a spec without errors.
+pub(super) fn all(spec: &Spec, report: &Report) {
+    for connector in &spec.connectors {
+        public_subnets(spec, connector, report);
+        single_zone(spec, connector, report);
+    }
+    for gateway in &spec.nat_gateways {
+        way_out(spec, gateway, report);
+    }
+    for table in &spec.route_tables {
+        routes_to_nothing(spec, table, report);
+        overlapping_prefix_lists(spec, table, report);
+    }
+    security_groups(spec, report);
+    internet_hosts(spec, report);
+}
+
+/// An ENI has no public address, so an internet gateway drops whatever it sends (spec 3.6).
+fn public_subnets(spec: &Spec, connector: &Connector, report: &Report) {
+    for id in &connector.subnets {
+        let Some(subnet) = spec.subnet(id).filter(|subnet| leads_to_igw(spec, subnet)) else {
+            continue;
+        };
+        report.warning(
+            id.span,
+            "public-subnet-in-connector",
+            format!(
+                "{:?} is a public subnet: tasks get no internet there, because the internet gateway drops what comes \
+                 from a connector's network interface, which has no public address",
+                subnet.id.value
+            ),
+            "use a private subnet, whose route table leads to a NAT gateway",
+        );
+    }
+}
+
+fn leads_to_igw(spec: &Spec, subnet: &Subnet) -> bool {
+    spec.route_table_of(subnet).is_some_and(|table| {
+        table.routes.iter().any(|route| matches!(route.target.value, Target::InternetGateway(_)))
+    })
+}
+
+fn single_zone(spec: &Spec, connector: &Connector, report: &Report) {
+    let zones: BTreeSet<&str> = connector
+        .subnets
+        .iter()
+        .filter_map(|id| Some(spec.subnet(id)?.availability_zone.as_str()))
+        .collect();
+    if let (Some(zone), 1) = (zones.first(), zones.len()) {
+        report.warning(
+            connector.name.span,
+            "single-zone",
+            format!("connector {:?} is in one Availability Zone, {zone}", connector.name.value),
+            "add a subnet in another zone; AWS advises three",
+        );
+    }
+}
+
+/// A public NAT gateway without a working path to the internet (spec 6).
+fn way_out(spec: &Spec, gateway: &NatGateway, report: &Report) {
+    let Some(subnet) = spec.subnet(&gateway.subnet) else { return };
+    let vpc = spec.vpc(&subnet.vpc);
+    let without_igw = vpc.is_some_and(|vpc| vpc.internet_gateway.is_none());
+    let (message, help) = match (gateway.state, gateway.connectivity) {
+        (NatGatewayState::Available, Connectivity::Private) => return,
+        (NatGatewayState::Available, Connectivity::Public) if without_igw => (
+            format!("VPC {:?} has no internet gateway", subnet.vpc.value),
+            "add internet_gateway to the VPC, and a route to it to the NAT gateway's subnet"
+                .to_owned(),
+        ),
+        (NatGatewayState::Available, Connectivity::Public) if leads_to_igw(spec, subnet) => return,
+        (NatGatewayState::Available, Connectivity::Public) => (
+            format!("subnet {:?} has no route to an internet gateway", subnet.id.value),
+            "put the NAT gateway into a public subnet".to_owned(),
+        ),
+        (
+            NatGatewayState::Pending
+            | NatGatewayState::Failed
+            | NatGatewayState::Deleting
+            | NatGatewayState::Deleted,
+            _,
+        ) => (
+            format!("its state is {}", gateway.state.as_str()),
+            "it carries packets only in the state \"available\"".to_owned(),
+        ),
+    };
+    report.warning(
+        gateway.id.span,
+        "nat-gateway-without-way-out",
+        format!("NAT gateway {:?} has no way out: {message}", gateway.id.value),
+        help,
+    );
+}
+
+fn routes_to_nothing(spec: &Spec, table: &RouteTable, report: &Report) {
+    for route in &table.routes {
+        let why = match &route.target.value {
+            Target::Blackhole(_) => "its target is gone (blackhole)".to_owned(),
+            Target::NatGateway(id) => match spec.nat_gateway(id).map(|nat| nat.state) {
+                Some(NatGatewayState::Available) | None => continue,
+                Some(state) => format!("NAT gateway {id:?} is {}", state.as_str()),
+            },
+            Target::Local
+            | Target::InternetGateway(_)
+            | Target::VpcEndpoint(_)
+            | Target::Peering(_) => continue,
+        };
+        report.warning(
+            route.target.span,
+            "route-to-nothing",
+            format!("this route drops every packet: {why}"),
+            "point it to something that works, or remove it",
+        );
+    }
+}
+
+/// AWS picks one of two such routes at random; egret takes the list with the lower id (spec 3.3).
+fn overlapping_prefix_lists(spec: &Spec, table: &RouteTable, report: &Report) {
+    let by_list: Vec<_> = table
+        .routes
+        .iter()
+        .filter_map(|route| match &route.destination.value {
+            Destination::PrefixList(id) => {
+                Some((route, spec.prefix_lists.iter().find(|list| *list.id == *id)?))
+            }
+            Destination::Cidr(_) => None,
+        })
+        .collect();
+    for (position, (route, list)) in by_list.iter().enumerate() {
+        let earlier = by_list.iter().take(position).find(|(other, theirs)| {
+            other.target.value != route.target.value && overlap(&theirs.entries, &list.entries)
+        });
+        if let Some((_, theirs)) = earlier {
+            report.warning(
+                route.destination.span,
+                "overlapping-prefix-lists",
+                format!(
+                    "prefix lists {:?} and {:?} overlap and lead to different targets",
+                    theirs.id.value, list.id.value
+                ),
+                "AWS picks one at random, egret the one with the lower id: make the lists disjoint",
+            );
+        }
+    }
+}
+
+fn overlap(a: &[Ipv4Network], b: &[Ipv4Network]) -> bool {
+    a.iter().any(|x| b.iter().any(|y| x.contains(y.network()) || y.contains(x.network())))
+}
+
+fn security_groups(spec: &Spec, report: &Report) {
+    let attached = attached_groups(spec);
+    let members = members(spec);
+    let named_by_others: BTreeSet<&str> = spec
+        .security_groups
+        .iter()
+        .flat_map(|group| {
+            let named = rules(group).filter_map(group_peer);
+            named.filter(|id| *id != group.id.value.as_str())
+        })
+        .collect();
+    for group in &spec.security_groups {
+        let id = group.id.value.as_str();
+        let default = group.default.is_some_and(|default| *default);
+        if !default && !attached.contains(id) && !named_by_others.contains(id) {
+            report.warning(
+                group.id.span,
+                "unused-security-group",
+                format!("nothing uses security group {id:?}"),
+                "name it in a connector, a resource or a rule, or remove it",
+            );
+        }
+        for rule in rules(group) {
+            let empty = group_peer(rule).filter(|peer| *peer != id && !members.contains(*peer));
+            if let Some(peer) = empty {
+                report.warning(
+                    rule.peer.span,
+                    "group-without-members",
+                    format!("this rule matches nothing: no network interface is in {peer:?}"),
+                    "a rule with a group means the private addresses of that group's interfaces",
+                );
+            }
+        }
+    }
+}
+
+fn rules(group: &super::spec::SecurityGroup) -> impl Iterator<Item = &SecurityGroupRule> {
+    group.egress.iter().flatten().chain(&group.ingress)
+}
+
+fn group_peer(rule: &SecurityGroupRule) -> Option<&str> {
+    match &rule.peer.value {
+        Peer::SecurityGroup(id) => Some(id),
+        Peer::Cidr(_) | Peer::PrefixList(_) => None,
+    }
+}
+
+/// The groups that a connector or a resource names or has by default.
+fn attached_groups(spec: &Spec) -> BTreeSet<String> {
+    let connectors = spec.connectors.iter().flat_map(|c| spec.groups_of_connector(c));
+    connectors.chain(spec.resources.iter().flat_map(|r| spec.groups_of_resource(r))).collect()
+}
+
+/// The groups that an interface is in: a connector has interfaces once a service uses it (spec 2.1).
+fn members(spec: &Spec) -> BTreeSet<String> {
+    let used = spec.services.iter().filter_map(|service| service.vpc_connector.as_ref());
+    let connectors = used.filter_map(|name| spec.connector(name));
+    let enis = connectors.flat_map(|connector| spec.groups_of_connector(connector));
+    enis.chain(spec.resources.iter().flat_map(|r| spec.groups_of_resource(r))).collect()
+}
+
+fn internet_hosts(spec: &Spec, report: &Report) {
+    for host in &spec.internet_hosts {
+        let address = *host.address;
+        let vpc = spec.vpcs.iter().find(|vpc| vpc.cidrs.iter().any(|c| c.contains(address)));
+        let message = match vpc {
+            Some(vpc) => {
+                format!("{address} is within VPC {:?}, whose local route wins", vpc.id.value)
+            }
+            None if is_private(address) => {
+                format!("an internet gateway drops packets to {address}, a private address")
+            }
+            None => continue,
+        };
+        report.warning(
+            host.address.span,
+            "private-internet-host",
+            message,
+            "take an address of a documentation range, such as 203.0.113.10",
+        );
+    }
+}

@@ -173,7 +173,11 @@ impl Names {
 
     /// Reports an id that nothing declares.
     pub(super) fn report_dangling(&self, report: &Report, id: &At<String>, kinds: &[Kind]) {
-        let nouns: Vec<_> = kinds.iter().map(|kind| kind.noun()).collect();
+        let noun = match kinds {
+            [only] => only.noun().to_owned(),
+            [first, second] => format!("{} or {}", first.noun(), second.noun()),
+            _ => "route target".to_owned(),
+        };
         let valid: Vec<&str> = kinds
             .iter()
             .filter_map(|kind| self.0.get(kind))
@@ -182,7 +186,7 @@ impl Names {
         report.error(
             id.span,
             "dangling-id",
-            format!("there is no {} {:?}", nouns.join(" or "), id.value),
+            format!("there is no {noun} {:?}", id.value),
             suggestion(&id.value, &valid),
         );
     }
@@ -197,8 +201,8 @@ pub(super) fn default_id(vpc: &str) -> String {
 pub(super) fn suggestion(word: &str, valid: &[&str]) -> String {
     let nearest = valid
         .iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), *candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(word, candidate), *candidate))
+        .filter(|(likeness, _)| *likeness >= 0.6)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     let list = valid.join(", ");
     match nearest {

@@ -97,9 +97,8 @@ fn nat_gateway<'s>(
             None
         })?),
     };
-    let (digits, device) =
+    let (_, device) =
         unique(devices, "nat-", |salt| format!("{:016x}", hash([&*gateway.id.value], salt)));
-    debug_assert!(digits.len() == 16);
     Some(PlannedNatGateway { device, private_address, public_address })
 }
 

@@ -323,27 +323,28 @@ impl Reader<'_> {
 
 /// A line that would satisfy a missing key.
 fn example(section: &str, key: &str) -> String {
-    let value = match key {
-        "id" | "name" => "\"a-name-of-your-choice\"",
-        "cidr" if section == "[[vpc]]" => "\"10.0.0.0/16\"",
-        "cidr" => "\"10.0.1.0/24\"",
-        "vpc" | "requester_vpc" | "accepter_vpc" => "\"…\", the id of a [[vpc]]",
-        "subnet" => "\"…\", the id of a [[subnet]]",
-        "subnets" => "[\"…\"], ids of [[subnet]] sections",
-        "availability_zone" => "\"us-east-1a\"",
-        "address" => "\"10.0.1.10\"",
-        "destination" => "\"0.0.0.0/0\"",
-        "target" => "\"…\", the id of a NAT gateway, internet gateway, endpoint or peering",
-        "protocol" => "\"tcp\"",
-        "ports" => "\"443\", \"1024-65535\" or \"all\"",
-        "to" | "from" => "\"10.0.0.0/16\", or the id of a security group or prefix list",
-        "rule" => "100",
-        "action" => "\"allow\" or \"deny\"",
-        "kind" => "\"gateway\" or \"interface\"",
-        "service" => "\"com.amazonaws.us-east-1.s3\"",
-        "entries" => "[\"203.0.113.0/24\"]",
-        "vpc_connector" => "\"…\", the name of a [[vpc_connector]]",
-        _ => "…",
+    let (value, note) = match key {
+        "id" | "name" => ("\"a-name-of-your-choice\"", ""),
+        "cidr" if section == "[[vpc]]" => ("\"10.0.0.0/16\"", ""),
+        "cidr" => ("\"10.0.1.0/24\"", ""),
+        "vpc" | "requester_vpc" | "accepter_vpc" => ("\"…\"", " with the id of a [[vpc]]"),
+        "subnet" => ("\"…\"", " with the id of a [[subnet]]"),
+        "subnets" => ("[\"…\"]", " with ids of [[subnet]] sections"),
+        "availability_zone" => ("\"us-east-1a\"", ""),
+        "address" => ("\"10.0.1.10\"", ""),
+        "destination" => ("\"0.0.0.0/0\"", ""),
+        "target" => {
+            ("\"…\"", " with the id of a NAT gateway, internet gateway, endpoint or peering")
+        }
+        "protocol" => ("\"tcp\"", ", or \"udp\", \"icmp\", \"all\", or a protocol number"),
+        "ports" => ("\"443\"", ", a range such as \"1024-65535\", or \"all\""),
+        "to" | "from" => ("\"10.0.0.0/16\"", ", or the id of a security group or prefix list"),
+        "rule" => ("100", ""),
+        "action" => ("\"allow\"", ", or \"deny\""),
+        "kind" => ("\"gateway\"", ", or \"interface\""),
+        "service" => ("\"com.amazonaws.us-east-1.s3\"", ""),
+        "entries" => ("[\"203.0.113.0/24\"]", ""),
+        _ => ("…", ""),
     };
-    format!("add `{key} = {value}`").replace(", ids", "` with ids").replace(", the", "` with the")
+    format!("add `{key} = {value}`{note}")
 }

@@ -1,1 +1,17 @@
-//! Floor 7: a running lab.
+//! Floor 7: a running lab. Lifecycle, control API on a unix socket, timers; tokio lives here, in `linux` sockets, and in `cli`.
+//!
+//! [`Running::start`] builds what the lab file says and takes everything down when it is stopped or fails half-way;
+//! [`control`] serves it on a socket, [`client`] calls it, [`state`] remembers what a killed run leaves behind.
+
+pub mod client;
+pub mod control;
+mod judge;
+pub mod rows;
+mod running;
+pub mod state;
+mod steer_drops;
+mod tasks;
+
+pub use client::{Client, ClientError};
+pub use running::{LabError, Running};
+pub use state::{StateDir, StateError};

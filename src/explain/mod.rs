@@ -1,1 +1,29 @@
-//! Floor 5: evidence to text and JSON.
+//! Floor 5: evidence to text and JSON, rows to tables. Everything writes to a `Write` that the caller brings.
+
+mod evidence;
+mod fix;
+mod json;
+mod names;
+mod nearest_miss;
+mod paint;
+mod rows;
+mod tables;
+mod target;
+mod text;
+
+#[cfg(test)]
+mod snapshot_tests;
+#[cfg(test)]
+mod testing;
+
+pub use evidence::{Endpoints, Explanation, NamedStep, explanation};
+pub use fix::{Fix, fix};
+pub use json::explain_json;
+pub use names::{
+    DecidedBy, component, decided_by, security_group_id, service_name, subnet_id, task,
+};
+pub use nearest_miss::NearestMiss;
+pub use rows::{DropRow, EniRow, FlowRow, PsRow};
+pub use tables::{Row, print};
+pub use target::{Target, TargetError, TaskRef};
+pub use text::explain_text;

@@ -63,7 +63,7 @@ pub fn icmp_echo_reply(src: Ipv4Addr, dst: Ipv4Addr, id: u16, seq: u16, payload:
 /// An ICMP message whose last header word is zero, followed by `quoted` as it is: an error, if the type is one.
 pub fn icmp_error(src: Ipv4Addr, dst: Ipv4Addr, icmp_type: u8, code: u8, quoted: &[u8]) -> Vec<u8> {
     let mut message = vec![icmp_type, code, 0, 0, 0, 0, 0, 0];
-    message.extend_from_slice(&quoted[..quoted.len().min(MAX_PAYLOAD)]);
+    message.extend_from_slice(&quoted[..quoted.len().min(MAX_PAYLOAD - message.len())]);
     let sum = checksum::checksum(&message);
     put_u16(&mut message, 2, sum);
     let builder = ip(src, dst);
@@ -141,4 +141,59 @@ fn written(payload: &[u8], write: impl FnOnce(&mut Vec<u8>, &[u8]) -> bool) -> V
         out.clear();
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const SRC: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 1, 10), 40_000);
+    const DST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 20), 5432);
+
+    #[test]
+    fn completing_a_partial_packet_gives_the_original() {
+        for original in
+            [builder_tcp(b"odd"), builder_tcp(b"even"), udp(SRC, DST, b"odd"), udp(SRC, DST, &[])]
+        {
+            let mut bytes = original.clone();
+            let vnet = to_partial(&mut bytes);
+            assert!(vnet.is_partial());
+            assert_ne!(bytes, original);
+            complete(&mut bytes, vnet);
+            assert_eq!(bytes, original);
+        }
+    }
+
+    fn builder_tcp(payload: &[u8]) -> Vec<u8> {
+        tcp(SRC, DST, TcpFlags::ACK, 1, 2, payload)
+    }
+
+    #[test]
+    fn icmp_is_never_partial() {
+        let mut bytes = icmp_echo_request(*SRC.ip(), *DST.ip(), 1, 1, b"abc");
+        let before = bytes.clone();
+        assert_eq!(to_super_packet(&mut bytes, 1000), VnetHeader::default());
+        assert_eq!(bytes, before);
+    }
+
+    #[test]
+    fn every_flag_is_written() {
+        for bits in 0..=u8::MAX {
+            let mut bytes = tcp(SRC, DST, TcpFlags(bits), 0, 0, &[]);
+            let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
+            assert_eq!(packet.tcp().unwrap().flags, TcpFlags(bits));
+        }
+    }
+
+    #[test]
+    fn payload_is_cut_to_what_fits() {
+        let mut bytes = udp(SRC, DST, &[1; 70_000]);
+        let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
+        assert_eq!(packet.payload().len(), MAX_PAYLOAD);
+        assert_eq!(builder_tcp(&[1; 70_000]).len(), 65_535);
+        let error = icmp_error(*SRC.ip(), *DST.ip(), 3, 3, &[1; 70_000]);
+        assert!(error.len() <= 65_535 && error.len() > 65_000);
+    }
 }

@@ -3,8 +3,8 @@
 
 use super::checksum::{self, Sum};
 use super::octets::{address_at, put_u16, put_u32, u16_at};
+use super::parse::ICMP_HEADER;
 use super::tcp::TcpFlags;
-use super::view::ICMP_HEADER;
 use super::{Fragment, Packet, Protocol};
 use std::net::Ipv4Addr;
 
@@ -17,6 +17,8 @@ pub const MAX_ERROR: usize = 576;
 /// Internetwork control, which RFC 1812 4.3.2.5 asks for in ICMP errors.
 const PRECEDENCE: u8 = 0xc0;
 const TTL: u8 = 64;
+/// Where the header checksum is in an IPv4 header.
+const IP_CHECKSUM: usize = 10;
 
 /// Writes "time exceeded in transit" (type 11, code 0) about `original`, an IPv4 packet, and returns its length.
 ///
@@ -150,5 +152,125 @@ fn write_ip_header(
     put_u16(header, IP_CHECKSUM, sum);
 }
 
-/// Where the header checksum is in an IPv4 header.
-const IP_CHECKSUM: usize = 10;
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::{IcmpKind, VnetHeader, builder};
+    use super::*;
+    use std::net::SocketAddrV4;
+
+    const TASK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 2), 40_000);
+    const HOST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 443);
+    const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 20);
+
+    fn at(address: [u8; 4]) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::from(address), 9)
+    }
+
+    fn answer(original: &[u8]) -> Option<usize> {
+        time_exceeded(original, GATEWAY, &mut [0; MAX_ERROR])
+    }
+
+    fn reset(bytes: &mut [u8]) -> Option<(super::super::TcpFacts, super::super::Tuple)> {
+        let mut out = [0xaa; 40];
+        let original = Packet::parse(bytes, VnetHeader::default()).unwrap();
+        let len = tcp_reset(&original, &mut out)?;
+        let reset = Packet::parse(&mut out[..len], VnetHeader::default()).unwrap();
+        let pseudo = checksum::pseudo_header(reset.src(), reset.dst(), 6, 20);
+        assert_eq!(pseudo.bytes(&reset.bytes()[20..]).fold(), 0xffff);
+        Some((reset.tcp()?, reset.tuple()))
+    }
+
+    #[test]
+    fn time_exceeded_quotes_the_original_up_to_576_octets() {
+        let original = builder::udp(TASK, HOST, &[9; 1000]);
+        let mut out = [0xaa; MAX_ERROR];
+        assert_eq!(time_exceeded(&original, GATEWAY, &mut out), Some(MAX_ERROR));
+        let packet = Packet::parse(&mut out, VnetHeader::default()).unwrap();
+        assert_eq!((packet.src(), packet.dst()), (GATEWAY, *TASK.ip()));
+        assert_eq!((packet.ttl(), packet.dont_fragment()), (64, false));
+        assert_eq!(packet.icmp_type_code(), (11, 0));
+        assert_eq!(packet.payload(), &original[..548]);
+    }
+
+    #[test]
+    fn short_original_is_quoted_whole_and_its_padding_is_not() {
+        let mut original = builder::udp(TASK, HOST, b"abc");
+        original.extend_from_slice(&[0; 15]);
+        assert_eq!(answer(&original), Some(28 + 31));
+    }
+
+    #[test]
+    fn fragmentation_needed_tells_the_mtu() {
+        let original = builder::udp(TASK, HOST, &[9; 1600]);
+        let mut out = [0; MAX_ERROR];
+        let len = fragmentation_needed(&original, GATEWAY, 1500, &mut out).unwrap();
+        let packet = Packet::parse(&mut out[..len], VnetHeader::default()).unwrap();
+        assert!(matches!(packet.icmp(), Some(IcmpKind::Error { icmp_type: 3, code: 4, .. })));
+        assert_eq!(u32::from(u16_at(packet.bytes(), 26)), 1500);
+    }
+
+    #[test]
+    fn errors_are_answered_by_nothing_and_queries_are() {
+        let (src, dst) = (*TASK.ip(), *HOST.ip());
+        let quoted = builder::udp(HOST, TASK, &[]);
+        for icmp_type in [3, 4, 5, 11, 12, 99] {
+            let error = builder::icmp_error(src, dst, icmp_type, 0, &quoted);
+            assert_eq!(answer(&error), None, "type {icmp_type}");
+        }
+        assert_eq!(answer(&builder::icmp_echo_request(src, dst, 1, 1, &[])), Some(56));
+    }
+
+    #[test]
+    fn only_single_hosts_are_answered() {
+        for nobody in [[0, 0, 0, 0], [127, 0, 0, 1], [224, 0, 0, 1], [240, 0, 0, 1], [255; 4]] {
+            assert_eq!(answer(&builder::udp(at(nobody), HOST, &[])), None, "{nobody:?}");
+        }
+        for group in [[224, 0, 0, 251], [255; 4]] {
+            assert_eq!(answer(&builder::udp(TASK, at(group), &[])), None, "{group:?}");
+        }
+    }
+
+    #[test]
+    fn first_fragment_is_answered_and_a_later_one_is_not() {
+        let mut original = builder::udp(TASK, HOST, &[]);
+        original[6..8].copy_from_slice(&[0x20, 0]);
+        assert!(answer(&original).is_some());
+        original[6..8].copy_from_slice(&[0x20, 1]);
+        assert_eq!(answer(&original), None);
+    }
+
+    #[test]
+    fn too_small_a_buffer_is_refused() {
+        let mut original = builder::tcp(TASK, HOST, TcpFlags::SYN, 1, 0, &[]);
+        assert_eq!(time_exceeded(&original, GATEWAY, &mut [0; 67]), None);
+        assert_eq!(time_exceeded(&original, GATEWAY, &mut [0; 68]), Some(68));
+        let packet = Packet::parse(&mut original, VnetHeader::default()).unwrap();
+        assert_eq!(tcp_reset(&packet, &mut [0; 39]), None);
+    }
+
+    #[test]
+    fn reset_of_a_segment_with_ack_takes_its_sequence_from_it() {
+        let mut data = builder::tcp(TASK, HOST, TcpFlags::ACK, 100, 500, b"late");
+        let (facts, tuple) = reset(&mut data).unwrap();
+        assert_eq!((facts.flags, facts.seq), (TcpFlags::RST, 500));
+        let original = Packet::parse(&mut data, VnetHeader::default()).unwrap();
+        assert_eq!(tuple, original.tuple().reversed());
+    }
+
+    #[test]
+    fn reset_of_a_segment_without_ack_acknowledges_all_of_it() {
+        let mut syn = builder::tcp(TASK, HOST, TcpFlags::SYN, u32::MAX, 0, b"fast open");
+        let (facts, _) = reset(&mut syn).unwrap();
+        let flags = TcpFlags::RST.with(TcpFlags::ACK);
+        assert_eq!((facts.flags, facts.seq, facts.ack), (flags, 0, 9));
+    }
+
+    #[test]
+    fn resets_and_other_protocols_are_not_reset() {
+        assert!(reset(&mut builder::tcp(TASK, HOST, TcpFlags::RST, 1, 0, &[])).is_none());
+        assert!(reset(&mut builder::udp(TASK, HOST, &[])).is_none());
+        assert!(reset(&mut builder::tcp(at([0; 4]), HOST, TcpFlags::SYN, 1, 0, &[])).is_none());
+    }
+}

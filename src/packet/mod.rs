@@ -8,6 +8,7 @@ pub mod checksum;
 pub mod icmp;
 mod ids;
 mod octets;
+mod parse;
 #[cfg(test)]
 mod properties;
 mod quote;

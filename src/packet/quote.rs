@@ -48,3 +48,71 @@ impl Quote {
         Some(Self { tuple: Tuple { protocol, src, dst, sport, dport }, header_len, ids, has_l4 })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::builder;
+    use super::super::octets::put_u16;
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
+    const SRC: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 7), 1024);
+    const DST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 443);
+
+    fn mended(mut bytes: Vec<u8>) -> Vec<u8> {
+        let header_len = usize::from(bytes[0] & 0xf) * 4;
+        put_u16(&mut bytes, 10, 0);
+        let sum = checksum::checksum(&bytes[..header_len]);
+        put_u16(&mut bytes, 10, sum);
+        bytes
+    }
+
+    #[test]
+    fn eight_octets_behind_options_are_enough() {
+        let datagram = builder::udp(SRC, DST, b"data");
+        let mut bytes = datagram[..20].to_vec();
+        bytes.extend_from_slice(&[0x94, 4, 0, 0]);
+        bytes.extend_from_slice(&datagram[20..28]);
+        bytes[0] = 0x46;
+        let quote = Quote::parse(&mended(bytes)).unwrap();
+        assert_eq!((quote.tuple.sport, quote.tuple.dport, quote.header_len), (1024, 443, 24));
+    }
+
+    #[test]
+    fn quoted_echoes_follow_the_tuple_conventions() {
+        let request = builder::icmp_echo_request(*SRC.ip(), *DST.ip(), 7, 1, &[]);
+        let reply = builder::icmp_echo_reply(*SRC.ip(), *DST.ip(), 7, 1, &[]);
+        let ids = |bytes: &[u8]| {
+            let tuple = Quote::parse(bytes).unwrap().tuple;
+            (tuple.sport, tuple.dport)
+        };
+        assert_eq!((ids(&request), ids(&reply)), ((7, 0), (0, 7)));
+    }
+
+    #[test]
+    fn quoted_later_fragment_has_no_ports() {
+        let mut bytes = builder::udp(SRC, DST, b"data");
+        bytes[7] = 1;
+        let quote = Quote::parse(&mended(bytes)).unwrap();
+        assert_eq!((quote.tuple.sport, quote.tuple.dport, quote.has_l4), (0, 0, false));
+    }
+
+    #[test]
+    fn what_names_no_flow_is_refused() {
+        let bytes = builder::udp(SRC, DST, b"data");
+        for len in [0, 1, 19, 20, 27] {
+            assert!(Quote::parse(&bytes[..len]).is_none(), "{len} octets");
+        }
+        let with = |at: usize, octet: u8| {
+            let mut bytes = bytes.clone();
+            bytes[at] = octet;
+            bytes
+        };
+        assert!(Quote::parse(&with(0, 0x65)).is_none());
+        assert!(Quote::parse(&with(0, 0x44)).is_none());
+        assert!(Quote::parse(&with(0, 0x4f)).is_none());
+        assert!(Quote::parse(&with(8, 1)).is_none());
+    }
+}

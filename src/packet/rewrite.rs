@@ -4,8 +4,9 @@
 use super::checksum::{self, Sum};
 use super::ids::replace_word;
 use super::octets::{address_at, put_u16, put_u32, u16_at};
+use super::parse::{ICMP_HEADER, checksum_field};
 use super::quote::Quote;
-use super::view::{Fragment, ICMP_HEADER, IcmpKind, L4, checksum_field};
+use super::view::{Fragment, IcmpKind, L4};
 use super::{Packet, Protocol, Tuple};
 use std::net::Ipv4Addr;
 
@@ -196,4 +197,163 @@ fn adjust_at(bytes: &mut [u8], at: usize, change: Sum, adjust: fn(u16, Sum) -> u
     }
     let adjusted = adjust(u16_at(bytes, at), change);
     replace_word(bytes, at, adjusted)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::{IcmpKind, TcpFlags, VnetHeader, builder};
+    use super::*;
+    use std::net::SocketAddrV4;
+
+    const TASK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 2), 40_000);
+    const HOST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 443);
+    const OUTSIDE: Rewrite = Rewrite {
+        src: Ipv4Addr::new(198, 51, 100, 7),
+        dst: *HOST.ip(),
+        sport: 1024,
+        dport: 443,
+        decrement_ttl: true,
+    };
+
+    fn parse(bytes: &mut [u8]) -> Packet<'_> {
+        Packet::parse(bytes, VnetHeader::default()).unwrap()
+    }
+
+    /// Complete and folded, a TCP or UDP checksum together with its pseudo-header sums up to all ones.
+    fn l4_is_valid(packet: &Packet<'_>, l4: &[u8]) -> bool {
+        let Tuple { src, dst, protocol, .. } = packet.tuple();
+        checksum::pseudo_header(src, dst, protocol.number(), l4.len() as u16).bytes(l4).fold()
+            == 0xffff
+    }
+
+    #[test]
+    fn outside_packet_is_the_one_built_outside() {
+        let mut bytes = builder::tcp(TASK, HOST, TcpFlags::ACK, 5, 6, b"odd");
+        OUTSIDE.apply(&mut parse(&mut bytes));
+        let outside = SocketAddrV4::new(OUTSIDE.src, OUTSIDE.sport);
+        let mut expected = builder::tcp(outside, HOST, TcpFlags::ACK, 5, 6, b"odd");
+        expected[8] = 63;
+        expected[10..12].copy_from_slice(&[0, 0]);
+        let sum = checksum::checksum(&expected[..20]);
+        put_u16(&mut expected, 10, sum);
+        assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn fragments_of_a_datagram_fit_together_after_translation() {
+        let whole = builder::udp(TASK, HOST, &[7; 45]);
+        let mut first = fragment(&whole, 20..44, 0x2000);
+        let mut later = fragment(&whole, 44..73, 3);
+        let mut later = parse(&mut later);
+        OUTSIDE.apply(&mut later);
+        let mut first = parse(&mut first);
+        OUTSIDE.apply(&mut first);
+        assert_eq!((first.tuple().sport, later.tuple().sport), (1024, 0));
+        assert_eq!((first.src(), later.src()), (OUTSIDE.src, OUTSIDE.src));
+        let l4 = [&first.bytes()[20..], &later.bytes()[20..]].concat();
+        assert!(l4_is_valid(&first, &l4));
+        assert_eq!(&l4[8..], &whole[28..]);
+    }
+
+    fn fragment(whole: &[u8], octets: std::ops::Range<usize>, flags_and_offset: u16) -> Vec<u8> {
+        let mut bytes = whole[..20].to_vec();
+        bytes.extend_from_slice(&whole[octets]);
+        let total_len = bytes.len() as u16;
+        put_u16(&mut bytes, 2, total_len);
+        put_u16(&mut bytes, 6, flags_and_offset);
+        put_u16(&mut bytes, 10, 0);
+        let sum = checksum::checksum(&bytes[..20]);
+        put_u16(&mut bytes, 10, sum);
+        bytes
+    }
+
+    #[test]
+    fn other_protocols_change_their_addresses_only() {
+        let mut bytes = builder::udp(TASK, HOST, b"data");
+        bytes[9] = 47;
+        put_u16(&mut bytes, 10, 0);
+        let sum = checksum::checksum(&bytes[..20]);
+        put_u16(&mut bytes, 10, sum);
+        let before = bytes.clone();
+        let mut packet = parse(&mut bytes);
+        OUTSIDE.apply(&mut packet);
+        assert_eq!((packet.src(), packet.tuple().sport), (OUTSIDE.src, 0));
+        assert_eq!(bytes[20..], before[20..]);
+        assert!(checksum::is_valid(&bytes[..20]));
+    }
+
+    #[test]
+    fn ttl_of_zero_does_not_wrap() {
+        let mut bytes = builder::udp(TASK, HOST, &[]);
+        bytes[8] = 0;
+        put_u16(&mut bytes, 10, 0);
+        let sum = checksum::checksum(&bytes[..20]);
+        put_u16(&mut bytes, 10, sum);
+        let mut packet = parse(&mut bytes);
+        OUTSIDE.apply(&mut packet);
+        assert_eq!(packet.ttl(), 0);
+        assert!(checksum::is_valid(&bytes[..20]));
+    }
+
+    #[test]
+    fn only_errors_are_translated_as_errors() {
+        let mut bytes = builder::icmp_echo_request(*TASK.ip(), *HOST.ip(), 1, 1, b"abc");
+        let before = bytes.clone();
+        let mut packet = parse(&mut bytes);
+        let tuple = packet.tuple();
+        rewrite_icmp_error(&mut packet, OUTSIDE.src, OUTSIDE.dst, tuple.reversed(), true);
+        assert_eq!(packet.icmp(), Some(IcmpKind::EchoRequest));
+        assert_eq!(bytes, before);
+    }
+
+    /// A SYN whose options are those given, then MSS 8961, then one NOP too many to be even.
+    fn syn(first_options: &[u8]) -> Vec<u8> {
+        let mut options = first_options.to_vec();
+        options.extend_from_slice(&[2, 4, 0x23, 0x01]);
+        options.resize(8, 1);
+        let mut bytes = builder::tcp(TASK, HOST, TcpFlags::SYN, 1, 0, &options);
+        bytes[32] = 0x70;
+        put_u16(&mut bytes, 36, 0);
+        let pseudo = checksum::pseudo_header(*TASK.ip(), *HOST.ip(), 6, 28);
+        let sum = pseudo.bytes(&bytes[20..]).checksum();
+        put_u16(&mut bytes, 36, sum);
+        bytes
+    }
+
+    #[test]
+    fn mss_is_lowered_at_even_and_odd_offsets() {
+        for first_options in [&[][..], &[1], &[1, 1], &[3, 3, 7]] {
+            let mut bytes = syn(first_options);
+            let mut packet = parse(&mut bytes);
+            assert!(l4_is_valid(&packet, &packet.bytes()[20..]));
+            assert!(clamp_mss(&mut packet, 1379));
+            assert!(l4_is_valid(&packet, &packet.bytes()[20..]), "{first_options:?}");
+            assert_eq!(u16_at(packet.bytes(), 42 + first_options.len()), 1379);
+            assert!(!clamp_mss(&mut packet, 1379));
+        }
+    }
+
+    #[test]
+    fn mss_of_a_partial_packet_leaves_the_checksum_field() {
+        let mut bytes = syn(&[]);
+        let vnet = builder::to_partial(&mut bytes);
+        let field = u16_at(&bytes, 36);
+        let mut packet = Packet::parse(&mut bytes, vnet).unwrap();
+        assert!(clamp_mss(&mut packet, 536));
+        assert_eq!((u16_at(&bytes, 36), u16_at(&bytes, 42)), (field, 536));
+    }
+
+    #[test]
+    fn nothing_to_clamp_without_a_syn_or_a_sound_option() {
+        let mut established = builder::tcp(TASK, HOST, TcpFlags::ACK, 1, 1, &[2, 4, 9, 9]);
+        assert!(!clamp_mss(&mut parse(&mut established), 536));
+        let mut bare = builder::tcp(TASK, HOST, TcpFlags::SYN, 1, 0, &[]);
+        assert!(!clamp_mss(&mut parse(&mut bare), 536));
+        for options in [&[0, 0, 0][..], &[9, 0], &[9, 200]] {
+            let mut bytes = syn(options);
+            assert!(!clamp_mss(&mut parse(&mut bytes), 536), "{options:?}");
+        }
+    }
 }

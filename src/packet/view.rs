@@ -1,15 +1,11 @@
 //! The checked view: a packet whose offsets have been proven once.
 
-use super::ids::{ECHO_REPLY, ECHO_REQUEST, Ids};
-use super::octets::{address_at, u16_at, u32_at};
-use super::quote::Quote;
-use super::tcp::{TcpFacts, TcpFlags};
-use super::vnet::{GSO_ECN, GSO_TCPV4, GSO_UDP_L4};
-use super::{Protocol, Tuple, VnetHeader, checksum};
+use super::ids::Ids;
+use super::octets::{address_at, u16_at};
+use super::parse::{check_ip_header, fragment_of, read_l4, vnet_agrees};
+use super::tcp::TcpFacts;
+use super::{Protocol, Tuple, VnetHeader};
 use std::net::Ipv4Addr;
-
-/// Octets of the ICMP header, whatever the type (RFC 792).
-pub(super) const ICMP_HEADER: usize = 8;
 
 /// Why a string of octets is not a packet that egret can judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -279,140 +275,72 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// `(header length, total length)`, in octets.
-#[inline]
-fn check_ip_header(bytes: &[u8]) -> Result<(usize, usize), Malformed> {
-    match bytes.first().map(|first| first >> 4) {
-        None => return Err(Malformed::Truncated),
-        Some(4) => {}
-        Some(6) => return Err(Malformed::Ipv6),
-        Some(_) => return Err(Malformed::Version),
-    }
-    if bytes.len() < 20 {
-        return Err(Malformed::Truncated);
-    }
-    let header_len = usize::from(bytes[0] & 0xf) * 4;
-    if header_len < 20 || header_len > bytes.len() {
-        return Err(Malformed::HeaderLength);
-    }
-    let total_len = usize::from(u16_at(bytes, 2));
-    if total_len < header_len || total_len > bytes.len() {
-        return Err(Malformed::TotalLength);
-    }
-    if !checksum::is_valid(&bytes[..header_len]) {
-        return Err(Malformed::HeaderChecksum);
-    }
-    Ok((header_len, total_len))
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
 
-#[inline]
-fn fragment_of(flags_and_offset: u16) -> Fragment {
-    match (flags_and_offset & 0x1fff, flags_and_offset & 0x2000) {
-        (0, 0) => Fragment::Whole,
-        (0, _) => Fragment::First,
-        _ => Fragment::Later,
-    }
-}
+    use super::super::{TcpFlags, builder};
+    use super::*;
+    use std::net::SocketAddrV4;
 
-/// Whether what the kernel left to be done can be done to this packet. `hdr_len` is a guess, and not looked at.
-///
-/// A super-packet may come without a partial checksum: the kernel computes the segments' checksums anyhow.
-#[inline]
-fn vnet_agrees(
-    vnet: VnetHeader,
-    protocol: Protocol,
-    fragment: Fragment,
-    ip_header_len: usize,
-) -> bool {
-    if !vnet.is_partial() && vnet.gso_type == 0 {
-        return true;
-    }
-    let Some(field) = checksum_field(protocol) else { return false };
-    let checksum_agrees = !vnet.is_partial()
-        || usize::from(vnet.csum_start) == ip_header_len && usize::from(vnet.csum_offset) == field;
-    let segmentation_agrees = match vnet.gso_type {
-        0 => true,
-        GSO_UDP_L4 => vnet.gso_size > 0 && protocol == Protocol::Udp,
-        other => vnet.gso_size > 0 && protocol == Protocol::Tcp && other & !GSO_ECN == GSO_TCPV4,
-    };
-    fragment == Fragment::Whole && checksum_agrees && segmentation_agrees
-}
+    const TASK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 2), 40_000);
+    const DATABASE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 1, 10), 5432);
 
-/// Where the checksum over the pseudo-header is in the L4 header, for the protocols that can leave it partial.
-#[inline]
-pub(super) const fn checksum_field(protocol: Protocol) -> Option<usize> {
-    match protocol {
-        Protocol::Tcp => Some(16),
-        Protocol::Udp => Some(6),
-        Protocol::Icmp | Protocol::Other(_) => None,
+    #[test]
+    fn segment_tells_what_its_headers_say() {
+        let flags = TcpFlags::ACK.with(TcpFlags::PSH);
+        let mut bytes = builder::tcp(TASK, DATABASE, flags, 7, 9, b"select 1");
+        let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
+        let tuple = Tuple {
+            protocol: Protocol::Tcp,
+            src: *TASK.ip(),
+            dst: *DATABASE.ip(),
+            sport: 40_000,
+            dport: 5432,
+        };
+        assert_eq!(packet.tuple(), tuple);
+        let facts = TcpFacts { flags, seq: 7, ack: 9, window: 65_535, payload_len: 8 };
+        assert_eq!(packet.tcp(), Some(facts));
+        assert_eq!((packet.ttl(), packet.dont_fragment()), (64, true));
+        assert_eq!(
+            (packet.len(), packet.header_len(), packet.payload()),
+            (48, 40, &b"select 1"[..])
+        );
+        assert_eq!((packet.icmp(), packet.icmp_type_code()), (None, (0, 0)));
     }
-}
 
-/// `(header length, facts)` of an L4 header that must be there.
-#[inline]
-fn read_l4(
-    protocol: Protocol,
-    fragment: Fragment,
-    octets: &[u8],
-) -> Result<(usize, L4), Malformed> {
-    match protocol {
-        Protocol::Tcp => read_tcp(octets),
-        Protocol::Udp => read_udp(fragment, octets),
-        Protocol::Icmp => read_icmp(fragment, octets),
-        Protocol::Other(_) => Ok((0, L4::Opaque)),
+    #[test]
+    fn reply_to_an_echo_has_the_reversed_tuple() {
+        let (src, dst) = (*TASK.ip(), *DATABASE.ip());
+        let mut request = builder::icmp_echo_request(src, dst, 77, 1, b"abc");
+        let mut reply = builder::icmp_echo_reply(dst, src, 77, 1, b"abc");
+        let request = Packet::parse(&mut request, VnetHeader::default()).unwrap();
+        let reply = Packet::parse(&mut reply, VnetHeader::default()).unwrap();
+        assert_eq!((request.tuple().sport, request.tuple().dport), (77, 0));
+        assert_eq!(reply.tuple(), request.tuple().reversed());
+        assert_eq!(
+            (request.icmp(), reply.icmp()),
+            (Some(IcmpKind::EchoRequest), Some(IcmpKind::EchoReply))
+        );
+        assert_eq!((request.icmp_type_code(), reply.icmp_type_code()), ((8, 0), (0, 0)));
     }
-}
 
-#[inline]
-fn read_tcp(octets: &[u8]) -> Result<(usize, L4), Malformed> {
-    if octets.len() < 20 {
-        return Err(Malformed::L4Truncated);
+    #[test]
+    fn super_packet_counts_what_the_wire_will_see() {
+        let mut bytes = builder::tcp(TASK, DATABASE, TcpFlags::ACK, 0, 0, &[0; 3000]);
+        let vnet = builder::to_super_packet(&mut bytes, 1460);
+        let packet = Packet::parse(&mut bytes, vnet).unwrap();
+        assert_eq!(packet.wire_segments(), 3);
+        assert_eq!(packet.wire_bytes(), 3000 + 3 * 40);
+        assert_eq!((packet.len(), packet.max_segment_len()), (3040, 1500));
     }
-    let header_len = usize::from(octets[12] >> 4) * 4;
-    if header_len < 20 || header_len > octets.len() {
-        return Err(Malformed::L4Truncated);
-    }
-    let facts = TcpFacts {
-        flags: TcpFlags(octets[13]),
-        seq: u32_at(octets, 4),
-        ack: u32_at(octets, 8),
-        window: u16_at(octets, 14),
-        payload_len: (octets.len() - header_len) as u32,
-    };
-    Ok((header_len, L4::Tcp(facts)))
-}
 
-/// The length field of a first fragment counts octets that are still to come.
-#[inline]
-fn read_udp(fragment: Fragment, octets: &[u8]) -> Result<(usize, L4), Malformed> {
-    if octets.len() < 8 {
-        return Err(Malformed::L4Truncated);
+    #[test]
+    fn super_packet_of_one_segment_is_that_segment() {
+        let mut bytes = builder::udp(TASK, DATABASE, &[0; 100]);
+        let vnet = builder::to_super_packet(&mut bytes, 1472);
+        let packet = Packet::parse(&mut bytes, vnet).unwrap();
+        assert_eq!((packet.wire_segments(), packet.wire_bytes()), (1, 128));
+        assert_eq!(packet.max_segment_len(), 128);
     }
-    let length = usize::from(u16_at(octets, 4));
-    if length < 8 || fragment == Fragment::Whole && length > octets.len() {
-        return Err(Malformed::L4Truncated);
-    }
-    Ok((8, L4::Udp))
-}
-
-/// The checksum of a first fragment covers octets that are still to come, so it cannot be verified.
-#[inline]
-fn read_icmp(fragment: Fragment, octets: &[u8]) -> Result<(usize, L4), Malformed> {
-    if octets.len() < ICMP_HEADER {
-        return Err(Malformed::L4Truncated);
-    }
-    if fragment == Fragment::Whole && !checksum::is_valid(octets) {
-        return Err(Malformed::IcmpChecksum);
-    }
-    let (icmp_type, code) = (octets[0], octets[1]);
-    let kind = match icmp_type {
-        ECHO_REPLY => IcmpKind::EchoReply,
-        ECHO_REQUEST => IcmpKind::EchoRequest,
-        3 | 4 | 11 | 12 => {
-            let quote = Quote::parse(&octets[ICMP_HEADER..]).ok_or(Malformed::Quote)?;
-            IcmpKind::Error { icmp_type, code, quoted: quote.tuple }
-        }
-        _ => IcmpKind::Other { icmp_type, code },
-    };
-    Ok((ICMP_HEADER, L4::Icmp(kind)))
 }

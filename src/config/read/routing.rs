@@ -56,16 +56,25 @@ fn target(section: &Section<'_>, value: &Value<'_>, gone: bool) -> Option<At<Tar
             Some(Kind::VpcEndpoint) => Target::VpcEndpoint(id.value.clone()),
             Some(Kind::Peering) => Target::Peering(id.value.clone()),
             _ => {
-                section.reader.names.report_dangling(
-                    section.reader.report,
-                    &id,
-                    &Kind::ROUTE_TARGETS,
-                );
+                report_unknown_target(section, &id);
                 return None;
             }
         },
     };
     Some(At { value: target, span: id.span })
+}
+
+fn report_unknown_target(section: &Section<'_>, id: &At<String>) {
+    let (report, names) = (section.reader.report, section.reader.names);
+    if !id.starts_with("igw-") {
+        return names.report_dangling(report, id, &Kind::ROUTE_TARGETS);
+    }
+    report.error(
+        id.span,
+        "no-internet-gateway",
+        format!("internet gateway {:?} is attached to no VPC", id.value),
+        format!("add internet_gateway = {:?} to the [[vpc]] of this table", id.value),
+    );
 }
 
 pub(super) const PREFIX_LIST: [&str; 2] = ["id", "entries"];

@@ -99,7 +99,9 @@ fn timeouts(root: &Section<'_>) -> (Timeouts, f64) {
     let section = root.get("timeouts").and_then(|v| v.table("[timeouts]", &keys));
     let get = |key| section.as_ref().and_then(|s| s.get(key));
     let timeout = |key, default: Duration| {
-        get(key).and_then(|value| value.parse(text::duration)).map_or(default, |at| at.value)
+        get(key)
+            .and_then(|value| value.parse_number_too(text::duration))
+            .map_or(default, |at| at.value)
     };
     let aws = Timeouts::default();
     let timeouts = Timeouts {

@@ -1,0 +1,123 @@
+//! The binary as scripts see it: exit codes, what goes to which stream, closed pipes.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::process::{Command, Output, Stdio};
+
+const LAB: &str = "examples/minimal.toml";
+
+fn egret(args: &[&str]) -> Output {
+    command(args).output().unwrap()
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+    command.args(args).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("EGRET_LAB");
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn the_exit_code_is_the_answer() {
+    let forward = egret(&["explain", "web", "orders-db", "--config", LAB]);
+    assert_eq!(forward.status.code(), Some(0), "{}", stderr(&forward));
+    assert!(stdout(&forward).starts_with("FORWARD\n"));
+
+    let drop = egret(&["explain", "web", "orders-db:22", "--config", LAB]);
+    assert_eq!(drop.status.code(), Some(1));
+    assert!(stdout(&drop).starts_with("DROP sg-egress-implicit-deny\n"));
+    assert_eq!(stderr(&drop), "");
+
+    let unknown = egret(&["explain", "web", "orders-bd", "--config", LAB]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(stderr(&unknown).starts_with("egret: `orders-bd` is neither"), "{}", stderr(&unknown));
+    assert_eq!(stdout(&unknown), "");
+
+    let nobody = egret(&["explain", "web", "orders-db", "--lab", "no-such-lab"]);
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(stderr(&nobody).contains("egret: no lab `no-such-lab`"), "{}", stderr(&nobody));
+    assert!(stderr(&nobody).contains("--config FILE"), "{}", stderr(&nobody));
+
+    assert_eq!(egret(&["explain"]).status.code(), Some(2));
+    assert_eq!(egret(&["--version"]).status.code(), Some(0));
+}
+
+#[test]
+fn json_is_one_object_with_every_key() {
+    let output = egret(&["explain", "web", "orders-db:22", "--config", LAB, "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut keys: Vec<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "code",
+            "decided_by",
+            "generation",
+            "hint",
+            "inside",
+            "nearest_miss",
+            "outside",
+            "reason",
+            "sentence",
+            "steps",
+            "verdict"
+        ]
+    );
+    assert_eq!(answer["decided_by"]["kind"], "security-groups");
+    assert_eq!(answer["nearest_miss"]["id"], "sg-app");
+    assert_eq!(answer["outside"], serde_json::Value::Null);
+}
+
+#[test]
+fn check_says_no_to_errors_and_two_to_a_missing_file() {
+    let fine = egret(&["check", LAB]);
+    assert_eq!(fine.status.code(), Some(0));
+    assert!(stdout(&fine).contains("no errors"), "{}", stdout(&fine));
+
+    let directory = tempfile::tempdir().unwrap();
+    let bad = directory.path().join("bad.toml");
+    std::fs::write(&bad, "[[vpc]]\nid = \"vpc\"\ncidr = \"10.0.0.0/16\"\nfoo = 1\n").unwrap();
+    let bad = bad.to_str().unwrap();
+    let errors = egret(&["check", bad, "--json"]);
+    assert_eq!(errors.status.code(), Some(1));
+    let answer: serde_json::Value = serde_json::from_slice(&errors.stdout).unwrap();
+    assert_eq!(answer["ok"], false);
+    assert_eq!(answer["errors"][0]["line"], 4);
+
+    let config = egret(&["explain", "web", "orders-db", "--config", bad]);
+    assert_eq!(config.status.code(), Some(2));
+    assert!(stderr(&config).contains("egret: 1 error in the lab file"), "{}", stderr(&config));
+
+    let missing = egret(&["check", "no-such-file.toml"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert_eq!(stdout(&missing), "");
+}
+
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let mut child = command(&["explain", "web", "orders-db", "--config", LAB])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn colour_is_only_for_who_asks() {
+    let args = ["explain", "web", "orders-db", "--config", LAB, "--color"];
+    let coloured = |when| stdout(&egret(&[&args[..], &[when]].concat())).contains('\x1b');
+    assert!(coloured("always"));
+    assert!(!coloured("auto"));
+    assert!(!coloured("never"));
+}

@@ -1,0 +1,158 @@
+//! Does `egret explain` say of a running lab what then happens to real packets?
+
+use crate::support::lab::{Agent, Lab, both_streams, for_both_kinds};
+use egret::explain::FlowRow;
+use serde_json::{Value, json};
+
+for_both_kinds!(
+    routes_are_explained_as_they_act,
+    security_groups_are_explained_as_they_act,
+    network_acls_are_explained_as_they_act,
+    a_running_lab_knows_which_ports_are_taken,
+);
+
+fn routes_are_explained_as_they_act(device: &str) {
+    let lab = Lab::up(device, crate::routing::LAB);
+    explained_as_they_act(
+        &lab,
+        &[
+            ("private", "near:5432"),
+            ("private", "across:5432"),
+            ("private", "host:443"),
+            ("private", "other-host:443"),
+            ("private", "192.0.2.1:443"),
+            ("private", "10.0.2.77:443"),
+            ("public", "host:443"),
+            ("public", "172.16.0.1:443"),
+            ("nat-in-private", "host:443"),
+            ("nat-in-private", "other-host:443"),
+            ("private", "169.254.169.254:80"),
+        ],
+    );
+}
+
+fn security_groups_are_explained_as_they_act(device: &str) {
+    let lab = Lab::up(device, crate::security_group::LAB);
+    explained_as_they_act(
+        &lab,
+        &[
+            ("web", "db:5432"),
+            ("web", "db:53/udp"),
+            ("web", "db/icmp"),
+            ("web", "db:54/udp"),
+            ("web", "db:6379"),
+            ("web", "closed:5432"),
+            ("web", "listed:6379"),
+            ("other", "db:5432"),
+            ("other", "db/icmp"),
+            ("silent", "db:5432"),
+        ],
+    );
+}
+
+fn network_acls_are_explained_as_they_act(device: &str) {
+    let lab = Lab::up(device, crate::network_acl::LAB);
+    explained_as_they_act(
+        &lab,
+        &[
+            ("web", "open:5432"),
+            ("web", "open:6379"),
+            ("web", "open:53/udp"),
+            ("web", "open/icmp"),
+            ("web", "guarded:5432"),
+            ("web", "guarded:443"),
+            ("web", "deaf:5432"),
+            ("web", "host:443"),
+            ("web", "host:80"),
+            ("web", "host:81"),
+            ("web", "unheard:443"),
+        ],
+    );
+}
+
+fn a_running_lab_knows_which_ports_are_taken(device: &str) {
+    let limit = "[limits]\nnat_connections_per_destination = 1\n";
+    let lab = Lab::up(device, &format!("{}\n{limit}", crate::routing::LAB));
+    // Asking takes no port, however often.
+    for _ in 0..3 {
+        assert_eq!(explain(&lab, "private", "host:443").0, "forward");
+    }
+    assert_eq!((lab.flows(), lab.drops()), (vec![], vec![]));
+    let mut task = lab.task("private");
+    assert!(task.open("kept", [203, 0, 113, 10].into(), 443).is_u64());
+    let (verdict, explained) = explain(&lab, "private", "host:443");
+    assert_eq!((verdict.as_str(), &explained["reason"]), ("drop", &json!("nat-ports-exhausted")));
+    // Without the lab, every port is free.
+    let file = lab.file().display().to_string();
+    let offline = lab.egret(&format!("explain private host:443 --config {file}"));
+    assert_eq!(offline.status.code(), Some(0), "{}", both_streams(&offline));
+}
+
+/// Explains each packet, sends it, and compares.
+fn explained_as_they_act(lab: &Lab, packets: &[(&str, &str)]) {
+    let explained: Vec<_> = packets.iter().map(|(task, to)| explain(lab, task, to)).collect();
+    assert_eq!((lab.flows(), lab.drops()), (vec![], vec![]), "explain changes nothing");
+    for ((task, to), (verdict, explained)) in packets.iter().zip(&explained) {
+        let decided = &explained["decided_by"];
+        let rule = decided["rule"].as_str().or(decided["id"].as_str()).unwrap();
+        if verdict == "drop" {
+            let reason = explained["reason"].as_str().unwrap();
+            let drop =
+                lab.drops_for(reason, rule, || assert!(!passes(lab, task, explained), "{to}"));
+            assert_eq!(
+                (drop.rule.as_str(), json!(drop.line)),
+                (rule, decided["line"].clone()),
+                "{to}"
+            );
+            assert_eq!(drop.service.as_deref(), Some(*task));
+        } else {
+            assert!(passes(lab, task, explained), "{task} {to}: {explained:#}");
+            let flow = flow_of(lab, explained);
+            assert_eq!((flow.admitted_by.as_str(), &json!(flow.line)), (rule, &decided["line"]));
+            let source = explained["outside"]["src"].as_str().unwrap();
+            assert!(flow.outside.starts_with(source), "{task} {to}: {flow:?}");
+        }
+    }
+    let verdicts = |verdict: &str| explained.iter().filter(|(said, _)| said == verdict).count();
+    assert!(verdicts("drop") > 0 && verdicts("forward") > 0);
+}
+
+/// The flow that the explained packet made.
+fn flow_of(lab: &Lab, explained: &Value) -> FlowRow {
+    let inside = &explained["inside"];
+    let (protocol, to) = (inside["protocol"].as_str().unwrap(), inside["dst"].as_str().unwrap());
+    let destination = match protocol {
+        "icmp" => to.to_owned(),
+        _ => format!("{to}:{}", inside["dport"]),
+    };
+    let is_it = |flow: &FlowRow| {
+        flow.protocol == protocol && flow.destination.split(' ').next() == Some(&destination)
+    };
+    lab.flows().into_iter().find(is_it).unwrap_or_else(|| panic!("no flow for {explained:#}"))
+}
+
+/// The verdict and everything else, for one packet.
+fn explain(lab: &Lab, task: &str, to: &str) -> (String, Value) {
+    let output = lab.egret(&format!("explain {task} {to} --json"));
+    let explained: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", both_streams(&output)));
+    let verdict = explained["verdict"].as_str().unwrap().to_owned();
+    assert_eq!(output.status.code(), Some(i32::from(verdict == "drop")), "{explained:#}");
+    (verdict, explained)
+}
+
+/// Sends what was explained, and waits for an answer.
+fn passes(lab: &Lab, task: &str, explained: &Value) -> bool {
+    let inside = &explained["inside"];
+    let (to, port) = (inside["dst"].as_str().unwrap(), &inside["dport"]);
+    let patience = if explained["verdict"] == "drop" { 0.3 } else { 10.0 };
+    let mut agent: Agent = match inside["protocol"].as_str().unwrap() {
+        "icmp" => return lab.pings(task, to),
+        _ => lab.task(task),
+    };
+    let answer = match inside["protocol"].as_str().unwrap() {
+        "udp" => agent.ask(&json!(["udp", to, port, 0, 5, patience])),
+        _ => agent.ask(&json!(["tcp", to, port, 0, patience])),
+    };
+    answer.is_u64()
+}

@@ -1,0 +1,326 @@
+//! Does a lab come and go whole, whatever ends it, and do tasks within it?
+
+use crate::support::lab::{Lab, both_streams, can_run, finish, for_both_kinds};
+use crate::support::{Background, iperf_server};
+use egret::explain::{EniRow, PsRow};
+use egret::linux::netns;
+use nix::sys::signal::Signal;
+use serde_json::json;
+use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+for_both_kinds!(nothing_crosses_once_the_process_is_killed);
+
+const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
+const FAR: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 20);
+
+const LAB: &str = r#"
+[[vpc]]
+id = "vpc-a"
+cidr = "10.0.0.0/16"
+
+[[subnet]]
+id = "subnet-a"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+
+[[security_group]]
+id = "sg-app"
+vpc = "vpc-a"
+
+[[security_group]]
+id = "sg-db"
+vpc = "vpc-a"
+ingress = [{ protocol = "all", from = "sg-app" }]
+
+[[resource]]
+name = "db"
+subnet = "subnet-a"
+address = "10.0.1.10"
+security_groups = ["sg-db"]
+listen = ["5432/tcp", "53/udp"]
+
+[[resource]]
+name = "far"
+subnet = "subnet-a"
+address = "10.0.1.20"
+security_groups = ["sg-db"]
+
+[[internet_host]]
+name = "host"
+address = "203.0.113.10"
+listen = ["443/tcp"]
+
+[[vpc_connector]]
+name = "app"
+subnets = ["subnet-a"]
+security_groups = ["sg-app"]
+
+[[service]]
+name = "web"
+egress = "vpc"
+vpc_connector = "app"
+
+[[service]]
+name = "public"
+egress = "default"
+"#;
+
+#[test]
+fn ready_means_that_clients_are_answered() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", LAB);
+    for _ in 0..5 {
+        let socket = format!("/run/egret/{}/control.sock", lab.name());
+        UnixStream::connect(&socket).unwrap();
+        lab.end_by(Signal::SIGTERM);
+        lab.up_again();
+    }
+}
+
+#[test]
+fn two_of_one_name_are_one_too_many() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+    command.arg("up").arg(lab.file()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let second = finish(command.spawn().unwrap());
+    assert_eq!(second.status.code(), Some(1));
+    assert!(both_streams(&second).contains("is up already"), "{}", both_streams(&second));
+    // And the first is none the worse.
+    lab.task("web").tcp(DB, 5432);
+}
+
+#[test]
+fn every_orderly_end_leaves_nothing() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", LAB);
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        lab.task("web").tcp(DB, 5432);
+        assert!(!leftovers(&lab).is_empty());
+        assert_eq!(lab.end_by(signal), Some(0), "{signal}");
+        assert_eq!(leftovers(&lab), [""; 0], "{signal}");
+        lab.up_again();
+    }
+    lab.egret_ok("task add web --count 2");
+    lab.egret_ok("down");
+    assert_eq!(lab.wait(), Some(0));
+    assert_eq!(leftovers(&lab), [""; 0]);
+    let again = lab.egret("down");
+    assert!(again.status.success());
+    assert!(both_streams(&again).contains("is not up"), "{}", both_streams(&again));
+    let exec = lab.egret("exec web -- true");
+    assert_eq!(exec.status.code(), Some(2));
+    assert!(both_streams(&exec).contains("no lab"), "{}", both_streams(&exec));
+}
+
+#[test]
+fn a_test_that_fails_leaves_nothing() {
+    if !can_run() {
+        return;
+    }
+    let mut name = String::new();
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut lab = Lab::up("auto", LAB);
+        name = lab.name().to_owned();
+        lab.far("vpc-a", "vpc0", &[FAR]);
+        let _task = lab.task("web");
+        panic!("as the test wants");
+    }));
+    assert!(failed.is_err());
+    let of_this_run = format!("egret-test-{}-", std::process::id());
+    let names = netns::list().unwrap();
+    let left: Vec<_> = names
+        .iter()
+        .filter(|left| left.starts_with(&format!("{name}-")) || left.starts_with(&of_this_run))
+        .collect();
+    assert_eq!(left, [""; 0]);
+    assert!(!Path::new("/run/egret").join(name).exists());
+}
+
+#[test]
+fn a_lab_file_that_cannot_work_leaves_nothing() {
+    if !can_run() {
+        return;
+    }
+    // The task pool has two addresses, for three tasks.
+    let name = format!("t{}-pool", std::process::id());
+    let text = LAB.replace("name = \"web\"", "name = \"web\"\ntasks = 3");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("lab = \"{name}\"\ntask_cidr = \"100.64.0.0/30\"\n{text}"))
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+    command.arg("up").arg(file.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = finish(command.spawn().unwrap());
+    let said = both_streams(&output);
+    assert!(!output.status.success() && said.contains("task_cidr"), "{said}");
+    let left: Vec<_> =
+        netns::list().unwrap().into_iter().filter(|n| n.starts_with(&name)).collect();
+    assert_eq!(left, [""; 0]);
+    let _ = std::fs::remove_dir_all(format!("/run/egret/{name}"));
+}
+
+fn nothing_crosses_once_the_process_is_killed(device: &str) {
+    let mut lab = Lab::up(device, LAB);
+    let far = lab.far("vpc-a", "vpc0", &[FAR]);
+    let mut server = Lab::agent(&far);
+    server.ok(&json!(["serve", FAR, 443]));
+    let mut vpc = Lab::agent(&lab.netns("vpc-a"));
+    let mut task = lab.task("web");
+    task.tcp(FAR, 443);
+    let _iperf = iperf_server(&far, FAR);
+    let client = flowing(&lab, &format!("iperf3 -c {FAR} -t 60 -i 0.1 --forceflush"));
+
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    vpc.ok(&json!(["sniff", "vpc0"]));
+    task.ok(&json!(["sniff", "eth0"]));
+    // For a second, while iperf3 still wants to send.
+    let answer = task.ask(&json!(["tcp", FAR, 443, 0, 1.0]));
+    assert_eq!(answer, "timeout");
+    assert_eq!(vpc.sniffed("vpc0"), []);
+    assert_eq!(task.sniffed("eth0"), []);
+    drop(client);
+
+    // Cleared by `down`, and up again; killed again, and up again at once.
+    let down = lab.egret("down");
+    assert!(both_streams(&down).contains("cleared"), "{}", both_streams(&down));
+    assert_eq!(leftovers(&lab), [""; 0]);
+    lab.up_again();
+    lab.task("web").tcp(DB, 5432);
+    lab.end_by(Signal::SIGKILL);
+    lab.up_again();
+    lab.task("web").tcp(DB, 5432);
+}
+
+#[test]
+fn tasks_come_and_go_and_others_do_not_notice() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let mut first = lab.task("web");
+    assert!(first.open("kept", DB, 5432).is_u64());
+    let added: Vec<PsRow> =
+        serde_json::from_str(&lab.egret_ok("task add web --count 2 --json")).unwrap();
+    assert_eq!(added.iter().map(|row| row.task).collect::<Vec<_>>(), [2, 3]);
+    let mut second = lab.task("web/2");
+    assert!(second.open("kept", DB, 5432).is_u64());
+    assert_eq!(flows_of(&lab, 2), 1);
+
+    lab.egret_ok("task remove web/2");
+    assert_eq!(flows_of(&lab, 2), 0);
+    assert_eq!(lab.ps().iter().filter(|row| row.service == "web").count(), 2);
+    assert!(!netns::exists(&format!("{}-web-2", lab.name())));
+    first.ok(&json!(["say", "kept"]));
+    // The number and the address are free again, and the next one to have them inherits nothing.
+    assert!(lab.pings("web/2", &DB.to_string()));
+    assert_eq!(lab.ps().iter().find(|row| row.task == 2).unwrap().address, added[0].address);
+    let missing = lab.egret("task remove web/9");
+    assert!(!missing.status.success() && both_streams(&missing).contains("no task 9"));
+    let nobody = lab.egret("task add nobody");
+    assert!(!nobody.status.success() && both_streams(&nobody).contains("web, public"));
+}
+
+#[test]
+fn a_command_runs_in_its_place_and_its_exit_code_is_ours() {
+    if !can_run() {
+        return;
+    }
+    let resolver = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let lab = Lab::up("auto", LAB);
+    assert_eq!(lab.egret("exec web -- true").status.code(), Some(0));
+    assert_eq!(
+        lab.egret_words(&["exec", "web", "--", "sh", "-c", "exit 3"]).status.code(),
+        Some(3)
+    );
+    assert_eq!(lab.egret("exec web -- no-such-program").status.code(), Some(127));
+    assert_eq!(lab.egret("exec web -- /etc").status.code(), Some(126));
+    assert_eq!(lab.egret("exec nobody -- true").status.code(), Some(2));
+    assert_eq!(lab.egret("exec web/0 -- true").status.code(), Some(2));
+    // A task that is not there is made.
+    let (_, addresses) = lab.exec("web/7", "ip -br address");
+    assert!(addresses.contains("100.64.0.3/32"), "{addresses}");
+    assert!(lab.ps().iter().any(|row| row.service == "web" && row.task == 7));
+
+    assert!(lab.exec_ok("web", "cat /etc/resolv.conf").starts_with("nameserver 10.0.0.2\n"));
+    assert!(lab.exec_ok("public", "cat /etc/resolv.conf").starts_with("nameserver 169.254."));
+    assert!(lab.exec_ok("web", "getent hosts db").starts_with("10.0.1.10"));
+    assert!(!lab.exec("public", "getent hosts db").0, "not in its VPC");
+    assert_eq!(std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(), resolver);
+    assert!(lab.exec_vpc("vpc-a", "ip -br address").1.contains("10.0.1.10/32"));
+    assert!(lab.exec_internet("ip -br address").1.contains("203.0.113.10/32"));
+    assert_eq!(lab.egret("exec --vpc vpc-b -- true").status.code(), Some(2));
+}
+
+#[test]
+fn every_list_is_json_on_demand() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    lab.task("web").tcp(DB, 5432);
+    lab.task("public").tcp_times_out(DB, 5432);
+    assert_eq!(lab.flows().len(), 1);
+    assert_eq!(lab.drops().len(), 1);
+    assert_eq!(lab.ps().len(), 2);
+    let enis: Vec<EniRow> = lab.rows("enis");
+    assert_eq!(
+        enis.iter().map(|eni| eni.kind.as_str()).collect::<Vec<_>>(),
+        ["hyperplane", "app-runner"]
+    );
+    assert!(enis[0].packets_out > 3 && enis[0].packets_in > 3 && enis[1].drops == 1, "{enis:?}");
+    for list in ["flows", "drops", "ps", "enis"] {
+        assert!(lab.egret_ok(list).lines().count() >= 2, "{list}");
+    }
+}
+
+fn flows_of(lab: &Lab, task: u16) -> usize {
+    lab.flows().iter().filter(|flow| flow.service == "web" && flow.task == task).count()
+}
+
+/// A command in task 1 of `web`, once it has printed that octets flow.
+fn flowing(lab: &Lab, line: &str) -> Background {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+    command.args(["exec", "--lab", lab.name(), "web", "--"]).args(line.split_whitespace());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut client = command.spawn().unwrap();
+    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("bits/sec")), "iperf3 ended before it sent");
+    // It stops when nobody reads what it prints.
+    std::thread::spawn(move || lines.count());
+    Background(client)
+}
+
+/// What of a lab is still there: namespaces, their files in /etc, its own files, processes.
+fn leftovers(lab: &Lab) -> Vec<String> {
+    let prefix = format!("{}-", lab.name());
+    let mut left = netns::list().unwrap();
+    if let Ok(entries) = std::fs::read_dir("/etc/netns") {
+        left.extend(
+            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()),
+        );
+    }
+    left.retain(|name| name.starts_with(&prefix));
+    for file in ["control.sock", "namespaces"] {
+        let path = Path::new("/run/egret").join(lab.name()).join(file);
+        left.extend(path.exists().then(|| path.display().to_string()));
+    }
+    let file = lab.file().display().to_string();
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(&file) {
+            left.push(format!("process {}", process.file_name().display()));
+        }
+    }
+    left
+}

@@ -1,0 +1,26 @@
+//! Real packets through real namespaces; a file per question. Needs root, and says so where it is missing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::explicit_write,
+    unreachable_pub,
+    missing_docs,
+    reason = "tests panic, to keep the line number"
+)]
+
+mod demo;
+mod explain_live;
+mod floor;
+mod icmp;
+mod lifecycle;
+mod mtu;
+mod nat;
+mod network_acl;
+mod offload;
+mod routing;
+mod security_group;
+mod source_check;
+mod steer;
+mod support;

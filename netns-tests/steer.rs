@@ -1,0 +1,368 @@
+//! Do packets reach the TUN and come back from it: the right ones, whole, and no others?
+
+use crate::support::{Namespaces, far_host, iperf, is_root, pings, run_ok};
+use egret::linux::link::{link_space, link_task};
+use egret::linux::{
+    Action, Device, DeviceKind, Judge, Link, Links, Netns, Steer, SteerReason, Worker, WorkerHandle,
+};
+use egret::packet::{VnetHeader, vnet};
+use ipnetwork::Ipv4Network;
+use std::io::{BufRead, BufReader, Read};
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
+const ENI: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 200);
+const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
+const FAR: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 20);
+const SPACE: u32 = 1;
+const KINDS: [DeviceKind; 2] = [DeviceKind::Vnet, DeviceKind::Plain];
+
+#[test]
+fn ping_and_tcp_pass_on_both_kinds_of_device_with_right_checksums() {
+    if !is_root("steer") {
+        return;
+    }
+    for kind in KINDS {
+        let bed = Bed::new(kind);
+        assert!(pings(&bed.task, &DB.to_string()), "{kind:?}");
+        assert!(pings(&bed.task, &FAR.to_string()), "{kind:?}");
+        // In fragments.
+        assert!(pings(&bed.task, &format!("-s 4000 {FAR}")), "{kind:?}");
+        for (netns, address) in [(&bed.vpc, DB), (&bed.far, FAR)] {
+            for options in ["--time 1", "--time 1 --reverse"] {
+                let rate = iperf(&bed.task, netns, address, options);
+                assert!(rate > 0.05, "{kind:?} {address} {options}: {rate} Gbit/s");
+            }
+            let rate = iperf(&bed.task, netns, address, "--time 1 --udp --bitrate 50M");
+            assert!(rate > 0.02, "{kind:?} {address} UDP: {rate} Gbit/s");
+        }
+        assert_eq!(bad_checksums(&bed.far), 0, "{kind:?}");
+        assert_eq!(bad_checksums(&bed.task), 0, "{kind:?}");
+        assert_eq!(bed.drops(), [], "{kind:?}");
+    }
+}
+
+#[test]
+fn super_packets_stay_whole_with_a_vnet_header_and_arrive_cut_without() {
+    if !is_root("steer") {
+        return;
+    }
+    for kind in KINDS {
+        let bed = Bed::new(kind);
+        iperf(&bed.task, &bed.vpc, DB, "--time 1");
+        let largest = bed.seen.largest.load(Ordering::Relaxed);
+        match kind {
+            DeviceKind::Vnet => assert!(largest > 20_000, "largest packet {largest}"),
+            DeviceKind::Plain | DeviceKind::Auto => assert_eq!(largest, 1500),
+        }
+        let said = run_ok(&bed.router, &format!("ethtool -k {}", bed.worker.device().name()));
+        let on = said.contains("tcp-segmentation-offload: on");
+        assert_eq!(on, bed.worker.device().offloads().tcp, "{said}");
+        assert_eq!(on, kind == DeviceKind::Vnet);
+    }
+}
+
+#[test]
+fn a_forged_source_is_dropped_and_counted() {
+    if !is_root("steer") {
+        return;
+    }
+    let bed = Bed::new(DeviceKind::Auto);
+    let before = bed.seen.packets.load(Ordering::Relaxed);
+    run_ok(&bed.task, "ip address add 100.64.0.9/32 dev eth0");
+    assert!(!pings(&bed.task, &format!("-I 100.64.0.9 {DB}")));
+    assert_eq!(bed.drops(), [(bed.task_link.ifindex, SteerReason::Forged, 1)]);
+    assert_eq!(bed.seen.packets.load(Ordering::Relaxed), before);
+    assert!(pings(&bed.task, &DB.to_string()));
+}
+
+#[test]
+fn addresses_that_nobody_has_are_dropped_and_counted_per_link() {
+    if !is_root("steer") {
+        return;
+    }
+    let bed = Bed::new(DeviceKind::Auto);
+    assert!(!pings(&bed.vpc, "10.0.9.9"));
+    assert!(!pings(&bed.task, "192.0.2.1"));
+    // Without the permanent entry the task asks by ARP, and nobody answers.
+    run_ok(&bed.task, "ip neighbour delete 169.254.1.1 dev eth0");
+    assert!(!pings(&bed.task, &DB.to_string()));
+    let tun = bed.worker.device().ifindex();
+    let drops = bed.drops();
+    assert!(drops.contains(&(bed.vpc_link.ifindex, SteerReason::NoOwner, 1)), "{drops:?}");
+    assert!(drops.contains(&(tun, SteerReason::NoLink, 1)), "{drops:?}");
+    let asked = |drop: &(u32, SteerReason, u64)| {
+        (drop.0, drop.1) == (bed.task_link.ifindex, SteerReason::NotIp)
+    };
+    assert!(drops.iter().any(asked), "{drops:?}");
+}
+
+#[test]
+fn a_detached_task_is_cut_off_and_leaves_no_counters() {
+    if !is_root("steer") {
+        return;
+    }
+    let mut bed = Bed::new(DeviceKind::Auto);
+    run_ok(&bed.task, "ip address add 100.64.0.9/32 dev eth0");
+    assert!(!pings(&bed.task, &format!("-I 100.64.0.9 {DB}")));
+    bed.steer.detach_task(bed.task_link.ifindex).unwrap();
+    assert_eq!(bed.drops(), []);
+    assert!(!pings(&bed.task, &DB.to_string()));
+    let tun = bed.worker.device().ifindex();
+    bed.steer.attach_task(&egret::linux::link::task_link_name(TASK), TASK, tun).unwrap();
+    bed.steer.deliver_task(TASK, bed.task_link).unwrap();
+    assert!(pings(&bed.task, &DB.to_string()));
+}
+
+#[test]
+fn nothing_passes_without_the_worker_or_without_the_programs() {
+    if !is_root("steer") {
+        return;
+    }
+    let bed = Bed::new(DeviceKind::Auto);
+    assert!(pings(&bed.task, &DB.to_string()));
+    bed.worker.stop();
+    assert!(!pings(&bed.task, &DB.to_string()));
+
+    let bed = Bed::new(DeviceKind::Auto);
+    drop(bed.steer);
+    assert!(!pings(&bed.task, &DB.to_string()));
+    assert_eq!(bed.seen.packets.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn nothing_passes_after_the_process_was_killed() {
+    if !is_root("steer") {
+        return;
+    }
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "steer::victim", "--ignored", "--nocapture"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let said = lines.find(|line| line.contains(VICTIM)).unwrap();
+    let names = said.split(VICTIM).nth(1).unwrap().split_whitespace();
+    let _left_behind = Namespaces::adopt(names.clone());
+    let task = Netns::open(names.clone().find(|name| name.ends_with("-task")).unwrap()).unwrap();
+    assert!(pings(&task, &DB.to_string()));
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    assert!(!pings(&task, &DB.to_string()));
+    let router =
+        Netns::open(names.clone().find(|name| name.ends_with("-router")).unwrap()).unwrap();
+    assert_eq!(run_ok(&router, "ip route show table all type unicast"), "");
+    assert!(!run_ok(&router, "ip -br link").contains("eni-"));
+}
+
+/// What the victim says before the names of its namespaces.
+const VICTIM: &str = "victim lives in ";
+
+#[test]
+#[ignore = "the other half of nothing_passes_after_the_process_was_killed"]
+fn victim() {
+    let bed = Bed::new(DeviceKind::Auto);
+    let names = [&bed.router, &bed.task, &bed.vpc, &bed.far].map(Netns::name);
+    println!("{VICTIM}{}", names.join(" "));
+    // Until it is killed, or the test that started it is gone.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn a_panic_of_the_judge_and_a_device_that_is_down_cost_only_packets() {
+    if !is_root("steer") {
+        return;
+    }
+    let bed = Bed::new(DeviceKind::Auto);
+    bed.seen.panic_next.store(true, Ordering::Relaxed);
+    assert!(!pings(&bed.task, &DB.to_string()));
+    let stats = bed.worker.stats();
+    assert_eq!(stats.panics.load(Ordering::Relaxed), 1);
+    assert!(pings(&bed.task, &DB.to_string()));
+
+    let (device, runtime) = (bed.worker.device(), &bed.runtime);
+    let links = runtime.block_on(async { Links::open(&bed.router) }).unwrap();
+    bed.seen.down_next.store(true, Ordering::Relaxed);
+    let name = device.name().to_owned();
+    let down = std::thread::scope(|scope| {
+        let ping = scope.spawn(|| pings(&bed.task, &DB.to_string()));
+        while bed.seen.down_next.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        runtime.block_on(links.down(&name)).unwrap();
+        bed.seen.go_on.store(true, Ordering::Release);
+        !ping.join().unwrap()
+    });
+    assert!(down);
+    assert_eq!(stats.write_errors_down.load(Ordering::Relaxed), 1);
+    runtime.block_on(links.up(&name)).unwrap();
+    assert!(pings(&bed.task, &DB.to_string()));
+}
+
+/// What the floor can do at best: `cargo test --release --test netns ceiling -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn ceiling() {
+    if !is_root("ceiling") {
+        return;
+    }
+    let mut table = Vec::new();
+    for round in 0..3 {
+        for kind in KINDS {
+            let bed = Bed::new(kind);
+            for options in ["-P 1", "-P 4", "-P 1 -R", "-P 4 -R"] {
+                let rate = iperf(&bed.task, &bed.vpc, DB, &format!("--time 3 {options}"));
+                table.push(format!("{round} {kind:?} {options}: {rate:.1} Gbit/s"));
+            }
+        }
+    }
+    table.sort_by_key(|line| line[2..].to_owned());
+    println!("{}", table.join("\n"));
+}
+
+/// A task, a VPC with a database, and a host further away, with egret's floor between them and a judge that only
+/// translates the task's address to the ENI's and back.
+struct Bed {
+    worker: WorkerHandle,
+    steer: Steer,
+    seen: Arc<Seen>,
+    task: Netns,
+    vpc: Netns,
+    far: Netns,
+    router: Netns,
+    task_link: Link,
+    vpc_link: Link,
+    runtime: tokio::runtime::Runtime,
+    _namespaces: Namespaces,
+}
+
+impl Bed {
+    fn new(kind: DeviceKind) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut namespaces = Namespaces::new();
+        let router = namespaces.create("router");
+        let (task, vpc) = (namespaces.create("task"), namespaces.create("vpc"));
+        let (task_link, vpc_link, far) = runtime.block_on(async {
+            let links = Links::open(&router).unwrap();
+            let task_link = link_task(&links, &task, TASK, 1500).await.unwrap();
+            let vpc_link = link_space(&links, "s-1", &vpc, "vpc0", SPACE, &[DB], 1500).await;
+            (task_link, vpc_link.unwrap(), far_host(&mut namespaces, &vpc, FAR).await)
+        });
+        let device = Device::open(&router, "eni-0a1b2c3d", kind, 1500).unwrap();
+        let mut steer = Steer::load(&router).unwrap();
+        let tun = steer.attach_tun(device.name(), SPACE).unwrap();
+        assert_eq!(tun, device.ifindex());
+        steer.attach_task("t-64400002", TASK, tun).unwrap();
+        steer.attach_space("s-1", SPACE).unwrap();
+        steer.own(SPACE, ENI, tun).unwrap();
+        steer.deliver_task(TASK, task_link).unwrap();
+        let everything = Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap();
+        steer.deliver_prefix(SPACE, everything, vpc_link).unwrap();
+        let seen = Arc::new(Seen::default());
+        let worker = Worker::spawn("eni", device, Nat { seen: Arc::clone(&seen) }).unwrap();
+        Self {
+            worker,
+            steer,
+            seen,
+            task,
+            vpc,
+            far,
+            router,
+            task_link,
+            vpc_link,
+            runtime,
+            _namespaces: namespaces,
+        }
+    }
+
+    fn drops(&self) -> Vec<(u32, SteerReason, u64)> {
+        self.steer.counters().unwrap()
+    }
+}
+
+/// Segments that the kernel found to have a wrong checksum.
+fn bad_checksums(netns: &Netns) -> u64 {
+    let said =
+        netns.run(|| std::fs::read_to_string("/proc/thread-self/net/snmp")).unwrap().unwrap();
+    let table = |protocol: &str| {
+        let mut lines = said.lines().filter(|line| line.starts_with(protocol));
+        let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+        let column = names.split(' ').position(|name| name == "InCsumErrors").unwrap();
+        values.split(' ').nth(column).unwrap().parse::<u64>().unwrap()
+    };
+    table("Tcp:") + table("Udp:") + table("Icmp:")
+}
+
+#[derive(Default)]
+struct Seen {
+    packets: AtomicU64,
+    largest: AtomicU64,
+    panic_next: AtomicBool,
+    down_next: AtomicBool,
+    go_on: AtomicBool,
+}
+
+/// Static translation of one address, with RFC 1624 updates; test code, independent of the engine's.
+struct Nat {
+    seen: Arc<Seen>,
+}
+
+impl Judge for Nat {
+    fn begin_batch(&mut self) {}
+
+    fn judge(&mut self, packet: &mut [u8], vnet: VnetHeader, _reply: &mut [u8]) -> Action {
+        self.seen.packets.fetch_add(1, Ordering::Relaxed);
+        self.seen.largest.fetch_max(packet.len() as u64, Ordering::Relaxed);
+        assert!(!self.seen.panic_next.swap(false, Ordering::Relaxed), "as the test asked");
+        if self.seen.down_next.swap(false, Ordering::AcqRel) {
+            while !self.seen.go_on.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+        }
+        if packet[0] >> 4 != 4 {
+            return Action::Drop;
+        }
+        if packet[12..16] == TASK.octets() {
+            replace(packet, vnet, 12, ENI);
+        } else {
+            assert_eq!(packet[16..20], ENI.octets());
+            replace(packet, vnet, 16, TASK);
+        }
+        Action::Forward { len: packet.len(), vnet }
+    }
+}
+
+fn replace(packet: &mut [u8], vnet: VnetHeader, at: usize, new: Ipv4Addr) {
+    let old: [u8; 4] = packet[at..at + 4].try_into().unwrap();
+    packet[at..at + 4].copy_from_slice(&new.octets());
+    update(packet, 10, old, new.octets(), false);
+    let header = usize::from(packet[0] & 15) * 4;
+    let first = packet[6] & 0x1f == 0 && packet[7] == 0;
+    let partial = vnet.flags & vnet::NEEDS_CSUM != 0;
+    match packet[9] {
+        6 if first => update(packet, header + 16, old, new.octets(), partial),
+        17 if first && packet[header + 6..header + 8] != [0, 0] => {
+            update(packet, header + 6, old, new.octets(), partial);
+        }
+        _ => {}
+    }
+}
+
+/// RFC 1624, equation 3; a partial checksum is the sum itself, not its complement.
+fn update(packet: &mut [u8], at: usize, old: [u8; 4], new: [u8; 4], partial: bool) {
+    let word = |octets: &[u8]| u32::from(u16::from_be_bytes([octets[0], octets[1]]));
+    let field = word(&packet[at..]);
+    let mut sum = if partial { field } else { !field & 0xffff };
+    for half in [0, 2] {
+        sum += (!word(&old[half..]) & 0xffff) + word(&new[half..]);
+    }
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    let sum = if partial { sum } else { !sum & 0xffff };
+    packet[at..at + 2].copy_from_slice(&u16::try_from(sum).unwrap().to_be_bytes());
+}

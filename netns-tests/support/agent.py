@@ -1,0 +1,268 @@
+"""What a test does inside a namespace: a request per line on stdin, an answer per line on stdout, both JSON.
+
+One interpreter per namespace serves a whole test; servers run as threads beside the requests. An operation that the
+network refuses answers with the errno's name, or "timeout".
+"""
+
+import errno
+import hashlib
+import json
+import random
+import socket
+import sys
+import threading
+from collections import Counter
+
+sockets = {}
+peers = []
+digests = []
+seen = {}
+
+
+def tcp(address, port, sport=0, timeout=5.0):
+    """Connects, and has one line echoed. Answers with the local port."""
+    with connection(address, port, sport, timeout) as s:
+        echoed(s)
+        return s.getsockname()[1]
+
+
+def open_(name, address, port, sport=0, timeout=5.0):
+    """Like tcp, and keeps the connection."""
+    s = connection(address, port, sport, timeout)
+    try:
+        echoed(s)
+    except OSError:
+        s.close()
+        raise
+    sockets[name] = s
+    return s.getsockname()[1]
+
+
+def connection(address, port, sport, timeout):
+    s = socket.socket()
+    s.settimeout(timeout)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        s.bind(("0.0.0.0", sport))
+        s.connect((address, port))
+    except OSError:
+        s.close()
+        raise
+    return s
+
+
+def say(name, timeout=5.0):
+    """One line echoed on a connection that was kept."""
+    sockets[name].settimeout(timeout)
+    echoed(sockets[name])
+    return "ok"
+
+
+def send(name):
+    """Sends a line on a connection that was kept, and waits for nothing."""
+    sockets[name].sendall(b"late\n")
+    return "ok"
+
+
+def close(name):
+    sockets.pop(name).close()
+    return "ok"
+
+
+def echoed(s):
+    s.sendall(b"hello\n")
+    if s.recv(100) == b"":
+        raise ConnectionAbortedError(errno.ECONNABORTED, "closed")
+
+
+def udp(address, port, sport=0, size=5, timeout=5.0):
+    """One datagram echoed over a connected socket, which is what shows ICMP errors. Answers with the local port."""
+    with socket.socket(type=socket.SOCK_DGRAM) as s:
+        s.settimeout(timeout)
+        s.bind(("0.0.0.0", sport))
+        s.connect((address, port))
+        s.send(bytes(size))
+        if s.recv(65536) != bytes(size):
+            return "corrupt"
+        return s.getsockname()[1]
+
+
+def udp_segments(address, port, size, count):
+    """Hands the kernel `count` datagrams in one piece (UDP_SEGMENT), each unlike the others; all must be echoed."""
+    segments = [(bytes([number]) * size) for number in range(count)]
+    with socket.socket(type=socket.SOCK_DGRAM) as s:
+        s.settimeout(5)
+        s.setsockopt(socket.IPPROTO_UDP, 103, size)
+        s.connect((address, port))
+        s.send(b"".join(segments))
+        echoes = sorted(s.recv(65536) for _ in segments)
+    return "ok" if echoes == segments else "corrupt"
+
+
+def serve(address, port):
+    """A TCP echo server that notes its peers."""
+    return accept(address, port, echo)
+
+
+def echo(s):
+    while data := s.recv(65536):
+        s.sendall(data)
+
+
+def serve_udp(address, port):
+    s = socket.socket(type=socket.SOCK_DGRAM)
+    s.bind((address, port))
+
+    def run():
+        while True:
+            data, peer = s.recvfrom(65536)
+            peers.append("%s:%d" % peer)
+            s.sendto(data, peer)
+
+    threading.Thread(target=run, daemon=True).start()
+    return "ok"
+
+
+def serve_exchange(address, port, size):
+    """Takes what the client sends until it ends, then sends `size` octets of its own."""
+
+    def run(s):
+        digests.append([digest_of(s), "in"])
+        digests.append([pour(s, size, seed=2), "out"])
+        s.shutdown(socket.SHUT_WR)
+
+    return accept(address, port, run)
+
+
+def exchange(address, port, size):
+    """Sends `size` octets, takes what the server sends. Answers with both digests."""
+    with connection(address, port, 0, 60.0) as s:
+        sent = pour(s, size, seed=1)
+        s.shutdown(socket.SHUT_WR)
+        return [sent, digest_of(s)]
+
+
+def pour(s, size, seed):
+    block = random.Random(seed).randbytes(1 << 20)
+    digest = hashlib.sha256()
+    for number in range(0, size, len(block)):
+        # No two megabytes alike, or a lost one would not show.
+        data = (number.to_bytes(8, "big") + block)[: min(len(block), size - number)]
+        s.sendall(data)
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def digest_of(s):
+    digest = hashlib.sha256()
+    while data := s.recv(1 << 18):
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def accept(address, port, handle):
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(128)
+
+    def one(s):
+        try:
+            handle(s)
+        except OSError:
+            pass
+        finally:
+            s.close()
+
+    def run():
+        while True:
+            s, peer = listener.accept()
+            peers.append("%s:%d" % peer)
+            threading.Thread(target=one, args=(s,), daemon=True).start()
+
+    threading.Thread(target=run, daemon=True).start()
+    return "ok"
+
+
+def take_peers():
+    """Who connected or sent since the last call."""
+    taken = peers[:]
+    del peers[: len(taken)]
+    return taken
+
+
+def take_digests():
+    taken = digests[:]
+    del digests[: len(taken)]
+    return taken
+
+
+def frames(interface, *octets):
+    """Sends whole frames, as given in hexadecimal."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+        s.bind((interface, 0))
+        for frame in octets:
+            s.send(bytes.fromhex(frame))
+    return "ok"
+
+
+def sniff(interface):
+    """From here on counts every IP packet that comes in on an interface, by source."""
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+    s.bind((interface, 3))
+    counts = seen[interface] = Counter()
+
+    def run():
+        while True:
+            packet, (_, protocol, kind, _, _) = s.recvfrom(64)
+            if kind == socket.PACKET_OUTGOING:
+                continue
+            if protocol == 0x0800:
+                counts[socket.inet_ntoa(packet[12:16])] += 1
+            else:
+                counts["%04x" % protocol] += 1
+
+    threading.Thread(target=run, daemon=True).start()
+    return "ok"
+
+
+def sniffed(interface):
+    return dict(seen[interface])
+
+
+OPERATIONS = {
+    "tcp": tcp,
+    "open": open_,
+    "say": say,
+    "send": send,
+    "close": close,
+    "udp": udp,
+    "udp_segments": udp_segments,
+    "serve": serve,
+    "serve_udp": serve_udp,
+    "serve_exchange": serve_exchange,
+    "exchange": exchange,
+    "peers": take_peers,
+    "digests": take_digests,
+    "frames": frames,
+    "sniff": sniff,
+    "sniffed": sniffed,
+}
+
+
+def main():
+    print('"ready"', flush=True)
+    for line in sys.stdin:
+        operation, *arguments = json.loads(line)
+        try:
+            answer = OPERATIONS[operation](*arguments)
+        except TimeoutError as error:
+            # A socket's own patience has no errno; the kernel's has.
+            answer = errno.errorcode[error.errno] if error.errno else "timeout"
+        except OSError as error:
+            answer = errno.errorcode[error.errno]
+        print(json.dumps(answer), flush=True)
+
+
+main()

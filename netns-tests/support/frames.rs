@@ -1,0 +1,65 @@
+//! Frames that no honest stack sends, as hexadecimal for an agent to send.
+
+use egret::linux::Mac;
+use etherparse::{Icmpv4Type, IpFragOffset, IpNumber, Ipv4Header, PacketBuilder};
+use std::net::Ipv4Addr;
+
+/// An ICMP message of any type.
+pub fn icmp(source: Ipv4Addr, destination: Ipv4Addr, kind: Icmpv4Type, payload: &[u8]) -> Vec<u8> {
+    let builder = PacketBuilder::ipv4(source.octets(), destination.octets(), 64).icmpv4(kind);
+    let mut packet = Vec::new();
+    builder.write(&mut packet, payload).unwrap();
+    packet
+}
+
+pub fn udp(source: Ipv4Addr, destination: Ipv4Addr, port: u16) -> Vec<u8> {
+    let builder = PacketBuilder::ipv4(source.octets(), destination.octets(), 64).udp(5000, port);
+    let mut packet = Vec::new();
+    builder.write(&mut packet, b"hello").unwrap();
+    packet
+}
+
+/// A TCP segment without any flag but ACK, of a connection that does not exist.
+pub fn tcp_ack(source: Ipv4Addr, destination: Ipv4Addr, port: u16) -> Vec<u8> {
+    let builder = PacketBuilder::ipv4(source.octets(), destination.octets(), 64);
+    let mut packet = Vec::new();
+    builder.tcp(5000, port, 1, 1000).ack(1).write(&mut packet, b"hello").unwrap();
+    packet
+}
+
+/// Changes a packet, and makes its IPv4 checksum right again.
+pub fn with(mut packet: Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    change(&mut packet);
+    packet[10..12].fill(0);
+    let length = (usize::from(packet[0] & 15) * 4).min(packet.len());
+    let words = packet[..length].chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+    let sum = words.sum::<u32>();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let checksum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
+/// The first half of a datagram, whose second half never comes.
+pub fn first_fragment(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
+    let payload = udp(source, destination, 53).split_off(Ipv4Header::MIN_LEN);
+    let length = u16::try_from(payload.len()).unwrap();
+    let mut header =
+        Ipv4Header::new(length, 64, IpNumber::UDP, source.octets(), destination.octets()).unwrap();
+    header.more_fragments = true;
+    header.fragment_offset = IpFragOffset::ZERO;
+    header.header_checksum = header.calc_header_checksum();
+    [header.to_bytes().as_slice(), &payload].concat()
+}
+
+/// An IPv4 packet in an Ethernet frame.
+pub fn ipv4(to: Mac, packet: &[u8]) -> String {
+    frame(to, 0x0800, packet)
+}
+
+/// Anything in an Ethernet frame.
+pub fn frame(to: Mac, ethertype: u16, payload: &[u8]) -> String {
+    let source = [2, 0, 0, 0, 0, 1];
+    let frame = [&to.0[..], &source, &ethertype.to_be_bytes(), payload].concat();
+    frame.iter().map(|octet| format!("{octet:02x}")).collect()
+}

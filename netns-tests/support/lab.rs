@@ -1,0 +1,455 @@
+//! A lab that runs in the real binary, and what a test does in it: commands in its namespaces, rows of what happened,
+//! hosts further away, and agents that open connections and say what became of them.
+
+use super::{Namespaces, run_ok};
+use egret::explain::{DropRow, FlowRow, PsRow};
+use egret::linux::Netns;
+use egret::linux::exec::spawn_in;
+use egret::linux::link::{End, GATEWAY};
+use egret::linux::{Links, Mac};
+use ipnetwork::Ipv4Network;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Ipv4Addr;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+const AGENT: &str = include_str!("agent.py");
+/// How long anything may take; reached only when something is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a connection may take that must not come about, in seconds.
+const SHORT: f64 = 0.4;
+/// How long one may take that must, in seconds.
+const LONG: f64 = 10.0;
+
+/// Makes two tests of each function that takes a device kind: one for `vnet`, one for `plain`.
+macro_rules! for_both_kinds {
+    ($($name:ident),* $(,)?) => {
+        mod vnet {
+            $(#[test]
+            fn $name() {
+                if crate::support::lab::can_run() {
+                    super::$name("vnet");
+                }
+            })*
+        }
+
+        mod plain {
+            $(#[test]
+            fn $name() {
+                if crate::support::lab::can_run() {
+                    super::$name("plain");
+                }
+            })*
+        }
+    };
+}
+pub(crate) use for_both_kinds;
+
+/// Whether a test can run here; says why where it cannot.
+pub fn can_run() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        println!("skipped: network namespaces need root");
+    }
+    root
+}
+
+/// A running lab. Dropping it takes it down.
+pub struct Lab {
+    name: String,
+    file: tempfile::NamedTempFile,
+    up: Child,
+    far: Namespaces,
+}
+
+impl Lab {
+    /// Brings up a lab with a name that no other has; `text` is its file without name and device.
+    pub fn up(device: &str, text: &str) -> Self {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("t{}-{count}", std::process::id());
+        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        write!(file, "lab = \"{name}\"\ndevice = \"{device}\"\n{text}").unwrap();
+        let up = start(file.path());
+        Self { name, file, up, far: Namespaces::new() }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn file(&self) -> &std::path::Path {
+        self.file.path()
+    }
+
+    /// Brings the lab up again after its process has ended.
+    pub fn up_again(&mut self) {
+        self.up = start(self.file.path());
+    }
+
+    /// Sends the lab's process a signal and waits for its end; the exit code, if it had one.
+    pub fn end_by(&mut self, signal: Signal) -> Option<i32> {
+        kill(pid(&self.up), signal).unwrap();
+        self.wait()
+    }
+
+    /// Waits for the end of the lab's process.
+    pub fn wait(&mut self) -> Option<i32> {
+        // The process closes its output only by ending.
+        let mut output = self.up.stdout.take().unwrap();
+        let (done, ended) = channel();
+        std::thread::spawn(move || {
+            let _ = output.read_to_end(&mut Vec::new());
+            let _ = done.send(());
+        });
+        if ended.recv_timeout(PATIENCE).is_err() {
+            self.up.kill().unwrap();
+        }
+        self.up.wait().unwrap().code()
+    }
+
+    /// Runs `egret` on this lab, to its end: `words`, then whatever `line` says.
+    pub fn egret(&self, line: &str) -> Output {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        self.egret_words(&words)
+    }
+
+    pub fn egret_words(&self, words: &[&str]) -> Output {
+        finish(self.command(words).spawn().unwrap())
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+        command.args(words).env("EGRET_LAB", &self.name);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs `egret` on this lab; it must succeed.
+    pub fn egret_ok(&self, line: &str) -> String {
+        said(line, &self.egret(line))
+    }
+
+    /// Runs a command in a task, by `egret exec`; what it printed on both streams, and whether it succeeded.
+    pub fn exec(&self, task: &str, line: &str) -> (bool, String) {
+        let output = self.egret(&format!("exec {task} -- {line}"));
+        (output.status.success(), both_streams(&output))
+    }
+
+    /// Runs a command in a task that must succeed.
+    pub fn exec_ok(&self, task: &str, line: &str) -> String {
+        let (succeeded, said) = self.exec(task, line);
+        assert!(succeeded, "`{line}` in {task}: {said}\n{}", self.egret_ok("drops"));
+        said
+    }
+
+    pub fn exec_vpc(&self, vpc: &str, line: &str) -> (bool, String) {
+        let output = self.egret(&format!("exec --vpc {vpc} -- {line}"));
+        (output.status.success(), both_streams(&output))
+    }
+
+    pub fn exec_internet(&self, line: &str) -> (bool, String) {
+        let output = self.egret(&format!("exec --internet -- {line}"));
+        (output.status.success(), both_streams(&output))
+    }
+
+    /// Whether one ping from a task is answered.
+    pub fn pings(&self, task: &str, options: &str) -> bool {
+        self.exec(task, &format!("ping -n -c 1 -W 0.5 {options}")).0
+    }
+
+    pub fn drops(&self) -> Vec<DropRow> {
+        self.rows("drops")
+    }
+
+    pub fn flows(&self) -> Vec<FlowRow> {
+        self.rows("flows")
+    }
+
+    pub fn ps(&self) -> Vec<PsRow> {
+        self.rows("ps")
+    }
+
+    /// The rows of `egret <what> --json`.
+    pub fn rows<T: DeserializeOwned>(&self, what: &str) -> Vec<T> {
+        serde_json::from_str(&self.egret_ok(&format!("{what} --json"))).unwrap()
+    }
+
+    /// How many packets were dropped for a reason, so far.
+    pub fn packets_dropped(&self, reason: &str) -> u64 {
+        self.drops().iter().filter(|row| row.reason == reason).map(|row| row.packets).sum()
+    }
+
+    /// Does `work`, which must make a drop of that reason, decided by something with `rule` in its name. Returns it, with
+    /// the packets of this time.
+    pub fn drops_for(&self, reason: &str, rule: &str, work: impl FnOnce()) -> DropRow {
+        let before = self.drops();
+        work();
+        let grown: Vec<DropRow> = self.drops().iter().filter_map(|r| grown(&before, r)).collect();
+        let found = grown.iter().find(|row| row.reason == reason && row.rule.contains(rule));
+        found.unwrap_or_else(|| panic!("no drop for {reason} by {rule}: {grown:#?}")).clone()
+    }
+
+    /// The text of the lab file's line that a row points to.
+    pub fn line(&self, number: Option<u32>) -> String {
+        let text = std::fs::read_to_string(self.file.path()).unwrap();
+        let position = usize::try_from(number.unwrap()).unwrap() - 1;
+        text.lines().nth(position).unwrap().to_owned()
+    }
+
+    /// The namespace of the lab with this role: `router`, `internet`, a VPC's id, or a task's `service-n`.
+    pub fn netns(&self, role: &str) -> Netns {
+        Netns::open(&format!("{}-{role}", self.name)).unwrap()
+    }
+
+    /// An agent in a task, started by `egret exec`.
+    pub fn task(&self, task: &str) -> Agent {
+        let mut command = self.command(&["exec", task, "--", "python3", "-u", "-c", AGENT]);
+        Agent::of(command.stdin(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// An agent in a namespace.
+    pub fn agent(netns: &Netns) -> Agent {
+        let mut command = Command::new("python3");
+        command.args(["-u", "-c", AGENT]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Agent::of(spawn_in(netns, &mut command).unwrap())
+    }
+
+    /// The namespace that [`Lab::far`] made for this device.
+    pub fn far_netns(&self, device: &str) -> Netns {
+        self.far.open(device)
+    }
+
+    /// Moves addresses of `near` (a VPC's namespace, or `internet`) into a further namespace, which `near` forwards to
+    /// over a link where both ends finish their checksums in software and check what arrives: local delivery trusts a
+    /// partial checksum, so a wrong one shows only there. `near` must keep an address, or its routes go.
+    pub fn far(&mut self, near: &str, device: &str, addresses: &[Ipv4Addr]) -> Netns {
+        let near = self.netns(near);
+        let far = self.far.create(device);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let (near_links, far_links) = (Links::open(&near).unwrap(), Links::open(&far).unwrap());
+            let near_end = End { name: "far0", mac: Mac::near(addresses[0]) };
+            let far_end = End { name: "eth0", mac: Mac::far(addresses[0]) };
+            let near_index = near_links.veth(near_end, &far_links, far_end, 1500).await.unwrap();
+            let far_index = far_links.ifindex("eth0").await.unwrap();
+            for &address in addresses {
+                run_ok(&near, &format!("ip address del {address}/32 dev {device}"));
+                far_links.add_address(far_index, address).await.unwrap();
+                near_links.add_neighbour(near_index, address, far_end.mac).await.unwrap();
+                near_links.add_route(near_index, Ipv4Network::from(address)).await.unwrap();
+            }
+            far_links.add_neighbour(far_index, GATEWAY, near_end.mac).await.unwrap();
+            far_links.add_default_route(far_index, GATEWAY).await.unwrap();
+        });
+        near.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")).unwrap().unwrap();
+        run_ok(&near, "ethtool -K far0 tx off");
+        run_ok(&far, "ethtool -K eth0 tx off");
+        far
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.up.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = kill(pid(&self.up), Signal::SIGTERM);
+            self.wait();
+        }
+        let down = self.egret("down");
+        let _ = std::fs::remove_dir_all(format!("/run/egret/{}", self.name));
+        if !std::thread::panicking() {
+            said("down", &down);
+        }
+    }
+}
+
+/// Starts `egret up` and waits for its line that says it is ready.
+fn start(file: &std::path::Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+    command.arg("up").arg("-q").arg(file).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut up = command.spawn().unwrap();
+    let mut output = BufReader::new(up.stdout.take().unwrap());
+    let (line, lines) = channel();
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = output.read_line(&mut text);
+        let _ = line.send(text);
+        read.map(|_| output.into_inner())
+    });
+    match lines.recv_timeout(PATIENCE) {
+        Ok(text) if text.starts_with("ready") => up.stdout = Some(reader.join().unwrap().unwrap()),
+        other => {
+            let _ = up.kill();
+            let _ = up.wait();
+            panic!("egret up did not get ready: {other:?}");
+        }
+    }
+    up
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).unwrap())
+}
+
+/// Waits for a program's end, but not for ever.
+pub fn finish(child: Child) -> Output {
+    let process = pid(&child);
+    let (done, ended) = channel();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    match ended.recv_timeout(PATIENCE) {
+        Ok(output) => output.unwrap(),
+        Err(_) => {
+            let _ = kill(process, Signal::SIGKILL);
+            panic!("process {process} did not end: {:?}", ended.recv());
+        }
+    }
+}
+
+/// What a program printed, which must have succeeded.
+fn said(what: &str, output: &Output) -> String {
+    assert!(output.status.success(), "`{what}`: {}", both_streams(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub fn both_streams(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+/// The row with the packets that it has more than before; `None` without any.
+fn grown(before: &[DropRow], row: &DropRow) -> Option<DropRow> {
+    let same = |other: &&DropRow| {
+        let key = |r: &DropRow| {
+            (r.reason.clone(), r.rule.clone(), r.task, r.source, r.destination, r.port)
+        };
+        key(other) == key(row) && other.protocol == row.protocol && other.service == row.service
+    };
+    let known: u64 = before.iter().filter(same).map(|other| other.packets).sum();
+    (row.packets > known).then(|| DropRow { packets: row.packets - known, ..row.clone() })
+}
+
+/// A program inside a namespace that does what a test asks of it; see `agent.py`.
+pub struct Agent {
+    process: Child,
+    requests: ChildStdin,
+    answers: Receiver<String>,
+}
+
+impl Agent {
+    fn of(mut process: Child) -> Self {
+        let requests = process.stdin.take().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let (sender, answers) = channel();
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).for_each(|line| {
+                let _ = sender.send(line);
+            });
+        });
+        let mut agent = Self { process, requests, answers };
+        assert_eq!(agent.answer(), "ready");
+        agent
+    }
+
+    /// Has an operation done: its name and arguments.
+    pub fn ask(&mut self, request: &Value) -> Value {
+        self.begin(request);
+        self.answer()
+    }
+
+    /// Begins an operation; [`Agent::answer`] waits for its end.
+    pub fn begin(&mut self, request: &Value) {
+        writeln!(self.requests, "{request}").unwrap();
+    }
+
+    pub fn answer(&mut self) -> Value {
+        match self.answers.recv_timeout(PATIENCE) {
+            Ok(line) => serde_json::from_str(&line).unwrap(),
+            Err(RecvTimeoutError::Timeout) => panic!("the agent does not answer"),
+            Err(RecvTimeoutError::Disconnected) => {
+                let mut complaint = String::new();
+                let stderr = self.process.stderr.as_mut().unwrap();
+                stderr.read_to_string(&mut complaint).unwrap();
+                panic!("the agent ended: {complaint}")
+            }
+        }
+    }
+
+    /// An operation that must succeed by answering "ok".
+    pub fn ok(&mut self, request: &Value) {
+        assert_eq!(self.ask(request), "ok", "{request}");
+    }
+
+    /// Connects and has a line echoed, which must succeed; the local port.
+    pub fn tcp(&mut self, address: Ipv4Addr, port: u16) -> u16 {
+        self.tcp_from(0, address, port)
+    }
+
+    pub fn tcp_from(&mut self, source_port: u16, address: Ipv4Addr, port: u16) -> u16 {
+        port_of(&self.ask(&json!(["tcp", address, port, source_port, LONG])))
+    }
+
+    /// Connects, which nothing may answer.
+    pub fn tcp_times_out(&mut self, address: Ipv4Addr, port: u16) {
+        let answer = self.ask(&json!(["tcp", address, port, 0, SHORT]));
+        assert_eq!(answer, "timeout", "tcp {address}:{port}");
+    }
+
+    /// A datagram that must be echoed; the local port.
+    pub fn udp(&mut self, address: Ipv4Addr, port: u16) -> u16 {
+        port_of(&self.ask(&json!(["udp", address, port, 0, 5, LONG])))
+    }
+
+    /// A datagram that nothing may answer.
+    pub fn udp_times_out(&mut self, address: Ipv4Addr, port: u16) {
+        let answer = self.ask(&json!(["udp", address, port, 0, 5, SHORT]));
+        assert_eq!(answer, "timeout", "udp {address}:{port}");
+    }
+
+    /// Opens a connection and keeps it under a name.
+    pub fn open(&mut self, name: &str, address: Ipv4Addr, port: u16) -> Value {
+        self.ask(&json!(["open", name, address, port, 0, LONG]))
+    }
+
+    /// Who connected to this agent's servers since the last call.
+    pub fn peers(&mut self) -> Vec<(Ipv4Addr, u16)> {
+        let peers: Vec<String> = serde_json::from_value(self.ask(&json!(["peers"]))).unwrap();
+        let parsed = peers.iter().map(|peer| peer.parse::<std::net::SocketAddrV4>().unwrap());
+        parsed.map(|peer| (*peer.ip(), peer.port())).collect()
+    }
+
+    /// Packets that came in since `sniff`, by source; those that are not IPv4 under their EtherType.
+    pub fn sniffed(&mut self, interface: &str) -> Vec<(String, u64)> {
+        let counts = self.ask(&json!(["sniffed", interface]));
+        let entries = counts.as_object().unwrap().iter();
+        entries.map(|(source, count)| (source.clone(), count.as_u64().unwrap())).collect()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn port_of(answer: &Value) -> u16 {
+    let port = answer.as_u64().unwrap_or_else(|| panic!("no connection: {answer}"));
+    u16::try_from(port).unwrap()
+}
+
+/// A counter of `/proc/net/snmp`, such as `Tcp` `InCsumErrors`.
+pub fn snmp(netns: &Netns, protocol: &str, counter: &str) -> u64 {
+    let read = || std::fs::read_to_string("/proc/thread-self/net/snmp");
+    let text = netns.run(read).unwrap().unwrap();
+    let prefix = format!("{protocol}:");
+    let mut lines = text.lines().filter(|line| line.starts_with(&prefix));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let column = names.split(' ').position(|name| name == counter).unwrap();
+    values.split(' ').nth(column).unwrap().parse().unwrap()
+}

@@ -1,0 +1,85 @@
+//! `egret exec`: a command inside a task, a VPC or the internet.
+
+use super::{CliError, LabArg, runtime};
+use crate::daemon::Client;
+use crate::daemon::control::{LabInfo, TaskRequest};
+use crate::explain::PsRow;
+use crate::linux::exec::exec_in;
+use std::process::ExitCode;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sudo egret exec web -- curl -sS http://10.0.1.10:5432/   in task 1 of service web
+  sudo egret exec web/2 -- ping -c 3 203.0.113.10          in task 2, made if it is not there
+  sudo egret exec --vpc vpc-prod -- iperf3 -s              where the VPC's resources are
+  sudo egret exec --internet -- tcpdump -ni net0           where the internet's hosts are
+
+The command's exit code is egret's.")]
+pub struct ExecArgs {
+    #[command(flatten)]
+    lab: LabArg,
+    /// The task: SERVICE or SERVICE/N; task 1 where no number is given
+    #[arg(required_unless_present_any = ["vpc", "internet"], conflicts_with_all = ["vpc", "internet"])]
+    task: Option<String>,
+    /// In the namespace that holds this VPC's resources
+    #[arg(long, value_name = "ID", conflicts_with = "internet")]
+    vpc: Option<String>,
+    /// In the namespace that holds the internet's hosts
+    #[arg(long)]
+    internet: bool,
+    /// The command and its arguments, after --
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+pub(super) fn run(args: &ExecArgs) -> Result<ExitCode, CliError> {
+    let namespace = runtime()?.block_on(namespace(args))?;
+    match exec_in(&namespace, &args.command)? {}
+}
+
+async fn namespace(args: &ExecArgs) -> Result<String, CliError> {
+    let client = Client::new(&args.lab.lab);
+    if let Some(task) = &args.task {
+        let (service, number) = parse_task(task)?;
+        let row: PsRow =
+            client.post("/v1/tasks", &TaskRequest { service, number: Some(number) }).await?;
+        return Ok(row.namespace);
+    }
+    let lab: LabInfo = client.get("/v1/lab").await?;
+    match &args.vpc {
+        None => Ok(format!("{}-internet", lab.name)),
+        Some(vpc) if lab.vpcs.contains(vpc) => Ok(format!("{}-{vpc}", lab.name)),
+        Some(vpc) => Err(CliError::Usage(format!(
+            "the lab has no VPC `{vpc}`; it has {}",
+            lab.vpcs.join(", ")
+        ))),
+    }
+}
+
+/// `SERVICE` or `SERVICE/N`.
+pub(super) fn parse_task(word: &str) -> Result<(String, u16), CliError> {
+    let Some((service, number)) = word.split_once('/') else { return Ok((word.to_owned(), 1)) };
+    match number.parse() {
+        Ok(number) if number > 0 => Ok((service.to_owned(), number)),
+        Ok(_) | Err(_) => Err(CliError::Usage(format!(
+            "`{word}` is not a task: write SERVICE/N with N from 1 to 65535"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_task_is_a_service_and_a_number_from_1() {
+        assert_eq!(parse_task("web").unwrap(), ("web".to_owned(), 1));
+        assert_eq!(parse_task("web/7").unwrap(), ("web".to_owned(), 7));
+        for wrong in ["web/0", "web/", "web/x", "web/70000"] {
+            assert_eq!(parse_task(wrong).unwrap_err().exit_code(), 2, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! `egret explain`: what would happen to a packet, and which rule decides.
+
+use super::output::{self, ColorChoice};
+use super::{CliError, LabArg, NO, runtime};
+use crate::config::Lab;
+use crate::daemon::control::{ExplainAnswer, ExplainRequest};
+use crate::daemon::{Client, ClientError};
+use crate::explain::{Target, TaskRef, explain_json, explain_text};
+use crate::flow::Instant;
+use crate::pipeline::{Engine, Evidence};
+use crate::vpc::{Generation, Snapshot, Task};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "With --config nothing has to run and no root is needed, so it fits in CI: exit code 1 says that the packet would \
+be dropped.
+
+Examples:
+  egret explain web orders-db --config lab.toml            orders-db's first TCP listener
+  egret explain web/2 203.0.113.10:443 --config lab.toml   from task 2
+  egret explain web example:53/udp --config lab.toml
+  egret explain web 10.0.1.10/icmp --config lab.toml --json
+  sudo egret explain web orders-db                         by the configuration of the running lab"
+)]
+pub struct ExplainArgs {
+    /// The task that sends; N counts from 1 and is 1 where it is absent
+    #[arg(value_name = "SERVICE[/N]")]
+    pub task: String,
+    /// Where to: an address, or the name of a resource or internet host; PROTO is tcp (the default), udp, icmp or a number
+    #[arg(value_name = "DEST[:PORT][/PROTO]")]
+    pub destination: String,
+    /// Ask this lab file instead of a running lab
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The source port, or the identifier of an ICMP echo [default: 49152, or 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub source_port: Option<u16>,
+    #[command(flatten)]
+    lab: LabArg,
+    /// As JSON, with stable keys
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Explains a packet: 0 where it is forwarded, 1 where it is dropped.
+pub(super) fn run(args: &ExplainArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+    let passes = match &args.config {
+        Some(file) => offline(args, file, color)?,
+        None => online(args, color)?,
+    };
+    Ok(ExitCode::from(if passes { 0 } else { NO }))
+}
+
+/// Asks a lab file. Nothing is started, and no port is taken: the engine is fresh, so every port is free.
+fn offline(args: &ExplainArgs, file: &Path, color: ColorChoice) -> Result<bool, CliError> {
+    let lab = Lab::load(file).map_err(CliError::Config)?;
+    let (evidence, snapshot) = walk(args, &lab)?;
+    output::out(|w| match args.json {
+        true => explain_json(w, &evidence, &snapshot),
+        false => explain_text(w, &evidence, &snapshot, &lab.file, color.on_stdout()),
+    })?;
+    Ok(evidence.denial.is_none())
+}
+
+fn walk(args: &ExplainArgs, lab: &Lab) -> Result<(Evidence, Snapshot), CliError> {
+    let snapshot = lab.lower(Generation::default());
+    let task = task(args, lab, &snapshot)?;
+    let snapshot = snapshot.with_task(task);
+    let target = Target::parse(&args.destination, &snapshot)?;
+    let (tuple, icmp) = target.packet(task.address, args.source_port);
+    // The seed only chooses among free ports; a fixed one gives the same answer twice.
+    let engine = Engine::new(0);
+    let evidence = engine.explain(Instant::ZERO, &snapshot, &task, tuple, icmp);
+    Ok((evidence, snapshot))
+}
+
+fn task(args: &ExplainArgs, lab: &Lab, snapshot: &Snapshot) -> Result<Task, CliError> {
+    let TaskRef { service, number } = TaskRef::parse(&args.task, snapshot)?;
+    let pool = lab.task_cidr;
+    let address = pool.nth(u32::from(number)).ok_or_else(|| {
+        CliError::Usage(format!(
+            "task_cidr {pool} has no address for task {number}; use a lower number, or a larger task_cidr"
+        ))
+    })?;
+    Ok(Task { service, number, address, eni: snapshot.choose_eni(service, number) })
+}
+
+/// Asks the running lab.
+fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
+    let request = ExplainRequest {
+        task: args.task.clone(),
+        destination: args.destination.clone(),
+        source_port: args.source_port,
+        color: color.on_stdout(),
+    };
+    let client = Client::new(&args.lab.lab);
+    let asked = runtime()?.block_on(client.post("/v1/explain", &request));
+    let answer: ExplainAnswer = asked.map_err(|error| match error {
+        ClientError::NotRunning { .. } => {
+            CliError::Usage(format!("{error}, or ask a lab file with --config FILE"))
+        }
+        ClientError::NotRoot { .. } | ClientError::Refused(_) | ClientError::Broken { .. } => {
+            error.into()
+        }
+    })?;
+    output::out(|w| match args.json {
+        true => json(w, &answer.json),
+        false => w.write_all(answer.text.as_bytes()),
+    })?;
+    Ok(answer.passes)
+}
+
+fn json(w: &mut dyn Write, value: &serde_json::Value) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *w, value)?;
+    writeln!(w)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::{Cli, Command};
+    use super::*;
+    use crate::explain::{Fix, fix};
+    use crate::pipeline::Reason;
+    use clap::Parser;
+
+    const LAB: &str = r#"
+[[vpc]]
+id = "vpc"
+cidr = "10.0.0.0/16"
+internet_gateway = "igw"
+
+[[subnet]]
+id = "private"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+route_table = "rtb-private"
+network_acl = "acl-private"
+
+[[subnet]]
+id = "public"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.0.0/24"
+route_table = "rtb-public"
+
+[[subnet]]
+id = "data"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.2.0/24"
+
+[[route_table]]
+id = "rtb-private"
+vpc = "vpc"
+
+[[route_table]]
+id = "rtb-public"
+vpc = "vpc"
+routes = [{ destination = "0.0.0.0/0", target = "igw" }]
+
+[[nat_gateway]]
+id = "nat"
+subnet = "public"
+public_ip = "198.51.100.7"
+
+[[network_acl]]
+id = "acl-private"
+vpc = "vpc"
+egress = [
+    { rule = 100, action = "deny", protocol = "tcp", ports = "22", cidr = "10.0.0.0/16" },
+    { rule = 200, action = "allow", protocol = "all", cidr = "0.0.0.0/0" },
+]
+ingress = [{ rule = 100, action = "allow", protocol = "tcp", ports = "1024-65535", cidr = "10.0.0.0/16" }]
+
+[[security_group]]
+id = "sg-app"
+vpc = "vpc"
+egress = [{ protocol = "tcp", ports = "22", to = "10.0.2.10/32" }]
+
+[[security_group]]
+id = "sg-db"
+vpc = "vpc"
+ingress = []
+
+[[resource]]
+name = "db"
+subnet = "data"
+address = "10.0.2.10"
+security_groups = ["sg-db"]
+listen = ["5432/tcp"]
+
+[[internet_host]]
+name = "example"
+address = "203.0.113.10"
+listen = ["443/tcp"]
+
+[[vpc_connector]]
+name = "c"
+subnets = ["private"]
+security_groups = ["sg-app"]
+
+[[service]]
+name = "web"
+egress = "vpc"
+vpc_connector = "c"
+"#;
+
+    fn explain(text: &str, destination: &str) -> (Evidence, Snapshot) {
+        let lab = Lab::parse("lab.toml", text).unwrap();
+        let cli = Cli::parse_from(["egret", "explain", "web", destination]);
+        let Command::Explain(args) = cli.command else { unreachable!() };
+        walk(&args, &lab).unwrap()
+    }
+
+    /// The lab file with the fix written where it says.
+    fn mended(text: &str, fix: &Fix) -> String {
+        let key = fix.action.strip_prefix("add to ").unwrap();
+        let heading = format!("id = \"{}\"\n", fix.id);
+        let (before, after) = text.split_once(&heading).unwrap();
+        let end = after.find("\n\n").unwrap_or(after.len());
+        let (section, rest) = after.split_at(end);
+        let rule = &fix.rule;
+        let section = match section.split_once(&format!("{key} = [")) {
+            Some((head, tail)) => format!("{head}{key} = [{rule}, {tail}"),
+            None => format!("{section}\n{key} = [{rule}]"),
+        };
+        format!("{before}{heading}{section}{rest}")
+    }
+
+    /// Follows the fixes from drop to drop until the packet passes.
+    fn reasons_until_it_passes(destination: &str) -> Vec<Reason> {
+        let mut text = LAB.to_owned();
+        let mut reasons = Vec::new();
+        loop {
+            let (evidence, snapshot) = explain(&text, destination);
+            let Some(denial) = evidence.denial else { return reasons };
+            assert!(!reasons.contains(&denial.reason), "{} again:\n{text}", denial.reason);
+            reasons.push(denial.reason);
+            text = mended(&text, &fix(&evidence, &snapshot).unwrap());
+        }
+    }
+
+    #[test]
+    fn every_line_that_a_fix_proposes_opens_the_gate_that_it_is_about() {
+        assert_eq!(
+            reasons_until_it_passes("example"),
+            [Reason::SgEgressImplicitDeny, Reason::NoRoute, Reason::NaclReturnImplicitDeny]
+        );
+        assert_eq!(
+            reasons_until_it_passes("db"),
+            [Reason::SgEgressImplicitDeny, Reason::SgIngressNoRules]
+        );
+        assert_eq!(
+            reasons_until_it_passes("db:22"),
+            [Reason::NaclEgressDeny, Reason::SgIngressNoRules]
+        );
+    }
+
+    #[test]
+    fn a_task_beyond_the_pool_is_named() {
+        let lab = Lab::parse("lab.toml", &format!("task_cidr = \"100.64.0.0/29\"\n{LAB}")).unwrap();
+        let snapshot = lab.lower(Generation::default());
+        let cli = Cli::parse_from(["egret", "explain", "web/8", "example"]);
+        let Command::Explain(args) = cli.command else { unreachable!() };
+        let error = task(&args, &lab, &snapshot).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "task_cidr 100.64.0.0/29 has no address for task 8; use a lower number, or a larger task_cidr"
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! Standard output and standard error: the only place that writes to them.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+/// Writes to standard output. A reader that has gone away (`| head`) is not an error.
+///
+/// # Errors
+/// Any other failure of standard output.
+pub fn out(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match write(&mut stdout).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Writes a line to standard error; if even that fails there is nobody left to tell.
+pub fn note(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColorChoice {
+    /// To a terminal, unless NO_COLOR is set
+    Auto,
+    /// Everywhere
+    Always,
+    /// Nowhere
+    Never,
+}
+
+impl ColorChoice {
+    /// Whether standard output gets colours.
+    pub fn on_stdout(self) -> bool {
+        self.decide(io::stdout().is_terminal())
+    }
+
+    /// Whether standard error gets colours.
+    pub fn on_stderr(self) -> bool {
+        self.decide(io::stderr().is_terminal())
+    }
+
+    fn decide(self, terminal: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_choice_comes_before_the_terminal() {
+        assert!(ColorChoice::Always.decide(false));
+        assert!(!ColorChoice::Never.decide(true));
+        assert!(!ColorChoice::Auto.decide(false));
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_a_full_disk_is() {
+        assert!(out(|_| Err(io::ErrorKind::BrokenPipe.into())).is_ok());
+        assert!(out(|_| Err(io::ErrorKind::StorageFull.into())).is_err());
+    }
+}

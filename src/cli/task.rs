@@ -1,0 +1,87 @@
+//! `egret task`: tasks of a running lab.
+
+use super::exec::parse_task;
+use super::list::ListArgs;
+use super::{CliError, LabArg, list, output, runtime};
+use crate::daemon::Client;
+use crate::daemon::control::TaskRequest;
+use crate::explain::{self, PsRow};
+use std::process::ExitCode;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sudo egret task add web --count 3
+  sudo egret task remove web/2
+  sudo egret task list --json")]
+pub struct TaskArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Add tasks to a service
+    Add(AddArgs),
+    /// Remove a task, with its flows
+    Remove(RemoveArgs),
+    /// List the tasks, as `egret ps` does
+    List(ListArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct AddArgs {
+    #[command(flatten)]
+    lab: LabArg,
+    /// The service
+    service: String,
+    /// How many
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    count: u16,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct RemoveArgs {
+    #[command(flatten)]
+    lab: LabArg,
+    /// The task: SERVICE/N
+    task: String,
+}
+
+pub(super) fn run(args: &TaskArgs) -> Result<ExitCode, CliError> {
+    match &args.action {
+        Action::Add(args) => runtime()?.block_on(add(args)),
+        Action::Remove(args) => runtime()?.block_on(remove(args)),
+        Action::List(args) => list::ps(args),
+    }
+}
+
+async fn add(args: &AddArgs) -> Result<ExitCode, CliError> {
+    let client = Client::new(&args.lab.lab);
+    let mut rows: Vec<PsRow> = Vec::new();
+    for _ in 0..args.count {
+        rows.push(
+            client
+                .post("/v1/tasks", &TaskRequest { service: args.service.clone(), number: None })
+                .await?,
+        );
+    }
+    output::out(|w| explain::print(w, &rows, args.json))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn remove(args: &RemoveArgs) -> Result<ExitCode, CliError> {
+    if !args.task.contains('/') {
+        return Err(CliError::Usage(format!(
+            "which task of `{0}`? Write {0}/N; `egret ps` lists them",
+            args.task
+        )));
+    }
+    let (service, number) = parse_task(&args.task)?;
+    Client::new(&args.lab.lab).delete(&format!("/v1/tasks/{service}/{number}")).await?;
+    output::note(&format!("{} is gone", args.task));
+    Ok(ExitCode::SUCCESS)
+}

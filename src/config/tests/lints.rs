@@ -1,0 +1,169 @@
+//! What AWS takes and `egret check` warns about.
+
+use super::*;
+
+/// The rules and texts of the warnings.
+#[track_caller]
+fn warnings(text: &str) -> Vec<(&'static str, String)> {
+    lab(text).lint().into_iter().map(|w| (w.rule, w.text)).collect()
+}
+
+#[track_caller]
+fn check(expected: &[(&'static str, &str)], addition: &str) {
+    let expected: Vec<_> =
+        expected.iter().map(|(rule, text)| (*rule, (*text).to_owned())).collect();
+    assert_eq!(warnings(&based(addition)), expected);
+}
+
+#[test]
+fn the_demo_lab_warns_about_the_trap_and_nothing_else() {
+    let expected = ["\"subnet-public-a\"", "\"subnet-public-b\""]
+        .map(|subnet| ("public-subnet-in-connector", subnet.to_owned()));
+    assert_eq!(warnings(THREE_AZ), expected);
+    assert_eq!(warnings(MINIMAL), []);
+}
+
+#[test]
+fn one_zone() {
+    check(
+        &[("single-zone", "\"one\"")],
+        "[[vpc_connector]]\nname = \"one\"\nsubnets = [\"subnet-a\"]",
+    );
+}
+
+#[test]
+fn a_nat_gateway_in_a_subnet_without_an_internet_gateway_route() {
+    check(
+        &[("nat-gateway-without-way-out", "\"nat\"")],
+        "[[nat_gateway]]\nid = \"nat\"\nsubnet = \"subnet-a\"",
+    );
+}
+
+#[test]
+fn a_nat_gateway_in_a_vpc_without_an_internet_gateway() {
+    let addition = "[[nat_gateway]]\nid = \"nat\"\nsubnet = \"subnet-b\"";
+    check(&[("nat-gateway-without-way-out", "\"nat\"")], addition);
+    assert!(lab(&based(addition)).lint()[0].message.contains("no internet gateway"));
+}
+
+#[test]
+fn a_private_nat_gateway_needs_no_way_out() {
+    check(&[], "[[nat_gateway]]\nid = \"nat\"\nsubnet = \"subnet-b\"\nconnectivity = \"private\"");
+}
+
+#[test]
+fn routes_to_what_does_not_work() {
+    check(
+        &[
+            ("nat-gateway-without-way-out", "\"nat\""),
+            ("route-to-nothing", "\"nat\""),
+            ("route-to-nothing", "\"eni-gone\""),
+        ],
+        r#"
+[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a"
+state = "failed"
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [
+  { destination = "0.0.0.0/0", target = "nat" },
+  { destination = "192.0.2.0/24", target = "eni-gone", state = "blackhole" },
+]"#,
+    );
+}
+
+#[test]
+fn groups_that_nothing_is_in() {
+    check(
+        &[("unused-security-group", "\"sg-1\""), ("group-without-members", "\"sg-2\"")],
+        r#"
+[[security_group]]
+id = "sg-1"
+vpc = "vpc-a"
+ingress = [{ protocol = "all", from = "sg-2" }]
+[[security_group]]
+id = "sg-2"
+vpc = "vpc-a""#,
+    );
+}
+
+#[test]
+fn a_connector_without_a_service_gives_its_groups_no_members() {
+    check(
+        &[("group-without-members", "\"sg-app\"")],
+        r#"
+[[security_group]]
+id = "sg-app"
+vpc = "vpc-a"
+[[security_group]]
+id = "sg-db"
+vpc = "vpc-a"
+ingress = [{ protocol = "all", from = "sg-app" }]
+[[resource]]
+name = "db"
+subnet = "subnet-a"
+address = "10.0.1.10"
+security_groups = ["sg-db"]
+[[vpc_connector]]
+name = "idle"
+subnets = ["subnet-a", "subnet-a2"]
+security_groups = ["sg-app"]"#,
+    );
+}
+
+#[test]
+fn fields_that_aws_ignores() {
+    check(
+        &[("ignored-field", "\"443\""), ("ignored-field", "8")],
+        r#"
+[[network_acl]]
+id = "acl"
+vpc = "vpc-a"
+egress = [
+  { rule = 1, action = "allow", protocol = "all", ports = "443", cidr = "0.0.0.0/0" },
+  { rule = 2, action = "allow", protocol = 47, icmp_type = 8, cidr = "0.0.0.0/0" },
+]"#,
+    );
+}
+
+#[test]
+fn prefix_lists_that_overlap_and_part_ways() {
+    check(
+        &[("overlapping-prefix-lists", "\"pl-2\"")],
+        r#"
+[[prefix_list]]
+id = "pl-1"
+entries = ["192.0.2.0/24"]
+[[prefix_list]]
+id = "pl-2"
+entries = ["192.0.2.128/25"]
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{ destination = "pl-1", target = "igw-a" }, { destination = "pl-2", target = "vpce" }]"#,
+    );
+}
+
+#[test]
+fn internet_hosts_in_private_space() {
+    check(
+        &[("private-internet-host", "\"192.168.1.1\""), ("private-internet-host", "\"10.0.1.9\"")],
+        "[[internet_host]]\nname = \"x\"\naddress = \"192.168.1.1\"\n\
+         [[internet_host]]\nname = \"y\"\naddress = \"10.0.1.9\"",
+    );
+}
+
+#[test]
+fn host_bits() {
+    check(
+        &[("host-bits", "\"192.0.2.9/24\"")],
+        "[[prefix_list]]\nid = \"pl\"\nentries = [\"192.0.2.9/24\"]",
+    );
+}

@@ -1,0 +1,74 @@
+//! Single addresses: in their subnet, not AWS's own, each once.
+
+use crate::config::address::is_reserved;
+use crate::config::diagnostic::{At, Report};
+use crate::config::spec::Spec;
+use crate::vpc::NatGatewayState;
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+pub(super) fn check(spec: &Spec, report: &Report) {
+    private(spec, report);
+    public(spec, report);
+}
+
+/// Addresses of resources and NAT gateways (spec 6).
+fn private(spec: &Spec, report: &Report) {
+    let resources = spec.resources.iter().map(|r| (&r.name, &r.subnet, &r.address));
+    let gateways = spec
+        .nat_gateways
+        .iter()
+        .filter(|n| n.state != NatGatewayState::Deleted)
+        .filter_map(|n| Some((&n.id, &n.subnet, n.private_ip.as_ref()?)));
+    let mut taken: HashMap<(&str, Ipv4Addr), &At<String>> = HashMap::new();
+    for (owner, subnet, address) in resources.chain(gateways) {
+        let Some(subnet) = spec.subnet(subnet) else { continue };
+        let cidr = *subnet.cidr;
+        let error = |rule, message: String, help: String| {
+            report.error(address.span, rule, message, help);
+        };
+        if !cidr.contains(**address) {
+            error(
+                "address-outside-subnet",
+                format!("{} is not in subnet {:?}, {cidr}", **address, subnet.id.value),
+                format!("take an address of {cidr}, or name another subnet"),
+            );
+        } else if is_reserved(cidr, **address) {
+            error(
+                "reserved-address",
+                format!("AWS keeps {} for itself", **address),
+                format!("the first four addresses of {cidr} and its last one are reserved"),
+            );
+        }
+        if let Some(other) = taken.insert((&subnet.vpc, **address), owner) {
+            error(
+                "duplicate-address",
+                format!("{} is the address of {:?} already", **address, other.value),
+                "give each its own address".to_owned(),
+            );
+        }
+    }
+}
+
+fn public(spec: &Spec, report: &Report) {
+    let hosts = spec.internet_hosts.iter().map(|h| (h.name.value.as_str(), &h.address));
+    let gateways = spec
+        .nat_gateways
+        .iter()
+        .filter(|n| n.state != NatGatewayState::Deleted)
+        .filter_map(|n| Some((n.id.value.as_str(), n.public_ip.as_ref()?)));
+    let apprunner = spec.apprunner_public_ip.iter().map(|ip| ("apprunner_public_ip", ip));
+    let mut all: Vec<_> = hosts.chain(gateways).chain(apprunner).collect();
+    all.sort_by_key(|(_, address)| address.span.start);
+    let mut taken: HashMap<Ipv4Addr, &str> = HashMap::new();
+    for (owner, address) in all {
+        if let Some(other) = taken.insert(**address, owner) {
+            report.error(
+                address.span,
+                "duplicate-address",
+                format!("{} is the address of {other:?} already", **address),
+                "give each its own public address",
+            );
+        }
+    }
+}

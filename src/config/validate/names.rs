@@ -1,0 +1,61 @@
+//! Names of network namespaces, and how much a snapshot can hold.
+
+use crate::config::diagnostic::{Report, Span};
+use crate::config::spec::Spec;
+
+pub(super) fn check(spec: &Spec, report: &Report) {
+    namespaces(spec, report);
+    sizes(spec, report);
+}
+
+/// `<lab>-router`, `<lab>-internet`, `<lab>-<vpc>` and `<lab>-<service>-<n>` are all different.
+fn namespaces(spec: &Spec, report: &Report) {
+    let lab = &spec.lab.value;
+    for vpc in &spec.vpcs {
+        let id = vpc.id.value.as_str();
+        let task = spec.services.iter().find(|service| {
+            let number = id.strip_prefix(service.name.as_str()).and_then(|r| r.strip_prefix('-'));
+            number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        });
+        let owner = match task {
+            Some(service) => format!("a task of service {:?}", service.name.value),
+            None if matches!(id, "router" | "internet") => "egret itself".to_owned(),
+            None => continue,
+        };
+        report.error(
+            vpc.id.span,
+            "namespace-clash",
+            format!("the network namespace {lab}-{id} is that of {owner} already"),
+            "give the VPC another id, such as \"vpc-prod\"",
+        );
+    }
+}
+
+/// Positions in a snapshot's tables are 16 bits wide.
+fn sizes(spec: &Spec, report: &Report) {
+    let vpcs = spec.vpcs.len();
+    let whole = [
+        ("route tables", spec.route_tables.len().saturating_add(vpcs)),
+        ("security groups", spec.security_groups.len().saturating_add(vpcs)),
+        ("network ACLs", spec.network_acls.len().saturating_add(vpcs)),
+        ("network interfaces", spec.connectors.iter().map(|c| c.subnets.len()).sum()),
+    ];
+    for (what, count) in whole {
+        limit(report, Span::default(), what, count);
+    }
+    for table in &spec.route_tables {
+        let local = spec.vpc(&table.vpc).map_or(0, |vpc| vpc.cidrs.len());
+        limit(report, table.id.span, "routes", table.routes.len().saturating_add(local));
+    }
+    for group in &spec.security_groups {
+        limit(report, group.id.span, "egress rules", group.egress.as_ref().map_or(0, Vec::len));
+        limit(report, group.id.span, "ingress rules", group.ingress.len());
+    }
+}
+
+fn limit(report: &Report, span: Span, what: &str, count: usize) {
+    if count > usize::from(u16::MAX) {
+        let message = format!("{count} {what} are more than a lab can hold");
+        report.error(span, "too-many", message, "65,535 are possible, implied ones included");
+    }
+}

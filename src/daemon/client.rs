@@ -1,0 +1,149 @@
+//! Calls the control API of a running lab.
+
+use super::control::Problem;
+use super::state;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io;
+use std::path::PathBuf;
+use tokio::net::UnixStream;
+
+/// Why a call was not met.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No lab of that name runs.
+    #[error("no lab `{lab}` is running{}: start one with `sudo egret up FILE`", elsewhere(others))]
+    NotRunning {
+        /// The lab.
+        lab: String,
+        /// The labs that may run.
+        others: Vec<String>,
+    },
+    /// The socket is not ours to use.
+    #[error("the lab's socket {path} is for root only: run it with sudo")]
+    NotRoot {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The lab said no.
+    #[error("{0}")]
+    Refused(String),
+    /// The lab ended or broke the protocol in the middle of the call.
+    #[error("the lab `{lab}` did not answer: {cause}")]
+    Broken {
+        /// The lab.
+        lab: String,
+        /// What happened.
+        cause: String,
+    },
+}
+
+fn elsewhere(labs: &[String]) -> String {
+    if labs.is_empty() {
+        String::new()
+    } else {
+        format!(" (labs here: {}; choose with --lab)", labs.join(", "))
+    }
+}
+
+/// A lab's control API.
+#[derive(Clone, Debug)]
+pub struct Client {
+    lab: String,
+}
+
+impl Client {
+    /// The client of a lab, running or not.
+    pub fn new(lab: &str) -> Self {
+        Self { lab: lab.to_owned() }
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// No such lab, or it said no.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.call(Method::GET, path, Vec::new()).await
+    }
+
+    /// Asks for something to be done.
+    ///
+    /// # Errors
+    /// No such lab, or it said no.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.broken(&error))?;
+        self.call(Method::POST, path, body).await
+    }
+
+    /// Asks for something to go.
+    ///
+    /// # Errors
+    /// No such lab, or it said no.
+    pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.call(Method::DELETE, path, Vec::new()).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<T, ClientError> {
+        let path_of_socket = state::socket(&self.lab);
+        let stream = UnixStream::connect(&path_of_socket).await.map_err(|error| {
+            if error.kind() == io::ErrorKind::PermissionDenied {
+                ClientError::NotRoot { path: path_of_socket }
+            } else {
+                self.not_running()
+            }
+        })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| self.broken(&e))?;
+        let driver = tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "egret")
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|e| self.broken(&e))?;
+        let response = sender.send_request(request).await.map_err(|e| self.broken(&e))?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(|e| self.broken(&e))?.to_bytes();
+        driver.abort();
+        self.answer(status, &body)
+    }
+
+    fn answer<T: DeserializeOwned>(
+        &self,
+        status: StatusCode,
+        body: &[u8],
+    ) -> Result<T, ClientError> {
+        if !status.is_success() {
+            let problem = serde_json::from_slice::<Problem>(body).map(|problem| problem.error);
+            return Err(ClientError::Refused(
+                problem.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned()),
+            ));
+        }
+        let body = if body.is_empty() { b"null" } else { body };
+        serde_json::from_slice(body).map_err(|error| self.broken(&error))
+    }
+
+    fn not_running(&self) -> ClientError {
+        let others = state::labs().into_iter().filter(|lab| *lab != self.lab).collect();
+        ClientError::NotRunning { lab: self.lab.clone(), others }
+    }
+
+    fn broken(&self, cause: &dyn std::fmt::Display) -> ClientError {
+        ClientError::Broken { lab: self.lab.clone(), cause: cause.to_string() }
+    }
+}

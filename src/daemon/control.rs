@@ -1,0 +1,249 @@
+//! The control API: JSON over HTTP on the lab's unix socket, for root only.
+
+use super::running::{LabError, Running};
+use crate::explain::{DropRow, EniRow, FlowRow, PsRow, Target, TaskRef, explain_text, explanation};
+use crate::flow::Instant;
+use crate::linux::clock;
+use crate::vpc::Task;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use tokio::net::UnixListener;
+use tokio::sync::{Mutex, watch};
+
+/// A running lab as its clients share it.
+#[derive(Clone)]
+pub struct Shared {
+    running: Arc<Mutex<Running>>,
+    end: watch::Sender<bool>,
+}
+
+/// What `GET /v1/lab` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LabInfo {
+    /// The lab's name.
+    pub name: String,
+    /// The lab file.
+    pub file: String,
+    /// The process that runs it.
+    pub pid: u32,
+    /// The configuration in force.
+    pub generation: u32,
+    /// The services, in the lab file's order.
+    pub services: Vec<String>,
+    /// The VPCs' ids.
+    pub vpcs: Vec<String>,
+}
+
+/// What `POST /v1/tasks` takes: a task that must be there, or one more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskRequest {
+    /// The service.
+    pub service: String,
+    /// The task that must be there; without it, one more is made.
+    pub number: Option<u16>,
+}
+
+/// What `POST /v1/explain` takes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExplainRequest {
+    /// `SERVICE[/N]`.
+    pub task: String,
+    /// `DEST[:PORT][/PROTO]`.
+    pub destination: String,
+    /// The source port, or the ICMP identifier.
+    pub source_port: Option<u16>,
+    /// Whether the text is for a terminal with colours.
+    pub color: bool,
+}
+
+/// What it answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExplainAnswer {
+    /// Whether the packet would pass.
+    pub passes: bool,
+    /// For people.
+    pub text: String,
+    /// For programs.
+    pub json: serde_json::Value,
+}
+
+/// What any call answers that cannot be met.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    /// What is wrong, and the way out.
+    pub error: String,
+}
+
+impl Shared {
+    /// Shares a running lab; `end` is set when a client asks for its end.
+    pub fn new(running: Running) -> (Self, watch::Receiver<bool>) {
+        let (end, ended) = watch::channel(false);
+        (Self { running: Arc::new(Mutex::new(running)), end }, ended)
+    }
+
+    /// Housekeeping, once.
+    pub async fn tick(&self) {
+        self.running.lock().await.tick();
+    }
+
+    /// Ends the API.
+    pub fn end(&self) {
+        // Nobody waiting for it is fine: then it has ended already.
+        let _ = self.end.send(true);
+    }
+
+    /// Takes the lab back when no client has it any more.
+    pub fn into_running(self) -> Option<Running> {
+        Arc::into_inner(self.running).map(Mutex::into_inner)
+    }
+}
+
+/// Makes the socket of the API. From here on clients can connect, and are answered once [`serve`] runs.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn listen(socket: &std::path::Path) -> io::Result<UnixListener> {
+    let listener = UnixListener::bind(socket)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves the API until `ended` is set, then lets calls in progress finish.
+///
+/// # Errors
+/// When the socket fails.
+pub async fn serve(
+    shared: Shared,
+    listener: UnixListener,
+    mut ended: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let api = Router::new()
+        .route("/v1/lab", get(lab))
+        .route("/v1/flows", get(flows))
+        .route("/v1/drops", get(drops))
+        .route("/v1/enis", get(enis))
+        .route("/v1/ps", get(ps))
+        .route("/v1/tasks", post(add_task))
+        .route("/v1/tasks/{service}/{number}", delete(remove_task))
+        .route("/v1/explain", post(explain))
+        .route("/v1/down", post(down))
+        .with_state(shared);
+    let until = async move {
+        // A sender that is gone is an end as well.
+        let _ = ended.wait_for(|end| *end).await;
+    };
+    axum::serve(listener, api).with_graceful_shutdown(until).await
+}
+
+async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
+    let running = shared.running.lock().await;
+    let snapshot = running.snapshot();
+    let parts = snapshot.parts();
+    Json(LabInfo {
+        name: running.lab().name.clone(),
+        file: running.lab().file.clone(),
+        pid: std::process::id(),
+        generation: snapshot.generation.0,
+        services: parts.services.iter().map(|s| s.name.clone()).collect(),
+        vpcs: parts.vpcs.iter().map(|v| v.id.clone()).collect(),
+    })
+}
+
+async fn flows(State(shared): State<Shared>) -> Json<Vec<FlowRow>> {
+    Json(shared.running.lock().await.flow_rows())
+}
+
+async fn drops(State(shared): State<Shared>) -> Json<Vec<DropRow>> {
+    Json(shared.running.lock().await.drop_rows())
+}
+
+async fn enis(State(shared): State<Shared>) -> Json<Vec<EniRow>> {
+    Json(shared.running.lock().await.eni_rows())
+}
+
+async fn ps(State(shared): State<Shared>) -> Json<Vec<PsRow>> {
+    Json(shared.running.lock().await.ps_rows())
+}
+
+async fn add_task(
+    State(shared): State<Shared>,
+    Json(request): Json<TaskRequest>,
+) -> Result<Json<PsRow>, LabError> {
+    let mut running = shared.running.lock().await;
+    let task = match request.number {
+        Some(number) => running.ensure_task(&request.service, number).await?,
+        None => running.add_task(&request.service).await?,
+    };
+    let row = running.ps_rows().into_iter().find(|row| row.address == task.address);
+    row.map(Json).ok_or(LabError::UnknownTask { service: request.service, number: task.number })
+}
+
+async fn remove_task(
+    State(shared): State<Shared>,
+    Path((service, number)): Path<(String, u16)>,
+) -> Result<StatusCode, LabError> {
+    shared.running.lock().await.remove_task(&service, number).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn explain(State(shared): State<Shared>, Json(request): Json<ExplainRequest>) -> Response {
+    let running = shared.running.lock().await;
+    match explained(&running, &request) {
+        Ok(answer) => Json(answer).into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, Json(Problem { error })).into_response(),
+    }
+}
+
+fn explained(running: &Running, request: &ExplainRequest) -> Result<ExplainAnswer, String> {
+    let snapshot = running.snapshot();
+    let said = |error: &dyn std::fmt::Display| error.to_string();
+    let reference = TaskRef::parse(&request.task, &snapshot).map_err(|e| said(&e))?;
+    let target = Target::parse(&request.destination, &snapshot).map_err(|e| said(&e))?;
+    let task: Task = running.find(reference.service, reference.number).ok_or_else(|| {
+        format!(
+            "the lab has no task {}; `egret ps` lists the tasks, `egret task add` makes one",
+            request.task
+        )
+    })?;
+    let (tuple, icmp) = target.packet(task.address, request.source_port);
+    let evidence = running.engine().explain(Instant(clock::now()), &snapshot, &task, tuple, icmp);
+    let mut text = Vec::new();
+    let written = explain_text(&mut text, &evidence, &snapshot, &running.lab().file, request.color);
+    written.map_err(|e| said(&e))?;
+    Ok(ExplainAnswer {
+        passes: evidence.denial.is_none(),
+        text: String::from_utf8_lossy(&text).into_owned(),
+        json: serde_json::to_value(explanation(&evidence, &snapshot)).map_err(|e| said(&e))?,
+    })
+}
+
+async fn down(State(shared): State<Shared>) -> StatusCode {
+    shared.end();
+    StatusCode::ACCEPTED
+}
+
+impl IntoResponse for LabError {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::UnknownService { .. } | Self::UnknownTask { .. } => StatusCode::NOT_FOUND,
+            Self::TaskExists { .. } | Self::PoolEmpty(_) => StatusCode::CONFLICT,
+            Self::NotRoot
+            | Self::State(_)
+            | Self::Netns(_)
+            | Self::Link(_)
+            | Self::Tun(_)
+            | Self::Steer(_)
+            | Self::Listen(_)
+            | Self::Exec(_)
+            | Self::Worker { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(Problem { error: self.to_string() })).into_response()
+    }
+}

@@ -1,0 +1,382 @@
+//! The rows that the commands list, read from the engine and the tc counters of a running lab.
+
+use super::running::Running;
+use super::steer_drops;
+use super::tasks::task_namespace;
+use crate::explain::{
+    DropRow, EniRow, FlowRow, PsRow, decided_by, security_group_id, service_name, subnet_id,
+};
+use crate::flow::{Flow, Instant};
+use crate::linux::clock;
+use crate::packet::Protocol;
+use crate::pipeline::{Device, DropCount, DropKey, FlowOutcome, PathKey, Reason};
+use crate::vpc::{Egress, EniIx, Line, NatGatewayIx, ServiceIx, Snapshot, SubnetIx};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Running {
+    /// `egret flows`: every flow that has not expired, by task and destination.
+    pub fn flow_rows(&self) -> Vec<FlowRow> {
+        let snapshot = self.snapshot();
+        let now = Instant(clock::now());
+        let mut rows = Vec::new();
+        self.engine.flows().for_each(|entry| {
+            if !entry.flow.is_expired(now, &snapshot.parts().timeouts) {
+                rows.push(flow_row(&snapshot, now, &entry.flow, entry.generation.0, entry.outcome));
+            }
+        });
+        rows.sort_by(|a, b| {
+            (&a.service, a.task, &a.destination, &a.inside).cmp(&(
+                &b.service,
+                b.task,
+                &b.destination,
+                &b.inside,
+            ))
+        });
+        rows
+    }
+
+    /// `egret drops`: what was dropped, the most packets first.
+    pub fn drop_rows(&mut self) -> Vec<DropRow> {
+        let now = Instant(clock::now());
+        self.steer_drops.update(now, &self.steer);
+        let snapshot = self.snapshot();
+        let mut rows: Vec<_> = self
+            .engine
+            .drops()
+            .rows()
+            .iter()
+            .map(|(key, count)| drop_row(&snapshot, now, key, count))
+            .collect();
+        rows.extend(self.steer_rows(&snapshot, now));
+        rows.extend(self.fault_rows());
+        let beyond = self.engine.drops().beyond_rows();
+        if beyond > 0 {
+            rows.push(anonymous("(several)", "more different drops than are listed", beyond, 0, 0));
+        }
+        rows.sort_by(|a, b| b.packets.cmp(&a.packets).then_with(|| a.reason.cmp(&b.reason)));
+        rows
+    }
+
+    /// `egret enis`: every TUN device and what went through it.
+    pub fn eni_rows(&self) -> Vec<EniRow> {
+        let snapshot = self.snapshot();
+        let traffic = self.traffic();
+        let mut drops: BTreeMap<Device, u64> = BTreeMap::new();
+        for (key, count) in self.engine.drops().rows() {
+            *drops.entry(key.device).or_default() += count.packets;
+        }
+        self.workers
+            .keys()
+            .map(|&device| {
+                let mut row = eni_row(&snapshot, device);
+                let carried = traffic.get(&device).copied().unwrap_or_default();
+                row.tasks = count(
+                    snapshot
+                        .tasks()
+                        .filter(|t| t.eni.map_or(Device::AppRunner, Device::Eni) == device),
+                );
+                row.flows = carried.flows;
+                row.packets_out = carried.packets_out;
+                row.bytes_out = carried.bytes_out;
+                row.packets_in = carried.packets_in;
+                row.bytes_in = carried.bytes_in;
+                row.drops = drops.get(&device).copied().unwrap_or(0);
+                row
+            })
+            .collect()
+    }
+
+    /// `egret ps`: every task, by service and number.
+    pub fn ps_rows(&self) -> Vec<PsRow> {
+        let snapshot = self.snapshot();
+        let mut rows: Vec<_> = self
+            .tasks
+            .values()
+            .map(|attachment| {
+                let task = &attachment.task;
+                let subnet = task.eni.map(|eni| snapshot.eni(eni).subnet);
+                PsRow {
+                    service: service_name(&snapshot, task.service).to_owned(),
+                    task: task.number,
+                    namespace: task_namespace(&self.lab.name, &snapshot, task),
+                    address: task.address,
+                    eni: task.eni.map(|eni| snapshot.eni(eni).id.clone()),
+                    subnet: subnet.map(|s| subnet_id(&snapshot, s).to_owned()),
+                    availability_zone: subnet.map(|s| snapshot.subnet(s).availability_zone.clone()),
+                    egress: egress(&snapshot, task.service).to_owned(),
+                }
+            })
+            .collect();
+        rows.sort_by(|a, b| (&a.service, a.task).cmp(&(&b.service, b.task)));
+        rows
+    }
+
+    /// What each device carried: an ENI all of its paths, a NAT gateway those that lead through it.
+    fn traffic(&self) -> BTreeMap<Device, Traffic> {
+        let mut traffic: BTreeMap<Device, Traffic> = BTreeMap::new();
+        for (path, tally) in self.engine.tallies() {
+            for device in devices(path) {
+                let sum = traffic.entry(device).or_default();
+                sum.packets_out += tally.sent.segments();
+                sum.bytes_out += tally.sent.bytes();
+                sum.packets_in += tally.received.segments();
+                sum.bytes_in += tally.received.bytes();
+            }
+        }
+        self.engine.flows().for_each(|entry| {
+            for device in devices(path_of(&entry.flow)) {
+                traffic.entry(device).or_default().flows += 1;
+            }
+        });
+        traffic
+    }
+
+    fn steer_rows(&self, snapshot: &Snapshot, now: Instant) -> Vec<DropRow> {
+        let tasks: BTreeMap<u32, &super::tasks::Attachment> =
+            self.tasks.values().map(|attachment| (attachment.link.ifindex, attachment)).collect();
+        self.steer_drops
+            .seen
+            .iter()
+            .map(|(&(ifindex, reason), seen)| {
+                let ago = |then| millis(now, then);
+                let (first, last) = (ago(seen.first), ago(seen.last));
+                let reason = steer_drops::reason(reason);
+                let mut row =
+                    anonymous(reason.name(), reason.stage().name(), seen.packets, first, last);
+                if let Some(attachment) = tasks.get(&ifindex) {
+                    row.service = Some(service_name(snapshot, attachment.task.service).to_owned());
+                    row.task = Some(attachment.task.number);
+                }
+                row
+            })
+            .collect()
+    }
+
+    /// Packets on which the engine itself failed.
+    fn fault_rows(&self) -> Vec<DropRow> {
+        let panics: u64 =
+            self.workers.values().map(|worker| worker.stats().panics.load(Relaxed)).sum();
+        if panics == 0 {
+            return Vec::new();
+        }
+        vec![anonymous(Reason::EngineFault.name(), "a bug in egret", panics, 0, 0)]
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Traffic {
+    flows: u64,
+    packets_out: u64,
+    bytes_out: u64,
+    packets_in: u64,
+    bytes_in: u64,
+}
+
+fn path_of(flow: &Flow) -> PathKey {
+    PathKey {
+        eni: flow.eni.as_ref().map(|(ix, _)| *ix),
+        nat_gateway: flow.nat.as_ref().and_then(|(ix, _)| *ix),
+    }
+}
+
+fn devices(path: PathKey) -> impl Iterator<Item = Device> {
+    let first = path.eni.map_or(Device::AppRunner, Device::Eni);
+    std::iter::once(first).chain(path.nat_gateway.map(Device::NatGateway))
+}
+
+fn flow_row(
+    snapshot: &Snapshot,
+    now: Instant,
+    flow: &Flow,
+    generation: u32,
+    outcome: FlowOutcome,
+) -> FlowRow {
+    let (inside, outside) = (flow.egress.tuple(), flow.returned.tuple().reversed());
+    let endpoint = |address: Ipv4Addr, port: u16| match inside.protocol {
+        Protocol::Tcp | Protocol::Udp => format!("{address}:{port}"),
+        Protocol::Icmp if port > 0 => format!("{address} id {port}"),
+        Protocol::Icmp | Protocol::Other(_) => address.to_string(),
+    };
+    let state = match (outcome, inside.protocol) {
+        (FlowOutcome::Drop(_), _) => "denied",
+        (FlowOutcome::Forward(_), Protocol::Tcp) => flow.tcp.state().as_str(),
+        (FlowOutcome::Forward(_), _) if flow.received.packets() > 0 => "replied",
+        (FlowOutcome::Forward(_), _) => "unreplied",
+    };
+    let idle = now.since(flow.last_seen());
+    let admitted = decided_by(flow.admitted_by, snapshot);
+    FlowRow {
+        service: service_name(snapshot, flow.service).to_owned(),
+        task: snapshot.task(inside.src).map_or(0, |task| task.number),
+        protocol: match inside.protocol {
+            Protocol::Other(number) => number.to_string(),
+            named @ (Protocol::Tcp | Protocol::Udp | Protocol::Icmp) => named.to_string(),
+        },
+        state: state.to_owned(),
+        inside: endpoint(inside.src, inside.sport),
+        destination: endpoint(inside.dst, inside.dport),
+        eni: flow
+            .eni
+            .as_ref()
+            .map_or_else(|| "app-runner".to_owned(), |(ix, _)| snapshot.eni(*ix).id.clone()),
+        eni_port: flow.eni.as_ref().map_or(0, |(_, lease)| lease.port()),
+        nat_gateway: flow
+            .nat
+            .as_ref()
+            .and_then(|(ix, _)| ix.map(|ix| snapshot.nat_gateway(ix).id.clone())),
+        outside: endpoint(outside.src, outside.sport),
+        admitted_by: admitted.to_string(),
+        line: admitted.line,
+        packets_out: flow.sent.segments(),
+        bytes_out: flow.sent.bytes(),
+        packets_in: flow.received.segments(),
+        bytes_in: flow.received.bytes(),
+        idle_ms: whole_millis(idle),
+        expires_ms: whole_millis(
+            flow.idle_timeout(&snapshot.parts().timeouts).saturating_sub(idle),
+        ),
+        generation,
+    }
+}
+
+fn drop_row(snapshot: &Snapshot, now: Instant, key: &DropKey, count: &DropCount) -> DropRow {
+    let decided = decided_by(key.decided_by, snapshot);
+    let known = !key.source.is_unspecified();
+    DropRow {
+        reason: key.reason.name().to_owned(),
+        rule: decided.to_string(),
+        line: decided.line,
+        service: key.service.map(|service| service_name(snapshot, service).to_owned()),
+        task: snapshot
+            .task(key.source)
+            .or_else(|| snapshot.task(key.destination))
+            .map(|task| task.number),
+        source: known.then_some(key.source),
+        destination: known.then_some(key.destination),
+        protocol: known.then(|| Protocol::from(key.protocol).to_string()),
+        port: (known && key.port > 0).then_some(key.port),
+        packets: count.packets,
+        first_seen_ms_ago: millis(now, count.first_seen),
+        last_seen_ms_ago: millis(now, count.last_seen),
+    }
+}
+
+fn anonymous(reason: &str, rule: &str, packets: u64, first: u64, last: u64) -> DropRow {
+    DropRow {
+        reason: reason.to_owned(),
+        rule: rule.to_owned(),
+        line: None::<Line>,
+        service: None,
+        task: None,
+        source: None,
+        destination: None,
+        protocol: None,
+        port: None,
+        packets,
+        first_seen_ms_ago: first,
+        last_seen_ms_ago: last,
+    }
+}
+
+fn eni_row(snapshot: &Snapshot, device: Device) -> EniRow {
+    let mut row = EniRow {
+        id: String::new(),
+        device: String::new(),
+        kind: String::new(),
+        subnet: None,
+        availability_zone: None,
+        security_groups: Vec::new(),
+        address: None,
+        public_address: None,
+        services: Vec::new(),
+        connectors: Vec::new(),
+        tasks: 0,
+        flows: 0,
+        packets_out: 0,
+        bytes_out: 0,
+        packets_in: 0,
+        bytes_in: 0,
+        drops: 0,
+    };
+    match device {
+        Device::Eni(ix) => hyperplane(snapshot, ix, &mut row),
+        Device::NatGateway(ix) => nat_gateway(snapshot, ix, &mut row),
+        Device::AppRunner => app_runner(snapshot, &mut row),
+    }
+    row
+}
+
+fn hyperplane(snapshot: &Snapshot, ix: EniIx, row: &mut EniRow) {
+    let eni = snapshot.eni(ix);
+    row.id.clone_from(&eni.id);
+    row.device.clone_from(&eni.device);
+    "hyperplane".clone_into(&mut row.kind);
+    row.address = Some(eni.address);
+    row.security_groups =
+        eni.security_groups.iter().map(|g| security_group_id(snapshot, *g).to_owned()).collect();
+    place(snapshot, eni.subnet, row);
+    let shares = |c: &crate::vpc::Connector| {
+        c.subnets.contains(&eni.subnet) && c.security_groups == eni.security_groups
+    };
+    let parts = snapshot.parts();
+    row.connectors =
+        parts.connectors.iter().filter(|c| shares(c)).map(|c| c.name.clone()).collect();
+    row.services = parts
+        .services
+        .iter()
+        .filter(
+            |s| matches!(s.egress, Egress::Vpc(connector) if shares(snapshot.connector(connector))),
+        )
+        .map(|s| s.name.clone())
+        .collect();
+}
+
+fn nat_gateway(snapshot: &Snapshot, ix: NatGatewayIx, row: &mut EniRow) {
+    let nat = snapshot.nat_gateway(ix);
+    row.id.clone_from(&nat.id);
+    row.device.clone_from(&nat.device);
+    "nat-gateway".clone_into(&mut row.kind);
+    row.address = Some(nat.private_address);
+    row.public_address = nat.public_address;
+    place(snapshot, nat.subnet, row);
+}
+
+fn app_runner(snapshot: &Snapshot, row: &mut EniRow) {
+    let parts = snapshot.parts();
+    "app-runner".clone_into(&mut row.id);
+    "app-runner".clone_into(&mut row.device);
+    "app-runner".clone_into(&mut row.kind);
+    row.public_address = parts.apprunner_address;
+    row.services = parts
+        .services
+        .iter()
+        .filter(|s| s.egress == Egress::Default)
+        .map(|s| s.name.clone())
+        .collect();
+}
+
+fn place(snapshot: &Snapshot, subnet: SubnetIx, row: &mut EniRow) {
+    row.subnet = Some(subnet_id(snapshot, subnet).to_owned());
+    row.availability_zone = Some(snapshot.subnet(subnet).availability_zone.clone());
+}
+
+fn egress(snapshot: &Snapshot, service: ServiceIx) -> &'static str {
+    match snapshot.service(service).egress {
+        Egress::Default => "default",
+        Egress::Vpc(_) => "vpc",
+    }
+}
+
+fn count(tasks: impl Iterator) -> u64 {
+    u64::try_from(tasks.count()).unwrap_or(u64::MAX)
+}
+
+fn millis(now: Instant, then: Instant) -> u64 {
+    whole_millis(now.since(then))
+}
+
+fn whole_millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,55 @@
+//! What the tc programs dropped before, or after, the engine saw it: their counters know how many, this knows since when.
+
+use crate::flow::Instant;
+use crate::linux::steer::{Steer, SteerReason};
+use crate::pipeline::Reason;
+use std::collections::BTreeMap;
+
+/// How many, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) packets: u64,
+    pub(super) first: Instant,
+    pub(super) last: Instant,
+}
+
+/// Drops by interface of the router namespace, and reason.
+#[derive(Debug, Default)]
+pub(super) struct SteerDrops {
+    pub(super) seen: BTreeMap<(u32, SteerReason), Seen>,
+}
+
+impl SteerDrops {
+    /// Reads the counters. One that went down belongs to an interface that is new under an old number.
+    pub(super) fn update(&mut self, now: Instant, steer: &Steer) {
+        let Ok(counters) = steer.counters() else { return };
+        for (ifindex, reason, packets) in counters {
+            let seen = self.seen.entry((ifindex, reason)).or_insert(Seen {
+                packets: 0,
+                first: now,
+                last: now,
+            });
+            if packets < seen.packets {
+                seen.first = now;
+            }
+            if packets != seen.packets {
+                seen.packets = packets;
+                seen.last = now;
+            }
+        }
+    }
+}
+
+/// The engine's word for a tc program's reason.
+pub(super) fn reason(reason: SteerReason) -> Reason {
+    match reason {
+        SteerReason::Forged => Reason::SourceForged,
+        SteerReason::NotIp => Reason::NotIp,
+        SteerReason::NoOwner => Reason::NoOwner,
+        SteerReason::Truncated => Reason::MalformedTruncated,
+        SteerReason::NoLink
+        | SteerReason::UnknownDevice
+        | SteerReason::NoHeadroom
+        | SteerReason::Other(_) => Reason::NoLink,
+    }
+}

@@ -1,0 +1,272 @@
+//! The exact line to add or change in the lab file, where the evidence is enough to say it.
+
+use super::evidence::{eni_of, packet_at, protocol_word, whereabouts};
+use crate::packet::Tuple;
+use crate::pipeline::{Detail, Evidence, Outcome, Reason, Stage, Step};
+use crate::vpc::{
+    Connectivity, Destination, Direction, Interface, Line, NatGatewayState, NetworkAclIx,
+    RouteTableIx, RuleRef, SecurityGroupIx, Snapshot, SubnetIx, Target,
+};
+use std::net::Ipv4Addr;
+
+/// A change to the lab file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// The object to change.
+    pub id: String,
+    /// Its line in the lab file; 0 where it is implied.
+    pub at: Line,
+    /// What to do, such as `add to egress`.
+    pub action: String,
+    /// The rule in the lab file's syntax.
+    pub rule: String,
+}
+
+/// Replies go to the ports of NAT gateways and Hyperplane ENIs (spec 5).
+const REPLY_PORTS: &str = "1024-65535";
+
+/// The change that would let the packet pass the gate that dropped it; `None` where it takes a person to decide.
+pub fn fix(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
+    let denial = evidence.denial?;
+    match denial.decided_by {
+        RuleRef::EniSecurityGroups(_) => security_group_egress(evidence, snapshot),
+        RuleRef::DestinationSecurityGroups(..) => security_group_ingress(evidence, snapshot),
+        RuleRef::NetworkAclRule(acl, direction, position, _) => {
+            network_acl(evidence, snapshot, acl, direction, Some(position))
+        }
+        RuleRef::NetworkAclImplicitDeny(acl, direction, _) => {
+            network_acl(evidence, snapshot, acl, direction, None)
+        }
+        RuleRef::RouteTable(table) => add_route(evidence, snapshot, table),
+        RuleRef::Route(table, position) => change_route(evidence, snapshot, table, position),
+        RuleRef::InternetGateway(_) => {
+            let (table, position) = evidence.steps.iter().rev().find_map(followed_route)?;
+            change_route(evidence, snapshot, table, position)
+        }
+        RuleRef::Packet
+        | RuleRef::SourceCheck
+        | RuleRef::ExemptAddress
+        | RuleRef::SecurityGroupRule(..)
+        | RuleRef::NatGateway(_)
+        | RuleRef::Eni(_)
+        | RuleRef::AppRunner
+        | RuleRef::Vpc(_)
+        | RuleRef::FlowTable => None,
+    }
+}
+
+fn security_group_egress(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
+    let eni = snapshot.parts().enis.get(eni_of(evidence, snapshot)?.get())?;
+    let group = *eni.security_groups.first()?;
+    let peer = match destination_group(evidence, snapshot) {
+        Some(peer) => id(snapshot, peer)?.0,
+        None => format!("{}/32", evidence.inside.dst),
+    };
+    let rule = format!("{{ {}, to = \"{peer}\" }}", traffic(evidence.inside));
+    add_to_group(snapshot, group, "add to egress", rule)
+}
+
+fn security_group_ingress(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
+    let eni = snapshot.parts().enis.get(eni_of(evidence, snapshot)?.get())?;
+    let packet = packet_at(evidence, evidence.steps.len());
+    let from_eni = packet.src == eni.address || packet.src == evidence.inside.src;
+    let peer = match eni.security_groups.first() {
+        Some(&group) if from_eni => id(snapshot, group)?.0,
+        _ => format!("{}/32", packet.src),
+    };
+    let rule = format!("{{ {}, from = \"{peer}\" }}", traffic(evidence.inside));
+    add_to_group(snapshot, destination_group(evidence, snapshot)?, "add to ingress", rule)
+}
+
+fn add_to_group(
+    snapshot: &Snapshot,
+    group: SecurityGroupIx,
+    action: &str,
+    rule: String,
+) -> Option<Fix> {
+    let (id, at) = id(snapshot, group)?;
+    Some(Fix { id, at, action: action.to_owned(), rule })
+}
+
+fn id(snapshot: &Snapshot, group: SecurityGroupIx) -> Option<(String, Line)> {
+    snapshot.parts().security_groups.get(group.get()).map(|g| (g.id.clone(), g.line))
+}
+
+/// The first group of the resource that has the destination address.
+fn destination_group(evidence: &Evidence, snapshot: &Snapshot) -> Option<SecurityGroupIx> {
+    let (_, vpc) = whereabouts(eni_of(evidence, snapshot)?, snapshot)?;
+    match snapshot.interface(vpc, evidence.inside.dst)? {
+        Interface::Resource(resource) => {
+            snapshot.parts().resources.get(resource.get())?.security_groups.first().copied()
+        }
+        Interface::Eni(_) | Interface::NatGateway(_) => None,
+    }
+}
+
+fn traffic(packet: Tuple) -> String {
+    let protocol = protocol_word(packet.protocol);
+    if packet.protocol.has_ports() {
+        format!("protocol = \"{protocol}\", ports = \"{}\"", packet.dport)
+    } else {
+        format!("protocol = \"{protocol}\"")
+    }
+}
+
+fn network_acl(
+    evidence: &Evidence,
+    snapshot: &Snapshot,
+    acl: NetworkAclIx,
+    direction: Direction,
+    denied_by: Option<u16>,
+) -> Option<Fix> {
+    let acl = snapshot.parts().network_acls.get(acl.get())?;
+    let numbers: Vec<u16> = acl.rules(direction).iter().map(|r| r.number).collect();
+    let number = match denied_by {
+        Some(position) => before(&numbers, usize::from(position))?,
+        None => after(&numbers)?,
+    };
+    let (remote, port) = crossing(evidence)?;
+    let protocol = protocol_word(evidence.inside.protocol);
+    let reply = evidence.denial?.reason.stage() == Stage::NetworkAclReturn;
+    let ports = match (evidence.inside.protocol.has_ports(), reply) {
+        (true, true) => format!(", ports = \"{REPLY_PORTS}\""),
+        (true, false) => format!(", ports = \"{port}\""),
+        (false, _) => String::new(),
+    };
+    let rule = format!(
+        "{{ rule = {number}, action = \"allow\", protocol = \"{protocol}\"{ports}, cidr = \"{remote}/32\" }}"
+    );
+    Some(Fix { id: acl.id.clone(), at: acl.line, action: format!("add to {direction}"), rule })
+}
+
+/// A free rule number just before the one at `position`, halfway to its predecessor.
+fn before(numbers: &[u16], position: usize) -> Option<u16> {
+    let denies = *numbers.get(position)?;
+    let previous = position.checked_sub(1).and_then(|p| numbers.get(p)).copied().unwrap_or(0);
+    let number = previous + (denies - previous) / 2;
+    (number > previous).then_some(number)
+}
+
+/// A rule number after all others, in AWS's habit of hundreds.
+fn after(numbers: &[u16]) -> Option<u16> {
+    const HIGHEST: u16 = 32_766;
+    let last = numbers.last().copied().unwrap_or(0);
+    let next = (last / 100).saturating_add(1).saturating_mul(100).min(HIGHEST);
+    (next > last).then_some(next)
+}
+
+fn crossing(evidence: &Evidence) -> Option<(Ipv4Addr, u16)> {
+    let dropped = evidence.steps.iter().rev().find(|s| s.outcome == Outcome::Drop)?;
+    let Detail::Crossing { remote, port } = dropped.detail else { return None };
+    Some((remote, port))
+}
+
+fn add_route(evidence: &Evidence, snapshot: &Snapshot, table: RouteTableIx) -> Option<Fix> {
+    let found = snapshot.parts().route_tables.get(table.get())?;
+    let target = better_target(evidence, snapshot, table)?;
+    Some(Fix {
+        id: found.id.clone(),
+        at: found.line,
+        action: "add to routes".to_owned(),
+        rule: format!("{{ destination = \"0.0.0.0/0\", target = \"{target}\" }}"),
+    })
+}
+
+fn change_route(
+    evidence: &Evidence,
+    snapshot: &Snapshot,
+    table: RouteTableIx,
+    position: u16,
+) -> Option<Fix> {
+    let found = snapshot.parts().route_tables.get(table.get())?;
+    let route = found.routes.get(usize::from(position))?;
+    let Destination::Cidr(destination) = route.destination else { return None };
+    let target = better_target(evidence, snapshot, table)?;
+    Some(Fix {
+        id: found.id.clone(),
+        at: route.line,
+        action: "change the route".to_owned(),
+        rule: format!("{{ destination = \"{destination}\", target = \"{target}\" }}"),
+    })
+}
+
+/// Where the table ought to lead: the connector's to a NAT gateway, the NAT gateway's own to an internet gateway.
+fn better_target(evidence: &Evidence, snapshot: &Snapshot, table: RouteTableIx) -> Option<String> {
+    let reason = evidence.denial?.reason;
+    let connector =
+        matches!(reason, Reason::NoRoute | Reason::RouteBlackhole | Reason::IgwNoPublicAddress);
+    let gateway =
+        matches!(reason, Reason::NatNoRoute | Reason::NatRoutesToNat | Reason::NatBlackhole);
+    if connector {
+        working_nat_gateway(evidence, snapshot, table)
+    } else if gateway && connector_table(evidence, snapshot) != Some(table) {
+        internet_gateway(snapshot, table)
+    } else {
+        None
+    }
+}
+
+fn followed_route(step: &Step) -> Option<(RouteTableIx, u16)> {
+    let Some(RuleRef::Route(table, position)) = step.rule else { return None };
+    Some((table, position))
+}
+
+/// A public NAT gateway of the VPC that has a way out and would keep it: one that shares `changed` with the connector
+/// would be led to itself. Nothing inside the VPC is reached through a NAT gateway.
+fn working_nat_gateway(
+    evidence: &Evidence,
+    snapshot: &Snapshot,
+    changed: RouteTableIx,
+) -> Option<String> {
+    let parts = snapshot.parts();
+    let vpc = parts.route_tables.get(changed.get())?.vpc;
+    if parts.vpcs.get(vpc.get())?.contains(evidence.inside.dst) {
+        return None;
+    }
+    let works = |subnet: SubnetIx| {
+        let subnet = parts.subnets.get(subnet.get())?;
+        let (_, route) =
+            parts.route_tables.get(subnet.route_table.get())?.lookup(evidence.inside.dst)?;
+        let out = route.target == Target::InternetGateway;
+        Some(subnet.vpc == vpc && subnet.route_table != changed && out)
+    };
+    let gateway = parts.nat_gateways.iter().find(|gateway| {
+        gateway.connectivity == Connectivity::Public
+            && gateway.state == NatGatewayState::Available
+            && works(gateway.subnet) == Some(true)
+    })?;
+    Some(gateway.id.clone())
+}
+
+fn connector_table(evidence: &Evidence, snapshot: &Snapshot) -> Option<RouteTableIx> {
+    let (subnet, _) = whereabouts(eni_of(evidence, snapshot)?, snapshot)?;
+    Some(snapshot.parts().subnets.get(subnet.get())?.route_table)
+}
+
+fn internet_gateway(snapshot: &Snapshot, table: RouteTableIx) -> Option<String> {
+    let vpc = snapshot.parts().route_tables.get(table.get())?.vpc;
+    let gateway = snapshot.parts().vpcs.get(vpc.get())?.internet_gateway.as_ref()?;
+    Some(gateway.id.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_before_a_deny_is_free_or_there_is_none() {
+        assert_eq!(before(&[100], 0), Some(50));
+        assert_eq!(before(&[100, 110], 1), Some(105));
+        assert_eq!(before(&[100, 101], 1), None);
+        assert_eq!(before(&[1], 0), None);
+        assert_eq!(before(&[1], 7), None);
+    }
+
+    #[test]
+    fn a_number_after_the_rules_is_the_next_hundred_up_to_the_highest() {
+        assert_eq!(after(&[]), Some(100));
+        assert_eq!(after(&[100, 120]), Some(200));
+        assert_eq!(after(&[32_700]), Some(32_766));
+        assert_eq!(after(&[32_766]), None);
+    }
+}

@@ -1,0 +1,197 @@
+//! The security-group rule that came nearest to allowing a packet, and which of its fields did not match.
+
+use super::evidence::{eni_of, packet_at, protocol_word};
+use super::names;
+use crate::packet::{Protocol, Tuple};
+use crate::pipeline::{Detail, Evidence};
+use crate::vpc::security_group::NearMiss;
+use crate::vpc::{
+    Direction, Line, Peer, PortMatch, ProtocolMatch, RuleRef, SecurityGroupRule, Snapshot,
+};
+use serde::Serialize;
+use std::net::Ipv4Addr;
+
+/// The nearest miss, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NearestMiss {
+    /// The rule, such as `sgr 2 of sg-app (tcp 443 to 0.0.0.0/0)`.
+    pub rule: String,
+    /// The group's id.
+    pub id: String,
+    /// The rule's line in the lab file.
+    pub line: Option<Line>,
+    /// What matched and what did not.
+    pub text: String,
+    /// Whether the protocol matched.
+    pub protocol: bool,
+    /// Whether the port or ICMP field matched.
+    pub ports: bool,
+    /// Whether the other end matched.
+    pub peer: bool,
+}
+
+/// The last near miss among the steps: the one of the stage that dropped the packet.
+pub(super) fn find(evidence: &Evidence, snapshot: &Snapshot) -> Option<NearestMiss> {
+    evidence.steps.iter().enumerate().rev().find_map(|(position, step)| {
+        let Detail::NearMiss(miss, direction) = step.detail else { return None };
+        Some(named(evidence, packet_at(evidence, position), miss, direction, snapshot))
+    })
+}
+
+/// Names a near miss of a packet.
+pub(super) fn named(
+    evidence: &Evidence,
+    packet: Tuple,
+    miss: NearMiss,
+    direction: Direction,
+    snapshot: &Snapshot,
+) -> NearestMiss {
+    let (group, position) = miss.rule;
+    let rule = RuleRef::SecurityGroupRule(group, direction, position);
+    let decided_by = names::decided_by(rule, snapshot);
+    let found = names::find_security_group_rule(snapshot, group, direction, position);
+    let remote = remote(evidence, packet, direction, snapshot);
+    NearestMiss {
+        rule: decided_by.to_string(),
+        id: decided_by.id,
+        line: decided_by.line,
+        text: found
+            .map_or_else(String::new, |r| text(r, &miss, packet, remote, direction, snapshot)),
+        protocol: miss.protocol,
+        ports: miss.ports,
+        peer: miss.peer,
+    }
+}
+
+/// The other end as the groups see it: inbound that is the ENI, not the task, even before the port is leased.
+fn remote(
+    evidence: &Evidence,
+    packet: Tuple,
+    direction: Direction,
+    snapshot: &Snapshot,
+) -> Ipv4Addr {
+    let eni = || {
+        let eni = eni_of(evidence, snapshot)?;
+        snapshot.parts().enis.get(eni.get()).map(|e| e.address)
+    };
+    match direction {
+        Direction::Egress => packet.dst,
+        Direction::Ingress if packet.src == evidence.inside.src => eni().unwrap_or(packet.src),
+        Direction::Ingress => packet.src,
+    }
+}
+
+fn text(
+    rule: &SecurityGroupRule,
+    miss: &NearMiss,
+    packet: Tuple,
+    remote: Ipv4Addr,
+    direction: Direction,
+    snapshot: &Snapshot,
+) -> String {
+    let end = match direction {
+        Direction::Egress => "destination",
+        Direction::Ingress => "source",
+    };
+    let (mut matched, mut differs) = (Vec::new(), Vec::new());
+    if miss.protocol {
+        matched.push("protocol");
+    } else {
+        differs.push(protocol_differs(rule, packet));
+    }
+    match (miss.protocol, miss.ports) {
+        (true, true) if packet.protocol.has_ports() => matched.push("port"),
+        (true, false) => differs.push(ports_differ(rule, packet)),
+        (true, true) | (false, _) => {}
+    }
+    if miss.peer {
+        matched.push(end);
+    } else {
+        differs.push(peer_differs(rule, remote, end, snapshot));
+    }
+    format!("matched {}; {}", matched.join(" and "), differs.join("; "))
+}
+
+fn protocol_differs(rule: &SecurityGroupRule, packet: Tuple) -> String {
+    let wanted = match rule.traffic.protocol {
+        ProtocolMatch::All => "every protocol".to_owned(),
+        ProtocolMatch::Is(protocol) => protocol_word(protocol),
+    };
+    format!("protocol {} is not {wanted}", protocol_word(packet.protocol))
+}
+
+fn ports_differ(rule: &SecurityGroupRule, packet: Tuple) -> String {
+    if packet.protocol == Protocol::Icmp {
+        return format!("the message is not {}", rule.traffic);
+    }
+    let PortMatch { from, to } = rule.traffic.ports;
+    let port = packet.dport;
+    if from == to {
+        format!("port {port} is not {from}")
+    } else {
+        format!("port {port} is not in {from}-{to}")
+    }
+}
+
+fn peer_differs(
+    rule: &SecurityGroupRule,
+    remote: Ipv4Addr,
+    end: &str,
+    snapshot: &Snapshot,
+) -> String {
+    let peer = names::peer(snapshot, rule.peer);
+    match rule.peer {
+        Peer::Cidr(network) if network.prefix() == 32 => {
+            format!("{end} {remote} is not {}", network.ip())
+        }
+        Peer::Cidr(_) | Peer::PrefixList(_) => format!("{end} {remote} is not in {peer}"),
+        Peer::SecurityGroup(_) => format!("{end} {remote} is no interface of {peer}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    fn text_of(miss: NearMiss, direction: Direction, packet: Tuple) -> String {
+        let evidence = evidence(packet);
+        named(&evidence, packet, miss, direction, &snapshot()).text
+    }
+
+    #[test]
+    fn says_which_fields_matched_and_which_did_not() {
+        let miss = |rule, protocol, ports, peer| NearMiss { rule, protocol, ports, peer };
+        let packet = tcp(TASK_ADDRESS, 49152, ORDERS_DB_ADDRESS, 5432);
+        let web = Tuple { dport: 80, ..packet };
+        let udp = Tuple { protocol: Protocol::Udp, ..packet };
+        let egress = Direction::Egress;
+        assert_eq!(
+            text_of(miss((SG_APP, 1), true, false, true), egress, packet),
+            "matched protocol and destination; port 5432 is not 443"
+        );
+        assert_eq!(
+            text_of(miss((SG_APP, 0), true, true, false), egress, packet),
+            "matched protocol and port; destination 10.0.1.10 is no interface of sg-db"
+        );
+        assert_eq!(
+            text_of(miss((SG_APP, 1), false, false, true), egress, udp),
+            "matched destination; protocol udp is not tcp"
+        );
+        assert_eq!(
+            text_of(miss((SG_DB, 0), true, false, false), Direction::Ingress, web),
+            "matched protocol; port 80 is not 5432; source 10.0.1.4 is no interface of sg-app"
+        );
+    }
+
+    #[test]
+    fn a_rule_of_an_older_generation_leaves_the_text_empty() {
+        let packet = tcp(TASK_ADDRESS, 49152, EXAMPLE, 443);
+        let miss = NearMiss { rule: (SG_APP, 999), protocol: true, ports: true, peer: false };
+        let named = named(&evidence(packet), packet, miss, Direction::Egress, &snapshot());
+        assert_eq!(
+            (named.rule.as_str(), named.text.as_str()),
+            ("a rule of an earlier configuration", "")
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! One struct per row of what the commands list. The daemon fills them, the tables show them, `--json` is them.
+
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+
+/// A row of `egret flows`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowRow {
+    /// The service.
+    pub service: String,
+    /// The task's number within it.
+    pub task: u16,
+    /// `tcp`, `udp`, `icmp`, or the protocol number.
+    pub protocol: String,
+    /// The connection's state.
+    pub state: String,
+    /// The task's side, such as `100.64.0.2:5000`.
+    pub inside: String,
+    /// Where the task sends to.
+    pub destination: String,
+    /// The ENI's id.
+    pub eni: String,
+    /// The port leased at the ENI.
+    pub eni_port: u16,
+    /// The NAT gateway's id, where the flow goes through one.
+    pub nat_gateway: Option<String>,
+    /// The source that the destination sees, such as `198.51.100.7:1025`.
+    pub outside: String,
+    /// The rule that admitted the flow.
+    pub admitted_by: String,
+    /// That rule's line in the lab file.
+    pub line: Option<u32>,
+    /// Packets towards the destination, in wire segments.
+    pub packets_out: u64,
+    /// Octets towards the destination.
+    pub bytes_out: u64,
+    /// Packets towards the task, in wire segments.
+    pub packets_in: u64,
+    /// Octets towards the task.
+    pub bytes_in: u64,
+    /// Milliseconds since the last packet.
+    pub idle_ms: u64,
+    /// Milliseconds until the flow expires if nothing comes.
+    pub expires_ms: u64,
+    /// The configuration that it was last admitted under.
+    pub generation: u32,
+}
+
+/// A row of `egret drops`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropRow {
+    /// The reason's name.
+    pub reason: String,
+    /// What decided.
+    pub rule: String,
+    /// Its line in the lab file.
+    pub line: Option<u32>,
+    /// The service, where the packet is of a task.
+    pub service: Option<String>,
+    /// The task's number.
+    pub task: Option<u16>,
+    /// Source address; `None` where several are counted together or the packet has none.
+    pub source: Option<Ipv4Addr>,
+    /// Destination address; `None` as for the source.
+    pub destination: Option<Ipv4Addr>,
+    /// Protocol; `None` as for the source.
+    pub protocol: Option<String>,
+    /// Destination port; `None` without ports.
+    pub port: Option<u16>,
+    /// How many packets.
+    pub packets: u64,
+    /// Milliseconds since the first of them.
+    pub first_seen_ms_ago: u64,
+    /// Milliseconds since the last of them.
+    pub last_seen_ms_ago: u64,
+}
+
+/// A row of `egret enis`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EniRow {
+    /// The id.
+    pub id: String,
+    /// The TUN device.
+    pub device: String,
+    /// `hyperplane`, `nat-gateway` or `app-runner`.
+    pub kind: String,
+    /// The subnet; `None` for App Runner's own egress.
+    pub subnet: Option<String>,
+    /// The Availability Zone, as the subnet's.
+    pub availability_zone: Option<String>,
+    /// The security groups' ids.
+    pub security_groups: Vec<String>,
+    /// The private address.
+    pub address: Option<Ipv4Addr>,
+    /// The public address, where it has one.
+    pub public_address: Option<Ipv4Addr>,
+    /// The services that share it.
+    pub services: Vec<String>,
+    /// The connectors that share it.
+    pub connectors: Vec<String>,
+    /// How many tasks are attached.
+    pub tasks: u64,
+    /// How many flows go through it.
+    pub flows: u64,
+    /// Packets from tasks, in wire segments.
+    pub packets_out: u64,
+    /// Octets from tasks.
+    pub bytes_out: u64,
+    /// Packets to tasks, in wire segments.
+    pub packets_in: u64,
+    /// Octets to tasks.
+    pub bytes_in: u64,
+    /// Packets dropped.
+    pub drops: u64,
+}
+
+/// A row of `egret ps`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PsRow {
+    /// The service.
+    pub service: String,
+    /// The task's number within it.
+    pub task: u16,
+    /// The task's network namespace.
+    pub namespace: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its ENI; `None` for `egress = "default"`.
+    pub eni: Option<String>,
+    /// The ENI's subnet.
+    pub subnet: Option<String>,
+    /// The subnet's Availability Zone.
+    pub availability_zone: Option<String>,
+    /// `vpc` or `default`.
+    pub egress: String,
+}

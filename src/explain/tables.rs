@@ -1,0 +1,240 @@
+//! Tables of rows: columns without rules, one row a line, so that grep and awk work; or the rows as a JSON array.
+
+use super::rows::{DropRow, EniRow, FlowRow, PsRow};
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::{self, Write};
+
+/// A row that a table can show.
+pub trait Row: Serialize {
+    /// The columns' headings.
+    const HEADER: &'static [&'static str];
+    /// What stands in place of a table without rows.
+    const EMPTY: &'static str;
+    /// The row's cells, as many as headings.
+    fn cells(&self) -> Vec<String>;
+}
+
+/// Writes the rows as a table, or with `json` as an array.
+///
+/// # Errors
+/// Those of `w`.
+pub fn print<R: Row>(w: &mut dyn Write, rows: &[R], json: bool) -> io::Result<()> {
+    if json {
+        serde_json::to_writer_pretty(&mut *w, rows)?;
+        return writeln!(w);
+    }
+    if rows.is_empty() {
+        return writeln!(w, "{}", R::EMPTY);
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(R::HEADER.iter().copied());
+    table.add_rows(rows.iter().map(Row::cells));
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    for line in table.lines() {
+        writeln!(w, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+impl Row for FlowRow {
+    const HEADER: &'static [&'static str] = &[
+        "TASK",
+        "PROTOCOL",
+        "STATE",
+        "INSIDE",
+        "DESTINATION",
+        "ENI",
+        "NAT-GATEWAY",
+        "OUTSIDE",
+        "OUT",
+        "IN",
+        "IDLE",
+        "EXPIRES",
+        "ADMITTED-BY",
+    ];
+    const EMPTY: &'static str = "no flows";
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            format!("{}/{}", self.service, self.task),
+            self.protocol.clone(),
+            self.state.clone(),
+            self.inside.clone(),
+            self.destination.clone(),
+            format!("{}:{}", self.eni, self.eni_port),
+            or_dash(self.nat_gateway.as_ref()),
+            self.outside.clone(),
+            traffic(self.packets_out, self.bytes_out),
+            traffic(self.packets_in, self.bytes_in),
+            duration(self.idle_ms),
+            duration(self.expires_ms),
+            with_line(&self.admitted_by, self.line),
+        ]
+    }
+}
+
+impl Row for DropRow {
+    const HEADER: &'static [&'static str] = &[
+        "PACKETS",
+        "REASON",
+        "TASK",
+        "PROTOCOL",
+        "SOURCE",
+        "DESTINATION",
+        "FIRST",
+        "LAST",
+        "RULE",
+    ];
+    const EMPTY: &'static str = "no drops";
+
+    fn cells(&self) -> Vec<String> {
+        let task = match (&self.service, self.task) {
+            (Some(service), Some(task)) => Some(format!("{service}/{task}")),
+            (service, _) => service.clone(),
+        };
+        let destination = self.destination.map(|address| match self.port {
+            Some(port) => format!("{address}:{port}"),
+            None => address.to_string(),
+        });
+        vec![
+            self.packets.to_string(),
+            self.reason.clone(),
+            or_dash(task),
+            or_dash(self.protocol.as_ref()),
+            or_dash(self.source),
+            or_dash(destination),
+            format!("{} ago", duration(self.first_seen_ms_ago)),
+            format!("{} ago", duration(self.last_seen_ms_ago)),
+            with_line(&self.rule, self.line),
+        ]
+    }
+}
+
+impl Row for EniRow {
+    const HEADER: &'static [&'static str] = &[
+        "ID",
+        "KIND",
+        "DEVICE",
+        "SUBNET",
+        "AZ",
+        "ADDRESS",
+        "PUBLIC",
+        "SECURITY-GROUPS",
+        "SERVICES",
+        "CONNECTORS",
+        "TASKS",
+        "FLOWS",
+        "OUT",
+        "IN",
+        "DROPS",
+    ];
+    const EMPTY: &'static str = "no ENIs";
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.clone(),
+            self.kind.clone(),
+            self.device.clone(),
+            or_dash(self.subnet.as_ref()),
+            or_dash(self.availability_zone.as_ref()),
+            or_dash(self.address),
+            or_dash(self.public_address),
+            list(&self.security_groups),
+            list(&self.services),
+            list(&self.connectors),
+            self.tasks.to_string(),
+            self.flows.to_string(),
+            traffic(self.packets_out, self.bytes_out),
+            traffic(self.packets_in, self.bytes_in),
+            self.drops.to_string(),
+        ]
+    }
+}
+
+impl Row for PsRow {
+    const HEADER: &'static [&'static str] =
+        &["TASK", "NAMESPACE", "ADDRESS", "EGRESS", "ENI", "SUBNET", "AZ"];
+    const EMPTY: &'static str = "no tasks";
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            format!("{}/{}", self.service, self.task),
+            self.namespace.clone(),
+            self.address.to_string(),
+            self.egress.clone(),
+            or_dash(self.eni.as_ref()),
+            or_dash(self.subnet.as_ref()),
+            or_dash(self.availability_zone.as_ref()),
+        ]
+    }
+}
+
+fn or_dash(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), |v| v.to_string())
+}
+
+fn list(values: &[String]) -> String {
+    or_dash((!values.is_empty()).then(|| values.join(",")))
+}
+
+fn with_line(rule: &str, line: Option<u32>) -> String {
+    match line {
+        Some(line) => format!("{rule} (line {line})"),
+        None => rule.to_owned(),
+    }
+}
+
+/// `12 pkt, 3.4 kB`, without spaces inside a number's unit that awk would split on.
+fn traffic(packets: u64, bytes: u64) -> String {
+    format!("{packets}/{}", octets(bytes))
+}
+
+/// `999B`, `1.2kB`, `12MB`: powers of 1000, as throughput is counted.
+fn octets(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes}B");
+    }
+    let mut unit = 0;
+    let mut divisor: u64 = 1000;
+    while bytes / divisor >= 1000 && unit + 1 < UNITS.len() {
+        divisor *= 1000;
+        unit += 1;
+    }
+    let (whole, tenth) = (bytes / divisor, bytes % divisor / (divisor / 10));
+    let unit = UNITS[unit];
+    if whole < 10 { format!("{whole}.{tenth}{unit}") } else { format!("{whole}{unit}") }
+}
+
+/// `340ms`, `1.5s`, `4m10s`, `2h05m`.
+fn duration(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    match seconds {
+        0 => format!("{milliseconds}ms"),
+        1..60 => format!("{seconds}.{}s", milliseconds % 1000 / 100),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_are_short_and_keep_their_size() {
+        let shown = [0, 999, 1000, 1_234, 12_345, 999_999, 1_000_000, u64::MAX].map(octets);
+        assert_eq!(shown, ["0B", "999B", "1.0kB", "1.2kB", "12kB", "999kB", "1.0MB", "18446PB"]);
+    }
+
+    #[test]
+    fn durations_name_the_two_largest_units() {
+        let shown = [0, 340, 1_500, 59_999, 250_000, 7_500_000].map(duration);
+        assert_eq!(shown, ["0ms", "340ms", "1.5s", "59.9s", "4m10s", "2h05m"]);
+    }
+}

@@ -1,0 +1,176 @@
+//! The explanation for people: the verdict first, then stage by stage in aligned columns, then what would mend it.
+
+use super::evidence::{NamedStep, destination_name, explanation};
+use super::fix::fix;
+use super::names;
+use super::nearest_miss::NearestMiss;
+use super::paint::{Paint, Style};
+use crate::pipeline::{Detail, Evidence, Outcome, Stage, Step};
+use crate::vpc::Snapshot;
+use std::io::{self, Write};
+
+/// Writes the answer of `egret explain`. `file_name` is how the lab file is called in `file:line`.
+///
+/// # Errors
+/// Those of `w`.
+pub fn explain_text(
+    w: &mut dyn Write,
+    evidence: &Evidence,
+    snapshot: &Snapshot,
+    file_name: &str,
+    color: bool,
+) -> io::Result<()> {
+    let explanation = explanation(evidence, snapshot);
+    let paint = Paint(color);
+    headline(w, evidence, paint)?;
+    packet(w, evidence, snapshot)?;
+    writeln!(w)?;
+    steps(w, evidence, snapshot, &explanation.steps, file_name, paint)?;
+    writeln!(w)?;
+    writeln!(w, "{}", explanation.sentence)?;
+    match explanation.hint {
+        Some(hint) => {
+            if let Some(code) = explanation.code {
+                writeln!(w, "code: {code}")?;
+            }
+            if let Some(miss) = &explanation.nearest_miss {
+                nearest_miss(w, miss, file_name)?;
+            }
+            way_out(w, evidence, snapshot, hint, file_name, paint)
+        }
+        None => Ok(()),
+    }
+}
+
+fn headline(w: &mut dyn Write, evidence: &Evidence, paint: Paint) -> io::Result<()> {
+    match evidence.denial {
+        Some(denial) => {
+            writeln!(w, "{}", paint.with(Style::Bad, &format!("DROP {}", denial.reason)))
+        }
+        None => writeln!(w, "{}", paint.with(Style::Good, "FORWARD")),
+    }
+}
+
+fn packet(w: &mut dyn Write, evidence: &Evidence, snapshot: &Snapshot) -> io::Result<()> {
+    match destination_name(evidence, snapshot) {
+        Some(name) => writeln!(w, "packet: {} ({name})", evidence.inside)?,
+        None => writeln!(w, "packet: {}", evidence.inside)?,
+    }
+    if let Some(outside) = evidence.outside.filter(|outside| *outside != evidence.inside) {
+        writeln!(w, "arrives as: {outside}")?;
+    }
+    match snapshot.task(evidence.inside.src) {
+        Some(task) => {
+            let service = names::service_name(snapshot, task.service);
+            writeln!(w, "service: {service}, task {}", task.number)
+        }
+        None => writeln!(w, "service: none; no task has {}", evidence.inside.src),
+    }
+}
+
+/// A step as it is shown: mark, stage, component, and what is said about it.
+struct Line<'a> {
+    outcome: Outcome,
+    stage: &'static str,
+    component: &'a str,
+    text: String,
+}
+
+fn steps(
+    w: &mut dyn Write,
+    evidence: &Evidence,
+    snapshot: &Snapshot,
+    named: &[NamedStep],
+    file_name: &str,
+    paint: Paint,
+) -> io::Result<()> {
+    let lines: Vec<Line<'_>> = evidence
+        .steps
+        .iter()
+        .zip(named)
+        .map(|(step, named)| Line {
+            outcome: step.outcome,
+            stage: named.stage,
+            component: &named.component,
+            text: said(step, named, snapshot, file_name),
+        })
+        .collect();
+    let stage_width = lines.iter().map(|l| l.stage.len()).max().unwrap_or(0);
+    let component_width = lines.iter().map(|l| l.component.chars().count()).max().unwrap_or(0);
+    let first_reply = evidence.steps.iter().position(|s| s.stage == Stage::NetworkAclReturn);
+    for (position, line) in lines.iter().enumerate() {
+        if Some(position) == first_reply {
+            writeln!(w, "  {}", paint.with(Style::Faint, "-- reply --"))?;
+        }
+        let Line { outcome, stage, component, text } = line;
+        let (mark, style) = mark(*outcome);
+        let stage = format!("{stage:stage_width$}");
+        let component = format!("{component:component_width$}");
+        let shown = format!("{stage}  {component}  {text}");
+        writeln!(w, "  {} {}", paint.with(style, mark), shown.trim_end())?;
+    }
+    Ok(())
+}
+
+/// The rule with its place, then the detail; what another column or the end of the answer says is left out.
+fn said(step: &Step, named: &NamedStep, snapshot: &Snapshot, file_name: &str) -> String {
+    let rule = step.rule.map(|rule| names::decided_by(rule, snapshot));
+    let place = rule.as_ref().and_then(|rule| rule.place(file_name));
+    let itself = [named.component.as_str(), named.stage];
+    let name = named.rule.clone().filter(|rule| !itself.contains(&rule.as_str()));
+    let dropped = step.outcome == Outcome::Drop;
+    let detail = match step.detail {
+        Detail::NearMiss(..) => None,
+        Detail::Crossing { .. } if !dropped && step.stage != Stage::NetworkAclReturn => None,
+        Detail::None
+        | Detail::Attached { .. }
+        | Detail::SameSubnet(_)
+        | Detail::Tracked
+        | Detail::Translated { .. }
+        | Detail::Crossing { .. }
+        | Detail::NoSuchHost(_) => named.detail.clone(),
+    };
+    [name, place, detail].into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
+
+fn mark(outcome: Outcome) -> (&'static str, Style) {
+    match outcome {
+        Outcome::Pass => ("✓", Style::Good),
+        Outcome::Skip => ("·", Style::Faint),
+        Outcome::Translate => ("⇄", Style::Note),
+        Outcome::Deliver => ("▶", Style::Good),
+        Outcome::Drop => ("✗", Style::Bad),
+    }
+}
+
+fn nearest_miss(w: &mut dyn Write, miss: &NearestMiss, file_name: &str) -> io::Result<()> {
+    match miss.line {
+        Some(line) => {
+            writeln!(w, "nearest miss: {} ({file_name}:{line}) {}", short(&miss.rule), miss.text)
+        }
+        None => writeln!(w, "nearest miss: {} {}", miss.rule, miss.text),
+    }
+}
+
+/// `sgr 2 of sg-app` without what the rule says: the comparison follows it.
+fn short(rule: &str) -> &str {
+    rule.split_once(" (").map_or(rule, |(name, _)| name)
+}
+
+fn way_out(
+    w: &mut dyn Write,
+    evidence: &Evidence,
+    snapshot: &Snapshot,
+    hint: &str,
+    file_name: &str,
+    paint: Paint,
+) -> io::Result<()> {
+    writeln!(w, "{} {hint}", paint.with(Style::Note, "fix:"))?;
+    let Some(fix) = fix(evidence, snapshot) else { return Ok(()) };
+    let place = match fix.at {
+        0 => "implied: give it a section of its own".to_owned(),
+        line => format!("{file_name}:{line}"),
+    };
+    writeln!(w, "     {} of {} ({place}):", fix.action, fix.id)?;
+    writeln!(w, "     {}", paint.with(Style::Note, &fix.rule))
+}

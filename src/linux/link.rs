@@ -1,0 +1,404 @@
+//! Links of a lab over netlink: veth pairs from the router namespace to a task, a VPC or the internet.
+//!
+//! Every far end looks the same: its addresses are /32, and everything goes to a gateway that exists only as a
+//! permanent neighbour entry with the router end's MAC. So no ARP is ever asked, and the router end has no address.
+
+use super::{Netns, NetnsError};
+use futures_util::TryStreamExt;
+use ipnetwork::Ipv4Network;
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkMessage};
+use rtnetlink::packet_route::route::RouteScope;
+use rtnetlink::{
+    Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
+};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, AsRawFd};
+use tokio::task::JoinHandle;
+
+/// The gateway that every far end's default route points to.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+
+/// Why a link could not be made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The namespace could not be entered.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// No netlink socket.
+    #[error("opening a netlink socket in network namespace `{netns}`: {source}")]
+    Socket {
+        /// In which namespace.
+        netns: String,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// There is no such interface.
+    #[error("there is no interface `{link}` in network namespace `{netns}`")]
+    Missing {
+        /// In which namespace.
+        netns: String,
+        /// Which interface.
+        link: String,
+    },
+    /// The kernel refused.
+    #[error("{what} `{link}` in network namespace `{netns}`: {}", said(source))]
+    Kernel {
+        /// What was tried.
+        what: &'static str,
+        /// In which namespace.
+        netns: String,
+        /// Which interface.
+        link: String,
+        /// What the kernel said.
+        source: Box<rtnetlink::Error>,
+    },
+}
+
+fn said(error: &rtnetlink::Error) -> String {
+    if let rtnetlink::Error::NetlinkError(message) = error {
+        return message.to_io().to_string();
+    }
+    error.to_string()
+}
+
+/// A hardware address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// The router's end of a link: locally administered, the rest is the address that the link is for.
+    #[must_use]
+    pub const fn near(address: Ipv4Addr) -> Self {
+        Self::of(0xe0, address)
+    }
+
+    /// The far end of a link.
+    #[must_use]
+    pub const fn far(address: Ipv4Addr) -> Self {
+        Self::of(0xe1, address)
+    }
+
+    const fn of(end: u8, address: Ipv4Addr) -> Self {
+        let [a, b, c, d] = address.octets();
+        Self([0x02, end, a, b, c, d])
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self([a, b, c, d, e, g]) = self;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+/// A veth whose near end is in the router namespace: all that delivery needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The number of the near end, in the router namespace.
+    pub ifindex: u32,
+    /// The near end's hardware address.
+    pub near: Mac,
+    /// The far end's hardware address.
+    pub far: Mac,
+}
+
+/// The name of the router's end of a task's link: short, and unique since the address is.
+#[must_use]
+pub fn task_link_name(address: Ipv4Addr) -> String {
+    format!("t-{:08x}", address.to_bits())
+}
+
+/// One end of a veth pair to be.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// The interface's name, at most 15 octets.
+    pub name: &'a str,
+    /// Its hardware address.
+    pub mac: Mac,
+}
+
+/// The links of one namespace. Its socket was made inside; the calls may come from anywhere.
+#[derive(Debug)]
+pub struct Links {
+    netns: Netns,
+    handle: Handle,
+    connection: JoinHandle<()>,
+}
+
+impl Links {
+    /// Opens a netlink socket in a namespace. Must be called within a tokio runtime, which then serves the socket.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace cannot be entered or the kernel gives no socket.
+    pub fn open(netns: &Netns) -> Result<Self, LinkError> {
+        let runtime = tokio::runtime::Handle::current();
+        let opened = netns.run(|| {
+            let _runtime = runtime.enter();
+            new_connection()
+        })?;
+        let (connection, handle, _) = opened
+            .map_err(|source| LinkError::Socket { netns: netns.name().to_owned(), source })?;
+        Ok(Self { netns: netns.clone(), handle, connection: runtime.spawn(connection) })
+    }
+
+    /// Makes a veth pair, `near` here and `far` in another namespace, both up, with an MTU in octets. Returns the
+    /// number of `near`.
+    ///
+    /// # Errors
+    ///
+    /// When a name is taken or too long, or the MTU below 68 octets.
+    pub async fn veth(
+        &self,
+        near: End<'_>,
+        far_links: &Self,
+        far: End<'_>,
+        mtu: u16,
+    ) -> Result<u32, LinkError> {
+        let peer = LinkUnspec::new_with_name(far.name)
+            .address(far.mac.0.to_vec())
+            .mtu(u32::from(mtu))
+            .setns_by_fd(far_links.netns.as_fd().as_raw_fd())
+            .build();
+        let pair = LinkVeth::new(near.name, far.name)
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+            .address(near.mac.0.to_vec())
+            .mtu(u32::from(mtu))
+            .build();
+        let added = self.handle.link().add(pair).execute().await;
+        added.map_err(self.kernel("making veth", near.name))?;
+        far_links.up(far.name).await?;
+        self.up(near.name).await?;
+        self.ifindex(near.name).await
+    }
+
+    /// The number of an interface.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name.
+    pub async fn ifindex(&self, link: &str) -> Result<u32, LinkError> {
+        let mut found = std::pin::pin!(self.handle.link().get().match_name(link).execute());
+        match found.try_next().await {
+            Ok(Some(message)) => Ok(message.header.index),
+            Ok(None) => Err(self.missing(link)),
+            Err(error) if is_no_device(&error) => Err(self.missing(link)),
+            Err(error) => Err(self.kernel("looking for", link)(error)),
+        }
+    }
+
+    /// Brings an interface up.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name.
+    pub async fn up(&self, link: &str) -> Result<(), LinkError> {
+        self.set("bringing up", link, |message| message.up()).await
+    }
+
+    /// Takes an interface down.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name.
+    pub async fn down(&self, link: &str) -> Result<(), LinkError> {
+        self.set("taking down", link, |message| message.down()).await
+    }
+
+    /// Sets the MTU of an interface, in octets.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name, or the kernel does not take the number.
+    pub async fn set_mtu(&self, link: &str, mtu: u16) -> Result<(), LinkError> {
+        self.set("setting the MTU of", link, |message| message.mtu(u32::from(mtu))).await
+    }
+
+    /// Sets how many packets may wait to be sent.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name.
+    pub async fn set_queue_length(&self, link: &str, packets: u32) -> Result<(), LinkError> {
+        self.set("setting the queue length of", link, |message| message.txqueuelen(packets)).await
+    }
+
+    /// Gives an interface an address as /32; it may have it already.
+    ///
+    /// # Errors
+    ///
+    /// When there is no interface of that number.
+    pub async fn add_address(&self, ifindex: u32, address: Ipv4Addr) -> Result<(), LinkError> {
+        let request = self.handle.address().add(ifindex, IpAddr::V4(address), 32).replace();
+        request.execute().await.map_err(self.kernel("adding an address to", &number(ifindex)))
+    }
+
+    /// Sends everything to a gateway that is on the link, whatever its address.
+    ///
+    /// # Errors
+    ///
+    /// When the interface is down or there is a default route already.
+    pub async fn add_default_route(&self, ifindex: u32, via: Ipv4Addr) -> Result<(), LinkError> {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .output_interface(ifindex)
+            .gateway(via)
+            .onlink()
+            .build();
+        let added = self.handle.route().add(route).execute().await;
+        added.map_err(self.kernel("adding the default route to", &number(ifindex)))
+    }
+
+    /// Sends a prefix out of an interface, to a destination that is on the link.
+    ///
+    /// # Errors
+    ///
+    /// When the interface is down or there is such a route already.
+    pub async fn add_route(&self, ifindex: u32, to: Ipv4Network) -> Result<(), LinkError> {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(to.network(), to.prefix())
+            .output_interface(ifindex)
+            .scope(RouteScope::Link)
+            .build();
+        let added = self.handle.route().add(route).execute().await;
+        added.map_err(self.kernel("adding a route to", &number(ifindex)))
+    }
+
+    /// Says once and for all which hardware address an on-link address has.
+    ///
+    /// # Errors
+    ///
+    /// When there is no interface of that number.
+    pub async fn add_neighbour(
+        &self,
+        ifindex: u32,
+        address: Ipv4Addr,
+        mac: Mac,
+    ) -> Result<(), LinkError> {
+        let neighbours = self.handle.neighbours();
+        let request = neighbours.add(ifindex, IpAddr::V4(address)).link_layer_address(&mac.0);
+        let added = request.replace().execute().await;
+        added.map_err(self.kernel("adding a neighbour to", &number(ifindex)))
+    }
+
+    /// Deletes an interface, and with a veth its peer.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name.
+    pub async fn delete(&self, link: &str) -> Result<(), LinkError> {
+        let ifindex = self.ifindex(link).await?;
+        let deleted = self.handle.link().del(ifindex).execute().await;
+        deleted.map_err(self.kernel("deleting", link))
+    }
+
+    async fn set(
+        &self,
+        what: &'static str,
+        link: &str,
+        change: impl FnOnce(LinkMessageBuilder<LinkUnspec>) -> LinkMessageBuilder<LinkUnspec>,
+    ) -> Result<(), LinkError> {
+        let message: LinkMessage = change(LinkUnspec::new_with_name(link)).build();
+        match self.handle.link().set(message).execute().await {
+            Err(error) if is_no_device(&error) => Err(self.missing(link)),
+            outcome => outcome.map_err(self.kernel(what, link)),
+        }
+    }
+
+    fn missing(&self, link: &str) -> LinkError {
+        LinkError::Missing { netns: self.netns.name().to_owned(), link: link.to_owned() }
+    }
+
+    fn kernel(&self, what: &'static str, link: &str) -> impl FnOnce(rtnetlink::Error) -> LinkError {
+        let (netns, link) = (self.netns.name().to_owned(), link.to_owned());
+        move |source| LinkError::Kernel { what, netns, link, source: Box::new(source) }
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// Links a task: `eth0` with its address there, a short name here.
+///
+/// # Errors
+///
+/// When the address is linked already, or the namespace has an `eth0`.
+pub async fn link_task(
+    router: &Links,
+    task: &Netns,
+    address: Ipv4Addr,
+    mtu: u16,
+) -> Result<Link, LinkError> {
+    link_far(router, &task_link_name(address), task, "eth0", address, &[address], mtu).await
+}
+
+/// Links a VPC (`vpc0` there) or the internet (`net0` there): it has all the `addresses`, and sends the rest here.
+/// `id` tells such links of one lab apart and goes into their hardware addresses.
+///
+/// # Errors
+///
+/// When one of the names is taken.
+pub async fn link_space(
+    router: &Links,
+    near: &str,
+    space: &Netns,
+    far: &str,
+    id: u32,
+    addresses: &[Ipv4Addr],
+    mtu: u16,
+) -> Result<Link, LinkError> {
+    link_far(router, near, space, far, Ipv4Addr::from_bits(id), addresses, mtu).await
+}
+
+async fn link_far(
+    router: &Links,
+    near: &str,
+    netns: &Netns,
+    far: &str,
+    named_after: Ipv4Addr,
+    addresses: &[Ipv4Addr],
+    mtu: u16,
+) -> Result<Link, LinkError> {
+    let far_links = Links::open(netns)?;
+    let near_end = End { name: near, mac: Mac::near(named_after) };
+    let far_end = End { name: far, mac: Mac::far(named_after) };
+    let ifindex = router.veth(near_end, &far_links, far_end, mtu).await?;
+    let far_index = far_links.ifindex(far).await?;
+    for &address in addresses {
+        far_links.add_address(far_index, address).await?;
+    }
+    far_links.add_neighbour(far_index, GATEWAY, near_end.mac).await?;
+    far_links.add_default_route(far_index, GATEWAY).await?;
+    Ok(Link { ifindex, near: near_end.mac, far: far_end.mac })
+}
+
+fn is_no_device(error: &rtnetlink::Error) -> bool {
+    use nix::libc::ENODEV;
+    matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == -ENODEV)
+}
+
+fn number(ifindex: u32) -> String {
+    format!("interface {ifindex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_the_kernel_and_tell_tasks_apart() {
+        let last = task_link_name(Ipv4Addr::new(100, 127, 255, 255));
+        assert_eq!(last, "t-647fffff");
+        assert_ne!(last, task_link_name(Ipv4Addr::new(100, 127, 255, 254)));
+    }
+
+    #[test]
+    fn the_two_ends_have_local_unicast_addresses_of_their_own() {
+        let address = Ipv4Addr::new(100, 64, 0, 5);
+        assert_eq!(Mac::near(address).to_string(), "02:e0:64:40:00:05");
+        assert_eq!(Mac::far(address).to_string(), "02:e1:64:40:00:05");
+    }
+}

@@ -1,0 +1,173 @@
+//! Echo servers inside a namespace: what a resource or an internet host of a lab listens on, so that a lab can be probed
+//! with nothing installed.
+//!
+//! Sockets are made inside the namespace and served by tokio outside of it. A TCP listener serves at most
+//! [`CONNECTIONS`] connections at once; further ones wait in the kernel's queue.
+
+use super::{Netns, NetnsError};
+use crate::packet::Protocol;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Connections that one TCP listener serves at once.
+pub const CONNECTIONS: usize = 256;
+/// Octets that one connection buffers.
+const CHUNK: usize = 16 * 1024;
+/// The largest UDP payload over IPv4, rounded up.
+const DATAGRAM: usize = 65536;
+/// How long to wait before accepting again when the process is out of descriptors.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// What to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// An address of the namespace.
+    pub address: Ipv4Addr,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}:{}", self.protocol, self.address, self.port)
+    }
+}
+
+/// Why nothing listens.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The namespace could not be entered.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// Not a protocol with ports.
+    #[error("cannot listen on {0}: only tcp and udp have ports")]
+    Protocol(Endpoint),
+    /// The kernel refused.
+    #[error("listening on {endpoint} in network namespace `{netns}`: {source}")]
+    Bind {
+        /// Where.
+        endpoint: Endpoint,
+        /// In which namespace.
+        netns: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// Running echo servers; dropping it ends them.
+#[derive(Debug)]
+pub struct EchoHandle {
+    servers: JoinSet<()>,
+}
+
+impl EchoHandle {
+    /// How many servers run.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.servers.is_empty()
+    }
+}
+
+/// Listens on all endpoints, or on none. Must be called within a tokio runtime. When it returns, all accept.
+///
+/// # Errors
+///
+/// The first endpoint that cannot be had, with the reason.
+pub fn spawn_echo(netns: &Netns, endpoints: &[Endpoint]) -> Result<EchoHandle, ListenError> {
+    let runtime = tokio::runtime::Handle::current();
+    let sockets = netns.run(|| {
+        let _runtime = runtime.enter();
+        endpoints.iter().map(|endpoint| bind(netns, *endpoint)).collect::<Result<Vec<_>, _>>()
+    })??;
+    let mut servers = JoinSet::new();
+    for socket in sockets {
+        match socket {
+            Socket::Tcp(listener) => servers.spawn_on(echo_tcp(listener), &runtime),
+            Socket::Udp(socket) => servers.spawn_on(echo_udp(socket), &runtime),
+        };
+    }
+    Ok(EchoHandle { servers })
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
+fn bind(netns: &Netns, endpoint: Endpoint) -> Result<Socket, ListenError> {
+    let place = SocketAddrV4::new(endpoint.address, endpoint.port);
+    let bound = match endpoint.protocol {
+        Protocol::Tcp => bind_tcp(place).map(Socket::Tcp),
+        Protocol::Udp => bind_udp(place).map(Socket::Udp),
+        Protocol::Icmp | Protocol::Other(_) => return Err(ListenError::Protocol(endpoint)),
+    };
+    bound.map_err(|source| ListenError::Bind { endpoint, netns: netns.name().to_owned(), source })
+}
+
+fn bind_tcp(place: SocketAddrV4) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(place)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn bind_udp(place: SocketAddrV4) -> io::Result<UdpSocket> {
+    let socket = std::net::UdpSocket::bind(place)?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
+}
+
+async fn echo_tcp(listener: TcpListener) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    // Ends with this future, and ends its connections then.
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(async move {
+                    // A connection that breaks is the peer's business.
+                    let _ = echo_connection(stream).await;
+                    drop(place);
+                });
+            }
+            Err(_) => tokio::time::sleep(BREATH).await,
+        }
+    }
+}
+
+/// Sends back what comes until the peer has nothing more to say, and then says so too.
+async fn echo_connection(mut stream: TcpStream) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match stream.read(&mut chunk).await? {
+            0 => return stream.shutdown().await,
+            octets => stream.write_all(chunk.get(..octets).unwrap_or_default()).await?,
+        }
+    }
+}
+
+async fn echo_udp(socket: UdpSocket) {
+    let mut datagram = vec![0; DATAGRAM];
+    loop {
+        // An error here is an ICMP error about an earlier reply: the next datagram is as good as any.
+        if let Ok((octets, peer)) = socket.recv_from(&mut datagram).await {
+            let _ = socket.send_to(datagram.get(..octets).unwrap_or_default(), peer).await;
+        }
+    }
+}

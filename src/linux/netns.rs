@@ -1,0 +1,306 @@
+//! Network namespaces by name, the way `ip netns` keeps them: bind mounts in `/run/netns`.
+//!
+//! A thread cannot safely visit a namespace and come back, since whatever runs on it meanwhile would be there too.
+//! So work inside one is done on a thread that goes there first and ends there: [`Netns::run`].
+
+use super::sys;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where `ip netns` keeps its names.
+pub const DIRECTORY: &str = "/run/netns";
+
+/// Why a namespace could not be made, entered or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetnsError {
+    /// The name is taken.
+    #[error(
+        "network namespace `{0}` exists already: remove it with `ip netns del {0}` or choose another lab name"
+    )]
+    Exists(String),
+    /// There is none of that name.
+    #[error("there is no network namespace `{0}`: `ip netns list` shows those that exist")]
+    Missing(String),
+    /// Not a file name.
+    #[error(
+        "`{0}` is no name for a network namespace: it must not be empty, start with a dot or contain `/`"
+    )]
+    Name(String),
+    /// The kernel refused.
+    #[error("{what} network namespace `{name}`: {source}{}", remedy(source))]
+    Kernel {
+        /// What was tried.
+        what: &'static str,
+        /// Which namespace.
+        name: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Work inside the namespace panicked.
+    #[error("work inside network namespace `{name}` panicked: {message}")]
+    Panicked {
+        /// Which namespace.
+        name: String,
+        /// The panic's message.
+        message: String,
+    },
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    let denied = error.kind() == io::ErrorKind::PermissionDenied;
+    if denied { " (namespaces need root: run it with sudo)" } else { "" }
+}
+
+/// A named network namespace. Dropping it leaves the namespace where it is; clones are the same namespace.
+#[derive(Clone, Debug)]
+pub struct Netns {
+    name: Arc<str>,
+    file: Arc<File>,
+}
+
+impl Netns {
+    /// Makes a namespace: `lo` up, IPv6 off, nothing forwarded.
+    ///
+    /// # Errors
+    ///
+    /// When the name is taken or the caller is not root.
+    pub fn create(name: &str) -> Result<Self, NetnsError> {
+        let path = path_of(name)?;
+        share_directory().map_err(|source| kernel("preparing /run/netns for", name, source))?;
+        let place = OpenOptions::new().write(true).create_new(true).open(&path);
+        place.map_err(|source| {
+            let taken = source.kind() == io::ErrorKind::AlreadyExists;
+            let exists = || NetnsError::Exists(name.to_owned());
+            if taken { exists() } else { kernel("making a place for", name, source) }
+        })?;
+        let born = on_fresh_thread(name, || bear(&path));
+        let opened = born
+            .and_then(|born| born.map_err(|source| kernel("making", name, source)))
+            .and_then(|()| Self::open(name));
+        if opened.is_err() {
+            // What went wrong first is what the caller wants to hear.
+            let _ = take_away(&path);
+        }
+        opened
+    }
+
+    /// The namespace of that name.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn open(name: &str) -> Result<Self, NetnsError> {
+        let opened = File::open(path_of(name)?);
+        let file = opened.map_err(|source| missing_or("opening", name, source))?;
+        Ok(Self { name: name.into(), file: Arc::new(file) })
+    }
+
+    /// Its name, as `ip netns` shows it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Does `work` on a fresh thread inside the namespace and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace cannot be entered, or `work` panics.
+    pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> Result<R, NetnsError> {
+        on_fresh_thread(&self.name, || self.enter().map(|()| work()))?
+    }
+
+    /// Moves the calling thread into the namespace, for good.
+    pub(super) fn enter(&self) -> Result<(), NetnsError> {
+        setns(&self.file, CloneFlags::CLONE_NEWNET)
+            .map_err(|errno| kernel("entering", &self.name, errno.into()))
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Whether a namespace has that name.
+#[must_use]
+pub fn exists(name: &str) -> bool {
+    path_of(name).is_ok_and(|path| path.exists())
+}
+
+/// The names of all namespaces, sorted.
+///
+/// # Errors
+///
+/// When `/run/netns` cannot be read.
+pub fn list() -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(DIRECTORY) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<Vec<_>>>()?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Takes the name away; the kernel ends the namespace, with its links, once no process and no descriptor holds it.
+///
+/// # Errors
+///
+/// When there is none of that name, or the caller is not root.
+pub fn remove(name: &str) -> Result<(), NetnsError> {
+    take_away(&path_of(name)?).map_err(|source| missing_or("removing", name, source))
+}
+
+/// Removes what a killed run left behind; names that are gone already are fine. Goes on past a failure and
+/// returns the first.
+///
+/// # Errors
+///
+/// The first namespace that could not be removed.
+pub fn remove_all<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<(), NetnsError> {
+    let mut first = Ok(());
+    for name in names {
+        match remove(name.as_ref()) {
+            Ok(()) | Err(NetnsError::Missing(_)) => {}
+            Err(error) => first = first.and(Err(error)),
+        }
+    }
+    first
+}
+
+fn path_of(name: &str) -> Result<PathBuf, NetnsError> {
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+        return Err(NetnsError::Name(name.to_owned()));
+    }
+    Ok(Path::new(DIRECTORY).join(name))
+}
+
+fn missing_or(what: &'static str, name: &str, source: io::Error) -> NetnsError {
+    if source.kind() == io::ErrorKind::NotFound {
+        return NetnsError::Missing(name.to_owned());
+    }
+    kernel(what, name, source)
+}
+
+fn kernel(what: &'static str, name: &str, source: io::Error) -> NetnsError {
+    NetnsError::Kernel { what, name: name.to_owned(), source }
+}
+
+/// Makes `/run/netns` a shared mount, as `ip netns add` does: only then a name that is removed here is removed in
+/// every mount namespace, and the network namespace can end.
+fn share_directory() -> io::Result<()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    std::fs::create_dir_all(DIRECTORY)?;
+    let share = || {
+        mount(
+            None::<&str>,
+            DIRECTORY,
+            None::<&str>,
+            MsFlags::MS_SHARED | MsFlags::MS_REC,
+            None::<&str>,
+        )
+    };
+    if share().is_err() {
+        let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
+        mount(Some(DIRECTORY), DIRECTORY, None::<&str>, bind, None::<&str>)?;
+        share()?;
+    }
+    Ok(())
+}
+
+/// Runs on a thread of its own: makes the namespace, gives it its name and its settings.
+fn bear(path: &Path) -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    mount(Some("/proc/thread-self/ns/net"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    settle()
+}
+
+/// What a new namespace takes over from the host may be anything, so all that matters is set.
+fn settle() -> io::Result<()> {
+    for (setting, value) in SETTINGS {
+        match std::fs::write(Path::new("/proc/sys/net").join(setting), value) {
+            // A kernel without IPv6 has no such setting, and needs none.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            written => written?,
+        }
+    }
+    sys::set_up("lo")
+}
+
+const SETTINGS: [(&str, &str); 8] = [
+    ("ipv6/conf/all/disable_ipv6", "1"),
+    ("ipv6/conf/default/disable_ipv6", "1"),
+    ("ipv4/ip_forward", "0"),
+    // The router namespace has no routes, so a reverse-path check would have nothing to say yes with.
+    ("ipv4/conf/all/rp_filter", "0"),
+    ("ipv4/conf/default/rp_filter", "0"),
+    ("ipv4/conf/all/send_redirects", "0"),
+    ("ipv4/conf/default/send_redirects", "0"),
+    // ping without privileges, as containers have it.
+    ("ipv4/ping_group_range", "0 2147483647"),
+];
+
+fn take_away(path: &Path) -> io::Result<()> {
+    match umount2(path, MntFlags::MNT_DETACH) {
+        // A name whose creator died before the mount is an empty file.
+        Ok(()) | Err(nix::errno::Errno::EINVAL) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    std::fs::remove_file(path)
+}
+
+fn on_fresh_thread<R: Send>(name: &str, work: impl FnOnce() -> R + Send) -> Result<R, NetnsError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("netns".to_owned())
+            .spawn_scoped(scope, work)
+            .map_err(|source| kernel("starting a thread for", name, source))?;
+        thread.join().map_err(|payload| NetnsError::Panicked {
+            name: name.to_owned(),
+            message: panic_message(&*payload),
+        })
+    })
+}
+
+fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_name_must_be_a_file_name() {
+        for name in ["", ".", "..", ".hidden", "a/b", "a\0b"] {
+            assert!(matches!(path_of(name), Err(NetnsError::Name(_))), "{name:?}");
+        }
+        assert_eq!(path_of("egret-router").unwrap(), Path::new("/run/netns/egret-router"));
+    }
+
+    #[test]
+    fn a_missing_namespace_is_named() {
+        let error = Netns::open("egret-no-such-namespace").unwrap_err();
+        assert!(error.to_string().contains("`egret-no-such-namespace`"), "{error}");
+        remove_all(["egret-no-such-namespace"]).unwrap();
+    }
+
+    #[test]
+    fn a_panic_is_an_error_that_says_what_happened() {
+        let outcome = on_fresh_thread("x", || std::panic::resume_unwind(Box::new("boom")));
+        assert!(matches!(outcome, Err(NetnsError::Panicked { message, .. }) if message == "boom"));
+    }
+}

@@ -1,0 +1,518 @@
+//! Loads the tc programs of `src/steer` and tells them what is where.
+//!
+//! One program object, attached to many links. On Linux 6.6 and later the attachments are links of the process: they
+//! vanish with it, and then nothing is forwarded, since the router namespace has no routes. On older kernels the filters
+//! stay, but what they redirect to is gone with the process, which is the same.
+//!
+//! The maps are bounded (see `steer.bpf.c`): 16,384 tasks, VPC links and TUNs; 65,536 addresses of ENIs and gateways;
+//! 4,096 prefixes; 65,536 counters. An insertion beyond is an error here, never a silent eviction.
+
+use super::{Link, Netns, NetnsError};
+use aya::Ebpf;
+use aya::maps::lpm_trie::Key;
+use aya::maps::{HashMap as BpfHash, LpmTrie, MapData, MapError};
+use aya::programs::tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::util::KernelVersion;
+use ipnetwork::Ipv4Network;
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
+
+/// Why steering failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SteerError {
+    /// The namespace could not be entered.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// The kernel did not take the programs.
+    #[error(
+        "loading the tc programs: {0} (egret needs root and Linux 5.10 or later with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF)"
+    )]
+    Load(#[from] Box<aya::EbpfError>),
+    /// A program was not taken, or not attached.
+    #[error("{what} tc program `{program}`{}: {source}", on(link))]
+    Program {
+        /// What was tried.
+        what: &'static str,
+        /// Which program.
+        program: &'static str,
+        /// On which interface; empty before it is attached.
+        link: String,
+        /// What the kernel said.
+        source: Box<ProgramError>,
+    },
+    /// A map was full, or the kernel refused.
+    #[error(
+        "writing to BPF map `{map}`: {source} (its size is bounded, see src/steer/steer.bpf.c)"
+    )]
+    Map {
+        /// Which map.
+        map: &'static str,
+        /// What the kernel said.
+        source: Box<MapError>,
+    },
+    /// The embedded object lacks a program or map that this file knows.
+    #[error(
+        "the embedded tc programs have no `{0}`: egret was built from files that do not belong together"
+    )]
+    Foreign(&'static str),
+    /// There is no such interface.
+    #[error("there is no interface `{link}` in network namespace `{netns}`")]
+    Missing {
+        /// Which interface.
+        link: String,
+        /// In which namespace.
+        netns: String,
+    },
+}
+
+fn on(link: &str) -> String {
+    if link.is_empty() { String::new() } else { format!(" on `{link}`") }
+}
+
+/// Why a tc program dropped a packet before, or after, the engine saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SteerReason {
+    /// The source address is not the task's.
+    Forged,
+    /// Not IPv4 (from a task: nor IPv6). ARP, mostly.
+    NotIp,
+    /// From a VPC or the internet: no ENI or gateway has the destination.
+    NoOwner,
+    /// From the engine: no link has the destination.
+    NoLink,
+    /// The interface is not known (any more).
+    UnknownDevice,
+    /// No complete IPv4 header.
+    Truncated,
+    /// No room for an Ethernet header.
+    NoHeadroom,
+    /// A number that this build does not know.
+    Other(u32),
+}
+
+impl SteerReason {
+    /// What happened, as a clause that fits after "dropped: ".
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Forged => "the source address is not the task's own",
+            Self::NotIp => "not an IPv4 packet",
+            Self::NoOwner => "no ENI, NAT gateway or public address is the destination",
+            Self::NoLink => "no link leads to the destination",
+            Self::UnknownDevice => "the interface is not part of the lab",
+            Self::Truncated => "the IPv4 header is incomplete",
+            Self::NoHeadroom => "the kernel had no room for an Ethernet header",
+            Self::Other(_) => "for a reason that this build does not know",
+        }
+    }
+}
+
+impl From<u32> for SteerReason {
+    fn from(number: u32) -> Self {
+        match number {
+            1 => Self::Forged,
+            2 => Self::NotIp,
+            3 => Self::NoOwner,
+            4 => Self::NoLink,
+            5 => Self::UnknownDevice,
+            6 => Self::Truncated,
+            7 => Self::NoHeadroom,
+            other => Self::Other(other),
+        }
+    }
+}
+
+const TASK: &str = "task_ingress";
+const SPACE: &str = "space_ingress";
+const TUN: &str = "tun_ingress";
+
+/// The programs, loaded, for the links of one router namespace. Dropping it detaches all.
+#[derive(Debug)]
+pub struct Steer {
+    netns: Netns,
+    bpf: Ebpf,
+    attached: HashMap<u32, Attached>,
+}
+
+#[derive(Debug)]
+struct Attached {
+    program: &'static str,
+    id: SchedClassifierLinkId,
+    task: Option<Ipv4Addr>,
+}
+
+impl Steer {
+    /// Loads the programs for a router namespace; nothing is attached yet.
+    ///
+    /// # Errors
+    ///
+    /// When the caller is not root or the kernel too old.
+    pub fn load(router: &Netns) -> Result<Self, SteerError> {
+        lift_memory_limit();
+        let mut bpf = Ebpf::load(OBJECT).map_err(Box::new)?;
+        for program in [TASK, SPACE, TUN] {
+            classifier(&mut bpf, program)?.load().map_err(|source| SteerError::Program {
+                what: "loading",
+                program,
+                link: String::new(),
+                source: Box::new(source),
+            })?;
+        }
+        Ok(Self { netns: router.clone(), bpf, attached: HashMap::new() })
+    }
+
+    /// What comes from the task on `link` goes to the TUN, if it comes from the task's own address. Attaching again
+    /// changes address and TUN at once, with no gap. Returns the number of the link.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such link, or 16,384 tasks are attached.
+    pub fn attach_task(
+        &mut self,
+        link: &str,
+        address: Ipv4Addr,
+        tun: u32,
+    ) -> Result<u32, SteerError> {
+        let ifindex = self.ifindex(link)?;
+        let task = join(address.octets(), tun.to_ne_bytes());
+        self.hash::<u32, [u8; 8]>("tasks")?.insert(ifindex, task, 0).map_err(full("tasks"))?;
+        self.attach(link, ifindex, TASK, Some(address))?;
+        Ok(ifindex)
+    }
+
+    /// Forgets a task: its link, the delivery to it, its counters. Not being attached is fine.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn detach_task(&mut self, ifindex: u32) -> Result<(), SteerError> {
+        let task = self.attached.get(&ifindex).and_then(|attached| attached.task);
+        self.detach(ifindex)?;
+        gone("tasks", self.hash::<u32, [u8; 8]>("tasks")?.remove(&ifindex))?;
+        if let Some(address) = task {
+            self.withdraw_task(address)?;
+        }
+        self.forget_counters(ifindex)
+    }
+
+    /// What comes from a VPC's or the internet's `link` belongs to the address space `space`. Returns the number of the
+    /// link.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such link, or 16,384 links are attached.
+    pub fn attach_space(&mut self, link: &str, space: u32) -> Result<u32, SteerError> {
+        self.attach_in_space(link, space, SPACE)
+    }
+
+    /// What the engine writes to the TUN `device` is delivered within the address space `space`. Returns the number of
+    /// the device.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such device, or 16,384 links are attached.
+    pub fn attach_tun(&mut self, device: &str, space: u32) -> Result<u32, SteerError> {
+        self.attach_in_space(device, space, TUN)
+    }
+
+    /// Forgets a VPC's link or a TUN, with its counters. Not being attached is fine.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn detach_device(&mut self, ifindex: u32) -> Result<(), SteerError> {
+        self.detach(ifindex)?;
+        gone("spaces", self.hash::<u32, u32>("spaces")?.remove(&ifindex))?;
+        self.forget_counters(ifindex)
+    }
+
+    /// What comes for `address` from the address space goes to the TUN: it is an ENI's, a NAT gateway's, or public.
+    ///
+    /// # Errors
+    ///
+    /// When 65,536 addresses are owned.
+    pub fn own(&mut self, space: u32, address: Ipv4Addr, tun: u32) -> Result<(), SteerError> {
+        let key = join(space.to_ne_bytes(), address.octets());
+        self.hash::<[u8; 8], u32>("owners")?.insert(key, tun, 0).map_err(full("owners"))
+    }
+
+    /// Nobody answers for `address` any more. Not being owned is fine.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn disown(&mut self, space: u32, address: Ipv4Addr) -> Result<(), SteerError> {
+        let key = join(space.to_ne_bytes(), address.octets());
+        gone("owners", self.hash::<[u8; 8], u32>("owners")?.remove(&key))
+    }
+
+    /// What the engine lets through to a task's address goes to its link, whatever the TUN's address space.
+    ///
+    /// # Errors
+    ///
+    /// When there are 16,384.
+    pub fn deliver_task(&mut self, address: Ipv4Addr, link: Link) -> Result<(), SteerError> {
+        let mut links = self.hash::<[u8; 4], [u8; 16]>("task_links")?;
+        links.insert(address.octets(), link_value(link), 0).map_err(full("task_links"))
+    }
+
+    /// Undoes [`Steer::deliver_task`]. Not being delivered is fine.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn withdraw_task(&mut self, address: Ipv4Addr) -> Result<(), SteerError> {
+        let mut links = self.hash::<[u8; 4], [u8; 16]>("task_links")?;
+        gone("task_links", links.remove(&address.octets()))
+    }
+
+    /// What the engine lets through to `prefix` in the address space goes to the link; the longest prefix wins.
+    ///
+    /// # Errors
+    ///
+    /// When there are 4,096.
+    pub fn deliver_prefix(
+        &mut self,
+        space: u32,
+        prefix: Ipv4Network,
+        link: Link,
+    ) -> Result<(), SteerError> {
+        let key = prefix_key(space, prefix);
+        self.prefixes()?.insert(&key, link_value(link), 0).map_err(full("prefix_links"))
+    }
+
+    /// Undoes [`Steer::deliver_prefix`]. Not being delivered is fine.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn withdraw_prefix(&mut self, space: u32, prefix: Ipv4Network) -> Result<(), SteerError> {
+        let key = prefix_key(space, prefix);
+        gone("prefix_links", self.prefixes()?.remove(&key))
+    }
+
+    /// How many packets were dropped on which interface (of the router namespace), and why; sorted.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn counters(&self) -> Result<Vec<(u32, SteerReason, u64)>, SteerError> {
+        let map = self.bpf.map("drops").ok_or(SteerError::Foreign("drops"))?;
+        let drops = BpfHash::<&MapData, [u32; 2], u64>::try_from(map).map_err(full("drops"))?;
+        let mut counters = drops
+            .iter()
+            .map(|entry| entry.map(|([ifindex, reason], count)| (ifindex, reason.into(), count)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(full("drops"))?;
+        counters.sort_unstable();
+        Ok(counters)
+    }
+
+    fn attach_in_space(
+        &mut self,
+        link: &str,
+        space: u32,
+        program: &'static str,
+    ) -> Result<u32, SteerError> {
+        let ifindex = self.ifindex(link)?;
+        self.hash::<u32, u32>("spaces")?.insert(ifindex, space, 0).map_err(full("spaces"))?;
+        self.attach(link, ifindex, program, None)?;
+        Ok(ifindex)
+    }
+
+    /// An attached link keeps its program: what a program does there is in the maps.
+    fn attach(
+        &mut self,
+        link: &str,
+        ifindex: u32,
+        program: &'static str,
+        task: Option<Ipv4Addr>,
+    ) -> Result<(), SteerError> {
+        if let Some(attached) = self.attached.get_mut(&ifindex) {
+            let before = std::mem::replace(&mut attached.task, task);
+            return match before.filter(|before| Some(*before) != task) {
+                Some(before) => self.withdraw_task(before),
+                None => Ok(()),
+            };
+        }
+        let classifier = classifier(&mut self.bpf, program)?;
+        let id = self.netns.run(|| attach_here(classifier, link))?;
+        let id = id.map_err(|source| SteerError::Program {
+            what: "attaching",
+            program,
+            link: link.to_owned(),
+            source: Box::new(source),
+        })?;
+        self.attached.insert(ifindex, Attached { program, id, task });
+        Ok(())
+    }
+
+    fn detach(&mut self, ifindex: u32) -> Result<(), SteerError> {
+        let Some(Attached { program, id, .. }) = self.attached.remove(&ifindex) else {
+            return Ok(());
+        };
+        let classifier = classifier(&mut self.bpf, program)?;
+        // On kernels without links this speaks netlink, so it too must be inside.
+        let detached = self.netns.run(|| classifier.detach(id))?;
+        match detached {
+            Ok(()) => Ok(()),
+            // The interface went first, and took the program with it.
+            Err(ProgramError::TcError(TcError::NetlinkError(_))) => Ok(()),
+            Err(source) => Err(SteerError::Program {
+                what: "detaching",
+                program,
+                link: format!("interface {ifindex}"),
+                source: Box::new(source),
+            }),
+        }
+    }
+
+    fn forget_counters(&mut self, ifindex: u32) -> Result<(), SteerError> {
+        // The kernel gives numbers out again: the next link must not inherit these.
+        for (counted, reason, _) in self.counters()? {
+            if counted == ifindex {
+                let key = [ifindex, number(reason)];
+                gone("drops", self.hash::<[u32; 2], u64>("drops")?.remove(&key))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ifindex(&self, link: &str) -> Result<u32, SteerError> {
+        let found = self.netns.run(|| nix::net::if_::if_nametoindex(link))?;
+        found.map_err(|_| SteerError::Missing {
+            link: link.to_owned(),
+            netns: self.netns.name().to_owned(),
+        })
+    }
+
+    fn hash<K: aya::Pod, V: aya::Pod>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<BpfHash<&mut MapData, K, V>, SteerError> {
+        let map = self.bpf.map_mut(name).ok_or(SteerError::Foreign(name))?;
+        BpfHash::try_from(map).map_err(full(name))
+    }
+
+    fn prefixes(&mut self) -> Result<LpmTrie<&mut MapData, [u8; 8], [u8; 16]>, SteerError> {
+        let name = "prefix_links";
+        let map = self.bpf.map_mut(name).ok_or(SteerError::Foreign(name))?;
+        LpmTrie::try_from(map).map_err(full(name))
+    }
+}
+
+fn classifier<'a>(
+    bpf: &'a mut Ebpf,
+    program: &'static str,
+) -> Result<&'a mut SchedClassifier, SteerError> {
+    let found = bpf.program_mut(program).ok_or(SteerError::Foreign(program))?;
+    found.try_into().map_err(|_| SteerError::Foreign(program))
+}
+
+/// Runs inside the router namespace, where `link` is.
+fn attach_here(
+    classifier: &mut SchedClassifier,
+    link: &str,
+) -> Result<SchedClassifierLinkId, ProgramError> {
+    let options = if since(6, 6) {
+        TcAttachOptions::TcxOrder(LinkOrder::default())
+    } else {
+        match tc::qdisc_add_clsact(link) {
+            Ok(()) | Err(TcError::AlreadyAttached) => {}
+            Err(error) => return Err(error.into()),
+        }
+        TcAttachOptions::Netlink(NlOptions::default())
+    };
+    classifier.attach_with_options(link, TcAttachType::Ingress, options)
+}
+
+/// Before Linux 5.11 maps counted as locked memory. Where this is not allowed, loading says what is wrong.
+fn lift_memory_limit() {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+    if !since(5, 11) {
+        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    }
+}
+
+fn since(major: u8, minor: u8) -> bool {
+    KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
+}
+
+fn link_value(link: Link) -> [u8; 16] {
+    let ifindex: [u8; 4] = link.ifindex.to_ne_bytes();
+    let macs: [u8; 12] = join(link.far.0, link.near.0);
+    join(ifindex, macs)
+}
+
+fn prefix_key(space: u32, prefix: Ipv4Network) -> Key<[u8; 8]> {
+    let address = prefix.network().octets();
+    Key::new(32 + u32::from(prefix.prefix()), join(space.to_ne_bytes(), address))
+}
+
+/// One after the other, as C lays out a struct without padding.
+fn join<const A: usize, const B: usize, const N: usize>(a: [u8; A], b: [u8; B]) -> [u8; N] {
+    const { assert!(A + B == N, "the parts must fill the whole") };
+    let mut whole = [0; N];
+    let (first, second) = whole.split_at_mut(A);
+    first.copy_from_slice(&a);
+    second.copy_from_slice(&b);
+    whole
+}
+
+fn number(reason: SteerReason) -> u32 {
+    match reason {
+        SteerReason::Forged => 1,
+        SteerReason::NotIp => 2,
+        SteerReason::NoOwner => 3,
+        SteerReason::NoLink => 4,
+        SteerReason::UnknownDevice => 5,
+        SteerReason::Truncated => 6,
+        SteerReason::NoHeadroom => 7,
+        SteerReason::Other(number) => number,
+    }
+}
+
+fn full(map: &'static str) -> impl FnOnce(MapError) -> SteerError {
+    move |source| SteerError::Map { map, source: Box::new(source) }
+}
+
+/// What is not there need not be removed.
+fn gone(map: &'static str, removed: Result<(), MapError>) -> Result<(), SteerError> {
+    match removed {
+        Ok(()) | Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(()),
+        Err(MapError::SyscallError(error))
+            if error.io_error.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(())
+        }
+        Err(source) => Err(full(map)(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linux::Mac;
+
+    #[test]
+    fn reasons_keep_their_numbers() {
+        for known in 1..=7 {
+            let reason = SteerReason::from(known);
+            assert!(!matches!(reason, SteerReason::Other(_)), "{known}");
+            assert_eq!(number(reason), known);
+        }
+        assert_eq!(SteerReason::from(99), SteerReason::Other(99));
+    }
+
+    #[test]
+    fn a_link_is_laid_out_as_the_programs_read_it() {
+        let link = Link { ifindex: 7, near: Mac([1; 6]), far: Mac([2; 6]) };
+        let mut expected = [2; 16];
+        expected[..4].copy_from_slice(&7_u32.to_ne_bytes());
+        expected[10..].fill(1);
+        assert_eq!(link_value(link), expected);
+    }
+}

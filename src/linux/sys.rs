@@ -1,0 +1,111 @@
+//! System calls that `nix` has no safe form of. The only file with `unsafe`.
+
+#![allow(unsafe_code, reason = "interface ioctls take a union, which nix does not wrap")]
+
+use nix::libc;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+/// Offloads that a TUN's reader says it can take (`TUNSETOFFLOAD`, `linux/if_tun.h`).
+pub(super) mod offload {
+    use nix::libc;
+
+    pub(crate) const CHECKSUM: u32 = libc::TUN_F_CSUM;
+    pub(crate) const TSO: u32 = libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+    pub(crate) const USO: u32 = libc::TUN_F_USO4 | libc::TUN_F_USO6;
+}
+
+mod raw {
+    use nix::libc;
+
+    nix::ioctl_write_ptr_bad!(tun_set_iff, libc::TUNSETIFF, libc::ifreq);
+    nix::ioctl_write_int_bad!(tun_set_offload, libc::TUNSETOFFLOAD);
+    nix::ioctl_write_ptr_bad!(tun_set_vnet_header_size, libc::TUNSETVNETHDRSZ, libc::c_int);
+    nix::ioctl_read_bad!(get_flags, libc::SIOCGIFFLAGS, libc::ifreq);
+    nix::ioctl_write_ptr_bad!(set_flags, libc::SIOCSIFFLAGS, libc::ifreq);
+    nix::ioctl_write_ptr_bad!(set_mtu, libc::SIOCSIFMTU, libc::ifreq);
+    nix::ioctl_write_ptr_bad!(set_queue_length, libc::SIOCSIFTXQLEN, libc::ifreq);
+}
+
+/// Makes `fd`, an open `/dev/net/tun`, the TUN device `name` with a virtio-net header of `header` octets.
+pub(super) fn tun_with_vnet_header(fd: impl AsFd, name: &str, header: usize) -> io::Result<()> {
+    let mut request = interface(name)?;
+    let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+    // The union's flags are 16 bits; the three fit.
+    request.ifr_ifru.ifru_flags = flags as libc::c_short;
+    let size = libc::c_int::try_from(header).map_err(io::Error::other)?;
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: both requests read one value of the type given, which lives through the call.
+    unsafe {
+        raw::tun_set_iff(fd, &raw const request)?;
+        raw::tun_set_vnet_header_size(fd, &raw const size)?;
+    }
+    Ok(())
+}
+
+/// Says which of [`offload`] the reader of a TUN takes; `EINVAL` where the kernel does not know one of them.
+pub(super) fn tun_set_offload(fd: impl AsFd, offloads: u32) -> io::Result<()> {
+    let offloads = libc::c_int::try_from(offloads).map_err(io::Error::other)?;
+    // SAFETY: the argument is a number, no memory is read.
+    unsafe { raw::tun_set_offload(fd.as_fd().as_raw_fd(), offloads) }?;
+    Ok(())
+}
+
+/// Brings an interface of the calling thread's namespace up.
+pub(super) fn set_up(name: &str) -> io::Result<()> {
+    let socket = control_socket()?;
+    let mut request = interface(name)?;
+    // SAFETY: the kernel reads and fills one `ifreq`, and for this request the union holds the flags.
+    unsafe {
+        raw::get_flags(socket.as_raw_fd(), &raw mut request)?;
+        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+        raw::set_flags(socket.as_raw_fd(), &raw const request)?;
+    }
+    Ok(())
+}
+
+/// Sets the MTU of an interface of the calling thread's namespace, in octets.
+pub(super) fn set_mtu(name: &str, mtu: u16) -> io::Result<()> {
+    let socket = control_socket()?;
+    let mut request = interface(name)?;
+    request.ifr_ifru.ifru_mtu = libc::c_int::from(mtu);
+    // SAFETY: the kernel reads one `ifreq`, which lives through the call.
+    unsafe { raw::set_mtu(socket.as_raw_fd(), &raw const request) }?;
+    Ok(())
+}
+
+/// Sets how many packets may wait for the reader of an interface of the calling thread's namespace.
+pub(super) fn set_queue_length(name: &str, packets: u16) -> io::Result<()> {
+    let socket = control_socket()?;
+    let mut request = interface(name)?;
+    // The kernel's name for this member is `ifru_ivalue`, an int like the metric.
+    request.ifr_ifru.ifru_metric = libc::c_int::from(packets);
+    // SAFETY: the kernel reads one `ifreq`, which lives through the call.
+    unsafe { raw::set_queue_length(socket.as_raw_fd(), &raw const request) }?;
+    Ok(())
+}
+
+/// The descriptor of a plain TUN: `tun-tap` gives it only as a number.
+pub(super) fn descriptor(device: &tun_tap::Iface) -> BorrowedFd<'_> {
+    // SAFETY: `Iface` owns the descriptor and does not close it while it is borrowed.
+    unsafe { BorrowedFd::borrow_raw(device.as_raw_fd()) }
+}
+
+/// Any socket does for the interface ioctls.
+fn control_socket() -> io::Result<std::os::fd::OwnedFd> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    Ok(socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?)
+}
+
+fn interface(name: &str) -> io::Result<libc::ifreq> {
+    // SAFETY: `ifreq` is plain C data, for which all zero octets are a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if name.is_empty() || name.len() >= request.ifr_name.len() {
+        let trouble = format!("`{name}` is no interface name: 1 to {} octets", libc::IFNAMSIZ - 1);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, trouble));
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    Ok(request)
+}

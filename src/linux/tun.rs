@@ -1,0 +1,253 @@
+//! The TUN device behind an ENI or a gateway.
+//!
+//! With a virtio-net header in front of each packet the kernel hands over whole super-packets with the checksum left
+//! open; without it (`tun-tap`), one finished packet per segment. Readers and writers see the same either way: a buffer
+//! whose first [`HEADROOM`] octets belong to the device and whose rest is the packet, so that a packet that was
+//! rewritten in place goes back with one system call and no copy.
+
+use super::{Netns, NetnsError, sys};
+use crate::packet::{VnetHeader, vnet};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Octets in front of the packet that belong to the device.
+pub const HEADROOM: usize = vnet::LEN;
+/// Octets that a buffer must have to take any packet: the largest IPv4 total length, and the headroom.
+pub const BUFFER: usize = HEADROOM + 65536;
+/// Packets that may wait for the reader. The kernel's 500 overflow at once when a batch of super-packets arrives.
+const QUEUE_LENGTH: u16 = 2000;
+
+/// Why a device could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TunError {
+    /// The namespace could not be entered.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// The kernel refused.
+    #[error("{what} TUN device `{name}`: {source}{}", remedy(source))]
+    Kernel {
+        /// What was tried.
+        what: &'static str,
+        /// Which device.
+        name: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    use nix::libc::{EACCES, EBUSY, ENODEV, ENOENT, EPERM};
+    match error.raw_os_error() {
+        Some(ENOENT | ENODEV) => " (is /dev/net/tun there? `modprobe tun` loads the driver)",
+        Some(EACCES | EPERM) => " (TUN devices need root: run it with sudo)",
+        Some(EBUSY) => " (the name is in use: is another run of this lab alive?)",
+        _ => "",
+    }
+}
+
+/// Which device to ask the kernel for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// With a virtio-net header where the kernel has it, else plain.
+    #[default]
+    Auto,
+    /// With a virtio-net header: super-packets stay whole.
+    Vnet,
+    /// Without: one packet per segment, all checksums complete.
+    Plain,
+}
+
+/// What the kernel leaves to the reader of a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offloads {
+    /// L4 checksums may be partial.
+    pub checksum: bool,
+    /// TCP super-packets arrive whole.
+    pub tcp: bool,
+    /// UDP super-packets arrive whole (Linux 6.2 and later).
+    pub udp: bool,
+}
+
+/// A TUN device; it is gone from its namespace when this is dropped.
+#[derive(Debug)]
+pub struct Device {
+    name: String,
+    ifindex: u32,
+    offloads: Offloads,
+    queue: Queue,
+}
+
+#[derive(Debug)]
+enum Queue {
+    Vnet(File),
+    Plain(tun_tap::Iface),
+}
+
+impl Device {
+    /// Makes the device `name` in a namespace, up, with an MTU in octets, for reading without blocking.
+    ///
+    /// # Errors
+    ///
+    /// When the caller is not root, the name is in use or longer than 15 octets, or the kernel has no such kind.
+    pub fn open(netns: &Netns, name: &str, kind: DeviceKind, mtu: u16) -> Result<Self, TunError> {
+        netns.run(|| open_here(name, kind, mtu))?
+    }
+
+    /// The interface's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The interface's number in its namespace.
+    #[must_use]
+    pub fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
+    /// What kind it came to be: never [`DeviceKind::Auto`].
+    #[must_use]
+    pub fn kind(&self) -> DeviceKind {
+        match self.queue {
+            Queue::Vnet(_) => DeviceKind::Vnet,
+            Queue::Plain(_) => DeviceKind::Plain,
+        }
+    }
+
+    /// What the kernel leaves to the reader.
+    #[must_use]
+    pub fn offloads(&self) -> Offloads {
+        self.offloads
+    }
+
+    /// Reads one packet to `buffer[HEADROOM..]`; returns its header and its length, or none when none waits.
+    /// `buffer` should have [`BUFFER`] octets: what does not fit is cut off.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, for one packet; `EBADFD` when the device was deleted.
+    #[inline]
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<Option<(VnetHeader, usize)>> {
+        let read = match &self.queue {
+            Queue::Vnet(file) => {
+                (&mut &*file).read(buffer).and_then(|octets| split(buffer, octets))
+            }
+            Queue::Plain(device) => {
+                let room = buffer.get_mut(HEADROOM..).ok_or_else(too_small)?;
+                device.recv(room).map(|octets| (VnetHeader::default(), octets))
+            }
+        };
+        match read {
+            Ok(packet) => Ok(Some(packet)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the packet of `len` octets in `buffer[HEADROOM..]`. A plain device ignores `vnet`, since what it read had
+    /// nothing left to be done.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` while the device is down, which passes; else what the kernel says about this packet.
+    #[inline]
+    pub fn write(&self, buffer: &mut [u8], len: usize, vnet: VnetHeader) -> io::Result<()> {
+        let frame = buffer.get_mut(..HEADROOM.saturating_add(len)).ok_or_else(too_small)?;
+        let (header, packet) = frame.split_first_chunk_mut::<HEADROOM>().ok_or_else(too_small)?;
+        // A TUN takes a packet whole or not at all.
+        let written = match &self.queue {
+            Queue::Vnet(file) => {
+                *header = vnet.to_bytes();
+                (&mut &*file).write(frame)
+            }
+            Queue::Plain(device) => device.send(packet),
+        };
+        written.map(drop)
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.queue {
+            Queue::Vnet(file) => file.as_fd(),
+            Queue::Plain(device) => sys::descriptor(device),
+        }
+    }
+}
+
+fn open_here(name: &str, kind: DeviceKind, mtu: u16) -> Result<Device, TunError> {
+    let (queue, offloads) = match kind {
+        DeviceKind::Vnet => open_vnet(name)?,
+        DeviceKind::Plain => open_plain(name)?,
+        DeviceKind::Auto => match open_vnet(name) {
+            Ok(opened) => opened,
+            Err(TunError::Kernel { source, .. }) if refused(&source) => open_plain(name)?,
+            Err(error) => return Err(error),
+        },
+    };
+    let because = |what| move |source| trouble(what, name, source);
+    sys::set_mtu(name, mtu).map_err(because("setting the MTU of"))?;
+    sys::set_queue_length(name, QUEUE_LENGTH).map_err(because("setting the queue length of"))?;
+    sys::set_up(name).map_err(because("bringing up"))?;
+    let ifindex = nix::net::if_::if_nametoindex(name)
+        .map_err(|errno| trouble("finding the number of", name, errno.into()))?;
+    Ok(Device { name: name.to_owned(), ifindex, offloads, queue })
+}
+
+fn open_vnet(name: &str) -> Result<(Queue, Offloads), TunError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open("/dev/net/tun")
+        .map_err(|source| trouble("opening", name, source))?;
+    sys::tun_with_vnet_header(&file, name, HEADROOM)
+        .map_err(|source| trouble("making", name, source))?;
+    let offloads =
+        best_offloads(&file).map_err(|source| trouble("setting the offloads of", name, source))?;
+    Ok((Queue::Vnet(file), offloads))
+}
+
+/// Kernels before 6.2 do not know UDP segmentation, and say so by refusing the lot.
+fn best_offloads(file: &File) -> io::Result<Offloads> {
+    use sys::offload::{CHECKSUM, TSO, USO};
+    if sys::tun_set_offload(file, CHECKSUM | TSO | USO).is_ok() {
+        return Ok(Offloads { checksum: true, tcp: true, udp: true });
+    }
+    sys::tun_set_offload(file, CHECKSUM | TSO)?;
+    Ok(Offloads { checksum: true, tcp: true, udp: false })
+}
+
+fn open_plain(name: &str) -> Result<(Queue, Offloads), TunError> {
+    let device = tun_tap::Iface::without_packet_info(name, tun_tap::Mode::Tun)
+        .map_err(|source| trouble("making", name, source))?;
+    fcntl(sys::descriptor(&device), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+        .map_err(|errno| trouble("preparing", name, errno.into()))?;
+    Ok((Queue::Plain(device), Offloads::default()))
+}
+
+/// Whether the kernel said that it has no such thing, rather than that the name is in use or the caller not root.
+fn refused(error: &io::Error) -> bool {
+    use nix::libc::{EINVAL, ENOTTY, EOPNOTSUPP};
+    matches!(error.raw_os_error(), Some(EINVAL | ENOTTY | EOPNOTSUPP))
+}
+
+#[inline]
+fn split(buffer: &[u8], octets: usize) -> io::Result<(VnetHeader, usize)> {
+    match (buffer.first_chunk::<HEADROOM>(), octets.checked_sub(HEADROOM)) {
+        (Some(header), Some(len)) => Ok((VnetHeader::from_bytes(header), len)),
+        _ => Err(too_small()),
+    }
+}
+
+#[cold]
+fn too_small() -> io::Error {
+    io::ErrorKind::InvalidInput.into()
+}
+
+fn trouble(what: &'static str, name: &str, source: io::Error) -> TunError {
+    TunError::Kernel { what, name: name.to_owned(), source }
+}

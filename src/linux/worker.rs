@@ -1,0 +1,248 @@
+//! The thread that serves one TUN: read a batch, ask the judge about each packet, write back what it says.
+//!
+//! It knows nothing of policy; the judge does. No packet, no error of a device and no panic of the judge ends it: only
+//! [`WorkerHandle::stop`] does, or the device being deleted. Nothing is allocated after it has started.
+
+use super::tun::{BUFFER, Device, HEADROOM};
+use crate::packet::VnetHeader;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+/// Packets judged under one [`Judge::begin_batch`].
+pub const BATCH: usize = 64;
+/// Octets that a judge may write as a reply. An ICMP error has at most 576 (RFC 1812, 4.3.2.3).
+pub const REPLY: usize = 2048;
+
+/// What decides about packets. Called from one thread only.
+pub trait Judge: Send {
+    /// Called before the first packet of each batch: the moment to load the configuration.
+    fn begin_batch(&mut self);
+
+    /// Decides about one packet, rewriting it in place if it is to go on. `reply` has [`REPLY`] octets.
+    fn judge(&mut self, packet: &mut [u8], vnet: VnetHeader, reply: &mut [u8]) -> Action;
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write the packet back.
+    Forward {
+        /// Octets of it to write.
+        len: usize,
+        /// The header to put in front.
+        vnet: VnetHeader,
+    },
+    /// Write the reply instead: it has complete checksums.
+    Reply {
+        /// Octets of it to write.
+        len: usize,
+    },
+    /// Write nothing.
+    Drop,
+}
+
+/// What a worker has done so far. Totals; they only grow.
+#[derive(Debug, Default)]
+pub struct WorkerStats {
+    /// Batches begun.
+    pub batches: AtomicU64,
+    /// Packets read.
+    pub reads: AtomicU64,
+    /// Packets written.
+    pub writes: AtomicU64,
+    /// Reads that failed.
+    pub read_errors: AtomicU64,
+    /// Writes that failed because the device was down: it passes.
+    pub write_errors_down: AtomicU64,
+    /// Writes that failed for another reason.
+    pub write_errors_other: AtomicU64,
+    /// Panics of the judge; each cost one packet.
+    pub panics: AtomicU64,
+}
+
+/// Starts workers.
+pub struct Worker {
+    device: Arc<Device>,
+    stats: Arc<WorkerStats>,
+    buffer: Box<[u8]>,
+    reply: Box<[u8]>,
+}
+
+impl Worker {
+    /// Starts the thread `name` that serves `device` with `judge`.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel gives no thread or descriptor.
+    pub fn spawn(
+        name: &str,
+        device: Device,
+        judge: impl Judge + 'static,
+    ) -> io::Result<WorkerHandle> {
+        let device = Arc::new(device);
+        let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let stats = Arc::new(WorkerStats::default());
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&*device, EpollEvent::new(EpollFlags::EPOLLIN, Wake::Device as u64))?;
+        epoll.add(&stop, EpollEvent::new(EpollFlags::EPOLLIN, Wake::Stop as u64))?;
+        let mut worker = Self {
+            device: Arc::clone(&device),
+            stats: Arc::clone(&stats),
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            reply: vec![0; HEADROOM + REPLY].into_boxed_slice(),
+        };
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || worker.serve(&epoll, judge))?;
+        Ok(WorkerHandle { stop, stats, device, thread: Some(thread) })
+    }
+
+    fn serve(&mut self, epoll: &Epoll, mut judge: impl Judge) {
+        let mut events = [EpollEvent::empty(); 2];
+        loop {
+            let ready = match epoll.wait(&mut events, EpollTimeout::NONE) {
+                Ok(ready) => ready,
+                Err(Errno::EINTR) => continue,
+                Err(_) => return,
+            };
+            let mut woken = events.iter().take(ready);
+            if woken.any(|event| event.data() == Wake::Stop as u64) {
+                return;
+            }
+            let mut tally = Tally::default();
+            self.batch(&mut judge, &mut tally);
+            tally.add_to(&self.stats);
+            if tally.device_gone {
+                // It would be reported as ready for ever.
+                let _ = epoll.delete(&*self.device);
+            }
+        }
+    }
+
+    fn batch(&mut self, judge: &mut impl Judge, tally: &mut Tally) {
+        tally.batches += 1;
+        if catch_unwind(AssertUnwindSafe(|| judge.begin_batch())).is_err() {
+            tally.panics += 1;
+        }
+        for _ in 0..BATCH {
+            match self.device.read(&mut self.buffer) {
+                Ok(Some((vnet, len))) => {
+                    tally.reads += 1;
+                    self.packet(judge, vnet, len, tally);
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tally.read_errors += 1;
+                    tally.device_gone = error.raw_os_error() == Some(Errno::EBADFD as i32);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn packet(&mut self, judge: &mut impl Judge, vnet: VnetHeader, len: usize, tally: &mut Tally) {
+        let packet = self.buffer.get_mut(HEADROOM..HEADROOM + len).unwrap_or_default();
+        let reply = self.reply.get_mut(HEADROOM..).unwrap_or_default();
+        let judged = catch_unwind(AssertUnwindSafe(|| judge.judge(packet, vnet, reply)));
+        let written = match judged {
+            Ok(Action::Forward { len, vnet }) => self.device.write(&mut self.buffer, len, vnet),
+            Ok(Action::Reply { len }) => {
+                self.device.write(&mut self.reply, len, VnetHeader::default())
+            }
+            Ok(Action::Drop) => return,
+            Err(_) => {
+                tally.panics += 1;
+                return;
+            }
+        };
+        match written {
+            Ok(()) => tally.writes += 1,
+            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => {
+                tally.write_errors_down += 1;
+            }
+            Err(_) => tally.write_errors_other += 1,
+        }
+    }
+}
+
+/// What woke the worker: the number that epoll carries.
+#[derive(Clone, Copy)]
+enum Wake {
+    Device,
+    Stop,
+}
+
+/// One batch's share of [`WorkerStats`], so that the atomics are touched once per batch.
+#[derive(Default)]
+struct Tally {
+    batches: u64,
+    reads: u64,
+    writes: u64,
+    read_errors: u64,
+    write_errors_down: u64,
+    write_errors_other: u64,
+    panics: u64,
+    device_gone: bool,
+}
+
+impl Tally {
+    fn add_to(&self, stats: &WorkerStats) {
+        for (total, share) in [
+            (&stats.batches, self.batches),
+            (&stats.reads, self.reads),
+            (&stats.writes, self.writes),
+            (&stats.read_errors, self.read_errors),
+            (&stats.write_errors_down, self.write_errors_down),
+            (&stats.write_errors_other, self.write_errors_other),
+            (&stats.panics, self.panics),
+        ] {
+            if share != 0 {
+                total.fetch_add(share, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// A running worker. Dropping it stops the thread and deletes the device.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    stop: EventFd,
+    stats: Arc<WorkerStats>,
+    device: Arc<Device>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl WorkerHandle {
+    /// What it has done so far; the counters outlive the worker.
+    #[must_use]
+    pub fn stats(&self) -> Arc<WorkerStats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// Its device.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Ends the thread after the batch at hand, waits for it, and deletes the device.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for WorkerHandle {
+    fn drop(&mut self) {
+        // The counter is far from full, so the write cannot block or fail.
+        let _ = self.stop.write(1);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

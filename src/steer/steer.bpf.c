@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+// Which link does a packet go to? Three tc classifiers for the links of a lab's router namespace. They check the source
+// address of a task and look up addresses; they hold no policy: that is the engine's, in user space, behind the TUNs.
+//
+// Everything that is not redirected is dropped and counted: there is no path through the kernel's own stack.
+// Keys and values are mirrored in src/linux/steer.rs.
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <stddef.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define MAX_LINKS 16384
+#define MAX_ADDRESSES 65536
+#define MAX_PREFIXES 4096
+#define MAX_COUNTERS 65536
+
+// Mirrored by SteerReason.
+enum reason {
+	FORGED = 1,
+	NOT_IP = 2,
+	NO_OWNER = 3,
+	NO_LINK = 4,
+	UNKNOWN_DEVICE = 5,
+	TRUNCATED = 6,
+	NO_HEADROOM = 7,
+};
+
+struct task {
+	__be32 address;
+	__u32 tun;
+};
+
+struct owned {
+	__u32 space;
+	__be32 address;
+};
+
+struct prefix {
+	__u32 length;
+	__u32 space;
+	__be32 address;
+};
+
+struct link {
+	__u32 ifindex;
+	__u8 far[ETH_ALEN];
+	__u8 near[ETH_ALEN];
+};
+
+struct counted {
+	__u32 ifindex;
+	__u32 reason;
+};
+
+// Router end of a task's veth -> the task.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_LINKS);
+	__type(key, __u32);
+	__type(value, struct task);
+} tasks SEC(".maps");
+
+// Router end of a VPC's or the internet's veth, or a TUN -> its address space.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_LINKS);
+	__type(key, __u32);
+	__type(value, __u32);
+} spaces SEC(".maps");
+
+// An address that egret answers for -> the TUN of the ENI or gateway that has it.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_ADDRESSES);
+	__type(key, struct owned);
+	__type(value, __u32);
+} owners SEC(".maps");
+
+// A task's address -> its link.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_LINKS);
+	__type(key, __be32);
+	__type(value, struct link);
+} task_links SEC(".maps");
+
+// A prefix in an address space -> the link of the namespace that has it.
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_PREFIXES);
+	__type(key, struct prefix);
+	__type(value, struct link);
+} prefix_links SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_COUNTERS);
+	__type(key, struct counted);
+	__type(value, __u64);
+} drops SEC(".maps");
+
+static __always_inline int drop(struct __sk_buff *skb, enum reason reason)
+{
+	struct counted key = { .ifindex = skb->ifindex, .reason = reason };
+	__u64 *count = bpf_map_lookup_elem(&drops, &key);
+
+	if (!count) {
+		__u64 zero = 0;
+
+		// Another CPU may have been first: then its entry counts.
+		bpf_map_update_elem(&drops, &key, &zero, BPF_NOEXIST);
+		count = bpf_map_lookup_elem(&drops, &key);
+	}
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	return TC_ACT_SHOT;
+}
+
+// From a task. IPv6 goes up too: it is the engine that says why it does not pass.
+SEC("classifier")
+int task_ingress(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	struct task *task = bpf_map_lookup_elem(&tasks, &ifindex);
+	__be32 source;
+
+	if (!task)
+		return drop(skb, UNKNOWN_DEVICE);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return bpf_redirect(task->tun, 0);
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return drop(skb, NOT_IP);
+	if (bpf_skb_load_bytes(skb, ETH_HLEN + offsetof(struct iphdr, saddr), &source, sizeof(source)))
+		return drop(skb, TRUNCATED);
+	if (source != task->address)
+		return drop(skb, FORGED);
+	return bpf_redirect(task->tun, 0);
+}
+
+// From a VPC or the internet.
+SEC("classifier")
+int space_ingress(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	__u32 *space = bpf_map_lookup_elem(&spaces, &ifindex);
+	struct owned key;
+	__u32 *tun;
+
+	if (!space)
+		return drop(skb, UNKNOWN_DEVICE);
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return drop(skb, NOT_IP);
+	key.space = *space;
+	if (bpf_skb_load_bytes(skb, ETH_HLEN + offsetof(struct iphdr, daddr), &key.address,
+			       sizeof(key.address)))
+		return drop(skb, TRUNCATED);
+	tun = bpf_map_lookup_elem(&owners, &key);
+	if (!tun)
+		return drop(skb, NO_OWNER);
+	return bpf_redirect(*tun, 0);
+}
+
+static __always_inline int deliver(struct __sk_buff *skb, const struct link *link)
+{
+	__u32 ifindex = link->ifindex;
+	struct ethhdr ethernet;
+
+	__builtin_memcpy(ethernet.h_dest, link->far, ETH_ALEN);
+	__builtin_memcpy(ethernet.h_source, link->near, ETH_ALEN);
+	ethernet.h_proto = bpf_htons(ETH_P_IP);
+	if (bpf_skb_change_head(skb, ETH_HLEN, 0) ||
+	    bpf_skb_store_bytes(skb, 0, &ethernet, sizeof(ethernet), 0))
+		return drop(skb, NO_HEADROOM);
+	return bpf_redirect_peer(ifindex, 0);
+}
+
+// What the engine let through. There is no Ethernet header yet.
+SEC("classifier")
+int tun_ingress(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	__u32 *space = bpf_map_lookup_elem(&spaces, &ifindex);
+	struct prefix key = { .length = 64 };
+	struct link *link;
+
+	if (!space)
+		return drop(skb, UNKNOWN_DEVICE);
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return drop(skb, NOT_IP);
+	key.space = *space;
+	if (bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), &key.address, sizeof(key.address)))
+		return drop(skb, TRUNCATED);
+	link = bpf_map_lookup_elem(&task_links, &key.address);
+	if (!link)
+		link = bpf_map_lookup_elem(&prefix_links, &key);
+	if (!link)
+		return drop(skb, NO_LINK);
+	return deliver(skb, link);
+}
+
+char _license[] SEC("license") = "GPL";
