@@ -273,13 +273,6 @@ impl Default for PortSet {
 const FEW: usize = 64;
 
 impl PortSet {
-    fn contains(&self, port: u16) -> bool {
-        match self {
-            Self::Few(ports) => ports.binary_search(&port).is_ok(),
-            Self::Many(words) => words[usize::from(port / 64)] >> (port % 64) & 1 == 1,
-        }
-    }
-
     fn insert(&mut self, port: u16) {
         match self {
             Self::Few(ports) => {
