@@ -3,6 +3,7 @@
 use crate::support::lab::{Agent, Lab, both_streams, for_both_kinds};
 use egret::explain::FlowRow;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 for_both_kinds!(
     routes_are_explained_as_they_act,
@@ -92,13 +93,15 @@ fn a_running_lab_knows_which_ports_are_taken(device: &str) {
 fn explained_as_they_act(lab: &Lab, packets: &[(&str, &str)]) {
     let explained: Vec<_> = packets.iter().map(|(task, to)| explain(lab, task, to)).collect();
     assert_eq!((lab.flows(), lab.drops()), (vec![], vec![]), "explain changes nothing");
+    let mut agents: BTreeMap<&str, Agent> = BTreeMap::new();
     for ((task, to), (verdict, explained)) in packets.iter().zip(&explained) {
+        let agent = agents.entry(task).or_insert_with(|| lab.task(task));
+        let mut passes = || passes(lab, task, agent, explained);
         let decided = &explained["decided_by"];
         let rule = decided["rule"].as_str().or(decided["id"].as_str()).unwrap();
         if verdict == "drop" {
             let reason = explained["reason"].as_str().unwrap();
-            let drop =
-                lab.drops_for(reason, rule, || assert!(!passes(lab, task, explained), "{to}"));
+            let drop = lab.drops_for(reason, rule, || assert!(!passes(), "{to}"));
             assert_eq!(
                 (drop.rule.as_str(), json!(drop.line)),
                 (rule, decided["line"].clone()),
@@ -106,7 +109,7 @@ fn explained_as_they_act(lab: &Lab, packets: &[(&str, &str)]) {
             );
             assert_eq!(drop.service.as_deref(), Some(*task));
         } else {
-            assert!(passes(lab, task, explained), "{task} {to}: {explained:#}");
+            assert!(passes(), "{task} {to}: {explained:#}");
             let flow = flow_of(lab, explained);
             assert_eq!((flow.admitted_by.as_str(), &json!(flow.line)), (rule, &decided["line"]));
             let source = explained["outside"]["src"].as_str().unwrap();
@@ -142,15 +145,12 @@ fn explain(lab: &Lab, task: &str, to: &str) -> (String, Value) {
 }
 
 /// Sends what was explained, and waits for an answer.
-fn passes(lab: &Lab, task: &str, explained: &Value) -> bool {
+fn passes(lab: &Lab, task: &str, agent: &mut Agent, explained: &Value) -> bool {
     let inside = &explained["inside"];
     let (to, port) = (inside["dst"].as_str().unwrap(), &inside["dport"]);
     let patience = if explained["verdict"] == "drop" { 0.3 } else { 10.0 };
-    let mut agent: Agent = match inside["protocol"].as_str().unwrap() {
-        "icmp" => return lab.pings(task, to),
-        _ => lab.task(task),
-    };
     let answer = match inside["protocol"].as_str().unwrap() {
+        "icmp" => return lab.pings(task, to),
         "udp" => agent.ask(&json!(["udp", to, port, 0, 5, patience])),
         _ => agent.ask(&json!(["tcp", to, port, 0, patience])),
     };

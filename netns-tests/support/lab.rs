@@ -263,7 +263,6 @@ impl Drop for Lab {
             self.wait();
         }
         let down = self.egret("down");
-        let _ = std::fs::remove_dir_all(format!("/run/egret/{}", self.name));
         if !std::thread::panicking() {
             said("down", &down);
         }
