@@ -1,7 +1,7 @@
 //! Floor 4: the engine. Stages classify, one file each; `packet::rewrite` rewrites.
 //!
 //! [`Engine::handle`] looks a packet up in the flow table; on a miss, or under a new generation, it takes the
-//! [`walk`], which [`Engine::explain`] takes too, with a recorder that records.
+//! walk (`walk.rs`), which [`Engine::explain`] takes too, with a recorder that records.
 
 mod admission;
 mod app_runner;
