@@ -8,7 +8,7 @@ use egret::linux::exec::spawn_in;
 use egret::linux::link::{End, GATEWAY};
 use egret::linux::{Links, Mac, Netns, netns};
 use ipnetwork::Ipv4Network;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
