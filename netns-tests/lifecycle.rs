@@ -181,6 +181,10 @@ fn nothing_crosses_once_the_process_is_killed(device: &str) {
     let _iperf = iperf_server(&far, FAR);
     let client = flowing(&lab, &format!("iperf3 -c {FAR} -t 60 -i 0.1 --forceflush"));
 
+    vpc.ok(&json!(["sniff", "vpc0"]));
+    task.tcp(FAR, 443);
+    assert_ne!(vpc.sniffed("vpc0"), []);
+
     assert_eq!(lab.end_by(Signal::SIGKILL), None);
     vpc.ok(&json!(["sniff", "vpc0"]));
     task.ok(&json!(["sniff", "eth0"]));

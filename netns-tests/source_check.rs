@@ -16,6 +16,7 @@ for_both_kinds!(
 const FIRST: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 const SECOND: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const ENI: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
 const RESOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 
 fn another_source_address_gets_nothing_through(device: &str) {
@@ -29,9 +30,8 @@ fn another_source_address_gets_nothing_through(device: &str) {
     assert_eq!((drop.service.as_deref(), drop.task, drop.packets), (Some("web"), Some(2), 1));
     // Another task's address, the ENI's, one of the VPC's, one of the internet's: TCP, UDP, ICMP.
     let mut task = lab.task("web/2");
-    let eni = Ipv4Addr::new(10, 0, 1, 4);
     let request = || Icmpv4Type::EchoRequest(IcmpEchoHeader { id: 1, seq: 1 });
-    for source in [FIRST, eni, RESOURCE, HOST, Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST] {
+    for source in [FIRST, ENI, RESOURCE, HOST, Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST] {
         let forged = [
             frames::tcp_ack(source, HOST, 443),
             frames::udp(source, RESOURCE, 53),
@@ -47,6 +47,7 @@ fn another_source_address_gets_nothing_through(device: &str) {
     outside.saw_nothing();
     assert_eq!(lab.flows(), []);
     assert!(lab.pings("web/2", &RESOURCE.to_string()), "from its own address it may");
+    assert_eq!(outside.agents[0].0.sniffed("vpc0"), [(ENI.to_string(), 1)]);
 }
 
 fn what_is_not_a_whole_ipv4_packet_is_counted_by_what_is_wrong(device: &str) {
