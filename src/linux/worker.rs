@@ -6,9 +6,10 @@
 use super::tun::{BUFFER, Device, HEADROOM};
 use crate::packet::VnetHeader;
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,6 +70,7 @@ pub struct WorkerStats {
 /// Starts workers.
 pub struct Worker {
     device: Arc<Device>,
+    stop: Arc<EventFd>,
     stats: Arc<WorkerStats>,
     buffer: Box<[u8]>,
     reply: Box<[u8]>,
@@ -86,41 +88,41 @@ impl Worker {
         judge: impl Judge + 'static,
     ) -> io::Result<WorkerHandle> {
         let device = Arc::new(device);
-        let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let stats = Arc::new(WorkerStats::default());
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(&*device, EpollEvent::new(EpollFlags::EPOLLIN, Wake::Device as u64))?;
-        epoll.add(&stop, EpollEvent::new(EpollFlags::EPOLLIN, Wake::Stop as u64))?;
         let mut worker = Self {
+            stop: Arc::clone(&stop),
             device: Arc::clone(&device),
             stats: Arc::clone(&stats),
             buffer: vec![0; BUFFER].into_boxed_slice(),
             reply: vec![0; HEADROOM + REPLY].into_boxed_slice(),
         };
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || worker.serve(&epoll, judge))?;
+        let thread =
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || worker.serve(judge))?;
         Ok(WorkerHandle { stop, stats, device, thread: Some(thread) })
     }
 
-    fn serve(&mut self, epoll: &Epoll, mut judge: impl Judge) {
-        let mut events = [EpollEvent::empty(); 2];
+    /// Waits with poll, not epoll: that leaves nothing in the device's wait queue while packets are being judged, so the
+    /// kernel has nobody to wake for each packet that arrives meanwhile.
+    fn serve(&mut self, mut judge: impl Judge) {
+        let (stop, device) = (Arc::clone(&self.stop), Arc::clone(&self.device));
+        let wait = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut waits = [wait(stop.as_fd()), wait(device.as_fd())];
+        // A device that is gone would be reported as ready for ever.
+        let mut watched = waits.len();
         loop {
-            let ready = match epoll.wait(&mut events, EpollTimeout::NONE) {
-                Ok(ready) => ready,
-                Err(Errno::EINTR) => continue,
+            match poll(waits.get_mut(..watched).unwrap_or_default(), PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => return,
-            };
-            let mut woken = events.iter().take(ready);
-            if woken.any(|event| event.data() == Wake::Stop as u64) {
+            }
+            if waits.first().is_some_and(|stop| stop.any() == Some(true)) {
                 return;
             }
             let mut tally = Tally::default();
             self.batch(&mut judge, &mut tally);
             tally.add_to(&self.stats);
             if tally.device_gone {
-                // It would be reported as ready for ever.
-                let _ = epoll.delete(&*self.device);
+                watched = 1;
             }
         }
     }
@@ -171,13 +173,6 @@ impl Worker {
     }
 }
 
-/// What woke the worker: the number that epoll carries.
-#[derive(Clone, Copy)]
-enum Wake {
-    Device,
-    Stop,
-}
-
 /// One batch's share of [`WorkerStats`], so that the atomics are touched once per batch.
 #[derive(Default)]
 struct Tally {
@@ -212,7 +207,7 @@ impl Tally {
 /// A running worker. Dropping it stops the thread and deletes the device.
 #[derive(Debug)]
 pub struct WorkerHandle {
-    stop: EventFd,
+    stop: Arc<EventFd>,
     stats: Arc<WorkerStats>,
     device: Arc<Device>,
     thread: Option<JoinHandle<()>>,
