@@ -1,12 +1,12 @@
 //! What AWS takes, and what does not do what its author thinks.
 
+use super::address::overlap;
 use super::diagnostic::Report;
 use super::spec::{
     Connector, Destination, NatGateway, Peer, RouteTable, SecurityGroupRule, Spec, Subnet, Target,
 };
 use super::text::is_private;
 use crate::vpc::{Connectivity, NatGatewayState};
-use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
 
 /// Reports everything that is doubtful in a spec without errors.
@@ -139,7 +139,8 @@ fn overlapping_prefix_lists(spec: &Spec, table: &RouteTable, report: &Report) {
         .collect();
     for (position, (route, list)) in by_list.iter().enumerate() {
         let earlier = by_list.iter().take(position).find(|(other, theirs)| {
-            other.target.value != route.target.value && overlap(&theirs.entries, &list.entries)
+            let common = |a| list.entries.iter().any(|b| overlap(a, *b));
+            other.target.value != route.target.value && theirs.entries.iter().copied().any(common)
         });
         if let Some((_, theirs)) = earlier {
             report.warning(
@@ -153,10 +154,6 @@ fn overlapping_prefix_lists(spec: &Spec, table: &RouteTable, report: &Report) {
             );
         }
     }
-}
-
-fn overlap(a: &[Ipv4Network], b: &[Ipv4Network]) -> bool {
-    a.iter().any(|x| b.iter().any(|y| x.contains(y.network()) || y.contains(x.network())))
 }
 
 fn security_groups(spec: &Spec, report: &Report) {

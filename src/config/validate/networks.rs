@@ -1,5 +1,6 @@
 //! CIDR blocks: of a VPC, of its subnets, of the tasks.
 
+use crate::config::address::{contains, overlap};
 use crate::config::diagnostic::{At, Report};
 use crate::config::spec::{Spec, Subnet};
 use ipnetwork::Ipv4Network;
@@ -73,14 +74,6 @@ fn task_cidr(spec: &Spec, report: &Report) {
             "set task_cidr to a larger network; the default is 100.64.0.0/10",
         );
     }
-}
-
-pub(super) fn overlap(a: Ipv4Network, b: Ipv4Network) -> bool {
-    a.contains(b.network()) || b.contains(a.network())
-}
-
-pub(super) fn contains(outer: Ipv4Network, inner: Ipv4Network) -> bool {
-    outer.contains(inner.network()) && outer.prefix() <= inner.prefix()
 }
 
 /// Each block that overlaps an earlier one of the file, and that one.

@@ -1,7 +1,7 @@
 //! Route tables: whose they are, which one is main, and what a route may say (spec 3.2 to 3.5).
 
-use super::networks::{contains, overlap};
 use super::wrong_vpc;
+use crate::config::address::{contains, overlap};
 use crate::config::diagnostic::{At, Report};
 use crate::config::spec::{Destination, EndpointKind, Route, RouteTable, Spec, Target, Vpc};
 use ipnetwork::Ipv4Network;
