@@ -219,6 +219,16 @@ pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
     }
 }
 
+/// A duration that is not nothing: a flow that ends as it begins remembers nothing.
+pub(super) fn timeout(text: &str) -> Result<Duration, Fault> {
+    let given = duration(text)?;
+    if given.is_zero() {
+        let message = format!("{text:?} is no time: a flow would end as it begins");
+        return Err(fault("bad-duration", message, "write at least \"1ms\""));
+    }
+    Ok(given)
+}
+
 /// `"350s"`, `"5m"`, `"500ms"`: up to 30 days.
 pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -298,6 +298,7 @@ address = "203.0.113.10"
 listen = ["53"]"#;
     duration_without_unit: "bad-duration" at "350" in "[timeouts]\ntcp_idle = 350";
     bad_duration: "bad-duration" at "\"350\"" in "[timeouts]\ntcp_idle = \"350\"";
+    no_time_at_all: "bad-duration" at "\"0s\"" in "[timeouts]\ntcp_opening = \"0s\"";
     bad_time_scale: "out-of-range" at "0" in "[timeouts]\ntime_scale = 0";
     too_many_connections: "out-of-range" at "64513" in "[limits]\nnat_connections_per_destination = 64513";
     bad_mtu: "out-of-range" at "9002" in "mtu = 9002";
