@@ -85,10 +85,7 @@ fn duplicates(table: &RouteTable, report: &Report) {
 }
 
 fn already_exists(report: &Report, route: &Route, place: &str) {
-    let destination = match &route.destination.value {
-        Destination::Cidr(network) => network.to_string(),
-        Destination::PrefixList(id) => id.clone(),
-    };
+    let destination = &route.destination.value;
     report.error(
         route.destination.span,
         "route-already-exists",
