@@ -6,7 +6,7 @@ use super::spec::{
     Connector, Destination, NatGateway, Peer, Route, RouteTable, SecurityGroupRule, Spec, Subnet,
     Target,
 };
-use super::text::is_private;
+use super::text::{is_private, is_private_block};
 use crate::vpc::{Connectivity, NatGatewayState};
 use std::collections::BTreeSet;
 
@@ -133,7 +133,8 @@ fn into_vpc(spec: &Spec, table: &RouteTable, route: &Route) -> bool {
 fn dead_routes(spec: &Spec, table: &RouteTable, report: &Report) {
     for route in &table.routes {
         match &route.target.value {
-            Target::Local | Target::InternetGateway(_) => {}
+            Target::Local => {}
+            Target::InternetGateway(_) => private_destination(route, report),
             Target::NatGateway(id) => dead_nat_gateway(spec, table, route, id, report),
             Target::VpcEndpoint(id) => unsupported(route, &format!("endpoint {id:?}"), report),
             Target::Peering(id) => unsupported(route, &format!("peering {id:?}"), report),
@@ -155,6 +156,19 @@ fn dead_nat_gateway(spec: &Spec, table: &RouteTable, route: &Route, id: &str, re
              this version of egret takes them nowhere else"
         );
         to_nothing(route, &why, report);
+    } else {
+        private_destination(route, report);
+    }
+}
+
+/// An internet gateway sends nothing to private addresses (spec 3.6).
+fn private_destination(route: &Route, report: &Report) {
+    match route.destination.value {
+        Destination::Cidr(network) if is_private_block(network) => {
+            let why = format!("an internet gateway sends nothing to {network}, which is private");
+            to_nothing(route, &why, report);
+        }
+        Destination::Cidr(_) | Destination::PrefixList(_) => {}
     }
 }
 

@@ -144,6 +144,11 @@ pub(super) fn is_private(address: Ipv4Addr) -> bool {
     address.is_private() || (octets[0] == 100 && octets[1] & 0xc0 == 64)
 }
 
+/// Whether a whole block is private. No block begins in one private network and ends in another, so its ends decide.
+pub(super) fn is_private_block(block: Ipv4Network) -> bool {
+    is_private(block.network()) && is_private(block.broadcast())
+}
+
 fn ipv6(text: &str) -> Fault {
     fault(
         "ipv6",

@@ -145,6 +145,32 @@ routes = [{{ destination = "0.0.0.0/0", target = "nat" }}]"#
 }
 
 #[test]
+fn routes_that_send_private_addresses_to_the_internet() {
+    check(
+        &[("route-to-nothing", "\"igw-a\""), ("route-to-nothing", "\"nat\"")],
+        r#"
+[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a"
+[[route_table]]
+id = "rtb-main"
+vpc = "vpc-a"
+main = true
+routes = [
+  { destination = "0.0.0.0/0", target = "igw-a" },
+  { destination = "172.16.0.0/12", target = "igw-a" },
+]
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [
+  { destination = "192.168.0.0/16", target = "nat" },
+  { destination = "192.0.0.0/8", target = "nat" },
+]"#,
+    );
+}
+
+#[test]
 fn a_nat_gateway_whose_subnet_leads_to_a_nat_gateway() {
     let nat = "[[nat_gateway]]\nid = \"nat\"\nsubnet = \"subnet-a\"\n[[route_table]]\nid = \"rtb\"\n\
                vpc = \"vpc-a\"\nmain = true\nroutes = ";

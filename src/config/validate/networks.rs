@@ -3,7 +3,7 @@
 use crate::config::address::{contains, overlap};
 use crate::config::diagnostic::{At, Report};
 use crate::config::spec::{Spec, Subnet};
-use crate::config::text::is_private;
+use crate::config::text::is_private_block;
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeMap;
 
@@ -57,8 +57,7 @@ fn subnets(spec: &Spec, report: &Report) {
 /// as no Elastic IP and no address that egret chooses for the internet is, and as no internet gateway sends to.
 fn task_cidr(spec: &Spec, report: &Report) {
     let pool = *spec.task_cidr;
-    // No block begins in one of the private networks and ends in another, so its two ends decide.
-    if !is_private(pool.network()) || !is_private(pool.broadcast()) {
+    if !is_private_block(pool) {
         report.error(
             spec.task_cidr.span,
             "task-cidr-not-private",
