@@ -53,25 +53,25 @@ fn json_is_one_object_with_every_key() {
     let output = egret(&["explain", "web", "orders-db:22", "--config", LAB, "--json"]);
     assert_eq!(output.status.code(), Some(1));
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let mut keys: Vec<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
-    keys.sort_unstable();
+    let keys: Vec<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         keys,
         [
+            "verdict",
+            "reason",
             "code",
             "decided_by",
-            "generation",
             "hint",
+            "generation",
             "inside",
-            "nearest_miss",
             "outside",
-            "reason",
             "sentence",
+            "nearest_miss",
             "steps",
-            "verdict"
         ]
     );
     assert_eq!(answer["decided_by"]["kind"], "security-groups");
+    assert_eq!(answer["decided_by"]["id"], "sg-app");
     assert_eq!(answer["nearest_miss"]["id"], "sg-app");
     assert_eq!(answer["outside"], serde_json::Value::Null);
 }

@@ -11,13 +11,16 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Needs no root and starts nothing. Exit code 1 says that the file has errors; warnings alone give 0.
+#[command(after_help = "Needs no root and starts nothing.
+
+Exit codes:
+  0  sound: no errors, though perhaps warnings
+  1  errors
+  2  the file cannot be read
 
 Examples:
   egret check lab.toml
-  egret check lab.toml --json | jq '.errors[].message'"
-)]
+  egret check lab.toml --json | jq '.errors[].message'")]
 pub struct CheckArgs {
     /// The lab file
     pub file: PathBuf,

@@ -125,7 +125,7 @@ mod tests {
 
     use super::super::{Cli, Command};
     use super::*;
-    use crate::explain::{Fix, fix};
+    use crate::explain::{Fix, explanation, fix};
     use crate::pipeline::Reason;
     use clap::Parser;
 
@@ -212,9 +212,9 @@ egress = "vpc"
 vpc_connector = "c"
 "#;
 
-    fn explain(text: &str, destination: &str) -> (Evidence, Snapshot) {
+    fn explain(text: &str, task: &str, destination: &str) -> (Evidence, Snapshot) {
         let lab = Lab::parse("lab.toml", text).unwrap();
-        let cli = Cli::parse_from(["egret", "explain", "web", destination]);
+        let cli = Cli::parse_from(["egret", "explain", task, destination]);
         let Command::Explain(args) = cli.command else { unreachable!() };
         walk(&args, &lab).unwrap()
     }
@@ -234,17 +234,21 @@ vpc_connector = "c"
         format!("{before}{heading}{section}{rest}")
     }
 
-    /// Follows the fixes from drop to drop until the packet passes.
-    fn reasons_until_it_passes(destination: &str) -> Vec<Reason> {
-        let mut text = LAB.to_owned();
+    /// Follows the fixes for task 1 from drop to drop until the packet passes: the reasons, and the file then.
+    fn until_it_passes(lab: &str, destination: &str) -> (Vec<Reason>, String) {
+        let mut text = lab.to_owned();
         let mut reasons = Vec::new();
         loop {
-            let (evidence, snapshot) = explain(&text, destination);
-            let Some(denial) = evidence.denial else { return reasons };
+            let (evidence, snapshot) = explain(&text, "web", destination);
+            let Some(denial) = evidence.denial else { return (reasons, text) };
             assert!(!reasons.contains(&denial.reason), "{} again:\n{text}", denial.reason);
             reasons.push(denial.reason);
             text = mended(&text, &fix(&evidence, &snapshot).unwrap());
         }
+    }
+
+    fn reasons_until_it_passes(destination: &str) -> Vec<Reason> {
+        until_it_passes(LAB, destination).0
     }
 
     #[test]
@@ -261,6 +265,64 @@ vpc_connector = "c"
             reasons_until_it_passes("db:22"),
             [Reason::NaclEgressDeny, Reason::SgIngressNoRules]
         );
+    }
+
+    /// A fix for the address of one interface would leave the tasks of the other zones without an answer.
+    #[test]
+    fn a_fix_of_a_network_acl_is_for_every_task_of_the_service() {
+        let private_b = r#"[[subnet]]
+id = "private-b"
+vpc = "vpc"
+availability_zone = "us-east-1b"
+cidr = "10.0.3.0/24"
+route_table = "rtb-private"
+network_acl = "acl-private"
+
+[[network_acl]]
+id = "acl-data"
+vpc = "vpc"
+
+"#;
+        let lab = LAB
+            .replace("cidr = \"10.0.2.0/24\"", "cidr = \"10.0.2.0/24\"\nnetwork_acl = \"acl-data\"")
+            .replace("subnets = [\"private\"]", "subnets = [\"private\", \"private-b\"]")
+            + private_b;
+        for (destination, expected) in [
+            ("db", &[Reason::NaclIngressImplicitDeny, Reason::NaclReturnImplicitDeny][..]),
+            ("example", &[Reason::NaclReturnImplicitDeny]),
+        ] {
+            let (reasons, text) = until_it_passes(&lab, destination);
+            let of_acls = reasons.iter().filter(|r| r.name().starts_with("nacl"));
+            assert_eq!(of_acls.collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
+            for task in ["web/1", "web/2"] {
+                let (evidence, _) = explain(&text, task, destination);
+                assert_eq!(
+                    evidence.denial.map(|d| d.reason),
+                    None,
+                    "{task} {destination}:\n{text}"
+                );
+            }
+        }
+        let (_, text) = until_it_passes(&lab, "example");
+        assert!(text.contains("ports = \"1024-65535\", cidr = \"0.0.0.0/0\""), "{text}");
+    }
+
+    /// Scripts read the same object, key by key, whether they ask a file or the daemon.
+    #[test]
+    fn a_running_lab_answers_in_the_same_words_and_order() {
+        let (evidence, snapshot) = explain(LAB, "web", "db");
+        let mut offline = Vec::new();
+        explain_json(&mut offline, &evidence, &snapshot).unwrap();
+        let answer = ExplainAnswer {
+            passes: false,
+            text: String::new(),
+            json: serde_json::to_value(explanation(&evidence, &snapshot)).unwrap(),
+        };
+        let sent = serde_json::to_string(&answer).unwrap();
+        let received: ExplainAnswer = serde_json::from_str(&sent).unwrap();
+        let mut online = Vec::new();
+        json(&mut online, &received.json).unwrap();
+        assert_eq!(String::from_utf8(online).unwrap(), String::from_utf8(offline).unwrap());
     }
 
     #[test]

@@ -31,8 +31,10 @@ const NO: u8 = 1;
   sudo egret exec web -- curl http://10.0.1.10/     a command as a task of web
   sudo egret drops                                  what died, and by which rule
 
-Exit codes: 0 fine; 1 the answer is no (a drop, errors in the lab file) or the lab failed; 2 usage or configuration
-error, or no lab to ask.")]
+Exit codes:
+  0  fine
+  1  the answer is no (a drop, errors in the lab file), or the lab failed
+  2  a usage or configuration error, or no lab to ask")]
 pub struct Cli {
     /// Colours: always, never, or auto: only to a terminal, and not with NO_COLOR set
     #[arg(

@@ -1,10 +1,20 @@
-//! Which addresses are free: in a subnet, and on the lab's internet.
+//! Blocks within each other, and which addresses are free: in a subnet, and on the lab's internet.
 
 use super::diagnostic::At;
 use super::spec::Spec;
 use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+
+/// Whether two blocks have an address in common.
+pub(super) fn overlap(a: Ipv4Network, b: Ipv4Network) -> bool {
+    a.contains(b.network()) || b.contains(a.network())
+}
+
+/// Whether a block lies within another, or is the same.
+pub(super) fn contains(outer: Ipv4Network, inner: Ipv4Network) -> bool {
+    outer.contains(inner.network()) && outer.prefix() <= inner.prefix()
+}
 
 /// AWS keeps the first four addresses of a subnet and its last one.
 pub(super) fn is_reserved(subnet: Ipv4Network, address: Ipv4Addr) -> bool {

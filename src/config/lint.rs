@@ -1,12 +1,13 @@
 //! What AWS takes, and what does not do what its author thinks.
 
+use super::address::{contains, overlap};
 use super::diagnostic::Report;
 use super::spec::{
-    Connector, Destination, NatGateway, Peer, RouteTable, SecurityGroupRule, Spec, Subnet, Target,
+    Connector, Destination, NatGateway, Peer, Route, RouteTable, SecurityGroupRule, Spec, Subnet,
+    Target,
 };
-use super::text::is_private;
+use super::text::{is_private, is_private_block};
 use crate::vpc::{Connectivity, NatGatewayState};
-use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
 
 /// Reports everything that is doubtful in a spec without errors.
@@ -19,7 +20,7 @@ pub(super) fn all(spec: &Spec, report: &Report) {
         way_out(spec, gateway, report);
     }
     for table in &spec.route_tables {
-        routes_to_nothing(spec, table, report);
+        dead_routes(spec, table, report);
         overlapping_prefix_lists(spec, table, report);
     }
     security_groups(spec, report);
@@ -70,31 +71,21 @@ fn single_zone(spec: &Spec, connector: &Connector, report: &Report) {
 /// A public NAT gateway without a working path to the internet (spec 6).
 fn way_out(spec: &Spec, gateway: &NatGateway, report: &Report) {
     let Some(subnet) = spec.subnet(&gateway.subnet) else { return };
-    let vpc = spec.vpc(&subnet.vpc);
-    let without_igw = vpc.is_some_and(|vpc| vpc.internet_gateway.is_none());
-    let (message, help) = match (gateway.state, gateway.connectivity) {
-        (NatGatewayState::Available, Connectivity::Private) => return,
-        (NatGatewayState::Available, Connectivity::Public) if without_igw => (
-            format!("VPC {:?} has no internet gateway", subnet.vpc.value),
-            "add internet_gateway to the VPC, and a route to it to the NAT gateway's subnet"
-                .to_owned(),
-        ),
-        (NatGatewayState::Available, Connectivity::Public) if leads_to_igw(spec, subnet) => return,
-        (NatGatewayState::Available, Connectivity::Public) => (
-            format!("subnet {:?} has no route to an internet gateway", subnet.id.value),
-            "put the NAT gateway into a public subnet".to_owned(),
-        ),
+    let found = match (gateway.state, gateway.connectivity) {
+        (NatGatewayState::Available, Connectivity::Private) => None,
+        (NatGatewayState::Available, Connectivity::Public) => without_way_out(spec, subnet),
         (
             NatGatewayState::Pending
             | NatGatewayState::Failed
             | NatGatewayState::Deleting
             | NatGatewayState::Deleted,
             _,
-        ) => (
+        ) => Some((
             format!("its state is {}", gateway.state.as_str()),
-            "it carries packets only in the state \"available\"".to_owned(),
-        ),
+            "it carries packets only in the state \"available\"",
+        )),
     };
+    let Some((message, help)) = found else { return };
     report.warning(
         gateway.id.span,
         "nat-gateway-without-way-out",
@@ -103,26 +94,100 @@ fn way_out(spec: &Spec, gateway: &NatGateway, report: &Report) {
     );
 }
 
-fn routes_to_nothing(spec: &Spec, table: &RouteTable, report: &Report) {
-    for route in &table.routes {
-        let why = match &route.target.value {
-            Target::Blackhole(_) => "its target is gone (blackhole)".to_owned(),
-            Target::NatGateway(id) => match spec.nat_gateway(id).map(|nat| nat.state) {
-                Some(NatGatewayState::Available) | None => continue,
-                Some(state) => format!("NAT gateway {id:?} is {}", state.as_str()),
-            },
-            Target::Local
-            | Target::InternetGateway(_)
-            | Target::VpcEndpoint(_)
-            | Target::Peering(_) => continue,
-        };
-        report.warning(
-            route.target.span,
-            "route-to-nothing",
-            format!("this route drops every packet: {why}"),
-            "point it to something that works, or remove it",
-        );
+/// Why a subnet is no place for a public NAT gateway, and what to do.
+fn without_way_out(spec: &Spec, subnet: &Subnet) -> Option<(String, &'static str)> {
+    let (id, vpc) = (&subnet.id.value, spec.vpc(&subnet.vpc)?);
+    if vpc.internet_gateway.is_none() {
+        let help = "add internet_gateway to the VPC, and a route to it to the NAT gateway's subnet";
+        return Some((format!("VPC {:?} has no internet gateway", vpc.id.value), help));
     }
+    let help = "put the NAT gateway into a public subnet";
+    if let Some((destination, other)) = leads_to_nat_gateway(spec, subnet) {
+        let message = format!("its subnet {id:?} leads {destination} to NAT gateway {other:?}");
+        return Some((message, help));
+    }
+    let without_route = !leads_to_igw(spec, subnet);
+    without_route.then(|| (format!("subnet {id:?} has no route to an internet gateway"), help))
+}
+
+/// The first route out of the VPC by a NAT gateway.
+fn leads_to_nat_gateway<'s>(
+    spec: &'s Spec,
+    subnet: &'s Subnet,
+) -> Option<(&'s Destination, &'s str)> {
+    let table = spec.route_table_of(subnet)?;
+    table.routes.iter().filter(|route| !into_vpc(spec, table, route)).find_map(|route| {
+        let Target::NatGateway(id) = &route.target.value else { return None };
+        Some((&route.destination.value, id.as_str()))
+    })
+}
+
+/// Whether a route is for a part of its own VPC.
+fn into_vpc(spec: &Spec, table: &RouteTable, route: &Route) -> bool {
+    let Destination::Cidr(network) = route.destination.value else { return false };
+    let vpc = spec.vpc(&table.vpc);
+    vpc.is_some_and(|vpc| vpc.cidrs.iter().any(|block| contains(**block, network)))
+}
+
+/// A route whose every packet is dropped, by AWS or by this version of egret.
+fn dead_routes(spec: &Spec, table: &RouteTable, report: &Report) {
+    for route in &table.routes {
+        match &route.target.value {
+            Target::Local => {}
+            Target::InternetGateway(_) => private_destination(route, report),
+            Target::NatGateway(id) => dead_nat_gateway(spec, table, route, id, report),
+            Target::VpcEndpoint(id) => unsupported(route, &format!("endpoint {id:?}"), report),
+            Target::Peering(id) => unsupported(route, &format!("peering {id:?}"), report),
+            Target::Blackhole(_) => to_nothing(route, "its target is gone (blackhole)", report),
+        }
+    }
+}
+
+fn dead_nat_gateway(spec: &Spec, table: &RouteTable, route: &Route, id: &str, report: &Report) {
+    let Some(gateway) = spec.nat_gateway(id) else { return };
+    if gateway.state != NatGatewayState::Available {
+        let why = format!("NAT gateway {id:?} is {}", gateway.state.as_str());
+        to_nothing(route, &why, report);
+    } else if into_vpc(spec, table, route) {
+        unsupported(route, &format!("NAT gateway {id:?} back into the VPC"), report);
+    } else if gateway.connectivity == Connectivity::Private {
+        let why = format!(
+            "private NAT gateway {id:?} has no public address, so no internet gateway lets its packets out, and \
+             this version of egret takes them nowhere else"
+        );
+        to_nothing(route, &why, report);
+    } else {
+        private_destination(route, report);
+    }
+}
+
+/// An internet gateway sends nothing to private addresses (spec 3.6).
+fn private_destination(route: &Route, report: &Report) {
+    match route.destination.value {
+        Destination::Cidr(network) if is_private_block(network) => {
+            let why = format!("an internet gateway sends nothing to {network}, which is private");
+            to_nothing(route, &why, report);
+        }
+        Destination::Cidr(_) | Destination::PrefixList(_) => {}
+    }
+}
+
+fn to_nothing(route: &Route, why: &str, report: &Report) {
+    report.warning(
+        route.target.span,
+        "route-to-nothing",
+        format!("this route drops every packet: {why}"),
+        "point it to something that works, or remove it",
+    );
+}
+
+fn unsupported(route: &Route, way: &str, report: &Report) {
+    report.warning(
+        route.target.span,
+        "target-unsupported",
+        format!("this route works in AWS, but this version of egret drops every packet by {way}"),
+        "let a [[resource]] or an [[internet_host]] stand in for what is there, without this route",
+    );
 }
 
 /// AWS picks one of two such routes at random; egret takes the list with the lower id (spec 3.3).
@@ -139,7 +204,8 @@ fn overlapping_prefix_lists(spec: &Spec, table: &RouteTable, report: &Report) {
         .collect();
     for (position, (route, list)) in by_list.iter().enumerate() {
         let earlier = by_list.iter().take(position).find(|(other, theirs)| {
-            other.target.value != route.target.value && overlap(&theirs.entries, &list.entries)
+            let common = |a| list.entries.iter().any(|b| overlap(a, *b));
+            other.target.value != route.target.value && theirs.entries.iter().copied().any(common)
         });
         if let Some((_, theirs)) = earlier {
             report.warning(
@@ -153,10 +219,6 @@ fn overlapping_prefix_lists(spec: &Spec, table: &RouteTable, report: &Report) {
             );
         }
     }
-}
-
-fn overlap(a: &[Ipv4Network], b: &[Ipv4Network]) -> bool {
-    a.iter().any(|x| b.iter().any(|y| x.contains(y.network()) || y.contains(x.network())))
 }
 
 fn security_groups(spec: &Spec, report: &Report) {

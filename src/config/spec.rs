@@ -6,6 +6,7 @@ use crate::vpc::{
     AclAction, Connectivity, Limits, Line, Listen, Mtu, NatGatewayState, Timeouts, TrafficMatch,
 };
 use ipnetwork::Ipv4Network;
+use std::fmt;
 use std::net::Ipv4Addr;
 
 /// The whole file.
@@ -137,6 +138,15 @@ pub enum Destination {
     Cidr(Ipv4Network),
     /// A prefix list, by its id.
     PrefixList(String),
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cidr(network) => network.fmt(f),
+            Self::PrefixList(id) => f.write_str(id),
+        }
+    }
 }
 
 /// `target` of a route, by id.

@@ -144,6 +144,11 @@ pub(super) fn is_private(address: Ipv4Addr) -> bool {
     address.is_private() || (octets[0] == 100 && octets[1] & 0xc0 == 64)
 }
 
+/// Whether a whole block is private. No block begins in one private network and ends in another, so its ends decide.
+pub(super) fn is_private_block(block: Ipv4Network) -> bool {
+    is_private(block.network()) && is_private(block.broadcast())
+}
+
 fn ipv6(text: &str) -> Fault {
     fault(
         "ipv6",
@@ -217,6 +222,16 @@ pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
             "write a port from 1 to 65535 and tcp or udp, such as \"443/tcp\" or \"53/udp\"",
         )),
     }
+}
+
+/// A duration that is not nothing: a flow that ends as it begins remembers nothing.
+pub(super) fn timeout(text: &str) -> Result<Duration, Fault> {
+    let given = duration(text)?;
+    if given.is_zero() {
+        let message = format!("{text:?} is no time: a flow would end as it begins");
+        return Err(fault("bad-duration", message, "write at least \"1ms\""));
+    }
+    Ok(given)
 }
 
 /// `"350s"`, `"5m"`, `"500ms"`: up to 30 days.

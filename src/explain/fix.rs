@@ -7,6 +7,7 @@ use crate::vpc::{
     Connectivity, Destination, Direction, Interface, Line, NatGatewayState, NetworkAclIx,
     RouteTableIx, RuleRef, SecurityGroupIx, Snapshot, SubnetIx, Target,
 };
+use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
 /// A change to the lab file.
@@ -126,6 +127,7 @@ fn network_acl(
         None => after(&numbers)?,
     };
     let (remote, port) = crossing(evidence)?;
+    let cidr = opened_for(evidence, snapshot, remote, denied_by)?;
     let protocol = protocol_word(evidence.inside.protocol);
     let reply = evidence.denial?.reason.stage() == Stage::NetworkAclReturn;
     let ports = match (evidence.inside.protocol.has_ports(), reply) {
@@ -134,9 +136,32 @@ fn network_acl(
         (false, _) => String::new(),
     };
     let rule = format!(
-        "{{ rule = {number}, action = \"allow\", protocol = \"{protocol}\"{ports}, cidr = \"{remote}/32\" }}"
+        "{{ rule = {number}, action = \"allow\", protocol = \"{protocol}\"{ports}, cidr = \"{cidr}\" }}"
     );
     Some(Fix { id: acl.id.clone(), at: acl.line, action: format!("add to {direction}"), rule })
+}
+
+/// The other end that a rule should be for. An ENI or a NAT gateway has neighbours in other zones that the service's
+/// other tasks use, so it is their VPC's block; an answer may come from anywhere on the internet, unless a rule
+/// forbids this one.
+fn opened_for(
+    evidence: &Evidence,
+    snapshot: &Snapshot,
+    remote: Ipv4Addr,
+    denied_by: Option<u16>,
+) -> Option<Ipv4Network> {
+    let (_, ix) = whereabouts(eni_of(evidence, snapshot)?, snapshot)?;
+    let vpc = snapshot.parts().vpcs.get(ix.get())?;
+    let reply = evidence.denial?.reason.stage() == Stage::NetworkAclReturn;
+    match snapshot.interface(ix, remote) {
+        Some(Interface::Eni(_) | Interface::NatGateway(_)) => {
+            vpc.cidrs.iter().copied().find(|block| block.contains(remote))
+        }
+        None if reply && denied_by.is_none() && !vpc.contains(remote) => {
+            Ipv4Network::new_checked(Ipv4Addr::UNSPECIFIED, 0)
+        }
+        Some(Interface::Resource(_)) | None => Some(remote.into()),
+    }
 }
 
 /// A free rule number just before the one at `position`, halfway to its predecessor.

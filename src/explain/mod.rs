@@ -12,6 +12,8 @@ mod target;
 mod text;
 
 #[cfg(test)]
+mod readme_tests;
+#[cfg(test)]
 mod snapshot_tests;
 #[cfg(test)]
 mod testing;

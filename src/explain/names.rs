@@ -23,7 +23,8 @@ const UNKNOWN: &str = "(earlier configuration)";
 pub struct DecidedBy {
     /// What kind of thing it is, such as `security-group-rule` or `route`.
     pub kind: &'static str,
-    /// The id of the object that holds the rule, or of the object that decided by itself.
+    /// The id of the object that holds the rule, or of the object that decided by itself. Of `security-groups`, which
+    /// decide together, the ids of all, with `,` between.
     pub id: String,
     /// The rule within it, such as `sgr 2 of sg-app (tcp 443 to 0.0.0.0/0)`.
     pub rule: Option<String>,
@@ -189,42 +190,35 @@ fn security_group_rule(
 }
 
 fn eni_security_groups(snapshot: &Snapshot, eni: EniIx) -> DecidedBy {
-    let named = DecidedBy::of("security-groups", eni_id(snapshot, eni));
-    match snapshot.parts().enis.get(eni.get()) {
-        Some(eni) => no_rule(snapshot, named, Direction::Egress, &eni.security_groups),
-        None => named.rule(EARLIER),
-    }
+    let eni = snapshot.parts().enis.get(eni.get());
+    no_rule(snapshot, Direction::Egress, eni.map(|eni| &*eni.security_groups))
 }
 
+/// An ENI and a NAT gateway take no requests, whatever their groups: there the interface decides.
 fn destination_security_groups(snapshot: &Snapshot, vpc: VpcIx, address: Ipv4Addr) -> DecidedBy {
-    let kind = "security-groups";
-    let parts = snapshot.parts();
-    match snapshot.interface(vpc, address) {
-        Some(Interface::Resource(resource)) => match parts.resources.get(resource.get()) {
-            Some(resource) => {
-                let named = DecidedBy::of(kind, &resource.name);
-                no_rule(snapshot, named, Direction::Ingress, &resource.security_groups)
-            }
-            None => DecidedBy::of(kind, address.to_string()).rule(EARLIER),
-        },
-        Some(Interface::Eni(eni)) => DecidedBy::of(kind, eni_id(snapshot, eni))
-            .rule("a Hyperplane ENI takes no requests: egress only"),
-        Some(Interface::NatGateway(gateway)) => {
-            DecidedBy::of(kind, nat_gateway_id(snapshot, gateway))
+    let resource = match snapshot.interface(vpc, address) {
+        Some(Interface::Resource(resource)) => snapshot.parts().resources.get(resource.get()),
+        Some(Interface::Eni(eni)) => {
+            return DecidedBy::of("eni", eni_id(snapshot, eni))
+                .rule("a Hyperplane ENI takes no requests: egress only");
         }
-        None => DecidedBy::of(kind, address.to_string()).rule(EARLIER),
-    }
+        Some(Interface::NatGateway(gateway)) => return nat_gateway(snapshot, gateway),
+        None => None,
+    };
+    no_rule(snapshot, Direction::Ingress, resource.map(|resource| &*resource.security_groups))
 }
 
-/// The implicit deny of several groups together. It has a line only where there is just one group to add a rule to.
+/// The implicit deny of an interface's groups together. It has a line only where there is just one group to add a rule to.
 fn no_rule(
     snapshot: &Snapshot,
-    named: DecidedBy,
     direction: Direction,
-    groups: &[SecurityGroupIx],
+    groups: Option<&[SecurityGroupIx]>,
 ) -> DecidedBy {
+    let kind = "security-groups";
+    let Some(groups) = groups else { return DecidedBy::of(kind, UNKNOWN).rule(EARLIER) };
     let ids: Vec<_> = groups.iter().map(|&g| security_group_id(snapshot, g)).collect();
-    let named = named.rule(format!("no {direction} rule of {}", ids.join(", ")));
+    let named = DecidedBy::of(kind, ids.join(","))
+        .rule(format!("no {direction} rule of {}", ids.join(", ")));
     match groups {
         [only] => match snapshot.parts().security_groups.get(only.get()) {
             Some(group) => named.at(group.line),
@@ -345,6 +339,7 @@ fn nat_gateway_id(snapshot: &Snapshot, gateway: NatGatewayIx) -> &str {
 mod tests {
     use super::super::testing::*;
     use super::*;
+    use crate::vpc::Generation;
 
     fn name(rule: RuleRef) -> (&'static str, String, String, Option<Line>) {
         let named = decided_by(rule, &snapshot());
@@ -372,11 +367,32 @@ mod tests {
 
         let text = "no egress rule of sg-app";
         let rule = RuleRef::EniSecurityGroups(ENI_A);
-        assert_eq!(name(rule), ("security-groups", ENI_ID.into(), text.into(), Some(39)));
+        assert_eq!(name(rule), ("security-groups", "sg-app".into(), text.into(), Some(39)));
 
         let text = "no ingress rule of sg-db";
         let rule = RuleRef::DestinationSecurityGroups(VPC, ORDERS_DB_ADDRESS);
-        assert_eq!(name(rule), ("security-groups", "orders-db".into(), text.into(), Some(43)));
+        assert_eq!(name(rule), ("security-groups", "sg-db".into(), text.into(), Some(43)));
+    }
+
+    #[test]
+    fn several_groups_are_named_together() {
+        let mut parts = parts();
+        parts.resources[ORDERS_DB.get()].security_groups = vec![SG_APP, SG_DB];
+        let snapshot = Snapshot::build(Generation(3), parts);
+        let named =
+            decided_by(RuleRef::DestinationSecurityGroups(VPC, ORDERS_DB_ADDRESS), &snapshot);
+        assert_eq!((named.kind, named.id.as_str()), ("security-groups", "sg-app,sg-db"));
+        assert_eq!(named.to_string(), "no ingress rule of sg-app, sg-db");
+        assert_eq!((named.line, named.implied), (None, false));
+    }
+
+    /// `security-groups` promises the ids of groups.
+    #[test]
+    fn an_interface_without_groups_to_blame_decides_by_itself() {
+        let name = |address| name(RuleRef::DestinationSecurityGroups(VPC, address));
+        let text = "a Hyperplane ENI takes no requests: egress only";
+        assert_eq!(name(ENI_ADDRESS), ("eni", ENI_ID.into(), text.into(), None));
+        assert_eq!(name(NAT_ADDRESS), ("nat-gateway", "nat-a".into(), "nat-a".into(), Some(46)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub struct FlowRow {
     pub task: u16,
     /// `tcp`, `udp`, `icmp`, or the protocol number.
     pub protocol: String,
-    /// The connection's state.
+    /// The flow's state, such as `established`.
     pub state: String,
     /// The task's side, such as `100.64.0.2:5000`.
     pub inside: String,

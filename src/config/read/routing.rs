@@ -55,7 +55,19 @@ fn target(section: &Section<'_>, value: &Value<'_>, gone: bool) -> Option<At<Tar
             Some(Kind::NatGateway) => Target::NatGateway(id.value.clone()),
             Some(Kind::VpcEndpoint) => Target::VpcEndpoint(id.value.clone()),
             Some(Kind::Peering) => Target::Peering(id.value.clone()),
-            _ => {
+            Some(
+                Kind::Vpc
+                | Kind::Subnet
+                | Kind::RouteTable
+                | Kind::SecurityGroup
+                | Kind::PrefixList
+                | Kind::NetworkAcl
+                | Kind::Resource
+                | Kind::InternetHost
+                | Kind::Connector
+                | Kind::Service,
+            )
+            | None => {
                 report_unknown_target(section, &id);
                 return None;
             }

@@ -3,7 +3,7 @@
 use crate::config::diagnostic::{At, Span};
 use crate::config::reader::{Section, Value};
 use crate::config::spec::DeviceKind;
-use crate::config::text;
+use crate::config::text::{self, Fault};
 use crate::vpc::{Limits, Mtu, Timeouts};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -98,11 +98,10 @@ fn timeouts(root: &Section<'_>) -> (Timeouts, f64) {
     ];
     let section = root.get("timeouts").and_then(|v| v.table("[timeouts]", &keys));
     let get = |key| section.as_ref().and_then(|s| s.get(key));
-    let timeout = |key, default: Duration| {
-        get(key)
-            .and_then(|value| value.parse_number_too(text::duration))
-            .map_or(default, |at| at.value)
+    let read = |key, parse: fn(&str) -> Result<Duration, Fault>, default| {
+        get(key).and_then(|value| value.parse_number_too(parse)).map_or(default, |at| at.value)
     };
+    let timeout = |key, default| read(key, text::timeout, default);
     let aws = Timeouts::default();
     let timeouts = Timeouts {
         tcp_idle: timeout("tcp_idle", aws.tcp_idle),
@@ -111,7 +110,7 @@ fn timeouts(root: &Section<'_>) -> (Timeouts, f64) {
         udp_idle: timeout("udp_idle", aws.udp_idle),
         icmp_idle: timeout("icmp_idle", aws.icmp_idle),
         other_idle: timeout("other_idle", aws.other_idle),
-        port_quarantine: timeout("port_quarantine", aws.port_quarantine),
+        port_quarantine: read("port_quarantine", text::duration, aws.port_quarantine),
     };
     (timeouts, get("time_scale").and_then(time_scale).unwrap_or(1.0))
 }

@@ -298,6 +298,7 @@ address = "203.0.113.10"
 listen = ["53"]"#;
     duration_without_unit: "bad-duration" at "350" in "[timeouts]\ntcp_idle = 350";
     bad_duration: "bad-duration" at "\"350\"" in "[timeouts]\ntcp_idle = \"350\"";
+    no_time_at_all: "bad-duration" at "\"0s\"" in "[timeouts]\ntcp_opening = \"0s\"";
     bad_time_scale: "out-of-range" at "0" in "[timeouts]\ntime_scale = 0";
     too_many_connections: "out-of-range" at "64513" in "[limits]\nnat_connections_per_destination = 64513";
     bad_mtu: "out-of-range" at "9002" in "mtu = 9002";
@@ -305,7 +306,15 @@ listen = ["53"]"#;
     task_cidr_on_the_internet: "task-cidr-overlap" at "\"100.64.0.9\"" in r#"[[internet_host]]
 name = "example"
 address = "100.64.0.9""#;
-    task_cidr_too_small: "task-cidr-too-small" at "\"192.0.2.0/30\"" in "task_cidr = \"192.0.2.0/30\"\n[[service]]\nname = \"web\"\ntasks = 3";
+    task_cidr_too_small: "task-cidr-too-small" at "\"192.168.0.0/30\"" in "task_cidr = \"192.168.0.0/30\"\n[[service]]\nname = \"web\"\ntasks = 3";
+    task_cidr_in_public_space: "task-cidr-not-private" at "\"192.0.2.0/24\"" in "task_cidr = \"192.0.2.0/24\"";
+    task_cidr_beyond_private_space: "task-cidr-not-private" at "\"192.168.0.0/15\"" in "task_cidr = \"192.168.0.0/15\"";
+    task_cidr_of_all: "task-cidr-not-private" at "\"0.0.0.0/0\"" in "task_cidr = \"0.0.0.0/0\"";
+    task_cidr_of_an_elastic_ip: "task-cidr-not-private" at "\"203.0.113.0/24\"" in r#"task_cidr = "203.0.113.0/24"
+[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a"
+public_ip = "203.0.113.7""#;
     vpc_called_internet: "namespace-clash" at "\"internet\"" in "[[vpc]]\nid = \"internet\"\ncidr = \"10.2.0.0/16\"";
     vpc_called_like_a_task: "namespace-clash" at "\"web-1\"" in "[[vpc]]\nid = \"web-1\"\ncidr = \"10.2.0.0/16\"\n[[service]]\nname = \"web\"";
 }

@@ -75,6 +75,117 @@ routes = [
 }
 
 #[test]
+fn routes_to_what_egret_does_not_carry() {
+    check(
+        &[("target-unsupported", "\"vpce\""), ("target-unsupported", "\"pcx\"")],
+        r#"
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+[[vpc_peering_connection]]
+id = "pcx"
+requester_vpc = "vpc-a"
+accepter_vpc = "vpc-b"
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{ destination = "192.0.2.0/24", target = "vpce" }, { destination = "10.1.0.0/16", target = "pcx" }]"#,
+    );
+}
+
+/// The gateway's own table has the local route, and a NAT gateway leads nowhere but to an internet gateway here.
+#[test]
+fn a_route_into_the_vpc_by_way_of_a_nat_gateway() {
+    check(
+        &[("target-unsupported", "\"nat\"")],
+        r#"
+[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a"
+[[route_table]]
+id = "rtb-main"
+vpc = "vpc-a"
+main = true
+routes = [{ destination = "0.0.0.0/0", target = "igw-a" }]
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{ destination = "10.0.2.0/24", target = "nat" }]"#,
+    );
+}
+
+#[test]
+fn a_route_to_a_private_nat_gateway() {
+    let addition = |main: &str| {
+        format!(
+            r#"
+[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a"
+connectivity = "private"
+[[route_table]]
+id = "rtb-main"
+vpc = "vpc-a"
+main = true
+{main}
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{{ destination = "0.0.0.0/0", target = "nat" }}]"#
+        )
+    };
+    let expected = [("route-to-nothing", "\"nat\"")];
+    check(&expected, &addition(""));
+    let to_the_internet = addition(r#"routes = [{ destination = "0.0.0.0/0", target = "igw-a" }]"#);
+    check(&expected, &to_the_internet);
+    let lints = lab(&based(&to_the_internet)).lint();
+    assert!(lints[0].message.contains("no public address"), "{}", lints[0].message);
+}
+
+#[test]
+fn routes_that_send_private_addresses_to_the_internet() {
+    check(
+        &[("route-to-nothing", "\"igw-a\""), ("route-to-nothing", "\"nat\"")],
+        r#"
+[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a"
+[[route_table]]
+id = "rtb-main"
+vpc = "vpc-a"
+main = true
+routes = [
+  { destination = "0.0.0.0/0", target = "igw-a" },
+  { destination = "172.16.0.0/12", target = "igw-a" },
+]
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [
+  { destination = "192.168.0.0/16", target = "nat" },
+  { destination = "192.0.0.0/8", target = "nat" },
+]"#,
+    );
+}
+
+#[test]
+fn a_nat_gateway_whose_subnet_leads_to_a_nat_gateway() {
+    let nat = "[[nat_gateway]]\nid = \"nat\"\nsubnet = \"subnet-a\"\n[[route_table]]\nid = \"rtb\"\n\
+               vpc = \"vpc-a\"\nmain = true\nroutes = ";
+    let all = r#"[{ destination = "0.0.0.0/0", target = "nat" }]"#;
+    // A way out for one network is none for the rest.
+    let most = r#"[{ destination = "0.0.0.0/0", target = "nat" }, { destination = "192.0.2.0/24", target = "igw-a" }]"#;
+    for routes in [all, most] {
+        check(&[("nat-gateway-without-way-out", "\"nat\"")], &format!("{nat}{routes}"));
+        let lints = lab(&based(&format!("{nat}{routes}"))).lint();
+        let message = "its subnet \"subnet-a\" leads 0.0.0.0/0 to NAT gateway \"nat\"";
+        assert!(lints[0].message.contains(message), "{}", lints[0].message);
+    }
+}
+
+#[test]
 fn groups_that_nothing_is_in() {
     check(
         &[("unused-security-group", "\"sg-1\""), ("group-without-members", "\"sg-2\"")],
@@ -131,7 +242,7 @@ egress = [
 #[test]
 fn prefix_lists_that_overlap_and_part_ways() {
     check(
-        &[("overlapping-prefix-lists", "\"pl-2\"")],
+        &[("overlapping-prefix-lists", "\"pl-2\""), ("target-unsupported", "\"vpce\"")],
         r#"
 [[prefix_list]]
 id = "pl-1"

@@ -398,3 +398,14 @@ fn lines_are_those_of_the_file() {
         assert_eq!(line(service.line), "[[service]]");
     }
 }
+
+/// Without it, a port is free again at once; no other time can be nothing.
+#[test]
+fn only_the_quarantine_can_be_no_time() {
+    let lab = lab("[timeouts]\nport_quarantine = \"0s\"\ntcp_idle = \"1ms\"\n");
+    let timeouts = &lab.spec.timeouts;
+    assert_eq!(
+        (timeouts.port_quarantine, timeouts.tcp_idle),
+        (Duration::ZERO, Duration::from_millis(1))
+    );
+}

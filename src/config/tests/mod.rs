@@ -3,6 +3,7 @@
 mod errors;
 mod lints;
 mod lowering;
+mod readme;
 mod rendered;
 mod robust;
 

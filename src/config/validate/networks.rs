@@ -1,7 +1,9 @@
 //! CIDR blocks: of a VPC, of its subnets, of the tasks.
 
+use crate::config::address::{contains, overlap};
 use crate::config::diagnostic::{At, Report};
 use crate::config::spec::{Spec, Subnet};
+use crate::config::text::is_private_block;
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeMap;
 
@@ -51,9 +53,19 @@ fn subnets(spec: &Spec, report: &Report) {
     }
 }
 
-/// Task addresses are in no VPC and not on the internet, or packets to the one would reach the other.
+/// Task addresses are in no VPC and not on the internet, or packets to the one would reach the other. They are private,
+/// as no Elastic IP and no address that egret chooses for the internet is, and as no internet gateway sends to.
 fn task_cidr(spec: &Spec, report: &Report) {
     let pool = *spec.task_cidr;
+    if !is_private_block(pool) {
+        report.error(
+            spec.task_cidr.span,
+            "task-cidr-not-private",
+            format!("{pool} is not private: a task could have an address of the internet"),
+            "take a part of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or, as the default does, of 100.64.0.0/10",
+        );
+        return;
+    }
     let help = "set task_cidr to a network that neither a VPC nor the lab's internet uses";
     for cidr in spec.vpcs.iter().flat_map(|vpc| &vpc.cidrs).filter(|cidr| overlap(pool, ***cidr)) {
         let message = format!("{} overlaps the tasks' addresses, task_cidr = \"{pool}\"", **cidr);
@@ -73,14 +85,6 @@ fn task_cidr(spec: &Spec, report: &Report) {
             "set task_cidr to a larger network; the default is 100.64.0.0/10",
         );
     }
-}
-
-pub(super) fn overlap(a: Ipv4Network, b: Ipv4Network) -> bool {
-    a.contains(b.network()) || b.contains(a.network())
-}
-
-pub(super) fn contains(outer: Ipv4Network, inner: Ipv4Network) -> bool {
-    outer.contains(inner.network()) && outer.prefix() <= inner.prefix()
 }
 
 /// Each block that overlaps an earlier one of the file, and that one.

@@ -1,7 +1,7 @@
 //! Route tables: whose they are, which one is main, and what a route may say (spec 3.2 to 3.5).
 
-use super::networks::{contains, overlap};
 use super::wrong_vpc;
+use crate::config::address::{contains, overlap};
 use crate::config::diagnostic::{At, Report};
 use crate::config::spec::{Destination, EndpointKind, Route, RouteTable, Spec, Target, Vpc};
 use ipnetwork::Ipv4Network;
@@ -85,10 +85,7 @@ fn duplicates(table: &RouteTable, report: &Report) {
 }
 
 fn already_exists(report: &Report, route: &Route, place: &str) {
-    let destination = match &route.destination.value {
-        Destination::Cidr(network) => network.to_string(),
-        Destination::PrefixList(id) => id.clone(),
-    };
+    let destination = &route.destination.value;
     report.error(
         route.destination.span,
         "route-already-exists",

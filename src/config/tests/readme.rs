@@ -1,0 +1,31 @@
+//! The README's labs are labs.
+
+use super::*;
+
+const README: &str = include_str!("../../../README.md");
+
+/// The blocks of the README that are a whole lab: those with a service.
+fn whole_labs() -> Vec<&'static str> {
+    let blocks = README.split("\n```toml\n").skip(1);
+    let blocks = blocks.map(|rest| rest.split_once("\n```\n").expect("the block ends").0);
+    blocks.filter(|block| block.lines().any(|line| line == "[[service]]")).collect()
+}
+
+#[test]
+fn its_whole_labs_are_sound() {
+    let labs = whole_labs();
+    assert!(!labs.is_empty());
+    for text in labs {
+        assert_eq!(lab(text).lint().iter().map(|w| &w.message).collect::<Vec<_>>(), [""; 0]);
+    }
+}
+
+#[test]
+fn the_smallest_is_the_one_among_the_examples() {
+    let without_comments = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim().to_owned());
+        lines.filter(|line| !line.is_empty()).collect()
+    };
+    let minimal = without_comments(MINIMAL);
+    assert!(whole_labs().into_iter().any(|lab| without_comments(lab) == minimal));
+}

@@ -1,0 +1,29 @@
+//! The README's table of drop reasons is the one of the code.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use crate::pipeline::Reason;
+
+const README: &str = include_str!("../../README.md");
+
+/// The row that a reason should have: name, stage, code, sentence.
+fn row(reason: Reason) -> String {
+    let code = reason.code().map(|code| format!("`{code}`")).unwrap_or_default();
+    let (name, stage, sentence) = (reason.name(), reason.stage().name(), reason.sentence());
+    format!("| `{name}` | {stage} | {code} | {sentence} |")
+}
+
+#[test]
+fn every_reason_is_in_the_table_and_nothing_else() {
+    let (_, table) = README.split_once("\n## Drop reasons\n").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let found: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+    let wanted: Vec<String> = Reason::ALL.iter().map(|&reason| row(reason)).collect();
+    let missing: Vec<&String> =
+        wanted.iter().filter(|row| !found.contains(&row.as_str())).collect();
+    let stale: Vec<&&str> = found.iter().filter(|row| !wanted.iter().any(|w| w == **row)).collect();
+    assert!(
+        missing.is_empty() && stale.is_empty(),
+        "README.md, drop reasons: add {missing:#?}, remove {stale:#?}"
+    );
+    assert_eq!(found.len(), wanted.len(), "README.md, drop reasons: a row is there twice");
+}
