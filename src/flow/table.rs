@@ -1,5 +1,6 @@
 //! The flow table: two entries per flow, one per direction, each under the key by which its packets arrive.
 
+use super::graves::{Graveyard, Tombstone};
 use super::{FlowKey, Instant, Lease, TcpState, TcpTracker};
 use crate::packet::Protocol;
 use crate::vpc::{EniIx, Generation, NatGatewayIx, RuleRef, ServiceIx, Timeouts};
@@ -195,20 +196,8 @@ pub struct FlowEntry<O> {
 #[derive(Debug)]
 pub struct FlowTable<O> {
     entries: DashMap<FlowKey, FlowEntry<O>, FixedState>,
-    tombstones: DashMap<FlowKey, Tombstone, FixedState>,
+    graves: Graveyard,
 }
-
-/// What is left of a flow that was idle for too long, so that a late packet can be told *expired* from *never existed*.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tombstone {
-    /// When the flow ended.
-    pub at: Instant,
-    /// Whether it went through a NAT gateway, which answers a late TCP segment with RST (spec 6).
-    pub through_nat_gateway: bool,
-}
-
-/// How many flows are remembered after their end: about 4 MiB.
-const TOMBSTONES: usize = 65_536;
 
 impl<O: Copy> FlowTable<O> {
     /// An empty table.
@@ -216,7 +205,7 @@ impl<O: Copy> FlowTable<O> {
         let hasher = FixedState::with_seed(seed);
         Self {
             entries: DashMap::with_hasher_and_shard_amount(hasher.clone(), 64),
-            tombstones: DashMap::with_hasher(hasher),
+            graves: Graveyard::new(hasher),
         }
     }
 
@@ -239,22 +228,22 @@ impl<O: Copy> FlowTable<O> {
         self.entries.remove_if(&flow.returned, |_, e| Arc::ptr_eq(&e.flow, flow));
     }
 
-    /// Ends a flow that was idle for too long: forgotten, but for a tombstone under each of its keys.
+    /// Ends a flow that was idle for too long: forgotten, but for a tombstone under each of its keys. A TCP flow that
+    /// both sides had ended, or one had reset, leaves none: its idleness is no news to them.
     pub fn expire(&self, now: Instant, flow: &Arc<Flow>) {
         self.remove(flow);
-        if self.tombstones.len() < 2 * TOMBSTONES {
-            let tombstone = Tombstone {
-                at: now,
-                through_nat_gateway: flow.nat.as_ref().is_some_and(|n| n.0.is_some()),
-            };
-            self.tombstones.insert(flow.egress, tombstone);
-            self.tombstones.insert(flow.returned, tombstone);
+        let keys = [flow.egress, flow.returned];
+        if flow.tcp.state() == TcpState::Closed {
+            self.graves.forget(keys);
+        } else {
+            let through_nat_gateway = flow.nat.as_ref().is_some_and(|n| n.0.is_some());
+            self.graves.bury(keys, Tombstone { at: now, through_nat_gateway });
         }
     }
 
     /// What is left of an expired flow with this key.
     pub fn tombstone(&self, key: &FlowKey) -> Option<Tombstone> {
-        self.tombstones.get(key).map(|t| *t)
+        self.graves.get(key)
     }
 
     /// Expires the flows that were idle for too long, and forgets tombstones as old as the longest timeout.
@@ -267,7 +256,7 @@ impl<O: Copy> FlowTable<O> {
             }
         }
         over.iter().for_each(|flow| self.expire(now, flow));
-        self.tombstones.retain(|_, t| now.since(t.at) < timeouts.other_idle);
+        self.graves.sweep(now, timeouts.longest());
         over.len()
     }
 
@@ -307,7 +296,7 @@ impl<O: Copy> FlowTable<O> {
 mod tests {
     use super::*;
     use crate::flow::Space;
-    use crate::packet::Tuple;
+    use crate::packet::{TcpFacts, TcpFlags, Tuple};
     use std::net::Ipv4Addr;
 
     const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
@@ -386,6 +375,35 @@ mod tests {
         assert_eq!(table.sweep(at(651), &timeouts), 1);
         assert!(table.tombstone(&icmp.egress).is_none());
         assert!(table.tombstone(&udp.egress).is_some());
+    }
+
+    /// Whatever the settings: the lifetime was once that of the protocols without a timeout of their own.
+    #[test]
+    fn regression_a_tombstone_lives_as_long_as_the_longest_timeout() {
+        let udp = flow(Protocol::Udp, 1);
+        let table = with(&[&udp]);
+        let other_idle = Duration::from_secs(1);
+        let timeouts = Timeouts { other_idle, ..Timeouts::default() };
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        table.sweep(at(351), &timeouts);
+        table.sweep(at(700), &timeouts);
+        assert!(table.tombstone(&udp.egress).is_some());
+        table.sweep(at(701), &timeouts);
+        assert!(table.tombstone(&udp.egress).is_none());
+    }
+
+    #[test]
+    fn regression_a_closed_flow_leaves_no_tombstone_and_takes_an_older_one_along() {
+        let (idle, closed) = (flow(Protocol::Tcp, 1), flow(Protocol::Tcp, 1));
+        let table = with(&[&idle]);
+        table.expire(Instant(1), &idle);
+        assert!(table.tombstone(&idle.egress).is_some());
+        table.put(&closed, Generation(1), 1, 2);
+        let reset = TcpFacts { flags: TcpFlags::RST, seq: 0, ack: 0, window: 0, payload_len: 0 };
+        closed.tcp.observe(&reset, true);
+        table.expire(Instant(2), &closed);
+        assert_eq!(table.tombstone(&closed.egress), None);
+        assert_eq!(table.tombstone(&closed.returned), None);
     }
 
     #[test]

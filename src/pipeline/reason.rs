@@ -146,11 +146,11 @@ reasons! {
         "ErrorPortAllocation: the NAT gateway has no free port for this destination.", "Reuse connections, spread over destinations, or add NAT gateways.";
 
     43 TcpNoFlow "tcp-no-flow" FlowTable None,
-        "A TCP segment that is not a SYN, of a flow that never existed.", "Open the connection anew: only a SYN starts one.";
+        "A TCP segment that is not a SYN, of a flow that does not exist, or no longer.", "Open the connection anew: only a SYN starts one.";
     44 FlowExpired "flow-expired" FlowTable None,
         "The flow was idle for longer than its timeout.", "Send keep-alives more often than every 350 s, or reconnect.";
     45 Unsolicited "unsolicited" FlowTable None,
-        "A packet came from outside for a flow that never existed: only replies come back.", "Nothing outside may open flows to a task.";
+        "A packet came from outside for a flow that does not exist: only replies come back.", "Nothing outside may open flows to a task.";
     46 IcmpErrorNoFlow "icmp-error-no-flow" FlowTable None,
         "An ICMP error about a flow that does not exist.", "None needed: it may be about a flow that has ended.";
     47 IcmpUnsupported "icmp-unsupported" FlowTable None,

@@ -51,6 +51,12 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// The longest that any flow may be idle.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.tcp_idle.max(self.udp_idle).max(self.icmp_idle).max(self.other_idle)
+    }
+
     /// All of them divided by `time_scale`: at 100.0, 350 s pass in 3.5 s.
     #[must_use]
     pub fn scaled(self, time_scale: f64) -> Self {
