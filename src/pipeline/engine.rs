@@ -360,16 +360,18 @@ impl Engine {
         denial: Denial,
         tuple: Tuple,
     ) {
-        let flow = match arrival.side {
-            Side::Egress => None,
-            Side::Return => self.flows.get(&FlowKey::new(arrival.space, tuple)),
+        let own = |address| snapshot.task(address).map(|task| task.service);
+        let (service, destination, port) = match arrival.side {
+            Side::Egress => (own(tuple.src), tuple.dst, tuple.dport),
+            Side::Return => match self.flows.get(&FlowKey::new(arrival.space, tuple)) {
+                Some(entry) => {
+                    (Some(entry.flow.service), entry.flow.egress.tuple().src, tuple.sport)
+                }
+                None => (own(tuple.src), tuple.dst, 0),
+            },
         };
-        let service = match flow {
-            Some(entry) => Some(entry.flow.service),
-            None => snapshot.task(tuple.src).map(|task| task.service),
-        };
-        let port = if tuple.protocol.has_ports() { tuple.dport } else { 0 };
-        let packet = (tuple.src, tuple.dst, tuple.protocol, port);
+        let port = if tuple.protocol.has_ports() { port } else { 0 };
+        let packet = (tuple.src, destination, tuple.protocol, port);
         self.drops.count(now, DropKey::new(snapshot.generation, device, service, denial, packet));
     }
 }
