@@ -215,11 +215,28 @@ impl<O: Copy> FlowTable<O> {
         self.entries.get(key)
     }
 
-    /// Puts both directions of a flow in place, or gives them a new outcome.
+    /// Puts both directions of a flow in place. A flow with the same key that another worker put there meanwhile ends.
     pub fn put(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
         let entry = |side, outcome| FlowEntry { flow: Arc::clone(flow), side, generation, outcome };
         self.entries.insert(flow.returned, entry(Side::Return, returned));
-        self.entries.insert(flow.egress, entry(Side::Egress, egress));
+        let previous = self.entries.insert(flow.egress, entry(Side::Egress, egress));
+        if let Some(previous) = previous
+            && !Arc::ptr_eq(&previous.flow, flow)
+        {
+            self.remove(&previous.flow);
+        }
+    }
+
+    /// Gives both directions of a flow a new outcome, where they are still this flow's: another worker may have ended it.
+    pub fn update(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
+        for (key, outcome) in [(&flow.returned, returned), (&flow.egress, egress)] {
+            if let Some(mut entry) = self.entries.get_mut(key)
+                && Arc::ptr_eq(&entry.flow, flow)
+            {
+                entry.generation = generation;
+                entry.outcome = outcome;
+            }
+        }
     }
 
     /// Forgets a flow; its leases end with its last user.
@@ -333,9 +350,36 @@ mod tests {
         assert_eq!(found(&flow.egress), Some((Side::Egress, 1)));
         assert_eq!(found(&flow.returned), Some((Side::Return, 2)));
         assert_eq!(table.len(), 1);
-        table.put(&flow, Generation(2), 3, 4);
+        table.update(&flow, Generation(2), 3, 4);
         assert_eq!(found(&flow.egress), Some((Side::Egress, 3)));
+        assert_eq!(found(&flow.returned), Some((Side::Return, 4)));
         assert_eq!(table.len(), 1);
+    }
+
+    /// One worker walks a flow again while another ends it: it must not come back, least of all over its successor.
+    #[test]
+    fn regression_a_new_outcome_revives_no_flow() {
+        let (old, new) = (flow(Protocol::Udp, 1), flow(Protocol::Udp, 1));
+        let table = with(&[&old]);
+        table.remove(&old);
+        table.update(&old, Generation(2), 3, 4);
+        assert!(table.is_empty());
+        table.put(&new, Generation(2), 5, 6);
+        table.update(&old, Generation(2), 3, 4);
+        assert_eq!(table.get(&new.egress).map(|e| e.outcome), Some(5));
+    }
+
+    /// What is found by one key only would never be swept, nor would its ports come back.
+    #[test]
+    fn regression_a_flow_that_is_replaced_leaves_nothing_behind() {
+        let first = flow(Protocol::Udp, 1);
+        let mut second = flow(Protocol::Udp, 1);
+        let back = Tuple { protocol: Protocol::Udp, src: SERVER, dst: NAT, sport: 443, dport: 2 };
+        if let Some(second) = Arc::get_mut(&mut second) {
+            second.returned = FlowKey::new(Space::INTERNET, back);
+        }
+        let table = with(&[&first, &second]);
+        assert_eq!((table.len(), table.get(&first.returned).is_none()), (1, true));
     }
 
     #[test]
