@@ -154,7 +154,7 @@ reasons! {
     46 IcmpErrorNoFlow "icmp-error-no-flow" FlowTable None,
         "An ICMP error about a flow that does not exist.", "None needed: it may be about a flow that has ended.";
     47 IcmpUnsupported "icmp-unsupported" FlowTable None,
-        "An ICMP message that is neither an echo nor an error about a flow.", "Use an echo (ping).";
+        "An ICMP message that is neither an echo request, nor the reply to one, nor an error about a flow.", "Use an echo (ping).";
     48 FlowMoved "flow-moved" FlowTable None,
         "After a change of the configuration, the flow would leave by another gateway: it cannot keep its address.", "Reconnect.";
     49 Fragment "fragment" FlowTable None,
