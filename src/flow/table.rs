@@ -71,10 +71,9 @@ pub struct Flow {
     pub nat: Option<(Option<NatGatewayIx>, Lease)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
-    /// The configuration that rule belongs to.
+    /// The configuration that `admitted_by`, `eni`, `nat` and `service` belong to: under another one their positions
+    /// name something else. See [`Flow::eni_in`] and its like.
     pub admitted_under: Generation,
-    /// When it began.
-    pub created: Instant,
     /// TCP state; unused for other protocols.
     pub tcp: TcpTracker,
     /// From the task.
@@ -131,7 +130,6 @@ impl Flow {
             admitted_by,
             admitted_under,
             tally,
-            created: now,
             tcp: TcpTracker::default(),
             sent: Counters::default(),
             received: Counters::default(),
