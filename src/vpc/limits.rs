@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Simultaneous flows per (protocol, destination address, destination port) through one NAT gateway address: 55,000.
     pub nat_connections_per_destination: u32,
-    /// Simultaneous flows through one ENI: 65,000.
+    /// Simultaneous flows through one ENI: 65,000. The same for App Runner's own public address, of which AWS tells no
+    /// limit (inferred).
     pub eni_connections: u32,
 }
 
