@@ -1,9 +1,11 @@
 //! The flow table: two entries per flow, one per direction, each under the key by which its packets arrive.
 
 use super::graves::{Graveyard, Tombstone};
-use super::{FlowKey, Instant, Lease, TcpState, TcpTracker};
+use super::{FlowKey, Instant, Lease, PoolKey, TcpState, TcpTracker};
 use crate::packet::Protocol;
-use crate::vpc::{EniIx, Generation, NatGatewayIx, RuleRef, ServiceIx, Timeouts};
+use crate::vpc::{
+    EniIx, Generation, Interface, NatGatewayIx, RuleRef, ServiceIx, Snapshot, Timeouts,
+};
 use dashmap::DashMap;
 use dashmap::mapref::one::Ref;
 use foldhash::fast::FixedState;
@@ -135,6 +137,28 @@ impl Flow {
             received: Counters::default(),
             last_seen: AtomicU64::new(now.0),
         }
+    }
+
+    /// The ENI in this configuration, whose tables may be ordered otherwise: found by its address, in its VPC.
+    pub fn eni_in(&self, snapshot: &Snapshot) -> Option<EniIx> {
+        let PoolKey { space, address, .. } = *self.eni.as_ref()?.1.key();
+        match snapshot.interface(space.as_vpc()?, address)? {
+            Interface::Eni(ix) => Some(ix),
+            Interface::NatGateway(_) | Interface::Resource(_) => None,
+        }
+    }
+
+    /// The NAT gateway in this configuration, found by its public address.
+    pub fn nat_gateway_in(&self, snapshot: &Snapshot) -> Option<NatGatewayIx> {
+        let (Some(_), lease) = self.nat.as_ref()? else { return None };
+        let public = Some(lease.key().address);
+        let gateways = &snapshot.parts().nat_gateways;
+        gateways.iter().position(|n| n.public_address == public).map(NatGatewayIx::from)
+    }
+
+    /// The service in this configuration: that of the task, which flows do not outlive.
+    pub fn service_in(&self, snapshot: &Snapshot) -> Option<ServiceIx> {
+        snapshot.task(self.egress.tuple().src).map(|task| task.service)
     }
 
     /// Counts a packet that passes, and restarts the idle timer.

@@ -1,10 +1,10 @@
 //! How a flow begins, and how it is judged again under a new configuration.
 
-use super::engine::{Device, Engine, FlowOutcome, Forward, PathKey};
+use super::engine::{Device, Engine, FlowOutcome, Forward};
 use super::network_acl::{self, Gone, Way};
 use super::port_lease::{Grant, Purpose};
 use super::walk::{Path, Probe};
-use super::{Denial, Link, Reason, Recorder, Stage};
+use super::{Denial, Link, PathKey, Reason, Recorder, Stage};
 use crate::flow::{Flow, FlowKey, FlowStart, Instant, Space};
 use crate::packet::{IcmpKind, Packet, Protocol, Rewrite, Tuple};
 use crate::vpc::{Egress, RuleRef, Snapshot, Task, Traffic};
@@ -62,16 +62,17 @@ impl Engine {
         now: Instant,
         snapshot: &Snapshot,
         task: &Task,
-        key: &FlowKey,
+        inside: &FlowKey,
         path: Path,
     ) -> Flow {
         let lease = |grant: Grant| grant.into_lease().inspect(|lease| lease.mark_used());
-        let tally = self.tally(PathKey {
+        let key = PathKey {
             eni: path.eni.as_ref().map(|(ix, _)| *ix),
             nat_gateway: path.nat.as_ref().and_then(|(ix, _)| *ix),
-        });
+        };
+        let tally = self.tally(snapshot, key);
         let start = FlowStart {
-            egress: *key,
+            egress: *inside,
             returned: FlowKey::new(path.space, path.outside.reversed()),
             service: task.service,
             eni: path.eni.and_then(|(ix, grant)| Some((ix, lease(grant)?))),

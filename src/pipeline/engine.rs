@@ -2,6 +2,7 @@
 
 use super::admission::{attached_to, can_start};
 use super::drops::{DropKey, Drops};
+use super::paths::Places;
 use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
 use super::{
@@ -58,15 +59,6 @@ pub struct Forward {
     pub answers_from: Ipv4Addr,
 }
 
-/// What a tally is kept for: an ENI and the NAT gateway behind it, if any; neither is App Runner's own egress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PathKey {
-    /// The ENI.
-    pub eni: Option<EniIx>,
-    /// The NAT gateway.
-    pub nat_gateway: Option<NatGatewayIx>,
-}
-
 /// A verdict on octets, with what to send: `len` octets of the packet in its place, under this header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judged {
@@ -82,7 +74,7 @@ pub struct Engine {
     flows: FlowTable<FlowOutcome>,
     pools: Arc<PortPools>,
     drops: Drops,
-    tallies: DashMap<PathKey, Arc<Tally>, FixedState>,
+    pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
 }
 
 impl Engine {
@@ -345,15 +337,6 @@ impl Engine {
     #[cfg(test)]
     pub(super) fn pools(&self) -> &PortPools {
         &self.pools
-    }
-
-    /// What each path carried, in no order.
-    pub fn tallies(&self) -> Vec<(PathKey, Arc<Tally>)> {
-        self.tallies.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect()
-    }
-
-    pub(super) fn tally(&self, path: PathKey) -> Arc<Tally> {
-        Arc::clone(&self.tallies.entry(path).or_default())
     }
 
     #[cold]
