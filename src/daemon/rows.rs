@@ -116,7 +116,7 @@ impl Running {
     /// What each device carried: an ENI all of its paths, a NAT gateway those that lead through it.
     fn traffic(&self) -> BTreeMap<Device, Traffic> {
         let mut traffic: BTreeMap<Device, Traffic> = BTreeMap::new();
-        for (path, tally) in self.engine.tallies() {
+        for (path, tally) in self.engine.tallies(&self.snapshot()) {
             for device in devices(path) {
                 let sum = traffic.entry(device).or_default();
                 sum.packets_out += tally.sent.segments();

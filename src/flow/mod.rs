@@ -3,14 +3,16 @@
 //! A [`Flow`] is one conversation; the [`FlowTable`] holds two [`FlowEntry`]s for it, one per direction, each with its
 //! cached outcome. NAT ports are [`Lease`]s that come back when the flow is dropped. Time is an argument.
 
+mod graves;
 pub mod instant;
 pub mod key;
 pub mod ports;
 pub mod table;
 pub mod tcp;
 
+pub use graves::Tombstone;
 pub use instant::Instant;
 pub use key::{FlowKey, Space};
 pub use ports::{Exhausted, Lease, Limit, PoolKey, PortPools};
-pub use table::{Counters, Flow, FlowEntry, FlowStart, FlowTable, Side, Tally, Tombstone};
+pub use table::{Counters, Flow, FlowEntry, FlowStart, FlowTable, Side, Tally};
 pub use tcp::{TcpState, TcpTracker};

@@ -1,8 +1,11 @@
 //! The flow table: two entries per flow, one per direction, each under the key by which its packets arrive.
 
-use super::{FlowKey, Instant, Lease, TcpState, TcpTracker};
+use super::graves::{Graveyard, Tombstone};
+use super::{FlowKey, Instant, Lease, PoolKey, TcpState, TcpTracker};
 use crate::packet::Protocol;
-use crate::vpc::{EniIx, Generation, NatGatewayIx, RuleRef, ServiceIx, Timeouts};
+use crate::vpc::{
+    EniIx, Generation, Interface, NatGatewayIx, RuleRef, ServiceIx, Snapshot, Timeouts,
+};
 use dashmap::DashMap;
 use dashmap::mapref::one::Ref;
 use foldhash::fast::FixedState;
@@ -70,10 +73,9 @@ pub struct Flow {
     pub nat: Option<(Option<NatGatewayIx>, Lease)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
-    /// The configuration that rule belongs to.
+    /// The configuration that `admitted_by`, `eni`, `nat` and `service` belong to: under another one their positions
+    /// name something else. See [`Flow::eni_in`] and its like.
     pub admitted_under: Generation,
-    /// When it began.
-    pub created: Instant,
     /// TCP state; unused for other protocols.
     pub tcp: TcpTracker,
     /// From the task.
@@ -130,12 +132,33 @@ impl Flow {
             admitted_by,
             admitted_under,
             tally,
-            created: now,
             tcp: TcpTracker::default(),
             sent: Counters::default(),
             received: Counters::default(),
             last_seen: AtomicU64::new(now.0),
         }
+    }
+
+    /// The ENI in this configuration, whose tables may be ordered otherwise: found by its address, in its VPC.
+    pub fn eni_in(&self, snapshot: &Snapshot) -> Option<EniIx> {
+        let PoolKey { space, address, .. } = *self.eni.as_ref()?.1.key();
+        match snapshot.interface(space.as_vpc()?, address)? {
+            Interface::Eni(ix) => Some(ix),
+            Interface::NatGateway(_) | Interface::Resource(_) => None,
+        }
+    }
+
+    /// The NAT gateway in this configuration, found by its public address.
+    pub fn nat_gateway_in(&self, snapshot: &Snapshot) -> Option<NatGatewayIx> {
+        let (Some(_), lease) = self.nat.as_ref()? else { return None };
+        let public = Some(lease.key().address);
+        let gateways = &snapshot.parts().nat_gateways;
+        gateways.iter().position(|n| n.public_address == public).map(NatGatewayIx::from)
+    }
+
+    /// The service in this configuration: that of the task, which flows do not outlive.
+    pub fn service_in(&self, snapshot: &Snapshot) -> Option<ServiceIx> {
+        snapshot.task(self.egress.tuple().src).map(|task| task.service)
     }
 
     /// Counts a packet that passes, and restarts the idle timer.
@@ -195,20 +218,8 @@ pub struct FlowEntry<O> {
 #[derive(Debug)]
 pub struct FlowTable<O> {
     entries: DashMap<FlowKey, FlowEntry<O>, FixedState>,
-    tombstones: DashMap<FlowKey, Tombstone, FixedState>,
+    graves: Graveyard,
 }
-
-/// What is left of a flow that was idle for too long, so that a late packet can be told *expired* from *never existed*.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tombstone {
-    /// When the flow ended.
-    pub at: Instant,
-    /// Whether it went through a NAT gateway, which answers a late TCP segment with RST (spec 6).
-    pub through_nat_gateway: bool,
-}
-
-/// How many flows are remembered after their end: about 4 MiB.
-const TOMBSTONES: usize = 65_536;
 
 impl<O: Copy> FlowTable<O> {
     /// An empty table.
@@ -216,7 +227,7 @@ impl<O: Copy> FlowTable<O> {
         let hasher = FixedState::with_seed(seed);
         Self {
             entries: DashMap::with_hasher_and_shard_amount(hasher.clone(), 64),
-            tombstones: DashMap::with_hasher(hasher),
+            graves: Graveyard::new(hasher),
         }
     }
 
@@ -226,11 +237,28 @@ impl<O: Copy> FlowTable<O> {
         self.entries.get(key)
     }
 
-    /// Puts both directions of a flow in place, or gives them a new outcome.
+    /// Puts both directions of a flow in place. A flow with the same key that another worker put there meanwhile ends.
     pub fn put(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
         let entry = |side, outcome| FlowEntry { flow: Arc::clone(flow), side, generation, outcome };
         self.entries.insert(flow.returned, entry(Side::Return, returned));
-        self.entries.insert(flow.egress, entry(Side::Egress, egress));
+        let previous = self.entries.insert(flow.egress, entry(Side::Egress, egress));
+        if let Some(previous) = previous
+            && !Arc::ptr_eq(&previous.flow, flow)
+        {
+            self.remove(&previous.flow);
+        }
+    }
+
+    /// Gives both directions of a flow a new outcome, where they are still this flow's: another worker may have ended it.
+    pub fn update(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
+        for (key, outcome) in [(&flow.returned, returned), (&flow.egress, egress)] {
+            if let Some(mut entry) = self.entries.get_mut(key)
+                && Arc::ptr_eq(&entry.flow, flow)
+            {
+                entry.generation = generation;
+                entry.outcome = outcome;
+            }
+        }
     }
 
     /// Forgets a flow; its leases end with its last user.
@@ -239,22 +267,22 @@ impl<O: Copy> FlowTable<O> {
         self.entries.remove_if(&flow.returned, |_, e| Arc::ptr_eq(&e.flow, flow));
     }
 
-    /// Ends a flow that was idle for too long: forgotten, but for a tombstone under each of its keys.
+    /// Ends a flow that was idle for too long: forgotten, but for a tombstone under each of its keys. A TCP flow that
+    /// both sides had ended, or one had reset, leaves none: its idleness is no news to them.
     pub fn expire(&self, now: Instant, flow: &Arc<Flow>) {
         self.remove(flow);
-        if self.tombstones.len() < 2 * TOMBSTONES {
-            let tombstone = Tombstone {
-                at: now,
-                through_nat_gateway: flow.nat.as_ref().is_some_and(|n| n.0.is_some()),
-            };
-            self.tombstones.insert(flow.egress, tombstone);
-            self.tombstones.insert(flow.returned, tombstone);
+        let keys = [flow.egress, flow.returned];
+        if flow.tcp.state() == TcpState::Closed {
+            self.graves.forget(keys);
+        } else {
+            let through_nat_gateway = flow.nat.as_ref().is_some_and(|n| n.0.is_some());
+            self.graves.bury(keys, Tombstone { at: now, through_nat_gateway });
         }
     }
 
     /// What is left of an expired flow with this key.
     pub fn tombstone(&self, key: &FlowKey) -> Option<Tombstone> {
-        self.tombstones.get(key).map(|t| *t)
+        self.graves.get(key)
     }
 
     /// Expires the flows that were idle for too long, and forgets tombstones as old as the longest timeout.
@@ -267,7 +295,7 @@ impl<O: Copy> FlowTable<O> {
             }
         }
         over.iter().for_each(|flow| self.expire(now, flow));
-        self.tombstones.retain(|_, t| now.since(t.at) < timeouts.other_idle);
+        self.graves.sweep(now, timeouts.longest());
         over.len()
     }
 
@@ -307,7 +335,7 @@ impl<O: Copy> FlowTable<O> {
 mod tests {
     use super::*;
     use crate::flow::Space;
-    use crate::packet::Tuple;
+    use crate::packet::{TcpFacts, TcpFlags, Tuple};
     use std::net::Ipv4Addr;
 
     const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
@@ -344,9 +372,36 @@ mod tests {
         assert_eq!(found(&flow.egress), Some((Side::Egress, 1)));
         assert_eq!(found(&flow.returned), Some((Side::Return, 2)));
         assert_eq!(table.len(), 1);
-        table.put(&flow, Generation(2), 3, 4);
+        table.update(&flow, Generation(2), 3, 4);
         assert_eq!(found(&flow.egress), Some((Side::Egress, 3)));
+        assert_eq!(found(&flow.returned), Some((Side::Return, 4)));
         assert_eq!(table.len(), 1);
+    }
+
+    /// One worker walks a flow again while another ends it: it must not come back, least of all over its successor.
+    #[test]
+    fn regression_a_new_outcome_revives_no_flow() {
+        let (old, new) = (flow(Protocol::Udp, 1), flow(Protocol::Udp, 1));
+        let table = with(&[&old]);
+        table.remove(&old);
+        table.update(&old, Generation(2), 3, 4);
+        assert!(table.is_empty());
+        table.put(&new, Generation(2), 5, 6);
+        table.update(&old, Generation(2), 3, 4);
+        assert_eq!(table.get(&new.egress).map(|e| e.outcome), Some(5));
+    }
+
+    /// What is found by one key only would never be swept, nor would its ports come back.
+    #[test]
+    fn regression_a_flow_that_is_replaced_leaves_nothing_behind() {
+        let first = flow(Protocol::Udp, 1);
+        let mut second = flow(Protocol::Udp, 1);
+        let back = Tuple { protocol: Protocol::Udp, src: SERVER, dst: NAT, sport: 443, dport: 2 };
+        if let Some(second) = Arc::get_mut(&mut second) {
+            second.returned = FlowKey::new(Space::INTERNET, back);
+        }
+        let table = with(&[&first, &second]);
+        assert_eq!((table.len(), table.get(&first.returned).is_none()), (1, true));
     }
 
     #[test]
@@ -386,6 +441,35 @@ mod tests {
         assert_eq!(table.sweep(at(651), &timeouts), 1);
         assert!(table.tombstone(&icmp.egress).is_none());
         assert!(table.tombstone(&udp.egress).is_some());
+    }
+
+    /// Whatever the settings: the lifetime was once that of the protocols without a timeout of their own.
+    #[test]
+    fn regression_a_tombstone_lives_as_long_as_the_longest_timeout() {
+        let udp = flow(Protocol::Udp, 1);
+        let table = with(&[&udp]);
+        let other_idle = Duration::from_secs(1);
+        let timeouts = Timeouts { other_idle, ..Timeouts::default() };
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        table.sweep(at(351), &timeouts);
+        table.sweep(at(700), &timeouts);
+        assert!(table.tombstone(&udp.egress).is_some());
+        table.sweep(at(701), &timeouts);
+        assert!(table.tombstone(&udp.egress).is_none());
+    }
+
+    #[test]
+    fn regression_a_closed_flow_leaves_no_tombstone_and_takes_an_older_one_along() {
+        let (idle, closed) = (flow(Protocol::Tcp, 1), flow(Protocol::Tcp, 1));
+        let table = with(&[&idle]);
+        table.expire(Instant(1), &idle);
+        assert!(table.tombstone(&idle.egress).is_some());
+        table.put(&closed, Generation(1), 1, 2);
+        let reset = TcpFacts { flags: TcpFlags::RST, seq: 0, ack: 0, window: 0, payload_len: 0 };
+        closed.tcp.observe(&reset, true);
+        table.expire(Instant(2), &closed);
+        assert_eq!(table.tombstone(&closed.egress), None);
+        assert_eq!(table.tombstone(&closed.returned), None);
     }
 
     #[test]

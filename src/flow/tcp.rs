@@ -9,7 +9,11 @@ const RETURN_SYN: u8 = 1;
 const ESTABLISHED: u8 = 2;
 const EGRESS_FIN: u8 = 4;
 const RETURN_FIN: u8 = 8;
-const RST: u8 = 16;
+const EGRESS_RST: u8 = 16;
+const RETURN_RST: u8 = 32;
+
+/// How far ahead of what is acknowledged a FIN may be: more than a window that anyone has, and one in 256 of all numbers.
+const MAX_FLIGHT: u32 = 1 << 24;
 
 /// Where a TCP flow is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +59,8 @@ impl TcpTracker {
     #[inline]
     pub fn state(&self) -> TcpState {
         let flags = self.flags.load(Relaxed);
-        if flags & RST != 0 || flags & (EGRESS_FIN | RETURN_FIN) == EGRESS_FIN | RETURN_FIN {
+        let reset = flags & (EGRESS_RST | RETURN_RST) != 0;
+        if reset || flags & (EGRESS_FIN | RETURN_FIN) == EGRESS_FIN | RETURN_FIN {
             TcpState::Closed
         } else if flags & ESTABLISHED != 0 {
             TcpState::Established
@@ -74,23 +79,41 @@ impl TcpTracker {
             self.observe_rst(segment, sender, other, is_egress);
             return;
         }
-        let length = segment.payload_len + u32::from(flags.syn()) + u32::from(flags.fin());
-        let end = segment.seq.wrapping_add(length);
+        let end = segment.seq.wrapping_add(segment.sequence_len());
         if flags.syn() || at_or_after(end, sender.end.load(Relaxed)) {
             sender.end.store(end, Relaxed);
         }
         if flags.ack() {
             sender.ack.store(segment.ack, Relaxed);
         }
+        let before = self.flags.load(Relaxed);
         if flags.syn() && !is_egress {
             self.flags.fetch_or(RETURN_SYN, Relaxed);
+        } else if flags.fin() || before & (EGRESS_FIN | RETURN_FIN | EGRESS_RST | RETURN_RST) != 0 {
+            self.observe_end(segment, other, is_egress);
         }
-        if flags.fin() {
-            self.flags.fetch_or(if is_egress { EGRESS_FIN } else { RETURN_FIN }, Relaxed);
-        }
-        let known = self.flags.load(Relaxed);
-        if is_egress && flags.ack() && known & (RETURN_SYN | ESTABLISHED) == RETURN_SYN {
+        if is_egress && flags.ack() && before & (RETURN_SYN | ESTABLISHED) == RETURN_SYN {
             self.flags.fetch_or(ESTABLISHED, Relaxed);
+        }
+    }
+
+    /// A FIN counts if it is where its sender can be. Neither a FIN nor a RST was its sender's if the sender goes on: after
+    /// a FIN with more data, after a RST with anything. The flow then lives on (RFC 6146 3.5.2.2, RFC 7857 2), for
+    /// instance when the RST was forged and answered by a challenge ACK (RFC 5961).
+    #[cold]
+    fn observe_end(&self, segment: &TcpFacts, other: &Sent, is_egress: bool) {
+        let flags = segment.flags;
+        let ahead = segment.seq.wrapping_sub(other.ack.load(Relaxed));
+        if flags.syn() || ahead >= MAX_FLIGHT {
+            return;
+        }
+        let (fin, rst) =
+            if is_egress { (EGRESS_FIN, EGRESS_RST) } else { (RETURN_FIN, RETURN_RST) };
+        self.flags.fetch_and(!rst, Relaxed);
+        if flags.fin() {
+            self.flags.fetch_or(fin, Relaxed);
+        } else if segment.payload_len > 0 {
+            self.flags.fetch_and(!fin, Relaxed);
         }
     }
 
@@ -105,7 +128,7 @@ impl TcpTracker {
             && segment.ack == self.egress.end.load(Relaxed);
         let in_window = at_or_after(segment.seq, acknowledged) && at_or_after(sent, segment.seq);
         if refuses_syn || in_window {
-            self.flags.fetch_or(RST, Relaxed);
+            self.flags.fetch_or(if is_egress { EGRESS_RST } else { RETURN_RST }, Relaxed);
         }
     }
 }
@@ -156,6 +179,45 @@ mod tests {
         assert_eq!(tcp.state(), TcpState::Established);
         tcp.observe(&segment(RESET, 501, 0, 0), false);
         assert_eq!(tcp.state(), TcpState::Closed);
+    }
+
+    #[test]
+    fn regression_a_fin_where_its_sender_cannot_be_closes_nothing() {
+        let tcp = established();
+        tcp.observe(&segment(FIN | ACK, 101, 501, 0), true);
+        for seq in [500, 501 + MAX_FLIGHT, 0x8000_0000] {
+            tcp.observe(&segment(FIN | ACK, seq, 102, 0), false);
+            assert_eq!(tcp.state(), TcpState::Established, "{seq}");
+        }
+        tcp.observe(&segment(FIN | ACK, 501 + 1_000_000, 102, 0), false);
+        assert_eq!(tcp.state(), TcpState::Closed, "a FIN that overtook data");
+    }
+
+    /// The task answers a forged RST with a challenge ACK, and the server goes on.
+    #[test]
+    fn regression_a_flow_lives_on_if_the_sender_of_a_rst_does() {
+        let tcp = established();
+        tcp.observe(&segment(RESET, 501, 0, 0), false);
+        tcp.observe(&segment(ACK, 101, 501, 0), true);
+        assert_eq!(tcp.state(), TcpState::Closed, "the other side knows nothing of it");
+        tcp.observe(&segment(ACK, 999_999_999, 101, 0), false);
+        assert_eq!(tcp.state(), TcpState::Closed, "out of the window");
+        tcp.observe(&segment(ACK, 501, 101, 0), false);
+        assert_eq!(tcp.state(), TcpState::Established);
+        tcp.observe(&segment(RESET, 101, 0, 0), true);
+        assert_eq!(tcp.state(), TcpState::Closed);
+    }
+
+    #[test]
+    fn regression_a_flow_lives_on_if_the_sender_of_a_fin_has_more_to_say() {
+        let tcp = established();
+        tcp.observe(&segment(FIN | ACK, 101, 501, 0), true);
+        tcp.observe(&segment(FIN | ACK, 501, 102, 0), false);
+        tcp.observe(&segment(ACK, 102, 502, 0), true);
+        tcp.observe(&segment(ACK, 502, 102, 0), false);
+        assert_eq!(tcp.state(), TcpState::Closed, "these belong to the end");
+        tcp.observe(&segment(ACK, 502, 102, 10), false);
+        assert_eq!(tcp.state(), TcpState::Established);
     }
 
     #[test]

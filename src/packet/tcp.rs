@@ -1,4 +1,4 @@
-//! What a TCP header says to those who track a connection (RFC 9293 3.1).
+//! What a TCP header says to those who track a flow (RFC 9293 3.1).
 
 use std::fmt;
 
@@ -64,7 +64,7 @@ impl fmt::Display for TcpFlags {
     }
 }
 
-/// The header's fields that matter to connection state.
+/// The header's fields that matter to a flow's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpFacts {
     /// Control bits.

@@ -1,13 +1,13 @@
 //! How a flow begins, and how it is judged again under a new configuration.
 
-use super::engine::{Device, Engine, FlowOutcome, Forward, PathKey};
+use super::engine::{Device, Engine, FlowOutcome, Forward};
 use super::network_acl::{self, Gone, Way};
 use super::port_lease::{Grant, Purpose};
 use super::walk::{Path, Probe};
-use super::{Denial, Link, Reason, Recorder, Stage};
+use super::{Denial, Link, PathKey, Reason, Recorder, Stage};
 use crate::flow::{Flow, FlowKey, FlowStart, Instant, Space};
 use crate::packet::{IcmpKind, Packet, Protocol, Rewrite, Tuple};
-use crate::vpc::{RuleRef, Snapshot, Task, Traffic};
+use crate::vpc::{Egress, RuleRef, Snapshot, Task, Traffic};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -25,14 +25,14 @@ impl Engine {
         let inside = key.tuple();
         let task = *snapshot
             .task(inside.src)
-            .filter(|task| attached_to(task) == device)
+            .filter(|task| attached_to(snapshot, task) == Some(device))
             .ok_or(Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck })?;
         self.require_start(key, packet)?;
         let probe = Probe { inside, icmp: packet.icmp_type_code(), task };
         let path = self.walk(now, snapshot, probe, Purpose::NewFlow, recorder)?;
         let (link, hop, reply_denied) = (path.link, path.hop, path.reply_denied);
         let flow = Arc::new(self.begin(now, snapshot, &task, key, path));
-        let (egress, returned) = outcomes(snapshot, &flow, link, hop);
+        let (egress, returned) = outcomes(snapshot, &flow, Some(device), link, hop);
         self.flows().put(
             &flow,
             snapshot.generation,
@@ -62,16 +62,17 @@ impl Engine {
         now: Instant,
         snapshot: &Snapshot,
         task: &Task,
-        key: &FlowKey,
+        inside: &FlowKey,
         path: Path,
     ) -> Flow {
         let lease = |grant: Grant| grant.into_lease().inspect(|lease| lease.mark_used());
-        let tally = self.tally(PathKey {
+        let key = PathKey {
             eni: path.eni.as_ref().map(|(ix, _)| *ix),
             nat_gateway: path.nat.as_ref().and_then(|(ix, _)| *ix),
-        });
+        };
+        let tally = self.tally(snapshot, key);
         let start = FlowStart {
-            egress: *key,
+            egress: *inside,
             returned: FlowKey::new(path.space, path.outside.reversed()),
             service: task.service,
             eni: path.eni.and_then(|(ix, grant)| Some((ix, lease(grant)?))),
@@ -108,9 +109,10 @@ impl Engine {
                 if path.outside.reversed() == flow.returned.tuple()
                     && path.space == flow.returned.space =>
             {
-                let (egress, returned) = outcomes(snapshot, flow, path.link, path.hop);
+                let device = attached_to(snapshot, &task);
+                let (egress, returned) = outcomes(snapshot, flow, device, path.link, path.hop);
                 let returned = path.reply_denied.map_or(returned, FlowOutcome::Drop);
-                self.flows().put(flow, snapshot.generation, egress, returned);
+                self.flows().update(flow, snapshot.generation, egress, returned);
                 Ok(())
             }
             Ok(_) => {
@@ -118,12 +120,8 @@ impl Engine {
                 Err(MOVED)
             }
             Err(denial) => {
-                self.flows().put(
-                    flow,
-                    snapshot.generation,
-                    FlowOutcome::Drop(denial),
-                    replies_of(snapshot, flow),
-                );
+                let (egress, returned) = (FlowOutcome::Drop(denial), replies_of(snapshot, flow));
+                self.flows().update(flow, snapshot.generation, egress, returned);
                 Ok(())
             }
         }
@@ -152,15 +150,21 @@ pub(super) fn can_start(packet: &Packet<'_>) -> bool {
     }
 }
 
-/// The device that a task's packets are read from.
-pub(super) fn attached_to(task: &Task) -> Device {
-    task.eni.map_or(Device::AppRunner, Device::Eni)
+/// The device that a task's packets are read from. A task of a VPC service without an ENI is attached nowhere: least of
+/// all to App Runner's own egress.
+pub(super) fn attached_to(snapshot: &Snapshot, task: &Task) -> Option<Device> {
+    match (task.eni, snapshot.service(task.service).egress) {
+        (Some(ix), _) => Some(Device::Eni(ix)),
+        (None, Egress::Default) => Some(Device::AppRunner),
+        (None, Egress::Vpc(_)) => None,
+    }
 }
 
 /// Both directions of a flow that may pass.
 fn outcomes(
     snapshot: &Snapshot,
     flow: &Flow,
+    device: Option<Device>,
     link: Link,
     hop: Option<Ipv4Addr>,
 ) -> (FlowOutcome, FlowOutcome) {
@@ -171,6 +175,7 @@ fn outcomes(
     let narrowest = mtu.task.min(mtu.vpc).min(mtu.internet);
     let max_mss = hop.map(|_| narrowest.saturating_sub(40));
     let egress = Forward {
+        read_from: device,
         max_mss,
         rewrite: rewrite_to(back.reversed(), hop.is_some()),
         link,
@@ -182,6 +187,7 @@ fn outcomes(
         answers_from: hop.unwrap_or(own),
     };
     let returned = Forward {
+        read_from: None,
         max_mss,
         rewrite: rewrite_to(inside.reversed(), hop.is_some()),
         link: Link::Task(inside.src),
@@ -203,7 +209,7 @@ fn replies_of(snapshot: &Snapshot, flow: &Flow) -> FlowOutcome {
         Err(Gone) => Some(MOVED),
     };
     let hop = flow.nat.as_ref().map(|_| flow.returned.tuple().dst);
-    let (_, returned) = outcomes(snapshot, flow, Link::Internet, hop);
+    let (_, returned) = outcomes(snapshot, flow, None, Link::Internet, hop);
     refusal.map_or(returned, FlowOutcome::Drop)
 }
 

@@ -20,7 +20,7 @@ pub(super) fn leave<R: Recorder>(mut walk: Walk<'_, R>) -> Result<Path, Denial> 
     if internet_gateway::is_own(walk.snapshot, destination) {
         return Err(walk.deny(Component::AppRunner, Reason::NatHairpin, own, Detail::None));
     }
-    let Ok(grant) = walk.leases.nat(walk.snapshot, Space::INTERNET, address, &walk.probe) else {
+    let Ok(grant) = walk.leases.app_runner(walk.snapshot, address, &walk.probe) else {
         return Err(walk.deny(Component::AppRunner, Reason::NatPortsExhausted, own, Detail::None));
     };
     let after = walk.probe.from(address, grant.port());
@@ -31,7 +31,7 @@ pub(super) fn leave<R: Recorder>(mut walk: Walk<'_, R>) -> Result<Path, Denial> 
         Outcome::Translate,
         Detail::Translated { before: walk.probe.inside, after },
     );
-    walk.step(Stage::Deliver, Component::Internet, None, Outcome::Deliver);
+    internet_gateway::deliver(&mut walk);
     Ok(Path {
         outside: after,
         space: Space::INTERNET,

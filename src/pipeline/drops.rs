@@ -1,16 +1,22 @@
-//! Every drop is counted by reason, and by rule, service and destination.
+//! Every drop is counted by reason, and in a row by rule, service and destination. The rows are bounded: the one that was
+//! seen last the longest ago makes room.
 
 use super::{Denial, Device, REASONS, Reason};
 use crate::flow::Instant;
 use crate::packet::Protocol;
 use crate::vpc::{Generation, RuleRef, ServiceIx};
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 use foldhash::fast::FixedState;
+use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
-/// How many different rows are kept; a port scan must not eat the memory. Later ones are only counted by reason.
+/// How many different rows are kept; a port scan must not eat the memory.
 const ROWS: usize = 4096;
+/// How many rows are looked at to find one that makes room: a new row costs no more than this.
+const LOOKS: usize = 16;
 
 /// What drops are told apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,11 +33,12 @@ pub struct DropKey {
     pub decided_by: RuleRef,
     /// Who sent it; unspecified if it could not be read.
     pub source: Ipv4Addr,
-    /// To whom.
+    /// To whom: on the way back, the task if the flow is known.
     pub destination: Ipv4Addr,
     /// What it carried.
     pub protocol: u8,
-    /// To which port; 0 without ports.
+    /// The server's port: where a task's packet goes, or where a flow's reply comes from. 0 without ports, and for a
+    /// packet from outside of no flow: a NAT's ports say nothing, and would make a row each.
     pub port: u16,
 }
 
@@ -51,6 +58,8 @@ pub struct DropCount {
 pub struct Drops {
     by_reason: [AtomicU64; REASONS],
     rows: DashMap<DropKey, DropCount, FixedState>,
+    /// Every row, and when it was seen last as it came to its place here: nearly the order of `last_seen`.
+    order: Mutex<VecDeque<(DropKey, Instant)>>,
 }
 
 impl Drops {
@@ -58,6 +67,7 @@ impl Drops {
         Self {
             by_reason: [const { AtomicU64::new(0) }; REASONS],
             rows: DashMap::with_hasher(FixedState::with_seed(seed)),
+            order: Mutex::default(),
         }
     }
 
@@ -66,10 +76,42 @@ impl Drops {
             counter.fetch_add(1, Relaxed);
         }
         if let Some(mut row) = self.rows.get_mut(&key) {
-            row.packets += 1;
-            row.last_seen = now;
-        } else if self.rows.len() < ROWS {
-            self.rows.insert(key, DropCount { packets: 1, first_seen: now, last_seen: now });
+            row.add(now);
+            return;
+        }
+        self.begin_row(now, key);
+    }
+
+    #[cold]
+    fn begin_row(&self, now: Instant, key: DropKey) {
+        // A thread that failed while it held the lock left a queue behind that is whole.
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.rows.entry(key) {
+            // Another worker was faster.
+            Entry::Occupied(mut row) => return row.get_mut().add(now),
+            Entry::Vacant(place) => {
+                place.insert(DropCount { packets: 1, first_seen: now, last_seen: now });
+            }
+        }
+        order.push_back((key, now));
+        if order.len() > ROWS {
+            self.make_room(&mut order);
+        }
+    }
+
+    /// Forgets the row that was seen last the longest ago, as far as [`LOOKS`] looks can tell: a row that was seen since
+    /// it came to its place goes to the end.
+    fn make_room(&self, order: &mut VecDeque<(DropKey, Instant)>) {
+        for look in 1..=LOOKS {
+            let Some((key, placed)) = order.pop_front() else { return };
+            let seen = self.rows.get(&key).map(|row| row.last_seen);
+            match seen {
+                Some(seen) if seen > placed && look < LOOKS => order.push_back((key, seen)),
+                Some(_) | None => {
+                    self.rows.remove(&key);
+                    return;
+                }
+            }
         }
     }
 
@@ -83,10 +125,17 @@ impl Drops {
         self.rows.iter().map(|row| (*row.key(), *row.value())).collect()
     }
 
-    /// Packets that were counted by reason, but in no row.
+    /// Packets that were counted by reason, and whose rows had to make room.
     pub fn beyond_rows(&self) -> u64 {
         let all: u64 = Reason::ALL.iter().map(|r| self.packets(*r)).sum();
         all.saturating_sub(self.rows.iter().map(|row| row.packets).sum())
+    }
+}
+
+impl DropCount {
+    fn add(&mut self, now: Instant) {
+        self.packets += 1;
+        self.last_seen = now;
     }
 }
 

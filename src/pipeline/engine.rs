@@ -2,6 +2,7 @@
 
 use super::admission::{attached_to, can_start};
 use super::drops::{DropKey, Drops};
+use super::paths::Places;
 use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
 use super::{
@@ -43,6 +44,9 @@ pub enum FlowOutcome {
 /// How packets of one direction are sent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forward {
+    /// The only device that they may be read from, for packets of a task: its key does not say where it is attached.
+    /// A reply's key does, by the NAT's address.
+    pub read_from: Option<Device>,
     /// All header changes.
     pub rewrite: Rewrite,
     /// Where they leave.
@@ -53,15 +57,6 @@ pub struct Forward {
     pub max_mss: Option<u16>,
     /// Who sends time exceeded and fragmentation needed.
     pub answers_from: Ipv4Addr,
-}
-
-/// What a tally is kept for: an ENI and the NAT gateway behind it, if any; neither is App Runner's own egress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PathKey {
-    /// The ENI.
-    pub eni: Option<EniIx>,
-    /// The NAT gateway.
-    pub nat_gateway: Option<NatGatewayIx>,
 }
 
 /// A verdict on octets, with what to send: `len` octets of the packet in its place, under this header.
@@ -79,7 +74,7 @@ pub struct Engine {
     flows: FlowTable<FlowOutcome>,
     pools: Arc<PortPools>,
     drops: Drops,
-    tallies: DashMap<PathKey, Arc<Tally>, FixedState>,
+    pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
 }
 
 impl Engine {
@@ -134,33 +129,21 @@ impl Engine {
     ) -> Verdict {
         let tuple = packet.tuple();
         let arrival = Arrival::of(snapshot, device, tuple.dst);
-        let verdict = self.decide(now, snapshot, device, arrival, packet, reply, recorder);
+        let verdict = self.decide(now, snapshot, arrival, packet, reply, recorder);
         match verdict {
             Verdict::Forward { .. } => {}
             Verdict::Reply { reason, decided_by, .. } | Verdict::Drop { reason, decided_by } => {
-                self.count_drop(
-                    now,
-                    snapshot,
-                    device,
-                    arrival,
-                    Denial { reason, decided_by },
-                    tuple,
-                );
+                self.count_drop(now, snapshot, arrival, Denial { reason, decided_by }, tuple);
             }
         }
         verdict
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the state of one packet; a struct would be built for each"
-    )]
     #[inline]
     fn decide<R: Recorder>(
         &self,
         now: Instant,
         snapshot: &Snapshot,
-        device: Device,
         arrival: Arrival,
         packet: &mut Packet<'_>,
         reply: &mut [u8],
@@ -169,17 +152,29 @@ impl Engine {
         if packet.fragment() != Fragment::Whole {
             return drop_packet(Reason::Fragment);
         }
-        if let Some(IcmpKind::Error { icmp_type, code, quoted }) = packet.icmp() {
-            let error = icmp::IcmpError { icmp_type, code, quoted };
-            return icmp::translate(&self.flows, now, snapshot, arrival, error, packet);
-        }
         let key = FlowKey::new(arrival.space, packet.tuple());
+        match (packet.icmp(), arrival.side) {
+            (None, _)
+            | (Some(IcmpKind::EchoRequest), Side::Egress)
+            | (Some(IcmpKind::EchoReply), Side::Return) => {}
+            (Some(IcmpKind::Error { icmp_type, code, quoted }), _) => {
+                let error = icmp::IcmpError { icmp_type, code, quoted };
+                return icmp::translate(&self.flows, now, snapshot, arrival, error, packet);
+            }
+            // The tuples of all others may be that of an echo with the identifier 0: the flow table is not for them.
+            (Some(IcmpKind::EchoRequest), Side::Return) => {
+                return self.refuse(now, snapshot, arrival, &key, packet, recorder).into();
+            }
+            (Some(IcmpKind::EchoReply), Side::Egress) | (Some(IcmpKind::Other { .. }), _) => {
+                return drop_packet(Reason::IcmpUnsupported);
+            }
+        }
         let known = match self.flows.get(&key) {
             Some(entry) if is_current(now, snapshot, &entry, packet) => {
                 if R::ON {
                     record_hit(&entry, recorder);
                 }
-                return send(now, &entry, packet, reply);
+                return send(now, arrival.device, &entry, packet, reply);
             }
             Some(entry) => Some((Arc::clone(&entry.flow), entry.side)),
             None => None,
@@ -190,7 +185,7 @@ impl Engine {
             }
             Some((flow, Side::Egress)) if starts_anew(&flow, packet) => self.flows.remove(&flow),
             Some((flow, _)) => match self.walk_again(now, snapshot, &flow, recorder) {
-                Ok(()) => return self.send_by(now, &key, packet, reply),
+                Ok(()) => return self.send_by(now, arrival.device, &key, packet, reply),
                 Err(moved) if arrival.side == Side::Return || !can_start(packet) => {
                     return moved.into();
                 }
@@ -199,11 +194,12 @@ impl Engine {
             None => {}
         }
         match arrival.side {
-            Side::Egress => match self.admit(now, snapshot, device, &key, packet, recorder) {
-                Ok(()) => self.send_by(now, &key, packet, reply),
+            Side::Egress => match self.admit(now, snapshot, arrival.device, &key, packet, recorder)
+            {
+                Ok(()) => self.send_by(now, arrival.device, &key, packet, reply),
                 Err(denial) => self.answer_expired(&key, denial, packet, reply),
             },
-            Side::Return => self.refuse(now, snapshot, device, &key, packet, recorder).into(),
+            Side::Return => self.refuse(now, snapshot, arrival, &key, packet, recorder).into(),
         }
     }
 
@@ -213,12 +209,13 @@ impl Engine {
         &self,
         now: Instant,
         snapshot: &Snapshot,
-        device: Device,
+        arrival: Arrival,
         key: &FlowKey,
         packet: &Packet<'_>,
         recorder: &mut R,
     ) -> Denial {
-        if let Some(&task) = snapshot.task(packet.src()).filter(|t| attached_to(t) == device) {
+        let here = |task: &&Task| attached_to(snapshot, task) == Some(arrival.device);
+        if let Some(&task) = snapshot.task(packet.src()).filter(here) {
             let probe = Probe { inside: packet.tuple(), icmp: packet.icmp_type_code(), task };
             if let Err(denial) = self.walk(now, snapshot, probe, Purpose::DryRun, recorder) {
                 return denial;
@@ -230,15 +227,16 @@ impl Engine {
     }
 
     /// Sends by an entry that was just put in place.
-    fn send_by(
+    pub(super) fn send_by(
         &self,
         now: Instant,
+        device: Device,
         key: &FlowKey,
         packet: &mut Packet<'_>,
         reply: &mut [u8],
     ) -> Verdict {
         match self.flows.get(key) {
-            Some(entry) => send(now, &entry, packet, reply),
+            Some(entry) => send(now, device, &entry, packet, reply),
             // Another worker has ended the flow in between.
             None => drop_packet(Reason::FlowExpired),
         }
@@ -341,42 +339,36 @@ impl Engine {
         &self.pools
     }
 
-    /// What each path carried, in no order.
-    pub fn tallies(&self) -> Vec<(PathKey, Arc<Tally>)> {
-        self.tallies.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect()
-    }
-
-    pub(super) fn tally(&self, path: PathKey) -> Arc<Tally> {
-        Arc::clone(&self.tallies.entry(path).or_default())
-    }
-
     #[cold]
     fn count_drop(
         &self,
         now: Instant,
         snapshot: &Snapshot,
-        device: Device,
         arrival: Arrival,
         denial: Denial,
         tuple: Tuple,
     ) {
-        let flow = match arrival.side {
-            Side::Egress => None,
-            Side::Return => self.flows.get(&FlowKey::new(arrival.space, tuple)),
+        let own = |address| snapshot.task(address).map(|task| task.service);
+        let (service, destination, port) = match arrival.side {
+            Side::Egress => (own(tuple.src), tuple.dst, tuple.dport),
+            Side::Return => match self.flows.get(&FlowKey::new(arrival.space, tuple)) {
+                Some(entry) => {
+                    (Some(entry.flow.service), entry.flow.egress.tuple().src, tuple.sport)
+                }
+                None => (own(tuple.src), tuple.dst, 0),
+            },
         };
-        let service = match flow {
-            Some(entry) => Some(entry.flow.service),
-            None => snapshot.task(tuple.src).map(|task| task.service),
-        };
-        let port = if tuple.protocol.has_ports() { tuple.dport } else { 0 };
-        let packet = (tuple.src, tuple.dst, tuple.protocol, port);
-        self.drops.count(now, DropKey::new(snapshot.generation, device, service, denial, packet));
+        let port = if tuple.protocol.has_ports() { port } else { 0 };
+        let packet = (tuple.src, destination, tuple.protocol, port);
+        let key = DropKey::new(snapshot.generation, arrival.device, service, denial, packet);
+        self.drops.count(now, key);
     }
 }
 
 /// Where a packet comes from: the device's own address is what replies are sent to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
+    pub(super) device: Device,
     pub(super) space: Space,
     pub(super) side: Side,
 }
@@ -384,7 +376,7 @@ pub(super) struct Arrival {
 impl Arrival {
     #[inline]
     fn of(snapshot: &Snapshot, device: Device, destination: Ipv4Addr) -> Self {
-        let returned = |space| Self { space, side: Side::Return };
+        let returned = |space| Self { device, space, side: Side::Return };
         match device {
             Device::Eni(ix) => {
                 let eni = snapshot.eni(ix);
@@ -405,7 +397,7 @@ impl Arrival {
                 }
             }
         }
-        Self { space: Space::TASKS, side: Side::Egress }
+        Self { device, space: Space::TASKS, side: Side::Egress }
     }
 }
 
@@ -431,8 +423,9 @@ fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
 
 /// Sends a packet by its flow's entry: the fast path.
 #[inline]
-fn send(
+pub(super) fn send(
     now: Instant,
+    device: Device,
     entry: &FlowEntry<FlowOutcome>,
     packet: &mut Packet<'_>,
     reply: &mut [u8],
@@ -441,6 +434,9 @@ fn send(
         FlowOutcome::Forward(forward) => forward,
         FlowOutcome::Drop(denial) => return (*denial).into(),
     };
+    if forward.read_from.is_some_and(|own| own != device) {
+        return Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck }.into();
+    }
     if forward.rewrite.decrement_ttl && packet.ttl() <= 1 {
         return expire_ttl(forward, packet, reply);
     }

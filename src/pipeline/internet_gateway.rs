@@ -54,10 +54,19 @@ pub(super) fn translate<R: Recorder>(
         Outcome::Translate,
         Detail::Translated { before, after },
     );
+    deliver(walk);
+    Ok(after)
+}
+
+/// Out to the internet, where the lab may have a host with that address or not.
+pub(super) fn deliver<R: Recorder>(walk: &mut Walk<'_, R>) {
+    if !R::ON {
+        return;
+    }
+    let destination = walk.probe.inside.dst;
     let known = walk.snapshot.parts().internet_hosts.iter().any(|h| h.address == destination);
     let detail = if known { Detail::None } else { Detail::NoSuchHost(destination) };
     walk.step_with(Stage::Deliver, Component::Internet, None, Outcome::Deliver, detail);
-    Ok(after)
 }
 
 /// RFC 1918 and RFC 6598 destinations do not pass an internet gateway.

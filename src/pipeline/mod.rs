@@ -14,6 +14,7 @@ mod icmp;
 mod internet_gateway;
 mod nat_gateway;
 mod network_acl;
+mod paths;
 mod port_lease;
 pub mod reason;
 mod route_table;
@@ -26,7 +27,8 @@ pub mod verdict;
 mod walk;
 
 pub use drops::{DropCount, DropKey, Drops};
-pub use engine::{Device, Engine, FlowOutcome, Forward, Judged, PathKey};
+pub use engine::{Device, Engine, FlowOutcome, Forward, Judged};
+pub use paths::PathKey;
 pub use reason::{REASONS, Reason};
 pub use trace::{Component, Detail, Off, Outcome, Recorder, Stage, Step};
 pub use verdict::{Denial, Evidence, Link, Verdict};

@@ -9,6 +9,7 @@ use super::{
 use crate::flow::Space;
 use crate::packet::{Protocol, Tuple};
 use crate::vpc::{NatGateway, NatGatewayIx, NatGatewayState, RuleRef, SubnetIx, Target};
+use std::net::Ipv4Addr;
 
 pub(super) fn pass<'a, R: Recorder>(
     walk: &mut Walk<'a, R>,
@@ -21,7 +22,7 @@ pub(super) fn pass<'a, R: Recorder>(
     arrive(walk, at, ix, nat, route)?;
     require_way_out(walk, ix, nat.subnet)?;
     let public = internet_gateway::require_public(walk, at.vpc, nat)?;
-    let (outside, grant) = translate(walk, at.tuple, ix, nat)?;
+    let (outside, grant) = translate(walk, at.tuple, ix, nat, public)?;
     network_acl::leave(walk, nat.subnet)?;
     let outside = internet_gateway::translate(walk, at.vpc, outside, public)?;
     Ok(Path {
@@ -111,10 +112,10 @@ fn translate<R: Recorder>(
     before: Tuple,
     ix: NatGatewayIx,
     nat: &NatGateway,
+    public: Ipv4Addr,
 ) -> Result<(Tuple, Grant), Denial> {
     let component = Component::NatGateway(ix);
-    let address = nat.public_address.unwrap_or(nat.private_address);
-    let Ok(grant) = walk.leases.nat(walk.snapshot, Space::INTERNET, address, &walk.probe) else {
+    let Ok(grant) = walk.leases.nat_gateway(walk.snapshot, public, &walk.probe) else {
         return Err(walk.deny(
             component,
             Reason::NatPortsExhausted,

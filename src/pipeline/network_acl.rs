@@ -3,10 +3,10 @@
 use super::port_lease::Grant;
 use super::walk::{AtEni, Path, Walk};
 use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage};
-use crate::flow::{Flow, PoolKey};
+use crate::flow::Flow;
 use crate::packet::Tuple;
 use crate::vpc::{
-    AclAction, Direction, Interface, NatGatewayIx, RuleRef, Snapshot, SubnetIx, Target, Traffic,
+    AclAction, Direction, NatGatewayIx, RuleRef, Snapshot, SubnetIx, Target, Traffic,
 };
 use std::net::Ipv4Addr;
 
@@ -122,17 +122,10 @@ impl Way {
     /// their addresses: positions in tables are another configuration's.
     pub(super) fn of(snapshot: &Snapshot, flow: &Flow) -> Result<Option<Self>, Gone> {
         let Some((_, lease)) = &flow.eni else { return Ok(None) };
-        let PoolKey { space, address, .. } = *lease.key();
-        let eni = match space.as_vpc().and_then(|vpc| snapshot.interface(vpc, address)) {
-            Some(Interface::Eni(eni)) => snapshot.eni(eni),
-            Some(Interface::NatGateway(_) | Interface::Resource(_)) | None => return Err(Gone),
-        };
+        let eni = snapshot.eni(flow.eni_in(snapshot).ok_or(Gone)?);
         let nat = match &flow.nat {
             Some((Some(_), lease)) => {
-                let public = Some(lease.key().address);
-                let gateways = &snapshot.parts().nat_gateways;
-                let position = gateways.iter().position(|n| n.public_address == public);
-                Some((position.ok_or(Gone)?.into(), lease.port()))
+                Some((flow.nat_gateway_in(snapshot).ok_or(Gone)?, lease.port()))
             }
             Some((None, _)) | None => None,
         };

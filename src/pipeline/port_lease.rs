@@ -72,17 +72,39 @@ impl Leases<'_> {
         self.grant(snapshot, key, limit, |flow| flow.eni.as_ref().map(|(_, lease)| lease))
     }
 
-    /// A port of a NAT gateway, or of App Runner's own NAT.
-    pub(super) fn nat(
+    /// A port of a NAT gateway. There is no limit on all of them together: every flow has a port of its ENI too.
+    pub(super) fn nat_gateway(
         &self,
         snapshot: &Snapshot,
-        space: Space,
+        public: Ipv4Addr,
+        probe: &Probe,
+    ) -> Result<Grant, Exhausted> {
+        self.public(snapshot, public, u32::MAX, probe)
+    }
+
+    /// A port of App Runner's own NAT. AWS tells no limit; an ENI's is inferred, as both are Hyperplane's.
+    ///
+    /// So every flow counts against an ENI's limit or this one: `limits.eni_connections` for each ENI and once more
+    /// bounds the flow table.
+    pub(super) fn app_runner(
+        &self,
+        snapshot: &Snapshot,
         address: Ipv4Addr,
         probe: &Probe,
     ) -> Result<Grant, Exhausted> {
+        self.public(snapshot, address, snapshot.parts().limits.eni_connections, probe)
+    }
+
+    fn public(
+        &self,
+        snapshot: &Snapshot,
+        address: Ipv4Addr,
+        per_address: u32,
+        probe: &Probe,
+    ) -> Result<Grant, Exhausted> {
         let per_destination = snapshot.parts().limits.nat_connections_per_destination;
-        let limit = Limit { per_destination, per_address: u32::MAX };
-        let key = pool(space, address, probe);
+        let limit = Limit { per_destination, per_address };
+        let key = pool(Space::INTERNET, address, probe);
         self.grant(snapshot, key, limit, |flow| flow.nat.as_ref().map(|(_, lease)| lease))
     }
 

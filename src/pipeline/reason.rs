@@ -78,7 +78,7 @@ reasons! {
         "A packet came from a VPC or the internet for an address that no ENI and no gateway has.", "Nothing in the VPC may open flows to a task; only replies come back.";
 
     13 ExemptAddressUnserved "exempt-address-unserved" ExemptAddress None,
-        "The destination is one of AWS's link-local services, which this lab does not serve.", "Use a resource of the lab instead.";
+        "The destination is one that AWS serves itself (link-local, the VPC's resolver, a subnet's router), and this lab does not.", "Use a resource of the lab instead.";
 
     14 SgEgressNoRules "sg-egress-no-rules" SecurityGroupEgress Some("SG_HAS_NO_RULES"),
         "The ENI's security groups have no egress rule, so nothing may leave.", "Add an egress rule to a security group of the connector.";
@@ -143,18 +143,18 @@ reasons! {
     41 EniPortsExhausted "eni-ports-exhausted" PortLease None,
         "The ENI has no free port for this destination, or has reached its limit of flows.", "Close idle connections, reuse them, or raise limits.eni_connections.";
     42 NatPortsExhausted "nat-ports-exhausted" PortLease None,
-        "ErrorPortAllocation: the NAT gateway has no free port for this destination.", "Reuse connections, spread over destinations, or add NAT gateways.";
+        "ErrorPortAllocation: the NAT gateway has no free port for this destination, or App Runner's own egress has reached its limit of flows.", "Reuse connections, spread over destinations, or add NAT gateways.";
 
     43 TcpNoFlow "tcp-no-flow" FlowTable None,
-        "A TCP segment that is not a SYN, of a flow that never existed.", "Open the connection anew: only a SYN starts one.";
+        "A TCP segment that is not a SYN, of a flow that does not exist, or no longer.", "Open the connection anew: only a SYN starts one.";
     44 FlowExpired "flow-expired" FlowTable None,
         "The flow was idle for longer than its timeout.", "Send keep-alives more often than every 350 s, or reconnect.";
     45 Unsolicited "unsolicited" FlowTable None,
-        "A packet came from outside for a flow that never existed: only replies come back.", "Nothing outside may open flows to a task.";
+        "A packet came from outside for a flow that does not exist: only replies come back.", "Nothing outside may open flows to a task.";
     46 IcmpErrorNoFlow "icmp-error-no-flow" FlowTable None,
         "An ICMP error about a flow that does not exist.", "None needed: it may be about a flow that has ended.";
     47 IcmpUnsupported "icmp-unsupported" FlowTable None,
-        "An ICMP message that is neither an echo nor an error about a flow.", "Use an echo (ping).";
+        "An ICMP message that is neither an echo request, nor the reply to one, nor an error about a flow.", "Use an echo (ping).";
     48 FlowMoved "flow-moved" FlowTable None,
         "After a change of the configuration, the flow would leave by another gateway: it cannot keep its address.", "Reconnect.";
     49 Fragment "fragment" FlowTable None,

@@ -18,6 +18,12 @@ pub(super) fn check<R: Recorder>(walk: &mut Walk<'_, R>) -> Result<(), Denial> {
     Ok(())
 }
 
+/// A task of a VPC service that is attached to no ENI.
+pub(super) fn nowhere<R: Recorder>(walk: &mut Walk<'_, R>) -> Denial {
+    let task = Component::Task(walk.probe.task.address);
+    walk.deny(task, Reason::SourceUnknown, RuleRef::SourceCheck, Detail::None)
+}
+
 fn is_unicast(address: Ipv4Addr) -> bool {
     // 0.0.0.0/8 and 127.0.0.0/8 never cross a router (RFC 1122, 3.2.1.3); 240.0.0.0/4 is reserved.
     !matches!(address.octets()[0], 0 | 127 | 224..)

@@ -129,7 +129,7 @@ impl Outcome {
 pub enum Detail {
     /// Nothing.
     None,
-    /// The ENI's subnet, and that of the service's tasks this one is.
+    /// Where the ENI that the task is attached to stands.
     Attached {
         /// The subnet.
         subnet: SubnetIx,

@@ -1,9 +1,10 @@
 //! The walk: every stage in AWS's order (spec 13), for a packet that no flow knows, for a flow of an older
 //! generation, and for `egret explain`. There is no second implementation.
 
+use super::admission::attached_to;
 use super::port_lease::{Grant, Leases};
 use super::{
-    Component, Denial, Detail, Link, Outcome, Recorder, Stage, Step, app_runner, connector,
+    Component, Denial, Detail, Device, Link, Outcome, Recorder, Stage, Step, app_runner, connector,
     deliver, exempt, internet_gateway, nat_gateway, network_acl, route_table, security_group,
     source_check,
 };
@@ -117,7 +118,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// All stages, in order.
     pub(super) fn run(mut self) -> Result<Path, Denial> {
         source_check::check(&mut self)?;
-        let Some(ix) = self.probe.task.eni else { return app_runner::leave(self) };
+        let ix = match attached_to(self.snapshot, &self.probe.task) {
+            Some(Device::Eni(ix)) => ix,
+            Some(Device::AppRunner) => return app_runner::leave(self),
+            Some(Device::NatGateway(_)) | None => return Err(source_check::nowhere(&mut self)),
+        };
         exempt::check(&mut self, ix)?;
         let at = connector::attach(&mut self, ix);
         let admitted_by = security_group::egress(&mut self, &at)?;

@@ -47,7 +47,8 @@ pub struct Task {
     pub number: u16,
     /// From the task pool, not in any VPC.
     pub address: Ipv4Addr,
-    /// The ENI that it is attached to; `None` leaves by App Runner's own public address.
+    /// The ENI that it is attached to. `None` is for services with [`Egress::Default`], which leave by App Runner's own
+    /// public address; a task of another service without an ENI reaches nothing.
     pub eni: Option<EniIx>,
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Simultaneous flows per (protocol, destination address, destination port) through one NAT gateway address: 55,000.
     pub nat_connections_per_destination: u32,
-    /// Simultaneous flows through one ENI: 65,000.
+    /// Simultaneous flows through one ENI: 65,000. The same for App Runner's own public address, of which AWS tells no
+    /// limit (inferred).
     pub eni_connections: u32,
 }
 
@@ -51,6 +52,12 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// The longest that any flow may be idle.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.tcp_idle.max(self.udp_idle).max(self.icmp_idle).max(self.other_idle)
+    }
+
     /// All of them divided by `time_scale`: at 100.0, 350 s pass in 3.5 s.
     #[must_use]
     pub fn scaled(self, time_scale: f64) -> Self {

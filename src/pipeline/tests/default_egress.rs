@@ -2,8 +2,9 @@
 
 use super::world::*;
 use crate::flow::Space;
-use crate::pipeline::{Device, Link, Reason};
+use crate::pipeline::{Detail, Device, Link, Reason};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 #[test]
 fn the_internet_is_reached_from_app_runners_address() {
@@ -47,6 +48,32 @@ fn its_answers_come_to_its_own_device() {
     world.comes_back(Link::Internet, &answer(out));
     let stray = crate::packet::Tuple { src: NAT_PUBLIC, ..out };
     assert_eq!(world.step(nat, &answer(stray), 0).reason(), Some(Reason::Unsolicited));
+}
+
+#[test]
+fn regression_its_flows_are_limited_over_all_destinations() {
+    let lab = LAB.replace("apprunner_public_ip = \"198.51.100.99\"", "");
+    let mut world = World::new(&format!("[limits]\neni_connections = 2\n{lab}"));
+    let public = world.task("public", 1);
+    for last in 1..=2 {
+        world.opens(&udp(public, 1, (Ipv4Addr::new(203, 0, 113, last), 53)));
+    }
+    let third = udp(public, 1, (Ipv4Addr::new(203, 0, 113, 3), 53));
+    assert_eq!(world.refuses(&third), Reason::NatPortsExhausted);
+    world.advance(Duration::from_secs(351));
+    world.sweep_ends(2);
+    world.opens(&third);
+}
+
+#[test]
+fn regression_a_host_that_the_lab_does_not_have_is_remarked() {
+    let world = World::new(LAB);
+    let nowhere = Ipv4Addr::new(192, 0, 2, 7);
+    let remarked = |to| {
+        let steps = world.explain(&syn(world.task("public", 1), 1, (to, 443))).steps;
+        steps.iter().any(|step| step.detail == Detail::NoSuchHost(to))
+    };
+    assert!(remarked(nowhere) && !remarked(EXAMPLE));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use super::world::*;
 use crate::flow::Space;
 use crate::packet::{TcpFlags, Tuple};
-use crate::pipeline::{Link, Reason};
-use crate::vpc::VpcIx;
+use crate::pipeline::{Device, Link, PathKey, Reason};
+use crate::vpc::{EniIx, NatGatewayIx, VpcIx};
 use std::net::Ipv4Addr;
 
 const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
@@ -144,7 +144,24 @@ fn regression_a_flow_survives_new_objects_in_front_of_its_own() {
         "[[service]]\nname = \"early\"\negress = \"vpc\"\nvpc_connector = \"first\"\n[[service]]\nname = \"web\"",
     );
     world.reload(&grown);
+    let (eni, nat) = (Device::Eni(EniIx(1)), NatGatewayIx(1));
+    assert_eq!(world.device_of(web), eni, "it has another position now");
+    let named = PathKey { eni: Some(EniIx(1)), nat_gateway: Some(nat) };
+    let carried = |world: &World| {
+        let tallies = world.engine.tallies(&world.snapshot);
+        tallies.iter().find(|(path, _)| *path == named).map(|(_, tally)| tally.sent.packets())
+    };
+    assert_eq!(carried(&world), Some(2));
+    world.engine.flows().for_each(|entry| {
+        let flow = &entry.flow;
+        let path = PathKey::of(&world.snapshot, flow).unwrap();
+        let expected = flow.nat.is_some().then_some(nat);
+        assert_eq!((path.eni, path.nat_gateway), (named.eni, expected));
+        let task = world.snapshot.task(web).unwrap();
+        assert_eq!(flow.service_in(&world.snapshot), Some(task.service));
+    });
     assert_eq!(world.passes(&data(web, OUT)).0, out);
+    assert_eq!(carried(&world), Some(3));
     assert_eq!(world.passes(&data(web, LOCAL)).0, local);
     world.comes_back(Link::Internet, &data_back(out));
     world.comes_back(Link::Vpc(VpcIx(0)), &data_back(local));

@@ -152,7 +152,34 @@ fn other_icmp_messages_do_not_pass() {
     assert_eq!(world.refuses(&unasked), Reason::IcmpUnsupported);
     let redirect = builder::icmp_error(EXAMPLE, NAT_PUBLIC, 5, 0, &[0; 28]);
     let seen = world.step(Device::NatGateway(NatGatewayIx(0)), &redirect, 0);
-    assert_eq!(seen.reason(), Some(Reason::Unsolicited));
+    assert_eq!(seen.reason(), Some(Reason::IcmpUnsupported));
+}
+
+/// A message without an identifier looks to the flow table like an echo whose identifier is 0. It must not leave by that
+/// echo's flow: a redirect would carry addresses across that nobody translated.
+#[test]
+fn regression_nothing_but_an_echo_uses_an_echos_flow() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (local, _) = world.opens(&ping(web, DB, 0));
+    let (out, link) = world.opens(&ping(web, EXAMPLE, 0));
+    let device = world.device_of(web);
+    for to in [EXAMPLE, DB] {
+        for icmp_type in [5, 9, 10, 13, 14, 15, 17, 40] {
+            let message = builder::icmp_error(web, to, icmp_type, 0, &[0; 28]);
+            let seen = world.step(device, &message, 0);
+            assert_eq!(seen.reason(), Some(Reason::IcmpUnsupported), "type {icmp_type} to {to}");
+        }
+        let reply = builder::icmp_echo_reply(web, to, 0, 1, b"");
+        assert_eq!(world.refuses(&reply), Reason::IcmpUnsupported);
+    }
+    for (from, to, link) in [(EXAMPLE, out.src, link), (DB, local.src, Link::Vpc(VpcIx(0)))] {
+        let message = builder::icmp_error(from, to, 13, 0, &[0; 28]);
+        assert_eq!(world.stays_out(link, &message), Reason::IcmpUnsupported);
+        let request = builder::icmp_echo_request(from, to, 0, 1, b"");
+        assert_eq!(world.stays_out(link, &request), Reason::Unsolicited);
+    }
+    assert_eq!(world.comes_back(link, &answer(out)).dst, web);
 }
 
 /// An error is not answered with an error; it does not pass with a TTL that is used up either.

@@ -1,8 +1,10 @@
 //! Octets that are no packet, fragments, and the list of reasons with who covers each.
 
 use super::world::*;
-use crate::packet::{VnetHeader, builder};
+use crate::packet::{Tuple, VnetHeader, builder};
 use crate::pipeline::{Reason, Verdict};
+use std::collections::HashSet;
+use std::time::Duration;
 
 #[test]
 fn every_kind_of_damage_has_its_reason() {
@@ -72,6 +74,55 @@ fn drops_are_counted_in_rows() {
         world.push(world.device_of(web), &syn(web, 1, (EXAMPLE, port)), VnetHeader::default());
     }
     assert_eq!(world.engine.drops().rows().len(), 4096);
-    assert_eq!(world.engine.drops().beyond_rows(), 5003 - 3 - 4095);
     assert_eq!(world.engine.drops().packets(Reason::SgEgressImplicitDeny), 5003);
+    let listed: u64 = world.engine.drops().rows().iter().map(|(_, count)| count.packets).sum();
+    assert_eq!(world.engine.drops().beyond_rows(), 5003 - listed);
+}
+
+/// A port scan must not hide what happens later, nor what goes on happening.
+#[test]
+fn regression_the_row_that_was_seen_last_the_longest_ago_makes_room() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let ports = |world: &World| -> HashSet<u16> {
+        world.engine.drops().rows().iter().map(|(key, _)| key.port).collect()
+    };
+    let denied = |world: &mut World, port| {
+        world.advance(Duration::from_millis(1));
+        world.push(world.device_of(web), &syn(web, 1, (EXAMPLE, port)), VnetHeader::default());
+    };
+    for port in 1000..1000 + 3 * 4096 {
+        denied(&mut world, port);
+        denied(&mut world, 80);
+    }
+    let left = ports(&world);
+    assert_eq!(left.len(), 4096);
+    assert!(left.contains(&80), "it goes on happening");
+    assert!(left.contains(&(999 + 3 * 4096)), "the newest");
+    assert!(!left.contains(&1000), "the oldest");
+}
+
+/// A row of replies is told apart by who talks to whom, as the task sees it: not by the port that a NAT took.
+#[test]
+fn regression_replies_of_many_flows_to_one_server_share_a_row() {
+    let lab = with(LAB, "cidr = \"10.0.1.0/24\"", "cidr = \"10.0.1.0/24\"\nnetwork_acl = \"acl\"")
+        + "[[network_acl]]\nid = \"acl\"\nvpc = \"vpc\"\negress = [{ rule = 1, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]\n";
+    let mut world = World::new(&lab);
+    let web = world.task("web", 1);
+    for port in 1..=20 {
+        let (out, link) = world.opens(&syn(web, port, (EXAMPLE, 443)));
+        assert_eq!(world.stays_out(link, &answer(out)), Reason::NaclReturnImplicitDeny);
+        let never = Tuple { dport: 80, ..out };
+        assert_eq!(world.stays_out(link, &answer(never)), Reason::Unsolicited);
+    }
+    let rows = world.engine.drops().rows();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    let row = |reason| rows.iter().find(|(key, _)| key.reason == reason).unwrap();
+    let (key, count) = row(Reason::NaclReturnImplicitDeny);
+    assert_eq!((key.source, key.destination, key.port), (EXAMPLE, web, 443));
+    assert_eq!(key.service, Some(world.snapshot.task(web).unwrap().service));
+    assert_eq!(count.packets, 20);
+    let (key, count) = row(Reason::Unsolicited);
+    assert_eq!((key.source, key.destination, key.port), (EXAMPLE, NAT_PUBLIC, 0));
+    assert_eq!((key.service, count.packets), (None, 20));
 }

@@ -126,7 +126,10 @@ impl<'a> Oracle<'a> {
         let vpc = self.lab.spec.vpcs.iter().find(|v| v.id.value == home.vpc.value).unwrap();
         let to = self.ask.to;
         let resolver = u32::from(vpc.cidrs[0].value.network()) + 2;
-        if to.octets()[..2] == [169, 254] || u32::from(to) == resolver {
+        let router = self.lab.spec.subnets.iter().any(|s| {
+            s.vpc.value == vpc.id.value && u32::from(s.cidr.value.network()) + 1 == u32::from(to)
+        });
+        if to.octets()[..2] == [169, 254] || u32::from(to) == resolver || router {
             return Err(Reason::ExemptAddressUnserved);
         }
         self.group_egress(eni)?;

@@ -2,8 +2,8 @@
 
 use super::world::*;
 use crate::flow::Space;
-use crate::pipeline::{Link, Reason, Stage};
-use crate::vpc::{RuleRef, VpcIx};
+use crate::pipeline::{Device, Link, Reason, Stage};
+use crate::vpc::{RuleRef, Task, VpcIx};
 use std::net::Ipv4Addr;
 
 const PRIVATE_ROUTES: &str = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
@@ -143,6 +143,9 @@ fn addresses_that_nothing_answers_on() {
         (APP_RUNNER, Reason::NatHairpin),
         (Ipv4Addr::new(169, 254, 169, 254), Reason::ExemptAddressUnserved),
         (Ipv4Addr::new(10, 0, 0, 2), Reason::ExemptAddressUnserved),
+        (Ipv4Addr::new(10, 0, 3, 1), Reason::ExemptAddressUnserved),
+        (Ipv4Addr::new(10, 0, 1, 1), Reason::ExemptAddressUnserved),
+        (Ipv4Addr::new(10, 0, 3, 2), Reason::NoInterface),
         (Ipv4Addr::new(224, 0, 0, 1), Reason::DestinationNotUnicast),
         (Ipv4Addr::new(255, 255, 255, 255), Reason::DestinationNotUnicast),
         (Ipv4Addr::new(0, 0, 0, 0), Reason::DestinationNotUnicast),
@@ -177,6 +180,32 @@ fn a_source_that_is_no_task_of_the_eni_is_refused() {
     };
     let evidence = world.engine.explain(world.now, &world.snapshot, &task, forged, (0, 0));
     assert_eq!(evidence.denial.unwrap().reason, Reason::SourceForged);
+}
+
+/// A flow's key does not say at which ENI its task is.
+#[test]
+fn regression_a_flow_is_not_used_from_another_device() {
+    let mut world = World::new(LAB);
+    let (one, two) = (world.task("web", 1), world.task("web", 2));
+    world.connects(one, 40_000, (EXAMPLE, 443));
+    let data = tcp(one, 40_000, (EXAMPLE, 443), ACK, 101, 501);
+    for device in [world.device_of(two), Device::AppRunner] {
+        assert_eq!(world.step(device, &data, 0).reason(), Some(Reason::SourceUnknown));
+    }
+    world.passes(&data);
+}
+
+/// It has no ENI, so it has no way out: App Runner's own egress is for services that asked for it.
+#[test]
+fn regression_a_vpc_task_without_an_eni_reaches_nothing() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let task = Task { eni: None, ..*world.snapshot.task(web).unwrap() };
+    world.snapshot = world.snapshot.with_task(task);
+    let packet = syn(web, 40_000, (EXAMPLE, 443));
+    let seen = world.step(Device::AppRunner, &packet, 0);
+    assert_eq!(seen.reason(), Some(Reason::SourceUnknown));
+    assert_eq!(world.explain(&packet).denial.unwrap().reason, Reason::SourceUnknown);
 }
 
 /// Surprise 2: an ENI belongs to (subnet, set of groups), not to a connector.

@@ -106,6 +106,21 @@ fn a_closed_connection_is_forgotten_and_its_tuple_is_free_at_once() {
     world.comes_back(link, &answer(again));
 }
 
+/// Its timeout is no idleness to tell anyone of, and its late ACK gets no RST for it.
+#[test]
+fn regression_a_late_segment_of_a_closed_connection_is_of_no_flow() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (out, link) = world.connects(web, 40_000, OUT);
+    world.passes(&tcp(web, 40_000, OUT, FIN.with(ACK), 101, 501));
+    world.comes_back(link, &segment(out.reversed(), FIN.with(ACK), 501, 102));
+    world.advance(Duration::from_secs(3));
+    world.sweep_ends(1);
+    assert_eq!(world.refuses(&tcp(web, 40_000, OUT, ACK, 102, 502)), Reason::TcpNoFlow);
+    let late = segment(out.reversed(), FIN.with(ACK), 501, 102);
+    assert_eq!(world.stays_out(link, &late), Reason::Unsolicited);
+}
+
 #[test]
 fn a_reset_closes_and_a_forged_one_does_not() {
     let mut world = World::new(LAB);

@@ -1,0 +1,73 @@
+//! What each path carried. A path outlives a configuration by its addresses; positions in tables do not.
+
+use super::Engine;
+use crate::flow::{Flow, Space, Tally};
+use crate::vpc::{EniIx, Interface, NatGatewayIx, Snapshot};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// What a tally is kept for: an ENI and the NAT gateway behind it, if any; neither is App Runner's own egress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PathKey {
+    /// The ENI.
+    pub eni: Option<EniIx>,
+    /// The NAT gateway.
+    pub nat_gateway: Option<NatGatewayIx>,
+}
+
+impl PathKey {
+    /// The path of a flow in this configuration; `None` if it is gone.
+    pub fn of(snapshot: &Snapshot, flow: &Flow) -> Option<Self> {
+        let eni = match flow.eni {
+            Some(_) => Some(flow.eni_in(snapshot)?),
+            None => None,
+        };
+        let nat_gateway = match flow.nat {
+            Some((Some(_), _)) => Some(flow.nat_gateway_in(snapshot)?),
+            Some((None, _)) | None => None,
+        };
+        Some(Self { eni, nat_gateway })
+    }
+}
+
+/// A path by addresses, which mean the same under every configuration: the ENI's in its VPC, the NAT's public one.
+pub(super) type Places = (Option<(Space, Ipv4Addr)>, Option<Ipv4Addr>);
+
+impl Engine {
+    /// What each path of this configuration carried, in no order.
+    pub fn tallies(&self, snapshot: &Snapshot) -> Vec<(PathKey, Arc<Tally>)> {
+        self.tallies
+            .iter()
+            .filter_map(|entry| Some((path_in(snapshot, *entry.key())?, Arc::clone(entry.value()))))
+            .collect()
+    }
+
+    /// The tally of a path of this configuration.
+    pub(super) fn tally(&self, snapshot: &Snapshot, path: PathKey) -> Arc<Tally> {
+        let eni = path.eni.map(|ix| {
+            let eni = snapshot.eni(ix);
+            (Space::vpc(snapshot.subnet(eni.subnet).vpc), eni.address)
+        });
+        let nat = path.nat_gateway.and_then(|ix| snapshot.nat_gateway(ix).public_address);
+        Arc::clone(&self.tallies.entry((eni, nat)).or_default())
+    }
+}
+
+/// The path with these addresses, if this configuration has it.
+fn path_in(snapshot: &Snapshot, (eni, nat): Places) -> Option<PathKey> {
+    let eni = match eni {
+        Some((space, address)) => match snapshot.interface(space.as_vpc()?, address)? {
+            Interface::Eni(ix) => Some(ix),
+            Interface::NatGateway(_) | Interface::Resource(_) => return None,
+        },
+        None => None,
+    };
+    let nat_gateway = match nat {
+        Some(_) => {
+            let gateways = &snapshot.parts().nat_gateways;
+            Some(gateways.iter().position(|n| n.public_address == nat)?.into())
+        }
+        None => None,
+    };
+    Some(PathKey { eni, nat_gateway })
+}
