@@ -170,6 +170,99 @@ fn a_lab_file_that_cannot_work_leaves_nothing() {
     assert!(!Path::new("/run/egret").join(name).exists());
 }
 
+#[test]
+fn what_somebody_else_made_stays() {
+    if !can_run() {
+        return;
+    }
+    // A whole lab does not come up over it, in either place.
+    let name = format!("t{}-foreign", std::process::id());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("lab = \"{name}\"\n{LAB}")).unwrap();
+    let up = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+        command.arg("up").arg(file.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        finish(command.spawn().unwrap())
+    };
+    let router = format!("{name}-router");
+    let foreign = Foreign::new(&router, &format!("{name}-web-1"));
+    let refused = up();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = both_streams(&refused);
+    assert!(said.contains(&format!("`{router}` exists already")), "{said}");
+    assert!(said.contains("ip netns del") && said.contains("another lab name"), "{said}");
+    assert!(foreign.is_whole());
+    netns::remove(&router).unwrap();
+    let refused = up();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = both_streams(&refused);
+    assert!(said.contains(&format!("/etc/netns/{name}-web-1 exists already")), "{said}");
+    assert!(foreign.overlay.join("hosts").exists());
+    assert!(!Path::new("/run/egret").join(name).exists());
+
+    // Nor does a task, and neither its failure nor the lab's end takes it away.
+    let mut lab = Lab::up("auto", LAB);
+    let taken = format!("{}-web-2", lab.name());
+    let foreign = Foreign::new(&taken, &format!("{}-web-3", lab.name()));
+    let refused = lab.egret("task add web");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(both_streams(&refused).contains(&format!("`{taken}` exists already")));
+    assert_eq!(lab.egret("exec web/3 -- true").status.code(), Some(2));
+    assert!(foreign.is_whole());
+    // Nor is a name the lab's own for ever: it gave this one back.
+    lab.egret_ok("task remove web/1");
+    let later = Foreign::new(&format!("{}-web-1", lab.name()), &format!("{}-x", lab.name()));
+    assert_eq!(lab.end_by(Signal::SIGTERM), Some(0));
+    assert!(foreign.is_whole() && later.is_whole());
+}
+
+/// A namespace and files for another, which no lab made.
+struct Foreign {
+    netns: String,
+    overlay: std::path::PathBuf,
+}
+
+impl Foreign {
+    fn new(netns: &str, overlay: &str) -> Self {
+        netns::Netns::create(netns).unwrap();
+        let overlay = Path::new("/etc/netns").join(overlay);
+        std::fs::create_dir_all(&overlay).unwrap();
+        std::fs::write(overlay.join("hosts"), "127.0.0.1 localhost\n").unwrap();
+        Self { netns: netns.to_owned(), overlay }
+    }
+
+    fn is_whole(&self) -> bool {
+        netns::exists(&self.netns) && self.overlay.join("hosts").exists()
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        let _ = netns::remove(&self.netns);
+        let _ = std::fs::remove_dir_all(&self.overlay);
+    }
+}
+
+#[test]
+fn a_damaged_list_takes_nothing_else_away() {
+    if !can_run() {
+        return;
+    }
+    let lab = format!("t{}-damaged", std::process::id());
+    let foreign = Foreign::new(&format!("{lab}x"), &format!("{lab}y"));
+    let state = Path::new("/run/egret").join(&lab);
+    std::fs::create_dir_all(&state).unwrap();
+    // A run was killed between its note and the namespace, and the list has suffered.
+    let list = format!("{lab}-router\n\n{lab}x\n../{lab}x\n{lab}y\n{lab}-../{lab}y\n");
+    std::fs::write(state.join("namespaces"), list).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+    command.args(["down", "--lab", &lab]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let down = finish(command.spawn().unwrap());
+    assert!(down.status.success(), "{}", both_streams(&down));
+    assert!(foreign.is_whole());
+    assert!(!state.exists());
+}
+
 fn nothing_crosses_once_the_process_is_killed(device: &str) {
     let mut lab = Lab::up(device, LAB);
     let far = lab.far("vpc-a", "vpc0", &[FAR]);

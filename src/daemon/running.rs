@@ -116,7 +116,7 @@ impl Running {
         if !nix::unistd::geteuid().is_root() {
             return Err(LabError::NotRoot);
         }
-        let (state, cleared) = StateDir::take(&lab.name, Duration::ZERO)?;
+        let (mut state, cleared) = StateDir::take(&lab.name, Duration::ZERO)?;
         if !cleared.is_empty() {
             say(&format!("cleared what a killed run left: {}", cleared.join(", ")));
         }
@@ -143,7 +143,7 @@ impl Running {
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Build, LabError> {
         let snapshot = lab.lower(Generation(1));
-        let router = make_namespace(state, &format!("{}-router", lab.name))?;
+        let router = state.make_namespace(&format!("{}-router", lab.name))?;
         let mut build = Build {
             engine: Arc::new(Engine::new(random_seed())),
             steer: Steer::load(&router)?,
@@ -197,7 +197,7 @@ impl Running {
     /// # Errors
     /// The first namespace that could not be removed.
     pub fn stop(self) -> Result<(), LabError> {
-        let Self { state, workers, steer, router, .. } = self;
+        let Self { mut state, workers, steer, router, .. } = self;
         // The devices go first: from here on no packet crosses.
         drop(workers);
         drop(steer);
@@ -236,7 +236,7 @@ impl Build {
 
     async fn internet(&mut self, state: &StateDir, snapshot: &Snapshot) -> Result<(), LabError> {
         let parts = snapshot.parts();
-        let netns = make_namespace(state, &format!("{}-internet", self.lab.name))?;
+        let netns = state.make_namespace(&format!("{}-internet", self.lab.name))?;
         let addresses: Vec<_> = parts.internet_hosts.iter().map(|host| host.address).collect();
         let space = u32::from(Space::INTERNET.0);
         let link = link_space(
@@ -276,7 +276,7 @@ impl Build {
     ) -> Result<(), LabError> {
         let parts = snapshot.parts();
         let vpc = snapshot.vpc(ix);
-        let netns = make_namespace(state, &format!("{}-{}", self.lab.name, vpc.id))?;
+        let netns = state.make_namespace(&format!("{}-{}", self.lab.name, vpc.id))?;
         let resources: Vec<_> =
             parts.resources.iter().filter(|r| snapshot.subnet(r.subnet).vpc == ix).collect();
         let addresses: Vec<_> = resources.iter().map(|r| r.address).collect();
@@ -339,12 +339,6 @@ impl Build {
         self.workers.insert(device, worker);
         Ok(())
     }
-}
-
-pub(super) fn make_namespace(state: &StateDir, name: &str) -> Result<Netns, LabError> {
-    // Noted first: a run that is killed in between leaves a note too many, not a namespace too many.
-    state.note_namespace(name)?;
-    Ok(Netns::create(name)?)
 }
 
 fn endpoints(address: Ipv4Addr, listen: &[crate::vpc::Listen]) -> impl Iterator<Item = Endpoint> {

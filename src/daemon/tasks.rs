@@ -1,8 +1,8 @@
 //! Tasks come and go while the lab runs: a namespace, a link, an address, an ENI; nobody else notices.
 
-use super::running::{LabError, Running, make_namespace};
+use super::running::{LabError, Running};
 use crate::linux::link::{Link, link_task, task_link_name};
-use crate::linux::netns;
+use crate::linux::netns::Netns;
 use crate::pipeline::Device;
 use crate::vpc::{ServiceIx, Snapshot, Task};
 use std::fmt::Write as _;
@@ -70,8 +70,7 @@ impl Running {
         self.current.store(Arc::new(self.snapshot().without_task(task.address)));
         self.engine.forget_task(task.address);
         self.router.delete(&task_link_name(task.address)).await?;
-        self.state.remove_overlay(&attachment.namespace);
-        Ok(netns::remove(&attachment.namespace)?)
+        Ok(self.state.remove_namespace(&attachment.namespace)?)
     }
 
     async fn add(&mut self, service: ServiceIx, number: u16) -> Result<Task, LabError> {
@@ -79,11 +78,11 @@ impl Running {
         let address = self.free_address(&snapshot)?;
         let task = Task { service, number, address, eni: snapshot.choose_eni(service, number) };
         let namespace = task_namespace(&self.lab.name, &snapshot, &task);
-        let made = self.attach(&snapshot, task, &namespace).await;
+        let netns = self.state.make_namespace(&namespace)?;
+        let made = self.attach(&snapshot, task, &netns).await;
         if made.is_err() {
-            self.state.remove_overlay(&namespace);
             // What failed first is what the caller wants to hear.
-            let _ = netns::remove(&namespace);
+            let _ = self.state.remove_namespace(&namespace);
         }
         made.map(|()| task)
     }
@@ -92,16 +91,16 @@ impl Running {
         &mut self,
         snapshot: &Snapshot,
         task: Task,
-        namespace: &str,
+        netns: &Netns,
     ) -> Result<(), LabError> {
-        let netns = make_namespace(&self.state, namespace)?;
+        let namespace = netns.name();
         self.state.overlay(
             namespace,
             "resolv.conf",
             &resolv_conf(snapshot, &self.lab.spec.region, &task),
         )?;
         self.state.overlay(namespace, "hosts", &hosts(snapshot, &task))?;
-        let link = link_task(&self.router, &netns, task.address, snapshot.parts().mtu.task).await?;
+        let link = link_task(&self.router, netns, task.address, snapshot.parts().mtu.task).await?;
         let device = task.eni.map_or(Device::AppRunner, Device::Eni);
         let tun = self.workers.get(&device).map_or(0, |worker| worker.device().ifindex());
         self.current.store(Arc::new(snapshot.with_task(task)));
