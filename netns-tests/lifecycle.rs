@@ -1,7 +1,7 @@
 //! Does a lab come and go whole, whatever ends it, and do tasks within it?
 
 use crate::support::lab::{Lab, both_streams, can_run, finish, for_both_kinds};
-use crate::support::{Background, iperf_server};
+use crate::support::{Background, iperf_server, run_ok};
 use egret::explain::{EniRow, PsRow};
 use egret::linux::netns;
 use nix::sys::signal::Signal;
@@ -11,6 +11,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 for_both_kinds!(nothing_crosses_once_the_process_is_killed);
 
@@ -319,13 +320,60 @@ fn tasks_come_and_go_and_others_do_not_notice() {
     assert_eq!(lab.ps().iter().filter(|row| row.service == "web").count(), 2);
     assert!(!netns::exists(&format!("{}-web-2", lab.name())));
     first.ok(&json!(["say", "kept"]));
-    // The number and the address are free again, and the next one to have them inherits nothing.
+    // The number is free again; the address rests, so that the next one to have it inherits nothing.
     assert!(lab.pings("web/2", &DB.to_string()));
-    assert_eq!(lab.ps().iter().find(|row| row.task == 2).unwrap().address, added[0].address);
+    assert_ne!(lab.ps().iter().find(|row| row.task == 2).unwrap().address, added[0].address);
     let missing = lab.egret("task remove web/9");
     assert!(!missing.status.success() && both_streams(&missing).contains("no task 9"));
     let nobody = lab.egret("task add nobody");
     assert!(!nobody.status.success() && both_streams(&nobody).contains("web, public"));
+}
+
+#[test]
+fn a_task_goes_whole_even_if_it_was_there_by_halves() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let router = lab.netns("router");
+    lab.egret_ok("task add web");
+    run_ok(&router, "ip link del t-64400003");
+    lab.egret_ok("task remove web/2");
+    assert!(!netns::exists(&format!("{}-web-2", lab.name())));
+    assert!(both_streams(&lab.egret("task remove web/2")).contains("no task 2"));
+
+    // A link that is in the way ends the making of one, and nothing of it stays.
+    run_ok(&router, "ip link add t-64400004 type veth peer name in-the-way");
+    let refused = lab.egret("task add web");
+    assert!(both_streams(&refused).contains("t-64400004"), "{}", both_streams(&refused));
+    assert!(!netns::exists(&format!("{}-web-2", lab.name())));
+    assert_eq!(lab.ps().len(), 2);
+    assert!(lab.pings("web/2", &DB.to_string()));
+    assert_eq!(lab.ps().len(), 3);
+}
+
+#[test]
+fn an_address_comes_back_after_it_has_rested() {
+    if !can_run() {
+        return;
+    }
+    // Two addresses, both in use.
+    let lab = Lab::up("auto", &format!("task_cidr = \"100.64.0.0/30\"\n{LAB}"));
+    let full = lab.egret("task add web");
+    assert!(both_streams(&full).contains("larger task_cidr"), "{}", both_streams(&full));
+    let address = lab.ps().iter().find(|row| row.service == "web").unwrap().address;
+    lab.egret_ok("task remove web/1");
+    let begun = Instant::now();
+    loop {
+        let added = lab.egret("task add web");
+        if added.status.success() {
+            break;
+        }
+        let said = both_streams(&added);
+        assert!(said.contains("try again"), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "it rests for ever");
+    }
+    assert_eq!(lab.ps().iter().find(|row| row.service == "web").unwrap().address, address);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A running lab: namespaces, links, TUN devices, tc programs, workers, listeners; built in order, taken down in reverse.
 
+use super::addresses::Addresses;
 use super::judge::EngineJudge;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
@@ -75,17 +76,37 @@ pub enum LabError {
         /// The task.
         number: u16,
     },
-    /// The task is there already.
-    #[error("service `{service}` has a task {number} already")]
-    TaskExists {
+    /// A service has as many tasks as there are numbers.
+    #[error("service `{0}` has 65535 tasks, and there are no more numbers: remove one first")]
+    ServiceFull(String),
+    /// No ENI, or no App Runner address, to attach a task to.
+    #[error(
+        "there is no ENI or address that task {number} of service `{service}` could leave by: give its vpc_connector a subnet, or set egress"
+    )]
+    NoDevice {
         /// The service.
         service: String,
         /// The task.
         number: u16,
     },
     /// The task pool is used up.
-    #[error("the task pool {0} has no address left: set a larger task_cidr in the lab file")]
-    PoolEmpty(Ipv4Network),
+    #[error(
+        "the task pool {pool} has no address left: set a larger task_cidr in the lab file{}",
+        soon(*resting)
+    )]
+    PoolEmpty {
+        /// The pool.
+        pool: Ipv4Network,
+        /// How many addresses are not in use, but were a moment ago.
+        resting: usize,
+    },
+}
+
+fn soon(resting: usize) -> String {
+    match resting {
+        0 => String::new(),
+        n => format!(", or try again in a second or two, when {n} will have rested after use"),
+    }
 }
 
 fn list(names: &[String]) -> String {
@@ -102,6 +123,7 @@ pub struct Running {
     pub(super) router: Links,
     pub(super) workers: BTreeMap<Device, WorkerHandle>,
     pub(super) tasks: BTreeMap<Ipv4Addr, super::tasks::Attachment>,
+    pub(super) addresses: Addresses,
     _listeners: Vec<EchoHandle>,
     pub(super) state: StateDir,
 }
@@ -189,6 +211,9 @@ impl Running {
     pub fn tick(&mut self) {
         let now = Instant(clock::now());
         self.engine.sweep(now, &self.current.load());
+        for address in self.addresses.tick() {
+            self.engine.forget_task(address);
+        }
         self.steer_drops.update(now, &self.steer);
     }
 
@@ -220,6 +245,7 @@ struct Build {
 
 impl Build {
     fn into_running(self, state: StateDir) -> Running {
+        let task_cidr = self.lab.task_cidr;
         Running {
             lab: self.lab,
             engine: self.engine,
@@ -229,6 +255,7 @@ impl Build {
             router: self.links,
             workers: self.workers,
             tasks: BTreeMap::new(),
+            addresses: Addresses::new(task_cidr),
             _listeners: self.listeners,
             state,
         }
