@@ -1,7 +1,7 @@
 //! Does a lab come and go whole, whatever ends it, and do tasks within it?
 
 use crate::support::lab::{Lab, both_streams, can_run, finish, for_both_kinds};
-use crate::support::{Background, iperf_server};
+use crate::support::{Background, iperf_server, run_ok};
 use egret::explain::{EniRow, PsRow};
 use egret::linux::netns;
 use nix::sys::signal::Signal;
@@ -11,6 +11,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 for_both_kinds!(nothing_crosses_once_the_process_is_killed);
 
@@ -170,6 +171,99 @@ fn a_lab_file_that_cannot_work_leaves_nothing() {
     assert!(!Path::new("/run/egret").join(name).exists());
 }
 
+#[test]
+fn what_somebody_else_made_stays() {
+    if !can_run() {
+        return;
+    }
+    // A whole lab does not come up over it, in either place.
+    let name = format!("t{}-foreign", std::process::id());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("lab = \"{name}\"\n{LAB}")).unwrap();
+    let up = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+        command.arg("up").arg(file.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        finish(command.spawn().unwrap())
+    };
+    let router = format!("{name}-router");
+    let foreign = Foreign::new(&router, &format!("{name}-web-1"));
+    let refused = up();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = both_streams(&refused);
+    assert!(said.contains(&format!("`{router}` exists already")), "{said}");
+    assert!(said.contains("ip netns del") && said.contains("another lab name"), "{said}");
+    assert!(foreign.is_whole());
+    netns::remove(&router).unwrap();
+    let refused = up();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = both_streams(&refused);
+    assert!(said.contains(&format!("/etc/netns/{name}-web-1 exists already")), "{said}");
+    assert!(foreign.overlay.join("hosts").exists());
+    assert!(!Path::new("/run/egret").join(name).exists());
+
+    // Nor does a task, and neither its failure nor the lab's end takes it away.
+    let mut lab = Lab::up("auto", LAB);
+    let taken = format!("{}-web-2", lab.name());
+    let foreign = Foreign::new(&taken, &format!("{}-web-3", lab.name()));
+    let refused = lab.egret("task add web");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(both_streams(&refused).contains(&format!("`{taken}` exists already")));
+    assert_eq!(lab.egret("exec web/3 -- true").status.code(), Some(2));
+    assert!(foreign.is_whole());
+    // Nor is a name the lab's own for ever: it gave this one back.
+    lab.egret_ok("task remove web/1");
+    let later = Foreign::new(&format!("{}-web-1", lab.name()), &format!("{}-x", lab.name()));
+    assert_eq!(lab.end_by(Signal::SIGTERM), Some(0));
+    assert!(foreign.is_whole() && later.is_whole());
+}
+
+/// A namespace and files for another, which no lab made.
+struct Foreign {
+    netns: String,
+    overlay: std::path::PathBuf,
+}
+
+impl Foreign {
+    fn new(netns: &str, overlay: &str) -> Self {
+        netns::Netns::create(netns).unwrap();
+        let overlay = Path::new("/etc/netns").join(overlay);
+        std::fs::create_dir_all(&overlay).unwrap();
+        std::fs::write(overlay.join("hosts"), "127.0.0.1 localhost\n").unwrap();
+        Self { netns: netns.to_owned(), overlay }
+    }
+
+    fn is_whole(&self) -> bool {
+        netns::exists(&self.netns) && self.overlay.join("hosts").exists()
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        let _ = netns::remove(&self.netns);
+        let _ = std::fs::remove_dir_all(&self.overlay);
+    }
+}
+
+#[test]
+fn a_damaged_list_takes_nothing_else_away() {
+    if !can_run() {
+        return;
+    }
+    let lab = format!("t{}-damaged", std::process::id());
+    let foreign = Foreign::new(&format!("{lab}x"), &format!("{lab}y"));
+    let state = Path::new("/run/egret").join(&lab);
+    std::fs::create_dir_all(&state).unwrap();
+    // A run was killed between its note and the namespace, and the list has suffered.
+    let list = format!("{lab}-router\n\n{lab}x\n../{lab}x\n{lab}y\n{lab}-../{lab}y\n");
+    std::fs::write(state.join("namespaces"), list).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+    command.args(["down", "--lab", &lab]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let down = finish(command.spawn().unwrap());
+    assert!(down.status.success(), "{}", both_streams(&down));
+    assert!(foreign.is_whole());
+    assert!(!state.exists());
+}
+
 fn nothing_crosses_once_the_process_is_killed(device: &str) {
     let mut lab = Lab::up(device, LAB);
     let far = lab.far("vpc-a", "vpc0", &[FAR]);
@@ -226,13 +320,60 @@ fn tasks_come_and_go_and_others_do_not_notice() {
     assert_eq!(lab.ps().iter().filter(|row| row.service == "web").count(), 2);
     assert!(!netns::exists(&format!("{}-web-2", lab.name())));
     first.ok(&json!(["say", "kept"]));
-    // The number and the address are free again, and the next one to have them inherits nothing.
+    // The number is free again; the address rests, so that the next one to have it inherits nothing.
     assert!(lab.pings("web/2", &DB.to_string()));
-    assert_eq!(lab.ps().iter().find(|row| row.task == 2).unwrap().address, added[0].address);
+    assert_ne!(lab.ps().iter().find(|row| row.task == 2).unwrap().address, added[0].address);
     let missing = lab.egret("task remove web/9");
     assert!(!missing.status.success() && both_streams(&missing).contains("no task 9"));
     let nobody = lab.egret("task add nobody");
     assert!(!nobody.status.success() && both_streams(&nobody).contains("web, public"));
+}
+
+#[test]
+fn a_task_goes_whole_even_if_it_was_there_by_halves() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let router = lab.netns("router");
+    lab.egret_ok("task add web");
+    run_ok(&router, "ip link del t-64400003");
+    lab.egret_ok("task remove web/2");
+    assert!(!netns::exists(&format!("{}-web-2", lab.name())));
+    assert!(both_streams(&lab.egret("task remove web/2")).contains("no task 2"));
+
+    // A link that is in the way ends the making of one, and nothing of it stays.
+    run_ok(&router, "ip link add t-64400004 type veth peer name in-the-way");
+    let refused = lab.egret("task add web");
+    assert!(both_streams(&refused).contains("t-64400004"), "{}", both_streams(&refused));
+    assert!(!netns::exists(&format!("{}-web-2", lab.name())));
+    assert_eq!(lab.ps().len(), 2);
+    assert!(lab.pings("web/2", &DB.to_string()));
+    assert_eq!(lab.ps().len(), 3);
+}
+
+#[test]
+fn an_address_comes_back_after_it_has_rested() {
+    if !can_run() {
+        return;
+    }
+    // Two addresses, both in use.
+    let lab = Lab::up("auto", &format!("task_cidr = \"100.64.0.0/30\"\n{LAB}"));
+    let full = lab.egret("task add web");
+    assert!(both_streams(&full).contains("larger task_cidr"), "{}", both_streams(&full));
+    let address = lab.ps().iter().find(|row| row.service == "web").unwrap().address;
+    lab.egret_ok("task remove web/1");
+    let begun = Instant::now();
+    loop {
+        let added = lab.egret("task add web");
+        if added.status.success() {
+            break;
+        }
+        let said = both_streams(&added);
+        assert!(said.contains("try again"), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "it rests for ever");
+    }
+    assert_eq!(lab.ps().iter().find(|row| row.service == "web").unwrap().address, address);
 }
 
 #[test]

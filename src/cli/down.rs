@@ -27,7 +27,7 @@ pub(super) fn run(args: &DownArgs) -> Result<ExitCode, CliError> {
         Err(ClientError::NotRunning { .. }) => false,
         Err(error) => return Err(error.into()),
     };
-    let (state, cleared) = StateDir::take(lab, PATIENCE)?;
+    let (mut state, cleared) = StateDir::take(lab, PATIENCE)?;
     state.release()?;
     match (was_running, cleared.is_empty()) {
         (true, _) => output::note(&format!("lab `{lab}` is down")),

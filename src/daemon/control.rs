@@ -233,7 +233,9 @@ impl IntoResponse for LabError {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::UnknownService { .. } | Self::UnknownTask { .. } => StatusCode::NOT_FOUND,
-            Self::TaskExists { .. } | Self::PoolEmpty(_) => StatusCode::CONFLICT,
+            Self::ServiceFull(_) | Self::PoolEmpty { .. } | Self::NoDevice { .. } => {
+                StatusCode::CONFLICT
+            }
             Self::NotRoot
             | Self::State(_)
             | Self::Netns(_)

@@ -3,6 +3,7 @@
 //! [`Running::start`] builds what the lab file says and takes everything down when it is stopped or fails half-way;
 //! [`control`] serves it on a socket, [`client`] calls it, [`state`] remembers what a killed run leaves behind.
 
+mod addresses;
 pub mod client;
 pub mod control;
 mod judge;

@@ -1,5 +1,6 @@
 //! A running lab: namespaces, links, TUN devices, tc programs, workers, listeners; built in order, taken down in reverse.
 
+use super::addresses::Addresses;
 use super::judge::EngineJudge;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
@@ -75,17 +76,37 @@ pub enum LabError {
         /// The task.
         number: u16,
     },
-    /// The task is there already.
-    #[error("service `{service}` has a task {number} already")]
-    TaskExists {
+    /// A service has as many tasks as there are numbers.
+    #[error("service `{0}` has 65535 tasks, and there are no more numbers: remove one first")]
+    ServiceFull(String),
+    /// No ENI, or no App Runner address, to attach a task to.
+    #[error(
+        "there is no ENI or address that task {number} of service `{service}` could leave by: give its vpc_connector a subnet, or set egress"
+    )]
+    NoDevice {
         /// The service.
         service: String,
         /// The task.
         number: u16,
     },
     /// The task pool is used up.
-    #[error("the task pool {0} has no address left: set a larger task_cidr in the lab file")]
-    PoolEmpty(Ipv4Network),
+    #[error(
+        "the task pool {pool} has no address left: set a larger task_cidr in the lab file{}",
+        soon(*resting)
+    )]
+    PoolEmpty {
+        /// The pool.
+        pool: Ipv4Network,
+        /// How many addresses are not in use, but were a moment ago.
+        resting: usize,
+    },
+}
+
+fn soon(resting: usize) -> String {
+    match resting {
+        0 => String::new(),
+        n => format!(", or try again in a second or two, when {n} will have rested after use"),
+    }
 }
 
 fn list(names: &[String]) -> String {
@@ -102,6 +123,7 @@ pub struct Running {
     pub(super) router: Links,
     pub(super) workers: BTreeMap<Device, WorkerHandle>,
     pub(super) tasks: BTreeMap<Ipv4Addr, super::tasks::Attachment>,
+    pub(super) addresses: Addresses,
     _listeners: Vec<EchoHandle>,
     pub(super) state: StateDir,
 }
@@ -116,7 +138,7 @@ impl Running {
         if !nix::unistd::geteuid().is_root() {
             return Err(LabError::NotRoot);
         }
-        let (state, cleared) = StateDir::take(&lab.name, Duration::ZERO)?;
+        let (mut state, cleared) = StateDir::take(&lab.name, Duration::ZERO)?;
         if !cleared.is_empty() {
             say(&format!("cleared what a killed run left: {}", cleared.join(", ")));
         }
@@ -143,7 +165,7 @@ impl Running {
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Build, LabError> {
         let snapshot = lab.lower(Generation(1));
-        let router = make_namespace(state, &format!("{}-router", lab.name))?;
+        let router = state.make_namespace(&format!("{}-router", lab.name))?;
         let mut build = Build {
             engine: Arc::new(Engine::new(random_seed())),
             steer: Steer::load(&router)?,
@@ -189,6 +211,9 @@ impl Running {
     pub fn tick(&mut self) {
         let now = Instant(clock::now());
         self.engine.sweep(now, &self.current.load());
+        for address in self.addresses.tick() {
+            self.engine.forget_task(address);
+        }
         self.steer_drops.update(now, &self.steer);
     }
 
@@ -197,7 +222,7 @@ impl Running {
     /// # Errors
     /// The first namespace that could not be removed.
     pub fn stop(self) -> Result<(), LabError> {
-        let Self { state, workers, steer, router, .. } = self;
+        let Self { mut state, workers, steer, router, .. } = self;
         // The devices go first: from here on no packet crosses.
         drop(workers);
         drop(steer);
@@ -220,6 +245,7 @@ struct Build {
 
 impl Build {
     fn into_running(self, state: StateDir) -> Running {
+        let task_cidr = self.lab.task_cidr;
         Running {
             lab: self.lab,
             engine: self.engine,
@@ -229,6 +255,7 @@ impl Build {
             router: self.links,
             workers: self.workers,
             tasks: BTreeMap::new(),
+            addresses: Addresses::new(task_cidr),
             _listeners: self.listeners,
             state,
         }
@@ -236,7 +263,7 @@ impl Build {
 
     async fn internet(&mut self, state: &StateDir, snapshot: &Snapshot) -> Result<(), LabError> {
         let parts = snapshot.parts();
-        let netns = make_namespace(state, &format!("{}-internet", self.lab.name))?;
+        let netns = state.make_namespace(&format!("{}-internet", self.lab.name))?;
         let addresses: Vec<_> = parts.internet_hosts.iter().map(|host| host.address).collect();
         let space = u32::from(Space::INTERNET.0);
         let link = link_space(
@@ -276,7 +303,7 @@ impl Build {
     ) -> Result<(), LabError> {
         let parts = snapshot.parts();
         let vpc = snapshot.vpc(ix);
-        let netns = make_namespace(state, &format!("{}-{}", self.lab.name, vpc.id))?;
+        let netns = state.make_namespace(&format!("{}-{}", self.lab.name, vpc.id))?;
         let resources: Vec<_> =
             parts.resources.iter().filter(|r| snapshot.subnet(r.subnet).vpc == ix).collect();
         let addresses: Vec<_> = resources.iter().map(|r| r.address).collect();
@@ -339,12 +366,6 @@ impl Build {
         self.workers.insert(device, worker);
         Ok(())
     }
-}
-
-pub(super) fn make_namespace(state: &StateDir, name: &str) -> Result<Netns, LabError> {
-    // Noted first: a run that is killed in between leaves a note too many, not a namespace too many.
-    state.note_namespace(name)?;
-    Ok(Netns::create(name)?)
 }
 
 fn endpoints(address: Ipv4Addr, listen: &[crate::vpc::Listen]) -> impl Iterator<Item = Endpoint> {

@@ -1,7 +1,7 @@
 //! What a lab leaves on the box besides namespaces: `/run/egret/<lab>` with a lock, the control socket, and the list of
 //! everything that a killed run must have cleared up after it.
 
-use crate::linux::netns;
+use crate::linux::netns::{self, Netns, NetnsError};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File, OpenOptions};
@@ -37,9 +37,27 @@ pub enum StateError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// A namespace could not be removed.
+    /// A namespace could not be made or removed.
     #[error(transparent)]
-    Netns(#[from] netns::NetnsError),
+    Netns(#[from] NetnsError),
+    /// There are files for a namespace that this lab is about to make, and they are not its own.
+    #[error(
+        "{path} exists already, and is not this lab's: remove it with `rm -r {path}`, or choose another lab name"
+    )]
+    Overlay {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The lab's process does not end.
+    #[error(
+        "lab `{lab}` (process {pid}) neither gets ready nor ends: end it with `kill {pid}`, then `egret down --lab {lab}` again"
+    )]
+    Stuck {
+        /// The lab.
+        lab: String,
+        /// Its process.
+        pid: String,
+    },
 }
 
 fn remedy(error: &io::Error) -> &'static str {
@@ -53,7 +71,9 @@ fn remedy(error: &io::Error) -> &'static str {
 /// The state directory of a lab that this process holds.
 #[derive(Debug)]
 pub struct StateDir {
+    lab: String,
     path: PathBuf,
+    released: bool,
     _lock: Flock<File>,
 }
 
@@ -70,7 +90,7 @@ impl StateDir {
         let pid = std::process::id().to_string();
         let written = lock.set_len(0).and_then(|()| lock.write_all(pid.as_bytes()));
         written.map_err(io_error("writing", &lock_path))?;
-        let state = Self { path, _lock: lock };
+        let state = Self { lab: lab.to_owned(), path, released: false, _lock: lock };
         let cleared = state.clear()?;
         Ok((state, cleared))
     }
@@ -80,18 +100,62 @@ impl StateDir {
         self.path.join("control.sock")
     }
 
-    /// Notes that a namespace is about to be made.
+    /// Makes a namespace that is the lab's own from here on: it goes with [`StateDir::remove_namespace`] or with the lab.
     ///
     /// # Errors
-    /// When the note cannot be written: then the namespace must not be made.
-    pub fn note_namespace(&self, name: &str) -> Result<(), StateError> {
-        let path = self.path.join("namespaces");
-        let mut file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(io_error("opening", &path))?;
+    /// When there is such a namespace, or `/etc/netns` has files for one: somebody else's, which are left alone.
+    pub fn make_namespace(&self, name: &str) -> Result<Netns, StateError> {
+        if netns::exists(name) {
+            return Err(NetnsError::Exists(name.to_owned()).into());
+        }
+        let overlay = Path::new(OVERLAYS).join(name);
+        if overlay.exists() {
+            return Err(StateError::Overlay { path: overlay });
+        }
+        // Noted first: a run that is killed in between leaves a note too many, not a namespace too many.
+        self.note(name)?;
+        Netns::create(name).map_err(|error| {
+            // Whoever has the name now has it without us.
+            if matches!(error, NetnsError::Exists(_)) || !netns::exists(name) {
+                let _ = self.forget(name);
+            }
+            error.into()
+        })
+    }
+
+    /// Removes a namespace of the lab's own, and its overlay. What is gone already is fine.
+    ///
+    /// # Errors
+    /// When it could not be removed; it is still the lab's own then.
+    pub fn remove_namespace(&self, name: &str) -> Result<(), StateError> {
+        remove_overlay(name);
+        netns::remove_all([name])?;
+        self.forget(name)
+    }
+
+    fn note(&self, name: &str) -> Result<(), StateError> {
+        let path = self.list();
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.append(true).create(true).open(&path).map_err(io_error("opening", &path))?;
         file.write_all(format!("{name}\n").as_bytes()).map_err(io_error("writing", &path))
+    }
+
+    fn forget(&self, name: &str) -> Result<(), StateError> {
+        let path = self.list();
+        let kept: String = read_list(&path)?
+            .lines()
+            .filter(|noted| *noted != name)
+            .map(|noted| format!("{noted}\n"))
+            .collect();
+        // A run that is killed in between leaves the whole list, old or new.
+        let next = self.path.join("namespaces.next");
+        fs::write(&next, kept).map_err(io_error("writing", &next))?;
+        fs::rename(&next, &path).map_err(io_error("writing", &path))
+    }
+
+    fn list(&self) -> PathBuf {
+        self.path.join("namespaces")
     }
 
     /// Writes a file that programs in a namespace see in place of the one in `/etc`.
@@ -105,27 +169,19 @@ impl StateDir {
         fs::write(&path, text).map_err(io_error("writing", &path))
     }
 
-    /// Forgets a namespace's overlay.
-    pub fn remove_overlay(&self, namespace: &str) {
-        // What is not there need not go.
-        let _ = fs::remove_dir_all(Path::new(OVERLAYS).join(namespace));
-    }
-
     /// Removes every namespace on the list, with its overlay, and the list.
     ///
     /// # Errors
     /// The first namespace that could not be removed; the list is kept then.
     pub fn clear(&self) -> Result<Vec<String>, StateError> {
-        let path = self.path.join("namespaces");
-        let listed = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            listed => listed.map_err(io_error("reading", &path))?,
-        };
+        let path = self.list();
+        let listed = read_list(&path)?;
+        let own: Vec<&str> = own_names(&self.lab, &listed).collect();
         let present: Vec<String> =
-            listed.lines().filter(|name| netns::exists(name)).map(ToOwned::to_owned).collect();
+            own.iter().filter(|name| netns::exists(name)).map(|name| (*name).to_owned()).collect();
         netns::remove_all(&present)?;
-        listed.lines().for_each(|name| self.remove_overlay(name));
-        for leftover in [path, self.socket()] {
+        own.into_iter().for_each(remove_overlay);
+        for leftover in [path, self.path.join("namespaces.next"), self.socket()] {
             match fs::remove_file(&leftover) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(io_error("removing", &leftover)(error));
@@ -136,12 +192,17 @@ impl StateDir {
         Ok(present)
     }
 
-    /// Clears everything and gives the directory up.
+    /// Clears everything and gives the directory up. Once that has been done, calling it again does nothing.
     ///
     /// # Errors
     /// As [`StateDir::clear`].
-    pub fn release(self) -> Result<(), StateError> {
+    pub fn release(&mut self) -> Result<(), StateError> {
+        if self.released {
+            return Ok(());
+        }
         self.clear()?;
+        // From here on the name may be another process's.
+        self.released = true;
         // The lock file goes while it is still locked: see `lock`. Where another process has come in the meantime, the
         // directory is its own and stays.
         let _ = fs::remove_file(self.path.join("lock"));
@@ -149,6 +210,32 @@ impl StateDir {
         let _ = fs::remove_dir(ROOT);
         Ok(())
     }
+}
+
+impl Drop for StateDir {
+    /// The last resort, where a panic or an early return has left [`StateDir::release`] out.
+    fn drop(&mut self) {
+        // What stays is on the list, for the next run or `egret down`.
+        let _ = self.release();
+    }
+}
+
+fn read_list(path: &Path) -> Result<String, StateError> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        listed => listed.map_err(io_error("reading", path)),
+    }
+}
+
+/// What of the list can be the lab's. The file may be damaged, and whatever it names is removed.
+fn own_names<'a>(lab: &str, listed: &'a str) -> impl Iterator<Item = &'a str> {
+    let prefix = format!("{lab}-");
+    listed.lines().filter(move |name| name.starts_with(&prefix) && !name.contains(['/', '\0']))
+}
+
+fn remove_overlay(namespace: &str) {
+    // What is not there need not go.
+    let _ = fs::remove_dir_all(Path::new(OVERLAYS).join(namespace));
 }
 
 /// Locks a lab's lock file. Whoever lets go of it removes it, so a lock counts only if the file still has its name:
@@ -242,4 +329,17 @@ fn busy(lab: &str, lock: &Path) -> StateError {
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
     move |source| StateError::Io { what, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_the_labs_own_are_read_from_the_list() {
+        let listed =
+            "egret-router\n\n/\n..\negret\negret-../../x\negret-web-1\nother-web-1\n  \negret-we";
+        let own: Vec<_> = own_names("egret", listed).collect();
+        assert_eq!(own, ["egret-router", "egret-web-1", "egret-we"]);
+    }
 }

@@ -38,6 +38,11 @@ impl SteerDrops {
             }
         }
     }
+
+    /// Forgets an interface that is gone: the kernel gives its number out again.
+    pub(super) fn forget(&mut self, ifindex: u32) {
+        self.seen.retain(|(seen, _), _| *seen != ifindex);
+    }
 }
 
 /// The engine's word for a tc program's reason.

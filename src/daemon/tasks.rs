@@ -1,10 +1,10 @@
 //! Tasks come and go while the lab runs: a namespace, a link, an address, an ENI; nobody else notices.
 
-use super::running::{LabError, Running, make_namespace};
-use crate::linux::link::{Link, link_task, task_link_name};
-use crate::linux::netns;
+use super::running::{LabError, Running};
+use crate::linux::link::{Link, LinkError, link_task, task_link_name};
+use crate::linux::netns::Netns;
 use crate::pipeline::Device;
-use crate::vpc::{ServiceIx, Snapshot, Task};
+use crate::vpc::{Egress, ServiceIx, Snapshot, Task};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -52,63 +52,98 @@ impl Running {
     /// No such service, or the step that failed.
     pub async fn add_task(&mut self, service: &str) -> Result<Task, LabError> {
         let ix = self.service(service)?;
-        let number =
-            (1..=u16::MAX).find(|number| self.find(ix, *number).is_none()).unwrap_or(u16::MAX);
-        self.add(ix, number).await
+        let number = (1..=u16::MAX).find(|number| self.find(ix, *number).is_none());
+        self.add(ix, number.ok_or_else(|| LabError::ServiceFull(service.to_owned()))?).await
     }
 
-    /// Takes a task down: its link, its namespace, its flows.
+    /// Takes a task down: its link, its namespace, its flows. Every step is taken, whatever became of those before;
+    /// after a failure the task is still listed, and can be removed again.
     ///
     /// # Errors
-    /// No such task, or the step that failed.
+    /// No such task, or the first step that failed.
     pub async fn remove_task(&mut self, service: &str, number: u16) -> Result<(), LabError> {
         let ix = self.service(service)?;
         let unknown = || LabError::UnknownTask { service: service.to_owned(), number };
         let task = self.find(ix, number).ok_or_else(unknown)?;
-        let attachment = self.tasks.remove(&task.address).ok_or_else(unknown)?;
-        self.steer.detach_task(attachment.link.ifindex)?;
-        self.current.store(Arc::new(self.snapshot().without_task(task.address)));
-        self.engine.forget_task(task.address);
-        self.router.delete(&task_link_name(task.address)).await?;
-        self.state.remove_overlay(&attachment.namespace);
-        Ok(netns::remove(&attachment.namespace)?)
+        let attachment = self.tasks.get(&task.address).ok_or_else(unknown)?;
+        let (namespace, ifindex) = (attachment.namespace.clone(), attachment.link.ifindex);
+        self.detach(task.address, &namespace, Some(ifindex)).await?;
+        self.tasks.remove(&task.address);
+        Ok(())
     }
 
     async fn add(&mut self, service: ServiceIx, number: u16) -> Result<Task, LabError> {
         let snapshot = self.snapshot();
-        let address = self.free_address(&snapshot)?;
-        let task = Task { service, number, address, eni: snapshot.choose_eni(service, number) };
-        let namespace = task_namespace(&self.lab.name, &snapshot, &task);
-        let made = self.attach(&snapshot, task, &namespace).await;
-        if made.is_err() {
-            self.state.remove_overlay(&namespace);
+        let device = device_of(&snapshot, service, number);
+        let tun = device.and_then(|device| Some(self.workers.get(&device)?.device().ifindex()));
+        let (Some(device), Some(tun)) = (device, tun) else {
+            let service = snapshot.service(service).name.clone();
+            return Err(LabError::NoDevice { service, number });
+        };
+        let eni = match device {
+            Device::Eni(eni) => Some(eni),
+            Device::AppRunner | Device::NatGateway(_) => None,
+        };
+        let task = Task { service, number, address: self.free_address(&snapshot)?, eni };
+        let netns = self.state.make_namespace(&task_namespace(&self.lab.name, &snapshot, &task))?;
+        let attached = self.attach(&snapshot, task, &netns, tun).await;
+        if attached.is_err() {
+            let link = self.router.ifindex(&task_link_name(task.address)).await.ok();
             // What failed first is what the caller wants to hear.
-            let _ = netns::remove(&namespace);
+            let _ = self.detach(task.address, netns.name(), link).await;
         }
-        made.map(|()| task)
+        attached.map(|()| task)
     }
 
     async fn attach(
         &mut self,
         snapshot: &Snapshot,
         task: Task,
-        namespace: &str,
+        netns: &Netns,
+        tun: u32,
     ) -> Result<(), LabError> {
-        let netns = make_namespace(&self.state, namespace)?;
+        let namespace = netns.name();
         self.state.overlay(
             namespace,
             "resolv.conf",
             &resolv_conf(snapshot, &self.lab.spec.region, &task),
         )?;
         self.state.overlay(namespace, "hosts", &hosts(snapshot, &task))?;
-        let link = link_task(&self.router, &netns, task.address, snapshot.parts().mtu.task).await?;
-        let device = task.eni.map_or(Device::AppRunner, Device::Eni);
-        let tun = self.workers.get(&device).map_or(0, |worker| worker.device().ifindex());
+        let link = link_task(&self.router, netns, task.address, snapshot.parts().mtu.task).await?;
         self.current.store(Arc::new(snapshot.with_task(task)));
         self.steer.deliver_task(task.address, link)?;
         self.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
         self.tasks.insert(task.address, Attachment { task, namespace: namespace.to_owned(), link });
         Ok(())
+    }
+
+    /// Undoes an attachment, whole or half. What is gone already is fine.
+    async fn detach(
+        &mut self,
+        address: Ipv4Addr,
+        namespace: &str,
+        ifindex: Option<u32>,
+    ) -> Result<(), LabError> {
+        let steered = match ifindex {
+            Some(ifindex) => {
+                self.steer_drops.forget(ifindex);
+                self.steer.detach_task(ifindex)
+            }
+            None => Ok(()),
+        };
+        let withdrawn = self.steer.withdraw_task(address);
+        self.current.store(Arc::new(self.snapshot().without_task(address)));
+        self.engine.forget_task(address);
+        self.addresses.give_back(address);
+        let unlinked = match self.router.delete(&task_link_name(address)).await {
+            Err(LinkError::Missing { .. }) => Ok(()),
+            deleted => deleted,
+        };
+        let removed = self.state.remove_namespace(namespace);
+        steered?;
+        withdrawn?;
+        unlinked?;
+        Ok(removed?)
     }
 
     pub(super) fn service(&self, name: &str) -> Result<ServiceIx, LabError> {
@@ -127,14 +162,20 @@ impl Running {
     }
 
     fn free_address(&self, snapshot: &Snapshot) -> Result<Ipv4Addr, LabError> {
-        let pool = self.lab.task_cidr;
-        let (first, last) =
-            (u32::from(pool.network()).saturating_add(1), u32::from(pool.broadcast()));
-        // Tasks are few and packed from the start, so the first gap is near.
-        (first..last)
-            .map(Ipv4Addr::from)
-            .find(|address| snapshot.task(*address).is_none())
-            .ok_or(LabError::PoolEmpty(pool))
+        let taken = |address| snapshot.task(address).is_some() || self.tasks.contains_key(&address);
+        self.addresses.free(taken).ok_or_else(|| LabError::PoolEmpty {
+            pool: self.lab.task_cidr,
+            resting: self.addresses.resting(),
+        })
+    }
+}
+
+/// The device that a task's packets go to. `None` is never App Runner's own: a service that is to leave through a VPC
+/// and cannot must not leave by another way.
+fn device_of(snapshot: &Snapshot, service: ServiceIx, number: u16) -> Option<Device> {
+    match snapshot.service(service).egress {
+        Egress::Default => Some(Device::AppRunner),
+        Egress::Vpc(_) => snapshot.choose_eni(service, number).map(Device::Eni),
     }
 }
 
@@ -168,4 +209,26 @@ fn hosts(snapshot: &Snapshot, task: &Task) -> String {
         let _ = writeln!(text, "{} {}", host.address, host.name);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::config::Lab;
+    use crate::vpc::{EniIx, Generation};
+
+    #[test]
+    fn a_service_of_a_vpc_without_an_eni_has_no_device_at_all() {
+        let lab = Lab::parse("lab.toml", include_str!("../../examples/minimal.toml")).unwrap();
+        let snapshot = lab.lower(Generation(1));
+        let (service, eni) = (ServiceIx(0), EniIx(0));
+        assert!(matches!(snapshot.service(service).egress, Egress::Vpc(_)));
+        assert_eq!(device_of(&snapshot, service, 1), Some(Device::Eni(eni)));
+        let mut parts = snapshot.parts().clone();
+        parts.enis.clear();
+        let without = Snapshot::build(Generation(2), parts);
+        assert_eq!(device_of(&without, service, 1), None);
+    }
 }

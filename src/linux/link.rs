@@ -206,24 +206,6 @@ impl Links {
         self.set("taking down", link, |message| message.down()).await
     }
 
-    /// Sets the MTU of an interface, in octets.
-    ///
-    /// # Errors
-    ///
-    /// When there is none of that name, or the kernel does not take the number.
-    pub async fn set_mtu(&self, link: &str, mtu: u16) -> Result<(), LinkError> {
-        self.set("setting the MTU of", link, |message| message.mtu(u32::from(mtu))).await
-    }
-
-    /// Sets how many packets may wait to be sent.
-    ///
-    /// # Errors
-    ///
-    /// When there is none of that name.
-    pub async fn set_queue_length(&self, link: &str, packets: u32) -> Result<(), LinkError> {
-        self.set("setting the queue length of", link, |message| message.txqueuelen(packets)).await
-    }
-
     /// Gives an interface an address as /32; it may have it already.
     ///
     /// # Errors

@@ -218,17 +218,6 @@ impl Steer {
         self.attach_in_space(device, space, TUN)
     }
 
-    /// Forgets a VPC's link or a TUN, with its counters. Not being attached is fine.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
-    pub fn detach_device(&mut self, ifindex: u32) -> Result<(), SteerError> {
-        self.detach(ifindex)?;
-        gone("spaces", self.hash::<u32, u32>("spaces")?.remove(&ifindex))?;
-        self.forget_counters(ifindex)
-    }
-
     /// What comes for `address` from the address space goes to the TUN: it is an ENI's, a NAT gateway's, or public.
     ///
     /// # Errors
@@ -237,16 +226,6 @@ impl Steer {
     pub fn own(&mut self, space: u32, address: Ipv4Addr, tun: u32) -> Result<(), SteerError> {
         let key = join(space.to_ne_bytes(), address.octets());
         self.hash::<[u8; 8], u32>("owners")?.insert(key, tun, 0).map_err(full("owners"))
-    }
-
-    /// Nobody answers for `address` any more. Not being owned is fine.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
-    pub fn disown(&mut self, space: u32, address: Ipv4Addr) -> Result<(), SteerError> {
-        let key = join(space.to_ne_bytes(), address.octets());
-        gone("owners", self.hash::<[u8; 8], u32>("owners")?.remove(&key))
     }
 
     /// What the engine lets through to a task's address goes to its link, whatever the TUN's address space.
@@ -282,16 +261,6 @@ impl Steer {
     ) -> Result<(), SteerError> {
         let key = prefix_key(space, prefix);
         self.prefixes()?.insert(&key, link_value(link), 0).map_err(full("prefix_links"))
-    }
-
-    /// Undoes [`Steer::deliver_prefix`]. Not being delivered is fine.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
-    pub fn withdraw_prefix(&mut self, space: u32, prefix: Ipv4Network) -> Result<(), SteerError> {
-        let key = prefix_key(space, prefix);
-        gone("prefix_links", self.prefixes()?.remove(&key))
     }
 
     /// How many packets were dropped on which interface (of the router namespace), and why; sorted.
