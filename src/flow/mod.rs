@@ -1,8 +1,9 @@
-//! Floor 3: what is remembered. The flow table, TCP state, port leases, expiry.
+//! Floor 3: what is remembered. The flow table, TCP state, port leases, expiry, whose fragments are whose.
 //!
 //! A [`Flow`] is one conversation; the [`FlowTable`] holds two [`FlowEntry`]s for it, one per direction, each with its
 //! cached outcome. NAT ports are [`Lease`]s that come back when the flow is dropped. Time is an argument.
 
+pub mod fragments;
 mod graves;
 pub mod instant;
 pub mod key;
@@ -10,6 +11,7 @@ pub mod ports;
 pub mod table;
 pub mod tcp;
 
+pub use fragments::{Datagram, DatagramKey, Fragments};
 pub use graves::Tombstone;
 pub use instant::Instant;
 pub use key::{FlowKey, Space};

@@ -10,7 +10,8 @@ use super::{
     Verdict, icmp,
 };
 use crate::flow::{
-    Flow, FlowEntry, FlowKey, FlowTable, Instant, PortPools, Side, Space, Tally, TcpState,
+    Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Space, Tally,
+    TcpState,
 };
 use crate::packet::icmp::{fragmentation_needed, tcp_reset, time_exceeded};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader, clamp_mss};
@@ -73,6 +74,7 @@ pub struct Judged {
 pub struct Engine {
     flows: FlowTable<FlowOutcome>,
     pools: Arc<PortPools>,
+    fragments: Fragments<Denial>,
     drops: Drops,
     pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
 }
@@ -83,6 +85,7 @@ impl Engine {
         Self {
             flows: FlowTable::new(seed),
             pools: PortPools::new(seed),
+            fragments: Fragments::new(seed),
             drops: Drops::new(seed),
             tallies: DashMap::with_hasher(FixedState::with_seed(seed)),
         }
@@ -150,8 +153,22 @@ impl Engine {
         recorder: &mut R,
     ) -> Verdict {
         if packet.fragment() != Fragment::Whole {
-            return drop_packet(Reason::Fragment);
+            return self.decide_fragment(now, snapshot, arrival, packet, reply, recorder);
         }
+        self.decide_unfragmented(now, snapshot, arrival, packet, reply, recorder)
+    }
+
+    /// Judges a packet that has all of its headers.
+    #[inline]
+    pub(super) fn decide_unfragmented<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        arrival: Arrival,
+        packet: &mut Packet<'_>,
+        reply: &mut [u8],
+        recorder: &mut R,
+    ) -> Verdict {
         let key = FlowKey::new(arrival.space, packet.tuple());
         match (packet.icmp(), arrival.side) {
             (None, _)
@@ -216,7 +233,12 @@ impl Engine {
     ) -> Denial {
         let here = |task: &&Task| attached_to(snapshot, task) == Some(arrival.device);
         if let Some(&task) = snapshot.task(packet.src()).filter(here) {
-            let probe = Probe { inside: packet.tuple(), icmp: packet.icmp_type_code(), task };
+            let probe = Probe {
+                inside: packet.tuple(),
+                icmp: packet.icmp_type_code(),
+                fragment: false,
+                task,
+            };
             if let Err(denial) = self.walk(now, snapshot, probe, Purpose::DryRun, recorder) {
                 return denial;
             }
@@ -270,7 +292,7 @@ impl Engine {
         icmp: (u8, u8),
     ) -> Evidence {
         let mut steps: Vec<Step> = Vec::new();
-        let probe = Probe { inside, icmp, task: *task };
+        let probe = Probe { inside, icmp, fragment: false, task: *task };
         let path = self.walk(now, snapshot, probe, Purpose::DryRun, &mut steps);
         let (outside, admitted_by, denial) = match path {
             Ok(path) => (Some(path.outside), Some(path.admitted_by), path.reply_denied),
@@ -291,7 +313,7 @@ impl Engine {
         inside: Tuple,
         icmp: (u8, u8),
     ) -> Result<RuleRef, Denial> {
-        let probe = Probe { inside, icmp, task: *task };
+        let probe = Probe { inside, icmp, fragment: false, task: *task };
         let path = self.walk(now, snapshot, probe, Purpose::DryRun, &mut Off)?;
         path.reply_denied.map_or(Ok(path.admitted_by), Err)
     }
@@ -315,6 +337,7 @@ impl Engine {
         self.pools.set_now(now);
         let ended = self.flows.sweep(now, timeouts);
         self.pools.sweep(now, timeouts.port_quarantine);
+        self.fragments.sweep(now);
         ended
     }
 
@@ -326,6 +349,11 @@ impl Engine {
     /// The flow table.
     pub fn flows(&self) -> &FlowTable<FlowOutcome> {
         &self.flows
+    }
+
+    /// The datagrams that come in fragments.
+    pub(super) fn fragments(&self) -> &Fragments<Denial> {
+        &self.fragments
     }
 
     /// The drops.
@@ -403,7 +431,7 @@ impl Arrival {
 
 /// Whether an entry may be used as it is.
 #[inline]
-fn is_current(
+pub(super) fn is_current(
     now: Instant,
     snapshot: &Snapshot,
     entry: &FlowEntry<FlowOutcome>,

@@ -10,6 +10,7 @@ mod deliver;
 pub mod drops;
 pub mod engine;
 mod exempt;
+mod fragments;
 mod icmp;
 mod internet_gateway;
 mod nat_gateway;
