@@ -1,10 +1,10 @@
 //! How a flow begins, and how it is judged again under a new configuration.
 
-use super::engine::{Device, Engine, FlowOutcome, Forward};
+use super::engine::{Engine, FlowOutcome, Forward};
 use super::network_acl::{self, Gone, Way};
 use super::port_lease::{Grant, Purpose};
 use super::walk::{Path, Probe};
-use super::{Denial, Link, PathKey, Reason, Recorder, Stage};
+use super::{Denial, Device, Link, PathKey, Reason, Recorder, Stage};
 use crate::flow::{Flow, FlowKey, FlowStart, Instant, Space};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple};
 use crate::vpc::{Egress, RuleRef, Snapshot, Task, Traffic};

@@ -1,37 +1,26 @@
 //! The engine: a packet in, a verdict out. No sockets, no clock, no formatting; every packet gets a verdict.
 
 use super::admission::{attached_to, can_start};
+use super::arrival::Arrival;
 use super::drops::{DropKey, Drops};
 use super::paths::Places;
 use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
 use super::{
-    Component, Denial, Detail, Evidence, Link, Off, Outcome, Reason, Recorder, Stage, Step,
+    Component, Denial, Detail, Device, Evidence, Link, Off, Outcome, Reason, Recorder, Stage, Step,
     Verdict, icmp,
 };
 use crate::flow::{
-    Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Space, Tally,
-    TcpState,
+    Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Tally, TcpState,
 };
 use crate::packet::icmp::{fragmentation_needed, tcp_reset, time_exceeded};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader, clamp_mss};
-use crate::vpc::{EniIx, NatGatewayIx, RuleRef, Snapshot, Task};
+use crate::vpc::{RuleRef, Snapshot, Task};
 use dashmap::DashMap;
 use foldhash::fast::FixedState;
 use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-
-/// The TUN device that a packet was read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Device {
-    /// A Hyperplane ENI's.
-    Eni(EniIx),
-    /// A NAT gateway's.
-    NatGateway(NatGatewayIx),
-    /// App Runner's own public egress.
-    AppRunner,
-}
 
 /// What is remembered of a flow's direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +178,7 @@ impl Engine {
         let known = match self.flows.get(&key) {
             Some(entry) if is_current(now, snapshot, &entry, packet) => {
                 if R::ON {
-                    record_hit(&entry, recorder);
+                    record_hit(snapshot, &entry, recorder);
                 }
                 return send(now, arrival.device, &entry, packet, reply);
             }
@@ -381,7 +370,7 @@ impl Engine {
             Side::Egress => (own(tuple.src), tuple.dst, tuple.dport),
             Side::Return => match self.flows.get(&FlowKey::new(arrival.space, tuple)) {
                 Some(entry) => {
-                    (Some(entry.flow.service), entry.flow.egress.tuple().src, tuple.sport)
+                    (entry.flow.service_in(snapshot), entry.flow.egress.tuple().src, tuple.sport)
                 }
                 None => (own(tuple.src), tuple.dst, 0),
             },
@@ -390,42 +379,6 @@ impl Engine {
         let packet = (tuple.src, destination, tuple.protocol, port);
         let key = DropKey::new(snapshot.generation, arrival.device, service, denial, packet);
         self.drops.count(now, key);
-    }
-}
-
-/// Where a packet comes from: the device's own address is what replies are sent to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Arrival {
-    pub(super) device: Device,
-    pub(super) space: Space,
-    pub(super) side: Side,
-}
-
-impl Arrival {
-    #[inline]
-    fn of(snapshot: &Snapshot, device: Device, destination: Ipv4Addr) -> Self {
-        let returned = |space| Self { device, space, side: Side::Return };
-        match device {
-            Device::Eni(ix) => {
-                let eni = snapshot.eni(ix);
-                if eni.address == destination {
-                    return returned(Space::vpc(snapshot.subnet(eni.subnet).vpc));
-                }
-            }
-            Device::NatGateway(ix) => {
-                let nat = snapshot.nat_gateway(ix);
-                if nat.public_address == Some(destination) {
-                    return returned(Space::INTERNET);
-                }
-                return returned(Space::vpc(snapshot.subnet(nat.subnet).vpc));
-            }
-            Device::AppRunner => {
-                if snapshot.parts().apprunner_address == Some(destination) {
-                    return returned(Space::INTERNET);
-                }
-            }
-        }
-        Self { device, space: Space::TASKS, side: Side::Egress }
     }
 }
 
@@ -531,14 +484,15 @@ pub(super) fn drop_packet(reason: Reason) -> Verdict {
     Verdict::Drop { reason, decided_by }
 }
 
-fn record_hit<R: Recorder>(entry: &FlowEntry<FlowOutcome>, recorder: &mut R) {
+fn record_hit<R: Recorder>(snapshot: &Snapshot, entry: &FlowEntry<FlowOutcome>, recorder: &mut R) {
     let outcome = match entry.outcome {
         FlowOutcome::Forward(_) => Outcome::Pass,
         FlowOutcome::Drop(_) => Outcome::Drop,
     };
+    let (task, service) = (entry.flow.egress.tuple().src, entry.flow.service_in(snapshot));
     recorder.step(Step {
         stage: Stage::FlowTable,
-        component: Component::Service(entry.flow.service),
+        component: service.map_or(Component::Task(task), Component::Service),
         rule: Some(entry.flow.admitted_by),
         outcome,
         detail: Detail::Tracked,

@@ -3,8 +3,9 @@
 //! They are followed in order: a later fragment before its first one has no ports to be judged by, and is not held back
 //! for it. A NAT gateway lets UDP's pass and drops TCP's and ICMP's (spec 6).
 
-use super::engine::{Arrival, Device, Engine, FlowOutcome, drop_packet, is_current, send};
-use super::{Denial, Reason, Recorder, Verdict};
+use super::arrival::Arrival;
+use super::engine::{Engine, FlowOutcome, drop_packet, is_current, send};
+use super::{Denial, Device, Reason, Recorder, Verdict};
 use crate::flow::{Datagram, DatagramKey, Flow, FlowEntry, FlowKey, Instant, Side};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, set_identification};
 use crate::vpc::{RuleRef, Snapshot};
