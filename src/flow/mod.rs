@@ -1,8 +1,10 @@
-//! Floor 3: what is remembered. The flow table, TCP state, port leases, expiry.
+//! Floor 3: what is remembered. The flow table, TCP state, port leases, expiry, whose fragments are whose.
 //!
 //! A [`Flow`] is one conversation; the [`FlowTable`] holds two [`FlowEntry`]s for it, one per direction, each with its
 //! cached outcome. NAT ports are [`Lease`]s that come back when the flow is dropped. Time is an argument.
 
+pub mod counters;
+pub mod fragments;
 mod graves;
 pub mod instant;
 pub mod key;
@@ -10,9 +12,11 @@ pub mod ports;
 pub mod table;
 pub mod tcp;
 
+pub use counters::{Counters, Tally};
+pub use fragments::{Datagram, DatagramKey, Fragments};
 pub use graves::Tombstone;
 pub use instant::Instant;
 pub use key::{FlowKey, Space};
 pub use ports::{Exhausted, Lease, Limit, PoolKey, PortPools};
-pub use table::{Counters, Flow, FlowEntry, FlowStart, FlowTable, Side, Tally};
+pub use table::{Flow, FlowEntry, FlowStart, FlowTable, Side};
 pub use tcp::{TcpState, TcpTracker};

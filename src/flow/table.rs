@@ -1,7 +1,7 @@
 //! The flow table: two entries per flow, one per direction, each under the key by which its packets arrive.
 
 use super::graves::{Graveyard, Tombstone};
-use super::{FlowKey, Instant, Lease, PoolKey, TcpState, TcpTracker};
+use super::{Counters, FlowKey, Instant, Lease, PoolKey, Tally, TcpState, TcpTracker};
 use crate::packet::Protocol;
 use crate::vpc::{
     EniIx, Generation, Interface, NatGatewayIx, RuleRef, ServiceIx, Snapshot, Timeouts,
@@ -20,42 +20,6 @@ pub enum Side {
     Egress,
     /// Back to the task.
     Return,
-}
-
-/// What went through a flow in one direction. One worker writes each, so plain loads and stores suffice.
-#[derive(Debug, Default)]
-pub struct Counters {
-    packets: AtomicU64,
-    segments: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl Counters {
-    /// Counts one packet of so many wire segments and octets.
-    #[inline]
-    pub fn add(&self, segments: u32, bytes: u64) {
-        let add = |counter: &AtomicU64, n: u64| {
-            counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed)
-        };
-        add(&self.packets, 1);
-        add(&self.segments, u64::from(segments));
-        add(&self.bytes, bytes);
-    }
-
-    /// Packets as they were handled; a super-packet is one.
-    pub fn packets(&self) -> u64 {
-        self.packets.load(Relaxed)
-    }
-
-    /// Packets as they are on a wire.
-    pub fn segments(&self) -> u64 {
-        self.segments.load(Relaxed)
-    }
-
-    /// Octets on a wire, IP headers included.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Relaxed)
-    }
 }
 
 /// One conversation between a task and a destination.
@@ -85,16 +49,6 @@ pub struct Flow {
     /// What its path carried over all flows, this one among them.
     pub tally: Arc<Tally>,
     last_seen: AtomicU64,
-}
-
-/// What one path, an ENI and what lies behind it, carried. Each side has one writer: the worker of the ENI sends, the
-/// worker where replies arrive receives.
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// From tasks.
-    pub sent: Counters,
-    /// Back to tasks.
-    pub received: Counters,
 }
 
 /// What a [`Flow`] begins with.

@@ -18,7 +18,7 @@ pub mod tuple;
 pub mod view;
 pub mod vnet;
 
-pub use rewrite::{Rewrite, clamp_mss, rewrite_icmp_error};
+pub use rewrite::{Rewrite, clamp_mss, rewrite_icmp_error, set_identification};
 pub use tcp::{TcpFacts, TcpFlags};
 pub use tuple::{Protocol, Tuple};
 pub use view::{Fragment, IcmpKind, Malformed, Packet};

@@ -10,6 +10,8 @@ use super::view::{Fragment, IcmpKind, L4};
 use super::{Packet, Protocol, Tuple};
 use std::net::Ipv4Addr;
 
+/// Where the identification is in an IPv4 header.
+const IDENTIFICATION: usize = 4;
 /// Where the header checksum is in an IPv4 header.
 const IP_CHECKSUM: usize = 10;
 /// Where the checksum is in an ICMP header.
@@ -75,6 +77,12 @@ pub fn rewrite_icmp_error(
     let quoted = Tuple { protocol: quote.tuple.protocol, sport, dport, ..quoted };
     packet.l4 = L4::Icmp(IcmpKind::Error { icmp_type, code, quoted });
     rewrite_ip_header(packet, outer_src, outer_dst, decrement_ttl);
+}
+
+/// Gives a packet another identification, which the fragments of one datagram share (RFC 6864).
+pub fn set_identification(packet: &mut Packet<'_>, identification: u16) {
+    let change = replace_word(packet.bytes, IDENTIFICATION, identification);
+    adjust_at(packet.bytes, IP_CHECKSUM, change, checksum::adjust);
 }
 
 /// Lowers the MSS option of a SYN to `max_mss`; whether it did. A SYN without the option is left alone.

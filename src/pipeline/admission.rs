@@ -1,12 +1,12 @@
 //! How a flow begins, and how it is judged again under a new configuration.
 
-use super::engine::{Device, Engine, FlowOutcome, Forward};
+use super::engine::{Engine, FlowOutcome, Forward};
 use super::network_acl::{self, Gone, Way};
 use super::port_lease::{Grant, Purpose};
 use super::walk::{Path, Probe};
-use super::{Denial, Link, PathKey, Reason, Recorder, Stage};
+use super::{Denial, Device, Link, PathKey, Reason, Recorder, Stage};
 use crate::flow::{Flow, FlowKey, FlowStart, Instant, Space};
-use crate::packet::{IcmpKind, Packet, Protocol, Rewrite, Tuple};
+use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple};
 use crate::vpc::{Egress, RuleRef, Snapshot, Task, Traffic};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ impl Engine {
             .filter(|task| attached_to(snapshot, task) == Some(device))
             .ok_or(Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck })?;
         self.require_start(key, packet)?;
-        let probe = Probe { inside, icmp: packet.icmp_type_code(), task };
+        let fragment = packet.fragment() != Fragment::Whole;
+        let probe = Probe { inside, icmp: packet.icmp_type_code(), fragment, task };
         let path = self.walk(now, snapshot, probe, Purpose::NewFlow, recorder)?;
         let (link, hop, reply_denied) = (path.link, path.hop, path.reply_denied);
         let flow = Arc::new(self.begin(now, snapshot, &task, key, path));
@@ -103,7 +104,7 @@ impl Engine {
             return Err(MOVED);
         };
         let icmp = if inside.protocol == Protocol::Icmp { (8, 0) } else { (0, 0) };
-        let probe = Probe { inside, icmp, task };
+        let probe = Probe { inside, icmp, fragment: false, task };
         match self.walk(now, snapshot, probe, Purpose::Tracked(flow), recorder) {
             Ok(path)
                 if path.outside.reversed() == flow.returned.tuple()

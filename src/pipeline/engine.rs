@@ -1,36 +1,26 @@
 //! The engine: a packet in, a verdict out. No sockets, no clock, no formatting; every packet gets a verdict.
 
 use super::admission::{attached_to, can_start};
+use super::arrival::Arrival;
 use super::drops::{DropKey, Drops};
 use super::paths::Places;
 use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
 use super::{
-    Component, Denial, Detail, Evidence, Link, Off, Outcome, Reason, Recorder, Stage, Step,
+    Component, Denial, Detail, Device, Evidence, Link, Off, Outcome, Reason, Recorder, Stage, Step,
     Verdict, icmp,
 };
 use crate::flow::{
-    Flow, FlowEntry, FlowKey, FlowTable, Instant, PortPools, Side, Space, Tally, TcpState,
+    Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Tally, TcpState,
 };
 use crate::packet::icmp::{fragmentation_needed, tcp_reset, time_exceeded};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader, clamp_mss};
-use crate::vpc::{EniIx, NatGatewayIx, RuleRef, Snapshot, Task};
+use crate::vpc::{RuleRef, Snapshot, Task};
 use dashmap::DashMap;
 use foldhash::fast::FixedState;
 use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-
-/// The TUN device that a packet was read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Device {
-    /// A Hyperplane ENI's.
-    Eni(EniIx),
-    /// A NAT gateway's.
-    NatGateway(NatGatewayIx),
-    /// App Runner's own public egress.
-    AppRunner,
-}
 
 /// What is remembered of a flow's direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +63,7 @@ pub struct Judged {
 pub struct Engine {
     flows: FlowTable<FlowOutcome>,
     pools: Arc<PortPools>,
+    fragments: Fragments<Denial>,
     drops: Drops,
     pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
 }
@@ -83,6 +74,7 @@ impl Engine {
         Self {
             flows: FlowTable::new(seed),
             pools: PortPools::new(seed),
+            fragments: Fragments::new(seed),
             drops: Drops::new(seed),
             tallies: DashMap::with_hasher(FixedState::with_seed(seed)),
         }
@@ -150,8 +142,22 @@ impl Engine {
         recorder: &mut R,
     ) -> Verdict {
         if packet.fragment() != Fragment::Whole {
-            return drop_packet(Reason::Fragment);
+            return self.decide_fragment(now, snapshot, arrival, packet, reply, recorder);
         }
+        self.decide_unfragmented(now, snapshot, arrival, packet, reply, recorder)
+    }
+
+    /// Judges a packet that has all of its headers.
+    #[inline]
+    pub(super) fn decide_unfragmented<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        arrival: Arrival,
+        packet: &mut Packet<'_>,
+        reply: &mut [u8],
+        recorder: &mut R,
+    ) -> Verdict {
         let key = FlowKey::new(arrival.space, packet.tuple());
         match (packet.icmp(), arrival.side) {
             (None, _)
@@ -172,7 +178,7 @@ impl Engine {
         let known = match self.flows.get(&key) {
             Some(entry) if is_current(now, snapshot, &entry, packet) => {
                 if R::ON {
-                    record_hit(&entry, recorder);
+                    record_hit(snapshot, &entry, recorder);
                 }
                 return send(now, arrival.device, &entry, packet, reply);
             }
@@ -216,7 +222,12 @@ impl Engine {
     ) -> Denial {
         let here = |task: &&Task| attached_to(snapshot, task) == Some(arrival.device);
         if let Some(&task) = snapshot.task(packet.src()).filter(here) {
-            let probe = Probe { inside: packet.tuple(), icmp: packet.icmp_type_code(), task };
+            let probe = Probe {
+                inside: packet.tuple(),
+                icmp: packet.icmp_type_code(),
+                fragment: false,
+                task,
+            };
             if let Err(denial) = self.walk(now, snapshot, probe, Purpose::DryRun, recorder) {
                 return denial;
             }
@@ -270,7 +281,7 @@ impl Engine {
         icmp: (u8, u8),
     ) -> Evidence {
         let mut steps: Vec<Step> = Vec::new();
-        let probe = Probe { inside, icmp, task: *task };
+        let probe = Probe { inside, icmp, fragment: false, task: *task };
         let path = self.walk(now, snapshot, probe, Purpose::DryRun, &mut steps);
         let (outside, admitted_by, denial) = match path {
             Ok(path) => (Some(path.outside), Some(path.admitted_by), path.reply_denied),
@@ -291,7 +302,7 @@ impl Engine {
         inside: Tuple,
         icmp: (u8, u8),
     ) -> Result<RuleRef, Denial> {
-        let probe = Probe { inside, icmp, task: *task };
+        let probe = Probe { inside, icmp, fragment: false, task: *task };
         let path = self.walk(now, snapshot, probe, Purpose::DryRun, &mut Off)?;
         path.reply_denied.map_or(Ok(path.admitted_by), Err)
     }
@@ -315,6 +326,7 @@ impl Engine {
         self.pools.set_now(now);
         let ended = self.flows.sweep(now, timeouts);
         self.pools.sweep(now, timeouts.port_quarantine);
+        self.fragments.sweep(now);
         ended
     }
 
@@ -326,6 +338,11 @@ impl Engine {
     /// The flow table.
     pub fn flows(&self) -> &FlowTable<FlowOutcome> {
         &self.flows
+    }
+
+    /// The datagrams that come in fragments.
+    pub(super) fn fragments(&self) -> &Fragments<Denial> {
+        &self.fragments
     }
 
     /// The drops.
@@ -353,7 +370,7 @@ impl Engine {
             Side::Egress => (own(tuple.src), tuple.dst, tuple.dport),
             Side::Return => match self.flows.get(&FlowKey::new(arrival.space, tuple)) {
                 Some(entry) => {
-                    (Some(entry.flow.service), entry.flow.egress.tuple().src, tuple.sport)
+                    (entry.flow.service_in(snapshot), entry.flow.egress.tuple().src, tuple.sport)
                 }
                 None => (own(tuple.src), tuple.dst, 0),
             },
@@ -365,45 +382,9 @@ impl Engine {
     }
 }
 
-/// Where a packet comes from: the device's own address is what replies are sent to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Arrival {
-    pub(super) device: Device,
-    pub(super) space: Space,
-    pub(super) side: Side,
-}
-
-impl Arrival {
-    #[inline]
-    fn of(snapshot: &Snapshot, device: Device, destination: Ipv4Addr) -> Self {
-        let returned = |space| Self { device, space, side: Side::Return };
-        match device {
-            Device::Eni(ix) => {
-                let eni = snapshot.eni(ix);
-                if eni.address == destination {
-                    return returned(Space::vpc(snapshot.subnet(eni.subnet).vpc));
-                }
-            }
-            Device::NatGateway(ix) => {
-                let nat = snapshot.nat_gateway(ix);
-                if nat.public_address == Some(destination) {
-                    return returned(Space::INTERNET);
-                }
-                return returned(Space::vpc(snapshot.subnet(nat.subnet).vpc));
-            }
-            Device::AppRunner => {
-                if snapshot.parts().apprunner_address == Some(destination) {
-                    return returned(Space::INTERNET);
-                }
-            }
-        }
-        Self { device, space: Space::TASKS, side: Side::Egress }
-    }
-}
-
 /// Whether an entry may be used as it is.
 #[inline]
-fn is_current(
+pub(super) fn is_current(
     now: Instant,
     snapshot: &Snapshot,
     entry: &FlowEntry<FlowOutcome>,
@@ -503,14 +484,15 @@ pub(super) fn drop_packet(reason: Reason) -> Verdict {
     Verdict::Drop { reason, decided_by }
 }
 
-fn record_hit<R: Recorder>(entry: &FlowEntry<FlowOutcome>, recorder: &mut R) {
+fn record_hit<R: Recorder>(snapshot: &Snapshot, entry: &FlowEntry<FlowOutcome>, recorder: &mut R) {
     let outcome = match entry.outcome {
         FlowOutcome::Forward(_) => Outcome::Pass,
         FlowOutcome::Drop(_) => Outcome::Drop,
     };
+    let (task, service) = (entry.flow.egress.tuple().src, entry.flow.service_in(snapshot));
     recorder.step(Step {
         stage: Stage::FlowTable,
-        component: Component::Service(entry.flow.service),
+        component: service.map_or(Component::Task(task), Component::Service),
         rule: Some(entry.flow.admitted_by),
         outcome,
         detail: Detail::Tracked,

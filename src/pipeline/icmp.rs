@@ -1,6 +1,7 @@
 //! ICMP errors about a flow: translated outside and in, never refreshing or ending it (RFC 5508; checklist I3 to I6).
 
-use super::engine::{Arrival, FlowOutcome, drop_packet};
+use super::arrival::Arrival;
+use super::engine::{FlowOutcome, drop_packet};
 use super::network_acl::{self, Gone, Way};
 use super::{Denial, Link, Reason, Stage, Verdict};
 use crate::flow::{Flow, FlowKey, FlowTable, Instant, Side, Space};

@@ -5,11 +5,13 @@
 
 mod admission;
 mod app_runner;
+mod arrival;
 mod connector;
 mod deliver;
 pub mod drops;
 pub mod engine;
 mod exempt;
+mod fragments;
 mod icmp;
 mod internet_gateway;
 mod nat_gateway;
@@ -26,8 +28,9 @@ pub mod trace;
 pub mod verdict;
 mod walk;
 
+pub use arrival::Device;
 pub use drops::{DropCount, DropKey, Drops};
-pub use engine::{Device, Engine, FlowOutcome, Forward, Judged};
+pub use engine::{Engine, FlowOutcome, Forward, Judged};
 pub use paths::PathKey;
 pub use reason::{REASONS, Reason};
 pub use trace::{Component, Detail, Off, Outcome, Recorder, Stage, Step};

@@ -3,7 +3,7 @@
 use super::port_lease::Grant;
 use super::walk::{AtEni, Path, Walk};
 use super::{
-    Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, internet_gateway,
+    Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, fragments, internet_gateway,
     network_acl, route_table,
 };
 use crate::flow::Space;
@@ -71,6 +71,10 @@ fn arrive<R: Recorder>(
             RuleRef::NatGateway(ix),
             Detail::None,
         ));
+    }
+    if walk.probe.fragment && fragments::dies_at_a_nat_gateway(walk.probe.inside.protocol) {
+        let decided_by = RuleRef::NatGateway(ix);
+        return Err(walk.deny(component, Reason::NatFragment, decided_by, Detail::None));
     }
     Ok(())
 }

@@ -158,7 +158,7 @@ reasons! {
     48 FlowMoved "flow-moved" FlowTable None,
         "After a change of the configuration, the flow would leave by another gateway: it cannot keep its address.", "Reconnect.";
     49 Fragment "fragment" FlowTable None,
-        "A fragment: this version of egret does not follow fragments.", "Send datagrams that fit the path's MTU.";
+        "A fragment of a datagram whose first fragment has not come before it, or of an ICMP error.", "Fragments are followed in order only: send datagrams that fit the path's MTU.";
 
     50 TtlExpired "ttl-expired" Deliver None,
         "The time to live ended at the NAT gateway; egret answered with ICMP time exceeded from the gateway's private address.", "Normal for traceroute; otherwise raise the TTL.";

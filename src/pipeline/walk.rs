@@ -22,6 +22,8 @@ pub(super) struct Probe {
     pub(super) inside: Tuple,
     /// ICMP type and code; zero otherwise.
     pub(super) icmp: (u8, u8),
+    /// Whether it is part of a larger datagram.
+    pub(super) fragment: bool,
     /// The task that sends it.
     pub(super) task: Task,
 }

@@ -1,4 +1,4 @@
-//! Octets that are no packet, fragments, and the list of reasons with who covers each.
+//! Octets that are no packet, and how drops are counted.
 
 use super::world::*;
 use crate::packet::{Tuple, VnetHeader, builder};
@@ -39,23 +39,6 @@ fn every_kind_of_damage_has_its_reason() {
     }
     let vnet = VnetHeader { flags: 1, csum_start: 20, csum_offset: 6, ..VnetHeader::default() };
     assert_eq!(world.push(device, &good, vnet).reason(), Some(Reason::MalformedVnetHeader));
-}
-
-/// Surprise 17: TCP and ICMP fragments die at a NAT gateway. This version follows no fragments at all, and says so.
-#[test]
-fn fragments_are_not_followed() {
-    let world = World::new(LAB);
-    let web = world.task("web", 1);
-    for packet in [syn(web, 1, (EXAMPLE, 443)), udp(web, 1, (EXAMPLE, 53)), ping(web, EXAMPLE, 1)] {
-        for flags in [0x20, 0x00] {
-            let mut packet = with_octet(packet.clone(), 6, flags);
-            if flags == 0 {
-                packet = with_octet(packet, 7, 10);
-            }
-            let seen = world.push(world.device_of(web), &packet, VnetHeader::default());
-            assert_eq!(seen.reason(), Some(Reason::Fragment));
-        }
-    }
 }
 
 /// Drops are counted by reason and told apart by rule, service and destination; there is an end to the rows.

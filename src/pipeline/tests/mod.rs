@@ -10,6 +10,7 @@
 
 mod agreement;
 mod default_egress;
+mod fragments;
 mod generation;
 mod generator;
 mod icmp;

@@ -5,12 +5,13 @@ use crate::pipeline::Reason;
 use std::net::Ipv4Addr;
 
 const PUBLIC: &str = "cidr = \"10.0.0.0/24\"";
-const HOME: &str = "cidr = \"10.0.1.0/24\"";
-const DATA: &str = "cidr = \"10.0.3.0/24\"";
-const ALLOW_ALL: &str = r#"{ rule = 100, action = "allow", protocol = "all", cidr = "0.0.0.0/0" }"#;
+pub(super) const HOME: &str = "cidr = \"10.0.1.0/24\"";
+pub(super) const DATA: &str = "cidr = \"10.0.3.0/24\"";
+pub(super) const ALLOW_ALL: &str =
+    r#"{ rule = 100, action = "allow", protocol = "all", cidr = "0.0.0.0/0" }"#;
 
 /// The lab with an ACL on a subnet.
-fn acl(subnet: &str, egress: &str, ingress: &str) -> String {
+pub(super) fn acl(subnet: &str, egress: &str, ingress: &str) -> String {
     with(LAB, subnet, &format!("{subnet}\nnetwork_acl = \"acl\""))
         + &format!(
             "[[network_acl]]\nid = \"acl\"\nvpc = \"vpc\"\negress = [{egress}]\ningress = [{ingress}]\n"

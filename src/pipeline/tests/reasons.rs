@@ -1,43 +1,223 @@
-//! Every reason is produced by a test of the engine, or is listed here with who produces it.
+//! Every reason is produced here, by a small scenario of the engine, or is listed with who else produces it.
 
-use crate::pipeline::Reason;
+use super::fragments::split;
+use super::network_acl::{ALLOW_ALL, DATA, HOME, acl};
+use super::security_group::{EGRESS, INGRESS};
+use super::world::*;
+use crate::packet::{Protocol, Tuple, VnetHeader, builder};
+use crate::pipeline::{Device, Reason};
+use crate::vpc::NatGatewayIx;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
-const TESTS: [&str; 10] = [
-    include_str!("routing.rs"),
-    include_str!("security_group.rs"),
-    include_str!("network_acl.rs"),
-    include_str!("nat.rs"),
-    include_str!("icmp.rs"),
-    include_str!("mtu_ttl.rs"),
-    include_str!("tcp_state.rs"),
-    include_str!("generation.rs"),
-    include_str!("default_egress.rs"),
-    include_str!("malformed.rs"),
-];
+const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
+const LOCAL: (Ipv4Addr, u16) = (DB, 5432);
+const DNS: (Ipv4Addr, u16) = (EXAMPLE, 53);
+const ROUTE: &str = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
+const WAY_OUT: &str = r#"{ destination = "0.0.0.0/0", target = "igw" }"#;
+const NAT: &str = "public_ip = \"198.51.100.7\"";
+const DENY: &str = r#"{ rule = 1, action = "deny", protocol = "all", cidr = "0.0.0.0/0" }"#;
 
-/// Who produces the others.
-const ELSEWHERE: [(Reason, &str); 5] = [
+/// What other parts produce.
+const ELSEWHERE: [(Reason, &str); 4] = [
     (Reason::NoOwner, "the tc program at a VPC's and the internet's link"),
     (Reason::NotIp, "the tc program at a task's link"),
+    (Reason::NoLink, "the tc program at a TUN device"),
     (Reason::EngineFault, "the worker, around an engine that failed"),
-    (Reason::NoLink, "the worker, when it has no link for a verdict"),
-    (Reason::NatFragment, "nothing yet: every fragment is dropped before a gateway sees it"),
+];
+
+type Scenario = fn() -> Option<Reason>;
+
+/// What becomes of a packet of the first task of `web`.
+fn sent(lab: &str, packet: impl Fn(Ipv4Addr) -> Vec<u8>) -> Option<Reason> {
+    let world = World::new(lab);
+    let web = world.task("web", 1);
+    reason(&world, web, &packet(web))
+}
+
+fn reason(world: &World, task: Ipv4Addr, packet: &[u8]) -> Option<Reason> {
+    world.push(world.device_of(task), packet, VnetHeader::default()).reason()
+}
+
+/// What becomes of an opening segment that was damaged.
+fn damaged(edit: impl Fn(&mut Vec<u8>)) -> Option<Reason> {
+    sent(LAB, |web| {
+        let mut bytes = syn(web, 1, OUT);
+        edit(&mut bytes);
+        bytes
+    })
+}
+
+/// What becomes of an opening segment under another lab.
+fn opening(lab: &str, to: (Ipv4Addr, u16)) -> Option<Reason> {
+    sent(lab, |web| syn(web, 1, to))
+}
+
+fn replaced(old: &str, new: &str, to: (Ipv4Addr, u16)) -> Option<Reason> {
+    opening(&with(LAB, old, new), to)
+}
+
+/// What becomes of the second datagram, where there is room for one.
+fn second(limit: &str) -> Option<Reason> {
+    let lab = LAB.replace("apprunner_public_ip = \"198.51.100.99\"", "");
+    let world = World::new(&format!("[limits]\n{limit} = 1\n{lab}"));
+    let web = world.task("web", 1);
+    assert_eq!(reason(&world, web, &udp(web, 1, DNS)), None);
+    reason(&world, web, &udp(web, 2, DNS))
+}
+
+/// What becomes of the answer to an opening segment.
+fn answered(lab: &str) -> Option<Reason> {
+    let mut world = World::new(lab);
+    let (out, link) = world.opens(&syn(world.task("web", 1), 1, LOCAL));
+    Some(world.stays_out(link, &answer(out)))
+}
+
+fn from_internet(packet: &[u8]) -> Option<Reason> {
+    let gateway = Device::NatGateway(NatGatewayIx(0));
+    World::new(LAB).push(gateway, packet, VnetHeader::default()).reason()
+}
+
+fn large(web: Ipv4Addr, dont_fragment: bool) -> Vec<u8> {
+    let (src, dst) = (SocketAddrV4::new(web, 1), SocketAddrV4::new(EXAMPLE, 53));
+    let bytes = builder::udp(src, dst, &[0; 2000]);
+    if dont_fragment { bytes } else { with_octet(bytes, 6, 0) }
+}
+
+fn forged() -> Option<Reason> {
+    let world = World::new(LAB);
+    let (one, two) = (world.task("web", 1), world.task("web", 2));
+    let task = *world.snapshot.task(one)?;
+    let inside = Tuple { protocol: Protocol::Tcp, src: two, dst: EXAMPLE, sport: 1, dport: 443 };
+    let evidence = world.engine.explain(world.now, &world.snapshot, &task, inside, (0, 0));
+    Some(evidence.denial?.reason)
+}
+
+fn partial_checksum_of_another_protocol() -> Option<Reason> {
+    let world = World::new(LAB);
+    let web = world.task("web", 1);
+    let vnet = VnetHeader { flags: 1, csum_start: 20, csum_offset: 6, ..VnetHeader::default() };
+    world.push(world.device_of(web), &syn(web, 1, OUT), vnet).reason()
+}
+
+fn expired() -> Option<Reason> {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    world.connects(web, 1, OUT);
+    world.advance(Duration::from_secs(351));
+    reason(&world, web, &tcp(web, 1, OUT, ACK, 101, 501))
+}
+
+fn moved() -> Option<Reason> {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    world.connects(web, 1, OUT);
+    world.reload(&with(LAB, NAT, "public_ip = \"198.51.100.8\""));
+    reason(&world, web, &tcp(web, 1, OUT, ACK, 101, 501))
+}
+
+fn error_at_the_end_of_its_ttl() -> Option<Reason> {
+    let mut world = World::new(LAB);
+    let (out, link) = world.opens(&udp(world.task("web", 1), 1, DNS));
+    let error = builder::icmp_error(EXAMPLE, NAT_PUBLIC, 3, 3, &datagram(out, b""));
+    Some(world.stays_out(link, &with_ttl(error, 1)))
+}
+
+#[rustfmt::skip]
+const SCENARIOS: &[(Reason, Scenario)] = &[
+    (Reason::MalformedTruncated, || damaged(|b| b.truncate(19))),
+    (Reason::Ipv6, || damaged(|b| b[0] = 0x65)),
+    (Reason::MalformedVersion, || damaged(|b| b[0] = 0x75)),
+    (Reason::MalformedHeaderLength, || damaged(|b| b[0] = 0x44)),
+    (Reason::MalformedTotalLength, || damaged(|b| b[3] += 1)),
+    (Reason::MalformedHeaderChecksum, || damaged(|b| b[10] ^= 1)),
+    (Reason::MalformedL4, || damaged(|b| b[32] = 0x40)),
+    (Reason::MalformedIcmpChecksum, || sent(LAB, |web| {
+        let mut echo = ping(web, EXAMPLE, 1);
+        echo[22] ^= 1;
+        echo
+    })),
+    (Reason::MalformedVnetHeader, partial_checksum_of_another_protocol),
+    (Reason::SourceForged, forged),
+    (Reason::SourceUnknown, || sent(LAB, |_| syn(Ipv4Addr::new(100, 99, 0, 1), 1, OUT))),
+    (Reason::DestinationNotUnicast, || opening(LAB, (Ipv4Addr::BROADCAST, 443))),
+    (Reason::ExemptAddressUnserved, || opening(LAB, (Ipv4Addr::new(169, 254, 169, 254), 443))),
+    (Reason::SgEgressNoRules, || replaced(EGRESS, "egress = []", OUT)),
+    (Reason::SgEgressImplicitDeny, || opening(LAB, (EXAMPLE, 80))),
+    (Reason::NaclEgressDeny, || opening(&acl(HOME, DENY, ALLOW_ALL), OUT)),
+    (Reason::NaclEgressImplicitDeny, || opening(&acl(HOME, "", ALLOW_ALL), OUT)),
+    (Reason::NaclIngressDeny, || opening(&acl(DATA, ALLOW_ALL, DENY), LOCAL)),
+    (Reason::NaclIngressImplicitDeny, || opening(&acl(DATA, ALLOW_ALL, ""), LOCAL)),
+    (Reason::NaclReturnDeny, || answered(&acl(HOME, ALLOW_ALL, DENY))),
+    (Reason::NaclReturnImplicitDeny, || answered(&acl(HOME, ALLOW_ALL, ""))),
+    (Reason::NoRoute, || replaced(ROUTE, "", OUT)),
+    (Reason::RouteBlackhole, || replaced(NAT, &format!("{NAT}\nstate = \"deleted\""), OUT)),
+    (Reason::TargetUnsupported, || {
+        let longer = r#"{ destination = "10.0.3.0/24", target = "nat" },"#;
+        replaced(ROUTE, longer, LOCAL)
+    }),
+    (Reason::NatGatewayState, || replaced(NAT, &format!("{NAT}\nstate = \"pending\""), OUT)),
+    (Reason::NatProtocol, || {
+        let lab = with(LAB, EGRESS, r#"egress = [{ protocol = "all", to = "0.0.0.0/0" }]"#);
+        sent(&lab, |web| other(47, web, EXAMPLE))
+    }),
+    (Reason::NatFragment, || {
+        sent(LAB, |web| split(&builder::icmp_echo_request(web, EXAMPLE, 1, 1, &[0; 2000]), 1, 1480).remove(0))
+    }),
+    (Reason::NatNoRoute, || replaced(WAY_OUT, "", OUT)),
+    (Reason::NatRoutesToNat, || {
+        replaced(WAY_OUT, r#"{ destination = "0.0.0.0/0", target = "nat" }"#, OUT)
+    }),
+    (Reason::NatBlackhole, || {
+        replaced(WAY_OUT, r#"{ destination = "0.0.0.0/0", target = "igw-gone", state = "blackhole" }"#, OUT)
+    }),
+    (Reason::NatAddress, || sent(LAB, |web| ping(web, NAT_PRIVATE, 1))),
+    (Reason::IgwNoPublicAddress, || {
+        replaced(ROUTE, r#"{ destination = "0.0.0.0/0", target = "igw" },"#, OUT)
+    }),
+    (Reason::IgwPrivateDestination, || opening(LAB, (Ipv4Addr::new(192, 168, 1, 1), 443))),
+    (Reason::IgwSharedDestination, || opening(LAB, (Ipv4Addr::new(100, 127, 255, 1), 443))),
+    (Reason::IgwPrivateNat, || replaced(NAT, "connectivity = \"private\"", OUT)),
+    (Reason::NatHairpin, || opening(LAB, (NAT_PUBLIC, 443))),
+    (Reason::NoInterface, || opening(LAB, (Ipv4Addr::new(10, 0, 3, 77), 443))),
+    (Reason::EniAddress, || opening(LAB, (Ipv4Addr::new(10, 0, 2, 4), 443))),
+    (Reason::SgIngressNoRules, || replaced(INGRESS, "ingress = []", LOCAL)),
+    (Reason::SgIngressImplicitDeny, || opening(LAB, (DB, 443))),
+    (Reason::EniPortsExhausted, || second("eni_connections")),
+    (Reason::NatPortsExhausted, || second("nat_connections_per_destination")),
+    (Reason::TcpNoFlow, || sent(LAB, |web| tcp(web, 1, OUT, ACK, 1, 1))),
+    (Reason::FlowExpired, expired),
+    (Reason::Unsolicited, || from_internet(&syn(EXAMPLE, 1, (NAT_PUBLIC, 443)))),
+    (Reason::IcmpErrorNoFlow, || {
+        from_internet(&builder::icmp_error(EXAMPLE, NAT_PUBLIC, 3, 3, &udp(NAT_PUBLIC, 1, DNS)))
+    }),
+    (Reason::IcmpUnsupported, || sent(LAB, |web| builder::icmp_error(web, EXAMPLE, 13, 0, &[0; 12]))),
+    (Reason::FlowMoved, moved),
+    (Reason::Fragment, || sent(LAB, |web| split(&large(web, false), 1, 1480).remove(1))),
+    (Reason::TtlExpired, || sent(LAB, |web| with_ttl(udp(web, 1, DNS), 1))),
+    (Reason::MtuExceeded, || sent(LAB, |web| large(web, true))),
+    (Reason::MtuExceededNoAnswer, || sent(LAB, |web| large(web, false))),
+    (Reason::TtlExpiredNoAnswer, error_at_the_end_of_its_ttl),
+    (Reason::AppRunnerPrivateDestination, || {
+        let world = World::new(LAB);
+        let public = world.task("public", 1);
+        reason(&world, public, &syn(public, 1, LOCAL))
+    }),
+    (Reason::MalformedQuote, || sent(LAB, |web| builder::icmp_error(web, EXAMPLE, 3, 3, &[0x45; 27]))),
 ];
 
 #[test]
-fn every_reason_is_covered() {
+fn every_scenario_produces_its_reason() {
+    for (reason, scenario) in SCENARIOS {
+        assert_eq!(scenario(), Some(*reason), "{reason}");
+    }
+}
+
+#[test]
+fn every_reason_has_a_scenario_or_comes_from_elsewhere() {
     for reason in Reason::ALL {
-        let name = format!("Reason::{reason:?}");
-        let word_ends = |text: &str| {
-            text.match_indices(&name)
-                .any(|(at, _)| !text[at + name.len()..].starts_with(|c: char| c.is_alphanumeric()))
-        };
-        let tested = TESTS.iter().any(|text| word_ends(text));
-        let elsewhere = ELSEWHERE.iter().find(|(other, _)| other == reason);
-        match (tested, elsewhere) {
-            (true, None) | (false, Some(_)) => {}
-            (true, Some((_, who))) => panic!("{reason} is tested, and said to come from: {who}"),
-            (false, None) => panic!("{reason} is produced by no test"),
-        }
+        let here = SCENARIOS.iter().filter(|(produced, _)| produced == reason).count();
+        let elsewhere = ELSEWHERE.iter().filter(|(other, _)| other == reason).count();
+        assert_eq!(here + elsewhere, 1, "{reason}: give it a scenario, or say who produces it");
     }
 }

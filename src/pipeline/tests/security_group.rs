@@ -5,13 +5,13 @@ use crate::pipeline::{Detail, Reason};
 use crate::vpc::{Direction, RuleRef, SecurityGroupIx};
 use std::net::Ipv4Addr;
 
-const EGRESS: &str = r#"egress = [
+pub(super) const EGRESS: &str = r#"egress = [
     { protocol = "tcp", ports = "5432", to = "sg-db" },
     { protocol = "tcp", ports = "443", to = "0.0.0.0/0" },
     { protocol = "udp", ports = "53", to = "0.0.0.0/0" },
     { protocol = "icmp", to = "0.0.0.0/0" },
 ]"#;
-const INGRESS: &str = r#"ingress = [
+pub(super) const INGRESS: &str = r#"ingress = [
     { protocol = "tcp", ports = "5432", from = "sg-app" },
     { protocol = "udp", ports = "53", from = "sg-app" },
     { protocol = "icmp", icmp_type = 8, from = "sg-app" },

@@ -1,0 +1,49 @@
+//! What went through a flow, and through a path over all of its flows.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What went through a flow in one direction. One worker writes each, so plain loads and stores suffice.
+#[derive(Debug, Default)]
+pub struct Counters {
+    packets: AtomicU64,
+    segments: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counters {
+    /// Counts one packet of so many wire segments and octets.
+    #[inline]
+    pub fn add(&self, segments: u32, bytes: u64) {
+        let add = |counter: &AtomicU64, n: u64| {
+            counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed)
+        };
+        add(&self.packets, 1);
+        add(&self.segments, u64::from(segments));
+        add(&self.bytes, bytes);
+    }
+
+    /// Packets as they were handled; a super-packet is one.
+    pub fn packets(&self) -> u64 {
+        self.packets.load(Relaxed)
+    }
+
+    /// Packets as they are on a wire.
+    pub fn segments(&self) -> u64 {
+        self.segments.load(Relaxed)
+    }
+
+    /// Octets on a wire, IP headers included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+}
+
+/// What one path, an ENI and what lies behind it, carried. Each side has one writer: the worker of the ENI sends, the
+/// worker where replies arrive receives.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// From tasks.
+    pub sent: Counters,
+    /// Back to tasks.
+    pub received: Counters,
+}

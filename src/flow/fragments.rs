@@ -1,0 +1,173 @@
+//! Which flow the fragments of a datagram belong to: only the first has ports, the others have its identification.
+//!
+//! Slow-path only, hence one lock. Entries live for 30 s, as long as a host waits for the missing fragments; there is a
+//! bound to them, and the oldest makes room (checklist U14).
+
+use super::{FlowKey, Instant, Space};
+use crate::packet::{Packet, Protocol};
+use foldhash::fast::FixedState;
+use std::collections::{HashMap, VecDeque};
+use std::net::Ipv4Addr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How many datagrams are followed at once: about half a MiB.
+const DATAGRAMS: usize = 4096;
+/// For how long a datagram is followed.
+const LIFETIME: Duration = Duration::from_secs(30);
+
+/// What the fragments of a datagram have in common (RFC 791).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DatagramKey {
+    space: Space,
+    protocol: Protocol,
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    identification: u16,
+}
+
+impl DatagramKey {
+    /// The datagram that a fragment from this space is part of.
+    pub fn of(space: Space, fragment: &Packet<'_>) -> Self {
+        Self {
+            space,
+            protocol: fragment.protocol(),
+            src: fragment.src(),
+            dst: fragment.dst(),
+            identification: fragment.identification(),
+        }
+    }
+}
+
+/// What became of a first fragment, and will become of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Datagram<D> {
+    /// They belong to this flow, and leave with this identification.
+    Follows(FlowKey, u16),
+    /// They share its denial.
+    Denied(D),
+}
+
+/// The datagrams whose first fragment has been seen. `D` is what a denial is to the floor above.
+#[derive(Debug)]
+pub struct Fragments<D> {
+    state: Mutex<State<D>>,
+}
+
+#[derive(Debug)]
+struct State<D> {
+    datagrams: HashMap<DatagramKey, (Instant, Datagram<D>), FixedState>,
+    order: VecDeque<(DatagramKey, Instant)>,
+    identification: u16,
+}
+
+impl<D: Copy> Fragments<D> {
+    /// None yet.
+    pub fn new(seed: u64) -> Self {
+        let datagrams = HashMap::with_hasher(FixedState::with_seed(seed));
+        // Any 16 bits of the seed will do.
+        let identification = (seed >> 16) as u16 ^ seed as u16;
+        Self { state: Mutex::new(State { datagrams, order: VecDeque::new(), identification }) }
+    }
+
+    /// An identification for a datagram that leaves: no other of the last 65,535 has it, so the datagrams of different
+    /// tasks do not mix behind a NAT (RFC 6864 5.2, checklist 7857-9).
+    pub fn next_identification(&self) -> u16 {
+        let mut state = self.state();
+        state.identification = state.identification.wrapping_add(1);
+        state.identification
+    }
+
+    /// Remembers what became of a first fragment.
+    pub fn put(&self, now: Instant, key: DatagramKey, datagram: Datagram<D>) {
+        let mut state = self.state();
+        if state.order.len() >= DATAGRAMS {
+            state.forget_oldest();
+        }
+        state.order.push_back((key, now));
+        state.datagrams.insert(key, (now, datagram));
+    }
+
+    /// What becomes of a later fragment; `None` if its first one has not been seen.
+    pub fn get(&self, now: Instant, key: &DatagramKey) -> Option<Datagram<D>> {
+        let state = self.state();
+        let (at, datagram) = state.datagrams.get(key)?;
+        (now.since(*at) <= LIFETIME).then_some(*datagram)
+    }
+
+    /// Forgets the datagrams that are too old.
+    pub fn sweep(&self, now: Instant) {
+        let mut state = self.state();
+        while state.order.front().is_some_and(|(_, at)| now.since(*at) > LIFETIME) {
+            state.forget_oldest();
+        }
+    }
+
+    /// A thread that failed while it held the lock left tables behind that are whole.
+    fn state(&self) -> MutexGuard<'_, State<D>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<D> State<D> {
+    fn forget_oldest(&mut self) {
+        let Some((key, at)) = self.order.pop_front() else { return };
+        // A later datagram may have the same key; that one stays.
+        if self.datagrams.get(&key).is_some_and(|(put, _)| *put == at) {
+            self.datagrams.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Tuple;
+
+    fn key(n: u32) -> DatagramKey {
+        let (src, dst) = (Ipv4Addr::from(n), Ipv4Addr::new(203, 0, 113, 10));
+        DatagramKey { space: Space::TASKS, protocol: Protocol::Udp, src, dst, identification: 7 }
+    }
+
+    fn flow() -> FlowKey {
+        let src = Ipv4Addr::new(100, 64, 0, 1);
+        let tuple = Tuple { protocol: Protocol::Udp, src, dst: src, sport: 1, dport: 2 };
+        FlowKey::new(Space::TASKS, tuple)
+    }
+
+    #[test]
+    fn ten_thousand_datagrams_that_never_end_leave_room_for_the_newest() {
+        let fragments = Fragments::<()>::new(1);
+        for n in 0..10_000 {
+            fragments.put(Instant(u64::from(n)), key(n), Datagram::Follows(flow(), 0));
+        }
+        let now = Instant(10_000);
+        assert!(fragments.get(now, &key(9_999)).is_some());
+        assert!(fragments.get(now, &key(10_000 - 4096)).is_some());
+        assert!(fragments.get(now, &key(9_999 - 4096)).is_none());
+        let state = fragments.state();
+        assert_eq!((state.order.len(), state.datagrams.len()), (DATAGRAMS, DATAGRAMS));
+    }
+
+    #[test]
+    fn a_datagram_is_forgotten_after_its_time_and_not_before_its_successor() {
+        let fragments = Fragments::new(1);
+        let late = Instant::ZERO + Duration::from_secs(20);
+        fragments.put(Instant::ZERO, key(1), Datagram::Denied("first"));
+        fragments.put(late, key(1), Datagram::Denied("second"));
+        fragments.sweep(late + Duration::from_secs(20));
+        let at = |seconds| fragments.get(late + Duration::from_secs(seconds), &key(1));
+        assert_eq!(at(30), Some(Datagram::Denied("second")));
+        assert_eq!(at(31), None);
+        fragments.sweep(late + Duration::from_secs(31));
+        assert!(fragments.state().datagrams.is_empty());
+    }
+
+    #[test]
+    fn identifications_do_not_repeat_while_they_are_followed() {
+        let fragments = Fragments::<()>::new(0xffff_0000);
+        let drawn: std::collections::HashSet<u16> =
+            (0..DATAGRAMS).map(|_| fragments.next_identification()).collect();
+        assert_eq!(drawn.len(), DATAGRAMS);
+    }
+}

@@ -1,0 +1,237 @@
+//! Fragments: the first is judged like a packet, the others follow it; a NAT gateway lets UDP's pass only (surprise 17).
+
+use super::world::*;
+use crate::packet::{VnetHeader, builder};
+use crate::pipeline::{Device, Link, Reason, Verdict};
+use crate::vpc::VpcIx;
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+const VPC: Link = Link::Vpc(VpcIx(0));
+
+/// A packet in fragments of so many octets of payload; the identification tells datagrams apart.
+pub(super) fn split(packet: &[u8], identification: u16, size: usize) -> Vec<Vec<u8>> {
+    assert_eq!(size % 8, 0);
+    let chunks: Vec<&[u8]> = packet[20..].chunks(size).collect();
+    let last = chunks.len() - 1;
+    let fragment = |(number, chunk): (usize, &&[u8])| {
+        let mut bytes = [&packet[..20], chunk].concat();
+        let length = bytes.len() as u16;
+        let more = if number == last { 0 } else { 0x2000 };
+        let offset = (number * size / 8) as u16;
+        bytes[2..4].copy_from_slice(&length.to_be_bytes());
+        bytes[4..6].copy_from_slice(&identification.to_be_bytes());
+        bytes[6..8].copy_from_slice(&(more | offset).to_be_bytes());
+        fix_ip_checksum(&mut bytes);
+        bytes
+    };
+    chunks.iter().enumerate().map(fragment).collect()
+}
+
+/// The datagram that its fragments make, as far as they have one identification.
+#[track_caller]
+fn joined(fragments: &[Vec<u8>]) -> Vec<u8> {
+    let mut sorted: Vec<&Vec<u8>> = fragments.iter().collect();
+    sorted.sort_by_key(|f| u16::from_be_bytes([f[6], f[7]]) & 0x1fff);
+    let identifications: HashSet<&[u8]> = sorted.iter().map(|f| &f[4..6]).collect();
+    assert_eq!(identifications.len(), 1);
+    let mut bytes = sorted[0][..20].to_vec();
+    for fragment in sorted {
+        assert_ip_checksum(fragment);
+        bytes.extend_from_slice(&fragment[20..]);
+    }
+    let length = bytes.len() as u16;
+    bytes[2..4].copy_from_slice(&length.to_be_bytes());
+    bytes[6..8].fill(0);
+    fix_ip_checksum(&mut bytes);
+    bytes
+}
+
+#[track_caller]
+fn assert_ip_checksum(bytes: &[u8]) {
+    assert_eq!(crate::packet::checksum::Sum::default().bytes(&bytes[..20]).fold(), 0xffff);
+}
+
+fn large_udp(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)) -> Vec<u8> {
+    let payload: Vec<u8> = (0..4000_u16).map(|n| n as u8).collect();
+    builder::udp(SocketAddrV4::new(from.0, from.1), SocketAddrV4::new(to.0, to.1), &payload)
+}
+
+/// Sends fragments that all pass, and returns what left and by which link.
+#[track_caller]
+fn pass(world: &World, device: Device, fragments: &[Vec<u8>]) -> (Vec<u8>, Link) {
+    let mut links = HashSet::new();
+    let out: Vec<Vec<u8>> = fragments
+        .iter()
+        .map(|fragment| {
+            let seen = world.push(device, fragment, VnetHeader::default());
+            let Verdict::Forward { link, .. } = seen.verdict else { panic!("{seen:?}") };
+            links.insert(link);
+            seen.bytes
+        })
+        .collect();
+    assert_eq!(links.len(), 1);
+    let whole = joined(&out);
+    assert_checksums(&whole);
+    (whole, links.into_iter().next().unwrap())
+}
+
+fn reason(world: &World, device: Device, bytes: &[u8]) -> Option<Reason> {
+    world.push(device, bytes, VnetHeader::default()).reason()
+}
+
+fn tuple_of(packet: &[u8]) -> crate::packet::Tuple {
+    let mut bytes = packet.to_vec();
+    crate::packet::Packet::parse(&mut bytes, VnetHeader::default()).unwrap().tuple()
+}
+
+#[test]
+fn a_large_datagram_and_its_answer_pass_inside_the_vpc_and_a_nat_gateway() {
+    let world = World::new(LAB);
+    let web = world.task("web", 1);
+    for (to, link, from) in [((DB, 53), VPC, ENI_A), ((EXAMPLE, 53), Link::Internet, NAT_PUBLIC)] {
+        let sent = large_udp((web, 5353), to);
+        let (out, by) = pass(&world, world.device_of(web), &split(&sent, 7, 1480));
+        let tuple = tuple_of(&out);
+        assert_eq!((tuple.src, tuple.dst, tuple.dport, by), (from, to.0, to.1, link));
+        assert_eq!(out[28..], sent[28..], "the payload");
+        let answer = large_udp(to, (tuple.src, tuple.sport));
+        let device = world.device_toward(link, tuple.src);
+        let (back, by) = pass(&world, device, &split(&answer, 9, 1480));
+        let tuple = tuple_of(&back);
+        assert_eq!((tuple.src, tuple.dst, tuple.dport), (to.0, web, 5353));
+        assert_eq!((by, &back[4..6]), (Link::Task(web), &[0, 9][..]));
+    }
+    assert_eq!(world.engine.flows().len(), 2);
+}
+
+/// `ping -s 4000 db`.
+#[test]
+fn a_large_echo_and_its_reply_pass_inside_the_vpc() {
+    let world = World::new(LAB);
+    let web = world.task("web", 1);
+    let request = builder::icmp_echo_request(web, DB, 77, 1, &[5; 4000]);
+    let (out, link) = pass(&world, world.device_of(web), &split(&request, 7, 1480));
+    let tuple = tuple_of(&out);
+    let reply = builder::icmp_echo_reply(DB, tuple.src, tuple.sport, 1, &[5; 4000]);
+    let device = world.device_toward(link, tuple.src);
+    let (back, _) = pass(&world, device, &split(&reply, 8, 1480));
+    assert_eq!((tuple_of(&back).dst, tuple_of(&back).dport), (web, 77));
+}
+
+#[test]
+fn a_nat_gateway_drops_every_fragment_of_tcp_and_icmp() {
+    let world = World::new(LAB);
+    let web = world.task("web", 1);
+    let device = world.device_of(web);
+    let request = builder::icmp_echo_request(web, EXAMPLE, 77, 1, &[5; 4000]);
+    let (from, to) = (SocketAddrV4::new(web, 40_000), SocketAddrV4::new(EXAMPLE, 443));
+    let opening = builder::tcp(from, to, SYN, 100, 0, &[5; 4000]);
+    for packet in [&request, &opening] {
+        for fragment in split(packet, 7, 1480) {
+            assert_eq!(reason(&world, device, &fragment), Some(Reason::NatFragment));
+        }
+    }
+    assert!(world.engine.flows().is_empty(), "and no flow begins");
+    // Nor does a flow that whole packets have made carry one, in either direction.
+    let (_, link) = world.push(device, &ping(web, EXAMPLE, 77), VnetHeader::default()).forwarded();
+    for fragment in split(&request, 8, 1480) {
+        assert_eq!(reason(&world, device, &fragment), Some(Reason::NatFragment));
+    }
+    let mut out = None;
+    world.engine.flows().for_each(|entry| out = Some(entry.flow.returned.tuple()));
+    let back = out.unwrap();
+    let reply = builder::icmp_echo_reply(EXAMPLE, back.dst, back.dport, 1, &[5; 4000]);
+    for fragment in split(&reply, 9, 1480) {
+        let device = world.device_toward(link, NAT_PUBLIC);
+        assert_eq!(reason(&world, device, &fragment), Some(Reason::NatFragment));
+    }
+}
+
+#[test]
+fn a_later_fragment_before_its_first_one_is_dropped_and_the_first_still_passes() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let fragments = split(&large_udp((web, 5353), (DB, 53)), 7, 1480);
+    assert_eq!(world.refuses(&fragments[1]), Reason::Fragment);
+    world.step(world.device_of(web), &fragments[0], 1).forwarded();
+    for later in fragments[1..].iter().rev() {
+        world.step(world.device_of(web), later, 0).forwarded();
+    }
+    world.advance(Duration::from_secs(31));
+    assert_eq!(world.refuses(&fragments[1]), Reason::Fragment);
+}
+
+#[test]
+fn later_fragments_share_the_denial_of_their_first() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let fragments = split(&large_udp((web, 5353), (DB, 54)), 7, 1480);
+    for fragment in &fragments {
+        assert_eq!(world.refuses(fragment), Reason::SgEgressImplicitDeny);
+    }
+    // The same identification again, by an admitted datagram.
+    pass(&world, world.device_of(web), &split(&large_udp((web, 5353), (DB, 53)), 7, 1480));
+}
+
+/// Checklist 7857-9.
+#[test]
+fn datagrams_of_two_tasks_with_one_identification_do_not_mix_outside() {
+    let world = World::new(LAB);
+    let (one, three) = (world.task("web", 1), world.task("web", 3));
+    for to in [(DB, 53), (EXAMPLE, 53)] {
+        let send = |task| split(&large_udp((task, 5353), to), 7, 1480);
+        let (first, second) = (send(one), send(three));
+        let (mut one_out, mut three_out) = (Vec::new(), Vec::new());
+        for (a, b) in first.iter().zip(&second) {
+            one_out.push(world.push(world.device_of(one), a, VnetHeader::default()).bytes);
+            three_out.push(world.push(world.device_of(three), b, VnetHeader::default()).bytes);
+        }
+        let (a, b) = (joined(&one_out), joined(&three_out));
+        assert_checksums(&a);
+        assert_checksums(&b);
+        assert_eq!(source(&a), source(&b));
+        assert_ne!(a[4..6], b[4..6], "the identification");
+    }
+}
+
+#[test]
+fn fragments_follow_their_flow_through_a_reload() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let fragments = split(&large_udp((web, 5353), (DB, 53)), 7, 1480);
+    world.step(world.device_of(web), &fragments[0], 1).forwarded();
+    world.reload(&with(LAB, r#"{ protocol = "udp", ports = "53", from = "sg-app" },"#, ""));
+    world.step(world.device_of(web), &fragments[1], 0).forwarded();
+    let deny = "[[network_acl]]\nid = \"acl\"\nvpc = \"vpc\"\n";
+    let home = "cidr = \"10.0.1.0/24\"";
+    world.reload(&(with(LAB, home, &format!("{home}\nnetwork_acl = \"acl\"")) + deny));
+    assert_eq!(world.refuses(&fragments[2]), Reason::NaclEgressImplicitDeny);
+}
+
+#[test]
+fn errors_in_fragments_are_dropped() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (out, link) = world.opens(&udp(web, 5353, (DB, 53)));
+    let error = builder::icmp_error(DB, ENI_A, 3, 3, &[datagram(out, &[]), vec![0; 100]].concat());
+    for fragment in split(&error, 7, 64) {
+        assert_eq!(world.stays_out(link, &fragment), Reason::Fragment);
+    }
+}
+
+/// Checklist U14: what never ends must neither fill the memory nor stop what does.
+#[test]
+fn ten_thousand_unfinished_datagrams_do_not_stop_the_next_one() {
+    let world = World::new(LAB);
+    let web = world.task("web", 1);
+    for n in 0..10_000_u16 {
+        let first = split(&large_udp((web, 5353), (DB, 53)), n, 1480).remove(0);
+        let seen = world.push(world.device_of(web), &first, VnetHeader::default());
+        assert!(matches!(seen.verdict, Verdict::Forward { .. }), "{seen:?}");
+    }
+    assert_eq!(world.engine.flows().len(), 1);
+    let next = split(&large_udp((web, 5353), (DB, 53)), 10_000, 1480);
+    pass(&world, world.device_of(web), &next);
+}
