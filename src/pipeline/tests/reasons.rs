@@ -16,11 +16,14 @@ const TESTS: [&str; 10] = [
 ];
 
 /// Who produces the others.
-const ELSEWHERE: [(Reason, &str); 5] = [
+const ELSEWHERE: [(Reason, &str); 8] = [
     (Reason::NoOwner, "the tc program at a VPC's and the internet's link"),
     (Reason::NotIp, "the tc program at a task's link"),
     (Reason::EngineFault, "the worker, around an engine that failed"),
     (Reason::NoLink, "the worker, when it has no link for a verdict"),
+    (Reason::WriteFailed, "the worker, when the TUN does not take a packet"),
+    (Reason::ReadFailed, "the worker, when the TUN does not give a packet"),
+    (Reason::QueueFull, "the kernel, when the worker is slower than what comes"),
     (Reason::NatFragment, "nothing yet: every fragment is dropped before a gateway sees it"),
 ];
 
