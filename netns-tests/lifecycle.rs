@@ -1,12 +1,12 @@
 //! Does a lab come and go whole, whatever ends it, and do tasks within it?
 
 use crate::support::lab::{Lab, both_streams, can_run, finish, for_both_kinds};
-use crate::support::{Background, iperf_server, run_ok};
+use crate::support::{Background, iperf_server, run, run_ok};
 use egret::explain::{EniRow, PsRow};
 use egret::linux::netns;
 use nix::sys::signal::Signal;
 use serde_json::json;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -262,6 +262,115 @@ fn a_damaged_list_takes_nothing_else_away() {
     assert!(down.status.success(), "{}", both_streams(&down));
     assert!(foreign.is_whole());
     assert!(!state.exists());
+}
+
+#[test]
+fn a_full_disk_ends_the_lab_and_leaves_nothing() {
+    if !can_run() {
+        return;
+    }
+    for quiet in [&["-q"][..], &[]] {
+        let name = format!("t{}-full", std::process::id());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("lab = \"{name}\"\n{LAB}")).unwrap();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+        command.arg("up").args(quiet).arg(file.path()).stdout(full).stderr(Stdio::piped());
+        let output = finish(command.spawn().unwrap());
+        assert_eq!(output.status.code(), Some(1), "{}", both_streams(&output));
+        let names = netns::list().unwrap();
+        assert!(!names.iter().any(|n| n.starts_with(&name)), "{names:?}");
+        assert!(!Path::new("/run/egret").join(name).exists());
+    }
+}
+
+#[test]
+fn a_client_that_never_finishes_asking_does_not_keep_the_lab_up() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", LAB);
+    let socket = format!("/run/egret/{}/control.sock", lab.name());
+    for impatient in [false, true] {
+        let mut client = UnixStream::connect(&socket).unwrap();
+        client.write_all(b"POST /v1/down HTTP/1.1\r\nContent-Length: 9\r\n").unwrap();
+        // It has been taken on once a later one is answered.
+        assert_eq!(lab.ps().len(), 2);
+        let begun = Instant::now();
+        if impatient {
+            lab.signal(Signal::SIGINT);
+            // The first signal has been heard once nobody is taken on any more.
+            while UnixStream::connect(&socket).is_ok() {}
+        }
+        assert_eq!(lab.end_by(Signal::SIGINT), Some(0));
+        assert_eq!(begun.elapsed() < Duration::from_secs(5), impatient, "{:?}", begun.elapsed());
+        assert_eq!(leftovers(&lab), [""; 0]);
+        lab.up_again();
+    }
+}
+
+#[test]
+fn down_waits_for_a_lab_that_is_still_starting() {
+    if !can_run() {
+        return;
+    }
+    let name = format!("t{}-starting", std::process::id());
+    let text = LAB.replace("name = \"web\"", "name = \"web\"\ntasks = 20");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("lab = \"{name}\"\n{text}")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+    command.arg("up").arg(file.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut up = command.spawn().unwrap();
+    // It has the lab when it has said what it has made first.
+    let mut steps = BufReader::new(up.stderr.take().unwrap());
+    let mut line = String::new();
+    steps.read_line(&mut line).unwrap();
+    assert!(line.contains("router namespace"), "{line}");
+    let rest = std::thread::spawn(move || steps.lines().map_while(Result::ok).count());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+    command.args(["down", "--lab", &name]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let down = finish(command.spawn().unwrap());
+    let said = both_streams(&down);
+    assert!(down.status.success() && said.contains("still starting"), "{said}");
+    assert!(said.ends_with(&format!("lab `{name}` is down\n")), "{said}");
+    assert_eq!(finish(up).status.code(), Some(0));
+    rest.join().unwrap();
+    let names = netns::list().unwrap();
+    assert!(!names.iter().any(|n| n.starts_with(&name)), "{names:?}");
+    assert!(!Path::new("/run/egret").join(name).exists());
+}
+
+#[test]
+fn what_the_kernel_loses_is_listed_as_well() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("vnet", LAB);
+    let enis: Vec<EniRow> = lab.rows("enis");
+    let (router, task) = (lab.netns("router"), lab.netns("web-1"));
+    assert!(lab.pings("web", &DB.to_string()));
+    assert_eq!(lab.drops(), []);
+
+    // A worker that stands still for more packets than its queue holds.
+    lab.signal(Signal::SIGSTOP);
+    run(&task, &format!("ping -n -q -c 2600 -l 2600 -w 1 {DB}"));
+    lab.signal(Signal::SIGCONT);
+    assert!(lab.packets_dropped("queue-full") >= 500, "{:?}", lab.drops());
+
+    // Packets that were read when there was nowhere to write them any more.
+    lab.signal(Signal::SIGSTOP);
+    run(&task, &format!("ping -n -q -c 3 -i 0.01 -W 0.1 {DB}"));
+    run_ok(&router, &format!("ip link set {} down", enis[0].device));
+    lab.signal(Signal::SIGCONT);
+    let begun = Instant::now();
+    while lab.packets_dropped("write-failed") < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", lab.drops());
+    }
+    let row = lab.drops().into_iter().find(|row| row.reason == "write-failed").unwrap();
+    assert_eq!(row.rule, format!("{} was down", enis[0].device));
+    let listed: u64 = lab.drops().iter().map(|row| row.packets).sum();
+    let enis: Vec<EniRow> = lab.rows("enis");
+    assert_eq!(enis[0].drops, listed);
 }
 
 fn nothing_crosses_once_the_process_is_killed(device: &str) {

@@ -99,6 +99,11 @@ impl Lab {
         self.wait()
     }
 
+    /// Sends the lab's process a signal that does not end it.
+    pub fn signal(&self, signal: Signal) {
+        kill(pid(&self.up), signal).unwrap();
+    }
+
     /// Waits for the end of the lab's process.
     pub fn wait(&mut self) -> Option<i32> {
         // The process closes its output only by ending.

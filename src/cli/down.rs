@@ -1,12 +1,14 @@
 //! `egret down`: ends a running lab, or clears what a killed run left.
 
 use super::{CliError, LabArg, output, runtime};
-use crate::daemon::{Client, ClientError, StateDir};
+use crate::daemon::{Client, ClientError, StateDir, StateError};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long a lab may take to end.
+/// How long a lab may take to get ready, and to end.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How often a lab that does not answer yet is asked.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -20,21 +22,60 @@ pub struct DownArgs {
 
 pub(super) fn run(args: &DownArgs) -> Result<ExitCode, CliError> {
     let lab = &args.lab.lab;
-    let asked: Result<serde_json::Value, _> =
-        runtime()?.block_on(Client::new(lab).post("/v1/down", &serde_json::Value::Null));
-    let was_running = match asked {
-        Ok(_) => true,
-        Err(ClientError::NotRunning { .. }) => false,
-        Err(error) => return Err(error.into()),
-    };
-    let (mut state, cleared) = StateDir::take(lab, PATIENCE)?;
-    state.release()?;
-    match (was_running, cleared.is_empty()) {
-        (true, _) => output::note(&format!("lab `{lab}` is down")),
-        (false, false) => {
-            output::note(&format!("cleared what a killed run left: {}", cleared.join(", ")))
+    match runtime()?.block_on(end(lab))? {
+        Ended::Running => output::note(&format!("lab `{lab}` is down")),
+        Ended::Killed(cleared) if cleared.is_empty() => {
+            output::note(&format!("lab `{lab}` is not up; nothing to clear"));
         }
-        (false, true) => output::note(&format!("lab `{lab}` is not up; nothing to clear")),
+        Ended::Killed(cleared) => {
+            output::note(&format!("cleared what a killed run left: {}", cleared.join(", ")));
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What there was to end.
+enum Ended {
+    /// A lab that ran.
+    Running,
+    /// What a killed run left: the namespaces.
+    Killed(Vec<String>),
+}
+
+async fn end(lab: &str) -> Result<Ended, CliError> {
+    let begun = Instant::now();
+    let mut was_held = false;
+    loop {
+        let asked: Result<serde_json::Value, _> =
+            Client::new(lab).post("/v1/down", &serde_json::Value::Null).await;
+        match asked {
+            Ok(_) => {
+                StateDir::take(lab, PATIENCE).map_err(stuck)?.0.release()?;
+                return Ok(Ended::Running);
+            }
+            // Not there, not there yet, or just about to go.
+            Err(ClientError::NotRunning { .. } | ClientError::Broken { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match StateDir::take(lab, Duration::ZERO) {
+            Ok((mut state, cleared)) => {
+                state.release()?;
+                return Ok(if was_held { Ended::Running } else { Ended::Killed(cleared) });
+            }
+            Err(StateError::Busy { .. }) if begun.elapsed() < PATIENCE => {}
+            Err(error) => return Err(stuck(error)),
+        }
+        if !was_held {
+            output::note(&format!("lab `{lab}` is still starting, or ending: waiting for it"));
+            was_held = true;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+fn stuck(error: StateError) -> CliError {
+    if let StateError::Busy { lab, pid } = error {
+        return StateError::Stuck { lab, pid }.into();
+    }
+    error.into()
 }

@@ -10,7 +10,7 @@ pub mod output;
 pub mod task;
 pub mod up;
 
-use crate::config::Diagnostics;
+use crate::config::{Diagnostics, lab_name};
 use crate::daemon::{ClientError, LabError, StateError};
 use crate::explain::TargetError;
 use crate::linux::exec::ExecError;
@@ -96,7 +96,13 @@ drop the answer names the rule with its line in the lab file, the nearest miss, 
 #[derive(Clone, Debug, clap::Args)]
 pub struct LabArg {
     /// The lab's name, as `lab = "…"` in its file
-    #[arg(long, env = "EGRET_LAB", default_value = "egret", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "EGRET_LAB",
+        default_value = "egret",
+        value_name = "NAME",
+        value_parser = lab_name
+    )]
     pub lab: String,
 }
 
@@ -200,6 +206,16 @@ mod tests {
         assert!(parse(&["--", "ss"]).is_err());
         assert!(parse(&["web", "--internet", "--", "ss"]).is_err());
         assert!(parse(&["web"]).is_err());
+    }
+
+    #[test]
+    fn a_lab_is_a_name_and_not_a_path() {
+        let parse = |lab: &str| Cli::try_parse_from(["egret", "down", "--lab", lab]);
+        assert!(parse("staging-2").is_ok());
+        for wrong in ["", "/x", "../x", ".", "a/b", "A", "-x"] {
+            let refused = parse(wrong).map(|_| ()).map_err(|error| error.exit_code());
+            assert_eq!(refused, Err(2), "{wrong:?}");
+        }
     }
 
     #[test]

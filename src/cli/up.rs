@@ -10,6 +10,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+
+/// How long calls in progress may take once the lab is to end.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -17,6 +21,9 @@ use tokio::sync::watch;
   sudo egret up examples/three-az.toml      bring it up; Ctrl-C takes it down
   sudo egret exec web -- curl http://orders-db:5432/    (in another terminal)
   sudo egret drops                                       what died, and by which rule
+
+Ctrl-C, SIGTERM and the terminal going away (SIGHUP) take the lab down in order; a second one of them does not wait for
+anything. To keep a lab up without a terminal, start it with `setsid`, or as a service.
 
 `egret check FILE` finds errors in a lab file without root.")]
 pub struct UpArgs {
@@ -31,14 +38,16 @@ pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
     let lab = Lab::load(&args.file).map_err(CliError::Config)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(up(lab, args.quiet))
+    let outcome = runtime.block_on(up(lab, args.quiet));
+    // After a second signal nobody waits for what is still at work.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn up(lab: Lab, quiet: bool) -> Result<ExitCode, CliError> {
     let begun = Instant::now();
     // From here on a signal waits until the lab can be taken down in order.
     let mut stop = Stop::listen()?;
-    let tick = Duration::from_secs(1).div_f64(lab.time_scale.clamp(1.0, 100.0));
     let name = lab.name.clone();
     let running = Running::start(lab, &mut |step| {
         if !quiet {
@@ -46,53 +55,83 @@ async fn up(lab: Lab, quiet: bool) -> Result<ExitCode, CliError> {
         }
     })
     .await?;
-    if !quiet {
-        output::out(|w| {
-            explain::print(w, &running.eni_rows(), false)?;
-            writeln!(w)?;
-            explain::print(w, &running.ps_rows(), false)?;
-            writeln!(w)
-        })?;
-    }
-    // Before anybody hears that the lab is ready: what they do next is to connect.
-    let listener = match control::listen(&running.socket()) {
-        Ok(listener) => listener,
-        Err(error) => {
-            running.stop()?;
-            return Err(error.into());
-        }
-    };
     let (shared, ended) = control::Shared::new(running);
-    let server = tokio::spawn(control::serve(shared.clone(), listener, ended.clone()));
-    output::out(|w| {
-        writeln!(w, "ready: lab `{name}` is up after {:.2?}; Ctrl-C takes it down", begun.elapsed())
-    })?;
-    keep(&shared, tick, &mut stop, ended).await;
-    shared.end();
-    let served = server.await.map_err(io::Error::other)?;
-    if let Some(running) = shared.into_running() {
-        running.stop()?;
-    }
-    served?;
+    // However this ends, the lab is taken down.
+    let served = serve(&shared, ended, begun, quiet, &mut stop).await;
+    let stopped = take_down(shared, &name, &mut stop).await;
+    served.and(stopped)?;
     if !quiet {
         output::note(&format!("lab `{name}` is down"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Keeps house until a signal comes, or a client asks for the end.
+/// Says that the lab is ready, answers clients and keeps house, until a signal comes or a client asks for the end.
+async fn serve(
+    shared: &control::Shared,
+    ended: watch::Receiver<bool>,
+    begun: Instant,
+    quiet: bool,
+    stop: &mut Stop,
+) -> Result<(), CliError> {
+    let facts = shared.facts().await;
+    if !quiet {
+        output::out(|w| {
+            explain::print(w, &facts.enis, false)?;
+            writeln!(w)?;
+            explain::print(w, &facts.tasks, false)?;
+            writeln!(w)
+        })?;
+    }
+    // Before anybody hears that the lab is ready: what they do next is to connect.
+    let listener = control::listen(&facts.socket)?;
+    let mut server = tokio::spawn(control::serve(shared.clone(), listener, ended.clone()));
+    output::out(|w| {
+        let (name, took) = (&facts.name, begun.elapsed());
+        writeln!(w, "ready: lab `{name}` is up after {took:.2?}; Ctrl-C takes it down")
+    })?;
+    let early = keep(shared, facts.tick, stop, ended, &mut server).await;
+    shared.end();
+    let served = match early {
+        Some(served) => served,
+        None => tokio::select! {
+            served = tokio::time::timeout(GRACE, &mut server) => match served {
+                Ok(served) => served,
+                // Who has not finished asking by now is not waited for.
+                Err(_) => return Ok(()),
+            },
+            () = stop.wait() => return Ok(()),
+        },
+    };
+    Ok(served.map_err(io::Error::other)??)
+}
+
+/// Takes the lab down; a signal in the meantime ends the process at once.
+async fn take_down(shared: control::Shared, lab: &str, stop: &mut Stop) -> Result<(), CliError> {
+    let mut down = tokio::task::spawn_blocking(move || shared.stop());
+    tokio::select! {
+        stopped = &mut down => Ok(stopped.map_err(io::Error::other)??),
+        () = stop.wait() => Err(CliError::Io(io::Error::other(format!(
+            "ended at once; `egret down --lab {lab}` clears what is left"
+        )))),
+    }
+}
+
+/// Keeps house until a signal comes, a client asks for the end, or the API ends, which is returned then.
 async fn keep(
     shared: &control::Shared,
     tick: Duration,
     stop: &mut Stop,
     mut ended: watch::Receiver<bool>,
-) {
+    server: &mut JoinHandle<io::Result<()>>,
+) -> Option<Result<io::Result<()>, JoinError>> {
     let mut interval = tokio::time::interval(tick);
     loop {
         tokio::select! {
             _ = interval.tick() => shared.tick().await,
-            () = stop.wait() => return,
-            _ = ended.wait_for(|end| *end) => return,
+            () = stop.wait() => return None,
+            _ = ended.wait_for(|end| *end) => return None,
+            served = &mut *server => return Some(served),
         }
     }
 }

@@ -47,6 +47,14 @@ pub struct Lab {
     source: Arc<Source>,
 }
 
+/// A name that a lab can have, as the lab file and the command line take it.
+///
+/// # Errors
+/// Why it cannot be one, and what would be.
+pub fn lab_name(name: &str) -> Result<String, String> {
+    text::lab_name(name).map_err(|fault| format!("{}: {}", fault.message, fault.help))
+}
+
 impl Lab {
     /// Reads a lab file's text. `file_name` is only for messages.
     ///

@@ -13,7 +13,9 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::{Mutex, watch};
 
@@ -22,6 +24,21 @@ use tokio::sync::{Mutex, watch};
 pub struct Shared {
     running: Arc<Mutex<Running>>,
     end: watch::Sender<bool>,
+}
+
+/// A lab that has come up, for whoever runs it.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The lab's name.
+    pub name: String,
+    /// How often its house is to be kept.
+    pub tick: Duration,
+    /// Where its control socket belongs.
+    pub socket: PathBuf,
+    /// Its ENIs and gateways.
+    pub enis: Vec<EniRow>,
+    /// Its tasks.
+    pub tasks: Vec<PsRow>,
 }
 
 /// What `GET /v1/lab` answers.
@@ -88,9 +105,22 @@ impl Shared {
         (Self { running: Arc::new(Mutex::new(running)), end }, ended)
     }
 
+    /// What there is to say about the lab when it has come up.
+    pub async fn facts(&self) -> Facts {
+        let mut running = self.running.lock().await;
+        let lab = running.lab();
+        Facts {
+            name: lab.name.clone(),
+            tick: Duration::from_secs(1).div_f64(lab.time_scale.clamp(1.0, 100.0)),
+            socket: running.socket(),
+            enis: running.eni_rows().await,
+            tasks: running.ps_rows(),
+        }
+    }
+
     /// Housekeeping, once.
     pub async fn tick(&self) {
-        self.running.lock().await.tick();
+        self.running.lock().await.tick().await;
     }
 
     /// Ends the API.
@@ -99,9 +129,13 @@ impl Shared {
         let _ = self.end.send(true);
     }
 
-    /// Takes the lab back when no client has it any more.
-    pub fn into_running(self) -> Option<Running> {
-        Arc::into_inner(self.running).map(Mutex::into_inner)
+    /// Takes the lab down, whoever else still has it, once no call is at work on it. Not to be called from within a
+    /// runtime's thread.
+    ///
+    /// # Errors
+    /// As [`Running::stop`].
+    pub fn stop(&self) -> Result<(), LabError> {
+        self.running.blocking_lock().stop()
     }
 }
 
@@ -161,11 +195,11 @@ async fn flows(State(shared): State<Shared>) -> Json<Vec<FlowRow>> {
 }
 
 async fn drops(State(shared): State<Shared>) -> Json<Vec<DropRow>> {
-    Json(shared.running.lock().await.drop_rows())
+    Json(shared.running.lock().await.drop_rows().await)
 }
 
 async fn enis(State(shared): State<Shared>) -> Json<Vec<EniRow>> {
-    Json(shared.running.lock().await.eni_rows())
+    Json(shared.running.lock().await.eni_rows().await)
 }
 
 async fn ps(State(shared): State<Shared>) -> Json<Vec<PsRow>> {

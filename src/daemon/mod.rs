@@ -7,6 +7,7 @@ mod addresses;
 pub mod client;
 pub mod control;
 mod judge;
+mod losses;
 pub mod rows;
 mod running;
 pub mod state;

@@ -1,7 +1,8 @@
 //! The rows that the commands list, read from the engine and the tc counters of a running lab.
 
+use super::losses::Loss;
 use super::running::Running;
-use super::steer_drops;
+use super::steer_drops::{self, Seen};
 use super::tasks::task_namespace;
 use crate::explain::{
     DropRow, EniRow, FlowRow, PsRow, decided_by, security_group_id, service_name, subnet_id,
@@ -38,9 +39,9 @@ impl Running {
     }
 
     /// `egret drops`: what was dropped, the most packets first.
-    pub fn drop_rows(&mut self) -> Vec<DropRow> {
+    pub async fn drop_rows(&mut self) -> Vec<DropRow> {
         let now = Instant(clock::now());
-        self.steer_drops.update(now, &self.steer);
+        self.count_drops(now).await;
         let snapshot = self.snapshot();
         let mut rows: Vec<_> = self
             .engine
@@ -50,6 +51,7 @@ impl Running {
             .map(|(key, count)| drop_row(&snapshot, now, key, count))
             .collect();
         rows.extend(self.steer_rows(&snapshot, now));
+        rows.extend(self.loss_rows(now));
         rows.extend(self.fault_rows());
         let beyond = self.engine.drops().beyond_rows();
         if beyond > 0 {
@@ -60,7 +62,8 @@ impl Running {
     }
 
     /// `egret enis`: every TUN device and what went through it.
-    pub fn eni_rows(&self) -> Vec<EniRow> {
+    pub async fn eni_rows(&mut self) -> Vec<EniRow> {
+        self.count_drops(Instant(clock::now())).await;
         let snapshot = self.snapshot();
         let traffic = self.traffic();
         let mut drops: BTreeMap<Device, u64> = BTreeMap::new();
@@ -68,8 +71,8 @@ impl Running {
             *drops.entry(key.device).or_default() += count.packets;
         }
         self.workers
-            .keys()
-            .map(|&device| {
+            .iter()
+            .map(|(&device, worker)| {
                 let mut row = eni_row(&snapshot, device);
                 let carried = traffic.get(&device).copied().unwrap_or_default();
                 row.tasks = count(
@@ -82,7 +85,9 @@ impl Running {
                 row.bytes_out = carried.bytes_out;
                 row.packets_in = carried.packets_in;
                 row.bytes_in = carried.bytes_in;
-                row.drops = drops.get(&device).copied().unwrap_or(0);
+                row.drops = drops.get(&device).copied().unwrap_or(0)
+                    + self.losses.packets(device)
+                    + self.steer_drops.packets(worker.device().ifindex());
                 row
             })
             .collect()
@@ -152,6 +157,16 @@ impl Running {
                 row
             })
             .collect()
+    }
+
+    /// Packets that the kernel and the workers lost between them.
+    fn loss_rows(&self, now: Instant) -> Vec<DropRow> {
+        let row = |(&(device, loss), seen): (&(Device, Loss), &Seen)| {
+            let tun = self.workers.get(&device).map_or("a TUN", |worker| worker.device().name());
+            let (first, last) = (millis(now, seen.first), millis(now, seen.last));
+            anonymous(loss.reason().name(), &loss.told_of(tun), seen.packets, first, last)
+        };
+        self.losses.seen.iter().map(row).collect()
     }
 
     /// Packets on which the engine itself failed.

@@ -2,6 +2,7 @@
 
 use super::addresses::Addresses;
 use super::judge::EngineJudge;
+use super::losses::Losses;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
 use crate::config::{DeviceKind, Lab};
@@ -120,6 +121,7 @@ pub struct Running {
     pub(super) current: Arc<ArcSwap<Snapshot>>,
     pub(super) steer: Steer,
     pub(super) steer_drops: SteerDrops,
+    pub(super) losses: Losses,
     pub(super) router: Links,
     pub(super) workers: BTreeMap<Device, WorkerHandle>,
     pub(super) tasks: BTreeMap<Ipv4Addr, super::tasks::Attachment>,
@@ -207,27 +209,34 @@ impl Running {
         self.state.socket()
     }
 
-    /// Housekeeping, to be called about once a second of the lab's own time: expired flows end, tc counters are read.
-    pub fn tick(&mut self) {
+    /// Housekeeping, to be called about once a second of the lab's own time: expired flows end, counters are read.
+    pub async fn tick(&mut self) {
         let now = Instant(clock::now());
         self.engine.sweep(now, &self.current.load());
         for address in self.addresses.tick() {
             self.engine.forget_task(address);
         }
-        self.steer_drops.update(now, &self.steer);
+        self.count_drops(now).await;
     }
 
-    /// Takes everything down.
+    /// Reads what others than the engine have dropped.
+    pub(super) async fn count_drops(&mut self, now: Instant) {
+        self.steer_drops.update(now, &self.steer);
+        for (&device, worker) in &self.workers {
+            // A device that is gone has nothing more to tell.
+            let queue = self.router.transmit_drops(worker.device().ifindex()).await.ok();
+            self.losses.update(now, device, &worker.stats(), queue);
+        }
+    }
+
+    /// Takes everything down. A lab that is dropped without goes as well, but cannot say what failed.
     ///
     /// # Errors
     /// The first namespace that could not be removed.
-    pub fn stop(self) -> Result<(), LabError> {
-        let Self { mut state, workers, steer, router, .. } = self;
+    pub fn stop(&mut self) -> Result<(), LabError> {
         // The devices go first: from here on no packet crosses.
-        drop(workers);
-        drop(steer);
-        drop(router);
-        Ok(state.release()?)
+        self.workers.clear();
+        Ok(self.state.release()?)
     }
 }
 
@@ -252,6 +261,7 @@ impl Build {
             current: self.current,
             steer: self.steer,
             steer_drops: SteerDrops::default(),
+            losses: Losses::default(),
             router: self.links,
             workers: self.workers,
             tasks: BTreeMap::new(),

@@ -13,6 +13,23 @@ pub(super) struct Seen {
     pub(super) last: Instant,
 }
 
+impl Seen {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { packets: 0, first: now, last: now }
+    }
+
+    /// Takes the counter's value at a time.
+    pub(super) fn update(&mut self, now: Instant, packets: u64) {
+        if packets < self.packets {
+            self.first = now;
+        }
+        if packets != self.packets {
+            self.packets = packets;
+            self.last = now;
+        }
+    }
+}
+
 /// Drops by interface of the router namespace, and reason.
 #[derive(Debug, Default)]
 pub(super) struct SteerDrops {
@@ -24,19 +41,14 @@ impl SteerDrops {
     pub(super) fn update(&mut self, now: Instant, steer: &Steer) {
         let Ok(counters) = steer.counters() else { return };
         for (ifindex, reason, packets) in counters {
-            let seen = self.seen.entry((ifindex, reason)).or_insert(Seen {
-                packets: 0,
-                first: now,
-                last: now,
-            });
-            if packets < seen.packets {
-                seen.first = now;
-            }
-            if packets != seen.packets {
-                seen.packets = packets;
-                seen.last = now;
-            }
+            let seen = self.seen.entry((ifindex, reason)).or_insert(Seen::new(now));
+            seen.update(now, packets);
         }
+    }
+
+    /// How many packets were dropped at an interface.
+    pub(super) fn packets(&self, ifindex: u32) -> u64 {
+        self.seen.iter().filter(|((at, _), _)| *at == ifindex).map(|(_, seen)| seen.packets).sum()
     }
 
     /// Forgets an interface that is gone: the kernel gives its number out again.

@@ -6,7 +6,7 @@
 use super::{Netns, NetnsError};
 use futures_util::TryStreamExt;
 use ipnetwork::Ipv4Network;
-use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkMessage};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
@@ -186,6 +186,28 @@ impl Links {
             Err(error) if is_no_device(&error) => Err(self.missing(link)),
             Err(error) => Err(self.kernel("looking for", link)(error)),
         }
+    }
+
+    /// How many packets an interface was to send and dropped: a TUN's reader was too slow for them.
+    ///
+    /// # Errors
+    ///
+    /// When there is no interface of that number.
+    pub async fn transmit_drops(&self, ifindex: u32) -> Result<u64, LinkError> {
+        let mut found = std::pin::pin!(self.handle.link().get().match_index(ifindex).execute());
+        let message = match found.try_next().await {
+            Ok(Some(message)) => message,
+            Ok(None) => return Err(self.missing(&number(ifindex))),
+            Err(error) => return Err(self.kernel("reading", &number(ifindex))(error)),
+        };
+        let dropped = message.attributes.iter().find_map(|attribute| {
+            if let LinkAttribute::Stats64(stats) = attribute {
+                Some(stats.tx_dropped)
+            } else {
+                None
+            }
+        });
+        Ok(dropped.unwrap_or(0))
     }
 
     /// Brings an interface up.

@@ -180,6 +180,13 @@ reasons! {
         "The packet that an ICMP error quotes is malformed (RFC 5508 requires the drop).", "Look at what sends it: tcpdump in the namespace of its sender.";
     58 NoLink "no-link" Deliver None,
         "A packet that the engine let pass had no link to leave by.", "Report it: this is a bug in egret.";
+
+    59 WriteFailed "write-failed" Deliver None,
+        "The kernel did not take a packet that the engine let pass, or answered.", "See that the TUN device is up in the router namespace; if it is, report it.";
+    60 ReadFailed "read-failed" Parse None,
+        "The kernel had a packet for the engine and could not hand it over.", "Set device = \"plain\" in the lab file to go without offloads.";
+    61 QueueFull "queue-full" Parse None,
+        "Packets came faster than the worker of the ENI or gateway read them, and its queue was full.", "Send less at a time, or spread over more ENIs: connectors with other subnets or security groups.";
 }
 
 impl From<Malformed> for Reason {

@@ -187,13 +187,13 @@ async fn show(
     stop: &mut Stop,
     progress: &Progress,
 ) -> Result<Option<Report>, DemoError> {
-    let stage = stage::Stage::of(running)?;
+    let stage = stage::Stage::of(running).await?;
     let probes = probe::script(&stage)?;
     progress.say(&format!("sending {} probes", probes.len()));
     let Some(seen) = keep(running, stop, probe::send(&stage, &probes)).await else {
         return Ok(None);
     };
-    let (seen, drops, flows) = (seen?, running.drop_rows(), running.flow_rows());
+    let (seen, drops, flows) = (seen?, running.drop_rows().await, running.flow_rows());
     let probes = probes.iter().zip(&seen).map(|(probe, seen)| probe.row(seen, &drops, &flows));
     let probes = probes.collect();
     let mut report = Report { probes, ..Report::default() };
@@ -219,7 +219,7 @@ async fn keep<T>(
     loop {
         tokio::select! {
             outcome = &mut work => return Some(outcome),
-            _ = interval.tick() => running.tick(),
+            _ = interval.tick() => running.tick().await,
             () = stop.wait() => return None,
         }
     }

@@ -83,20 +83,23 @@ impl Report {
 
 impl Row for ProbeRow {
     const HEADER: &'static [&'static str] =
-        &["NAME", "FROM", "TO", "EXPECTED", "SEEN", "REASON", "OK"];
+        &["NAME", "FROM", "TO", "EXPECTED", "SEEN", "RULE", "LINE", "OK"];
     const EMPTY: &'static str = "no probes";
 
+    /// Shorter than the JSON: the reason stands under EXPECTED, unless it was another; what a rule says stands on its
+    /// line.
     fn cells(&self) -> Vec<String> {
-        let place = self.line.map_or_else(String::new, |line| format!(" (line {line})"));
-        let rule = self.rule.as_ref().map(|rule| format!("{rule}{place}"));
-        let reason = match (&self.reason, rule) {
-            (Some(reason), Some(rule)) => format!("{reason}: {rule}"),
-            (Some(reason), None) => reason.clone(),
-            (None, Some(rule)) => format!("admitted by {rule}"),
-            (None, None) => "-".to_owned(),
+        let seen = match &self.reason {
+            Some(reason) if self.expected != format!("drop: {reason}") => {
+                format!("{}: {reason}", self.seen)
+            }
+            Some(_) | None => self.seen.clone(),
         };
+        let rule = self.rule.as_ref().and_then(|rule| rule.split(" (").next());
+        let line = self.line.map(|line| line.to_string());
         let ok = if self.ok { "yes" } else { "NO" };
-        [&self.name, &self.from, &self.to, &self.expected, &self.seen, &reason, ok]
+        let (rule, line) = (rule.unwrap_or("-"), line.as_deref().unwrap_or("-"));
+        [&self.name, &self.from, &self.to, &self.expected, &seen, rule, line, ok]
             .map(str::to_owned)
             .to_vec()
     }
@@ -129,7 +132,7 @@ mod tests {
             expected: "drop: no-route".to_owned(),
             seen: "drop".to_owned(),
             reason: Some("no-route".to_owned()),
-            rule: Some("rtb-isolated".to_owned()),
+            rule: Some("rtb-isolated (a blackhole)".to_owned()),
             line: Some(7),
             ok,
         }
@@ -164,11 +167,16 @@ mod tests {
 
     #[test]
     fn the_table_ends_with_the_verdict_on_all() {
-        let report = Report { probes: vec![probe(true), probe(false)], ..Report::default() };
+        let odd = ProbeRow { expected: "echo".to_owned(), ..probe(false) };
+        let report = Report { probes: vec![probe(true), odd], ..Report::default() };
         let mut text = Vec::new();
         report.text(&mut text, Duration::from_millis(2340)).unwrap();
         let text = String::from_utf8(text).unwrap();
-        assert!(text.contains("no-route: rtb-isolated (line 7)"), "{text}");
+        let rows: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split("  ").map(str::trim).collect()).collect();
+        let row = |at: usize| rows[at].iter().filter(|cell| !cell.is_empty()).collect::<Vec<_>>();
+        assert_eq!(row(1)[3..], [&"drop: no-route", &"drop", &"rtb-isolated", &"7", &"yes"]);
+        assert_eq!(row(2)[3..], [&"echo", &"drop: no-route", &"rtb-isolated", &"7", &"NO"]);
         assert!(text.ends_with("\n1 of 2 probes NOT as expected, in 2.3 s\n"), "{text}");
     }
 }

@@ -31,14 +31,14 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn of(running: &Running) -> Result<Self, DemoError> {
+    pub(super) async fn of(running: &mut Running) -> Result<Self, DemoError> {
         let snapshot = running.snapshot();
-        let lab = &running.lab().name;
+        let lab = running.lab().name.clone();
         let vpc = snapshot.parts().vpcs.first().map(|vpc| vpc.id.clone());
         let vpc = vpc.ok_or_else(|| DemoError::NotInLab("VPC".to_owned()))?;
         Ok(Self {
             tasks: running.ps_rows(),
-            enis: running.eni_rows(),
+            enis: running.eni_rows().await,
             vpc: Netns::open(&format!("{lab}-{vpc}"))?,
             internet: Netns::open(&format!("{lab}-internet"))?,
             snapshot,

@@ -4,7 +4,7 @@ use super::DemoError;
 use super::progress::Progress;
 use super::report::ThroughputRow;
 use super::stage::{Sender, Stage};
-use super::tools::{last_words, start};
+use super::tools::{last_words, start, start_limited};
 use crate::linux::Netns;
 use serde::Deserialize;
 use std::net::SocketAddrV4;
@@ -113,9 +113,14 @@ async fn client(
         None => arguments.extend(["--snd-timeout", STALLED]),
     }
     let what = format!("{} in {}", arguments.join(" "), task.name());
-    let child = start(&task.netns, "iperf3", &arguments)?;
     let limit = Duration::from_secs(seconds.into()) + MARGIN;
-    match timeout(limit, child.wait_with_output()).await {
+    // Its own limit for the case that this process is killed: without a server it would wait for results for ever.
+    let (child, leash) = start_limited(&task.netns, limit + MARGIN, "iperf3", &arguments)?;
+    let ended = timeout(limit, child.wait_with_output()).await;
+    if ended.is_ok() {
+        leash.let_go();
+    }
+    match ended {
         Err(_) => Err(failed(&what, format!("did not end within {limit:?}"))),
         Ok(Err(error)) => Err(failed(&what, error.to_string())),
         Ok(Ok(output)) => gbps(&output.stdout)

@@ -4,6 +4,8 @@ use super::net::Seen;
 use super::{DemoError, stage::Sender};
 use crate::linux::Netns;
 use crate::linux::exec::{ExecError, run_dressed};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -32,6 +34,7 @@ pub struct Tool {
 const PING: Tool = Tool { program: "ping", package: "iputils-ping" };
 const TRACEROUTE: Tool = Tool { program: "traceroute", package: "traceroute" };
 const IPERF: Tool = Tool { program: "iperf3", package: "iperf3" };
+const TIMEOUT: Tool = Tool { program: "timeout", package: "coreutils" };
 
 /// Sees that everything is installed.
 pub(super) fn require(throughput: bool) -> Result<(), DemoError> {
@@ -40,7 +43,8 @@ pub(super) fn require(throughput: bool) -> Result<(), DemoError> {
         std::env::split_paths(&path)
             .any(|directory| Path::new(&directory).join(tool.program).is_file())
     };
-    let needed = [PING, TRACEROUTE].into_iter().chain(throughput.then_some(IPERF));
+    let needed =
+        [PING, TRACEROUTE].into_iter().chain([IPERF, TIMEOUT].into_iter().filter(|_| throughput));
     let missing: Vec<Tool> = needed.filter(|tool| !installed(tool)).collect();
     if missing.is_empty() { Ok(()) } else { Err(DemoError::Missing(missing)) }
 }
@@ -79,11 +83,55 @@ pub(super) async fn traceroute(from: &Sender, to: Ipv4Addr, port: u16) -> Seen {
     }
 }
 
+/// Starts a program inside a namespace that ends after `limit` even if nobody is left to end it. Dropping the leash ends
+/// it at once.
+pub(super) fn start_limited(
+    netns: &Netns,
+    limit: Duration,
+    program: &str,
+    arguments: &[&str],
+) -> Result<(Child, Leash), ExecError> {
+    let limit = limit.as_secs().to_string();
+    let words: Vec<&str> =
+        ["-k", "2", &limit, program].into_iter().chain(arguments.iter().copied()).collect();
+    let child = spawn(netns, TIMEOUT.program, &words, false)?;
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    Ok((child, Leash(pid)))
+}
+
+/// Holds a program that `timeout` runs, which passes SIGTERM on to it, and could not pass on SIGKILL.
+pub(super) struct Leash(Option<Pid>);
+
+impl Leash {
+    /// The program has ended.
+    pub(super) fn let_go(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            // It may just have ended.
+            let _ = kill(pid, Signal::SIGTERM);
+        }
+    }
+}
+
 /// Starts a program inside a namespace, its output piped. It is killed when the child is dropped.
 pub(super) fn start<S: AsRef<OsStr> + Sync>(
     netns: &Netns,
     program: &str,
     arguments: &[S],
+) -> Result<Child, ExecError> {
+    spawn(netns, program, arguments, true)
+}
+
+fn spawn<S: AsRef<OsStr> + Sync>(
+    netns: &Netns,
+    program: &str,
+    arguments: &[S],
+    kill_on_drop: bool,
 ) -> Result<Child, ExecError> {
     let runtime = Handle::current();
     let started = run_dressed(netns, || {
@@ -95,7 +143,7 @@ pub(super) fn start<S: AsRef<OsStr> + Sync>(
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
+            .kill_on_drop(kill_on_drop)
             .spawn()
     })?;
     started.map_err(|source| ExecError::Start { program: program.to_owned(), source })

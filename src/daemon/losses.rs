@@ -1,0 +1,74 @@
+//! What is lost between the kernel and the engine, after a verdict or before there is one: packets that the TUN's queue had
+//! no room for, and those that could not be read or written.
+
+use super::steer_drops::Seen;
+use crate::flow::Instant;
+use crate::linux::worker::WorkerStats;
+use crate::pipeline::{Device, Reason};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// How a packet was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Loss {
+    /// The queue to the worker was full.
+    Queue,
+    /// A read failed.
+    Read,
+    /// A write failed because the device was down.
+    Down,
+    /// A write failed for another reason.
+    Write,
+}
+
+impl Loss {
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Self::Queue => Reason::QueueFull,
+            Self::Read => Reason::ReadFailed,
+            Self::Down | Self::Write => Reason::WriteFailed,
+        }
+    }
+
+    /// What happened to the TUN device, for the place of a rule.
+    pub(super) fn told_of(self, tun: &str) -> String {
+        match self {
+            Self::Queue => format!("the queue of {tun} was full"),
+            Self::Read => format!("{tun} could not be read"),
+            Self::Down => format!("{tun} was down"),
+            Self::Write => format!("{tun} could not be written"),
+        }
+    }
+}
+
+/// Losses by device and kind.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    pub(super) seen: BTreeMap<(Device, Loss), Seen>,
+}
+
+impl Losses {
+    /// Takes the totals of a device: its worker's, and how many packets its queue had no room for, where that is known.
+    pub(super) fn update(
+        &mut self,
+        now: Instant,
+        device: Device,
+        stats: &WorkerStats,
+        queue: Option<u64>,
+    ) {
+        let totals = [
+            (Loss::Queue, queue.unwrap_or(0)),
+            (Loss::Read, stats.read_errors.load(Relaxed)),
+            (Loss::Down, stats.write_errors_down.load(Relaxed)),
+            (Loss::Write, stats.write_errors_other.load(Relaxed)),
+        ];
+        for (loss, total) in totals.into_iter().filter(|(_, total)| *total > 0) {
+            self.seen.entry((device, loss)).or_insert(Seen::new(now)).update(now, total);
+        }
+    }
+
+    /// How many packets a device lost.
+    pub(super) fn packets(&self, device: Device) -> u64 {
+        self.seen.iter().filter(|((of, _), _)| *of == device).map(|(_, seen)| seen.packets).sum()
+    }
+}
