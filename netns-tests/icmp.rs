@@ -13,6 +13,7 @@ for_both_kinds!(
     traceroute_shows_the_nat_gateway_by_its_private_address,
     what_is_too_big_is_told_the_mtu,
     an_error_about_nothing_of_ours_goes_nowhere,
+    a_large_ping_comes_back_inside_the_vpc_and_dies_at_a_nat_gateway,
 );
 
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
@@ -208,4 +209,26 @@ fn an_error_about_nothing_of_ours_goes_nowhere(device: &str) {
     task.ok(&json!(["say", "kept"]));
     let sniffed = snmp(&lab.netns(&format!("web-{}", 1)), "Icmp", "InDestUnreachs");
     assert_eq!(sniffed, 1, "to {TASK}");
+}
+
+/// As AWS has it: only UDP's fragments pass a NAT gateway. Two tasks ping at once, whose fragments must not mix.
+fn a_large_ping_comes_back_inside_the_vpc_and_dies_at_a_nat_gateway(device: &str) {
+    let (mut lab, _far_host) = lab_with_far_host(device, "");
+    let far = lab.far("vpc-a", "vpc0", &[FAR]);
+    std::thread::scope(|scope| {
+        for task in ["web", "web/2"] {
+            let lab = &lab;
+            scope.spawn(move || {
+                let ping = format!("ping -n -c 5 -i 0.05 -W 2 -s 4000 {FAR}");
+                let said = lab.exec_ok(task, &ping);
+                assert!(said.contains("5 received"), "{said} {:#?}", lab.drops());
+            });
+        }
+    });
+    assert_eq!(snmp(&far, "Ip", "ReasmFails"), 0);
+    assert_eq!(snmp(&far, "Icmp", "InCsumErrors"), 0);
+    let drop = lab.drops_for("nat-fragment", "", || {
+        assert!(!lab.pings("web", &format!("-s 4000 {HOST}")));
+    });
+    assert_eq!(drop.destination, Some(HOST));
 }

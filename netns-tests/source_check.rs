@@ -118,7 +118,7 @@ fn what_cannot_begin_a_flow_does_not(device: &str) {
         ("destination-not-unicast", to([127, 0, 0, 1])),
         ("exempt-address-unserved", to([169, 254, 169, 254])),
         ("exempt-address-unserved", to([10, 0, 0, 2])),
-        ("fragment", frames::first_fragment(SECOND, RESOURCE)),
+        ("fragment", frames::later_fragment(SECOND, RESOURCE)),
     ];
     for (reason, packet) in &cases {
         let drop = lab.drops_for(reason, "", || send(&mut task, packet));

@@ -40,14 +40,13 @@ pub fn with(mut packet: Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     packet
 }
 
-/// The first half of a datagram, whose second half never comes.
-pub fn first_fragment(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
+/// The second half of a datagram, whose first half never came.
+pub fn later_fragment(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
     let payload = udp(source, destination, 53).split_off(Ipv4Header::MIN_LEN);
     let length = u16::try_from(payload.len()).unwrap();
     let mut header =
         Ipv4Header::new(length, 64, IpNumber::UDP, source.octets(), destination.octets()).unwrap();
-    header.more_fragments = true;
-    header.fragment_offset = IpFragOffset::ZERO;
+    header.fragment_offset = IpFragOffset::try_new(185).unwrap();
     header.header_checksum = header.calc_header_checksum();
     [header.to_bytes().as_slice(), &payload].concat()
 }
