@@ -17,6 +17,9 @@ use std::thread::JoinHandle;
 
 /// Packets judged under one [`Judge::begin_batch`].
 pub const BATCH: usize = 64;
+/// Packets in a batch after which more are likely at once. Then the worker lets senders and receivers run instead of going
+/// to sleep and being woken, in their place, for each packet: batches grow, and one stream gained 7 % when measured.
+const BUSY: u64 = 4;
 /// Octets that a judge may write as a reply. An ICMP error has at most 576 (RFC 1812, 4.3.2.3).
 pub const REPLY: usize = 2048;
 
@@ -110,8 +113,14 @@ impl Worker {
         let mut waits = [wait(stop.as_fd()), wait(device.as_fd())];
         // A device that is gone would be reported as ready for ever.
         let mut watched = waits.len();
+        let mut timeout = PollTimeout::NONE;
         loop {
-            match poll(waits.get_mut(..watched).unwrap_or_default(), PollTimeout::NONE) {
+            match poll(waits.get_mut(..watched).unwrap_or_default(), timeout) {
+                // Nothing came while the others ran: now sleep.
+                Ok(0) => {
+                    timeout = PollTimeout::NONE;
+                    continue;
+                }
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => return,
             }
@@ -123,6 +132,11 @@ impl Worker {
             tally.add_to(&self.stats);
             if tally.device_gone {
                 watched = 1;
+            }
+            timeout = PollTimeout::NONE;
+            if tally.reads >= BUSY {
+                std::thread::yield_now();
+                timeout = PollTimeout::ZERO;
             }
         }
     }
