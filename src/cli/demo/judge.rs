@@ -88,9 +88,12 @@ pub(super) fn judge(
         (Seen::Answer(text), _) => {
             (text.clone(), None, flow.map(|f| f.admitted_by.clone()), flow.and_then(|f| f.line))
         }
-        (Seen::Silence, Some(row)) => {
-            ("drop".to_owned(), Some(row.reason.clone()), Some(row.rule.clone()), row.line)
-        }
+        (Seen::Silence, Some(row)) => (
+            format!("drop: {}", row.reason),
+            Some(row.reason.clone()),
+            Some(row.rule.clone()),
+            row.line,
+        ),
         (Seen::Silence, None) => ("no answer, no drop counted".to_owned(), None, None, None),
         (Seen::Fault(text), _) => (text.clone(), None, None, None),
     };
@@ -143,7 +146,7 @@ mod tests {
         let expected = Expected::Drop(Reason::NoRoute);
         let found = judge(&expected, &Seen::Silence, Some(&row), None);
         assert!(found.ok);
-        assert_eq!((&*found.seen, found.reason.as_deref()), ("drop", Some("no-route")));
+        assert_eq!((&*found.seen, found.reason.as_deref()), ("drop: no-route", Some("no-route")));
         let other = Expected::Drop(Reason::NaclIngressDeny);
         assert!(!judge(&other, &Seen::Silence, Some(&row), None).ok);
     }

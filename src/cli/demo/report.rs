@@ -86,20 +86,13 @@ impl Row for ProbeRow {
         &["NAME", "FROM", "TO", "EXPECTED", "SEEN", "RULE", "LINE", "OK"];
     const EMPTY: &'static str = "no probes";
 
-    /// Shorter than the JSON: the reason stands under EXPECTED, unless it was another; what a rule says stands on its
-    /// line.
+    /// Shorter than the JSON: what a rule says stands on its line.
     fn cells(&self) -> Vec<String> {
-        let seen = match &self.reason {
-            Some(reason) if self.expected != format!("drop: {reason}") => {
-                format!("{}: {reason}", self.seen)
-            }
-            Some(_) | None => self.seen.clone(),
-        };
         let rule = self.rule.as_ref().and_then(|rule| rule.split(" (").next());
         let line = self.line.map(|line| line.to_string());
         let ok = if self.ok { "yes" } else { "NO" };
         let (rule, line) = (rule.unwrap_or("-"), line.as_deref().unwrap_or("-"));
-        [&self.name, &self.from, &self.to, &self.expected, &seen, rule, line, ok]
+        [&self.name, &self.from, &self.to, &self.expected, &self.seen, rule, line, ok]
             .map(str::to_owned)
             .to_vec()
     }
@@ -130,7 +123,7 @@ mod tests {
             from: "isolated/1".to_owned(),
             to: "example:443/tcp".to_owned(),
             expected: "drop: no-route".to_owned(),
-            seen: "drop".to_owned(),
+            seen: "drop: no-route".to_owned(),
             reason: Some("no-route".to_owned()),
             rule: Some("rtb-isolated (a blackhole)".to_owned()),
             line: Some(7),
@@ -175,7 +168,10 @@ mod tests {
         let rows: Vec<Vec<&str>> =
             text.lines().map(|line| line.split("  ").map(str::trim).collect()).collect();
         let row = |at: usize| rows[at].iter().filter(|cell| !cell.is_empty()).collect::<Vec<_>>();
-        assert_eq!(row(1)[3..], [&"drop: no-route", &"drop", &"rtb-isolated", &"7", &"yes"]);
+        assert_eq!(
+            row(1)[3..],
+            [&"drop: no-route", &"drop: no-route", &"rtb-isolated", &"7", &"yes"]
+        );
         assert_eq!(row(2)[3..], [&"echo", &"drop: no-route", &"rtb-isolated", &"7", &"NO"]);
         assert!(text.ends_with("\n1 of 2 probes NOT as expected, in 2.3 s\n"), "{text}");
     }
