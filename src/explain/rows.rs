@@ -65,7 +65,7 @@ pub struct DropRow {
     pub destination: Option<Ipv4Addr>,
     /// Protocol; `None` as for the source.
     pub protocol: Option<String>,
-    /// Destination port; `None` without ports.
+    /// The server's port: the destination's on the way there, the source's on the way back; `None` without ports.
     pub port: Option<u16>,
     /// How many packets.
     pub packets: u64,

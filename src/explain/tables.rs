@@ -86,6 +86,7 @@ impl Row for DropRow {
         "PROTOCOL",
         "SOURCE",
         "DESTINATION",
+        "PORT",
         "FIRST",
         "LAST",
         "RULE",
@@ -97,17 +98,14 @@ impl Row for DropRow {
             (Some(service), Some(task)) => Some(format!("{service}/{task}")),
             (service, _) => service.clone(),
         };
-        let destination = self.destination.map(|address| match self.port {
-            Some(port) => format!("{address}:{port}"),
-            None => address.to_string(),
-        });
         vec![
             self.packets.to_string(),
             self.reason.clone(),
             or_dash(task),
             or_dash(self.protocol.as_ref()),
             or_dash(self.source),
-            or_dash(destination),
+            or_dash(self.destination),
+            or_dash(self.port),
             format!("{} ago", duration(self.first_seen_ms_ago)),
             format!("{} ago", duration(self.last_seen_ms_ago)),
             with_line(&self.rule, self.line),
