@@ -121,7 +121,8 @@ impl Running {
     /// What each device carried: an ENI all of its paths, a NAT gateway those that lead through it.
     fn traffic(&self) -> BTreeMap<Device, Traffic> {
         let mut traffic: BTreeMap<Device, Traffic> = BTreeMap::new();
-        for (path, tally) in self.engine.tallies(&self.snapshot()) {
+        let snapshot = self.snapshot();
+        for (path, tally) in self.engine.tallies(&snapshot) {
             for device in devices(path) {
                 let sum = traffic.entry(device).or_default();
                 sum.packets_out += tally.sent.segments();
@@ -131,7 +132,7 @@ impl Running {
             }
         }
         self.engine.flows().for_each(|entry| {
-            for device in devices(path_of(&entry.flow)) {
+            for device in PathKey::of(&snapshot, &entry.flow).into_iter().flat_map(devices) {
                 traffic.entry(device).or_default().flows += 1;
             }
         });
@@ -189,13 +190,6 @@ struct Traffic {
     bytes_in: u64,
 }
 
-fn path_of(flow: &Flow) -> PathKey {
-    PathKey {
-        eni: flow.eni.as_ref().map(|(ix, _)| *ix),
-        nat_gateway: flow.nat.as_ref().and_then(|(ix, _)| *ix),
-    }
-}
-
 fn devices(path: PathKey) -> impl Iterator<Item = Device> {
     let first = path.eni.map_or(Device::AppRunner, Device::Eni);
     std::iter::once(first).chain(path.nat_gateway.map(Device::NatGateway))
@@ -233,14 +227,10 @@ fn flow_row(
         inside: endpoint(inside.src, inside.sport),
         destination: endpoint(inside.dst, inside.dport),
         eni: flow
-            .eni
-            .as_ref()
-            .map_or_else(|| "app-runner".to_owned(), |(ix, _)| snapshot.eni(*ix).id.clone()),
+            .eni_in(snapshot)
+            .map_or_else(|| "app-runner".to_owned(), |ix| snapshot.eni(ix).id.clone()),
         eni_port: flow.eni.as_ref().map_or(0, |(_, lease)| lease.port()),
-        nat_gateway: flow
-            .nat
-            .as_ref()
-            .and_then(|(ix, _)| ix.map(|ix| snapshot.nat_gateway(ix).id.clone())),
+        nat_gateway: flow.nat_gateway_in(snapshot).map(|ix| snapshot.nat_gateway(ix).id.clone()),
         outside: endpoint(outside.src, outside.sport),
         admitted_by: admitted.to_string(),
         line: admitted.line,
