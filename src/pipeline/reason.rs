@@ -46,7 +46,7 @@ macro_rules! reasons {
 }
 
 /// One more than the highest number: the size of an array of counters indexed by reason.
-pub const REASONS: usize = 64;
+pub const REASONS: usize = 128;
 
 reasons! {
     0 MalformedTruncated "malformed-truncated" Parse None,
