@@ -30,7 +30,7 @@ pub mod verdict;
 mod walk;
 pub mod watch;
 
-pub use arrival::Device;
+pub use arrival::{Device, DeviceId, Place};
 pub use drops::{DropCount, DropKey, Drops};
 pub use engine::{Engine, FlowOutcome, Forward, Judged};
 pub use paths::PathKey;
