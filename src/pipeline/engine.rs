@@ -391,7 +391,7 @@ impl Engine {
     /// Every counter and table size by name, for the expected-state tests.
     #[cfg(test)]
     pub(super) fn census(&self) -> crate::flow::Census {
-        let Self { flows, pools, fragments, drops, tallies } = self;
+        let Self { flows, pools, fragments, drops, tallies, watchers: _ } = self;
         let mut census = crate::flow::Census::default();
         flows.census(&mut census);
         flows.for_each(|entry| {

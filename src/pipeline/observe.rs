@@ -135,9 +135,7 @@ impl Known {
         let ended = match state {
             TcpState::Closed => None,
             TcpState::Opening | TcpState::Established if expired => Some(Turn::Expired),
-            TcpState::Opening | TcpState::Established
-                if entry.generation != snapshot.generation =>
-            {
+            TcpState::Opening | TcpState::Established if entry.generation < snapshot.generation => {
                 Some(Turn::Moved)
             }
             TcpState::Opening | TcpState::Established => Some(Turn::Evicted),
