@@ -1,9 +1,9 @@
 //! What egret chooses where the lab file leaves it open: the same every time for the same file, on every machine.
 
 use super::address::Pool;
-use super::diagnostic::Report;
+use super::diagnostic::{At, Report};
 use super::spec::{NatGateway, Spec};
-use crate::vpc::{Connectivity, NatGatewayState};
+use crate::vpc::{Connectivity, NatAddress, NatGatewayState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
@@ -38,10 +38,9 @@ pub struct PlannedEni {
 pub struct PlannedNatGateway {
     /// `nat-` and 8 hex digits, derived from the id.
     pub device: String,
-    /// Given, or the first free one of its subnet.
-    pub private_address: Ipv4Addr,
-    /// Given, or the next free one; `None` for a private gateway.
-    pub public_address: Option<Ipv4Addr>,
+    /// The primary first. Private ones are given, or the first free ones of its subnet; public ones are given, or the
+    /// next free ones.
+    pub addresses: Vec<NatAddress>,
 }
 
 /// Chooses; reports what there is no room for.
@@ -71,8 +70,36 @@ fn nat_gateway<'s>(
     if gateway.state == NatGatewayState::Deleted {
         return None;
     }
+    let primary = nat_address(
+        spec,
+        gateway,
+        gateway.private_ip.as_ref(),
+        gateway.public_ip.as_ref(),
+        pool,
+        report,
+    )?;
+    let mut addresses = vec![primary];
+    for position in 0..gateway.secondary_addresses() {
+        let private = gateway.secondary_private_ips.get(position);
+        let public = gateway.secondary_public_ips.get(position);
+        addresses.push(nat_address(spec, gateway, private, public, pool, report)?);
+    }
+    let (_, device) =
+        unique(devices, "nat-", |salt| format!("{:016x}", hash([&*gateway.id.value], salt)));
+    Some(PlannedNatGateway { device, addresses })
+}
+
+/// One of a NAT gateway's addresses, as far as they are given.
+fn nat_address<'s>(
+    spec: &'s Spec,
+    gateway: &'s NatGateway,
+    private: Option<&At<Ipv4Addr>>,
+    public: Option<&At<Ipv4Addr>>,
+    pool: &mut Pool<'s>,
+    report: &Report,
+) -> Option<NatAddress> {
     let subnet = spec.subnet(&gateway.subnet)?;
-    let private_address = match &gateway.private_ip {
+    let private = match private {
         Some(given) => given.value,
         None => pool.private(&subnet.id, *subnet.cidr).or_else(|| {
             report.error(
@@ -84,7 +111,7 @@ fn nat_gateway<'s>(
             None
         })?,
     };
-    let public_address = match (&gateway.connectivity, &gateway.public_ip) {
+    let public = match (&gateway.connectivity, public) {
         (Connectivity::Private, _) => None,
         (Connectivity::Public, Some(given)) => Some(given.value),
         (Connectivity::Public, None) => Some(pool.public().or_else(|| {
@@ -97,9 +124,7 @@ fn nat_gateway<'s>(
             None
         })?),
     };
-    let (_, device) =
-        unique(devices, "nat-", |salt| format!("{:016x}", hash([&*gateway.id.value], salt)));
-    Some(PlannedNatGateway { device, private_address, public_address })
+    Some(NatAddress { private, public })
 }
 
 /// Each pair of subnet and groups that a service uses, in the order of first use.

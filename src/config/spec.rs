@@ -298,6 +298,12 @@ pub struct NatGateway {
     pub public_ip: Option<At<Ipv4Addr>>,
     /// `private_ip`, if given.
     pub private_ip: Option<At<Ipv4Addr>>,
+    /// `secondary_public_ips`.
+    pub secondary_public_ips: Vec<At<Ipv4Addr>>,
+    /// `secondary_private_ips`.
+    pub secondary_private_ips: Vec<At<Ipv4Addr>>,
+    /// `secondary_private_ip_count`, if given.
+    pub secondary_private_ip_count: Option<u8>,
     /// `state`.
     pub state: NatGatewayState,
     /// Where the section begins.
@@ -358,6 +364,24 @@ pub struct Service {
     pub tasks: u16,
     /// Where the section begins.
     pub line: Line,
+}
+
+impl NatGateway {
+    /// All private addresses that the file gives, the primary first.
+    pub fn private_ips(&self) -> impl Iterator<Item = &At<Ipv4Addr>> {
+        self.private_ip.iter().chain(&self.secondary_private_ips)
+    }
+
+    /// All public addresses that the file gives, the primary first.
+    pub fn public_ips(&self) -> impl Iterator<Item = &At<Ipv4Addr>> {
+        self.public_ip.iter().chain(&self.secondary_public_ips)
+    }
+
+    /// How many addresses it has beside its primary one.
+    pub fn secondary_addresses(&self) -> usize {
+        let counted = self.secondary_private_ip_count.map_or(0, usize::from);
+        self.secondary_public_ips.len().max(self.secondary_private_ips.len()).max(counted)
+    }
 }
 
 impl Spec {

@@ -36,7 +36,7 @@ impl Arrival {
             }
             Device::NatGateway(ix) => {
                 let nat = snapshot.nat_gateway(ix);
-                if nat.public_address == Some(destination) {
+                if nat.has_public(destination) {
                     return returned(Space::INTERNET);
                 }
                 return returned(Space::vpc(snapshot.subnet(nat.subnet).vpc));

@@ -30,8 +30,12 @@ impl PathKey {
     }
 }
 
-/// A path by addresses, which mean the same under every configuration: the ENI's in its VPC, the NAT's public one.
-pub(super) type Places = (Option<(Space, Ipv4Addr)>, Option<Ipv4Addr>);
+/// An address in its space: it means the same under every configuration.
+pub(super) type Place = (Space, Ipv4Addr);
+
+/// A path by addresses: the ENI's and the NAT gateway's primary private one. A gateway is one place, whichever of its
+/// addresses a flow has.
+pub(super) type Places = (Option<Place>, Option<Place>);
 
 impl Engine {
     /// What each path of this configuration carried, in no order.
@@ -48,9 +52,15 @@ impl Engine {
             let eni = snapshot.eni(ix);
             (Space::vpc(snapshot.subnet(eni.subnet).vpc), eni.address)
         });
-        let nat = path.nat_gateway.and_then(|ix| snapshot.nat_gateway(ix).public_address);
+        let nat = path.nat_gateway.map(|ix| place_of(snapshot, ix));
         Arc::clone(&self.tallies.entry((eni, nat)).or_default())
     }
+}
+
+/// Where a NAT gateway is.
+pub(super) fn place_of(snapshot: &Snapshot, ix: NatGatewayIx) -> Place {
+    let nat = snapshot.nat_gateway(ix);
+    (Space::vpc(snapshot.subnet(nat.subnet).vpc), nat.private_address())
 }
 
 /// The path with these addresses, if this configuration has it.
@@ -63,10 +73,10 @@ fn path_in(snapshot: &Snapshot, (eni, nat): Places) -> Option<PathKey> {
         None => None,
     };
     let nat_gateway = match nat {
-        Some(_) => {
-            let gateways = &snapshot.parts().nat_gateways;
-            Some(gateways.iter().position(|n| n.public_address == nat)?.into())
-        }
+        Some((space, address)) => match snapshot.interface(space.as_vpc()?, address)? {
+            Interface::NatGateway(ix) => Some(ix),
+            Interface::Eni(_) | Interface::Resource(_) => return None,
+        },
         None => None,
     };
     Some(PathKey { eni, nat_gateway })
