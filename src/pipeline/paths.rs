@@ -63,6 +63,13 @@ pub(super) fn place_of(snapshot: &Snapshot, ix: NatGatewayIx) -> Place {
     (Space::vpc(snapshot.subnet(nat.subnet).vpc), nat.private_address())
 }
 
+/// `10.0.1.4`, `10.0.1.4/10.0.0.4` with the gateway behind it, or `app-runner`.
+#[cfg(test)]
+pub(super) fn name((eni, nat): Places) -> String {
+    let eni = eni.map_or_else(|| "app-runner".to_owned(), |(_, address)| address.to_string());
+    nat.map_or_else(|| eni.clone(), |(_, nat)| format!("{eni}/{nat}"))
+}
+
 /// The path with these addresses, if this configuration has it.
 fn path_in(snapshot: &Snapshot, (eni, nat): Places) -> Option<PathKey> {
     let eni = match eni {
