@@ -377,10 +377,26 @@ impl NatGateway {
         self.public_ip.iter().chain(&self.secondary_public_ips)
     }
 
-    /// How many addresses it has beside its primary one.
-    pub fn secondary_addresses(&self) -> usize {
+    /// The private address at a position, if given; the primary's is 0.
+    pub fn private_ip(&self, position: usize) -> Option<&At<Ipv4Addr>> {
+        match position.checked_sub(1) {
+            None => self.private_ip.as_ref(),
+            Some(secondary) => self.secondary_private_ips.get(secondary),
+        }
+    }
+
+    /// The public address at a position, if given; the primary's is 0.
+    pub fn public_ip(&self, position: usize) -> Option<&At<Ipv4Addr>> {
+        match position.checked_sub(1) {
+            None => self.public_ip.as_ref(),
+            Some(secondary) => self.secondary_public_ips.get(secondary),
+        }
+    }
+
+    /// How many addresses it has, the primary one among them.
+    pub fn addresses(&self) -> usize {
         let counted = self.secondary_private_ip_count.map_or(0, usize::from);
-        self.secondary_public_ips.len().max(self.secondary_private_ips.len()).max(counted)
+        1 + self.secondary_public_ips.len().max(self.secondary_private_ips.len()).max(counted)
     }
 }
 

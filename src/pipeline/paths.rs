@@ -1,9 +1,9 @@
 //! What each path carried. A path outlives a configuration by its addresses; positions in tables do not.
 
-use super::Engine;
-use crate::flow::{Flow, Space, Tally};
+use super::arrival::{Place, place};
+use super::{Device, Engine};
+use crate::flow::{Flow, Tally};
 use crate::vpc::{EniIx, Interface, NatGatewayIx, Snapshot};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// What a tally is kept for: an ENI and the NAT gateway behind it, if any; neither is App Runner's own egress.
@@ -30,9 +30,6 @@ impl PathKey {
     }
 }
 
-/// An address in its space: it means the same under every configuration.
-pub(super) type Place = (Space, Ipv4Addr);
-
 /// A path by addresses: the ENI's and the NAT gateway's primary private one. A gateway is one place, whichever of its
 /// addresses a flow has.
 pub(super) type Places = (Option<Place>, Option<Place>);
@@ -48,19 +45,10 @@ impl Engine {
 
     /// The tally of a path of this configuration.
     pub(super) fn tally(&self, snapshot: &Snapshot, path: PathKey) -> Arc<Tally> {
-        let eni = path.eni.map(|ix| {
-            let eni = snapshot.eni(ix);
-            (Space::vpc(snapshot.subnet(eni.subnet).vpc), eni.address)
-        });
-        let nat = path.nat_gateway.map(|ix| place_of(snapshot, ix));
+        let eni = path.eni.map(|ix| place(snapshot, Device::Eni(ix)));
+        let nat = path.nat_gateway.map(|ix| place(snapshot, Device::NatGateway(ix)));
         Arc::clone(&self.tallies.entry((eni, nat)).or_default())
     }
-}
-
-/// Where a NAT gateway is.
-pub(super) fn place_of(snapshot: &Snapshot, ix: NatGatewayIx) -> Place {
-    let nat = snapshot.nat_gateway(ix);
-    (Space::vpc(snapshot.subnet(nat.subnet).vpc), nat.private_address())
 }
 
 /// `10.0.1.4`, `10.0.1.4/10.0.0.4` with the gateway behind it, or `app-runner`.
@@ -73,14 +61,14 @@ pub(super) fn name((eni, nat): Places) -> String {
 /// The path with these addresses, if this configuration has it.
 fn path_in(snapshot: &Snapshot, (eni, nat): Places) -> Option<PathKey> {
     let eni = match eni {
-        Some((space, address)) => match snapshot.interface(space.as_vpc()?, address)? {
+        Some((space, address)) => match snapshot.interface(snapshot.vpc_in(space)?, address)? {
             Interface::Eni(ix) => Some(ix),
             Interface::NatGateway(_) | Interface::Resource(_) => return None,
         },
         None => None,
     };
     let nat_gateway = match nat {
-        Some((space, address)) => match snapshot.interface(space.as_vpc()?, address)? {
+        Some((space, address)) => match snapshot.interface(snapshot.vpc_in(space)?, address)? {
             Interface::NatGateway(ix) => Some(ix),
             Interface::Eni(_) | Interface::Resource(_) => return None,
         },

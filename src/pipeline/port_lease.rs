@@ -1,6 +1,7 @@
 //! Ports for the two source NATs: leased for a new flow, kept by a tracked one, only looked at on a dry run.
 
-use super::paths::{Place, place_of};
+use super::Device;
+use super::arrival::{Place, place};
 use super::walk::Probe;
 use crate::flow::{Exhausted, Flow, Instant, Lease, Limit, PoolKey, PortPools, Space};
 use crate::vpc::{NatAddress, NatGatewayIx, Snapshot, VpcIx};
@@ -71,7 +72,7 @@ impl Leases<'_> {
             per_destination: u32::MAX,
             per_address: snapshot.parts().limits.eni_connections,
         };
-        let key = pool(Space::vpc(vpc), address, probe);
+        let key = pool(snapshot.space(vpc), address, probe);
         self.grant(snapshot, key, limit, |flow| flow.eni.as_ref().map(|(_, lease)| lease))
     }
 
@@ -92,7 +93,7 @@ impl Leases<'_> {
         let all = &snapshot.nat_gateway(ix).addresses;
         let first = match all.len() {
             0 | 1 => 0,
-            several => self.turn(place_of(snapshot, ix), several),
+            several => self.turn(place(snapshot, Device::NatGateway(ix)), several),
         };
         for own in all.iter().cycle().skip(first).take(all.len()) {
             let outside = if toward == Space::INTERNET { own.public } else { Some(own.private) };

@@ -146,7 +146,7 @@ fn addresses(section: &Section<'_>, gateway: &NatGateway) {
             "remove it, or write connectivity = \"public\"",
         );
     }
-    let all = 1 + gateway.secondary_addresses();
+    let all = gateway.addresses();
     if all > crate::vpc::NatGateway::MAX_ADDRESSES {
         report.error(
             gateway.id.span,
