@@ -319,7 +319,7 @@ fn vpc_id(snapshot: &Snapshot, vpc: VpcIx) -> &str {
     snapshot.parts().vpcs.get(vpc.get()).map_or(UNKNOWN, |v| &v.id)
 }
 
-fn eni_id(snapshot: &Snapshot, eni: EniIx) -> &str {
+pub(super) fn eni_id(snapshot: &Snapshot, eni: EniIx) -> &str {
     snapshot.parts().enis.get(eni.get()).map_or(UNKNOWN, |e| &e.id)
 }
 
@@ -331,7 +331,7 @@ fn route_table_id(snapshot: &Snapshot, table: RouteTableIx) -> &str {
     snapshot.parts().route_tables.get(table.get()).map_or(UNKNOWN, |t| &t.id)
 }
 
-fn nat_gateway_id(snapshot: &Snapshot, gateway: NatGatewayIx) -> &str {
+pub(super) fn nat_gateway_id(snapshot: &Snapshot, gateway: NatGatewayIx) -> &str {
     snapshot.parts().nat_gateways.get(gateway.get()).map_or(UNKNOWN, |n| &n.id)
 }
 

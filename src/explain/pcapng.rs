@@ -96,12 +96,15 @@ pub fn begin(out: &mut Vec<u8>, title: &str, snaplen: u32) {
     }
 }
 
-/// Appends a packet as it is on a wire: a super-packet as its segments, each cut to `snaplen` octets. Returns how many.
-pub fn packet(out: &mut Vec<u8>, captured: &Captured<'_>, snaplen: u32) -> u64 {
+/// Appends a packet as it is on a wire: a super-packet as its segments, each cut to `snaplen` octets, the first `most` of
+/// them. Returns how many.
+pub fn packet(out: &mut Vec<u8>, captured: &Captured<'_>, snaplen: u32, most: u64) -> u64 {
     let mut written = 0;
     segment::on_the_wire(captured.octets, captured.vnet, |octets| {
-        enhanced_packet(out, captured, octets, snaplen);
-        written += 1;
+        if written < most {
+            enhanced_packet(out, captured, octets, snaplen);
+            written += 1;
+        }
     });
     written
 }
@@ -315,7 +318,7 @@ mod tests {
     fn a_packet_is_read_back_with_its_time_and_its_comment() {
         let octets = builder::udp(SRC, DST, b"odd");
         let mut file = Vec::new();
-        assert_eq!(packet(&mut file, &captured(&octets), 65_535), 1);
+        assert_eq!(packet(&mut file, &captured(&octets), 65_535, 9), 1);
         let read = &packets(&file)[0];
         assert_eq!((read.interface, read.at), (1, 1_790_000_000_123_456_789));
         assert_eq!((&read.octets, read.original as usize), (&octets, octets.len()));
@@ -332,9 +335,10 @@ mod tests {
         let mut octets = builder::tcp(SRC, DST, TcpFlags::ACK, 1, 1, &[5; 3000]);
         let vnet = builder::to_super_packet(&mut octets, 1448);
         let mut file = Vec::new();
-        assert_eq!(packet(&mut file, &Captured { vnet, ..captured(&octets) }, 60), 3);
+        assert_eq!(packet(&mut file, &Captured { vnet, ..captured(&octets) }, 60, 9), 3);
         let lengths: Vec<_> = packets(&file).iter().map(|r| (r.octets.len(), r.original)).collect();
-        assert_eq!(lengths, [(60, 1488), (60, 1488), (60, 144)].map(|(kept, all)| (kept, all)));
+        assert_eq!(lengths, [(60, 1488), (60, 1488), (60, 144)]);
+        assert_eq!(packet(&mut file, &Captured { vnet, ..captured(&octets) }, 60, 2), 2, "no more");
     }
 
     #[test]
@@ -367,7 +371,7 @@ mod tests {
         let comment = "é".repeat(40_000);
         let octets = builder::udp(SRC, DST, b"");
         let mut file = Vec::new();
-        packet(&mut file, &Captured { comment: &comment, ..captured(&octets) }, 65_535);
+        packet(&mut file, &Captured { comment: &comment, ..captured(&octets) }, 65_535, 9);
         let told = &packets(&file)[0].options[2].1;
         assert_eq!(told.len(), 65_534);
         assert!(String::from_utf8(told.clone()).is_ok());
@@ -387,7 +391,7 @@ mod tests {
             begin(&mut file, &comment, snaplen);
             let mut one = captured(&octets);
             (one.vnet, one.comment) = (vnet, &comment);
-            let written = packet(&mut file, &one, snaplen);
+            let written = packet(&mut file, &one, snaplen, u64::MAX);
             let read = packets(&file);
             prop_assert_eq!(read.len() as u64, written);
             for packet in read {
