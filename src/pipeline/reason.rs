@@ -187,6 +187,13 @@ reasons! {
         "The kernel had a packet for the engine and could not hand it over.", "Set device = \"plain\" in the lab file to go without offloads.";
     61 QueueFull "queue-full" Parse None,
         "Packets came faster than the worker of the ENI or gateway read them, and its queue was full.", "Send less at a time, or spread over more ENIs: connectors with other subnets or security groups.";
+
+    62 PeeringOutsideCidr "peering-outside-peer-cidr" Peering Some("PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"),
+        "The peering connection carries packets to the peer VPC's own addresses only; nothing behind that VPC is reached through it.", "Peer with the VPC that has this address, or route it elsewhere.";
+    63 ReplyNotRoutedBack "reply-not-routed-back" RouteTableReturn None,
+        "The packet arrives, but the route table of the destination's subnet does not lead the reply back the way it came.", "Add the route back to that table: of a peered VPC, the source's CIDR to the same peering connection.";
+    64 EndpointProtocol "endpoint-protocol" GatewayEndpoint Some("VPCE_GATEWAY_PROTOCOL_RESTRICTION"),
+        "A gateway endpoint carries TCP and ICMP echo only.", "Use TCP, or route these addresses to a NAT gateway.";
 }
 
 impl From<Malformed> for Reason {

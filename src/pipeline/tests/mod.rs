@@ -10,7 +10,9 @@
 
 mod agreement;
 mod default_egress;
+mod delivery;
 mod fragments;
+mod gateway_endpoint;
 mod generation;
 mod generator;
 mod icmp;
@@ -19,6 +21,7 @@ mod mtu_ttl;
 mod nat;
 mod network_acl;
 mod oracle;
+mod peering;
 mod properties;
 mod reasons;
 mod routing;

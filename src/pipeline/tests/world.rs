@@ -6,8 +6,9 @@
 use crate::config::Lab;
 use crate::flow::{Instant, Space};
 use crate::packet::{IcmpKind, Packet, Protocol, TcpFlags, Tuple, VnetHeader, builder};
+use crate::pipeline::delivery::owned;
 use crate::pipeline::{Device, Engine, Evidence, Link, Off, Reason, Verdict};
-use crate::vpc::{Egress, EniIx, Generation, NatGatewayIx, ServiceIx, Snapshot, Task, VpcIx};
+use crate::vpc::{Egress, EniIx, Generation, NatGatewayIx, ServiceIx, Snapshot, Task};
 use etherparse::{Icmpv4Slice, Ipv4HeaderSlice, TcpSlice, UdpSlice};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -250,21 +251,17 @@ impl World {
     #[track_caller]
     pub(super) fn device_toward(&self, link: Link, to: Ipv4Addr) -> Device {
         let parts = self.snapshot.parts();
-        let eni = |vpc: VpcIx| {
-            let here =
-                |e: &crate::vpc::Eni| e.address == to && self.snapshot.subnet(e.subnet).vpc == vpc;
-            parts.enis.iter().position(here).map(|i| Device::Eni(EniIx::from(i)))
+        let space = match link {
+            Link::Vpc(vpc) => Space::vpc(vpc),
+            Link::Endpoint(ix) => Space::vpc(self.snapshot.gateway_endpoint(ix).vpc),
+            Link::Internet => Space::INTERNET,
+            Link::Task(_) => Space::TASKS,
         };
-        let found = match link {
-            Link::Vpc(vpc) => eni(vpc),
-            Link::Internet if parts.apprunner_address == Some(to) => Some(Device::AppRunner),
-            Link::Internet => parts
-                .nat_gateways
-                .iter()
-                .position(|n| n.public_address == Some(to))
-                .map(|i| Device::NatGateway(NatGatewayIx::from(i))),
-            Link::Task(_) => None,
-        };
+        let enis = (0..parts.enis.len()).map(|i| Device::Eni(EniIx::from(i)));
+        let gateways =
+            (0..parts.nat_gateways.len()).map(|i| Device::NatGateway(NatGatewayIx::from(i)));
+        let mut devices = enis.chain(gateways).chain([Device::AppRunner]);
+        let found = devices.find(|device| owned(&self.snapshot, *device).contains(&(space, to)));
         found.unwrap_or_else(|| panic!("nothing at {to} takes packets from {link:?}"))
     }
 
