@@ -15,8 +15,8 @@ use crate::linux::tun::{self, TunError};
 use crate::linux::worker::{Worker, WorkerHandle};
 use crate::linux::{clock, exec};
 use crate::pipeline::delivery::{deliveries, owned};
-use crate::pipeline::{self, Device, Engine};
-use crate::vpc::{EniIx, GatewayEndpointIx, Generation, NatGatewayIx, Snapshot, VpcIx};
+use crate::pipeline::{self, Device, DeviceId, Engine};
+use crate::vpc::{GatewayEndpointIx, Generation, Snapshot, VpcIx};
 use arc_swap::ArcSwap;
 use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, HashMap};
@@ -124,7 +124,7 @@ pub struct Running {
     pub(super) steer_drops: SteerDrops,
     pub(super) losses: Losses,
     pub(super) router: Links,
-    pub(super) workers: BTreeMap<Device, WorkerHandle>,
+    pub(super) workers: BTreeMap<DeviceId, WorkerHandle>,
     pub(super) tasks: BTreeMap<Ipv4Addr, super::tasks::Attachment>,
     pub(super) addresses: Addresses,
     _listeners: Vec<EchoHandle>,
@@ -219,7 +219,7 @@ impl Running {
         let now = Instant(clock::now());
         self.engine.sweep(now, &self.current.load());
         for address in self.addresses.tick() {
-            self.engine.forget_task(address);
+            self.engine.forget_task(now, &self.current.load(), address);
         }
         self.count_drops(now).await;
     }
@@ -227,7 +227,7 @@ impl Running {
     /// Reads what others than the engine have dropped.
     pub(super) async fn count_drops(&mut self, now: Instant) {
         self.steer_drops.update(now, &self.steer);
-        for (&device, worker) in &self.workers {
+        for (device, worker) in &self.workers {
             // A device that is gone has nothing more to tell.
             let queue = self.router.transmit_drops(worker.device().ifindex()).await.ok();
             self.losses.update(now, device, &worker.stats(), queue);
@@ -253,7 +253,7 @@ struct Build {
     router: Netns,
     links: Links,
     steer: Steer,
-    workers: BTreeMap<Device, WorkerHandle>,
+    workers: BTreeMap<DeviceId, WorkerHandle>,
     listeners: Vec<EchoHandle>,
     /// The veths to where packets leave.
     ways: HashMap<pipeline::Link, Link>,
@@ -316,7 +316,7 @@ impl Build {
         let resources: Vec<_> =
             parts.resources.iter().filter(|r| snapshot.subnet(r.subnet).vpc == ix).collect();
         let addresses: Vec<_> = resources.iter().map(|r| r.address).collect();
-        let space = u32::from(Space::vpc(ix).0);
+        let space = u32::from(snapshot.space(ix).0);
         let near = format!("vpc-{}", ix.get());
         let link = link_space(&self.links, &near, &netns, "vpc0", space, &addresses, parts.mtu.vpc)
             .await?;
@@ -328,15 +328,13 @@ impl Build {
     }
 
     fn devices(&mut self, snapshot: &Snapshot) -> Result<(), LabError> {
-        let parts = snapshot.parts();
-        for (position, eni) in parts.enis.iter().enumerate() {
-            self.device(Device::Eni(EniIx::from(position)), &eni.device)?;
-        }
-        for (position, nat) in parts.nat_gateways.iter().enumerate() {
-            self.device(Device::NatGateway(NatGatewayIx::from(position)), &nat.device)?;
-        }
-        if parts.apprunner_address.is_some() {
-            self.device(Device::AppRunner, "app-runner")?;
+        for device in Device::all(snapshot) {
+            let name = match device {
+                Device::Eni(ix) => &snapshot.eni(ix).device,
+                Device::NatGateway(ix) => &snapshot.nat_gateway(ix).device,
+                Device::AppRunner => "app-runner",
+            };
+            self.device(snapshot, device, name)?;
         }
         Ok(())
     }
@@ -362,7 +360,7 @@ impl Build {
         let number = GATEWAY_ENDPOINTS + u32::from(ix.0);
         let mtu = parts.mtu.vpc;
         let link = link_space(&self.links, &near, &netns, "vpce0", number, &addresses, mtu).await?;
-        self.steer.attach_space(&near, u32::from(Space::vpc(endpoint.vpc).0))?;
+        self.steer.attach_space(&near, u32::from(snapshot.space(endpoint.vpc).0))?;
         self.ways.insert(pipeline::Link::Endpoint(ix), link);
         let listen = hosts.iter().flat_map(|host| endpoints(host.address, &host.listen));
         self.listeners.push(spawn_echo(&netns, &listen.collect::<Vec<_>>())?);
@@ -375,20 +373,21 @@ impl Build {
         ways.into_iter().filter_map(|(p, way)| Some((p, *self.ways.get(&way)?))).collect()
     }
 
-    fn device(&mut self, device: Device, name: &str) -> Result<(), LabError> {
-        let snapshot = self.current.load_full();
+    fn device(&mut self, snapshot: &Snapshot, device: Device, name: &str) -> Result<(), LabError> {
         let mtu = snapshot.parts().mtu;
         let largest = mtu.task.max(mtu.vpc).max(mtu.internet);
         let tun = tun::Device::open(&self.router, name, kind(self.lab.device), largest)?;
         self.steer.attach_tun(name)?;
-        self.steer.set_deliveries(tun.ifindex(), &self.deliveries(&snapshot, device))?;
-        for (space, address) in owned(&snapshot, device) {
+        self.steer.set_deliveries(tun.ifindex(), &self.deliveries(snapshot, device))?;
+        for (space, address) in owned(snapshot, device) {
             self.steer.own(u32::from(space.0), address, tun.ifindex())?;
         }
-        let judge = EngineJudge::new(Arc::clone(&self.engine), Arc::clone(&self.current), device);
+        let id = DeviceId::of(snapshot, device);
+        let judge =
+            EngineJudge::new(Arc::clone(&self.engine), Arc::clone(&self.current), id.clone());
         let worker = Worker::spawn(name, tun, judge)
             .map_err(|source| LabError::Worker { device: name.to_owned(), source })?;
-        self.workers.insert(device, worker);
+        self.workers.insert(id, worker);
         Ok(())
     }
 }

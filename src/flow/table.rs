@@ -1,5 +1,7 @@
 //! The flow table: two entries per flow, one per direction, each under the key by which its packets arrive.
 
+#[cfg(test)]
+use super::Census;
 use super::graves::{Graveyard, Tombstone};
 use super::{Counters, FlowKey, Instant, Lease, PoolKey, Tally, TcpState, TcpTracker};
 use crate::packet::Protocol;
@@ -96,7 +98,7 @@ impl Flow {
     /// The ENI in this configuration, whose tables may be ordered otherwise: found by its address, in its VPC.
     pub fn eni_in(&self, snapshot: &Snapshot) -> Option<EniIx> {
         let PoolKey { space, address, .. } = *self.eni.as_ref()?.1.key();
-        match snapshot.interface(space.as_vpc()?, address)? {
+        match snapshot.interface(snapshot.vpc_in(space)?, address)? {
             Interface::Eni(ix) => Some(ix),
             Interface::NatGateway(_) | Interface::Resource(_) => None,
         }
@@ -203,11 +205,13 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// Gives both directions of a flow a new outcome, where they are still this flow's: another worker may have ended it.
+    /// Gives both directions of a flow a new outcome, where they are still this flow's and of no newer
+    /// configuration: another worker may have ended it, or have that one already.
     pub fn update(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
         for (key, outcome) in [(&flow.returned, returned), (&flow.egress, egress)] {
             if let Some(mut entry) = self.entries.get_mut(key)
                 && Arc::ptr_eq(&entry.flow, flow)
+                && entry.generation <= generation
             {
                 entry.generation = generation;
                 entry.outcome = outcome;
@@ -240,15 +244,18 @@ impl<O: Copy> FlowTable<O> {
     }
 
     /// Expires the flows that were idle for too long, and forgets tombstones as old as the longest timeout.
-    /// Returns how many flows ended.
-    pub fn sweep(&self, now: Instant, timeouts: &Timeouts) -> usize {
+    /// Calls `tell` with each flow that ends; returns how many do.
+    pub fn sweep(&self, now: Instant, timeouts: &Timeouts, tell: impl Fn(&Flow)) -> usize {
         let mut over = Vec::new();
         for entry in &self.entries {
             if entry.side == Side::Egress && entry.flow.is_expired(now, timeouts) {
                 over.push(Arc::clone(&entry.flow));
             }
         }
-        over.iter().for_each(|flow| self.expire(now, flow));
+        for flow in &over {
+            tell(flow);
+            self.expire(now, flow);
+        }
         self.graves.sweep(now, timeouts.longest());
         over.len()
     }
@@ -282,6 +289,16 @@ impl<O: Copy> FlowTable<O> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Every table's size, for the expected-state tests.
+    #[cfg(test)]
+    pub fn census(&self, census: &mut Census) {
+        let Self { entries, graves } = self;
+        let count = |side| entries.iter().filter(|e| e.side == side).count();
+        census.add("flows", count(Side::Egress));
+        census.add("return entries", count(Side::Return));
+        graves.census(census);
     }
 }
 
@@ -387,12 +404,12 @@ mod tests {
         let table = with(&[&udp, &icmp]);
         let timeouts = Timeouts { icmp_idle: Duration::from_secs(10), ..Timeouts::default() };
         let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
-        assert_eq!(table.sweep(at(10), &timeouts), 0, "idle for exactly the timeout");
-        assert_eq!(table.sweep(at(11), &timeouts), 1);
+        assert_eq!(table.sweep(at(10), &timeouts, |_| {}), 0, "idle for exactly the timeout");
+        assert_eq!(table.sweep(at(11), &timeouts, |_| {}), 1);
         udp.count(at(300), Side::Return, 1, 100);
-        assert_eq!(table.sweep(at(400), &timeouts), 0, "a reply keeps a flow");
+        assert_eq!(table.sweep(at(400), &timeouts, |_| {}), 0, "a reply keeps a flow");
         assert!(table.tombstone(&icmp.egress).is_some());
-        assert_eq!(table.sweep(at(651), &timeouts), 1);
+        assert_eq!(table.sweep(at(651), &timeouts, |_| {}), 1);
         assert!(table.tombstone(&icmp.egress).is_none());
         assert!(table.tombstone(&udp.egress).is_some());
     }
@@ -405,10 +422,10 @@ mod tests {
         let other_idle = Duration::from_secs(1);
         let timeouts = Timeouts { other_idle, ..Timeouts::default() };
         let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
-        table.sweep(at(351), &timeouts);
-        table.sweep(at(700), &timeouts);
+        table.sweep(at(351), &timeouts, |_| {});
+        table.sweep(at(700), &timeouts, |_| {});
         assert!(table.tombstone(&udp.egress).is_some());
-        table.sweep(at(701), &timeouts);
+        table.sweep(at(701), &timeouts, |_| {});
         assert!(table.tombstone(&udp.egress).is_none());
     }
 

@@ -4,7 +4,6 @@ use super::walk::{Path, Sender, Walk};
 use super::{
     Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, network_acl, security_group,
 };
-use crate::flow::Space;
 use crate::vpc::{Interface, RuleRef, VpcIx};
 
 /// Delivers to a subnet of `vpc`: the sender's own, or one that is peered with it.
@@ -58,7 +57,7 @@ pub(super) fn interface<R: Recorder>(
     Ok(Path {
         outside: sender.tuple,
         // Replies come for the sender's own address, so they belong to its own VPC, whatever link they come by.
-        space: Space::vpc(sender.vpc),
+        space: walk.snapshot.space(sender.vpc),
         link: Link::Vpc(vpc),
         eni: None,
         nat: None,

@@ -6,8 +6,7 @@
 //! the walk finds address by address; a property test compares the two.
 
 use super::{Device, Link};
-use crate::flow::Space;
-use crate::vpc::{NatGatewayIx, RouteTable, Snapshot, SubnetIx, Target};
+use crate::vpc::{NatGatewayIx, RouteTable, Snapshot, Space, SubnetIx, Target};
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -42,7 +41,7 @@ pub fn owned(snapshot: &Snapshot, device: Device) -> Vec<(Space, Ipv4Addr)> {
     };
     let vpc = snapshot.subnet(subnet).vpc;
     let vpcs = std::iter::once(vpc).chain(snapshot.peers_of(vpc).map(|(_, peer)| peer));
-    let inside = vpcs.map(|vpc| (Space::vpc(vpc), private));
+    let inside = vpcs.map(|vpc| (snapshot.space(vpc), private));
     inside.chain(public.map(|address| (Space::INTERNET, address))).collect()
 }
 

@@ -5,7 +5,6 @@
 
 use super::walk::{Path, Sender, Walk};
 use super::{Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, internet_gateway};
-use crate::flow::Space;
 use crate::packet::Protocol;
 use crate::vpc::{GatewayEndpointIx, RuleRef};
 
@@ -28,7 +27,7 @@ pub(super) fn pass<R: Recorder>(
     internet_gateway::deliver(walk, component);
     Ok(Path {
         outside: sender.tuple,
-        space: Space::vpc(sender.vpc),
+        space: walk.snapshot.space(sender.vpc),
         link: Link::Endpoint(ix),
         eni: None,
         nat: None,

@@ -4,7 +4,7 @@ use super::world::*;
 use crate::flow::Space;
 use crate::packet::builder;
 use crate::pipeline::{Link, Reason};
-use crate::vpc::{GatewayEndpointIx, VpcIx};
+use crate::vpc::GatewayEndpointIx;
 use std::net::Ipv4Addr;
 
 /// An address of the service.
@@ -39,7 +39,7 @@ fn the_service_sees_the_enis_private_address() {
     assert_eq!((out.src, out.dst, link), (ENI_A, BUCKET, ENDPOINT));
     assert_eq!(world.comes_back(link, &answer(out)).dst, web);
     assert_eq!(world.leased(Space::INTERNET, NAT_PUBLIC), 0, "no NAT gateway has a part in it");
-    assert_eq!(world.leased(Space::vpc(VpcIx(0)), ENI_A), 1);
+    assert_eq!(world.leased(Space::nth_vpc(0), ENI_A), 1);
     let (_, link) = world.opens(&ping(web, BUCKET, 7));
     assert_eq!(link, ENDPOINT);
 }

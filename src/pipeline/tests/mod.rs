@@ -11,6 +11,7 @@
 mod agreement;
 mod default_egress;
 mod delivery;
+mod expected;
 mod fragments;
 mod gateway_endpoint;
 mod generation;
@@ -27,4 +28,5 @@ mod reasons;
 mod routing;
 mod security_group;
 mod tcp_state;
+mod watch;
 mod world;

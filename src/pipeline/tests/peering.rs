@@ -207,10 +207,10 @@ fn errors_come_back_from_the_peer_and_go_there() {
 fn flows_to_a_peer_end() {
     let mut world = World::new(&usual());
     world.connects(world.task("web", 1), 1, (CACHE, 443));
-    assert_eq!(world.leased(Space::vpc(VpcIx(0)), ENI_A), 1);
+    assert_eq!(world.leased(Space::nth_vpc(0), ENI_A), 1);
     world.advance(Duration::from_secs(351));
     world.sweep_ends(1);
-    assert_eq!(world.leased(Space::vpc(VpcIx(0)), ENI_A), 0);
+    assert_eq!(world.leased(Space::nth_vpc(0), ENI_A), 0);
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn only_a_syn_begins_a_flow() {
     }
 }
 
+/// Checklist T5.
 #[test]
 fn an_expired_flow_behind_a_nat_gateway_is_answered_with_rst_to_the_inside_only() {
     let mut world = World::new(LAB);
@@ -90,6 +91,7 @@ fn an_unanswered_syn_is_forgotten_sooner() {
     world.sweep_ends(1);
 }
 
+/// Checklist 5.7.
 #[test]
 fn a_closed_connection_is_forgotten_and_its_tuple_is_free_at_once() {
     let mut world = World::new(LAB);
@@ -134,6 +136,7 @@ fn a_reset_closes_and_a_forged_one_does_not() {
     world.sweep_ends(1);
 }
 
+/// Checklist T2.
 #[test]
 fn simultaneous_open_passes() {
     let mut world = World::new(LAB);
@@ -162,7 +165,7 @@ fn a_task_that_is_gone_takes_its_flows_along() {
     let (one, three) = (world.task("web", 1), world.task("web", 3));
     let (gone, link) = world.connects(one, 40_000, OUT);
     let (kept, _) = world.connects(three, 40_000, OUT);
-    assert_eq!(world.engine.forget_task(one), 1);
+    assert_eq!(world.engine.forget_task(world.now, &world.snapshot, one), 1);
     world.flows_end(1);
     assert_eq!(world.stays_out(link, &answer(gone)), Reason::Unsolicited);
     world.comes_back(link, &segment(kept.reversed(), ACK, 501, 101));

@@ -8,7 +8,7 @@ use crate::flow::{Instant, Space};
 use crate::packet::{IcmpKind, Packet, Protocol, TcpFlags, Tuple, VnetHeader, builder};
 use crate::pipeline::delivery::owned;
 use crate::pipeline::{Device, Engine, Evidence, Link, Off, Reason, Verdict};
-use crate::vpc::{Egress, EniIx, Generation, NatGatewayIx, ServiceIx, Snapshot, Task};
+use crate::vpc::{Egress, Generation, ServiceIx, Snapshot, Task};
 use etherparse::{Icmpv4Slice, Ipv4HeaderSlice, TcpSlice, UdpSlice};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -215,7 +215,7 @@ impl World {
     /// Another configuration under the next generation, with the same tasks as far as their services still exist.
     #[track_caller]
     pub(super) fn reload(&mut self, text: &str) {
-        self.lab = parse(text);
+        self.lab = Lab::parse_after(Some(&self.lab), "lab.toml", text).unwrap();
         self.snapshot = self.lab.lower(Generation(self.snapshot.generation.0 + 1));
         self.attach_tasks();
     }
@@ -250,18 +250,14 @@ impl World {
     /// The device that a packet from a VPC or the internet is read from.
     #[track_caller]
     pub(super) fn device_toward(&self, link: Link, to: Ipv4Addr) -> Device {
-        let parts = self.snapshot.parts();
         let space = match link {
-            Link::Vpc(vpc) => Space::vpc(vpc),
-            Link::Endpoint(ix) => Space::vpc(self.snapshot.gateway_endpoint(ix).vpc),
+            Link::Vpc(vpc) => self.snapshot.space(vpc),
+            Link::Endpoint(ix) => self.snapshot.space(self.snapshot.gateway_endpoint(ix).vpc),
             Link::Internet => Space::INTERNET,
             Link::Task(_) => Space::TASKS,
         };
-        let enis = (0..parts.enis.len()).map(|i| Device::Eni(EniIx::from(i)));
-        let gateways =
-            (0..parts.nat_gateways.len()).map(|i| Device::NatGateway(NatGatewayIx::from(i)));
-        let mut devices = enis.chain(gateways).chain([Device::AppRunner]);
-        let found = devices.find(|device| owned(&self.snapshot, *device).contains(&(space, to)));
+        let takes = |device: &Device| owned(&self.snapshot, *device).contains(&(space, to));
+        let found = Device::all(&self.snapshot).find(takes);
         found.unwrap_or_else(|| panic!("nothing at {to} takes packets from {link:?}"))
     }
 
