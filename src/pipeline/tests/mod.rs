@@ -24,5 +24,6 @@ mod properties;
 mod reasons;
 mod routing;
 mod security_group;
+mod sim;
 mod tcp_state;
 mod world;
