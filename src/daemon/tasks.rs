@@ -1,9 +1,11 @@
 //! Tasks come and go while the lab runs: a namespace, a link, an address, an ENI; nobody else notices.
 
 use super::running::{LabError, Running};
+use crate::flow::Instant;
+use crate::linux::clock;
 use crate::linux::link::{Link, LinkError, link_task, task_link_name};
 use crate::linux::netns::Netns;
-use crate::pipeline::Device;
+use crate::pipeline::{Device, DeviceId};
 use crate::vpc::{Egress, ServiceIx, Snapshot, Task};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -75,7 +77,9 @@ impl Running {
     async fn add(&mut self, service: ServiceIx, number: u16) -> Result<Task, LabError> {
         let snapshot = self.snapshot();
         let device = device_of(&snapshot, service, number);
-        let tun = device.and_then(|device| Some(self.workers.get(&device)?.device().ifindex()));
+        let tun = device.and_then(|device| {
+            Some(self.workers.get(&DeviceId::of(&snapshot, device))?.device().ifindex())
+        });
         let (Some(device), Some(tun)) = (device, tun) else {
             let service = snapshot.service(service).name.clone();
             return Err(LabError::NoDevice { service, number });
@@ -132,8 +136,9 @@ impl Running {
             None => Ok(()),
         };
         let withdrawn = self.steer.withdraw_task(address);
-        self.current.store(Arc::new(self.snapshot().without_task(address)));
-        self.engine.forget_task(address);
+        let before = self.snapshot();
+        self.current.store(Arc::new(before.without_task(address)));
+        self.engine.forget_task(Instant(clock::now()), &before, address);
         self.addresses.give_back(address);
         let unlinked = match self.router.delete(&task_link_name(address)).await {
             Err(LinkError::Missing { .. }) => Ok(()),

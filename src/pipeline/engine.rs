@@ -1,14 +1,14 @@
 //! The engine: a packet in, a verdict out. No sockets, no clock, no formatting; every packet gets a verdict.
 
 use super::admission::{attached_to, can_start};
-use super::arrival::Arrival;
+use super::arrival::{Arrival, Place};
 use super::drops::{DropKey, Drops};
 use super::paths::Places;
 use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
 use super::{
     Component, Denial, Detail, Device, Evidence, Link, Off, Outcome, Reason, Recorder, Stage, Step,
-    Verdict, icmp,
+    Turn, Verdict, Watchers, icmp,
 };
 use crate::flow::{
     Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Tally, TcpState,
@@ -34,9 +34,9 @@ pub enum FlowOutcome {
 /// How packets of one direction are sent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// The only device that they may be read from, for packets of a task: its key does not say where it is attached.
+    /// The only NAT at whose device they may be read, for packets of a task: their key does not say where it is attached.
     /// A reply's key does, by the NAT's address.
-    pub read_from: Option<Device>,
+    pub read_at: Option<Place>,
     /// All header changes.
     pub rewrite: Rewrite,
     /// Where they leave.
@@ -65,6 +65,7 @@ pub struct Engine {
     pools: Arc<PortPools>,
     fragments: Fragments<Denial>,
     drops: Drops,
+    watchers: Arc<Watchers>,
     pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
 }
 
@@ -76,6 +77,7 @@ impl Engine {
             pools: PortPools::new(seed),
             fragments: Fragments::new(seed),
             drops: Drops::new(seed),
+            watchers: Arc::default(),
             tallies: DashMap::with_hasher(FixedState::with_seed(seed)),
         }
     }
@@ -91,9 +93,27 @@ impl Engine {
         vnet: VnetHeader,
         reply: &mut [u8],
     ) -> Judged {
+        if self.watchers.any() {
+            return self.judge_watched(now, snapshot, device, octets, vnet, reply);
+        }
+        self.judge_recording(now, snapshot, device, octets, vnet, reply, &mut Off)
+    }
+
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "those of `judge`, and the recorder")]
+    pub(super) fn judge_recording<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        device: Device,
+        octets: &mut [u8],
+        vnet: VnetHeader,
+        reply: &mut [u8],
+        recorder: &mut R,
+    ) -> Judged {
         match Packet::parse(octets, vnet) {
             Ok(mut packet) => {
-                let verdict = self.handle(now, snapshot, device, &mut packet, reply, &mut Off);
+                let verdict = self.handle(now, snapshot, device, &mut packet, reply, recorder);
                 Judged { verdict, len: packet.len() }
             }
             Err(malformed) => {
@@ -180,7 +200,7 @@ impl Engine {
                 if R::ON {
                     record_hit(snapshot, &entry, recorder);
                 }
-                return send(now, arrival.device, &entry, packet, reply);
+                return send(now, arrival.place, &entry, packet, reply);
             }
             Some(entry) => Some((Arc::clone(&entry.flow), entry.side)),
             None => None,
@@ -191,7 +211,7 @@ impl Engine {
             }
             Some((flow, Side::Egress)) if starts_anew(&flow, packet) => self.flows.remove(&flow),
             Some((flow, _)) => match self.walk_again(now, snapshot, &flow, recorder) {
-                Ok(()) => return self.send_by(now, arrival.device, &key, packet, reply),
+                Ok(()) => return self.send_by(now, arrival.place, &key, packet, reply),
                 Err(moved) if arrival.side == Side::Return || !can_start(packet) => {
                     return moved.into();
                 }
@@ -200,9 +220,8 @@ impl Engine {
             None => {}
         }
         match arrival.side {
-            Side::Egress => match self.admit(now, snapshot, arrival.device, &key, packet, recorder)
-            {
-                Ok(()) => self.send_by(now, arrival.device, &key, packet, reply),
+            Side::Egress => match self.admit(now, snapshot, arrival, &key, packet, recorder) {
+                Ok(()) => self.send_by(now, arrival.place, &key, packet, reply),
                 Err(denial) => self.answer_expired(&key, denial, packet, reply),
             },
             Side::Return => self.refuse(now, snapshot, arrival, &key, packet, recorder).into(),
@@ -241,13 +260,13 @@ impl Engine {
     pub(super) fn send_by(
         &self,
         now: Instant,
-        device: Device,
+        place: Place,
         key: &FlowKey,
         packet: &mut Packet<'_>,
         reply: &mut [u8],
     ) -> Verdict {
         match self.flows.get(key) {
-            Some(entry) => send(now, device, &entry, packet, reply),
+            Some(entry) => send(now, place, &entry, packet, reply),
             // Another worker has ended the flow in between.
             None => drop_packet(Reason::FlowExpired),
         }
@@ -324,15 +343,28 @@ impl Engine {
     pub fn sweep(&self, now: Instant, snapshot: &Snapshot) -> usize {
         let timeouts = &snapshot.parts().timeouts;
         self.pools.set_now(now);
-        let ended = self.flows.sweep(now, timeouts);
+        let ended = self
+            .flows
+            .sweep(now, timeouts, |flow| self.tell_end(now, snapshot, flow, Turn::Expired));
         self.pools.sweep(now, timeouts.port_quarantine);
         self.fragments.sweep(now);
         ended
     }
 
     /// Forgets the flows of a task that is gone; returns how many.
-    pub fn forget_task(&self, address: Ipv4Addr) -> usize {
-        self.flows.remove_where(|flow| flow.egress.tuple().src == address)
+    pub fn forget_task(&self, now: Instant, snapshot: &Snapshot, address: Ipv4Addr) -> usize {
+        self.flows.remove_where(|flow| {
+            let own = flow.egress.tuple().src == address;
+            if own {
+                self.tell_end(now, snapshot, flow, Turn::Evicted);
+            }
+            own
+        })
+    }
+
+    /// Who watches.
+    pub fn watchers(&self) -> &Arc<Watchers> {
+        &self.watchers
     }
 
     /// The flow table.
@@ -359,7 +391,7 @@ impl Engine {
     /// Every counter and table size by name, for the expected-state tests.
     #[cfg(test)]
     pub(super) fn census(&self) -> crate::flow::Census {
-        let Self { flows, pools, fragments, drops, tallies } = self;
+        let Self { flows, pools, fragments, drops, tallies, watchers: _ } = self;
         let mut census = crate::flow::Census::default();
         flows.census(&mut census);
         flows.for_each(|entry| {
@@ -408,7 +440,8 @@ impl Engine {
     }
 }
 
-/// Whether an entry may be used as it is.
+/// Whether an entry may be used as it is. One of a newer configuration may: another worker has that one already, this one
+/// will have it with its next batch.
 #[inline]
 pub(super) fn is_current(
     now: Instant,
@@ -416,7 +449,7 @@ pub(super) fn is_current(
     entry: &FlowEntry<FlowOutcome>,
     packet: &Packet<'_>,
 ) -> bool {
-    entry.generation == snapshot.generation
+    entry.generation >= snapshot.generation
         && !entry.flow.is_expired(now, &snapshot.parts().timeouts)
         && !(entry.side == Side::Egress && starts_anew(&entry.flow, packet))
 }
@@ -432,7 +465,7 @@ fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
 #[inline]
 pub(super) fn send(
     now: Instant,
-    device: Device,
+    place: Place,
     entry: &FlowEntry<FlowOutcome>,
     packet: &mut Packet<'_>,
     reply: &mut [u8],
@@ -441,7 +474,7 @@ pub(super) fn send(
         FlowOutcome::Forward(forward) => forward,
         FlowOutcome::Drop(denial) => return (*denial).into(),
     };
-    if forward.read_from.is_some_and(|own| own != device) {
+    if forward.read_at.is_some_and(|own| own != place) {
         return Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck }.into();
     }
     if forward.rewrite.decrement_ttl && packet.ttl() <= 1 {

@@ -17,6 +17,7 @@ pub mod rule;
 pub mod rule_ref;
 pub mod security_group;
 pub mod snapshot;
+pub mod space;
 pub mod subnet;
 
 pub use connector::{Connector, Egress, Service, Task};
@@ -25,7 +26,7 @@ pub use index::*;
 pub use internet_gateway::InternetGateway;
 pub use internet_host::InternetHost;
 pub use limits::{Limits, Mtu, Timeouts};
-pub use nat_gateway::{Connectivity, NatGateway, NatGatewayState};
+pub use nat_gateway::{Connectivity, NatAddress, NatGateway, NatGatewayState};
 pub use network_acl::{AclAction, AclRule, NetworkAcl};
 pub use resource::{Listen, Resource};
 pub use route_table::{Destination, PrefixList, Route, RouteTable, Target};
@@ -33,6 +34,7 @@ pub use rule::{IcmpMatch, PortMatch, ProtocolMatch, Traffic, TrafficMatch};
 pub use rule_ref::RuleRef;
 pub use security_group::{Peer, SecurityGroup, SecurityGroupRule};
 pub use snapshot::{Generation, Interface, Parts, Snapshot};
+pub use space::Space;
 pub use subnet::{Subnet, Vpc};
 
 /// A line of the lab file, counted from 1; 0 where the object is implied.

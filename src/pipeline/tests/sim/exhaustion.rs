@@ -80,34 +80,3 @@ fn the_same_tuple_connects_again_at_once_a_thousand_times() {
     assert_eq!(sim.drops, BTreeMap::new());
     assert_eq!(sim.leased(), (1, 1));
 }
-
-/// A port that has rested is drawn again: with all but a few taken, the same few serve connection after connection.
-#[test]
-fn a_port_is_used_again_after_its_rest() {
-    let mut sim = Sim::new(&limited(64_512), 4);
-    let web = sim.world.task("web", 1);
-    // All ports of the destination but eight, taken by datagrams from many ports of two tasks.
-    let device = sim.world.device_of(web);
-    let third = sim.world.task("web", 3);
-    for n in 0..64_504_u32 {
-        let (task, port) = if n < 60_000 { (web, n) } else { (third, n - 60_000) };
-        let query = udp(task, 1024 + port as u16, (EXAMPLE, 53));
-        let seen = sim.world.push_quietly(device, &query);
-        assert!(matches!(seen, Some(Verdict::Forward { .. })));
-    }
-    let mut drawn = Vec::new();
-    for n in 0..40_u16 {
-        let query = udp(third, 30_000 + n, (EXAMPLE, 53));
-        let (out, _) = sim.world.push(device, &query, VnetHeader::default()).forwarded();
-        drawn.push(out.sport);
-        let own = move |flow: &crate::flow::Flow| {
-            let tuple = flow.egress.tuple();
-            (tuple.src, tuple.sport) == (third, 30_000 + n)
-        };
-        assert_eq!(sim.world.engine.flows().remove_where(own), 1);
-        sim.run_for(Duration::from_millis(500));
-    }
-    assert!(drawn.windows(2).all(|pair| pair[0] != pair[1]), "it rests for a second");
-    let different: BTreeSet<u16> = drawn.into_iter().collect();
-    assert!(different.len() <= 8, "those that were left");
-}

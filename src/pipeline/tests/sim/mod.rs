@@ -19,7 +19,6 @@ use super::world::*;
 use crate::flow::{Instant, Space};
 use crate::packet::{Packet, VnetHeader, builder};
 use crate::pipeline::{Link, Reason, Verdict};
-use crate::vpc::VpcIx;
 use host::{Host, Octets, Socket};
 use link::{Impairment, Random};
 use std::cmp::Reverse;
@@ -306,9 +305,9 @@ impl Sim {
         self.events.push(Reverse((self.world.now + after, self.number)));
     }
 
-    /// Leased ports of the NAT gateway's and of the first ENI's address.
+    /// Leased ports of the addresses of the NAT gateway and of the first ENI.
     fn leased(&self) -> (u32, u32) {
-        let eni = self.world.leased(Space::vpc(VpcIx(0)), ENI_A);
+        let eni = self.world.leased(Space::nth_vpc(0), ENI_A);
         (self.world.leased(Space::INTERNET, NAT_PUBLIC), eni)
     }
 

@@ -2,7 +2,7 @@
 //! was let in stays; ICMP always is; other protocols for 600 s; network ACLs know nothing of it and cut at once.
 
 use super::*;
-use crate::vpc::EniIx;
+use crate::vpc::{EniIx, VpcIx};
 
 const ALL_OUT: &str = r#"{ protocol = "all", to = "0.0.0.0/0" }"#;
 const NOTHING: &str = "egress = []";
