@@ -6,7 +6,7 @@
 //! the walk finds address by address; a property test compares the two.
 
 use super::{Device, Link};
-use crate::vpc::{NatGatewayIx, RouteTable, Snapshot, Space, SubnetIx, Target};
+use crate::vpc::{Eni, NatAddress, NatGatewayIx, RouteTable, Snapshot, Space, SubnetIx, Target};
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -28,11 +28,14 @@ pub fn deliveries(snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link
 /// The addresses that a device takes packets for, each with the address space of the link that they come by. A private
 /// address is taken in its own VPC, where gateway endpoints send from too, and in each VPC that is peered with it.
 pub fn owned(snapshot: &Snapshot, device: Device) -> Vec<(Space, Ipv4Addr)> {
-    let (subnet, private, public) = match device {
-        Device::Eni(ix) => (snapshot.eni(ix).subnet, snapshot.eni(ix).address, None),
+    let (subnet, addresses) = match device {
+        Device::Eni(ix) => {
+            let Eni { subnet, address, .. } = *snapshot.eni(ix);
+            (subnet, vec![NatAddress { private: address, public: None }])
+        }
         Device::NatGateway(ix) => {
             let nat = snapshot.nat_gateway(ix);
-            (nat.subnet, nat.private_address, nat.public_address)
+            (nat.subnet, nat.addresses.clone())
         }
         Device::AppRunner => {
             let address = snapshot.parts().apprunner_address;
@@ -40,9 +43,14 @@ pub fn owned(snapshot: &Snapshot, device: Device) -> Vec<(Space, Ipv4Addr)> {
         }
     };
     let vpc = snapshot.subnet(subnet).vpc;
-    let vpcs = std::iter::once(vpc).chain(snapshot.peers_of(vpc).map(|(_, peer)| peer));
-    let inside = vpcs.map(|vpc| (snapshot.space(vpc), private));
-    inside.chain(public.map(|address| (Space::INTERNET, address))).collect()
+    let peers = snapshot.peers_of(vpc).map(|(_, peer)| peer);
+    let spaces: Vec<_> = std::iter::once(vpc).chain(peers).map(|vpc| snapshot.space(vpc)).collect();
+    let owned = |own: &NatAddress| {
+        let private = own.private;
+        let inside = spaces.iter().map(move |space| (*space, private));
+        inside.chain(own.public.map(|public| (Space::INTERNET, public))).collect::<Vec<_>>()
+    };
+    addresses.iter().flat_map(owned).collect()
 }
 
 /// Where destinations may begin to differ: the prefixes of the subnet's table and its own block, and those of the NAT

@@ -84,7 +84,8 @@ pub(super) fn reply<R: Recorder>(
     path: &Path,
     eni: &Grant,
 ) -> Result<(), Denial> {
-    let nat = path.nat.as_ref().and_then(|(ix, grant)| ix.map(|ix| (ix, grant.port())));
+    let nat = path.nat.as_ref();
+    let nat = nat.and_then(|(ix, grant)| ix.map(|ix| (ix, path.outside.src, grant.port())));
     let eni = (at.subnet, at.eni.address, eni.port());
     let way = Way::new(walk.snapshot, walk.probe.inside.dst, eni, nat);
     // An echo request is answered by type 0, code 0.

@@ -22,8 +22,8 @@ pub(super) struct Way {
     server: Ipv4Addr,
     /// The ENI's subnet, address and port.
     eni: (SubnetIx, Ipv4Addr, u16),
-    /// The NAT gateway and its port, if there is one on the way.
-    nat: Option<(NatGatewayIx, u16)>,
+    /// The NAT gateway, the address of it that the server sees, and its port, if there is one on the way.
+    nat: Option<(NatGatewayIx, Ipv4Addr, u16)>,
     /// The server's subnet; `None` on the internet and behind a gateway endpoint.
     far: Option<SubnetIx>,
     /// The peering connection on the way to that subnet.
@@ -43,9 +43,9 @@ impl Way {
         snapshot: &Snapshot,
         server: Ipv4Addr,
         eni: (SubnetIx, Ipv4Addr, u16),
-        nat: Option<(NatGatewayIx, u16)>,
+        nat: Option<(NatGatewayIx, Ipv4Addr, u16)>,
     ) -> Self {
-        let sender = nat.map_or(eni.0, |(ix, _)| snapshot.nat_gateway(ix).subnet);
+        let sender = nat.map_or(eni.0, |(ix, ..)| snapshot.nat_gateway(ix).subnet);
         let (far, peering) = far_end(snapshot, sender, server, nat.is_some());
         Self { server, eni, nat, far, peering }
     }
@@ -60,7 +60,8 @@ impl Way {
         let eni = snapshot.eni(flow.eni_in(snapshot).ok_or(Gone)?);
         let nat = match &flow.nat {
             Some((Some(_), lease)) => {
-                Some((flow.nat_gateway_in(snapshot).ok_or(Gone)?, lease.port()))
+                let seen = flow.returned.tuple().dst;
+                Some((flow.nat_gateway_in(snapshot).ok_or(Gone)?, seen, lease.port()))
             }
             Some((None, _)) | None => None,
         };
@@ -174,9 +175,9 @@ impl Way {
 
     fn stops(&self, snapshot: &Snapshot) -> (Stop, Option<Stop>) {
         let (subnet, address, port) = self.eni;
-        let nat = self.nat.map(|(ix, port)| {
-            let gateway = snapshot.nat_gateway(ix);
-            Stop { subnet: gateway.subnet, address: gateway.private_address, port }
+        let nat = self.nat.map(|(ix, address, port)| {
+            let subnet = snapshot.nat_gateway(ix).subnet;
+            Stop { subnet, address, port }
         });
         (Stop { subnet, address, port }, nat)
     }

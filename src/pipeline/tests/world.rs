@@ -250,6 +250,12 @@ impl World {
     /// The device that a packet from a VPC or the internet is read from.
     #[track_caller]
     pub(super) fn device_toward(&self, link: Link, to: Ipv4Addr) -> Device {
+        let owner = self.owner(link, to);
+        owner.unwrap_or_else(|| panic!("nothing at {to} takes packets from {link:?}"))
+    }
+
+    /// The device that has this address, as a link sees it.
+    pub(super) fn owner(&self, link: Link, to: Ipv4Addr) -> Option<Device> {
         let space = match link {
             Link::Vpc(vpc) => self.snapshot.space(vpc),
             Link::Endpoint(ix) => self.snapshot.space(self.snapshot.gateway_endpoint(ix).vpc),
@@ -257,8 +263,7 @@ impl World {
             Link::Task(_) => Space::TASKS,
         };
         let takes = |device: &Device| owned(&self.snapshot, *device).contains(&(space, to));
-        let found = Device::all(&self.snapshot).find(takes);
-        found.unwrap_or_else(|| panic!("nothing at {to} takes packets from {link:?}"))
+        Device::all(&self.snapshot).find(takes)
     }
 
     /// One packet through [`Engine::handle`], undeclared changes not looked at.
