@@ -6,6 +6,7 @@
 pub mod counters;
 pub mod fragments;
 mod graves;
+pub mod held;
 pub mod instant;
 pub mod key;
 pub mod ports;
@@ -15,6 +16,7 @@ pub mod tcp;
 pub use counters::{Counters, Tally};
 pub use fragments::{Datagram, DatagramKey, Fragments};
 pub use graves::Tombstone;
+pub use held::Held;
 pub use instant::Instant;
 pub use key::{FlowKey, Space};
 pub use ports::{Exhausted, Lease, Limit, PoolKey, PortPools};
