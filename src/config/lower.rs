@@ -7,8 +7,8 @@ use super::spec::{self, Spec};
 use crate::vpc::{
     AclAction, AclRule, Connector, Destination, Egress, Eni, InternetGateway, InternetHost,
     NatGateway, NetworkAcl, Parts, Peer, PrefixList, PrefixListIx, Resource, Route, RouteTable,
-    SecurityGroup, SecurityGroupIx, SecurityGroupRule, Service, Subnet, Target, TrafficMatch, Vpc,
-    VpcIx,
+    SecurityGroup, SecurityGroupIx, SecurityGroupRule, Service, Space, Subnet, Target,
+    TrafficMatch, Vpc, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
     parts.security_groups = lowering.security_groups();
     parts.network_acls = lowering.network_acls();
     parts.route_tables = lowering.route_tables(plan);
-    parts.vpcs = spec.vpcs.iter().map(|vpc| lowering.vpc(vpc)).collect();
+    parts.vpcs = spec.vpcs.iter().map(|vpc| lowering.vpc(vpc, plan)).collect();
     parts.subnets = spec.subnets.iter().map(|subnet| lowering.subnet(subnet)).collect();
     parts.nat_gateways = lowering.nat_gateways(plan);
     parts.enis = lowering.enis(plan);
@@ -217,11 +217,13 @@ impl<'s> Lowering<'s> {
         }
     }
 
-    fn vpc(&self, vpc: &spec::Vpc) -> Vpc {
+    fn vpc(&self, vpc: &spec::Vpc, plan: &Plan) -> Vpc {
         let main = self.spec.main_route_table(vpc);
         let main = main.map_or_else(|| main_id(&vpc.id), |table| table.id.value.clone());
         Vpc {
             id: vpc.id.value.clone(),
+            // Every VPC of the spec has one.
+            space: plan.spaces.get(&vpc.id.value).copied().unwrap_or(Space(u16::MAX)),
             cidrs: vpc.cidrs.iter().map(|cidr| cidr.value).collect(),
             internet_gateway: vpc
                 .internet_gateway

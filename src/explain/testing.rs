@@ -95,6 +95,7 @@ pub(crate) fn tcp(src: Ipv4Addr, sport: u16, dst: Ipv4Addr, dport: u16) -> Tuple
 fn vpc() -> Vpc {
     Vpc {
         id: "vpc-prod".into(),
+        space: Space::nth_vpc(0),
         cidrs: vec![network("10.0.0.0/16")],
         internet_gateway: Some(InternetGateway { id: "igw-prod".into(), line: 6 }),
         main_route_table: RTB_PRIVATE,

@@ -1,5 +1,7 @@
 //! The flow table: two entries per flow, one per direction, each under the key by which its packets arrive.
 
+#[cfg(test)]
+use super::Census;
 use super::graves::{Graveyard, Tombstone};
 use super::{Counters, FlowKey, Instant, Lease, PoolKey, Tally, TcpState, TcpTracker};
 use crate::packet::Protocol;
@@ -96,7 +98,7 @@ impl Flow {
     /// The ENI in this configuration, whose tables may be ordered otherwise: found by its address, in its VPC.
     pub fn eni_in(&self, snapshot: &Snapshot) -> Option<EniIx> {
         let PoolKey { space, address, .. } = *self.eni.as_ref()?.1.key();
-        match snapshot.interface(space.as_vpc()?, address)? {
+        match snapshot.interface(snapshot.vpc_in(space)?, address)? {
             Interface::Eni(ix) => Some(ix),
             Interface::NatGateway(_) | Interface::Resource(_) => None,
         }
@@ -203,11 +205,13 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// Gives both directions of a flow a new outcome, where they are still this flow's: another worker may have ended it.
+    /// Gives both directions of a flow a new outcome, where they are still this flow's and of no newer
+    /// configuration: another worker may have ended it, or have that one already.
     pub fn update(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
         for (key, outcome) in [(&flow.returned, returned), (&flow.egress, egress)] {
             if let Some(mut entry) = self.entries.get_mut(key)
                 && Arc::ptr_eq(&entry.flow, flow)
+                && entry.generation <= generation
             {
                 entry.generation = generation;
                 entry.outcome = outcome;
@@ -282,6 +286,16 @@ impl<O: Copy> FlowTable<O> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Every table's size, for the expected-state tests.
+    #[cfg(test)]
+    pub fn census(&self, census: &mut Census) {
+        let Self { entries, graves } = self;
+        let count = |side| entries.iter().filter(|e| e.side == side).count();
+        census.add("flows", count(Side::Egress));
+        census.add("return entries", count(Side::Return));
+        graves.census(census);
     }
 }
 

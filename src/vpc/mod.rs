@@ -17,6 +17,7 @@ pub mod rule;
 pub mod rule_ref;
 pub mod security_group;
 pub mod snapshot;
+pub mod space;
 pub mod subnet;
 
 pub use connector::{Connector, Egress, Service, Task};
@@ -33,6 +34,7 @@ pub use rule::{IcmpMatch, PortMatch, ProtocolMatch, Traffic, TrafficMatch};
 pub use rule_ref::RuleRef;
 pub use security_group::{Peer, SecurityGroup, SecurityGroupRule};
 pub use snapshot::{Generation, Interface, Parts, Snapshot};
+pub use space::Space;
 pub use subnet::{Subnet, Vpc};
 
 /// A line of the lab file, counted from 1; 0 where the object is implied.
