@@ -136,9 +136,10 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
     pub fn census(&self, census: &mut super::Census) {
         let Self { state } = self;
         let state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { datagrams, order, identification: _ } = &*state;
+        let State { datagrams, order, identification: _, waiting } = &*state;
         census.add("datagrams", datagrams.len());
         census.add("datagrams in order", order.len());
+        waiting.census(census);
     }
 
     /// A thread that failed while it held the lock left tables behind that are whole.

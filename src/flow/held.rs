@@ -102,6 +102,15 @@ impl<W: Copy> Waiting<W> {
         over
     }
 
+    /// Every table's size, for the expected-state tests.
+    #[cfg(test)]
+    pub(super) fn census(&self, census: &mut super::Census) {
+        let Self { datagrams, order, octets, next: _ } = self;
+        census.add("held fragments", order.len());
+        census.add("datagrams that wait", datagrams.len());
+        census.add("held octets", *octets);
+    }
+
     fn oldest(&self) -> Option<&Fragment<W>> {
         let (number, key) = self.order.first_key_value()?;
         self.datagrams.get(key)?.iter().find(|fragment| fragment.number == *number)
