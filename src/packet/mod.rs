@@ -14,6 +14,7 @@ mod parse;
 mod properties;
 mod quote;
 pub mod rewrite;
+pub mod segment;
 pub mod tcp;
 pub mod tuple;
 pub mod view;
