@@ -142,9 +142,11 @@ fn packet_row(
     decided_under: &Snapshot,
 ) -> TraceRow {
     let (word, reason, answered, rule) = match packet.verdict {
-        Verdict::Forward { decided_by, .. } => ("forward", None, false, decided_by),
-        Verdict::Reply { reason, decided_by, .. } => ("drop", Some(reason), true, decided_by),
-        Verdict::Drop { reason, decided_by } => ("drop", Some(reason), false, decided_by),
+        Verdict::Forward { decided_by, .. } => ("forward", None, false, Some(decided_by)),
+        Verdict::Reply { reason, decided_by, .. } => ("drop", Some(reason), true, Some(decided_by)),
+        Verdict::Drop { reason, decided_by } => ("drop", Some(reason), false, Some(decided_by)),
+        // Not a verdict yet, so nobody is told.
+        Verdict::Hold => ("hold", None, false, None),
     };
     let row = TraceRow {
         record: word.into(),
@@ -159,7 +161,10 @@ fn packet_row(
         steps: steps(record, packet, under),
         ..row
     };
-    ruled(row, rule, decided_under)
+    match rule {
+        Some(rule) => ruled(row, rule, decided_under),
+        None => row,
+    }
 }
 
 fn flow_row(row: TraceRow, flow: &FlowSeen, decided_under: &Snapshot) -> TraceRow {
@@ -185,7 +190,7 @@ fn steps(record: &Record, packet: &PacketSeen, under: &Snapshot) -> Vec<NamedSte
         Side::Return => tuple.reversed(),
     };
     let denial = match packet.verdict {
-        Verdict::Forward { .. } => None,
+        Verdict::Forward { .. } | Verdict::Hold => None,
         Verdict::Reply { reason, decided_by, .. } | Verdict::Drop { reason, decided_by } => {
             Some(Denial { reason, decided_by })
         }
