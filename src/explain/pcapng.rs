@@ -12,8 +12,9 @@ pub const ENHANCED_PACKET: u32 = 6;
 pub const INTERFACE_STATISTICS: u32 = 5;
 /// The type of an interface description block.
 const INTERFACE_DESCRIPTION: u32 = 1;
-/// LINKTYPE_RAW: the packet begins with its IP header.
-const LINKTYPE_RAW: u16 = 101;
+/// LINKTYPE_IPV4: the packet begins with its IPv4 header. libpcap reads no file with two interfaces of LINKTYPE_RAW: it
+/// compares that number with its own for the same thing.
+const LINKTYPE_IPV4: u16 = 228;
 /// Octets that no block of this writer exceeds: a packet of 64 KiB, a comment of as much, and what is around them.
 pub const LARGEST_BLOCK: usize = 1 << 18;
 
@@ -85,7 +86,7 @@ pub fn begin(out: &mut Vec<u8>, title: &str, snaplen: u32) {
         ),
     ] {
         block(out, INTERFACE_DESCRIPTION, |body| {
-            body.extend_from_slice(&LINKTYPE_RAW.to_le_bytes());
+            body.extend_from_slice(&LINKTYPE_IPV4.to_le_bytes());
             body.extend_from_slice(&0_u16.to_le_bytes());
             body.extend_from_slice(&snaplen.to_le_bytes());
             option(body, INTERFACE_NAME, name.as_bytes());
@@ -307,7 +308,7 @@ mod tests {
         assert_eq!(section[4..16], [1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
         assert_eq!(options(&section[16..])[0], (COMMENT, b"lab `walk`".to_vec()));
         for ((_, body), name) in blocks[1..].iter().zip(["inside", "outside"]) {
-            assert_eq!((body[0], u32_at(body, 4)), (101, 256));
+            assert_eq!((body[0], u32_at(body, 4)), (228, 256));
             let options = options(&body[8..]);
             assert_eq!(options[0], (INTERFACE_NAME, name.into()));
             assert_eq!(options[2], (RESOLUTION, vec![9]));

@@ -230,7 +230,7 @@ const COLUMNS: usize = 8;
 const TITLES: [&str; COLUMNS] =
     ["TIME", "TASK", "PROTOCOL", "INSIDE", "", "SERVER", "OUTSIDE", "VERDICT"];
 /// What most lines need.
-const WIDTHS: [usize; COLUMNS] = [12, 6, 8, 16, 2, 17, 18, 7];
+const WIDTHS: [usize; COLUMNS] = [12, 6, 8, 16, 2, 17, 18, 12];
 
 impl TraceText {
     /// For a terminal with colours, or without.
@@ -296,10 +296,10 @@ impl TraceText {
         let (stage, component) = (wide(|s| &s.stage), wide(|s| &s.component));
         for step in &row.steps {
             let (mark, style) = mark_of(&step.outcome);
-            let rule = match (&step.rule, step.line) {
-                (Some(rule), Some(line)) => Some(format!("{rule} (line {line})")),
-                (rule, _) => rule.clone().filter(|rule| *rule != step.component),
-            };
+            let named = step.rule.clone();
+            let news = named.filter(|rule| ![&*step.component, &*step.stage].contains(&&**rule));
+            let line = step.line.map(|line| format!("(line {line})"));
+            let rule = [news, line].into_iter().flatten().reduce(|rule, line| rule + " " + &line);
             let said: Vec<String> = [rule, step.detail.clone()].into_iter().flatten().collect();
             let text = format!(
                 "{:stage$}  {:component$}  {}",
@@ -391,4 +391,134 @@ fn outside_end(row: &TraceRow) -> String {
 
 fn or_dash(value: Option<&str>) -> String {
     value.unwrap_or("-").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::testing::*;
+    use super::*;
+    use crate::packet::Protocol;
+    use crate::pipeline::watch::{Frames, Party};
+    use crate::pipeline::{Component, Detail, Link, Outcome, Reason, Stage, Step, Turn};
+    use crate::vpc::{Direction, Generation, ServiceIx};
+
+    const AT: Duration = Duration::new(1_790_000_000, 123_456_789);
+    const RULE: RuleRef = RuleRef::SecurityGroupRule(SG_APP, Direction::Egress, 1);
+
+    fn tuple(protocol: Protocol, (src, sport): (std::net::Ipv4Addr, u16), dport: u16) -> Tuple {
+        Tuple { protocol, src, sport, dst: EXAMPLE, dport }
+    }
+
+    fn named(seen: Seen) -> TraceRow {
+        let task = Some((ServiceIx(0), 1));
+        let of = Party { task, eni: Some(ENI_A), nat_gateway: Some(NAT_A), ..Party::default() };
+        let at = crate::flow::Instant(1);
+        let record = Record { at, generation: Generation(3), of, seen };
+        trace_row(&record, AT, &snapshot(), &snapshot())
+    }
+
+    fn packet(side: Side, outside: bool, verdict: Verdict) -> PacketSeen {
+        let inside = tuple(Protocol::Tcp, (TASK_ADDRESS, 40_000), 443);
+        let world = tuple(Protocol::Tcp, (NAT_PUBLIC, 1024), 443);
+        let way = |tuple: Tuple| match side {
+            Side::Egress => tuple,
+            Side::Return => tuple.reversed(),
+        };
+        PacketSeen {
+            side,
+            inside: Some(way(inside)),
+            outside: outside.then(|| way(world)),
+            verdict,
+            decided_under: Generation(3),
+            hit: side == Side::Return,
+            segments: 1,
+            octets: 60,
+            steps: Vec::new(),
+            frames: Frames::default(),
+        }
+    }
+
+    fn rows() -> Vec<TraceRow> {
+        let forward = |link| Verdict::Forward { link, decided_by: RULE };
+        let (drop, answer) = (Reason::SgEgressImplicitDeny, Reason::TtlExpired);
+        let mut refused = packet(
+            Side::Egress,
+            false,
+            Verdict::Drop { reason: drop, decided_by: RuleRef::EniSecurityGroups(ENI_A) },
+        );
+        refused.steps = vec![
+            Step {
+                stage: Stage::SourceCheck,
+                component: Component::Task(TASK_ADDRESS),
+                rule: Some(RuleRef::SourceCheck),
+                outcome: Outcome::Pass,
+                detail: Detail::None,
+            },
+            Step {
+                stage: Stage::SecurityGroupEgress,
+                component: Component::Eni(ENI_A),
+                rule: Some(RuleRef::EniSecurityGroups(ENI_A)),
+                outcome: Outcome::Drop,
+                detail: Detail::None,
+            },
+        ];
+        let answered = Verdict::Reply { len: 1, reason: answer, decided_by: RuleRef::Packet };
+        let ping = tuple(Protocol::Icmp, (TASK_ADDRESS, 7), 0);
+        let flow = FlowSeen {
+            turn: Turn::Created,
+            inside: ping,
+            outside: tuple(Protocol::Icmp, (NAT_PUBLIC, 1025), 0),
+            admitted_by: RULE,
+            admitted_under: Generation(3),
+        };
+        let unread = PacketSeen {
+            inside: None,
+            ..packet(
+                Side::Egress,
+                false,
+                Verdict::Drop { reason: Reason::Ipv6, decided_by: RuleRef::Packet },
+            )
+        };
+        vec![
+            named(Seen::Packet(Box::new(packet(Side::Egress, true, forward(Link::Internet))))),
+            named(Seen::Packet(Box::new(packet(
+                Side::Return,
+                true,
+                forward(Link::Task(TASK_ADDRESS)),
+            )))),
+            named(Seen::Packet(Box::new(refused))),
+            named(Seen::Packet(Box::new(packet(Side::Egress, false, answered)))),
+            named(Seen::Flow(flow)),
+            named(Seen::PortsExhausted { holder: RuleRef::NatGateway(NAT_A), inside: ping }),
+            named(Seen::Packet(Box::new(unread))),
+            left_out_row(AT, 512),
+        ]
+    }
+
+    #[test]
+    fn rows_are_lines_in_columns() {
+        let mut lines = Vec::new();
+        let mut text = TraceText::new(false);
+        rows().iter().for_each(|row| text.write(&mut lines, row).unwrap());
+        insta::assert_snapshot!(String::from_utf8(lines).unwrap());
+    }
+
+    #[test]
+    fn rows_survive_being_sent() {
+        for row in rows().into_iter().chain([lab_down_row(AT)]) {
+            let sent = serde_json::to_string(&row).unwrap();
+            assert_eq!(serde_json::from_str::<TraceRow>(&sent).unwrap(), row);
+        }
+        insta::assert_snapshot!(serde_json::to_string_pretty(&rows()[2]).unwrap());
+    }
+
+    #[test]
+    fn a_comment_tells_the_verdict_and_the_rule() {
+        let rows = rows();
+        insta::assert_snapshot!(
+            [comment(&rows[0]), comment(&rows[2]), comment(&rows[3])].join("\n")
+        );
+    }
 }
