@@ -10,6 +10,7 @@ pub mod fragments;
 mod graves;
 pub mod instant;
 pub mod key;
+mod port_set;
 pub mod ports;
 pub mod table;
 pub mod tcp;
