@@ -17,7 +17,7 @@ pub mod tcp;
 
 #[cfg(test)]
 pub use census::Census;
-pub use counters::{Counters, Tally};
+pub use counters::{Counters, Lives, Tally};
 pub use fragments::{Datagram, DatagramKey, Fragments};
 pub use graves::Tombstone;
 pub use instant::Instant;

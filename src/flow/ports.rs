@@ -357,6 +357,23 @@ mod tests {
         assert_eq!(pools.lease(Instant::ZERO, key(443), limit, NO_REST).unwrap().port(), freed);
     }
 
+    /// Section 5.3 of the checklist, in steps instead of time: the last free port costs no more than the first.
+    #[test]
+    fn a_pool_that_is_99_percent_full_is_searched_in_bounded_steps() {
+        let mut pool = Pool::default();
+        let mut random = (0..).map(|n| mix(STEP.wrapping_mul(n)));
+        for leased in 0..64_512u32 {
+            let mut steps = 0;
+            let port = pool.search(FIRST, random.next().unwrap(), &mut steps).unwrap();
+            assert!(steps <= 2 * PortSet::MAX_STEPS, "{steps} steps with {leased} leased");
+            if leased > 100 {
+                assert!(steps <= 36, "{steps} steps with {leased} leased");
+            }
+            assert!(pool.take(Instant::ZERO, u32::MAX, NO_REST, Some(FIRST), 0).is_some());
+            pool.taken.insert(port);
+        }
+    }
+
     #[test]
     fn a_port_rests_before_it_is_given_again_unless_no_other_is_free() {
         let pools = PortPools::new(3);

@@ -21,6 +21,7 @@ mod nat;
 mod nat_addresses;
 mod network_acl;
 mod oracle;
+mod ports;
 mod properties;
 mod reasons;
 mod routing;
