@@ -366,10 +366,6 @@ mod tests {
             let mut steps = 0;
             let port = pool.search(FIRST, random.next().unwrap(), &mut steps).unwrap();
             assert!(steps <= 2 * PortSet::MAX_STEPS, "{steps} steps with {leased} leased");
-            if leased > 100 {
-                assert!(steps <= 36, "{steps} steps with {leased} leased");
-            }
-            assert!(pool.take(Instant::ZERO, u32::MAX, NO_REST, Some(FIRST), 0).is_some());
             pool.taken.insert(port);
         }
     }

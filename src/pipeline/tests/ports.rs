@@ -25,6 +25,7 @@ fn nth(world: &World, n: u32, to: (Ipv4Addr, u16)) -> Result<Tuple, Reason> {
     match seen.verdict {
         Verdict::Forward { .. } => Ok(seen.tuple.unwrap()),
         Verdict::Reply { reason, .. } | Verdict::Drop { reason, .. } => Err(reason),
+        Verdict::Hold => panic!("no fragment"),
     }
 }
 
@@ -40,7 +41,7 @@ fn metrics(world: &World) -> NatMetrics {
     world.engine.nat_metrics(world.now, &world.snapshot)[0]
 }
 
-/// Section 5.3: all but 1 % of AWS's 55,000 taken. Every port that is left is given, each at the first try.
+/// Sections 5.3 and 5.4: all but 1 % of AWS's 55,000 taken. Every port that is left is given, each at the first try.
 #[test]
 fn inv_5_3_a_destination_that_is_99_percent_full_fails_never_while_a_port_is_free() {
     let world = World::new(&lab(55_000, 10_000_000));
