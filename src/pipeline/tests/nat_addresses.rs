@@ -28,6 +28,7 @@ fn shown(world: &mut World, sport: u16, to: (Ipv4Addr, u16)) -> Ipv4Addr {
     world.opens(&syn(world.task("web", 1), sport, to)).0.src
 }
 
+/// Checklist U2, 7857-4.
 #[test]
 fn u2_and_7857_4_new_flows_take_the_addresses_in_turn_whatever_the_task_and_the_server() {
     let run = || {
