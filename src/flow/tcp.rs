@@ -69,6 +69,11 @@ impl TcpTracker {
         }
     }
 
+    /// Whether its handshake was ever completed.
+    pub fn was_established(&self) -> bool {
+        self.flags.load(Relaxed) & ESTABLISHED != 0
+    }
+
     /// Whether one side has ended, and the other not.
     #[inline]
     pub fn is_half_closed(&self) -> bool {

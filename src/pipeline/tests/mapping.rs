@@ -45,7 +45,7 @@ fn one_inside_port_has_another_outside_port_for_each_destination() {
         }
     }
     let parities: HashSet<bool> = (6000..6020)
-        .map(|inside| (inside ^ outside(&mut world, &udp(web, inside, DNS))) % 2 == 0)
+        .map(|inside| (inside ^ outside(&mut world, &udp(web, inside, DNS))).is_multiple_of(2))
         .collect();
     assert_eq!(parities.len(), 2, "kept and not kept");
 }
