@@ -60,6 +60,9 @@ pub struct LabInfo {
     pub services: Vec<String>,
     /// The VPCs' ids.
     pub vpcs: Vec<String>,
+    /// The gateway endpoints' ids.
+    #[serde(default)]
+    pub gateway_endpoints: Vec<String>,
 }
 
 /// What `POST /v1/tasks` takes: a task that must be there, or one more.
@@ -204,6 +207,7 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
         generation: snapshot.generation.0,
         services: parts.services.iter().map(|s| s.name.clone()).collect(),
         vpcs: parts.vpcs.iter().map(|v| v.id.clone()).collect(),
+        gateway_endpoints: parts.gateway_endpoints.iter().map(|e| e.id.clone()).collect(),
     })
 }
 
