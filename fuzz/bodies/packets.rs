@@ -176,13 +176,15 @@ impl World {
 
     /// Whose address it is, on a link that is not a task's.
     fn owner(&self, link: Link, address: Ipv4Addr) -> Option<Device> {
+        let interface = |vpc| match self.snapshot.interface(vpc, address)? {
+            Interface::Eni(ix) => Some(Device::Eni(ix)),
+            Interface::NatGateway(ix) => Some(Device::NatGateway(ix)),
+            _ => None,
+        };
         match link {
             Link::Task(_) => None,
-            Link::Vpc(vpc) => match self.snapshot.interface(vpc, address)? {
-                Interface::Eni(ix) => Some(Device::Eni(ix)),
-                Interface::NatGateway(ix) => Some(Device::NatGateway(ix)),
-                _ => None,
-            },
+            Link::Vpc(vpc) => interface(vpc),
+            Link::Endpoint(ix) => interface(self.snapshot.gateway_endpoint(ix).vpc),
             Link::Internet => {
                 let own = self.snapshot.parts().apprunner_address == Some(address);
                 let gateway = self.snapshot.nat_gateway_of(address).map(Device::NatGateway);
@@ -231,7 +233,7 @@ impl World {
                 let shared = matches!(source.octets(), [100, 64..=127, ..]);
                 assert!(!source.is_private() && !shared, "{source} toward the internet");
             }
-            Link::Vpc(_) => {
+            Link::Vpc(_) | Link::Endpoint(_) => {
                 assert!(self.snapshot.task(source).is_none(), "a task's own address in a VPC");
             }
         }

@@ -141,9 +141,9 @@ reasons! {
         "No ingress rule of the destination's security groups allows this packet. Egress was fine: this is the other gate.", "Add an ingress rule for this protocol and port, from the connector's security group, to the destination's.";
 
     41 EniPortsExhausted "eni-ports-exhausted" PortLease None,
-        "The ENI has no free port for this destination, or has reached its limit of flows.", "Close idle connections, reuse them, or raise limits.eni_connections.";
+        "The ENI has no free port for this destination, or has reached its limit of flows.", "`egret enis --holders` lists who holds the ports. Close idle connections, reuse them, or raise limits.eni_connections.";
     42 NatPortsExhausted "nat-ports-exhausted" PortLease None,
-        "ErrorPortAllocation: the NAT gateway has no free port for this destination, or App Runner's own egress has reached its limit of flows.", "Reuse connections, spread over destinations, or add NAT gateways.";
+        "ErrorPortAllocation: the NAT gateway has no free port for this destination, or App Runner's own egress has reached its limit of flows.", "`egret enis --holders` lists who holds the ports. Reuse connections, spread over destinations, or add secondary addresses or NAT gateways.";
 
     43 TcpNoFlow "tcp-no-flow" FlowTable None,
         "A TCP segment that is not a SYN, of a flow that does not exist, or no longer.", "Open the connection anew: only a SYN starts one.";
@@ -190,6 +190,13 @@ reasons! {
 
     62 FragmentUnclaimed "fragment-unclaimed" FlowTable None,
         "A later fragment waited for the first one of its datagram, which did not come within 30 s, or had to make room for newer ones.", "Look at where the first fragment is lost, or send datagrams that fit the path's MTU.";
+
+    63 PeeringOutsideCidr "peering-outside-peer-cidr" Peering Some("PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"),
+        "The peering connection carries packets to the peer VPC's own addresses only; nothing behind that VPC is reached through it.", "Peer with the VPC that has this address, or route it elsewhere.";
+    64 ReplyNotRoutedBack "reply-not-routed-back" RouteTableReturn None,
+        "The packet arrives, but the route table of the destination's subnet does not lead the reply back the way it came.", "Add the route back to that table: of a peered VPC, the source's CIDR to the same peering connection.";
+    65 EndpointProtocol "endpoint-protocol" GatewayEndpoint Some("VPCE_GATEWAY_PROTOCOL_RESTRICTION"),
+        "A gateway endpoint carries TCP and ICMP echo only.", "Use TCP, or route these addresses to a NAT gateway.";
 }
 
 impl From<Malformed> for Reason {

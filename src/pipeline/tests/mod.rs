@@ -10,8 +10,10 @@
 
 mod agreement;
 mod default_egress;
+mod delivery;
 mod expected;
 mod fragments;
+mod gateway_endpoint;
 mod generation;
 mod generator;
 mod icmp;
@@ -21,6 +23,8 @@ mod nat;
 mod nat_addresses;
 mod network_acl;
 mod oracle;
+mod peering;
+mod ports;
 mod properties;
 mod reasons;
 mod routing;

@@ -126,7 +126,7 @@ proptest! {
                 Verdict::Forward { link: Link::Task(task), .. } => {
                     prop_assert!(tasks.contains(&task) && destination(&seen.bytes) == task);
                 }
-                Verdict::Forward { link: Link::Vpc(_) | Link::Internet, .. } => {
+                Verdict::Forward { link: Link::Vpc(_) | Link::Endpoint(_) | Link::Internet, .. } => {
                     prop_assert!(!is_task(source(&seen.bytes)), "un-translated: {:?}", seen);
                     prop_assert!(device != Device::NatGateway(NatGatewayIx(0)));
                 }
