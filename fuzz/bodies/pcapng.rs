@@ -19,8 +19,9 @@ pub(crate) fn run(data: &[u8]) {
     for _ in 0..PACKETS {
         let Some(packet) = next(&mut tape) else { break };
         let captured = Captured { octets: &packet.octets, comment: &packet.comment, ..packet.rest };
-        let written = pcapng::packet(&mut file, &captured, snaplen);
-        assert!(written > 0, "a packet is written at least once");
+        let most = tape.byte().map_or(u64::MAX, |most| u64::from(most) + 1);
+        let written = pcapng::packet(&mut file, &captured, snaplen, most);
+        assert!((1..=most).contains(&written), "at least once, and no more often than wanted");
         expected
             .extend((0..written).map(|_| (packet.rest.at, packet.rest.id, packet.comment.clone())));
     }
