@@ -227,6 +227,8 @@ impl<'s> Lowering<'s> {
                 .internet_gateway
                 .as_ref()
                 .map(|id| InternetGateway { id: id.value.clone(), line: vpc.line }),
+            enable_dns_support: vpc.has_dns_support(),
+            enable_dns_hostnames: vpc.has_dns_hostnames(),
             main_route_table: self.route_tables.get(&main),
             default_network_acl: self.network_acls.get(&default_id(&vpc.id)),
             default_security_group: self

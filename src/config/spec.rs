@@ -82,6 +82,10 @@ pub struct Vpc {
     pub internet_gateway: Option<At<String>>,
     /// `main_route_table`.
     pub main_route_table: Option<At<String>>,
+    /// `enable_dns_support`.
+    pub enable_dns_support: Option<At<bool>>,
+    /// `enable_dns_hostnames`.
+    pub enable_dns_hostnames: Option<At<bool>>,
     /// Where the section begins.
     pub line: Line,
 }
@@ -358,6 +362,18 @@ pub struct Service {
     pub tasks: u16,
     /// Where the section begins.
     pub line: Line,
+}
+
+impl Vpc {
+    /// `enable_dns_support`, which AWS has on by default (spec 8).
+    pub fn has_dns_support(&self) -> bool {
+        self.enable_dns_support.is_none_or(|on| *on)
+    }
+
+    /// `enable_dns_hostnames`, which AWS has off by default (spec 8).
+    pub fn has_dns_hostnames(&self) -> bool {
+        self.enable_dns_hostnames.is_some_and(|on| *on)
+    }
 }
 
 impl Spec {

@@ -14,6 +14,9 @@ impl Space {
     pub const TASKS: Self = Self(0);
     /// The internet.
     pub const INTERNET: Self = Self(1);
+    /// The services at exempt addresses (spec 4.3). Two VPCs may have their resolvers at the same address, so a view is
+    /// chosen by the task that asks.
+    pub const SERVICES: Self = Self(u16::MAX);
 
     /// A VPC.
     #[inline]
@@ -25,8 +28,8 @@ impl Space {
     #[inline]
     pub const fn as_vpc(self) -> Option<VpcIx> {
         match self.0.checked_sub(2) {
-            Some(position) => Some(VpcIx(position)),
-            None => None,
+            Some(position) if self.0 != Self::SERVICES.0 => Some(VpcIx(position)),
+            Some(_) | None => None,
         }
     }
 }
@@ -101,7 +104,9 @@ mod tests {
 
     #[test]
     fn a_space_knows_its_vpc() {
-        assert_eq!((Space::TASKS.as_vpc(), Space::INTERNET.as_vpc()), (None, None));
+        for space in [Space::TASKS, Space::INTERNET, Space::SERVICES] {
+            assert_eq!(space.as_vpc(), None);
+        }
         assert_eq!(Space::vpc(VpcIx(3)).as_vpc(), Some(VpcIx(3)));
     }
 }

@@ -8,10 +8,11 @@ use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
 use super::{
     Component, Denial, Detail, Device, Evidence, Link, Off, Outcome, Reason, Recorder, Stage, Step,
-    Verdict, icmp,
+    Verdict, exempt, icmp,
 };
 use crate::flow::{
-    Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Tally, TcpState,
+    Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Space, Tally,
+    TcpState,
 };
 use crate::packet::icmp::{fragmentation_needed, tcp_reset, time_exceeded};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader, clamp_mss};
@@ -66,6 +67,8 @@ pub struct Engine {
     fragments: Fragments<Denial>,
     drops: Drops,
     pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
+    /// By the ENI's address in its VPC: AWS's limit is for each network interface.
+    pub(super) to_resolver: DashMap<(Space, Ipv4Addr), exempt::Window, FixedState>,
 }
 
 impl Engine {
@@ -77,6 +80,7 @@ impl Engine {
             fragments: Fragments::new(seed),
             drops: Drops::new(seed),
             tallies: DashMap::with_hasher(FixedState::with_seed(seed)),
+            to_resolver: DashMap::with_hasher(FixedState::with_seed(seed)),
         }
     }
 
@@ -121,7 +125,15 @@ impl Engine {
     ) -> Verdict {
         let tuple = packet.tuple();
         let arrival = Arrival::of(snapshot, device, tuple.dst);
-        let verdict = self.decide(now, snapshot, arrival, packet, reply, recorder);
+        let exempt = if exempt::concerns(snapshot, device, tuple) {
+            self.pass_exempt(now, snapshot, device, packet, recorder)
+        } else {
+            None
+        };
+        let verdict = match exempt {
+            Some(verdict) => verdict,
+            None => self.decide(now, snapshot, arrival, packet, reply, recorder),
+        };
         match verdict {
             Verdict::Forward { .. } => {}
             Verdict::Reply { reason, decided_by, .. } | Verdict::Drop { reason, decided_by } => {
@@ -315,8 +327,19 @@ impl Engine {
         purpose: Purpose<'_>,
         recorder: &mut R,
     ) -> Result<Path, Denial> {
+        self.begin_walk(now, snapshot, probe, purpose, recorder).run()
+    }
+
+    pub(super) fn begin_walk<'a, R: Recorder>(
+        &'a self,
+        now: Instant,
+        snapshot: &'a Snapshot,
+        probe: Probe,
+        purpose: Purpose<'a>,
+        recorder: &'a mut R,
+    ) -> Walk<'a, R> {
         let leases = Leases { now, pools: &self.pools, purpose, peeked: Cell::new(0) };
-        Walk { snapshot, probe, leases, recorder }.run()
+        Walk { snapshot, probe, leases, recorder }
     }
 
     /// Ends what was idle for too long. To be called about once a second; calling it more often does no harm.

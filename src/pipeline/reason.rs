@@ -78,7 +78,7 @@ reasons! {
         "A packet came from a VPC or the internet for an address that no ENI and no gateway has.", "Nothing in the VPC may open flows to a task; only replies come back.";
 
     13 ExemptAddressUnserved "exempt-address-unserved" ExemptAddress None,
-        "The destination is one that AWS serves itself (link-local, the VPC's resolver, a subnet's router), and this lab does not.", "Use a resource of the lab instead.";
+        "The destination is one that AWS serves itself (link-local, the VPC's resolver, a subnet's router), and egret does not.", "Use the resolver (the VPC's base + 2, or 169.254.169.253), Amazon Time Sync (169.254.169.123) or ECS task metadata (169.254.170.2). Instance metadata is not offered: App Runner's tasks run on Fargate.";
 
     14 SgEgressNoRules "sg-egress-no-rules" SecurityGroupEgress Some("SG_HAS_NO_RULES"),
         "The ENI's security groups have no egress rule, so nothing may leave.", "Add an egress rule to a security group of the connector.";
@@ -187,6 +187,11 @@ reasons! {
         "The kernel had a packet for the engine and could not hand it over.", "Set device = \"plain\" in the lab file to go without offloads.";
     61 QueueFull "queue-full" Parse None,
         "Packets came faster than the worker of the ENI or gateway read them, and its queue was full.", "Send less at a time, or spread over more ENIs: connectors with other subnets or security groups.";
+
+    62 DnsSupportDisabled "dns-support-disabled" ExemptAddress None,
+        "The VPC has enable_dns_support = false, so its resolver does not answer.", "Set enable_dns_support = true on the VPC, or ask a DNS server of your own.";
+    63 DnsThrottled "dns-throttled" ExemptAddress None,
+        "The ENI has sent more packets to the resolver within a second than its limit, which AWS has at 1,024.", "Cache answers in the task, or spread over more ENIs: connectors with other subnets or security groups.";
 }
 
 impl From<Malformed> for Reason {

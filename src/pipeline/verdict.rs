@@ -14,6 +14,8 @@ pub enum Link {
     Vpc(VpcIx),
     /// The internet.
     Internet,
+    /// What answers at the exempt addresses (spec 4.3).
+    Services,
 }
 
 /// The fate of a packet, always with what decided it.

@@ -5,6 +5,7 @@
 
 pub mod connector;
 pub mod eni;
+pub mod exempt;
 pub mod index;
 pub mod internet_gateway;
 pub mod internet_host;

@@ -87,6 +87,8 @@ impl Snapshot {
             .collect();
         for (eni, rules) in parts.enis.iter_mut().zip(resolved) {
             eni.egress = rules;
+            let vpc = &parts.vpcs[parts.subnets[eni.subnet.get()].vpc.get()];
+            eni.resolver = vpc.resolver().unwrap_or(Ipv4Addr::UNSPECIFIED);
         }
         let ingress = parts
             .resources
