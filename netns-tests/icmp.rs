@@ -102,6 +102,7 @@ fn lab_with_far_host(device: &str, settings: &str) -> (Lab, Netns) {
     (lab, far)
 }
 
+/// Checklist I1.
 fn equal_identifiers_of_two_tasks_do_not_collide(device: &str) {
     let (lab, far) = lab_with_far_host(device, "");
     std::thread::scope(|scope| {
@@ -122,6 +123,7 @@ fn equal_identifiers_of_two_tasks_do_not_collide(device: &str) {
     assert_eq!(snmp(&far, "Icmp", "InCsumErrors"), 0);
 }
 
+/// Checklist T9.
 fn a_closed_port_refuses_a_datagram_through_nat_and_without(device: &str) {
     let (mut lab, _far_host) = lab_with_far_host(device, "");
     let far = lab.far("vpc-a", "vpc0", &[FAR]);
@@ -135,6 +137,7 @@ fn a_closed_port_refuses_a_datagram_through_nat_and_without(device: &str) {
     assert_eq!(lab.drops(), []);
 }
 
+/// Checklist I9.
 fn traceroute_shows_the_nat_gateway_by_its_private_address(device: &str) {
     let (lab, _far) = lab_with_far_host(device, "");
     for options in ["-I", "-T -p 443", "-U -p 33434"] {
@@ -170,6 +173,7 @@ fn what_is_too_big_is_told_the_mtu(device: &str) {
     assert!(lab.pings("web", &format!("-M do -s 1472 {FAR}")));
 }
 
+/// Checklist T10.
 fn an_error_about_nothing_of_ours_goes_nowhere(device: &str) {
     let (lab, far) = lab_with_far_host(device, "");
     let mut server = Lab::agent(&far);

@@ -158,6 +158,7 @@ fn the_internet_sees_public_addresses_and_nothing_else(device: &str) {
     }
 }
 
+/// Checklist T7.
 fn equal_source_ports_of_two_tasks_do_not_collide(device: &str) {
     let (lab, far) = lab_with_far_hosts(device, "");
     let mut server = Lab::agent(&far);
@@ -285,6 +286,7 @@ fn ports_run_out_for_one_destination_only_and_come_back(device: &str) {
 }
 
 /// 3.5 s instead of 350. An ENI alone says nothing when a flow has expired; a NAT gateway resets it, to the inside.
+/// Checklist T5.
 #[allow(clippy::disallowed_methods, reason = "the passing of time is what is tested")]
 fn an_idle_connection_ends_with_a_reset(device: &str) {
     let (lab, far) = lab_with_far_hosts(device, "[timeouts]\ntime_scale = 100.0\n");

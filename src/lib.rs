@@ -52,6 +52,8 @@
 
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod conformance;
 pub mod daemon;
 pub mod explain;
 pub mod flow;

@@ -195,7 +195,7 @@ fn devices(path: PathKey) -> impl Iterator<Item = Device> {
     std::iter::once(first).chain(path.nat_gateway.map(Device::NatGateway))
 }
 
-fn flow_row(
+pub(crate) fn flow_row(
     snapshot: &Snapshot,
     now: Instant,
     flow: &Flow,
@@ -246,7 +246,12 @@ fn flow_row(
     }
 }
 
-fn drop_row(snapshot: &Snapshot, now: Instant, key: &DropKey, count: &DropCount) -> DropRow {
+pub(crate) fn drop_row(
+    snapshot: &Snapshot,
+    now: Instant,
+    key: &DropKey,
+    count: &DropCount,
+) -> DropRow {
     let decided = decided_by(key.decided_by, snapshot);
     let known = !key.source.is_unspecified();
     DropRow {

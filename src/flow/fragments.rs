@@ -103,6 +103,16 @@ impl<D: Copy> Fragments<D> {
         }
     }
 
+    /// Every table's size, for the expected-state tests.
+    #[cfg(test)]
+    pub fn census(&self, census: &mut super::Census) {
+        let Self { state } = self;
+        let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { datagrams, order, identification: _ } = &*state;
+        census.add("datagrams", datagrams.len());
+        census.add("datagrams in order", order.len());
+    }
+
     /// A thread that failed while it held the lock left tables behind that are whole.
     fn state(&self) -> MutexGuard<'_, State<D>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -72,6 +72,14 @@ impl Graveyard {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn census(&self, census: &mut super::Census) {
+        let Self { stones, order } = self;
+        let order = order.lock().unwrap_or_else(PoisonError::into_inner);
+        census.add("tombstones", stones.len());
+        census.add("graves", order.len());
+    }
+
     /// The same keys may have been buried again since; that stone stays.
     fn clear(&self, grave: &Grave) {
         for key in &grave.keys {

@@ -3,6 +3,8 @@
 //! A [`Flow`] is one conversation; the [`FlowTable`] holds two [`FlowEntry`]s for it, one per direction, each with its
 //! cached outcome. NAT ports are [`Lease`]s that come back when the flow is dropped. Time is an argument.
 
+#[cfg(test)]
+pub mod census;
 pub mod counters;
 pub mod fragments;
 mod graves;
@@ -12,6 +14,8 @@ pub mod ports;
 pub mod table;
 pub mod tcp;
 
+#[cfg(test)]
+pub use census::Census;
 pub use counters::{Counters, Tally};
 pub use fragments::{Datagram, DatagramKey, Fragments};
 pub use graves::Tombstone;

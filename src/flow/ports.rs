@@ -99,10 +99,12 @@ impl Drop for Lease {
             pool.leased = pool.leased.saturating_sub(1);
             if self.used.load(Relaxed) {
                 pool.resting.push_back((self.port, now));
-            } else {
-                pool.taken.remove(self.port);
+                return;
             }
+            pool.taken.remove(self.port);
         }
+        // A scan of refused destinations would otherwise leave a pool for each until the next sweep.
+        self.pools.pools.remove_if(&self.key, |_, pool| pool.is_idle());
     }
 }
 
@@ -185,7 +187,7 @@ impl PortPools {
         self.set_now(now);
         self.pools.retain(|_, pool| {
             pool.wake(now, quarantine);
-            pool.leased > 0 || !pool.resting.is_empty()
+            !pool.is_idle()
         });
         self.totals.retain(|_, total| Arc::strong_count(total) > 1);
     }
@@ -193,6 +195,24 @@ impl PortPools {
     /// How many ports of an address are leased.
     pub fn leased(&self, space: Space, address: Ipv4Addr) -> u32 {
         self.totals.get(&(space, address)).map_or(0, |t| t.load(Relaxed))
+    }
+
+    /// Every pool's size, for the expected-state tests.
+    #[cfg(test)]
+    pub fn census(&self, census: &mut super::Census) {
+        let Self { pools, totals, random: _, now: _ } = self;
+        census.add("destinations", pools.len());
+        for entry in pools {
+            let Pool { taken, leased, resting } = entry.value();
+            let PoolKey { space: _, address, protocol: _, destination: _, port: _ } = entry.key();
+            census.add(&format!("pooled {address}"), *leased as usize);
+            census.add("resting", resting.len());
+            census.add("taken", taken.len());
+        }
+        for entry in totals {
+            let total = entry.value().load(Relaxed) as usize;
+            census.add(&format!("ports {}", entry.key().1), total);
+        }
     }
 
     fn next_random(&self) -> u64 {
@@ -243,6 +263,11 @@ impl Pool {
             .first_free(start, u16::MAX)
             .or_else(|| self.taken.first_free(first, start))
             .or_else(|| self.resting.front().map(|(port, _)| *port))
+    }
+
+    /// Nothing is leased from it, and nothing rests in it.
+    fn is_idle(&self) -> bool {
+        self.leased == 0 && self.resting.is_empty()
     }
 
     /// Ports that have rested long enough are free again.
@@ -299,6 +324,14 @@ impl PortSet {
                 }
             }
             Self::Many(words) => words[usize::from(port / 64)] &= !(1 << (port % 64)),
+        }
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        match self {
+            Self::Few(ports) => ports.len(),
+            Self::Many(words) => words.iter().map(|word| word.count_ones() as usize).sum(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The flow table: two entries per flow, one per direction, each under the key by which its packets arrive.
 
+#[cfg(test)]
+use super::Census;
 use super::graves::{Graveyard, Tombstone};
 use super::{Counters, FlowKey, Instant, Lease, PoolKey, Tally, TcpState, TcpTracker};
 use crate::packet::Protocol;
@@ -282,6 +284,16 @@ impl<O: Copy> FlowTable<O> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Every table's size, for the expected-state tests.
+    #[cfg(test)]
+    pub fn census(&self, census: &mut Census) {
+        let Self { entries, graves } = self;
+        let count = |side| entries.iter().filter(|e| e.side == side).count();
+        census.add("flows", count(Side::Egress));
+        census.add("return entries", count(Side::Return));
+        graves.census(census);
     }
 }
 

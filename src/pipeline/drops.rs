@@ -115,6 +115,20 @@ impl Drops {
         }
     }
 
+    /// Every counter, for the expected-state tests.
+    #[cfg(test)]
+    pub(super) fn census(&self, census: &mut crate::flow::Census) {
+        let Self { by_reason, rows, order } = self;
+        for (reason, count) in Reason::ALL.iter().zip(by_reason) {
+            census.add_packets(&format!("drops {}", reason.name()), count.load(Relaxed));
+        }
+        census.add("drop rows", rows.len());
+        let listed: u64 = rows.iter().map(|row| row.packets).sum();
+        census.add_packets("listed drops", listed);
+        let order = order.lock().unwrap_or_else(PoisonError::into_inner);
+        census.add("drop rows in order", order.len());
+    }
+
     /// How many packets were dropped for a reason.
     pub fn packets(&self, reason: Reason) -> u64 {
         self.by_reason.get(reason as usize).map_or(0, |c| c.load(Relaxed))

@@ -379,6 +379,32 @@ impl Engine {
         &self.pools
     }
 
+    /// Every counter and table size by name, for the expected-state tests.
+    #[cfg(test)]
+    pub(super) fn census(&self) -> crate::flow::Census {
+        let Self { flows, pools, fragments, drops, tallies } = self;
+        let mut census = crate::flow::Census::default();
+        flows.census(&mut census);
+        flows.for_each(|entry| {
+            if entry.flow.egress.tuple().protocol == Protocol::Tcp {
+                census.add(entry.flow.tcp.state().as_str(), 1);
+            }
+            if let FlowOutcome::Drop(_) = entry.outcome {
+                census.add("denied", 1);
+            }
+        });
+        pools.census(&mut census);
+        fragments.census(&mut census);
+        drops.census(&mut census);
+        for entry in tallies {
+            let name = super::paths::name(*entry.key());
+            let Tally { sent, received } = &**entry.value();
+            census.add_packets(&format!("sent {name}"), sent.packets());
+            census.add_packets(&format!("received {name}"), received.packets());
+        }
+        census
+    }
+
     #[cold]
     fn count_drop(
         &self,

@@ -53,6 +53,13 @@ impl Engine {
     }
 }
 
+/// `10.0.1.4`, `10.0.1.4/198.51.100.7` with the gateway behind it, or `app-runner`.
+#[cfg(test)]
+pub(super) fn name((eni, nat): Places) -> String {
+    let eni = eni.map_or_else(|| "app-runner".to_owned(), |(_, address)| address.to_string());
+    nat.map_or_else(|| eni.clone(), |nat| format!("{eni}/{nat}"))
+}
+
 /// The path with these addresses, if this configuration has it.
 fn path_in(snapshot: &Snapshot, (eni, nat): Places) -> Option<PathKey> {
     let eni = match eni {

@@ -11,7 +11,11 @@ use std::time::Duration;
 const VPC: Link = Link::Vpc(VpcIx(0));
 
 /// A packet in fragments of so many octets of payload; the identification tells datagrams apart.
-pub(super) fn split(packet: &[u8], identification: u16, size: usize) -> Vec<Vec<u8>> {
+pub(in crate::pipeline::tests) fn split(
+    packet: &[u8],
+    identification: u16,
+    size: usize,
+) -> Vec<Vec<u8>> {
     assert_eq!(size % 8, 0);
     let chunks: Vec<&[u8]> = packet[20..].chunks(size).collect();
     let last = chunks.len() - 1;

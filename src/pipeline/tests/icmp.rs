@@ -15,6 +15,7 @@ fn quote(packet: &[u8], l4: usize) -> Vec<u8> {
     packet[..packet.len().min(20 + l4)].to_vec()
 }
 
+/// Checklist I4, T9, T10.
 #[test]
 fn an_error_from_outside_shows_the_task_its_own_packet() {
     let mut world = World::new(LAB);
@@ -46,6 +47,7 @@ fn quoted_checksum(error: &[u8]) -> u16 {
     crate::packet::checksum::Sum::default().bytes(&error[28..48]).fold()
 }
 
+/// Checklist I4.
 #[test]
 fn errors_about_pings_and_datagrams_are_found_too() {
     let mut world = World::new(LAB);
@@ -106,6 +108,7 @@ fn an_error_from_the_task_in_anothers_name_is_dropped() {
     assert_eq!(world.refuses(&elsewhere), Reason::IcmpErrorNoFlow);
 }
 
+/// Checklist I4.
 #[test]
 fn errors_about_nothing_are_dropped() {
     let mut world = World::new(LAB);
@@ -142,6 +145,7 @@ fn an_error_neither_refreshes_nor_ends_a_flow() {
     world.sweep_ends(1);
 }
 
+/// Checklist I11.
 #[test]
 fn other_icmp_messages_do_not_pass() {
     let mut world = World::new(LAB);

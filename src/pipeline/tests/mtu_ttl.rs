@@ -136,6 +136,7 @@ fn mss_of(bytes: &[u8]) -> u16 {
 }
 
 /// Surprise 17: a NAT gateway clamps the MSS of both SYNs to the narrower of its links; nothing else does.
+/// Checklist T+.
 #[test]
 fn the_mss_is_clamped_at_a_nat_gateway_only_and_never_raised() {
     let mut world = World::new(&jumbo());

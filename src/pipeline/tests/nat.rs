@@ -49,6 +49,7 @@ fn inside_the_vpc_the_eni_is_seen() {
     assert_eq!((out.src, link), (ENI_A, Link::Vpc(VpcIx(0))));
 }
 
+/// Checklist T7.
 #[test]
 fn two_tasks_with_the_same_source_port_get_each_their_own_answers() {
     let mut world = World::new(LAB);
@@ -62,6 +63,7 @@ fn two_tasks_with_the_same_source_port_get_each_their_own_answers() {
     }
 }
 
+/// Checklist I1.
 #[test]
 fn udp_and_icmp_are_translated_and_answered() {
     let mut world = World::new(LAB);
@@ -76,6 +78,7 @@ fn udp_and_icmp_are_translated_and_answered() {
     assert_eq!((back.dst, back.dport), (three, 7));
 }
 
+/// Checklist U8.
 #[test]
 fn only_the_peer_may_answer() {
     let mut world = World::new(LAB);

@@ -19,6 +19,7 @@ fn only_a_syn_begins_a_flow() {
     }
 }
 
+/// Checklist T5.
 #[test]
 fn an_expired_flow_behind_a_nat_gateway_is_answered_with_rst_to_the_inside_only() {
     let mut world = World::new(LAB);
@@ -90,6 +91,7 @@ fn an_unanswered_syn_is_forgotten_sooner() {
     world.sweep_ends(1);
 }
 
+/// Checklist 5.7.
 #[test]
 fn a_closed_connection_is_forgotten_and_its_tuple_is_free_at_once() {
     let mut world = World::new(LAB);
@@ -134,6 +136,7 @@ fn a_reset_closes_and_a_forged_one_does_not() {
     world.sweep_ends(1);
 }
 
+/// Checklist T2.
 #[test]
 fn simultaneous_open_passes() {
     let mut world = World::new(LAB);

@@ -1,0 +1,85 @@
+//! What a reload changes: nothing by itself, and at a flow's next packet what AWS does (spec 4.4, 5; surprise 9).
+
+use super::*;
+use std::net::Ipv4Addr;
+
+const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
+const PORTS: &str = "ports 10.0.1.4 +1, ports 198.51.100.7 +1, destinations +2";
+const PATH: &str = "10.0.1.4/198.51.100.7";
+const SENT: &str = "sent 10.0.1.4/198.51.100.7 +1";
+const EGRESS_443: &str = r#"{ protocol = "tcp", ports = "443", to = "0.0.0.0/0" },"#;
+const DEFAULT_ROUTE: &str = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
+
+fn data(task: Ipv4Addr) -> Vec<u8> {
+    tcp(task, 40_000, OUT, ACK, 101, 501)
+}
+
+#[test]
+fn a_reload_without_a_change_changes_nothing() {
+    let mut ledger = Ledger::new(LAB);
+    let web = ledger.world.task("web", 1);
+    let (out, link) = ledger.connects(web, OUT, PORTS, PATH);
+    ledger.reloads(LAB, "");
+    assert_eq!(ledger.sends(&data(web), SENT).forwarded().0, out);
+    ledger.reloads(LAB, "");
+    let back = segment(out.reversed(), ACK, 501, 101);
+    ledger.arrives(link, &back, "received 10.0.1.4/198.51.100.7 +1").forwarded();
+}
+
+#[test]
+fn a_rule_that_goes_changes_nothing_for_a_tracked_flow() {
+    let mut ledger = Ledger::new(LAB);
+    let web = ledger.world.task("web", 1);
+    let (out, _) = ledger.connects(web, OUT, PORTS, PATH);
+    ledger.reloads(&with(LAB, EGRESS_443, ""), "");
+    assert_eq!(ledger.sends(&data(web), SENT).forwarded().0, out);
+    let refused = "drops sg-egress-implicit-deny +1, drop rows +1";
+    ledger.loses(&syn(web, 40_001, OUT), Reason::SgEgressImplicitDeny, refused);
+}
+
+/// An ACL stops a flow's packets and leaves the flow: taking the rule back, it goes on with the same port.
+#[test]
+fn an_acl_stops_packets_and_keeps_the_flow() {
+    let acl = with(LAB, "cidr = \"10.0.1.0/24\"", "cidr = \"10.0.1.0/24\"\nnetwork_acl = \"acl\"")
+        + "[[network_acl]]\nid = \"acl\"\nvpc = \"vpc\"\negress = []\ningress = []\n";
+    let mut ledger = Ledger::new(LAB);
+    let web = ledger.world.task("web", 1);
+    let (out, link) = ledger.connects(web, OUT, PORTS, PATH);
+    ledger.reloads(&acl, "");
+    let first = "denied +1, drops nacl-egress-implicit-deny +1, drop rows +1";
+    ledger.loses(&data(web), Reason::NaclEgressImplicitDeny, first);
+    ledger.loses(&data(web), Reason::NaclEgressImplicitDeny, "drops nacl-egress-implicit-deny +1");
+    let back = segment(out.reversed(), ACK, 501, 101);
+    let returned = "drops nacl-return-implicit-deny +1, drop rows +1";
+    ledger.keeps_out(link, &back, Reason::NaclReturnImplicitDeny, returned);
+    ledger.reloads(LAB, "");
+    let again = ledger.sends(&data(web), "denied -1, sent 10.0.1.4/198.51.100.7 +1");
+    assert_eq!(again.forwarded().0, out);
+}
+
+#[test]
+fn a_gateway_that_is_replaced_ends_its_flows_at_their_next_packet() {
+    let mut ledger = Ledger::new(LAB);
+    let web = ledger.world.task("web", 1);
+    ledger.connects(web, OUT, PORTS, PATH);
+    let replaced = with(LAB, "public_ip = \"198.51.100.7\"", "public_ip = \"198.51.100.8\"");
+    ledger.reloads(&replaced, "");
+    let ended = "flows -1, established -1, ports 10.0.1.4 -1, ports 198.51.100.7 -1, resting +2, \
+                 drops flow-moved +1, drop rows +1";
+    ledger.loses(&data(web), Reason::FlowMoved, ended);
+    let begun = "flows +1, opening +1, ports 10.0.1.4 +1, ports 198.51.100.8 +1, destinations +1, \
+                 sent 10.0.1.4/198.51.100.8 +1";
+    ledger.sends(&syn(web, 40_000, OUT), begun).forwarded();
+}
+
+#[test]
+fn a_route_that_goes_stops_packets_and_keeps_the_flow() {
+    let mut ledger = Ledger::new(LAB);
+    let web = ledger.world.task("web", 1);
+    let (out, _) = ledger.connects(web, OUT, PORTS, PATH);
+    ledger.reloads(&with(LAB, DEFAULT_ROUTE, ""), "");
+    ledger.loses(&data(web), Reason::NoRoute, "denied +1, drops no-route +1, drop rows +1");
+    ledger.reloads(LAB, "");
+    let again = ledger.sends(&data(web), "denied -1, sent 10.0.1.4/198.51.100.7 +1");
+    assert_eq!(again.forwarded().0, out);
+}
