@@ -158,7 +158,10 @@ fn forward_sentence(evidence: &Evidence, snapshot: &Snapshot) -> String {
     }
     let deliver = evidence.steps.iter().rev().find(|s| s.outcome == Outcome::Deliver);
     if let Some(Step { detail: Detail::Exempt(service), .. }) = deliver {
-        return format!("The packet reaches the {}, which sees the task's own address.", service.name());
+        return format!(
+            "The packet reaches the {}, which sees the task's own address.",
+            service.name()
+        );
     }
     let place = deliver.map(|s| {
         let internet = s.component == Component::Internet;

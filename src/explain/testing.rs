@@ -96,6 +96,8 @@ fn vpc() -> Vpc {
     Vpc {
         id: "vpc-prod".into(),
         cidrs: vec![network("10.0.0.0/16")],
+        enable_dns_support: true,
+        enable_dns_hostnames: false,
         internet_gateway: Some(InternetGateway { id: "igw-prod".into(), line: 6 }),
         main_route_table: RTB_PRIVATE,
         default_network_acl: ACL_DEFAULT,

@@ -382,7 +382,7 @@ impl Engine {
     /// Every counter and table size by name, for the expected-state tests.
     #[cfg(test)]
     pub(super) fn census(&self) -> crate::flow::Census {
-        let Self { flows, pools, fragments, drops, tallies } = self;
+        let Self { flows, pools, fragments, drops, tallies, to_resolver } = self;
         let mut census = crate::flow::Census::default();
         flows.census(&mut census);
         flows.for_each(|entry| {
@@ -396,6 +396,9 @@ impl Engine {
         pools.census(&mut census);
         fragments.census(&mut census);
         drops.census(&mut census);
+        for entry in to_resolver {
+            census.add(&format!("asked the resolver {}", entry.key().1), entry.asked() as usize);
+        }
         for entry in tallies {
             let name = super::paths::name(*entry.key());
             let Tally { sent, received } = &**entry.value();

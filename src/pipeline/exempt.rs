@@ -8,7 +8,8 @@ use super::engine::Engine;
 use super::port_lease::Purpose;
 use super::walk::{Path, Probe, Walk};
 use super::{
-    Component, Denial, Detail, Device, Link, Outcome, Reason, Recorder, Stage, Verdict, source_check,
+    Component, Denial, Detail, Device, Link, Outcome, Reason, Recorder, Stage, Verdict,
+    source_check,
 };
 use crate::flow::{Instant, Space};
 use crate::packet::{Packet, Tuple};
@@ -26,6 +27,13 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) struct Window {
     began: Instant,
     packets: u32,
+}
+
+#[cfg(test)]
+impl Window {
+    pub(super) fn asked(&self) -> u32 {
+        self.packets
+    }
 }
 
 /// Whether a packet may be one of a service at an exempt address: all that other packets pay for them.

@@ -38,6 +38,8 @@ fn destinations(world: &World) -> Vec<Ipv4Addr> {
         "10.99.0.1",
         "10.0.0.2",
         "169.254.169.254",
+        "169.254.169.253",
+        "169.254.170.2",
         "192.168.1.1",
         "172.20.0.10",
         "172.16.0.1",
@@ -111,9 +113,11 @@ fn said(world: &World, evidence: &Evidence) -> Expected {
                 crate::pipeline::Component::Resource(r) => Some(world.snapshot.resource(r).subnet),
                 _ => None,
             });
-            let place = local.map_or(Place::Internet, |subnet| {
-                Place::Vpc(world.snapshot.vpc(world.snapshot.subnet(subnet).vpc).id.clone())
-            });
+            let served = evidence.steps.iter().any(|step| matches!(step.detail, Detail::Exempt(_)));
+            let place =
+                local.map_or(if served { Place::Services } else { Place::Internet }, |subnet| {
+                    Place::Vpc(world.snapshot.vpc(world.snapshot.subnet(subnet).vpc).id.clone())
+                });
             Expected::Reaches { place, reply_dies }
         }
         (None, None) => panic!("neither a way out nor a denial: {evidence:?}"),
@@ -132,6 +136,7 @@ fn done(world: &World, bytes: &[u8]) -> Expected {
     let place = match link {
         Link::Internet => Place::Internet,
         Link::Vpc(vpc) => Place::Vpc(world.snapshot.vpc(vpc).id.clone()),
+        Link::Services => Place::Services,
         Link::Task(_) => panic!("a task's packet came back: {seen:?}"),
     };
     let back = world.push(world.device_toward(link, out.src), &answer(out), VnetHeader::default());
@@ -206,6 +211,9 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
                 Expected::Reaches { place: Place::Internet, reply_dies } => {
                     format!("internet {reply_dies:?}")
                 }
+                Expected::Reaches { place: Place::Services, reply_dies } => {
+                    format!("services {reply_dies:?}")
+                }
                 Expected::Reaches { place: Place::Vpc(_), reply_dies } => {
                     format!("vpc {reply_dies:?}")
                 }
@@ -239,6 +247,7 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         Reason::EniAddress,
         Reason::NoInterface,
         Reason::ExemptAddressUnserved,
+        Reason::DnsSupportDisabled,
         Reason::DestinationNotUnicast,
         Reason::AppRunnerPrivateDestination,
     ];
@@ -248,6 +257,7 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         "internet None",
         "internet Some(NaclReturnDeny)",
         "internet Some(NaclReturnImplicitDeny)",
+        "services None",
         "vpc None",
         "vpc Some(NaclReturnDeny)",
         "vpc Some(NaclReturnImplicitDeny)",

@@ -10,6 +10,7 @@
 
 mod agreement;
 mod default_egress;
+mod exempt;
 mod expected;
 mod fragments;
 mod generation;

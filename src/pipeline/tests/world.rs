@@ -263,6 +263,7 @@ impl World {
                 .iter()
                 .position(|n| n.public_address == Some(to))
                 .map(|i| Device::NatGateway(NatGatewayIx::from(i))),
+            Link::Services => Some(self.device_of(to)),
             Link::Task(_) => None,
         };
         found.unwrap_or_else(|| panic!("nothing at {to} takes packets from {link:?}"))
