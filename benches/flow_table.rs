@@ -8,7 +8,7 @@ mod support;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use egret::flow::{Flow, FlowKey, FlowStart, FlowTable, Instant, Space, Tally};
 use egret::packet::{Protocol, Tuple};
-use egret::vpc::{Generation, RuleRef, ServiceIx, Timeouts, VpcIx};
+use egret::vpc::{Generation, RuleRef, ServiceIx, Timeouts};
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ fn flow(n: usize, tally: &Arc<Tally>) -> Arc<Flow> {
     let back = Tuple { protocol: Protocol::Tcp, src: dst, dst: nat, sport: 443, dport: sport };
     let start = FlowStart {
         egress: key(n),
-        returned: FlowKey::new(Space::vpc(VpcIx(0)), back),
+        returned: FlowKey::new(Space::nth_vpc(0), back),
         service: ServiceIx(0),
         eni: None,
         nat: None,

@@ -26,6 +26,7 @@ pub(super) fn is_reserved(subnet: Ipv4Network, address: Ipv4Addr) -> bool {
 pub(super) struct Pool<'s> {
     taken: BTreeMap<&'s str, BTreeSet<Ipv4Addr>>,
     public: BTreeSet<Ipv4Addr>,
+    resting: BTreeSet<Ipv4Addr>,
 }
 
 impl<'s> Pool<'s> {
@@ -43,25 +44,60 @@ impl<'s> Pool<'s> {
         let elastic = spec.nat_gateways.iter().filter_map(|n| n.public_ip.as_ref());
         let hosts = spec.internet_hosts.iter().map(|h| &h.address);
         let public = elastic.chain(hosts).chain(&spec.apprunner_public_ip).map(value).collect();
-        Self { taken, public }
+        Self { taken, public, resting: BTreeSet::new() }
+    }
+
+    /// Takes a certain address of a subnet, if it has it and it is free.
+    pub(super) fn keep_private(
+        &mut self,
+        subnet: &'s str,
+        cidr: Ipv4Network,
+        address: Ipv4Addr,
+    ) -> bool {
+        cidr.contains(address)
+            && !is_reserved(cidr, address)
+            && self.taken.entry(subnet).or_default().insert(address)
+    }
+
+    /// Takes a certain public address, if it is free.
+    pub(super) fn keep_public(&mut self, address: Ipv4Addr) -> bool {
+        self.public.insert(address)
+    }
+
+    /// From here on these are taken only where no other is free.
+    pub(super) fn rest(&mut self, addresses: impl IntoIterator<Item = Ipv4Addr>) {
+        self.resting.extend(addresses);
     }
 
     /// Takes the first free address of a subnet.
     pub(super) fn private(&mut self, subnet: &'s str, cidr: Ipv4Network) -> Option<Ipv4Addr> {
         let taken = self.taken.entry(subnet).or_default();
         let first = u32::from(cidr.network()).saturating_add(4);
-        let free = (first..u32::from(cidr.broadcast()))
-            .map(Ipv4Addr::from)
-            .find(|address| !taken.contains(address))?;
+        let free = first_free(
+            (first..u32::from(cidr.broadcast())).map(Ipv4Addr::from),
+            taken,
+            &self.resting,
+        )?;
         taken.insert(free);
         Some(free)
     }
 
     /// Takes the first free address of 198.51.100.0/24 (TEST-NET-2, RFC 5737).
     pub(super) fn public(&mut self) -> Option<Ipv4Addr> {
-        let mut range = (1..=254).map(|last| Ipv4Addr::new(198, 51, 100, last));
-        let free = range.find(|address| !self.public.contains(address))?;
+        let range = (1..=254).map(|last| Ipv4Addr::new(198, 51, 100, last));
+        let free = first_free(range, &self.public, &self.resting)?;
         self.public.insert(free);
         Some(free)
     }
+}
+
+/// The first address that is not taken and does not rest, else the first that is not taken.
+fn first_free(
+    range: impl Iterator<Item = Ipv4Addr> + Clone,
+    taken: &BTreeSet<Ipv4Addr>,
+    resting: &BTreeSet<Ipv4Addr>,
+) -> Option<Ipv4Addr> {
+    let mut free = range.filter(|address| !taken.contains(address));
+    let mut others = free.clone().filter(|address| !resting.contains(address));
+    others.next().or_else(|| free.next())
 }

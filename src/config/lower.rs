@@ -5,10 +5,11 @@ use super::names::default_id;
 use super::plan::Plan;
 use super::spec::{self, Spec};
 use crate::vpc::{
-    AclAction, AclRule, Connector, Destination, Egress, Eni, InternetGateway, InternetHost,
-    NatGateway, NetworkAcl, Parts, Peer, PrefixList, PrefixListIx, Resource, Route, RouteTable,
-    SecurityGroup, SecurityGroupIx, SecurityGroupRule, Service, Subnet, Target, TrafficMatch, Vpc,
-    VpcIx,
+    AclAction, AclRule, Connector, Destination, DnsRecord, Egress, Eni, InternetGateway,
+    InternetHost, NatGateway, NetworkAcl, Parts, Peer, PrefixList, PrefixListIx, PrivateZone,
+    Resource, Route, RouteTable,
+    SecurityGroup, SecurityGroupIx, SecurityGroupRule, Service, Space, Subnet, Target,
+    TrafficMatch, Vpc, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
     let mut parts = Parts {
         lab: spec.lab.value.clone(),
+        region: spec.region.clone(),
         apprunner_address: plan.apprunner_address,
         limits: spec.limits,
         timeouts: spec.timeouts.scaled(spec.time_scale),
@@ -28,13 +30,14 @@ pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
     parts.security_groups = lowering.security_groups();
     parts.network_acls = lowering.network_acls();
     parts.route_tables = lowering.route_tables(plan);
-    parts.vpcs = spec.vpcs.iter().map(|vpc| lowering.vpc(vpc)).collect();
+    parts.vpcs = spec.vpcs.iter().map(|vpc| lowering.vpc(vpc, plan)).collect();
     parts.subnets = spec.subnets.iter().map(|subnet| lowering.subnet(subnet)).collect();
     parts.nat_gateways = lowering.nat_gateways(plan);
     parts.enis = lowering.enis(plan);
     parts.connectors = spec.connectors.iter().map(|c| lowering.connector(c)).collect();
     parts.services = spec.services.iter().map(|service| lowering.service(service)).collect();
     parts.resources = spec.resources.iter().map(|r| lowering.resource(r)).collect();
+    parts.private_zones = spec.private_zones.iter().map(|z| lowering.private_zone(z)).collect();
     parts.internet_hosts = spec.internet_hosts.iter().map(internet_host).collect();
     parts
 }
@@ -217,11 +220,13 @@ impl<'s> Lowering<'s> {
         }
     }
 
-    fn vpc(&self, vpc: &spec::Vpc) -> Vpc {
+    fn vpc(&self, vpc: &spec::Vpc, plan: &Plan) -> Vpc {
         let main = self.spec.main_route_table(vpc);
         let main = main.map_or_else(|| main_id(&vpc.id), |table| table.id.value.clone());
         Vpc {
             id: vpc.id.value.clone(),
+            // Every VPC of the spec has one.
+            space: plan.spaces.get(&vpc.id.value).copied().unwrap_or(Space(u16::MAX)),
             cidrs: vpc.cidrs.iter().map(|cidr| cidr.value).collect(),
             internet_gateway: vpc
                 .internet_gateway
@@ -307,11 +312,26 @@ impl<'s> Lowering<'s> {
     fn resource(&self, resource: &spec::Resource) -> Resource {
         Resource {
             name: resource.name.value.clone(),
+            aliases: resource.aliases.clone(),
             subnet: self.subnets.get(&resource.subnet),
             address: resource.address.value,
             security_groups: self.groups(&self.spec.groups_of_resource(resource)),
             listen: resource.listen.clone(),
             line: resource.line,
+        }
+    }
+
+    fn private_zone(&self, zone: &spec::PrivateZone) -> PrivateZone {
+        let of = |record: &spec::ZoneRecord| {
+            let (name, ttl) = (record.name.value.clone(), record.ttl);
+            let each = move |data| DnsRecord { name: name.clone(), ttl, data };
+            record.values.clone().into_iter().map(each)
+        };
+        PrivateZone {
+            name: zone.name.value.clone(),
+            vpcs: zone.vpcs.iter().map(|vpc| self.vpcs.get(vpc)).collect(),
+            records: zone.records.iter().flat_map(of).collect(),
+            line: zone.line,
         }
     }
 
@@ -390,6 +410,7 @@ fn prefix_list(list: &spec::PrefixList) -> PrefixList {
 fn internet_host(host: &spec::InternetHost) -> InternetHost {
     InternetHost {
         name: host.name.value.clone(),
+        aliases: host.aliases.clone(),
         address: host.address.value,
         listen: host.listen.clone(),
         line: host.line,

@@ -61,6 +61,19 @@ impl Lab {
     /// # Errors
     /// Everything that is wrong in the file, by line.
     pub fn parse(file_name: &str, text: &str) -> Result<Self, Diagnostics> {
+        Self::parse_after(None, file_name, text)
+    }
+
+    /// Reads the text that is to take the place of `previous`: what exists in both keeps the ids and addresses that egret
+    /// chose for it there.
+    ///
+    /// # Errors
+    /// As [`Lab::parse`].
+    pub fn parse_after(
+        previous: Option<&Self>,
+        file_name: &str,
+        text: &str,
+    ) -> Result<Self, Diagnostics> {
         let source = Arc::new(Source::new(file_name, text));
         let report = Report::new(Arc::clone(&source));
         let (root, syntax) = toml::de::DeTable::parse_recoverable(text);
@@ -71,7 +84,7 @@ impl Lab {
         let reader = reader::Reader { report: &report, names: &names };
         let spec = read::file(&reader, root.get_ref());
         validate::all(&spec, &report);
-        let plan = plan::choose(&spec, &report);
+        let plan = plan::choose(&spec, previous.map(|lab| &lab.plan), &report);
         let (errors, warnings) = report.finish();
         if !errors.is_empty() {
             return Err(Diagnostics(errors));

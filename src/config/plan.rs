@@ -1,21 +1,41 @@
 //! What egret chooses where the lab file leaves it open: the same every time for the same file, on every machine.
 
 use super::address::Pool;
-use super::diagnostic::Report;
-use super::spec::{NatGateway, Spec};
-use crate::vpc::{Connectivity, NatGatewayState};
+use super::diagnostic::{At, Report, Span};
+use super::spec::{NatGateway, Service, Spec, Subnet};
+use crate::vpc::{Connectivity, NatGatewayState, Space};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-/// The choices.
+/// The choices. Those of the configuration before are kept over a reload, wherever the file has the object now; what is
+/// new gets none of the addresses that anything had there, as long as there are others.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
+    /// The address space of each VPC, by its id.
+    pub spaces: BTreeMap<String, Space>,
     /// One ENI per (subnet, set of security groups) that a service uses, in the order of first use (spec 2.1).
     pub enis: Vec<PlannedEni>,
     /// By id. A deleted NAT gateway has no interface and is not among them.
     pub nat_gateways: BTreeMap<String, PlannedNatGateway>,
     /// The public address of services with `egress = "default"`, if there is one.
     pub apprunner_address: Option<Ipv4Addr>,
+    /// The addresses that are not given in the file.
+    chosen: BTreeMap<Holder, Ipv4Addr>,
+    /// How many spaces were given out so far; numbers are not used again, as long as there are others.
+    spaces_given: u16,
+}
+
+/// What has an address that the file does not give.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holder {
+    /// A NAT gateway, by its id, in its subnet.
+    NatGatewayPrivate(String),
+    /// The same, on the internet.
+    NatGatewayPublic(String),
+    /// The ENI of a subnet and a set of groups.
+    Eni(String, Vec<String>),
+    /// App Runner's own egress.
+    AppRunner,
 }
 
 /// A Hyperplane ENI.
@@ -44,67 +64,184 @@ pub struct PlannedNatGateway {
     pub public_address: Option<Ipv4Addr>,
 }
 
-/// Chooses; reports what there is no room for.
-pub(super) fn choose(spec: &Spec, report: &Report) -> Plan {
+/// Chooses, keeping to what was chosen before; reports what there is no room for.
+pub(super) fn choose(spec: &Spec, previous: Option<&Plan>, report: &Report) -> Plan {
+    let nothing = Plan::default();
+    let previous = previous.unwrap_or(&nothing);
+    let chosen = addresses(spec, previous, report);
+    let mut devices = Devices::new(previous);
+    let (spaces, spaces_given) = spaces(spec, previous);
+    Plan {
+        spaces,
+        enis: eni_keys(spec)
+            .into_iter()
+            .filter_map(|(subnet, groups)| eni(subnet, groups, &chosen, &mut devices))
+            .collect(),
+        nat_gateways: spec
+            .nat_gateways
+            .iter()
+            .filter_map(|n| Some((n.id.value.clone(), nat_gateway(n, &chosen, &mut devices)?)))
+            .collect(),
+        apprunner_address: match &spec.apprunner_public_ip {
+            Some(given) => own_egress(spec).map(|_| given.value),
+            None => chosen.get(&Holder::AppRunner).copied(),
+        },
+        chosen,
+        spaces_given,
+    }
+}
+
+impl Plan {
+    /// All addresses that egret answers for, given or chosen.
+    fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let gateways = self.nat_gateways.values();
+        let gateways =
+            gateways.flat_map(|n| std::iter::once(n.private_address).chain(n.public_address));
+        gateways.chain(self.enis.iter().map(|eni| eni.address)).chain(self.apprunner_address)
+    }
+}
+
+/// What needs an address.
+struct Want<'s> {
+    holder: Holder,
+    /// The subnet that the address is to be of; without, it is a public one.
+    subnet: Option<&'s Subnet>,
+    /// Whom to blame if there is none.
+    span: Span,
+    what: &'static str,
+}
+
+/// An address for everything that the file gives none: first those that were chosen before, then the new ones.
+fn addresses(spec: &Spec, previous: &Plan, report: &Report) -> BTreeMap<Holder, Ipv4Addr> {
     let mut pool = Pool::new(spec);
-    let mut devices = BTreeSet::new();
-    let mut plan = Plan::default();
-    for gateway in &spec.nat_gateways {
-        if let Some(planned) = nat_gateway(spec, gateway, &mut pool, &mut devices, report) {
-            plan.nat_gateways.insert(gateway.id.value.clone(), planned);
+    let mut chosen = BTreeMap::new();
+    let mut new = Vec::new();
+    for want in wants(spec) {
+        let before = previous.chosen.get(&want.holder).copied();
+        let kept = before.filter(|address| match want.subnet {
+            Some(subnet) => pool.keep_private(&subnet.id, *subnet.cidr, *address),
+            None => pool.keep_public(*address),
+        });
+        match kept {
+            Some(address) => drop(chosen.insert(want.holder, address)),
+            None => new.push(want),
+        }
+    }
+    pool.rest(previous.addresses());
+    for want in new {
+        let free = match want.subnet {
+            Some(subnet) => pool.private(&subnet.id, *subnet.cidr),
+            None => pool.public(),
+        };
+        match free {
+            Some(address) => drop(chosen.insert(want.holder, address)),
+            None => refuse(&want, report),
+        }
+    }
+    chosen
+}
+
+fn refuse(want: &Want<'_>, report: &Report) {
+    let Want { holder, subnet, span, what } = want;
+    match subnet {
+        Some(subnet) => report.error(
+            *span,
+            "subnet-full",
+            format!("subnet {} has no free address for {what}", *subnet.id),
+            "make the subnet larger, or remove a resource from it",
+        ),
+        None => report.error(
+            *span,
+            "no-public-address",
+            format!("198.51.100.0/24 has no free address for {what}"),
+            match holder {
+                Holder::AppRunner => "give apprunner_public_ip",
+                Holder::NatGatewayPublic(_) | Holder::NatGatewayPrivate(_) | Holder::Eni(..) => {
+                    "give public_ip"
+                }
+            },
+        ),
+    }
+}
+
+/// In the file's order: gateways, ENIs, App Runner.
+fn wants(spec: &Spec) -> Vec<Want<'_>> {
+    let mut wants = Vec::new();
+    for gateway in spec.nat_gateways.iter().filter(|n| n.state != NatGatewayState::Deleted) {
+        let (id, what) = (&gateway.id.value, "this NAT gateway");
+        if gateway.private_ip.is_none() {
+            let (holder, span) = (Holder::NatGatewayPrivate(id.clone()), gateway.subnet.span);
+            let subnet = spec.subnet(&gateway.subnet);
+            wants.extend(subnet.map(|s| Want { holder, subnet: Some(s), span, what }));
+        }
+        if gateway.connectivity == Connectivity::Public && gateway.public_ip.is_none() {
+            let (holder, span) = (Holder::NatGatewayPublic(id.clone()), gateway.id.span);
+            wants.push(Want { holder, subnet: None, span, what });
         }
     }
     for (subnet, groups) in eni_keys(spec) {
-        plan.enis.extend(eni(spec, subnet, groups, &mut pool, &mut devices, report));
+        let (holder, span) = (Holder::Eni(subnet.id.value.clone(), groups), subnet.id.span);
+        wants.push(Want { holder, subnet: Some(subnet), span, what: "a connector's ENI" });
     }
-    plan.apprunner_address = apprunner_address(spec, &mut pool, report);
-    plan
+    if let (Some(service), None) = (own_egress(spec), &spec.apprunner_public_ip) {
+        let what = "App Runner's own public egress";
+        wants.push(Want { holder: Holder::AppRunner, subnet: None, span: service.name.span, what });
+    }
+    wants
 }
 
-fn nat_gateway<'s>(
-    spec: &'s Spec,
-    gateway: &'s NatGateway,
-    pool: &mut Pool<'s>,
-    devices: &mut BTreeSet<String>,
-    report: &Report,
+/// The first service with `egress = "default"`.
+fn own_egress(spec: &Spec) -> Option<&Service> {
+    spec.services.iter().find(|service| service.vpc_connector.is_none())
+}
+
+/// A VPC keeps its space; new ones get spaces that none has had.
+fn spaces(spec: &Spec, previous: &Plan) -> (BTreeMap<String, Space>, u16) {
+    let mut taken: BTreeSet<Space> = previous.spaces.values().copied().collect();
+    let mut given = previous.spaces_given;
+    let mut spaces = BTreeMap::new();
+    for vpc in &spec.vpcs {
+        let kept = previous.spaces.get(&vpc.id.value).copied();
+        let space = kept.unwrap_or_else(|| {
+            let mut numbers = (given..u16::MAX - 2).chain(0..given);
+            let number = numbers.find(|n| !taken.contains(&Space::nth_vpc(*n))).unwrap_or(given);
+            given = given.max(number.saturating_add(1));
+            Space::nth_vpc(number)
+        });
+        taken.insert(space);
+        spaces.insert(vpc.id.value.clone(), space);
+    }
+    (spaces, given)
+}
+
+fn nat_gateway(
+    gateway: &NatGateway,
+    chosen: &BTreeMap<Holder, Ipv4Addr>,
+    devices: &mut Devices<'_>,
 ) -> Option<PlannedNatGateway> {
     if gateway.state == NatGatewayState::Deleted {
         return None;
     }
-    let subnet = spec.subnet(&gateway.subnet)?;
-    let private_address = match &gateway.private_ip {
-        Some(given) => given.value,
-        None => pool.private(&subnet.id, *subnet.cidr).or_else(|| {
-            report.error(
-                gateway.subnet.span,
-                "subnet-full",
-                format!("subnet {} has no free address for this NAT gateway", *subnet.id),
-                "make the subnet larger, or remove a resource from it",
-            );
-            None
-        })?,
+    let id = &gateway.id.value;
+    let of = |holder| chosen.get(&holder).copied();
+    let given = |address: &Option<At<Ipv4Addr>>| address.as_ref().map(|at| at.value);
+    let private = given(&gateway.private_ip).or_else(|| of(Holder::NatGatewayPrivate(id.clone())));
+    let public_address = match gateway.connectivity {
+        Connectivity::Private => None,
+        Connectivity::Public => {
+            Some(given(&gateway.public_ip).or_else(|| of(Holder::NatGatewayPublic(id.clone())))?)
+        }
     };
-    let public_address = match (&gateway.connectivity, &gateway.public_ip) {
-        (Connectivity::Private, _) => None,
-        (Connectivity::Public, Some(given)) => Some(given.value),
-        (Connectivity::Public, None) => Some(pool.public().or_else(|| {
-            report.error(
-                gateway.id.span,
-                "no-public-address",
-                "198.51.100.0/24 has no free address for this NAT gateway",
-                "give public_ip",
-            );
-            None
-        })?),
-    };
-    let (_, device) =
-        unique(devices, "nat-", |salt| format!("{:016x}", hash([&*gateway.id.value], salt)));
-    Some(PlannedNatGateway { device, private_address, public_address })
+    Some(PlannedNatGateway {
+        device: devices.nat_gateway(id),
+        private_address: private?,
+        public_address,
+    })
 }
 
 /// Each pair of subnet and groups that a service uses, in the order of first use.
-fn eni_keys(spec: &Spec) -> Vec<(&str, Vec<String>)> {
-    let mut keys: Vec<(&str, Vec<String>)> = Vec::new();
+fn eni_keys(spec: &Spec) -> Vec<(&Subnet, Vec<String>)> {
+    let mut keys: Vec<(&Subnet, Vec<String>)> = Vec::new();
     let mut seen = BTreeSet::new();
     let used = spec.services.iter().filter_map(|service| service.vpc_connector.as_ref());
     for connector in used.filter_map(|name| spec.connector(name)) {
@@ -112,39 +249,59 @@ fn eni_keys(spec: &Spec) -> Vec<(&str, Vec<String>)> {
             continue;
         }
         let groups = spec.groups_of_connector(connector);
-        for subnet in &connector.subnets {
-            let key = (subnet.as_str(), groups.clone());
-            if !keys.contains(&key) {
-                keys.push(key);
+        for subnet in connector.subnets.iter().filter_map(|id| spec.subnet(id)) {
+            if !keys.iter().any(|(s, g)| *s.id == *subnet.id && *g == groups) {
+                keys.push((subnet, groups.clone()));
             }
         }
     }
     keys
 }
 
-fn eni<'s>(
-    spec: &'s Spec,
-    subnet: &'s str,
+fn eni(
+    subnet: &Subnet,
     security_groups: Vec<String>,
-    pool: &mut Pool<'s>,
-    devices: &mut BTreeSet<String>,
-    report: &Report,
+    chosen: &BTreeMap<Holder, Ipv4Addr>,
+    devices: &mut Devices<'_>,
 ) -> Option<PlannedEni> {
-    let subnet = spec.subnet(subnet)?;
-    let Some(address) = pool.private(&subnet.id, *subnet.cidr) else {
-        report.error(
-            subnet.id.span,
-            "subnet-full",
-            format!("subnet {} has no free address for a connector's ENI", *subnet.id),
-            "make the subnet larger, or remove a resource from it",
-        );
-        return None;
-    };
-    let words = || std::iter::once(&*subnet.id.value).chain(security_groups.iter().map(|g| &**g));
-    // AWS's 17 digits begin with a zero.
-    let (digits, device) = unique(devices, "eni-", |salt| format!("0{:016x}", hash(words(), salt)));
-    let id = format!("eni-{digits}");
-    Some(PlannedEni { id, device, subnet: subnet.id.value.clone(), security_groups, address })
+    let (subnet, groups) = (subnet.id.value.clone(), security_groups.clone());
+    let address = *chosen.get(&Holder::Eni(subnet.clone(), groups))?;
+    let (id, device) = devices.eni(&subnet, &security_groups);
+    Some(PlannedEni { id, device, subnet, security_groups, address })
+}
+
+/// Names of TUN devices, each given once; what had one before keeps it.
+struct Devices<'p> {
+    previous: &'p Plan,
+    taken: BTreeSet<String>,
+}
+
+impl<'p> Devices<'p> {
+    fn new(previous: &'p Plan) -> Self {
+        let enis = previous.enis.iter().map(|eni| eni.device.clone());
+        let gateways = previous.nat_gateways.values().map(|nat| nat.device.clone());
+        Self { previous, taken: enis.chain(gateways).collect() }
+    }
+
+    /// The id of an ENI, and its device.
+    fn eni(&mut self, subnet: &str, groups: &[String]) -> (String, String) {
+        let same = |eni: &&PlannedEni| eni.subnet == subnet && eni.security_groups == groups;
+        if let Some(before) = self.previous.enis.iter().find(same) {
+            return (before.id.clone(), before.device.clone());
+        }
+        let words = || std::iter::once(subnet).chain(groups.iter().map(|g| &**g));
+        // AWS's 17 digits begin with a zero.
+        let digits = |salt| format!("0{:016x}", hash(words(), salt));
+        let (digits, device) = unique(&mut self.taken, "eni-", digits);
+        (format!("eni-{digits}"), device)
+    }
+
+    fn nat_gateway(&mut self, id: &str) -> String {
+        if let Some(before) = self.previous.nat_gateways.get(id) {
+            return before.device.clone();
+        }
+        unique(&mut self.taken, "nat-", |salt| format!("{:016x}", hash([id], salt))).1
+    }
 }
 
 /// Digits whose first eight no other device has, and the device that they name.
@@ -174,20 +331,4 @@ fn hash<'w>(words: impl IntoIterator<Item = &'w str>, salt: u64) -> u64 {
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
-}
-
-fn apprunner_address(spec: &Spec, pool: &mut Pool<'_>, report: &Report) -> Option<Ipv4Addr> {
-    let service = spec.services.iter().find(|service| service.vpc_connector.is_none())?;
-    if let Some(given) = &spec.apprunner_public_ip {
-        return Some(given.value);
-    }
-    pool.public().or_else(|| {
-        report.error(
-            service.name.span,
-            "no-public-address",
-            "198.51.100.0/24 has no free address for App Runner's own public egress",
-            "give apprunner_public_ip",
-        );
-        None
-    })
 }

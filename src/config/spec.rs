@@ -3,7 +3,8 @@
 
 use super::diagnostic::At;
 use crate::vpc::{
-    AclAction, Connectivity, Limits, Line, Listen, Mtu, NatGatewayState, Timeouts, TrafficMatch,
+    AclAction, Connectivity, Limits, Line, Listen, Mtu, NatGatewayState, RecordData, Timeouts,
+    TrafficMatch,
 };
 use ipnetwork::Ipv4Network;
 use std::fmt;
@@ -52,6 +53,8 @@ pub struct Spec {
     pub resources: Vec<Resource>,
     /// `[[internet_host]]`.
     pub internet_hosts: Vec<InternetHost>,
+    /// `[[private_zone]]`.
+    pub private_zones: Vec<PrivateZone>,
     /// `[[vpc_connector]]`.
     pub connectors: Vec<Connector>,
     /// `[[service]]`.
@@ -313,6 +316,8 @@ pub struct NatGateway {
 pub struct Resource {
     /// `name`.
     pub name: At<String>,
+    /// `aliases`.
+    pub aliases: Vec<String>,
     /// `subnet`.
     pub subnet: At<String>,
     /// `address`.
@@ -330,12 +335,38 @@ pub struct Resource {
 pub struct InternetHost {
     /// `name`.
     pub name: At<String>,
+    /// `aliases`.
+    pub aliases: Vec<String>,
     /// `address`.
     pub address: At<Ipv4Addr>,
     /// `listen`.
     pub listen: Vec<Listen>,
     /// Where the section begins.
     pub line: Line,
+}
+
+/// `[[private_zone]]`.
+#[derive(Clone, Debug)]
+pub struct PrivateZone {
+    /// `name`, in lower case and without the dot at the end.
+    pub name: At<String>,
+    /// `vpcs`.
+    pub vpcs: Vec<At<String>>,
+    /// `records`.
+    pub records: Vec<ZoneRecord>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// One element of `records`: all values of one name and type.
+#[derive(Clone, Debug)]
+pub struct ZoneRecord {
+    /// `name`, with the zone's.
+    pub name: At<String>,
+    /// `ttl`, in seconds.
+    pub ttl: u32,
+    /// `type` and `values`.
+    pub values: Vec<RecordData>,
 }
 
 /// `[[vpc_connector]]`.

@@ -4,7 +4,7 @@ use crate::flow::Instant;
 use crate::linux::clock;
 use crate::linux::worker::{Action, Judge};
 use crate::packet::VnetHeader;
-use crate::pipeline::{Device, Engine, Verdict};
+use crate::pipeline::{Device, DeviceId, Engine, Verdict};
 use crate::vpc::Snapshot;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -13,19 +13,18 @@ use std::sync::Arc;
 pub(super) struct EngineJudge {
     engine: Arc<Engine>,
     current: Arc<ArcSwap<Snapshot>>,
-    device: Device,
+    id: DeviceId,
     snapshot: Arc<Snapshot>,
+    /// The device in this snapshot; `None` if it has it no more, or not yet.
+    device: Option<Device>,
     now: Instant,
 }
 
 impl EngineJudge {
-    pub(super) fn new(
-        engine: Arc<Engine>,
-        current: Arc<ArcSwap<Snapshot>>,
-        device: Device,
-    ) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, current: Arc<ArcSwap<Snapshot>>, id: DeviceId) -> Self {
         let snapshot = current.load_full();
-        Self { engine, current, device, snapshot, now: Instant(clock::now()) }
+        let device = id.device_in(&snapshot);
+        Self { engine, current, id, snapshot, device, now: Instant(clock::now()) }
     }
 }
 
@@ -35,12 +34,15 @@ impl Judge for EngineJudge {
         let current = self.current.load();
         if !Arc::ptr_eq(&current, &self.snapshot) {
             self.snapshot = Arc::clone(&current);
+            self.device = self.id.device_in(&self.snapshot);
         }
     }
 
     #[inline]
     fn judge(&mut self, packet: &mut [u8], vnet: VnetHeader, reply: &mut [u8]) -> Action {
-        let judged = self.engine.judge(self.now, &self.snapshot, self.device, packet, vnet, reply);
+        // Nothing is asked of a device that comes or goes with a reload.
+        let Some(device) = self.device else { return Action::Drop };
+        let judged = self.engine.judge(self.now, &self.snapshot, device, packet, vnet, reply);
         match judged.verdict {
             Verdict::Forward { .. } => Action::Forward { len: judged.len, vnet },
             Verdict::Reply { len, .. } => Action::Reply { len },

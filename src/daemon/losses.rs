@@ -4,7 +4,7 @@
 use super::steer_drops::Seen;
 use crate::flow::Instant;
 use crate::linux::worker::WorkerStats;
-use crate::pipeline::{Device, Reason};
+use crate::pipeline::{DeviceId, Reason};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -44,7 +44,7 @@ impl Loss {
 /// Losses by device and kind.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
-    pub(super) seen: BTreeMap<(Device, Loss), Seen>,
+    pub(super) seen: BTreeMap<(DeviceId, Loss), Seen>,
 }
 
 impl Losses {
@@ -52,7 +52,7 @@ impl Losses {
     pub(super) fn update(
         &mut self,
         now: Instant,
-        device: Device,
+        device: &DeviceId,
         stats: &WorkerStats,
         queue: Option<u64>,
     ) {
@@ -63,12 +63,12 @@ impl Losses {
             (Loss::Write, stats.write_errors_other.load(Relaxed)),
         ];
         for (loss, total) in totals.into_iter().filter(|(_, total)| *total > 0) {
-            self.seen.entry((device, loss)).or_insert(Seen::new(now)).update(now, total);
+            self.seen.entry((device.clone(), loss)).or_insert(Seen::new(now)).update(now, total);
         }
     }
 
     /// How many packets a device lost.
-    pub(super) fn packets(&self, device: Device) -> u64 {
-        self.seen.iter().filter(|((of, _), _)| *of == device).map(|(_, seen)| seen.packets).sum()
+    pub(super) fn packets(&self, device: &DeviceId) -> u64 {
+        self.seen.iter().filter(|((of, _), _)| of == device).map(|(_, seen)| seen.packets).sum()
     }
 }

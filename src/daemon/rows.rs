@@ -10,7 +10,7 @@ use crate::explain::{
 use crate::flow::{Flow, Instant};
 use crate::linux::clock;
 use crate::packet::Protocol;
-use crate::pipeline::{Device, DropCount, DropKey, FlowOutcome, PathKey, Reason};
+use crate::pipeline::{Device, DeviceId, DropCount, DropKey, FlowOutcome, PathKey, Reason};
 use crate::vpc::{Egress, EniIx, Line, NatGatewayIx, ServiceIx, Snapshot, SubnetIx};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -70,9 +70,12 @@ impl Running {
         for (key, count) in self.engine.drops().rows() {
             *drops.entry(key.device).or_default() += count.packets;
         }
-        self.workers
-            .iter()
-            .map(|(&device, worker)| {
+        Device::all(&snapshot)
+            .filter_map(|device| {
+                let id = DeviceId::of(&snapshot, device);
+                Some((device, self.workers.get(&id)?, id))
+            })
+            .map(|(device, worker, id)| {
                 let mut row = eni_row(&snapshot, device);
                 let carried = traffic.get(&device).copied().unwrap_or_default();
                 row.tasks = count(
@@ -86,7 +89,7 @@ impl Running {
                 row.packets_in = carried.packets_in;
                 row.bytes_in = carried.bytes_in;
                 row.drops = drops.get(&device).copied().unwrap_or(0)
-                    + self.losses.packets(device)
+                    + self.losses.packets(&id)
                     + self.steer_drops.packets(worker.device().ifindex());
                 row
             })
@@ -162,8 +165,8 @@ impl Running {
 
     /// Packets that the kernel and the workers lost between them.
     fn loss_rows(&self, now: Instant) -> Vec<DropRow> {
-        let row = |(&(device, loss), seen): (&(Device, Loss), &Seen)| {
-            let tun = self.workers.get(&device).map_or("a TUN", |worker| worker.device().name());
+        let row = |((device, loss), seen): (&(DeviceId, Loss), &Seen)| {
+            let tun = self.workers.get(device).map_or("a TUN", |worker| worker.device().name());
             let (first, last) = (millis(now, seen.first), millis(now, seen.last));
             anonymous(loss.reason().name(), &loss.told_of(tun), seen.packets, first, last)
         };

@@ -14,8 +14,8 @@ use crate::linux::steer::{Steer, SteerError};
 use crate::linux::tun::{self, TunError};
 use crate::linux::worker::{Worker, WorkerHandle};
 use crate::linux::{clock, exec};
-use crate::pipeline::{Device, Engine};
-use crate::vpc::{EniIx, Generation, NatGatewayIx, Snapshot, VpcIx};
+use crate::pipeline::{DeviceId, Engine};
+use crate::vpc::{Generation, Snapshot, VpcIx};
 use arc_swap::ArcSwap;
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeMap;
@@ -123,7 +123,7 @@ pub struct Running {
     pub(super) steer_drops: SteerDrops,
     pub(super) losses: Losses,
     pub(super) router: Links,
-    pub(super) workers: BTreeMap<Device, WorkerHandle>,
+    pub(super) workers: BTreeMap<DeviceId, WorkerHandle>,
     pub(super) tasks: BTreeMap<Ipv4Addr, super::tasks::Attachment>,
     pub(super) addresses: Addresses,
     _listeners: Vec<EchoHandle>,
@@ -222,7 +222,7 @@ impl Running {
     /// Reads what others than the engine have dropped.
     pub(super) async fn count_drops(&mut self, now: Instant) {
         self.steer_drops.update(now, &self.steer);
-        for (&device, worker) in &self.workers {
+        for (device, worker) in &self.workers {
             // A device that is gone has nothing more to tell.
             let queue = self.router.transmit_drops(worker.device().ifindex()).await.ok();
             self.losses.update(now, device, &worker.stats(), queue);
@@ -248,7 +248,7 @@ struct Build {
     router: Netns,
     links: Links,
     steer: Steer,
-    workers: BTreeMap<Device, WorkerHandle>,
+    workers: BTreeMap<DeviceId, WorkerHandle>,
     listeners: Vec<EchoHandle>,
 }
 
@@ -289,7 +289,7 @@ impl Build {
         self.steer.attach_space("internet", space)?;
         self.deliver_everything(space, link)?;
         for vpc in 0..parts.vpcs.len() {
-            self.deliver_everything(u32::from(Space::vpc(vpc.into()).0), link)?;
+            self.deliver_everything(u32::from(snapshot.space(vpc.into()).0), link)?;
         }
         let listen =
             parts.internet_hosts.iter().flat_map(|host| endpoints(host.address, &host.listen));
@@ -317,7 +317,7 @@ impl Build {
         let resources: Vec<_> =
             parts.resources.iter().filter(|r| snapshot.subnet(r.subnet).vpc == ix).collect();
         let addresses: Vec<_> = resources.iter().map(|r| r.address).collect();
-        let space = u32::from(Space::vpc(ix).0);
+        let space = u32::from(snapshot.space(ix).0);
         let near = format!("vpc-{}", ix.get());
         let link = link_space(&self.links, &near, &netns, "vpc0", space, &addresses, parts.mtu.vpc)
             .await?;
@@ -332,33 +332,28 @@ impl Build {
 
     fn devices(&mut self, snapshot: &Snapshot) -> Result<(), LabError> {
         let parts = snapshot.parts();
-        for (position, eni) in parts.enis.iter().enumerate() {
-            let space = Space::vpc(snapshot.subnet(eni.subnet).vpc);
+        for eni in &parts.enis {
+            let space = snapshot.space(snapshot.subnet(eni.subnet).vpc);
             let owned = [(space, eni.address)];
-            self.device(Device::Eni(EniIx::from(position)), &eni.device, space, &owned)?;
+            self.device(DeviceId::Eni(eni.id.clone()), &eni.device, space, &owned)?;
         }
-        for (position, nat) in parts.nat_gateways.iter().enumerate() {
-            let space = Space::vpc(snapshot.subnet(nat.subnet).vpc);
+        for nat in &parts.nat_gateways {
+            let space = snapshot.space(snapshot.subnet(nat.subnet).vpc);
             let public = nat.public_address.map(|address| (Space::INTERNET, address));
             let owned: Vec<_> =
                 std::iter::once((space, nat.private_address)).chain(public).collect();
-            self.device(
-                Device::NatGateway(NatGatewayIx::from(position)),
-                &nat.device,
-                space,
-                &owned,
-            )?;
+            self.device(DeviceId::NatGateway(nat.id.clone()), &nat.device, space, &owned)?;
         }
         if let Some(address) = parts.apprunner_address {
             let owned = [(Space::INTERNET, address)];
-            self.device(Device::AppRunner, "app-runner", Space::INTERNET, &owned)?;
+            self.device(DeviceId::AppRunner, "app-runner", Space::INTERNET, &owned)?;
         }
         Ok(())
     }
 
     fn device(
         &mut self,
-        device: Device,
+        device: DeviceId,
         name: &str,
         space: Space,
         owned: &[(Space, Ipv4Addr)],
@@ -370,7 +365,8 @@ impl Build {
         for &(space, address) in owned {
             self.steer.own(u32::from(space.0), address, tun.ifindex())?;
         }
-        let judge = EngineJudge::new(Arc::clone(&self.engine), Arc::clone(&self.current), device);
+        let judge =
+            EngineJudge::new(Arc::clone(&self.engine), Arc::clone(&self.current), device.clone());
         let worker = Worker::spawn(name, tun, judge)
             .map_err(|source| LabError::Worker { device: name.to_owned(), source })?;
         self.workers.insert(device, worker);

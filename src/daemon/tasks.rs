@@ -3,7 +3,7 @@
 use super::running::{LabError, Running};
 use crate::linux::link::{Link, LinkError, link_task, task_link_name};
 use crate::linux::netns::Netns;
-use crate::pipeline::Device;
+use crate::pipeline::{Device, DeviceId};
 use crate::vpc::{Egress, ServiceIx, Snapshot, Task};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -75,7 +75,9 @@ impl Running {
     async fn add(&mut self, service: ServiceIx, number: u16) -> Result<Task, LabError> {
         let snapshot = self.snapshot();
         let device = device_of(&snapshot, service, number);
-        let tun = device.and_then(|device| Some(self.workers.get(&device)?.device().ifindex()));
+        let tun = device.and_then(|device| {
+            Some(self.workers.get(&DeviceId::of(&snapshot, device))?.device().ifindex())
+        });
         let (Some(device), Some(tun)) = (device, tun) else {
             let service = snapshot.service(service).name.clone();
             return Err(LabError::NoDevice { service, number });

@@ -95,6 +95,7 @@ pub(crate) fn tcp(src: Ipv4Addr, sport: u16, dst: Ipv4Addr, dport: u16) -> Tuple
 fn vpc() -> Vpc {
     Vpc {
         id: "vpc-prod".into(),
+        space: Space::nth_vpc(0),
         cidrs: vec![network("10.0.0.0/16")],
         enable_dns_support: true,
         enable_dns_hostnames: false,

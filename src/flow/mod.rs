@@ -20,7 +20,9 @@ pub use counters::{Counters, Tally};
 pub use fragments::{Datagram, DatagramKey, Fragments};
 pub use graves::Tombstone;
 pub use instant::Instant;
-pub use key::{FlowKey, Space};
+pub use key::FlowKey;
 pub use ports::{Exhausted, Lease, Limit, PoolKey, PortPools};
 pub use table::{Flow, FlowEntry, FlowStart, FlowTable, Side};
 pub use tcp::{TcpState, TcpTracker};
+
+pub use crate::vpc::Space;

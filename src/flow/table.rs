@@ -98,7 +98,7 @@ impl Flow {
     /// The ENI in this configuration, whose tables may be ordered otherwise: found by its address, in its VPC.
     pub fn eni_in(&self, snapshot: &Snapshot) -> Option<EniIx> {
         let PoolKey { space, address, .. } = *self.eni.as_ref()?.1.key();
-        match snapshot.interface(space.as_vpc()?, address)? {
+        match snapshot.interface(snapshot.vpc_in(space)?, address)? {
             Interface::Eni(ix) => Some(ix),
             Interface::NatGateway(_) | Interface::Resource(_) => None,
         }
@@ -205,11 +205,13 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// Gives both directions of a flow a new outcome, where they are still this flow's: another worker may have ended it.
+    /// Gives both directions of a flow a new outcome, where they are still this flow's and of no newer
+    /// configuration: another worker may have ended it, or have that one already.
     pub fn update(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
         for (key, outcome) in [(&flow.returned, returned), (&flow.egress, egress)] {
             if let Some(mut entry) = self.entries.get_mut(key)
                 && Arc::ptr_eq(&entry.flow, flow)
+                && entry.generation <= generation
             {
                 entry.generation = generation;
                 entry.outcome = outcome;

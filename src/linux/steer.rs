@@ -228,6 +228,16 @@ impl Steer {
         self.hash::<[u8; 8], u32>("owners")?.insert(key, tun, 0).map_err(full("owners"))
     }
 
+    /// Undoes [`Steer::own`]. Not being owned is fine.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn disown(&mut self, space: u32, address: Ipv4Addr) -> Result<(), SteerError> {
+        let key = join(space.to_ne_bytes(), address.octets());
+        gone("owners", self.hash::<[u8; 8], u32>("owners")?.remove(&key))
+    }
+
     /// What the engine lets through to a task's address goes to its link, whatever the TUN's address space.
     ///
     /// # Errors

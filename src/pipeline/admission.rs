@@ -1,11 +1,12 @@
 //! How a flow begins, and how it is judged again under a new configuration.
 
+use super::arrival::{Arrival, Place, place};
 use super::engine::{Engine, FlowOutcome, Forward};
 use super::network_acl::{self, Gone, Way};
 use super::port_lease::{Grant, Purpose};
 use super::walk::{Path, Probe};
 use super::{Denial, Device, Link, PathKey, Reason, Recorder, Stage};
-use crate::flow::{Flow, FlowKey, FlowStart, Instant, Space};
+use crate::flow::{Flow, FlowKey, FlowStart, Instant};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple};
 use crate::vpc::{Egress, RuleRef, Snapshot, Task, Traffic};
 use std::net::Ipv4Addr;
@@ -17,7 +18,7 @@ impl Engine {
         &self,
         now: Instant,
         snapshot: &Snapshot,
-        device: Device,
+        arrival: Arrival,
         key: &FlowKey,
         packet: &Packet<'_>,
         recorder: &mut R,
@@ -25,7 +26,7 @@ impl Engine {
         let inside = key.tuple();
         let task = *snapshot
             .task(inside.src)
-            .filter(|task| attached_to(snapshot, task) == Some(device))
+            .filter(|task| attached_to(snapshot, task) == Some(arrival.device))
             .ok_or(Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck })?;
         self.require_start(key, packet)?;
         let fragment = packet.fragment() != Fragment::Whole;
@@ -33,7 +34,7 @@ impl Engine {
         let path = self.walk(now, snapshot, probe, Purpose::NewFlow, recorder)?;
         let (link, hop, reply_denied) = (path.link, path.hop, path.reply_denied);
         let flow = Arc::new(self.begin(now, snapshot, &task, key, path));
-        let (egress, returned) = outcomes(snapshot, &flow, Some(device), link, hop);
+        let (egress, returned) = outcomes(snapshot, &flow, Some(arrival.place), link, hop);
         self.flows().put(
             &flow,
             snapshot.generation,
@@ -110,8 +111,8 @@ impl Engine {
                 if path.outside.reversed() == flow.returned.tuple()
                     && path.space == flow.returned.space =>
             {
-                let device = attached_to(snapshot, &task);
-                let (egress, returned) = outcomes(snapshot, flow, device, path.link, path.hop);
+                let place = attached_to(snapshot, &task).map(|device| place(snapshot, device));
+                let (egress, returned) = outcomes(snapshot, flow, place, path.link, path.hop);
                 let returned = path.reply_denied.map_or(returned, FlowOutcome::Drop);
                 self.flows().update(flow, snapshot.generation, egress, returned);
                 Ok(())
@@ -136,7 +137,7 @@ fn is_at_the_same_nat(snapshot: &Snapshot, task: &Task, flow: &Flow) -> bool {
     let now = task
         .eni
         .map(|ix| snapshot.eni(ix))
-        .map(|eni| (Space::vpc(snapshot.subnet(eni.subnet).vpc), eni.address));
+        .map(|eni| (snapshot.space(snapshot.subnet(eni.subnet).vpc), eni.address));
     now == flow.eni.as_ref().map(|(_, lease)| (lease.key().space, lease.key().address))
 }
 
@@ -165,7 +166,7 @@ pub(super) fn attached_to(snapshot: &Snapshot, task: &Task) -> Option<Device> {
 fn outcomes(
     snapshot: &Snapshot,
     flow: &Flow,
-    device: Option<Device>,
+    read_at: Option<Place>,
     link: Link,
     hop: Option<Ipv4Addr>,
 ) -> (FlowOutcome, FlowOutcome) {
@@ -176,7 +177,7 @@ fn outcomes(
     let narrowest = mtu.task.min(mtu.vpc).min(mtu.internet);
     let max_mss = hop.map(|_| narrowest.saturating_sub(40));
     let egress = Forward {
-        read_from: device,
+        read_at,
         max_mss,
         rewrite: rewrite_to(back.reversed(), hop.is_some()),
         link,
@@ -188,7 +189,7 @@ fn outcomes(
         answers_from: hop.unwrap_or(own),
     };
     let returned = Forward {
-        read_from: None,
+        read_at: None,
         max_mss,
         rewrite: rewrite_to(inside.reversed(), hop.is_some()),
         link: Link::Task(inside.src),

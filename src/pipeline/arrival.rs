@@ -15,10 +15,62 @@ pub enum Device {
     AppRunner,
 }
 
+impl Device {
+    /// The devices of a configuration: ENIs, NAT gateways, App Runner's own egress, each in the order of its table.
+    pub fn all(snapshot: &Snapshot) -> impl Iterator<Item = Self> {
+        let parts = snapshot.parts();
+        let enis = (0..parts.enis.len()).map(|i| Self::Eni(i.into()));
+        let gateways = (0..parts.nat_gateways.len()).map(|i| Self::NatGateway(i.into()));
+        enis.chain(gateways).chain(parts.apprunner_address.map(|_| Self::AppRunner))
+    }
+}
+
+/// A NAT by its address in its space, which means the same under every configuration; positions in tables do not.
+pub type Place = (Space, Ipv4Addr);
+
+/// What a device's worker knows it by: positions in tables change with a reload, ids do not.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DeviceId {
+    /// A Hyperplane ENI's id.
+    Eni(String),
+    /// A NAT gateway's id.
+    NatGateway(String),
+    /// App Runner's own public egress.
+    AppRunner,
+}
+
+impl DeviceId {
+    /// The id of a device of this configuration.
+    pub fn of(snapshot: &Snapshot, device: Device) -> Self {
+        match device {
+            Device::Eni(ix) => Self::Eni(snapshot.eni(ix).id.clone()),
+            Device::NatGateway(ix) => Self::NatGateway(snapshot.nat_gateway(ix).id.clone()),
+            Device::AppRunner => Self::AppRunner,
+        }
+    }
+
+    /// The device in this configuration, if it has it.
+    pub fn device_in(&self, snapshot: &Snapshot) -> Option<Device> {
+        let parts = snapshot.parts();
+        match self {
+            Self::Eni(id) => {
+                parts.enis.iter().position(|e| e.id == *id).map(|i| Device::Eni(i.into()))
+            }
+            Self::NatGateway(id) => parts
+                .nat_gateways
+                .iter()
+                .position(|n| n.id == *id)
+                .map(|i| Device::NatGateway(i.into())),
+            Self::AppRunner => parts.apprunner_address.map(|_| Device::AppRunner),
+        }
+    }
+}
+
 /// Where a packet comes from: the device's own address is what replies are sent to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     pub(super) device: Device,
+    pub(super) place: Place,
     pub(super) space: Space,
     pub(super) side: Side,
 }
@@ -26,27 +78,39 @@ pub(super) struct Arrival {
 impl Arrival {
     #[inline]
     pub(super) fn of(snapshot: &Snapshot, device: Device, destination: Ipv4Addr) -> Self {
-        let returned = |space| Self { device, space, side: Side::Return };
+        let place = place(snapshot, device);
+        let returned = |space| Self { device, place, space, side: Side::Return };
         match device {
-            Device::Eni(ix) => {
-                let eni = snapshot.eni(ix);
-                if eni.address == destination {
-                    return returned(Space::vpc(snapshot.subnet(eni.subnet).vpc));
-                }
+            Device::Eni(_) | Device::AppRunner if place.1 == destination => returned(place.0),
+            Device::Eni(_) | Device::AppRunner => {
+                Self { device, place, space: Space::TASKS, side: Side::Egress }
             }
-            Device::NatGateway(ix) => {
-                let nat = snapshot.nat_gateway(ix);
-                if nat.public_address == Some(destination) {
-                    return returned(Space::INTERNET);
-                }
-                return returned(Space::vpc(snapshot.subnet(nat.subnet).vpc));
+            Device::NatGateway(ix)
+                if snapshot.nat_gateway(ix).public_address == Some(destination) =>
+            {
+                returned(Space::INTERNET)
             }
-            Device::AppRunner => {
-                if snapshot.parts().apprunner_address == Some(destination) {
-                    return returned(Space::INTERNET);
-                }
-            }
+            Device::NatGateway(_) => returned(place.0),
         }
-        Self { device, space: Space::TASKS, side: Side::Egress }
+    }
+}
+
+/// The address of a device, in its space: for a NAT gateway its private one.
+#[inline]
+pub(super) fn place(snapshot: &Snapshot, device: Device) -> Place {
+    match device {
+        Device::Eni(ix) => {
+            let eni = snapshot.eni(ix);
+            (snapshot.space(snapshot.subnet(eni.subnet).vpc), eni.address)
+        }
+        Device::NatGateway(ix) => {
+            let nat = snapshot.nat_gateway(ix);
+            (snapshot.space(snapshot.subnet(nat.subnet).vpc), nat.private_address)
+        }
+        // Without an address nothing is attached there, and nothing is sent to the unspecified one.
+        Device::AppRunner => {
+            let address = snapshot.parts().apprunner_address;
+            (Space::INTERNET, address.unwrap_or(Ipv4Addr::UNSPECIFIED))
+        }
     }
 }

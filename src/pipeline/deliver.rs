@@ -2,7 +2,6 @@
 
 use super::walk::{AtEni, Path, Walk};
 use super::{Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, security_group};
-use crate::flow::Space;
 use crate::vpc::{Interface, RuleRef, VpcIx};
 
 /// Delivers to an interface of the VPC.
@@ -37,7 +36,7 @@ pub(super) fn local<R: Recorder>(
     walk.step(Stage::Deliver, Component::Resource(resource), None, Outcome::Deliver);
     Ok(Path {
         outside: at.tuple,
-        space: Space::vpc(at.vpc),
+        space: walk.snapshot.space(at.vpc),
         link: Link::Vpc(at.vpc),
         eni: None,
         nat: None,

@@ -1,7 +1,7 @@
 //! The engine: a packet in, a verdict out. No sockets, no clock, no formatting; every packet gets a verdict.
 
 use super::admission::{attached_to, can_start};
-use super::arrival::Arrival;
+use super::arrival::{Arrival, Place};
 use super::drops::{DropKey, Drops};
 use super::paths::Places;
 use super::port_lease::{Leases, Purpose};
@@ -35,9 +35,9 @@ pub enum FlowOutcome {
 /// How packets of one direction are sent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// The only device that they may be read from, for packets of a task: its key does not say where it is attached.
+    /// The only NAT at whose device they may be read, for packets of a task: their key does not say where it is attached.
     /// A reply's key does, by the NAT's address.
-    pub read_from: Option<Device>,
+    pub read_at: Option<Place>,
     /// All header changes.
     pub rewrite: Rewrite,
     /// Where they leave.
@@ -192,7 +192,7 @@ impl Engine {
                 if R::ON {
                     record_hit(snapshot, &entry, recorder);
                 }
-                return send(now, arrival.device, &entry, packet, reply);
+                return send(now, arrival.place, &entry, packet, reply);
             }
             Some(entry) => Some((Arc::clone(&entry.flow), entry.side)),
             None => None,
@@ -203,7 +203,7 @@ impl Engine {
             }
             Some((flow, Side::Egress)) if starts_anew(&flow, packet) => self.flows.remove(&flow),
             Some((flow, _)) => match self.walk_again(now, snapshot, &flow, recorder) {
-                Ok(()) => return self.send_by(now, arrival.device, &key, packet, reply),
+                Ok(()) => return self.send_by(now, arrival.place, &key, packet, reply),
                 Err(moved) if arrival.side == Side::Return || !can_start(packet) => {
                     return moved.into();
                 }
@@ -212,9 +212,8 @@ impl Engine {
             None => {}
         }
         match arrival.side {
-            Side::Egress => match self.admit(now, snapshot, arrival.device, &key, packet, recorder)
-            {
-                Ok(()) => self.send_by(now, arrival.device, &key, packet, reply),
+            Side::Egress => match self.admit(now, snapshot, arrival, &key, packet, recorder) {
+                Ok(()) => self.send_by(now, arrival.place, &key, packet, reply),
                 Err(denial) => self.answer_expired(&key, denial, packet, reply),
             },
             Side::Return => self.refuse(now, snapshot, arrival, &key, packet, recorder).into(),
@@ -253,13 +252,13 @@ impl Engine {
     pub(super) fn send_by(
         &self,
         now: Instant,
-        device: Device,
+        place: Place,
         key: &FlowKey,
         packet: &mut Packet<'_>,
         reply: &mut [u8],
     ) -> Verdict {
         match self.flows.get(key) {
-            Some(entry) => send(now, device, &entry, packet, reply),
+            Some(entry) => send(now, place, &entry, packet, reply),
             // Another worker has ended the flow in between.
             None => drop_packet(Reason::FlowExpired),
         }
@@ -434,7 +433,8 @@ impl Engine {
     }
 }
 
-/// Whether an entry may be used as it is.
+/// Whether an entry may be used as it is. One of a newer configuration may: another worker has that one already, this one
+/// will have it with its next batch.
 #[inline]
 pub(super) fn is_current(
     now: Instant,
@@ -442,7 +442,7 @@ pub(super) fn is_current(
     entry: &FlowEntry<FlowOutcome>,
     packet: &Packet<'_>,
 ) -> bool {
-    entry.generation == snapshot.generation
+    entry.generation >= snapshot.generation
         && !entry.flow.is_expired(now, &snapshot.parts().timeouts)
         && !(entry.side == Side::Egress && starts_anew(&entry.flow, packet))
 }
@@ -458,7 +458,7 @@ fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
 #[inline]
 pub(super) fn send(
     now: Instant,
-    device: Device,
+    place: Place,
     entry: &FlowEntry<FlowOutcome>,
     packet: &mut Packet<'_>,
     reply: &mut [u8],
@@ -467,7 +467,7 @@ pub(super) fn send(
         FlowOutcome::Forward(forward) => forward,
         FlowOutcome::Drop(denial) => return (*denial).into(),
     };
-    if forward.read_from.is_some_and(|own| own != device) {
+    if forward.read_at.is_some_and(|own| own != place) {
         return Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck }.into();
     }
     if forward.rewrite.decrement_ttl && packet.ttl() <= 1 {

@@ -96,7 +96,7 @@ impl Engine {
         let place = match device {
             Device::Eni(ix) => {
                 let eni = snapshot.eni(ix);
-                (Space::vpc(snapshot.subnet(eni.subnet).vpc), eni.address)
+                (snapshot.space(snapshot.subnet(eni.subnet).vpc), eni.address)
             }
             Device::AppRunner | Device::NatGateway(_) => (Space::INTERNET, Ipv4Addr::UNSPECIFIED),
         };

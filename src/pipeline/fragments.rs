@@ -93,9 +93,9 @@ impl Engine {
             None => return drop_packet(Reason::Fragment),
         };
         let verdict = match self.find(now, snapshot, &key, packet) {
-            Some(Found::Current(entry)) => send(now, arrival.device, &entry, packet, reply),
+            Some(Found::Current(entry)) => send(now, arrival.place, &entry, packet, reply),
             Some(Found::Stale(flow)) => match self.walk_again(now, snapshot, &flow, recorder) {
-                Ok(()) => self.send_by(now, arrival.device, &key, packet, reply),
+                Ok(()) => self.send_by(now, arrival.place, &key, packet, reply),
                 Err(moved) => moved.into(),
             },
             None => drop_packet(Reason::Fragment),

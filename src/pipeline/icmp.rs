@@ -48,7 +48,7 @@ pub(super) fn translate(
         return drop_packet(Reason::TtlExpiredNoAnswer);
     }
     match arrival.side {
-        Side::Egress => to_outside(&flow, error, packet),
+        Side::Egress => to_outside(snapshot, &flow, error, packet),
         Side::Return => to_inside(&flow, packet),
     }
 }
@@ -91,13 +91,18 @@ fn to_inside(flow: &Flow, packet: &mut Packet<'_>) -> Verdict {
 }
 
 /// The packet that it quotes is a reply as the task got it: show the server its own. The source becomes the NAT's (I5).
-fn to_outside(flow: &Flow, error: IcmpError, packet: &mut Packet<'_>) -> Verdict {
+fn to_outside(
+    snapshot: &Snapshot,
+    flow: &Flow,
+    error: IcmpError,
+    packet: &mut Packet<'_>,
+) -> Verdict {
     let back = flow.returned.tuple();
     let honest = packet.src() == error.quoted.dst && packet.dst() == error.quoted.src;
     if !honest {
         return drop_packet(Reason::IcmpErrorNoFlow);
     }
     rewrite_icmp_error(packet, back.dst, back.src, back, flow.nat.is_some());
-    let link = flow.returned.space.as_vpc().map_or(Link::Internet, Link::Vpc);
+    let link = snapshot.vpc_in(flow.returned.space).map_or(Link::Internet, Link::Vpc);
     Verdict::Forward { link, decided_by: flow.admitted_by }
 }

@@ -28,7 +28,7 @@ pub mod trace;
 pub mod verdict;
 mod walk;
 
-pub use arrival::Device;
+pub use arrival::{Device, DeviceId, Place};
 pub use drops::{DropCount, DropKey, Drops};
 pub use engine::{Engine, FlowOutcome, Forward, Judged};
 pub use paths::PathKey;

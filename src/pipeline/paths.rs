@@ -1,7 +1,8 @@
 //! What each path carried. A path outlives a configuration by its addresses; positions in tables do not.
 
-use super::Engine;
-use crate::flow::{Flow, Space, Tally};
+use super::arrival::{Place, place};
+use super::{Device, Engine};
+use crate::flow::{Flow, Tally};
 use crate::vpc::{EniIx, Interface, NatGatewayIx, Snapshot};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ impl PathKey {
 }
 
 /// A path by addresses, which mean the same under every configuration: the ENI's in its VPC, the NAT's public one.
-pub(super) type Places = (Option<(Space, Ipv4Addr)>, Option<Ipv4Addr>);
+pub(super) type Places = (Option<Place>, Option<Ipv4Addr>);
 
 impl Engine {
     /// What each path of this configuration carried, in no order.
@@ -44,10 +45,7 @@ impl Engine {
 
     /// The tally of a path of this configuration.
     pub(super) fn tally(&self, snapshot: &Snapshot, path: PathKey) -> Arc<Tally> {
-        let eni = path.eni.map(|ix| {
-            let eni = snapshot.eni(ix);
-            (Space::vpc(snapshot.subnet(eni.subnet).vpc), eni.address)
-        });
+        let eni = path.eni.map(|ix| place(snapshot, Device::Eni(ix)));
         let nat = path.nat_gateway.and_then(|ix| snapshot.nat_gateway(ix).public_address);
         Arc::clone(&self.tallies.entry((eni, nat)).or_default())
     }
@@ -63,7 +61,7 @@ pub(super) fn name((eni, nat): Places) -> String {
 /// The path with these addresses, if this configuration has it.
 fn path_in(snapshot: &Snapshot, (eni, nat): Places) -> Option<PathKey> {
     let eni = match eni {
-        Some((space, address)) => match snapshot.interface(space.as_vpc()?, address)? {
+        Some((space, address)) => match snapshot.interface(snapshot.vpc_in(space)?, address)? {
             Interface::Eni(ix) => Some(ix),
             Interface::NatGateway(_) | Interface::Resource(_) => return None,
         },

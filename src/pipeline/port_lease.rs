@@ -68,7 +68,7 @@ impl Leases<'_> {
             per_destination: u32::MAX,
             per_address: snapshot.parts().limits.eni_connections,
         };
-        let key = pool(Space::vpc(vpc), address, probe);
+        let key = pool(snapshot.space(vpc), address, probe);
         self.grant(snapshot, key, limit, |flow| flow.eni.as_ref().map(|(_, lease)| lease))
     }
 

@@ -4,6 +4,7 @@
 //! the index newtypes of [`index`], which [`Snapshot::build`] has proven to be in range.
 
 pub mod connector;
+pub mod dns;
 pub mod eni;
 pub mod exempt;
 pub mod index;
@@ -12,12 +13,14 @@ pub mod internet_host;
 pub mod limits;
 pub mod nat_gateway;
 pub mod network_acl;
+pub mod private_zone;
 pub mod resource;
 pub mod route_table;
 pub mod rule;
 pub mod rule_ref;
 pub mod security_group;
 pub mod snapshot;
+pub mod space;
 pub mod subnet;
 
 pub use connector::{Connector, Egress, Service, Task};
@@ -28,12 +31,14 @@ pub use internet_host::InternetHost;
 pub use limits::{Limits, Mtu, Timeouts};
 pub use nat_gateway::{Connectivity, NatGateway, NatGatewayState};
 pub use network_acl::{AclAction, AclRule, NetworkAcl};
+pub use private_zone::{DnsRecord, PrivateZone, RecordData};
 pub use resource::{Listen, Resource};
 pub use route_table::{Destination, PrefixList, Route, RouteTable, Target};
 pub use rule::{IcmpMatch, PortMatch, ProtocolMatch, Traffic, TrafficMatch};
 pub use rule_ref::RuleRef;
 pub use security_group::{Peer, SecurityGroup, SecurityGroupRule};
 pub use snapshot::{Generation, Interface, Parts, Snapshot};
+pub use space::Space;
 pub use subnet::{Subnet, Vpc};
 
 /// A line of the lab file, counted from 1; 0 where the object is implied.

@@ -1,6 +1,6 @@
 //! VPCs and their subnets.
 
-use super::{InternetGateway, Line, NetworkAclIx, RouteTableIx, SecurityGroupIx, VpcIx};
+use super::{InternetGateway, Line, NetworkAclIx, RouteTableIx, SecurityGroupIx, Space, VpcIx};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
@@ -9,6 +9,8 @@ use std::net::Ipv4Addr;
 pub struct Vpc {
     /// `vpc-…`, or the user's word.
     pub id: String,
+    /// What its addresses are told apart by; the same over reloads.
+    pub space: Space,
     /// Its CIDR blocks, the primary first.
     pub cidrs: Vec<Ipv4Network>,
     /// `enableDnsSupport`: whether the resolver answers (spec 8).

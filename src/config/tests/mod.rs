@@ -6,6 +6,7 @@ mod lowering;
 mod readme;
 mod rendered;
 mod robust;
+mod stability;
 
 use super::*;
 

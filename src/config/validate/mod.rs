@@ -2,6 +2,7 @@
 //! been reported by the reader already and are passed over here.
 
 mod addresses;
+mod dns;
 mod groups;
 mod names;
 mod networks;
@@ -16,6 +17,7 @@ pub(super) fn all(spec: &Spec, report: &Report) {
     routing::check(spec, report);
     addresses::check(spec, report);
     groups::check(spec, report);
+    dns::check(spec, report);
     names::check(spec, report);
 }
 

@@ -8,7 +8,7 @@ pub(super) fn check(spec: &Spec, report: &Report) {
     sizes(spec, report);
 }
 
-/// `<lab>-router`, `<lab>-internet`, `<lab>-<vpc>` and `<lab>-<service>-<n>` are all different.
+/// `<lab>-router`, `<lab>-internet`, `<lab>-services`, `<lab>-<vpc>` and `<lab>-<service>-<n>` are all different.
 fn namespaces(spec: &Spec, report: &Report) {
     let lab = &spec.lab.value;
     for vpc in &spec.vpcs {
@@ -19,7 +19,7 @@ fn namespaces(spec: &Spec, report: &Report) {
         });
         let owner = match task {
             Some(service) => format!("a task of service {:?}", service.name.value),
-            None if matches!(id, "router" | "internet") => "egret itself".to_owned(),
+            None if matches!(id, "router" | "internet" | "services") => "egret itself".to_owned(),
             None => continue,
         };
         report.error(

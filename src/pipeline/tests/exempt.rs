@@ -49,7 +49,7 @@ fn security_group_egress_without_port_53_still_resolves() {
             world.refuses(&udp(web, 5353, (EXAMPLE, 53))).stage(),
             Stage::SecurityGroupEgress
         );
-        assert_eq!(world.leased(Space::vpc(VpcIx(0)), ENI_A), 0, "no port was taken");
+        assert_eq!(world.leased(world.snapshot.space(VpcIx(0)), ENI_A), 0, "no port was taken");
     }
 }
 

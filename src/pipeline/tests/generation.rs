@@ -207,3 +207,53 @@ fn an_icmp_error_meets_the_new_acl() {
     world.reload(LAB);
     world.comes_back(Link::Internet, &error);
 }
+
+/// A VPC's position was once its address space.
+#[test]
+fn regression_a_flow_survives_a_vpc_in_front_of_its_own() {
+    let (mut world, web, local, out) = connected();
+    let first = "[[vpc]]\nid = \"first\"\ncidr = \"10.0.0.0/16\"\n[[vpc]]\nid = \"vpc\"";
+    world.reload(&with(LAB, "[[vpc]]\nid = \"vpc\"", first));
+    assert_eq!(world.passes(&data(web, LOCAL)), (local, Link::Vpc(VpcIx(1))));
+    assert_eq!(world.passes(&data(web, OUT)).0, out);
+    world.comes_back(Link::Vpc(VpcIx(1)), &data_back(local));
+    world.comes_back(Link::Internet, &data_back(out));
+    world.reload(LAB);
+    assert_eq!(world.passes(&data(web, LOCAL)), (local, Link::Vpc(VpcIx(0))));
+    world.comes_back(Link::Vpc(VpcIx(0)), &data_back(local));
+}
+
+/// During a reload one worker has the new configuration while another is still in a batch under the old one. What the
+/// first decided counts for the second, and a verdict of the old configuration does not come back.
+#[test]
+fn regression_a_worker_that_is_behind_goes_by_what_the_others_decided() {
+    let (mut world, web, local, out) = connected();
+    let behind = world.snapshot.clone();
+    let moved = with(
+        LAB,
+        "[[vpc_connector]]\nname = \"connector\"",
+        "[[vpc_connector]]\nname = \"first\"\nsubnets = [\"subnet-data\"]\nsecurity_groups = [\"sg-app\"]\n[[vpc_connector]]\nname = \"connector\"",
+    );
+    let moved = with(
+        &moved,
+        "[[service]]\nname = \"web\"",
+        "[[service]]\nname = \"early\"\negress = \"vpc\"\nvpc_connector = \"first\"\n[[service]]\nname = \"web\"",
+    );
+    world.reload(&moved);
+    assert_eq!(world.passes(&data(web, OUT)).0, out);
+    world.passes(&data(web, LOCAL));
+    let generations = |world: &World| {
+        let mut seen = Vec::new();
+        world.engine.flows().for_each(|entry| seen.push(entry.generation.0));
+        seen
+    };
+    assert_eq!(generations(&world), [2, 2]);
+    let new = std::mem::replace(&mut world.snapshot, behind);
+    assert_eq!(world.device_of(web), Device::Eni(EniIx(0)), "it has another position there");
+    assert_eq!(world.passes(&data(web, OUT)).0, out);
+    world.comes_back(Link::Internet, &data_back(out));
+    world.comes_back(Link::Vpc(VpcIx(0)), &data_back(local));
+    assert_eq!(generations(&world), [2, 2]);
+    world.snapshot = new;
+    assert_eq!(world.passes(&data(web, OUT)).0, out);
+}

@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 const NAT: &str = "public_ip = \"198.51.100.7\"";
-const VPC: Space = Space::vpc(VpcIx(0));
+const VPC: Space = Space::nth_vpc(0);
 
 /// Surprise 6: the gateway translates to its private address, and only the internet gateway to the public one. One
 /// rewrite does both, and the evidence shows each.

@@ -40,7 +40,7 @@ fn without_a_route_a_packet_dies_at_the_route_table() {
     let mut world = World::new(&with(LAB, PRIVATE_ROUTES, ""));
     let web = world.task("web", 1);
     assert_eq!(world.refuses(&syn(web, 40_000, (EXAMPLE, 443))), Reason::NoRoute);
-    assert_eq!(world.leased(Space::vpc(VpcIx(0)), ENI_A), 0, "a packet that dies keeps no port");
+    assert_eq!(world.leased(Space::nth_vpc(0), ENI_A), 0, "a packet that dies keeps no port");
 }
 
 /// Spec 3.3: the longest prefix wins, and a blackhole that wins is the end.
@@ -228,7 +228,7 @@ fn two_connectors_share_an_eni_and_its_port_space() {
     let (two, _) = world.opens(&syn(api, 40_000, (DB, 5432)));
     assert_eq!((one.src, two.src), (ENI_A, ENI_A));
     assert_ne!(one.sport, two.sport);
-    assert_eq!(world.leased(Space::vpc(VpcIx(0)), ENI_A), 2);
+    assert_eq!(world.leased(Space::nth_vpc(0), ENI_A), 2);
 }
 
 #[test]

@@ -214,7 +214,7 @@ impl World {
     /// Another configuration under the next generation, with the same tasks as far as their services still exist.
     #[track_caller]
     pub(super) fn reload(&mut self, text: &str) {
-        self.lab = parse(text);
+        self.lab = Lab::parse_after(Some(&self.lab), "lab.toml", text).unwrap();
         self.snapshot = self.lab.lower(Generation(self.snapshot.generation.0 + 1));
         self.attach_tasks();
     }

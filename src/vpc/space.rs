@@ -1,0 +1,37 @@
+//! Address spaces: two VPCs may use the same CIDR block, so an address means nothing without one.
+
+use super::{Snapshot, VpcIx};
+
+/// An address space. A VPC keeps its own over reloads, whatever becomes of its position in the lab file: flow keys, port
+/// pools and the tc programs' maps hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Space(pub u16);
+
+impl Space {
+    /// The task pool.
+    pub const TASKS: Self = Self(0);
+    /// The internet.
+    pub const INTERNET: Self = Self(1);
+    /// The services at exempt addresses (spec 4.3). Two VPCs may have their resolvers at the same address, so a view is
+    /// chosen by the task that asks.
+    pub const SERVICES: Self = Self(u16::MAX);
+
+    /// The `number`th space for VPCs, from 0. Which VPC has it is in [`Vpc::space`](super::Vpc::space).
+    #[inline]
+    pub const fn nth_vpc(number: u16) -> Self {
+        Self(number.saturating_add(2))
+    }
+}
+
+impl Snapshot {
+    /// The address space of a VPC.
+    #[inline]
+    pub fn space(&self, vpc: VpcIx) -> Space {
+        self.vpc(vpc).space
+    }
+
+    /// The VPC whose address space it is, if this configuration has it.
+    pub fn vpc_in(&self, space: Space) -> Option<VpcIx> {
+        self.parts().vpcs.iter().position(|vpc| vpc.space == space).map(VpcIx::from)
+    }
+}
