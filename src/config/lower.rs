@@ -7,9 +7,8 @@ use super::spec::{self, Spec};
 use crate::vpc::{
     AclAction, AclRule, Connector, Destination, DnsRecord, Egress, Eni, InternetGateway,
     InternetHost, NatGateway, NetworkAcl, Parts, Peer, PrefixList, PrefixListIx, PrivateZone,
-    Resource, Route, RouteTable,
-    SecurityGroup, SecurityGroupIx, SecurityGroupRule, Service, Space, Subnet, Target,
-    TrafficMatch, Vpc, VpcIx,
+    Resource, Route, RouteTable, SecurityGroup, SecurityGroupIx, SecurityGroupRule, Service, Space,
+    Subnet, Target, TrafficMatch, Vpc, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::collections::HashMap;
@@ -268,8 +267,7 @@ impl<'s> Lowering<'s> {
                 subnet: self.subnets.get(&gateway.subnet),
                 connectivity: gateway.connectivity,
                 state: gateway.state,
-                private_address: planned.private_address,
-                public_address: planned.public_address,
+                addresses: planned.addresses.clone(),
                 line: gateway.line,
             })
         };

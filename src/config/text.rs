@@ -78,7 +78,8 @@ pub(super) fn txt_value(text: &str) -> Result<String, Fault> {
     if text.len() <= 255 {
         return Ok(text.to_owned());
     }
-    let message = format!("a string of a TXT record has at most 255 octets, this one has {}", text.len());
+    let message =
+        format!("a string of a TXT record has at most 255 octets, this one has {}", text.len());
     Err(fault("bad-record", message, "write several values"))
 }
 

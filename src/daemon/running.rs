@@ -3,6 +3,7 @@
 use super::addresses::Addresses;
 use super::judge::EngineJudge;
 use super::losses::Losses;
+use super::services::Services;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
 use crate::config::{DeviceKind, Lab};
@@ -127,6 +128,7 @@ pub struct Running {
     pub(super) tasks: BTreeMap<Ipv4Addr, super::tasks::Attachment>,
     pub(super) addresses: Addresses,
     _listeners: Vec<EchoHandle>,
+    _services: Services,
     pub(super) state: StateDir,
 }
 
@@ -146,8 +148,8 @@ impl Running {
         }
         let built = Self::build(lab, &state, say).await;
         match built {
-            Ok(build) => {
-                let mut running = build.into_running(state);
+            Ok((build, services)) => {
+                let mut running = build.into_running(services, state);
                 if let Err(error) = running.start_tasks().await {
                     running.stop()?;
                     return Err(error);
@@ -165,7 +167,7 @@ impl Running {
         lab: Lab,
         state: &StateDir,
         say: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Build, LabError> {
+    ) -> Result<(Build, Services), LabError> {
         let snapshot = lab.lower(Generation(1));
         let router = state.make_namespace(&format!("{}-router", lab.name))?;
         let mut build = Build {
@@ -184,9 +186,14 @@ impl Running {
             build.vpc(state, &snapshot, position.into()).await?;
             say(&format!("VPC {} in namespace {}-{}", vpc.id, build.lab.name, vpc.id));
         }
+        let services = build.services(state, &snapshot).await?;
+        say(&format!(
+            "DNS and the other exempt addresses in namespace {}-services",
+            build.lab.name
+        ));
         build.devices(&snapshot)?;
         say(&format!("{} TUN devices, one worker each", build.workers.len()));
-        Ok(build)
+        Ok((build, services))
     }
 
     /// The lab.
@@ -214,7 +221,7 @@ impl Running {
         let now = Instant(clock::now());
         self.engine.sweep(now, &self.current.load());
         for address in self.addresses.tick() {
-            self.engine.forget_task(address);
+            self.engine.forget_task(now, &self.current.load(), address);
         }
         self.count_drops(now).await;
     }
@@ -253,7 +260,7 @@ struct Build {
 }
 
 impl Build {
-    fn into_running(self, state: StateDir) -> Running {
+    fn into_running(self, services: Services, state: StateDir) -> Running {
         let task_cidr = self.lab.task_cidr;
         Running {
             lab: self.lab,
@@ -267,6 +274,7 @@ impl Build {
             tasks: BTreeMap::new(),
             addresses: Addresses::new(task_cidr),
             _listeners: self.listeners,
+            _services: services,
             state,
         }
     }
@@ -330,6 +338,21 @@ impl Build {
         Ok(())
     }
 
+    /// What answers at the exempt addresses.
+    async fn services(
+        &mut self,
+        state: &StateDir,
+        snapshot: &Snapshot,
+    ) -> Result<Services, LabError> {
+        let netns = state.make_namespace(&format!("{}-services", self.lab.name))?;
+        let services = Services::start(netns, &self.links, &self.current).await?;
+        self.steer.attach_space(Services::NEAR, u32::from(Space::SERVICES.0))?;
+        for (space, prefix, link) in services.deliveries(snapshot) {
+            self.steer.deliver_prefix(u32::from(space.0), prefix, link)?;
+        }
+        Ok(services)
+    }
+
     fn devices(&mut self, snapshot: &Snapshot) -> Result<(), LabError> {
         let parts = snapshot.parts();
         for eni in &parts.enis {
@@ -339,9 +362,10 @@ impl Build {
         }
         for nat in &parts.nat_gateways {
             let space = snapshot.space(snapshot.subnet(nat.subnet).vpc);
-            let public = nat.public_address.map(|address| (Space::INTERNET, address));
-            let owned: Vec<_> =
-                std::iter::once((space, nat.private_address)).chain(public).collect();
+            let private = nat.addresses.iter().map(|own| (space, own.private));
+            let public =
+                nat.addresses.iter().filter_map(|own| Some((Space::INTERNET, own.public?)));
+            let owned: Vec<_> = private.chain(public).collect();
             self.device(DeviceId::NatGateway(nat.id.clone()), &nat.device, space, &owned)?;
         }
         if let Some(address) = parts.apprunner_address {

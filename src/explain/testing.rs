@@ -68,6 +68,7 @@ pub(crate) fn parts() -> Parts {
             line: 65,
         }],
         resources: vec![Resource {
+            aliases: Vec::new(),
             name: "orders-db".into(),
             subnet: PRIVATE_A,
             address: ORDERS_DB_ADDRESS,
@@ -76,6 +77,7 @@ pub(crate) fn parts() -> Parts {
             line: 50,
         }],
         internet_hosts: vec![InternetHost {
+            aliases: Vec::new(),
             name: "example".into(),
             address: EXAMPLE,
             listen: vec![
@@ -196,8 +198,7 @@ fn nat_gateway() -> NatGateway {
         subnet: PUBLIC_A,
         connectivity: Connectivity::Public,
         state: NatGatewayState::Available,
-        private_address: NAT_ADDRESS,
-        public_address: Some(NAT_PUBLIC),
+        addresses: vec![NatAddress { private: NAT_ADDRESS, public: Some(NAT_PUBLIC) }],
         line: 46,
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::flow::{Instant, Space};
 use crate::packet::{Packet, Tuple};
 use crate::vpc::exempt::{self, Service};
-use crate::vpc::{RuleRef, Snapshot};
+use crate::vpc::{RuleRef, Snapshot, VpcIx};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -69,13 +69,17 @@ impl Engine {
             service_at(snapshot, device, inside.src)?;
             return Some(pass(Link::Task(task)));
         };
+        if device == Device::AppRunner && service_at(snapshot, device, inside.dst).is_none() {
+            return None;
+        }
         let probe = Probe { inside, icmp: packet.icmp_type_code(), fragment: false, task };
         let mut walk = self.begin_walk(now, snapshot, probe, Purpose::DryRun, recorder);
         let judged = source_check::check(&mut walk).and_then(|()| check(&mut walk, device));
         match judged {
-            Ok(Some(_)) if self.is_over_limit(now, snapshot, device, packet) => Some(
-                Denial { reason: Reason::DnsThrottled, decided_by: RuleRef::ExemptAddress }.into(),
-            ),
+            Ok(Some(_)) if self.is_over_limit(now, snapshot, device, packet) => {
+                let (place, own) = (place_of(snapshot, device), RuleRef::ExemptAddress);
+                Some(walk.deny(place, Reason::DnsThrottled, own, Detail::None).into())
+            }
             Ok(Some(path)) => Some(pass(path.link)),
             Ok(None) => None,
             Err(denial) => Some(denial.into()),
@@ -126,11 +130,8 @@ pub(super) fn check<R: Recorder>(
     device: Device,
 ) -> Result<Option<Path>, Denial> {
     let destination = walk.probe.inside.dst;
-    let vpc = match device {
-        Device::Eni(ix) => Some(walk.snapshot.subnet(walk.snapshot.eni(ix).subnet).vpc),
-        Device::AppRunner | Device::NatGateway(_) => None,
-    };
-    let place = vpc.map_or(Component::AppRunner, Component::Vpc);
+    let vpc = vpc_of(walk.snapshot, device);
+    let place = place_of(walk.snapshot, device);
     let own = RuleRef::ExemptAddress;
     let supported = vpc.is_none_or(|vpc| walk.snapshot.vpc(vpc).enable_dns_support);
     match service_at(walk.snapshot, device, destination) {
@@ -155,6 +156,17 @@ pub(super) fn check<R: Recorder>(
     }
 }
 
+fn vpc_of(snapshot: &Snapshot, device: Device) -> Option<VpcIx> {
+    match device {
+        Device::Eni(ix) => Some(snapshot.subnet(snapshot.eni(ix).subnet).vpc),
+        Device::AppRunner | Device::NatGateway(_) => None,
+    }
+}
+
+fn place_of(snapshot: &Snapshot, device: Device) -> Component {
+    vpc_of(snapshot, device).map_or(Component::AppRunner, Component::Vpc)
+}
+
 fn untranslated<R: Recorder>(walk: &Walk<'_, R>) -> Path {
     Path {
         outside: walk.probe.inside,
@@ -169,7 +181,7 @@ fn untranslated<R: Recorder>(walk: &Walk<'_, R>) -> Path {
 }
 
 /// The VPC's router is at each subnet's base plus one.
-fn is_router(snapshot: &Snapshot, vpc: crate::vpc::VpcIx, address: Ipv4Addr) -> bool {
+fn is_router(snapshot: &Snapshot, vpc: VpcIx, address: Ipv4Addr) -> bool {
     let is_at = |base: Ipv4Network, offset: u32| {
         u32::from(base.network()).wrapping_add(offset) == u32::from(address)
     };

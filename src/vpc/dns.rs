@@ -81,8 +81,7 @@ impl Snapshot {
     /// What the resolver answers in a VPC, or without one to a service with `egress = "default"`. The name is taken in any
     /// case, with or without the dot at the end.
     pub fn resolve(&self, vpc: Option<VpcIx>, name: &str, record_type: RecordType) -> Answer {
-        let mut answer =
-            Answer { records: Vec::new(), outcome: Lookup::Loop, zone: String::new() };
+        let mut answer = Answer { records: Vec::new(), outcome: Lookup::Loop, zone: String::new() };
         let mut name = canonical_name(name);
         for _ in 0..=ALIASES {
             let (zone, outcome, found) = self.resolve_once(vpc, &name, record_type);

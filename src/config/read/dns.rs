@@ -20,9 +20,9 @@ pub(super) fn private_zone(section: &Section<'_>) -> Option<PrivateZone> {
         given.error("empty-list", "nobody sees a private zone without a VPC", "name a VPC");
     }
     let name = name?;
-    let tables = section.get("records").map(|v| {
-        v.tables("a record of [[private_zone]]", &["name", "type", "values", "ttl"])
-    });
+    let tables = section
+        .get("records")
+        .map(|v| v.tables("a record of [[private_zone]]", &["name", "type", "values", "ttl"]));
     let records = tables.into_iter().flatten().filter_map(|table| record(&table, &name)).collect();
     Some(PrivateZone { name, vpcs, records, line: section.line() })
 }
@@ -44,7 +44,11 @@ fn record(section: &Section<'_>, zone: &At<String>) -> Option<ZoneRecord> {
     let values = super::list(section, "values", |v| value(v, *record_type));
     let (name, given) = (name?, given?);
     if given.elements().is_empty() {
-        given.error("empty-list", "a record has at least one value", "write one, or remove the record");
+        given.error(
+            "empty-list",
+            "a record has at least one value",
+            "write one, or remove the record",
+        );
         return None;
     }
     if let Type::Cname = *record_type {
@@ -64,10 +68,18 @@ fn alone(section: &Section<'_>, zone: &At<String>, name: &At<String>, given: &Va
         section.reader.report.error(span, "bad-record", message, help);
     };
     if given.elements().len() > 1 {
-        error(given.span, "a CNAME has one value", "name one; for several addresses, write type = \"A\"");
+        error(
+            given.span,
+            "a CNAME has one value",
+            "name one; for several addresses, write type = \"A\"",
+        );
     }
     if **name == **zone {
-        error(name.span, "the zone's own name cannot be a CNAME", "write type = \"A\" with the addresses");
+        error(
+            name.span,
+            "the zone's own name cannot be a CNAME",
+            "write type = \"A\" with the addresses",
+        );
     }
 }
 

@@ -38,7 +38,8 @@ fn records(zone: &PrivateZone, report: &Report) {
     for record in &zone.records {
         let Some(kind) = record.values.first().map(discriminant) else { continue };
         let others = seen.entry(&record.name).or_default();
-        let alone = is_alias(record) || zone.records.iter().any(|r| is_alias(r) && *r.name == *record.name);
+        let alone =
+            is_alias(record) || zone.records.iter().any(|r| is_alias(r) && *r.name == *record.name);
         if others.contains(&kind) {
             report.error(
                 record.name.span,

@@ -9,8 +9,8 @@ mod time_sync;
 
 use super::running::LabError;
 use crate::linux::link::{Link, LinkError, Links, link_space};
-use crate::linux::netns::Netns;
 use crate::linux::listen::{tcp_listener, udp_socket};
+use crate::linux::netns::Netns;
 use crate::vpc::exempt::{RESOLVER, TASK_METADATA, TIME_SYNC};
 use crate::vpc::{Snapshot, Space};
 use arc_swap::ArcSwap;

@@ -19,8 +19,9 @@ fn destinations(world: &World) -> Vec<Ipv4Addr> {
     let mut all: Vec<Ipv4Addr> = world.lab.spec.resources.iter().map(|r| r.address.value).collect();
     all.extend(all.clone());
     all.extend(plan.enis.iter().map(|e| e.address));
-    all.extend(plan.nat_gateways.values().map(|n| n.private_address));
-    all.extend(plan.nat_gateways.values().filter_map(|n| n.public_address));
+    let own = || plan.nat_gateways.values().flat_map(|n| &n.addresses);
+    all.extend(own().map(|own| own.private));
+    all.extend(own().filter_map(|own| own.public));
     all.extend(plan.apprunner_address);
     all.extend([EXAMPLE; 8]);
     let others = [
@@ -174,7 +175,7 @@ fn agree(lab: &[u8], questions: &[u8]) -> Vec<Expected> {
         let expected = oracle::expect(&world.lab, &service, task, ask, ports);
         assert_eq!(live, expected, "handle, {service}/{task} {ask:?}\n{text}");
         // One place per destination for protocols without ports: give it back.
-        world.engine.forget_task(from);
+        world.engine.forget_task(world.now, &world.snapshot, from);
         reached.push(live);
     }
     reached

@@ -3,7 +3,6 @@
 use super::network_acl::{HOME, acl};
 use super::security_group::EGRESS;
 use super::world::*;
-use crate::flow::Space;
 use crate::packet::{Packet, VnetHeader, builder};
 use crate::pipeline::{Detail, Device, Link, Reason, Stage};
 use crate::vpc::exempt::Service;
