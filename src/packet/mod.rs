@@ -5,6 +5,7 @@
 
 pub mod builder;
 pub mod checksum;
+pub mod fragment;
 pub mod icmp;
 mod ids;
 mod octets;
@@ -13,12 +14,14 @@ mod parse;
 mod properties;
 mod quote;
 pub mod rewrite;
+pub mod segment;
 pub mod tcp;
 pub mod tuple;
 pub mod view;
 pub mod vnet;
 
-pub use rewrite::{Rewrite, clamp_mss, rewrite_icmp_error, set_identification};
+pub use fragment::Fragmenter;
+pub use rewrite::{Rewrite, clamp_mss, complete_checksum, rewrite_icmp_error, set_identification};
 pub use tcp::{TcpFacts, TcpFlags};
 pub use tuple::{Protocol, Tuple};
 pub use view::{Fragment, IcmpKind, Malformed, Packet};

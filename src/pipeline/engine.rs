@@ -8,11 +8,11 @@ use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
 use super::{
     Component, Denial, Detail, Device, Evidence, Link, Off, Outcome, Reason, Recorder, Stage, Step,
-    Turn, Verdict, Watchers, exempt, icmp,
+    Turn, Verdict, Watchers, exempt, fragments, icmp,
 };
 use crate::flow::{
-    Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Space, Tally,
-    TcpState,
+    DatagramKey, Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Space,
+    Tally, TcpState,
 };
 use crate::packet::icmp::{fragmentation_needed, tcp_reset, time_exceeded};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader, clamp_mss};
@@ -57,14 +57,21 @@ pub struct Judged {
     pub verdict: Verdict,
     /// Octets of the packet, which may be fewer than arrived.
     pub len: usize,
+    /// The largest fragment to forward the packet in, in octets, if it must leave in fragments ([`Fragmenter`]). Its
+    /// checksums are complete.
+    ///
+    /// [`Fragmenter`]: crate::packet::Fragmenter
+    pub fragments_to: Option<u16>,
+    /// The datagram that it is the first fragment of, if others were held for it: [`Engine::next_held`] has them.
+    pub releases: Option<DatagramKey>,
 }
 
 /// The engine of one lab, shared by all its workers.
 #[derive(Debug)]
 pub struct Engine {
     flows: FlowTable<FlowOutcome>,
-    pools: Arc<PortPools>,
-    fragments: Fragments<Denial>,
+    pub(super) pools: Arc<PortPools>,
+    fragments: Fragments<Denial, Place>,
     drops: Drops,
     watchers: Arc<Watchers>,
     pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
@@ -117,8 +124,11 @@ impl Engine {
     ) -> Judged {
         match Packet::parse(octets, vnet) {
             Ok(mut packet) => {
+                let first = fragments::first_of(snapshot, device, &packet);
                 let verdict = self.handle(now, snapshot, device, &mut packet, reply, recorder);
-                Judged { verdict, len: packet.len() }
+                let releases = first.filter(|datagram| self.fragments.holds(datagram));
+                let (len, fragments_to) = (packet.len(), packet.fragments_to());
+                Judged { verdict, len, fragments_to, releases }
             }
             Err(malformed) => {
                 let denial =
@@ -126,7 +136,7 @@ impl Engine {
                 let unknown = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, Protocol::Other(0), 0);
                 self.drops
                     .count(now, DropKey::new(snapshot.generation, device, None, denial, unknown));
-                Judged { verdict: denial.into(), len: 0 }
+                Judged { verdict: denial.into(), len: 0, fragments_to: None, releases: None }
             }
         }
     }
@@ -145,17 +155,17 @@ impl Engine {
     ) -> Verdict {
         let tuple = packet.tuple();
         let arrival = Arrival::of(snapshot, device, tuple.dst);
-        let exempt = if exempt::concerns(snapshot, device, tuple) {
-            self.pass_exempt(now, snapshot, device, packet, recorder)
-        } else {
-            None
-        };
-        let verdict = match exempt {
+        let verdict = match self.judge_exempt(now, snapshot, device, packet, recorder) {
             Some(verdict) => verdict,
             None => self.decide(now, snapshot, arrival, packet, reply, recorder),
         };
         match verdict {
-            Verdict::Forward { .. } => {}
+            Verdict::Forward { .. } => {
+                if packet.fragments_to().is_some() {
+                    self.prepare_fragmenting(arrival, packet);
+                }
+            }
+            Verdict::Hold => {}
             Verdict::Reply { reason, decided_by, .. } | Verdict::Drop { reason, decided_by } => {
                 self.count_drop(now, snapshot, arrival, Denial { reason, decided_by }, tuple);
             }
@@ -346,19 +356,8 @@ impl Engine {
         purpose: Purpose<'_>,
         recorder: &mut R,
     ) -> Result<Path, Denial> {
-        self.begin_walk(now, snapshot, probe, purpose, recorder).run()
-    }
-
-    pub(super) fn begin_walk<'a, R: Recorder>(
-        &'a self,
-        now: Instant,
-        snapshot: &'a Snapshot,
-        probe: Probe,
-        purpose: Purpose<'a>,
-        recorder: &'a mut R,
-    ) -> Walk<'a, R> {
         let leases = Leases { now, pools: &self.pools, purpose, peeked: Cell::new(0) };
-        Walk { snapshot, probe, leases, recorder }
+        Walk { snapshot, probe, leases, recorder }.run()
     }
 
     /// Ends what was idle for too long. To be called about once a second; calling it more often does no harm.
@@ -370,7 +369,9 @@ impl Engine {
             .flows
             .sweep(now, timeouts, |flow| self.tell_end(now, snapshot, flow, Turn::Expired));
         self.pools.sweep(now, timeouts.port_quarantine);
-        self.fragments.sweep(now);
+        for held in self.fragments.sweep(now) {
+            self.count_unclaimed(now, snapshot, held);
+        }
         ended
     }
 
@@ -396,7 +397,7 @@ impl Engine {
     }
 
     /// The datagrams that come in fragments.
-    pub(super) fn fragments(&self) -> &Fragments<Denial> {
+    pub(super) fn fragments(&self) -> &Fragments<Denial, Place> {
         &self.fragments
     }
 
@@ -441,7 +442,7 @@ impl Engine {
     }
 
     #[cold]
-    fn count_drop(
+    pub(super) fn count_drop(
         &self,
         now: Instant,
         snapshot: &Snapshot,
@@ -507,7 +508,10 @@ pub(super) fn send(
         return expire_ttl(forward, packet, reply);
     }
     if packet.max_segment_len() > usize::from(forward.mtu) {
-        return refuse_size(forward, packet, reply);
+        if !may_be_fragmented(packet) {
+            return refuse_size(forward, packet, reply);
+        }
+        packet.fragment_to(forward.mtu);
     }
     let flow = &entry.flow;
     if let Some(segment) = packet.tcp() {
@@ -529,6 +533,14 @@ fn expire_ttl(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verdi
         }
         None => drop_packet(Reason::TtlExpiredNoAnswer),
     }
+}
+
+/// Whether a packet that is too big may leave in fragments (checklist U13). A segment of TCP fits, since its MSS was
+/// clamped or its path discovered; the kernel is to cut super-packets at their own size, and no other.
+#[cold]
+fn may_be_fragmented(packet: &Packet<'_>) -> bool {
+    let cut_by_kernel = packet.vnet().is_super_packet() || packet.protocol() == Protocol::Tcp;
+    !packet.dont_fragment() && !cut_by_kernel
 }
 
 #[cold]

@@ -5,7 +5,7 @@
 
 use super::admission::attached_to;
 use super::engine::Engine;
-use super::port_lease::Purpose;
+use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
 use super::{
     Component, Denial, Detail, Device, Link, Outcome, Reason, Recorder, Stage, Verdict,
@@ -16,6 +16,7 @@ use crate::packet::{Packet, Tuple};
 use crate::vpc::exempt::{self, Service};
 use crate::vpc::{RuleRef, Snapshot, VpcIx};
 use ipnetwork::Ipv4Network;
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ impl Window {
 
 /// Whether a packet may be one of a service at an exempt address: all that other packets pay for them.
 #[inline]
-pub(super) fn concerns(snapshot: &Snapshot, device: Device, tuple: Tuple) -> bool {
+fn concerns(snapshot: &Snapshot, device: Device, tuple: Tuple) -> bool {
     let resolver = match device {
         Device::Eni(ix) => snapshot.eni(ix).resolver(),
         Device::AppRunner => exempt::RESOLVER,
@@ -50,8 +51,23 @@ pub(super) fn concerns(snapshot: &Snapshot, device: Device, tuple: Tuple) -> boo
 
 impl Engine {
     /// Judges a packet from or to an exempt address. `None` is for the stages behind this one to judge.
+    #[inline]
+    pub(super) fn judge_exempt<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        device: Device,
+        packet: &Packet<'_>,
+        recorder: &mut R,
+    ) -> Option<Verdict> {
+        if !concerns(snapshot, device, packet.tuple()) {
+            return None;
+        }
+        self.pass_exempt(now, snapshot, device, packet, recorder)
+    }
+
     #[cold]
-    pub(super) fn pass_exempt<R: Recorder>(
+    fn pass_exempt<R: Recorder>(
         &self,
         now: Instant,
         snapshot: &Snapshot,
@@ -73,7 +89,9 @@ impl Engine {
             return None;
         }
         let probe = Probe { inside, icmp: packet.icmp_type_code(), fragment: false, task };
-        let mut walk = self.begin_walk(now, snapshot, probe, Purpose::DryRun, recorder);
+        let (pools, purpose) = (&self.pools, Purpose::DryRun);
+        let leases = Leases { now, pools, purpose, peeked: Cell::new(0) };
+        let mut walk = Walk { snapshot, probe, leases, recorder };
         let judged = source_check::check(&mut walk).and_then(|()| check(&mut walk, device));
         match judged {
             Ok(Some(_)) if self.is_over_limit(now, snapshot, device, packet) => {

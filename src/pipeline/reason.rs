@@ -158,7 +158,7 @@ reasons! {
     48 FlowMoved "flow-moved" FlowTable None,
         "After a change of the configuration, the flow would leave by another gateway: it cannot keep its address.", "Reconnect.";
     49 Fragment "fragment" FlowTable None,
-        "A fragment of a datagram whose first fragment has not come before it, or of an ICMP error.", "Fragments are followed in order only: send datagrams that fit the path's MTU.";
+        "A fragment of an ICMP error, or of a datagram whose flow has ended meanwhile.", "Send datagrams that fit the path's MTU.";
 
     50 TtlExpired "ttl-expired" Deliver None,
         "The time to live ended at the NAT gateway; egret answered with ICMP time exceeded from the gateway's private address.", "Normal for traceroute; otherwise raise the TTL.";
@@ -188,9 +188,11 @@ reasons! {
     61 QueueFull "queue-full" Parse None,
         "Packets came faster than the worker of the ENI or gateway read them, and its queue was full.", "Send less at a time, or spread over more ENIs: connectors with other subnets or security groups.";
 
-    62 DnsSupportDisabled "dns-support-disabled" ExemptAddress None,
+    62 FragmentUnclaimed "fragment-unclaimed" FlowTable None,
+        "A later fragment waited for the first one of its datagram, which did not come within 30 s, or had to make room for newer ones.", "Look at where the first fragment is lost, or send datagrams that fit the path's MTU.";
+    63 DnsSupportDisabled "dns-support-disabled" ExemptAddress None,
         "The VPC has enable_dns_support = false, so its resolver does not answer.", "Set enable_dns_support = true on the VPC, or ask a DNS server of your own.";
-    63 DnsThrottled "dns-throttled" ExemptAddress None,
+    64 DnsThrottled "dns-throttled" ExemptAddress None,
         "The ENI has sent more packets to the resolver within a second than its limit, which AWS has at 1,024.", "Cache answers in the task, or spread over more ENIs: connectors with other subnets or security groups.";
 }
 

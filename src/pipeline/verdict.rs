@@ -45,6 +45,9 @@ pub enum Verdict {
         /// What decided.
         decided_by: RuleRef,
     },
+    /// Kept: a fragment that cannot be judged before the first one of its datagram. It is judged when that one has come, or
+    /// counted as a drop when it has waited for too long.
+    Hold,
 }
 
 /// A denial: why, and what decided.

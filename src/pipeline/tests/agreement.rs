@@ -131,7 +131,7 @@ fn done(world: &World, bytes: &[u8]) -> Expected {
     let (out, link) = match seen.verdict {
         Verdict::Forward { link, .. } => (seen.tuple.unwrap(), link),
         Verdict::Drop { reason, .. } => return Expected::Dies(reason),
-        Verdict::Reply { .. } => panic!("nothing to answer: {seen:?}"),
+        Verdict::Reply { .. } | Verdict::Hold => panic!("nothing to answer: {seen:?}"),
     };
     assert_checksums(&seen.bytes);
     let place = match link {

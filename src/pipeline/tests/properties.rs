@@ -136,6 +136,8 @@ proptest! {
                 Verdict::Reply { .. } | Verdict::Drop { .. } => {
                     prop_assert_eq!(dropped(&world), before + 1);
                 }
+                // Those that had to make room were dropped.
+                Verdict::Hold => prop_assert!(dropped(&world) >= before),
             }
         }
     }

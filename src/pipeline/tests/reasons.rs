@@ -120,6 +120,16 @@ fn moved() -> Option<Reason> {
     reason(&world, web, &tcp(web, 1, OUT, ACK, 101, 501))
 }
 
+fn unclaimed() -> Option<Reason> {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    assert_eq!(reason(&world, web, &split(&large(web, false), 1, 1480).remove(1)), None);
+    world.advance(Duration::from_secs(31));
+    world.engine.sweep(world.now, &world.snapshot);
+    let counted = |reason: &&Reason| world.engine.drops().packets(**reason) > 0;
+    Reason::ALL.iter().find(counted).copied()
+}
+
 fn error_at_the_end_of_its_ttl() -> Option<Reason> {
     let mut world = World::new(LAB);
     let (out, link) = world.opens(&udp(world.task("web", 1), 1, DNS));
@@ -197,10 +207,16 @@ const SCENARIOS: &[(Reason, Scenario)] = &[
     }),
     (Reason::IcmpUnsupported, || sent(LAB, |web| builder::icmp_error(web, EXAMPLE, 13, 0, &[0; 12]))),
     (Reason::FlowMoved, moved),
-    (Reason::Fragment, || sent(LAB, |web| split(&large(web, false), 1, 1480).remove(1))),
+    (Reason::Fragment, || {
+        sent(LAB, |web| split(&builder::icmp_error(web, EXAMPLE, 3, 3, &large(web, false)), 1, 1480).remove(0))
+    }),
+    (Reason::FragmentUnclaimed, unclaimed),
     (Reason::TtlExpired, || sent(LAB, |web| with_ttl(udp(web, 1, DNS), 1))),
     (Reason::MtuExceeded, || sent(LAB, |web| large(web, true))),
-    (Reason::MtuExceededNoAnswer, || sent(LAB, |web| large(web, false))),
+    (Reason::MtuExceededNoAnswer, || sent(LAB, |web| {
+        let (src, dst) = (SocketAddrV4::new(web, 1), SocketAddrV4::new(EXAMPLE, 443));
+        with_octet(builder::tcp(src, dst, SYN, 1, 0, &[0; 2000]), 6, 0)
+    })),
     (Reason::TtlExpiredNoAnswer, error_at_the_end_of_its_ttl),
     (Reason::AppRunnerPrivateDestination, || {
         let world = World::new(LAB);
