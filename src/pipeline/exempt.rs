@@ -127,7 +127,7 @@ impl Engine {
         if window.began + SECOND <= now {
             *window = fresh;
         }
-        let packets = u32::try_from(packet.wire_segments()).unwrap_or(u32::MAX);
+        let packets = packet.wire_segments();
         window.packets = window.packets.saturating_add(packets);
         window.packets > snapshot.parts().limits.dns_packets_per_second
     }

@@ -211,7 +211,6 @@ fn a_super_packet_counts_its_segments() {
         gso_size: 1448,
         csum_start: 20,
         csum_offset: 16,
-        ..VnetHeader::default()
     };
     let mut copy = octets.clone();
     assert_eq!(Packet::parse(&mut copy, vnet).unwrap().wire_segments(), 3);
