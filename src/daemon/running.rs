@@ -15,11 +15,12 @@ use crate::linux::steer::{Steer, SteerError};
 use crate::linux::tun::{self, TunError};
 use crate::linux::worker::{Worker, WorkerHandle};
 use crate::linux::{clock, exec};
-use crate::pipeline::{DeviceId, Engine};
-use crate::vpc::{Generation, Snapshot, VpcIx};
+use crate::pipeline::delivery::{deliveries, owned};
+use crate::pipeline::{self, Device, DeviceId, Engine};
+use crate::vpc::{GatewayEndpointIx, Generation, Snapshot, VpcIx};
 use arc_swap::ArcSwap;
 use ipnetwork::Ipv4Network;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -176,6 +177,7 @@ impl Running {
             links: Links::open(&router)?,
             workers: BTreeMap::new(),
             listeners: Vec::new(),
+            ways: HashMap::new(),
             current: Arc::new(ArcSwap::from_pointee(snapshot.clone())),
             router,
             lab,
@@ -186,7 +188,10 @@ impl Running {
             build.vpc(state, &snapshot, position.into()).await?;
             say(&format!("VPC {} in namespace {}-{}", vpc.id, build.lab.name, vpc.id));
         }
-        let services = build.services(state, &snapshot).await?;
+        for position in 0..snapshot.parts().gateway_endpoints.len() {
+            build.gateway_endpoint(state, &snapshot, position.into()).await?;
+        }
+        let services = build.services(state).await?;
         say(&format!(
             "DNS and the other exempt addresses in namespace {}-services",
             build.lab.name
@@ -257,7 +262,12 @@ struct Build {
     steer: Steer,
     workers: BTreeMap<DeviceId, WorkerHandle>,
     listeners: Vec<EchoHandle>,
+    /// The veths to where packets leave.
+    ways: HashMap<pipeline::Link, Link>,
 }
+
+/// Address spaces have 16 bits; what is numbered from here on is none.
+const GATEWAY_ENDPOINTS: u32 = 1 << 16;
 
 impl Build {
     fn into_running(self, services: Services, state: StateDir) -> Running {
@@ -295,21 +305,10 @@ impl Build {
         )
         .await?;
         self.steer.attach_space("internet", space)?;
-        self.deliver_everything(space, link)?;
-        for vpc in 0..parts.vpcs.len() {
-            self.deliver_everything(u32::from(snapshot.space(vpc.into()).0), link)?;
-        }
+        self.ways.insert(pipeline::Link::Internet, link);
         let listen =
             parts.internet_hosts.iter().flat_map(|host| endpoints(host.address, &host.listen));
         self.listeners.push(spawn_echo(&netns, &listen.collect::<Vec<_>>())?);
-        Ok(())
-    }
-
-    /// What no VPC's CIDR holds goes to the internet.
-    fn deliver_everything(&mut self, space: u32, link: Link) -> Result<(), LabError> {
-        if let Ok(everything) = Ipv4Network::new(Ipv4Addr::UNSPECIFIED, 0) {
-            self.steer.deliver_prefix(space, everything, link)?;
-        }
         Ok(())
     }
 
@@ -330,70 +329,82 @@ impl Build {
         let link = link_space(&self.links, &near, &netns, "vpc0", space, &addresses, parts.mtu.vpc)
             .await?;
         self.steer.attach_space(&near, space)?;
-        for &cidr in &vpc.cidrs {
-            self.steer.deliver_prefix(space, cidr, link)?;
-        }
+        self.ways.insert(pipeline::Link::Vpc(ix), link);
         let listen = resources.iter().flat_map(|r| endpoints(r.address, &r.listen));
         self.listeners.push(spawn_echo(&netns, &listen.collect::<Vec<_>>())?);
         Ok(())
     }
 
     /// What answers at the exempt addresses.
-    async fn services(
-        &mut self,
-        state: &StateDir,
-        snapshot: &Snapshot,
-    ) -> Result<Services, LabError> {
+    async fn services(&mut self, state: &StateDir) -> Result<Services, LabError> {
         let netns = state.make_namespace(&format!("{}-services", self.lab.name))?;
         let services = Services::start(netns, &self.links, &self.current).await?;
         self.steer.attach_space(Services::NEAR, u32::from(Space::SERVICES.0))?;
-        for (space, prefix, link) in services.deliveries(snapshot) {
-            self.steer.deliver_prefix(u32::from(space.0), prefix, link)?;
-        }
+        self.ways.insert(pipeline::Link::Services, services.link());
         Ok(services)
     }
 
     fn devices(&mut self, snapshot: &Snapshot) -> Result<(), LabError> {
-        let parts = snapshot.parts();
-        for eni in &parts.enis {
-            let space = snapshot.space(snapshot.subnet(eni.subnet).vpc);
-            let owned = [(space, eni.address)];
-            self.device(DeviceId::Eni(eni.id.clone()), &eni.device, space, &owned)?;
-        }
-        for nat in &parts.nat_gateways {
-            let space = snapshot.space(snapshot.subnet(nat.subnet).vpc);
-            let private = nat.addresses.iter().map(|own| (space, own.private));
-            let public =
-                nat.addresses.iter().filter_map(|own| Some((Space::INTERNET, own.public?)));
-            let owned: Vec<_> = private.chain(public).collect();
-            self.device(DeviceId::NatGateway(nat.id.clone()), &nat.device, space, &owned)?;
-        }
-        if let Some(address) = parts.apprunner_address {
-            let owned = [(Space::INTERNET, address)];
-            self.device(DeviceId::AppRunner, "app-runner", Space::INTERNET, &owned)?;
+        for device in Device::all(snapshot) {
+            let name = match device {
+                Device::Eni(ix) => &snapshot.eni(ix).device,
+                Device::NatGateway(ix) => &snapshot.nat_gateway(ix).device,
+                Device::AppRunner => "app-runner",
+            };
+            self.device(snapshot, device, name)?;
         }
         Ok(())
     }
 
-    fn device(
+    /// What is behind a gateway endpoint: the internet's hosts that have an address of its service. They see the private
+    /// addresses of the VPC, so they are not the ones of the internet's namespace, where no private address may appear.
+    async fn gateway_endpoint(
         &mut self,
-        device: DeviceId,
-        name: &str,
-        space: Space,
-        owned: &[(Space, Ipv4Addr)],
+        state: &StateDir,
+        snapshot: &Snapshot,
+        ix: GatewayEndpointIx,
     ) -> Result<(), LabError> {
-        let mtu = self.current.load().parts().mtu;
+        let parts = snapshot.parts();
+        let endpoint = snapshot.gateway_endpoint(ix);
+        let netns = state.make_namespace(&format!("{}-{}", self.lab.name, endpoint.id))?;
+        let entries = &snapshot.prefix_list(endpoint.prefix_list).entries;
+        let of_service = |address| entries.iter().any(|entry| entry.contains(address));
+        let hosts: Vec<_> =
+            parts.internet_hosts.iter().filter(|host| of_service(host.address)).collect();
+        let addresses: Vec<_> = hosts.iter().map(|host| host.address).collect();
+        let near = format!("vpce-{}", ix.get());
+        // The veth's addresses are made of this number, and those of a VPC's or the internet's of their spaces.
+        let number = GATEWAY_ENDPOINTS + u32::from(ix.0);
+        let mtu = parts.mtu.vpc;
+        let link = link_space(&self.links, &near, &netns, "vpce0", number, &addresses, mtu).await?;
+        self.steer.attach_space(&near, u32::from(snapshot.space(endpoint.vpc).0))?;
+        self.ways.insert(pipeline::Link::Endpoint(ix), link);
+        let listen = hosts.iter().flat_map(|host| endpoints(host.address, &host.listen));
+        self.listeners.push(spawn_echo(&netns, &listen.collect::<Vec<_>>())?);
+        Ok(())
+    }
+
+    /// What tc must know of a device.
+    fn deliveries(&self, snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link)> {
+        let ways = deliveries(snapshot, device);
+        ways.into_iter().filter_map(|(p, way)| Some((p, *self.ways.get(&way)?))).collect()
+    }
+
+    fn device(&mut self, snapshot: &Snapshot, device: Device, name: &str) -> Result<(), LabError> {
+        let mtu = snapshot.parts().mtu;
         let largest = mtu.task.max(mtu.vpc).max(mtu.internet);
         let tun = tun::Device::open(&self.router, name, kind(self.lab.device), largest)?;
-        self.steer.attach_tun(name, u32::from(space.0))?;
-        for &(space, address) in owned {
+        self.steer.attach_tun(name)?;
+        self.steer.set_deliveries(tun.ifindex(), &self.deliveries(snapshot, device))?;
+        for (space, address) in owned(snapshot, device) {
             self.steer.own(u32::from(space.0), address, tun.ifindex())?;
         }
+        let id = DeviceId::of(snapshot, device);
         let judge =
-            EngineJudge::new(Arc::clone(&self.engine), Arc::clone(&self.current), device.clone());
+            EngineJudge::new(Arc::clone(&self.engine), Arc::clone(&self.current), id.clone());
         let worker = Worker::spawn(name, tun, judge)
             .map_err(|source| LabError::Worker { device: name.to_owned(), source })?;
-        self.workers.insert(device, worker);
+        self.workers.insert(id, worker);
         Ok(())
     }
 }

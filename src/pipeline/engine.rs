@@ -572,11 +572,14 @@ pub(super) fn drop_packet(reason: Reason) -> Verdict {
         | Stage::RouteTable
         | Stage::NatGateway
         | Stage::InternetGateway
+        | Stage::GatewayEndpoint
+        | Stage::Peering
         | Stage::NetworkAclIngress
         | Stage::SecurityGroupIngress
         | Stage::PortLease
         | Stage::Deliver
-        | Stage::NetworkAclReturn => RuleRef::Packet,
+        | Stage::NetworkAclReturn
+        | Stage::RouteTableReturn => RuleRef::Packet,
     };
     Verdict::Drop { reason, decided_by }
 }

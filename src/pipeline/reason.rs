@@ -190,9 +190,17 @@ reasons! {
 
     62 FragmentUnclaimed "fragment-unclaimed" FlowTable None,
         "A later fragment waited for the first one of its datagram, which did not come within 30 s, or had to make room for newer ones.", "Look at where the first fragment is lost, or send datagrams that fit the path's MTU.";
-    63 DnsSupportDisabled "dns-support-disabled" ExemptAddress None,
+
+    63 PeeringOutsideCidr "peering-outside-peer-cidr" Peering Some("PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"),
+        "The peering connection carries packets to the peer VPC's own addresses only; nothing behind that VPC is reached through it.", "Peer with the VPC that has this address, or route it elsewhere.";
+    64 ReplyNotRoutedBack "reply-not-routed-back" RouteTableReturn None,
+        "The packet arrives, but the route table of the destination's subnet does not lead the reply back the way it came.", "Add the route back to that table: of a peered VPC, the source's CIDR to the same peering connection.";
+    65 EndpointProtocol "endpoint-protocol" GatewayEndpoint Some("VPCE_GATEWAY_PROTOCOL_RESTRICTION"),
+        "A gateway endpoint carries TCP and ICMP echo only.", "Use TCP, or route these addresses to a NAT gateway.";
+
+    66 DnsSupportDisabled "dns-support-disabled" ExemptAddress None,
         "The VPC has enable_dns_support = false, so its resolver does not answer.", "Set enable_dns_support = true on the VPC, or ask a DNS server of your own.";
-    64 DnsThrottled "dns-throttled" ExemptAddress None,
+    67 DnsThrottled "dns-throttled" ExemptAddress None,
         "The ENI has sent more packets to the resolver within a second than its limit, which AWS has at 1,024.", "Cache answers in the task, or spread over more ENIs: connectors with other subnets or security groups.";
 }
 

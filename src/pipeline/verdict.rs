@@ -2,7 +2,7 @@
 
 use super::{Reason, Step};
 use crate::packet::Tuple;
-use crate::vpc::{Generation, RuleRef, VpcIx};
+use crate::vpc::{GatewayEndpointIx, Generation, RuleRef, VpcIx};
 use std::net::Ipv4Addr;
 
 /// Where a packet leaves egret.
@@ -12,6 +12,8 @@ pub enum Link {
     Task(Ipv4Addr),
     /// A VPC.
     Vpc(VpcIx),
+    /// The service behind a gateway endpoint.
+    Endpoint(GatewayEndpointIx),
     /// The internet.
     Internet,
     /// What answers at the exempt addresses (spec 4.3).

@@ -9,6 +9,9 @@ pub const TIME_SYNC: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 123);
 /// ECS task metadata. The category is sourced, the address is not (spec 15).
 pub const TASK_METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 
+/// The link-local addresses where a service answers, in ascending order.
+pub const LINK_LOCAL: [Ipv4Addr; 3] = [TIME_SYNC, RESOLVER, TASK_METADATA];
+
 /// A service that egret offers at an exempt address. EC2 instance metadata (169.254.169.254) is none of them: App Runner
 /// runs tasks on Fargate, which has no instance to tell of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +57,7 @@ mod tests {
 
     #[test]
     fn every_service_is_at_a_link_local_address() {
-        for address in [RESOLVER, TIME_SYNC, TASK_METADATA] {
+        for address in LINK_LOCAL {
             assert!(is_link_local(address) && Service::at(address).is_some(), "{address}");
         }
         assert!(!is_link_local(Ipv4Addr::new(169, 253, 255, 255)));

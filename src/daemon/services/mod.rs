@@ -11,11 +11,10 @@ use super::running::LabError;
 use crate::linux::link::{Link, LinkError, Links, link_space};
 use crate::linux::listen::{tcp_listener, udp_socket};
 use crate::linux::netns::Netns;
-use crate::vpc::exempt::{RESOLVER, TASK_METADATA, TIME_SYNC};
+use crate::vpc::exempt::{LINK_LOCAL, RESOLVER, TASK_METADATA, TIME_SYNC};
 use crate::vpc::{Snapshot, Space};
 use arc_swap::ArcSwap;
 use hickory_server::Server;
-use ipnetwork::Ipv4Network;
 use resolver::Resolver;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -42,9 +41,6 @@ pub(super) struct Services {
     _others: JoinSet<()>,
 }
 
-/// Which prefix leads to a link, in a space.
-type Delivery = (Space, Ipv4Network, Link);
-
 impl Services {
     /// Makes the link and starts the services. Must be called within a tokio runtime.
     ///
@@ -57,7 +53,7 @@ impl Services {
     ) -> Result<Self, LabError> {
         let snapshot = current.load_full();
         let (space, mtu) = (u32::from(Space::SERVICES.0), snapshot.parts().mtu.task);
-        let addresses = [RESOLVER, TIME_SYNC, TASK_METADATA];
+        let addresses = LINK_LOCAL;
         let link =
             link_space(router, Self::NEAR, &netns, INTERFACE, space, &addresses, mtu).await?;
         let links = Links::open(&netns)?;
@@ -107,16 +103,8 @@ impl Services {
         Ok(())
     }
 
-    /// What leads to the services, from each space that a TUN delivers in.
-    pub(super) fn deliveries(&self, snapshot: &Snapshot) -> Vec<Delivery> {
-        let link_local = [RESOLVER, TIME_SYNC, TASK_METADATA];
-        let vpcs = snapshot.parts().vpcs.iter();
-        let everywhere = vpcs.clone().map(|vpc| vpc.space).chain([Space::INTERNET]);
-        let everywhere = everywhere.flat_map(|space| link_local.map(|address| (space, address)));
-        let own = vpcs.filter_map(|vpc| Some((vpc.space, vpc.resolver()?)));
-        everywhere
-            .chain(own)
-            .map(|(space, address)| (space, Ipv4Network::from(address), self.link))
-            .collect()
+    /// What leads to them.
+    pub(super) fn link(&self) -> Link {
+        self.link
     }
 }

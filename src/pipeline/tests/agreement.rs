@@ -5,7 +5,7 @@ use super::oracle::{self, Expected, Place, Ports, Question};
 use super::world::*;
 use crate::flow::FlowTable;
 use crate::packet::{Protocol, VnetHeader, builder};
-use crate::pipeline::{Denial, Evidence, FlowOutcome, Link, Reason, Stage, Verdict};
+use crate::pipeline::{Component, Denial, Evidence, FlowOutcome, Link, Reason, Stage, Verdict};
 use crate::pipeline::{Detail, Outcome};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -111,14 +111,22 @@ fn said(world: &World, evidence: &Evidence) -> Expected {
         (None, Some(reason)) => Expected::Dies(reason),
         (Some(_), reply_dies) => {
             let local = evidence.steps.iter().find_map(|step| match step.component {
-                crate::pipeline::Component::Resource(r) => Some(world.snapshot.resource(r).subnet),
+                Component::Resource(r) => Some(world.snapshot.resource(r).subnet),
                 _ => None,
             });
             let served = evidence.steps.iter().any(|step| matches!(step.detail, Detail::Exempt(_)));
-            let place =
-                local.map_or(if served { Place::Services } else { Place::Internet }, |subnet| {
+            let endpoint = evidence.steps.iter().find_map(|step| match step.component {
+                Component::GatewayEndpoint(ix) => Some(world.snapshot.gateway_endpoint(ix)),
+                _ => None,
+            });
+            let place = match (local, endpoint) {
+                (Some(subnet), _) => {
                     Place::Vpc(world.snapshot.vpc(world.snapshot.subnet(subnet).vpc).id.clone())
-                });
+                }
+                (None, Some(endpoint)) => Place::Endpoint(endpoint.id.clone()),
+                (None, None) if served => Place::Services,
+                (None, None) => Place::Internet,
+            };
             Expected::Reaches { place, reply_dies }
         }
         (None, None) => panic!("neither a way out nor a denial: {evidence:?}"),
@@ -136,6 +144,9 @@ fn done(world: &World, bytes: &[u8]) -> Expected {
     assert_checksums(&seen.bytes);
     let place = match link {
         Link::Internet => Place::Internet,
+        Link::Endpoint(endpoint) => {
+            Place::Endpoint(world.snapshot.gateway_endpoint(endpoint).id.clone())
+        }
         Link::Vpc(vpc) => Place::Vpc(world.snapshot.vpc(vpc).id.clone()),
         Link::Services => Place::Services,
         Link::Task(_) => panic!("a task's packet came back: {seen:?}"),
@@ -215,6 +226,9 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
                 Expected::Reaches { place: Place::Services, reply_dies } => {
                     format!("services {reply_dies:?}")
                 }
+                Expected::Reaches { place: Place::Endpoint(_), reply_dies } => {
+                    format!("endpoint {reply_dies:?}")
+                }
                 Expected::Reaches { place: Place::Vpc(_), reply_dies } => {
                     format!("vpc {reply_dies:?}")
                 }
@@ -234,6 +248,8 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         Reason::NoRoute,
         Reason::RouteBlackhole,
         Reason::TargetUnsupported,
+        Reason::PeeringOutsideCidr,
+        Reason::EndpointProtocol,
         Reason::NatGatewayState,
         Reason::NatProtocol,
         Reason::NatNoRoute,
@@ -258,8 +274,12 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         "internet None",
         "internet Some(NaclReturnDeny)",
         "internet Some(NaclReturnImplicitDeny)",
+        "endpoint None",
+        "endpoint Some(NaclReturnDeny)",
+        "endpoint Some(NaclReturnImplicitDeny)",
         "services None",
         "vpc None",
+        "vpc Some(ReplyNotRoutedBack)",
         "vpc Some(NaclReturnDeny)",
         "vpc Some(NaclReturnImplicitDeny)",
     ] {

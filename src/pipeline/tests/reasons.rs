@@ -1,7 +1,9 @@
 //! Every reason is produced here, by a small scenario of the engine, or is listed with who else produces it.
 
 use super::fragments::split;
+use super::gateway_endpoint::{BUCKET, with_endpoint};
 use super::network_acl::{ALLOW_ALL, DATA, HOME, acl};
+use super::peering::{BACK, CACHE, peered};
 use super::security_group::{EGRESS, INGRESS};
 use super::world::*;
 use crate::packet::{Protocol, Tuple, VnetHeader, builder};
@@ -223,6 +225,13 @@ const SCENARIOS: &[(Reason, Scenario)] = &[
         let public = world.task("public", 1);
         reason(&world, public, &syn(public, 1, LOCAL))
     }),
+    (Reason::PeeringOutsideCidr, || opening(&peered("10.8.0.0/15", BACK), (Ipv4Addr::new(10, 8, 0, 1), 443))),
+    (Reason::ReplyNotRoutedBack, || {
+        let mut world = World::new(&peered("10.9.0.0/16", ""));
+        let (out, link) = world.opens(&syn(world.task("web", 1), 1, (CACHE, 443)));
+        Some(world.stays_out(link, &answer(out)))
+    }),
+    (Reason::EndpointProtocol, || sent(&with_endpoint(), |web| udp(web, 1, (BUCKET, 53)))),
     (Reason::DnsSupportDisabled, || {
         replaced("cidr = \"10.0.0.0/16\"", "cidr = \"10.0.0.0/16\"\nenable_dns_support = false", RESOLVER)
     }),

@@ -6,8 +6,9 @@
 use crate::config::Lab;
 use crate::flow::{DatagramKey, Instant, Space};
 use crate::packet::{IcmpKind, Packet, Protocol, TcpFlags, Tuple, VnetHeader, builder};
+use crate::pipeline::delivery::owned;
 use crate::pipeline::{Device, Engine, Evidence, Judged, Link, Off, Reason, Verdict};
-use crate::vpc::{Egress, EniIx, Generation, ServiceIx, Snapshot, Task, VpcIx};
+use crate::vpc::{Egress, Generation, ServiceIx, Snapshot, Task};
 use etherparse::{Icmpv4Slice, Ipv4HeaderSlice, TcpSlice, UdpSlice};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -261,19 +262,15 @@ impl World {
 
     /// The device that has this address, as a link sees it.
     pub(super) fn owner(&self, link: Link, to: Ipv4Addr) -> Option<Device> {
-        let parts = self.snapshot.parts();
-        let eni = |vpc: VpcIx| {
-            let here =
-                |e: &crate::vpc::Eni| e.address == to && self.snapshot.subnet(e.subnet).vpc == vpc;
-            parts.enis.iter().position(here).map(|i| Device::Eni(EniIx::from(i)))
+        let space = match link {
+            Link::Vpc(vpc) => self.snapshot.space(vpc),
+            Link::Endpoint(ix) => self.snapshot.space(self.snapshot.gateway_endpoint(ix).vpc),
+            Link::Internet => Space::INTERNET,
+            Link::Services => return Some(self.device_of(to)),
+            Link::Task(_) => Space::TASKS,
         };
-        match link {
-            Link::Vpc(vpc) => eni(vpc),
-            Link::Internet if parts.apprunner_address == Some(to) => Some(Device::AppRunner),
-            Link::Internet => self.snapshot.nat_gateway_of(to).map(Device::NatGateway),
-            Link::Services => Some(self.device_of(to)),
-            Link::Task(_) => None,
-        }
+        let takes = |device: &Device| owned(&self.snapshot, *device).contains(&(space, to));
+        Device::all(&self.snapshot).find(takes)
     }
 
     /// One packet through [`Engine::handle`], undeclared changes not looked at.
