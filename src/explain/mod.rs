@@ -26,7 +26,7 @@ pub use names::{
     DecidedBy, component, decided_by, security_group_id, service_name, subnet_id, task,
 };
 pub use nearest_miss::NearestMiss;
-pub use rows::{DropRow, EniRow, FlowRow, PsRow};
+pub use rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow};
 pub use tables::{Row, print};
 pub use target::{Target, TargetError, TaskRef};
 pub use text::explain_text;

@@ -3,6 +3,7 @@
 use super::admission::{attached_to, can_start};
 use super::arrival::{Arrival, Place};
 use super::drops::{DropKey, Drops};
+use super::nat_metrics::NatDrops;
 use super::paths::Places;
 use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
@@ -11,8 +12,8 @@ use super::{
     Turn, Verdict, Watchers, exempt, fragments, icmp,
 };
 use crate::flow::{
-    DatagramKey, Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Space,
-    Tally, TcpState,
+    DatagramKey, Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Tally,
+    TcpState,
 };
 use crate::packet::icmp::{fragmentation_needed, tcp_reset, time_exceeded};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader, clamp_mss};
@@ -74,9 +75,9 @@ pub struct Engine {
     fragments: Fragments<Denial, Place>,
     drops: Drops,
     watchers: Arc<Watchers>,
+    pub(super) nat_drops: NatDrops,
     pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
-    /// By the ENI's address in its VPC: AWS's limit is for each network interface.
-    pub(super) to_resolver: DashMap<(Space, Ipv4Addr), exempt::Window, FixedState>,
+    pub(super) to_resolver: exempt::ToResolver,
 }
 
 impl Engine {
@@ -88,8 +89,9 @@ impl Engine {
             fragments: Fragments::new(seed),
             drops: Drops::new(seed),
             watchers: Arc::default(),
+            nat_drops: NatDrops::new(seed),
             tallies: DashMap::with_hasher(FixedState::with_seed(seed)),
-            to_resolver: DashMap::with_hasher(FixedState::with_seed(seed)),
+            to_resolver: exempt::ToResolver::new(seed),
         }
     }
 
@@ -415,7 +417,8 @@ impl Engine {
     /// Every counter and table size by name, for the expected-state tests.
     #[cfg(test)]
     pub(super) fn census(&self) -> crate::flow::Census {
-        let Self { flows, pools, fragments, drops, tallies, to_resolver, watchers: _ } = self;
+        let Self { flows, pools, fragments, drops, nat_drops, tallies, to_resolver, watchers: _ } =
+            self;
         let mut census = crate::flow::Census::default();
         flows.census(&mut census);
         flows.for_each(|entry| {
@@ -429,12 +432,11 @@ impl Engine {
         pools.census(&mut census);
         fragments.census(&mut census);
         drops.census(&mut census);
-        for entry in to_resolver {
-            census.add(&format!("asked the resolver {}", entry.key().1), entry.asked() as usize);
-        }
+        nat_drops.census(&mut census);
+        to_resolver.census(&mut census);
         for entry in tallies {
             let name = super::paths::name(*entry.key());
-            let Tally { sent, received } = &**entry.value();
+            let Tally { sent, received, lives: _ } = &**entry.value();
             census.add_packets(&format!("sent {name}"), sent.packets());
             census.add_packets(&format!("received {name}"), received.packets());
         }
@@ -450,6 +452,7 @@ impl Engine {
         denial: Denial,
         tuple: Tuple,
     ) {
+        self.nat_drops.count(snapshot, denial);
         let own = |address| snapshot.task(address).map(|task| task.service);
         let (service, destination, port) = match arrival.side {
             Side::Egress => (own(tuple.src), tuple.dst, tuple.dport),
@@ -560,27 +563,8 @@ fn refuse_size(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verd
 
 /// A drop that the packet itself is to blame for, or the want of a flow.
 pub(super) fn drop_packet(reason: Reason) -> Verdict {
-    let decided_by = match reason.stage() {
-        Stage::FlowTable => RuleRef::FlowTable,
-        Stage::Parse
-        | Stage::SourceCheck
-        | Stage::ExemptAddress
-        | Stage::Connector
-        | Stage::AppRunner
-        | Stage::SecurityGroupEgress
-        | Stage::NetworkAclEgress
-        | Stage::RouteTable
-        | Stage::NatGateway
-        | Stage::InternetGateway
-        | Stage::GatewayEndpoint
-        | Stage::Peering
-        | Stage::NetworkAclIngress
-        | Stage::SecurityGroupIngress
-        | Stage::PortLease
-        | Stage::Deliver
-        | Stage::NetworkAclReturn
-        | Stage::RouteTableReturn => RuleRef::Packet,
-    };
+    let in_table = reason.stage() == Stage::FlowTable;
+    let decided_by = if in_table { RuleRef::FlowTable } else { RuleRef::Packet };
     Verdict::Drop { reason, decided_by }
 }
 

@@ -8,13 +8,15 @@ use super::engine::Engine;
 use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
 use super::{
-    Component, Denial, Detail, Device, Link, Outcome, Reason, Recorder, Stage, Verdict,
+    Component, Denial, Detail, Device, Link, Outcome, Place, Reason, Recorder, Stage, Verdict,
     source_check,
 };
 use crate::flow::{Instant, Space};
 use crate::packet::{Packet, Tuple};
 use crate::vpc::exempt::{self, Service};
 use crate::vpc::{RuleRef, Snapshot, VpcIx};
+use dashmap::DashMap;
+use foldhash::fast::FixedState;
 use ipnetwork::Ipv4Network;
 use std::cell::Cell;
 use std::net::Ipv4Addr;
@@ -23,17 +25,40 @@ use std::time::Duration;
 /// The resolver's limit is one per second.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Packets to the resolver within the second that began with the first of them.
+/// What was sent to the resolver, by the address of the ENI in its space: AWS's limit is for each network interface.
+#[derive(Debug)]
+pub(super) struct ToResolver(DashMap<Place, Window, FixedState>);
+
+/// Packets within the second that began with the first of them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
+struct Window {
     began: Instant,
     packets: u32,
 }
 
-#[cfg(test)]
-impl Window {
-    pub(super) fn asked(&self) -> u32 {
-        self.packets
+impl ToResolver {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(DashMap::with_hasher(FixedState::with_seed(seed)))
+    }
+
+    /// Counts packets, and says whether they are too many for this second.
+    fn is_over(&self, now: Instant, place: Place, packets: u32, limit: u32) -> bool {
+        let fresh = Window { began: now, packets: 0 };
+        let mut window = self.0.entry(place).or_insert(fresh);
+        if window.began + SECOND <= now {
+            *window = fresh;
+        }
+        window.packets = window.packets.saturating_add(packets);
+        window.packets > limit
+    }
+
+    #[cfg(test)]
+    pub(super) fn census(&self, census: &mut crate::flow::Census) {
+        for entry in &self.0 {
+            let (name, packets) =
+                (format!("to the resolver from {}", entry.key().1), entry.packets);
+            census.add(&name, packets as usize);
+        }
     }
 }
 
@@ -122,14 +147,8 @@ impl Engine {
             }
             Device::AppRunner | Device::NatGateway(_) => (Space::INTERNET, Ipv4Addr::UNSPECIFIED),
         };
-        let fresh = Window { began: now, packets: 0 };
-        let mut window = self.to_resolver.entry(place).or_insert(fresh);
-        if window.began + SECOND <= now {
-            *window = fresh;
-        }
-        let packets = packet.wire_segments();
-        window.packets = window.packets.saturating_add(packets);
-        window.packets > snapshot.parts().limits.dns_packets_per_second
+        let limit = snapshot.parts().limits.dns_packets_per_second;
+        self.to_resolver.is_over(now, place, packet.wire_segments(), limit)
     }
 }
 
