@@ -3,9 +3,12 @@
 
 mod addresses;
 mod dns;
+mod gateway_endpoints;
 mod groups;
+mod more_specific;
 mod names;
 mod networks;
+mod peering;
 mod routing;
 
 use super::diagnostic::{At, Report};
@@ -15,6 +18,8 @@ use super::spec::Spec;
 pub(super) fn all(spec: &Spec, report: &Report) {
     networks::check(spec, report);
     routing::check(spec, report);
+    peering::check(spec, report);
+    gateway_endpoints::check(spec, report);
     addresses::check(spec, report);
     groups::check(spec, report);
     dns::check(spec, report);
