@@ -6,10 +6,12 @@
 mod addresses;
 pub mod client;
 pub mod control;
+pub mod flows;
 mod judge;
 mod losses;
 pub mod rows;
 mod running;
+mod services;
 pub mod state;
 mod steer_drops;
 mod tasks;
