@@ -13,6 +13,7 @@
 mod conformance;
 mod curl;
 mod demo;
+mod dns;
 mod explain_live;
 mod floor;
 mod gateway_endpoint;
