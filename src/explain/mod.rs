@@ -30,7 +30,7 @@ pub use names::{
     DecidedBy, component, decided_by, security_group_id, service_name, subnet_id, task,
 };
 pub use nearest_miss::NearestMiss;
-pub use rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow};
+pub use rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use tables::{Row, print};
 pub use target::{Target, TargetError, TaskRef};
