@@ -1,5 +1,6 @@
 //! Floor 8: a file per command.
 
+pub mod capture;
 pub mod check;
 pub mod demo;
 pub mod down;
@@ -8,6 +9,7 @@ pub mod explain;
 pub mod list;
 pub mod output;
 pub mod task;
+pub mod trace;
 pub mod up;
 
 use crate::config::{Diagnostics, lab_name};
@@ -71,11 +73,12 @@ The packet takes the same walk as live packets do, but nothing is sent, no port 
 drop the answer names the rule with its line in the lab file, the nearest miss, and what would mend it."
     )]
     Explain(explain::ExplainArgs),
+    /// Show verdicts of real packets as they happen, one line each
+    Trace(trace::TraceArgs),
+    /// Write packets with their verdicts into a pcapng file, for Wireshark
+    Capture(capture::CaptureArgs),
     /// List the flows of a running lab
-    #[command(after_help = "Examples:
-  sudo egret flows
-  sudo egret flows --json | jq '.[] | select(.service == \"web\")'")]
-    Flows(list::ListArgs),
+    Flows(list::FlowsArgs),
     /// List what was dropped, and by which rule
     Drops(list::DropsArgs),
     /// List ENIs and gateways, and what went through them
@@ -151,6 +154,7 @@ impl CliError {
     /// has it.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Client(ClientError::WentDown { .. }) => 1,
             Self::Config(_) | Self::Usage(_) | Self::Target(_) | Self::Client(_) => 2,
             Self::Exec(ExecError::Start { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
@@ -174,6 +178,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Down(args) => down::run(&args),
         Command::Exec(args) => exec::run(&args),
         Command::Task(args) => task::run(&args),
+        Command::Trace(args) => trace::run(&args, cli.color),
+        Command::Capture(args) => capture::run(&args),
         Command::Flows(args) => list::flows(&args),
         Command::Drops(args) => list::drops(&args),
         Command::Enis(args) => list::enis(&args),

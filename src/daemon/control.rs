@@ -1,8 +1,10 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root only.
 
+use super::flows::FlowQuery;
 use super::running::{LabError, Running};
+use super::watch::{Subject, capture, refused, trace};
 use crate::explain::{
-    DropRow, EniRow, FlowRow, HolderRow, PsRow, Target, TaskRef, explain_text, explanation,
+    DropRow, EniRow, HolderRow, PsRow, Target, TaskRef, explain_text, explanation,
 };
 use crate::flow::Instant;
 use crate::linux::clock;
@@ -58,6 +60,9 @@ pub struct LabInfo {
     pub services: Vec<String>,
     /// The VPCs' ids.
     pub vpcs: Vec<String>,
+    /// The gateway endpoints' ids.
+    #[serde(default)]
+    pub gateway_endpoints: Vec<String>,
 }
 
 /// What `POST /v1/tasks` takes: a task that must be there, or one more.
@@ -125,6 +130,16 @@ impl Shared {
         self.running.lock().await.tick().await;
     }
 
+    /// What is needed to watch its packets.
+    pub(super) async fn subject(&self) -> Subject {
+        self.running.lock().await.subject()
+    }
+
+    /// Is set when the lab is to end.
+    pub(super) fn ended(&self) -> watch::Receiver<bool> {
+        self.end.subscribe()
+    }
+
     /// Ends the API.
     pub fn end(&self) {
         // Nobody waiting for it is fine: then it has ended already.
@@ -162,7 +177,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let api = Router::new()
         .route("/v1/lab", get(lab))
-        .route("/v1/flows", get(flows))
+        .route("/v1/flows", post(flows))
         .route("/v1/drops", get(drops))
         .route("/v1/enis", get(enis))
         .route("/v1/holders", get(holders))
@@ -170,6 +185,8 @@ pub async fn serve(
         .route("/v1/tasks", post(add_task))
         .route("/v1/tasks/{service}/{number}", delete(remove_task))
         .route("/v1/explain", post(explain))
+        .route("/v1/trace", post(trace))
+        .route("/v1/capture", post(capture))
         .route("/v1/down", post(down))
         .with_state(shared);
     let until = async move {
@@ -190,11 +207,21 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
         generation: snapshot.generation.0,
         services: parts.services.iter().map(|s| s.name.clone()).collect(),
         vpcs: parts.vpcs.iter().map(|v| v.id.clone()).collect(),
+        gateway_endpoints: parts.gateway_endpoints.iter().map(|e| e.id.clone()).collect(),
     })
 }
 
-async fn flows(State(shared): State<Shared>) -> Json<Vec<FlowRow>> {
-    Json(shared.running.lock().await.flow_rows())
+/// Nobody waits for the lab while its flows are looked through.
+async fn flows(State(shared): State<Shared>, Json(query): Json<FlowQuery>) -> Response {
+    let lab = shared.subject().await;
+    let rows = tokio::task::spawn_blocking(move || {
+        query.rows(&lab.engine, Instant(clock::now()), &lab.configurations.current.load())
+    });
+    match rows.await {
+        Ok(Ok(rows)) => Json(rows).into_response(),
+        Ok(Err(error)) => refused(&error),
+        Err(fault) => refused(&fault),
+    }
 }
 
 async fn drops(State(shared): State<Shared>) -> Json<Vec<DropRow>> {

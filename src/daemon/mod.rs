@@ -6,6 +6,7 @@
 mod addresses;
 pub mod client;
 pub mod control;
+pub mod flows;
 mod judge;
 mod losses;
 pub mod rows;
@@ -13,7 +14,8 @@ mod running;
 pub mod state;
 mod steer_drops;
 mod tasks;
+pub mod watch;
 
-pub use client::{Client, ClientError};
+pub use client::{Answer, Client, ClientError};
 pub use running::{LabError, Running};
 pub use state::{StateDir, StateError};

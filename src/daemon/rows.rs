@@ -1,5 +1,6 @@
 //! The rows that the commands list, read from the engine and the tc counters of a running lab.
 
+use super::flows::FlowQuery;
 use super::losses::Loss;
 use super::running::Running;
 use super::steer_drops::{self, Seen};
@@ -20,23 +21,10 @@ use std::sync::atomic::Ordering::Relaxed;
 impl Running {
     /// `egret flows`: every flow that has not expired, by task and destination.
     pub fn flow_rows(&self) -> Vec<FlowRow> {
-        let snapshot = self.snapshot();
-        let now = Instant(clock::now());
-        let mut rows = Vec::new();
-        self.engine.flows().for_each(|entry| {
-            if !entry.flow.is_expired(now, &snapshot.parts().timeouts) {
-                rows.push(flow_row(&snapshot, now, &entry.flow, entry.generation.0, entry.outcome));
-            }
-        });
-        rows.sort_by(|a, b| {
-            (&a.service, a.task, &a.destination, &a.inside).cmp(&(
-                &b.service,
-                b.task,
-                &b.destination,
-                &b.inside,
-            ))
-        });
-        rows
+        let everything = FlowQuery::default();
+        let rows = everything.rows(&self.engine, Instant(clock::now()), &self.snapshot());
+        // It names nothing that a lab could lack.
+        rows.unwrap_or_default()
     }
 
     /// `egret drops`: what was dropped, the most packets first.
@@ -252,12 +240,6 @@ pub(crate) fn flow_row(
         Protocol::Icmp if port > 0 => format!("{address} id {port}"),
         Protocol::Icmp | Protocol::Other(_) => address.to_string(),
     };
-    let state = match (outcome, inside.protocol) {
-        (FlowOutcome::Drop(_), _) => "denied",
-        (FlowOutcome::Forward(_), Protocol::Tcp) => flow.tcp.state().as_str(),
-        (FlowOutcome::Forward(_), _) if flow.received.packets() > 0 => "replied",
-        (FlowOutcome::Forward(_), _) => "unreplied",
-    };
     let idle = now.since(flow.last_seen());
     let admitted = decided_by(flow.admitted_by, snapshot);
     FlowRow {
@@ -267,7 +249,7 @@ pub(crate) fn flow_row(
             Protocol::Other(number) => number.to_string(),
             named @ (Protocol::Tcp | Protocol::Udp | Protocol::Icmp) => named.to_string(),
         },
-        state: state.to_owned(),
+        state: state_of(flow, outcome).to_owned(),
         inside: endpoint(inside.src, inside.sport),
         destination: endpoint(inside.dst, inside.dport),
         eni: flow
@@ -282,11 +264,23 @@ pub(crate) fn flow_row(
         bytes_out: flow.sent.bytes(),
         packets_in: flow.received.segments(),
         bytes_in: flow.received.bytes(),
+        age_ms: millis(now, flow.began),
         idle_ms: whole_millis(idle),
         expires_ms: whole_millis(
             flow.idle_timeout(&snapshot.parts().timeouts).saturating_sub(idle),
         ),
         generation,
+        admitted_under: flow.admitted_under.0,
+    }
+}
+
+/// The word for a flow's state.
+pub(super) fn state_of(flow: &Flow, outcome: FlowOutcome) -> &'static str {
+    match (outcome, flow.egress.tuple().protocol) {
+        (FlowOutcome::Drop(_), _) => "denied",
+        (FlowOutcome::Forward(_), Protocol::Tcp) => flow.tcp.state().as_str(),
+        (FlowOutcome::Forward(_), _) if flow.received.packets() > 0 => "replied",
+        (FlowOutcome::Forward(_), _) => "unreplied",
     }
 }
 

@@ -5,6 +5,7 @@ use super::judge::EngineJudge;
 use super::losses::Losses;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
+use super::watch::{Configurations, Subject};
 use crate::config::{DeviceKind, Lab};
 use crate::flow::{Instant, Space};
 use crate::linux::link::{Link, LinkError, Links, link_space};
@@ -207,6 +208,13 @@ impl Running {
     /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What is needed to watch its packets, without the lab itself.
+    pub(super) fn subject(&self) -> Subject {
+        let configurations = Configurations { current: Arc::clone(&self.current) };
+        let (engine, lab) = (Arc::clone(&self.engine), self.lab.name.clone());
+        Subject { engine, configurations, lab }
     }
 
     /// Where the control socket belongs.

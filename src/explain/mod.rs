@@ -8,9 +8,11 @@ mod nearest_miss;
 mod paint;
 pub mod pcapng;
 mod rows;
+mod selection;
 mod tables;
 mod target;
 mod text;
+mod trace;
 
 #[cfg(test)]
 mod readme_tests;
@@ -27,6 +29,10 @@ pub use names::{
 };
 pub use nearest_miss::NearestMiss;
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow};
+pub use selection::{Selection, SelectionError, protocol, subject};
 pub use tables::{Row, print};
 pub use target::{Target, TargetError, TaskRef};
 pub use text::explain_text;
+pub use trace::{
+    LAB_DOWN, TraceRow, TraceText, comment, decided_under, lab_down_row, left_out_row, trace_row,
+};

@@ -54,6 +54,7 @@ impl Row for FlowRow {
         "OUTSIDE",
         "OUT",
         "IN",
+        "AGE",
         "IDLE",
         "EXPIRES",
         "ADMITTED-BY",
@@ -72,9 +73,10 @@ impl Row for FlowRow {
             self.outside.clone(),
             traffic(self.packets_out, self.bytes_out),
             traffic(self.packets_in, self.bytes_in),
+            duration(self.age_ms),
             duration(self.idle_ms),
             duration(self.expires_ms),
-            with_line(&self.admitted_by, self.line),
+            admitted(self),
         ]
     }
 }
@@ -189,6 +191,15 @@ impl Row for PsRow {
             or_dash(self.subnet.as_ref()),
             or_dash(self.availability_zone.as_ref()),
         ]
+    }
+}
+
+/// The rule, and its configuration if that is an older one.
+fn admitted(row: &FlowRow) -> String {
+    let rule = with_line(&row.admitted_by, row.line);
+    match row.admitted_under < row.generation {
+        true => format!("{rule}, of generation {}", row.admitted_under),
+        false => rule,
     }
 }
 
