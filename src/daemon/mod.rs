@@ -11,6 +11,7 @@ mod judge;
 mod losses;
 pub mod rows;
 mod running;
+mod services;
 pub mod state;
 mod steer_drops;
 mod tasks;

@@ -3,6 +3,7 @@
 use super::addresses::Addresses;
 use super::judge::EngineJudge;
 use super::losses::Losses;
+use super::services::Services;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
 use super::watch::{Configurations, Subject};
@@ -129,6 +130,7 @@ pub struct Running {
     pub(super) tasks: BTreeMap<Ipv4Addr, super::tasks::Attachment>,
     pub(super) addresses: Addresses,
     _listeners: Vec<EchoHandle>,
+    _services: Services,
     pub(super) state: StateDir,
 }
 
@@ -148,8 +150,8 @@ impl Running {
         }
         let built = Self::build(lab, &state, say).await;
         match built {
-            Ok(build) => {
-                let mut running = build.into_running(state);
+            Ok((build, services)) => {
+                let mut running = build.into_running(services, state);
                 if let Err(error) = running.start_tasks().await {
                     running.stop()?;
                     return Err(error);
@@ -167,7 +169,7 @@ impl Running {
         lab: Lab,
         state: &StateDir,
         say: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Build, LabError> {
+    ) -> Result<(Build, Services), LabError> {
         let snapshot = lab.lower(Generation(1));
         let router = state.make_namespace(&format!("{}-router", lab.name))?;
         let mut build = Build {
@@ -190,9 +192,14 @@ impl Running {
         for position in 0..snapshot.parts().gateway_endpoints.len() {
             build.gateway_endpoint(state, &snapshot, position.into()).await?;
         }
+        let services = build.services(state).await?;
+        say(&format!(
+            "DNS and the other exempt addresses in namespace {}-services",
+            build.lab.name
+        ));
         build.devices(&snapshot)?;
         say(&format!("{} TUN devices, one worker each", build.workers.len()));
-        Ok(build)
+        Ok((build, services))
     }
 
     /// The lab.
@@ -271,7 +278,7 @@ struct Build {
 const GATEWAY_ENDPOINTS: u32 = 1 << 16;
 
 impl Build {
-    fn into_running(self, state: StateDir) -> Running {
+    fn into_running(self, services: Services, state: StateDir) -> Running {
         let task_cidr = self.lab.task_cidr;
         Running {
             lab: self.lab,
@@ -285,6 +292,7 @@ impl Build {
             tasks: BTreeMap::new(),
             addresses: Addresses::new(task_cidr),
             _listeners: self.listeners,
+            _services: services,
             state,
         }
     }
@@ -333,6 +341,15 @@ impl Build {
         let listen = resources.iter().flat_map(|r| endpoints(r.address, &r.listen));
         self.listeners.push(spawn_echo(&netns, &listen.collect::<Vec<_>>())?);
         Ok(())
+    }
+
+    /// What answers at the exempt addresses.
+    async fn services(&mut self, state: &StateDir) -> Result<Services, LabError> {
+        let netns = state.make_namespace(&format!("{}-services", self.lab.name))?;
+        let services = Services::start(netns, &self.links, &self.current).await?;
+        self.steer.attach_space(Services::NEAR, u32::from(Space::SERVICES.0))?;
+        self.ways.insert(pipeline::Link::Services, services.link());
+        Ok(services)
     }
 
     fn devices(&mut self, snapshot: &Snapshot) -> Result<(), LabError> {
