@@ -183,7 +183,8 @@ impl World {
             _ => None,
         };
         match link {
-            Link::Task(_) => None,
+            // Nothing comes from there but what was asked for.
+            Link::Task(_) | Link::Services => None,
             Link::Vpc(vpc) => interface(vpc),
             Link::Endpoint(ix) => interface(self.snapshot.gateway_endpoint(ix).vpc),
             Link::Internet => {
@@ -230,6 +231,8 @@ impl World {
         let destination = Ipv4Addr::from(array::<4>(&bytes[16..20]));
         match link {
             Link::Task(task) => assert_eq!(destination, task),
+            // AWS's own services are asked by the task itself.
+            Link::Services => {}
             Link::Internet => {
                 let shared = matches!(source.octets(), [100, 64..=127, ..]);
                 assert!(!source.is_private() && !shared, "{source} toward the internet");
