@@ -183,7 +183,6 @@ impl World {
             _ => None,
         };
         match link {
-            // Nothing comes from there but what was asked for.
             Link::Task(_) | Link::Services => None,
             Link::Vpc(vpc) => interface(vpc),
             Link::Endpoint(ix) => interface(self.snapshot.gateway_endpoint(ix).vpc),
@@ -231,12 +230,11 @@ impl World {
         let destination = Ipv4Addr::from(array::<4>(&bytes[16..20]));
         match link {
             Link::Task(task) => assert_eq!(destination, task),
-            // AWS's own services are asked by the task itself.
-            Link::Services => {}
             Link::Internet => {
                 let shared = matches!(source.octets(), [100, 64..=127, ..]);
                 assert!(!source.is_private() && !shared, "{source} toward the internet");
             }
+            Link::Services => assert_eq!(bytes[16..20], before[16..20]),
             Link::Vpc(_) | Link::Endpoint(_) => {
                 assert!(self.snapshot.task(source).is_none(), "a task's own address in a VPC");
             }
