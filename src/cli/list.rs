@@ -97,6 +97,7 @@ mod tests {
             reason: "nacl-egress-deny".into(),
             rule: rule.into(),
             line: Some(7),
+            rule_generation: None,
             service: Some("web".into()),
             task: Some(task),
             source: None,

@@ -6,6 +6,7 @@
 mod addresses;
 pub mod client;
 pub mod control;
+pub(crate) mod history;
 mod judge;
 mod losses;
 pub mod rows;

@@ -1,5 +1,6 @@
 //! The rows that the commands list, read from the engine and the tc counters of a running lab.
 
+use super::history::History;
 use super::losses::Loss;
 use super::running::Running;
 use super::steer_drops::{self, Seen};
@@ -11,7 +12,9 @@ use crate::flow::{Flow, Instant};
 use crate::linux::clock;
 use crate::packet::Protocol;
 use crate::pipeline::{Device, DeviceId, DropCount, DropKey, FlowOutcome, PathKey, Reason};
-use crate::vpc::{Egress, EniIx, Line, NatGatewayIx, ServiceIx, Snapshot, SubnetIx};
+use crate::vpc::{
+    Egress, EniIx, Generation, Line, NatGatewayIx, RuleRef, ServiceIx, Snapshot, SubnetIx,
+};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,7 +27,15 @@ impl Running {
         let mut rows = Vec::new();
         self.engine.flows().for_each(|entry| {
             if !entry.flow.is_expired(now, &snapshot.parts().timeouts) {
-                rows.push(flow_row(&snapshot, now, &entry.flow, entry.generation.0, entry.outcome));
+                let (generation, outcome) = (entry.generation.0, entry.outcome);
+                rows.push(flow_row(
+                    &self.history,
+                    &snapshot,
+                    now,
+                    &entry.flow,
+                    generation,
+                    outcome,
+                ));
             }
         });
         rows.sort_by(|a, b| {
@@ -48,7 +59,7 @@ impl Running {
             .drops()
             .rows()
             .iter()
-            .map(|(key, count)| drop_row(&snapshot, now, key, count))
+            .map(|(key, count)| drop_row(&self.history, &snapshot, now, key, count))
             .collect();
         rows.extend(self.steer_rows(&snapshot, now));
         rows.extend(self.loss_rows(now));
@@ -66,9 +77,11 @@ impl Running {
         self.count_drops(Instant(clock::now())).await;
         let snapshot = self.snapshot();
         let traffic = self.traffic();
-        let mut drops: BTreeMap<Device, u64> = BTreeMap::new();
+        let mut drops: BTreeMap<DeviceId, u64> = BTreeMap::new();
         for (key, count) in self.engine.drops().rows() {
-            *drops.entry(key.device).or_default() += count.packets;
+            if let Some(then) = self.history.of(key.generation) {
+                *drops.entry(DeviceId::of(then, key.device)).or_default() += count.packets;
+            }
         }
         Device::all(&snapshot)
             .filter_map(|device| {
@@ -88,7 +101,7 @@ impl Running {
                 row.bytes_out = carried.bytes_out;
                 row.packets_in = carried.packets_in;
                 row.bytes_in = carried.bytes_in;
-                row.drops = drops.get(&device).copied().unwrap_or(0)
+                row.drops = drops.get(&id).copied().unwrap_or(0)
                     + self.losses.packets(&id)
                     + self.steer_drops.packets(worker.device().ifindex());
                 row
@@ -114,6 +127,7 @@ impl Running {
                     subnet: subnet.map(|s| subnet_id(&snapshot, s).to_owned()),
                     availability_zone: subnet.map(|s| snapshot.subnet(s).availability_zone.clone()),
                     egress: egress(&snapshot, task.service).to_owned(),
+                    generation: snapshot.generation.0,
                 }
             })
             .collect();
@@ -184,6 +198,34 @@ impl Running {
     }
 }
 
+/// What stands for a name of a configuration that is no longer known.
+const FORGOTTEN: &str = "(earlier configuration)";
+
+/// A rule, by the name that it had under its own configuration.
+struct Decided {
+    rule: String,
+    line: Option<Line>,
+    /// That configuration, if it is not the one in force.
+    earlier: Option<u32>,
+}
+
+fn state(flow: &Flow, outcome: FlowOutcome) -> &'static str {
+    match (outcome, flow.egress.tuple().protocol) {
+        (FlowOutcome::Drop(_), _) => "denied",
+        (FlowOutcome::Forward(_), Protocol::Tcp) => flow.tcp.state().as_str(),
+        (FlowOutcome::Forward(_), _) if flow.received.packets() > 0 => "replied",
+        (FlowOutcome::Forward(_), _) => "unreplied",
+    }
+}
+
+fn endpoint(protocol: Protocol, address: Ipv4Addr, port: u16) -> String {
+    match protocol {
+        Protocol::Tcp | Protocol::Udp => format!("{address}:{port}"),
+        Protocol::Icmp if port > 0 => format!("{address} id {port}"),
+        Protocol::Icmp | Protocol::Other(_) => address.to_string(),
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Traffic {
     flows: u64,
@@ -198,7 +240,26 @@ fn devices(path: PathKey) -> impl Iterator<Item = Device> {
     std::iter::once(first).chain(path.nat_gateway.map(Device::NatGateway))
 }
 
+/// What a position of an earlier configuration means.
+fn decided_then(history: &History, rule: RuleRef, of: Generation, current: &Snapshot) -> Decided {
+    let earlier = (of != current.generation).then_some(of.0);
+    let named = match history.of(of) {
+        Some(then) => decided_by(rule, then),
+        None if earlier.is_none() => decided_by(rule, current),
+        None => return Decided { rule: FORGOTTEN.to_owned(), line: None, earlier },
+    };
+    // What has no position means the same under every configuration.
+    let positional = named.line.is_some() || named.implied;
+    let earlier = earlier.filter(|_| positional);
+    Decided { rule: named.to_string(), line: named.line, earlier }
+}
+
+fn service_then(history: &History, service: ServiceIx, of: Generation) -> String {
+    history.of(of).map_or(FORGOTTEN, |then| service_name(then, service)).to_owned()
+}
+
 pub(crate) fn flow_row(
+    history: &History,
     snapshot: &Snapshot,
     now: Instant,
     flow: &Flow,
@@ -206,37 +267,27 @@ pub(crate) fn flow_row(
     outcome: FlowOutcome,
 ) -> FlowRow {
     let (inside, outside) = (flow.egress.tuple(), flow.returned.tuple().reversed());
-    let endpoint = |address: Ipv4Addr, port: u16| match inside.protocol {
-        Protocol::Tcp | Protocol::Udp => format!("{address}:{port}"),
-        Protocol::Icmp if port > 0 => format!("{address} id {port}"),
-        Protocol::Icmp | Protocol::Other(_) => address.to_string(),
-    };
-    let state = match (outcome, inside.protocol) {
-        (FlowOutcome::Drop(_), _) => "denied",
-        (FlowOutcome::Forward(_), Protocol::Tcp) => flow.tcp.state().as_str(),
-        (FlowOutcome::Forward(_), _) if flow.received.packets() > 0 => "replied",
-        (FlowOutcome::Forward(_), _) => "unreplied",
-    };
     let idle = now.since(flow.last_seen());
-    let admitted = decided_by(flow.admitted_by, snapshot);
+    let admitted = decided_then(history, flow.admitted_by, flow.admitted_under, snapshot);
     FlowRow {
-        service: service_name(snapshot, flow.service).to_owned(),
+        service: service_then(history, flow.service, flow.admitted_under),
         task: snapshot.task(inside.src).map_or(0, |task| task.number),
         protocol: match inside.protocol {
             Protocol::Other(number) => number.to_string(),
             named @ (Protocol::Tcp | Protocol::Udp | Protocol::Icmp) => named.to_string(),
         },
-        state: state.to_owned(),
-        inside: endpoint(inside.src, inside.sport),
-        destination: endpoint(inside.dst, inside.dport),
+        state: state(flow, outcome).to_owned(),
+        inside: endpoint(inside.protocol, inside.src, inside.sport),
+        destination: endpoint(inside.protocol, inside.dst, inside.dport),
         eni: flow
             .eni_in(snapshot)
             .map_or_else(|| "app-runner".to_owned(), |ix| snapshot.eni(ix).id.clone()),
         eni_port: flow.eni.as_ref().map_or(0, |(_, lease)| lease.port()),
         nat_gateway: flow.nat_gateway_in(snapshot).map(|ix| snapshot.nat_gateway(ix).id.clone()),
-        outside: endpoint(outside.src, outside.sport),
-        admitted_by: admitted.to_string(),
+        outside: endpoint(inside.protocol, outside.src, outside.sport),
+        admitted_by: admitted.rule,
         line: admitted.line,
+        rule_generation: admitted.earlier,
         packets_out: flow.sent.segments(),
         bytes_out: flow.sent.bytes(),
         packets_in: flow.received.segments(),
@@ -250,18 +301,20 @@ pub(crate) fn flow_row(
 }
 
 pub(crate) fn drop_row(
+    history: &History,
     snapshot: &Snapshot,
     now: Instant,
     key: &DropKey,
     count: &DropCount,
 ) -> DropRow {
-    let decided = decided_by(key.decided_by, snapshot);
+    let decided = decided_then(history, key.decided_by, key.generation, snapshot);
     let known = !key.source.is_unspecified();
     DropRow {
         reason: key.reason.name().to_owned(),
-        rule: decided.to_string(),
+        rule: decided.rule,
         line: decided.line,
-        service: key.service.map(|service| service_name(snapshot, service).to_owned()),
+        rule_generation: decided.earlier,
+        service: key.service.map(|service| service_then(history, service, key.generation)),
         task: snapshot
             .task(key.source)
             .or_else(|| snapshot.task(key.destination))
@@ -280,7 +333,8 @@ fn anonymous(reason: &str, rule: &str, packets: u64, first: u64, last: u64) -> D
     DropRow {
         reason: reason.to_owned(),
         rule: rule.to_owned(),
-        line: None::<Line>,
+        line: None,
+        rule_generation: None,
         service: None,
         task: None,
         source: None,

@@ -1,6 +1,7 @@
 //! A running lab: namespaces, links, TUN devices, tc programs, workers, listeners; built in order, taken down in reverse.
 
 use super::addresses::Addresses;
+use super::history::History;
 use super::judge::EngineJudge;
 use super::losses::Losses;
 use super::state::{StateDir, StateError};
@@ -119,6 +120,7 @@ pub struct Running {
     pub(super) lab: Lab,
     pub(super) engine: Arc<Engine>,
     pub(super) current: Arc<ArcSwap<Snapshot>>,
+    pub(super) history: History,
     pub(super) steer: Steer,
     pub(super) steer_drops: SteerDrops,
     pub(super) losses: Losses,
@@ -258,6 +260,7 @@ impl Build {
         Running {
             lab: self.lab,
             engine: self.engine,
+            history: History::new(self.current.load_full()),
             current: self.current,
             steer: self.steer,
             steer_drops: SteerDrops::default(),

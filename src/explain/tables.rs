@@ -73,7 +73,7 @@ impl Row for FlowRow {
             traffic(self.packets_in, self.bytes_in),
             duration(self.idle_ms),
             duration(self.expires_ms),
-            with_line(&self.admitted_by, self.line),
+            with_line(&self.admitted_by, self.line, self.rule_generation),
         ]
     }
 }
@@ -108,7 +108,7 @@ impl Row for DropRow {
             or_dash(self.port),
             format!("{} ago", duration(self.first_seen_ms_ago)),
             format!("{} ago", duration(self.last_seen_ms_ago)),
-            with_line(&self.rule, self.line),
+            with_line(&self.rule, self.line, self.rule_generation),
         ]
     }
 }
@@ -180,10 +180,14 @@ fn list(values: &[String]) -> String {
     or_dash((!values.is_empty()).then(|| values.join(",")))
 }
 
-fn with_line(rule: &str, line: Option<u32>) -> String {
-    match line {
-        Some(line) => format!("{rule} (line {line})"),
-        None => rule.to_owned(),
+fn with_line(rule: &str, line: Option<u32>, generation: Option<u32>) -> String {
+    match (line, generation) {
+        (Some(line), None) => format!("{rule} (line {line})"),
+        (Some(line), Some(generation)) => {
+            format!("{rule} (line {line} of generation {generation})")
+        }
+        (None, Some(generation)) => format!("{rule} (generation {generation})"),
+        (None, None) => rule.to_owned(),
     }
 }
 
