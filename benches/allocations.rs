@@ -5,6 +5,7 @@
 mod support;
 
 use egret::packet::{TcpFlags, builder};
+use egret::pipeline::watch::Wish;
 use egret::pipeline::{Device, Verdict};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -69,6 +70,18 @@ fn packets_of_established_flows_in_both_directions() {
         assert_eq!(allocations(&mut world, eni, &out, true), 0, "to {to:?}");
         assert_eq!(allocations(&mut world, device, &back, true), 0, "from {to:?}");
     }
+}
+
+#[test]
+fn packets_after_the_last_watcher_has_gone() {
+    let mut world = World::new();
+    let (out, back, device) = world.connect(40_000, (OUTSIDE, 443));
+    let eni = world.eni;
+    let watch = world.engine.watchers().watch(Wish { queue: 10, ..Wish::default() });
+    assert_ne!(allocations(&mut world, eni, &out, true), 0, "records are allocated");
+    drop(watch);
+    assert_eq!(allocations(&mut world, eni, &out, true), 0);
+    assert_eq!(allocations(&mut world, device, &back, true), 0);
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn table(c: &mut Criterion) {
         b.iter_batched(
             || filled(10_000),
             |table| {
-                assert_eq!(table.sweep(late, &Timeouts::default()), 10_000);
+                assert_eq!(table.sweep(late, &Timeouts::default(), |_| {}), 10_000);
                 table
             },
             BatchSize::LargeInput,

@@ -109,7 +109,7 @@ fn walk(c: &mut Criterion) {
         b.iter_custom(|packets| {
             let mut spent = Duration::ZERO;
             for chunk in 0..packets.div_ceil(1000) {
-                world.engine.forget_task(TASK);
+                world.engine.forget_task(NOW, &world.snapshot, TASK);
                 let count = (packets - chunk * 1000).min(1000) as usize;
                 let mut syns: Vec<_> = (0..count).map(nth_syn).collect();
                 let start = Instant::now();

@@ -216,7 +216,7 @@ impl Running {
         let now = Instant(clock::now());
         self.engine.sweep(now, &self.current.load());
         for address in self.addresses.tick() {
-            self.engine.forget_task(address);
+            self.engine.forget_task(now, &self.current.load(), address);
         }
         self.count_drops(now).await;
     }

@@ -1,6 +1,8 @@
 //! Tasks come and go while the lab runs: a namespace, a link, an address, an ENI; nobody else notices.
 
 use super::running::{LabError, Running};
+use crate::flow::Instant;
+use crate::linux::clock;
 use crate::linux::link::{Link, LinkError, link_task, task_link_name};
 use crate::linux::netns::Netns;
 use crate::pipeline::{Device, DeviceId};
@@ -134,8 +136,9 @@ impl Running {
             None => Ok(()),
         };
         let withdrawn = self.steer.withdraw_task(address);
-        self.current.store(Arc::new(self.snapshot().without_task(address)));
-        self.engine.forget_task(address);
+        let before = self.snapshot();
+        self.current.store(Arc::new(before.without_task(address)));
+        self.engine.forget_task(Instant(clock::now()), &before, address);
         self.addresses.give_back(address);
         let unlinked = match self.router.delete(&task_link_name(address)).await {
             Err(LinkError::Missing { .. }) => Ok(()),

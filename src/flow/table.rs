@@ -244,15 +244,18 @@ impl<O: Copy> FlowTable<O> {
     }
 
     /// Expires the flows that were idle for too long, and forgets tombstones as old as the longest timeout.
-    /// Returns how many flows ended.
-    pub fn sweep(&self, now: Instant, timeouts: &Timeouts) -> usize {
+    /// Calls `tell` with each flow that ends; returns how many do.
+    pub fn sweep(&self, now: Instant, timeouts: &Timeouts, tell: impl Fn(&Flow)) -> usize {
         let mut over = Vec::new();
         for entry in &self.entries {
             if entry.side == Side::Egress && entry.flow.is_expired(now, timeouts) {
                 over.push(Arc::clone(&entry.flow));
             }
         }
-        over.iter().for_each(|flow| self.expire(now, flow));
+        for flow in &over {
+            tell(flow);
+            self.expire(now, flow);
+        }
         self.graves.sweep(now, timeouts.longest());
         over.len()
     }
@@ -401,12 +404,12 @@ mod tests {
         let table = with(&[&udp, &icmp]);
         let timeouts = Timeouts { icmp_idle: Duration::from_secs(10), ..Timeouts::default() };
         let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
-        assert_eq!(table.sweep(at(10), &timeouts), 0, "idle for exactly the timeout");
-        assert_eq!(table.sweep(at(11), &timeouts), 1);
+        assert_eq!(table.sweep(at(10), &timeouts, |_| {}), 0, "idle for exactly the timeout");
+        assert_eq!(table.sweep(at(11), &timeouts, |_| {}), 1);
         udp.count(at(300), Side::Return, 1, 100);
-        assert_eq!(table.sweep(at(400), &timeouts), 0, "a reply keeps a flow");
+        assert_eq!(table.sweep(at(400), &timeouts, |_| {}), 0, "a reply keeps a flow");
         assert!(table.tombstone(&icmp.egress).is_some());
-        assert_eq!(table.sweep(at(651), &timeouts), 1);
+        assert_eq!(table.sweep(at(651), &timeouts, |_| {}), 1);
         assert!(table.tombstone(&icmp.egress).is_none());
         assert!(table.tombstone(&udp.egress).is_some());
     }
@@ -419,10 +422,10 @@ mod tests {
         let other_idle = Duration::from_secs(1);
         let timeouts = Timeouts { other_idle, ..Timeouts::default() };
         let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
-        table.sweep(at(351), &timeouts);
-        table.sweep(at(700), &timeouts);
+        table.sweep(at(351), &timeouts, |_| {});
+        table.sweep(at(700), &timeouts, |_| {});
         assert!(table.tombstone(&udp.egress).is_some());
-        table.sweep(at(701), &timeouts);
+        table.sweep(at(701), &timeouts, |_| {});
         assert!(table.tombstone(&udp.egress).is_none());
     }
 

@@ -8,7 +8,7 @@ use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
 use super::{
     Component, Denial, Detail, Device, Evidence, Link, Off, Outcome, Reason, Recorder, Stage, Step,
-    Verdict, icmp,
+    Turn, Verdict, Watchers, icmp,
 };
 use crate::flow::{
     Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Tally, TcpState,
@@ -65,6 +65,7 @@ pub struct Engine {
     pools: Arc<PortPools>,
     fragments: Fragments<Denial>,
     drops: Drops,
+    watchers: Arc<Watchers>,
     pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
 }
 
@@ -76,6 +77,7 @@ impl Engine {
             pools: PortPools::new(seed),
             fragments: Fragments::new(seed),
             drops: Drops::new(seed),
+            watchers: Arc::default(),
             tallies: DashMap::with_hasher(FixedState::with_seed(seed)),
         }
     }
@@ -91,9 +93,27 @@ impl Engine {
         vnet: VnetHeader,
         reply: &mut [u8],
     ) -> Judged {
+        if self.watchers.any() {
+            return self.judge_watched(now, snapshot, device, octets, vnet, reply);
+        }
+        self.judge_recording(now, snapshot, device, octets, vnet, reply, &mut Off)
+    }
+
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "those of `judge`, and the recorder")]
+    pub(super) fn judge_recording<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        device: Device,
+        octets: &mut [u8],
+        vnet: VnetHeader,
+        reply: &mut [u8],
+        recorder: &mut R,
+    ) -> Judged {
         match Packet::parse(octets, vnet) {
             Ok(mut packet) => {
-                let verdict = self.handle(now, snapshot, device, &mut packet, reply, &mut Off);
+                let verdict = self.handle(now, snapshot, device, &mut packet, reply, recorder);
                 Judged { verdict, len: packet.len() }
             }
             Err(malformed) => {
@@ -323,15 +343,28 @@ impl Engine {
     pub fn sweep(&self, now: Instant, snapshot: &Snapshot) -> usize {
         let timeouts = &snapshot.parts().timeouts;
         self.pools.set_now(now);
-        let ended = self.flows.sweep(now, timeouts);
+        let ended = self
+            .flows
+            .sweep(now, timeouts, |flow| self.tell_end(now, snapshot, flow, Turn::Expired));
         self.pools.sweep(now, timeouts.port_quarantine);
         self.fragments.sweep(now);
         ended
     }
 
     /// Forgets the flows of a task that is gone; returns how many.
-    pub fn forget_task(&self, address: Ipv4Addr) -> usize {
-        self.flows.remove_where(|flow| flow.egress.tuple().src == address)
+    pub fn forget_task(&self, now: Instant, snapshot: &Snapshot, address: Ipv4Addr) -> usize {
+        self.flows.remove_where(|flow| {
+            let own = flow.egress.tuple().src == address;
+            if own {
+                self.tell_end(now, snapshot, flow, Turn::Evicted);
+            }
+            own
+        })
+    }
+
+    /// Who watches.
+    pub fn watchers(&self) -> &Arc<Watchers> {
+        &self.watchers
     }
 
     /// The flow table.
@@ -358,7 +391,7 @@ impl Engine {
     /// Every counter and table size by name, for the expected-state tests.
     #[cfg(test)]
     pub(super) fn census(&self) -> crate::flow::Census {
-        let Self { flows, pools, fragments, drops, tallies } = self;
+        let Self { flows, pools, fragments, drops, tallies, watchers: _ } = self;
         let mut census = crate::flow::Census::default();
         flows.census(&mut census);
         flows.for_each(|entry| {

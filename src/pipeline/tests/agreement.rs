@@ -169,7 +169,7 @@ fn agree(lab: &[u8], questions: &[u8]) -> Vec<Expected> {
         let expected = oracle::expect(&world.lab, &service, task, ask, ports);
         assert_eq!(live, expected, "handle, {service}/{task} {ask:?}\n{text}");
         // One place per destination for protocols without ports: give it back.
-        world.engine.forget_task(from);
+        world.engine.forget_task(world.now, &world.snapshot, from);
         reached.push(live);
     }
     reached

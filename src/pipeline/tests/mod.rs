@@ -25,4 +25,5 @@ mod reasons;
 mod routing;
 mod security_group;
 mod tcp_state;
+mod watch;
 mod world;

@@ -227,7 +227,7 @@ fn a_task_that_is_gone_takes_its_flows_along_and_no_other() {
     ledger.step(
         "forgetting a task",
         "flows -1, established -1, ports 10.0.1.4 -1, resting +1",
-        |world| assert_eq!(world.engine.forget_task(one), 1),
+        |world| assert_eq!(world.engine.forget_task(world.now, &world.snapshot, one), 1),
     );
     let changes = "drops unsolicited +1, drop rows +1";
     ledger.keeps_out(VPC, &answer(gone), Reason::Unsolicited, changes);

@@ -1,0 +1,302 @@
+//! What those who watch are told: what happened, once, to whom it concerns, and never more than they can take.
+
+use super::world::*;
+use crate::flow::Side;
+use crate::packet::{VnetHeader, builder};
+use crate::pipeline::watch::{
+    Filter, FlowSeen, Only, PacketSeen, Record, Seen, Sides, Watch, Wish,
+};
+use crate::pipeline::{Device, Outcome, Reason, Stage, Verdict};
+use crate::vpc::RuleRef;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
+const LOCAL: (Ipv4Addr, u16) = (DB, 5432);
+
+fn wish() -> Wish {
+    Wish { queue: 1000, queue_octets: 1 << 20, ..Wish::default() }
+}
+
+fn watch(world: &World, filter: Filter) -> Watch {
+    world.engine.watchers().watch(Wish { filter, ..wish() })
+}
+
+fn taken(watch: &Watch) -> Vec<Record> {
+    std::iter::from_fn(|| watch.next()).collect()
+}
+
+/// One word a record: a turn's, a reason's, or where the packet went.
+fn words(watch: &Watch) -> Vec<&'static str> {
+    taken(watch)
+        .iter()
+        .map(|record| match &record.seen {
+            Seen::Flow(FlowSeen { turn, .. }) => turn.name(),
+            Seen::PortsExhausted { .. } => "exhausted",
+            Seen::Packet(packet) => match packet.verdict {
+                Verdict::Forward { .. } => match packet.side {
+                    Side::Egress => "out",
+                    Side::Return => "in",
+                },
+                Verdict::Reply { reason, .. } | Verdict::Drop { reason, .. } => reason.name(),
+            },
+        })
+        .collect()
+}
+
+fn packets(watch: &Watch) -> Vec<PacketSeen> {
+    let packet = |record: Record| match record.seen {
+        Seen::Packet(packet) => Some(*packet),
+        Seen::Flow(_) | Seen::PortsExhausted { .. } => None,
+    };
+    taken(watch).into_iter().filter_map(packet).collect()
+}
+
+#[test]
+fn a_connection_is_told_from_its_first_packet_to_its_last() {
+    let mut world = World::new(LAB);
+    let watch = watch(&world, Filter::default());
+    let web = world.task("web", 1);
+    let (out, link) = world.connects(web, 40_000, OUT);
+    assert_eq!(words(&watch), ["created", "out", "in", "out"]);
+    world.passes(&tcp(web, 40_000, OUT, FIN.with(ACK), 101, 501));
+    world.comes_back(link, &segment(out.reversed(), FIN.with(ACK), 501, 102));
+    world.passes(&tcp(web, 40_000, OUT, ACK, 102, 502));
+    assert_eq!(words(&watch), ["out", "in", "closed", "out"]);
+    assert_eq!(world.step(world.device_of(web), &syn(web, 40_000, OUT), 0).reason(), None);
+    assert_eq!(words(&watch), ["created", "out"], "the closed flow was told of");
+}
+
+#[test]
+fn a_reset_an_expiry_and_an_eviction_are_three_turns() {
+    let mut world = World::new(LAB);
+    let watch = watch(&world, Filter { only: Some(Only::Events), ..Filter::default() });
+    let web = world.task("web", 1);
+    let (out, link) = world.connects(web, 40_000, OUT);
+    world.comes_back(link, &segment(out.reversed(), RST, 501, 0));
+    world.connects(web, 40_001, OUT);
+    world.connects(web, 40_002, OUT);
+    assert_eq!(words(&watch), ["created", "reset", "created", "created"]);
+    world.advance(Duration::from_secs(351));
+    assert_eq!(world.step(world.device_of(web), &syn(web, 40_002, OUT), 0).reason(), None);
+    assert_eq!(words(&watch), ["expired", "created"], "seen by a packet");
+    world.sweep_ends(2);
+    assert_eq!(words(&watch), ["expired"], "seen by the sweep; the reset one was told of");
+    world.engine.forget_task(world.now, &world.snapshot, web);
+    world.flows_end(1);
+    assert_eq!(words(&watch), ["evicted"]);
+}
+
+#[test]
+fn a_flow_that_a_reload_leads_elsewhere_is_told_as_moved() {
+    let mut world = World::new(LAB);
+    let watch = watch(&world, Filter { only: Some(Only::Events), ..Filter::default() });
+    let web = world.task("web", 1);
+    world.connects(web, 40_000, OUT);
+    world.reload(&with(LAB, "public_ip = \"198.51.100.7\"", "public_ip = \"198.51.100.8\""));
+    assert_eq!(world.drops_with(&tcp(web, 40_000, OUT, ACK, 101, 501), -1), Reason::FlowMoved);
+    assert_eq!(words(&watch), ["created", "moved"]);
+}
+
+#[test]
+fn a_packet_is_told_on_both_sides_with_what_decided() {
+    let mut world = World::new(LAB);
+    let watch = watch(&world, Filter::default());
+    let web = world.task("web", 1);
+    let (out, _) = world.connects(web, 40_000, OUT);
+    let seen = packets(&watch);
+    let inside = |n: usize| seen[n].inside.map(|t| (t.src, t.sport, t.dst, t.dport));
+    assert_eq!(inside(0), Some((web, 40_000, EXAMPLE, 443)));
+    assert_eq!((seen[0].outside, seen[0].hit), (Some(out), false));
+    assert_eq!(inside(1), Some((EXAMPLE, 443, web, 40_000)));
+    assert_eq!((seen[1].outside, seen[1].hit), (Some(out.reversed()), true));
+    for packet in &seen {
+        let Verdict::Forward { decided_by, .. } = packet.verdict else { panic!("{packet:?}") };
+        assert!(matches!(decided_by, RuleRef::SecurityGroupRule(_, _, 1)), "{decided_by:?}");
+    }
+    assert_eq!((seen[0].segments, seen[0].octets), (1, 40));
+    assert!(seen.iter().all(|p| p.steps.is_empty() && p.frames.inside.is_none()), "not wished");
+}
+
+#[test]
+fn the_steps_are_those_of_the_packets_own_walk() {
+    let mut world = World::new(LAB);
+    let watch = world.engine.watchers().watch(Wish { steps: true, ..wish() });
+    let web = world.task("web", 1);
+    let asked = world.explain(&syn(web, 40_000, OUT));
+    world.connects(web, 40_000, OUT);
+    world.refuses(&syn(web, 40_001, (EXAMPLE, 80)));
+    let seen = packets(&watch);
+    let stages = |steps: &[crate::pipeline::Step]| {
+        steps.iter().map(|s| (s.stage, s.outcome)).collect::<Vec<_>>()
+    };
+    assert_eq!(stages(&seen[0].steps), stages(&asked.steps));
+    assert_eq!(stages(&seen[1].steps), [(Stage::FlowTable, Outcome::Pass)], "a hit");
+    let refused = seen.last().unwrap();
+    assert_eq!(refused.steps.last().map(|s| s.outcome), Some(Outcome::Drop));
+    assert_eq!((refused.inside.map(|t| t.dport), refused.outside), (Some(80), None));
+}
+
+#[test]
+fn filters_choose_by_task_interface_server_and_kind() {
+    let mut world = World::new(LAB);
+    let (one, two) = (world.task("web", 1), world.task("web", 2));
+    let eni = match world.device_of(one) {
+        Device::Eni(ix) => world.snapshot.eni(ix).id.clone(),
+        other => panic!("{other:?}"),
+    };
+    let of = |filter| watch(&world, filter);
+    let any = Filter::default;
+    let watches = [
+        of(Filter { service: Some("web".into()), task: Some(2), ..any() }),
+        of(Filter { service: Some("public".into()), ..any() }),
+        of(Filter { interface: Some(eni), ..any() }),
+        of(Filter { interface: Some("nat".into()), ..any() }),
+        of(Filter { interface: Some("app-runner".into()), ..any() }),
+        of(Filter { destination: Some("10.0.0.0/16".parse().unwrap()), ..any() }),
+        of(Filter { port: Some(80), ..any() }),
+        of(Filter { only: Some(Only::Drops), ..any() }),
+        of(Filter { only: Some(Only::Forwards), port: Some(443), ..any() }),
+    ];
+    world.connects(one, 40_000, LOCAL);
+    world.connects(two, 40_000, OUT);
+    let public = world.task("public", 1);
+    world.connects(public, 40_000, OUT);
+    world.refuses(&syn(one, 40_001, (EXAMPLE, 80)));
+    let connection = ["created", "out", "in", "out"];
+    let refused = Reason::SgEgressImplicitDeny.name();
+    let seen = watches.each_ref().map(words);
+    assert_eq!(seen[0], connection);
+    assert_eq!(seen[1], connection);
+    assert_eq!(seen[2], ["created", "out", "in", "out", refused]);
+    assert_eq!(seen[3], connection);
+    assert_eq!(seen[4], connection);
+    assert_eq!(seen[5], connection);
+    assert_eq!(seen[6], [refused]);
+    assert_eq!(seen[7], [refused]);
+    assert_eq!(seen[8], ["out", "in", "out", "out", "in", "out"]);
+}
+
+#[test]
+fn what_there_is_no_room_for_is_counted_and_no_packet_waits() {
+    let mut world = World::new(LAB);
+    let watch = world.engine.watchers().watch(Wish { queue: 3, ..wish() });
+    let web = world.task("web", 1);
+    world.connects(web, 40_000, OUT);
+    assert_eq!((words(&watch).len(), watch.left_out()), (3, 1));
+    world.passes(&tcp(web, 40_000, OUT, ACK, 101, 501));
+    assert_eq!((words(&watch).len(), watch.left_out()), (1, 1), "there is room again");
+}
+
+#[test]
+fn records_beyond_the_pace_are_counted_until_the_next_second() {
+    let mut world = World::new(LAB);
+    let watch = world.engine.watchers().watch(Wish { per_second: 5, ..wish() });
+    let web = world.task("web", 1);
+    world.connects(web, 40_000, OUT);
+    let data = tcp(web, 40_000, OUT, ACK, 101, 501);
+    for _ in 0..10 {
+        world.passes(&data);
+    }
+    assert_eq!((taken(&watch).len(), watch.left_out()), (5, 9));
+    world.advance(Duration::from_secs(1));
+    world.passes(&data);
+    assert_eq!((taken(&watch).len(), watch.left_out()), (1, 9));
+}
+
+#[test]
+fn octets_are_those_of_the_wished_side_and_take_bounded_room() {
+    let mut world = World::new(LAB);
+    let octets = Sides { inside: true, outside: false };
+    let watch = world.engine.watchers().watch(Wish { octets, queue_octets: 100, ..wish() });
+    let web = world.task("web", 1);
+    let ask = udp(web, 5000, (EXAMPLE, 53));
+    world.opens(&ask);
+    for _ in 0..5 {
+        world.passes(&ask);
+    }
+    let seen = packets(&watch);
+    assert_eq!(seen.len(), 100 / ask.len());
+    assert_eq!(watch.left_out(), 6 - seen.len() as u64);
+    assert_eq!(seen[0].frames.inside.as_deref(), Some(&ask[..]));
+    assert_eq!(seen[0].frames.outside, None);
+    world.passes(&ask);
+    assert_eq!(packets(&watch).len(), 1, "what was taken makes room");
+}
+
+#[test]
+fn both_sides_of_a_packet_and_the_answer_to_it() {
+    let mut world = World::new(LAB);
+    let octets = Sides { inside: true, outside: true };
+    let watch = world.engine.watchers().watch(Wish { octets, ..wish() });
+    let web = world.task("web", 1);
+    let mut ask = udp(web, 5000, (EXAMPLE, 53));
+    let sent = world.step(world.device_of(web), &ask, 1).bytes;
+    ask[8] = 1;
+    ask[10..12].fill(0);
+    let sum = crate::packet::checksum::checksum(&ask[..20]);
+    ask[10..12].copy_from_slice(&sum.to_be_bytes());
+    let answer = world.step(world.device_of(web), &ask, 0);
+    assert_eq!(answer.reason(), Some(Reason::TtlExpired));
+    let seen = packets(&watch);
+    assert_eq!(seen[0].frames.outside.as_deref(), Some(&sent[..]));
+    assert_eq!(seen[1].frames.inside.as_deref(), Some(&ask[..]));
+    assert_eq!(seen[1].frames.outside, None);
+    assert_eq!(seen[1].frames.answer.as_deref(), Some(&answer.bytes[..]));
+}
+
+#[test]
+fn exhausted_ports_are_told_once_a_second_and_each_drop_besides() {
+    let mut world = World::new(&format!("{LAB}\n[limits]\nnat_connections_per_destination = 1\n"));
+    let watch = watch(&world, Filter::default());
+    let web = world.task("web", 1);
+    world.opens(&syn(web, 40_000, OUT));
+    let exhausted = Reason::NatPortsExhausted;
+    for sport in 40_001..40_003 {
+        assert_eq!(world.refuses(&syn(web, sport, OUT)), exhausted);
+    }
+    let name = exhausted.name();
+    assert_eq!(words(&watch), ["created", "out", name, "exhausted", name]);
+    world.advance(Duration::from_secs(1));
+    world.refuses(&syn(web, 40_003, OUT));
+    assert_eq!(words(&watch), [name, "exhausted"]);
+}
+
+#[test]
+fn what_could_not_be_read_is_told_too_but_not_to_who_asks_for_somebody() {
+    let world = World::new(LAB);
+    let all = watch(&world, Filter::default());
+    let some = watch(&world, Filter { service: Some("web".into()), ..Filter::default() });
+    let eni = world.device_of(world.task("web", 1));
+    world.push(eni, &[0x60; 40], VnetHeader::default());
+    assert_eq!(words(&all), [Reason::Ipv6.name()]);
+    assert!(words(&some).is_empty());
+}
+
+#[test]
+fn a_super_packet_is_one_record_that_knows_its_segments() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    world.connects(web, 40_000, OUT);
+    let watch = watch(&world, Filter::default());
+    let (src, dst) =
+        (std::net::SocketAddrV4::new(web, 40_000), std::net::SocketAddrV4::new(OUT.0, 443));
+    let mut bytes = builder::tcp(src, dst, ACK, 101, 501, &[0; 3000]);
+    let vnet = builder::to_super_packet(&mut bytes, 1460);
+    world.push(world.device_of(web), &bytes, vnet);
+    let seen = packets(&watch);
+    assert_eq!((seen.len(), seen[0].segments, seen[0].octets), (1, 3, 3120));
+}
+
+#[test]
+fn nobody_watches_once_the_watch_is_gone() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (first, second) = (watch(&world, Filter::default()), watch(&world, Filter::default()));
+    assert!(world.engine.watchers().any());
+    drop(first);
+    world.connects(web, 40_000, OUT);
+    assert_eq!(words(&second).len(), 4);
+    drop(second);
+    assert!(!world.engine.watchers().any());
+}
