@@ -11,6 +11,7 @@
 mod agreement;
 mod default_egress;
 mod expected;
+mod forecast;
 mod fragments;
 mod generation;
 mod generator;
