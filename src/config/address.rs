@@ -36,12 +36,12 @@ impl<'s> Pool<'s> {
         let gateways = spec
             .nat_gateways
             .iter()
-            .filter_map(|n| Some((n.subnet.as_str(), n.private_ip.as_ref()?.value)));
+            .flat_map(|n| n.private_ips().map(|address| (n.subnet.as_str(), address.value)));
         for (subnet, address) in resources.chain(gateways) {
             taken.entry(subnet).or_default().insert(address);
         }
         let value = |at: &At<Ipv4Addr>| at.value;
-        let elastic = spec.nat_gateways.iter().filter_map(|n| n.public_ip.as_ref());
+        let elastic = spec.nat_gateways.iter().flat_map(|n| n.public_ips());
         let hosts = spec.internet_hosts.iter().map(|h| &h.address);
         let public = elastic.chain(hosts).chain(&spec.apprunner_public_ip).map(value).collect();
         Self { taken, public, resting: BTreeSet::new() }

@@ -316,15 +316,27 @@ fn prefix_list(list: &spec::PrefixList) -> Object {
 }
 
 fn nat_gateway(gateway: &spec::NatGateway, planned: Option<&PlannedNatGateway>) -> Object {
-    let spec::NatGateway { id, subnet, connectivity, public_ip: _, private_ip: _, state, line } =
-        gateway;
+    let spec::NatGateway {
+        id,
+        subnet,
+        connectivity,
+        public_ip: _,
+        private_ip: _,
+        secondary_public_ips: _,
+        secondary_private_ips: _,
+        secondary_private_ip_count: _,
+        state,
+        line,
+    } = gateway;
     let mut facts = vec![fact("subnet", &subnet.value), fact("state", state.as_str())];
     if *connectivity == Connectivity::Private {
         facts.push(fact("connectivity", "private"));
     }
     if let Some(planned) = planned {
-        facts.push(fact("private address", planned.private_address));
-        facts.extend(planned.public_address.map(|address| fact("public address", address)));
+        for own in &planned.addresses {
+            let public = own.public.map_or_else(|| "none".to_owned(), |address| address.to_string());
+            facts.push(fact(format!("public address of {}", own.private), public));
+        }
     }
     Object { kind: "NAT gateway", id: id.value.clone(), line: *line, facts }
 }

@@ -263,8 +263,7 @@ impl<'s> Lowering<'s> {
                 subnet: self.subnets.get(&gateway.subnet),
                 connectivity: gateway.connectivity,
                 state: gateway.state,
-                private_address: planned.private_address,
-                public_address: planned.public_address,
+                addresses: planned.addresses.clone(),
                 line: gateway.line,
             })
         };

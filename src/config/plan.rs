@@ -3,7 +3,7 @@
 use super::address::Pool;
 use super::diagnostic::{At, Report, Span};
 use super::spec::{NatGateway, Service, Spec, Subnet};
-use crate::vpc::{Connectivity, NatGatewayState, Space};
+use crate::vpc::{Connectivity, NatAddress, NatGatewayState, Space};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
@@ -28,10 +28,10 @@ pub struct Plan {
 /// What has an address that the file does not give.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holder {
-    /// A NAT gateway, by its id, in its subnet.
-    NatGatewayPrivate(String),
+    /// One of a NAT gateway's addresses, by its id and position, in its subnet.
+    NatGatewayPrivate(String, usize),
     /// The same, on the internet.
-    NatGatewayPublic(String),
+    NatGatewayPublic(String, usize),
     /// The ENI of a subnet and a set of groups.
     Eni(String, Vec<String>),
     /// App Runner's own egress.
@@ -58,10 +58,9 @@ pub struct PlannedEni {
 pub struct PlannedNatGateway {
     /// `nat-` and 8 hex digits, derived from the id.
     pub device: String,
-    /// Given, or the first free one of its subnet.
-    pub private_address: Ipv4Addr,
-    /// Given, or the next free one; `None` for a private gateway.
-    pub public_address: Option<Ipv4Addr>,
+    /// The primary first. Private ones are given, or the first free ones of its subnet; public ones are given, or the
+    /// next free ones.
+    pub addresses: Vec<NatAddress>,
 }
 
 /// Chooses, keeping to what was chosen before; reports what there is no room for.
@@ -94,9 +93,8 @@ pub(super) fn choose(spec: &Spec, previous: Option<&Plan>, report: &Report) -> P
 impl Plan {
     /// All addresses that egret answers for, given or chosen.
     fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
-        let gateways = self.nat_gateways.values();
-        let gateways =
-            gateways.flat_map(|n| std::iter::once(n.private_address).chain(n.public_address));
+        let gateways = self.nat_gateways.values().flat_map(|n| &n.addresses);
+        let gateways = gateways.flat_map(|own| std::iter::once(own.private).chain(own.public));
         gateways.chain(self.enis.iter().map(|eni| eni.address)).chain(self.apprunner_address)
     }
 }
@@ -156,7 +154,7 @@ fn refuse(want: &Want<'_>, report: &Report) {
             format!("198.51.100.0/24 has no free address for {what}"),
             match holder {
                 Holder::AppRunner => "give apprunner_public_ip",
-                Holder::NatGatewayPublic(_) | Holder::NatGatewayPrivate(_) | Holder::Eni(..) => {
+                Holder::NatGatewayPublic(..) | Holder::NatGatewayPrivate(..) | Holder::Eni(..) => {
                     "give public_ip"
                 }
             },
@@ -169,14 +167,17 @@ fn wants(spec: &Spec) -> Vec<Want<'_>> {
     let mut wants = Vec::new();
     for gateway in spec.nat_gateways.iter().filter(|n| n.state != NatGatewayState::Deleted) {
         let (id, what) = (&gateway.id.value, "this NAT gateway");
-        if gateway.private_ip.is_none() {
-            let (holder, span) = (Holder::NatGatewayPrivate(id.clone()), gateway.subnet.span);
-            let subnet = spec.subnet(&gateway.subnet);
-            wants.extend(subnet.map(|s| Want { holder, subnet: Some(s), span, what }));
-        }
-        if gateway.connectivity == Connectivity::Public && gateway.public_ip.is_none() {
-            let (holder, span) = (Holder::NatGatewayPublic(id.clone()), gateway.id.span);
-            wants.push(Want { holder, subnet: None, span, what });
+        for position in 0..gateway.addresses() {
+            if gateway.private_ip(position).is_none() {
+                let holder = Holder::NatGatewayPrivate(id.clone(), position);
+                let (subnet, span) = (spec.subnet(&gateway.subnet), gateway.subnet.span);
+                wants.extend(subnet.map(|s| Want { holder, subnet: Some(s), span, what }));
+            }
+            let public = gateway.connectivity == Connectivity::Public;
+            if public && gateway.public_ip(position).is_none() {
+                let holder = Holder::NatGatewayPublic(id.clone(), position);
+                wants.push(Want { holder, subnet: None, span: gateway.id.span, what });
+            }
         }
     }
     for (subnet, groups) in eni_keys(spec) {
@@ -224,19 +225,21 @@ fn nat_gateway(
     }
     let id = &gateway.id.value;
     let of = |holder| chosen.get(&holder).copied();
-    let given = |address: &Option<At<Ipv4Addr>>| address.as_ref().map(|at| at.value);
-    let private = given(&gateway.private_ip).or_else(|| of(Holder::NatGatewayPrivate(id.clone())));
-    let public_address = match gateway.connectivity {
-        Connectivity::Private => None,
-        Connectivity::Public => {
-            Some(given(&gateway.public_ip).or_else(|| of(Holder::NatGatewayPublic(id.clone())))?)
-        }
+    let given = |address: Option<&At<Ipv4Addr>>| address.map(|at| at.value);
+    let address = |position| {
+        let private = given(gateway.private_ip(position))
+            .or_else(|| of(Holder::NatGatewayPrivate(id.clone(), position)))?;
+        let public = match gateway.connectivity {
+            Connectivity::Private => None,
+            Connectivity::Public => Some(
+                given(gateway.public_ip(position))
+                    .or_else(|| of(Holder::NatGatewayPublic(id.clone(), position)))?,
+            ),
+        };
+        Some(NatAddress { private, public })
     };
-    Some(PlannedNatGateway {
-        device: devices.nat_gateway(id),
-        private_address: private?,
-        public_address,
-    })
+    let addresses = (0..gateway.addresses()).map(address).collect::<Option<_>>()?;
+    Some(PlannedNatGateway { device: devices.nat_gateway(id), addresses })
 }
 
 /// Each pair of subnet and groups that a service uses, in the order of first use.

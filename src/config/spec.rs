@@ -298,6 +298,12 @@ pub struct NatGateway {
     pub public_ip: Option<At<Ipv4Addr>>,
     /// `private_ip`, if given.
     pub private_ip: Option<At<Ipv4Addr>>,
+    /// `secondary_public_ips`.
+    pub secondary_public_ips: Vec<At<Ipv4Addr>>,
+    /// `secondary_private_ips`.
+    pub secondary_private_ips: Vec<At<Ipv4Addr>>,
+    /// `secondary_private_ip_count`, if given.
+    pub secondary_private_ip_count: Option<u8>,
     /// `state`.
     pub state: NatGatewayState,
     /// Where the section begins.
@@ -358,6 +364,40 @@ pub struct Service {
     pub tasks: u16,
     /// Where the section begins.
     pub line: Line,
+}
+
+impl NatGateway {
+    /// All private addresses that the file gives, the primary first.
+    pub fn private_ips(&self) -> impl Iterator<Item = &At<Ipv4Addr>> {
+        self.private_ip.iter().chain(&self.secondary_private_ips)
+    }
+
+    /// All public addresses that the file gives, the primary first.
+    pub fn public_ips(&self) -> impl Iterator<Item = &At<Ipv4Addr>> {
+        self.public_ip.iter().chain(&self.secondary_public_ips)
+    }
+
+    /// The private address at a position, if given; the primary's is 0.
+    pub fn private_ip(&self, position: usize) -> Option<&At<Ipv4Addr>> {
+        match position.checked_sub(1) {
+            None => self.private_ip.as_ref(),
+            Some(secondary) => self.secondary_private_ips.get(secondary),
+        }
+    }
+
+    /// The public address at a position, if given; the primary's is 0.
+    pub fn public_ip(&self, position: usize) -> Option<&At<Ipv4Addr>> {
+        match position.checked_sub(1) {
+            None => self.public_ip.as_ref(),
+            Some(secondary) => self.secondary_public_ips.get(secondary),
+        }
+    }
+
+    /// How many addresses it has, the primary one among them.
+    pub fn addresses(&self) -> usize {
+        let counted = self.secondary_private_ip_count.map_or(0, usize::from);
+        1 + self.secondary_public_ips.len().max(self.secondary_private_ips.len()).max(counted)
+    }
 }
 
 impl Spec {

@@ -357,6 +357,9 @@ fn eni_row(snapshot: &Snapshot, device: Device) -> EniRow {
         security_groups: Vec::new(),
         address: None,
         public_address: None,
+        secondary_addresses: Vec::new(),
+        secondary_public_addresses: Vec::new(),
+        state: None,
         services: Vec::new(),
         connectors: Vec::new(),
         tasks: 0,
@@ -405,8 +408,12 @@ fn nat_gateway(snapshot: &Snapshot, ix: NatGatewayIx, row: &mut EniRow) {
     row.id.clone_from(&nat.id);
     row.device.clone_from(&nat.device);
     "nat-gateway".clone_into(&mut row.kind);
-    row.address = Some(nat.private_address);
-    row.public_address = nat.public_address;
+    row.address = Some(nat.private_address());
+    row.public_address = nat.public_address();
+    let secondary = nat.addresses.get(1..).unwrap_or_default();
+    row.secondary_addresses = secondary.iter().map(|own| own.private).collect();
+    row.secondary_public_addresses = secondary.iter().filter_map(|own| own.public).collect();
+    row.state = Some(nat.state.as_str().to_owned());
     place(snapshot, nat.subnet, row);
 }
 

@@ -342,9 +342,10 @@ impl Build {
         }
         for nat in &parts.nat_gateways {
             let space = snapshot.space(snapshot.subnet(nat.subnet).vpc);
-            let public = nat.public_address.map(|address| (Space::INTERNET, address));
-            let owned: Vec<_> =
-                std::iter::once((space, nat.private_address)).chain(public).collect();
+            let private = nat.addresses.iter().map(|own| (space, own.private));
+            let public =
+                nat.addresses.iter().filter_map(|own| Some((Space::INTERNET, own.public?)));
+            let owned: Vec<_> = private.chain(public).collect();
             self.device(DeviceId::NatGateway(nat.id.clone()), &nat.device, space, &owned)?;
         }
         if let Some(address) = parts.apprunner_address {

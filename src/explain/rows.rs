@@ -98,6 +98,15 @@ pub struct EniRow {
     pub address: Option<Ipv4Addr>,
     /// The public address, where it has one.
     pub public_address: Option<Ipv4Addr>,
+    /// The private addresses beside the primary one; a NAT gateway may have seven.
+    #[serde(default)]
+    pub secondary_addresses: Vec<Ipv4Addr>,
+    /// The public addresses beside the primary one.
+    #[serde(default)]
+    pub secondary_public_addresses: Vec<Ipv4Addr>,
+    /// The state of a NAT gateway, such as `available`.
+    #[serde(default)]
+    pub state: Option<String>,
     /// The services that share it.
     pub services: Vec<String>,
     /// The connectors that share it.

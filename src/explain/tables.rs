@@ -5,6 +5,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 
 /// A row that a table can show.
 pub trait Row: Serialize {
@@ -140,8 +141,8 @@ impl Row for EniRow {
             self.device.clone(),
             or_dash(self.subnet.as_ref()),
             or_dash(self.availability_zone.as_ref()),
-            or_dash(self.address),
-            or_dash(self.public_address),
+            addresses(self.address, &self.secondary_addresses),
+            addresses(self.public_address, &self.secondary_public_addresses),
             list(&self.security_groups),
             list(&self.services),
             list(&self.connectors),
@@ -178,6 +179,11 @@ fn or_dash(value: Option<impl Display>) -> String {
 
 fn list(values: &[String]) -> String {
     or_dash((!values.is_empty()).then(|| values.join(",")))
+}
+
+fn addresses(primary: Option<Ipv4Addr>, secondary: &[Ipv4Addr]) -> String {
+    let all: Vec<String> = primary.iter().chain(secondary).map(ToString::to_string).collect();
+    list(&all)
 }
 
 fn with_line(rule: &str, line: Option<u32>, generation: Option<u32>) -> String {

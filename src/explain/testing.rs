@@ -194,8 +194,7 @@ fn nat_gateway() -> NatGateway {
         subnet: PUBLIC_A,
         connectivity: Connectivity::Public,
         state: NatGatewayState::Available,
-        private_address: NAT_ADDRESS,
-        public_address: Some(NAT_PUBLIC),
+        addresses: vec![NatAddress { private: NAT_ADDRESS, public: Some(NAT_PUBLIC) }],
         line: 46,
     }
 }

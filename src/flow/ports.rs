@@ -51,6 +51,8 @@ pub struct Exhausted;
 pub struct PortPools {
     pools: DashMap<PoolKey, Pool, FixedState>,
     totals: DashMap<(Space, Ipv4Addr), Arc<AtomicU32>, FixedState>,
+    /// Whose turn it is among the addresses of one NAT.
+    turns: DashMap<(Space, Ipv4Addr), u32, FixedState>,
     random: AtomicU64,
     /// What the engine last said the time is: a lease is dropped without being told.
     now: AtomicU64,
@@ -114,6 +116,7 @@ impl PortPools {
         Arc::new(Self {
             pools: DashMap::with_hasher(FixedState::with_seed(seed)),
             totals: DashMap::with_hasher(FixedState::with_seed(seed)),
+            turns: DashMap::with_hasher(FixedState::with_seed(seed)),
             random: AtomicU64::new(seed),
             now: AtomicU64::new(0),
         })
@@ -182,6 +185,19 @@ impl PortPools {
         port.ok_or(Exhausted)
     }
 
+    /// Whose turn it is at a NAT with several addresses: a number that goes up by one with every [`PortPools::take_turn`].
+    pub fn turn(&self, nat: (Space, Ipv4Addr)) -> u32 {
+        self.turns.get(&nat).map_or(0, |turn| *turn)
+    }
+
+    /// Takes the turn.
+    pub fn take_turn(&self, nat: (Space, Ipv4Addr)) -> u32 {
+        let mut turn = self.turns.entry(nat).or_default();
+        let taken = *turn;
+        *turn = taken.wrapping_add(1);
+        taken
+    }
+
     /// Forgets pools that nothing is leased from and nothing rests in.
     pub fn sweep(&self, now: Instant, quarantine: Duration) {
         self.set_now(now);
@@ -200,8 +216,9 @@ impl PortPools {
     /// Every pool's size, for the expected-state tests.
     #[cfg(test)]
     pub fn census(&self, census: &mut super::Census) {
-        let Self { pools, totals, random: _, now: _ } = self;
+        let Self { pools, totals, turns, random: _, now: _ } = self;
         census.add("destinations", pools.len());
+        census.add("turns", turns.len());
         for entry in pools {
             let Pool { taken, leased, resting } = entry.value();
             let PoolKey { space: _, address, protocol: _, destination: _, port: _ } = entry.key();

@@ -104,12 +104,18 @@ impl Flow {
         }
     }
 
-    /// The NAT gateway in this configuration, found by its public address.
+    /// The NAT gateway in this configuration, found by the address that the flow has there: the public one toward the
+    /// internet, the private one toward the VPC and what it is connected to.
     pub fn nat_gateway_in(&self, snapshot: &Snapshot) -> Option<NatGatewayIx> {
         let (Some(_), lease) = self.nat.as_ref()? else { return None };
-        let public = Some(lease.key().address);
-        let gateways = &snapshot.parts().nat_gateways;
-        gateways.iter().position(|n| n.public_address == public).map(NatGatewayIx::from)
+        let PoolKey { space, address, .. } = *lease.key();
+        match snapshot.vpc_in(space) {
+            None => snapshot.nat_gateway_of(address),
+            Some(vpc) => match snapshot.interface(vpc, address)? {
+                Interface::NatGateway(ix) => Some(ix),
+                Interface::Eni(_) | Interface::Resource(_) => None,
+            },
+        }
     }
 
     /// The service in this configuration: that of the task, which flows do not outlive.

@@ -85,9 +85,7 @@ impl Arrival {
             Device::Eni(_) | Device::AppRunner => {
                 Self { device, place, space: Space::TASKS, side: Side::Egress }
             }
-            Device::NatGateway(ix)
-                if snapshot.nat_gateway(ix).public_address == Some(destination) =>
-            {
+            Device::NatGateway(ix) if snapshot.nat_gateway(ix).has_public(destination) => {
                 returned(Space::INTERNET)
             }
             Device::NatGateway(_) => returned(place.0),
@@ -95,7 +93,7 @@ impl Arrival {
     }
 }
 
-/// The address of a device, in its space: for a NAT gateway its private one.
+/// The address of a device, in its space: for a NAT gateway its primary private one.
 #[inline]
 pub(super) fn place(snapshot: &Snapshot, device: Device) -> Place {
     match device {
@@ -105,7 +103,7 @@ pub(super) fn place(snapshot: &Snapshot, device: Device) -> Place {
         }
         Device::NatGateway(ix) => {
             let nat = snapshot.nat_gateway(ix);
-            (snapshot.space(snapshot.subnet(nat.subnet).vpc), nat.private_address)
+            (snapshot.space(snapshot.subnet(nat.subnet).vpc), nat.private_address())
         }
         // Without an address nothing is attached there, and nothing is sent to the unspecified one.
         Device::AppRunner => {

@@ -3,7 +3,7 @@
 use super::walk::Walk;
 use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage};
 use crate::packet::Tuple;
-use crate::vpc::{NatGateway, RuleRef, Snapshot, VpcIx};
+use crate::vpc::{RuleRef, Snapshot, VpcIx};
 use std::net::Ipv4Addr;
 
 /// An ENI's packet comes straight to the internet gateway: it has no public address, so it dies (surprise 1).
@@ -16,13 +16,13 @@ pub(super) fn refuse_private_source<R: Recorder>(
     walk.deny(Component::InternetGateway(vpc), reason, RuleRef::InternetGateway(vpc), Detail::None)
 }
 
-/// The public address of a NAT gateway.
+/// A NAT gateway's address without a public one does not pass.
 pub(super) fn require_public<R: Recorder>(
     walk: &mut Walk<'_, R>,
     vpc: VpcIx,
-    nat: &NatGateway,
+    own: Option<Ipv4Addr>,
 ) -> Result<Ipv4Addr, Denial> {
-    nat.public_address.ok_or_else(|| {
+    own.ok_or_else(|| {
         walk.deny(
             Component::InternetGateway(vpc),
             Reason::IgwPrivateNat,
@@ -37,7 +37,7 @@ pub(super) fn translate<R: Recorder>(
     walk: &mut Walk<'_, R>,
     vpc: VpcIx,
     before: Tuple,
-    public: Ipv4Addr,
+    public: Option<Ipv4Addr>,
 ) -> Result<Tuple, Denial> {
     let component = Component::InternetGateway(vpc);
     let destination = before.dst;
@@ -46,7 +46,7 @@ pub(super) fn translate<R: Recorder>(
     if let Some(reason) = refused {
         return Err(walk.deny(component, reason, RuleRef::InternetGateway(vpc), Detail::None));
     }
-    let after = Tuple { src: public, ..before };
+    let after = Tuple { src: require_public(walk, vpc, public)?, ..before };
     walk.step_with(
         Stage::InternetGateway,
         component,
@@ -84,6 +84,5 @@ pub(super) fn refused_destination(destination: Ipv4Addr) -> Option<Reason> {
 /// Whether a public address is one of the lab's own.
 pub(super) fn is_own(snapshot: &Snapshot, address: Ipv4Addr) -> bool {
     let parts = snapshot.parts();
-    parts.apprunner_address == Some(address)
-        || parts.nat_gateways.iter().any(|n| n.public_address == Some(address))
+    parts.apprunner_address == Some(address) || snapshot.nat_gateway_of(address).is_some()
 }

@@ -21,17 +21,17 @@ pub(super) fn pass<'a, R: Recorder>(
     let nat = walk.snapshot.nat_gateway(ix);
     arrive(walk, at, ix, nat, route)?;
     require_way_out(walk, ix, nat.subnet)?;
-    let public = internet_gateway::require_public(walk, at.vpc, nat)?;
-    let (outside, grant) = translate(walk, at.tuple, ix, nat, public)?;
+    internet_gateway::require_public(walk, at.vpc, nat.public_address())?;
+    let translated = translate(walk, at.tuple, ix, Space::INTERNET)?;
     network_acl::leave(walk, nat.subnet)?;
-    let outside = internet_gateway::translate(walk, at.vpc, outside, public)?;
+    let outside = internet_gateway::translate(walk, at.vpc, translated.outside, translated.public)?;
     Ok(Path {
         outside,
         space: Space::INTERNET,
         link: Link::Internet,
         eni: None,
-        nat: Some((Some(ix), grant)),
-        hop: Some(nat.private_address),
+        nat: Some((Some(ix), translated.grant)),
+        hop: Some(nat.private_address()),
         admitted_by,
         reply_denied: None,
     })
@@ -110,16 +110,23 @@ fn require_way_out<R: Recorder>(
     Err(walk.deny(component, reason, chosen.rule, Detail::None))
 }
 
-/// Source to the gateway's private address, and a port of its own; the destination stays (spec 6).
+/// A packet as it leaves a NAT gateway.
+struct Translated {
+    outside: Tuple,
+    /// The public address of the private one that it took.
+    public: Option<Ipv4Addr>,
+    grant: Grant,
+}
+
+/// Source to one of the gateway's private addresses, and a port of its own; the destination stays (spec 6).
 fn translate<R: Recorder>(
     walk: &mut Walk<'_, R>,
     before: Tuple,
     ix: NatGatewayIx,
-    nat: &NatGateway,
-    public: Ipv4Addr,
-) -> Result<(Tuple, Grant), Denial> {
+    toward: Space,
+) -> Result<Translated, Denial> {
     let component = Component::NatGateway(ix);
-    let Ok(grant) = walk.leases.nat_gateway(walk.snapshot, public, &walk.probe) else {
+    let Ok((own, grant)) = walk.leases.nat_gateway(walk.snapshot, ix, toward, &walk.probe) else {
         return Err(walk.deny(
             component,
             Reason::NatPortsExhausted,
@@ -127,7 +134,7 @@ fn translate<R: Recorder>(
             Detail::None,
         ));
     };
-    let after = walk.probe.from(nat.private_address, grant.port());
+    let after = walk.probe.from(own.private, grant.port());
     walk.step_with(
         Stage::NatGateway,
         component,
@@ -135,5 +142,5 @@ fn translate<R: Recorder>(
         Outcome::Translate,
         Detail::Translated { before, after },
     );
-    Ok((after, grant))
+    Ok(Translated { outside: after, public: own.public, grant })
 }

@@ -4,7 +4,6 @@ use super::arrival::{Place, place};
 use super::{Device, Engine};
 use crate::flow::{Flow, Tally};
 use crate::vpc::{EniIx, Interface, NatGatewayIx, Snapshot};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// What a tally is kept for: an ENI and the NAT gateway behind it, if any; neither is App Runner's own egress.
@@ -31,8 +30,9 @@ impl PathKey {
     }
 }
 
-/// A path by addresses, which mean the same under every configuration: the ENI's in its VPC, the NAT's public one.
-pub(super) type Places = (Option<Place>, Option<Ipv4Addr>);
+/// A path by addresses: the ENI's and the NAT gateway's primary private one. A gateway is one place, whichever of its
+/// addresses a flow has.
+pub(super) type Places = (Option<Place>, Option<Place>);
 
 impl Engine {
     /// What each path of this configuration carried, in no order.
@@ -46,16 +46,16 @@ impl Engine {
     /// The tally of a path of this configuration.
     pub(super) fn tally(&self, snapshot: &Snapshot, path: PathKey) -> Arc<Tally> {
         let eni = path.eni.map(|ix| place(snapshot, Device::Eni(ix)));
-        let nat = path.nat_gateway.and_then(|ix| snapshot.nat_gateway(ix).public_address);
+        let nat = path.nat_gateway.map(|ix| place(snapshot, Device::NatGateway(ix)));
         Arc::clone(&self.tallies.entry((eni, nat)).or_default())
     }
 }
 
-/// `10.0.1.4`, `10.0.1.4/198.51.100.7` with the gateway behind it, or `app-runner`.
+/// `10.0.1.4`, `10.0.1.4/10.0.0.4` with the gateway behind it, or `app-runner`.
 #[cfg(test)]
 pub(super) fn name((eni, nat): Places) -> String {
     let eni = eni.map_or_else(|| "app-runner".to_owned(), |(_, address)| address.to_string());
-    nat.map_or_else(|| eni.clone(), |nat| format!("{eni}/{nat}"))
+    nat.map_or_else(|| eni.clone(), |(_, nat)| format!("{eni}/{nat}"))
 }
 
 /// The path with these addresses, if this configuration has it.
@@ -68,10 +68,10 @@ fn path_in(snapshot: &Snapshot, (eni, nat): Places) -> Option<PathKey> {
         None => None,
     };
     let nat_gateway = match nat {
-        Some(_) => {
-            let gateways = &snapshot.parts().nat_gateways;
-            Some(gateways.iter().position(|n| n.public_address == nat)?.into())
-        }
+        Some((space, address)) => match snapshot.interface(snapshot.vpc_in(space)?, address)? {
+            Interface::NatGateway(ix) => Some(ix),
+            Interface::Eni(_) | Interface::Resource(_) => return None,
+        },
         None => None,
     };
     Some(PathKey { eni, nat_gateway })

@@ -1,8 +1,10 @@
 //! Ports for the two source NATs: leased for a new flow, kept by a tracked one, only looked at on a dry run.
 
+use super::Device;
+use super::arrival::{Place, place};
 use super::walk::Probe;
 use crate::flow::{Exhausted, Flow, Instant, Lease, Limit, PoolKey, PortPools, Space};
-use crate::vpc::{Snapshot, VpcIx};
+use crate::vpc::{NatAddress, NatGatewayIx, Snapshot, VpcIx};
 use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -31,7 +33,8 @@ pub(super) enum Purpose<'a> {
 #[derive(Debug)]
 pub(super) enum Grant {
     Leased(Lease),
-    Kept(u16),
+    /// A tracked flow's; `None` if it has none there.
+    Kept(Option<u16>),
     Peeked(u16),
 }
 
@@ -39,7 +42,8 @@ impl Grant {
     pub(super) fn port(&self) -> u16 {
         match self {
             Self::Leased(lease) => lease.port(),
-            Self::Kept(port) | Self::Peeked(port) => *port,
+            Self::Kept(port) => port.unwrap_or(0),
+            Self::Peeked(port) => *port,
         }
     }
 
@@ -72,14 +76,48 @@ impl Leases<'_> {
         self.grant(snapshot, key, limit, |flow| flow.eni.as_ref().map(|(_, lease)| lease))
     }
 
-    /// A port of a NAT gateway. There is no limit on all of them together: every flow has a port of its ENI too.
+    /// An address of a NAT gateway, and a port of it. There is no limit on all ports together: every flow has a port of
+    /// its ENI too.
+    ///
+    /// Addresses are taken in turn, and one whose ports toward this destination are all taken is passed over. AWS tells no
+    /// rule; it does not pair a task with an address here, nor need RFC 4787 and 7857 say so (checklist U2, 7857-4): two
+    /// flows of one task to one server may show the server two addresses. The same packets in the same order always take
+    /// the same addresses.
     pub(super) fn nat_gateway(
         &self,
         snapshot: &Snapshot,
-        public: Ipv4Addr,
+        ix: NatGatewayIx,
+        toward: Space,
         probe: &Probe,
-    ) -> Result<Grant, Exhausted> {
-        self.public(snapshot, public, u32::MAX, probe)
+    ) -> Result<(NatAddress, Grant), Exhausted> {
+        let all = &snapshot.nat_gateway(ix).addresses;
+        let first = match all.len() {
+            0 | 1 => 0,
+            several => self.turn(place(snapshot, Device::NatGateway(ix)), several),
+        };
+        for own in all.iter().cycle().skip(first).take(all.len()) {
+            let outside = if toward == Space::INTERNET { own.public } else { Some(own.private) };
+            let Some(outside) = outside else { continue };
+            match self.of_nat(snapshot, toward, outside, u32::MAX, probe) {
+                // The flow has its port at another of the addresses.
+                Ok(Grant::Kept(None)) => {}
+                Ok(grant) => return Ok((*own, grant)),
+                Err(Exhausted) => {}
+            }
+        }
+        match (&self.purpose, all.first()) {
+            (Purpose::Tracked(_), Some(own)) => Ok((*own, Grant::Kept(None))),
+            (Purpose::NewFlow | Purpose::DryRun | Purpose::Tracked(_), _) => Err(Exhausted),
+        }
+    }
+
+    /// Whose turn it is: only a new flow ends it.
+    fn turn(&self, place: Place, of: usize) -> usize {
+        let turn = match self.purpose {
+            Purpose::NewFlow => self.pools.take_turn(place),
+            Purpose::Tracked(_) | Purpose::DryRun => self.pools.turn(place),
+        };
+        turn as usize % of
     }
 
     /// A port of App Runner's own NAT. AWS tells no limit; an ENI's is inferred, as both are Hyperplane's.
@@ -92,19 +130,21 @@ impl Leases<'_> {
         address: Ipv4Addr,
         probe: &Probe,
     ) -> Result<Grant, Exhausted> {
-        self.public(snapshot, address, snapshot.parts().limits.eni_connections, probe)
+        let per_address = snapshot.parts().limits.eni_connections;
+        self.of_nat(snapshot, Space::INTERNET, address, per_address, probe)
     }
 
-    fn public(
+    fn of_nat(
         &self,
         snapshot: &Snapshot,
+        space: Space,
         address: Ipv4Addr,
         per_address: u32,
         probe: &Probe,
     ) -> Result<Grant, Exhausted> {
         let per_destination = snapshot.parts().limits.nat_connections_per_destination;
         let limit = Limit { per_destination, per_address };
-        let key = pool(Space::INTERNET, address, probe);
+        let key = pool(space, address, probe);
         self.grant(snapshot, key, limit, |flow| flow.nat.as_ref().map(|(_, lease)| lease))
     }
 
@@ -124,7 +164,7 @@ impl Leases<'_> {
             // Positions in tables differ between configurations, so the pool tells whether it is the same NAT.
             Purpose::Tracked(flow) => {
                 let kept = lease_of(flow).filter(|lease| *lease.key() == key);
-                Ok(Grant::Kept(kept.map_or(0, Lease::port)))
+                Ok(Grant::Kept(kept.map(Lease::port)))
             }
             Purpose::DryRun => {
                 let before = self.peeked.replace(self.peeked.get() + 1);

@@ -26,7 +26,7 @@ pub use index::*;
 pub use internet_gateway::InternetGateway;
 pub use internet_host::InternetHost;
 pub use limits::{Limits, Mtu, Timeouts};
-pub use nat_gateway::{Connectivity, NatGateway, NatGatewayState};
+pub use nat_gateway::{Connectivity, NatAddress, NatGateway, NatGatewayState};
 pub use network_acl::{AclAction, AclRule, NetworkAcl};
 pub use resource::{Listen, Resource};
 pub use route_table::{Destination, PrefixList, Route, RouteTable, Target};

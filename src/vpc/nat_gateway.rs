@@ -16,12 +16,42 @@ pub struct NatGateway {
     pub connectivity: Connectivity,
     /// What becomes of packets routed to it.
     pub state: NatGatewayState,
-    /// Its address in the subnet.
-    pub private_address: Ipv4Addr,
-    /// The Elastic IP that the internet gateway maps the private address to; `None` for a private gateway.
-    pub public_address: Option<Ipv4Addr>,
+    /// Its addresses, the primary first: one to [`NatGateway::MAX_ADDRESSES`]. New flows take them in turn.
+    pub addresses: Vec<NatAddress>,
     /// Where it stands in the lab file.
     pub line: Line,
+}
+
+/// One of a NAT gateway's addresses: an element of `NatGatewayAddresses`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatAddress {
+    /// In the gateway's subnet.
+    pub private: Ipv4Addr,
+    /// The Elastic IP that the internet gateway maps the private address to; `None` for a private gateway.
+    pub public: Option<Ipv4Addr>,
+}
+
+impl NatGateway {
+    /// One primary address and seven secondary ones (spec 6).
+    pub const MAX_ADDRESSES: usize = 8;
+
+    /// The primary private address, by which a gateway is known: it cannot be changed.
+    #[inline]
+    pub fn private_address(&self) -> Ipv4Addr {
+        self.addresses.first().map_or(Ipv4Addr::UNSPECIFIED, |primary| primary.private)
+    }
+
+    /// The primary public address; `None` for a private gateway.
+    #[inline]
+    pub fn public_address(&self) -> Option<Ipv4Addr> {
+        self.addresses.first().and_then(|primary| primary.public)
+    }
+
+    /// Whether a public address is one of its own.
+    #[inline]
+    pub fn has_public(&self, address: Ipv4Addr) -> bool {
+        self.addresses.iter().any(|own| own.public == Some(address))
+    }
 }
 
 /// `ConnectivityType`.

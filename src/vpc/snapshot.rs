@@ -141,6 +141,13 @@ impl Snapshot {
         self.interfaces.get(&(vpc, address)).copied()
     }
 
+    /// The NAT gateway that has a public address.
+    #[inline]
+    pub fn nat_gateway_of(&self, public: Ipv4Addr) -> Option<NatGatewayIx> {
+        let gateways = &self.parts.nat_gateways;
+        gateways.iter().position(|nat| nat.has_public(public)).map(NatGatewayIx::from)
+    }
+
     /// The union of the inbound rules of a resource's groups.
     #[inline]
     pub fn ingress(&self, resource: ResourceIx) -> &RuleSet {
@@ -215,7 +222,8 @@ fn interfaces(parts: &Parts) -> HashMap<(VpcIx, Ipv4Addr), Interface> {
         .nat_gateways
         .iter()
         .enumerate()
-        .map(|(i, n)| ((vpc(n.subnet), n.private_address), Interface::NatGateway(i.into())));
+        .flat_map(|(i, n)| n.addresses.iter().map(move |own| (i, n.subnet, own.private)))
+        .map(|(i, subnet, address)| ((vpc(subnet), address), Interface::NatGateway(i.into())));
     let resources = parts
         .resources
         .iter()

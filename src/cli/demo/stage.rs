@@ -95,7 +95,7 @@ impl Stage {
     pub(super) fn nat_gateway(&self) -> Result<(Ipv4Addr, Ipv4Addr), DemoError> {
         let gateway = self.snapshot.parts().nat_gateways.first();
         gateway
-            .and_then(|nat| Some((nat.private_address, nat.public_address?)))
+            .and_then(|nat| Some((nat.private_address(), nat.public_address()?)))
             .ok_or_else(|| DemoError::NotInLab("public NAT gateway".to_owned()))
     }
 

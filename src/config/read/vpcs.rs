@@ -62,42 +62,107 @@ fn aws_sized(value: &Value<'_>) -> Option<At<Ipv4Network>> {
     None
 }
 
-pub(super) const NAT_GATEWAY: [&str; 6] =
-    ["id", "subnet", "connectivity", "public_ip", "private_ip", "state"];
+pub(super) const NAT_GATEWAY: [&str; 10] = [
+    "id",
+    "subnet",
+    "connectivity",
+    "availability_mode",
+    "public_ip",
+    "private_ip",
+    "secondary_public_ips",
+    "secondary_private_ips",
+    "secondary_private_ip_count",
+    "state",
+];
 
 pub(super) fn nat_gateway(section: &Section<'_>) -> Option<NatGateway> {
     let id = section.word("id");
+    if !is_zonal(section) {
+        return None;
+    }
     let subnet = section.reference("subnet", &[Kind::Subnet]);
     let connectivity = section.get("connectivity").and_then(|v| {
         v.one_of(&[("public", Connectivity::Public), ("private", Connectivity::Private)])
     });
-    let connectivity = connectivity.map_or(Connectivity::Public, |at| at.value);
     let public_ip = section.get("public_ip").and_then(|v| v.parse(text::public_address));
     let private_ip = section.get("private_ip").and_then(|v| v.parse(text::address));
-    let states = [
-        NatGatewayState::Available,
-        NatGatewayState::Pending,
-        NatGatewayState::Failed,
-        NatGatewayState::Deleting,
-        NatGatewayState::Deleted,
-    ]
-    .map(|state| (state.as_str(), state));
-    let state = section.get("state").and_then(|v| v.one_of(&states));
-    if let (Connectivity::Private, Some(public_ip)) = (connectivity, &public_ip) {
-        section.reader.report.error(
-            public_ip.span,
-            "public-ip-on-private",
-            "a private NAT gateway has no public address",
-            "remove public_ip, or write connectivity = \"public\"",
-        );
-    }
-    Some(NatGateway {
+    let count = section.get("secondary_private_ip_count").and_then(|v| v.integer_in(0, 31));
+    let state = section.get("state").and_then(|v| v.one_of(&STATES));
+    let gateway = NatGateway {
         id: id?,
         subnet: subnet?,
-        connectivity,
+        connectivity: connectivity.map_or(Connectivity::Public, |at| at.value),
         public_ip,
         private_ip,
+        secondary_public_ips: super::list(section, "secondary_public_ips", |v| {
+            v.parse(text::public_address)
+        }),
+        secondary_private_ips: super::list(section, "secondary_private_ips", |v| {
+            v.parse(text::address)
+        }),
+        secondary_private_ip_count: count.and_then(|at| u8::try_from(at.value).ok()),
         state: state.map_or(NatGatewayState::Available, |at| at.value),
         line: section.line(),
-    })
+    };
+    addresses(section, &gateway);
+    Some(gateway)
+}
+
+const STATES: [(&str, NatGatewayState); 5] = [
+    (NatGatewayState::Available.as_str(), NatGatewayState::Available),
+    (NatGatewayState::Pending.as_str(), NatGatewayState::Pending),
+    (NatGatewayState::Failed.as_str(), NatGatewayState::Failed),
+    (NatGatewayState::Deleting.as_str(), NatGatewayState::Deleting),
+    (NatGatewayState::Deleted.as_str(), NatGatewayState::Deleted),
+];
+
+/// Regional NAT gateways are in no subnet, have a table of their own, and grow by themselves (spec 6): not built.
+fn is_zonal(section: &Section<'_>) -> bool {
+    let mode = section.get("availability_mode");
+    let Some(mode) = mode.and_then(|v| v.one_of(&[("zonal", true), ("regional", false)])) else {
+        return true;
+    };
+    if !mode.value {
+        section.reader.report.error(
+            mode.span,
+            "regional-nat-gateway",
+            "regional NAT gateways are not supported",
+            "declare a zonal one in each Availability Zone, and remove availability_mode",
+        );
+    }
+    mode.value
+}
+
+/// How many addresses there may be, and of which kind (spec 6).
+fn addresses(section: &Section<'_>, gateway: &NatGateway) {
+    let report = section.reader.report;
+    if let (Connectivity::Private, Some(public)) =
+        (gateway.connectivity, gateway.public_ips().next())
+    {
+        report.error(
+            public.span,
+            "public-ip-on-private",
+            "a private NAT gateway has no public address",
+            "remove it, or write connectivity = \"public\"",
+        );
+    }
+    let all = gateway.addresses();
+    if all > crate::vpc::NatGateway::MAX_ADDRESSES {
+        report.error(
+            gateway.id.span,
+            "too-many-addresses",
+            format!("NAT gateway {:?} has {all} addresses", gateway.id.value),
+            "a zonal NAT gateway has one primary address and up to seven secondary ones",
+        );
+    }
+    if let (Some(_), Some(first)) =
+        (gateway.secondary_private_ip_count, gateway.secondary_private_ips.first())
+    {
+        report.error(
+            first.span,
+            "addresses-and-count",
+            "secondary_private_ips and secondary_private_ip_count exclude each other",
+            "name the addresses, or say how many egret shall choose",
+        );
+    }
 }

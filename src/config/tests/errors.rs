@@ -315,6 +315,33 @@ address = "100.64.0.9""#;
 id = "nat"
 subnet = "subnet-a"
 public_ip = "203.0.113.7""#;
+    nine_addresses: "too-many-addresses" at "\"nat\"" in r#"[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a"
+secondary_private_ip_count = 8"#;
+    addresses_and_their_count: "addresses-and-count" at "\"10.0.1.30\"" in r#"[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a"
+connectivity = "private"
+secondary_private_ips = ["10.0.1.30"]
+secondary_private_ip_count = 2"#;
+    secondary_public_on_private: "public-ip-on-private" at "\"198.51.100.9\"" in r#"[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a"
+connectivity = "private"
+secondary_public_ips = ["198.51.100.9"]"#;
+    secondary_address_twice: "duplicate-address" at "\"198.51.100.9\"" in r#"[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a"
+public_ip = "198.51.100.9"
+secondary_public_ips = ["198.51.100.9"]"#;
+    secondary_address_outside_the_subnet: "address-outside-subnet" at "\"10.9.9.9\"" in r#"[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a"
+secondary_private_ips = ["10.9.9.9"]"#;
+    regional_gateway: "regional-nat-gateway" at "\"regional\"" in r#"[[nat_gateway]]
+id = "nat"
+availability_mode = "regional""#;
     vpc_called_internet: "namespace-clash" at "\"internet\"" in "[[vpc]]\nid = \"internet\"\ncidr = \"10.2.0.0/16\"";
     vpc_called_like_a_task: "namespace-clash" at "\"web-1\"" in "[[vpc]]\nid = \"web-1\"\ncidr = \"10.2.0.0/16\"\n[[service]]\nname = \"web\"";
 }

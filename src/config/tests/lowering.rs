@@ -3,9 +3,9 @@
 use super::*;
 use crate::packet::Protocol;
 use crate::vpc::{
-    Connectivity, Destination, Direction, Egress, EniIx, Interface, NatGatewayIx, NatGatewayState,
-    Peer, PrefixListIx, ProtocolMatch, Route, RouteTableIx, SecurityGroupIx, ServiceIx, SubnetIx,
-    Target, Traffic, VpcIx,
+    Connectivity, Destination, Direction, Egress, EniIx, Interface, NatAddress, NatGatewayIx,
+    NatGatewayState, Peer, PrefixListIx, ProtocolMatch, Route, RouteTableIx, SecurityGroupIx,
+    ServiceIx, SubnetIx, Target, Traffic, VpcIx,
 };
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -132,13 +132,47 @@ name = "open"
     );
     let snapshot = snapshot(&text);
     let [one, two] = [0, 1].map(|n| snapshot.nat_gateway(NatGatewayIx(n)).clone());
-    assert_eq!(one.private_address, Ipv4Addr::new(10, 0, 1, 5));
-    assert_eq!(one.public_address, Some(Ipv4Addr::new(198, 51, 100, 2)));
-    assert_eq!(two.private_address, Ipv4Addr::new(10, 0, 1, 6));
-    assert_eq!((two.public_address, two.connectivity), (None, Connectivity::Private));
+    assert_eq!(one.private_address(), Ipv4Addr::new(10, 0, 1, 5));
+    assert_eq!(one.public_address(), Some(Ipv4Addr::new(198, 51, 100, 2)));
+    assert_eq!(two.private_address(), Ipv4Addr::new(10, 0, 1, 6));
+    assert_eq!((two.public_address(), two.connectivity), (None, Connectivity::Private));
     assert_eq!(snapshot.eni(EniIx(0)).address, Ipv4Addr::new(10, 0, 1, 7));
     assert_eq!(snapshot.parts().apprunner_address, Some(Ipv4Addr::new(198, 51, 100, 3)));
     assert_ne!(one.device, two.device);
+}
+
+#[test]
+fn secondary_addresses_are_given_or_chosen() {
+    let text = based(
+        r#"
+[[nat_gateway]]
+id = "nat-1"
+subnet = "subnet-a"
+private_ip = "10.0.1.9"
+secondary_public_ips = ["198.51.100.1", "203.0.113.7"]
+secondary_private_ips = ["10.0.1.4"]
+[[nat_gateway]]
+id = "nat-2"
+subnet = "subnet-a"
+connectivity = "private"
+secondary_private_ip_count = 7
+"#,
+    );
+    let snapshot = snapshot(&text);
+    let [one, two] = [0, 1].map(|n| snapshot.nat_gateway(NatGatewayIx(n)).addresses.clone());
+    let own = |last, public: [u8; 4]| NatAddress {
+        private: Ipv4Addr::new(10, 0, 1, last),
+        public: Some(Ipv4Addr::from(public)),
+    };
+    let expected = [own(9, [198, 51, 100, 2]), own(4, [198, 51, 100, 1]), own(5, [203, 0, 113, 7])];
+    assert_eq!(one, expected);
+    let private: Vec<u8> = two.iter().map(|own| own.private.octets()[3]).collect();
+    assert_eq!(private, [6, 7, 8, 10, 11, 12, 13, 14]);
+    assert!(two.iter().all(|own| own.public.is_none()));
+    for own in one.iter().chain(&two) {
+        let found = snapshot.interface(VpcIx(0), own.private);
+        assert!(matches!(found, Some(Interface::NatGateway(_))), "{own:?}");
+    }
 }
 
 #[test]

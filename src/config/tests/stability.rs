@@ -27,7 +27,7 @@ fn chosen(lab: &Lab) -> BTreeMap<String, String> {
     let parts = snapshot.parts();
     let vpcs = parts.vpcs.iter().map(|v| (v.id.clone(), format!("{:?}", v.space)));
     let gateways = parts.nat_gateways.iter().map(|n| {
-        (n.id.clone(), format!("{} {} {:?}", n.device, n.private_address, n.public_address))
+        (n.id.clone(), format!("{} {} {:?}", n.device, n.private_address(), n.public_address()))
     });
     let enis = parts.enis.iter().map(|e| {
         let subnet = snapshot.subnet(e.subnet).id.clone();

@@ -19,7 +19,7 @@ fn private(spec: &Spec, report: &Report) {
         .nat_gateways
         .iter()
         .filter(|n| n.state != NatGatewayState::Deleted)
-        .filter_map(|n| Some((&n.id, &n.subnet, n.private_ip.as_ref()?)));
+        .flat_map(|n| n.private_ips().map(move |address| (&n.id, &n.subnet, address)));
     let mut taken: HashMap<(&str, Ipv4Addr), &At<String>> = HashMap::new();
     for (owner, subnet, address) in resources.chain(gateways) {
         let Some(subnet) = spec.subnet(subnet) else { continue };
@@ -56,7 +56,7 @@ fn public(spec: &Spec, report: &Report) {
         .nat_gateways
         .iter()
         .filter(|n| n.state != NatGatewayState::Deleted)
-        .filter_map(|n| Some((n.id.value.as_str(), n.public_ip.as_ref()?)));
+        .flat_map(|n| n.public_ips().map(move |address| (n.id.value.as_str(), address)));
     let apprunner = spec.apprunner_public_ip.iter().map(|ip| ("apprunner_public_ip", ip));
     let mut all: Vec<_> = hosts.chain(gateways).chain(apprunner).collect();
     all.sort_by_key(|(_, address)| address.span.start);

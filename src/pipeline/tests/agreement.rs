@@ -19,8 +19,9 @@ fn destinations(world: &World) -> Vec<Ipv4Addr> {
     let mut all: Vec<Ipv4Addr> = world.lab.spec.resources.iter().map(|r| r.address.value).collect();
     all.extend(all.clone());
     all.extend(plan.enis.iter().map(|e| e.address));
-    all.extend(plan.nat_gateways.values().map(|n| n.private_address));
-    all.extend(plan.nat_gateways.values().filter_map(|n| n.public_address));
+    let own = || plan.nat_gateways.values().flat_map(|n| &n.addresses);
+    all.extend(own().map(|own| own.private));
+    all.extend(own().filter_map(|own| own.public));
     all.extend(plan.apprunner_address);
     all.extend([EXAMPLE; 8]);
     let others = [

@@ -19,6 +19,7 @@ mod icmp;
 mod malformed;
 mod mtu_ttl;
 mod nat;
+mod nat_addresses;
 mod network_acl;
 mod oracle;
 mod properties;

@@ -234,7 +234,7 @@ impl<'a> Oracle<'a> {
         }
         let is_gateway = spec.nat_gateways.iter().any(|n| {
             let planned = self.lab.plan.nat_gateways.get(&n.id.value);
-            planned.is_some_and(|p| p.private_address == to)
+            planned.is_some_and(|p| p.addresses.iter().any(|own| own.private == to))
                 && self.subnet(&n.subnet.value).vpc.value == *vpc
         });
         if is_gateway {
@@ -436,7 +436,11 @@ impl<'a> Oracle<'a> {
     fn is_own_public(&self, address: Ipv4Addr) -> bool {
         let plan = &self.lab.plan;
         plan.apprunner_address == Some(address)
-            || plan.nat_gateways.values().any(|n| n.public_address == Some(address))
+            || plan
+                .nat_gateways
+                .values()
+                .flat_map(|n| &n.addresses)
+                .any(|own| own.public == Some(address))
     }
 
     fn subnet(&self, id: &str) -> &'a Subnet {

@@ -253,7 +253,7 @@ proptest! {
             });
             let parts = world.snapshot.parts();
             let addresses = parts.enis.iter().map(|e| (world.snapshot.space(world.snapshot.subnet(e.subnet).vpc), e.address));
-            let addresses = addresses.chain(parts.nat_gateways.iter().filter_map(|n| Some((Space::INTERNET, n.public_address?))));
+            let addresses = addresses.chain(parts.nat_gateways.iter().flat_map(|n| &n.addresses).filter_map(|own| Some((Space::INTERNET, own.public?))));
             for at in addresses.chain([(Space::INTERNET, APP_RUNNER)]) {
                 prop_assert_eq!(world.leased(at.0, at.1), live.get(&at).copied().unwrap_or(0), "{:?}", at);
             }

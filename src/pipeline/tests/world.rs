@@ -7,7 +7,7 @@ use crate::config::Lab;
 use crate::flow::{Instant, Space};
 use crate::packet::{IcmpKind, Packet, Protocol, TcpFlags, Tuple, VnetHeader, builder};
 use crate::pipeline::{Device, Engine, Evidence, Link, Off, Reason, Verdict};
-use crate::vpc::{Egress, EniIx, Generation, NatGatewayIx, ServiceIx, Snapshot, Task, VpcIx};
+use crate::vpc::{Egress, EniIx, Generation, ServiceIx, Snapshot, Task, VpcIx};
 use etherparse::{Icmpv4Slice, Ipv4HeaderSlice, TcpSlice, UdpSlice};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -269,11 +269,7 @@ impl World {
         let found = match link {
             Link::Vpc(vpc) => eni(vpc),
             Link::Internet if parts.apprunner_address == Some(to) => Some(Device::AppRunner),
-            Link::Internet => parts
-                .nat_gateways
-                .iter()
-                .position(|n| n.public_address == Some(to))
-                .map(|i| Device::NatGateway(NatGatewayIx::from(i))),
+            Link::Internet => self.snapshot.nat_gateway_of(to).map(Device::NatGateway),
             Link::Task(_) => None,
         };
         found.unwrap_or_else(|| panic!("nothing at {to} takes packets from {link:?}"))

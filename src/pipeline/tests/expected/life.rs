@@ -15,7 +15,7 @@ const LOCAL_PORTS: &str = "ports 10.0.1.4 +1, destinations +1";
 const LOCAL_PATH: &str = "10.0.1.4";
 /// What a connection to [`OUT`] takes, and its path.
 const OUT_PORTS: &str = "ports 10.0.1.4 +1, ports 198.51.100.7 +1, destinations +2";
-const OUT_PATH: &str = "10.0.1.4/198.51.100.7";
+const OUT_PATH: &str = "10.0.1.4/10.0.0.4";
 
 #[test]
 fn a_connection_inside_the_vpc_from_syn_to_nothing() {
@@ -53,10 +53,10 @@ fn a_tuple_that_is_used_again_after_its_close() {
     let web = ledger.world.task("web", 1);
     let (out, link) = ledger.connects(web, OUT, OUT_PORTS, OUT_PATH);
     let reset = segment(out.reversed(), RST, 501, 0);
-    ledger.arrives(link, &reset, "received 10.0.1.4/198.51.100.7 +1, established -1, closed +1");
+    ledger.arrives(link, &reset, "received 10.0.1.4/10.0.0.4 +1, established -1, closed +1");
     ledger.sends(
         &syn(web, 40_000, OUT),
-        "closed -1, opening +1, resting +2, sent 10.0.1.4/198.51.100.7 +1",
+        "closed -1, opening +1, resting +2, sent 10.0.1.4/10.0.0.4 +1",
     );
 }
 

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
 const PORTS: &str = "ports 10.0.1.4 +1, ports 198.51.100.7 +1, destinations +2";
-const PATH: &str = "10.0.1.4/198.51.100.7";
-const SENT: &str = "sent 10.0.1.4/198.51.100.7 +1";
+const PATH: &str = "10.0.1.4/10.0.0.4";
+const SENT: &str = "sent 10.0.1.4/10.0.0.4 +1";
 const EGRESS_443: &str = r#"{ protocol = "tcp", ports = "443", to = "0.0.0.0/0" },"#;
 const DEFAULT_ROUTE: &str = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
 
@@ -23,7 +23,7 @@ fn a_reload_without_a_change_changes_nothing() {
     assert_eq!(ledger.sends(&data(web), SENT).forwarded().0, out);
     ledger.reloads(LAB, "");
     let back = segment(out.reversed(), ACK, 501, 101);
-    ledger.arrives(link, &back, "received 10.0.1.4/198.51.100.7 +1").forwarded();
+    ledger.arrives(link, &back, "received 10.0.1.4/10.0.0.4 +1").forwarded();
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn an_acl_stops_packets_and_keeps_the_flow() {
     let returned = "drops nacl-return-implicit-deny +1, drop rows +1";
     ledger.keeps_out(link, &back, Reason::NaclReturnImplicitDeny, returned);
     ledger.reloads(LAB, "");
-    let again = ledger.sends(&data(web), "denied -1, sent 10.0.1.4/198.51.100.7 +1");
+    let again = ledger.sends(&data(web), "denied -1, sent 10.0.1.4/10.0.0.4 +1");
     assert_eq!(again.forwarded().0, out);
 }
 
@@ -68,7 +68,7 @@ fn a_gateway_that_is_replaced_ends_its_flows_at_their_next_packet() {
                  drops flow-moved +1, drop rows +1";
     ledger.loses(&data(web), Reason::FlowMoved, ended);
     let begun = "flows +1, opening +1, ports 10.0.1.4 +1, ports 198.51.100.8 +1, destinations +1, \
-                 sent 10.0.1.4/198.51.100.8 +1";
+                 sent 10.0.1.4/10.0.0.4 +1";
     ledger.sends(&syn(web, 40_000, OUT), begun).forwarded();
 }
 
@@ -80,6 +80,6 @@ fn a_route_that_goes_stops_packets_and_keeps_the_flow() {
     ledger.reloads(&with(LAB, DEFAULT_ROUTE, ""), "");
     ledger.loses(&data(web), Reason::NoRoute, "denied +1, drops no-route +1, drop rows +1");
     ledger.reloads(LAB, "");
-    let again = ledger.sends(&data(web), "denied -1, sent 10.0.1.4/198.51.100.7 +1");
+    let again = ledger.sends(&data(web), "denied -1, sent 10.0.1.4/10.0.0.4 +1");
     assert_eq!(again.forwarded().0, out);
 }
