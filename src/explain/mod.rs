@@ -6,6 +6,7 @@ mod json;
 mod names;
 mod nearest_miss;
 mod paint;
+pub mod pcapng;
 mod rows;
 mod tables;
 mod target;

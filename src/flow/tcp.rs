@@ -80,7 +80,8 @@ impl TcpTracker {
             return;
         }
         let end = segment.seq.wrapping_add(segment.sequence_len());
-        if flags.syn() || at_or_after(end, sender.end.load(Relaxed)) {
+        let goes_on = at_or_after(end, sender.end.load(Relaxed));
+        if flags.syn() || goes_on {
             sender.end.store(end, Relaxed);
         }
         if flags.ack() {
@@ -90,7 +91,7 @@ impl TcpTracker {
         if flags.syn() && !is_egress {
             self.flags.fetch_or(RETURN_SYN, Relaxed);
         } else if flags.fin() || before & (EGRESS_FIN | RETURN_FIN | EGRESS_RST | RETURN_RST) != 0 {
-            self.observe_end(segment, other, is_egress);
+            self.observe_end(segment, other, is_egress, goes_on);
         }
         if is_egress && flags.ack() && before & (RETURN_SYN | ESTABLISHED) == RETURN_SYN {
             self.flags.fetch_or(ESTABLISHED, Relaxed);
@@ -99,9 +100,10 @@ impl TcpTracker {
 
     /// A FIN counts if it is where its sender can be. Neither a FIN nor a RST was its sender's if the sender goes on: after
     /// a FIN with more data, after a RST with anything. The flow then lives on (RFC 6146 3.5.2.2, RFC 7857 2), for
-    /// instance when the RST was forged and answered by a challenge ACK (RFC 5961).
+    /// instance when the RST was forged and answered by a challenge ACK (RFC 5961). Data that the FIN has overtaken on the
+    /// way, or that is sent again, is none of what comes after it.
     #[cold]
-    fn observe_end(&self, segment: &TcpFacts, other: &Sent, is_egress: bool) {
+    fn observe_end(&self, segment: &TcpFacts, other: &Sent, is_egress: bool, goes_on: bool) {
         let flags = segment.flags;
         let ahead = segment.seq.wrapping_sub(other.ack.load(Relaxed));
         if flags.syn() || ahead >= MAX_FLIGHT {
@@ -112,7 +114,7 @@ impl TcpTracker {
         self.flags.fetch_and(!rst, Relaxed);
         if flags.fin() {
             self.flags.fetch_or(fin, Relaxed);
-        } else if segment.payload_len > 0 {
+        } else if segment.payload_len > 0 && goes_on {
             self.flags.fetch_and(!fin, Relaxed);
         }
     }
@@ -218,6 +220,18 @@ mod tests {
         assert_eq!(tcp.state(), TcpState::Closed, "these belong to the end");
         tcp.observe(&segment(ACK, 502, 102, 10), false);
         assert_eq!(tcp.state(), TcpState::Established);
+    }
+
+    /// Found by the simulated world: the flow stayed for 350 s.
+    #[test]
+    fn regression_a_fin_counts_although_it_has_overtaken_data() {
+        let tcp = established();
+        tcp.observe(&segment(FIN | ACK, 151, 501, 0), true);
+        tcp.observe(&segment(ACK, 101, 501, 50), true);
+        tcp.observe(&segment(FIN | ACK, 501, 152, 0), false);
+        assert_eq!(tcp.state(), TcpState::Closed);
+        tcp.observe(&segment(ACK, 111, 501, 40), true);
+        assert_eq!(tcp.state(), TcpState::Closed, "sent again");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod parse;
 mod properties;
 mod quote;
 pub mod rewrite;
+pub mod segment;
 pub mod tcp;
 pub mod tuple;
 pub mod view;

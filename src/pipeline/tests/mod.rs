@@ -26,6 +26,7 @@ mod properties;
 mod reasons;
 mod routing;
 mod security_group;
+mod sim;
 mod tcp_state;
 mod watch;
 mod world;

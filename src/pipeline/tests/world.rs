@@ -260,19 +260,24 @@ impl World {
     /// The device that a packet from a VPC or the internet is read from.
     #[track_caller]
     pub(super) fn device_toward(&self, link: Link, to: Ipv4Addr) -> Device {
+        let owner = self.owner(link, to);
+        owner.unwrap_or_else(|| panic!("nothing at {to} takes packets from {link:?}"))
+    }
+
+    /// The device that has this address, as a link sees it.
+    pub(super) fn owner(&self, link: Link, to: Ipv4Addr) -> Option<Device> {
         let parts = self.snapshot.parts();
         let eni = |vpc: VpcIx| {
             let here =
                 |e: &crate::vpc::Eni| e.address == to && self.snapshot.subnet(e.subnet).vpc == vpc;
             parts.enis.iter().position(here).map(|i| Device::Eni(EniIx::from(i)))
         };
-        let found = match link {
+        match link {
             Link::Vpc(vpc) => eni(vpc),
             Link::Internet if parts.apprunner_address == Some(to) => Some(Device::AppRunner),
             Link::Internet => self.snapshot.nat_gateway_of(to).map(Device::NatGateway),
             Link::Task(_) => None,
-        };
-        found.unwrap_or_else(|| panic!("nothing at {to} takes packets from {link:?}"))
+        }
     }
 
     /// One packet through [`Engine::handle`], undeclared changes not looked at.
