@@ -1,5 +1,6 @@
 //! Floor 8: a file per command.
 
+pub mod apply;
 pub mod check;
 pub mod demo;
 pub mod down;
@@ -57,6 +58,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Bring a lab up and keep it up until Ctrl-C
     Up(up::UpArgs),
+    /// Put another lab file in force while the lab runs, or say what that would do
+    Apply(apply::ApplyArgs),
     /// Take a lab down, or clear what a killed run left
     Down(down::DownArgs),
     /// Run a command inside a task, a VPC or the internet
@@ -150,6 +153,7 @@ impl CliError {
     /// has it.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Client(ClientError::Failed(_)) => 1,
             Self::Config(_) | Self::Usage(_) | Self::Target(_) | Self::Client(_) => 2,
             Self::Exec(ExecError::Start { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
@@ -170,6 +174,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Up(args) => up::run(&args),
+        Command::Apply(args) => apply::run(&args, cli.color),
         Command::Down(args) => down::run(&args),
         Command::Exec(args) => exec::run(&args),
         Command::Task(args) => task::run(&args),

@@ -32,6 +32,9 @@ pub enum ClientError {
     /// The lab said no.
     #[error("{0}")]
     Refused(String),
+    /// The lab tried, and failed.
+    #[error("{0}")]
+    Failed(String),
     /// The lab ended or broke the protocol in the middle of the call.
     #[error("the lab `{lab}` did not answer: {cause}")]
     Broken {
@@ -130,9 +133,12 @@ impl Client {
     ) -> Result<T, ClientError> {
         if !status.is_success() {
             let problem = serde_json::from_slice::<Problem>(body).map(|problem| problem.error);
-            return Err(ClientError::Refused(
-                problem.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned()),
-            ));
+            let said = problem.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned());
+            return Err(if status.is_server_error() {
+                ClientError::Failed(said)
+            } else {
+                ClientError::Refused(said)
+            });
         }
         let body = if body.is_empty() { b"null" } else { body };
         serde_json::from_slice(body).map_err(|error| self.broken(&error))

@@ -1,7 +1,10 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root only.
 
+use super::reload::{ReloadError, Request};
 use super::running::{LabError, Running};
-use crate::explain::{DropRow, EniRow, FlowRow, PsRow, Target, TaskRef, explain_text, explanation};
+use crate::explain::{
+    DropRow, EniRow, FlowRow, PsRow, Reload, Target, TaskRef, explain_text, explanation,
+};
 use crate::flow::Instant;
 use crate::linux::clock;
 use crate::vpc::Task;
@@ -31,8 +34,8 @@ pub struct Shared {
 pub struct Facts {
     /// The lab's name.
     pub name: String,
-    /// How often its house is to be kept.
-    pub tick: Duration,
+    /// How fast its timeouts pass.
+    pub time_scale: f64,
     /// Where its control socket belongs.
     pub socket: PathBuf,
     /// Its ENIs and gateways.
@@ -56,6 +59,8 @@ pub struct LabInfo {
     pub services: Vec<String>,
     /// The VPCs' ids.
     pub vpcs: Vec<String>,
+    /// How fast timeouts pass: at 100.0, 350 s pass in 3.5 s.
+    pub time_scale: f64,
 }
 
 /// What `POST /v1/tasks` takes: a task that must be there, or one more.
@@ -111,16 +116,30 @@ impl Shared {
         let lab = running.lab();
         Facts {
             name: lab.name.clone(),
-            tick: Duration::from_secs(1).div_f64(lab.time_scale.clamp(1.0, 100.0)),
+            time_scale: lab.time_scale,
             socket: running.socket(),
             enis: running.eni_rows().await,
             tasks: running.ps_rows(),
         }
     }
 
-    /// Housekeeping, once.
-    pub async fn tick(&self) {
-        self.running.lock().await.tick().await;
+    /// Housekeeping, once. Returns how long it may be until the next time: a second of the lab's own time.
+    pub async fn tick(&self) -> Duration {
+        let mut running = self.running.lock().await;
+        running.tick().await;
+        Duration::from_secs(1).div_f64(running.lab().time_scale.clamp(1.0, 100.0))
+    }
+
+    /// Puts another configuration in force: one after the other, if several ask.
+    ///
+    /// # Errors
+    /// As [`Running::reload`].
+    pub async fn reload(
+        &self,
+        request: &Request,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Reload, ReloadError> {
+        self.running.lock().await.reload(request, say).await
     }
 
     /// Ends the API.
@@ -167,6 +186,7 @@ pub async fn serve(
         .route("/v1/tasks", post(add_task))
         .route("/v1/tasks/{service}/{number}", delete(remove_task))
         .route("/v1/explain", post(explain))
+        .route("/v1/apply", post(apply))
         .route("/v1/down", post(down))
         .with_state(shared);
     let until = async move {
@@ -187,6 +207,7 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
         generation: snapshot.generation.0,
         services: parts.services.iter().map(|s| s.name.clone()).collect(),
         vpcs: parts.vpcs.iter().map(|v| v.id.clone()).collect(),
+        time_scale: running.lab().time_scale,
     })
 }
 
@@ -258,6 +279,13 @@ fn explained(running: &Running, request: &ExplainRequest) -> Result<ExplainAnswe
     })
 }
 
+async fn apply(
+    State(shared): State<Shared>,
+    Json(request): Json<Request>,
+) -> Result<Json<Reload>, ReloadError> {
+    Ok(Json(shared.reload(&request, &mut |_| {}).await?))
+}
+
 async fn down(State(shared): State<Shared>) -> StatusCode {
     shared.end();
     StatusCode::ACCEPTED
@@ -279,6 +307,17 @@ impl IntoResponse for LabError {
             | Self::Listen(_)
             | Self::Exec(_)
             | Self::Worker { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(Problem { error: self.to_string() })).into_response()
+    }
+}
+
+impl IntoResponse for ReloadError {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Fixed { .. } => StatusCode::CONFLICT,
+            Self::Lab(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(Problem { error: self.to_string() })).into_response()
     }

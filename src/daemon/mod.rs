@@ -9,6 +9,8 @@ pub mod control;
 pub(crate) mod history;
 mod judge;
 mod losses;
+mod needs;
+pub mod reload;
 pub mod rows;
 mod running;
 pub mod state;

@@ -2,21 +2,22 @@
 
 use super::addresses::Addresses;
 use super::history::History;
-use super::judge::EngineJudge;
 use super::losses::Losses;
+use super::needs::{Needs, SiteId};
+use super::reload::Site;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
-use crate::config::{DeviceKind, Lab};
-use crate::flow::{Instant, Space};
-use crate::linux::link::{Link, LinkError, Links, link_space};
-use crate::linux::listen::{EchoHandle, Endpoint, ListenError, spawn_echo};
+use crate::config::Lab;
+use crate::flow::Instant;
+use crate::linux::link::{LinkError, Links};
+use crate::linux::listen::ListenError;
 use crate::linux::netns::{Netns, NetnsError};
 use crate::linux::steer::{Steer, SteerError};
-use crate::linux::tun::{self, TunError};
-use crate::linux::worker::{Worker, WorkerHandle};
+use crate::linux::tun::TunError;
+use crate::linux::worker::WorkerHandle;
 use crate::linux::{clock, exec};
-use crate::pipeline::{DeviceId, Engine};
-use crate::vpc::{Generation, Snapshot, VpcIx};
+use crate::pipeline::{DeviceId, Engine, Place};
+use crate::vpc::{Generation, Parts, Snapshot};
 use arc_swap::ArcSwap;
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeMap;
@@ -121,74 +122,91 @@ pub struct Running {
     pub(super) engine: Arc<Engine>,
     pub(super) current: Arc<ArcSwap<Snapshot>>,
     pub(super) history: History,
+    /// What the configuration in force needs on the box.
+    pub(super) needs: Needs,
     pub(super) steer: Steer,
     pub(super) steer_drops: SteerDrops,
     pub(super) losses: Losses,
     pub(super) router: Links,
+    pub(super) router_netns: Netns,
+    pub(super) sites: BTreeMap<SiteId, Site>,
+    /// How many sites without an address space of their own there were.
+    pub(super) sites_made: u32,
     pub(super) workers: BTreeMap<DeviceId, WorkerHandle>,
+    pub(super) device_mtu: BTreeMap<DeviceId, u16>,
+    /// Who takes packets for which address, as the tc programs have it.
+    pub(super) owned: BTreeMap<Place, DeviceId>,
     pub(super) tasks: BTreeMap<Ipv4Addr, super::tasks::Attachment>,
+    /// How many tasks of each service the lab file asks for.
+    pub(super) file_tasks: BTreeMap<String, u16>,
     pub(super) addresses: Addresses,
-    _listeners: Vec<EchoHandle>,
+    /// What overrides the files' time scale.
+    pub(super) time_scale: Option<f64>,
     pub(super) state: StateDir,
 }
 
 impl Running {
-    /// Builds a lab; `say` hears each step. If a step fails, what was built is taken down again. Must be called within
-    /// a tokio runtime.
+    /// Builds a lab; `say` hears each step. If a step fails, what was built is taken down again. `time_scale` overrides
+    /// the file's, and those of files to come. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// The step that failed, with the way out where there is one.
-    pub async fn start(lab: Lab, say: &mut (dyn FnMut(&str) + Send)) -> Result<Self, LabError> {
+    pub async fn start(
+        lab: Lab,
+        time_scale: Option<f64>,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Self, LabError> {
         if !nix::unistd::geteuid().is_root() {
             return Err(LabError::NotRoot);
         }
+        let lab = match time_scale {
+            Some(scale) => lab.with_time_scale(scale),
+            None => lab,
+        };
         let (mut state, cleared) = StateDir::take(&lab.name, Duration::ZERO)?;
         if !cleared.is_empty() {
             say(&format!("cleared what a killed run left: {}", cleared.join(", ")));
         }
-        let built = Self::build(lab, &state, say).await;
-        match built {
-            Ok(build) => {
-                let mut running = build.into_running(state);
-                if let Err(error) = running.start_tasks().await {
-                    running.stop()?;
-                    return Err(error);
-                }
-                Ok(running)
-            }
+        let made = state.make_namespace(&format!("{}-router", lab.name));
+        let opened = made.map_err(LabError::from).and_then(|netns| {
+            Ok((Steer::load(&netns)?, Links::open(&netns)?, netns))
+        });
+        let (steer, router, router_netns) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
                 state.release()?;
-                Err(error)
+                return Err(error);
             }
-        }
-    }
-
-    async fn build(
-        lab: Lab,
-        state: &StateDir,
-        say: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Build, LabError> {
-        let snapshot = lab.lower(Generation(1));
-        let router = state.make_namespace(&format!("{}-router", lab.name))?;
-        let mut build = Build {
-            engine: Arc::new(Engine::new(random_seed())),
-            steer: Steer::load(&router)?,
-            links: Links::open(&router)?,
-            workers: BTreeMap::new(),
-            listeners: Vec::new(),
-            current: Arc::new(ArcSwap::from_pointee(snapshot.clone())),
-            router,
-            lab,
         };
-        say(&format!("router namespace {}", build.router.name()));
-        build.internet(state, &snapshot).await?;
-        for (position, vpc) in snapshot.parts().vpcs.iter().enumerate() {
-            build.vpc(state, &snapshot, position.into()).await?;
-            say(&format!("VPC {} in namespace {}-{}", vpc.id, build.lab.name, vpc.id));
+        say(&format!("router namespace {}", router_netns.name()));
+        let nothing = Arc::new(Snapshot::build(Generation(0), Parts::default()));
+        let mut running = Self {
+            engine: Arc::new(Engine::new(random_seed())),
+            current: Arc::new(ArcSwap::new(Arc::clone(&nothing))),
+            history: History::new(nothing),
+            needs: Needs::default(),
+            steer,
+            steer_drops: SteerDrops::default(),
+            losses: Losses::default(),
+            router,
+            router_netns,
+            sites: BTreeMap::new(),
+            sites_made: 0,
+            workers: BTreeMap::new(),
+            device_mtu: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            file_tasks: BTreeMap::new(),
+            addresses: Addresses::new(lab.task_cidr),
+            time_scale,
+            state,
+            lab: lab.clone(),
+        };
+        if let Err(error) = running.turn_to(lab, say).await {
+            running.stop()?;
+            return Err(error);
         }
-        build.devices(&snapshot)?;
-        say(&format!("{} TUN devices, one worker each", build.workers.len()));
-        Ok(build)
+        Ok(running)
     }
 
     /// The lab.
@@ -239,154 +257,6 @@ impl Running {
         // The devices go first: from here on no packet crosses.
         self.workers.clear();
         Ok(self.state.release()?)
-    }
-}
-
-/// A lab that is being built.
-struct Build {
-    lab: Lab,
-    engine: Arc<Engine>,
-    current: Arc<ArcSwap<Snapshot>>,
-    router: Netns,
-    links: Links,
-    steer: Steer,
-    workers: BTreeMap<DeviceId, WorkerHandle>,
-    listeners: Vec<EchoHandle>,
-}
-
-impl Build {
-    fn into_running(self, state: StateDir) -> Running {
-        let task_cidr = self.lab.task_cidr;
-        Running {
-            lab: self.lab,
-            engine: self.engine,
-            history: History::new(self.current.load_full()),
-            current: self.current,
-            steer: self.steer,
-            steer_drops: SteerDrops::default(),
-            losses: Losses::default(),
-            router: self.links,
-            workers: self.workers,
-            tasks: BTreeMap::new(),
-            addresses: Addresses::new(task_cidr),
-            _listeners: self.listeners,
-            state,
-        }
-    }
-
-    async fn internet(&mut self, state: &StateDir, snapshot: &Snapshot) -> Result<(), LabError> {
-        let parts = snapshot.parts();
-        let netns = state.make_namespace(&format!("{}-internet", self.lab.name))?;
-        let addresses: Vec<_> = parts.internet_hosts.iter().map(|host| host.address).collect();
-        let space = u32::from(Space::INTERNET.0);
-        let link = link_space(
-            &self.links,
-            "internet",
-            &netns,
-            "net0",
-            space,
-            &addresses,
-            parts.mtu.internet,
-        )
-        .await?;
-        self.steer.attach_space("internet", space)?;
-        self.deliver_everything(space, link)?;
-        for vpc in 0..parts.vpcs.len() {
-            self.deliver_everything(u32::from(snapshot.space(vpc.into()).0), link)?;
-        }
-        let listen =
-            parts.internet_hosts.iter().flat_map(|host| endpoints(host.address, &host.listen));
-        self.listeners.push(spawn_echo(&netns, &listen.collect::<Vec<_>>())?);
-        Ok(())
-    }
-
-    /// What no VPC's CIDR holds goes to the internet.
-    fn deliver_everything(&mut self, space: u32, link: Link) -> Result<(), LabError> {
-        if let Ok(everything) = Ipv4Network::new(Ipv4Addr::UNSPECIFIED, 0) {
-            self.steer.deliver_prefix(space, everything, link)?;
-        }
-        Ok(())
-    }
-
-    async fn vpc(
-        &mut self,
-        state: &StateDir,
-        snapshot: &Snapshot,
-        ix: VpcIx,
-    ) -> Result<(), LabError> {
-        let parts = snapshot.parts();
-        let vpc = snapshot.vpc(ix);
-        let netns = state.make_namespace(&format!("{}-{}", self.lab.name, vpc.id))?;
-        let resources: Vec<_> =
-            parts.resources.iter().filter(|r| snapshot.subnet(r.subnet).vpc == ix).collect();
-        let addresses: Vec<_> = resources.iter().map(|r| r.address).collect();
-        let space = u32::from(snapshot.space(ix).0);
-        let near = format!("vpc-{}", ix.get());
-        let link = link_space(&self.links, &near, &netns, "vpc0", space, &addresses, parts.mtu.vpc)
-            .await?;
-        self.steer.attach_space(&near, space)?;
-        for &cidr in &vpc.cidrs {
-            self.steer.deliver_prefix(space, cidr, link)?;
-        }
-        let listen = resources.iter().flat_map(|r| endpoints(r.address, &r.listen));
-        self.listeners.push(spawn_echo(&netns, &listen.collect::<Vec<_>>())?);
-        Ok(())
-    }
-
-    fn devices(&mut self, snapshot: &Snapshot) -> Result<(), LabError> {
-        let parts = snapshot.parts();
-        for eni in &parts.enis {
-            let space = snapshot.space(snapshot.subnet(eni.subnet).vpc);
-            let owned = [(space, eni.address)];
-            self.device(DeviceId::Eni(eni.id.clone()), &eni.device, space, &owned)?;
-        }
-        for nat in &parts.nat_gateways {
-            let space = snapshot.space(snapshot.subnet(nat.subnet).vpc);
-            let private = nat.addresses.iter().map(|own| (space, own.private));
-            let public =
-                nat.addresses.iter().filter_map(|own| Some((Space::INTERNET, own.public?)));
-            let owned: Vec<_> = private.chain(public).collect();
-            self.device(DeviceId::NatGateway(nat.id.clone()), &nat.device, space, &owned)?;
-        }
-        if let Some(address) = parts.apprunner_address {
-            let owned = [(Space::INTERNET, address)];
-            self.device(DeviceId::AppRunner, "app-runner", Space::INTERNET, &owned)?;
-        }
-        Ok(())
-    }
-
-    fn device(
-        &mut self,
-        device: DeviceId,
-        name: &str,
-        space: Space,
-        owned: &[(Space, Ipv4Addr)],
-    ) -> Result<(), LabError> {
-        let mtu = self.current.load().parts().mtu;
-        let largest = mtu.task.max(mtu.vpc).max(mtu.internet);
-        let tun = tun::Device::open(&self.router, name, kind(self.lab.device), largest)?;
-        self.steer.attach_tun(name, u32::from(space.0))?;
-        for &(space, address) in owned {
-            self.steer.own(u32::from(space.0), address, tun.ifindex())?;
-        }
-        let judge =
-            EngineJudge::new(Arc::clone(&self.engine), Arc::clone(&self.current), device.clone());
-        let worker = Worker::spawn(name, tun, judge)
-            .map_err(|source| LabError::Worker { device: name.to_owned(), source })?;
-        self.workers.insert(device, worker);
-        Ok(())
-    }
-}
-
-fn endpoints(address: Ipv4Addr, listen: &[crate::vpc::Listen]) -> impl Iterator<Item = Endpoint> {
-    listen.iter().map(move |l| Endpoint { address, protocol: l.protocol, port: l.port })
-}
-
-fn kind(kind: DeviceKind) -> tun::DeviceKind {
-    match kind {
-        DeviceKind::Auto => tun::DeviceKind::Auto,
-        DeviceKind::Vnet => tun::DeviceKind::Vnet,
-        DeviceKind::Plain => tun::DeviceKind::Plain,
     }
 }
 
