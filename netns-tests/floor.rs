@@ -112,7 +112,7 @@ fn a_thousand_tasks() {
     let links = runtime.block_on(async { Links::open(&router) }).unwrap();
     let device = Device::open(&router, "eni-0a1b2c3d", DeviceKind::Auto, 1500).unwrap();
     let mut steer = Steer::load(&router).unwrap();
-    let tun = steer.attach_tun(device.name(), 1).unwrap();
+    let tun = steer.attach_tun(device.name()).unwrap();
     let mut since = Instant::now();
     for count in 1..=1000 {
         let address = Ipv4Addr::from_bits(Ipv4Addr::new(100, 64, 0, 0).to_bits() + count);

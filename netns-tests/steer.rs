@@ -254,14 +254,14 @@ impl Bed {
         });
         let device = Device::open(&router, "eni-0a1b2c3d", kind, 1500).unwrap();
         let mut steer = Steer::load(&router).unwrap();
-        let tun = steer.attach_tun(device.name(), SPACE).unwrap();
+        let tun = steer.attach_tun(device.name()).unwrap();
         assert_eq!(tun, device.ifindex());
         steer.attach_task("t-64400002", TASK, tun).unwrap();
         steer.attach_space("s-1", SPACE).unwrap();
         steer.own(SPACE, ENI, tun).unwrap();
         steer.deliver_task(TASK, task_link).unwrap();
         let everything = Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap();
-        steer.deliver_prefix(SPACE, everything, vpc_link).unwrap();
+        steer.set_deliveries(tun, &[(everything, vpc_link)]).unwrap();
         let seen = Arc::new(Seen::default());
         let worker = Worker::spawn("eni", device, Nat { seen: Arc::clone(&seen) }).unwrap();
         Self {

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The file is checked first, and refused whole if it is wrong: nothing has changed then.
+#[command(
+    after_help = "The file is checked first, and refused whole if it is wrong: nothing has changed then.
 
 Running flows are treated as AWS does it. What a security group says is asked for new flows only; network ACLs and route
 tables count for every packet, at once; a flow ends if its ENI or gateway goes, or if it would leave by another one.
@@ -25,7 +26,8 @@ Exit codes:
 Examples:
   sudo egret apply lab.toml --dry-run     what would change, and which live flows would be cut
   sudo egret apply lab.toml
-  sudo egret apply lab.toml --time-scale 100")]
+  sudo egret apply lab.toml --time-scale 100"
+)]
 pub struct ApplyArgs {
     /// The lab file
     pub file: PathBuf,

@@ -103,9 +103,10 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
         ClientError::NotRunning { .. } => {
             CliError::Usage(format!("{error}, or ask a lab file with --config FILE"))
         }
-        ClientError::NotRoot { .. } | ClientError::Refused(_) | ClientError::Broken { .. } => {
-            error.into()
-        }
+        ClientError::NotRoot { .. }
+        | ClientError::Refused(_)
+        | ClientError::Failed(_)
+        | ClientError::Broken { .. } => error.into(),
     })?;
     output::out(|w| match args.json {
         true => json(w, &answer.json),

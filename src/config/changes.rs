@@ -163,6 +163,10 @@ fn given<T: Display>(name: &str, value: Option<&At<T>>) -> Option<Fact> {
     value.map(|at| fact(name, &at.value))
 }
 
+fn groups(ids: &[At<String>]) -> String {
+    if ids.is_empty() { "the VPC's default group".to_owned() } else { list(ids) }
+}
+
 fn list(ids: &[At<String>]) -> String {
     let mut ids: Vec<&str> = ids.iter().map(|id| id.value.as_str()).collect();
     ids.sort_unstable();
@@ -257,18 +261,20 @@ fn target(target: &spec::Target) -> String {
 }
 
 fn vpc_endpoint(endpoint: &spec::VpcEndpoint) -> Object {
-    let spec::VpcEndpoint { id, vpc, kind, service, prefix_list, line } = endpoint;
+    let spec::VpcEndpoint { id, vpc, kind, service, prefix_list, route_tables, line } = endpoint;
     let mut facts =
         vec![fact("VPC", &vpc.value), fact("kind", word(kind)), fact("service", service)];
     facts.extend(given("prefix list", prefix_list.as_ref()));
+    facts.extend(route_tables.iter().map(|table| rule(format!("route in {}", table.value))));
     Object { kind: "VPC endpoint", id: id.value.clone(), line: *line, facts }
 }
 
 fn peering(peering: &spec::Peering) -> Object {
-    let spec::Peering { id, requester_vpc, accepter_vpc, line } = peering;
+    let spec::Peering { id, requester_vpc, accepter_vpc, state, line } = peering;
     let facts = vec![
         fact("requester VPC", &requester_vpc.value),
         fact("accepter VPC", &accepter_vpc.value),
+        fact("state", state.as_str()),
     ];
     Object { kind: "VPC peering connection", id: id.value.clone(), line: *line, facts }
 }
@@ -334,7 +340,8 @@ fn nat_gateway(gateway: &spec::NatGateway, planned: Option<&PlannedNatGateway>) 
     }
     if let Some(planned) = planned {
         for own in &planned.addresses {
-            let public = own.public.map_or_else(|| "none".to_owned(), |address| address.to_string());
+            let public =
+                own.public.map_or_else(|| "none".to_owned(), |address| address.to_string());
             facts.push(fact(format!("public address of {}", own.private), public));
         }
     }
@@ -346,7 +353,7 @@ fn resource(resource: &spec::Resource) -> Object {
     let mut facts = vec![
         fact("subnet", &subnet.value),
         fact("address", address.value),
-        fact("security groups", list(security_groups)),
+        fact("security groups", groups(security_groups)),
     ];
     facts.extend(listen.iter().map(listens));
     Object { kind: "resource", id: name.value.clone(), line: *line, facts }
@@ -366,7 +373,7 @@ fn internet_host(host: &spec::InternetHost) -> Object {
 fn connector(connector: &spec::Connector) -> Object {
     let spec::Connector { name, subnets, security_groups, line } = connector;
     let facts =
-        vec![fact("subnets", list(subnets)), fact("security groups", list(security_groups))];
+        vec![fact("subnets", list(subnets)), fact("security groups", groups(security_groups))];
     Object { kind: "VPC connector", id: name.value.clone(), line: *line, facts }
 }
 

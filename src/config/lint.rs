@@ -7,7 +7,7 @@ use super::spec::{
     Target,
 };
 use super::text::{is_private, is_private_block};
-use crate::vpc::{Connectivity, NatGatewayState};
+use crate::vpc::{Connectivity, NatGatewayState, PeeringState};
 use std::collections::BTreeSet;
 
 /// Reports everything that is doubtful in a spec without errors.
@@ -136,10 +136,27 @@ fn dead_routes(spec: &Spec, table: &RouteTable, report: &Report) {
             Target::Local => {}
             Target::InternetGateway(_) => private_destination(route, report),
             Target::NatGateway(id) => dead_nat_gateway(spec, table, route, id, report),
-            Target::VpcEndpoint(id) => unsupported(route, &format!("endpoint {id:?}"), report),
-            Target::Peering(id) => unsupported(route, &format!("peering {id:?}"), report),
+            Target::VpcEndpoint(_) => {}
+            Target::Peering(id) => dead_peering(spec, table, route, id, report),
             Target::Blackhole(_) => to_nothing(route, "its target is gone (blackhole)", report),
         }
+    }
+}
+
+/// A connection that is not active, or a route to addresses that the peer does not have: it leads nowhere beyond.
+fn dead_peering(spec: &Spec, table: &RouteTable, route: &Route, id: &str, report: &Report) {
+    let Some(peering) = spec.peerings.iter().find(|p| *p.id == *id) else { return };
+    if peering.state != PeeringState::Active {
+        let why = format!("peering connection {id:?} is {}", peering.state.as_str());
+        return to_nothing(route, &why, report);
+    }
+    let Some(peer) = spec.vpc(peering.other_than(&table.vpc)) else { return };
+    let Destination::Cidr(network) = route.destination.value else { return };
+    if !peer.cidrs.iter().any(|block| overlap(**block, network)) {
+        let peer = &peer.id.value;
+        let why =
+            format!("{network} is not in VPC {peer:?}, and a peering connection leads no further");
+        to_nothing(route, &why, report);
     }
 }
 

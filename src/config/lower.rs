@@ -5,10 +5,10 @@ use super::names::default_id;
 use super::plan::Plan;
 use super::spec::{self, Spec};
 use crate::vpc::{
-    AclAction, AclRule, Connector, Destination, Egress, Eni, InternetGateway, InternetHost,
-    NatGateway, NetworkAcl, Parts, Peer, PrefixList, PrefixListIx, Resource, Route, RouteTable,
-    SecurityGroup, SecurityGroupIx, SecurityGroupRule, Service, Space, Subnet, Target,
-    TrafficMatch, Vpc, VpcIx,
+    AclAction, AclRule, Connector, Destination, Egress, Eni, GatewayEndpoint, InternetGateway,
+    InternetHost, NatGateway, NetworkAcl, Parts, Peer, Peering, PeeringState, PrefixList,
+    PrefixListIx, Resource, Route, RouteTable, SecurityGroup, SecurityGroupIx, SecurityGroupRule,
+    Service, Space, Subnet, Target, TrafficMatch, Vpc, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::collections::HashMap;
@@ -30,6 +30,8 @@ pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
     parts.route_tables = lowering.route_tables(plan);
     parts.vpcs = spec.vpcs.iter().map(|vpc| lowering.vpc(vpc, plan)).collect();
     parts.subnets = spec.subnets.iter().map(|subnet| lowering.subnet(subnet)).collect();
+    parts.peerings = spec.peerings.iter().map(|p| lowering.peering(p)).collect();
+    parts.gateway_endpoints = lowering.gateway_endpoints();
     parts.nat_gateways = lowering.nat_gateways(plan);
     parts.enis = lowering.enis(plan);
     parts.connectors = spec.connectors.iter().map(|c| lowering.connector(c)).collect();
@@ -49,6 +51,8 @@ struct Lowering<'s> {
     network_acls: Positions,
     prefix_lists: Positions,
     nat_gateways: Positions,
+    gateway_endpoints: Positions,
+    peerings: Positions,
     connectors: Positions,
 }
 
@@ -86,6 +90,8 @@ impl<'s> Lowering<'s> {
             nat_gateways: Positions::of(
                 spec.nat_gateways.iter().filter(alive).map(|n| &n.id.value),
             ),
+            gateway_endpoints: Positions::of(gateway_endpoints(spec).map(|e| &e.id.value)),
+            peerings: Positions::of(spec.peerings.iter().map(|p| &p.id.value)),
             connectors: Positions::of(spec.connectors.iter().map(|c| &c.name.value)),
         }
     }
@@ -190,7 +196,25 @@ impl<'s> Lowering<'s> {
             target: self.target(&route.target, plan),
             line: route.line,
         }));
+        routes.extend(self.endpoint_routes(table));
         routes
+    }
+
+    /// The routes that gateway endpoints add to a table by themselves, but for those that the file writes out (spec 7.1).
+    fn endpoint_routes(&self, table: &spec::RouteTable) -> impl Iterator<Item = Route> {
+        let named = |endpoint: &&spec::VpcEndpoint| {
+            endpoint.route_tables.iter().any(|id| **id == *table.id)
+        };
+        gateway_endpoints(self.spec).filter(named).filter_map(|endpoint| {
+            let list = endpoint.prefix_list.as_ref()?;
+            let destination = spec::Destination::PrefixList(list.value.clone());
+            let written = table.routes.iter().any(|r| r.destination.value == destination);
+            (!written).then(|| Route {
+                destination: self.destination(&destination),
+                target: Target::GatewayEndpoint(self.gateway_endpoints.get(&endpoint.id)),
+                line: endpoint.line,
+            })
+        })
     }
 
     fn destination(&self, destination: &spec::Destination) -> Destination {
@@ -211,10 +235,40 @@ impl<'s> Lowering<'s> {
                 Target::Blackhole(Some(id.clone()))
             }
             spec::Target::NatGateway(id) => Target::NatGateway(self.nat_gateways.get(id)),
-            spec::Target::VpcEndpoint(id) => Target::GatewayEndpoint(id.clone()),
-            spec::Target::Peering(id) => Target::Peering(id.clone()),
+            spec::Target::VpcEndpoint(id) => {
+                Target::GatewayEndpoint(self.gateway_endpoints.get(id))
+            }
+            spec::Target::Peering(id) if !is_active(self.spec, id) => {
+                Target::Blackhole(Some(id.clone()))
+            }
+            spec::Target::Peering(id) => Target::Peering(self.peerings.get(id)),
             spec::Target::Blackhole(id) => Target::Blackhole(id.clone()),
         }
+    }
+
+    fn peering(&self, peering: &spec::Peering) -> Peering {
+        Peering {
+            id: peering.id.value.clone(),
+            requester: self.vpcs.get(&peering.requester_vpc),
+            accepter: self.vpcs.get(&peering.accepter_vpc),
+            state: peering.state,
+            line: peering.line,
+        }
+    }
+
+    fn gateway_endpoints(&self) -> Vec<GatewayEndpoint> {
+        let list = |endpoint: &spec::VpcEndpoint| {
+            let list = endpoint.prefix_list.as_ref();
+            self.prefix_lists.get(list.map_or("", |id| id.value.as_str()))
+        };
+        let endpoint = |endpoint: &spec::VpcEndpoint| GatewayEndpoint {
+            id: endpoint.id.value.clone(),
+            vpc: self.vpcs.get(&endpoint.vpc),
+            service: endpoint.service.clone(),
+            prefix_list: list(endpoint),
+            line: endpoint.line,
+        };
+        gateway_endpoints(self.spec).map(endpoint).collect()
     }
 
     fn vpc(&self, vpc: &spec::Vpc, plan: &Plan) -> Vpc {
@@ -323,6 +377,16 @@ impl<'s> Lowering<'s> {
 
 fn is_deleted(gateway: &spec::NatGateway) -> bool {
     gateway.state == crate::vpc::NatGatewayState::Deleted
+}
+
+fn gateway_endpoints(spec: &Spec) -> impl Iterator<Item = &spec::VpcEndpoint> {
+    spec.vpc_endpoints.iter().filter(|endpoint| endpoint.kind == spec::EndpointKind::Gateway)
+}
+
+/// Routes to a peering connection that is not active are blackholes.
+fn is_active(spec: &Spec, peering: &str) -> bool {
+    let found = spec.peerings.iter().find(|p| *p.id == *peering);
+    found.is_some_and(|p| p.state == PeeringState::Active)
 }
 
 fn main_id(vpc: &str) -> String {

@@ -3,7 +3,8 @@
 
 use super::diagnostic::At;
 use crate::vpc::{
-    AclAction, Connectivity, Limits, Line, Listen, Mtu, NatGatewayState, Timeouts, TrafficMatch,
+    AclAction, Connectivity, Limits, Line, Listen, Mtu, NatGatewayState, PeeringState, Timeouts,
+    TrafficMatch,
 };
 use ipnetwork::Ipv4Network;
 use std::fmt;
@@ -177,8 +178,10 @@ pub struct VpcEndpoint {
     pub kind: EndpointKind,
     /// `service`, such as `com.amazonaws.us-east-1.s3`.
     pub service: String,
-    /// `prefix_list`.
+    /// `prefix_list`; a gateway endpoint always has one.
     pub prefix_list: Option<At<String>>,
+    /// `route_tables`: those that get a route to a gateway endpoint.
+    pub route_tables: Vec<At<String>>,
     /// Where the section begins.
     pub line: Line,
 }
@@ -201,6 +204,8 @@ pub struct Peering {
     pub requester_vpc: At<String>,
     /// `accepter_vpc`.
     pub accepter_vpc: At<String>,
+    /// `state`.
+    pub state: PeeringState,
     /// Where the section begins.
     pub line: Line,
 }
@@ -364,6 +369,13 @@ pub struct Service {
     pub tasks: u16,
     /// Where the section begins.
     pub line: Line,
+}
+
+impl Peering {
+    /// The VPC on the other side of `vpc`.
+    pub fn other_than(&self, vpc: &str) -> &str {
+        if *self.requester_vpc == *vpc { &self.accepter_vpc } else { &self.requester_vpc }
+    }
 }
 
 impl NatGateway {

@@ -1,6 +1,6 @@
 //! Between a worker and the engine: one snapshot and one look at the clock per batch.
 
-use crate::flow::Instant;
+use crate::flow::{DatagramKey, Instant};
 use crate::linux::clock;
 use crate::linux::worker::{Action, Judge};
 use crate::packet::VnetHeader;
@@ -18,13 +18,15 @@ pub(super) struct EngineJudge {
     /// The device in this snapshot; `None` if it has it no more, or not yet.
     device: Option<Device>,
     now: Instant,
+    /// The datagram whose held fragments are to be judged next.
+    releases: Option<DatagramKey>,
 }
 
 impl EngineJudge {
     pub(super) fn new(engine: Arc<Engine>, current: Arc<ArcSwap<Snapshot>>, id: DeviceId) -> Self {
         let snapshot = current.load_full();
         let device = id.device_in(&snapshot);
-        Self { engine, current, id, snapshot, device, now: Instant(clock::now()) }
+        Self { engine, current, id, snapshot, device, now: Instant(clock::now()), releases: None }
     }
 }
 
@@ -43,10 +45,29 @@ impl Judge for EngineJudge {
         // Nothing is asked of a device that comes or goes with a reload.
         let Some(device) = self.device else { return Action::Drop };
         let judged = self.engine.judge(self.now, &self.snapshot, device, packet, vnet, reply);
-        match judged.verdict {
-            Verdict::Forward { .. } => Action::Forward { len: judged.len, vnet },
-            Verdict::Reply { len, .. } => Action::Reply { len },
-            Verdict::Drop { .. } => Action::Drop,
+        if judged.releases.is_some() {
+            self.releases = judged.releases;
         }
+        match judged.verdict {
+            Verdict::Forward { .. } => match judged.fragments_to {
+                None => Action::Forward { len: judged.len, vnet },
+                Some(mtu) => Action::ForwardFragments { len: judged.len, mtu },
+            },
+            Verdict::Reply { len, .. } => Action::Reply { len },
+            Verdict::Drop { .. } | Verdict::Hold => Action::Drop,
+        }
+    }
+
+    #[inline]
+    fn has_held(&self) -> bool {
+        self.releases.is_some()
+    }
+
+    fn next_held(&mut self, packet: &mut [u8]) -> Option<usize> {
+        let next = self.engine.next_held(&self.releases?, packet);
+        if next.is_none() {
+            self.releases = None;
+        }
+        next
     }
 }

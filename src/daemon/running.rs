@@ -168,9 +168,9 @@ impl Running {
             say(&format!("cleared what a killed run left: {}", cleared.join(", ")));
         }
         let made = state.make_namespace(&format!("{}-router", lab.name));
-        let opened = made.map_err(LabError::from).and_then(|netns| {
-            Ok((Steer::load(&netns)?, Links::open(&netns)?, netns))
-        });
+        let opened = made
+            .map_err(LabError::from)
+            .and_then(|netns| Ok((Steer::load(&netns)?, Links::open(&netns)?, netns)));
         let (steer, router, router_netns) = match opened {
             Ok(opened) => opened,
             Err(error) => {

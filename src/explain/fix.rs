@@ -49,6 +49,8 @@ pub fn fix(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
         | RuleRef::ExemptAddress
         | RuleRef::SecurityGroupRule(..)
         | RuleRef::NatGateway(_)
+        | RuleRef::GatewayEndpoint(_)
+        | RuleRef::Peering(_)
         | RuleRef::Eni(_)
         | RuleRef::AppRunner
         | RuleRef::Vpc(_)

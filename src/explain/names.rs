@@ -5,9 +5,9 @@
 
 use crate::pipeline::Component;
 use crate::vpc::{
-    AclAction, Destination, Direction, EniIx, Interface, Line, NatGatewayIx, NetworkAclIx, Peer,
-    Route, RouteTableIx, RuleRef, SecurityGroupIx, SecurityGroupRule, ServiceIx, Snapshot,
-    SubnetIx, Target, VpcIx,
+    AclAction, Destination, Direction, EniIx, GatewayEndpointIx, Interface, Line, NatGatewayIx,
+    NetworkAclIx, Peer, PeeringIx, Route, RouteTableIx, RuleRef, SecurityGroupIx,
+    SecurityGroupRule, ServiceIx, Snapshot, SubnetIx, Target, VpcIx,
 };
 use serde::Serialize;
 use std::fmt;
@@ -91,6 +91,8 @@ pub fn decided_by(rule: RuleRef, snapshot: &Snapshot) -> DecidedBy {
         RuleRef::RouteTable(table) => route_table(snapshot, table),
         RuleRef::NatGateway(gateway) => nat_gateway(snapshot, gateway),
         RuleRef::InternetGateway(vpc) => internet_gateway(snapshot, vpc),
+        RuleRef::GatewayEndpoint(endpoint) => gateway_endpoint(snapshot, endpoint),
+        RuleRef::Peering(peering) => self::peering(snapshot, peering),
         RuleRef::Eni(eni) => DecidedBy::of("eni", eni_id(snapshot, eni)),
         RuleRef::Vpc(vpc) => match snapshot.parts().vpcs.get(vpc.get()) {
             Some(vpc) => DecidedBy::of("vpc", &vpc.id).at(vpc.line),
@@ -118,6 +120,8 @@ pub fn component(component: Component, snapshot: &Snapshot) -> String {
             let resource = snapshot.parts().resources.get(resource.get());
             resource.map_or(UNKNOWN, |r| &r.name).to_owned()
         }
+        Component::GatewayEndpoint(endpoint) => gateway_endpoint_id(snapshot, endpoint).to_owned(),
+        Component::Peering(peering) => peering_id(snapshot, peering).to_owned(),
         Component::Vpc(vpc) => vpc_id(snapshot, vpc).to_owned(),
         Component::Internet => "internet".to_owned(),
     }
@@ -277,7 +281,8 @@ fn target(snapshot: &Snapshot, vpc: VpcIx, route: &Route) -> String {
         Target::Local => "local".to_owned(),
         Target::InternetGateway => internet_gateway_id(snapshot, vpc),
         Target::NatGateway(gateway) => nat_gateway_id(snapshot, *gateway).to_owned(),
-        Target::GatewayEndpoint(id) | Target::Peering(id) => id.clone(),
+        Target::GatewayEndpoint(endpoint) => gateway_endpoint_id(snapshot, *endpoint).to_owned(),
+        Target::Peering(peering) => peering_id(snapshot, *peering).to_owned(),
         Target::Blackhole(Some(id)) => format!("blackhole ({id})"),
         Target::Blackhole(None) => "blackhole".to_owned(),
     }
@@ -295,6 +300,20 @@ fn nat_gateway(snapshot: &Snapshot, gateway: NatGatewayIx) -> DecidedBy {
     match snapshot.parts().nat_gateways.get(gateway.get()) {
         Some(gateway) => DecidedBy::of("nat-gateway", &gateway.id).at(gateway.line),
         None => DecidedBy::of("nat-gateway", UNKNOWN),
+    }
+}
+
+fn gateway_endpoint(snapshot: &Snapshot, endpoint: GatewayEndpointIx) -> DecidedBy {
+    match snapshot.parts().gateway_endpoints.get(endpoint.get()) {
+        Some(endpoint) => DecidedBy::of("gateway-endpoint", &endpoint.id).at(endpoint.line),
+        None => DecidedBy::of("gateway-endpoint", UNKNOWN),
+    }
+}
+
+fn peering(snapshot: &Snapshot, peering: PeeringIx) -> DecidedBy {
+    match snapshot.parts().peerings.get(peering.get()) {
+        Some(peering) => DecidedBy::of("peering-connection", &peering.id).at(peering.line),
+        None => DecidedBy::of("peering-connection", UNKNOWN),
     }
 }
 
@@ -329,6 +348,14 @@ fn acl_id(snapshot: &Snapshot, acl: NetworkAclIx) -> &str {
 
 fn route_table_id(snapshot: &Snapshot, table: RouteTableIx) -> &str {
     snapshot.parts().route_tables.get(table.get()).map_or(UNKNOWN, |t| &t.id)
+}
+
+fn gateway_endpoint_id(snapshot: &Snapshot, endpoint: GatewayEndpointIx) -> &str {
+    snapshot.parts().gateway_endpoints.get(endpoint.get()).map_or(UNKNOWN, |e| &e.id)
+}
+
+fn peering_id(snapshot: &Snapshot, peering: PeeringIx) -> &str {
+    snapshot.parts().peerings.get(peering.get()).map_or(UNKNOWN, |p| &p.id)
 }
 
 fn nat_gateway_id(snapshot: &Snapshot, gateway: NatGatewayIx) -> &str {

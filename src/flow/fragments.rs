@@ -1,8 +1,10 @@
-//! Which flow the fragments of a datagram belong to: only the first has ports, the others have its identification.
+//! Which flow the fragments of a datagram belong to: only the first has ports, the others have its identification. Those
+//! that come before it are held until it does.
 //!
-//! Slow-path only, hence one lock. Entries live for 30 s, as long as a host waits for the missing fragments; there is a
-//! bound to them, and the oldest makes room (checklist U14).
+//! Slow-path only, hence one lock. Datagrams and held fragments live for 30 s, as long as a host waits for what is
+//! missing; there is a bound to each, and the oldest makes room (checklist U14).
 
+use super::held::{Held, Waiting};
 use super::{FlowKey, Instant, Space};
 use crate::packet::{Packet, Protocol};
 use foldhash::fast::FixedState;
@@ -14,7 +16,7 @@ use std::time::Duration;
 /// How many datagrams are followed at once: about half a MiB.
 const DATAGRAMS: usize = 4096;
 /// For how long a datagram is followed.
-const LIFETIME: Duration = Duration::from_secs(30);
+pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 
 /// What the fragments of a datagram have in common (RFC 791).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,26 +50,29 @@ pub enum Datagram<D> {
     Denied(D),
 }
 
-/// The datagrams whose first fragment has been seen. `D` is what a denial is to the floor above.
+/// The datagrams whose first fragment has been seen, and the fragments that wait for one. `D` is what a denial is to the
+/// floor above, `W` where a packet was read.
 #[derive(Debug)]
-pub struct Fragments<D> {
-    state: Mutex<State<D>>,
+pub struct Fragments<D, W> {
+    state: Mutex<State<D, W>>,
 }
 
 #[derive(Debug)]
-struct State<D> {
+struct State<D, W> {
     datagrams: HashMap<DatagramKey, (Instant, Datagram<D>), FixedState>,
     order: VecDeque<(DatagramKey, Instant)>,
     identification: u16,
+    waiting: Waiting<W>,
 }
 
-impl<D: Copy> Fragments<D> {
+impl<D: Copy, W: Copy> Fragments<D, W> {
     /// None yet.
     pub fn new(seed: u64) -> Self {
         let datagrams = HashMap::with_hasher(FixedState::with_seed(seed));
         // Any 16 bits of the seed will do.
         let identification = (seed >> 16) as u16 ^ seed as u16;
-        Self { state: Mutex::new(State { datagrams, order: VecDeque::new(), identification }) }
+        let (order, waiting) = (VecDeque::new(), Waiting::new(seed));
+        Self { state: Mutex::new(State { datagrams, order, identification, waiting }) }
     }
 
     /// An identification for a datagram that leaves: no other of the last 65,535 has it, so the datagrams of different
@@ -95,12 +100,35 @@ impl<D: Copy> Fragments<D> {
         (now.since(*at) <= LIFETIME).then_some(*datagram)
     }
 
-    /// Forgets the datagrams that are too old.
-    pub fn sweep(&self, now: Instant) {
+    /// Holds a later fragment until its first one comes. Returns those that had to make room for it, oldest first.
+    pub fn hold(
+        &self,
+        now: Instant,
+        key: DatagramKey,
+        read_from: W,
+        fragment: &Packet<'_>,
+    ) -> Vec<Held<W>> {
+        self.state().waiting.hold(now, key, read_from, fragment)
+    }
+
+    /// Whether fragments of a datagram wait for its first one.
+    pub fn holds(&self, key: &DatagramKey) -> bool {
+        self.state().waiting.holds(key)
+    }
+
+    /// Writes the held fragment of a datagram that comes first in it into `out`, and forgets it; its length. To be called
+    /// again until there is none.
+    pub fn release(&self, key: &DatagramKey, out: &mut [u8]) -> Option<usize> {
+        self.state().waiting.release(key, out)
+    }
+
+    /// Forgets the datagrams that are too old. Returns the held fragments that are.
+    pub fn sweep(&self, now: Instant) -> Vec<Held<W>> {
         let mut state = self.state();
         while state.order.front().is_some_and(|(_, at)| now.since(*at) > LIFETIME) {
             state.forget_oldest();
         }
+        state.waiting.sweep(now)
     }
 
     /// Every table's size, for the expected-state tests.
@@ -108,18 +136,19 @@ impl<D: Copy> Fragments<D> {
     pub fn census(&self, census: &mut super::Census) {
         let Self { state } = self;
         let state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { datagrams, order, identification: _ } = &*state;
+        let State { datagrams, order, identification: _, waiting } = &*state;
         census.add("datagrams", datagrams.len());
         census.add("datagrams in order", order.len());
+        waiting.census(census);
     }
 
     /// A thread that failed while it held the lock left tables behind that are whole.
-    fn state(&self) -> MutexGuard<'_, State<D>> {
+    fn state(&self) -> MutexGuard<'_, State<D, W>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<D> State<D> {
+impl<D, W> State<D, W> {
     fn forget_oldest(&mut self) {
         let Some((key, at)) = self.order.pop_front() else { return };
         // A later datagram may have the same key; that one stays.
@@ -147,7 +176,7 @@ mod tests {
 
     #[test]
     fn ten_thousand_datagrams_that_never_end_leave_room_for_the_newest() {
-        let fragments = Fragments::<()>::new(1);
+        let fragments = Fragments::<(), ()>::new(1);
         for n in 0..10_000 {
             fragments.put(Instant(u64::from(n)), key(n), Datagram::Follows(flow(), 0));
         }
@@ -161,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_datagram_is_forgotten_after_its_time_and_not_before_its_successor() {
-        let fragments = Fragments::new(1);
+        let fragments = Fragments::<_, ()>::new(1);
         let late = Instant::ZERO + Duration::from_secs(20);
         fragments.put(Instant::ZERO, key(1), Datagram::Denied("first"));
         fragments.put(late, key(1), Datagram::Denied("second"));
@@ -175,7 +204,7 @@ mod tests {
 
     #[test]
     fn identifications_do_not_repeat_while_they_are_followed() {
-        let fragments = Fragments::<()>::new(0xffff_0000);
+        let fragments = Fragments::<(), ()>::new(0xffff_0000);
         let drawn: std::collections::HashSet<u16> =
             (0..DATAGRAMS).map(|_| fragments.next_identification()).collect();
         assert_eq!(drawn.len(), DATAGRAMS);

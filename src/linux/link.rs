@@ -404,7 +404,6 @@ async fn link_far(
     let near_end = End { name: near, mac: Mac::near(named_after) };
     let far_end = End { name: far, mac: Mac::far(named_after) };
     let ifindex = router.veth(near_end, &far_links, far_end, mtu).await?;
-    let far_index = far_links.ifindex(far).await?;
     let link = Link { ifindex, near: near_end.mac, far: far_end.mac };
     readdress(&far_links, far, link, addresses, &[]).await?;
     Ok(link)

@@ -4,8 +4,8 @@
 //! vanish with it, and then nothing is forwarded, since the router namespace has no routes. On older kernels the filters
 //! stay, but what they redirect to is gone with the process, which is the same.
 //!
-//! The maps are bounded (see `steer.bpf.c`): 16,384 tasks, VPC links and TUNs; 65,536 addresses of ENIs and gateways;
-//! 4,096 prefixes; 65,536 counters. An insertion beyond is an error here, never a silent eviction.
+//! The maps are bounded (see `steer.bpf.c`): 16,384 tasks, 16,384 links of VPCs, endpoints and the internet; 65,536
+//! addresses of ENIs and gateways; 1,048,576 prefixes of all TUNs together; 65,536 counters. An insertion beyond is an error here, never a silent eviction.
 
 use super::{Link, Netns, NetnsError};
 use aya::Ebpf;
@@ -15,7 +15,7 @@ use aya::programs::tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions,
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use aya::util::KernelVersion;
 use ipnetwork::Ipv4Network;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
@@ -135,6 +135,8 @@ pub struct Steer {
     netns: Netns,
     bpf: Ebpf,
     attached: HashMap<u32, Attached>,
+    /// What the prefix map has of each TUN.
+    deliveries: HashMap<u32, BTreeMap<Ipv4Network, [u8; 16]>>,
 }
 
 #[derive(Debug)]
@@ -161,7 +163,12 @@ impl Steer {
                 source: Box::new(source),
             })?;
         }
-        Ok(Self { netns: router.clone(), bpf, attached: HashMap::new() })
+        Ok(Self {
+            netns: router.clone(),
+            bpf,
+            attached: HashMap::new(),
+            deliveries: HashMap::new(),
+        })
     }
 
     /// What comes from the task on `link` goes to the TUN, if it comes from the task's own address. Attaching again
@@ -205,17 +212,47 @@ impl Steer {
     ///
     /// When there is no such link, or 16,384 links are attached.
     pub fn attach_space(&mut self, link: &str, space: u32) -> Result<u32, SteerError> {
-        self.attach_in_space(link, space, SPACE)
+        let ifindex = self.ifindex(link)?;
+        self.hash::<u32, u32>("spaces")?.insert(ifindex, space, 0).map_err(full("spaces"))?;
+        self.attach(link, ifindex, SPACE, None)?;
+        Ok(ifindex)
     }
 
-    /// What the engine writes to the TUN `device` is delivered within the address space `space`. Returns the number of
-    /// the device.
+    /// Forgets a link of [`Steer::attach_space`] and its counters; nothing comes in by it any more. Not being attached is
+    /// fine.
     ///
     /// # Errors
     ///
-    /// When there is no such device, or 16,384 links are attached.
-    pub fn attach_tun(&mut self, device: &str, space: u32) -> Result<u32, SteerError> {
-        self.attach_in_space(device, space, TUN)
+    /// When the kernel refuses.
+    pub fn detach_space(&mut self, ifindex: u32) -> Result<(), SteerError> {
+        self.detach(ifindex)?;
+        gone("spaces", self.hash::<u32, u32>("spaces")?.remove(&ifindex))?;
+        self.forget_counters(ifindex)
+    }
+
+    /// What the engine writes to the TUN `device` is delivered: to tasks, and by [`Steer::set_deliveries`]. Returns the
+    /// number of the device.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such device.
+    pub fn attach_tun(&mut self, device: &str) -> Result<u32, SteerError> {
+        let ifindex = self.ifindex(device)?;
+        self.attach(device, ifindex, TUN, None)?;
+        Ok(ifindex)
+    }
+
+    /// Forgets a TUN: its deliveries and its counters. The addresses that it owns are for [`Steer::disown`]. Not being
+    /// attached is fine.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn detach_tun(&mut self, ifindex: u32) -> Result<(), SteerError> {
+        self.detach(ifindex)?;
+        self.set_deliveries(ifindex, &[])?;
+        self.deliveries.remove(&ifindex);
+        self.forget_counters(ifindex)
     }
 
     /// What comes for `address` from the address space goes to the TUN: it is an ENI's, a NAT gateway's, or public.
@@ -228,7 +265,17 @@ impl Steer {
         self.hash::<[u8; 8], u32>("owners")?.insert(key, tun, 0).map_err(full("owners"))
     }
 
-    /// What the engine lets through to a task's address goes to its link, whatever the TUN's address space.
+    /// Undoes [`Steer::own`]: what comes for `address` from the address space is dropped. Not being owned is fine.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn disown(&mut self, space: u32, address: Ipv4Addr) -> Result<(), SteerError> {
+        let key: [u8; 8] = join(space.to_ne_bytes(), address.octets());
+        gone("owners", self.hash::<[u8; 8], u32>("owners")?.remove(&key))
+    }
+
+    /// What the engine lets through to a task's address goes to its link, whatever the TUN.
     ///
     /// # Errors
     ///
@@ -248,19 +295,45 @@ impl Steer {
         gone("task_links", links.remove(&address.octets()))
     }
 
-    /// What the engine lets through to `prefix` in the address space goes to the link; the longest prefix wins.
+    /// What the engine lets through by a TUN goes by these links, the longest prefix first, and by no others: what was
+    /// there and is not in `next` is withdrawn, then what is new is added. What no prefix holds is dropped.
+    ///
+    /// In between a destination may be held by a shorter prefix only. Where that must not be, as under traffic,
+    /// [`Steer::close_deliveries`] comes first.
     ///
     /// # Errors
     ///
-    /// When there are 4,096.
-    pub fn deliver_prefix(
+    /// When there are 1,048,576 prefixes of all TUNs together, or the kernel refuses. What was done until then stands.
+    pub fn set_deliveries(
         &mut self,
-        space: u32,
-        prefix: Ipv4Network,
-        link: Link,
+        tun: u32,
+        next: &[(Ipv4Network, Link)],
     ) -> Result<(), SteerError> {
-        let key = prefix_key(space, prefix);
-        self.prefixes()?.insert(&key, link_value(link), 0).map_err(full("prefix_links"))
+        let next: BTreeMap<_, _> = next.iter().map(|(p, link)| (*p, link_value(*link))).collect();
+        let mut now = self.deliveries.remove(&tun).unwrap_or_default();
+        let done = self.change_deliveries(tun, &mut now, &next);
+        self.deliveries.insert(tun, now);
+        done
+    }
+
+    /// Drops what goes by a link of a TUN that will not be the same in `next`, until [`Steer::set_deliveries`]: for a
+    /// change of the configuration, in which a packet judged under the old one must not leave by a link of the new.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn close_deliveries(
+        &mut self,
+        tun: u32,
+        next: &[(Ipv4Network, Link)],
+    ) -> Result<(), SteerError> {
+        let next: BTreeMap<_, _> = next.iter().map(|(p, link)| (*p, link_value(*link))).collect();
+        let now = self.deliveries.get(&tun).cloned().unwrap_or_default();
+        for (prefix, _) in now.into_iter().filter(|(p, link)| next.get(p) != Some(link)) {
+            self.deliver(tun, prefix, NOWHERE)?;
+            self.deliveries.entry(tun).or_default().insert(prefix, NOWHERE);
+        }
+        Ok(())
     }
 
     /// How many packets were dropped on which interface (of the router namespace), and why; sorted.
@@ -280,16 +353,30 @@ impl Steer {
         Ok(counters)
     }
 
-    fn attach_in_space(
+    fn change_deliveries(
         &mut self,
-        link: &str,
-        space: u32,
-        program: &'static str,
-    ) -> Result<u32, SteerError> {
-        let ifindex = self.ifindex(link)?;
-        self.hash::<u32, u32>("spaces")?.insert(ifindex, space, 0).map_err(full("spaces"))?;
-        self.attach(link, ifindex, program, None)?;
-        Ok(ifindex)
+        tun: u32,
+        now: &mut BTreeMap<Ipv4Network, [u8; 16]>,
+        next: &BTreeMap<Ipv4Network, [u8; 16]>,
+    ) -> Result<(), SteerError> {
+        let gone_now: Vec<_> = now.keys().filter(|p| !next.contains_key(p)).copied().collect();
+        for prefix in gone_now {
+            let removed = self.prefixes()?.remove(&prefix_key(tun, prefix));
+            gone("prefix_links", removed)?;
+            now.remove(&prefix);
+        }
+        for (&prefix, &link) in next {
+            if now.get(&prefix) != Some(&link) {
+                self.deliver(tun, prefix, link)?;
+                now.insert(prefix, link);
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, tun: u32, prefix: Ipv4Network, link: [u8; 16]) -> Result<(), SteerError> {
+        let key = prefix_key(tun, prefix);
+        self.prefixes()?.insert(&key, link, 0).map_err(full("prefix_links"))
     }
 
     /// An attached link keeps its program: what a program does there is in the maps.
@@ -416,9 +503,12 @@ fn link_value(link: Link) -> [u8; 16] {
     join(ifindex, macs)
 }
 
-fn prefix_key(space: u32, prefix: Ipv4Network) -> Key<[u8; 8]> {
+/// A link that leads nowhere: its interface has the number 0, which no interface has.
+const NOWHERE: [u8; 16] = [0; 16];
+
+fn prefix_key(tun: u32, prefix: Ipv4Network) -> Key<[u8; 8]> {
     let address = prefix.network().octets();
-    Key::new(32 + u32::from(prefix.prefix()), join(space.to_ne_bytes(), address))
+    Key::new(32 + u32::from(prefix.prefix()), join(tun.to_ne_bytes(), address))
 }
 
 /// One after the other, as C lays out a struct without padding.

@@ -4,7 +4,7 @@
 //! [`WorkerHandle::stop`] does, or the device being deleted. Nothing is allocated after it has started.
 
 use super::tun::{BUFFER, Device, HEADROOM};
-use crate::packet::VnetHeader;
+use crate::packet::{Fragmenter, VnetHeader};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -30,6 +30,16 @@ pub trait Judge: Send {
 
     /// Decides about one packet, rewriting it in place if it is to go on. `reply` has [`REPLY`] octets.
     fn judge(&mut self, packet: &mut [u8], vnet: VnetHeader, reply: &mut [u8]) -> Action;
+
+    /// Whether packets that it had kept are to be judged now, after the one that was judged last.
+    fn has_held(&self) -> bool {
+        false
+    }
+
+    /// Writes the next of them into `packet`; its length. `None` when there is no other: [`Judge::has_held`] is false then.
+    fn next_held(&mut self, _packet: &mut [u8]) -> Option<usize> {
+        None
+    }
 }
 
 /// What becomes of a packet.
@@ -41,6 +51,13 @@ pub enum Action {
         len: usize,
         /// The header to put in front.
         vnet: VnetHeader,
+    },
+    /// Write the packet back in fragments of at most `mtu` octets, with complete checksums.
+    ForwardFragments {
+        /// Octets of the packet.
+        len: usize,
+        /// Octets of a fragment, header included.
+        mtu: u16,
     },
     /// Write the reply instead: it has complete checksums.
     Reply {
@@ -183,11 +200,30 @@ impl Worker {
                 Ok(Some((vnet, len))) => {
                     tally.reads += 1;
                     self.packet(judge, vnet, len, tally);
+                    if judge.has_held() {
+                        self.held(judge, tally);
+                    }
                 }
                 Ok(None) => return,
                 Err(error) => {
                     tally.read_errors += 1;
                     tally.device_gone = error.raw_os_error() == Some(Errno::EBADFD as i32);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The packets that waited for the one before. There is a bound to what a judge keeps.
+    #[cold]
+    fn held(&mut self, judge: &mut impl Judge, tally: &mut Tally) {
+        loop {
+            let room = self.buffer.get_mut(HEADROOM..).unwrap_or_default();
+            match catch_unwind(AssertUnwindSafe(|| judge.next_held(room))) {
+                Ok(Some(len)) => self.packet(judge, VnetHeader::default(), len, tally),
+                Ok(None) => return,
+                Err(_) => {
+                    tally.panics += 1;
                     return;
                 }
             }
@@ -200,6 +236,10 @@ impl Worker {
         let judged = catch_unwind(AssertUnwindSafe(|| judge.judge(packet, vnet, reply)));
         let written = match judged {
             Ok(Action::Forward { len, vnet }) => self.device.write(&mut self.buffer, len, vnet),
+            Ok(Action::ForwardFragments { len, mtu }) => {
+                self.fragments(len, mtu, tally);
+                return;
+            }
             Ok(Action::Reply { len }) => {
                 self.device.write(&mut self.reply, len, VnetHeader::default())
             }
@@ -209,12 +249,23 @@ impl Worker {
                 return;
             }
         };
-        match written {
-            Ok(()) => tally.writes += 1,
-            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => {
-                tally.write_errors_down += 1;
-            }
-            Err(_) => tally.write_errors_other += 1,
+        tally.written(&written);
+    }
+
+    /// Each fragment is written from where it lies in the buffer, with the octets in front of it as its headroom: those
+    /// have been sent by then.
+    #[cold]
+    fn fragments(&mut self, len: usize, mtu: u16, tally: &mut Tally) {
+        let packet = self.buffer.get(HEADROOM..HEADROOM + len).unwrap_or_default();
+        let Some(mut fragmenter) = Fragmenter::new(packet, mtu) else {
+            tally.write_errors_other += 1;
+            return;
+        };
+        while let Some(range) =
+            fragmenter.next(self.buffer.get_mut(HEADROOM..HEADROOM + len).unwrap_or_default())
+        {
+            let frame = self.buffer.get_mut(range.start..).unwrap_or_default();
+            tally.written(&self.device.write(frame, range.len(), VnetHeader::default()));
         }
     }
 }
@@ -233,6 +284,16 @@ struct Tally {
 }
 
 impl Tally {
+    fn written(&mut self, result: &io::Result<()>) {
+        match result {
+            Ok(()) => self.writes += 1,
+            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => {
+                self.write_errors_down += 1;
+            }
+            Err(_) => self.write_errors_other += 1,
+        }
+    }
+
     fn add_to(&self, stats: &WorkerStats) {
         for (total, share) in [
             (&stats.batches, self.batches),

@@ -5,6 +5,7 @@
 
 pub mod builder;
 pub mod checksum;
+pub mod fragment;
 pub mod icmp;
 mod ids;
 mod octets;
@@ -19,7 +20,8 @@ pub mod tuple;
 pub mod view;
 pub mod vnet;
 
-pub use rewrite::{Rewrite, clamp_mss, rewrite_icmp_error, set_identification};
+pub use fragment::Fragmenter;
+pub use rewrite::{Rewrite, clamp_mss, complete_checksum, rewrite_icmp_error, set_identification};
 pub use tcp::{TcpFacts, TcpFlags};
 pub use tuple::{Protocol, Tuple};
 pub use view::{Fragment, IcmpKind, Malformed, Packet};

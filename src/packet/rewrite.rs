@@ -7,7 +7,7 @@ use super::octets::{address_at, put_u16, put_u32, u16_at};
 use super::parse::{ICMP_HEADER, checksum_field};
 use super::quote::Quote;
 use super::view::{Fragment, IcmpKind, L4};
-use super::{Packet, Protocol, Tuple};
+use super::{Packet, Protocol, Tuple, VnetHeader, builder};
 use std::net::Ipv4Addr;
 
 /// Where the identification is in an IPv4 header.
@@ -83,6 +83,12 @@ pub fn rewrite_icmp_error(
 pub fn set_identification(packet: &mut Packet<'_>, identification: u16) {
     let change = replace_word(packet.bytes, IDENTIFICATION, identification);
     adjust_at(packet.bytes, IP_CHECKSUM, change, checksum::adjust);
+}
+
+/// Completes a partial L4 checksum: what leaves in fragments has nobody behind it who could. Nothing else changes.
+pub fn complete_checksum(packet: &mut Packet<'_>) {
+    builder::complete(packet.bytes, packet.vnet);
+    packet.vnet = VnetHeader::default();
 }
 
 /// Lowers the MSS option of a SYN to `max_mss`; whether it did. A SYN without the option is left alone.
@@ -211,7 +217,7 @@ fn adjust_at(bytes: &mut [u8], at: usize, change: Sum, adjust: fn(u16, Sum) -> u
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::super::{IcmpKind, TcpFlags, VnetHeader, builder};
+    use super::super::{IcmpKind, TcpFlags};
     use super::*;
     use std::net::SocketAddrV4;
 

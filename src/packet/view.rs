@@ -102,6 +102,7 @@ pub struct Packet<'a> {
     pub(super) l4: L4,
     pub(super) ip_header_len: usize,
     pub(super) l4_header_len: usize,
+    pub(super) fragment_to: Option<u16>,
 }
 
 impl<'a> Packet<'a> {
@@ -132,7 +133,17 @@ impl<'a> Packet<'a> {
         let (sport, dport) = ids.read(octets);
         let (src, dst) = (address_at(bytes, 12), address_at(bytes, 16));
         let tuple = Tuple { protocol, src, dst, sport, dport };
-        Ok(Self { bytes, vnet, tuple, fragment, ids, l4, ip_header_len, l4_header_len })
+        Ok(Self {
+            bytes,
+            vnet,
+            tuple,
+            fragment,
+            ids,
+            l4,
+            ip_header_len,
+            l4_header_len,
+            fragment_to: None,
+        })
     }
 
     /// Source address.
@@ -175,6 +186,18 @@ impl<'a> Packet<'a> {
     #[inline]
     pub fn fragment(&self) -> Fragment {
         self.fragment
+    }
+
+    /// Marks the packet to leave in fragments of at most `mtu` octets each. The caller has seen to it that its sender
+    /// allows that, and that it is no super-packet.
+    pub fn fragment_to(&mut self, mtu: u16) {
+        self.fragment_to = Some(mtu);
+    }
+
+    /// How large its fragments may be, in octets, if it is to leave in fragments.
+    #[inline]
+    pub fn fragments_to(&self) -> Option<u16> {
+        self.fragment_to
     }
 
     /// The tuple; ports are 0 for a later fragment and for ICMP messages other than echo.
@@ -248,21 +271,30 @@ impl<'a> Packet<'a> {
         &self.bytes[self.header_len()..]
     }
 
-    /// Packets on the wire after segmentation: 1 unless it is a super-packet.
+    /// Packets on the wire after segmentation: 1 unless it is a super-packet, or leaves in fragments.
     #[inline]
     pub fn wire_segments(&self) -> u32 {
         if !self.vnet.is_super_packet() {
-            return 1;
+            return self.fragment_to.map_or(1, |mtu| self.wire_fragments(mtu));
         }
         let payload = (self.bytes.len() - self.header_len()) as u32;
         payload.div_ceil(u32::from(self.vnet.gso_size)).max(1)
     }
 
-    /// Octets on the wire after segmentation, IPv4 headers included, link headers not.
+    #[cold]
+    fn wire_fragments(&self, mtu: u16) -> u32 {
+        let room = usize::from(mtu).saturating_sub(self.ip_header_len) / 8 * 8;
+        ((self.bytes.len() - self.ip_header_len) as u32).div_ceil(room.max(8) as u32).max(1)
+    }
+
+    /// Octets on the wire after segmentation or fragmentation, IPv4 headers included, link headers not.
     #[inline]
     pub fn wire_bytes(&self) -> u64 {
-        let repeated = u64::from(self.wire_segments() - 1) * self.header_len() as u64;
-        self.bytes.len() as u64 + repeated
+        let header_len = match self.fragment_to {
+            None => self.header_len(),
+            Some(_) => self.ip_header_len,
+        };
+        self.bytes.len() as u64 + u64::from(self.wire_segments() - 1) * header_len as u64
     }
 
     /// The largest IPv4 packet after segmentation, in octets: what to compare with an MTU.

@@ -2,10 +2,10 @@
 
 use super::arrival::{Arrival, Place, place};
 use super::engine::{Engine, FlowOutcome, Forward};
-use super::network_acl::{self, Gone, Way};
 use super::port_lease::{Grant, Purpose};
 use super::walk::{Path, Probe};
-use super::{Denial, Device, Link, PathKey, Reason, Recorder, Stage};
+use super::way::{Gone, Way};
+use super::{Denial, Device, Link, PathKey, Reason, Recorder};
 use crate::flow::{Flow, FlowKey, FlowStart, Instant};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple};
 use crate::vpc::{Egress, RuleRef, Snapshot, Task, Traffic};
@@ -194,7 +194,7 @@ fn outcomes(
         link,
         mtu: match link {
             Link::Internet => mtu.internet,
-            Link::Vpc(_) => mtu.vpc,
+            Link::Vpc(_) | Link::Endpoint(_) => mtu.vpc,
             Link::Task(_) => mtu.task,
         },
         answers_from: hop.unwrap_or(own),
@@ -211,14 +211,13 @@ fn outcomes(
     (FlowOutcome::Forward(egress), FlowOutcome::Forward(returned))
 }
 
-/// What becomes of the replies of a flow whose requests are no longer let out: ACLs alone decide (spec 4.4).
+/// What becomes of the replies of a flow whose requests are no longer let out: ACLs and the server's own route table
+/// decide (spec 4.4).
 fn replies_of(snapshot: &Snapshot, flow: &Flow) -> FlowOutcome {
     let inside = flow.egress.tuple();
     let reply = Traffic { protocol: inside.protocol, port: inside.dport, icmp: (0, 0) };
     let refusal = match Way::of(snapshot, flow) {
-        Ok(way) => way.and_then(|way| {
-            network_acl::refusal(snapshot, way.inbound(snapshot, reply), Stage::NetworkAclReturn)
-        }),
+        Ok(way) => way.and_then(|way| way.refusal_inbound(snapshot, reply)),
         Err(Gone) => Some(MOVED),
     };
     let hop = flow.nat.as_ref().map(|_| flow.returned.tuple().dst);

@@ -31,7 +31,7 @@ pub(super) fn leave<R: Recorder>(mut walk: Walk<'_, R>) -> Result<Path, Denial> 
         Outcome::Translate,
         Detail::Translated { before: walk.probe.inside, after },
     );
-    internet_gateway::deliver(&mut walk);
+    internet_gateway::deliver(&mut walk, Component::Internet);
     Ok(Path {
         outside: after,
         space: Space::INTERNET,

@@ -1,17 +1,37 @@
 //! Delivery inside the VPC: the destination's own gate, then its interface.
 
-use super::walk::{AtEni, Path, Walk};
-use super::{Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, security_group};
+use super::walk::{Path, Sender, Walk};
+use super::{
+    Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, network_acl, security_group,
+};
 use crate::vpc::{Interface, RuleRef, VpcIx};
 
-/// Delivers to an interface of the VPC.
-pub(super) fn local<R: Recorder>(
+/// Delivers to a subnet of `vpc`: the sender's own, or one that is peered with it.
+pub(super) fn routed<R: Recorder>(
     walk: &mut Walk<'_, R>,
-    at: &AtEni<'_>,
+    sender: &Sender,
+    vpc: VpcIx,
+    admitted_by: RuleRef,
+) -> Result<Path, Denial> {
+    match walk.snapshot.subnet_of(vpc, walk.probe.inside.dst) {
+        Some(subnet) if subnet == sender.subnet => {
+            network_acl::skip_inside(walk, subnet, Stage::NetworkAclIngress);
+        }
+        Some(subnet) => network_acl::enter(walk, sender.tuple, subnet)?,
+        None => return Err(nothing_there(walk, vpc)),
+    }
+    interface(walk, sender, vpc, admitted_by)
+}
+
+/// Delivers to an interface of a VPC, within the sender's subnet or past the border of another.
+pub(super) fn interface<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    sender: &Sender,
+    vpc: VpcIx,
     admitted_by: RuleRef,
 ) -> Result<Path, Denial> {
     let destination = walk.probe.inside.dst;
-    let resource = match walk.snapshot.interface(at.vpc, destination) {
+    let resource = match walk.snapshot.interface(vpc, destination) {
         Some(Interface::Resource(resource)) => resource,
         Some(Interface::Eni(eni)) => {
             return Err(walk.deny(
@@ -30,14 +50,15 @@ pub(super) fn local<R: Recorder>(
                 Detail::None,
             ));
         }
-        None => return Err(nothing_there(walk, at.vpc)),
+        None => return Err(nothing_there(walk, vpc)),
     };
-    security_group::ingress(walk, at, resource)?;
+    security_group::ingress(walk, sender.tuple.src, vpc, resource)?;
     walk.step(Stage::Deliver, Component::Resource(resource), None, Outcome::Deliver);
     Ok(Path {
-        outside: at.tuple,
-        space: walk.snapshot.space(at.vpc),
-        link: Link::Vpc(at.vpc),
+        outside: sender.tuple,
+        // Replies come for the sender's own address, so they belong to its own VPC, whatever link they come by.
+        space: walk.snapshot.space(sender.vpc),
+        link: Link::Vpc(vpc),
         eni: None,
         nat: None,
         hop: None,

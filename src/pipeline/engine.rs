@@ -8,10 +8,11 @@ use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
 use super::{
     Component, Denial, Detail, Device, Evidence, Link, Off, Outcome, Reason, Recorder, Stage, Step,
-    Turn, Verdict, Watchers, icmp,
+    Turn, Verdict, Watchers, fragments, icmp,
 };
 use crate::flow::{
-    Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Tally, TcpState,
+    DatagramKey, Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Tally,
+    TcpState,
 };
 use crate::packet::icmp::{fragmentation_needed, tcp_reset, time_exceeded};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader, clamp_mss};
@@ -56,6 +57,13 @@ pub struct Judged {
     pub verdict: Verdict,
     /// Octets of the packet, which may be fewer than arrived.
     pub len: usize,
+    /// The largest fragment to forward the packet in, in octets, if it must leave in fragments ([`Fragmenter`]). Its
+    /// checksums are complete.
+    ///
+    /// [`Fragmenter`]: crate::packet::Fragmenter
+    pub fragments_to: Option<u16>,
+    /// The datagram that it is the first fragment of, if others were held for it: [`Engine::next_held`] has them.
+    pub releases: Option<DatagramKey>,
 }
 
 /// The engine of one lab, shared by all its workers.
@@ -63,7 +71,7 @@ pub struct Judged {
 pub struct Engine {
     flows: FlowTable<FlowOutcome>,
     pools: Arc<PortPools>,
-    fragments: Fragments<Denial>,
+    fragments: Fragments<Denial, Place>,
     drops: Drops,
     watchers: Arc<Watchers>,
     pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
@@ -113,8 +121,11 @@ impl Engine {
     ) -> Judged {
         match Packet::parse(octets, vnet) {
             Ok(mut packet) => {
+                let first = fragments::first_of(snapshot, device, &packet);
                 let verdict = self.handle(now, snapshot, device, &mut packet, reply, recorder);
-                Judged { verdict, len: packet.len() }
+                let releases = first.filter(|datagram| self.fragments.holds(datagram));
+                let (len, fragments_to) = (packet.len(), packet.fragments_to());
+                Judged { verdict, len, fragments_to, releases }
             }
             Err(malformed) => {
                 let denial =
@@ -122,7 +133,7 @@ impl Engine {
                 let unknown = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, Protocol::Other(0), 0);
                 self.drops
                     .count(now, DropKey::new(snapshot.generation, device, None, denial, unknown));
-                Judged { verdict: denial.into(), len: 0 }
+                Judged { verdict: denial.into(), len: 0, fragments_to: None, releases: None }
             }
         }
     }
@@ -143,7 +154,12 @@ impl Engine {
         let arrival = Arrival::of(snapshot, device, tuple.dst);
         let verdict = self.decide(now, snapshot, arrival, packet, reply, recorder);
         match verdict {
-            Verdict::Forward { .. } => {}
+            Verdict::Forward { .. } => {
+                if packet.fragments_to().is_some() {
+                    self.prepare_fragmenting(arrival, packet);
+                }
+            }
+            Verdict::Hold => {}
             Verdict::Reply { reason, decided_by, .. } | Verdict::Drop { reason, decided_by } => {
                 self.count_drop(now, snapshot, arrival, Denial { reason, decided_by }, tuple);
             }
@@ -347,7 +363,9 @@ impl Engine {
             .flows
             .sweep(now, timeouts, |flow| self.tell_end(now, snapshot, flow, Turn::Expired));
         self.pools.sweep(now, timeouts.port_quarantine);
-        self.fragments.sweep(now);
+        for held in self.fragments.sweep(now) {
+            self.count_unclaimed(now, snapshot, held);
+        }
         ended
     }
 
@@ -383,7 +401,7 @@ impl Engine {
     }
 
     /// The datagrams that come in fragments.
-    pub(super) fn fragments(&self) -> &Fragments<Denial> {
+    pub(super) fn fragments(&self) -> &Fragments<Denial, Place> {
         &self.fragments
     }
 
@@ -425,7 +443,7 @@ impl Engine {
     }
 
     #[cold]
-    fn count_drop(
+    pub(super) fn count_drop(
         &self,
         now: Instant,
         snapshot: &Snapshot,
@@ -491,7 +509,10 @@ pub(super) fn send(
         return expire_ttl(forward, packet, reply);
     }
     if packet.max_segment_len() > usize::from(forward.mtu) {
-        return refuse_size(forward, packet, reply);
+        if !may_be_fragmented(packet) {
+            return refuse_size(forward, packet, reply);
+        }
+        packet.fragment_to(forward.mtu);
     }
     let flow = &entry.flow;
     if let Some(segment) = packet.tcp() {
@@ -513,6 +534,14 @@ fn expire_ttl(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verdi
         }
         None => drop_packet(Reason::TtlExpiredNoAnswer),
     }
+}
+
+/// Whether a packet that is too big may leave in fragments (checklist U13). A segment of TCP fits, since its MSS was
+/// clamped or its path discovered; the kernel is to cut super-packets at their own size, and no other.
+#[cold]
+fn may_be_fragmented(packet: &Packet<'_>) -> bool {
+    let cut_by_kernel = packet.vnet().is_super_packet() || packet.protocol() == Protocol::Tcp;
+    !packet.dont_fragment() && !cut_by_kernel
 }
 
 #[cold]
@@ -544,11 +573,14 @@ pub(super) fn drop_packet(reason: Reason) -> Verdict {
         | Stage::RouteTable
         | Stage::NatGateway
         | Stage::InternetGateway
+        | Stage::GatewayEndpoint
+        | Stage::Peering
         | Stage::NetworkAclIngress
         | Stage::SecurityGroupIngress
         | Stage::PortLease
         | Stage::Deliver
-        | Stage::NetworkAclReturn => RuleRef::Packet,
+        | Stage::NetworkAclReturn
+        | Stage::RouteTableReturn => RuleRef::Packet,
     };
     Verdict::Drop { reason, decided_by }
 }

@@ -1,13 +1,13 @@
 //! Fragments: the first is judged like a whole packet, the others share its fate, addresses rewritten only.
 //!
-//! They are followed in order: a later fragment before its first one has no ports to be judged by, and is not held back
-//! for it. A NAT gateway lets UDP's pass and drops TCP's and ICMP's (spec 6).
+//! A later fragment before its first one has no ports to be judged by: it is held until that one comes (checklist U14). A
+//! NAT gateway lets UDP's pass and drops TCP's and ICMP's (spec 6).
 
-use super::arrival::Arrival;
+use super::arrival::{Arrival, Place, place};
 use super::engine::{Engine, FlowOutcome, drop_packet, is_current, send};
 use super::{Denial, Device, Reason, Recorder, Verdict};
-use crate::flow::{Datagram, DatagramKey, Flow, FlowEntry, FlowKey, Instant, Side};
-use crate::packet::{Fragment, IcmpKind, Packet, Protocol, set_identification};
+use crate::flow::{Datagram, DatagramKey, Flow, FlowEntry, FlowKey, Held, Instant, Side};
+use crate::packet::{Fragment, IcmpKind, Packet, Protocol, complete_checksum, set_identification};
 use crate::vpc::{RuleRef, Snapshot};
 use std::sync::Arc;
 
@@ -45,20 +45,18 @@ impl Engine {
         reply: &mut [u8],
         recorder: &mut R,
     ) -> Verdict {
-        // An error is at most 576 octets (RFC 1812 4.3.2.3), and its checksum cannot be verified before all is there.
-        if let Some(IcmpKind::Error { .. }) = packet.icmp() {
-            return drop_packet(Reason::Fragment);
-        }
         let datagram = DatagramKey::of(arrival.space, packet);
         let key = FlowKey::new(arrival.space, packet.tuple());
         let refused = self.flows().get(&key).and_then(|e| refusal(snapshot, &e.flow));
-        let verdict = match refused {
-            Some(denial) => denial.into(),
-            None => self.decide_unfragmented(now, snapshot, arrival, packet, reply, recorder),
+        let verdict = match (packet.icmp(), refused) {
+            // An error is at most 576 octets (RFC 1812 4.3.2.3), and its checksum cannot be verified before all is there.
+            (Some(IcmpKind::Error { .. }), _) => drop_packet(Reason::Fragment),
+            (_, Some(denial)) => denial.into(),
+            (_, None) => self.decide_unfragmented(now, snapshot, arrival, packet, reply, recorder),
         };
         let fate = match verdict {
             Verdict::Drop { reason, decided_by } => Datagram::Denied(Denial { reason, decided_by }),
-            Verdict::Forward { .. } | Verdict::Reply { .. } => {
+            Verdict::Forward { .. } | Verdict::Reply { .. } | Verdict::Hold => {
                 Datagram::Follows(key, self.identification(arrival.side, packet))
             }
         };
@@ -90,7 +88,7 @@ impl Engine {
         let (key, identification) = match self.fragments().get(now, &datagram) {
             Some(Datagram::Follows(key, identification)) => (key, identification),
             Some(Datagram::Denied(denial)) => return denial.into(),
-            None => return drop_packet(Reason::Fragment),
+            None => return self.hold(now, snapshot, arrival, datagram, packet),
         };
         let verdict = match self.find(now, snapshot, &key, packet) {
             Some(Found::Current(entry)) => send(now, arrival.place, &entry, packet, reply),
@@ -104,6 +102,46 @@ impl Engine {
             set_identification(packet, identification);
         }
         verdict
+    }
+
+    fn hold(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        arrival: Arrival,
+        datagram: DatagramKey,
+        packet: &Packet<'_>,
+    ) -> Verdict {
+        for evicted in self.fragments().hold(now, datagram, arrival.place, packet) {
+            self.count_unclaimed(now, snapshot, evicted);
+        }
+        Verdict::Hold
+    }
+
+    /// Writes the next of the fragments that were held for a datagram into `out`, in the order of the datagram; its
+    /// length. To be judged like any other, and called again until there is none.
+    pub fn next_held(&self, datagram: &DatagramKey, out: &mut [u8]) -> Option<usize> {
+        self.fragments().release(datagram, out)
+    }
+
+    /// What leaves in fragments needs a complete checksum, since nobody could complete it later, and, from a task, an
+    /// identification that no other task's datagram has.
+    #[cold]
+    pub(super) fn prepare_fragmenting(&self, arrival: Arrival, packet: &mut Packet<'_>) {
+        complete_checksum(packet);
+        if packet.fragment() == Fragment::Whole && arrival.side == Side::Egress {
+            set_identification(packet, self.fragments().next_identification());
+        }
+    }
+
+    /// A held fragment whose first one did not come.
+    #[cold]
+    pub(super) fn count_unclaimed(&self, now: Instant, snapshot: &Snapshot, held: Held<Place>) {
+        let here = |device: &Device| place(snapshot, *device) == held.read_from;
+        let Some(device) = Device::all(snapshot).find(here) else { return };
+        let arrival = Arrival::of(snapshot, device, held.tuple.dst);
+        let denial = Denial { reason: Reason::FragmentUnclaimed, decided_by: RuleRef::FlowTable };
+        self.count_drop(now, snapshot, arrival, denial, held.tuple);
     }
 
     fn find(
@@ -122,6 +160,20 @@ impl Engine {
             Some(Found::Stale(Arc::clone(&entry.flow)))
         }
     }
+}
+
+/// The datagram that a packet is the first fragment of.
+#[inline]
+pub(super) fn first_of(
+    snapshot: &Snapshot,
+    device: Device,
+    packet: &Packet<'_>,
+) -> Option<DatagramKey> {
+    if packet.fragment() != Fragment::First {
+        return None;
+    }
+    let arrival = Arrival::of(snapshot, device, packet.dst());
+    Some(DatagramKey::of(arrival.space, packet))
 }
 
 /// The flow of a fragment.

@@ -2,7 +2,8 @@
 
 use super::arrival::Arrival;
 use super::engine::{FlowOutcome, drop_packet};
-use super::network_acl::{self, Gone, Way};
+use super::network_acl;
+use super::way::{Gone, Way};
 use super::{Denial, Link, Reason, Stage, Verdict};
 use crate::flow::{Flow, FlowKey, FlowTable, Instant, Side, Space};
 use crate::packet::{Packet, Protocol, Tuple, rewrite_icmp_error};
@@ -32,8 +33,10 @@ pub(super) fn translate(
         Side::Return => arrival.space,
     };
     let key = FlowKey::new(space, error.quoted.reversed());
-    let Some(flow) =
-        flows.get(&key).filter(|e| e.side == arrival.side).map(|e| Arc::clone(&e.flow))
+    let Some((flow, outcome)) = flows
+        .get(&key)
+        .filter(|e| e.side == arrival.side)
+        .map(|e| (Arc::clone(&e.flow), e.outcome))
     else {
         return drop_packet(Reason::IcmpErrorNoFlow);
     };
@@ -48,7 +51,7 @@ pub(super) fn translate(
         return drop_packet(Reason::TtlExpiredNoAnswer);
     }
     match arrival.side {
-        Side::Egress => to_outside(snapshot, &flow, error, packet),
+        Side::Egress => to_outside(&flow, outcome, error, packet),
         Side::Return => to_inside(&flow, packet),
     }
 }
@@ -76,8 +79,8 @@ fn refusal(
         }
         Side::Return => {
             // A router on the way may be the sender.
-            let way = Way { server: packet.src(), ..way };
-            network_acl::refusal(snapshot, way.inbound(snapshot, traffic), Stage::NetworkAclReturn)
+            let way = way.with_server(packet.src());
+            way.refusal_inbound(snapshot, traffic)
         }
     }
 }
@@ -92,17 +95,21 @@ fn to_inside(flow: &Flow, packet: &mut Packet<'_>) -> Verdict {
 
 /// The packet that it quotes is a reply as the task got it: show the server its own. The source becomes the NAT's (I5).
 fn to_outside(
-    snapshot: &Snapshot,
     flow: &Flow,
+    outcome: FlowOutcome,
     error: IcmpError,
     packet: &mut Packet<'_>,
 ) -> Verdict {
     let back = flow.returned.tuple();
+    // Where its requests do not pass, it does not either.
+    let link = match outcome {
+        FlowOutcome::Forward(forward) => forward.link,
+        FlowOutcome::Drop(denial) => return denial.into(),
+    };
     let honest = packet.src() == error.quoted.dst && packet.dst() == error.quoted.src;
     if !honest {
         return drop_packet(Reason::IcmpErrorNoFlow);
     }
     rewrite_icmp_error(packet, back.dst, back.src, back, flow.nat.is_some());
-    let link = snapshot.vpc_in(flow.returned.space).map_or(Link::Internet, Link::Vpc);
     Verdict::Forward { link, decided_by: flow.admitted_by }
 }

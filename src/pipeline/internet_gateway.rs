@@ -54,19 +54,19 @@ pub(super) fn translate<R: Recorder>(
         Outcome::Translate,
         Detail::Translated { before, after },
     );
-    deliver(walk);
+    deliver(walk, Component::Internet);
     Ok(after)
 }
 
-/// Out to the internet, where the lab may have a host with that address or not.
-pub(super) fn deliver<R: Recorder>(walk: &mut Walk<'_, R>) {
+/// Out to public addresses, by way of the internet or of a gateway endpoint, where the lab may have such a host or not.
+pub(super) fn deliver<R: Recorder>(walk: &mut Walk<'_, R>, way: Component) {
     if !R::ON {
         return;
     }
     let destination = walk.probe.inside.dst;
     let known = walk.snapshot.parts().internet_hosts.iter().any(|h| h.address == destination);
     let detail = if known { Detail::None } else { Detail::NoSuchHost(destination) };
-    walk.step_with(Stage::Deliver, Component::Internet, None, Outcome::Deliver, detail);
+    walk.step_with(Stage::Deliver, way, None, Outcome::Deliver, detail);
 }
 
 /// RFC 1918 and RFC 6598 destinations do not pass an internet gateway.

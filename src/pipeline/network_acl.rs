@@ -2,12 +2,10 @@
 
 use super::port_lease::Grant;
 use super::walk::{AtEni, Path, Walk};
-use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage};
-use crate::flow::Flow;
+use super::way::{CROSSINGS, Way};
+use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, route_table};
 use crate::packet::Tuple;
-use crate::vpc::{
-    AclAction, Direction, NatGatewayIx, RuleRef, Snapshot, SubnetIx, Target, Traffic,
-};
+use crate::vpc::{AclAction, Direction, RuleRef, Snapshot, SubnetIx, Target, Traffic};
 use std::net::Ipv4Addr;
 
 /// A packet crosses the border of a subnet.
@@ -86,118 +84,27 @@ pub(super) fn reply<R: Recorder>(
     path: &Path,
     eni: &Grant,
 ) -> Result<(), Denial> {
-    let way = Way {
-        server: walk.probe.inside.dst,
-        eni: (at.subnet, at.eni.address, eni.port()),
-        nat: path.nat.as_ref().and_then(|(ix, grant)| ix.map(|ix| (ix, grant.port()))),
-    };
+    let nat = path.nat.as_ref();
+    let nat = nat.and_then(|(ix, grant)| ix.map(|ix| (ix, path.outside.src, grant.port())));
+    let eni = (at.subnet, at.eni.address, eni.port());
+    let way = Way::new(walk.snapshot, walk.probe.inside.dst, eni, nat);
     // An echo request is answered by type 0, code 0.
     let reply = Traffic { icmp: (0, 0), ..walk.probe.traffic() };
-    for crossing in way.inbound(walk.snapshot, reply).into_iter().flatten() {
+    let [from_the_server, rest @ ..] = way.inbound(walk.snapshot, reply);
+    if let Some(crossing) = from_the_server {
+        cross(walk, &crossing, Stage::NetworkAclReturn)?;
+    }
+    route_table::lead_back(walk, &way)?;
+    for crossing in rest.into_iter().flatten() {
         cross(walk, &crossing, Stage::NetworkAclReturn)?;
     }
     Ok(())
 }
 
-/// The ENI or the NAT gateway of a flow is not in this configuration.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Gone;
-
-/// The subnets between a task and its destination, for replies and for ICMP errors both ways.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
-    /// The other end.
-    pub(super) server: Ipv4Addr,
-    /// The ENI's subnet, address and port.
-    pub(super) eni: (SubnetIx, Ipv4Addr, u16),
-    /// The NAT gateway and its port, if there is one on the way.
-    pub(super) nat: Option<(NatGatewayIx, u16)>,
-}
-
-impl Way {
-    /// The way that a flow took; `None` if it leads through no VPC.
-    ///
-    /// # Errors
-    /// [`Gone`] if this configuration does not have it. The flow may be older, so its ENI and NAT gateway are found by
-    /// their addresses: positions in tables are another configuration's.
-    pub(super) fn of(snapshot: &Snapshot, flow: &Flow) -> Result<Option<Self>, Gone> {
-        let Some((_, lease)) = &flow.eni else { return Ok(None) };
-        let eni = snapshot.eni(flow.eni_in(snapshot).ok_or(Gone)?);
-        let nat = match &flow.nat {
-            Some((Some(_), lease)) => {
-                Some((flow.nat_gateway_in(snapshot).ok_or(Gone)?, lease.port()))
-            }
-            Some((None, _)) | None => None,
-        };
-        let eni = (eni.subnet, eni.address, lease.port());
-        Ok(Some(Self { server: flow.egress.tuple().dst, eni, nat }))
-    }
-
-    /// The borders that a packet from the task crosses, in order.
-    pub(super) fn outbound(&self, snapshot: &Snapshot, traffic: Traffic) -> [Option<Crossing>; 3] {
-        let (home, eni, _) = self.eni;
-        let leave = |subnet| Crossing {
-            subnet,
-            direction: Direction::Egress,
-            traffic,
-            remote: self.server,
-        };
-        let enter =
-            |subnet| Crossing { subnet, direction: Direction::Ingress, traffic, remote: eni };
-        match self.nat {
-            Some((nat, _)) => {
-                let public = snapshot.nat_gateway(nat).subnet;
-                let apart = public != home;
-                [apart.then(|| leave(home)), apart.then(|| enter(public)), Some(leave(public))]
-            }
-            None => {
-                let vpc = snapshot.subnet(home).vpc;
-                let away = snapshot.subnet_of(vpc, self.server).filter(|subnet| *subnet != home);
-                [away.map(|_| leave(home)), away.map(enter), None]
-            }
-        }
-    }
-
-    /// The borders that a packet to the task crosses, in order. `traffic` gives protocol and ICMP type; ports are the NATs' own.
-    pub(super) fn inbound(&self, snapshot: &Snapshot, traffic: Traffic) -> [Option<Crossing>; 3] {
-        let (home, eni, eni_port) = self.eni;
-        let to_port =
-            |port| Traffic { port: if traffic.protocol.has_ports() { port } else { 0 }, ..traffic };
-        let enter = |subnet, port| Crossing {
-            subnet,
-            direction: Direction::Ingress,
-            traffic: to_port(port),
-            remote: self.server,
-        };
-        let leave = |subnet| Crossing {
-            subnet,
-            direction: Direction::Egress,
-            traffic: to_port(eni_port),
-            remote: eni,
-        };
-        match self.nat {
-            Some((nat, port)) => {
-                let public = snapshot.nat_gateway(nat).subnet;
-                let apart = public != home;
-                [
-                    Some(enter(public, port)),
-                    apart.then(|| leave(public)),
-                    apart.then(|| enter(home, eni_port)),
-                ]
-            }
-            None => {
-                let vpc = snapshot.subnet(home).vpc;
-                let away = snapshot.subnet_of(vpc, self.server).filter(|subnet| *subnet != home);
-                [away.map(leave), away.map(|_| enter(home, eni_port)), None]
-            }
-        }
-    }
-}
-
 /// The first of these crossings that an ACL refuses.
 pub(super) fn refusal(
     snapshot: &Snapshot,
-    crossings: [Option<Crossing>; 3],
+    crossings: [Option<Crossing>; CROSSINGS],
     stage: Stage,
 ) -> Option<Denial> {
     crossings.into_iter().flatten().find_map(|crossing| {

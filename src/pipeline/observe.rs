@@ -236,7 +236,7 @@ impl After {
                 .get_mut(..judged.len)
                 .and_then(|octets| Packet::parse(octets, vnet).ok())
                 .map(|packet| packet.tuple()),
-            Verdict::Reply { .. } | Verdict::Drop { .. } => None,
+            Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold => None,
         };
         let arrived = before.packet.map(|(_, tuple)| tuple);
         let either = flow.as_ref().or(before.flow.as_ref()).map(|known| known.facts);
@@ -267,7 +267,9 @@ fn refused_at(verdict: Verdict) -> Option<crate::vpc::NatGatewayIx> {
     match verdict {
         Verdict::Reply { decided_by: RuleRef::NatGateway(ix), .. }
         | Verdict::Drop { decided_by: RuleRef::NatGateway(ix), .. } => Some(ix),
-        Verdict::Forward { .. } | Verdict::Reply { .. } | Verdict::Drop { .. } => None,
+        Verdict::Forward { .. } | Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold => {
+            None
+        }
     }
 }
 
@@ -345,7 +347,7 @@ fn frames(
     let (sent, answer) = match judged.verdict {
         Verdict::Forward { .. } => (octets.get(..judged.len).map(Box::from), None),
         Verdict::Reply { len, .. } => (None, reply.get(..len).map(Box::from)),
-        Verdict::Drop { .. } => (None, None),
+        Verdict::Drop { .. } | Verdict::Hold => (None, None),
     };
     let (inside, outside) = match before.side {
         Side::Egress => (Some(arrived), sent),

@@ -158,7 +158,7 @@ reasons! {
     48 FlowMoved "flow-moved" FlowTable None,
         "After a change of the configuration, the flow would leave by another gateway: it cannot keep its address.", "Reconnect.";
     49 Fragment "fragment" FlowTable None,
-        "A fragment of a datagram whose first fragment has not come before it, or of an ICMP error.", "Fragments are followed in order only: send datagrams that fit the path's MTU.";
+        "A fragment of an ICMP error, or of a datagram whose flow has ended meanwhile.", "Send datagrams that fit the path's MTU.";
 
     50 TtlExpired "ttl-expired" Deliver None,
         "The time to live ended at the NAT gateway; egret answered with ICMP time exceeded from the gateway's private address.", "Normal for traceroute; otherwise raise the TTL.";
@@ -187,6 +187,16 @@ reasons! {
         "The kernel had a packet for the engine and could not hand it over.", "Set device = \"plain\" in the lab file to go without offloads.";
     61 QueueFull "queue-full" Parse None,
         "Packets came faster than the worker of the ENI or gateway read them, and its queue was full.", "Send less at a time, or spread over more ENIs: connectors with other subnets or security groups.";
+
+    62 FragmentUnclaimed "fragment-unclaimed" FlowTable None,
+        "A later fragment waited for the first one of its datagram, which did not come within 30 s, or had to make room for newer ones.", "Look at where the first fragment is lost, or send datagrams that fit the path's MTU.";
+
+    63 PeeringOutsideCidr "peering-outside-peer-cidr" Peering Some("PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"),
+        "The peering connection carries packets to the peer VPC's own addresses only; nothing behind that VPC is reached through it.", "Peer with the VPC that has this address, or route it elsewhere.";
+    64 ReplyNotRoutedBack "reply-not-routed-back" RouteTableReturn None,
+        "The packet arrives, but the route table of the destination's subnet does not lead the reply back the way it came.", "Add the route back to that table: of a peered VPC, the source's CIDR to the same peering connection.";
+    65 EndpointProtocol "endpoint-protocol" GatewayEndpoint Some("VPCE_GATEWAY_PROTOCOL_RESTRICTION"),
+        "A gateway endpoint carries TCP and ICMP echo only.", "Use TCP, or route these addresses to a NAT gateway.";
 }
 
 impl From<Malformed> for Reason {

@@ -1,6 +1,7 @@
 //! The subnet's route table: the longest prefix wins, and a blackhole that wins is the end (spec 3.2, 3.3).
 
 use super::walk::Walk;
+use super::way::Way;
 use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage};
 use crate::vpc::{RuleRef, Snapshot, SubnetIx, Target};
 use std::net::Ipv4Addr;
@@ -40,32 +41,45 @@ pub(super) fn require<'a, R: Recorder>(
         ));
     };
     match chosen.target {
-        Target::GatewayEndpoint(_) | Target::Peering(_) | Target::Blackhole(_) => {
-            Err(refuse(walk, subnet, chosen))
-        }
-        Target::Local | Target::InternetGateway | Target::NatGateway(_) => {
+        Target::Blackhole(_) => Err(blackhole(walk, subnet, chosen)),
+        Target::Local
+        | Target::InternetGateway
+        | Target::NatGateway(_)
+        | Target::GatewayEndpoint(_)
+        | Target::Peering(_) => {
             walk.step(Stage::RouteTable, component, Some(chosen.rule), Outcome::Pass);
             Ok(chosen)
         }
     }
 }
 
-/// Ends a packet at a route that leads nowhere.
-pub(super) fn refuse<R: Recorder>(
+/// Ends a packet at a route whose target is gone.
+pub(super) fn blackhole<R: Recorder>(
     walk: &mut Walk<'_, R>,
     subnet: SubnetIx,
     chosen: Chosen<'_>,
 ) -> Denial {
     let component = Component::RouteTable(walk.snapshot.subnet(subnet).route_table, subnet);
-    let reason = match chosen.target {
-        Target::Blackhole(_) => Reason::RouteBlackhole,
-        Target::GatewayEndpoint(_)
-        | Target::Peering(_)
-        | Target::Local
-        | Target::InternetGateway
-        | Target::NatGateway(_) => Reason::TargetUnsupported,
+    walk.deny(component, Reason::RouteBlackhole, chosen.rule, Detail::None)
+}
+
+/// Insists that the reply is routed back the way that the request came: by the local route within a VPC, by the same
+/// peering connection from another.
+pub(super) fn lead_back<R: Recorder>(walk: &mut Walk<'_, R>, way: &Way) -> Result<(), Denial> {
+    let (Some(subnet), Some(led)) = (way.far(), way.route_back(walk.snapshot)) else {
+        return Ok(());
     };
-    walk.deny(component, reason, chosen.rule, Detail::None)
+    let component = Component::RouteTable(walk.snapshot.subnet(subnet).route_table, subnet);
+    match led {
+        Ok(rule) => {
+            // The local route is there in every table, and not worth a step.
+            if way.is_peered() {
+                walk.step(Stage::RouteTableReturn, component, Some(rule), Outcome::Pass);
+            }
+            Ok(())
+        }
+        Err(denial) => Err(walk.deny(component, denial.reason, denial.decided_by, Detail::None)),
+    }
 }
 
 /// Says that no route is asked inside a subnet.

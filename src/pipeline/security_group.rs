@@ -4,7 +4,7 @@
 use super::walk::{AtEni, Walk};
 use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage};
 use crate::vpc::security_group::RuleSet;
-use crate::vpc::{Direction, ResourceIx, RuleRef};
+use crate::vpc::{Direction, ResourceIx, RuleRef, VpcIx};
 use std::net::Ipv4Addr;
 
 pub(super) fn egress<R: Recorder>(
@@ -22,20 +22,22 @@ pub(super) fn egress<R: Recorder>(
     gate.pass(walk, at.eni.egress(), walk.probe.inside.dst)
 }
 
+/// `from` is the source as the destination sees it: a private address of `vpc`, or of one peered with it.
 pub(super) fn ingress<R: Recorder>(
     walk: &mut Walk<'_, R>,
-    at: &AtEni<'_>,
+    from: Ipv4Addr,
+    vpc: VpcIx,
     resource: ResourceIx,
 ) -> Result<RuleRef, Denial> {
     let gate = Gate {
         stage: Stage::SecurityGroupIngress,
         component: Component::Resource(resource),
         direction: Direction::Ingress,
-        implicit: RuleRef::DestinationSecurityGroups(at.vpc, walk.probe.inside.dst),
+        implicit: RuleRef::DestinationSecurityGroups(vpc, walk.probe.inside.dst),
         no_rules: Reason::SgIngressNoRules,
         mismatch: Reason::SgIngressImplicitDeny,
     };
-    gate.pass(walk, walk.snapshot.ingress(resource), at.eni.address)
+    gate.pass(walk, walk.snapshot.ingress(resource), from)
 }
 
 struct Gate {

@@ -3,8 +3,8 @@
 use crate::packet::Tuple;
 use crate::vpc::security_group::NearMiss;
 use crate::vpc::{
-    Direction, EniIx, NatGatewayIx, NetworkAclIx, ResourceIx, RouteTableIx, RuleRef, ServiceIx,
-    SubnetIx, VpcIx,
+    Direction, EniIx, GatewayEndpointIx, NatGatewayIx, NetworkAclIx, PeeringIx, ResourceIx,
+    RouteTableIx, RuleRef, ServiceIx, SubnetIx, VpcIx,
 };
 use std::net::Ipv4Addr;
 
@@ -33,6 +33,10 @@ pub enum Stage {
     NatGateway,
     /// An internet gateway.
     InternetGateway,
+    /// A gateway endpoint.
+    GatewayEndpoint,
+    /// A peering connection.
+    Peering,
     /// The ACL of a subnet that the packet enters.
     NetworkAclIngress,
     /// The destination's groups, inbound.
@@ -43,6 +47,8 @@ pub enum Stage {
     Deliver,
     /// An ACL that the reply crosses.
     NetworkAclReturn,
+    /// The route table of the destination's subnet, for the reply.
+    RouteTableReturn,
 }
 
 impl Stage {
@@ -60,11 +66,14 @@ impl Stage {
             Self::RouteTable => "route-table",
             Self::NatGateway => "nat-gateway",
             Self::InternetGateway => "internet-gateway",
+            Self::GatewayEndpoint => "gateway-endpoint",
+            Self::Peering => "peering",
             Self::NetworkAclIngress => "network-acl-ingress",
             Self::SecurityGroupIngress => "security-group-ingress",
             Self::PortLease => "port-lease",
             Self::Deliver => "deliver",
             Self::NetworkAclReturn => "network-acl-return",
+            Self::RouteTableReturn => "route-table-return",
         }
     }
 }
@@ -88,6 +97,10 @@ pub enum Component {
     NatGateway(NatGatewayIx),
     /// A VPC's internet gateway.
     InternetGateway(VpcIx),
+    /// A gateway endpoint.
+    GatewayEndpoint(GatewayEndpointIx),
+    /// A peering connection.
+    Peering(PeeringIx),
     /// A resource, or the union of its groups.
     Resource(ResourceIx),
     /// A VPC.

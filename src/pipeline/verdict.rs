@@ -2,7 +2,7 @@
 
 use super::{Reason, Step};
 use crate::packet::Tuple;
-use crate::vpc::{Generation, RuleRef, VpcIx};
+use crate::vpc::{GatewayEndpointIx, Generation, RuleRef, VpcIx};
 use std::net::Ipv4Addr;
 
 /// Where a packet leaves egret.
@@ -12,6 +12,8 @@ pub enum Link {
     Task(Ipv4Addr),
     /// A VPC.
     Vpc(VpcIx),
+    /// The service behind a gateway endpoint.
+    Endpoint(GatewayEndpointIx),
     /// The internet.
     Internet,
 }
@@ -43,6 +45,9 @@ pub enum Verdict {
         /// What decided.
         decided_by: RuleRef,
     },
+    /// Kept: a fragment that cannot be judged before the first one of its datagram. It is judged when that one has come, or
+    /// counted as a drop when it has waited for too long.
+    Hold,
 }
 
 /// A denial: why, and what decided.

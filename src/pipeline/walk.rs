@@ -5,8 +5,8 @@ use super::admission::attached_to;
 use super::port_lease::{Grant, Leases};
 use super::{
     Component, Denial, Detail, Device, Link, Outcome, Recorder, Stage, Step, app_runner, connector,
-    deliver, exempt, internet_gateway, nat_gateway, network_acl, route_table, security_group,
-    source_check,
+    deliver, exempt, gateway_endpoint, internet_gateway, nat_gateway, network_acl, peering,
+    route_table, security_group, source_check,
 };
 use crate::flow::Space;
 use crate::packet::Tuple;
@@ -80,6 +80,21 @@ pub(super) struct AtEni<'a> {
     pub(super) tuple: Tuple,
 }
 
+/// Who a packet comes from as it is routed on: the ENI, or the NAT gateway behind it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sender {
+    pub(super) subnet: SubnetIx,
+    pub(super) vpc: VpcIx,
+    /// The packet as it leaves the sender.
+    pub(super) tuple: Tuple,
+}
+
+impl AtEni<'_> {
+    pub(super) fn sender(&self) -> Sender {
+        Sender { subnet: self.subnet, vpc: self.vpc, tuple: self.tuple }
+    }
+}
+
 impl<'a, R: Recorder> Walk<'a, R> {
     pub(super) fn step(
         &mut self,
@@ -140,26 +155,22 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if self.snapshot.subnet(at.subnet).cidr.contains(destination) {
             network_acl::skip_inside(self, at.subnet, Stage::NetworkAclEgress);
             route_table::skip_inside(self, at.subnet);
-            return deliver::local(self, at, admitted_by);
+            return deliver::interface(self, &at.sender(), at.vpc, admitted_by);
         }
         let chosen = route_table::lookup(self.snapshot, at.subnet, destination);
         network_acl::leave_for(self, at, chosen.map(|c| c.target))?;
         let chosen = route_table::require(self, at.subnet, chosen)?;
         match chosen.target {
-            Target::Local => match self.snapshot.subnet_of(at.vpc, destination) {
-                Some(subnet) => {
-                    network_acl::enter(self, at.tuple, subnet)?;
-                    deliver::local(self, at, admitted_by)
-                }
-                None => Err(deliver::nothing_there(self, at.vpc)),
-            },
+            Target::Local => deliver::routed(self, &at.sender(), at.vpc, admitted_by),
             &Target::NatGateway(nat) => nat_gateway::pass(self, at, nat, chosen.rule, admitted_by),
             Target::InternetGateway => {
                 Err(internet_gateway::refuse_private_source(self, at.vpc, destination))
             }
-            Target::GatewayEndpoint(_) | Target::Peering(_) | Target::Blackhole(_) => {
-                Err(route_table::refuse(self, at.subnet, chosen))
+            &Target::GatewayEndpoint(endpoint) => {
+                gateway_endpoint::pass(self, &at.sender(), endpoint, admitted_by)
             }
+            &Target::Peering(peering) => peering::pass(self, &at.sender(), peering, admitted_by),
+            Target::Blackhole(_) => Err(route_table::blackhole(self, at.subnet, chosen)),
         }
     }
 }

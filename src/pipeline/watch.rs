@@ -412,6 +412,8 @@ impl Filter {
             Seen::Packet(packet) => match packet.verdict {
                 Verdict::Forward { .. } => Only::Forwards,
                 Verdict::Reply { .. } | Verdict::Drop { .. } => Only::Drops,
+                // It is judged again, and seen then.
+                Verdict::Hold => return false,
             },
             Seen::Flow(_) | Seen::PortsExhausted { .. } => Only::Events,
         };

@@ -15,7 +15,7 @@
 
 #define MAX_LINKS 16384
 #define MAX_ADDRESSES 65536
-#define MAX_PREFIXES 4096
+#define MAX_PREFIXES 1048576
 #define MAX_COUNTERS 65536
 
 // Mirrored by SteerReason.
@@ -41,7 +41,7 @@ struct owned {
 
 struct prefix {
 	__u32 length;
-	__u32 space;
+	__u32 tun;
 	__be32 address;
 };
 
@@ -65,7 +65,7 @@ struct {
 	__type(value, struct task);
 } tasks SEC(".maps");
 
-// Router end of a VPC's or the internet's veth, or a TUN -> its address space.
+// Router end of the veth of a VPC, of a gateway endpoint or of the internet -> its address space.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -92,7 +92,8 @@ struct {
 	__type(value, struct link);
 } task_links SEC(".maps");
 
-// A prefix in an address space -> the link of the namespace that has it.
+// A prefix as one TUN's packets see it -> the link of the namespace that has it. An ENI belongs to one subnet, so what its
+// TUN reaches follows from that subnet's route table, and another TUN may reach the same addresses by another link.
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -175,6 +176,8 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct link *lin
 	__u32 ifindex = link->ifindex;
 	struct ethhdr ethernet;
 
+	if (!ifindex)
+		return drop(skb, NO_LINK);
 	__builtin_memcpy(ethernet.h_dest, link->far, ETH_ALEN);
 	__builtin_memcpy(ethernet.h_source, link->near, ETH_ALEN);
 	ethernet.h_proto = bpf_htons(ETH_P_IP);
@@ -188,16 +191,11 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct link *lin
 SEC("classifier")
 int tun_ingress(struct __sk_buff *skb)
 {
-	__u32 ifindex = skb->ifindex;
-	__u32 *space = bpf_map_lookup_elem(&spaces, &ifindex);
-	struct prefix key = { .length = 64 };
+	struct prefix key = { .length = 64, .tun = skb->ifindex };
 	struct link *link;
 
-	if (!space)
-		return drop(skb, UNKNOWN_DEVICE);
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return drop(skb, NOT_IP);
-	key.space = *space;
 	if (bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), &key.address, sizeof(key.address)))
 		return drop(skb, TRUNCATED);
 	link = bpf_map_lookup_elem(&task_links, &key.address);

@@ -46,4 +46,8 @@ indexes! {
     ServiceIx,
     /// A resource.
     ResourceIx,
+    /// A VPC peering connection.
+    PeeringIx,
+    /// A gateway endpoint.
+    GatewayEndpointIx,
 }

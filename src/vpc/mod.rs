@@ -5,12 +5,14 @@
 
 pub mod connector;
 pub mod eni;
+pub mod gateway_endpoint;
 pub mod index;
 pub mod internet_gateway;
 pub mod internet_host;
 pub mod limits;
 pub mod nat_gateway;
 pub mod network_acl;
+pub mod peering;
 pub mod resource;
 pub mod route_table;
 pub mod rule;
@@ -22,12 +24,14 @@ pub mod subnet;
 
 pub use connector::{Connector, Egress, Service, Task};
 pub use eni::Eni;
+pub use gateway_endpoint::GatewayEndpoint;
 pub use index::*;
 pub use internet_gateway::InternetGateway;
 pub use internet_host::InternetHost;
 pub use limits::{Limits, Mtu, Timeouts};
 pub use nat_gateway::{Connectivity, NatAddress, NatGateway, NatGatewayState};
 pub use network_acl::{AclAction, AclRule, NetworkAcl};
+pub use peering::{Peering, PeeringState};
 pub use resource::{Listen, Resource};
 pub use route_table::{Destination, PrefixList, Route, RouteTable, Target};
 pub use rule::{IcmpMatch, PortMatch, ProtocolMatch, Traffic, TrafficMatch};

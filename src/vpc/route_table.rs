@@ -1,6 +1,6 @@
 //! Route tables: longest prefix match, with AWS's priorities between equal prefixes (spec 3.3).
 
-use super::{Line, NatGatewayIx, PrefixListIx, VpcIx};
+use super::{GatewayEndpointIx, Line, NatGatewayIx, PeeringIx, PrefixListIx, VpcIx};
 use ipnetwork::Ipv4Network;
 use prefix_trie::PrefixMap;
 use std::net::Ipv4Addr;
@@ -50,10 +50,10 @@ pub enum Target {
     InternetGateway,
     /// A NAT gateway.
     NatGateway(NatGatewayIx),
-    /// A gateway endpoint, by its id.
-    GatewayEndpoint(String),
-    /// A peering connection, by its id.
-    Peering(String),
+    /// A gateway endpoint.
+    GatewayEndpoint(GatewayEndpointIx),
+    /// An active peering connection.
+    Peering(PeeringIx),
     /// The target is gone; the id that it had, where the lab file names one.
     Blackhole(Option<String>),
 }
@@ -82,6 +82,18 @@ impl RouteTable {
         let host = Ipv4Network::from(destination);
         let (_, &position) = self.index.get_lpm(&host)?;
         self.routes.get(usize::from(position)).map(|route| (position, route))
+    }
+
+    /// The route that wins for every address of `network`, unless one of [`RouteTable::prefixes`] that lies within
+    /// `network` wins for some of them.
+    pub fn lookup_network(&self, network: Ipv4Network) -> Option<&Route> {
+        let (_, &position) = self.index.get_lpm(&network)?;
+        self.routes.get(usize::from(position))
+    }
+
+    /// Every prefix that a packet can be routed by, those of prefix lists among them, each once.
+    pub fn prefixes(&self) -> impl Iterator<Item = Ipv4Network> {
+        self.index.keys()
     }
 
     pub(super) fn index(&mut self, prefix_lists: &[PrefixList]) {

@@ -1,7 +1,8 @@
 //! What decided: a name for one rule, small enough to be carried by every verdict, on the fast path too.
 
 use super::{
-    Direction, EniIx, NatGatewayIx, NetworkAclIx, RouteTableIx, SecurityGroupIx, SubnetIx, VpcIx,
+    Direction, EniIx, GatewayEndpointIx, NatGatewayIx, NetworkAclIx, PeeringIx, RouteTableIx,
+    SecurityGroupIx, SubnetIx, VpcIx,
 };
 
 /// What decided a packet's fate. Positions count from 0 within the object of the generation that the verdict was given under.
@@ -31,6 +32,10 @@ pub enum RuleRef {
     NatGateway(NatGatewayIx),
     /// A VPC's internet gateway.
     InternetGateway(VpcIx),
+    /// A gateway endpoint.
+    GatewayEndpoint(GatewayEndpointIx),
+    /// A VPC peering connection.
+    Peering(PeeringIx),
     /// An ENI.
     Eni(EniIx),
     /// App Runner's own public egress (`egress = "default"`).

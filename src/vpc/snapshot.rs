@@ -28,6 +28,10 @@ pub struct Parts {
     pub network_acls: Vec<NetworkAcl>,
     /// Prefix lists.
     pub prefix_lists: Vec<PrefixList>,
+    /// Peering connections, in any state.
+    pub peerings: Vec<Peering>,
+    /// Gateway endpoints.
+    pub gateway_endpoints: Vec<GatewayEndpoint>,
     /// NAT gateways.
     pub nat_gateways: Vec<NatGateway>,
     /// ENIs of every connector that a service uses.
@@ -162,6 +166,15 @@ impl Snapshot {
         &self.ingress[resource.get()]
     }
 
+    /// The active peering connections of a VPC, each with the VPC on its other side.
+    pub fn peers_of(&self, vpc: VpcIx) -> impl Iterator<Item = (PeeringIx, VpcIx)> {
+        let active = |peering: &&Peering| peering.state == PeeringState::Active;
+        (0usize..)
+            .zip(&self.parts.peerings)
+            .filter(move |(_, p)| active(p))
+            .filter_map(move |(position, peering)| Some((position.into(), peering.peer_of(vpc)?)))
+    }
+
     /// The ENI of a (subnet, set of groups).
     pub fn eni_of(&self, subnet: SubnetIx, security_groups: &[SecurityGroupIx]) -> Option<EniIx> {
         self.parts
@@ -209,6 +222,10 @@ getters! {
     prefix_list: PrefixListIx => prefix_lists: PrefixList,
     /// A NAT gateway.
     nat_gateway: NatGatewayIx => nat_gateways: NatGateway,
+    /// A peering connection.
+    peering: PeeringIx => peerings: Peering,
+    /// A gateway endpoint.
+    gateway_endpoint: GatewayEndpointIx => gateway_endpoints: GatewayEndpoint,
     /// An ENI.
     eni: EniIx => enis: Eni,
     /// A connector.
@@ -263,6 +280,9 @@ fn rule_set(
     for &group in groups {
         for (position, rule) in (0u16..).zip(parts.security_groups[group.get()].rules(direction)) {
             let peer = match rule.peer {
+                Peer::SecurityGroup(peer) if !may_name(parts, group, peer) => {
+                    ResolvedPeer::addresses(Vec::new())
+                }
                 Peer::Cidr(network) => ResolvedPeer::network(network),
                 Peer::SecurityGroup(peer) => ResolvedPeer::addresses(members[peer.get()].clone()),
                 Peer::PrefixList(list) => {
@@ -273,4 +293,12 @@ fn rule_set(
         }
     }
     set
+}
+
+/// Whether a rule of a group matches the members of another: they are of one VPC, or of two that are peered. A rule that
+/// names a group across a connection that is gone is stale, and matches nobody.
+fn may_name(parts: &Parts, group: SecurityGroupIx, peer: SecurityGroupIx) -> bool {
+    let vpc = |group: SecurityGroupIx| parts.security_groups[group.get()].vpc;
+    let (ours, theirs) = (vpc(group), vpc(peer));
+    ours == theirs || parts.peerings.iter().any(|peering| peering.joins(ours, theirs))
 }

@@ -6,6 +6,7 @@ use crate::config::reader::{Section, Value};
 use crate::config::spec::{
     Destination, EndpointKind, Peering, PrefixList, Route, RouteTable, Target, VpcEndpoint,
 };
+use crate::vpc::PeeringState;
 
 pub(super) const TABLE: [&str; 4] = ["id", "vpc", "main", "routes"];
 
@@ -100,7 +101,8 @@ pub(super) fn prefix_list(section: &Section<'_>) -> Option<PrefixList> {
     Some(PrefixList { id: id?, entries, line: section.line() })
 }
 
-pub(super) const ENDPOINT: [&str; 5] = ["id", "vpc", "kind", "service", "prefix_list"];
+pub(super) const ENDPOINT: [&str; 6] =
+    ["id", "vpc", "kind", "service", "prefix_list", "route_tables"];
 
 pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
     let id = section.word("id");
@@ -108,27 +110,44 @@ pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
     let kinds = [("gateway", EndpointKind::Gateway), ("interface", EndpointKind::Interface)];
     let kind = section.required("kind").and_then(|v| v.one_of(&kinds));
     let service = section.required("service").and_then(|v| v.string());
-    let prefix_list = section.optional_reference("prefix_list", &[Kind::PrefixList]);
+    let prefix_list = match kind.map(|kind| kind.value) {
+        Some(EndpointKind::Gateway) => Some(section.reference("prefix_list", &[Kind::PrefixList])?),
+        Some(EndpointKind::Interface) | None => {
+            section.optional_reference("prefix_list", &[Kind::PrefixList])
+        }
+    };
+    let route_tables = section.references("route_tables", &[Kind::RouteTable]);
     Some(VpcEndpoint {
         id: id?,
         vpc: vpc?,
         kind: kind?.value,
         service: service?.value,
         prefix_list,
+        route_tables,
         line: section.line(),
     })
 }
 
-pub(super) const PEERING: [&str; 3] = ["id", "requester_vpc", "accepter_vpc"];
+pub(super) const PEERING: [&str; 4] = ["id", "requester_vpc", "accepter_vpc", "state"];
 
 pub(super) fn peering(section: &Section<'_>) -> Option<Peering> {
     let id = section.word("id");
     let requester_vpc = section.reference("requester_vpc", &[Kind::Vpc]);
     let accepter_vpc = section.reference("accepter_vpc", &[Kind::Vpc]);
+    let states = [
+        PeeringState::Active,
+        PeeringState::PendingAcceptance,
+        PeeringState::Rejected,
+        PeeringState::Expired,
+        PeeringState::Deleted,
+    ];
+    let states = states.map(|state| (state.as_str(), state));
+    let state = section.get("state").and_then(|v| v.one_of(&states));
     Some(Peering {
         id: id?,
         requester_vpc: requester_vpc?,
         accepter_vpc: accepter_vpc?,
+        state: state.map(|at| at.value).unwrap_or_default(),
         line: section.line(),
     })
 }

@@ -120,11 +120,7 @@ fn time_scale(value: Value<'_>) -> Option<f64> {
     if text::is_time_scale(*number) {
         return Some(*number);
     }
-    value.error(
-        "out-of-range",
-        "time cannot pass at this speed",
-        text::TIME_SCALE,
-    );
+    value.error("out-of-range", "time cannot pass at this speed", text::TIME_SCALE);
     None
 }
 

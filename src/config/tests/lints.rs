@@ -75,23 +75,27 @@ routes = [
 }
 
 #[test]
-fn routes_to_what_egret_does_not_carry() {
+fn routes_to_a_peering_connection_that_lead_nowhere() {
     check(
-        &[("target-unsupported", "\"vpce\""), ("target-unsupported", "\"pcx\"")],
+        &[("route-to-nothing", "\"pcx\""), ("route-to-nothing", "\"pcx-gone\"")],
         r#"
-[[vpc_endpoint]]
-id = "vpce"
-vpc = "vpc-a"
-kind = "gateway"
-service = "com.amazonaws.us-east-1.s3"
 [[vpc_peering_connection]]
 id = "pcx"
 requester_vpc = "vpc-a"
 accepter_vpc = "vpc-b"
+[[vpc_peering_connection]]
+id = "pcx-gone"
+requester_vpc = "vpc-a"
+accepter_vpc = "vpc-b"
+state = "deleted"
 [[route_table]]
 id = "rtb"
 vpc = "vpc-a"
-routes = [{ destination = "192.0.2.0/24", target = "vpce" }, { destination = "10.1.0.0/16", target = "pcx" }]"#,
+routes = [
+  { destination = "10.1.0.0/16", target = "pcx" },
+  { destination = "10.2.0.0/16", target = "pcx" },
+  { destination = "10.1.2.0/24", target = "pcx-gone" },
+]"#,
     );
 }
 
@@ -242,7 +246,7 @@ egress = [
 #[test]
 fn prefix_lists_that_overlap_and_part_ways() {
     check(
-        &[("overlapping-prefix-lists", "\"pl-2\""), ("target-unsupported", "\"vpce\"")],
+        &[("overlapping-prefix-lists", "\"pl-2\"")],
         r#"
 [[prefix_list]]
 id = "pl-1"
@@ -255,6 +259,7 @@ id = "vpce"
 vpc = "vpc-a"
 kind = "gateway"
 service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl-2"
 [[route_table]]
 id = "rtb"
 vpc = "vpc-a"

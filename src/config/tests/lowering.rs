@@ -3,9 +3,9 @@
 use super::*;
 use crate::packet::Protocol;
 use crate::vpc::{
-    Connectivity, Destination, Direction, Egress, EniIx, Interface, NatAddress, NatGatewayIx,
-    NatGatewayState, Peer, PrefixListIx, ProtocolMatch, Route, RouteTableIx, SecurityGroupIx,
-    ServiceIx, SubnetIx, Target, Traffic, VpcIx,
+    Connectivity, Destination, Direction, Egress, EniIx, GatewayEndpointIx, Interface, NatAddress,
+    NatGatewayIx, NatGatewayState, Peer, PeeringIx, PrefixListIx, ProtocolMatch, Route,
+    RouteTableIx, SecurityGroupIx, ServiceIx, SubnetIx, Target, Traffic, VpcIx,
 };
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -313,9 +313,9 @@ routes = [
     let target = |address| target(&snapshot, RouteTableIx(0), address).unwrap();
     assert_eq!(target([203, 0, 113, 1]), Target::Blackhole(Some("nat-gone".into())));
     assert_eq!(target([10, 0, 2, 9]), Target::NatGateway(NatGatewayIx(0)));
-    assert_eq!(target([192, 0, 2, 1]), Target::GatewayEndpoint("vpce-s3".into()));
-    assert_eq!(target([198, 51, 100, 200]), Target::GatewayEndpoint("vpce-s3".into()));
-    assert_eq!(target([10, 1, 0, 1]), Target::Peering("pcx".into()));
+    assert_eq!(target([192, 0, 2, 1]), Target::GatewayEndpoint(GatewayEndpointIx(0)));
+    assert_eq!(target([198, 51, 100, 200]), Target::GatewayEndpoint(GatewayEndpointIx(0)));
+    assert_eq!(target([10, 1, 0, 1]), Target::Peering(PeeringIx(0)));
     assert_eq!(target([192, 0, 2, 129]), Target::Blackhole(None));
     assert_eq!(target([192, 0, 2, 193]), Target::Blackhole(Some("eni-x".into())));
     assert_eq!(target([10, 0, 1, 9]), Target::Local);

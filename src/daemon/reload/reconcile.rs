@@ -126,16 +126,8 @@ impl Running {
             }
         };
         let netns = self.state.make_namespace(&needs.namespace)?;
-        let made = link_space(
-            &self.router,
-            &near,
-            &netns,
-            far,
-            number,
-            &needs.addresses,
-            needs.mtu,
-        )
-        .await;
+        let made =
+            link_space(&self.router, &near, &netns, far, number, &needs.addresses, needs.mtu).await;
         let link = match made {
             Ok(link) => link,
             Err(error) => {
@@ -308,9 +300,8 @@ impl Running {
     /// What tc must know of a device.
     fn deliveries(&self, needs: &Needs, id: &DeviceId) -> Vec<(Ipv4Network, Link)> {
         let Some(device) = needs.devices.get(id) else { return Vec::new() };
-        let by = |(prefix, site): (&Ipv4Network, &SiteId)| {
-            Some((*prefix, self.sites.get(site)?.link))
-        };
+        let by =
+            |(prefix, site): (&Ipv4Network, &SiteId)| Some((*prefix, self.sites.get(site)?.link));
         device.deliveries.iter().filter_map(by).collect()
     }
 

@@ -5,7 +5,7 @@ use super::oracle::{self, Expected, Place, Ports, Question};
 use super::world::*;
 use crate::flow::FlowTable;
 use crate::packet::{Protocol, VnetHeader, builder};
-use crate::pipeline::{Denial, Evidence, FlowOutcome, Link, Reason, Stage, Verdict};
+use crate::pipeline::{Component, Denial, Evidence, FlowOutcome, Link, Reason, Stage, Verdict};
 use crate::pipeline::{Detail, Outcome};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -109,12 +109,20 @@ fn said(world: &World, evidence: &Evidence) -> Expected {
         (None, Some(reason)) => Expected::Dies(reason),
         (Some(_), reply_dies) => {
             let local = evidence.steps.iter().find_map(|step| match step.component {
-                crate::pipeline::Component::Resource(r) => Some(world.snapshot.resource(r).subnet),
+                Component::Resource(r) => Some(world.snapshot.resource(r).subnet),
                 _ => None,
             });
-            let place = local.map_or(Place::Internet, |subnet| {
-                Place::Vpc(world.snapshot.vpc(world.snapshot.subnet(subnet).vpc).id.clone())
+            let endpoint = evidence.steps.iter().find_map(|step| match step.component {
+                Component::GatewayEndpoint(ix) => Some(world.snapshot.gateway_endpoint(ix)),
+                _ => None,
             });
+            let place = match (local, endpoint) {
+                (Some(subnet), _) => {
+                    Place::Vpc(world.snapshot.vpc(world.snapshot.subnet(subnet).vpc).id.clone())
+                }
+                (None, Some(endpoint)) => Place::Endpoint(endpoint.id.clone()),
+                (None, None) => Place::Internet,
+            };
             Expected::Reaches { place, reply_dies }
         }
         (None, None) => panic!("neither a way out nor a denial: {evidence:?}"),
@@ -127,11 +135,14 @@ fn done(world: &World, bytes: &[u8]) -> Expected {
     let (out, link) = match seen.verdict {
         Verdict::Forward { link, .. } => (seen.tuple.unwrap(), link),
         Verdict::Drop { reason, .. } => return Expected::Dies(reason),
-        Verdict::Reply { .. } => panic!("nothing to answer: {seen:?}"),
+        Verdict::Reply { .. } | Verdict::Hold => panic!("nothing to answer: {seen:?}"),
     };
     assert_checksums(&seen.bytes);
     let place = match link {
         Link::Internet => Place::Internet,
+        Link::Endpoint(endpoint) => {
+            Place::Endpoint(world.snapshot.gateway_endpoint(endpoint).id.clone())
+        }
         Link::Vpc(vpc) => Place::Vpc(world.snapshot.vpc(vpc).id.clone()),
         Link::Task(_) => panic!("a task's packet came back: {seen:?}"),
     };
@@ -207,6 +218,9 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
                 Expected::Reaches { place: Place::Internet, reply_dies } => {
                     format!("internet {reply_dies:?}")
                 }
+                Expected::Reaches { place: Place::Endpoint(_), reply_dies } => {
+                    format!("endpoint {reply_dies:?}")
+                }
                 Expected::Reaches { place: Place::Vpc(_), reply_dies } => {
                     format!("vpc {reply_dies:?}")
                 }
@@ -226,6 +240,8 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         Reason::NoRoute,
         Reason::RouteBlackhole,
         Reason::TargetUnsupported,
+        Reason::PeeringOutsideCidr,
+        Reason::EndpointProtocol,
         Reason::NatGatewayState,
         Reason::NatProtocol,
         Reason::NatNoRoute,
@@ -249,7 +265,11 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         "internet None",
         "internet Some(NaclReturnDeny)",
         "internet Some(NaclReturnImplicitDeny)",
+        "endpoint None",
+        "endpoint Some(NaclReturnDeny)",
+        "endpoint Some(NaclReturnImplicitDeny)",
         "vpc None",
+        "vpc Some(ReplyNotRoutedBack)",
         "vpc Some(NaclReturnDeny)",
         "vpc Some(NaclReturnImplicitDeny)",
     ] {

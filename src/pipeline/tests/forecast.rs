@@ -117,7 +117,7 @@ fn denial(verdict: Verdict) -> Option<crate::pipeline::Denial> {
         Verdict::Drop { reason, decided_by } | Verdict::Reply { reason, decided_by, .. } => {
             Some(crate::pipeline::Denial { reason, decided_by })
         }
-        Verdict::Forward { .. } => None,
+        Verdict::Forward { .. } | Verdict::Hold => None,
     }
 }
 

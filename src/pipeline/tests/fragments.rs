@@ -35,7 +35,7 @@ pub(in crate::pipeline::tests) fn split(
 
 /// The datagram that its fragments make, as far as they have one identification.
 #[track_caller]
-fn joined(fragments: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn joined(fragments: &[Vec<u8>]) -> Vec<u8> {
     let mut sorted: Vec<&Vec<u8>> = fragments.iter().collect();
     sorted.sort_by_key(|f| u16::from_be_bytes([f[6], f[7]]) & 0x1fff);
     let identifications: HashSet<&[u8]> = sorted.iter().map(|f| &f[4..6]).collect();
@@ -124,6 +124,7 @@ fn a_large_echo_and_its_reply_pass_inside_the_vpc() {
     assert_eq!((tuple_of(&back).dst, tuple_of(&back).dport), (web, 77));
 }
 
+/// Checklist U14: here AWS deviates.
 #[test]
 fn a_nat_gateway_drops_every_fragment_of_tcp_and_icmp() {
     let world = World::new(LAB);
@@ -153,18 +154,133 @@ fn a_nat_gateway_drops_every_fragment_of_tcp_and_icmp() {
     }
 }
 
+/// What a fragment, and those that waited for it, become: as the worker asks.
+fn push_all(world: &World, device: Device, fragment: &[u8]) -> Vec<Seen> {
+    let mut seen = vec![world.push(device, fragment, VnetHeader::default())];
+    if let Some(datagram) = seen[0].releases {
+        let mut next = vec![0; 65_536];
+        while let Some(len) = world.engine.next_held(&datagram, &mut next) {
+            seen.push(world.push(device, &next[..len], VnetHeader::default()));
+        }
+    }
+    seen
+}
+
+/// Checklist U14: 1-2-3, 3-2-1 and the rest, out and back, through a NAT gateway and inside the VPC.
 #[test]
-fn a_later_fragment_before_its_first_one_is_dropped_and_the_first_still_passes() {
+fn fragments_pass_in_any_order() {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let world = World::new(LAB);
+        let web = world.task("web", 1);
+        for (to, link) in [((DB, 53), VPC), ((EXAMPLE, 53), Link::Internet)] {
+            let through = |device, packet: &[u8]| {
+                let fragments = split(packet, 7, 1480);
+                let seen: Vec<Seen> =
+                    order.iter().flat_map(|&n| push_all(&world, device, &fragments[n])).collect();
+                let passed: Vec<Vec<u8>> = seen
+                    .into_iter()
+                    .filter(|seen| seen.verdict != Verdict::Hold)
+                    .map(|seen| {
+                        seen.forwarded();
+                        seen.bytes
+                    })
+                    .collect();
+                // Released ones follow the first in the order of the datagram.
+                let released = order.iter().position(|&n| n == 0).unwrap();
+                let of = |bytes: &Vec<u8>| u16::from_be_bytes([bytes[6], bytes[7]]) & 0x1fff;
+                assert!(passed[..=released].is_sorted_by_key(of), "{order:?}");
+                let whole = joined(&passed);
+                assert_checksums(&whole);
+                whole
+            };
+            let sent = large_udp((web, 5353), to);
+            let out = through(world.device_of(web), &sent);
+            assert_eq!(out[28..], sent[28..], "{order:?}");
+            let tuple = tuple_of(&out);
+            let answer = large_udp(to, (tuple.src, tuple.sport));
+            let back = through(world.device_toward(link, tuple.src), &answer);
+            assert_eq!((destination(&back), &back[28..]), (web, &answer[28..]), "{order:?}");
+        }
+    }
+}
+
+/// Checklist U14: fragments that overlap pass as they are; what to make of them is the receiver's affair.
+#[test]
+fn fragments_that_overlap_pass() {
+    let world = World::new(LAB);
+    let web = world.task("web", 1);
+    let packet = large_udp((web, 5353), (EXAMPLE, 53));
+    let (coarse, fine) = (split(&packet, 7, 2000), split(&packet, 7, 1480));
+    let mut passed = 0;
+    for fragment in [&coarse[1], &fine[1], &fine[0], &fine[2], &fine[1]] {
+        for seen in push_all(&world, world.device_of(web), fragment) {
+            if seen.verdict != Verdict::Hold {
+                seen.forwarded();
+                passed += 1;
+            }
+        }
+    }
+    assert_eq!(passed, 5);
+}
+
+/// Checklist U14: those that wait share the denial of their first one, whenever it comes.
+#[test]
+fn fragments_that_wait_share_the_denial_of_their_first() {
+    let world = World::new(LAB);
+    let web = world.task("web", 1);
+    let device = world.device_of(web);
+    let echo = builder::icmp_echo_request(web, EXAMPLE, 77, 1, &[5; 4000]);
+    for (packet, reason) in [
+        (large_udp((web, 5353), (DB, 54)), Reason::SgEgressImplicitDeny),
+        (echo, Reason::NatFragment),
+    ] {
+        let fragments = split(&packet, 9, 1480);
+        assert_eq!(world.push(device, &fragments[2], VnetHeader::default()).verdict, Verdict::Hold);
+        let seen = push_all(&world, device, &fragments[0]);
+        let reasons: Vec<_> = seen.iter().map(Seen::reason).collect();
+        assert_eq!(reasons, [Some(reason), Some(reason)]);
+    }
+}
+
+/// Checklist U14: a later fragment waits for 30 s, and is then counted as a drop with a reason of its own.
+#[test]
+fn a_later_fragment_without_its_first_one_is_dropped_in_the_end() {
     let mut world = World::new(LAB);
     let web = world.task("web", 1);
     let fragments = split(&large_udp((web, 5353), (DB, 53)), 7, 1480);
-    assert_eq!(world.refuses(&fragments[1]), Reason::Fragment);
-    world.step(world.device_of(web), &fragments[0], 1).forwarded();
-    for later in fragments[1..].iter().rev() {
-        world.step(world.device_of(web), later, 0).forwarded();
-    }
+    let seen = world.step(world.device_of(web), &fragments[1], 0);
+    assert_eq!(seen.verdict, Verdict::Hold);
+    world.advance(Duration::from_secs(30));
+    world.sweep_ends(0);
+    world.advance(Duration::from_secs(1));
+    world.engine.sweep(world.now, &world.snapshot);
+    world.were_dropped(Reason::FragmentUnclaimed, 1);
+    let row = world.engine.drops().rows()[0].0;
+    assert_eq!((row.source, row.destination, row.port), (web, DB, 0));
+    assert_eq!(row.service, world.snapshot.task(web).map(|task| task.service));
+    // Too late: the first passes, and releases nothing.
+    assert_eq!(world.step(world.device_of(web), &fragments[0], 1).releases, None);
+    // The datagram is followed for as long, counted from its first fragment.
     world.advance(Duration::from_secs(31));
-    assert_eq!(world.refuses(&fragments[1]), Reason::Fragment);
+    assert_eq!(world.step(world.device_of(web), &fragments[1], 0).verdict, Verdict::Hold);
+}
+
+/// Checklist U14: 10,000 datagrams without a first fragment keep 1,024 fragments, and count the others as drops.
+#[test]
+fn ten_thousand_datagrams_without_a_first_fragment_do_not_stop_the_next_one() {
+    let world = World::new(LAB);
+    let web = world.task("web", 1);
+    let device = world.device_of(web);
+    for n in 0..10_000_u16 {
+        let later = split(&large_udp((web, 5353), (DB, 53)), n, 1480).remove(2);
+        assert_eq!(world.push(device, &later, VnetHeader::default()).verdict, Verdict::Hold);
+    }
+    assert_eq!(world.engine.drops().packets(Reason::FragmentUnclaimed), 10_000 - 1024);
+    let next = split(&large_udp((web, 5353), (EXAMPLE, 53)), 10_000, 1480);
+    let seen: Vec<Seen> = next.iter().rev().flat_map(|f| push_all(&world, device, f)).collect();
+    let passed: Vec<Vec<u8>> =
+        seen.into_iter().filter(|s| s.verdict != Verdict::Hold).map(|s| s.bytes).collect();
+    assert_checksums(&joined(&passed));
 }
 
 #[test]

@@ -225,7 +225,9 @@ fn route_table(
         add("pl-b", &format!("{}-vpce", vpc.id));
     }
     if peering && tape.one_in(2) {
-        add(&format!("10.{}.0.0/16", 1 - vpc.net), "pcx");
+        let theirs = format!("10.{}.0.0/16", 1 - vpc.net);
+        // Too wide a route: what is not the peer's dies at the connection.
+        add(&tape.pick(&[theirs.clone(), theirs, "172.16.0.0/12".to_owned()]), "pcx");
     }
     // More specific than local: a whole subnet, to a NAT gateway (spec 3.4).
     if !vpc.nats.is_empty() && tape.one_in(5) {

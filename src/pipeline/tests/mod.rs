@@ -10,9 +10,11 @@
 
 mod agreement;
 mod default_egress;
+mod delivery;
 mod expected;
 mod forecast;
 mod fragments;
+mod gateway_endpoint;
 mod generation;
 mod generator;
 mod icmp;
@@ -22,6 +24,7 @@ mod nat;
 mod nat_addresses;
 mod network_acl;
 mod oracle;
+mod peering;
 mod properties;
 mod reasons;
 mod routing;

@@ -1,7 +1,8 @@
 //! What is too big or too old for the next link, and what egret answers.
 
+use super::fragments::{joined, split};
 use super::world::*;
-use crate::packet::{TcpFlags, VnetHeader, builder};
+use crate::packet::{Fragmenter, TcpFlags, VnetHeader, builder};
 use crate::pipeline::{Link, Reason, Verdict};
 use crate::vpc::VpcIx;
 use etherparse::PacketBuilder;
@@ -67,6 +68,7 @@ fn an_echo_reply_whose_ttl_ends_is_answered() {
     assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::TtlExpired, .. }), "{seen:?}");
 }
 
+/// Checklist U13.
 #[test]
 fn a_packet_too_big_for_the_internet_is_answered_with_the_mtu() {
     let mut world = World::new(&jumbo());
@@ -81,12 +83,110 @@ fn a_packet_too_big_for_the_internet_is_answered_with_the_mtu() {
     world.opens(&big(web, (DB, 53), 9001));
 }
 
+/// The pieces that a packet leaves in, and the packet that they make.
+#[track_caller]
+fn pieces(seen: &Seen) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let mut bytes = seen.bytes.clone();
+    let mut fragmenter = Fragmenter::new(&bytes, seen.fragments_to.unwrap()).unwrap();
+    let mut pieces = Vec::new();
+    while let Some(range) = fragmenter.next(&mut bytes) {
+        pieces.push(bytes[range].to_vec());
+    }
+    let whole = joined(&pieces);
+    (pieces, whole)
+}
+
+/// Checklist U13: without DF, a datagram that is too big leaves in fragments, in order, toward the task as well.
 #[test]
-fn without_dont_fragment_a_packet_too_big_is_dropped_in_silence() {
+fn without_dont_fragment_a_packet_too_big_leaves_in_fragments() {
+    let mut world = World::new(&jumbo());
+    let (web, far) = (world.task("web", 1), (Ipv4Addr::new(203, 0, 113, 11), 53));
+    let echo = builder::icmp_echo_request(web, EXAMPLE, 7, 1, &[5; 4000]);
+    for packet in [big(web, DNS, 1501), big(web, far, 8000), echo] {
+        let packet = with_octet(packet, 6, 0);
+        let seen = world.step(world.device_of(web), &packet, 1);
+        assert_eq!((seen.fragments_to, seen.forwarded().1), (Some(1500), Link::Internet));
+        let (pieces, whole) = pieces(&seen);
+        assert!(pieces.iter().all(|piece| piece.len() <= 1500 && source(piece) == NAT_PUBLIC));
+        let offsets: Vec<u16> = pieces.iter().map(|p| u16::from_be_bytes([p[6], p[7]])).collect();
+        assert!(offsets.is_sorted_by_key(|offset| offset & 0x1fff), "in order: {offsets:?}");
+        assert_checksums(&whole);
+        assert_eq!(whole[28..], packet[28..]);
+    }
+    let mut sent = 0;
+    world.engine.flows().for_each(|e| sent += e.flow.sent.segments());
+    assert_eq!(sent, 2 + 6 + 3, "as many packets as there are on the wire");
+    // The other way: a reply from a larger VPC to a task with a smaller link.
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (out, link) = world.opens(&udp(web, 5353, (DB, 53)));
+    let reply = with_octet(datagram(out.reversed(), &[3; 3000]), 6, 0);
+    let seen = world.arrive(link, &reply, 0);
+    let (pieces, whole) = pieces(&seen);
+    assert_eq!((pieces.len(), destination(&whole), &whole[28..]), (3, web, &reply[28..]));
+    assert_checksums(&whole);
+}
+
+/// Checklist U13, 7857-9: fragments that egret makes have an identification that is no other task's.
+#[test]
+fn what_egret_fragments_has_an_identification_of_its_own() {
+    let mut world = World::new(&jumbo());
+    let mut seen = |number| {
+        let task = world.task("web", number);
+        world.step(world.device_of(task), &with_octet(big(task, DNS, 2000), 6, 0), 1).bytes
+    };
+    let (one, three) = (seen(1), seen(3));
+    assert_eq!(source(&one), source(&three));
+    assert_ne!(one[4..6], three[4..6]);
+}
+
+/// Checklist U13: a fragment that is too big itself is cut again, and keeps its place in the datagram.
+#[test]
+fn fragments_that_are_too_big_are_cut_again() {
+    let world = World::new(&jumbo());
+    let web = world.task("web", 1);
+    let packet = with_octet(big(web, DNS, 8000), 6, 0);
+    let mut all = Vec::new();
+    for fragment in split(&packet, 7, 4000) {
+        let seen = world.push(world.device_of(web), &fragment, VnetHeader::default());
+        assert_eq!(seen.fragments_to, Some(1500));
+        all.extend(pieces(&seen).0);
+    }
+    let whole = joined(&all);
+    assert_checksums(&whole);
+    assert_eq!((whole.len(), &whole[28..]), (8000, &packet[28..]));
+}
+
+/// A partial checksum cannot be completed behind a fragmented packet, so egret completes it (checklist U13).
+#[test]
+fn the_checksum_of_what_egret_fragments_is_complete() {
+    let world = World::new(&jumbo());
+    let web = world.task("web", 1);
+    let mut packet = with_octet(big(web, DNS, 3000), 6, 0);
+    let vnet = builder::to_partial(&mut packet);
+    let seen = world.push(world.device_of(web), &packet, vnet);
+    assert_checksums(&pieces(&seen).1);
+}
+
+/// Segments are cut by who sends them. Without DF and too big all the same, one dies in silence.
+#[test]
+fn a_segment_too_big_is_not_fragmented() {
     let mut world = World::new(&jumbo());
     let web = world.task("web", 1);
-    let packet = with_octet(big(web, DNS, 1501), 6, 0);
+    let (src, dst) = (SocketAddrV4::new(web, 1), SocketAddrV4::new(EXAMPLE, 443));
+    let packet = with_octet(builder::tcp(src, dst, SYN, 1, 0, &[0; 2000]), 6, 0);
     assert_eq!(world.drops_with(&packet, 1), Reason::MtuExceededNoAnswer);
+}
+
+/// The kernel cuts a UDP super-packet where its sender wanted it cut, and nowhere else.
+#[test]
+fn a_super_packet_with_segments_too_big_is_not_fragmented() {
+    let world = World::new(&jumbo());
+    let web = world.task("web", 1);
+    let mut bytes = with_octet(big(web, DNS, 8000), 6, 0);
+    let vnet = builder::to_super_packet(&mut bytes, 2000);
+    let seen = world.push(world.device_of(web), &bytes, vnet);
+    assert_eq!(seen.reason(), Some(Reason::MtuExceededNoAnswer));
 }
 
 #[test]

@@ -4,11 +4,13 @@
 use crate::config::Lab;
 use crate::config::plan::PlannedEni;
 use crate::config::spec::{
-    AclRule, Destination, NetworkAcl, Peer, SecurityGroupRule, Subnet, Target,
+    AclRule, Destination, NetworkAcl, Peer, SecurityGroupRule, Subnet, Target, VpcEndpoint,
 };
 use crate::packet::Protocol;
 use crate::pipeline::Reason;
-use crate::vpc::{AclAction, Connectivity, NatGatewayState, ProtocolMatch, TrafficMatch};
+use crate::vpc::{
+    AclAction, Connectivity, NatGatewayState, PeeringState, ProtocolMatch, TrafficMatch,
+};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
@@ -27,6 +29,7 @@ pub(super) enum Expected {
 pub(super) enum Place {
     Internet,
     Vpc(String),
+    Endpoint(String),
 }
 
 /// A first packet.
@@ -134,7 +137,7 @@ impl<'a> Oracle<'a> {
         }
         self.group_egress(eni)?;
         if home.cidr.value.contains(to) {
-            return self.deliver(eni, home, None);
+            return self.deliver(eni, home, None, Target::Local);
         }
         let target = self.route(home);
         let gateway = match &target {
@@ -152,7 +155,8 @@ impl<'a> Oracle<'a> {
             None => Err(Reason::NoRoute),
             Some(Target::Blackhole(_)) => Err(Reason::RouteBlackhole),
             Some(Target::NatGateway(_)) if gone => Err(Reason::RouteBlackhole),
-            Some(Target::VpcEndpoint(_) | Target::Peering(_)) => Err(Reason::TargetUnsupported),
+            Some(Target::VpcEndpoint(id)) => self.through_endpoint(home, id),
+            Some(Target::Peering(id)) => self.through_peering(eni, home, &id),
             Some(Target::InternetGateway(_)) if is_rfc1918(to) => {
                 Err(Reason::IgwPrivateDestination)
             }
@@ -162,10 +166,38 @@ impl<'a> Oracle<'a> {
                 let in_vpc = |s: &&Subnet| s.vpc.value == vpc.id.value && s.cidr.value.contains(to);
                 let there = self.lab.spec.subnets.iter().find(in_vpc).ok_or(Reason::NoInterface)?;
                 self.cross(there, false, eni.address)?;
-                self.deliver(eni, home, Some(there))
+                self.deliver(eni, home, Some(there), Target::Local)
             }
             Some(Target::NatGateway(id)) => self.through_gateway(eni, home, &id, stays),
         }
+    }
+
+    /// Spec 7.1.
+    fn through_endpoint(&self, home: &Subnet, id: String) -> Answer {
+        if !matches!(self.ask.protocol, Protocol::Tcp | Protocol::Icmp) {
+            return Err(Reason::EndpointProtocol);
+        }
+        let reply = [self.back(home, false, self.ask.to, self.ports.eni)];
+        Ok((Place::Endpoint(id), self.reply_dies(&reply)))
+    }
+
+    /// To the peer's own addresses, from where a route must lead back (spec 10.2).
+    fn through_peering(&self, eni: &PlannedEni, home: &'a Subnet, id: &str) -> Answer {
+        let (spec, to) = (&self.lab.spec, self.ask.to);
+        let pcx = spec.peerings.iter().find(|p| p.id.value == id).unwrap();
+        if pcx.state != PeeringState::Active {
+            return Err(Reason::RouteBlackhole);
+        }
+        let (requester, accepter) = (&pcx.requester_vpc.value, &pcx.accepter_vpc.value);
+        let peer = if *requester == home.vpc.value { accepter } else { requester };
+        let blocks = &spec.vpcs.iter().find(|v| v.id.value == *peer).unwrap().cidrs;
+        if !blocks.iter().any(|block| covers(block.value, to)) {
+            return Err(Reason::PeeringOutsideCidr);
+        }
+        let in_peer = |s: &&Subnet| s.vpc.value == *peer && covers(s.cidr.value, to);
+        let there = spec.subnets.iter().find(in_peer).ok_or(Reason::NoInterface)?;
+        self.cross(there, false, eni.address)?;
+        self.deliver(eni, home, Some(there), Target::Peering(id.to_owned()))
     }
 
     /// Spec 6, 13: in by its subnet's ACL, out by its subnet's own table and ACL, then 1:1 at the internet gateway.
@@ -219,10 +251,17 @@ impl<'a> Oracle<'a> {
         Ok((Place::Internet, self.reply_dies(&reply)))
     }
 
-    /// `there` is the destination's subnet where it is another than the ENI's.
-    fn deliver(&self, eni: &PlannedEni, home: &'a Subnet, there: Option<&'a Subnet>) -> Answer {
+    /// `there` is the destination's subnet where it is another than the ENI's; `back` is the target of the route that
+    /// must lead from there to the ENI.
+    fn deliver(
+        &self,
+        eni: &PlannedEni,
+        home: &'a Subnet,
+        there: Option<&'a Subnet>,
+        back: Target,
+    ) -> Answer {
         let (spec, to) = (&self.lab.spec, self.ask.to);
-        let vpc = &home.vpc.value;
+        let vpc = &there.unwrap_or(home).vpc.value;
         if self
             .lab
             .plan
@@ -247,14 +286,15 @@ impl<'a> Oracle<'a> {
             .ok_or(Reason::NoInterface)?;
         let groups = self.groups(resource.security_groups.iter().map(|g| &g.value), vpc);
         self.group_ingress(&groups, eni.address)?;
-        let reply = match there {
-            None => Vec::new(),
-            Some(there) => vec![
-                self.back(there, true, eni.address, self.ports.eni),
-                self.back(home, false, to, self.ports.eni),
-            ],
-        };
-        Ok((Place::Vpc(vpc.clone()), self.reply_dies(&reply)))
+        let reply_dies = there.and_then(|there| {
+            let leaves = self.back(there, true, eni.address, self.ports.eni);
+            let strays = self.route_to(there, eni.address) != Some(back);
+            let enters = self.back(home, false, to, self.ports.eni);
+            self.reply_dies(&[leaves])
+                .or(strays.then_some(Reason::ReplyNotRoutedBack))
+                .or_else(|| self.reply_dies(&[enters]))
+        });
+        Ok((Place::Vpc(vpc.clone()), reply_dies))
     }
 
     // Groups (spec 4).
@@ -346,12 +386,16 @@ impl<'a> Oracle<'a> {
     // Routes (spec 3.2, 3.3).
 
     fn route(&self, subnet: &Subnet) -> Option<Target> {
+        self.route_to(subnet, self.ask.to)
+    }
+
+    fn route_to(&self, subnet: &Subnet, to: Ipv4Addr) -> Option<Target> {
         let spec = &self.lab.spec;
         let vpc = spec.vpcs.iter().find(|v| v.id.value == subnet.vpc.value).unwrap();
         // Longest first; of equals a CIDR before a prefix list, of lists the lowest id.
         let mut best: Option<(u8, bool, std::cmp::Reverse<String>, Target)> = None;
         let mut offer = |network: Ipv4Network, list: Option<&String>, target: Target| {
-            if !covers(network, self.ask.to) {
+            if !covers(network, to) {
                 return;
             }
             let id = std::cmp::Reverse(list.cloned().unwrap_or_default());
@@ -380,6 +424,15 @@ impl<'a> Oracle<'a> {
                         offer(*entry, Some(id), route.target.value.clone());
                     }
                 }
+            }
+        }
+        let id = table.map(|t| &t.id.value);
+        let serves = |e: &&VpcEndpoint| e.route_tables.iter().any(|t| Some(&t.value) == id);
+        for endpoint in spec.vpc_endpoints.iter().filter(serves) {
+            let id = &endpoint.prefix_list.as_ref().unwrap().value;
+            let list = spec.prefix_lists.iter().find(|l| l.id.value == *id).unwrap();
+            for entry in &list.entries {
+                offer(*entry, Some(id), Target::VpcEndpoint(endpoint.id.value.clone()));
             }
         }
         best.map(|b| b.3)

@@ -126,13 +126,15 @@ proptest! {
                 Verdict::Forward { link: Link::Task(task), .. } => {
                     prop_assert!(tasks.contains(&task) && destination(&seen.bytes) == task);
                 }
-                Verdict::Forward { link: Link::Vpc(_) | Link::Internet, .. } => {
+                Verdict::Forward { link: Link::Vpc(_) | Link::Endpoint(_) | Link::Internet, .. } => {
                     prop_assert!(!is_task(source(&seen.bytes)), "un-translated: {:?}", seen);
                     prop_assert!(device != Device::NatGateway(NatGatewayIx(0)));
                 }
                 Verdict::Reply { .. } | Verdict::Drop { .. } => {
                     prop_assert_eq!(dropped(&world), before + 1);
                 }
+                // Those that had to make room were dropped.
+                Verdict::Hold => prop_assert!(dropped(&world) >= before),
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Every reason is produced here, by a small scenario of the engine, or is listed with who else produces it.
 
 use super::fragments::split;
+use super::gateway_endpoint::{BUCKET, with_endpoint};
 use super::network_acl::{ALLOW_ALL, DATA, HOME, acl};
+use super::peering::{BACK, CACHE, peered};
 use super::security_group::{EGRESS, INGRESS};
 use super::world::*;
 use crate::packet::{Protocol, Tuple, VnetHeader, builder};
@@ -119,6 +121,16 @@ fn moved() -> Option<Reason> {
     reason(&world, web, &tcp(web, 1, OUT, ACK, 101, 501))
 }
 
+fn unclaimed() -> Option<Reason> {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    assert_eq!(reason(&world, web, &split(&large(web, false), 1, 1480).remove(1)), None);
+    world.advance(Duration::from_secs(31));
+    world.engine.sweep(world.now, &world.snapshot);
+    let counted = |reason: &&Reason| world.engine.drops().packets(**reason) > 0;
+    Reason::ALL.iter().find(counted).copied()
+}
+
 fn error_at_the_end_of_its_ttl() -> Option<Reason> {
     let mut world = World::new(LAB);
     let (out, link) = world.opens(&udp(world.task("web", 1), 1, DNS));
@@ -196,16 +208,29 @@ const SCENARIOS: &[(Reason, Scenario)] = &[
     }),
     (Reason::IcmpUnsupported, || sent(LAB, |web| builder::icmp_error(web, EXAMPLE, 13, 0, &[0; 12]))),
     (Reason::FlowMoved, moved),
-    (Reason::Fragment, || sent(LAB, |web| split(&large(web, false), 1, 1480).remove(1))),
+    (Reason::Fragment, || {
+        sent(LAB, |web| split(&builder::icmp_error(web, EXAMPLE, 3, 3, &large(web, false)), 1, 1480).remove(0))
+    }),
+    (Reason::FragmentUnclaimed, unclaimed),
     (Reason::TtlExpired, || sent(LAB, |web| with_ttl(udp(web, 1, DNS), 1))),
     (Reason::MtuExceeded, || sent(LAB, |web| large(web, true))),
-    (Reason::MtuExceededNoAnswer, || sent(LAB, |web| large(web, false))),
+    (Reason::MtuExceededNoAnswer, || sent(LAB, |web| {
+        let (src, dst) = (SocketAddrV4::new(web, 1), SocketAddrV4::new(EXAMPLE, 443));
+        with_octet(builder::tcp(src, dst, SYN, 1, 0, &[0; 2000]), 6, 0)
+    })),
     (Reason::TtlExpiredNoAnswer, error_at_the_end_of_its_ttl),
     (Reason::AppRunnerPrivateDestination, || {
         let world = World::new(LAB);
         let public = world.task("public", 1);
         reason(&world, public, &syn(public, 1, LOCAL))
     }),
+    (Reason::PeeringOutsideCidr, || opening(&peered("10.8.0.0/15", BACK), (Ipv4Addr::new(10, 8, 0, 1), 443))),
+    (Reason::ReplyNotRoutedBack, || {
+        let mut world = World::new(&peered("10.9.0.0/16", ""));
+        let (out, link) = world.opens(&syn(world.task("web", 1), 1, (CACHE, 443)));
+        Some(world.stays_out(link, &answer(out)))
+    }),
+    (Reason::EndpointProtocol, || sent(&with_endpoint(), |web| udp(web, 1, (BUCKET, 53)))),
     (Reason::MalformedQuote, || sent(LAB, |web| builder::icmp_error(web, EXAMPLE, 3, 3, &[0x45; 27]))),
 ];
 

@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::flow::Space;
 use crate::pipeline::{Device, Link, Reason, Stage};
-use crate::vpc::{RuleRef, Task, VpcIx};
+use crate::vpc::{GatewayEndpointIx, RuleRef, Task, VpcIx};
 use std::net::Ipv4Addr;
 
 const PRIVATE_ROUTES: &str = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
@@ -57,9 +57,9 @@ fn a_blackhole_does_not_fall_through_to_a_shorter_route() {
     world.opens(&syn(web, 40_000, (Ipv4Addr::new(192, 0, 2, 1), 443)));
 }
 
-/// Surprise 12: a gateway endpoint is a route only. This version carries none, and says so.
+/// Surprise 12: a gateway endpoint is a route only.
 #[test]
-fn a_prefix_list_route_wins_by_length_and_its_target_is_not_carried() {
+fn a_prefix_list_route_wins_by_length_and_a_static_one_of_equals() {
     let routes = r#"
         { destination = "0.0.0.0/0", target = "nat" },
         { destination = "pl-s3", target = "vpce-s3" },
@@ -78,29 +78,13 @@ fn a_prefix_list_route_wins_by_length_and_its_target_is_not_carried() {
         "#;
     let mut world = World::new(&lab);
     let web = world.task("web", 1);
-    assert_eq!(world.refuses(&syn(web, 40_000, (EXAMPLE, 443))), Reason::TargetUnsupported);
+    let (out, link) = world.opens(&syn(web, 40_000, (EXAMPLE, 443)));
+    assert_eq!((out.src, link), (ENI_A, Link::Endpoint(GatewayEndpointIx(0))));
     // An identical static route wins over the list (spec 3.3).
-    world.opens(&syn(web, 40_000, (Ipv4Addr::new(203, 0, 113, 70), 443)));
+    let (out, link) = world.opens(&syn(web, 40_000, (Ipv4Addr::new(203, 0, 113, 70), 443)));
+    assert_eq!((out.src, link), (NAT_PUBLIC, Link::Internet));
     // The group still has to allow it: port 80 does not even get to the route (surprise 12).
     assert_eq!(world.refuses(&syn(web, 40_000, (EXAMPLE, 80))), Reason::SgEgressImplicitDeny);
-}
-
-#[test]
-fn a_peering_is_not_carried() {
-    let lab = with(LAB, PRIVATE_ROUTES, r#"{ destination = "10.9.0.0/16", target = "pcx" },"#)
-        + r#"
-        [[vpc]]
-        id = "vpc-2"
-        cidr = "10.9.0.0/16"
-        [[vpc_peering_connection]]
-        id = "pcx"
-        requester_vpc = "vpc"
-        accepter_vpc = "vpc-2"
-        "#;
-    let mut world = World::new(&lab);
-    let web = world.task("web", 1);
-    let to = (Ipv4Addr::new(10, 9, 0, 10), 443);
-    assert_eq!(world.refuses(&syn(web, 40_000, to)), Reason::TargetUnsupported);
 }
 
 /// Surprise 16.

@@ -39,6 +39,7 @@ fn words(watch: &Watch) -> Vec<&'static str> {
                     Side::Return => "in",
                 },
                 Verdict::Reply { reason, .. } | Verdict::Drop { reason, .. } => reason.name(),
+                Verdict::Hold => "held",
             },
         })
         .collect()

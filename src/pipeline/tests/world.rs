@@ -4,10 +4,11 @@
 //! that was not said fails the test and shows the whole state.
 
 use crate::config::Lab;
-use crate::flow::{Instant, Space};
+use crate::flow::{DatagramKey, Instant, Space};
 use crate::packet::{IcmpKind, Packet, Protocol, TcpFlags, Tuple, VnetHeader, builder};
-use crate::pipeline::{Device, Engine, Evidence, Link, Off, Reason, Verdict};
-use crate::vpc::{Egress, EniIx, Generation, ServiceIx, Snapshot, Task, VpcIx};
+use crate::pipeline::delivery::owned;
+use crate::pipeline::{Device, Engine, Evidence, Judged, Link, Off, Reason, Verdict};
+use crate::vpc::{Egress, Generation, ServiceIx, Snapshot, Task};
 use etherparse::{Icmpv4Slice, Ipv4HeaderSlice, TcpSlice, UdpSlice};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -138,12 +139,16 @@ pub(super) struct Seen {
     /// What left egret: the packet rewritten, or egret's own answer; nothing for a drop.
     pub(super) bytes: Vec<u8>,
     pub(super) tuple: Option<Tuple>,
+    /// The largest fragment that it leaves in, if it does in fragments.
+    pub(super) fragments_to: Option<u16>,
+    /// The datagram whose held fragments are to be judged next.
+    pub(super) releases: Option<DatagramKey>,
 }
 
 impl Seen {
     pub(super) fn reason(&self) -> Option<Reason> {
         match self.verdict {
-            Verdict::Forward { .. } => None,
+            Verdict::Forward { .. } | Verdict::Hold => None,
             Verdict::Reply { reason, .. } | Verdict::Drop { reason, .. } => Some(reason),
         }
     }
@@ -152,7 +157,9 @@ impl Seen {
     pub(super) fn forwarded(&self) -> (Tuple, Link) {
         match self.verdict {
             Verdict::Forward { link, .. } => (self.tuple.unwrap(), link),
-            Verdict::Reply { .. } | Verdict::Drop { .. } => panic!("not forwarded: {self:?}"),
+            Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold => {
+                panic!("not forwarded: {self:?}")
+            }
         }
     }
 }
@@ -266,18 +273,14 @@ impl World {
 
     /// The device that has this address, as a link sees it.
     pub(super) fn owner(&self, link: Link, to: Ipv4Addr) -> Option<Device> {
-        let parts = self.snapshot.parts();
-        let eni = |vpc: VpcIx| {
-            let here =
-                |e: &crate::vpc::Eni| e.address == to && self.snapshot.subnet(e.subnet).vpc == vpc;
-            parts.enis.iter().position(here).map(|i| Device::Eni(EniIx::from(i)))
+        let space = match link {
+            Link::Vpc(vpc) => self.snapshot.space(vpc),
+            Link::Endpoint(ix) => self.snapshot.space(self.snapshot.gateway_endpoint(ix).vpc),
+            Link::Internet => Space::INTERNET,
+            Link::Task(_) => Space::TASKS,
         };
-        match link {
-            Link::Vpc(vpc) => eni(vpc),
-            Link::Internet if parts.apprunner_address == Some(to) => Some(Device::AppRunner),
-            Link::Internet => self.snapshot.nat_gateway_of(to).map(Device::NatGateway),
-            Link::Task(_) => None,
-        }
+        let takes = |device: &Device| owned(&self.snapshot, *device).contains(&(space, to));
+        Device::all(&self.snapshot).find(takes)
     }
 
     /// One packet through [`Engine::handle`], undeclared changes not looked at.
@@ -290,11 +293,12 @@ impl World {
         let bytes = match judged.verdict {
             Verdict::Forward { .. } => bytes,
             Verdict::Reply { len, .. } => reply[..len].to_vec(),
-            Verdict::Drop { .. } => Vec::new(),
+            Verdict::Drop { .. } | Verdict::Hold => Vec::new(),
         };
         let tuple =
             Packet::parse(&mut bytes.clone(), VnetHeader::default()).ok().map(|p| p.tuple());
-        Seen { verdict: judged.verdict, bytes, tuple }
+        let Judged { verdict, fragments_to, releases, .. } = judged;
+        Seen { verdict, bytes, tuple, fragments_to, releases }
     }
 
     /// Sends a packet, by which so many flows begin or, if negative, end.
@@ -329,6 +333,13 @@ impl World {
             "undeclared change after {after}\nflows:\n{}",
             flows.join("\n")
         );
+    }
+
+    /// Says that packets were dropped outside of a step.
+    #[track_caller]
+    pub(super) fn were_dropped(&mut self, reason: Reason, packets: u64) {
+        *self.drops.entry(reason).or_default() += packets;
+        self.check_state("drops outside of a step");
     }
 
     /// Says that flows ended outside of a step.

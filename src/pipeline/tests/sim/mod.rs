@@ -237,6 +237,7 @@ impl Sim {
                 self.carry(from, (seen.bytes, VnetHeader::default()));
             }
             Verdict::Drop { reason, .. } => *self.drops.entry(reason).or_default() += 1,
+            Verdict::Hold => panic!("no host sends fragments: {seen:?}"),
         }
     }
 
@@ -266,6 +267,7 @@ impl Sim {
             Verdict::Reply { reason, .. } | Verdict::Drop { reason, .. } => {
                 *self.drops.entry(reason).or_default() += 1;
             }
+            Verdict::Hold => panic!("no error comes in fragments: {seen:?}"),
         }
     }
 

@@ -1,0 +1,207 @@
+//! Fragments that came before the first one of their datagram: without ports, nothing can judge them yet.
+//!
+//! Bounded in number, octets and time, so that what never ends neither fills the memory nor stops what does (checklist
+//! U14).
+
+use super::fragments::LIFETIME;
+use super::{DatagramKey, Instant};
+use crate::packet::{Packet, Tuple};
+use foldhash::fast::FixedState;
+use std::collections::{BTreeMap, HashMap};
+
+/// How many fragments are held at once.
+const FRAGMENTS: usize = 1024;
+/// How many octets they may have together.
+const OCTETS: usize = 4 << 20;
+
+/// A fragment that was held and will not be released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held<W> {
+    /// Where it was read.
+    pub read_from: W,
+    /// Its addresses and protocol.
+    pub tuple: Tuple,
+}
+
+/// The fragments that wait, by datagram.
+#[derive(Debug)]
+pub(super) struct Waiting<W> {
+    datagrams: HashMap<DatagramKey, Vec<Fragment<W>>, FixedState>,
+    /// The same, in the order in which they came.
+    order: BTreeMap<u64, DatagramKey>,
+    octets: usize,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Fragment<W> {
+    number: u64,
+    at: Instant,
+    held: Held<W>,
+    octets: Box<[u8]>,
+}
+
+impl<W> Fragment<W> {
+    /// Where in the datagram it belongs, in units of 8 octets.
+    fn offset(&self) -> u16 {
+        match self.octets.get(6..8) {
+            Some(&[high, low]) => u16::from_be_bytes([high, low]) & 0x1fff,
+            Some(_) | None => 0,
+        }
+    }
+}
+
+impl<W: Copy> Waiting<W> {
+    pub(super) fn new(seed: u64) -> Self {
+        let datagrams = HashMap::with_hasher(FixedState::with_seed(seed));
+        Self { datagrams, order: BTreeMap::new(), octets: 0, next: 0 }
+    }
+
+    pub(super) fn hold(
+        &mut self,
+        now: Instant,
+        key: DatagramKey,
+        read_from: W,
+        fragment: &Packet<'_>,
+    ) -> Vec<Held<W>> {
+        let mut evicted = Vec::new();
+        while self.order.len() >= FRAGMENTS || self.octets + fragment.len() > OCTETS {
+            match self.take_oldest() {
+                Some(held) => evicted.push(held),
+                None => break,
+            }
+        }
+        let held = Held { read_from, tuple: fragment.tuple() };
+        let fragment =
+            Fragment { number: self.next, at: now, held, octets: fragment.bytes().into() };
+        self.next += 1;
+        self.octets += fragment.octets.len();
+        self.order.insert(fragment.number, key);
+        self.datagrams.entry(key).or_default().push(fragment);
+        evicted
+    }
+
+    pub(super) fn holds(&self, key: &DatagramKey) -> bool {
+        self.datagrams.contains_key(key)
+    }
+
+    pub(super) fn release(&mut self, key: &DatagramKey, out: &mut [u8]) -> Option<usize> {
+        let fragments = self.datagrams.get(key)?;
+        let (position, _) = fragments.iter().enumerate().min_by_key(|(_, f)| f.offset())?;
+        let fragment = self.take(key, position)?;
+        let len = fragment.octets.len();
+        out.get_mut(..len)?.copy_from_slice(&fragment.octets);
+        Some(len)
+    }
+
+    pub(super) fn sweep(&mut self, now: Instant) -> Vec<Held<W>> {
+        let mut over = Vec::new();
+        while self.oldest().is_some_and(|fragment| now.since(fragment.at) > LIFETIME) {
+            over.extend(self.take_oldest());
+        }
+        over
+    }
+
+    /// Every table's size, for the expected-state tests.
+    #[cfg(test)]
+    pub(super) fn census(&self, census: &mut super::Census) {
+        let Self { datagrams, order, octets, next: _ } = self;
+        census.add("held fragments", order.len());
+        census.add("datagrams that wait", datagrams.len());
+        census.add("held octets", *octets);
+    }
+
+    fn oldest(&self) -> Option<&Fragment<W>> {
+        let (number, key) = self.order.first_key_value()?;
+        self.datagrams.get(key)?.iter().find(|fragment| fragment.number == *number)
+    }
+
+    fn take_oldest(&mut self) -> Option<Held<W>> {
+        let (number, key) = self.order.first_key_value().map(|(number, key)| (*number, *key))?;
+        let position = self.datagrams.get(&key)?.iter().position(|f| f.number == number)?;
+        self.take(&key, position).map(|fragment| fragment.held)
+    }
+
+    fn take(&mut self, key: &DatagramKey, position: usize) -> Option<Fragment<W>> {
+        let fragments = self.datagrams.get_mut(key)?;
+        let fragment = fragments.swap_remove(position);
+        if fragments.is_empty() {
+            self.datagrams.remove(key);
+        }
+        self.order.remove(&fragment.number);
+        self.octets -= fragment.octets.len();
+        Some(fragment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::Space;
+    use super::*;
+    use crate::packet::{VnetHeader, builder, checksum};
+    use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::time::Duration;
+
+    /// A later fragment at this offset of the datagram with this number.
+    fn fragment(identification: u16, offset: u16, len: usize) -> Vec<u8> {
+        let socket = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 1), 9);
+        let mut bytes = builder::udp(socket, socket, &vec![0; len - 28]);
+        bytes[4..6].copy_from_slice(&identification.to_be_bytes());
+        bytes[6..8].copy_from_slice(&offset.to_be_bytes());
+        bytes[10..12].fill(0);
+        let sum = checksum::checksum(&bytes[..20]);
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    fn hold(waiting: &mut Waiting<()>, now: Instant, mut bytes: Vec<u8>) -> usize {
+        let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
+        let key = DatagramKey::of(Space::TASKS, &packet);
+        waiting.hold(now, key, (), &packet).len()
+    }
+
+    fn key(mut bytes: Vec<u8>) -> DatagramKey {
+        DatagramKey::of(Space::TASKS, &Packet::parse(&mut bytes, VnetHeader::default()).unwrap())
+    }
+
+    #[test]
+    fn what_is_held_is_released_once_and_in_the_order_of_the_datagram() {
+        let mut waiting = Waiting::new(1);
+        for offset in [30, 10, 20] {
+            assert_eq!(hold(&mut waiting, Instant::ZERO, fragment(7, offset, 60)), 0);
+        }
+        hold(&mut waiting, Instant::ZERO, fragment(8, 40, 60));
+        let key = key(fragment(7, 10, 60));
+        let mut out = [0; 100];
+        for offset in [10, 20, 30] {
+            assert!(waiting.holds(&key));
+            assert_eq!(waiting.release(&key, &mut out), Some(60));
+            assert_eq!(out[..60], fragment(7, offset, 60));
+        }
+        assert!(!waiting.holds(&key));
+        assert_eq!(waiting.release(&key, &mut out), None);
+        assert_eq!((waiting.order.len(), waiting.datagrams.len(), waiting.octets), (1, 1, 60));
+    }
+
+    /// Checklist U14: a flood without first fragments has a bound in number, in octets and in time.
+    #[test]
+    fn a_flood_of_later_fragments_is_bounded_and_the_newest_stay() {
+        let mut waiting = Waiting::new(1);
+        let evicted: usize = (0..10_000)
+            .map(|n| hold(&mut waiting, Instant(u64::from(n)), fragment(n, 1, 60)))
+            .sum();
+        assert_eq!((evicted, waiting.order.len()), (10_000 - FRAGMENTS, FRAGMENTS));
+        assert!(waiting.holds(&key(fragment(9_999, 1, 60))));
+        assert!(!waiting.holds(&key(fragment(0, 1, 60))));
+        for n in 0..1_000 {
+            hold(&mut waiting, Instant(10_000), fragment(n, 1, 60_000));
+        }
+        assert!(waiting.octets <= OCTETS && waiting.order.len() == OCTETS / 60_000);
+        let late = Instant(10_000) + LIFETIME;
+        assert_eq!(waiting.sweep(late), []);
+        let over = waiting.sweep(late + Duration::from_nanos(1));
+        assert_eq!((over.len(), waiting.octets, waiting.datagrams.len()), (OCTETS / 60_000, 0, 0));
+    }
+}

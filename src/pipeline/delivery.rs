@@ -1,0 +1,113 @@
+//! What tc must know to carry what a device lets through, and to bring it the replies: by which link each destination is
+//! reached, and which addresses are the device's own.
+//!
+//! An ENI belongs to one subnet, and a NAT gateway to one, so what leaves by a device follows from that subnet's route
+//! table, and behind it from the NAT gateway's. The tables here agree with [`Forward::link`](super::Forward::link), which
+//! the walk finds address by address; a property test compares the two.
+
+use super::{Device, Link};
+use crate::vpc::{Eni, NatAddress, NatGatewayIx, RouteTable, Snapshot, Space, SubnetIx, Target};
+use ipnetwork::Ipv4Network;
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+/// The links of a device by destination, each prefix once, sorted: the longest prefix that holds a destination wins. Tasks
+/// are not among them, and a destination that no prefix holds leads nowhere.
+pub fn deliveries(snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link)> {
+    let subnet = match device {
+        Device::Eni(ix) => snapshot.eni(ix).subnet,
+        Device::NatGateway(ix) => snapshot.nat_gateway(ix).subnet,
+        Device::AppRunner => return vec![(everywhere(), Link::Internet)],
+    };
+    prefixes(snapshot, subnet)
+        .into_iter()
+        .filter_map(|prefix| Some((prefix, link(snapshot, subnet, prefix)?)))
+        .collect()
+}
+
+/// The addresses that a device takes packets for, each with the address space of the link that they come by. A private
+/// address is taken in its own VPC, where gateway endpoints send from too, and in each VPC that is peered with it.
+pub fn owned(snapshot: &Snapshot, device: Device) -> Vec<(Space, Ipv4Addr)> {
+    let (subnet, addresses) = match device {
+        Device::Eni(ix) => {
+            let Eni { subnet, address, .. } = *snapshot.eni(ix);
+            (subnet, vec![NatAddress { private: address, public: None }])
+        }
+        Device::NatGateway(ix) => {
+            let nat = snapshot.nat_gateway(ix);
+            (nat.subnet, nat.addresses.clone())
+        }
+        Device::AppRunner => {
+            let address = snapshot.parts().apprunner_address;
+            return address.map(|address| (Space::INTERNET, address)).into_iter().collect();
+        }
+    };
+    let vpc = snapshot.subnet(subnet).vpc;
+    let peers = snapshot.peers_of(vpc).map(|(_, peer)| peer);
+    let spaces: Vec<_> = std::iter::once(vpc).chain(peers).map(|vpc| snapshot.space(vpc)).collect();
+    let owned = |own: &NatAddress| {
+        let private = own.private;
+        let inside = spaces.iter().map(move |space| (*space, private));
+        inside.chain(own.public.map(|public| (Space::INTERNET, public))).collect::<Vec<_>>()
+    };
+    addresses.iter().flat_map(owned).collect()
+}
+
+/// Where destinations may begin to differ: the prefixes of the subnet's table and its own block, and those of the NAT
+/// gateways behind it.
+fn prefixes(snapshot: &Snapshot, subnet: SubnetIx) -> BTreeSet<Ipv4Network> {
+    let tables = std::iter::once(subnet)
+        .chain(gateways_of(snapshot, subnet).map(|gateway| snapshot.nat_gateway(gateway).subnet));
+    let of = |subnet| table(snapshot, subnet).prefixes().chain([snapshot.subnet(subnet).cidr]);
+    tables.flat_map(of).collect()
+}
+
+fn gateways_of(snapshot: &Snapshot, subnet: SubnetIx) -> impl Iterator<Item = NatGatewayIx> {
+    table(snapshot, subnet).routes.iter().filter_map(|route| match route.target {
+        Target::NatGateway(gateway) => Some(gateway),
+        Target::Local
+        | Target::InternetGateway
+        | Target::GatewayEndpoint(_)
+        | Target::Peering(_)
+        | Target::Blackhole(_) => None,
+    })
+}
+
+/// The link of all addresses of a prefix that no longer prefix holds.
+fn link(snapshot: &Snapshot, subnet: SubnetIx, prefix: Ipv4Network) -> Option<Link> {
+    let mut sender = subnet;
+    if let &Target::NatGateway(gateway) = target(snapshot, sender, prefix)? {
+        sender = snapshot.nat_gateway(gateway).subnet;
+    }
+    link_of(snapshot, sender, target(snapshot, sender, prefix)?)
+}
+
+fn target(snapshot: &Snapshot, subnet: SubnetIx, prefix: Ipv4Network) -> Option<&Target> {
+    let cidr = snapshot.subnet(subnet).cidr;
+    // Inside a subnet no route is asked (spec 3.1).
+    if cidr.contains(prefix.network()) && cidr.prefix() <= prefix.prefix() {
+        return Some(&Target::Local);
+    }
+    table(snapshot, subnet).lookup_network(prefix).map(|route| &route.target)
+}
+
+/// The link of a target that is not a NAT gateway: behind one there is no other.
+fn link_of(snapshot: &Snapshot, subnet: SubnetIx, target: &Target) -> Option<Link> {
+    let vpc = snapshot.subnet(subnet).vpc;
+    match *target {
+        Target::Local => Some(Link::Vpc(vpc)),
+        Target::InternetGateway => Some(Link::Internet),
+        Target::GatewayEndpoint(endpoint) => Some(Link::Endpoint(endpoint)),
+        Target::Peering(peering) => snapshot.peering(peering).peer_of(vpc).map(Link::Vpc),
+        Target::NatGateway(_) | Target::Blackhole(_) => None,
+    }
+}
+
+fn table(snapshot: &Snapshot, subnet: SubnetIx) -> &RouteTable {
+    snapshot.route_table(snapshot.subnet(subnet).route_table)
+}
+
+fn everywhere() -> Ipv4Network {
+    let any = Ipv4Addr::UNSPECIFIED;
+    Ipv4Network::new_checked(any, 0).unwrap_or_else(|| Ipv4Network::from(any))
+}

@@ -1,0 +1,63 @@
+//! VPC peering connections: two VPCs that reach each other's addresses, and nothing behind the other (spec 3.5, 6, 7.1).
+
+use super::{Line, VpcIx};
+
+/// A peering connection.
+#[derive(Clone, Debug)]
+pub struct Peering {
+    /// `pcx-…`, or the user's word.
+    pub id: String,
+    /// The VPC that asked for it.
+    pub requester: VpcIx,
+    /// The VPC that accepted it.
+    pub accepter: VpcIx,
+    /// Only an active connection carries packets.
+    pub state: PeeringState,
+    /// Where it stands in the lab file.
+    pub line: Line,
+}
+
+impl Peering {
+    /// The VPC on the other side; `None` if `vpc` is on neither.
+    pub fn peer_of(&self, vpc: VpcIx) -> Option<VpcIx> {
+        if vpc == self.requester {
+            Some(self.accepter)
+        } else {
+            (vpc == self.accepter).then_some(self.requester)
+        }
+    }
+
+    /// Whether it carries packets between these two VPCs.
+    pub fn joins(&self, a: VpcIx, b: VpcIx) -> bool {
+        self.state == PeeringState::Active && self.peer_of(a) == Some(b)
+    }
+}
+
+/// `Status.Code` of a peering connection: routes to one that is not active are `blackhole`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeeringState {
+    /// Asked for, not accepted yet.
+    PendingAcceptance,
+    /// At work.
+    #[default]
+    Active,
+    /// Not accepted.
+    Rejected,
+    /// Not accepted in time.
+    Expired,
+    /// Gone.
+    Deleted,
+}
+
+impl PeeringState {
+    /// The word that EC2 uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PendingAcceptance => "pending-acceptance",
+            Self::Active => "active",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Deleted => "deleted",
+        }
+    }
+}
