@@ -3,7 +3,7 @@
 use super::output::ColorChoice;
 use super::{CliError, output, runtime};
 use crate::config::{Lab, lab_name, time_scale};
-use crate::daemon::Client;
+use crate::daemon::{Client, ClientError};
 use crate::daemon::reload::Request;
 use crate::explain::{self, Reload};
 use std::path::PathBuf;
@@ -59,7 +59,14 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
         dry_run: args.dry_run,
     };
     let client = Client::new(args.lab.as_ref().unwrap_or(&lab.name));
-    let reload: Reload = runtime()?.block_on(client.post("/v1/apply", &request))?;
+    let answer = runtime()?.block_on(client.post("/v1/apply", &request));
+    let reload: Reload = answer.map_err(|error| match error {
+        ClientError::Failed(said) => CliError::NotApplied(said),
+        ClientError::NotRunning { .. }
+        | ClientError::NotRoot { .. }
+        | ClientError::Refused(_)
+        | ClientError::Broken { .. } => error.into(),
+    })?;
     output::out(|w| match args.json {
         true => {
             serde_json::to_writer_pretty(&mut *w, &reload)?;

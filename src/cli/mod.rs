@@ -130,6 +130,9 @@ pub enum CliError {
     /// A word of the command line means nothing in the lab.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// A reload failed half-way, and was taken back.
+    #[error("not applied: {0}")]
+    NotApplied(String),
     /// The demo could not be given.
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
@@ -153,7 +156,6 @@ impl CliError {
     /// has it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Client(ClientError::Failed(_)) => 1,
             Self::Config(_) | Self::Usage(_) | Self::Target(_) | Self::Client(_) => 2,
             Self::Exec(ExecError::Start { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
@@ -161,7 +163,12 @@ impl CliError {
                 127
             }
             Self::Exec(ExecError::Start { .. }) => 126,
-            Self::Lab(_) | Self::State(_) | Self::Exec(_) | Self::Demo(_) | Self::Io(_) => 1,
+            Self::Lab(_)
+            | Self::State(_)
+            | Self::Exec(_)
+            | Self::NotApplied(_)
+            | Self::Demo(_)
+            | Self::Io(_) => 1,
         }
     }
 }
