@@ -123,6 +123,7 @@ fn lab_with_far_hosts(device: &str, more: &str) -> (Lab, Netns) {
     (lab, far)
 }
 
+/// 5.1: nothing private gets out.
 fn the_internet_sees_public_addresses_and_nothing_else(device: &str) {
     let (lab, far) = lab_with_far_hosts(device, "");
     let mut internet = Lab::agent(&lab.netns("internet"));

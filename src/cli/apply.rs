@@ -3,8 +3,8 @@
 use super::output::ColorChoice;
 use super::{CliError, output, runtime};
 use crate::config::{Lab, lab_name, time_scale};
-use crate::daemon::{Client, ClientError};
 use crate::daemon::reload::Request;
+use crate::daemon::{Client, ClientError};
 use crate::explain::{self, Reload};
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 
 use super::{CliError, LabArg, output, runtime};
 use crate::daemon::Client;
-use crate::explain::{self, DropRow, EniRow, FlowRow, PsRow, Row};
+use crate::explain::{self, DropRow, EniRow, FlowRow, HolderRow, PsRow, Row};
 use serde::de::DeserializeOwned;
 use std::process::ExitCode;
 
@@ -14,6 +14,16 @@ pub struct ListArgs {
     /// As JSON, with raw numbers
     #[arg(long)]
     json: bool,
+}
+
+/// Arguments of `egret enis`.
+#[derive(Debug, clap::Args)]
+pub struct EnisArgs {
+    #[command(flatten)]
+    list: ListArgs,
+    /// Who holds the most ports, of the fullest ENIs and destinations first
+    #[arg(long)]
+    holders: bool,
 }
 
 /// Arguments of `egret drops`.
@@ -38,8 +48,11 @@ pub(super) fn drops(args: &DropsArgs) -> Result<ExitCode, CliError> {
     print(&if args.by_rule { by_rule(rows) } else { rows }, args.list.json)
 }
 
-pub(super) fn enis(args: &ListArgs) -> Result<ExitCode, CliError> {
-    show::<EniRow>(args, "/v1/enis")
+pub(super) fn enis(args: &EnisArgs) -> Result<ExitCode, CliError> {
+    if args.holders {
+        return show::<HolderRow>(&args.list, "/v1/holders");
+    }
+    show::<EniRow>(&args.list, "/v1/enis")
 }
 
 pub(super) fn ps(args: &ListArgs) -> Result<ExitCode, CliError> {

@@ -83,9 +83,10 @@ drop the answer names the rule with its line in the lab file, the nearest miss, 
     Drops(list::DropsArgs),
     /// List ENIs and gateways, and what went through them
     #[command(after_help = "Examples:
-  sudo egret enis          who shares which, and how much went through
-  sudo egret enis --json   with raw numbers")]
-    Enis(list::ListArgs),
+  sudo egret enis             who shares which, and how much went through
+  sudo egret enis --holders   who holds the ports, where a NAT gateway or an ENI runs out of them
+  sudo egret enis --json      with raw numbers, and CloudWatch's metrics of NAT gateways")]
+    Enis(list::EnisArgs),
     /// List tasks
     #[command(after_help = "Examples:
   sudo egret ps

@@ -3,7 +3,7 @@
 use super::reload::{ReloadError, Request};
 use super::running::{LabError, Running};
 use crate::explain::{
-    DropRow, EniRow, FlowRow, PsRow, Reload, Target, TaskRef, explain_text, explanation,
+    DropRow, EniRow, FlowRow, HolderRow, PsRow, Reload, Target, TaskRef, explain_text, explanation,
 };
 use crate::flow::Instant;
 use crate::linux::clock;
@@ -182,6 +182,7 @@ pub async fn serve(
         .route("/v1/flows", get(flows))
         .route("/v1/drops", get(drops))
         .route("/v1/enis", get(enis))
+        .route("/v1/holders", get(holders))
         .route("/v1/ps", get(ps))
         .route("/v1/tasks", post(add_task))
         .route("/v1/tasks/{service}/{number}", delete(remove_task))
@@ -221,6 +222,10 @@ async fn drops(State(shared): State<Shared>) -> Json<Vec<DropRow>> {
 
 async fn enis(State(shared): State<Shared>) -> Json<Vec<EniRow>> {
     Json(shared.running.lock().await.eni_rows().await)
+}
+
+async fn holders(State(shared): State<Shared>) -> Json<Vec<HolderRow>> {
+    Json(shared.running.lock().await.holder_rows())
 }
 
 async fn ps(State(shared): State<Shared>) -> Json<Vec<PsRow>> {

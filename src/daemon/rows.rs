@@ -6,7 +6,8 @@ use super::running::Running;
 use super::steer_drops::{self, Seen};
 use super::tasks::task_namespace;
 use crate::explain::{
-    DropRow, EniRow, FlowRow, PsRow, decided_by, security_group_id, service_name, subnet_id,
+    DropRow, EniRow, FlowRow, HolderRow, PsRow, decided_by, security_group_id, service_name,
+    subnet_id,
 };
 use crate::flow::{Flow, Instant};
 use crate::linux::clock;
@@ -78,11 +79,18 @@ impl Running {
         let snapshot = self.snapshot();
         let traffic = self.traffic();
         let mut drops: BTreeMap<DeviceId, u64> = BTreeMap::new();
+        let mut port_errors: BTreeMap<DeviceId, u64> = BTreeMap::new();
         for (key, count) in self.engine.drops().rows() {
-            if let Some(then) = self.history.of(key.generation) {
-                *drops.entry(DeviceId::of(then, key.device)).or_default() += count.packets;
+            let Some(then) = self.history.of(key.generation) else { continue };
+            let id = DeviceId::of(then, key.device);
+            // A packet that a NAT gateway has no port for was read from an ENI: the gateway counts it itself.
+            let own = key.device == Device::AppRunner && key.reason == Reason::NatPortsExhausted;
+            if own || key.reason == Reason::EniPortsExhausted {
+                *port_errors.entry(id.clone()).or_default() += count.packets;
             }
+            *drops.entry(id).or_default() += count.packets;
         }
+        let metrics = self.engine.nat_metrics(Instant(clock::now()), &snapshot);
         Device::all(&snapshot)
             .filter_map(|device| {
                 let id = DeviceId::of(&snapshot, device);
@@ -101,12 +109,45 @@ impl Running {
                 row.bytes_out = carried.bytes_out;
                 row.packets_in = carried.packets_in;
                 row.bytes_in = carried.bytes_in;
+                row.port_errors = port_errors.get(&id).copied().unwrap_or(0);
+                if let Device::NatGateway(ix) = device {
+                    row.metrics = metrics.get(ix.get()).copied();
+                    row.port_errors = row.metrics.map_or(0, |m| m.error_port_allocation);
+                }
                 row.drops = drops.get(&id).copied().unwrap_or(0)
                     + self.losses.packets(&id)
                     + self.steer_drops.packets(worker.device().ifindex());
                 row
             })
             .collect()
+    }
+
+    /// `egret enis --holders`: the fullest ENIs and destinations of NAT gateways, and who holds the most ports there.
+    pub fn holder_rows(&self) -> Vec<HolderRow> {
+        let snapshot = self.snapshot();
+        let mut rows = Vec::new();
+        for pool in self.engine.port_holders(&snapshot) {
+            let id = eni_row(&snapshot, pool.pool.device).id;
+            let destination = pool.pool.protocol().zip(pool.pool.destination).map(
+                |(protocol, (_, address, port))| match protocol {
+                    Protocol::Tcp | Protocol::Udp => format!("{address}:{port}/{protocol}"),
+                    Protocol::Icmp | Protocol::Other(_) => format!("{address}/{protocol}"),
+                },
+            );
+            rows.extend(pool.holders.iter().filter_map(|&(task, ports)| {
+                let task = snapshot.task(task)?;
+                Some(HolderRow {
+                    id: id.clone(),
+                    destination: destination.clone(),
+                    taken: pool.taken,
+                    limit: pool.limit,
+                    service: service_name(&snapshot, task.service).to_owned(),
+                    task: task.number,
+                    ports,
+                })
+            }));
+        }
+        rows
     }
 
     /// `egret ps`: every task, by service and number.
@@ -369,6 +410,8 @@ fn eni_row(snapshot: &Snapshot, device: Device) -> EniRow {
         packets_in: 0,
         bytes_in: 0,
         drops: 0,
+        port_errors: 0,
+        metrics: None,
     };
     match device {
         Device::Eni(ix) => hyperplane(snapshot, ix, &mut row),

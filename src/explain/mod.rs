@@ -28,7 +28,7 @@ pub use names::{
 };
 pub use nearest_miss::NearestMiss;
 pub use reload::{Fate, FlowFate, FlowFates, Reload, print_reload};
-pub use rows::{DropRow, EniRow, FlowRow, PsRow};
+pub use rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow};
 pub use tables::{Row, print};
 pub use target::{Target, TargetError, TaskRef};
 pub use text::explain_text;

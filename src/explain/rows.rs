@@ -1,5 +1,6 @@
 //! One struct per row of what the commands list. The daemon fills them, the tables show them, `--json` is them.
 
+use crate::pipeline::NatMetrics;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -125,6 +126,31 @@ pub struct EniRow {
     pub bytes_in: u64,
     /// Packets dropped.
     pub drops: u64,
+    /// Packets for which there was no port.
+    #[serde(default)]
+    pub port_errors: u64,
+    /// What CloudWatch shows of a NAT gateway, by AWS's names.
+    #[serde(default)]
+    pub metrics: Option<NatMetrics>,
+}
+
+/// A row of `egret enis --holders`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HolderRow {
+    /// The ENI or NAT gateway.
+    pub id: String,
+    /// What its ports are counted for, such as `203.0.113.10:443/tcp`; `None` for an ENI, which counts them all together.
+    pub destination: Option<String>,
+    /// Ports that are taken there, by all tasks.
+    pub taken: u64,
+    /// Ports that may be.
+    pub limit: u64,
+    /// The service.
+    pub service: String,
+    /// The task's number within it.
+    pub task: u16,
+    /// Ports that this task holds.
+    pub ports: u64,
 }
 
 /// A row of `egret ps`.

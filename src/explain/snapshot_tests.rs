@@ -369,6 +369,8 @@ fn eni() -> EniRow {
         bytes_out: 150_000,
         packets_in: 200,
         bytes_in: 3_000_000_000,
+        port_errors: 0,
+        metrics: None,
         drops: 7,
     }
 }

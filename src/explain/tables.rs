@@ -1,6 +1,6 @@
 //! Tables of rows: columns without rules, one row a line, so that grep and awk work; or the rows as a JSON array.
 
-use super::rows::{DropRow, EniRow, FlowRow, PsRow};
+use super::rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::fmt::Display;
@@ -131,6 +131,7 @@ impl Row for EniRow {
         "OUT",
         "IN",
         "DROPS",
+        "PORT-ERRORS",
     ];
     const EMPTY: &'static str = "no ENIs";
 
@@ -151,6 +152,24 @@ impl Row for EniRow {
             traffic(self.packets_out, self.bytes_out),
             traffic(self.packets_in, self.bytes_in),
             self.drops.to_string(),
+            self.port_errors.to_string(),
+        ]
+    }
+}
+
+impl Row for HolderRow {
+    const HEADER: &'static [&'static str] =
+        &["ID", "DESTINATION", "TAKEN", "LIMIT", "TASK", "PORTS"];
+    const EMPTY: &'static str = "no ports are taken";
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.clone(),
+            or_dash(self.destination.as_ref()),
+            self.taken.to_string(),
+            self.limit.to_string(),
+            format!("{}/{}", self.service, self.task),
+            self.ports.to_string(),
         ]
     }
 }

@@ -46,4 +46,44 @@ pub struct Tally {
     pub sent: Counters,
     /// Back to tasks.
     pub received: Counters,
+    /// Flows that began, were established, and were idle for too long.
+    pub lives: Lives,
+}
+
+/// What became of TCP flows, and how many of any protocol were idle for too long. Counted when a flow begins and when it
+/// ends, so that packets in between cost nothing.
+#[derive(Debug, Default)]
+pub struct Lives {
+    attempts: AtomicU64,
+    established: AtomicU64,
+    idle_timeouts: AtomicU64,
+}
+
+impl Lives {
+    /// TCP flows that began.
+    pub fn attempts(&self) -> u64 {
+        self.attempts.load(Relaxed)
+    }
+
+    /// TCP flows whose handshake was completed, and that are over.
+    pub fn established_and_over(&self) -> u64 {
+        self.established.load(Relaxed)
+    }
+
+    /// Flows that were idle for too long.
+    pub fn idle_timeouts(&self) -> u64 {
+        self.idle_timeouts.load(Relaxed)
+    }
+
+    pub(super) fn count_attempt(&self) {
+        self.attempts.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_established(&self) {
+        self.established.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_idle_timeout(&self) {
+        self.idle_timeouts.fetch_add(1, Relaxed);
+    }
 }

@@ -11,13 +11,14 @@ mod graves;
 pub mod held;
 pub mod instant;
 pub mod key;
+mod port_set;
 pub mod ports;
 pub mod table;
 pub mod tcp;
 
 #[cfg(test)]
 pub use census::Census;
-pub use counters::{Counters, Tally};
+pub use counters::{Counters, Lives, Tally};
 pub use fragments::{Datagram, DatagramKey, Fragments};
 pub use graves::Tombstone;
 pub use held::Held;

@@ -2,8 +2,9 @@
 //!
 //! AWS counts per (protocol, destination address, destination port) (spec 6), so that is a pool. Ports are drawn from a
 //! seeded random start (RFC 6056), come back when the [`Lease`] is dropped, and then rest for the quarantine.
-//! No search is longer than one pass over the 1,024-word bitmap, however full the pool.
+//! A full pool is searched in no more steps than an empty one, or nearly so: see `port_set.rs`.
 
+use super::port_set::PortSet;
 use super::{Instant, Space};
 use crate::packet::Protocol;
 use dashmap::DashMap;
@@ -274,11 +275,16 @@ impl Pool {
         let Some(first) = first else {
             return (self.leased == 0).then_some(0);
         };
+        self.search(first, random, &mut 0)
+    }
+
+    /// A port that is free, or else the one that has rested longest.
+    fn search(&self, first: u16, random: u64, steps: &mut u32) -> Option<u16> {
         let span = u64::from(u16::MAX - first) + 1;
         let start = first + u16::try_from(random % span).unwrap_or(0);
         self.taken
-            .first_free(start, u16::MAX)
-            .or_else(|| self.taken.first_free(first, start))
+            .first_free(start, steps)
+            .or_else(|| self.taken.first_free(first, steps))
             .or_else(|| self.resting.front().map(|(port, _)| *port))
     }
 
@@ -295,85 +301,6 @@ impl Pool {
             }
             self.resting.pop_front();
             self.taken.remove(port);
-        }
-    }
-}
-
-/// A set of ports: a short sorted list for most destinations, a bitmap for the busy ones.
-#[derive(Debug)]
-enum PortSet {
-    Few(Vec<u16>),
-    Many(Box<[u64; 1024]>),
-}
-
-impl Default for PortSet {
-    fn default() -> Self {
-        Self::Few(Vec::new())
-    }
-}
-
-const FEW: usize = 64;
-
-impl PortSet {
-    fn insert(&mut self, port: u16) {
-        match self {
-            Self::Few(ports) => {
-                if let Err(position) = ports.binary_search(&port) {
-                    ports.insert(position, port);
-                }
-                if ports.len() > FEW {
-                    let mut words = Box::new([0u64; 1024]);
-                    for port in ports {
-                        words[usize::from(*port / 64)] |= 1 << (*port % 64);
-                    }
-                    *self = Self::Many(words);
-                }
-            }
-            Self::Many(words) => words[usize::from(port / 64)] |= 1 << (port % 64),
-        }
-    }
-
-    fn remove(&mut self, port: u16) {
-        match self {
-            Self::Few(ports) => {
-                if let Ok(position) = ports.binary_search(&port) {
-                    ports.remove(position);
-                }
-            }
-            Self::Many(words) => words[usize::from(port / 64)] &= !(1 << (port % 64)),
-        }
-    }
-
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        match self {
-            Self::Few(ports) => ports.len(),
-            Self::Many(words) => words.iter().map(|word| word.count_ones() as usize).sum(),
-        }
-    }
-
-    /// The first port in `from..=to` that is not in the set.
-    fn first_free(&self, from: u16, to: u16) -> Option<u16> {
-        match self {
-            Self::Few(ports) => {
-                let mut candidate = from;
-                for &port in &ports[ports.partition_point(|p| *p < from)..] {
-                    if port > candidate {
-                        break;
-                    }
-                    candidate = candidate.checked_add(1)?;
-                }
-                (candidate <= to).then_some(candidate)
-            }
-            Self::Many(words) => {
-                let (first, last) = (usize::from(from / 64), usize::from(to / 64));
-                (first..=last).find_map(|position| {
-                    let below = if position == first { (1u64 << (from % 64)) - 1 } else { 0 };
-                    let free = !(words[position] | below);
-                    let bit = u16::try_from(free.trailing_zeros()).ok().filter(|b| *b < 64)?;
-                    Some(u16::try_from(position).ok()? * 64 + bit).filter(|port| *port <= to)
-                })
-            }
         }
     }
 }
@@ -428,6 +355,19 @@ mod tests {
             .collect();
         let freed = leases.swap_remove(12_345).port();
         assert_eq!(pools.lease(Instant::ZERO, key(443), limit, NO_REST).unwrap().port(), freed);
+    }
+
+    /// Section 5.3 of the checklist, in steps instead of time: the last free port costs no more than the first.
+    #[test]
+    fn a_pool_that_is_99_percent_full_is_searched_in_bounded_steps() {
+        let mut pool = Pool::default();
+        let mut random = (0..).map(|n| mix(STEP.wrapping_mul(n)));
+        for leased in 0..64_512u32 {
+            let mut steps = 0;
+            let port = pool.search(FIRST, random.next().unwrap(), &mut steps).unwrap();
+            assert!(steps <= 2 * PortSet::MAX_STEPS, "{steps} steps with {leased} leased");
+            pool.taken.insert(port);
+        }
     }
 
     #[test]

@@ -79,6 +79,9 @@ impl Flow {
     pub fn new(now: Instant, start: FlowStart) -> Self {
         let FlowStart { egress, returned, service, eni, nat, admitted_by, admitted_under, tally } =
             start;
+        if egress.tuple().protocol == Protocol::Tcp {
+            tally.lives.count_attempt();
+        }
         Self {
             egress,
             returned,
@@ -163,6 +166,14 @@ impl Flow {
     }
 }
 
+impl Drop for Flow {
+    fn drop(&mut self) {
+        if self.tcp.was_established() {
+            self.tally.lives.count_established();
+        }
+    }
+}
+
 /// One direction of a flow: its cached outcome, and the configuration that it was decided under.
 #[derive(Debug)]
 pub struct FlowEntry<O> {
@@ -225,20 +236,29 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// Forgets a flow; its leases end with its last user.
+    /// Forgets a flow, unless that has been done; its leases end with its last user.
     pub fn remove(&self, flow: &Arc<Flow>) {
-        self.entries.remove_if(&flow.egress, |_, e| Arc::ptr_eq(&e.flow, flow));
+        self.take(flow);
+    }
+
+    /// Whether it was this call that forgot the flow.
+    fn take(&self, flow: &Arc<Flow>) -> bool {
+        let taken = self.entries.remove_if(&flow.egress, |_, e| Arc::ptr_eq(&e.flow, flow));
         self.entries.remove_if(&flow.returned, |_, e| Arc::ptr_eq(&e.flow, flow));
+        taken.is_some()
     }
 
     /// Ends a flow that was idle for too long: forgotten, but for a tombstone under each of its keys. A TCP flow that
     /// both sides had ended, or one had reset, leaves none: its idleness is no news to them.
     pub fn expire(&self, now: Instant, flow: &Arc<Flow>) {
-        self.remove(flow);
+        let taken = self.take(flow);
         let keys = [flow.egress, flow.returned];
         if flow.tcp.state() == TcpState::Closed {
             self.graves.forget(keys);
         } else {
+            if taken {
+                flow.tally.lives.count_idle_timeout();
+            }
             let through_nat_gateway = flow.nat.as_ref().is_some_and(|n| n.0.is_some());
             self.graves.bury(keys, Tombstone { at: now, through_nat_gateway });
         }

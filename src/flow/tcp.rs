@@ -69,6 +69,11 @@ impl TcpTracker {
         }
     }
 
+    /// Whether its handshake was ever completed.
+    pub fn was_established(&self) -> bool {
+        self.flags.load(Relaxed) & ESTABLISHED != 0
+    }
+
     /// Takes a segment into account; `is_egress` says which way it goes.
     #[inline]
     pub fn observe(&self, segment: &TcpFacts, is_egress: bool) {

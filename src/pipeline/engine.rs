@@ -3,6 +3,7 @@
 use super::admission::{attached_to, can_start};
 use super::arrival::{Arrival, Place};
 use super::drops::{DropKey, Drops};
+use super::nat_metrics::NatDrops;
 use super::paths::Places;
 use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
@@ -74,6 +75,7 @@ pub struct Engine {
     fragments: Fragments<Denial, Place>,
     drops: Drops,
     watchers: Arc<Watchers>,
+    pub(super) nat_drops: NatDrops,
     pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
 }
 
@@ -86,6 +88,7 @@ impl Engine {
             fragments: Fragments::new(seed),
             drops: Drops::new(seed),
             watchers: Arc::default(),
+            nat_drops: NatDrops::new(seed),
             tallies: DashMap::with_hasher(FixedState::with_seed(seed)),
         }
     }
@@ -419,7 +422,7 @@ impl Engine {
     /// Every counter and table size by name, for the expected-state tests.
     #[cfg(test)]
     pub(super) fn census(&self) -> crate::flow::Census {
-        let Self { flows, pools, fragments, drops, tallies, watchers: _ } = self;
+        let Self { flows, pools, fragments, drops, nat_drops, tallies, watchers: _ } = self;
         let mut census = crate::flow::Census::default();
         flows.census(&mut census);
         flows.for_each(|entry| {
@@ -433,9 +436,10 @@ impl Engine {
         pools.census(&mut census);
         fragments.census(&mut census);
         drops.census(&mut census);
+        nat_drops.census(&mut census);
         for entry in tallies {
             let name = super::paths::name(*entry.key());
-            let Tally { sent, received } = &**entry.value();
+            let Tally { sent, received, lives: _ } = &**entry.value();
             census.add_packets(&format!("sent {name}"), sent.packets());
             census.add_packets(&format!("received {name}"), received.packets());
         }
@@ -451,6 +455,7 @@ impl Engine {
         denial: Denial,
         tuple: Tuple,
     ) {
+        self.nat_drops.count(snapshot, denial);
         let own = |address| snapshot.task(address).map(|task| task.service);
         let (service, destination, port) = match arrival.side {
             Side::Egress => (own(tuple.src), tuple.dst, tuple.dport),

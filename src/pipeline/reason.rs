@@ -141,9 +141,9 @@ reasons! {
         "No ingress rule of the destination's security groups allows this packet. Egress was fine: this is the other gate.", "Add an ingress rule for this protocol and port, from the connector's security group, to the destination's.";
 
     41 EniPortsExhausted "eni-ports-exhausted" PortLease None,
-        "The ENI has no free port for this destination, or has reached its limit of flows.", "Close idle connections, reuse them, or raise limits.eni_connections.";
+        "The ENI has no free port for this destination, or has reached its limit of flows.", "`egret enis --holders` lists who holds the ports. Close idle connections, reuse them, or raise limits.eni_connections.";
     42 NatPortsExhausted "nat-ports-exhausted" PortLease None,
-        "ErrorPortAllocation: the NAT gateway has no free port for this destination, or App Runner's own egress has reached its limit of flows.", "Reuse connections, spread over destinations, or add NAT gateways.";
+        "ErrorPortAllocation: the NAT gateway has no free port for this destination, or App Runner's own egress has reached its limit of flows.", "`egret enis --holders` lists who holds the ports. Reuse connections, spread over destinations, or add secondary addresses or NAT gateways.";
 
     43 TcpNoFlow "tcp-no-flow" FlowTable None,
         "A TCP segment that is not a SYN, of a flow that does not exist, or no longer.", "Open the connection anew: only a SYN starts one.";

@@ -25,6 +25,7 @@ mod nat_addresses;
 mod network_acl;
 mod oracle;
 mod peering;
+mod ports;
 mod properties;
 mod reasons;
 mod routing;

@@ -169,10 +169,10 @@ fn fragments_that_a_nat_gateway_refuses_share_their_fate() {
     let large = crate::packet::builder::icmp_echo_request(web, EXAMPLE, 7, 1, &[1; 3000]);
     let [first, later, last] = &split(&large, 9, 1400)[..] else { panic!() };
     let reason = Reason::NatFragment;
-    let changes = "datagrams +1, drops nat-fragment +1, drop rows +1";
+    let changes = "datagrams +1, drops nat-fragment +1, dropped by 10.0.0.4 +1, drop rows +1";
     ledger.loses(first, reason, changes);
-    ledger.loses(later, reason, "drops nat-fragment +1");
-    ledger.loses(last, reason, "drops nat-fragment +1");
+    ledger.loses(later, reason, "drops nat-fragment +1, dropped by 10.0.0.4 +1");
+    ledger.loses(last, reason, "drops nat-fragment +1, dropped by 10.0.0.4 +1");
 }
 
 /// An error about a flow neither refreshes nor ends it, nor is it one of its packets.
@@ -206,8 +206,10 @@ fn an_exhausted_destination_leaks_nothing() {
     let second = format!("flows +1, ports 10.0.1.4 +1, ports 198.51.100.7 +1, {sent}");
     ledger.sends(&udp(web, 2, (EXAMPLE, 53)), &second).forwarded();
     let full = Reason::NatPortsExhausted;
-    ledger.loses(&udp(web, 3, (EXAMPLE, 53)), full, "drops nat-ports-exhausted +1, drop rows +1");
-    ledger.loses(&udp(web, 4, (EXAMPLE, 53)), full, "drops nat-ports-exhausted +1");
+    let counted = "drops nat-ports-exhausted +1, dropped by 10.0.0.4 +1, without port 10.0.0.4 +1";
+    let begun = format!("{counted}, drop rows +1");
+    ledger.loses(&udp(web, 3, (EXAMPLE, 53)), full, &begun);
+    ledger.loses(&udp(web, 4, (EXAMPLE, 53)), full, counted);
     let elsewhere = udp(web, 3, (Ipv4Addr::new(203, 0, 113, 11), 53));
     ledger.sends(&elsewhere, &first).forwarded();
     ledger.sweeps_after(
