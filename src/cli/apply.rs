@@ -65,6 +65,7 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
         ClientError::NotRunning { .. }
         | ClientError::NotRoot { .. }
         | ClientError::Refused(_)
+        | ClientError::WentDown { .. }
         | ClientError::Broken { .. } => error.into(),
     })?;
     output::out(|w| match args.json {

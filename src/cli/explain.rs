@@ -106,6 +106,7 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
         ClientError::NotRoot { .. }
         | ClientError::Refused(_)
         | ClientError::Failed(_)
+        | ClientError::WentDown { .. }
         | ClientError::Broken { .. } => error.into(),
     })?;
     output::out(|w| match args.json {

@@ -1,6 +1,7 @@
 //! Floor 8: a file per command.
 
 pub mod apply;
+pub mod capture;
 pub mod check;
 pub mod demo;
 pub mod down;
@@ -9,6 +10,7 @@ pub mod explain;
 pub mod list;
 pub mod output;
 pub mod task;
+pub mod trace;
 pub mod up;
 
 use crate::config::{Diagnostics, lab_name};
@@ -74,6 +76,10 @@ The packet takes the same walk as live packets do, but nothing is sent, no port 
 drop the answer names the rule with its line in the lab file, the nearest miss, and what would mend it."
     )]
     Explain(explain::ExplainArgs),
+    /// Show verdicts of real packets as they happen, one line each
+    Trace(trace::TraceArgs),
+    /// Write packets with their verdicts into a pcapng file, for Wireshark
+    Capture(capture::CaptureArgs),
     /// List the flows of a running lab
     #[command(after_help = "Examples:
   sudo egret flows
@@ -157,6 +163,7 @@ impl CliError {
     /// has it.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Client(ClientError::WentDown { .. }) => 1,
             Self::Config(_) | Self::Usage(_) | Self::Target(_) | Self::Client(_) => 2,
             Self::Exec(ExecError::Start { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
@@ -186,6 +193,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Down(args) => down::run(&args),
         Command::Exec(args) => exec::run(&args),
         Command::Task(args) => task::run(&args),
+        Command::Trace(args) => trace::run(&args, cli.color),
+        Command::Capture(args) => capture::run(&args),
         Command::Flows(args) => list::flows(&args),
         Command::Drops(args) => list::drops(&args),
         Command::Enis(args) => list::enis(&args),

@@ -14,6 +14,18 @@ pub fn out(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Resu
     }
 }
 
+/// Writes to standard output, which is not the end of it; whether somebody still reads.
+///
+/// # Errors
+/// Any other failure of standard output.
+pub fn more(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<bool> {
+    let mut stdout = io::stdout().lock();
+    match write(&mut stdout).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        outcome => outcome.map(|()| true),
+    }
+}
+
 /// Writes a line to standard error; if even that fails there is nobody left to tell.
 pub fn note(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");

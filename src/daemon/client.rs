@@ -3,14 +3,15 @@
 use super::control::Problem;
 use super::state;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::path::PathBuf;
 use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
 
 /// Why a call was not met.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,12 @@ pub enum ClientError {
     /// The lab tried, and failed.
     #[error("{0}")]
     Failed(String),
+    /// The lab ended while its answer was being read.
+    #[error("the lab `{lab}` went down")]
+    WentDown {
+        /// The lab.
+        lab: String,
+    },
     /// The lab ended or broke the protocol in the middle of the call.
     #[error("the lab `{lab}` did not answer: {cause}")]
     Broken {
@@ -94,12 +101,44 @@ impl Client {
         self.call(Method::DELETE, path, Vec::new()).await
     }
 
+    /// Asks for something that goes on.
+    ///
+    /// # Errors
+    /// No such lab, or it said no.
+    pub async fn follow(&self, path: &str, body: &impl Serialize) -> Result<Answer, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.broken(&error))?;
+        let (response, driver) = self.send(Method::POST, path, body).await?;
+        let status = response.status();
+        let mut answer = Answer { lab: self.lab.clone(), body: response.into_body(), driver };
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let mut problem = Vec::new();
+        while let Some(octets) = answer.next().await? {
+            problem.extend_from_slice(&octets);
+        }
+        Err(refusal(&problem))
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Vec<u8>,
     ) -> Result<T, ClientError> {
+        let (response, driver) = self.send(method, path, body).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(|e| self.broken(&e))?.to_bytes();
+        driver.abort();
+        self.answer(status, &body)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(Response<Incoming>, JoinHandle<()>), ClientError> {
         let path_of_socket = state::socket(&self.lab);
         let stream = UnixStream::connect(&path_of_socket).await.map_err(|error| {
             if error.kind() == io::ErrorKind::PermissionDenied {
@@ -111,7 +150,8 @@ impl Client {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|e| self.broken(&e))?;
-        let driver = tokio::spawn(connection);
+        // What goes wrong with the connection is seen by whoever reads from it.
+        let driver = tokio::spawn(async { drop(connection.await) });
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -120,10 +160,7 @@ impl Client {
             .body(Full::new(Bytes::from(body)))
             .map_err(|e| self.broken(&e))?;
         let response = sender.send_request(request).await.map_err(|e| self.broken(&e))?;
-        let status = response.status();
-        let body = response.into_body().collect().await.map_err(|e| self.broken(&e))?.to_bytes();
-        driver.abort();
-        self.answer(status, &body)
+        Ok((response, driver))
     }
 
     fn answer<T: DeserializeOwned>(
@@ -132,12 +169,9 @@ impl Client {
         body: &[u8],
     ) -> Result<T, ClientError> {
         if !status.is_success() {
-            let problem = serde_json::from_slice::<Problem>(body).map(|problem| problem.error);
-            let said = problem.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned());
-            return Err(if status.is_server_error() {
-                ClientError::Failed(said)
-            } else {
-                ClientError::Refused(said)
+            return Err(match (status.is_server_error(), refusal(body)) {
+                (true, ClientError::Refused(said)) => ClientError::Failed(said),
+                (_, refused) => refused,
             });
         }
         let body = if body.is_empty() { b"null" } else { body };
@@ -151,5 +185,49 @@ impl Client {
 
     fn broken(&self, cause: &dyn std::fmt::Display) -> ClientError {
         ClientError::Broken { lab: self.lab.clone(), cause: cause.to_string() }
+    }
+}
+
+fn refusal(body: &[u8]) -> ClientError {
+    let problem = serde_json::from_slice::<Problem>(body).map(|problem| problem.error);
+    ClientError::Refused(problem.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned()))
+}
+
+/// An answer that goes on. Dropping it ends it.
+#[derive(Debug)]
+pub struct Answer {
+    lab: String,
+    body: Incoming,
+    driver: JoinHandle<()>,
+}
+
+impl Answer {
+    /// The next octets; `None` at its end.
+    ///
+    /// # Errors
+    /// The lab ended in the middle of it.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Err(_)) => return Err(self.went_down()),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(octets) => return Ok(Some(octets)),
+                    // Trailers.
+                    Err(_) => continue,
+                },
+            }
+        }
+    }
+
+    /// The error of an answer that ended before its time.
+    pub fn went_down(&self) -> ClientError {
+        ClientError::WentDown { lab: self.lab.clone() }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.driver.abort();
     }
 }

@@ -2,6 +2,7 @@
 
 use super::reload::{ReloadError, Request};
 use super::running::{LabError, Running};
+use super::watch::{Subject, capture, trace};
 use crate::explain::{
     DropRow, EniRow, FlowRow, HolderRow, PsRow, Reload, Target, TaskRef, explain_text, explanation,
 };
@@ -142,6 +143,16 @@ impl Shared {
         self.running.lock().await.reload(request, say).await
     }
 
+    /// What is needed to watch its packets.
+    pub(super) async fn subject(&self) -> Subject {
+        self.running.lock().await.subject()
+    }
+
+    /// Is set when the lab is to end.
+    pub(super) fn ended(&self) -> watch::Receiver<bool> {
+        self.end.subscribe()
+    }
+
     /// Ends the API.
     pub fn end(&self) {
         // Nobody waiting for it is fine: then it has ended already.
@@ -188,6 +199,8 @@ pub async fn serve(
         .route("/v1/tasks/{service}/{number}", delete(remove_task))
         .route("/v1/explain", post(explain))
         .route("/v1/apply", post(apply))
+        .route("/v1/trace", post(trace))
+        .route("/v1/capture", post(capture))
         .route("/v1/down", post(down))
         .with_state(shared);
     let until = async move {

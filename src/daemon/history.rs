@@ -9,7 +9,7 @@ use std::sync::Arc;
 const KEPT: usize = 64;
 
 /// The configurations by generation: the newest [`KEPT`], and older ones that live flows were admitted under.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct History {
     snapshots: BTreeMap<Generation, Arc<Snapshot>>,
 }

@@ -18,6 +18,8 @@ pub(super) struct EngineJudge {
     /// The device in this snapshot; `None` if it has it no more, or not yet.
     device: Option<Device>,
     now: Instant,
+    /// Whether somebody watches: then each packet gets a time of its own.
+    watched: bool,
     /// The datagram whose held fragments are to be judged next.
     releases: Option<DatagramKey>,
 }
@@ -26,12 +28,14 @@ impl EngineJudge {
     pub(super) fn new(engine: Arc<Engine>, current: Arc<ArcSwap<Snapshot>>, id: DeviceId) -> Self {
         let snapshot = current.load_full();
         let device = id.device_in(&snapshot);
-        Self { engine, current, id, snapshot, device, now: Instant(clock::now()), releases: None }
+        let now = Instant(clock::now());
+        Self { engine, current, id, snapshot, device, now, watched: false, releases: None }
     }
 }
 
 impl Judge for EngineJudge {
     fn begin_batch(&mut self) {
+        self.watched = self.engine.watchers().any();
         self.now = Instant(clock::now());
         let current = self.current.load();
         if !Arc::ptr_eq(&current, &self.snapshot) {
@@ -44,6 +48,9 @@ impl Judge for EngineJudge {
     fn judge(&mut self, packet: &mut [u8], vnet: VnetHeader, reply: &mut [u8]) -> Action {
         // Nothing is asked of a device that comes or goes with a reload.
         let Some(device) = self.device else { return Action::Drop };
+        if self.watched {
+            self.now = Instant(clock::now());
+        }
         let judged = self.engine.judge(self.now, &self.snapshot, device, packet, vnet, reply);
         if judged.releases.is_some() {
             self.releases = judged.releases;

@@ -16,7 +16,8 @@ mod running;
 pub mod state;
 mod steer_drops;
 mod tasks;
+pub mod watch;
 
-pub use client::{Client, ClientError};
+pub use client::{Answer, Client, ClientError};
 pub use running::{LabError, Running};
 pub use state::{StateDir, StateError};

@@ -25,18 +25,12 @@ impl Running {
     pub fn flow_rows(&self) -> Vec<FlowRow> {
         let snapshot = self.snapshot();
         let now = Instant(clock::now());
+        let history = self.history.load();
         let mut rows = Vec::new();
         self.engine.flows().for_each(|entry| {
             if !entry.flow.is_expired(now, &snapshot.parts().timeouts) {
                 let (generation, outcome) = (entry.generation.0, entry.outcome);
-                rows.push(flow_row(
-                    &self.history,
-                    &snapshot,
-                    now,
-                    &entry.flow,
-                    generation,
-                    outcome,
-                ));
+                rows.push(flow_row(&history, &snapshot, now, &entry.flow, generation, outcome));
             }
         });
         rows.sort_by(|a, b| {
@@ -60,7 +54,7 @@ impl Running {
             .drops()
             .rows()
             .iter()
-            .map(|(key, count)| drop_row(&self.history, &snapshot, now, key, count))
+            .map(|(key, count)| drop_row(&self.history.load(), &snapshot, now, key, count))
             .collect();
         rows.extend(self.steer_rows(&snapshot, now));
         rows.extend(self.loss_rows(now));
@@ -78,10 +72,11 @@ impl Running {
         self.count_drops(Instant(clock::now())).await;
         let snapshot = self.snapshot();
         let traffic = self.traffic();
+        let history = self.history.load();
         let mut drops: BTreeMap<DeviceId, u64> = BTreeMap::new();
         let mut port_errors: BTreeMap<DeviceId, u64> = BTreeMap::new();
         for (key, count) in self.engine.drops().rows() {
-            let Some(then) = self.history.of(key.generation) else { continue };
+            let Some(then) = history.of(key.generation) else { continue };
             let id = DeviceId::of(then, key.device);
             // A packet that a NAT gateway has no port for was read from an ENI: the gateway counts it itself.
             let own = key.device == Device::AppRunner && key.reason == Reason::NatPortsExhausted;

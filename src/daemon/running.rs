@@ -7,6 +7,7 @@ use super::needs::{Needs, SiteId};
 use super::reload::Site;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
+use super::watch::{Configurations, Subject};
 use crate::config::Lab;
 use crate::flow::Instant;
 use crate::linux::link::{LinkError, Links};
@@ -121,7 +122,7 @@ pub struct Running {
     pub(super) lab: Lab,
     pub(super) engine: Arc<Engine>,
     pub(super) current: Arc<ArcSwap<Snapshot>>,
-    pub(super) history: History,
+    pub(super) history: Arc<ArcSwap<History>>,
     /// What the configuration in force needs on the box.
     pub(super) needs: Needs,
     pub(super) steer: Steer,
@@ -183,7 +184,7 @@ impl Running {
         let mut running = Self {
             engine: Arc::new(Engine::new(random_seed())),
             current: Arc::new(ArcSwap::new(Arc::clone(&nothing))),
-            history: History::new(nothing),
+            history: Arc::new(ArcSwap::from_pointee(History::new(nothing))),
             needs: Needs::default(),
             steer,
             steer_drops: SteerDrops::default(),
@@ -222,6 +223,14 @@ impl Running {
     /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What is needed to watch its packets, without the lab itself.
+    pub(super) fn subject(&self) -> Subject {
+        let (current, history) = (Arc::clone(&self.current), Arc::clone(&self.history));
+        let configurations = Configurations { current, history };
+        let (engine, lab) = (Arc::clone(&self.engine), self.lab.name.clone());
+        Subject { engine, configurations, lab }
     }
 
     /// Where the control socket belongs.

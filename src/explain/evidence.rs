@@ -5,7 +5,8 @@ use super::nearest_miss::{self, NearestMiss};
 use crate::packet::{Protocol, Tuple};
 use crate::pipeline::{Component, Detail, Evidence, Outcome, Stage, Step};
 use crate::vpc::{Direction, EniIx, Interface, Line, RuleRef, Snapshot, SubnetIx, VpcIx};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
 /// The answer of `egret explain`.
@@ -36,7 +37,7 @@ pub struct Explanation {
 }
 
 /// A tuple, field by field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
     /// Source address.
     pub src: Ipv4Addr,
@@ -51,10 +52,10 @@ pub struct Endpoints {
 }
 
 /// One step, by name.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedStep {
     /// The stage's name.
-    pub stage: &'static str,
+    pub stage: Cow<'static, str>,
     /// What the stage looked at.
     pub component: String,
     /// The rule that decided, where one did.
@@ -62,9 +63,14 @@ pub struct NamedStep {
     /// The rule's line in the lab file; `None` where it is implied.
     pub line: Option<Line>,
     /// The outcome's name.
-    pub outcome: &'static str,
+    pub outcome: Cow<'static, str>,
     /// What else there is to say.
     pub detail: Option<String>,
+}
+
+/// Names everything in the steps of the evidence.
+pub(super) fn named_steps(evidence: &Evidence, snapshot: &Snapshot) -> Vec<NamedStep> {
+    (0..).zip(&evidence.steps).map(|(i, s)| step(evidence, i, s, snapshot)).collect()
 }
 
 /// Names everything in the evidence.
@@ -85,7 +91,7 @@ pub fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanation {
             None => forward_sentence(evidence, snapshot),
         },
         nearest_miss: reason.and_then(|_| nearest_miss::find(evidence, snapshot)),
-        steps: (0..).zip(&evidence.steps).map(|(i, s)| step(evidence, i, s, snapshot)).collect(),
+        steps: named_steps(evidence, snapshot),
     }
 }
 
@@ -179,11 +185,11 @@ fn forward_sentence(evidence: &Evidence, snapshot: &Snapshot) -> String {
 fn step(evidence: &Evidence, position: usize, step: &Step, snapshot: &Snapshot) -> NamedStep {
     let rule = step.rule.map(|rule| names::decided_by(rule, snapshot));
     NamedStep {
-        stage: step.stage.name(),
+        stage: step.stage.name().into(),
         component: names::component(step.component, snapshot),
         line: rule.as_ref().and_then(|r| r.line),
         rule: rule.map(|r| r.to_string()),
-        outcome: step.outcome.name(),
+        outcome: step.outcome.name().into(),
         detail: detail(evidence, position, step, snapshot),
     }
 }
@@ -239,7 +245,7 @@ fn translated(before: Tuple, after: Tuple) -> String {
 }
 
 /// `10.0.0.5:1024`; for an ICMP echo `10.0.0.5 id 7`.
-fn end(protocol: Protocol, address: Ipv4Addr, port: u16) -> String {
+pub(super) fn end(protocol: Protocol, address: Ipv4Addr, port: u16) -> String {
     match protocol {
         Protocol::Tcp | Protocol::Udp => format!("{address}:{port}"),
         Protocol::Icmp => format!("{address} id {port}"),

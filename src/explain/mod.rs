@@ -9,9 +9,11 @@ mod paint;
 pub mod pcapng;
 mod reload;
 mod rows;
+mod selection;
 mod tables;
 mod target;
 mod text;
+mod trace;
 
 #[cfg(test)]
 mod readme_tests;
@@ -29,6 +31,10 @@ pub use names::{
 pub use nearest_miss::NearestMiss;
 pub use reload::{Fate, FlowFate, FlowFates, Reload, print_reload};
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow};
+pub use selection::{Selection, SelectionError, protocol, subject};
 pub use tables::{Row, print};
 pub use target::{Target, TargetError, TaskRef};
 pub use text::explain_text;
+pub use trace::{
+    LAB_DOWN, TraceRow, TraceText, comment, decided_under, lab_down_row, left_out_row, trace_row,
+};

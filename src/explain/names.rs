@@ -338,7 +338,7 @@ fn vpc_id(snapshot: &Snapshot, vpc: VpcIx) -> &str {
     snapshot.parts().vpcs.get(vpc.get()).map_or(UNKNOWN, |v| &v.id)
 }
 
-fn eni_id(snapshot: &Snapshot, eni: EniIx) -> &str {
+pub(super) fn eni_id(snapshot: &Snapshot, eni: EniIx) -> &str {
     snapshot.parts().enis.get(eni.get()).map_or(UNKNOWN, |e| &e.id)
 }
 
@@ -358,7 +358,7 @@ fn peering_id(snapshot: &Snapshot, peering: PeeringIx) -> &str {
     snapshot.parts().peerings.get(peering.get()).map_or(UNKNOWN, |p| &p.id)
 }
 
-fn nat_gateway_id(snapshot: &Snapshot, gateway: NatGatewayIx) -> &str {
+pub(super) fn nat_gateway_id(snapshot: &Snapshot, gateway: NatGatewayIx) -> &str {
     snapshot.parts().nat_gateways.get(gateway.get()).map_or(UNKNOWN, |n| &n.id)
 }
 

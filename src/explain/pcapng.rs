@@ -12,8 +12,9 @@ pub const ENHANCED_PACKET: u32 = 6;
 pub const INTERFACE_STATISTICS: u32 = 5;
 /// The type of an interface description block.
 const INTERFACE_DESCRIPTION: u32 = 1;
-/// LINKTYPE_RAW: the packet begins with its IP header.
-const LINKTYPE_RAW: u16 = 101;
+/// LINKTYPE_IPV4: the packet begins with its IPv4 header. libpcap reads no file with two interfaces of LINKTYPE_RAW: it
+/// compares that number with its own for the same thing.
+const LINKTYPE_IPV4: u16 = 228;
 /// Octets that no block of this writer exceeds: a packet of 64 KiB, a comment of as much, and what is around them.
 pub const LARGEST_BLOCK: usize = 1 << 18;
 
@@ -85,7 +86,7 @@ pub fn begin(out: &mut Vec<u8>, title: &str, snaplen: u32) {
         ),
     ] {
         block(out, INTERFACE_DESCRIPTION, |body| {
-            body.extend_from_slice(&LINKTYPE_RAW.to_le_bytes());
+            body.extend_from_slice(&LINKTYPE_IPV4.to_le_bytes());
             body.extend_from_slice(&0_u16.to_le_bytes());
             body.extend_from_slice(&snaplen.to_le_bytes());
             option(body, INTERFACE_NAME, name.as_bytes());
@@ -96,12 +97,15 @@ pub fn begin(out: &mut Vec<u8>, title: &str, snaplen: u32) {
     }
 }
 
-/// Appends a packet as it is on a wire: a super-packet as its segments, each cut to `snaplen` octets. Returns how many.
-pub fn packet(out: &mut Vec<u8>, captured: &Captured<'_>, snaplen: u32) -> u64 {
+/// Appends a packet as it is on a wire: a super-packet as its segments, each cut to `snaplen` octets, the first `most` of
+/// them. Returns how many.
+pub fn packet(out: &mut Vec<u8>, captured: &Captured<'_>, snaplen: u32, most: u64) -> u64 {
     let mut written = 0;
     segment::on_the_wire(captured.octets, captured.vnet, |octets| {
-        enhanced_packet(out, captured, octets, snaplen);
-        written += 1;
+        if written < most {
+            enhanced_packet(out, captured, octets, snaplen);
+            written += 1;
+        }
     });
     written
 }
@@ -304,7 +308,7 @@ mod tests {
         assert_eq!(section[4..16], [1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
         assert_eq!(options(&section[16..])[0], (COMMENT, b"lab `walk`".to_vec()));
         for ((_, body), name) in blocks[1..].iter().zip(["inside", "outside"]) {
-            assert_eq!((body[0], u32_at(body, 4)), (101, 256));
+            assert_eq!((body[0], u32_at(body, 4)), (228, 256));
             let options = options(&body[8..]);
             assert_eq!(options[0], (INTERFACE_NAME, name.into()));
             assert_eq!(options[2], (RESOLUTION, vec![9]));
@@ -315,7 +319,7 @@ mod tests {
     fn a_packet_is_read_back_with_its_time_and_its_comment() {
         let octets = builder::udp(SRC, DST, b"odd");
         let mut file = Vec::new();
-        assert_eq!(packet(&mut file, &captured(&octets), 65_535), 1);
+        assert_eq!(packet(&mut file, &captured(&octets), 65_535, 9), 1);
         let read = &packets(&file)[0];
         assert_eq!((read.interface, read.at), (1, 1_790_000_000_123_456_789));
         assert_eq!((&read.octets, read.original as usize), (&octets, octets.len()));
@@ -332,9 +336,10 @@ mod tests {
         let mut octets = builder::tcp(SRC, DST, TcpFlags::ACK, 1, 1, &[5; 3000]);
         let vnet = builder::to_super_packet(&mut octets, 1448);
         let mut file = Vec::new();
-        assert_eq!(packet(&mut file, &Captured { vnet, ..captured(&octets) }, 60), 3);
+        assert_eq!(packet(&mut file, &Captured { vnet, ..captured(&octets) }, 60, 9), 3);
         let lengths: Vec<_> = packets(&file).iter().map(|r| (r.octets.len(), r.original)).collect();
-        assert_eq!(lengths, [(60, 1488), (60, 1488), (60, 144)].map(|(kept, all)| (kept, all)));
+        assert_eq!(lengths, [(60, 1488), (60, 1488), (60, 144)]);
+        assert_eq!(packet(&mut file, &Captured { vnet, ..captured(&octets) }, 60, 2), 2, "no more");
     }
 
     #[test]
@@ -367,7 +372,7 @@ mod tests {
         let comment = "é".repeat(40_000);
         let octets = builder::udp(SRC, DST, b"");
         let mut file = Vec::new();
-        packet(&mut file, &Captured { comment: &comment, ..captured(&octets) }, 65_535);
+        packet(&mut file, &Captured { comment: &comment, ..captured(&octets) }, 65_535, 9);
         let told = &packets(&file)[0].options[2].1;
         assert_eq!(told.len(), 65_534);
         assert!(String::from_utf8(told.clone()).is_ok());
@@ -387,7 +392,7 @@ mod tests {
             begin(&mut file, &comment, snaplen);
             let mut one = captured(&octets);
             (one.vnet, one.comment) = (vnet, &comment);
-            let written = packet(&mut file, &one, snaplen);
+            let written = packet(&mut file, &one, snaplen, u64::MAX);
             let read = packets(&file);
             prop_assert_eq!(read.len() as u64, written);
             for packet in read {

@@ -128,7 +128,7 @@ impl TaskRef {
     }
 }
 
-fn protocol(word: &str) -> Result<Protocol, TargetError> {
+pub(super) fn protocol(word: &str) -> Result<Protocol, TargetError> {
     match word.to_ascii_lowercase().as_str() {
         "tcp" => Ok(Protocol::Tcp),
         "udp" => Ok(Protocol::Udp),

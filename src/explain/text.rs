@@ -71,7 +71,7 @@ fn packet(w: &mut dyn Write, evidence: &Evidence, snapshot: &Snapshot) -> io::Re
 /// A step as it is shown: mark, stage, component, and what is said about it.
 struct Line<'a> {
     outcome: Outcome,
-    stage: &'static str,
+    stage: &'a str,
     component: &'a str,
     text: String,
 }
@@ -90,7 +90,7 @@ fn steps(
         .zip(named)
         .map(|(step, named)| Line {
             outcome: step.outcome,
-            stage: named.stage,
+            stage: &named.stage,
             component: &named.component,
             text: said(step, named, snapshot, file_name),
         })
@@ -116,7 +116,7 @@ fn steps(
 fn said(step: &Step, named: &NamedStep, snapshot: &Snapshot, file_name: &str) -> String {
     let rule = step.rule.map(|rule| names::decided_by(rule, snapshot));
     let place = rule.as_ref().and_then(|rule| rule.place(file_name));
-    let itself = [named.component.as_str(), named.stage];
+    let itself = [named.component.as_str(), &named.stage];
     let name = named.rule.clone().filter(|rule| !itself.contains(&rule.as_str()));
     let dropped = step.outcome == Outcome::Drop;
     let detail = match step.detail {
@@ -131,6 +131,12 @@ fn said(step: &Step, named: &NamedStep, snapshot: &Snapshot, file_name: &str) ->
         | Detail::NoSuchHost(_) => named.detail.clone(),
     };
     [name, place, detail].into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
+
+/// The mark of an outcome by name.
+pub(super) fn mark_of(outcome: &str) -> (&'static str, Style) {
+    let all = [Outcome::Pass, Outcome::Skip, Outcome::Translate, Outcome::Deliver, Outcome::Drop];
+    all.into_iter().find(|one| one.name() == outcome).map_or(("?", Style::Note), mark)
 }
 
 fn mark(outcome: Outcome) -> (&'static str, Style) {

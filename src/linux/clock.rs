@@ -6,7 +6,17 @@ use nix::time::ClockId;
 #[must_use]
 pub fn now() -> u64 {
     // The clock has existed since Linux 2.6, so the call cannot fail; 0 would only delay an expiry.
-    ClockId::CLOCK_MONOTONIC.now().map_or(0, |time| {
+    nanoseconds(ClockId::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds since 1970-01-01 UTC, for people and capture files: it jumps when somebody sets the clock.
+#[must_use]
+pub fn wall() -> u64 {
+    nanoseconds(ClockId::CLOCK_REALTIME)
+}
+
+fn nanoseconds(clock: ClockId) -> u64 {
+    clock.now().map_or(0, |time| {
         let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
         let nanos = u64::try_from(time.tv_nsec()).unwrap_or(0);
         seconds.saturating_mul(1_000_000_000).saturating_add(nanos)

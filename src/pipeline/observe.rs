@@ -90,19 +90,9 @@ struct FlowFacts {
 
 impl FlowFacts {
     fn of(snapshot: &Snapshot, flow: &Flow) -> Self {
-        let inside = flow.egress.tuple();
-        // A task that is gone has no number any more; its service is told as long as it can be named.
-        let task = snapshot.task(inside.src).map(|task| (task.service, task.number));
-        let party = Party {
-            device: None,
-            task,
-            server: Some((inside.dst, inside.protocol, inside.dport)),
-            eni: flow.eni_in(snapshot),
-            nat_gateway: flow.nat_gateway_in(snapshot),
-        };
         Self {
-            party,
-            inside,
+            party: Party::of_flow(snapshot, flow),
+            inside: flow.egress.tuple(),
             outside: flow.returned.tuple().reversed(),
             admitted_by: flow.admitted_by,
             admitted_under: flow.admitted_under,
@@ -215,6 +205,7 @@ struct After {
     inside: Option<Tuple>,
     outside: Option<Tuple>,
     party: Party,
+    decided_under: Generation,
 }
 
 impl After {
@@ -258,7 +249,14 @@ impl After {
                 .and_then(|facts| facts.party.nat_gateway)
                 .or_else(|| refused_at(judged.verdict)),
         };
-        Self { flow, inside, outside, party }
+        let decided_under = match (judged.verdict, either) {
+            (Verdict::Forward { .. }, Some(facts)) => facts.admitted_under,
+            (Verdict::Forward { .. }, None)
+            | (Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold, _) => {
+                snapshot.generation
+            }
+        };
+        Self { flow, inside, outside, party, decided_under }
     }
 }
 
@@ -327,6 +325,7 @@ fn packet(
         inside: after.inside,
         outside: after.outside,
         verdict: judged.verdict,
+        decided_under: after.decided_under,
         hit: before.hit,
         segments: before.segments,
         octets: before.octets,

@@ -2,7 +2,7 @@
 //! higher floor. While nobody watches, all of it costs the packet path one load and one branch.
 
 use super::{Device, Reason, Step, Verdict};
-use crate::flow::{Instant, Side};
+use crate::flow::{Flow, Instant, Side};
 use crate::packet::{Protocol, Tuple, VnetHeader};
 use crate::vpc::{EniIx, Generation, NatGatewayIx, RuleRef, ServiceIx, Snapshot};
 use arc_swap::ArcSwap;
@@ -128,6 +128,8 @@ pub struct PacketSeen {
     pub outside: Option<Tuple>,
     /// What became of it.
     pub verdict: Verdict,
+    /// The configuration that the verdict's rule belongs to: that of its flow's first packet, if it was sent on.
+    pub decided_under: Generation,
     /// Whether a flow of its configuration knew it, so that no stage was asked.
     pub hit: bool,
     /// Packets that it is on a wire.
@@ -154,6 +156,10 @@ pub struct Frames {
 }
 
 impl Frames {
+    fn is_empty(&self) -> bool {
+        self.inside.is_none() && self.outside.is_none() && self.answer.is_none()
+    }
+
     fn octets(&self) -> usize {
         [&self.inside, &self.outside, &self.answer].into_iter().flatten().map(|f| f.len()).sum()
     }
@@ -280,8 +286,11 @@ impl Watcher {
         self.wish.steps
     }
 
+    /// Whether a packet's octets are to be kept: they are wanted, and there is room.
     pub(super) fn wants_octets(&self) -> bool {
         self.wish.octets.any()
+            && !self.queue.is_full()
+            && self.waiting_octets.load(Relaxed) < self.wish.queue_octets
     }
 
     /// Whether a record is wished for.
@@ -299,7 +308,11 @@ impl Watcher {
         {
             return;
         }
-        if !self.keeps_pace(record.at) {
+        let without_octets = match &record.seen {
+            Seen::Packet(packet) => self.wish.octets.any() && packet.frames.is_empty(),
+            Seen::Flow(_) | Seen::PortsExhausted { .. } => false,
+        };
+        if without_octets || !self.keeps_pace(record.at) {
             self.left_out.fetch_add(1, Relaxed);
             return;
         }
@@ -386,6 +399,20 @@ impl Drop for Watch {
     }
 }
 
+impl Party {
+    /// Whose a flow is in this configuration.
+    pub fn of_flow(snapshot: &Snapshot, flow: &Flow) -> Self {
+        let inside = flow.egress.tuple();
+        Self {
+            device: None,
+            task: snapshot.task(inside.src).map(|task| (task.service, task.number)),
+            server: Some((inside.dst, inside.protocol, inside.dport)),
+            eni: flow.eni_in(snapshot),
+            nat_gateway: flow.nat_gateway_in(snapshot),
+        }
+    }
+}
+
 impl Record {
     fn octets(&self) -> usize {
         match &self.seen {
@@ -396,7 +423,8 @@ impl Record {
 }
 
 impl Filter {
-    fn has_server(&self, server: Option<(Ipv4Addr, Protocol, u16)>) -> bool {
+    /// Whether a server's end is one of those asked for.
+    pub fn has_server(&self, server: Option<(Ipv4Addr, Protocol, u16)>) -> bool {
         match (self.destination, self.port, server) {
             (None, None, _) => true,
             (_, _, None) => false,
@@ -420,7 +448,8 @@ impl Filter {
         self.only.is_none_or(|only| only == kind)
     }
 
-    fn has_party(&self, snapshot: &Snapshot, of: &Party) -> bool {
+    /// Whether somebody is one of those asked for.
+    pub fn has_party(&self, snapshot: &Snapshot, of: &Party) -> bool {
         let Party { device, task, eni, nat_gateway, .. } = *of;
         let parts = snapshot.parts();
         let of_service = |name: &String| {

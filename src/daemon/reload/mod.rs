@@ -7,6 +7,7 @@ mod tasks;
 
 pub(in crate::daemon) use reconcile::Site;
 
+use super::history::History;
 use super::needs::Needs;
 use super::running::{LabError, Running};
 use crate::config::changes::{Change, changes};
@@ -183,7 +184,9 @@ impl Running {
         self.engine.flows().for_each(|entry| {
             live.insert(entry.flow.admitted_under);
         });
-        self.history.record(Arc::clone(&snapshot), &live);
+        let mut history = History::clone(&self.history.load());
+        history.record(Arc::clone(&snapshot), &live);
+        self.history.store(Arc::new(history));
         self.lab = lab;
         self.needs = needs.clone();
         self.current.store(snapshot);

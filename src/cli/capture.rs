@@ -1,0 +1,271 @@
+//! `egret capture`: packets with their verdicts into a pcapng file.
+
+use super::up::Stop;
+use super::{CliError, LabArg, output, runtime};
+use crate::daemon::watch::CaptureRequest;
+use crate::daemon::{Answer, Client};
+use crate::explain::pcapng;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How often it is said how far the capture is.
+const SAY_EVERY: Duration = Duration::from_secs(2);
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sudo egret capture web -w web.pcapng                       what tasks of web send and get, both sides, until Ctrl-C
+  sudo egret capture web/1 -w - | tcpdump -nr -              one task, read as it comes
+  sudo egret capture eni-0ca70d0fc6c6374b8 -w eni.pcapng --side outside --count 100
+  sudo egret capture nat-a -w nat.pcapng --duration 30s --snaplen 96
+  tshark -r web.pcapng -Y 'frame.comment contains \"drop\"'    the dropped ones, with the rule
+
+The file has two interfaces: `inside` is what the task sends and gets, `outside` what leaves egret and comes back. Each
+packet's comment tells the verdict, the reason and the rule. A dropped packet is there on the side that it came from.
+Super-packets are written as the segments that a wire would see, with complete checksums. The inside and the outside
+copy of a packet have the same packet id (`epb_packetid`).
+
+A file that exists is not overwritten, except with --force. What comes faster than it can be written is left out and
+counted, at the end and in the file (`isb_ifdrop`). Exit code 1: the lab went down; the file is whole all the same.")]
+pub struct CaptureArgs {
+    #[command(flatten)]
+    lab: LabArg,
+    /// An ENI or NAT gateway by id or device, a service, or one of its tasks
+    #[arg(value_name = "ENI|SERVICE[/N]|NAT-GATEWAY")]
+    subject: String,
+    /// The file; - is standard output
+    #[arg(short, long = "write", value_name = "FILE")]
+    write: PathBuf,
+    /// As tasks have the packets, as the world behind egret has them, or both
+    #[arg(long, value_enum, default_value_t = Side::Both)]
+    side: Side,
+    /// End after so many packets
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// End after so long, such as 30s or 5m
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// Octets of each packet to keep
+    #[arg(long, value_name = "OCTETS", default_value_t = 65_535, value_parser = clap::value_parser!(u32).range(20..=65_535))]
+    snaplen: u32,
+    /// Overwrite the file if it exists
+    #[arg(long)]
+    force: bool,
+}
+
+/// Which side of the translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Side {
+    /// As tasks send and get packets.
+    Inside,
+    /// As packets leave egret and come back.
+    Outside,
+    /// Both.
+    Both,
+}
+
+pub(super) fn run(args: &CaptureArgs) -> Result<ExitCode, CliError> {
+    runtime()?.block_on(capture(args))
+}
+
+async fn capture(args: &CaptureArgs) -> Result<ExitCode, CliError> {
+    let mut stop = Stop::listen()?;
+    let request = CaptureRequest {
+        subject: args.subject.clone(),
+        inside: args.side != Side::Outside,
+        outside: args.side != Side::Inside,
+        count: args.count,
+        snaplen: args.snaplen,
+    };
+    let answer = Client::new(&args.lab.lab).follow("/v1/capture", &request).await?;
+    // Only now: a lab that says no leaves no empty file behind.
+    let sink = open(&args.write, args.force)?;
+    let mut tape = Tape { sink, rest: Vec::new(), packets: 0, left_out: 0, said: Instant::now() };
+    let end = tokio::select! {
+        end = record(&mut tape, answer, args) => end,
+        () = stop.wait() => Ok(End::Asked),
+        () = elapsed(args.duration) => Ok(End::Asked),
+    };
+    output::note(&tape.summary(&args.write));
+    match end? {
+        End::Asked => Ok(ExitCode::SUCCESS),
+        End::LabDown(error) => Err(error.into()),
+    }
+}
+
+/// Why a capture ended.
+enum End {
+    /// It was asked to, or nobody reads it any more.
+    Asked,
+    /// There was no more.
+    LabDown(crate::daemon::ClientError),
+}
+
+async fn elapsed(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn record(tape: &mut Tape, mut answer: Answer, args: &CaptureArgs) -> Result<End, CliError> {
+    loop {
+        match answer.next().await {
+            Ok(Some(octets)) => match tape.take(&octets) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Asked),
+                Err(error) => {
+                    return Err(CliError::Usage(format!(
+                        "writing {}: {error}",
+                        args.write.display()
+                    )));
+                }
+                Ok(()) => {}
+            },
+            Ok(None) if args.count.is_some_and(|count| tape.packets >= count) => {
+                return Ok(End::Asked);
+            }
+            Ok(None) => return Ok(End::LabDown(answer.went_down())),
+            Err(error) => return Ok(End::LabDown(error)),
+        }
+    }
+}
+
+fn open(path: &Path, force: bool) -> Result<Box<dyn Write>, CliError> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdout()));
+    }
+    let mut options = OpenOptions::new();
+    options.write(true);
+    let opened: io::Result<File> = match force {
+        true => options.create(true).truncate(true).open(path),
+        false => options.create_new(true).open(path),
+    };
+    match opened {
+        Ok(file) => Ok(Box::new(file)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(CliError::Usage(
+            format!("{} exists; choose another name, or --force to overwrite it", path.display()),
+        )),
+        Err(error) => Err(CliError::Usage(format!("creating {}: {error}", path.display()))),
+    }
+}
+
+/// The file as it is being written: whole blocks only, so that it is whole whenever it ends.
+struct Tape {
+    sink: Box<dyn Write>,
+    rest: Vec<u8>,
+    packets: u64,
+    left_out: u64,
+    said: Instant,
+}
+
+impl Tape {
+    fn take(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.rest.extend_from_slice(octets);
+        let mut whole = 0;
+        while let Some((kind, length)) =
+            pcapng::first_block(self.rest.get(whole..).unwrap_or_default())
+                .map_err(io::Error::other)?
+        {
+            let block = self.rest.get(whole..whole + length).unwrap_or_default();
+            self.packets += u64::from(kind == pcapng::ENHANCED_PACKET);
+            self.left_out = pcapng::left_out(block).unwrap_or(self.left_out);
+            whole += length;
+        }
+        self.sink.write_all(self.rest.get(..whole).unwrap_or_default())?;
+        self.sink.flush()?;
+        self.rest.drain(..whole);
+        if self.said.elapsed() >= SAY_EVERY {
+            self.said = Instant::now();
+            output::note(&format!("{} so far", self.told()));
+        }
+        Ok(())
+    }
+
+    fn told(&self) -> String {
+        let packets = match self.packets {
+            1 => "1 packet".to_owned(),
+            n => format!("{n} packets"),
+        };
+        match self.left_out {
+            0 => packets,
+            n => format!("{packets}, and {n} left out for want of room,"),
+        }
+    }
+
+    fn summary(&self, path: &Path) -> String {
+        let place = match path == Path::new("-") {
+            true => "to standard output".to_owned(),
+            false => format!("in {}", path.display()),
+        };
+        format!("{} {place}", self.told())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(octets)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn only_whole_blocks_are_written_however_they_arrive() {
+        let mut file = Vec::new();
+        pcapng::begin(&mut file, "title", 60);
+        pcapng::statistics(&mut file, 1, 2, 3);
+        let sink = Sink::default();
+        let mut tape = Tape {
+            sink: Box::new(sink.clone()),
+            rest: Vec::new(),
+            packets: 0,
+            left_out: 0,
+            said: Instant::now(),
+        };
+        for octet in &file[..file.len() - 1] {
+            tape.take(&[*octet]).unwrap();
+            let written = sink.0.lock().unwrap().len();
+            let mut blocks = &file[..written];
+            while let Ok(Some((_, length))) = pcapng::first_block(blocks) {
+                blocks = &blocks[length..];
+            }
+            assert!(blocks.is_empty(), "{written} octets are whole blocks");
+        }
+        assert_eq!(tape.left_out, 0);
+        tape.take(&file[file.len() - 1..]).unwrap();
+        assert_eq!((tape.left_out, &*sink.0.lock().unwrap()), (3, &file));
+        assert!(tape.take(&[1; 8]).is_err(), "no pcapng");
+    }
+
+    #[test]
+    fn a_file_that_exists_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("old.pcapng");
+        std::fs::write(&path, "precious").unwrap();
+        let refused = open(&path, false).map(drop).unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .ends_with("exists; choose another name, or --force to overwrite it")
+        );
+        assert_eq!(refused.exit_code(), 2);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        open(&path, true).map(drop).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
+    }
+}

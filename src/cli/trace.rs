@@ -1,0 +1,147 @@
+//! `egret trace`: verdicts of real packets as they happen.
+
+use super::output::{self, ColorChoice};
+use super::{CliError, LabArg, runtime};
+use crate::daemon::watch::TraceRequest;
+use crate::daemon::{Answer, Client};
+use crate::explain::{LAB_DOWN, Selection, TraceRow, TraceText};
+use std::io;
+use std::process::ExitCode;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sudo egret trace --only drops                         what dies, as it dies, and by which rule
+  sudo egret trace --service web --dst orders-db:5432   one service's packets to one place, both ways
+  sudo egret trace --service web/2 -v --count 1         the next packet of a task, with each stage that it passed
+  sudo egret trace --only events                        flows that begin, close, are reset, expire, or must go
+  sudo egret trace --json | jq -r 'select(.reason) | .rule'
+
+INSIDE is the task, SERVER the other end, and OUTSIDE what the other end takes the task for; `->` leaves the task, `<-`
+comes back to it. Times are UTC. Records are of what happened, under the configuration that it happened under; nothing
+is judged again. A stage is asked for the first packet of a flow only; later ones are flow hits, and -v says so. What
+tc and full queues drop never gets to the engine: `egret drops` counts it.
+
+At most 1,000 records a second are shown, and none waits for a slow reader; a line says how many were left out. Ctrl-C
+ends it. Exit code 1: the lab went down.")]
+pub struct TraceArgs {
+    #[command(flatten)]
+    lab: LabArg,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// Only packets that were dropped, only those that were sent on, or only what happened to flows
+    #[arg(long, value_name = "drops|forwards|events")]
+    only: Option<String>,
+    /// End after so many records
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// With every step of each packet's own walk
+    #[arg(long, short)]
+    verbose: bool,
+    /// As JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which packets and flows.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SelectionArgs {
+    /// Of this service, or of one of its tasks
+    #[arg(long, value_name = "SERVICE[/N]")]
+    service: Option<String>,
+    /// Through this ENI or NAT gateway, by id or device; `app-runner` for App Runner's own egress
+    #[arg(long, value_name = "ID")]
+    eni: Option<String>,
+    /// To and from servers in this block, or the one with this name
+    #[arg(long, value_name = "CIDR|NAME[:PORT]")]
+    dst: Option<String>,
+}
+
+impl SelectionArgs {
+    pub(super) fn selection(&self, only: Option<&str>) -> Selection {
+        Selection {
+            service: self.service.clone(),
+            interface: self.eni.clone(),
+            destination: self.dst.clone(),
+            only: only.map(str::to_owned),
+        }
+    }
+}
+
+pub(super) fn run(args: &TraceArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+    runtime()?.block_on(trace(args, color))
+}
+
+async fn trace(args: &TraceArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+    let request = TraceRequest {
+        selection: args.selection.selection(args.only.as_deref()),
+        steps: args.verbose,
+        count: args.count,
+    };
+    let mut answer = Client::new(&args.lab.lab).follow("/v1/trace", &request).await?;
+    let mut text = TraceText::new(color.on_stdout());
+    let mut lines = Lines::default();
+    let mut left = args.count;
+    while let Some(octets) = answer.next().await? {
+        lines.take(&octets);
+        while let Some(line) = lines.next() {
+            let row: TraceRow = serde_json::from_slice(&line).map_err(io::Error::other)?;
+            if row.record == LAB_DOWN {
+                return Err(answer.went_down().into());
+            }
+            if row.left_out.is_none() {
+                left = left.map(|left| left.saturating_sub(1));
+            }
+            let read_on = output::more(|w| match args.json {
+                true => w.write_all(&line).and_then(|()| w.write_all(b"\n")),
+                false => text.write(w, &row),
+            })?;
+            if !read_on {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+    ended(left == Some(0), &answer)
+}
+
+/// An answer that ended before it was asked to is the lab's end.
+fn ended(complete: bool, answer: &Answer) -> Result<ExitCode, CliError> {
+    if complete { Ok(ExitCode::SUCCESS) } else { Err(answer.went_down().into()) }
+}
+
+/// Cuts what arrives into lines.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    pub(super) fn take(&mut self, octets: &[u8]) {
+        self.rest.extend_from_slice(octets);
+    }
+
+    pub(super) fn next(&mut self) -> Option<Vec<u8>> {
+        let end = self.rest.iter().position(|octet| *octet == b'\n')?;
+        let mut line: Vec<u8> = self.rest.drain(..=end).collect();
+        line.pop();
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_however_they_arrive() {
+        let mut lines = Lines::default();
+        lines.take(b"one\ntw");
+        assert_eq!(lines.next(), Some(b"one".to_vec()));
+        assert_eq!(lines.next(), None);
+        lines.take(b"o\n\nthree");
+        assert_eq!(
+            [lines.next(), lines.next(), lines.next()],
+            [Some(b"two".to_vec()), Some(Vec::new()), None]
+        );
+    }
+}

@@ -1,0 +1,232 @@
+//! Which packets and flows somebody asks to see, in the lab's names: what `trace`, `capture` and `flows` have in common.
+
+use super::target::TaskRef;
+use super::{TargetError, service_name};
+use crate::packet::Protocol;
+use crate::pipeline::watch::{Filter, Only};
+use crate::vpc::Snapshot;
+use ipnetwork::Ipv4Network;
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+
+/// A selection, word by word as it was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    /// `SERVICE[/N]`.
+    pub service: Option<String>,
+    /// An ENI, a NAT gateway or `app-runner`, by its id or its device.
+    pub interface: Option<String>,
+    /// `CIDR[:PORT]` or `NAME[:PORT]`.
+    pub destination: Option<String>,
+    /// `drops`, `forwards` or `events`.
+    pub only: Option<String>,
+}
+
+/// Why a selection selects nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SelectionError {
+    /// No such service, or not a task's number.
+    #[error(transparent)]
+    Task(#[from] TargetError),
+    /// No such ENI or gateway.
+    #[error("no ENI or NAT gateway `{name}` in the lab; it has {known}")]
+    UnknownInterface {
+        /// The word.
+        name: String,
+        /// The ids that there are.
+        known: String,
+    },
+    /// Neither a block of addresses nor a name.
+    #[error(
+        "`{name}` is neither an IPv4 address, a CIDR block nor a name in the lab; it has {known}"
+    )]
+    UnknownDestination {
+        /// The word.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// Not a port.
+    #[error("`{0}` is not a port; write CIDR:PORT with a number from 1 to 65535")]
+    Port(String),
+    /// Not a kind of record.
+    #[error("`{0}` is no kind of record; use drops, forwards or events")]
+    Only(String),
+    /// What is to be captured is nothing.
+    #[error("`{name}` is neither an ENI, a NAT gateway nor a service of the lab; it has {known}")]
+    UnknownSubject {
+        /// The word.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Not a protocol.
+    #[error("`{0}` is not a protocol; use tcp, udp, icmp or a number from 0 to 255")]
+    Protocol(String),
+}
+
+impl Selection {
+    /// What it selects in a lab.
+    ///
+    /// # Errors
+    /// The first word that means nothing there, with those that would.
+    pub fn filter(&self, snapshot: &Snapshot) -> Result<Filter, SelectionError> {
+        let (service, task) = match &self.service {
+            Some(word) => service(word, snapshot)?,
+            None => (None, None),
+        };
+        let (destination, port) = match &self.destination {
+            Some(word) => destination(word, snapshot)?,
+            None => (None, None),
+        };
+        let interface = match &self.interface {
+            Some(word) => Some(interface(word, snapshot)?),
+            None => None,
+        };
+        let only = match self.only.as_deref() {
+            None => None,
+            Some("drops") => Some(Only::Drops),
+            Some("forwards") => Some(Only::Forwards),
+            Some("events") => Some(Only::Events),
+            Some(other) => return Err(SelectionError::Only(other.to_owned())),
+        };
+        Ok(Filter { service, task, interface, destination, port, only })
+    }
+}
+
+/// What `egret capture` is about: an ENI, a NAT gateway, a service or one of its tasks.
+///
+/// # Errors
+/// The word is none of them.
+pub fn subject(word: &str, snapshot: &Snapshot) -> Result<Filter, SelectionError> {
+    if let Ok(interface) = interface(word, snapshot) {
+        return Ok(Filter { interface: Some(interface), ..Filter::default() });
+    }
+    let name = word.split_once('/').map_or(word, |(name, _)| name);
+    if snapshot.parts().services.iter().any(|service| service.name == name) {
+        let (service, task) = service(word, snapshot)?;
+        return Ok(Filter { service, task, ..Filter::default() });
+    }
+    let services = snapshot.parts().services.iter().map(|service| service.name.clone());
+    let known = list(interfaces(snapshot).map(|(id, _)| id).chain(services));
+    Err(SelectionError::UnknownSubject { name: word.to_owned(), known })
+}
+
+/// A protocol by name or number.
+///
+/// # Errors
+/// It is none.
+pub fn protocol(word: &str) -> Result<Protocol, SelectionError> {
+    super::target::protocol(word).map_err(|_| SelectionError::Protocol(word.to_owned()))
+}
+
+fn service(
+    word: &str,
+    snapshot: &Snapshot,
+) -> Result<(Option<String>, Option<u16>), SelectionError> {
+    let reference = TaskRef::parse(word, snapshot)?;
+    let number = word.contains('/').then_some(reference.number);
+    Ok((Some(service_name(snapshot, reference.service).to_owned()), number))
+}
+
+/// The id of what has this id or this device.
+fn interface(word: &str, snapshot: &Snapshot) -> Result<String, SelectionError> {
+    let found = interfaces(snapshot).find(|(id, device)| id == word || device == word);
+    found.map(|(id, _)| id).ok_or_else(|| SelectionError::UnknownInterface {
+        name: word.to_owned(),
+        known: list(interfaces(snapshot).map(|(id, _)| id)),
+    })
+}
+
+/// Ids and devices.
+fn interfaces(snapshot: &Snapshot) -> impl Iterator<Item = (String, String)> {
+    let parts = snapshot.parts();
+    let enis = parts.enis.iter().map(|eni| (eni.id.clone(), eni.device.clone()));
+    let gateways = parts.nat_gateways.iter().map(|nat| (nat.id.clone(), nat.device.clone()));
+    let own = parts.apprunner_address.map(|_| ("app-runner".to_owned(), "app-runner".to_owned()));
+    enis.chain(gateways).chain(own)
+}
+
+fn destination(
+    word: &str,
+    snapshot: &Snapshot,
+) -> Result<(Option<Ipv4Network>, Option<u16>), SelectionError> {
+    let (place, port) = match word.rsplit_once(':') {
+        Some((place, port)) => (place, Some(port)),
+        None => (word, None),
+    };
+    let port = match port.map(|port| (port, port.parse::<u16>())) {
+        None => None,
+        Some((_, Ok(port))) if port > 0 => Some(port),
+        Some((word, Ok(_) | Err(_))) => return Err(SelectionError::Port(word.to_owned())),
+    };
+    if let Ok(network) = place.parse::<Ipv4Network>() {
+        return Ok((Some(network), port));
+    }
+    let Some((_, address)) = names(snapshot).find(|(name, _)| *name == place) else {
+        let known = list(names(snapshot).map(|(name, _)| name.to_owned()));
+        return Err(SelectionError::UnknownDestination { name: place.to_owned(), known });
+    };
+    Ok((Some(address.into()), port))
+}
+
+fn names(snapshot: &Snapshot) -> impl Iterator<Item = (&str, Ipv4Addr)> {
+    let parts = snapshot.parts();
+    let resources = parts.resources.iter().map(|r| (r.name.as_str(), r.address));
+    resources.chain(parts.internet_hosts.iter().map(|h| (h.name.as_str(), h.address)))
+}
+
+fn list(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::testing::*;
+    use super::*;
+
+    fn dst(word: &str) -> Result<(Option<Ipv4Network>, Option<u16>), String> {
+        destination(word, &snapshot()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_destination_is_a_block_an_address_or_a_name_with_or_without_a_port() {
+        let network = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(dst("10.0.0.0/8"), Ok((network("10.0.0.0/8"), None)));
+        assert_eq!(dst("10.0.0.0/8:443"), Ok((network("10.0.0.0/8"), Some(443))));
+        assert_eq!(dst("203.0.113.10:53"), Ok((network("203.0.113.10/32"), Some(53))));
+        let named = Ipv4Network::from(ORDERS_DB_ADDRESS);
+        assert_eq!(dst("orders-db:5432"), Ok((Some(named), Some(5432))));
+    }
+
+    #[test]
+    fn words_that_mean_nothing_are_answered_with_those_that_would() {
+        let snapshot = snapshot();
+        let said = |selection: Selection| selection.filter(&snapshot).unwrap_err().to_string();
+        let any = Selection::default;
+        let told = [
+            said(Selection { service: Some("wbe".into()), ..any() }),
+            said(Selection { service: Some("web/0".into()), ..any() }),
+            said(Selection { interface: Some("eni-1".into()), ..any() }),
+            said(Selection { destination: Some("nowhere".into()), ..any() }),
+            said(Selection { destination: Some("10.0.0.1:0".into()), ..any() }),
+            said(Selection { only: Some("all".into()), ..any() }),
+            subject("nat-b", &snapshot).unwrap_err().to_string(),
+            protocol("tpc").unwrap_err().to_string(),
+        ];
+        insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn an_interface_may_be_called_by_its_device_and_a_subject_may_be_a_task() {
+        let snapshot = snapshot();
+        assert_eq!(interface("eni-0a1b2c3d", &snapshot), Ok(ENI_ID.to_owned()));
+        assert_eq!(subject("nat-a", &snapshot).unwrap().interface.as_deref(), Some("nat-a"));
+        let task = subject("web/2", &snapshot).unwrap();
+        assert_eq!((task.service.as_deref(), task.task), (Some("web"), Some(2)));
+        assert_eq!(subject("web", &snapshot).unwrap().task, None, "all of its tasks");
+    }
+}

@@ -1,0 +1,524 @@
+//! The lines of `egret trace`: a record with every position replaced by a name, and its text in aligned columns.
+
+use super::evidence::{Endpoints, NamedStep, end, named_steps};
+use super::names;
+use super::paint::{Paint, Style};
+use super::text::mark_of;
+use crate::flow::Side;
+use crate::packet::Tuple;
+use crate::pipeline::watch::{FlowSeen, PacketSeen, Record, Seen};
+use crate::pipeline::{Denial, Evidence, Verdict};
+use crate::vpc::{RuleRef, Snapshot};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// A line of `egret trace`, as `--json` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceRow {
+    /// When, in UTC, as RFC 3339 has it.
+    pub time: String,
+    /// `forward`, `drop`, `flow-created` and its like, `ports-exhausted`, `left-out` or `lab-down`.
+    pub record: Cow<'static, str>,
+    /// The configuration that it happened under.
+    pub generation: u32,
+    /// The task, such as `web/1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The ENI's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eni: Option<String>,
+    /// The NAT gateway's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nat_gateway: Option<String>,
+    /// `egress` for a packet from the task, `return` for one back to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Cow<'static, str>>,
+    /// As the task has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<Endpoints>,
+    /// As the world behind egret has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Endpoints>,
+    /// The reason's name, for a drop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'static, str>>,
+    /// Whether egret answered the packet that it dropped.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub answered: bool,
+    /// What decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Its line in the lab file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// Whether a flow knew the packet, so that no stage was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hit: Option<bool>,
+    /// Packets that it is on a wire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments: Option<u32>,
+    /// Octets that it is on a wire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub octets: Option<u64>,
+    /// The steps of the packet's own walk, with `-v`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<NamedStep>,
+    /// Records that were left out since this was told last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<u64>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// Names everything in a record. `at` is when it happened, since 1970; `under` the configuration that it happened under,
+/// `decided_under` the one that its rule belongs to.
+pub fn trace_row(
+    record: &Record,
+    at: Duration,
+    under: &Snapshot,
+    decided_under: &Snapshot,
+) -> TraceRow {
+    let of = record.of;
+    let row = TraceRow {
+        time: rfc_3339(at),
+        generation: record.generation.0,
+        task: of
+            .task
+            .map(|(service, number)| format!("{}/{number}", names::service_name(under, service))),
+        eni: of.eni.map(|eni| names::eni_id(under, eni).to_owned()),
+        nat_gateway: of.nat_gateway.map(|nat| names::nat_gateway_id(under, nat).to_owned()),
+        ..TraceRow::default()
+    };
+    match &record.seen {
+        Seen::Packet(packet) => packet_row(row, record, packet, under, decided_under),
+        Seen::Flow(flow) => flow_row(row, flow, decided_under),
+        Seen::PortsExhausted { holder, inside } => {
+            let row = TraceRow {
+                record: "ports-exhausted".into(),
+                inside: Some((*inside).into()),
+                ..row
+            };
+            ruled(row, *holder, under)
+        }
+    }
+}
+
+/// The configuration that a record's rule belongs to.
+pub fn decided_under(record: &Record) -> crate::vpc::Generation {
+    match &record.seen {
+        Seen::Packet(packet) => packet.decided_under,
+        Seen::Flow(flow) => flow.admitted_under,
+        Seen::PortsExhausted { .. } => record.generation,
+    }
+}
+
+/// A line that says that records were left out.
+pub fn left_out_row(at: Duration, records: u64) -> TraceRow {
+    TraceRow {
+        time: rfc_3339(at),
+        record: "left-out".into(),
+        left_out: Some(records),
+        ..TraceRow::default()
+    }
+}
+
+/// The last line where the lab goes down.
+pub fn lab_down_row(at: Duration) -> TraceRow {
+    TraceRow { time: rfc_3339(at), record: LAB_DOWN.into(), ..TraceRow::default() }
+}
+
+/// What the last line is called where the lab goes down.
+pub const LAB_DOWN: &str = "lab-down";
+
+fn packet_row(
+    row: TraceRow,
+    record: &Record,
+    packet: &PacketSeen,
+    under: &Snapshot,
+    decided_under: &Snapshot,
+) -> TraceRow {
+    let (word, reason, answered, rule) = match packet.verdict {
+        Verdict::Forward { decided_by, .. } => ("forward", None, false, Some(decided_by)),
+        Verdict::Reply { reason, decided_by, .. } => ("drop", Some(reason), true, Some(decided_by)),
+        Verdict::Drop { reason, decided_by } => ("drop", Some(reason), false, Some(decided_by)),
+        // Not a verdict yet, so nobody is told.
+        Verdict::Hold => ("hold", None, false, None),
+    };
+    let row = TraceRow {
+        record: word.into(),
+        side: Some(side(packet.side).into()),
+        inside: packet.inside.map(Endpoints::from),
+        outside: packet.outside.map(Endpoints::from),
+        reason: reason.map(|reason| reason.name().into()),
+        answered,
+        hit: Some(packet.hit),
+        segments: Some(packet.segments),
+        octets: Some(packet.octets),
+        steps: steps(record, packet, under),
+        ..row
+    };
+    match rule {
+        Some(rule) => ruled(row, rule, decided_under),
+        None => row,
+    }
+}
+
+fn flow_row(row: TraceRow, flow: &FlowSeen, decided_under: &Snapshot) -> TraceRow {
+    let row = TraceRow {
+        record: format!("flow-{}", flow.turn.name()).into(),
+        inside: Some(flow.inside.into()),
+        outside: Some(flow.outside.into()),
+        ..row
+    };
+    ruled(row, flow.admitted_by, decided_under)
+}
+
+fn ruled(row: TraceRow, rule: RuleRef, snapshot: &Snapshot) -> TraceRow {
+    let rule = names::decided_by(rule, snapshot);
+    TraceRow { line: rule.line, rule: Some(rule.to_string()), ..row }
+}
+
+/// The steps are told of the packet as the task sends it, as `egret explain` tells them.
+fn steps(record: &Record, packet: &PacketSeen, under: &Snapshot) -> Vec<NamedStep> {
+    let Some(tuple) = packet.inside.or(packet.outside) else { return Vec::new() };
+    let outward = |tuple: Tuple| match packet.side {
+        Side::Egress => tuple,
+        Side::Return => tuple.reversed(),
+    };
+    let denial = match packet.verdict {
+        Verdict::Forward { .. } | Verdict::Hold => None,
+        Verdict::Reply { reason, decided_by, .. } | Verdict::Drop { reason, decided_by } => {
+            Some(Denial { reason, decided_by })
+        }
+    };
+    let evidence = Evidence {
+        generation: record.generation,
+        inside: outward(tuple),
+        outside: packet.outside.map(outward),
+        denial,
+        admitted_by: None,
+        steps: packet.steps.clone(),
+    };
+    named_steps(&evidence, under)
+}
+
+const fn side(side: Side) -> &'static str {
+    match side {
+        Side::Egress => "egress",
+        Side::Return => "return",
+    }
+}
+
+fn rfc_3339(at: Duration) -> String {
+    humantime::format_rfc3339_nanos(UNIX_EPOCH + at).to_string()
+}
+
+/// Writes rows as lines. Columns grow with what they have shown, so that they stay aligned.
+#[derive(Debug)]
+pub struct TraceText {
+    paint: Paint,
+    widths: [usize; COLUMNS],
+    titled: bool,
+}
+
+/// The columns before the verdict, which may be as long as it likes.
+const COLUMNS: usize = 8;
+const TITLES: [&str; COLUMNS] =
+    ["TIME", "TASK", "PROTOCOL", "INSIDE", "", "SERVER", "OUTSIDE", "VERDICT"];
+/// What most lines need.
+const WIDTHS: [usize; COLUMNS] = [12, 6, 8, 16, 2, 17, 18, 12];
+
+impl TraceText {
+    /// For a terminal with colours, or without.
+    pub fn new(color: bool) -> Self {
+        Self { paint: Paint(color), widths: WIDTHS, titled: false }
+    }
+
+    /// Writes a row, and the columns' titles before the first.
+    ///
+    /// # Errors
+    /// Those of `w`.
+    pub fn write(&mut self, w: &mut dyn Write, row: &TraceRow) -> io::Result<()> {
+        if let Some(records) = row.left_out {
+            let text =
+                format!("-- {records} records left out: they came faster than they could be told");
+            return writeln!(w, "{}  {}", time(row), self.paint.with(Style::Note, &text));
+        }
+        if !self.titled {
+            self.titled = true;
+            let line = self.line(&TITLES.map(str::to_owned), Style::Faint, false);
+            writeln!(w, "{}  RULE", line.trim_end_matches('\n'))?;
+        }
+        let (verdict, style) = verdict(row);
+        let cells = [
+            time(row).to_owned(),
+            or_dash(row.task.as_deref()),
+            or_dash(row.inside.as_ref().or(row.outside.as_ref()).map(|e| e.protocol.as_str())),
+            task_end(row),
+            way(row).to_owned(),
+            server_end(row),
+            outside_end(row),
+            verdict,
+        ];
+        let line = self.line(&cells, style, true);
+        let rule = match (&row.rule, row.line) {
+            (Some(rule), Some(line)) => format!("{rule} (line {line})"),
+            (rule, _) => rule.clone().unwrap_or_default(),
+        };
+        writeln!(w, "{}", format!("{line}  {rule}").trim_end())?;
+        self.steps(w, row)
+    }
+
+    fn line(&mut self, cells: &[String; COLUMNS], style: Style, paint_last: bool) -> String {
+        let mut line = String::new();
+        for (position, (cell, width)) in cells.iter().zip(&mut self.widths).enumerate() {
+            let own = cell.chars().count();
+            *width = own.max(*width);
+            let padded = format!("{cell:width$}");
+            let shown = match paint_last && position + 1 == COLUMNS {
+                true => self.paint.with(style, &padded),
+                false => padded,
+            };
+            line.push_str(if position == 0 { "" } else { "  " });
+            line.push_str(&shown);
+        }
+        line
+    }
+
+    fn steps(&self, w: &mut dyn Write, row: &TraceRow) -> io::Result<()> {
+        let wide = |of: fn(&NamedStep) -> &str| {
+            row.steps.iter().map(|step| of(step).chars().count()).max().unwrap_or(0)
+        };
+        let (stage, component) = (wide(|s| &s.stage), wide(|s| &s.component));
+        for step in &row.steps {
+            let (mark, style) = mark_of(&step.outcome);
+            let named = step.rule.clone();
+            let news = named.filter(|rule| ![&*step.component, &*step.stage].contains(&&**rule));
+            let line = step.line.map(|line| format!("(line {line})"));
+            let rule = [news, line].into_iter().flatten().reduce(|rule, line| rule + " " + &line);
+            let said: Vec<String> = [rule, step.detail.clone()].into_iter().flatten().collect();
+            let text = format!(
+                "{:stage$}  {:component$}  {}",
+                step.stage,
+                step.component,
+                said.join("  ")
+            );
+            writeln!(w, "    {} {}", self.paint.with(style, mark), text.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// What a capture says of a packet.
+pub fn comment(row: &TraceRow) -> String {
+    let (verdict, _) = verdict(row);
+    let rule = match (&row.rule, row.line) {
+        (Some(rule), Some(line)) => Some(format!("by {rule} (line {line})")),
+        (Some(rule), None) => Some(format!("by {rule}")),
+        (None, _) => None,
+    };
+    let task = row.task.as_ref().map(|task| format!("task {task}"));
+    let eni = row.eni.clone();
+    let nat = row.nat_gateway.clone();
+    let generation = Some(format!("generation {}", row.generation));
+    let parts = [Some(verdict), rule, task, eni, nat, generation];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn verdict(row: &TraceRow) -> (String, Style) {
+    match (&*row.record, row.reason.as_deref()) {
+        ("forward", _) => ("forward".to_owned(), Style::Good),
+        ("drop", Some(reason)) if row.answered => (format!("drop {reason}, answered"), Style::Bad),
+        ("drop", Some(reason)) => (format!("drop {reason}"), Style::Bad),
+        (other, _) => (other.replacen('-', " ", 1), Style::Note),
+    }
+}
+
+/// The time of day, to the millisecond.
+fn time(row: &TraceRow) -> &str {
+    row.time.get(11..23).unwrap_or(&row.time)
+}
+
+fn way(row: &TraceRow) -> &'static str {
+    match row.side.as_deref() {
+        Some("return") => "<-",
+        Some(_) => "->",
+        None => "",
+    }
+}
+
+fn is_return(row: &TraceRow) -> bool {
+    row.side.as_deref() == Some("return")
+}
+
+/// `(source, destination)` of a tuple, as text.
+fn ends(endpoints: &Endpoints) -> (String, String) {
+    let protocol = match endpoints.protocol.as_str() {
+        "tcp" => crate::packet::Protocol::Tcp,
+        "udp" => crate::packet::Protocol::Udp,
+        "icmp" => crate::packet::Protocol::Icmp,
+        other => crate::packet::Protocol::Other(other.parse().unwrap_or(0)),
+    };
+    let text = |address, port| match (protocol, port) {
+        (crate::packet::Protocol::Icmp, 0) => format!("{address}"),
+        _ => end(protocol, address, port),
+    };
+    (text(endpoints.src, endpoints.sport), text(endpoints.dst, endpoints.dport))
+}
+
+fn task_end(row: &TraceRow) -> String {
+    let Some(inside) = &row.inside else { return "-".to_owned() };
+    let (src, dst) = ends(inside);
+    if is_return(row) { dst } else { src }
+}
+
+fn server_end(row: &TraceRow) -> String {
+    let Some(tuple) = row.inside.as_ref().or(row.outside.as_ref()) else { return "-".to_owned() };
+    let (src, dst) = ends(tuple);
+    if is_return(row) { src } else { dst }
+}
+
+/// What the world behind egret takes the task for.
+fn outside_end(row: &TraceRow) -> String {
+    let Some(outside) = &row.outside else { return "-".to_owned() };
+    let (src, dst) = ends(outside);
+    if is_return(row) { dst } else { src }
+}
+
+fn or_dash(value: Option<&str>) -> String {
+    value.unwrap_or("-").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::testing::*;
+    use super::*;
+    use crate::packet::Protocol;
+    use crate::pipeline::watch::{Frames, Party};
+    use crate::pipeline::{Component, Detail, Link, Outcome, Reason, Stage, Step, Turn};
+    use crate::vpc::{Direction, Generation, ServiceIx};
+
+    const AT: Duration = Duration::new(1_790_000_000, 123_456_789);
+    const RULE: RuleRef = RuleRef::SecurityGroupRule(SG_APP, Direction::Egress, 1);
+
+    fn tuple(protocol: Protocol, (src, sport): (std::net::Ipv4Addr, u16), dport: u16) -> Tuple {
+        Tuple { protocol, src, sport, dst: EXAMPLE, dport }
+    }
+
+    fn named(seen: Seen) -> TraceRow {
+        let task = Some((ServiceIx(0), 1));
+        let of = Party { task, eni: Some(ENI_A), nat_gateway: Some(NAT_A), ..Party::default() };
+        let at = crate::flow::Instant(1);
+        let record = Record { at, generation: Generation(3), of, seen };
+        trace_row(&record, AT, &snapshot(), &snapshot())
+    }
+
+    fn packet(side: Side, outside: bool, verdict: Verdict) -> PacketSeen {
+        let inside = tuple(Protocol::Tcp, (TASK_ADDRESS, 40_000), 443);
+        let world = tuple(Protocol::Tcp, (NAT_PUBLIC, 1024), 443);
+        let way = |tuple: Tuple| match side {
+            Side::Egress => tuple,
+            Side::Return => tuple.reversed(),
+        };
+        PacketSeen {
+            side,
+            inside: Some(way(inside)),
+            outside: outside.then(|| way(world)),
+            verdict,
+            decided_under: Generation(3),
+            hit: side == Side::Return,
+            segments: 1,
+            octets: 60,
+            steps: Vec::new(),
+            frames: Frames::default(),
+        }
+    }
+
+    fn rows() -> Vec<TraceRow> {
+        let forward = |link| Verdict::Forward { link, decided_by: RULE };
+        let (drop, answer) = (Reason::SgEgressImplicitDeny, Reason::TtlExpired);
+        let mut refused = packet(
+            Side::Egress,
+            false,
+            Verdict::Drop { reason: drop, decided_by: RuleRef::EniSecurityGroups(ENI_A) },
+        );
+        refused.steps = vec![
+            Step {
+                stage: Stage::SourceCheck,
+                component: Component::Task(TASK_ADDRESS),
+                rule: Some(RuleRef::SourceCheck),
+                outcome: Outcome::Pass,
+                detail: Detail::None,
+            },
+            Step {
+                stage: Stage::SecurityGroupEgress,
+                component: Component::Eni(ENI_A),
+                rule: Some(RuleRef::EniSecurityGroups(ENI_A)),
+                outcome: Outcome::Drop,
+                detail: Detail::None,
+            },
+        ];
+        let answered = Verdict::Reply { len: 1, reason: answer, decided_by: RuleRef::Packet };
+        let ping = tuple(Protocol::Icmp, (TASK_ADDRESS, 7), 0);
+        let flow = FlowSeen {
+            turn: Turn::Created,
+            inside: ping,
+            outside: tuple(Protocol::Icmp, (NAT_PUBLIC, 1025), 0),
+            admitted_by: RULE,
+            admitted_under: Generation(3),
+        };
+        let unread = PacketSeen {
+            inside: None,
+            ..packet(
+                Side::Egress,
+                false,
+                Verdict::Drop { reason: Reason::Ipv6, decided_by: RuleRef::Packet },
+            )
+        };
+        vec![
+            named(Seen::Packet(Box::new(packet(Side::Egress, true, forward(Link::Internet))))),
+            named(Seen::Packet(Box::new(packet(
+                Side::Return,
+                true,
+                forward(Link::Task(TASK_ADDRESS)),
+            )))),
+            named(Seen::Packet(Box::new(refused))),
+            named(Seen::Packet(Box::new(packet(Side::Egress, false, answered)))),
+            named(Seen::Flow(flow)),
+            named(Seen::PortsExhausted { holder: RuleRef::NatGateway(NAT_A), inside: ping }),
+            named(Seen::Packet(Box::new(unread))),
+            left_out_row(AT, 512),
+        ]
+    }
+
+    #[test]
+    fn rows_are_lines_in_columns() {
+        let mut lines = Vec::new();
+        let mut text = TraceText::new(false);
+        rows().iter().for_each(|row| text.write(&mut lines, row).unwrap());
+        insta::assert_snapshot!(String::from_utf8(lines).unwrap());
+    }
+
+    #[test]
+    fn rows_survive_being_sent() {
+        for row in rows().into_iter().chain([lab_down_row(AT)]) {
+            let sent = serde_json::to_string(&row).unwrap();
+            assert_eq!(serde_json::from_str::<TraceRow>(&sent).unwrap(), row);
+        }
+        insta::assert_snapshot!(serde_json::to_string_pretty(&rows()[2]).unwrap());
+    }
+
+    #[test]
+    fn a_comment_tells_the_verdict_and_the_rule() {
+        let rows = rows();
+        insta::assert_snapshot!(
+            [comment(&rows[0]), comment(&rows[2]), comment(&rows[3])].join("\n")
+        );
+    }
+}
