@@ -156,6 +156,7 @@ fn traceroute_shows_the_nat_gateway_by_its_private_address(device: &str) {
     assert!(lab.packets_dropped("ttl-expired") >= 4);
 }
 
+/// Checklist U13.
 fn what_is_too_big_is_told_the_mtu(device: &str) {
     let (mut lab, _far_host) = lab_with_far_host(device, "mtu = 9001\ninternet_mtu = 1400");
     lab.far("vpc-a", "vpc0", &[FAR]);
@@ -216,6 +217,7 @@ fn an_error_about_nothing_of_ours_goes_nowhere(device: &str) {
 }
 
 /// As AWS has it: only UDP's fragments pass a NAT gateway. Two tasks ping at once, whose fragments must not mix.
+/// Checklist U14.
 fn a_large_ping_comes_back_inside_the_vpc_and_dies_at_a_nat_gateway(device: &str) {
     let (mut lab, _far_host) = lab_with_far_host(device, "");
     let far = lab.far("vpc-a", "vpc0", &[FAR]);

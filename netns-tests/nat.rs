@@ -187,6 +187,7 @@ fn equal_source_ports_of_two_tasks_do_not_collide(device: &str) {
 
 /// No checksum (RFC 768 allows it), and a header with options. Nothing listens to the echoes, and the errors that say so
 /// go out translated.
+/// Checklist I5, RFC 3022.
 fn odd_but_legal_datagrams_pass_and_so_do_the_errors_about_their_echoes(device: &str) {
     let (lab, far) = lab_with_far_hosts(device, "");
     let mut internet = Lab::agent(&lab.netns("internet"));
@@ -216,6 +217,7 @@ fn odd_but_legal_datagrams_pass_and_so_do_the_errors_about_their_echoes(device: 
     assert_eq!(lab.drops(), []);
 }
 
+/// Checklist U8, T4.
 fn what_nobody_asked_for_does_not_come_in(device: &str) {
     let (lab, far) = lab_with_far_hosts(device, "");
     let mut server = Lab::agent(&far);
@@ -265,6 +267,7 @@ fn default_egress_has_its_own_address_and_no_vpc(device: &str) {
     });
 }
 
+/// Checklist 5.4.
 fn ports_run_out_for_one_destination_only_and_come_back(device: &str) {
     let limits = "[limits]\nnat_connections_per_destination = 5\n[timeouts]\ntime_scale = 20.0\n";
     let (lab, far) = lab_with_far_hosts(device, limits);

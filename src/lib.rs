@@ -36,15 +36,18 @@
 //!    - local: the ACL of the destination's subnet, then the destination's own security groups;
 //!    - a NAT gateway: its subnet's ACL, its state, its own route table, a port, its subnet's ACL again, and the internet
 //!      gateway, which makes the private address the public one;
+//!    - a gateway endpoint: TCP and ICMP echo, from the private address;
+//!    - a peering connection: the ACL and the groups of the destination in the other VPC, and a route from there back;
 //!    - an internet gateway, for a packet straight from an ENI: the end, since an ENI has no public address.
 //!
 //!    A service without a connector takes one stage instead, `pipeline/app_runner.rs`.
 //! 6. The reply is walked too, through the network ACLs on its way back. A flow whose reply would die is made all the same:
 //!    its request passes, and its replies are dropped with the rule that decided.
-//! 7. The worker writes a rewritten packet back to the TUN. There, tc (`tun_ingress`) finds the link of the destination in the
-//!    TUN's address space and redirects it into the namespace at the other end.
-//! 8. The reply arrives at a VPC's or the internet's veth. tc (`space_ingress`) finds the ENI or gateway that owns the
-//!    destination address and hands the packet to its TUN; step 3 finds the flow, in the other direction.
+//! 7. The worker writes a rewritten packet back to the TUN. There, tc (`tun_ingress`) finds the link of the destination as
+//!    this TUN's subnet routes it ([`pipeline::delivery`]) and redirects it into the namespace at the other end.
+//! 8. The reply arrives at the veth of a VPC, of a gateway endpoint or of the internet. tc (`space_ingress`) finds the ENI
+//!    or gateway that owns the destination address and hands the packet to its TUN; step 3 finds the flow, in the other
+//!    direction.
 //! 9. A dropped packet is counted by reason, rule, service and destination ([`pipeline::Drops`]). Nothing is sent, but for time
 //!    exceeded, fragmentation needed, and a RST to a task whose flow through a NAT gateway was idle for too long.
 //!

@@ -1,4 +1,4 @@
-//! `egret exec`: a command inside a task, a VPC or the internet.
+//! `egret exec`: a command inside a task, a VPC, the service behind a gateway endpoint, or the internet.
 
 use super::{CliError, LabArg, runtime};
 use crate::daemon::Client;
@@ -13,6 +13,7 @@ use std::process::ExitCode;
   sudo egret exec web -- curl -sS http://10.0.1.10:5432/   in task 1 of service web
   sudo egret exec web/2 -- ping -c 3 203.0.113.10          in task 2, made if it is not there
   sudo egret exec --vpc vpc-prod -- iperf3 -s              where the VPC's resources are
+  sudo egret exec --endpoint vpce-s3 -- ss -tn             behind a gateway endpoint
   sudo egret exec --internet -- tcpdump -ni net0           where the internet's hosts are
 
 The command's exit code is egret's.")]
@@ -20,13 +21,16 @@ pub struct ExecArgs {
     #[command(flatten)]
     lab: LabArg,
     /// The task: SERVICE or SERVICE/N; task 1 where no number is given
-    #[arg(required_unless_present_any = ["vpc", "internet"], conflicts_with_all = ["vpc", "internet"])]
+    #[arg(required_unless_present = "place", conflicts_with = "place")]
     task: Option<String>,
     /// In the namespace that holds this VPC's resources
-    #[arg(long, value_name = "ID", conflicts_with = "internet")]
+    #[arg(long, value_name = "ID", group = "place")]
     vpc: Option<String>,
+    /// In the namespace behind this gateway endpoint, which holds the hosts of its service
+    #[arg(long, value_name = "ID", group = "place")]
+    endpoint: Option<String>,
     /// In the namespace that holds the internet's hosts
-    #[arg(long)]
+    #[arg(long, group = "place")]
     internet: bool,
     /// The command and its arguments, after --
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -47,14 +51,16 @@ async fn namespace(args: &ExecArgs) -> Result<String, CliError> {
         return Ok(row.namespace);
     }
     let lab: LabInfo = client.get("/v1/lab").await?;
-    match &args.vpc {
-        None => Ok(format!("{}-internet", lab.name)),
-        Some(vpc) if lab.vpcs.contains(vpc) => Ok(format!("{}-{vpc}", lab.name)),
-        Some(vpc) => Err(CliError::Usage(format!(
-            "the lab has no VPC `{vpc}`; it has {}",
-            lab.vpcs.join(", ")
-        ))),
+    let (what, id, known) = match (&args.vpc, &args.endpoint) {
+        (Some(vpc), _) => ("VPC", vpc, &lab.vpcs),
+        (None, Some(endpoint)) => ("gateway endpoint", endpoint, &lab.gateway_endpoints),
+        (None, None) => return Ok(format!("{}-internet", lab.name)),
+    };
+    if known.contains(id) {
+        return Ok(format!("{}-{id}", lab.name));
     }
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Err(CliError::Usage(format!("the lab has no {what} `{id}`; it has {known}")))
 }
 
 /// `SERVICE` or `SERVICE/N`.

@@ -190,19 +190,27 @@ fn timeout_facts(timeouts: &Timeouts) -> Vec<Fact> {
     let Timeouts {
         tcp_idle,
         tcp_opening,
+        tcp_half_closed,
         tcp_closing,
+        tcp_reset,
         udp_idle,
         icmp_idle,
         other_idle,
+        eni_udp,
+        eni_udp_stream,
         port_quarantine,
     } = timeouts;
     [
         ("tcp_idle", tcp_idle),
         ("tcp_opening", tcp_opening),
+        ("tcp_half_closed", tcp_half_closed),
         ("tcp_closing", tcp_closing),
+        ("tcp_reset", tcp_reset),
         ("udp_idle", udp_idle),
         ("icmp_idle", icmp_idle),
         ("other_idle", other_idle),
+        ("eni_udp", eni_udp),
+        ("eni_udp_stream", eni_udp_stream),
         ("port_quarantine", port_quarantine),
     ]
     .map(|(name, value)| fact(format!("timeouts.{name}"), word(value)))

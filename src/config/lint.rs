@@ -1,5 +1,8 @@
 //! What AWS takes, and what does not do what its author thinks.
 
+mod gateway_endpoint;
+mod peering;
+
 use super::address::{contains, overlap};
 use super::diagnostic::Report;
 use super::spec::{
@@ -7,7 +10,7 @@ use super::spec::{
     Target,
 };
 use super::text::{is_private, is_private_block};
-use crate::vpc::{Connectivity, NatGatewayState, PeeringState};
+use crate::vpc::{Connectivity, NatGatewayState};
 use std::collections::BTreeSet;
 
 /// Reports everything that is doubtful in a spec without errors.
@@ -18,6 +21,9 @@ pub(super) fn all(spec: &Spec, report: &Report) {
     }
     for gateway in &spec.nat_gateways {
         way_out(spec, gateway, report);
+    }
+    for endpoint in &spec.vpc_endpoints {
+        gateway_endpoint::check(spec, endpoint, report);
     }
     for table in &spec.route_tables {
         dead_routes(spec, table, report);
@@ -137,26 +143,9 @@ fn dead_routes(spec: &Spec, table: &RouteTable, report: &Report) {
             Target::InternetGateway(_) => private_destination(route, report),
             Target::NatGateway(id) => dead_nat_gateway(spec, table, route, id, report),
             Target::VpcEndpoint(_) => {}
-            Target::Peering(id) => dead_peering(spec, table, route, id, report),
+            Target::Peering(id) => peering::check(spec, table, route, id, report),
             Target::Blackhole(_) => to_nothing(route, "its target is gone (blackhole)", report),
         }
-    }
-}
-
-/// A connection that is not active, or a route to addresses that the peer does not have: it leads nowhere beyond.
-fn dead_peering(spec: &Spec, table: &RouteTable, route: &Route, id: &str, report: &Report) {
-    let Some(peering) = spec.peerings.iter().find(|p| *p.id == *id) else { return };
-    if peering.state != PeeringState::Active {
-        let why = format!("peering connection {id:?} is {}", peering.state.as_str());
-        return to_nothing(route, &why, report);
-    }
-    let Some(peer) = spec.vpc(peering.other_than(&table.vpc)) else { return };
-    let Destination::Cidr(network) = route.destination.value else { return };
-    if !peer.cidrs.iter().any(|block| overlap(**block, network)) {
-        let peer = &peer.id.value;
-        let why =
-            format!("{network} is not in VPC {peer:?}, and a peering connection leads no further");
-        to_nothing(route, &why, report);
     }
 }
 

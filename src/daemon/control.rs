@@ -62,6 +62,9 @@ pub struct LabInfo {
     pub vpcs: Vec<String>,
     /// How fast timeouts pass: at 100.0, 350 s pass in 3.5 s.
     pub time_scale: f64,
+    /// The gateway endpoints' ids.
+    #[serde(default)]
+    pub gateway_endpoints: Vec<String>,
 }
 
 /// What `POST /v1/tasks` takes: a task that must be there, or one more.
@@ -222,6 +225,7 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
         services: parts.services.iter().map(|s| s.name.clone()).collect(),
         vpcs: parts.vpcs.iter().map(|v| v.id.clone()).collect(),
         time_scale: running.lab().time_scale,
+        gateway_endpoints: parts.gateway_endpoints.iter().map(|e| e.id.clone()).collect(),
     })
 }
 

@@ -129,13 +129,19 @@ impl Flow {
     /// Counts a packet that passes, and restarts the idle timer.
     #[inline]
     pub fn count(&self, now: Instant, side: Side, segments: u32, bytes: u64) {
+        self.count_only(side, segments, bytes);
+        self.last_seen.store(now.0, Relaxed);
+    }
+
+    /// Counts a packet that passes and is no sign of life.
+    #[inline]
+    pub fn count_only(&self, side: Side, segments: u32, bytes: u64) {
         let (own, path) = match side {
             Side::Egress => (&self.sent, &self.tally.sent),
             Side::Return => (&self.received, &self.tally.received),
         };
         own.add(segments, bytes);
         path.add(segments, bytes);
-        self.last_seen.store(now.0, Relaxed);
     }
 
     /// When its last packet passed, in either direction.
@@ -150,13 +156,29 @@ impl Flow {
         match self.egress.tuple().protocol {
             Protocol::Tcp => match self.tcp.state() {
                 TcpState::Opening => timeouts.tcp_opening,
+                TcpState::Established if self.tcp.is_half_closed() => timeouts.tcp_half_closed,
                 TcpState::Established => timeouts.tcp_idle,
+                TcpState::Closed if self.tcp.is_reset() => timeouts.tcp_reset,
                 TcpState::Closed => timeouts.tcp_closing,
             },
-            Protocol::Udp => timeouts.udp_idle,
+            Protocol::Udp if !self.is_tracked_by_an_eni_alone() => timeouts.udp_idle,
+            Protocol::Udp if self.is_stream() => timeouts.eni_udp_stream,
+            Protocol::Udp => timeouts.eni_udp,
             Protocol::Icmp => timeouts.icmp_idle,
             Protocol::Other(_) => timeouts.other_idle,
         }
+    }
+
+    /// Whether no NAT is behind the ENI.
+    #[inline]
+    fn is_tracked_by_an_eni_alone(&self) -> bool {
+        self.eni.is_some() && self.nat.is_none()
+    }
+
+    /// Whether there was more than one request and reply (spec 4.4).
+    #[inline]
+    fn is_stream(&self) -> bool {
+        self.sent.packets() > 1 && self.received.packets() > 1
     }
 
     /// Whether it has been idle for too long.

@@ -74,15 +74,29 @@ impl TcpTracker {
         self.flags.load(Relaxed) & ESTABLISHED != 0
     }
 
-    /// Takes a segment into account; `is_egress` says which way it goes.
+    /// Whether one side has ended, and the other not.
     #[inline]
-    pub fn observe(&self, segment: &TcpFacts, is_egress: bool) {
+    pub fn is_half_closed(&self) -> bool {
+        let flags = self.flags.load(Relaxed) & (EGRESS_FIN | RETURN_FIN);
+        flags == EGRESS_FIN || flags == RETURN_FIN
+    }
+
+    /// Whether a connection that had been established was reset, rather than refused or closed.
+    #[inline]
+    pub fn is_reset(&self) -> bool {
+        let flags = self.flags.load(Relaxed);
+        flags & ESTABLISHED != 0 && flags & (EGRESS_RST | RETURN_RST) != 0
+    }
+
+    /// Takes a segment into account; `is_egress` says which way it goes. Says whether it is a sign of life: any is, but for
+    /// a RST that ends nothing. Such a one may answer anything that somebody sent (RFC 7857 7, checklist 7857-7).
+    #[inline]
+    pub fn observe(&self, segment: &TcpFacts, is_egress: bool) -> bool {
         let (sender, other) =
             if is_egress { (&self.egress, &self.returned) } else { (&self.returned, &self.egress) };
         let flags = segment.flags;
         if flags.rst() {
-            self.observe_rst(segment, sender, other, is_egress);
-            return;
+            return self.observe_rst(segment, sender, other, is_egress);
         }
         let end = segment.seq.wrapping_add(segment.sequence_len());
         let goes_on = at_or_after(end, sender.end.load(Relaxed));
@@ -101,6 +115,7 @@ impl TcpTracker {
         if is_egress && flags.ack() && before & (RETURN_SYN | ESTABLISHED) == RETURN_SYN {
             self.flags.fetch_or(ESTABLISHED, Relaxed);
         }
+        true
     }
 
     /// A FIN counts if it is where its sender can be. Neither a FIN nor a RST was its sender's if the sender goes on: after
@@ -126,7 +141,16 @@ impl TcpTracker {
 
     /// A RST counts only if its sequence number is one that its sender can be at: from what the other side has
     /// acknowledged to what the sender has sent. Anything else is forged or stale and ends nothing (checklist 7857-RST).
-    fn observe_rst(&self, segment: &TcpFacts, sender: &Sent, other: &Sent, is_egress: bool) {
+    /// Says whether it ended something.
+    #[cold]
+    fn observe_rst(
+        &self,
+        segment: &TcpFacts,
+        sender: &Sent,
+        other: &Sent,
+        is_egress: bool,
+    ) -> bool {
+        let was_over = self.state() == TcpState::Closed;
         let acknowledged = other.ack.load(Relaxed);
         let sent = sender.end.load(Relaxed);
         let refuses_syn = !is_egress
@@ -136,7 +160,9 @@ impl TcpTracker {
         let in_window = at_or_after(segment.seq, acknowledged) && at_or_after(sent, segment.seq);
         if refuses_syn || in_window {
             self.flags.fetch_or(if is_egress { EGRESS_RST } else { RETURN_RST }, Relaxed);
+            return !was_over;
         }
+        false
     }
 }
 
@@ -264,5 +290,34 @@ mod tests {
         tcp.observe(&segment(ACK, u32::MAX, 0, 100), false);
         tcp.observe(&segment(RESET, 99, 0, 0), false);
         assert_eq!(tcp.state(), TcpState::Closed);
+    }
+
+    /// Checklist 5.5: 8 GB one way take the sequence numbers round twice, and change nothing.
+    #[test]
+    fn eight_gigabytes_do_not_confuse_the_window() {
+        let tcp = established();
+        let (mut sent, mut seq) = (0_u64, 501_u32);
+        while sent < 8_000_000_000 {
+            tcp.observe(&segment(ACK, seq, 101, 64_000), false);
+            seq = seq.wrapping_add(64_000);
+            sent += 64_000;
+            assert!(tcp.observe(&segment(ACK, 101, seq, 0), true));
+        }
+        assert_eq!((tcp.state(), tcp.is_half_closed()), (TcpState::Established, false));
+        assert!(!tcp.observe(&segment(RESET, seq.wrapping_add(1), 0, 0), false));
+        assert_eq!(tcp.state(), TcpState::Established);
+        assert!(tcp.observe(&segment(RESET, seq, 0, 0), false));
+        assert!(tcp.is_reset());
+    }
+
+    /// Checklist 7857-2: acknowledgements that challenge a RST or a SYN (RFC 5961) are like any others.
+    #[test]
+    fn a_challenge_ack_changes_nothing() {
+        let tcp = established();
+        tcp.observe(&segment(SYN, 9_000_000, 0, 0), false);
+        assert!(tcp.observe(&segment(ACK, 101, 501, 0), true));
+        tcp.observe(&segment(RESET, 400, 0, 0), false);
+        assert!(tcp.observe(&segment(ACK, 101, 501, 0), true));
+        assert_eq!(tcp.state(), TcpState::Established);
     }
 }

@@ -520,13 +520,19 @@ pub(super) fn send(
         packet.fragment_to(forward.mtu);
     }
     let flow = &entry.flow;
+    let mut sign_of_life = true;
     if let Some(segment) = packet.tcp() {
-        flow.tcp.observe(&segment, entry.side == Side::Egress);
+        sign_of_life = flow.tcp.observe(&segment, entry.side == Side::Egress);
         if let (true, Some(max_mss)) = (segment.flags.syn(), forward.max_mss) {
             clamp_mss(packet, max_mss);
         }
     }
-    flow.count(now, entry.side, packet.wire_segments(), packet.wire_bytes());
+    let (segments, bytes) = (packet.wire_segments(), packet.wire_bytes());
+    if sign_of_life {
+        flow.count(now, entry.side, segments, bytes);
+    } else {
+        flow.count_only(entry.side, segments, bytes);
+    }
     forward.rewrite.apply(packet);
     Verdict::Forward { link: forward.link, decided_by: flow.admitted_by }
 }

@@ -25,10 +25,22 @@ pub struct Timeouts {
     pub tcp_idle: Duration,
     /// A TCP flow whose handshake is not complete: 60 s (AWS publishes none).
     pub tcp_opening: Duration,
-    /// A TCP flow after FIN both ways, or RST: 2 s (AWS publishes none).
+    /// A TCP flow after FIN one way: 350 s, as if it were established (RFC 6146 3.5.2.2; AWS publishes none). The other
+    /// side may have much to say yet.
+    pub tcp_half_closed: Duration,
+    /// A TCP flow after FIN both ways, or one that was refused: 2 s (AWS publishes none). A tuple that is used again waits
+    /// for nothing, so this is for the last acknowledgements only.
     pub tcp_closing: Duration,
-    /// A UDP flow (spec 15: AWS states 350 s generally for a NAT gateway).
+    /// An established TCP flow after RST: 240 s (RFC 7857 2; AWS publishes none). A RST may have been lost or forged, and
+    /// whoever knows nothing of it goes on.
+    pub tcp_reset: Duration,
+    /// A UDP flow through a NAT gateway, or App Runner's own NAT (spec 15: AWS states 350 s generally).
     pub udp_idle: Duration,
+    /// A UDP flow that an ENI alone tracks, before a second request or reply: 120 s, as Hyperplane has it (spec 15). AWS
+    /// calls it `UdpTimeout`, 30 to 60 s on an EC2 interface (spec 4.4).
+    pub eni_udp: Duration,
+    /// The same with more than one request and reply: 120 s. AWS's `UdpStreamTimeout`, 60 to 180 s on an EC2 interface.
+    pub eni_udp_stream: Duration,
     /// An ICMP query: 350 s (checklist I2).
     pub icmp_idle: Duration,
     /// Any other protocol (spec 4.4): 600 s.
@@ -42,8 +54,12 @@ impl Default for Timeouts {
         Self {
             tcp_idle: Duration::from_secs(350),
             tcp_opening: Duration::from_secs(60),
+            tcp_half_closed: Duration::from_secs(350),
             tcp_closing: Duration::from_secs(2),
+            tcp_reset: Duration::from_secs(240),
             udp_idle: Duration::from_secs(350),
+            eni_udp: Duration::from_secs(120),
+            eni_udp_stream: Duration::from_secs(120),
             icmp_idle: Duration::from_secs(350),
             other_idle: Duration::from_secs(600),
             port_quarantine: Duration::from_secs(1),
@@ -55,7 +71,23 @@ impl Timeouts {
     /// The longest that any flow may be idle.
     #[must_use]
     pub fn longest(&self) -> Duration {
-        self.tcp_idle.max(self.udp_idle).max(self.icmp_idle).max(self.other_idle)
+        let Self {
+            tcp_idle,
+            tcp_opening,
+            tcp_half_closed,
+            tcp_closing,
+            tcp_reset,
+            udp_idle,
+            eni_udp,
+            eni_udp_stream,
+            icmp_idle,
+            other_idle,
+            port_quarantine: _,
+        } = *self;
+        [tcp_opening, tcp_half_closed, tcp_closing, tcp_reset, udp_idle, eni_udp, eni_udp_stream]
+            .into_iter()
+            .chain([icmp_idle, other_idle])
+            .fold(tcp_idle, Duration::max)
     }
 
     /// All of them divided by `time_scale`: at 100.0, 350 s pass in 3.5 s.
@@ -65,8 +97,12 @@ impl Timeouts {
         Self {
             tcp_idle: scale(self.tcp_idle),
             tcp_opening: scale(self.tcp_opening),
+            tcp_half_closed: scale(self.tcp_half_closed),
             tcp_closing: scale(self.tcp_closing),
+            tcp_reset: scale(self.tcp_reset),
             udp_idle: scale(self.udp_idle),
+            eni_udp: scale(self.eni_udp),
+            eni_udp_stream: scale(self.eni_udp_stream),
             icmp_idle: scale(self.icmp_idle),
             other_idle: scale(self.other_idle),
             port_quarantine: scale(self.port_quarantine),

@@ -136,3 +136,119 @@ impl RouteTable {
 pub fn canonical(network: Ipv4Network) -> Ipv4Network {
     Ipv4Network::new(network.network(), network.prefix()).unwrap_or(network)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const LISTS: [(&str, &[&str]); 3] = [
+        ("pl-a", &["192.0.2.0/24", "198.51.100.0/24"]),
+        ("pl-b", &["192.0.2.0/24", "203.0.113.0/24"]),
+        ("pl-c", &["10.0.0.0/16", "192.0.2.128/25"]),
+    ];
+
+    fn table(routes: &[(&str, Target)]) -> RouteTable {
+        let lists: Vec<_> = LISTS
+            .iter()
+            .map(|(id, entries)| PrefixList {
+                id: (*id).to_owned(),
+                entries: entries.iter().map(|e| e.parse().unwrap()).collect(),
+                line: 0,
+            })
+            .collect();
+        let destination = |to: &str| match LISTS.iter().position(|(id, _)| *id == to) {
+            Some(list) => Destination::PrefixList(list.into()),
+            None => Destination::Cidr(to.parse().unwrap()),
+        };
+        let route = |(to, target): &(&str, Target)| Route {
+            destination: destination(to),
+            target: target.clone(),
+            line: 0,
+        };
+        let routes = routes.iter().map(route).collect();
+        let mut table = RouteTable::new("rtb".to_owned(), VpcIx(0), routes, true, 0);
+        table.index(&lists);
+        table
+    }
+
+    /// Where the table sends an address, whatever the order of its routes.
+    fn sends(routes: &[(&str, Target)], to: &str) -> Option<Target> {
+        let to = to.parse().unwrap();
+        let found = table(routes).lookup(to).map(|(_, route)| route.target.clone());
+        let reversed: Vec<_> = routes.iter().rev().cloned().collect();
+        assert_eq!(table(&reversed).lookup(to).map(|(_, route)| route.target.clone()), found);
+        found
+    }
+
+    const IGW: Target = Target::InternetGateway;
+    const LOCAL: Target = Target::Local;
+    const NAT: Target = Target::NatGateway(NatGatewayIx(0));
+    const VPCE: Target = Target::GatewayEndpoint(GatewayEndpointIx(0));
+    const PCX: Target = Target::Peering(PeeringIx(0));
+
+    /// Rule 2.
+    #[test]
+    fn the_longest_prefix_wins() {
+        let routes =
+            [("0.0.0.0/0", NAT), ("10.0.0.0/8", PCX), ("10.0.0.0/16", LOCAL), ("10.0.3.0/24", NAT)];
+        for (to, target) in
+            [("8.8.8.8", NAT), ("10.9.0.1", PCX), ("10.0.4.1", LOCAL), ("10.0.3.1", NAT)]
+        {
+            assert_eq!(sends(&routes, to), Some(target), "{to}");
+        }
+        assert_eq!(sends(&routes[1..], "8.8.8.8"), None);
+    }
+
+    /// Rule 4: of an entry and an equal CIDR route the latter wins, of others the more specific one, whatever its kind.
+    #[test]
+    fn a_static_cidr_route_beats_an_equal_prefix_list_entry() {
+        let routes = [("pl-a", VPCE), ("192.0.2.0/24", NAT), ("0.0.0.0/0", IGW)];
+        assert_eq!(sends(&routes, "192.0.2.9"), Some(NAT));
+        assert_eq!(sends(&routes, "198.51.100.9"), Some(VPCE), "the list's other entry");
+    }
+
+    /// Rule 4.
+    #[test]
+    fn a_more_specific_route_wins_over_a_list_and_a_more_specific_list_over_a_route() {
+        let routes = [("pl-a", VPCE), ("192.0.2.64/26", NAT), ("198.51.0.0/16", IGW)];
+        assert_eq!(sends(&routes, "192.0.2.65"), Some(NAT));
+        assert_eq!(sends(&routes, "192.0.2.1"), Some(VPCE));
+        assert_eq!(sends(&routes, "198.51.100.1"), Some(VPCE));
+        assert_eq!(sends(&routes, "198.51.7.1"), Some(IGW));
+        assert_eq!(sends(&[("pl-c", VPCE), ("10.0.0.0/16", LOCAL)], "10.0.9.1"), Some(LOCAL));
+    }
+
+    /// Rule 6, inferred: AWS picks at random, the lower id here. A longer entry of the other list wins all the same.
+    #[test]
+    fn of_two_prefix_lists_the_one_with_the_lower_id() {
+        let routes = [("pl-b", PCX), ("pl-a", VPCE), ("pl-c", NAT)];
+        assert_eq!(sends(&routes, "192.0.2.1"), Some(VPCE));
+        assert_eq!(sends(&routes, "203.0.113.1"), Some(PCX));
+        assert_eq!(sends(&routes, "192.0.2.129"), Some(NAT));
+    }
+
+    /// Inferred from rule 2: there is no falling through to a less specific route.
+    #[test]
+    fn a_blackhole_that_wins_is_the_end() {
+        let gone = Target::Blackhole(None);
+        let routes = [("0.0.0.0/0", NAT), ("pl-a", gone.clone()), ("192.0.2.128/25", NAT)];
+        assert_eq!(sends(&routes, "192.0.2.1"), Some(gone));
+        assert_eq!(sends(&routes, "192.0.2.200"), Some(NAT));
+    }
+
+    #[test]
+    fn a_network_is_routed_as_all_its_addresses_where_no_longer_prefix_is_in_it() {
+        let table = table(&[("0.0.0.0/0", NAT), ("pl-a", VPCE), ("192.0.2.128/25", IGW)]);
+        let target = |network: &str| {
+            table.lookup_network(network.parse().unwrap()).map(|route| route.target.clone())
+        };
+        assert_eq!(target("192.0.2.0/26"), Some(VPCE));
+        assert_eq!(target("192.0.2.192/26"), Some(IGW));
+        assert_eq!(target("192.0.0.0/16"), Some(NAT));
+        let mut prefixes: Vec<String> = table.prefixes().map(|p| p.to_string()).collect();
+        prefixes.sort();
+        assert_eq!(prefixes, ["0.0.0.0/0", "192.0.2.0/24", "192.0.2.128/25", "198.51.100.0/24"]);
+    }
+}

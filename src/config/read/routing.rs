@@ -77,8 +77,33 @@ fn target(section: &Section<'_>, value: &Value<'_>, gone: bool) -> Option<At<Tar
     Some(At { value: target, span: id.span })
 }
 
+/// Targets that AWS has and a lab has not, by the ids that AWS gives them.
+fn foreign_target(section: &Section<'_>, id: &str) -> Option<&'static str> {
+    if section.reader.names.kind_of(&[Kind::Resource], id).is_some() {
+        return Some("the network interface of resource");
+    }
+    let kinds = [
+        ("eni-", "network interface"),
+        ("i-", "instance"),
+        ("tgw-", "transit gateway"),
+        ("vgw-", "virtual private gateway"),
+        ("eigw-", "egress-only internet gateway"),
+        ("cagw-", "carrier gateway"),
+        ("lgw-", "local gateway"),
+    ];
+    kinds.into_iter().find(|(prefix, _)| id.starts_with(prefix)).map(|(_, kind)| kind)
+}
+
 fn report_unknown_target(section: &Section<'_>, id: &At<String>) {
     let (report, names) = (section.reader.report, section.reader.names);
+    if let Some(kind) = foreign_target(section, id) {
+        return report.error(
+            id.span,
+            "target-unsupported",
+            format!("{kind} {:?} as a route's target works in AWS, and this version of egret has none", id.value),
+            "route to a NAT gateway, or give the route state = \"blackhole\" to say that its packets are dropped",
+        );
+    }
     if !id.starts_with("igw-") {
         return names.report_dangling(report, id, &Kind::ROUTE_TARGETS);
     }

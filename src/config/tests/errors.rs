@@ -109,7 +109,10 @@ vpc = "vpc-a""#;
     peering_of_other_vpcs: "wrong-vpc" at "\"pcx\"" in r#"[[vpc_peering_connection]]
 id = "pcx"
 requester_vpc = "vpc-b"
-accepter_vpc = "vpc-b"
+accepter_vpc = "vpc-c"
+[[vpc]]
+id = "vpc-c"
+cidr = "10.2.0.0/16"
 [[route_table]]
 id = "rtb"
 vpc = "vpc-a"
@@ -209,7 +212,7 @@ egress = [{ protocol = "all", to = "::/0" }]"#;
 id = "rtb"
 vpc = "vpc-a"
 routes = [{ destination = "0.0.0.0/0", target = "igw-a" }, { destination = "0.0.0.0/0", target = "blackhole" }]"#;
-    local_route_replaced: "route-already-exists" at "\"10.0.0.0/16\"" in r#"[[route_table]]
+    local_route_replaced: "local-route-replaced" at "\"igw-a\"" in r#"[[route_table]]
 id = "rtb"
 vpc = "vpc-a"
 routes = [{ destination = "10.0.0.0/16", target = "igw-a" }]"#;
@@ -230,6 +233,131 @@ service = "com.amazonaws.us-east-1.sqs"
 id = "rtb"
 vpc = "vpc-a"
 routes = [{ destination = "203.0.113.0/24", target = "vpce" }]"#;
+    peering_with_itself: "peering-with-itself" at "\"vpc-b\"" in r#"[[vpc_peering_connection]]
+id = "pcx"
+requester_vpc = "vpc-b"
+accepter_vpc = "vpc-b""#;
+    peering_of_vpcs_that_overlap: "peering-overlap" at "\"vpc-c\"" in r#"[[vpc]]
+id = "vpc-c"
+cidr = ["10.2.0.0/16", "10.0.128.0/17"]
+[[vpc_peering_connection]]
+id = "pcx"
+requester_vpc = "vpc-a"
+accepter_vpc = "vpc-c""#;
+    a_second_peering_of_two_vpcs: "peered-already" at "\"pcx-2\"" in r#"[[vpc_peering_connection]]
+id = "pcx-gone"
+requester_vpc = "vpc-a"
+accepter_vpc = "vpc-b"
+state = "deleted"
+[[vpc_peering_connection]]
+id = "pcx"
+requester_vpc = "vpc-a"
+accepter_vpc = "vpc-b"
+[[vpc_peering_connection]]
+id = "pcx-2"
+requester_vpc = "vpc-b"
+accepter_vpc = "vpc-a""#;
+    peers_that_cannot_be_told_apart: "peers-overlap" at "\"vpc-c\"" in r#"[[vpc]]
+id = "vpc-c"
+cidr = ["10.2.0.0/16", "10.1.128.0/17"]
+[[vpc_peering_connection]]
+id = "pcx"
+requester_vpc = "vpc-b"
+accepter_vpc = "vpc-a"
+[[vpc_peering_connection]]
+id = "pcx-2"
+requester_vpc = "vpc-a"
+accepter_vpc = "vpc-c""#;
+    state_of_a_peering: "unknown-word" at "\"gone\"" in r#"[[vpc_peering_connection]]
+id = "pcx"
+requester_vpc = "vpc-a"
+accepter_vpc = "vpc-b"
+state = "gone""#;
+    gateway_endpoint_without_its_list: "missing-key" at "[[vpc_endpoint]]" in r#"[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3""#;
+    gateway_endpoint_and_another_destination: "gateway-endpoint-route" at "\"192.0.2.0/24\"" in r#"[[prefix_list]]
+id = "pl"
+entries = ["192.0.2.0/24"]
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl"
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{ destination = "192.0.2.0/24", target = "vpce" }]"#;
+    gateway_endpoint_and_the_table_of_another_vpc: "wrong-vpc" at "\"rtb\"" in r#"[[prefix_list]]
+id = "pl"
+entries = ["192.0.2.0/24"]
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl"
+route_tables = ["rtb"]
+[[route_table]]
+id = "rtb"
+vpc = "vpc-b""#;
+    two_gateway_endpoints_for_one_table: "route-already-exists" at "\"rtb\"" in r#"[[prefix_list]]
+id = "pl"
+entries = ["192.0.2.0/24"]
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl"
+route_tables = ["rtb"]
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{ destination = "pl", target = "igw-a" }]"#;
+    gateway_endpoint_with_the_name_of_a_vpc: "namespace-clash" at "\"vpc-b\"" in r#"[[prefix_list]]
+id = "pl"
+entries = ["192.0.2.0/24"]
+[[vpc_endpoint]]
+id = "vpc-b"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl""#;
+    interface_endpoint_with_route_tables: "not-a-route-target" at "\"rtb\"" in r#"[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "interface"
+service = "com.amazonaws.us-east-1.sqs"
+route_tables = ["rtb"]
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a""#;
+    a_resource_as_target: "target-unsupported" at "\"firewall\"" in r#"[[resource]]
+name = "firewall"
+subnet = "subnet-a"
+address = "10.0.1.20"
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{ destination = "0.0.0.0/0", target = "firewall" }]"#;
+    a_transit_gateway_as_target: "target-unsupported" at "\"tgw-1\"" in r#"[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{ destination = "10.8.0.0/16", target = "tgw-1" }]"#;
+    a_prefix_list_within_the_vpc: "more-specific-route" at "\"pl\"" in r#"[[prefix_list]]
+id = "pl"
+entries = ["192.0.2.0/24", "10.0.1.0/25"]
+[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a"
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{ destination = "pl", target = "nat" }]"#;
     route_for_half_a_subnet: "more-specific-route" at "\"10.0.1.0/25\"" in r#"[[nat_gateway]]
 id = "nat"
 subnet = "subnet-a"

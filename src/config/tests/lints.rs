@@ -75,6 +75,64 @@ routes = [
 }
 
 #[test]
+fn a_route_to_a_peer_that_has_none_back() {
+    let lab = r#"
+[[vpc_peering_connection]]
+id = "pcx"
+requester_vpc = "vpc-a"
+accepter_vpc = "vpc-b"
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{ destination = "10.1.0.0/16", target = "pcx" }]
+[[route_table]]
+id = "rtb-b"
+vpc = "vpc-b"
+main = true
+routes = [{ destination = "10.0.0.0/24", target = "pcx" }, { destination = "10.0.0.0/8", target = "blackhole" }]"#;
+    let blackhole = ("route-to-nothing", "\"blackhole\"");
+    check(&[blackhole], lab);
+    let without = lab.replace("10.0.0.0/24", "10.8.0.0/24");
+    check(&[("no-route-back", "\"pcx\""), ("route-to-nothing", "\"pcx\""), blackhole], &without);
+}
+
+#[test]
+fn a_gateway_endpoint_that_no_group_lets_anything_out_to() {
+    let lab = |to: &str, tables: &str| {
+        format!(
+            r#"
+[[prefix_list]]
+id = "pl"
+entries = ["192.0.2.0/24"]
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl"
+route_tables = [{tables}]
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+main = true
+[[security_group]]
+id = "sg"
+vpc = "vpc-a"
+egress = [{{ protocol = "tcp", ports = 443, to = "{to}" }}, {{ protocol = "udp", ports = 53, to = "0.0.0.0/0" }}]
+[[vpc_connector]]
+name = "one"
+subnets = ["subnet-a"]
+security_groups = ["sg"]"#
+        )
+    };
+    let zone = ("single-zone", "\"one\"");
+    check(&[zone], &lab("pl", "\"rtb\""));
+    check(&[zone], &lab("192.0.0.0/16", "\"rtb\""));
+    check(&[zone, ("endpoint-not-allowed", "\"one\"")], &lab("198.51.100.0/24", "\"rtb\""));
+    check(&[("endpoint-without-route", "\"vpce\""), zone], &lab("pl", ""));
+}
+
+#[test]
 fn routes_to_a_peering_connection_that_lead_nowhere() {
     check(
         &[("route-to-nothing", "\"pcx\""), ("route-to-nothing", "\"pcx-gone\"")],
@@ -91,11 +149,17 @@ state = "deleted"
 [[route_table]]
 id = "rtb"
 vpc = "vpc-a"
+main = true
 routes = [
   { destination = "10.1.0.0/16", target = "pcx" },
   { destination = "10.2.0.0/16", target = "pcx" },
   { destination = "10.1.2.0/24", target = "pcx-gone" },
-]"#,
+]
+[[route_table]]
+id = "rtb-b"
+vpc = "vpc-b"
+main = true
+routes = [{ destination = "10.0.0.0/16", target = "pcx" }]"#,
     );
 }
 

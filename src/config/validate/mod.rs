@@ -2,9 +2,12 @@
 //! been reported by the reader already and are passed over here.
 
 mod addresses;
+mod gateway_endpoints;
 mod groups;
+mod more_specific;
 mod names;
 mod networks;
+mod peering;
 mod routing;
 
 use super::diagnostic::{At, Report};
@@ -14,6 +17,8 @@ use super::spec::Spec;
 pub(super) fn all(spec: &Spec, report: &Report) {
     networks::check(spec, report);
     routing::check(spec, report);
+    peering::check(spec, report);
+    gateway_endpoints::check(spec, report);
     addresses::check(spec, report);
     groups::check(spec, report);
     names::check(spec, report);

@@ -1,32 +1,38 @@
 //! Names of network namespaces, and how much a snapshot can hold.
 
 use crate::config::diagnostic::{Report, Span};
-use crate::config::spec::Spec;
+use crate::config::spec::{EndpointKind, Spec};
 
 pub(super) fn check(spec: &Spec, report: &Report) {
     namespaces(spec, report);
     sizes(spec, report);
 }
 
-/// `<lab>-router`, `<lab>-internet`, `<lab>-<vpc>` and `<lab>-<service>-<n>` are all different.
+/// `<lab>-router`, `<lab>-internet`, `<lab>-<vpc>`, `<lab>-<gateway endpoint>` and `<lab>-<service>-<n>` are all different.
 fn namespaces(spec: &Spec, report: &Report) {
     let lab = &spec.lab.value;
-    for vpc in &spec.vpcs {
-        let id = vpc.id.value.as_str();
+    let vpcs = spec.vpcs.iter().map(|vpc| ("VPC", &vpc.id));
+    let gateways = spec.vpc_endpoints.iter().filter(|e| e.kind == EndpointKind::Gateway);
+    let endpoints = gateways.map(|endpoint| ("endpoint", &endpoint.id));
+    for (what, at) in vpcs.chain(endpoints) {
+        let id = at.value.as_str();
         let task = spec.services.iter().find(|service| {
             let number = id.strip_prefix(service.name.as_str()).and_then(|r| r.strip_prefix('-'));
             number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
         });
-        let owner = match task {
-            Some(service) => format!("a task of service {:?}", service.name.value),
-            None if matches!(id, "router" | "internet") => "egret itself".to_owned(),
-            None => continue,
+        let vpc = spec.vpcs.iter().find(|vpc| what == "endpoint" && *vpc.id == *id);
+        let owner = match (task, vpc) {
+            (Some(service), _) => format!("a task of service {:?}", service.name.value),
+            (None, Some(vpc)) => format!("VPC {:?}", vpc.id.value),
+            (None, None) if matches!(id, "router" | "internet") => "egret itself".to_owned(),
+            (None, None) => continue,
         };
+        let example = if what == "VPC" { "vpc-prod" } else { "vpce-s3" };
         report.error(
-            vpc.id.span,
+            at.span,
             "namespace-clash",
             format!("the network namespace {lab}-{id} is that of {owner} already"),
-            "give the VPC another id, such as \"vpc-prod\"",
+            format!("give the {what} another id, such as \"{example}\""),
         );
     }
 }

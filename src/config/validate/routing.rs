@@ -1,12 +1,9 @@
-//! Route tables: whose they are, which one is main, and what a route may say (spec 3.2 to 3.5).
+//! Route tables: whose they are, which one is main, and what may be a route's target (spec 3.2, 3.5).
 
-use super::wrong_vpc;
-use crate::config::address::{contains, overlap};
+use super::{gateway_endpoints, more_specific, wrong_vpc};
 use crate::config::diagnostic::{At, Report};
 use crate::config::spec::{Destination, EndpointKind, Route, RouteTable, Spec, Target, Vpc};
-use ipnetwork::Ipv4Network;
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 
 pub(super) fn check(spec: &Spec, report: &Report) {
     associations(spec, report);
@@ -15,7 +12,7 @@ pub(super) fn check(spec: &Spec, report: &Report) {
         let Some(vpc) = spec.vpc(&table.vpc) else { continue };
         duplicates(table, report);
         for route in &table.routes {
-            destination(spec, vpc, route, report);
+            more_specific::check(spec, vpc, route, report);
             target(spec, vpc, route, report);
         }
     }
@@ -84,7 +81,7 @@ fn duplicates(table: &RouteTable, report: &Report) {
     }
 }
 
-fn already_exists(report: &Report, route: &Route, place: &str) {
+pub(super) fn already_exists(report: &Report, route: &Route, place: &str) {
     let destination = &route.destination.value;
     report.error(
         route.destination.span,
@@ -92,66 +89,6 @@ fn already_exists(report: &Report, route: &Route, place: &str) {
         format!("RouteAlreadyExists: the route for {destination} stands already: {place}"),
         "a route table has one route for each destination",
     );
-}
-
-/// Link-local addresses that no route may lead to.
-fn link_local() -> Option<Ipv4Network> {
-    Ipv4Network::new_checked(Ipv4Addr::new(169, 254, 168, 0), 22)
-}
-
-/// What AWS takes as a destination (spec 3.4).
-fn destination(spec: &Spec, vpc: &Vpc, route: &Route, report: &Report) {
-    let Destination::Cidr(network) = route.destination.value else { return };
-    let error = |rule, message: String, help: &str| {
-        report.error(route.destination.span, rule, message, help);
-    };
-    if link_local().is_some_and(|reserved| contains(reserved, network)) {
-        error(
-            "reserved-destination",
-            format!("AWS takes no route for {network}"),
-            "169.254.168.0/22 is reserved; a larger network that holds it is possible",
-        );
-    }
-    let local = route.target.value == Target::Local;
-    let is_block = vpc.cidrs.iter().any(|block| **block == network);
-    match (is_block, local) {
-        (true, true) => {}
-        (true, false) => already_exists(report, route, "it is the implied local route"),
-        (false, true) => error(
-            "not-local",
-            format!("{network} is not a CIDR block of VPC {:?}", vpc.id.value),
-            "local routes are for the VPC's CIDR blocks, and are implied",
-        ),
-        (false, false) if vpc.cidrs.iter().any(|block| contains(**block, network)) => {
-            more_specific(spec, vpc, network, route, report);
-        }
-        (false, false) => {}
-    }
-}
-
-/// A route more specific than the local one: a whole subnet to a NAT gateway (spec 3.4). Network interfaces and
-/// Gateway Load Balancer endpoints, which AWS takes too, are not in a lab.
-fn more_specific(spec: &Spec, vpc: &Vpc, network: Ipv4Network, route: &Route, report: &Report) {
-    let whole_subnet = spec.subnets.iter().any(|s| *s.vpc == *vpc.id && *s.cidr == network);
-    if !whole_subnet {
-        let near = spec.subnets.iter().filter(|s| *s.vpc == *vpc.id && overlap(*s.cidr, network));
-        let near: Vec<String> = near.map(|s| s.cidr.value.to_string()).collect();
-        let near = if near.is_empty() { String::new() } else { format!(": {}", near.join(", ")) };
-        report.error(
-            route.destination.span,
-            "more-specific-route",
-            format!("{network} is within the VPC and not the whole of a subnet"),
-            format!("a route more specific than local is for one whole subnet{near}"),
-        );
-    }
-    if !matches!(route.target.value, Target::NatGateway(_) | Target::Blackhole(_)) {
-        report.error(
-            route.target.span,
-            "more-specific-route",
-            "a route more specific than local cannot have this target",
-            "only a NAT gateway can be the target",
-        );
-    }
 }
 
 /// Whether the target can be reached from the table's VPC.
@@ -171,7 +108,9 @@ fn target(spec: &Spec, vpc: &Vpc, route: &Route, report: &Report) {
             if *endpoint.vpc != *vpc.id {
                 wrong_vpc((spec, report), "VPC endpoint", &named(id), &endpoint.vpc, &vpc.id);
             }
-            if endpoint.kind == EndpointKind::Interface {
+            if endpoint.kind == EndpointKind::Gateway {
+                gateway_endpoints::route(route, endpoint, report);
+            } else {
                 report.error(
                     route.target.span,
                     "not-a-route-target",

@@ -36,6 +36,7 @@ fn connected() -> (World, Ipv4Addr, Tuple, Tuple) {
     (world, web, local, out)
 }
 
+/// Checklist SG, 5.6.
 #[test]
 fn a_group_change_cuts_no_tracked_flow_and_refuses_new_ones() {
     let (mut world, web, local, out) = connected();
@@ -58,6 +59,7 @@ fn the_reply_may_be_the_first_to_meet_the_new_configuration() {
     assert_eq!(world.passes(&data(web, OUT)).0, out);
 }
 
+/// Checklist SG, 5.6.
 #[test]
 fn an_acl_change_acts_at_once_and_taking_it_back_too() {
     let (mut world, web, local, out) = connected();
@@ -82,6 +84,7 @@ fn an_acl_change_acts_at_once_and_taking_it_back_too() {
     world.comes_back(Link::Internet, &data_back(out));
 }
 
+/// Checklist 5.6.
 #[test]
 fn a_route_change_acts_at_once() {
     let (mut world, web, local, out) = connected();
@@ -197,6 +200,7 @@ fn a_task_that_is_gone_from_the_configuration_loses_its_flows() {
     assert_eq!(seen.reason(), Some(Reason::SourceUnknown));
 }
 
+/// Checklist SG.
 #[test]
 fn an_icmp_error_meets_the_new_acl() {
     let (mut world, _, _, out) = connected();

@@ -15,7 +15,7 @@ fn quote(packet: &[u8], l4: usize) -> Vec<u8> {
     packet[..packet.len().min(20 + l4)].to_vec()
 }
 
-/// Checklist I4, T9, T10.
+/// Checklist I4, I9, I10, T9, T10.
 #[test]
 fn an_error_from_outside_shows_the_task_its_own_packet() {
     let mut world = World::new(LAB);
@@ -145,7 +145,7 @@ fn an_error_neither_refreshes_nor_ends_a_flow() {
     world.sweep_ends(1);
 }
 
-/// Checklist I11.
+/// Checklist I10, I11.
 #[test]
 fn other_icmp_messages_do_not_pass() {
     let mut world = World::new(LAB);
@@ -222,4 +222,136 @@ ingress = [{ rule = 1, action = \"deny\", protocol = \"icmp\", icmp_type = 3, ic
     let reply = world.arrive(link, &answer(out), 0).bytes;
     let error = builder::icmp_error(web, EXAMPLE, 3, 3, &quote(&reply, 8));
     assert_eq!(world.refuses(&error), Reason::NaclEgressImplicitDeny);
+}
+
+/// Checklist I2, 7857-10: a query lives for 350 s, or as the lab file says, and its identifier goes with it.
+#[test]
+fn a_query_lives_as_long_as_the_setting_says() {
+    for (settings, seconds) in [("", 350), ("[timeouts]\nicmp_idle = \"61s\"\n", 61)] {
+        let mut world = World::new(&format!("{LAB}\n{settings}"));
+        let web = world.task("web", 1);
+        let (out, link) = world.opens(&ping(web, EXAMPLE, 7));
+        world.advance(Duration::from_secs(seconds));
+        world.sweep_ends(0);
+        world.comes_back(link, &answer(out));
+        world.advance(Duration::from_secs(seconds + 1));
+        world.sweep_ends(1);
+        assert_eq!(world.stays_out(link, &answer(out)), Reason::FlowExpired);
+        assert_eq!(world.leased(crate::flow::Space::INTERNET, NAT_PUBLIC), 0);
+    }
+}
+
+/// Checklist I6: an error about a ping at 349 s, and its reply at 351 s, which is too late.
+#[test]
+fn an_error_does_not_refresh_a_query() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (out, link) = world.opens(&ping(web, EXAMPLE, 7));
+    world.advance(Duration::from_secs(349));
+    let quoted = quote(&ping(out.src, out.dst, out.sport), 8);
+    world.comes_back(link, &builder::icmp_error(ROUTER, NAT_PUBLIC, 11, 0, &quoted));
+    world.advance(Duration::from_secs(2));
+    let seen = world.arrive(link, &answer(out), -1);
+    assert_eq!(seen.reason(), Some(Reason::FlowExpired));
+}
+
+/// An error with a quote that was changed, and whose own checksum is right.
+fn error_about(quoted: &[u8]) -> Vec<u8> {
+    builder::icmp_error(ROUTER, NAT_PUBLIC, 3, 4, quoted)
+}
+
+/// Checklist I3: a checksum that is wrong, of the message or of the header that it quotes, drops the error.
+#[test]
+fn errors_with_a_wrong_checksum_are_dropped() {
+    let mut world = World::new(LAB);
+    let (out, link) = world.connects(world.task("web", 1), 40_000, OUT);
+    let sent = segment(out, ACK, 101, 501);
+    let mut message = error_about(&quote(&sent, 8));
+    message[22] ^= 1;
+    assert_eq!(world.stays_out(link, &message), Reason::MalformedIcmpChecksum);
+    let mut header = quote(&sent, 8);
+    header[10] ^= 1;
+    assert_eq!(world.stays_out(link, &error_about(&header)), Reason::MalformedQuote);
+}
+
+/// Checklist I3: options in the quoted header are skipped, the quoted checksum of L4 is not verified, and stays as wrong
+/// as it was.
+#[test]
+fn quoted_options_are_skipped_and_a_quoted_checksum_may_be_wrong() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (out, link) = world.connects(web, 40_000, OUT);
+    let sent = segment(out, ACK, 101, 501);
+    let mut with_options = [&sent[..20], &[1, 1, 1, 0], &sent[20..]].concat();
+    with_options[0] = 0x46;
+    with_options[3] += 4;
+    fix_ip_checksum(&mut with_options);
+    let mut wrong = sent.clone();
+    wrong[36] ^= 0x55;
+    for (quoted, l4) in [(with_options, 24), (wrong, 20)] {
+        let seen = world.arrive(link, &error_about(&quoted), 0);
+        let own = Tuple { src: web, sport: 40_000, ..out };
+        assert_eq!(icmp_error_of(&seen.bytes).2, own);
+        let quoted = &seen.bytes[28..];
+        let pseudo = crate::packet::checksum::pseudo_header(web, EXAMPLE, 6, 20);
+        let right = pseudo.bytes(&quoted[l4..l4 + 20]).fold() == 0xffff;
+        assert_eq!(right, l4 == 24, "right or wrong, as it came");
+    }
+}
+
+/// Checklist I3: what follows the quote (RFC 4884) is not touched.
+#[test]
+fn extensions_of_an_error_are_left_alone() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (out, link) = world.connects(web, 40_000, OUT);
+    let mut quoted = segment(out, ACK, 101, 501);
+    quoted.resize(128, 0);
+    let extension = [0x20, 0, 0xdd, 0xee, 0, 8, 1, 1, 0xab, 0xcd, 0xef, 0x01];
+    quoted.extend_from_slice(&extension);
+    let mut error = error_about(&quoted);
+    // The length of the quote, in words.
+    error[25] = 32;
+    error[22..24].fill(0);
+    let sum = crate::packet::checksum::checksum(&error[20..]);
+    error[22..24].copy_from_slice(&sum.to_be_bytes());
+    let device = world.device_toward(link, NAT_PUBLIC);
+    let seen = world.push(device, &error, crate::packet::VnetHeader::default());
+    assert_eq!(icmp_error_of(&seen.bytes).2.src, web);
+    assert_eq!(crate::packet::checksum::checksum(&seen.bytes[20..]), 0);
+    assert_eq!(seen.bytes[28 + 128..], extension);
+    assert_eq!(seen.bytes[25], 32);
+}
+
+/// Checklist I8: AWS sends no ICMP 3/13 where there is no room for a session: silence, whatever the protocol.
+#[test]
+fn exhaustion_is_silent() {
+    let mut world = World::new(&format!("{LAB}\n[limits]\nnat_connections_per_destination = 1\n"));
+    let web = world.task("web", 1);
+    let places: [fn(Ipv4Addr, u16) -> Vec<u8>; 3] = [
+        |web, id| ping(web, EXAMPLE, id),
+        |web, port| udp(web, port, (EXAMPLE, 53)),
+        |web, port| syn(web, port, OUT),
+    ];
+    for packet in places {
+        world.opens(&packet(web, 1));
+        assert_eq!(world.refuses(&packet(web, 2)), Reason::NatPortsExhausted);
+    }
+}
+
+/// Checklist U12: no error ends a datagram's mapping, whatever it says and whoever sends it.
+#[test]
+fn no_error_ends_a_datagrams_mapping() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (out, link) = world.opens(&udp(web, 5353, (EXAMPLE, 53)));
+    let sent = datagram(out, b"query");
+    let codes = (0..16).map(|code| (3, code)).chain([(4, 0), (11, 0), (11, 1), (12, 0), (12, 1)]);
+    for (icmp_type, code) in codes {
+        for from in [ROUTER, EXAMPLE, Ipv4Addr::new(8, 8, 8, 8)] {
+            let error = builder::icmp_error(from, NAT_PUBLIC, icmp_type, code, &quote(&sent, 8));
+            assert_eq!(world.comes_back(link, &error).src, from, "{icmp_type}/{code}");
+        }
+    }
+    world.comes_back(link, &answer(out));
 }

@@ -23,7 +23,7 @@ fn big(task: Ipv4Addr, to: (Ipv4Addr, u16), length: usize) -> Vec<u8> {
     )
 }
 
-/// Traceroute shows the gateway's private address (spec 6).
+/// Traceroute shows the gateway's private address (spec 6, checklist I9).
 #[test]
 fn a_ttl_that_ends_at_the_gateway_is_answered_from_its_private_address() {
     let mut world = World::new(LAB);
@@ -81,6 +81,20 @@ fn a_packet_too_big_for_the_internet_is_answered_with_the_mtu() {
     world.passes(&big(web, DNS, 1500));
     // Inside the VPC there is room.
     world.opens(&big(web, (DB, 53), 9001));
+}
+
+/// Checklist U13: a reply that is too big for the task's link, with DF, is answered to the server by the address it knows.
+#[test]
+fn a_reply_too_big_is_answered_with_the_mtu() {
+    for (to, public) in [((DB, 53), ENI_A), (DNS, NAT_PUBLIC)] {
+        let mut world = World::new(LAB);
+        let (out, link) = world.opens(&udp(world.task("web", 1), 5353, to));
+        let seen = world.arrive(link, &datagram(out.reversed(), &[3; 3000]), 0);
+        assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::MtuExceeded, .. }));
+        assert_eq!((source(&seen.bytes), destination(&seen.bytes)), (public, to.0));
+        assert_eq!(icmp_error_of(&seen.bytes), (3, 4, out.reversed()));
+        assert_eq!(u16::from_be_bytes([seen.bytes[26], seen.bytes[27]]), 1500);
+    }
 }
 
 /// The pieces that a packet leaves in, and the packet that they make.

@@ -112,6 +112,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     /// And nothing leaves with the address of a task, nor comes to a task that is not there.
+    /// Checklist 5.1.
     #[test]
     fn any_octets_from_any_device_get_a_verdict(packets in proptest::collection::vec((device(), octets(), vnet()), 1..60)) {
         let world = World::new(LAB);
@@ -165,6 +166,7 @@ proptest! {
     }
 
     /// Neither the key of the replies nor the packet's tuple outside.
+    /// Checklist U3, T7.
     #[test]
     fn no_two_live_flows_look_the_same_from_outside(
         flows in proptest::collection::vec((0..7usize, 1..40u16, destination_of_flow()), 1..250),

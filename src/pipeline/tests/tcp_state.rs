@@ -1,8 +1,8 @@
 //! The life of a TCP flow: begins with SYN, ends by FIN, RST or idleness; expired, unsolicited and never-existed differ.
 
 use super::world::*;
-use crate::packet::{Packet, VnetHeader};
-use crate::pipeline::{Device, Reason, Verdict};
+use crate::packet::{Packet, Tuple, VnetHeader, builder};
+use crate::pipeline::{Device, Link, Reason, Verdict};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -68,6 +68,7 @@ fn expired_unsolicited_and_never_existed_are_three_reasons() {
     assert_eq!(world.refuses(&tcp(web, 40_001, OUT, ACK, 1, 1)), Reason::TcpNoFlow);
 }
 
+/// Checklist 5.5.
 #[test]
 fn traffic_in_either_direction_keeps_a_flow() {
     let mut world = World::new(LAB);
@@ -123,9 +124,10 @@ fn regression_a_late_segment_of_a_closed_connection_is_of_no_flow() {
     assert_eq!(world.stays_out(link, &late), Reason::Unsolicited);
 }
 
+/// Checklist 7857-RST.
 #[test]
 fn a_reset_closes_and_a_forged_one_does_not() {
-    let mut world = World::new(LAB);
+    let mut world = World::new(&format!("{LAB}\n[timeouts]\ntcp_reset = \"2s\"\n"));
     let web = world.task("web", 1);
     let (out, link) = world.connects(web, 40_000, OUT);
     world.comes_back(link, &segment(out.reversed(), RST, 999_999, 0));
@@ -149,6 +151,7 @@ fn simultaneous_open_passes() {
     world.passes(&tcp(web, 40_000, OUT, ACK, 101, 501));
 }
 
+/// Checklist T2: of what begins outside, policy permits nothing.
 #[test]
 fn nothing_outside_opens_a_flow() {
     let mut world = World::new(LAB);
@@ -169,4 +172,133 @@ fn a_task_that_is_gone_takes_its_flows_along() {
     world.flows_end(1);
     assert_eq!(world.stays_out(link, &answer(gone)), Reason::Unsolicited);
     world.comes_back(link, &segment(kept.reversed(), ACK, 501, 101));
+}
+
+/// Checklist T4: an unsolicited SYN is not answered, not after 6 s and not ever, as policy has it; and one from inside that
+/// follows begins a connection of its own.
+#[test]
+fn an_unsolicited_syn_is_never_answered() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let inbound = Tuple {
+        protocol: crate::packet::Protocol::Tcp,
+        src: EXAMPLE,
+        dst: NAT_PUBLIC,
+        sport: 443,
+        dport: 40_000,
+    };
+    for seconds in [0, 3, 7, 3600] {
+        world.advance(Duration::from_secs(seconds));
+        world.sweep_ends(0);
+        let seen = world.arrive(Link::Internet, &segment(inbound, SYN, 500, 0), 0);
+        let silent = matches!(seen.verdict, Verdict::Drop { reason: Reason::Unsolicited, .. });
+        assert!(silent, "{seen:?}");
+    }
+    world.connects(web, 40_000, OUT);
+}
+
+/// Checklist 7857-2, T5: a connection that opens, one that is open, one that has a FIN one way, one that has it both ways,
+/// and one that was reset have each a timer of their own.
+#[test]
+fn each_phase_of_a_connection_has_its_own_timer() {
+    let timers = "[timeouts]\ntcp_opening = \"10s\"\ntcp_idle = \"50s\"\ntcp_half_closed = \"30s\"\ntcp_closing = \"20s\"\ntcp_reset = \"40s\"\n";
+    for (segments, seconds) in [(0, 50), (1, 30), (2, 20), (3, 40)] {
+        let mut world = World::new(&format!("{LAB}\n{timers}"));
+        let web = world.task("web", 1);
+        let (out, link) = world.connects(web, 40_000, OUT);
+        if segments == 1 || segments == 2 {
+            world.passes(&tcp(web, 40_000, OUT, FIN.with(ACK), 101, 501));
+        }
+        if segments == 2 {
+            world.comes_back(link, &segment(out.reversed(), FIN.with(ACK), 501, 102));
+        }
+        if segments == 3 {
+            world.comes_back(link, &segment(out.reversed(), RST, 501, 0));
+        }
+        ends_after(&mut world, seconds);
+    }
+    for (refused, seconds) in [(false, 10), (true, 20)] {
+        let mut world = World::new(&format!("{LAB}\n{timers}"));
+        let web = world.task("web", 1);
+        let (out, link) = world.opens(&syn(web, 40_000, OUT));
+        if refused {
+            world.comes_back(link, &segment(out.reversed(), RST.with(ACK), 0, 101));
+        }
+        ends_after(&mut world, seconds);
+    }
+}
+
+/// The only flow is there for so long, and no longer.
+#[track_caller]
+fn ends_after(world: &mut World, seconds: u64) {
+    world.advance(Duration::from_secs(seconds));
+    world.sweep_ends(0);
+    world.advance(Duration::from_millis(1));
+    world.sweep_ends(1);
+}
+
+/// Checklist 7857-RST: a RST is passed on and the state kept for 4 minutes; data revives it, since the RST was not the
+/// server's then. One out of the window is passed on too, and means nothing.
+#[test]
+fn a_reset_is_passed_on_and_its_flow_kept_for_four_minutes() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (out, link) = world.connects(web, 40_000, OUT);
+    world.comes_back(link, &segment(out.reversed(), RST, 501, 0));
+    world.advance(Duration::from_secs(239));
+    world.sweep_ends(0);
+    // The task answers a forged one with a challenge ACK (RFC 5961); the server goes on where it was.
+    world.passes(&tcp(web, 40_000, OUT, ACK, 101, 501));
+    world.comes_back(link, &segment(out.reversed(), ACK, 501, 101));
+    world.comes_back(link, &segment(out.reversed(), RST, 999_999, 0));
+    ends_after(&mut world, 350);
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (out, link) = world.connects(web, 40_000, OUT);
+    world.comes_back(link, &segment(out.reversed(), RST, 501, 0));
+    ends_after(&mut world, 240);
+}
+
+/// Checklist 7857-7: a RST that ends nothing may answer whatever somebody outside sent, so it keeps nothing alive; nor does
+/// an ICMP error from inside.
+#[test]
+fn resets_and_errors_from_inside_refresh_nothing() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (out, link) = world.connects(web, 40_000, OUT);
+    let (query, _) = world.opens(&udp(web, 5353, (EXAMPLE, 53)));
+    world.comes_back(link, &answer(query));
+    world.advance(Duration::from_secs(349));
+    world.passes(&tcp(web, 40_000, OUT, RST, 0x8000_0000, 0));
+    let quoted = datagram(Tuple { src: EXAMPLE, dst: web, sport: 53, dport: 5353, ..query }, b"");
+    world.passes(&builder::icmp_error(web, EXAMPLE, 3, 3, &quoted));
+    world.advance(Duration::from_secs(2));
+    world.sweep_ends(2);
+    // Once it is over, each further RST answers something.
+    let (again, _) = world.connects(web, 40_000, OUT);
+    world.passes(&tcp(web, 40_000, OUT, RST, 101, 0));
+    world.advance(Duration::from_secs(239));
+    world.passes(&tcp(web, 40_000, OUT, RST, 101, 0));
+    ends_after(&mut world, 1);
+    assert_eq!(world.stays_out(link, &segment(out.reversed(), ACK, 501, 101)), Reason::FlowExpired);
+    assert_eq!(world.stays_out(link, &segment(again.reversed(), ACK, 1, 1)), Reason::Unsolicited);
+}
+
+/// Checklist 7857-2: a task that lost its memory opens the same connection again. The server's challenge ACK comes in, the
+/// RST that it provokes goes out, and the next SYN connects, all by the mapping that there was.
+#[test]
+fn a_syn_on_an_established_connection_finds_its_way() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (out, link) = world.connects(web, 40_000, OUT);
+    let (again, _) = world.passes(&tcp(web, 40_000, OUT, SYN, 77_000, 0));
+    assert_eq!(again, out);
+    world.comes_back(link, &segment(out.reversed(), ACK, 501, 101));
+    let device = world.device_of(web);
+    world.step(device, &tcp(web, 40_000, OUT, RST, 101, 0), 0).forwarded();
+    let seen = world.step(device, &tcp(web, 40_000, OUT, SYN, 77_000, 0), 0);
+    let (last, link) = seen.forwarded();
+    world.comes_back(link, &segment(last.reversed(), SYN_ACK, 900, 77_001));
+    world.passes(&tcp(web, 40_000, OUT, ACK, 77_001, 901));
+    ends_after(&mut world, 350);
 }

@@ -41,7 +41,8 @@ fn a_connection_through_a_nat_gateway_from_syn_to_nothing() {
     let received = format!("received {OUT_PATH} +1");
     ledger.arrives(link, &reset, &format!("{received}, established -1, closed +1"));
     let over = "flows -1, closed -1, ports 10.0.1.4 -1, ports 198.51.100.7 -1, resting +2";
-    ledger.sweeps_after(3, over);
+    ledger.sweeps_after(240, "");
+    ledger.sweeps_after(1, over);
     ledger.keeps_out(link, &reset, Reason::Unsolicited, "drops unsolicited +1, drop rows +1");
     ledger.sweeps_after(1, "resting -2, destinations -2");
 }

@@ -12,6 +12,7 @@ fn limited(limit: u32) -> String {
     )
 }
 
+/// Checklist 5.4.
 #[test]
 fn a_full_destination_refuses_one_more_and_another_one_works() {
     let mut sim = Sim::new(&limited(8), 1);
@@ -34,6 +35,7 @@ fn a_full_destination_refuses_one_more_and_another_one_works() {
 }
 
 /// A refusal never makes a later connection fail: ten thousand connections, a hundred at a time, which is the limit.
+/// Checklist 5.2.
 #[test]
 fn a_hundred_times_the_limit_in_churn_leaks_nothing() {
     let mut sim = Sim::new(&limited(100), 2);
