@@ -12,6 +12,7 @@
 
 mod curl;
 mod demo;
+mod dns;
 mod explain_live;
 mod floor;
 mod gateway_endpoint;

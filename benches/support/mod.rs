@@ -172,7 +172,7 @@ impl World {
         let out = Packet::parse(&mut syn, VnetHeader::default()).unwrap().tuple();
         let device = match link {
             Link::Internet => self.gateway,
-            Link::Vpc(_) | Link::Endpoint(_) | Link::Task(_) => self.eni,
+            Link::Vpc(_) | Link::Endpoint(_) | Link::Task(_) | Link::Services => self.eni,
         };
         let back = |flags| {
             let src = SocketAddrV4::new(out.dst, out.dport);

@@ -1,7 +1,9 @@
 //! `egret flows`, `drops`, `enis` and `ps`: tables from a running lab.
 
+use super::trace::SelectionArgs;
 use super::{CliError, LabArg, output, runtime};
 use crate::daemon::Client;
+use crate::daemon::flows::{FlowQuery, FlowSort};
 use crate::explain::{self, DropRow, EniRow, FlowRow, HolderRow, PsRow, Row};
 use serde::de::DeserializeOwned;
 use std::process::ExitCode;
@@ -14,6 +16,42 @@ pub struct ListArgs {
     /// As JSON, with raw numbers
     #[arg(long)]
     json: bool,
+}
+
+/// Arguments of `egret flows`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sudo egret flows
+  sudo egret flows --service web --dst 10.0.0.0/16     one service's flows inside the VPC
+  sudo egret flows --nat nat-a --sort bytes --limit 10   what goes through a NAT gateway, the ten largest
+  sudo egret flows --sort expires --state established    the connections that idle away
+  sudo egret flows --json | jq '.[] | select(.service == \"web\")'
+
+States: denied; of TCP opening, established, closed; of other protocols unreplied, replied. A flow whose rule was
+changed or removed since stays (security groups track connections): its rule then shows the generation that it is of.")]
+pub struct FlowsArgs {
+    #[command(flatten)]
+    list: ListArgs,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// Through this NAT gateway
+    #[arg(long, value_name = "ID")]
+    nat: Option<String>,
+    /// Of this protocol
+    #[arg(long, value_name = "tcp|udp|icmp|NUMBER")]
+    protocol: Option<String>,
+    /// In this state
+    #[arg(long, value_name = "STATE", value_parser = ["denied", "opening", "established", "closed", "unreplied", "replied"])]
+    state: Option<String>,
+    /// Most first: octets, packets, time idle, age; or the next to expire. By task and destination where it is left out
+    #[arg(long, value_enum, value_name = "KEY")]
+    sort: Option<FlowSort>,
+    /// The other way round
+    #[arg(long)]
+    reverse: bool,
+    /// So many at most
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
 }
 
 /// Arguments of `egret enis`.
@@ -39,8 +77,19 @@ pub struct DropsArgs {
     by_rule: bool,
 }
 
-pub(super) fn flows(args: &ListArgs) -> Result<ExitCode, CliError> {
-    show::<FlowRow>(args, "/v1/flows")
+pub(super) fn flows(args: &FlowsArgs) -> Result<ExitCode, CliError> {
+    let query = FlowQuery {
+        selection: args.selection.selection(None),
+        nat_gateway: args.nat.clone(),
+        protocol: args.protocol.clone(),
+        state: args.state.clone(),
+        sort: args.sort,
+        reverse: args.reverse,
+        limit: args.limit,
+    };
+    let client = Client::new(&args.list.lab.lab);
+    let rows: Vec<FlowRow> = runtime()?.block_on(client.post("/v1/flows", &query))?;
+    print(&rows, args.list.json)
 }
 
 pub(super) fn drops(args: &DropsArgs) -> Result<ExitCode, CliError> {

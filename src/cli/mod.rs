@@ -81,10 +81,7 @@ drop the answer names the rule with its line in the lab file, the nearest miss, 
     /// Write packets with their verdicts into a pcapng file, for Wireshark
     Capture(capture::CaptureArgs),
     /// List the flows of a running lab
-    #[command(after_help = "Examples:
-  sudo egret flows
-  sudo egret flows --json | jq '.[] | select(.service == \"web\")'")]
-    Flows(list::ListArgs),
+    Flows(list::FlowsArgs),
     /// List what was dropped, and by which rule
     Drops(list::DropsArgs),
     /// List ENIs and gateways, and what went through them

@@ -121,6 +121,7 @@ fn objects(lab: &Lab) -> Vec<Object> {
         nat_gateways,
         resources,
         internet_hosts,
+        private_zones,
         connectors,
         services,
     } = &lab.spec;
@@ -144,6 +145,7 @@ fn objects(lab: &Lab) -> Vec<Object> {
     );
     objects.extend(resources.iter().map(resource));
     objects.extend(internet_hosts.iter().map(internet_host));
+    objects.extend(private_zones.iter().map(private_zone));
     objects.extend(connectors.iter().map(connector));
     objects.extend(lab.plan.enis.iter().map(eni));
     objects.extend(services.iter().map(service));
@@ -178,11 +180,13 @@ fn mtus(mtu: &Mtu) -> [Fact; 2] {
     [fact("mtu", vpc), fact("internet_mtu", internet)]
 }
 
-fn limit_facts(limits: &Limits) -> [Fact; 2] {
-    let Limits { nat_connections_per_destination, eni_connections } = limits;
+fn limit_facts(limits: &Limits) -> [Fact; 3] {
+    let Limits { nat_connections_per_destination, eni_connections, dns_packets_per_second } =
+        limits;
     [
         fact("limits.nat_connections_per_destination", nat_connections_per_destination),
         fact("limits.eni_connections", eni_connections),
+        fact("limits.dns_packets_per_second", dns_packets_per_second),
     ]
 }
 
@@ -223,10 +227,20 @@ fn word(value: &impl Debug) -> String {
 }
 
 fn vpc(vpc: &spec::Vpc) -> Object {
-    let spec::Vpc { id, cidrs, internet_gateway, main_route_table, line } = vpc;
+    let spec::Vpc {
+        id,
+        cidrs,
+        internet_gateway,
+        main_route_table,
+        enable_dns_support,
+        enable_dns_hostnames,
+        line,
+    } = vpc;
     let mut facts: Vec<Fact> = cidrs.iter().map(|at| rule(format!("CIDR {}", at.value))).collect();
     facts.extend(given("internet gateway", internet_gateway.as_ref()));
     facts.extend(given("main route table", main_route_table.as_ref()));
+    facts.extend(given("enable_dns_support", enable_dns_support.as_ref()));
+    facts.extend(given("enable_dns_hostnames", enable_dns_hostnames.as_ref()));
     Object { kind: "VPC", id: id.value.clone(), line: *line, facts }
 }
 
@@ -357,12 +371,13 @@ fn nat_gateway(gateway: &spec::NatGateway, planned: Option<&PlannedNatGateway>) 
 }
 
 fn resource(resource: &spec::Resource) -> Object {
-    let spec::Resource { name, subnet, address, security_groups, listen, line } = resource;
+    let spec::Resource { name, aliases, subnet, address, security_groups, listen, line } = resource;
     let mut facts = vec![
         fact("subnet", &subnet.value),
         fact("address", address.value),
         fact("security groups", groups(security_groups)),
     ];
+    facts.extend(aliases.iter().map(|alias| rule(format!("alias {alias}"))));
     facts.extend(listen.iter().map(listens));
     Object { kind: "resource", id: name.value.clone(), line: *line, facts }
 }
@@ -372,10 +387,21 @@ fn listens(listen: &Listen) -> Fact {
 }
 
 fn internet_host(host: &spec::InternetHost) -> Object {
-    let spec::InternetHost { name, address, listen, line } = host;
+    let spec::InternetHost { name, aliases, address, listen, line } = host;
     let mut facts = vec![fact("address", address.value)];
+    facts.extend(aliases.iter().map(|alias| rule(format!("alias {alias}"))));
     facts.extend(listen.iter().map(listens));
     Object { kind: "internet host", id: name.value.clone(), line: *line, facts }
+}
+
+fn private_zone(zone: &spec::PrivateZone) -> Object {
+    let spec::PrivateZone { name, vpcs, records, line } = zone;
+    let mut facts = vec![fact("VPCs", list(vpcs))];
+    facts.extend(records.iter().map(|record| {
+        let spec::ZoneRecord { name, ttl, values } = record;
+        fact(format!("record {}", name.value), format!("{values:?}, {ttl} s"))
+    }));
+    Object { kind: "private hosted zone", id: name.value.clone(), line: *line, facts }
 }
 
 fn connector(connector: &spec::Connector) -> Object {

@@ -31,6 +31,7 @@ pub(super) fn all(spec: &Spec, report: &Report) {
     }
     security_groups(spec, report);
     internet_hosts(spec, report);
+    private_zones(spec, report);
 }
 
 /// An ENI has no public address, so an internet gateway drops whatever it sends (spec 3.6).
@@ -306,6 +307,25 @@ fn internet_hosts(spec: &Spec, report: &Report) {
             "private-internet-host",
             message,
             "take an address of a documentation range, such as 203.0.113.10",
+        );
+    }
+}
+
+/// Route 53 needs both attributes (spec 8); AWS takes the association all the same.
+fn private_zones(spec: &Spec, report: &Report) {
+    for (zone, id) in spec.private_zones.iter().flat_map(|z| z.vpcs.iter().map(move |id| (z, id))) {
+        let Some(vpc) = spec.vpc(id) else { continue };
+        let missing = match (vpc.has_dns_support(), vpc.has_dns_hostnames()) {
+            (true, true) => continue,
+            (true, false) => "enable_dns_hostnames = true",
+            (false, true) => "enable_dns_support = true",
+            (false, false) => "enable_dns_support = true and enable_dns_hostnames = true",
+        };
+        report.warning(
+            id.span,
+            "private-dns-without-attributes",
+            format!("VPC {:?} does not see private zone {:?}", id.value, zone.name.value),
+            format!("write {missing} in the VPC"),
         );
     }
 }

@@ -5,10 +5,10 @@ use super::names::default_id;
 use super::plan::Plan;
 use super::spec::{self, Spec};
 use crate::vpc::{
-    AclAction, AclRule, Connector, Destination, Egress, Eni, GatewayEndpoint, InternetGateway,
-    InternetHost, NatGateway, NetworkAcl, Parts, Peer, Peering, PeeringState, PrefixList,
-    PrefixListIx, Resource, Route, RouteTable, SecurityGroup, SecurityGroupIx, SecurityGroupRule,
-    Service, Space, Subnet, Target, TrafficMatch, Vpc, VpcIx,
+    AclAction, AclRule, Connector, Destination, DnsRecord, Egress, Eni, GatewayEndpoint,
+    InternetGateway, InternetHost, NatGateway, NetworkAcl, Parts, Peer, Peering, PeeringState,
+    PrefixList, PrefixListIx, PrivateZone, Resource, Route, RouteTable, SecurityGroup,
+    SecurityGroupIx, SecurityGroupRule, Service, Space, Subnet, Target, TrafficMatch, Vpc, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::collections::HashMap;
@@ -17,6 +17,7 @@ use std::collections::HashMap;
 pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
     let mut parts = Parts {
         lab: spec.lab.value.clone(),
+        region: spec.region.clone(),
         apprunner_address: plan.apprunner_address,
         limits: spec.limits,
         timeouts: spec.timeouts.scaled(spec.time_scale),
@@ -37,6 +38,7 @@ pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
     parts.connectors = spec.connectors.iter().map(|c| lowering.connector(c)).collect();
     parts.services = spec.services.iter().map(|service| lowering.service(service)).collect();
     parts.resources = spec.resources.iter().map(|r| lowering.resource(r)).collect();
+    parts.private_zones = spec.private_zones.iter().map(|z| lowering.private_zone(z)).collect();
     parts.internet_hosts = spec.internet_hosts.iter().map(internet_host).collect();
     parts
 }
@@ -283,6 +285,8 @@ impl<'s> Lowering<'s> {
                 .internet_gateway
                 .as_ref()
                 .map(|id| InternetGateway { id: id.value.clone(), line: vpc.line }),
+            enable_dns_support: vpc.has_dns_support(),
+            enable_dns_hostnames: vpc.has_dns_hostnames(),
             main_route_table: self.route_tables.get(&main),
             default_network_acl: self.network_acls.get(&default_id(&vpc.id)),
             default_security_group: self
@@ -360,11 +364,26 @@ impl<'s> Lowering<'s> {
     fn resource(&self, resource: &spec::Resource) -> Resource {
         Resource {
             name: resource.name.value.clone(),
+            aliases: resource.aliases.clone(),
             subnet: self.subnets.get(&resource.subnet),
             address: resource.address.value,
             security_groups: self.groups(&self.spec.groups_of_resource(resource)),
             listen: resource.listen.clone(),
             line: resource.line,
+        }
+    }
+
+    fn private_zone(&self, zone: &spec::PrivateZone) -> PrivateZone {
+        let of = |record: &spec::ZoneRecord| {
+            let (name, ttl) = (record.name.value.clone(), record.ttl);
+            let each = move |data| DnsRecord { name: name.clone(), ttl, data };
+            record.values.clone().into_iter().map(each)
+        };
+        PrivateZone {
+            name: zone.name.value.clone(),
+            vpcs: zone.vpcs.iter().map(|vpc| self.vpcs.get(vpc)).collect(),
+            records: zone.records.iter().flat_map(of).collect(),
+            line: zone.line,
         }
     }
 
@@ -453,6 +472,7 @@ fn prefix_list(list: &spec::PrefixList) -> PrefixList {
 fn internet_host(host: &spec::InternetHost) -> InternetHost {
     InternetHost {
         name: host.name.value.clone(),
+        aliases: host.aliases.clone(),
         address: host.address.value,
         listen: host.listen.clone(),
         line: host.line,

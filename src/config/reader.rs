@@ -344,6 +344,9 @@ fn example(section: &str, key: &str) -> String {
         "kind" => ("\"gateway\"", ", or \"interface\""),
         "service" => ("\"com.amazonaws.us-east-1.s3\"", ""),
         "entries" => ("[\"203.0.113.0/24\"]", ""),
+        "vpcs" => ("[\"…\"]", " with ids of [[vpc]] sections"),
+        "type" => ("\"A\"", ", or \"CNAME\", \"TXT\""),
+        "values" => ("[\"10.0.1.10\"]", ""),
         _ => ("…", ""),
     };
     format!("add `{key} = {value}`{note}")

@@ -3,8 +3,8 @@
 
 use super::diagnostic::At;
 use crate::vpc::{
-    AclAction, Connectivity, Limits, Line, Listen, Mtu, NatGatewayState, PeeringState, Timeouts,
-    TrafficMatch,
+    AclAction, Connectivity, Limits, Line, Listen, Mtu, NatGatewayState, PeeringState, RecordData,
+    Timeouts, TrafficMatch,
 };
 use ipnetwork::Ipv4Network;
 use std::fmt;
@@ -53,6 +53,8 @@ pub struct Spec {
     pub resources: Vec<Resource>,
     /// `[[internet_host]]`.
     pub internet_hosts: Vec<InternetHost>,
+    /// `[[private_zone]]`.
+    pub private_zones: Vec<PrivateZone>,
     /// `[[vpc_connector]]`.
     pub connectors: Vec<Connector>,
     /// `[[service]]`.
@@ -83,6 +85,10 @@ pub struct Vpc {
     pub internet_gateway: Option<At<String>>,
     /// `main_route_table`.
     pub main_route_table: Option<At<String>>,
+    /// `enable_dns_support`.
+    pub enable_dns_support: Option<At<bool>>,
+    /// `enable_dns_hostnames`.
+    pub enable_dns_hostnames: Option<At<bool>>,
     /// Where the section begins.
     pub line: Line,
 }
@@ -320,6 +326,8 @@ pub struct NatGateway {
 pub struct Resource {
     /// `name`.
     pub name: At<String>,
+    /// `aliases`.
+    pub aliases: Vec<String>,
     /// `subnet`.
     pub subnet: At<String>,
     /// `address`.
@@ -337,12 +345,38 @@ pub struct Resource {
 pub struct InternetHost {
     /// `name`.
     pub name: At<String>,
+    /// `aliases`.
+    pub aliases: Vec<String>,
     /// `address`.
     pub address: At<Ipv4Addr>,
     /// `listen`.
     pub listen: Vec<Listen>,
     /// Where the section begins.
     pub line: Line,
+}
+
+/// `[[private_zone]]`.
+#[derive(Clone, Debug)]
+pub struct PrivateZone {
+    /// `name`, in lower case and without the dot at the end.
+    pub name: At<String>,
+    /// `vpcs`.
+    pub vpcs: Vec<At<String>>,
+    /// `records`.
+    pub records: Vec<ZoneRecord>,
+    /// Where the section begins.
+    pub line: Line,
+}
+
+/// One element of `records`: all values of one name and type.
+#[derive(Clone, Debug)]
+pub struct ZoneRecord {
+    /// `name`, with the zone's.
+    pub name: At<String>,
+    /// `ttl`, in seconds.
+    pub ttl: u32,
+    /// `type` and `values`.
+    pub values: Vec<RecordData>,
 }
 
 /// `[[vpc_connector]]`.
@@ -369,6 +403,18 @@ pub struct Service {
     pub tasks: u16,
     /// Where the section begins.
     pub line: Line,
+}
+
+impl Vpc {
+    /// `enable_dns_support`, which AWS has on by default (spec 8).
+    pub fn has_dns_support(&self) -> bool {
+        self.enable_dns_support.is_none_or(|on| *on)
+    }
+
+    /// `enable_dns_hostnames`, which AWS has off by default (spec 8).
+    pub fn has_dns_hostnames(&self) -> bool {
+        self.enable_dns_hostnames.is_some_and(|on| *on)
+    }
 }
 
 impl Peering {

@@ -53,6 +53,36 @@ pub(super) fn apprunner_name(text: &str) -> Result<String, Fault> {
     ))
 }
 
+/// A name of the DNS (RFC 1035, 2.3.4), in lower case and without the dot at the end.
+pub(super) fn dns_name(text: &str) -> Result<String, Fault> {
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(valid)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.len() <= 253 && name.split('.').all(label) {
+        return Ok(name);
+    }
+    Err(fault(
+        "bad-dns-name",
+        format!("{text:?} is not a DNS name"),
+        "use labels of 1 to 63 of a-z 0-9 _ -, with dots between, such as \"db.corp.internal\"",
+    ))
+}
+
+/// One string of a TXT record (RFC 1035, 3.3.14).
+pub(super) fn txt_value(text: &str) -> Result<String, Fault> {
+    if text.len() <= 255 {
+        return Ok(text.to_owned());
+    }
+    let message =
+        format!("a string of a TXT record has at most 255 octets, this one has {}", text.len());
+    Err(fault("bad-record", message, "write several values"))
+}
+
 /// The lab's name, prefix of its namespaces.
 pub(super) fn lab_name(text: &str) -> Result<String, Fault> {
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

@@ -1,10 +1,11 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root only.
 
+use super::flows::FlowQuery;
 use super::reload::{ReloadError, Request};
 use super::running::{LabError, Running};
-use super::watch::{Subject, capture, trace};
+use super::watch::{Subject, capture, refused, trace};
 use crate::explain::{
-    DropRow, EniRow, FlowRow, HolderRow, PsRow, Reload, Target, TaskRef, explain_text, explanation,
+    DropRow, EniRow, HolderRow, PsRow, Reload, Target, TaskRef, explain_text, explanation,
 };
 use crate::flow::Instant;
 use crate::linux::clock;
@@ -193,7 +194,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let api = Router::new()
         .route("/v1/lab", get(lab))
-        .route("/v1/flows", get(flows))
+        .route("/v1/flows", post(flows))
         .route("/v1/drops", get(drops))
         .route("/v1/enis", get(enis))
         .route("/v1/holders", get(holders))
@@ -229,8 +230,19 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
     })
 }
 
-async fn flows(State(shared): State<Shared>) -> Json<Vec<FlowRow>> {
-    Json(shared.running.lock().await.flow_rows())
+/// Nobody waits for the lab while its flows are looked through.
+async fn flows(State(shared): State<Shared>, Json(query): Json<FlowQuery>) -> Response {
+    let lab = shared.subject().await;
+    let rows = tokio::task::spawn_blocking(move || {
+        let configurations = lab.configurations;
+        let (current, history) = (configurations.current.load(), configurations.history.load());
+        query.rows(&lab.engine, Instant(clock::now()), &current, &history)
+    });
+    match rows.await {
+        Ok(Ok(rows)) => Json(rows).into_response(),
+        Ok(Err(error)) => refused(&error),
+        Err(fault) => refused(&fault),
+    }
 }
 
 async fn drops(State(shared): State<Shared>) -> Json<Vec<DropRow>> {

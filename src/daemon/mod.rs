@@ -6,6 +6,7 @@
 mod addresses;
 pub mod client;
 pub mod control;
+pub mod flows;
 pub(crate) mod history;
 mod judge;
 mod losses;
@@ -13,6 +14,7 @@ mod needs;
 pub mod reload;
 pub mod rows;
 mod running;
+mod services;
 pub mod state;
 mod steer_drops;
 mod tasks;

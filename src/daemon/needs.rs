@@ -26,6 +26,8 @@ pub(super) enum SiteId {
     Vpc(String),
     /// What is behind a gateway endpoint, by its id.
     GatewayEndpoint(String),
+    /// What answers at the exempt addresses. It is there as long as the lab is.
+    Services,
 }
 
 /// A namespace, and the veth that leads there.
@@ -96,6 +98,7 @@ fn site_of(snapshot: &Snapshot, link: Link) -> Option<SiteId> {
             Some(SiteId::GatewayEndpoint(snapshot.gateway_endpoint(ix).id.clone()))
         }
         Link::Internet => Some(SiteId::Internet),
+        Link::Services => Some(SiteId::Services),
     }
 }
 

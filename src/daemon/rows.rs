@@ -1,5 +1,6 @@
 //! The rows that the commands list, read from the engine and the tc counters of a running lab.
 
+use super::flows::FlowQuery;
 use super::history::History;
 use super::losses::Loss;
 use super::running::Running;
@@ -23,25 +24,11 @@ use std::sync::atomic::Ordering::Relaxed;
 impl Running {
     /// `egret flows`: every flow that has not expired, by task and destination.
     pub fn flow_rows(&self) -> Vec<FlowRow> {
-        let snapshot = self.snapshot();
-        let now = Instant(clock::now());
+        let everything = FlowQuery::default();
         let history = self.history.load();
-        let mut rows = Vec::new();
-        self.engine.flows().for_each(|entry| {
-            if !entry.flow.is_expired(now, &snapshot.parts().timeouts) {
-                let (generation, outcome) = (entry.generation.0, entry.outcome);
-                rows.push(flow_row(&history, &snapshot, now, &entry.flow, generation, outcome));
-            }
-        });
-        rows.sort_by(|a, b| {
-            (&a.service, a.task, &a.destination, &a.inside).cmp(&(
-                &b.service,
-                b.task,
-                &b.destination,
-                &b.inside,
-            ))
-        });
-        rows
+        let rows = everything.rows(&self.engine, Instant(clock::now()), &self.snapshot(), &history);
+        // It names nothing that a lab could lack.
+        rows.unwrap_or_default()
     }
 
     /// `egret drops`: what was dropped, the most packets first.
@@ -245,15 +232,6 @@ struct Decided {
     earlier: Option<u32>,
 }
 
-fn state(flow: &Flow, outcome: FlowOutcome) -> &'static str {
-    match (outcome, flow.egress.tuple().protocol) {
-        (FlowOutcome::Drop(_), _) => "denied",
-        (FlowOutcome::Forward(_), Protocol::Tcp) => flow.tcp.state().as_str(),
-        (FlowOutcome::Forward(_), _) if flow.received.packets() > 0 => "replied",
-        (FlowOutcome::Forward(_), _) => "unreplied",
-    }
-}
-
 fn endpoint(protocol: Protocol, address: Ipv4Addr, port: u16) -> String {
     match protocol {
         Protocol::Tcp | Protocol::Udp => format!("{address}:{port}"),
@@ -312,7 +290,7 @@ pub(crate) fn flow_row(
             Protocol::Other(number) => number.to_string(),
             named @ (Protocol::Tcp | Protocol::Udp | Protocol::Icmp) => named.to_string(),
         },
-        state: state(flow, outcome).to_owned(),
+        state: state_of(flow, outcome).to_owned(),
         inside: endpoint(inside.protocol, inside.src, inside.sport),
         destination: endpoint(inside.protocol, inside.dst, inside.dport),
         eni: flow
@@ -328,11 +306,23 @@ pub(crate) fn flow_row(
         bytes_out: flow.sent.bytes(),
         packets_in: flow.received.segments(),
         bytes_in: flow.received.bytes(),
+        age_ms: millis(now, flow.began),
         idle_ms: whole_millis(idle),
         expires_ms: whole_millis(
             flow.idle_timeout(&snapshot.parts().timeouts).saturating_sub(idle),
         ),
         generation,
+        admitted_under: flow.admitted_under.0,
+    }
+}
+
+/// The word for a flow's state.
+pub(super) fn state_of(flow: &Flow, outcome: FlowOutcome) -> &'static str {
+    match (outcome, flow.egress.tuple().protocol) {
+        (FlowOutcome::Drop(_), _) => "denied",
+        (FlowOutcome::Forward(_), Protocol::Tcp) => flow.tcp.state().as_str(),
+        (FlowOutcome::Forward(_), _) if flow.received.packets() > 0 => "replied",
+        (FlowOutcome::Forward(_), _) => "unreplied",
     }
 }
 

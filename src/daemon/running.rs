@@ -5,6 +5,7 @@ use super::history::History;
 use super::losses::Losses;
 use super::needs::{Needs, SiteId};
 use super::reload::Site;
+use super::services::Services;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
 use super::watch::{Configurations, Subject};
@@ -18,7 +19,7 @@ use crate::linux::tun::TunError;
 use crate::linux::worker::WorkerHandle;
 use crate::linux::{clock, exec};
 use crate::pipeline::{DeviceId, Engine, Place};
-use crate::vpc::{Generation, Parts, Snapshot};
+use crate::vpc::{Generation, Parts, Snapshot, Space};
 use arc_swap::ArcSwap;
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeMap;
@@ -143,6 +144,8 @@ pub struct Running {
     pub(super) addresses: Addresses,
     /// What overrides the files' time scale.
     pub(super) time_scale: Option<f64>,
+    /// What answers at the exempt addresses.
+    pub(super) services: Services,
     pub(super) state: StateDir,
 }
 
@@ -172,7 +175,7 @@ impl Running {
         let opened = made
             .map_err(LabError::from)
             .and_then(|netns| Ok((Steer::load(&netns)?, Links::open(&netns)?, netns)));
-        let (steer, router, router_netns) = match opened {
+        let (mut steer, router, router_netns) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 state.release()?;
@@ -180,10 +183,21 @@ impl Running {
             }
         };
         say(&format!("router namespace {}", router_netns.name()));
-        let nothing = Arc::new(Snapshot::build(Generation(0), Parts::default()));
+        let parts = Parts { mtu: lab.spec.mtu, ..Parts::default() };
+        let nothing = Arc::new(Snapshot::build(Generation(0), parts));
+        let current = Arc::new(ArcSwap::new(Arc::clone(&nothing)));
+        let services = match services(&lab.name, &state, &router, &mut steer, &current).await {
+            Ok(services) => services,
+            Err(error) => {
+                state.release()?;
+                return Err(error);
+            }
+        };
+        say(&format!("DNS and the other exempt addresses in namespace {}-services", lab.name));
         let mut running = Self {
             engine: Arc::new(Engine::new(random_seed())),
-            current: Arc::new(ArcSwap::new(Arc::clone(&nothing))),
+            current,
+            services,
             history: Arc::new(ArcSwap::from_pointee(History::new(nothing))),
             needs: Needs::default(),
             steer,
@@ -267,6 +281,20 @@ impl Running {
         self.workers.clear();
         Ok(self.state.release()?)
     }
+}
+
+/// What answers at the exempt addresses.
+async fn services(
+    lab: &str,
+    state: &StateDir,
+    router: &Links,
+    steer: &mut Steer,
+    current: &Arc<ArcSwap<Snapshot>>,
+) -> Result<Services, LabError> {
+    let netns = state.make_namespace(&format!("{lab}-services"))?;
+    let services = Services::start(netns, router, current).await?;
+    steer.attach_space(Services::NEAR, u32::from(Space::SERVICES.0))?;
+    Ok(services)
 }
 
 /// A seed that nobody outside can guess (RFC 6056): the standard library's hasher keys come from the kernel.

@@ -6,8 +6,7 @@ use crate::linux::clock;
 use crate::linux::link::{Link, LinkError, link_task, task_link_name};
 use crate::linux::netns::Netns;
 use crate::pipeline::{Device, DeviceId};
-use crate::vpc::{Egress, ServiceIx, Snapshot, Task};
-use std::fmt::Write as _;
+use crate::vpc::{Egress, ServiceIx, Snapshot, Space, Task, exempt};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -111,6 +110,8 @@ impl Running {
         let link = link_task(&self.router, netns, task.address, mtu).await?;
         self.current.store(Arc::new(snapshot.with_task(task)));
         self.steer.deliver_task(task.address, link)?;
+        // Services see the task's own address, and answer it.
+        self.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
         self.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
         let service = snapshot.service(task.service).name.clone();
         let attachment = Attachment { task, service, by_hand, namespace, link, device, mtu };
@@ -127,7 +128,7 @@ impl Running {
     ) -> Result<(), LabError> {
         let resolv_conf = resolv_conf(snapshot, &self.lab.spec.region, task);
         self.state.overlay(namespace, "resolv.conf", &resolv_conf)?;
-        Ok(self.state.overlay(namespace, "hosts", &hosts(snapshot, task))?)
+        Ok(self.state.overlay(namespace, "hosts", &hosts(task, namespace))?)
     }
 
     /// Undoes an attachment, whole or half. What is gone already is fine.
@@ -145,6 +146,7 @@ impl Running {
             None => Ok(()),
         };
         let withdrawn = self.steer.withdraw_task(address);
+        let disowned = self.steer.disown(u32::from(Space::SERVICES.0), address);
         let before = self.snapshot();
         self.current.store(Arc::new(before.without_task(address)));
         self.engine.forget_task(Instant(clock::now()), &before, address);
@@ -156,6 +158,7 @@ impl Running {
         let removed = self.state.remove_namespace(namespace);
         steered?;
         withdrawn?;
+        disowned?;
         unlinked?;
         Ok(removed?)
     }
@@ -201,28 +204,15 @@ pub(super) fn task_namespace(lab: &str, snapshot: &Snapshot, task: &Task) -> Str
 /// The resolver at the VPC's base plus two, or the link-local one (spec 8).
 fn resolv_conf(snapshot: &Snapshot, region: &str, task: &Task) -> String {
     let vpc = task.eni.map(|eni| snapshot.subnet(snapshot.eni(eni).subnet).vpc);
-    let resolver = vpc
-        .and_then(|vpc| snapshot.vpc(vpc).cidrs.first().copied())
-        .map_or(Ipv4Addr::new(169, 254, 169, 253), |cidr| {
-            Ipv4Addr::from(u32::from(cidr.network()).wrapping_add(2))
-        });
+    let resolver = vpc.and_then(|vpc| snapshot.vpc(vpc).resolver()).unwrap_or(exempt::RESOLVER);
     format!(
         "nameserver {resolver}\nsearch {region}.compute.internal\noptions timeout:1 attempts:1\n"
     )
 }
 
-/// The lab's names, so that a task can use them.
-fn hosts(snapshot: &Snapshot, task: &Task) -> String {
-    let parts = snapshot.parts();
-    let vpc = task.eni.map(|eni| snapshot.subnet(snapshot.eni(eni).subnet).vpc);
-    let mut text = String::from("127.0.0.1 localhost\n");
-    for resource in parts.resources.iter().filter(|r| Some(snapshot.subnet(r.subnet).vpc) == vpc) {
-        let _ = writeln!(text, "{} {}", resource.address, resource.name);
-    }
-    for host in &parts.internet_hosts {
-        let _ = writeln!(text, "{} {}", host.address, host.name);
-    }
-    text
+/// The task itself and nothing else: every other name is the resolver's to know.
+fn hosts(task: &Task, namespace: &str) -> String {
+    format!("127.0.0.1 localhost\n{} {namespace}\n", task.address)
 }
 
 #[cfg(test)]

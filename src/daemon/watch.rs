@@ -133,7 +133,7 @@ pub(super) async fn capture(
     stream(lab.engine.watchers().watch(wish), frames, left, shared.ended())
 }
 
-fn refused(error: &dyn std::error::Error) -> Response {
+pub(super) fn refused(error: &dyn std::error::Error) -> Response {
     (StatusCode::BAD_REQUEST, Json(Problem { error: error.to_string() })).into_response()
 }
 

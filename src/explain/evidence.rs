@@ -163,6 +163,12 @@ fn forward_sentence(evidence: &Evidence, snapshot: &Snapshot) -> String {
         return format!("The packet reaches the internet, where the lab has no host {address}.");
     }
     let deliver = evidence.steps.iter().rev().find(|s| s.outcome == Outcome::Deliver);
+    if let Some(Step { detail: Detail::Exempt(service), .. }) = deliver {
+        return format!(
+            "The packet reaches the {}, which sees the task's own address.",
+            service.name()
+        );
+    }
     let place = deliver.map(|s| {
         let internet = s.component == Component::Internet;
         let name = names::component(s.component, snapshot);
@@ -216,6 +222,9 @@ fn detail(
         }
         Detail::Crossing { remote, port } => Some(crossing(step, remote, port)),
         Detail::NoSuchHost(address) => Some(format!("the lab has no internet host {address}")),
+        Detail::Exempt(service) => {
+            Some(format!("{}: no security group or network ACL filters this", service.name()))
+        }
     }
 }
 

@@ -41,12 +41,16 @@ pub struct FlowRow {
     pub packets_in: u64,
     /// Octets towards the task.
     pub bytes_in: u64,
+    /// Milliseconds since the first packet.
+    pub age_ms: u64,
     /// Milliseconds since the last packet.
     pub idle_ms: u64,
     /// Milliseconds until the flow expires if nothing comes.
     pub expires_ms: u64,
     /// The configuration that it was last admitted under.
     pub generation: u32,
+    /// The configuration whose rule admitted its first packet.
+    pub admitted_under: u32,
 }
 
 /// A row of `egret drops`.

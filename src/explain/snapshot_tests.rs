@@ -307,9 +307,11 @@ fn flow() -> FlowRow {
         bytes_out: 1234,
         packets_in: 900,
         bytes_in: 1_300_000,
+        age_ms: 754_000,
         idle_ms: 1500,
         expires_ms: 348_500,
         generation: 3,
+        admitted_under: 3,
     }
 }
 

@@ -68,6 +68,7 @@ pub(crate) fn parts() -> Parts {
             line: 65,
         }],
         resources: vec![Resource {
+            aliases: Vec::new(),
             name: "orders-db".into(),
             subnet: PRIVATE_A,
             address: ORDERS_DB_ADDRESS,
@@ -76,6 +77,7 @@ pub(crate) fn parts() -> Parts {
             line: 50,
         }],
         internet_hosts: vec![InternetHost {
+            aliases: Vec::new(),
             name: "example".into(),
             address: EXAMPLE,
             listen: vec![
@@ -97,6 +99,8 @@ fn vpc() -> Vpc {
         id: "vpc-prod".into(),
         space: Space::nth_vpc(0),
         cidrs: vec![network("10.0.0.0/16")],
+        enable_dns_support: true,
+        enable_dns_hostnames: false,
         internet_gateway: Some(InternetGateway { id: "igw-prod".into(), line: 6 }),
         main_route_table: RTB_PRIVATE,
         default_network_acl: ACL_DEFAULT,

@@ -128,7 +128,8 @@ fn said(step: &Step, named: &NamedStep, snapshot: &Snapshot, file_name: &str) ->
         | Detail::Tracked
         | Detail::Translated { .. }
         | Detail::Crossing { .. }
-        | Detail::NoSuchHost(_) => named.detail.clone(),
+        | Detail::NoSuchHost(_)
+        | Detail::Exempt(_) => named.detail.clone(),
     };
     [name, place, detail].into_iter().flatten().collect::<Vec<_>>().join("  ")
 }

@@ -50,6 +50,8 @@ pub struct Flow {
     pub received: Counters,
     /// What its path carried over all flows, this one among them.
     pub tally: Arc<Tally>,
+    /// When its first packet came.
+    pub began: Instant,
     last_seen: AtomicU64,
 }
 
@@ -94,6 +96,7 @@ impl Flow {
             tcp: TcpTracker::default(),
             sent: Counters::default(),
             received: Counters::default(),
+            began: now,
             last_seen: AtomicU64::new(now.0),
         }
     }

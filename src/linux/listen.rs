@@ -1,4 +1,4 @@
-//! Echo servers inside a namespace: what a resource or an internet host of a lab listens on, so that a lab can be probed
+//! Sockets and echo servers inside a namespace: what a resource or an internet host of a lab listens on, so that a lab can be probed
 //! with nothing installed.
 //!
 //! Sockets are made inside the namespace and served by tokio outside of it. A TCP listener serves at most
@@ -102,6 +102,41 @@ pub fn spawn_echo(netns: &Netns, endpoints: &[Endpoint]) -> Result<EchoHandle, L
         };
     }
     Ok(EchoHandle { servers })
+}
+
+/// A TCP listener inside a namespace. Must be called within a tokio runtime.
+///
+/// # Errors
+///
+/// When it cannot be had.
+pub fn tcp_listener(
+    netns: &Netns,
+    address: Ipv4Addr,
+    port: u16,
+) -> Result<TcpListener, ListenError> {
+    inside(netns, Endpoint { address, protocol: Protocol::Tcp, port }, bind_tcp)
+}
+
+/// A UDP socket inside a namespace. Must be called within a tokio runtime.
+///
+/// # Errors
+///
+/// When it cannot be had.
+pub fn udp_socket(netns: &Netns, address: Ipv4Addr, port: u16) -> Result<UdpSocket, ListenError> {
+    inside(netns, Endpoint { address, protocol: Protocol::Udp, port }, bind_udp)
+}
+
+fn inside<S: Send>(
+    netns: &Netns,
+    endpoint: Endpoint,
+    bind: fn(SocketAddrV4) -> io::Result<S>,
+) -> Result<S, ListenError> {
+    let runtime = tokio::runtime::Handle::current();
+    let bound = netns.run(|| {
+        let _runtime = runtime.enter();
+        bind(SocketAddrV4::new(endpoint.address, endpoint.port))
+    })?;
+    bound.map_err(|source| ListenError::Bind { endpoint, netns: netns.name().to_owned(), source })
 }
 
 enum Socket {

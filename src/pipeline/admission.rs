@@ -195,7 +195,7 @@ fn outcomes(
         mtu: match link {
             Link::Internet => mtu.internet,
             Link::Vpc(_) | Link::Endpoint(_) => mtu.vpc,
-            Link::Task(_) => mtu.task,
+            Link::Task(_) | Link::Services => mtu.task,
         },
         answers_from: hop.unwrap_or(own),
     };

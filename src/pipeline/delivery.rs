@@ -6,9 +6,10 @@
 //! the walk finds address by address; a property test compares the two.
 
 use super::{Device, Link};
+use crate::vpc::exempt;
 use crate::vpc::{Eni, NatAddress, NatGatewayIx, RouteTable, Snapshot, Space, SubnetIx, Target};
 use ipnetwork::Ipv4Network;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// The links of a device by destination, each prefix once, sorted: the longest prefix that holds a destination wins. Tasks
@@ -17,12 +18,26 @@ pub fn deliveries(snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link
     let subnet = match device {
         Device::Eni(ix) => snapshot.eni(ix).subnet,
         Device::NatGateway(ix) => snapshot.nat_gateway(ix).subnet,
-        Device::AppRunner => return vec![(everywhere(), Link::Internet)],
+        Device::AppRunner => {
+            return std::iter::once((everywhere(), Link::Internet)).chain(services(None)).collect();
+        }
     };
-    prefixes(snapshot, subnet)
+    let routed = prefixes(snapshot, subnet)
         .into_iter()
-        .filter_map(|prefix| Some((prefix, link(snapshot, subnet, prefix)?)))
-        .collect()
+        .filter_map(|prefix| Some((prefix, link(snapshot, subnet, prefix)?)));
+    let exempt = match device {
+        Device::Eni(ix) => Some(services(Some(snapshot.eni(ix).resolver()))),
+        Device::NatGateway(_) | Device::AppRunner => None,
+    };
+    // They win over a route to the same address (spec 3.4).
+    let all: BTreeMap<_, _> = routed.chain(exempt.into_iter().flatten()).collect();
+    all.into_iter().collect()
+}
+
+/// What answers at exempt addresses (spec 4.3), and at the VPC's resolver's.
+fn services(resolver: Option<Ipv4Addr>) -> impl Iterator<Item = (Ipv4Network, Link)> {
+    let addresses = exempt::LINK_LOCAL.into_iter().chain(resolver);
+    addresses.map(|address| (Ipv4Network::from(address), Link::Services))
 }
 
 /// The addresses that a device takes packets for, each with the address space of the link that they come by. A private

@@ -9,7 +9,7 @@ use super::port_lease::{Leases, Purpose};
 use super::walk::{Path, Probe, Walk};
 use super::{
     Component, Denial, Detail, Device, Evidence, Link, Off, Outcome, Reason, Recorder, Stage, Step,
-    Turn, Verdict, Watchers, fragments, icmp,
+    Turn, Verdict, Watchers, exempt, fragments, icmp,
 };
 use crate::flow::{
     DatagramKey, Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Tally,
@@ -71,12 +71,13 @@ pub struct Judged {
 #[derive(Debug)]
 pub struct Engine {
     flows: FlowTable<FlowOutcome>,
-    pools: Arc<PortPools>,
+    pub(super) pools: Arc<PortPools>,
     fragments: Fragments<Denial, Place>,
     drops: Drops,
     watchers: Arc<Watchers>,
     pub(super) nat_drops: NatDrops,
     pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
+    pub(super) to_resolver: exempt::ToResolver,
 }
 
 impl Engine {
@@ -90,6 +91,7 @@ impl Engine {
             watchers: Arc::default(),
             nat_drops: NatDrops::new(seed),
             tallies: DashMap::with_hasher(FixedState::with_seed(seed)),
+            to_resolver: exempt::ToResolver::new(seed),
         }
     }
 
@@ -155,7 +157,10 @@ impl Engine {
     ) -> Verdict {
         let tuple = packet.tuple();
         let arrival = Arrival::of(snapshot, device, tuple.dst);
-        let verdict = self.decide(now, snapshot, arrival, packet, reply, recorder);
+        let verdict = match self.judge_exempt(now, snapshot, device, packet, recorder) {
+            Some(verdict) => verdict,
+            None => self.decide(now, snapshot, arrival, packet, reply, recorder),
+        };
         match verdict {
             Verdict::Forward { .. } => {
                 if packet.fragments_to().is_some() {
@@ -422,7 +427,8 @@ impl Engine {
     /// Every counter and table size by name, for the expected-state tests.
     #[cfg(test)]
     pub(super) fn census(&self) -> crate::flow::Census {
-        let Self { flows, pools, fragments, drops, nat_drops, tallies, watchers: _ } = self;
+        let Self { flows, pools, fragments, drops, nat_drops, tallies, to_resolver, watchers: _ } =
+            self;
         let mut census = crate::flow::Census::default();
         flows.census(&mut census);
         flows.for_each(|entry| {
@@ -437,6 +443,7 @@ impl Engine {
         fragments.census(&mut census);
         drops.census(&mut census);
         nat_drops.census(&mut census);
+        to_resolver.census(&mut census);
         for entry in tallies {
             let name = super::paths::name(*entry.key());
             let Tally { sent, received, lives: _ } = &**entry.value();
@@ -572,27 +579,8 @@ fn refuse_size(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verd
 
 /// A drop that the packet itself is to blame for, or the want of a flow.
 pub(super) fn drop_packet(reason: Reason) -> Verdict {
-    let decided_by = match reason.stage() {
-        Stage::FlowTable => RuleRef::FlowTable,
-        Stage::Parse
-        | Stage::SourceCheck
-        | Stage::ExemptAddress
-        | Stage::Connector
-        | Stage::AppRunner
-        | Stage::SecurityGroupEgress
-        | Stage::NetworkAclEgress
-        | Stage::RouteTable
-        | Stage::NatGateway
-        | Stage::InternetGateway
-        | Stage::GatewayEndpoint
-        | Stage::Peering
-        | Stage::NetworkAclIngress
-        | Stage::SecurityGroupIngress
-        | Stage::PortLease
-        | Stage::Deliver
-        | Stage::NetworkAclReturn
-        | Stage::RouteTableReturn => RuleRef::Packet,
-    };
+    let in_table = reason.stage() == Stage::FlowTable;
+    let decided_by = if in_table { RuleRef::FlowTable } else { RuleRef::Packet };
     Verdict::Drop { reason, decided_by }
 }
 

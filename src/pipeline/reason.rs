@@ -78,7 +78,7 @@ reasons! {
         "A packet came from a VPC or the internet for an address that no ENI and no gateway has.", "Nothing in the VPC may open flows to a task; only replies come back.";
 
     13 ExemptAddressUnserved "exempt-address-unserved" ExemptAddress None,
-        "The destination is one that AWS serves itself (link-local, the VPC's resolver, a subnet's router), and this lab does not.", "Use a resource of the lab instead.";
+        "The destination is one that AWS serves itself (link-local, the VPC's resolver, a subnet's router), and egret does not.", "Use the resolver (the VPC's base + 2, or 169.254.169.253), Amazon Time Sync (169.254.169.123) or ECS task metadata (169.254.170.2). Instance metadata is not offered: App Runner's tasks run on Fargate.";
 
     14 SgEgressNoRules "sg-egress-no-rules" SecurityGroupEgress Some("SG_HAS_NO_RULES"),
         "The ENI's security groups have no egress rule, so nothing may leave.", "Add an egress rule to a security group of the connector.";
@@ -197,6 +197,11 @@ reasons! {
         "The packet arrives, but the route table of the destination's subnet does not lead the reply back the way it came.", "Add the route back to that table: of a peered VPC, the source's CIDR to the same peering connection.";
     65 EndpointProtocol "endpoint-protocol" GatewayEndpoint Some("VPCE_GATEWAY_PROTOCOL_RESTRICTION"),
         "A gateway endpoint carries TCP and ICMP echo only.", "Use TCP, or route these addresses to a NAT gateway.";
+
+    66 DnsSupportDisabled "dns-support-disabled" ExemptAddress None,
+        "The VPC has enable_dns_support = false, so its resolver does not answer.", "Set enable_dns_support = true on the VPC, or ask a DNS server of your own.";
+    67 DnsThrottled "dns-throttled" ExemptAddress None,
+        "The ENI has sent more packets to the resolver within a second than its limit, which AWS has at 1,024.", "Cache answers in the task, or spread over more ENIs: connectors with other subnets or security groups.";
 }
 
 impl From<Malformed> for Reason {

@@ -1,6 +1,7 @@
 //! Typed evidence of one packet: what each stage looked at, and what it said. Text is made later, by the explain floor.
 
 use crate::packet::Tuple;
+use crate::vpc::exempt;
 use crate::vpc::security_group::NearMiss;
 use crate::vpc::{
     Direction, EniIx, GatewayEndpointIx, NatGatewayIx, NetworkAclIx, PeeringIx, ResourceIx,
@@ -169,6 +170,8 @@ pub enum Detail {
     },
     /// Forwarded to the internet, where the lab has no host with that address.
     NoSuchHost(Ipv4Addr),
+    /// Delivered to a service that nothing filters (spec 4.3).
+    Exempt(exempt::Service),
 }
 
 /// One step of a packet's path.

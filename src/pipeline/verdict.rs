@@ -16,6 +16,8 @@ pub enum Link {
     Endpoint(GatewayEndpointIx),
     /// The internet.
     Internet,
+    /// What answers at the exempt addresses (spec 4.3).
+    Services,
 }
 
 /// The fate of a packet, always with what decided it.

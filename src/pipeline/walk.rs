@@ -135,12 +135,17 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// All stages, in order.
     pub(super) fn run(mut self) -> Result<Path, Denial> {
         source_check::check(&mut self)?;
-        let ix = match attached_to(self.snapshot, &self.probe.task) {
-            Some(Device::Eni(ix)) => ix,
-            Some(Device::AppRunner) => return app_runner::leave(self),
-            Some(Device::NatGateway(_)) | None => return Err(source_check::nowhere(&mut self)),
+        let Some(device) = attached_to(self.snapshot, &self.probe.task) else {
+            return Err(source_check::nowhere(&mut self));
         };
-        exempt::check(&mut self, ix)?;
+        if let Some(path) = exempt::check(&mut self, device)? {
+            return Ok(path);
+        }
+        let ix = match device {
+            Device::Eni(ix) => ix,
+            Device::AppRunner => return app_runner::leave(self),
+            Device::NatGateway(_) => return Err(source_check::nowhere(&mut self)),
+        };
         let at = connector::attach(&mut self, ix);
         let admitted_by = security_group::egress(&mut self, &at)?;
         let (at, grant) = connector::translate(&mut self, at)?;

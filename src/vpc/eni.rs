@@ -18,6 +18,8 @@ pub struct Eni {
     /// Its private address; it never has a public one.
     pub address: Ipv4Addr,
     pub(super) egress: RuleSet,
+    /// The address of its VPC's resolver.
+    pub(super) resolver: Ipv4Addr,
 }
 
 impl Eni {
@@ -29,7 +31,14 @@ impl Eni {
         security_groups: Vec<SecurityGroupIx>,
         address: Ipv4Addr,
     ) -> Self {
-        Self { id, device, subnet, security_groups, address, egress: RuleSet::default() }
+        let (egress, resolver) = (RuleSet::default(), Ipv4Addr::UNSPECIFIED);
+        Self { id, device, subnet, security_groups, address, egress, resolver }
+    }
+
+    /// The address of its VPC's resolver, at hand for every packet.
+    #[inline]
+    pub fn resolver(&self) -> Ipv4Addr {
+        self.resolver
     }
 
     /// The union of its groups' outbound rules.

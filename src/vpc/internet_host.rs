@@ -8,6 +8,8 @@ use std::net::Ipv4Addr;
 pub struct InternetHost {
     /// The user's word.
     pub name: String,
+    /// Further names, for the resolver.
+    pub aliases: Vec<String>,
     /// Its public address.
     pub address: Ipv4Addr,
     /// Where egret answers with an echo.

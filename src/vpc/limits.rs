@@ -10,11 +10,17 @@ pub struct Limits {
     /// Simultaneous flows through one ENI: 65,000. The same for App Runner's own public address, of which AWS tells no
     /// limit (inferred).
     pub eni_connections: u32,
+    /// Packets per second that one ENI may send to the resolver: 1,024 (spec 8).
+    pub dns_packets_per_second: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { nat_connections_per_destination: 55_000, eni_connections: 65_000 }
+        Self {
+            nat_connections_per_destination: 55_000,
+            eni_connections: 65_000,
+            dns_packets_per_second: 1024,
+        }
     }
 }
 

@@ -4,7 +4,9 @@
 //! the index newtypes of [`index`], which [`Snapshot::build`] has proven to be in range.
 
 pub mod connector;
+pub mod dns;
 pub mod eni;
+pub mod exempt;
 pub mod gateway_endpoint;
 pub mod index;
 pub mod internet_gateway;
@@ -13,6 +15,7 @@ pub mod limits;
 pub mod nat_gateway;
 pub mod network_acl;
 pub mod peering;
+pub mod private_zone;
 pub mod resource;
 pub mod route_table;
 pub mod rule;
@@ -32,6 +35,7 @@ pub use limits::{Limits, Mtu, Timeouts};
 pub use nat_gateway::{Connectivity, NatAddress, NatGateway, NatGatewayState};
 pub use network_acl::{AclAction, AclRule, NetworkAcl};
 pub use peering::{Peering, PeeringState};
+pub use private_zone::{DnsRecord, PrivateZone, RecordData};
 pub use resource::{Listen, Resource};
 pub use route_table::{Destination, PrefixList, Route, RouteTable, Target};
 pub use rule::{IcmpMatch, PortMatch, ProtocolMatch, Traffic, TrafficMatch};

@@ -9,6 +9,8 @@ use std::net::Ipv4Addr;
 pub struct Resource {
     /// The user's word.
     pub name: String,
+    /// Further names, for the resolver.
+    pub aliases: Vec<String>,
     /// The subnet of its interface.
     pub subnet: SubnetIx,
     /// Its private address.

@@ -1,5 +1,6 @@
 //! One immutable configuration under one generation number.
 
+use super::dns::Names;
 use super::security_group::{ResolvedPeer, RuleSet};
 use super::*;
 use std::collections::HashMap;
@@ -44,6 +45,10 @@ pub struct Parts {
     pub resources: Vec<Resource>,
     /// Hosts on the internet.
     pub internet_hosts: Vec<InternetHost>,
+    /// Private hosted zones.
+    pub private_zones: Vec<PrivateZone>,
+    /// The AWS region, such as `us-east-1`: a part of names.
+    pub region: String,
     /// The public address of services with `egress = "default"`.
     pub apprunner_address: Option<Ipv4Addr>,
     /// Limits.
@@ -73,6 +78,7 @@ pub struct Snapshot {
     parts: Arc<Parts>,
     interfaces: Arc<HashMap<(VpcIx, Ipv4Addr), Interface>>,
     ingress: Arc<Vec<RuleSet>>,
+    names: Arc<Names>,
     tasks: HashMap<Ipv4Addr, Task, foldhash::fast::FixedState>,
 }
 
@@ -91,14 +97,18 @@ impl Snapshot {
             .collect();
         for (eni, rules) in parts.enis.iter_mut().zip(resolved) {
             eni.egress = rules;
+            let vpc = &parts.vpcs[parts.subnets[eni.subnet.get()].vpc.get()];
+            eni.resolver = vpc.resolver().unwrap_or(Ipv4Addr::UNSPECIFIED);
         }
         let ingress = parts
             .resources
             .iter()
             .map(|r| rule_set(&parts, &members, &r.security_groups, Direction::Ingress))
             .collect();
+        let names = Names::build(&parts);
         Self {
             generation,
+            names: Arc::new(names),
             parts: Arc::new(parts),
             interfaces: Arc::new(interfaces),
             ingress: Arc::new(ingress),
@@ -145,6 +155,10 @@ impl Snapshot {
     #[inline]
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// What has a private address in a VPC.

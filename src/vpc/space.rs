@@ -12,6 +12,9 @@ impl Space {
     pub const TASKS: Self = Self(0);
     /// The internet.
     pub const INTERNET: Self = Self(1);
+    /// The services at exempt addresses (spec 4.3). Two VPCs may have their resolvers at the same address, so a view is
+    /// chosen by the task that asks.
+    pub const SERVICES: Self = Self(u16::MAX);
 
     /// The `number`th space for VPCs, from 0. Which VPC has it is in [`Vpc::space`](super::Vpc::space).
     #[inline]

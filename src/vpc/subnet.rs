@@ -13,6 +13,10 @@ pub struct Vpc {
     pub space: Space,
     /// Its CIDR blocks, the primary first.
     pub cidrs: Vec<Ipv4Network>,
+    /// `enableDnsSupport`: whether the resolver answers (spec 8).
+    pub enable_dns_support: bool,
+    /// `enableDnsHostnames`: with the other one, private zones and endpoints' private DNS work (spec 8).
+    pub enable_dns_hostnames: bool,
     /// The internet gateway attached to it, if any.
     pub internet_gateway: Option<InternetGateway>,
     /// The table of subnets without an association.
@@ -26,6 +30,17 @@ pub struct Vpc {
 }
 
 impl Vpc {
+    /// The resolver's address: the primary CIDR block's base plus two. Secondary blocks have none (spec 8).
+    pub fn resolver(&self) -> Option<Ipv4Addr> {
+        let primary = self.cidrs.first()?;
+        Some(Ipv4Addr::from(u32::from(primary.network()).wrapping_add(2)))
+    }
+
+    /// Whether private zones and endpoints' private DNS work in it (spec 8).
+    pub fn has_private_names(&self) -> bool {
+        self.enable_dns_support && self.enable_dns_hostnames
+    }
+
     /// Whether an address is in one of the VPC's CIDR blocks.
     pub fn contains(&self, address: Ipv4Addr) -> bool {
         self.cidrs.iter().any(|cidr| cidr.contains(address))

@@ -7,7 +7,8 @@ use crate::config::spec::{InternetHost, Resource};
 use crate::config::text;
 use crate::vpc::Listen;
 
-pub(super) const RESOURCE: [&str; 5] = ["name", "subnet", "address", "security_groups", "listen"];
+pub(super) const RESOURCE: [&str; 6] =
+    ["name", "aliases", "subnet", "address", "security_groups", "listen"];
 
 pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
     let name = section.word("name");
@@ -17,6 +18,7 @@ pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
     let listen = listen(section);
     Some(Resource {
         name: name?,
+        aliases: aliases(section),
         subnet: subnet?,
         address: address?,
         security_groups,
@@ -25,13 +27,20 @@ pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
     })
 }
 
-pub(super) const INTERNET_HOST: [&str; 3] = ["name", "address", "listen"];
+pub(super) const INTERNET_HOST: [&str; 4] = ["name", "aliases", "address", "listen"];
 
 pub(super) fn internet_host(section: &Section<'_>) -> Option<InternetHost> {
     let name = section.word("name");
     let address = section.required("address").and_then(|v| v.parse(text::host_address));
     let listen = listen(section);
-    Some(InternetHost { name: name?, address: address?, listen, line: section.line() })
+    let aliases = aliases(section);
+    Some(InternetHost { name: name?, aliases, address: address?, listen, line: section.line() })
+}
+
+/// Further names that the resolver has.
+fn aliases(section: &Section<'_>) -> Vec<String> {
+    let names = super::list(section, "aliases", |v| v.parse(text::dns_name));
+    names.into_iter().map(|at| at.value).collect()
 }
 
 fn listen(section: &Section<'_>) -> Vec<Listen> {

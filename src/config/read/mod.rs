@@ -1,6 +1,7 @@
 //! From the TOML tree to a [`Spec`]: each section's keys, types, words and references. What needs two objects at once is
 //! the business of `validate`.
 
+mod dns;
 mod endpoints;
 mod routing;
 mod rules;
@@ -13,7 +14,7 @@ use super::reader::{Reader, Section};
 use super::spec::Spec;
 use toml::de::DeTable;
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "lab",
     "region",
     "device",
@@ -32,6 +33,7 @@ const KEYS: [&str; 22] = [
     "nat_gateway",
     "resource",
     "internet_host",
+    "private_zone",
     "vpc_connector",
     "service",
     "limits",
@@ -116,6 +118,13 @@ pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
             "[[internet_host]]",
             &endpoints::INTERNET_HOST,
             endpoints::internet_host,
+        ),
+        private_zones: each(
+            &root,
+            "private_zone",
+            "[[private_zone]]",
+            &dns::ZONE,
+            dns::private_zone,
         ),
         connectors: each(
             &root,

@@ -67,7 +67,7 @@ fn device(value: Value<'_>) -> Option<DeviceKind> {
 }
 
 fn limits(root: &Section<'_>) -> Limits {
-    let keys = ["nat_connections_per_destination", "eni_connections"];
+    let keys = ["nat_connections_per_destination", "eni_connections", "dns_packets_per_second"];
     let section = root.get("limits").and_then(|v| v.table("[limits]", &keys));
     let limit = |key, high, default| {
         let value = section.as_ref().and_then(|s| s.get(key)).and_then(|v| v.integer_in(1, high));
@@ -82,6 +82,11 @@ fn limits(root: &Section<'_>) -> Limits {
             aws.nat_connections_per_destination,
         ),
         eni_connections: limit("eni_connections", 10_000_000, aws.eni_connections),
+        dns_packets_per_second: limit(
+            "dns_packets_per_second",
+            10_000_000,
+            aws.dns_packets_per_second,
+        ),
     }
 }
 

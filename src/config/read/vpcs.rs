@@ -8,7 +8,14 @@ use crate::config::text;
 use crate::vpc::{Connectivity, NatGatewayState};
 use ipnetwork::Ipv4Network;
 
-pub(super) const VPC: [&str; 4] = ["id", "cidr", "internet_gateway", "main_route_table"];
+pub(super) const VPC: [&str; 6] = [
+    "id",
+    "cidr",
+    "internet_gateway",
+    "main_route_table",
+    "enable_dns_support",
+    "enable_dns_hostnames",
+];
 
 pub(super) fn vpc(section: &Section<'_>) -> Option<Vpc> {
     let id = section.word("id");
@@ -23,7 +30,16 @@ pub(super) fn vpc(section: &Section<'_>) -> Option<Vpc> {
             "write cidr = \"10.0.0.0/16\"",
         );
     }
-    let vpc = Vpc { id: id?, cidrs, internet_gateway, main_route_table, line: section.line() };
+    let attribute = |key| section.get(key).and_then(|v| v.boolean());
+    let vpc = Vpc {
+        id: id?,
+        cidrs,
+        internet_gateway,
+        main_route_table,
+        enable_dns_support: attribute("enable_dns_support"),
+        enable_dns_hostnames: attribute("enable_dns_hostnames"),
+        line: section.line(),
+    };
     (!vpc.cidrs.is_empty()).then_some(vpc)
 }
 

@@ -2,6 +2,7 @@
 //! been reported by the reader already and are passed over here.
 
 mod addresses;
+mod dns;
 mod gateway_endpoints;
 mod groups;
 mod more_specific;
@@ -21,6 +22,7 @@ pub(super) fn all(spec: &Spec, report: &Report) {
     gateway_endpoints::check(spec, report);
     addresses::check(spec, report);
     groups::check(spec, report);
+    dns::check(spec, report);
     names::check(spec, report);
 }
 

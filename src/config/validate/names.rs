@@ -8,7 +8,8 @@ pub(super) fn check(spec: &Spec, report: &Report) {
     sizes(spec, report);
 }
 
-/// `<lab>-router`, `<lab>-internet`, `<lab>-<vpc>`, `<lab>-<gateway endpoint>` and `<lab>-<service>-<n>` are all different.
+/// `<lab>-router`, `<lab>-internet`, `<lab>-services`, `<lab>-<vpc>`, `<lab>-<gateway endpoint>` and `<lab>-<service>-<n>`
+/// are all different.
 fn namespaces(spec: &Spec, report: &Report) {
     let lab = &spec.lab.value;
     let vpcs = spec.vpcs.iter().map(|vpc| ("VPC", &vpc.id));
@@ -24,7 +25,9 @@ fn namespaces(spec: &Spec, report: &Report) {
         let owner = match (task, vpc) {
             (Some(service), _) => format!("a task of service {:?}", service.name.value),
             (None, Some(vpc)) => format!("VPC {:?}", vpc.id.value),
-            (None, None) if matches!(id, "router" | "internet") => "egret itself".to_owned(),
+            (None, None) if matches!(id, "router" | "internet" | "services") => {
+                "egret itself".to_owned()
+            }
             (None, None) => continue,
         };
         let example = if what == "VPC" { "vpc-prod" } else { "vpce-s3" };

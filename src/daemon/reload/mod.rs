@@ -150,7 +150,7 @@ impl Running {
         needs: &Needs,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), LabError> {
-        self.grow(lab, needs, say).await?;
+        self.grow(lab, &next, needs, say).await?;
         self.switch(lab.clone(), next, needs).await?;
         let before = self.file_tasks.clone();
         self.add_file_tasks(&before).await

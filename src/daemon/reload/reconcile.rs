@@ -44,6 +44,7 @@ impl Running {
     pub(super) async fn grow(
         &mut self,
         lab: &Lab,
+        next: &Snapshot,
         needs: &Needs,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), LabError> {
@@ -53,7 +54,7 @@ impl Running {
             } else {
                 self.make_site(id, site).await?;
                 match id {
-                    SiteId::Internet => {}
+                    SiteId::Internet | SiteId::Services => {}
                     SiteId::Vpc(vpc) => say(&format!("VPC {vpc} in namespace {}", site.namespace)),
                     SiteId::GatewayEndpoint(endpoint) => {
                         say(&format!("VPC endpoint {endpoint} in namespace {}", site.namespace));
@@ -61,6 +62,7 @@ impl Running {
                 }
             }
         }
+        self.services.follow(next).await?;
         let mut new = 0;
         for (id, device) in &needs.devices {
             match self.workers.get(id) {
@@ -124,6 +126,7 @@ impl Running {
                 self.sites_made += 1;
                 (format!("vpce-{number}"), "vpce0", BEYOND_SPACES + number)
             }
+            SiteId::Services => return Ok(()),
         };
         let netns = self.state.make_namespace(&needs.namespace)?;
         let made =
@@ -300,8 +303,15 @@ impl Running {
     /// What tc must know of a device.
     fn deliveries(&self, needs: &Needs, id: &DeviceId) -> Vec<(Ipv4Network, Link)> {
         let Some(device) = needs.devices.get(id) else { return Vec::new() };
-        let by =
-            |(prefix, site): (&Ipv4Network, &SiteId)| Some((*prefix, self.sites.get(site)?.link));
+        let by = |(prefix, site): (&Ipv4Network, &SiteId)| {
+            let link = match site {
+                SiteId::Services => self.services.link(),
+                SiteId::Internet | SiteId::Vpc(_) | SiteId::GatewayEndpoint(_) => {
+                    self.sites.get(site)?.link
+                }
+            };
+            Some((*prefix, link))
+        };
         device.deliveries.iter().filter_map(by).collect()
     }
 

@@ -7,7 +7,7 @@ use crate::daemon::tasks::device_of;
 use crate::linux::link::{Links, task_link_name};
 use crate::linux::netns::Netns;
 use crate::pipeline::{Device, DeviceId};
-use crate::vpc::{ServiceIx, Snapshot, Task};
+use crate::vpc::{ServiceIx, Snapshot, Space, Task};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
@@ -33,6 +33,7 @@ impl Running {
     /// Attaches the tasks whose device is another one under the configuration that has just come into force.
     pub(super) async fn attach_tasks_anew(&mut self) -> Result<(), LabError> {
         let snapshot = self.snapshot();
+        self.services.set_mtu(&self.router, snapshot.parts().mtu.task).await?;
         let tasks: Vec<Task> = snapshot.tasks().copied().collect();
         for task in tasks {
             let device = DeviceId::of(&snapshot, task.eni.map_or(Device::AppRunner, Device::Eni));
@@ -41,6 +42,8 @@ impl Running {
             attachment.task = task;
             if let (true, Some(tun)) = (attachment.device != device, tun) {
                 self.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
+                // Services see the task's own address, and answer it.
+                self.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
                 attachment.device = device;
             }
             let (namespace, mtu) = (attachment.namespace.clone(), snapshot.parts().mtu.task);

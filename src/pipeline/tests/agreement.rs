@@ -39,6 +39,8 @@ fn destinations(world: &World) -> Vec<Ipv4Addr> {
         "10.99.0.1",
         "10.0.0.2",
         "169.254.169.254",
+        "169.254.169.253",
+        "169.254.170.2",
         "192.168.1.1",
         "172.20.0.10",
         "172.16.0.1",
@@ -112,6 +114,7 @@ fn said(world: &World, evidence: &Evidence) -> Expected {
                 Component::Resource(r) => Some(world.snapshot.resource(r).subnet),
                 _ => None,
             });
+            let served = evidence.steps.iter().any(|step| matches!(step.detail, Detail::Exempt(_)));
             let endpoint = evidence.steps.iter().find_map(|step| match step.component {
                 Component::GatewayEndpoint(ix) => Some(world.snapshot.gateway_endpoint(ix)),
                 _ => None,
@@ -121,6 +124,7 @@ fn said(world: &World, evidence: &Evidence) -> Expected {
                     Place::Vpc(world.snapshot.vpc(world.snapshot.subnet(subnet).vpc).id.clone())
                 }
                 (None, Some(endpoint)) => Place::Endpoint(endpoint.id.clone()),
+                (None, None) if served => Place::Services,
                 (None, None) => Place::Internet,
             };
             Expected::Reaches { place, reply_dies }
@@ -144,6 +148,7 @@ fn done(world: &World, bytes: &[u8]) -> Expected {
             Place::Endpoint(world.snapshot.gateway_endpoint(endpoint).id.clone())
         }
         Link::Vpc(vpc) => Place::Vpc(world.snapshot.vpc(vpc).id.clone()),
+        Link::Services => Place::Services,
         Link::Task(_) => panic!("a task's packet came back: {seen:?}"),
     };
     let back = world.push(world.device_toward(link, out.src), &answer(out), VnetHeader::default());
@@ -218,6 +223,9 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
                 Expected::Reaches { place: Place::Internet, reply_dies } => {
                     format!("internet {reply_dies:?}")
                 }
+                Expected::Reaches { place: Place::Services, reply_dies } => {
+                    format!("services {reply_dies:?}")
+                }
                 Expected::Reaches { place: Place::Endpoint(_), reply_dies } => {
                     format!("endpoint {reply_dies:?}")
                 }
@@ -256,6 +264,7 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         Reason::EniAddress,
         Reason::NoInterface,
         Reason::ExemptAddressUnserved,
+        Reason::DnsSupportDisabled,
         Reason::DestinationNotUnicast,
         Reason::AppRunnerPrivateDestination,
     ];
@@ -268,6 +277,7 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         "endpoint None",
         "endpoint Some(NaclReturnDeny)",
         "endpoint Some(NaclReturnImplicitDeny)",
+        "services None",
         "vpc None",
         "vpc Some(ReplyNotRoutedBack)",
         "vpc Some(NaclReturnDeny)",

@@ -20,7 +20,9 @@ fn destination_in(world: &World) -> Vec<Ipv4Addr> {
     let resources = spec.resources.iter().map(|r| r.address.value);
     let prefixes = world.snapshot.parts().route_tables.iter().flat_map(|table| table.prefixes());
     let edges = prefixes.flat_map(|p| [p.network(), p.broadcast(), p.nth(p.size() / 2).unwrap()]);
-    resources.chain(edges).chain([EXAMPLE, Ipv4Addr::new(8, 8, 8, 8)]).collect()
+    let exempt = [[169, 254, 169, 253], [169, 254, 169, 123], [169, 254, 170, 2], [10, 0, 0, 2]];
+    let others = [EXAMPLE, Ipv4Addr::new(8, 8, 8, 8)];
+    resources.chain(edges).chain(others).chain(exempt.map(Ipv4Addr::from)).collect()
 }
 
 proptest! {
@@ -63,7 +65,17 @@ fn the_lab_of_these_tests() {
         assert_eq!(delivered(&table(eni), DB), Some(vpc));
         assert_eq!(delivered(&table(eni), EXAMPLE), Some(Link::Internet));
     }
-    assert_eq!(table(Device::AppRunner), [("0.0.0.0/0".parse().unwrap(), Link::Internet)]);
+    let mut apprunner = table(Device::AppRunner);
+    apprunner.retain(|(prefix, _)| prefix.prefix() < 32);
+    assert_eq!(apprunner, [("0.0.0.0/0".parse().unwrap(), Link::Internet)]);
+    let [metadata, resolver] = [[169, 254, 170, 2], [10, 0, 0, 2]].map(Ipv4Addr::from);
+    let web = world.device_of(world.task("web", 1));
+    assert_eq!(delivered(&table(web), metadata), Some(Link::Services));
+    assert_eq!(delivered(&table(web), resolver), Some(Link::Services));
+    assert_eq!(delivered(&table(Device::AppRunner), metadata), Some(Link::Services));
+    assert_eq!(delivered(&table(Device::AppRunner), resolver), Some(Link::Internet));
+    let nat = Device::NatGateway(crate::vpc::NatGatewayIx(0));
+    assert_eq!(delivered(&table(nat), metadata), Some(Link::Internet), "no task is behind it");
     let without = World::new(&with(LAB, r#"{ destination = "0.0.0.0/0", target = "igw" }"#, ""));
     let web = without.device_of(without.task("web", 1));
     let table = deliveries(&without.snapshot, web);

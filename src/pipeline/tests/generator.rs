@@ -108,6 +108,9 @@ fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: b
     let mut cidrs = vec![format!("10.{net}.0.0/16")];
     cidrs.extend(second.clone());
     let _ = writeln!(out, "[[vpc]]\nid = \"{id}\"\ncidr = {}", quoted(&cidrs));
+    if net % 4 == 1 {
+        out.push_str("enable_dns_support = false\n");
+    }
     if igw {
         let _ = writeln!(out, "internet_gateway = \"igw-{number}\"");
     }

@@ -11,6 +11,7 @@
 mod agreement;
 mod default_egress;
 mod delivery;
+mod exempt;
 mod expected;
 mod forecast;
 mod fragments;

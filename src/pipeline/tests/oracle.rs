@@ -14,6 +14,9 @@ use crate::vpc::{
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
+/// Resolver, time sync, task metadata (spec 4.3).
+const SERVED: [&str; 3] = ["169.254.169.253", "169.254.169.123", "169.254.170.2"];
+
 /// What becomes of a first packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
@@ -30,6 +33,8 @@ pub(super) enum Place {
     Internet,
     Vpc(String),
     Endpoint(String),
+    /// A service that AWS offers at an exempt address (spec 4.3).
+    Services,
 }
 
 /// A first packet.
@@ -91,6 +96,9 @@ impl<'a> Oracle<'a> {
 
     /// Spec 2.2.
     fn app_runner_sends(&self) -> Answer {
+        if SERVED.contains(&self.ask.to.to_string().as_str()) {
+            return Ok((Place::Services, None));
+        }
         let link_local = self.ask.to.octets()[..2] == [169, 254];
         if link_local || is_rfc1918(self.ask.to) || is_rfc6598(self.ask.to) {
             return Err(Reason::AppRunnerPrivateDestination);
@@ -132,7 +140,17 @@ impl<'a> Oracle<'a> {
         let router = self.lab.spec.subnets.iter().any(|s| {
             s.vpc.value == vpc.id.value && u32::from(s.cidr.value.network()) + 1 == u32::from(to)
         });
-        if to.octets()[..2] == [169, 254] || u32::from(to) == resolver || router {
+        let is_resolver = u32::from(to) == resolver;
+        if is_resolver || SERVED.contains(&to.to_string().as_str()) {
+            let asks = is_resolver || to.to_string() == SERVED[0];
+            let off = vpc.enable_dns_support.is_some_and(|support| !support.value);
+            return if asks && off {
+                Err(Reason::DnsSupportDisabled)
+            } else {
+                Ok((Place::Services, None))
+            };
+        }
+        if to.octets()[..2] == [169, 254] || router {
             return Err(Reason::ExemptAddressUnserved);
         }
         self.group_egress(eni)?;

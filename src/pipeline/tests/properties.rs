@@ -127,6 +127,9 @@ proptest! {
                 Verdict::Forward { link: Link::Task(task), .. } => {
                     prop_assert!(tasks.contains(&task) && destination(&seen.bytes) == task);
                 }
+                Verdict::Forward { link: Link::Services, .. } => {
+                    prop_assert!(tasks.contains(&source(&seen.bytes)) && seen.bytes == bytes);
+                }
                 Verdict::Forward { link: Link::Vpc(_) | Link::Endpoint(_) | Link::Internet, .. } => {
                     prop_assert!(!is_task(source(&seen.bytes)), "un-translated: {:?}", seen);
                     prop_assert!(device != Device::NatGateway(NatGatewayIx(0)));

@@ -15,6 +15,7 @@ use std::time::Duration;
 const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
 const LOCAL: (Ipv4Addr, u16) = (DB, 5432);
 const DNS: (Ipv4Addr, u16) = (EXAMPLE, 53);
+const RESOLVER: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 0, 0, 2), 53);
 const ROUTE: &str = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
 const WAY_OUT: &str = r#"{ destination = "0.0.0.0/0", target = "igw" }"#;
 const NAT: &str = "public_ip = \"198.51.100.7\"";
@@ -231,6 +232,15 @@ const SCENARIOS: &[(Reason, Scenario)] = &[
         Some(world.stays_out(link, &answer(out)))
     }),
     (Reason::EndpointProtocol, || sent(&with_endpoint(), |web| udp(web, 1, (BUCKET, 53)))),
+    (Reason::DnsSupportDisabled, || {
+        replaced("cidr = \"10.0.0.0/16\"", "cidr = \"10.0.0.0/16\"\nenable_dns_support = false", RESOLVER)
+    }),
+    (Reason::DnsThrottled, || {
+        let world = World::new(&format!("{LAB}\n[limits]\ndns_packets_per_second = 1\n"));
+        let web = world.task("web", 1);
+        assert_eq!(reason(&world, web, &udp(web, 1, RESOLVER)), None);
+        reason(&world, web, &udp(web, 2, RESOLVER))
+    }),
     (Reason::MalformedQuote, || sent(LAB, |web| builder::icmp_error(web, EXAMPLE, 3, 3, &[0x45; 27]))),
 ];
 

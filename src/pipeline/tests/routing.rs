@@ -126,7 +126,6 @@ fn addresses_that_nothing_answers_on() {
         (NAT_PUBLIC, Reason::NatHairpin),
         (APP_RUNNER, Reason::NatHairpin),
         (Ipv4Addr::new(169, 254, 169, 254), Reason::ExemptAddressUnserved),
-        (Ipv4Addr::new(10, 0, 0, 2), Reason::ExemptAddressUnserved),
         (Ipv4Addr::new(10, 0, 3, 1), Reason::ExemptAddressUnserved),
         (Ipv4Addr::new(10, 0, 1, 1), Reason::ExemptAddressUnserved),
         (Ipv4Addr::new(10, 0, 3, 2), Reason::NoInterface),

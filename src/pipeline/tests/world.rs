@@ -277,6 +277,7 @@ impl World {
             Link::Vpc(vpc) => self.snapshot.space(vpc),
             Link::Endpoint(ix) => self.snapshot.space(self.snapshot.gateway_endpoint(ix).vpc),
             Link::Internet => Space::INTERNET,
+            Link::Services => return Some(self.device_of(to)),
             Link::Task(_) => Space::TASKS,
         };
         let takes = |device: &Device| owned(&self.snapshot, *device).contains(&(space, to));

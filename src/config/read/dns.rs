@@ -1,0 +1,110 @@
+//! `[[private_zone]]`: Route 53 private hosted zones.
+
+use crate::config::diagnostic::{At, Span};
+use crate::config::names::Kind;
+use crate::config::reader::{Section, Value};
+use crate::config::spec::{PrivateZone, ZoneRecord};
+use crate::config::text;
+use crate::vpc::RecordData;
+
+pub(super) const ZONE: [&str; 3] = ["name", "vpcs", "records"];
+
+/// What Route 53 proposes.
+const TTL: u32 = 300;
+
+pub(super) fn private_zone(section: &Section<'_>) -> Option<PrivateZone> {
+    let name = section.required("name").and_then(|v| v.parse(text::dns_name));
+    let given = section.required("vpcs");
+    let vpcs = section.references("vpcs", &[Kind::Vpc]);
+    if let Some(given) = given.filter(|given| given.elements().is_empty()) {
+        given.error("empty-list", "nobody sees a private zone without a VPC", "name a VPC");
+    }
+    let name = name?;
+    let tables = section
+        .get("records")
+        .map(|v| v.tables("a record of [[private_zone]]", &["name", "type", "values", "ttl"]));
+    let records = tables.into_iter().flatten().filter_map(|table| record(&table, &name)).collect();
+    Some(PrivateZone { name, vpcs, records, line: section.line() })
+}
+
+#[derive(Clone, Copy)]
+enum Type {
+    A,
+    Cname,
+    Txt,
+}
+
+fn record(section: &Section<'_>, zone: &At<String>) -> Option<ZoneRecord> {
+    let name = section.required("name").and_then(|v| v.parse(|text| record_name(text, zone)));
+    let words = [("A", Type::A), ("CNAME", Type::Cname), ("TXT", Type::Txt)];
+    let record_type = section.required("type").and_then(|v| v.one_of(&words));
+    let ttl = section.get("ttl").and_then(|v| v.integer_in(0, i64::from(i32::MAX)));
+    let given = section.required("values");
+    let record_type = record_type?;
+    let values = super::list(section, "values", |v| value(v, *record_type));
+    let (name, given) = (name?, given?);
+    if given.elements().is_empty() {
+        given.error(
+            "empty-list",
+            "a record has at least one value",
+            "write one, or remove the record",
+        );
+        return None;
+    }
+    if let Type::Cname = *record_type {
+        alone(section, zone, &name, &given);
+    }
+    Some(ZoneRecord {
+        name,
+        ttl: ttl.map_or(TTL, |ttl| u32::try_from(*ttl).unwrap_or(TTL)),
+        values: values.into_iter().map(|at| at.value).collect(),
+    })
+}
+
+/// A CNAME stands for its whole name: one value, and not at the zone's own name, which has records of its own
+/// (RFC 1034, 3.6.2). Next to other records is the business of `validate`.
+fn alone(section: &Section<'_>, zone: &At<String>, name: &At<String>, given: &Value<'_>) {
+    let error = |span: Span, message: &str, help: &str| {
+        section.reader.report.error(span, "bad-record", message, help);
+    };
+    if given.elements().len() > 1 {
+        error(
+            given.span,
+            "a CNAME has one value",
+            "name one; for several addresses, write type = \"A\"",
+        );
+    }
+    if **name == **zone {
+        error(
+            name.span,
+            "the zone's own name cannot be a CNAME",
+            "write type = \"A\" with the addresses",
+        );
+    }
+}
+
+fn value(value: &Value<'_>, record_type: Type) -> Option<At<RecordData>> {
+    match record_type {
+        Type::A => Some(value.parse(text::address)?.map(RecordData::A)),
+        Type::Cname => Some(value.parse(text::dns_name)?.map(RecordData::Cname)),
+        Type::Txt => Some(value.parse(text::txt_value)?.map(RecordData::Txt)),
+    }
+}
+
+/// `db`, `*`, `@` for the zone itself, or the full name.
+fn record_name(text: &str, zone: &str) -> Result<String, text::Fault> {
+    if text == "@" {
+        return Ok(zone.to_owned());
+    }
+    let (wildcard, rest) = match text.strip_prefix('*') {
+        Some(rest) => ("*.", rest.strip_prefix('.').unwrap_or(rest)),
+        None => ("", text),
+    };
+    if rest.is_empty() && !wildcard.is_empty() {
+        return Ok(format!("*.{zone}"));
+    }
+    let name = text::dns_name(rest)?;
+    let is_full = name == zone || name.ends_with(&format!(".{zone}"));
+    let full = if is_full { name } else { format!("{name}.{zone}") };
+    text::dns_name(&full).map(|name| format!("{wildcard}{name}"))
+}

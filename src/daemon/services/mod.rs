@@ -1,0 +1,124 @@
+//! What answers at the exempt addresses (spec 4.3): resolver, time sync, task metadata, in a namespace of their own.
+//!
+//! Tasks reach it from every ENI, untranslated, so that each service knows by the source address which task asks.
+//! VPCs may overlap: their resolvers then have one address, and the task decides which VPC's names it sees.
+
+mod resolver;
+mod task_metadata;
+mod time_sync;
+
+use super::running::LabError;
+use crate::linux::link::{Link, LinkError, Links, link_space};
+use crate::linux::listen::{tcp_listener, udp_socket};
+use crate::linux::netns::Netns;
+use crate::vpc::exempt::{LINK_LOCAL, RESOLVER, TASK_METADATA, TIME_SYNC};
+use crate::vpc::{Snapshot, Space};
+use arc_swap::ArcSwap;
+use hickory_server::Server;
+use resolver::Resolver;
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// The interface in the services' namespace.
+const INTERFACE: &str = "svc0";
+/// A TCP connection that asks nothing for so long is closed (RFC 7766, 6.2.3).
+const TCP_IDLE: Duration = Duration::from_secs(10);
+/// Answers that may wait for a slow reader of one TCP connection.
+const TCP_ANSWERS: usize = 32;
+
+/// The running services; dropping it ends them.
+pub(super) struct Services {
+    netns: Netns,
+    links: Links,
+    ifindex: u32,
+    link: Link,
+    mtu: u16,
+    resolver: Server<Resolver>,
+    /// Where the resolver listens.
+    resolvers: BTreeSet<Ipv4Addr>,
+    _others: JoinSet<()>,
+}
+
+impl Services {
+    /// Makes the link and starts the services. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub(super) async fn start(
+        netns: Netns,
+        router: &Links,
+        current: &Arc<ArcSwap<Snapshot>>,
+    ) -> Result<Self, LabError> {
+        let snapshot = current.load_full();
+        let (space, mtu) = (u32::from(Space::SERVICES.0), snapshot.parts().mtu.task);
+        let addresses = LINK_LOCAL;
+        let link =
+            link_space(router, Self::NEAR, &netns, INTERFACE, space, &addresses, mtu).await?;
+        let links = Links::open(&netns)?;
+        let mut others = JoinSet::new();
+        let time = udp_socket(&netns, TIME_SYNC, time_sync::PORT)?;
+        let metadata = tcp_listener(&netns, TASK_METADATA, task_metadata::PORT)?;
+        others.spawn(time_sync::serve(time));
+        others.spawn(task_metadata::serve(metadata, Arc::clone(current)));
+        let ifindex = links.ifindex(INTERFACE).await?;
+        let resolver = Server::new(Resolver::new(Arc::clone(current)));
+        let resolvers = BTreeSet::new();
+        let mut services =
+            Self { netns, links, ifindex, link, mtu, resolver, resolvers, _others: others };
+        services.listen(RESOLVER)?;
+        services.follow(&snapshot).await?;
+        Ok(services)
+    }
+
+    /// The router's end of their link.
+    pub(super) const NEAR: &str = "services";
+
+    /// Lets the resolver answer at the address of each VPC's. To be called when VPCs have been added; calling it more
+    /// often does no harm. The address of a VPC that is gone stays: no task gets there.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub(super) async fn follow(&mut self, snapshot: &Snapshot) -> Result<(), LabError> {
+        for address in snapshot.parts().vpcs.iter().filter_map(|vpc| vpc.resolver()) {
+            if !self.resolvers.contains(&address) {
+                self.add_address(address).await?;
+                self.listen(address)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the MTU of their link, which is that of the tasks'.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(super) async fn set_mtu(&mut self, router: &Links, mtu: u16) -> Result<(), LabError> {
+        if self.mtu != mtu {
+            router.set_mtu(Self::NEAR, mtu).await?;
+            self.links.set_mtu(INTERFACE, mtu).await?;
+            self.mtu = mtu;
+        }
+        Ok(())
+    }
+
+    async fn add_address(&self, address: Ipv4Addr) -> Result<(), LinkError> {
+        self.links.add_address(self.ifindex, address).await
+    }
+
+    fn listen(&mut self, address: Ipv4Addr) -> Result<(), LabError> {
+        let udp = udp_socket(&self.netns, address, resolver::PORT)?;
+        let tcp = tcp_listener(&self.netns, address, resolver::PORT)?;
+        self.resolver.register_socket(udp);
+        self.resolver.register_listener(tcp, TCP_IDLE, TCP_ANSWERS);
+        self.resolvers.insert(address);
+        Ok(())
+    }
+
+    /// What leads to them.
+    pub(super) fn link(&self) -> Link {
+        self.link
+    }
+}

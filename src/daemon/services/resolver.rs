@@ -1,0 +1,170 @@
+//! The Route 53 Resolver: recursive only, with the names of the VPC that the task asks from (spec 2.5, 8).
+
+use crate::vpc::dns::{Answer, Lookup, RecordType, TTL};
+use crate::vpc::{DnsRecord, RecordData, Snapshot};
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use hickory_proto::op::{Edns, Metadata, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::{CNAME, PTR, SOA, TXT};
+use hickory_proto::rr::{self, DNSClass, Name, RData, Record};
+use hickory_server::net::runtime::Time;
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::MessageResponseBuilder;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// DNS's.
+pub(super) const PORT: u16 = 53;
+/// The largest answer over UDP, to whoever takes so much (RFC 9715).
+const UDP_PAYLOAD: u16 = 1232;
+/// Octets of an answer without EDNS (RFC 1035, 4.2.1).
+const PLAIN_PAYLOAD: u16 = 512;
+
+/// Answers from the configuration in force.
+pub(super) struct Resolver {
+    current: Arc<ArcSwap<Snapshot>>,
+}
+
+/// What goes back.
+#[derive(Debug)]
+struct Response {
+    code: ResponseCode,
+    answers: Vec<Record>,
+    /// For negative caching (RFC 2308).
+    soa: Option<Record>,
+}
+
+impl Resolver {
+    pub(super) fn new(current: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { current }
+    }
+
+    fn respond(&self, request: &Request) -> Response {
+        if request.metadata.op_code != OpCode::Query {
+            return Response::only(ResponseCode::NotImp);
+        }
+        // One question, as every resolver has it (RFC 9619).
+        let Ok(info) = request.request_info() else { return Response::only(ResponseCode::FormErr) };
+        if request.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
+            return Response::only(ResponseCode::BADVERS);
+        }
+        let IpAddr::V4(from) = info.src.ip() else { return Response::only(ResponseCode::Refused) };
+        if info.query.query_class() != DNSClass::IN {
+            return Response::only(ResponseCode::Refused);
+        }
+        answer(
+            &self.current.load(),
+            from,
+            &info.query.name().to_string(),
+            record_type(info.query.query_type()),
+            info.query.query_type(),
+        )
+    }
+}
+
+#[async_trait]
+impl RequestHandler for Resolver {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        mut handle: R,
+    ) -> ResponseInfo {
+        let Response { code, answers, soa } = self.respond(request);
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        metadata.recursion_available = true;
+        metadata.response_code = code;
+        let edns = request.edns.as_ref().map(|theirs| {
+            let mut edns = Edns::new();
+            edns.set_max_payload(theirs.max_payload().clamp(PLAIN_PAYLOAD, UDP_PAYLOAD));
+            edns
+        });
+        let mut builder = MessageResponseBuilder::from_message_request(request);
+        if let Some(edns) = &edns {
+            builder.edns(edns);
+        }
+        let response = builder.build(metadata, &answers, &[], &soa, &[]);
+        match handle.send_response(response).await {
+            Ok(info) => info,
+            // The task has closed its connection: there is nobody to tell.
+            Err(_) => hickory_proto::op::Header {
+                metadata,
+                counts: hickory_proto::op::HeaderCounts::default(),
+            }
+            .into(),
+        }
+    }
+}
+
+/// Answers a task. Whoever has no task's address is not one of the lab's.
+fn answer(
+    snapshot: &Snapshot,
+    from: Ipv4Addr,
+    name: &str,
+    record_type: RecordType,
+    asked: rr::RecordType,
+) -> Response {
+    let Some(task) = snapshot.task(from) else { return Response::only(ResponseCode::Refused) };
+    let vpc = task.eni.map(|eni| snapshot.subnet(snapshot.eni(eni).subnet).vpc);
+    let Answer { records, outcome, zone } = snapshot.resolve(vpc, name, record_type);
+    let answers: Vec<Record> = records.iter().filter_map(record).collect();
+    match outcome {
+        Lookup::Found => Response { code: ResponseCode::NoError, answers, soa: None },
+        Lookup::NoData if asked == rr::RecordType::SOA && zone == canonical(name) => {
+            let answers = soa(&zone).into_iter().collect();
+            Response { code: ResponseCode::NoError, answers, soa: None }
+        }
+        Lookup::NoData => Response { code: ResponseCode::NoError, answers, soa: soa(&zone) },
+        Lookup::NoSuchName => Response { code: ResponseCode::NXDomain, answers, soa: soa(&zone) },
+        Lookup::Loop => Response::only(ResponseCode::ServFail),
+    }
+}
+
+fn canonical(name: &str) -> String {
+    crate::vpc::dns::canonical_name(name)
+}
+
+impl Response {
+    fn only(code: ResponseCode) -> Self {
+        Self { code, answers: Vec::new(), soa: None }
+    }
+}
+
+fn record_type(asked: rr::RecordType) -> RecordType {
+    if asked == rr::RecordType::A {
+        RecordType::A
+    } else if asked == rr::RecordType::CNAME {
+        RecordType::Cname
+    } else if asked == rr::RecordType::PTR {
+        RecordType::Ptr
+    } else if asked == rr::RecordType::TXT {
+        RecordType::Txt
+    } else if asked == rr::RecordType::ANY {
+        RecordType::Any
+    } else {
+        RecordType::Other
+    }
+}
+
+/// `None` for a name that the lab file can have and the DNS cannot, such as `a..b`.
+fn record(record: &DnsRecord) -> Option<Record> {
+    let data = match &record.data {
+        RecordData::A(address) => RData::A((*address).into()),
+        RecordData::Cname(to) => RData::CNAME(CNAME(dns_name(to)?)),
+        RecordData::Ptr(to) => RData::PTR(PTR(dns_name(to)?)),
+        RecordData::Txt(text) => RData::TXT(TXT::new(vec![text.clone()])),
+    };
+    Some(Record::from_rdata(dns_name(&record.name)?, record.ttl, data))
+}
+
+/// The zone's own record, as Route 53 makes it.
+fn soa(zone: &str) -> Option<Record> {
+    let server = dns_name("ns-0.awsdns-00.com")?;
+    let admin = dns_name("awsdns-hostmaster.amazon.com")?;
+    let minimum = TTL;
+    let soa = SOA::new(server, admin, 1, 7200, 900, 1_209_600, minimum);
+    Some(Record::from_rdata(dns_name(zone)?, TTL, RData::SOA(soa)))
+}
+
+fn dns_name(name: &str) -> Option<Name> {
+    Name::from_ascii(format!("{name}.")).ok()
+}

@@ -1,0 +1,277 @@
+//! What the resolver knows: the names that a VPC sees, and those that everybody sees (spec 2.5, 8).
+//!
+//! The longest zone that holds a name answers alone: a private zone shadows the public names below its own, as Route 53
+//! has it. A name that nobody defined does not exist (RFC 8020).
+
+use super::{DnsRecord, Parts, RecordData, Snapshot, VpcIx};
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+/// How long an answer about the lab's own names may be kept, in seconds. Route 53's own default is 300; a minute lets a
+/// changed lab be seen soon.
+pub const TTL: u32 = 60;
+/// Aliases of aliases that are followed; more are a loop.
+const ALIASES: usize = 8;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordType {
+    /// Addresses.
+    A,
+    /// An alias itself.
+    Cname,
+    /// The name of an address.
+    Ptr,
+    /// Text.
+    Txt,
+    /// Whatever there is.
+    Any,
+    /// A type that no name of the lab has.
+    Other,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Aliases on the way first.
+    pub records: Vec<DnsRecord>,
+    /// Whether they are what was asked for.
+    pub outcome: Lookup,
+    /// The zone of the last name that was looked up; empty for the root.
+    pub zone: String,
+}
+
+/// What became of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// There are records.
+    Found,
+    /// The name exists, with other types.
+    NoData,
+    /// The name does not exist.
+    NoSuchName,
+    /// Aliases lead in a circle.
+    Loop,
+}
+
+/// The names of all VPCs, and of the internet.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// By the VPC's position.
+    vpcs: Vec<View>,
+    public: Zone,
+    region: String,
+}
+
+#[derive(Debug, Default)]
+struct View {
+    private: Vec<Zone>,
+    own: Zone,
+}
+
+#[derive(Debug, Default)]
+struct Zone {
+    name: String,
+    records: HashMap<String, Vec<DnsRecord>>,
+    /// Every name that has records, and those above it down to the zone's own.
+    existing: HashSet<String>,
+}
+
+impl Snapshot {
+    /// What the resolver answers in a VPC, or without one to a service with `egress = "default"`. The name is taken in any
+    /// case, with or without the dot at the end.
+    pub fn resolve(&self, vpc: Option<VpcIx>, name: &str, record_type: RecordType) -> Answer {
+        let mut answer = Answer { records: Vec::new(), outcome: Lookup::Loop, zone: String::new() };
+        let mut name = canonical_name(name);
+        for _ in 0..=ALIASES {
+            let (zone, outcome, found) = self.resolve_once(vpc, &name, record_type);
+            answer.zone = zone;
+            answer.outcome = outcome;
+            let alias = found.iter().find_map(|record| match &record.data {
+                RecordData::Cname(to) if !is_of(record_type, &record.data) => Some(to.clone()),
+                RecordData::A(_)
+                | RecordData::Cname(_)
+                | RecordData::Ptr(_)
+                | RecordData::Txt(_) => None,
+            });
+            answer.records.extend(found);
+            match alias {
+                Some(to) => name = canonical_name(&to),
+                None => return answer,
+            }
+        }
+        Answer { outcome: Lookup::Loop, ..answer }
+    }
+
+    /// One name, without following an alias. The records are those of the type, or an alias.
+    fn resolve_once(
+        &self,
+        vpc: Option<VpcIx>,
+        name: &str,
+        record_type: RecordType,
+    ) -> (String, Lookup, Vec<DnsRecord>) {
+        let names = self.names();
+        let view = vpc.and_then(|vpc| Some((vpc, names.vpcs.get(vpc.get())?)));
+        let private = view.iter().flat_map(|(_, view)| &view.private);
+        let shadow = private.filter(|zone| zone.holds(name)).max_by_key(|zone| zone.name.len());
+        let zones: Vec<&Zone> = match (shadow, view) {
+            (Some(zone), _) => vec![zone],
+            (None, Some((_, view))) => vec![&view.own, &names.public],
+            (None, None) => vec![&names.public],
+        };
+        let synthetic = match (shadow, view) {
+            (None, Some((vpc, _))) => self.synthesize(vpc, name),
+            _ => None,
+        };
+        let zone = shadow.map(|zone| zone.name.clone()).unwrap_or_default();
+        let exists = synthetic.is_some() || zones.iter().any(|zone| zone.exists(name));
+        let all = zones.iter().flat_map(|zone| zone.records_of(name)).chain(synthetic);
+        let found: Vec<DnsRecord> = all
+            .filter(|r| is_of(record_type, &r.data) || matches!(r.data, RecordData::Cname(_)))
+            .collect();
+        let outcome = match (found.is_empty(), exists) {
+            (false, _) => Lookup::Found,
+            (true, true) => Lookup::NoData,
+            (true, false) => Lookup::NoSuchName,
+        };
+        (zone, outcome, found)
+    }
+
+    /// `ip-10-0-1-5.<region>.compute.internal`, and back, for every address of the VPC.
+    fn synthesize(&self, vpc: VpcIx, name: &str) -> Option<DnsRecord> {
+        let domains = internal_domains(&self.names().region);
+        let (address, data) = match name.strip_suffix(".in-addr.arpa") {
+            Some(reversed) => {
+                let [d, c, b, a] = octets(reversed, '.')?;
+                let domain = domains.first()?;
+                (Ipv4Addr::new(a, b, c, d), RecordData::Ptr(format!("ip-{a}-{b}-{c}-{d}.{domain}")))
+            }
+            None => {
+                let (host, domain) = name.split_once('.')?;
+                domains.iter().find(|own| **own == domain)?;
+                let address = Ipv4Addr::from(octets(host.strip_prefix("ip-")?, '-')?);
+                (address, RecordData::A(address))
+            }
+        };
+        let known = self.vpc(vpc).contains(address);
+        known.then(|| DnsRecord { name: name.to_owned(), ttl: TTL, data })
+    }
+}
+
+impl Names {
+    pub(super) fn build(parts: &Parts) -> Self {
+        let mut public = Zone::default();
+        for host in &parts.internet_hosts {
+            public.add_host(&host.name, &host.aliases, host.address);
+        }
+        let mut vpcs: Vec<View> = parts.vpcs.iter().map(|_| View::default()).collect();
+        for resource in &parts.resources {
+            let vpc = parts.subnets[resource.subnet.get()].vpc;
+            vpcs[vpc.get()].own.add_host(&resource.name, &resource.aliases, resource.address);
+        }
+        for zone in &parts.private_zones {
+            for vpc in zone.vpcs.iter().filter(|vpc| parts.vpcs[vpc.get()].has_private_names()) {
+                vpcs[vpc.get()].private.push(Zone::private(&zone.name, &zone.records));
+            }
+        }
+        Self { vpcs, public, region: parts.region.clone() }
+    }
+}
+
+impl Zone {
+    fn private(name: &str, records: &[DnsRecord]) -> Self {
+        let mut zone = Self { name: canonical_name(name), ..Self::default() };
+        // The zone's own name always exists: it has the SOA record.
+        zone.existing.insert(zone.name.clone());
+        records.iter().for_each(|record| zone.add(record.clone()));
+        zone
+    }
+
+    fn add_host(&mut self, name: &str, aliases: &[String], address: Ipv4Addr) {
+        for name in std::iter::once(name).chain(aliases.iter().map(String::as_str)) {
+            let (name, data) = (canonical_name(name), RecordData::A(address));
+            self.add(DnsRecord { name, ttl: TTL, data });
+        }
+    }
+
+    fn add(&mut self, record: DnsRecord) {
+        let above = std::iter::successors(Some(record.name.as_str()), |name| parent(name));
+        for name in above.take_while(|name| within(name, &self.name)) {
+            self.existing.insert(name.to_owned());
+        }
+        self.records.entry(record.name.clone()).or_default().push(record);
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        within(name, &self.name)
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        self.existing.contains(name) || self.wildcard_of(name).is_some()
+    }
+
+    /// The records of a name; those of a wildcard under the name that was asked for (RFC 4592).
+    fn records_of(&self, name: &str) -> Vec<DnsRecord> {
+        if self.existing.contains(name) {
+            return self.records.get(name).cloned().unwrap_or_default();
+        }
+        let renamed = |record: &DnsRecord| DnsRecord { name: name.to_owned(), ..record.clone() };
+        self.wildcard_of(name).map(|all| all.iter().map(renamed).collect()).unwrap_or_default()
+    }
+
+    /// The wildcard below the closest name that exists (RFC 4592, 3.3.1).
+    fn wildcard_of(&self, name: &str) -> Option<&Vec<DnsRecord>> {
+        let above = std::iter::successors(parent(name), |name| parent(name));
+        let encloser = above.into_iter().find(|name| self.existing.contains(*name))?;
+        self.records.get(&format!("*.{encloser}"))
+    }
+}
+
+/// In lower case, without the dot at the end.
+pub fn canonical_name(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+/// Where EC2's own names are. In us-east-1 AWS has them in `ec2.internal`; the regional form works there as well, so that
+/// a lab's names need not change with its region.
+fn internal_domains(region: &str) -> Vec<String> {
+    let regional = format!("{region}.compute.internal");
+    if region == "us-east-1" { vec!["ec2.internal".to_owned(), regional] } else { vec![regional] }
+}
+
+fn is_of(record_type: RecordType, data: &RecordData) -> bool {
+    match (record_type, data) {
+        (RecordType::Any, _)
+        | (RecordType::A, RecordData::A(_))
+        | (RecordType::Cname, RecordData::Cname(_))
+        | (RecordType::Ptr, RecordData::Ptr(_))
+        | (RecordType::Txt, RecordData::Txt(_)) => true,
+        (
+            RecordType::A
+            | RecordType::Cname
+            | RecordType::Ptr
+            | RecordType::Txt
+            | RecordType::Other,
+            _,
+        ) => false,
+    }
+}
+
+fn parent(name: &str) -> Option<&str> {
+    name.split_once('.').map(|(_, parent)| parent)
+}
+
+/// Whether a name is the zone's own, or below it; every name is below the root, which is empty.
+fn within(name: &str, zone: &str) -> bool {
+    zone.is_empty()
+        || name.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+fn octets(text: &str, separator: char) -> Option<[u8; 4]> {
+    let mut parts = text.split(separator).map(|part| {
+        let plain = part == "0" || !part.starts_with(['0', '+']);
+        plain.then(|| part.parse().ok()).flatten()
+    });
+    let octets = [parts.next()??, parts.next()??, parts.next()??, parts.next()??];
+    parts.next().is_none().then_some(octets)
+}
