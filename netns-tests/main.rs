@@ -19,6 +19,7 @@ mod floor;
 mod gateway_endpoint;
 mod icmp;
 mod lifecycle;
+mod live;
 mod mtu;
 mod nat;
 mod network_acl;
