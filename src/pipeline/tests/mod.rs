@@ -13,6 +13,7 @@ mod default_egress;
 mod delivery;
 mod exempt;
 mod expected;
+mod forecast;
 mod fragments;
 mod gateway_endpoint;
 mod generation;
