@@ -186,7 +186,7 @@ fn endpoint(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc, tables: &[String])
         "[[vpc_endpoint]]\nid = \"{0}-vpce\"\nvpc = \"{0}\"\nkind = \"gateway\"\nservice = \"com.amazonaws.us-east-1.s3\"\nprefix_list = \"pl-b\"",
         vpc.id
     );
-    if tape.one_in(3) {
+    if tape.one_in(6) {
         let _ = writeln!(out, "route_tables = [\"{}\"]", tape.pick(tables));
     }
 }
