@@ -4,7 +4,9 @@ use super::names::{self, DecidedBy};
 use super::nearest_miss::{self, NearestMiss};
 use crate::packet::{Protocol, Tuple};
 use crate::pipeline::{Component, Detail, Evidence, Outcome, Stage, Step};
-use crate::vpc::{Direction, EniIx, Interface, Line, RuleRef, Snapshot, SubnetIx, VpcIx};
+use crate::vpc::{
+    Direction, EniIx, Interface, Line, PeeringIx, RuleRef, Snapshot, SubnetIx, VpcIx,
+};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
@@ -133,20 +135,35 @@ pub(super) fn whereabouts(eni: EniIx, snapshot: &Snapshot) -> Option<(SubnetIx, 
     Some((subnet, snapshot.parts().subnets.get(subnet.get())?.vpc))
 }
 
-/// The lab's name for a destination: a resource, gateway or ENI of the task's VPC, or an internet host. For a task
-/// outside every VPC a resource of any.
+/// The VPC that has the destination's address: the task's own, or one that is peered with it, by this connection.
+pub(super) fn destination_vpc(
+    evidence: &Evidence,
+    snapshot: &Snapshot,
+) -> Option<(VpcIx, Option<PeeringIx>)> {
+    let (_, own) = whereabouts(eni_of(evidence, snapshot)?, snapshot)?;
+    let has = |vpc: VpcIx| {
+        snapshot.parts().vpcs.get(vpc.get()).is_some_and(|vpc| vpc.contains(evidence.inside.dst))
+    };
+    let peered = || {
+        let (peering, peer) = snapshot.peers_of(own).find(|(_, peer)| has(*peer))?;
+        Some((peer, Some(peering)))
+    };
+    if has(own) { Some((own, None)) } else { peered() }
+}
+
+/// The lab's name for a destination: a resource, gateway or ENI of the task's VPC or of one that is peered with it, or
+/// an internet host. For a task outside every VPC a resource of any.
 pub(super) fn destination_name(evidence: &Evidence, snapshot: &Snapshot) -> Option<String> {
     let parts = snapshot.parts();
     let destination = evidence.inside.dst;
     let component = match eni_of(evidence, snapshot) {
-        Some(eni) => {
-            let (_, vpc) = whereabouts(eni, snapshot)?;
-            snapshot.interface(vpc, destination).map(|interface| match interface {
+        Some(_) => destination_vpc(evidence, snapshot)
+            .and_then(|(vpc, _)| snapshot.interface(vpc, destination))
+            .map(|interface| match interface {
                 Interface::Resource(resource) => Component::Resource(resource),
                 Interface::Eni(eni) => Component::Eni(eni),
                 Interface::NatGateway(gateway) => Component::NatGateway(gateway),
-            })
-        }
+            }),
         None => {
             let position = parts.resources.iter().position(|r| r.address == destination);
             position.map(|position| Component::Resource(position.into()))
@@ -160,7 +177,17 @@ pub(super) fn destination_name(evidence: &Evidence, snapshot: &Snapshot) -> Opti
 fn forward_sentence(evidence: &Evidence, snapshot: &Snapshot) -> String {
     if evidence.steps.iter().any(|s| matches!(s.detail, Detail::NoSuchHost(_))) {
         let address = evidence.inside.dst;
-        return format!("The packet reaches the internet, where the lab has no host {address}.");
+        let endpoint = evidence.steps.iter().find(|s| s.stage == Stage::GatewayEndpoint);
+        return match endpoint.map(|s| names::component(s.component, snapshot)) {
+            Some(endpoint) => {
+                format!(
+                    "The packet reaches {endpoint}, behind which the lab has no host {address}."
+                )
+            }
+            None => {
+                format!("The packet reaches the internet, where the lab has no host {address}.")
+            }
+        };
     }
     let deliver = evidence.steps.iter().rev().find(|s| s.outcome == Outcome::Deliver);
     if let Some(Step { detail: Detail::Exempt(service), .. }) = deliver {

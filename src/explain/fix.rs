@@ -1,11 +1,11 @@
 //! The exact line to add or change in the lab file, where the evidence is enough to say it.
 
-use super::evidence::{eni_of, packet_at, protocol_word, whereabouts};
+use super::evidence::{destination_vpc, eni_of, packet_at, protocol_word, whereabouts};
 use crate::packet::Tuple;
 use crate::pipeline::{Detail, Evidence, Outcome, Reason, Stage, Step};
 use crate::vpc::{
     Connectivity, Destination, Direction, Interface, Line, NatGatewayState, NetworkAclIx,
-    RouteTableIx, RuleRef, SecurityGroupIx, Snapshot, SubnetIx, Target,
+    PeeringIx, RouteTableIx, RuleRef, SecurityGroupIx, Snapshot, SubnetIx, Target, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -38,7 +38,13 @@ pub fn fix(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
         RuleRef::NetworkAclImplicitDeny(acl, direction, _) => {
             network_acl(evidence, snapshot, acl, direction, None)
         }
-        RuleRef::RouteTable(table) => add_route(evidence, snapshot, table),
+        RuleRef::RouteTable(table) | RuleRef::Route(table, _)
+            if denial.reason == Reason::ReplyNotRoutedBack =>
+        {
+            route_back(evidence, snapshot, table)
+        }
+        RuleRef::RouteTable(table) => route_to_peer(evidence, snapshot, table)
+            .or_else(|| add_route(evidence, snapshot, table)),
         RuleRef::Route(table, position) => change_route(evidence, snapshot, table, position),
         RuleRef::InternetGateway(_) => {
             let (table, position) = evidence.steps.iter().rev().find_map(followed_route)?;
@@ -97,7 +103,7 @@ fn id(snapshot: &Snapshot, group: SecurityGroupIx) -> Option<(String, Line)> {
 
 /// The first group of the resource that has the destination address.
 fn destination_group(evidence: &Evidence, snapshot: &Snapshot) -> Option<SecurityGroupIx> {
-    let (_, vpc) = whereabouts(eni_of(evidence, snapshot)?, snapshot)?;
+    let (vpc, _) = destination_vpc(evidence, snapshot)?;
     match snapshot.interface(vpc, evidence.inside.dst)? {
         Interface::Resource(resource) => {
             snapshot.parts().resources.get(resource.get())?.security_groups.first().copied()
@@ -159,7 +165,7 @@ fn opened_for(
         Some(Interface::Eni(_) | Interface::NatGateway(_)) => {
             vpc.cidrs.iter().copied().find(|block| block.contains(remote))
         }
-        None if reply && denied_by.is_none() && !vpc.contains(remote) => {
+        None if reply && denied_by.is_none() && destination_vpc(evidence, snapshot).is_none() => {
             Ipv4Network::new_checked(Ipv4Addr::UNSPECIFIED, 0)
         }
         Some(Interface::Resource(_)) | None => Some(remote.into()),
@@ -196,6 +202,41 @@ fn add_route(evidence: &Evidence, snapshot: &Snapshot, table: RouteTableIx) -> O
         at: found.line,
         action: "add to routes".to_owned(),
         rule: format!("{{ destination = \"0.0.0.0/0\", target = \"{target}\" }}"),
+    })
+}
+
+/// A destination that a peered VPC has: its block, by the connection.
+fn route_to_peer(evidence: &Evidence, snapshot: &Snapshot, table: RouteTableIx) -> Option<Fix> {
+    let (vpc, peering) = destination_vpc(evidence, snapshot)?;
+    if connector_table(evidence, snapshot) != Some(table) {
+        return None;
+    }
+    peering_route(snapshot, table, (vpc, evidence.inside.dst), peering?)
+}
+
+/// The way back from a peered VPC: the source's block, by the connection that the request came by.
+fn route_back(evidence: &Evidence, snapshot: &Snapshot, table: RouteTableIx) -> Option<Fix> {
+    let (_, peering) = destination_vpc(evidence, snapshot)?;
+    let (_, own) = whereabouts(eni_of(evidence, snapshot)?, snapshot)?;
+    peering_route(snapshot, table, (own, evidence.outside?.src), peering?)
+}
+
+fn peering_route(
+    snapshot: &Snapshot,
+    table: RouteTableIx,
+    (vpc, address): (VpcIx, Ipv4Addr),
+    peering: PeeringIx,
+) -> Option<Fix> {
+    let parts = snapshot.parts();
+    let (table, peering) =
+        (parts.route_tables.get(table.get())?, parts.peerings.get(peering.get())?);
+    let cidrs = &parts.vpcs.get(vpc.get())?.cidrs;
+    let block = cidrs.iter().find(|block| block.contains(address))?;
+    Some(Fix {
+        id: table.id.clone(),
+        at: table.line,
+        action: "add to routes".to_owned(),
+        rule: format!("{{ destination = \"{block}\", target = \"{}\" }}", peering.id),
     })
 }
 

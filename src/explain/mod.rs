@@ -17,6 +17,8 @@ mod trace;
 #[cfg(test)]
 mod readme_tests;
 #[cfg(test)]
+mod routes_tests;
+#[cfg(test)]
 mod snapshot_tests;
 #[cfg(test)]
 mod testing;

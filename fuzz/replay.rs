@@ -1,0 +1,89 @@
+//! The fuzz targets' bodies over the inputs in `fuzz/seeds`, so that `cargo test` runs them too: what the fuzzer once
+//! found stays mended, and the targets keep compiling.
+//!
+//! `cargo test --test fuzz_seeds -- --ignored` writes the seeds of the packet path and the pcapng writer anew; those of the
+//! lab file are written by hand, and the examples.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test"
+)]
+
+#[path = "bodies/mod.rs"]
+mod bodies;
+
+use bodies::{lab, packets, pcapng};
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+#[track_caller]
+fn replay(directory: &str, body: fn(&[u8])) {
+    let files = std::fs::read_dir(root().join(directory)).unwrap();
+    let mut count = 0;
+    for file in files.map(|file| file.unwrap().path()).filter(|path| path.is_file()) {
+        let data = std::fs::read(&file).unwrap();
+        if let Err(panic) = std::panic::catch_unwind(|| body(&data)) {
+            eprintln!("with the input {}", file.display());
+            std::panic::resume_unwind(panic);
+        }
+        count += 1;
+    }
+    assert!(count > 2, "{directory} has {count} inputs");
+}
+
+#[test]
+fn packets_of_the_seeds() {
+    replay("fuzz/seeds/packets", packets::run);
+}
+
+/// The seeds would be worth little if their packets died at once.
+#[test]
+fn most_packets_of_the_seeds_pass() {
+    let forwarded: usize =
+        packets::seeds().iter().map(|(_, octets)| packets::forwards(octets)).sum();
+    assert!(forwarded > 60, "{forwarded}");
+}
+
+#[test]
+fn lab_files_of_the_seeds_and_the_examples() {
+    replay("fuzz/seeds/lab", lab::run);
+    replay("examples", lab::run);
+}
+
+#[test]
+fn captures_of_the_seeds() {
+    replay("fuzz/seeds/pcapng", pcapng::run);
+}
+
+/// Each seed, cut anywhere and with any octet turned over, is an input too: a small fuzzer without a fuzzer.
+#[test]
+fn pieces_of_the_seeds() {
+    for (name, body) in [("packets", packets::run as fn(&[u8])), ("pcapng", pcapng::run)] {
+        for file in std::fs::read_dir(root().join("fuzz/seeds").join(name)).unwrap() {
+            let data = std::fs::read(file.unwrap().path()).unwrap();
+            for at in (0..data.len()).step_by(data.len().div_ceil(40)) {
+                body(&data[..at]);
+                let mut other = data.clone();
+                other[at] = !other[at];
+                body(&other);
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "writes the seeds of the packet path and the pcapng writer"]
+fn write_seeds() {
+    for (directory, seeds) in [("packets", packets::seeds()), ("pcapng", pcapng::seeds())] {
+        for (name, octets) in seeds {
+            std::fs::write(root().join("fuzz/seeds").join(directory).join(name), octets).unwrap();
+        }
+    }
+}
