@@ -16,14 +16,15 @@ for_both_kinds!(
     a_large_ping_comes_back_inside_the_vpc_and_dies_at_a_nat_gateway,
 );
 
-const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+pub const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const ROUTER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
-const PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+pub const PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 const NAT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 20);
-const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
+pub const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 
-const LAB: &str = r#"
+/// A NAT gateway, and two tasks of one service behind it.
+pub const LAB: &str = r#"
 [[vpc]]
 id = "vpc-a"
 cidr = "10.0.0.0/16"

@@ -10,6 +10,7 @@
     reason = "tests panic, to keep the line number"
 )]
 
+mod conformance;
 mod curl;
 mod demo;
 mod dns;
@@ -18,6 +19,7 @@ mod floor;
 mod gateway_endpoint;
 mod icmp;
 mod lifecycle;
+mod live;
 mod mtu;
 mod nat;
 mod network_acl;

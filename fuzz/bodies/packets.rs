@@ -183,7 +183,7 @@ impl World {
             _ => None,
         };
         match link {
-            Link::Task(_) => None,
+            Link::Task(_) | Link::Services => None,
             Link::Vpc(vpc) => interface(vpc),
             Link::Endpoint(ix) => interface(self.snapshot.gateway_endpoint(ix).vpc),
             Link::Internet => {
@@ -234,6 +234,7 @@ impl World {
                 let shared = matches!(source.octets(), [100, 64..=127, ..]);
                 assert!(!source.is_private() && !shared, "{source} toward the internet");
             }
+            Link::Services => assert_eq!(bytes[16..20], before[16..20]),
             Link::Vpc(_) | Link::Endpoint(_) => {
                 assert!(self.snapshot.task(source).is_none(), "a task's own address in a VPC");
             }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 const AGENT: &str = include_str!("agent.py");
 /// How long anything may take; reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a connection may take that must not come about, in seconds.
 const SHORT: f64 = 0.4;
 /// How long one may take that must, in seconds.

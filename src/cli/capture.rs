@@ -83,6 +83,7 @@ async fn capture(args: &CaptureArgs) -> Result<ExitCode, CliError> {
     let answer = Client::new(&args.lab.lab).follow("/v1/capture", &request).await?;
     // Only now: a lab that says no leaves no empty file behind.
     let sink = open(&args.write, args.force)?;
+    output::note(&format!("capturing {}; Ctrl-C ends it", args.subject));
     let mut tape = Tape { sink, rest: Vec::new(), packets: 0, left_out: 0, said: Instant::now() };
     let end = tokio::select! {
         end = record(&mut tape, answer, args) => end,

@@ -1,10 +1,10 @@
-//! `egret flows`, `drops`, `enis` and `ps`: tables from a running lab.
+//! `egret flows`, `enis` and `ps`: tables from a running lab.
 
 use super::trace::SelectionArgs;
 use super::{CliError, LabArg, output, runtime};
 use crate::daemon::Client;
 use crate::daemon::flows::{FlowQuery, FlowSort};
-use crate::explain::{self, DropRow, EniRow, FlowRow, HolderRow, PsRow, Row};
+use crate::explain::{self, EniRow, FlowRow, HolderRow, PsRow, Row};
 use serde::de::DeserializeOwned;
 use std::process::ExitCode;
 
@@ -12,10 +12,10 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
     #[command(flatten)]
-    lab: LabArg,
+    pub(super) lab: LabArg,
     /// As JSON, with raw numbers
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Arguments of `egret flows`.
@@ -64,19 +64,6 @@ pub struct EnisArgs {
     holders: bool,
 }
 
-/// Arguments of `egret drops`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  sudo egret drops             what died, whose it was, where it went, and by which rule
-  sudo egret drops --by-rule   one row for each rule, whoever sent the packets")]
-pub struct DropsArgs {
-    #[command(flatten)]
-    list: ListArgs,
-    /// One row for each rule, whoever sent the packets
-    #[arg(long)]
-    by_rule: bool,
-}
-
 pub(super) fn flows(args: &FlowsArgs) -> Result<ExitCode, CliError> {
     let query = FlowQuery {
         selection: args.selection.selection(None),
@@ -90,11 +77,6 @@ pub(super) fn flows(args: &FlowsArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(&args.list.lab.lab);
     let rows: Vec<FlowRow> = runtime()?.block_on(client.post("/v1/flows", &query))?;
     print(&rows, args.list.json)
-}
-
-pub(super) fn drops(args: &DropsArgs) -> Result<ExitCode, CliError> {
-    let rows: Vec<DropRow> = rows(&args.list, "/v1/drops")?;
-    print(&if args.by_rule { by_rule(rows) } else { rows }, args.list.json)
 }
 
 pub(super) fn enis(args: &EnisArgs) -> Result<ExitCode, CliError> {
@@ -116,65 +98,7 @@ fn rows<R: DeserializeOwned>(args: &ListArgs, path: &str) -> Result<Vec<R>, CliE
     Ok(runtime()?.block_on(Client::new(&args.lab.lab).get(path))?)
 }
 
-fn print<R: Row>(rows: &[R], json: bool) -> Result<ExitCode, CliError> {
+pub(super) fn print<R: Row>(rows: &[R], json: bool) -> Result<ExitCode, CliError> {
     output::out(|w| explain::print(w, rows, json))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Adds up the rows that one rule decided, the most packets first.
-fn by_rule(rows: Vec<DropRow>) -> Vec<DropRow> {
-    let mut sums: Vec<DropRow> = Vec::new();
-    for row in rows {
-        let same = |sum: &&mut DropRow| {
-            (&sum.reason, &sum.rule, sum.line) == (&row.reason, &row.rule, row.line)
-        };
-        match sums.iter_mut().find(same) {
-            Some(sum) => {
-                sum.packets += row.packets;
-                sum.first_seen_ms_ago = sum.first_seen_ms_ago.max(row.first_seen_ms_ago);
-                sum.last_seen_ms_ago = sum.last_seen_ms_ago.min(row.last_seen_ms_ago);
-            }
-            None => sums.push(DropRow {
-                service: None,
-                task: None,
-                source: None,
-                destination: None,
-                protocol: None,
-                port: None,
-                ..row
-            }),
-        }
-    }
-    sums.sort_by_key(|sum| std::cmp::Reverse(sum.packets));
-    sums
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn by_rule_adds_packets_and_spans_the_times() {
-        let row = |rule: &str, task, packets, first, last| DropRow {
-            reason: "nacl-egress-deny".into(),
-            rule: rule.into(),
-            line: Some(7),
-            service: Some("web".into()),
-            task: Some(task),
-            source: None,
-            destination: None,
-            protocol: None,
-            port: None,
-            packets,
-            first_seen_ms_ago: first,
-            last_seen_ms_ago: last,
-        };
-        let sums =
-            by_rule(vec![row("a", 1, 1, 50, 10), row("b", 1, 5, 9, 9), row("a", 2, 2, 90, 40)]);
-        let told: Vec<_> = sums
-            .iter()
-            .map(|s| (&*s.rule, s.task, s.packets, s.first_seen_ms_ago, s.last_seen_ms_ago))
-            .collect();
-        assert_eq!(told, [("b", None, 5, 9, 9), ("a", None, 3, 90, 10)]);
-    }
 }

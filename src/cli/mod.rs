@@ -4,6 +4,7 @@ pub mod capture;
 pub mod check;
 pub mod demo;
 pub mod down;
+pub mod drops;
 pub mod exec;
 pub mod explain;
 pub mod list;
@@ -80,7 +81,7 @@ drop the answer names the rule with its line in the lab file, the nearest miss, 
     /// List the flows of a running lab
     Flows(list::FlowsArgs),
     /// List what was dropped, and by which rule
-    Drops(list::DropsArgs),
+    Drops(drops::DropsArgs),
     /// List ENIs and gateways, and what went through them
     #[command(after_help = "Examples:
   sudo egret enis             who shares which, and how much went through
@@ -181,7 +182,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Trace(args) => trace::run(&args, cli.color),
         Command::Capture(args) => capture::run(&args),
         Command::Flows(args) => list::flows(&args),
-        Command::Drops(args) => list::drops(&args),
+        Command::Drops(args) => drops::run(&args),
         Command::Enis(args) => list::enis(&args),
         Command::Ps(args) => list::ps(&args),
         Command::Explain(args) => explain::run(&args, cli.color),

@@ -79,6 +79,7 @@ async fn trace(args: &TraceArgs, color: ColorChoice) -> Result<ExitCode, CliErro
         count: args.count,
     };
     let mut answer = Client::new(&args.lab.lab).follow("/v1/trace", &request).await?;
+    output::note(&format!("watching lab `{}`; Ctrl-C ends it", args.lab.lab));
     let mut text = TraceText::new(color.on_stdout());
     let mut lines = Lines::default();
     let mut left = args.count;

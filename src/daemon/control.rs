@@ -4,7 +4,7 @@ use super::flows::FlowQuery;
 use super::running::{LabError, Running};
 use super::watch::{Subject, capture, refused, trace};
 use crate::explain::{
-    DropRow, EniRow, HolderRow, PsRow, Target, TaskRef, explain_text, explanation,
+    EniRow, HolderRow, PsRow, Selection, Target, TaskRef, explain_text, explanation,
 };
 use crate::flow::Instant;
 use crate::linux::clock;
@@ -178,7 +178,7 @@ pub async fn serve(
     let api = Router::new()
         .route("/v1/lab", get(lab))
         .route("/v1/flows", post(flows))
-        .route("/v1/drops", get(drops))
+        .route("/v1/drops", post(drops))
         .route("/v1/enis", get(enis))
         .route("/v1/holders", get(holders))
         .route("/v1/ps", get(ps))
@@ -224,8 +224,15 @@ async fn flows(State(shared): State<Shared>, Json(query): Json<FlowQuery>) -> Re
     }
 }
 
-async fn drops(State(shared): State<Shared>) -> Json<Vec<DropRow>> {
-    Json(shared.running.lock().await.drop_rows().await)
+async fn drops(State(shared): State<Shared>, Json(selection): Json<Selection>) -> Response {
+    let mut running = shared.running.lock().await;
+    let filter = match selection.filter(&running.snapshot()) {
+        Ok(filter) => filter,
+        Err(error) => return refused(&error),
+    };
+    let mut rows = running.drop_rows().await;
+    rows.retain(|row| row.is_of(&filter));
+    Json(rows).into_response()
 }
 
 async fn enis(State(shared): State<Shared>) -> Json<Vec<EniRow>> {

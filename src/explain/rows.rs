@@ -1,6 +1,7 @@
 //! One struct per row of what the commands list. The daemon fills them, the tables show them, `--json` is them.
 
 use crate::pipeline::NatMetrics;
+use crate::pipeline::watch::Filter;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -78,6 +79,20 @@ pub struct DropRow {
     pub first_seen_ms_ago: u64,
     /// Milliseconds since the last of them.
     pub last_seen_ms_ago: u64,
+}
+
+impl DropRow {
+    /// Whether a filter lets it pass. The server's end is the destination, or the source of what came back.
+    pub fn is_of(&self, filter: &Filter) -> bool {
+        let wanted = filter.destination;
+        let has = |end: Option<Ipv4Addr>| {
+            wanted.is_none_or(|network| end.is_some_and(|address| network.contains(address)))
+        };
+        (has(self.destination) || has(self.source))
+            && filter.port.is_none_or(|port| self.port == Some(port))
+            && filter.task.is_none_or(|task| self.task == Some(task))
+            && filter.service.as_ref().is_none_or(|service| self.service.as_ref() == Some(service))
+    }
 }
 
 /// A row of `egret enis`.

@@ -7,13 +7,15 @@ const FEW: usize = 64;
 /// Ports that are taken.
 #[derive(Debug)]
 pub(super) enum PortSet {
+    /// What most destinations have; a refused packet's pool comes and goes without an allocation.
+    AtMostOne(Option<u16>),
     Few(Vec<u16>),
     Many(Box<Bitmap>),
 }
 
 impl Default for PortSet {
     fn default() -> Self {
-        Self::Few(Vec::new())
+        Self::AtMostOne(None)
     }
 }
 
@@ -24,6 +26,11 @@ impl PortSet {
 
     pub(super) fn insert(&mut self, port: u16) {
         match self {
+            Self::AtMostOne(None) => *self = Self::AtMostOne(Some(port)),
+            Self::AtMostOne(Some(only)) if *only == port => {}
+            Self::AtMostOne(Some(only)) => {
+                *self = Self::Few(vec![port.min(*only), port.max(*only)]);
+            }
             Self::Few(ports) => {
                 if let Err(position) = ports.binary_search(&port) {
                     ports.insert(position, port);
@@ -40,6 +47,7 @@ impl PortSet {
 
     pub(super) fn remove(&mut self, port: u16) {
         match self {
+            Self::AtMostOne(only) => *only = only.filter(|only| *only != port),
             Self::Few(ports) => {
                 if let Ok(position) = ports.binary_search(&port) {
                     ports.remove(position);
@@ -53,6 +61,10 @@ impl PortSet {
     #[inline]
     pub(super) fn first_free(&self, from: u16, steps: &mut u32) -> Option<u16> {
         match self {
+            Self::AtMostOne(only) => {
+                *steps += 1;
+                if *only == Some(from) { from.checked_add(1) } else { Some(from) }
+            }
             Self::Few(ports) => {
                 let mut candidate = from;
                 for &port in &ports[ports.partition_point(|p| *p < from)..] {
@@ -71,6 +83,7 @@ impl PortSet {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         match self {
+            Self::AtMostOne(only) => usize::from(only.is_some()),
             Self::Few(ports) => ports.len(),
             Self::Many(map) => map.taken.iter().map(|word| word.count_ones() as usize).sum(),
         }

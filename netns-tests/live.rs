@@ -1,0 +1,294 @@
+//! Is what those who watch a lab are told what happens to real packets, and does nothing wait for them?
+
+use crate::support::lab::{Lab, PATIENCE, both_streams, can_run, finish};
+use crate::support::{iperf, run};
+use egret::explain::{FlowRow, TraceRow};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 10);
+
+const LAB: &str = r#"
+[[vpc]]
+id = "vpc"
+cidr = "10.0.0.0/16"
+internet_gateway = "igw"
+[[subnet]]
+id = "subnet-public"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.0.0/24"
+route_table = "rtb-public"
+[[subnet]]
+id = "subnet-private"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+route_table = "rtb-private"
+[[subnet]]
+id = "subnet-data"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.2.0/24"
+[[route_table]]
+id = "rtb-public"
+vpc = "vpc"
+routes = [{ destination = "0.0.0.0/0", target = "igw" }]
+[[route_table]]
+id = "rtb-private"
+vpc = "vpc"
+routes = [{ destination = "0.0.0.0/0", target = "nat" }]
+[[nat_gateway]]
+id = "nat"
+subnet = "subnet-public"
+public_ip = "198.51.100.7"
+[[security_group]]
+id = "sg-app"
+vpc = "vpc"
+egress = [
+    { protocol = "tcp", ports = "443", to = "0.0.0.0/0" },
+    { protocol = "tcp", ports = "5201-5432", to = "0.0.0.0/0" },
+    { protocol = "udp", ports = "53", to = "0.0.0.0/0" },
+]
+[[security_group]]
+id = "sg-db"
+vpc = "vpc"
+ingress = [{ protocol = "tcp", ports = "5201-5432", from = "sg-app" }]
+[[resource]]
+name = "db"
+subnet = "subnet-data"
+address = "10.0.2.10"
+security_groups = ["sg-db"]
+listen = ["5432/tcp"]
+[[internet_host]]
+name = "host"
+address = "203.0.113.10"
+listen = ["443/tcp", "53/udp"]
+[[vpc_connector]]
+name = "private"
+subnets = ["subnet-private"]
+security_groups = ["sg-app"]
+[[service]]
+name = "web"
+vpc_connector = "private"
+[timeouts]
+udp_idle = "1s"
+"#;
+
+/// A command of egret that goes on, and is at work when this returns.
+struct Watching {
+    process: Child,
+    lines: Receiver<String>,
+}
+
+impl Watching {
+    fn begin(lab: &Lab, words: &str) -> Self {
+        let mut watching = Self::without_reader(lab, words);
+        let output = BufReader::new(watching.process.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).for_each(|line| {
+                let _ = sender.send(line);
+            });
+        });
+        watching.lines = lines;
+        watching
+    }
+
+    /// Nobody reads what it prints.
+    fn without_reader(lab: &Lab, words: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+        command.args(words.split_whitespace()).env("EGRET_LAB", lab.name());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut notes = BufReader::new(process.stderr.take().unwrap());
+        let mut note = String::new();
+        notes.read_line(&mut note).unwrap();
+        assert!(note.contains("Ctrl-C"), "`{words}` did not begin: {note}");
+        process.stderr = Some(notes.into_inner());
+        Self { process, lines: channel().1 }
+    }
+
+    /// The rows up to one that is `wanted`, which must come.
+    fn until(&self, wanted: impl Fn(&TraceRow) -> bool) -> Vec<TraceRow> {
+        let mut rows: Vec<TraceRow> = Vec::new();
+        while !rows.last().is_some_and(&wanted) {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no such record among {rows:#?}"));
+            rows.push(serde_json::from_str(&line).unwrap());
+        }
+        rows
+    }
+
+    /// As a person ends it; its exit code and its last words.
+    fn interrupted(self) -> (Option<i32>, String) {
+        kill(Pid::from_raw(self.process.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+        let output = finish(self.process);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+fn words(rows: &[TraceRow]) -> Vec<&str> {
+    rows.iter().map(|row| row.reason.as_deref().unwrap_or(&row.record)).collect()
+}
+
+#[test]
+fn a_trace_tells_what_happens_to_packets_and_flows() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("vnet", LAB);
+    let all = Watching::begin(&lab, "trace --json");
+    let drops = Watching::begin(&lab, "trace --json -v --only drops --service web/1 --dst db");
+    let mut task = lab.task("web");
+
+    let port = task.tcp(HOST, 443);
+    let rows = all.until(|row| row.record == "flow-closed");
+    assert_eq!(words(&rows)[..3], ["flow-created", "forward", "forward"]);
+    let [created, out, back] = &rows[..3] else { unreachable!() };
+    let inside = out.inside.as_ref().unwrap();
+    assert_eq!((inside.sport, inside.dst, inside.dport), (port, HOST, 443));
+    let outside = back.outside.as_ref().unwrap();
+    assert_eq!(outside.dst, Ipv4Addr::new(198, 51, 100, 7));
+    assert_eq!((out.side.as_deref(), back.side.as_deref()), (Some("egress"), Some("return")));
+    for row in [created, out, back] {
+        assert_eq!(row.task.as_deref(), Some("web/1"));
+        assert_eq!(row.nat_gateway.as_deref(), Some("nat"));
+        assert!(lab.line(row.line).contains("ports = \"443\""), "{row:?}");
+    }
+    assert_eq!((out.hit, back.hit), (Some(false), Some(true)));
+
+    task.tcp_times_out(DB, 443);
+    let refused = all.until(|row| row.record == "drop").pop().unwrap();
+    assert_eq!(refused.reason.as_deref(), Some("sg-ingress-implicit-deny"));
+    assert!(refused.rule.as_ref().unwrap().contains("no ingress rule of sg-db"), "{refused:?}");
+    let told = drops.until(|row| row.record == "drop");
+    assert_eq!(told.len(), 1, "drops to the database only: {told:#?}");
+    let last = told[0].steps.last().unwrap();
+    assert_eq!((&*last.stage, &*last.outcome), ("security-group-ingress", "drop"));
+    assert_eq!(told[0].steps[0].stage, "source-check", "the whole walk");
+
+    let reset = task.ask(&serde_json::json!(["tcp", DB, 5400, 0, 5]));
+    assert_eq!(reset, "ECONNREFUSED");
+    let rows = all.until(|row| row.record == "flow-reset");
+    assert!(rows.iter().any(|row| row.record == "flow-created"), "{rows:#?}");
+    task.udp(HOST, 53);
+    let rows = all.until(|row| row.record == "flow-expired");
+    assert_eq!(rows.last().unwrap().inside.as_ref().unwrap().dport, 53);
+    lab.egret_ok("task add web");
+    assert_eq!(
+        lab.egret("trace --count 1 --only forwards --dst 192.0.2.0/24:1 --eni x").status.code(),
+        Some(2)
+    );
+
+    assert_eq!(lab.end_by(Signal::SIGINT), Some(0), "those who watch do not hold up the end");
+    let mut ended = finish(all.process);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(both_streams(&ended).contains("went down"), "{}", both_streams(&ended));
+    ended = finish(drops.process);
+    assert_eq!(ended.status.code(), Some(1));
+}
+
+#[test]
+fn a_capture_is_a_file_that_tcpdump_reads_with_what_egret_made_of_each_packet() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("vnet", LAB);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("web.pcapng");
+    let words = format!("capture web -w {}", path.display());
+    let capture = Watching::begin(&lab, &words);
+    let mut task = lab.task("web");
+    task.tcp(HOST, 443);
+    task.tcp_times_out(DB, 443);
+    // Super-packets both ways.
+    let (client, server) = (lab.netns("web-1"), lab.netns("vpc"));
+    iperf(&client, &server, DB, "-n 2M");
+    iperf(&client, &server, DB, "-n 2M -R");
+    let (code, note) = capture.interrupted();
+    assert_eq!(code, Some(0), "{note}");
+    assert!(note.contains("packets in "), "{note}");
+
+    let octets = std::fs::read(&path).unwrap();
+    let has = |text: &str| octets.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(has("drop sg-ingress-implicit-deny; by no ingress rule of sg-db"));
+    assert!(has("forward; by sgr 1 of sg-app"));
+    let read = |filter: &str| tcpdump(&path, filter);
+    let refused = read("port 443 and host 10.0.2.10");
+    assert!(refused.contains("100.64.0.1."), "{refused}");
+    assert!(!refused.contains("10.0.1."), "it was never outside: {refused}");
+    let translated = read("host 198.51.100.7 and port 443");
+    assert!(translated.contains("Flags [S]") && translated.contains("Flags [S.]"), "{translated}");
+    let segments = read("tcp and greater 1400");
+    assert!(segments.lines().count() > 1000, "super-packets are split: {segments}");
+    let all = read("");
+    assert!(!all.contains("incorrect") && !all.contains("bad "), "every checksum is right");
+    let lengths = all.lines().filter_map(|line| line.strip_suffix(')')?.split_once("), length "));
+    let longest = lengths.filter_map(|(_, octets)| octets.parse().ok());
+    assert!(longest.max().is_some_and(|octets: u32| octets <= 1500), "as on a wire");
+
+    // What exists is precious.
+    let refused = lab.egret(&words);
+    assert_eq!(refused.status.code(), Some(2), "{}", both_streams(&refused));
+    assert_eq!(std::fs::read(&path).unwrap(), octets);
+    let unknown = lab.egret("capture wbe -w -");
+    assert!(both_streams(&unknown).contains("it has eni-"), "{}", both_streams(&unknown));
+
+    // A number of packets, to standard output.
+    let piped = Watching::without_reader(&lab, "capture nat -w - --side outside --count 2");
+    task.tcp(HOST, 443);
+    let output = finish(piped.process);
+    assert_eq!(output.status.code(), Some(0));
+    let counted = directory.path().join("two.pcapng");
+    std::fs::write(&counted, &output.stdout).unwrap();
+    let two = tcpdump(&counted, "");
+    assert_eq!(two.matches("198.51.100.7").count(), 2, "{two}");
+
+    let to = |words: &str| -> Vec<FlowRow> { lab.rows(&format!("flows {words}")) };
+    let kept = task.open("kept", HOST, 443).as_u64().unwrap();
+    let found = to("--nat nat --dst host:443 --state established --sort age --reverse --limit 1");
+    assert_eq!(found.len(), 1);
+    assert!(found[0].inside.ends_with(&format!(":{kept}")), "{found:?}");
+    assert!(to("--protocol udp").is_empty());
+}
+
+/// What tcpdump reads in a file, with checksums looked at.
+fn tcpdump(path: &Path, filter: &str) -> String {
+    let mut command = Command::new("tcpdump");
+    command.args(["-vvn", "-r"]).arg(path).arg(filter);
+    let output = finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    assert!(output.status.success(), "{}", both_streams(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn who_does_not_read_holds_nothing_up_and_is_told_what_was_left_out() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("vnet", LAB);
+    let mut slow = Watching::without_reader(&lab, "trace --json -v");
+    let capture = Watching::without_reader(&lab, "capture web -w -");
+    let (client, server) = (lab.netns("web-1"), lab.netns("vpc"));
+    // Far more than all queues and pipes between hold.
+    iperf(&client, &server, DB, "-n 300M");
+    assert!(run(&client, "true").status.success());
+    let mut lines = BufReader::new(slow.process.stdout.take().unwrap()).lines();
+    let left_out =
+        lines.find_map(|line| serde_json::from_str::<TraceRow>(&line.unwrap()).unwrap().left_out);
+    assert!(left_out.is_some_and(|records| records > 0));
+    drop(lines);
+    let mut octets = capture.process.stdout;
+    let mut some = [0; 65_536];
+    octets.as_mut().unwrap().read_exact(&mut some).unwrap();
+    assert_eq!(some[..4], [0x0a, 0x0d, 0x0d, 0x0a], "the capture goes on");
+    drop(octets);
+    finish(slow.process);
+}

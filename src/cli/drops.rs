@@ -1,0 +1,220 @@
+//! `egret drops`: what died, counted by what one wants to know.
+
+use super::list::{ListArgs, print};
+use super::{CliError, runtime};
+use crate::daemon::Client;
+use crate::explain::{DropRow, Selection};
+use std::cmp::Reverse;
+use std::process::ExitCode;
+
+/// Arguments of `egret drops`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sudo egret drops                             what died, whose it was, where it went, and by which rule
+  sudo egret drops --by rule                   one row for each rule, whoever sent the packets
+  sudo egret drops --by destination --service web   where web's packets do not get through to
+  sudo egret drops --dst 10.0.0.0/8 --sort last     what died inside, the latest first
+  sudo egret trace --only drops                the same, packet by packet, as it happens")]
+pub struct DropsArgs {
+    #[command(flatten)]
+    list: ListArgs,
+    /// One row for each of these, packets added up
+    #[arg(long, value_enum, value_name = "reason|rule|service|destination")]
+    by: Option<By>,
+    /// The same as --by rule
+    #[arg(long, conflicts_with = "by")]
+    by_rule: bool,
+    /// Of this service, or of one of its tasks
+    #[arg(long, value_name = "SERVICE[/N]")]
+    service: Option<String>,
+    /// To and from servers in this block, or the one with this name
+    #[arg(long, value_name = "CIDR|NAME[:PORT]")]
+    dst: Option<String>,
+    /// For this reason
+    #[arg(long, value_name = "REASON")]
+    reason: Option<String>,
+    /// The most packets first, or what was seen first, or last
+    #[arg(long, value_enum, value_name = "packets|first|last", default_value_t = Sort::Packets, hide_default_value = true)]
+    sort: Sort,
+}
+
+/// What rows are added up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum By {
+    /// Why.
+    Reason,
+    /// What decided.
+    Rule,
+    /// Whose packets.
+    Service,
+    /// To where.
+    Destination,
+}
+
+/// In which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sort {
+    /// The most packets first.
+    Packets,
+    /// What was seen first of all comes first.
+    First,
+    /// What was seen last comes first.
+    Last,
+}
+
+/// What stands where rows that are added up differ.
+const SEVERAL: &str = "(several)";
+
+pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
+    let selection = Selection {
+        service: args.service.clone(),
+        destination: args.dst.clone(),
+        ..Selection::default()
+    };
+    let client = Client::new(&args.list.lab.lab);
+    let mut rows: Vec<DropRow> = runtime()?.block_on(client.post("/v1/drops", &selection))?;
+    if let Some(reason) = &args.reason {
+        rows.retain(|row| row.reason == *reason);
+    }
+    if let Some(by) = args.by.or(args.by_rule.then_some(By::Rule)) {
+        rows = by.sums(rows);
+    }
+    args.sort.sort(&mut rows);
+    print(&rows, args.list.json)
+}
+
+impl Sort {
+    fn sort(self, rows: &mut [DropRow]) {
+        match self {
+            Self::Packets => rows.sort_by_key(|row| Reverse(row.packets)),
+            Self::First => rows.sort_by_key(|row| Reverse(row.first_seen_ms_ago)),
+            Self::Last => rows.sort_by_key(|row| row.last_seen_ms_ago),
+        }
+    }
+}
+
+impl By {
+    /// Adds up the rows that are the same in this respect.
+    fn sums(self, rows: Vec<DropRow>) -> Vec<DropRow> {
+        let mut sums: Vec<DropRow> = Vec::new();
+        for row in rows {
+            match sums.iter_mut().find(|sum| self.same(sum, &row)) {
+                Some(sum) => add(sum, row),
+                None => sums.push(self.only(row)),
+            }
+        }
+        sums
+    }
+
+    fn same(self, sum: &DropRow, row: &DropRow) -> bool {
+        match self {
+            Self::Reason => sum.reason == row.reason,
+            Self::Rule => (&sum.reason, &sum.rule, sum.line) == (&row.reason, &row.rule, row.line),
+            Self::Service => sum.service == row.service,
+            Self::Destination => {
+                (sum.destination, &sum.protocol, sum.port)
+                    == (row.destination, &row.protocol, row.port)
+            }
+        }
+    }
+
+    /// Leaves out who and where, but for what is asked about.
+    fn only(self, row: DropRow) -> DropRow {
+        let DropRow { service, destination, protocol, port, .. } = row.clone();
+        let bare = DropRow {
+            service: None,
+            task: None,
+            source: None,
+            destination: None,
+            protocol: None,
+            port: None,
+            ..row
+        };
+        match self {
+            Self::Reason | Self::Rule => bare,
+            Self::Service => DropRow { service, ..bare },
+            Self::Destination => DropRow { destination, protocol, port, ..bare },
+        }
+    }
+}
+
+fn add(sum: &mut DropRow, row: DropRow) {
+    sum.packets += row.packets;
+    sum.first_seen_ms_ago = sum.first_seen_ms_ago.max(row.first_seen_ms_ago);
+    sum.last_seen_ms_ago = sum.last_seen_ms_ago.min(row.last_seen_ms_ago);
+    if sum.reason != row.reason {
+        SEVERAL.clone_into(&mut sum.reason);
+    }
+    if (&sum.rule, sum.line) != (&row.rule, row.line) {
+        SEVERAL.clone_into(&mut sum.rule);
+        sum.line = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn row(rule: &str, task: u16, packets: u64, first: u64, last: u64) -> DropRow {
+        DropRow {
+            reason: "nacl-egress-deny".into(),
+            rule: rule.into(),
+            line: Some(7),
+            service: Some("web".into()),
+            task: Some(task),
+            source: None,
+            destination: Some(Ipv4Addr::new(10, 0, 0, task as u8)),
+            protocol: Some("tcp".into()),
+            port: Some(443),
+            packets,
+            first_seen_ms_ago: first,
+            last_seen_ms_ago: last,
+        }
+    }
+
+    fn rows() -> Vec<DropRow> {
+        vec![row("a", 1, 1, 50, 10), row("b", 1, 5, 9, 9), row("a", 2, 2, 90, 40)]
+    }
+
+    #[test]
+    fn by_rule_adds_packets_and_spans_the_times() {
+        let mut sums = By::Rule.sums(rows());
+        Sort::Packets.sort(&mut sums);
+        let told: Vec<_> = sums
+            .iter()
+            .map(|s| (&*s.rule, s.task, s.packets, s.first_seen_ms_ago, s.last_seen_ms_ago))
+            .collect();
+        assert_eq!(told, [("b", None, 5, 9, 9), ("a", None, 3, 90, 10)]);
+    }
+
+    #[test]
+    fn what_differs_among_rows_that_are_added_up_is_not_told() {
+        let of = |by: By| {
+            let sums = by.sums(rows());
+            let told = |s: &DropRow| {
+                let (service, destination) =
+                    (s.service.is_some(), s.destination.map(|d| d.octets()[3]));
+                (s.rule.clone(), s.line, service, destination, s.packets)
+            };
+            sums.iter().map(told).collect::<Vec<_>>()
+        };
+        let several = SEVERAL.to_owned();
+        assert_eq!(of(By::Reason), [(several.clone(), None, false, None, 8)]);
+        assert_eq!(of(By::Service), [(several.clone(), None, true, None, 8)]);
+        let to_two = ("a".to_owned(), Some(7), false, Some(2), 2);
+        assert_eq!(of(By::Destination), [(several, None, false, Some(1), 6), to_two]);
+    }
+
+    #[test]
+    fn rows_come_in_the_order_that_is_asked_for() {
+        let order = |sort: Sort| {
+            let mut rows = rows();
+            sort.sort(&mut rows);
+            rows.iter().map(|row| row.packets).collect::<Vec<_>>()
+        };
+        assert_eq!(order(Sort::Packets), [5, 2, 1]);
+        assert_eq!(order(Sort::First), [2, 1, 5]);
+        assert_eq!(order(Sort::Last), [5, 1, 2]);
+    }
+}
