@@ -11,6 +11,7 @@ use super::spec::{
 };
 use super::text::{is_private, is_private_block};
 use crate::vpc::{Connectivity, NatGatewayState};
+use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
 
 /// Reports everything that is doubtful in a spec without errors.
@@ -106,7 +107,9 @@ fn without_way_out(spec: &Spec, subnet: &Subnet) -> Option<(String, &'static str
     let (id, vpc) = (&subnet.id.value, spec.vpc(&subnet.vpc)?);
     if vpc.internet_gateway.is_none() {
         let help = "add internet_gateway to the VPC, and a route to it to the NAT gateway's subnet";
-        return Some((format!("VPC {:?} has no internet gateway", vpc.id.value), help));
+        let message =
+            format!("Gateway.NotAttached: VPC {:?} has no internet gateway", vpc.id.value);
+        return Some((message, help));
     }
     let help = "put the NAT gateway into a public subnet";
     if let Some((destination, other)) = leads_to_nat_gateway(spec, subnet) {
@@ -155,17 +158,38 @@ fn dead_nat_gateway(spec: &Spec, table: &RouteTable, route: &Route, id: &str, re
     if gateway.state != NatGatewayState::Available {
         let why = format!("NAT gateway {id:?} is {}", gateway.state.as_str());
         to_nothing(route, &why, report);
-    } else if into_vpc(spec, table, route) {
-        unsupported(route, &format!("NAT gateway {id:?} back into the VPC"), report);
+    } else if into_vpc(spec, table, route) || leads_on(spec, gateway, route) {
+        // The gateway's own subnet leads there without an internet gateway.
     } else if gateway.connectivity == Connectivity::Private {
         let why = format!(
-            "private NAT gateway {id:?} has no public address, so no internet gateway lets its packets out, and \
-             this version of egret takes them nowhere else"
+            "private NAT gateway {id:?} has no public address, so no internet gateway lets its packets out, and its \
+             own subnet leads nowhere else"
         );
         to_nothing(route, &why, report);
     } else {
         private_destination(route, report);
     }
+}
+
+/// Whether a part of what is routed to a NAT gateway goes on by another way than an internet gateway.
+fn leads_on(spec: &Spec, gateway: &NatGateway, route: &Route) -> bool {
+    let Some(subnet) = spec.subnet(&gateway.subnet) else { return false };
+    let meets = |network| match &route.destination.value {
+        Destination::Cidr(wanted) => overlap(*wanted, network),
+        Destination::PrefixList(id) => entries(spec, id).any(|entry| overlap(entry, network)),
+    };
+    let table = spec.route_table_of(subnet).into_iter().flat_map(|table| &table.routes);
+    let mut beyond = table
+        .filter(|next| matches!(next.target.value, Target::Peering(_) | Target::VpcEndpoint(_)));
+    beyond.any(|next| match &next.destination.value {
+        Destination::Cidr(network) => meets(*network),
+        Destination::PrefixList(id) => entries(spec, id).any(meets),
+    })
+}
+
+fn entries<'s>(spec: &'s Spec, list: &'s str) -> impl Iterator<Item = Ipv4Network> + 's {
+    let lists = spec.prefix_lists.iter().filter(move |found| *found.id == list);
+    lists.flat_map(|found| found.entries.iter().copied())
 }
 
 /// An internet gateway sends nothing to private addresses (spec 3.6).
@@ -185,15 +209,6 @@ fn to_nothing(route: &Route, why: &str, report: &Report) {
         "route-to-nothing",
         format!("this route drops every packet: {why}"),
         "point it to something that works, or remove it",
-    );
-}
-
-fn unsupported(route: &Route, way: &str, report: &Report) {
-    report.warning(
-        route.target.span,
-        "target-unsupported",
-        format!("this route works in AWS, but this version of egret drops every packet by {way}"),
-        "let a [[resource]] or an [[internet_host]] stand in for what is there, without this route",
     );
 }
 

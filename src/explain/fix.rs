@@ -267,7 +267,10 @@ fn better_target(evidence: &Evidence, snapshot: &Snapshot, table: RouteTableIx) 
         matches!(reason, Reason::NatNoRoute | Reason::NatRoutesToNat | Reason::NatBlackhole);
     if connector {
         working_nat_gateway(evidence, snapshot, table)
-    } else if gateway && connector_table(evidence, snapshot) != Some(table) {
+    } else if gateway
+        && !evidence.inside.dst.is_private()
+        && connector_table(evidence, snapshot) != Some(table)
+    {
         internet_gateway(snapshot, table)
     } else {
         None

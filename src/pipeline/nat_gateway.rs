@@ -1,14 +1,18 @@
-//! A NAT gateway: its subnet's ACL both ways, its own route table, then the internet gateway (spec 6, 13).
+//! A NAT gateway: its subnet's ACL both ways, its own route table, and what that leads to (spec 6, 13): the internet
+//! gateway, or with the gateway's private address the VPC, a peered one, or a gateway endpoint.
 
 use super::port_lease::Grant;
-use super::walk::{AtEni, Path, Walk};
+use super::walk::{AtEni, Path, Sender, Walk};
 use super::{
-    Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, fragments, internet_gateway,
-    network_acl, route_table,
+    Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, deliver, fragments,
+    gateway_endpoint, internet_gateway, network_acl, peering, route_table,
 };
 use crate::flow::Space;
 use crate::packet::{Protocol, Tuple};
-use crate::vpc::{NatGateway, NatGatewayIx, NatGatewayState, RuleRef, SubnetIx, Target};
+use crate::vpc::{
+    GatewayEndpointIx, NatGateway, NatGatewayIx, NatGatewayState, PeeringIx, RuleRef, SubnetIx,
+    Target,
+};
 use std::net::Ipv4Addr;
 
 pub(super) fn pass<'a, R: Recorder>(
@@ -20,21 +24,44 @@ pub(super) fn pass<'a, R: Recorder>(
 ) -> Result<Path, Denial> {
     let nat = walk.snapshot.nat_gateway(ix);
     arrive(walk, at, ix, nat, route)?;
-    require_way_out(walk, ix, nat.subnet)?;
-    internet_gateway::require_public(walk, at.vpc, nat.public_address())?;
-    let translated = translate(walk, at.tuple, ix, Space::INTERNET)?;
-    network_acl::leave(walk, nat.subnet)?;
-    let outside = internet_gateway::translate(walk, at.vpc, translated.outside, translated.public)?;
-    Ok(Path {
-        outside,
-        space: Space::INTERNET,
-        link: Link::Internet,
-        eni: None,
-        nat: Some((Some(ix), translated.grant)),
-        hop: Some(nat.private_address()),
-        admitted_by,
-        reply_denied: None,
-    })
+    match way_out(walk, ix, nat.subnet)? {
+        Beyond::Internet => to_the_internet(walk, at, ix, nat, admitted_by),
+        Beyond::Subnet => {
+            let (sender, grant) = privately(walk, at, ix, nat)?;
+            network_acl::skip_inside(walk, nat.subnet, Stage::NetworkAclEgress);
+            let path = deliver::interface(walk, &sender, at.vpc, admitted_by)?;
+            Ok(behind(path, ix, &sender, grant))
+        }
+        Beyond::Vpc(target) => {
+            let (sender, grant) = privately(walk, at, ix, nat)?;
+            network_acl::leave(walk, nat.subnet)?;
+            let path = match target {
+                Private::Local => deliver::routed(walk, &sender, at.vpc, admitted_by),
+                Private::Peering(peering) => peering::pass(walk, &sender, peering, admitted_by),
+                Private::GatewayEndpoint(endpoint) => {
+                    gateway_endpoint::pass(walk, &sender, endpoint, admitted_by)
+                }
+            }?;
+            Ok(behind(path, ix, &sender, grant))
+        }
+    }
+}
+
+/// What lies behind a NAT gateway.
+enum Beyond {
+    /// An interface of its own subnet.
+    Subnet,
+    /// What its subnet's table leads to, and what sees the gateway's private address.
+    Vpc(Private),
+    /// The internet gateway, which makes the private address the public one.
+    Internet,
+}
+
+/// Where a private address goes unchanged.
+enum Private {
+    Local,
+    Peering(PeeringIx),
+    GatewayEndpoint(GatewayEndpointIx),
 }
 
 fn arrive<R: Recorder>(
@@ -79,35 +106,79 @@ fn arrive<R: Recorder>(
     Ok(())
 }
 
-/// The gateway's own subnet must lead to an internet gateway.
-fn require_way_out<R: Recorder>(
+/// What the gateway's own subnet leads to: its table decides, unless the destination is in the subnet itself (spec 3.1).
+fn way_out<R: Recorder>(
     walk: &mut Walk<'_, R>,
     ix: NatGatewayIx,
     subnet: SubnetIx,
-) -> Result<(), Denial> {
+) -> Result<Beyond, Denial> {
+    let destination = walk.probe.inside.dst;
+    if walk.snapshot.subnet(subnet).cidr.contains(destination) {
+        route_table::skip_inside(walk, subnet);
+        return Ok(Beyond::Subnet);
+    }
     let component = Component::NatGateway(ix);
     let table = walk.snapshot.subnet(subnet).route_table;
-    let Some(chosen) = route_table::lookup(walk.snapshot, subnet, walk.probe.inside.dst) else {
-        return Err(walk.deny(
-            component,
-            Reason::NatNoRoute,
-            RuleRef::RouteTable(table),
-            Detail::None,
-        ));
+    let Some(chosen) = route_table::lookup(walk.snapshot, subnet, destination) else {
+        let decided_by = RuleRef::RouteTable(table);
+        return Err(walk.deny(component, Reason::NatNoRoute, decided_by, Detail::None));
     };
-    let reason = match chosen.target {
-        Target::InternetGateway => {
+    let beyond = match chosen.target {
+        Target::InternetGateway => Ok(Beyond::Internet),
+        Target::Local => Ok(Beyond::Vpc(Private::Local)),
+        &Target::Peering(peering) => Ok(Beyond::Vpc(Private::Peering(peering))),
+        &Target::GatewayEndpoint(endpoint) => Ok(Beyond::Vpc(Private::GatewayEndpoint(endpoint))),
+        Target::NatGateway(_) => Err(Reason::NatRoutesToNat),
+        Target::Blackhole(_) => Err(Reason::NatBlackhole),
+    };
+    match beyond {
+        Ok(beyond) => {
             let component = Component::RouteTable(table, subnet);
             walk.step(Stage::RouteTable, component, Some(chosen.rule), Outcome::Pass);
-            return Ok(());
+            Ok(beyond)
         }
-        Target::NatGateway(_) => Reason::NatRoutesToNat,
-        Target::Blackhole(_) => Reason::NatBlackhole,
-        Target::Local | Target::GatewayEndpoint(_) | Target::Peering(_) => {
-            Reason::TargetUnsupported
-        }
-    };
-    Err(walk.deny(component, reason, chosen.rule, Detail::None))
+        Err(reason) => Err(walk.deny(component, reason, chosen.rule, Detail::None)),
+    }
+}
+
+fn to_the_internet<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    at: &AtEni<'_>,
+    ix: NatGatewayIx,
+    nat: &NatGateway,
+    admitted_by: RuleRef,
+) -> Result<Path, Denial> {
+    internet_gateway::require_public(walk, at.vpc, nat.public_address())?;
+    let Translated { outside, public, grant } = translate(walk, at.tuple, ix, Space::INTERNET)?;
+    network_acl::leave(walk, nat.subnet)?;
+    let hop = outside.src;
+    let outside = internet_gateway::translate(walk, at.vpc, outside, public)?;
+    Ok(Path {
+        outside,
+        space: Space::INTERNET,
+        link: Link::Internet,
+        eni: None,
+        nat: Some((Some(ix), grant)),
+        hop: Some(hop),
+        admitted_by,
+        reply_denied: None,
+    })
+}
+
+/// The gateway as a sender in its own VPC, with its private address: a public NAT gateway has no other there (spec 6).
+fn privately<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    at: &AtEni<'_>,
+    ix: NatGatewayIx,
+    nat: &NatGateway,
+) -> Result<(Sender, Grant), Denial> {
+    let toward = walk.snapshot.space(at.vpc);
+    let Translated { outside, grant, .. } = translate(walk, at.tuple, ix, toward)?;
+    Ok((Sender { subnet: nat.subnet, vpc: at.vpc, tuple: outside, eni: at.eni.address }, grant))
+}
+
+fn behind(path: Path, ix: NatGatewayIx, sender: &Sender, grant: Grant) -> Path {
+    Path { nat: Some((Some(ix), grant)), hop: Some(sender.tuple.src), ..path }
 }
 
 /// A packet as it leaves a NAT gateway.

@@ -102,8 +102,8 @@ reasons! {
         "The subnet's route table has no route for the destination.", "Add a route: for the internet, 0.0.0.0/0 to a NAT gateway in a public subnet.";
     23 RouteBlackhole "route-blackhole" RouteTable Some("BAD_STATE_ROUTE"),
         "The most specific route is a blackhole: its target is gone. There is no fall-through to a less specific route.", "Point the route at a target that exists, or delete it.";
-    24 TargetUnsupported "target-unsupported" RouteTable Some("UNSUPPORTED_COMPONENT"),
-        "The route's target is a kind that this version of egret does not carry.", "Use a local, NAT gateway or internet gateway route.";
+    24 SgIngressBehindNat "sg-ingress-behind-nat" SecurityGroupIngress Some("SG_REFERENCES_NOT_PRESERVED"),
+        "The destination's security groups would let the connector's ENI in, but what they see is the NAT gateway's private address, which no reference to a group matches.", "Add an ingress rule from the NAT gateway's private address or its subnet's CIDR block, or route to the destination without the NAT gateway.";
 
     25 NatGatewayState "nat-gateway-state" NatGateway Some("BAD_STATE"),
         "The NAT gateway is not available.", "Wait for it, or route to another NAT gateway.";

@@ -22,10 +22,12 @@ pub(super) fn egress<R: Recorder>(
     gate.pass(walk, at.eni.egress(), walk.probe.inside.dst)
 }
 
-/// `from` is the source as the destination sees it: a private address of `vpc`, or of one peered with it.
+/// `from` is the source as the destination sees it: a private address of `vpc`, or of one peered with it. References to
+/// groups mean that address, so they match an ENI, and no longer behind a NAT gateway (spec 3.7, 4.2).
 pub(super) fn ingress<R: Recorder>(
     walk: &mut Walk<'_, R>,
     from: Ipv4Addr,
+    eni: Ipv4Addr,
     vpc: VpcIx,
     resource: ResourceIx,
 ) -> Result<RuleRef, Denial> {
@@ -37,7 +39,10 @@ pub(super) fn ingress<R: Recorder>(
         no_rules: Reason::SgIngressNoRules,
         mismatch: Reason::SgIngressImplicitDeny,
     };
-    gate.pass(walk, walk.snapshot.ingress(resource), from)
+    let rules = walk.snapshot.ingress(resource);
+    let behind_nat = from != eni && rules.evaluate(walk.probe.traffic(), eni).is_some();
+    let mismatch = if behind_nat { Reason::SgIngressBehindNat } else { gate.mismatch };
+    Gate { mismatch, ..gate }.pass(walk, rules, from)
 }
 
 struct Gate {

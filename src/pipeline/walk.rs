@@ -87,11 +87,13 @@ pub(super) struct Sender {
     pub(super) vpc: VpcIx,
     /// The packet as it leaves the sender.
     pub(super) tuple: Tuple,
+    /// The ENI's own address.
+    pub(super) eni: Ipv4Addr,
 }
 
 impl AtEni<'_> {
     pub(super) fn sender(&self) -> Sender {
-        Sender { subnet: self.subnet, vpc: self.vpc, tuple: self.tuple }
+        Sender { subnet: self.subnet, vpc: self.vpc, tuple: self.tuple, eni: self.eni.address }
     }
 }
 

@@ -213,7 +213,7 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for _ in 0..400 {
+    for _ in 0..700 {
         let mut octets = |count| {
             proptest::collection::vec(any::<u8>(), count).new_tree(&mut runner).unwrap().current()
         };
@@ -247,7 +247,7 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         Reason::NaclIngressImplicitDeny,
         Reason::NoRoute,
         Reason::RouteBlackhole,
-        Reason::TargetUnsupported,
+        Reason::SgIngressBehindNat,
         Reason::PeeringOutsideCidr,
         Reason::EndpointProtocol,
         Reason::NatGatewayState,

@@ -167,6 +167,7 @@ fn gateways(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) {
         if !vpc.igw || tape.one_in(4) {
             out.push_str("connectivity = \"private\"\n");
         }
+        let _ = writeln!(out, "secondary_private_ip_count = {}", tape.pick(&[0, 0, 2]));
         let state =
             ["available", "available", "available", "available", "pending", "deleted", "deleting"];
         let _ = writeln!(out, "state = \"{}\"", tape.pick(&state));
@@ -233,7 +234,7 @@ fn route_table(
         add(&tape.pick(&[theirs.clone(), theirs, "172.16.0.0/12".to_owned()]), "pcx");
     }
     // More specific than local: a whole subnet, to a NAT gateway (spec 3.4).
-    if !vpc.nats.is_empty() && tape.one_in(5) {
+    if !vpc.nats.is_empty() && tape.one_in(2) {
         let (_, cidr) = tape.pick(&vpc.subnets);
         add(&cidr, &tape.pick(&vpc.nats));
     }

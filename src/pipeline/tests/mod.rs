@@ -27,6 +27,7 @@ mod network_acl;
 mod oracle;
 mod peering;
 mod ports;
+mod private_nat;
 mod properties;
 mod reasons;
 mod rfc3022;

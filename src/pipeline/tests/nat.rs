@@ -189,16 +189,6 @@ fn a_private_gateway_has_no_internet() {
     assert_eq!(world.refuses(&syn(world.task("web", 1), 1, (EXAMPLE, 443))), Reason::IgwPrivateNat);
 }
 
-/// Surprise 13: a route for a whole subnet may be more specific than the local one. A gateway that should deliver inside
-/// the VPC is not carried yet, and says so.
-#[test]
-fn a_route_more_specific_than_local_is_followed() {
-    let routes = r#"{ destination = "0.0.0.0/0", target = "nat" }, { destination = "10.0.3.0/24", target = "nat" },"#;
-    let mut world =
-        World::new(&with(LAB, r#"{ destination = "0.0.0.0/0", target = "nat" },"#, routes));
-    assert_eq!(world.refuses(&syn(world.task("web", 1), 1, (DB, 5432))), Reason::TargetUnsupported);
-}
-
 #[test]
 fn a_dry_run_takes_no_port() {
     let mut world = World::new(LAB);

@@ -60,6 +60,16 @@ pub(super) struct Oracle<'a> {
     ports: Ports,
 }
 
+/// Who sends a packet on, as the destination sees it: the ENI, or the NAT gateway behind it.
+#[derive(Clone, Copy)]
+struct Sender<'a> {
+    home: &'a Subnet,
+    address: Ipv4Addr,
+    port: u16,
+    /// The ENI's address, where the sender is another.
+    hides: Option<Ipv4Addr>,
+}
+
 /// A packet at a subnet's border: the remote side, the destination port, the ICMP fields.
 #[derive(Clone, Copy)]
 struct Border<'a> {
@@ -154,8 +164,9 @@ impl<'a> Oracle<'a> {
             return Err(Reason::ExemptAddressUnserved);
         }
         self.group_egress(eni)?;
+        let sender = Sender { home, address: eni.address, port: self.ports.eni, hides: None };
         if home.cidr.value.contains(to) {
-            return self.deliver(eni, home, None, Target::Local);
+            return self.deliver(sender, None, Target::Local);
         }
         let target = self.route(home);
         let gateway = match &target {
@@ -173,58 +184,63 @@ impl<'a> Oracle<'a> {
             None => Err(Reason::NoRoute),
             Some(Target::Blackhole(_)) => Err(Reason::RouteBlackhole),
             Some(Target::NatGateway(_)) if gone => Err(Reason::RouteBlackhole),
-            Some(Target::VpcEndpoint(id)) => self.through_endpoint(home, id),
-            Some(Target::Peering(id)) => self.through_peering(eni, home, &id),
+            Some(Target::VpcEndpoint(id)) => self.through_endpoint(sender, id),
+            Some(Target::Peering(id)) => self.through_peering(sender, &id),
             Some(Target::InternetGateway(_)) if is_rfc1918(to) => {
                 Err(Reason::IgwPrivateDestination)
             }
             Some(Target::InternetGateway(_)) if is_rfc6598(to) => Err(Reason::IgwSharedDestination),
             Some(Target::InternetGateway(_)) => Err(Reason::IgwNoPublicAddress),
-            Some(Target::Local) => {
-                let in_vpc = |s: &&Subnet| s.vpc.value == vpc.id.value && s.cidr.value.contains(to);
-                let there = self.lab.spec.subnets.iter().find(in_vpc).ok_or(Reason::NoInterface)?;
-                self.cross(there, false, eni.address)?;
-                self.deliver(eni, home, Some(there), Target::Local)
-            }
-            Some(Target::NatGateway(id)) => self.through_gateway(eni, home, &id, stays),
+            Some(Target::Local) => self.locally(sender),
+            Some(Target::NatGateway(id)) => self.through_gateway(sender, &id, stays),
         }
     }
 
+    /// By the local route, to whatever subnet of the VPC has the address.
+    fn locally(&self, sender: Sender<'a>) -> Answer {
+        let (vpc, to) = (&sender.home.vpc.value, self.ask.to);
+        let in_vpc = |s: &&Subnet| s.vpc.value == *vpc && s.cidr.value.contains(to);
+        let there = self.lab.spec.subnets.iter().find(in_vpc).ok_or(Reason::NoInterface)?;
+        self.cross(there, false, sender.address)?;
+        self.deliver(sender, Some(there), Target::Local)
+    }
+
     /// Spec 7.1.
-    fn through_endpoint(&self, home: &Subnet, id: String) -> Answer {
+    fn through_endpoint(&self, sender: Sender<'_>, id: String) -> Answer {
         if !matches!(self.ask.protocol, Protocol::Tcp | Protocol::Icmp) {
             return Err(Reason::EndpointProtocol);
         }
-        let reply = [self.back(home, false, self.ask.to, self.ports.eni)];
+        let reply = [self.back(sender.home, false, self.ask.to, sender.port)];
         Ok((Place::Endpoint(id), self.reply_dies(&reply)))
     }
 
     /// To the peer's own addresses, from where a route must lead back (spec 10.2).
-    fn through_peering(&self, eni: &PlannedEni, home: &'a Subnet, id: &str) -> Answer {
+    fn through_peering(&self, sender: Sender<'a>, id: &str) -> Answer {
         let (spec, to) = (&self.lab.spec, self.ask.to);
         let pcx = spec.peerings.iter().find(|p| p.id.value == id).unwrap();
         if pcx.state != PeeringState::Active {
             return Err(Reason::RouteBlackhole);
         }
         let (requester, accepter) = (&pcx.requester_vpc.value, &pcx.accepter_vpc.value);
-        let peer = if *requester == home.vpc.value { accepter } else { requester };
+        let peer = if *requester == sender.home.vpc.value { accepter } else { requester };
         let blocks = &spec.vpcs.iter().find(|v| v.id.value == *peer).unwrap().cidrs;
         if !blocks.iter().any(|block| covers(block.value, to)) {
             return Err(Reason::PeeringOutsideCidr);
         }
         let in_peer = |s: &&Subnet| s.vpc.value == *peer && covers(s.cidr.value, to);
         let there = spec.subnets.iter().find(in_peer).ok_or(Reason::NoInterface)?;
-        self.cross(there, false, eni.address)?;
-        self.deliver(eni, home, Some(there), Target::Peering(id.to_owned()))
+        self.cross(there, false, sender.address)?;
+        self.deliver(sender, Some(there), Target::Peering(id.to_owned()))
     }
 
-    /// Spec 6, 13: in by its subnet's ACL, out by its subnet's own table and ACL, then 1:1 at the internet gateway.
-    fn through_gateway(&self, eni: &PlannedEni, home: &Subnet, id: &str, stays: bool) -> Answer {
+    /// Spec 6, 13: in by its subnet's ACL, out by its subnet's own table and ACL; then 1:1 at the internet gateway, or on
+    /// as any other sender of the VPC, with its private address.
+    fn through_gateway(&self, eni: Sender<'a>, id: &str, stays: bool) -> Answer {
         let gateway = self.lab.spec.nat_gateways.iter().find(|n| n.id.value == id).unwrap();
-        let public = self.subnet(&gateway.subnet.value);
+        let own = self.subnet(&gateway.subnet.value);
         let to = self.ask.to;
         if !stays {
-            self.cross(public, false, eni.address)?;
+            self.cross(own, false, eni.address)?;
         }
         if gateway.state != NatGatewayState::Available {
             return Err(Reason::NatGatewayState);
@@ -232,8 +248,25 @@ impl<'a> Oracle<'a> {
         if matches!(self.ask.protocol, Protocol::Other(_)) {
             return Err(Reason::NatProtocol);
         }
-        match self.route(public) {
-            Some(Target::InternetGateway(_)) => {}
+        let address = self.lab.plan.nat_gateways[id].addresses[0].private;
+        let nat = Sender { home: own, address, port: self.ports.nat, hides: Some(eni.address) };
+        let (place, reply_dies) = if covers(own.cidr.value, to) {
+            self.deliver(nat, None, Target::Local)?
+        } else {
+            self.beyond_the_gateway(nat, gateway.connectivity)?
+        };
+        let mut reply = Vec::new();
+        if !stays {
+            reply.push(self.back_to(own, true, to, eni));
+            reply.push(self.back_to(eni.home, false, to, eni));
+        }
+        Ok((place, reply_dies.or_else(|| self.reply_dies(&reply))))
+    }
+
+    /// The answer is that of the gateway's own side: what the reply meets up to the gateway.
+    fn beyond_the_gateway(&self, nat: Sender<'a>, connectivity: Connectivity) -> Answer {
+        let to = self.ask.to;
+        let target = match self.route(nat.home) {
             None => return Err(Reason::NatNoRoute),
             Some(Target::NatGateway(next)) => {
                 let next = self.lab.spec.nat_gateways.iter().find(|n| n.id.value == next).unwrap();
@@ -243,43 +276,32 @@ impl<'a> Oracle<'a> {
                 });
             }
             Some(Target::Blackhole(_)) => return Err(Reason::NatBlackhole),
-            // Not carried by this version (DESIGN 4): an honest refusal.
-            Some(Target::Local | Target::VpcEndpoint(_) | Target::Peering(_)) => {
-                return Err(Reason::TargetUnsupported);
-            }
-        }
-        if gateway.connectivity == Connectivity::Private {
+            Some(target) => target,
+        };
+        let internet = matches!(target, Target::InternetGateway(_));
+        if internet && connectivity == Connectivity::Private {
             return Err(Reason::IgwPrivateNat);
         }
-        self.cross(public, true, to)?;
-        if is_rfc1918(to) {
-            return Err(Reason::IgwPrivateDestination);
+        self.cross(nat.home, true, to)?;
+        match target {
+            Target::Local => self.locally(nat),
+            Target::VpcEndpoint(id) => self.through_endpoint(nat, id),
+            Target::Peering(id) => self.through_peering(nat, &id),
+            _ if is_rfc1918(to) => Err(Reason::IgwPrivateDestination),
+            _ if is_rfc6598(to) => Err(Reason::IgwSharedDestination),
+            _ if self.is_own_public(to) => Err(Reason::NatHairpin),
+            _ => {
+                let reply = [self.back(nat.home, false, to, nat.port)];
+                Ok((Place::Internet, self.reply_dies(&reply)))
+            }
         }
-        if is_rfc6598(to) {
-            return Err(Reason::IgwSharedDestination);
-        }
-        if self.is_own_public(to) {
-            return Err(Reason::NatHairpin);
-        }
-        let mut reply = vec![self.back(public, false, to, self.ports.nat)];
-        if !stays {
-            reply.push(self.back(public, true, eni.address, self.ports.eni));
-            reply.push(self.back(home, false, to, self.ports.eni));
-        }
-        Ok((Place::Internet, self.reply_dies(&reply)))
     }
 
-    /// `there` is the destination's subnet where it is another than the ENI's; `back` is the target of the route that
-    /// must lead from there to the ENI.
-    fn deliver(
-        &self,
-        eni: &PlannedEni,
-        home: &'a Subnet,
-        there: Option<&'a Subnet>,
-        back: Target,
-    ) -> Answer {
+    /// `there` is the destination's subnet where it is another than the sender's; `back` is the target of the route that
+    /// must lead from there to the sender.
+    fn deliver(&self, sender: Sender<'a>, there: Option<&'a Subnet>, back: Target) -> Answer {
         let (spec, to) = (&self.lab.spec, self.ask.to);
-        let vpc = &there.unwrap_or(home).vpc.value;
+        let vpc = &there.unwrap_or(sender.home).vpc.value;
         if self
             .lab
             .plan
@@ -303,16 +325,30 @@ impl<'a> Oracle<'a> {
             .find(|r| r.address.value == to && self.subnet(&r.subnet.value).vpc.value == *vpc)
             .ok_or(Reason::NoInterface)?;
         let groups = self.groups(resource.security_groups.iter().map(|g| &g.value), vpc);
-        self.group_ingress(&groups, eni.address)?;
+        if let Err(no) = self.group_ingress(&groups, sender.address) {
+            let would = sender.hides.is_some_and(|eni| self.group_ingress(&groups, eni).is_ok());
+            return Err(if would { Reason::SgIngressBehindNat } else { no });
+        }
         let reply_dies = there.and_then(|there| {
-            let leaves = self.back(there, true, eni.address, self.ports.eni);
-            let strays = self.route_to(there, eni.address) != Some(back);
-            let enters = self.back(home, false, to, self.ports.eni);
+            let leaves = self.back_to(there, true, to, sender);
+            let strays = self.route_to(there, sender.address) != Some(back);
+            let enters = self.back_to(sender.home, false, to, sender);
             self.reply_dies(&[leaves])
                 .or(strays.then_some(Reason::ReplyNotRoutedBack))
                 .or_else(|| self.reply_dies(&[enters]))
         });
         Ok((Place::Vpc(vpc.clone()), reply_dies))
+    }
+
+    /// A border on the way of a reply to a sender.
+    fn back_to<'s>(
+        &self,
+        subnet: &'s Subnet,
+        leaving: bool,
+        from: Ipv4Addr,
+        to: Sender<'_>,
+    ) -> Border<'s> {
+        self.back(subnet, leaving, if leaving { to.address } else { from }, to.port)
     }
 
     // Groups (spec 4).

@@ -168,7 +168,7 @@ const SCENARIOS: &[(Reason, Scenario)] = &[
     (Reason::NaclReturnImplicitDeny, || answered(&acl(HOME, ALLOW_ALL, ""))),
     (Reason::NoRoute, || replaced(ROUTE, "", OUT)),
     (Reason::RouteBlackhole, || replaced(NAT, &format!("{NAT}\nstate = \"deleted\""), OUT)),
-    (Reason::TargetUnsupported, || {
+    (Reason::SgIngressBehindNat, || {
         let longer = r#"{ destination = "10.0.3.0/24", target = "nat" },"#;
         replaced(ROUTE, longer, LOCAL)
     }),
