@@ -105,6 +105,7 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
         }
         ClientError::NotRoot { .. }
         | ClientError::Refused(_)
+        | ClientError::Failed(_)
         | ClientError::WentDown { .. }
         | ClientError::Broken { .. } => error.into(),
     })?;
