@@ -32,6 +32,8 @@ pub struct FlowRow {
     pub admitted_by: String,
     /// That rule's line in the lab file.
     pub line: Option<u32>,
+    /// The configuration that the rule is of, where it is not the one in force.
+    pub rule_generation: Option<u32>,
     /// Packets towards the destination, in wire segments.
     pub packets_out: u64,
     /// Octets towards the destination.
@@ -61,6 +63,8 @@ pub struct DropRow {
     pub rule: String,
     /// Its line in the lab file.
     pub line: Option<u32>,
+    /// The configuration that it is of, where it is not the one in force.
+    pub rule_generation: Option<u32>,
     /// The service, where the packet is of a task.
     pub service: Option<String>,
     /// The task's number.
@@ -187,4 +191,6 @@ pub struct PsRow {
     pub availability_zone: Option<String>,
     /// `vpc` or `default`.
     pub egress: String,
+    /// The configuration in force.
+    pub generation: u32,
 }
