@@ -301,13 +301,13 @@ fn explained(running: &Running, request: &ExplainRequest) -> Result<ExplainAnswe
     let snapshot = running.snapshot();
     let said = |error: &dyn std::fmt::Display| error.to_string();
     let reference = TaskRef::parse(&request.task, &snapshot).map_err(|e| said(&e))?;
-    let target = Target::parse(&request.destination, &snapshot).map_err(|e| said(&e))?;
     let task: Task = running.find(reference.service, reference.number).ok_or_else(|| {
         format!(
             "the lab has no task {}; `egret ps` lists the tasks, `egret task add` makes one",
             request.task
         )
     })?;
+    let target = Target::parse_for(&request.destination, &task, &snapshot).map_err(|e| said(&e))?;
     let (tuple, icmp) = target.packet(task.address, request.source_port);
     let evidence = running.engine().explain(Instant(clock::now()), &snapshot, &task, tuple, icmp);
     let mut text = Vec::new();

@@ -35,6 +35,7 @@ mod rfc3022;
 mod routing;
 mod security_group;
 mod sim;
+mod surprises;
 mod tcp_state;
 mod watch;
 mod world;
