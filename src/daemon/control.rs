@@ -3,6 +3,7 @@
 use super::flows::FlowQuery;
 use super::reload::{ReloadError, Request};
 use super::running::{LabError, Running};
+use super::top::top;
 use super::watch::{Subject, capture, refused, trace};
 use crate::explain::{
     EniRow, HolderRow, PsRow, Reload, Selection, Target, TaskRef, explain_text, explanation,
@@ -205,6 +206,7 @@ pub async fn serve(
         .route("/v1/apply", post(apply))
         .route("/v1/trace", post(trace))
         .route("/v1/capture", post(capture))
+        .route("/v1/top", post(top))
         .route("/v1/down", post(down))
         .with_state(shared);
     let until = async move {
