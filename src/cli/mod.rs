@@ -11,6 +11,7 @@ pub mod explain;
 pub mod list;
 pub mod output;
 pub mod task;
+pub mod top;
 pub mod trace;
 pub mod up;
 
@@ -81,6 +82,8 @@ drop the answer names the rule with its line in the lab file, the nearest miss, 
     Trace(trace::TraceArgs),
     /// Write packets with their verdicts into a pcapng file, for Wireshark
     Capture(capture::CaptureArgs),
+    /// Show what goes through flows, ENIs or services, second by second
+    Top(top::TopArgs),
     /// List the flows of a running lab
     Flows(list::FlowsArgs),
     /// List what was dropped, and by which rule
@@ -193,6 +196,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Task(args) => task::run(&args),
         Command::Trace(args) => trace::run(&args, cli.color),
         Command::Capture(args) => capture::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Flows(args) => list::flows(&args),
         Command::Drops(args) => drops::run(&args),
         Command::Enis(args) => list::enis(&args),

@@ -3,6 +3,7 @@
 use super::flows::FlowQuery;
 use super::reload::{ReloadError, Request};
 use super::running::{LabError, Running};
+use super::top::top;
 use super::watch::{Subject, capture, refused, trace};
 use crate::explain::{
     EniRow, HolderRow, PsRow, Reload, Selection, Target, TaskRef, explain_text, explanation,
@@ -205,6 +206,7 @@ pub async fn serve(
         .route("/v1/apply", post(apply))
         .route("/v1/trace", post(trace))
         .route("/v1/capture", post(capture))
+        .route("/v1/top", post(top))
         .route("/v1/down", post(down))
         .with_state(shared);
     let until = async move {
@@ -301,13 +303,13 @@ fn explained(running: &Running, request: &ExplainRequest) -> Result<ExplainAnswe
     let snapshot = running.snapshot();
     let said = |error: &dyn std::fmt::Display| error.to_string();
     let reference = TaskRef::parse(&request.task, &snapshot).map_err(|e| said(&e))?;
-    let target = Target::parse(&request.destination, &snapshot).map_err(|e| said(&e))?;
     let task: Task = running.find(reference.service, reference.number).ok_or_else(|| {
         format!(
             "the lab has no task {}; `egret ps` lists the tasks, `egret task add` makes one",
             request.task
         )
     })?;
+    let target = Target::parse_for(&request.destination, &task, &snapshot).map_err(|e| said(&e))?;
     let (tuple, icmp) = target.packet(task.address, request.source_port);
     let evidence = running.engine().explain(Instant(clock::now()), &snapshot, &task, tuple, icmp);
     let mut text = Vec::new();

@@ -249,7 +249,7 @@ struct Traffic {
     bytes_in: u64,
 }
 
-fn devices(path: PathKey) -> impl Iterator<Item = Device> {
+pub(super) fn devices(path: PathKey) -> impl Iterator<Item = Device> {
     let first = path.eni.map_or(Device::AppRunner, Device::Eni);
     std::iter::once(first).chain(path.nat_gateway.map(Device::NatGateway))
 }

@@ -3,6 +3,7 @@
 use crate::pipeline::NatMetrics;
 use crate::pipeline::watch::Filter;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// A row of `egret flows`.
@@ -170,6 +171,36 @@ pub struct HolderRow {
     pub task: u16,
     /// Ports that this task holds.
     pub ports: u64,
+}
+
+/// What `egret top` shows at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TopTable {
+    /// The time that it is of.
+    pub seconds: f64,
+    /// The most octets first.
+    pub rows: Vec<TopRow>,
+    /// Rows that there was no room for.
+    pub more: usize,
+    /// Packets dropped by the engine, by reason, a second.
+    pub drops: BTreeMap<String, u64>,
+}
+
+/// A row of `egret top`. Rates are of a second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopRow {
+    /// The flow, ENI, gateway or service.
+    pub name: String,
+    /// Its flows.
+    pub flows: u64,
+    /// Bits from tasks.
+    pub bits_out: u64,
+    /// Packets from tasks, in wire segments.
+    pub packets_out: u64,
+    /// Bits to tasks.
+    pub bits_in: u64,
+    /// Packets to tasks, in wire segments.
+    pub packets_in: u64,
 }
 
 /// A row of `egret ps`.

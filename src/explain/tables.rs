@@ -1,6 +1,6 @@
 //! Tables of rows: columns without rules, one row a line, so that grep and awk work; or the rows as a JSON array.
 
-use super::rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow};
+use super::rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow, TopRow};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::fmt::Display;
@@ -192,6 +192,28 @@ impl Row for PsRow {
             or_dash(self.availability_zone.as_ref()),
         ]
     }
+}
+
+impl Row for TopRow {
+    const HEADER: &'static [&'static str] =
+        &["NAME", "FLOWS", "BIT/S-OUT", "PACKET/S-OUT", "BIT/S-IN", "PACKET/S-IN"];
+    const EMPTY: &'static str = "nothing yet";
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.flows.to_string(),
+            thousands(self.bits_out),
+            thousands(self.packets_out),
+            thousands(self.bits_in),
+            thousands(self.packets_in),
+        ]
+    }
+}
+
+/// `999`, `1.2k`, `12M`.
+fn thousands(number: u64) -> String {
+    octets(number).trim_end_matches('B').to_owned()
 }
 
 fn or_dash(value: Option<impl Display>) -> String {
