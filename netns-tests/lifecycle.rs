@@ -106,7 +106,7 @@ fn every_orderly_end_leaves_nothing() {
         return;
     }
     let mut lab = Lab::up("auto", LAB);
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
         lab.task("web").tcp(DB, 5432);
         assert!(!leftovers(&lab).is_empty());
         assert_eq!(lab.end_by(signal), Some(0), "{signal}");

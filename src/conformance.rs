@@ -17,6 +17,9 @@ const NAT: &[&str] = &[
     "5.3", "5.4", "5.5", "5.6", "5.7", "5.8",
 ];
 
+/// The surprises of the specification's section 14.
+const SURPRISES: u32 = 19;
+
 struct Row {
     id: String,
     state: String,
@@ -129,6 +132,14 @@ fn root() -> &'static Path {
 #[test]
 fn every_row_of_the_nat_checklist_has_its_tests() {
     let faults = faults(&table("NAT checklist"), NAT);
+    assert!(faults.is_empty(), "netns-tests/CONFORMANCE.md:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_surprise_has_its_tests_or_a_reason() {
+    let ids: Vec<String> = (1..=SURPRISES).map(|n| format!("Surprise {n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let faults = faults(&table("Surprises"), &ids);
     assert!(faults.is_empty(), "netns-tests/CONFORMANCE.md:\n{}", faults.join("\n"));
 }
 

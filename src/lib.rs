@@ -24,8 +24,9 @@
 //!    source address is the task's own, and redirects the packet to the TUN of the task's ENI, which
 //!    [`vpc::Snapshot::choose_eni`] chose when the task started.
 //! 2. The TUN's worker ([`linux::worker`]) reads a batch under one [`vpc::Snapshot`], and gives each packet to
-//!    [`pipeline::Engine::judge`]. It is parsed once; a malformed one is dropped with a reason, and so is a fragment. An
-//!    ICMP error goes to the flow that it quotes (`pipeline/icmp.rs`).
+//!    [`pipeline::Engine::judge`]. It is parsed once; a malformed one is dropped with a reason. Of fragments the first is
+//!    judged, those that come before it wait, and the others follow it (`pipeline/fragments.rs`). An ICMP error goes to the
+//!    flow that it quotes (`pipeline/icmp.rs`).
 //! 3. The flow table is asked for (address space, 5-tuple). A hit under the current generation is the fast path: TTL, size,
 //!    TCP state, counters, the flow's stored [`packet::Rewrite`]. Nothing is allocated.
 //! 4. A hit of an older generation is walked again and keeps its ports where it may still pass. A miss is walked if it can
@@ -43,8 +44,9 @@
 //!    A service without a connector takes one stage instead, `pipeline/app_runner.rs`.
 //! 6. The reply is walked too, through the network ACLs on its way back. A flow whose reply would die is made all the same:
 //!    its request passes, and its replies are dropped with the rule that decided.
-//! 7. The worker writes a rewritten packet back to the TUN. There, tc (`tun_ingress`) finds the link of the destination as
-//!    this TUN's subnet routes it ([`pipeline::delivery`]) and redirects it into the namespace at the other end.
+//! 7. The worker writes a rewritten packet back to the TUN, in fragments if it is too big for its link and may be. There,
+//!    tc (`tun_ingress`) finds the link of the destination as this TUN's subnet routes it ([`pipeline::delivery`]) and
+//!    redirects it into the namespace at the other end.
 //! 8. The reply arrives at the veth of a VPC, of a gateway endpoint or of the internet. tc (`space_ingress`) finds the ENI
 //!    or gateway that owns the destination address and hands the packet to its TUN; step 3 finds the flow, in the other
 //!    direction.

@@ -147,6 +147,7 @@ fn add(sum: &mut DropRow, row: DropRow) {
     }
     if (&sum.rule, sum.line) != (&row.rule, row.line) {
         SEVERAL.clone_into(&mut sum.rule);
+        sum.rule_generation = None;
         sum.line = None;
     }
 }
@@ -161,6 +162,7 @@ mod tests {
             reason: "nacl-egress-deny".into(),
             rule: rule.into(),
             line: Some(7),
+            rule_generation: None,
             service: Some("web".into()),
             task: Some(task),
             source: None,

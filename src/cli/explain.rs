@@ -70,7 +70,7 @@ fn walk(args: &ExplainArgs, lab: &Lab) -> Result<(Evidence, Snapshot), CliError>
     let snapshot = lab.lower(Generation::default());
     let task = task(args, lab, &snapshot)?;
     let snapshot = snapshot.with_task(task);
-    let target = Target::parse(&args.destination, &snapshot)?;
+    let target = Target::parse_for(&args.destination, &task, &snapshot)?;
     let (tuple, icmp) = target.packet(task.address, args.source_port);
     // The seed only chooses among free ports; a fixed one gives the same answer twice.
     let engine = Engine::new(0);
@@ -105,6 +105,7 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
         }
         ClientError::NotRoot { .. }
         | ClientError::Refused(_)
+        | ClientError::Failed(_)
         | ClientError::WentDown { .. }
         | ClientError::Broken { .. } => error.into(),
     })?;

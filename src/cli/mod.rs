@@ -1,5 +1,6 @@
 //! Floor 8: a file per command.
 
+pub mod apply;
 pub mod capture;
 pub mod check;
 pub mod demo;
@@ -10,6 +11,7 @@ pub mod explain;
 pub mod list;
 pub mod output;
 pub mod task;
+pub mod top;
 pub mod trace;
 pub mod up;
 
@@ -60,6 +62,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Bring a lab up and keep it up until Ctrl-C
     Up(up::UpArgs),
+    /// Put another lab file in force while the lab runs, or say what that would do
+    Apply(apply::ApplyArgs),
     /// Take a lab down, or clear what a killed run left
     Down(down::DownArgs),
     /// Run a command inside a task, a VPC or the internet
@@ -78,6 +82,8 @@ drop the answer names the rule with its line in the lab file, the nearest miss, 
     Trace(trace::TraceArgs),
     /// Write packets with their verdicts into a pcapng file, for Wireshark
     Capture(capture::CaptureArgs),
+    /// Show what goes through flows, ENIs or services, second by second
+    Top(top::TopArgs),
     /// List the flows of a running lab
     Flows(list::FlowsArgs),
     /// List what was dropped, and by which rule
@@ -132,6 +138,9 @@ pub enum CliError {
     /// A word of the command line means nothing in the lab.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// A reload failed half-way, and was taken back.
+    #[error("not applied: {0}")]
+    NotApplied(String),
     /// The demo could not be given.
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
@@ -163,7 +172,12 @@ impl CliError {
                 127
             }
             Self::Exec(ExecError::Start { .. }) => 126,
-            Self::Lab(_) | Self::State(_) | Self::Exec(_) | Self::Demo(_) | Self::Io(_) => 1,
+            Self::Lab(_)
+            | Self::State(_)
+            | Self::Exec(_)
+            | Self::NotApplied(_)
+            | Self::Demo(_)
+            | Self::Io(_) => 1,
         }
     }
 }
@@ -176,11 +190,13 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Up(args) => up::run(&args),
+        Command::Apply(args) => apply::run(&args, cli.color),
         Command::Down(args) => down::run(&args),
         Command::Exec(args) => exec::run(&args),
         Command::Task(args) => task::run(&args),
         Command::Trace(args) => trace::run(&args, cli.color),
         Command::Capture(args) => capture::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Flows(args) => list::flows(&args),
         Command::Drops(args) => drops::run(&args),
         Command::Enis(args) => list::enis(&args),

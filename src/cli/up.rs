@@ -1,11 +1,12 @@
 //! `egret up`: a lab in the foreground.
 
 use super::{CliError, output};
-use crate::config::Lab;
+use crate::config::{Lab, time_scale};
+use crate::daemon::reload::Request;
 use crate::daemon::{Running, control};
 use crate::explain;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,8 +23,10 @@ const GRACE: Duration = Duration::from_secs(5);
   sudo egret exec web -- curl http://orders-db:5432/    (in another terminal)
   sudo egret drops                                       what died, and by which rule
 
-Ctrl-C, SIGTERM and the terminal going away (SIGHUP) take the lab down in order; a second one of them does not wait for
-anything. To keep a lab up without a terminal, start it with `setsid`, or as a service.
+Ctrl-C, SIGTERM and the terminal going away take the lab down in order; a second one of them does not wait for anything.
+To keep a lab up without a terminal, start it with `setsid`, or as a service.
+
+SIGHUP reads the file again and does what `egret apply FILE` does; a file with errors changes nothing.
 
 `egret check FILE` finds errors in a lab file without root.")]
 pub struct UpArgs {
@@ -32,24 +35,28 @@ pub struct UpArgs {
     /// Say nothing but errors and the line that begins with `ready`
     #[arg(long, short)]
     pub quiet: bool,
+    /// How fast timeouts pass, in place of the file's `timeouts.time_scale`: at 100, 350 s pass in 3.5 s
+    #[arg(long, value_name = "F", value_parser = time_scale)]
+    pub time_scale: Option<f64>,
 }
 
 pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
     let lab = Lab::load(&args.file).map_err(CliError::Config)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let outcome = runtime.block_on(up(lab, args.quiet));
+    let outcome = runtime.block_on(up(lab, args));
     // After a second signal nobody waits for what is still at work.
     runtime.shutdown_background();
     outcome
 }
 
-async fn up(lab: Lab, quiet: bool) -> Result<ExitCode, CliError> {
+async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
+    let quiet = args.quiet;
     let begun = Instant::now();
     // From here on a signal waits until the lab can be taken down in order.
     let mut stop = Stop::listen()?;
     let name = lab.name.clone();
-    let running = Running::start(lab, &mut |step| {
+    let running = Running::start(lab, args.time_scale, &mut |step| {
         if !quiet {
             output::note(step);
         }
@@ -57,7 +64,7 @@ async fn up(lab: Lab, quiet: bool) -> Result<ExitCode, CliError> {
     .await?;
     let (shared, ended) = control::Shared::new(running);
     // However this ends, the lab is taken down.
-    let served = serve(&shared, ended, begun, quiet, &mut stop).await;
+    let served = serve(&shared, ended, begun, args, &mut stop).await;
     let stopped = take_down(shared, &name, &mut stop).await;
     served.and(stopped)?;
     if !quiet {
@@ -71,11 +78,11 @@ async fn serve(
     shared: &control::Shared,
     ended: watch::Receiver<bool>,
     begun: Instant,
-    quiet: bool,
+    args: &UpArgs,
     stop: &mut Stop,
 ) -> Result<(), CliError> {
     let facts = shared.facts().await;
-    if !quiet {
+    if !args.quiet {
         output::out(|w| {
             explain::print(w, &facts.enis, false)?;
             writeln!(w)?;
@@ -88,9 +95,13 @@ async fn serve(
     let mut server = tokio::spawn(control::serve(shared.clone(), listener, ended.clone()));
     output::out(|w| {
         let (name, took) = (&facts.name, begun.elapsed());
-        writeln!(w, "ready: lab `{name}` is up after {took:.2?}; Ctrl-C takes it down")
+        let speed = match facts.time_scale {
+            1.0 => String::new(),
+            scale => format!(", timeouts pass {scale} times as fast"),
+        };
+        writeln!(w, "ready: lab `{name}` is up after {took:.2?}{speed}; Ctrl-C takes it down")
     })?;
-    let early = keep(shared, facts.tick, stop, ended, &mut server).await;
+    let early = keep(shared, &args.file, stop, ended, &mut server).await;
     shared.end();
     let served = match early {
         Some(served) => served,
@@ -120,25 +131,52 @@ async fn take_down(shared: control::Shared, lab: &str, stop: &mut Stop) -> Resul
 /// Keeps house until a signal comes, a client asks for the end, or the API ends, which is returned then.
 async fn keep(
     shared: &control::Shared,
-    tick: Duration,
+    file: &Path,
     stop: &mut Stop,
     mut ended: watch::Receiver<bool>,
     server: &mut JoinHandle<io::Result<()>>,
 ) -> Option<Result<io::Result<()>, JoinError>> {
-    let mut interval = tokio::time::interval(tick);
+    let mut next = tokio::time::Instant::now();
     loop {
         tokio::select! {
-            _ = interval.tick() => shared.tick().await,
-            () = stop.wait() => return None,
+            () = tokio::time::sleep_until(next) => {
+                next = tokio::time::Instant::now() + shared.tick().await;
+            }
+            asked = stop.wait_or_reload() => match asked {
+                Asked::End => return None,
+                Asked::Reload => reload(shared, file).await,
+            },
             _ = ended.wait_for(|end| *end) => return None,
             served = &mut *server => return Some(served),
         }
     }
 }
 
-/// Ctrl-C, SIGTERM and the terminal going away.
+/// Reads the lab file again. Whatever comes of it, the lab goes on.
+async fn reload(shared: &control::Shared, file: &Path) {
+    let name = file.display().to_string();
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => return output::note(&format!("not reloaded: cannot read {name}: {error}")),
+    };
+    let request = Request { file: name, text, time_scale: None, dry_run: false };
+    match shared.reload(&request, &mut output::note).await {
+        // A terminal that does not take it has nobody reading.
+        Ok(reload) => drop(output::out(|w| explain::print_reload(w, &reload))),
+        Err(error) => output::note(&format!("not reloaded: {error}")),
+    }
+}
+
+/// What a signal asks for.
+enum Asked {
+    End,
+    Reload,
+}
+
+/// Ctrl-C, SIGTERM and SIGHUP.
 pub(super) struct Stop {
     signals: [tokio::signal::unix::Signal; 3],
+    had_terminal: bool,
 }
 
 impl Stop {
@@ -150,7 +188,21 @@ impl Stop {
                 listen(SignalKind::terminate())?,
                 listen(SignalKind::hangup())?,
             ],
+            had_terminal: has_terminal(),
         })
+    }
+
+    /// SIGHUP asks for the end if it says that the terminal has gone away, and otherwise for a reload.
+    async fn wait_or_reload(&mut self) -> Asked {
+        let [interrupt, terminate, hangup] = &mut self.signals;
+        tokio::select! {
+            _ = interrupt.recv() => Asked::End,
+            _ = terminate.recv() => Asked::End,
+            _ = hangup.recv() => match self.had_terminal && !has_terminal() {
+                true => Asked::End,
+                false => Asked::Reload,
+            },
+        }
     }
 
     pub(super) async fn wait(&mut self) {
@@ -161,4 +213,9 @@ impl Stop {
             _ = hangup.recv() => {}
         }
     }
+}
+
+/// Whether the process has a controlling terminal: only then SIGHUP can mean that it has gone.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }

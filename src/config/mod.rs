@@ -5,6 +5,7 @@
 //! Everything that is wrong is found in one go. [`Lab::lower`] then cannot fail.
 
 mod address;
+pub mod changes;
 pub mod diagnostic;
 mod lint;
 mod lower;
@@ -24,6 +25,15 @@ use diagnostic::{Report, Source};
 use ipnetwork::Ipv4Network;
 use std::path::Path;
 use std::sync::Arc;
+
+/// A speed that time can pass at, as the lab file and the command line take it.
+///
+/// # Errors
+/// What would be one.
+pub fn time_scale(number: &str) -> Result<f64, String> {
+    let scale = number.parse::<f64>().ok().filter(|scale| text::is_time_scale(*scale));
+    scale.ok_or_else(|| text::TIME_SCALE.to_owned())
+}
 
 /// A lab file without errors.
 #[derive(Clone, Debug)]
@@ -113,6 +123,14 @@ impl Lab {
             Ok(text) => Self::parse(&file, &text),
             Err(error) => Err(Diagnostics(vec![Diagnostic::unreadable(&file, &error)])),
         }
+    }
+
+    /// The same lab at another speed, in place of the file's `timeouts.time_scale`.
+    #[must_use]
+    pub fn with_time_scale(mut self, time_scale: f64) -> Self {
+        self.time_scale = time_scale;
+        self.spec.time_scale = time_scale;
+        self
     }
 
     /// What can be used and probably does not do what is wanted, by line.

@@ -33,6 +33,9 @@ pub enum ClientError {
     /// The lab said no.
     #[error("{0}")]
     Refused(String),
+    /// The lab tried, and failed.
+    #[error("{0}")]
+    Failed(String),
     /// The lab ended while its answer was being read.
     #[error("the lab `{lab}` went down")]
     WentDown {
@@ -166,7 +169,10 @@ impl Client {
         body: &[u8],
     ) -> Result<T, ClientError> {
         if !status.is_success() {
-            return Err(refusal(body));
+            return Err(match (status.is_server_error(), refusal(body)) {
+                (true, ClientError::Refused(said)) => ClientError::Failed(said),
+                (_, refused) => refused,
+            });
         }
         let body = if body.is_empty() { b"null" } else { body };
         serde_json::from_slice(body).map_err(|error| self.broken(&error))

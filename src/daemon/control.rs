@@ -1,10 +1,12 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root only.
 
 use super::flows::FlowQuery;
+use super::reload::{ReloadError, Request};
 use super::running::{LabError, Running};
+use super::top::top;
 use super::watch::{Subject, capture, refused, trace};
 use crate::explain::{
-    EniRow, HolderRow, PsRow, Selection, Target, TaskRef, explain_text, explanation,
+    EniRow, HolderRow, PsRow, Reload, Selection, Target, TaskRef, explain_text, explanation,
 };
 use crate::flow::Instant;
 use crate::linux::clock;
@@ -35,8 +37,8 @@ pub struct Shared {
 pub struct Facts {
     /// The lab's name.
     pub name: String,
-    /// How often its house is to be kept.
-    pub tick: Duration,
+    /// How fast its timeouts pass.
+    pub time_scale: f64,
     /// Where its control socket belongs.
     pub socket: PathBuf,
     /// Its ENIs and gateways.
@@ -60,6 +62,8 @@ pub struct LabInfo {
     pub services: Vec<String>,
     /// The VPCs' ids.
     pub vpcs: Vec<String>,
+    /// How fast timeouts pass: at 100.0, 350 s pass in 3.5 s.
+    pub time_scale: f64,
     /// The gateway endpoints' ids.
     #[serde(default)]
     pub gateway_endpoints: Vec<String>,
@@ -118,16 +122,30 @@ impl Shared {
         let lab = running.lab();
         Facts {
             name: lab.name.clone(),
-            tick: Duration::from_secs(1).div_f64(lab.time_scale.clamp(1.0, 100.0)),
+            time_scale: lab.time_scale,
             socket: running.socket(),
             enis: running.eni_rows().await,
             tasks: running.ps_rows(),
         }
     }
 
-    /// Housekeeping, once.
-    pub async fn tick(&self) {
-        self.running.lock().await.tick().await;
+    /// Housekeeping, once. Returns how long it may be until the next time: a second of the lab's own time.
+    pub async fn tick(&self) -> Duration {
+        let mut running = self.running.lock().await;
+        running.tick().await;
+        Duration::from_secs(1).div_f64(running.lab().time_scale.clamp(1.0, 100.0))
+    }
+
+    /// Puts another configuration in force: one after the other, if several ask.
+    ///
+    /// # Errors
+    /// As [`Running::reload`].
+    pub async fn reload(
+        &self,
+        request: &Request,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Reload, ReloadError> {
+        self.running.lock().await.reload(request, say).await
     }
 
     /// What is needed to watch its packets.
@@ -185,8 +203,10 @@ pub async fn serve(
         .route("/v1/tasks", post(add_task))
         .route("/v1/tasks/{service}/{number}", delete(remove_task))
         .route("/v1/explain", post(explain))
+        .route("/v1/apply", post(apply))
         .route("/v1/trace", post(trace))
         .route("/v1/capture", post(capture))
+        .route("/v1/top", post(top))
         .route("/v1/down", post(down))
         .with_state(shared);
     let until = async move {
@@ -207,6 +227,7 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
         generation: snapshot.generation.0,
         services: parts.services.iter().map(|s| s.name.clone()).collect(),
         vpcs: parts.vpcs.iter().map(|v| v.id.clone()).collect(),
+        time_scale: running.lab().time_scale,
         gateway_endpoints: parts.gateway_endpoints.iter().map(|e| e.id.clone()).collect(),
     })
 }
@@ -215,7 +236,9 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
 async fn flows(State(shared): State<Shared>, Json(query): Json<FlowQuery>) -> Response {
     let lab = shared.subject().await;
     let rows = tokio::task::spawn_blocking(move || {
-        query.rows(&lab.engine, Instant(clock::now()), &lab.configurations.current.load())
+        let configurations = lab.configurations;
+        let (current, history) = (configurations.current.load(), configurations.history.load());
+        query.rows(&lab.engine, Instant(clock::now()), &current, &history)
     });
     match rows.await {
         Ok(Ok(rows)) => Json(rows).into_response(),
@@ -280,13 +303,13 @@ fn explained(running: &Running, request: &ExplainRequest) -> Result<ExplainAnswe
     let snapshot = running.snapshot();
     let said = |error: &dyn std::fmt::Display| error.to_string();
     let reference = TaskRef::parse(&request.task, &snapshot).map_err(|e| said(&e))?;
-    let target = Target::parse(&request.destination, &snapshot).map_err(|e| said(&e))?;
     let task: Task = running.find(reference.service, reference.number).ok_or_else(|| {
         format!(
             "the lab has no task {}; `egret ps` lists the tasks, `egret task add` makes one",
             request.task
         )
     })?;
+    let target = Target::parse_for(&request.destination, &task, &snapshot).map_err(|e| said(&e))?;
     let (tuple, icmp) = target.packet(task.address, request.source_port);
     let evidence = running.engine().explain(Instant(clock::now()), &snapshot, &task, tuple, icmp);
     let mut text = Vec::new();
@@ -297,6 +320,13 @@ fn explained(running: &Running, request: &ExplainRequest) -> Result<ExplainAnswe
         text: String::from_utf8_lossy(&text).into_owned(),
         json: serde_json::to_value(explanation(&evidence, &snapshot)).map_err(|e| said(&e))?,
     })
+}
+
+async fn apply(
+    State(shared): State<Shared>,
+    Json(request): Json<Request>,
+) -> Result<Json<Reload>, ReloadError> {
+    Ok(Json(shared.reload(&request, &mut |_| {}).await?))
 }
 
 async fn down(State(shared): State<Shared>) -> StatusCode {
@@ -320,6 +350,17 @@ impl IntoResponse for LabError {
             | Self::Listen(_)
             | Self::Exec(_)
             | Self::Worker { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(Problem { error: self.to_string() })).into_response()
+    }
+}
+
+impl IntoResponse for ReloadError {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Fixed { .. } => StatusCode::CONFLICT,
+            Self::Lab(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(Problem { error: self.to_string() })).into_response()
     }

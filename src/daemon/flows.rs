@@ -1,5 +1,6 @@
 //! `egret flows`: chosen, ordered and cut short here, so that a million flows do not travel.
 
+use super::history::History;
 use super::rows::{flow_row, state_of};
 use crate::explain::{FlowRow, Selection, SelectionError, protocol};
 use crate::flow::{Flow, Instant};
@@ -58,15 +59,18 @@ impl FlowQuery {
     ///
     /// # Errors
     /// A word that means nothing in the lab.
-    pub fn rows(
+    pub(crate) fn rows(
         &self,
         engine: &Engine,
         now: Instant,
         snapshot: &Snapshot,
+        history: &History,
     ) -> Result<Vec<FlowRow>, SelectionError> {
         let mut found = self.find(engine, now, snapshot)?;
-        let row =
-            |found: &Found| flow_row(snapshot, now, &found.flow, found.generation.0, found.outcome);
+        let row = |found: &Found| {
+            let (generation, outcome) = (found.generation.0, found.outcome);
+            flow_row(history, snapshot, now, &found.flow, generation, outcome)
+        };
         let limit = self.limit.unwrap_or(usize::MAX);
         let Some(sort) = self.sort else {
             let mut rows: Vec<FlowRow> = found.iter().map(row).collect();
@@ -185,7 +189,8 @@ mod tests {
         }
 
         fn found(&self, query: &FlowQuery) -> Vec<String> {
-            let rows = query.rows(&self.engine, self.now, &self.snapshot).unwrap();
+            let history = History::new(Arc::new(self.snapshot.clone()));
+            let rows = query.rows(&self.engine, self.now, &self.snapshot, &history).unwrap();
             rows.iter().map(|row| row.inside.rsplit_once(':').unwrap().1.to_owned()).collect()
         }
     }
@@ -252,7 +257,8 @@ mod tests {
     fn words_that_mean_nothing_are_refused() {
         let world = world();
         let query = FlowQuery { nat_gateway: Some("nat-z".to_owned()), ..FlowQuery::default() };
-        let error = query.rows(&world.engine, world.now, &world.snapshot).unwrap_err();
+        let history = History::new(Arc::new(world.snapshot.clone()));
+        let error = query.rows(&world.engine, world.now, &world.snapshot, &history).unwrap_err();
         assert!(error.to_string().starts_with("no ENI or NAT gateway `nat-z` in the lab; it has"));
     }
 }

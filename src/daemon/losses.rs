@@ -67,6 +67,11 @@ impl Losses {
         }
     }
 
+    /// Forgets a device that is gone.
+    pub(super) fn forget(&mut self, device: &DeviceId) {
+        self.seen.retain(|(of, _), _| of != device);
+    }
+
     /// How many packets a device lost.
     pub(super) fn packets(&self, device: &DeviceId) -> u64 {
         self.seen.iter().filter(|((of, _), _)| of == device).map(|(_, seen)| seen.packets).sum()

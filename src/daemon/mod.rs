@@ -7,14 +7,18 @@ mod addresses;
 pub mod client;
 pub mod control;
 pub mod flows;
+pub(crate) mod history;
 mod judge;
 mod losses;
+mod needs;
+pub mod reload;
 pub mod rows;
 mod running;
 mod services;
 pub mod state;
 mod steer_drops;
 mod tasks;
+pub mod top;
 pub mod watch;
 
 pub use client::{Answer, Client, ClientError};

@@ -1,6 +1,7 @@
 //! The rows that the commands list, read from the engine and the tc counters of a running lab.
 
 use super::flows::FlowQuery;
+use super::history::History;
 use super::losses::Loss;
 use super::running::Running;
 use super::steer_drops::{self, Seen};
@@ -13,7 +14,9 @@ use crate::flow::{Flow, Instant};
 use crate::linux::clock;
 use crate::packet::Protocol;
 use crate::pipeline::{Device, DeviceId, DropCount, DropKey, FlowOutcome, PathKey, Reason};
-use crate::vpc::{Egress, EniIx, Line, NatGatewayIx, ServiceIx, Snapshot, SubnetIx};
+use crate::vpc::{
+    Egress, EniIx, Generation, Line, NatGatewayIx, RuleRef, ServiceIx, Snapshot, SubnetIx,
+};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,7 +25,8 @@ impl Running {
     /// `egret flows`: every flow that has not expired, by task and destination.
     pub fn flow_rows(&self) -> Vec<FlowRow> {
         let everything = FlowQuery::default();
-        let rows = everything.rows(&self.engine, Instant(clock::now()), &self.snapshot());
+        let history = self.history.load();
+        let rows = everything.rows(&self.engine, Instant(clock::now()), &self.snapshot(), &history);
         // It names nothing that a lab could lack.
         rows.unwrap_or_default()
     }
@@ -37,7 +41,7 @@ impl Running {
             .drops()
             .rows()
             .iter()
-            .map(|(key, count)| drop_row(&snapshot, now, key, count))
+            .map(|(key, count)| drop_row(&self.history.load(), &snapshot, now, key, count))
             .collect();
         rows.extend(self.steer_rows(&snapshot, now));
         rows.extend(self.loss_rows(now));
@@ -55,15 +59,18 @@ impl Running {
         self.count_drops(Instant(clock::now())).await;
         let snapshot = self.snapshot();
         let traffic = self.traffic();
-        let mut drops: BTreeMap<Device, u64> = BTreeMap::new();
-        let mut port_errors: BTreeMap<Device, u64> = BTreeMap::new();
+        let history = self.history.load();
+        let mut drops: BTreeMap<DeviceId, u64> = BTreeMap::new();
+        let mut port_errors: BTreeMap<DeviceId, u64> = BTreeMap::new();
         for (key, count) in self.engine.drops().rows() {
-            *drops.entry(key.device).or_default() += count.packets;
+            let Some(then) = history.of(key.generation) else { continue };
+            let id = DeviceId::of(then, key.device);
             // A packet that a NAT gateway has no port for was read from an ENI: the gateway counts it itself.
             let own = key.device == Device::AppRunner && key.reason == Reason::NatPortsExhausted;
             if own || key.reason == Reason::EniPortsExhausted {
-                *port_errors.entry(key.device).or_default() += count.packets;
+                *port_errors.entry(id.clone()).or_default() += count.packets;
             }
+            *drops.entry(id).or_default() += count.packets;
         }
         let metrics = self.engine.nat_metrics(Instant(clock::now()), &snapshot);
         Device::all(&snapshot)
@@ -84,12 +91,12 @@ impl Running {
                 row.bytes_out = carried.bytes_out;
                 row.packets_in = carried.packets_in;
                 row.bytes_in = carried.bytes_in;
-                row.port_errors = port_errors.get(&device).copied().unwrap_or(0);
+                row.port_errors = port_errors.get(&id).copied().unwrap_or(0);
                 if let Device::NatGateway(ix) = device {
                     row.metrics = metrics.get(ix.get()).copied();
                     row.port_errors = row.metrics.map_or(0, |m| m.error_port_allocation);
                 }
-                row.drops = drops.get(&device).copied().unwrap_or(0)
+                row.drops = drops.get(&id).copied().unwrap_or(0)
                     + self.losses.packets(&id)
                     + self.steer_drops.packets(worker.device().ifindex());
                 row
@@ -143,6 +150,7 @@ impl Running {
                     subnet: subnet.map(|s| subnet_id(&snapshot, s).to_owned()),
                     availability_zone: subnet.map(|s| snapshot.subnet(s).availability_zone.clone()),
                     egress: egress(&snapshot, task.service).to_owned(),
+                    generation: snapshot.generation.0,
                 }
             })
             .collect();
@@ -213,6 +221,25 @@ impl Running {
     }
 }
 
+/// What stands for a name of a configuration that is no longer known.
+const FORGOTTEN: &str = "(earlier configuration)";
+
+/// A rule, by the name that it had under its own configuration.
+struct Decided {
+    rule: String,
+    line: Option<Line>,
+    /// That configuration, if it is not the one in force.
+    earlier: Option<u32>,
+}
+
+fn endpoint(protocol: Protocol, address: Ipv4Addr, port: u16) -> String {
+    match protocol {
+        Protocol::Tcp | Protocol::Udp => format!("{address}:{port}"),
+        Protocol::Icmp if port > 0 => format!("{address} id {port}"),
+        Protocol::Icmp | Protocol::Other(_) => address.to_string(),
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Traffic {
     flows: u64,
@@ -222,12 +249,31 @@ struct Traffic {
     bytes_in: u64,
 }
 
-fn devices(path: PathKey) -> impl Iterator<Item = Device> {
+pub(super) fn devices(path: PathKey) -> impl Iterator<Item = Device> {
     let first = path.eni.map_or(Device::AppRunner, Device::Eni);
     std::iter::once(first).chain(path.nat_gateway.map(Device::NatGateway))
 }
 
+/// What a position of an earlier configuration means.
+fn decided_then(history: &History, rule: RuleRef, of: Generation, current: &Snapshot) -> Decided {
+    let earlier = (of != current.generation).then_some(of.0);
+    let named = match history.of(of) {
+        Some(then) => decided_by(rule, then),
+        None if earlier.is_none() => decided_by(rule, current),
+        None => return Decided { rule: FORGOTTEN.to_owned(), line: None, earlier },
+    };
+    // What has no position means the same under every configuration.
+    let positional = named.line.is_some() || named.implied;
+    let earlier = earlier.filter(|_| positional);
+    Decided { rule: named.to_string(), line: named.line, earlier }
+}
+
+fn service_then(history: &History, service: ServiceIx, of: Generation) -> String {
+    history.of(of).map_or(FORGOTTEN, |then| service_name(then, service)).to_owned()
+}
+
 pub(crate) fn flow_row(
+    history: &History,
     snapshot: &Snapshot,
     now: Instant,
     flow: &Flow,
@@ -235,31 +281,27 @@ pub(crate) fn flow_row(
     outcome: FlowOutcome,
 ) -> FlowRow {
     let (inside, outside) = (flow.egress.tuple(), flow.returned.tuple().reversed());
-    let endpoint = |address: Ipv4Addr, port: u16| match inside.protocol {
-        Protocol::Tcp | Protocol::Udp => format!("{address}:{port}"),
-        Protocol::Icmp if port > 0 => format!("{address} id {port}"),
-        Protocol::Icmp | Protocol::Other(_) => address.to_string(),
-    };
     let idle = now.since(flow.last_seen());
-    let admitted = decided_by(flow.admitted_by, snapshot);
+    let admitted = decided_then(history, flow.admitted_by, flow.admitted_under, snapshot);
     FlowRow {
-        service: service_name(snapshot, flow.service).to_owned(),
+        service: service_then(history, flow.service, flow.admitted_under),
         task: snapshot.task(inside.src).map_or(0, |task| task.number),
         protocol: match inside.protocol {
             Protocol::Other(number) => number.to_string(),
             named @ (Protocol::Tcp | Protocol::Udp | Protocol::Icmp) => named.to_string(),
         },
         state: state_of(flow, outcome).to_owned(),
-        inside: endpoint(inside.src, inside.sport),
-        destination: endpoint(inside.dst, inside.dport),
+        inside: endpoint(inside.protocol, inside.src, inside.sport),
+        destination: endpoint(inside.protocol, inside.dst, inside.dport),
         eni: flow
             .eni_in(snapshot)
             .map_or_else(|| "app-runner".to_owned(), |ix| snapshot.eni(ix).id.clone()),
         eni_port: flow.eni.as_ref().map_or(0, |(_, lease)| lease.port()),
         nat_gateway: flow.nat_gateway_in(snapshot).map(|ix| snapshot.nat_gateway(ix).id.clone()),
-        outside: endpoint(outside.src, outside.sport),
-        admitted_by: admitted.to_string(),
+        outside: endpoint(inside.protocol, outside.src, outside.sport),
+        admitted_by: admitted.rule,
         line: admitted.line,
+        rule_generation: admitted.earlier,
         packets_out: flow.sent.segments(),
         bytes_out: flow.sent.bytes(),
         packets_in: flow.received.segments(),
@@ -285,18 +327,20 @@ pub(super) fn state_of(flow: &Flow, outcome: FlowOutcome) -> &'static str {
 }
 
 pub(crate) fn drop_row(
+    history: &History,
     snapshot: &Snapshot,
     now: Instant,
     key: &DropKey,
     count: &DropCount,
 ) -> DropRow {
-    let decided = decided_by(key.decided_by, snapshot);
+    let decided = decided_then(history, key.decided_by, key.generation, snapshot);
     let known = !key.source.is_unspecified();
     DropRow {
         reason: key.reason.name().to_owned(),
-        rule: decided.to_string(),
+        rule: decided.rule,
         line: decided.line,
-        service: key.service.map(|service| service_name(snapshot, service).to_owned()),
+        rule_generation: decided.earlier,
+        service: key.service.map(|service| service_then(history, service, key.generation)),
         task: snapshot
             .task(key.source)
             .or_else(|| snapshot.task(key.destination))
@@ -315,7 +359,8 @@ fn anonymous(reason: &str, rule: &str, packets: u64, first: u64, last: u64) -> D
     DropRow {
         reason: reason.to_owned(),
         rule: rule.to_owned(),
-        line: None::<Line>,
+        line: None,
+        rule_generation: None,
         service: None,
         task: None,
         source: None,

@@ -1,27 +1,28 @@
 //! A running lab: namespaces, links, TUN devices, tc programs, workers, listeners; built in order, taken down in reverse.
 
 use super::addresses::Addresses;
-use super::judge::EngineJudge;
+use super::history::History;
 use super::losses::Losses;
+use super::needs::{Needs, SiteId};
+use super::reload::Site;
 use super::services::Services;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
 use super::watch::{Configurations, Subject};
-use crate::config::{DeviceKind, Lab};
-use crate::flow::{Instant, Space};
-use crate::linux::link::{Link, LinkError, Links, link_space};
-use crate::linux::listen::{EchoHandle, Endpoint, ListenError, spawn_echo};
+use crate::config::Lab;
+use crate::flow::Instant;
+use crate::linux::link::{LinkError, Links};
+use crate::linux::listen::ListenError;
 use crate::linux::netns::{Netns, NetnsError};
 use crate::linux::steer::{Steer, SteerError};
-use crate::linux::tun::{self, TunError};
-use crate::linux::worker::{Worker, WorkerHandle};
+use crate::linux::tun::TunError;
+use crate::linux::worker::WorkerHandle;
 use crate::linux::{clock, exec};
-use crate::pipeline::delivery::{deliveries, owned};
-use crate::pipeline::{self, Device, DeviceId, Engine};
-use crate::vpc::{GatewayEndpointIx, Generation, Snapshot, VpcIx};
+use crate::pipeline::{DeviceId, Engine, Place};
+use crate::vpc::{Generation, Parts, Snapshot, Space};
 use arc_swap::ArcSwap;
 use ipnetwork::Ipv4Network;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -122,84 +123,105 @@ pub struct Running {
     pub(super) lab: Lab,
     pub(super) engine: Arc<Engine>,
     pub(super) current: Arc<ArcSwap<Snapshot>>,
+    pub(super) history: Arc<ArcSwap<History>>,
+    /// What the configuration in force needs on the box.
+    pub(super) needs: Needs,
     pub(super) steer: Steer,
     pub(super) steer_drops: SteerDrops,
     pub(super) losses: Losses,
     pub(super) router: Links,
+    pub(super) router_netns: Netns,
+    pub(super) sites: BTreeMap<SiteId, Site>,
+    /// How many sites without an address space of their own there were.
+    pub(super) sites_made: u32,
     pub(super) workers: BTreeMap<DeviceId, WorkerHandle>,
+    pub(super) device_mtu: BTreeMap<DeviceId, u16>,
+    /// Who takes packets for which address, as the tc programs have it.
+    pub(super) owned: BTreeMap<Place, DeviceId>,
     pub(super) tasks: BTreeMap<Ipv4Addr, super::tasks::Attachment>,
+    /// How many tasks of each service the lab file asks for.
+    pub(super) file_tasks: BTreeMap<String, u16>,
     pub(super) addresses: Addresses,
-    _listeners: Vec<EchoHandle>,
-    _services: Services,
+    /// What overrides the files' time scale.
+    pub(super) time_scale: Option<f64>,
+    /// What answers at the exempt addresses.
+    pub(super) services: Services,
     pub(super) state: StateDir,
 }
 
 impl Running {
-    /// Builds a lab; `say` hears each step. If a step fails, what was built is taken down again. Must be called within
-    /// a tokio runtime.
+    /// Builds a lab; `say` hears each step. If a step fails, what was built is taken down again. `time_scale` overrides
+    /// the file's, and those of files to come. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// The step that failed, with the way out where there is one.
-    pub async fn start(lab: Lab, say: &mut (dyn FnMut(&str) + Send)) -> Result<Self, LabError> {
+    pub async fn start(
+        lab: Lab,
+        time_scale: Option<f64>,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Self, LabError> {
         if !nix::unistd::geteuid().is_root() {
             return Err(LabError::NotRoot);
         }
+        let lab = match time_scale {
+            Some(scale) => lab.with_time_scale(scale),
+            None => lab,
+        };
         let (mut state, cleared) = StateDir::take(&lab.name, Duration::ZERO)?;
         if !cleared.is_empty() {
             say(&format!("cleared what a killed run left: {}", cleared.join(", ")));
         }
-        let built = Self::build(lab, &state, say).await;
-        match built {
-            Ok((build, services)) => {
-                let mut running = build.into_running(services, state);
-                if let Err(error) = running.start_tasks().await {
-                    running.stop()?;
-                    return Err(error);
-                }
-                Ok(running)
-            }
+        let made = state.make_namespace(&format!("{}-router", lab.name));
+        let opened = made
+            .map_err(LabError::from)
+            .and_then(|netns| Ok((Steer::load(&netns)?, Links::open(&netns)?, netns)));
+        let (mut steer, router, router_netns) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
                 state.release()?;
-                Err(error)
+                return Err(error);
             }
-        }
-    }
-
-    async fn build(
-        lab: Lab,
-        state: &StateDir,
-        say: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<(Build, Services), LabError> {
-        let snapshot = lab.lower(Generation(1));
-        let router = state.make_namespace(&format!("{}-router", lab.name))?;
-        let mut build = Build {
-            engine: Arc::new(Engine::new(random_seed())),
-            steer: Steer::load(&router)?,
-            links: Links::open(&router)?,
-            workers: BTreeMap::new(),
-            listeners: Vec::new(),
-            ways: HashMap::new(),
-            current: Arc::new(ArcSwap::from_pointee(snapshot.clone())),
-            router,
-            lab,
         };
-        say(&format!("router namespace {}", build.router.name()));
-        build.internet(state, &snapshot).await?;
-        for (position, vpc) in snapshot.parts().vpcs.iter().enumerate() {
-            build.vpc(state, &snapshot, position.into()).await?;
-            say(&format!("VPC {} in namespace {}-{}", vpc.id, build.lab.name, vpc.id));
+        say(&format!("router namespace {}", router_netns.name()));
+        let parts = Parts { mtu: lab.spec.mtu, ..Parts::default() };
+        let nothing = Arc::new(Snapshot::build(Generation(0), parts));
+        let current = Arc::new(ArcSwap::new(Arc::clone(&nothing)));
+        let services = match services(&lab.name, &state, &router, &mut steer, &current).await {
+            Ok(services) => services,
+            Err(error) => {
+                state.release()?;
+                return Err(error);
+            }
+        };
+        say(&format!("DNS and the other exempt addresses in namespace {}-services", lab.name));
+        let mut running = Self {
+            engine: Arc::new(Engine::new(random_seed())),
+            current,
+            services,
+            history: Arc::new(ArcSwap::from_pointee(History::new(nothing))),
+            needs: Needs::default(),
+            steer,
+            steer_drops: SteerDrops::default(),
+            losses: Losses::default(),
+            router,
+            router_netns,
+            sites: BTreeMap::new(),
+            sites_made: 0,
+            workers: BTreeMap::new(),
+            device_mtu: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            file_tasks: BTreeMap::new(),
+            addresses: Addresses::new(lab.task_cidr),
+            time_scale,
+            state,
+            lab: lab.clone(),
+        };
+        if let Err(error) = running.turn_to(lab, say).await {
+            running.stop()?;
+            return Err(error);
         }
-        for position in 0..snapshot.parts().gateway_endpoints.len() {
-            build.gateway_endpoint(state, &snapshot, position.into()).await?;
-        }
-        let services = build.services(state).await?;
-        say(&format!(
-            "DNS and the other exempt addresses in namespace {}-services",
-            build.lab.name
-        ));
-        build.devices(&snapshot)?;
-        say(&format!("{} TUN devices, one worker each", build.workers.len()));
-        Ok((build, services))
+        Ok(running)
     }
 
     /// The lab.
@@ -219,7 +241,8 @@ impl Running {
 
     /// What is needed to watch its packets, without the lab itself.
     pub(super) fn subject(&self) -> Subject {
-        let configurations = Configurations { current: Arc::clone(&self.current) };
+        let (current, history) = (Arc::clone(&self.current), Arc::clone(&self.history));
+        let configurations = Configurations { current, history };
         let (engine, lab) = (Arc::clone(&self.engine), self.lab.name.clone());
         Subject { engine, configurations, lab }
     }
@@ -260,173 +283,18 @@ impl Running {
     }
 }
 
-/// A lab that is being built.
-struct Build {
-    lab: Lab,
-    engine: Arc<Engine>,
-    current: Arc<ArcSwap<Snapshot>>,
-    router: Netns,
-    links: Links,
-    steer: Steer,
-    workers: BTreeMap<DeviceId, WorkerHandle>,
-    listeners: Vec<EchoHandle>,
-    /// The veths to where packets leave.
-    ways: HashMap<pipeline::Link, Link>,
-}
-
-/// Address spaces have 16 bits; what is numbered from here on is none.
-const GATEWAY_ENDPOINTS: u32 = 1 << 16;
-
-impl Build {
-    fn into_running(self, services: Services, state: StateDir) -> Running {
-        let task_cidr = self.lab.task_cidr;
-        Running {
-            lab: self.lab,
-            engine: self.engine,
-            current: self.current,
-            steer: self.steer,
-            steer_drops: SteerDrops::default(),
-            losses: Losses::default(),
-            router: self.links,
-            workers: self.workers,
-            tasks: BTreeMap::new(),
-            addresses: Addresses::new(task_cidr),
-            _listeners: self.listeners,
-            _services: services,
-            state,
-        }
-    }
-
-    async fn internet(&mut self, state: &StateDir, snapshot: &Snapshot) -> Result<(), LabError> {
-        let parts = snapshot.parts();
-        let netns = state.make_namespace(&format!("{}-internet", self.lab.name))?;
-        let addresses: Vec<_> = parts.internet_hosts.iter().map(|host| host.address).collect();
-        let space = u32::from(Space::INTERNET.0);
-        let link = link_space(
-            &self.links,
-            "internet",
-            &netns,
-            "net0",
-            space,
-            &addresses,
-            parts.mtu.internet,
-        )
-        .await?;
-        self.steer.attach_space("internet", space)?;
-        self.ways.insert(pipeline::Link::Internet, link);
-        let listen =
-            parts.internet_hosts.iter().flat_map(|host| endpoints(host.address, &host.listen));
-        self.listeners.push(spawn_echo(&netns, &listen.collect::<Vec<_>>())?);
-        Ok(())
-    }
-
-    async fn vpc(
-        &mut self,
-        state: &StateDir,
-        snapshot: &Snapshot,
-        ix: VpcIx,
-    ) -> Result<(), LabError> {
-        let parts = snapshot.parts();
-        let vpc = snapshot.vpc(ix);
-        let netns = state.make_namespace(&format!("{}-{}", self.lab.name, vpc.id))?;
-        let resources: Vec<_> =
-            parts.resources.iter().filter(|r| snapshot.subnet(r.subnet).vpc == ix).collect();
-        let addresses: Vec<_> = resources.iter().map(|r| r.address).collect();
-        let space = u32::from(snapshot.space(ix).0);
-        let near = format!("vpc-{}", ix.get());
-        let link = link_space(&self.links, &near, &netns, "vpc0", space, &addresses, parts.mtu.vpc)
-            .await?;
-        self.steer.attach_space(&near, space)?;
-        self.ways.insert(pipeline::Link::Vpc(ix), link);
-        let listen = resources.iter().flat_map(|r| endpoints(r.address, &r.listen));
-        self.listeners.push(spawn_echo(&netns, &listen.collect::<Vec<_>>())?);
-        Ok(())
-    }
-
-    /// What answers at the exempt addresses.
-    async fn services(&mut self, state: &StateDir) -> Result<Services, LabError> {
-        let netns = state.make_namespace(&format!("{}-services", self.lab.name))?;
-        let services = Services::start(netns, &self.links, &self.current).await?;
-        self.steer.attach_space(Services::NEAR, u32::from(Space::SERVICES.0))?;
-        self.ways.insert(pipeline::Link::Services, services.link());
-        Ok(services)
-    }
-
-    fn devices(&mut self, snapshot: &Snapshot) -> Result<(), LabError> {
-        for device in Device::all(snapshot) {
-            let name = match device {
-                Device::Eni(ix) => &snapshot.eni(ix).device,
-                Device::NatGateway(ix) => &snapshot.nat_gateway(ix).device,
-                Device::AppRunner => "app-runner",
-            };
-            self.device(snapshot, device, name)?;
-        }
-        Ok(())
-    }
-
-    /// What is behind a gateway endpoint: the internet's hosts that have an address of its service. They see the private
-    /// addresses of the VPC, so they are not the ones of the internet's namespace, where no private address may appear.
-    async fn gateway_endpoint(
-        &mut self,
-        state: &StateDir,
-        snapshot: &Snapshot,
-        ix: GatewayEndpointIx,
-    ) -> Result<(), LabError> {
-        let parts = snapshot.parts();
-        let endpoint = snapshot.gateway_endpoint(ix);
-        let netns = state.make_namespace(&format!("{}-{}", self.lab.name, endpoint.id))?;
-        let entries = &snapshot.prefix_list(endpoint.prefix_list).entries;
-        let of_service = |address| entries.iter().any(|entry| entry.contains(address));
-        let hosts: Vec<_> =
-            parts.internet_hosts.iter().filter(|host| of_service(host.address)).collect();
-        let addresses: Vec<_> = hosts.iter().map(|host| host.address).collect();
-        let near = format!("vpce-{}", ix.get());
-        // The veth's addresses are made of this number, and those of a VPC's or the internet's of their spaces.
-        let number = GATEWAY_ENDPOINTS + u32::from(ix.0);
-        let mtu = parts.mtu.vpc;
-        let link = link_space(&self.links, &near, &netns, "vpce0", number, &addresses, mtu).await?;
-        self.steer.attach_space(&near, u32::from(snapshot.space(endpoint.vpc).0))?;
-        self.ways.insert(pipeline::Link::Endpoint(ix), link);
-        let listen = hosts.iter().flat_map(|host| endpoints(host.address, &host.listen));
-        self.listeners.push(spawn_echo(&netns, &listen.collect::<Vec<_>>())?);
-        Ok(())
-    }
-
-    /// What tc must know of a device.
-    fn deliveries(&self, snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link)> {
-        let ways = deliveries(snapshot, device);
-        ways.into_iter().filter_map(|(p, way)| Some((p, *self.ways.get(&way)?))).collect()
-    }
-
-    fn device(&mut self, snapshot: &Snapshot, device: Device, name: &str) -> Result<(), LabError> {
-        let mtu = snapshot.parts().mtu;
-        let largest = mtu.task.max(mtu.vpc).max(mtu.internet);
-        let tun = tun::Device::open(&self.router, name, kind(self.lab.device), largest)?;
-        self.steer.attach_tun(name)?;
-        self.steer.set_deliveries(tun.ifindex(), &self.deliveries(snapshot, device))?;
-        for (space, address) in owned(snapshot, device) {
-            self.steer.own(u32::from(space.0), address, tun.ifindex())?;
-        }
-        let id = DeviceId::of(snapshot, device);
-        let judge =
-            EngineJudge::new(Arc::clone(&self.engine), Arc::clone(&self.current), id.clone());
-        let worker = Worker::spawn(name, tun, judge)
-            .map_err(|source| LabError::Worker { device: name.to_owned(), source })?;
-        self.workers.insert(id, worker);
-        Ok(())
-    }
-}
-
-fn endpoints(address: Ipv4Addr, listen: &[crate::vpc::Listen]) -> impl Iterator<Item = Endpoint> {
-    listen.iter().map(move |l| Endpoint { address, protocol: l.protocol, port: l.port })
-}
-
-fn kind(kind: DeviceKind) -> tun::DeviceKind {
-    match kind {
-        DeviceKind::Auto => tun::DeviceKind::Auto,
-        DeviceKind::Vnet => tun::DeviceKind::Vnet,
-        DeviceKind::Plain => tun::DeviceKind::Plain,
-    }
+/// What answers at the exempt addresses.
+async fn services(
+    lab: &str,
+    state: &StateDir,
+    router: &Links,
+    steer: &mut Steer,
+    current: &Arc<ArcSwap<Snapshot>>,
+) -> Result<Services, LabError> {
+    let netns = state.make_namespace(&format!("{lab}-services"))?;
+    let services = Services::start(netns, router, current).await?;
+    steer.attach_space(Services::NEAR, u32::from(Space::SERVICES.0))?;
+    Ok(services)
 }
 
 /// A seed that nobody outside can guess (RFC 6056): the standard library's hasher keys come from the kernel.

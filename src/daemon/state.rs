@@ -166,6 +166,9 @@ impl StateDir {
         let directory = Path::new(OVERLAYS).join(namespace);
         fs::create_dir_all(&directory).map_err(io_error("creating", &directory))?;
         let path = directory.join(file);
+        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
         fs::write(&path, text).map_err(io_error("writing", &path))
     }
 

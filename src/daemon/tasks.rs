@@ -13,28 +13,18 @@ use std::sync::Arc;
 /// A task's place on the box.
 pub(super) struct Attachment {
     pub(super) task: Task,
+    /// Its service's name: the position in `task` is of the configuration in force.
+    pub(super) service: String,
+    /// Whether `egret task add` made it, and not the lab file.
+    pub(super) by_hand: bool,
     pub(super) namespace: String,
     pub(super) link: Link,
+    /// Where its packets go.
+    pub(super) device: DeviceId,
+    pub(super) mtu: u16,
 }
 
 impl Running {
-    pub(super) async fn start_tasks(&mut self) -> Result<(), LabError> {
-        let services: Vec<(ServiceIx, u16)> = self
-            .snapshot()
-            .parts()
-            .services
-            .iter()
-            .enumerate()
-            .map(|(position, service)| (position.into(), service.tasks))
-            .collect();
-        for (service, tasks) in services {
-            for number in 1..=tasks {
-                self.add(service, number).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// The task `number` of a service, made if it is not there.
     ///
     /// # Errors
@@ -43,7 +33,7 @@ impl Running {
         let ix = self.service(service)?;
         match self.find(ix, number) {
             Some(task) => Ok(task),
-            None => self.add(ix, number).await,
+            None => self.add(ix, number, true).await,
         }
     }
 
@@ -54,7 +44,8 @@ impl Running {
     pub async fn add_task(&mut self, service: &str) -> Result<Task, LabError> {
         let ix = self.service(service)?;
         let number = (1..=u16::MAX).find(|number| self.find(ix, *number).is_none());
-        self.add(ix, number.ok_or_else(|| LabError::ServiceFull(service.to_owned()))?).await
+        let number = number.ok_or_else(|| LabError::ServiceFull(service.to_owned()))?;
+        self.add(ix, number, true).await
     }
 
     /// Takes a task down: its link, its namespace, its flows. Every step is taken, whatever became of those before;
@@ -73,7 +64,13 @@ impl Running {
         Ok(())
     }
 
-    async fn add(&mut self, service: ServiceIx, number: u16) -> Result<Task, LabError> {
+    /// Makes a task; `by_hand` says that no lab file asks for it.
+    pub(super) async fn add(
+        &mut self,
+        service: ServiceIx,
+        number: u16,
+        by_hand: bool,
+    ) -> Result<Task, LabError> {
         let snapshot = self.snapshot();
         let device = device_of(&snapshot, service, number);
         let tun = device.and_then(|device| {
@@ -89,7 +86,8 @@ impl Running {
         };
         let task = Task { service, number, address: self.free_address(&snapshot)?, eni };
         let netns = self.state.make_namespace(&task_namespace(&self.lab.name, &snapshot, &task))?;
-        let attached = self.attach(&snapshot, task, &netns, tun).await;
+        let device = DeviceId::of(&snapshot, device);
+        let attached = self.attach(&snapshot, task, by_hand, &netns, device, tun).await;
         if attached.is_err() {
             let link = self.router.ifindex(&task_link_name(task.address)).await.ok();
             // What failed first is what the caller wants to hear.
@@ -102,28 +100,39 @@ impl Running {
         &mut self,
         snapshot: &Snapshot,
         task: Task,
+        by_hand: bool,
         netns: &Netns,
+        device: DeviceId,
         tun: u32,
     ) -> Result<(), LabError> {
-        let namespace = netns.name();
-        self.state.overlay(
-            namespace,
-            "resolv.conf",
-            &resolv_conf(snapshot, &self.lab.spec.region, &task),
-        )?;
-        self.state.overlay(namespace, "hosts", &hosts(&task, namespace))?;
-        let link = link_task(&self.router, netns, task.address, snapshot.parts().mtu.task).await?;
+        let (namespace, mtu) = (netns.name().to_owned(), snapshot.parts().mtu.task);
+        self.write_overlays(snapshot, &namespace, &task)?;
+        let link = link_task(&self.router, netns, task.address, mtu).await?;
         self.current.store(Arc::new(snapshot.with_task(task)));
         self.steer.deliver_task(task.address, link)?;
         // Services see the task's own address, and answer it.
         self.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
         self.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
-        self.tasks.insert(task.address, Attachment { task, namespace: namespace.to_owned(), link });
+        let service = snapshot.service(task.service).name.clone();
+        let attachment = Attachment { task, service, by_hand, namespace, link, device, mtu };
+        self.tasks.insert(task.address, attachment);
         Ok(())
     }
 
+    /// The files that programs of a task see in place of those in `/etc`.
+    pub(super) fn write_overlays(
+        &self,
+        snapshot: &Snapshot,
+        namespace: &str,
+        task: &Task,
+    ) -> Result<(), LabError> {
+        let resolv_conf = resolv_conf(snapshot, &self.lab.spec.region, task);
+        self.state.overlay(namespace, "resolv.conf", &resolv_conf)?;
+        Ok(self.state.overlay(namespace, "hosts", &hosts(task, namespace))?)
+    }
+
     /// Undoes an attachment, whole or half. What is gone already is fine.
-    async fn detach(
+    pub(super) async fn detach(
         &mut self,
         address: Ipv4Addr,
         namespace: &str,
@@ -180,7 +189,7 @@ impl Running {
 
 /// The device that a task's packets go to. `None` is never App Runner's own: a service that is to leave through a VPC
 /// and cannot must not leave by another way.
-fn device_of(snapshot: &Snapshot, service: ServiceIx, number: u16) -> Option<Device> {
+pub(super) fn device_of(snapshot: &Snapshot, service: ServiceIx, number: u16) -> Option<Device> {
     match snapshot.service(service).egress {
         Egress::Default => Some(Device::AppRunner),
         Egress::Vpc(_) => snapshot.choose_eni(service, number).map(Device::Eni),

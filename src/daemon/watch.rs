@@ -2,6 +2,7 @@
 //! has records left out; nothing waits for him.
 
 use super::control::{Problem, Shared};
+use super::history::History;
 use crate::explain::pcapng::{self, Captured, Heading, Interface};
 use crate::explain::{
     Selection, comment, decided_under, lab_down_row, left_out_row, subject, trace_row,
@@ -66,11 +67,17 @@ pub struct CaptureRequest {
 #[derive(Clone)]
 pub(super) struct Configurations {
     pub(super) current: Arc<ArcSwap<Snapshot>>,
+    pub(super) history: Arc<ArcSwap<History>>,
 }
 
 impl Configurations {
-    fn of(&self, _: Generation) -> Arc<Snapshot> {
-        self.current.load_full()
+    /// The configuration of a generation; of one that is forgotten, the one in force, which names what it can.
+    fn of(&self, generation: Generation) -> Arc<Snapshot> {
+        let current = self.current.load_full();
+        if current.generation == generation {
+            return current;
+        }
+        self.history.load().of(generation).map_or(current, Arc::clone)
     }
 }
 

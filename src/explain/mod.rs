@@ -7,6 +7,7 @@ mod names;
 mod nearest_miss;
 mod paint;
 pub mod pcapng;
+mod reload;
 mod rows;
 mod selection;
 mod tables;
@@ -30,7 +31,8 @@ pub use names::{
     DecidedBy, component, decided_by, security_group_id, service_name, subnet_id, task,
 };
 pub use nearest_miss::NearestMiss;
-pub use rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow};
+pub use reload::{Fate, FlowFate, FlowFates, Reload, print_reload};
+pub use rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use tables::{Row, print};
 pub use target::{Target, TargetError, TaskRef};

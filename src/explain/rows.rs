@@ -3,6 +3,7 @@
 use crate::pipeline::NatMetrics;
 use crate::pipeline::watch::Filter;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// A row of `egret flows`.
@@ -32,6 +33,8 @@ pub struct FlowRow {
     pub admitted_by: String,
     /// That rule's line in the lab file.
     pub line: Option<u32>,
+    /// The configuration that the rule is of, where it is not the one in force.
+    pub rule_generation: Option<u32>,
     /// Packets towards the destination, in wire segments.
     pub packets_out: u64,
     /// Octets towards the destination.
@@ -61,6 +64,8 @@ pub struct DropRow {
     pub rule: String,
     /// Its line in the lab file.
     pub line: Option<u32>,
+    /// The configuration that it is of, where it is not the one in force.
+    pub rule_generation: Option<u32>,
     /// The service, where the packet is of a task.
     pub service: Option<String>,
     /// The task's number.
@@ -168,6 +173,36 @@ pub struct HolderRow {
     pub ports: u64,
 }
 
+/// What `egret top` shows at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TopTable {
+    /// The time that it is of.
+    pub seconds: f64,
+    /// The most octets first.
+    pub rows: Vec<TopRow>,
+    /// Rows that there was no room for.
+    pub more: usize,
+    /// Packets dropped by the engine, by reason, a second.
+    pub drops: BTreeMap<String, u64>,
+}
+
+/// A row of `egret top`. Rates are of a second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopRow {
+    /// The flow, ENI, gateway or service.
+    pub name: String,
+    /// Its flows.
+    pub flows: u64,
+    /// Bits from tasks.
+    pub bits_out: u64,
+    /// Packets from tasks, in wire segments.
+    pub packets_out: u64,
+    /// Bits to tasks.
+    pub bits_in: u64,
+    /// Packets to tasks, in wire segments.
+    pub packets_in: u64,
+}
+
 /// A row of `egret ps`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PsRow {
@@ -187,4 +222,6 @@ pub struct PsRow {
     pub availability_zone: Option<String>,
     /// `vpc` or `default`.
     pub egress: String,
+    /// The configuration in force.
+    pub generation: u32,
 }

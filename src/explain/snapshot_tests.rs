@@ -302,6 +302,7 @@ fn flow() -> FlowRow {
         outside: "198.51.100.7:1025".into(),
         admitted_by: "sgr 2 of sg-app (tcp 443 to 0.0.0.0/0)".into(),
         line: Some(41),
+        rule_generation: None,
         packets_out: 12,
         bytes_out: 1234,
         packets_in: 900,
@@ -319,6 +320,7 @@ fn dropped() -> DropRow {
         reason: "sg-egress-implicit-deny".into(),
         rule: "no egress rule of sg-app".into(),
         line: Some(39),
+        rule_generation: None,
         service: Some("web".into()),
         task: Some(1),
         source: Some(TASK_ADDRESS),
@@ -336,6 +338,7 @@ fn malformed() -> DropRow {
         reason: "malformed-truncated".into(),
         rule: "packet".into(),
         line: None,
+        rule_generation: None,
         service: None,
         task: None,
         source: None,
@@ -384,5 +387,6 @@ fn ps(task: u16) -> PsRow {
         subnet: Some("subnet-private-a".into()),
         availability_zone: Some("us-east-1a".into()),
         egress: "vpc".into(),
+        generation: 3,
     }
 }

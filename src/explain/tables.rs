@@ -1,6 +1,6 @@
 //! Tables of rows: columns without rules, one row a line, so that grep and awk work; or the rows as a JSON array.
 
-use super::rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow};
+use super::rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow, TopRow};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::fmt::Display;
@@ -76,7 +76,7 @@ impl Row for FlowRow {
             duration(self.age_ms),
             duration(self.idle_ms),
             duration(self.expires_ms),
-            admitted(self),
+            with_line(&self.admitted_by, self.line, self.rule_generation),
         ]
     }
 }
@@ -111,7 +111,7 @@ impl Row for DropRow {
             or_dash(self.port),
             format!("{} ago", duration(self.first_seen_ms_ago)),
             format!("{} ago", duration(self.last_seen_ms_ago)),
-            with_line(&self.rule, self.line),
+            with_line(&self.rule, self.line, self.rule_generation),
         ]
     }
 }
@@ -194,13 +194,26 @@ impl Row for PsRow {
     }
 }
 
-/// The rule, and its configuration if that is an older one.
-fn admitted(row: &FlowRow) -> String {
-    let rule = with_line(&row.admitted_by, row.line);
-    match row.admitted_under < row.generation {
-        true => format!("{rule}, of generation {}", row.admitted_under),
-        false => rule,
+impl Row for TopRow {
+    const HEADER: &'static [&'static str] =
+        &["NAME", "FLOWS", "BIT/S-OUT", "PACKET/S-OUT", "BIT/S-IN", "PACKET/S-IN"];
+    const EMPTY: &'static str = "nothing yet";
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.flows.to_string(),
+            thousands(self.bits_out),
+            thousands(self.packets_out),
+            thousands(self.bits_in),
+            thousands(self.packets_in),
+        ]
     }
+}
+
+/// `999`, `1.2k`, `12M`.
+fn thousands(number: u64) -> String {
+    octets(number).trim_end_matches('B').to_owned()
 }
 
 fn or_dash(value: Option<impl Display>) -> String {
@@ -216,10 +229,14 @@ fn addresses(primary: Option<Ipv4Addr>, secondary: &[Ipv4Addr]) -> String {
     list(&all)
 }
 
-fn with_line(rule: &str, line: Option<u32>) -> String {
-    match line {
-        Some(line) => format!("{rule} (line {line})"),
-        None => rule.to_owned(),
+fn with_line(rule: &str, line: Option<u32>, generation: Option<u32>) -> String {
+    match (line, generation) {
+        (Some(line), None) => format!("{rule} (line {line})"),
+        (Some(line), Some(generation)) => {
+            format!("{rule} (line {line} of generation {generation})")
+        }
+        (None, Some(generation)) => format!("{rule} (generation {generation})"),
+        (None, None) => rule.to_owned(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the user asks about: a task as `SERVICE[/N]`, a destination as `DEST[:PORT][/PROTO]`.
 
 use crate::packet::{Protocol, Tuple};
-use crate::vpc::{Listen, ServiceIx, Snapshot};
+use crate::vpc::dns::RecordType;
+use crate::vpc::{Listen, RecordData, ServiceIx, Snapshot, Task};
 use std::net::Ipv4Addr;
 
 /// A destination: where, and with which protocol and port.
@@ -80,6 +81,26 @@ impl Target {
             Protocol::Other(_) => (0, (0, 0)),
         };
         (Tuple { protocol, src, dst, sport, dport: port }, icmp)
+    }
+
+    /// As [`Target::parse`], but DEST may also be any name that the task's resolver knows.
+    ///
+    /// # Errors
+    /// What is wrong with the argument, and what would be right.
+    pub fn parse_for(
+        argument: &str,
+        task: &Task,
+        snapshot: &Snapshot,
+    ) -> Result<Self, TargetError> {
+        match Self::parse(argument, snapshot) {
+            Err(TargetError::UnknownDestination { name, known }) => {
+                let Some(address) = resolve(&name, task, snapshot) else {
+                    return Err(TargetError::UnknownDestination { name, known });
+                };
+                Self::parse(&argument.replacen(&name, &address.to_string(), 1), snapshot)
+            }
+            parsed => parsed,
+        }
     }
 
     /// Reads `DEST[:PORT][/PROTO]`. DEST is an address, or the name of a resource or internet host; without a port it
@@ -179,6 +200,19 @@ fn destination<'a>(
             known: known("its resources and internet hosts", all().map(|(n, ..)| n)),
         }),
     }
+}
+
+/// The first address that the task's resolver has for a name.
+fn resolve(name: &str, task: &Task, snapshot: &Snapshot) -> Option<Ipv4Addr> {
+    let vpc = task.eni.map(|eni| snapshot.subnet(snapshot.eni(eni).subnet).vpc);
+    if vpc.is_some_and(|vpc| !snapshot.vpc(vpc).enable_dns_support) {
+        return None;
+    }
+    let answer = snapshot.resolve(vpc, name, RecordType::A);
+    answer.records.iter().find_map(|record| match &record.data {
+        RecordData::A(address) => Some(*address),
+        RecordData::Cname(_) | RecordData::Ptr(_) | RecordData::Txt(_) => None,
+    })
 }
 
 fn first_listening(listen: &[Listen], protocol: Protocol, name: &str) -> Result<u16, TargetError> {

@@ -238,19 +238,53 @@ impl Links {
         request.execute().await.map_err(self.kernel("adding an address to", &number(ifindex)))
     }
 
+    /// Takes an address from an interface; not having it is fine. With its last address an interface loses its routes and
+    /// neighbours.
+    ///
+    /// # Errors
+    ///
+    /// When there is no interface of that number.
+    pub async fn remove_address(&self, ifindex: u32, address: Ipv4Addr) -> Result<(), LinkError> {
+        let what = "removing an address from";
+        let addresses = self.handle.address();
+        let mut found = addresses
+            .get()
+            .set_link_index_filter(ifindex)
+            .set_address_filter(IpAddr::V4(address))
+            .execute();
+        while let Some(message) =
+            found.try_next().await.map_err(self.kernel(what, &number(ifindex)))?
+        {
+            let removed = self.handle.address().del(message).execute().await;
+            removed.map_err(self.kernel(what, &number(ifindex)))?;
+        }
+        Ok(())
+    }
+
+    /// Sets the MTU of an interface, in octets.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name, or the MTU is below 68 octets.
+    pub async fn set_mtu(&self, link: &str, mtu: u16) -> Result<(), LinkError> {
+        self.set("setting the MTU of", link, |message| message.mtu(u32::from(mtu))).await
+    }
+
     /// Sends everything to a gateway that is on the link, whatever its address.
     ///
     /// # Errors
     ///
-    /// When the interface is down or there is a default route already.
+    /// When the interface is down. Having a default route already is fine.
     pub async fn add_default_route(&self, ifindex: u32, via: Ipv4Addr) -> Result<(), LinkError> {
         let route = RouteMessageBuilder::<Ipv4Addr>::new()
             .output_interface(ifindex)
             .gateway(via)
             .onlink()
             .build();
-        let added = self.handle.route().add(route).execute().await;
-        added.map_err(self.kernel("adding the default route to", &number(ifindex)))
+        match self.handle.route().add(route).execute().await {
+            Err(error) if is_there(&error) => Ok(()),
+            added => added.map_err(self.kernel("adding the default route to", &number(ifindex))),
+        }
     }
 
     /// Sends a prefix out of an interface, to a destination that is on the link.
@@ -370,18 +404,43 @@ async fn link_far(
     let near_end = End { name: near, mac: Mac::near(named_after) };
     let far_end = End { name: far, mac: Mac::far(named_after) };
     let ifindex = router.veth(near_end, &far_links, far_end, mtu).await?;
+    let link = Link { ifindex, near: near_end.mac, far: far_end.mac };
+    readdress(&far_links, far, link, addresses, &[]).await?;
+    Ok(link)
+}
+
+/// Gives the far end of a link addresses, and takes others from it. Its way to here is there again afterwards, even if it
+/// had no address in between.
+///
+/// # Errors
+///
+/// When there is no interface `far`.
+pub async fn readdress(
+    far_links: &Links,
+    far: &str,
+    link: Link,
+    more: &[Ipv4Addr],
+    less: &[Ipv4Addr],
+) -> Result<(), LinkError> {
     let far_index = far_links.ifindex(far).await?;
-    for &address in addresses {
+    for &address in less {
+        far_links.remove_address(far_index, address).await?;
+    }
+    for &address in more {
         far_links.add_address(far_index, address).await?;
     }
-    far_links.add_neighbour(far_index, GATEWAY, near_end.mac).await?;
-    far_links.add_default_route(far_index, GATEWAY).await?;
-    Ok(Link { ifindex, near: near_end.mac, far: far_end.mac })
+    far_links.add_neighbour(far_index, GATEWAY, link.near).await?;
+    far_links.add_default_route(far_index, GATEWAY).await
 }
 
 fn is_no_device(error: &rtnetlink::Error) -> bool {
     use nix::libc::ENODEV;
     matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == -ENODEV)
+}
+
+fn is_there(error: &rtnetlink::Error) -> bool {
+    use nix::libc::EEXIST;
+    matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == -EEXIST)
 }
 
 fn number(ifindex: u32) -> String {

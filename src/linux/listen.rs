@@ -26,7 +26,7 @@ const DATAGRAM: usize = 65536;
 const BREATH: Duration = Duration::from_millis(100);
 
 /// What to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     /// An address of the namespace.
     pub address: Ipv4Addr,

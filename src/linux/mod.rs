@@ -20,6 +20,7 @@ pub mod listen;
 pub mod netns;
 pub mod steer;
 mod sys;
+pub mod terminal;
 pub mod tun;
 pub mod worker;
 

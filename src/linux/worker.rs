@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::thread::JoinHandle;
 
 /// Packets judged under one [`Judge::begin_batch`].
@@ -85,6 +85,36 @@ pub struct WorkerStats {
     pub write_errors_other: AtomicU64,
     /// Panics of the judge; each cost one packet.
     pub panics: AtomicU64,
+    /// How often a batch began or ended: odd during one.
+    turns: AtomicU64,
+}
+
+/// Where a worker was when somebody looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn(u64);
+
+impl WorkerStats {
+    /// Where the worker is.
+    #[must_use]
+    pub fn turn(&self) -> Turn {
+        // Whoever asks has just published something: see `turn_over`.
+        fence(Ordering::SeqCst);
+        Turn(self.turns.load(Ordering::SeqCst))
+    }
+
+    /// Whether the batch that was at work then, if any, is over: from here on the worker has seen, or will see before its
+    /// next packet, what was published before that look.
+    #[must_use]
+    pub fn is_past(&self, then: Turn) -> bool {
+        then.0.is_multiple_of(2) || self.turns.load(Ordering::SeqCst) != then.0
+    }
+
+    /// Called at both ends of a batch. The fence keeps what the batch reads from being read before: either the worker's
+    /// turn is seen by whoever looks, or what that one had published is seen by the worker.
+    fn turn_over(&self) {
+        self.turns.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
 }
 
 /// Starts workers.
@@ -145,7 +175,9 @@ impl Worker {
                 return;
             }
             let mut tally = Tally::default();
+            self.stats.turn_over();
             self.batch(&mut judge, &mut tally);
+            self.stats.turn_over();
             tally.add_to(&self.stats);
             if tally.device_gone {
                 watched = 1;
@@ -314,5 +346,25 @@ impl Drop for WorkerHandle {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_past_a_look_when_its_batch_is_over_or_it_had_none() {
+        let stats = WorkerStats::default();
+        let idle = stats.turn();
+        assert!(stats.is_past(idle), "its next batch begins after the look");
+        stats.turn_over();
+        let busy = stats.turn();
+        assert!(!stats.is_past(busy));
+        stats.turn_over();
+        assert!(stats.is_past(busy));
+        stats.turn_over();
+        assert!(stats.is_past(busy), "the next batch is another one");
+        assert!(!stats.is_past(stats.turn()));
     }
 }

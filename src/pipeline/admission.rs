@@ -97,13 +97,33 @@ impl Engine {
         flow: &Arc<Flow>,
         recorder: &mut R,
     ) -> Result<(), Denial> {
+        match self.review(now, snapshot, flow, recorder) {
+            Ok((egress, returned)) => {
+                self.flows().update(flow, snapshot.generation, egress, returned);
+                Ok(())
+            }
+            Err(moved) => {
+                self.flows().remove(flow);
+                Err(moved)
+            }
+        }
+    }
+
+    /// What a configuration makes of a flow, in both directions; no table is touched.
+    ///
+    /// # Errors
+    /// The flow would leave by another gateway.
+    pub(super) fn review<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        flow: &Flow,
+        recorder: &mut R,
+    ) -> Result<(FlowOutcome, FlowOutcome), Denial> {
         let inside = flow.egress.tuple();
         let task =
             snapshot.task(inside.src).filter(|task| is_at_the_same_nat(snapshot, task, flow));
-        let Some(&task) = task else {
-            self.flows().remove(flow);
-            return Err(MOVED);
-        };
+        let Some(&task) = task else { return Err(MOVED) };
         let icmp = if inside.protocol == Protocol::Icmp { (8, 0) } else { (0, 0) };
         let probe = Probe { inside, icmp, fragment: false, task };
         match self.walk(now, snapshot, probe, Purpose::Tracked(flow), recorder) {
@@ -113,19 +133,10 @@ impl Engine {
             {
                 let place = attached_to(snapshot, &task).map(|device| place(snapshot, device));
                 let (egress, returned) = outcomes(snapshot, flow, place, path.link, path.hop);
-                let returned = path.reply_denied.map_or(returned, FlowOutcome::Drop);
-                self.flows().update(flow, snapshot.generation, egress, returned);
-                Ok(())
+                Ok((egress, path.reply_denied.map_or(returned, FlowOutcome::Drop)))
             }
-            Ok(_) => {
-                self.flows().remove(flow);
-                Err(MOVED)
-            }
-            Err(denial) => {
-                let (egress, returned) = (FlowOutcome::Drop(denial), replies_of(snapshot, flow));
-                self.flows().update(flow, snapshot.generation, egress, returned);
-                Ok(())
-            }
+            Ok(_) => Err(MOVED),
+            Err(denial) => Ok((FlowOutcome::Drop(denial), replies_of(snapshot, flow))),
         }
     }
 }

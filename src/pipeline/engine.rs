@@ -379,12 +379,22 @@ impl Engine {
 
     /// Forgets the flows of a task that is gone; returns how many.
     pub fn forget_task(&self, now: Instant, snapshot: &Snapshot, address: Ipv4Addr) -> usize {
+        self.forget_flows(now, snapshot, |flow| flow.egress.tuple().src == address)
+    }
+
+    /// Forgets the flows that `is_over`; returns how many.
+    pub fn forget_flows(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        mut is_over: impl FnMut(&Flow) -> bool,
+    ) -> usize {
         self.flows.remove_where(|flow| {
-            let own = flow.egress.tuple().src == address;
-            if own {
+            let over = is_over(flow);
+            if over {
                 self.tell_end(now, snapshot, flow, Turn::Evicted);
             }
-            own
+            over
         })
     }
 

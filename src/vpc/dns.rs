@@ -275,3 +275,172 @@ fn octets(text: &str, separator: char) -> Option<[u8; 4]> {
     let octets = [parts.next()??, parts.next()??, parts.next()??, parts.next()??];
     parts.next().is_none().then_some(octets)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::config::Lab;
+    use crate::vpc::Generation;
+
+    const LAB: &str = r#"
+region = "eu-central-1"
+[[vpc]]
+id = "vpc-a"
+cidr = ["10.0.0.0/16", "10.9.0.0/24"]
+enable_dns_hostnames = true
+[[subnet]]
+id = "subnet-a"
+vpc = "vpc-a"
+availability_zone = "a"
+cidr = "10.0.1.0/24"
+[[resource]]
+name = "DB"
+subnet = "subnet-a"
+address = "10.0.1.10"
+[[vpc]]
+id = "vpc-b"
+cidr = "10.0.0.0/16"
+[[internet_host]]
+name = "www.example.com"
+aliases = ["deep.inner.corp.internal"]
+address = "203.0.113.10"
+[[internet_host]]
+name = "second"
+aliases = ["www.example.com"]
+address = "203.0.113.11"
+[[private_zone]]
+name = "corp.internal"
+vpcs = ["vpc-a", "vpc-b"]
+records = [
+    { name = "@", type = "TXT", values = ["apex"] },
+    { name = "a.b", type = "A", values = ["10.0.1.10", "10.0.1.11"], ttl = 5 },
+    { name = "alias", type = "CNAME", values = ["A.B.corp.internal."] },
+    { name = "out", type = "CNAME", values = ["www.example.com"] },
+    { name = "lost", type = "CNAME", values = ["nobody.example"] },
+    { name = "one", type = "CNAME", values = ["two.corp.internal"] },
+    { name = "two", type = "CNAME", values = ["one.corp.internal"] },
+]
+[[private_zone]]
+name = "inner.corp.internal"
+vpcs = ["vpc-a"]
+records = [{ name = "*", type = "A", values = ["10.0.1.77"] }, { name = "x.y", type = "A", values = ["10.0.1.78"] }]
+"#;
+
+    fn snapshot() -> Snapshot {
+        Lab::parse("lab.toml", LAB).unwrap().lower(Generation(1))
+    }
+
+    fn a(vpc: Option<u16>, name: &str) -> (Vec<Ipv4Addr>, Lookup) {
+        let answer = snapshot().resolve(vpc.map(VpcIx), name, RecordType::A);
+        let address = |record: DnsRecord| match record.data {
+            RecordData::A(address) => Some(address),
+            RecordData::Cname(_) | RecordData::Ptr(_) | RecordData::Txt(_) => None,
+        };
+        (answer.records.into_iter().filter_map(address).collect(), answer.outcome)
+    }
+
+    #[track_caller]
+    fn is(vpc: Option<u16>, name: &str, last: &[[u8; 4]]) {
+        let expected: Vec<Ipv4Addr> = last.iter().copied().map(Ipv4Addr::from).collect();
+        assert_eq!(a(vpc, name), (expected, Lookup::Found), "{name}");
+    }
+
+    #[test]
+    fn names_are_of_their_vpc_and_of_the_internet() {
+        for name in ["db", "DB", "db."] {
+            is(Some(0), name, &[[10, 0, 1, 10]]);
+        }
+        assert_eq!(a(Some(1), "db").1, Lookup::NoSuchName, "another VPC's");
+        assert_eq!(a(None, "db").1, Lookup::NoSuchName, "no VPC's");
+        for vpc in [Some(0), Some(1), None] {
+            is(vpc, "www.example.com", &[[203, 0, 113, 10], [203, 0, 113, 11]]);
+            assert_eq!(
+                a(vpc, "example.com").1,
+                Lookup::NoData,
+                "a name with names below it exists"
+            );
+            assert_eq!(a(vpc, "mail.example.com").1, Lookup::NoSuchName);
+        }
+    }
+
+    #[test]
+    fn the_longest_zone_answers_alone() {
+        is(Some(0), "a.b.corp.internal", &[[10, 0, 1, 10], [10, 0, 1, 11]]);
+        assert_eq!(a(Some(0), "b.corp.internal").1, Lookup::NoData);
+        assert_eq!(a(Some(0), "corp.internal").1, Lookup::NoData);
+        assert_eq!(a(Some(0), "c.corp.internal").1, Lookup::NoSuchName);
+        // The inner zone has it by its wildcard, the outer one and the internet are not asked.
+        is(Some(0), "deep.inner.corp.internal", &[[10, 0, 1, 77]]);
+        is(Some(0), "any.thing.inner.corp.internal", &[[10, 0, 1, 77]]);
+        is(Some(0), "x.y.inner.corp.internal", &[[10, 0, 1, 78]]);
+        assert_eq!(
+            a(Some(0), "y.inner.corp.internal").1,
+            Lookup::NoData,
+            "an empty name shadows *"
+        );
+        assert_eq!(a(Some(0), "z.y.inner.corp.internal").1, Lookup::NoSuchName, "RFC 4592, 2.2.1");
+        assert_eq!(a(Some(0), "xcorp.internal").1, Lookup::NoSuchName, "labels, not letters");
+        let answer = snapshot().resolve(Some(VpcIx(0)), "q.corp.internal", RecordType::A);
+        assert_eq!(answer.zone, "corp.internal");
+    }
+
+    #[test]
+    fn a_vpc_without_both_attributes_sees_no_private_zone() {
+        is(Some(1), "deep.inner.corp.internal", &[[203, 0, 113, 10]]);
+        assert_eq!(a(Some(1), "a.b.corp.internal").1, Lookup::NoSuchName);
+        is(None, "deep.inner.corp.internal", &[[203, 0, 113, 10]]);
+    }
+
+    #[test]
+    fn aliases_are_followed_out_of_the_zone_and_not_for_ever() {
+        is(Some(0), "alias.corp.internal", &[[10, 0, 1, 10], [10, 0, 1, 11]]);
+        is(Some(0), "out.corp.internal", &[[203, 0, 113, 10], [203, 0, 113, 11]]);
+        assert_eq!(a(Some(0), "one.corp.internal").1, Lookup::Loop);
+        let lost = snapshot().resolve(Some(VpcIx(0)), "lost.corp.internal", RecordType::A);
+        assert_eq!((lost.outcome, lost.records.len()), (Lookup::NoSuchName, 1));
+        let itself = snapshot().resolve(Some(VpcIx(0)), "one.corp.internal", RecordType::Cname);
+        assert_eq!((itself.outcome, itself.records.len()), (Lookup::Found, 1));
+    }
+
+    #[test]
+    fn every_address_of_the_vpc_has_a_name_and_back() {
+        is(Some(0), "ip-10-0-1-5.eu-central-1.compute.internal", &[[10, 0, 1, 5]]);
+        is(Some(0), "ip-10-9-0-200.eu-central-1.compute.internal", &[[10, 9, 0, 200]]);
+        for name in [
+            "ip-10-1-1-5.eu-central-1.compute.internal",
+            "ip-10-0-1-05.eu-central-1.compute.internal",
+            "ip-10-0-1.eu-central-1.compute.internal",
+            "ip-10-0-1-5-6.eu-central-1.compute.internal",
+            "ip-10-0-1-256.eu-central-1.compute.internal",
+            "ip-10-0-1-5.us-east-1.compute.internal",
+            "ip-10-0-1-5.ec2.internal",
+        ] {
+            assert_eq!(a(Some(0), name).1, Lookup::NoSuchName, "{name}");
+        }
+        assert_eq!(a(None, "ip-10-0-1-5.eu-central-1.compute.internal").1, Lookup::NoSuchName);
+        let back = |name| snapshot().resolve(Some(VpcIx(0)), name, RecordType::Ptr).records;
+        let name = "ip-10-0-1-5.eu-central-1.compute.internal".to_owned();
+        assert_eq!(back("5.1.0.10.in-addr.arpa")[0].data, RecordData::Ptr(name));
+        assert!(back("5.1.1.10.in-addr.arpa").is_empty() && back("1.0.10.in-addr.arpa").is_empty());
+        let east = LAB.replace("eu-central-1", "us-east-1");
+        let east = Lab::parse("lab.toml", &east).unwrap().lower(Generation(1));
+        for domain in ["ec2.internal", "us-east-1.compute.internal"] {
+            let name = format!("ip-10-0-1-5.{domain}");
+            let answer = east.resolve(Some(VpcIx(0)), &name, RecordType::A);
+            assert_eq!(answer.outcome, Lookup::Found, "{name}");
+        }
+    }
+
+    #[test]
+    fn other_types_are_there_or_are_not() {
+        let ask = |name, asked| snapshot().resolve(Some(VpcIx(0)), name, asked).outcome;
+        assert_eq!(ask("corp.internal", RecordType::Txt), Lookup::Found);
+        assert_eq!(ask("corp.internal", RecordType::Any), Lookup::Found);
+        assert_eq!(ask("db", RecordType::Other), Lookup::NoData);
+        assert_eq!(ask("db", RecordType::Ptr), Lookup::NoData);
+        assert_eq!(ask("", RecordType::A), Lookup::NoSuchName);
+        assert_eq!(ask("..", RecordType::A), Lookup::NoSuchName);
+    }
+}

@@ -124,6 +124,14 @@ impl Snapshot {
         next
     }
 
+    /// The same configuration, same generation, with these tasks and no others.
+    #[must_use]
+    pub fn with_tasks(&self, tasks: impl IntoIterator<Item = Task>) -> Self {
+        let mut next = self.clone();
+        next.tasks = tasks.into_iter().map(|task| (task.address, task)).collect();
+        next
+    }
+
     /// The same configuration, same generation, without a task.
     #[must_use]
     pub fn without_task(&self, address: Ipv4Addr) -> Self {

@@ -128,6 +128,7 @@ mod tests {
             reason: reason.name().to_owned(),
             rule: "a rule".to_owned(),
             line: Some(7),
+            rule_generation: None,
             service: Some("web".to_owned()),
             task: Some(1),
             source: Some(source),

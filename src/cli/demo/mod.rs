@@ -160,7 +160,7 @@ async fn demonstrate(lab: Lab, args: &DemoArgs) -> Result<Option<Report>, CliErr
     let mut stop = Stop::listen()?;
     let progress = Progress::new();
     progress.say(&format!("bringing lab `{LAB_NAME}` up"));
-    let mut running = Running::start(lab, &mut |_| {}).await.map_err(not_started)?;
+    let mut running = Running::start(lab, None, &mut |_| {}).await.map_err(not_started)?;
     let shown = AssertUnwindSafe(show(&mut running, args, &mut stop, &progress));
     let shown = shown.catch_unwind().await;
     progress.say("taking the lab down");

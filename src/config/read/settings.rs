@@ -130,14 +130,10 @@ fn timeouts(root: &Section<'_>) -> (Timeouts, f64) {
 
 fn time_scale(value: Value<'_>) -> Option<f64> {
     let number = value.number()?;
-    if (0.001..=100_000.0).contains(&*number) {
+    if text::is_time_scale(*number) {
         return Some(*number);
     }
-    value.error(
-        "out-of-range",
-        "time cannot pass at this speed",
-        "give a number from 0.001 to 100000; 100.0 makes 350 s pass in 3.5 s",
-    );
+    value.error("out-of-range", "time cannot pass at this speed", text::TIME_SCALE);
     None
 }
 

@@ -35,6 +35,7 @@ pub(super) struct Services {
     links: Links,
     ifindex: u32,
     link: Link,
+    mtu: u16,
     resolver: Server<Resolver>,
     /// Where the resolver listens.
     resolvers: BTreeSet<Ipv4Addr>,
@@ -66,7 +67,7 @@ impl Services {
         let resolver = Server::new(Resolver::new(Arc::clone(current)));
         let resolvers = BTreeSet::new();
         let mut services =
-            Self { netns, links, ifindex, link, resolver, resolvers, _others: others };
+            Self { netns, links, ifindex, link, mtu, resolver, resolvers, _others: others };
         services.listen(RESOLVER)?;
         services.follow(&snapshot).await?;
         Ok(services)
@@ -86,6 +87,19 @@ impl Services {
                 self.add_address(address).await?;
                 self.listen(address)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Sets the MTU of their link, which is that of the tasks'.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(super) async fn set_mtu(&mut self, router: &Links, mtu: u16) -> Result<(), LabError> {
+        if self.mtu != mtu {
+            router.set_mtu(Self::NEAR, mtu).await?;
+            self.links.set_mtu(INTERFACE, mtu).await?;
+            self.mtu = mtu;
         }
         Ok(())
     }

@@ -213,11 +213,11 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for _ in 0..700 {
+    for _ in 0..1400 {
         let mut octets = |count| {
             proptest::collection::vec(any::<u8>(), count).new_tree(&mut runner).unwrap().current()
         };
-        for expected in agree(&octets(900), &octets(360)) {
+        for expected in agree(&octets(1000), &octets(360)) {
             let word = match expected {
                 Expected::Dies(reason) => reason.name().to_owned(),
                 Expected::Reaches { place: Place::Internet, reply_dies } => {

@@ -90,6 +90,7 @@ fn tuple_of(packet: &[u8]) -> crate::packet::Tuple {
     crate::packet::Packet::parse(&mut bytes, VnetHeader::default()).unwrap().tuple()
 }
 
+/// Surprise 17: UDP's fragments pass.
 #[test]
 fn a_large_datagram_and_its_answer_pass_inside_the_vpc_and_a_nat_gateway() {
     let world = World::new(LAB);
@@ -124,7 +125,7 @@ fn a_large_echo_and_its_reply_pass_inside_the_vpc() {
     assert_eq!((tuple_of(&back).dst, tuple_of(&back).dport), (web, 77));
 }
 
-/// Checklist U14: here AWS deviates.
+/// Checklist U14: here AWS deviates. Surprise 17.
 #[test]
 fn a_nat_gateway_drops_every_fragment_of_tcp_and_icmp() {
     let world = World::new(LAB);

@@ -36,7 +36,7 @@ fn connected() -> (World, Ipv4Addr, Tuple, Tuple) {
     (world, web, local, out)
 }
 
-/// Checklist SG, 5.6.
+/// Checklist SG, 5.6; Surprise 9.
 #[test]
 fn a_group_change_cuts_no_tracked_flow_and_refuses_new_ones() {
     let (mut world, web, local, out) = connected();
@@ -59,7 +59,7 @@ fn the_reply_may_be_the_first_to_meet_the_new_configuration() {
     assert_eq!(world.passes(&data(web, OUT)).0, out);
 }
 
-/// Checklist SG, 5.6.
+/// Checklist SG, 5.6; Surprise 9.
 #[test]
 fn an_acl_change_acts_at_once_and_taking_it_back_too() {
     let (mut world, web, local, out) = connected();

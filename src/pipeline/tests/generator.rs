@@ -53,6 +53,8 @@ struct Vpc {
     groups: Vec<String>,
     nats: Vec<String>,
     igw: bool,
+    /// A group of the VPC that this one is peered with.
+    peer_group: Option<String>,
 }
 
 pub(super) fn lab(tape: &mut Tape<'_>) -> String {
@@ -71,6 +73,9 @@ pub(super) fn lab(tape: &mut Tape<'_>) -> String {
     }
     if peering {
         out += "[[vpc_peering_connection]]\nid = \"pcx\"\nrequester_vpc = \"vpc-0\"\naccepter_vpc = \"vpc-1\"\n";
+        if tape.one_in(5) {
+            out += "state = \"deleted\"\n";
+        }
     }
     out += "[[internet_host]]\nname = \"example\"\naddress = \"203.0.113.10\"\n";
     let mut connectors = Vec::new();
@@ -143,9 +148,10 @@ fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: b
     }
     let groups: Vec<String> = (0..1 + tape.below(3)).map(|n| format!("{id}-sg-{n}")).collect();
     let nats: Vec<String> = (0..tape.below(3)).map(|n| format!("{id}-nat-{n}")).collect();
-    let vpc = Vpc { id, net, subnets, groups, nats, igw };
+    let peer_group = peering.then(|| format!("vpc-{}-sg-0", 1 - number));
+    let vpc = Vpc { id, net, subnets, groups, nats, igw, peer_group };
     gateways(tape, out, &vpc);
-    endpoint(out, &vpc);
+    endpoint(tape, out, &vpc, &tables);
     for (n, table) in tables.iter().enumerate() {
         route_table(tape, out, &vpc, number, table, n == 0, peering);
     }
@@ -174,12 +180,15 @@ fn gateways(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) {
     }
 }
 
-fn endpoint(out: &mut String, vpc: &Vpc) {
+fn endpoint(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc, tables: &[String]) {
     let _ = writeln!(
         out,
         "[[vpc_endpoint]]\nid = \"{0}-vpce\"\nvpc = \"{0}\"\nkind = \"gateway\"\nservice = \"com.amazonaws.us-east-1.s3\"\nprefix_list = \"pl-b\"",
         vpc.id
     );
+    if tape.one_in(6) {
+        let _ = writeln!(out, "route_tables = [\"{}\"]", tape.pick(tables));
+    }
 }
 
 fn route_table(
@@ -291,6 +300,9 @@ fn security_group(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc, id: &str, fi
         let mut rules = Vec::new();
         for _ in 0..tape.below(5) {
             let peer = match tape.below(4) {
+                0 if tape.one_in(3) => {
+                    vpc.peer_group.clone().unwrap_or_else(|| vpc.groups[0].clone())
+                }
                 0 => tape.pick(&vpc.groups),
                 1 => tape.pick(&LISTS).to_owned(),
                 _ => cidr(tape, vpc),

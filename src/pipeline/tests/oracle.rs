@@ -218,9 +218,6 @@ impl<'a> Oracle<'a> {
     fn through_peering(&self, sender: Sender<'a>, id: &str) -> Answer {
         let (spec, to) = (&self.lab.spec, self.ask.to);
         let pcx = spec.peerings.iter().find(|p| p.id.value == id).unwrap();
-        if pcx.state != PeeringState::Active {
-            return Err(Reason::RouteBlackhole);
-        }
         let (requester, accepter) = (&pcx.requester_vpc.value, &pcx.accepter_vpc.value);
         let peer = if *requester == sender.home.vpc.value { accepter } else { requester };
         let blocks = &spec.vpcs.iter().find(|v| v.id.value == *peer).unwrap().cidrs;
@@ -363,7 +360,7 @@ impl<'a> Oracle<'a> {
                     None => return Ok(()),
                     Some(list) => {
                         rules += list.len();
-                        if list.iter().any(|r| self.rule_allows(r, self.ask.to)) {
+                        if list.iter().any(|r| self.rule_allows(&group.vpc.value, r, self.ask.to)) {
                             return Ok(());
                         }
                     }
@@ -386,7 +383,7 @@ impl<'a> Oracle<'a> {
                 }
                 Some(group) => {
                     rules += group.ingress.len();
-                    if group.ingress.iter().any(|r| self.rule_allows(r, from)) {
+                    if group.ingress.iter().any(|r| self.rule_allows(&group.vpc.value, r, from)) {
                         return Ok(());
                     }
                 }
@@ -395,16 +392,32 @@ impl<'a> Oracle<'a> {
         Err(if rules == 0 { Reason::SgIngressNoRules } else { Reason::SgIngressImplicitDeny })
     }
 
-    fn rule_allows(&self, rule: &SecurityGroupRule, remote: Ipv4Addr) -> bool {
+    /// `vpc` is the one of the rule's own group.
+    fn rule_allows(&self, vpc: &str, rule: &SecurityGroupRule, remote: Ipv4Addr) -> bool {
         let peer = match &rule.peer.value {
             Peer::Cidr(network) => covers(*network, remote),
-            Peer::SecurityGroup(id) => self.is_member(id, remote),
+            Peer::SecurityGroup(id) => self.may_name(vpc, id) && self.is_member(id, remote),
             Peer::PrefixList(id) => {
                 let list = self.lab.spec.prefix_lists.iter().find(|l| l.id.value == *id).unwrap();
                 list.entries.iter().any(|e| covers(*e, remote))
             }
         };
         peer && matches(&rule.traffic, self.ask.protocol, self.ask.port, self.ask.icmp)
+    }
+
+    /// A group of the same VPC, or across a peering connection that is active (spec 4.2).
+    fn may_name(&self, vpc: &str, group: &str) -> bool {
+        let spec = &self.lab.spec;
+        let declared = spec.security_groups.iter().find(|g| g.id.value == group);
+        // An implied group's id begins with its VPC's.
+        let theirs =
+            declared.map_or_else(|| group.replace("/default", ""), |g| g.vpc.value.clone());
+        let joined = |p: &crate::config::spec::Peering| {
+            let (a, b) = (&p.requester_vpc.value, &p.accepter_vpc.value);
+            p.state == PeeringState::Active
+                && ((*a == *vpc && *b == theirs) || (*b == *vpc && *a == theirs))
+        };
+        theirs == vpc || spec.peerings.iter().any(joined)
     }
 
     fn is_member(&self, group: &str, address: Ipv4Addr) -> bool {
@@ -489,7 +502,15 @@ impl<'a> Oracle<'a> {
                 offer(*entry, Some(id), Target::VpcEndpoint(endpoint.id.value.clone()));
             }
         }
-        best.map(|b| b.3)
+        best.map(|b| match b.3 {
+            Target::Peering(id) if !self.is_active(&id) => Target::Blackhole(Some(id)),
+            target => target,
+        })
+    }
+
+    fn is_active(&self, peering: &str) -> bool {
+        let found = self.lab.spec.peerings.iter().find(|p| p.id.value == peering).unwrap();
+        found.state == PeeringState::Active
     }
 
     // ACLs (spec 5).

@@ -206,24 +206,35 @@ impl World {
     }
 
     fn attach_tasks(&mut self) {
+        self.snapshot = self.with_tasks(self.snapshot.clone());
+    }
+
+    fn with_tasks(&self, mut snapshot: Snapshot) -> Snapshot {
         for (name, number, address) in &self.tasks {
-            let found = self.snapshot.parts().services.iter().position(|s| s.name == *name);
+            let found = snapshot.parts().services.iter().position(|s| s.name == *name);
             let Some(service) = found.map(ServiceIx::from) else { continue };
-            let eni = match self.snapshot.service(service).egress {
+            let eni = match snapshot.service(service).egress {
                 Egress::Default => None,
-                Egress::Vpc(_) => Some(self.snapshot.choose_eni(service, *number).unwrap()),
+                Egress::Vpc(_) => Some(snapshot.choose_eni(service, *number).unwrap()),
             };
             let task = Task { service, number: *number, address: *address, eni };
-            self.snapshot = self.snapshot.with_task(task);
+            snapshot = snapshot.with_task(task);
         }
+        snapshot
+    }
+
+    /// The configuration that [`World::reload`] would bring.
+    #[track_caller]
+    pub(super) fn next(&self, text: &str) -> (Lab, Snapshot) {
+        let lab = Lab::parse_after(Some(&self.lab), "lab.toml", text).unwrap();
+        let next = lab.lower(Generation(self.snapshot.generation.0 + 1));
+        (lab, self.with_tasks(next))
     }
 
     /// Another configuration under the next generation, with the same tasks as far as their services still exist.
     #[track_caller]
     pub(super) fn reload(&mut self, text: &str) {
-        self.lab = Lab::parse_after(Some(&self.lab), "lab.toml", text).unwrap();
-        self.snapshot = self.lab.lower(Generation(self.snapshot.generation.0 + 1));
-        self.attach_tasks();
+        (self.lab, self.snapshot) = self.next(text);
     }
 
     #[track_caller]

@@ -163,6 +163,30 @@ fn the_fragments_of_a_datagram_are_followed_for_thirty_seconds() {
     ledger.sweeps_after(1, "datagrams -1");
 }
 
+/// Checklist U14: what waits is counted, and leaves nothing behind, released or not.
+#[test]
+fn a_fragment_before_its_first_one_waits_for_thirty_seconds() {
+    let mut ledger = Ledger::new(LAB);
+    let web = ledger.world.task("web", 1);
+    let from = SocketAddrV4::new(web, 7);
+    let datagram = crate::packet::builder::udp(from, SocketAddrV4::new(EXAMPLE, 53), &[1; 2000]);
+    let [first, last] = &split(&datagram, 9, 1400)[..] else { panic!() };
+    let waits = format!("held fragments +1, datagrams that wait +1, held octets +{}", last.len());
+    assert_eq!(ledger.sends(last, &waits).verdict, Verdict::Hold);
+    ledger.sweeps_after(30, "");
+    let gone = waits.replace('+', "-");
+    ledger.sweeps_after(1, &format!("{gone}, drops fragment-unclaimed +1, drop rows +1"));
+    ledger.sends(last, &waits);
+    let begun = format!("flows +1, {OUT_PORTS}, datagrams +1, sent {OUT_PATH} +1");
+    let seen = ledger.sends(first, &begun);
+    let mut next = [0; 2000];
+    let len = ledger.step("the release", &gone, |world| {
+        world.engine.next_held(&seen.releases.unwrap(), &mut next).unwrap()
+    });
+    ledger.sends(&next[..len], &format!("sent {OUT_PATH} +1")).forwarded();
+    ledger.sweeps_after(31, "datagrams -1");
+}
+
 #[test]
 fn fragments_that_a_nat_gateway_refuses_share_their_fate() {
     let mut ledger = Ledger::new(LAB);

@@ -18,12 +18,14 @@ mod life;
 mod reload;
 
 use super::world::*;
+use crate::daemon::history::History;
 use crate::daemon::rows::{drop_row, flow_row};
 use crate::explain;
 use crate::flow::Census;
 use crate::packet::VnetHeader;
 use crate::pipeline::{Link, Reason};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A world, and what its engine's counters and tables must be.
@@ -172,17 +174,25 @@ fn check_redundant(census: &mut Census) {
 impl World {
     /// All that the engine knows, as `egret flows` and `egret drops` show it.
     fn shown(&self) -> String {
+        let history = History::new(Arc::new(self.snapshot.clone()));
         let mut flows = Vec::new();
         self.engine.flows().for_each(|e| {
             let generation = e.generation.0;
-            flows.push(flow_row(&self.snapshot, self.now, &e.flow, generation, e.outcome));
+            flows.push(flow_row(
+                &history,
+                &self.snapshot,
+                self.now,
+                &e.flow,
+                generation,
+                e.outcome,
+            ));
         });
         let drops: Vec<_> = self
             .engine
             .drops()
             .rows()
             .iter()
-            .map(|(key, count)| drop_row(&self.snapshot, self.now, key, count))
+            .map(|(key, count)| drop_row(&history, &self.snapshot, self.now, key, count))
             .collect();
         let mut out = Vec::new();
         explain::print(&mut out, &flows, false).unwrap();

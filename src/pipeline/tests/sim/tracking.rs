@@ -29,7 +29,7 @@ fn shut() -> String {
     format!("{}ingress = []\n{}", &text[..begin], &text[end..])
 }
 
-/// Spec 4.4, surprise 9: with every rule of both groups gone, what was tracked goes on, and nothing new begins.
+/// Surprise 9, spec 4.4: with every rule of both groups gone, what was tracked goes on, and nothing new begins.
 #[test]
 fn with_all_rules_gone_tracked_flows_go_on_and_nothing_begins() {
     let mut sim = Sim::new(&open(), 1);

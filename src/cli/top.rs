@@ -1,0 +1,149 @@
+//! `egret top`: what goes through, second by second.
+
+use super::trace::Lines;
+use super::up::Stop;
+use super::{CliError, LabArg, output, runtime};
+use crate::daemon::top::{TopBy, TopRequest};
+use crate::daemon::{Answer, Client};
+use crate::explain::{self, TopTable};
+use crate::linux::terminal::{KeyByKey, rows};
+use std::io::{self, IsTerminal as _, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
+
+/// Rows where there is no terminal to fill.
+const ROWS: usize = 40;
+/// Lines around the rows: a heading, what was left out, drops.
+const AROUND: usize = 5;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sudo egret top                          the busiest flows, refreshed each second; q or Ctrl-C ends it
+  sudo egret top --by enis --interval 5s
+  sudo egret top --by services --count 1  one table of one second, for a script
+  sudo egret top --json | jq -c '.drops'  one object a line
+
+Rates are of a second, out of tasks and back to them, as packets are on a wire; the busiest come first. Where standard
+output is no terminal, each table is printed below the one before. A flow that ends between two tables is not there to
+be counted in the second one; ENIs and gateways count it all the same.")]
+pub struct TopArgs {
+    #[command(flatten)]
+    lab: LabArg,
+    /// What there is a row for
+    #[arg(long, value_enum, default_value_t = TopBy::Flows)]
+    by: TopBy,
+    /// The time between two tables
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    interval: Duration,
+    /// End after so many tables
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// As JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &TopArgs) -> Result<ExitCode, CliError> {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(top(args));
+    // A look for a key that nobody presses is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn top(args: &TopArgs) -> Result<ExitCode, CliError> {
+    let mut stop = Stop::listen()?;
+    let live = io::stdout().is_terminal() && !args.json;
+    let limit = match live {
+        true => rows().map_or(ROWS, |rows| usize::from(rows).saturating_sub(AROUND).max(1)),
+        false => ROWS,
+    };
+    let request = TopRequest {
+        by: args.by,
+        interval_ms: u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX),
+        count: args.count,
+        limit,
+    };
+    let answer = Client::new(&args.lab.lab).follow("/v1/top", &request).await?;
+    let screen = if live { Some(Screen::take()?) } else { None };
+    tokio::select! {
+        shown = show(answer, args, live) => shown,
+        () = stop.wait() => Ok(ExitCode::SUCCESS),
+        () = quit(screen.as_ref()) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+async fn show(mut answer: Answer, args: &TopArgs, live: bool) -> Result<ExitCode, CliError> {
+    let mut lines = Lines::default();
+    let mut shown = 0;
+    while let Some(octets) = answer.next().await? {
+        lines.take(&octets);
+        while let Some(line) = lines.next() {
+            let table: TopTable = serde_json::from_slice(&line).map_err(io::Error::other)?;
+            let read_on = output::more(|w| match (args.json, live) {
+                (true, _) => w.write_all(&line).and_then(|()| writeln!(w)),
+                (false, true) => write!(w, "{CLEAR}").and_then(|()| print(w, &table, args)),
+                (false, false) => print(w, &table, args).and_then(|()| writeln!(w)),
+            })?;
+            if !read_on {
+                return Ok(ExitCode::SUCCESS);
+            }
+            shown += 1;
+        }
+    }
+    match args.count {
+        Some(count) if shown >= count => Ok(ExitCode::SUCCESS),
+        Some(_) | None => Err(answer.went_down().into()),
+    }
+}
+
+fn print(w: &mut dyn Write, table: &TopTable, args: &TopArgs) -> io::Result<()> {
+    explain::print(w, &table.rows, false)?;
+    if table.more > 0 {
+        writeln!(w, "… and {} more", table.more)?;
+    }
+    let drops: Vec<String> =
+        table.drops.iter().map(|(reason, rate)| format!("{reason} {rate}")).collect();
+    match drops.is_empty() {
+        true => writeln!(w, "no drops in {}", humantime::format_duration(args.interval)),
+        false => writeln!(w, "drops a second: {}", drops.join(", ")),
+    }
+}
+
+/// Waits for a `q`; for ever where there is no terminal.
+async fn quit(screen: Option<&Screen>) {
+    if screen.is_some_and(|screen| screen.keys.is_some()) {
+        let mut keys = tokio::io::stdin();
+        let mut key = [0];
+        while let Ok(1) = keys.read(&mut key).await {
+            if key == *b"q" {
+                return;
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+/// The terminal's second screen, without a cursor. Dropping it brings the first one back.
+struct Screen {
+    /// `None` where standard input is no terminal.
+    keys: Option<KeyByKey>,
+}
+
+impl Screen {
+    fn take() -> io::Result<Self> {
+        output::out(|w| write!(w, "\x1b[?1049h\x1b[?25l{CLEAR}"))?;
+        Ok(Self { keys: KeyByKey::take() })
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing.
+        let _ = output::out(|w| write!(w, "\x1b[?25h\x1b[?1049l"));
+    }
+}

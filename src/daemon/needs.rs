@@ -1,0 +1,150 @@
+//! What a configuration needs on the box besides tasks: which namespaces with which addresses and listeners, which TUN
+//! devices with which deliveries. Two of these say what a reload has to do, and none at all what `egret up` has to.
+
+use crate::config::Lab;
+use crate::linux::listen::Endpoint;
+use crate::pipeline::delivery::{deliveries, owned};
+use crate::pipeline::{Device, DeviceId, Link};
+use crate::vpc::{Listen, Snapshot, Space};
+use ipnetwork::Ipv4Network;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Needs {
+    pub(super) sites: BTreeMap<SiteId, SiteNeeds>,
+    pub(super) devices: BTreeMap<DeviceId, DeviceNeeds>,
+}
+
+/// A place outside of egret, by what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum SiteId {
+    /// The internet.
+    Internet,
+    /// A VPC, by its id.
+    Vpc(String),
+    /// What is behind a gateway endpoint, by its id.
+    GatewayEndpoint(String),
+    /// What answers at the exempt addresses. It is there as long as the lab is.
+    Services,
+}
+
+/// A namespace, and the veth that leads there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SiteNeeds {
+    pub(super) namespace: String,
+    /// The address space that its packets come from.
+    pub(super) space: Space,
+    /// In the file's order: the first is the source of what the namespace itself sends.
+    pub(super) addresses: Vec<Ipv4Addr>,
+    pub(super) listens: BTreeSet<Endpoint>,
+    pub(super) mtu: u16,
+}
+
+/// A TUN device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DeviceNeeds {
+    pub(super) name: String,
+    pub(super) mtu: u16,
+    /// The addresses that it takes packets for.
+    pub(super) owned: BTreeSet<(Space, Ipv4Addr)>,
+    /// Where what it lets through goes.
+    pub(super) deliveries: BTreeMap<Ipv4Network, SiteId>,
+}
+
+impl Needs {
+    /// Those of a configuration.
+    pub(super) fn of(lab: &Lab, snapshot: &Snapshot) -> Self {
+        let devices = Device::all(snapshot)
+            .map(|device| (DeviceId::of(snapshot, device), DeviceNeeds::of(snapshot, device)));
+        Self { sites: sites(lab, snapshot), devices: devices.collect() }
+    }
+
+    /// Who takes packets for each address.
+    pub(super) fn owners(&self) -> BTreeMap<(Space, Ipv4Addr), &DeviceId> {
+        self.devices
+            .iter()
+            .flat_map(|(id, needs)| needs.owned.iter().map(move |place| (*place, id)))
+            .collect()
+    }
+}
+
+impl DeviceNeeds {
+    fn of(snapshot: &Snapshot, device: Device) -> Self {
+        let mtu = snapshot.parts().mtu;
+        Self {
+            name: match device {
+                Device::Eni(ix) => snapshot.eni(ix).device.clone(),
+                Device::NatGateway(ix) => snapshot.nat_gateway(ix).device.clone(),
+                Device::AppRunner => "app-runner".to_owned(),
+            },
+            mtu: mtu.task.max(mtu.vpc).max(mtu.internet),
+            owned: owned(snapshot, device).into_iter().collect(),
+            deliveries: deliveries(snapshot, device)
+                .into_iter()
+                .filter_map(|(prefix, link)| Some((prefix, site_of(snapshot, link)?)))
+                .collect(),
+        }
+    }
+}
+
+/// The place that a link leads to; tasks are none.
+fn site_of(snapshot: &Snapshot, link: Link) -> Option<SiteId> {
+    match link {
+        Link::Task(_) => None,
+        Link::Vpc(ix) => Some(SiteId::Vpc(snapshot.vpc(ix).id.clone())),
+        Link::Endpoint(ix) => {
+            Some(SiteId::GatewayEndpoint(snapshot.gateway_endpoint(ix).id.clone()))
+        }
+        Link::Internet => Some(SiteId::Internet),
+        Link::Services => Some(SiteId::Services),
+    }
+}
+
+fn sites(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<SiteId, SiteNeeds> {
+    let parts = snapshot.parts();
+    let namespace = |role: &str| format!("{}-{role}", lab.name);
+    let internet = SiteNeeds {
+        namespace: namespace("internet"),
+        space: Space::INTERNET,
+        addresses: parts.internet_hosts.iter().map(|host| host.address).collect(),
+        listens: listens(parts.internet_hosts.iter().map(|h| (h.address, &*h.listen))),
+        mtu: parts.mtu.internet,
+    };
+    let vpcs = parts.vpcs.iter().map(|vpc| {
+        let here = |subnet| snapshot.vpc(snapshot.subnet(subnet).vpc).space == vpc.space;
+        let resources = || parts.resources.iter().filter(|r| here(r.subnet));
+        let site = SiteNeeds {
+            namespace: namespace(&vpc.id),
+            space: vpc.space,
+            addresses: resources().map(|r| r.address).collect(),
+            listens: listens(resources().map(|r| (r.address, &*r.listen))),
+            mtu: parts.mtu.vpc,
+        };
+        (SiteId::Vpc(vpc.id.clone()), site)
+    });
+    // What is behind a gateway endpoint: the internet's hosts that have an address of its service. They see the private
+    // addresses of the VPC, so they are not the ones of the internet's namespace, where no private address may appear.
+    let endpoints = parts.gateway_endpoints.iter().map(|endpoint| {
+        let entries = &snapshot.prefix_list(endpoint.prefix_list).entries;
+        let of_service = |address| entries.iter().any(|entry| entry.contains(address));
+        let hosts = || parts.internet_hosts.iter().filter(|host| of_service(host.address));
+        let site = SiteNeeds {
+            namespace: namespace(&endpoint.id),
+            space: snapshot.space(endpoint.vpc),
+            addresses: hosts().map(|host| host.address).collect(),
+            listens: listens(hosts().map(|host| (host.address, &*host.listen))),
+            mtu: parts.mtu.vpc,
+        };
+        (SiteId::GatewayEndpoint(endpoint.id.clone()), site)
+    });
+    std::iter::once((SiteId::Internet, internet)).chain(vpcs).chain(endpoints).collect()
+}
+
+fn listens<'l>(at: impl Iterator<Item = (Ipv4Addr, &'l [Listen])>) -> BTreeSet<Endpoint> {
+    at.flat_map(|(address, listen)| {
+        listen.iter().map(move |l| Endpoint { address, protocol: l.protocol, port: l.port })
+    })
+    .collect()
+}

@@ -1,0 +1,198 @@
+//! `egret apply` and SIGHUP: another configuration for a running lab. It is read and validated as a whole, compared with
+//! the one in force, and either put in its place whole or refused whole.
+
+mod fates;
+mod reconcile;
+mod tasks;
+
+pub(in crate::daemon) use reconcile::Site;
+
+use super::history::History;
+use super::needs::Needs;
+use super::running::{LabError, Running};
+use crate::config::changes::{Change, changes};
+use crate::config::{Diagnostics, Lab};
+use crate::explain::Reload;
+use crate::vpc::{Generation, Snapshot};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// What is to be put in force.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Request {
+    /// The file's name, for messages.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+    /// Overrides the file's `timeouts.time_scale`, until another one does.
+    pub time_scale: Option<f64>,
+    /// Whether only to say what would happen.
+    pub dry_run: bool,
+}
+
+/// Why a configuration was not put in force. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The file has errors.
+    #[error("{0}")]
+    Config(Diagnostics),
+    /// A key that a running lab keeps is another one.
+    #[error(
+        "`{key}` cannot change while the lab is up: it is {before}, and {file} says {after}; take the lab down and bring it up again, or leave `{key}` as it is"
+    )]
+    Fixed {
+        /// The file.
+        file: String,
+        /// The key.
+        key: &'static str,
+        /// What the lab has.
+        before: String,
+        /// What the file says.
+        after: String,
+    },
+    /// A step failed; what was done until then is undone.
+    #[error("{0}; the configuration before is in force again")]
+    Lab(#[from] LabError),
+}
+
+impl Running {
+    /// Puts a configuration in force, or says what that would do. `say` hears each step that makes something.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the step that failed; the configuration before is in force then.
+    pub async fn reload(
+        &mut self,
+        request: &Request,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Reload, ReloadError> {
+        let lab = self.read(request)?;
+        self.require_fixed(&lab)?;
+        let changes = changes(&self.lab, &lab);
+        // Lines are named too, so a file of which only they are others comes into force as well.
+        let same = changes.is_empty() && lab.source() == self.lab.source();
+        let next = self.next(&lab)?;
+        let flows = self.fates(&next, &Needs::of(&lab, &next), &lab);
+        if !request.dry_run {
+            self.time_scale = request.time_scale.or(self.time_scale);
+            if !same {
+                self.turn_to(lab, say).await?;
+            }
+        }
+        Ok(self.told(request, changes, flows))
+    }
+
+    fn told(
+        &self,
+        request: &Request,
+        changes: Vec<Change>,
+        flows: crate::explain::FlowFates,
+    ) -> Reload {
+        let generation = self.snapshot().generation.0;
+        Reload { file: request.file.clone(), dry_run: request.dry_run, generation, changes, flows }
+    }
+
+    fn read(&self, request: &Request) -> Result<Lab, ReloadError> {
+        let lab = Lab::parse_after(Some(&self.lab), &request.file, &request.text)
+            .map_err(ReloadError::Config)?;
+        Ok(match request.time_scale.or(self.time_scale) {
+            Some(scale) => lab.with_time_scale(scale),
+            None => lab,
+        })
+    }
+
+    /// What everything on the box is named after, or made of once and for all.
+    fn require_fixed(&self, lab: &Lab) -> Result<(), ReloadError> {
+        let own = &self.lab;
+        let keys = [
+            ("lab", own.name.clone(), lab.name.clone()),
+            ("task_cidr", own.task_cidr.to_string(), lab.task_cidr.to_string()),
+            ("device", word(own.device), word(lab.device)),
+        ];
+        match keys.into_iter().find(|(_, before, after)| before != after) {
+            Some((key, before, after)) => {
+                Err(ReloadError::Fixed { file: lab.file.clone(), key, before, after })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Turns the running lab into another one: also how `egret up` makes the first out of nothing. After a failure the
+    /// lab is what it was.
+    pub(super) async fn turn_to(
+        &mut self,
+        lab: Lab,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<(), LabError> {
+        let before = (self.lab.clone(), self.needs.clone(), self.file_tasks.clone());
+        let tasks: Vec<Ipv4Addr> = self.tasks.keys().copied().collect();
+        let next = self.next(&lab)?;
+        let needs = Needs::of(&lab, &next);
+        if let Err(error) = self.go(&lab, next, &needs, say).await {
+            self.go_back(before, &tasks).await;
+            return Err(error);
+        }
+        self.end_flows_of_gone(&before.1);
+        self.file_tasks = tasks::task_counts(&lab);
+        // From here on nothing depends on what is to go. What cannot be removed is taken down with the lab.
+        let removed = self.remove_file_tasks(&lab).await;
+        let shrunk = self.shrink(&needs).await;
+        if let Err(error) = removed.and(shrunk) {
+            say(&format!("not removed: {error}"));
+        }
+        Ok(())
+    }
+
+    async fn go(
+        &mut self,
+        lab: &Lab,
+        next: Snapshot,
+        needs: &Needs,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<(), LabError> {
+        self.grow(lab, &next, needs, say).await?;
+        self.switch(lab.clone(), next, needs).await?;
+        let before = self.file_tasks.clone();
+        self.add_file_tasks(&before).await
+    }
+
+    /// Undoes what [`Running::go`] did, as far as it came. What fails on the way back stays, and does no harm: nothing
+    /// leads there.
+    async fn go_back(
+        &mut self,
+        (lab, needs, file_tasks): (Lab, Needs, BTreeMap<String, u16>),
+        tasks: &[Ipv4Addr],
+    ) {
+        let _ = self.remove_tasks_but(tasks).await;
+        self.file_tasks = file_tasks;
+        // Under a number of its own: workers may have judged by the one that failed.
+        if let Ok(again) = self.next(&lab) {
+            let _ = self.switch(lab, again, &needs).await;
+        }
+        let _ = self.shrink(&needs).await;
+    }
+
+    /// The configuration of a lab under the next number, with the tasks of now.
+    fn next(&self, lab: &Lab) -> Result<Snapshot, LabError> {
+        let generation = Generation(self.snapshot().generation.0.saturating_add(1));
+        self.with_own_tasks(lab.lower(generation))
+    }
+
+    pub(super) fn put_in_force(&mut self, lab: Lab, snapshot: Snapshot, needs: &Needs) {
+        let snapshot = Arc::new(snapshot);
+        let mut live = BTreeSet::new();
+        self.engine.flows().for_each(|entry| {
+            live.insert(entry.flow.admitted_under);
+        });
+        let mut history = History::clone(&self.history.load());
+        history.record(Arc::clone(&snapshot), &live);
+        self.history.store(Arc::new(history));
+        self.lab = lab;
+        self.needs = needs.clone();
+        self.current.store(snapshot);
+    }
+}
+
+fn word(value: impl serde::Serialize) -> String {
+    serde_json::to_string(&value).unwrap_or_default()
+}

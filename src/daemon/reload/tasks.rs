@@ -1,0 +1,134 @@
+//! What a reload means for tasks: those of services that stay keep their namespace, address and processes; only a task
+//! whose ENI is another one is attached anew.
+
+use crate::config::Lab;
+use crate::daemon::running::{LabError, Running};
+use crate::daemon::tasks::device_of;
+use crate::linux::link::{Links, task_link_name};
+use crate::linux::netns::Netns;
+use crate::pipeline::{Device, DeviceId};
+use crate::vpc::{ServiceIx, Snapshot, Space, Task};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+impl Running {
+    /// A configuration with every task of now whose service it has.
+    pub(super) fn with_own_tasks(&self, snapshot: Snapshot) -> Result<Snapshot, LabError> {
+        let mut tasks = Vec::new();
+        for attachment in self.tasks.values() {
+            let number = attachment.task.number;
+            let Some(service) = service_in(&snapshot, &attachment.service) else { continue };
+            let eni = match device_of(&snapshot, service, number) {
+                Some(Device::Eni(ix)) => Some(ix),
+                Some(Device::AppRunner) => None,
+                Some(Device::NatGateway(_)) | None => {
+                    return Err(LabError::NoDevice { service: attachment.service.clone(), number });
+                }
+            };
+            tasks.push(Task { service, number, address: attachment.task.address, eni });
+        }
+        Ok(snapshot.with_tasks(tasks))
+    }
+
+    /// Attaches the tasks whose device is another one under the configuration that has just come into force.
+    pub(super) async fn attach_tasks_anew(&mut self) -> Result<(), LabError> {
+        let snapshot = self.snapshot();
+        self.services.set_mtu(&self.router, snapshot.parts().mtu.task).await?;
+        let tasks: Vec<Task> = snapshot.tasks().copied().collect();
+        for task in tasks {
+            let device = DeviceId::of(&snapshot, task.eni.map_or(Device::AppRunner, Device::Eni));
+            let tun = self.workers.get(&device).map(|worker| worker.device().ifindex());
+            let Some(attachment) = self.tasks.get_mut(&task.address) else { continue };
+            attachment.task = task;
+            if let (true, Some(tun)) = (attachment.device != device, tun) {
+                self.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
+                // Services see the task's own address, and answer it.
+                self.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
+                attachment.device = device;
+            }
+            let (namespace, mtu) = (attachment.namespace.clone(), snapshot.parts().mtu.task);
+            if attachment.mtu != mtu {
+                attachment.mtu = mtu;
+                self.router.set_mtu(&task_link_name(task.address), mtu).await?;
+                Links::open(&Netns::open(&namespace)?)?.set_mtu("eth0", mtu).await?;
+            }
+            self.write_overlays(&snapshot, &namespace, &task)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the tasks by which the file has more than the one before, of which `before` are the counts.
+    pub(super) async fn add_file_tasks(
+        &mut self,
+        before: &BTreeMap<String, u16>,
+    ) -> Result<(), LabError> {
+        let services: Vec<(ServiceIx, String, u16)> = (0..)
+            .zip(&self.snapshot().parts().services)
+            .map(|(position, s)| (ServiceIx(position), s.name.clone(), s.tasks))
+            .collect();
+        for (service, name, count) in services {
+            for number in before.get(&name).copied().unwrap_or(0) + 1..=count {
+                match self.find(service, number) {
+                    None => drop(self.add(service, number, false).await?),
+                    // What somebody made by hand is the file's now.
+                    Some(task) => {
+                        if let Some(attachment) = self.tasks.get_mut(&task.address) {
+                            attachment.by_hand = false;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes down the tasks of services that are gone, and those that the file no longer counts. Tasks made by hand stay
+    /// as long as their service does. Goes on past a failure, and returns the first.
+    pub(super) async fn remove_file_tasks(&mut self, lab: &Lab) -> Result<(), LabError> {
+        let mut first = Ok(());
+        for address in self.going(&task_counts(lab)) {
+            first = first.and(self.take_down(address).await);
+        }
+        first
+    }
+
+    /// The tasks that go where the file has these counts.
+    pub(super) fn going(&self, counts: &BTreeMap<String, u16>) -> Vec<Ipv4Addr> {
+        self.tasks
+            .values()
+            .filter(|attachment| match counts.get(&attachment.service) {
+                None => true,
+                Some(count) => !attachment.by_hand && attachment.task.number > *count,
+            })
+            .map(|attachment| attachment.task.address)
+            .collect()
+    }
+
+    /// Takes down the tasks that are not in a list.
+    pub(super) async fn remove_tasks_but(&mut self, kept: &[Ipv4Addr]) -> Result<(), LabError> {
+        let new: Vec<Ipv4Addr> =
+            self.tasks.keys().filter(|address| !kept.contains(address)).copied().collect();
+        let mut first = Ok(());
+        for address in new {
+            first = first.and(self.take_down(address).await);
+        }
+        first
+    }
+
+    async fn take_down(&mut self, address: Ipv4Addr) -> Result<(), LabError> {
+        let Some(attachment) = self.tasks.get(&address) else { return Ok(()) };
+        let (namespace, ifindex) = (attachment.namespace.clone(), attachment.link.ifindex);
+        self.detach(address, &namespace, Some(ifindex)).await?;
+        self.tasks.remove(&address);
+        Ok(())
+    }
+}
+
+/// How many tasks each service has in a file.
+pub(super) fn task_counts(lab: &Lab) -> BTreeMap<String, u16> {
+    lab.spec.services.iter().map(|s| (s.name.value.clone(), s.tasks)).collect()
+}
+
+fn service_in(snapshot: &Snapshot, name: &str) -> Option<ServiceIx> {
+    snapshot.parts().services.iter().position(|s| s.name == name).map(ServiceIx::from)
+}

@@ -1,0 +1,163 @@
+//! What a reload changes, and what it does to live flows: the answer of `egret apply`.
+
+use crate::config::changes::{Change, Difference, What};
+use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
+
+/// How many flows are listed one by one; the rest are counted.
+const LISTED: usize = 1000;
+
+/// The answer of `egret apply`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    /// The lab file.
+    pub file: String,
+    /// Whether nothing was done.
+    pub dry_run: bool,
+    /// The configuration that is in force now.
+    pub generation: u32,
+    /// What is different, object by object.
+    pub changes: Vec<Change>,
+    /// What becomes of live flows.
+    pub flows: FlowFates,
+}
+
+/// What becomes of the live flows, each at its next packet at the latest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowFates {
+    /// How many there are.
+    pub live: u64,
+    /// How many go on.
+    pub keep: u64,
+    /// Those that do not, one by one: a thousand at most.
+    pub affected: Vec<FlowFate>,
+    /// How many more do not.
+    pub unlisted: u64,
+}
+
+/// A flow that does not simply go on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FlowFate {
+    /// Its task, such as `web/1`.
+    pub task: String,
+    /// `tcp`, `udp`, `icmp`, or the protocol number.
+    pub protocol: String,
+    /// The task's side.
+    pub inside: String,
+    /// Where the task sends to.
+    pub destination: String,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// Why: the reason's name, or what goes.
+    pub reason: String,
+    /// The rule that decides, where one does.
+    pub rule: Option<String>,
+    /// That rule's line in the new file.
+    pub line: Option<u32>,
+}
+
+/// What becomes of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It ends, and its ports are free.
+    Ends,
+    /// Its packets are dropped, for as long as the configuration says so.
+    Dropped,
+    /// Its packets go out, and their replies are dropped.
+    RepliesDropped,
+}
+
+impl FlowFates {
+    /// Adds a flow that does not simply go on.
+    pub fn add(&mut self, flow: FlowFate) {
+        if self.affected.len() < LISTED {
+            self.affected.push(flow);
+        } else {
+            self.unlisted += 1;
+        }
+    }
+
+    /// Sorts the list by task.
+    pub fn sort(&mut self) {
+        self.affected.sort();
+    }
+}
+
+/// Writes the answer for people.
+///
+/// # Errors
+/// Those of `w`.
+pub fn print_reload(w: &mut dyn Write, reload: &Reload) -> io::Result<()> {
+    for change in &reload.changes {
+        write_change(w, change)?;
+    }
+    if !reload.changes.is_empty() {
+        writeln!(w)?;
+    }
+    write_flows(w, &reload.flows)?;
+    let (file, generation) = (&reload.file, reload.generation);
+    match (reload.dry_run, reload.changes.is_empty()) {
+        (true, true) => writeln!(w, "{file} changes nothing; generation {generation} is in force"),
+        (true, false) => {
+            writeln!(w, "nothing was changed (--dry-run); generation {generation} is in force")
+        }
+        (false, true) => writeln!(w, "{file} changes nothing; generation {generation} is in force"),
+        (false, false) => writeln!(w, "{file} is in force as generation {generation}"),
+    }
+}
+
+fn write_change(w: &mut dyn Write, change: &Change) -> io::Result<()> {
+    let sign = match change.what {
+        What::Added => '+',
+        What::Changed => '~',
+        What::Removed => '-',
+    };
+    let place = change.line.filter(|_| change.what != What::Removed);
+    let place = place.map_or_else(String::new, |line| format!(" (line {line})"));
+    writeln!(w, "{sign} {} {}{place}", change.kind, change.id)?;
+    // Of what goes, all that there is to say is that it does.
+    let details = change.details.iter().filter(|_| change.what != What::Removed);
+    for detail in details {
+        writeln!(w, "    {}", difference(change.what, detail))?;
+    }
+    Ok(())
+}
+
+fn difference(what: What, detail: &Difference) -> String {
+    let name = &detail.name;
+    let valued = |sign: &str, value: &str| match value {
+        "" => format!("{sign}{name}"),
+        value => format!("{sign}{name}: {value}"),
+    };
+    match (&detail.before, &detail.after) {
+        (Some(before), Some(after)) => format!("~ {name}: {before} -> {after}"),
+        (Some(before), None) => valued("- ", before),
+        (None, Some(after)) if what == What::Added => valued("", after),
+        (None, Some(after)) => valued("+ ", after),
+        (None, None) => name.clone(),
+    }
+}
+
+fn write_flows(w: &mut dyn Write, flows: &FlowFates) -> io::Result<()> {
+    let affected = flows.live.saturating_sub(flows.keep);
+    writeln!(w, "flows: {} live, {} go on, {affected} do not", flows.live, flows.keep)?;
+    for flow in &flows.affected {
+        let fate = match flow.fate {
+            Fate::Ends => "ends",
+            Fate::Dropped => "dropped",
+            Fate::RepliesDropped => "replies dropped",
+        };
+        let FlowFate { task, protocol, inside, destination, reason, .. } = flow;
+        let rule = match (&flow.rule, flow.line) {
+            (Some(rule), Some(line)) => format!(", by {rule} (line {line})"),
+            (Some(rule), None) => format!(", by {rule}"),
+            (None, _) => String::new(),
+        };
+        writeln!(w, "  {task} {protocol} {inside} -> {destination}: {fate}, {reason}{rule}")?;
+    }
+    if flows.unlisted > 0 {
+        writeln!(w, "  and {} more", flows.unlisted)?;
+    }
+    Ok(())
+}
