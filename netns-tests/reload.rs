@@ -118,7 +118,9 @@ fn reload(lab: &Lab, changes: &[(&str, &str)]) -> Reload {
     let forecast = parsed(apply(lab, "--dry-run --json"));
     let done = parsed(apply(lab, "--json"));
     assert_eq!(forecast.generation + 1, done.generation, "a dry run changes nothing");
-    assert_eq!((&forecast.changes, &forecast.flows), (&done.changes, &done.flows));
+    assert_eq!(forecast.changes, done.changes);
+    // How many go on is not compared: flows that nothing happens to may begin and end in between.
+    assert_eq!(forecast.flows.affected, done.flows.affected);
     done
 }
 
@@ -229,10 +231,8 @@ fn what_comes_and_goes_beside_a_transfer_does_not_disturb_it() {
     let line = format!("iperf3 --json --client {DB} --time 3");
     std::thread::scope(|scope| {
         let transfer = scope.spawn(|| lab.exec_ok("web", &line));
-        // Both of its connections: one that began between a forecast and its reload would tell them apart.
-        while lab.flows().len() < 2 {
-            assert!(!transfer.is_finished(), "{:?}", transfer.join());
-        }
+        // Its control connection and the one that carries it; each look is a call that is waited for.
+        assert!((0..2000).any(|_| lab.flows().len() == 2), "{:?}", lab.flows());
         for _ in 0..3 {
             let done = reload(&lab, &grown);
             assert_eq!(done.flows.live, done.flows.keep, "{done:?}");
