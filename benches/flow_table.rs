@@ -97,6 +97,7 @@ fn memory(_: &mut Criterion) {
         "bytes per flow: {} (over {made} flows through a NAT gateway)",
         (resident() - before) / made as u64
     );
+    assert!(resident() < 1 << 30, "a million flows live within 1 GiB of process memory");
 }
 
 criterion_group!(benches, memory, table);

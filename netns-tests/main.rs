@@ -25,6 +25,7 @@ mod nat;
 mod network_acl;
 mod offload;
 mod peering;
+mod reload;
 mod routing;
 mod security_group;
 mod source_check;

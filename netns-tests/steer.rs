@@ -100,6 +100,40 @@ fn addresses_that_nobody_has_are_dropped_and_counted_per_link() {
     assert!(drops.iter().any(asked), "{drops:?}");
 }
 
+/// What a reload does: the old links are closed first, so that nothing leaves by another link in between.
+#[test]
+fn deliveries_are_closed_and_exchanged_and_an_address_is_given_up() {
+    if !is_root("steer") {
+        return;
+    }
+    let mut bed = Bed::new(DeviceKind::Auto);
+    let tun = bed.worker.device().ifindex();
+    let db = DB.to_string();
+    let whole = (Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap(), bed.vpc_link);
+    let host = (Ipv4Network::from(DB), bed.vpc_link);
+    // A link that stays is not touched; one that goes is closed, and then a shorter prefix has its addresses.
+    bed.steer.set_deliveries(tun, &[whole, host]).unwrap();
+    bed.steer.close_deliveries(tun, &[whole, host]).unwrap();
+    assert!(pings(&bed.task, &db));
+    bed.steer.close_deliveries(tun, &[whole]).unwrap();
+    assert!(!pings(&bed.task, &db));
+    assert!(bed.drops().contains(&(tun, SteerReason::NoLink, 1)), "{:?}", bed.drops());
+    bed.steer.set_deliveries(tun, &[whole]).unwrap();
+    assert!(pings(&bed.task, &db));
+    bed.steer.set_deliveries(tun, &[]).unwrap();
+    assert!(!pings(&bed.task, &db));
+    bed.steer.set_deliveries(tun, &[host]).unwrap();
+    assert!(pings(&bed.task, &db));
+    bed.steer.disown(SPACE, ENI).unwrap();
+    bed.steer.disown(SPACE, ENI).unwrap();
+    assert!(!pings(&bed.task, &db), "the reply has no owner");
+    bed.steer.own(SPACE, ENI, tun).unwrap();
+    assert!(pings(&bed.task, &db));
+    bed.steer.detach_tun(tun).unwrap();
+    assert!(!bed.drops().iter().any(|(interface, ..)| *interface == tun), "{:?}", bed.drops());
+    assert!(!pings(&bed.task, &db));
+}
+
 #[test]
 fn a_detached_task_is_cut_off_and_leaves_no_counters() {
     if !is_root("steer") {

@@ -37,7 +37,10 @@ impl<'s> Pool<'s> {
             .nat_gateways
             .iter()
             .flat_map(|n| n.private_ips().map(|address| (n.subnet.as_str(), address.value)));
-        for (subnet, address) in resources.chain(gateways) {
+        let endpoints = spec.vpc_endpoints.iter().flat_map(|e| {
+            e.subnets.iter().zip(&e.addresses).map(|(subnet, at)| (subnet.as_str(), at.value))
+        });
+        for (subnet, address) in resources.chain(gateways).chain(endpoints) {
             taken.entry(subnet).or_default().insert(address);
         }
         let value = |at: &At<Ipv4Addr>| at.value;

@@ -283,11 +283,31 @@ fn target(target: &spec::Target) -> String {
 }
 
 fn vpc_endpoint(endpoint: &spec::VpcEndpoint) -> Object {
-    let spec::VpcEndpoint { id, vpc, kind, service, prefix_list, route_tables, line } = endpoint;
+    let spec::VpcEndpoint {
+        id,
+        vpc,
+        kind,
+        service,
+        prefix_list,
+        route_tables,
+        subnets,
+        addresses,
+        security_groups,
+        listen,
+        private_dns_enabled,
+        line,
+    } = endpoint;
     let mut facts =
         vec![fact("VPC", &vpc.value), fact("kind", word(kind)), fact("service", service)];
     facts.extend(given("prefix list", prefix_list.as_ref()));
     facts.extend(route_tables.iter().map(|table| rule(format!("route in {}", table.value))));
+    facts.extend(subnets.iter().map(|subnet| rule(format!("interface in {}", subnet.value))));
+    facts.extend(addresses.iter().map(|at| rule(format!("interface at {}", at.value))));
+    facts.extend(listen.iter().map(listens));
+    if *kind == spec::EndpointKind::Interface {
+        facts.push(fact("security groups", groups(security_groups)));
+        facts.push(fact("private DNS", private_dns_enabled));
+    }
     Object { kind: "VPC endpoint", id: id.value.clone(), line: *line, facts }
 }
 

@@ -6,8 +6,8 @@ mod peering;
 use super::address::{contains, overlap};
 use super::diagnostic::Report;
 use super::spec::{
-    Connector, Destination, NatGateway, Peer, Route, RouteTable, SecurityGroupRule, Spec, Subnet,
-    Target,
+    Connector, Destination, EndpointKind, NatGateway, Peer, Route, RouteTable, SecurityGroupRule,
+    Spec, Subnet, Target,
 };
 use super::text::{is_private, is_private_block};
 use crate::vpc::{Connectivity, NatGatewayState};
@@ -29,6 +29,19 @@ pub(super) fn all(spec: &Spec, report: &Report) {
     for table in &spec.route_tables {
         dead_routes(spec, table, report);
         overlapping_prefix_lists(spec, table, report);
+    }
+    for endpoint in spec.vpc_endpoints.iter().filter(|e| e.kind == EndpointKind::Interface) {
+        if endpoint.subnets.is_empty() {
+            report.warning(
+                endpoint.id.span,
+                "endpoint-without-subnet",
+                format!(
+                    "interface endpoint {:?} is in no subnet: nothing reaches it",
+                    *endpoint.id
+                ),
+                "add subnets: one in each Availability Zone",
+            );
+        }
     }
     security_groups(spec, report);
     internet_hosts(spec, report);
@@ -293,6 +306,8 @@ fn group_peer(rule: &SecurityGroupRule) -> Option<&str> {
 /// The groups that a connector or a resource names or has by default.
 fn attached_groups(spec: &Spec) -> BTreeSet<String> {
     let connectors = spec.connectors.iter().flat_map(|c| spec.groups_of_connector(c));
+    let endpoints = spec.vpc_endpoints.iter().flat_map(|e| spec.groups_of_endpoint(e));
+    let connectors = connectors.chain(endpoints);
     connectors.chain(spec.resources.iter().flat_map(|r| spec.groups_of_resource(r))).collect()
 }
 
@@ -301,7 +316,10 @@ fn members(spec: &Spec) -> BTreeSet<String> {
     let used = spec.services.iter().filter_map(|service| service.vpc_connector.as_ref());
     let connectors = used.filter_map(|name| spec.connector(name));
     let enis = connectors.flat_map(|connector| spec.groups_of_connector(connector));
-    enis.chain(spec.resources.iter().flat_map(|r| spec.groups_of_resource(r))).collect()
+    let endpoints = spec.vpc_endpoints.iter().flat_map(|e| spec.groups_of_endpoint(e));
+    enis.chain(endpoints)
+        .chain(spec.resources.iter().flat_map(|r| spec.groups_of_resource(r)))
+        .collect()
 }
 
 fn internet_hosts(spec: &Spec, report: &Report) {

@@ -38,6 +38,10 @@ pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
     parts.connectors = spec.connectors.iter().map(|c| lowering.connector(c)).collect();
     parts.services = spec.services.iter().map(|service| lowering.service(service)).collect();
     parts.resources = spec.resources.iter().map(|r| lowering.resource(r)).collect();
+    for endpoint in &spec.vpc_endpoints {
+        let interfaces = 0..endpoint.subnets.len();
+        parts.resources.extend(interfaces.filter_map(|n| lowering.endpoint(endpoint, n, plan)));
+    }
     parts.private_zones = spec.private_zones.iter().map(|z| lowering.private_zone(z)).collect();
     parts.internet_hosts = spec.internet_hosts.iter().map(internet_host).collect();
     parts
@@ -365,12 +369,34 @@ impl<'s> Lowering<'s> {
         Resource {
             name: resource.name.value.clone(),
             aliases: resource.aliases.clone(),
+            endpoint: None,
             subnet: self.subnets.get(&resource.subnet),
             address: resource.address.value,
             security_groups: self.groups(&self.spec.groups_of_resource(resource)),
             listen: resource.listen.clone(),
             line: resource.line,
         }
+    }
+
+    /// An interface endpoint's interface in its `position`th subnet: a resource of its VPC like any other (spec 7.2).
+    fn endpoint(
+        &self,
+        endpoint: &spec::VpcEndpoint,
+        position: usize,
+        plan: &Plan,
+    ) -> Option<Resource> {
+        let subnet = self.spec.subnet(endpoint.subnets.get(position)?)?;
+        let zone = &subnet.availability_zone;
+        Some(Resource {
+            name: format!("{}-{zone}", endpoint.id.value),
+            aliases: endpoint_names(endpoint, &self.spec.region, zone),
+            endpoint: Some(endpoint.service.clone()),
+            subnet: self.subnets.get(&subnet.id),
+            address: plan.endpoint_address(endpoint, position)?,
+            security_groups: self.groups(&self.spec.groups_of_endpoint(endpoint)),
+            listen: endpoint.listen.clone(),
+            line: endpoint.line,
+        })
     }
 
     fn private_zone(&self, zone: &spec::PrivateZone) -> PrivateZone {
@@ -392,6 +418,23 @@ impl<'s> Lowering<'s> {
         groups.sort();
         groups
     }
+}
+
+/// The names of an endpoint's interface: the endpoint's own, that of its zone, and with private DNS the service's public
+/// one (spec 7.2). AWS puts a suffix behind the id, which a lab has not.
+fn endpoint_names(endpoint: &spec::VpcEndpoint, region: &str, zone: &str) -> Vec<String> {
+    let id = &endpoint.id.value;
+    let vpce = if id.starts_with("vpce-") { id.clone() } else { format!("vpce-{id}") };
+    // com.amazonaws.us-east-1.secretsmanager; a service of somebody else has no public name.
+    let prefix = format!("com.amazonaws.{region}.");
+    let service = endpoint.service.strip_prefix(&prefix);
+    let short = service.unwrap_or(&endpoint.service);
+    let own = |label: &str| format!("{label}.{short}.{region}.vpce.amazonaws.com");
+    let mut names = vec![own(&vpce), own(&format!("{vpce}-{zone}"))];
+    if let (true, Some(service)) = (endpoint.private_dns_enabled, service) {
+        names.push(format!("{service}.{region}.amazonaws.com"));
+    }
+    names
 }
 
 fn is_deleted(gateway: &spec::NatGateway) -> bool {

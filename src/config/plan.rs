@@ -2,7 +2,7 @@
 
 use super::address::Pool;
 use super::diagnostic::{At, Report, Span};
-use super::spec::{NatGateway, Service, Spec, Subnet};
+use super::spec::{NatGateway, Service, Spec, Subnet, VpcEndpoint};
 use crate::vpc::{Connectivity, NatAddress, NatGatewayState, Space};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -32,6 +32,8 @@ enum Holder {
     NatGatewayPrivate(String, usize),
     /// The same, on the internet.
     NatGatewayPublic(String, usize),
+    /// The interface of an endpoint in a subnet, by both ids.
+    Endpoint(String, String),
     /// The ENI of a subnet and a set of groups.
     Eni(String, Vec<String>),
     /// App Runner's own egress.
@@ -91,6 +93,20 @@ pub(super) fn choose(spec: &Spec, previous: Option<&Plan>, report: &Report) -> P
 }
 
 impl Plan {
+    /// The address of an interface endpoint in its `position`th subnet.
+    pub(super) fn endpoint_address(
+        &self,
+        endpoint: &VpcEndpoint,
+        position: usize,
+    ) -> Option<Ipv4Addr> {
+        let given = endpoint.addresses.get(position).map(|at| at.value);
+        let subnet = endpoint.subnets.get(position)?;
+        given.or_else(|| {
+            let holder = Holder::Endpoint(endpoint.id.value.clone(), subnet.value.clone());
+            self.chosen.get(&holder).copied()
+        })
+    }
+
     /// All addresses that egret answers for, given or chosen.
     fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
         let gateways = self.nat_gateways.values().flat_map(|n| &n.addresses);
@@ -154,9 +170,10 @@ fn refuse(want: &Want<'_>, report: &Report) {
             format!("198.51.100.0/24 has no free address for {what}"),
             match holder {
                 Holder::AppRunner => "give apprunner_public_ip",
-                Holder::NatGatewayPublic(..) | Holder::NatGatewayPrivate(..) | Holder::Eni(..) => {
-                    "give public_ip"
-                }
+                Holder::NatGatewayPublic(..)
+                | Holder::NatGatewayPrivate(..)
+                | Holder::Endpoint(..)
+                | Holder::Eni(..) => "give public_ip",
             },
         ),
     }
@@ -178,6 +195,13 @@ fn wants(spec: &Spec) -> Vec<Want<'_>> {
                 let holder = Holder::NatGatewayPublic(id.clone(), position);
                 wants.push(Want { holder, subnet: None, span: gateway.id.span, what });
             }
+        }
+    }
+    for endpoint in &spec.vpc_endpoints {
+        for id in endpoint.subnets.iter().skip(endpoint.addresses.len()) {
+            let holder = Holder::Endpoint(endpoint.id.value.clone(), id.value.clone());
+            let (subnet, what) = (spec.subnet(id), "this interface endpoint");
+            wants.extend(subnet.map(|s| Want { holder, subnet: Some(s), span: id.span, what }));
         }
     }
     for (subnet, groups) in eni_keys(spec) {

@@ -188,6 +188,16 @@ pub struct VpcEndpoint {
     pub prefix_list: Option<At<String>>,
     /// `route_tables`: those that get a route to a gateway endpoint.
     pub route_tables: Vec<At<String>>,
+    /// `subnets`: each gets an interface of an interface endpoint.
+    pub subnets: Vec<At<String>>,
+    /// `addresses` of those interfaces, in the same order, as far as they are given.
+    pub addresses: Vec<At<Ipv4Addr>>,
+    /// `security_groups` of those interfaces; empty: the VPC's default group.
+    pub security_groups: Vec<At<String>>,
+    /// `listen`.
+    pub listen: Vec<Listen>,
+    /// `private_dns_enabled`.
+    pub private_dns_enabled: bool,
     /// Where the section begins.
     pub line: Line,
 }
@@ -512,6 +522,12 @@ impl Spec {
     /// The groups of a resource, sorted by id, each once; its VPC's default group where it names none.
     pub fn groups_of_resource(&self, resource: &Resource) -> Vec<String> {
         self.groups_or_default(&resource.security_groups, self.subnet(&resource.subnet))
+    }
+
+    /// The groups of an interface endpoint, sorted by id, each once; its VPC's default group where it names none.
+    pub fn groups_of_endpoint(&self, endpoint: &VpcEndpoint) -> Vec<String> {
+        let subnet = endpoint.subnets.first().and_then(|id| self.subnet(id));
+        self.groups_or_default(&endpoint.security_groups, subnet)
     }
 
     fn groups_or_default(&self, named: &[At<String>], subnet: Option<&Subnet>) -> Vec<String> {

@@ -161,3 +161,77 @@ fn write_flows(w: &mut dyn Write, flows: &FlowFates) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::config::Lab;
+    use crate::config::changes::changes;
+
+    const LAB: &str = include_str!("../../examples/three-az.toml");
+
+    fn lab(text: &str) -> Lab {
+        Lab::parse("lab.toml", text).unwrap()
+    }
+
+    #[test]
+    fn a_plan_of_changes() {
+        let minimal = include_str!("../../examples/minimal.toml");
+        let next = minimal
+            .replace("ports = \"5432\", to = \"sg-db\"", "ports = \"6432\", to = \"sg-db\"")
+            .replace("vpc_connector = \"demo\"", "vpc_connector = \"demo\"\ntasks = 3")
+            .replace(
+                "[[service]]",
+                "[[internet_host]]\nname = \"example\"\naddress = \"203.0.113.10\"\n[[service]]",
+            )
+            .replace("subnets = [\"subnet-a\", \"subnet-b\"]", "subnets = [\"subnet-a\"]");
+        let before = lab(minimal);
+        let after =
+            Lab::parse_after(Some(&before), "lab.toml", &next).unwrap().with_time_scale(100.0);
+        let mut flows = FlowFates { live: 3, keep: 1, ..FlowFates::default() };
+        let flow = |fate, reason: &str, rule: Option<&str>| FlowFate {
+            task: "web/1".into(),
+            protocol: "tcp".into(),
+            inside: "100.64.0.1:40000".into(),
+            destination: "10.0.2.10:5432".into(),
+            fate,
+            reason: reason.into(),
+            rule: rule.map(str::to_owned),
+            line: rule.map(|_| 7),
+        };
+        flows.add(flow(Fate::Ends, "flow-moved", None));
+        flows.add(flow(Fate::RepliesDropped, "nacl-return-deny", Some("rule 90 of acl")));
+        let changes = changes(&before, &after);
+        let reload =
+            Reload { file: "lab.toml".into(), dry_run: true, generation: 1, changes, flows };
+        let mut out = Vec::new();
+        print_reload(&mut out, &reload).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
+
+    /// Comments and the order of sections are nothing to tell.
+    #[test]
+    fn the_same_lab_in_other_words_has_no_changes() {
+        assert_eq!(changes(&lab(LAB), &lab(&format!("# a comment\n{LAB}"))), []);
+    }
+
+    #[test]
+    fn a_list_of_flows_is_bounded() {
+        let mut flows = FlowFates::default();
+        for _ in 0..1500 {
+            flows.add(FlowFate {
+                task: String::new(),
+                protocol: String::new(),
+                inside: String::new(),
+                destination: String::new(),
+                fate: Fate::Ends,
+                reason: String::new(),
+                rule: None,
+                line: None,
+            });
+        }
+        assert_eq!((flows.affected.len(), flows.unlisted), (1000, 500));
+    }
+}

@@ -69,6 +69,7 @@ pub(crate) fn parts() -> Parts {
         }],
         resources: vec![Resource {
             aliases: Vec::new(),
+            endpoint: None,
             name: "orders-db".into(),
             subnet: PRIVATE_A,
             address: ORDERS_DB_ADDRESS,

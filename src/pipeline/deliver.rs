@@ -4,7 +4,8 @@ use super::walk::{Path, Sender, Walk};
 use super::{
     Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, network_acl, security_group,
 };
-use crate::vpc::{Interface, RuleRef, VpcIx};
+use crate::packet::Protocol;
+use crate::vpc::{Interface, ResourceIx, RuleRef, VpcIx};
 
 /// Delivers to a subnet of `vpc`: the sender's own, or one that is peered with it.
 pub(super) fn routed<R: Recorder>(
@@ -52,6 +53,7 @@ pub(super) fn interface<R: Recorder>(
         }
         None => return Err(nothing_there(walk, vpc)),
     };
+    require_tcp(walk, resource)?;
     security_group::ingress(walk, sender.tuple.src, sender.eni, vpc, resource)?;
     walk.step(Stage::Deliver, Component::Resource(resource), None, Outcome::Deliver);
     Ok(Path {
@@ -65,6 +67,16 @@ pub(super) fn interface<R: Recorder>(
         admitted_by,
         reply_denied: None,
     })
+}
+
+/// PrivateLink carries TCP (spec 7.2).
+fn require_tcp<R: Recorder>(walk: &mut Walk<'_, R>, resource: ResourceIx) -> Result<(), Denial> {
+    let endpoint = walk.snapshot.resource(resource).endpoint.is_some();
+    if !endpoint || walk.probe.inside.protocol == Protocol::Tcp {
+        return Ok(());
+    }
+    let (component, reason) = (Component::Resource(resource), Reason::InterfaceEndpointProtocol);
+    Err(walk.deny(component, reason, RuleRef::Packet, Detail::None))
 }
 
 /// An address of the VPC that nothing has.

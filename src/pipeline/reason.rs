@@ -202,6 +202,8 @@ reasons! {
         "The VPC has enable_dns_support = false, so its resolver does not answer.", "Set enable_dns_support = true on the VPC, or ask a DNS server of your own.";
     67 DnsThrottled "dns-throttled" ExemptAddress None,
         "The ENI has sent more packets to the resolver within a second than its limit, which AWS has at 1,024.", "Cache answers in the task, or spread over more ENIs: connectors with other subnets or security groups.";
+    68 InterfaceEndpointProtocol "interface-endpoint-protocol" Deliver None,
+        "An interface endpoint carries TCP only, and does not answer ping.", "Use the service's HTTPS endpoint; let a [[resource]] stand in for what speaks another protocol.";
 }
 
 impl From<Malformed> for Reason {

@@ -11,6 +11,8 @@ pub struct Resource {
     pub name: String,
     /// Further names, for the resolver.
     pub aliases: Vec<String>,
+    /// The service of an interface endpoint that this is an interface of, such as `com.amazonaws.us-east-1.sqs`.
+    pub endpoint: Option<String>,
     /// The subnet of its interface.
     pub subnet: SubnetIx,
     /// Its private address.

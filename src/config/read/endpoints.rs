@@ -43,7 +43,7 @@ fn aliases(section: &Section<'_>) -> Vec<String> {
     names.into_iter().map(|at| at.value).collect()
 }
 
-fn listen(section: &Section<'_>) -> Vec<Listen> {
+pub(super) fn listen(section: &Section<'_>) -> Vec<Listen> {
     let given: Vec<At<Listen>> = super::list(section, "listen", |v| v.parse(text::listen));
     for (position, listen) in given.iter().enumerate() {
         if given.iter().take(position).any(|earlier| earlier.value == listen.value) {

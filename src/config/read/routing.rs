@@ -6,6 +6,7 @@ use crate::config::reader::{Section, Value};
 use crate::config::spec::{
     Destination, EndpointKind, Peering, PrefixList, Route, RouteTable, Target, VpcEndpoint,
 };
+use crate::config::text;
 use crate::vpc::PeeringState;
 
 pub(super) const TABLE: [&str; 4] = ["id", "vpc", "main", "routes"];
@@ -126,8 +127,19 @@ pub(super) fn prefix_list(section: &Section<'_>) -> Option<PrefixList> {
     Some(PrefixList { id: id?, entries, line: section.line() })
 }
 
-pub(super) const ENDPOINT: [&str; 6] =
-    ["id", "vpc", "kind", "service", "prefix_list", "route_tables"];
+pub(super) const ENDPOINT: [&str; 11] = [
+    "id",
+    "vpc",
+    "kind",
+    "service",
+    "prefix_list",
+    "route_tables",
+    "subnets",
+    "addresses",
+    "security_groups",
+    "listen",
+    "private_dns_enabled",
+];
 
 pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
     let id = section.word("id");
@@ -142,7 +154,13 @@ pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
         }
     };
     let route_tables = section.references("route_tables", &[Kind::RouteTable]);
+    let private_dns = section.get("private_dns_enabled").and_then(|v| v.boolean());
     Some(VpcEndpoint {
+        subnets: section.references("subnets", &[Kind::Subnet]),
+        addresses: super::list(section, "addresses", |v| v.parse(text::address)),
+        security_groups: section.references("security_groups", &[Kind::SecurityGroup]),
+        listen: super::endpoints::listen(section),
+        private_dns_enabled: private_dns.is_none_or(|at| at.value),
         id: id?,
         vpc: vpc?,
         kind: kind?.value,

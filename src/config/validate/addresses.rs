@@ -12,7 +12,7 @@ pub(super) fn check(spec: &Spec, report: &Report) {
     public(spec, report);
 }
 
-/// Addresses of resources and NAT gateways (spec 6).
+/// Addresses of resources, NAT gateways and interface endpoints (spec 6, 7.2).
 fn private(spec: &Spec, report: &Report) {
     let resources = spec.resources.iter().map(|r| (&r.name, &r.subnet, &r.address));
     let gateways = spec
@@ -20,8 +20,11 @@ fn private(spec: &Spec, report: &Report) {
         .iter()
         .filter(|n| n.state != NatGatewayState::Deleted)
         .flat_map(|n| n.private_ips().map(move |address| (&n.id, &n.subnet, address)));
+    let endpoints = spec.vpc_endpoints.iter().flat_map(|e| {
+        e.subnets.iter().zip(&e.addresses).map(move |(s, address)| (&e.id, s, address))
+    });
     let mut taken: HashMap<(&str, Ipv4Addr), &At<String>> = HashMap::new();
-    for (owner, subnet, address) in resources.chain(gateways) {
+    for (owner, subnet, address) in resources.chain(gateways).chain(endpoints) {
         let Some(subnet) = spec.subnet(subnet) else { continue };
         let cidr = *subnet.cidr;
         let error = |rule, message: String, help: String| {

@@ -21,6 +21,9 @@ pub(super) fn check(spec: &Spec, report: &Report) {
             members(spec, &resource.security_groups, &subnet.vpc, &vpc_of_group, report);
         }
     }
+    for endpoint in &spec.vpc_endpoints {
+        members(spec, &endpoint.security_groups, &endpoint.vpc, &vpc_of_group, report);
+    }
     for connector in &spec.connectors {
         self::connector(spec, connector, &vpc_of_group, report);
     }

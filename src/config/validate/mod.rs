@@ -3,6 +3,7 @@
 
 mod addresses;
 mod dns;
+mod endpoints;
 mod gateway_endpoints;
 mod groups;
 mod more_specific;
@@ -21,6 +22,7 @@ pub(super) fn all(spec: &Spec, report: &Report) {
     peering::check(spec, report);
     gateway_endpoints::check(spec, report);
     addresses::check(spec, report);
+    endpoints::check(spec, report);
     groups::check(spec, report);
     dns::check(spec, report);
     names::check(spec, report);

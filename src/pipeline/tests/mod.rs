@@ -19,6 +19,7 @@ mod gateway_endpoint;
 mod generation;
 mod generator;
 mod icmp;
+mod interface_endpoint;
 mod malformed;
 mod mapping;
 mod mtu_ttl;

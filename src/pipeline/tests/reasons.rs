@@ -172,6 +172,18 @@ const SCENARIOS: &[(Reason, Scenario)] = &[
         let longer = r#"{ destination = "10.0.3.0/24", target = "nat" },"#;
         replaced(ROUTE, longer, LOCAL)
     }),
+    (Reason::InterfaceEndpointProtocol, || {
+        let endpoint = r#"
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc"
+kind = "interface"
+service = "com.amazonaws.us-east-1.sqs"
+subnets = ["subnet-data"]
+addresses = ["10.0.3.99"]
+"#;
+        sent(&format!("{LAB}{endpoint}"), |web| ping(web, Ipv4Addr::new(10, 0, 3, 99), 1))
+    }),
     (Reason::NatGatewayState, || replaced(NAT, &format!("{NAT}\nstate = \"pending\""), OUT)),
     (Reason::NatProtocol, || {
         let lab = with(LAB, EGRESS, r#"egress = [{ protocol = "all", to = "0.0.0.0/0" }]"#);

@@ -270,3 +270,43 @@ fn a_packet_that_egret_answers_changes_its_counter_only() {
     let seen = ledger.sends(&tired, "drops ttl-expired +1, drop rows +1");
     assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::TtlExpired, .. }));
 }
+
+/// What asks the resolver is counted for a second, begins no flow and takes no port.
+#[test]
+fn a_query_to_the_resolver_counts_in_its_window_only() {
+    let mut ledger = Ledger::new(LAB);
+    let web = ledger.world.task("web", 1);
+    let query = udp(web, 5353, (Ipv4Addr::new(169, 254, 169, 253), 53));
+    for _ in 0..2 {
+        let seen = ledger.sends(&query, "to the resolver from 10.0.1.4 +1");
+        assert_eq!(seen.forwarded().1, Link::Services);
+    }
+    ledger.world.advance(Duration::from_secs(1));
+    // Another second, another window.
+    ledger.sends(&query, "to the resolver from 10.0.1.4 -1").forwarded();
+}
+
+/// New flows take the addresses of a gateway in turn: one counter for the gateway, and a path for each address.
+#[test]
+fn the_addresses_of_a_gateway_take_turns() {
+    let two = with(
+        LAB,
+        "public_ip = \"198.51.100.7\"",
+        "public_ip = \"198.51.100.7\"\nsecondary_public_ips = [\"198.51.100.8\"]",
+    );
+    let mut ledger = Ledger::new(&two);
+    let web = ledger.world.task("web", 1);
+    let mut begin = |port, changes: &str| {
+        let (out, _) = ledger.sends(&udp(web, port, (EXAMPLE, 53)), changes).forwarded();
+        out.src
+    };
+    let first = begin(
+        1,
+        "flows +1, turns +1, ports 10.0.1.4 +1, ports 198.51.100.7 +1, destinations +2, sent 10.0.1.4/10.0.0.4 +1",
+    );
+    let second = begin(
+        2,
+        "flows +1, ports 10.0.1.4 +1, ports 198.51.100.8 +1, destinations +1, sent 10.0.1.4/10.0.0.4 +1",
+    );
+    assert_ne!(first, second);
+}

@@ -1,0 +1,331 @@
+//! What does a reload do to real connections, and to those that it does not concern?
+
+use crate::support::lab::{Agent, Lab, both_streams, can_run};
+use egret::explain::Reload;
+use nix::sys::signal::Signal;
+use serde_json::json;
+use std::net::Ipv4Addr;
+use std::process::Output;
+
+const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const OTHER_HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
+const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
+
+const LAB: &str = r#"
+[[vpc]]
+id = "vpc-a"
+cidr = "10.0.0.0/16"
+internet_gateway = "igw-a"
+[[subnet]]
+id = "subnet-public"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.0.0/24"
+route_table = "rtb-public"
+[[subnet]]
+id = "subnet-a"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+route_table = "rtb-private"
+[[subnet]]
+id = "subnet-b"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.2.0/24"
+route_table = "rtb-private"
+[[route_table]]
+id = "rtb-public"
+vpc = "vpc-a"
+routes = [{ destination = "0.0.0.0/0", target = "igw-a" }]
+[[route_table]]
+id = "rtb-private"
+vpc = "vpc-a"
+routes = [
+    { destination = "0.0.0.0/0", target = "nat-a" },
+    { destination = "203.0.113.20/32", target = "nat-b" },
+]
+[[nat_gateway]]
+id = "nat-a"
+subnet = "subnet-public"
+[[nat_gateway]]
+id = "nat-b"
+subnet = "subnet-public"
+[[security_group]]
+id = "sg-app"
+vpc = "vpc-a"
+egress = [
+    { protocol = "tcp", ports = "5432", to = "0.0.0.0/0" },
+    { protocol = "tcp", ports = "443", to = "0.0.0.0/0" },
+]
+[[security_group]]
+id = "sg-db"
+vpc = "vpc-a"
+ingress = [{ protocol = "tcp", ports = "5432", from = "sg-app" }]
+[[network_acl]]
+id = "acl-deny"
+vpc = "vpc-a"
+egress = [
+    { rule = 90, action = "deny", protocol = "tcp", ports = "443", cidr = "203.0.113.10/32" },
+    { rule = 100, action = "allow", protocol = "all", cidr = "0.0.0.0/0" },
+]
+ingress = [{ rule = 100, action = "allow", protocol = "all", cidr = "0.0.0.0/0" }]
+[[resource]]
+name = "db"
+subnet = "subnet-a"
+address = "10.0.1.10"
+security_groups = ["sg-db"]
+listen = ["5432/tcp"]
+[[internet_host]]
+name = "example"
+address = "203.0.113.10"
+listen = ["443/tcp"]
+[[internet_host]]
+name = "other"
+address = "203.0.113.20"
+listen = ["443/tcp"]
+[[vpc_connector]]
+name = "main"
+subnets = ["subnet-a"]
+security_groups = ["sg-app"]
+[[service]]
+name = "web"
+egress = "vpc"
+vpc_connector = "main"
+"#;
+
+/// The lab's file with passages exchanged, each of which must be there once.
+fn write(lab: &Lab, changes: &[(&str, &str)]) {
+    let head = format!("lab = \"{}\"\n", lab.name());
+    let text = changes.iter().fold(head + LAB, |text, (old, new)| {
+        assert_eq!(text.matches(old).count(), 1, "{old}");
+        text.replace(old, new)
+    });
+    std::fs::write(lab.file(), text).unwrap();
+}
+
+fn apply(lab: &Lab, more: &str) -> Output {
+    lab.egret(&format!("apply {} {more}", lab.file().display()))
+}
+
+/// Applies changes that must be taken; first says what it would do, and then does just that.
+fn reload(lab: &Lab, changes: &[(&str, &str)]) -> Reload {
+    write(lab, changes);
+    let parsed = |output: Output| -> Reload {
+        assert!(output.status.success(), "{}", both_streams(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let forecast = parsed(apply(lab, "--dry-run --json"));
+    let done = parsed(apply(lab, "--json"));
+    assert_eq!(forecast.generation + 1, done.generation, "a dry run changes nothing");
+    assert_eq!(forecast.changes, done.changes);
+    // How many go on is not compared: flows that nothing happens to may begin and end in between.
+    assert_eq!(forecast.flows.affected, done.flows.affected);
+    done
+}
+
+fn fates(reload: &Reload) -> Vec<(String, String)> {
+    reload.flows.affected.iter().map(|f| (f.destination.clone(), f.reason.clone())).collect()
+}
+
+/// Whether a connection that is open still carries what is said.
+fn carries(agent: &mut Agent, name: &str) -> bool {
+    agent.ask(&json!(["say", name, 10.0])) == "ok"
+}
+
+/// Whether nothing comes back on a connection that is open.
+fn is_cut(agent: &mut Agent, name: &str) -> bool {
+    agent.ask(&json!(["say", name, 0.6])) != "ok"
+}
+
+fn up() -> Option<Lab> {
+    can_run().then(|| Lab::up("auto", LAB))
+}
+
+#[test]
+fn a_group_change_refuses_what_is_new_and_cuts_nothing() {
+    let Some(lab) = up() else { return };
+    let mut web = lab.task("web");
+    web.open("db", DB, 5432);
+    let done = reload(
+        &lab,
+        &[("    { protocol = \"tcp\", ports = \"5432\", to = \"0.0.0.0/0\" },\n", "")],
+    );
+    assert_eq!((done.flows.live, done.flows.keep), (1, 1));
+    assert!(carries(&mut web, "db"));
+    lab.drops_for("sg-egress-implicit-deny", "sg-app", || web.tcp_times_out(DB, 5432));
+    let flows = lab.flows();
+    assert_eq!(flows.len(), 1);
+    assert!(flows[0].admitted_by.contains("tcp 5432"), "by the rule that is gone: {flows:?}");
+    assert_eq!(flows[0].rule_generation, Some(1));
+}
+
+#[test]
+fn an_acl_and_a_route_act_at_once_and_name_the_rule() {
+    let Some(lab) = up() else { return };
+    let mut web = lab.task("web");
+    web.open("out", HOST, 443);
+    web.open("db", DB, 5432);
+    let acl = ("cidr = \"10.0.1.0/24\"\n", "cidr = \"10.0.1.0/24\"\nnetwork_acl = \"acl-deny\"\n");
+    let done = reload(&lab, &[acl]);
+    assert_eq!(fates(&done), [(format!("{HOST}:443"), "nacl-egress-deny".to_owned())]);
+    let drop = lab.drops_for("nacl-egress-deny", "acl-deny", || assert!(is_cut(&mut web, "out")));
+    assert!(lab.line(drop.line).contains("rule = 90"), "{drop:?}");
+    assert!(carries(&mut web, "db"), "inside the subnet no ACL is asked");
+    // Without the rule it goes on where it was: TCP sends what was lost again.
+    reload(&lab, &[]);
+    assert!(carries(&mut web, "out"));
+    // What was said in vain is echoed now: the next question needs a connection without it.
+    web.ok(&json!(["close", "out"]));
+    web.open("again", HOST, 443);
+    let done = reload(&lab, &[("    { destination = \"0.0.0.0/0\", target = \"nat-a\" },\n", "")]);
+    let no_route = (format!("{HOST}:443"), "no-route".to_owned());
+    assert!(fates(&done).contains(&no_route), "{done:?}");
+    lab.drops_for("no-route", "rtb-private", || assert!(is_cut(&mut web, "again")));
+}
+
+#[test]
+fn a_gateway_that_goes_takes_its_flows_along_and_no_others() {
+    let Some(lab) = up() else { return };
+    let mut web = lab.task("web");
+    web.open("a", HOST, 443);
+    web.open("b", OTHER_HOST, 443);
+    let gone = [
+        ("[[nat_gateway]]\nid = \"nat-b\"\nsubnet = \"subnet-public\"\n", ""),
+        ("    { destination = \"203.0.113.20/32\", target = \"nat-b\" },\n", ""),
+    ];
+    let done = reload(&lab, &gone);
+    let [(destination, reason)] = &fates(&done)[..] else { panic!("{done:?}") };
+    assert_eq!(destination, &format!("{OTHER_HOST}:443"));
+    assert!(reason.contains("NAT gateway nat-b goes"), "{reason}");
+    assert_eq!(lab.flows().len(), 1, "it ends at once");
+    assert!(carries(&mut web, "a"));
+    assert!(is_cut(&mut web, "b"));
+    web.tcp(OTHER_HOST, 443);
+}
+
+#[test]
+fn what_comes_and_goes_beside_a_transfer_does_not_disturb_it() {
+    let Some(lab) = up() else { return };
+    let _server = crate::support::iperf_server(&lab.netns("vpc-a"), DB);
+    reload(
+        &lab,
+        &[
+            ("ports = \"5432\", from = \"sg-app\"", "ports = \"all\", from = \"sg-app\""),
+            ("ports = \"5432\", to = \"0.0.0.0/0\"", "ports = \"all\", to = \"0.0.0.0/0\""),
+        ],
+    );
+    let open = [
+        ("ports = \"5432\", from = \"sg-app\"", "ports = \"all\", from = \"sg-app\""),
+        ("ports = \"5432\", to = \"0.0.0.0/0\"", "ports = \"all\", to = \"0.0.0.0/0\""),
+    ];
+    // In front of everything that there is, with the same addresses, and in a subnet of the VPC of now.
+    let more = "[[vpc]]\nid = \"vpc-early\"\ncidr = \"10.0.0.0/16\"\n\
+                [[subnet]]\nid = \"subnet-early\"\nvpc = \"vpc-early\"\navailability_zone = \"us-east-1a\"\ncidr = \"10.0.1.0/24\"\n\
+                [[vpc_connector]]\nname = \"early\"\nsubnets = [\"subnet-early\"]\n\
+                [[vpc_connector]]\nname = \"second\"\nsubnets = [\"subnet-b\"]\nsecurity_groups = [\"sg-app\"]\n\
+                [[service]]\nname = \"early\"\negress = \"vpc\"\nvpc_connector = \"early\"\ntasks = 2\n\
+                [[service]]\nname = \"second\"\negress = \"vpc\"\nvpc_connector = \"second\"\n\
+                [[vpc]]\nid = \"vpc-a\"";
+    let grown: Vec<_> = open.iter().copied().chain([("[[vpc]]\nid = \"vpc-a\"", more)]).collect();
+    let line = format!("iperf3 --json --client {DB} --time 3");
+    std::thread::scope(|scope| {
+        let transfer = scope.spawn(|| lab.exec_ok("web", &line));
+        // Its control connection and the one that carries it; each look is a call that is waited for.
+        assert!((0..2000).any(|_| lab.flows().len() == 2), "{:?}", lab.flows());
+        for _ in 0..3 {
+            let done = reload(&lab, &grown);
+            assert_eq!(done.flows.live, done.flows.keep, "{done:?}");
+            assert!(!lab.pings("early/2", "-W 1 10.0.1.77"), "nothing is there");
+            let done = reload(&lab, &open);
+            assert!(done.flows.affected.iter().all(|f| f.task.starts_with("early")), "{done:?}");
+        }
+        let report: serde_json::Value = serde_json::from_str(&transfer.join().unwrap()).unwrap();
+        assert!(report["end"]["sum_received"]["bytes"].as_u64().unwrap() > 0, "{report}");
+    });
+    let own: Vec<_> =
+        lab.drops().into_iter().filter(|row| row.service.as_deref() == Some("web")).collect();
+    assert!(own.is_empty(), "{own:?}");
+    assert_eq!(lab.ps().len(), 1);
+}
+
+#[test]
+fn a_task_whose_connector_moves_keeps_its_namespace_and_processes() {
+    let Some(lab) = up() else { return };
+    let mut web = lab.task("web");
+    web.open("db", DB, 5432);
+    let before = lab.ps();
+    lab.egret_ok("task add web");
+    let done = reload(&lab, &[("subnets = [\"subnet-a\"]", "subnets = [\"subnet-b\"]")]);
+    assert_eq!(fates(&done).len(), 1, "{done:?}");
+    let after = lab.ps();
+    assert_eq!(after.len(), 2, "what was made by hand stays");
+    assert_eq!((&after[0].namespace, after[0].address), (&before[0].namespace, before[0].address));
+    assert_eq!(after[0].subnet.as_deref(), Some("subnet-b"));
+    assert!(is_cut(&mut web, "db"), "its port was the old ENI's");
+    web.tcp(DB, 5432);
+    web.tcp(HOST, 443);
+    // The file's own tasks come and go by its count; the second is nobody's but the hand's.
+    reload(&lab, &[("vpc_connector = \"main\"", "vpc_connector = \"main\"\ntasks = 3")]);
+    assert_eq!(lab.ps().len(), 3);
+    reload(&lab, &[]);
+    assert_eq!(lab.ps().len(), 1, "the file had counted it among its own");
+}
+
+#[test]
+fn a_file_that_is_wrong_changes_nothing() {
+    let Some(lab) = up() else { return };
+    let mut web = lab.task("web");
+    web.open("db", DB, 5432);
+    for (old, new, told) in [
+        ("target = \"nat-a\"", "target = \"nat-x\"", "nat-x"),
+        (
+            "[[vpc]]\nid = \"vpc-a\"",
+            "task_cidr = \"100.65.0.0/16\"\n[[vpc]]\nid = \"vpc-a\"",
+            "task_cidr",
+        ),
+    ] {
+        write(&lab, &[(old, new)]);
+        let refused = apply(&lab, "");
+        assert_eq!(refused.status.code(), Some(2), "{}", both_streams(&refused));
+        assert!(both_streams(&refused).contains(told), "{}", both_streams(&refused));
+        lab.signal(Signal::SIGHUP);
+    }
+    assert!(lab.ps().iter().all(|row| row.generation == 1));
+    assert!(carries(&mut web, "db"));
+}
+
+/// A thing that is in the way makes a step fail half-way: the lab goes back to what it was.
+#[test]
+fn a_step_that_fails_is_taken_back() {
+    let Some(lab) = up() else { return };
+    let mut web = lab.task("web");
+    web.open("db", DB, 5432);
+    let foreign = egret::linux::Netns::create(&format!("{}-late-1", lab.name())).unwrap();
+    let before = lab.rows::<serde_json::Value>("enis").len();
+    let more = "[[service]]\nname = \"late\"\negress = \"vpc\"\nvpc_connector = \"second\"\n\
+                [[vpc_connector]]\nname = \"second\"\nsubnets = [\"subnet-b\"]\nsecurity_groups = [\"sg-app\"]\n\
+                [[service]]\nname = \"web\"";
+    write(&lab, &[("[[service]]\nname = \"web\"", more)]);
+    let failed = apply(&lab, "");
+    assert_eq!(failed.status.code(), Some(1), "{}", both_streams(&failed));
+    assert!(both_streams(&failed).contains("exists already"), "{}", both_streams(&failed));
+    assert_eq!(lab.rows::<serde_json::Value>("enis").len(), before);
+    assert!(carries(&mut web, "db"));
+    web.tcp(HOST, 443);
+    egret::linux::netns::remove(foreign.name()).unwrap();
+    let done = apply(&lab, "--json");
+    assert!(done.status.success(), "{}", both_streams(&done));
+    lab.task("late").tcp(HOST, 443);
+}
+
+#[test]
+fn a_hangup_reads_the_file_again() {
+    let Some(lab) = up() else { return };
+    write(&lab, &[("vpc_connector = \"main\"", "vpc_connector = \"main\"\ntasks = 2")]);
+    lab.signal(Signal::SIGHUP);
+    // The signal has no answer; each look is a call that waits for a reload at work.
+    let came = (0..500).any(|_| lab.ps().len() == 2);
+    assert!(came, "{:?}", lab.ps());
+    lab.task("web/2").tcp(DB, 5432);
+}
