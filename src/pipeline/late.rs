@@ -54,14 +54,12 @@ impl Engine {
         reply: &mut [u8],
     ) -> Verdict {
         let Denial { reason, decided_by } = denial;
-        let late = match reason {
-            Reason::FlowExpired => {
-                self.flows().tombstone(key).is_some_and(|stone| stone.through_nat_gateway)
-            }
-            Reason::TcpNoFlow if self.flows().has_forgotten() => {
-                self.goes_by_a_nat_gateway(now, snapshot, packet)
-            }
-            _ => false,
+        let late = if reason == Reason::FlowExpired {
+            self.flows().tombstone(key).is_some_and(|stone| stone.through_nat_gateway)
+        } else {
+            reason == Reason::TcpNoFlow
+                && self.flows().has_forgotten()
+                && self.goes_by_a_nat_gateway(now, snapshot, packet)
         };
         match if late { tcp_reset(packet, reply) } else { None } {
             Some(len) => Verdict::Reply { len, reason, decided_by },
