@@ -294,6 +294,7 @@ mod tests {
     }
 
     /// Blind segments, each before a RST at its own end: neither data far ahead nor a SYN makes room for one.
+    /// Checklist 7857-RST.
     #[test]
     fn regression_a_forged_segment_does_not_widen_the_window_of_a_rst() {
         let tcp = established();

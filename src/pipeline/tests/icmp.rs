@@ -109,6 +109,7 @@ fn an_error_from_the_task_in_anothers_name_is_dropped() {
 }
 
 /// A task may know, or guess, the ports of another one's flow, and an error is found by what it quotes.
+/// Checklist I4.
 #[test]
 fn regression_no_task_sends_errors_into_anothers_flow() {
     let mut world = World::new(LAB);
@@ -130,6 +131,7 @@ fn regression_no_task_sends_errors_into_anothers_flow() {
 }
 
 /// Routes and gateways act at once, on an error as on any other packet (spec 4.4).
+/// Checklist I5.
 #[test]
 fn regression_an_error_meets_the_present_configuration() {
     let route = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
