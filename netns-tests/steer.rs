@@ -1,5 +1,6 @@
 //! Do packets reach the TUN and come back from it: the right ones, whole, and no others?
 
+use crate::support::lab::snmp;
 use crate::support::{Namespaces, far_host, iperf, is_root, pings, run_ok};
 use egret::linux::link::{link_space, link_task};
 use egret::linux::{
@@ -17,7 +18,9 @@ const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
 const ENI: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 200);
 const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 20);
+const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const SPACE: u32 = 1;
+const INTERNET: u32 = 2;
 const KINDS: [DeviceKind; 2] = [DeviceKind::Vnet, DeviceKind::Plain];
 
 #[test]
@@ -100,6 +103,55 @@ fn addresses_that_nobody_has_are_dropped_and_counted_per_link() {
     assert!(drops.iter().any(asked), "{drops:?}");
 }
 
+/// Whatever the prefixes say: what the engine let pass for another network does not leave from an address that nobody has
+/// in this one.
+#[test]
+fn an_address_that_is_not_known_in_a_network_does_not_get_there() {
+    if !is_root("steer") {
+        return;
+    }
+    let mut bed = Bed::new(DeviceKind::Auto);
+    let tun = bed.worker.device().ifindex();
+    let (internet, link) = bed.internet();
+    let everywhere = Ipv4Network::new(Ipv4Addr::UNSPECIFIED, 0).unwrap();
+    let inside = Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap();
+    bed.steer.set_deliveries(tun, &[(inside, bed.vpc_link), (everywhere, link)]).unwrap();
+    let host = HOST.to_string();
+    assert!(!pings(&bed.task, &host));
+    assert_eq!(bed.drops(), [(tun, SteerReason::ForeignSource, 1)]);
+    assert_eq!(received(&internet), 0);
+    assert!(pings(&bed.task, &DB.to_string()));
+    bed.steer.own(INTERNET, ENI, tun).unwrap();
+    assert!(pings(&bed.task, &host));
+    assert_eq!(received(&internet), 1);
+    bed.steer.disown(INTERNET, ENI).unwrap();
+    assert!(!pings(&bed.task, &host));
+    // A link that is no network's any more.
+    bed.steer.detach_space(link.ifindex).unwrap();
+    bed.steer.own(INTERNET, ENI, tun).unwrap();
+    assert!(!pings(&bed.task, &host));
+    assert!(bed.drops().contains(&(tun, SteerReason::NoLink, 1)), "{:?}", bed.drops());
+    assert_eq!(received(&internet), 1);
+}
+
+/// Between the change of the configuration and the opening of its links.
+#[test]
+fn closing_closes_what_is_new_as_well() {
+    if !is_root("steer") {
+        return;
+    }
+    let mut bed = Bed::new(DeviceKind::Auto);
+    let tun = bed.worker.device().ifindex();
+    let whole = (Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap(), bed.vpc_link);
+    let next = [whole, (Ipv4Network::from(DB), bed.vpc_link)];
+    bed.steer.close_deliveries(tun, &next).unwrap();
+    assert!(!pings(&bed.task, &DB.to_string()), "by the link of a shorter prefix");
+    assert_eq!(bed.drops(), [(tun, SteerReason::NoLink, 1)]);
+    assert!(pings(&bed.task, &FAR.to_string()));
+    bed.steer.set_deliveries(tun, &next).unwrap();
+    assert!(pings(&bed.task, &DB.to_string()));
+}
+
 /// What a reload does: the old links are closed first, so that nothing leaves by another link in between.
 #[test]
 fn deliveries_are_closed_and_exchanged_and_an_address_is_given_up() {
@@ -126,7 +178,7 @@ fn deliveries_are_closed_and_exchanged_and_an_address_is_given_up() {
     assert!(pings(&bed.task, &db));
     bed.steer.disown(SPACE, ENI).unwrap();
     bed.steer.disown(SPACE, ENI).unwrap();
-    assert!(!pings(&bed.task, &db), "the reply has no owner");
+    assert!(!pings(&bed.task, &db), "neither its requests nor the replies have an owner");
     bed.steer.own(SPACE, ENI, tun).unwrap();
     assert!(pings(&bed.task, &db));
     bed.steer.detach_tun(tun).unwrap();
@@ -271,7 +323,7 @@ struct Bed {
     task_link: Link,
     vpc_link: Link,
     runtime: tokio::runtime::Runtime,
-    _namespaces: Namespaces,
+    namespaces: Namespaces,
 }
 
 impl Bed {
@@ -309,13 +361,29 @@ impl Bed {
             task_link,
             vpc_link,
             runtime,
-            _namespaces: namespaces,
+            namespaces,
         }
+    }
+
+    /// A second network, with one host.
+    fn internet(&mut self) -> (Netns, Link) {
+        let internet = self.namespaces.create("internet");
+        let link = self.runtime.block_on(async {
+            let links = Links::open(&self.router).unwrap();
+            link_space(&links, "s-2", &internet, "net0", INTERNET, &[HOST], 1500).await.unwrap()
+        });
+        self.steer.attach_space("s-2", INTERNET).unwrap();
+        (internet, link)
     }
 
     fn drops(&self) -> Vec<(u32, SteerReason, u64)> {
         self.steer.counters().unwrap()
     }
+}
+
+/// IPv4 packets that came into a namespace.
+fn received(netns: &Netns) -> u64 {
+    snmp(netns, "Ip", "InReceives")
 }
 
 /// Segments that the kernel found to have a wrong checksum.

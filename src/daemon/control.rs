@@ -25,6 +25,10 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::{Mutex, watch};
 
+/// Between two rounds of housekeeping, which hold the lock and look at every flow. A flow whose time is over is found out
+/// by its next packet as well, so nothing becomes wrong in between.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// A running lab as its clients share it.
 #[derive(Clone)]
 pub struct Shared {
@@ -129,11 +133,12 @@ impl Shared {
         }
     }
 
-    /// Housekeeping, once. Returns how long it may be until the next time: a second of the lab's own time.
+    /// Housekeeping, once. Returns how long it may be until the next time: a second of the lab's own time, and at least
+    /// [`SHORTEST`].
     pub async fn tick(&self) -> Duration {
         let mut running = self.running.lock().await;
         running.tick().await;
-        Duration::from_secs(1).div_f64(running.lab().time_scale.clamp(1.0, 100.0))
+        Duration::from_secs(1).div_f64(running.lab().time_scale.max(1.0)).max(SHORTEST)
     }
 
     /// Puts another configuration in force: one after the other, if several ask.

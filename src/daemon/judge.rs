@@ -46,8 +46,8 @@ impl Judge for EngineJudge {
 
     #[inline]
     fn judge(&mut self, packet: &mut [u8], vnet: VnetHeader, reply: &mut [u8]) -> Action {
-        // Nothing is asked of a device that comes or goes with a reload.
-        let Some(device) = self.device else { return Action::Drop };
+        // The device comes or goes with a reload.
+        let Some(device) = self.device else { return Action::Unjudged };
         if self.watched {
             self.now = Instant(clock::now());
         }
@@ -76,5 +76,35 @@ impl Judge for EngineJudge {
             self.releases = None;
         }
         next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::config::Lab;
+    use crate::linux::worker::REPLY;
+    use crate::vpc::Generation;
+
+    /// A device that comes or goes: none of its packets is dropped as if somebody had judged it.
+    #[test]
+    fn a_device_that_the_configuration_does_not_have_judges_nothing() {
+        let lab = Lab::parse("lab.toml", include_str!("../../examples/minimal.toml")).unwrap();
+        let with = Arc::new(lab.lower(Generation(2)));
+        let mut parts = with.parts().clone();
+        parts.enis.clear();
+        let without = Arc::new(Snapshot::build(Generation(1), parts));
+        let id = DeviceId::Eni(with.eni(crate::vpc::EniIx(0)).id.clone());
+        let current = Arc::new(ArcSwap::new(without));
+        let mut judge = EngineJudge::new(Arc::new(Engine::new(1)), Arc::clone(&current), id);
+        let mut judged = || {
+            judge.begin_batch();
+            judge.judge(&mut [0; 20], VnetHeader::default(), &mut [0; REPLY])
+        };
+        assert_eq!(judged(), Action::Unjudged);
+        current.store(with);
+        assert_eq!(judged(), Action::Drop);
     }
 }

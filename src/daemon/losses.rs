@@ -13,6 +13,8 @@ use std::sync::atomic::Ordering::Relaxed;
 pub(super) enum Loss {
     /// The queue to the worker was full.
     Queue,
+    /// No configuration had the device.
+    Unknown,
     /// A read failed.
     Read,
     /// A write failed because the device was down.
@@ -25,6 +27,7 @@ impl Loss {
     pub(super) fn reason(self) -> Reason {
         match self {
             Self::Queue => Reason::QueueFull,
+            Self::Unknown => Reason::DeviceUnknown,
             Self::Read => Reason::ReadFailed,
             Self::Down | Self::Write => Reason::WriteFailed,
         }
@@ -34,6 +37,7 @@ impl Loss {
     pub(super) fn told_of(self, tun: &str) -> String {
         match self {
             Self::Queue => format!("the queue of {tun} was full"),
+            Self::Unknown => format!("{tun} comes or goes with a reload"),
             Self::Read => format!("{tun} could not be read"),
             Self::Down => format!("{tun} was down"),
             Self::Write => format!("{tun} could not be written"),
@@ -58,6 +62,7 @@ impl Losses {
     ) {
         let totals = [
             (Loss::Queue, queue.unwrap_or(0)),
+            (Loss::Unknown, stats.unjudged.load(Relaxed)),
             (Loss::Read, stats.read_errors.load(Relaxed)),
             (Loss::Down, stats.write_errors_down.load(Relaxed)),
             (Loss::Write, stats.write_errors_other.load(Relaxed)),
@@ -75,5 +80,24 @@ impl Losses {
     /// How many packets a device lost.
     pub(super) fn packets(&self, device: &DeviceId) -> u64 {
         self.seen.iter().filter(|((of, _), _)| of == device).map(|(_, seen)| seen.packets).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_could_judge_is_listed_with_a_reason() {
+        let (device, stats, mut losses) =
+            (DeviceId::AppRunner, WorkerStats::default(), Losses::default());
+        losses.update(Instant::ZERO, &device, &stats, None);
+        assert!(losses.seen.is_empty());
+        stats.unjudged.store(2, Relaxed);
+        losses.update(Instant(7), &device, &stats, None);
+        let listed: Vec<_> =
+            losses.seen.iter().map(|((_, loss), seen)| (loss.reason(), seen.packets)).collect();
+        assert_eq!(listed, [(Reason::DeviceUnknown, 2)]);
+        assert_eq!(losses.packets(&device), 2);
     }
 }

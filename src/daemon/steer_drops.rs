@@ -63,6 +63,7 @@ pub(super) fn reason(reason: SteerReason) -> Reason {
         SteerReason::Forged => Reason::SourceForged,
         SteerReason::NotIp => Reason::NotIp,
         SteerReason::NoOwner => Reason::NoOwner,
+        SteerReason::ForeignSource => Reason::ForeignSource,
         SteerReason::Truncated => Reason::MalformedTruncated,
         SteerReason::NoLink
         | SteerReason::UnknownDevice

@@ -119,7 +119,7 @@ impl Running {
         Ok(())
     }
 
-    /// The files that programs of a task see in place of those in `/etc`.
+    /// The files that programs of a task see in place of those in `/etc`. One that says the same already is not touched.
     pub(super) fn write_overlays(
         &self,
         snapshot: &Snapshot,

@@ -89,6 +89,8 @@ pub enum SteerReason {
     Truncated,
     /// No room for an Ethernet header.
     NoHeadroom,
+    /// From the engine: the link's address space knows nobody by the source address. A private one, toward the internet.
+    ForeignSource,
     /// A number that this build does not know.
     Other(u32),
 }
@@ -104,6 +106,9 @@ impl SteerReason {
             Self::NoLink => "no link leads to the destination",
             Self::UnknownDevice => "the interface is not part of the lab",
             Self::Truncated => "the IPv4 header is incomplete",
+            Self::ForeignSource => {
+                "no ENI, NAT gateway or public address of the link's network is the source"
+            }
             Self::NoHeadroom => "the kernel had no room for an Ethernet header",
             Self::Other(_) => "for a reason that this build does not know",
         }
@@ -120,6 +125,7 @@ impl From<u32> for SteerReason {
             5 => Self::UnknownDevice,
             6 => Self::Truncated,
             7 => Self::NoHeadroom,
+            8 => Self::ForeignSource,
             other => Self::Other(other),
         }
     }
@@ -255,7 +261,8 @@ impl Steer {
         self.forget_counters(ifindex)
     }
 
-    /// What comes for `address` from the address space goes to the TUN: it is an ENI's, a NAT gateway's, or public.
+    /// What comes for `address` from the address space goes to the TUN: it is an ENI's, a NAT gateway's, or public. Only
+    /// from such an address does anything leave by a link of that space.
     ///
     /// # Errors
     ///
@@ -265,7 +272,8 @@ impl Steer {
         self.hash::<[u8; 8], u32>("owners")?.insert(key, tun, 0).map_err(full("owners"))
     }
 
-    /// Undoes [`Steer::own`]: what comes for `address` from the address space is dropped. Not being owned is fine.
+    /// Undoes [`Steer::own`]: what comes for `address` from the address space is dropped, and what
+    /// would go there from it. Not being owned is fine.
     ///
     /// # Errors
     ///
@@ -317,19 +325,25 @@ impl Steer {
     }
 
     /// Drops what goes by a link of a TUN that will not be the same in `next`, until [`Steer::set_deliveries`]: for a
-    /// change of the configuration, in which a packet judged under the old one must not leave by a link of the new.
+    /// change of the configuration, in which a packet judged under the old one must not leave by a link of the new, nor
+    /// one judged under the new by a link of the old. So what is new in `next` is closed as well: until then a shorter
+    /// prefix has its addresses.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses.
+    /// When there are 1,048,576 prefixes of all TUNs together, or the kernel refuses. What was done until then stands.
     pub fn close_deliveries(
         &mut self,
         tun: u32,
         next: &[(Ipv4Network, Link)],
     ) -> Result<(), SteerError> {
         let next: BTreeMap<_, _> = next.iter().map(|(p, link)| (*p, link_value(*link))).collect();
-        let now = self.deliveries.get(&tun).cloned().unwrap_or_default();
-        for (prefix, _) in now.into_iter().filter(|(p, link)| next.get(p) != Some(link)) {
+        let mut now = self.deliveries.get(&tun).cloned().unwrap_or_default();
+        now.retain(|prefix, link| next.get(prefix) != Some(link));
+        let open = self.deliveries.get(&tun);
+        let is_new = |prefix: &&Ipv4Network| open.is_none_or(|open| !open.contains_key(*prefix));
+        let others: Vec<_> = now.into_keys().chain(next.keys().filter(is_new).copied()).collect();
+        for prefix in others {
             self.deliver(tun, prefix, NOWHERE)?;
             self.deliveries.entry(tun).or_default().insert(prefix, NOWHERE);
         }
@@ -530,6 +544,7 @@ fn number(reason: SteerReason) -> u32 {
         SteerReason::UnknownDevice => 5,
         SteerReason::Truncated => 6,
         SteerReason::NoHeadroom => 7,
+        SteerReason::ForeignSource => 8,
         SteerReason::Other(number) => number,
     }
 }
@@ -558,7 +573,7 @@ mod tests {
 
     #[test]
     fn reasons_keep_their_numbers() {
-        for known in 1..=7 {
+        for known in 1..=8 {
             let reason = SteerReason::from(known);
             assert!(!matches!(reason, SteerReason::Other(_)), "{known}");
             assert_eq!(number(reason), known);

@@ -66,6 +66,8 @@ pub enum Action {
     },
     /// Write nothing.
     Drop,
+    /// Write nothing: there was nobody to judge it.
+    Unjudged,
 }
 
 /// What a worker has done so far. Totals; they only grow.
@@ -83,6 +85,8 @@ pub struct WorkerStats {
     pub write_errors_down: AtomicU64,
     /// Writes that failed for another reason.
     pub write_errors_other: AtomicU64,
+    /// Packets that there was nobody to judge.
+    pub unjudged: AtomicU64,
     /// Panics of the judge; each cost one packet.
     pub panics: AtomicU64,
     /// How often a batch began or ended: odd during one.
@@ -244,6 +248,10 @@ impl Worker {
                 self.device.write(&mut self.reply, len, VnetHeader::default())
             }
             Ok(Action::Drop) => return,
+            Ok(Action::Unjudged) => {
+                tally.unjudged += 1;
+                return;
+            }
             Err(_) => {
                 tally.panics += 1;
                 return;
@@ -279,6 +287,7 @@ struct Tally {
     read_errors: u64,
     write_errors_down: u64,
     write_errors_other: u64,
+    unjudged: u64,
     panics: u64,
     device_gone: bool,
 }
@@ -302,6 +311,7 @@ impl Tally {
             (&stats.read_errors, self.read_errors),
             (&stats.write_errors_down, self.write_errors_down),
             (&stats.write_errors_other, self.write_errors_other),
+            (&stats.unjudged, self.unjudged),
             (&stats.panics, self.panics),
         ] {
             if share != 0 {

@@ -27,6 +27,7 @@ enum reason {
 	UNKNOWN_DEVICE = 5,
 	TRUNCATED = 6,
 	NO_HEADROOM = 7,
+	FOREIGN_SOURCE = 8,
 };
 
 struct task {
@@ -65,7 +66,7 @@ struct {
 	__type(value, struct task);
 } tasks SEC(".maps");
 
-// Router end of the veth of a VPC, of a gateway endpoint or of the internet -> its address space.
+// Router end of the veth of a VPC, of a gateway endpoint, of the internet or of the services -> its address space.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -74,7 +75,8 @@ struct {
 	__type(value, __u32);
 } spaces SEC(".maps");
 
-// An address that egret answers for -> the TUN of the ENI or gateway that has it.
+// An address that egret answers for -> the TUN of the ENI or gateway that has it. For the services: a task's own, as it
+// reaches them untranslated.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -148,7 +150,7 @@ int task_ingress(struct __sk_buff *skb)
 	return bpf_redirect(task->tun, 0);
 }
 
-// From a VPC or the internet.
+// From a VPC, a gateway endpoint, the internet or the services.
 SEC("classifier")
 int space_ingress(struct __sk_buff *skb)
 {
@@ -169,6 +171,19 @@ int space_ingress(struct __sk_buff *skb)
 	if (!tun)
 		return drop(skb, NO_OWNER);
 	return bpf_redirect(*tun, 0);
+}
+
+// Out of a namespace egret speaks only by the addresses that it answers for there. Whatever the prefixes say, a private
+// address thus never gets to the internet, nor one VPC's to another that is not peered with it.
+static __always_inline enum reason refusal(__u32 ifindex, __be32 source)
+{
+	__u32 *space = bpf_map_lookup_elem(&spaces, &ifindex);
+	struct owned key = { .address = source };
+
+	if (!space)
+		return NO_LINK;
+	key.space = *space;
+	return bpf_map_lookup_elem(&owners, &key) ? 0 : FOREIGN_SOURCE;
 }
 
 static __always_inline int deliver(struct __sk_buff *skb, const struct link *link)
@@ -193,16 +208,23 @@ int tun_ingress(struct __sk_buff *skb)
 {
 	struct prefix key = { .length = 64, .tun = skb->ifindex };
 	struct link *link;
+	enum reason reason;
+	__be32 source;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return drop(skb, NOT_IP);
-	if (bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), &key.address, sizeof(key.address)))
+	if (bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), &key.address, sizeof(key.address)) ||
+	    bpf_skb_load_bytes(skb, offsetof(struct iphdr, saddr), &source, sizeof(source)))
 		return drop(skb, TRUNCATED);
 	link = bpf_map_lookup_elem(&task_links, &key.address);
-	if (!link)
-		link = bpf_map_lookup_elem(&prefix_links, &key);
+	if (link)
+		return deliver(skb, link);
+	link = bpf_map_lookup_elem(&prefix_links, &key);
 	if (!link)
 		return drop(skb, NO_LINK);
+	reason = refusal(link->ifindex, source);
+	if (reason)
+		return drop(skb, reason);
 	return deliver(skb, link);
 }
 

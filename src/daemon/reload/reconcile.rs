@@ -2,11 +2,13 @@
 //!
 //! 1. [`Running::grow`] makes what is new: namespaces, links, addresses, listeners, TUN devices and their workers, which
 //!    drop everything until the configuration has them.
-//! 2. [`Running::switch`] closes every delivery that will be another one, puts the configuration in force, waits until no
-//!    worker is in a batch under the old one, and only then opens the new deliveries.
+//! 2. [`Running::switch`] closes every delivery that will be another one, and those of prefixes that are new, whose
+//!    addresses a shorter one has until then. It puts the configuration in force, waits until no worker is in a batch under
+//!    the old one, and only then opens the new deliveries. What tasks see of it in their own namespaces comes last.
 //! 3. [`Running::shrink`] removes what nothing needs any more.
 //!
-//! Whatever is the same before and after is not touched.
+//! Whatever is the same before and after is not touched. A delivery that is the same stays open throughout: a packet
+//! judged before the change may leave by it after, from an address that is still the lab's (`refusal` in `steer.bpf.c`).
 
 use crate::config::{DeviceKind, Lab};
 use crate::daemon::judge::EngineJudge;
@@ -88,9 +90,11 @@ impl Running {
     ) -> Result<(), LabError> {
         self.withdraw(needs)?;
         self.put_in_force(lab, snapshot, needs);
-        self.attach_tasks_anew().await?;
+        self.attach_tasks_anew()?;
         self.quiesce().await;
-        self.open(needs)
+        self.open(needs)?;
+        // What is closed in between is as little as can be: nothing waits for this.
+        self.refit_tasks().await
     }
 
     /// Removes what is not needed. Every step is taken, whatever became of those before; the first failure is returned.
@@ -288,14 +292,19 @@ impl Running {
         for (id, device) in &needs.devices {
             let Some(worker) = self.workers.get(id) else { continue };
             let tun = worker.device().ifindex();
-            let deliveries = self.deliveries(needs, id);
-            self.steer.set_deliveries(tun, &deliveries)?;
             for &place in &device.owned {
                 if self.owned.get(&place) != Some(id) {
                     self.steer.own(u32::from(place.0.0), place.1, tun)?;
                     self.owned.insert(place, id.clone());
                 }
             }
+        }
+        // Nothing leaves from an address that is not owned yet.
+        for id in needs.devices.keys() {
+            let Some(worker) = self.workers.get(id) else { continue };
+            let tun = worker.device().ifindex();
+            let deliveries = self.deliveries(needs, id);
+            self.steer.set_deliveries(tun, &deliveries)?;
         }
         Ok(())
     }

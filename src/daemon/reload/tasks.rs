@@ -31,11 +31,9 @@ impl Running {
     }
 
     /// Attaches the tasks whose device is another one under the configuration that has just come into force.
-    pub(super) async fn attach_tasks_anew(&mut self) -> Result<(), LabError> {
+    pub(super) fn attach_tasks_anew(&mut self) -> Result<(), LabError> {
         let snapshot = self.snapshot();
-        self.services.set_mtu(&self.router, snapshot.parts().mtu.task).await?;
-        let tasks: Vec<Task> = snapshot.tasks().copied().collect();
-        for task in tasks {
+        for &task in snapshot.tasks() {
             let device = DeviceId::of(&snapshot, task.eni.map_or(Device::AppRunner, Device::Eni));
             let tun = self.workers.get(&device).map(|worker| worker.device().ifindex());
             let Some(attachment) = self.tasks.get_mut(&task.address) else { continue };
@@ -46,13 +44,24 @@ impl Running {
                 self.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
                 attachment.device = device;
             }
-            let (namespace, mtu) = (attachment.namespace.clone(), snapshot.parts().mtu.task);
+        }
+        Ok(())
+    }
+
+    /// Gives the tasks the MTU and the files that the configuration in force has for them, where they have others.
+    pub(super) async fn refit_tasks(&mut self) -> Result<(), LabError> {
+        let snapshot = self.snapshot();
+        let mtu = snapshot.parts().mtu.task;
+        self.services.set_mtu(&self.router, mtu).await?;
+        for task in snapshot.tasks() {
+            let Some(attachment) = self.tasks.get_mut(&task.address) else { continue };
+            let namespace = attachment.namespace.clone();
             if attachment.mtu != mtu {
                 attachment.mtu = mtu;
                 self.router.set_mtu(&task_link_name(task.address), mtu).await?;
                 Links::open(&Netns::open(&namespace)?)?.set_mtu("eth0", mtu).await?;
             }
-            self.write_overlays(&snapshot, &namespace, &task)?;
+            self.write_overlays(&snapshot, &namespace, task)?;
         }
         Ok(())
     }

@@ -1,8 +1,11 @@
 //! What answers at the exempt addresses (spec 4.3): resolver, time sync, task metadata, in a namespace of their own.
 //!
+//! `bounded.rs` has what their TCP connections are held to.
+//!
 //! Tasks reach it from every ENI, untranslated, so that each service knows by the source address which task asks.
 //! VPCs may overlap: their resolvers then have one address, and the task decides which VPC's names it sees.
 
+mod bounded;
 mod resolver;
 mod task_metadata;
 mod time_sync;
@@ -14,20 +17,16 @@ use crate::linux::netns::Netns;
 use crate::vpc::exempt::{LINK_LOCAL, RESOLVER, TASK_METADATA, TIME_SYNC};
 use crate::vpc::{Snapshot, Space};
 use arc_swap::ArcSwap;
+use bounded::Bounded;
 use hickory_server::Server;
 use resolver::Resolver;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// The interface in the services' namespace.
 const INTERFACE: &str = "svc0";
-/// A TCP connection that asks nothing for so long is closed (RFC 7766, 6.2.3).
-const TCP_IDLE: Duration = Duration::from_secs(10);
-/// Answers that may wait for a slow reader of one TCP connection.
-const TCP_ANSWERS: usize = 32;
 
 /// The running services; dropping it ends them.
 pub(super) struct Services {
@@ -37,9 +36,11 @@ pub(super) struct Services {
     link: Link,
     mtu: u16,
     resolver: Server<Resolver>,
+    current: Arc<ArcSwap<Snapshot>>,
     /// Where the resolver listens.
     resolvers: BTreeSet<Ipv4Addr>,
-    _others: JoinSet<()>,
+    /// The other services, and the resolver's over TCP.
+    others: JoinSet<()>,
 }
 
 impl Services {
@@ -52,6 +53,7 @@ impl Services {
         router: &Links,
         current: &Arc<ArcSwap<Snapshot>>,
     ) -> Result<Self, LabError> {
+        let current = Arc::clone(current);
         let snapshot = current.load_full();
         let (space, mtu) = (u32::from(Space::SERVICES.0), snapshot.parts().mtu.task);
         let addresses = LINK_LOCAL;
@@ -62,12 +64,12 @@ impl Services {
         let time = udp_socket(&netns, TIME_SYNC, time_sync::PORT)?;
         let metadata = tcp_listener(&netns, TASK_METADATA, task_metadata::PORT)?;
         others.spawn(time_sync::serve(time));
-        others.spawn(task_metadata::serve(metadata, Arc::clone(current)));
+        others.spawn(task_metadata::serve(Bounded::new(metadata), Arc::clone(&current)));
         let ifindex = links.ifindex(INTERFACE).await?;
-        let resolver = Server::new(Resolver::new(Arc::clone(current)));
+        let resolver = Server::new(Resolver::new(Arc::clone(&current)));
         let resolvers = BTreeSet::new();
         let mut services =
-            Self { netns, links, ifindex, link, mtu, resolver, resolvers, _others: others };
+            Self { netns, links, ifindex, link, mtu, resolver, resolvers, current, others };
         services.listen(RESOLVER)?;
         services.follow(&snapshot).await?;
         Ok(services)
@@ -112,7 +114,8 @@ impl Services {
         let udp = udp_socket(&self.netns, address, resolver::PORT)?;
         let tcp = tcp_listener(&self.netns, address, resolver::PORT)?;
         self.resolver.register_socket(udp);
-        self.resolver.register_listener(tcp, TCP_IDLE, TCP_ANSWERS);
+        let resolver = Resolver::new(Arc::clone(&self.current));
+        self.others.spawn(resolver::serve_tcp(Bounded::new(tcp), Arc::new(resolver)));
         self.resolvers.insert(address);
         Ok(())
     }

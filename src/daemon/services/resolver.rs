@@ -1,17 +1,25 @@
 //! The Route 53 Resolver: recursive only, with the names of the VPC that the task asks from (spec 2.5, 8).
 
+use super::bounded::{Bounded, Connection};
 use crate::vpc::dns::{Answer, Lookup, RecordType, TTL};
 use crate::vpc::{DnsRecord, RecordData, Snapshot};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use hickory_proto::op::{Edns, Metadata, OpCode, ResponseCode};
+use axum::serve::Listener as _;
+use hickory_proto::op::{Edns, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{CNAME, PTR, SOA, TXT};
 use hickory_proto::rr::{self, DNSClass, Name, RData, Record};
-use hickory_server::net::runtime::Time;
+use hickory_proto::serialize::binary::BinEncoder;
+use hickory_server::net::NetError;
+use hickory_server::net::runtime::{Time, TokioTime};
+use hickory_server::net::xfer::Protocol;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
-use hickory_server::zone_handler::MessageResponseBuilder;
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinSet;
 
 /// DNS's.
 pub(super) const PORT: u16 = 53;
@@ -92,6 +100,75 @@ impl RequestHandler for Resolver {
             }
             .into(),
         }
+    }
+}
+
+/// Answers over TCP for ever. `hickory` would serve as many connections as come.
+pub(super) async fn serve_tcp(mut listener: Bounded, resolver: Arc<Resolver>) {
+    // Ends with this future, and ends its connections then.
+    let mut connections = JoinSet::new();
+    loop {
+        let (connection, from) = listener.accept().await;
+        while connections.try_join_next().is_some() {}
+        let resolver = Arc::clone(&resolver);
+        connections.spawn(async move {
+            // A connection that breaks is the task's business.
+            let _ = answer_all(connection, from, &resolver).await;
+        });
+    }
+}
+
+/// One question after the other (RFC 1035, 4.2.2). What is no question ends the connection.
+async fn answer_all(
+    mut connection: Connection,
+    from: SocketAddr,
+    resolver: &Resolver,
+) -> io::Result<()> {
+    loop {
+        let mut question = vec![0; usize::from(connection.read_u16().await?)];
+        connection.read_exact(&mut question).await?;
+        let request =
+            Request::from_bytes(question, from, Protocol::Tcp).map_err(io::Error::other)?;
+        if request.metadata.message_type != MessageType::Query {
+            return Ok(());
+        }
+        let answer = Written::default();
+        resolver.handle_request::<_, TokioTime>(&request, answer.clone()).await;
+        connection.write_all(&answer.take()).await?;
+    }
+}
+
+/// An answer with its length in front, as TCP has it.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait]
+impl ResponseHandler for Written {
+    async fn send_response<'a>(
+        &mut self,
+        response: MessageResponse<
+            '_,
+            'a,
+            impl Iterator<Item = &'a Record> + Send + 'a,
+            impl Iterator<Item = &'a Record> + Send + 'a,
+            impl Iterator<Item = &'a Record> + Send + 'a,
+            impl Iterator<Item = &'a Record> + Send + 'a,
+        >,
+    ) -> Result<ResponseInfo, NetError> {
+        let mut message = Vec::new();
+        let mut encoder = BinEncoder::new(&mut message);
+        encoder.set_max_size(u16::MAX);
+        let info = response.destructive_emit(&mut encoder)?;
+        let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *written = [&length.to_be_bytes()[..], &message].concat();
+        Ok(info)
     }
 }
 

@@ -1,16 +1,17 @@
 //! ECS task metadata, version 2: what Fargate tells a task of itself at 169.254.170.2.
 
+use super::bounded::Bounded;
 use crate::vpc::{Snapshot, Task};
 use arc_swap::ArcSwap;
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use tokio::net::TcpListener;
 
 /// HTTP's.
 pub(super) const PORT: u16 = 80;
@@ -18,14 +19,14 @@ pub(super) const PORT: u16 = 80;
 const ACCOUNT: &str = "123456789012";
 
 /// Answers for ever.
-pub(super) async fn serve(listener: TcpListener, current: Arc<ArcSwap<Snapshot>>) {
+pub(super) async fn serve(listener: Bounded, current: Arc<ArcSwap<Snapshot>>) {
     let router = Router::new()
         .route("/v2/metadata", get(metadata))
         .route("/v2/metadata/", get(metadata))
         .with_state(current)
         .into_make_service_with_connect_info::<SocketAddr>();
-    // It ends only with the process.
-    let _ = axum::serve(listener, router).await;
+    // Only so does axum tell the address of a listener that is not one of its own. It ends only with the process.
+    let _ = axum::serve(listener.tap_io(|_| {}), router).await;
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]

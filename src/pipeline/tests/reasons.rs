@@ -22,10 +22,12 @@ const NAT: &str = "public_ip = \"198.51.100.7\"";
 const DENY: &str = r#"{ rule = 1, action = "deny", protocol = "all", cidr = "0.0.0.0/0" }"#;
 
 /// What other parts produce.
-const ELSEWHERE: [(Reason, &str); 7] = [
+const ELSEWHERE: [(Reason, &str); 9] = [
     (Reason::NoOwner, "the tc program at a VPC's and the internet's link"),
     (Reason::NotIp, "the tc program at a task's link"),
     (Reason::NoLink, "the tc program at a TUN device"),
+    (Reason::ForeignSource, "the tc program at a TUN device"),
+    (Reason::DeviceUnknown, "the worker of a device that comes or goes with a reload"),
     (Reason::EngineFault, "the worker, around an engine that failed"),
     (Reason::WriteFailed, "the worker, when the TUN does not take a packet"),
     (Reason::ReadFailed, "the worker, when the TUN does not give a packet"),
