@@ -1,9 +1,11 @@
 //! What is left of flows that were idle for too long, so that a late packet can be told *expired* from *unknown*.
 
 use super::{FlowKey, Instant};
+use crate::packet::Protocol;
 use dashmap::DashMap;
 use foldhash::fast::FixedState;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ pub struct Tombstone {
 pub(super) struct Graveyard {
     stones: DashMap<FlowKey, Tombstone, FixedState>,
     order: Mutex<VecDeque<Grave>>,
+    /// Whether a TCP flow through a NAT gateway has expired of which nothing is left.
+    any_forgotten: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -34,7 +38,11 @@ struct Grave {
 
 impl Graveyard {
     pub(super) fn new(hasher: FixedState) -> Self {
-        Self { stones: DashMap::with_hasher(hasher), order: Mutex::default() }
+        Self {
+            stones: DashMap::with_hasher(hasher),
+            order: Mutex::default(),
+            any_forgotten: AtomicBool::new(false),
+        }
     }
 
     /// Buries a flow; if there is no room, the one that has been dead for longest is forgotten.
@@ -62,6 +70,11 @@ impl Graveyard {
         self.stones.get(key).map(|stone| *stone)
     }
 
+    /// Whether the next late segment may be one of a flow that expired through a NAT gateway, although no tombstone says so.
+    pub(super) fn any_forgotten(&self) -> bool {
+        self.any_forgotten.load(Relaxed)
+    }
+
     /// Forgets those that are as old as `lifetime`.
     pub(super) fn sweep(&self, now: Instant, lifetime: Duration) {
         let mut order = self.order();
@@ -74,7 +87,7 @@ impl Graveyard {
 
     #[cfg(test)]
     pub(super) fn census(&self, census: &mut super::Census) {
-        let Self { stones, order } = self;
+        let Self { stones, order, any_forgotten: _ } = self;
         let order = order.lock().unwrap_or_else(PoisonError::into_inner);
         census.add("tombstones", stones.len());
         census.add("graves", order.len());
@@ -83,7 +96,13 @@ impl Graveyard {
     /// The same keys may have been buried again since; that stone stays.
     fn clear(&self, grave: &Grave) {
         for key in &grave.keys {
-            self.stones.remove_if(key, |_, stone| stone.at == grave.at);
+            let removed = self.stones.remove_if(key, |_, stone| stone.at == grave.at);
+            let told = removed.is_some_and(|(key, stone)| {
+                stone.through_nat_gateway && key.tuple().protocol == Protocol::Tcp
+            });
+            if told {
+                self.any_forgotten.store(true, Relaxed);
+            }
         }
     }
 
@@ -97,7 +116,7 @@ impl Graveyard {
 mod tests {
     use super::*;
     use crate::flow::Space;
-    use crate::packet::{Protocol, Tuple};
+    use crate::packet::Tuple;
     use std::net::Ipv4Addr;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -138,8 +157,9 @@ mod tests {
         graves.bury(keys(1), stone(5));
         graves.sweep(Instant(4) + HOUR, HOUR);
         assert_eq!(graves.get(&keys(1)[0]), Some(stone(5)));
+        assert!(!graves.any_forgotten());
         graves.sweep(Instant(5) + HOUR, HOUR);
         assert_eq!(graves.get(&keys(1)[0]), None);
-        assert!(graves.order().is_empty());
+        assert!(graves.order().is_empty() && graves.any_forgotten());
     }
 }

@@ -294,6 +294,11 @@ impl<O: Copy> FlowTable<O> {
         self.graves.get(key)
     }
 
+    /// Whether a TCP flow may have expired through a NAT gateway that no tombstone tells of any more.
+    pub fn has_forgotten(&self) -> bool {
+        self.graves.any_forgotten()
+    }
+
     /// Expires the flows that were idle for too long, and forgets tombstones as old as the longest timeout.
     /// Calls `tell` with each flow that ends; returns how many do.
     pub fn sweep(&self, now: Instant, timeouts: &Timeouts, tell: impl Fn(&Flow)) -> usize {

@@ -12,7 +12,7 @@ const RETURN_FIN: u8 = 8;
 const EGRESS_RST: u8 = 16;
 const RETURN_RST: u8 = 32;
 
-/// How far ahead of what is acknowledged a FIN may be: more than a window that anyone has, and one in 256 of all numbers.
+/// How far ahead of what is acknowledged anything may be: more than a window that anyone has, and one in 256 of all numbers.
 const MAX_FLIGHT: u32 = 1 << 24;
 
 /// Where a TCP flow is in its life.
@@ -100,14 +100,15 @@ impl TcpTracker {
         }
         let end = segment.seq.wrapping_add(segment.sequence_len());
         let goes_on = at_or_after(end, sender.end.load(Relaxed));
-        if flags.syn() || goes_on {
+        let before = self.flags.load(Relaxed);
+        let begins = flags.syn() && (is_egress || self.returns_syn(segment, before));
+        if begins || !flags.syn() && goes_on && is_in_flight(end, other) {
             sender.end.store(end, Relaxed);
         }
         if flags.ack() {
             sender.ack.store(segment.ack, Relaxed);
         }
-        let before = self.flags.load(Relaxed);
-        if flags.syn() && !is_egress {
+        if begins && !is_egress {
             self.flags.fetch_or(RETURN_SYN, Relaxed);
         } else if flags.fin() || before & (EGRESS_FIN | RETURN_FIN | EGRESS_RST | RETURN_RST) != 0 {
             self.observe_end(segment, other, is_egress, goes_on);
@@ -116,6 +117,18 @@ impl TcpTracker {
             self.flags.fetch_or(ESTABLISHED, Relaxed);
         }
         true
+    }
+
+    /// Whether a SYN from outside is of the handshake, or was sent blindly: it answers the SYN of the inside, or is the first
+    /// of a simultaneous open. An established flow begins again where the inside has sent a SYN, and its very number is met.
+    #[cold]
+    fn returns_syn(&self, segment: &TcpFacts, before: u8) -> bool {
+        let behind = self.egress.end.load(Relaxed).wrapping_sub(segment.ack);
+        match (segment.flags.ack(), before & ESTABLISHED != 0) {
+            (true, true) => behind == 0,
+            (true, false) => behind < MAX_FLIGHT,
+            (false, established) => !established && before & RETURN_SYN == 0,
+        }
     }
 
     /// A FIN counts if it is where its sender can be. Neither a FIN nor a RST was its sender's if the sender goes on: after
@@ -164,6 +177,13 @@ impl TcpTracker {
         }
         false
     }
+}
+
+/// Whether the end of a segment is where its sender can be, by what the other side has acknowledged: what a forger writes
+/// must not widen the window that its RST is to meet.
+#[inline]
+fn is_in_flight(end: u32, other: &Sent) -> bool {
+    end.wrapping_sub(other.ack.load(Relaxed)) <= MAX_FLIGHT
 }
 
 /// Sequence numbers wrap (RFC 9293, 3.4).
@@ -270,6 +290,58 @@ mod tests {
         let tcp = established();
         tcp.observe(&segment(ACK, 501, 101, 50), false);
         tcp.observe(&segment(RESET | ACK, 551, 101, 0), false);
+        assert_eq!(tcp.state(), TcpState::Closed);
+    }
+
+    /// Blind segments, each before a RST at its own end: neither data far ahead nor a SYN makes room for one.
+    /// Checklist 7857-RST.
+    #[test]
+    fn regression_a_forged_segment_does_not_widen_the_window_of_a_rst() {
+        let tcp = established();
+        for (flags, seq, ack) in [
+            (ACK, 501 + MAX_FLIGHT, 101),
+            (ACK, 0x7000_0000, 101),
+            (SYN, 0x7000_0000, 0),
+            (SYN | ACK, 0x7000_0000, 77),
+        ] {
+            tcp.observe(&segment(flags, seq, ack, 10), false);
+            assert!(!tcp.observe(&segment(RESET, seq, 0, 0), false), "{flags} {seq}");
+            assert_eq!(tcp.state(), TcpState::Established, "{flags} {seq}");
+        }
+        tcp.observe(&segment(ACK, 501 + MAX_FLIGHT - 10, 101, 10), false);
+        tcp.observe(&segment(RESET, 501 + MAX_FLIGHT, 101, 0), false);
+        assert_eq!(tcp.state(), TcpState::Closed, "as far ahead as it may be");
+    }
+
+    #[test]
+    fn regression_a_forged_syn_does_not_complete_a_handshake() {
+        let tcp = TcpTracker::default();
+        tcp.observe(&segment(SYN, 100, 0, 0), true);
+        tcp.observe(&segment(SYN | ACK, 500, 0x7000_0000, 0), false);
+        tcp.observe(&segment(ACK, 101, 501, 0), true);
+        assert_eq!(tcp.state(), TcpState::Opening);
+        tcp.observe(&segment(SYN | ACK, 900, 101, 0), false);
+        tcp.observe(&segment(ACK, 101, 901, 0), true);
+        assert_eq!(tcp.state(), TcpState::Established);
+        tcp.observe(&segment(RESET, 901, 0, 0), false);
+        assert_eq!(tcp.state(), TcpState::Closed);
+    }
+
+    #[test]
+    fn simultaneous_open_and_a_syn_that_begins_again() {
+        let tcp = TcpTracker::default();
+        tcp.observe(&segment(SYN, 100, 0, 0), true);
+        for _ in 0..2 {
+            tcp.observe(&segment(SYN, 500, 0, 0), false);
+        }
+        tcp.observe(&segment(SYN | ACK, 100, 501, 0), true);
+        tcp.observe(&segment(SYN | ACK, 500, 101, 0), false);
+        assert_eq!(tcp.state(), TcpState::Established);
+        // The inside begins again on its tuple, and far behind its old numbers.
+        tcp.observe(&segment(SYN, 0x9000_0000, 0, 0), true);
+        tcp.observe(&segment(SYN | ACK, 0xa000_0000, 0x9000_0001, 0), false);
+        tcp.observe(&segment(ACK, 0x9000_0001, 0xa000_0001, 0), true);
+        tcp.observe(&segment(RESET, 0xa000_0001, 0, 0), false);
         assert_eq!(tcp.state(), TcpState::Closed);
     }
 

@@ -1,7 +1,7 @@
 //! How a flow begins, and how it is judged again under a new configuration.
 
 use super::arrival::{Arrival, Place, place};
-use super::engine::{Engine, FlowOutcome, Forward};
+use super::engine::{Engine, FlowOutcome, Forward, NOT_HERE};
 use super::port_lease::{Grant, Purpose};
 use super::walk::{Path, Probe};
 use super::way::{Gone, Way};
@@ -27,7 +27,7 @@ impl Engine {
         let task = *snapshot
             .task(inside.src)
             .filter(|task| attached_to(snapshot, task) == Some(arrival.device))
-            .ok_or(Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck })?;
+            .ok_or(NOT_HERE)?;
         self.require_start(key, packet)?;
         let fragment = packet.fragment() != Fragment::Whole;
         let probe = Probe { inside, icmp: packet.icmp_type_code(), fragment, task };
@@ -184,20 +184,20 @@ fn outcomes(
     let (inside, back) = (flow.egress.tuple(), flow.returned.tuple());
     let mtu = snapshot.parts().mtu;
     let own = flow.eni.as_ref().map_or(back.dst, |(_, lease)| lease.key().address);
+    let beyond = match link {
+        Link::Internet => mtu.internet,
+        Link::Vpc(_) | Link::Endpoint(_) => mtu.vpc,
+        Link::Task(_) | Link::Services => mtu.task,
+    };
     // An MSS limits what comes the other way, so both SYNs are held to what both links carry, less 40 octets of headers.
-    let narrowest = mtu.task.min(mtu.vpc).min(mtu.internet);
-    let max_mss = hop.map(|_| narrowest.saturating_sub(40));
+    let max_mss = hop.map(|_| mtu.task.min(beyond).saturating_sub(40));
     let egress = Forward {
         read_at,
         max_mss,
         rewrite: rewrite_to(back.reversed(), hop.is_some()),
         link,
-        mtu: match link {
-            Link::Internet => mtu.internet,
-            Link::Vpc(_) | Link::Endpoint(_) => mtu.vpc,
-            Link::Task(_) | Link::Services => mtu.task,
-        },
-        answers_from: hop.unwrap_or(own),
+        mtu: beyond,
+        answers_from: Some(hop.unwrap_or(own)),
     };
     let returned = Forward {
         read_at: None,
@@ -206,7 +206,7 @@ fn outcomes(
         link: Link::Task(inside.src),
         mtu: mtu.task,
         // Toward the outside only the address that it knows may speak.
-        answers_from: back.dst,
+        answers_from: Some(back.dst),
     };
     (FlowOutcome::Forward(egress), FlowOutcome::Forward(returned))
 }
@@ -220,9 +220,18 @@ fn replies_of(snapshot: &Snapshot, flow: &Flow) -> FlowOutcome {
         Ok(way) => way.and_then(|way| way.refusal_inbound(snapshot, reply)),
         Err(Gone) => Some(MOVED),
     };
+    if let Some(denial) = refusal {
+        return FlowOutcome::Drop(denial);
+    }
     let hop = flow.nat.as_ref().map(|_| flow.returned.tuple().dst);
-    let (_, returned) = outcomes(snapshot, flow, None, Link::Internet, hop);
-    refusal.map_or(returned, FlowOutcome::Drop)
+    let link = snapshot.vpc_in(flow.returned.space).map_or(Link::Internet, Link::Vpc);
+    match outcomes(snapshot, flow, None, link, hop).1 {
+        // Nothing that egret would answer itself may go where the flow may not: another address may lie there by now.
+        FlowOutcome::Forward(forward) => {
+            FlowOutcome::Forward(Forward { answers_from: None, ..forward })
+        }
+        denied @ FlowOutcome::Drop(_) => denied,
+    }
 }
 
 fn rewrite_to(tuple: Tuple, decrement_ttl: bool) -> Rewrite {

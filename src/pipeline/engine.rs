@@ -1,6 +1,6 @@
 //! The engine: a packet in, a verdict out. No sockets, no clock, no formatting; every packet gets a verdict.
 
-use super::admission::{attached_to, can_start};
+use super::admission::can_start;
 use super::arrival::{Arrival, Place};
 use super::drops::{DropKey, Drops};
 use super::nat_metrics::NatDrops;
@@ -15,7 +15,7 @@ use crate::flow::{
     DatagramKey, Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Tally,
     TcpState,
 };
-use crate::packet::icmp::{fragmentation_needed, tcp_reset, time_exceeded};
+use crate::packet::icmp::{fragmentation_needed, time_exceeded};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader, clamp_mss};
 use crate::vpc::{RuleRef, Snapshot, Task};
 use dashmap::DashMap;
@@ -47,8 +47,8 @@ pub struct Forward {
     pub mtu: u16,
     /// What the MSS of a SYN is lowered to; `None` where no NAT gateway is on the way (spec 6).
     pub max_mss: Option<u16>,
-    /// Who sends time exceeded and fragmentation needed.
-    pub answers_from: Ipv4Addr,
+    /// Who sends time exceeded and fragmentation needed; `None` where nothing may be sent to the packet's sender.
+    pub answers_from: Option<Ipv4Addr>,
 }
 
 /// A verdict on octets, with what to send: `len` octets of the packet in its place, under this header.
@@ -209,7 +209,7 @@ impl Engine {
             | (Some(IcmpKind::EchoReply), Side::Return) => {}
             (Some(IcmpKind::Error { icmp_type, code, quoted }), _) => {
                 let error = icmp::IcmpError { icmp_type, code, quoted };
-                return icmp::translate(&self.flows, now, snapshot, arrival, error, packet);
+                return self.translate_error(now, snapshot, arrival, error, packet, recorder);
             }
             // The tuples of all others may be that of an echo with the identifier 0: the flow table is not for them.
             (Some(IcmpKind::EchoRequest), Side::Return) => {
@@ -246,38 +246,10 @@ impl Engine {
         match arrival.side {
             Side::Egress => match self.admit(now, snapshot, arrival, &key, packet, recorder) {
                 Ok(()) => self.send_by(now, arrival.place, &key, packet, reply),
-                Err(denial) => self.answer_expired(&key, denial, packet, reply),
+                Err(denial) => self.answer_late(now, snapshot, &key, denial, packet, reply),
             },
             Side::Return => self.refuse(now, snapshot, arrival, &key, packet, recorder).into(),
         }
-    }
-
-    /// Why a packet to a NAT's own address goes no further: late, unasked for, or a task's own.
-    #[cold]
-    fn refuse<R: Recorder>(
-        &self,
-        now: Instant,
-        snapshot: &Snapshot,
-        arrival: Arrival,
-        key: &FlowKey,
-        packet: &Packet<'_>,
-        recorder: &mut R,
-    ) -> Denial {
-        let here = |task: &&Task| attached_to(snapshot, task) == Some(arrival.device);
-        if let Some(&task) = snapshot.task(packet.src()).filter(here) {
-            let probe = Probe {
-                inside: packet.tuple(),
-                icmp: packet.icmp_type_code(),
-                fragment: false,
-                task,
-            };
-            if let Err(denial) = self.walk(now, snapshot, probe, Purpose::DryRun, recorder) {
-                return denial;
-            }
-        }
-        let expired = self.flows.tombstone(key).is_some();
-        let reason = if expired { Reason::FlowExpired } else { Reason::Unsolicited };
-        Denial { reason, decided_by: RuleRef::FlowTable }
     }
 
     /// Sends by an entry that was just put in place.
@@ -293,24 +265,6 @@ impl Engine {
             Some(entry) => send(now, place, &entry, packet, reply),
             // Another worker has ended the flow in between.
             None => drop_packet(Reason::FlowExpired),
-        }
-    }
-
-    /// A late segment of a flow that expired behind a NAT gateway is answered with RST, to the inside only (spec 6).
-    fn answer_expired(
-        &self,
-        key: &FlowKey,
-        denial: Denial,
-        packet: &Packet<'_>,
-        reply: &mut [u8],
-    ) -> Verdict {
-        let late = denial.reason == Reason::FlowExpired
-            && self.flows.tombstone(key).is_some_and(|tombstone| tombstone.through_nat_gateway);
-        match if late { tcp_reset(packet, reply) } else { None } {
-            Some(len) => {
-                Verdict::Reply { len, reason: denial.reason, decided_by: denial.decided_by }
-            }
-            None => denial.into(),
         }
     }
 
@@ -501,6 +455,10 @@ fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
         && flow.tcp.state() == TcpState::Closed
 }
 
+/// A task's packet that was read where the task is not attached.
+pub(super) const NOT_HERE: Denial =
+    Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck };
+
 /// Sends a packet by its flow's entry: the fast path.
 #[inline]
 pub(super) fn send(
@@ -515,7 +473,7 @@ pub(super) fn send(
         FlowOutcome::Drop(denial) => return (*denial).into(),
     };
     if forward.read_at.is_some_and(|own| own != place) {
-        return Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck }.into();
+        return NOT_HERE.into();
     }
     if forward.rewrite.decrement_ttl && packet.ttl() <= 1 {
         return expire_ttl(forward, packet, reply);
@@ -546,7 +504,7 @@ pub(super) fn send(
 
 #[cold]
 fn expire_ttl(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verdict {
-    match time_exceeded(packet.bytes(), forward.answers_from, reply) {
+    match forward.answers_from.and_then(|from| time_exceeded(packet.bytes(), from, reply)) {
         Some(len) => {
             Verdict::Reply { len, reason: Reason::TtlExpired, decided_by: RuleRef::Packet }
         }
@@ -564,11 +522,10 @@ fn may_be_fragmented(packet: &Packet<'_>) -> bool {
 
 #[cold]
 fn refuse_size(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verdict {
-    let answer = if packet.dont_fragment() {
-        fragmentation_needed(packet.bytes(), forward.answers_from, forward.mtu, reply)
-    } else {
-        None
-    };
+    let answer = forward
+        .answers_from
+        .filter(|_| packet.dont_fragment())
+        .and_then(|from| fragmentation_needed(packet.bytes(), from, forward.mtu, reply));
     match answer {
         Some(len) => {
             Verdict::Reply { len, reason: Reason::MtuExceeded, decided_by: RuleRef::Packet }

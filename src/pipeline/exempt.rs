@@ -122,12 +122,14 @@ impl Engine {
         let (pools, purpose) = (&self.pools, Purpose::DryRun);
         let leases = Leases { now, pools, purpose, peeked: Cell::new(0) };
         let mut walk = Walk { snapshot, probe, leases, recorder };
-        let judged = source_check::check(&mut walk).and_then(|()| check(&mut walk, device));
-        match judged {
-            Ok(Some(_)) if self.is_over_limit(now, snapshot, device, packet) => {
+        let judged = source_check::check(&mut walk).and_then(|()| {
+            if self.is_over_limit(now, snapshot, device, packet) {
                 let (place, own) = (place_of(snapshot, device), RuleRef::ExemptAddress);
-                Some(walk.deny(place, Reason::DnsThrottled, own, Detail::None).into())
+                return Err(walk.deny(place, Reason::DnsThrottled, own, Detail::None));
             }
+            check(&mut walk, device)
+        });
+        match judged {
             Ok(Some(path)) => Some(pass(path.link)),
             Ok(None) => None,
             Err(denial) => Some(denial.into()),
@@ -142,7 +144,8 @@ impl Engine {
         device: Device,
         packet: &Packet<'_>,
     ) -> bool {
-        if service_at(snapshot, device, packet.dst()) != Some(Service::Resolver) {
+        let resolver = service_at(snapshot, device, packet.dst()) == Some(Service::Resolver);
+        if !resolver || !has_dns(snapshot, device) {
             return false;
         }
         let place = match device {
@@ -175,9 +178,8 @@ pub(super) fn check<R: Recorder>(
     let vpc = vpc_of(walk.snapshot, device);
     let place = place_of(walk.snapshot, device);
     let own = RuleRef::ExemptAddress;
-    let supported = vpc.is_none_or(|vpc| walk.snapshot.vpc(vpc).enable_dns_support);
     match service_at(walk.snapshot, device, destination) {
-        Some(Service::Resolver) if !supported => {
+        Some(Service::Resolver) if !has_dns(walk.snapshot, device) => {
             Err(walk.deny(place, Reason::DnsSupportDisabled, own, Detail::None))
         }
         Some(service) => {
@@ -196,6 +198,10 @@ pub(super) fn check<R: Recorder>(
             Ok(None)
         }
     }
+}
+
+fn has_dns(snapshot: &Snapshot, device: Device) -> bool {
+    vpc_of(snapshot, device).is_none_or(|vpc| snapshot.vpc(vpc).enable_dns_support)
 }
 
 fn vpc_of(snapshot: &Snapshot, device: Device) -> Option<VpcIx> {

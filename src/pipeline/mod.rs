@@ -17,6 +17,7 @@ mod fragments;
 mod gateway_endpoint;
 mod icmp;
 mod internet_gateway;
+mod late;
 mod nat_gateway;
 pub mod nat_metrics;
 mod network_acl;

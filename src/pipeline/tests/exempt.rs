@@ -114,6 +114,25 @@ fn an_eni_sends_1024_packets_per_second_to_the_resolver() {
 }
 
 #[test]
+fn regression_what_is_throttled_is_not_told_to_be_delivered() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let question = udp(web, 5353, (VPC_RESOLVER, 53));
+    (0..1024).for_each(|_| world.passes_exempt(&question));
+    let mut bytes = question;
+    let mut packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
+    let mut steps: Vec<crate::pipeline::Step> = Vec::new();
+    let device = world.device_of(web);
+    let (now, snapshot) = (world.now, &world.snapshot);
+    let verdict =
+        world.engine.handle(now, snapshot, device, &mut packet, &mut [0; 2048], &mut steps);
+    assert!(matches!(verdict, crate::pipeline::Verdict::Drop { .. }), "{verdict:?}");
+    let told: Vec<_> = steps.iter().map(|step| (step.stage, step.outcome)).collect();
+    assert_eq!(told.last(), Some(&(Stage::ExemptAddress, crate::pipeline::Outcome::Drop)));
+    assert!(!told.iter().any(|(_, outcome)| *outcome == crate::pipeline::Outcome::Deliver));
+}
+
+#[test]
 fn without_dns_support_only_the_resolver_is_silent() {
     let mut world = World::new(&with(LAB, VPC, &format!("{VPC}\nenable_dns_support = false")));
     let (web, public) = (world.task("web", 1), world.task("public", 1));

@@ -108,6 +108,51 @@ fn an_error_from_the_task_in_anothers_name_is_dropped() {
     assert_eq!(world.refuses(&elsewhere), Reason::IcmpErrorNoFlow);
 }
 
+/// A task may know, or guess, the ports of another one's flow, and an error is found by what it quotes.
+/// Checklist I4.
+#[test]
+fn regression_no_task_sends_errors_into_anothers_flow() {
+    let mut world = World::new(LAB);
+    let (web, other) = (world.task("web", 1), world.task("web", 3));
+    for to in [(DB, 5432), (EXAMPLE, 443)] {
+        let (out, _) = world.connects(web, 40_000, to);
+        let error = builder::icmp_error(other, out.src, 3, 4, &quote(&segment(out, ACK, 1, 1), 8));
+        let device = world.owner(Link::Vpc(VpcIx(0)), out.src);
+        for device in device.into_iter().chain([world.device_of(other)]) {
+            let seen = world.step(device, &error, 0);
+            assert!(matches!(seen.verdict, crate::pipeline::Verdict::Drop { .. }), "{seen:?}");
+        }
+    }
+    let public = world.task("public", 1);
+    let (out, _) = world.connects(public, 1, OUT);
+    let error = builder::icmp_error(public, out.src, 3, 4, &quote(&segment(out, ACK, 1, 1), 8));
+    let seen = world.step(Device::AppRunner, &error, 0);
+    assert_eq!(seen.reason(), Some(Reason::IcmpErrorNoFlow));
+}
+
+/// Routes and gateways act at once, on an error as on any other packet (spec 4.4).
+/// Checklist I5.
+#[test]
+fn regression_an_error_meets_the_present_configuration() {
+    let route = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let (out, link) = world.opens(&udp(web, 5353, (EXAMPLE, 53)));
+    let reply = world.arrive(link, &answer(out), 0).bytes;
+    let error = builder::icmp_error(web, EXAMPLE, 3, 3, &quote(&reply, 8));
+    world.reload(&with(LAB, route, ""));
+    assert_eq!(world.refuses(&error), Reason::NoRoute);
+    world.reload(LAB);
+    assert_eq!(world.step(world.device_of(web), &error, 0).forwarded().1, link);
+    let two = format!(
+        "{LAB}\n[[nat_gateway]]\nid = \"nat-2\"\nsubnet = \"subnet-public\"\npublic_ip = \"198.51.100.8\"\n"
+    );
+    world.reload(&with(&two, route, r#"{ destination = "0.0.0.0/0", target = "nat-2" },"#));
+    assert_eq!(world.refuses(&error), Reason::IcmpErrorNoFlow);
+    let about = builder::icmp_error(EXAMPLE, NAT_PUBLIC, 3, 3, &quote(&datagram(out, b"query"), 8));
+    assert_eq!(world.stays_out(link, &about), Reason::IcmpErrorNoFlow);
+}
+
 /// Checklist I4.
 #[test]
 fn errors_about_nothing_are_dropped() {

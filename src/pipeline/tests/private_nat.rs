@@ -3,7 +3,7 @@
 
 use super::peering::{CACHE, peered};
 use super::world::*;
-use crate::pipeline::{Detail, Device, Link, Outcome, Reason, Stage};
+use crate::pipeline::{Detail, Device, Link, Outcome, Reason, Stage, Verdict};
 use crate::vpc::VpcIx;
 use std::net::Ipv4Addr;
 
@@ -136,22 +136,25 @@ security_groups = ["sg-db"]
     assert_eq!((out.src, link), (NAT_PRIVATE, VPC));
 }
 
-#[test]
-fn a_private_gateway_leads_into_a_peered_vpc() {
+/// A peered VPC by way of a private gateway, whose own subnet has the route to the connection.
+fn through_the_gateway() -> String {
     let back = r#"{ destination = "10.0.0.0/16", target = "pcx" }"#;
     let lab = peered("10.9.0.0/16", back);
-    // By the gateway, whose own subnet has the route to the connection.
     let there = r#"{ destination = "10.9.0.0/16", target = "pcx" },"#;
     let lab = with(&lab, there, "");
     let lab =
         with(&lab, r#"{ destination = "0.0.0.0/0", target = "igw" }"#, there.trim_end_matches(','));
-    let lab = with(
+    with(
         &with(&lab, NAT, "connectivity = \"private\""),
         r#"from = "sg-app" },
     { protocol = "icmp", from = "10.0.0.0/16" },"#,
         r#"from = "10.0.0.0/24" },"#,
-    );
-    let mut world = World::new(&lab);
+    )
+}
+
+#[test]
+fn a_private_gateway_leads_into_a_peered_vpc() {
+    let mut world = World::new(&through_the_gateway());
     let (out, link) = world.connects(world.task("web", 1), 1, (CACHE, 443));
     assert_eq!((out.src, link), (NAT_PRIVATE, Link::Vpc(VpcIx(1))));
 }
@@ -174,6 +177,39 @@ route_tables = ["rtb-public"]
     let (out, link) = world.connects(world.task("web", 1), 1, (EXAMPLE, 443));
     assert_eq!(out.src, NAT_PRIVATE);
     assert!(matches!(link, Link::Endpoint(_)), "{link:?}");
+}
+
+/// Where the gateway's subnet may lead to the internet alone by now, the gateway's private address says nothing there.
+#[test]
+fn regression_replies_get_no_answer_where_requests_may_not_go() {
+    let mut world = World::new(&through_the_gateway());
+    let (out, link) = world.opens(&syn(world.task("web", 1), 1, (CACHE, 443)));
+    let late = with_ttl(answer(out), 1);
+    let seen = world.arrive(link, &late, 0);
+    assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::TtlExpired, .. }), "{seen:?}");
+    let gone =
+        with(&through_the_gateway(), r#"{ destination = "10.9.0.0/16", target = "pcx" }"#, "");
+    world.reload(&gone);
+    let seen = world.arrive(link, &late, 0);
+    let drop = matches!(seen.verdict, Verdict::Drop { reason: Reason::TtlExpiredNoAnswer, .. });
+    assert!(drop, "{seen:?}");
+    let back = segment(out.reversed(), SYN_ACK, 500, 101);
+    world.comes_back(link, &back);
+}
+
+/// The internet's MTU is no matter of a flow that does not go there.
+#[test]
+fn regression_the_mss_is_that_of_the_links_on_the_way() {
+    let lab = format!("mtu = 9001\ninternet_mtu = 1400\n{}", detour("connectivity = \"private\""));
+    let mut world = World::new(&lab);
+    world.opens(&syn(world.task("web", 1), 1, TO_DB));
+    let mtu = world.snapshot.parts().mtu;
+    let mut seen = Vec::new();
+    world.engine.flows().for_each(|entry| match entry.outcome {
+        crate::pipeline::FlowOutcome::Forward(forward) => seen.push(forward.max_mss),
+        crate::pipeline::FlowOutcome::Drop(denial) => panic!("{denial:?}"),
+    });
+    assert_eq!((seen, mtu.internet), (vec![Some(mtu.task.min(mtu.vpc) - 40)], 1400));
 }
 
 /// A private address gets nowhere through an internet gateway.

@@ -19,6 +19,30 @@ fn only_a_syn_begins_a_flow() {
     }
 }
 
+/// Checklist T5: the next packet from inside gets RST whenever it comes, not only while the flow is remembered.
+#[test]
+fn regression_an_expired_flow_is_answered_with_rst_however_late() {
+    let mut world = World::new(LAB);
+    let (web, public) = (world.task("web", 1), world.task("public", 1));
+    let (out, link) = world.connects(web, 40_000, OUT);
+    world.connects(public, 40_000, OUT);
+    world.advance(IDLE);
+    world.sweep_ends(2);
+    world.advance(Duration::from_secs(24 * 3600));
+    world.sweep_ends(0);
+    assert_eq!(world.resets(&tcp(web, 40_000, OUT, ACK, 101, 501)), Reason::TcpNoFlow);
+    let back = segment(out.reversed(), ACK, 501, 101);
+    assert_eq!(world.stays_out(link, &back), Reason::Unsolicited, "nothing to the outside");
+    let without_gateway = tcp(public, 40_000, OUT, ACK, 101, 501);
+    assert_eq!(world.refuses(&without_gateway), Reason::TcpNoFlow);
+    // Where a connection could not even begin, nobody answers; nor is what might begin one answered, or a RST.
+    let closed = tcp(web, 40_000, (EXAMPLE, 80), ACK, 101, 501);
+    assert_eq!(world.refuses(&closed), Reason::TcpNoFlow);
+    for flags in [SYN_ACK, RST, SYN.with(RST)] {
+        assert_eq!(world.refuses(&tcp(web, 1, OUT, flags, 1, 1)), Reason::TcpNoFlow, "{flags}");
+    }
+}
+
 /// Checklist T5.
 #[test]
 fn an_expired_flow_behind_a_nat_gateway_is_answered_with_rst_to_the_inside_only() {

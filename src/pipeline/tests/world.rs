@@ -366,6 +366,18 @@ impl World {
         self.drops_with(bytes, 0)
     }
 
+    /// A task's segment goes no further and is answered with RST; no flow begins or ends.
+    #[track_caller]
+    pub(super) fn resets(&mut self, bytes: &[u8]) -> Reason {
+        let seen = self.step(self.device_of(source(bytes)), bytes, 0);
+        assert!(matches!(seen.verdict, Verdict::Reply { .. }), "{seen:?}");
+        let mut reset = seen.bytes.clone();
+        let reset = Packet::parse(&mut reset, VnetHeader::default()).unwrap();
+        assert!(reset.tcp().unwrap().flags.rst());
+        assert_eq!((reset.src(), reset.dst()), (destination(bytes), source(bytes)));
+        seen.reason().unwrap()
+    }
+
     /// A task's packet is dropped in silence, and so many flows begin or end.
     #[track_caller]
     pub(super) fn drops_with(&mut self, bytes: &[u8], flows: isize) -> Reason {
