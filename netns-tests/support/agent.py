@@ -160,6 +160,37 @@ def digest_of(s):
     return digest.hexdigest()
 
 
+def serve_sink(address, port):
+    """Takes on each connection a number and so many octets, says how many came, and so on: none is kept."""
+
+    def run(s):
+        into = bytearray(1 << 20)
+        while head := s.recv(8, socket.MSG_WAITALL):
+            left = size = int.from_bytes(head, "big")
+            while left and (count := s.recv_into(into, min(left, len(into)))):
+                left -= count
+            s.sendall((size - left).to_bytes(8, "big"))
+
+    return accept(address, port, run)
+
+
+def open_sink(name, address, port):
+    sockets[name] = connection(address, port, 0, 10.0)
+    return sockets[name].getsockname()[1]
+
+
+def fill_sink(name, size, octets_per_second):
+    """Sends `size` octets on a connection to a sink, no faster than that. Answers with how many the sink counted."""
+    s = sockets[name]
+    s.settimeout(None)
+    s.setsockopt(socket.SOL_SOCKET, 47, octets_per_second.to_bytes(8, sys.byteorder))  # SO_MAX_PACING_RATE
+    s.sendall(size.to_bytes(8, "big"))
+    block = memoryview(bytes(1 << 20))
+    for sent in range(0, size, len(block)):
+        s.sendall(block[: size - sent])
+    return int.from_bytes(s.recv(8, socket.MSG_WAITALL), "big")
+
+
 def accept(address, port, handle):
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -243,6 +274,9 @@ OPERATIONS = {
     "serve_udp": serve_udp,
     "serve_exchange": serve_exchange,
     "exchange": exchange,
+    "serve_sink": serve_sink,
+    "open_sink": open_sink,
+    "fill_sink": fill_sink,
     "peers": take_peers,
     "digests": take_digests,
     "frames": frames,
