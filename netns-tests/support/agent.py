@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import random
+import select
 import socket
 import sys
 import threading
@@ -242,24 +243,34 @@ def sniff(interface):
     s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
     s.bind((interface, 3))
-    counts = seen[interface] = Counter()
+    counts = Counter()
+    lock = threading.Lock()
+
+    def take():
+        with lock:
+            while True:
+                try:
+                    packet, (_, protocol, kind, _, _) = s.recvfrom(64, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    return counts
+                if kind == socket.PACKET_OUTGOING:
+                    continue
+                name = socket.inet_ntoa(packet[12:16]) if protocol == 0x0800 else "%04x" % protocol
+                counts[name] += 1
 
     def run():
         while True:
-            packet, (_, protocol, kind, _, _) = s.recvfrom(64)
-            if kind == socket.PACKET_OUTGOING:
-                continue
-            if protocol == 0x0800:
-                counts[socket.inet_ntoa(packet[12:16])] += 1
-            else:
-                counts["%04x" % protocol] += 1
+            select.select([s], [], [])
+            take()
 
+    seen[interface] = take
     threading.Thread(target=run, daemon=True).start()
     return "ok"
 
 
 def sniffed(interface):
-    return dict(seen[interface])
+    """What was counted until now: what is in the socket's queue is taken first, whatever the thread is about."""
+    return dict(seen[interface]())
 
 
 OPERATIONS = {
