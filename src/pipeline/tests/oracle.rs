@@ -1,6 +1,10 @@
 //! A second opinion: what AWS does with a first packet, straight from the lab file's own words and the rules of the
 //! specification, by linear scans. It shares no look-up, no rule matching and no order of stages with the engine.
 
+mod matching;
+
+use matching::{covers, is_rfc1918, is_rfc6598, matches};
+
 use crate::config::Lab;
 use crate::config::plan::PlannedEni;
 use crate::config::spec::{
@@ -8,9 +12,7 @@ use crate::config::spec::{
 };
 use crate::packet::Protocol;
 use crate::pipeline::Reason;
-use crate::vpc::{
-    AclAction, Connectivity, NatGatewayState, PeeringState, ProtocolMatch, TrafficMatch,
-};
+use crate::vpc::{AclAction, Connectivity, NatGatewayState, PeeringState};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
@@ -574,36 +576,4 @@ impl<'a> Oracle<'a> {
     fn subnet(&self, id: &str) -> &'a Subnet {
         self.lab.spec.subnets.iter().find(|s| s.id.value == id).unwrap()
     }
-}
-
-/// Spec 4.1, 5; surprise 8.
-fn matches(
-    rule: &TrafficMatch,
-    protocol: Protocol,
-    port: u16,
-    (icmp_type, code): (u8, u8),
-) -> bool {
-    match (rule.protocol, protocol) {
-        (ProtocolMatch::All, _) => true,
-        (ProtocolMatch::Is(wanted), given) if wanted.number() != given.number() => false,
-        (_, Protocol::Tcp | Protocol::Udp) => (rule.ports.from..=rule.ports.to).contains(&port),
-        (_, Protocol::Icmp) => [(rule.icmp.icmp_type, icmp_type), (rule.icmp.code, code)]
-            .iter()
-            .all(|(wanted, given)| wanted.is_none() || *wanted == Some(*given)),
-        (_, Protocol::Other(_)) => true,
-    }
-}
-
-fn covers(network: Ipv4Network, address: Ipv4Addr) -> bool {
-    let shift = 32 - u32::from(network.prefix());
-    let high = |address: Ipv4Addr| u64::from(u32::from(address)) >> shift;
-    high(network.ip()) == high(address)
-}
-
-fn is_rfc1918(address: Ipv4Addr) -> bool {
-    matches!(address.octets(), [10, ..] | [192, 168, ..] | [172, 16..=31, ..])
-}
-
-fn is_rfc6598(address: Ipv4Addr) -> bool {
-    matches!(address.octets(), [100, 64..=127, ..])
 }
