@@ -22,6 +22,7 @@ mod lifecycle;
 mod live;
 mod mtu;
 mod nat;
+mod nat_gateways;
 mod network_acl;
 mod offload;
 mod peering;

@@ -7,7 +7,7 @@ use super::address::{contains, overlap};
 use super::diagnostic::Report;
 use super::spec::{
     Connector, Destination, EndpointKind, NatGateway, Peer, Route, RouteTable, SecurityGroupRule,
-    Spec, Subnet, Target,
+    Spec, Subnet, Target, Vpc,
 };
 use super::text::{is_private, is_private_block};
 use crate::vpc::{Connectivity, NatGatewayState};
@@ -45,6 +45,7 @@ pub(super) fn all(spec: &Spec, report: &Report) {
     }
     security_groups(spec, report);
     internet_hosts(spec, report);
+    private_names_of_endpoints(spec, report);
     private_zones(spec, report);
 }
 
@@ -347,18 +348,39 @@ fn internet_hosts(spec: &Spec, report: &Report) {
 /// Route 53 needs both attributes (spec 8); AWS takes the association all the same.
 fn private_zones(spec: &Spec, report: &Report) {
     for (zone, id) in spec.private_zones.iter().flat_map(|z| z.vpcs.iter().map(move |id| (z, id))) {
-        let Some(vpc) = spec.vpc(id) else { continue };
-        let missing = match (vpc.has_dns_support(), vpc.has_dns_hostnames()) {
-            (true, true) => continue,
-            (true, false) => "enable_dns_hostnames = true",
-            (false, true) => "enable_dns_support = true",
-            (false, false) => "enable_dns_support = true and enable_dns_hostnames = true",
-        };
+        let Some(missing) = spec.vpc(id).and_then(missing_dns_attributes) else { continue };
         report.warning(
             id.span,
             "private-dns-without-attributes",
             format!("VPC {:?} does not see private zone {:?}", id.value, zone.name.value),
             format!("write {missing} in the VPC"),
         );
+    }
+}
+
+/// AWS does not make such an endpoint (spec 7.2). The lab has it, under its own names only.
+fn private_names_of_endpoints(spec: &Spec, report: &Report) {
+    for endpoint in &spec.vpc_endpoints {
+        let Some(name) = endpoint.private_name(&spec.region) else { continue };
+        let vpc = &endpoint.vpc;
+        let Some(missing) = spec.vpc(vpc).and_then(missing_dns_attributes) else { continue };
+        report.warning(
+            vpc.span,
+            "private-dns-without-attributes",
+            format!(
+                "in VPC {:?} the name {name} does not lead to {:?}",
+                vpc.value, endpoint.id.value
+            ),
+            format!("write {missing} in the VPC, or private_dns_enabled = false in the endpoint"),
+        );
+    }
+}
+
+fn missing_dns_attributes(vpc: &Vpc) -> Option<&'static str> {
+    match (vpc.has_dns_support(), vpc.has_dns_hostnames()) {
+        (true, true) => None,
+        (true, false) => Some("enable_dns_hostnames = true"),
+        (false, true) => Some("enable_dns_support = true"),
+        (false, false) => Some("enable_dns_support = true and enable_dns_hostnames = true"),
     }
 }

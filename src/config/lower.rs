@@ -370,6 +370,7 @@ impl<'s> Lowering<'s> {
             name: resource.name.value.clone(),
             aliases: resource.aliases.clone(),
             endpoint: None,
+            private_dns: None,
             subnet: self.subnets.get(&resource.subnet),
             address: resource.address.value,
             security_groups: self.groups(&self.spec.groups_of_resource(resource)),
@@ -391,6 +392,7 @@ impl<'s> Lowering<'s> {
             name: format!("{}-{zone}", endpoint.id.value),
             aliases: endpoint_names(endpoint, &self.spec.region, zone),
             endpoint: Some(endpoint.service.clone()),
+            private_dns: endpoint.private_name(&self.spec.region),
             subnet: self.subnets.get(&subnet.id),
             address: plan.endpoint_address(endpoint, position)?,
             security_groups: self.groups(&self.spec.groups_of_endpoint(endpoint)),
@@ -420,21 +422,14 @@ impl<'s> Lowering<'s> {
     }
 }
 
-/// The names of an endpoint's interface: the endpoint's own, that of its zone, and with private DNS the service's public
-/// one (spec 7.2). AWS puts a suffix behind the id, which a lab has not.
+/// The names of an endpoint's interface that everybody may know: the endpoint's own, and that of its zone (spec 7.2). AWS
+/// puts a suffix behind the id, which a lab has not.
 fn endpoint_names(endpoint: &spec::VpcEndpoint, region: &str, zone: &str) -> Vec<String> {
     let id = &endpoint.id.value;
     let vpce = if id.starts_with("vpce-") { id.clone() } else { format!("vpce-{id}") };
-    // com.amazonaws.us-east-1.secretsmanager; a service of somebody else has no public name.
-    let prefix = format!("com.amazonaws.{region}.");
-    let service = endpoint.service.strip_prefix(&prefix);
-    let short = service.unwrap_or(&endpoint.service);
-    let own = |label: &str| format!("{label}.{short}.{region}.vpce.amazonaws.com");
-    let mut names = vec![own(&vpce), own(&format!("{vpce}-{zone}"))];
-    if let (true, Some(service)) = (endpoint.private_dns_enabled, service) {
-        names.push(format!("{service}.{region}.amazonaws.com"));
-    }
-    names
+    let service = endpoint.aws_service(region).unwrap_or(&endpoint.service);
+    let own = |label: &str| format!("{label}.{service}.{region}.vpce.amazonaws.com");
+    vec![own(&vpce), own(&format!("{vpce}-{zone}"))]
 }
 
 fn is_deleted(gateway: &spec::NatGateway) -> bool {

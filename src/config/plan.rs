@@ -94,11 +94,7 @@ pub(super) fn choose(spec: &Spec, previous: Option<&Plan>, report: &Report) -> P
 
 impl Plan {
     /// The address of an interface endpoint in its `position`th subnet.
-    pub(super) fn endpoint_address(
-        &self,
-        endpoint: &VpcEndpoint,
-        position: usize,
-    ) -> Option<Ipv4Addr> {
+    pub fn endpoint_address(&self, endpoint: &VpcEndpoint, position: usize) -> Option<Ipv4Addr> {
         let given = endpoint.addresses.get(position).map(|at| at.value);
         let subnet = endpoint.subnets.get(position)?;
         given.or_else(|| {

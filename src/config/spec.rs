@@ -427,6 +427,22 @@ impl Vpc {
     }
 }
 
+impl VpcEndpoint {
+    /// The service without `com.amazonaws.<region>.`; `None` for a service of somebody else, or of another region.
+    pub fn aws_service(&self, region: &str) -> Option<&str> {
+        self.service.strip_prefix("com.amazonaws.")?.strip_prefix(region)?.strip_prefix('.')
+    }
+
+    /// The public name of its service, if private DNS makes it lead to the endpoint (spec 7.2). Of a service with two
+    /// words, AWS turns them round: `ecr.api` is `api.ecr.<region>.amazonaws.com`.
+    pub fn private_name(&self, region: &str) -> Option<String> {
+        let has_zone = self.kind == EndpointKind::Interface && self.private_dns_enabled;
+        let service = self.aws_service(region).filter(|_| has_zone)?;
+        let labels: Vec<&str> = service.rsplit('.').collect();
+        Some(format!("{}.{region}.amazonaws.com", labels.join(".")))
+    }
+}
+
 impl Peering {
     /// The VPC on the other side of `vpc`.
     pub fn other_than(&self, vpc: &str) -> &str {

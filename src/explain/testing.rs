@@ -70,6 +70,7 @@ pub(crate) fn parts() -> Parts {
         resources: vec![Resource {
             aliases: Vec::new(),
             endpoint: None,
+            private_dns: None,
             name: "orders-db".into(),
             subnet: PRIVATE_A,
             address: ORDERS_DB_ADDRESS,

@@ -199,6 +199,11 @@ impl PortPools {
         taken
     }
 
+    /// Forgets the turns of the NATs that are not there.
+    pub fn retain_turns(&self, is_there: impl Fn((Space, Ipv4Addr)) -> bool) {
+        self.turns.retain(|nat, _| is_there(*nat));
+    }
+
     /// Forgets pools that nothing is leased from and nothing rests in.
     pub fn sweep(&self, now: Instant, quarantine: Duration) {
         self.set_now(now);

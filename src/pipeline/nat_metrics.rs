@@ -57,6 +57,11 @@ impl NatDrops {
         }
     }
 
+    /// Forgets the gateways that are not there.
+    pub(super) fn retain(&self, is_there: impl Fn(Place) -> bool) {
+        self.0.retain(|place, _| is_there(*place));
+    }
+
     #[cfg(test)]
     pub(super) fn census(&self, census: &mut crate::flow::Census) {
         for entry in &self.0 {

@@ -3,7 +3,7 @@
 use super::arrival::{Place, place};
 use super::{Device, Engine};
 use crate::flow::{Flow, Tally};
-use crate::vpc::{EniIx, Interface, NatGatewayIx, Snapshot};
+use crate::vpc::{EniIx, Interface, NatGatewayIx, Snapshot, Space};
 use std::sync::Arc;
 
 /// What a tally is kept for: an ENI and the NAT gateway behind it, if any; neither is App Runner's own egress.
@@ -48,6 +48,25 @@ impl Engine {
         let eni = path.eni.map(|ix| place(snapshot, Device::Eni(ix)));
         let nat = path.nat_gateway.map(|ix| place(snapshot, Device::NatGateway(ix)));
         Arc::clone(&self.tallies.entry((eni, nat)).or_default())
+    }
+
+    /// Forgets what is kept for the addresses of ENIs and gateways that this configuration does not have. To be called
+    /// when no packet is judged under an earlier one any more.
+    pub fn forget_places(&self, snapshot: &Snapshot) {
+        let is_there = |(space, address): Place| {
+            // App Runner's own egress is no interface.
+            space == Space::INTERNET
+                || snapshot.vpc_in(space).is_some_and(|vpc| {
+                    match snapshot.interface(vpc, address) {
+                        Some(Interface::Eni(_) | Interface::NatGateway(_)) => true,
+                        Some(Interface::Resource(_)) | None => false,
+                    }
+                })
+        };
+        self.tallies.retain(|places, _| path_in(snapshot, *places).is_some());
+        self.nat_drops.retain(is_there);
+        self.to_resolver.retain(is_there);
+        self.pools.retain_turns(is_there);
     }
 }
 

@@ -168,6 +168,11 @@ impl Names {
         for resource in &parts.resources {
             let vpc = parts.subnets[resource.subnet.get()].vpc;
             vpcs[vpc.get()].own.add_host(&resource.name, &resource.aliases, resource.address);
+            if let (Some(name), true) =
+                (&resource.private_dns, parts.vpcs[vpc.get()].has_private_names())
+            {
+                vpcs[vpc.get()].add_endpoint(name, resource.address);
+            }
         }
         for zone in &parts.private_zones {
             for vpc in zone.vpcs.iter().filter(|vpc| parts.vpcs[vpc.get()].has_private_names()) {
@@ -175,6 +180,21 @@ impl Names {
             }
         }
         Self { vpcs, public, region: parts.region.clone() }
+    }
+}
+
+impl View {
+    /// An interface of an endpoint with private DNS, in the managed zone of its service (spec 7.2).
+    fn add_endpoint(&mut self, service: &str, address: Ipv4Addr) {
+        let name = canonical_name(service);
+        match self.private.iter_mut().find(|zone| zone.name == name) {
+            Some(zone) => zone.add_host(&name, &[], address),
+            None => {
+                let mut zone = Zone::private(&name, &[]);
+                zone.add_host(&name, &[], address);
+                self.private.push(zone);
+            }
+        }
     }
 }
 
@@ -391,6 +411,85 @@ records = [{ name = "*", type = "A", values = ["10.0.1.77"] }, { name = "x.y", t
         is(Some(1), "deep.inner.corp.internal", &[[203, 0, 113, 10]]);
         assert_eq!(a(Some(1), "a.b.corp.internal").1, Lookup::NoSuchName);
         is(None, "deep.inner.corp.internal", &[[203, 0, 113, 10]]);
+    }
+
+    /// The service's public name is an internet host's as well; the endpoint is in two zones.
+    fn with_endpoint(attributes: &str, endpoint: &str) -> Snapshot {
+        let text = format!(
+            r#"
+[[vpc]]
+id = "vpc"
+cidr = "10.0.0.0/16"
+{attributes}
+[[subnet]]
+id = "subnet-a"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+[[subnet]]
+id = "subnet-b"
+vpc = "vpc"
+availability_zone = "us-east-1b"
+cidr = "10.0.2.0/24"
+[[vpc_endpoint]]
+id = "vpce-sqs"
+vpc = "vpc"
+kind = "interface"
+service = "com.amazonaws.us-east-1.sqs"
+subnets = ["subnet-a", "subnet-b"]
+addresses = ["10.0.1.200", "10.0.2.200"]
+{endpoint}
+[[internet_host]]
+name = "sqs.us-east-1.amazonaws.com"
+aliases = ["queue.sqs.us-east-1.amazonaws.com"]
+address = "203.0.113.30"
+"#
+        );
+        Lab::parse("lab.toml", &text).unwrap().lower(Generation(1))
+    }
+
+    fn addresses(snapshot: &Snapshot, vpc: Option<u16>, name: &str) -> Vec<[u8; 4]> {
+        let answer = snapshot.resolve(vpc.map(VpcIx), name, RecordType::A);
+        let address = |record: &DnsRecord| match record.data {
+            RecordData::A(address) => Some(address.octets()),
+            RecordData::Cname(_) | RecordData::Ptr(_) | RecordData::Txt(_) => None,
+        };
+        answer.records.iter().filter_map(address).collect()
+    }
+
+    const SQS: &str = "sqs.us-east-1.amazonaws.com";
+    const OF_ENDPOINT: [[u8; 4]; 2] = [[10, 0, 1, 200], [10, 0, 2, 200]];
+
+    /// Spec 7.2: a managed private zone, which answers alone, with the addresses of every zone.
+    #[test]
+    fn private_dns_leads_the_services_public_name_to_the_endpoint_and_not_to_the_internet() {
+        let snapshot = with_endpoint("enable_dns_hostnames = true", "");
+        assert_eq!(addresses(&snapshot, Some(0), SQS), OF_ENDPOINT);
+        assert_eq!(addresses(&snapshot, None, SQS), [[203, 0, 113, 30]], "outside the VPC");
+        let below = format!("queue.{SQS}");
+        let shadowed = snapshot.resolve(Some(VpcIx(0)), &below, RecordType::A);
+        assert_eq!((shadowed.outcome, shadowed.zone.as_str()), (Lookup::NoSuchName, SQS));
+        assert_eq!(addresses(&snapshot, None, &below), [[203, 0, 113, 30]]);
+    }
+
+    /// Spec 8: both attributes, and the endpoint's own.
+    #[test]
+    fn without_private_dns_the_public_name_is_the_internets_and_the_endpoints_own_names_remain() {
+        let both = "enable_dns_hostnames = true";
+        for (attributes, endpoint) in [
+            ("", ""),
+            ("enable_dns_support = false\nenable_dns_hostnames = true", ""),
+            ("enable_dns_support = false", ""),
+            (both, "private_dns_enabled = false"),
+        ] {
+            let snapshot = with_endpoint(attributes, endpoint);
+            let public = addresses(&snapshot, Some(0), SQS);
+            assert_eq!(public, [[203, 0, 113, 30]], "{attributes} {endpoint}");
+            let own = "vpce-sqs.sqs.us-east-1.vpce.amazonaws.com";
+            assert_eq!(addresses(&snapshot, Some(0), own), OF_ENDPOINT);
+            let of_zone = "vpce-sqs-us-east-1b.sqs.us-east-1.vpce.amazonaws.com";
+            assert_eq!(addresses(&snapshot, Some(0), of_zone), OF_ENDPOINT[1..]);
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub struct Resource {
     pub aliases: Vec<String>,
     /// The service of an interface endpoint that this is an interface of, such as `com.amazonaws.us-east-1.sqs`.
     pub endpoint: Option<String>,
+    /// The service's public name, where the endpoint has private DNS: in a VPC with both DNS attributes it is a zone of
+    /// its own, with the addresses of all of the endpoint's interfaces (spec 7.2).
+    pub private_dns: Option<String>,
     /// The subnet of its interface.
     pub subnet: SubnetIx,
     /// Its private address.

@@ -116,6 +116,24 @@ fn a_vpc_without_both_attributes_is_warned_about_in_its_zone() {
 }
 
 #[test]
+fn a_vpc_without_both_attributes_is_warned_about_in_an_endpoint_with_private_dns() {
+    let check = |attributes: &str, endpoint: &str, expected: Option<&str>| {
+        let vpc = format!("[[vpc]]\nid = \"vpc-c\"\ncidr = \"10.7.0.0/16\"\n{attributes}\n");
+        let more = "[[vpc_endpoint]]\nid = \"vpce\"\nvpc = \"vpc-c\"\nkind = \"interface\"\n";
+        let warnings = lab(&based(&format!("{vpc}{more}{endpoint}"))).lint();
+        let found = warnings.iter().find(|w| w.rule == "private-dns-without-attributes");
+        assert_eq!(found.map(|w| w.message.as_str()), expected, "{attributes} {endpoint}");
+    };
+    let sqs = "service = \"com.amazonaws.us-east-1.sqs\"";
+    let says = "in VPC \"vpc-c\" the name sqs.us-east-1.amazonaws.com does not lead to \"vpce\"";
+    check("", sqs, Some(says));
+    check("enable_dns_support = false\nenable_dns_hostnames = true", sqs, Some(says));
+    check("enable_dns_hostnames = true", sqs, None);
+    check("", &format!("{sqs}\nprivate_dns_enabled = false"), None);
+    check("", "service = \"com.amazonaws.vpce.us-east-1.vpce-svc-1\"", None);
+}
+
+#[test]
 fn zones_and_attributes_arrive_in_the_snapshot() {
     let records = r#"{ name = "*", type = "A", values = ["10.0.1.10", "10.0.1.11"], ttl = 5 }, { name = "@", type = "TXT", values = ["hello"] }"#;
     let text = format!("{}\n[limits]\ndns_packets_per_second = 7", zone(records));

@@ -354,6 +354,57 @@ vpc = "vpc-a"
 kind = "gateway"
 service = "com.amazonaws.us-east-1.s3"
 prefix_list = "pl""#;
+    two_subnets_of_a_zone: "two-subnets-of-a-zone" at "\"subnet-z\"" in r#"[[subnet]]
+id = "subnet-z"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.9.0/24"
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "interface"
+service = "com.amazonaws.us-east-1.sqs"
+subnets = ["subnet-a", "subnet-z"]"#;
+    address_without_subnet: "address-without-subnet" at "\"10.0.1.201\"" in r#"[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "interface"
+service = "com.amazonaws.us-east-1.sqs"
+subnets = ["subnet-a"]
+addresses = ["10.0.1.200", "10.0.1.201"]"#;
+    gateway_endpoint_with_a_subnet: "not-of-a-gateway-endpoint" at "\"subnet-a\"" in r#"[[prefix_list]]
+id = "pl"
+entries = ["203.0.113.0/24"]
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl"
+subnets = ["subnet-a"]"#;
+    gateway_endpoint_with_an_address: "not-of-a-gateway-endpoint" at "\"10.0.1.200\"" in r#"[[prefix_list]]
+id = "pl"
+entries = ["203.0.113.0/24"]
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl"
+addresses = ["10.0.1.200"]"#;
+    gateway_endpoint_with_a_group: "not-of-a-gateway-endpoint" at "\"sg\"" in r#"[[prefix_list]]
+id = "pl"
+entries = ["203.0.113.0/24"]
+[[security_group]]
+id = "sg"
+vpc = "vpc-a"
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl"
+security_groups = ["sg"]"#;
     interface_endpoint_with_route_tables: "not-a-route-target" at "\"rtb\"" in r#"[[vpc_endpoint]]
 id = "vpce"
 vpc = "vpc-a"

@@ -133,6 +133,7 @@ impl Running {
             return Err(error);
         }
         self.end_flows_of_gone(&before.1);
+        self.engine.forget_places(&self.current.load());
         self.file_tasks = tasks::task_counts(&lab);
         // From here on nothing depends on what is to go. What cannot be removed is taken down with the lab.
         let removed = self.remove_file_tasks(&lab).await;

@@ -2,6 +2,7 @@
 
 use super::generator::{self, Tape};
 use super::oracle::{self, Expected, Place, Ports, Question};
+use super::peering::{BACK, CACHE, peered};
 use super::world::*;
 use crate::flow::FlowTable;
 use crate::packet::{Protocol, VnetHeader, builder};
@@ -17,6 +18,10 @@ use std::net::Ipv4Addr;
 fn destinations(world: &World) -> Vec<Ipv4Addr> {
     let plan = &world.lab.plan;
     let mut all: Vec<Ipv4Addr> = world.lab.spec.resources.iter().map(|r| r.address.value).collect();
+    let endpoints = world.lab.spec.vpc_endpoints.iter();
+    all.extend(endpoints.flat_map(|endpoint| {
+        (0..endpoint.subnets.len()).filter_map(|n| plan.endpoint_address(endpoint, n))
+    }));
     all.extend(all.clone());
     all.extend(plan.enis.iter().map(|e| e.address));
     let own = || plan.nat_gateways.values().flat_map(|n| &n.addresses);
@@ -165,31 +170,67 @@ const OCTETS_OF_A_QUESTION: usize = 6;
 /// Builds a lab from the octets, asks it questions, and compares. Returns what was reached.
 fn agree(lab: &[u8], questions: &[u8]) -> Vec<Expected> {
     let text = generator::lab(&mut Tape::new(lab));
-    let mut reached = Vec::new();
     let world = World::new(&text);
     let destinations = destinations(&world);
     let services: Vec<(String, u16)> =
         world.lab.spec.services.iter().map(|s| (s.name.value.clone(), s.tasks)).collect();
+    let mut reached = Vec::new();
     for (number, octets) in questions.chunks(OCTETS_OF_A_QUESTION).enumerate() {
         let mut tape = Tape::new(octets);
         let (service, tasks) = tape.pick(&services);
         let task = 1 + tape.below(usize::from(tasks)) as u16;
         let ask = question(&mut tape, &destinations);
-        let sport = 1000 + number as u16;
-        let from = world.task(&service, task);
-        let bytes = packet(&ask, from, sport);
-        let evidence = world.explain(&bytes);
-        let dry = oracle::expect(&world.lab, &service, task, ask, ports_seen(&evidence));
-        assert_eq!(said(&world, &evidence), dry, "explain, {service}/{task} {ask:?}\n{text}");
-        let live = done(&world, &bytes);
-        let ports = ports_of(world.engine.flows(), from, sport);
-        let expected = oracle::expect(&world.lab, &service, task, ask, ports);
-        assert_eq!(live, expected, "handle, {service}/{task} {ask:?}\n{text}");
-        // One place per destination for protocols without ports: give it back.
-        world.engine.forget_task(world.now, &world.snapshot, from);
-        reached.push(live);
+        reached.push(agree_on(&world, (&service, task), ask, 1000 + number as u16, &text));
     }
     reached
+}
+
+/// Dry and live, engine and oracle say the same of a question; what they say.
+#[track_caller]
+fn agree_on(
+    world: &World,
+    (service, task): (&str, u16),
+    ask: Question,
+    sport: u16,
+    text: &str,
+) -> Expected {
+    let from = world.task(service, task);
+    let bytes = packet(&ask, from, sport);
+    let evidence = world.explain(&bytes);
+    let dry = oracle::expect(&world.lab, service, task, ask, ports_seen(&evidence));
+    assert_eq!(said(world, &evidence), dry, "explain, {service}/{task} {ask:?}\n{text}");
+    let live = done(world, &bytes);
+    let ports = ports_of(world.engine.flows(), from, sport);
+    let expected = oracle::expect(&world.lab, service, task, ask, ports);
+    assert_eq!(live, expected, "handle, {service}/{task} {ask:?}\n{text}");
+    // One place per destination for protocols without ports: give it back.
+    world.engine.forget_task(world.now, &world.snapshot, from);
+    live
+}
+
+/// A route to a connection that is not active is a blackhole; behind a NAT gateway it is the gateway's (spec 3.3, 6).
+#[test]
+fn an_inactive_peering_connection_is_a_blackhole_before_and_behind_a_nat_gateway() {
+    let route = r#"{ destination = "10.9.0.0/16", target = "pcx" },"#;
+    let direct = with(&peered("10.9.0.0/16", BACK), "to = \"sg-db\"", "to = \"0.0.0.0/0\"");
+    let way_out = r#"routes = [{ destination = "0.0.0.0/0", target = "igw" }]"#;
+    let behind = with(
+        &with(&direct, route, ""),
+        way_out,
+        &format!("routes = [{route} {{ destination = \"0.0.0.0/0\", target = \"igw\" }}]"),
+    );
+    let ask = Question { to: CACHE, protocol: Protocol::Tcp, port: 443, icmp: (0, 0) };
+    for state in ["pending-acceptance", "rejected", "expired", "deleted"] {
+        for (lab, reason) in [(&direct, Reason::RouteBlackhole), (&behind, Reason::NatBlackhole)] {
+            let accepter = "accepter_vpc = \"vpc-2\"";
+            let lab = with(lab, accepter, &format!("{accepter}\nstate = \"{state}\""));
+            let world = World::new(&lab);
+            assert_eq!(agree_on(&world, ("web", 1), ask, 1, &lab), Expected::Dies(reason));
+        }
+    }
+    let world = World::new(&behind);
+    let refused = agree_on(&world, ("web", 1), ask, 1, &behind);
+    assert_eq!(refused, Expected::Dies(Reason::SgIngressBehindNat), "active, it gets through");
 }
 
 proptest! {
@@ -250,6 +291,7 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         Reason::SgIngressBehindNat,
         Reason::PeeringOutsideCidr,
         Reason::EndpointProtocol,
+        Reason::InterfaceEndpointProtocol,
         Reason::NatGatewayState,
         Reason::NatProtocol,
         Reason::NatNoRoute,

@@ -50,6 +50,8 @@ struct Vpc {
     id: String,
     net: u8,
     subnets: Vec<(String, String)>,
+    /// Of each subnet.
+    zones: Vec<&'static str>,
     groups: Vec<String>,
     nats: Vec<String>,
     igw: bool,
@@ -73,9 +75,8 @@ pub(super) fn lab(tape: &mut Tape<'_>) -> String {
     }
     if peering {
         out += "[[vpc_peering_connection]]\nid = \"pcx\"\nrequester_vpc = \"vpc-0\"\naccepter_vpc = \"vpc-1\"\n";
-        if tape.one_in(5) {
-            out += "state = \"deleted\"\n";
-        }
+        let states = ["active", "active", "active", "deleted", "pending-acceptance", "rejected"];
+        let _ = writeln!(out, "state = \"{}\"", tape.pick(&states));
     }
     out += "[[internet_host]]\nname = \"example\"\naddress = \"203.0.113.10\"\n";
     let mut connectors = Vec::new();
@@ -121,7 +122,7 @@ fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: b
     }
     let tables: Vec<String> = (0..2 + tape.below(2)).map(|n| format!("{id}-rtb-{n}")).collect();
     let acls: Vec<String> = (0..tape.below(3)).map(|n| format!("{id}-acl-{n}")).collect();
-    let mut subnets = Vec::new();
+    let (mut subnets, mut zones) = (Vec::new(), Vec::new());
     for n in 0..2 + tape.below(3) {
         let cidr = match &second {
             Some(_) if n == 0 => format!("172.{}.0.0/25", 20 + net),
@@ -145,11 +146,12 @@ fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: b
             let _ = writeln!(out, "network_acl = \"{}\"", tape.pick(&acls));
         }
         subnets.push((name, cidr));
+        zones.push(zone);
     }
     let groups: Vec<String> = (0..1 + tape.below(3)).map(|n| format!("{id}-sg-{n}")).collect();
     let nats: Vec<String> = (0..tape.below(3)).map(|n| format!("{id}-nat-{n}")).collect();
     let peer_group = peering.then(|| format!("vpc-{}-sg-0", 1 - number));
-    let vpc = Vpc { id, net, subnets, groups, nats, igw, peer_group };
+    let vpc = Vpc { id, net, subnets, zones, groups, nats, igw, peer_group };
     gateways(tape, out, &vpc);
     endpoint(tape, out, &vpc, &tables);
     for (n, table) in tables.iter().enumerate() {
@@ -162,6 +164,7 @@ fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: b
         security_group(tape, out, &vpc, group, n == 0);
     }
     resources(tape, out, &vpc);
+    interface_endpoint(tape, out, &vpc);
     vpc
 }
 
@@ -330,6 +333,34 @@ fn resources(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) {
             );
         }
     }
+}
+
+/// In one subnet of each zone, at addresses that are given or drawn.
+fn interface_endpoint(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) {
+    if !tape.one_in(3) {
+        return;
+    }
+    let first = tape.below(vpc.subnets.len());
+    let other = (0..vpc.subnets.len()).find(|n| vpc.zones[*n] != vpc.zones[first]);
+    let other = other.filter(|_| tape.one_in(2));
+    let subnets: Vec<&(String, String)> =
+        std::iter::once(first).chain(other).map(|n| &vpc.subnets[n]).collect();
+    let ids: Vec<&String> = subnets.iter().map(|(id, _)| id).collect();
+    let given = tape.below(subnets.len() + 1);
+    let address = |(_, cidr): &&(String, String)| {
+        let base: ipnetwork::Ipv4Network = cidr.parse().unwrap();
+        Ipv4Addr::from(u32::from(base.network()) + 100)
+    };
+    let addresses: Vec<Ipv4Addr> = subnets.iter().take(given).map(address).collect();
+    let groups = tape.some(&vpc.groups, 0, 2);
+    let _ = writeln!(
+        out,
+        "[[vpc_endpoint]]\nid = \"{0}-vpce-sqs\"\nvpc = \"{0}\"\nkind = \"interface\"\nservice = \"com.amazonaws.us-east-1.sqs\"\nsubnets = {1}\naddresses = {2}\nsecurity_groups = {3}",
+        vpc.id,
+        quoted(&ids),
+        quoted(&addresses),
+        quoted(&groups)
+    );
 }
 
 fn traffic(tape: &mut Tape<'_>) -> String {

@@ -81,15 +81,21 @@ fn it_is_known_by_its_own_names_and_with_private_dns_by_the_services() {
     let names = |text: &str| {
         let world = World::new(text);
         let parts = world.snapshot.parts();
-        parts.resources.iter().find(|r| r.endpoint.is_some()).unwrap().aliases.clone()
+        let interface = parts.resources.iter().find(|r| r.endpoint.is_some()).unwrap();
+        (interface.aliases.clone(), interface.private_dns.clone())
     };
     let own = [
-        "vpce-secrets.secretsmanager.us-east-1.vpce.amazonaws.com",
-        "vpce-secrets-us-east-1a.secretsmanager.us-east-1.vpce.amazonaws.com",
+        "vpce-secrets.secretsmanager.us-east-1.vpce.amazonaws.com".to_owned(),
+        "vpce-secrets-us-east-1a.secretsmanager.us-east-1.vpce.amazonaws.com".to_owned(),
     ];
     let text = lab(HTTPS);
-    assert_eq!(names(&text)[..2], own);
-    assert_eq!(names(&text)[2..], ["secretsmanager.us-east-1.amazonaws.com"]);
+    let public = "secretsmanager.us-east-1.amazonaws.com".to_owned();
+    assert_eq!(names(&text), (own.to_vec(), Some(public)));
     let without = with(&text, "addresses = [\"10.0.1.200\"]", "private_dns_enabled = false");
-    assert_eq!(names(&without), own);
+    assert_eq!(names(&without), (own.to_vec(), None));
+    let of =
+        |service: &str| names(&with(&text, "com.amazonaws.us-east-1.secretsmanager", service)).1;
+    let turned = of("com.amazonaws.us-east-1.ecr.api").unwrap();
+    assert_eq!(turned, "api.ecr.us-east-1.amazonaws.com");
+    assert_eq!(of("com.amazonaws.vpce.us-east-1.vpce-svc-1"), None, "somebody's own service");
 }

@@ -25,6 +25,7 @@ mod mapping;
 mod mtu_ttl;
 mod nat;
 mod nat_addresses;
+mod nat_states;
 mod network_acl;
 mod oracle;
 mod peering;

@@ -155,19 +155,6 @@ fn a_full_eni_refuses_every_destination_and_recovers() {
 }
 
 #[test]
-fn a_gateway_that_is_not_available_carries_nothing() {
-    for (state, reason) in [
-        ("pending", Reason::NatGatewayState),
-        ("failed", Reason::NatGatewayState),
-        ("deleting", Reason::NatGatewayState),
-        ("deleted", Reason::RouteBlackhole),
-    ] {
-        let mut world = World::new(&with(LAB, NAT, &format!("{NAT}\nstate = \"{state}\"")));
-        assert_eq!(world.refuses(&syn(world.task("web", 1), 1, (EXAMPLE, 443))), reason, "{state}");
-    }
-}
-
-#[test]
 fn a_gateway_without_a_way_out_says_which() {
     let out = "{ destination = \"0.0.0.0/0\", target = \"igw\" }";
     for (route, reason) in [

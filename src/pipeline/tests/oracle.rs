@@ -2,9 +2,10 @@
 //! specification, by linear scans. It shares no look-up, no rule matching and no order of stages with the engine.
 
 mod matching;
+mod question;
 
-use matching::{covers, is_rfc1918, is_rfc6598, matches};
-
+use self::matching::{covers, is_rfc1918, is_rfc6598, matches};
+pub(super) use self::question::{Expected, Place, Ports, Question};
 use crate::config::Lab;
 use crate::config::plan::PlannedEni;
 use crate::config::spec::{
@@ -18,43 +19,6 @@ use std::net::Ipv4Addr;
 
 /// Resolver, time sync, task metadata (spec 4.3).
 const SERVED: [&str; 3] = ["169.254.169.253", "169.254.169.123", "169.254.170.2"];
-
-/// What becomes of a first packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Expected {
-    Dies(Reason),
-    /// It reaches its destination; the reply may die.
-    Reaches {
-        place: Place,
-        reply_dies: Option<Reason>,
-    },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Internet,
-    Vpc(String),
-    Endpoint(String),
-    /// A service that AWS offers at an exempt address (spec 4.3).
-    Services,
-}
-
-/// A first packet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Question {
-    pub(super) to: Ipv4Addr,
-    pub(super) protocol: Protocol,
-    /// Destination port; 0 without ports.
-    pub(super) port: u16,
-    pub(super) icmp: (u8, u8),
-}
-
-/// The source ports that the NATs take: the oracle judges replies, it draws no ports.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Ports {
-    pub(super) eni: u16,
-    pub(super) nat: u16,
-}
 
 pub(super) struct Oracle<'a> {
     lab: &'a Lab,
@@ -318,12 +282,7 @@ impl<'a> Oracle<'a> {
         if is_gateway {
             return Err(Reason::NatAddress);
         }
-        let resource = spec
-            .resources
-            .iter()
-            .find(|r| r.address.value == to && self.subnet(&r.subnet.value).vpc.value == *vpc)
-            .ok_or(Reason::NoInterface)?;
-        let groups = self.groups(resource.security_groups.iter().map(|g| &g.value), vpc);
+        let groups = self.groups_at(vpc, to)?;
         if let Err(no) = self.group_ingress(&groups, sender.address) {
             let would = sender.hides.is_some_and(|eni| self.group_ingress(&groups, eni).is_ok());
             return Err(if would { Reason::SgIngressBehindNat } else { no });
@@ -337,6 +296,32 @@ impl<'a> Oracle<'a> {
                 .or_else(|| self.reply_dies(&[enters]))
         });
         Ok((Place::Vpc(vpc.clone()), reply_dies))
+    }
+
+    /// The groups of the resource, or of the endpoint's interface, that has an address; the latter takes TCP only (spec 7.2).
+    fn groups_at(&self, vpc: &str, address: Ipv4Addr) -> Result<Vec<String>, Reason> {
+        let spec = &self.lab.spec;
+        let here = |e: &&VpcEndpoint| e.vpc.value == vpc && self.interfaces(e).contains(&address);
+        if let Some(endpoint) = spec.vpc_endpoints.iter().find(here) {
+            return match self.ask.protocol {
+                Protocol::Tcp => {
+                    Ok(self.groups(endpoint.security_groups.iter().map(|g| &g.value), vpc))
+                }
+                _ => Err(Reason::InterfaceEndpointProtocol),
+            };
+        }
+        let resource = spec
+            .resources
+            .iter()
+            .find(|r| r.address.value == address && self.subnet(&r.subnet.value).vpc.value == vpc)
+            .ok_or(Reason::NoInterface)?;
+        Ok(self.groups(resource.security_groups.iter().map(|g| &g.value), vpc))
+    }
+
+    /// The addresses of an interface endpoint.
+    fn interfaces(&self, endpoint: &VpcEndpoint) -> Vec<Ipv4Addr> {
+        let all = 0..endpoint.subnets.len();
+        all.filter_map(|n| self.lab.plan.endpoint_address(endpoint, n)).collect()
     }
 
     /// A border on the way of a reply to a sender.
@@ -432,7 +417,11 @@ impl<'a> Oracle<'a> {
             let groups = self.groups(r.security_groups.iter().map(|g| &g.value), vpc);
             r.address.value == address && groups.iter().any(|g| g == group)
         });
-        eni || resource
+        let endpoint = self.lab.spec.vpc_endpoints.iter().any(|e| {
+            let groups = self.groups(e.security_groups.iter().map(|g| &g.value), &e.vpc.value);
+            self.interfaces(e).contains(&address) && groups.iter().any(|g| g == group)
+        });
+        eni || resource || endpoint
     }
 
     /// Sorted; the VPC's default group where none is named.

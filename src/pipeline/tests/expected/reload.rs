@@ -1,6 +1,7 @@
 //! What a reload changes: nothing by itself, and at a flow's next packet what AWS does (spec 4.4, 5; surprise 9).
 
 use super::*;
+use crate::vpc::{Generation, Parts, Snapshot};
 use std::net::Ipv4Addr;
 
 const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
@@ -82,4 +83,26 @@ fn a_route_that_goes_stops_packets_and_keeps_the_flow() {
     ledger.reloads(LAB, "");
     let again = ledger.sends(&data(web), "denied -1, sent 10.0.1.4/10.0.0.4 +1");
     assert_eq!(again.forwarded().0, out);
+}
+
+/// What is kept by address goes with the ENI or gateway, and not before.
+#[test]
+fn what_is_kept_for_places_goes_with_them() {
+    let addresses = "public_ip = \"198.51.100.7\"\nsecondary_public_ips = [\"198.51.100.8\"]";
+    let two = with(LAB, "public_ip = \"198.51.100.7\"", addresses);
+    let mut ledger =
+        Ledger::new(&format!("{two}\n[limits]\nnat_connections_per_destination = 1\n"));
+    let web = ledger.world.task("web", 1);
+    let first = "flows +1, turns +1, ports 10.0.1.4 +1, ports 198.51.100.7 +1, destinations +2, sent 10.0.1.4/10.0.0.4 +1";
+    ledger.sends(&udp(web, 1, (EXAMPLE, 53)), first).forwarded();
+    let second = "flows +1, ports 10.0.1.4 +1, ports 198.51.100.8 +1, destinations +1, sent 10.0.1.4/10.0.0.4 +1";
+    ledger.sends(&udp(web, 2, (EXAMPLE, 53)), second).forwarded();
+    let third = "drops nat-ports-exhausted +1, drop rows +1, dropped by 10.0.0.4 +1, without port 10.0.0.4 +1";
+    ledger.loses(&udp(web, 3, (EXAMPLE, 53)), Reason::NatPortsExhausted, third);
+    let query = udp(web, 5353, (Ipv4Addr::new(10, 0, 0, 2), 53));
+    ledger.sends(&query, "to the resolver from 10.0.1.4 +1").forwarded();
+    ledger.step("all is there", "", |world| world.engine.forget_places(&world.snapshot));
+    let nothing = Snapshot::build(Generation(9), Parts::default());
+    let gone = "turns -1, sent 10.0.1.4/10.0.0.4 -2, dropped by 10.0.0.4 -1, without port 10.0.0.4 -1, to the resolver from 10.0.1.4 -1";
+    ledger.step("nothing is there", gone, |world| world.engine.forget_places(&nothing));
 }

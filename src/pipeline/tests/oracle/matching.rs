@@ -1,4 +1,4 @@
-//! Whether a rule is for a packet, and an address in a network, by the words of the specification.
+//! What a rule's words cover, bit by bit.
 
 use crate::packet::Protocol;
 use crate::vpc::{ProtocolMatch, TrafficMatch};
