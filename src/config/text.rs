@@ -175,6 +175,13 @@ pub(super) fn is_private(address: Ipv4Addr) -> bool {
 }
 
 /// Whether a whole block is private. No block begins in one private network and ends in another, so its ends decide.
+/// The blocks of [`is_private`].
+pub(super) fn private_blocks() -> impl Iterator<Item = Ipv4Network> {
+    [([10, 0, 0, 0], 8), ([172, 16, 0, 0], 12), ([192, 168, 0, 0], 16), ([100, 64, 0, 0], 10)]
+        .into_iter()
+        .filter_map(|(base, prefix)| Ipv4Network::new(base.into(), prefix).ok())
+}
+
 pub(super) fn is_private_block(block: Ipv4Network) -> bool {
     is_private(block.network()) && is_private(block.broadcast())
 }

@@ -39,7 +39,15 @@ impl DatagramKey {
             identification: fragment.identification(),
         }
     }
+
+    pub(super) fn owner(&self) -> Owner {
+        let address = if self.space == Space::TASKS { self.src } else { self.dst };
+        (self.space, address)
+    }
 }
+
+/// Who has a share of the room: a task, or the outside address of a NAT that others send to.
+pub(super) type Owner = (Space, Ipv4Addr);
 
 /// What became of a first fragment, and will become of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +83,9 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
         Self { state: Mutex::new(State { datagrams, order, identification, waiting }) }
     }
 
-    /// An identification for a datagram that leaves: no other of the last 65,535 has it, so the datagrams of different
-    /// tasks do not mix behind a NAT (RFC 6864 5.2, checklist 7857-9).
+    /// An identification for a datagram that leaves in fragments: no other of the last 65,535 such has it, so the fragments
+    /// of different tasks do not mix behind a NAT (RFC 6864 5.2, checklist 7857-9). A whole packet keeps its task's: where
+    /// a router beyond egret breaks it up, its fragments may meet others of the same identification.
     pub fn next_identification(&self) -> u16 {
         let mut state = self.state();
         state.identification = state.identification.wrapping_add(1);

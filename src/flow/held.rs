@@ -1,13 +1,14 @@
 //! Fragments that came before the first one of their datagram: without ports, nothing can judge them yet.
 //!
 //! Bounded in number, octets and time, so that what never ends neither fills the memory nor stops what does (checklist
-//! U14).
+//! U14). Where there is no room, whoever has the most gives way: no task, and nobody outside, displaces the others.
 
 use super::fragments::LIFETIME;
+use super::fragments::Owner;
 use super::{DatagramKey, Instant};
 use crate::packet::{Packet, Tuple};
 use foldhash::fast::FixedState;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How many fragments are held at once.
 const FRAGMENTS: usize = 1024;
@@ -15,12 +16,14 @@ const FRAGMENTS: usize = 1024;
 const OCTETS: usize = 4 << 20;
 
 /// A fragment that was held and will not be released.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held<W> {
     /// Where it was read.
     pub read_from: W,
     /// Its addresses and protocol.
     pub tuple: Tuple,
+    /// All of it.
+    pub octets: Box<[u8]>,
 }
 
 /// The fragments that wait, by datagram.
@@ -29,8 +32,16 @@ pub(super) struct Waiting<W> {
     datagrams: HashMap<DatagramKey, Vec<Fragment<W>>, FixedState>,
     /// The same, in the order in which they came.
     order: BTreeMap<u64, DatagramKey>,
+    /// The same, by who sent them, or whom they were sent to.
+    shares: BTreeMap<Owner, Share>,
     octets: usize,
     next: u64,
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    numbers: BTreeSet<u64>,
+    octets: usize,
 }
 
 #[derive(Debug)]
@@ -38,13 +49,12 @@ struct Fragment<W> {
     number: u64,
     at: Instant,
     held: Held<W>,
-    octets: Box<[u8]>,
 }
 
 impl<W> Fragment<W> {
     /// Where in the datagram it belongs, in units of 8 octets.
     fn offset(&self) -> u16 {
-        match self.octets.get(6..8) {
+        match self.held.octets.get(6..8) {
             Some(&[high, low]) => u16::from_be_bytes([high, low]) & 0x1fff,
             Some(_) | None => 0,
         }
@@ -54,7 +64,8 @@ impl<W> Fragment<W> {
 impl<W: Copy> Waiting<W> {
     pub(super) fn new(seed: u64) -> Self {
         let datagrams = HashMap::with_hasher(FixedState::with_seed(seed));
-        Self { datagrams, order: BTreeMap::new(), octets: 0, next: 0 }
+        let (order, shares) = (BTreeMap::new(), BTreeMap::new());
+        Self { datagrams, order, shares, octets: 0, next: 0 }
     }
 
     pub(super) fn hold(
@@ -65,20 +76,36 @@ impl<W: Copy> Waiting<W> {
         fragment: &Packet<'_>,
     ) -> Vec<Held<W>> {
         let mut evicted = Vec::new();
-        while self.order.len() >= FRAGMENTS || self.octets + fragment.len() > OCTETS {
-            match self.take_oldest() {
+        while let Some(number) = self.to_give_way(fragment.len()) {
+            match self.take_number(number) {
                 Some(held) => evicted.push(held),
                 None => break,
             }
         }
-        let held = Held { read_from, tuple: fragment.tuple() };
-        let fragment =
-            Fragment { number: self.next, at: now, held, octets: fragment.bytes().into() };
+        let octets: Box<[u8]> = fragment.bytes().into();
+        let length = octets.len();
+        let held = Held { read_from, tuple: fragment.tuple(), octets };
+        let fragment = Fragment { number: self.next, at: now, held };
         self.next += 1;
-        self.octets += fragment.octets.len();
+        self.octets += length;
         self.order.insert(fragment.number, key);
+        let share = self.shares.entry(key.owner()).or_default();
+        share.numbers.insert(fragment.number);
+        share.octets += length;
         self.datagrams.entry(key).or_default().push(fragment);
         evicted
+    }
+
+    /// The oldest fragment of whoever has the most, if there is no room for so many octets.
+    fn to_give_way(&self, octets: usize) -> Option<u64> {
+        let greatest = if self.order.len() >= FRAGMENTS {
+            self.shares.values().max_by_key(|share| share.numbers.len())
+        } else if self.octets + octets > OCTETS {
+            self.shares.values().max_by_key(|share| share.octets)
+        } else {
+            None
+        };
+        greatest?.numbers.first().copied()
     }
 
     pub(super) fn holds(&self, key: &DatagramKey) -> bool {
@@ -89,15 +116,17 @@ impl<W: Copy> Waiting<W> {
         let fragments = self.datagrams.get(key)?;
         let (position, _) = fragments.iter().enumerate().min_by_key(|(_, f)| f.offset())?;
         let fragment = self.take(key, position)?;
-        let len = fragment.octets.len();
-        out.get_mut(..len)?.copy_from_slice(&fragment.octets);
+        let octets = &fragment.held.octets;
+        let len = octets.len();
+        out.get_mut(..len)?.copy_from_slice(octets);
         Some(len)
     }
 
     pub(super) fn sweep(&mut self, now: Instant) -> Vec<Held<W>> {
         let mut over = Vec::new();
         while self.oldest().is_some_and(|fragment| now.since(fragment.at) > LIFETIME) {
-            over.extend(self.take_oldest());
+            let Some((&number, _)) = self.order.first_key_value() else { break };
+            over.extend(self.take_number(number));
         }
         over
     }
@@ -105,7 +134,7 @@ impl<W: Copy> Waiting<W> {
     /// Every table's size, for the expected-state tests.
     #[cfg(test)]
     pub(super) fn census(&self, census: &mut super::Census) {
-        let Self { datagrams, order, octets, next: _ } = self;
+        let Self { datagrams, order, shares: _, octets, next: _ } = self;
         census.add("held fragments", order.len());
         census.add("datagrams that wait", datagrams.len());
         census.add("held octets", *octets);
@@ -116,8 +145,8 @@ impl<W: Copy> Waiting<W> {
         self.datagrams.get(key)?.iter().find(|fragment| fragment.number == *number)
     }
 
-    fn take_oldest(&mut self) -> Option<Held<W>> {
-        let (number, key) = self.order.first_key_value().map(|(number, key)| (*number, *key))?;
+    fn take_number(&mut self, number: u64) -> Option<Held<W>> {
+        let key = *self.order.get(&number)?;
         let position = self.datagrams.get(&key)?.iter().position(|f| f.number == number)?;
         self.take(&key, position).map(|fragment| fragment.held)
     }
@@ -128,8 +157,16 @@ impl<W: Copy> Waiting<W> {
         if fragments.is_empty() {
             self.datagrams.remove(key);
         }
+        let length = fragment.held.octets.len();
         self.order.remove(&fragment.number);
-        self.octets -= fragment.octets.len();
+        self.octets -= length;
+        if let Some(share) = self.shares.get_mut(&key.owner()) {
+            share.numbers.remove(&fragment.number);
+            share.octets -= length;
+            if share.numbers.is_empty() {
+                self.shares.remove(&key.owner());
+            }
+        }
         Some(fragment)
     }
 }
@@ -183,6 +220,38 @@ mod tests {
         assert!(!waiting.holds(&key));
         assert_eq!(waiting.release(&key, &mut out), None);
         assert_eq!((waiting.order.len(), waiting.datagrams.len(), waiting.octets), (1, 1, 60));
+    }
+
+    /// Checklist U14: what one task sends, however much, costs no other task and nobody outside a fragment.
+    #[test]
+    fn regression_who_floods_displaces_himself_alone() {
+        let from = |source: u8, space: Space| {
+            let mut bytes = fragment(1, 1, 60);
+            bytes[15] = source;
+            bytes[10..12].fill(0);
+            let sum = checksum::checksum(&bytes[..20]);
+            bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+            (bytes, space)
+        };
+        let mut waiting = Waiting::new(1);
+        let quiet = [from(2, Space::TASKS), from(3, Space::TASKS), from(9, Space::INTERNET)];
+        let keys = quiet.map(|(mut bytes, space)| {
+            let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
+            let key = DatagramKey::of(space, &packet);
+            assert_eq!(waiting.hold(Instant::ZERO, key, (), &packet).len(), 0);
+            key
+        });
+        for n in 0..5_000 {
+            hold(&mut waiting, Instant(1), fragment(n, 1, 60));
+        }
+        for n in 0..500 {
+            hold(&mut waiting, Instant(1), fragment(n, 1, 60_000));
+        }
+        assert!(keys.iter().all(|key| waiting.holds(key)));
+        assert!(waiting.octets <= OCTETS);
+        keys.iter().for_each(|key| assert_eq!(waiting.release(key, &mut [0; 60]), Some(60)));
+        waiting.sweep(Instant(1) + LIFETIME + Duration::from_nanos(1));
+        assert_eq!((waiting.shares.len(), waiting.order.len(), waiting.octets), (0, 0, 0));
     }
 
     /// Checklist U14: a flood without first fragments has a bound in number, in octets and in time.

@@ -3,6 +3,7 @@
 use super::admission::can_start;
 use super::arrival::{Arrival, Place};
 use super::drops::{DropKey, Drops};
+use super::fragments::ReadFrom;
 use super::nat_metrics::NatDrops;
 use super::paths::Places;
 use super::port_lease::{Leases, Purpose};
@@ -15,9 +16,8 @@ use crate::flow::{
     DatagramKey, Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Tally,
     TcpState,
 };
-use crate::packet::icmp::{fragmentation_needed, time_exceeded};
-use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader, clamp_mss};
-use crate::vpc::{RuleRef, Snapshot, Task};
+use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader};
+use crate::vpc::{Generation, RuleRef, Snapshot, Task};
 use dashmap::DashMap;
 use foldhash::fast::FixedState;
 use std::cell::Cell;
@@ -72,7 +72,7 @@ pub struct Judged {
 pub struct Engine {
     flows: FlowTable<FlowOutcome>,
     pub(super) pools: Arc<PortPools>,
-    fragments: Fragments<Denial, Place>,
+    fragments: Fragments<(Generation, Denial), ReadFrom>,
     drops: Drops,
     watchers: Arc<Watchers>,
     pub(super) nat_drops: NatDrops,
@@ -224,7 +224,15 @@ impl Engine {
                 if R::ON {
                     record_hit(snapshot, &entry, recorder);
                 }
-                return send(now, arrival.place, &entry, packet, reply);
+                return self.send_current(
+                    now,
+                    snapshot,
+                    arrival.place,
+                    entry,
+                    packet,
+                    reply,
+                    recorder,
+                );
             }
             Some(entry) => Some((Arc::clone(&entry.flow), entry.side)),
             None => None,
@@ -235,7 +243,10 @@ impl Engine {
             }
             Some((flow, Side::Egress)) if starts_anew(&flow, packet) => self.flows.remove(&flow),
             Some((flow, _)) => match self.walk_again(now, snapshot, &flow, recorder) {
-                Ok(()) => return self.send_by(now, arrival.place, &key, packet, reply),
+                Ok(()) => {
+                    let place = arrival.place;
+                    return self.send_by(now, snapshot, place, &key, packet, reply, recorder);
+                }
                 Err(moved) if arrival.side == Side::Return || !can_start(packet) => {
                     return moved.into();
                 }
@@ -245,26 +256,10 @@ impl Engine {
         }
         match arrival.side {
             Side::Egress => match self.admit(now, snapshot, arrival, &key, packet, recorder) {
-                Ok(()) => self.send_by(now, arrival.place, &key, packet, reply),
+                Ok(()) => self.send_by(now, snapshot, arrival.place, &key, packet, reply, recorder),
                 Err(denial) => self.answer_late(now, snapshot, &key, denial, packet, reply),
             },
             Side::Return => self.refuse(now, snapshot, arrival, &key, packet, recorder).into(),
-        }
-    }
-
-    /// Sends by an entry that was just put in place.
-    pub(super) fn send_by(
-        &self,
-        now: Instant,
-        place: Place,
-        key: &FlowKey,
-        packet: &mut Packet<'_>,
-        reply: &mut [u8],
-    ) -> Verdict {
-        match self.flows.get(key) {
-            Some(entry) => send(now, place, &entry, packet, reply),
-            // Another worker has ended the flow in between.
-            None => drop_packet(Reason::FlowExpired),
         }
     }
 
@@ -363,7 +358,7 @@ impl Engine {
     }
 
     /// The datagrams that come in fragments.
-    pub(super) fn fragments(&self) -> &Fragments<Denial, Place> {
+    pub(super) fn fragments(&self) -> &Fragments<(Generation, Denial), ReadFrom> {
         &self.fragments
     }
 
@@ -458,81 +453,6 @@ fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
 /// A task's packet that was read where the task is not attached.
 pub(super) const NOT_HERE: Denial =
     Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck };
-
-/// Sends a packet by its flow's entry: the fast path.
-#[inline]
-pub(super) fn send(
-    now: Instant,
-    place: Place,
-    entry: &FlowEntry<FlowOutcome>,
-    packet: &mut Packet<'_>,
-    reply: &mut [u8],
-) -> Verdict {
-    let forward = match &entry.outcome {
-        FlowOutcome::Forward(forward) => forward,
-        FlowOutcome::Drop(denial) => return (*denial).into(),
-    };
-    if forward.read_at.is_some_and(|own| own != place) {
-        return NOT_HERE.into();
-    }
-    if forward.rewrite.decrement_ttl && packet.ttl() <= 1 {
-        return expire_ttl(forward, packet, reply);
-    }
-    if packet.max_segment_len() > usize::from(forward.mtu) {
-        if !may_be_fragmented(packet) {
-            return refuse_size(forward, packet, reply);
-        }
-        packet.fragment_to(forward.mtu);
-    }
-    let flow = &entry.flow;
-    let mut sign_of_life = true;
-    if let Some(segment) = packet.tcp() {
-        sign_of_life = flow.tcp.observe(&segment, entry.side == Side::Egress);
-        if let (true, Some(max_mss)) = (segment.flags.syn(), forward.max_mss) {
-            clamp_mss(packet, max_mss);
-        }
-    }
-    let (segments, bytes) = (packet.wire_segments(), packet.wire_bytes());
-    if sign_of_life {
-        flow.count(now, entry.side, segments, bytes);
-    } else {
-        flow.count_only(entry.side, segments, bytes);
-    }
-    forward.rewrite.apply(packet);
-    Verdict::Forward { link: forward.link, decided_by: flow.admitted_by }
-}
-
-#[cold]
-fn expire_ttl(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verdict {
-    match forward.answers_from.and_then(|from| time_exceeded(packet.bytes(), from, reply)) {
-        Some(len) => {
-            Verdict::Reply { len, reason: Reason::TtlExpired, decided_by: RuleRef::Packet }
-        }
-        None => drop_packet(Reason::TtlExpiredNoAnswer),
-    }
-}
-
-/// Whether a packet that is too big may leave in fragments (checklist U13). A segment of TCP fits, since its MSS was
-/// clamped or its path discovered; the kernel is to cut super-packets at their own size, and no other.
-#[cold]
-fn may_be_fragmented(packet: &Packet<'_>) -> bool {
-    let cut_by_kernel = packet.vnet().is_super_packet() || packet.protocol() == Protocol::Tcp;
-    !packet.dont_fragment() && !cut_by_kernel
-}
-
-#[cold]
-fn refuse_size(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verdict {
-    let answer = forward
-        .answers_from
-        .filter(|_| packet.dont_fragment())
-        .and_then(|from| fragmentation_needed(packet.bytes(), from, forward.mtu, reply));
-    match answer {
-        Some(len) => {
-            Verdict::Reply { len, reason: Reason::MtuExceeded, decided_by: RuleRef::Packet }
-        }
-        None => drop_packet(Reason::MtuExceededNoAnswer),
-    }
-}
 
 /// A drop that the packet itself is to blame for, or the want of a flow.
 pub(super) fn drop_packet(reason: Reason) -> Verdict {

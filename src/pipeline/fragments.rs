@@ -3,13 +3,21 @@
 //! A later fragment before its first one has no ports to be judged by: it is held until that one comes (checklist U14). A
 //! NAT gateway lets UDP's pass and drops TCP's and ICMP's (spec 6).
 
-use super::arrival::{Arrival, Place, place};
-use super::engine::{Engine, FlowOutcome, drop_packet, is_current, send};
+use super::arrival::{Arrival, place};
+use super::drops::DropKey;
+use super::engine::{Engine, FlowOutcome, drop_packet, is_current};
 use super::{Denial, Device, Reason, Recorder, Verdict};
 use crate::flow::{Datagram, DatagramKey, Flow, FlowEntry, FlowKey, Held, Instant, Side};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, complete_checksum, set_identification};
-use crate::vpc::{RuleRef, Snapshot};
+use crate::vpc::{Generation, RuleRef, Snapshot};
 use std::sync::Arc;
+
+/// Where a fragment that is held was read, and under which configuration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReadFrom {
+    arrival: Arrival,
+    generation: Generation,
+}
 
 impl Engine {
     /// Judges a fragment.
@@ -55,7 +63,9 @@ impl Engine {
             (_, None) => self.decide_unfragmented(now, snapshot, arrival, packet, reply, recorder),
         };
         let fate = match verdict {
-            Verdict::Drop { reason, decided_by } => Datagram::Denied(Denial { reason, decided_by }),
+            Verdict::Drop { reason, decided_by } => {
+                Datagram::Denied((snapshot.generation, Denial { reason, decided_by }))
+            }
             Verdict::Forward { .. } | Verdict::Reply { .. } | Verdict::Hold => {
                 Datagram::Follows(key, self.identification(arrival.side, packet))
             }
@@ -87,13 +97,19 @@ impl Engine {
         let datagram = DatagramKey::of(arrival.space, packet);
         let (key, identification) = match self.fragments().get(now, &datagram) {
             Some(Datagram::Follows(key, identification)) => (key, identification),
-            Some(Datagram::Denied(denial)) => return denial.into(),
+            Some(Datagram::Denied((generation, denial))) if generation == snapshot.generation => {
+                return denial.into();
+            }
+            // Without ports it cannot be judged again, and the rule that refused it has another name by now.
+            Some(Datagram::Denied(_)) => return drop_packet(Reason::Fragment),
             None => return self.hold(now, snapshot, arrival, datagram, packet),
         };
         let verdict = match self.find(now, snapshot, &key, packet) {
-            Some(Found::Current(entry)) => send(now, arrival.place, &entry, packet, reply),
+            Some(Found::Current(entry)) => {
+                self.send_current(now, snapshot, arrival.place, entry, packet, reply, recorder)
+            }
             Some(Found::Stale(flow)) => match self.walk_again(now, snapshot, &flow, recorder) {
-                Ok(()) => self.send_by(now, arrival.place, &key, packet, reply),
+                Ok(()) => self.send_by(now, snapshot, arrival.place, &key, packet, reply, recorder),
                 Err(moved) => moved.into(),
             },
             None => drop_packet(Reason::Fragment),
@@ -112,7 +128,8 @@ impl Engine {
         datagram: DatagramKey,
         packet: &Packet<'_>,
     ) -> Verdict {
-        for evicted in self.fragments().hold(now, datagram, arrival.place, packet) {
+        let read_from = ReadFrom { arrival, generation: snapshot.generation };
+        for evicted in self.fragments().hold(now, datagram, read_from, packet) {
             self.count_unclaimed(now, snapshot, evicted);
         }
         Verdict::Hold
@@ -125,7 +142,7 @@ impl Engine {
     }
 
     /// What leaves in fragments needs a complete checksum, since nobody could complete it later, and, from a task, an
-    /// identification that no other task's datagram has.
+    /// identification that no other datagram in fragments has.
     #[cold]
     pub(super) fn prepare_fragmenting(&self, arrival: Arrival, packet: &mut Packet<'_>) {
         complete_checksum(packet);
@@ -136,12 +153,24 @@ impl Engine {
 
     /// A held fragment whose first one did not come.
     #[cold]
-    pub(super) fn count_unclaimed(&self, now: Instant, snapshot: &Snapshot, held: Held<Place>) {
-        let here = |device: &Device| place(snapshot, *device) == held.read_from;
-        let Some(device) = Device::all(snapshot).find(here) else { return };
-        let arrival = Arrival::of(snapshot, device, held.tuple.dst);
+    pub(super) fn count_unclaimed(&self, now: Instant, snapshot: &Snapshot, held: Held<ReadFrom>) {
+        let Held { read_from: ReadFrom { arrival, generation }, tuple, octets } = held;
         let denial = Denial { reason: Reason::FragmentUnclaimed, decided_by: RuleRef::FlowTable };
-        self.count_drop(now, snapshot, arrival, denial, held.tuple);
+        let here = |device: &Device| place(snapshot, *device) == arrival.place;
+        let device = Device::all(snapshot).find(here);
+        match device {
+            Some(device) => {
+                let arrival = Arrival { device, ..arrival };
+                self.count_drop(now, snapshot, arrival, denial, tuple);
+            }
+            // It was read where nothing is any more: it is told as of then.
+            None => {
+                let packet = (tuple.src, tuple.dst, tuple.protocol, 0);
+                let key = DropKey::new(generation, arrival.device, None, denial, packet);
+                self.drops().count(now, key);
+            }
+        }
+        self.tell_unclaimed(now, snapshot, device, arrival.side, tuple, octets);
     }
 
     fn find(

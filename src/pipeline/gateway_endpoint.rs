@@ -4,7 +4,9 @@
 //! ENI's own outbound rules have been asked already, and had to allow the public address (surprise 12).
 
 use super::walk::{Path, Sender, Walk};
-use super::{Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, internet_gateway};
+use super::{
+    Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, deliver, internet_gateway,
+};
 use crate::packet::Protocol;
 use crate::vpc::{GatewayEndpointIx, RuleRef};
 
@@ -22,6 +24,10 @@ pub(super) fn pass<R: Recorder>(
         Protocol::Udp | Protocol::Other(_) => {
             return Err(walk.deny(component, Reason::EndpointProtocol, rule, Detail::None));
         }
+    }
+    // No entry of a list is a task's address; what was one's would reach it without passing this.
+    if walk.snapshot.task(walk.probe.inside.dst).is_some() {
+        return Err(deliver::nothing_there(walk, sender.vpc));
     }
     walk.step(Stage::GatewayEndpoint, component, Some(rule), Outcome::Pass);
     internet_gateway::deliver(walk, component);

@@ -29,6 +29,7 @@ mod port_lease;
 pub mod reason;
 mod route_table;
 mod security_group;
+mod send;
 mod source_check;
 #[cfg(test)]
 mod tests;

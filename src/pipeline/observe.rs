@@ -6,7 +6,7 @@ use super::engine::{Engine, Judged, is_current};
 use super::watch::{
     FlowSeen, Frames, PacketSeen, Party, Record, Seen, Turn, Watcher, is_exhaustion,
 };
-use super::{Device, Off, Step, Verdict};
+use super::{Device, Off, Reason, Step, Verdict};
 use crate::flow::{Flow, FlowKey, Instant, Side, TcpState};
 use crate::packet::{Packet, Protocol, Tuple, VnetHeader};
 use crate::vpc::{Generation, RuleRef, Snapshot};
@@ -65,6 +65,59 @@ impl Engine {
             of: known.party,
             seen: Seen::Flow(known.seen(turn)),
         };
+        let watchers = self.watchers().list();
+        offer(&watchers.iter().collect::<Vec<_>>(), snapshot, &record);
+    }
+
+    /// Tells watchers of a fragment that was held, whose first one did not come; `device` is where it was read, if that is
+    /// still there.
+    pub(super) fn tell_unclaimed(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        device: Option<Device>,
+        side: Side,
+        tuple: Tuple,
+        octets: Box<[u8]>,
+    ) {
+        if !self.watchers().any() {
+            return;
+        }
+        let (length, octets) = (octets.len(), Some(octets));
+        let frames = match side {
+            Side::Egress => Frames { inside: octets, ..Frames::default() },
+            Side::Return => Frames { outside: octets, ..Frames::default() },
+        };
+        let (inside, outside, server) = match side {
+            Side::Egress => (Some(tuple), None, tuple.dst),
+            Side::Return => (None, Some(tuple), tuple.src),
+        };
+        let task = inside.and_then(|inside| snapshot.task(inside.src));
+        let of = Party {
+            device,
+            task: task.map(|task| (task.service, task.number)),
+            // Only the first fragment of a datagram has ports.
+            server: Some((server, tuple.protocol, 0)),
+            eni: task.and_then(|task| task.eni),
+            nat_gateway: None,
+        };
+        let seen = PacketSeen {
+            side,
+            inside,
+            outside,
+            verdict: Verdict::Drop {
+                reason: Reason::FragmentUnclaimed,
+                decided_by: RuleRef::FlowTable,
+            },
+            decided_under: snapshot.generation,
+            hit: false,
+            segments: 1,
+            octets: u64::try_from(length).unwrap_or(u64::MAX),
+            steps: Vec::new(),
+            frames,
+        };
+        let seen = Seen::Packet(Box::new(seen));
+        let record = Record { at: now, generation: snapshot.generation, of, seen };
         let watchers = self.watchers().list();
         offer(&watchers.iter().collect::<Vec<_>>(), snapshot, &record);
     }

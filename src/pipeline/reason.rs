@@ -158,7 +158,7 @@ reasons! {
     48 FlowMoved "flow-moved" FlowTable None,
         "After a change of the configuration, the flow would leave by another gateway: it cannot keep its address.", "Reconnect.";
     49 Fragment "fragment" FlowTable None,
-        "A fragment of an ICMP error, or of a datagram whose flow has ended meanwhile.", "Send datagrams that fit the path's MTU.";
+        "A fragment of an ICMP error, or of a datagram whose flow has ended meanwhile, or whose first one was refused before a reload.", "Send datagrams that fit the path's MTU.";
 
     50 TtlExpired "ttl-expired" Deliver None,
         "The time to live ended at the NAT gateway; egret answered with ICMP time exceeded from the gateway's private address.", "Normal for traceroute; otherwise raise the TTL.";

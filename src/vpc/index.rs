@@ -15,7 +15,7 @@ macro_rules! indexes {
         }
 
         impl From<usize> for $name {
-            /// The table sizes are checked by [`Snapshot::build`](super::Snapshot::build).
+            /// No table is longer than this can count: the reader of the lab file refuses more.
             fn from(position: usize) -> Self {
                 Self(u16::try_from(position).unwrap_or(u16::MAX))
             }

@@ -278,6 +278,33 @@ id = "vpce"
 vpc = "vpc-a"
 kind = "gateway"
 service = "com.amazonaws.us-east-1.s3""#;
+    gateway_endpoint_to_tasks: "endpoint-not-public" at "\"pl\"" in r#"[[prefix_list]]
+id = "pl"
+entries = ["100.64.0.0/24"]
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl""#;
+    gateway_endpoint_to_its_vpc: "endpoint-not-public" at "\"pl\"" in r#"[[prefix_list]]
+id = "pl"
+entries = ["10.1.2.0/24"]
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl""#;
+    gateway_endpoint_to_everything: "endpoint-not-public" at "\"pl\"" in r#"[[prefix_list]]
+id = "pl"
+entries = ["0.0.0.0/1", "203.0.113.0/24"]
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl""#;
     gateway_endpoint_and_another_destination: "gateway-endpoint-route" at "\"192.0.2.0/24\"" in r#"[[prefix_list]]
 id = "pl"
 entries = ["192.0.2.0/24"]

@@ -1,16 +1,21 @@
 //! Gateway endpoints: whose tables they add their route to, and which routes may name them (spec 7.1).
 
 use super::wrong_vpc;
+use crate::config::address::overlap;
 use crate::config::diagnostic::{At, Report};
 use crate::config::spec::{
     Destination, EndpointKind, Route, RouteTable, Spec, Target, VpcEndpoint,
 };
+use crate::config::text::private_blocks;
 use std::collections::HashMap;
 
 pub(super) fn check(spec: &Spec, report: &Report) {
     // (table, list) to the endpoint that adds the route.
     let mut added: HashMap<(&str, &str), &VpcEndpoint> = HashMap::new();
     for endpoint in &spec.vpc_endpoints {
+        if endpoint.kind == EndpointKind::Gateway {
+            public_addresses(spec, endpoint, report);
+        }
         for id in &endpoint.route_tables {
             let Some(table) = spec.route_tables.iter().find(|t| *t.id == **id) else { continue };
             if endpoint.kind == EndpointKind::Interface {
@@ -27,6 +32,31 @@ pub(super) fn check(spec: &Spec, report: &Report) {
             }
             written_otherwise(endpoint, id, table, report);
         }
+    }
+}
+
+/// The services behind a gateway endpoint have public addresses. What is private is a task's, the VPC's own or a peer's,
+/// and must not be sent out to the service.
+fn public_addresses(spec: &Spec, endpoint: &VpcEndpoint, report: &Report) {
+    let Some(id) = &endpoint.prefix_list else { return };
+    let Some(list) = spec.prefix_lists.iter().find(|list| *list.id == **id) else { return };
+    let own = spec.vpc(&endpoint.vpc).map_or(&[][..], |vpc| &vpc.cidrs);
+    let taken = own
+        .iter()
+        .map(|block| (**block, format!("VPC {:?}", endpoint.vpc.value)))
+        .chain([(*spec.task_cidr, "the tasks' addresses, task_cidr".to_owned())])
+        .chain(private_blocks().map(|block| (block, "private addresses".to_owned())))
+        .collect::<Vec<_>>();
+    for entry in &list.entries {
+        let Some((block, whose)) = taken.iter().find(|(block, _)| overlap(*entry, *block)) else {
+            continue;
+        };
+        report.error(
+            id.span,
+            "endpoint-not-public",
+            format!("{entry} of prefix list {:?} overlaps {block}, {whose}", id.value),
+            "the service of a gateway endpoint has public addresses: leave that entry out of its list",
+        );
     }
 }
 

@@ -261,3 +261,22 @@ fn regression_a_worker_that_is_behind_goes_by_what_the_others_decided() {
     world.snapshot = new;
     assert_eq!(world.passes(&data(web, OUT)).0, out);
 }
+
+/// The rule of a denial is a position in its own configuration's tables: what counts it says which one that is.
+#[test]
+fn regression_a_worker_behind_the_reload_denies_by_its_own_rules() {
+    let deny = with_acl(
+        "egress = [{ rule = 7, action = \"deny\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]\ningress = []\n",
+    );
+    let (mut world, web, _, out) = connected();
+    let behind = world.snapshot.clone();
+    world.reload(&deny);
+    assert_eq!(world.refuses(&data(web, OUT)), Reason::NaclEgressDeny);
+    let ahead = std::mem::replace(&mut world.snapshot, behind);
+    assert_eq!(world.passes(&data(web, OUT)).0, out, "no rule of its own denies it");
+    world.snapshot = ahead;
+    assert_eq!(world.refuses(&data(web, OUT)), Reason::NaclEgressDeny);
+    for (key, _) in world.engine.drops().rows() {
+        assert_eq!(key.generation, world.snapshot.generation);
+    }
+}

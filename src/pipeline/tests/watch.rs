@@ -88,6 +88,34 @@ fn a_reset_an_expiry_and_an_eviction_are_three_turns() {
     assert_eq!(words(&watch), ["evicted"]);
 }
 
+/// A drop like any other, at the end of the wait, whole, and wherever it was read.
+#[test]
+fn regression_a_fragment_that_waited_in_vain_is_told_of() {
+    use crate::pipeline::Denial;
+    let mut world = World::new(LAB);
+    let filter = Filter { only: Some(Only::Drops), ..Filter::default() };
+    let octets = Sides { inside: true, outside: true };
+    let watch = world.engine.watchers().watch(Wish { filter, octets, ..wish() });
+    let web = world.task("web", 2);
+    let (from, to) = (std::net::SocketAddrV4::new(web, 1), std::net::SocketAddrV4::new(DB, 53));
+    let whole = with_octet(builder::udp(from, to, &[0; 2000]), 6, 0);
+    let later = super::fragments::split(&whole, 1, 1480).remove(1);
+    let device = world.device_of(web);
+    assert_eq!(world.step(device, &later, 0).verdict, Verdict::Hold);
+    let connector = "subnets = [\"subnet-a\", \"subnet-b\"]";
+    world.reload(&with(LAB, connector, "subnets = [\"subnet-a\"]"));
+    world.advance(Duration::from_secs(31));
+    world.engine.sweep(world.now, &world.snapshot);
+    world.were_dropped(Reason::FragmentUnclaimed, 1);
+    let denial = Denial { reason: Reason::FragmentUnclaimed, decided_by: RuleRef::FlowTable };
+    let told = packets(&watch);
+    assert_eq!(told.iter().map(|packet| packet.verdict).collect::<Vec<_>>(), [denial.into()]);
+    assert_eq!(told[0].frames.inside.as_deref(), Some(&later[..]));
+    assert_eq!(told[0].inside.map(|inside| (inside.src, inside.dst)), Some((web, DB)));
+    let row = world.engine.drops().rows()[0].0;
+    assert_eq!((row.device, row.generation.0), (device, world.snapshot.generation.0 - 1));
+}
+
 #[test]
 fn a_flow_that_a_reload_leads_elsewhere_is_told_as_moved() {
     let mut world = World::new(LAB);
