@@ -18,7 +18,7 @@ for_both_kinds!(nothing_crosses_once_the_process_is_killed);
 const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 20);
 
-const LAB: &str = r#"
+pub const LAB: &str = r#"
 [[vpc]]
 id = "vpc-a"
 cidr = "10.0.0.0/16"
@@ -556,7 +556,7 @@ fn flowing(lab: &Lab, line: &str) -> Background {
 }
 
 /// What of a lab is still there: namespaces, their files in /etc, its own files, processes.
-fn leftovers(lab: &Lab) -> Vec<String> {
+pub fn leftovers(lab: &Lab) -> Vec<String> {
     let prefix = format!("{}-", lab.name());
     let mut left = netns::list().unwrap();
     if let Ok(entries) = std::fs::read_dir("/etc/netns") {

@@ -202,6 +202,12 @@ fn a_gateway_that_goes_takes_its_flows_along_and_no_others() {
     assert!(carries(&mut web, "a"));
     assert!(is_cut(&mut web, "b"));
     web.tcp(OTHER_HOST, 443);
+    // One that stays and has another address is not said to go.
+    let given = "id = \"nat-a\"\nsubnet = \"subnet-public\"\n";
+    let other = format!("{given}public_ip = \"198.51.100.77\"\n");
+    let done = reload(&lab, &[&gone[..], &[(given, &other)]].concat());
+    let cut = done.flows.affected.iter().find(|f| f.destination == format!("{HOST}:443")).unwrap();
+    assert!(cut.reason.contains("NAT gateway nat-a no longer has "), "{}", cut.reason);
 }
 
 #[test]

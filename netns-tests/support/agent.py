@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import random
+import select
 import socket
 import sys
 import threading
@@ -160,6 +161,37 @@ def digest_of(s):
     return digest.hexdigest()
 
 
+def serve_sink(address, port):
+    """Takes on each connection a number and so many octets, says how many came, and so on: none is kept."""
+
+    def run(s):
+        into = bytearray(1 << 20)
+        while head := s.recv(8, socket.MSG_WAITALL):
+            left = size = int.from_bytes(head, "big")
+            while left and (count := s.recv_into(into, min(left, len(into)))):
+                left -= count
+            s.sendall((size - left).to_bytes(8, "big"))
+
+    return accept(address, port, run)
+
+
+def open_sink(name, address, port):
+    sockets[name] = connection(address, port, 0, 10.0)
+    return sockets[name].getsockname()[1]
+
+
+def fill_sink(name, size, octets_per_second):
+    """Sends `size` octets on a connection to a sink, no faster than that. Answers with how many the sink counted."""
+    s = sockets[name]
+    s.settimeout(None)
+    s.setsockopt(socket.SOL_SOCKET, 47, octets_per_second.to_bytes(8, sys.byteorder))  # SO_MAX_PACING_RATE
+    s.sendall(size.to_bytes(8, "big"))
+    block = memoryview(bytes(1 << 20))
+    for sent in range(0, size, len(block)):
+        s.sendall(block[: size - sent])
+    return int.from_bytes(s.recv(8, socket.MSG_WAITALL), "big")
+
+
 def accept(address, port, handle):
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -211,24 +243,34 @@ def sniff(interface):
     s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
     s.bind((interface, 3))
-    counts = seen[interface] = Counter()
+    counts = Counter()
+    lock = threading.Lock()
+
+    def take():
+        with lock:
+            while True:
+                try:
+                    packet, (_, protocol, kind, _, _) = s.recvfrom(64, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    return counts
+                if kind == socket.PACKET_OUTGOING:
+                    continue
+                name = socket.inet_ntoa(packet[12:16]) if protocol == 0x0800 else "%04x" % protocol
+                counts[name] += 1
 
     def run():
         while True:
-            packet, (_, protocol, kind, _, _) = s.recvfrom(64)
-            if kind == socket.PACKET_OUTGOING:
-                continue
-            if protocol == 0x0800:
-                counts[socket.inet_ntoa(packet[12:16])] += 1
-            else:
-                counts["%04x" % protocol] += 1
+            select.select([s], [], [])
+            take()
 
+    seen[interface] = take
     threading.Thread(target=run, daemon=True).start()
     return "ok"
 
 
 def sniffed(interface):
-    return dict(seen[interface])
+    """What was counted until now: what is in the socket's queue is taken first, whatever the thread is about."""
+    return dict(seen[interface]())
 
 
 OPERATIONS = {
@@ -243,6 +285,9 @@ OPERATIONS = {
     "serve_udp": serve_udp,
     "serve_exchange": serve_exchange,
     "exchange": exchange,
+    "serve_sink": serve_sink,
+    "open_sink": open_sink,
+    "fill_sink": fill_sink,
     "peers": take_peers,
     "digests": take_digests,
     "frames": frames,

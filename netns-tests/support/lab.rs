@@ -1,6 +1,7 @@
 //! A lab that runs in the real binary, and what a test does in it: commands in its namespaces, rows of what happened,
 //! hosts further away, and agents that open connections and say what became of them.
 
+use super::terminal::Terminal;
 use super::{Namespaces, run_ok};
 use egret::explain::{DropRow, FlowRow, PsRow};
 use egret::linux::Netns;
@@ -71,6 +72,23 @@ pub struct Lab {
 impl Lab {
     /// Brings up a lab with a name that no other has; `text` is its file without name and device.
     pub fn up(device: &str, text: &str) -> Self {
+        Self::start(device, text, |file| start(&mut up_command(file)))
+    }
+
+    /// Brings up a lab whose process has a terminal of its own, which hears its complaints.
+    pub fn up_on_terminal(text: &str) -> (Self, Terminal) {
+        let (terminal, other_end) = Terminal::open();
+        let lab = Self::start("auto", text, |file| {
+            let up = up_command(file);
+            let mut command = Command::new("setsid");
+            command.arg("--ctty").arg(up.get_program()).args(up.get_args());
+            command.stdin(other_end.try_clone().unwrap()).stderr(other_end);
+            start(&mut command)
+        });
+        (lab, terminal)
+    }
+
+    fn start(device: &str, text: &str, start: impl FnOnce(&std::path::Path) -> Child) -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("t{}-{count}", std::process::id());
@@ -90,7 +108,7 @@ impl Lab {
 
     /// Brings the lab up again after its process has ended.
     pub fn up_again(&mut self) {
-        self.up = start(self.file.path());
+        self.up = start(&mut up_command(self.file.path()));
     }
 
     /// Sends the lab's process a signal and waits for its end; the exit code, if it had one.
@@ -102,6 +120,11 @@ impl Lab {
     /// Sends the lab's process a signal that does not end it.
     pub fn signal(&self, signal: Signal) {
         kill(pid(&self.up), signal).unwrap();
+    }
+
+    /// Whether the lab's process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.up.try_wait().unwrap().is_some()
     }
 
     /// Waits for the end of the lab's process.
@@ -274,11 +297,15 @@ impl Drop for Lab {
     }
 }
 
-/// Starts `egret up` and waits for its line that says it is ready.
-fn start(file: &std::path::Path) -> Child {
+fn up_command(file: &std::path::Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
-    command.arg("up").arg("-q").arg(file).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut up = command.spawn().unwrap();
+    command.arg("up").arg("-q").arg(file).stdin(Stdio::null());
+    command
+}
+
+/// Starts `egret up` and waits for its line that says it is ready.
+fn start(command: &mut Command) -> Child {
+    let mut up = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::new(up.stdout.take().unwrap());
     let (line, lines) = channel();
     let reader = std::thread::spawn(move || {

@@ -3,6 +3,7 @@
 
 pub mod frames;
 pub mod lab;
+pub mod terminal;
 
 use egret::linux::exec::spawn_in;
 use egret::linux::link::{End, GATEWAY};

@@ -34,7 +34,8 @@ pub struct ApplyArgs {
     /// Only say what would change, and what would become of live flows
     #[arg(long)]
     pub dry_run: bool,
-    /// How fast timeouts pass, in place of the file's `timeouts.time_scale`, until another `--time-scale`
+    /// How fast timeouts pass, in place of the file's `timeouts.time_scale`; without this option the file's value is in
+    /// force, whatever was given before
     #[arg(long, value_name = "F", value_parser = time_scale)]
     pub time_scale: Option<f64>,
     /// The lab's name [default: the one in the file]

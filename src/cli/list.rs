@@ -87,7 +87,19 @@ pub(super) fn enis(args: &EnisArgs) -> Result<ExitCode, CliError> {
 }
 
 pub(super) fn ps(args: &ListArgs) -> Result<ExitCode, CliError> {
-    show::<PsRow>(args, "/v1/ps")
+    let rows = rows::<PsRow>(args, "/v1/ps")?;
+    let speed = rows.first().and_then(|row| speed(row.time_scale));
+    print(&rows, args.json)?;
+    if let Some(speed) = speed.filter(|_| !args.json) {
+        output::out(|w| writeln!(w, "\n{speed}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How fast a lab's timeouts pass, where that is not as in AWS.
+pub(super) fn speed(time_scale: f64) -> Option<String> {
+    (time_scale.to_bits() != 1.0_f64.to_bits())
+        .then(|| format!("timeouts pass {time_scale} times as fast"))
 }
 
 fn show<R: Row + DeserializeOwned>(args: &ListArgs, path: &str) -> Result<ExitCode, CliError> {

@@ -1,12 +1,12 @@
 //! `egret up`: a lab in the foreground.
 
-use super::{CliError, output};
+use super::{CliError, list, output};
 use crate::config::{Lab, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::{Running, control};
 use crate::explain;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,10 +23,12 @@ const GRACE: Duration = Duration::from_secs(5);
   sudo egret exec web -- curl http://orders-db:5432/    (in another terminal)
   sudo egret drops                                       what died, and by which rule
 
-Ctrl-C, SIGTERM and the terminal going away take the lab down in order; a second one of them does not wait for anything.
+Ctrl-C, SIGTERM and the terminal going away take the lab down in order; a second Ctrl-C or SIGTERM does not wait for
+anything.
 To keep a lab up without a terminal, start it with `setsid`, or as a service.
 
-SIGHUP reads the file again and does what `egret apply FILE` does; a file with errors changes nothing.
+SIGHUP reads the file again and does what `egret apply FILE` does, with the `--time-scale` of this command; a file with
+errors changes nothing.
 
 `egret check FILE` finds errors in a lab file without root.")]
 pub struct UpArgs {
@@ -35,7 +37,8 @@ pub struct UpArgs {
     /// Say nothing but errors and the line that begins with `ready`
     #[arg(long, short)]
     pub quiet: bool,
-    /// How fast timeouts pass, in place of the file's `timeouts.time_scale`: at 100, 350 s pass in 3.5 s
+    /// How fast timeouts pass, in place of the file's `timeouts.time_scale`: at 100, 350 s pass in 3.5 s. An `egret apply`
+    /// without this option takes the file's value again
     #[arg(long, value_name = "F", value_parser = time_scale)]
     pub time_scale: Option<f64>,
 }
@@ -95,13 +98,10 @@ async fn serve(
     let mut server = tokio::spawn(control::serve(shared.clone(), listener, ended.clone()));
     output::out(|w| {
         let (name, took) = (&facts.name, begun.elapsed());
-        let speed = match facts.time_scale {
-            1.0 => String::new(),
-            scale => format!(", timeouts pass {scale} times as fast"),
-        };
+        let speed = list::speed(facts.time_scale).map_or_else(String::new, |s| format!(", {s}"));
         writeln!(w, "ready: lab `{name}` is up after {took:.2?}{speed}; Ctrl-C takes it down")
     })?;
-    let early = keep(shared, &args.file, stop, ended, &mut server).await;
+    let early = keep(shared, args, stop, ended, &mut server).await;
     shared.end();
     let served = match early {
         Some(served) => served,
@@ -111,7 +111,7 @@ async fn serve(
                 // Who has not finished asking by now is not waited for.
                 Err(_) => return Ok(()),
             },
-            () = stop.wait() => return Ok(()),
+            () = stop.wait_for_another() => return Ok(()),
         },
     };
     Ok(served.map_err(io::Error::other)??)
@@ -122,7 +122,7 @@ async fn take_down(shared: control::Shared, lab: &str, stop: &mut Stop) -> Resul
     let mut down = tokio::task::spawn_blocking(move || shared.stop());
     tokio::select! {
         stopped = &mut down => Ok(stopped.map_err(io::Error::other)??),
-        () = stop.wait() => Err(CliError::Io(io::Error::other(format!(
+        () = stop.wait_for_another() => Err(CliError::Io(io::Error::other(format!(
             "ended at once; `egret down --lab {lab}` clears what is left"
         )))),
     }
@@ -131,7 +131,7 @@ async fn take_down(shared: control::Shared, lab: &str, stop: &mut Stop) -> Resul
 /// Keeps house until a signal comes, a client asks for the end, or the API ends, which is returned then.
 async fn keep(
     shared: &control::Shared,
-    file: &Path,
+    args: &UpArgs,
     stop: &mut Stop,
     mut ended: watch::Receiver<bool>,
     server: &mut JoinHandle<io::Result<()>>,
@@ -144,7 +144,7 @@ async fn keep(
             }
             asked = stop.wait_or_reload() => match asked {
                 Asked::End => return None,
-                Asked::Reload => reload(shared, file).await,
+                Asked::Reload => reload(shared, args).await,
             },
             _ = ended.wait_for(|end| *end) => return None,
             served = &mut *server => return Some(served),
@@ -153,13 +153,13 @@ async fn keep(
 }
 
 /// Reads the lab file again. Whatever comes of it, the lab goes on.
-async fn reload(shared: &control::Shared, file: &Path) {
-    let name = file.display().to_string();
-    let text = match std::fs::read_to_string(file) {
+async fn reload(shared: &control::Shared, args: &UpArgs) {
+    let name = args.file.display().to_string();
+    let text = match std::fs::read_to_string(&args.file) {
         Ok(text) => text,
         Err(error) => return output::note(&format!("not reloaded: cannot read {name}: {error}")),
     };
-    let request = Request { file: name, text, time_scale: None, dry_run: false };
+    let request = Request { file: name, text, time_scale: args.time_scale, dry_run: false };
     match shared.reload(&request, &mut output::note).await {
         // A terminal that does not take it has nobody reading.
         Ok(reload) => drop(output::out(|w| explain::print_reload(w, &reload))),
@@ -202,6 +202,15 @@ impl Stop {
                 true => Asked::End,
                 false => Asked::Reload,
             },
+        }
+    }
+
+    /// Once the end has been asked for, a hangup says nothing new: the shell and the kernel each send one.
+    async fn wait_for_another(&mut self) {
+        let [interrupt, terminate, _] = &mut self.signals;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
     }
 

@@ -152,6 +152,7 @@ impl Running {
                     availability_zone: subnet.map(|s| snapshot.subnet(s).availability_zone.clone()),
                     egress: egress(&snapshot, task.service).to_owned(),
                     generation: snapshot.generation.0,
+                    time_scale: self.lab.time_scale,
                 }
             })
             .collect();

@@ -147,8 +147,6 @@ pub struct Running {
     /// How many tasks of each service the lab file asks for.
     pub(super) file_tasks: BTreeMap<String, u16>,
     pub(super) addresses: Addresses,
-    /// What overrides the files' time scale.
-    pub(super) time_scale: Option<f64>,
     /// What answers at the exempt addresses.
     pub(super) services: Services,
     pub(super) state: StateDir,
@@ -156,7 +154,7 @@ pub struct Running {
 
 impl Running {
     /// Builds a lab; `say` hears each step. If a step fails, what was built is taken down again. `time_scale` overrides
-    /// the file's, and those of files to come. Must be called within a tokio runtime.
+    /// the file's. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// The step that failed, with the way out where there is one.
@@ -219,7 +217,6 @@ impl Running {
             tasks: BTreeMap::new(),
             file_tasks: BTreeMap::new(),
             addresses: Addresses::new(lab.task_cidr),
-            time_scale,
             state,
             lab: lab.clone(),
         };

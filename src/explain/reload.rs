@@ -95,7 +95,7 @@ pub fn print_reload(w: &mut dyn Write, reload: &Reload) -> io::Result<()> {
     if !reload.changes.is_empty() {
         writeln!(w)?;
     }
-    write_flows(w, &reload.flows)?;
+    write_flows(w, &reload.flows, reload.dry_run)?;
     let (file, generation) = (&reload.file, reload.generation);
     match (reload.dry_run, reload.changes.is_empty()) {
         (true, true) => writeln!(w, "{file} changes nothing; generation {generation} is in force"),
@@ -139,9 +139,14 @@ fn difference(what: What, detail: &Difference) -> String {
     }
 }
 
-fn write_flows(w: &mut dyn Write, flows: &FlowFates) -> io::Result<()> {
-    let affected = flows.live.saturating_sub(flows.keep);
-    writeln!(w, "flows: {} live, {} go on, {affected} do not", flows.live, flows.keep)?;
+fn write_flows(w: &mut dyn Write, flows: &FlowFates, dry_run: bool) -> io::Result<()> {
+    match (flows.live, flows.live.saturating_sub(flows.keep), dry_run) {
+        (0, _, _) => writeln!(w, "flows: none live")?,
+        (live, 0, true) => writeln!(w, "flows: {live} live, none would be cut")?,
+        (live, 0, false) => writeln!(w, "flows: {live} live, none cut")?,
+        (live, cut, true) => writeln!(w, "flows: {live} live, {cut} would be cut:")?,
+        (live, cut, false) => writeln!(w, "flows: {live} live, {cut} cut:")?,
+    }
     for flow in &flows.affected {
         let fate = match flow.fate {
             Fate::Ends => "ends",

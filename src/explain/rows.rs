@@ -230,7 +230,7 @@ pub struct TopRow {
 }
 
 /// A row of `egret ps`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PsRow {
     /// The service.
     pub service: String,
@@ -250,4 +250,6 @@ pub struct PsRow {
     pub egress: String,
     /// The configuration in force.
     pub generation: u32,
+    /// How fast the lab's timeouts pass: at 100.0, 350 s pass in 3.5 s.
+    pub time_scale: f64,
 }

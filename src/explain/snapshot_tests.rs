@@ -390,5 +390,6 @@ fn ps(task: u16) -> PsRow {
         availability_zone: Some("us-east-1a".into()),
         egress: "vpc".into(),
         generation: 3,
+        time_scale: 100.0,
     }
 }

@@ -34,7 +34,7 @@ impl Running {
             let fate = if leaving.contains(&source) {
                 (Fate::Ends, "its task goes".to_owned(), None, None)
             } else if let Some(gone) = gone_of(flow, &lost) {
-                (Fate::Ends, format!("{gone} goes, and its addresses with it"), None, None)
+                (Fate::Ends, gone, None, None)
             } else {
                 let (fate, denial) = match self.engine.forecast(now, next, flow) {
                     Forecast::Keeps => return fates.keep += 1,
@@ -96,25 +96,37 @@ impl Running {
     }
 }
 
+/// An owner that loses an address, and whether it goes as a whole.
+struct Loser {
+    id: DeviceId,
+    goes: bool,
+}
+
 /// The addresses that lose their owner, and who that was.
-fn lost(before: &Needs, after: &Needs) -> BTreeMap<Place, DeviceId> {
+fn lost(before: &Needs, after: &Needs) -> BTreeMap<Place, Loser> {
     let owners = after.owners();
+    let stay: BTreeSet<&DeviceId> = owners.values().copied().collect();
     let before = before.owners().into_iter();
     before
         .filter(|(place, id)| owners.get(place) != Some(id))
-        .map(|(place, id)| (place, id.clone()))
+        .map(|(place, id)| (place, Loser { goes: !stay.contains(id), id: id.clone() }))
         .collect()
 }
 
 /// Whose going takes a flow along.
-fn gone_of(flow: &Flow, lost: &BTreeMap<Place, DeviceId>) -> Option<String> {
+fn gone_of(flow: &Flow, lost: &BTreeMap<Place, Loser>) -> Option<String> {
     let eni = flow.eni.as_ref().map(|(_, lease)| lease.key());
     let nat = flow.nat.as_ref().map(|(_, lease)| lease.key());
     let mut keys = eni.into_iter().chain(nat);
-    let gone = keys.find_map(|key| lost.get(&(key.space, key.address)))?;
-    Some(match gone {
+    let (loser, address) =
+        keys.find_map(|key| Some((lost.get(&(key.space, key.address))?, key.address)))?;
+    let owner = match &loser.id {
         DeviceId::Eni(id) => format!("ENI {id}"),
         DeviceId::NatGateway(id) => format!("NAT gateway {id}"),
-        DeviceId::AppRunner => "App Runner's public address".to_owned(),
+        DeviceId::AppRunner => "App Runner".to_owned(),
+    };
+    Some(match loser.goes {
+        true => format!("{owner} goes, and its addresses with it"),
+        false => format!("{owner} no longer has {address}"),
     })
 }

@@ -25,7 +25,7 @@ pub struct Request {
     pub file: String,
     /// Its text.
     pub text: String,
-    /// Overrides the file's `timeouts.time_scale`, until another one does.
+    /// Overrides the file's `timeouts.time_scale`, as long as this configuration is in force.
     pub time_scale: Option<f64>,
     /// Whether only to say what would happen.
     pub dry_run: bool,
@@ -73,11 +73,8 @@ impl Running {
         let same = changes.is_empty() && lab.source() == self.lab.source();
         let next = self.next(&lab)?;
         let flows = self.fates(&next, &Needs::of(&lab, &next), &lab);
-        if !request.dry_run {
-            self.time_scale = request.time_scale.or(self.time_scale);
-            if !same {
-                self.turn_to(lab, say).await?;
-            }
+        if !request.dry_run && !same {
+            self.turn_to(lab, say).await?;
         }
         Ok(self.told(request, changes, flows))
     }
@@ -95,7 +92,7 @@ impl Running {
     fn read(&self, request: &Request) -> Result<Lab, ReloadError> {
         let lab = Lab::parse_after(Some(&self.lab), &request.file, &request.text)
             .map_err(ReloadError::Config)?;
-        Ok(match request.time_scale.or(self.time_scale) {
+        Ok(match request.time_scale {
             Some(scale) => lab.with_time_scale(scale),
             None => lab,
         })

@@ -1,0 +1,44 @@
+//! A terminal whose other end a test holds: what a program complains about there, and what it does when it goes away.
+
+use super::lab::PATIENCE;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+
+/// The test's end. Dropping it is the terminal going away.
+pub struct Terminal {
+    master: PtyMaster,
+    said: String,
+}
+
+impl Terminal {
+    /// A terminal, and the end that a program gets.
+    pub fn open() -> (Self, File) {
+        // No child may inherit it, or it would stay.
+        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname_r(&master).unwrap();
+        let mut options = File::options();
+        options.read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits());
+        let other_end = options.open(name).unwrap();
+        (Self { master, said: String::new() }, other_end)
+    }
+
+    /// Waits until a program has said this since the last call; all that it has said since.
+    pub fn hears(&mut self, text: &str) -> String {
+        while !self.said.contains(text) {
+            let mut ready = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+            let patience = PollTimeout::try_from(PATIENCE).unwrap();
+            assert_eq!(poll(&mut ready, patience), Ok(1), "no `{text}` in {}", self.said);
+            let mut octets = [0; 4096];
+            let count = self.master.read(&mut octets).unwrap();
+            self.said.push_str(&String::from_utf8_lossy(&octets[..count]));
+        }
+        std::mem::take(&mut self.said)
+    }
+}
