@@ -4,6 +4,7 @@ use super::list::{ListArgs, print};
 use super::{CliError, runtime};
 use crate::daemon::Client;
 use crate::explain::{DropRow, Selection};
+use crate::pipeline::Reason;
 use std::cmp::Reverse;
 use std::process::ExitCode;
 
@@ -47,7 +48,7 @@ pub enum By {
     Rule,
     /// Whose packets.
     Service,
-    /// To where.
+    /// To where: of a reply, the server that it comes from.
     Destination,
 }
 
@@ -71,6 +72,9 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
         destination: args.dst.clone(),
         ..Selection::default()
     };
+    if let Some(reason) = &args.reason {
+        known(reason)?;
+    }
     let client = Client::new(&args.list.lab.lab);
     let mut rows: Vec<DropRow> = runtime()?.block_on(client.post("/v1/drops", &selection))?;
     if let Some(reason) = &args.reason {
@@ -81,6 +85,23 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
     }
     args.sort.sort(&mut rows);
     print(&rows, args.list.json)
+}
+
+/// A reason that never was one would otherwise look like one without drops.
+fn known(reason: &str) -> Result<(), CliError> {
+    let names = || Reason::ALL.iter().map(|reason| reason.name());
+    if names().any(|name| name == reason) {
+        return Ok(());
+    }
+    let nearest = names()
+        .map(|name| (strsim::normalized_damerau_levenshtein(reason, name), name))
+        .filter(|(likeness, _)| *likeness >= 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let hint = match nearest {
+        Some((_, name)) => format!("did you mean `{name}`?"),
+        None => format!("use one of {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    Err(CliError::Usage(format!("there is no drop reason `{reason}`; {hint}")))
 }
 
 impl Sort {
@@ -99,7 +120,7 @@ impl By {
         let mut sums: Vec<DropRow> = Vec::new();
         for row in rows {
             match sums.iter_mut().find(|sum| self.same(sum, &row)) {
-                Some(sum) => add(sum, row),
+                Some(sum) => add(sum, &row),
                 None => sums.push(self.only(row)),
             }
         }
@@ -112,20 +133,20 @@ impl By {
             Self::Rule => (&sum.reason, &sum.rule, sum.line) == (&row.reason, &row.rule, row.line),
             Self::Service => sum.service == row.service,
             Self::Destination => {
-                (sum.destination, &sum.protocol, sum.port)
-                    == (row.destination, &row.protocol, row.port)
+                (sum.server, &sum.protocol, sum.port) == (row.server, &row.protocol, row.port)
             }
         }
     }
 
     /// Leaves out who and where, but for what is asked about.
     fn only(self, row: DropRow) -> DropRow {
-        let DropRow { service, destination, protocol, port, .. } = row.clone();
+        let DropRow { service, server, protocol, port, .. } = row.clone();
         let bare = DropRow {
             service: None,
             task: None,
             source: None,
             destination: None,
+            server: None,
             protocol: None,
             port: None,
             ..row
@@ -133,15 +154,14 @@ impl By {
         match self {
             Self::Reason | Self::Rule => bare,
             Self::Service => DropRow { service, ..bare },
-            Self::Destination => DropRow { destination, protocol, port, ..bare },
+            // Of a reply that died too it is the server: its destination is the task that waits for it.
+            Self::Destination => DropRow { destination: server, server, protocol, port, ..bare },
         }
     }
 }
 
-fn add(sum: &mut DropRow, row: DropRow) {
-    sum.packets += row.packets;
-    sum.first_seen_ms_ago = sum.first_seen_ms_ago.max(row.first_seen_ms_ago);
-    sum.last_seen_ms_ago = sum.last_seen_ms_ago.min(row.last_seen_ms_ago);
+fn add(sum: &mut DropRow, row: &DropRow) {
+    sum.add(row);
     if sum.reason != row.reason {
         SEVERAL.clone_into(&mut sum.reason);
     }
@@ -154,6 +174,8 @@ fn add(sum: &mut DropRow, row: DropRow) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
     use std::net::Ipv4Addr;
 
@@ -167,6 +189,7 @@ mod tests {
             task: Some(task),
             source: None,
             destination: Some(Ipv4Addr::new(10, 0, 0, task as u8)),
+            server: Some(Ipv4Addr::new(10, 0, 0, task as u8)),
             protocol: Some("tcp".into()),
             port: Some(443),
             packets,
@@ -206,6 +229,35 @@ mod tests {
         assert_eq!(of(By::Service), [(several.clone(), None, true, None, 8)]);
         let to_two = ("a".to_owned(), Some(7), false, Some(2), 2);
         assert_eq!(of(By::Destination), [(several, None, false, Some(1), 6), to_two]);
+    }
+
+    #[test]
+    fn a_reply_that_died_counts_for_the_server_that_it_comes_from() {
+        let (task, server) = (Ipv4Addr::new(100, 64, 0, 1), Ipv4Addr::new(10, 0, 0, 1));
+        let reply =
+            DropRow { source: Some(server), destination: Some(task), ..row("b", 1, 4, 3, 2) };
+        let sums = By::Destination.sums(vec![row("a", 1, 1, 50, 10), reply]);
+        let told: Vec<_> = sums.iter().map(|s| (s.destination, s.port, s.packets)).collect();
+        assert_eq!(told, [(Some(server), Some(443), 5)]);
+    }
+
+    #[test]
+    fn rows_that_look_the_same_are_one() {
+        let rows = vec![row("a", 1, 1, 50, 10), row("b", 1, 7, 9, 9), row("a", 1, 2, 90, 40)];
+        let merged = DropRow::merged(rows);
+        assert_eq!(merged, [row("a", 1, 3, 90, 10), row("b", 1, 7, 9, 9)]);
+    }
+
+    #[test]
+    fn a_reason_that_is_none_is_an_error_with_the_nearest_one() {
+        assert!(known("no-route").is_ok());
+        let error = known("no-rout").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert_eq!(
+            error.to_string(),
+            "there is no drop reason `no-rout`; did you mean `no-route`?"
+        );
+        assert!(known("x").unwrap_err().to_string().contains("use one of malformed-truncated, "));
     }
 
     #[test]

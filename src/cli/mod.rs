@@ -92,7 +92,10 @@ drop the answer names the rule with its line in the lab file, the nearest miss, 
     #[command(after_help = "Examples:
   sudo egret enis             who shares which, and how much went through
   sudo egret enis --holders   who holds the ports, where a NAT gateway or an ENI runs out of them
-  sudo egret enis --json      with raw numbers, and CloudWatch's metrics of NAT gateways")]
+  sudo egret enis --json      with raw numbers, and CloudWatch's metrics of NAT gateways
+
+DROPS are counted where the packet was read: one that a NAT gateway has no port for is among its ENI's DROPS, and the
+gateway's PORT-ERRORS.")]
     Enis(list::EnisArgs),
     /// List tasks
     #[command(after_help = "Examples:

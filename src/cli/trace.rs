@@ -18,12 +18,12 @@ use std::process::ExitCode;
   sudo egret trace --json | jq -r 'select(.reason) | .rule'
 
 INSIDE is the task, SERVER the other end, and OUTSIDE what the other end takes the task for; `->` leaves the task, `<-`
-comes back to it. Times are UTC. Records are of what happened, under the configuration that it happened under; nothing
+comes back to it, `--` is what happened to a flow. Times are UTC. Records are of what happened, under the configuration that it happened under; nothing
 is judged again. A stage is asked for the first packet of a flow only; later ones are flow hits, and -v says so. What
 tc and full queues drop never gets to the engine: `egret drops` counts it.
 
 At most 1,000 records a second are shown, and none waits for a slow reader; a line says how many were left out. Ctrl-C
-ends it. Exit code 1: the lab went down.")]
+ends it; in scripts, end it with SIGTERM or --count, since a background job of a non-interactive shell ignores SIGINT. Exit code 1: the lab went down.")]
 pub struct TraceArgs {
     #[command(flatten)]
     lab: LabArg,

@@ -43,6 +43,7 @@ impl Running {
             .iter()
             .map(|(key, count)| drop_row(&self.history.load(), &snapshot, now, key, count))
             .collect();
+        rows = DropRow::merged(rows);
         rows.extend(self.steer_rows(&snapshot, now));
         rows.extend(self.loss_rows(now));
         rows.extend(self.fault_rows());
@@ -336,6 +337,7 @@ pub(crate) fn drop_row(
 ) -> DropRow {
     let decided = decided_then(history, key.decided_by, key.generation, snapshot);
     let known = !key.source.is_unspecified();
+    let is_reply = snapshot.task(key.destination).is_some();
     DropRow {
         reason: key.reason.name().to_owned(),
         rule: decided.rule,
@@ -348,6 +350,7 @@ pub(crate) fn drop_row(
             .map(|task| task.number),
         source: known.then_some(key.source),
         destination: known.then_some(key.destination),
+        server: known.then_some(if is_reply { key.source } else { key.destination }),
         protocol: known.then(|| Protocol::from(key.protocol).to_string()),
         port: (known && key.port > 0).then_some(key.port),
         packets: count.packets,
@@ -366,6 +369,7 @@ fn anonymous(reason: &str, rule: &str, packets: u64, first: u64, last: u64) -> D
         task: None,
         source: None,
         destination: None,
+        server: None,
         protocol: None,
         port: None,
         packets,

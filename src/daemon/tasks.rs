@@ -6,6 +6,7 @@ use crate::linux::clock;
 use crate::linux::link::{Link, LinkError, link_task, task_link_name};
 use crate::linux::netns::Netns;
 use crate::pipeline::{Device, DeviceId};
+use crate::vpc::dns::search_domain;
 use crate::vpc::{Egress, ServiceIx, Snapshot, Space, Task, exempt};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -205,9 +206,8 @@ pub(super) fn task_namespace(lab: &str, snapshot: &Snapshot, task: &Task) -> Str
 fn resolv_conf(snapshot: &Snapshot, region: &str, task: &Task) -> String {
     let vpc = task.eni.map(|eni| snapshot.subnet(snapshot.eni(eni).subnet).vpc);
     let resolver = vpc.and_then(|vpc| snapshot.vpc(vpc).resolver()).unwrap_or(exempt::RESOLVER);
-    format!(
-        "nameserver {resolver}\nsearch {region}.compute.internal\noptions timeout:1 attempts:1\n"
-    )
+    let search = search_domain(region);
+    format!("nameserver {resolver}\nsearch {search}\noptions timeout:1 attempts:1\n")
 }
 
 /// The task itself and nothing else: every other name is the resolver's to know.

@@ -3,7 +3,7 @@
 use crate::pipeline::NatMetrics;
 use crate::pipeline::watch::Filter;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
 /// A row of `egret flows`.
@@ -56,7 +56,7 @@ pub struct FlowRow {
 }
 
 /// A row of `egret drops`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DropRow {
     /// The reason's name.
     pub reason: String,
@@ -74,6 +74,8 @@ pub struct DropRow {
     pub source: Option<Ipv4Addr>,
     /// Destination address; `None` as for the source.
     pub destination: Option<Ipv4Addr>,
+    /// The server's address: where a task's packet goes, or where a reply to a task comes from; `None` as for the source.
+    pub server: Option<Ipv4Addr>,
     /// Protocol; `None` as for the source.
     pub protocol: Option<String>,
     /// The server's port: the destination's on the way there, the source's on the way back; `None` without ports.
@@ -87,6 +89,30 @@ pub struct DropRow {
 }
 
 impl DropRow {
+    /// One row for those in which nothing differs but packets and times, as after a reload that changed neither the rule
+    /// nor its line; in the order of the first of each.
+    pub fn merged(rows: Vec<Self>) -> Vec<Self> {
+        let mut merged: Vec<Self> = Vec::new();
+        let mut places: HashMap<Self, usize> = HashMap::new();
+        for row in rows {
+            let bare =
+                Self { packets: 0, first_seen_ms_ago: 0, last_seen_ms_ago: 0, ..row.clone() };
+            let place = *places.entry(bare).or_insert(merged.len());
+            match merged.get_mut(place) {
+                Some(sum) => sum.add(&row),
+                None => merged.push(row),
+            }
+        }
+        merged
+    }
+
+    /// Adds another row's packets, and spans its times.
+    pub fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.first_seen_ms_ago = self.first_seen_ms_ago.max(other.first_seen_ms_ago);
+        self.last_seen_ms_ago = self.last_seen_ms_ago.min(other.last_seen_ms_ago);
+    }
+
     /// Whether a filter lets it pass. The server's end is the destination, or the source of what came back.
     pub fn is_of(&self, filter: &Filter) -> bool {
         let wanted = filter.destination;

@@ -4,9 +4,10 @@ use super::target::TaskRef;
 use super::{TargetError, service_name};
 use crate::packet::Protocol;
 use crate::pipeline::watch::{Filter, Only};
-use crate::vpc::Snapshot;
+use crate::vpc::{Snapshot, VpcIx};
 use ipnetwork::Ipv4Network;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 /// A selection, word by word as it was given.
@@ -45,6 +46,14 @@ pub enum SelectionError {
         name: String,
         /// The names that there are.
         known: String,
+    },
+    /// One address in one VPC, and another in another.
+    #[error("`{name}` has several addresses in the lab; use one of {addresses}")]
+    SeveralAddresses {
+        /// The word.
+        name: String,
+        /// Its addresses.
+        addresses: String,
     },
     /// Not a port.
     #[error("`{0}` is not a port; write CIDR:PORT with a number from 1 to 65535")]
@@ -163,11 +172,29 @@ fn destination(
     if let Ok(network) = place.parse::<Ipv4Network>() {
         return Ok((Some(network), port));
     }
-    let Some((_, address)) = names(snapshot).find(|(name, _)| *name == place) else {
-        let known = list(names(snapshot).map(|(name, _)| name.to_owned()));
-        return Err(SelectionError::UnknownDestination { name: place.to_owned(), known });
-    };
-    Ok((Some(address.into()), port))
+    if let Some((_, address)) = names(snapshot).find(|(name, _)| *name == place) {
+        return Ok((Some(address.into()), port));
+    }
+    Ok((Some(resolved(place, snapshot)?.into()), port))
+}
+
+/// The address that the resolvers of all VPCs have for a name: an alias, a name of a private zone.
+fn resolved(name: &str, snapshot: &Snapshot) -> Result<Ipv4Addr, SelectionError> {
+    let vpcs = (0..snapshot.parts().vpcs.len()).map(VpcIx::from);
+    let asked = vpcs.filter(|vpc| snapshot.vpc(*vpc).enable_dns_support).map(Some).chain([None]);
+    let found = asked.filter_map(|vpc| super::target::address_of(name, vpc, snapshot));
+    let addresses: Vec<Ipv4Addr> = found.collect::<BTreeSet<_>>().into_iter().collect();
+    match *addresses {
+        [address] => Ok(address),
+        [] => Err(SelectionError::UnknownDestination {
+            name: name.to_owned(),
+            known: list(names(snapshot).map(|(name, _)| name.to_owned())),
+        }),
+        [..] => Err(SelectionError::SeveralAddresses {
+            name: name.to_owned(),
+            addresses: list(addresses.iter().map(ToString::to_string)),
+        }),
+    }
 }
 
 fn names(snapshot: &Snapshot) -> impl Iterator<Item = (&str, Ipv4Addr)> {
@@ -200,6 +227,7 @@ mod tests {
         assert_eq!(dst("203.0.113.10:53"), Ok((network("203.0.113.10/32"), Some(53))));
         let named = Ipv4Network::from(ORDERS_DB_ADDRESS);
         assert_eq!(dst("orders-db:5432"), Ok((Some(named), Some(5432))));
+        assert_eq!(dst("db.corp.example:5432"), Ok((Some(named), Some(5432))), "an alias");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::packet::{Protocol, Tuple};
 use crate::vpc::dns::RecordType;
-use crate::vpc::{Listen, RecordData, ServiceIx, Snapshot, Task};
+use crate::vpc::{Listen, RecordData, ServiceIx, Snapshot, Task, VpcIx};
 use std::net::Ipv4Addr;
 
 /// A destination: where, and with which protocol and port.
@@ -208,6 +208,11 @@ fn resolve(name: &str, task: &Task, snapshot: &Snapshot) -> Option<Ipv4Addr> {
     if vpc.is_some_and(|vpc| !snapshot.vpc(vpc).enable_dns_support) {
         return None;
     }
+    address_of(name, vpc, snapshot)
+}
+
+/// The first address that a name has in a VPC, or outside of all.
+pub(super) fn address_of(name: &str, vpc: Option<VpcIx>, snapshot: &Snapshot) -> Option<Ipv4Addr> {
     let answer = snapshot.resolve(vpc, name, RecordType::A);
     answer.records.iter().find_map(|record| match &record.data {
         RecordData::A(address) => Some(*address),

@@ -68,7 +68,7 @@ pub(crate) fn parts() -> Parts {
             line: 65,
         }],
         resources: vec![Resource {
-            aliases: Vec::new(),
+            aliases: vec!["db.corp.example".to_owned()],
             endpoint: None,
             private_dns: None,
             name: "orders-db".into(),

@@ -230,7 +230,7 @@ const COLUMNS: usize = 8;
 const TITLES: [&str; COLUMNS] =
     ["TIME", "TASK", "PROTOCOL", "INSIDE", "", "SERVER", "OUTSIDE", "VERDICT"];
 /// What most lines need.
-const WIDTHS: [usize; COLUMNS] = [12, 6, 8, 16, 2, 17, 18, 12];
+const WIDTHS: [usize; COLUMNS] = [12, 6, 8, 20, 2, 17, 21, 28];
 
 impl TraceText {
     /// For a terminal with colours, or without.
@@ -347,7 +347,7 @@ fn way(row: &TraceRow) -> &'static str {
     match row.side.as_deref() {
         Some("return") => "<-",
         Some(_) => "->",
-        None => "",
+        None => "--",
     }
 }
 

@@ -108,7 +108,8 @@ pub enum Seen {
     Packet(Box<PacketSeen>),
     /// Something happened to a flow.
     Flow(FlowSeen),
-    /// A NAT had no port left for a destination. Told at most once a second; each packet is a drop of its own.
+    /// A NAT had no port left for a destination. Told at most once a second; each packet is a drop of its own, and where
+    /// only events are wished for, what is not told is left out and counted.
     PortsExhausted {
         /// Which NAT.
         holder: RuleRef,
@@ -306,6 +307,10 @@ impl Watcher {
         if let Seen::PortsExhausted { .. } = record.seen
             && !self.tells_exhaustion(record.at)
         {
+            // Whoever sees drops too is told of each by its packet.
+            if self.wish.filter.only == Some(Only::Events) {
+                self.left_out.fetch_add(1, Relaxed);
+            }
             return;
         }
         let without_octets = match &record.seen {

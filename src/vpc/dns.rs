@@ -255,8 +255,18 @@ pub fn canonical_name(name: &str) -> String {
 /// Where EC2's own names are. In us-east-1 AWS has them in `ec2.internal`; the regional form works there as well, so that
 /// a lab's names need not change with its region.
 fn internal_domains(region: &str) -> Vec<String> {
-    let regional = format!("{region}.compute.internal");
-    if region == "us-east-1" { vec!["ec2.internal".to_owned(), regional] } else { vec![regional] }
+    let mut domains = vec![search_domain(region), format!("{region}.compute.internal")];
+    domains.dedup();
+    domains
+}
+
+/// The domain that a name without a dot is looked up in: the one that EC2's own names are told in.
+pub fn search_domain(region: &str) -> String {
+    if region == "us-east-1" {
+        "ec2.internal".to_owned()
+    } else {
+        format!("{region}.compute.internal")
+    }
 }
 
 fn is_of(record_type: RecordType, data: &RecordData) -> bool {
@@ -525,6 +535,9 @@ address = "203.0.113.30"
         assert!(back("5.1.1.10.in-addr.arpa").is_empty() && back("1.0.10.in-addr.arpa").is_empty());
         let east = LAB.replace("eu-central-1", "us-east-1");
         let east = Lab::parse("lab.toml", &east).unwrap().lower(Generation(1));
+        let back = east.resolve(Some(VpcIx(0)), "5.1.0.10.in-addr.arpa", RecordType::Ptr).records;
+        let name = format!("ip-10-0-1-5.{}", search_domain("us-east-1"));
+        assert_eq!(back[0].data, RecordData::Ptr(name), "found again by its short name");
         for domain in ["ec2.internal", "us-east-1.compute.internal"] {
             let name = format!("ip-10-0-1-5.{domain}");
             let answer = east.resolve(Some(VpcIx(0)), &name, RecordType::A);

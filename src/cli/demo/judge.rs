@@ -133,6 +133,7 @@ mod tests {
             task: Some(1),
             source: Some(source),
             destination: Some(destination),
+            server: Some(destination),
             protocol: Some("tcp".to_owned()),
             port: Some(port),
             packets: 1,

@@ -277,6 +277,7 @@ fn both_sides_of_a_packet_and_the_answer_to_it() {
 #[test]
 fn exhausted_ports_are_told_once_a_second_and_each_drop_besides() {
     let mut world = World::new(&format!("{LAB}\n[limits]\nnat_connections_per_destination = 1\n"));
+    let only_events = self::watch(&world, Filter { only: Some(Only::Events), ..Filter::default() });
     let watch = watch(&world, Filter::default());
     let web = world.task("web", 1);
     world.opens(&syn(web, 40_000, OUT));
@@ -289,6 +290,8 @@ fn exhausted_ports_are_told_once_a_second_and_each_drop_besides() {
     world.advance(Duration::from_secs(1));
     world.refuses(&syn(web, 40_003, OUT));
     assert_eq!(words(&watch), [name, "exhausted"]);
+    assert_eq!(words(&only_events), ["created", "exhausted", "exhausted"]);
+    assert_eq!((watch.left_out(), only_events.left_out()), (0, 1));
 }
 
 #[test]
