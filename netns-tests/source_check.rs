@@ -109,6 +109,10 @@ fn what_cannot_begin_a_flow_does_not(device: &str) {
     let mut task = lab.task("web/2");
     let to = |address: [u8; 4]| frames::udp(SECOND, Ipv4Addr::from(address), 53);
     let timestamp = || Icmpv4Type::Unknown { type_u8: 13, code_u8: 0, bytes5to8: [0; 4] };
+    let unreachable = Icmpv4Type::Unknown { type_u8: 3, code_u8: 1, bytes5to8: [0; 4] };
+    let quote = frames::udp(RESOURCE, SECOND, 53);
+    let error_in_fragments =
+        frames::with(frames::icmp(SECOND, RESOURCE, unreachable, &quote), |p| p[6] = 0x20);
     let cases = [
         ("tcp-no-flow", frames::tcp_ack(SECOND, RESOURCE, 5432)),
         ("tcp-no-flow", frames::tcp_ack(SECOND, HOST, 443)),
@@ -117,9 +121,11 @@ fn what_cannot_begin_a_flow_does_not(device: &str) {
         ("destination-not-unicast", to([255, 255, 255, 255])),
         ("destination-not-unicast", to([127, 0, 0, 1])),
         ("exempt-address-unserved", to([169, 254, 169, 254])),
-        ("exempt-address-unserved", to([10, 0, 0, 2])),
-        ("fragment", frames::later_fragment(SECOND, RESOURCE)),
+        ("exempt-address-unserved", to([10, 0, 1, 1])),
+        ("fragment", error_in_fragments),
     ];
+    // It waits for its first fragment, which never comes.
+    send(&mut task, &frames::later_fragment(SECOND, RESOURCE));
     for (reason, packet) in &cases {
         let drop = lab.drops_for(reason, "", || send(&mut task, packet));
         assert_eq!((drop.task, drop.packets, drop.source), (Some(2), 1, Some(SECOND)), "{reason}");
