@@ -1,7 +1,7 @@
 //! What is different between two lab files, object by object, in AWS's words: what `egret apply` prints before it acts.
 //!
 //! Each object is a list of facts; two objects of the same kind and id are compared fact by fact. The descriptions take
-//! every field of [`spec`](super::spec) apart by name, so that a field which nobody describes does not compile.
+//! every field of [`spec`] apart by name, so that a field which nobody describes does not compile.
 
 use super::diagnostic::At;
 use super::plan::{PlannedEni, PlannedNatGateway};

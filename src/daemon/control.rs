@@ -134,7 +134,7 @@ impl Shared {
     }
 
     /// Housekeeping, once. Returns how long it may be until the next time: a second of the lab's own time, and at least
-    /// [`SHORTEST`].
+    /// 100 ms.
     pub async fn tick(&self) -> Duration {
         let mut running = self.running.lock().await;
         running.tick().await;
