@@ -1,7 +1,7 @@
 //! `egret up`: a lab in the foreground.
 
 use super::{CliError, list, output};
-use crate::config::{Lab, time_scale};
+use crate::config::{Lab, Offload, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::{Running, control};
 use crate::explain;
@@ -41,10 +41,38 @@ pub struct UpArgs {
     /// without this option takes the file's value again
     #[arg(long, value_name = "F", value_parser = time_scale)]
     pub time_scale: Option<f64>,
+    /// Whether the kernel carries established flows by itself, in place of the file's `offload`
+    #[arg(long, value_enum, value_name = "WHERE")]
+    pub offload: Option<OffloadWord>,
+}
+
+/// `offload`, as the lab file has it.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum OffloadWord {
+    /// Where the kernel can
+    Auto,
+    /// It must
+    On,
+    /// User space carries every packet
+    Off,
+}
+
+impl From<OffloadWord> for Offload {
+    fn from(word: OffloadWord) -> Self {
+        match word {
+            OffloadWord::Auto => Self::Auto,
+            OffloadWord::On => Self::On,
+            OffloadWord::Off => Self::Off,
+        }
+    }
 }
 
 pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
     let lab = Lab::load(&args.file).map_err(CliError::Config)?;
+    let lab = match args.offload {
+        Some(word) => lab.with_offload(word.into()),
+        None => lab,
+    };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let outcome = runtime.block_on(up(lab, args));

@@ -18,7 +18,7 @@ mod text;
 mod validate;
 
 pub use diagnostic::{At, Diagnostic, Diagnostics, Severity, Span};
-pub use spec::{DeviceKind, Spec};
+pub use spec::{DeviceKind, Offload, Spec};
 
 use crate::vpc::{Generation, Snapshot};
 use diagnostic::{Report, Source};
@@ -44,6 +44,8 @@ pub struct Lab {
     pub file: String,
     /// Which TUN device the lab uses.
     pub device: DeviceKind,
+    /// Whether the kernel carries established flows by itself, when the lab is brought up.
+    pub offload: Offload,
     /// Where the tasks' addresses come from.
     pub task_cidr: Ipv4Network,
     /// How fast timeouts pass: at 100.0, 350 s pass in 3.5 s.
@@ -103,6 +105,7 @@ impl Lab {
             name: spec.lab.value.clone(),
             file: file_name.to_owned(),
             device: spec.device,
+            offload: spec.offload,
             task_cidr: spec.task_cidr.value,
             time_scale: spec.time_scale,
             warnings,
@@ -123,6 +126,12 @@ impl Lab {
             Ok(text) => Self::parse(&file, &text),
             Err(error) => Err(Diagnostics(vec![Diagnostic::unreadable(&file, &error)])),
         }
+    }
+
+    /// The same lab, brought up with another setting in place of the file's `offload`.
+    #[must_use]
+    pub fn with_offload(self, offload: Offload) -> Self {
+        Self { offload, ..self }
     }
 
     /// The same lab at another speed, in place of the file's `timeouts.time_scale`.

@@ -19,6 +19,8 @@ pub struct Spec {
     pub region: String,
     /// `device`.
     pub device: DeviceKind,
+    /// `offload`.
+    pub offload: Offload,
     /// `task_cidr`: where the tasks' addresses come from.
     pub task_cidr: At<Ipv4Network>,
     /// `apprunner_public_ip`, if given.
@@ -72,6 +74,19 @@ pub enum DeviceKind {
     Vnet,
     /// Without: one packet per segment.
     Plain,
+}
+
+/// Whether the kernel carries established flows by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Offload {
+    /// Where it can.
+    #[default]
+    Auto,
+    /// It must.
+    On,
+    /// It does not: user space carries every packet.
+    Off,
 }
 
 /// `[[vpc]]`.

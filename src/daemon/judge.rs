@@ -1,13 +1,18 @@
 //! Between a worker and the engine: one snapshot and one look at the clock per batch.
 
-use crate::flow::{DatagramKey, Instant};
+use crate::flow::{DatagramKey, FlowKey, Instant};
+use crate::linux::FlowCache;
 use crate::linux::clock;
-use crate::linux::worker::{Action, Judge};
+use crate::linux::worker::{Action, BATCH, Judge};
 use crate::packet::VnetHeader;
 use crate::pipeline::{Device, DeviceId, Engine, Verdict};
 use crate::vpc::Snapshot;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+
+/// Batches after which flows go to the kernel although packets wait to be read, some of them perhaps theirs: those are
+/// overtaken then. A queue that never runs dry is what the kernel is to take over.
+const LONGEST_WAIT: u32 = 16;
 
 /// Judges the packets of one device.
 pub(super) struct EngineJudge {
@@ -22,14 +27,45 @@ pub(super) struct EngineJudge {
     watched: bool,
     /// The datagram whose held fragments are to be judged next.
     releases: Option<DatagramKey>,
+    /// What carries flows in the kernel.
+    cache: Option<Arc<FlowCache>>,
+    /// The flows that the engine has asked for: each packet of the batches that they wait for may ask for one.
+    asked: Vec<FlowKey>,
+    /// Batches that they have waited.
+    waited: u32,
 }
 
 impl EngineJudge {
-    pub(super) fn new(engine: Arc<Engine>, current: Arc<ArcSwap<Snapshot>>, id: DeviceId) -> Self {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        current: Arc<ArcSwap<Snapshot>>,
+        cache: Option<Arc<FlowCache>>,
+        id: DeviceId,
+    ) -> Self {
         let snapshot = current.load_full();
-        let device = id.device_in(&snapshot);
-        let now = Instant(clock::now());
-        Self { engine, current, id, snapshot, device, now, watched: false, releases: None }
+        Self {
+            engine,
+            current,
+            device: id.device_in(&snapshot),
+            id,
+            snapshot,
+            now: Instant(clock::now()),
+            watched: false,
+            releases: None,
+            cache,
+            asked: Vec::with_capacity(BATCH * LONGEST_WAIT as usize),
+            waited: 0,
+        }
+    }
+
+    /// Has the kernel carry a flow from here on.
+    #[cold]
+    fn offload(&self, cache: &Arc<FlowCache>, key: &FlowKey) {
+        if let Some(candidate) = self.engine.candidate(&self.snapshot, key)
+            && cache.carry(&candidate)
+        {
+            self.engine.confirm(&self.snapshot, &candidate);
+        }
     }
 }
 
@@ -55,6 +91,9 @@ impl Judge for EngineJudge {
         if judged.releases.is_some() {
             self.releases = judged.releases;
         }
+        if let Some(key) = judged.offload {
+            self.asked.push(key);
+        }
         match judged.verdict {
             Verdict::Forward { .. } => match judged.fragments_to {
                 None => Action::Forward { len: judged.len, vnet },
@@ -62,6 +101,22 @@ impl Judge for EngineJudge {
             },
             Verdict::Reply { len, .. } => Action::Reply { len },
             Verdict::Drop { .. } | Verdict::Hold => Action::Drop,
+        }
+    }
+
+    #[inline]
+    fn end_batch(&mut self, drained: bool) {
+        if self.asked.is_empty() {
+            return;
+        }
+        self.waited += 1;
+        let Some(cache) = &self.cache else { return };
+        if drained || self.waited >= LONGEST_WAIT {
+            for key in &self.asked {
+                self.offload(cache, key);
+            }
+            self.asked.clear();
+            self.waited = 0;
         }
     }
 
@@ -98,7 +153,7 @@ mod tests {
         let without = Arc::new(Snapshot::build(Generation(1), parts));
         let id = DeviceId::Eni(with.eni(crate::vpc::EniIx(0)).id.clone());
         let current = Arc::new(ArcSwap::new(without));
-        let mut judge = EngineJudge::new(Arc::new(Engine::new(1)), Arc::clone(&current), id);
+        let mut judge = EngineJudge::new(Arc::new(Engine::new(1)), Arc::clone(&current), None, id);
         let mut judged = || {
             judge.begin_batch();
             judge.judge(&mut [0; 20], VnetHeader::default(), &mut [0; REPLY])

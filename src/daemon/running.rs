@@ -9,7 +9,7 @@ use super::services::Services;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
 use super::watch::{Configurations, Subject};
-use crate::config::Lab;
+use crate::config::{Lab, Offload};
 use crate::flow::Instant;
 use crate::linux::link::{LinkError, Links};
 use crate::linux::listen::ListenError;
@@ -17,6 +17,7 @@ use crate::linux::netns::{Netns, NetnsError};
 use crate::linux::steer::{Steer, SteerError};
 use crate::linux::tun::TunError;
 use crate::linux::worker::WorkerHandle;
+use crate::linux::FlowCache;
 use crate::linux::{clock, exec};
 use crate::pipeline::{DeviceId, Engine, Place};
 use crate::vpc::{Generation, Parts, Snapshot, Space};
@@ -130,6 +131,8 @@ pub struct Running {
     /// What the configuration in force needs on the box.
     pub(super) needs: Needs,
     pub(super) steer: Steer,
+    /// What carries established flows in the kernel; `None` where offloading is off.
+    pub(super) cache: Option<Arc<FlowCache>>,
     pub(super) steer_drops: SteerDrops,
     pub(super) losses: Losses,
     /// When the counters of others than the engine were read last.
@@ -177,8 +180,8 @@ impl Running {
         let made = state.make_namespace(&format!("{}-router", lab.name));
         let opened = made
             .map_err(LabError::from)
-            .and_then(|netns| Ok((Steer::load(&netns)?, Links::open(&netns)?, netns)));
-        let (mut steer, router, router_netns) = match opened {
+            .and_then(|netns| Ok((load(lab.offload, &netns, say)?, Links::open(&netns)?, netns)));
+        let ((mut steer, cache), router, router_netns) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 state.release()?;
@@ -197,13 +200,15 @@ impl Running {
             }
         };
         say(&format!("DNS and the other exempt addresses in namespace {}-services", lab.name));
+        let engine = Engine::new(random_seed());
         let mut running = Self {
-            engine: Arc::new(Engine::new(random_seed())),
+            engine: Arc::new(if cache.is_some() { engine.offloading() } else { engine }),
             current,
             services,
             history: Arc::new(ArcSwap::from_pointee(History::new(nothing))),
             needs: Needs::default(),
             steer,
+            cache,
             steer_drops: SteerDrops::default(),
             losses: Losses::default(),
             counted: None,
@@ -302,6 +307,24 @@ async fn services(
     let services = Services::start(netns, router, current).await?;
     steer.attach_space(Services::NEAR, u32::from(Space::SERVICES.0))?;
     Ok(services)
+}
+
+/// The tc programs, with the flow cache where it is wanted and to be had.
+fn load(
+    offload: Offload,
+    router: &Netns,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<(Steer, Option<Arc<FlowCache>>), LabError> {
+    let caching = || Steer::load_with_cache(router).map(|(s, cache)| (s, Some(Arc::new(cache))));
+    match offload {
+        Offload::On => Ok(caching()?),
+        Offload::Off => Ok((Steer::load(router)?, None)),
+        Offload::Auto => caching().or_else(|refused| {
+            let steer = Steer::load(router)?;
+            say(&format!("offload is off, as the kernel does not take the flow cache: {refused}"));
+            Ok((steer, None))
+        }),
+    }
 }
 
 /// A seed that nobody outside can guess (RFC 6056): the standard library's hasher keys come from the kernel.

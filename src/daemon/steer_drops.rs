@@ -1,7 +1,7 @@
 //! What the tc programs dropped before, or after, the engine saw it: their counters know how many, this knows since when.
 
 use crate::flow::Instant;
-use crate::linux::steer::{Steer, SteerReason};
+use crate::linux::{Steer, SteerReason};
 use crate::pipeline::Reason;
 use std::collections::BTreeMap;
 

@@ -106,7 +106,8 @@ pub(super) async fn trace(
     };
     let lines = Lines { configurations: subject.configurations };
     let left = request.count.unwrap_or(u64::MAX);
-    stream(subject.engine.watchers().watch(wish), lines, left, shared.ended())
+    let watch = subject.engine.watch(&lines.configurations.current.load(), wish);
+    stream(watch, lines, left, shared.ended())
 }
 
 pub(super) async fn capture(
@@ -130,7 +131,8 @@ pub(super) async fn capture(
         left_out: 0,
     };
     let left = request.count.unwrap_or(u64::MAX);
-    stream(lab.engine.watchers().watch(wish), frames, left, shared.ended())
+    let watch = lab.engine.watch(&frames.configurations.current.load(), wish);
+    stream(watch, frames, left, shared.ended())
 }
 
 pub(super) fn refused(error: &dyn std::error::Error) -> Response {

@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What went through a flow in one direction. One worker writes each, so plain loads and stores suffice.
+/// What went through a flow in one direction. One worker writes each, so plain loads and stores suffice. What the kernel
+/// carried by itself is apart: whoever looks adds it.
 #[derive(Debug, Default)]
 pub struct Counters {
     packets: AtomicU64,
     segments: AtomicU64,
     bytes: AtomicU64,
+    offloaded: [AtomicU64; 3],
 }
 
 impl Counters {
@@ -22,19 +24,43 @@ impl Counters {
         add(&self.bytes, bytes);
     }
 
+    /// Counts what the kernel carried.
+    pub(super) fn add_offloaded(&self, packets: u64, segments: u64, bytes: u64) {
+        for (counter, more) in self.offloaded.iter().zip([packets, segments, bytes]) {
+            counter.fetch_add(more, Relaxed);
+        }
+    }
+
     /// Packets as they were handled; a super-packet is one.
+    #[inline]
     pub fn packets(&self) -> u64 {
-        self.packets.load(Relaxed)
+        self.packets.load(Relaxed) + self.offloaded_packets()
     }
 
     /// Packets as they are on a wire.
     pub fn segments(&self) -> u64 {
-        self.segments.load(Relaxed)
+        self.segments.load(Relaxed) + self.offloaded_segments()
     }
 
     /// Octets on a wire, IP headers included.
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Relaxed)
+        self.bytes.load(Relaxed) + self.offloaded_bytes()
+    }
+
+    /// Those of [`Counters::packets`] that the kernel carried by itself.
+    #[inline]
+    pub fn offloaded_packets(&self) -> u64 {
+        self.offloaded[0].load(Relaxed)
+    }
+
+    /// Those of [`Counters::segments`] that the kernel carried by itself.
+    pub fn offloaded_segments(&self) -> u64 {
+        self.offloaded[1].load(Relaxed)
+    }
+
+    /// Those of [`Counters::bytes`] that the kernel carried by itself.
+    pub fn offloaded_bytes(&self) -> u64 {
+        self.offloaded[2].load(Relaxed)
     }
 }
 

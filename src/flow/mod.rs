@@ -11,6 +11,7 @@ mod graves;
 pub mod held;
 pub mod instant;
 pub mod key;
+pub mod offload;
 mod port_set;
 pub mod ports;
 pub mod table;
@@ -24,8 +25,9 @@ pub use graves::Tombstone;
 pub use held::Held;
 pub use instant::Instant;
 pub use key::FlowKey;
+pub use offload::{Carried, Carrier};
 pub use ports::{Exhausted, Lease, Limit, PoolKey, PortPools};
 pub use table::{Flow, FlowEntry, FlowStart, FlowTable, Side};
-pub use tcp::{TcpState, TcpTracker};
+pub use tcp::{TcpState, TcpTracker, Window};
 
 pub use crate::vpc::Space;

@@ -3,6 +3,7 @@
 #[cfg(test)]
 use super::Census;
 use super::graves::{Graveyard, Tombstone};
+use super::offload::{Limbo, Offload};
 use super::{Counters, FlowKey, Instant, Lease, PoolKey, Tally, TcpState, TcpTracker};
 use crate::packet::Protocol;
 use crate::vpc::{
@@ -53,6 +54,7 @@ pub struct Flow {
     /// When its first packet came.
     pub began: Instant,
     last_seen: AtomicU64,
+    pub(super) offload: Offload,
 }
 
 /// What a [`Flow`] begins with.
@@ -98,6 +100,7 @@ impl Flow {
             received: Counters::default(),
             began: now,
             last_seen: AtomicU64::new(now.0),
+            offload: Offload::default(),
         }
     }
 
@@ -151,6 +154,11 @@ impl Flow {
     #[inline]
     pub fn last_seen(&self) -> Instant {
         Instant(self.last_seen.load(Relaxed))
+    }
+
+    /// A packet passed then, which was not counted here.
+    pub(super) fn saw(&self, at: Instant) {
+        self.last_seen.fetch_max(at.0, Relaxed);
     }
 
     /// How long it may be idle in its present state.
@@ -217,6 +225,7 @@ pub struct FlowEntry<O> {
 pub struct FlowTable<O> {
     entries: DashMap<FlowKey, FlowEntry<O>, FixedState>,
     graves: Graveyard,
+    limbo: Arc<Limbo>,
 }
 
 impl<O: Copy> FlowTable<O> {
@@ -226,13 +235,22 @@ impl<O: Copy> FlowTable<O> {
         Self {
             entries: DashMap::with_hasher_and_shard_amount(hasher.clone(), 64),
             graves: Graveyard::new(hasher),
+            limbo: Arc::default(),
         }
     }
 
-    /// The entry under a key. The guard keeps writers off its shard: hold it briefly, and insert nothing meanwhile.
+    /// The entry under a key, its flow settled. The guard keeps writers off its shard: hold it briefly, and insert nothing
+    /// meanwhile.
     #[inline]
     pub fn get(&self, key: &FlowKey) -> Option<Ref<'_, FlowKey, FlowEntry<O>>> {
-        self.entries.get(key)
+        let entry = self.entries.get(key)?;
+        entry.flow.settle();
+        Some(entry)
+    }
+
+    /// Lets the kernel carry a flow, which nobody else knows yet, once somebody asks for it.
+    pub fn allow_offload(&self, flow: &Flow) {
+        flow.allow_offload(&self.limbo);
     }
 
     /// Puts both directions of a flow in place. A flow with the same key that another worker put there meanwhile ends.
@@ -250,6 +268,7 @@ impl<O: Copy> FlowTable<O> {
     /// Gives both directions of a flow a new outcome, where they are still this flow's and of no newer
     /// configuration: another worker may have ended it, or have that one already.
     pub fn update(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
+        flow.withdraw_offload();
         for (key, outcome) in [(&flow.returned, returned), (&flow.egress, egress)] {
             if let Some(mut entry) = self.entries.get_mut(key)
                 && Arc::ptr_eq(&entry.flow, flow)
@@ -268,6 +287,7 @@ impl<O: Copy> FlowTable<O> {
 
     /// Whether it was this call that forgot the flow.
     fn take(&self, flow: &Arc<Flow>) -> bool {
+        flow.finish_offload();
         let taken = self.entries.remove_if(&flow.egress, |_, e| Arc::ptr_eq(&e.flow, flow));
         self.entries.remove_if(&flow.returned, |_, e| Arc::ptr_eq(&e.flow, flow));
         taken.is_some()
@@ -303,11 +323,13 @@ impl<O: Copy> FlowTable<O> {
     /// Calls `tell` with each flow that ends; returns how many do.
     pub fn sweep(&self, now: Instant, timeouts: &Timeouts, tell: impl Fn(&Flow)) -> usize {
         let mut over = Vec::new();
-        for entry in &self.entries {
-            if entry.side == Side::Egress && entry.flow.is_expired(now, timeouts) {
+        self.limbo.sweep();
+        self.for_each(|entry| {
+            entry.flow.reopen_offload();
+            if entry.flow.is_expired(now, timeouts) {
                 over.push(Arc::clone(&entry.flow));
             }
-        }
+        });
         for flow in &over {
             tell(flow);
             self.expire(now, flow);
@@ -328,10 +350,11 @@ impl<O: Copy> FlowTable<O> {
         over.len()
     }
 
-    /// Calls `visit` with every flow once.
+    /// Calls `visit` with every flow once, settled.
     pub fn for_each(&self, mut visit: impl FnMut(&FlowEntry<O>)) {
         for entry in &self.entries {
             if entry.side == Side::Egress {
+                entry.flow.settle();
                 visit(&entry);
             }
         }
@@ -350,11 +373,12 @@ impl<O: Copy> FlowTable<O> {
     /// Every table's size, for the expected-state tests.
     #[cfg(test)]
     pub fn census(&self, census: &mut Census) {
-        let Self { entries, graves } = self;
+        let Self { entries, graves, limbo } = self;
         let count = |side| entries.iter().filter(|e| e.side == side).count();
         census.add("flows", count(Side::Egress));
         census.add("return entries", count(Side::Return));
         graves.census(census);
+        limbo.census(census);
     }
 }
 

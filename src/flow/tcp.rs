@@ -37,6 +37,15 @@ impl TcpState {
     }
 }
 
+/// What one direction has said, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// The highest sequence number sent, plus one.
+    pub end: u32,
+    /// The last acknowledgement sent.
+    pub ack: u32,
+}
+
 /// What one direction has said.
 #[derive(Debug, Default)]
 struct Sent {
@@ -86,6 +95,28 @@ impl TcpTracker {
     pub fn is_reset(&self) -> bool {
         let flags = self.flags.load(Relaxed);
         flags & ESTABLISHED != 0 && flags & (EGRESS_RST | RETURN_RST) != 0
+    }
+
+    /// Whether its handshake is complete, and neither side has said that it ends.
+    #[inline]
+    pub fn is_steady(&self) -> bool {
+        let flags = self.flags.load(Relaxed);
+        flags & ESTABLISHED != 0 && flags & (EGRESS_FIN | RETURN_FIN | EGRESS_RST | RETURN_RST) == 0
+    }
+
+    /// What each side has said so far: the task's, then the other's.
+    pub(super) fn windows(&self) -> [Window; 2] {
+        [&self.egress, &self.returned]
+            .map(|sent| Window { end: sent.end.load(Relaxed), ack: sent.ack.load(Relaxed) })
+    }
+
+    /// Takes into account what one side has said in segments that were not observed here.
+    pub(super) fn catch_up(&self, is_egress: bool, said: Window) {
+        let sent = if is_egress { &self.egress } else { &self.returned };
+        if at_or_after(said.end, sent.end.load(Relaxed)) {
+            sent.end.store(said.end, Relaxed);
+        }
+        sent.ack.store(said.ack, Relaxed);
     }
 
     /// Takes a segment into account; `is_egress` says which way it goes. Says whether it is a sign of life: any is, but for

@@ -6,6 +6,7 @@
 //! | [`link`] | veth pairs, addresses, routes, neighbours, over netlink |
 //! | [`tun`] | the device behind an ENI, with or without offloads |
 //! | [`steer`] | the tc programs that bring packets to a TUN and away from it |
+//! | [`flow_cache`] | flows that the tc programs carry by themselves |
 //! | [`worker`] | the thread that reads a TUN, asks a judge, writes back |
 //! | [`clock`] | the only producer of time |
 //! | [`exec`] | child processes inside a namespace |
@@ -15,17 +16,21 @@
 
 pub mod clock;
 pub mod exec;
+pub mod flow_cache;
 pub mod link;
 pub mod listen;
 pub mod netns;
 pub mod steer;
+pub mod steer_reason;
 mod sys;
 pub mod terminal;
 pub mod tun;
 pub mod worker;
 
+pub use flow_cache::FlowCache;
 pub use link::{Link, LinkError, Links, Mac};
 pub use netns::{Netns, NetnsError};
-pub use steer::{Steer, SteerError, SteerReason};
+pub use steer::{Steer, SteerError};
+pub use steer_reason::SteerReason;
 pub use tun::{Device, DeviceKind, TunError};
 pub use worker::{Action, Judge, Worker, WorkerHandle, WorkerStats};

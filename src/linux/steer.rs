@@ -7,7 +7,9 @@
 //! The maps are bounded (see `steer.bpf.c`): 16,384 tasks, 16,384 links of VPCs, endpoints and the internet; 65,536
 //! addresses of ENIs and gateways; 1,048,576 prefixes of all TUNs together; 65,536 counters. An insertion beyond is an error here, never a silent eviction.
 
-use super::{Link, Netns, NetnsError};
+use super::flow_cache::{FlowCache, LinkTables};
+use super::steer_reason::{SteerReason, number};
+use super::{Link, Mac, Netns, NetnsError};
 use aya::Ebpf;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{HashMap as BpfHash, LpmTrie, MapData, MapError};
@@ -17,8 +19,12 @@ use aya::util::KernelVersion;
 use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
+/// The same programs, with the flow cache in front.
+static CACHING: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer_cache.bpf.o"));
 
 /// Why steering failed.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +59,12 @@ pub enum SteerError {
         /// What the kernel said.
         source: Box<MapError>,
     },
+    /// The counters of the flow cache are not to be had.
+    #[error("mapping the counters of the flow cache: {source}")]
+    Counters {
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// The embedded object lacks a program or map that this file knows.
     #[error(
         "the embedded tc programs have no `{0}`: egret was built from files that do not belong together"
@@ -72,65 +84,6 @@ fn on(link: &str) -> String {
     if link.is_empty() { String::new() } else { format!(" on `{link}`") }
 }
 
-/// Why a tc program dropped a packet before, or after, the engine saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SteerReason {
-    /// The source address is not the task's.
-    Forged,
-    /// Not IPv4 (from a task: nor IPv6). ARP, mostly.
-    NotIp,
-    /// From a VPC or the internet: no ENI or gateway has the destination.
-    NoOwner,
-    /// From the engine: no link has the destination.
-    NoLink,
-    /// The interface is not known (any more).
-    UnknownDevice,
-    /// No complete IPv4 header.
-    Truncated,
-    /// No room for an Ethernet header.
-    NoHeadroom,
-    /// From the engine: the link's address space knows nobody by the source address. A private one, toward the internet.
-    ForeignSource,
-    /// A number that this build does not know.
-    Other(u32),
-}
-
-impl SteerReason {
-    /// What happened, as a clause that fits after "dropped: ".
-    #[must_use]
-    pub const fn sentence(self) -> &'static str {
-        match self {
-            Self::Forged => "the source address is not the task's own",
-            Self::NotIp => "not an IPv4 packet",
-            Self::NoOwner => "no ENI, NAT gateway or public address is the destination",
-            Self::NoLink => "no link leads to the destination",
-            Self::UnknownDevice => "the interface is not part of the lab",
-            Self::Truncated => "the IPv4 header is incomplete",
-            Self::ForeignSource => {
-                "no ENI, NAT gateway or public address of the link's network is the source"
-            }
-            Self::NoHeadroom => "the kernel had no room for an Ethernet header",
-            Self::Other(_) => "for a reason that this build does not know",
-        }
-    }
-}
-
-impl From<u32> for SteerReason {
-    fn from(number: u32) -> Self {
-        match number {
-            1 => Self::Forged,
-            2 => Self::NotIp,
-            3 => Self::NoOwner,
-            4 => Self::NoLink,
-            5 => Self::UnknownDevice,
-            6 => Self::Truncated,
-            7 => Self::NoHeadroom,
-            8 => Self::ForeignSource,
-            other => Self::Other(other),
-        }
-    }
-}
-
 const TASK: &str = "task_ingress";
 const SPACE: &str = "space_ingress";
 const TUN: &str = "tun_ingress";
@@ -143,6 +96,8 @@ pub struct Steer {
     attached: HashMap<u32, Attached>,
     /// What the prefix map has of each TUN.
     deliveries: HashMap<u32, BTreeMap<Ipv4Network, [u8; 16]>>,
+    /// What the maps say, for the flow cache.
+    tables: Arc<RwLock<LinkTables>>,
 }
 
 #[derive(Debug)]
@@ -159,8 +114,23 @@ impl Steer {
     ///
     /// When the caller is not root or the kernel too old.
     pub fn load(router: &Netns) -> Result<Self, SteerError> {
+        Self::load_object(router, OBJECT)
+    }
+
+    /// The same with a flow cache, in which nothing is in force yet.
+    ///
+    /// # Errors
+    ///
+    /// When the caller is not root or the kernel too old.
+    pub fn load_with_cache(router: &Netns) -> Result<(Self, FlowCache), SteerError> {
+        let mut steer = Self::load_object(router, CACHING)?;
+        let cache = FlowCache::take(&mut steer.bpf, Arc::clone(&steer.tables))?;
+        Ok((steer, cache))
+    }
+
+    fn load_object(router: &Netns, object: &[u8]) -> Result<Self, SteerError> {
         lift_memory_limit();
-        let mut bpf = Ebpf::load(OBJECT).map_err(Box::new)?;
+        let mut bpf = Ebpf::load(object).map_err(Box::new)?;
         for program in [TASK, SPACE, TUN] {
             classifier(&mut bpf, program)?.load().map_err(|source| SteerError::Program {
                 what: "loading",
@@ -174,6 +144,7 @@ impl Steer {
             bpf,
             attached: HashMap::new(),
             deliveries: HashMap::new(),
+            tables: Arc::default(),
         })
     }
 
@@ -220,6 +191,7 @@ impl Steer {
     pub fn attach_space(&mut self, link: &str, space: u32) -> Result<u32, SteerError> {
         let ifindex = self.ifindex(link)?;
         self.hash::<u32, u32>("spaces")?.insert(ifindex, space, 0).map_err(full("spaces"))?;
+        self.tables().spaces.insert(ifindex, space);
         self.attach(link, ifindex, SPACE, None)?;
         Ok(ifindex)
     }
@@ -232,6 +204,7 @@ impl Steer {
     /// When the kernel refuses.
     pub fn detach_space(&mut self, ifindex: u32) -> Result<(), SteerError> {
         self.detach(ifindex)?;
+        self.tables().spaces.remove(&ifindex);
         gone("spaces", self.hash::<u32, u32>("spaces")?.remove(&ifindex))?;
         self.forget_counters(ifindex)
     }
@@ -258,6 +231,7 @@ impl Steer {
         self.detach(ifindex)?;
         self.set_deliveries(ifindex, &[])?;
         self.deliveries.remove(&ifindex);
+        self.tables().deliveries.remove(&ifindex);
         self.forget_counters(ifindex)
     }
 
@@ -269,7 +243,9 @@ impl Steer {
     /// When 65,536 addresses are owned.
     pub fn own(&mut self, space: u32, address: Ipv4Addr, tun: u32) -> Result<(), SteerError> {
         let key = join(space.to_ne_bytes(), address.octets());
-        self.hash::<[u8; 8], u32>("owners")?.insert(key, tun, 0).map_err(full("owners"))
+        self.hash::<[u8; 8], u32>("owners")?.insert(key, tun, 0).map_err(full("owners"))?;
+        self.tables().owners.insert((space, address), tun);
+        Ok(())
     }
 
     /// Undoes [`Steer::own`]: what comes for `address` from the address space is dropped, and what
@@ -280,6 +256,7 @@ impl Steer {
     /// When the kernel refuses.
     pub fn disown(&mut self, space: u32, address: Ipv4Addr) -> Result<(), SteerError> {
         let key: [u8; 8] = join(space.to_ne_bytes(), address.octets());
+        self.tables().owners.remove(&(space, address));
         gone("owners", self.hash::<[u8; 8], u32>("owners")?.remove(&key))
     }
 
@@ -290,7 +267,9 @@ impl Steer {
     /// When there are 16,384.
     pub fn deliver_task(&mut self, address: Ipv4Addr, link: Link) -> Result<(), SteerError> {
         let mut links = self.hash::<[u8; 4], [u8; 16]>("task_links")?;
-        links.insert(address.octets(), link_value(link), 0).map_err(full("task_links"))
+        links.insert(address.octets(), link_value(link), 0).map_err(full("task_links"))?;
+        self.tables().tasks.insert(address, link);
+        Ok(())
     }
 
     /// Undoes [`Steer::deliver_task`]. Not being delivered is fine.
@@ -300,7 +279,9 @@ impl Steer {
     /// When the kernel refuses.
     pub fn withdraw_task(&mut self, address: Ipv4Addr) -> Result<(), SteerError> {
         let mut links = self.hash::<[u8; 4], [u8; 16]>("task_links")?;
-        gone("task_links", links.remove(&address.octets()))
+        gone("task_links", links.remove(&address.octets()))?;
+        self.tables().tasks.remove(&address);
+        Ok(())
     }
 
     /// What the engine lets through by a TUN goes by these links, the longest prefix first, and by no others: what was
@@ -378,6 +359,9 @@ impl Steer {
             let removed = self.prefixes()?.remove(&prefix_key(tun, prefix));
             gone("prefix_links", removed)?;
             now.remove(&prefix);
+            if let Some(links) = self.tables().deliveries.get_mut(&tun) {
+                links.remove(&canonical(prefix));
+            }
         }
         for (&prefix, &link) in next {
             if now.get(&prefix) != Some(&link) {
@@ -390,7 +374,15 @@ impl Steer {
 
     fn deliver(&mut self, tun: u32, prefix: Ipv4Network, link: [u8; 16]) -> Result<(), SteerError> {
         let key = prefix_key(tun, prefix);
-        self.prefixes()?.insert(&key, link, 0).map_err(full("prefix_links"))
+        self.prefixes()?.insert(&key, link, 0).map_err(full("prefix_links"))?;
+        let mut tables = self.tables();
+        tables.deliveries.entry(tun).or_default().insert(canonical(prefix), link_of(link));
+        Ok(())
+    }
+
+    /// A thread that failed while it held the lock left no table half-way behind.
+    fn tables(&self) -> RwLockWriteGuard<'_, LinkTables> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An attached link keeps its program: what a program does there is in the maps.
@@ -517,6 +509,18 @@ fn link_value(link: Link) -> [u8; 16] {
     join(ifindex, macs)
 }
 
+/// What [`link_value`] was made of; `None` if it leads nowhere.
+fn link_of(value: [u8; 16]) -> Option<Link> {
+    let [a, b, c, d, far @ .., g, h, i, j, k, l] = value;
+    let ifindex = u32::from_ne_bytes([a, b, c, d]);
+    let (near, far) = (Mac([g, h, i, j, k, l]), Mac(far));
+    (ifindex != 0).then_some(Link { ifindex, near, far })
+}
+
+fn canonical(prefix: Ipv4Network) -> Ipv4Network {
+    Ipv4Network::new_checked(prefix.network(), prefix.prefix()).unwrap_or(prefix)
+}
+
 /// A link that leads nowhere: its interface has the number 0, which no interface has.
 const NOWHERE: [u8; 16] = [0; 16];
 
@@ -533,20 +537,6 @@ fn join<const A: usize, const B: usize, const N: usize>(a: [u8; A], b: [u8; B]) 
     first.copy_from_slice(&a);
     second.copy_from_slice(&b);
     whole
-}
-
-fn number(reason: SteerReason) -> u32 {
-    match reason {
-        SteerReason::Forged => 1,
-        SteerReason::NotIp => 2,
-        SteerReason::NoOwner => 3,
-        SteerReason::NoLink => 4,
-        SteerReason::UnknownDevice => 5,
-        SteerReason::Truncated => 6,
-        SteerReason::NoHeadroom => 7,
-        SteerReason::ForeignSource => 8,
-        SteerReason::Other(number) => number,
-    }
 }
 
 fn full(map: &'static str) -> impl FnOnce(MapError) -> SteerError {
@@ -572,21 +562,12 @@ mod tests {
     use crate::linux::Mac;
 
     #[test]
-    fn reasons_keep_their_numbers() {
-        for known in 1..=8 {
-            let reason = SteerReason::from(known);
-            assert!(!matches!(reason, SteerReason::Other(_)), "{known}");
-            assert_eq!(number(reason), known);
-        }
-        assert_eq!(SteerReason::from(99), SteerReason::Other(99));
-    }
-
-    #[test]
     fn a_link_is_laid_out_as_the_programs_read_it() {
         let link = Link { ifindex: 7, near: Mac([1; 6]), far: Mac([2; 6]) };
         let mut expected = [2; 16];
         expected[..4].copy_from_slice(&7_u32.to_ne_bytes());
         expected[10..].fill(1);
         assert_eq!(link_value(link), expected);
+        assert_eq!((link_of(expected), link_of(NOWHERE)), (Some(link), None));
     }
 }

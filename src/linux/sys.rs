@@ -3,8 +3,12 @@
 #![allow(unsafe_code, reason = "interface ioctls take a union, which nix does not wrap")]
 
 use nix::libc;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 
 /// Offloads that a TUN's reader says it can take (`TUNSETOFFLOAD`, `linux/if_tun.h`).
 pub(super) mod offload {
@@ -89,6 +93,50 @@ pub(super) fn set_queue_length(name: &str, packets: u16) -> io::Result<()> {
 pub(super) fn descriptor(device: &tun_tap::Iface) -> BorrowedFd<'_> {
     // SAFETY: `Iface` owns the descriptor and does not close it while it is borrowed.
     unsafe { BorrowedFd::borrow_raw(device.as_raw_fd()) }
+}
+
+/// Memory that is shared with the kernel, as words of eight octets.
+#[derive(Debug)]
+pub(super) struct SharedWords {
+    start: NonNull<AtomicU64>,
+    count: usize,
+}
+
+// SAFETY: the memory is this value's own until it is dropped, and only ever looked at as atomics.
+unsafe impl Send for SharedWords {}
+// SAFETY: as above.
+unsafe impl Sync for SharedWords {}
+
+impl SharedWords {
+    /// Maps the first `count` words of what `fd` stands for.
+    pub(super) fn map(fd: impl AsFd, count: usize) -> io::Result<Self> {
+        let length = NonZeroUsize::new(count.saturating_mul(size_of::<AtomicU64>()))
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: the kernel chooses where, so nothing of this process is covered.
+        let start = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, fd, 0) }?;
+        Ok(Self { start: start.cast(), count })
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&AtomicU64> {
+        // SAFETY: pages are aligned for words, `count` of them are mapped until this is dropped, and any bits are a value.
+        (index < self.count).then(|| unsafe { self.start.add(index).as_ref() })
+    }
+}
+
+impl Drop for SharedWords {
+    fn drop(&mut self) {
+        // SAFETY: this is what was mapped, and no reference into it outlives `self`.
+        let _ = unsafe { munmap(self.start.cast(), self.count * size_of::<AtomicU64>()) };
+    }
+}
+
+/// Waits until every tc program that is running now has ended. Kernels that cannot (`nohz_full`) say so at once; a program
+/// runs for microseconds.
+pub(super) fn wait_for_programs() {
+    const GLOBAL: libc::c_int = 1;
+    // SAFETY: the call takes three numbers and touches no memory.
+    let _ = unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
 }
 
 /// Any socket does for the interface ioctls.

@@ -31,6 +31,9 @@ pub trait Judge: Send {
     /// Decides about one packet, rewriting it in place if it is to go on. `reply` has [`REPLY`] octets.
     fn judge(&mut self, packet: &mut [u8], vnet: VnetHeader, reply: &mut [u8]) -> Action;
 
+    /// Called after each batch, when everything of it has been written; `drained` says that no packet was left to be read.
+    fn end_batch(&mut self, _drained: bool) {}
+
     /// Whether packets that it had kept are to be judged now, after the one that was judged last.
     fn has_held(&self) -> bool {
         false
@@ -181,6 +184,10 @@ impl Worker {
             let mut tally = Tally::default();
             self.stats.turn_over();
             self.batch(&mut judge, &mut tally);
+            let drained = tally.reads < BATCH as u64;
+            if catch_unwind(AssertUnwindSafe(|| judge.end_batch(drained))).is_err() {
+                tally.panics += 1;
+            }
             self.stats.turn_over();
             tally.add_to(&self.stats);
             if tally.device_gone {

@@ -103,6 +103,7 @@ pub struct Packet<'a> {
     pub(super) ip_header_len: usize,
     pub(super) l4_header_len: usize,
     pub(super) fragment_to: Option<u16>,
+    pub(super) marked: bool,
 }
 
 impl<'a> Packet<'a> {
@@ -143,6 +144,7 @@ impl<'a> Packet<'a> {
             ip_header_len,
             l4_header_len,
             fragment_to: None,
+            marked: false,
         })
     }
 
@@ -198,6 +200,18 @@ impl<'a> Packet<'a> {
     #[inline]
     pub fn fragments_to(&self) -> Option<u16> {
         self.fragment_to
+    }
+
+    /// Marks the packet for whoever had it judged, who knows what for.
+    #[inline]
+    pub fn mark(&mut self) {
+        self.marked = true;
+    }
+
+    /// Whether it was marked.
+    #[inline]
+    pub fn is_marked(&self) -> bool {
+        self.marked
     }
 
     /// The tuple; ports are 0 for a later fragment and for ICMP messages other than echo.

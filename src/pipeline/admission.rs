@@ -34,6 +34,9 @@ impl Engine {
         let path = self.walk(now, snapshot, probe, Purpose::NewFlow, recorder)?;
         let (link, hop, reply_denied) = (path.link, path.hop, path.reply_denied);
         let flow = Arc::new(self.begin(now, snapshot, &task, key, path));
+        if self.offloads {
+            self.flows().allow_offload(&flow);
+        }
         let (egress, returned) = outcomes(snapshot, &flow, Some(arrival.place), link, hop);
         self.flows().put(
             &flow,

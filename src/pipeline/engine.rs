@@ -63,6 +63,9 @@ pub struct Judged {
     ///
     /// [`Fragmenter`]: crate::packet::Fragmenter
     pub fragments_to: Option<u16>,
+    /// The key of a packet whose flow the kernel may carry by itself from here on: [`Engine::candidate`] says by what. It is
+    /// asked for once, until somebody has answered.
+    pub offload: Option<FlowKey>,
     /// The datagram that it is the first fragment of, if others were held for it: [`Engine::next_held`] has them.
     pub releases: Option<DatagramKey>,
 }
@@ -78,6 +81,8 @@ pub struct Engine {
     pub(super) nat_drops: NatDrops,
     pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
     pub(super) to_resolver: exempt::ToResolver,
+    /// Whether the kernel may carry flows by itself.
+    pub(super) offloads: bool,
 }
 
 impl Engine {
@@ -92,7 +97,14 @@ impl Engine {
             nat_drops: NatDrops::new(seed),
             tallies: DashMap::with_hasher(FixedState::with_seed(seed)),
             to_resolver: exempt::ToResolver::new(seed),
+            offloads: false,
         }
+    }
+
+    /// The same, for somebody who makes entries in the kernel for the flows that it asks for ([`Judged::offload`]).
+    #[must_use]
+    pub fn offloading(self) -> Self {
+        Self { offloads: true, ..self }
     }
 
     /// Parses octets and judges them: what a worker calls. `reply` takes what egret answers.
@@ -127,10 +139,14 @@ impl Engine {
         match Packet::parse(octets, vnet) {
             Ok(mut packet) => {
                 let first = fragments::first_of(snapshot, device, &packet);
+                let tuple = packet.tuple();
                 let verdict = self.handle(now, snapshot, device, &mut packet, reply, recorder);
                 let releases = first.filter(|datagram| self.fragments.holds(datagram));
                 let (len, fragments_to) = (packet.len(), packet.fragments_to());
-                Judged { verdict, len, fragments_to, releases }
+                let offload = packet
+                    .is_marked()
+                    .then(|| FlowKey::new(Arrival::of(snapshot, device, tuple.dst).space, tuple));
+                Judged { verdict, len, fragments_to, offload, releases }
             }
             Err(malformed) => {
                 let denial =
@@ -138,7 +154,8 @@ impl Engine {
                 let unknown = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, Protocol::Other(0), 0);
                 self.drops
                     .count(now, DropKey::new(snapshot.generation, device, None, denial, unknown));
-                Judged { verdict: denial.into(), len: 0, fragments_to: None, releases: None }
+                let verdict = denial.into();
+                Judged { verdict, len: 0, fragments_to: None, offload: None, releases: None }
             }
         }
     }
@@ -376,8 +393,17 @@ impl Engine {
     /// Every counter and table size by name, for the expected-state tests.
     #[cfg(test)]
     pub(super) fn census(&self) -> crate::flow::Census {
-        let Self { flows, pools, fragments, drops, nat_drops, tallies, to_resolver, watchers: _ } =
-            self;
+        let Self {
+            flows,
+            pools,
+            fragments,
+            drops,
+            nat_drops,
+            tallies,
+            to_resolver,
+            watchers: _,
+            offloads: _,
+        } = self;
         let mut census = crate::flow::Census::default();
         flows.census(&mut census);
         flows.for_each(|entry| {

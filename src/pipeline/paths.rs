@@ -37,6 +37,7 @@ pub(super) type Places = (Option<Place>, Option<Place>);
 impl Engine {
     /// What each path of this configuration carried, in no order.
     pub fn tallies(&self, snapshot: &Snapshot) -> Vec<(PathKey, Arc<Tally>)> {
+        self.settle();
         self.tallies
             .iter()
             .filter_map(|entry| Some((path_in(snapshot, *entry.key())?, Arc::clone(entry.value()))))

@@ -2,7 +2,7 @@
 
 use super::arrival::Place;
 use super::engine::{Engine, FlowOutcome, Forward, NOT_HERE, drop_packet};
-use super::{Denial, Reason, Recorder, Verdict};
+use super::{Denial, Reason, Recorder, Verdict, offload};
 use crate::flow::{Flow, FlowEntry, FlowKey, Instant, Side};
 use crate::packet::icmp::{fragmentation_needed, time_exceeded};
 use crate::packet::{Packet, Protocol, clamp_mss};
@@ -102,6 +102,9 @@ fn send(
         packet.fragment_to(forward.mtu);
     }
     let flow = &entry.flow;
+    if flow.is_offloaded() {
+        offload::came_up(now, flow, packet);
+    }
     let mut sign_of_life = true;
     if let Some(segment) = packet.tcp() {
         sign_of_life = flow.tcp.observe(&segment, entry.side == Side::Egress);
@@ -116,6 +119,7 @@ fn send(
         flow.count_only(entry.side, segments, bytes);
     }
     forward.rewrite.apply(packet);
+    offload::ask(flow, packet);
     Verdict::Forward { link: forward.link, decided_by: flow.admitted_by }
 }
 

@@ -246,6 +246,22 @@ impl Watchers {
         });
     }
 
+    /// Whether somebody watches a flow's packets. Who asks for its beginning and end, or for what is dropped, sees that
+    /// anyhow.
+    pub(super) fn select(&self, snapshot: &Snapshot, flow: &Flow) -> bool {
+        if !self.any() {
+            return false;
+        }
+        let mut party = Party::of_flow(snapshot, flow);
+        party.device = flow.eni.is_none().then_some(Device::AppRunner);
+        self.list.load().iter().any(|watcher| {
+            let filter = &watcher.wish.filter;
+            filter.only.is_none_or(|only| only == Only::Forwards)
+                && filter.has_server(party.server)
+                && filter.has_party(snapshot, &party)
+        })
+    }
+
     /// Those who watch now.
     pub(super) fn list(&self) -> Arc<Vec<Arc<Watcher>>> {
         self.list.load_full()

@@ -3,6 +3,7 @@
 // address of a task and look up addresses; they hold no policy: that is the engine's, in user space, behind the TUNs.
 //
 // Everything that is not redirected is dropped and counted: there is no path through the kernel's own stack.
+// With FLOW_CACHE defined (steer_cache.bpf.c), flows that the engine has decided on are carried here (flow_cache.bpf.h).
 // Keys and values are mirrored in src/linux/steer.rs.
 
 #include <linux/bpf.h>
@@ -129,14 +130,29 @@ static __always_inline int drop(struct __sk_buff *skb, enum reason reason)
 	return TC_ACT_SHOT;
 }
 
+#ifdef FLOW_CACHE
+#include "flow_cache.bpf.h"
+#define ECHO_REPLY 0
+#define ECHO_REQUEST 8
+#endif
+
 // From a task. IPv6 goes up too: it is the engine that says why it does not pass.
 SEC("classifier")
 int task_ingress(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
-	struct task *task = bpf_map_lookup_elem(&tasks, &ifindex);
+	struct task *task;
 	__be32 source;
 
+#ifdef FLOW_CACHE
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		int sent = send_cached(skb, ECHO_REQUEST);
+
+		if (sent != MISS)
+			return sent;
+	}
+#endif
+	task = bpf_map_lookup_elem(&tasks, &ifindex);
 	if (!task)
 		return drop(skb, UNKNOWN_DEVICE);
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))
@@ -155,10 +171,19 @@ SEC("classifier")
 int space_ingress(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
-	__u32 *space = bpf_map_lookup_elem(&spaces, &ifindex);
 	struct owned key;
+	__u32 *space;
 	__u32 *tun;
 
+#ifdef FLOW_CACHE
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		int sent = send_cached(skb, ECHO_REPLY);
+
+		if (sent != MISS)
+			return sent;
+	}
+#endif
+	space = bpf_map_lookup_elem(&spaces, &ifindex);
 	if (!space)
 		return drop(skb, UNKNOWN_DEVICE);
 	if (skb->protocol != bpf_htons(ETH_P_IP))

@@ -2,7 +2,7 @@
 
 use crate::config::diagnostic::{At, Span};
 use crate::config::reader::{Section, Value};
-use crate::config::spec::DeviceKind;
+use crate::config::spec::{DeviceKind, Offload};
 use crate::config::text::{self, Fault};
 use crate::vpc::{Limits, Mtu, Timeouts};
 use ipnetwork::Ipv4Network;
@@ -13,6 +13,7 @@ pub(super) struct Settings {
     pub(super) lab: At<String>,
     pub(super) region: String,
     pub(super) device: DeviceKind,
+    pub(super) offload: Offload,
     pub(super) task_cidr: At<Ipv4Network>,
     pub(super) apprunner_public_ip: Option<At<Ipv4Addr>>,
     pub(super) mtu: Mtu,
@@ -35,6 +36,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
             .and_then(|v| v.string())
             .map_or_else(|| "us-east-1".to_owned(), |at| at.value),
         device: root.get("device").and_then(device).unwrap_or_default(),
+        offload: root.get("offload").and_then(offload).unwrap_or_default(),
         task_cidr: root.get("task_cidr").and_then(|v| v.cidr()).unwrap_or_else(task_cidr),
         apprunner_public_ip: root
             .get("apprunner_public_ip")
@@ -63,6 +65,11 @@ fn task_cidr() -> At<Ipv4Network> {
 fn device(value: Value<'_>) -> Option<DeviceKind> {
     let words =
         [("auto", DeviceKind::Auto), ("vnet", DeviceKind::Vnet), ("plain", DeviceKind::Plain)];
+    Some(value.one_of(&words)?.value)
+}
+
+fn offload(value: Value<'_>) -> Option<Offload> {
+    let words = [("auto", Offload::Auto), ("on", Offload::On), ("off", Offload::Off)];
     Some(value.one_of(&words)?.value)
 }
 

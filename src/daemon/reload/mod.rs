@@ -105,6 +105,7 @@ impl Running {
             ("lab", own.name.clone(), lab.name.clone()),
             ("task_cidr", own.task_cidr.to_string(), lab.task_cidr.to_string()),
             ("device", word(own.device), word(lab.device)),
+            ("offload", word(own.spec.offload), word(lab.spec.offload)),
         ];
         match keys.into_iter().find(|(_, before, after)| before != after) {
             Some((key, before, after)) => {
@@ -176,7 +177,12 @@ impl Running {
         self.with_own_tasks(lab.lower(generation))
     }
 
-    pub(super) fn put_in_force(&mut self, lab: Lab, snapshot: Snapshot, needs: &Needs) {
+    pub(super) fn put_in_force(
+        &mut self,
+        lab: Lab,
+        snapshot: Snapshot,
+        needs: &Needs,
+    ) -> Result<(), LabError> {
         let snapshot = Arc::new(snapshot);
         let mut live = BTreeSet::new();
         self.engine.flows().for_each(|entry| {
@@ -187,7 +193,13 @@ impl Running {
         self.history.store(Arc::new(history));
         self.lab = lab;
         self.needs = needs.clone();
+        let generation = snapshot.generation;
         self.current.store(snapshot);
+        match &self.cache {
+            // From here on no packet passes by a verdict of before, but those that are on their way.
+            Some(cache) => Ok(cache.put_in_force(generation)?),
+            None => Ok(()),
+        }
     }
 }
 

@@ -89,7 +89,7 @@ impl Running {
         needs: &Needs,
     ) -> Result<(), LabError> {
         self.withdraw(needs)?;
-        self.put_in_force(lab, snapshot, needs);
+        self.put_in_force(lab, snapshot, needs)?;
         self.attach_tasks_anew()?;
         self.quiesce().await;
         self.open(needs)?;
@@ -217,7 +217,12 @@ impl Running {
         let tun = tun::Device::open(&self.router_netns, name, kind(lab.device), mtu)?;
         self.steer.attach_tun(name)?;
         let judge =
-            EngineJudge::new(Arc::clone(&self.engine), Arc::clone(&self.current), id.clone());
+            EngineJudge::new(
+                Arc::clone(&self.engine),
+                Arc::clone(&self.current),
+                self.cache.clone(),
+                id.clone(),
+            );
         let worker = Worker::spawn(name, tun, judge)
             .map_err(|source| LabError::Worker { device: name.to_owned(), source })?;
         self.workers.insert(id.clone(), worker);
@@ -324,9 +329,12 @@ impl Running {
         device.deliveries.iter().filter_map(by).collect()
     }
 
-    /// Waits until no worker is in a batch that began before now. A batch is at most 64 packets, none of which is waited
-    /// for.
+    /// Waits until no worker is in a batch that began before now, and no packet on its way by an entry of the flow cache
+    /// that was used before. A batch is at most 64 packets, none of which is waited for.
     async fn quiesce(&self) {
+        if let Some(cache) = &self.cache {
+            cache.quiesce();
+        }
         let busy: Vec<_> = self
             .workers
             .values()

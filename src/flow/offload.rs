@@ -1,0 +1,255 @@
+//! Flows that the kernel carries by itself: who may be, who is, and what was carried meanwhile.
+//!
+//! The engine asks for a flow that needs no more thought ([`Flow::ask_for_offload`]); a floor above makes the kernel's
+//! entries for it ([`Flow::offload`]) and gives a [`Carrier`], by which they are read and taken out again. What was carried
+//! is added to the flow's own figures whenever somebody looks ([`Flow::settle`]), so that they are the same either way.
+
+use super::tcp::Window;
+use super::{Flow, Instant, Tally};
+use crate::packet::Protocol;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+/// The kernel's entries for one flow.
+pub trait Carrier: Debug + Send + Sync {
+    /// What was carried since the entries were made: from the task, and back to it.
+    fn carried(&self) -> [Carried; 2];
+
+    /// Takes the entries out. A packet that is on its way through one may still be counted for a moment.
+    fn withdraw(&self);
+}
+
+/// What was carried in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Packets as they were handled.
+    pub packets: u64,
+    /// Packets as they are on a wire.
+    pub segments: u64,
+    /// Octets on a wire, IP headers included.
+    pub bytes: u64,
+    /// When the last one passed; before the first, when the flow's last one had.
+    pub last_seen: Instant,
+    /// What it has said, for TCP.
+    pub window: Window,
+}
+
+/// Nobody asks for it: offloading is off.
+const NEVER: u8 = 0;
+/// User space carries it.
+const OPEN: u8 = 1;
+/// User space carries it, and the engine has asked for entries.
+const ASKED: u8 = 2;
+/// The kernel carries it.
+const CARRIED: u8 = 3;
+/// There could be no entries: not before the next sweep.
+const DECLINED: u8 = 4;
+/// The flow has ended.
+const OVER: u8 = 5;
+
+/// Who carries a flow. Changes are made under the lock; the state alone may be looked at without.
+#[derive(Debug, Default)]
+pub(super) struct Offload {
+    state: AtomicU8,
+    entry: Mutex<Option<Box<Entry>>>,
+    limbo: OnceLock<Arc<Limbo>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    carrier: Box<dyn Carrier>,
+    folded: [Carried; 2],
+    /// How long the flow may be idle before the kernel leaves it to the engine.
+    idle: Duration,
+}
+
+impl Offload {
+    #[inline]
+    fn is(&self, state: u8) -> bool {
+        self.state.load(Relaxed) == state
+    }
+
+    /// A thread that failed while it held the lock left a whole entry behind, or none.
+    fn entry(&self) -> MutexGuard<'_, Option<Box<Entry>>> {
+        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Flow {
+    /// Lets the flow be offloaded, if anybody asks for it.
+    pub(super) fn allow_offload(&self, limbo: &Arc<Limbo>) {
+        // It is asked once, before anybody else knows the flow.
+        let _ = self.offload.limbo.set(Arc::clone(limbo));
+        self.offload.state.store(OPEN, Relaxed);
+    }
+
+    /// Whether the kernel carries it.
+    #[inline]
+    pub fn is_offloaded(&self) -> bool {
+        self.offload.is(CARRIED)
+    }
+
+    /// Asks for the kernel's entries; whether nobody had before, and they may be.
+    #[inline]
+    pub fn ask_for_offload(&self) -> bool {
+        self.offload.is(OPEN)
+            && self.offload.state.compare_exchange(OPEN, ASKED, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Whether entries may be asked for.
+    #[inline]
+    pub fn may_be_offloaded(&self) -> bool {
+        self.offload.is(OPEN)
+    }
+
+    /// Answers who asked: there will be no entries, for now.
+    pub fn decline_offload(&self) {
+        let _ = self.offload.state.compare_exchange(ASKED, DECLINED, Relaxed, Relaxed);
+    }
+
+    /// Has the kernel carry the flow by the entries that `make` makes; it is told what their counters begin with. Nothing is
+    /// made if the flow has ended meanwhile, or nobody has asked. Says whether it was done.
+    ///
+    /// `idle` is how long the flow may be idle before the kernel leaves it to the engine.
+    pub fn offload(
+        &self,
+        idle: Duration,
+        make: impl FnOnce([Carried; 2]) -> Option<Box<dyn Carrier>>,
+    ) -> bool {
+        let mut entry = self.offload.entry();
+        if !self.offload.is(ASKED) {
+            return false;
+        }
+        let last_seen = self.last_seen();
+        let begin = self.tcp.windows().map(|window| Carried { last_seen, window, ..Carried::default() });
+        let made = make(begin);
+        self.offload.state.store(if made.is_some() { CARRIED } else { DECLINED }, Relaxed);
+        *entry = made.map(|carrier| Box::new(Entry { carrier, folded: begin, idle }));
+        entry.is_some()
+    }
+
+    /// Adds what the kernel has carried to the flow's figures.
+    #[inline]
+    pub fn settle(&self) {
+        if self.is_offloaded() {
+            self.fold();
+        }
+    }
+
+    #[cold]
+    fn fold(&self) {
+        if let Some(entry) = self.offload.entry().as_deref_mut() {
+            fold(&*entry.carrier, &mut entry.folded, Some(self), &self.tally);
+        }
+    }
+
+    /// Whether the kernel has left the flow to the engine, as it was idle for longer than its entries allow: they are of no
+    /// more use.
+    pub(crate) fn offload_is_stale(&self, now: Instant) -> bool {
+        let entry = self.offload.entry();
+        entry.as_ref().is_some_and(|entry| now.since(self.last_seen()) > entry.idle)
+    }
+
+    /// Has user space carry the flow again; what was carried meanwhile is added to its figures. It may be asked for again.
+    #[inline]
+    pub fn withdraw_offload(self: &Arc<Self>) {
+        if !self.offload.is(NEVER) && !self.offload.is(OPEN) {
+            self.end_offload(OPEN);
+        }
+    }
+
+    /// The same for a flow that has ended.
+    pub(super) fn finish_offload(self: &Arc<Self>) {
+        if !self.offload.is(NEVER) {
+            self.end_offload(OVER);
+        }
+    }
+
+    #[cold]
+    fn end_offload(self: &Arc<Self>, next: u8) {
+        let mut entry = self.offload.entry();
+        if !self.offload.is(OVER) {
+            self.offload.state.store(next, Relaxed);
+        }
+        let Some(taken) = entry.take() else { return };
+        let Entry { carrier, mut folded, .. } = *taken;
+        carrier.withdraw();
+        fold(&*carrier, &mut folded, Some(self), &self.tally);
+        if let Some(limbo) = self.offload.limbo.get() {
+            let (flow, tally) = (Arc::downgrade(self), Arc::clone(&self.tally));
+            limbo.take(Residue { carrier, folded, flow, tally });
+        }
+    }
+
+    /// What could not be done may be asked for again.
+    pub(super) fn reopen_offload(&self) {
+        let _ = self.offload.state.compare_exchange(DECLINED, OPEN, Relaxed, Relaxed);
+    }
+}
+
+/// Adds what is new to the figures of a flow, if it is still there, and of its path.
+fn fold(carrier: &dyn Carrier, folded: &mut [Carried; 2], flow: Option<&Flow>, tally: &Tally) {
+    let carried = carrier.carried();
+    let own = flow.map(|flow| [&flow.sent, &flow.received]);
+    for (side, (now, before)) in carried.iter().zip(folded.iter()).enumerate() {
+        let (packets, segments, bytes) = (
+            now.packets.wrapping_sub(before.packets),
+            now.segments.wrapping_sub(before.segments),
+            now.bytes.wrapping_sub(before.bytes),
+        );
+        let path = if side == 0 { &tally.sent } else { &tally.received };
+        path.add_offloaded(packets, segments, bytes);
+        let (Some(own), Some(flow)) = (own.and_then(|own| own.get(side).copied()), flow) else {
+            continue;
+        };
+        own.add_offloaded(packets, segments, bytes);
+        flow.saw(now.last_seen);
+        let is_tcp = flow.egress.tuple().protocol == Protocol::Tcp;
+        if is_tcp && now.window != before.window {
+            flow.tcp.catch_up(side == 0, now.window);
+        }
+    }
+    *folded = carried;
+}
+
+/// Entries that were taken out. Their counters are looked at once more when no packet can be on its way through them any
+/// longer: after a whole round of housekeeping.
+#[derive(Debug, Default)]
+pub(super) struct Limbo(Mutex<[Vec<Residue>; 2]>);
+
+#[derive(Debug)]
+struct Residue {
+    carrier: Box<dyn Carrier>,
+    folded: [Carried; 2],
+    flow: Weak<Flow>,
+    tally: Arc<Tally>,
+}
+
+impl Limbo {
+    fn take(&self, residue: Residue) {
+        let [recent, _] = &mut *self.lock();
+        recent.push(residue);
+    }
+
+    /// To be called once a round.
+    pub(super) fn sweep(&self) {
+        let old = {
+            let [recent, old] = &mut *self.lock();
+            std::mem::replace(old, std::mem::take(recent))
+        };
+        for Residue { carrier, mut folded, flow, tally } in old {
+            fold(&*carrier, &mut folded, flow.upgrade().as_deref(), &tally);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, [Vec<Residue>; 2]> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn census(&self, census: &mut super::Census) {
+        census.add("offloads in limbo", self.lock().iter().map(Vec::len).sum());
+    }
+}

@@ -1,0 +1,330 @@
+//! Flows that the tc programs carry by themselves (`src/steer/flow_cache.bpf.h`): entries go in here when the engine asks
+//! for a flow, and come out when the flow table says so.
+//!
+//! An entry holds a verdict of the engine, made under one generation of the configuration; entries of any other generation
+//! are as good as gone, so [`FlowCache::put_in_force`] turns all of them stale with one write. Where a packet leaves is
+//! looked up in [`LinkTables`], which say what the maps of the tc programs say at that moment.
+//!
+//! Bounded: 131,072 flows. What finds no room stays in user space.
+
+use super::{Link, SteerError, sys};
+use crate::flow::{Carried, Carrier, FlowKey, Instant, Window};
+use crate::packet::checksum::Sum;
+use crate::pipeline::{Candidate, Forward};
+use crate::vpc::Generation;
+use aya::Ebpf;
+use aya::maps::{Array, HashMap as BpfHash, Map, MapData, MapError};
+use ipnetwork::Ipv4Network;
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// As in `flow_cache.bpf.h`.
+const MAX_FLOWS: u32 = 131_072;
+/// Words of eight octets in a slot: two directions of eight.
+const SLOT: usize = 16;
+const DIRECTION: usize = 8;
+
+type Key = [u8; 20];
+type Entry = [u8; 56];
+
+/// The cache of one lab.
+pub struct FlowCache {
+    entries: Mutex<BpfHash<MapData, Key, Entry>>,
+    generation: Mutex<Array<MapData, u32>>,
+    counters: sys::SharedWords,
+    /// Keeps the memory of `counters` what it is.
+    _counters: MapData,
+    slots: Mutex<Slots>,
+    tables: Arc<RwLock<LinkTables>>,
+}
+
+impl std::fmt::Debug for FlowCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FlowCache").field("slots", &self.slots).finish_non_exhaustive()
+    }
+}
+
+/// Which slots nobody has.
+#[derive(Debug, Default)]
+struct Slots {
+    free: Vec<u32>,
+    /// From here on none was ever given out.
+    fresh: u32,
+}
+
+impl FlowCache {
+    /// Takes the maps of the programs.
+    pub(super) fn take(
+        bpf: &mut Ebpf,
+        tables: Arc<RwLock<LinkTables>>,
+    ) -> Result<Self, SteerError> {
+        let mut map = |name| bpf.take_map(name).ok_or(SteerError::Foreign(name));
+        let entries = BpfHash::try_from(map("flow_cache")?).map_err(trouble("flow_cache"))?;
+        let generation = Array::try_from(map("generation")?).map_err(trouble("generation"))?;
+        let Map::Array(slots) = map("flow_counters")? else {
+            return Err(SteerError::Foreign("flow_counters"));
+        };
+        let words = MAX_FLOWS as usize * SLOT;
+        let counters =
+            sys::SharedWords::map(slots.fd(), words).map_err(|source| SteerError::Counters { source })?;
+        Ok(Self {
+            entries: Mutex::new(entries),
+            generation: Mutex::new(generation),
+            counters,
+            _counters: slots,
+            slots: Mutex::default(),
+            tables,
+        })
+    }
+
+    /// From here on entries of this generation are used, and no others.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn put_in_force(&self, generation: Generation) -> Result<(), SteerError> {
+        lock(&self.generation).set(0, generation.0, 0).map_err(trouble("generation"))
+    }
+
+    /// Waits until no packet is on its way by an entry that was used before.
+    pub fn quiesce(&self) {
+        sys::wait_for_programs();
+    }
+
+    /// Has the tc programs carry a flow, if there is room, and each of its directions has a link.
+    pub fn carry(self: &Arc<Self>, candidate: &Candidate) -> bool {
+        candidate.flow.offload(candidate.idle, |begin| {
+            let carrier = self.put(candidate, begin)?;
+            Some(Box::new(carrier))
+        })
+    }
+
+    fn put(self: &Arc<Self>, candidate: &Candidate, begin: [Carried; 2]) -> Option<Lease> {
+        let flow = &candidate.flow;
+        let (task, out) = self.read_tables().links(flow.egress.tuple().src, &candidate.egress)?;
+        let slot = self.lease(begin)?;
+        let mut carrier = Lease { cache: Arc::clone(self), slot, keys: [None; 2] };
+        let egress = (&flow.egress, &candidate.egress, task, out);
+        let returned = candidate.returned.as_ref().map(|f| (&flow.returned, f, out, task));
+        // The way back first: nobody answers what has not been sent.
+        for (direction, way) in [(1, returned), (0, Some(egress))] {
+            let Some((key, forward, from, to)) = way else { continue };
+            let key = key_of(key, from);
+            let entry = entry_of(candidate, &key, forward, to, direction, slot);
+            // A full map is no fault: the flow stays where it is.
+            if lock(&self.entries).insert(key, entry, 0).is_err() {
+                carrier.withdraw();
+                return None;
+            }
+            if let Some(place) = carrier.keys.get_mut(usize::from(direction)) {
+                *place = Some(key);
+            }
+        }
+        Some(carrier)
+    }
+
+    /// A slot that begins with these figures.
+    fn lease(&self, begin: [Carried; 2]) -> Option<u32> {
+        let mut slots = lock(&self.slots);
+        let slot = match slots.free.pop() {
+            Some(slot) => slot,
+            None if slots.fresh < MAX_FLOWS => {
+                slots.fresh += 1;
+                slots.fresh - 1
+            }
+            None => return None,
+        };
+        drop(slots);
+        let [egress, returned] = begin;
+        for (direction, own, other) in [(0, egress, returned), (1, returned, egress)] {
+            let words = [
+                own.packets,
+                own.segments,
+                own.bytes,
+                own.last_seen.0,
+                pair(own.window.end, own.window.ack),
+                pair(other.window.ack, 0),
+            ];
+            for (at, word) in words.into_iter().enumerate() {
+                if let Some(place) = self.counters.get(index(slot, direction) + at) {
+                    place.store(word, Relaxed);
+                }
+            }
+        }
+        Some(slot)
+    }
+
+    fn read(&self, slot: u32, direction: usize) -> Carried {
+        let word = |at| self.counters.get(index(slot, direction) + at).map_or(0, |w| w.load(Relaxed));
+        let [end, ack] = unpair(word(4));
+        Carried {
+            packets: word(0),
+            segments: word(1),
+            bytes: word(2),
+            last_seen: Instant(word(3)),
+            window: Window { end, ack },
+        }
+    }
+
+    fn read_tables(&self) -> std::sync::RwLockReadGuard<'_, LinkTables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A flow's entries.
+#[derive(Debug)]
+struct Lease {
+    cache: Arc<FlowCache>,
+    slot: u32,
+    keys: [Option<Key>; 2],
+}
+
+impl Carrier for Lease {
+    fn carried(&self) -> [Carried; 2] {
+        [0, 1].map(|direction| self.cache.read(self.slot, direction))
+    }
+
+    fn withdraw(&self) {
+        let mut entries = lock(&self.cache.entries);
+        for key in self.keys.iter().flatten() {
+            // What is not there need not go.
+            let _ = entries.remove(key);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        lock(&self.cache.slots).free.push(self.slot);
+    }
+}
+
+/// What the maps of the tc programs say about links, for whoever makes entries.
+#[derive(Debug, Default)]
+pub struct LinkTables {
+    pub(super) tasks: HashMap<Ipv4Addr, Link>,
+    pub(super) spaces: HashMap<u32, u32>,
+    pub(super) owners: HashMap<(u32, Ipv4Addr), u32>,
+    pub(super) deliveries: HashMap<u32, BTreeMap<Ipv4Network, Option<Link>>>,
+}
+
+impl LinkTables {
+    /// The link of a task, and the one by which what it sends leaves: found as `tun_ingress` finds it.
+    fn links(&self, task: Ipv4Addr, egress: &Forward) -> Option<(Link, Link)> {
+        let own = *self.tasks.get(&task)?;
+        let (space, address) = egress.read_at?;
+        let tun = self.owners.get(&(u32::from(space.0), address))?;
+        let destination = egress.rewrite.dst;
+        if self.tasks.contains_key(&destination) {
+            return None;
+        }
+        let out = self.longest(*tun, destination)?;
+        let space = *self.spaces.get(&out.ifindex)?;
+        // As `refusal`: out of a namespace egret speaks only by its own addresses.
+        self.owners.contains_key(&(space, egress.rewrite.src)).then_some((own, out))
+    }
+
+    fn longest(&self, tun: u32, destination: Ipv4Addr) -> Option<Link> {
+        let prefixes = self.deliveries.get(&tun)?;
+        let holds = |length: u8| {
+            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            let network = Ipv4Addr::from_bits(destination.to_bits() & mask);
+            prefixes.get(&Ipv4Network::new_checked(network, length)?)
+        };
+        *(0..=32).rev().find_map(holds)?
+    }
+}
+
+fn key_of(key: &FlowKey, from: Link) -> Key {
+    let tuple = key.tuple();
+    let mut octets = [0; 20];
+    fill(
+        &mut octets,
+        &[
+            &from.ifindex.to_ne_bytes(),
+            &tuple.src.octets(),
+            &tuple.dst.octets(),
+            &tuple.sport.to_be_bytes(),
+            &tuple.dport.to_be_bytes(),
+            &[tuple.protocol.number()],
+        ],
+    );
+    octets
+}
+
+fn entry_of(
+    candidate: &Candidate,
+    key: &Key,
+    forward: &Forward,
+    to: Link,
+    direction: u8,
+    slot: u32,
+) -> Entry {
+    let rewrite = forward.rewrite;
+    let word = |at| u16::from_be_bytes([key[at], key[at + 1]]);
+    let address = |at| Ipv4Addr::new(key[at], key[at + 1], key[at + 2], key[at + 3]);
+    // As they lie in memory (RFC 1071, 2B). No change is none, not the other of the two zeros.
+    let change = |sum: Sum| match sum.fold() {
+        u16::MAX => [0; 2],
+        folded => folded.to_be_bytes(),
+    };
+    let addresses = Sum::default()
+        .replace_address(address(4), rewrite.src)
+        .replace_address(address(8), rewrite.dst);
+    let ports = Sum::default().replace(word(12), rewrite.sport).replace(word(14), rewrite.dport);
+    let idle = u64::try_from(candidate.idle.as_nanos()).unwrap_or(i64::MAX as u64);
+    let mut octets = [0; 56];
+    fill(
+        &mut octets,
+        &[
+            &candidate.generation.0.to_ne_bytes(),
+            &to.ifindex.to_ne_bytes(),
+            &to.far.0,
+            &to.near.0,
+            &rewrite.src.octets(),
+            &rewrite.dst.octets(),
+            &rewrite.sport.to_be_bytes(),
+            &rewrite.dport.to_be_bytes(),
+            &change(addresses),
+            &change(ports),
+            &forward.mtu.to_ne_bytes(),
+            &[u8::from(rewrite.decrement_ttl), direction],
+            &slot.to_ne_bytes(),
+            &[0; 4],
+            &idle.to_ne_bytes(),
+        ],
+    );
+    octets
+}
+
+/// One part after the other, as C lays out a struct without gaps.
+fn fill(octets: &mut [u8], parts: &[&[u8]]) {
+    let places = octets.iter_mut();
+    places.zip(parts.iter().copied().flatten()).for_each(|(place, octet)| *place = *octet);
+}
+
+fn index(slot: u32, direction: usize) -> usize {
+    slot as usize * SLOT + direction * DIRECTION
+}
+
+/// Two numbers of four octets, as they lie in memory.
+fn pair(first: u32, second: u32) -> u64 {
+    let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+}
+
+fn unpair(word: u64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
+    [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
+}
+
+fn trouble(map: &'static str) -> impl FnOnce(MapError) -> SteerError {
+    move |source| SteerError::Map { map, source: Box::new(source) }
+}
+
+/// A thread that failed while it held a lock left nothing half-way behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

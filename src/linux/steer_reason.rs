@@ -1,0 +1,90 @@
+//! Why the tc programs drop packets, as they number it (`src/steer/steer.bpf.c`).
+
+/// Why a tc program dropped a packet before, or after, the engine saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SteerReason {
+    /// The source address is not the task's.
+    Forged,
+    /// Not IPv4 (from a task: nor IPv6). ARP, mostly.
+    NotIp,
+    /// From a VPC or the internet: no ENI or gateway has the destination.
+    NoOwner,
+    /// From the engine: no link has the destination.
+    NoLink,
+    /// The interface is not known (any more).
+    UnknownDevice,
+    /// No complete IPv4 header.
+    Truncated,
+    /// No room for an Ethernet header.
+    NoHeadroom,
+    /// From the engine: the link's address space knows nobody by the source address. A private one, toward the internet.
+    ForeignSource,
+    /// A number that this build does not know.
+    Other(u32),
+}
+
+impl SteerReason {
+    /// What happened, as a clause that fits after "dropped: ".
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Forged => "the source address is not the task's own",
+            Self::NotIp => "not an IPv4 packet",
+            Self::NoOwner => "no ENI, NAT gateway or public address is the destination",
+            Self::NoLink => "no link leads to the destination",
+            Self::UnknownDevice => "the interface is not part of the lab",
+            Self::Truncated => "the IPv4 header is incomplete",
+            Self::ForeignSource => {
+                "no ENI, NAT gateway or public address of the link's network is the source"
+            }
+            Self::NoHeadroom => "the kernel had no room for an Ethernet header",
+            Self::Other(_) => "for a reason that this build does not know",
+        }
+    }
+}
+
+impl From<u32> for SteerReason {
+    fn from(number: u32) -> Self {
+        match number {
+            1 => Self::Forged,
+            2 => Self::NotIp,
+            3 => Self::NoOwner,
+            4 => Self::NoLink,
+            5 => Self::UnknownDevice,
+            6 => Self::Truncated,
+            7 => Self::NoHeadroom,
+            8 => Self::ForeignSource,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// The number that the programs have for a reason.
+pub(super) fn number(reason: SteerReason) -> u32 {
+    match reason {
+        SteerReason::Forged => 1,
+        SteerReason::NotIp => 2,
+        SteerReason::NoOwner => 3,
+        SteerReason::NoLink => 4,
+        SteerReason::UnknownDevice => 5,
+        SteerReason::Truncated => 6,
+        SteerReason::NoHeadroom => 7,
+        SteerReason::ForeignSource => 8,
+        SteerReason::Other(number) => number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_keep_their_numbers() {
+        for known in 1..=8 {
+            let reason = SteerReason::from(known);
+            assert!(!matches!(reason, SteerReason::Other(_)), "{known}");
+            assert_eq!(number(reason), known);
+        }
+        assert_eq!(SteerReason::from(99), SteerReason::Other(99));
+    }
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0
+// Established flows that the engine has decided on: rewritten, counted and sent on here. Nothing is decided: an entry is
+// one direction's verdict, made in user space under one generation of the configuration, and whatever is not plainly what
+// that verdict was about goes up to the engine as if there were no cache.
+//
+// Keys, values and counters are mirrored in src/linux/flow_cache.rs.
+
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/tcp.h>
+
+// Two entries for each flow.
+#define MAX_FLOWS 131072
+// TC_ACT_UNSPEC: no verdict.
+#define MISS -1
+// As in src/flow/tcp.rs.
+#define MAX_FLIGHT (1U << 24)
+// ICMP messages up to this size are checked here; larger ones go up, as the engine drops one that is damaged.
+#define MAX_ICMP 128
+
+#define FLAG_FIN 1
+#define FLAG_SYN 2
+#define FLAG_RST 4
+#define FLAG_ACK 16
+
+// A packet as it arrives, and by which link: the source check of tasks is in here, as is where a reply has to come from.
+struct flow_key {
+	__u32 link;
+	__be32 source;
+	__be32 destination;
+	__be16 sport;
+	__be16 dport;
+	__u8 protocol;
+	__u8 zero[3];
+};
+
+struct flow_entry {
+	__u32 generation;
+	__u32 out;
+	__u8 far[ETH_ALEN];
+	__u8 near[ETH_ALEN];
+	__be32 source;
+	__be32 destination;
+	__be16 sport;
+	__be16 dport;
+	// What the new addresses, and the new ports, change in a sum.
+	__u16 addresses;
+	__u16 ports;
+	__u16 mtu;
+	// Whether the packet passes a hop.
+	__u8 hop;
+	// 0 is from the task, 1 back to it.
+	__u8 direction;
+	__u32 slot;
+	__u32 zero;
+	// How long the flow may be idle, in nanoseconds: the engine is to find out that it was for longer.
+	__u64 idle;
+};
+
+// A cache line of its own: two CPUs may carry the two directions.
+struct direction {
+	__u64 packets;
+	__u64 segments;
+	__u64 bytes;
+	__u64 seen;
+	// The highest sequence number sent, plus one, and the last acknowledgement (src/flow/tcp.rs).
+	__u32 end;
+	__u32 ack;
+	// The other side's acknowledgement, when it was last looked at.
+	__u32 floor;
+	__u32 zero[5];
+};
+
+struct slot {
+	struct direction directions[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 2 * MAX_FLOWS);
+	__type(key, struct flow_key);
+	__type(value, struct flow_entry);
+} flow_cache SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MAX_FLOWS);
+	__type(key, __u32);
+	__type(value, struct slot);
+} flow_counters SEC(".maps");
+
+// The generation of the configuration in force. 0: nothing hits.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} generation SEC(".maps");
+
+// What a packet was found to be.
+struct plain {
+	struct flow_key key;
+	__u32 total;
+	// Octets that every segment of it repeats.
+	__u32 headers;
+};
+
+static __always_inline __u16 fold(__u64 sum)
+{
+	sum = (sum >> 32) + (sum & 0xffffffff);
+	sum = (sum >> 32) + (sum & 0xffffffff);
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum = (sum >> 16) + (sum & 0xffff);
+	return sum;
+}
+
+static __always_inline int is_valid_header(const struct iphdr *ip)
+{
+	const __u32 *words = (const __u32 *)ip;
+
+	return fold((__u64)words[0] + words[1] + words[2] + words[3] + words[4]) == 0xffff;
+}
+
+static __always_inline int is_valid_icmp(struct __sk_buff *skb, __u64 length)
+{
+	__u8 octets[MAX_ICMP] = {};
+
+	if (length < 8)
+		return 0;
+	// The two bounds must not become one, on a difference: the kernel's verifier would not see them.
+	asm volatile("" : "+r"(length));
+	if (length > MAX_ICMP)
+		return 0;
+	if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct iphdr), octets, length))
+		return 0;
+	return fold((__u32)bpf_csum_diff(0, 0, (__be32 *)octets, sizeof(octets), 0)) == 0xffff;
+}
+
+// Whether a packet is plain: all that is known of it is in its first 54 octets, and nothing is to be said but which flow.
+static __always_inline int read_plain(struct __sk_buff *skb, __u8 echo, struct plain *plain)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct iphdr *ip = data + ETH_HLEN;
+	__u8 *l4 = data + ETH_HLEN + sizeof(*ip);
+	__u32 length;
+
+	if (l4 + 8 > (__u8 *)end)
+		return 0;
+	plain->total = bpf_ntohs(ip->tot_len);
+	if (*(__u8 *)ip != 0x45 || ip->frag_off & bpf_htons(0x3fff) ||
+	    skb->len != ETH_HLEN + plain->total || skb->pkt_type != PACKET_HOST || skb->vlan_present ||
+	    !is_valid_header(ip))
+		return 0;
+	plain->key = (struct flow_key){
+		.link = skb->ifindex,
+		.source = ip->saddr,
+		.destination = ip->daddr,
+		.protocol = ip->protocol,
+	};
+	switch (ip->protocol) {
+	case IPPROTO_TCP:
+		if (l4 + sizeof(struct tcphdr) > (__u8 *)end)
+			return 0;
+		if ((l4[13] & (FLAG_FIN | FLAG_SYN | FLAG_RST | FLAG_ACK)) != FLAG_ACK)
+			return 0;
+		length = (l4[12] >> 4) * 4;
+		if (length < sizeof(struct tcphdr))
+			return 0;
+		break;
+	case IPPROTO_UDP:
+		length = bpf_ntohs(*(__be16 *)(l4 + 4));
+		if (length < 8 || sizeof(*ip) + length > plain->total)
+			return 0;
+		length = 8;
+		break;
+	case IPPROTO_ICMP:
+		if (l4[0] != echo || l4[1] || skb->gso_size)
+			return 0;
+		if (echo)
+			plain->key.sport = *(__be16 *)(l4 + 4);
+		else
+			plain->key.dport = *(__be16 *)(l4 + 4);
+		plain->headers = sizeof(*ip) + 8;
+		return 1;
+	default:
+		return 0;
+	}
+	plain->key.sport = *(__be16 *)l4;
+	plain->key.dport = *(__be16 *)(l4 + 2);
+	plain->headers = sizeof(*ip) + length;
+	return plain->headers <= plain->total;
+}
+
+// What the engine would have noted of a segment.
+static __always_inline void track(struct direction *own, const struct direction *other,
+				  const struct tcphdr *tcp, __u32 payload)
+{
+	__u32 end = bpf_ntohl(tcp->seq) + payload;
+
+	if ((__s32)(end - own->end) >= 0) {
+		// The other side's cache line is asked for now and then only.
+		if (end - own->floor > MAX_FLIGHT / 2)
+			own->floor = other->ack;
+		if (end - own->floor <= MAX_FLIGHT)
+			own->end = end;
+	}
+	own->ack = bpf_ntohl(tcp->ack_seq);
+}
+
+static __always_inline int rewrite(struct __sk_buff *skb, const struct flow_entry *entry, __u8 echo)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ethhdr *ethernet = data;
+	struct iphdr *ip = data + ETH_HLEN;
+	__u8 *l4 = data + ETH_HLEN + sizeof(*ip);
+	__u64 sum = entry->addresses, flags = 0;
+	__u32 at = ETH_HLEN + sizeof(*ip);
+	__u8 protocol;
+
+	if (l4 + 8 > (__u8 *)end)
+		return 0;
+	protocol = ip->protocol;
+	__builtin_memcpy(ethernet->h_dest, entry->far, ETH_ALEN);
+	__builtin_memcpy(ethernet->h_source, entry->near, ETH_ALEN);
+	ip->saddr = entry->source;
+	ip->daddr = entry->destination;
+	if (entry->hop) {
+		// TTL is the first octet of its word.
+		ip->ttl--;
+		sum += 0xffff - bpf_htons(0x0100);
+	}
+	if (sum)
+		ip->check = ~fold(sum + (__u16)~ip->check);
+	if (protocol == IPPROTO_ICMP) {
+		*(__be16 *)(l4 + 4) = echo ? entry->sport : entry->dport;
+		return !entry->ports || !bpf_l4_csum_replace(skb, at + 2, 0, entry->ports, 0);
+	}
+	*(__be16 *)l4 = entry->sport;
+	*(__be16 *)(l4 + 2) = entry->dport;
+	if (protocol == IPPROTO_UDP) {
+		at += 6;
+		flags = BPF_F_MARK_MANGLED_0;
+	} else {
+		at += 16;
+	}
+	// The kernel knows whether the checksum is partial: then ports are no part of it.
+	if (entry->addresses &&
+	    bpf_l4_csum_replace(skb, at, 0, entry->addresses, flags | BPF_F_PSEUDO_HDR))
+		return 0;
+	return !entry->ports || !bpf_l4_csum_replace(skb, at, 0, entry->ports, flags);
+}
+
+// Sends a packet of a flow that is in the cache; MISS is for the engine. `echo` is the type of ICMP echo that a flow has on
+// this side.
+static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
+{
+	__u32 zero = 0, segments = 1, largest, gso = skb->gso_size;
+	__u32 *current = bpf_map_lookup_elem(&generation, &zero);
+	struct plain plain = {};
+	struct direction *own, *other;
+	struct flow_entry *entry;
+	struct slot *slot;
+	struct iphdr *ip;
+	void *data, *end;
+	__u64 now;
+
+	if (!current || !*current || !read_plain(skb, echo, &plain))
+		return MISS;
+	entry = bpf_map_lookup_elem(&flow_cache, &plain.key);
+	if (!entry || entry->generation != *(volatile __u32 *)current)
+		return MISS;
+	largest = plain.total;
+	if (gso) {
+		segments = (plain.total - plain.headers + gso - 1) / gso;
+		if (!segments)
+			segments = 1;
+		if (largest > plain.headers + gso)
+			largest = plain.headers + gso;
+	}
+	if (largest > entry->mtu)
+		return MISS;
+	slot = bpf_map_lookup_elem(&flow_counters, &entry->slot);
+	if (!slot)
+		return MISS;
+	own = &slot->directions[entry->direction & 1];
+	other = &slot->directions[!(entry->direction & 1)];
+	now = bpf_ktime_get_coarse_ns();
+	if ((__s64)(now - own->seen) > (__s64)entry->idle && (__s64)(now - other->seen) > (__s64)entry->idle)
+		return MISS;
+	if (plain.key.protocol == IPPROTO_ICMP && !is_valid_icmp(skb, plain.total - sizeof(*ip)))
+		return MISS;
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	ip = data + ETH_HLEN;
+	if ((void *)(ip + 1) + 8 > end || (entry->hop && ip->ttl <= 1))
+		return MISS;
+	if (plain.key.protocol == IPPROTO_TCP) {
+		struct tcphdr *tcp = (void *)(ip + 1);
+
+		if ((void *)(tcp + 1) > end)
+			return MISS;
+		track(own, other, tcp, plain.total - plain.headers);
+	}
+	if ((__s64)(now - own->seen) > 0)
+		own->seen = now;
+	// Two CPUs may carry one direction.
+	__sync_fetch_and_add(&own->packets, 1);
+	__sync_fetch_and_add(&own->segments, segments);
+	__sync_fetch_and_add(&own->bytes, plain.total + (segments - 1) * plain.headers);
+	if (!rewrite(skb, entry, echo))
+		return drop(skb, NO_HEADROOM);
+	return bpf_redirect_peer(entry->out, 0);
+}
