@@ -93,7 +93,14 @@ impl Lab {
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("t{}-{count}", std::process::id());
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        write!(file, "lab = \"{name}\"\ndevice = \"{device}\"\n{text}").unwrap();
+        // The whole suite once more the other way: EGRET_TEST_OFFLOAD=off. A file that says it keeps its own.
+        let offload = std::env::var("EGRET_TEST_OFFLOAD").unwrap_or_else(|_| "auto".to_owned());
+        let own = if text.contains("offload = ") { "auto" } else { &*offload };
+        let head = format!("lab = \"{name}\"\ndevice = \"{device}\"\n");
+        match own {
+            "auto" => write!(file, "{head}{text}").unwrap(),
+            word => write!(file, "{head}offload = \"{word}\"\n{text}").unwrap(),
+        }
         let up = start(file.path());
         Self { name, file, up, far: Namespaces::new() }
     }

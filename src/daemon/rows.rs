@@ -7,10 +7,10 @@ use super::running::Running;
 use super::steer_drops::{self, Seen};
 use super::tasks::task_namespace;
 use crate::explain::{
-    DropRow, EniRow, FlowRow, HolderRow, PsRow, decided_by, security_group_id, service_name,
-    subnet_id,
+    DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, decided_by, security_group_id,
+    service_name, subnet_id,
 };
-use crate::flow::{Flow, Instant};
+use crate::flow::{Counters, Flow, Instant};
 use crate::linux::clock;
 use crate::packet::Protocol;
 use crate::pipeline::{Device, DeviceId, DropCount, DropKey, FlowOutcome, PathKey, Reason};
@@ -92,6 +92,7 @@ impl Running {
                 row.bytes_out = carried.bytes_out;
                 row.packets_in = carried.packets_in;
                 row.bytes_in = carried.bytes_in;
+                row.offloaded = carried.offloaded;
                 row.port_errors = port_errors.get(&id).copied().unwrap_or(0);
                 if let Device::NatGateway(ix) = device {
                     row.metrics = metrics.get(ix.get()).copied();
@@ -171,6 +172,11 @@ impl Running {
                 sum.bytes_out += tally.sent.bytes();
                 sum.packets_in += tally.received.segments();
                 sum.bytes_in += tally.received.bytes();
+                let more = offloaded(&tally.sent, &tally.received);
+                sum.offloaded.packets_out += more.packets_out;
+                sum.offloaded.bytes_out += more.bytes_out;
+                sum.offloaded.packets_in += more.packets_in;
+                sum.offloaded.bytes_in += more.bytes_in;
             }
         }
         self.engine.flows().for_each(|entry| {
@@ -249,6 +255,16 @@ struct Traffic {
     bytes_out: u64,
     packets_in: u64,
     bytes_in: u64,
+    offloaded: Offloaded,
+}
+
+fn offloaded(sent: &Counters, received: &Counters) -> Offloaded {
+    Offloaded {
+        packets_out: sent.offloaded_segments(),
+        bytes_out: sent.offloaded_bytes(),
+        packets_in: received.offloaded_segments(),
+        bytes_in: received.offloaded_bytes(),
+    }
 }
 
 pub(super) fn devices(path: PathKey) -> impl Iterator<Item = Device> {
@@ -308,6 +324,8 @@ pub(crate) fn flow_row(
         bytes_out: flow.sent.bytes(),
         packets_in: flow.received.segments(),
         bytes_in: flow.received.bytes(),
+        path: if flow.is_offloaded() { "offload" } else { "userspace" }.to_owned(),
+        offloaded: offloaded(&flow.sent, &flow.received),
         age_ms: millis(now, flow.began),
         idle_ms: whole_millis(idle),
         expires_ms: whole_millis(
@@ -399,6 +417,7 @@ fn eni_row(snapshot: &Snapshot, device: Device) -> EniRow {
         bytes_out: 0,
         packets_in: 0,
         bytes_in: 0,
+        offloaded: Offloaded::default(),
         drops: 0,
         port_errors: 0,
         metrics: None,

@@ -119,6 +119,8 @@ struct Carried {
     bytes_out: u64,
     packets_in: u64,
     bytes_in: u64,
+    /// What the kernel carried by itself of all octets.
+    offloaded: u64,
 }
 
 impl Carried {
@@ -127,6 +129,7 @@ impl Carried {
         self.bytes_out += sent.bytes();
         self.packets_in += received.segments();
         self.bytes_in += received.bytes();
+        self.offloaded += sent.offloaded_bytes() + received.offloaded_bytes();
     }
 }
 
@@ -160,6 +163,7 @@ impl Sample {
                     packets_out: rate(new.packets_out, old.packets_out),
                     bits_in: rate(new.bytes_in, old.bytes_in).saturating_mul(8),
                     packets_in: rate(new.packets_in, old.packets_in),
+                    offloaded_bits: rate(new.offloaded, old.offloaded).saturating_mul(8),
                 }
             })
             .collect();

@@ -32,7 +32,7 @@ pub use names::{
 };
 pub use nearest_miss::NearestMiss;
 pub use reload::{Fate, FlowFate, FlowFates, Reload, print_reload};
-pub use rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow, TopRow, TopTable};
+pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use tables::{Row, print};
 pub use target::{Target, TargetError, TaskRef};

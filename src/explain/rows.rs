@@ -6,6 +6,19 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
+/// What the kernel carried by itself, without the engine looking at each packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offloaded {
+    /// Packets from tasks, in wire segments.
+    pub packets_out: u64,
+    /// Octets from tasks.
+    pub bytes_out: u64,
+    /// Packets to tasks, in wire segments.
+    pub packets_in: u64,
+    /// Octets to tasks.
+    pub bytes_in: u64,
+}
+
 /// A row of `egret flows`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowRow {
@@ -43,6 +56,12 @@ pub struct FlowRow {
     pub packets_in: u64,
     /// Octets towards the task.
     pub bytes_in: u64,
+    /// What carries it now: `offload` where the kernel does so by itself, else `userspace`.
+    #[serde(default)]
+    pub path: String,
+    /// What the kernel carried by itself of all this.
+    #[serde(default)]
+    pub offloaded: Offloaded,
     /// Milliseconds since the first packet.
     pub age_ms: u64,
     /// Milliseconds since the last packet.
@@ -170,6 +189,9 @@ pub struct EniRow {
     pub packets_in: u64,
     /// Octets to tasks.
     pub bytes_in: u64,
+    /// What the kernel carried by itself of all this.
+    #[serde(default)]
+    pub offloaded: Offloaded,
     /// Packets dropped.
     pub drops: u64,
     /// Packets for which there was no port.
@@ -227,6 +249,9 @@ pub struct TopRow {
     pub bits_in: u64,
     /// Packets to tasks, in wire segments.
     pub packets_in: u64,
+    /// What the kernel carried by itself of all bits, both ways.
+    #[serde(default)]
+    pub offloaded_bits: u64,
 }
 
 /// A row of `egret ps`.

@@ -54,6 +54,7 @@ impl Row for FlowRow {
         "OUTSIDE",
         "OUT",
         "IN",
+        "PATH",
         "AGE",
         "IDLE",
         "EXPIRES",
@@ -73,6 +74,7 @@ impl Row for FlowRow {
             self.outside.clone(),
             traffic(self.packets_out, self.bytes_out),
             traffic(self.packets_in, self.bytes_in),
+            self.path.clone(),
             duration(self.age_ms),
             duration(self.idle_ms),
             duration(self.expires_ms),
@@ -132,6 +134,7 @@ impl Row for EniRow {
         "FLOWS",
         "OUT",
         "IN",
+        "OFFLOADED",
         "DROPS",
         "PORT-ERRORS",
     ];
@@ -153,6 +156,10 @@ impl Row for EniRow {
             self.flows.to_string(),
             traffic(self.packets_out, self.bytes_out),
             traffic(self.packets_in, self.bytes_in),
+            share(
+                self.offloaded.bytes_out.saturating_add(self.offloaded.bytes_in),
+                self.bytes_out.saturating_add(self.bytes_in),
+            ),
             self.drops.to_string(),
             self.port_errors.to_string(),
         ]
@@ -196,7 +203,7 @@ impl Row for PsRow {
 
 impl Row for TopRow {
     const HEADER: &'static [&'static str] =
-        &["NAME", "FLOWS", "BIT/S-OUT", "PACKET/S-OUT", "BIT/S-IN", "PACKET/S-IN"];
+        &["NAME", "FLOWS", "BIT/S-OUT", "PACKET/S-OUT", "BIT/S-IN", "PACKET/S-IN", "OFFLOADED"];
     const EMPTY: &'static str = "nothing yet";
 
     fn cells(&self) -> Vec<String> {
@@ -207,8 +214,15 @@ impl Row for TopRow {
             thousands(self.packets_out),
             thousands(self.bits_in),
             thousands(self.packets_in),
+            share(self.offloaded_bits, self.bits_out.saturating_add(self.bits_in)),
         ]
     }
+}
+
+/// `97%`, or a dash for nothing of nothing.
+fn share(part: u64, whole: u64) -> String {
+    let percent = (u128::from(part) * 100).checked_div(u128::from(whole));
+    or_dash(percent.map(|percent| format!("{percent}%")))
 }
 
 /// `999`, `1.2k`, `12M`.

@@ -123,7 +123,8 @@ impl Flow {
             return false;
         }
         let last_seen = self.last_seen();
-        let begin = self.tcp.windows().map(|window| Carried { last_seen, window, ..Carried::default() });
+        let begin =
+            self.tcp.windows().map(|window| Carried { last_seen, window, ..Carried::default() });
         let made = make(begin);
         self.offload.state.store(if made.is_some() { CARRIED } else { DECLINED }, Relaxed);
         *entry = made.map(|carrier| Box::new(Entry { carrier, folded: begin, idle }));

@@ -67,8 +67,8 @@ impl FlowCache {
             return Err(SteerError::Foreign("flow_counters"));
         };
         let words = MAX_FLOWS as usize * SLOT;
-        let counters =
-            sys::SharedWords::map(slots.fd(), words).map_err(|source| SteerError::Counters { source })?;
+        let counters = sys::SharedWords::map(slots.fd(), words)
+            .map_err(|source| SteerError::Counters { source })?;
         Ok(Self {
             entries: Mutex::new(entries),
             generation: Mutex::new(generation),
@@ -157,7 +157,8 @@ impl FlowCache {
     }
 
     fn read(&self, slot: u32, direction: usize) -> Carried {
-        let word = |at| self.counters.get(index(slot, direction) + at).map_or(0, |w| w.load(Relaxed));
+        let word =
+            |at| self.counters.get(index(slot, direction) + at).map_or(0, |w| w.load(Relaxed));
         let [end, ack] = unpair(word(4));
         Carried {
             packets: word(0),

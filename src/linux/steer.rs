@@ -23,8 +23,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
 /// The same programs, with the flow cache in front.
-static CACHING: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer_cache.bpf.o"));
+static CACHING: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer_cache.bpf.o"));
 
 /// Why steering failed.
 #[derive(Debug, thiserror::Error)]

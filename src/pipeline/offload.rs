@@ -126,6 +126,7 @@ fn is_worth_it(flow: &Flow) -> bool {
 }
 
 fn is_plain(packet: &Packet<'_>) -> bool {
-    let turns = |tcp: crate::packet::TcpFacts| tcp.flags.syn() || tcp.flags.fin() || tcp.flags.rst();
+    let turns =
+        |tcp: crate::packet::TcpFacts| tcp.flags.syn() || tcp.flags.fin() || tcp.flags.rst();
     packet.fragment() == Fragment::Whole && !packet.tcp().is_some_and(turns)
 }

@@ -216,13 +216,12 @@ impl Running {
     ) -> Result<(), LabError> {
         let tun = tun::Device::open(&self.router_netns, name, kind(lab.device), mtu)?;
         self.steer.attach_tun(name)?;
-        let judge =
-            EngineJudge::new(
-                Arc::clone(&self.engine),
-                Arc::clone(&self.current),
-                self.cache.clone(),
-                id.clone(),
-            );
+        let judge = EngineJudge::new(
+            Arc::clone(&self.engine),
+            Arc::clone(&self.current),
+            self.cache.clone(),
+            id.clone(),
+        );
         let worker = Worker::spawn(name, tun, judge)
             .map_err(|source| LabError::Worker { device: name.to_owned(), source })?;
         self.workers.insert(id.clone(), worker);
