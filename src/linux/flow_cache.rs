@@ -169,6 +169,11 @@ impl FlowCache {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn tables(&self) -> std::sync::RwLockWriteGuard<'_, LinkTables> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read_tables(&self) -> std::sync::RwLockReadGuard<'_, LinkTables> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }

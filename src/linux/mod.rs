@@ -17,6 +17,8 @@
 pub mod clock;
 pub mod exec;
 pub mod flow_cache;
+#[cfg(test)]
+mod flow_cache_differential;
 pub mod link;
 pub mod listen;
 pub mod netns;

@@ -347,6 +347,24 @@ impl Steer {
         Ok(counters)
     }
 
+    /// Runs a program on a frame, as if on a loopback device: its verdict, and what it made of the frame.
+    #[cfg(test)]
+    pub(super) fn run(&self, program: &'static str, frame: &[u8], gso_size: u16) -> (u32, Vec<u8>) {
+        use aya::programs::{TestRun as _, TestRunOptions};
+        // Where `gso_size` is in `struct __sk_buff`, all of which else is zero.
+        let (mut context, mut out) = ([0; 192], [0; 2048]);
+        context[176..180].copy_from_slice(&u32::from(gso_size).to_ne_bytes());
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::new()
+        };
+        let program: &SchedClassifier = self.bpf.program(program).unwrap().try_into().unwrap();
+        let done = program.test_run(options).unwrap();
+        (done.return_value, out[..done.data_size_out as usize].to_vec())
+    }
+
     fn change_deliveries(
         &mut self,
         tun: u32,

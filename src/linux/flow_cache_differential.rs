@@ -1,0 +1,412 @@
+//! The same packets by both paths: through the tc programs with the engine behind them, and through an engine alone.
+//! Verdicts, octets and counters must be the same. The kernel runs the programs on octets that are given to it, so this
+//! needs root and no network.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use super::flow_cache::FlowCache;
+use super::{Link, Mac, Netns, Steer, clock, netns};
+use crate::config::Lab;
+use crate::flow::{FlowKey, Instant};
+use crate::packet::{Protocol, TcpFlags, VnetHeader, builder, checksum, vnet};
+use crate::pipeline::{Device, Engine, Judged, Verdict};
+use crate::vpc::{Generation, ServiceIx, Snapshot, Space, Task};
+use ipnetwork::Ipv4Network;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
+const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
+/// The kernel runs programs as if on its loopback device.
+const LOOPBACK: u32 = 1;
+const TUN: u32 = 7;
+const REDIRECTED: u32 = 7;
+const STEPS: u32 = 60_000;
+
+const LAB: &str = r#"
+internet_mtu = 1400
+[[vpc]]
+id = "vpc"
+cidr = "10.0.0.0/16"
+internet_gateway = "igw"
+[[subnet]]
+id = "public"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.0.0/24"
+route_table = "rtb-public"
+[[subnet]]
+id = "private"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+route_table = "rtb-private"
+[[route_table]]
+id = "rtb-public"
+vpc = "vpc"
+routes = [{ destination = "0.0.0.0/0", target = "igw" }]
+[[route_table]]
+id = "rtb-private"
+vpc = "vpc"
+routes = [{ destination = "0.0.0.0/0", target = "nat" }]
+[[nat_gateway]]
+id = "nat"
+subnet = "public"
+[[security_group]]
+id = "sg"
+vpc = "vpc"
+egress = [{ protocol = "all", to = "0.0.0.0/0" }]
+ingress = [{ protocol = "all", from = "0.0.0.0/0" }]
+[[resource]]
+name = "db"
+subnet = "private"
+address = "10.0.1.10"
+security_groups = ["sg"]
+[[internet_host]]
+name = "host"
+address = "203.0.113.10"
+[[vpc_connector]]
+name = "main"
+subnets = ["private"]
+security_groups = ["sg"]
+[[service]]
+name = "web"
+egress = "vpc"
+vpc_connector = "main"
+"#;
+
+#[test]
+fn both_paths_give_the_same_verdicts_octets_and_counters() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    for seed in 1..=3 {
+        let mut bed = Bed::new(seed);
+        (0..STEPS).for_each(|_| bed.step());
+        bed.same_figures();
+        for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Icmp] {
+            let [cached, judged] = bed.carried[&protocol.number()];
+            assert!(cached > 2000 && judged > 500, "{protocol}: {cached} and {judged}");
+        }
+    }
+}
+
+/// A generator that needs no crate: splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u32) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((word ^ word >> 31) % u64::from(bound)) as u32
+    }
+
+    fn one_in(&mut self, count: u32) -> bool {
+        self.below(count) == 0
+    }
+}
+
+/// Two ends that talk through egret.
+struct Talk {
+    protocol: Protocol,
+    server: SocketAddrV4,
+    port: u16,
+    /// As the server sees the task; from the last packet that got there.
+    outside: Option<SocketAddrV4>,
+    /// Where each side is in what it sends.
+    at: [u32; 2],
+    /// How far the handshake is.
+    phase: u32,
+}
+
+struct Sample {
+    octets: Vec<u8>,
+    vnet: VnetHeader,
+    egress: bool,
+    device: Device,
+}
+
+struct Bed {
+    _netns: Removed,
+    steer: Steer,
+    cache: Arc<FlowCache>,
+    snapshot: Snapshot,
+    /// Behind the tc programs, and alone.
+    engines: [Engine; 2],
+    talks: Vec<Talk>,
+    random: Random,
+    /// By protocol: by the cache, and by the engine.
+    carried: BTreeMap<u8, [u32; 2]>,
+}
+
+struct Removed(Netns);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = netns::remove(self.0.name());
+    }
+}
+
+impl Bed {
+    fn new(seed: u64) -> Self {
+        let snapshot = Lab::parse("lab.toml", LAB).unwrap().lower(Generation(1));
+        let eni = snapshot.choose_eni(ServiceIx(0), 1);
+        let task = Task { service: ServiceIx(0), number: 1, address: TASK, eni };
+        let snapshot = snapshot.with_task(task);
+        let netns = Netns::create(&format!("egret-unit-{}-{seed}", std::process::id())).unwrap();
+        let (steer, cache) = Steer::load_with_cache(&netns).unwrap();
+        let address = snapshot.eni(eni.unwrap()).address;
+        let nat = snapshot.parts().nat_gateways[0].addresses[0];
+        let link = Link { ifindex: LOOPBACK, near: Mac([2; 6]), far: Mac([4; 6]) };
+        {
+            let mut tables = cache.tables();
+            let vpc = Space::nth_vpc(0);
+            tables.tasks.insert(TASK, link);
+            tables.spaces.insert(LOOPBACK, 1);
+            for (space, address) in [(vpc.0, address), (1, address), (1, nat.public.unwrap())] {
+                tables.owners.insert((u32::from(space), address), TUN);
+            }
+            let all = Ipv4Network::new_checked(Ipv4Addr::UNSPECIFIED, 0).unwrap();
+            tables.deliveries.insert(TUN, BTreeMap::from([(all, Some(link))]));
+        }
+        cache.put_in_force(snapshot.generation).unwrap();
+        let talk = |protocol, server: Ipv4Addr, port| Talk {
+            protocol,
+            server: SocketAddrV4::new(server, if protocol == Protocol::Icmp { 0 } else { 443 }),
+            port,
+            outside: None,
+            at: [u32::MAX - 5000, 77],
+            phase: 0,
+        };
+        let mut talks = Vec::new();
+        for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Icmp] {
+            for server in [HOST, DB] {
+                talks.extend((1..=3).map(|port| talk(protocol, server, 5000 + port)));
+            }
+        }
+        Self {
+            _netns: Removed(netns),
+            steer,
+            cache: Arc::new(cache),
+            snapshot,
+            engines: [Engine::new(seed).offloading(), Engine::new(seed)],
+            talks,
+            random: Random(seed),
+            carried: BTreeMap::new(),
+        }
+    }
+
+    fn step(&mut self) {
+        if self.random.one_in(500) {
+            let now = Instant(clock::now());
+            self.engines.iter().for_each(|engine| {
+                engine.sweep(now, &self.snapshot);
+            });
+        }
+        let index = self.random.below(self.talks.len() as u32) as usize;
+        let Some(mut sample) = self.sample(index) else { return };
+        self.twist(&mut sample);
+        let alone = self.judge(1, &sample);
+        let frame = [&[0; 12][..], &[8, 0], &sample.octets].concat();
+        let program = if sample.egress { "task_ingress" } else { "space_ingress" };
+        let (code, out) = self.steer.run(program, &frame, sample.vnet.gso_size);
+        let protocol = self.talks[index].protocol.number();
+        let counted = self.carried.entry(protocol).or_default();
+        if code == REDIRECTED {
+            counted[0] += 1;
+            let Verdict::Forward { .. } = alone.0.verdict else {
+                panic!(
+                    "the engine would not have sent on: {:?} {:02x?}",
+                    alone.0,
+                    &sample.octets[..28]
+                )
+            };
+            assert_eq!(out[..12], [[4; 6], [2; 6]].concat());
+            let same = out[14..] == alone.1;
+            assert!(
+                same,
+                "{:02x?}\n{:02x?}\n{:02x?}",
+                &sample.octets[..28],
+                &out[14..42],
+                &alone.1[..28]
+            );
+        } else {
+            counted[1] += 1;
+            let behind = self.judge(0, &sample);
+            assert_eq!((behind.0.verdict, &behind.1), (alone.0.verdict, &alone.1));
+            if let Some(key) = behind.0.offload {
+                self.offload(&key);
+            }
+        }
+        if sample.egress
+            && let Verdict::Forward { .. } = alone.0.verdict
+        {
+            let [a, b, c, d] = alone.1[12..16].try_into().unwrap();
+            let at = if protocol == 1 { 24 } else { 20 };
+            let port = u16::from_be_bytes([alone.1[at], alone.1[at + 1]]);
+            self.talks[index].outside = Some(SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port));
+        }
+    }
+
+    /// The next packet of a conversation, as an honest stack would send it.
+    fn sample(&mut self, index: usize) -> Option<Sample> {
+        let random = &mut self.random;
+        let talk = &mut self.talks[index];
+        let mut egress = random.one_in(2);
+        let mut flags = TcpFlags::ACK;
+        if talk.protocol == Protocol::Tcp {
+            (egress, flags) = match (talk.phase, random.below(100)) {
+                (0, _) => (true, TcpFlags::SYN),
+                (1, _) => (false, TcpFlags::SYN.with(TcpFlags::ACK)),
+                (2, _) => (true, TcpFlags::ACK),
+                (_, 0) => (egress, TcpFlags::FIN.with(TcpFlags::ACK)),
+                (_, 1) => (egress, TcpFlags::RST),
+                (_, 2) => (true, TcpFlags::SYN),
+                (_, 3) => (egress, TcpFlags::PSH),
+                _ => (egress, TcpFlags::ACK.with(TcpFlags::PSH)),
+            };
+            talk.phase = if flags.syn() && egress { 1 } else { talk.phase + 1 };
+        }
+        let mut vnet = VnetHeader::default();
+        let payload: Vec<u8> = (0..random.below(1300)).map(|n| (n * 7) as u8).collect();
+        let payload = if flags == TcpFlags::ACK.with(TcpFlags::PSH) || random.one_in(2) {
+            &payload[..]
+        } else {
+            &payload[..payload.len().min(100)]
+        };
+        if payload.len() > 100 && talk.protocol != Protocol::Icmp && random.one_in(3) {
+            vnet.gso_type =
+                if talk.protocol == Protocol::Tcp { vnet::GSO_TCPV4 } else { vnet::GSO_UDP_L4 };
+            vnet.gso_size = 20 + random.below(300) as u16;
+        }
+        let inside = SocketAddrV4::new(TASK, talk.port);
+        let (src, dst) = if egress { (inside, talk.server) } else { (talk.server, talk.outside?) };
+        let side = usize::from(!egress);
+        let octets = match talk.protocol {
+            Protocol::Tcp => {
+                let (seq, ack) = (talk.at[side], talk.at[1 - side]);
+                let turn = u32::from(flags.syn() || flags.fin());
+                let payload = if flags.syn() { &[][..] } else { payload };
+                if !flags.rst() && !random.one_in(10) {
+                    talk.at[side] = seq.wrapping_add(payload.len() as u32 + turn);
+                }
+                let seq = if flags.rst() && random.one_in(2) { seq ^ 0x4000_0000 } else { seq };
+                builder::tcp(src, dst, flags, seq, ack, payload)
+            }
+            Protocol::Udp => builder::udp(src, dst, payload),
+            Protocol::Icmp | Protocol::Other(_) => {
+                let payload =
+                    &payload[..payload.len().min(if random.one_in(4) { 800 } else { 110 })];
+                match egress {
+                    true => builder::icmp_echo_request(*src.ip(), *dst.ip(), talk.port, 1, payload),
+                    false => builder::icmp_echo_reply(*src.ip(), *dst.ip(), dst.port(), 1, payload),
+                }
+            }
+        };
+        let vpc = *talk.server.ip() == DB;
+        let device =
+            if egress || vpc { Device::Eni(0.into()) } else { Device::NatGateway(0.into()) };
+        Some(Sample { octets, vnet, egress, device })
+    }
+
+    /// Makes something of it that an honest stack seldom sends.
+    fn twist(&mut self, sample: &mut Sample) {
+        let random = &mut self.random;
+        let octets = &mut sample.octets;
+        let mut mend = true;
+        match random.below(60) {
+            0 => octets[8] = random.below(3) as u8,
+            1 => {
+                mend = {
+                    octets[10] ^= 1 << random.below(8);
+                    false
+                }
+            }
+            2 => octets[6] = 0x20,
+            3 => octets[7] = random.below(4) as u8,
+            4 => octets[6] ^= 0x40,
+            5 => octets[1] = random.below(256) as u8,
+            6 => octets.extend_from_slice(&[0; 3]),
+            7 => octets.truncate(octets.len() - 1),
+            8 => octets[3] = octets[3].wrapping_sub(random.below(9) as u8),
+            9 => {
+                octets.splice(20..20, [1, 1, 1, 0]);
+                octets[0] = 0x46;
+                let length = octets.len() as u16;
+                octets[2..4].copy_from_slice(&length.to_be_bytes());
+            }
+            10 => octets[0] = random.below(256) as u8,
+            11 | 12 if octets[9] == 17 => octets[26..28].fill(0),
+            13 => {
+                let at = 20 + random.below(octets.len() as u32 - 20) as usize;
+                octets[at] ^= 1 << random.below(8);
+            }
+            14 => octets[12 + random.below(8) as usize] ^= 1 << random.below(8),
+            15 => {
+                octets[9] = [1, 6, 17, 47][random.below(4) as usize];
+                sample.vnet = VnetHeader::default();
+            }
+            16 if octets[9] == 17 => octets[25] = random.below(256) as u8,
+            _ => return,
+        }
+        // Octets that say where the header ends may be beyond the packet now.
+        let length = (usize::from(octets[0] & 15) * 4).min(octets.len());
+        if mend && length >= 20 {
+            octets[10..12].fill(0);
+            let sum = checksum::checksum(&octets[..length]);
+            octets[10..12].copy_from_slice(&sum.to_be_bytes());
+        }
+    }
+
+    /// The verdict of an engine, and the octets that it sends.
+    fn judge(&self, engine: usize, sample: &Sample) -> (Judged, Vec<u8>) {
+        let (mut octets, mut reply) = (sample.octets.clone(), [0; 2048]);
+        let now = Instant(clock::now());
+        let Sample { device, vnet, .. } = *sample;
+        let engine = &self.engines[engine];
+        let judged = engine.judge(now, &self.snapshot, device, &mut octets, vnet, &mut reply);
+        let sent = match judged.verdict {
+            Verdict::Forward { .. } => octets[..judged.len].to_vec(),
+            Verdict::Reply { len, .. } => reply[..len].to_vec(),
+            Verdict::Drop { .. } | Verdict::Hold => Vec::new(),
+        };
+        (judged, sent)
+    }
+
+    fn offload(&self, key: &FlowKey) {
+        let engine = &self.engines[0];
+        let candidate = engine.candidate(&self.snapshot, key).unwrap();
+        assert!(self.cache.carry(&candidate));
+        engine.confirm(&self.snapshot, &candidate);
+        assert!(candidate.flow.is_offloaded());
+    }
+
+    fn same_figures(&self) {
+        let figures = |engine: &Engine| {
+            let mut all = BTreeMap::new();
+            engine.flows().for_each(|entry| {
+                let flow = &entry.flow;
+                let counted = [&flow.sent, &flow.received]
+                    .map(|counters| (counters.packets(), counters.segments(), counters.bytes()));
+                let key = flow.egress.tuple().to_string();
+                all.insert(key, (counted, format!("{:?}", flow.tcp)));
+            });
+            let tallies: Vec<_> = engine
+                .tallies(&self.snapshot)
+                .iter()
+                .map(|(path, tally)| {
+                    let counted = [&tally.sent, &tally.received];
+                    (*path, counted.map(|c| (c.packets(), c.segments(), c.bytes())))
+                })
+                .collect();
+            (all, tallies)
+        };
+        let [behind, alone] = [0, 1].map(|index| figures(&self.engines[index]));
+        assert!(alone.0.len() >= 12, "{alone:#?}");
+        assert_eq!(behind, alone);
+    }
+}
