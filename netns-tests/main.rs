@@ -16,6 +16,7 @@ mod demo;
 mod dns;
 mod explain_live;
 mod floor;
+mod flow_cache;
 mod gateway_endpoint;
 mod hangup;
 mod icmp;
