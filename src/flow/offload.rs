@@ -254,3 +254,196 @@ impl Limbo {
         census.add("offloads in limbo", self.lock().iter().map(Vec::len).sum());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::flow::{FlowKey, FlowStart, FlowTable, Side, Space};
+    use crate::packet::{TcpFacts, TcpFlags, Tuple};
+    use crate::vpc::{Generation, RuleRef, ServiceIx, Timeouts};
+    use std::net::Ipv4Addr;
+    use std::sync::atomic::AtomicUsize;
+
+    /// What the kernel would say; whoever holds it lets it carry something.
+    #[derive(Debug, Default)]
+    struct Kernel {
+        carried: Mutex<[Carried; 2]>,
+        withdrawn: AtomicUsize,
+    }
+
+    impl Carrier for Arc<Kernel> {
+        fn carried(&self) -> [Carried; 2] {
+            *self.carried.lock().unwrap()
+        }
+
+        fn withdraw(&self) {
+            self.withdrawn.fetch_add(1, Relaxed);
+        }
+    }
+
+    impl Kernel {
+        fn carries(&self, side: usize, octets: u64, at: u64) {
+            let way = &mut self.carried.lock().unwrap()[side];
+            way.packets += 1;
+            way.segments += 2;
+            way.bytes += octets;
+            way.last_seen = Instant(at);
+            way.window.end = way.window.end.wrapping_add(u32::try_from(octets).unwrap());
+        }
+
+        fn withdrawn(&self) -> usize {
+            self.withdrawn.load(Relaxed)
+        }
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn table() -> (FlowTable<u8>, Arc<Flow>) {
+        let (task, server) = (Ipv4Addr::new(100, 64, 0, 1), Ipv4Addr::new(203, 0, 113, 10));
+        let tuple = Tuple { protocol: Protocol::Tcp, src: task, dst: server, sport: 1, dport: 443 };
+        let start = FlowStart {
+            egress: FlowKey::new(Space::TASKS, tuple),
+            returned: FlowKey::new(Space::INTERNET, tuple.reversed()),
+            service: ServiceIx(0),
+            eni: None,
+            nat: None,
+            admitted_by: RuleRef::Packet,
+            admitted_under: Generation(1),
+            tally: Arc::default(),
+        };
+        let flow = Arc::new(Flow::new(Instant::ZERO, start));
+        let table = FlowTable::new(1);
+        table.put(&flow, Generation(1), 1, 2);
+        (table, flow)
+    }
+
+    fn offloaded() -> (FlowTable<u8>, Arc<Flow>, Arc<Kernel>) {
+        let (table, flow) = table();
+        table.allow_offload(&flow);
+        let kernel = Arc::new(Kernel::default());
+        assert!(flow.ask_for_offload() && !flow.ask_for_offload());
+        assert!(carry(&flow, &kernel));
+        (table, flow, kernel)
+    }
+
+    fn carry(flow: &Flow, kernel: &Arc<Kernel>) -> bool {
+        flow.offload(MINUTE, |begin| {
+            *kernel.carried.lock().unwrap() = begin;
+            Some(Box::new(Arc::clone(kernel)))
+        })
+    }
+
+    #[test]
+    fn what_is_carried_is_counted_once_wherever_it_is_looked_at() {
+        let (table, flow, kernel) = offloaded();
+        flow.count(Instant(5), Side::Egress, 1, 40);
+        kernel.carries(0, 3000, 7);
+        for _ in 0..3 {
+            table.for_each(|entry| {
+                let sent = &entry.flow.sent;
+                assert_eq!((sent.packets(), sent.segments(), sent.bytes()), (2, 3, 3040));
+                assert_eq!((sent.offloaded_segments(), sent.offloaded_bytes()), (2, 3000));
+            });
+        }
+        kernel.carries(1, 100, 9);
+        let found = table.get(&flow.returned).unwrap();
+        assert_eq!((found.flow.received.bytes(), found.flow.last_seen()), (100, Instant(9)));
+        assert_eq!((flow.tally.sent.bytes(), flow.tally.received.bytes()), (3040, 100));
+    }
+
+    /// A packet that was on its way when the entries were taken out belongs to its flow, and to its path when that is gone.
+    #[test]
+    fn what_was_on_its_way_is_counted_later() {
+        let (table, flow, kernel) = offloaded();
+        kernel.carries(0, 10, 1);
+        flow.withdraw_offload();
+        assert_eq!((flow.sent.bytes(), kernel.withdrawn()), (10, 1));
+        kernel.carries(0, 1, 2);
+        table.sweep(Instant(3), &Timeouts::default(), |_| {});
+        assert_eq!(flow.sent.bytes(), 10, "others may still be on their way");
+        kernel.carries(0, 1, 4);
+        table.sweep(Instant(5), &Timeouts::default(), |_| {});
+        assert_eq!((flow.sent.bytes(), flow.tally.sent.bytes()), (12, 12));
+        assert_eq!(Arc::strong_count(&kernel), 1, "the entries are forgotten");
+
+        let again = Arc::new(Kernel::default());
+        assert!(flow.ask_for_offload() && carry(&flow, &again));
+        again.carries(0, 100, 6);
+        table.remove(&flow);
+        again.carries(0, 1000, 7);
+        let tally = Arc::clone(&flow.tally);
+        assert_eq!((flow.sent.bytes(), flow.is_offloaded()), (112, false));
+        drop(flow);
+        for _ in 0..2 {
+            table.sweep(Instant(8), &Timeouts::default(), |_| {});
+        }
+        assert_eq!(tally.sent.bytes(), 1112);
+    }
+
+    #[test]
+    fn every_end_of_a_flow_takes_its_entries_out_and_none_are_made_after_it() {
+        let timeouts = Timeouts::default();
+        for end in 0..4 {
+            let (table, flow, kernel) = offloaded();
+            match end {
+                0 => table.remove(&flow),
+                1 => table.expire(Instant(1), &flow),
+                2 => assert_eq!(table.remove_where(|_| true), 1),
+                _ => {
+                    let late = Instant::ZERO + timeouts.longest() + MINUTE;
+                    assert_eq!(table.sweep(late, &timeouts, |_| {}), 1);
+                }
+            }
+            assert_eq!(kernel.withdrawn(), 1, "{end}");
+            assert!(!flow.ask_for_offload() && !carry(&flow, &kernel));
+        }
+        let (table, flow, kernel) = offloaded();
+        table.update(&flow, Generation(2), 3, 4);
+        assert!(kernel.withdrawn() == 1 && flow.ask_for_offload(), "judged anew, asked anew");
+        table.remove(&flow);
+        assert!(!carry(&flow, &kernel), "it ended before who was asked came to it");
+    }
+
+    #[test]
+    fn a_flow_that_is_idle_by_the_kernel_alone_does_not_expire() {
+        let (table, flow, kernel) = offloaded();
+        let timeouts = Timeouts::default();
+        let late = Instant::ZERO + timeouts.longest() * 2;
+        kernel.carries(1, 100, late.0);
+        assert_eq!(table.sweep(late, &timeouts, |_| {}), 0);
+        assert!(!flow.offload_is_stale(late) && flow.offload_is_stale(late + MINUTE * 2));
+    }
+
+    #[test]
+    fn what_could_not_be_done_is_asked_for_after_the_next_sweep() {
+        let (table, flow) = table();
+        assert!(!flow.ask_for_offload(), "nobody has allowed it");
+        table.allow_offload(&flow);
+        assert!(flow.ask_for_offload());
+        assert!(!flow.offload(MINUTE, |_| None) && !flow.may_be_offloaded());
+        table.sweep(Instant(1), &Timeouts::default(), |_| {});
+        assert!(flow.ask_for_offload());
+        flow.decline_offload();
+        assert!(!flow.ask_for_offload());
+    }
+
+    /// A RST is judged by what both sides have said, whoever carried it.
+    #[test]
+    fn the_kernel_widens_the_window() {
+        let (_, flow, kernel) = offloaded();
+        let segment = |flags, seq, ack| TcpFacts { flags, seq, ack, window: 9, payload_len: 0 };
+        let (syn, ack) = (TcpFlags::SYN, TcpFlags::ACK);
+        flow.withdraw_offload();
+        flow.tcp.observe(&segment(syn, 100, 0), true);
+        flow.tcp.observe(&segment(syn.with(ack), 500, 101), false);
+        flow.tcp.observe(&segment(ack, 101, 501), true);
+        assert!(flow.ask_for_offload() && carry(&flow, &kernel));
+        kernel.carries(0, 5000, 1);
+        flow.settle();
+        assert!(!flow.tcp.observe(&segment(TcpFlags::RST, 5102, 0), true));
+        assert!(flow.tcp.is_steady() && flow.tcp.observe(&segment(TcpFlags::RST, 5101, 0), true));
+        assert!(!flow.tcp.is_steady());
+    }
+}
