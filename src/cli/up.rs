@@ -206,7 +206,7 @@ impl Stop {
     }
 
     /// Once the end has been asked for, a hangup says nothing new: the shell and the kernel each send one.
-    async fn wait_for_another(&mut self) {
+    pub(super) async fn wait_for_another(&mut self) {
         let [interrupt, terminate, _] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}
