@@ -144,6 +144,22 @@ impl Lab {
         warnings
     }
 
+    /// What [`Lab::lint`] finds here and not in `before`, wherever in the file, and how many findings both have.
+    pub fn lint_since(&self, before: &Self) -> (Vec<Diagnostic>, usize) {
+        let mut known = before.lint();
+        let found = self.lint();
+        let all = found.len();
+        let is_new = |finding: &Diagnostic| {
+            let same =
+                |old: &Diagnostic| old.rule == finding.rule && old.message == finding.message;
+            // Of several alike, as many are known as there were.
+            known.iter().position(same).map(|at| known.swap_remove(at)).is_none()
+        };
+        let new: Vec<Diagnostic> = found.into_iter().filter(is_new).collect();
+        let old = all - new.len();
+        (new, old)
+    }
+
     /// The lab as indexed tables.
     pub fn lower(&self, generation: Generation) -> Snapshot {
         Snapshot::build(generation, lower::parts(&self.spec, &self.plan))
