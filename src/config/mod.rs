@@ -8,6 +8,7 @@ mod address;
 pub mod changes;
 pub mod diagnostic;
 mod lint;
+mod lookup;
 mod lower;
 mod names;
 pub mod plan;
