@@ -64,8 +64,9 @@ fn bulk_transfers_are_carried_by_the_kernel_with_right_checksums(device: &str) {
     for flow in &heavy {
         assert!(flow.offloaded.bytes_out + flow.offloaded.bytes_in > 1_000_000, "{flow:#?}");
     }
+    // A flow that was reset at its end is soon forgotten.
     for protocol in ["tcp", "udp"] {
-        assert!(heavy.iter().filter(|flow| flow.protocol == protocol).count() >= 4, "{heavy:#?}");
+        assert!(heavy.iter().filter(|flow| flow.protocol == protocol).count() >= 2, "{heavy:#?}");
     }
     let sum = |of: fn(&FlowRow) -> u64| heavy.iter().map(of).sum::<u64>();
     let eni = &lab.rows::<EniRow>("enis")[0];

@@ -93,14 +93,7 @@ impl Lab {
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("t{}-{count}", std::process::id());
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        // The whole suite once more the other way: EGRET_TEST_OFFLOAD=off. A file that says it keeps its own.
-        let offload = std::env::var("EGRET_TEST_OFFLOAD").unwrap_or_else(|_| "auto".to_owned());
-        let own = if text.contains("offload = ") { "auto" } else { &*offload };
-        let head = format!("lab = \"{name}\"\ndevice = \"{device}\"\n");
-        match own {
-            "auto" => write!(file, "{head}{text}").unwrap(),
-            word => write!(file, "{head}offload = \"{word}\"\n{text}").unwrap(),
-        }
+        write!(file, "lab = \"{name}\"\ndevice = \"{device}\"\n{text}").unwrap();
         let up = start(file.path());
         Self { name, file, up, far: Namespaces::new() }
     }
@@ -307,6 +300,12 @@ impl Drop for Lab {
 fn up_command(file: &std::path::Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
     command.arg("up").arg("-q").arg(file).stdin(Stdio::null());
+    // The same tests the other way. A lab whose file says which way it goes keeps to that.
+    if let Ok(word) = std::env::var("EGRET_TEST_OFFLOAD")
+        && !std::fs::read_to_string(file).unwrap().contains("offload = ")
+    {
+        command.args(["--offload", &word]);
+    }
     command
 }
 
