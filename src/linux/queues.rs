@@ -15,11 +15,8 @@ const PROGRAM: &str = "choose_queue";
 pub(super) fn spread(queue: BorrowedFd<'_>) -> io::Result<()> {
     let mut bpf = Ebpf::load(OBJECT).map_err(io::Error::other)?;
     let foreign = || io::Error::other(format!("the embedded programs have no `{PROGRAM}`"));
-    let program: &mut SocketFilter = bpf
-        .program_mut(PROGRAM)
-        .ok_or_else(foreign)?
-        .try_into()
-        .map_err(io::Error::other)?;
+    let program: &mut SocketFilter =
+        bpf.program_mut(PROGRAM).ok_or_else(foreign)?.try_into().map_err(io::Error::other)?;
     program.load().map_err(io::Error::other)?;
     sys::tun_set_steering(queue, program.fd().map_err(io::Error::other)?.as_fd())
 }

@@ -84,7 +84,7 @@ impl Engine {
                 metrics.error_port_allocation = dropped.without_port.load(Relaxed);
             }
         }
-        for (path, tally) in self.tallies(snapshot) {
+        for (path, tally) in self.paths(snapshot) {
             if let Some(metrics) = path.nat_gateway.and_then(|ix| all.get_mut(ix.get())) {
                 metrics.add(&tally.lives);
             }
