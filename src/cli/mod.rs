@@ -8,6 +8,7 @@ pub mod down;
 pub mod drops;
 pub mod exec;
 pub mod explain;
+mod follow;
 pub mod list;
 pub mod output;
 pub mod task;
@@ -197,8 +198,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Down(args) => down::run(&args),
         Command::Exec(args) => exec::run(&args),
         Command::Task(args) => task::run(&args),
-        Command::Trace(args) => trace::run(&args, cli.color),
-        Command::Capture(args) => capture::run(&args),
+        Command::Trace(args) => trace::run(args, cli.color),
+        Command::Capture(args) => capture::run(args),
         Command::Top(args) => top::run(&args),
         Command::Flows(args) => list::flows(&args),
         Command::Drops(args) => drops::run(&args),
