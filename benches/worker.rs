@@ -3,7 +3,12 @@
 //! What the worker does once for many packets is not among them: waiting, the clock, the configuration, statistics. Nor is
 //! what the receiver's kernel does with a packet, which on a lab's TUN happens within the write.
 
-#![allow(clippy::print_stdout, reason = "a bench reports")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a bench reports, and stops at the first surprise"
+)]
 
 mod support;
 
