@@ -3,7 +3,7 @@
 mod judge;
 mod net;
 mod probe;
-mod progress;
+
 mod report;
 mod stage;
 mod throughput;
@@ -11,6 +11,9 @@ mod tools;
 
 pub use report::{ProbeRow, Report, ThroughputRow};
 
+use super::iperf::IperfError;
+use super::program::Tool;
+use super::progress::Progress;
 use super::up::Stop;
 use super::{CliError, output};
 use crate::config::{DeviceKind, Lab};
@@ -18,7 +21,6 @@ use crate::daemon::{LabError, Running, StateError};
 use crate::linux::NetnsError;
 use crate::linux::exec::ExecError;
 use futures_util::FutureExt as _;
-use progress::Progress;
 use std::io;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::process::ExitCode;
@@ -87,7 +89,7 @@ pub enum DemoError {
         programs(.0, |tool| tool.program),
         programs(.0, |tool| tool.package).replace(", ", " ")
     )]
-    Missing(Vec<tools::Tool>),
+    Missing(Vec<Tool>),
     /// Another demo is being given.
     #[error(
         "another demo is running (process {pid}): wait until it has ended, or end it with `kill {pid}`"
@@ -106,13 +108,8 @@ pub enum DemoError {
     #[error(transparent)]
     Exec(#[from] ExecError),
     /// iperf3 gave no number.
-    #[error("iperf3 {what}: {said}")]
-    Iperf {
-        /// What was run.
-        what: String,
-        /// What it said, or did not.
-        said: String,
-    },
+    #[error(transparent)]
+    Iperf(#[from] IperfError),
     /// A server of the demo's own did not start.
     #[error("listening on {place} inside the lab: {source}")]
     Listen {
@@ -123,7 +120,7 @@ pub enum DemoError {
     },
 }
 
-fn programs(tools: &[tools::Tool], word: impl Fn(&tools::Tool) -> &'static str) -> String {
+fn programs(tools: &[Tool], word: impl Fn(&Tool) -> &'static str) -> String {
     tools.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
