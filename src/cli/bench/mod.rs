@@ -65,6 +65,9 @@ enum Action {
     Curves(curves::CurvesArgs),
     /// Draw what was kept with --save, as SVG
     Chart(FileArgs),
+    /// Serve small packets in the namespace that it is started in, until its standard input ends
+    #[command(hide = true)]
+    Serve(load::ServeArgs),
     /// Print what was kept with --save as a table again
     Table(TableArgs),
 }
@@ -112,6 +115,9 @@ pub enum BenchError {
         /// Why.
         source: PeerError,
     },
+    /// The server of small packets.
+    #[error(transparent)]
+    Load(#[from] load::LoadError),
     /// A namespace of the lab.
     #[error(transparent)]
     Netns(#[from] NetnsError),
@@ -140,6 +146,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode, CliError> {
             output::out(|w| chart::draw(w, &document))?;
             Ok(ExitCode::SUCCESS)
         }
+        Some(Action::Serve(args)) => Ok(load::serve(args).map_err(BenchError::from)?),
         Some(Action::Table(args)) => {
             let document = read(&args.file.file)?;
             let style = if args.markdown { Style::Markdown } else { Style::Plain };

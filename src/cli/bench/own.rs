@@ -79,10 +79,10 @@ async fn measure(args: &OwnArgs, service: &str, destination: &str) -> Result<Doc
     let mut paths = Vec::new();
     for task in one_task_per_eni(&client, service).await? {
         let (lane, path) = lane(&client, &lab, &task, (name, port), &cells).await?;
-        lanes.push(lane);
+        lanes.extend(lane);
         paths.push(path);
     }
-    if lanes.iter().all(|lane| lane.cells.is_empty()) {
+    if lanes.is_empty() {
         let why = paths.first().and_then(|path| path.skipped.clone()).unwrap_or_default();
         return Err(BenchError::Nothing(why).into());
     }
@@ -143,7 +143,7 @@ async fn lane(
     task: &PsRow,
     (name, port): (&str, u16),
     cells: &[Cell],
-) -> Result<(Lane, PathInfo), CliError> {
+) -> Result<(Option<Lane>, PathInfo), CliError> {
     let from = format!("{}/{}", task.service, task.task);
     let mut allowed = cells.to_vec();
     let mut address = None;
@@ -157,9 +157,15 @@ async fn lane(
                 .push(format!("{from} may not send {protocol} to {name}:{port}: {}", why(&answer)));
         }
     }
-    refusals.iter().for_each(|refusal| output::note(refusal));
-    let missing = || BenchError::Nothing(format!("{name} has no address"));
-    let address = address.ok_or_else(missing)?;
+    if !allowed.is_empty() {
+        refusals.iter().for_each(|refusal| output::note(refusal));
+    }
+    let address = address.ok_or_else(|| BenchError::Nothing(format!("{name} has no address")))?;
+    let key = task.eni.clone().unwrap_or_else(|| task.egress.clone());
+    let about = format!("from {from} to {address}");
+    if allowed.is_empty() {
+        return Ok((None, PathInfo { key, about, skipped: Some(refusals.join("; ")) }));
+    }
     let between = Between {
         client: Netns::open(&task.namespace).map_err(BenchError::from)?,
         server: home_of(lab, address)?,
@@ -167,13 +173,8 @@ async fn lane(
         port,
         ports: 1,
     };
-    let key = task.eni.clone().unwrap_or_else(|| task.egress.clone());
-    let info = PathInfo {
-        key: key.clone(),
-        about: format!("from {from} to {address}"),
-        skipped: allowed.is_empty().then(|| refusals.join("; ")),
-    };
-    Ok((Lane { key, between, cells: allowed, is_seen_rightly: None }, info))
+    let lane = Lane { key: key.clone(), between, cells: allowed, is_seen_rightly: None };
+    Ok((Some(lane), PathInfo { key, about, skipped: None }))
 }
 
 async fn explain(client: &Client, from: &str, to: &str) -> Result<ExplainAnswer, CliError> {

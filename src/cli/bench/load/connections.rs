@@ -1,14 +1,14 @@
 //! New connections: connect, an octet each way, close.
 
+use super::server::{Kind, Server};
 use super::{Between, LoadError, bound, connect};
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddrV4, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{SocketAddrV4, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Connections that are open at once.
-const AT_ONCE: u16 = 8;
+pub(super) const AT_ONCE: u16 = 8;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,20 +34,10 @@ impl Between {
         time: Duration,
         most: u32,
     ) -> Result<Connections, LoadError> {
-        let places = (0..self.ports.max(1)).map(|n| self.nth_place(n));
-        let listeners: Vec<TcpListener> =
-            places.map(|place| self.listen(place)).collect::<Result<_, _>>()?;
-        let over = AtomicBool::new(false);
+        let server = Server::start(self, Kind::Connections)?;
         let begun = Instant::now();
-        let tallies = thread::scope(|scope| {
-            // A thread of the server's for each connection that may be open.
-            for listener in listeners.iter().cycle().take(AT_ONCE.into()) {
-                scope.spawn(|| serve(listener, &over));
-            }
-            let tallies = self.client.run(|| self.clients(begun + time, most));
-            over.store(true, Ordering::Relaxed);
-            tallies
-        })?;
+        let tallies = self.client.run(|| self.clients(begun + time, most))?;
+        server.end()?;
         summary(begun, &tallies).ok_or(LoadError::Silence {
             what: "connecting to",
             place: self.place(),
@@ -102,17 +92,8 @@ fn connect_once(place: SocketAddrV4) -> io::Result<()> {
     stream.read_exact(&mut [0])
 }
 
-fn serve(listener: &TcpListener, over: &AtomicBool) {
-    while !over.load(Ordering::Relaxed) {
-        if let Ok((stream, _)) = listener.accept() {
-            // What goes wrong is counted where it began.
-            let _ = answer_once(stream);
-        }
-    }
-}
-
 /// Answers, and leaves it to the client to close first, as clients do.
-fn answer_once(mut stream: TcpStream) -> io::Result<()> {
+pub(super) fn answer_once(mut stream: TcpStream) -> io::Result<()> {
     bound(&stream)?;
     let mut octet = [0];
     stream.read_exact(&mut octet)?;

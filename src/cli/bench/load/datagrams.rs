@@ -1,13 +1,14 @@
 //! A flood of datagrams, as fast as one sender can: what arrives of it.
 
+use super::server::{Kind, Server};
 use super::{Between, GLANCE, LoadError, wait_at_most};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt};
+use serde::{Deserialize, Serialize};
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Datagrams that the server takes in with one call, and octets of room for what it has not taken yet: it is the path
@@ -34,8 +35,8 @@ struct Sent {
 }
 
 /// What the server counted.
-#[derive(Default)]
-struct Received {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Received {
     /// While the sender was at work. What waited in a queue until it had ended says nothing about a rate.
     in_time: u64,
     late: u64,
@@ -50,16 +51,11 @@ impl Between {
         most: u64,
     ) -> Result<Datagrams, LoadError> {
         let place = self.place();
-        let failed = |what| move |source| LoadError::Socket { what, place, source };
-        let socket = self.server.run(|| server(place))?.map_err(failed("listening on UDP"))?;
-        let over = AtomicBool::new(false);
-        let (sent, received) = thread::scope(|scope| {
-            let receiver = scope.spawn(|| receive(&socket, &over));
-            let sent = self.client.run(|| send(place, octets.min(LARGEST), time, most));
-            over.store(true, Ordering::Relaxed);
-            (sent, receiver.join().unwrap_or_default())
-        });
-        let sent = sent?.map_err(failed("sending datagrams to"))?;
+        let server = Server::start(self, Kind::Datagrams)?;
+        let sent = self.client.run(|| send(place, octets.min(LARGEST), time, most))?;
+        let received = server.end()?;
+        let sent =
+            sent.map_err(|source| LoadError::Socket { what: "sending to", place, source })?;
         summary(&sent, &received).ok_or(LoadError::Silence {
             what: "sending datagrams to",
             place,
@@ -68,7 +64,7 @@ impl Between {
     }
 }
 
-fn server(place: SocketAddrV4) -> io::Result<UdpSocket> {
+pub(super) fn listen(place: SocketAddrV4) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(place)?;
     setsockopt(&socket, sockopt::RcvBufForce, &ROOM)?;
     wait_at_most(&socket, GLANCE)?;
@@ -92,7 +88,7 @@ fn send(place: SocketAddrV4, octets: usize, time: Duration, most: u64) -> io::Re
 }
 
 /// Until the sender has ended and nothing more comes.
-fn receive(socket: &UdpSocket, over: &AtomicBool) -> Received {
+pub(super) fn receive(socket: &UdpSocket, over: &AtomicBool) -> Received {
     let mut received = Received::default();
     let mut buffers = vec![[0_u8; LARGEST]; BATCH];
     let mut headers = MultiHeaders::<()>::preallocate(BATCH, None);

@@ -1,10 +1,9 @@
 //! Requests and responses over one TCP connection, one at a time.
 
+use super::server::{Kind, Server};
 use super::{Between, LoadError, bound, connect};
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddrV4, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::net::{SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Octets of a request, and of a response.
@@ -27,14 +26,9 @@ impl Between {
         most: usize,
     ) -> Result<Latency, LoadError> {
         let place = self.place();
-        let listener = self.listen(place)?;
-        let over = AtomicBool::new(false);
-        let times = thread::scope(|scope| {
-            scope.spawn(|| serve(&listener, &over));
-            let times = self.client.run(|| request_often(place, time, most));
-            over.store(true, Ordering::Relaxed);
-            times
-        })?;
+        let server = Server::start(self, Kind::Latency)?;
+        let times = self.client.run(|| request_often(place, time, most))?;
+        server.end()?;
         let times = times.map_err(|source| LoadError::Socket { what: "asking", place, source })?;
         summary(times).ok_or(LoadError::Silence { what: "asking", place, within: time })
     }
@@ -63,17 +57,8 @@ fn request(stream: &mut TcpStream) -> io::Result<()> {
     stream.read_exact(&mut [0; OCTETS])
 }
 
-fn serve(listener: &TcpListener, over: &AtomicBool) {
-    while !over.load(Ordering::Relaxed) {
-        if let Ok((stream, _)) = listener.accept() {
-            // The client's end says what went wrong.
-            let _ = respond_often(stream);
-        }
-    }
-}
-
 /// Until the client closes, or nothing comes for too long.
-fn respond_often(mut stream: TcpStream) -> io::Result<()> {
+pub(super) fn respond_often(mut stream: TcpStream) -> io::Result<()> {
     bound(&stream)?;
     let mut octets = [0; OCTETS];
     loop {

@@ -1,16 +1,21 @@
-//! Small packets between two namespaces: new connections, requests and responses, floods of datagrams. The clients and
-//! servers are threads of this process, each with sockets made inside its namespace, so that nothing has to be installed.
-//! All of it ends by itself: every wait has a limit, and every loop a deadline.
+//! Small packets between two namespaces: new connections, requests and responses, floods of datagrams, with nothing
+//! installed. Clients are threads inside the client's namespace; the server is a process of its own, as servers are: between
+//! threads of one process a switch costs less. All of it ends by itself: every wait has a limit, every loop a deadline, and
+//! the server goes with whoever started it.
 
 mod connections;
 mod datagrams;
 mod latency;
+mod server;
 
+pub(super) use server::{ServeArgs, serve};
+
+use crate::linux::exec::ExecError;
 use crate::linux::{Netns, NetnsError};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -21,7 +26,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 
 /// Why small packets gave no figure.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LoadError {
+pub enum LoadError {
     /// The namespace could not be entered.
     #[error(transparent)]
     Netns(#[from] NetnsError),
@@ -35,6 +40,12 @@ pub(super) enum LoadError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The server did not start.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// The server failed.
+    #[error("{0}")]
+    Server(String),
     /// Nothing came through.
     #[error("{what} {place}: nothing came through within {within:?}")]
     Silence {
@@ -77,14 +88,6 @@ impl Between {
 
     fn nth_place(&self, n: u16) -> SocketAddrV4 {
         SocketAddrV4::new(self.address, self.port.wrapping_add(n % self.ports.max(1)))
-    }
-
-    /// A listener of the server's, whose `accept` returns after [`GLANCE`] at the latest.
-    fn listen(&self, place: SocketAddrV4) -> Result<TcpListener, LoadError> {
-        let listener = self.server.run(|| TcpListener::bind(place))?;
-        listener
-            .and_then(|listener| wait_at_most(&listener, GLANCE).map(|()| listener))
-            .map_err(|source| LoadError::Socket { what: "listening on", place, source })
     }
 }
 
