@@ -19,7 +19,6 @@ use super::{CliError, output};
 use crate::config::{DeviceKind, Lab};
 use crate::daemon::{LabError, Running, StateError};
 use crate::linux::NetnsError;
-use crate::linux::exec::ExecError;
 use futures_util::FutureExt as _;
 use std::io;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -104,9 +103,6 @@ pub enum DemoError {
     /// A namespace of the lab could not be entered.
     #[error(transparent)]
     Netns(#[from] NetnsError),
-    /// A program did not start.
-    #[error(transparent)]
-    Exec(#[from] ExecError),
     /// iperf3 gave no number.
     #[error(transparent)]
     Iperf(#[from] IperfError),
