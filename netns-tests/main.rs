@@ -23,6 +23,7 @@ mod icmp;
 mod lifecycle;
 mod live;
 mod long_flow;
+mod middlebox;
 mod mtu;
 mod nat;
 mod nat_gateways;

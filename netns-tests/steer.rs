@@ -35,12 +35,12 @@ fn ping_and_tcp_pass_on_both_kinds_of_device_with_right_checksums() {
         // In fragments.
         assert!(pings(&bed.task, &format!("-s 4000 {FAR}")), "{kind:?}");
         for (netns, address) in [(&bed.vpc, DB), (&bed.far, FAR)] {
-            for options in ["--time 1", "--time 1 --reverse"] {
+            // A rate of nothing is a path that is broken; how fast it is depends on who else is at work.
+            for options in ["--bytes 20M", "--bytes 20M --reverse", "--time 1 --udp --bitrate 50M"]
+            {
                 let rate = iperf(&bed.task, netns, address, options);
-                assert!(rate > 0.05, "{kind:?} {address} {options}: {rate} Gbit/s");
+                assert!(rate > 0.0, "{kind:?} {address} {options}: {rate} Gbit/s");
             }
-            let rate = iperf(&bed.task, netns, address, "--time 1 --udp --bitrate 50M");
-            assert!(rate > 0.02, "{kind:?} {address} UDP: {rate} Gbit/s");
         }
         assert_eq!(bad_checksums(&bed.far), 0, "{kind:?}");
         assert_eq!(bad_checksums(&bed.task), 0, "{kind:?}");

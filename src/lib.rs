@@ -39,6 +39,8 @@
 //!      gateway, which makes the private address the public one;
 //!    - a gateway endpoint: TCP and ICMP echo, from the private address;
 //!    - a peering connection: the ACL and the groups of the destination in the other VPC, and a route from there back;
+//!    - an appliance's network interface or a Gateway Load Balancer endpoint: its subnet's ACL and the appliance's groups both
+//!      ways, then the route table of that subnet, and its target (`pipeline/middlebox.rs`);
 //!    - an internet gateway, for a packet straight from an ENI: the end, since an ENI has no public address.
 //!
 //!    A service without a connector takes one stage instead, `pipeline/app_runner.rs`.

@@ -5,7 +5,7 @@ use super::{CliError, output, runtime};
 use crate::config::{Lab, lab_name, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::{Client, ClientError};
-use crate::explain::{self, Reload};
+use crate::explain::{self, Reload, Warning};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,11 +48,6 @@ pub struct ApplyArgs {
 
 pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     let lab = Lab::load(&args.file).map_err(CliError::Config)?;
-    for warning in lab.lint() {
-        let mut rendered = String::new();
-        warning.render(&mut rendered, color.on_stderr()).map_err(std::io::Error::other)?;
-        output::note(&rendered);
-    }
     let request = Request {
         file: lab.file.clone(),
         text: lab.source().to_owned(),
@@ -69,6 +64,7 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
         | ClientError::WentDown { .. }
         | ClientError::Broken { .. } => error.into(),
     })?;
+    warn(&lab, &reload, color)?;
     output::out(|w| match args.json {
         true => {
             serde_json::to_writer_pretty(&mut *w, &reload)?;
@@ -77,4 +73,19 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
         false => explain::print_reload(w, &reload),
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows the warnings that the lab did not have before.
+fn warn(lab: &Lab, reload: &Reload, color: ColorChoice) -> Result<(), CliError> {
+    for finding in lab.lint() {
+        if reload.warnings.contains(&Warning::from(&finding)) {
+            let mut rendered = String::new();
+            finding.render(&mut rendered, color.on_stderr()).map_err(std::io::Error::other)?;
+            output::note(&rendered);
+        }
+    }
+    if let Some(more) = reload.more_warnings() {
+        output::note(&more);
+    }
+    Ok(())
 }

@@ -1,9 +1,9 @@
 //! `egret capture`: packets with their verdicts into a pcapng file.
 
-use super::up::Stop;
-use super::{CliError, LabArg, output, runtime};
+use super::follow::{self, Asked, Following};
+use super::{CliError, LabArg, output};
+use crate::daemon::Client;
 use crate::daemon::watch::CaptureRequest;
-use crate::daemon::{Answer, Client};
 use crate::explain::pcapng;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -29,7 +29,8 @@ Super-packets are written as the segments that a wire would see, with complete c
 copy of a packet have the same packet id (`epb_packetid`).
 
 A file that exists is not overwritten, except with --force. What comes faster than it can be written is left out and
-counted, at the end and in the file (`isb_ifdrop`). Exit code 1: the lab went down; the file is whole all the same.")]
+counted, at the end and in the file (`isb_ifdrop`). Whatever egret saw before Ctrl-C, SIGTERM or the end of --duration is
+in the file; a second Ctrl-C ends at once, without the last packets (exit code 130). Exit code 1: the lab went down; the file is whole all the same.")]
 pub struct CaptureArgs {
     #[command(flatten)]
     lab: LabArg,
@@ -67,12 +68,11 @@ pub enum Side {
     Both,
 }
 
-pub(super) fn run(args: &CaptureArgs) -> Result<ExitCode, CliError> {
-    runtime()?.block_on(capture(args))
+pub(super) fn run(args: CaptureArgs) -> Result<ExitCode, CliError> {
+    follow::run(|asked| capture(args, asked))
 }
 
-async fn capture(args: &CaptureArgs) -> Result<ExitCode, CliError> {
-    let mut stop = Stop::listen()?;
+async fn capture(args: CaptureArgs, asked: Asked) -> Result<ExitCode, CliError> {
     let request = CaptureRequest {
         subject: args.subject.clone(),
         inside: args.side != Side::Outside,
@@ -85,11 +85,8 @@ async fn capture(args: &CaptureArgs) -> Result<ExitCode, CliError> {
     let sink = open(&args.write, args.force)?;
     output::note(&format!("capturing {}; Ctrl-C ends it", args.subject));
     let mut tape = Tape { sink, rest: Vec::new(), packets: 0, left_out: 0, said: Instant::now() };
-    let end = tokio::select! {
-        end = record(&mut tape, answer, args) => end,
-        () = stop.wait() => Ok(End::Asked),
-        () = elapsed(args.duration) => Ok(End::Asked),
-    };
+    let following = Following::new(answer, asked, args.duration);
+    let end = record(&mut tape, following, &args).await;
     output::note(&tape.summary(&args.write));
     match end? {
         End::Asked => Ok(ExitCode::SUCCESS),
@@ -105,16 +102,13 @@ enum End {
     LabDown(crate::daemon::ClientError),
 }
 
-async fn elapsed(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn record(tape: &mut Tape, mut answer: Answer, args: &CaptureArgs) -> Result<End, CliError> {
+async fn record(
+    tape: &mut Tape,
+    mut following: Following,
+    args: &CaptureArgs,
+) -> Result<End, CliError> {
     loop {
-        match answer.next().await {
+        match following.next().await {
             Ok(Some(octets)) => match tape.take(&octets) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Asked),
                 Err(error) => {
@@ -125,10 +119,11 @@ async fn record(tape: &mut Tape, mut answer: Answer, args: &CaptureArgs) -> Resu
                 }
                 Ok(()) => {}
             },
+            Ok(None) if following.was_to_end() => return Ok(End::Asked),
             Ok(None) if args.count.is_some_and(|count| tape.packets >= count) => {
                 return Ok(End::Asked);
             }
-            Ok(None) => return Ok(End::LabDown(answer.went_down())),
+            Ok(None) => return Ok(End::LabDown(following.went_down())),
             Err(error) => return Ok(End::LabDown(error)),
         }
     }

@@ -9,6 +9,7 @@ pub mod down;
 pub mod drops;
 pub mod exec;
 pub mod explain;
+mod follow;
 mod iperf;
 pub mod list;
 pub mod output;
@@ -207,8 +208,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Down(args) => down::run(&args),
         Command::Exec(args) => exec::run(&args),
         Command::Task(args) => task::run(&args),
-        Command::Trace(args) => trace::run(&args, cli.color),
-        Command::Capture(args) => capture::run(&args),
+        Command::Trace(args) => trace::run(args, cli.color),
+        Command::Capture(args) => capture::run(args),
         Command::Top(args) => top::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Flows(args) => list::flows(&args),

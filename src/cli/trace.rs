@@ -1,9 +1,10 @@
 //! `egret trace`: verdicts of real packets as they happen.
 
+use super::follow::{self, Asked, Following};
 use super::output::{self, ColorChoice};
-use super::{CliError, LabArg, runtime};
+use super::{CliError, LabArg};
+use crate::daemon::Client;
 use crate::daemon::watch::TraceRequest;
-use crate::daemon::{Answer, Client};
 use crate::explain::{LAB_DOWN, Selection, TraceRow, TraceText};
 use std::io;
 use std::process::ExitCode;
@@ -22,8 +23,8 @@ comes back to it, `--` is what happened to a flow. Times are UTC. Records are of
 is judged again. A stage is asked for the first packet of a flow only; later ones are flow hits, and -v says so. What
 tc and full queues drop never gets to the engine: `egret drops` counts it.
 
-At most 1,000 records a second are shown, and none waits for a slow reader; a line says how many were left out. Ctrl-C
-ends it; in scripts, end it with SIGTERM or --count, since a background job of a non-interactive shell ignores SIGINT. Exit code 1: the lab went down.")]
+At most 1,000 records a second are shown, and none waits for a slow reader; a line says how many were left out. Ctrl-C,
+SIGTERM or --count ends it, after what was seen until then; a second Ctrl-C ends it at once (exit code 130). Exit code 1: the lab went down.")]
 pub struct TraceArgs {
     #[command(flatten)]
     lab: LabArg,
@@ -68,17 +69,18 @@ impl SelectionArgs {
     }
 }
 
-pub(super) fn run(args: &TraceArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
-    runtime()?.block_on(trace(args, color))
+pub(super) fn run(args: TraceArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+    follow::run(move |asked| trace(args, color, asked))
 }
 
-async fn trace(args: &TraceArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+async fn trace(args: TraceArgs, color: ColorChoice, asked: Asked) -> Result<ExitCode, CliError> {
     let request = TraceRequest {
         selection: args.selection.selection(args.only.as_deref()),
         steps: args.verbose,
         count: args.count,
     };
-    let mut answer = Client::new(&args.lab.lab).follow("/v1/trace", &request).await?;
+    let answer = Client::new(&args.lab.lab).follow("/v1/trace", &request).await?;
+    let mut answer = Following::new(answer, asked, None);
     output::note(&format!("watching lab `{}`; Ctrl-C ends it", args.lab.lab));
     let mut text = TraceText::new(color.on_stdout());
     let mut lines = Lines::default();
@@ -102,12 +104,11 @@ async fn trace(args: &TraceArgs, color: ColorChoice) -> Result<ExitCode, CliErro
             }
         }
     }
-    ended(left == Some(0), &answer)
-}
-
-/// An answer that ended before it was asked to is the lab's end.
-fn ended(complete: bool, answer: &Answer) -> Result<ExitCode, CliError> {
-    if complete { Ok(ExitCode::SUCCESS) } else { Err(answer.went_down().into()) }
+    // An answer that ended before it was asked to is the lab's end.
+    match left == Some(0) || answer.was_to_end() {
+        true => Ok(ExitCode::SUCCESS),
+        false => Err(answer.went_down().into()),
+    }
 }
 
 /// Cuts what arrives into lines.

@@ -161,8 +161,11 @@ async fn reload(shared: &control::Shared, args: &UpArgs) {
     };
     let request = Request { file: name, text, time_scale: args.time_scale, dry_run: false };
     match shared.reload(&request, &mut output::note).await {
-        // A terminal that does not take it has nobody reading.
-        Ok(reload) => drop(output::out(|w| explain::print_reload(w, &reload))),
+        Ok(reload) => {
+            reload.warnings.iter().for_each(|warning| output::note(&warning.to_string()));
+            // A terminal that does not take it has nobody reading.
+            drop(output::out(|w| explain::print_reload(w, &reload)));
+        }
         Err(error) => output::note(&format!("not reloaded: {error}")),
     }
 }
@@ -206,7 +209,7 @@ impl Stop {
     }
 
     /// Once the end has been asked for, a hangup says nothing new: the shell and the kernel each send one.
-    async fn wait_for_another(&mut self) {
+    pub(super) async fn wait_for_another(&mut self) {
         let [interrupt, terminate, _] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -276,7 +276,8 @@ fn target(target: &spec::Target) -> String {
         spec::Target::InternetGateway(id)
         | spec::Target::NatGateway(id)
         | spec::Target::VpcEndpoint(id)
-        | spec::Target::Peering(id) => id.clone(),
+        | spec::Target::Peering(id)
+        | spec::Target::NetworkInterface(id) => id.clone(),
         spec::Target::Blackhole(None) => "blackhole".to_owned(),
         spec::Target::Blackhole(Some(id)) => format!("blackhole ({id})"),
     }
@@ -298,7 +299,7 @@ fn vpc_endpoint(endpoint: &spec::VpcEndpoint) -> Object {
         line,
     } = endpoint;
     let mut facts =
-        vec![fact("VPC", &vpc.value), fact("kind", word(kind)), fact("service", service)];
+        vec![fact("VPC", &vpc.value), fact("kind", kind.as_str()), fact("service", service)];
     facts.extend(given("prefix list", prefix_list.as_ref()));
     facts.extend(route_tables.iter().map(|table| rule(format!("route in {}", table.value))));
     facts.extend(subnets.iter().map(|subnet| rule(format!("interface in {}", subnet.value))));
@@ -391,7 +392,17 @@ fn nat_gateway(gateway: &spec::NatGateway, planned: Option<&PlannedNatGateway>) 
 }
 
 fn resource(resource: &spec::Resource) -> Object {
-    let spec::Resource { name, aliases, subnet, address, security_groups, listen, line } = resource;
+    let spec::Resource {
+        name,
+        aliases,
+        subnet,
+        address,
+        security_groups,
+        listen,
+        network_interface,
+        source_dest_check: _,
+        line,
+    } = resource;
     let mut facts = vec![
         fact("subnet", &subnet.value),
         fact("address", address.value),
@@ -399,6 +410,10 @@ fn resource(resource: &spec::Resource) -> Object {
     ];
     facts.extend(aliases.iter().map(|alias| rule(format!("alias {alias}"))));
     facts.extend(listen.iter().map(listens));
+    if let Some(id) = network_interface {
+        facts.push(fact("network interface", &id.value));
+        facts.push(fact("source/dest check", resource.has_source_dest_check()));
+    }
     Object { kind: "resource", id: name.value.clone(), line: *line, facts }
 }
 

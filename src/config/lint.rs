@@ -1,6 +1,7 @@
 //! What AWS takes, and what does not do what its author thinks.
 
 mod gateway_endpoint;
+mod middlebox;
 mod peering;
 
 use super::address::{contains, overlap};
@@ -160,7 +161,9 @@ fn dead_routes(spec: &Spec, table: &RouteTable, report: &Report) {
             Target::Local => {}
             Target::InternetGateway(_) => private_destination(route, report),
             Target::NatGateway(id) => dead_nat_gateway(spec, table, route, id, report),
-            Target::VpcEndpoint(_) => {}
+            Target::VpcEndpoint(_) | Target::NetworkInterface(_) => {
+                middlebox::check(spec, table, route, report);
+            }
             Target::Peering(id) => peering::check(spec, table, route, id, report),
             Target::Blackhole(_) => to_nothing(route, "its target is gone (blackhole)", report),
         }
@@ -193,8 +196,10 @@ fn leads_on(spec: &Spec, gateway: &NatGateway, route: &Route) -> bool {
         Destination::PrefixList(id) => entries(spec, id).any(|entry| overlap(entry, network)),
     };
     let table = spec.route_table_of(subnet).into_iter().flat_map(|table| &table.routes);
-    let mut beyond = table
-        .filter(|next| matches!(next.target.value, Target::Peering(_) | Target::VpcEndpoint(_)));
+    let mut beyond = table.filter(|next| {
+        let (target, by) = (&next.target.value, spec.subnet_of_middlebox(&next.target.value));
+        by.is_none() && matches!(target, Target::Peering(_) | Target::VpcEndpoint(_))
+    });
     beyond.any(|next| match &next.destination.value {
         Destination::Cidr(network) => meets(*network),
         Destination::PrefixList(id) => entries(spec, id).any(meets),

@@ -6,9 +6,10 @@ use super::plan::Plan;
 use super::spec::{self, Spec};
 use crate::vpc::{
     AclAction, AclRule, Connector, Destination, DnsRecord, Egress, Eni, GatewayEndpoint,
-    InternetGateway, InternetHost, NatGateway, NetworkAcl, Parts, Peer, Peering, PeeringState,
-    PrefixList, PrefixListIx, PrivateZone, Resource, Route, RouteTable, SecurityGroup,
-    SecurityGroupIx, SecurityGroupRule, Service, Space, Subnet, Target, TrafficMatch, Vpc, VpcIx,
+    GatewayLoadBalancerEndpoint, InternetGateway, InternetHost, NatGateway, NetworkAcl,
+    NetworkInterface, Parts, Peer, Peering, PeeringState, PrefixList, PrefixListIx, PrivateZone,
+    Resource, Route, RouteTable, SecurityGroup, SecurityGroupIx, SecurityGroupRule, Service, Space,
+    Subnet, Target, TrafficMatch, Vpc, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::collections::HashMap;
@@ -33,12 +34,13 @@ pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
     parts.subnets = spec.subnets.iter().map(|subnet| lowering.subnet(subnet)).collect();
     parts.peerings = spec.peerings.iter().map(|p| lowering.peering(p)).collect();
     parts.gateway_endpoints = lowering.gateway_endpoints();
+    parts.gateway_load_balancer_endpoints = lowering.gateway_load_balancer_endpoints();
     parts.nat_gateways = lowering.nat_gateways(plan);
     parts.enis = lowering.enis(plan);
     parts.connectors = spec.connectors.iter().map(|c| lowering.connector(c)).collect();
     parts.services = spec.services.iter().map(|service| lowering.service(service)).collect();
     parts.resources = spec.resources.iter().map(|r| lowering.resource(r)).collect();
-    for endpoint in &spec.vpc_endpoints {
+    for endpoint in endpoints(spec, spec::EndpointKind::Interface) {
         let interfaces = 0..endpoint.subnets.len();
         parts.resources.extend(interfaces.filter_map(|n| lowering.endpoint(endpoint, n, plan)));
     }
@@ -58,7 +60,9 @@ struct Lowering<'s> {
     prefix_lists: Positions,
     nat_gateways: Positions,
     gateway_endpoints: Positions,
+    gateway_load_balancer_endpoints: Positions,
     peerings: Positions,
+    resources: Positions,
     connectors: Positions,
 }
 
@@ -74,6 +78,10 @@ impl Positions {
     /// Validation has proven that the id is there; were it not, the index would be out of every table's range.
     fn get<I: From<usize>>(&self, id: &str) -> I {
         I::from(self.0.get(id).copied().unwrap_or(usize::MAX))
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.0.contains_key(id)
     }
 
     fn add(&mut self, id: String) {
@@ -97,7 +105,11 @@ impl<'s> Lowering<'s> {
                 spec.nat_gateways.iter().filter(alive).map(|n| &n.id.value),
             ),
             gateway_endpoints: Positions::of(gateway_endpoints(spec).map(|e| &e.id.value)),
+            gateway_load_balancer_endpoints: Positions::of(
+                endpoints(spec, spec::EndpointKind::GatewayLoadBalancer).map(|e| &e.id.value),
+            ),
             peerings: Positions::of(spec.peerings.iter().map(|p| &p.id.value)),
+            resources: Positions::of(spec.resources.iter().map(|r| &r.name.value)),
             connectors: Positions::of(spec.connectors.iter().map(|c| &c.name.value)),
         }
     }
@@ -241,8 +253,16 @@ impl<'s> Lowering<'s> {
                 Target::Blackhole(Some(id.clone()))
             }
             spec::Target::NatGateway(id) => Target::NatGateway(self.nat_gateways.get(id)),
+            spec::Target::VpcEndpoint(id) if self.gateway_load_balancer_endpoints.has(id) => {
+                let position = self.gateway_load_balancer_endpoints.get(id);
+                Target::GatewayLoadBalancerEndpoint(position)
+            }
             spec::Target::VpcEndpoint(id) => {
                 Target::GatewayEndpoint(self.gateway_endpoints.get(id))
+            }
+            spec::Target::NetworkInterface(id) => {
+                let resource = self.spec.network_interface(id).map_or("", |r| &r.name.value);
+                Target::NetworkInterface(self.resources.get(resource))
             }
             spec::Target::Peering(id) if !is_active(self.spec, id) => {
                 Target::Blackhole(Some(id.clone()))
@@ -275,6 +295,19 @@ impl<'s> Lowering<'s> {
             line: endpoint.line,
         };
         gateway_endpoints(self.spec).map(endpoint).collect()
+    }
+
+    fn gateway_load_balancer_endpoints(&self) -> Vec<GatewayLoadBalancerEndpoint> {
+        let subnet = |endpoint: &spec::VpcEndpoint| {
+            self.subnets.get(endpoint.subnets.first().map_or("", |id| id.value.as_str()))
+        };
+        let endpoint = |endpoint: &spec::VpcEndpoint| GatewayLoadBalancerEndpoint {
+            id: endpoint.id.value.clone(),
+            service: endpoint.service.clone(),
+            subnet: subnet(endpoint),
+            line: endpoint.line,
+        };
+        endpoints(self.spec, spec::EndpointKind::GatewayLoadBalancer).map(endpoint).collect()
     }
 
     fn vpc(&self, vpc: &spec::Vpc, plan: &Plan) -> Vpc {
@@ -375,6 +408,10 @@ impl<'s> Lowering<'s> {
             address: resource.address.value,
             security_groups: self.groups(&self.spec.groups_of_resource(resource)),
             listen: resource.listen.clone(),
+            network_interface: resource.network_interface.as_ref().map(|id| NetworkInterface {
+                id: id.value.clone(),
+                source_dest_check: resource.has_source_dest_check(),
+            }),
             line: resource.line,
         }
     }
@@ -397,6 +434,7 @@ impl<'s> Lowering<'s> {
             address: plan.endpoint_address(endpoint, position)?,
             security_groups: self.groups(&self.spec.groups_of_endpoint(endpoint)),
             listen: endpoint.listen.clone(),
+            network_interface: None,
             line: endpoint.line,
         })
     }
@@ -437,7 +475,11 @@ fn is_deleted(gateway: &spec::NatGateway) -> bool {
 }
 
 fn gateway_endpoints(spec: &Spec) -> impl Iterator<Item = &spec::VpcEndpoint> {
-    spec.vpc_endpoints.iter().filter(|endpoint| endpoint.kind == spec::EndpointKind::Gateway)
+    endpoints(spec, spec::EndpointKind::Gateway)
+}
+
+fn endpoints(spec: &Spec, kind: spec::EndpointKind) -> impl Iterator<Item = &spec::VpcEndpoint> {
+    spec.vpc_endpoints.iter().filter(move |endpoint| endpoint.kind == kind)
 }
 
 /// Routes to a peering connection that is not active are blackholes.

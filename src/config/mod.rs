@@ -8,6 +8,7 @@ mod address;
 pub mod changes;
 pub mod diagnostic;
 mod lint;
+mod lookup;
 mod lower;
 mod names;
 pub mod plan;
@@ -141,6 +142,22 @@ impl Lab {
         warnings.extend(self.warnings.iter().cloned());
         warnings.sort_by_key(|w| (w.line, w.column));
         warnings
+    }
+
+    /// What [`Lab::lint`] finds here and not in `before`, wherever in the file, and how many findings both have.
+    pub fn lint_since(&self, before: &Self) -> (Vec<Diagnostic>, usize) {
+        let mut known = before.lint();
+        let found = self.lint();
+        let all = found.len();
+        let is_new = |finding: &Diagnostic| {
+            let same =
+                |old: &Diagnostic| old.rule == finding.rule && old.message == finding.message;
+            // Of several alike, as many are known as there were.
+            known.iter().position(same).map(|at| known.swap_remove(at)).is_none()
+        };
+        let new: Vec<Diagnostic> = found.into_iter().filter(is_new).collect();
+        let old = all - new.len();
+        (new, old)
     }
 
     /// The lab as indexed tables.

@@ -15,6 +15,7 @@ pub(super) enum Kind {
     NatGateway,
     VpcEndpoint,
     Peering,
+    NetworkInterface,
     SecurityGroup,
     PrefixList,
     NetworkAcl,
@@ -25,7 +26,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Vpc,
         Self::Subnet,
         Self::RouteTable,
@@ -33,6 +34,7 @@ impl Kind {
         Self::NatGateway,
         Self::VpcEndpoint,
         Self::Peering,
+        Self::NetworkInterface,
         Self::SecurityGroup,
         Self::PrefixList,
         Self::NetworkAcl,
@@ -43,8 +45,13 @@ impl Kind {
     ];
 
     /// The kinds that a route may name.
-    pub(super) const ROUTE_TARGETS: [Self; 4] =
-        [Self::InternetGateway, Self::NatGateway, Self::VpcEndpoint, Self::Peering];
+    pub(super) const ROUTE_TARGETS: [Self; 5] = [
+        Self::InternetGateway,
+        Self::NatGateway,
+        Self::VpcEndpoint,
+        Self::Peering,
+        Self::NetworkInterface,
+    ];
 
     pub(super) const fn noun(self) -> &'static str {
         match self {
@@ -55,6 +62,7 @@ impl Kind {
             Self::NatGateway => "NAT gateway",
             Self::VpcEndpoint => "VPC endpoint",
             Self::Peering => "peering connection",
+            Self::NetworkInterface => "network interface",
             Self::SecurityGroup => "security group",
             Self::PrefixList => "prefix list",
             Self::NetworkAcl => "network ACL",
@@ -75,6 +83,7 @@ impl Kind {
             Self::NatGateway => ("nat_gateway", "id"),
             Self::VpcEndpoint => ("vpc_endpoint", "id"),
             Self::Peering => ("vpc_peering_connection", "id"),
+            Self::NetworkInterface => ("resource", "network_interface"),
             Self::SecurityGroup => ("security_group", "id"),
             Self::PrefixList => ("prefix_list", "id"),
             Self::NetworkAcl => ("network_acl", "id"),
@@ -88,7 +97,11 @@ impl Kind {
     /// Kinds with the same number may not share an id, because one key may name either.
     const fn namespace(self) -> u8 {
         match self {
-            Self::InternetGateway | Self::NatGateway | Self::VpcEndpoint | Self::Peering => 0,
+            Self::InternetGateway
+            | Self::NatGateway
+            | Self::VpcEndpoint
+            | Self::Peering
+            | Self::NetworkInterface => 0,
             Self::SecurityGroup | Self::PrefixList => 1,
             Self::Resource | Self::InternetHost => 2,
             Self::Vpc => 3,

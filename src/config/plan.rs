@@ -196,7 +196,7 @@ fn wants(spec: &Spec) -> Vec<Want<'_>> {
     for endpoint in &spec.vpc_endpoints {
         for id in endpoint.subnets.iter().skip(endpoint.addresses.len()) {
             let holder = Holder::Endpoint(endpoint.id.value.clone(), id.value.clone());
-            let (subnet, what) = (spec.subnet(id), "this interface endpoint");
+            let (subnet, what) = (spec.subnet(id), "this VPC endpoint");
             wants.extend(subnet.map(|s| Want { holder, subnet: Some(s), span: id.span, what }));
         }
     }

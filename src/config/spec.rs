@@ -169,6 +169,8 @@ pub enum Target {
     VpcEndpoint(String),
     /// A peering connection.
     Peering(String),
+    /// The network interface of a resource.
+    NetworkInterface(String),
     /// `target = "blackhole"`, or `state = "blackhole"` with the id that the target had.
     Blackhole(Option<String>),
 }
@@ -188,7 +190,7 @@ pub struct VpcEndpoint {
     pub prefix_list: Option<At<String>>,
     /// `route_tables`: those that get a route to a gateway endpoint.
     pub route_tables: Vec<At<String>>,
-    /// `subnets`: each gets an interface of an interface endpoint.
+    /// `subnets`: each gets an interface of an interface endpoint; a Gateway Load Balancer endpoint has one.
     pub subnets: Vec<At<String>>,
     /// `addresses` of those interfaces, in the same order, as far as they are given.
     pub addresses: Vec<At<Ipv4Addr>>,
@@ -209,6 +211,19 @@ pub enum EndpointKind {
     Gateway,
     /// An interface in a subnet.
     Interface,
+    /// A route target in a subnet.
+    GatewayLoadBalancer,
+}
+
+impl EndpointKind {
+    /// The lab file's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Interface => "interface",
+            Self::GatewayLoadBalancer => "gateway-load-balancer",
+        }
+    }
 }
 
 /// `[[vpc_peering_connection]]`.
@@ -346,6 +361,10 @@ pub struct Resource {
     pub security_groups: Vec<At<String>>,
     /// `listen`.
     pub listen: Vec<Listen>,
+    /// `network_interface`: its id, where routes may name it.
+    pub network_interface: Option<At<String>>,
+    /// `source_dest_check`.
+    pub source_dest_check: Option<At<bool>>,
     /// Where the section begins.
     pub line: Line,
 }
@@ -443,6 +462,13 @@ impl VpcEndpoint {
     }
 }
 
+impl Resource {
+    /// `source_dest_check`, which AWS has on by default (spec 3.7).
+    pub fn has_source_dest_check(&self) -> bool {
+        self.source_dest_check.is_none_or(|on| *on)
+    }
+}
+
 impl Peering {
     /// The VPC on the other side of `vpc`.
     pub fn other_than(&self, vpc: &str) -> &str {
@@ -481,78 +507,5 @@ impl NatGateway {
     pub fn addresses(&self) -> usize {
         let counted = self.secondary_private_ip_count.map_or(0, usize::from);
         1 + self.secondary_public_ips.len().max(self.secondary_private_ips.len()).max(counted)
-    }
-}
-
-impl Spec {
-    /// A VPC, by its id.
-    pub fn vpc(&self, id: &str) -> Option<&Vpc> {
-        self.vpcs.iter().find(|vpc| *vpc.id == id)
-    }
-
-    /// A subnet, by its id.
-    pub fn subnet(&self, id: &str) -> Option<&Subnet> {
-        self.subnets.iter().find(|subnet| *subnet.id == id)
-    }
-
-    /// A connector, by its name.
-    pub fn connector(&self, name: &str) -> Option<&Connector> {
-        self.connectors.iter().find(|connector| *connector.name == name)
-    }
-
-    /// A NAT gateway, by its id.
-    pub fn nat_gateway(&self, id: &str) -> Option<&NatGateway> {
-        self.nat_gateways.iter().find(|gateway| *gateway.id == id)
-    }
-
-    /// The declared main table of a VPC, named by the VPC or by the table itself.
-    pub fn main_route_table(&self, vpc: &Vpc) -> Option<&RouteTable> {
-        self.route_tables.iter().find(|table| match &vpc.main_route_table {
-            Some(id) => *table.id == **id,
-            None => *table.vpc == *vpc.id && table.main.is_some_and(|main| *main),
-        })
-    }
-
-    /// The table that a subnet uses: its own, or the declared main table of its VPC. `None`: an implied main table.
-    pub fn route_table_of(&self, subnet: &Subnet) -> Option<&RouteTable> {
-        match &subnet.route_table {
-            Some(id) => self.route_tables.iter().find(|table| *table.id == **id),
-            None => self.main_route_table(self.vpc(&subnet.vpc)?),
-        }
-    }
-
-    /// The id of a VPC's default security group: declared, or `<vpc id>/default`.
-    pub fn default_security_group(&self, vpc: &str) -> String {
-        self.security_groups
-            .iter()
-            .find(|group| *group.vpc == vpc && group.default.is_some_and(|default| *default))
-            .map_or_else(|| super::names::default_id(vpc), |group| (*group.id).clone())
-    }
-
-    /// The groups of a connector, sorted by id, each once; its VPC's default group where it names none (spec 1.6).
-    pub fn groups_of_connector(&self, connector: &Connector) -> Vec<String> {
-        let subnet = connector.subnets.first().and_then(|id| self.subnet(id));
-        self.groups_or_default(&connector.security_groups, subnet)
-    }
-
-    /// The groups of a resource, sorted by id, each once; its VPC's default group where it names none.
-    pub fn groups_of_resource(&self, resource: &Resource) -> Vec<String> {
-        self.groups_or_default(&resource.security_groups, self.subnet(&resource.subnet))
-    }
-
-    /// The groups of an interface endpoint, sorted by id, each once; its VPC's default group where it names none.
-    pub fn groups_of_endpoint(&self, endpoint: &VpcEndpoint) -> Vec<String> {
-        let subnet = endpoint.subnets.first().and_then(|id| self.subnet(id));
-        self.groups_or_default(&endpoint.security_groups, subnet)
-    }
-
-    fn groups_or_default(&self, named: &[At<String>], subnet: Option<&Subnet>) -> Vec<String> {
-        let mut groups: Vec<String> = named.iter().map(|group| group.value.clone()).collect();
-        if let (true, Some(subnet)) = (groups.is_empty(), subnet) {
-            groups.push(self.default_security_group(&subnet.vpc));
-        }
-        groups.sort();
-        groups.dedup();
-        groups
     }
 }

@@ -2,6 +2,7 @@
 
 use super::control::Problem;
 use super::state;
+use super::streams::STREAM;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
@@ -109,7 +110,10 @@ impl Client {
         let body = serde_json::to_vec(body).map_err(|error| self.broken(&error))?;
         let (response, driver) = self.send(Method::POST, path, body).await?;
         let status = response.status();
-        let mut answer = Answer { lab: self.lab.clone(), body: response.into_body(), driver };
+        let stream = response.headers().get(STREAM).and_then(|id| id.to_str().ok());
+        let stream = stream.map(str::to_owned);
+        let body = response.into_body();
+        let mut answer = Answer { client: self.clone(), stream, body, driver };
         if status.is_success() {
             return Ok(answer);
         }
@@ -193,16 +197,31 @@ fn refusal(body: &[u8]) -> ClientError {
     ClientError::Refused(problem.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned()))
 }
 
-/// An answer that goes on. Dropping it ends it.
+/// An answer that goes on. Dropping it ends it, and what is on its way is lost.
 #[derive(Debug)]
 pub struct Answer {
-    lab: String,
+    client: Client,
+    /// Its id, if its end can be asked for.
+    stream: Option<String>,
     body: Incoming,
     driver: JoinHandle<()>,
 }
 
 impl Answer {
-    /// The next octets; `None` at its end.
+    /// Asks for the end of it: what the lab has recorded until now is still to be read.
+    ///
+    /// # Errors
+    /// The lab ended, or the answer is of a kind that ends by itself or by being dropped.
+    pub async fn end(&self) -> Result<(), ClientError> {
+        let id = self.stream.as_deref().ok_or_else(|| self.client.broken(&"no stream"))?;
+        match self.client.post(&format!("/v1/streams/{id}/end"), &()).await {
+            // It has ended by itself.
+            Ok(()) | Err(ClientError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next octets; `None` at its end. Nothing is lost if it is not waited for to the end.
     ///
     /// # Errors
     /// The lab ended in the middle of it.
@@ -222,7 +241,7 @@ impl Answer {
 
     /// The error of an answer that ended before its time.
     pub fn went_down(&self) -> ClientError {
-        ClientError::WentDown { lab: self.lab.clone() }
+        ClientError::WentDown { lab: self.client.lab.clone() }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::flows::FlowQuery;
 use super::reload::{ReloadError, Request};
 use super::running::{LabError, Running};
+use super::streams::Streams;
 use super::top::top;
 use super::watch::{Subject, capture, refused, trace};
 use crate::explain::{
@@ -33,6 +34,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Shared {
     running: Arc<Mutex<Running>>,
+    streams: Streams,
     end: watch::Sender<bool>,
 }
 
@@ -117,7 +119,8 @@ impl Shared {
     /// Shares a running lab; `end` is set when a client asks for its end.
     pub fn new(running: Running) -> (Self, watch::Receiver<bool>) {
         let (end, ended) = watch::channel(false);
-        (Self { running: Arc::new(Mutex::new(running)), end }, ended)
+        let running = Arc::new(Mutex::new(running));
+        (Self { running, streams: Streams::default(), end }, ended)
     }
 
     /// What there is to say about the lab when it has come up.
@@ -156,6 +159,11 @@ impl Shared {
     /// What is needed to watch its packets.
     pub(super) async fn subject(&self) -> Subject {
         self.running.lock().await.subject()
+    }
+
+    /// The answers to clients that go on.
+    pub(super) fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// Is set when the lab is to end.
@@ -211,6 +219,7 @@ pub async fn serve(
         .route("/v1/apply", post(apply))
         .route("/v1/trace", post(trace))
         .route("/v1/capture", post(capture))
+        .route("/v1/streams/{id}/end", post(end_stream))
         .route("/v1/top", post(top))
         .route("/v1/down", post(down))
         .with_state(shared);
@@ -332,6 +341,16 @@ async fn apply(
     Json(request): Json<Request>,
 ) -> Result<Json<Reload>, ReloadError> {
     Ok(Json(shared.reload(&request, &mut |_| {}).await?))
+}
+
+async fn end_stream(State(shared): State<Shared>, Path(id): Path<u64>) -> Response {
+    match shared.streams.end(id) {
+        true => StatusCode::ACCEPTED.into_response(),
+        false => {
+            let error = format!("nothing with the id {id} goes on; it has ended, or never began");
+            (StatusCode::NOT_FOUND, Json(Problem { error })).into_response()
+        }
+    }
 }
 
 async fn down(State(shared): State<Shared>) -> StatusCode {

@@ -17,6 +17,7 @@ mod running;
 mod services;
 pub mod state;
 mod steer_drops;
+mod streams;
 mod tasks;
 pub mod top;
 pub mod watch;

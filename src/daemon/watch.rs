@@ -3,6 +3,7 @@
 
 use super::control::{Problem, Shared};
 use super::history::History;
+use super::streams::{STREAM, Stream};
 use crate::explain::pcapng::{self, Captured, Heading, Interface};
 use crate::explain::{
     Selection, comment, decided_under, lab_down_row, left_out_row, subject, trace_row,
@@ -106,7 +107,8 @@ pub(super) async fn trace(
     };
     let lines = Lines { configurations: subject.configurations };
     let left = request.count.unwrap_or(u64::MAX);
-    stream(subject.engine.watchers().watch(wish), lines, left, shared.ended())
+    let watch = subject.engine.watchers().watch(wish);
+    respond(watch, lines, left, shared.streams().begin(), shared.ended())
 }
 
 pub(super) async fn capture(
@@ -130,7 +132,8 @@ pub(super) async fn capture(
         left_out: 0,
     };
     let left = request.count.unwrap_or(u64::MAX);
-    stream(lab.engine.watchers().watch(wish), frames, left, shared.ended())
+    let watch = lab.engine.watchers().watch(wish);
+    respond(watch, frames, left, shared.streams().begin(), shared.ended())
 }
 
 pub(super) fn refused(error: &dyn std::error::Error) -> Response {
@@ -149,13 +152,21 @@ trait Form: Send + 'static {
     fn lab_down(&mut self, out: &mut Vec<u8>, at: Duration);
 }
 
-/// A response that goes on until so many units were sent, the client goes, or the lab ends.
-fn stream(watch: Watch, form: impl Form, left: u64, ended: watch::Receiver<bool>) -> Response {
+/// A response that goes on until so many units were sent, its end is asked for, the client goes, or the lab ends.
+fn respond(
+    watch: Watch,
+    form: impl Form,
+    left: u64,
+    stream: Stream,
+    ended: watch::Receiver<bool>,
+) -> Response {
     let (sender, mut receiver) = mpsc::channel::<Result<Bytes, Infallible>>(CHUNKS);
     let epoch = Duration::from_nanos(clock::wall().saturating_sub(clock::now()));
-    tokio::spawn(Pump { watch, form, left, epoch, told: 0, last_told: None, sender }.run(ended));
+    let id = stream.id;
+    let pump = Pump { watch, form, left, epoch, over: false, told: 0, last_told: None, sender };
+    tokio::spawn(pump.run(stream, ended));
     let body = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
-    Body::from_stream(body).into_response()
+    ([(STREAM, id.to_string())], Body::from_stream(body)).into_response()
 }
 
 /// Carries records from the engine to a client.
@@ -165,6 +176,8 @@ struct Pump<F> {
     left: u64,
     /// Where the engine's clock began, since 1970.
     epoch: Duration,
+    /// Whether nothing more is recorded, and only what was remains to be sent.
+    over: bool,
     /// How many left-out records the client knows of.
     told: u64,
     last_told: Option<Instant>,
@@ -172,28 +185,28 @@ struct Pump<F> {
 }
 
 impl<F: Form> Pump<F> {
-    async fn run(mut self, mut ended: watch::Receiver<bool>) {
+    async fn run(mut self, mut stream: Stream, mut ended: watch::Receiver<bool>) {
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut chunk = Vec::new();
         self.form.begin(&mut chunk);
         loop {
             self.fill(&mut chunk);
-            let sent = async {
-                if !chunk.is_empty() {
-                    return self.sender.send(Ok(std::mem::take(&mut chunk).into())).await.is_ok();
-                }
-                tokio::select! {
-                    _ = look.tick() => true,
-                    () = self.sender.closed() => false,
-                }
-            };
+            if chunk.is_empty() && (self.over || self.left == 0) {
+                return;
+            }
             tokio::select! {
-                sent = sent => if !sent { return },
                 // A sender that is gone is an end as well.
                 _ = ended.wait_for(|end| *end) => break,
-            }
-            if self.left == 0 {
-                return;
+                () = stream.asked(), if !self.over => {
+                    self.watch.end();
+                    self.over = true;
+                }
+                room = self.sender.reserve(), if !chunk.is_empty() => match room {
+                    Ok(room) => room.send(Ok(std::mem::take(&mut chunk).into())),
+                    Err(_) => return,
+                },
+                _ = look.tick(), if chunk.is_empty() => {}
+                () = self.sender.closed(), if chunk.is_empty() => return,
             }
         }
         let now = self.epoch + Instant(clock::now()).since(Instant::ZERO);
@@ -218,7 +231,8 @@ impl<F: Form> Pump<F> {
         }
         let now = Instant(clock::now());
         let news = self.watch.left_out() - self.told;
-        if news > 0 && self.last_told.is_none_or(|last| now.since(last) >= TELL_EVERY) {
+        let due = self.last_told.is_none_or(|last| now.since(last) >= TELL_EVERY);
+        if news > 0 && (due || self.over || self.left == 0) {
             self.form.left_out(chunk, self.epoch + now.since(Instant::ZERO), news);
             self.told += news;
             self.last_told = Some(now);
@@ -328,4 +342,87 @@ impl Form for File {
     }
 
     fn lab_down(&mut self, _: &mut Vec<u8>, _: Duration) {}
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::streams::Streams;
+    use super::*;
+    use crate::config::Lab;
+    use crate::packet::{VnetHeader, builder};
+    use crate::pipeline::Device;
+    use crate::vpc::{ServiceIx, Task};
+    use http_body_util::BodyExt as _;
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
+    const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
+    const HOST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 53);
+
+    fn snapshot() -> Snapshot {
+        let text = include_str!("../../examples/walkthrough.toml");
+        let snapshot = Lab::parse("lab.toml", text).unwrap().lower(Generation(1));
+        let web = snapshot.parts().services.iter().position(|s| s.name == "web").unwrap();
+        let service = ServiceIx::from(web);
+        let eni = snapshot.choose_eni(service, 1);
+        snapshot.with_task(Task { service, number: 1, address: TASK, eni })
+    }
+
+    fn file(snapshot: &Snapshot) -> File {
+        let current = Arc::new(snapshot.clone());
+        let history = Arc::new(ArcSwap::from_pointee(History::new(Arc::clone(&current))));
+        File {
+            configurations: Configurations { current: Arc::new(ArcSwap::new(current)), history },
+            title: "title".to_owned(),
+            snaplen: 65_535,
+            packets: 0,
+            written: 0,
+            left_out: 0,
+        }
+    }
+
+    /// The packets in a file, and how many it says were left out.
+    fn read(mut file: &[u8]) -> (u64, Option<u64>) {
+        let (mut packets, mut left_out) = (0, None);
+        while let Some((kind, length)) = pcapng::first_block(file).unwrap() {
+            packets += u64::from(kind == pcapng::ENHANCED_PACKET);
+            left_out = pcapng::left_out(&file[..length]).or(left_out);
+            file = &file[length..];
+        }
+        assert!(file.is_empty(), "whole blocks");
+        (packets, left_out)
+    }
+
+    #[tokio::test]
+    async fn what_was_seen_before_the_end_was_asked_for_is_sent_and_what_comes_after_it_is_not() {
+        const SENT: u64 = 3000;
+        let (engine, snapshot, streams) = (Engine::new(1), snapshot(), Streams::default());
+        let eni = snapshot.task(TASK).and_then(|t| t.eni).unwrap();
+        let one_is_sent = || {
+            let mut bytes = builder::udp(SocketAddrV4::new(TASK, 5000), HOST, &[0; 1000]);
+            let (now, vnet) = (Instant(1), VnetHeader::default());
+            engine.judge(now, &snapshot, Device::Eni(eni), &mut bytes, vnet, &mut [0; 2048]);
+        };
+        let octets = Sides { inside: true, outside: false };
+        // All of it is far more than the chunks on their way hold. That the flow was created is a record as well.
+        let (queue, queue_octets) = (SENT as usize + 1, usize::MAX);
+        let wish = Wish { octets, queue, queue_octets, ..Wish::default() };
+        let (_lab, ended) = watch::channel(false);
+        let watch = engine.watchers().watch(wish);
+        let answer = respond(watch, file(&snapshot), u64::MAX, streams.begin(), ended);
+        let id: u64 = answer.headers()[STREAM].to_str().unwrap().parse().unwrap();
+        (0..SENT + 7).for_each(|_| one_is_sent());
+
+        assert!(streams.end(id));
+        assert!(!streams.end(id), "its end was asked for");
+        // The first chunk: by then it is known that no more is wanted.
+        let mut body = answer.into_body();
+        let mut octets = body.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
+        assert!(!engine.watchers().any());
+        one_is_sent();
+        octets.extend(body.collect().await.unwrap().to_bytes());
+        assert_eq!(read(&octets), (SENT, Some(7)));
+        assert!(!streams.end(id), "it has ended");
+    }
 }

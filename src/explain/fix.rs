@@ -5,7 +5,8 @@ use crate::packet::Tuple;
 use crate::pipeline::{Detail, Evidence, Outcome, Reason, Stage, Step};
 use crate::vpc::{
     Connectivity, Destination, Direction, Interface, Line, NatGatewayState, NetworkAclIx,
-    PeeringIx, RouteTableIx, RuleRef, SecurityGroupIx, Snapshot, SubnetIx, Target, VpcIx,
+    PeeringIx, ResourceIx, RouteTableIx, RuleRef, SecurityGroupIx, Snapshot, SubnetIx, Target,
+    VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -50,12 +51,25 @@ pub fn fix(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
             let (table, position) = evidence.steps.iter().rev().find_map(followed_route)?;
             change_route(evidence, snapshot, table, position)
         }
+        RuleRef::ApplianceSecurityGroups(appliance, direction) => {
+            appliance_group(evidence, snapshot, appliance, direction)
+        }
+        RuleRef::NetworkInterface(appliance) => {
+            let resource = snapshot.parts().resources.get(appliance.get())?;
+            Some(Fix {
+                id: resource.name.clone(),
+                at: resource.line,
+                action: "change".to_owned(),
+                rule: "source_dest_check = false".to_owned(),
+            })
+        }
         RuleRef::Packet
         | RuleRef::SourceCheck
         | RuleRef::ExemptAddress
         | RuleRef::SecurityGroupRule(..)
         | RuleRef::NatGateway(_)
         | RuleRef::GatewayEndpoint(_)
+        | RuleRef::GatewayLoadBalancerEndpoint(_)
         | RuleRef::Peering(_)
         | RuleRef::Eni(_)
         | RuleRef::AppRunner
@@ -78,13 +92,32 @@ fn security_group_egress(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix
 fn security_group_ingress(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
     let eni = snapshot.parts().enis.get(eni_of(evidence, snapshot)?.get())?;
     let packet = packet_at(evidence, evidence.steps.len());
-    let from_eni = packet.src == eni.address || packet.src == evidence.inside.src;
+    let preserved = evidence.denial?.reason != Reason::SgIngressBehindMiddlebox;
+    let from_eni = preserved && (packet.src == eni.address || packet.src == evidence.inside.src);
     let peer = match eni.security_groups.first() {
         Some(&group) if from_eni => id(snapshot, group)?.0,
         _ => format!("{}/32", packet.src),
     };
     let rule = format!("{{ {}, from = \"{peer}\" }}", traffic(evidence.inside));
     add_to_group(snapshot, destination_group(evidence, snapshot)?, "add to ingress", rule)
+}
+
+/// What is routed through an appliance, by addresses: of a reply as of a request.
+fn appliance_group(
+    evidence: &Evidence,
+    snapshot: &Snapshot,
+    appliance: ResourceIx,
+    direction: Direction,
+) -> Option<Fix> {
+    let group = *snapshot.parts().resources.get(appliance.get())?.security_groups.first()?;
+    let request = packet_at(evidence, evidence.steps.len());
+    let packet = if evidence.outside.is_some() { request.reversed() } else { request };
+    let (key, address) = match direction {
+        Direction::Egress => ("to", packet.dst),
+        Direction::Ingress => ("from", packet.src),
+    };
+    let rule = format!("{{ {}, {key} = \"{address}/32\" }}", traffic(packet));
+    add_to_group(snapshot, group, &format!("add to {direction}"), rule)
 }
 
 fn add_to_group(

@@ -31,7 +31,7 @@ pub use names::{
     DecidedBy, component, decided_by, security_group_id, service_name, subnet_id, task,
 };
 pub use nearest_miss::NearestMiss;
-pub use reload::{Fate, FlowFate, FlowFates, Reload, print_reload};
+pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_reload};
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use tables::{Row, print};

@@ -5,9 +5,9 @@
 
 use crate::pipeline::Component;
 use crate::vpc::{
-    AclAction, Destination, Direction, EniIx, GatewayEndpointIx, Interface, Line, NatGatewayIx,
-    NetworkAclIx, Peer, PeeringIx, Route, RouteTableIx, RuleRef, SecurityGroupIx,
-    SecurityGroupRule, ServiceIx, Snapshot, SubnetIx, Target, VpcIx,
+    AclAction, Destination, Direction, EniIx, GatewayEndpointIx, GatewayLoadBalancerEndpointIx,
+    Interface, Line, NatGatewayIx, NetworkAclIx, Peer, PeeringIx, ResourceIx, Route, RouteTableIx,
+    RuleRef, SecurityGroupIx, SecurityGroupRule, ServiceIx, Snapshot, SubnetIx, Target, VpcIx,
 };
 use serde::Serialize;
 use std::fmt;
@@ -92,6 +92,14 @@ pub fn decided_by(rule: RuleRef, snapshot: &Snapshot) -> DecidedBy {
         RuleRef::NatGateway(gateway) => nat_gateway(snapshot, gateway),
         RuleRef::InternetGateway(vpc) => internet_gateway(snapshot, vpc),
         RuleRef::GatewayEndpoint(endpoint) => gateway_endpoint(snapshot, endpoint),
+        RuleRef::ApplianceSecurityGroups(appliance, direction) => {
+            let appliance = snapshot.parts().resources.get(appliance.get());
+            no_rule(snapshot, direction, appliance.map(|r| &*r.security_groups))
+        }
+        RuleRef::NetworkInterface(appliance) => network_interface(snapshot, appliance),
+        RuleRef::GatewayLoadBalancerEndpoint(endpoint) => {
+            gateway_load_balancer_endpoint(snapshot, endpoint)
+        }
         RuleRef::Peering(peering) => self::peering(snapshot, peering),
         RuleRef::Eni(eni) => DecidedBy::of("eni", eni_id(snapshot, eni)),
         RuleRef::Vpc(vpc) => match snapshot.parts().vpcs.get(vpc.get()) {
@@ -122,6 +130,10 @@ pub fn component(component: Component, snapshot: &Snapshot) -> String {
         }
         Component::GatewayEndpoint(endpoint) => gateway_endpoint_id(snapshot, endpoint).to_owned(),
         Component::Peering(peering) => peering_id(snapshot, peering).to_owned(),
+        Component::NetworkInterface(appliance) => appliance_name(snapshot, appliance),
+        Component::GatewayLoadBalancerEndpoint(endpoint) => {
+            gateway_load_balancer_endpoint_id(snapshot, endpoint).to_owned()
+        }
         Component::Vpc(vpc) => vpc_id(snapshot, vpc).to_owned(),
         Component::Internet => "internet".to_owned(),
     }
@@ -283,6 +295,12 @@ fn target(snapshot: &Snapshot, vpc: VpcIx, route: &Route) -> String {
         Target::NatGateway(gateway) => nat_gateway_id(snapshot, *gateway).to_owned(),
         Target::GatewayEndpoint(endpoint) => gateway_endpoint_id(snapshot, *endpoint).to_owned(),
         Target::Peering(peering) => peering_id(snapshot, *peering).to_owned(),
+        Target::NetworkInterface(appliance) => {
+            network_interface_id(snapshot, *appliance).to_owned()
+        }
+        Target::GatewayLoadBalancerEndpoint(endpoint) => {
+            gateway_load_balancer_endpoint_id(snapshot, *endpoint).to_owned()
+        }
         Target::Blackhole(Some(id)) => format!("blackhole ({id})"),
         Target::Blackhole(None) => "blackhole".to_owned(),
     }
@@ -307,6 +325,26 @@ fn gateway_endpoint(snapshot: &Snapshot, endpoint: GatewayEndpointIx) -> Decided
     match snapshot.parts().gateway_endpoints.get(endpoint.get()) {
         Some(endpoint) => DecidedBy::of("gateway-endpoint", &endpoint.id).at(endpoint.line),
         None => DecidedBy::of("gateway-endpoint", UNKNOWN),
+    }
+}
+
+fn network_interface(snapshot: &Snapshot, appliance: ResourceIx) -> DecidedBy {
+    let named = DecidedBy::of("network-interface", network_interface_id(snapshot, appliance));
+    match snapshot.parts().resources.get(appliance.get()) {
+        Some(resource) => named.at(resource.line),
+        None => named,
+    }
+}
+
+fn gateway_load_balancer_endpoint(
+    snapshot: &Snapshot,
+    endpoint: GatewayLoadBalancerEndpointIx,
+) -> DecidedBy {
+    let kind = "gateway-load-balancer-endpoint";
+    let named = DecidedBy::of(kind, gateway_load_balancer_endpoint_id(snapshot, endpoint));
+    match snapshot.parts().gateway_load_balancer_endpoints.get(endpoint.get()) {
+        Some(endpoint) => named.at(endpoint.line),
+        None => named,
     }
 }
 
@@ -352,6 +390,25 @@ fn route_table_id(snapshot: &Snapshot, table: RouteTableIx) -> &str {
 
 fn gateway_endpoint_id(snapshot: &Snapshot, endpoint: GatewayEndpointIx) -> &str {
     snapshot.parts().gateway_endpoints.get(endpoint.get()).map_or(UNKNOWN, |e| &e.id)
+}
+
+fn gateway_load_balancer_endpoint_id(
+    snapshot: &Snapshot,
+    endpoint: GatewayLoadBalancerEndpointIx,
+) -> &str {
+    let found = snapshot.parts().gateway_load_balancer_endpoints.get(endpoint.get());
+    found.map_or(UNKNOWN, |e| &e.id)
+}
+
+fn network_interface_id(snapshot: &Snapshot, appliance: ResourceIx) -> &str {
+    let found = snapshot.parts().resources.get(appliance.get());
+    found.and_then(|r| r.network_interface.as_ref()).map_or(UNKNOWN, |interface| &interface.id)
+}
+
+/// `eni-fw of firewall`.
+fn appliance_name(snapshot: &Snapshot, appliance: ResourceIx) -> String {
+    let resource = snapshot.parts().resources.get(appliance.get()).map_or(UNKNOWN, |r| &r.name);
+    format!("{} of {resource}", network_interface_id(snapshot, appliance))
 }
 
 fn peering_id(snapshot: &Snapshot, peering: PeeringIx) -> &str {

@@ -1,7 +1,9 @@
 //! What a reload changes, and what it does to live flows: the answer of `egret apply`.
 
+use crate::config::Diagnostic;
 use crate::config::changes::{Change, Difference, What};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::io::{self, Write};
 
 /// How many flows are listed one by one; the rest are counted.
@@ -20,6 +22,54 @@ pub struct Reload {
     pub changes: Vec<Change>,
     /// What becomes of live flows.
     pub flows: FlowFates,
+    /// What the file probably does not do as wanted, and the configuration before did.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
+    /// How many more warnings about the file there are, which hold for the configuration before as well.
+    #[serde(default)]
+    pub old_warnings: usize,
+}
+
+/// Something in the lab file that can be used and probably does not do what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Its stable id, such as `public-subnet-in-connector`.
+    pub rule: String,
+    /// Counted from 1; 0 where no line is to blame.
+    pub line: u32,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: String,
+}
+
+impl From<&Diagnostic> for Warning {
+    fn from(finding: &Diagnostic) -> Self {
+        let Diagnostic { rule, line, message, help, .. } = finding;
+        let (rule, line) = ((*rule).to_owned(), *line);
+        Self { rule, line, message: message.clone(), help: help.clone() }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "warning: {}; {}", self.message, self.help),
+            line => write!(f, "warning: line {line}: {}; {}", self.message, self.help),
+        }
+    }
+}
+
+impl Reload {
+    /// That there are more warnings than the new ones, if there are.
+    pub fn more_warnings(&self) -> Option<String> {
+        let Self { file, old_warnings, .. } = self;
+        match old_warnings {
+            0 => None,
+            1 => Some(format!("1 warning is as before; `egret check {file}` shows it")),
+            n => Some(format!("{n} warnings are as before; `egret check {file}` shows them")),
+        }
+    }
 }
 
 /// What becomes of the live flows, each at its next packet at the latest.
@@ -209,11 +259,39 @@ mod tests {
         flows.add(flow(Fate::Ends, "flow-moved", None));
         flows.add(flow(Fate::RepliesDropped, "nacl-return-deny", Some("rule 90 of acl")));
         let changes = changes(&before, &after);
-        let reload =
-            Reload { file: "lab.toml".into(), dry_run: true, generation: 1, changes, flows };
+        let reload = Reload {
+            file: "lab.toml".into(),
+            dry_run: true,
+            generation: 1,
+            changes,
+            flows,
+            warnings: Vec::new(),
+            old_warnings: 0,
+        };
         let mut out = Vec::new();
         print_reload(&mut out, &reload).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
+
+    /// Findings move with what they are about, and count as new only where there are more of them.
+    #[test]
+    fn a_warning_is_told_once() {
+        let text = include_str!("../../examples/walkthrough.toml");
+        let before = lab(text);
+        let all = before.lint();
+        assert!(all.len() > 1);
+        let moved = lab(&format!("# a comment\n{text}"));
+        let (new, old) = moved.lint_since(&before);
+        assert!(new.is_empty(), "{new:?}");
+        assert_eq!(old, all.len());
+        let more = format!("{text}[[security_group]]\nid = \"sg-more\"\nvpc = \"vpc-shop\"\n");
+        let (new, old) = lab(&more).lint_since(&before);
+        assert_eq!((new.len(), old), (1, all.len()), "{new:?}");
+        assert!(new[0].message.contains("sg-more"), "{new:?}");
+        let warning = Warning::from(&new[0]).to_string();
+        assert!(warning.starts_with(&format!("warning: line {}: ", new[0].line)), "{warning}");
+        let (new, old) = before.lint_since(&lab(&more));
+        assert_eq!((new.len(), old), (0, all.len()), "what is mended is not told");
     }
 
     /// Comments and the order of sections are nothing to tell.

@@ -68,6 +68,7 @@ pub(crate) fn parts() -> Parts {
             line: 65,
         }],
         resources: vec![Resource {
+            network_interface: None,
             aliases: vec!["db.corp.example".to_owned()],
             endpoint: None,
             private_dns: None,

@@ -129,6 +129,13 @@ impl Flow {
         snapshot.task(self.egress.tuple().src).map(|task| task.service)
     }
 
+    /// Marks its ports as seen on the wire, so that they rest when they come back.
+    pub fn mark_ports_used(&self) {
+        let (eni, nat) = (self.eni.as_ref(), self.nat.as_ref());
+        let leases = eni.map(|(_, lease)| lease).into_iter().chain(nat.map(|(_, lease)| lease));
+        leases.for_each(Lease::mark_used);
+    }
+
     /// Counts a packet that passes, and restarts the idle timer.
     #[inline]
     pub fn count(&self, now: Instant, side: Side, segments: u32, bytes: u64) {

@@ -112,13 +112,9 @@ pub fn complete(bytes: &mut [u8], vnet: VnetHeader) {
     if !vnet.is_partial() {
         return;
     }
-    let start = usize::from(vnet.csum_start);
-    let field = start + usize::from(vnet.csum_offset);
+    let (start, field) = vnet.checksum_place();
     let end = usize::from(u16_at(bytes, 2));
-    let sum = match checksum::checksum(&bytes[start..end]) {
-        0 if vnet.csum_offset == 6 => 0xffff,
-        sum => sum,
-    };
+    let sum = vnet.completed(&bytes[start..end]);
     put_u16(bytes, field, sum);
 }
 

@@ -5,7 +5,7 @@ use super::checksum::{self, Sum};
 use super::octets::{address_at, put_u16, put_u32, u16_at};
 use super::parse::ICMP_HEADER;
 use super::tcp::TcpFlags;
-use super::{Fragment, Packet, Protocol};
+use super::{Fragment, Packet, Protocol, VnetHeader};
 use std::net::Ipv4Addr;
 
 /// Octets of an IPv4 header without options.
@@ -22,21 +22,28 @@ const IP_CHECKSUM: usize = 10;
 
 /// Writes "time exceeded in transit" (type 11, code 0) about `original`, an IPv4 packet, and returns its length.
 ///
-/// `None` where RFC 1122 3.2.2 forbids an answer, and where `out` is too small; [`MAX_ERROR`] is always enough. If the
-/// original's L4 checksum is partial, the quote has it so: it is the folded pseudo-header sum, which nobody verifies.
-pub fn time_exceeded(original: &[u8], from: Ipv4Addr, out: &mut [u8]) -> Option<usize> {
-    write_error(original, from, (11, 0), 0, out)
+/// `None` where RFC 1122 3.2.2 forbids an answer, and where `out` is too small; [`MAX_ERROR`] is always enough. `vnet` is what the
+/// kernel left to be done: a partial L4 checksum is completed in the quote, which shows what the sender sent. That of a
+/// super-packet is not, for it was never sent as one.
+pub fn time_exceeded(
+    original: &[u8],
+    vnet: VnetHeader,
+    from: Ipv4Addr,
+    out: &mut [u8],
+) -> Option<usize> {
+    write_error(original, vnet, from, (11, 0), 0, out)
 }
 
 /// Writes "fragmentation needed and DF set" (type 3, code 4, RFC 1191) about `original`; `mtu` is the next hop's, in
-/// octets. Returns as [`time_exceeded`] does, whose note about partial checksums holds here too.
+/// octets. Returns as [`time_exceeded`] does, which says what becomes of a partial checksum.
 pub fn fragmentation_needed(
     original: &[u8],
+    vnet: VnetHeader,
     from: Ipv4Addr,
     mtu: u16,
     out: &mut [u8],
 ) -> Option<usize> {
-    write_error(original, from, (3, 4), mtu, out)
+    write_error(original, vnet, from, (3, 4), mtu, out)
 }
 
 /// Writes the reset that answers `original`, from its destination to its source (RFC 9293 3.10.7.1, CLOSED state),
@@ -76,6 +83,7 @@ pub fn tcp_reset(original: &Packet<'_>, out: &mut [u8]) -> Option<usize> {
 /// `low_half` is the second half of the ICMP header's last word: the MTU, or unused.
 fn write_error(
     original: &[u8],
+    vnet: VnetHeader,
     from: Ipv4Addr,
     (icmp_type, code): (u8, u8),
     low_half: u16,
@@ -93,12 +101,24 @@ fn write_error(
     icmp[1] = code;
     put_u16(icmp, 6, low_half);
     icmp[ICMP_HEADER..].copy_from_slice(quote);
+    complete_quote(&mut icmp[ICMP_HEADER..], &original[..total_len], vnet);
     let sum = checksum::checksum(icmp);
     put_u16(icmp, 2, sum);
     header.fill(0);
     header[1] = PRECEDENCE;
     write_ip_header(header, len, Protocol::Icmp, from, address_at(original, 12));
     Some(len)
+}
+
+/// Completes a partial checksum in the quote of `original`, if the quote reaches as far as its field.
+fn complete_quote(quote: &mut [u8], original: &[u8], vnet: VnetHeader) {
+    if !vnet.is_partial() || vnet.is_super_packet() {
+        return;
+    }
+    let (start, field) = vnet.checksum_place();
+    let Some(segment) = original.get(start..) else { return };
+    let Some(octets) = quote.get_mut(field..field + 2) else { return };
+    octets.copy_from_slice(&vnet.completed(segment).to_be_bytes());
 }
 
 /// Whether an ICMP error may be sent about `original` (RFC 1122 3.2.2); `None` if it is no IPv4 packet.
@@ -156,7 +176,7 @@ fn write_ip_header(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::super::{IcmpKind, VnetHeader, builder};
+    use super::super::{IcmpKind, builder};
     use super::*;
     use std::net::SocketAddrV4;
 
@@ -169,7 +189,7 @@ mod tests {
     }
 
     fn answer(original: &[u8]) -> Option<usize> {
-        time_exceeded(original, GATEWAY, &mut [0; MAX_ERROR])
+        time_exceeded(original, VnetHeader::default(), GATEWAY, &mut [0; MAX_ERROR])
     }
 
     fn reset(bytes: &mut [u8]) -> Option<(super::super::TcpFacts, super::super::Tuple)> {
@@ -186,12 +206,51 @@ mod tests {
     fn time_exceeded_quotes_the_original_up_to_576_octets() {
         let original = builder::udp(TASK, HOST, &[9; 1000]);
         let mut out = [0xaa; MAX_ERROR];
-        assert_eq!(time_exceeded(&original, GATEWAY, &mut out), Some(MAX_ERROR));
+        assert_eq!(
+            time_exceeded(&original, VnetHeader::default(), GATEWAY, &mut out),
+            Some(MAX_ERROR)
+        );
         let packet = Packet::parse(&mut out, VnetHeader::default()).unwrap();
         assert_eq!((packet.src(), packet.dst()), (GATEWAY, *TASK.ip()));
         assert_eq!((packet.ttl(), packet.dont_fragment()), (64, false));
         assert_eq!(packet.icmp_type_code(), (11, 0));
         assert_eq!(packet.payload(), &original[..548]);
+    }
+
+    /// RFC 792 quotes what the sender sent, and on a wire that has a checksum.
+    #[test]
+    fn a_partial_checksum_is_complete_in_the_quote() {
+        for length in [0, 5, 1000] {
+            let payload = vec![9; length];
+            let tcp = builder::tcp(TASK, HOST, TcpFlags::ACK, 1, 2, &payload);
+            for sent in [builder::udp(TASK, HOST, &payload), tcp] {
+                let mut partial = sent.clone();
+                let vnet = builder::to_partial(&mut partial);
+                assert_ne!(partial, sent);
+                let mut out = [0; MAX_ERROR];
+                let len = time_exceeded(&partial, vnet, GATEWAY, &mut out).unwrap();
+                assert!(sent.starts_with(&out[28..len]));
+                assert!(checksum::is_valid(&out[20..len]));
+                let len = fragmentation_needed(&partial, vnet, GATEWAY, 68, &mut out).unwrap();
+                assert!(sent.starts_with(&out[28..len]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_partial_checksum_that_is_nowhere_is_left_alone() {
+        let original = builder::udp(TASK, HOST, b"abc");
+        let place = |csum_start, csum_offset| VnetHeader {
+            flags: super::super::vnet::NEEDS_CSUM,
+            csum_start,
+            csum_offset,
+            ..VnetHeader::default()
+        };
+        for vnet in [place(20, 1000), place(1000, 6), place(u16::MAX, u16::MAX), place(20, 10)] {
+            let mut out = [0; MAX_ERROR];
+            assert_eq!(time_exceeded(&original, vnet, GATEWAY, &mut out), Some(28 + 31));
+            assert_eq!(out[28..28 + 31], original);
+        }
     }
 
     #[test]
@@ -205,7 +264,8 @@ mod tests {
     fn fragmentation_needed_tells_the_mtu() {
         let original = builder::udp(TASK, HOST, &[9; 1600]);
         let mut out = [0; MAX_ERROR];
-        let len = fragmentation_needed(&original, GATEWAY, 1500, &mut out).unwrap();
+        let len = fragmentation_needed(&original, VnetHeader::default(), GATEWAY, 1500, &mut out)
+            .unwrap();
         let packet = Packet::parse(&mut out[..len], VnetHeader::default()).unwrap();
         assert!(matches!(packet.icmp(), Some(IcmpKind::Error { icmp_type: 3, code: 4, .. })));
         assert_eq!(u32::from(u16_at(packet.bytes(), 26)), 1500);
@@ -244,8 +304,11 @@ mod tests {
     #[test]
     fn too_small_a_buffer_is_refused() {
         let mut original = builder::tcp(TASK, HOST, TcpFlags::SYN, 1, 0, &[]);
-        assert_eq!(time_exceeded(&original, GATEWAY, &mut [0; 67]), None);
-        assert_eq!(time_exceeded(&original, GATEWAY, &mut [0; 68]), Some(68));
+        assert_eq!(time_exceeded(&original, VnetHeader::default(), GATEWAY, &mut [0; 67]), None);
+        assert_eq!(
+            time_exceeded(&original, VnetHeader::default(), GATEWAY, &mut [0; 68]),
+            Some(68)
+        );
         let packet = Packet::parse(&mut original, VnetHeader::default()).unwrap();
         assert_eq!(tcp_reset(&packet, &mut [0; 39]), None);
     }

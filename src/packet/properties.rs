@@ -113,8 +113,8 @@ fn assert_facts_are_fresh(packet: &Packet<'_>) {
 
 fn touch_everything(packet: &mut Packet<'_>, rewrite: Rewrite) {
     let mut out = [0; icmp::MAX_ERROR];
-    icmp::time_exceeded(packet.bytes(), rewrite.src, &mut out);
-    icmp::fragmentation_needed(packet.bytes(), rewrite.src, 1500, &mut out);
+    icmp::time_exceeded(packet.bytes(), packet.vnet(), rewrite.src, &mut out);
+    icmp::fragmentation_needed(packet.bytes(), packet.vnet(), rewrite.src, 1500, &mut out);
     icmp::tcp_reset(packet, &mut out);
     clamp_mss(packet, 536);
     rewrite_icmp_error(packet, rewrite.src, rewrite.dst, packet.tuple(), true);
@@ -136,8 +136,9 @@ proptest! {
         vnet in any::<[u8; vnet::LEN]>(),
     ) {
         let mut out = [0; icmp::MAX_ERROR];
-        icmp::time_exceeded(&bytes, Ipv4Addr::LOCALHOST, &mut out);
-        let parsed = Packet::parse(&mut bytes, VnetHeader::from_bytes(&vnet));
+        let vnet = VnetHeader::from_bytes(&vnet);
+        icmp::time_exceeded(&bytes, vnet, Ipv4Addr::LOCALHOST, &mut out);
+        let parsed = Packet::parse(&mut bytes, vnet);
         prop_assert!(parsed.is_err() || bytes.len() >= 20);
     }
 
@@ -284,7 +285,7 @@ proptest! {
     #[test]
     fn own_icmp_errors_are_valid(original in translatable(), from in address(), mtu in any::<u16>()) {
         let mut out = [0; icmp::MAX_ERROR];
-        if let Some(len) = icmp::fragmentation_needed(&original, from, mtu, &mut out) {
+        if let Some(len) = icmp::fragmentation_needed(&original, VnetHeader::default(), from, mtu, &mut out) {
             prop_assert!(len <= icmp::MAX_ERROR);
             assert_checksums_valid(&out[..len]);
             let packet = parse(&mut out[..len], VnetHeader::default());

@@ -1,10 +1,15 @@
 //! The virtio-net header (`struct virtio_net_hdr`, 10 octets, host order) in front of each packet on a TUN device
 //! opened with `IFF_VNET_HDR`: it says what the kernel left to be done, checksum and segmentation.
 
+use super::checksum;
+
 /// Octets of the header on the wire.
 pub const LEN: usize = 10;
 /// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the L4 checksum field holds the folded pseudo-header sum only.
 pub const NEEDS_CSUM: u8 = 1;
+
+/// Where the checksum is in a UDP header.
+const UDP_CHECKSUM: u16 = 6;
 
 /// What travels in front of a packet; all zero for a plain packet with complete checksums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +63,20 @@ impl VnetHeader {
     #[inline]
     pub const fn is_partial(self) -> bool {
         self.flags & NEEDS_CSUM != 0
+    }
+
+    /// Where a partial checksum begins, and where its field is, from the start of the IP packet.
+    pub(super) fn checksum_place(self) -> (usize, usize) {
+        let start = usize::from(self.csum_start);
+        (start, start + usize::from(self.csum_offset))
+    }
+
+    /// The complete checksum of what a partial one covers; UDP's is never zero, which says that there is none.
+    pub(super) fn completed(self, covered: &[u8]) -> u16 {
+        match checksum::checksum(covered) {
+            0 if self.csum_offset == UDP_CHECKSUM => 0xffff,
+            sum => sum,
+        }
     }
 
     /// Whether segmentation is left to be done.

@@ -5,7 +5,7 @@ use super::engine::{Engine, FlowOutcome, Forward, NOT_HERE};
 use super::port_lease::{Grant, Purpose};
 use super::walk::{Path, Probe};
 use super::way::{Gone, Way};
-use super::{Denial, Device, Link, PathKey, Reason, Recorder};
+use super::{Denial, Device, Link, PathKey, Reason, Recorder, Verdict};
 use crate::flow::{Flow, FlowKey, FlowStart, Instant};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple};
 use crate::vpc::{Egress, RuleRef, Snapshot, Task, Traffic};
@@ -13,8 +13,34 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 impl Engine {
-    /// Makes a flow of its first packet.
-    pub(super) fn admit<R: Recorder>(
+    /// Makes a flow of its first packet, and sends that. Of a first packet that is not sent on, being too old or too big,
+    /// nothing is left: no flow, and no port that rests, since none was seen.
+    #[expect(clippy::too_many_arguments, reason = "those of `handle`, and the key")]
+    pub(super) fn begin_flow<R: Recorder>(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        arrival: Arrival,
+        key: &FlowKey,
+        packet: &mut Packet<'_>,
+        reply: &mut [u8],
+        recorder: &mut R,
+    ) -> Result<Verdict, Denial> {
+        let flow = self.admit(now, snapshot, arrival, key, packet, recorder)?;
+        let verdict = self.send_by(now, snapshot, arrival.place, key, packet, reply, recorder);
+        match verdict {
+            Verdict::Forward { .. } => flow.mark_ports_used(),
+            Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold => {
+                // Another worker may have sent a packet of it by now.
+                if flow.sent.packets() == 0 {
+                    self.flows().remove(&flow);
+                }
+            }
+        }
+        Ok(verdict)
+    }
+
+    fn admit<R: Recorder>(
         &self,
         now: Instant,
         snapshot: &Snapshot,
@@ -22,7 +48,7 @@ impl Engine {
         key: &FlowKey,
         packet: &Packet<'_>,
         recorder: &mut R,
-    ) -> Result<(), Denial> {
+    ) -> Result<Arc<Flow>, Denial> {
         let inside = key.tuple();
         let task = *snapshot
             .task(inside.src)
@@ -35,13 +61,9 @@ impl Engine {
         let (link, hop, reply_denied) = (path.link, path.hop, path.reply_denied);
         let flow = Arc::new(self.begin(now, snapshot, &task, key, path));
         let (egress, returned) = outcomes(snapshot, &flow, Some(arrival.place), link, hop);
-        self.flows().put(
-            &flow,
-            snapshot.generation,
-            egress,
-            reply_denied.map_or(returned, FlowOutcome::Drop),
-        );
-        Ok(())
+        let returned = reply_denied.map_or(returned, FlowOutcome::Drop);
+        self.flows().put(&flow, snapshot.generation, egress, returned);
+        Ok(flow)
     }
 
     /// Only a first packet may begin a flow; whatever else comes without one is late, or never belonged to any.
@@ -67,7 +89,7 @@ impl Engine {
         inside: &FlowKey,
         path: Path,
     ) -> Flow {
-        let lease = |grant: Grant| grant.into_lease().inspect(|lease| lease.mark_used());
+        let lease = Grant::into_lease;
         let key = PathKey {
             eni: path.eni.as_ref().map(|(ix, _)| *ix),
             nat_gateway: path.nat.as_ref().and_then(|(ix, _)| *ix),

@@ -54,7 +54,7 @@ pub(super) fn interface<R: Recorder>(
         None => return Err(nothing_there(walk, vpc)),
     };
     require_tcp(walk, resource)?;
-    security_group::ingress(walk, sender.tuple.src, sender.eni, vpc, resource)?;
+    security_group::ingress(walk, sender, vpc, resource)?;
     walk.step(Stage::Deliver, Component::Resource(resource), None, Outcome::Deliver);
     Ok(Path {
         outside: sender.tuple,

@@ -2,12 +2,13 @@
 //! reached, and which addresses are the device's own.
 //!
 //! An ENI belongs to one subnet, and a NAT gateway to one, so what leaves by a device follows from that subnet's route
-//! table, and behind it from the NAT gateway's. The tables here agree with [`Forward::link`](super::Forward::link), which
+//! table, and behind it from those of the middleboxes and of the NAT gateway. The tables here agree with [`Forward::link`](super::Forward::link), which
 //! the walk finds address by address; a property test compares the two.
 
+use super::middlebox::{End, Leg, Onward};
 use super::{Device, Link};
 use crate::vpc::exempt;
-use crate::vpc::{Eni, NatAddress, NatGatewayIx, RouteTable, Snapshot, Space, SubnetIx, Target};
+use crate::vpc::{Eni, NatAddress, RouteTable, Snapshot, Space, SubnetIx, Target};
 use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -68,18 +69,26 @@ pub fn owned(snapshot: &Snapshot, device: Device) -> Vec<(Space, Ipv4Addr)> {
     addresses.iter().flat_map(owned).collect()
 }
 
-/// Where destinations may begin to differ: the prefixes of the subnet's table and its own block, and those of the NAT
-/// gateways behind it.
+/// Where destinations may begin to differ: the prefixes of the subnet's table and its own block, and those of the
+/// middleboxes and NAT gateways behind it.
 fn prefixes(snapshot: &Snapshot, subnet: SubnetIx) -> BTreeSet<Ipv4Network> {
-    let tables = std::iter::once(subnet)
-        .chain(gateways_of(snapshot, subnet).map(|gateway| snapshot.nat_gateway(gateway).subnet));
+    let mut asked = BTreeSet::from([subnet]);
+    let mut next = vec![subnet];
+    while let Some(subnet) = next.pop() {
+        next.extend(beyond(snapshot, subnet).filter(|beyond| asked.insert(*beyond)));
+    }
     let of = |subnet| table(snapshot, subnet).prefixes().chain([snapshot.subnet(subnet).cidr]);
-    tables.flat_map(of).collect()
+    asked.into_iter().flat_map(of).collect()
 }
 
-fn gateways_of(snapshot: &Snapshot, subnet: SubnetIx) -> impl Iterator<Item = NatGatewayIx> {
+/// The subnets of the middleboxes and NAT gateways that a subnet's table leads to.
+fn beyond(snapshot: &Snapshot, subnet: SubnetIx) -> impl Iterator<Item = SubnetIx> {
     table(snapshot, subnet).routes.iter().filter_map(|route| match route.target {
-        Target::NatGateway(gateway) => Some(gateway),
+        Target::NatGateway(ix) => Some(snapshot.nat_gateway(ix).subnet),
+        Target::NetworkInterface(ix) => Some(snapshot.resource(ix).subnet),
+        Target::GatewayLoadBalancerEndpoint(ix) => {
+            Some(snapshot.gateway_load_balancer_endpoint(ix).subnet)
+        }
         Target::Local
         | Target::InternetGateway
         | Target::GatewayEndpoint(_)
@@ -90,31 +99,25 @@ fn gateways_of(snapshot: &Snapshot, subnet: SubnetIx) -> impl Iterator<Item = Na
 
 /// The link of all addresses of a prefix that no longer prefix holds.
 fn link(snapshot: &Snapshot, subnet: SubnetIx, prefix: Ipv4Network) -> Option<Link> {
-    let mut sender = subnet;
-    if let &Target::NatGateway(gateway) = target(snapshot, sender, prefix)? {
+    let (mut sender, mut end) = (subnet, Leg::of(snapshot, subnet, prefix).end);
+    if let End::Route(_, Onward::NatGateway(gateway)) = end {
         sender = snapshot.nat_gateway(gateway).subnet;
+        end = Leg::of(snapshot, sender, prefix).end;
     }
-    link_of(snapshot, sender, target(snapshot, sender, prefix)?)
+    link_of(snapshot, sender, end)
 }
 
-fn target(snapshot: &Snapshot, subnet: SubnetIx, prefix: Ipv4Network) -> Option<&Target> {
-    let cidr = snapshot.subnet(subnet).cidr;
-    // Inside a subnet no route is asked (spec 3.1).
-    if cidr.contains(prefix.network()) && cidr.prefix() <= prefix.prefix() {
-        return Some(&Target::Local);
-    }
-    table(snapshot, subnet).lookup_network(prefix).map(|route| &route.target)
-}
-
-/// The link of a target that is not a NAT gateway: behind one there is no other.
-fn link_of(snapshot: &Snapshot, subnet: SubnetIx, target: &Target) -> Option<Link> {
+/// Where a leg ends. Behind a NAT gateway there is no other.
+fn link_of(snapshot: &Snapshot, subnet: SubnetIx, end: End) -> Option<Link> {
     let vpc = snapshot.subnet(subnet).vpc;
-    match *target {
-        Target::Local => Some(Link::Vpc(vpc)),
-        Target::InternetGateway => Some(Link::Internet),
-        Target::GatewayEndpoint(endpoint) => Some(Link::Endpoint(endpoint)),
-        Target::Peering(peering) => snapshot.peering(peering).peer_of(vpc).map(Link::Vpc),
-        Target::NatGateway(_) | Target::Blackhole(_) => None,
+    match end {
+        End::Inside | End::Route(_, Onward::Local) => Some(Link::Vpc(vpc)),
+        End::Route(_, Onward::InternetGateway) => Some(Link::Internet),
+        End::Route(_, Onward::GatewayEndpoint(endpoint)) => Some(Link::Endpoint(endpoint)),
+        End::Route(_, Onward::Peering(peering)) => {
+            snapshot.peering(peering).peer_of(vpc).map(Link::Vpc)
+        }
+        End::Route(_, Onward::NatGateway(_)) | End::Nowhere(_) => None,
     }
 }
 

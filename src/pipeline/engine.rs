@@ -255,10 +255,12 @@ impl Engine {
             None => {}
         }
         match arrival.side {
-            Side::Egress => match self.admit(now, snapshot, arrival, &key, packet, recorder) {
-                Ok(()) => self.send_by(now, snapshot, arrival.place, &key, packet, reply, recorder),
-                Err(denial) => self.answer_late(now, snapshot, &key, denial, packet, reply),
-            },
+            Side::Egress => {
+                match self.begin_flow(now, snapshot, arrival, &key, packet, reply, recorder) {
+                    Ok(verdict) => verdict,
+                    Err(denial) => self.answer_late(now, snapshot, &key, denial, packet, reply),
+                }
+            }
             Side::Return => self.refuse(now, snapshot, arrival, &key, packet, recorder).into(),
         }
     }

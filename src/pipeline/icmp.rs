@@ -2,9 +2,8 @@
 
 use super::arrival::{Arrival, Place};
 use super::engine::{Engine, FlowOutcome, NOT_HERE, drop_packet};
-use super::network_acl;
 use super::way::{Gone, Way};
-use super::{Denial, Link, Reason, Recorder, Stage, Verdict};
+use super::{Denial, Link, Reason, Recorder, Verdict};
 use crate::flow::{Flow, FlowKey, Instant, Side, Space};
 use crate::packet::{Packet, Protocol, Tuple, rewrite_icmp_error};
 use crate::vpc::{RuleRef, Snapshot, Traffic};
@@ -104,9 +103,7 @@ fn refusal(
     let traffic =
         Traffic { protocol: Protocol::Icmp, port: 0, icmp: (error.icmp_type, error.code) };
     match side {
-        Side::Egress => {
-            network_acl::refusal(snapshot, way.outbound(snapshot, traffic), Stage::NetworkAclEgress)
-        }
+        Side::Egress => way.refusal_outbound(snapshot, traffic),
         Side::Return => {
             // A router on the way may be the sender.
             let way = way.with_server(packet.src());

@@ -18,6 +18,7 @@ mod gateway_endpoint;
 mod icmp;
 mod internet_gateway;
 mod late;
+mod middlebox;
 mod nat_gateway;
 pub mod nat_metrics;
 mod network_acl;

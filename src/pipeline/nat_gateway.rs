@@ -1,81 +1,86 @@
 //! A NAT gateway: its subnet's ACL both ways, its own route table, and what that leads to (spec 6, 13): the internet
 //! gateway, or with the gateway's private address the VPC, a peered one, or a gateway endpoint.
 
+use super::middlebox::{DeadEnd, End, Leg, Onward};
 use super::port_lease::Grant;
-use super::walk::{AtEni, Path, Sender, Walk};
+use super::walk::{Path, Sender, Walk};
 use super::{
     Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, deliver, fragments,
-    gateway_endpoint, internet_gateway, network_acl, peering, route_table,
+    gateway_endpoint, internet_gateway, middlebox, network_acl, peering, route_table,
 };
 use crate::flow::Space;
 use crate::packet::{Protocol, Tuple};
-use crate::vpc::{
-    GatewayEndpointIx, NatGateway, NatGatewayIx, NatGatewayState, PeeringIx, RuleRef, SubnetIx,
-    Target,
-};
+use crate::vpc::{NatGateway, NatGatewayIx, NatGatewayState, RuleRef};
 use std::net::Ipv4Addr;
 
-pub(super) fn pass<'a, R: Recorder>(
-    walk: &mut Walk<'a, R>,
-    at: &AtEni<'a>,
+pub(super) fn pass<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    from: &Sender,
     ix: NatGatewayIx,
     route: RuleRef,
     admitted_by: RuleRef,
 ) -> Result<Path, Denial> {
     let nat = walk.snapshot.nat_gateway(ix);
-    arrive(walk, at, ix, nat, route)?;
-    match way_out(walk, ix, nat.subnet)? {
-        Beyond::Internet => to_the_internet(walk, at, ix, nat, admitted_by),
-        Beyond::Subnet => {
-            let (sender, grant) = privately(walk, at, ix, nat)?;
-            network_acl::skip_inside(walk, nat.subnet, Stage::NetworkAclEgress);
-            let path = deliver::interface(walk, &sender, at.vpc, admitted_by)?;
-            Ok(behind(path, ix, &sender, grant))
-        }
-        Beyond::Vpc(target) => {
-            let (sender, grant) = privately(walk, at, ix, nat)?;
-            network_acl::leave(walk, nat.subnet)?;
-            let path = match target {
-                Private::Local => deliver::routed(walk, &sender, at.vpc, admitted_by),
-                Private::Peering(peering) => peering::pass(walk, &sender, peering, admitted_by),
-                Private::GatewayEndpoint(endpoint) => {
-                    gateway_endpoint::pass(walk, &sender, endpoint, admitted_by)
-                }
-            }?;
-            Ok(behind(path, ix, &sender, grant))
-        }
+    arrive(walk, from, ix, nat, route)?;
+    let leg = Leg::of(walk.snapshot, nat.subnet, walk.probe.inside.dst.into());
+    let straight = leg.last() == nat.subnet;
+    if straight {
+        way_out(walk, ix, &leg)?;
     }
-}
-
-/// What lies behind a NAT gateway.
-enum Beyond {
-    /// An interface of its own subnet.
-    Subnet,
-    /// What its subnet's table leads to, and what sees the gateway's private address.
-    Vpc(Private),
-    /// The internet gateway, which makes the private address the public one.
-    Internet,
-}
-
-/// Where a private address goes unchanged.
-enum Private {
-    Local,
-    Peering(PeeringIx),
-    GatewayEndpoint(GatewayEndpointIx),
+    let internet = matches!(leg.end, End::Route(_, Onward::InternetGateway));
+    if internet && straight {
+        internet_gateway::require_public(walk, from.vpc, nat.public_address())?;
+    }
+    let toward = if internet { Space::INTERNET } else { walk.snapshot.space(from.vpc) };
+    let Translated { outside, public, grant } = translate(walk, from.tuple, ix, toward)?;
+    let own = Sender { subnet: nat.subnet, tuple: outside, behind_middlebox: false, ..*from };
+    let last = middlebox::travel(walk, own, &leg)?;
+    let path = match leg.end {
+        End::Inside => {
+            network_acl::skip_inside(walk, last.subnet, Stage::NetworkAclEgress);
+            if !straight {
+                route_table::skip_inside(walk, last.subnet);
+            }
+            deliver::interface(walk, &last, last.vpc, admitted_by)?
+        }
+        End::Route(rule, onward) => {
+            network_acl::leave(walk, last.subnet)?;
+            if !straight {
+                route_table::pass(walk, last.subnet, rule);
+            }
+            match onward {
+                Onward::InternetGateway => to_the_internet(walk, &last, public, admitted_by)?,
+                Onward::Local => deliver::routed(walk, &last, last.vpc, admitted_by)?,
+                Onward::Peering(peering) => peering::pass(walk, &last, peering, admitted_by)?,
+                Onward::GatewayEndpoint(endpoint) => {
+                    gateway_endpoint::pass(walk, &last, endpoint, admitted_by)?
+                }
+                Onward::NatGateway(_) => {
+                    let component = Component::NatGateway(ix);
+                    return Err(walk.deny(component, Reason::NatRoutesToNat, rule, Detail::None));
+                }
+            }
+        }
+        End::Nowhere(dead_end) => {
+            network_acl::leave(walk, last.subnet)?;
+            return Err(route_table::refuse(walk, last.subnet, dead_end));
+        }
+    };
+    Ok(Path { nat: Some((Some(ix), grant)), hop: Some(outside.src), ..path })
 }
 
 fn arrive<R: Recorder>(
     walk: &mut Walk<'_, R>,
-    at: &AtEni<'_>,
+    from: &Sender,
     ix: NatGatewayIx,
     nat: &NatGateway,
     route: RuleRef,
 ) -> Result<(), Denial> {
     let component = Component::NatGateway(ix);
-    if nat.subnet == at.subnet {
+    if nat.subnet == from.subnet {
         network_acl::skip_inside(walk, nat.subnet, Stage::NetworkAclIngress);
     } else {
-        network_acl::enter(walk, at.tuple, nat.subnet)?;
+        network_acl::enter(walk, from.tuple, nat.subnet)?;
     }
     match nat.state {
         NatGatewayState::Available => {}
@@ -106,79 +111,53 @@ fn arrive<R: Recorder>(
     Ok(())
 }
 
-/// What the gateway's own subnet leads to: its table decides, unless the destination is in the subnet itself (spec 3.1).
-fn way_out<R: Recorder>(
-    walk: &mut Walk<'_, R>,
-    ix: NatGatewayIx,
-    subnet: SubnetIx,
-) -> Result<Beyond, Denial> {
-    let destination = walk.probe.inside.dst;
-    if walk.snapshot.subnet(subnet).cidr.contains(destination) {
-        route_table::skip_inside(walk, subnet);
-        return Ok(Beyond::Subnet);
-    }
-    let component = Component::NatGateway(ix);
-    let table = walk.snapshot.subnet(subnet).route_table;
-    let Some(chosen) = route_table::lookup(walk.snapshot, subnet, destination) else {
-        let decided_by = RuleRef::RouteTable(table);
-        return Err(walk.deny(component, Reason::NatNoRoute, decided_by, Detail::None));
-    };
-    let beyond = match chosen.target {
-        Target::InternetGateway => Ok(Beyond::Internet),
-        Target::Local => Ok(Beyond::Vpc(Private::Local)),
-        &Target::Peering(peering) => Ok(Beyond::Vpc(Private::Peering(peering))),
-        &Target::GatewayEndpoint(endpoint) => Ok(Beyond::Vpc(Private::GatewayEndpoint(endpoint))),
-        Target::NatGateway(_) => Err(Reason::NatRoutesToNat),
-        Target::Blackhole(_) => Err(Reason::NatBlackhole),
-    };
-    match beyond {
-        Ok(beyond) => {
-            let component = Component::RouteTable(table, subnet);
-            walk.step(Stage::RouteTable, component, Some(chosen.rule), Outcome::Pass);
-            Ok(beyond)
+/// What the gateway's own subnet leads straight to: its table decides, unless the destination is in the subnet itself
+/// (spec 3.1).
+fn way_out<R: Recorder>(walk: &mut Walk<'_, R>, ix: NatGatewayIx, leg: &Leg) -> Result<(), Denial> {
+    let subnet = leg.last();
+    let (reason, decided_by) = match leg.end {
+        End::Inside => {
+            route_table::skip_inside(walk, subnet);
+            return Ok(());
         }
-        Err(reason) => Err(walk.deny(component, reason, chosen.rule, Detail::None)),
-    }
+        End::Route(
+            rule,
+            Onward::Local
+            | Onward::InternetGateway
+            | Onward::GatewayEndpoint(_)
+            | Onward::Peering(_),
+        ) => {
+            route_table::pass(walk, subnet, rule);
+            return Ok(());
+        }
+        End::Route(rule, Onward::NatGateway(_)) => (Reason::NatRoutesToNat, rule),
+        End::Nowhere(DeadEnd::NoRoute) => {
+            let table = walk.snapshot.subnet(subnet).route_table;
+            (Reason::NatNoRoute, RuleRef::RouteTable(table))
+        }
+        End::Nowhere(DeadEnd::Blackhole(rule)) => (Reason::NatBlackhole, rule),
+        End::Nowhere(DeadEnd::Loop(rule)) => (Reason::MiddleboxLoop, rule),
+    };
+    Err(walk.deny(Component::NatGateway(ix), reason, decided_by, Detail::None))
 }
 
 fn to_the_internet<R: Recorder>(
     walk: &mut Walk<'_, R>,
-    at: &AtEni<'_>,
-    ix: NatGatewayIx,
-    nat: &NatGateway,
+    from: &Sender,
+    public: Option<Ipv4Addr>,
     admitted_by: RuleRef,
 ) -> Result<Path, Denial> {
-    internet_gateway::require_public(walk, at.vpc, nat.public_address())?;
-    let Translated { outside, public, grant } = translate(walk, at.tuple, ix, Space::INTERNET)?;
-    network_acl::leave(walk, nat.subnet)?;
-    let hop = outside.src;
-    let outside = internet_gateway::translate(walk, at.vpc, outside, public)?;
+    let outside = internet_gateway::translate(walk, from.vpc, from.tuple, public)?;
     Ok(Path {
         outside,
         space: Space::INTERNET,
         link: Link::Internet,
         eni: None,
-        nat: Some((Some(ix), grant)),
-        hop: Some(hop),
+        nat: None,
+        hop: None,
         admitted_by,
         reply_denied: None,
     })
-}
-
-/// The gateway as a sender in its own VPC, with its private address: a public NAT gateway has no other there (spec 6).
-fn privately<R: Recorder>(
-    walk: &mut Walk<'_, R>,
-    at: &AtEni<'_>,
-    ix: NatGatewayIx,
-    nat: &NatGateway,
-) -> Result<(Sender, Grant), Denial> {
-    let toward = walk.snapshot.space(at.vpc);
-    let Translated { outside, grant, .. } = translate(walk, at.tuple, ix, toward)?;
-    Ok((Sender { subnet: nat.subnet, vpc: at.vpc, tuple: outside, eni: at.eni.address }, grant))
-}
-
-fn behind(path: Path, ix: NatGatewayIx, sender: &Sender, grant: Grant) -> Path {
-    Path { nat: Some((Some(ix), grant)), hop: Some(sender.tuple.src), ..path }
 }
 
 /// A packet as it leaves a NAT gateway.

@@ -1,11 +1,13 @@
 //! Network ACLs: stateless, evaluated wherever a packet leaves or enters a subnet, for the request and for the reply (spec 5).
 
+use super::middlebox::Onward;
 use super::port_lease::Grant;
+use super::security_group::Passing;
 use super::walk::{AtEni, Path, Walk};
-use super::way::{CROSSINGS, Way};
+use super::way::{Passage, Way};
 use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, route_table};
 use crate::packet::Tuple;
-use crate::vpc::{AclAction, Direction, RuleRef, Snapshot, SubnetIx, Target, Traffic};
+use crate::vpc::{AclAction, Direction, RuleRef, Snapshot, SubnetIx, Traffic};
 use std::net::Ipv4Addr;
 
 /// A packet crosses the border of a subnet.
@@ -30,19 +32,19 @@ fn evaluate(snapshot: &Snapshot, crossing: &Crossing) -> (RuleRef, Option<AclAct
     }
 }
 
-/// Leaves the ENI's subnet: unless the NAT gateway that is next stands in the same one (spec 3.1).
+/// Leaves a subnet: unless the NAT gateway that is next stands in the same one (spec 3.1).
 pub(super) fn leave_for<R: Recorder>(
     walk: &mut Walk<'_, R>,
-    at: &AtEni<'_>,
-    target: Option<&Target>,
+    subnet: SubnetIx,
+    onward: Onward,
 ) -> Result<(), Denial> {
-    if let Some(Target::NatGateway(nat)) = target
-        && walk.snapshot.nat_gateway(*nat).subnet == at.subnet
+    if let Onward::NatGateway(nat) = onward
+        && walk.snapshot.nat_gateway(nat).subnet == subnet
     {
-        skip_inside(walk, at.subnet, Stage::NetworkAclEgress);
+        skip_inside(walk, subnet, Stage::NetworkAclEgress);
         return Ok(());
     }
-    leave(walk, at.subnet)
+    leave(walk, subnet)
 }
 
 /// Leaves a subnet for the destination.
@@ -90,27 +92,25 @@ pub(super) fn reply<R: Recorder>(
     let way = Way::new(walk.snapshot, walk.probe.inside.dst, eni, nat);
     // An echo request is answered by type 0, code 0.
     let reply = Traffic { icmp: (0, 0), ..walk.probe.traffic() };
-    let [from_the_server, rest @ ..] = way.inbound(walk.snapshot, reply);
-    if let Some(crossing) = from_the_server {
-        cross(walk, &crossing, Stage::NetworkAclReturn)?;
-    }
-    route_table::lead_back(walk, &way)?;
-    for crossing in rest.into_iter().flatten() {
-        cross(walk, &crossing, Stage::NetworkAclReturn)?;
-    }
-    Ok(())
+    let tracked = walk.leases.is_tracked();
+    way.inbound(walk.snapshot, reply, &mut |passage| match passage {
+        Passage::Border(crossing) => cross(walk, &crossing, Stage::NetworkAclReturn),
+        Passage::Route { subnet, led, telling } => {
+            route_table::lead_back(walk, subnet, led, telling)
+        }
+        Passage::Middlebox { middlebox, traffic, from, to, passed } => {
+            let passing = Passing { traffic, from, to, tracked: tracked || passed };
+            middlebox.pass(walk, &passing, Stage::MiddleboxReturn)
+        }
+    })
 }
 
-/// The first of these crossings that an ACL refuses.
-pub(super) fn refusal(
-    snapshot: &Snapshot,
-    crossings: [Option<Crossing>; CROSSINGS],
-    stage: Stage,
-) -> Option<Denial> {
-    crossings.into_iter().flatten().find_map(|crossing| {
-        let (rule, action) = evaluate(snapshot, &crossing);
-        (action != Some(AclAction::Allow)).then(|| denial(stage, crossing.direction, rule, action))
-    })
+/// What an ACL makes of a crossing, without a walk.
+pub(super) fn judge(snapshot: &Snapshot, crossing: &Crossing, stage: Stage) -> Result<(), Denial> {
+    match evaluate(snapshot, crossing) {
+        (_, Some(AclAction::Allow)) => Ok(()),
+        (rule, action) => Err(denial(stage, crossing.direction, rule, action)),
+    }
 }
 
 fn cross<R: Recorder>(

@@ -208,6 +208,17 @@ reasons! {
         "A packet that the engine let pass has a source address that nobody has in the network which it would leave for, such as a private one toward the internet.", "Normal for a moment in which a change of the configuration takes an address away; otherwise report it: this is a bug in egret.";
     70 DeviceUnknown "device-unknown" Parse None,
         "The ENI or gateway is not part of the configuration in force: it has just come, or is about to go.", "None needed: it passes with the change of the configuration.";
+
+    71 SourceDestCheck "source-dest-check" Middlebox Some("ENI_SOURCE_DEST_CHECK_RESTRICTION"),
+        "The packet is routed through an appliance's network interface, whose source/dest check drops what is neither from its own address nor for it.", "Set source_dest_check = false on that [[resource]], if it is meant to forward what others send.";
+    72 MiddleboxLoop "middlebox-loop" RouteTable Some("NO_POSSIBLE_DESTINATION"),
+        "The packet would go round: the route leads to a middlebox in a subnet whose table has been asked already, or to a ninth one in a row.", "Give the middlebox a subnet of its own, whose route table leads on to the destination.";
+    73 ApplianceSgIngress "appliance-sg-ingress" SecurityGroupIngress Some("ENI_SG_RULES_MISMATCH"),
+        "No ingress rule of the appliance's security groups lets in this packet, which is routed through it.", "Add an ingress rule for this protocol and port to a security group of the appliance.";
+    74 ApplianceSgEgress "appliance-sg-egress" SecurityGroupEgress Some("ENI_SG_RULES_MISMATCH"),
+        "No egress rule of the appliance's security groups lets out this packet, which is routed through it.", "Add an egress rule for this protocol, port and destination to a security group of the appliance.";
+    75 SgIngressBehindMiddlebox "sg-ingress-behind-middlebox" SecurityGroupIngress Some("SG_REFERENCES_NOT_PRESERVED"),
+        "The destination's security groups would let the connector's ENI in by a reference to its group, but behind a middlebox no reference matches.", "Add an ingress rule from the ENI's address or its subnet's CIDR block, or route to the destination without the middlebox.";
 }
 
 impl From<Malformed> for Reason {

@@ -121,7 +121,8 @@ fn send(
 
 #[cold]
 fn expire_ttl(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verdict {
-    match forward.answers_from.and_then(|from| time_exceeded(packet.bytes(), from, reply)) {
+    let (octets, vnet) = (packet.bytes(), packet.vnet());
+    match forward.answers_from.and_then(|from| time_exceeded(octets, vnet, from, reply)) {
         Some(len) => {
             Verdict::Reply { len, reason: Reason::TtlExpired, decided_by: RuleRef::Packet }
         }
@@ -139,10 +140,11 @@ fn may_be_fragmented(packet: &Packet<'_>) -> bool {
 
 #[cold]
 fn refuse_size(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verdict {
+    let (octets, vnet) = (packet.bytes(), packet.vnet());
     let answer = forward
         .answers_from
         .filter(|_| packet.dont_fragment())
-        .and_then(|from| fragmentation_needed(packet.bytes(), from, forward.mtu, reply));
+        .and_then(|from| fragmentation_needed(octets, vnet, from, forward.mtu, reply));
     match answer {
         Some(len) => {
             Verdict::Reply { len, reason: Reason::MtuExceeded, decided_by: RuleRef::Packet }

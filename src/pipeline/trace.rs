@@ -4,8 +4,8 @@ use crate::packet::Tuple;
 use crate::vpc::exempt;
 use crate::vpc::security_group::NearMiss;
 use crate::vpc::{
-    Direction, EniIx, GatewayEndpointIx, NatGatewayIx, NetworkAclIx, PeeringIx, ResourceIx,
-    RouteTableIx, RuleRef, ServiceIx, SubnetIx, VpcIx,
+    Direction, EniIx, GatewayEndpointIx, GatewayLoadBalancerEndpointIx, NatGatewayIx, NetworkAclIx,
+    PeeringIx, ResourceIx, RouteTableIx, RuleRef, ServiceIx, SubnetIx, VpcIx,
 };
 use std::net::Ipv4Addr;
 
@@ -36,6 +36,8 @@ pub enum Stage {
     InternetGateway,
     /// A gateway endpoint.
     GatewayEndpoint,
+    /// An appliance's network interface or a Gateway Load Balancer endpoint, that the packet is routed through.
+    Middlebox,
     /// A peering connection.
     Peering,
     /// The ACL of a subnet that the packet enters.
@@ -50,6 +52,8 @@ pub enum Stage {
     NetworkAclReturn,
     /// The route table of the destination's subnet, for the reply.
     RouteTableReturn,
+    /// A middlebox that the reply is routed through.
+    MiddleboxReturn,
 }
 
 impl Stage {
@@ -68,6 +72,7 @@ impl Stage {
             Self::NatGateway => "nat-gateway",
             Self::InternetGateway => "internet-gateway",
             Self::GatewayEndpoint => "gateway-endpoint",
+            Self::Middlebox => "middlebox",
             Self::Peering => "peering",
             Self::NetworkAclIngress => "network-acl-ingress",
             Self::SecurityGroupIngress => "security-group-ingress",
@@ -75,6 +80,7 @@ impl Stage {
             Self::Deliver => "deliver",
             Self::NetworkAclReturn => "network-acl-return",
             Self::RouteTableReturn => "route-table-return",
+            Self::MiddleboxReturn => "middlebox-return",
         }
     }
 }
@@ -100,6 +106,10 @@ pub enum Component {
     InternetGateway(VpcIx),
     /// A gateway endpoint.
     GatewayEndpoint(GatewayEndpointIx),
+    /// The network interface of an appliance, or the union of its groups.
+    NetworkInterface(ResourceIx),
+    /// A Gateway Load Balancer endpoint.
+    GatewayLoadBalancerEndpoint(GatewayLoadBalancerEndpointIx),
     /// A peering connection.
     Peering(PeeringIx),
     /// A resource, or the union of its groups.

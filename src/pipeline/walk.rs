@@ -2,17 +2,16 @@
 //! generation, and for `egret explain`. There is no second implementation.
 
 use super::admission::attached_to;
+use super::middlebox::{End, Leg, Onward};
 use super::port_lease::{Grant, Leases};
 use super::{
     Component, Denial, Detail, Device, Link, Outcome, Recorder, Stage, Step, app_runner, connector,
-    deliver, exempt, gateway_endpoint, internet_gateway, nat_gateway, network_acl, peering,
-    route_table, security_group, source_check,
+    deliver, exempt, gateway_endpoint, internet_gateway, middlebox, nat_gateway, network_acl,
+    peering, route_table, security_group, source_check,
 };
 use crate::flow::Space;
 use crate::packet::Tuple;
-use crate::vpc::{
-    Eni, EniIx, NatGatewayIx, RuleRef, Snapshot, SubnetIx, Target, Task, Traffic, VpcIx,
-};
+use crate::vpc::{Eni, EniIx, NatGatewayIx, RuleRef, Snapshot, SubnetIx, Task, Traffic, VpcIx};
 use std::net::Ipv4Addr;
 
 /// A packet as the walk sees it.
@@ -83,17 +82,26 @@ pub(super) struct AtEni<'a> {
 /// Who a packet comes from as it is routed on: the ENI, or the NAT gateway behind it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sender {
+    /// Its own subnet, or that of the last middlebox behind it.
     pub(super) subnet: SubnetIx,
     pub(super) vpc: VpcIx,
     /// The packet as it leaves the sender.
     pub(super) tuple: Tuple,
     /// The ENI's own address.
     pub(super) eni: Ipv4Addr,
+    /// Whether a middlebox is behind it.
+    pub(super) behind_middlebox: bool,
 }
 
 impl AtEni<'_> {
     pub(super) fn sender(&self) -> Sender {
-        Sender { subnet: self.subnet, vpc: self.vpc, tuple: self.tuple, eni: self.eni.address }
+        Sender {
+            subnet: self.subnet,
+            vpc: self.vpc,
+            tuple: self.tuple,
+            eni: self.eni.address,
+            behind_middlebox: false,
+        }
     }
 }
 
@@ -158,26 +166,34 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     fn beyond_the_eni(&mut self, at: &AtEni<'a>, admitted_by: RuleRef) -> Result<Path, Denial> {
-        let destination = self.probe.inside.dst;
-        if self.snapshot.subnet(at.subnet).cidr.contains(destination) {
-            network_acl::skip_inside(self, at.subnet, Stage::NetworkAclEgress);
-            route_table::skip_inside(self, at.subnet);
-            return deliver::interface(self, &at.sender(), at.vpc, admitted_by);
-        }
-        let chosen = route_table::lookup(self.snapshot, at.subnet, destination);
-        network_acl::leave_for(self, at, chosen.map(|c| c.target))?;
-        let chosen = route_table::require(self, at.subnet, chosen)?;
-        match chosen.target {
-            Target::Local => deliver::routed(self, &at.sender(), at.vpc, admitted_by),
-            &Target::NatGateway(nat) => nat_gateway::pass(self, at, nat, chosen.rule, admitted_by),
-            Target::InternetGateway => {
+        let (snapshot, destination) = (self.snapshot, self.probe.inside.dst);
+        let leg = Leg::of(snapshot, at.subnet, destination.into());
+        let sender = middlebox::travel(self, at.sender(), &leg)?;
+        let subnet = sender.subnet;
+        let (rule, onward) = match leg.end {
+            End::Inside => {
+                network_acl::skip_inside(self, subnet, Stage::NetworkAclEgress);
+                route_table::skip_inside(self, subnet);
+                return deliver::interface(self, &sender, at.vpc, admitted_by);
+            }
+            End::Route(rule, onward) => (rule, onward),
+            End::Nowhere(dead_end) => {
+                network_acl::leave(self, subnet)?;
+                return Err(route_table::refuse(self, subnet, dead_end));
+            }
+        };
+        network_acl::leave_for(self, subnet, onward)?;
+        route_table::pass(self, subnet, rule);
+        match onward {
+            Onward::Local => deliver::routed(self, &sender, at.vpc, admitted_by),
+            Onward::NatGateway(nat) => nat_gateway::pass(self, &sender, nat, rule, admitted_by),
+            Onward::InternetGateway => {
                 Err(internet_gateway::refuse_private_source(self, at.vpc, destination))
             }
-            &Target::GatewayEndpoint(endpoint) => {
-                gateway_endpoint::pass(self, &at.sender(), endpoint, admitted_by)
+            Onward::GatewayEndpoint(endpoint) => {
+                gateway_endpoint::pass(self, &sender, endpoint, admitted_by)
             }
-            &Target::Peering(peering) => peering::pass(self, &at.sender(), peering, admitted_by),
-            Target::Blackhole(_) => Err(route_table::blackhole(self, at.subnet, chosen)),
+            Onward::Peering(peering) => peering::pass(self, &sender, peering, admitted_by),
         }
     }
 }

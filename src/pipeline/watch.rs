@@ -236,7 +236,7 @@ impl Watchers {
             list
         });
         self.count.fetch_add(1, Relaxed);
-        Watch { watchers: Arc::clone(self), watcher }
+        Watch { watchers: Arc::clone(self), watcher, over: false }
     }
 
     fn leave(&self, watcher: &Arc<Watcher>) {
@@ -382,9 +382,17 @@ fn whole_second(at: Instant) -> u64 {
 pub struct Watch {
     watchers: Arc<Watchers>,
     watcher: Arc<Watcher>,
+    over: bool,
 }
 
 impl Watch {
+    /// Watches no more. What was seen before can still be taken.
+    pub fn end(&mut self) {
+        if !std::mem::replace(&mut self.over, true) {
+            self.watchers.leave(&self.watcher);
+        }
+    }
+
     /// The oldest record that waits.
     pub fn next(&self) -> Option<Record> {
         let record = self.watcher.queue.pop()?;
@@ -400,7 +408,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.watchers.leave(&self.watcher);
+        self.end();
     }
 }
 

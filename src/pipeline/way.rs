@@ -1,15 +1,12 @@
 //! The subnets between a task and its destination: what replies cross, and ICMP errors in both directions.
 
+use super::middlebox::{DeadEnd, End, Leg, Middlebox, Onward};
 use super::network_acl::{self, Crossing};
-use super::{Denial, Reason, Stage, route_table};
+use super::{Denial, Reason, Stage};
 use crate::flow::Flow;
-use crate::vpc::{
-    Direction, NatGatewayIx, PeeringIx, RuleRef, Snapshot, SubnetIx, Target, Traffic, VpcIx,
-};
+use crate::vpc::security_group::Remote;
+use crate::vpc::{Direction, NatGatewayIx, PeeringIx, RuleRef, Snapshot, SubnetIx, Traffic, VpcIx};
 use std::net::Ipv4Addr;
-
-/// The most borders that a packet crosses: out of the ENI's subnet, into and out of a NAT gateway's, into the server's.
-pub(super) const CROSSINGS: usize = 4;
 
 /// The ENI or the NAT gateway of a flow is not in this configuration.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +33,16 @@ struct Stop {
     subnet: SubnetIx,
     address: Ipv4Addr,
     port: u16,
+}
+
+/// What a packet meets on its way.
+pub(super) enum Passage {
+    /// The border of a subnet.
+    Border(Crossing),
+    /// The table of a subnet, and the route that takes a reply on.
+    Route { subnet: SubnetIx, led: Result<RuleRef, Denial>, telling: bool },
+    /// A middlebox that a reply is led through, and whether the request was led through it too.
+    Middlebox { middlebox: Middlebox, traffic: Traffic, from: Remote, to: Ipv4Addr, passed: bool },
 }
 
 impl Way {
@@ -69,108 +76,130 @@ impl Way {
         Ok(Some(Self::new(snapshot, flow.egress.tuple().dst, eni, nat)))
     }
 
-    /// The borders that a packet from the task crosses, in order.
-    pub(super) fn outbound(
+    /// What keeps a packet from the task from the server. Groups are not asked: its flow is tracked.
+    pub(super) fn refusal_outbound(&self, snapshot: &Snapshot, traffic: Traffic) -> Option<Denial> {
+        let (home, nat) = self.stops(snapshot);
+        let to_nat = match nat {
+            Some(nat) => self.forth(snapshot, traffic, home, Some(nat.subnet)),
+            None => Ok(()),
+        };
+        to_nat.and_then(|()| self.forth(snapshot, traffic, nat.unwrap_or(home), self.far)).err()
+    }
+
+    /// From a stop to a subnet, or out of the VPC.
+    fn forth(
         &self,
         snapshot: &Snapshot,
         traffic: Traffic,
-    ) -> [Option<Crossing>; CROSSINGS] {
-        let (home, nat) = self.stops(snapshot);
-        let leave = |subnet| Crossing {
-            subnet,
-            direction: Direction::Egress,
-            traffic,
-            remote: self.server,
+        from: Stop,
+        to: Option<SubnetIx>,
+    ) -> Result<(), Denial> {
+        let cross = |subnet, direction, remote| {
+            let crossing = Crossing { subnet, direction, traffic, remote };
+            network_acl::judge(snapshot, &crossing, Stage::NetworkAclEgress)
         };
-        let enter = |subnet, from: Stop| Crossing {
-            subnet,
-            direction: Direction::Ingress,
-            traffic,
-            remote: from.address,
-        };
-        let last = nat.unwrap_or(home);
-        let to_nat = nat.filter(|nat| nat.subnet != home.subnet);
-        let beyond = self.far.is_none_or(|far| far != last.subnet);
-        let into = self.far.filter(|far| *far != last.subnet);
-        [
-            to_nat.map(|_| leave(home.subnet)),
-            to_nat.map(|nat| enter(nat.subnet, home)),
-            beyond.then(|| leave(last.subnet)),
-            into.map(|far| enter(far, last)),
-        ]
+        let mut at = from.subnet;
+        for hop in Leg::of(snapshot, from.subnet, self.server.into()).hops() {
+            cross(at, Direction::Egress, self.server)?;
+            cross(hop.subnet, Direction::Ingress, from.address)?;
+            hop.middlebox.check(snapshot)?;
+            at = hop.subnet;
+        }
+        if to != Some(at) {
+            cross(at, Direction::Egress, self.server)?;
+            to.map_or(Ok(()), |to| cross(to, Direction::Ingress, from.address))?;
+        }
+        Ok(())
     }
 
-    /// The borders that a packet to the task crosses, in order; the first is that of the server's subnet. `traffic` gives
+    /// Shows what a packet to the task meets, in order, beginning at the server, until something says no. `traffic` gives
     /// protocol and ICMP type; ports are the NATs' own.
     pub(super) fn inbound(
         &self,
         snapshot: &Snapshot,
         traffic: Traffic,
-    ) -> [Option<Crossing>; CROSSINGS] {
+        visit: &mut impl FnMut(Passage) -> Result<(), Denial>,
+    ) -> Result<(), Denial> {
         let (home, nat) = self.stops(snapshot);
-        let to_port =
-            |port| Traffic { port: if traffic.protocol.has_ports() { port } else { 0 }, ..traffic };
-        let enter = |at: Stop| Crossing {
-            subnet: at.subnet,
-            direction: Direction::Ingress,
-            traffic: to_port(at.port),
-            remote: self.server,
-        };
-        let leave = |subnet, to: Stop| Crossing {
-            subnet,
-            direction: Direction::Egress,
-            traffic: to_port(to.port),
-            remote: to.address,
-        };
         let first = nat.unwrap_or(home);
-        let out_of = self.far.filter(|far| *far != first.subnet);
-        let beyond = self.far.is_none_or(|far| far != first.subnet);
-        let from_nat = nat.filter(|nat| nat.subnet != home.subnet);
-        [
-            out_of.map(|far| leave(far, first)),
-            beyond.then(|| enter(first)),
-            from_nat.map(|nat| leave(nat.subnet, home)),
-            from_nat.map(|_| enter(home)),
-        ]
-    }
-
-    /// What keeps a packet from getting back to the task; `traffic` as for [`Way::inbound`].
-    pub(super) fn refusal_inbound(&self, snapshot: &Snapshot, traffic: Traffic) -> Option<Denial> {
-        let crossings = self.inbound(snapshot, traffic);
-        network_acl::refusal(snapshot, crossings, Stage::NetworkAclReturn)
-            .or_else(|| self.route_back(snapshot)?.err())
-    }
-
-    /// The route that takes the reply out of the server's subnet: back to where the request came from, or elsewhere.
-    /// `None` where no table of the lab is asked.
-    pub(super) fn route_back(&self, snapshot: &Snapshot) -> Option<Result<RuleRef, Denial>> {
-        let (home, nat) = self.stops(snapshot);
-        let last = nat.unwrap_or(home);
-        let far = self.far.filter(|far| *far != last.subnet)?;
-        let expected = self.peering.map_or(Target::Local, Target::Peering);
-        Some(match route_table::lookup(snapshot, far, last.address) {
-            Some(chosen) if *chosen.target == expected => Ok(chosen.rule),
-            chosen => {
-                let table = RuleRef::RouteTable(snapshot.subnet(far).route_table);
-                let decided_by = chosen.map_or(table, |chosen| chosen.rule);
-                Err(Denial { reason: Reason::ReplyNotRoutedBack, decided_by })
+        match self.far {
+            Some(far) if far == first.subnet => {}
+            Some(far) => {
+                let expected = self.peering.map_or(Onward::Local, Onward::Peering);
+                self.back(snapshot, traffic, (far, first), expected, visit)?;
             }
-        })
+            None => visit(Passage::Border(self.enter(traffic, first.subnet, first)))?,
+        }
+        match nat.filter(|nat| nat.subnet != home.subnet) {
+            Some(nat) => self.back(snapshot, traffic, (nat.subnet, home), Onward::Local, visit),
+            None => Ok(()),
+        }
     }
 
-    /// The server's subnet; `None` on the internet and behind a gateway endpoint.
-    pub(super) fn far(&self) -> Option<SubnetIx> {
-        self.far
+    /// From another subnet to a stop, by the route tables on the way: straight or through middleboxes.
+    fn back(
+        &self,
+        snapshot: &Snapshot,
+        traffic: Traffic,
+        (from, to): (SubnetIx, Stop),
+        expected: Onward,
+        visit: &mut impl FnMut(Passage) -> Result<(), Denial>,
+    ) -> Result<(), Denial> {
+        let leg = Leg::of(snapshot, from, to.address.into());
+        let mut at = from;
+        for hop in leg.hops() {
+            visit(Passage::Border(leave(traffic, at, to)))?;
+            visit(Passage::Route { subnet: at, led: Ok(hop.rule), telling: true })?;
+            visit(Passage::Border(self.enter(traffic, hop.subnet, to)))?;
+            let forth = Leg::of(snapshot, to.subnet, self.server.into());
+            visit(Passage::Middlebox {
+                middlebox: hop.middlebox,
+                traffic: to_port(traffic, to.port),
+                from: Remote { address: self.server, behind_middlebox: at != from },
+                to: to.address,
+                passed: forth.passes(hop.middlebox),
+            })?;
+            at = hop.subnet;
+        }
+        let led = match leg.end {
+            End::Inside => return Ok(()),
+            End::Route(rule, onward) if onward == expected => Ok(rule),
+            End::Route(rule, _) | End::Nowhere(DeadEnd::Blackhole(rule) | DeadEnd::Loop(rule)) => {
+                Err(rule)
+            }
+            End::Nowhere(DeadEnd::NoRoute) => {
+                Err(RuleRef::RouteTable(snapshot.subnet(at).route_table))
+            }
+        };
+        let reason = Reason::ReplyNotRoutedBack;
+        let led = led.map_err(|decided_by| Denial { reason, decided_by });
+        visit(Passage::Border(leave(traffic, at, to)))?;
+        let telling = at != from || expected != Onward::Local;
+        visit(Passage::Route { subnet: at, led, telling })?;
+        visit(Passage::Border(self.enter(traffic, to.subnet, to)))
+    }
+
+    fn enter(&self, traffic: Traffic, subnet: SubnetIx, to: Stop) -> Crossing {
+        let traffic = to_port(traffic, to.port);
+        Crossing { subnet, direction: Direction::Ingress, traffic, remote: self.server }
+    }
+
+    /// What keeps a packet from getting back to the task; `traffic` as for [`Way::inbound`]. Groups are not asked: its flow
+    /// is tracked.
+    pub(super) fn refusal_inbound(&self, snapshot: &Snapshot, traffic: Traffic) -> Option<Denial> {
+        let visit = &mut |passage| match passage {
+            Passage::Border(crossing) => {
+                network_acl::judge(snapshot, &crossing, Stage::NetworkAclReturn)
+            }
+            Passage::Route { led, .. } => led.map(|_| ()),
+            Passage::Middlebox { middlebox, .. } => middlebox.check(snapshot),
+        };
+        self.inbound(snapshot, traffic, visit).err()
     }
 
     /// The same way back from a router on it, which speaks for the server.
     pub(super) fn with_server(self, server: Ipv4Addr) -> Self {
         Self { server, ..self }
-    }
-
-    /// Whether the server is in another VPC.
-    pub(super) fn is_peered(&self) -> bool {
-        self.peering.is_some()
     }
 
     fn stops(&self, snapshot: &Snapshot) -> (Stop, Option<Stop>) {
@@ -194,18 +223,26 @@ fn far_end(
     if let Some(own) = snapshot.subnet_of(vpc, server) {
         return (Some(own), None);
     }
-    let peering = match route_table::lookup(snapshot, sender, server).map(|chosen| chosen.target) {
-        Some(&Target::Peering(ix)) => Some(ix),
-        Some(Target::GatewayEndpoint(_)) => None,
+    let peering = match Leg::of(snapshot, sender, server.into()).end {
+        End::Route(_, Onward::Peering(ix)) => Some(ix),
+        End::Route(_, Onward::GatewayEndpoint(_)) => None,
         // The route there may be gone, and a peer that has the address still answers; the internet does not answer an ENI.
-        Some(
-            Target::Local | Target::InternetGateway | Target::NatGateway(_) | Target::Blackhole(_),
-        )
-        | None => {
+        End::Route(_, Onward::Local | Onward::InternetGateway | Onward::NatGateway(_))
+        | End::Inside
+        | End::Nowhere(_) => {
             let has = |&(_, peer): &(PeeringIx, VpcIx)| snapshot.vpc(peer).contains(server);
             snapshot.peers_of(vpc).find(has).filter(|_| !by_nat).map(|(ix, _)| ix)
         }
     };
     let peer = peering.and_then(|ix| snapshot.peering(ix).peer_of(vpc));
     (peer.and_then(|peer| snapshot.subnet_of(peer, server)), peering)
+}
+
+fn leave(traffic: Traffic, subnet: SubnetIx, to: Stop) -> Crossing {
+    let traffic = to_port(traffic, to.port);
+    Crossing { subnet, direction: Direction::Egress, traffic, remote: to.address }
+}
+
+fn to_port(traffic: Traffic, port: u16) -> Traffic {
+    Traffic { port: if traffic.protocol.has_ports() { port } else { 0 }, ..traffic }
 }

@@ -50,4 +50,6 @@ indexes! {
     PeeringIx,
     /// A gateway endpoint.
     GatewayEndpointIx,
+    /// A Gateway Load Balancer endpoint.
+    GatewayLoadBalancerEndpointIx,
 }

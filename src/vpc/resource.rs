@@ -24,8 +24,20 @@ pub struct Resource {
     pub security_groups: Vec<SecurityGroupIx>,
     /// Where egret answers with an echo.
     pub listen: Vec<Listen>,
+    /// What routes may name, if they may.
+    pub network_interface: Option<NetworkInterface>,
     /// Where it stands in the lab file.
     pub line: Line,
+}
+
+/// The interface of an appliance, as a route's target (spec 3.5, 3.7). The appliance forwards what it gets unchanged, by
+/// the route table of its own subnet; egret runs none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkInterface {
+    /// `eni-…`, or the user's word.
+    pub id: String,
+    /// `SourceDestCheck`: whether it drops what is neither from it nor for it, hence all that is routed through it.
+    pub source_dest_check: bool,
 }
 
 /// A port where egret itself answers with an echo, so that a lab can be probed with nothing installed.

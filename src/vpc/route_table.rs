@@ -1,6 +1,9 @@
 //! Route tables: longest prefix match, with AWS's priorities between equal prefixes (spec 3.3).
 
-use super::{GatewayEndpointIx, Line, NatGatewayIx, PeeringIx, PrefixListIx, VpcIx};
+use super::{
+    GatewayEndpointIx, GatewayLoadBalancerEndpointIx, Line, NatGatewayIx, PeeringIx, PrefixListIx,
+    ResourceIx, VpcIx,
+};
 use ipnetwork::Ipv4Network;
 use prefix_trie::PrefixMap;
 use std::net::Ipv4Addr;
@@ -52,6 +55,10 @@ pub enum Target {
     NatGateway(NatGatewayIx),
     /// A gateway endpoint.
     GatewayEndpoint(GatewayEndpointIx),
+    /// The network interface of an appliance, which is a resource.
+    NetworkInterface(ResourceIx),
+    /// A Gateway Load Balancer endpoint.
+    GatewayLoadBalancerEndpoint(GatewayLoadBalancerEndpointIx),
     /// An active peering connection.
     Peering(PeeringIx),
     /// The target is gone; the id that it had, where the lab file names one.
@@ -79,16 +86,15 @@ impl RouteTable {
     /// prefix-list route; of two prefix lists the one with the lower id, where AWS would pick at random.
     #[inline]
     pub fn lookup(&self, destination: Ipv4Addr) -> Option<(u16, &Route)> {
-        let host = Ipv4Network::from(destination);
-        let (_, &position) = self.index.get_lpm(&host)?;
-        self.routes.get(usize::from(position)).map(|route| (position, route))
+        self.lookup_network(Ipv4Network::from(destination))
     }
 
     /// The route that wins for every address of `network`, unless one of [`RouteTable::prefixes`] that lies within
     /// `network` wins for some of them.
-    pub fn lookup_network(&self, network: Ipv4Network) -> Option<&Route> {
+    #[inline]
+    pub fn lookup_network(&self, network: Ipv4Network) -> Option<(u16, &Route)> {
         let (_, &position) = self.index.get_lpm(&network)?;
-        self.routes.get(usize::from(position))
+        self.routes.get(usize::from(position)).map(|route| (position, route))
     }
 
     /// Every prefix that a packet can be routed by, those of prefix lists among them, each once.
@@ -242,7 +248,7 @@ mod tests {
     fn a_network_is_routed_as_all_its_addresses_where_no_longer_prefix_is_in_it() {
         let table = table(&[("0.0.0.0/0", NAT), ("pl-a", VPCE), ("192.0.2.128/25", IGW)]);
         let target = |network: &str| {
-            table.lookup_network(network.parse().unwrap()).map(|route| route.target.clone())
+            table.lookup_network(network.parse().unwrap()).map(|(_, route)| route.target.clone())
         };
         assert_eq!(target("192.0.2.0/26"), Some(VPCE));
         assert_eq!(target("192.0.2.192/26"), Some(IGW));

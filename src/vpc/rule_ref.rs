@@ -1,8 +1,8 @@
 //! What decided: a name for one rule, small enough to be carried by every verdict, on the fast path too.
 
 use super::{
-    Direction, EniIx, GatewayEndpointIx, NatGatewayIx, NetworkAclIx, PeeringIx, RouteTableIx,
-    SecurityGroupIx, SubnetIx, VpcIx,
+    Direction, EniIx, GatewayEndpointIx, GatewayLoadBalancerEndpointIx, NatGatewayIx, NetworkAclIx,
+    PeeringIx, ResourceIx, RouteTableIx, SecurityGroupIx, SubnetIx, VpcIx,
 };
 
 /// What decided a packet's fate. Positions count from 0 within the object of the generation that the verdict was given under.
@@ -20,6 +20,8 @@ pub enum RuleRef {
     EniSecurityGroups(EniIx),
     /// No rule of a destination's groups matched: implicit deny. The destination's address is in the evidence.
     DestinationSecurityGroups(VpcIx, std::net::Ipv4Addr),
+    /// No rule of the groups of an appliance matched what is routed through it: implicit deny.
+    ApplianceSecurityGroups(ResourceIx, Direction),
     /// One rule of a network ACL, seen by a subnet.
     NetworkAclRule(NetworkAclIx, Direction, u16, SubnetIx),
     /// The `*` of a network ACL: implicit deny.
@@ -34,6 +36,10 @@ pub enum RuleRef {
     InternetGateway(VpcIx),
     /// A gateway endpoint.
     GatewayEndpoint(GatewayEndpointIx),
+    /// The network interface of an appliance.
+    NetworkInterface(ResourceIx),
+    /// A Gateway Load Balancer endpoint.
+    GatewayLoadBalancerEndpoint(GatewayLoadBalancerEndpointIx),
     /// A VPC peering connection.
     Peering(PeeringIx),
     /// An ENI.

@@ -96,10 +96,14 @@ impl ResolvedPeer {
     }
 
     #[inline]
-    fn contains(&self, address: u32) -> bool {
+    fn contains(&self, remote: Remote) -> bool {
+        let address = u32::from(remote.address);
         match self {
             Self::Network { base, mask } => address & mask == *base,
-            Self::Addresses(addresses) => addresses.binary_search(&address).is_ok(),
+            // Only a reference to a group is a list of addresses.
+            Self::Addresses(addresses) => {
+                !remote.behind_middlebox && addresses.binary_search(&address).is_ok()
+            }
             Self::Networks(networks) => networks.iter().any(|(base, mask)| address & mask == *base),
         }
     }
@@ -108,6 +112,21 @@ impl ResolvedPeer {
 fn base_and_mask(network: Ipv4Network) -> (u32, u32) {
     let mask = u32::from(network.mask());
     (u32::from(network.network()) & mask, mask)
+}
+
+/// The other end of a packet, as the interface sees it whose rules are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Whether the packet came through a middlebox: then references to groups match nobody (spec 3.7).
+    pub behind_middlebox: bool,
+}
+
+impl From<Ipv4Addr> for Remote {
+    fn from(address: Ipv4Addr) -> Self {
+        Self { address, behind_middlebox: false }
+    }
 }
 
 /// How near a rule came to matching: what the explanation of an implicit deny shows.
@@ -140,8 +159,12 @@ impl RuleSet {
 
     /// The first rule that allows this traffic with this peer.
     #[inline]
-    pub fn evaluate(&self, traffic: Traffic, peer: Ipv4Addr) -> Option<(SecurityGroupIx, u16)> {
-        let peer = u32::from(peer);
+    pub fn evaluate(
+        &self,
+        traffic: Traffic,
+        peer: impl Into<Remote>,
+    ) -> Option<(SecurityGroupIx, u16)> {
+        let peer = peer.into();
         self.rules
             .iter()
             .find(|r| r.traffic.matches(traffic) && r.peer.contains(peer))
@@ -149,8 +172,8 @@ impl RuleSet {
     }
 
     /// The rule that came nearest to allowing it: most fields matched, the earliest of equals. For explanations only.
-    pub fn nearest_miss(&self, traffic: Traffic, peer: Ipv4Addr) -> Option<NearMiss> {
-        let peer = u32::from(peer);
+    pub fn nearest_miss(&self, traffic: Traffic, peer: impl Into<Remote>) -> Option<NearMiss> {
+        let peer = peer.into();
         let miss = |r: &ResolvedRule| {
             let protocol = r.traffic.protocol_matches(traffic);
             NearMiss {

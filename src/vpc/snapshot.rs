@@ -33,6 +33,8 @@ pub struct Parts {
     pub peerings: Vec<Peering>,
     /// Gateway endpoints.
     pub gateway_endpoints: Vec<GatewayEndpoint>,
+    /// Gateway Load Balancer endpoints.
+    pub gateway_load_balancer_endpoints: Vec<GatewayLoadBalancerEndpoint>,
     /// NAT gateways.
     pub nat_gateways: Vec<NatGateway>,
     /// ENIs of every connector that a service uses.
@@ -78,6 +80,7 @@ pub struct Snapshot {
     parts: Arc<Parts>,
     interfaces: Arc<HashMap<(VpcIx, Ipv4Addr), Interface>>,
     ingress: Arc<Vec<RuleSet>>,
+    egress: Arc<Vec<RuleSet>>,
     names: Arc<Names>,
     tasks: HashMap<Ipv4Addr, Task, foldhash::fast::FixedState>,
 }
@@ -100,11 +103,11 @@ impl Snapshot {
             let vpc = &parts.vpcs[parts.subnets[eni.subnet.get()].vpc.get()];
             eni.resolver = vpc.resolver().unwrap_or(Ipv4Addr::UNSPECIFIED);
         }
-        let ingress = parts
-            .resources
-            .iter()
-            .map(|r| rule_set(&parts, &members, &r.security_groups, Direction::Ingress))
-            .collect();
+        let of_resources = |direction| {
+            let rules = |r: &Resource| rule_set(&parts, &members, &r.security_groups, direction);
+            parts.resources.iter().map(rules).collect::<Vec<_>>()
+        };
+        let (ingress, egress) = (of_resources(Direction::Ingress), of_resources(Direction::Egress));
         let names = Names::build(&parts);
         Self {
             generation,
@@ -112,6 +115,7 @@ impl Snapshot {
             parts: Arc::new(parts),
             interfaces: Arc::new(interfaces),
             ingress: Arc::new(ingress),
+            egress: Arc::new(egress),
             tasks: HashMap::default(),
         }
     }
@@ -180,6 +184,12 @@ impl Snapshot {
         &self.ingress[resource.get()]
     }
 
+    /// The union of the outbound rules of a resource's groups: what an appliance sends on.
+    #[inline]
+    pub fn egress(&self, resource: ResourceIx) -> &RuleSet {
+        &self.egress[resource.get()]
+    }
+
     /// The active peering connections of a VPC, each with the VPC on its other side.
     pub fn peers_of(&self, vpc: VpcIx) -> impl Iterator<Item = (PeeringIx, VpcIx)> {
         let active = |peering: &&Peering| peering.state == PeeringState::Active;
@@ -240,6 +250,8 @@ getters! {
     peering: PeeringIx => peerings: Peering,
     /// A gateway endpoint.
     gateway_endpoint: GatewayEndpointIx => gateway_endpoints: GatewayEndpoint,
+    /// A Gateway Load Balancer endpoint.
+    gateway_load_balancer_endpoint: GatewayLoadBalancerEndpointIx => gateway_load_balancer_endpoints: GatewayLoadBalancerEndpoint,
     /// An ENI.
     eni: EniIx => enis: Eni,
     /// A connector.

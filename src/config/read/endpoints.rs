@@ -7,8 +7,16 @@ use crate::config::spec::{InternetHost, Resource};
 use crate::config::text;
 use crate::vpc::Listen;
 
-pub(super) const RESOURCE: [&str; 6] =
-    ["name", "aliases", "subnet", "address", "security_groups", "listen"];
+pub(super) const RESOURCE: [&str; 8] = [
+    "name",
+    "aliases",
+    "subnet",
+    "address",
+    "security_groups",
+    "listen",
+    "network_interface",
+    "source_dest_check",
+];
 
 pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
     let name = section.word("name");
@@ -16,7 +24,19 @@ pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
     let address = section.required("address").and_then(|v| v.parse(text::address));
     let security_groups = section.references("security_groups", &[Kind::SecurityGroup]);
     let listen = listen(section);
+    let network_interface = section.get("network_interface").and_then(|v| v.parse(text::word));
+    let source_dest_check = section.get("source_dest_check").and_then(|v| v.boolean());
+    if let (None, Some(check)) = (&network_interface, &source_dest_check) {
+        section.reader.report.error(
+            check.span,
+            "check-without-interface",
+            "no route leads through this resource, so there is nothing to check",
+            "give it network_interface = \"eni-...\", and name that as a route's target",
+        );
+    }
     Some(Resource {
+        network_interface,
+        source_dest_check,
         name: name?,
         aliases: aliases(section),
         subnet: subnet?,

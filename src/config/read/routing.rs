@@ -57,6 +57,7 @@ fn target(section: &Section<'_>, value: &Value<'_>, gone: bool) -> Option<At<Tar
             Some(Kind::NatGateway) => Target::NatGateway(id.value.clone()),
             Some(Kind::VpcEndpoint) => Target::VpcEndpoint(id.value.clone()),
             Some(Kind::Peering) => Target::Peering(id.value.clone()),
+            Some(Kind::NetworkInterface) => Target::NetworkInterface(id.value.clone()),
             Some(
                 Kind::Vpc
                 | Kind::Subnet
@@ -79,12 +80,8 @@ fn target(section: &Section<'_>, value: &Value<'_>, gone: bool) -> Option<At<Tar
 }
 
 /// Targets that AWS has and a lab has not, by the ids that AWS gives them.
-fn foreign_target(section: &Section<'_>, id: &str) -> Option<&'static str> {
-    if section.reader.names.kind_of(&[Kind::Resource], id).is_some() {
-        return Some("the network interface of resource");
-    }
+fn foreign_target(id: &str) -> Option<&'static str> {
     let kinds = [
-        ("eni-", "network interface"),
         ("i-", "instance"),
         ("tgw-", "transit gateway"),
         ("vgw-", "virtual private gateway"),
@@ -97,7 +94,15 @@ fn foreign_target(section: &Section<'_>, id: &str) -> Option<&'static str> {
 
 fn report_unknown_target(section: &Section<'_>, id: &At<String>) {
     let (report, names) = (section.reader.report, section.reader.names);
-    if let Some(kind) = foreign_target(section, id) {
+    if names.kind_of(&[Kind::Resource], id).is_some() {
+        return report.error(
+            id.span,
+            "not-a-route-target",
+            format!("{:?} is a resource: a route names a network interface", id.value),
+            "give the resource network_interface = \"eni-...\", and name that here",
+        );
+    }
+    if let Some(kind) = foreign_target(id) {
         return report.error(
             id.span,
             "target-unsupported",
@@ -144,12 +149,13 @@ pub(super) const ENDPOINT: [&str; 11] = [
 pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
     let id = section.word("id");
     let vpc = section.reference("vpc", &[Kind::Vpc]);
-    let kinds = [("gateway", EndpointKind::Gateway), ("interface", EndpointKind::Interface)];
+    let kinds = [EndpointKind::Gateway, EndpointKind::Interface, EndpointKind::GatewayLoadBalancer];
+    let kinds = kinds.map(|kind| (kind.as_str(), kind));
     let kind = section.required("kind").and_then(|v| v.one_of(&kinds));
     let service = section.required("service").and_then(|v| v.string());
     let prefix_list = match kind.map(|kind| kind.value) {
         Some(EndpointKind::Gateway) => Some(section.reference("prefix_list", &[Kind::PrefixList])?),
-        Some(EndpointKind::Interface) | None => {
+        Some(EndpointKind::Interface | EndpointKind::GatewayLoadBalancer) | None => {
             section.optional_reference("prefix_list", &[Kind::PrefixList])
         }
     };

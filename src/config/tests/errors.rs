@@ -414,7 +414,7 @@ route_tables = ["rtb"]
 [[route_table]]
 id = "rtb"
 vpc = "vpc-a""#;
-    a_resource_as_target: "target-unsupported" at "\"firewall\"" in r#"[[resource]]
+    a_resource_as_target: "not-a-route-target" at "\"firewall\"" in r#"[[resource]]
 name = "firewall"
 subnet = "subnet-a"
 address = "10.0.1.20"
@@ -422,6 +422,65 @@ address = "10.0.1.20"
 id = "rtb"
 vpc = "vpc-a"
 routes = [{ destination = "0.0.0.0/0", target = "firewall" }]"#;
+    an_unknown_network_interface: "dangling-id" at "\"eni-x\"" in r#"[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{ destination = "0.0.0.0/0", target = "eni-x" }]"#;
+    a_network_interface_of_another_vpc: "wrong-vpc" at "\"eni-b\"" in r#"[[vpc]]
+id = "vpc-z"
+cidr = "10.9.0.0/16"
+[[subnet]]
+id = "subnet-z"
+vpc = "vpc-z"
+availability_zone = "us-east-1a"
+cidr = "10.9.0.0/24"
+[[resource]]
+name = "firewall"
+subnet = "subnet-z"
+address = "10.9.0.20"
+network_interface = "eni-b"
+source_dest_check = false
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{ destination = "0.0.0.0/0", target = "eni-b" }]"#;
+    a_check_of_nothing: "check-without-interface" at "false" in r#"[[resource]]
+name = "firewall"
+subnet = "subnet-a"
+address = "10.0.1.20"
+source_dest_check = false"#;
+    a_network_interface_twice: "duplicate-id" at "\"eni-fw\"" in r#"[[resource]]
+name = "firewall"
+subnet = "subnet-a"
+address = "10.0.1.20"
+network_interface = "eni-fw"
+[[resource]]
+name = "other"
+subnet = "subnet-a"
+address = "10.0.1.21"
+network_interface = "eni-fw"
+"#;
+    a_gateway_load_balancer_endpoint_in_no_subnet: "endpoint-without-subnet" at "\"vpce\"" in r#"[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway-load-balancer"
+service = "com.amazonaws.vpce.us-east-1.vpce-svc-1""#;
+    a_gateway_load_balancer_endpoint_in_two_subnets: "two-subnets" at "\"subnet-b\"" in r#"[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway-load-balancer"
+service = "com.amazonaws.vpce.us-east-1.vpce-svc-1"
+subnets = ["subnet-a", "subnet-b"]"#;
+    a_gateway_load_balancer_endpoint_with_a_group: "not-of-a-gateway-load-balancer-endpoint" at "\"sg\"" in r#"[[security_group]]
+id = "sg"
+vpc = "vpc-a"
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway-load-balancer"
+service = "com.amazonaws.vpce.us-east-1.vpce-svc-1"
+subnets = ["subnet-a"]
+security_groups = ["sg"]"#;
     a_transit_gateway_as_target: "target-unsupported" at "\"tgw-1\"" in r#"[[route_table]]
 id = "rtb"
 vpc = "vpc-a"

@@ -75,6 +75,40 @@ routes = [
 }
 
 #[test]
+fn middleboxes_that_nothing_gets_through() {
+    let lab = |check: &str, table: &str| {
+        format!(
+            r#"
+[[route_table]]
+id = "rtb-fw"
+vpc = "vpc-a"
+[[subnet]]
+id = "subnet-fw"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.200.0/24"
+route_table = "{table}"
+[[resource]]
+name = "firewall"
+subnet = "subnet-fw"
+address = "10.0.200.10"
+network_interface = "eni-fw"
+{check}
+[[route_table]]
+id = "rtb"
+vpc = "vpc-a"
+routes = [{{ destination = "192.0.2.0/24", target = "eni-fw" }}]"#
+        )
+    };
+    let off = "source_dest_check = false";
+    check(&[], &lab(off, "rtb-fw"));
+    check(&[("route-to-nothing", "\"eni-fw\"")], &lab("", "rtb-fw"));
+    check(&[("middlebox-in-same-subnet", "\"eni-fw\"")], &lab(off, "rtb"));
+    let there = lab(off, "rtb-fw").replace("192.0.2.0/24", "10.0.200.0/24");
+    check(&[("middlebox-in-destination-subnet", "\"eni-fw\"")], &there);
+}
+
+#[test]
 fn a_route_to_a_peer_that_has_none_back() {
     let lab = r#"
 [[vpc_peering_connection]]

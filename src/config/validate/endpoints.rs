@@ -10,6 +10,7 @@ pub(super) fn check(spec: &Spec, report: &Report) {
         match endpoint.kind {
             EndpointKind::Interface => interface(spec, endpoint, report),
             EndpointKind::Gateway => gateway(endpoint, report),
+            EndpointKind::GatewayLoadBalancer => gateway_load_balancer(spec, endpoint, report),
         }
     }
 }
@@ -36,6 +37,41 @@ fn interface(spec: &Spec, endpoint: &VpcEndpoint, report: &Report) {
             "address-without-subnet",
             format!("{} has no subnet to be in", surplus.value),
             "give one address for each subnet, in the same order",
+        );
+    }
+}
+
+/// A Gateway Load Balancer endpoint is in one subnet. It is transparent: nothing is sent to it, so it has no group (spec 3.5).
+fn gateway_load_balancer(spec: &Spec, endpoint: &VpcEndpoint, report: &Report) {
+    match endpoint.subnets.as_slice() {
+        [only] => {
+            let subnet = spec.subnet(only).filter(|subnet| *subnet.vpc != *endpoint.vpc);
+            if let Some(subnet) = subnet {
+                wrong_vpc((spec, report), "subnet", only, &subnet.vpc, &endpoint.vpc);
+            }
+        }
+        [] => report.error(
+            endpoint.id.span,
+            "endpoint-without-subnet",
+            format!("Gateway Load Balancer endpoint {:?} is in no subnet", endpoint.id.value),
+            "add subnets = [\"...\"], with one subnet, whose route table leads on",
+        ),
+        [_, second, ..] => report.error(
+            second.span,
+            "two-subnets",
+            "a Gateway Load Balancer endpoint is in one subnet",
+            "declare another endpoint for another subnet",
+        ),
+    }
+    let spans = endpoint.addresses.iter().map(|at| at.span);
+    let spans = spans.chain(endpoint.security_groups.iter().map(|at| at.span));
+    let spans = spans.chain(endpoint.prefix_list.iter().map(|at| at.span));
+    for span in spans.chain(endpoint.route_tables.iter().map(|at| at.span)) {
+        report.error(
+            span,
+            "not-of-a-gateway-load-balancer-endpoint",
+            "a Gateway Load Balancer endpoint has no security group, no prefix list and no route of its own",
+            "remove this; name the endpoint as the target of routes",
         );
     }
 }

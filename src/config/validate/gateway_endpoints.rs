@@ -18,9 +18,14 @@ pub(super) fn check(spec: &Spec, report: &Report) {
         }
         for id in &endpoint.route_tables {
             let Some(table) = spec.route_tables.iter().find(|t| *t.id == **id) else { continue };
-            if endpoint.kind == EndpointKind::Interface {
-                not_for_interfaces(id, report);
-                continue;
+            match endpoint.kind {
+                EndpointKind::Gateway => {}
+                EndpointKind::Interface => {
+                    not_for_interfaces(id, report);
+                    continue;
+                }
+                // Reported with everything else that such an endpoint has not.
+                EndpointKind::GatewayLoadBalancer => continue,
             }
             if *table.vpc != *endpoint.vpc {
                 wrong_vpc((spec, report), "route table", id, &table.vpc, &endpoint.vpc);

@@ -2,7 +2,7 @@
 
 use crate::config::address::{contains, overlap};
 use crate::config::diagnostic::Report;
-use crate::config::spec::{Destination, Route, Spec, Target, Vpc};
+use crate::config::spec::{Destination, EndpointKind, Route, Spec, Target, Vpc};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
@@ -48,7 +48,7 @@ fn within_vpc(spec: &Spec, vpc: &Vpc, network: Ipv4Network, route: &Route, repor
             "local-route-replaced",
             format!("{network} is a CIDR block of VPC {:?}, and its route is local", vpc.id.value),
             "AWS can replace the local route's target; this version of egret cannot. A route for one whole subnet, \
-             to a NAT gateway, is possible",
+             to a NAT gateway, a network interface or a Gateway Load Balancer endpoint, is possible",
         ),
         (false, true) => report.error(
             route.destination.span,
@@ -67,7 +67,7 @@ fn is_inside(network: Ipv4Network, block: Ipv4Network) -> bool {
     contains(block, network) && block != network
 }
 
-/// A route more specific than the local one is for a whole subnet, and in a lab only to a NAT gateway.
+/// A route more specific than the local one is for a whole subnet, and to one of three kinds of target.
 fn more_specific(spec: &Spec, vpc: &Vpc, network: Ipv4Network, route: &Route, report: &Report) {
     let whole_subnet = spec.subnets.iter().any(|s| *s.vpc == *vpc.id && *s.cidr == network);
     if !whole_subnet {
@@ -81,13 +81,19 @@ fn more_specific(spec: &Spec, vpc: &Vpc, network: Ipv4Network, route: &Route, re
             format!("a route more specific than local is for one whole subnet{near}"),
         );
     }
-    if !matches!(route.target.value, Target::NatGateway(_) | Target::Blackhole(_)) {
+    let takes = match &route.target.value {
+        Target::NatGateway(_) | Target::NetworkInterface(_) | Target::Blackhole(_) => true,
+        Target::VpcEndpoint(id) => spec
+            .vpc_endpoint(id)
+            .is_none_or(|endpoint| endpoint.kind == EndpointKind::GatewayLoadBalancer),
+        Target::Local | Target::InternetGateway(_) | Target::Peering(_) => false,
+    };
+    if !takes {
         report.error(
             route.target.span,
             "more-specific-route",
             format!("{network} is within the VPC: a route to it cannot have this target"),
-            "AWS takes a NAT gateway, a network interface or a Gateway Load Balancer endpoint; this version of egret \
-             has the first only",
+            "name a NAT gateway, a network interface or a Gateway Load Balancer endpoint",
         );
     }
 }

@@ -108,15 +108,22 @@ fn target(spec: &Spec, vpc: &Vpc, route: &Route, report: &Report) {
             if *endpoint.vpc != *vpc.id {
                 wrong_vpc((spec, report), "VPC endpoint", &named(id), &endpoint.vpc, &vpc.id);
             }
-            if endpoint.kind == EndpointKind::Gateway {
-                gateway_endpoints::route(route, endpoint, report);
-            } else {
-                report.error(
+            match endpoint.kind {
+                EndpointKind::Gateway => gateway_endpoints::route(route, endpoint, report),
+                EndpointKind::GatewayLoadBalancer => {}
+                EndpointKind::Interface => report.error(
                     route.target.span,
                     "not-a-route-target",
                     format!("{id:?} is an interface endpoint, which no route can name"),
-                    "tasks reach it by its address; only gateway endpoints are route targets",
-                );
+                    "tasks reach it by its address; gateway and Gateway Load Balancer endpoints are route targets",
+                ),
+            }
+        }
+        Target::NetworkInterface(id) => {
+            let resource = spec.network_interface(id);
+            let subnet = resource.and_then(|resource| spec.subnet(&resource.subnet));
+            if let Some(subnet) = subnet.filter(|subnet| *subnet.vpc != *vpc.id) {
+                wrong_vpc((spec, report), "network interface", &named(id), &subnet.vpc, &vpc.id);
             }
         }
         Target::Peering(id) => {

@@ -8,7 +8,7 @@ use crate::daemon::running::Running;
 use crate::explain::{Fate, FlowFate, FlowFates, decided_by};
 use crate::flow::{Flow, Instant};
 use crate::linux::clock;
-use crate::pipeline::{Denial, DeviceId, Forecast, Place, Reason};
+use crate::pipeline::{Denial, DeviceId, Engine, Forecast, Place, Reason};
 use crate::vpc::{RuleRef, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -53,15 +53,9 @@ impl Running {
         fates
     }
 
-    /// Ends the flows through ENIs and gateways that are gone, or whose address is another one's now: their ports went
-    /// with them (spec 6).
+    /// As [`end_of_gone`], after the turn to the configuration in force.
     pub(super) fn end_flows_of_gone(&self, before: &Needs) {
-        let lost = lost(before, &self.needs);
-        if !lost.is_empty() {
-            let now = Instant(clock::now());
-            let is_over = |flow: &Flow| gone_of(flow, &lost).is_some();
-            self.engine.forget_flows(now, &self.snapshot(), is_over);
-        }
+        end_of_gone(&self.engine, Instant(clock::now()), &self.snapshot(), before, &self.needs);
     }
 
     /// The addresses of the tasks that go.
@@ -93,6 +87,16 @@ impl Running {
             rule,
             line,
         }
+    }
+}
+
+/// Ends the flows through ENIs and gateways that are gone, or whose address is another one's now: their ports went with
+/// them (spec 6). A flow that only a rule or a route keeps from passing stays, and so do its ports, as long as it would by
+/// itself: the next change may let it pass again, and its server knows it by no other port.
+fn end_of_gone(engine: &Engine, now: Instant, snapshot: &Snapshot, before: &Needs, after: &Needs) {
+    let lost = lost(before, after);
+    if !lost.is_empty() {
+        engine.forget_flows(now, snapshot, |flow| gone_of(flow, &lost).is_some());
     }
 }
 
@@ -129,4 +133,78 @@ fn gone_of(flow: &Flow, lost: &BTreeMap<Place, Loser>) -> Option<String> {
         true => format!("{owner} goes, and its addresses with it"),
         false => format!("{owner} no longer has {address}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::packet::{TcpFlags, VnetHeader, builder};
+    use crate::pipeline::{Device, Verdict};
+    use crate::vpc::{Generation, ServiceIx, Task};
+    use std::net::SocketAddrV4;
+
+    const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
+    const HOST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 443);
+    const ROUTE: &str = "routes = [{ destination = \"0.0.0.0/0\", target = \"nat-a\" }]";
+    const GATEWAY: &str = "id = \"nat-a\"\n";
+    const SUBNETS: &str = "subnets = [\"subnet-private-a\", \"subnet-private-b\"]";
+    const PRIVATE_SUBNET: &str = "cidr = \"10.0.1.0/24\"\n";
+
+    /// The lab of the walk-through with passages exchanged, and one task of its service `web`.
+    fn configuration(generation: u32, changes: &[(&str, &str)]) -> (Snapshot, Needs) {
+        let text = include_str!("../../../examples/walkthrough.toml").to_owned();
+        let text = changes.iter().fold(text, |text, (old, new)| {
+            assert_eq!(text.matches(old).count(), 1, "{old}");
+            text.replace(old, new)
+        });
+        let lab = Lab::parse("lab.toml", &text).unwrap();
+        let snapshot = lab.lower(Generation(generation));
+        let web = snapshot.parts().services.iter().position(|s| s.name == "web").unwrap();
+        let service = ServiceIx::from(web);
+        let eni = snapshot.choose_eni(service, 1);
+        let snapshot = snapshot.with_task(Task { service, number: 1, address: TASK, eni });
+        let needs = Needs::of(&lab, &snapshot);
+        (snapshot, needs)
+    }
+
+    /// How many flows are left of one through the ENI and the NAT gateway.
+    fn left(changes: &[(&str, &str)]) -> usize {
+        let engine = Engine::new(1);
+        let (snapshot, before) = configuration(1, &[]);
+        let eni = snapshot.task(TASK).and_then(|task| task.eni).unwrap();
+        let syn = SocketAddrV4::new(TASK, 40_000);
+        let mut syn = builder::tcp(syn, HOST, TcpFlags::SYN, 1, 0, &[]);
+        let (vnet, device, now) = (VnetHeader::default(), Device::Eni(eni), Instant(1));
+        let judged = engine.judge(now, &snapshot, device, &mut syn, vnet, &mut [0; 576]);
+        assert!(matches!(judged.verdict, Verdict::Forward { .. }), "{judged:?}");
+        let (next, after) = configuration(2, changes);
+        end_of_gone(&engine, now, &next, &before, &after);
+        engine.flows().len()
+    }
+
+    /// Without a packet of theirs, and at once.
+    #[test]
+    fn flows_go_with_the_eni_or_the_gateway_that_holds_their_ports() {
+        let deleted = [(GATEWAY, "id = \"nat-a\"\nstate = \"deleted\"\n")];
+        assert_eq!(left(&deleted), 0);
+        let another_address = [("public_ip = \"198.51.100.7\"", "public_ip = \"198.51.100.8\"")];
+        assert_eq!(left(&another_address), 0);
+        let another_gateway =
+            [(ROUTE, &*ROUTE.replace("nat-a", "nat-b")), (GATEWAY, "id = \"nat-b\"\n")];
+        assert_eq!(left(&another_gateway), 0);
+        let elsewhere = [(SUBNETS, "subnets = [\"subnet-reports-b\"]")];
+        assert_eq!(left(&elsewhere), 0, "the ENI goes");
+    }
+
+    #[test]
+    fn flows_that_a_rule_or_a_route_stops_stay() {
+        assert_eq!(left(&[]), 1);
+        assert_eq!(left(&[(ROUTE, "routes = []")]), 1);
+        let acl = "cidr = \"10.0.1.0/24\"\nnetwork_acl = \"acl-reports\"\n";
+        assert_eq!(left(&[(PRIVATE_SUBNET, acl)]), 1);
+        let deleting = [(GATEWAY, "id = \"nat-a\"\nstate = \"deleting\"\n")];
+        assert_eq!(left(&deleting), 1, "the gateway has its addresses still");
+    }
 }

@@ -10,9 +10,9 @@ pub(in crate::daemon) use reconcile::Site;
 use super::history::History;
 use super::needs::Needs;
 use super::running::{LabError, Running};
-use crate::config::changes::{Change, changes};
+use crate::config::changes::changes;
 use crate::config::{Diagnostics, Lab};
-use crate::explain::Reload;
+use crate::explain::{Reload, Warning};
 use crate::vpc::{Generation, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -73,20 +73,14 @@ impl Running {
         let same = changes.is_empty() && lab.source() == self.lab.source();
         let next = self.next(&lab)?;
         let flows = self.fates(&next, &Needs::of(&lab, &next), &lab);
+        let (new, old_warnings) = lab.lint_since(&self.lab);
+        let warnings = new.iter().map(Warning::from).collect();
         if !request.dry_run && !same {
             self.turn_to(lab, say).await?;
         }
-        Ok(self.told(request, changes, flows))
-    }
-
-    fn told(
-        &self,
-        request: &Request,
-        changes: Vec<Change>,
-        flows: crate::explain::FlowFates,
-    ) -> Reload {
+        let (file, dry_run) = (request.file.clone(), request.dry_run);
         let generation = self.snapshot().generation.0;
-        Reload { file: request.file.clone(), dry_run: request.dry_run, generation, changes, flows }
+        Ok(Reload { file, dry_run, generation, changes, flows, warnings, old_warnings })
     }
 
     fn read(&self, request: &Request) -> Result<Lab, ReloadError> {

@@ -7,7 +7,7 @@ use super::world::*;
 use crate::flow::FlowTable;
 use crate::packet::{Protocol, VnetHeader, builder};
 use crate::pipeline::{Component, Denial, Evidence, FlowOutcome, Link, Reason, Stage, Verdict};
-use crate::pipeline::{Detail, Outcome};
+use crate::pipeline::{Detail, Outcome, Step};
 use crate::vpc::{RuleRef, Target};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -169,8 +169,8 @@ fn done(world: &World, bytes: &[u8]) -> Expected {
 const OCTETS_OF_A_QUESTION: usize = 6;
 
 /// Builds a lab from the octets, asks it questions, and compares. Returns what was reached, and whether a
-/// peering connection that is not active stopped it behind a NAT gateway.
-fn agree(lab: &[u8], questions: &[u8]) -> Vec<(Expected, bool)> {
+/// peering connection that is not active stopped it behind a NAT gateway, and whether request or reply met a middlebox.
+fn agree(lab: &[u8], questions: &[u8]) -> Vec<(Expected, bool, bool)> {
     let text = generator::lab(&mut Tape::new(lab));
     let world = World::new(&text);
     let destinations = destinations(&world);
@@ -195,7 +195,7 @@ fn agree_on(
     ask: Question,
     sport: u16,
     text: &str,
-) -> (Expected, bool) {
+) -> (Expected, bool, bool) {
     let from = world.task(service, task);
     let bytes = packet(&ask, from, sport);
     let evidence = world.explain(&bytes);
@@ -207,7 +207,14 @@ fn agree_on(
     assert_eq!(live, expected, "handle, {service}/{task} {ask:?}\n{text}");
     // One place per destination for protocols without ports: give it back.
     world.engine.forget_task(world.now, &world.snapshot, from);
-    (live, is_stopped_by_a_peering_behind(world, &evidence))
+    let is_middlebox = |step: &Step| {
+        matches!(
+            step.component,
+            Component::NetworkInterface(_) | Component::GatewayLoadBalancerEndpoint(_)
+        )
+    };
+    let through = evidence.steps.iter().any(is_middlebox);
+    (live, is_stopped_by_a_peering_behind(world, &evidence), through)
 }
 
 /// Whether a NAT gateway drops a question because its own way on is a peering connection that is not active.
@@ -237,12 +244,12 @@ fn an_inactive_peering_connection_is_a_blackhole_before_and_behind_a_nat_gateway
             let accepter = "accepter_vpc = \"vpc-2\"";
             let lab = with(lab, accepter, &format!("{accepter}\nstate = \"{state}\""));
             let world = World::new(&lab);
-            let (said, behind) = agree_on(&world, ("web", 1), ask, 1, &lab);
+            let (said, behind, _) = agree_on(&world, ("web", 1), ask, 1, &lab);
             assert_eq!((said, behind), (Expected::Dies(reason), reason == Reason::NatBlackhole));
         }
     }
     let world = World::new(&behind);
-    let (refused, _) = agree_on(&world, ("web", 1), ask, 1, &behind);
+    let (refused, ..) = agree_on(&world, ("web", 1), ask, 1, &behind);
     assert_eq!(refused, Expected::Dies(Reason::SgIngressBehindNat), "active, it gets through");
 }
 
@@ -272,10 +279,19 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         let mut octets = |count| {
             proptest::collection::vec(any::<u8>(), count).new_tree(&mut runner).unwrap().current()
         };
-        for (expected, peering_behind) in agree(&octets(1000), &octets(360)) {
+        for (expected, peering_behind, through) in agree(&octets(1000), &octets(360)) {
             inactive_peerings_behind += usize::from(peering_behind);
             let word = match expected {
                 Expected::Dies(reason) => reason.name().to_owned(),
+                Expected::Reaches { reply_dies: Some(reason), .. } if through => {
+                    format!("through a middlebox, {}", reason.name())
+                }
+                Expected::Reaches { place: Place::Internet, .. } if through => {
+                    "internet through a middlebox".to_owned()
+                }
+                Expected::Reaches { place: Place::Vpc(_), .. } if through => {
+                    "vpc through a middlebox".to_owned()
+                }
                 Expected::Reaches { place: Place::Internet, reply_dies } => {
                     format!("internet {reply_dies:?}")
                 }
@@ -304,6 +320,11 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         Reason::NoRoute,
         Reason::RouteBlackhole,
         Reason::SgIngressBehindNat,
+        Reason::SourceDestCheck,
+        Reason::MiddleboxLoop,
+        Reason::ApplianceSgIngress,
+        Reason::ApplianceSgEgress,
+        Reason::SgIngressBehindMiddlebox,
         Reason::PeeringOutsideCidr,
         Reason::EndpointProtocol,
         Reason::InterfaceEndpointProtocol,
@@ -339,6 +360,11 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         "vpc None",
         "vpc Some(ReplyNotRoutedBack)",
         "vpc Some(NaclReturnDeny)",
+        "internet through a middlebox",
+        "vpc through a middlebox",
+        "through a middlebox, source-dest-check",
+        "through a middlebox, appliance-sg-ingress",
+        "through a middlebox, reply-not-routed-back",
         "vpc Some(NaclReturnImplicitDeny)",
     ] {
         assert!(seen.contains_key(word), "not reached: {word}; reached {seen:#?}");

@@ -54,6 +54,8 @@ struct Vpc {
     zones: Vec<&'static str>,
     groups: Vec<String>,
     nats: Vec<String>,
+    /// What routes may lead through.
+    middleboxes: Vec<String>,
     igw: bool,
     /// A group of the VPC that this one is peered with.
     peer_group: Option<String>,
@@ -151,8 +153,10 @@ fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: b
     let groups: Vec<String> = (0..1 + tape.below(3)).map(|n| format!("{id}-sg-{n}")).collect();
     let nats: Vec<String> = (0..tape.below(3)).map(|n| format!("{id}-nat-{n}")).collect();
     let peer_group = peering.then(|| format!("vpc-{}-sg-0", 1 - number));
-    let vpc = Vpc { id, net, subnets, zones, groups, nats, igw, peer_group };
+    let mut vpc =
+        Vpc { id, net, subnets, zones, groups, nats, middleboxes: Vec::new(), igw, peer_group };
     gateways(tape, out, &vpc);
+    vpc.middleboxes = middleboxes(tape, out, &vpc);
     endpoint(tape, out, &vpc, &tables);
     for (n, table) in tables.iter().enumerate() {
         route_table(tape, out, &vpc, number, table, n == 0, peering);
@@ -183,6 +187,42 @@ fn gateways(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) {
     }
 }
 
+/// Appliances and Gateway Load Balancer endpoints, mostly in the last subnets.
+fn middleboxes(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) -> Vec<String> {
+    let mut ids = Vec::new();
+    let _ = writeln!(
+        out,
+        "[[security_group]]\nid = \"{0}-sg-open\"\nvpc = \"{0}\"\ningress = [{{ protocol = \"all\", from = \"0.0.0.0/0\" }}]",
+        vpc.id
+    );
+    for number in 0..tape.below(3) as u32 {
+        let last = vpc.subnets.len() - 1;
+        let (subnet, cidr) =
+            if tape.one_in(3) { tape.pick(&vpc.subnets) } else { vpc.subnets[last].clone() };
+        let id = format!("{}-box-{number}", vpc.id);
+        if tape.one_in(3) {
+            let _ = writeln!(
+                out,
+                "[[vpc_endpoint]]\nid = \"{id}\"\nvpc = \"{}\"\nkind = \"gateway-load-balancer\"\nservice = \"com.amazonaws.vpce.us-east-1.vpce-svc-1\"\nsubnets = [\"{subnet}\"]",
+                vpc.id
+            );
+        } else {
+            let base: ipnetwork::Ipv4Network = cidr.parse().unwrap();
+            let address = Ipv4Addr::from(u32::from(base.network()) + 90 + number);
+            let open = vec![format!("{}-sg-open", vpc.id)];
+            let groups = if tape.one_in(3) { tape.some(&vpc.groups, 0, 2) } else { open };
+            let check = if tape.one_in(4) { "true" } else { "false" };
+            let _ = writeln!(
+                out,
+                "[[resource]]\nname = \"{id}-appliance\"\nsubnet = \"{subnet}\"\naddress = \"{address}\"\nsecurity_groups = {}\nnetwork_interface = \"{id}\"\nsource_dest_check = {check}",
+                quoted(&groups)
+            );
+        }
+        ids.push(id);
+    }
+    ids
+}
+
 fn endpoint(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc, tables: &[String]) {
     let _ = writeln!(
         out,
@@ -209,6 +249,9 @@ fn route_table(
     };
     let mut targets: Vec<String> = vpc.nats.clone();
     targets.extend(vpc.nats.clone());
+    if tape.one_in(3) {
+        targets.extend(vpc.middleboxes.clone());
+    }
     if vpc.igw {
         targets.extend([format!("igw-{number}"), format!("igw-{number}")]);
     }
@@ -245,10 +288,12 @@ fn route_table(
         // Too wide a route: what is not the peer's dies at the connection.
         add(&tape.pick(&[theirs.clone(), theirs, "172.16.0.0/12".to_owned()]), "pcx");
     }
-    // More specific than local: a whole subnet, to a NAT gateway (spec 3.4).
-    if !vpc.nats.is_empty() && tape.one_in(2) {
-        let (_, cidr) = tape.pick(&vpc.subnets);
-        add(&cidr, &tape.pick(&vpc.nats));
+    // More specific than local: a whole subnet, to one of three kinds of target (spec 3.4).
+    let inside: Vec<String> = vpc.nats.iter().chain(&vpc.middleboxes).cloned().collect();
+    if !inside.is_empty() && tape.one_in(2) {
+        for (_, cidr) in tape.some(&vpc.subnets, 1, 2) {
+            add(&cidr, &tape.pick(&inside));
+        }
     }
     let main = if first && tape.one_in(2) { "main = true\n" } else { "" };
     let _ = writeln!(

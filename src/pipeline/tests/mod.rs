@@ -22,6 +22,7 @@ mod icmp;
 mod interface_endpoint;
 mod malformed;
 mod mapping;
+mod middlebox;
 mod mtu_ttl;
 mod nat;
 mod nat_addresses;

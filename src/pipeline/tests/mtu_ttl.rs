@@ -29,13 +29,13 @@ fn a_ttl_that_ends_at_the_gateway_is_answered_from_its_private_address() {
     let mut world = World::new(LAB);
     let web = world.task("web", 1);
     let probe = with_ttl(udp(web, 5353, DNS), 1);
-    let seen = world.step(world.device_of(web), &probe, 1);
+    let seen = world.step(world.device_of(web), &probe, 0);
     assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::TtlExpired, .. }), "{seen:?}");
     assert_eq!((source(&seen.bytes), destination(&seen.bytes)), (NAT_PRIVATE, web));
     let (icmp_type, code, quoted) = icmp_error_of(&seen.bytes);
     assert_eq!((icmp_type, code), (11, 0));
     assert_eq!((quoted.src, quoted.sport, quoted.dst), (web, 5353, EXAMPLE));
-    let seen = world.step(world.device_of(web), &with_ttl(udp(web, 5353, DNS), 2), 0);
+    let seen = world.step(world.device_of(web), &with_ttl(udp(web, 5353, DNS), 2), 1);
     seen.forwarded();
     assert_eq!(seen.bytes[8], 1, "one hop");
 }
@@ -73,12 +73,12 @@ fn an_echo_reply_whose_ttl_ends_is_answered() {
 fn a_packet_too_big_for_the_internet_is_answered_with_the_mtu() {
     let mut world = World::new(&jumbo());
     let web = world.task("web", 1);
-    let seen = world.step(world.device_of(web), &big(web, DNS, 1501), 1);
+    let seen = world.step(world.device_of(web), &big(web, DNS, 1501), 0);
     assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::MtuExceeded, .. }), "{seen:?}");
     assert_eq!(source(&seen.bytes), NAT_PRIVATE);
     assert_eq!(icmp_error_of(&seen.bytes).0, 3);
     assert_eq!(u16::from_be_bytes([seen.bytes[26], seen.bytes[27]]), 1500);
-    world.passes(&big(web, DNS, 1500));
+    world.opens(&big(web, DNS, 1500));
     // Inside the VPC there is room.
     world.opens(&big(web, (DB, 53), 9001));
 }
@@ -189,7 +189,7 @@ fn a_segment_too_big_is_not_fragmented() {
     let web = world.task("web", 1);
     let (src, dst) = (SocketAddrV4::new(web, 1), SocketAddrV4::new(EXAMPLE, 443));
     let packet = with_octet(builder::tcp(src, dst, SYN, 1, 0, &[0; 2000]), 6, 0);
-    assert_eq!(world.drops_with(&packet, 1), Reason::MtuExceededNoAnswer);
+    assert_eq!(world.refuses(&packet), Reason::MtuExceededNoAnswer);
 }
 
 /// The kernel cuts a UDP super-packet where its sender wanted it cut, and nowhere else.

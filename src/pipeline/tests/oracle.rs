@@ -2,6 +2,7 @@
 //! specification, by linear scans. It shares no look-up, no rule matching and no order of stages with the engine.
 
 mod matching;
+mod middlebox;
 mod question;
 
 use self::matching::{covers, is_rfc1918, is_rfc6598, matches};
@@ -9,7 +10,8 @@ pub(super) use self::question::{Expected, Place, Ports, Question};
 use crate::config::Lab;
 use crate::config::plan::PlannedEni;
 use crate::config::spec::{
-    AclRule, Destination, NetworkAcl, Peer, SecurityGroupRule, Subnet, Target, VpcEndpoint,
+    AclRule, Destination, EndpointKind, NetworkAcl, Peer, SecurityGroupRule, Subnet, Target,
+    VpcEndpoint,
 };
 use crate::packet::Protocol;
 use crate::pipeline::Reason;
@@ -34,6 +36,14 @@ struct Sender<'a> {
     port: u16,
     /// The ENI's address, where the sender is another.
     hides: Option<Ipv4Addr>,
+    /// Where it is routed from: its home, or the subnet of the last middlebox.
+    at: &'a Subnet,
+}
+
+impl Sender<'_> {
+    fn is_behind_a_middlebox(&self) -> bool {
+        self.at.id.value != self.home.id.value
+    }
 }
 
 /// A packet at a subnet's border: the remote side, the destination port, the ICMP fields.
@@ -129,12 +139,15 @@ impl<'a> Oracle<'a> {
         if to.octets()[..2] == [169, 254] || router {
             return Err(Reason::ExemptAddressUnserved);
         }
-        self.group_egress(eni)?;
-        let sender = Sender { home, address: eni.address, port: self.ports.eni, hides: None };
-        if home.cidr.value.contains(to) {
-            return self.deliver(sender, None, Target::Local);
+        self.group_egress(&eni.security_groups, to)?;
+        let sender =
+            Sender { home, address: eni.address, port: self.ports.eni, hides: None, at: home };
+        let sender = self.through_middleboxes(sender)?;
+        if covers(sender.at.cidr.value, to) {
+            let there = Some(sender.at).filter(|_| sender.is_behind_a_middlebox());
+            return self.deliver(sender, there, Target::Local);
         }
-        let target = self.route(home);
+        let target = self.route(sender.at);
         let gateway = match &target {
             Some(Target::NatGateway(id)) => {
                 self.lab.spec.nat_gateways.iter().find(|n| n.id.value == *id)
@@ -142,9 +155,9 @@ impl<'a> Oracle<'a> {
             _ => None,
         };
         let gone = gateway.is_some_and(|n| n.state == NatGatewayState::Deleted);
-        let stays = gateway.is_some_and(|n| n.subnet.value == home.id.value) && !gone;
+        let stays = gateway.is_some_and(|n| n.subnet.value == sender.at.id.value) && !gone;
         if !stays {
-            self.cross(home, true, to)?;
+            self.cross(sender.at, true, to)?;
         }
         match target {
             None => Err(Reason::NoRoute),
@@ -159,6 +172,7 @@ impl<'a> Oracle<'a> {
             Some(Target::InternetGateway(_)) => Err(Reason::IgwNoPublicAddress),
             Some(Target::Local) => self.locally(sender),
             Some(Target::NatGateway(id)) => self.through_gateway(sender, &id, stays),
+            Some(Target::NetworkInterface(_)) => panic!("passed already"),
         }
     }
 
@@ -212,24 +226,26 @@ impl<'a> Oracle<'a> {
             return Err(Reason::NatProtocol);
         }
         let address = self.lab.plan.nat_gateways[id].addresses[0].private;
-        let nat = Sender { home: own, address, port: self.ports.nat, hides: Some(eni.address) };
+        let hides = Some(eni.address);
+        let nat = Sender { home: own, address, port: self.ports.nat, hides, at: own };
         let (place, reply_dies) = if covers(own.cidr.value, to) {
             self.deliver(nat, None, Target::Local)?
         } else {
             self.beyond_the_gateway(nat, gateway.connectivity)?
         };
-        let mut reply = Vec::new();
-        if !stays {
-            reply.push(self.back_to(own, true, to, eni));
-            reply.push(self.back_to(eni.home, false, to, eni));
-        }
-        Ok((place, reply_dies.or_else(|| self.reply_dies(&reply))))
+        let leaves = own.id.value != eni.home.id.value;
+        let to_the_eni = || if leaves { self.reply_way(own, eni, &Target::Local) } else { None };
+        Ok((place, reply_dies.or_else(to_the_eni)))
     }
 
     /// The answer is that of the gateway's own side: what the reply meets up to the gateway.
     fn beyond_the_gateway(&self, nat: Sender<'a>, connectivity: Connectivity) -> Answer {
         let to = self.ask.to;
-        let target = match self.route(nat.home) {
+        let first = self.route(nat.home);
+        if let Some(next) = first.as_ref().and_then(|target| self.middlebox(target)) {
+            return self.behind_the_gateways_middlebox(nat, connectivity, next.subnet);
+        }
+        let target = match first {
             None => return Err(Reason::NatNoRoute),
             Some(Target::NatGateway(next)) => {
                 let next = self.lab.spec.nat_gateways.iter().find(|n| n.id.value == next).unwrap();
@@ -283,18 +299,18 @@ impl<'a> Oracle<'a> {
             return Err(Reason::NatAddress);
         }
         let groups = self.groups_at(vpc, to)?;
-        if let Err(no) = self.group_ingress(&groups, sender.address) {
-            let would = sender.hides.is_some_and(|eni| self.group_ingress(&groups, eni).is_ok());
-            return Err(if would { Reason::SgIngressBehindNat } else { no });
+        let named = !sender.is_behind_a_middlebox();
+        if let Err(no) = self.group_ingress(&groups, sender.address, named) {
+            let lets_in = |address| self.group_ingress(&groups, address, true).is_ok();
+            return Err(if sender.hides.is_some_and(lets_in) {
+                Reason::SgIngressBehindNat
+            } else if !named && lets_in(sender.address) {
+                Reason::SgIngressBehindMiddlebox
+            } else {
+                no
+            });
         }
-        let reply_dies = there.and_then(|there| {
-            let leaves = self.back_to(there, true, to, sender);
-            let strays = self.route_to(there, sender.address) != Some(back);
-            let enters = self.back_to(sender.home, false, to, sender);
-            self.reply_dies(&[leaves])
-                .or(strays.then_some(Reason::ReplyNotRoutedBack))
-                .or_else(|| self.reply_dies(&[enters]))
-        });
+        let reply_dies = there.and_then(|there| self.reply_way(there, sender, &back));
         Ok((Place::Vpc(vpc.clone()), reply_dies))
     }
 
@@ -320,7 +336,8 @@ impl<'a> Oracle<'a> {
 
     /// The addresses of an interface endpoint.
     fn interfaces(&self, endpoint: &VpcEndpoint) -> Vec<Ipv4Addr> {
-        let all = 0..endpoint.subnets.len();
+        let has_some = endpoint.kind == EndpointKind::Interface;
+        let all = 0..if has_some { endpoint.subnets.len() } else { 0 };
         all.filter_map(|n| self.lab.plan.endpoint_address(endpoint, n)).collect()
     }
 
@@ -337,9 +354,9 @@ impl<'a> Oracle<'a> {
 
     // Groups (spec 4).
 
-    fn group_egress(&self, eni: &PlannedEni) -> Result<(), Reason> {
+    fn group_egress(&self, groups: &[String], to: Ipv4Addr) -> Result<(), Reason> {
         let mut rules = 0;
-        for id in &eni.security_groups {
+        for id in groups {
             match self.lab.spec.security_groups.iter().find(|g| g.id.value == *id) {
                 // The implied default group, and a group that names no egress: everything may leave.
                 None => return Ok(()),
@@ -347,7 +364,7 @@ impl<'a> Oracle<'a> {
                     None => return Ok(()),
                     Some(list) => {
                         rules += list.len();
-                        if list.iter().any(|r| self.rule_allows(&group.vpc.value, r, self.ask.to)) {
+                        if list.iter().any(|r| self.rule_allows(&group.vpc.value, r, to, true)) {
                             return Ok(());
                         }
                     }
@@ -357,20 +374,22 @@ impl<'a> Oracle<'a> {
         Err(if rules == 0 { Reason::SgEgressNoRules } else { Reason::SgEgressImplicitDeny })
     }
 
-    fn group_ingress(&self, groups: &[String], from: Ipv4Addr) -> Result<(), Reason> {
+    /// `named`: whether a reference to a group means anybody (spec 3.7).
+    fn group_ingress(&self, groups: &[String], from: Ipv4Addr, named: bool) -> Result<(), Reason> {
         let mut rules = 0;
         for id in groups {
             match self.lab.spec.security_groups.iter().find(|g| g.id.value == *id) {
                 // The implied default group lets its own members in.
                 None => {
                     rules += 1;
-                    if self.is_member(id, from) {
+                    if named && self.is_member(id, from) {
                         return Ok(());
                     }
                 }
                 Some(group) => {
                     rules += group.ingress.len();
-                    if group.ingress.iter().any(|r| self.rule_allows(&group.vpc.value, r, from)) {
+                    let allows = |r| self.rule_allows(&group.vpc.value, r, from, named);
+                    if group.ingress.iter().any(allows) {
                         return Ok(());
                     }
                 }
@@ -380,10 +399,18 @@ impl<'a> Oracle<'a> {
     }
 
     /// `vpc` is the one of the rule's own group.
-    fn rule_allows(&self, vpc: &str, rule: &SecurityGroupRule, remote: Ipv4Addr) -> bool {
+    fn rule_allows(
+        &self,
+        vpc: &str,
+        rule: &SecurityGroupRule,
+        remote: Ipv4Addr,
+        named: bool,
+    ) -> bool {
         let peer = match &rule.peer.value {
             Peer::Cidr(network) => covers(*network, remote),
-            Peer::SecurityGroup(id) => self.may_name(vpc, id) && self.is_member(id, remote),
+            Peer::SecurityGroup(id) => {
+                named && self.may_name(vpc, id) && self.is_member(id, remote)
+            }
             Peer::PrefixList(id) => {
                 let list = self.lab.spec.prefix_lists.iter().find(|l| l.id.value == *id).unwrap();
                 list.entries.iter().any(|e| covers(*e, remote))

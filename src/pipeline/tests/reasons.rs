@@ -2,6 +2,7 @@
 
 use super::fragments::split;
 use super::gateway_endpoint::{BUCKET, with_endpoint};
+use super::middlebox::{BEYOND, OFF, OPEN, inspected};
 use super::network_acl::{ALLOW_ALL, DATA, HOME, acl};
 use super::peering::{BACK, CACHE, peered};
 use super::security_group::{EGRESS, INGRESS};
@@ -254,6 +255,20 @@ addresses = ["10.0.3.99"]
         let web = world.task("web", 1);
         assert_eq!(reason(&world, web, &udp(web, 1, RESOLVER)), None);
         reason(&world, web, &udp(web, 2, RESOLVER))
+    }),
+    (Reason::SourceDestCheck, || opening(&with(&inspected("eni-fw"), OFF, ""), LOCAL)),
+    (Reason::MiddleboxLoop, || {
+        let round = BEYOND.replace("0.0.0.0/0", "10.0.3.0/24").replace("\"nat\"", "\"eni-fw\"");
+        opening(&with(&inspected("eni-fw"), BEYOND, &round), LOCAL)
+    }),
+    (Reason::ApplianceSgIngress, || {
+        opening(&with(&inspected("eni-fw"), OPEN, "ingress = []"), LOCAL)
+    }),
+    (Reason::ApplianceSgEgress, || {
+        opening(&with(&inspected("eni-fw"), OPEN, &format!("{OPEN}\negress = []")), LOCAL)
+    }),
+    (Reason::SgIngressBehindMiddlebox, || {
+        opening(&with(&inspected("vpce-gwlb"), "from = \"10.0.1.0/24\"", "from = \"sg-app\""), LOCAL)
     }),
     (Reason::MalformedQuote, || sent(LAB, |web| builder::icmp_error(web, EXAMPLE, 3, 3, &[0x45; 27]))),
 ];

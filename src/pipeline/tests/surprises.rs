@@ -54,8 +54,8 @@ fn ports_given_to_another_protocol_are_ignored_in_groups_and_acls() {
     assert_eq!(world.refuses(&syn(web, 1, (EXAMPLE, 443))), Reason::NaclEgressImplicitDeny);
 }
 
-/// Surprise 13: a route more specific than `local` is legal for a whole subnet's CIDR block and for three kinds of target,
-/// of which this version has the NAT gateway; and it wins.
+/// Surprise 13: a route more specific than `local` is legal for a whole subnet's CIDR block and for three kinds of target:
+/// of them the NAT gateway here, `middlebox.rs` has the others; and it wins.
 #[test]
 fn a_route_more_specific_than_local_is_for_whole_subnets_and_wins() {
     let routed = |destination: &str, target: &str| {

@@ -93,6 +93,27 @@ fn what_a_rule_refuses_changes_its_counters_only() {
     ledger.loses(&to_nobody, Reason::NoInterface, "drops no-interface +1, drop rows +1");
 }
 
+/// A traceroute, or the discovery of a path's MTU, leaves no flow behind, and takes no port from anybody.
+#[test]
+fn a_first_packet_that_is_not_sent_on_leaves_no_flow_and_no_port() {
+    let mut ledger = Ledger::new(&format!("mtu = 9001\n{LAB}"));
+    let web = ledger.world.task("web", 1);
+    let old = with_ttl(udp(web, 5353, (EXAMPLE, 53)), 1);
+    let seen = ledger.sends(&old, "drops ttl-expired +1, drop rows +1");
+    assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::TtlExpired, .. }), "{seen:?}");
+    let old = with_ttl(syn(web, 40_000, OUT), 1);
+    ledger.sends(&old, "drops ttl-expired +1, drop rows +1");
+    let to = SocketAddrV4::new(EXAMPLE, 53);
+    let big = crate::packet::builder::udp(SocketAddrV4::new(web, 5354), to, &[0; 4000]);
+    let seen = ledger.sends(&big, "drops mtu-exceeded +1, drop rows +1");
+    assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::MtuExceeded, .. }), "{seen:?}");
+    // The next one begins a flow as if nothing had been.
+    ledger.sends(
+        &syn(web, 40_000, OUT),
+        &format!("flows +1, opening +1, {OUT_PORTS}, sent {OUT_PATH} +1"),
+    );
+}
+
 #[test]
 fn what_belongs_to_no_flow_changes_its_counters_only() {
     let mut ledger = Ledger::new(LAB);

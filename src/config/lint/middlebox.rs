@@ -1,0 +1,43 @@
+//! Routes through a middlebox that nothing gets through (spec 3.7).
+
+use super::to_nothing;
+use crate::config::diagnostic::Report;
+use crate::config::spec::{Destination, Route, RouteTable, Spec, Target};
+
+/// A network interface whose check is on, and a middlebox in a subnet that the route itself is for.
+pub(super) fn check(spec: &Spec, table: &RouteTable, route: &Route, report: &Report) {
+    let target = &route.target.value;
+    if let Target::NetworkInterface(id) = target
+        && spec.network_interface(id).is_some_and(|resource| resource.has_source_dest_check())
+    {
+        let why = format!(
+            "the source/dest check of network interface {id:?} is on, as AWS has it by default: add \
+             source_dest_check = false to its [[resource]]"
+        );
+        return to_nothing(route, &why, report);
+    }
+    let Some(subnet) = spec.subnet_of_middlebox(target) else { return };
+    if route.destination.value == Destination::Cidr(*subnet.cidr) {
+        report.warning(
+            route.target.span,
+            "middlebox-in-destination-subnet",
+            format!(
+                "the middlebox stands in subnet {:?}, which this route is for",
+                subnet.id.value
+            ),
+            "AWS wants it in another subnet than the source and the destination",
+        );
+    }
+    let own = spec.route_table_of(subnet).is_some_and(|own| *own.id == *table.id);
+    if own {
+        report.warning(
+            route.target.span,
+            "middlebox-in-same-subnet",
+            format!(
+                "{:?} uses this table itself, so what the middlebox there sends on goes round and is dropped",
+                subnet.id.value
+            ),
+            "put the middlebox into a subnet of its own, with a route table that leads on",
+        );
+    }
+}
