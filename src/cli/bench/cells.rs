@@ -7,8 +7,9 @@ use crate::cli::iperf::{self, Direction, IperfError, Run};
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-/// Connections, requests and datagrams that one run may make, however long it is.
-const MOST_CONNECTIONS: u32 = 40_000;
+/// Connections to each port, requests and datagrams that one run may make, however long it is: a client has some 28,000
+/// ports for each of the server's, and each rests for a minute.
+const MOST_CONNECTIONS: u32 = 5_000;
 const MOST_REQUESTS: usize = 200_000;
 const MOST_DATAGRAMS: u64 = 10_000_000;
 
@@ -169,7 +170,8 @@ impl Cell {
             }
             Self::Connections => {
                 let time = method.small;
-                let got = small(between, move |b| b.connections(time, MOST_CONNECTIONS)).await?;
+                let most = MOST_CONNECTIONS * u32::from(between.ports);
+                let got = small(between, move |b| b.connections(time, most)).await?;
                 Ok(of(vec![got.per_second, got.failed_percent]))
             }
             Self::Latency => {

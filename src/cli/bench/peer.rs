@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use tokio::task::spawn_blocking;
 
 /// Seconds after which a path's program ends even if nobody is left to end it, and until it is killed when it does not.
-const AT_MOST: &str = "1800";
+const AT_MOST: &str = "3600";
 const KILL_AFTER: &str = "15";
 
 /// Why a path could not be set up.

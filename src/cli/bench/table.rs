@@ -14,6 +14,9 @@ pub(super) enum Style {
 /// Writes where and when, medians, and the ratios to nft and to veth where these were measured.
 pub(super) fn print(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
     head(w, document, style)?;
+    if document.metrics.is_empty() {
+        return curves(w, document, style);
+    }
     block(w, document, style, "Medians", &median)?;
     for (base, title) in [("nft", "Times nft"), ("veth", "Times bare veth")] {
         if document.measured().any(|path| path.key == base) {
@@ -21,18 +24,7 @@ pub(super) fn print(w: &mut dyn Write, document: &Document, style: Style) -> io:
             block(w, document, style, title, &pick)?;
         }
     }
-    if style == Style::Plain && !document.curves.is_empty() {
-        writeln!(w)?;
-    }
-    for curve in &document.curves {
-        let points: Vec<String> =
-            curve.points.iter().map(|(x, y)| format!("{}: {}", short(*x), short(*y))).collect();
-        let (title, unit, of) = (&curve.title, &curve.unit, &curve.of);
-        writeln!(w, "{}{title}, {unit} by {of}: {}", bullet(style), points.join(", "))?;
-    }
-    if style == Style::Markdown && !document.curves.is_empty() {
-        writeln!(w)?;
-    }
+    curves(w, document, style)?;
     paths(w, document, style)?;
     for failure in &document.failures {
         writeln!(w, "{}no figure: {failure}", bullet(style))?;
@@ -45,9 +37,13 @@ fn head(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> 
     let (cpu, cpus, load) = (&machine.cpu, machine.cpus, machine.load_before);
     let (kernel, build, date) = (&machine.kernel, &machine.build, &machine.date);
     writeln!(w, "{cpu}, {cpus} CPUs, kernel {kernel}, load {load:.2} before, {build}, {date}")?;
+    if document.metrics.is_empty() {
+        return Ok(());
+    }
     let congestion = document.congestion.as_deref().unwrap_or("as the machine has it");
     let (rounds, seconds) = (document.rounds, document.seconds);
-    writeln!(w, "{rounds} rounds, TCP {seconds} s each, congestion control: {congestion}")?;
+    let plural = if rounds == 1 { "" } else { "s" };
+    writeln!(w, "{rounds} round{plural}, TCP {seconds} s each, congestion control: {congestion}")?;
     if style == Style::Markdown { writeln!(w) } else { Ok(()) }
 }
 
@@ -90,6 +86,22 @@ fn block(
         writeln!(w, "{}", line.trim_end())?;
     }
     if style == Style::Markdown { writeln!(w) } else { Ok(()) }
+}
+
+fn curves(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
+    if style == Style::Plain && !document.curves.is_empty() {
+        writeln!(w)?;
+    }
+    for curve in &document.curves {
+        let points: Vec<String> =
+            curve.points.iter().map(|(x, y)| format!("{}: {}", short(*x), short(*y))).collect();
+        let (title, unit, of) = (&curve.title, &curve.unit, &curve.of);
+        writeln!(w, "{}{title}, {unit} by {of}: {}", bullet(style), points.join(", "))?;
+    }
+    if style == Style::Markdown && !document.curves.is_empty() {
+        writeln!(w)?;
+    }
+    Ok(())
 }
 
 fn row_title(metric: &Metric) -> String {
