@@ -9,7 +9,7 @@ use std::io::{self, Write};
 const COLUMNS: usize = 3;
 const WIDTH: f64 = 310.0;
 const GAP: f64 = 20.0;
-const HEAD: f64 = 26.0;
+const HEAD: f64 = 40.0;
 const BAR: f64 = 18.0;
 /// Left of the bars, for the paths' names; right of them, for the figures.
 const NAMES: f64 = 84.0;
@@ -132,8 +132,9 @@ fn line(curve: &Curve, height: f64) -> String {
 }
 
 fn head(title: &str, unit: &str) -> String {
-    let title = format!("{title} ({unit})");
-    text(0.0, 14.0, INK, "start", &title).replacen("<text", "<text font-weight=\"bold\"", 1)
+    let title = text(0.0, 14.0, INK, "start", title);
+    let title = title.replacen("<text", "<text font-weight=\"bold\"", 1);
+    title + &text(0.0, 30.0, PALE, "start", unit)
 }
 
 fn text(x: f64, y: f64, colour: &str, anchor: &str, words: &str) -> String {
