@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 10);
@@ -124,6 +125,25 @@ impl Watching {
             rows.push(serde_json::from_str(&line).unwrap());
         }
         rows
+    }
+
+    /// As somebody ends it who has no patience, while nobody reads what it prints; its exit code.
+    fn ended_at_once(mut self) -> Option<i32> {
+        let process = Pid::from_raw(self.process.id().try_into().unwrap());
+        let unread = self.process.stdout.take();
+        let (sender, ended) = channel();
+        std::thread::spawn(move || sender.send(self.process.wait()));
+        let again = Duration::from_millis(100);
+        // Signals that come at once are one: it may be that the second is not heard as such. Or it has just ended.
+        for _ in 0..PATIENCE.as_millis() / again.as_millis() {
+            let _ = kill(process, Signal::SIGINT);
+            if let Ok(status) = ended.recv_timeout(again) {
+                drop(unread);
+                return status.unwrap().code();
+            }
+        }
+        kill(process, Signal::SIGKILL).unwrap();
+        panic!("it waits for its reader");
     }
 
     /// As a person ends it; its exit code and its last words.
@@ -284,10 +304,15 @@ fn who_does_not_read_holds_nothing_up_and_is_told_what_was_left_out() {
     let lab = Lab::up("vnet", LAB);
     let mut slow = Watching::without_reader(&lab, "trace --json -v");
     let capture = Watching::without_reader(&lab, "capture web -w -");
+    let stuck = ["trace --json -v", "capture web -w -"];
+    let stuck = stuck.map(|words| Watching::without_reader(&lab, words));
     let (client, server) = (lab.netns("web-1"), lab.netns("vpc"));
     // Far more than all queues and pipes between hold.
     iperf(&client, &server, DB, "-n 300M");
     assert!(run(&client, "true").status.success());
+    for command in stuck {
+        assert_eq!(command.ended_at_once(), Some(130));
+    }
     let mut lines = BufReader::new(slow.process.stdout.take().unwrap()).lines();
     let left_out =
         lines.find_map(|line| serde_json::from_str::<TraceRow>(&line.unwrap()).unwrap().left_out);

@@ -1,9 +1,10 @@
-//! What CloudWatch shows of a NAT gateway (spec 6), as far as it is not the traffic itself.
+//! What CloudWatch shows of a NAT gateway (spec 6). What comes in (`BytesInFromSource` and its like) is not counted by
+//! itself: packets in are those out and those dropped.
 
 use super::arrival::{Place, place};
 use super::engine::Engine;
 use super::{Denial, Device, PathKey, Reason};
-use crate::flow::{Instant, Lives, TcpState};
+use crate::flow::{Instant, Tally, TcpState};
 use crate::packet::Protocol;
 use crate::vpc::{NatGatewayIx, RuleRef, Snapshot};
 use dashmap::DashMap;
@@ -26,6 +27,18 @@ pub struct NatMetrics {
     pub error_port_allocation: u64,
     /// Packets that the gateway dropped, those without a port among them.
     pub packets_drop_count: u64,
+    /// Packets that left it for their destination, as they are on a wire.
+    #[serde(default)]
+    pub packets_out_to_destination: u64,
+    /// Octets of theirs, IP headers included.
+    #[serde(default)]
+    pub bytes_out_to_destination: u64,
+    /// Packets that it sent back to their source, as they are on a wire.
+    #[serde(default)]
+    pub packets_out_to_source: u64,
+    /// Octets of theirs, IP headers included.
+    #[serde(default)]
+    pub bytes_out_to_source: u64,
 }
 
 /// What each NAT gateway dropped.
@@ -86,7 +99,7 @@ impl Engine {
         }
         for (path, tally) in self.tallies(snapshot) {
             if let Some(metrics) = path.nat_gateway.and_then(|ix| all.get_mut(ix.get())) {
-                metrics.add(&tally.lives);
+                metrics.add(&tally);
             }
         }
         let timeouts = &snapshot.parts().timeouts;
@@ -105,9 +118,13 @@ impl Engine {
 }
 
 impl NatMetrics {
-    fn add(&mut self, lives: &Lives) {
+    fn add(&mut self, Tally { sent, received, lives }: &Tally) {
         self.connection_attempt_count += lives.attempts();
         self.connection_established_count += lives.established_and_over();
         self.idle_timeout_count += lives.idle_timeouts();
+        self.packets_out_to_destination += sent.segments();
+        self.bytes_out_to_destination += sent.bytes();
+        self.packets_out_to_source += received.segments();
+        self.bytes_out_to_source += received.bytes();
     }
 }

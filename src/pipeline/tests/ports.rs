@@ -306,10 +306,16 @@ fn connections_are_counted_as_cloudwatch_does() {
         active_connection_count: 2,
         connection_attempt_count: 2,
         connection_established_count: 1,
+        // Three segments, and a datagram with five octets.
+        packets_out_to_destination: 4,
+        bytes_out_to_destination: 3 * 40 + 33,
+        packets_out_to_source: 1,
+        bytes_out_to_source: 40,
         ..NatMetrics::default()
     };
     assert_eq!(metrics(&world), began);
     world.comes_back(Link::Internet, &segment(out.reversed(), RST.with(ACK), 501, 101));
+    let began = NatMetrics { packets_out_to_source: 2, bytes_out_to_source: 80, ..began };
     assert_eq!(metrics(&world), NatMetrics { active_connection_count: 1, ..began });
     world.advance(Duration::from_secs(351));
     world.sweep_ends(4);
