@@ -131,7 +131,7 @@ fn without_way_out(spec: &Spec, subnet: &Subnet) -> Option<(String, &'static str
         let message = format!("its subnet {id:?} leads {destination} to NAT gateway {other:?}");
         return Some((message, help));
     }
-    let without_route = !leads_to_igw(spec, subnet);
+    let without_route = !middlebox::behind(spec, subnet).iter().any(|at| leads_to_igw(spec, at));
     without_route.then(|| (format!("subnet {id:?} has no route to an internet gateway"), help))
 }
 

@@ -112,9 +112,29 @@ pub(super) fn protocol_word(protocol: Protocol) -> String {
     }
 }
 
-/// The packet as it arrives at a step: after every translation before it.
+/// The packet as it arrives at a step: after every translation before it; past the delivery, the reply.
 pub(super) fn packet_at(evidence: &Evidence, position: usize) -> Tuple {
-    evidence.steps[..position.min(evidence.steps.len())]
+    let before = &evidence.steps[..position.min(evidence.steps.len())];
+    let delivered = before.iter().position(|step| step.outcome == Outcome::Deliver);
+    match delivered {
+        Some(delivered) => reply_after(evidence, &before[delivered..]),
+        None => request_after(evidence, before),
+    }
+}
+
+/// The reply, to whom the border that it left last says.
+fn reply_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
+    let outside = evidence.outside.unwrap_or(evidence.inside);
+    let left = steps.iter().rev().filter(|step| leaves(step)).find_map(|step| {
+        let Detail::Crossing { remote, port } = step.detail else { return None };
+        Some((remote, port))
+    });
+    let (dst, dport) = left.unwrap_or((outside.src, outside.sport));
+    Tuple { dst, dport, ..outside.reversed() }
+}
+
+fn request_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
+    steps
         .iter()
         .rev()
         .find_map(|step| {

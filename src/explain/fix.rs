@@ -110,8 +110,7 @@ fn appliance_group(
     direction: Direction,
 ) -> Option<Fix> {
     let group = *snapshot.parts().resources.get(appliance.get())?.security_groups.first()?;
-    let request = packet_at(evidence, evidence.steps.len());
-    let packet = if evidence.outside.is_some() { request.reversed() } else { request };
+    let packet = packet_at(evidence, evidence.steps.len());
     let (key, address) = match direction {
         Direction::Egress => ("to", packet.dst),
         Direction::Ingress => ("from", packet.src),

@@ -16,6 +16,8 @@ mod text;
 mod trace;
 
 #[cfg(test)]
+mod middlebox_tests;
+#[cfg(test)]
 mod readme_tests;
 #[cfg(test)]
 mod routes_tests;

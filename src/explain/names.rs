@@ -508,6 +508,8 @@ mod tests {
         }
         let objects = [
             RuleRef::NatGateway(NatGatewayIx(far)),
+            RuleRef::NetworkInterface(ResourceIx(far)),
+            RuleRef::GatewayLoadBalancerEndpoint(GatewayLoadBalancerEndpointIx(far)),
             RuleRef::Eni(EniIx(far)),
             RuleRef::Vpc(VpcIx(far)),
         ];

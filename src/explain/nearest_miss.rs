@@ -3,10 +3,11 @@
 use super::evidence::{eni_of, packet_at, protocol_word};
 use super::names;
 use crate::packet::{Protocol, Tuple};
-use crate::pipeline::{Detail, Evidence};
+use crate::pipeline::{Detail, Evidence, Stage, Step};
 use crate::vpc::security_group::NearMiss;
 use crate::vpc::{
-    Direction, Line, Peer, PortMatch, ProtocolMatch, RuleRef, SecurityGroupRule, Snapshot,
+    Direction, Line, Peer, PortMatch, ProtocolMatch, RuleRef, SecurityGroupIx, SecurityGroupRule,
+    Snapshot,
 };
 use serde::Serialize;
 use std::net::Ipv4Addr;
@@ -51,12 +52,15 @@ pub(super) fn named(
     let decided_by = names::decided_by(rule, snapshot);
     let found = names::find_security_group_rule(snapshot, group, direction, position);
     let remote = remote(evidence, packet, direction, snapshot);
+    let middlebox = |step: &Step| matches!(step.stage, Stage::Middlebox | Stage::MiddleboxReturn);
+    let lost = direction == Direction::Ingress && evidence.steps.iter().any(middlebox);
     NearestMiss {
         rule: decided_by.to_string(),
         id: decided_by.id,
         line: decided_by.line,
-        text: found
-            .map_or_else(String::new, |r| text(r, &miss, packet, remote, direction, snapshot)),
+        text: found.map_or_else(String::new, |r| {
+            text(r, &miss, packet, (remote, lost), direction, snapshot)
+        }),
         protocol: miss.protocol,
         ports: miss.ports,
         peer: miss.peer,
@@ -85,7 +89,7 @@ fn text(
     rule: &SecurityGroupRule,
     miss: &NearMiss,
     packet: Tuple,
-    remote: Ipv4Addr,
+    (remote, lost): (Ipv4Addr, bool),
     direction: Direction,
     snapshot: &Snapshot,
 ) -> String {
@@ -107,7 +111,7 @@ fn text(
     if miss.peer {
         matched.push(end);
     } else {
-        differs.push(peer_differs(rule, remote, end, snapshot));
+        differs.push(peer_differs(rule, (remote, lost), end, snapshot));
     }
     format!("matched {}; {}", matched.join(" and "), differs.join("; "))
 }
@@ -135,7 +139,7 @@ fn ports_differ(rule: &SecurityGroupRule, packet: Tuple) -> String {
 
 fn peer_differs(
     rule: &SecurityGroupRule,
-    remote: Ipv4Addr,
+    (remote, lost): (Ipv4Addr, bool),
     end: &str,
     snapshot: &Snapshot,
 ) -> String {
@@ -145,8 +149,20 @@ fn peer_differs(
             format!("{end} {remote} is not {}", network.ip())
         }
         Peer::Cidr(_) | Peer::PrefixList(_) => format!("{end} {remote} is not in {peer}"),
+        Peer::SecurityGroup(group) if lost && has_member(snapshot, group, remote) => {
+            format!(
+                "{end} {remote} came through a middlebox, behind which no reference to {peer} matches"
+            )
+        }
         Peer::SecurityGroup(_) => format!("{end} {remote} is no interface of {peer}"),
     }
+}
+
+/// Whether an interface of the group has an address, in whatever VPC.
+fn has_member(snapshot: &Snapshot, group: SecurityGroupIx, address: Ipv4Addr) -> bool {
+    let enis = snapshot.parts().enis.iter().map(|e| (e.address, &e.security_groups));
+    let resources = snapshot.parts().resources.iter().map(|r| (r.address, &r.security_groups));
+    enis.chain(resources).any(|(own, groups)| own == address && groups.contains(&group))
 }
 
 #[cfg(test)]

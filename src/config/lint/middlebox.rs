@@ -2,7 +2,23 @@
 
 use super::to_nothing;
 use crate::config::diagnostic::Report;
-use crate::config::spec::{Destination, Route, RouteTable, Spec, Target};
+use crate::config::spec::{Destination, Route, RouteTable, Spec, Subnet, Target};
+
+/// A subnet, and the subnets of all middleboxes that its routes lead through.
+pub(super) fn behind<'s>(spec: &'s Spec, subnet: &'s Subnet) -> Vec<&'s Subnet> {
+    let mut found = vec![subnet];
+    let mut asked = 0;
+    while let Some(at) = found.get(asked).copied() {
+        asked += 1;
+        let routes = spec.route_table_of(at).into_iter().flat_map(|table| &table.routes);
+        for next in routes.filter_map(|route| spec.subnet_of_middlebox(&route.target.value)) {
+            if !found.iter().any(|known| *known.id == *next.id) {
+                found.push(next);
+            }
+        }
+    }
+    found
+}
 
 /// A network interface whose check is on, and a middlebox in a subnet that the route itself is for.
 pub(super) fn check(spec: &Spec, table: &RouteTable, route: &Route, report: &Report) {

@@ -108,6 +108,39 @@ routes = [{{ destination = "192.0.2.0/24", target = "eni-fw" }}]"#
     check(&[("middlebox-in-destination-subnet", "\"eni-fw\"")], &there);
 }
 
+/// As firewalls behind a NAT gateway are built.
+#[test]
+fn a_nat_gateway_whose_way_out_leads_through_a_middlebox_has_one() {
+    check(
+        &[],
+        r#"
+[[route_table]]
+id = "rtb-fw"
+vpc = "vpc-a"
+routes = [{ destination = "0.0.0.0/0", target = "igw-a" }]
+[[subnet]]
+id = "subnet-fw"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.200.0/24"
+route_table = "rtb-fw"
+[[vpc_endpoint]]
+id = "vpce"
+vpc = "vpc-a"
+kind = "gateway-load-balancer"
+service = "com.amazonaws.vpce.us-east-1.vpce-svc-1"
+subnets = ["subnet-fw"]
+[[route_table]]
+id = "rtb-main"
+vpc = "vpc-a"
+main = true
+routes = [{ destination = "0.0.0.0/0", target = "vpce" }]
+[[nat_gateway]]
+id = "nat"
+subnet = "subnet-a""#,
+    );
+}
+
 #[test]
 fn a_route_to_a_peer_that_has_none_back() {
     let lab = r#"
