@@ -10,6 +10,7 @@
     reason = "tests panic, to keep the line number"
 )]
 
+mod bench;
 mod conformance;
 mod curl;
 mod demo;
@@ -30,6 +31,7 @@ mod nat_gateways;
 mod network_acl;
 mod offload;
 mod peering;
+mod queues;
 mod reload;
 mod reload_objects;
 mod routing;

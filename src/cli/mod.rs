@@ -1,6 +1,7 @@
 //! Floor 8: a file per command.
 
 pub mod apply;
+pub mod bench;
 pub mod capture;
 pub mod check;
 pub mod demo;
@@ -9,8 +10,11 @@ pub mod drops;
 pub mod exec;
 pub mod explain;
 mod follow;
+mod iperf;
 pub mod list;
 pub mod output;
+mod program;
+mod progress;
 pub mod task;
 pub mod top;
 pub mod trace;
@@ -85,6 +89,8 @@ drop the answer names the rule with its line in the lab file, the nearest miss, 
     Capture(capture::CaptureArgs),
     /// Show what goes through flows, ENIs or services, second by second
     Top(top::TopArgs),
+    /// Measure how fast a path is: through a running lab, or beside the kernel's own NAT
+    Bench(bench::BenchArgs),
     /// List the flows of a running lab
     Flows(list::FlowsArgs),
     /// List what was dropped, and by which rule
@@ -148,6 +154,9 @@ pub enum CliError {
     /// The demo could not be given.
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
+    /// There are no figures.
+    #[error(transparent)]
+    Bench(#[from] bench::BenchError),
     /// The arguments are off.
     #[error("{0}")]
     Usage(String),
@@ -181,6 +190,7 @@ impl CliError {
             | Self::Exec(_)
             | Self::NotApplied(_)
             | Self::Demo(_)
+            | Self::Bench(_)
             | Self::Io(_) => 1,
         }
     }
@@ -201,6 +211,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Trace(args) => trace::run(args, cli.color),
         Command::Capture(args) => capture::run(args),
         Command::Top(args) => top::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Flows(args) => list::flows(&args),
         Command::Drops(args) => drops::run(&args),
         Command::Enis(args) => list::enis(&args),

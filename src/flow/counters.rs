@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What went through a flow in one direction. One worker writes each, so plain loads and stores suffice. What the kernel
-/// carried by itself is apart: whoever looks adds it.
+/// What went through a flow in one direction. One worker writes each, the one of the queue by which the packets of this
+/// direction come, so plain loads and stores suffice. What the kernel carried by itself is apart: whoever looks adds it.
 #[derive(Debug, Default)]
 pub struct Counters {
     packets: AtomicU64,
@@ -29,6 +29,28 @@ impl Counters {
         for (counter, more) in self.offloaded.iter().zip([packets, segments, bytes]) {
             counter.fetch_add(more, Relaxed);
         }
+    }
+
+    /// Adds what another one counted; several may do so at once.
+    fn gather(&self, other: &Self) {
+        for (own, other) in self.all().into_iter().zip(other.all()) {
+            own.fetch_add(other.load(Relaxed), Relaxed);
+        }
+    }
+
+    /// The greater of what it and another one counted, from now on.
+    fn raise(&self, other: &Self) -> Self {
+        let greater = Self::default();
+        for ((own, other), greater) in self.all().into_iter().zip(other.all()).zip(greater.all()) {
+            let n = other.load(Relaxed);
+            greater.store(own.fetch_max(n, Relaxed).max(n), Relaxed);
+        }
+        greater
+    }
+
+    fn all(&self) -> [&AtomicU64; 6] {
+        let Self { packets, segments, bytes, offloaded: [a, b, c] } = self;
+        [packets, segments, bytes, a, b, c]
     }
 
     /// Packets as they were handled; a super-packet is one.
@@ -64,16 +86,43 @@ impl Counters {
     }
 }
 
-/// What one path, an ENI and what lies behind it, carried. Each side has one writer: the worker of the ENI sends, the
-/// worker where replies arrive receives.
+/// What went through several flows.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct Carried {
     /// From tasks.
     pub sent: Counters,
     /// Back to tasks.
     pub received: Counters,
+}
+
+impl Carried {
+    /// Adds what went through a flow, or through several.
+    pub fn gather(&self, sent: &Counters, received: &Counters) {
+        self.sent.gather(sent);
+        self.received.gather(received);
+    }
+}
+
+/// What is known of one path, an ENI and what lies behind it, beyond its flows. Each flow counts for itself, and leaves
+/// here what it carried when it ends: packets pay nothing for it, and no two workers write to the same place.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Of the flows that are over.
+    pub over: Carried,
     /// Flows that began, were established, and were idle for too long.
     pub lives: Lives,
+    shown: Carried,
+}
+
+impl Tally {
+    /// What all flows carried, if `all` is the sum of those that are over and of the others, which were looked at later. A
+    /// flow that ended in between is in neither, so it is at least what was said before.
+    pub fn total(&self, all: &Carried) -> Carried {
+        Carried {
+            sent: self.shown.sent.raise(&all.sent),
+            received: self.shown.received.raise(&all.received),
+        }
+    }
 }
 
 /// What became of TCP flows, and how many of any protocol were idle for too long. Counted when a flow begins and when it

@@ -19,13 +19,13 @@ pub mod tcp;
 
 #[cfg(test)]
 pub use census::Census;
-pub use counters::{Counters, Lives, Tally};
+pub use counters::{Carried, Counters, Lives, Tally};
 pub use fragments::{Datagram, DatagramKey, Fragments};
 pub use graves::Tombstone;
 pub use held::Held;
 pub use instant::Instant;
 pub use key::FlowKey;
-pub use offload::{Carried, Carrier};
+pub use offload::{Carrier, Passed};
 pub use ports::{Exhausted, Lease, Limit, PoolKey, PortPools};
 pub use table::{Flow, FlowEntry, FlowStart, FlowTable, Side};
 pub use tcp::{TcpState, TcpTracker, Window};

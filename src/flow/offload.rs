@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The kernel's entries for one flow.
 pub trait Carrier: Debug + Send + Sync {
     /// What was carried since the entries were made: from the task, and back to it.
-    fn carried(&self) -> [Carried; 2];
+    fn carried(&self) -> [Passed; 2];
 
     /// Takes the entries out. A packet that is on its way through one may still be counted for a moment.
     fn withdraw(&self);
@@ -23,7 +23,7 @@ pub trait Carrier: Debug + Send + Sync {
 
 /// What was carried in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Carried {
+pub struct Passed {
     /// Packets as they were handled.
     pub packets: u64,
     /// Packets as they are on a wire.
@@ -60,7 +60,7 @@ pub(super) struct Offload {
 #[derive(Debug)]
 struct Entry {
     carrier: Box<dyn Carrier>,
-    folded: [Carried; 2],
+    folded: [Passed; 2],
     /// How long the flow may be idle before the kernel leaves it to the engine.
     idle: Duration,
 }
@@ -116,7 +116,7 @@ impl Flow {
     pub fn offload(
         &self,
         idle: Duration,
-        make: impl FnOnce([Carried; 2]) -> Option<Box<dyn Carrier>>,
+        make: impl FnOnce([Passed; 2]) -> Option<Box<dyn Carrier>>,
     ) -> bool {
         let mut entry = self.offload.entry();
         if !self.offload.is(ASKED) {
@@ -124,7 +124,7 @@ impl Flow {
         }
         let last_seen = self.last_seen();
         let begin =
-            self.tcp.windows().map(|window| Carried { last_seen, window, ..Carried::default() });
+            self.tcp.windows().map(|window| Passed { last_seen, window, ..Passed::default() });
         let made = make(begin);
         self.offload.state.store(if made.is_some() { CARRIED } else { DECLINED }, Relaxed);
         *entry = made.map(|carrier| Box::new(Entry { carrier, folded: begin, idle }));
@@ -190,22 +190,22 @@ impl Flow {
     }
 }
 
-/// Adds what is new to the figures of a flow, if it is still there, and of its path.
-fn fold(carrier: &dyn Carrier, folded: &mut [Carried; 2], flow: Option<&Flow>, tally: &Tally) {
+/// Adds what is new to the figures of a flow, or of its path if it is gone.
+fn fold(carrier: &dyn Carrier, folded: &mut [Passed; 2], flow: Option<&Flow>, tally: &Tally) {
     let carried = carrier.carried();
-    let own = flow.map(|flow| [&flow.sent, &flow.received]);
+    let [sent, received] = match flow {
+        Some(flow) => [&flow.sent, &flow.received],
+        None => [&tally.over.sent, &tally.over.received],
+    };
     for (side, (now, before)) in carried.iter().zip(folded.iter()).enumerate() {
         let (packets, segments, bytes) = (
             now.packets.wrapping_sub(before.packets),
             now.segments.wrapping_sub(before.segments),
             now.bytes.wrapping_sub(before.bytes),
         );
-        let path = if side == 0 { &tally.sent } else { &tally.received };
-        path.add_offloaded(packets, segments, bytes);
-        let (Some(own), Some(flow)) = (own.and_then(|own| own.get(side).copied()), flow) else {
-            continue;
-        };
+        let own = if side == 0 { sent } else { received };
         own.add_offloaded(packets, segments, bytes);
+        let Some(flow) = flow else { continue };
         flow.saw(now.last_seen);
         let is_tcp = flow.egress.tuple().protocol == Protocol::Tcp;
         if is_tcp && now.window != before.window {
@@ -223,7 +223,7 @@ pub(super) struct Limbo(Mutex<[Vec<Residue>; 2]>);
 #[derive(Debug)]
 struct Residue {
     carrier: Box<dyn Carrier>,
-    folded: [Carried; 2],
+    folded: [Passed; 2],
     flow: Weak<Flow>,
     tally: Arc<Tally>,
 }
@@ -269,12 +269,12 @@ mod tests {
     /// What the kernel would say; whoever holds it lets it carry something.
     #[derive(Debug, Default)]
     struct Kernel {
-        carried: Mutex<[Carried; 2]>,
+        carried: Mutex<[Passed; 2]>,
         withdrawn: AtomicUsize,
     }
 
     impl Carrier for Arc<Kernel> {
-        fn carried(&self) -> [Carried; 2] {
+        fn carried(&self) -> [Passed; 2] {
             *self.carried.lock().unwrap()
         }
 
@@ -350,7 +350,6 @@ mod tests {
         kernel.carries(1, 100, 9);
         let found = table.get(&flow.returned).unwrap();
         assert_eq!((found.flow.received.bytes(), found.flow.last_seen()), (100, Instant(9)));
-        assert_eq!((flow.tally.sent.bytes(), flow.tally.received.bytes()), (3040, 100));
     }
 
     /// A packet that was on its way when the entries were taken out belongs to its flow, and to its path when that is gone.
@@ -365,7 +364,7 @@ mod tests {
         assert_eq!(flow.sent.bytes(), 10, "others may still be on their way");
         kernel.carries(0, 1, 4);
         table.sweep(Instant(5), &Timeouts::default(), |_| {});
-        assert_eq!((flow.sent.bytes(), flow.tally.sent.bytes()), (12, 12));
+        assert_eq!(flow.sent.bytes(), 12);
         assert_eq!(Arc::strong_count(&kernel), 1, "the entries are forgotten");
 
         let again = Arc::new(Kernel::default());
@@ -379,7 +378,7 @@ mod tests {
         for _ in 0..2 {
             table.sweep(Instant(8), &Timeouts::default(), |_| {});
         }
-        assert_eq!(tally.sent.bytes(), 1112);
+        assert_eq!((tally.over.sent.bytes(), tally.over.sent.offloaded_bytes()), (1112, 1112));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! Bounded: 131,072 flows. What finds no room stays in user space.
 
 use super::{Link, SteerError, sys};
-use crate::flow::{Carried, Carrier, FlowKey, Instant, Window};
+use crate::flow::{Carrier, FlowKey, Instant, Passed, Window};
 use crate::packet::checksum::Sum;
 use crate::pipeline::{Candidate, Forward};
 use crate::vpc::Generation;
@@ -101,7 +101,7 @@ impl FlowCache {
         })
     }
 
-    fn put(self: &Arc<Self>, candidate: &Candidate, begin: [Carried; 2]) -> Option<Lease> {
+    fn put(self: &Arc<Self>, candidate: &Candidate, begin: [Passed; 2]) -> Option<Lease> {
         let flow = &candidate.flow;
         let (task, out) = self.read_tables().links(flow.egress.tuple().src, &candidate.egress)?;
         let slot = self.lease(begin)?;
@@ -126,7 +126,7 @@ impl FlowCache {
     }
 
     /// A slot that begins with these figures.
-    fn lease(&self, begin: [Carried; 2]) -> Option<u32> {
+    fn lease(&self, begin: [Passed; 2]) -> Option<u32> {
         let mut slots = lock(&self.slots);
         let slot = match slots.free.pop() {
             Some(slot) => slot,
@@ -156,11 +156,11 @@ impl FlowCache {
         Some(slot)
     }
 
-    fn read(&self, slot: u32, direction: usize) -> Carried {
+    fn read(&self, slot: u32, direction: usize) -> Passed {
         let word =
             |at| self.counters.get(index(slot, direction) + at).map_or(0, |w| w.load(Relaxed));
         let [end, ack] = unpair(word(4));
-        Carried {
+        Passed {
             packets: word(0),
             segments: word(1),
             bytes: word(2),
@@ -188,7 +188,7 @@ struct Lease {
 }
 
 impl Carrier for Lease {
-    fn carried(&self) -> [Carried; 2] {
+    fn carried(&self) -> [Passed; 2] {
         [0, 1].map(|direction| self.cache.read(self.slot, direction))
     }
 

@@ -5,6 +5,7 @@
 //! | [`netns`] | namespaces by name, and work done inside them |
 //! | [`link`] | veth pairs, addresses, routes, neighbours, over netlink |
 //! | [`tun`] | the device behind an ENI, with or without offloads |
+//! | `queues` | which queue of a TUN a packet goes to |
 //! | [`steer`] | the tc programs that bring packets to a TUN and away from it |
 //! | [`flow_cache`] | flows that the tc programs carry by themselves |
 //! | [`worker`] | the thread that reads a TUN, asks a judge, writes back |
@@ -22,6 +23,7 @@ mod flow_cache_differential;
 pub mod link;
 pub mod listen;
 pub mod netns;
+mod queues;
 pub mod steer;
 pub mod steer_reason;
 mod sys;

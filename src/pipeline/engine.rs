@@ -401,7 +401,7 @@ impl Engine {
             fragments,
             drops,
             nat_drops,
-            tallies,
+            tallies: _,
             to_resolver,
             watchers: _,
             offloads: _,
@@ -421,9 +421,8 @@ impl Engine {
         drops.census(&mut census);
         nat_drops.census(&mut census);
         to_resolver.census(&mut census);
-        for entry in tallies {
-            let name = super::paths::name(*entry.key());
-            let Tally { sent, received, lives: _ } = &**entry.value();
+        for (places, crate::flow::Carried { sent, received }) in self.carried() {
+            let name = super::paths::name(places);
             census.add_packets(&format!("sent {name}"), sent.packets());
             census.add_packets(&format!("received {name}"), received.packets());
         }

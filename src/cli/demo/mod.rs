@@ -3,7 +3,7 @@
 mod judge;
 mod net;
 mod probe;
-mod progress;
+
 mod report;
 mod stage;
 mod throughput;
@@ -11,14 +11,15 @@ mod tools;
 
 pub use report::{ProbeRow, Report, ThroughputRow};
 
+use super::iperf::IperfError;
+use super::program::Tool;
+use super::progress::Progress;
 use super::up::Stop;
 use super::{CliError, output};
 use crate::config::{DeviceKind, Lab};
 use crate::daemon::{LabError, Running, StateError};
 use crate::linux::NetnsError;
-use crate::linux::exec::ExecError;
 use futures_util::FutureExt as _;
-use progress::Progress;
 use std::io;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::process::ExitCode;
@@ -87,7 +88,7 @@ pub enum DemoError {
         programs(.0, |tool| tool.program),
         programs(.0, |tool| tool.package).replace(", ", " ")
     )]
-    Missing(Vec<tools::Tool>),
+    Missing(Vec<Tool>),
     /// Another demo is being given.
     #[error(
         "another demo is running (process {pid}): wait until it has ended, or end it with `kill {pid}`"
@@ -102,17 +103,9 @@ pub enum DemoError {
     /// A namespace of the lab could not be entered.
     #[error(transparent)]
     Netns(#[from] NetnsError),
-    /// A program did not start.
-    #[error(transparent)]
-    Exec(#[from] ExecError),
     /// iperf3 gave no number.
-    #[error("iperf3 {what}: {said}")]
-    Iperf {
-        /// What was run.
-        what: String,
-        /// What it said, or did not.
-        said: String,
-    },
+    #[error(transparent)]
+    Iperf(#[from] IperfError),
     /// A server of the demo's own did not start.
     #[error("listening on {place} inside the lab: {source}")]
     Listen {
@@ -123,7 +116,7 @@ pub enum DemoError {
     },
 }
 
-fn programs(tools: &[tools::Tool], word: impl Fn(&tools::Tool) -> &'static str) -> String {
+fn programs(tools: &[Tool], word: impl Fn(&Tool) -> &'static str) -> String {
     tools.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 

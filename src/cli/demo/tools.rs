@@ -1,51 +1,28 @@
-//! Probes by the real ping and traceroute, and how programs are run inside a task.
+//! Probes by the real ping and traceroute.
 
 use super::net::Seen;
 use super::{DemoError, stage::Sender};
+use crate::cli::iperf::IPERF;
+use crate::cli::program::{TIMEOUT, Tool, last_words, start};
 use crate::linux::Netns;
-use crate::linux::exec::{ExecError, run_dressed};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use std::ffi::OsStr;
 use std::net::Ipv4Addr;
-use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
-use tokio::process::{Child, Command};
-use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// Where programs for root are, which a user's `PATH` may leave out.
-const ROOTS: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
 /// Longer than any of these programs takes with the arguments given here.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// How many echo requests.
 pub(super) const PINGS: u16 = 3;
 
-/// A program that the demo runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tool {
-    /// The program.
-    pub program: &'static str,
-    /// The Debian package that has it.
-    pub package: &'static str,
-}
-
 const PING: Tool = Tool { program: "ping", package: "iputils-ping" };
 const TRACEROUTE: Tool = Tool { program: "traceroute", package: "traceroute" };
-const IPERF: Tool = Tool { program: "iperf3", package: "iperf3" };
-const TIMEOUT: Tool = Tool { program: "timeout", package: "coreutils" };
 
 /// Sees that everything is installed.
 pub(super) fn require(throughput: bool) -> Result<(), DemoError> {
-    let path = search_path();
-    let installed = |tool: &Tool| {
-        std::env::split_paths(&path)
-            .any(|directory| Path::new(&directory).join(tool.program).is_file())
-    };
     let needed =
         [PING, TRACEROUTE].into_iter().chain([IPERF, TIMEOUT].into_iter().filter(|_| throughput));
-    let missing: Vec<Tool> = needed.filter(|tool| !installed(tool)).collect();
+    let missing: Vec<Tool> = needed.filter(|tool| !tool.is_installed()).collect();
     if missing.is_empty() { Ok(()) } else { Err(DemoError::Missing(missing)) }
 }
 
@@ -83,96 +60,12 @@ pub(super) async fn traceroute(from: &Sender, to: Ipv4Addr, port: u16) -> Seen {
     }
 }
 
-/// Starts a program inside a namespace that ends after `limit` even if nobody is left to end it. Dropping the leash ends
-/// it at once.
-pub(super) fn start_limited(
-    netns: &Netns,
-    limit: Duration,
-    program: &str,
-    arguments: &[&str],
-) -> Result<(Child, Leash), ExecError> {
-    let limit = limit.as_secs().to_string();
-    let words: Vec<&str> =
-        ["-k", "2", &limit, program].into_iter().chain(arguments.iter().copied()).collect();
-    let child = spawn(netns, TIMEOUT.program, &words, false)?;
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    Ok((child, Leash(pid)))
-}
-
-/// Holds a program that `timeout` runs, which passes SIGTERM on to it, and could not pass on SIGKILL.
-pub(super) struct Leash(Option<Pid>);
-
-impl Leash {
-    /// The program has ended.
-    pub(super) fn let_go(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Leash {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            // It may just have ended.
-            let _ = kill(pid, Signal::SIGTERM);
-        }
-    }
-}
-
-/// Starts a program inside a namespace, its output piped. It is killed when the child is dropped.
-pub(super) fn start<S: AsRef<OsStr> + Sync>(
-    netns: &Netns,
-    program: &str,
-    arguments: &[S],
-) -> Result<Child, ExecError> {
-    spawn(netns, program, arguments, true)
-}
-
-fn spawn<S: AsRef<OsStr> + Sync>(
-    netns: &Netns,
-    program: &str,
-    arguments: &[S],
-    kill_on_drop: bool,
-) -> Result<Child, ExecError> {
-    let runtime = Handle::current();
-    let started = run_dressed(netns, || {
-        let _runtime = runtime.enter();
-        Command::new(program)
-            .args(arguments)
-            .env("PATH", search_path())
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(kill_on_drop)
-            .spawn()
-    })?;
-    started.map_err(|source| ExecError::Start { program: program.to_owned(), source })
-}
-
-/// The last line that a program wrote.
-pub(super) fn last_words(output: &Output) -> String {
-    let text = [&*output.stdout, &*output.stderr].map(String::from_utf8_lossy).join("\n");
-    let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
-    last.map_or_else(|| format!("ended with {}, silently", output.status), ToOwned::to_owned)
-}
-
 async fn run(netns: &Netns, program: &str, arguments: &[String]) -> Result<Output, Seen> {
     let child = start(netns, program, arguments).map_err(|error| Seen::Fault(error.to_string()))?;
     match timeout(PATIENCE, child.wait_with_output()).await {
         Err(_) => Err(Seen::Fault(format!("{program} did not end within {PATIENCE:?}"))),
         Ok(Err(error)) => Err(Seen::Fault(format!("{program}: {error}"))),
         Ok(Ok(output)) => Ok(output),
-    }
-}
-
-fn search_path() -> std::ffi::OsString {
-    match std::env::var_os("PATH") {
-        Some(mut path) if !path.is_empty() => {
-            path.push(":");
-            path.push(ROOTS);
-            path
-        }
-        Some(_) | None => ROOTS.into(),
     }
 }
 

@@ -14,11 +14,12 @@ use super::reader::{Reader, Section};
 use super::spec::Spec;
 use toml::de::DeTable;
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "lab",
     "region",
     "device",
     "offload",
+    "queues",
     "task_cidr",
     "mtu",
     "internet_mtu",
@@ -50,6 +51,7 @@ pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
         region: settings.region,
         device: settings.device,
         offload: settings.offload,
+        queues: settings.queues,
         task_cidr: settings.task_cidr,
         apprunner_public_ip: settings.apprunner_public_ip,
         mtu: settings.mtu,

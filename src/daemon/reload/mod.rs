@@ -100,6 +100,7 @@ impl Running {
             ("task_cidr", own.task_cidr.to_string(), lab.task_cidr.to_string()),
             ("device", word(own.device), word(lab.device)),
             ("offload", word(own.spec.offload), word(lab.spec.offload)),
+            ("queues", word(own.spec.queues), word(lab.spec.queues)),
         ];
         match keys.into_iter().find(|(_, before, after)| before != after) {
             Some((key, before, after)) => {

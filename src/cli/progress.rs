@@ -1,4 +1,4 @@
-//! What the demo is at, on standard error: a spinner on a terminal, a line per step elsewhere.
+//! What a longer command is at, on standard error: a spinner on a terminal, a line per step elsewhere.
 
 use crate::cli::output;
 use indicatif::ProgressBar;

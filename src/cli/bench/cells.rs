@@ -1,0 +1,249 @@
+//! What is measured on a path: each cell is one run, and gives one metric or more.
+
+use super::document::{Metric, Unit};
+use super::load::{Between, LoadError};
+use super::machine::busy_seconds;
+use crate::cli::iperf::{self, Direction, IperfError, Run};
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+/// Connections to each port, requests and datagrams that one run may make, however long it is: a client has some 28,000
+/// ports for each of the server's, and each rests for a minute.
+const MOST_CONNECTIONS: u32 = 5_000;
+const MOST_REQUESTS: usize = 200_000;
+const MOST_DATAGRAMS: u64 = 10_000_000;
+
+/// One run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cell {
+    /// iperf3: which way, and how many streams that way.
+    Tcp(Direction, u8),
+    /// A flood of datagrams of so many octets.
+    Udp(usize),
+    /// New connections.
+    Connections,
+    /// Requests and responses.
+    Latency,
+}
+
+/// What the checked ratios are made of.
+pub(super) const SHORT: [Cell; 5] = [
+    Cell::Tcp(Direction::Up, 1),
+    Cell::Tcp(Direction::Up, 4),
+    Cell::Udp(64),
+    Cell::Connections,
+    Cell::Latency,
+];
+
+/// Everything.
+pub(super) const LONG: [Cell; 13] = [
+    Cell::Tcp(Direction::Up, 1),
+    Cell::Tcp(Direction::Up, 4),
+    Cell::Tcp(Direction::Up, 16),
+    Cell::Tcp(Direction::Down, 1),
+    Cell::Tcp(Direction::Down, 4),
+    Cell::Tcp(Direction::Down, 16),
+    Cell::Tcp(Direction::Both, 1),
+    Cell::Tcp(Direction::Both, 4),
+    Cell::Tcp(Direction::Both, 16),
+    Cell::Udp(64),
+    Cell::Udp(1400),
+    Cell::Connections,
+    Cell::Latency,
+];
+
+/// How a cell is measured.
+#[derive(Clone, Debug)]
+pub(super) struct Method {
+    /// Seconds of an iperf3 run, which takes whole ones.
+    pub(super) seconds: u16,
+    /// Of a run with small packets.
+    pub(super) small: Duration,
+    /// TCP's congestion control for iperf3.
+    pub(super) congestion: Option<String>,
+}
+
+/// Why a cell gave no figure.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CellError {
+    /// iperf3.
+    #[error(transparent)]
+    Iperf(#[from] IperfError),
+    /// Small packets.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A path measured without the translation that it stands for would win for the wrong reason.
+    #[error("the server saw its client as {0}: the path is not what it should be")]
+    NotTranslated(String),
+}
+
+/// What one run gave: a value for each of [`Cell::metrics`], in that order, and where the server saw the client.
+pub(super) struct Figures {
+    pub(super) values: Vec<f64>,
+    pub(super) seen_as: Option<String>,
+}
+
+impl Cell {
+    /// For the progress line.
+    pub(super) fn title(self) -> String {
+        match self {
+            Self::Tcp(direction, 1) => format!("TCP {}, 1 stream", way(direction)),
+            Self::Tcp(direction, streams) => format!("TCP {}, {streams} streams", way(direction)),
+            Self::Udp(octets) => format!("UDP, {octets} octets"),
+            Self::Connections => "new connections".to_owned(),
+            Self::Latency => "latency".to_owned(),
+        }
+    }
+
+    /// What it measures, without figures.
+    pub(super) fn metrics(self) -> Vec<Metric> {
+        let metric =
+            |key: &str, title: String, unit, less| Metric::new(key.to_owned(), title, unit, less);
+        let title = self.title();
+        match self {
+            Self::Tcp(direction, streams) => {
+                let key = format!("tcp-{}-{streams}", way(direction).replace(" and ", "-"));
+                let cpu = format!("{title}: processor time");
+                let cpu = metric(&format!("{key}-cpu"), cpu, Unit::CpuSecondsPerGigabyte, true);
+                // One direction is enough to see what an octet costs.
+                let cpu = (direction == Direction::Up).then_some(cpu);
+                [metric(&key, title, Unit::GigabitsPerSecond, false)]
+                    .into_iter()
+                    .chain(cpu)
+                    .collect()
+            }
+            Self::Udp(octets) => vec![
+                metric(
+                    &format!("udp-{octets}"),
+                    format!("{title}: received"),
+                    Unit::PacketsPerSecond,
+                    false,
+                ),
+                metric(
+                    &format!("udp-{octets}-loss"),
+                    format!("{title}: lost"),
+                    Unit::Percent,
+                    true,
+                ),
+            ],
+            Self::Connections => vec![
+                metric("connections", title.clone(), Unit::ConnectionsPerSecond, false),
+                metric("connections-failed", format!("{title}: failed"), Unit::Percent, true),
+            ],
+            Self::Latency => vec![
+                metric("latency-p50", "latency, median".to_owned(), Unit::Microseconds, true),
+                metric(
+                    "latency-p99",
+                    "latency, 99th percentile".to_owned(),
+                    Unit::Microseconds,
+                    true,
+                ),
+            ],
+        }
+    }
+
+    /// How long a run takes, about.
+    pub(super) fn takes(self, method: &Method) -> Duration {
+        match self {
+            Self::Tcp(..) => {
+                Duration::from_secs(method.seconds.into()) + Duration::from_millis(150)
+            }
+            Self::Udp(_) | Self::Connections | Self::Latency => {
+                method.small + Duration::from_millis(50)
+            }
+        }
+    }
+
+    /// Runs it.
+    pub(super) async fn run(
+        self,
+        between: &Between,
+        method: &Method,
+    ) -> Result<Figures, CellError> {
+        match self {
+            Self::Tcp(direction, streams) => tcp(between, method, direction, streams).await,
+            Self::Udp(octets) => {
+                let time = method.small;
+                let got =
+                    small(between, move |b| b.datagrams(octets, time, MOST_DATAGRAMS)).await?;
+                Ok(of(vec![got.per_second, got.lost_percent]))
+            }
+            Self::Connections => {
+                let time = method.small;
+                let most = MOST_CONNECTIONS * u32::from(between.ports);
+                let got = small(between, move |b| b.connections(time, most)).await?;
+                Ok(of(vec![got.per_second, got.failed_percent]))
+            }
+            Self::Latency => {
+                let time = method.small;
+                let got = small(between, move |b| b.latency(time, MOST_REQUESTS)).await?;
+                Ok(of(vec![got.p50, got.p99]))
+            }
+        }
+    }
+}
+
+fn way(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
+        Direction::Both => "up and down",
+    }
+}
+
+async fn tcp(
+    between: &Between,
+    method: &Method,
+    direction: Direction,
+    streams: u8,
+) -> Result<Figures, CellError> {
+    let run = Run {
+        direction,
+        streams,
+        seconds: method.seconds,
+        congestion: method.congestion.as_deref(),
+    };
+    let place: SocketAddrV4 = between.place();
+    let before = busy_seconds();
+    let outcome = iperf::measure(&between.client, &between.server, place, run).await?;
+    let mut values = vec![outcome.gbps];
+    let spent = before.and_then(|before| Some(busy_seconds()? - before));
+    values.extend(spent.filter(|_| outcome.bytes > 0.0).map(|spent| spent * 1e9 / outcome.bytes));
+    Ok(Figures { values, seen_as: outcome.seen_as })
+}
+
+fn of(values: Vec<f64>) -> Figures {
+    Figures { values, seen_as: None }
+}
+
+/// Off the runtime's thread, since the sockets block.
+async fn small<T: Send + 'static>(
+    between: &Between,
+    work: impl FnOnce(&Between) -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, CellError> {
+    let between = between.clone();
+    match tokio::task::spawn_blocking(move || work(&between)).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_metric_has_a_name_of_its_own() {
+        let keys: Vec<String> =
+            LONG.iter().flat_map(|cell| cell.metrics()).map(|metric| metric.key).collect();
+        let distinct: BTreeSet<&String> = keys.iter().collect();
+        assert_eq!(distinct.len(), keys.len(), "{keys:?}");
+        assert!(keys.iter().any(|key| key == "tcp-up-down-16"), "{keys:?}");
+    }
+
+    #[test]
+    fn the_short_form_is_part_of_the_long_one() {
+        assert!(SHORT.iter().all(|cell| LONG.contains(cell)));
+    }
+}

@@ -1,0 +1,233 @@
+//! `egret bench paths`: egret's paths beside a bare veth, the kernel's own NAT, and what users would pick instead.
+
+use super::cells::{Cell, LONG, Method, SHORT};
+use super::document::{Document, PathInfo};
+use super::measure::{Lane, Outcome, rounds};
+use super::paths::{ALL, Path};
+use super::peer::Peer;
+use super::{BenchError, PrintArgs, curves, floors, machine};
+use super::{print, require_iperf, require_root, seconds, until_signal, whole_seconds};
+use crate::cli::progress::Progress;
+use crate::cli::{CliError, output};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Rounds and seconds of the two forms. Small packets show what they have to show in half the time.
+const ROUNDS: u32 = 3;
+const ROUNDS_LONG: u32 = 5;
+const SECONDS: Duration = Duration::from_secs(1);
+const SMALL: f64 = 0.5;
+/// How long a path may take until its server can be reached, and between two tries.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+const TRY_EVERY: Duration = Duration::from_millis(50);
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sudo egret bench paths                                   under two minutes: what --check looks at
+  sudo egret bench paths --long --save bench.json          under fifteen: everything, and the curves
+  sudo egret bench paths --only nft,userspace --rounds 1   a quick look at two of them
+  sudo egret bench paths --check                           exit code 1 if a ratio is missed
+
+In each round every path is measured once in each cell, and the order rotates; the table has medians over the rounds, and
+medians of the ratios within a round: what the machine does to a round, it does to all paths.
+
+TCP uses Reno: BBR paces itself by what it thinks the path is, and a paced sender measures its own pacing. slirp4netns and
+pasta are measured where they are installed (apt-get install slirp4netns passt).")]
+pub(super) struct PathsArgs {
+    /// Everything: more cells, more rounds, and the curves
+    #[arg(long)]
+    long: bool,
+    /// How often everything is measured [default: 3, with --long 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+    /// How long each measurement takes: iperf3 in whole seconds, small packets half as long [default: 1]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<Duration>,
+    /// Only these paths
+    #[arg(long, value_name = "PATH,...", value_enum, value_delimiter = ',')]
+    only: Vec<Path>,
+    /// TCP's congestion control
+    #[arg(long, value_name = "NAME", default_value = "reno")]
+    congestion: String,
+    /// Hold the ratios against what egret must reach, exit code 1 where one is missed
+    #[arg(long)]
+    check: bool,
+    /// Leave the curves of --long out
+    #[arg(long)]
+    skip_curves: bool,
+    /// The egret to measure [default: this one]
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// What the report names as measured, such as a commit
+    #[arg(long, value_name = "TEXT", default_value = concat!("egret ", env!("CARGO_PKG_VERSION")))]
+    build: String,
+    #[command(flatten)]
+    print: PrintArgs,
+}
+
+pub(super) fn run(args: &PathsArgs) -> Result<ExitCode, CliError> {
+    require_root()?;
+    require_iperf()?;
+    let document = until_signal(measure(args))?;
+    print(&document, &args.print)?;
+    let good = document.failures.is_empty() && document.floors.iter().all(|floor| floor.met);
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn measure(args: &PathsArgs) -> Result<Document, CliError> {
+    let time = args.seconds.unwrap_or(SECONDS);
+    let method = Method {
+        seconds: whole_seconds(time),
+        small: time.mul_f64(SMALL),
+        congestion: Some(args.congestion.clone()),
+    };
+    let cells: &[Cell] = if args.long { &LONG } else { &SHORT };
+    let times = args.rounds.unwrap_or(if args.long { ROUNDS_LONG } else { ROUNDS });
+    let machine = machine::machine(args.build.clone());
+    if machine.load_before > machine.cpus as f64 / 2.0 {
+        let load = machine.load_before;
+        output::note(&format!("load average {load}: other programs are measured too"));
+    }
+    let progress = Progress::new();
+    let mut stage = Stage::set(args, &progress).await?;
+    let Outcome { metrics, failures } =
+        rounds(&stage.lanes(cells)?, cells, &method, times, &progress).await;
+    let failures = stage.sort_out(failures);
+    let paths = stage.infos();
+    // The curves should not compete with what was measured so far.
+    drop(stage);
+    let curves = match args.long && !args.skip_curves {
+        true => curves::measure(&egret(args)?, &progress).await?,
+        false => Vec::new(),
+    };
+    let (rounds, seconds, congestion) = (times, method.seconds, method.congestion);
+    let mut document = Document {
+        machine,
+        rounds,
+        seconds,
+        congestion,
+        paths,
+        metrics,
+        failures,
+        curves,
+        floors: Vec::new(),
+    };
+    if args.check {
+        document.floors = floors::check(&document);
+    }
+    Ok(document)
+}
+
+fn egret(args: &PathsArgs) -> Result<PathBuf, CliError> {
+    args.binary.clone().map_or_else(|| Ok(std::env::current_exe()?), Ok)
+}
+
+/// The paths that were asked for, set up or with the reason why not.
+struct Stage {
+    paths: Vec<(Path, Result<Peer, String>)>,
+}
+
+impl Stage {
+    async fn set(args: &PathsArgs, progress: &Progress) -> Result<Self, CliError> {
+        let wanted = |path: &Path| args.only.is_empty() || args.only.contains(path);
+        let egret = egret(args)?;
+        let mut paths = Vec::new();
+        for path in ALL.into_iter().filter(wanted) {
+            progress.say(&format!("setting up {}", path.key()));
+            paths.push((path, set_up(path, &egret).await?));
+        }
+        Ok(Self { paths })
+    }
+
+    fn lanes(&self, cells: &[Cell]) -> Result<Vec<Lane>, BenchError> {
+        let ready = self.paths.iter().filter_map(|(path, peer)| Some((*path, peer.as_ref().ok()?)));
+        ready
+            .map(|(path, peer)| {
+                let between = path
+                    .between(peer)
+                    .map_err(|source| BenchError::Path { path: path.key(), source })?;
+                let is_seen_rightly: fn(&str) -> bool = match path.translates() {
+                    true => |address| Path::Nft.is_seen_rightly(address),
+                    false => |address| Path::Veth.is_seen_rightly(address),
+                };
+                Ok(Lane {
+                    key: path.key().to_owned(),
+                    between,
+                    cells: cells.to_vec(),
+                    is_seen_rightly: Some(is_seen_rightly),
+                })
+            })
+            .collect()
+    }
+
+    /// What others' programs did not manage is a note beside them, and no failure of the run. What a program of a path
+    /// said that has ended explains the rest.
+    fn sort_out(&mut self, failures: Vec<(String, String)>) -> Vec<String> {
+        let mut ours = Vec::new();
+        for (path, peer) in &mut self.paths {
+            let mut of_path =
+                failures.iter().filter(|(key, _)| key == path.key()).map(|(_, said)| said.clone());
+            let last_words = peer.as_mut().ok().and_then(Peer::last_words);
+            if path.is_foreign() {
+                of_path.for_each(|said| output::note(&format!("no figure: {said}")));
+            } else {
+                ours.extend(of_path.by_ref());
+                ours.extend(last_words.map(|said| format!("{}: {said}", path.key())));
+            }
+        }
+        ours
+    }
+
+    fn infos(&self) -> Vec<PathInfo> {
+        let info = |(path, peer): &(Path, Result<Peer, String>)| PathInfo {
+            key: path.key().to_owned(),
+            about: path.about().to_owned(),
+            skipped: peer.as_ref().err().cloned(),
+        };
+        self.paths.iter().map(info).collect()
+    }
+}
+
+/// The inner error says why there is nothing to measure, which is no failure of the run.
+async fn set_up(path: Path, egret: &std::path::Path) -> Result<Result<Peer, String>, CliError> {
+    if let Some(why) = path.missing() {
+        return Ok(Err(why));
+    }
+    let failed = |source| BenchError::Path { path: path.key(), source };
+    let started = match path.start(egret).await {
+        Ok(mut peer) => reachable(path, &mut peer).await.map(|()| peer),
+        Err(error) => Err(failed(error)),
+    };
+    match started {
+        Ok(peer) => Ok(Ok(peer)),
+        Err(error) if path.is_foreign() => Ok(Err(format!("did not run: {error}"))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until a connection comes about: a user-mode NAT does not say when it is ready.
+async fn reachable(path: Path, peer: &mut Peer) -> Result<(), BenchError> {
+    let failed = |source| BenchError::Path { path: path.key(), source };
+    let between = path.between(peer).map_err(failed)?;
+    let place = between.place();
+    let _listener = between.server.run(|| std::net::TcpListener::bind(place))?;
+    let end = Instant::now() + READY_WITHIN;
+    loop {
+        let tried =
+            between.client.run(|| TcpStream::connect_timeout(&place.into(), READY_WITHIN / 10))?;
+        let Err(error) = tried else { return Ok(()) };
+        if let Some(said) = peer.last_words() {
+            return Err(BenchError::Nothing(format!("{}: {said}", path.key())));
+        }
+        if Instant::now() >= end {
+            return Err(BenchError::Nothing(format!(
+                "{}: {place} cannot be reached: {error}",
+                path.key()
+            )));
+        }
+        tokio::time::sleep(TRY_EVERY).await;
+    }
+}

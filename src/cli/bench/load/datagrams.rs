@@ -1,0 +1,130 @@
+//! A flood of datagrams, as fast as one sender can: what arrives of it.
+
+use super::server::{Kind, Server};
+use super::{Between, GLANCE, LoadError, wait_at_most};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt};
+use serde::{Deserialize, Serialize};
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::AsRawFd as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Datagrams that the server takes in with one call, and octets of room for what it has not taken yet: it is the path
+/// that is measured, and not the server.
+const BATCH: usize = 64;
+const ROOM: usize = 4 << 20;
+/// The largest datagram that fits a packet of 1,500 octets.
+const LARGEST: usize = 1472;
+/// Datagrams between two looks at the clock.
+const BETWEEN_GLANCES: u64 = 32;
+
+/// What arrived.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::cli::bench) struct Datagrams {
+    pub(in crate::cli::bench) per_second: f64,
+    /// Of those sent.
+    pub(in crate::cli::bench) lost_percent: f64,
+}
+
+/// What the sender did.
+struct Sent {
+    datagrams: u64,
+    took: Duration,
+}
+
+/// What the server counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Received {
+    /// While the sender was at work. What waited in a queue until it had ended says nothing about a rate.
+    in_time: u64,
+    late: u64,
+}
+
+impl Between {
+    /// Datagrams of so many octets of payload, for so long and at most so many.
+    pub(in crate::cli::bench) fn datagrams(
+        &self,
+        octets: usize,
+        time: Duration,
+        most: u64,
+    ) -> Result<Datagrams, LoadError> {
+        let place = self.place();
+        let server = Server::start(self, Kind::Datagrams)?;
+        let sent = self.client.run(|| send(place, octets.min(LARGEST), time, most))?;
+        let received = server.end()?;
+        let sent =
+            sent.map_err(|source| LoadError::Socket { what: "sending to", place, source })?;
+        summary(&sent, &received).ok_or(LoadError::Silence {
+            what: "sending datagrams to",
+            place,
+            within: time,
+        })
+    }
+}
+
+pub(super) fn listen(place: SocketAddrV4) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(place)?;
+    setsockopt(&socket, sockopt::RcvBufForce, &ROOM)?;
+    wait_at_most(&socket, GLANCE)?;
+    Ok(socket)
+}
+
+/// A datagram that the own machine has no room for is lost like any other.
+fn send(place: SocketAddrV4, octets: usize, time: Duration, most: u64) -> io::Result<Sent> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect(place)?;
+    let payload = vec![7; octets];
+    let begun = Instant::now();
+    let mut datagrams = 0;
+    while datagrams < most && begun.elapsed() < time {
+        for _ in 0..BETWEEN_GLANCES {
+            let _ = socket.send(&payload);
+        }
+        datagrams += BETWEEN_GLANCES;
+    }
+    Ok(Sent { datagrams, took: begun.elapsed() })
+}
+
+/// Until the sender has ended and nothing more comes.
+pub(super) fn receive(socket: &UdpSocket, over: &AtomicBool) -> Received {
+    let mut received = Received::default();
+    let mut buffers = vec![[0_u8; LARGEST]; BATCH];
+    let mut headers = MultiHeaders::<()>::preallocate(BATCH, None);
+    loop {
+        let mut slices: Vec<[IoSliceMut<'_>; 1]> =
+            buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let flags = MsgFlags::MSG_WAITFORONE;
+        match recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), flags, None) {
+            Ok(batch) if over.load(Ordering::Relaxed) => received.late += batch.count() as u64,
+            Ok(batch) => received.in_time += batch.count() as u64,
+            Err(Errno::EINTR) => {}
+            Err(_) if over.load(Ordering::Relaxed) => return received,
+            // Nothing has come for a while.
+            Err(_) => {}
+        }
+    }
+}
+
+fn summary(sent: &Sent, received: &Received) -> Option<Datagrams> {
+    let arrived = received.in_time + received.late;
+    let lost = sent.datagrams.saturating_sub(arrived);
+    (arrived > 0).then(|| Datagrams {
+        per_second: received.in_time as f64 / sent.took.as_secs_f64(),
+        lost_percent: 100.0 * lost as f64 / sent.datagrams.max(1) as f64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_late_is_no_rate_but_not_lost_either() {
+        let sent = Sent { datagrams: 1000, took: Duration::from_millis(500) };
+        let seen = summary(&sent, &Received { in_time: 600, late: 150 });
+        assert_eq!(seen, Some(Datagrams { per_second: 1200.0, lost_percent: 25.0 }));
+        assert_eq!(summary(&sent, &Received::default()), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! The figures as a table: a row for each metric, a column for each path; plain or as Markdown.
+
+use super::document::{Document, Metric, Summary, Unit};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use std::io::{self, Write};
+
+/// Which of the two tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    Plain,
+    Markdown,
+}
+
+/// Writes where and when, medians, and the ratios to nft and to veth where these were measured.
+pub(super) fn print(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
+    head(w, document, style)?;
+    if document.metrics.is_empty() {
+        return curves(w, document, style);
+    }
+    block(w, document, style, "Medians", &median)?;
+    for (base, title) in [("nft", "Times nft"), ("veth", "Times bare veth")] {
+        if document.measured().any(|path| path.key == base) {
+            let pick = move |metric: &Metric, summary: &Summary| ratio(metric, summary, base);
+            block(w, document, style, title, &pick)?;
+        }
+    }
+    curves(w, document, style)?;
+    paths(w, document, style)?;
+    for failure in &document.failures {
+        writeln!(w, "{}no figure: {failure}", bullet(style))?;
+    }
+    floors(w, document, style)
+}
+
+fn head(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
+    let machine = &document.machine;
+    let (cpu, cpus, load) = (&machine.cpu, machine.cpus, machine.load_before);
+    let (kernel, build, date) = (&machine.kernel, &machine.build, &machine.date);
+    writeln!(w, "{cpu}, {cpus} CPUs, kernel {kernel}, load {load:.2} before, {build}, {date}")?;
+    if document.metrics.is_empty() {
+        return Ok(());
+    }
+    let congestion = document.congestion.as_deref().unwrap_or("as the machine has it");
+    let (rounds, seconds) = (document.rounds, document.seconds);
+    let plural = if rounds == 1 { "" } else { "s" };
+    writeln!(w, "{rounds} round{plural}, TCP {seconds} s each, congestion control: {congestion}")?;
+    if style == Style::Markdown { writeln!(w) } else { Ok(()) }
+}
+
+/// One table; what `pick` has nothing for is a dash, and a row of dashes is left out.
+fn block(
+    w: &mut dyn Write,
+    document: &Document,
+    style: Style,
+    title: &str,
+    pick: &dyn Fn(&Metric, &Summary) -> Option<String>,
+) -> io::Result<()> {
+    let mut table = Table::new();
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(match style {
+        Style::Plain => presets::NOTHING,
+        Style::Markdown => presets::ASCII_MARKDOWN,
+    });
+    let names = document.measured().map(|path| path.key.clone());
+    table.set_header([title.to_owned()].into_iter().chain(names));
+    for metric in &document.metrics {
+        let cell = |key: &str| metric.paths.get(key).and_then(|summary| pick(metric, summary));
+        let cells: Vec<Option<String>> = document.measured().map(|path| cell(&path.key)).collect();
+        if cells.iter().any(Option::is_some) {
+            let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned()));
+            table.add_row([row_title(metric)].into_iter().chain(cells));
+        }
+    }
+    for (n, column) in table.column_iter_mut().enumerate() {
+        if n > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        if style == Style::Plain {
+            column.set_padding((0, 2));
+        }
+    }
+    if style == Style::Plain {
+        writeln!(w)?;
+    }
+    for line in table.lines() {
+        writeln!(w, "{}", line.trim_end())?;
+    }
+    if style == Style::Markdown { writeln!(w) } else { Ok(()) }
+}
+
+fn curves(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
+    if style == Style::Plain && !document.curves.is_empty() {
+        writeln!(w)?;
+    }
+    for curve in &document.curves {
+        let points: Vec<String> =
+            curve.points.iter().map(|(x, y)| format!("{}: {}", short(*x), short(*y))).collect();
+        let (title, unit, of) = (&curve.title, &curve.unit, &curve.of);
+        writeln!(w, "{}{title}, {unit} by {of}: {}", bullet(style), points.join(", "))?;
+    }
+    if style == Style::Markdown && !document.curves.is_empty() {
+        writeln!(w)?;
+    }
+    Ok(())
+}
+
+fn row_title(metric: &Metric) -> String {
+    format!("{}, {}", metric.title, metric.unit.name())
+}
+
+fn median(metric: &Metric, summary: &Summary) -> Option<String> {
+    Some(metric.unit.figure(summary.median))
+}
+
+/// A loss of 1 % beside one of 0.1 % is not ten times as much of anything.
+fn ratio(metric: &Metric, summary: &Summary, base: &str) -> Option<String> {
+    let ratio = if base == "nft" { summary.to_nft } else { summary.to_veth };
+    ratio.filter(|_| metric.unit != Unit::Percent).map(|ratio| format!("{ratio:.2}"))
+}
+
+fn paths(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
+    if style == Style::Plain && !document.paths.is_empty() {
+        writeln!(w)?;
+    }
+    for path in &document.paths {
+        let (key, about) = (&path.key, &path.about);
+        let skipped = path.skipped.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        match style {
+            Style::Plain => writeln!(w, "{key}: {about}{skipped}")?,
+            Style::Markdown => writeln!(w, "- `{key}`: {about}{skipped}")?,
+        }
+    }
+    Ok(())
+}
+
+fn floors(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
+    if !document.floors.is_empty() {
+        writeln!(w)?;
+    }
+    for floor in &document.floors {
+        let reached = floor.reached.map_or("not measured".to_owned(), |r| format!("{r:.2}"));
+        let verdict = if floor.met { "met" } else { "MISSED" };
+        let (what, asked) = (&floor.what, &floor.asked);
+        writeln!(w, "{}{what}: {reached}, {asked} asked: {verdict}", bullet(style))?;
+    }
+    Ok(())
+}
+
+fn bullet(style: Style) -> &'static str {
+    match style {
+        Style::Plain => "",
+        Style::Markdown => "- ",
+    }
+}
+
+/// `1k` for 1,000, `1M` for 1,000,000; three digits otherwise.
+pub(super) fn short(value: f64) -> String {
+    let (scaled, suffix) = match value {
+        v if v >= 1e6 => (v / 1e6, "M"),
+        v if v >= 1e3 => (v / 1e3, "k"),
+        v => (v, ""),
+    };
+    let text = match scaled {
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    };
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::super::sample::document;
+    use super::*;
+
+    fn printed(style: Style) -> String {
+        let mut text = Vec::new();
+        print(&mut text, &document(), style).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn the_plain_table() {
+        insta::assert_snapshot!(printed(Style::Plain));
+    }
+
+    #[test]
+    fn the_markdown_table() {
+        insta::assert_snapshot!(printed(Style::Markdown));
+    }
+
+    #[test]
+    fn short_figures_keep_three_digits() {
+        let written = [1.0, 58.4, 736.2, 1000.0, 12_345.0, 1e6].map(short);
+        assert_eq!(written, ["1", "58.4", "736", "1k", "12.3k", "1M"]);
+    }
+}
