@@ -245,11 +245,12 @@ fn what_somebody_watches_is_carried_by_the_engine() {
     });
     let rows: Vec<TraceRow> = said.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert!(rows.iter().all(|row| row.record == "forward"), "{said}");
-    (0..100).any(|_| {
+    // It was asked for in vain; after the next round of housekeeping it may be again.
+    let back = (0..5000).any(|_| {
         task.ok(&json!(["say", "watched", 10.0]));
         flow(&lab, watched).path == "offload"
     });
-    assert_eq!(flow(&lab, watched).path, "offload", "it goes back by itself");
+    assert!(back, "it goes back by itself");
 }
 
 #[test]
