@@ -30,6 +30,7 @@ mod nat_gateways;
 mod network_acl;
 mod offload;
 mod peering;
+mod queues;
 mod reload;
 mod reload_objects;
 mod routing;

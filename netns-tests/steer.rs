@@ -349,7 +349,8 @@ impl Bed {
         let everything = Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap();
         steer.set_deliveries(tun, &[(everything, vpc_link)]).unwrap();
         let seen = Arc::new(Seen::default());
-        let worker = Worker::spawn("eni", device, Nat { seen: Arc::clone(&seen) }).unwrap();
+        let worker =
+            Worker::spawn("eni", vec![device], || Nat { seen: Arc::clone(&seen) }).unwrap();
         Self {
             worker,
             steer,

@@ -104,6 +104,7 @@ fn objects(lab: &Lab) -> Vec<Object> {
         lab: name,
         region,
         device: _,
+        queues: _,
         task_cidr: _,
         apprunner_public_ip: _,
         mtu,

@@ -19,6 +19,8 @@ pub struct Spec {
     pub region: String,
     /// `device`.
     pub device: DeviceKind,
+    /// `queues`: of each TUN device.
+    pub queues: u16,
     /// `task_cidr`: where the tasks' addresses come from.
     pub task_cidr: At<Ipv4Network>,
     /// `apprunner_public_ip`, if given.

@@ -81,6 +81,7 @@ impl Running {
             })
             .map(|(device, worker, id)| {
                 let mut row = eni_row(&snapshot, device);
+                row.queues = worker.queues();
                 let carried = traffic.get(&device).copied().unwrap_or_default();
                 row.tasks = count(
                     snapshot
@@ -382,6 +383,7 @@ fn eni_row(snapshot: &Snapshot, device: Device) -> EniRow {
     let mut row = EniRow {
         id: String::new(),
         device: String::new(),
+        queues: 0,
         kind: String::new(),
         subnet: None,
         availability_zone: None,

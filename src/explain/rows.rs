@@ -133,6 +133,9 @@ pub struct EniRow {
     pub id: String,
     /// The TUN device.
     pub device: String,
+    /// How many queues it has, each with a worker.
+    #[serde(default)]
+    pub queues: usize,
     /// `hyperplane`, `nat-gateway` or `app-runner`.
     pub kind: String,
     /// The subnet; `None` for App Runner's own egress.

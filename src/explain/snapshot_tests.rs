@@ -356,6 +356,7 @@ fn eni() -> EniRow {
     EniRow {
         id: ENI_ID.into(),
         device: "eni-0a1b2c3d".into(),
+        queues: 1,
         kind: "hyperplane".into(),
         subnet: Some("subnet-private-a".into()),
         availability_zone: Some("us-east-1a".into()),

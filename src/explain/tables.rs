@@ -141,7 +141,7 @@ impl Row for EniRow {
         vec![
             self.id.clone(),
             self.kind.clone(),
-            self.device.clone(),
+            device(&self.device, self.queues),
             or_dash(self.subnet.as_ref()),
             or_dash(self.availability_zone.as_ref()),
             addresses(self.address, &self.secondary_addresses),
@@ -157,6 +157,11 @@ impl Row for EniRow {
             self.port_errors.to_string(),
         ]
     }
+}
+
+/// `eni-0a1b2c3d`, or `eni-0a1b2c3d x4` with four queues.
+fn device(name: &str, queues: usize) -> String {
+    if queues > 1 { format!("{name} x{queues}") } else { name.to_owned() }
 }
 
 impl Row for HolderRow {

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What went through a flow in one direction. One worker writes each, so plain loads and stores suffice.
+/// What went through a flow in one direction. One worker writes each, the one of the queue by which the packets of this
+/// direction come, so plain loads and stores suffice.
 #[derive(Debug, Default)]
 pub struct Counters {
     packets: AtomicU64,
@@ -22,6 +23,23 @@ impl Counters {
         add(&self.bytes, bytes);
     }
 
+    /// Adds what another one counted; several may do so at once.
+    fn gather(&self, other: &Self) {
+        self.packets.fetch_add(other.packets(), Relaxed);
+        self.segments.fetch_add(other.segments(), Relaxed);
+        self.bytes.fetch_add(other.bytes(), Relaxed);
+    }
+
+    /// The greater of what it and another one counted, from now on.
+    fn raise(&self, other: &Self) -> Self {
+        let raise = |own: &AtomicU64, n: u64| AtomicU64::new(own.fetch_max(n, Relaxed).max(n));
+        Self {
+            packets: raise(&self.packets, other.packets()),
+            segments: raise(&self.segments, other.segments()),
+            bytes: raise(&self.bytes, other.bytes()),
+        }
+    }
+
     /// Packets as they were handled; a super-packet is one.
     pub fn packets(&self) -> u64 {
         self.packets.load(Relaxed)
@@ -38,16 +56,43 @@ impl Counters {
     }
 }
 
-/// What one path, an ENI and what lies behind it, carried. Each side has one writer: the worker of the ENI sends, the
-/// worker where replies arrive receives.
+/// What went through several flows.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct Carried {
     /// From tasks.
     pub sent: Counters,
     /// Back to tasks.
     pub received: Counters,
+}
+
+impl Carried {
+    /// Adds what went through a flow, or through several.
+    pub fn gather(&self, sent: &Counters, received: &Counters) {
+        self.sent.gather(sent);
+        self.received.gather(received);
+    }
+}
+
+/// What is known of one path, an ENI and what lies behind it, beyond its flows. Each flow counts for itself, and leaves
+/// here what it carried when it ends: packets pay nothing for it, and no two workers write to the same place.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Of the flows that are over.
+    pub over: Carried,
     /// Flows that began, were established, and were idle for too long.
     pub lives: Lives,
+    shown: Carried,
+}
+
+impl Tally {
+    /// What all flows carried, if `all` is the sum of those that are over and of the others, which were looked at later. A
+    /// flow that ended in between is in neither, so it is at least what was said before.
+    pub fn total(&self, all: &Carried) -> Carried {
+        Carried {
+            sent: self.shown.sent.raise(&all.sent),
+            received: self.shown.received.raise(&all.received),
+        }
+    }
 }
 
 /// What became of TCP flows, and how many of any protocol were idle for too long. Counted when a flow begins and when it

@@ -18,7 +18,7 @@ pub mod tcp;
 
 #[cfg(test)]
 pub use census::Census;
-pub use counters::{Counters, Lives, Tally};
+pub use counters::{Carried, Counters, Lives, Tally};
 pub use fragments::{Datagram, DatagramKey, Fragments};
 pub use graves::Tombstone;
 pub use held::Held;

@@ -48,7 +48,7 @@ pub struct Flow {
     pub sent: Counters,
     /// Back to the task.
     pub received: Counters,
-    /// What its path carried over all flows, this one among them.
+    /// What is known of its path, where it leaves what it carried.
     pub tally: Arc<Tally>,
     /// When its first packet came.
     pub began: Instant,
@@ -72,7 +72,7 @@ pub struct FlowStart {
     pub admitted_by: RuleRef,
     /// The configuration that rule belongs to.
     pub admitted_under: Generation,
-    /// What its path carried over all flows.
+    /// What is known of its path.
     pub tally: Arc<Tally>,
 }
 
@@ -146,12 +146,10 @@ impl Flow {
     /// Counts a packet that passes and is no sign of life.
     #[inline]
     pub fn count_only(&self, side: Side, segments: u32, bytes: u64) {
-        let (own, path) = match side {
-            Side::Egress => (&self.sent, &self.tally.sent),
-            Side::Return => (&self.received, &self.tally.received),
-        };
-        own.add(segments, bytes);
-        path.add(segments, bytes);
+        match side {
+            Side::Egress => self.sent.add(segments, bytes),
+            Side::Return => self.received.add(segments, bytes),
+        }
     }
 
     /// When its last packet passed, in either direction.
@@ -200,6 +198,7 @@ impl Flow {
 
 impl Drop for Flow {
     fn drop(&mut self) {
+        self.tally.over.gather(&self.sent, &self.received);
         if self.tcp.was_established() {
             self.tally.lives.count_established();
         }
@@ -520,16 +519,18 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_counts_itself_and_its_path() {
+    fn a_flow_counts_for_itself_and_leaves_that_to_its_path() {
         let flow = flow(Protocol::Udp, 1);
         flow.count(Instant(1), Side::Egress, 3, 4500);
         flow.count(Instant(2), Side::Egress, 1, 40);
         flow.count(Instant(3), Side::Return, 1, 60);
         let counted = |c: &Counters| (c.packets(), c.segments(), c.bytes());
         assert_eq!(counted(&flow.sent), (2, 4, 4540));
-        assert_eq!(counted(&flow.tally.sent), (2, 4, 4540));
-        assert_eq!(counted(&flow.tally.received), (1, 1, 60));
         assert_eq!(flow.last_seen(), Instant(3));
+        let tally = Arc::clone(&flow.tally);
+        drop(flow);
+        assert_eq!(counted(&tally.over.sent), (2, 4, 4540));
+        assert_eq!(counted(&tally.over.received), (1, 1, 60));
     }
 
     #[test]

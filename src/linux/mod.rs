@@ -5,6 +5,7 @@
 //! | [`netns`] | namespaces by name, and work done inside them |
 //! | [`link`] | veth pairs, addresses, routes, neighbours, over netlink |
 //! | [`tun`] | the device behind an ENI, with or without offloads |
+//! | `queues` | which queue of a TUN a packet goes to |
 //! | [`steer`] | the tc programs that bring packets to a TUN and away from it |
 //! | [`worker`] | the thread that reads a TUN, asks a judge, writes back |
 //! | [`clock`] | the only producer of time |
@@ -18,6 +19,7 @@ pub mod exec;
 pub mod link;
 pub mod listen;
 pub mod netns;
+mod queues;
 pub mod steer;
 mod sys;
 pub mod terminal;

@@ -21,17 +21,40 @@ mod raw {
     nix::ioctl_write_ptr_bad!(tun_set_iff, libc::TUNSETIFF, libc::ifreq);
     nix::ioctl_write_int_bad!(tun_set_offload, libc::TUNSETOFFLOAD);
     nix::ioctl_write_ptr_bad!(tun_set_vnet_header_size, libc::TUNSETVNETHDRSZ, libc::c_int);
+    nix::ioctl_write_ptr_bad!(tun_set_steering, libc::TUNSETSTEERINGEBPF, libc::c_int);
     nix::ioctl_read_bad!(get_flags, libc::SIOCGIFFLAGS, libc::ifreq);
     nix::ioctl_write_ptr_bad!(set_flags, libc::SIOCSIFFLAGS, libc::ifreq);
     nix::ioctl_write_ptr_bad!(set_mtu, libc::SIOCSIFMTU, libc::ifreq);
     nix::ioctl_write_ptr_bad!(set_queue_length, libc::SIOCSIFTXQLEN, libc::ifreq);
 }
 
-/// Makes `fd`, an open `/dev/net/tun`, the TUN device `name` with a virtio-net header of `header` octets.
-pub(super) fn tun_with_vnet_header(fd: impl AsFd, name: &str, header: usize) -> io::Result<()> {
+/// What an open `/dev/net/tun` is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TunQueue {
+    /// The only queue of a new device.
+    Only,
+    /// The first of several queues of a new device.
+    First,
+    /// One more queue of a device whose first was made as such.
+    Further,
+}
+
+/// Makes `fd`, an open `/dev/net/tun`, a queue of the TUN device `name` with a virtio-net header of `header` octets.
+pub(super) fn tun_with_vnet_header(
+    fd: impl AsFd,
+    name: &str,
+    header: usize,
+    queue: TunQueue,
+) -> io::Result<()> {
     let mut request = interface(name)?;
-    let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
-    // The union's flags are 16 bits; the three fit.
+    let queues = match queue {
+        TunQueue::Only => 0,
+        // Else it would be one more queue of somebody else's device of that name.
+        TunQueue::First => libc::IFF_MULTI_QUEUE | libc::IFF_TUN_EXCL,
+        TunQueue::Further => libc::IFF_MULTI_QUEUE,
+    };
+    let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | queues;
+    // The union's flags are 16 bits, and the kernel takes them as unsigned.
     request.ifr_ifru.ifru_flags = flags as libc::c_short;
     let size = libc::c_int::try_from(header).map_err(io::Error::other)?;
     let fd = fd.as_fd().as_raw_fd();
@@ -48,6 +71,15 @@ pub(super) fn tun_set_offload(fd: impl AsFd, offloads: u32) -> io::Result<()> {
     let offloads = libc::c_int::try_from(offloads).map_err(io::Error::other)?;
     // SAFETY: the argument is a number, no memory is read.
     unsafe { raw::tun_set_offload(fd.as_fd().as_raw_fd(), offloads) }?;
+    Ok(())
+}
+
+/// Has a BPF program of the socket-filter type choose the queue of each packet that a TUN's readers get: what it returns,
+/// modulo the number of queues.
+pub(super) fn tun_set_steering(fd: impl AsFd, program: impl AsFd) -> io::Result<()> {
+    let program: libc::c_int = program.as_fd().as_raw_fd();
+    // SAFETY: the request reads one number of the type given, which lives through the call.
+    unsafe { raw::tun_set_steering(fd.as_fd().as_raw_fd(), &raw const program) }?;
     Ok(())
 }
 

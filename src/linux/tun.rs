@@ -5,7 +5,8 @@
 //! whose first [`HEADROOM`] octets belong to the device and whose rest is the packet, so that a packet that was
 //! rewritten in place goes back with one system call and no copy.
 
-use super::{Netns, NetnsError, sys};
+use super::sys::TunQueue;
+use super::{Netns, NetnsError, queues, sys};
 use crate::packet::{VnetHeader, vnet};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::{File, OpenOptions};
@@ -70,7 +71,7 @@ pub struct Offloads {
     pub udp: bool,
 }
 
-/// A TUN device; it is gone from its namespace when this is dropped.
+/// A queue of a TUN device, for most the only one. The device is gone from its namespace when the last is dropped.
 #[derive(Debug)]
 pub struct Device {
     name: String,
@@ -92,7 +93,26 @@ impl Device {
     ///
     /// When the caller is not root, the name is in use or longer than 15 octets, or the kernel has no such kind.
     pub fn open(netns: &Netns, name: &str, kind: DeviceKind, mtu: u16) -> Result<Self, TunError> {
-        netns.run(|| open_here(name, kind, mtu))?
+        netns.run(|| open_here(name, kind, mtu, TunQueue::Only))?
+    }
+
+    /// Makes a device with so many queues: all packets of one flow and direction come by the same one. A plain device has
+    /// one, whatever is asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::open`].
+    pub fn open_queues(
+        netns: &Netns,
+        name: &str,
+        kind: DeviceKind,
+        mtu: u16,
+        queues: u16,
+    ) -> Result<Vec<Self>, TunError> {
+        if queues <= 1 {
+            return Ok(vec![Self::open(netns, name, kind, mtu)?]);
+        }
+        netns.run(|| open_queues_here(name, kind, mtu, queues))?
     }
 
     /// The interface's name.
@@ -177,11 +197,32 @@ impl AsFd for Device {
     }
 }
 
-fn open_here(name: &str, kind: DeviceKind, mtu: u16) -> Result<Device, TunError> {
+fn open_queues_here(
+    name: &str,
+    kind: DeviceKind,
+    mtu: u16,
+    queues: u16,
+) -> Result<Vec<Device>, TunError> {
+    let first = open_here(name, kind, mtu, TunQueue::First)?;
+    if first.kind() == DeviceKind::Plain {
+        return Ok(vec![first]);
+    }
+    // Before there is a second one to choose.
+    queues::spread(first.as_fd()).map_err(|source| trouble("spreading", name, source))?;
+    let mut devices = vec![first];
+    for _ in 1..queues {
+        let (queue, offloads) = open_vnet(name, TunQueue::Further)?;
+        let ifindex = devices.first().map_or(0, Device::ifindex);
+        devices.push(Device { name: name.to_owned(), ifindex, offloads, queue });
+    }
+    Ok(devices)
+}
+
+fn open_here(name: &str, kind: DeviceKind, mtu: u16, queue: TunQueue) -> Result<Device, TunError> {
     let (queue, offloads) = match kind {
-        DeviceKind::Vnet => open_vnet(name)?,
+        DeviceKind::Vnet => open_vnet(name, queue)?,
         DeviceKind::Plain => open_plain(name)?,
-        DeviceKind::Auto => match open_vnet(name) {
+        DeviceKind::Auto => match open_vnet(name, queue) {
             Ok(opened) => opened,
             Err(TunError::Kernel { source, .. }) if refused(&source) => open_plain(name)?,
             Err(error) => return Err(error),
@@ -196,7 +237,7 @@ fn open_here(name: &str, kind: DeviceKind, mtu: u16) -> Result<Device, TunError>
     Ok(Device { name: name.to_owned(), ifindex, offloads, queue })
 }
 
-fn open_vnet(name: &str) -> Result<(Queue, Offloads), TunError> {
+fn open_vnet(name: &str, queue: TunQueue) -> Result<(Queue, Offloads), TunError> {
     use std::os::unix::fs::OpenOptionsExt;
     let file = OpenOptions::new()
         .read(true)
@@ -204,7 +245,7 @@ fn open_vnet(name: &str) -> Result<(Queue, Offloads), TunError> {
         .custom_flags(OFlag::O_NONBLOCK.bits())
         .open("/dev/net/tun")
         .map_err(|source| trouble("opening", name, source))?;
-    sys::tun_with_vnet_header(&file, name, HEADROOM)
+    sys::tun_with_vnet_header(&file, name, HEADROOM, queue)
         .map_err(|source| trouble("making", name, source))?;
     let offloads =
         best_offloads(&file).map_err(|source| trouble("setting the offloads of", name, source))?;

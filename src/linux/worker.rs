@@ -1,4 +1,4 @@
-//! The thread that serves one TUN: read a batch, ask the judge about each packet, write back what it says.
+//! The thread that serves one queue of a TUN: read a batch, ask the judge about each packet, write back what it says.
 //!
 //! It knows nothing of policy; the judge does. No packet, no error of a device and no panic of the judge ends it: only
 //! [`WorkerHandle::stop`] does, or the device being deleted. Nothing is allocated after it has started.
@@ -23,7 +23,7 @@ const BUSY: u64 = 4;
 /// Octets that a judge may write as a reply. An ICMP error has at most 576 (RFC 1812, 4.3.2.3).
 pub const REPLY: usize = 2048;
 
-/// What decides about packets. Called from one thread only.
+/// What decides about the packets of one queue. Called from one thread only.
 pub trait Judge: Send {
     /// Called before the first packet of each batch: the moment to load the configuration.
     fn begin_batch(&mut self);
@@ -70,7 +70,7 @@ pub enum Action {
     Unjudged,
 }
 
-/// What a worker has done so far. Totals; they only grow.
+/// What the workers of a device have done so far. Totals; they only grow.
 #[derive(Debug, Default)]
 pub struct WorkerStats {
     /// Batches begun.
@@ -89,41 +89,57 @@ pub struct WorkerStats {
     pub unjudged: AtomicU64,
     /// Panics of the judge; each cost one packet.
     pub panics: AtomicU64,
-    /// How often a batch began or ended: odd during one.
-    turns: AtomicU64,
+    /// For each queue, how often a batch began or ended: odd during one.
+    turns: Box<[AtomicU64]>,
 }
 
-/// Where a worker was when somebody looked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn(u64);
+/// Where the workers of a device were when somebody looked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn(Box<[u64]>);
 
 impl WorkerStats {
-    /// Where the worker is.
+    fn of(queues: usize) -> Self {
+        Self { turns: (0..queues).map(|_| AtomicU64::new(0)).collect(), ..Self::default() }
+    }
+
+    /// Where the workers are.
     #[must_use]
     pub fn turn(&self) -> Turn {
         // Whoever asks has just published something: see `turn_over`.
         fence(Ordering::SeqCst);
-        Turn(self.turns.load(Ordering::SeqCst))
+        Turn(self.turns.iter().map(|turns| turns.load(Ordering::SeqCst)).collect())
     }
 
-    /// Whether the batch that was at work then, if any, is over: from here on the worker has seen, or will see before its
-    /// next packet, what was published before that look.
+    /// Whether the batches that were at work then, if any, are over: from here on every worker has seen, or will see before
+    /// its next packet, what was published before that look.
     #[must_use]
-    pub fn is_past(&self, then: Turn) -> bool {
-        then.0.is_multiple_of(2) || self.turns.load(Ordering::SeqCst) != then.0
+    pub fn is_past(&self, then: &Turn) -> bool {
+        let is_past = |(turns, then): (&AtomicU64, &u64)| {
+            then.is_multiple_of(2) || turns.load(Ordering::SeqCst) != *then
+        };
+        self.turns.iter().zip(&then.0).all(is_past)
     }
 
-    /// Called at both ends of a batch. The fence keeps what the batch reads from being read before: either the worker's
-    /// turn is seen by whoever looks, or what that one had published is seen by the worker.
-    fn turn_over(&self) {
-        self.turns.fetch_add(1, Ordering::SeqCst);
+    /// A batch begins. The fence keeps what it reads from being read before: either the worker's turn is seen by whoever
+    /// looks, or what that one had published is seen by the worker.
+    fn begin_turn(&self, queue: usize) {
+        self.turn_over(queue);
         fence(Ordering::SeqCst);
+    }
+
+    /// Called at both ends of a batch, by the one thread that serves the queue.
+    fn turn_over(&self, queue: usize) {
+        if let Some(turns) = self.turns.get(queue) {
+            turns.store(turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+        }
     }
 }
 
 /// Starts workers.
 pub struct Worker {
     device: Arc<Device>,
+    /// Which of the device's queues that is.
+    queue: usize,
     stop: Arc<EventFd>,
     stats: Arc<WorkerStats>,
     buffer: Box<[u8]>,
@@ -131,29 +147,39 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread `name` that serves `device` with `judge`.
+    /// Starts a thread for each queue of a device, with a judge of its own. The first is called `name`.
     ///
     /// # Errors
     ///
-    /// When the kernel gives no thread or descriptor.
-    pub fn spawn(
+    /// When the kernel gives no thread or descriptor, or there is no queue.
+    pub fn spawn<J: Judge + 'static>(
         name: &str,
-        device: Device,
-        judge: impl Judge + 'static,
+        queues: Vec<Device>,
+        mut judge: impl FnMut() -> J,
     ) -> io::Result<WorkerHandle> {
-        let device = Arc::new(device);
-        let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        let stats = Arc::new(WorkerStats::default());
-        let mut worker = Self {
-            stop: Arc::clone(&stop),
-            device: Arc::clone(&device),
-            stats: Arc::clone(&stats),
-            buffer: vec![0; BUFFER].into_boxed_slice(),
-            reply: vec![0; HEADROOM + REPLY].into_boxed_slice(),
+        let queues: Vec<_> = queues.into_iter().map(Arc::new).collect();
+        let device = queues.first().cloned().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut handle = WorkerHandle {
+            stop: Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?),
+            stats: Arc::new(WorkerStats::of(queues.len())),
+            device,
+            threads: Vec::new(),
         };
-        let thread =
-            std::thread::Builder::new().name(name.to_owned()).spawn(move || worker.serve(judge))?;
-        Ok(WorkerHandle { stop, stats, device, thread: Some(thread) })
+        for (queue, device) in queues.into_iter().enumerate() {
+            let mut worker = Self {
+                device,
+                queue,
+                stop: Arc::clone(&handle.stop),
+                stats: Arc::clone(&handle.stats),
+                buffer: vec![0; BUFFER].into_boxed_slice(),
+                reply: vec![0; HEADROOM + REPLY].into_boxed_slice(),
+            };
+            let name = if queue == 0 { name.to_owned() } else { format!("{name}/{queue}") };
+            let judge = judge();
+            let thread = std::thread::Builder::new().name(name);
+            handle.threads.push(thread.spawn(move || worker.serve(judge))?);
+        }
+        Ok(handle)
     }
 
     /// Waits with poll, not epoll: that leaves nothing in the device's wait queue while packets are being judged, so the
@@ -179,9 +205,9 @@ impl Worker {
                 return;
             }
             let mut tally = Tally::default();
-            self.stats.turn_over();
+            self.stats.begin_turn(self.queue);
             self.batch(&mut judge, &mut tally);
-            self.stats.turn_over();
+            self.stats.turn_over(self.queue);
             tally.add_to(&self.stats);
             if tally.device_gone {
                 watched = 1;
@@ -321,29 +347,35 @@ impl Tally {
     }
 }
 
-/// A running worker. Dropping it stops the thread and deletes the device.
+/// The running workers of a device, one for each of its queues. Dropping it stops the threads and deletes the device.
 #[derive(Debug)]
 pub struct WorkerHandle {
     stop: Arc<EventFd>,
     stats: Arc<WorkerStats>,
     device: Arc<Device>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl WorkerHandle {
-    /// What it has done so far; the counters outlive the worker.
+    /// What they have done so far; the counters outlive the workers.
     #[must_use]
     pub fn stats(&self) -> Arc<WorkerStats> {
         Arc::clone(&self.stats)
     }
 
-    /// Its device.
+    /// Their device: its first queue.
     #[must_use]
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Ends the thread after the batch at hand, waits for it, and deletes the device.
+    /// How many queues the device has, hence workers.
+    #[must_use]
+    pub fn queues(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Ends the threads after the batch at hand, waits for them, and deletes the device.
     pub fn stop(self) {
         drop(self);
     }
@@ -351,9 +383,9 @@ impl WorkerHandle {
 
 impl Drop for WorkerHandle {
     fn drop(&mut self) {
-        // The counter is far from full, so the write cannot block or fail.
+        // The counter is far from full, so the write cannot block or fail. Nobody reads it: each thread sees it.
         let _ = self.stop.write(1);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
@@ -365,16 +397,29 @@ mod tests {
 
     #[test]
     fn a_worker_is_past_a_look_when_its_batch_is_over_or_it_had_none() {
-        let stats = WorkerStats::default();
+        let stats = WorkerStats::of(1);
         let idle = stats.turn();
-        assert!(stats.is_past(idle), "its next batch begins after the look");
-        stats.turn_over();
+        assert!(stats.is_past(&idle), "its next batch begins after the look");
+        stats.begin_turn(0);
         let busy = stats.turn();
-        assert!(!stats.is_past(busy));
-        stats.turn_over();
-        assert!(stats.is_past(busy));
-        stats.turn_over();
-        assert!(stats.is_past(busy), "the next batch is another one");
-        assert!(!stats.is_past(stats.turn()));
+        assert!(!stats.is_past(&busy));
+        stats.turn_over(0);
+        assert!(stats.is_past(&busy));
+        stats.begin_turn(0);
+        assert!(stats.is_past(&busy), "the next batch is another one");
+        assert!(!stats.is_past(&stats.turn()));
+    }
+
+    #[test]
+    fn a_look_is_past_when_every_queue_is() {
+        let stats = WorkerStats::of(3);
+        stats.begin_turn(0);
+        stats.begin_turn(2);
+        let then = stats.turn();
+        stats.begin_turn(1);
+        stats.turn_over(0);
+        assert!(!stats.is_past(&then), "the third is in the same batch");
+        stats.turn_over(2);
+        assert!(stats.is_past(&then), "the second had none, and has seen what was published");
     }
 }

@@ -378,8 +378,16 @@ impl Engine {
     /// Every counter and table size by name, for the expected-state tests.
     #[cfg(test)]
     pub(super) fn census(&self) -> crate::flow::Census {
-        let Self { flows, pools, fragments, drops, nat_drops, tallies, to_resolver, watchers: _ } =
-            self;
+        let Self {
+            flows,
+            pools,
+            fragments,
+            drops,
+            nat_drops,
+            tallies: _,
+            to_resolver,
+            watchers: _,
+        } = self;
         let mut census = crate::flow::Census::default();
         flows.census(&mut census);
         flows.for_each(|entry| {
@@ -395,9 +403,8 @@ impl Engine {
         drops.census(&mut census);
         nat_drops.census(&mut census);
         to_resolver.census(&mut census);
-        for entry in tallies {
-            let name = super::paths::name(*entry.key());
-            let Tally { sent, received, lives: _ } = &**entry.value();
+        for (places, crate::flow::Carried { sent, received }) in self.carried() {
+            let name = super::paths::name(places);
             census.add_packets(&format!("sent {name}"), sent.packets());
             census.add_packets(&format!("received {name}"), received.packets());
         }

@@ -4,7 +4,7 @@
 use super::arrival::{Place, place};
 use super::engine::Engine;
 use super::{Denial, Device, PathKey, Reason};
-use crate::flow::{Instant, Tally, TcpState};
+use crate::flow::{Carried, Instant, Lives, TcpState};
 use crate::packet::Protocol;
 use crate::vpc::{NatGatewayIx, RuleRef, Snapshot};
 use dashmap::DashMap;
@@ -97,9 +97,14 @@ impl Engine {
                 metrics.error_port_allocation = dropped.without_port.load(Relaxed);
             }
         }
-        for (path, tally) in self.tallies(snapshot) {
+        for (path, tally) in self.paths(snapshot) {
             if let Some(metrics) = path.nat_gateway.and_then(|ix| all.get_mut(ix.get())) {
-                metrics.add(&tally);
+                metrics.add_lives(&tally.lives);
+            }
+        }
+        for (path, carried) in self.tallies(snapshot) {
+            if let Some(metrics) = path.nat_gateway.and_then(|ix| all.get_mut(ix.get())) {
+                metrics.add_traffic(&carried);
             }
         }
         let timeouts = &snapshot.parts().timeouts;
@@ -118,10 +123,13 @@ impl Engine {
 }
 
 impl NatMetrics {
-    fn add(&mut self, Tally { sent, received, lives }: &Tally) {
+    fn add_lives(&mut self, lives: &Lives) {
         self.connection_attempt_count += lives.attempts();
         self.connection_established_count += lives.established_and_over();
         self.idle_timeout_count += lives.idle_timeouts();
+    }
+
+    fn add_traffic(&mut self, Carried { sent, received }: &Carried) {
         self.packets_out_to_destination += sent.segments();
         self.bytes_out_to_destination += sent.bytes();
         self.packets_out_to_source += received.segments();

@@ -2,8 +2,9 @@
 
 use super::arrival::{Place, place};
 use super::{Device, Engine};
-use crate::flow::{Flow, Tally};
+use crate::flow::{Carried, Flow, Tally};
 use crate::vpc::{EniIx, Interface, NatGatewayIx, Snapshot, Space};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What a tally is kept for: an ENI and the NAT gateway behind it, if any; neither is App Runner's own egress.
@@ -35,11 +36,39 @@ impl PathKey {
 pub(super) type Places = (Option<Place>, Option<Place>);
 
 impl Engine {
-    /// What each path of this configuration carried, in no order.
-    pub fn tallies(&self, snapshot: &Snapshot) -> Vec<(PathKey, Arc<Tally>)> {
-        self.tallies
+    /// What each path of this configuration carried, in no order. Every flow is asked.
+    pub fn tallies(&self, snapshot: &Snapshot) -> Vec<(PathKey, Carried)> {
+        let all = self.carried().into_iter();
+        all.filter_map(|(places, sum)| Some((path_in(snapshot, places)?, sum))).collect()
+    }
+
+    /// The same by addresses.
+    pub(super) fn carried(&self) -> Vec<(Places, Carried)> {
+        let paths: Vec<(Places, Arc<Tally>)> =
+            self.tallies.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect();
+        let sums: HashMap<*const Tally, Carried> = paths
             .iter()
-            .filter_map(|entry| Some((path_in(snapshot, *entry.key())?, Arc::clone(entry.value()))))
+            .map(|(_, tally)| {
+                let sum = Carried::default();
+                sum.gather(&tally.over.sent, &tally.over.received);
+                (Arc::as_ptr(tally), sum)
+            })
+            .collect();
+        self.flows().for_each(|entry| {
+            if let Some(sum) = sums.get(&Arc::as_ptr(&entry.flow.tally)) {
+                sum.gather(&entry.flow.sent, &entry.flow.received);
+            }
+        });
+        let total = |(places, tally): (Places, Arc<Tally>)| {
+            Some((places, tally.total(sums.get(&Arc::as_ptr(&tally))?)))
+        };
+        paths.into_iter().filter_map(total).collect()
+    }
+
+    /// What is known of each path of this configuration beyond its flows, in no order.
+    pub(super) fn paths(&self, snapshot: &Snapshot) -> Vec<(PathKey, Arc<Tally>)> {
+        let all = self.tallies.iter();
+        all.filter_map(|entry| Some((path_in(snapshot, *entry.key())?, Arc::clone(entry.value()))))
             .collect()
     }
 

@@ -14,10 +14,11 @@ use super::reader::{Reader, Section};
 use super::spec::Spec;
 use toml::de::DeTable;
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "lab",
     "region",
     "device",
+    "queues",
     "task_cidr",
     "mtu",
     "internet_mtu",
@@ -48,6 +49,7 @@ pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
         lab: settings.lab,
         region: settings.region,
         device: settings.device,
+        queues: settings.queues,
         task_cidr: settings.task_cidr,
         apprunner_public_ip: settings.apprunner_public_ip,
         mtu: settings.mtu,

@@ -9,10 +9,14 @@ use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+/// Each is a thread for every ENI and NAT gateway.
+const MAX_QUEUES: i64 = 16;
+
 pub(super) struct Settings {
     pub(super) lab: At<String>,
     pub(super) region: String,
     pub(super) device: DeviceKind,
+    pub(super) queues: u16,
     pub(super) task_cidr: At<Ipv4Network>,
     pub(super) apprunner_public_ip: Option<At<Ipv4Addr>>,
     pub(super) mtu: Mtu,
@@ -25,6 +29,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
     let mtu = |key| root.get(key).and_then(|v| v.integer_in(576, 9001)).map(|at| number(*at));
     let inside = mtu("mtu").unwrap_or(Mtu::default().vpc);
     let (timeouts, time_scale) = timeouts(root);
+    let device = root.get("device").and_then(device).unwrap_or_default();
     Settings {
         lab: root
             .get("lab")
@@ -34,7 +39,8 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
             .get("region")
             .and_then(|v| v.string())
             .map_or_else(|| "us-east-1".to_owned(), |at| at.value),
-        device: root.get("device").and_then(device).unwrap_or_default(),
+        device,
+        queues: root.get("queues").and_then(|v| queues(&v, device)).unwrap_or(1),
         task_cidr: root.get("task_cidr").and_then(|v| v.cidr()).unwrap_or_else(task_cidr),
         apprunner_public_ip: root
             .get("apprunner_public_ip")
@@ -64,6 +70,19 @@ fn device(value: Value<'_>) -> Option<DeviceKind> {
     let words =
         [("auto", DeviceKind::Auto), ("vnet", DeviceKind::Vnet), ("plain", DeviceKind::Plain)];
     Some(value.one_of(&words)?.value)
+}
+
+fn queues(value: &Value<'_>, device: DeviceKind) -> Option<u16> {
+    let queues = value.integer_in(1, MAX_QUEUES)?;
+    if device == DeviceKind::Plain && *queues > 1 {
+        value.error(
+            "plain-device-queues",
+            "a plain device has one queue",
+            "leave `queues` out, or `device`: one with the vnet header may have several",
+        );
+        return None;
+    }
+    Some(number(*queues))
 }
 
 fn limits(root: &Section<'_>) -> Limits {

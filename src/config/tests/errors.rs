@@ -35,6 +35,9 @@ id = "sg"
 vpc = "vpc-a"
 egress = [{ protocol = "tcp", to = "10.0.0.0/8" }]"#;
     wrong_type: "wrong-type" at "7" in "region = 7";
+    no_queue: "out-of-range" at "0" in "queues = 0";
+    too_many_queues: "out-of-range" at "17" in "queues = 17";
+    queues_of_a_plain_device: "plain-device-queues" at "4" in "device = \"plain\"\nqueues = 4";
     single_table: "wrong-type" at "[service]" in "[service]\nname = \"web\"";
     section_that_is_a_key: "wrong-type" at "5" in "service = 5";
     duplicate_id: "duplicate-id" at "\"subnet-a\"" in r#"[[subnet]]

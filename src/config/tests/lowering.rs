@@ -408,6 +408,13 @@ fn settings_reach_the_snapshot() {
 }
 
 #[test]
+fn a_device_has_one_queue_unless_the_file_says_otherwise() {
+    assert_eq!(lab("").spec.queues, 1);
+    assert_eq!(lab("queues = 16").spec.queues, 16);
+    assert_eq!(lab("device = \"plain\"\nqueues = 1").spec.queues, 1);
+}
+
+#[test]
 fn an_empty_file_is_a_lab_called_egret() {
     let lab = lab("");
     assert_eq!((lab.name.as_str(), lab.device), ("egret", DeviceKind::Auto));

@@ -99,6 +99,7 @@ impl Running {
             ("lab", own.name.clone(), lab.name.clone()),
             ("task_cidr", own.task_cidr.to_string(), lab.task_cidr.to_string()),
             ("device", word(own.device), word(lab.device)),
+            ("queues", word(own.spec.queues), word(lab.spec.queues)),
         ];
         match keys.into_iter().find(|(_, before, after)| before != after) {
             Some((key, before, after)) => {

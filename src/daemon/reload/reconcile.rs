@@ -76,7 +76,7 @@ impl Running {
             }
         }
         if new > 0 {
-            say(&format!("{new} TUN devices, one worker each"));
+            say(&format!("{new} TUN devices, {} each", workers(lab.spec.queues)));
         }
         Ok(())
     }
@@ -214,11 +214,13 @@ impl Running {
         name: &str,
         mtu: u16,
     ) -> Result<(), LabError> {
-        let tun = tun::Device::open(&self.router_netns, name, kind(lab.device), mtu)?;
+        let kind = kind(lab.device);
+        let queues =
+            tun::Device::open_queues(&self.router_netns, name, kind, mtu, lab.spec.queues)?;
         self.steer.attach_tun(name)?;
         let judge =
-            EngineJudge::new(Arc::clone(&self.engine), Arc::clone(&self.current), id.clone());
-        let worker = Worker::spawn(name, tun, judge)
+            || EngineJudge::new(Arc::clone(&self.engine), Arc::clone(&self.current), id.clone());
+        let worker = Worker::spawn(name, queues, judge)
             .map_err(|source| LabError::Worker { device: name.to_owned(), source })?;
         self.workers.insert(id.clone(), worker);
         self.device_mtu.insert(id.clone(), mtu);
@@ -333,7 +335,7 @@ impl Running {
             .map(|worker| worker.stats())
             .map(|stats| (stats.turn(), stats))
             .collect();
-        while !busy.iter().all(|(then, stats)| stats.is_past(*then)) {
+        while !busy.iter().all(|(then, stats)| stats.is_past(then)) {
             std::thread::yield_now();
             tokio::task::yield_now().await;
         }
@@ -348,6 +350,10 @@ async fn set_mtu(router: &Links, site: &mut Site, mtu: u16) -> Result<(), LabErr
     Links::open(&site.netns)?.set_mtu(site.far, mtu).await?;
     site.mtu = mtu;
     Ok(())
+}
+
+fn workers(queues: u16) -> String {
+    if queues == 1 { "one worker".to_owned() } else { format!("{queues} workers") }
 }
 
 fn kind(kind: DeviceKind) -> tun::DeviceKind {

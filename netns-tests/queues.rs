@@ -1,0 +1,219 @@
+//! A device with several queues: is everything as with one, but for the number of threads?
+
+use crate::support::iperf_server;
+use crate::support::lab::{Lab, both_streams, can_run};
+use egret::explain::EniRow;
+use egret::linux::Netns;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBufForce;
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const PORT: u16 = 9000;
+const QUEUES: usize = 4;
+const FLOWS: u16 = 8;
+const DATAGRAMS: u64 = 4000;
+/// Datagrams of one flow on the way at once: with all flows together less than any queue holds.
+const WINDOW: u64 = 32;
+/// How long a datagram may take; reached only when one was lost.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn lab() -> Lab {
+    Lab::up("vnet", &format!("queues = {QUEUES}\n{}", crate::offload::LAB))
+}
+
+/// Numbered datagrams of several flows at once, each echoed: every flow's arrive in order, there and back, and are counted.
+#[test]
+fn nothing_is_reordered_and_nothing_is_counted_twice() {
+    if !can_run() {
+        return;
+    }
+    let lab = lab();
+    let before = worked(&lab);
+    let server = socket(&lab.netns("internet"), HOST, PORT);
+    let clients: Vec<UdpSocket> =
+        (0..FLOWS).map(|_| socket(&lab.netns("web-1"), Ipv4Addr::UNSPECIFIED, 0)).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| echo_in_order(&server));
+        for (number, client) in clients.iter().enumerate() {
+            scope.spawn(move || ask_in_order(number, client));
+        }
+    });
+    let flows = lab.flows();
+    assert_eq!(flows.len(), usize::from(FLOWS), "{flows:#?}");
+    assert!(flows.iter().all(|f| (f.packets_out, f.packets_in) == (DATAGRAMS, DATAGRAMS)));
+    let all = DATAGRAMS * u64::from(FLOWS);
+    let enis: Vec<EniRow> = lab.rows("enis");
+    for row in enis.iter().filter(|row| row.packets_out > 0) {
+        assert_eq!((row.packets_out, row.packets_in, row.queues), (all, all, QUEUES), "{row:?}");
+    }
+    assert_eq!(lab.drops(), []);
+    at_least_two_worked(&before, &worked(&lab), "eni-");
+    at_least_two_worked(&before, &worked(&lab), "nat-");
+    // All fragments of a datagram take one queue, whichever has the ports.
+    assert!(lab.pings("web", "-c 3 -s 4000 10.0.1.10"));
+}
+
+#[test]
+fn four_streams_over_four_queues_are_not_sent_twice() {
+    if !can_run() {
+        return;
+    }
+    let lab = lab();
+    let _server = iperf_server(&lab.netns("internet"), HOST);
+    for direction in ["", "-R"] {
+        let said =
+            lab.exec_ok("web", &format!("iperf3 -J -c {HOST} -t 1 -C reno -P 4 {direction}"));
+        let report: Value = serde_json::from_str(&said).unwrap();
+        let again = report["end"]["sum_sent"]["retransmits"].as_f64().unwrap();
+        let octets = report["end"]["sum_received"]["bytes"].as_f64().unwrap();
+        println!("-P 4 {direction}: {:.2} Gbit/s, {again} segments again", octets * 8e-9);
+        assert!(octets > 2e6, "{octets} octets in a second");
+        assert!(again < octets / 1448.0 * 0.1, "{again} of {} segments", octets / 1448.0);
+    }
+}
+
+/// `egret apply` waits for the workers of all queues: what is sent after it has returned is judged by the new rules.
+#[test]
+fn what_is_denied_does_not_pass_by_any_queue_once_apply_has_returned() {
+    if !can_run() {
+        return;
+    }
+    let lab = lab();
+    let server = socket(&lab.netns("internet"), HOST, PORT);
+    let clients: Vec<UdpSocket> =
+        (0..FLOWS).map(|_| socket(&lab.netns("web-1"), Ipv4Addr::UNSPECIFIED, 0)).collect();
+    let next = AtomicU64::new(0);
+    let ended = AtomicU64::new(0);
+    let (passed, first_denied) = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            while ended.load(Ordering::SeqCst) == 0 {
+                let number = next.fetch_add(1, Ordering::SeqCst);
+                for client in &clients {
+                    let _ = client.send_to(&number.to_be_bytes(), (HOST, PORT));
+                }
+            }
+        });
+        let hearing = scope.spawn(|| heard(&server, &ended));
+        while next.load(Ordering::SeqCst) < 1000 {
+            std::thread::yield_now();
+        }
+        let denied = lab_text(&lab).replace("route_table = \"rtb-private\"", CLOSED);
+        std::fs::write(lab.file(), denied).unwrap();
+        let output = lab.egret(&format!("apply {}", lab.file().display()));
+        let first_denied = next.load(Ordering::SeqCst) + 1;
+        assert!(output.status.success(), "{}", both_streams(&output));
+        while next.load(Ordering::SeqCst) < first_denied + 1000 {
+            std::thread::yield_now();
+        }
+        ended.store(1, Ordering::SeqCst);
+        sending.join().unwrap();
+        (hearing.join().unwrap(), first_denied)
+    });
+    assert_eq!(passed.len(), usize::from(FLOWS), "every flow had passed before");
+    for (flow, last) in passed {
+        assert!(last < first_denied, "{flow}: {last} passed, and {first_denied} was denied");
+    }
+    assert!(lab.packets_dropped("nacl-egress-deny") >= 1000, "{:#?}", lab.drops());
+}
+
+/// An ACL for the private subnet that lets nothing out.
+const CLOSED: &str = "route_table = \"rtb-private\"\nnetwork_acl = \"acl-closed\"\n\
+    [[network_acl]]\nid = \"acl-closed\"\nvpc = \"vpc-a\"\n\
+    egress = [{ rule = 1, action = \"deny\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]";
+
+fn lab_text(lab: &Lab) -> String {
+    std::fs::read_to_string(lab.file()).unwrap()
+}
+
+fn socket(netns: &Netns, address: Ipv4Addr, port: u16) -> UdpSocket {
+    let socket = netns.run(|| UdpSocket::bind((address, port))).unwrap().unwrap();
+    // Room for all that is on the way: the kernel counts a page and more for each.
+    setsockopt(&socket, RcvBufForce, &(8 << 20)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+fn echo_in_order(server: &UdpSocket) {
+    stay_on_one_cpu(0);
+    let mut next: BTreeMap<SocketAddr, u64> = BTreeMap::new();
+    let mut buffer = [0; 8];
+    for _ in 0..u64::from(FLOWS) * DATAGRAMS {
+        let (_, from) = server.recv_from(&mut buffer).unwrap();
+        let next = next.entry(from).or_default();
+        assert_eq!(u64::from_be_bytes(buffer), *next, "from {from}");
+        *next += 1;
+        server.send_to(&buffer, from).unwrap();
+    }
+}
+
+fn ask_in_order(number: usize, client: &UdpSocket) {
+    stay_on_one_cpu(number);
+    let mut buffer = [0; 8];
+    let mut sent = 0;
+    for answered in 0..DATAGRAMS {
+        while sent < DATAGRAMS && sent < answered + WINDOW {
+            client.send_to(&u64::to_be_bytes(sent), (HOST, PORT)).unwrap();
+            sent += 1;
+        }
+        client.recv(&mut buffer).unwrap();
+        assert_eq!(u64::from_be_bytes(buffer), answered, "flow {number}");
+    }
+}
+
+/// The kernel keeps what is sent on a veth in a queue for each CPU, and so no order between two.
+fn stay_on_one_cpu(number: usize) {
+    let here = Pid::from_raw(0);
+    let allowed = sched_getaffinity(here).unwrap();
+    let cpus: Vec<usize> =
+        (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap()).collect();
+    let mut one = CpuSet::new();
+    one.set(cpus[number % cpus.len()]).unwrap();
+    sched_setaffinity(here, &one).unwrap();
+}
+
+/// The highest number that came of each flow, until the sender has ended and nothing comes any more.
+fn heard(server: &UdpSocket, ended: &AtomicU64) -> BTreeMap<SocketAddr, u64> {
+    server.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut last = BTreeMap::new();
+    let mut buffer = [0; 8];
+    loop {
+        let over = ended.load(Ordering::SeqCst) != 0;
+        match server.recv_from(&mut buffer) {
+            Ok((_, from)) => {
+                let highest: &mut u64 = last.entry(from).or_default();
+                *highest = u64::from_be_bytes(buffer).max(*highest);
+            }
+            Err(_) if over => return last,
+            Err(_) => {}
+        }
+    }
+}
+
+/// Nanoseconds that each worker has run.
+fn worked(lab: &Lab) -> BTreeMap<String, u64> {
+    let pid = std::fs::read_to_string(format!("/run/egret/{}/lock", lab.name())).unwrap();
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.trim())).unwrap();
+    tasks
+        .map(|task| task.unwrap().path())
+        .map(|task| {
+            let read = |file| std::fs::read_to_string(task.join(file)).unwrap();
+            let ran = read("schedstat").split(' ').next().unwrap().parse().unwrap();
+            (read("comm").trim().to_owned(), ran)
+        })
+        .filter(|(name, _)| name.starts_with("eni-") || name.starts_with("nat-"))
+        .collect()
+}
+
+fn at_least_two_worked(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>, kind: &str) {
+    let of_kind = || after.iter().filter(|(name, _)| name.starts_with(kind));
+    assert_eq!(of_kind().count(), QUEUES, "{after:?}");
+    let busy = of_kind().filter(|(name, ran)| **ran > before[*name] + 1_000_000).count();
+    assert!(busy >= 2, "{kind}: {before:?}, then {after:?}");
+}
