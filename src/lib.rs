@@ -7,7 +7,7 @@
 //!
 //! | floor | module | what it is |
 //! |---|---|---|
-//! | 8 | [`cli`] | one file per command; `cli/demo` is the one with several |
+//! | 8 | [`cli`] | one file per command; `cli/demo` and `cli/bench` have several |
 //! | 7 | [`daemon`] | a running lab: lifecycle, tasks, control API on a unix socket |
 //! | 6 | [`linux`] | the only code that touches the kernel: namespaces, links, TUN, tc programs, workers |
 //! | 5 | [`config`], [`explain`] | lab file to [`vpc::Snapshot`]; evidence to text and JSON |

@@ -95,14 +95,18 @@ async fn measure(args: &PathsArgs) -> Result<Document, CliError> {
     let mut stage = Stage::set(args, &progress).await?;
     let Outcome { metrics, failures } =
         rounds(&stage.lanes(cells)?, cells, &method, times, &progress).await;
-    let failures = stage.sort_out(failures);
+    let mut failures = stage.sort_out(failures);
     let paths = stage.infos();
     // The curves should not compete with what was measured so far.
     drop(stage);
-    let curves = match args.long && !args.skip_curves {
-        true => curves::measure(&egret(args)?, &progress).await?,
-        false => Vec::new(),
-    };
+    let mut curves = Vec::new();
+    if args.long && !args.skip_curves {
+        // What was measured before is worth having without them.
+        match curves::measure(&egret(args)?, &progress).await {
+            Ok(measured) => curves = measured,
+            Err(error) => failures.push(format!("curves: {error}")),
+        }
+    }
     let (rounds, seconds, congestion) = (times, method.seconds, method.congestion);
     let mut document = Document {
         machine,
