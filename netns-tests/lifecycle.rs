@@ -1,6 +1,6 @@
 //! Does a lab come and go whole, whatever ends it, and do tasks within it?
 
-use crate::support::lab::{Lab, both_streams, can_run, finish, for_both_kinds};
+use crate::support::lab::{CLOSED_FLOWS_STAY, Lab, both_streams, can_run, finish, for_both_kinds};
 use crate::support::{Background, iperf_server, run, run_ok};
 use egret::explain::{EniRow, FlowRow, PsRow};
 use egret::linux::netns;
@@ -531,7 +531,7 @@ fn every_list_is_json_on_demand() {
     if !can_run() {
         return;
     }
-    let lab = Lab::up("auto", LAB);
+    let lab = Lab::up("auto", &format!("{LAB}{CLOSED_FLOWS_STAY}"));
     lab.task("web").tcp(DB, 5432);
     lab.task("public").tcp_times_out(DB, 5432);
     assert_eq!(lab.flows().len(), 1);

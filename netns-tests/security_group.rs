@@ -1,6 +1,6 @@
 //! What do the security groups let out, and what do those of the destination let in?
 
-use crate::support::lab::{Lab, for_both_kinds};
+use crate::support::lab::{CLOSED_FLOWS_STAY, Lab, for_both_kinds};
 use std::net::Ipv4Addr;
 
 for_both_kinds!(
@@ -151,7 +151,7 @@ fn two_gates_and_each_says_no_by_its_own_name(device: &str) {
 }
 
 fn a_rule_names_a_group_or_a_prefix_list(device: &str) {
-    let lab = Lab::up(device, LAB);
+    let lab = Lab::up(device, &format!("{LAB}{CLOSED_FLOWS_STAY}"));
     lab.task("web").tcp(DB, 5432);
     lab.task("web").tcp(LISTED, 6379);
     let flows = lab.flows();

@@ -69,6 +69,9 @@ pub struct Lab {
     far: Namespaces,
 }
 
+/// The end of a lab file under which a flow that was closed is still listed when a busy machine gets to it.
+pub const CLOSED_FLOWS_STAY: &str = "[timeouts]\ntcp_closing = \"60s\"\n";
+
 impl Lab {
     /// Brings up a lab with a name that no other has; `text` is its file without name and device.
     pub fn up(device: &str, text: &str) -> Self {
