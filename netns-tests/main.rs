@@ -19,6 +19,7 @@ mod explain_live;
 mod floor;
 mod flow_cache;
 mod gateway_endpoint;
+mod grace;
 mod hangup;
 mod icmp;
 mod lifecycle;

@@ -105,6 +105,7 @@ fn objects(lab: &Lab) -> Vec<Object> {
         region,
         device: _,
         offload: _,
+        offload_grace: _,
         queues: _,
         task_cidr: _,
         apprunner_public_ip: _,

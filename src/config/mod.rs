@@ -26,6 +26,7 @@ use diagnostic::{Report, Source};
 use ipnetwork::Ipv4Network;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A speed that time can pass at, as the lab file and the command line take it.
 ///
@@ -47,6 +48,8 @@ pub struct Lab {
     pub device: DeviceKind,
     /// Whether the kernel carries established flows by itself, when the lab is brought up.
     pub offload: Offload,
+    /// How long the kernel carries flows after the lab's process has died.
+    pub offload_grace: Duration,
     /// Where the tasks' addresses come from.
     pub task_cidr: Ipv4Network,
     /// How fast timeouts pass: at 100.0, 350 s pass in 3.5 s.
@@ -107,6 +110,7 @@ impl Lab {
             file: file_name.to_owned(),
             device: spec.device,
             offload: spec.offload,
+            offload_grace: spec.offload_grace,
             task_cidr: spec.task_cidr.value,
             time_scale: spec.time_scale,
             warnings,

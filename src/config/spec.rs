@@ -9,6 +9,7 @@ use crate::vpc::{
 use ipnetwork::Ipv4Network;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// The whole file.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Spec {
     pub device: DeviceKind,
     /// `offload`.
     pub offload: Offload,
+    /// `offload_grace`: how long the kernel carries flows after the lab's process has died. Zero: not at all.
+    pub offload_grace: Duration,
     /// `queues`: of each TUN device.
     pub queues: u16,
     /// `task_cidr`: where the tasks' addresses come from.

@@ -271,6 +271,16 @@ pub(super) fn timeout(text: &str) -> Result<Duration, Fault> {
     Ok(given)
 }
 
+/// Nothing, or what a process can die and be there again in.
+pub(super) fn grace(text: &str) -> Result<Duration, Fault> {
+    let given = duration(text)?;
+    if given.is_zero() || (Duration::from_secs(1)..=Duration::from_secs(600)).contains(&given) {
+        return Ok(given);
+    }
+    let message = format!("{text:?} is no grace");
+    Err(fault("bad-duration", message, "write \"0s\" for none, or \"1s\" to \"10m\""))
+}
+
 /// `"350s"`, `"5m"`, `"500ms"`: up to 30 days.
 pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

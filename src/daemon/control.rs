@@ -373,6 +373,8 @@ impl IntoResponse for LabError {
             | Self::Steer(_)
             | Self::Listen(_)
             | Self::Exec(_)
+            | Self::Inherited(_)
+            | Self::Leave(_)
             | Self::Worker { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(Problem { error: self.to_string() })).into_response()

@@ -18,6 +18,7 @@ mod services;
 pub mod state;
 mod steer_drops;
 mod streams;
+mod survival;
 mod tasks;
 pub mod top;
 pub mod watch;

@@ -18,7 +18,7 @@ pub(super) struct Needs {
 }
 
 /// A place outside of egret, by what it stands for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(super) enum SiteId {
     /// The internet.
     Internet,

@@ -8,16 +8,17 @@ use super::reload::Site;
 use super::services::Services;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
+use super::survival::{self, Inheritance};
 use super::watch::{Configurations, Subject};
 use crate::config::{Lab, Offload};
 use crate::flow::Instant;
-use crate::linux::FlowCache;
 use crate::linux::link::{LinkError, Links};
 use crate::linux::listen::ListenError;
 use crate::linux::netns::{Netns, NetnsError};
 use crate::linux::steer::{Steer, SteerError};
 use crate::linux::tun::TunError;
 use crate::linux::worker::WorkerHandle;
+use crate::linux::{FlowCache, Heartbeat, Pins};
 use crate::linux::{clock, exec};
 use crate::pipeline::{DeviceId, Engine, Place};
 use crate::vpc::{Generation, Parts, Snapshot, Space};
@@ -69,6 +70,12 @@ pub enum LabError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// What the process before has left cannot be turned into this lab.
+    #[error("what a killed run left is cleared, as it cannot become this lab: {0}; start it again")]
+    Inherited(String),
+    /// What the next process needs cannot be written down.
+    #[error("writing down what the next process needs: {0}")]
+    Leave(#[from] io::Error),
     /// No such service.
     #[error("the lab has no service `{name}`; it has {}", list(known))]
     UnknownService {
@@ -133,6 +140,8 @@ pub struct Running {
     pub(super) steer: Steer,
     /// What carries established flows in the kernel; `None` where offloading is off.
     pub(super) cache: Option<Arc<FlowCache>>,
+    /// What lets flows go on without the process, for as long as it has spoken.
+    pub(super) heartbeat: Option<Heartbeat>,
     pub(super) steer_drops: SteerDrops,
     pub(super) losses: Losses,
     /// When the counters of others than the engine were read last.
@@ -173,38 +182,32 @@ impl Running {
             Some(scale) => lab.with_time_scale(scale),
             None => lab,
         };
-        let (mut state, cleared) = StateDir::take(&lab.name, Duration::ZERO)?;
-        if !cleared.is_empty() {
-            say(&format!("cleared what a killed run left: {}", cleared.join(", ")));
+        let mut state = StateDir::hold(&lab.name, Duration::ZERO)?;
+        let inheritance = Inheritance::find(&state, &lab).unwrap_or_else(|why| {
+            say(&format!("what a killed run left is not gone on with: {why}"));
+            None
+        });
+        if inheritance.is_some() {
+            survival::wait_for_process_before(&state).await;
+        } else {
+            let cleared = state.clear()?;
+            if !cleared.is_empty() {
+                say(&format!("cleared what a killed run left: {}", cleared.join(", ")));
+            }
         }
-        let made = state.make_namespace(&format!("{}-router", lab.name));
-        let opened = made
-            .map_err(LabError::from)
-            .and_then(|netns| Ok((load(lab.offload, &netns, say)?, Links::open(&netns)?, netns)));
-        let ((mut steer, cache), router, router_netns) = match opened {
-            Ok(opened) => opened,
+        let begun = begin(&lab, &state, inheritance.is_some(), say).await;
+        let Base { steer, cache, router, router_netns, nothing, current, services } = match begun {
+            Ok(base) => base,
             Err(error) => {
                 state.release()?;
                 return Err(error);
             }
         };
-        say(&format!("router namespace {}", router_netns.name()));
-        let parts = Parts { mtu: lab.spec.mtu, ..Parts::default() };
-        let nothing = Arc::new(Snapshot::build(Generation(0), parts));
-        let current = Arc::new(ArcSwap::new(Arc::clone(&nothing)));
-        let services = match services(&lab.name, &state, &router, &mut steer, &current).await {
-            Ok(services) => services,
-            Err(error) => {
-                state.release()?;
-                return Err(error);
-            }
-        };
-        say(&format!("DNS and the other exempt addresses in namespace {}-services", lab.name));
-        let engine = Engine::new(random_seed());
         let mut running = Self {
-            engine: Arc::new(if cache.is_some() { engine.offloading() } else { engine }),
+            engine: Arc::new(engine(&lab, cache.is_some())),
             current,
             services,
+            heartbeat: None,
             history: Arc::new(ArcSwap::from_pointee(History::new(nothing))),
             needs: Needs::default(),
             steer,
@@ -225,7 +228,11 @@ impl Running {
             state,
             lab: lab.clone(),
         };
-        if let Err(error) = running.turn_to(lab, say).await {
+        let up = match inheritance {
+            Some(inheritance) => running.inherit(inheritance, lab, say).await,
+            None => running.turn_to(lab, say).await,
+        };
+        if let Err(error) = up.and_then(|()| running.begin_to_stay()) {
             running.stop()?;
             return Err(error);
         }
@@ -289,34 +296,96 @@ impl Running {
     /// # Errors
     /// The first namespace that could not be removed.
     pub fn stop(&mut self) -> Result<(), LabError> {
-        // The devices go first: from here on no packet crosses.
+        // The devices go first, and what the kernel carries without them: from here on no packet crosses.
         self.workers.clear();
+        self.heartbeat = None;
+        if let Some(cache) = &self.cache {
+            // If it is not taken, it goes with the links.
+            let _ = cache.put_in_force(Generation(0));
+        }
         Ok(self.state.release()?)
+    }
+}
+
+/// What a lab begins with, whatever its configuration.
+struct Base {
+    steer: Steer,
+    cache: Option<Arc<FlowCache>>,
+    router: Links,
+    router_netns: Netns,
+    /// The configuration that has nothing.
+    nothing: Arc<Snapshot>,
+    current: Arc<ArcSwap<Snapshot>>,
+    services: Services,
+}
+
+async fn begin(
+    lab: &Lab,
+    state: &StateDir,
+    inherits: bool,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<Base, LabError> {
+    let namespace = |role: &str| {
+        let name = format!("{}-{role}", lab.name);
+        Ok::<_, LabError>(if inherits {
+            Netns::open(&name)?
+        } else {
+            state.make_namespace(&name)?
+        })
+    };
+    let router_netns = namespace("router")?;
+    let (mut steer, cache) = load(lab, &router_netns, say)?;
+    let router = Links::open(&router_netns)?;
+    say(&format!("router namespace {}", router_netns.name()));
+    let parts = Parts { mtu: lab.spec.mtu, ..Parts::default() };
+    // Nothing that was decided before is to be of the generation of a configuration of now.
+    let generation = match cache.as_ref().filter(|_| inherits) {
+        Some(cache) => cache.in_force()?,
+        None => Generation(0),
+    };
+    let nothing = Arc::new(Snapshot::build(generation, parts));
+    let current = Arc::new(ArcSwap::new(Arc::clone(&nothing)));
+    let services =
+        services(namespace("services")?, inherits, &router, &mut steer, &current).await?;
+    say(&format!("DNS and the other exempt addresses in namespace {}-services", lab.name));
+    Ok(Base { steer, cache, router, router_netns, nothing, current, services })
+}
+
+fn engine(lab: &Lab, offloads: bool) -> Engine {
+    let engine = Engine::new(random_seed());
+    match (offloads, survival::stays(lab)) {
+        (false, _) => engine,
+        (true, false) => engine.offloading(),
+        (true, true) => engine.offloading_at_once(),
     }
 }
 
 /// What answers at the exempt addresses.
 async fn services(
-    lab: &str,
-    state: &StateDir,
+    netns: Netns,
+    is_linked: bool,
     router: &Links,
     steer: &mut Steer,
     current: &Arc<ArcSwap<Snapshot>>,
 ) -> Result<Services, LabError> {
-    let netns = state.make_namespace(&format!("{lab}-services"))?;
-    let services = Services::start(netns, router, current).await?;
+    let services = Services::start(netns, router, current, is_linked).await?;
     steer.attach_space(Services::NEAR, u32::from(Space::SERVICES.0))?;
     Ok(services)
 }
 
 /// The tc programs, with the flow cache where it is wanted and to be had.
 fn load(
-    offload: Offload,
+    lab: &Lab,
     router: &Netns,
     say: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(Steer, Option<Arc<FlowCache>>), LabError> {
+    if survival::stays(lab) {
+        let pins = Pins::prepare(&lab.name).map_err(SteerError::from)?;
+        let (steer, cache) = Steer::load_to_stay(router, pins)?;
+        return Ok((steer, Some(Arc::new(cache))));
+    }
     let caching = || Steer::load_with_cache(router).map(|(s, cache)| (s, Some(Arc::new(cache))));
-    match offload {
+    match lab.offload {
         Offload::On => Ok(caching()?),
         Offload::Off => Ok((Steer::load(router)?, None)),
         Offload::Auto => caching().or_else(|refused| {

@@ -2,10 +2,11 @@
 //! everything that a killed run must have cleared up after it.
 
 use crate::linux::netns::{self, Netns, NetnsError};
+use crate::linux::{Pins, PinsError};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 const ROOT: &str = "/run/egret";
 const OVERLAYS: &str = "/etc/netns";
+const LEFT: &str = "left.json";
+const LEFT_NEXT: &str = "left.next";
 
 /// Why the state directory is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,9 @@ pub enum StateError {
     /// A namespace could not be made or removed.
     #[error(transparent)]
     Netns(#[from] NetnsError),
+    /// What outlives the process could not be removed.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
     /// There are files for a namespace that this lab is about to make, and they are not its own.
     #[error(
         "{path} exists already, and is not this lab's: remove it with `rm -r {path}`, or choose another lab name"
@@ -74,25 +80,82 @@ pub struct StateDir {
     lab: String,
     path: PathBuf,
     released: bool,
+    /// The process that had it before, if that left without a word.
+    before: Option<u32>,
     _lock: Flock<File>,
 }
 
 impl StateDir {
+    /// Takes hold of a lab's directory as it is. `patience` is how long another process may take to let go of it.
+    ///
+    /// # Errors
+    /// [`StateError::Busy`] when another process has it.
+    pub fn hold(lab: &str, patience: Duration) -> Result<Self, StateError> {
+        let path = directory(lab);
+        let lock_path = path.join("lock");
+        let mut lock = lock(lab, &path, &lock_path, patience)?;
+        let mut before = String::new();
+        // What cannot be read is nobody's.
+        let _ = lock.read_to_string(&mut before);
+        let pid = std::process::id().to_string();
+        let written = lock.set_len(0).and_then(|()| lock.rewind());
+        let written = written.and_then(|()| lock.write_all(pid.as_bytes()));
+        written.map_err(io_error("writing", &lock_path))?;
+        let before = before.trim().parse().ok();
+        Ok(Self { lab: lab.to_owned(), path, released: false, before, _lock: lock })
+    }
+
     /// Takes hold of a lab's directory, and clears what a killed run left in it. Returns the names of the namespaces
     /// that were cleared as well. `patience` is how long another process may take to let go of it.
     ///
     /// # Errors
     /// [`StateError::Busy`] when another process has it.
     pub fn take(lab: &str, patience: Duration) -> Result<(Self, Vec<String>), StateError> {
-        let path = directory(lab);
-        let lock_path = path.join("lock");
-        let mut lock = lock(lab, &path, &lock_path, patience)?;
-        let pid = std::process::id().to_string();
-        let written = lock.set_len(0).and_then(|()| lock.write_all(pid.as_bytes()));
-        written.map_err(io_error("writing", &lock_path))?;
-        let state = Self { lab: lab.to_owned(), path, released: false, _lock: lock };
+        let state = Self::hold(lab, patience)?;
         let cleared = state.clear()?;
         Ok((state, cleared))
+    }
+
+    /// The process that had it before, if that was killed.
+    pub fn process_before(&self) -> Option<u32> {
+        self.before
+    }
+
+    /// The namespaces of the lab's own.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn namespaces(&self) -> Result<Vec<String>, StateError> {
+        Ok(own_names(&self.lab, &read_list(&self.list())?).map(str::to_owned).collect())
+    }
+
+    /// Keeps a text for the process that comes after, if this one is killed; `None`: it is to find none.
+    ///
+    /// # Errors
+    /// When it cannot be written. What was there before may be there still.
+    pub fn leave(&self, text: Option<&str>) -> Result<(), StateError> {
+        let path = self.path.join(LEFT);
+        let Some(text) = text else { return remove_file(&path) };
+        let next = self.path.join(LEFT_NEXT);
+        fs::write(&next, text).map_err(io_error("writing", &next))?;
+        fs::rename(&next, &path).map_err(io_error("writing", &path))
+    }
+
+    /// What the process before has left; `None` if nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn left(&self) -> Result<Option<String>, StateError> {
+        let text = read_list(&self.path.join(LEFT))?;
+        Ok((!text.is_empty()).then_some(text))
+    }
+
+    /// Removes the control socket of the process before.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove_socket(&self) -> Result<(), StateError> {
+        remove_file(&self.socket())
     }
 
     /// Where the control socket is.
@@ -172,11 +235,12 @@ impl StateDir {
         fs::write(&path, text).map_err(io_error("writing", &path))
     }
 
-    /// Removes every namespace on the list, with its overlay, and the list.
+    /// Removes every namespace on the list, with its overlay, and the list. First what would carry flows between them.
     ///
     /// # Errors
     /// The first namespace that could not be removed; the list is kept then.
     pub fn clear(&self) -> Result<Vec<String>, StateError> {
+        Pins::remove(&self.lab)?;
         let path = self.list();
         let listed = read_list(&path)?;
         let own: Vec<&str> = own_names(&self.lab, &listed).collect();
@@ -184,13 +248,9 @@ impl StateDir {
             own.iter().filter(|name| netns::exists(name)).map(|name| (*name).to_owned()).collect();
         netns::remove_all(&present)?;
         own.into_iter().for_each(remove_overlay);
-        for leftover in [path, self.path.join("namespaces.next"), self.socket()] {
-            match fs::remove_file(&leftover) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_error("removing", &leftover)(error));
-                }
-                Ok(()) | Err(_) => {}
-            }
+        let others = ["namespaces.next", LEFT, LEFT_NEXT].map(|name| self.path.join(name));
+        for leftover in others.iter().chain([&path, &self.socket()]) {
+            remove_file(leftover)?;
         }
         Ok(present)
     }
@@ -220,6 +280,16 @@ impl Drop for StateDir {
     fn drop(&mut self) {
         // What stays is on the list, for the next run or `egret down`.
         let _ = self.release();
+    }
+}
+
+/// What is not there need not go.
+fn remove_file(path: &Path) -> Result<(), StateError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("removing", path)(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

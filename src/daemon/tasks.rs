@@ -20,8 +20,8 @@ pub(super) struct Attachment {
     pub(super) by_hand: bool,
     pub(super) namespace: String,
     pub(super) link: Link,
-    /// Where its packets go.
-    pub(super) device: DeviceId,
+    /// Where its packets go; `None` while it is still attached to what the process before had.
+    pub(super) device: Option<DeviceId>,
     pub(super) mtu: u16,
 }
 
@@ -34,7 +34,11 @@ impl Running {
         let ix = self.service(service)?;
         match self.find(ix, number) {
             Some(task) => Ok(task),
-            None => self.add(ix, number, true).await,
+            None => {
+                let task = self.add(ix, number, true).await;
+                self.leave()?;
+                task
+            }
         }
     }
 
@@ -46,7 +50,9 @@ impl Running {
         let ix = self.service(service)?;
         let number = (1..=u16::MAX).find(|number| self.find(ix, *number).is_none());
         let number = number.ok_or_else(|| LabError::ServiceFull(service.to_owned()))?;
-        self.add(ix, number, true).await
+        let task = self.add(ix, number, true).await;
+        self.leave()?;
+        task
     }
 
     /// Takes a task down: its link, its namespace, its flows. Every step is taken, whatever became of those before;
@@ -62,7 +68,7 @@ impl Running {
         let (namespace, ifindex) = (attachment.namespace.clone(), attachment.link.ifindex);
         self.detach(task.address, &namespace, Some(ifindex)).await?;
         self.tasks.remove(&task.address);
-        Ok(())
+        self.leave()
     }
 
     /// Makes a task; `by_hand` says that no lab file asks for it.
@@ -115,6 +121,7 @@ impl Running {
         self.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
         self.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
         let service = snapshot.service(task.service).name.clone();
+        let device = Some(device);
         let attachment = Attachment { task, service, by_hand, namespace, link, device, mtu };
         self.tasks.insert(task.address, attachment);
         Ok(())

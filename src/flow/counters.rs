@@ -1,5 +1,6 @@
 //! What went through a flow, and through a path over all of its flows.
 
+use super::record::Counted;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What went through a flow in one direction. One worker writes each, the one of the queue by which the packets of this
@@ -29,6 +30,18 @@ impl Counters {
         for (counter, more) in self.offloaded.iter().zip([packets, segments, bytes]) {
             counter.fetch_add(more, Relaxed);
         }
+    }
+
+    /// Counts what another process counted.
+    pub(super) fn add_counted(&self, counted: &Counted) {
+        let [packets, segments, bytes] = counted.own;
+        for (counter, more) in
+            [&self.packets, &self.segments, &self.bytes].into_iter().zip([packets, segments, bytes])
+        {
+            counter.fetch_add(more, Relaxed);
+        }
+        let [packets, segments, bytes] = counted.offloaded;
+        self.add_offloaded(packets, segments, bytes);
     }
 
     /// Adds what another one counted; several may do so at once.

@@ -14,6 +14,7 @@ pub mod key;
 pub mod offload;
 mod port_set;
 pub mod ports;
+pub mod record;
 pub mod table;
 pub mod tcp;
 
@@ -27,6 +28,7 @@ pub use instant::Instant;
 pub use key::FlowKey;
 pub use offload::{Carrier, Passed};
 pub use ports::{Exhausted, Lease, Limit, PoolKey, PortPools};
+pub use record::{Nat, Port, Record};
 pub use table::{Flow, FlowEntry, FlowStart, FlowTable, Side};
 pub use tcp::{TcpState, TcpTracker, Window};
 

@@ -8,7 +8,7 @@ use super::tcp::Window;
 use super::{Flow, Instant, Tally};
 use crate::packet::Protocol;
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -102,6 +102,11 @@ impl Flow {
     #[inline]
     pub fn may_be_offloaded(&self) -> bool {
         self.offload.is(OPEN)
+    }
+
+    /// Whether it is to be offloaded as soon as it can be: what is not is lost with the process.
+    pub fn is_in_a_hurry(&self) -> bool {
+        self.offload.limbo.get().is_some_and(|limbo| limbo.at_once.load(Relaxed))
     }
 
     /// Answers who asked: there will be no entries, for now.
@@ -218,7 +223,11 @@ fn fold(carrier: &dyn Carrier, folded: &mut [Passed; 2], flow: Option<&Flow>, ta
 /// Entries that were taken out. Their counters are looked at once more when no packet can be on its way through them any
 /// longer: after a whole round of housekeeping.
 #[derive(Debug, Default)]
-pub(super) struct Limbo(Mutex<[Vec<Residue>; 2]>);
+pub(super) struct Limbo {
+    residues: Mutex<[Vec<Residue>; 2]>,
+    /// Whether flows are to be offloaded as soon as they can be.
+    pub(super) at_once: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Residue {
@@ -246,7 +255,7 @@ impl Limbo {
     }
 
     fn lock(&self) -> MutexGuard<'_, [Vec<Residue>; 2]> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.residues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]

@@ -168,6 +168,20 @@ impl PortPools {
         }
     }
 
+    /// Takes one port and no other: a flow has it, which began in another process. No limit is asked, as it was then.
+    ///
+    /// # Errors
+    /// [`Exhausted`] when it is taken.
+    pub fn claim(self: &Arc<Self>, key: PoolKey, port: u16) -> Result<Lease, Exhausted> {
+        let mut pool = self.pools.entry(key).or_default();
+        if !pool.claim(key.first_port(), port) {
+            return Err(Exhausted);
+        }
+        let total = Arc::clone(&self.totals.entry((key.space, key.address)).or_default());
+        total.fetch_add(1, Relaxed);
+        Ok(Lease { pools: Arc::clone(self), total, key, port, used: AtomicBool::new(true) })
+    }
+
     /// The port that a lease would get after `before` others, without taking it: for dry runs.
     ///
     /// # Errors
@@ -271,6 +285,18 @@ impl Pool {
         self.taken.insert(port);
         self.leased += 1;
         Some(port)
+    }
+
+    fn claim(&mut self, first: Option<u16>, port: u16) -> bool {
+        let free = match first {
+            Some(first) => port >= first && self.taken.first_free(port, &mut 0) == Some(port),
+            None => port == 0 && self.leased == 0,
+        };
+        if free {
+            self.taken.insert(port);
+            self.leased += 1;
+        }
+        free
     }
 
     fn choose(&self, limit: u32, first: Option<u16>, random: u64) -> Option<u16> {
@@ -424,6 +450,29 @@ mod tests {
         assert_eq!(pools.leased(Space::INTERNET, key(443).address), 0);
         assert!(pools.pools.is_empty());
         assert!(pools.totals.is_empty());
+    }
+
+    #[test]
+    fn a_port_is_claimed_once_and_comes_back_like_a_leased_one() {
+        let pools = PortPools::new(2);
+        let claimed = pools.claim(key(443), 4711).unwrap();
+        assert_eq!((claimed.port(), pools.leased(Space::INTERNET, key(443).address)), (4711, 1));
+        assert_eq!(pools.claim(key(443), 4711).unwrap_err(), Exhausted);
+        assert_eq!(pools.claim(key(443), 80).unwrap_err(), Exhausted, "no NAT gives that one");
+        let limit = Limit { per_destination: 64_512, per_address: u32::MAX };
+        let others: HashSet<_> = (0..64_511)
+            .map(|_| pools.lease(Instant::ZERO, key(443), limit, NO_REST).unwrap())
+            .map(|lease| lease.port())
+            .collect();
+        assert!(!others.contains(&4711));
+        drop(claimed);
+        pools.sweep(Instant(1), NO_REST);
+        assert_eq!(pools.leased(Space::INTERNET, key(443).address), 0);
+        let (udp, esp) = (PoolKey { protocol: 17, ..key(443) }, PoolKey { protocol: 50, ..key(0) });
+        assert!(pools.claim(udp, 4711).is_ok());
+        let only = pools.claim(esp, 0).unwrap();
+        assert_eq!(pools.claim(esp, 0).unwrap_err(), Exhausted);
+        drop(only);
     }
 
     #[test]

@@ -259,6 +259,11 @@ impl<O: Copy> FlowTable<O> {
         flow.allow_offload(&self.limbo);
     }
 
+    /// Has flows offloaded as soon as they can be.
+    pub fn offload_at_once(&self) {
+        self.limbo.at_once.store(true, Relaxed);
+    }
+
     /// Puts both directions of a flow in place. A flow with the same key that another worker put there meanwhile ends.
     pub fn put(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
         let entry = |side, outcome| FlowEntry { flow: Arc::clone(flow), side, generation, outcome };

@@ -110,6 +110,15 @@ impl TcpTracker {
             .map(|sent| Window { end: sent.end.load(Relaxed), ack: sent.ack.load(Relaxed) })
     }
 
+    /// Makes it that of a connection that is established, whose sides have said this so far.
+    pub(super) fn resume(&self, said: [Window; 2]) {
+        for (sent, window) in [&self.egress, &self.returned].into_iter().zip(said) {
+            sent.end.store(window.end, Relaxed);
+            sent.ack.store(window.ack, Relaxed);
+        }
+        self.flags.store(RETURN_SYN | ESTABLISHED, Relaxed);
+    }
+
     /// Takes into account what one side has said in segments that were not observed here.
     pub(super) fn catch_up(&self, is_egress: bool, said: Window) {
         let sent = if is_egress { &self.egress } else { &self.returned };

@@ -8,6 +8,7 @@
 //! Bounded: 131,072 flows. What finds no room stays in user space.
 
 use super::{Link, SteerError, sys};
+use crate::flow::record::{self, Record};
 use crate::flow::{Carrier, FlowKey, Instant, Passed, Window};
 use crate::packet::checksum::Sum;
 use crate::pipeline::{Candidate, Forward};
@@ -26,13 +27,20 @@ const MAX_FLOWS: u32 = 131_072;
 const SLOT: usize = 16;
 const DIRECTION: usize = 8;
 
-type Key = [u8; 20];
-type Entry = [u8; 56];
+pub(super) type Key = [u8; 20];
+pub(super) type Entry = [u8; 56];
+
+/// What is pinned where the cache outlives the process.
+pub(super) const MAPS: [&str; 5] =
+    ["flow_cache", "flow_counters", "generation", "deadline", "flow_records"];
 
 /// The cache of one lab.
 pub struct FlowCache {
-    entries: Mutex<BpfHash<MapData, Key, Entry>>,
+    pub(super) entries: Mutex<BpfHash<MapData, Key, Entry>>,
     generation: Mutex<Array<MapData, u32>>,
+    deadline: Mutex<Array<MapData, u64>>,
+    /// What the next process is to know of flows; nobody keeps it where the cache goes with this one.
+    pub(super) records: Option<Mutex<BpfHash<MapData, u32, [u64; record::WORDS]>>>,
     counters: sys::SharedWords,
     /// Keeps the memory of `counters` what it is.
     _counters: MapData,
@@ -55,23 +63,32 @@ struct Slots {
 }
 
 impl FlowCache {
-    /// Takes the maps of the programs.
+    /// Takes the maps of the programs; they may be those of the process before.
     pub(super) fn take(
         bpf: &mut Ebpf,
         tables: Arc<RwLock<LinkTables>>,
+        stays: bool,
     ) -> Result<Self, SteerError> {
         let mut map = |name| bpf.take_map(name).ok_or(SteerError::Foreign(name));
         let entries = BpfHash::try_from(map("flow_cache")?).map_err(trouble("flow_cache"))?;
         let generation = Array::try_from(map("generation")?).map_err(trouble("generation"))?;
+        let mut deadline = Array::try_from(map("deadline")?).map_err(trouble("deadline"))?;
+        let records = BpfHash::try_from(map("flow_records")?).map_err(trouble("flow_records"))?;
         let Map::Array(slots) = map("flow_counters")? else {
             return Err(SteerError::Foreign("flow_counters"));
         };
+        if stays && deadline.get(&0, 0).map_err(trouble("deadline"))? == 0 {
+            // Nothing goes on for ever: until somebody says how long, not at all.
+            deadline.set(0, 1, 0).map_err(trouble("deadline"))?;
+        }
         let words = MAX_FLOWS as usize * SLOT;
         let counters = sys::SharedWords::map(slots.fd(), words)
             .map_err(|source| SteerError::Counters { source })?;
         Ok(Self {
             entries: Mutex::new(entries),
             generation: Mutex::new(generation),
+            deadline: Mutex::new(deadline),
+            records: stays.then(|| Mutex::new(records)),
             counters,
             _counters: slots,
             slots: Mutex::default(),
@@ -86,6 +103,24 @@ impl FlowCache {
     /// When the kernel refuses.
     pub fn put_in_force(&self, generation: Generation) -> Result<(), SteerError> {
         lock(&self.generation).set(0, generation.0, 0).map_err(trouble("generation"))
+    }
+
+    /// Which generation is in force: after [`Steer::load_to_stay`](super::Steer::load_to_stay), that of the process before.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn in_force(&self) -> Result<Generation, SteerError> {
+        lock(&self.generation).get(&0, 0).map(Generation).map_err(trouble("generation"))
+    }
+
+    /// Entries are used until then, in nanoseconds of [`clock::now`](super::clock::now); at 0 for as long as they are there.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn use_until(&self, deadline: u64) -> Result<(), SteerError> {
+        lock(&self.deadline).set(0, deadline, 0).map_err(trouble("deadline"))
     }
 
     /// Waits until no packet is on its way by an entry that was used before.
@@ -105,6 +140,10 @@ impl FlowCache {
         let flow = &candidate.flow;
         let (task, out) = self.read_tables().links(flow.egress.tuple().src, &candidate.egress)?;
         let slot = self.lease(begin)?;
+        if let Some(records) = &self.records {
+            // Without one the flow ends with the process, as those do that are not in the cache.
+            let _ = lock(records).insert(slot, Record::of(flow).words(), 0);
+        }
         let mut carrier = Lease { cache: Arc::clone(self), slot, keys: [None; 2] };
         let egress = (&flow.egress, &candidate.egress, task, out);
         let returned = candidate.returned.as_ref().map(|f| (&flow.returned, f, out, task));
@@ -156,7 +195,7 @@ impl FlowCache {
         Some(slot)
     }
 
-    fn read(&self, slot: u32, direction: usize) -> Passed {
+    pub(super) fn read(&self, slot: u32, direction: usize) -> Passed {
         let word =
             |at| self.counters.get(index(slot, direction) + at).map_or(0, |w| w.load(Relaxed));
         let [end, ack] = unpair(word(4));
@@ -305,6 +344,12 @@ fn entry_of(
     octets
 }
 
+/// Which slot an entry is of; `None` for that of the way back.
+pub(super) fn egress_slot(entry: &Entry) -> Option<u32> {
+    let (direction, slot) = (entry[39], [entry[40], entry[41], entry[42], entry[43]]);
+    (direction == 0).then_some(u32::from_ne_bytes(slot))
+}
+
 /// One part after the other, as C lays out a struct without gaps.
 fn fill(octets: &mut [u8], parts: &[&[u8]]) {
     let places = octets.iter_mut();
@@ -326,11 +371,11 @@ fn unpair(word: u64) -> [u32; 2] {
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
 }
 
-fn trouble(map: &'static str) -> impl FnOnce(MapError) -> SteerError {
+pub(super) fn trouble(map: &'static str) -> impl FnOnce(MapError) -> SteerError {
     move |source| SteerError::Map { map, source: Box::new(source) }
 }
 
 /// A thread that failed while it held a lock left nothing half-way behind.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

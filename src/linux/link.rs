@@ -391,6 +391,29 @@ pub async fn link_space(
     link_far(router, near, space, far, Ipv4Addr::from_bits(id), addresses, mtu).await
 }
 
+/// The link that [`link_task`] made, for the process before this one.
+///
+/// # Errors
+///
+/// When it is not there.
+pub async fn find_task(router: &Links, address: Ipv4Addr) -> Result<Link, LinkError> {
+    find(router, &task_link_name(address), address).await
+}
+
+/// The link that [`link_space`] made, for the process before this one.
+///
+/// # Errors
+///
+/// When it is not there.
+pub async fn find_space(router: &Links, near: &str, id: u32) -> Result<Link, LinkError> {
+    find(router, near, Ipv4Addr::from_bits(id)).await
+}
+
+async fn find(router: &Links, near: &str, named_after: Ipv4Addr) -> Result<Link, LinkError> {
+    let ifindex = router.ifindex(near).await?;
+    Ok(Link { ifindex, near: Mac::near(named_after), far: Mac::far(named_after) })
+}
+
 async fn link_far(
     router: &Links,
     near: &str,

@@ -8,6 +8,9 @@
 //! | `queues` | which queue of a TUN a packet goes to |
 //! | [`steer`] | the tc programs that bring packets to a TUN and away from it |
 //! | [`flow_cache`] | flows that the tc programs carry by themselves |
+//! | [`survivors`] | flows that the process before left in there |
+//! | [`heartbeat`] | until when they may, once the process is gone |
+//! | [`pins`] | what outlives the process |
 //! | [`worker`] | the thread that reads a TUN, asks a judge, writes back |
 //! | [`clock`] | the only producer of time |
 //! | [`exec`] | child processes inside a namespace |
@@ -15,26 +18,33 @@
 //!
 //! `sys` holds what is `unsafe`; nothing else is.
 
+mod attach;
 pub mod clock;
 pub mod exec;
 pub mod flow_cache;
 #[cfg(test)]
 mod flow_cache_differential;
+pub mod heartbeat;
 pub mod link;
 pub mod listen;
 pub mod netns;
+pub mod pins;
 mod queues;
 pub mod steer;
 pub mod steer_reason;
+pub mod survivors;
 mod sys;
 pub mod terminal;
 pub mod tun;
 pub mod worker;
 
 pub use flow_cache::FlowCache;
+pub use heartbeat::Heartbeat;
 pub use link::{Link, LinkError, Links, Mac};
 pub use netns::{Netns, NetnsError};
+pub use pins::{Pins, PinsError};
 pub use steer::{Steer, SteerError};
 pub use steer_reason::SteerReason;
+pub use survivors::Survivor;
 pub use tun::{Device, DeviceKind, TunError};
 pub use worker::{Action, Judge, Worker, WorkerHandle, WorkerStats};

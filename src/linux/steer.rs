@@ -2,20 +2,21 @@
 //!
 //! One program object, attached to many links. On Linux 6.6 and later the attachments are links of the process: they
 //! vanish with it, and then nothing is forwarded, since the router namespace has no routes. On older kernels the filters
-//! stay, but what they redirect to is gone with the process, which is the same.
+//! stay, but what they redirect to is gone with the process, which is the same. Where established flows are to outlive the
+//! process ([`Steer::load_to_stay`]), so do the links and the maps of the flow cache, for a time that the programs check.
 //!
 //! The maps are bounded (see `steer.bpf.c`): 16,384 tasks, 16,384 links of VPCs, endpoints and the internet; 65,536
 //! addresses of ENIs and gateways; 1,048,576 prefixes of all TUNs together; 65,536 counters. An insertion beyond is an error here, never a silent eviction.
 
-use super::flow_cache::{FlowCache, LinkTables};
+use super::attach::{Attached, Inherited};
+use super::flow_cache::{self, FlowCache, LinkTables};
 use super::steer_reason::{SteerReason, number};
-use super::{Link, Mac, Netns, NetnsError};
-use aya::Ebpf;
+use super::{Link, Mac, Netns, NetnsError, Pins, PinsError};
 use aya::maps::lpm_trie::Key;
 use aya::maps::{HashMap as BpfHash, LpmTrie, MapData, MapError};
-use aya::programs::tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError};
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::programs::{ProgramError, SchedClassifier};
 use aya::util::KernelVersion;
+use aya::{Ebpf, EbpfLoader};
 use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
@@ -69,6 +70,22 @@ pub enum SteerError {
         "the embedded tc programs have no `{0}`: egret was built from files that do not belong together"
     )]
     Foreign(&'static str),
+    /// Nothing can outlive the process.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
+    /// Programs cannot outlive the process on their links.
+    #[error(
+        "offload_grace needs Linux 6.6 or later, where tc programs can outlive the process: set offload_grace = \"0s\""
+    )]
+    NoGrace,
+    /// The program of a link cannot be left to the next process.
+    #[error("keeping the tc program of `{link}`: {trouble}")]
+    Keep {
+        /// Which interface.
+        link: String,
+        /// What the kernel said.
+        trouble: String,
+    },
     /// There is no such interface.
     #[error("there is no interface `{link}` in network namespace `{netns}`")]
     Missing {
@@ -85,25 +102,22 @@ fn on(link: &str) -> String {
 
 const TASK: &str = "task_ingress";
 const SPACE: &str = "space_ingress";
-const TUN: &str = "tun_ingress";
+pub(super) const TUN: &str = "tun_ingress";
 
-/// The programs, loaded, for the links of one router namespace. Dropping it detaches all.
+/// The programs, loaded, for the links of one router namespace. Dropping it detaches all but those that are pinned.
 #[derive(Debug)]
 pub struct Steer {
-    netns: Netns,
-    bpf: Ebpf,
-    attached: HashMap<u32, Attached>,
+    pub(super) netns: Netns,
+    pub(super) bpf: Ebpf,
+    pub(super) attached: HashMap<u32, Attached>,
+    /// Where the programs of links are pinned, if they are.
+    pub(super) pins: Option<Pins>,
+    /// Links that still have the program of the process before.
+    pub(super) inherited: Vec<Inherited>,
     /// What the prefix map has of each TUN.
     deliveries: HashMap<u32, BTreeMap<Ipv4Network, [u8; 16]>>,
     /// What the maps say, for the flow cache.
     tables: Arc<RwLock<LinkTables>>,
-}
-
-#[derive(Debug)]
-struct Attached {
-    program: &'static str,
-    id: SchedClassifierLinkId,
-    task: Option<Ipv4Addr>,
 }
 
 impl Steer {
@@ -113,7 +127,7 @@ impl Steer {
     ///
     /// When the caller is not root or the kernel too old.
     pub fn load(router: &Netns) -> Result<Self, SteerError> {
-        Self::load_object(router, OBJECT)
+        Self::load_object(&mut EbpfLoader::new(), router, OBJECT)
     }
 
     /// The same with a flow cache, in which nothing is in force yet.
@@ -122,14 +136,38 @@ impl Steer {
     ///
     /// When the caller is not root or the kernel too old.
     pub fn load_with_cache(router: &Netns) -> Result<(Self, FlowCache), SteerError> {
-        let mut steer = Self::load_object(router, CACHING)?;
-        let cache = FlowCache::take(&mut steer.bpf, Arc::clone(&steer.tables))?;
+        let mut steer = Self::load_object(&mut EbpfLoader::new(), router, CACHING)?;
+        let cache = FlowCache::take(&mut steer.bpf, Arc::clone(&steer.tables), false)?;
         Ok((steer, cache))
     }
 
-    fn load_object(router: &Netns, object: &[u8]) -> Result<Self, SteerError> {
+    /// The same, where links and cache outlive the process: those of the process before are gone on with. Links that it
+    /// attached keep its programs until [`Steer::take_over`], so that everything can be told to the new ones first.
+    ///
+    /// # Errors
+    ///
+    /// Before Linux 6.6 as well.
+    pub fn load_to_stay(router: &Netns, pins: Pins) -> Result<(Self, FlowCache), SteerError> {
+        if !since(6, 6) {
+            return Err(SteerError::NoGrace);
+        }
+        let mut loader = EbpfLoader::new();
+        for map in flow_cache::MAPS {
+            loader.map_pin_path(map, pins.map(map));
+        }
+        let mut steer = Self::load_object(&mut loader, router, CACHING)?;
+        steer.pins = Some(pins);
+        let cache = FlowCache::take(&mut steer.bpf, Arc::clone(&steer.tables), true)?;
+        Ok((steer, cache))
+    }
+
+    fn load_object(
+        loader: &mut EbpfLoader<'_>,
+        router: &Netns,
+        object: &[u8],
+    ) -> Result<Self, SteerError> {
         lift_memory_limit();
-        let mut bpf = Ebpf::load(object).map_err(Box::new)?;
+        let mut bpf = loader.load(object).map_err(Box::new)?;
         for program in [TASK, SPACE, TUN] {
             classifier(&mut bpf, program)?.load().map_err(|source| SteerError::Program {
                 what: "loading",
@@ -142,6 +180,8 @@ impl Steer {
             netns: router.clone(),
             bpf,
             attached: HashMap::new(),
+            pins: None,
+            inherited: Vec::new(),
             deliveries: HashMap::new(),
             tables: Arc::default(),
         })
@@ -402,53 +442,6 @@ impl Steer {
         self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An attached link keeps its program: what a program does there is in the maps.
-    fn attach(
-        &mut self,
-        link: &str,
-        ifindex: u32,
-        program: &'static str,
-        task: Option<Ipv4Addr>,
-    ) -> Result<(), SteerError> {
-        if let Some(attached) = self.attached.get_mut(&ifindex) {
-            let before = std::mem::replace(&mut attached.task, task);
-            return match before.filter(|before| Some(*before) != task) {
-                Some(before) => self.withdraw_task(before),
-                None => Ok(()),
-            };
-        }
-        let classifier = classifier(&mut self.bpf, program)?;
-        let id = self.netns.run(|| attach_here(classifier, link))?;
-        let id = id.map_err(|source| SteerError::Program {
-            what: "attaching",
-            program,
-            link: link.to_owned(),
-            source: Box::new(source),
-        })?;
-        self.attached.insert(ifindex, Attached { program, id, task });
-        Ok(())
-    }
-
-    fn detach(&mut self, ifindex: u32) -> Result<(), SteerError> {
-        let Some(Attached { program, id, .. }) = self.attached.remove(&ifindex) else {
-            return Ok(());
-        };
-        let classifier = classifier(&mut self.bpf, program)?;
-        // On kernels without links this speaks netlink, so it too must be inside.
-        let detached = self.netns.run(|| classifier.detach(id))?;
-        match detached {
-            Ok(()) => Ok(()),
-            // The interface went first, and took the program with it.
-            Err(ProgramError::TcError(TcError::NetlinkError(_))) => Ok(()),
-            Err(source) => Err(SteerError::Program {
-                what: "detaching",
-                program,
-                link: format!("interface {ifindex}"),
-                source: Box::new(source),
-            }),
-        }
-    }
-
     fn forget_counters(&mut self, ifindex: u32) -> Result<(), SteerError> {
         // The kernel gives numbers out again: the next link must not inherit these.
         for (counted, reason, _) in self.counters()? {
@@ -483,29 +476,12 @@ impl Steer {
     }
 }
 
-fn classifier<'a>(
+pub(super) fn classifier<'a>(
     bpf: &'a mut Ebpf,
     program: &'static str,
 ) -> Result<&'a mut SchedClassifier, SteerError> {
     let found = bpf.program_mut(program).ok_or(SteerError::Foreign(program))?;
     found.try_into().map_err(|_| SteerError::Foreign(program))
-}
-
-/// Runs inside the router namespace, where `link` is.
-fn attach_here(
-    classifier: &mut SchedClassifier,
-    link: &str,
-) -> Result<SchedClassifierLinkId, ProgramError> {
-    let options = if since(6, 6) {
-        TcAttachOptions::TcxOrder(LinkOrder::default())
-    } else {
-        match tc::qdisc_add_clsact(link) {
-            Ok(()) | Err(TcError::AlreadyAttached) => {}
-            Err(error) => return Err(error.into()),
-        }
-        TcAttachOptions::Netlink(NlOptions::default())
-    };
-    classifier.attach_with_options(link, TcAttachType::Ingress, options)
 }
 
 /// Before Linux 5.11 maps counted as locked memory. Where this is not allowed, loading says what is wrong.
@@ -516,7 +492,7 @@ fn lift_memory_limit() {
     }
 }
 
-fn since(major: u8, minor: u8) -> bool {
+pub(super) fn since(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
 }
 

@@ -107,6 +107,13 @@ impl Engine {
         Self { offloads: true, ..self }
     }
 
+    /// The same, and what can be carried by the kernel is from its first packets on: what is not is lost with the process.
+    #[must_use]
+    pub fn offloading_at_once(self) -> Self {
+        self.flows.offload_at_once();
+        self.offloading()
+    }
+
     /// Parses octets and judges them: what a worker calls. `reply` takes what egret answers.
     #[inline]
     pub fn judge(

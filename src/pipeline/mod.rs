@@ -4,6 +4,7 @@
 //! walk (`walk.rs`), which [`Engine::explain`] takes too, with a recorder that records.
 
 mod admission;
+mod adoption;
 mod app_runner;
 mod arrival;
 mod connector;

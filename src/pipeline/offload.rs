@@ -115,7 +115,8 @@ pub(super) fn ask(flow: &Flow, packet: &mut Packet<'_>) {
 #[inline]
 fn is_worth_it(flow: &Flow) -> bool {
     let (sent, received) = (flow.sent.packets(), flow.received.packets());
-    let two_way = received > 0 && sent + received >= TWO_WAY;
+    let enough = if flow.is_in_a_hurry() { 0 } else { TWO_WAY };
+    let two_way = received > 0 && sent + received >= enough;
     match flow.egress.tuple().protocol {
         Protocol::Tcp => two_way && flow.tcp.is_steady(),
         Protocol::Udp => two_way || sent >= ONE_WAY,

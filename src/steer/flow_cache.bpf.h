@@ -99,6 +99,28 @@ struct {
 	__type(value, __u32);
 } generation SEC(".maps");
 
+// Until when entries are used, in nanoseconds of CLOCK_MONOTONIC, where they outlive the process that made them: it renews
+// this while it lives. 0: no such time.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} deadline SEC(".maps");
+
+// What the process that comes after has to know of a slot's flow (src/flow/record.rs); nothing here reads it.
+struct record {
+	__u64 words[24];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_FLOWS);
+	__type(key, __u32);
+	__type(value, struct record);
+} flow_records SEC(".maps");
+
 // What a packet was found to be.
 struct plain {
 	struct flow_key key;
@@ -259,6 +281,7 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 {
 	__u32 zero = 0, segments = 1, largest, gso = skb->gso_size;
 	__u32 *current = bpf_map_lookup_elem(&generation, &zero);
+	__u64 *until = bpf_map_lookup_elem(&deadline, &zero);
 	struct plain plain = {};
 	struct direction *own, *other;
 	struct flow_entry *entry;
@@ -267,7 +290,7 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 	void *data, *end;
 	__u64 now;
 
-	if (!current || !*current || !read_plain(skb, echo, &plain))
+	if (!current || !*current || !until || !read_plain(skb, echo, &plain))
 		return MISS;
 	entry = bpf_map_lookup_elem(&flow_cache, &plain.key);
 	if (!entry || entry->generation != *(volatile __u32 *)current)
@@ -288,6 +311,8 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 	own = &slot->directions[entry->direction & 1];
 	other = &slot->directions[!(entry->direction & 1)];
 	now = bpf_ktime_get_coarse_ns();
+	if (*(volatile __u64 *)until && now > *(volatile __u64 *)until)
+		return MISS;
 	if ((__s64)(now - own->seen) > (__s64)entry->idle && (__s64)(now - other->seen) > (__s64)entry->idle)
 		return MISS;
 	if (plain.key.protocol == IPPROTO_ICMP && !is_valid_icmp(skb, plain.total - sizeof(*ip)))

@@ -14,11 +14,12 @@ use super::reader::{Reader, Section};
 use super::spec::Spec;
 use toml::de::DeTable;
 
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "lab",
     "region",
     "device",
     "offload",
+    "offload_grace",
     "queues",
     "task_cidr",
     "mtu",
@@ -51,6 +52,7 @@ pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
         region: settings.region,
         device: settings.device,
         offload: settings.offload,
+        offload_grace: settings.offload_grace,
         queues: settings.queues,
         task_cidr: settings.task_cidr,
         apprunner_public_ip: settings.apprunner_public_ip,

@@ -17,6 +17,7 @@ pub(super) struct Settings {
     pub(super) region: String,
     pub(super) device: DeviceKind,
     pub(super) offload: Offload,
+    pub(super) offload_grace: Duration,
     pub(super) queues: u16,
     pub(super) task_cidr: At<Ipv4Network>,
     pub(super) apprunner_public_ip: Option<At<Ipv4Addr>>,
@@ -42,6 +43,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
             .map_or_else(|| "us-east-1".to_owned(), |at| at.value),
         device,
         offload: root.get("offload").and_then(offload).unwrap_or_default(),
+        offload_grace: root.get("offload_grace").and_then(|v| grace(root, v)).unwrap_or_default(),
         queues: root.get("queues").and_then(|v| queues(&v, device)).unwrap_or(1),
         task_cidr: root.get("task_cidr").and_then(|v| v.cidr()).unwrap_or_else(task_cidr),
         apprunner_public_ip: root
@@ -77,6 +79,17 @@ fn device(value: Value<'_>) -> Option<DeviceKind> {
 fn offload(value: Value<'_>) -> Option<Offload> {
     let words = [("auto", Offload::Auto), ("on", Offload::On), ("off", Offload::Off)];
     Some(value.one_of(&words)?.value)
+}
+
+/// A flow that nobody carries has no use for a grace.
+fn grace(root: &Section<'_>, value: Value<'_>) -> Option<Duration> {
+    let grace = value.parse_number_too(text::grace)?.value;
+    if !grace.is_zero() && root.get("offload").and_then(offload) == Some(Offload::Off) {
+        let message = "without offload, nothing goes on when the lab's process dies";
+        value.error("no-offload", message, "leave one of offload = \"off\" and offload_grace out");
+        return None;
+    }
+    Some(grace)
 }
 
 fn queues(value: &Value<'_>, device: DeviceKind) -> Option<u16> {

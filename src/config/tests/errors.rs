@@ -564,6 +564,9 @@ listen = ["53/udp", "53/tcp", "53/udp"]"#;
 name = "example"
 address = "203.0.113.10"
 listen = ["53"]"#;
+    too_short_a_grace: "bad-duration" at "\"999ms\"" in "offload_grace = \"999ms\"";
+    too_long_a_grace: "bad-duration" at "\"601s\"" in "offload_grace = \"601s\"";
+    grace_for_nothing: "no-offload" at "\"5s\"" in "offload = \"off\"\noffload_grace = \"5s\"";
     duration_without_unit: "bad-duration" at "350" in "[timeouts]\ntcp_idle = 350";
     bad_duration: "bad-duration" at "\"350\"" in "[timeouts]\ntcp_idle = \"350\"";
     no_time_at_all: "bad-duration" at "\"0s\"" in "[timeouts]\ntcp_opening = \"0s\"";

@@ -5,7 +5,7 @@ mod fates;
 mod reconcile;
 mod tasks;
 
-pub(in crate::daemon) use reconcile::Site;
+pub(in crate::daemon) use reconcile::{Site, far_of};
 
 use super::history::History;
 use super::needs::Needs;
@@ -76,7 +76,11 @@ impl Running {
         let (new, old_warnings) = lab.lint_since(&self.lab);
         let warnings = new.iter().map(Warning::from).collect();
         if !request.dry_run && !same {
-            self.turn_to(lab, say).await?;
+            // A process that dies half-way leaves nothing to go on with.
+            self.leave_nothing()?;
+            let turned = self.turn_to(lab, say).await;
+            self.leave()?;
+            turned?;
         }
         let (file, dry_run) = (request.file.clone(), request.dry_run);
         let generation = self.snapshot().generation.0;
@@ -93,13 +97,14 @@ impl Running {
     }
 
     /// What everything on the box is named after, or made of once and for all.
-    fn require_fixed(&self, lab: &Lab) -> Result<(), ReloadError> {
+    pub(super) fn require_fixed(&self, lab: &Lab) -> Result<(), ReloadError> {
         let own = &self.lab;
         let keys = [
             ("lab", own.name.clone(), lab.name.clone()),
             ("task_cidr", own.task_cidr.to_string(), lab.task_cidr.to_string()),
             ("device", word(own.device), word(lab.device)),
             ("offload", word(own.spec.offload), word(lab.spec.offload)),
+            ("offload_grace", seconds(own), seconds(lab)),
             ("queues", word(own.spec.queues), word(lab.spec.queues)),
         ];
         match keys.into_iter().find(|(_, before, after)| before != after) {
@@ -196,6 +201,10 @@ impl Running {
             None => Ok(()),
         }
     }
+}
+
+fn seconds(lab: &Lab) -> String {
+    format!("{:?}", lab.offload_grace)
 }
 
 fn word(value: impl serde::Serialize) -> String {

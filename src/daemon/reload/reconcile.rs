@@ -28,14 +28,14 @@ use std::sync::Arc;
 
 /// A namespace with its veth, as it stands on the box.
 pub(in crate::daemon) struct Site {
-    netns: Netns,
-    near: String,
-    far: &'static str,
-    link: Link,
-    space: Space,
-    mtu: u16,
-    addresses: Vec<Ipv4Addr>,
-    listeners: BTreeMap<Endpoint, EchoHandle>,
+    pub(in crate::daemon) netns: Netns,
+    pub(in crate::daemon) near: String,
+    pub(in crate::daemon) far: &'static str,
+    pub(in crate::daemon) link: Link,
+    pub(in crate::daemon) space: Space,
+    pub(in crate::daemon) mtu: u16,
+    pub(in crate::daemon) addresses: Vec<Ipv4Addr>,
+    pub(in crate::daemon) listeners: BTreeMap<Endpoint, EchoHandle>,
 }
 
 /// Address spaces have 16 bits; what is numbered from here on is none.
@@ -119,18 +119,20 @@ impl Running {
     }
 
     async fn make_site(&mut self, id: &SiteId, needs: &SiteNeeds) -> Result<(), LabError> {
-        let (near, far, number) = match id {
-            SiteId::Internet => ("internet".to_owned(), "net0", u32::from(needs.space.0)),
+        let Some(far) = far_of(id) else { return Ok(()) };
+        let (near, number) = match id {
+            SiteId::Internet | SiteId::Services => {
+                ("internet".to_owned(), u32::from(needs.space.0))
+            }
             SiteId::Vpc(_) => {
                 let number = u32::from(needs.space.0);
-                (format!("vpc-{}", number.saturating_sub(FIRST_VPC)), "vpc0", number)
+                (format!("vpc-{}", number.saturating_sub(FIRST_VPC)), number)
             }
             SiteId::GatewayEndpoint(_) => {
                 let number = self.sites_made;
                 self.sites_made += 1;
-                (format!("vpce-{number}"), "vpce0", BEYOND_SPACES + number)
+                (format!("vpce-{number}"), BEYOND_SPACES + number)
             }
-            SiteId::Services => return Ok(()),
         };
         let netns = self.state.make_namespace(&needs.namespace)?;
         let made =
@@ -348,6 +350,16 @@ impl Running {
             std::thread::yield_now();
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// What the link of a place is called there; the services see to theirs themselves.
+pub(in crate::daemon) fn far_of(id: &SiteId) -> Option<&'static str> {
+    match id {
+        SiteId::Internet => Some("net0"),
+        SiteId::Vpc(_) => Some("vpc0"),
+        SiteId::GatewayEndpoint(_) => Some("vpce0"),
+        SiteId::Services => None,
     }
 }
 

@@ -38,11 +38,11 @@ impl Running {
             let tun = self.workers.get(&device).map(|worker| worker.device().ifindex());
             let Some(attachment) = self.tasks.get_mut(&task.address) else { continue };
             attachment.task = task;
-            if let (true, Some(tun)) = (attachment.device != device, tun) {
+            if let (true, Some(tun)) = (attachment.device.as_ref() != Some(&device), tun) {
                 self.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
                 // Services see the task's own address, and answer it.
                 self.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
-                attachment.device = device;
+                attachment.device = Some(device);
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ mod task_metadata;
 mod time_sync;
 
 use super::running::LabError;
-use crate::linux::link::{Link, LinkError, Links, link_space};
+use crate::linux::link::{Link, LinkError, Links, find_space, link_space};
 use crate::linux::listen::{tcp_listener, udp_socket};
 use crate::linux::netns::Netns;
 use crate::vpc::exempt::{LINK_LOCAL, RESOLVER, TASK_METADATA, TIME_SYNC};
@@ -44,7 +44,8 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Makes the link and starts the services. Must be called within a tokio runtime.
+    /// Makes the link, unless the process before has left it, and starts the services. Must be called within a tokio
+    /// runtime.
     ///
     /// # Errors
     /// The step that failed.
@@ -52,13 +53,18 @@ impl Services {
         netns: Netns,
         router: &Links,
         current: &Arc<ArcSwap<Snapshot>>,
+        is_linked: bool,
     ) -> Result<Self, LabError> {
         let current = Arc::clone(current);
         let snapshot = current.load_full();
         let (space, mtu) = (u32::from(Space::SERVICES.0), snapshot.parts().mtu.task);
         let addresses = LINK_LOCAL;
-        let link =
-            link_space(router, Self::NEAR, &netns, INTERFACE, space, &addresses, mtu).await?;
+        let link = match is_linked {
+            true => find_space(router, Self::NEAR, space).await?,
+            false => {
+                link_space(router, Self::NEAR, &netns, INTERFACE, space, &addresses, mtu).await?
+            }
+        };
         let links = Links::open(&netns)?;
         let mut others = JoinSet::new();
         let time = udp_socket(&netns, TIME_SYNC, time_sync::PORT)?;

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod adoption;
 mod agreement;
 mod default_egress;
 mod delivery;

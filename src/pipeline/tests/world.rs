@@ -343,6 +343,11 @@ impl World {
         self.check_state("drops outside of a step");
     }
 
+    /// Says that flows began outside of a step.
+    pub(super) fn flows_begin(&mut self, flows: usize) {
+        self.flows += flows;
+    }
+
     /// Says that flows ended outside of a step.
     pub(super) fn flows_end(&mut self, flows: usize) {
         self.flows -= flows;

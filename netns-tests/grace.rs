@@ -1,0 +1,216 @@
+//! Do established flows outlive the lab's process for as long as the file says, and no longer?
+
+use crate::lifecycle::leftovers;
+use crate::offload::LAB;
+use crate::support::lab::{Lab, both_streams, can_run};
+use crate::support::{Background, iperf_server, run_ok};
+use egret::explain::FlowRow;
+use egret::linux::Netns;
+use egret::linux::exec::spawn_in;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn with_grace(grace: &str) -> String {
+    format!("offload = \"on\"\noffload_grace = \"{grace}\"\n{LAB}")
+}
+
+/// What is pinned for a lab.
+fn pins(lab: &Lab) -> PathBuf {
+    PathBuf::from("/sys/fs/bpf/egret").join(lab.name())
+}
+
+#[test]
+fn nothing_goes_on_by_default() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", &format!("offload = \"on\"\n{LAB}"));
+    let far = lab.far("internet", "net0", &[HOST]);
+    let _server = iperf_server(&far, HOST);
+    let _client = Background(iperf(&lab, 60));
+    is_carried_by_the_kernel(&lab);
+    assert!(!pins(&lab).exists());
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    let killed = Instant::now();
+    let received = octets(&far);
+    stays_silent(&lab, &far);
+    // Not one octet has come since: what was on its way had a second.
+    assert!(octets(&far) - received < 1 << 20, "{:?}", killed.elapsed());
+}
+
+#[test]
+fn flows_go_on_until_the_next_process_has_them() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", &with_grace("30s"));
+    let far = lab.far("internet", "net0", &[HOST]);
+    let _server = iperf_server(&far, HOST);
+    let mut server = Lab::agent(&far);
+    server.ok(&json!(["serve", HOST, 443]));
+    let mut task = lab.task("web");
+    assert!(task.open("kept", HOST, 443).is_u64());
+    task.ok(&json!(["say", "kept"]));
+    assert_eq!(server.peers().len(), 1);
+    lab.egret_ok("task add web");
+    // Another configuration than it came up with, if only by its lines.
+    let text = std::fs::read_to_string(lab.file()).unwrap();
+    std::fs::write(lab.file(), format!("\n{text}")).unwrap();
+    lab.egret_ok(&format!("apply {}", lab.file().display()));
+    let tasks = lab.egret_ok("ps");
+    let client = iperf(&lab, 10);
+    is_carried_by_the_kernel(&lab);
+    let before = lab.flows();
+    let pins = pins(&lab);
+    assert!(pins.exists());
+
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    // The kernel goes on by itself.
+    let seen = octets(&far);
+    waits_until("the kernel goes on", || octets(&far) > seen + 10_000_000);
+    // What is new waits for the next process.
+    task.begin(&json!(["tcp", HOST, 443, 0, 20.0]));
+    lab.up_again();
+    assert!(task.answer().is_u64());
+    task.ok(&json!(["say", "kept"]));
+    assert_eq!(lab.egret_ok("ps"), tasks);
+    assert!(lab.pings("web/2", &HOST.to_string()));
+
+    // The same ports, and more in the same counters.
+    for flow in &before {
+        let after = lab.flows();
+        let now = after.iter().find(|now| now.inside == flow.inside);
+        let now = now.unwrap_or_else(|| panic!("{flow:?} is not in {after:#?}"));
+        assert_eq!((&now.outside, now.eni_port), (&flow.outside, flow.eni_port));
+        assert_eq!(now.admitted_by, flow.admitted_by);
+        // A packet that user space still had when the kernel began is not told on.
+        let carried = now.offloaded.packets_out >= flow.offloaded.packets_out;
+        assert!(carried && now.age_ms > flow.age_ms, "{flow:?} {now:?}");
+    }
+    let (before, after) = (sum(&before), sum(&lab.flows()));
+    assert!(after > before + 10_000_000, "{before} {after}");
+    // What says nothing has no need to go back to the kernel.
+    waits_until("the kernel carries the stream again", || {
+        let is_back = |flow: &FlowRow| flow.path == "offload" && flow.bytes_out > 10_000_000;
+        lab.flows().iter().any(is_back)
+    });
+    // Only the one that was new has come to the server meanwhile.
+    assert_eq!(server.peers().len(), 1);
+    let report = client.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert!(report["error"].is_null(), "{report}");
+    assert!(report["end"]["sum_received"]["bytes"].as_f64().unwrap() > 1e7, "{report}");
+
+    lab.egret_ok("down");
+    lab.wait();
+    assert_eq!(leftovers(&lab), [""; 0]);
+    assert!(!pins.exists());
+}
+
+#[test]
+fn a_grace_is_over_when_it_is_over() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", &with_grace("1s"));
+    let far = lab.far("internet", "net0", &[HOST]);
+    let _server = iperf_server(&far, HOST);
+    let client = Background(iperf(&lab, 60));
+    is_carried_by_the_kernel(&lab);
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    stays_silent(&lab, &far);
+    drop(client);
+    // Cleared without the process.
+    let pins = pins(&lab);
+    assert!(pins.exists());
+    let down = lab.egret("down");
+    assert!(both_streams(&down).contains("cleared"), "{}", both_streams(&down));
+    assert_eq!(leftovers(&lab), [""; 0]);
+    assert!(!pins.exists());
+}
+
+#[test]
+fn what_the_next_process_does_not_allow_does_not_go_on() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", &with_grace("30s"));
+    let far = lab.far("internet", "net0", &[HOST]);
+    let mut server = Lab::agent(&far);
+    server.ok(&json!(["serve", HOST, 443]));
+    let mut task = lab.task("web");
+    assert!(task.open("kept", HOST, 443).is_u64());
+    task.ok(&json!(["say", "kept"]));
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    // Carried without anybody.
+    task.ok(&json!(["say", "kept"]));
+    let text = std::fs::read_to_string(lab.file()).unwrap();
+    let route = "routes = [{ destination = \"0.0.0.0/0\", target = \"nat-a\" }]";
+    assert!(text.contains(route));
+    std::fs::write(lab.file(), text.replace(route, "")).unwrap();
+    lab.up_again();
+    lab.drops_for("no-route", "rtb-private", || {
+        assert_ne!(task.ask(&json!(["say", "kept"])), "ok");
+    });
+
+    // Nor does anything go on with one that has no grace.
+    let pins = pins(&lab);
+    assert!(pins.exists());
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    std::fs::write(lab.file(), text.replace("offload_grace = \"30s\"", "")).unwrap();
+    lab.up_again();
+    assert!(!pins.exists());
+    assert_eq!(lab.flows().len(), 0);
+    assert!(lab.pings("web", &HOST.to_string()));
+}
+
+/// iperf3 in task 1 of `web`, toward the host: what it prints is its report.
+fn iperf(lab: &Lab, seconds: u32) -> Child {
+    let mut command = Command::new("iperf3");
+    command.args(["-J", "-c", &HOST.to_string(), "-t", &seconds.to_string()]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    spawn_in(&lab.netns("web-1"), &mut command).unwrap()
+}
+
+/// Waits until the kernel carries all connections, one of which is a stream.
+fn is_carried_by_the_kernel(lab: &Lab) {
+    waits_until("the kernel carries the flow", || {
+        let flows = lab.flows();
+        let mut connections = flows.iter().filter(|flow| flow.protocol == "tcp");
+        connections.clone().all(|flow| flow.path == "offload")
+            && connections.any(|flow| flow.offloaded.bytes_out > 10_000_000)
+    });
+}
+
+/// Waits until not one octet more arrives, for a second in which the task tries.
+fn stays_silent(lab: &Lab, far: &Netns) {
+    let mut task = Lab::agent(&lab.netns("web-1"));
+    waits_until("nothing arrives", || {
+        let before = octets(far);
+        assert_eq!(task.ask(&json!(["tcp", HOST, 9, 0, 1.0])), "timeout");
+        octets(far) == before
+    });
+}
+
+fn sum(flows: &[FlowRow]) -> u64 {
+    flows.iter().map(|flow| flow.bytes_out).sum()
+}
+
+/// What a namespace has received.
+fn octets(netns: &Netns) -> u64 {
+    run_ok(netns, "cat /sys/class/net/eth0/statistics/rx_bytes").trim().parse().unwrap()
+}
+
+fn waits_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+    }
+}

@@ -1,0 +1,89 @@
+//! What outlives the process: tc programs on their links, and the maps of the flow cache, by name in a BPF file system.
+//!
+//! `/sys/fs/bpf/egret/<lab>` has a file for each such map, and `link-<interface>` for each link. Removing a link's file
+//! detaches its program. A BPF file system is mounted on `/sys/fs/bpf` if there is none; it stays.
+
+use nix::mount::{MsFlags, mount};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use std::io;
+use std::path::{Path, PathBuf};
+
+const BPF: &str = "/sys/fs/bpf";
+const ROOT: &str = "/sys/fs/bpf/egret";
+
+/// Why nothing can outlive the process.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{what} {path}: {source} (offload_grace needs a BPF file system there: `mount -t bpf bpf /sys/fs/bpf`, or set offload_grace = \"0s\")"
+)]
+pub struct PinsError {
+    what: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The names of one lab.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    directory: PathBuf,
+}
+
+impl Pins {
+    /// Makes room for a lab's names; those that are there stay.
+    ///
+    /// # Errors
+    ///
+    /// When there is no BPF file system, and none can be mounted.
+    pub fn prepare(lab: &str) -> Result<Self, PinsError> {
+        if !is_mounted() {
+            let mounted = mount(Some("bpf"), BPF, Some("bpf"), MsFlags::empty(), None::<&str>);
+            mounted.map_err(|errno| {
+                let (what, path) = ("mounting a BPF file system on", PathBuf::from(BPF));
+                PinsError { what, path, source: errno.into() }
+            })?;
+        }
+        let directory = Path::new(ROOT).join(lab);
+        match std::fs::create_dir_all(&directory) {
+            Ok(()) => Ok(Self { directory }),
+            Err(source) => Err(PinsError { what: "making", path: directory, source }),
+        }
+    }
+
+    /// Whether a lab has any.
+    #[must_use]
+    pub fn exist(lab: &str) -> bool {
+        Path::new(ROOT).join(lab).join("flow_cache").exists()
+    }
+
+    /// Removes all of a lab's; there being none is fine. Nothing passes its links from here on.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn remove(lab: &str) -> Result<(), PinsError> {
+        let directory = Path::new(ROOT).join(lab);
+        match std::fs::remove_dir_all(&directory) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(PinsError { what: "removing", path: directory, source });
+            }
+            Ok(()) | Err(_) => {}
+        }
+        // Other labs may have theirs.
+        let _ = std::fs::remove_dir(ROOT);
+        Ok(())
+    }
+
+    /// A map's.
+    pub(super) fn map(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// That of an interface of the router namespace.
+    pub(super) fn link(&self, interface: &str) -> PathBuf {
+        self.directory.join(format!("link-{interface}"))
+    }
+}
+
+fn is_mounted() -> bool {
+    statfs(BPF).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
+}

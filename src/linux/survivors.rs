@@ -1,0 +1,40 @@
+//! The flows that the kernel carried for the process before this one, which had no time to say goodbye.
+
+use super::SteerError;
+use super::flow_cache::{FlowCache, egress_slot, lock, trouble};
+use crate::flow::{Passed, Record};
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Survivor {
+    /// What it was when the kernel began to carry it.
+    pub record: Record,
+    /// What the kernel has carried since: from the task, and back to it.
+    pub carried: [Passed; 2],
+}
+
+impl FlowCache {
+    /// Takes all flows of the process before out of the cache. To be called once, while no entry is used, before any is
+    /// made.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn take_survivors(&self) -> Result<Vec<Survivor>, SteerError> {
+        let Some(records) = &self.records else { return Ok(Vec::new()) };
+        let (mut entries, records) = (lock(&self.entries), lock(records));
+        let found = entries.iter().collect::<Result<Vec<_>, _>>().map_err(trouble("flow_cache"))?;
+        let mut survivors = Vec::new();
+        for (key, entry) in found {
+            // One without a record was about to be made.
+            if let Some(slot) = egress_slot(&entry)
+                && let Ok(words) = records.get(&slot, 0)
+            {
+                let carried = [0, 1].map(|direction| self.read(slot, direction));
+                survivors.push(Survivor { record: Record::from_words(&words), carried });
+            }
+            entries.remove(&key).map_err(trouble("flow_cache"))?;
+        }
+        Ok(survivors)
+    }
+}
