@@ -10,7 +10,7 @@ use std::process::ExitCode;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  sudo egret exec web -- curl -sS http://10.0.1.10:5432/   in task 1 of service web
+  sudo egret exec web -- ping -c1 10.0.1.10                in task 1 of service web
   sudo egret exec web/2 -- ping -c 3 203.0.113.10          in task 2, made if it is not there
   sudo egret exec --vpc vpc-prod -- iperf3 -s              where the VPC's resources are
   sudo egret exec --endpoint vpce-s3 -- ss -tn             behind a gateway endpoint

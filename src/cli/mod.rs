@@ -38,7 +38,7 @@ const NO: u8 = 1;
   egret check lab.toml                              is the lab file sound?
   egret explain web orders-db --config lab.toml     what would happen, without starting anything
   sudo egret up lab.toml                            bring the lab up
-  sudo egret exec web -- curl http://10.0.1.10/     a command as a task of web
+  sudo egret exec web -- ping -c1 10.0.1.10         a command as a task of web
   sudo egret drops                                  what died, and by which rule
 
 Exit codes:

@@ -22,10 +22,18 @@ pub struct TaskArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Add tasks to a service
+    #[command(after_help = "Examples:
+  sudo egret task add web
+  sudo egret task add web --count 3 --json")]
     Add(AddArgs),
     /// Remove a task, with its flows
+    #[command(after_help = "Examples:
+  sudo egret task remove web/2")]
     Remove(RemoveArgs),
     /// List the tasks, as `egret ps` does
+    #[command(after_help = "Examples:
+  sudo egret task list
+  sudo egret task list --json")]
     List(ListArgs),
 }
 

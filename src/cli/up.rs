@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sudo egret up examples/three-az.toml      bring it up; Ctrl-C takes it down
-  sudo egret exec web -- curl http://orders-db:5432/    (in another terminal)
+  sudo egret exec web -- ping -c1 orders-db    (in another terminal)
   sudo egret drops                                       what died, and by which rule
 
 Ctrl-C, SIGTERM and the terminal going away take the lab down in order; a second Ctrl-C or SIGTERM does not wait for

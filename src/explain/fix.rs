@@ -2,7 +2,7 @@
 
 use super::evidence::{destination_vpc, eni_of, packet_at, protocol_word, whereabouts};
 use crate::packet::Tuple;
-use crate::pipeline::{Detail, Evidence, Outcome, Reason, Stage, Step};
+use crate::pipeline::{Component, Detail, Evidence, Outcome, Reason, Stage, Step};
 use crate::vpc::{
     Connectivity, Destination, Direction, Interface, Line, NatGatewayState, NetworkAclIx,
     PeeringIx, ResourceIx, RouteTableIx, RuleRef, SecurityGroupIx, Snapshot, SubnetIx, Target,
@@ -301,12 +301,22 @@ fn better_target(evidence: &Evidence, snapshot: &Snapshot, table: RouteTableIx) 
         working_nat_gateway(evidence, snapshot, table)
     } else if gateway
         && !evidence.inside.dst.is_private()
+        && !through_private_nat_gateway(evidence, snapshot)
         && connector_table(evidence, snapshot) != Some(table)
     {
         internet_gateway(snapshot, table)
     } else {
         None
     }
+}
+
+/// No route helps a private one out to the internet (spec 3.6).
+fn through_private_nat_gateway(evidence: &Evidence, snapshot: &Snapshot) -> bool {
+    evidence.steps.iter().any(|step| {
+        let Component::NatGateway(gateway) = step.component else { return false };
+        let gateway = snapshot.parts().nat_gateways.get(gateway.get());
+        gateway.is_some_and(|gateway| gateway.connectivity == Connectivity::Private)
+    })
 }
 
 fn followed_route(step: &Step) -> Option<(RouteTableIx, u16)> {
