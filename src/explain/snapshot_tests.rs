@@ -148,6 +148,25 @@ fn no_line_is_proposed_that_would_cut_off_the_nat_gateway() {
     assert_eq!(fix(&evidence, &snapshot), None);
 }
 
+/// The internet gateway drops what a private NAT gateway sends it (spec 3.6), so a route to it mends nothing.
+#[test]
+fn regression_no_way_to_the_internet_is_proposed_for_a_private_nat_gateway() {
+    let proposed = |connectivity| {
+        let mut parts = parts();
+        parts.nat_gateways[0].connectivity = connectivity;
+        parts.route_tables[RTB_PUBLIC.get()].routes.truncate(1);
+        let mut evidence = to(EXAMPLE, 443);
+        admitted(&mut evidence);
+        let gateway = Component::NatGateway(NatGatewayIx(0));
+        let table = RuleRef::RouteTable(RTB_PUBLIC);
+        drop(&mut evidence, gateway, Reason::NatNoRoute, table, Detail::None);
+        fix(&evidence, &with_task(parts)).map(|fix| fix.rule)
+    };
+    let to_the_internet = r#"{ destination = "0.0.0.0/0", target = "igw-prod" }"#;
+    assert_eq!(proposed(Connectivity::Public).as_deref(), Some(to_the_internet));
+    assert_eq!(proposed(Connectivity::Private), None);
+}
+
 #[test]
 fn colour_only_when_asked() {
     let evidence = through_nat();
