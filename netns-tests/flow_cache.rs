@@ -5,8 +5,10 @@ use crate::support::lab::{Lab, both_streams, can_run, for_both_kinds, snmp};
 use crate::support::{iperf, iperf_server};
 use egret::explain::{EniRow, FlowRow, TraceRow};
 use egret::linux::Mac;
+use nix::sys::signal::Signal;
 use serde_json::json;
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 for_both_kinds!(
     bulk_transfers_are_carried_by_the_kernel_with_right_checksums,
@@ -267,4 +269,24 @@ fn where_offload_is_off_user_space_carries_everything() {
         flows.iter().all(|f| f.path == "userspace" && f.offloaded.bytes_out == 0),
         "{flows:#?}"
     );
+}
+
+/// The kernel's word for a process that hangs ends too, and comes back with it.
+#[test]
+fn regression_a_stopped_process_judges_nothing_so_that_nothing_passes() {
+    if !can_run() {
+        return;
+    }
+    let lab = lab("auto", "");
+    let mut server = Lab::agent(&lab.netns("internet"));
+    server.ok(&json!(["serve", HOST, 443]));
+    let mut task = lab.task("web");
+    steady(&lab, &mut task, "kept", HOST);
+    lab.signal(Signal::SIGSTOP);
+    let begun = Instant::now();
+    while task.ask(&json!(["say", "kept", 0.5])) == "ok" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it goes on without anybody");
+    }
+    lab.signal(Signal::SIGCONT);
+    task.ok(&json!(["say", "kept", 30.0]));
 }

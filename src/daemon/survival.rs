@@ -30,6 +30,9 @@ const FORMAT: u32 = 1;
 const PATIENCE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(5);
 
+/// How long the kernel carries flows for a process that says nothing any more, where it is not to go on without it.
+const HANGING: Duration = Duration::from_secs(3);
+
 /// What a process leaves.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Left {
@@ -162,10 +165,12 @@ impl Running {
         Ok(self.state.leave(None)?)
     }
 
-    /// Lets flows go on without the process from here on, where that is wanted.
+    /// Lets flows go on without the process from here on, where that is wanted. Where it is not, the programs go with the
+    /// process, but for one that hangs or was stopped: then the flows end a little later.
     pub(super) fn begin_to_stay(&mut self) -> Result<(), LabError> {
-        if let Some(cache) = self.cache.as_ref().filter(|_| stays(&self.lab)) {
-            let heart = Heartbeat::start(std::sync::Arc::clone(cache), self.lab.offload_grace);
+        if let Some(cache) = &self.cache {
+            let grace = if stays(&self.lab) { self.lab.offload_grace } else { HANGING };
+            let heart = Heartbeat::start(std::sync::Arc::clone(cache), grace);
             self.heartbeat = Some(heart.map_err(|source| LabError::Worker {
                 device: "the heartbeat".to_owned(),
                 source,

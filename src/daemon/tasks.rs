@@ -66,6 +66,8 @@ impl Running {
         let task = self.find(ix, number).ok_or_else(unknown)?;
         let attachment = self.tasks.get(&task.address).ok_or_else(unknown)?;
         let (namespace, ifindex) = (attachment.namespace.clone(), attachment.link.ifindex);
+        // Nobody is to go on with half a task.
+        self.leave_nothing()?;
         self.detach(task.address, &namespace, Some(ifindex)).await?;
         self.tasks.remove(&task.address);
         self.leave()

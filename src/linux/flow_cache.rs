@@ -140,11 +140,11 @@ impl FlowCache {
         let flow = &candidate.flow;
         let (task, out) = self.read_tables().links(flow.egress.tuple().src, &candidate.egress)?;
         let slot = self.lease(begin)?;
-        if let Some(records) = &self.records {
-            // Without one the flow ends with the process, as those do that are not in the cache.
-            let _ = lock(records).insert(slot, Record::of(flow).words(), 0);
-        }
         let mut carrier = Lease { cache: Arc::clone(self), slot, keys: [None; 2] };
+        if let Some(records) = &self.records {
+            // The next process would take the record that the slot had before for this flow's.
+            lock(records).insert(slot, Record::of(flow).words(), 0).ok()?;
+        }
         let egress = (&flow.egress, &candidate.egress, task, out);
         let returned = candidate.returned.as_ref().map(|f| (&flow.returned, f, out, task));
         // The way back first: nobody answers what has not been sent.

@@ -73,6 +73,11 @@ pub enum SteerError {
     /// Nothing can outlive the process.
     #[error(transparent)]
     Pins(#[from] PinsError),
+    /// Programs would outlive the process on their links, and carry flows that nobody judges any more.
+    #[error(
+        "the flow cache needs Linux 6.6 or later, where tc programs end with the process: set offload = \"off\""
+    )]
+    NoCache,
     /// Programs cannot outlive the process on their links.
     #[error(
         "offload_grace needs Linux 6.6 or later, where tc programs can outlive the process: set offload_grace = \"0s\""
@@ -134,8 +139,12 @@ impl Steer {
     ///
     /// # Errors
     ///
-    /// When the caller is not root or the kernel too old.
+    /// When the caller is not root or the kernel older than 6.6: there the filters stay on their links, and without a
+    /// cache that is the same as nothing.
     pub fn load_with_cache(router: &Netns) -> Result<(Self, FlowCache), SteerError> {
+        if !since(6, 6) {
+            return Err(SteerError::NoCache);
+        }
         let mut steer = Self::load_object(&mut EbpfLoader::new(), router, CACHING)?;
         let cache = FlowCache::take(&mut steer.bpf, Arc::clone(&steer.tables), false)?;
         Ok((steer, cache))

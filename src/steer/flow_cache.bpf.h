@@ -284,7 +284,7 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 	__u64 *until = bpf_map_lookup_elem(&deadline, &zero);
 	struct plain plain = {};
 	struct direction *own, *other;
-	struct flow_entry *entry;
+	struct flow_entry *found, copy, *entry = &copy;
 	struct slot *slot;
 	struct iphdr *ip;
 	void *data, *end;
@@ -292,8 +292,15 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 
 	if (!current || !*current || !until || !read_plain(skb, echo, &plain))
 		return MISS;
-	entry = bpf_map_lookup_elem(&flow_cache, &plain.key);
-	if (!entry || entry->generation != *(volatile __u32 *)current)
+	found = bpf_map_lookup_elem(&flow_cache, &plain.key);
+	if (!found)
+		return MISS;
+	// The kernel gives the memory of an entry that was removed to the next one at once: what was read is this flow's only if
+	// the flow has it still.
+	copy = *(volatile struct flow_entry *)found;
+	if (bpf_map_lookup_elem(&flow_cache, &plain.key) != found)
+		return MISS;
+	if (entry->generation != *(volatile __u32 *)current)
 		return MISS;
 	largest = plain.total;
 	if (gso) {
