@@ -5,12 +5,11 @@ use super::document::{Document, PathInfo};
 use super::measure::{Lane, Outcome, rounds};
 use super::paths::{ALL, Path};
 use super::peer::Peer;
-use super::{BenchError, PrintArgs, curves, floors, machine};
+use super::{BenchError, BuildArgs, PrintArgs, curves, floors, machine};
 use super::{print, require_iperf, require_root, seconds, until_signal, whole_seconds};
 use crate::cli::progress::Progress;
 use crate::cli::{CliError, output};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -58,12 +57,8 @@ pub(super) struct PathsArgs {
     /// Leave the curves of --long out
     #[arg(long)]
     skip_curves: bool,
-    /// The egret to measure [default: this one]
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
-    /// What the report names as measured, such as a commit
-    #[arg(long, value_name = "TEXT", default_value = concat!("egret ", env!("CARGO_PKG_VERSION")))]
-    build: String,
+    #[command(flatten)]
+    measured: BuildArgs,
     #[command(flatten)]
     print: PrintArgs,
 }
@@ -86,7 +81,7 @@ async fn measure(args: &PathsArgs) -> Result<Document, CliError> {
     };
     let cells: &[Cell] = if args.long { &LONG } else { &SHORT };
     let times = args.rounds.unwrap_or(if args.long { ROUNDS_LONG } else { ROUNDS });
-    let machine = machine::machine(args.build.clone());
+    let machine = machine::machine(args.measured.build.clone());
     if machine.load_before > machine.cpus as f64 / 2.0 {
         let load = machine.load_before;
         output::note(&format!("load average {load}: other programs are measured too"));
@@ -102,7 +97,7 @@ async fn measure(args: &PathsArgs) -> Result<Document, CliError> {
     let mut curves = Vec::new();
     if args.long && !args.skip_curves {
         // What was measured before is worth having without them.
-        match curves::measure(&egret(args)?, &progress).await {
+        match curves::measure(&args.measured.egret()?, &progress).await {
             Ok(measured) => curves = measured,
             Err(error) => failures.push(format!("curves: {error}")),
         }
@@ -125,10 +120,6 @@ async fn measure(args: &PathsArgs) -> Result<Document, CliError> {
     Ok(document)
 }
 
-fn egret(args: &PathsArgs) -> Result<PathBuf, CliError> {
-    args.binary.clone().map_or_else(|| Ok(std::env::current_exe()?), Ok)
-}
-
 /// The paths that were asked for, set up or with the reason why not.
 struct Stage {
     paths: Vec<(Path, Result<Peer, String>)>,
@@ -137,7 +128,7 @@ struct Stage {
 impl Stage {
     async fn set(args: &PathsArgs, progress: &Progress) -> Result<Self, CliError> {
         let wanted = |path: &Path| args.only.is_empty() || args.only.contains(path);
-        let egret = egret(args)?;
+        let egret = args.measured.egret()?;
         let mut paths = Vec::new();
         for path in ALL.into_iter().filter(wanted) {
             progress.say(&format!("setting up {}", path.key()));

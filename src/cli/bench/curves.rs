@@ -4,13 +4,13 @@
 use super::document::{Curve, Document};
 use super::peer::{Peer, PeerError};
 use super::world::{World, rules_lab};
-use super::{BenchError, PrintArgs, machine, print, require_root, until_signal};
+use super::{BenchError, BuildArgs, PrintArgs, machine, print, require_root, until_signal};
 use crate::cli::CliError;
 use crate::cli::progress::Progress;
 use crate::daemon::Client;
 use crate::daemon::control::TaskRequest;
 use crate::explain::PsRow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -35,22 +35,18 @@ pub(super) struct CurvesArgs {
     /// Leave the labs with up to 1,000 tasks out; then root is not needed
     #[arg(long)]
     skip_tasks: bool,
-    /// The egret to measure with tasks [default: this one]
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
-    /// What the report names as measured, such as a commit
-    #[arg(long, value_name = "TEXT", default_value = concat!("egret ", env!("CARGO_PKG_VERSION")))]
-    build: String,
+    #[command(flatten)]
+    measured: BuildArgs,
     #[command(flatten)]
     print: PrintArgs,
 }
 
 pub(super) fn run(args: &CurvesArgs) -> Result<ExitCode, CliError> {
-    let egret = args.binary.clone().map_or_else(std::env::current_exe, Ok)?;
+    let egret = args.measured.egret()?;
     if !args.skip_tasks {
         require_root()?;
     }
-    let machine = machine::machine(args.build.clone());
+    let machine = machine::machine(args.measured.build.clone());
     let progress = Progress::new();
     let curves = until_signal(async {
         let mut curves = engine(&progress).await?;

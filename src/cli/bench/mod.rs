@@ -87,6 +87,23 @@ struct TableArgs {
     markdown: bool,
 }
 
+/// What is measured.
+#[derive(Clone, Debug, clap::Args)]
+struct BuildArgs {
+    /// The egret to measure [default: this one]
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// What the report names as measured, such as a commit
+    #[arg(long, value_name = "TEXT", default_value = concat!("egret ", env!("CARGO_PKG_VERSION")))]
+    build: String,
+}
+
+impl BuildArgs {
+    fn egret(&self) -> io::Result<PathBuf> {
+        self.binary.clone().map_or_else(std::env::current_exe, Ok)
+    }
+}
+
 /// How the figures are printed.
 #[derive(Clone, Debug, clap::Args)]
 struct PrintArgs {
