@@ -7,6 +7,7 @@
 mod address;
 pub mod changes;
 pub mod diagnostic;
+pub mod import;
 mod lint;
 mod lookup;
 mod lower;
