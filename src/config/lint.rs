@@ -53,26 +53,25 @@ pub(super) fn all(spec: &Spec, report: &Report) {
 /// An ENI has no public address, so an internet gateway drops whatever it sends (spec 3.6).
 fn public_subnets(spec: &Spec, connector: &Connector, report: &Report) {
     for id in &connector.subnets {
-        let Some(subnet) = spec.subnet(id).filter(|subnet| leads_to_igw(spec, subnet)) else {
+        let Some(subnet) = spec.subnet(id).filter(|subnet| spec.is_public(subnet)) else {
             continue;
+        };
+        // Where no line can be shown, the name must do.
+        let whose = match connector.line {
+            0 => format!(", of VPC connector {:?},", connector.name.value),
+            _ => String::new(),
         };
         report.warning(
             id.span,
             "public-subnet-in-connector",
             format!(
-                "{:?} is a public subnet: tasks get no internet there, because the internet gateway drops what comes \
+                "{:?}{whose} is a public subnet: tasks get no internet there, because the internet gateway drops what comes \
                  from a connector's network interface, which has no public address",
                 subnet.id.value
             ),
             "use a private subnet, whose route table leads to a NAT gateway",
         );
     }
-}
-
-fn leads_to_igw(spec: &Spec, subnet: &Subnet) -> bool {
-    spec.route_table_of(subnet).is_some_and(|table| {
-        table.routes.iter().any(|route| matches!(route.target.value, Target::InternetGateway(_)))
-    })
 }
 
 fn single_zone(spec: &Spec, connector: &Connector, report: &Report) {
@@ -131,7 +130,7 @@ fn without_way_out(spec: &Spec, subnet: &Subnet) -> Option<(String, &'static str
         let message = format!("its subnet {id:?} leads {destination} to NAT gateway {other:?}");
         return Some((message, help));
     }
-    let without_route = !middlebox::behind(spec, subnet).iter().any(|at| leads_to_igw(spec, at));
+    let without_route = !middlebox::behind(spec, subnet).iter().any(|at| spec.is_public(at));
     without_route.then(|| (format!("subnet {id:?} has no route to an internet gateway"), help))
 }
 

@@ -4,6 +4,7 @@ mod dns;
 mod errors;
 mod lints;
 mod lowering;
+mod overlay;
 mod readme;
 mod rendered;
 mod robust;
