@@ -31,6 +31,7 @@
 mod account;
 mod findings;
 mod source;
+pub mod terraform;
 
 pub use account::{
     Account, AclDirection, AclEntry, AvailabilityZone, EndpointType, InternetGateway, NatAddress,

@@ -67,9 +67,7 @@ impl Document {
             }
         };
         match reading.errors {
-            errors if errors.is_empty() => {
-                Ok(Self { resources: reading.resources, configuration })
-            }
+            errors if errors.is_empty() => Ok(Self { resources: reading.resources, configuration }),
             errors => Err(ImportErrors(errors)),
         }
     }
@@ -97,7 +95,11 @@ fn check_version(value: &Value, file: &Origin) -> Result<(), ImportError> {
         Some(other) => {
             return Err(place.error(format!("{}, not a version", type_name(other)), help));
         }
-        None => return Err(file.error("not the output of `terraform show -json`: no format_version", help)),
+        None => {
+            return Err(
+                file.error("not the output of `terraform show -json`: no format_version", help)
+            );
+        }
     };
     match version.split('.').next() {
         Some("0" | "1") => Ok(()),
@@ -188,18 +190,22 @@ fn read_resource(
     file: &Origin,
     place: &Origin,
 ) -> Result<Resource, ImportError> {
-    let text = |key: &str| match value.get(key) {
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(other) => Err(wrong_type(&place.member(key), other, "a string")),
-        None => Err(place.error(format!("a resource without {key}"), "show it with `terraform show -json`")),
-    };
+    let text =
+        |key: &str| match value.get(key) {
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(other) => Err(wrong_type(&place.member(key), other, "a string")),
+            None => Err(place
+                .error(format!("a resource without {key}"), "show it with `terraform show -json`")),
+        };
     let address = text("address")?;
     let origin = file.at(address.clone());
     let index = match value.get("index") {
         None | Some(Value::Null) => None,
         Some(Value::String(key)) => Some(Index::Key(key.clone())),
         Some(Value::Number(number)) => number.as_u64().map(Index::Count),
-        Some(other) => return Err(wrong_type(&origin.member("index"), other, "a number or a string")),
+        Some(other) => {
+            return Err(wrong_type(&origin.member("index"), other, "a number or a string"));
+        }
     };
     let values = match value.get("values") {
         None | Some(Value::Null) => Value::Object(Map::new()),

@@ -29,7 +29,9 @@ pub(super) fn endpoint(import: &mut Import<'_>, block: &Block<'_>) -> Result<(),
     let id = block.resource.id();
     let prefix_list = match endpoint_type {
         EndpointType::Gateway => gateway_list(import, block, &service_name)?,
-        EndpointType::Interface | EndpointType::GatewayLoadBalancer | EndpointType::Other(_) => None,
+        EndpointType::Interface | EndpointType::GatewayLoadBalancer | EndpointType::Other(_) => {
+            None
+        }
     };
     let mut endpoint = VpcEndpoint {
         name: block.name(),

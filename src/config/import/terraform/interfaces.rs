@@ -75,9 +75,11 @@ pub(super) fn instance(import: &mut Import<'_>, block: &Block<'_>) -> Result<(),
         .label("primary_network_interface_id")
         .or(block.label("network_interface_id"))
         .unwrap_or_else(|| block.resource.computed("primary_network_interface_id"));
-    let listed = import.account.network_interfaces.iter_mut().find(|one| {
-        one.id == primary || one.instance.as_deref() == Some(id.as_str())
-    });
+    let listed = import
+        .account
+        .network_interfaces
+        .iter_mut()
+        .find(|one| one.id == primary || one.instance.as_deref() == Some(id.as_str()));
     if let Some(listed) = listed {
         listed.instance = Some(id);
         listed.name = listed.name.take().or(block.name());
@@ -155,8 +157,8 @@ pub(super) struct Owner {
 enum Subnets {
     /// An attribute with their ids.
     Listed(&'static str),
-    /// An attribute with the name of a subnet group, and the group's type.
-    Group(&'static str, &'static str),
+    /// An attribute with the name of a subnet group.
+    Group(&'static str),
     /// An attribute of a block, which has the groups too.
     Within(&'static str, &'static str),
 }
@@ -181,7 +183,7 @@ const fn member(
     Owner {
         kind,
         name: "identifier",
-        subnets: Subnets::Group(subnets, "_subnet_group"),
+        subnets: Subnets::Group(subnets),
         groups: "vpc_security_group_ids",
         port: ("port", Some(port)),
         in_each: false,
@@ -193,28 +195,80 @@ use Subnets::{Group, Listed, Within};
 
 /// Types whose instances have network interfaces.
 pub(super) const OWNERS: &[Owner] = &[
-    owner("aws_db_instance", "identifier", Group("db_subnet_group_name", "aws_db_subnet_group"),
-        "vpc_security_group_ids", ("port", None), false),
+    owner(
+        "aws_db_instance",
+        "identifier",
+        Group("db_subnet_group_name"),
+        "vpc_security_group_ids",
+        ("port", None),
+        false,
+    ),
     member("aws_rds_cluster_instance", "db_subnet_group_name", "aws_rds_cluster", "3306/tcp"),
     member("aws_docdb_cluster_instance", "db_subnet_group_name", "aws_docdb_cluster", "27017/tcp"),
-    member("aws_neptune_cluster_instance", "neptune_subnet_group_name", "aws_neptune_cluster", "8182/tcp"),
-    owner("aws_elasticache_cluster", "cluster_id", Group("subnet_group_name", "aws_elasticache_subnet_group"),
-        "security_group_ids", ("port", Some("6379/tcp")), false),
-    owner("aws_elasticache_replication_group", "replication_group_id",
-        Group("subnet_group_name", "aws_elasticache_subnet_group"),
-        "security_group_ids", ("port", Some("6379/tcp")), false),
-    owner("aws_memorydb_cluster", "name", Group("subnet_group_name", "aws_memorydb_subnet_group"),
-        "security_group_ids", ("port", Some("6379/tcp")), false),
-    owner("aws_redshift_cluster", "cluster_identifier",
-        Group("cluster_subnet_group_name", "aws_redshift_subnet_group"),
-        "vpc_security_group_ids", ("port", Some("5439/tcp")), false),
+    member(
+        "aws_neptune_cluster_instance",
+        "neptune_subnet_group_name",
+        "aws_neptune_cluster",
+        "8182/tcp",
+    ),
+    owner(
+        "aws_elasticache_cluster",
+        "cluster_id",
+        Group("subnet_group_name"),
+        "security_group_ids",
+        ("port", Some("6379/tcp")),
+        false,
+    ),
+    owner(
+        "aws_elasticache_replication_group",
+        "replication_group_id",
+        Group("subnet_group_name"),
+        "security_group_ids",
+        ("port", Some("6379/tcp")),
+        false,
+    ),
+    owner(
+        "aws_memorydb_cluster",
+        "name",
+        Group("subnet_group_name"),
+        "security_group_ids",
+        ("port", Some("6379/tcp")),
+        false,
+    ),
+    owner(
+        "aws_redshift_cluster",
+        "cluster_identifier",
+        Group("cluster_subnet_group_name"),
+        "vpc_security_group_ids",
+        ("port", Some("5439/tcp")),
+        false,
+    ),
     owner("aws_lb", "name", Listed("subnets"), "security_groups", ("", None), true),
     owner("aws_alb", "name", Listed("subnets"), "security_groups", ("", None), true),
-    owner("aws_mq_broker", "broker_name", Listed("subnet_ids"), "security_groups", ("", None), true),
-    owner("aws_opensearch_domain", "domain_name", Within("vpc_options", "subnet_ids"),
-        "security_group_ids", ("", Some("443/tcp")), true),
-    owner("aws_msk_cluster", "cluster_name", Within("broker_node_group_info", "client_subnets"),
-        "security_groups", ("", None), true),
+    owner(
+        "aws_mq_broker",
+        "broker_name",
+        Listed("subnet_ids"),
+        "security_groups",
+        ("", None),
+        true,
+    ),
+    owner(
+        "aws_opensearch_domain",
+        "domain_name",
+        Within("vpc_options", "subnet_ids"),
+        "security_group_ids",
+        ("", Some("443/tcp")),
+        true,
+    ),
+    owner(
+        "aws_msk_cluster",
+        "cluster_name",
+        Within("broker_node_group_info", "client_subnets"),
+        "security_groups",
+        ("", None),
+        true,
+    ),
 ];
 
 /// Types that owners refer to: subnet groups and clusters.
@@ -292,13 +346,14 @@ fn interfaces(
             Some(inner) => inner.ids(owner.groups, GROUPS)?,
             None => Vec::new(),
         },
-        (Listed(_) | Group(..), Some(cluster)) => cluster.ids(owner.groups, GROUPS)?,
-        (Listed(_) | Group(..), None) => block.ids(owner.groups, GROUPS)?,
+        (Listed(_) | Group(_), Some(cluster)) => cluster.ids(owner.groups, GROUPS)?,
+        (Listed(_) | Group(_), None) => block.ids(owner.groups, GROUPS)?,
     };
     let listen = port(owner, cluster.unwrap_or(block))?;
     let name = block.label(owner.name).unwrap_or_else(|| block.resource.name.clone());
     let wanted = if owner.in_each { subnets.len() } else { 1 };
-    for (position, subnet) in preferred(import, block, subnets).into_iter().take(wanted).enumerate() {
+    for (position, subnet) in preferred(import, block, subnets).into_iter().take(wanted).enumerate()
+    {
         let name = if position == 0 { name.clone() } else { format!("{name}-{}", position + 1) };
         import.account.network_interfaces.push(NetworkInterface {
             id: format!("{}.network_interface[{position}]", block.resource.address),
@@ -327,11 +382,12 @@ fn subnets_of(
             Some(inner) => inner.ids(attribute, SUBNETS)?,
             None => return Ok(None),
         },
-        Group(attribute, _) => {
+        Group(attribute) => {
             let Some(id) = block.id(attribute, OWNERS_NEED)? else { return Ok(None) };
-            let group = owners.needed.iter().find(|one| {
-                one.resource.id() == id || one.label("name").as_deref() == Some(&id)
-            });
+            let group = owners
+                .needed
+                .iter()
+                .find(|one| one.resource.id() == id || one.label("name").as_deref() == Some(&id));
             match group {
                 Some(group) => group.ids("subnet_ids", SUBNETS)?,
                 None => return Ok(None),
@@ -344,11 +400,12 @@ fn subnets_of(
 /// Those in the owner's own zone first.
 fn preferred(import: &Import<'_>, block: &Block<'_>, mut subnets: Vec<String>) -> Vec<String> {
     if let Some(zone) = block.label("availability_zone") {
-        let in_zone = |id: &String| {
-            import.account.subnets.iter().any(|subnet| {
-                subnet.id == *id && subnet.availability_zone.as_ref() == Some(&zone)
-            })
-        };
+        let in_zone =
+            |id: &String| {
+                import.account.subnets.iter().any(|subnet| {
+                    subnet.id == *id && subnet.availability_zone.as_ref() == Some(&zone)
+                })
+            };
         subnets.sort_by_key(|id| !in_zone(id));
     }
     subnets

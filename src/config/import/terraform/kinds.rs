@@ -42,7 +42,8 @@ pub(super) enum Kind {
 
 const LEADS_OUT: &str = "the lab ends there: routes that lead to it drop";
 const NO_FILTER: &str = "the lab has no such filter: what it would stop passes";
-const NO_SERVICE: &str = "the lab runs it not: add a [[service]] for it, with a connector of its subnets and groups";
+const NO_SERVICE: &str =
+    "the lab runs it not: add a [[service]] for it, with a connector of its subnets and groups";
 
 /// What becomes of a type; data sources that only list ids have no bearing.
 pub(super) fn kind(kind: &str, data: bool) -> Kind {
@@ -71,7 +72,9 @@ pub(super) fn kind(kind: &str, data: bool) -> Kind {
         "aws_vpn_gateway_route_propagation" => Read(Parts, routing::propagation),
 
         "aws_security_group" if data => Read(Objects, security_groups::group_of_others),
-        "aws_security_group" | "aws_default_security_group" => Read(Objects, security_groups::group),
+        "aws_security_group" | "aws_default_security_group" => {
+            Read(Objects, security_groups::group)
+        }
         "aws_security_group_rule" => Read(Parts, security_groups::rule),
         "aws_vpc_security_group_ingress_rule"
         | "aws_vpc_security_group_egress_rule"
@@ -115,10 +118,12 @@ pub(super) fn kind(kind: &str, data: bool) -> Kind {
         "aws_vpc_dhcp_options_association" | "aws_default_vpc_dhcp_options" => {
             LeftOut("tasks ask the VPC's own resolver, whatever DHCP says")
         }
-        "aws_route53_resolver_endpoint" | "aws_route53_resolver_rule_association" => {
-            LeftOut("the lab's resolver forwards nothing: names of other networks are unknown to it")
+        "aws_route53_resolver_endpoint" | "aws_route53_resolver_rule_association" => LeftOut(
+            "the lab's resolver forwards nothing: names of other networks are unknown to it",
+        ),
+        "aws_vpc_endpoint_service" => {
+            LeftOut("it takes connections from other VPCs, and makes none")
         }
-        "aws_vpc_endpoint_service" => LeftOut("it takes connections from other VPCs, and makes none"),
         "aws_egress_only_internet_gateway" | "aws_vpc_ipv6_cidr_block_association" => Ipv6,
         other if OWNERS_NEED.contains(&other) => Needed,
         other => match Owner::of(other) {

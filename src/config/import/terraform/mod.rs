@@ -123,7 +123,10 @@ impl<'a> Import<'a> {
         let resource = block.resource;
         let outcome = match kind(&resource.kind, resource.data) {
             Kind::Read(wanted, read) if wanted == phase => {
-                if resource.data && matches!(phase, Phase::Ground | Phase::Objects) && self.has(&resource.id()) {
+                if resource.data
+                    && matches!(phase, Phase::Ground | Phase::Objects)
+                    && self.has(&resource.id())
+                {
                     return;
                 }
                 if network::VPCS.contains(&resource.kind.as_str()) {
@@ -136,7 +139,7 @@ impl<'a> Import<'a> {
                 Ok(())
             }
             Kind::LeftOut(consequence) if phase == Phase::Objects => {
-                let what = resource.kind.trim_start_matches("aws_").replace('_', " ");
+                let what = words(&resource.kind);
                 self.findings.left_out(block.object(), &block.origin, what, consequence);
                 Ok(())
             }
@@ -150,7 +153,7 @@ impl<'a> Import<'a> {
                 Ok(())
             }
             Kind::Ipv6 if phase == Phase::Objects => {
-                self.findings.ipv6(resource.kind.trim_start_matches("aws_").replace('_', " "), &block.origin);
+                self.findings.ipv6(words(&resource.kind), &block.origin);
                 Ok(())
             }
             Kind::Needed if phase == Phase::Objects => {
@@ -165,8 +168,7 @@ impl<'a> Import<'a> {
             | Kind::Ipv6
             | Kind::Nothing => Ok(()),
         };
-        let what = resource.kind.trim_start_matches("aws_").replace('_', " ");
-        self.part(block, &what, outcome);
+        self.part(block, &words(&resource.kind), outcome);
     }
 
     /// The value, or its trouble where it belongs. The rest of the source is read all the same.
@@ -196,7 +198,9 @@ impl<'a> Import<'a> {
         let peers = self.part(block, "security-group rule", read).unwrap_or_default();
         peers
             .into_iter()
-            .filter_map(|(place, peer)| Some((place, self.part(block, "security-group rule", peer)?)))
+            .filter_map(|(place, peer)| {
+                Some((place, self.part(block, "security-group rule", peer)?))
+            })
             .collect()
     }
 
@@ -364,6 +368,17 @@ impl<'a> Import<'a> {
     }
 }
 
+/// What a type is to people.
+fn words(kind: &str) -> String {
+    match kind {
+        "aws_security_group_rule"
+        | "aws_vpc_security_group_ingress_rule"
+        | "aws_vpc_security_group_egress_rule" => "security-group rule".to_owned(),
+        "aws_network_acl_rule" => "entry of a network ACL".to_owned(),
+        other => other.trim_start_matches("aws_").replace('_', " "),
+    }
+}
+
 /// Everything that names a security group.
 fn for_each_group(account: &mut Account, mut visit: impl FnMut(&mut String)) {
     for group in &mut account.security_groups {
@@ -420,13 +435,17 @@ fn choose_region(
     }
     let most = count.iter().max_by_key(|(_, count)| **count).map(|(region, _)| region.clone());
     let chosen = options.region.clone().or(most).or_else(|| {
-        let provider = document.configuration.pointer("/provider_config/aws/expressions/region/constant_value")?;
+        let provider = document
+            .configuration
+            .pointer("/provider_config/aws/expressions/region/constant_value")?;
         Some(provider.as_str()?.to_owned())
     });
     if let Some(chosen) = &chosen {
         document.resources.retain(|resource| {
             let other = resource.region().filter(|region| region != chosen);
-            if let Some(other) = other.filter(|_| !matches!(kind(&resource.kind, resource.data), Kind::Nothing)) {
+            if let Some(other) =
+                other.filter(|_| !matches!(kind(&resource.kind, resource.data), Kind::Nothing))
+            {
                 findings.left_out(
                     object(resource),
                     &resource.origin,

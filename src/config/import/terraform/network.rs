@@ -218,9 +218,7 @@ pub(super) fn network_acl(import: &mut Import<'_>, block: &Block<'_>) -> Result<
         entries: Vec::new(),
         origin: block.origin.clone(),
     };
-    for (key, direction) in
-        [("ingress", AclDirection::Ingress), ("egress", AclDirection::Egress)]
-    {
+    for (key, direction) in [("ingress", AclDirection::Ingress), ("egress", AclDirection::Egress)] {
         for entry in import.parts(block, key) {
             let read = acl_entry(&entry, direction, "rule_no", "action");
             acl.entries.extend(import.part(&entry, "entry of a network ACL", read).flatten());
@@ -355,5 +353,10 @@ pub(super) fn settle_acls(import: &mut Import<'_>) {
 
 fn dedup<T: PartialEq + Copy>(list: &mut Vec<T>) {
     let mut seen: Vec<T> = Vec::new();
-    list.retain(|one| !seen.contains(one) && { seen.push(*one); true });
+    list.retain(|one| {
+        !seen.contains(one) && {
+            seen.push(*one);
+            true
+        }
+    });
 }

@@ -80,10 +80,10 @@ impl<'a> Block<'a> {
                 Value::Null | Value::Number(_) | Value::String(_) => false,
             }
         }
-        match self.unknown {
-            Value::Bool(all) => *all && self.value(key).is_none(),
-            _ => self.unknown.get(key).is_some_and(has_true),
+        if *self.unknown == Value::Bool(true) {
+            return self.value(key).is_none();
         }
+        self.unknown.get(key).is_some_and(has_true)
     }
 
     /// A string; numbers and booleans are taken as Terraform would convert them. `None` where it is null or empty.
@@ -150,12 +150,10 @@ impl<'a> Block<'a> {
             Some(other) => return Err(wrong_type(&place, other, "a list of strings").into()),
         };
         let mut found = Vec::with_capacity(elements.len());
-        for (position, element) in elements.iter().enumerate() {
-            match element {
-                Value::String(text) => found.push(text.clone()),
-                Value::Null => {}
-                other => return Err(wrong_type(&place.element(position), other, "a string").into()),
-            }
+        for (position, element) in elements.iter().enumerate().filter(|(_, e)| !e.is_null()) {
+            let place = place.element(position);
+            let text = element.as_str().ok_or_else(|| wrong_type(&place, element, "a string"))?;
+            found.push(text.to_owned());
         }
         Ok(found)
     }
@@ -207,7 +205,9 @@ impl<'a> Block<'a> {
             Some(Value::String(text)) if text.is_empty() => Ok(None),
             Some(Value::String(text)) => match text.parse() {
                 Ok(number) => Ok(Some(number)),
-                Err(_) => Err(place.error(format!("{text:?} is not a whole number"), WAY_OUT).into()),
+                Err(_) => {
+                    Err(place.error(format!("{text:?} is not a whole number"), WAY_OUT).into())
+                }
             },
             Some(other) => Err(wrong_type(&place, other, "a number").into()),
             None if self.is_unknown(key) && self.is_configured(key) => Err(self.open(key, None)),

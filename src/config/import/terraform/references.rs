@@ -62,7 +62,12 @@ impl<'a> References<'a> {
         let mut instances: HashMap<_, Vec<&Resource>> = HashMap::new();
         for resource in &document.resources {
             instances
-                .entry((&resource.module, resource.data, resource.kind.as_str(), resource.name.as_str()))
+                .entry((
+                    &resource.module,
+                    resource.data,
+                    resource.kind.as_str(),
+                    resource.name.as_str(),
+                ))
                 .or_default()
                 .push(resource);
         }
@@ -114,7 +119,8 @@ impl<'a> References<'a> {
             return;
         }
         self.steps_left.set(left - 1);
-        let indexed = references.iter().any(|one| one.starts_with("each.") || *one == "count.index");
+        let indexed =
+            references.iter().any(|one| one.starts_with("each.") || *one == "count.index");
         for reference in without_prefixes(references) {
             let path = steps(reference);
             let Some(Step::Name(first)) = path.first() else { continue };
@@ -190,7 +196,8 @@ impl<'a> References<'a> {
 
     /// `module.net.subnets`: an output of a module.
     fn output(&self, path: &[Step], scope: &Scope<'_>, indexed: bool, into: &mut Candidates) {
-        let (Some(Step::Name(call)), rest) = (path.get(1), path.get(2..).unwrap_or_default()) else {
+        let (Some(Step::Name(call)), rest) = (path.get(1), path.get(2..).unwrap_or_default())
+        else {
             return;
         };
         let (wanted, rest) = match rest {
@@ -205,7 +212,8 @@ impl<'a> References<'a> {
                 let output = module.get("outputs")?.get(output)?.get("expression")?;
                 strings(output.get("references")?)
             });
-            let within = Scope { module: &child, index: None, each: &Value::Null, depth: scope.depth + 1 };
+            let within =
+                Scope { module: &child, index: None, each: &Value::Null, depth: scope.depth + 1 };
             self.resolve(&references.unwrap_or_default(), &within, &mut all);
         }
         let one = match rest.get(1) {
@@ -286,7 +294,11 @@ impl<'a> References<'a> {
             Some(Step::Name(attribute)) => attribute.as_str(),
             Some(Step::Index(_)) | None => "id",
         };
-        if !(attribute == "id" || attribute == "arn" || attribute.contains("_id") || attribute.ends_with("_arn")) {
+        if !(attribute == "id"
+            || attribute == "arn"
+            || attribute.contains("_id")
+            || attribute.ends_with("_arn"))
+        {
             return;
         }
         let kind = Some(resource.kind.clone()).filter(|_| matches!(attribute, "id" | "arn"));
@@ -302,7 +314,9 @@ impl<'a> References<'a> {
             _ if kind.is_some() => push(into, Candidate { id: resource.id(), kind }),
             _ => match self.attribute(resource, rest, depth) {
                 Some(candidates) if !candidates.found.is_empty() => merge(candidates, into),
-                Some(_) | None => push(into, Candidate { id: resource.computed(attribute), kind: None }),
+                Some(_) | None => {
+                    push(into, Candidate { id: resource.computed(attribute), kind: None })
+                }
             },
         }
     }
@@ -353,7 +367,8 @@ fn index_configuration<'a>(
             into.insert((calls.clone(), data, kind, name), entry);
         }
     }
-    for (name, call) in module.get("module_calls").and_then(Value::as_object).into_iter().flatten() {
+    for (name, call) in module.get("module_calls").and_then(Value::as_object).into_iter().flatten()
+    {
         if let Some(module) = call.get("module") {
             calls.push(name);
             index_configuration(module, calls, into);

@@ -12,7 +12,10 @@ const PREFIX_LISTS: &[&str] = &["aws_ec2_managed_prefix_list", "aws_prefix_list"
 pub(super) fn route_table(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let resource = block.resource;
     let mut table = RouteTable {
-        id: block.label("route_table_id").filter(|_| resource.data).unwrap_or_else(|| resource.id()),
+        id: block
+            .label("route_table_id")
+            .filter(|_| resource.data)
+            .unwrap_or_else(|| resource.id()),
         name: block.name(),
         vpc: vpc_of_default(block, "default_route_table_id")?,
         main: resource.kind == "aws_default_route_table",
@@ -34,7 +37,10 @@ pub(super) fn route_table(import: &mut Import<'_>, block: &Block<'_>) -> Result<
         import.findings.not_understood(
             block.object(),
             &block.origin.member("propagating_vgws"),
-            format!("routes that {} propagates, which Terraform does not list", propagating.join(", ")),
+            format!(
+                "routes that {} propagates, which Terraform does not list",
+                propagating.join(", ")
+            ),
             "the lab has none of them: write those that matter into the lab file",
         );
     }
@@ -47,11 +53,13 @@ pub(super) fn route(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Tr
     let id = block.needed_id("route_table_id", ROUTE_TABLES)?;
     let route = read_route(block, "destination_cidr_block", "destination_ipv6_cidr_block")?;
     match import.route_table(&id) {
-        Some(table) => match table.routes.iter_mut().find(|other| other.destination == route.destination) {
-            // A state also lists it in its table, as the last refresh saw it.
-            Some(listed) => *listed = route,
-            None => table.routes.push(route),
-        },
+        Some(table) => {
+            match table.routes.iter_mut().find(|other| other.destination == route.destination) {
+                // A state also lists it in its table, as the last refresh saw it.
+                Some(listed) => *listed = route,
+                None => table.routes.push(route),
+            }
+        }
         None => import.without(block, &format!("route table {id}")),
     }
     Ok(())
@@ -80,7 +88,11 @@ fn read_route(block: &Block<'_>, cidr: &str, ipv6: &str) -> Result<Route, Troubl
 /// Attributes of a target that a lab has no counterpart for, and AWS's words for it.
 const OTHERS: &[(&str, &str, &[&str])] = &[
     ("transit_gateway_id", "transit gateway", &["aws_ec2_transit_gateway"]),
-    ("egress_only_gateway_id", "egress-only internet gateway", &["aws_egress_only_internet_gateway"]),
+    (
+        "egress_only_gateway_id",
+        "egress-only internet gateway",
+        &["aws_egress_only_internet_gateway"],
+    ),
     ("carrier_gateway_id", "carrier gateway", &["aws_ec2_carrier_gateway"]),
     ("local_gateway_id", "local gateway", &[]),
     ("core_network_arn", "core network", &["aws_networkmanager_core_network"]),
@@ -88,7 +100,12 @@ const OTHERS: &[(&str, &str, &[&str])] = &[
 ];
 
 fn target(block: &Block<'_>) -> Result<RouteTarget, Trouble> {
-    let gateways = ["aws_internet_gateway", "aws_vpn_gateway", "aws_vpc_endpoint", "aws_internet_gateway_attachment"];
+    let gateways = [
+        "aws_internet_gateway",
+        "aws_vpn_gateway",
+        "aws_vpc_endpoint",
+        "aws_internet_gateway_attachment",
+    ];
     if let Some(id) = block.id("gateway_id", &gateways)? {
         return Ok(if id == "local" { RouteTarget::Local } else { RouteTarget::Gateway(id) });
     }

@@ -6,7 +6,8 @@ use super::reader::{Block, Trouble, cidr};
 use crate::config::import::{AclDirection, RulePeer, SecurityGroup, SecurityGroupRule};
 
 pub(super) const GROUPS: &[&str] = &["aws_security_group", "aws_default_security_group"];
-const PREFIX_LISTS: &[&str] = &["aws_ec2_managed_prefix_list", "aws_prefix_list", "aws_vpc_endpoint"];
+const PREFIX_LISTS: &[&str] =
+    &["aws_ec2_managed_prefix_list", "aws_prefix_list", "aws_vpc_endpoint"];
 const INGRESS: AclDirection = AclDirection::Ingress;
 const EGRESS: AclDirection = AclDirection::Egress;
 
