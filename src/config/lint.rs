@@ -5,6 +5,7 @@ mod middlebox;
 mod peering;
 
 use super::address::{contains, overlap};
+use super::apprunner::Refusal;
 use super::diagnostic::Report;
 use super::spec::{
     Connector, Destination, EndpointKind, NatGateway, Peer, Route, RouteTable, SecurityGroupRule,
@@ -20,6 +21,7 @@ pub(super) fn all(spec: &Spec, report: &Report) {
     for connector in &spec.connectors {
         public_subnets(spec, connector, report);
         single_zone(spec, connector, report);
+        unsupported_zones(spec, connector, report);
     }
     for gateway in &spec.nat_gateways {
         way_out(spec, gateway, report);
@@ -87,6 +89,20 @@ fn single_zone(spec: &Spec, connector: &Connector, report: &Report) {
             format!("connector {:?} is in one Availability Zone, {zone}", connector.name.value),
             "add a subnet in another zone; AWS advises three",
         );
+    }
+}
+
+/// App Runner would not make a service of such a connector (spec 1.11).
+fn unsupported_zones(spec: &Spec, connector: &Connector, report: &Report) {
+    for id in &connector.subnets {
+        if let Err(refusal @ Refusal::UnsupportedZones(_)) = spec.accept_subnets(&[&id.value]) {
+            report.warning(
+                id.span,
+                "unsupported-availability-zone",
+                format!("VPC connector {:?}: {refusal}", connector.name.value),
+                "take a subnet of another zone, or change apprunner.unsupported_availability_zones",
+            );
+        }
     }
 }
 

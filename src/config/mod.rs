@@ -5,6 +5,7 @@
 //! Everything that is wrong is found in one go. [`Lab::lower`] then cannot fail.
 
 mod address;
+pub mod apprunner;
 pub mod changes;
 pub mod diagnostic;
 pub mod import;

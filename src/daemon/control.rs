@@ -165,6 +165,11 @@ impl Shared {
         self.running.lock().await.set_overlay(overlay, &mut |_| {}).await
     }
 
+    /// As [`Running::startup`].
+    pub async fn startup(&self, connector: &str) -> Duration {
+        self.running.lock().await.startup(connector)
+    }
+
     /// The lab in force: what the file says, and what the App Runner API added to it.
     pub async fn lab(&self) -> Lab {
         self.running.lock().await.lab().clone()

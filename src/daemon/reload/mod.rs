@@ -12,11 +12,15 @@ use super::needs::Needs;
 use super::running::{LabError, Running};
 use crate::config::changes::changes;
 use crate::config::{Diagnostics, Lab, Overlay};
+use crate::daemon::startup;
 use crate::explain::{Reload, Warning};
+use crate::flow::Instant;
+use crate::linux::clock;
 use crate::vpc::{Generation, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is to be put in force.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -103,9 +107,16 @@ impl Running {
         let lab = self.lab.with_overlay(overlay).map_err(ReloadError::Config)?;
         // A process that dies half-way leaves nothing to go on with.
         self.leave_nothing()?;
+        let there = startup::enis(&self.lab);
         let turned = self.turn_to(lab, say).await;
+        self.startup.began(Instant(clock::now()), &there, &self.lab);
         self.leave()?;
         Ok(turned?)
+    }
+
+    /// How long the ENIs of a connector still take to come up, by the real clock; nothing where no service uses it.
+    pub fn startup(&self, connector: &str) -> Duration {
+        self.startup.left(Instant(clock::now()), &self.lab, connector)
     }
 
     fn read(&self, request: &Request) -> Result<Lab, ReloadError> {
