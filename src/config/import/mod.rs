@@ -29,7 +29,11 @@
 //!   cycle. As many as can be found at once. Never a panic, whatever the input.
 
 mod account;
+mod describe;
 mod findings;
+mod imported;
+mod json;
+mod lowering;
 mod source;
 pub mod terraform;
 
@@ -40,6 +44,7 @@ pub use account::{
     Service, Subnet, Vpc, VpcConnector, VpcEndpoint, ZoneRecord,
 };
 pub use findings::{Finding, FindingKind, Findings};
+pub use imported::{ConnectorOrder, Format, ImportFailure, Imported, Order};
 pub use source::{ImportError, ImportErrors, Options, Origin};
 
 /// Reads the text of one source of a format. The file's name is only for messages.
