@@ -70,8 +70,8 @@ pub fn import(
 
 /// Whether a text is to be read as a template, rather than as another document in JSON or YAML. One that is cut off is.
 pub fn is_one(text: &str) -> bool {
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    if !text.starts_with('{') {
+    let text = text.trim_start_matches('\u{feff}');
+    if !text.trim_start().starts_with('{') {
         let begins = |line: &str| SECTIONS.iter().any(|section| line.starts_with(section));
         return text.lines().any(|line| begins(line.trim_start_matches(['"', '\''])));
     }
