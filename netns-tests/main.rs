@@ -31,6 +31,7 @@ mod nat;
 mod nat_gateways;
 mod network_acl;
 mod offload;
+mod overlay;
 mod peering;
 mod queues;
 mod reload;

@@ -1,6 +1,7 @@
 //! What every test needs: namespaces that go away with the test, programs run inside them, and a far host that sees
 //! wrong checksums.
 
+pub mod aws;
 pub mod frames;
 pub mod lab;
 pub mod terminal;

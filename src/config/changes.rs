@@ -3,6 +3,7 @@
 //! Each object is a list of facts; two objects of the same kind and id are compared fact by fact. The descriptions take
 //! every field of [`spec`] apart by name, so that a field which nobody describes does not compile.
 
+use super::apprunner::{AppRunner, StartupLatency};
 use super::diagnostic::At;
 use super::plan::{PlannedEni, PlannedNatGateway};
 use super::{Lab, spec};
@@ -109,6 +110,7 @@ fn objects(lab: &Lab) -> Vec<Object> {
         queues: _,
         task_cidr: _,
         apprunner_public_ip: _,
+        apprunner,
         mtu,
         limits,
         timeouts,
@@ -134,6 +136,7 @@ fn objects(lab: &Lab) -> Vec<Object> {
     facts.extend(mtus(mtu).into_iter().chain(limit_facts(limits)));
     facts.extend(timeout_facts(timeouts));
     facts.push(fact("timeouts.time_scale", time_scale));
+    facts.extend(apprunner_facts(apprunner));
     let mut objects = vec![Object { kind: "lab", id: name.value.clone(), line: 0, facts }];
     objects.extend(vpcs.iter().map(vpc));
     objects.extend(subnets.iter().map(subnet));
@@ -222,6 +225,18 @@ fn timeout_facts(timeouts: &Timeouts) -> Vec<Fact> {
     ]
     .map(|(name, value)| fact(format!("timeouts.{name}"), word(value)))
     .into()
+}
+
+fn apprunner_facts(settings: &AppRunner) -> Vec<Fact> {
+    let AppRunner { startup_latency, public_subnets, unsupported_availability_zones: zones } =
+        settings;
+    let mut facts = vec![fact("apprunner.public_subnets", word(public_subnets))];
+    facts.extend(startup_latency.map(|StartupLatency { shortest, longest }| {
+        fact("apprunner.startup_latency", format!("{} to {}", word(&shortest), word(&longest)))
+    }));
+    let zone = |at: &At<String>| rule(format!("unsupported Availability Zone {}", at.value));
+    facts.extend(zones.iter().map(zone));
+    facts
 }
 
 /// Durations and enums of the lab file: their debug form is the file's own word.

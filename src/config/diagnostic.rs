@@ -19,6 +19,11 @@ pub struct Span {
     pub end: usize,
 }
 
+impl Span {
+    /// The place of what stands in no file, such as what was created through the App Runner API.
+    pub const NOWHERE: Self = Self { start: usize::MAX, end: usize::MAX };
+}
+
 impl From<std::ops::Range<usize>> for Span {
     fn from(range: std::ops::Range<usize>) -> Self {
         Self { start: range.start, end: range.end }
@@ -319,19 +324,30 @@ impl Report {
         message: String,
         help: String,
     ) {
-        let span = self.source.first_line(span);
-        let text = self.source.text.get(span.start..span.end).unwrap_or("").to_owned();
+        let file = self.source.file().to_owned();
+        let (line, column, text, span) = self.place(span);
         self.found.borrow_mut().push(Diagnostic {
             severity,
-            file: self.source.file().to_owned(),
-            line: self.source.line(span.start),
-            column: self.source.column(span.start),
+            file,
+            line,
+            column,
             text,
             message,
             help,
             rule,
-            span: Some(span),
+            span,
             source: Arc::clone(&self.source),
         });
+    }
+
+    /// Line, column and text of a place, and what to underline of it.
+    fn place(&self, span: Span) -> (Line, u32, String, Option<Span>) {
+        if span == Span::NOWHERE {
+            return (0, 0, String::new(), None);
+        }
+        let span = self.source.first_line(span);
+        let text = self.source.text.get(span.start..span.end).unwrap_or("").to_owned();
+        let (line, column) = (self.source.line(span.start), self.source.column(span.start));
+        (line, column, text, Some(span))
     }
 }

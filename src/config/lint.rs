@@ -5,6 +5,7 @@ mod middlebox;
 mod peering;
 
 use super::address::{contains, overlap};
+use super::apprunner::Refusal;
 use super::diagnostic::Report;
 use super::spec::{
     Connector, Destination, EndpointKind, NatGateway, Peer, Route, RouteTable, SecurityGroupRule,
@@ -20,6 +21,7 @@ pub(super) fn all(spec: &Spec, report: &Report) {
     for connector in &spec.connectors {
         public_subnets(spec, connector, report);
         single_zone(spec, connector, report);
+        unsupported_zones(spec, connector, report);
     }
     for gateway in &spec.nat_gateways {
         way_out(spec, gateway, report);
@@ -53,26 +55,25 @@ pub(super) fn all(spec: &Spec, report: &Report) {
 /// An ENI has no public address, so an internet gateway drops whatever it sends (spec 3.6).
 fn public_subnets(spec: &Spec, connector: &Connector, report: &Report) {
     for id in &connector.subnets {
-        let Some(subnet) = spec.subnet(id).filter(|subnet| leads_to_igw(spec, subnet)) else {
+        let Some(subnet) = spec.subnet(id).filter(|subnet| spec.is_public(subnet)) else {
             continue;
+        };
+        // Where no line can be shown, the name must do.
+        let whose = match connector.line {
+            0 => format!(", of VPC connector {:?},", connector.name.value),
+            _ => String::new(),
         };
         report.warning(
             id.span,
             "public-subnet-in-connector",
             format!(
-                "{:?} is a public subnet: tasks get no internet there, because the internet gateway drops what comes \
+                "{:?}{whose} is a public subnet: tasks get no internet there, because the internet gateway drops what comes \
                  from a connector's network interface, which has no public address",
                 subnet.id.value
             ),
             "use a private subnet, whose route table leads to a NAT gateway",
         );
     }
-}
-
-fn leads_to_igw(spec: &Spec, subnet: &Subnet) -> bool {
-    spec.route_table_of(subnet).is_some_and(|table| {
-        table.routes.iter().any(|route| matches!(route.target.value, Target::InternetGateway(_)))
-    })
 }
 
 fn single_zone(spec: &Spec, connector: &Connector, report: &Report) {
@@ -88,6 +89,20 @@ fn single_zone(spec: &Spec, connector: &Connector, report: &Report) {
             format!("connector {:?} is in one Availability Zone, {zone}", connector.name.value),
             "add a subnet in another zone; AWS advises three",
         );
+    }
+}
+
+/// App Runner would not make a service of such a connector (spec 1.11).
+fn unsupported_zones(spec: &Spec, connector: &Connector, report: &Report) {
+    for id in &connector.subnets {
+        if let Err(refusal @ Refusal::UnsupportedZones(_)) = spec.accept_subnets(&[&id.value]) {
+            report.warning(
+                id.span,
+                "unsupported-availability-zone",
+                format!("VPC connector {:?}: {refusal}", connector.name.value),
+                "take a subnet of another zone, or change apprunner.unsupported_availability_zones",
+            );
+        }
     }
 }
 
@@ -131,7 +146,7 @@ fn without_way_out(spec: &Spec, subnet: &Subnet) -> Option<(String, &'static str
         let message = format!("its subnet {id:?} leads {destination} to NAT gateway {other:?}");
         return Some((message, help));
     }
-    let without_route = !middlebox::behind(spec, subnet).iter().any(|at| leads_to_igw(spec, at));
+    let without_route = !middlebox::behind(spec, subnet).iter().any(|at| spec.is_public(at));
     without_route.then(|| (format!("subnet {id:?} has no route to an internet gateway"), help))
 }
 

@@ -72,6 +72,14 @@ impl Spec {
         }
     }
 
+    /// Whether a subnet is public: its route table leads to an internet gateway.
+    pub fn is_public(&self, subnet: &Subnet) -> bool {
+        self.route_table_of(subnet).is_some_and(|table| {
+            let leads = |target: &Target| matches!(target, Target::InternetGateway(_));
+            table.routes.iter().any(|route| leads(&route.target.value))
+        })
+    }
+
     /// The id of a VPC's default security group: declared, or `<vpc id>/default`.
     pub fn default_security_group(&self, vpc: &str) -> String {
         self.security_groups

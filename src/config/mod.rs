@@ -5,12 +5,15 @@
 //! Everything that is wrong is found in one go. [`Lab::lower`] then cannot fail.
 
 mod address;
+pub mod apprunner;
 pub mod changes;
 pub mod diagnostic;
+pub mod import;
 mod lint;
 mod lookup;
 mod lower;
 mod names;
+pub mod overlay;
 pub mod plan;
 mod read;
 mod reader;
@@ -19,6 +22,7 @@ mod text;
 mod validate;
 
 pub use diagnostic::{At, Diagnostic, Diagnostics, Severity, Span};
+pub use overlay::Overlay;
 pub use spec::{DeviceKind, Offload, Spec};
 
 use crate::vpc::{Generation, Snapshot};
@@ -56,8 +60,10 @@ pub struct Lab {
     pub time_scale: f64,
     /// What was doubtful while reading; [`Lab::lint`] has these and more.
     pub warnings: Vec<Diagnostic>,
-    /// What the file says.
+    /// What the file says, and what the API added to it.
     pub spec: Spec,
+    /// What the API added.
+    pub overlay: Overlay,
     /// What egret chose where the file left it open.
     pub plan: plan::Plan,
     source: Arc<Source>,
@@ -90,6 +96,20 @@ impl Lab {
         file_name: &str,
         text: &str,
     ) -> Result<Self, Diagnostics> {
+        Self::parse_with(previous.map(|lab| &lab.plan), file_name, text, Overlay::default())
+    }
+
+    /// Reads a lab file's text, and lays over it what was created through the App Runner API. `previous` are the choices
+    /// that egret made before, which it keeps to.
+    ///
+    /// # Errors
+    /// Everything that is wrong in the file, by line, and what the API's objects miss in it, by their names.
+    pub fn parse_with(
+        previous: Option<&plan::Plan>,
+        file_name: &str,
+        text: &str,
+        overlay: Overlay,
+    ) -> Result<Self, Diagnostics> {
         let source = Arc::new(Source::new(file_name, text));
         let report = Report::new(Arc::clone(&source));
         let (root, syntax) = toml::de::DeTable::parse_recoverable(text);
@@ -98,9 +118,10 @@ impl Lab {
         }
         let names = names::Names::collect(root.get_ref(), &report);
         let reader = reader::Reader { report: &report, names: &names };
-        let spec = read::file(&reader, root.get_ref());
+        let mut spec = read::file(&reader, root.get_ref());
+        overlay.lay_over(&mut spec, &report);
         validate::all(&spec, &report);
-        let plan = plan::choose(&spec, previous.map(|lab| &lab.plan), &report);
+        let plan = plan::choose(&spec, previous, &report);
         let (errors, warnings) = report.finish();
         if !errors.is_empty() {
             return Err(Diagnostics(errors));
@@ -115,6 +136,7 @@ impl Lab {
             time_scale: spec.time_scale,
             warnings,
             spec,
+            overlay,
             plan,
             source,
         })
@@ -131,6 +153,30 @@ impl Lab {
             Ok(text) => Self::parse(&file, &text),
             Err(error) => Err(Diagnostics(vec![Diagnostic::unreadable(&file, &error)])),
         }
+    }
+
+    /// The same lab with this in place of what the App Runner API added before. What stays keeps its ids and addresses.
+    ///
+    /// # Errors
+    /// What the API's objects miss in the file, by their names.
+    pub fn with_overlay(&self, overlay: Overlay) -> Result<Self, Diagnostics> {
+        let lab = Self::parse_with(Some(&self.plan), &self.file, self.source(), overlay)?;
+        Ok(self.settings_for(lab))
+    }
+
+    /// Another lab, brought up with the settings that took the place of this one's file.
+    fn settings_for(&self, other: Self) -> Self {
+        other.with_offload(self.offload).with_time_scale(self.time_scale)
+    }
+
+    /// The same lab, following on another: what exists in both keeps the ids and addresses that egret chose for it there.
+    ///
+    /// # Errors
+    /// What there is no room for beside what is kept.
+    pub fn following(&self, before: &Self) -> Result<Self, Diagnostics> {
+        let overlay = self.overlay.clone();
+        let lab = Self::parse_with(Some(&before.plan), &self.file, self.source(), overlay)?;
+        Ok(self.settings_for(lab))
     }
 
     /// The same lab, brought up with another setting in place of the file's `offload`.

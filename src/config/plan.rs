@@ -4,12 +4,13 @@ use super::address::Pool;
 use super::diagnostic::{At, Report, Span};
 use super::spec::{NatGateway, Service, Spec, Subnet, VpcEndpoint};
 use crate::vpc::{Connectivity, NatAddress, NatGatewayState, Space};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// The choices. Those of the configuration before are kept over a reload, wherever the file has the object now; what is
 /// new gets none of the addresses that anything had there, as long as there are others.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// The address space of each VPC, by its id.
     pub spaces: BTreeMap<String, Space>,
@@ -20,13 +21,14 @@ pub struct Plan {
     /// The public address of services with `egress = "default"`, if there is one.
     pub apprunner_address: Option<Ipv4Addr>,
     /// The addresses that are not given in the file.
+    #[serde(with = "pairs")]
     chosen: BTreeMap<Holder, Ipv4Addr>,
     /// How many spaces were given out so far; numbers are not used again, as long as there are others.
     spaces_given: u16,
 }
 
 /// What has an address that the file does not give.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Holder {
     /// One of a NAT gateway's addresses, by its id and position, in its subnet.
     NatGatewayPrivate(String, usize),
@@ -41,7 +43,7 @@ enum Holder {
 }
 
 /// A Hyperplane ENI.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedEni {
     /// `eni-` and 17 hex digits, derived from the ids of subnet and groups.
     pub id: String,
@@ -56,7 +58,7 @@ pub struct PlannedEni {
 }
 
 /// A NAT gateway's addresses and device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedNatGateway {
     /// `nat-` and 8 hex digits, derived from the id.
     pub device: String,
@@ -354,4 +356,24 @@ fn hash<'w>(words: impl IntoIterator<Item = &'w str>, salt: u64) -> u64 {
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
+}
+
+/// A map whose keys are no strings, as a list of pairs.
+mod pairs {
+    use super::{Deserialize, Holder, Ipv4Addr, Serialize};
+    use serde::{Deserializer, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<Holder, Ipv4Addr>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        map.iter().collect::<Vec<_>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<Holder, Ipv4Addr>, D::Error> {
+        Ok(Vec::deserialize(from)?.into_iter().collect())
+    }
 }

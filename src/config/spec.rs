@@ -1,6 +1,7 @@
 //! What the lab file says, validated and not yet lowered: the file's own order and words, nothing implied filled in
 //! except plain numbers. An evaluator that shares nothing with the indexed tables can be written straight from it.
 
+use super::apprunner::AppRunner;
 use super::diagnostic::At;
 use crate::vpc::{
     AclAction, Connectivity, Limits, Line, Listen, Mtu, NatGatewayState, PeeringState, RecordData,
@@ -30,6 +31,8 @@ pub struct Spec {
     pub task_cidr: At<Ipv4Network>,
     /// `apprunner_public_ip`, if given.
     pub apprunner_public_ip: Option<At<Ipv4Addr>>,
+    /// `[apprunner]`.
+    pub apprunner: AppRunner,
     /// `mtu` and `internet_mtu`.
     pub mtu: Mtu,
     /// `[limits]`.

@@ -1,5 +1,6 @@
 //! Strings with a meaning: CIDR blocks, addresses, ports, protocols, durations, names.
 
+use super::apprunner::StartupLatency;
 use crate::packet::Protocol;
 use crate::vpc::{Listen, PortMatch, ProtocolMatch};
 use ipnetwork::Ipv4Network;
@@ -279,6 +280,19 @@ pub(super) fn grace(text: &str) -> Result<Duration, Fault> {
     }
     let message = format!("{text:?} is no grace");
     Err(fault("bad-duration", message, "write \"0s\" for none, or \"1s\" to \"10m\""))
+}
+
+/// `"3m"`, or a range such as `"2m-5m"`: at most an hour.
+pub(super) fn latency(text: &str) -> Result<StartupLatency, Fault> {
+    let (shortest, longest) = text.split_once('-').unwrap_or((text, text));
+    let (shortest, longest) = (duration(shortest.trim())?, duration(longest.trim())?);
+    if shortest > longest || longest > Duration::from_secs(3600) {
+        let message = format!("{text:?} is no time that ENIs take to come up");
+        let help =
+            "write a duration, or the shortest and the longest, such as \"2m-5m\"; at most 1h";
+        return Err(fault("bad-duration", message, help));
+    }
+    Ok(StartupLatency { shortest, longest })
 }
 
 /// `"350s"`, `"5m"`, `"500ms"`: up to 30 days.

@@ -6,6 +6,7 @@ use super::running::{LabError, Running};
 use super::streams::Streams;
 use super::top::top;
 use super::watch::{Subject, capture, refused, trace};
+use crate::config::{Lab, Overlay};
 use crate::explain::{
     EniRow, HolderRow, PsRow, Reload, Selection, Target, TaskRef, explain_text, explanation,
 };
@@ -154,6 +155,24 @@ impl Shared {
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Reload, ReloadError> {
         self.running.lock().await.reload(request, say).await
+    }
+
+    /// Puts all that was created through the App Runner API in force, in place of all that was before.
+    ///
+    /// # Errors
+    /// As [`Running::set_overlay`].
+    pub async fn set_overlay(&self, overlay: Overlay) -> Result<(), ReloadError> {
+        self.running.lock().await.set_overlay(overlay, &mut |_| {}).await
+    }
+
+    /// As [`Running::startup`].
+    pub async fn startup(&self, connector: &str) -> Duration {
+        self.running.lock().await.startup(connector)
+    }
+
+    /// The lab in force: what the file says, and what the App Runner API added to it.
+    pub async fn lab(&self) -> Lab {
+        self.running.lock().await.lab().clone()
     }
 
     /// What is needed to watch its packets.

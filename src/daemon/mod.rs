@@ -16,6 +16,7 @@ pub mod reload;
 pub mod rows;
 mod running;
 mod services;
+mod startup;
 pub mod state;
 mod steer_drops;
 mod streams;

@@ -153,6 +153,7 @@ impl Running {
                     subnet: subnet.map(|s| subnet_id(&snapshot, s).to_owned()),
                     availability_zone: subnet.map(|s| snapshot.subnet(s).availability_zone.clone()),
                     egress: egress(&snapshot, task.service).to_owned(),
+                    origin: self.origin(&attachment.service).to_owned(),
                     generation: snapshot.generation.0,
                     time_scale: self.lab.time_scale,
                 }
@@ -160,6 +161,11 @@ impl Running {
             .collect();
         rows.sort_by(|a, b| (&a.service, a.task).cmp(&(&b.service, b.task)));
         rows
+    }
+
+    /// Who has made a service.
+    fn origin(&self, service: &str) -> &'static str {
+        if self.lab.overlay.has_service(service) { "api" } else { "file" }
     }
 
     /// What each device carried: an ENI all of its paths, a NAT gateway those that lead through it.
@@ -229,6 +235,9 @@ impl Running {
         vec![anonymous(Reason::EngineFault.name(), "a bug in egret", panics, 0, 0)]
     }
 }
+
+/// The tag that App Runner's role must put on the interfaces that it makes; its value is free (spec 1.8).
+const APP_RUNNER_TAG: &str = "AWSAppRunnerManaged";
 
 /// What stands for a name of a configuration that is no longer known.
 const FORGOTTEN: &str = "(earlier configuration)";
@@ -413,6 +422,9 @@ fn eni_row(snapshot: &Snapshot, device: Device) -> EniRow {
         state: None,
         services: Vec::new(),
         connectors: Vec::new(),
+        interface_type: None,
+        requester_managed: false,
+        tags: BTreeMap::new(),
         tasks: 0,
         flows: 0,
         packets_out: 0,
@@ -438,6 +450,9 @@ fn hyperplane(snapshot: &Snapshot, ix: EniIx, row: &mut EniRow) {
     row.device.clone_from(&eni.device);
     "hyperplane".clone_into(&mut row.kind);
     row.address = Some(eni.address);
+    row.interface_type = Some("interface".to_owned());
+    row.requester_managed = true;
+    row.tags = BTreeMap::from([(APP_RUNNER_TAG.to_owned(), "true".to_owned())]);
     row.security_groups =
         eni.security_groups.iter().map(|g| security_group_id(snapshot, *g).to_owned()).collect();
     place(snapshot, eni.subnet, row);
@@ -462,6 +477,8 @@ fn nat_gateway(snapshot: &Snapshot, ix: NatGatewayIx, row: &mut EniRow) {
     row.id.clone_from(&nat.id);
     row.device.clone_from(&nat.device);
     "nat-gateway".clone_into(&mut row.kind);
+    row.interface_type = Some("natGateway".to_owned());
+    row.requester_managed = true;
     row.address = Some(nat.private_address());
     row.public_address = nat.public_address();
     let secondary = nat.addresses.get(1..).unwrap_or_default();

@@ -6,6 +6,7 @@ use super::losses::Losses;
 use super::needs::{Needs, SiteId};
 use super::reload::Site;
 use super::services::Services;
+use super::startup::Startup;
 use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
 use super::survival::{self, Inheritance};
@@ -159,6 +160,8 @@ pub struct Running {
     /// How many tasks of each service the lab file asks for.
     pub(super) file_tasks: BTreeMap<String, u16>,
     pub(super) addresses: Addresses,
+    /// Which ENIs of the API are not up yet.
+    pub(super) startup: Startup,
     /// What answers at the exempt addresses.
     pub(super) services: Services,
     pub(super) state: StateDir,
@@ -225,6 +228,7 @@ impl Running {
             tasks: BTreeMap::new(),
             file_tasks: BTreeMap::new(),
             addresses: Addresses::new(lab.task_cidr),
+            startup: Startup::default(),
             state,
             lab: lab.clone(),
         };

@@ -13,7 +13,8 @@ use super::reload::{ReloadError, Site, far_of};
 use super::running::{LabError, Running};
 use super::state::StateDir;
 use super::tasks::Attachment;
-use crate::config::{Lab, Offload};
+use crate::config::plan::Plan;
+use crate::config::{Lab, Offload, Overlay};
 use crate::flow::Instant;
 use crate::linux::link::find_task;
 use crate::linux::netns::{self, Netns};
@@ -25,7 +26,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant as Time};
 
 /// Of the file, and of what is pinned with it.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// How long the process before may take to be gone altogether.
 const PATIENCE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(5);
@@ -39,6 +40,10 @@ pub(super) struct Left {
     format: u32,
     file: String,
     text: String,
+    /// What the App Runner API added to it.
+    overlay: Overlay,
+    /// What egret chose, in the course of all reloads.
+    plan: Plan,
     time_scale: f64,
     task_cidr: String,
     sites: Vec<LeftSite>,
@@ -92,7 +97,8 @@ impl Inheritance {
         if left.task_cidr != lab.task_cidr.to_string() {
             return Err(format!("its task_cidr was {}", left.task_cidr));
         }
-        let before = Lab::parse(&left.file, &left.text)
+        let overlay = left.overlay.clone();
+        let before = Lab::parse_with(Some(&left.plan), &left.file, &left.text, overlay)
             .map_err(|_| "its configuration is no longer valid")?
             .with_offload(lab.offload)
             .with_time_scale(left.time_scale);
@@ -150,6 +156,8 @@ impl Running {
             format: FORMAT,
             file: self.lab.file.clone(),
             text: self.lab.source().to_owned(),
+            overlay: self.lab.overlay.clone(),
+            plan: self.lab.plan.clone(),
             time_scale: self.lab.time_scale,
             task_cidr: self.lab.task_cidr.to_string(),
             sites: self.sites.iter().map(|(id, site)| left_site(id, site)).collect(),
@@ -201,7 +209,9 @@ impl Running {
         let flows = self.inherit_flows()?;
         self.steer.take_over()?;
         say(&format!("went on with what a killed run left: {flows}"));
-        if lab.source() != self.lab.source() || lab.time_scale != self.lab.time_scale {
+        let same = lab.source() == self.lab.source() && lab.overlay == self.lab.overlay;
+        if !same || lab.time_scale != self.lab.time_scale {
+            let lab = lab.following(&self.lab).map_err(|e| LabError::Inherited(e.to_string()))?;
             match self.require_fixed(&lab) {
                 Ok(()) => self.turn_to(lab, say).await?,
                 Err(ReloadError::Lab(error)) => return Err(error),

@@ -180,6 +180,15 @@ pub struct EniRow {
     pub services: Vec<String>,
     /// The connectors that share it.
     pub connectors: Vec<String>,
+    /// `InterfaceType`, as EC2 would show it; `None` for App Runner's own egress, which is no interface of the account.
+    #[serde(default)]
+    pub interface_type: Option<String>,
+    /// Whether an AWS service manages it on the account's behalf.
+    #[serde(default)]
+    pub requester_managed: bool,
+    /// `TagSet`.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     /// How many tasks are attached.
     pub tasks: u64,
     /// How many flows go through it.
@@ -276,6 +285,9 @@ pub struct PsRow {
     pub availability_zone: Option<String>,
     /// `vpc` or `default`.
     pub egress: String,
+    /// Who has made its service: `file`, or `api` for the App Runner API.
+    #[serde(default)]
+    pub origin: String,
     /// The configuration in force.
     pub generation: u32,
     /// How fast the lab's timeouts pass: at 100.0, 350 s pass in 3.5 s.

@@ -394,6 +394,9 @@ fn eni() -> EniRow {
         state: None,
         services: vec!["web".into(), "worker".into()],
         connectors: vec!["prod".into()],
+        interface_type: Some("interface".into()),
+        requester_managed: true,
+        tags: [("AWSAppRunnerManaged".into(), "true".into())].into(),
         tasks: 3,
         flows: 17,
         packets_out: 100,
@@ -417,6 +420,7 @@ fn ps(task: u16) -> PsRow {
         subnet: Some("subnet-private-a".into()),
         availability_zone: Some("us-east-1a".into()),
         egress: "vpc".into(),
+        origin: "file".into(),
         generation: 3,
         time_scale: 100.0,
     }

@@ -190,7 +190,7 @@ impl Row for HolderRow {
 
 impl Row for PsRow {
     const HEADER: &'static [&'static str] =
-        &["TASK", "NAMESPACE", "ADDRESS", "EGRESS", "ENI", "SUBNET", "AZ"];
+        &["TASK", "NAMESPACE", "ADDRESS", "EGRESS", "ENI", "SUBNET", "AZ", "ORIGIN"];
     const EMPTY: &'static str = "no tasks";
 
     fn cells(&self) -> Vec<String> {
@@ -202,6 +202,7 @@ impl Row for PsRow {
             or_dash(self.eni.as_ref()),
             or_dash(self.subnet.as_ref()),
             or_dash(self.availability_zone.as_ref()),
+            or_dash((!self.origin.is_empty()).then_some(&self.origin)),
         ]
     }
 }

@@ -23,7 +23,7 @@ pub struct NatGateway {
 }
 
 /// One of a NAT gateway's addresses: an element of `NatGatewayAddresses`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NatAddress {
     /// In the gateway's subnet.
     pub private: Ipv4Addr,

@@ -4,7 +4,9 @@ use super::{Snapshot, VpcIx};
 
 /// An address space. A VPC keeps its own over reloads, whatever becomes of its position in the lab file: flow keys, port
 /// pools and the tc programs' maps hold it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct Space(pub u16);
 
 impl Space {

@@ -37,7 +37,7 @@ enum Action {
     /// Who the destination sees.
     WhoAmI(u16),
     /// Whether the destination sees this task and another one as the same.
-    WhoAreWe(u16, Sender),
+    WhoAreWe(u16, Box<Sender>),
     Ping,
     Traceroute(u16),
 }
@@ -81,7 +81,7 @@ pub(super) fn script(stage: &Stage) -> Result<Vec<Probe>, DemoError> {
     let both_seen_as = Expected::Answer(format!("both seen as {eni}"));
     let route = Expected::Answer(format!("{nat} > {internet}"));
     let reporter = Action::WhoAmI(REPORTER_ON_INTERNET);
-    let both = Action::WhoAreWe(REPORTER_IN_VPC, other);
+    let both = Action::WhoAreWe(REPORTER_IN_VPC, Box::new(other));
 
     let lines: [(&'static str, &Sender, &str, Action, Expected); 16] = [
         ("private TCP", &web, "orders-db", Action::TcpEcho(5432), echo()),

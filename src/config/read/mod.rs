@@ -1,6 +1,7 @@
 //! From the TOML tree to a [`Spec`]: each section's keys, types, words and references. What needs two objects at once is
 //! the business of `validate`.
 
+mod apprunner;
 mod dns;
 mod endpoints;
 mod routing;
@@ -14,7 +15,7 @@ use super::reader::{Reader, Section};
 use super::spec::Spec;
 use toml::de::DeTable;
 
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 27] = [
     "lab",
     "region",
     "device",
@@ -39,6 +40,7 @@ const KEYS: [&str; 26] = [
     "private_zone",
     "vpc_connector",
     "service",
+    "apprunner",
     "limits",
     "timeouts",
 ];
@@ -56,6 +58,7 @@ pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
         queues: settings.queues,
         task_cidr: settings.task_cidr,
         apprunner_public_ip: settings.apprunner_public_ip,
+        apprunner: apprunner::read(&root),
         mtu: settings.mtu,
         limits: settings.limits,
         timeouts: settings.timeouts,

@@ -1,9 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod apprunner;
 mod dns;
 mod errors;
 mod lints;
 mod lowering;
+mod overlay;
 mod readme;
 mod rendered;
 mod robust;

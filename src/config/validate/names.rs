@@ -23,6 +23,9 @@ fn namespaces(spec: &Spec, report: &Report) {
         });
         let vpc = spec.vpcs.iter().find(|vpc| what == "endpoint" && *vpc.id == *id);
         let owner = match (task, vpc) {
+            (Some(service), _) if service.line == 0 => {
+                format!("a task of service {:?} of the App Runner API", service.name.value)
+            }
             (Some(service), _) => format!("a task of service {:?}", service.name.value),
             (None, Some(vpc)) => format!("VPC {:?}", vpc.id.value),
             (None, None) if matches!(id, "router" | "internet" | "services") => {

@@ -11,12 +11,16 @@ use super::history::History;
 use super::needs::Needs;
 use super::running::{LabError, Running};
 use crate::config::changes::changes;
-use crate::config::{Diagnostics, Lab};
+use crate::config::{Diagnostics, Lab, Overlay};
+use crate::daemon::startup;
 use crate::explain::{Reload, Warning};
+use crate::flow::Instant;
+use crate::linux::clock;
 use crate::vpc::{Generation, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is to be put in force.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -87,8 +91,37 @@ impl Running {
         Ok(Reload { file, dry_run, generation, changes, flows, warnings, old_warnings })
     }
 
+    /// Puts all that was created through the App Runner API in force, in place of all that was before. Flows that both
+    /// allow keep their ports. `say` hears each step that makes something.
+    ///
+    /// # Errors
+    /// What the API's objects miss in the lab file, or the step that failed; what was before is in force then.
+    pub async fn set_overlay(
+        &mut self,
+        overlay: Overlay,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<(), ReloadError> {
+        if overlay == self.lab.overlay {
+            return Ok(());
+        }
+        let lab = self.lab.with_overlay(overlay).map_err(ReloadError::Config)?;
+        // A process that dies half-way leaves nothing to go on with.
+        self.leave_nothing()?;
+        let there = startup::enis(&self.lab);
+        let turned = self.turn_to(lab, say).await;
+        self.startup.began(Instant(clock::now()), &there, &self.lab);
+        self.leave()?;
+        Ok(turned?)
+    }
+
+    /// How long the ENIs of a connector still take to come up, by the real clock; nothing where no service uses it.
+    pub fn startup(&self, connector: &str) -> Duration {
+        self.startup.left(Instant(clock::now()), &self.lab, connector)
+    }
+
     fn read(&self, request: &Request) -> Result<Lab, ReloadError> {
-        let lab = Lab::parse_after(Some(&self.lab), &request.file, &request.text)
+        let (plan, overlay) = (&self.lab.plan, self.lab.overlay.clone());
+        let lab = Lab::parse_with(Some(plan), &request.file, &request.text, overlay)
             .map_err(ReloadError::Config)?;
         Ok(match request.time_scale {
             Some(scale) => lab.with_time_scale(scale),

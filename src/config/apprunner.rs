@@ -1,0 +1,97 @@
+//! `[apprunner]`: how App Runner behaves where its documentation leaves it open, or says otherwise than what users see.
+
+use super::diagnostic::At;
+use super::spec::Spec;
+use std::time::Duration;
+
+/// The section's settings that belong to the lab.
+#[derive(Clone, Debug, Default)]
+pub struct AppRunner {
+    /// `startup_latency`: how long the ENIs of a combination of subnets and security groups take to come up the first time
+    /// that a service of the API uses it (spec 1.12), not yet divided by the time scale. Absent: no time.
+    pub startup_latency: Option<StartupLatency>,
+    /// `public_subnets`.
+    pub public_subnets: PublicSubnets,
+    /// `unsupported_availability_zones`.
+    pub unsupported_availability_zones: Vec<At<String>>,
+}
+
+/// From one duration to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartupLatency {
+    /// The shortest.
+    pub shortest: Duration,
+    /// The longest.
+    pub longest: Duration,
+}
+
+/// What becomes of a service whose connector has a public subnet (spec 1.10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PublicSubnets {
+    /// It runs, and its packets to the internet die at the internet gateway: what users see.
+    #[default]
+    Accept,
+    /// It fails to create, or its update is rolled back: what the documentation says.
+    Refuse,
+}
+
+/// Why App Runner does not take a connector for a service. AWS's own sentences are not known; these name as much.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Spec 1.11.
+    #[error(
+        "App Runner does not support the Availability Zones of these subnets of the VPC connector: {}. Remove the \
+         subnets, and try again.",
+        list(.0)
+    )]
+    UnsupportedZones(Vec<(String, String)>),
+    /// Spec 1.10.
+    #[error(
+        "These subnets of the VPC connector are public, as their route table leads to an internet gateway: {}. Use \
+         private subnets, and try again.",
+        .0.join(", ")
+    )]
+    PublicSubnets(Vec<String>),
+}
+
+fn list(subnets: &[(String, String)]) -> String {
+    let each = subnets.iter().map(|(subnet, zone)| format!("{subnet} ({zone})"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+impl StartupLatency {
+    /// How long one ENI takes, by its id: always the same for the same one, and spread evenly over different ones.
+    pub fn of(&self, eni: &str) -> Duration {
+        // The digits of an id are drawn by a hash, but for the first, which is a zero.
+        let digits = eni.strip_prefix("eni-0").and_then(|digits| digits.get(..8));
+        let drawn = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0);
+        let range = self.longest.saturating_sub(self.shortest);
+        self.shortest + range.mul_f64(f64::from(drawn) / f64::from(u32::MAX)).min(range)
+    }
+}
+
+impl Spec {
+    /// Why App Runner does not take a connector in these subnets for a service, if it does not. Subnets that are not in the
+    /// lab are not looked at.
+    ///
+    /// # Errors
+    /// The subnets that are in the way.
+    pub fn accept_subnets(&self, subnets: &[impl AsRef<str>]) -> Result<(), Refusal> {
+        let known = || subnets.iter().filter_map(|id| self.subnet(id.as_ref()));
+        let zones = &self.apprunner.unsupported_availability_zones;
+        let unsupported: Vec<_> = known()
+            .filter(|subnet| zones.iter().any(|zone| **zone == subnet.availability_zone))
+            .map(|subnet| (subnet.id.value.clone(), subnet.availability_zone.clone()))
+            .collect();
+        if !unsupported.is_empty() {
+            return Err(Refusal::UnsupportedZones(unsupported));
+        }
+        let public = known().filter(|subnet| self.is_public(subnet));
+        let public: Vec<_> = public.map(|subnet| subnet.id.value.clone()).collect();
+        match self.apprunner.public_subnets {
+            PublicSubnets::Refuse if !public.is_empty() => Err(Refusal::PublicSubnets(public)),
+            PublicSubnets::Refuse | PublicSubnets::Accept => Ok(()),
+        }
+    }
+}

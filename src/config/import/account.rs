@@ -1,0 +1,479 @@
+//! What EC2 and App Runner say about an account's VPCs, whichever format said it (spec 11.3).
+//!
+//! Field names are EC2's. `name` is the `Name` tag, or what else the object is called for people.
+
+use super::Origin;
+use ipnetwork::Ipv4Network;
+use std::net::Ipv4Addr;
+
+/// One region of an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Where the source says so.
+    pub region: Option<String>,
+    /// `describe-availability-zones`.
+    pub availability_zones: Vec<AvailabilityZone>,
+    /// `describe-vpcs`.
+    pub vpcs: Vec<Vpc>,
+    /// `describe-subnets`.
+    pub subnets: Vec<Subnet>,
+    /// `describe-route-tables`.
+    pub route_tables: Vec<RouteTable>,
+    /// `describe-security-groups`.
+    pub security_groups: Vec<SecurityGroup>,
+    /// `describe-network-acls`.
+    pub network_acls: Vec<NetworkAcl>,
+    /// `describe-nat-gateways`.
+    pub nat_gateways: Vec<NatGateway>,
+    /// `describe-internet-gateways`.
+    pub internet_gateways: Vec<InternetGateway>,
+    /// `describe-vpc-endpoints`.
+    pub vpc_endpoints: Vec<VpcEndpoint>,
+    /// `describe-managed-prefix-lists` with `get-managed-prefix-list-entries`.
+    pub prefix_lists: Vec<PrefixList>,
+    /// `describe-network-interfaces`: databases, caches, load balancers, instances, and those that AWS makes.
+    pub network_interfaces: Vec<NetworkInterface>,
+    /// `describe-vpc-peering-connections`.
+    pub peering_connections: Vec<Peering>,
+    /// Route 53's private hosted zones.
+    pub private_zones: Vec<PrivateZone>,
+    /// `apprunner list-vpc-connectors`, those that are active.
+    pub vpc_connectors: Vec<VpcConnector>,
+    /// `apprunner describe-service`, those that are not deleted.
+    pub services: Vec<Service>,
+}
+
+/// An Availability Zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvailabilityZone {
+    /// `ZoneName`, such as `us-east-1a`.
+    pub name: String,
+    /// `ZoneId`, such as `use1-az4`.
+    pub id: String,
+}
+
+/// A VPC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vpc {
+    /// `VpcId`.
+    pub id: String,
+    /// The `Name` tag.
+    pub name: Option<String>,
+    /// The IPv4 blocks that are associated, the primary first.
+    pub cidr_blocks: Vec<Ipv4Network>,
+    /// `enableDnsSupport`; `None` where the source does not say, as `describe-vpcs` does not.
+    pub enable_dns_support: Option<bool>,
+    /// `enableDnsHostnames`; `None` where the source does not say.
+    pub enable_dns_hostnames: Option<bool>,
+    /// `InternetGatewayBlockMode` of VPC Block Public Access, such as `block-bidirectional`; `None` and `off` block nothing.
+    pub block_public_access: Option<String>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A subnet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// `SubnetId`.
+    pub id: String,
+    /// The `Name` tag.
+    pub name: Option<String>,
+    /// `VpcId`.
+    pub vpc: String,
+    /// `CidrBlock`.
+    pub cidr_block: Ipv4Network,
+    /// `AvailabilityZone`; `None` where the source leaves it to AWS.
+    pub availability_zone: Option<String>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A route table with its associations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteTable {
+    /// `RouteTableId`.
+    pub id: String,
+    /// The `Name` tag.
+    pub name: Option<String>,
+    /// `VpcId`.
+    pub vpc: String,
+    /// Whether an association has `Main: true`. A VPC without one in the source has AWS's own: local routes only.
+    pub main: bool,
+    /// `SubnetId` of the associations that are in force.
+    pub subnets: Vec<String>,
+    /// `GatewayId` of edge associations: the table routes what comes in through that gateway.
+    pub gateways: Vec<String>,
+    /// The routes; those to `local` may be there and need not. Those of gateway endpoints may be there as well.
+    pub routes: Vec<Route>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Which packets.
+    pub destination: RouteDestination,
+    /// Where to.
+    pub target: RouteTarget,
+    /// `State` is `blackhole`.
+    pub blackhole: bool,
+    /// `Origin` is `EnableVgwRoutePropagation`.
+    pub propagated: bool,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// The destination of a route. Those with an IPv6 block are not taken over: see [`super::Findings::ipv6`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteDestination {
+    /// `DestinationCidrBlock`.
+    Cidr(Ipv4Network),
+    /// `DestinationPrefixListId`.
+    PrefixList(String),
+}
+
+/// The target of a route (spec 3.5), by id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteTarget {
+    /// `GatewayId: "local"`.
+    Local,
+    /// `GatewayId`: an internet gateway, a virtual private gateway or an endpoint, whichever has the id.
+    Gateway(String),
+    /// `NatGatewayId`.
+    NatGateway(String),
+    /// `VpcEndpointId`, where the source says so.
+    VpcEndpoint(String),
+    /// `VpcPeeringConnectionId`.
+    VpcPeeringConnection(String),
+    /// `NetworkInterfaceId`.
+    NetworkInterface(String),
+    /// `InstanceId` where the source has no network interface beside it.
+    Instance(String),
+    /// Any other: its kind in AWS's words, such as `transit gateway`, and its id.
+    Other {
+        /// Such as `transit gateway`.
+        kind: String,
+        /// Its id.
+        id: String,
+    },
+}
+
+/// A security group, with the rules that are in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecurityGroup {
+    /// `GroupId`.
+    pub id: String,
+    /// `GroupName`: `default` for the VPC's default group.
+    pub group_name: String,
+    /// The `Name` tag.
+    pub name: Option<String>,
+    /// `Description`.
+    pub description: Option<String>,
+    /// `VpcId`.
+    pub vpc: String,
+    /// Whether it is the VPC's default group.
+    pub default: bool,
+    /// `IpPermissions`, each with one peer.
+    pub ingress: Vec<SecurityGroupRule>,
+    /// `IpPermissionsEgress`, each with one peer.
+    pub egress: Vec<SecurityGroupRule>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A rule with one peer, as `describe-security-group-rules` has it. Rules with an IPv6 peer are not taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityGroupRule {
+    /// `IpProtocol` as EC2 spells it: `tcp`, `udp`, `icmp`, `icmpv6`, a number, or `-1` for all.
+    pub ip_protocol: String,
+    /// `FromPort`; the ICMP type with `icmp`. `None` and -1 are any.
+    pub from_port: Option<i64>,
+    /// `ToPort`; the ICMP code with `icmp`. `None` and -1 are any.
+    pub to_port: Option<i64>,
+    /// The other end.
+    pub peer: RulePeer,
+    /// `Description`.
+    pub description: Option<String>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// The other end of a security-group rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RulePeer {
+    /// `CidrIp`.
+    Cidr(Ipv4Network),
+    /// `GroupId` of a `UserIdGroupPair`.
+    SecurityGroup(String),
+    /// `PrefixListId`.
+    PrefixList(String),
+}
+
+/// A network ACL with its associations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkAcl {
+    /// `NetworkAclId`.
+    pub id: String,
+    /// The `Name` tag.
+    pub name: Option<String>,
+    /// `VpcId`.
+    pub vpc: String,
+    /// `IsDefault`. A VPC without one in the source has AWS's own: everything is allowed.
+    pub default: bool,
+    /// `SubnetId` of the associations.
+    pub subnets: Vec<String>,
+    /// `Entries`; the implied deny (32767) may be there and need not.
+    pub entries: Vec<AclEntry>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// Which way an entry of a network ACL looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AclDirection {
+    /// `Egress: false`.
+    Ingress,
+    /// `Egress: true`.
+    Egress,
+}
+
+/// An entry of a network ACL. Entries with an IPv6 block are not taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AclEntry {
+    /// `Egress`.
+    pub direction: AclDirection,
+    /// `RuleNumber`.
+    pub rule_number: i64,
+    /// `RuleAction` is `allow`.
+    pub allow: bool,
+    /// `Protocol`: a number, `-1` for all; `tcp`, `udp` and `icmp` are taken too.
+    pub protocol: String,
+    /// `CidrBlock`: the remote side.
+    pub cidr_block: Ipv4Network,
+    /// `PortRange`, `From` and `To`.
+    pub ports: Option<(i64, i64)>,
+    /// `IcmpTypeCode`, `Type` and `Code`; -1 is any.
+    pub icmp: Option<(i64, i64)>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A NAT gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NatGateway {
+    /// `NatGatewayId`.
+    pub id: String,
+    /// The `Name` tag.
+    pub name: Option<String>,
+    /// `VpcId`, where the source says so.
+    pub vpc: Option<String>,
+    /// `SubnetId`; a regional one has none.
+    pub subnet: Option<String>,
+    /// `State`, such as `available`; `None` where the source is no account's state.
+    pub state: Option<String>,
+    /// `ConnectivityType` is `private`.
+    pub private: bool,
+    /// `AvailabilityMode` is `regional`.
+    pub regional: bool,
+    /// `NatGatewayAddresses`, the primary first. Empty: the source leaves them to AWS.
+    pub addresses: Vec<NatAddress>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// An address of a NAT gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NatAddress {
+    /// `PrivateIp`.
+    pub private_ip: Option<Ipv4Addr>,
+    /// `PublicIp`.
+    pub public_ip: Option<Ipv4Addr>,
+    /// `NetworkInterfaceId`.
+    pub network_interface: Option<String>,
+}
+
+/// An internet gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InternetGateway {
+    /// `InternetGatewayId`.
+    pub id: String,
+    /// The `Name` tag.
+    pub name: Option<String>,
+    /// `VpcId` of the attachment that is in force, if it is attached.
+    pub vpc: Option<String>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A VPC endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VpcEndpoint {
+    /// `VpcEndpointId`.
+    pub id: String,
+    /// The `Name` tag.
+    pub name: Option<String>,
+    /// `VpcId`.
+    pub vpc: String,
+    /// `VpcEndpointType`.
+    pub endpoint_type: EndpointType,
+    /// `ServiceName`, such as `com.amazonaws.us-east-1.s3`.
+    pub service_name: String,
+    /// `State`, such as `available`; `None` where the source is no account's state.
+    pub state: Option<String>,
+    /// `RouteTableIds`, of a gateway endpoint.
+    pub route_tables: Vec<String>,
+    /// `PrefixListId` of a gateway endpoint, where the source says so. It is found by the list's name otherwise.
+    pub prefix_list: Option<String>,
+    /// `SubnetIds`.
+    pub subnets: Vec<String>,
+    /// `Groups[].GroupId`.
+    pub security_groups: Vec<String>,
+    /// `NetworkInterfaceIds`.
+    pub network_interfaces: Vec<String>,
+    /// `PrivateDnsEnabled`.
+    pub private_dns_enabled: bool,
+    /// Whether `PolicyDocument` is other than the default, which allows everything.
+    pub has_policy: bool,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// `VpcEndpointType`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointType {
+    /// `Gateway`.
+    Gateway,
+    /// `Interface`.
+    Interface,
+    /// `GatewayLoadBalancer`.
+    GatewayLoadBalancer,
+    /// `Resource`, `ServiceNetwork`, `Tunnel`, or one that is not known yet.
+    Other(String),
+}
+
+/// A managed prefix list of IPv4 blocks. Those of IPv6 are not taken over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrefixList {
+    /// `PrefixListId`.
+    pub id: String,
+    /// `PrefixListName`, such as `com.amazonaws.us-east-1.s3`.
+    pub name: Option<String>,
+    /// Its entries; `None` where the source does not have them.
+    pub entries: Option<Vec<Ipv4Network>>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkInterface {
+    /// `NetworkInterfaceId`.
+    pub id: String,
+    /// The `Name` tag; where the source has the object that owns the interface (an instance, a database), its name.
+    pub name: Option<String>,
+    /// `SubnetId`.
+    pub subnet: String,
+    /// `InterfaceType`, such as `interface`, `natGateway`, `vpc_endpoint`, `lambda`, `network_load_balancer`.
+    pub interface_type: String,
+    /// `Description`, which tells whose it is where AWS made it.
+    pub description: Option<String>,
+    /// `PrivateIpAddresses`, the primary first. Empty: the source leaves the address to AWS.
+    pub addresses: Vec<PrivateAddress>,
+    /// `Groups[].GroupId`.
+    pub security_groups: Vec<String>,
+    /// `SourceDestCheck`.
+    pub source_dest_check: bool,
+    /// `RequesterId`, such as `amazon-rds` or `amazon-elb`.
+    pub requester_id: Option<String>,
+    /// `Status`, such as `in-use`; `None` where the source is no account's state.
+    pub status: Option<String>,
+    /// `Attachment.InstanceId`.
+    pub instance: Option<String>,
+    /// `TagSet`.
+    pub tags: Vec<(String, String)>,
+    /// What answers there, where the source says so, such as `5432/tcp` of a database.
+    pub listen: Vec<String>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A private address of a network interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrivateAddress {
+    /// `PrivateIpAddress`.
+    pub address: Ipv4Addr,
+    /// `Association.PublicIp`.
+    pub public_ip: Option<Ipv4Addr>,
+}
+
+/// A VPC peering connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peering {
+    /// `VpcPeeringConnectionId`.
+    pub id: String,
+    /// The `Name` tag.
+    pub name: Option<String>,
+    /// `RequesterVpcInfo.VpcId`.
+    pub requester_vpc: String,
+    /// `AccepterVpcInfo.VpcId`.
+    pub accepter_vpc: String,
+    /// `Status.Code`, such as `active`; `None` where the source is no account's state.
+    pub status: Option<String>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A private hosted zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrivateZone {
+    /// `Name`.
+    pub name: String,
+    /// The VPCs that it is associated with.
+    pub vpcs: Vec<String>,
+    /// Its record sets of the types that a lab has; alias records are left out and said to be.
+    pub records: Vec<ZoneRecord>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A record set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZoneRecord {
+    /// `Name`, with the zone's.
+    pub name: String,
+    /// `Type`, such as `A`.
+    pub record_type: String,
+    /// `TTL`, in seconds.
+    pub ttl: Option<u32>,
+    /// `ResourceRecords[].Value`.
+    pub values: Vec<String>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// An App Runner VPC connector.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VpcConnector {
+    /// What services name it by: `VpcConnectorArn`, or what stands for it in the source.
+    pub id: String,
+    /// `VpcConnectorName`.
+    pub name: String,
+    /// `Subnets`.
+    pub subnets: Vec<String>,
+    /// `SecurityGroups`; empty: the VPC's default group.
+    pub security_groups: Vec<String>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// An App Runner service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// `ServiceName`.
+    pub name: String,
+    /// `VpcConnectorArn` where `EgressType` is `VPC`, as [`VpcConnector::id`] has it; `None` where it is `DEFAULT`.
+    pub vpc_connector: Option<String>,
+    /// Where it stands.
+    pub origin: Origin,
+}

@@ -1,0 +1,154 @@
+//! Where something stands in a source, what the user adds to it, and what is wrong with it.
+
+use crate::config::text::{self, Fault};
+use ipnetwork::Ipv4Network;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// A place in a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Origin {
+    /// The file, as it was given or found.
+    pub file: Arc<str>,
+    /// The path inside it, such as `Vpcs[0]`, `Resources.PrivateSubnetA` or `module.net.aws_subnet.a`; empty for the file.
+    pub path: String,
+}
+
+impl Origin {
+    /// A whole file.
+    pub fn file(file: &str) -> Self {
+        Self { file: file.into(), path: String::new() }
+    }
+
+    /// Another place of the same file.
+    #[must_use]
+    pub fn at(&self, path: impl Into<String>) -> Self {
+        Self { file: Arc::clone(&self.file), path: path.into() }
+    }
+
+    /// A member of what stands here.
+    #[must_use]
+    pub fn member(&self, key: &str) -> Self {
+        match self.path.as_str() {
+            "" => self.at(key),
+            path => self.at(format!("{path}.{key}")),
+        }
+    }
+
+    /// An element of the list that stands here, from 0.
+    #[must_use]
+    pub fn element(&self, position: usize) -> Self {
+        self.at(format!("{}[{position}]", self.path))
+    }
+
+    /// The IPv4 CIDR block that a string of this place means, in canonical form as EC2 makes it.
+    ///
+    /// # Errors
+    /// That it is none, at this place.
+    pub fn cidr(&self, text: &str) -> Result<Ipv4Network, ImportError> {
+        let block = text::cidr(text).map_err(|fault| self.fault(fault))?;
+        Ok(Ipv4Network::new(block.network(), block.prefix()).unwrap_or(block))
+    }
+
+    /// The IPv4 address that a string of this place means.
+    ///
+    /// # Errors
+    /// That it is none, at this place.
+    pub fn address(&self, text: &str) -> Result<Ipv4Addr, ImportError> {
+        text::address(text).map_err(|fault| self.fault(fault))
+    }
+
+    /// An error at this place.
+    pub fn error(&self, message: impl Into<String>, help: impl Into<String>) -> ImportError {
+        ImportError { origin: self.clone(), message: message.into(), help: help.into() }
+    }
+
+    fn fault(&self, fault: Fault) -> ImportError {
+        self.error(fault.message, fault.help)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.as_str() {
+            "" => f.write_str(&self.file),
+            path => write!(f, "{}: {path}", self.file),
+        }
+    }
+}
+
+/// What the user says about a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `--region`: of a source that does not name its own.
+    pub region: Option<String>,
+    /// `--parameter K=V`: of a CloudFormation template.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// Why a source cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{origin}: {message}\n  {help}")]
+pub struct ImportError {
+    /// Where.
+    pub origin: Origin,
+    /// What is wrong.
+    pub message: String,
+    /// What would be valid, or what to do.
+    pub help: String,
+}
+
+/// Everything that keeps a source from being read; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ImportErrors(pub Vec<ImportError>);
+
+impl From<ImportError> for ImportErrors {
+    fn from(error: ImportError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl fmt::Display for ImportErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, error) in self.0.iter().enumerate() {
+            let gap = if position == 0 { "" } else { "\n" };
+            write!(f, "{gap}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ImportErrors {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_named_from_the_file_inwards() {
+        let file = Origin::file("describe-vpcs.json");
+        assert_eq!(file.to_string(), "describe-vpcs.json");
+        let block = file.member("Vpcs").element(3).member("CidrBlock");
+        assert_eq!(block.to_string(), "describe-vpcs.json: Vpcs[3].CidrBlock");
+    }
+
+    #[test]
+    fn host_bits_of_a_block_go_as_ec2_drops_them() {
+        let place = Origin::file("t").member("CidrBlock");
+        assert_eq!(place.cidr("100.68.0.18/18").unwrap().to_string(), "100.68.0.0/18");
+    }
+
+    #[test]
+    fn an_error_names_the_place_and_the_way_out() {
+        let place = Origin::file("vpc.yaml").at("Resources.Net.CidrBlock");
+        let error = ImportErrors::from(place.cidr("10.0.0.0").unwrap_err());
+        assert_eq!(
+            error.to_string(),
+            "vpc.yaml: Resources.Net.CidrBlock: \"10.0.0.0\" is not a CIDR block\n  for one address, write 10.0.0.0/32"
+        );
+    }
+}

@@ -1,0 +1,220 @@
+//! What the App Runner API adds to a lab: connectors and services beside those of the lab file, whole and declarative.
+//! It is laid over what the file says each time that the file is read, so a file that takes away what they need is
+//! refused with their names: they have no line that could be shown.
+
+use super::diagnostic::{At, Report, Span};
+use super::names::default_id;
+use super::spec::{Connector, Service, Spec};
+use super::text;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// All that was created through the API.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlay {
+    /// VPC connectors. One that no service uses has no ENI (spec 1.6).
+    pub connectors: Vec<OverlayConnector>,
+    /// Services.
+    pub services: Vec<OverlayService>,
+}
+
+/// A VPC connector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverlayConnector {
+    /// `VpcConnectorName`.
+    pub name: String,
+    /// `Subnets`, by the lab file's ids.
+    pub subnets: Vec<String>,
+    /// `SecurityGroups`; empty: the VPC's default group.
+    pub security_groups: Vec<String>,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverlayService {
+    /// `ServiceName`.
+    pub name: String,
+    /// `EgressConfiguration`.
+    pub egress: OverlayEgress,
+    /// How many tasks it runs. A service that uses a connector without tasks has its ENIs all the same.
+    pub tasks: u16,
+}
+
+/// `EgressType`, and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OverlayEgress {
+    /// `DEFAULT`.
+    Default,
+    /// `VPC`.
+    Vpc {
+        /// The name of a connector, of the API or of the lab file.
+        connector: String,
+    },
+}
+
+impl Overlay {
+    /// Whether a service was made through the API.
+    pub fn has_service(&self, name: &str) -> bool {
+        self.services.iter().any(|service| service.name == name)
+    }
+
+    /// Whether a connector was made through the API.
+    pub fn has_connector(&self, name: &str) -> bool {
+        self.connectors.iter().any(|connector| connector.name == name)
+    }
+
+    /// Adds everything that fits to what the file says, and reports the rest.
+    pub(super) fn lay_over(&self, spec: &mut Spec, report: &Report) {
+        let overlaid = spec.connectors.len();
+        for own in &self.connectors {
+            let name = || format!("VPC connector {:?} of the App Runner API", own.name);
+            let complain = Complain { report, name: &name };
+            let fits = complain.name(&own.name)
+                & complain.first(spec.connectors.iter().map(|c| &c.name), &own.name, overlaid)
+                & connector(spec, own, &complain);
+            if fits {
+                spec.connectors.push(Connector {
+                    name: nowhere(&own.name),
+                    subnets: own.subnets.iter().map(nowhere).collect(),
+                    security_groups: own.security_groups.iter().map(nowhere).collect(),
+                    line: 0,
+                });
+            }
+        }
+        let overlaid = spec.services.len();
+        for own in &self.services {
+            let name = || format!("service {:?} of the App Runner API", own.name);
+            let complain = Complain { report, name: &name };
+            let fits = complain.name(&own.name)
+                & complain.first(spec.services.iter().map(|s| &s.name), &own.name, overlaid)
+                & self.service(spec, own, &complain);
+            if fits {
+                let vpc_connector = match &own.egress {
+                    OverlayEgress::Default => None,
+                    OverlayEgress::Vpc { connector } => Some(nowhere(connector)),
+                };
+                let name = nowhere(&own.name);
+                spec.services.push(Service { name, vpc_connector, tasks: own.tasks, line: 0 });
+            }
+        }
+    }
+
+    /// Whether a service has its connector. One that the overlay has and that does not fit is reported already.
+    fn service(&self, spec: &Spec, own: &OverlayService, complain: &Complain<'_>) -> bool {
+        let OverlayEgress::Vpc { connector } = &own.egress else { return true };
+        if spec.connector(connector).is_some() {
+            return true;
+        }
+        if !self.has_connector(connector) {
+            complain.about(
+                "dangling-id",
+                &format!("leaves by VPC connector {connector:?}, which there is not"),
+                "create the connector first, or update the service to EgressType DEFAULT",
+            );
+        }
+        false
+    }
+}
+
+/// Whether a connector's subnets and groups are there, and of one VPC (spec 1.6).
+fn connector(spec: &Spec, own: &OverlayConnector, complain: &Complain<'_>) -> bool {
+    const KEEP: &str = "keep it in the lab file, or delete the connector through the API first";
+    let mut fits = complain.repeated(own.subnets.iter().chain(&own.security_groups));
+    let Some(first) = own.subnets.first() else {
+        complain.about("empty-list", "has no subnet", "a VPC connector needs at least one");
+        return false;
+    };
+    let vpc = spec.subnet(first).map(|subnet| subnet.vpc.value.as_str());
+    let kinds = [("subnet", &own.subnets), ("security group", &own.security_groups)];
+    for (kind, ids) in kinds {
+        for id in ids {
+            let theirs = match kind {
+                "subnet" => spec.subnet(id).map(|subnet| subnet.vpc.value.as_str()),
+                _ => spec.vpc_of_group(id),
+            };
+            let found = match (theirs, vpc) {
+                (None, _) => {
+                    Some(("dangling-id", format!("uses {kind} {id:?}, which there is not")))
+                }
+                (Some(theirs), Some(vpc)) if theirs != vpc => Some((
+                    "wrong-vpc",
+                    format!(
+                        "uses {kind} {id:?} of VPC {theirs:?}, while subnet {first:?} is in {vpc:?}"
+                    ),
+                )),
+                (Some(_), _) => None,
+            };
+            if let Some((rule, message)) = found {
+                complain.about(rule, &message, KEEP);
+                fits = false;
+            }
+        }
+    }
+    fits
+}
+
+impl Spec {
+    /// The VPC of a security group, declared or implied, by the group's id.
+    pub fn vpc_of_group(&self, id: &str) -> Option<&str> {
+        let declared = self.security_groups.iter().find(|group| *group.id == id);
+        let implied = || self.vpcs.iter().find(|vpc| default_id(&vpc.id) == id);
+        let declared = declared.map(|group| group.vpc.value.as_str());
+        declared.or_else(|| implied().map(|vpc| vpc.id.value.as_str()))
+    }
+}
+
+/// Reports what is wrong with one object of the API, by its name.
+struct Complain<'a> {
+    report: &'a Report,
+    name: &'a dyn Fn() -> String,
+}
+
+impl Complain<'_> {
+    fn about(&self, rule: &'static str, message: &str, help: &str) {
+        self.report.error(Span::NOWHERE, rule, format!("{} {message}", (self.name)()), help);
+    }
+
+    /// Whether it can be called so.
+    fn name(&self, name: &str) -> bool {
+        let fault = text::apprunner_name(name).err();
+        if let Some(text::Fault { rule, message: _, help }) = &fault {
+            self.about(rule, "cannot be called so", help);
+        }
+        fault.is_none()
+    }
+
+    /// Whether nothing else is called so; those from `overlaid` on are of the API too.
+    fn first<'n>(
+        &self,
+        mut names: impl Iterator<Item = &'n At<String>>,
+        name: &str,
+        overlaid: usize,
+    ) -> bool {
+        let Some(position) = names.position(|other| **other == *name) else { return true };
+        let (message, help) = if position < overlaid {
+            (
+                "has a name that the lab file gives to another",
+                "give the one in the lab file another name, or delete the one of the API first",
+            )
+        } else {
+            ("is there twice", "give each another name")
+        };
+        self.about("duplicate-id", message, help);
+        false
+    }
+
+    /// Whether nothing is named twice.
+    fn repeated<'n>(&self, ids: impl Iterator<Item = &'n String>) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut fits = true;
+        for id in ids.filter(|id| !seen.insert(id.as_str())) {
+            self.about("repeated", &format!("names {id:?} twice"), "name it once");
+            fits = false;
+        }
+        fits
+    }
+}
+
+fn nowhere(id: impl AsRef<str>) -> At<String> {
+    At { value: id.as_ref().to_owned(), span: Span::NOWHERE }
+}

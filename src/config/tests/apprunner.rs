@@ -1,0 +1,62 @@
+//! `[apprunner]`: what App Runner takes, and what it says of what it does not.
+
+use super::*;
+use crate::config::apprunner::{PublicSubnets, Refusal, StartupLatency};
+
+#[test]
+fn the_defaults_are_what_users_see() {
+    let settings = lab(MINIMAL).spec.apprunner;
+    assert_eq!(settings.startup_latency, None);
+    assert_eq!(settings.public_subnets, PublicSubnets::Accept);
+    assert!(settings.unsupported_availability_zones.is_empty());
+}
+
+#[test]
+fn a_latency_is_a_duration_or_a_range() {
+    let read = |value: &str| {
+        let lab = lab(&format!("{MINIMAL}\n[apprunner]\nstartup_latency = \"{value}\"\n"));
+        lab.spec.apprunner.startup_latency.unwrap()
+    };
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    assert_eq!(read("3m"), StartupLatency { shortest: minutes(3), longest: minutes(3) });
+    let range = read("2m-5m");
+    assert_eq!(range, StartupLatency { shortest: minutes(2), longest: minutes(5) });
+    assert_eq!(range.of("eni-00000000000000000"), minutes(2));
+    assert_eq!(range.of("eni-0ffffffff00000000"), minutes(5));
+    let one = range.of("eni-07fffffff12345678");
+    assert!(one > Duration::from_secs(209) && one < Duration::from_secs(211), "{one:?}");
+    for bad in ["5m-2m", "2h", "soon", "1m-"] {
+        let found = errors(&format!("{MINIMAL}\n[apprunner]\nstartup_latency = \"{bad}\"\n"));
+        assert_eq!(found[0].rule, "bad-duration", "{bad}");
+    }
+    let found = errors(&format!("{MINIMAL}\n[apprunner]\nstartup = \"2m\"\n"));
+    assert!(found[0].help.contains("startup_latency"), "{found}");
+}
+
+#[test]
+fn subnets_that_app_runner_does_not_take_are_named_with_their_zones() {
+    let text = based(
+        "[[route_table]]\nid = \"rtb\"\nvpc = \"vpc-a\"\nroutes = [{ destination = \"0.0.0.0/0\", target = \"igw-a\" }]\n\
+         [[subnet]]\nid = \"subnet-public\"\nvpc = \"vpc-a\"\navailability_zone = \"us-east-1e\"\ncidr = \"10.0.9.0/24\"\n\
+         route_table = \"rtb\"\n\
+         [[vpc_connector]]\nname = \"file\"\nsubnets = [\"subnet-public\"]\n",
+    );
+    let all = ["subnet-a", "subnet-public", "subnet-unknown"];
+    assert_eq!(lab(&text).spec.accept_subnets(&all), Ok(()));
+
+    let strict = lab(&format!("{text}[apprunner]\npublic_subnets = \"refuse\"\n"));
+    let refusal = strict.spec.accept_subnets(&all).unwrap_err();
+    assert_eq!(refusal, Refusal::PublicSubnets(vec!["subnet-public".into()]));
+    assert!(refusal.to_string().contains("internet gateway: subnet-public. Use private subnets"));
+    assert_eq!(strict.spec.accept_subnets(&["subnet-a"]), Ok(()));
+
+    let zones = "[apprunner]\nunsupported_availability_zones = [\"us-east-1e\"]\n";
+    let zoned = lab(&format!("{text}{zones}"));
+    let refusal = zoned.spec.accept_subnets(&all).unwrap_err().to_string();
+    assert!(
+        refusal.contains("of the VPC connector: subnet-public (us-east-1e). Remove"),
+        "{refusal}"
+    );
+    let lint = zoned.lint();
+    assert!(lint.iter().any(|d| d.rule == "unsupported-availability-zone"), "{lint:?}");
+}

@@ -1,0 +1,135 @@
+//! The one-time latency of a connector (spec 1.12): ENIs that the App Runner API has made take their time to come up, once.
+//! It is of the ENI and not of the connector, so a service whose connector shares all its ENIs with others never waits.
+
+use crate::config::Lab;
+use crate::config::plan::PlannedEni;
+use crate::flow::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// When each ENI that was made lately is up, by its id. One that is not listed and is there is up.
+#[derive(Debug, Default)]
+pub(super) struct Startup(BTreeMap<String, Instant>);
+
+impl Startup {
+    /// The API has turned a lab into another one: what is there now, and was not among `before`, has begun to come up.
+    /// What has gone is forgotten, and would take its time again.
+    pub(super) fn began(&mut self, now: Instant, before: &BTreeSet<String>, lab: &Lab) {
+        let there = enis(lab);
+        self.0.retain(|eni, up| there.contains(eni) && *up > now);
+        let Some(latency) = lab.spec.apprunner.startup_latency else { return };
+        for eni in there.difference(before) {
+            let takes = latency.of(eni).div_f64(lab.time_scale);
+            self.0.insert(eni.clone(), now + takes);
+        }
+    }
+
+    /// How long until all ENIs of a connector are up.
+    pub(super) fn left(&self, now: Instant, lab: &Lab, connector: &str) -> Duration {
+        let Some(connector) = lab.spec.connector(connector) else { return Duration::ZERO };
+        let groups = lab.spec.groups_of_connector(connector);
+        let own = |eni: &&PlannedEni| {
+            eni.security_groups == groups && connector.subnets.iter().any(|id| **id == eni.subnet)
+        };
+        let up = lab.plan.enis.iter().filter(own).filter_map(|eni| self.0.get(&eni.id));
+        up.max().map_or(Duration::ZERO, |up| up.since(now))
+    }
+}
+
+/// The ids of a lab's ENIs.
+pub(super) fn enis(lab: &Lab) -> BTreeSet<String> {
+    lab.plan.enis.iter().map(|eni| eni.id.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::config::Overlay;
+    use crate::config::overlay::{OverlayConnector, OverlayEgress, OverlayService};
+
+    const LAB: &str = concat!(
+        include_str!("../../examples/minimal.toml"),
+        "\n[apprunner]\nstartup_latency = \"2m-5m\"\n[timeouts]\ntime_scale = 10\n"
+    );
+
+    /// Services, each with a connector of its own in these subnets, of this group.
+    fn overlay(of: &[(&str, &[&str], &str)]) -> Overlay {
+        let connector = |(name, subnets, group): &(&str, &[&str], &str)| OverlayConnector {
+            name: (*name).to_owned(),
+            subnets: subnets.iter().map(ToString::to_string).collect(),
+            security_groups: vec![(*group).to_owned()],
+        };
+        let service = |(name, ..): &(&str, &[&str], &str)| OverlayService {
+            name: format!("of-{name}"),
+            egress: OverlayEgress::Vpc { connector: (*name).to_owned() },
+            tasks: 0,
+        };
+        let connectors = of.iter().map(connector).collect();
+        Overlay { connectors, services: of.iter().map(service).collect() }
+    }
+
+    struct World {
+        lab: Lab,
+        startup: Startup,
+        now: Instant,
+    }
+
+    impl World {
+        fn turn_to(&mut self, of: &[(&str, &[&str], &str)]) {
+            let before = enis(&self.lab);
+            self.lab = self.lab.with_overlay(overlay(of)).unwrap();
+            self.startup.began(self.now, &before, &self.lab);
+        }
+
+        fn left(&self, connector: &str) -> Duration {
+            self.startup.left(self.now, &self.lab, connector)
+        }
+
+        fn pass(&mut self, time: Duration) {
+            self.now = self.now + time;
+        }
+    }
+
+    #[test]
+    fn a_combination_takes_its_time_once_whoever_uses_it() {
+        let lab = Lab::parse("lab.toml", LAB).unwrap();
+        let mut world = World { lab, startup: Startup::default(), now: Instant(5) };
+        let (one, two) = (("one", &["subnet-a"][..], "sg-db"), ("two", &["subnet-a"][..], "sg-db"));
+        // The file's own ENIs are there from the start, for others as well.
+        assert_eq!(world.left("demo"), Duration::ZERO);
+        world.turn_to(&[("as-demo", &["subnet-b"], "sg-app")]);
+        assert_eq!(world.left("as-demo"), Duration::ZERO);
+
+        world.turn_to(&[one]);
+        let takes = world.left("one");
+        // 2 to 5 minutes, ten times as fast.
+        assert!((Duration::from_secs(12)..=Duration::from_secs(30)).contains(&takes), "{takes:?}");
+        world.pass(Duration::from_secs(5));
+        world.turn_to(&[one, two]);
+        let rest = takes.checked_sub(Duration::from_secs(5)).unwrap();
+        assert_eq!((world.left("one"), world.left("two")), (rest, rest), "one ENI, one wait");
+        world.pass(rest);
+        assert_eq!(world.left("two"), Duration::ZERO);
+        // Another subnet beside the first is another ENI.
+        let wider = ("wider", &["subnet-a", "subnet-b"][..], "sg-db");
+        world.turn_to(&[two, wider]);
+        assert_eq!(world.left("two"), Duration::ZERO);
+        assert!(world.left("wider") > Duration::ZERO);
+
+        // Nobody uses it any more: the ENI goes, and the next one begins anew.
+        world.turn_to(&[]);
+        world.turn_to(&[one]);
+        assert_eq!(world.left("one"), takes);
+        assert_eq!(world.left("no such"), Duration::ZERO);
+    }
+
+    #[test]
+    fn without_the_setting_nobody_waits() {
+        let lab = Lab::parse("lab.toml", include_str!("../../examples/minimal.toml")).unwrap();
+        let mut world = World { lab, startup: Startup::default(), now: Instant::ZERO };
+        world.turn_to(&[("one", &["subnet-a"], "sg-db")]);
+        assert_eq!(world.left("one"), Duration::ZERO);
+    }
+}
