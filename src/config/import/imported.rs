@@ -3,7 +3,7 @@
 use super::lowering::{self, Heading};
 use super::{
     Account, Finding, Findings, ImportError, ImportErrors, Importer, Options, Origin, VpcConnector,
-    describe, json,
+    cloudformation, describe, json,
 };
 use crate::config::{Diagnostic, Diagnostics, Lab};
 use crate::vpc::Line;
@@ -36,6 +36,8 @@ pub struct Order {
 pub enum Format {
     /// `aws ec2 describe-*` output.
     Describe,
+    /// A CloudFormation template, JSON or YAML.
+    CloudFormation,
 }
 
 /// A connector that a source has not, by names and ids of what it has: `NAME=SUBNET,SUBNET:GROUP,GROUP`.
@@ -200,19 +202,23 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
     let name = source.display().to_string();
     let importer: Importer = match order.format {
         Some(Format::Describe) => describe::parse,
+        Some(Format::CloudFormation) => cloudformation::import,
         None => detected(&text, &name)?,
     };
     importer(&text, &name, &order.options)
 }
 
 fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
+    if cloudformation::is_one(text) {
+        return Ok(cloudformation::import);
+    }
     let value = json::parse(text, name)?;
     if describe::is_one(&value) {
         return Ok(describe::parse);
     }
     Err(Origin::file(name).error(
         "this is nothing that egret imports",
-        "give a folder of `aws ec2 describe-*` output, or a file of it",
+        "give a folder of `aws ec2 describe-*` output, a file of it, or a CloudFormation template",
     ))
 }
 
