@@ -266,6 +266,7 @@ fn region_folder(folder: &Path, region: Option<&str>) -> Result<(String, PathBuf
         .into_iter()
         .filter(|path| path.is_dir() && json_files(path).is_ok_and(|files| !files.is_empty()))
         .filter_map(|path| Some((path.file_name()?.to_string_lossy().into_owned(), path)))
+        .filter(|(name, _)| is_region(name))
         .collect();
     regions.sort();
     let here = Origin::file(&folder.display().to_string());
@@ -288,6 +289,14 @@ fn region_folder(folder: &Path, region: Option<&str>) -> Result<(String, PathBuf
         }
     };
     Ok(regions.swap_remove(position))
+}
+
+/// Whether a word is like `us-east-1` or `us-gov-west-1`.
+fn is_region(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('-').collect();
+    let number = parts.last().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let words = parts.iter().rev().skip(1);
+    parts.len() >= 3 && number && words.flat_map(|w| w.bytes()).all(|b| b.is_ascii_lowercase())
 }
 
 fn children(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
