@@ -35,6 +35,7 @@ mod imported;
 mod json;
 mod lowering;
 mod source;
+pub mod terraform;
 
 pub use account::{
     Account, AclDirection, AclEntry, AvailabilityZone, EndpointType, InternetGateway, NatAddress,
