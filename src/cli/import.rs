@@ -13,9 +13,10 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "A source is a folder of `aws ec2 describe-*` output with a file for each call, flat or as
-aws_configs/REGION/NAME.json, together with `aws apprunner list-vpc-connectors` and `describe-service`; or one such file.
+#[command(after_help = "A source is
+  a folder of `aws ec2 describe-*` output with a file for each call, flat or as aws_configs/REGION/NAME.json, together
+    with `aws apprunner list-vpc-connectors` and `describe-service`; or one such file
+  what `terraform show -json` prints, of a state or a plan
 
 The lab file goes to standard output, or to --output; what was assumed, left out or not understood goes to standard
 error, as a table. An assumption is also a comment in the lab file. Needs no root and starts nothing.
@@ -31,8 +32,7 @@ Examples:
   egret import examples/vpc --output lab.toml --lab shop
   egret import examples/vpc --connector jobs=data-a,data-b:cache > lab.toml
   egret explain web orders-db --from examples/vpc        the same, with no file written
-  sudo egret up --from examples/vpc"
-)]
+  sudo egret up --from examples/vpc")]
 pub struct ImportCommand {
     /// The folder or file
     #[arg(id = "source", value_name = "SOURCE")]
@@ -81,6 +81,8 @@ pub enum FormatWord {
     Auto,
     /// `aws ec2 describe-*` output
     Describe,
+    /// What `terraform show -json` prints, of a state or a plan
+    Terraform,
 }
 
 impl ImportArgs {
@@ -107,6 +109,7 @@ impl ImportArgs {
             format: match self.format {
                 FormatWord::Auto => None,
                 FormatWord::Describe => Some(Format::Describe),
+                FormatWord::Terraform => Some(Format::Terraform),
             },
             options: Options { region: self.region.clone(), ..Options::default() },
             connectors: self.connectors.clone(),
@@ -147,12 +150,10 @@ fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
     let written = options.open(file).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| {
         let file = file.display();
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                CliError::Usage(format!("{file} is there already: --force overwrites it"))
-            }
-            _ => CliError::Usage(format!("cannot write {file}: {error}")),
-        }
+        CliError::Usage(match error.kind() == io::ErrorKind::AlreadyExists {
+            true => format!("{file} is there already: --force overwrites it"),
+            false => format!("cannot write {file}: {error}"),
+        })
     })
 }
 

@@ -3,7 +3,7 @@
 use super::lowering::{self, Heading};
 use super::{
     Account, Finding, Findings, ImportError, ImportErrors, Importer, Options, Origin, VpcConnector,
-    describe, json,
+    describe, json, terraform,
 };
 use crate::config::{Diagnostic, Diagnostics, Lab};
 use crate::vpc::Line;
@@ -36,6 +36,8 @@ pub struct Order {
 pub enum Format {
     /// `aws ec2 describe-*` output.
     Describe,
+    /// `terraform show -json`, of a state or a plan.
+    Terraform,
 }
 
 /// A connector that a source has not, by names and ids of what it has: `NAME=SUBNET,SUBNET:GROUP,GROUP`.
@@ -200,6 +202,7 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
     let name = source.display().to_string();
     let importer: Importer = match order.format {
         Some(Format::Describe) => describe::parse,
+        Some(Format::Terraform) => terraform::import,
         None => detected(&text, &name)?,
     };
     importer(&text, &name, &order.options)
@@ -207,12 +210,15 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
 
 fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
     let value = json::parse(text, name)?;
+    if value.get("format_version").is_some() {
+        return Ok(terraform::import);
+    }
     if describe::is_one(&value) {
         return Ok(describe::parse);
     }
     Err(Origin::file(name).error(
         "this is nothing that egret imports",
-        "give a folder of `aws ec2 describe-*` output, or a file of it",
+        "give a folder of `aws ec2 describe-*` output or a file of it, or what `terraform show -json` prints",
     ))
 }
 
