@@ -16,6 +16,7 @@ use std::process::ExitCode;
 #[command(after_help = "A source is
   a folder of `aws ec2 describe-*` output with a file for each call, flat or as aws_configs/REGION/NAME.json, together
     with `aws apprunner list-vpc-connectors` and `describe-service`; or one such file
+  a CloudFormation template, JSON or YAML
   what `terraform show -json` prints, of a state or a plan
 
 The lab file goes to standard output, or to --output; what was assumed, left out or not understood goes to standard
@@ -62,6 +63,14 @@ pub struct ImportArgs {
     /// The region, where the source does not say, or has several
     #[arg(long, value_name = "REGION", requires = "source")]
     pub region: Option<String>,
+    /// A parameter of a CloudFormation template; may be repeated
+    #[arg(
+        long = "parameter",
+        value_name = "K=V",
+        value_parser = parameter,
+        requires = "source"
+    )]
+    pub parameters: Vec<(String, String)>,
     /// A connector that is not in the source: subnets and security groups by id or name; may be repeated
     #[arg(
         long = "connector",
@@ -81,8 +90,18 @@ pub enum FormatWord {
     Auto,
     /// `aws ec2 describe-*` output
     Describe,
+    /// A CloudFormation template, JSON or YAML
+    #[value(name = "cloudformation")]
+    CloudFormation,
     /// What `terraform show -json` prints, of a state or a plan
     Terraform,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
 }
 
 impl ImportArgs {
@@ -91,6 +110,7 @@ impl ImportArgs {
         let given = [
             ("--format", self.format != FormatWord::Auto),
             ("--region", self.region.is_some()),
+            ("--parameter", !self.parameters.is_empty()),
             ("--connector", !self.connectors.is_empty()),
             ("--lenient", self.lenient),
         ];
@@ -109,9 +129,13 @@ impl ImportArgs {
             format: match self.format {
                 FormatWord::Auto => None,
                 FormatWord::Describe => Some(Format::Describe),
+                FormatWord::CloudFormation => Some(Format::CloudFormation),
                 FormatWord::Terraform => Some(Format::Terraform),
             },
-            options: Options { region: self.region.clone(), ..Options::default() },
+            options: Options {
+                region: self.region.clone(),
+                parameters: self.parameters.iter().cloned().collect(),
+            },
             connectors: self.connectors.clone(),
             lab: lab.map(str::to_owned),
             lenient: self.lenient,

@@ -3,7 +3,7 @@
 use super::lowering::{self, Heading};
 use super::{
     Account, Finding, Findings, ImportError, ImportErrors, Importer, Options, Origin, VpcConnector,
-    describe, json, terraform,
+    cloudformation, describe, json, terraform,
 };
 use crate::config::{Diagnostic, Diagnostics, Lab};
 use crate::vpc::Line;
@@ -36,6 +36,8 @@ pub struct Order {
 pub enum Format {
     /// `aws ec2 describe-*` output.
     Describe,
+    /// A CloudFormation template, JSON or YAML.
+    CloudFormation,
     /// `terraform show -json`, of a state or a plan.
     Terraform,
 }
@@ -202,23 +204,31 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
     let name = source.display().to_string();
     let importer: Importer = match order.format {
         Some(Format::Describe) => describe::parse,
+        Some(Format::CloudFormation) => cloudformation::read,
         Some(Format::Terraform) => terraform::import,
         None => detected(&text, &name)?,
     };
     importer(&text, &name, &order.options)
 }
 
+/// By what it holds at the top: any of them can hold a text of another further in.
 fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
-    let value = json::parse(text, name)?;
-    if value.get("format_version").is_some() {
-        return Ok(terraform::import);
+    let parsed = json::parse(text, name);
+    if let Ok(value) = &parsed {
+        if value.get("format_version").is_some() {
+            return Ok(terraform::import);
+        }
+        if describe::is_one(value) {
+            return Ok(describe::parse);
+        }
     }
-    if describe::is_one(&value) {
-        return Ok(describe::parse);
+    if cloudformation::is_template(text) {
+        return Ok(cloudformation::read);
     }
+    parsed?;
     Err(Origin::file(name).error(
         "this is nothing that egret imports",
-        "give a folder of `aws ec2 describe-*` output or a file of it, or what `terraform show -json` prints",
+        "give a folder of `aws ec2 describe-*` output or a file of it, a CloudFormation template, or what `terraform show -json` prints",
     ))
 }
 
