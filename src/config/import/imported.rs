@@ -204,7 +204,7 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
     let name = source.display().to_string();
     let importer: Importer = match order.format {
         Some(Format::Describe) => describe::parse,
-        Some(Format::CloudFormation) => cloudformation::read,
+        Some(Format::CloudFormation) => cloudformation::import,
         Some(Format::Terraform) => terraform::import,
         None => detected(&text, &name)?,
     };
@@ -222,8 +222,8 @@ fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
             return Ok(describe::parse);
         }
     }
-    if cloudformation::is_template(text) {
-        return Ok(cloudformation::read);
+    if cloudformation::is_one(text) {
+        return Ok(cloudformation::import);
     }
     parsed?;
     Err(Origin::file(name).error(
