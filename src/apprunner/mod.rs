@@ -60,12 +60,16 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What the lab file says. The database is beside the lab file, where nothing else is said.
-    pub fn of(lab: &Lab, time_scale: f64) -> Self {
+    /// What the lab says. The database is beside the file or folder that the lab comes from, where nothing else is said.
+    pub fn of(lab: &Lab, source: &Path, time_scale: f64) -> Self {
         let api = &lab.spec.apprunner.api;
-        let file = Path::new(&lab.file);
-        let beside = |name: &str| file.parent().unwrap_or(Path::new("")).join(name);
-        let own = || PathBuf::from(format!("{}.apprunner.sqlite", lab.file));
+        let directory = source.parent().unwrap_or(Path::new(""));
+        let beside = |name: &str| directory.join(name);
+        let own = || {
+            let mut name = source.file_name().unwrap_or_default().to_owned();
+            name.push(".apprunner.sqlite");
+            directory.join(name)
+        };
         Self {
             account: api.account.clone(),
             region: lab.spec.region.clone(),

@@ -6,6 +6,7 @@ use crate::config::Lab;
 use crate::daemon::control::Shared;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -32,9 +33,10 @@ pub(super) struct FrontDoor {
 }
 
 impl FrontDoor {
-    /// Opens what is kept and listens; nothing where neither the command line nor the file asks for the API.
+    /// Opens what is kept of the lab that comes from `source`, and listens; nothing where neither the command line nor the file asks for the API.
     pub(super) async fn open(
         lab: &Lab,
+        source: &Path,
         args: ApiArgs,
         time_scale: f64,
     ) -> Result<Option<Self>, CliError> {
@@ -50,7 +52,7 @@ impl FrontDoor {
             let message = format!("the App Runner API cannot listen at {address}: {error}");
             io::Error::new(error.kind(), message)
         })?;
-        let apprunner = AppRunner::open(Settings::of(lab, time_scale))?;
+        let apprunner = AppRunner::open(Settings::of(lab, source, time_scale))?;
         Ok(Some(Self {
             apprunner,
             address: listener.local_addr()?,
