@@ -16,7 +16,7 @@
 #[path = "bodies/mod.rs"]
 mod bodies;
 
-use bodies::{lab, packets, pcapng};
+use bodies::{apprunner, lab, packets, pcapng};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -62,10 +62,28 @@ fn captures_of_the_seeds() {
     replay("fuzz/seeds/pcapng", pcapng::run);
 }
 
+#[test]
+fn calls_of_the_seeds() {
+    replay("fuzz/seeds/apprunner", apprunner::run);
+}
+
+/// The seeds would be worth little if their calls were refused at once.
+#[test]
+fn most_calls_of_the_seeds_are_met() {
+    let data = std::fs::read(root().join("fuzz/seeds/apprunner/flow")).unwrap();
+    let statuses = apprunner::statuses(&data);
+    assert!(statuses.len() > 15 && statuses.iter().all(|status| *status == 200), "{statuses:?}");
+}
+
 /// Each seed, cut anywhere and with any octet turned over, is an input too: a small fuzzer without a fuzzer.
 #[test]
 fn pieces_of_the_seeds() {
-    for (name, body) in [("packets", packets::run as fn(&[u8])), ("pcapng", pcapng::run)] {
+    let bodies = [
+        ("packets", packets::run as fn(&[u8])),
+        ("pcapng", pcapng::run),
+        ("apprunner", apprunner::run),
+    ];
+    for (name, body) in bodies {
         for file in std::fs::read_dir(root().join("fuzz/seeds").join(name)).unwrap() {
             let data = std::fs::read(file.unwrap().path()).unwrap();
             for at in (0..data.len()).step_by(data.len().div_ceil(40)) {
