@@ -3,7 +3,7 @@
 use super::lowering::{self, Heading};
 use super::{
     Account, Finding, Findings, ImportError, ImportErrors, Importer, Options, Origin, VpcConnector,
-    describe, json,
+    describe, json, terraform,
 };
 use crate::config::{Diagnostic, Diagnostics, Lab};
 use crate::vpc::Line;
@@ -36,6 +36,8 @@ pub struct Order {
 pub enum Format {
     /// `aws ec2 describe-*` output.
     Describe,
+    /// `terraform show -json` of a state or a plan.
+    Terraform,
 }
 
 /// A connector that a source has not, by names and ids of what it has: `NAME=SUBNET,SUBNET:GROUP,GROUP`.
@@ -109,6 +111,15 @@ impl Imported {
     /// Whatever keeps it from being a lab, by its place in the source.
     pub fn from_source(order: &Order) -> Result<Self, ImportFailure> {
         let (account, findings) = account(order)?;
+        Self::from_account(account, findings, order)
+    }
+
+    /// As [`Imported::from_source`], of a file whose text is here; the order's source is its name only.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being a lab, by its place in the source.
+    pub fn from_text(text: &str, order: &Order) -> Result<Self, ImportFailure> {
+        let (account, findings) = account_of(text, order)?;
         Self::from_account(account, findings, order)
     }
 
@@ -196,13 +207,17 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
         options.region = options.region.or(files.region);
         return describe::parse_files(&files.texts, &options);
     }
-    let text = read(source)?;
-    let name = source.display().to_string();
+    account_of(&read(source)?, order)
+}
+
+fn account_of(text: &str, order: &Order) -> Result<(Account, Findings), ImportErrors> {
+    let name = order.source.display().to_string();
     let importer: Importer = match order.format {
         Some(Format::Describe) => describe::parse,
-        None => detected(&text, &name)?,
+        Some(Format::Terraform) => terraform::import,
+        None => detected(text, &name)?,
     };
-    importer(&text, &name, &order.options)
+    importer(text, &name, &order.options)
 }
 
 fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
@@ -210,9 +225,12 @@ fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
     if describe::is_one(&value) {
         return Ok(describe::parse);
     }
+    if terraform::is_one(&value) {
+        return Ok(terraform::import);
+    }
     Err(Origin::file(name).error(
         "this is nothing that egret imports",
-        "give a folder of `aws ec2 describe-*` output, or a file of it",
+        "give a folder of `aws ec2 describe-*` output, a file of it, or the output of `terraform show -json`",
     ))
 }
 
