@@ -29,6 +29,7 @@
 //!   cycle. As many as can be found at once. Never a panic, whatever the input.
 
 mod account;
+pub mod cloudformation;
 mod describe;
 mod findings;
 mod imported;
