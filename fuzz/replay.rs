@@ -19,12 +19,15 @@ mod bodies;
 use bodies::{import, lab, packets, pcapng};
 use std::path::{Path, PathBuf};
 
+/// What a target does with an input.
+type Body = fn(&[u8]);
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
 #[track_caller]
-fn replay(directory: &str, body: fn(&[u8])) {
+fn replay(directory: &str, body: Body) {
     let files = std::fs::read_dir(root().join(directory)).unwrap();
     let mut count = 0;
     for file in files.map(|file| file.unwrap().path()).filter(|path| path.is_file()) {
@@ -71,7 +74,7 @@ fn sources_of_the_seeds() {
 /// Each seed, cut anywhere and with any octet turned over, is an input too: a small fuzzer without a fuzzer.
 #[test]
 fn pieces_of_the_seeds() {
-    let bodies: [(&str, fn(&[u8])); 4] = [
+    let bodies: [(&str, Body); 4] = [
         ("packets", packets::run),
         ("pcapng", pcapng::run),
         ("import_describe", import::describe),

@@ -106,7 +106,9 @@ fn a_vpc_in_moto_is_collected_imported_and_explained() {
     assert_eq!(missing.len(), 2, "{said}");
     assert!(missing.iter().all(|line| line.contains("500")), "{said}");
     assert!(folder.join("describe-security-group-rules.json").exists());
-    assert!(folder.join(format!("get-managed-prefix-list-entries-{}.json", ids["partners"])).exists());
+    assert!(
+        folder.join(format!("get-managed-prefix-list-entries-{}.json", ids["partners"])).exists()
+    );
     // A second collection would mix with the first.
     let again = moto.snapshot(&ids["vpc"], folder);
     assert_eq!(again.status.code(), Some(1));

@@ -3,7 +3,7 @@
 use super::lowering::{self, Heading};
 use super::{
     Account, Finding, Findings, ImportError, ImportErrors, Importer, Options, Origin, VpcConnector,
-    describe, json, terraform,
+    cloudformation, describe, json, terraform,
 };
 use crate::config::{Diagnostic, Diagnostics, Lab};
 use crate::vpc::Line;
@@ -36,6 +36,8 @@ pub struct Order {
 pub enum Format {
     /// `aws ec2 describe-*` output.
     Describe,
+    /// A CloudFormation template, JSON or YAML.
+    CloudFormation,
     /// `terraform show -json` of a state or a plan.
     Terraform,
 }
@@ -214,6 +216,7 @@ fn account_of(text: &str, order: &Order) -> Result<(Account, Findings), ImportEr
     let name = order.source.display().to_string();
     let importer: Importer = match order.format {
         Some(Format::Describe) => describe::parse,
+        Some(Format::CloudFormation) => cloudformation::import,
         Some(Format::Terraform) => terraform::import,
         None => detected(text, &name)?,
     };
@@ -221,6 +224,9 @@ fn account_of(text: &str, order: &Order) -> Result<(Account, Findings), ImportEr
 }
 
 fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
+    if cloudformation::is_one(text) {
+        return Ok(cloudformation::import);
+    }
     let value = json::parse(text, name)?;
     if describe::is_one(&value) {
         return Ok(describe::parse);
@@ -230,7 +236,7 @@ fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
     }
     Err(Origin::file(name).error(
         "this is nothing that egret imports",
-        "give a folder of `aws ec2 describe-*` output, a file of it, or the output of `terraform show -json`",
+        "give a folder of `aws ec2 describe-*` output, a file of it, a CloudFormation template, or the output of `terraform show -json`",
     ))
 }
 

@@ -46,11 +46,14 @@ const SERVERLESS: &str = "AWS::Serverless-2016-10-31";
 const PROCESSED: &str =
     "import the processed template: aws cloudformation get-template --template-stage Processed";
 
+/// Of those that tell a template, one is always there.
+const SECTIONS: [&str; 2] = ["AWSTemplateFormatVersion", "Resources"];
+
 /// Reads a template. The file's name is only for messages.
 ///
 /// # Errors
 /// What CloudFormation would refuse, and parameters that are needed and have no value.
-pub fn read(
+pub fn import(
     text: &str,
     file: &str,
     options: &Options,
@@ -65,14 +68,17 @@ pub fn read(
         .map_err(|faults| errors(&place, Some(template.root()), faults))
 }
 
-/// Whether a text looks like a template, rather than another document in JSON or YAML.
-pub fn is_template(text: &str) -> bool {
-    let has_line =
-        |key: &str| text.lines().any(|line| line.trim_end().strip_suffix(':') == Some(key));
-    let has_key = |key: &str| text.contains(&format!("\"{key}\""));
-    text.contains("AWSTemplateFormatVersion")
-        || has_line("Resources")
-        || (has_key("Resources") && has_key("Type"))
+/// Whether a text is to be read as a template, rather than as another document in JSON or YAML. One that is cut off is.
+pub fn is_one(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}');
+    if !text.trim_start().starts_with('{') {
+        let begins = |line: &str| SECTIONS.iter().any(|section| line.starts_with(section));
+        return text.lines().any(|line| begins(line.trim_start_matches(['"', '\''])));
+    }
+    match serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(text) {
+        Ok(document) => SECTIONS.iter().any(|section| document.contains_key(*section)),
+        Err(_) => text.contains("AWSTemplateFormatVersion") || text.contains("\"AWS::"),
+    }
 }
 
 fn evaluate(

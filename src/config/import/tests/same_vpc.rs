@@ -9,7 +9,12 @@ use crate::pipeline::Engine;
 use crate::vpc::{Generation, Task};
 
 /// The formats of the VPC of `examples`. The first is an account's own word.
-const SOURCES: [&str; 2] = ["examples/vpc", "examples/vpc-terraform.json"];
+const SOURCES: [&str; 4] = [
+    "examples/vpc",
+    "examples/vpc-terraform.json",
+    "examples/vpc-cloudformation.yaml",
+    "examples/vpc-cloudformation.json",
+];
 
 /// What is in the VPC, next to it, and nowhere; each is asked for by every protocol and port below.
 const DESTINATIONS: [&str; 12] = [
@@ -22,7 +27,7 @@ const DESTINATIONS: [&str; 12] = [
     "10.99.0.1",       // another private network
     "203.0.113.10",    // the internet
     "192.0.2.5",       // the offices
-    "16.15.176.10",    // S3, behind its endpoint
+    "52.216.0.10",     // S3, behind its endpoint; a template has no more than this block of it
     "52.219.0.1",      // beside S3
     "169.254.169.253", // the resolver
 ];

@@ -1,6 +1,6 @@
 //! Templates as accounts.
 
-use super::super::super::{NetworkAcl, RouteTarget, RulePeer, SecurityGroup};
+use super::super::super::{Imported, NetworkAcl, Order, RouteTarget, RulePeer, SecurityGroup};
 use super::*;
 
 const YAML: &str = include_str!("templates/shop.yaml");
@@ -41,6 +41,15 @@ fn a_template_is_an_account() {
     let (account, findings) = accepted(YAML, &[]);
     insta::assert_debug_snapshot!("shop", account);
     insta::assert_snapshot!("shop_findings", shown(&findings));
+}
+
+/// All the way: what the template says is a lab.
+#[test]
+fn a_template_is_a_lab() {
+    let (account, findings) = accepted(YAML, &[]);
+    let order = Order { source: "shop.yaml".into(), ..Order::default() };
+    let imported = Imported::from_account(account, findings, &order).unwrap();
+    insta::assert_snapshot!("shop_lab", imported.text());
 }
 
 #[test]

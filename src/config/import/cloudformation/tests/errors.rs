@@ -122,7 +122,7 @@ Resources:
   Net: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}
 ";
     let given = [("Zones", "a"), ("Zone", "d"), ("AWS::Region", "eu-west-1")];
-    let errors = read(template, "vpc.yaml", &options(&given)).unwrap_err();
+    let errors = import(template, "vpc.yaml", &options(&given)).unwrap_err();
     insta::assert_snapshot!(errors);
 }
 
@@ -166,7 +166,7 @@ fn ten_thousand_rules_are_read_and_ten_thousand_mistakes_are_not_all_told() {
         template.push_str(&format!("        - {{IpProtocol: tcp, FromPort: {position}, ToPort: {position}, CidrIp: 10.0.0.0/8}}\n"));
     }
     assert_eq!(accepted(&template, &[]).0.security_groups[0].ingress.len(), 10_000);
-    let errors = read(&template.replace("10.0.0.0/8", "10.0.0.0/80"), "vpc.yaml", &options(&[]))
+    let errors = import(&template.replace("10.0.0.0/8", "10.0.0.0/80"), "vpc.yaml", &options(&[]))
         .unwrap_err();
     assert_eq!(errors.0.len(), MOST_ERRORS);
     assert_eq!(
@@ -188,9 +188,9 @@ fn pieces_of_a_template() {
     for text in [include_str!("templates/shop.yaml"), include_str!("templates/shop.json")] {
         for at in (0..text.len()).step_by(331).filter(|at| text.is_char_boundary(*at)) {
             let (before, after) = text.split_at(at);
-            let _ = read(before, "vpc.yaml", &options(&[]));
+            let _ = import(before, "vpc.yaml", &options(&[]));
             for other in [":", "}", "[", "&a ", "*a ", "!Ref ", "\n"] {
-                let _ = read(
+                let _ = import(
                     &format!("{before}{other}{}", after.get(1..).unwrap_or_default()),
                     "vpc.yaml",
                     &options(&[]),

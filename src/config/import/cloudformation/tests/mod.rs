@@ -17,7 +17,7 @@ fn options(parameters: &[(&str, &str)]) -> Options {
 
 #[track_caller]
 fn accepted(text: &str, parameters: &[(&str, &str)]) -> (Account, Findings) {
-    match read(text, "vpc.yaml", &options(parameters)) {
+    match import(text, "vpc.yaml", &options(parameters)) {
         Ok(read) => read,
         Err(errors) => panic!("{errors}"),
     }
@@ -26,7 +26,7 @@ fn accepted(text: &str, parameters: &[(&str, &str)]) -> (Account, Findings) {
 /// The errors, or what was read instead.
 #[track_caller]
 fn refused(text: &str) -> String {
-    match read(text, "vpc.yaml", &options(&[])) {
+    match import(text, "vpc.yaml", &options(&[])) {
         Ok((account, findings)) => panic!("{account:#?}\n{findings:#?}"),
         Err(errors) => errors.to_string(),
     }

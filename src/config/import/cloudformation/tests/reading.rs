@@ -132,3 +132,24 @@ fn paths_lead_from_the_root_to_a_place() {
     assert_eq!(root.path_to(first.place), "a[0]");
     assert_eq!(root.path_to(first.map().unwrap()[0].place), "a[0].b");
 }
+
+#[test]
+fn a_template_is_told_from_other_documents() {
+    let templates = [
+        include_str!("templates/shop.yaml"),
+        include_str!("templates/shop.json"),
+        "Resources:\n  A: {Type: AWS::EC2::VPC}",
+        "---\n# a comment\n'Resources': {}",
+        "{\"Resources\": {\"A\": {\"Type\": \"AWS::EC2::VPC\", ",
+        "{Resources: {A: {Type: \"AWS::EC2::VPC\"}}}",
+    ];
+    let others = [
+        "",
+        "{\"Vpcs\": []}",
+        "{\"format_version\": \"1.0\", \"values\": {\"template_body\": \"AWSTemplateFormatVersion: x\\nResources:\"}}",
+        "lab = \"a\"\n[[vpc]]\n",
+        "  Resources: indented",
+    ];
+    templates.iter().for_each(|text| assert!(is_one(text), "{text}"));
+    others.iter().for_each(|text| assert!(!is_one(text), "{text}"));
+}
