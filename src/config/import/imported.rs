@@ -38,7 +38,7 @@ pub enum Format {
     Describe,
     /// A CloudFormation template, JSON or YAML.
     CloudFormation,
-    /// `terraform show -json` of a state or a plan.
+    /// `terraform show -json`, of a state or a plan.
     Terraform,
 }
 
@@ -223,20 +223,24 @@ fn account_of(text: &str, order: &Order) -> Result<(Account, Findings), ImportEr
     importer(text, &name, &order.options)
 }
 
+/// By what it holds at the top: any of them can hold a text of another further in.
 fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
+    let parsed = json::parse(text, name);
+    if let Ok(value) = &parsed {
+        if terraform::is_one(value) {
+            return Ok(terraform::import);
+        }
+        if describe::is_one(value) {
+            return Ok(describe::parse);
+        }
+    }
     if cloudformation::is_one(text) {
         return Ok(cloudformation::import);
     }
-    let value = json::parse(text, name)?;
-    if describe::is_one(&value) {
-        return Ok(describe::parse);
-    }
-    if terraform::is_one(&value) {
-        return Ok(terraform::import);
-    }
+    parsed?;
     Err(Origin::file(name).error(
         "this is nothing that egret imports",
-        "give a folder of `aws ec2 describe-*` output, a file of it, a CloudFormation template, or the output of `terraform show -json`",
+        "give a folder of `aws ec2 describe-*` output or a file of it, a CloudFormation template, or what `terraform show -json` prints",
     ))
 }
 
@@ -290,6 +294,7 @@ fn region_folder(folder: &Path, region: Option<&str>) -> Result<(String, PathBuf
         .into_iter()
         .filter(|path| path.is_dir() && json_files(path).is_ok_and(|files| !files.is_empty()))
         .filter_map(|path| Some((path.file_name()?.to_string_lossy().into_owned(), path)))
+        .filter(|(name, _)| is_region(name))
         .collect();
     regions.sort();
     let here = Origin::file(&folder.display().to_string());
@@ -312,6 +317,14 @@ fn region_folder(folder: &Path, region: Option<&str>) -> Result<(String, PathBuf
         }
     };
     Ok(regions.swap_remove(position))
+}
+
+/// Whether a word is like `us-east-1` or `us-gov-west-1`.
+fn is_region(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('-').collect();
+    let number = parts.last().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let words = parts.iter().rev().skip(1);
+    parts.len() >= 3 && number && words.flat_map(|w| w.bytes()).all(|b| b.is_ascii_lowercase())
 }
 
 fn children(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
