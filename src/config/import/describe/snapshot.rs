@@ -24,7 +24,9 @@ pub(super) fn record(reader: &mut Reader, root: &Node<'_>) -> Result<(), ImportE
     for missing in root.list("Missing")? {
         let call = missing.required("call")?;
         let words = missing.string("error")?.unwrap_or_default();
-        let words: String = words.trim().chars().take(LONGEST_WORDS).collect();
+        // What is no AWS API at all answers with a page.
+        let words = words.split('<').next().unwrap_or_default().trim();
+        let words: String = words.chars().take(LONGEST_WORDS).collect();
         let known = CONSEQUENCES.iter().find(|(start, _)| call.starts_with(start));
         let consequence = known.map_or("what it would have said is not in the lab", |(_, c)| *c);
         let what = format!("it gave nothing: {words}");
