@@ -22,6 +22,7 @@ mod gateway_endpoint;
 mod grace;
 mod hangup;
 mod icmp;
+mod kinds;
 mod lifecycle;
 mod live;
 mod long_flow;
