@@ -6,6 +6,7 @@ use crate::daemon::Client;
 use crate::daemon::flows::{FlowQuery, FlowSort};
 use crate::explain::{self, EniRow, FlowRow, HolderRow, PsRow, Row};
 use serde::de::DeserializeOwned;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 /// Arguments.
@@ -51,7 +52,7 @@ pub struct FlowsArgs {
     reverse: bool,
     /// So many at most
     #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
 }
 
 /// Arguments of `egret enis`.
@@ -72,7 +73,7 @@ pub(super) fn flows(args: &FlowsArgs) -> Result<ExitCode, CliError> {
         state: args.state.clone(),
         sort: args.sort,
         reverse: args.reverse,
-        limit: args.limit,
+        limit: args.limit.map(NonZeroUsize::get),
     };
     let client = Client::new(&args.list.lab.lab);
     let rows: Vec<FlowRow> = runtime()?.block_on(client.post("/v1/flows", &query))?;

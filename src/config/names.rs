@@ -95,7 +95,7 @@ impl Kind {
     }
 
     /// Kinds with the same number may not share an id, because one key may name either.
-    const fn namespace(self) -> u8 {
+    pub(super) const fn namespace(self) -> u8 {
         match self {
             Self::InternetGateway
             | Self::NatGateway

@@ -3,7 +3,7 @@
 use crate::packet::{Protocol, Tuple};
 use crate::vpc::dns::RecordType;
 use crate::vpc::{Listen, RecordData, ServiceIx, Snapshot, Task, VpcIx};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A destination: where, and with which protocol and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,11 @@ pub enum TargetError {
         /// The names that there are.
         known: String,
     },
+    /// An IPv6 address.
+    #[error(
+        "`{0}` is an IPv6 address, and egret carries IPv4 only; ask for the destination's IPv4 address"
+    )]
+    Ipv6(Ipv6Addr),
     /// No such service.
     #[error("no service `{name}` in the lab; {known}")]
     UnknownService {
@@ -113,6 +118,9 @@ impl Target {
             Some((rest, word)) => (rest, self::protocol(word)?),
             None => (argument, Protocol::Tcp),
         };
+        if let Some(address) = ipv6(rest) {
+            return Err(TargetError::Ipv6(address));
+        }
         let (name, port) = match rest.rsplit_once(':') {
             Some((name, word)) => (name, Some(self::port(word)?)),
             None => (rest, None),
@@ -126,6 +134,12 @@ impl Target {
         };
         Ok(Self { address, protocol, port })
     }
+}
+
+/// An IPv6 address, as it is or in brackets and with a port.
+fn ipv6(word: &str) -> Option<Ipv6Addr> {
+    let bracketed = word.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    bracketed.map_or(word, |(address, _)| address).parse().ok()
 }
 
 impl TaskRef {
@@ -245,6 +259,14 @@ mod tests {
     fn target(argument: &str) -> Result<(Ipv4Addr, Protocol, u16), String> {
         let target = Target::parse(argument, &snapshot()).map_err(|e| e.to_string())?;
         Ok((target.address, target.protocol, target.port))
+    }
+
+    #[test]
+    fn an_ipv6_address_is_named_whole() {
+        for argument in ["2001:db8::1", "[2001:db8::1]:443", "[2001:db8::1]/udp"] {
+            let said = target(argument).unwrap_err();
+            assert!(said.starts_with("`2001:db8::1` is an IPv6 address"), "{said}");
+        }
     }
 
     #[test]

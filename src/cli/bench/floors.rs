@@ -17,7 +17,7 @@ enum Bound {
     AtMost(f64),
 }
 
-const FLOORS: [Floor; 8] = [
+const FLOORS: [Floor; 9] = [
     floor("tcp-up-4", "offload", "veth", Bound::AtLeast(0.9)),
     floor("tcp-up-4", "offload", "nft", Bound::AtLeast(1.15)),
     floor("udp-64", "offload", "nft", Bound::AtLeast(1.2)),
@@ -26,6 +26,8 @@ const FLOORS: [Floor; 8] = [
     floor("tcp-up-1", "userspace", "nft", Bound::AtLeast(0.75)),
     floor("tcp-up-1", "userspace", "plain", Bound::AtLeast(4.0)),
     floor("connections", "userspace", "nft", Bound::AtLeast(0.7)),
+    // What is left of the way to nft is then not the engine's.
+    floor("connections", "userspace", "bare", Bound::AtLeast(0.9)),
 ];
 
 const fn floor(

@@ -1,6 +1,7 @@
 //! `egret bench`: how fast a path is. Through one's own running lab, or egret's beside the kernel's and others' on this
 //! machine.
 
+mod bare;
 mod cells;
 mod chart;
 mod compare;

@@ -1,5 +1,6 @@
 //! The paths that are measured beside each other, each in namespaces of its own: from a task's namespace to the server's.
 
+use super::bare;
 use super::load::Between;
 use super::peer::{Peer, PeerError};
 use crate::cli::program::Tool;
@@ -12,6 +13,8 @@ const PORT: u16 = 5201;
 const PORTS: u16 = 8;
 const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
+/// What the bare TUN makes of the task's address.
+const BARE: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
 
 const NFT: Tool = Tool { program: "nft", package: "nftables" };
 const SLIRP: Tool = Tool { program: "slirp4netns", package: "slirp4netns" };
@@ -91,6 +94,8 @@ pub(super) enum Path {
     Userspace,
     /// egret on a TUN without offloads
     Plain,
+    /// A bare userspace NAT: one address for another, nothing decided
+    Bare,
     /// slirp4netns
     Slirp4netns,
     /// pasta
@@ -98,12 +103,13 @@ pub(super) enum Path {
 }
 
 /// All of them, in the order of the table.
-pub(super) const ALL: [Path; 7] = [
+pub(super) const ALL: [Path; 8] = [
     Path::Veth,
     Path::Nft,
     Path::Offload,
     Path::Userspace,
     Path::Plain,
+    Path::Bare,
     Path::Slirp4netns,
     Path::Pasta,
 ];
@@ -116,6 +122,7 @@ impl Path {
             Self::Offload => "offload",
             Self::Userspace => "userspace",
             Self::Plain => "plain",
+            Self::Bare => "bare",
             Self::Slirp4netns => "slirp4netns",
             Self::Pasta => "pasta",
         }
@@ -131,6 +138,9 @@ impl Path {
             Self::Userspace => "egret, `offload = \"off\"`: every packet goes through userspace",
             Self::Plain => {
                 "egret, `offload = \"off\"`, `device = \"plain\"`: a TUN without offloads, one packet per segment"
+            }
+            Self::Bare => {
+                "egret's loop over a TUN without egret's engine: one address for another, no policy, no flows, no ports"
             }
             Self::Slirp4netns => {
                 "slirp4netns with an MTU of 65520, as rootless containers start it"
@@ -156,7 +166,7 @@ impl Path {
                 .then(|| format!("not installed: apt-get install {}", tool.package))
         };
         match self {
-            Self::Veth | Self::Userspace | Self::Plain => None,
+            Self::Veth | Self::Userspace | Self::Plain | Self::Bare => None,
             Self::Nft => absent(NFT),
             Self::Slirp4netns => absent(SLIRP),
             Self::Pasta => absent(PASTA),
@@ -175,6 +185,7 @@ impl Path {
             Self::Offload => lab(&mut peer, egret, "vnet", "on").await?,
             Self::Userspace => lab(&mut peer, egret, "vnet", "off").await?,
             Self::Plain => lab(&mut peer, egret, "plain", "off").await?,
+            Self::Bare => bare_tun(&mut peer)?,
             Self::Slirp4netns => slirp4netns(&mut peer)?,
             Self::Pasta => pasta(&mut peer)?,
         }
@@ -188,7 +199,7 @@ impl Path {
                 let lab = lab_name(peer);
                 (peer.known(&format!("{lab}-task-1"))?, peer.known(&format!("{lab}-vpc"))?)
             }
-            Self::Veth | Self::Nft | Self::Slirp4netns | Self::Pasta => {
+            Self::Veth | Self::Nft | Self::Bare | Self::Slirp4netns | Self::Pasta => {
                 (peer.netns("task")?, peer.netns("server")?)
             }
         };
@@ -219,12 +230,33 @@ fn veth(peer: &mut Peer) -> Result<(), PeerError> {
 }
 
 fn nft(peer: &mut Peer) -> Result<(), PeerError> {
+    routed_task(peer)?;
+    peer.feed("router", NFT.program, &["-f", "-"], RULES)?;
+    peer.set("router", "ipv4/ip_forward", "1")
+}
+
+/// The kernel routes the task's packets, and the answers, to the TUN, and what it writes to where it belongs.
+fn bare_tun(peer: &mut Peer) -> Result<(), PeerError> {
+    routed_task(peer)?;
+    let worker = bare::start(&peer.netns("router")?, "bare", TASK, BARE)?;
+    peer.keep(worker);
+    for link in ["all", "default", "task", "vpc", "bare"] {
+        peer.set("router", &format!("ipv4/conf/{link}/rp_filter"), "0")?;
+    }
+    peer.ip("router", "route add default dev bare table 7")?;
+    peer.ip("router", "rule add iif task lookup 7")?;
+    peer.ip("router", &format!("route add {BARE}/32 dev bare"))?;
+    // The server asks for the address on its link.
+    peer.set("router", "ipv4/conf/vpc/proxy_arp", "1")?;
+    peer.set("router", "ipv4/ip_forward", "1")
+}
+
+/// A task behind a router that has a link to it.
+fn routed_task(peer: &mut Peer) -> Result<(), PeerError> {
     router(peer)?;
     peer.add_netns("task")?;
     peer.veth(("task", "eth0", &format!("{TASK}/30")), ("router", "task", "100.64.0.1/30"))?;
-    peer.ip("task", "route add default via 100.64.0.1")?;
-    peer.feed("router", NFT.program, &["-f", "-"], RULES)?;
-    peer.set("router", "ipv4/ip_forward", "1")
+    peer.ip("task", "route add default via 100.64.0.1")
 }
 
 /// What stands between task and server for those that are no single link.

@@ -1,9 +1,10 @@
 //! What a path is made of: namespaces, links, programs. Dropping it ends the programs and takes the namespaces away.
 
+use super::bare::BareError;
 use crate::cli::program::{TIMEOUT, search_path};
 use crate::linux::exec::{ExecError, spawn_in};
 use crate::linux::netns::{self, DIRECTORY};
-use crate::linux::{Netns, NetnsError};
+use crate::linux::{Netns, NetnsError, WorkerHandle};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -24,6 +25,9 @@ pub enum PeerError {
     /// A program did not start.
     #[error(transparent)]
     Exec(#[from] ExecError),
+    /// The bare TUN.
+    #[error(transparent)]
+    Bare(#[from] BareError),
     /// A program said no.
     #[error("{what}: {said}")]
     Failed {
@@ -49,6 +53,7 @@ pub(super) struct Peer {
     namespaces: Vec<Netns>,
     labs: Vec<String>,
     programs: Vec<Child>,
+    workers: Vec<WorkerHandle>,
 }
 
 /// A namespace's word, a link in it, and the link's address.
@@ -56,7 +61,13 @@ type End<'a> = (&'a str, &'a str, &'a str);
 
 impl Peer {
     pub(super) fn new(key: &str) -> Self {
-        Self { key: key.to_owned(), namespaces: Vec::new(), labs: Vec::new(), programs: Vec::new() }
+        Self {
+            key: key.to_owned(),
+            namespaces: Vec::new(),
+            labs: Vec::new(),
+            programs: Vec::new(),
+            workers: Vec::new(),
+        }
     }
 
     pub(super) fn key(&self) -> &str {
@@ -152,6 +163,11 @@ impl Peer {
         Ok(())
     }
 
+    /// Keeps a worker at work until the path is dropped.
+    pub(super) fn keep(&mut self, worker: WorkerHandle) {
+        self.workers.push(worker);
+    }
+
     /// Brings a lab up, and returns when it is ready.
     pub(super) async fn lab_up(
         &mut self,
@@ -200,6 +216,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
+        self.workers.clear();
         for child in &mut self.programs {
             if let Ok(pid) = i32::try_from(child.id()) {
                 // It may have ended by itself.

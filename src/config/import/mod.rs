@@ -29,8 +29,14 @@
 //!   cycle. As many as can be found at once. Never a panic, whatever the input.
 
 mod account;
+pub mod cloudformation;
+mod describe;
 mod findings;
+mod imported;
+mod json;
+mod lowering;
 mod source;
+pub mod terraform;
 
 pub use account::{
     Account, AclDirection, AclEntry, AvailabilityZone, EndpointType, InternetGateway, NatAddress,
@@ -39,6 +45,7 @@ pub use account::{
     Service, Subnet, Vpc, VpcConnector, VpcEndpoint, ZoneRecord,
 };
 pub use findings::{Finding, FindingKind, Findings};
+pub use imported::{ConnectorOrder, Format, ImportFailure, Imported, Order};
 pub use source::{ImportError, ImportErrors, Options, Origin};
 
 /// Reads the text of one source of a format. The file's name is only for messages.

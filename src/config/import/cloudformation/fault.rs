@@ -1,0 +1,17 @@
+//! What is wrong with a template, or cannot be known from it, and the place.
+
+use super::tree::Place;
+
+/// A mistake in the template: CloudFormation would refuse it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) place: Place,
+    pub(super) message: String,
+    pub(super) help: String,
+}
+
+impl Fault {
+    pub(super) fn new(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { place, message: message.into(), help: help.into() }
+    }
+}

@@ -1,0 +1,280 @@
+//! CloudFormation templates, JSON and YAML (spec 11.1).
+//!
+//! ```text
+//! text --yaml--> Node (places) --Template--> sections --Scope--> values --Mapper--> Account + Findings
+//! ```
+//!
+//! A template was not deployed, so nothing has an id: the logical id stands for it, and an attribute that only AWS knows
+//! for itself (`Value::reference`). What is wrong with the template, so that CloudFormation would refuse it, is a
+//! [`fault::Fault`]; what it leaves open is an unknown value, and becomes a finding where a resource needs it.
+
+mod apprunner;
+mod attributes;
+mod cidr;
+mod conditions;
+mod dependencies;
+mod fault;
+mod functions;
+mod gateways;
+mod interfaces;
+mod networks;
+mod object;
+mod others;
+mod parameters;
+mod rules;
+mod scope;
+mod template;
+mod tree;
+mod value;
+mod yaml;
+
+use super::{Account, Findings, ImportError, ImportErrors, Options, Origin};
+use conditions::State;
+use fault::Fault;
+use object::{Mapper, Reported};
+use scope::Scope;
+use std::collections::{BTreeMap, BTreeSet};
+use template::{Resource, Template};
+use tree::Node;
+
+/// Nobody reads more.
+const MOST_ERRORS: usize = 100;
+/// The one macro that egret knows: its functions are the language's own here.
+const LANGUAGE_EXTENSIONS: &str = "AWS::LanguageExtensions";
+/// It adds resources for those of its own types, and leaves the others as they are.
+const SERVERLESS: &str = "AWS::Serverless-2016-10-31";
+const PROCESSED: &str =
+    "import the processed template: aws cloudformation get-template --template-stage Processed";
+
+/// Of those that tell a template, one is always there.
+const SECTIONS: [&str; 2] = ["AWSTemplateFormatVersion", "Resources"];
+
+/// Reads a template. The file's name is only for messages.
+///
+/// # Errors
+/// What CloudFormation would refuse, and parameters that are needed and have no value.
+pub fn import(
+    text: &str,
+    file: &str,
+    options: &Options,
+) -> Result<(Account, Findings), ImportErrors> {
+    let place = Origin::file(file);
+    let root = yaml::read(text).map_err(|fault| errors(&place, None, vec![fault]))?;
+    let template = match Template::new(root) {
+        Ok(template) => template,
+        Err(fault) => return Err(errors(&place, None, vec![fault])),
+    };
+    evaluate(&template, &place, options)
+        .map_err(|faults| errors(&place, Some(template.root()), faults))
+}
+
+/// Whether a text is to be read as a template, rather than as another document in JSON or YAML. One that is cut off is.
+pub fn is_one(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}');
+    if !text.trim_start().starts_with('{') {
+        let begins = |line: &str| SECTIONS.iter().any(|section| line.starts_with(section));
+        return text.lines().any(|line| begins(line.trim_start_matches(['"', '\''])));
+    }
+    match serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(text) {
+        Ok(document) => SECTIONS.iter().any(|section| document.contains_key(*section)),
+        Err(_) => text.contains("AWSTemplateFormatVersion") || text.contains("\"AWS::"),
+    }
+}
+
+fn evaluate(
+    template: &Template,
+    file: &Origin,
+    options: &Options,
+) -> Result<(Account, Findings), Vec<Fault>> {
+    let (parameters, mut faults) = parameters::all(template, &options.parameters);
+    let (resources, malformed) = template.resources();
+    faults.extend(malformed);
+    let scope = Scope::new(template, parameters, options);
+    faults.extend(dependencies::unknown_names(&scope));
+    faults.extend(scope.aside(|| dependencies::circle(&scope, &resources)));
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let mut mapper = Mapper {
+        scope: &scope,
+        file: file.clone(),
+        account: Account::default(),
+        findings: Findings::new(),
+        faults: Vec::new(),
+        egress_apart: BTreeSet::new(),
+        listeners: BTreeMap::new(),
+    };
+    mapper.macros();
+    mapper.resources(resources);
+    let Mapper { mut account, mut findings, mut faults, .. } = mapper;
+    faults.extend(scope.missing());
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    account.region = options.parameters.get("AWS::Region").or(options.region.as_ref()).cloned();
+    for (what, taken) in scope.assumed() {
+        findings.assumed("the template", file, format!("it depends on {what}"), taken);
+    }
+    Ok((account, findings))
+}
+
+impl<'t> Mapper<'_, 't> {
+    /// What CloudFormation would put in place of parts of the template.
+    fn macros(&mut self) {
+        for (name, _) in self.scope.template.transforms() {
+            if name != LANGUAGE_EXTENSIONS && name != SERVERLESS {
+                let consequence = format!("the template is taken as it stands; {PROCESSED}");
+                self.findings.not_understood(
+                    "the template",
+                    &self.file.at("Transform"),
+                    format!("the macro {name}, which may change anything"),
+                    consequence,
+                );
+            }
+        }
+        for entry in self.scope.template.macros() {
+            let consequence = format!("the lab does not have what it makes; {PROCESSED}");
+            let place = self.file.at(format!("Resources.{}", entry.key));
+            self.findings.not_understood(
+                "the template",
+                &place,
+                format!("CloudFormation would expand {}", entry.key),
+                consequence,
+            );
+        }
+    }
+
+    /// Resources in an order in which each finds what it belongs to.
+    fn resources(&mut self, mut resources: Vec<Resource<'t>>) {
+        resources.sort_by_key(|resource| turn(resource.kind));
+        for resource in resources {
+            // What it was is in the findings or among the faults.
+            let _ = self.resource(&resource);
+        }
+    }
+
+    fn resource(&mut self, resource: &Resource<'t>) -> Result<(), Reported> {
+        if !self.is_made(resource) {
+            return Ok(());
+        }
+        match resource.kind {
+            "AWS::EC2::VPC" => self.vpc(resource),
+            "AWS::EC2::VPCCidrBlock" => self.vpc_cidr_block(resource),
+            "AWS::EC2::Subnet" => self.subnet(resource),
+            "AWS::EC2::RouteTable" => self.route_table(resource),
+            "AWS::EC2::Route" => self.route(resource),
+            "AWS::EC2::SubnetRouteTableAssociation" => {
+                self.subnet_route_table_association(resource)
+            }
+            "AWS::EC2::GatewayRouteTableAssociation" => {
+                self.gateway_route_table_association(resource)
+            }
+            "AWS::EC2::InternetGateway" => self.internet_gateway(resource),
+            "AWS::EC2::VPCGatewayAttachment" => self.vpc_gateway_attachment(resource),
+            "AWS::EC2::VPCPeeringConnection" => self.peering(resource),
+            "AWS::EC2::PrefixList" => self.prefix_list(resource),
+            "AWS::EC2::SecurityGroup" => self.security_group(resource),
+            "AWS::EC2::SecurityGroupIngress" => self.security_group_ingress(resource),
+            "AWS::EC2::SecurityGroupEgress" => self.security_group_egress(resource),
+            "AWS::EC2::NetworkAcl" => self.network_acl(resource),
+            "AWS::EC2::NetworkAclEntry" => self.network_acl_entry(resource),
+            "AWS::EC2::SubnetNetworkAclAssociation" => {
+                self.subnet_network_acl_association(resource)
+            }
+            "AWS::EC2::NatGateway" => self.nat_gateway(resource),
+            "AWS::EC2::EIP" => self.elastic_ip(resource),
+            "AWS::EC2::VPCEndpoint" => self.vpc_endpoint(resource),
+            "AWS::EC2::VPCBlockPublicAccessOptions" => self.block_public_access(resource),
+            "AWS::EC2::NetworkInterface" => self.network_interface(resource),
+            "AWS::EC2::NetworkInterfaceAttachment" => self.network_interface_attachment(resource),
+            "AWS::EC2::Instance" => self.instance(resource),
+            "AWS::RDS::DBInstance" | "AWS::DocDB::DBInstance" | "AWS::Neptune::DBInstance" => {
+                self.db_instance(resource)
+            }
+            "AWS::RDS::DBCluster" | "AWS::DocDB::DBCluster" | "AWS::Neptune::DBCluster" => {
+                self.db_cluster(resource)
+            }
+            "AWS::ElastiCache::CacheCluster"
+            | "AWS::ElastiCache::ReplicationGroup"
+            | "AWS::ElastiCache::ServerlessCache" => self.cache(resource),
+            "AWS::EFS::MountTarget" => self.mount_target(resource),
+            "AWS::ElasticLoadBalancingV2::Listener" => self.listener(resource),
+            "AWS::ElasticLoadBalancingV2::LoadBalancer" => self.load_balancer(resource),
+            "AWS::Lambda::Function" => self.function(resource),
+            "AWS::AppRunner::VpcConnector" => self.vpc_connector(resource),
+            "AWS::AppRunner::Service" => self.app_runner_service(resource),
+            _ => self.other(resource),
+        }
+    }
+
+    /// Whether its condition holds. One that cannot be told is a finding, and then the resource is left out.
+    fn is_made(&mut self, resource: &Resource<'t>) -> bool {
+        let Some(condition) = resource.condition() else { return true };
+        let state = match condition.scalar() {
+            Some(name) => self.scope.condition(name, condition.place),
+            None => Err(Fault::new(
+                condition.place,
+                format!("Condition is {}", condition.noun()),
+                "the name of a condition is wanted",
+            )),
+        };
+        match state {
+            Ok(State::Holds) => true,
+            Ok(State::Fails) => false,
+            Ok(State::Unknown(unknown)) => {
+                let origin = self.origin(resource).member("Condition");
+                let object = format!("{} {}", resource.kind, resource.id);
+                let what = format!("whether it is made is not known: {}", unknown.what);
+                self.findings.not_understood(
+                    object,
+                    &origin,
+                    what,
+                    format!("it is left out; {}", unknown.help),
+                );
+                false
+            }
+            Err(fault) => {
+                self.faults.push(fault);
+                false
+            }
+        }
+    }
+}
+
+/// Whose turn it is: first what others are in.
+fn turn(kind: &str) -> u8 {
+    match kind {
+        "AWS::EC2::VPC" => 0,
+        "AWS::EC2::Subnet"
+        | "AWS::EC2::RouteTable"
+        | "AWS::EC2::InternetGateway"
+        | "AWS::EC2::NetworkAcl"
+        | "AWS::EC2::PrefixList"
+        | "AWS::EC2::VPCPeeringConnection" => 1,
+        "AWS::EC2::SecurityGroup" => 2,
+        "AWS::EC2::NetworkInterface" | "AWS::ElasticLoadBalancingV2::Listener" => 3,
+        _ => 4,
+    }
+}
+
+/// Faults as errors with their paths, without repetitions.
+fn errors(file: &Origin, root: Option<&Node>, faults: Vec<Fault>) -> ImportErrors {
+    let mut errors: Vec<ImportError> = Vec::new();
+    for fault in faults {
+        let Fault { place, message, help } = fault;
+        let path = root.map(|root| root.path_to(place)).unwrap_or_default();
+        let line = if place.line == 0 { String::new() } else { format!(":{}", place.line) };
+        let origin = Origin { file: format!("{}{line}", file.file).into(), path };
+        let error = origin.error(message, help);
+        if !errors.contains(&error) {
+            errors.push(error);
+        }
+        if errors.len() == MOST_ERRORS {
+            break;
+        }
+    }
+    ImportErrors(errors)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,269 @@
+//! Resource types that a lab has no counterpart of: what follows from that is said, and nothing is said of those that no
+//! packet depends on.
+
+use super::object::{Mapper, Reported};
+use super::template::Resource;
+
+/// What is said of a type.
+enum Bearing {
+    /// No packet depends on it.
+    None,
+    /// A part of IPv6.
+    Ipv6,
+    LeftOut(&'static str),
+    NotUnderstood(&'static str),
+}
+
+const SILENT_HOST: &str = "nothing answers for it in the lab";
+const NO_TASK: &str = "the lab has no task of it: what it sends is not judged";
+const ROUTES_APART: &str = "the lab has none; routes to it are listed apart";
+const NO_PACKET: &str = "no verdict depends on it";
+
+/// Types by name, or by what they begin with where that ends with a colon.
+const BEARINGS: [(&str, Bearing); 87] = [
+    // Ways out of the VPC.
+    ("AWS::EC2::CarrierGateway", Bearing::LeftOut(ROUTES_APART)),
+    ("AWS::EC2::CustomerGateway", Bearing::None),
+    ("AWS::EC2::EgressOnlyInternetGateway", Bearing::Ipv6),
+    ("AWS::EC2::LocalGatewayRouteTable", Bearing::LeftOut(ROUTES_APART)),
+    ("AWS::EC2::SubnetCidrBlock", Bearing::Ipv6),
+    ("AWS::EC2::TransitGateway", Bearing::LeftOut(ROUTES_APART)),
+    ("AWS::EC2::TransitGatewayAttachment", Bearing::LeftOut(ROUTES_APART)),
+    ("AWS::EC2::TransitGatewayVpcAttachment", Bearing::LeftOut(ROUTES_APART)),
+    ("AWS::EC2::VPNConnection", Bearing::LeftOut(ROUTES_APART)),
+    ("AWS::EC2::VPNGateway", Bearing::LeftOut(ROUTES_APART)),
+    (
+        "AWS::EC2::VPNGatewayRoutePropagation",
+        Bearing::NotUnderstood(
+            "routes that the gateway propagates are known when the stack is made: the lab has none of them",
+        ),
+    ),
+    (
+        "AWS::NetworkFirewall:",
+        Bearing::LeftOut("the lab has no firewall; routes to its endpoints are listed apart"),
+    ),
+    ("AWS::NetworkManager:", Bearing::LeftOut(ROUTES_APART)),
+    // Rules.
+    (
+        "AWS::EC2::SecurityGroupVpcAssociation",
+        Bearing::NotUnderstood("in the lab the group is of its own VPC alone"),
+    ),
+    (
+        "AWS::EC2::VPCBlockPublicAccessExclusion",
+        Bearing::NotUnderstood("the lab has no exclusions from VPC Block Public Access"),
+    ),
+    // Names.
+    (
+        "AWS::EC2::DHCPOptions",
+        Bearing::LeftOut(
+            "tasks ask the VPC's resolver in the lab, whatever name servers the options have",
+        ),
+    ),
+    ("AWS::EC2::VPCDHCPOptionsAssociation", Bearing::None),
+    (
+        "AWS::Route53Resolver:",
+        Bearing::LeftOut("the lab's resolver knows its own zones and names only"),
+    ),
+    ("AWS::ServiceDiscovery:", Bearing::LeftOut("the lab's resolver does not know its names")),
+    // What has addresses in subnets.
+    ("AWS::AmazonMQ::Broker", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::AutoScaling::AutoScalingGroup", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::DAX::Cluster", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::DMS::ReplicationInstance", Bearing::LeftOut(NO_TASK)),
+    ("AWS::DirectoryService:", Bearing::LeftOut(SILENT_HOST)),
+    (
+        "AWS::ECS::Service",
+        Bearing::LeftOut(
+            "its tasks have addresses that AWS chooses: the lab has none of them, as a source or a destination",
+        ),
+    ),
+    (
+        "AWS::ECS::TaskSet",
+        Bearing::LeftOut(
+            "its tasks have addresses that AWS chooses: the lab has none of them, as a source or a destination",
+        ),
+    ),
+    ("AWS::EKS::Cluster", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::EKS::Nodegroup", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::ElasticLoadBalancing::LoadBalancer", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::Elasticsearch::Domain", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::FSx::FileSystem", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::MSK:", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::MemoryDB::Cluster", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::OpenSearchServerless::VpcEndpoint", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::OpenSearchService::Domain", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::RDS::DBProxy", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::Redshift::Cluster", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::RedshiftServerless::Workgroup", Bearing::LeftOut(SILENT_HOST)),
+    (
+        "AWS::AppRunner::VpcIngressConnection",
+        Bearing::LeftOut("it is about requests to a service; a lab has what a service sends"),
+    ),
+    // What brings resources of its own.
+    (
+        "AWS::CloudFormation::CustomResource",
+        Bearing::LeftOut("what its function makes is not in the template"),
+    ),
+    ("AWS::CloudFormation::Macro", Bearing::None),
+    (
+        "AWS::CloudFormation::Stack",
+        Bearing::LeftOut(
+            "what its template makes is not in the lab: import that template, or the deployed VPC",
+        ),
+    ),
+    (
+        "AWS::CloudFormation::StackSet",
+        Bearing::LeftOut(
+            "what its template makes is not in the lab: import that template, or the deployed VPC",
+        ),
+    ),
+    ("AWS::CloudFormation:", Bearing::None),
+    ("AWS::Serverless::Function", Bearing::LeftOut(NO_TASK)),
+    ("AWS::Serverless:", Bearing::None),
+    ("Custom:", Bearing::LeftOut("what its function makes is not in the template")),
+    // What no packet depends on.
+    ("AWS::EC2::EIPAssociation", Bearing::None),
+    ("AWS::EC2::FlowLog", Bearing::LeftOut(NO_PACKET)),
+    ("AWS::EC2::InstanceConnectEndpoint", Bearing::None),
+    ("AWS::EC2::KeyPair", Bearing::None),
+    ("AWS::EC2::LaunchTemplate", Bearing::None),
+    ("AWS::EC2::NetworkInsights", Bearing::None),
+    ("AWS::EC2::PlacementGroup", Bearing::None),
+    ("AWS::EC2::SnapshotBlockPublicAccess", Bearing::None),
+    ("AWS::EC2::VPCEndpointConnectionNotification", Bearing::None),
+    ("AWS::EC2::VPCEndpointService", Bearing::None),
+    ("AWS::EC2::Volume", Bearing::None),
+    ("AWS::EC2::VolumeAttachment", Bearing::None),
+    ("AWS::AppRunner::AutoScalingConfiguration", Bearing::None),
+    ("AWS::AppRunner::ObservabilityConfiguration", Bearing::None),
+    ("AWS::ApiGateway:", Bearing::None),
+    ("AWS::ApiGatewayV2:", Bearing::None),
+    ("AWS::ApplicationAutoScaling:", Bearing::None),
+    ("AWS::AutoScaling:", Bearing::None),
+    ("AWS::Backup:", Bearing::None),
+    ("AWS::CertificateManager:", Bearing::None),
+    ("AWS::CloudFront:", Bearing::None),
+    ("AWS::CloudTrail:", Bearing::None),
+    ("AWS::CloudWatch:", Bearing::None),
+    ("AWS::Cognito:", Bearing::None),
+    ("AWS::DynamoDB:", Bearing::None),
+    ("AWS::ECR:", Bearing::None),
+    ("AWS::Events:", Bearing::None),
+    ("AWS::IAM:", Bearing::None),
+    ("AWS::KMS:", Bearing::None),
+    ("AWS::Kinesis:", Bearing::None),
+    ("AWS::Logs:", Bearing::None),
+    ("AWS::S3:", Bearing::None),
+    ("AWS::SNS:", Bearing::None),
+    ("AWS::SQS:", Bearing::None),
+    ("AWS::SSM:", Bearing::None),
+    ("AWS::Scheduler:", Bearing::None),
+    ("AWS::SecretsManager:", Bearing::None),
+    ("AWS::StepFunctions:", Bearing::None),
+    ("AWS::WAFv2:", Bearing::None),
+    ("AWS::XRay:", Bearing::None),
+];
+
+/// Ends of type names of what is only set beside something that has addresses.
+const SETTINGS: [&str; 22] = [
+    "SubnetGroup",
+    "ParameterGroup",
+    "OptionGroup",
+    "SecurityGroupIngress",
+    "TargetGroup",
+    "Listener",
+    "ListenerRule",
+    "ListenerCertificate",
+    "TaskDefinition",
+    "::FileSystem",
+    "AccessPoint",
+    "Permission",
+    "LayerVersion",
+    "EventSourceMapping",
+    "::Version",
+    "::Alias",
+    "::Url",
+    "::User",
+    "UserGroup",
+    "CapacityProvider",
+    "Policy",
+    "Role",
+];
+
+impl<'t> Mapper<'_, 't> {
+    pub(super) fn other(&mut self, resource: &Resource<'t>) -> Result<(), Reported> {
+        let kind = resource.kind;
+        let object = self.object(resource, kind, &[]);
+        if kind.ends_with("::MODULE") {
+            let consequence = "the lab does not have what it makes; import the processed template: aws cloudformation get-template --template-stage Processed";
+            self.not_understood(&object, "a module", consequence);
+            return Ok(());
+        }
+        match bearing(kind) {
+            Some(Bearing::None) => {}
+            Some(Bearing::Ipv6) => self.findings.ipv6(kind, &object.origin),
+            Some(Bearing::LeftOut(consequence)) => {
+                let what = "a lab has no counterpart of it";
+                self.findings.left_out(&object.label, &object.origin, what, *consequence);
+            }
+            Some(Bearing::NotUnderstood(consequence)) => {
+                let what = "a lab has no counterpart of it";
+                self.not_understood(&object, what, *consequence);
+            }
+            None if SETTINGS.iter().any(|end| kind.ends_with(end)) => {}
+            None => {
+                let what = format!("egret does not know the type {kind}");
+                self.findings.left_out(
+                    &object.label,
+                    &object.origin,
+                    what,
+                    "if it has addresses in the VPC, nothing answers there in the lab",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// A function in the VPC sends packets; one outside does not concern the lab.
+    pub(super) fn function(&mut self, resource: &Resource<'t>) -> Result<(), Reported> {
+        let function = self.object(resource, "function", &["VpcConfig"]);
+        if self.has(&function, "VpcConfig") {
+            self.findings.left_out(
+                &function.label,
+                &function.origin,
+                "a Lambda function in the VPC",
+                NO_TASK,
+            );
+        }
+        Ok(())
+    }
+
+    /// `AWS::EC2::EIP`: its address is what NAT gateways are seen as.
+    pub(super) fn elastic_ip(&mut self, resource: &Resource<'t>) -> Result<(), Reported> {
+        let address = self.object(resource, "Elastic IP address", &[]);
+        let what = "AWS chooses the address when the stack is made";
+        self.findings.assumed(
+            &address.label,
+            &address.origin,
+            what,
+            "an address of 198.51.100.0/24",
+        );
+        Ok(())
+    }
+
+    /// `AWS::EC2::VPCBlockPublicAccessOptions`, which are about every VPC of the region.
+    pub(super) fn block_public_access(&mut self, resource: &Resource<'t>) -> Result<(), Reported> {
+        let options =
+            self.object(resource, "VPC Block Public Access", &["InternetGatewayBlockMode"]);
+        let mode = self.text(&options, "InternetGatewayBlockMode")?;
+        self.account.vpcs.iter_mut().for_each(|vpc| vpc.block_public_access.clone_from(&mode));
+        Ok(())
+    }
+}
+
+/// The longest entry that the type is, or begins with.
+fn bearing(kind: &str) -> Option<&'static Bearing> {
+    let is_of = |name: &str| name == kind || (name.ends_with(':') && kind.starts_with(name));
+    let found = BEARINGS.iter().filter(|(name, _)| is_of(name));
+    found.max_by_key(|(name, _)| name.len()).map(|(_, bearing)| bearing)
+}

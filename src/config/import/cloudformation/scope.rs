@@ -1,0 +1,351 @@
+//! What names mean while a template is evaluated, and how far an evaluation may go.
+
+use super::conditions::State;
+use super::fault::Fault;
+use super::parameters::Parameter;
+use super::template::{Resource, Template};
+use super::tree::{Kind, Node, Place};
+use super::value::{Value, ValueKind};
+use crate::config::import::Options;
+use crate::config::names;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Values within values, conditions within conditions, attributes of attributes: more than any template needs, and what a
+/// thread's stack has room for.
+const DEEPEST: usize = 200;
+/// Values and octets that all expressions may come to. A template of 1 MB stays far below.
+const MOST_WORK: usize = 1 << 26;
+/// What it costs to name another condition or attribute.
+const NAMED: usize = 32;
+/// Where an account's real one is not said.
+const REGION: &str = "us-east-1";
+const ACCOUNT: &str = "123456789012";
+const STACK: &str = "stack";
+
+/// A template with the values of its parameters.
+pub(super) struct Scope<'t> {
+    pub(super) template: &'t Template,
+    parameters: HashMap<&'t str, Parameter>,
+    options: &'t Options,
+    conditions: RefCell<HashMap<&'t str, State>>,
+    /// Conditions and attributes that are being evaluated.
+    within: RefCell<(Vec<String>, HashSet<String>)>,
+    depth: Cell<usize>,
+    work: Cell<usize>,
+    /// Parameters that were wanted and have no value.
+    missing: RefCell<BTreeMap<String, Place>>,
+    /// What was taken because the template leaves it open, with what it was taken for.
+    assumed: RefCell<BTreeMap<&'static str, String>>,
+}
+
+impl<'t> Scope<'t> {
+    pub(super) fn new(
+        template: &'t Template,
+        parameters: HashMap<&'t str, Parameter>,
+        options: &'t Options,
+    ) -> Self {
+        Self {
+            template,
+            parameters,
+            options,
+            conditions: RefCell::default(),
+            within: RefCell::default(),
+            depth: Cell::default(),
+            work: Cell::default(),
+            missing: RefCell::default(),
+            assumed: RefCell::default(),
+        }
+    }
+
+    /// What an expression comes to.
+    pub(super) fn value(&self, node: &Node) -> Result<Value, Fault> {
+        let _deeper = self.deeper(node.place)?;
+        let place = node.place;
+        match &node.kind {
+            Kind::Null => Ok(Value::absent(place)),
+            Kind::Scalar(text) => {
+                self.spend(text.len(), place)?;
+                Ok(Value::text(place, text))
+            }
+            Kind::List(items) => {
+                // Absent ones stay, so that positions are those of the file.
+                let items = items.iter().map(|item| self.value(item)).collect::<Result<_, _>>()?;
+                Ok(Value { place, kind: ValueKind::List(items) })
+            }
+            Kind::Map(_) => self.map(node),
+        }
+    }
+
+    fn map(&self, node: &Node) -> Result<Value, Fault> {
+        let entries = node.map().unwrap_or_default();
+        if let Some(entry) =
+            entries.iter().find(|entry| entry.key.starts_with("Fn::") || entry.key == "Ref")
+        {
+            if entry.key.starts_with("Fn::ForEach::") || entry.key == "Fn::Transform" {
+                let what = format!("CloudFormation would expand {} here", entry.key);
+                return Ok(Value::unknown(
+                    node.place,
+                    what,
+                    "import the processed template: aws cloudformation get-template --template-stage Processed",
+                ));
+            }
+            if entries.len() == 1 {
+                return self.function(&entry.key, &entry.value, node.place);
+            }
+            if entry.key != "Ref" {
+                return Err(Fault::new(
+                    entry.place,
+                    format!("{} has other keys beside it", entry.key),
+                    "a function is the only key of its map",
+                ));
+            }
+        }
+        let mut members = Vec::new();
+        for entry in entries {
+            let value = self.value(&entry.value)?;
+            if !value.is_absent() {
+                members.push((entry.key.clone(), value));
+            }
+        }
+        Ok(Value { place: node.place, kind: ValueKind::Map(members) })
+    }
+
+    /// `Ref`.
+    pub(super) fn reference(&self, name: &str, place: Place) -> Result<Value, Fault> {
+        if let Some(parameter) = self.parameters.get(name) {
+            return Ok(self.parameter(name, parameter, place));
+        }
+        if let Some(kind) = self.pseudo_parameter(name, place) {
+            return Ok(Value { place, kind });
+        }
+        self.resource(name, place)?;
+        Ok(Value::reference(place, name, None))
+    }
+
+    /// A resource that an expression names. One whose condition does not hold is not there.
+    pub(super) fn resource(&self, id: &str, place: Place) -> Result<Resource<'t>, Fault> {
+        let Some(resource) = self.template.resource(id) else {
+            return Err(self.unknown_name(id, place));
+        };
+        let condition = resource.condition().and_then(|node| Some((node.scalar()?, node.place)));
+        if let Some((condition, at)) = condition
+            && self.condition(condition, at)? == State::Fails
+        {
+            return Err(Fault::new(
+                place,
+                format!(
+                    "{id} is named here, and is not made: its condition {condition} does not hold"
+                ),
+                "give the parameters that the stack has (--parameter), or guard this by Fn::If too",
+            ));
+        }
+        Ok(resource)
+    }
+
+    /// What a name that nothing has may have been meant to be.
+    pub(super) fn unknown_name(&self, name: &str, place: Place) -> Fault {
+        let parameters = self.template.section("Parameters").iter();
+        let resources = self.template.section("Resources").iter();
+        let valid: Vec<&str> = parameters.chain(resources).map(|entry| &*entry.key).collect();
+        let help = match valid.len() {
+            0..=30 => names::suggestion(name, &valid),
+            many => format!("it is none of the template's {many} parameters and resources"),
+        };
+        Fault::new(place, format!("there is no resource and no parameter {name}"), help)
+    }
+
+    fn parameter(&self, name: &str, parameter: &Parameter, place: Place) -> Value {
+        match parameter {
+            Parameter::Text(text) => Value::text(place, text),
+            Parameter::List(values) => {
+                let items = values.iter().map(|value| Value::text(place, value)).collect();
+                Value { place, kind: ValueKind::List(items) }
+            }
+            Parameter::Missing => {
+                self.missing.borrow_mut().entry(name.to_owned()).or_insert(place);
+                Value::unknown(
+                    place,
+                    format!("the parameter {name} has no value"),
+                    format!("give it with --parameter {name}=VALUE"),
+                )
+            }
+            Parameter::Stored(key) => Value::unknown(
+                place,
+                format!("the parameter {name} is what Systems Manager has under {key}"),
+                format!("give that value with --parameter {name}=VALUE"),
+            ),
+        }
+    }
+
+    fn pseudo_parameter(&self, name: &str, place: Place) -> Option<ValueKind> {
+        let given =
+            self.options.parameters.get(name).filter(|_| name.starts_with("AWS::")).cloned();
+        let text = match name {
+            "AWS::NoValue" => return Some(ValueKind::Absent),
+            "AWS::NotificationARNs" => return Some(ValueKind::List(Vec::new())),
+            "AWS::Region" => self.region(),
+            "AWS::AccountId" => given.unwrap_or_else(|| self.assume("AWS::AccountId", ACCOUNT)),
+            "AWS::StackName" => given.unwrap_or_else(|| self.assume("AWS::StackName", STACK)),
+            "AWS::StackId" => given.unwrap_or_else(|| self.stack_id()),
+            "AWS::Partition" => given.unwrap_or_else(|| partition(&self.region()).to_owned()),
+            "AWS::URLSuffix" => given.unwrap_or_else(|| url_suffix(&self.region()).to_owned()),
+            _ => return None,
+        };
+        Some(Value::text(place, text).kind)
+    }
+
+    /// `AWS::Region`, as `--parameter AWS::Region=` or `--region` gave it.
+    pub(super) fn region(&self) -> String {
+        let given = self.options.parameters.get("AWS::Region").or(self.options.region.as_ref());
+        given.cloned().unwrap_or_else(|| self.assume("AWS::Region", REGION))
+    }
+
+    fn stack_id(&self) -> String {
+        let (region, account) = (self.region(), self.pseudo_text("AWS::AccountId"));
+        let stack = self.pseudo_text("AWS::StackName");
+        let partition = partition(&region);
+        format!(
+            "arn:{partition}:cloudformation:{region}:{account}:stack/{stack}/00000000-0000-0000-0000-000000000000"
+        )
+    }
+
+    fn pseudo_text(&self, name: &str) -> String {
+        match self.pseudo_parameter(name, Place::default()) {
+            Some(ValueKind::Text(text)) => text.to_string(),
+            Some(
+                ValueKind::Absent | ValueKind::List(_) | ValueKind::Map(_) | ValueKind::Unknown(_),
+            )
+            | None => String::new(),
+        }
+    }
+
+    /// Says that something was taken for what the template leaves open.
+    pub(super) fn assume(&self, what: &'static str, taken: &str) -> String {
+        self.assumed.borrow_mut().insert(what, taken.to_owned());
+        taken.to_owned()
+    }
+
+    /// The value that another stack exports under a name.
+    pub(super) fn import(&self, name: &str, place: Place) -> Value {
+        Value::unknown(
+            place,
+            format!("another stack exports {name}"),
+            "its value is not in this template: write it in place of Fn::ImportValue, or make it a parameter",
+        )
+    }
+
+    /// Evaluates what no verdict depends on: nothing is asked of the user for it.
+    pub(super) fn aside<T>(&self, evaluate: impl FnOnce() -> T) -> T {
+        let before = (self.missing.borrow().clone(), self.assumed.borrow().clone());
+        let outcome = evaluate();
+        (*self.missing.borrow_mut(), *self.assumed.borrow_mut()) = before;
+        outcome
+    }
+
+    /// Parameters that an expression wanted, with the places.
+    pub(super) fn missing(&self) -> Vec<Fault> {
+        let missing = self.missing.borrow();
+        let fault = |(name, place): (&String, &Place)| {
+            Fault::new(
+                *place,
+                format!("the parameter {name} has no default and was not given"),
+                format!("give it with --parameter {name}=VALUE"),
+            )
+        };
+        missing.iter().map(fault).collect()
+    }
+
+    pub(super) fn assumed(&self) -> BTreeMap<&'static str, String> {
+        self.assumed.borrow().clone()
+    }
+
+    pub(super) fn known_condition(&self, name: &str) -> Option<State> {
+        self.conditions.borrow().get(name).cloned()
+    }
+
+    pub(super) fn remember_condition(&self, name: &'t str, state: State) {
+        self.conditions.borrow_mut().insert(name, state);
+    }
+
+    /// Runs the evaluation of something that has a name, which must not lead back to itself.
+    pub(super) fn within<T>(
+        &self,
+        name: String,
+        place: Place,
+        evaluate: impl FnOnce() -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.spend(NAMED, place)?;
+        if !self.within.borrow_mut().1.insert(name.clone()) {
+            let path = self.within.borrow();
+            let circle: Vec<&str> =
+                path.0.iter().map(String::as_str).skip_while(|outer| *outer != name).collect();
+            return Err(Fault::new(
+                place,
+                format!("{name} depends on itself: {} -> {name}", circle.join(" -> ")),
+                "break the circle: one of them must not name the next",
+            ));
+        }
+        self.within.borrow_mut().0.push(name.clone());
+        let outcome = evaluate();
+        let mut path = self.within.borrow_mut();
+        path.0.pop();
+        path.1.remove(&name);
+        drop(path);
+        outcome
+    }
+
+    /// One level deeper until it is dropped.
+    pub(super) fn deeper(&self, place: Place) -> Result<Deeper<'_>, Fault> {
+        self.spend(1, place)?;
+        let depth = self.depth.get();
+        if depth >= DEEPEST {
+            return Err(Fault::new(
+                place,
+                format!(
+                    "the expression goes through more than {DEEPEST} values that are nested or name each other"
+                ),
+                "write the value down, or split the expression",
+            ));
+        }
+        self.depth.set(depth + 1);
+        Ok(Deeper(&self.depth))
+    }
+
+    /// Counts work, so that expressions which repeat each other's results come to an end.
+    pub(super) fn spend(&self, work: usize, place: Place) -> Result<(), Fault> {
+        let sum = self.work.get().saturating_add(work);
+        self.work.set(sum);
+        match sum > MOST_WORK {
+            true => Err(Fault::new(
+                place,
+                "the template's expressions come to too much",
+                "some of them repeat each other's results many times over: write those down",
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+/// See [`Scope::deeper`].
+pub(super) struct Deeper<'s>(&'s Cell<usize>);
+
+impl Drop for Deeper<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// `AWS::Partition` of a region.
+fn partition(region: &str) -> &'static str {
+    match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// `AWS::URLSuffix` of a region.
+fn url_suffix(region: &str) -> &'static str {
+    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
+}

@@ -1,0 +1,120 @@
+//! A template as it is written: scalars, lists and maps with their places, JSON and YAML alike.
+
+/// Where something stands in the text: line and column from 1, and the octet that tells two places apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) offset: usize,
+    pub(super) line: usize,
+    pub(super) column: usize,
+    /// Whether it is a key's: a map without braces begins where its first key does.
+    pub(super) is_key: bool,
+}
+
+/// A value with its place.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) place: Place,
+    pub(super) kind: Kind,
+}
+
+/// What a node is. CloudFormation compares and passes on numbers and booleans as text, so they are text here.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Null,
+    Scalar(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// A member of a map.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) place: Place,
+    pub(super) value: Node,
+}
+
+impl Node {
+    pub(super) fn scalar(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar(text) => Some(text),
+            Kind::Null | Kind::List(_) | Kind::Map(_) => None,
+        }
+    }
+
+    pub(super) fn list(&self) -> Option<&[Self]> {
+        match &self.kind {
+            Kind::List(items) => Some(items),
+            Kind::Null | Kind::Scalar(_) | Kind::Map(_) => None,
+        }
+    }
+
+    /// The members of a map; those of nothing at all are none.
+    pub(super) fn map(&self) -> Option<&[Entry]> {
+        match &self.kind {
+            Kind::Map(entries) => Some(entries),
+            Kind::Null => Some(&[]),
+            Kind::Scalar(_) | Kind::List(_) => None,
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        self.map()?.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+
+    /// The only member of a map that has one member.
+    pub(super) fn only(&self) -> Option<&Entry> {
+        match self.map()? {
+            [entry] => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// What it is, in words.
+    pub(super) fn noun(&self) -> &'static str {
+        match &self.kind {
+            Kind::Null => "nothing",
+            Kind::Scalar(_) => "a scalar",
+            Kind::List(_) => "a list",
+            Kind::Map(_) => "a map",
+        }
+    }
+
+    /// The path of what stands at a place, such as `Resources.Net.Properties.Tags[0]`; empty for the root and where nothing
+    /// stands there. What an alias repeats has the path of what it repeats.
+    pub(super) fn path_to(&self, place: Place) -> String {
+        let mut path = String::new();
+        if self.find(place, &mut path) { path } else { String::new() }
+    }
+
+    /// Leaves the path as it was if the place is not in here.
+    fn find(&self, place: Place, path: &mut String) -> bool {
+        if self.place == place {
+            return true;
+        }
+        let before = path.len();
+        match &self.kind {
+            Kind::Null | Kind::Scalar(_) => return false,
+            Kind::List(items) => {
+                for (position, item) in items.iter().enumerate() {
+                    path.push_str(&format!("[{position}]"));
+                    if item.find(place, path) {
+                        return true;
+                    }
+                    path.truncate(before);
+                }
+            }
+            Kind::Map(entries) => {
+                for entry in entries {
+                    let dot = if before == 0 { "" } else { "." };
+                    path.push_str(&format!("{dot}{}", entry.key));
+                    if entry.place == place || entry.value.find(place, path) {
+                        return true;
+                    }
+                    path.truncate(before);
+                }
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,292 @@
+//! What `aws ec2 describe-*` and `aws apprunner` print: a folder with a file for each call, or one file with several.
+//!
+//! A file is known by what it holds (`"Vpcs": […]`), not by its name: so both common layouts are read, and any other. Only
+//! `get-managed-prefix-list-entries` does not say which list it is about; its file has the list's id in its name.
+
+mod app_runner;
+mod edge;
+mod interface;
+mod network;
+mod security;
+
+use super::json::{self, Node};
+use super::{Account, Findings, ImportError, ImportErrors, Options, Origin};
+use ipnetwork::Ipv4Network;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The members of an answer by which it is known.
+const KNOWN: [&str; 20] = [
+    "Vpcs",
+    "Subnets",
+    "RouteTables",
+    "SecurityGroups",
+    "SecurityGroupRules",
+    "NetworkAcls",
+    "NatGateways",
+    "InternetGateways",
+    "VpcEndpoints",
+    "PrefixLists",
+    "Entries",
+    "NetworkInterfaces",
+    "VpcPeeringConnections",
+    "AvailabilityZones",
+    "EnableDnsSupport",
+    "EnableDnsHostnames",
+    "VpcConnectors",
+    "VpcConnector",
+    "Service",
+    "ServiceSummaryList",
+];
+
+/// Whether some JSON looks like an answer that is read here.
+pub(super) fn is_one(value: &Value) -> bool {
+    KNOWN.iter().any(|key| value.get(key).is_some())
+}
+
+/// One file with the answers of one or more calls, merged into one object.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub(super) fn parse(
+    text: &str,
+    file: &str,
+    options: &Options,
+) -> Result<(Account, Findings), ImportErrors> {
+    parse_files(&[(file.to_owned(), text.to_owned())], options)
+}
+
+/// Several files, by name and text.
+///
+/// # Errors
+/// Everything that is wrong in them.
+pub(super) fn parse_files(
+    files: &[(String, String)],
+    options: &Options,
+) -> Result<(Account, Findings), ImportErrors> {
+    let mut reader = Reader::default();
+    reader.account.region.clone_from(&options.region);
+    let mut answers = Vec::new();
+    for (file, text) in files {
+        match json::parse(text, file) {
+            Ok(value) => answers.push((file.as_str(), value)),
+            Err(error) => reader.errors.push(error),
+        }
+    }
+    for (file, value) in &answers {
+        reader.answer(file, value);
+    }
+    reader.finish()
+}
+
+/// The account in the making.
+#[derive(Default)]
+struct Reader {
+    account: Account,
+    findings: Findings,
+    errors: Vec<ImportError>,
+    seen: BTreeSet<&'static str>,
+    ids: BTreeSet<(&'static str, String)>,
+    /// Entries of prefix lists, by list: each call is for one.
+    entries: BTreeMap<String, Vec<Ipv4Network>>,
+    /// `EnableDnsSupport` and `EnableDnsHostnames`, by VPC: each call is for one attribute.
+    dns: BTreeMap<(String, &'static str), bool>,
+    /// Rules of `describe-security-group-rules`, for groups that come without theirs.
+    rules: Vec<security::FlatRule>,
+    /// Services that `list-services` names and no `describe-service` describes.
+    listed_services: BTreeMap<String, Origin>,
+}
+
+/// What reads one element of an answer's list.
+type ReadElement = fn(&mut Reader, &Node<'_>) -> Result<(), ImportError>;
+
+/// The lists, and who reads their elements.
+const LISTS: [(&str, ReadElement); 15] = [
+    ("AvailabilityZones", network::availability_zone),
+    ("Vpcs", network::vpc),
+    ("Subnets", network::subnet),
+    ("RouteTables", network::route_table),
+    ("SecurityGroups", security::group),
+    ("SecurityGroupRules", security::flat_rule),
+    ("NetworkAcls", security::network_acl),
+    ("NatGateways", edge::nat_gateway),
+    ("InternetGateways", edge::internet_gateway),
+    ("VpcEndpoints", edge::vpc_endpoint),
+    ("VpcPeeringConnections", edge::peering),
+    ("PrefixLists", edge::prefix_list),
+    ("NetworkInterfaces", interface::network_interface),
+    ("VpcConnectors", app_runner::connector),
+    ("ServiceSummaryList", app_runner::summary),
+];
+
+impl Reader {
+    fn answer(&mut self, file: &str, value: &Value) {
+        let root = Node::root(file, value);
+        if let Err(error) = root.object() {
+            return self.errors.push(error);
+        }
+        if !is_one(value) {
+            let consequence = "egret reads nothing of it";
+            let what = "an answer of no call that egret knows";
+            return self.findings.left_out(
+                format!("file {file}"),
+                root.origin(),
+                what,
+                consequence,
+            );
+        }
+        for (key, read) in LISTS {
+            self.list(&root, key, read);
+        }
+        let whole: [Result<(), ImportError>; 4] = [
+            edge::prefix_list_entries(self, file, &root),
+            network::dns_attributes(self, &root),
+            app_runner::one_connector(self, &root),
+            app_runner::service(self, &root),
+        ];
+        self.errors.extend(whole.into_iter().filter_map(Result::err));
+        self.incomplete(&root);
+    }
+
+    fn list(&mut self, root: &Node<'_>, key: &'static str, read: ReadElement) {
+        match root.get(key) {
+            Ok(None) => return,
+            Ok(Some(_)) => {
+                self.seen.insert(key);
+            }
+            Err(error) => return self.errors.push(error),
+        }
+        match root.list(key) {
+            Ok(elements) => {
+                for element in elements {
+                    if let Err(error) = read(self, &element) {
+                        self.errors.push(error);
+                    }
+                }
+            }
+            Err(error) => self.errors.push(error),
+        }
+    }
+
+    /// An answer of which only some pages were fetched.
+    fn incomplete(&mut self, root: &Node<'_>) {
+        if let Ok(Some(token)) = root.string("NextToken")
+            && !token.is_empty()
+        {
+            self.findings.not_understood(
+                format!("file {}", root.origin().file),
+                &root.origin().member("NextToken"),
+                "the answer goes on: not all pages are in the file",
+                "what is on the other pages is not in the lab",
+            );
+        }
+    }
+
+    /// Whether an object is met for the first time: pages and merged files can repeat one.
+    fn is_new(&mut self, kind: &'static str, id: &str, origin: &Origin) -> bool {
+        let is_new = self.ids.insert((kind, id.to_owned()));
+        if !is_new {
+            let consequence = "the first one counts";
+            self.findings.left_out(
+                format!("{kind} {id}"),
+                origin,
+                "it is there twice",
+                consequence,
+            );
+        }
+        is_new
+    }
+
+    fn finish(mut self) -> Result<(Account, Findings), ImportErrors> {
+        self.missing_calls();
+        self.put_together();
+        if !self.errors.is_empty() {
+            return Err(ImportErrors(self.errors));
+        }
+        Ok((self.account, self.findings))
+    }
+
+    /// What is said of one object by more than one call.
+    fn put_together(&mut self) {
+        for list in &mut self.account.prefix_lists {
+            if let Some(entries) = self.entries.remove(&list.id) {
+                list.entries = Some(entries);
+            }
+        }
+        for vpc in &mut self.account.vpcs {
+            let said = |key| self.dns.get(&(vpc.id.clone(), key)).copied();
+            vpc.enable_dns_support = said("EnableDnsSupport").or(vpc.enable_dns_support);
+            vpc.enable_dns_hostnames = said("EnableDnsHostnames").or(vpc.enable_dns_hostnames);
+        }
+        security::flat_rules(self);
+        app_runner::undescribed(self);
+    }
+
+    fn missing_calls(&mut self) {
+        let required = [
+            ("Vpcs", "describe-vpcs"),
+            ("Subnets", "describe-subnets"),
+            ("RouteTables", "describe-route-tables"),
+            ("SecurityGroups", "describe-security-groups"),
+        ];
+        for (key, call) in required {
+            if !self.seen.contains(key) && self.errors.is_empty() {
+                self.errors.push(Origin::file("the source").error(
+                    format!("no file has {key:?}, the answer of `aws ec2 {call}`"),
+                    format!("add it: aws ec2 {call} > {call}.json"),
+                ));
+            }
+        }
+        let none = Origin::file("the source");
+        if !self.seen.contains("NetworkAcls") {
+            self.findings.not_understood(
+                "network ACLs",
+                &none,
+                "describe-network-acls is not there",
+                "the lab's ACLs allow everything",
+            );
+        }
+        if !self.seen.contains("NetworkInterfaces") {
+            self.findings.left_out(
+                "network interfaces",
+                &none,
+                "describe-network-interfaces is not there",
+                "the lab has no resources: nothing but endpoints has an address in its VPCs",
+            );
+        }
+        if !self.seen.contains("VpcEndpoints") {
+            self.findings.left_out(
+                "VPC endpoints",
+                &none,
+                "describe-vpc-endpoints is not there",
+                "the lab has none; routes to them are listed apart",
+            );
+        }
+    }
+}
+
+/// The `Name` tag, of `Tags` or `TagSet`.
+fn name_tag(node: &Node<'_>) -> Result<Option<String>, ImportError> {
+    let name = tags(node)?.into_iter().find(|(key, _)| key == "Name");
+    Ok(name.map(|(_, value)| value).filter(|value| !value.is_empty()))
+}
+
+fn tags(node: &Node<'_>) -> Result<Vec<(String, String)>, ImportError> {
+    let mut tags = node.list("Tags")?;
+    tags.extend(node.list("TagSet")?);
+    let pair = |tag: &Node<'_>| {
+        Ok((tag.string("Key")?.unwrap_or_default(), tag.string("Value")?.unwrap_or_default()))
+    };
+    tags.iter().map(pair).collect()
+}
+
+/// A string two levels down, such as `Status.Code`.
+fn inner(node: &Node<'_>, outer: &str, key: &str) -> Result<Option<String>, ImportError> {
+    match node.get(outer)? {
+        Some(node) => node.string(key),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

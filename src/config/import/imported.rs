@@ -1,0 +1,402 @@
+//! From a path to a lab: which format it is, which files it has, and what came of it.
+
+use super::lowering::{self, Heading};
+use super::{
+    Account, Finding, Findings, ImportError, ImportErrors, Importer, Options, Origin, VpcConnector,
+    cloudformation, describe, json, terraform,
+};
+use crate::config::{Diagnostic, Diagnostics, Lab};
+use crate::vpc::Line;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Larger files are refused unread: an account's answers are far smaller.
+const LARGEST_FILE: u64 = 256 << 20;
+
+/// A source, and what the user says about it.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// The folder or file.
+    pub source: PathBuf,
+    /// `--format`, if given.
+    pub format: Option<Format>,
+    /// What the importers are told.
+    pub options: Options,
+    /// `--connector`: those that are not in the source.
+    pub connectors: Vec<ConnectorOrder>,
+    /// `--lab`: the lab's name.
+    pub lab: Option<String>,
+    /// `--lenient`: take what is not understood.
+    pub lenient: bool,
+}
+
+/// How a source is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `aws ec2 describe-*` output.
+    Describe,
+    /// A CloudFormation template, JSON or YAML.
+    CloudFormation,
+    /// `terraform show -json`, of a state or a plan.
+    Terraform,
+}
+
+/// A connector that a source has not, by names and ids of what it has: `NAME=SUBNET,SUBNET:GROUP,GROUP`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectorOrder {
+    /// What it is to be called.
+    pub name: String,
+    /// Ids or `Name` tags of subnets.
+    pub subnets: Vec<String>,
+    /// Ids, names or `Name` tags of security groups; empty: the VPC's default group.
+    pub security_groups: Vec<String>,
+}
+
+impl std::str::FromStr for ConnectorOrder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("{text:?} is not NAME=SUBNET,SUBNET or NAME=SUBNET,SUBNET:GROUP,GROUP");
+        let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
+        let (subnets, groups) = rest.split_once(':').unwrap_or((rest, ""));
+        let words = |list: &str| -> Vec<String> {
+            list.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+        };
+        let order = Self {
+            name: name.trim().to_owned(),
+            subnets: words(subnets),
+            security_groups: words(groups),
+        };
+        let is_whole = !order.name.is_empty() && !order.subnets.is_empty();
+        is_whole.then_some(order).ok_or_else(wrong)
+    }
+}
+
+/// Why there is no lab.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportFailure {
+    /// The source cannot be read.
+    #[error("{0}")]
+    Source(#[from] ImportErrors),
+    /// A verdict of the lab may be wrong; these and everything else that was found.
+    #[error("{} of the source are not understood and could change a verdict", not_understood(.0))]
+    NotUnderstood(Vec<Finding>),
+    /// What the source says is no lab; each names its place in the source.
+    #[error("what the source says is no lab")]
+    Lab(Diagnostics),
+}
+
+fn not_understood(findings: &[Finding]) -> String {
+    let is_one = |finding: &&Finding| finding.kind == super::FindingKind::NotUnderstood;
+    match findings.iter().filter(is_one).count() {
+        1 => "1 part".to_owned(),
+        several => format!("{several} parts"),
+    }
+}
+
+/// A source as a lab.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The lab, of which the text below is the file.
+    pub lab: Lab,
+    /// Everything that was not taken over as it stands.
+    pub findings: Vec<Finding>,
+    origins: BTreeMap<Line, Origin>,
+}
+
+impl Imported {
+    /// Reads a source, makes a lab file of it, and reads that.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being a lab, by its place in the source.
+    pub fn from_source(order: &Order) -> Result<Self, ImportFailure> {
+        let (account, findings) = account(order)?;
+        Self::from_account(account, findings, order)
+    }
+
+    /// Makes a lab of an account that has been read.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being a lab, by its place in the source.
+    pub fn from_account(
+        mut account: Account,
+        mut findings: Findings,
+        order: &Order,
+    ) -> Result<Self, ImportFailure> {
+        add_connectors(&mut account, &order.connectors)?;
+        let source = order.source.display().to_string();
+        let heading = Heading { lab: order.lab.clone(), source: source.clone() };
+        let lowered = lowering::lower(&account, &heading, &mut findings)?;
+        if findings.has_not_understood() && !order.lenient {
+            return Err(ImportFailure::NotUnderstood(findings.all()));
+        }
+        let origins = lowered.origins;
+        match Lab::parse(&label(&source), &lowered.text) {
+            Ok(lab) => Ok(Self { lab, findings: findings.all(), origins }),
+            Err(mut errors) => {
+                errors.0.iter_mut().for_each(|error| name_place(error, &origins));
+                Err(ImportFailure::Lab(errors))
+            }
+        }
+    }
+
+    /// The lab file's text.
+    pub fn text(&self) -> &str {
+        self.lab.source()
+    }
+
+    /// As [`Lab::lint`], each with its place in the source.
+    pub fn lint(&self) -> Vec<Diagnostic> {
+        let mut found = self.lab.lint();
+        found.iter_mut().for_each(|finding| name_place(finding, &self.origins));
+        found
+    }
+
+    /// A text that names lines of the lab file, which nobody has written, with their places in the source instead.
+    #[must_use]
+    pub fn name_places(&self, text: &str) -> String {
+        let label = format!("{}:", self.lab.file);
+        let mut named = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once(&label) {
+            named.push_str(before);
+            let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+            let (line, behind) = after.split_at(digits);
+            match line.parse().ok().and_then(|line| place(line, &self.origins)) {
+                Some(origin) => named.push_str(&origin.to_string()),
+                None => named.extend([&label, line]),
+            }
+            rest = behind;
+        }
+        named.push_str(rest);
+        named
+    }
+}
+
+/// How the lab file is called that stands behind a source: what prints it.
+fn label(source: &str) -> String {
+    format!("egret import {source}")
+}
+
+fn place(line: Line, origins: &BTreeMap<Line, Origin>) -> Option<&Origin> {
+    origins.range(..=line).next_back().map(|(_, origin)| origin)
+}
+
+fn name_place(finding: &mut Diagnostic, origins: &BTreeMap<Line, Origin>) {
+    if let Some(origin) = place(finding.line, origins) {
+        finding.message = format!("{} ({origin})", finding.message);
+    }
+}
+
+/// The account of a source, by its format.
+fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
+    let source = &order.source;
+    let about = fs::metadata(source).map_err(|error| unreadable(source, &error))?;
+    if about.is_dir() {
+        let files = folder(source, order.options.region.as_deref())?;
+        let mut options = order.options.clone();
+        options.region = options.region.or(files.region);
+        return describe::parse_files(&files.texts, &options);
+    }
+    let text = read(source)?;
+    let name = source.display().to_string();
+    let importer: Importer = match order.format {
+        Some(Format::Describe) => describe::parse,
+        Some(Format::CloudFormation) => cloudformation::import,
+        Some(Format::Terraform) => terraform::import,
+        None => detected(&text, &name)?,
+    };
+    importer(&text, &name, &order.options)
+}
+
+/// By what it holds at the top: any of them can hold a text of another further in.
+fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
+    let parsed = json::parse(text, name);
+    if let Ok(value) = &parsed {
+        if value.get("format_version").is_some() {
+            return Ok(terraform::import);
+        }
+        if describe::is_one(value) {
+            return Ok(describe::parse);
+        }
+    }
+    if cloudformation::is_one(text) {
+        return Ok(cloudformation::import);
+    }
+    parsed?;
+    Err(Origin::file(name).error(
+        "this is nothing that egret imports",
+        "give a folder of `aws ec2 describe-*` output or a file of it, a CloudFormation template, or what `terraform show -json` prints",
+    ))
+}
+
+/// The JSON files of a folder.
+struct Folder {
+    region: Option<String>,
+    texts: Vec<(String, String)>,
+}
+
+/// Reads a flat folder, or one with `aws_configs/<region>/`.
+fn folder(source: &Path, region: Option<&str>) -> Result<Folder, ImportErrors> {
+    let mut names = json_files(source)?;
+    let mut found = None;
+    if names.is_empty() {
+        let inner = source.join("aws_configs");
+        let regions = if inner.is_dir() { inner } else { source.to_owned() };
+        let (name, path) = region_folder(&regions, region)?;
+        found = Some(name);
+        names = json_files(&path)?;
+    } else if source.parent().and_then(Path::file_name).is_some_and(|n| n == "aws_configs") {
+        found = source.file_name().map(|name| name.to_string_lossy().into_owned());
+    }
+    let mut texts = Vec::new();
+    let mut errors = Vec::new();
+    for path in names {
+        match read(&path) {
+            Ok(text) => texts.push((shown(source, &path), text)),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(Folder { region: found, texts }) } else { Err(ImportErrors(errors)) }
+}
+
+/// A file's name within the source.
+fn shown(source: &Path, path: &Path) -> String {
+    path.strip_prefix(source).unwrap_or(path).display().to_string()
+}
+
+fn json_files(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
+    let mut files: Vec<PathBuf> = children(folder)?
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "json") && path.is_file())
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// The one region that is there, or the one that is asked for.
+fn region_folder(folder: &Path, region: Option<&str>) -> Result<(String, PathBuf), ImportError> {
+    let mut regions: Vec<(String, PathBuf)> = children(folder)?
+        .into_iter()
+        .filter(|path| path.is_dir() && json_files(path).is_ok_and(|files| !files.is_empty()))
+        .filter_map(|path| Some((path.file_name()?.to_string_lossy().into_owned(), path)))
+        .filter(|(name, _)| is_region(name))
+        .collect();
+    regions.sort();
+    let here = Origin::file(&folder.display().to_string());
+    let names: Vec<&str> = regions.iter().map(|(name, _)| name.as_str()).collect();
+    let named = names.join(", ");
+    let position = match (region, names.as_slice()) {
+        (Some(wanted), _) => names.iter().position(|name| *name == wanted).ok_or_else(|| {
+            here.error(format!("there is no region {wanted:?} here"), format!("there are: {named}"))
+        })?,
+        (None, [_]) => 0,
+        (None, []) => {
+            return Err(here.error(
+                "there is no JSON file here",
+                "collect one for each call: aws ec2 describe-vpcs > describe-vpcs.json, and so on",
+            ));
+        }
+        (None, _) => {
+            let help = format!("choose one with --region: {named}");
+            return Err(here.error("there are several regions here", help));
+        }
+    };
+    Ok(regions.swap_remove(position))
+}
+
+/// Whether a word is like `us-east-1` or `us-gov-west-1`.
+fn is_region(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('-').collect();
+    let number = parts.last().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let words = parts.iter().rev().skip(1);
+    parts.len() >= 3 && number && words.flat_map(|w| w.bytes()).all(|b| b.is_ascii_lowercase())
+}
+
+fn children(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
+    let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
+    let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| entry.map(|e| e.path())).collect();
+    paths.map_err(|error| unreadable(folder, &error))
+}
+
+fn read(path: &Path) -> Result<String, ImportError> {
+    let size = fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
+    if size > LARGEST_FILE {
+        let message = format!("{size} octets are more than egret reads");
+        return Err(Origin::file(&path.display().to_string()).error(message, "leave the file out"));
+    }
+    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> ImportError {
+    Origin::file(&path.display().to_string())
+        .error(format!("cannot be read: {error}"), "give a path that exists and may be read")
+}
+
+/// Adds the connectors that the command line names.
+fn add_connectors(account: &mut Account, orders: &[ConnectorOrder]) -> Result<(), ImportErrors> {
+    let mut errors = Vec::new();
+    for order in orders {
+        let origin = Origin::file(&format!("--connector {}", order.name));
+        let subnets: Vec<(&str, Option<&str>, &str)> =
+            account.subnets.iter().map(|s| (s.id.as_str(), s.name.as_deref(), "")).collect();
+        let groups: Vec<(&str, Option<&str>, &str)> = account
+            .security_groups
+            .iter()
+            .map(|g| (g.id.as_str(), g.name.as_deref(), g.group_name.as_str()))
+            .collect();
+        let mut find = |what: &str, words: &[String], among: &[(&str, Option<&str>, &str)]| {
+            let found = words.iter().map(|word| find(&origin, what, word, among));
+            let found: Vec<Result<String, ImportError>> = found.collect();
+            let mut ids = Vec::new();
+            for one in found {
+                match one {
+                    Ok(id) => ids.push(id),
+                    Err(error) => errors.push(error),
+                }
+            }
+            ids
+        };
+        let subnets = find("subnet", &order.subnets, &subnets);
+        let security_groups = find("security group", &order.security_groups, &groups);
+        account.vpc_connectors.push(VpcConnector {
+            id: format!("--connector {}", order.name),
+            name: order.name.clone(),
+            subnets,
+            security_groups,
+            origin,
+        });
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ImportErrors(errors)) }
+}
+
+/// The object that has this id, or alone has this name.
+fn find(
+    origin: &Origin,
+    what: &str,
+    word: &str,
+    among: &[(&str, Option<&str>, &str)],
+) -> Result<String, ImportError> {
+    if among.iter().any(|(id, _, _)| *id == word) {
+        return Ok(word.to_owned());
+    }
+    let called: Vec<&str> = among
+        .iter()
+        .filter(|(_, name, other)| *name == Some(word) || *other == word)
+        .map(|(id, _, _)| *id)
+        .collect();
+    match called.as_slice() {
+        [only] => Ok((*only).to_owned()),
+        [] => {
+            let known: Vec<&str> = among.iter().take(20).map(|(id, _, _)| *id).collect();
+            let message = format!("the source has no {what} {word:?}");
+            Err(origin.error(message, format!("there are: {}", known.join(", "))))
+        }
+        several => {
+            let message = format!("{} {what}s are called {word:?}", several.len());
+            Err(origin.error(message, format!("give the id: {}", several.join(", "))))
+        }
+    }
+}

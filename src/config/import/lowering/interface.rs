@@ -1,0 +1,218 @@
+//! Network interfaces as resources: databases, caches, load balancers, instances.
+//!
+//! Those of NAT gateways and endpoints come with these, and those of connectors are egret's to make.
+
+use super::super::{EndpointType, NetworkInterface, RouteTarget, SecurityGroup, Subnet, Vpc};
+use super::Lowering;
+use super::document::Section;
+use super::endpoint;
+use super::network::is_usable;
+use crate::config::names::Kind;
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+/// The tag that App Runner puts on a connector's interfaces (spec 2.1).
+const APP_RUNNER_TAG: &str = "AWSAppRunnerManaged";
+/// Ports that egret listens on at one resource, where only the groups' rules tell which there may be.
+const MOST_PORTS: usize = 16;
+
+impl<'a> Lowering<'a, '_> {
+    pub(super) fn resources(&mut self, vpc: &'a Vpc) {
+        let account = self.account;
+        for interface in &account.network_interfaces {
+            match self.scope.subnet(&interface.subnet) {
+                Some(subnet) if subnet.vpc == vpc.id && !self.belongs_elsewhere(interface) => {
+                    self.resource(vpc, subnet, interface);
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// Whether an interface is part of what the lab has as something else.
+    fn belongs_elsewhere(&mut self, interface: &NetworkInterface) -> bool {
+        if interface.tags.iter().any(|(key, _)| key == APP_RUNNER_TAG) {
+            self.findings.left_out(
+                format!("network interface {}", interface.id),
+                &interface.origin,
+                "the interface of a VPC connector",
+                "the lab makes the interfaces of its connectors, with addresses that egret chooses",
+            );
+            return true;
+        }
+        let nats = self.account.nat_gateways.iter();
+        // The API's model says the one, its answers the other.
+        let is_nat = matches!(interface.interface_type.as_str(), "natGateway" | "nat_gateway")
+            || nats
+                .flat_map(|nat| &nat.addresses)
+                .any(|address| address.network_interface.as_ref() == Some(&interface.id));
+        let of_endpoint = self.account.vpc_endpoints.iter().any(|endpoint| {
+            let is_kept = match endpoint.endpoint_type {
+                EndpointType::Interface | EndpointType::GatewayLoadBalancer => {
+                    endpoint::is_there(endpoint)
+                }
+                EndpointType::Gateway | EndpointType::Other(_) => false,
+            };
+            is_kept && endpoint.network_interfaces.contains(&interface.id)
+        });
+        is_nat || of_endpoint
+    }
+
+    fn resource(&mut self, vpc: &'a Vpc, subnet: &'a Subnet, interface: &'a NetworkInterface) {
+        let object = format!("network interface {}", interface.id);
+        let name = self.words.free(Kind::Resource, &called(interface));
+        let groups = match interface.security_groups.as_slice() {
+            [] => vec![self.open_group(&vpc.id, &interface.origin)],
+            ids => self.groups_of(ids, &interface.origin),
+        };
+        let given: Vec<Option<Ipv4Addr>> = match interface.addresses.as_slice() {
+            [] => vec![None],
+            addresses => addresses.iter().map(|private| Some(private.address)).collect(),
+        };
+        let listen = self.listen(interface);
+        for (position, given) in given.into_iter().enumerate() {
+            let mut section =
+                Section::new("resource", Some(&described(interface)), &interface.origin);
+            let Some(address) = self.resource_address(vpc, subnet, interface, given, &mut section)
+            else {
+                continue;
+            };
+            // A resource has one address; the others of its interface are resources beside it.
+            match position {
+                0 => section.string("name", &name),
+                _ => section.string("name", self.words.free(Kind::Resource, &name)),
+            }
+            section.string("subnet", self.words.of(Kind::Subnet, &subnet.id));
+            section.string("address", address);
+            section.some_strings("security_groups", &groups);
+            if position == 0 && self.is_routed_to(interface) {
+                let word = self.words.of(Kind::NetworkInterface, &interface.id);
+                section.string("network_interface", word);
+                section.boolean("source_dest_check", interface.source_dest_check);
+            }
+            if !listen.is_empty() {
+                if interface.listen.is_empty() {
+                    let what = "what answers there is not said";
+                    let taken = "the ports that rules of its groups name";
+                    section.note(super::assumption(what, taken));
+                    if position == 0 {
+                        self.findings.assumed(&object, &interface.origin, what, taken);
+                    }
+                }
+                section.strings("listen", &listen);
+            }
+            self.document.push(section);
+        }
+    }
+
+    fn resource_address(
+        &mut self,
+        vpc: &'a Vpc,
+        subnet: &Subnet,
+        interface: &NetworkInterface,
+        given: Option<Ipv4Addr>,
+        section: &mut Section,
+    ) -> Option<Ipv4Addr> {
+        if let Some(address) = given
+            && is_usable(subnet, address)
+            && self.written.insert((&vpc.id, address))
+        {
+            return Some(address);
+        }
+        let object = format!("network interface {}", interface.id);
+        let Some(free) = self.free_address(&vpc.id, subnet.cidr_block) else {
+            let what = format!("subnet {} has no free address for it", subnet.id);
+            let consequence = "the lab has no such resource";
+            self.findings.not_understood(object, &interface.origin, what, consequence);
+            return None;
+        };
+        let what = match given {
+            Some(address) => format!("{address} cannot be its address in {}", subnet.cidr_block),
+            None => "its address is left to AWS".to_owned(),
+        };
+        self.assume(section, &object, &interface.origin, &what, &free.to_string());
+        Some(free)
+    }
+
+    fn is_routed_to(&self, interface: &NetworkInterface) -> bool {
+        let mut routes = self.account.route_tables.iter().flat_map(|table| &table.routes);
+        routes.any(|route| match &route.target {
+            RouteTarget::NetworkInterface(id) => *id == interface.id,
+            RouteTarget::Instance(id) => interface.instance.as_ref() == Some(id),
+            RouteTarget::Local
+            | RouteTarget::Gateway(_)
+            | RouteTarget::NatGateway(_)
+            | RouteTarget::VpcEndpoint(_)
+            | RouteTarget::VpcPeeringConnection(_)
+            | RouteTarget::Other { .. } => false,
+        })
+    }
+
+    /// What answers: as the source says, or else each single port that an ingress rule of a group names. Nothing where
+    /// nothing is attached, or where AWS takes no connections.
+    fn listen(&self, interface: &NetworkInterface) -> Vec<String> {
+        if !interface.listen.is_empty() {
+            return interface.listen.clone();
+        }
+        let is_unattached = interface.status.as_deref() == Some("available");
+        if is_unattached || interface.interface_type == "lambda" {
+            return Vec::new();
+        }
+        let ids = &interface.security_groups;
+        let groups = self.account.security_groups.iter().filter(|group| ids.contains(&group.id));
+        let ports: BTreeSet<(i64, &str)> = groups.flat_map(named_ports).collect();
+        ports.into_iter().take(MOST_PORTS).map(|(port, word)| format!("{port}/{word}")).collect()
+    }
+}
+
+fn named_ports(group: &SecurityGroup) -> impl Iterator<Item = (i64, &'static str)> {
+    group.ingress.iter().filter_map(|rule| {
+        let word = match rule.ip_protocol.as_str() {
+            "tcp" | "6" => "tcp",
+            "udp" | "17" => "udp",
+            _ => return None,
+        };
+        let port = rule.from_port.filter(|from| rule.to_port == Some(*from))?;
+        (1..=65_535).contains(&port).then_some((port, word))
+    })
+}
+
+/// What people call it: its name, or what AWS writes into the description of what it makes.
+fn called(interface: &NetworkInterface) -> String {
+    if let Some(name) = interface.name.as_ref().filter(|name| !name.is_empty()) {
+        return name.clone();
+    }
+    let description = interface.description.as_deref().unwrap_or_default();
+    if description == "RDSNetworkInterface" {
+        return "rds".to_owned();
+    }
+    if let Some(cache) = description.strip_prefix("ElastiCache ") {
+        return cache.strip_prefix("cluster ").unwrap_or(cache).to_owned();
+    }
+    if let Some(balancer) = description.strip_prefix("ELB ") {
+        // app/name/id, net/name/id, or the name alone.
+        let name = balancer.split('/').nth(1);
+        return name.unwrap_or(balancer).to_owned();
+    }
+    if let Some(function) = description.strip_prefix("AWS Lambda VPC ENI-") {
+        // The name, and a UUID of five parts.
+        let parts: Vec<&str> = function.split('-').collect();
+        let name = parts.len().checked_sub(5).and_then(|name| parts.get(..name));
+        return format!("lambda-{}", name.unwrap_or(&parts).join("-"));
+    }
+    if let Some(requester) = interface.requester_id.as_ref().filter(|r| r.starts_with("amazon-")) {
+        return requester.trim_start_matches("amazon-").to_owned();
+    }
+    interface.instance.as_ref().unwrap_or(&interface.id).clone()
+}
+
+fn described(interface: &NetworkInterface) -> String {
+    let description = interface.description.iter().filter(|said| !said.is_empty());
+    let instance = interface.instance.as_ref();
+    let facts: Vec<&str> = std::iter::once(&interface.id)
+        .chain(instance)
+        .chain(description)
+        .map(String::as_str)
+        .collect();
+    facts.join(", ")
+}

@@ -1,0 +1,218 @@
+//! An [`Account`] as the text of a lab file.
+//!
+//! The text is for people first: VPC by VPC in reading order, each object under its name and its place in the source, and
+//! each assumption where it was made. It then takes the ordinary way through [`crate::config::Lab::parse`], so there is
+//! one validation. What follows only decides what a lab file can say, and says what it cannot.
+
+mod acl;
+mod document;
+mod endpoint;
+mod group;
+mod interface;
+mod nat;
+mod network;
+mod route;
+mod scope;
+mod service;
+mod traffic;
+mod words;
+
+use super::{Account, Findings, ImportError, ImportErrors, Origin, Vpc};
+use crate::config::address::is_reserved;
+use crate::config::names::Kind;
+use crate::vpc::Line;
+use document::{Document, Section};
+use ipnetwork::Ipv4Network;
+use scope::Scope;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use words::Words;
+
+/// What the lab is to be called, and what it comes from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heading {
+    /// The lab's name, if given.
+    pub(super) lab: Option<String>,
+    /// The source, as the user named it.
+    pub(super) source: String,
+}
+
+/// A lab file, and from which line on it comes from where.
+#[derive(Clone, Debug)]
+pub(super) struct Lowered {
+    pub(super) text: String,
+    pub(super) origins: BTreeMap<Line, Origin>,
+}
+
+/// Writes the lab file. The findings of the importer come with it, and those of the lowering are added.
+///
+/// # Errors
+/// What the source cannot mean: objects that name others which are not there, or traffic that AWS does not know.
+pub(super) fn lower(
+    account: &Account,
+    heading: &Heading,
+    findings: &mut Findings,
+) -> Result<Lowered, ImportErrors> {
+    let scope = Scope::of(account, findings);
+    let region = network::region(account, findings);
+    let mut lowering = Lowering {
+        account,
+        scope,
+        region,
+        words: Words::default(),
+        taken: BTreeSet::new(),
+        used_lists: BTreeSet::new(),
+        assumed_lists: BTreeSet::new(),
+        open_groups: BTreeMap::new(),
+        written: BTreeSet::new(),
+        findings,
+        errors: Vec::new(),
+        document: Document::default(),
+    };
+    lowering.whole_file(heading);
+    if !lowering.errors.is_empty() {
+        return Err(ImportErrors(lowering.errors));
+    }
+    let (text, origins) = lowering.document.finish();
+    Ok(Lowered { text, origins })
+}
+
+/// The work in progress.
+struct Lowering<'a, 'f> {
+    account: &'a Account,
+    scope: Scope<'a>,
+    region: String,
+    words: Words,
+    /// Private addresses that are in use, by VPC.
+    taken: BTreeSet<(&'a str, Ipv4Addr)>,
+    /// Private addresses that a resource of the file has, by VPC.
+    written: BTreeSet<(&'a str, Ipv4Addr)>,
+    /// Prefix lists that something of the lab names.
+    used_lists: BTreeSet<&'a str>,
+    /// Prefix lists that stand in for what the source does not have, by their words.
+    assumed_lists: BTreeSet<String>,
+    /// The group of interfaces that have none, by VPC.
+    open_groups: BTreeMap<&'a str, String>,
+    findings: &'f mut Findings,
+    errors: Vec<ImportError>,
+    document: Document,
+}
+
+impl<'a> Lowering<'a, '_> {
+    fn whole_file(&mut self, heading: &Heading) {
+        self.keep_route_target_words();
+        self.head(heading);
+        self.given_addresses();
+        let account = self.account;
+        for vpc in account.vpcs.iter().filter(|vpc| self.scope.has(&vpc.id)).collect::<Vec<_>>() {
+            self.vpc(vpc);
+        }
+        self.peerings();
+        self.prefix_lists();
+        self.private_zones();
+        self.internet_hosts();
+        self.app_runner();
+        self.tail();
+    }
+
+    /// Ids that AWS gave stay as they are, whatever else is named before them.
+    fn keep_route_target_words(&mut self) {
+        let account = self.account;
+        let groups = account.security_groups.iter().map(|o| (Kind::SecurityGroup, &o.id));
+        let gateways = account.internet_gateways.iter().map(|o| (Kind::InternetGateway, &o.id));
+        let nats = account.nat_gateways.iter().map(|o| (Kind::NatGateway, &o.id));
+        let endpoints = account.vpc_endpoints.iter().map(|o| (Kind::VpcEndpoint, &o.id));
+        for (kind, id) in groups.chain(gateways).chain(nats).chain(endpoints) {
+            self.words.of(kind, id);
+        }
+    }
+
+    fn head(&mut self, heading: &Heading) {
+        self.document.comment(&format!("Written by `egret import` from {}.", heading.source));
+        self.document.comment("Each object has its place there above it. \"assumed:\" is what the source leaves open.");
+        self.document.line("");
+        if let Some(lab) = &heading.lab {
+            self.document.line(&format!("lab = {}", document::quoted(lab)));
+        }
+        self.document.line(&format!("region = {}", document::quoted(&self.region)));
+        self.task_cidr();
+    }
+
+    fn vpc(&mut self, vpc: &'a Vpc) {
+        let title = vpc.name.as_deref().map_or_else(String::new, |name| format!("{name}, "));
+        self.document.heading(&format!("VPC {title}{}", vpc.id));
+        self.network(vpc);
+        let account = self.account;
+        for subnet in account.subnets.iter().filter(|subnet| subnet.vpc == vpc.id) {
+            self.subnet(vpc, subnet);
+        }
+        for table in account.route_tables.iter().filter(|table| table.vpc == vpc.id) {
+            self.route_table(vpc, table);
+        }
+        for gateway in &account.nat_gateways {
+            self.nat_gateway(vpc, gateway);
+        }
+        for group in account.security_groups.iter().filter(|group| group.vpc == vpc.id) {
+            self.security_group(group);
+        }
+        for acl in account.network_acls.iter().filter(|acl| acl.vpc == vpc.id) {
+            self.network_acl(acl);
+        }
+        for endpoint in account.vpc_endpoints.iter().filter(|endpoint| endpoint.vpc == vpc.id) {
+            self.vpc_endpoint(vpc, endpoint);
+        }
+        self.resources(vpc);
+    }
+
+    /// What is not in the file, for its readers.
+    fn tail(&mut self) {
+        let found = self.findings.all();
+        let missing: Vec<_> =
+            found.iter().filter(|f| f.kind != super::FindingKind::Assumed).collect();
+        if missing.is_empty() {
+            return;
+        }
+        self.document.heading("not taken over");
+        for finding in missing {
+            let super::Finding { kind, object, what, consequence, origin } = finding;
+            self.document.comment(&format!("{kind}: {object}: {what}: {consequence} ({origin})"));
+        }
+    }
+
+    /// Something is open in the source: a comment in the section, and a finding.
+    fn assume(
+        &mut self,
+        section: &mut Section,
+        object: &str,
+        origin: &Origin,
+        what: &str,
+        taken: &str,
+    ) {
+        section.note(assumption(what, taken));
+        self.findings.assumed(object, origin, what, taken);
+    }
+
+    /// An object names another one that is not in the source.
+    fn missing(&mut self, origin: &Origin, what: &str, id: &str) {
+        self.errors.push(origin.error(
+            format!("there is no {what} {id:?} in the source"),
+            format!("add the {what} to the source, or remove what names it"),
+        ));
+    }
+
+    /// The first address of a subnet from the tenth on that nothing has.
+    fn free_address(&mut self, vpc: &'a str, block: Ipv4Network) -> Option<Ipv4Addr> {
+        let (first, last) = (u32::from(block.network()), u32::from(block.broadcast()));
+        let preferred = first.saturating_add(10).min(last);
+        let mut candidates = (preferred..last).chain(first..preferred).map(Ipv4Addr::from);
+        let free =
+            candidates.find(|&ip| !is_reserved(block, ip) && !self.taken.contains(&(vpc, ip)))?;
+        self.taken.insert((vpc, free));
+        Some(free)
+    }
+}
+
+/// An assumption, in a comment.
+fn assumption(what: &str, taken: &str) -> String {
+    format!("assumed: {taken}: {what}")
+}

@@ -1,0 +1,263 @@
+//! VPCs, subnets, peering connections, prefix lists, private zones, and the region.
+
+use super::super::{Account, Findings, Origin, Subnet, Vpc};
+use super::Lowering;
+use super::document::{Item, Section, inline, list, quoted};
+use crate::config::address::{is_reserved, overlap};
+use crate::config::names::Kind;
+use ipnetwork::Ipv4Network;
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+/// The zones that subnets without one are put into, in turn.
+const ZONE_LETTERS: [char; 3] = ['a', 'b', 'c'];
+
+/// Where tasks can have their addresses from: the lab file's default, and what there is where a VPC has that.
+const TASK_BLOCKS: [([u8; 4], u8); 6] = [
+    ([100, 64, 0, 0], 10),
+    ([100, 127, 0, 0], 16),
+    ([172, 31, 0, 0], 16),
+    ([192, 168, 240, 0], 20),
+    ([10, 255, 0, 0], 16),
+    ([10, 128, 0, 0], 16),
+];
+
+/// The region: as the source says, or as its zones are called.
+pub(super) fn region(account: &Account, findings: &mut Findings) -> String {
+    if let Some(region) = &account.region {
+        return region.clone();
+    }
+    let zones = account.availability_zones.iter().map(|zone| &zone.name);
+    let zones = zones.chain(account.subnets.iter().filter_map(|s| s.availability_zone.as_ref()));
+    let named = zones.filter_map(|zone| {
+        let region = zone.strip_suffix(|c: char| c.is_ascii_lowercase())?;
+        region.ends_with(|c: char| c.is_ascii_digit()).then(|| region.to_owned())
+    });
+    named.min().unwrap_or_else(|| {
+        let taken = "us-east-1; --region says another";
+        findings.assumed("the source", &Origin::default(), "it names no region", taken);
+        "us-east-1".to_owned()
+    })
+}
+
+impl<'a> Lowering<'a, '_> {
+    /// Tasks get addresses that no VPC of the lab has.
+    pub(super) fn task_cidr(&mut self) {
+        let vpcs = self.account.vpcs.iter().filter(|vpc| self.scope.has(&vpc.id));
+        let taken: Vec<Ipv4Network> = vpcs.flat_map(|vpc| vpc.cidr_blocks.clone()).collect();
+        let free = TASK_BLOCKS.into_iter().find_map(|(base, prefix)| {
+            let block = Ipv4Network::new(Ipv4Addr::from(base), prefix).ok()?;
+            taken.iter().all(|other| !overlap(block, *other)).then_some(block)
+        });
+        if let Some(block) = free.filter(|block| block.ip() != Ipv4Addr::from(TASK_BLOCKS[0].0)) {
+            let what = "the usual addresses of tasks, 100.64.0.0/10, are a VPC's";
+            self.document.comment(&super::assumption(what, &block.to_string()));
+            self.document.line(&format!("task_cidr = {}", quoted(block)));
+            self.findings.assumed("tasks", &Origin::default(), what, block.to_string());
+        }
+    }
+
+    /// Addresses that the source gives are no longer free, wherever they stand.
+    pub(super) fn given_addresses(&mut self) {
+        let account = self.account;
+        for interface in &account.network_interfaces {
+            let Some(subnet) = self.scope.subnet(&interface.subnet) else { continue };
+            let given = interface.addresses.iter().map(|private| private.address);
+            self.taken.extend(given.map(|address| (subnet.vpc.as_str(), address)));
+        }
+        for gateway in &account.nat_gateways {
+            let subnet = gateway.subnet.as_ref().and_then(|id| self.scope.subnet(id));
+            let Some(subnet) = subnet else { continue };
+            let given = gateway.addresses.iter().filter_map(|address| address.private_ip);
+            self.taken.extend(given.map(|address| (subnet.vpc.as_str(), address)));
+        }
+    }
+
+    pub(super) fn network(&mut self, vpc: &'a Vpc) {
+        let mut section = Section::new("vpc", vpc.name.as_deref(), &vpc.origin);
+        section.string("id", self.words.of(Kind::Vpc, &vpc.id));
+        section.strings("cidr", &vpc.cidr_blocks);
+        if let Some(gateway) = self.attached_gateway(vpc) {
+            let word = self.words.of(Kind::InternetGateway, &gateway);
+            section.string("internet_gateway", word);
+        }
+        let tables = &self.account.route_tables;
+        if let Some(main) = tables.iter().find(|table| table.main && table.vpc == vpc.id) {
+            section.string("main_route_table", self.words.of(Kind::RouteTable, &main.id));
+        }
+        let dns = [
+            ("enable_dns_support", vpc.enable_dns_support, true),
+            ("enable_dns_hostnames", vpc.enable_dns_hostnames, false),
+        ];
+        for (key, said, usual) in dns {
+            if said.is_none() {
+                let object = format!("VPC {}", vpc.id);
+                let taken = format!("{usual}, AWS's default");
+                self.assume(
+                    &mut section,
+                    &object,
+                    &vpc.origin,
+                    &format!("{key} is not said"),
+                    &taken,
+                );
+            }
+            section.boolean(key, said.unwrap_or(usual));
+        }
+        self.block_public_access(vpc);
+        self.document.push(section);
+    }
+
+    fn attached_gateway(&self, vpc: &Vpc) -> Option<String> {
+        let mut gateways = self.account.internet_gateways.iter();
+        gateways.find(|gateway| gateway.vpc.as_deref() == Some(&vpc.id)).map(|g| g.id.clone())
+    }
+
+    fn block_public_access(&mut self, vpc: &Vpc) {
+        let object = format!("VPC {}", vpc.id);
+        match vpc.block_public_access.as_deref() {
+            None | Some("off") => {}
+            Some("block-ingress") => self.findings.left_out(
+                object,
+                &vpc.origin,
+                "VPC Block Public Access, block-ingress",
+                "NAT gateways still lead out, and nothing comes in from a lab's internet anyway",
+            ),
+            Some(mode) => self.findings.not_understood(
+                object,
+                &vpc.origin,
+                format!("VPC Block Public Access, {mode}"),
+                "AWS drops what goes through the internet gateway; the lab lets it pass",
+            ),
+        }
+    }
+
+    pub(super) fn subnet(&mut self, vpc: &'a Vpc, subnet: &'a Subnet) {
+        let mut section = Section::new("subnet", subnet.name.as_deref(), &subnet.origin);
+        let zone = match &subnet.availability_zone {
+            Some(zone) => zone.clone(),
+            None => self.assumed_zone(vpc, subnet, &mut section),
+        };
+        section.string("id", self.words.of(Kind::Subnet, &subnet.id));
+        section.string("vpc", self.words.of(Kind::Vpc, &vpc.id));
+        section.string("availability_zone", zone);
+        section.string("cidr", subnet.cidr_block);
+        let account = self.account;
+        let mut tables = account.route_tables.iter();
+        if let Some(table) = tables.find(|table| table.subnets.contains(&subnet.id)) {
+            section.string("route_table", self.words.of(Kind::RouteTable, &table.id));
+        }
+        let of_vpc = || account.network_acls.iter().filter(|acl| acl.vpc == vpc.id);
+        let acl = of_vpc().find(|acl| acl.subnets.contains(&subnet.id));
+        if let Some(acl) = acl.or_else(|| of_vpc().find(|acl| acl.default)) {
+            section.string("network_acl", self.words.of(Kind::NetworkAcl, &acl.id));
+        }
+        self.document.push(section);
+    }
+
+    fn assumed_zone(&mut self, vpc: &Vpc, subnet: &Subnet, section: &mut Section) -> String {
+        let mut of_vpc = self.account.subnets.iter().filter(|other| other.vpc == vpc.id);
+        let position = of_vpc.position(|other| other.id == subnet.id).unwrap_or(0);
+        let letter = ZONE_LETTERS.get(position % ZONE_LETTERS.len()).copied().unwrap_or('a');
+        let zone = format!("{}{letter}", self.region);
+        let object = format!("subnet {}", subnet.id);
+        self.assume(
+            section,
+            &object,
+            &subnet.origin,
+            "its Availability Zone is left to AWS",
+            &zone,
+        );
+        zone
+    }
+
+    pub(super) fn peerings(&mut self) {
+        let account = self.account;
+        for peering in &account.peering_connections {
+            let (requester, accepter) = (&peering.requester_vpc, &peering.accepter_vpc);
+            if !(self.scope.has(requester) && self.scope.has(accepter)) {
+                // Routes that lead there say what follows.
+                continue;
+            }
+            let name = peering.name.as_deref();
+            let mut section = Section::new("vpc_peering_connection", name, &peering.origin);
+            section.string("id", self.words.of(Kind::Peering, &peering.id));
+            section.string("requester_vpc", self.words.of(Kind::Vpc, requester));
+            section.string("accepter_vpc", self.words.of(Kind::Vpc, accepter));
+            match peering.status.as_deref().unwrap_or("active") {
+                "active" => {}
+                state @ ("pending-acceptance" | "rejected" | "expired" | "deleted") => {
+                    section.string("state", state);
+                }
+                "deleting" | "failed" => section.string("state", "deleted"),
+                other => {
+                    section.string("state", "pending-acceptance");
+                    let taken = "pending-acceptance: nothing passes";
+                    let object = format!("peering connection {}", peering.id);
+                    let what = format!("its state is {other:?}");
+                    self.assume(&mut section, &object, &peering.origin, &what, taken);
+                }
+            }
+            self.document.push(section);
+        }
+    }
+
+    /// Those that something names.
+    pub(super) fn prefix_lists(&mut self) {
+        let account = self.account;
+        for prefix_list in &account.prefix_lists {
+            let Some(entries) = &prefix_list.entries else { continue };
+            if !self.used_lists.contains(prefix_list.id.as_str()) {
+                continue;
+            }
+            let name = prefix_list.name.as_deref();
+            let mut section = Section::new("prefix_list", name, &prefix_list.origin);
+            section.string("id", self.words.of(Kind::PrefixList, &prefix_list.id));
+            let mut seen = BTreeSet::new();
+            let once: Vec<_> = entries.iter().filter(|entry| seen.insert(**entry)).collect();
+            section.strings("entries", &once);
+            self.document.push(section);
+        }
+    }
+
+    pub(super) fn private_zones(&mut self) {
+        let account = self.account;
+        for zone in &account.private_zones {
+            let vpcs: Vec<&String> = zone.vpcs.iter().filter(|vpc| self.scope.has(vpc)).collect();
+            if vpcs.is_empty() {
+                continue;
+            }
+            let vpcs: Vec<String> =
+                vpcs.into_iter().map(|vpc| self.words.of(Kind::Vpc, vpc)).collect();
+            let mut section = Section::new("private_zone", None, &zone.origin);
+            section.string("name", &zone.name);
+            section.strings("vpcs", &vpcs);
+            let mut records = Vec::new();
+            for record in &zone.records {
+                if !matches!(record.record_type.as_str(), "A" | "CNAME" | "TXT") {
+                    self.findings.left_out(
+                        format!("private zone {}", zone.name),
+                        &record.origin,
+                        format!("the {} record of {}", record.record_type, record.name),
+                        "the resolver has no answer of this type",
+                    );
+                    continue;
+                }
+                let mut fields = vec![
+                    ("name", quoted(&record.name)),
+                    ("type", quoted(&record.record_type)),
+                    ("values", list(&record.values)),
+                ];
+                fields.extend(record.ttl.map(|ttl| ("ttl", ttl.to_string())));
+                let origin = record.origin.clone();
+                records.push(Item { value: inline(&fields), comment: None, origin });
+            }
+            section.items("records", records);
+            self.document.push(section);
+        }
+    }
+}
+
+/// Whether an interface of a subnet can have an address.
+pub(super) fn is_usable(subnet: &Subnet, address: Ipv4Addr) -> bool {
+    subnet.cidr_block.contains(address) && !is_reserved(subnet.cidr_block, address)
+}

@@ -1,0 +1,154 @@
+//! Connectors and services, and what stands on the lab's internet for them to reach.
+
+use super::super::{EndpointType, Origin, VpcConnector};
+use super::Lowering;
+use super::document::Section;
+use super::endpoint;
+use crate::config::names::Kind;
+use ipnetwork::Ipv4Network;
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+impl<'a> Lowering<'a, '_> {
+    pub(super) fn app_runner(&mut self) {
+        self.document.heading("App Runner");
+        let account = self.account;
+        if account.vpc_connectors.is_empty() {
+            self.errors.push(Origin::file("the source").error(
+                "it has no App Runner VPC connector, so there is nothing whose packets could be explained",
+                "say what a connector would be: --connector NAME=SUBNET,SUBNET:GROUP,GROUP",
+            ));
+        }
+        for connector in &account.vpc_connectors {
+            self.connector(connector);
+        }
+        for service in &account.services {
+            let mut section = Section::new("service", None, &service.origin);
+            section.string("name", self.words.free(Kind::Service, &service.name));
+            let Some(id) = &service.vpc_connector else {
+                section.string("egress", "default");
+                self.document.push(section);
+                continue;
+            };
+            if !account.vpc_connectors.iter().any(|connector| connector.id == *id) {
+                self.findings.not_understood(
+                    format!("service {}", service.name),
+                    &service.origin,
+                    format!("VPC connector {id}, which is not in the source"),
+                    "the lab has no such service",
+                );
+                continue;
+            }
+            section.string("egress", "vpc");
+            section.string("vpc_connector", self.words.of(Kind::Connector, id));
+            self.document.push(section);
+        }
+        self.services_of_connectors();
+    }
+
+    fn connector(&mut self, connector: &'a VpcConnector) {
+        self.connector_word(connector);
+        let mut section = Section::new("vpc_connector", None, &connector.origin);
+        section.string("name", self.words.of(Kind::Connector, &connector.id));
+        let mut subnets = Vec::new();
+        for id in &connector.subnets {
+            match self.scope.subnet(id) {
+                Some(subnet) if self.scope.has(&subnet.vpc) => {
+                    subnets.push(self.words.of(Kind::Subnet, id));
+                }
+                Some(subnet) => self.missing(&subnet.origin, "VPC", &subnet.vpc),
+                None => self.missing(&connector.origin, "subnet", id),
+            }
+        }
+        if connector.subnets.is_empty() {
+            self.errors.push(connector.origin.error(
+                format!("VPC connector {} has no subnet", connector.name),
+                "a connector has at least one",
+            ));
+        }
+        section.strings("subnets", &subnets);
+        let groups = self.groups_of(&connector.security_groups, &connector.origin);
+        section.some_strings("security_groups", &groups);
+        self.document.push(section);
+    }
+
+    /// Connectors are called by their names, and named by their ARNs.
+    fn connector_word(&mut self, connector: &VpcConnector) {
+        let name = if connector.name.is_empty() { &connector.id } else { &connector.name };
+        self.words.name(Kind::Connector, &connector.id, name);
+    }
+
+    /// Without a service nothing goes through a connector.
+    fn services_of_connectors(&mut self) {
+        let account = self.account;
+        let used: BTreeSet<&String> =
+            account.services.iter().filter_map(|service| service.vpc_connector.as_ref()).collect();
+        for connector in account.vpc_connectors.iter().filter(|c| !used.contains(&c.id)) {
+            let mut section = Section::new("service", None, &connector.origin);
+            let word = self.words.of(Kind::Connector, &connector.id);
+            let name = self.words.free(Kind::Service, &word);
+            let object = format!("VPC connector {}", connector.name);
+            let taken = format!("service {name}");
+            let what = "the source has no service that uses it";
+            self.assume(&mut section, &object, &connector.origin, what, &taken);
+            section.string("name", name);
+            section.string("egress", "vpc");
+            section.string("vpc_connector", word);
+            self.document.push(section);
+        }
+    }
+
+    /// No source has the internet: one host for probes, and one for each service with a gateway endpoint.
+    pub(super) fn internet_hosts(&mut self) {
+        self.document.heading("the internet");
+        let here = Origin::file("not in the source");
+        let mut example = Section::new("internet_host", None, &here);
+        example.note("assumed: something to reach by NAT gateways");
+        example.string("name", self.words.free(Kind::InternetHost, "example"));
+        example.string("address", Ipv4Addr::new(203, 0, 113, 10));
+        example.strings("listen", &["80/tcp", "443/tcp"]);
+        self.document.push(example);
+        self.findings.assumed(
+            "the internet",
+            &Origin::default(),
+            "no source has it",
+            "one host, 203.0.113.10, for probes",
+        );
+        self.services_behind_gateway_endpoints(&here);
+    }
+
+    fn services_behind_gateway_endpoints(&mut self, here: &Origin) {
+        let account = self.account;
+        let mut seen = BTreeSet::new();
+        for end in account.vpc_endpoints.iter().filter(|end| self.scope.has(&end.vpc)) {
+            let is_gateway = end.endpoint_type == EndpointType::Gateway && endpoint::is_there(end);
+            let service = end.service_name.rsplit('.').next().unwrap_or_default();
+            if !is_gateway || service.is_empty() || !seen.insert(service) {
+                continue;
+            }
+            let Some(address) = self.service_address(&end.service_name, service) else { continue };
+            let mut host = Section::new("internet_host", None, here);
+            host.note(format!("assumed: {}, behind its gateway endpoint", end.service_name));
+            host.string("name", self.words.free(Kind::InternetHost, service));
+            host.strings("aliases", &[format!("{service}.{}.amazonaws.com", self.region)]);
+            host.string("address", address);
+            host.strings("listen", &["443/tcp"]);
+            self.document.push(host);
+        }
+    }
+
+    /// An address of the service's prefix list.
+    fn service_address(&self, name: &str, service: &str) -> Option<Ipv4Addr> {
+        let used = self.account.prefix_lists.iter().filter(|list| {
+            list.name.as_deref() == Some(name) && self.used_lists.contains(list.id.as_str())
+        });
+        let mut entries = used.filter_map(|list| list.entries.as_ref()).flatten().copied();
+        let block = entries.next().or_else(|| endpoint::published(service))?;
+        address_within(block)
+    }
+}
+
+fn address_within(block: Ipv4Network) -> Option<Ipv4Addr> {
+    let address = block.nth(10.min(block.size().saturating_sub(1)))?;
+    crate::config::text::public_address(&address.to_string()).ok()
+}

@@ -1,0 +1,137 @@
+//! Ids and names of a source as a lab file can have them. AWS's own ids stay as they are.
+
+use crate::config::names::Kind;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A name of a namespace or of DNS is best kept short; the lab file takes 64.
+const LONGEST: usize = 60;
+/// `ServiceName` and `VpcConnectorName` (spec 1.4).
+const LONGEST_APP_RUNNER: usize = 40;
+
+/// The words given so far.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    taken: BTreeSet<(u8, String)>,
+    given: BTreeMap<(Kind, String), String>,
+}
+
+impl Words {
+    /// The word that stands for an object, the same one each time.
+    pub(super) fn of(&mut self, kind: Kind, id: &str) -> String {
+        if let Some(word) = self.given.get(&(kind, id.to_owned())) {
+            return word.clone();
+        }
+        let word = self.free(kind, id);
+        self.given.insert((kind, id.to_owned()), word.clone());
+        word
+    }
+
+    /// Gives an object a word by what people call it.
+    pub(super) fn name(&mut self, kind: Kind, id: &str, called: &str) {
+        if !self.given.contains_key(&(kind, id.to_owned())) {
+            let word = self.free(kind, called);
+            self.given.insert((kind, id.to_owned()), word);
+        }
+    }
+
+    /// A word like this one that nothing else is called by.
+    pub(super) fn free(&mut self, kind: Kind, like: &str) -> String {
+        let word = word(kind, like);
+        let mut candidate = word.clone();
+        let mut number = 2;
+        while !self.taken.insert((kind.namespace(), candidate.clone())) {
+            let suffix = format!("-{number}");
+            candidate = format!("{}{suffix}", cut(&word, longest(kind) - suffix.len()));
+            number += 1;
+        }
+        candidate
+    }
+}
+
+/// What comes nearest to a text among the words of a kind.
+fn word(kind: Kind, text: &str) -> String {
+    let is_app_runner = matches!(kind, Kind::Connector | Kind::Service);
+    let valid = |c: char| {
+        c.is_ascii_alphanumeric() || matches!(c, '_' | '-') || (c == '.' && !is_app_runner)
+    };
+    let mut word = String::new();
+    for c in text.chars() {
+        if valid(c) {
+            word.push(c);
+        } else if !word.ends_with('-') {
+            word.push('-');
+        }
+    }
+    let word = word.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    let word = cut(word.trim_end_matches(['-', '.']), longest(kind));
+    match word {
+        "" => kind.noun().replace(' ', "-").to_lowercase(),
+        // They mean something else in a route, or are namespaces of egret's own.
+        "local" | "blackhole" | "router" | "internet" | "services" => format!("{word}-1"),
+        _ => word.to_owned(),
+    }
+}
+
+const fn longest(kind: Kind) -> usize {
+    match kind {
+        Kind::Connector | Kind::Service => LONGEST_APP_RUNNER,
+        Kind::Vpc
+        | Kind::Subnet
+        | Kind::RouteTable
+        | Kind::InternetGateway
+        | Kind::NatGateway
+        | Kind::VpcEndpoint
+        | Kind::Peering
+        | Kind::NetworkInterface
+        | Kind::SecurityGroup
+        | Kind::PrefixList
+        | Kind::NetworkAcl
+        | Kind::Resource
+        | Kind::InternetHost => LONGEST,
+    }
+}
+
+/// The beginning of an ASCII word.
+fn cut(word: &str, length: usize) -> &str {
+    word.get(..length).unwrap_or(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::text;
+
+    #[test]
+    fn ids_of_aws_stay_and_others_become_words() {
+        let mut words = Words::default();
+        assert_eq!(words.of(Kind::Subnet, "subnet-0a1b"), "subnet-0a1b");
+        let planned = "module.net[\"eu\"].aws_subnet.private[0]";
+        assert_eq!(words.of(Kind::Subnet, planned), "module.net-eu-.aws_subnet.private-0");
+        assert_eq!(words.of(Kind::Subnet, planned), "module.net-eu-.aws_subnet.private-0");
+        assert_eq!(words.of(Kind::Service, "my.service"), "my-service");
+        assert_eq!(words.of(Kind::Vpc, "router"), "router-1");
+        assert_eq!(words.of(Kind::Vpc, "\u{00fc}\u{00fc}"), "vpc");
+    }
+
+    #[test]
+    fn nothing_shares_a_word_where_a_route_or_a_rule_could_mean_either() {
+        let mut words = Words::default();
+        assert_eq!(words.of(Kind::NatGateway, "gateway"), "gateway");
+        assert_eq!(words.of(Kind::InternetGateway, "gateway"), "gateway-2");
+        assert_eq!(words.of(Kind::SecurityGroup, "gateway"), "gateway");
+    }
+
+    #[test]
+    fn whatever_the_text_the_word_is_one() {
+        let mut words = Words::default();
+        for id in ["", "-", "x".repeat(99).as_str(), "\n", ".a.", "a b", "1"] {
+            for kind in [Kind::Vpc, Kind::Resource, Kind::Connector] {
+                for _ in 0..3 {
+                    let word = words.free(kind, id);
+                    assert!(text::word(&word).is_ok(), "{id:?}: {word:?}");
+                    assert!(kind != Kind::Connector || text::apprunner_name(&word).is_ok());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Terraform's addresses: `module.net[0].aws_subnet.private["a"].id` as its steps.
+
+use serde_json::Value;
+use std::fmt;
+
+/// The index of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Index {
+    /// Of `count`.
+    Count(u64),
+    /// Of `for_each`.
+    Key(String),
+}
+
+/// A module's instance: from the root, the calls that lead there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct ModulePath(pub(super) Vec<(String, Option<Index>)>);
+
+impl ModulePath {
+    /// From an address such as `module.net["a"].module.rules`.
+    pub(super) fn parse(address: &str) -> Self {
+        let mut path = Vec::new();
+        let mut steps = steps(address).into_iter().peekable();
+        while let Some(step) = steps.next() {
+            if step != Step::Name("module".to_owned()) {
+                continue;
+            }
+            let Some(Step::Name(name)) = steps.next() else { break };
+            let index = match steps.peek() {
+                Some(Step::Index(index)) => Some(index.clone()),
+                Some(Step::Name(_)) | None => None,
+            };
+            path.push((name, index));
+        }
+        Self(path)
+    }
+
+    /// The module that makes the last call, and that call.
+    pub(super) fn split(&self) -> Option<(Self, &str, Option<&Index>)> {
+        let ((name, index), parents) = self.0.split_last()?;
+        Some((Self(parents.to_vec()), name, index.as_ref()))
+    }
+
+    /// A module that is called from here.
+    pub(super) fn child(&self, name: &str, index: Option<Index>) -> Self {
+        let mut path = self.0.clone();
+        path.push((name.to_owned(), index));
+        Self(path)
+    }
+}
+
+/// A step of a traversal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// `.name`.
+    Name(String),
+    /// `[0]` or `["a"]`.
+    Index(Index),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Index(Index::Count(number)) => write!(f, "[{number}]"),
+            Self::Index(Index::Key(key)) => write!(f, "[{key:?}]"),
+        }
+    }
+}
+
+/// The steps of an address or a reference. Whatever is no address has steps too, which name nothing.
+pub(super) fn steps(address: &str) -> Vec<Step> {
+    let mut found = Vec::new();
+    let mut rest = address;
+    while !rest.is_empty() {
+        if let Some(inside) = rest.strip_prefix('[') {
+            let end = closing_bracket(inside);
+            found.push(index_of(&inside[..end]));
+            rest = inside.get(end + 1..).unwrap_or_default();
+        } else {
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            if end > 0 {
+                found.push(Step::Name(rest[..end].to_owned()));
+            }
+            rest = match rest[end..].strip_prefix('.') {
+                Some(after) => after,
+                None => &rest[end..],
+            };
+        }
+    }
+    found
+}
+
+/// Where the `]` is that ends an index; brackets within quotes are a part of the key.
+fn closing_bracket(inside: &str) -> usize {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, character) in inside.char_indices() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = quoted,
+            '"' => quoted = !quoted,
+            ']' if !quoted => return at,
+            _ => {}
+        }
+    }
+    inside.len()
+}
+
+fn index_of(text: &str) -> Step {
+    if let Ok(number) = text.parse() {
+        return Step::Index(Index::Count(number));
+    }
+    // A quoted key is a JSON string but for `${` and `%{`, which no key of a resource has in practice.
+    match serde_json::from_str(text) {
+        Ok(Value::String(key)) => Step::Index(Index::Key(key)),
+        _ => Step::Index(Index::Key(text.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_steps_whatever_its_keys_contain() {
+        let text: Vec<String> = steps(r#"module.net["eu.a]"].aws_subnet.b[3].id"#)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(text, ["module", "net", r#"["eu.a]"]"#, "aws_subnet", "b", "[3]", "id"]);
+        for odd in ["", ".", "[", "[\"", "a..b", "[]x", "ä[ö]", "a[\"\\"] {
+            steps(odd);
+            ModulePath::parse(odd);
+        }
+    }
+
+    #[test]
+    fn a_module_path_ends_with_the_last_call() {
+        let path = ModulePath::parse(r#"module.net[1].module.rules["x"]"#);
+        let (parent, name, index) = path.split().unwrap();
+        assert_eq!((name, index), ("rules", Some(&Index::Key("x".to_owned()))));
+        assert_eq!(parent, ModulePath::parse("module.net[1]"));
+        assert_eq!(parent.child("rules", Some(Index::Key("x".to_owned()))), path);
+        assert_eq!(ModulePath::default().split(), None);
+    }
+}

@@ -1,0 +1,421 @@
+//! Network interfaces: those that are resources, and those that databases, caches, load balancers and instances have.
+//!
+//! Terraform does not know the address of most of the latter. Their interfaces are read without one.
+
+use super::Import;
+use super::network::SUBNETS;
+use super::reader::{Block, Trouble};
+use super::security_groups::GROUPS;
+use crate::config::import::{NetworkInterface, PrivateAddress};
+use std::net::Ipv4Addr;
+
+/// `aws_network_interface` and the data source.
+pub(super) fn network_interface(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
+    let mut addresses: Vec<Ipv4Addr> = block.address("private_ip")?.into_iter().collect();
+    for key in ["private_ip_list", "private_ips"] {
+        let place = block.origin.member(key);
+        for text in block.strings(key)? {
+            addresses.push(place.address(&text)?);
+        }
+    }
+    let mut instance = None;
+    for attachment in block.blocks("attachment")? {
+        instance = instance.or(attachment.id("instance", &["aws_instance"])?);
+        instance = instance.or(attachment.label("instance_id"));
+    }
+    let groups = if block.resource.data { "security_groups" } else { "security_group_ids" };
+    let groups = match block.ids(groups, GROUPS)? {
+        none if none.is_empty() => block.ids("security_groups", GROUPS)?,
+        some => some,
+    };
+    import.account.network_interfaces.push(NetworkInterface {
+        id: block.resource.id(),
+        name: block.name(),
+        subnet: block.needed_id("subnet_id", SUBNETS)?,
+        interface_type: block.label("interface_type").unwrap_or_else(|| "interface".to_owned()),
+        description: block.label("description"),
+        addresses: private(&addresses),
+        security_groups: groups,
+        source_dest_check: block.flag("source_dest_check")?.unwrap_or(true),
+        requester_id: block.label("requester_id"),
+        instance,
+        origin: block.origin.clone(),
+        ..NetworkInterface::default()
+    });
+    Ok(())
+}
+
+/// `aws_network_interface_attachment`.
+pub(super) fn attachment(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
+    let id = block.needed_id("network_interface_id", &["aws_network_interface"])?;
+    let instance = block.needed_id("instance_id", &["aws_instance"])?;
+    match import.account.network_interfaces.iter_mut().find(|one| one.id == id) {
+        Some(interface) => interface.instance = Some(instance),
+        None => import.without(block, &format!("network interface {id}")),
+    }
+    Ok(())
+}
+
+/// `aws_network_interface_sg_attachment`.
+pub(super) fn group_attachment(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
+    let id = block.needed_id("network_interface_id", &["aws_network_interface"])?;
+    let group = block.needed_id("security_group_id", GROUPS)?;
+    match import.account.network_interfaces.iter_mut().find(|one| one.id == id) {
+        Some(interface) if interface.security_groups.contains(&group) => {}
+        Some(interface) => interface.security_groups.push(group),
+        None => import.without(block, &format!("network interface {id}")),
+    }
+    Ok(())
+}
+
+/// `aws_instance` and the data source. Comes after interfaces: its primary one may be one of those.
+pub(super) fn instance(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
+    let id = block.resource.id();
+    let primary = block
+        .label("primary_network_interface_id")
+        .or(block.label("network_interface_id"))
+        .unwrap_or_else(|| block.resource.computed("primary_network_interface_id"));
+    let listed = import
+        .account
+        .network_interfaces
+        .iter_mut()
+        .find(|one| one.id == primary || one.instance.as_deref() == Some(id.as_str()));
+    if let Some(listed) = listed {
+        listed.instance = Some(id);
+        listed.name = listed.name.take().or(block.name());
+        return Ok(());
+    }
+    let mut addresses: Vec<Ipv4Addr> = block.address("private_ip")?.into_iter().collect();
+    let place = block.origin.member("secondary_private_ips");
+    for text in block.strings("secondary_private_ips")? {
+        addresses.push(place.address(&text)?);
+    }
+    import.account.network_interfaces.push(NetworkInterface {
+        id: primary,
+        name: block.name().or_else(|| Some(block.resource.name.clone())),
+        subnet: block.needed_id("subnet_id", SUBNETS)?,
+        interface_type: "interface".to_owned(),
+        addresses: private(&addresses),
+        security_groups: block.ids("vpc_security_group_ids", GROUPS)?,
+        source_dest_check: block.flag("source_dest_check")?.unwrap_or(true),
+        instance: Some(id),
+        origin: block.origin.clone(),
+        ..NetworkInterface::default()
+    });
+    Ok(())
+}
+
+/// `aws_efs_mount_target`, whose address is known.
+pub(super) fn mount_target(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
+    let addresses: Vec<Ipv4Addr> = block.address("ip_address")?.into_iter().collect();
+    import.account.network_interfaces.push(NetworkInterface {
+        id: block
+            .label("network_interface_id")
+            .unwrap_or_else(|| block.resource.computed("network_interface_id")),
+        name: Some(block.resource.name.clone()),
+        subnet: block.needed_id("subnet_id", SUBNETS)?,
+        interface_type: "efs".to_owned(),
+        addresses: private(&addresses),
+        security_groups: block.ids("security_groups", GROUPS)?,
+        source_dest_check: true,
+        listen: vec!["2049/tcp".to_owned()],
+        origin: block.origin.clone(),
+        ..NetworkInterface::default()
+    });
+    Ok(())
+}
+
+fn private(addresses: &[Ipv4Addr]) -> Vec<PrivateAddress> {
+    let mut found: Vec<PrivateAddress> = Vec::new();
+    for &address in addresses {
+        if !found.iter().any(|one| one.address == address) {
+            found.push(PrivateAddress { address, public_ip: None });
+        }
+    }
+    found
+}
+
+/// A type whose instances have network interfaces that Terraform does not list.
+#[derive(Debug)]
+pub(super) struct Owner {
+    kind: &'static str,
+    /// The attribute with its name.
+    name: &'static str,
+    subnets: Subnets,
+    /// The attribute with its security groups.
+    groups: &'static str,
+    /// The attribute with its port, and the port where it is absent.
+    port: (&'static str, Option<&'static str>),
+    /// Whether it has an interface in each of its subnets, or in one.
+    in_each: bool,
+    /// The attribute that names its cluster, and the cluster's type: it has the groups and the port.
+    cluster: Option<(&'static str, &'static str)>,
+}
+
+/// How a type names its subnets.
+#[derive(Debug)]
+enum Subnets {
+    /// An attribute with their ids.
+    Listed(&'static str),
+    /// An attribute with the name of a subnet group.
+    Group(&'static str),
+    /// An attribute of a block, which has the groups too.
+    Within(&'static str, &'static str),
+}
+
+const fn owner(
+    kind: &'static str,
+    name: &'static str,
+    subnets: Subnets,
+    groups: &'static str,
+    port: (&'static str, Option<&'static str>),
+    in_each: bool,
+) -> Owner {
+    Owner { kind, name, subnets, groups, port, in_each, cluster: None }
+}
+
+const fn member(
+    kind: &'static str,
+    subnets: &'static str,
+    cluster: &'static str,
+    port: &'static str,
+) -> Owner {
+    Owner {
+        kind,
+        name: "identifier",
+        subnets: Subnets::Group(subnets),
+        groups: "vpc_security_group_ids",
+        port: ("port", Some(port)),
+        in_each: false,
+        cluster: Some(("cluster_identifier", cluster)),
+    }
+}
+
+use Subnets::{Group, Listed, Within};
+
+/// Types whose instances have network interfaces.
+pub(super) const OWNERS: &[Owner] = &[
+    owner(
+        "aws_db_instance",
+        "identifier",
+        Group("db_subnet_group_name"),
+        "vpc_security_group_ids",
+        ("port", None),
+        false,
+    ),
+    member("aws_rds_cluster_instance", "db_subnet_group_name", "aws_rds_cluster", "3306/tcp"),
+    member("aws_docdb_cluster_instance", "db_subnet_group_name", "aws_docdb_cluster", "27017/tcp"),
+    member(
+        "aws_neptune_cluster_instance",
+        "neptune_subnet_group_name",
+        "aws_neptune_cluster",
+        "8182/tcp",
+    ),
+    owner(
+        "aws_elasticache_cluster",
+        "cluster_id",
+        Group("subnet_group_name"),
+        "security_group_ids",
+        ("port", Some("6379/tcp")),
+        false,
+    ),
+    owner(
+        "aws_elasticache_replication_group",
+        "replication_group_id",
+        Group("subnet_group_name"),
+        "security_group_ids",
+        ("port", Some("6379/tcp")),
+        false,
+    ),
+    owner(
+        "aws_memorydb_cluster",
+        "name",
+        Group("subnet_group_name"),
+        "security_group_ids",
+        ("port", Some("6379/tcp")),
+        false,
+    ),
+    owner(
+        "aws_redshift_cluster",
+        "cluster_identifier",
+        Group("cluster_subnet_group_name"),
+        "vpc_security_group_ids",
+        ("port", Some("5439/tcp")),
+        false,
+    ),
+    owner("aws_lb", "name", Listed("subnets"), "security_groups", ("", None), true),
+    owner("aws_alb", "name", Listed("subnets"), "security_groups", ("", None), true),
+    owner(
+        "aws_mq_broker",
+        "broker_name",
+        Listed("subnet_ids"),
+        "security_groups",
+        ("", None),
+        true,
+    ),
+    owner(
+        "aws_opensearch_domain",
+        "domain_name",
+        Within("vpc_options", "subnet_ids"),
+        "security_group_ids",
+        ("", Some("443/tcp")),
+        true,
+    ),
+    owner(
+        "aws_msk_cluster",
+        "cluster_name",
+        Within("broker_node_group_info", "client_subnets"),
+        "security_groups",
+        ("", None),
+        true,
+    ),
+];
+
+/// Types that owners refer to: subnet groups and clusters.
+pub(super) const OWNERS_NEED: &[&str] = &[
+    "aws_db_subnet_group",
+    "aws_neptune_subnet_group",
+    "aws_elasticache_subnet_group",
+    "aws_memorydb_subnet_group",
+    "aws_redshift_subnet_group",
+    "aws_rds_cluster",
+    "aws_docdb_cluster",
+    "aws_neptune_cluster",
+];
+
+/// Owners, and what they refer to.
+#[derive(Default)]
+pub(super) struct Owners<'a> {
+    owners: Vec<(&'static Owner, Block<'a>)>,
+    needed: Vec<Block<'a>>,
+}
+
+impl<'a> Owners<'a> {
+    pub(super) fn keep(&mut self, owner: &'static Owner, block: Block<'a>) {
+        self.owners.push((owner, block));
+    }
+
+    pub(super) fn need(&mut self, block: Block<'a>) {
+        self.needed.push(block);
+    }
+}
+
+impl Owner {
+    /// Its entry, if it is a type of these.
+    pub(super) fn of(kind: &str) -> Option<&'static Self> {
+        OWNERS.iter().find(|owner| owner.kind == kind)
+    }
+}
+
+/// Makes the interfaces of all owners.
+pub(super) fn settle(import: &mut Import<'_>) {
+    let owners = std::mem::take(&mut import.owners);
+    for (owner, block) in &owners.owners {
+        let read = interfaces(import, &owners, owner, block);
+        import.part(block, "network interface", read);
+    }
+}
+
+fn interfaces(
+    import: &mut Import<'_>,
+    owners: &Owners<'_>,
+    owner: &Owner,
+    block: &Block<'_>,
+) -> Result<(), Trouble> {
+    if owner.kind == "aws_elasticache_cluster" && block.label("replication_group_id").is_some() {
+        // A member of a replication group, which is an owner itself.
+        return Ok(());
+    }
+    let Some(subnets) = subnets_of(owners, owner, block)? else {
+        import.findings.left_out(
+            block.object(),
+            &block.origin,
+            "its subnets are not in this source",
+            "the lab has no such resource: write a [[resource]] for it",
+        );
+        return Ok(());
+    };
+    let cluster = owner.cluster.and_then(|(attribute, _)| {
+        let id = block.id(attribute, OWNERS_NEED).ok().flatten()?;
+        owners.needed.iter().find(|one| {
+            one.resource.id() == id || one.label("cluster_identifier").as_deref() == Some(&id)
+        })
+    });
+    let groups = match (&owner.subnets, cluster) {
+        (Within(within, _), _) => match block.blocks(within)?.first() {
+            Some(inner) => inner.ids(owner.groups, GROUPS)?,
+            None => Vec::new(),
+        },
+        (Listed(_) | Group(_), Some(cluster)) => cluster.ids(owner.groups, GROUPS)?,
+        (Listed(_) | Group(_), None) => block.ids(owner.groups, GROUPS)?,
+    };
+    let listen = port(owner, cluster.unwrap_or(block))?;
+    let name = block.label(owner.name).unwrap_or_else(|| block.resource.name.clone());
+    let wanted = if owner.in_each { subnets.len() } else { 1 };
+    for (position, subnet) in preferred(import, block, subnets).into_iter().take(wanted).enumerate()
+    {
+        let name = if position == 0 { name.clone() } else { format!("{name}-{}", position + 1) };
+        import.account.network_interfaces.push(NetworkInterface {
+            id: format!("{}.network_interface[{position}]", block.resource.address),
+            name: Some(name),
+            subnet,
+            interface_type: "interface".to_owned(),
+            security_groups: groups.clone(),
+            source_dest_check: true,
+            listen: listen.iter().cloned().collect(),
+            origin: block.origin.clone(),
+            ..NetworkInterface::default()
+        });
+    }
+    Ok(())
+}
+
+/// `None`: what names them is not in the source.
+fn subnets_of(
+    owners: &Owners<'_>,
+    owner: &Owner,
+    block: &Block<'_>,
+) -> Result<Option<Vec<String>>, Trouble> {
+    let found = match owner.subnets {
+        Listed(attribute) => block.ids(attribute, SUBNETS)?,
+        Within(within, attribute) => match block.blocks(within)?.first() {
+            Some(inner) => inner.ids(attribute, SUBNETS)?,
+            None => return Ok(None),
+        },
+        Group(attribute) => {
+            let Some(id) = block.id(attribute, OWNERS_NEED)? else { return Ok(None) };
+            let group = owners
+                .needed
+                .iter()
+                .find(|one| one.resource.id() == id || one.label("name").as_deref() == Some(&id));
+            match group {
+                Some(group) => group.ids("subnet_ids", SUBNETS)?,
+                None => return Ok(None),
+            }
+        }
+    };
+    Ok(Some(found).filter(|found| !found.is_empty()))
+}
+
+/// Those in the owner's own zone first.
+fn preferred(import: &Import<'_>, block: &Block<'_>, mut subnets: Vec<String>) -> Vec<String> {
+    if let Some(zone) = block.label("availability_zone") {
+        let in_zone =
+            |id: &String| {
+                import.account.subnets.iter().any(|subnet| {
+                    subnet.id == *id && subnet.availability_zone.as_ref() == Some(&zone)
+                })
+            };
+        subnets.sort_by_key(|id| !in_zone(id));
+    }
+    subnets
+}
+
+fn port(owner: &Owner, block: &Block<'_>) -> Result<Option<String>, Trouble> {
+    let (attribute, default) = owner.port;
+    let given = if attribute.is_empty() { None } else { block.number(attribute)? };
+    Ok(given
+        .filter(|port| (1..=65_535).contains(port))
+        .map(|port| format!("{port}/tcp"))
+        .or(default.map(ToOwned::to_owned)))
+}

@@ -1,0 +1,187 @@
+//! The resource types of the AWS provider, and what becomes of each.
+
+use super::interfaces::{self, OWNERS_NEED, Owner};
+use super::reader::{Block, Trouble};
+use super::{Import, apprunner, endpoints, names, network, routing, security_groups};
+
+/// When a type is read: what others are parts of comes before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Elastic IPs, VPCs and subnets.
+    Ground,
+    /// What is in them, by id.
+    Objects,
+    /// Rules, routes, associations.
+    Parts,
+    /// What a later word decides, such as which table is the main one.
+    Last,
+}
+
+impl Phase {
+    pub(super) const ALL: [Self; 4] = [Self::Ground, Self::Objects, Self::Parts, Self::Last];
+}
+
+/// What becomes of a type.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// It is read, in its phase.
+    Read(Phase, fn(&mut Import<'_>, &Block<'_>) -> Result<(), Trouble>),
+    /// It has network interfaces that are not listed.
+    Owner(&'static Owner),
+    /// An owner names it.
+    Needed,
+    /// It has no counterpart, and this follows.
+    LeftOut(&'static str),
+    /// Packets may depend on it.
+    NotUnderstood,
+    /// It is about IPv6 alone.
+    Ipv6,
+    /// It has no bearing on packets.
+    Nothing,
+}
+
+const LEADS_OUT: &str = "the lab ends there: routes that lead to it drop";
+const NO_FILTER: &str = "the lab has no such filter: what it would stop passes";
+const NO_SERVICE: &str =
+    "the lab runs it not: add a [[service]] for it, with a connector of its subnets and groups";
+
+/// What becomes of a type; data sources that only list ids have no bearing.
+pub(super) fn kind(kind: &str, data: bool) -> Kind {
+    use Kind::{Ipv6, LeftOut, Needed, NotUnderstood, Nothing, Read};
+    use Phase::{Ground, Last, Objects, Parts};
+    match kind {
+        "aws_vpc" | "aws_default_vpc" => Read(Ground, network::vpc),
+        "aws_subnet" | "aws_default_subnet" => Read(Ground, network::subnet),
+        "aws_eip" => Read(Ground, network::elastic_ip),
+        "aws_vpc_ipv4_cidr_block_association" => Read(Objects, network::vpc_cidr_block),
+        "aws_internet_gateway" => Read(Objects, network::internet_gateway),
+        "aws_internet_gateway_attachment" => Read(Parts, network::internet_gateway_attachment),
+        "aws_nat_gateway" => Read(Objects, network::nat_gateway),
+        "aws_vpc_peering_connection" => Read(Objects, network::peering),
+        "aws_vpc_peering_connection_accepter" => Read(Parts, network::peering_accepter),
+        "aws_vpc_block_public_access_options" => Read(Last, network::block_public_access),
+
+        "aws_network_acl" | "aws_default_network_acl" => Read(Objects, network::network_acl),
+        "aws_network_acl_rule" => Read(Parts, network::network_acl_rule),
+        "aws_network_acl_association" => Read(Last, network::network_acl_association),
+
+        "aws_route_table" | "aws_default_route_table" => Read(Objects, routing::route_table),
+        "aws_route" if !data => Read(Parts, routing::route),
+        "aws_route_table_association" => Read(Parts, routing::association),
+        "aws_main_route_table_association" => Read(Last, routing::main_association),
+        "aws_vpn_gateway_route_propagation" => Read(Parts, routing::propagation),
+
+        "aws_security_group" if data => Read(Objects, security_groups::group_of_others),
+        "aws_security_group" | "aws_default_security_group" => {
+            Read(Objects, security_groups::group)
+        }
+        "aws_security_group_rule" => Read(Parts, security_groups::rule),
+        "aws_vpc_security_group_ingress_rule"
+        | "aws_vpc_security_group_egress_rule"
+        | "aws_vpc_security_group_rule" => Read(Parts, security_groups::single_rule),
+
+        "aws_vpc_endpoint" => Read(Objects, endpoints::endpoint),
+        "aws_vpc_endpoint_policy" => Read(Parts, endpoints::policy),
+        "aws_vpc_endpoint_route_table_association" => Read(Parts, endpoints::route_table),
+        "aws_vpc_endpoint_subnet_association" => Read(Parts, endpoints::subnet),
+        "aws_vpc_endpoint_security_group_association" => Read(Parts, endpoints::security_group),
+        "aws_vpc_endpoint_private_dns" => Read(Parts, endpoints::private_dns),
+        "aws_ec2_managed_prefix_list" => Read(Objects, endpoints::prefix_list),
+        "aws_ec2_managed_prefix_list_entry" => Read(Parts, endpoints::prefix_list_entry),
+        "aws_prefix_list" => Read(Objects, endpoints::service_list),
+
+        "aws_network_interface" => Read(Objects, interfaces::network_interface),
+        "aws_network_interface_attachment" => Read(Parts, interfaces::attachment),
+        "aws_network_interface_sg_attachment" => Read(Last, interfaces::group_attachment),
+        "aws_instance" => Read(Parts, interfaces::instance),
+        "aws_efs_mount_target" => Read(Objects, interfaces::mount_target),
+
+        "aws_route53_zone" => Read(Objects, names::zone),
+        "aws_route53_zone_association" => Read(Parts, names::association),
+        "aws_route53_record" if !data => Read(Last, names::record),
+
+        "aws_apprunner_vpc_connector" => Read(Objects, apprunner::connector),
+        "aws_apprunner_service" => Read(Objects, apprunner::service),
+        _ if data => Nothing,
+
+        "aws_lambda_function" | "aws_ecs_service" => LeftOut(NO_SERVICE),
+        "aws_ec2_transit_gateway"
+        | "aws_ec2_transit_gateway_vpc_attachment"
+        | "aws_vpn_gateway"
+        | "aws_vpn_gateway_attachment"
+        | "aws_ec2_carrier_gateway"
+        | "aws_networkmanager_vpc_attachment"
+        | "aws_dx_gateway_association" => LeftOut(LEADS_OUT),
+        "aws_networkfirewall_firewall" | "aws_route53_resolver_firewall_rule_group_association" => {
+            LeftOut(NO_FILTER)
+        }
+        "aws_vpc_dhcp_options_association" | "aws_default_vpc_dhcp_options" => {
+            LeftOut("tasks ask the VPC's own resolver, whatever DHCP says")
+        }
+        "aws_route53_resolver_endpoint" | "aws_route53_resolver_rule_association" => LeftOut(
+            "the lab's resolver forwards nothing: names of other networks are unknown to it",
+        ),
+        "aws_vpc_endpoint_service" => {
+            LeftOut("it takes connections from other VPCs, and makes none")
+        }
+        "aws_egress_only_internet_gateway" | "aws_vpc_ipv6_cidr_block_association" => Ipv6,
+        other if OWNERS_NEED.contains(&other) => Needed,
+        other => match Owner::of(other) {
+            Some(owner) => Kind::Owner(owner),
+            None if HARMLESS.contains(&other) => Nothing,
+            None if DECIDES.iter().any(|start| other.starts_with(start)) => NotUnderstood,
+            None if LEADS.iter().any(|start| other.starts_with(start)) => LeftOut(LEADS_OUT),
+            None => Nothing,
+        },
+    }
+}
+
+/// Types whose names begin like those below, and that no packet depends on.
+const HARMLESS: &[&str] = &[
+    "aws_apprunner_auto_scaling_configuration_version",
+    "aws_apprunner_connection",
+    "aws_apprunner_custom_domain_association",
+    "aws_apprunner_observability_configuration",
+    "aws_apprunner_default_auto_scaling_configuration_version",
+    "aws_apprunner_deployment",
+    "aws_apprunner_vpc_ingress_connection",
+    "aws_route53_health_check",
+    "aws_subnet_cidr_reservation",
+    "aws_ec2_subnet_cidr_reservation",
+    "aws_vpc_dhcp_options",
+    "aws_vpc_endpoint_connection_accepter",
+    "aws_vpc_endpoint_connection_notification",
+    "aws_vpc_endpoint_service_allowed_principal",
+    "aws_vpc_endpoint_service_private_dns_verification",
+    "aws_vpc_peering_connection_options",
+    "aws_vpc_network_performance_metric_subscription",
+    "aws_eip_association",
+    "aws_eip_domain_name",
+];
+
+/// Beginnings of types that decide about packets: one that is not known yet may matter.
+const DECIDES: &[&str] = &[
+    "aws_apprunner_vpc",
+    "aws_default_",
+    "aws_internet_gateway",
+    "aws_nat_",
+    "aws_network_acl",
+    "aws_network_interface",
+    "aws_route_",
+    "aws_security_group",
+    "aws_subnet",
+    "aws_vpc_",
+    "aws_vpc_security_group",
+];
+
+/// Beginnings of types of other networks.
+const LEADS: &[&str] = &[
+    "aws_customer_gateway",
+    "aws_dx_",
+    "aws_ec2_client_vpn",
+    "aws_ec2_local_gateway",
+    "aws_ec2_transit_gateway",
+    "aws_networkmanager_",
+    "aws_vpclattice_",
+    "aws_vpn_",
+];

@@ -1,0 +1,324 @@
+//! Reading a resource's attributes: known, absent, or unknown until the apply and then what its expression refers to.
+
+use super::address::{Index, Step};
+use super::document::{Resource, wrong_type};
+use super::references::References;
+use crate::config::import::{Findings, ImportError, Origin};
+use ipnetwork::Ipv4Network;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::net::Ipv4Addr;
+
+/// Why an attribute cannot be had.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The document is wrong.
+    Error(ImportError),
+    /// The plan does not know it yet, and its configuration leaves it open.
+    Unknown {
+        /// Where.
+        origin: Origin,
+        /// Such as `subnet_id is known only after the apply (local.subnets)`.
+        what: String,
+    },
+    /// An IPv6 block where an IPv4 one could be.
+    Ipv6 {
+        /// Where.
+        origin: Origin,
+    },
+}
+
+impl From<ImportError> for Trouble {
+    fn from(error: ImportError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// A resource, or a block within one.
+#[derive(Clone)]
+pub(super) struct Block<'a> {
+    pub(super) resource: &'a Resource,
+    references: &'a References<'a>,
+    /// What was guessed on the way.
+    guesses: &'a RefCell<Findings>,
+    values: &'a Value,
+    unknown: &'a Value,
+    path: Vec<Step>,
+    /// Where it stands.
+    pub(super) origin: Origin,
+}
+
+impl<'a> Block<'a> {
+    pub(super) fn of(
+        resource: &'a Resource,
+        references: &'a References<'a>,
+        guesses: &'a RefCell<Findings>,
+    ) -> Self {
+        Self {
+            resource,
+            references,
+            guesses,
+            values: &resource.values,
+            unknown: &resource.unknown,
+            path: Vec::new(),
+            origin: resource.origin.clone(),
+        }
+    }
+
+    /// An attribute's value, if it is known and there.
+    fn value(&self, key: &str) -> Option<&'a Value> {
+        self.values.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether an attribute, or a part of it, is known only after the apply.
+    fn is_unknown(&self, key: &str) -> bool {
+        fn has_true(value: &Value) -> bool {
+            match value {
+                Value::Bool(unknown) => *unknown,
+                Value::Array(elements) => elements.iter().any(has_true),
+                Value::Object(members) => members.values().any(has_true),
+                Value::Null | Value::Number(_) | Value::String(_) => false,
+            }
+        }
+        if *self.unknown == Value::Bool(true) {
+            return self.value(key).is_none();
+        }
+        self.unknown.get(key).is_some_and(has_true)
+    }
+
+    /// A string; numbers and booleans are taken as Terraform would convert them. `None` where it is null or empty.
+    pub(super) fn text(&self, key: &str) -> Result<Option<String>, Trouble> {
+        match self.value(key) {
+            Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(Value::Bool(value)) => Ok(Some(value.to_string())),
+            Some(other) => Err(wrong_type(&self.origin.member(key), other, "a string").into()),
+            None if self.is_unknown(key) && self.is_configured(key) => Err(self.open(key, None)),
+            None => Ok(None),
+        }
+    }
+
+    /// A string that is nothing but a label: unknown is as good as absent.
+    pub(super) fn label(&self, key: &str) -> Option<String> {
+        Some(self.value(key)?.as_str()?.to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// The `Name` tag.
+    pub(super) fn name(&self) -> Option<String> {
+        let tags = self.value("tags").or_else(|| self.value("tags_all"))?;
+        Some(tags.get("Name")?.as_str()?.to_owned()).filter(|name| !name.is_empty())
+    }
+
+    /// The id of one other object, of one of these types.
+    pub(super) fn id(&self, key: &str, kinds: &[&str]) -> Result<Option<String>, Trouble> {
+        if !self.is_unknown(key) {
+            return self.text(key);
+        }
+        let mut ids = self.referred(key, kinds)?;
+        match ids.len() {
+            0 => Ok(None),
+            1 => Ok(ids.pop()),
+            _ => Err(self.open(key, Some(&format!("it may be {}", ids.join(" or "))))),
+        }
+    }
+
+    /// An id that must be there.
+    pub(super) fn needed_id(&self, key: &str, kinds: &[&str]) -> Result<String, Trouble> {
+        self.id(key, kinds)?.ok_or_else(|| self.lacks(key))
+    }
+
+    /// Ids of other objects.
+    pub(super) fn ids(&self, key: &str, kinds: &[&str]) -> Result<Vec<String>, Trouble> {
+        if self.is_unknown(key) {
+            let mut known: Vec<String> = self.strings(key)?;
+            for id in self.referred(key, kinds)? {
+                if !known.contains(&id) {
+                    known.push(id);
+                }
+            }
+            return Ok(known);
+        }
+        self.strings(key)
+    }
+
+    /// Strings; null elements are those that are unknown.
+    pub(super) fn strings(&self, key: &str) -> Result<Vec<String>, Trouble> {
+        let place = self.origin.member(key);
+        let elements = match self.value(key) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(elements)) => elements,
+            Some(other) => return Err(wrong_type(&place, other, "a list of strings").into()),
+        };
+        let mut found = Vec::with_capacity(elements.len());
+        for (position, element) in elements.iter().enumerate().filter(|(_, e)| !e.is_null()) {
+            let place = place.element(position);
+            let text = element.as_str().ok_or_else(|| wrong_type(&place, element, "a string"))?;
+            found.push(text.to_owned());
+        }
+        Ok(found)
+    }
+
+    /// What an unknown attribute refers to; nothing where AWS computes it.
+    fn referred(&self, key: &str, kinds: &[&str]) -> Result<Vec<String>, Trouble> {
+        let mut path = self.path.clone();
+        path.push(Step::Name(key.to_owned()));
+        let Some(candidates) = self.references.of_attribute(self.resource, &path) else {
+            return Ok(Vec::new());
+        };
+        let ids: Vec<String> = candidates
+            .found
+            .into_iter()
+            .filter(|one| one.kind.as_deref().is_none_or(|kind| kinds.contains(&kind)))
+            .map(|one| one.id)
+            .collect();
+        if let Some(lost) = candidates.lost {
+            return Err(self.open(key, Some(&format!("its expression has {lost}"))));
+        }
+        if ids.is_empty() {
+            return Err(self.open(key, None));
+        }
+        if candidates.guessed {
+            self.guesses.borrow_mut().assumed(
+                self.object(),
+                &self.origin.member(key),
+                format!("{key} is known only after the apply"),
+                format!("{}, as its expression refers to them", ids.join(", ")),
+            );
+        }
+        Ok(ids)
+    }
+
+    fn is_configured(&self, key: &str) -> bool {
+        let mut path = self.path.clone();
+        path.push(Step::Name(key.to_owned()));
+        self.references.of_attribute(self.resource, &path).is_some()
+    }
+
+    /// A number that must be there; Terraform has some as strings.
+    pub(super) fn number(&self, key: &str) -> Result<Option<i64>, Trouble> {
+        let place = self.origin.member(key);
+        match self.value(key) {
+            Some(Value::Number(number)) => match number.as_i64() {
+                Some(number) => Ok(Some(number)),
+                None => Err(place.error(format!("{number} is not a whole number"), WAY_OUT).into()),
+            },
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
+            Some(Value::String(text)) => match text.parse() {
+                Ok(number) => Ok(Some(number)),
+                Err(_) => {
+                    Err(place.error(format!("{text:?} is not a whole number"), WAY_OUT).into())
+                }
+            },
+            Some(other) => Err(wrong_type(&place, other, "a number").into()),
+            None if self.is_unknown(key) && self.is_configured(key) => Err(self.open(key, None)),
+            None => Ok(None),
+        }
+    }
+
+    /// A boolean, if it is there.
+    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, Trouble> {
+        match self.value(key) {
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(other) => Err(wrong_type(&self.origin.member(key), other, "a boolean").into()),
+            None if self.is_unknown(key) && self.is_configured(key) => Err(self.open(key, None)),
+            None => Ok(None),
+        }
+    }
+
+    /// An IPv4 block.
+    pub(super) fn cidr(&self, key: &str) -> Result<Option<Ipv4Network>, Trouble> {
+        self.text(key)?.map(|text| cidr(&self.origin.member(key), &text)).transpose()
+    }
+
+    /// An IPv4 block that must be there.
+    pub(super) fn needed_cidr(&self, key: &str) -> Result<Ipv4Network, Trouble> {
+        self.cidr(key)?.ok_or_else(|| self.lacks(key))
+    }
+
+    /// An IPv4 address.
+    pub(super) fn address(&self, key: &str) -> Result<Option<Ipv4Addr>, Trouble> {
+        match self.text(key)? {
+            Some(text) => Ok(Some(self.origin.member(key).address(&text)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The blocks of one name; a single block may also be an object.
+    pub(super) fn blocks(&self, key: &str) -> Result<Vec<Self>, Trouble> {
+        let unknown = self.unknown.get(key).unwrap_or(&Value::Null);
+        let place = self.origin.member(key);
+        match self.value(key) {
+            None if self.is_unknown(key) && self.is_configured(key) => Err(self.open(key, None)),
+            None => Ok(Vec::new()),
+            Some(values @ Value::Object(_)) => Ok(vec![self.inner(key, 0, values, unknown, place)]),
+            Some(Value::Array(elements)) => elements
+                .iter()
+                .enumerate()
+                .map(|(position, values)| {
+                    let place = place.element(position);
+                    if !values.is_object() {
+                        return Err(wrong_type(&place, values, "an object").into());
+                    }
+                    let unknown = unknown.get(position).unwrap_or(&Value::Null);
+                    Ok(self.inner(key, position, values, unknown, place))
+                })
+                .collect(),
+            Some(other) => Err(wrong_type(&place, other, "a list of objects").into()),
+        }
+    }
+
+    fn inner(
+        &self,
+        key: &str,
+        position: usize,
+        values: &'a Value,
+        unknown: &'a Value,
+        origin: Origin,
+    ) -> Self {
+        let mut path = self.path.clone();
+        path.push(Step::Name(key.to_owned()));
+        path.push(Step::Index(Index::Count(position as u64)));
+        Self { values, unknown, path, origin, ..self.clone() }
+    }
+
+    /// Kind and id, in findings.
+    pub(super) fn object(&self) -> String {
+        object(self.resource)
+    }
+
+    /// That an attribute is missing.
+    pub(super) fn lacks(&self, key: &str) -> Trouble {
+        if self.is_unknown(key) {
+            return self.open(key, None);
+        }
+        self.origin.error(format!("no {key}"), WAY_OUT).into()
+    }
+
+    fn open(&self, key: &str, why: Option<&str>) -> Trouble {
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        Trouble::Unknown {
+            origin: self.origin.member(key),
+            what: format!("{key} is known only after the apply{why}"),
+        }
+    }
+}
+
+const WAY_OUT: &str = "give the unchanged output of: terraform show -json [PLAN]";
+
+/// An IPv4 block, or the trouble that it is an IPv6 one.
+pub(super) fn cidr(origin: &Origin, text: &str) -> Result<Ipv4Network, Trouble> {
+    if text.contains(':') && text.parse::<ipnetwork::Ipv6Network>().is_ok() {
+        return Err(Trouble::Ipv6 { origin: origin.clone() });
+    }
+    Ok(origin.cidr(text)?)
+}
+
+/// Such as `aws_subnet subnet-0a1b (module.net.aws_subnet.a)`, of which the address comes with the origin.
+pub(super) fn object(resource: &Resource) -> String {
+    let data = if resource.data { "data " } else { "" };
+    let id = resource.id();
+    if id == resource.address {
+        return format!("{data}{}", resource.kind);
+    }
+    format!("{data}{} {id}", resource.kind)
+}
