@@ -42,8 +42,8 @@ pub(super) enum Kind {
 
 const LEADS_OUT: &str = "the lab ends there: routes that lead to it drop";
 const NO_FILTER: &str = "the lab has no such filter: what it would stop passes";
-const NO_SERVICE: &str =
-    "the lab runs it not: add a [[service]] for it, with a connector of its subnets and groups";
+const NO_TASK: &str = "the lab has none of its tasks, as a source or a destination: add a [[service]] whose connector has its subnets and groups";
+const NO_HOST: &str = "its addresses are not in the source, and the lab has no such resource: add a [[resource]] for it";
 
 /// What becomes of a type; data sources that only list ids have no bearing.
 pub(super) fn kind(kind: &str, data: bool) -> Kind {
