@@ -251,10 +251,16 @@ fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
     });
     assert_eq!(shop.seen_as("web-1"), NAT);
 
-    // A paused service has nothing that could send.
+    // A paused service has nothing that could send, and nobody makes something that can.
+    shop.lab.egret_ok("task add web-1");
     shop.ok(&["pause-service", "--service-arn", &service]);
     assert_eq!(shop.settled(&service)["Status"], "PAUSED");
     assert!(shop.lab.ps().iter().all(|task| task.service != "web-1"));
+    for command in ["exec web-1 -- true", "exec web-1/2 -- true", "task add web-1"] {
+        let refused = shop.lab.egret(command);
+        assert!(both_streams(&refused).contains("is paused or still starting"), "{refused:?}");
+        assert!(!refused.status.success());
+    }
     shop.ok(&["resume-service", "--service-arn", &service]);
     assert_eq!(shop.settled(&service)["Status"], "RUNNING");
     assert_eq!(shop.seen_as("web-1"), NAT);
@@ -366,6 +372,7 @@ fn the_first_use_of_subnets_and_groups_takes_its_time() {
     let (kind, status) = shop.last_operation(&first);
     assert_eq!((kind, status), (json!("CREATE_SERVICE"), json!("IN_PROGRESS")));
     assert!(shop.lab.ps().iter().all(|task| task.service != "web-1"));
+    assert!(!shop.lab.egret("exec web-1 -- true").status.success());
     shop.refused(&["delete-service", "--service-arn", &first], "InvalidStateException");
     assert_eq!(shop.settled(&first)["Status"], "RUNNING");
     assert_eq!(shop.seen_as("web-1"), NAT);

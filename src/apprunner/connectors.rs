@@ -10,6 +10,7 @@ use super::tags;
 use crate::config::Spec;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use uuid::Uuid;
 
 #[derive(Deserialize)]
@@ -185,6 +186,7 @@ fn groups(spec: &Spec, vpc: &str, wanted: Vec<String>) -> Result<Vec<String>, Fa
 }
 
 fn not_twice(member: &str, ids: &[String]) -> Result<(), Fault> {
-    let again = ids.iter().enumerate().find(|(position, id)| ids[..*position].contains(id));
-    again.map_or(Ok(()), |(_, id)| Err(Fault::invalid(format!("{member} names {id} twice"))))
+    let mut seen = HashSet::new();
+    let again = ids.iter().find(|id| !seen.insert(id.as_str()));
+    again.map_or(Ok(()), |id| Err(Fault::invalid(format!("{member} names {id} twice"))))
 }

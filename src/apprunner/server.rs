@@ -91,7 +91,7 @@ impl Server {
         if self.access_keys.is_empty() {
             return Ok(());
         }
-        let text = |value: &HeaderValue| value.to_str().map(str::to_owned).unwrap_or_default();
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers: Vec<(&str, String)> =
             headers.iter().map(|(name, value)| (name.as_str(), text(value))).collect();
         let headers: Vec<(&str, &str)> =

@@ -6,6 +6,11 @@ use regex::Regex;
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
+/// Elements of any list. The model sets no bound; what AWS takes of subnets, groups and tags is far below.
+const LONGEST_LIST: usize = 200;
+/// Failures that one answer tells of.
+const MOST_FAILURES: usize = 100;
+
 /// What a member may be.
 pub(super) enum Shape {
     /// A string.
@@ -127,6 +132,10 @@ impl Walk {
     }
 
     fn list(&mut self, element: &Shape, values: Vec<Value>) -> Result<Value, Fault> {
+        if values.len() > LONGEST_LIST {
+            self.fails(None, &format!("have length less than or equal to {LONGEST_LIST}"));
+            return Ok(Value::Array(Vec::new()));
+        }
         let mut kept = Vec::with_capacity(values.len());
         for (index, value) in values.into_iter().enumerate() {
             self.path.push(format!("{}.member", index + 1));
@@ -185,6 +194,9 @@ impl Walk {
     }
 
     fn fails(&mut self, value: Option<&str>, constraint: &str) {
+        if self.failures.len() >= MOST_FAILURES {
+            return;
+        }
         // A message has its own limit; a value that fills it says less than the constraint.
         let value = value.filter(|value| value.chars().count() <= 100);
         let value = value.map_or_else(String::new, |value| format!(" '{value}'"));
@@ -259,6 +271,22 @@ mod tests {
              satisfy constraint: Member must not be null; Value '' at 'tags.1.member.key' failed to satisfy constraint: \
              Member must have length greater than or equal to 1"
         );
+    }
+
+    #[test]
+    fn a_list_has_an_end_and_so_has_an_answer() {
+        let many: Vec<String> = (0..=LONGEST_LIST).map(|n| format!("subnet-{n}")).collect();
+        let given = json!({"VpcConnectorName": "abcd", "Subnets": many});
+        let message = connector(given).unwrap_err().message;
+        let expected = "Value at 'subnets' failed to satisfy constraint: Member must have length less than or equal to 200";
+        assert!(message.ends_with(expected), "{message}");
+        let bad: serde_json::Map<String, Value> =
+            (0..1000).map(|n| (format!("k{n}"), json!("v".repeat(3000)))).collect();
+        let given = json!({"ServiceName": "abcd", "SourceConfiguration": {"ImageRepository": {
+            "ImageIdentifier": "public.ecr.aws/a/b", "ImageRepositoryType": "ECR_PUBLIC",
+            "ImageConfiguration": {"RuntimeEnvironmentSecrets": bad}}}});
+        let message = checked(&shapes::CREATE_SERVICE, given).unwrap_err().message;
+        assert!(message.starts_with("100 validation errors"), "{message}");
     }
 
     #[test]

@@ -45,9 +45,7 @@ pub(super) fn check(
             "The security token included in the request is invalid. (The access key is not among those of the lab file.)",
         ));
     };
-    if !claim.signed_headers.split(';').any(|name| name == "host") {
-        return Err(invalid("'Host' must be a 'SignedHeader' in the AWS Authorization."));
-    }
+    claim.signs(&request)?;
     is_of_now(date, now)?;
     let canonical = request.canonical(claim.signed_headers);
     let scope = claim.scope();
@@ -98,6 +96,22 @@ impl<'a> Claim<'a> {
 
     fn scope(&self) -> String {
         format!("{}/{}/{}/aws4_request", self.date, self.region, self.service)
+    }
+
+    /// Whether all that says what is asked for is signed. Headers that nobody signed could be changed on the way.
+    fn signs(&self, request: &Signed<'_>) -> Result<(), Fault> {
+        let is_signed = |name: &str| self.signed_headers.split(';').any(|signed| signed == name);
+        if !is_signed("host") {
+            return Err(invalid("'Host' must be a 'SignedHeader' in the AWS Authorization."));
+        }
+        let must = |name: &str| name == "content-type" || name.starts_with("x-amz-");
+        let left = request.headers.iter().find(|(name, _)| must(name) && !is_signed(name));
+        match left {
+            None => Ok(()),
+            Some((name, _)) => Err(invalid(&format!(
+                "'{name}' must be a 'SignedHeader' in the AWS Authorization: so must every X-Amz- header and the Content-Type."
+            ))),
+        }
     }
 
     fn fits(&self, date: &str, region: &str) -> Result<(), Fault> {
@@ -299,6 +313,19 @@ mod tests {
         refused(("x-amz-date", Some("20260102T031005Z")), BODY, 0, kind, "not yet current");
         let unsigned = authorization().replace("host;", "");
         refused(("authorization", Some(&unsigned)), BODY, 0, kind, "'Host'");
+    }
+
+    #[test]
+    fn what_says_what_is_asked_for_must_be_signed() {
+        let kind = Kind::InvalidSignature;
+        for name in ["content-type", "x-amz-date", "x-amz-target"] {
+            let without = authorization().replace(name, "").replace(";;", ";");
+            let without = without.replace("=;", "=").replace(";,", ",");
+            let part = format!("'{name}' must be a 'SignedHeader'");
+            refused(("authorization", Some(&without)), BODY, 0, kind, &part);
+        }
+        refused(("x-amz-more", Some("x")), BODY, 0, kind, "'x-amz-more'");
+        assert_eq!(check_with(("user-agent", Some("x")), BODY, 0), Ok(()));
     }
 
     #[test]

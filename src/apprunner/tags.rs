@@ -14,8 +14,12 @@ const MOST: usize = 50;
 /// # Errors
 /// `InvalidRequestException`.
 pub(super) fn of(given: &Value) -> Result<Vec<(String, String)>, Fault> {
+    let given = given.as_array().map(Vec::as_slice).unwrap_or_default();
+    if given.len() > MOST {
+        return Err(too_many(given.len()));
+    }
     let mut tags: Vec<(String, String)> = Vec::new();
-    for tag in given.as_array().into_iter().flatten() {
+    for tag in given {
         let Some(key) = tag["Key"].as_str() else {
             return Err(Fault::invalid("a tag needs a Key"));
         };
@@ -23,9 +27,6 @@ pub(super) fn of(given: &Value) -> Result<Vec<(String, String)>, Fault> {
             return Err(Fault::invalid(format!("the tag {key:?} is given twice")));
         }
         tags.push((key.to_owned(), tag["Value"].as_str().unwrap_or_default().to_owned()));
-    }
-    if tags.len() > MOST {
-        return Err(too_many(tags.len()));
     }
     Ok(tags)
 }

@@ -109,8 +109,9 @@ pub(super) fn run(args: &UpArgs, color: ColorChoice) -> Result<ExitCode, CliErro
         Some(word) => lab.with_offload(word.into()),
         None => lab,
     };
+    // Two: a request that takes its time does not keep the lab from its housekeeping.
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(up(lab, args));
     // After a second signal nobody waits for what is still at work.
     runtime.shutdown_background();

@@ -61,6 +61,12 @@ impl Overlay {
         self.services.iter().any(|service| service.name == name)
     }
 
+    /// Whether a service was made through the API and runs nothing now: it is paused, or still starting. A service of the
+    /// lab file without tasks only waits for some.
+    pub fn is_at_rest(&self, service: &str) -> bool {
+        self.services.iter().any(|own| own.name == service && own.tasks == 0)
+    }
+
     /// Whether a connector was made through the API.
     pub fn has_connector(&self, name: &str) -> bool {
         self.connectors.iter().any(|connector| connector.name == name)

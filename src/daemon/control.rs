@@ -386,6 +386,7 @@ impl IntoResponse for LabError {
         let status = match &self {
             Self::UnknownService { .. } | Self::UnknownTask { .. } => StatusCode::NOT_FOUND,
             Self::ServiceFull(_)
+            | Self::AtRest(_)
             | Self::PoolEmpty { .. }
             | Self::NoDevice { .. }
             | Self::Config(_) => StatusCode::CONFLICT,

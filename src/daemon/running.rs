@@ -88,6 +88,11 @@ pub enum LabError {
         /// What there is.
         known: Vec<String>,
     },
+    /// App Runner runs nothing of a service of its API.
+    #[error(
+        "service `{0}` is paused or still starting, so App Runner runs no task of it: resume it, or wait until it is RUNNING"
+    )]
+    AtRest(String),
     /// No such task.
     #[error("service `{service}` has no task {number}; `egret ps` lists the tasks")]
     UnknownTask {

@@ -51,9 +51,12 @@ impl Running {
         self.add_by_hand(service, number).await
     }
 
-    /// Makes a task that no lab file asks for, with an ENI of its own where it needs one.
+    /// Makes a task that no lab file asks for, with an ENI of its own where it needs one. What App Runner does not run has none.
     async fn add_by_hand(&mut self, service: &str, number: u16) -> Result<Task, LabError> {
         let ix = self.service(service)?;
+        if self.lab.overlay.is_at_rest(service) {
+            return Err(LabError::AtRest(service.to_owned()));
+        }
         let task = match self.require_eni(service, ix, number).await {
             Ok(()) => self.add(ix, number, true).await,
             Err(error) => Err(error),

@@ -57,6 +57,15 @@ fn a_connector_has_its_enis_once_a_service_uses_it_and_shares_them_with_the_file
 }
 
 #[test]
+fn a_service_of_the_api_without_tasks_is_at_rest_and_one_of_the_file_is_not() {
+    let idle = OverlayService { tasks: 0, ..service("api", None) };
+    let lab = over(MINIMAL, both(&[], &[idle])).unwrap();
+    assert!(lab.overlay.is_at_rest("api"));
+    assert!(lab.spec.services.iter().all(|s| *s.name == "api" || !lab.overlay.is_at_rest(&s.name)));
+    assert!(!both(&[], &[service("api", None)]).is_at_rest("api"));
+}
+
+#[test]
 fn an_eni_keeps_its_address_whatever_else_comes_and_goes() {
     let pair = |of: &[(&str, &str)]| {
         let connectors: Vec<_> =

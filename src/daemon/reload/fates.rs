@@ -1,7 +1,6 @@
 //! What becomes of the live flows under another configuration, and why: said before it happens, and done for those that
 //! no packet of theirs would end.
 
-use super::tasks::task_counts;
 use crate::config::Lab;
 use crate::daemon::needs::Needs;
 use crate::daemon::running::Running;
@@ -60,7 +59,7 @@ impl Running {
 
     /// The addresses of the tasks that go.
     fn leaving(&self, lab: &Lab) -> BTreeSet<Ipv4Addr> {
-        self.going(&task_counts(lab)).into_iter().collect()
+        self.going(lab).into_iter().collect()
     }
 
     fn flow_fate(

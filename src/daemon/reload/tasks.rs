@@ -3,7 +3,7 @@
 
 use crate::config::Lab;
 use crate::daemon::running::{LabError, Running};
-use crate::daemon::tasks::device_of;
+use crate::daemon::tasks::{Attachment, device_of};
 use crate::linux::link::{Links, task_link_name};
 use crate::linux::netns::Netns;
 use crate::pipeline::{Device, DeviceId};
@@ -94,25 +94,24 @@ impl Running {
     }
 
     /// Takes down the tasks of services that are gone, and those that the file no longer counts. Tasks made by hand stay
-    /// as long as their service does. Goes on past a failure, and returns the first.
+    /// as long as their service does, unless App Runner runs nothing of it. Goes on past a failure, and returns the first.
     pub(super) async fn remove_file_tasks(&mut self, lab: &Lab) -> Result<(), LabError> {
         let mut first = Ok(());
-        for address in self.going(&task_counts(lab)) {
+        for address in self.going(lab) {
             first = first.and(self.take_down(address).await);
         }
         first
     }
 
-    /// The tasks that go where the file has these counts.
-    pub(super) fn going(&self, counts: &BTreeMap<String, u16>) -> Vec<Ipv4Addr> {
-        self.tasks
-            .values()
-            .filter(|attachment| match counts.get(&attachment.service) {
-                None => true,
-                Some(count) => !attachment.by_hand && attachment.task.number > *count,
-            })
-            .map(|attachment| attachment.task.address)
-            .collect()
+    /// The tasks that go where this lab comes into force.
+    pub(super) fn going(&self, lab: &Lab) -> Vec<Ipv4Addr> {
+        let counts = task_counts(lab);
+        let goes = |attachment: &&Attachment| match counts.get(&attachment.service) {
+            None => true,
+            Some(_) if lab.overlay.is_at_rest(&attachment.service) => true,
+            Some(count) => !attachment.by_hand && attachment.task.number > *count,
+        };
+        self.tasks.values().filter(goes).map(|attachment| attachment.task.address).collect()
     }
 
     /// Takes down the tasks that are not in a list.
