@@ -304,6 +304,16 @@ fn what_was_answered_is_there_after_a_restart() {
         shop.lab.task("web-1").tcp(DB, 5432);
     }
 
+    // ARNs have the region in them.
+    let text = std::fs::read_to_string(shop.lab.file()).unwrap();
+    std::fs::write(shop.lab.file(), format!("region = \"eu-central-1\"\n{text}")).unwrap();
+    let moved = shop.lab.egret(&format!("apply {}", shop.lab.file().display()));
+    assert!(
+        both_streams(&moved).contains("`region` cannot change while the lab is up"),
+        "{moved:?}"
+    );
+    std::fs::write(shop.lab.file(), text).unwrap();
+
     // One lab at a time, whatever it is called.
     let another = Command::new(up_command(shop.lab.file()).get_program())
         .args(["up", "-q", "--api", "127.0.0.1:0"])

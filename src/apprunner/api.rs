@@ -71,7 +71,7 @@ const NOT_SERVED: [&str; 22] = [
 
 /// An account's App Runner, over a lab.
 #[derive(Clone)]
-pub(super) struct Api(Arc<Desk>);
+pub(super) struct Api(pub(super) Arc<Desk>);
 
 /// What every operation works with.
 pub(super) struct Desk {
@@ -223,7 +223,25 @@ impl Desk {
             },
             Err(fault) => Err(fault),
         };
-        finish(store, outcome)
+        let is_laid = outcome.is_ok();
+        let finished = finish(store, outcome);
+        if is_laid && finished.is_err() {
+            self.lay_what_was(overlay(store)).await;
+        }
+        finished
+    }
+
+    /// After a change that the lab took and the store did not: the lab goes back, too.
+    async fn lay_what_was(&self, overlay: Result<Overlay, StoreError>) {
+        let why = match overlay {
+            Ok(before) => match self.ground.lay_over(before).await {
+                // A lab that ends is made anew from the store.
+                Ok(()) | Err(Unfit::Ending) => return,
+                Err(Unfit::Refused(why) | Unfit::Failed(why)) => why,
+            },
+            Err(error) => error.to_string(),
+        };
+        (self.say)(&format!("App Runner: the lab has a change that could not be kept: {why}"));
     }
 
     fn forget_what_was_deleted(&self, store: &mut Store) -> Result<(), Fault> {
@@ -254,10 +272,13 @@ pub(super) fn record<T>(
 
 fn finish<T>(store: &Store, outcome: Result<T, Fault>) -> Result<T, Fault> {
     match outcome {
-        Ok(answer) => {
-            store.commit()?;
-            Ok(answer)
-        }
+        Ok(answer) => match store.commit() {
+            Ok(()) => Ok(answer),
+            Err(error) => {
+                store.roll_back();
+                Err(error.into())
+            }
+        },
         Err(fault) => {
             store.roll_back();
             Err(fault)

@@ -17,6 +17,10 @@ use uuid::Uuid;
 /// A service runs on one instance until somebody adds some (MinSize of auto scaling).
 const TASKS: u16 = 1;
 
+/// Between two attempts at what the store refuses: doubled each time, up to the longest.
+const SHORTEST_REST: Duration = Duration::from_millis(100);
+const LONGEST_REST: Duration = Duration::from_secs(30);
+
 /// A new operation on a service that is in the state `from`.
 pub(super) fn new(
     kind: OperationType,
@@ -53,13 +57,22 @@ pub(super) fn go_on(desk: &Arc<Desk>, id: String) {
 }
 
 async fn carry_out(desk: Arc<Desk>, id: String) {
+    let mut rest = SHORTEST_REST;
     loop {
         match step(&desk, &id).await {
-            Ok(Some(wait)) => tokio::time::sleep(wait).await,
+            Ok(Some(wait)) => {
+                rest = SHORTEST_REST;
+                tokio::time::sleep(wait).await;
+            }
             Ok(None) => return,
+            // It is still in progress in the store, and goes on when the lab is up again.
             Err(fault) if fault.kind == Kind::ServiceUnavailable => return,
-            // It is still in progress in the store, and goes on at the next start.
-            Err(fault) => return (desk.say)(&format!("App Runner: operation {id}: {fault}")),
+            // Such as a disk that is full for now.
+            Err(fault) => {
+                (desk.say)(&format!("App Runner: operation {id} is tried again: {fault}"));
+                tokio::time::sleep(rest).await;
+                rest = (rest * 2).min(LONGEST_REST);
+            }
         }
     }
 }

@@ -290,15 +290,21 @@ fn same_kind_of_source(before: &Value, after: Value) -> Result<Value, Fault> {
 fn auto_scaling_arn(given: Option<String>, account: &Account) -> Result<String, Fault> {
     let kind = Kind::AutoScalingConfiguration;
     let Some(arn) = given else { return Ok(account.arn(kind, &DEFAULT_AUTO_SCALING)) };
-    account.resource(&arn, kind)?;
+    named(&arn, kind, account)?;
     Ok(arn)
 }
 
 fn observability(given: Option<Value>, account: &Account) -> Result<Option<Value>, Fault> {
     if let Some(arn) = given.as_ref().and_then(|g| g["ObservabilityConfigurationArn"].as_str()) {
-        account.resource(arn, Kind::ObservabilityConfiguration)?;
+        named(arn, Kind::ObservabilityConfiguration, account)?;
     }
     Ok(given)
+}
+
+/// Whether an ARN names something of the account. A service that has not got what it names is an invalid request: the model
+/// has no other error for CreateService.
+fn named(arn: &str, kind: Kind, account: &Account) -> Result<(), Fault> {
+    account.resource(arn, kind).map(drop).map_err(|fault| Fault::invalid(fault.message))
 }
 
 impl Default for Instance {
@@ -347,7 +353,8 @@ fn memory_for(cpu: &str) -> &'static [&'static str] {
         "512" => &["1024"],
         "1024" => &["2048", "3072", "4096"],
         "2048" => &["4096", "6144"],
-        _ => &["8192", "10240", "12288"],
+        "4096" => &["8192", "10240", "12288"],
+        _ => &[],
     }
 }
 
@@ -400,7 +407,7 @@ impl Network {
         }
         let ingress = wanted.ingress_configuration.and_then(|i| i.is_publicly_accessible);
         let vpc_connector = match wanted.egress_configuration {
-            Some(egress) => egress.connector(connector)?,
+            Some(egress) => egress.connector(self.vpc_connector, connector)?,
             None => self.vpc_connector,
         };
         Ok(Self { vpc_connector, public: ingress.unwrap_or(self.public) })
@@ -421,17 +428,23 @@ impl Network {
 }
 
 impl WantedEgress {
+    /// The connector after one before. What is not asked for stays.
     fn connector(
         self,
+        before: Option<String>,
         find: impl FnOnce(&str) -> Result<String, Fault>,
     ) -> Result<Option<String>, Fault> {
         match (self.egress_type.as_deref(), self.vpc_connector_arn) {
             (Some("VPC"), Some(arn)) => find(&arn).map(Some),
-            (Some("VPC"), None) => Err(Fault::invalid("EgressType VPC needs a VpcConnectorArn")),
+            (None, Some(arn)) if before.is_some() => find(&arn).map(Some),
             (_, Some(_)) => Err(Fault::invalid(
                 "VpcConnectorArn is only valid with EgressType VPC: give both, or neither",
             )),
-            (_, None) => Ok(None),
+            (Some("VPC"), None) if before.is_none() => {
+                Err(Fault::invalid("EgressType VPC needs a VpcConnectorArn"))
+            }
+            (Some("VPC") | None, None) => Ok(before),
+            (Some(_), None) => Ok(None),
         }
     }
 }
@@ -539,6 +552,34 @@ mod tests {
     }
 
     #[test]
+    fn configurations_of_another_account_are_an_invalid_request() {
+        for (member, of) in [
+            ("AutoScalingConfigurationArn", "autoscalingconfiguration"),
+            ("ObservabilityConfiguration", "observabilityconfiguration"),
+        ] {
+            let arn = format!("arn:aws:apprunner:us-east-1:999999999999:{of}/a/1/2");
+            let value = match member {
+                "ObservabilityConfiguration" => {
+                    json!({"ObservabilityEnabled": true, "ObservabilityConfigurationArn": arn})
+                }
+                _ => json!(arn),
+            };
+            let fault = made(json!({"SourceConfiguration": public_image(), member: value}));
+            assert_eq!(fault.unwrap_err().kind, super::super::Kind::InvalidRequest, "{member}");
+        }
+    }
+
+    #[test]
+    fn a_cpu_that_there_is_not_goes_with_no_memory() {
+        assert!(memory_for("0x25 vCPU").is_empty());
+        let odd = json!({"ServiceName": "abcd", "SourceConfiguration": {},
+            "InstanceConfiguration": {"Cpu": "0x25 vCPU"}});
+        let fault = super::super::shape::checked(&super::super::shapes::CREATE_SERVICE, odd);
+        let message = fault.unwrap_err().message;
+        assert!(message.contains("(0.25|0.5|1|2|4) vCPU"), "the model's own words: {message}");
+    }
+
+    #[test]
     fn an_update_keeps_what_it_does_not_name() {
         let before = made(json!({"SourceConfiguration": public_image(),
             "InstanceConfiguration": {"Cpu": "2048", "Memory": "4096"}}))
@@ -572,6 +613,16 @@ mod tests {
         assert!(egress(json!({"VpcConnectorArn": "arn"})).is_err());
         let dual = network(json!({"IpAddressType": "DUAL_STACK"})).unwrap_err();
         assert!(dual.message.contains("no IPv6"), "{dual}");
+        // An update of a service that leaves by a VPC: what is not asked for stays.
+        let update = |egress: Value| {
+            let wanted = json!({ "EgressConfiguration": egress });
+            let wanted = serde_json::from_value(wanted).unwrap();
+            through.clone().with(wanted, |arn| Ok(arn.to_owned())).unwrap().vpc_connector
+        };
+        assert_eq!(update(json!({})).as_deref(), Some("arn"));
+        assert_eq!(update(json!({"EgressType": "VPC"})).as_deref(), Some("arn"));
+        assert_eq!(update(json!({"VpcConnectorArn": "other"})).as_deref(), Some("other"));
+        assert_eq!(update(json!({"EgressType": "DEFAULT"})), None);
         let kept = through.with(serde_json::from_value(json!({})).unwrap(), |_| unreachable!());
         assert_eq!(kept.unwrap().vpc_connector.as_deref(), Some("arn"));
     }

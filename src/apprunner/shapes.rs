@@ -22,8 +22,11 @@ const fn secret(least: usize, most: usize) -> Text {
 
 macro_rules! patterned {
     ($least:literal, $most:expr, $pattern:literal) => {
+        patterned!($least, $most, $pattern, $pattern)
+    };
+    ($least:literal, $most:expr, $pattern:literal, $same:literal) => {
         Shape::String({
-            static PATTERN: Pattern = pattern!($pattern);
+            static PATTERN: Pattern = pattern!($pattern, $same);
             &Text { least: $least, most: $most, pattern: Some(&PATTERN), sensitive: false }
         })
     };
@@ -206,13 +209,23 @@ static ROLE_ARN: Shape = patterned!(
 );
 
 static INSTANCE: Shape = Shape::Structure(&[
-    optional("Cpu", &patterned!(3, 9, r"256|512|1024|2048|4096|(0.25|0.5|1|2|4) vCPU")),
+    optional(
+        "Cpu",
+        // The model's dots stand for anything; a number has one.
+        &patterned!(
+            3,
+            9,
+            r"256|512|1024|2048|4096|(0.25|0.5|1|2|4) vCPU",
+            r"256|512|1024|2048|4096|(0\.25|0\.5|1|2|4) vCPU"
+        ),
+    ),
     optional(
         "Memory",
         &patterned!(
             3,
             6,
-            r"512|1024|2048|3072|4096|6144|8192|10240|12288|(0.5|1|2|3|4|6|8|10|12) GB"
+            r"512|1024|2048|3072|4096|6144|8192|10240|12288|(0.5|1|2|3|4|6|8|10|12) GB",
+            r"512|1024|2048|3072|4096|6144|8192|10240|12288|(0\.5|1|2|3|4|6|8|10|12) GB"
         ),
     ),
     optional("InstanceRoleArn", &ROLE_ARN),

@@ -344,6 +344,12 @@ impl Store {
         .collect()
     }
 
+    /// Has statements run that a test makes the store fail with.
+    #[cfg(test)]
+    pub(super) fn meddle(&self, statements: &str) {
+        self.connection.execute_batch(statements).unwrap();
+    }
+
     fn execute(
         &self,
         statement: &str,

@@ -423,6 +423,44 @@ async fn what_the_lab_does_not_take_changes_nothing() {
     assert_eq!(world.settled(&service).await["Status"], "DELETED");
 }
 
+#[tokio::test]
+async fn what_the_store_cannot_keep_the_lab_has_not_either() {
+    let world = World::new();
+    // A constraint that is looked at when the transaction ends.
+    world.api.0.store.lock().await.meddle(
+        "CREATE TABLE parent(a PRIMARY KEY);
+         CREATE TABLE child(a REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+         CREATE TRIGGER full AFTER INSERT ON connector BEGIN INSERT INTO child VALUES(1); END",
+    );
+    let request = json!({"VpcConnectorName": "prod", "Subnets": ["subnet-a"]});
+    let outcome = world.call("CreateVpcConnector", request.clone()).await;
+    World::refused(outcome, Kind::InternalServiceError, "FOREIGN KEY");
+    assert_eq!(world.overlay(), Overlay::default());
+    assert_eq!(world.ok("ListVpcConnectors", json!({})).await["VpcConnectors"], json!([]));
+    world.api.0.store.lock().await.meddle("DROP TRIGGER full");
+    world.ok("CreateVpcConnector", request).await;
+    assert_eq!(world.overlay().connectors.len(), 1);
+}
+
+#[tokio::test]
+async fn an_operation_that_the_store_refuses_is_tried_again() {
+    let world = World::new();
+    world.api.0.store.lock().await.meddle(
+        "CREATE TRIGGER full BEFORE UPDATE ON operation BEGIN SELECT RAISE(ABORT, 'full'); END",
+    );
+    let made = world.ok("CreateService", create("web1", None)).await;
+    let service = made["Service"]["ServiceArn"].as_str().unwrap().to_owned();
+    let said = || world.field.0.lock().unwrap().said.clone();
+    while said().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(said()[0].contains("is tried again") && said()[0].contains("full"), "{:?}", said());
+    let found = world.ok("DescribeService", named(&service)).await;
+    assert_eq!(found["Service"]["Status"], "OPERATION_IN_PROGRESS");
+    world.api.0.store.lock().await.meddle("DROP TRIGGER full");
+    assert_eq!(world.settled(&service).await["Status"], "RUNNING");
+}
+
 const SLOW: &str = "[apprunner]\nstartup_latency = \"2m-5m\"";
 
 #[tokio::test]

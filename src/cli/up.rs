@@ -130,12 +130,15 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
         Some(door) => door.over(&lab)?,
         None => lab,
     };
-    let running = Running::start(lab, args.time_scale, &mut |step| {
+    let mut running = Running::start(lab, args.time_scale, &mut |step| {
         if !quiet {
             output::note(step);
         }
     })
     .await?;
+    if door.is_some() {
+        running.begin_to_serve_apprunner();
+    }
     let (shared, ended) = control::Shared::new(running);
     // However this ends, the lab is taken down.
     let served = serve(&shared, door, ended, begun, args, &mut stop).await;

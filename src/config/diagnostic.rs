@@ -5,10 +5,11 @@ use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, NamedSource, SourceCode,
     SourceSpan, SpanContents,
 };
+use regex::Regex;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Octets of the lab file, end excluded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,9 +196,17 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
+/// The value of a key that has to do with secrets, however it is written, and whether or not it is one of ours. What is not
+/// closed goes on to the end of its line, or of the file.
+static SECRET: LazyLock<Result<Regex, regex::Error>> = LazyLock::new(|| {
+    Regex::new(
+        r#"(?i)[\w-]*secret[\w-]*["']?\s*[=:]\s*("""[\s\S]*?(?:"""|\z)|'''[\s\S]*?(?:'''|\z)|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|[^\n,}]*)"#,
+    )
+});
+
 /// A lab file's text, with its lines found.
-#[derive(Debug)]
 pub(super) struct Source {
+    /// What people are shown: as `text`, octet for octet, without the secrets.
     named: NamedSource<Arc<str>>,
     text: Arc<str>,
     line_starts: Vec<usize>,
@@ -208,7 +217,7 @@ impl Source {
         let text: Arc<str> = text.into();
         let newlines = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(newlines).collect();
-        Self { named: NamedSource::new(file, Arc::clone(&text)), text, line_starts }
+        Self { named: NamedSource::new(file, without_secrets(&text)), text, line_starts }
     }
 
     pub(super) fn file(&self) -> &str {
@@ -254,6 +263,24 @@ impl Source {
     }
 }
 
+/// The same text with `*` in place of each octet of a secret.
+fn without_secrets(text: &str) -> Arc<str> {
+    // A test has compiled it; without it nothing is shown.
+    let Ok(secret) = SECRET.as_ref() else { return "".into() };
+    let mut shown = text.to_owned();
+    for value in secret.captures_iter(text).filter_map(|found| found.get(1)) {
+        let stars = value.as_str().bytes().map(|b| if b == b'\n' { '\n' } else { '*' });
+        shown.replace_range(value.range(), &stars.collect::<String>());
+    }
+    shown.into()
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("file", &self.file()).finish_non_exhaustive()
+    }
+}
+
 impl SourceCode for Source {
     /// One line is context enough: where miette asks for lines around a span it gets the span's own line, whole.
     fn read_span<'a>(
@@ -268,7 +295,8 @@ impl SourceCode for Source {
         let next = self.line_starts.partition_point(|start| *start <= span.offset());
         let start = next.checked_sub(1).and_then(|line| self.line_starts.get(line)).copied();
         let start = start.unwrap_or(0);
-        let line = self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("");
+        let shown = self.named.inner();
+        let line = shown.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("");
         self.named.read_span(&SourceSpan::from((start, line.len())), 0, 0)
     }
 }
@@ -348,7 +376,7 @@ impl Report {
             return (0, 0, String::new(), None);
         }
         let span = self.source.first_line(span);
-        let text = self.source.text.get(span.start..span.end).unwrap_or("").to_owned();
+        let text = self.source.named.inner().get(span.start..span.end).unwrap_or("").to_owned();
         let (line, column) = (self.source.line(span.start), self.source.column(span.start));
         (line, column, text, Some(span))
     }

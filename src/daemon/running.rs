@@ -168,6 +168,8 @@ pub struct Running {
     /// How many tasks of each service the lab file asks for.
     pub(super) file_tasks: BTreeMap<String, u16>,
     pub(super) addresses: Addresses,
+    /// Whether App Runner's API is served over it.
+    pub(super) serves_apprunner: bool,
     /// Which ENIs of the API are not up yet.
     pub(super) startup: Startup,
     /// What answers at the exempt addresses.
@@ -236,6 +238,7 @@ impl Running {
             tasks: BTreeMap::new(),
             file_tasks: BTreeMap::new(),
             addresses: Addresses::new(lab.task_cidr),
+            serves_apprunner: false,
             startup: Startup::default(),
             state,
             lab: lab.clone(),
@@ -249,6 +252,11 @@ impl Running {
             return Err(error);
         }
         Ok(running)
+    }
+
+    /// From here on App Runner's API is served over the lab: what is in ARNs cannot change any more.
+    pub fn begin_to_serve_apprunner(&mut self) {
+        self.serves_apprunner = true;
     }
 
     /// The lab.

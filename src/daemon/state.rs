@@ -137,7 +137,11 @@ impl StateDir {
         let path = self.path.join(LEFT);
         let Some(text) = text else { return remove_file(&path) };
         let next = self.path.join(LEFT_NEXT);
-        fs::write(&next, text).map_err(io_error("writing", &next))?;
+        // It has the lab file's text, and with it the secrets of access keys.
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&next);
+        let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(io_error("writing", &next))?;
         fs::rename(&next, &path).map_err(io_error("writing", &path))
     }
 

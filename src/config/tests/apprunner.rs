@@ -4,6 +4,24 @@ use super::*;
 use crate::config::apprunner::{Api, PublicSubnets, Refusal, StartupLatency};
 
 #[test]
+fn no_finding_shows_a_secret() {
+    for text in [
+        "[apprunner]\naccess_key = [{ id = \"AKIA/1\", secret = \"hush hush\" }]",
+        "[[apprunner.access_key]]\nid = \"AKIA/1\"\nsecret = \"\"\"hush\nhush\"\"\"",
+        "[[apprunner.access_key]]\nid = \"AKIA\"\nsecrets = \"hush \\\"hush\"",
+        "[[apprunner.access_key]]\nid = \"AKIA\"\nsecret = 'hush hush",
+        "[[apprunner.access_key]]\nid = \"AKIA\"\nsecret = hush",
+        "[[apprunner.access_key]]\nid = \"AKIA\"\n\"secret\" = [\"hush\"]",
+    ] {
+        let found = Lab::parse("lab.toml", &format!("{MINIMAL}\n{text}")).unwrap_err();
+        let json = serde_json::to_string(&found).unwrap();
+        let shown = format!("{found}\n{found:?}\n{json}");
+        assert!(!shown.contains("hush"), "{text}: {shown}");
+        assert!(shown.contains("lab.toml"), "{shown}");
+    }
+}
+
+#[test]
 fn the_defaults_are_what_users_see() {
     let settings = lab(MINIMAL).spec.apprunner;
     assert_eq!(settings.startup_latency, None);

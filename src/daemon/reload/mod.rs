@@ -86,7 +86,7 @@ impl Running {
             // A process that dies half-way leaves nothing to go on with.
             self.leave_nothing()?;
             let turned = self.turn_to(lab, say).await;
-            self.leave()?;
+            self.leave_or_say(say);
             turned?;
         }
         let (file, dry_run) = (request.file.clone(), request.dry_run);
@@ -114,8 +114,18 @@ impl Running {
         let there = startup::enis(&self.lab);
         let turned = self.turn_to(lab, say).await;
         self.startup.began(Instant(clock::now()), &there, &self.lab);
-        self.leave()?;
+        self.leave_or_say(say);
         Ok(turned?)
+    }
+
+    /// Notes what is in force for a process that may come after. Without it that one begins anew: no reason to undo what is
+    /// in force now.
+    fn leave_or_say(&self, say: &mut (dyn FnMut(&str) + Send)) {
+        if let Err(error) = self.leave() {
+            say(&format!(
+                "if this process is killed, the next one does not go on with its flows: {error}"
+            ));
+        }
     }
 
     /// How long the ENIs of a connector still take to come up, by the real clock; nothing where no service uses it.
@@ -149,7 +159,11 @@ impl Running {
             ("offload_grace", seconds(own), seconds(lab)),
             ("queues", word(own.spec.queues), word(lab.spec.queues)),
         ];
+        // ARNs have it in them.
+        let region = ("region", own.spec.region.clone(), lab.spec.region.clone());
+        let region = self.serves_apprunner.then_some(region);
         let api = own.spec.apprunner.api.facts(&lab.spec.apprunner.api);
+        let api = api.into_iter().chain(region);
         match keys.into_iter().chain(api).find(|(_, before, after)| before != after) {
             Some((key, before, after)) => {
                 Err(ReloadError::Fixed { file: lab.file.clone(), key, before, after })
