@@ -22,6 +22,7 @@ mod gateway_endpoint;
 mod grace;
 mod hangup;
 mod icmp;
+mod imported;
 mod lifecycle;
 mod live;
 mod long_flow;

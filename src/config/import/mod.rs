@@ -30,7 +30,7 @@
 
 mod account;
 pub mod cloudformation;
-mod describe;
+pub mod describe;
 mod findings;
 mod imported;
 mod json;
@@ -54,3 +54,6 @@ pub use source::{ImportError, ImportErrors, Options, Origin};
 /// Everything that keeps the source from being read.
 pub type Importer =
     fn(text: &str, file: &str, options: &Options) -> Result<(Account, Findings), ImportErrors>;
+
+#[cfg(test)]
+mod tests;

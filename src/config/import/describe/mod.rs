@@ -48,7 +48,7 @@ pub(super) fn is_one(value: &Value) -> bool {
 ///
 /// # Errors
 /// Everything that is wrong in it.
-pub(super) fn parse(
+pub fn parse(
     text: &str,
     file: &str,
     options: &Options,
