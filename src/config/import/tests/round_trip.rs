@@ -222,7 +222,11 @@ fn said_by_spec(spec: &Spec) -> BTreeSet<String> {
         let (id, blackhole) = match &route.target.value {
             Target::NatGateway(id) | Target::InternetGateway(id) => (id, false),
             Target::Blackhole(Some(id)) => (id, true),
-            other => panic!("{other:?}"),
+            Target::Local
+            | Target::VpcEndpoint(_)
+            | Target::Peering(_)
+            | Target::NetworkInterface(_)
+            | Target::Blackhole(None) => panic!("{route:?}"),
         };
         facts.insert(format!("route {block} {id} {blackhole}"));
     }
