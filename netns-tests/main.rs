@@ -23,6 +23,7 @@ mod gateway_endpoint;
 mod grace;
 mod hangup;
 mod icmp;
+mod import_moto;
 mod imported;
 mod lifecycle;
 mod live;

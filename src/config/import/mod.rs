@@ -30,13 +30,13 @@
 
 mod account;
 pub mod cloudformation;
-pub mod describe;
+mod describe;
 mod findings;
 mod imported;
 mod json;
 mod lowering;
 mod source;
-pub mod terraform;
+mod terraform;
 
 pub use account::{
     Account, AclDirection, AclEntry, AvailabilityZone, EndpointType, InternetGateway, NatAddress,

@@ -5,6 +5,7 @@ mod folders;
 mod objects;
 mod round_trip;
 mod routes;
+mod same_vpc;
 
 use super::*;
 use crate::config::Lab;
