@@ -25,6 +25,7 @@ mod hangup;
 mod icmp;
 mod import_moto;
 mod imported;
+mod kinds;
 mod lifecycle;
 mod live;
 mod long_flow;
