@@ -27,6 +27,7 @@ mod template;
 mod tree;
 mod value;
 mod yaml;
+mod zones;
 
 use super::{Account, Findings, ImportError, ImportErrors, Options, Origin};
 use conditions::State;
@@ -102,12 +103,14 @@ fn evaluate(
         findings: Findings::new(),
         faults: Vec::new(),
         egress_apart: BTreeSet::new(),
+        zones: Vec::new(),
         listeners: BTreeMap::new(),
     };
     mapper.macros();
     mapper.resources(resources);
     let Mapper { mut account, mut findings, mut faults, .. } = mapper;
     faults.extend(scope.missing());
+    faults.extend(scope.misnamed());
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -200,6 +203,10 @@ impl<'t> Mapper<'_, 't> {
             "AWS::EFS::MountTarget" => self.mount_target(resource),
             "AWS::ElasticLoadBalancingV2::Listener" => self.listener(resource),
             "AWS::ElasticLoadBalancingV2::LoadBalancer" => self.load_balancer(resource),
+            "AWS::Route53::HostedZone" => self.hosted_zone(resource),
+            "AWS::Route53::RecordSet" => self.record_set(resource),
+            "AWS::Route53::RecordSetGroup" => self.record_set_group(resource),
+            "Custom::VpcRestrictDefaultSG" => self.restricted_default_group(resource),
             "AWS::Lambda::Function" => self.function(resource),
             "AWS::AppRunner::VpcConnector" => self.vpc_connector(resource),
             "AWS::AppRunner::Service" => self.app_runner_service(resource),
@@ -252,7 +259,9 @@ fn turn(kind: &str) -> u8 {
         | "AWS::EC2::PrefixList"
         | "AWS::EC2::VPCPeeringConnection" => 1,
         "AWS::EC2::SecurityGroup" => 2,
-        "AWS::EC2::NetworkInterface" | "AWS::ElasticLoadBalancingV2::Listener" => 3,
+        "AWS::EC2::NetworkInterface"
+        | "AWS::ElasticLoadBalancingV2::Listener"
+        | "AWS::Route53::HostedZone" => 3,
         _ => 4,
     }
 }

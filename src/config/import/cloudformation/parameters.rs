@@ -3,7 +3,6 @@
 use super::fault::Fault;
 use super::template::Template;
 use super::tree::{Entry, Node, Place};
-use crate::config::names;
 use regex::Regex;
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,7 +19,7 @@ pub(super) enum Parameter {
 
 const OF_SYSTEMS_MANAGER: &str = "AWS::SSM::Parameter::Value<";
 
-/// All parameters of a template by name, and what is wrong with them or with what was given.
+/// All parameters of a template by name, and what is wrong with them.
 pub(super) fn all<'t>(
     template: &'t Template,
     given: &BTreeMap<String, String>,
@@ -33,21 +32,6 @@ pub(super) fn all<'t>(
             Err(fault) => faults.push(fault),
         }
     }
-    let declared: Vec<&str> =
-        template.section("Parameters").iter().map(|entry| &*entry.key).collect();
-    let unknown =
-        given.keys().filter(|name| !declared.contains(&&***name) && !name.starts_with("AWS::"));
-    faults.extend(unknown.map(|name| {
-        let help = match declared.is_empty() {
-            true => "the template has no parameters".to_owned(),
-            false => names::suggestion(name, &declared),
-        };
-        Fault::new(
-            Place::default(),
-            format!("--parameter {name}: the template has no such parameter"),
-            help,
-        )
-    }));
     (parameters, faults)
 }
 

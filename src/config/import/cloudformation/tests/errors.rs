@@ -124,6 +124,14 @@ Resources:
     let given = [("Zones", "a"), ("Zone", "d"), ("AWS::Region", "eu-west-1")];
     let errors = import(template, "vpc.yaml", &options(&given)).unwrap_err();
     insta::assert_snapshot!(errors);
+    let whole = "
+Parameters:
+  Zone: {Type: String, Default: c}
+Resources:
+  Net: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}
+";
+    let errors = import(whole, "vpc.yaml", &options(&given)).unwrap_err();
+    insta::assert_snapshot!("misnamed", errors);
 }
 
 /// Each condition is the next one's: more than a stack would hold.
