@@ -16,7 +16,7 @@
 #[path = "bodies/mod.rs"]
 mod bodies;
 
-use bodies::{lab, packets, pcapng};
+use bodies::{cloudformation, lab, packets, pcapng};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -58,6 +58,11 @@ fn lab_files_of_the_seeds_and_the_examples() {
 }
 
 #[test]
+fn templates_of_the_seeds() {
+    replay("fuzz/seeds/cloudformation", cloudformation::run);
+}
+
+#[test]
 fn captures_of_the_seeds() {
     replay("fuzz/seeds/pcapng", pcapng::run);
 }
@@ -65,7 +70,12 @@ fn captures_of_the_seeds() {
 /// Each seed, cut anywhere and with any octet turned over, is an input too: a small fuzzer without a fuzzer.
 #[test]
 fn pieces_of_the_seeds() {
-    for (name, body) in [("packets", packets::run as fn(&[u8])), ("pcapng", pcapng::run)] {
+    let bodies = [
+        ("packets", packets::run as fn(&[u8])),
+        ("pcapng", pcapng::run),
+        ("cloudformation", cloudformation::run),
+    ];
+    for (name, body) in bodies {
         for file in std::fs::read_dir(root().join("fuzz/seeds").join(name)).unwrap() {
             let data = std::fs::read(file.unwrap().path()).unwrap();
             for at in (0..data.len()).step_by(data.len().div_ceil(40)) {
