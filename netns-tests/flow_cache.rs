@@ -1,7 +1,7 @@
 //! Does the kernel carry what the engine has decided on, no more and no longer, and is everything counted?
 
 use crate::support::frames;
-use crate::support::lab::{Lab, both_streams, can_run, for_both_kinds, snmp};
+use crate::support::lab::{CLOSED_FLOWS_STAY, Lab, both_streams, can_run, for_both_kinds, snmp};
 use crate::support::{iperf, iperf_server};
 use egret::explain::{EniRow, FlowRow, TraceRow};
 use egret::linux::Mac;
@@ -42,7 +42,7 @@ fn steady(lab: &Lab, task: &mut crate::support::lab::Agent, name: &str, address:
 }
 
 fn bulk_transfers_are_carried_by_the_kernel_with_right_checksums(device: &str) {
-    let mut lab = lab(device, "");
+    let mut lab = lab(device, CLOSED_FLOWS_STAY);
     for (near, link, address) in [("internet", "net0", HOST), ("vpc-a", "vpc0", FAR)] {
         let far = lab.far(near, link, &[address]);
         let task = lab.netns("web-1");
@@ -66,7 +66,6 @@ fn bulk_transfers_are_carried_by_the_kernel_with_right_checksums(device: &str) {
     for flow in &heavy {
         assert!(flow.offloaded.bytes_out + flow.offloaded.bytes_in > 1_000_000, "{flow:#?}");
     }
-    // A flow that was reset at its end is soon forgotten.
     for protocol in ["tcp", "udp"] {
         assert!(heavy.iter().filter(|flow| flow.protocol == protocol).count() >= 2, "{heavy:#?}");
     }

@@ -345,7 +345,7 @@ fn what_the_kernel_loses_is_listed_as_well() {
     if !can_run() {
         return;
     }
-    let lab = Lab::up("vnet", LAB);
+    let lab = Lab::up("auto", LAB);
     let enis: Vec<EniRow> = lab.rows("enis");
     let (router, task) = (lab.netns("router"), lab.netns("web-1"));
     assert!(lab.pings("web", &DB.to_string()));

@@ -163,7 +163,7 @@ fn a_trace_tells_what_happens_to_packets_and_flows() {
     if !can_run() {
         return;
     }
-    let mut lab = Lab::up("vnet", LAB);
+    let mut lab = Lab::up("auto", LAB);
     let all = Watching::begin(&lab, "trace --json");
     let drops = Watching::begin(&lab, "trace --json -v --only drops --service web/1 --dst db");
     let mut task = lab.task("web");
@@ -227,7 +227,7 @@ fn a_capture_is_a_file_that_tcpdump_reads_with_what_egret_made_of_each_packet() 
     if !can_run() {
         return;
     }
-    let lab = Lab::up("vnet", LAB);
+    let lab = Lab::up("auto", LAB);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("web.pcapng");
     let words = format!("capture web -w {}", path.display());
@@ -301,7 +301,7 @@ fn who_does_not_read_holds_nothing_up_and_is_told_what_was_left_out() {
     if !can_run() {
         return;
     }
-    let lab = Lab::up("vnet", LAB);
+    let lab = Lab::up("auto", LAB);
     let mut slow = Watching::without_reader(&lab, "trace --json -v");
     let capture = Watching::without_reader(&lab, "capture web -w -");
     let stuck = ["trace --json -v", "capture web -w -"];

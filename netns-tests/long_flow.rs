@@ -18,7 +18,7 @@ fn eight_gigabytes_through_one_flow_never_expire() {
     if !can_run() {
         return;
     }
-    let lab = Lab::up("vnet", &format!("{SPEED}{}", crate::offload::LAB));
+    let lab = Lab::up("auto", &format!("{SPEED}{}", crate::offload::LAB));
     let mut server = Lab::agent(&lab.netns("internet"));
     server.ok(&json!(["serve_sink", HOST, 9000]));
     let mut task = lab.task("web");

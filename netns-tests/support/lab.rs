@@ -64,6 +64,7 @@ pub fn can_run() -> bool {
 /// A running lab. Dropping it takes it down.
 pub struct Lab {
     name: String,
+    device: String,
     file: tempfile::NamedTempFile,
     up: Child,
     far: Namespaces,
@@ -95,14 +96,22 @@ impl Lab {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("t{}-{count}", std::process::id());
+        // The same tests on the other kind. A test that says which kind it is about keeps to that.
+        let other = std::env::var("EGRET_TEST_DEVICE").ok().filter(|_| device == "auto");
+        let device = other.unwrap_or_else(|| device.to_owned());
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         write!(file, "lab = \"{name}\"\ndevice = \"{device}\"\n{text}").unwrap();
         let up = start(file.path());
-        Self { name, file, up, far: Namespaces::new() }
+        Self { name, device, file, up, far: Namespaces::new() }
     }
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// `device`, as its file has it.
+    pub fn device(&self) -> &str {
+        &self.device
     }
 
     pub fn file(&self) -> &std::path::Path {

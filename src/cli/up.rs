@@ -1,7 +1,9 @@
 //! `egret up`: a lab in the foreground.
 
-use super::{CliError, list, output};
-use crate::config::{Lab, Offload, time_scale};
+use super::import::{ImportArgs, LabSource};
+use super::output::{self, ColorChoice};
+use super::{CliError, list};
+use crate::config::{Lab, Offload, lab_name, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::{Running, control};
 use crate::explain;
@@ -20,6 +22,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sudo egret up examples/three-az.toml      bring it up; Ctrl-C takes it down
+  sudo egret up --from examples/vpc         straight from what describes a VPC: see `egret import`
   sudo egret exec web -- ping -c1 orders-db    (in another terminal)
   sudo egret drops                                       what died, and by which rule
 
@@ -30,13 +33,22 @@ To keep a lab up without a terminal, start it with `setsid`, or as a service.
 After SIGKILL nothing crosses any more, and the next `egret up` begins anew. With `offload_grace = \"20s\"` in the file
 established flows go on for so long, and an `egret up` in the meantime goes on with them.
 
-SIGHUP reads the file again and does what `egret apply FILE` does, with the `--time-scale` of this command; a file with
+SIGHUP reads the file, or the source, again and does what `egret apply FILE` does, with the `--time-scale` of this command; a file with
 errors changes nothing.
 
 `egret check FILE` finds errors in a lab file without root.")]
 pub struct UpArgs {
     /// The lab file
-    pub file: PathBuf,
+    #[arg(required_unless_present = "source", conflicts_with = "source")]
+    pub file: Option<PathBuf>,
+    /// In place of a lab file: what `egret import` reads
+    #[arg(id = "source", long = "from", value_name = "SOURCE")]
+    pub from: Option<PathBuf>,
+    /// The name of a lab that comes from a source
+    #[arg(long, value_name = "NAME", value_parser = lab_name, requires = "source")]
+    pub lab: Option<String>,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
     /// Say nothing but errors and the line that begins with `ready`
     #[arg(long, short)]
     pub quiet: bool,
@@ -70,8 +82,18 @@ impl From<OffloadWord> for Offload {
     }
 }
 
-pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
-    let lab = Lab::load(&args.file).map_err(CliError::Config)?;
+impl UpArgs {
+    fn source(&self) -> Result<LabSource, CliError> {
+        if self.from.is_none() {
+            self.import.without_source()?;
+        }
+        let order = |source: &PathBuf| self.import.order(source, self.lab.as_deref());
+        LabSource::of(self.file.as_deref(), self.from.as_ref().map(order))
+    }
+}
+
+pub(super) fn run(args: &UpArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+    let lab = args.source()?.load(color)?;
     let lab = match args.offload {
         Some(word) => lab.with_offload(word.into()),
         None => lab,
@@ -183,12 +205,12 @@ async fn keep(
     }
 }
 
-/// Reads the lab file again. Whatever comes of it, the lab goes on.
+/// Reads the lab file, or the source, again. Whatever comes of it, the lab goes on.
 async fn reload(shared: &control::Shared, args: &UpArgs) {
-    let name = args.file.display().to_string();
-    let text = match std::fs::read_to_string(&args.file) {
-        Ok(text) => text,
-        Err(error) => return output::note(&format!("not reloaded: cannot read {name}: {error}")),
+    let read = args.source().map_err(|error| error.to_string());
+    let (name, text) = match read.and_then(|source| source.read_again()) {
+        Ok(read) => read,
+        Err(error) => return output::note(&format!("not reloaded: {error}")),
     };
     let request = Request { file: name, text, time_scale: args.time_scale, dry_run: false };
     match shared.reload(&request, &mut output::note).await {

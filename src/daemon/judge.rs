@@ -1,5 +1,6 @@
 //! Between a worker and the engine: one snapshot and one look at the clock per batch.
 
+use super::gates::Gates;
 use crate::flow::{DatagramKey, FlowKey, Instant};
 use crate::linux::FlowCache;
 use crate::linux::clock;
@@ -9,10 +10,6 @@ use crate::pipeline::{Device, DeviceId, Engine, Verdict};
 use crate::vpc::Snapshot;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-
-/// Batches after which flows go to the kernel although packets wait to be read, some of them perhaps theirs: those are
-/// overtaken then. A queue that never runs dry is what the kernel is to take over.
-const LONGEST_WAIT: u32 = 16;
 
 /// Judges the packets of one device.
 pub(super) struct EngineJudge {
@@ -29,10 +26,10 @@ pub(super) struct EngineJudge {
     releases: Option<DatagramKey>,
     /// What carries flows in the kernel.
     cache: Option<Arc<FlowCache>>,
-    /// The flows that the engine has asked for: each packet of the batches that they wait for may ask for one.
+    /// The flows that the engine has asked for: each packet of a batch may ask for one.
     asked: Vec<FlowKey>,
-    /// Batches that they have waited.
-    waited: u32,
+    /// The directions of flows, among those whose packets are read here, that wait for what was read before.
+    gates: Gates,
 }
 
 impl EngineJudge {
@@ -53,9 +50,27 @@ impl EngineJudge {
             watched: false,
             releases: None,
             cache,
-            asked: Vec::with_capacity(BATCH * LONGEST_WAIT as usize),
-            waited: 0,
+            asked: Vec::with_capacity(BATCH),
+            gates: Gates::new(),
         }
+    }
+
+    /// The flow of a packet that was judged is to be carried by the kernel, or its direction to be opened.
+    #[cold]
+    fn ask(&mut self, key: FlowKey) {
+        let carried = self.engine.flows().get(&key).map(|e| (Arc::clone(&e.flow), e.side));
+        match carried.filter(|(flow, _)| flow.is_offloaded()) {
+            Some((flow, side)) => self.gates.add(flow, side),
+            None => self.asked.push(key),
+        }
+    }
+
+    #[cold]
+    fn offload_asked(&mut self) {
+        if let Some(cache) = &self.cache {
+            self.asked.iter().for_each(|key| self.offload(cache, key));
+        }
+        self.asked.clear();
     }
 
     /// Has the kernel carry a flow from here on.
@@ -71,6 +86,7 @@ impl EngineJudge {
 
 impl Judge for EngineJudge {
     fn begin_batch(&mut self) {
+        self.gates.begin_batch();
         self.watched = self.engine.watchers().any();
         self.now = Instant(clock::now());
         let current = self.current.load();
@@ -92,7 +108,7 @@ impl Judge for EngineJudge {
             self.releases = judged.releases;
         }
         if let Some(key) = judged.offload {
-            self.asked.push(key);
+            self.ask(key);
         }
         match judged.verdict {
             Verdict::Forward { .. } => match judged.fragments_to {
@@ -106,17 +122,9 @@ impl Judge for EngineJudge {
 
     #[inline]
     fn end_batch(&mut self, drained: bool) {
-        if self.asked.is_empty() {
-            return;
-        }
-        self.waited += 1;
-        let Some(cache) = &self.cache else { return };
-        if drained || self.waited >= LONGEST_WAIT {
-            for key in &self.asked {
-                self.offload(cache, key);
-            }
-            self.asked.clear();
-            self.waited = 0;
+        self.gates.end_batch(drained);
+        if !self.asked.is_empty() {
+            self.offload_asked();
         }
     }
 

@@ -7,6 +7,7 @@ mod addresses;
 pub mod client;
 pub mod control;
 pub mod flows;
+mod gates;
 pub(crate) mod history;
 mod judge;
 mod losses;

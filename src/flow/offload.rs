@@ -3,12 +3,15 @@
 //! The engine asks for a flow that needs no more thought ([`Flow::ask_for_offload`]); a floor above makes the kernel's
 //! entries for it ([`Flow::offload`]) and gives a [`Carrier`], by which they are read and taken out again. What was carried
 //! is added to the flow's own figures whenever somebody looks ([`Flow::settle`]), so that they are the same either way.
+//!
+//! Entries begin closed: each direction's packets go up, and are counted, until whoever handles them says that all are sent
+//! on ([`Flow::open`]). So nothing is overtaken by what the kernel carries.
 
 use super::tcp::Window;
-use super::{Flow, Instant, Tally};
+use super::{Flow, Instant, Side, Tally};
 use crate::packet::Protocol;
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -16,6 +19,12 @@ use std::time::Duration;
 pub trait Carrier: Debug + Send + Sync {
     /// What was carried since the entries were made: from the task, and back to it.
     fn carried(&self) -> [Passed; 2];
+
+    /// How many packets of a direction went up because it is closed; `None` if it is open.
+    fn raised(&self, side: Side) -> Option<u64>;
+
+    /// Opens a direction, which has said this in what was sent on.
+    fn open(&self, side: Side, opening: Opening, said: Window);
 
     /// Takes the entries out. A packet that is on its way through one may still be counted for a moment.
     fn withdraw(&self);
@@ -36,6 +45,24 @@ pub struct Passed {
     pub window: Window,
 }
 
+/// For which packet a direction is opened; those after it pass too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// For the one before which so many have gone up.
+    After(u64),
+    /// For data that begin where those end that were sent on.
+    InSequence,
+    /// For any, whatever it overtakes.
+    AtOnce,
+}
+
+/// How many packets of a direction have gone up since a flow's present entries were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raised {
+    entries: u32,
+    packets: u64,
+}
+
 /// Nobody asks for it: offloading is off.
 const NEVER: u8 = 0;
 /// User space carries it.
@@ -54,6 +81,10 @@ const OVER: u8 = 5;
 pub(super) struct Offload {
     state: AtomicU8,
     entry: Mutex<Option<Box<Entry>>>,
+    /// The directions that somebody is about to open, or need not, as bits.
+    opening: AtomicU8,
+    /// How often entries were made.
+    entries: AtomicU32,
     limbo: OnceLock<Arc<Limbo>>,
 }
 
@@ -131,9 +162,58 @@ impl Flow {
         let begin =
             self.tcp.windows().map(|window| Passed { last_seen, window, ..Passed::default() });
         let made = make(begin);
+        self.offload.opening.store(0, Relaxed);
+        self.offload.entries.fetch_add(1, Relaxed);
         self.offload.state.store(if made.is_some() { CARRIED } else { DECLINED }, Relaxed);
         *entry = made.map(|carrier| Box::new(Entry { carrier, folded: begin, idle }));
         entry.is_some()
+    }
+
+    /// Asks for a direction of a flow that the kernel carries to be opened; whether nobody had before.
+    pub fn ask_to_open(&self, side: Side) -> bool {
+        self.offload.opening.fetch_or(bit(side), Relaxed) & bit(side) == 0
+    }
+
+    /// Lets the next packet of a direction ask: it could not be opened now.
+    pub fn let_ask_to_open(&self, side: Side) {
+        self.offload.opening.fetch_and(!bit(side), Relaxed);
+    }
+
+    /// How many packets of a direction have gone up because it is closed; `None` if there is nothing to open.
+    pub fn raised(&self, side: Side) -> Option<Raised> {
+        let entry = self.offload.entry();
+        let packets = entry.as_ref()?.carrier.raised(side)?;
+        Some(Raised { entries: self.offload.entries.load(Relaxed), packets })
+    }
+
+    /// Opens a direction, all of whose packets are sent on that had gone up by then. What has gone up since keeps it closed,
+    /// and asks again. To be called by whoever handles them, as all that open.
+    pub fn open(&self, side: Side, by_then: Raised) {
+        self.let_ask_to_open(side);
+        self.open_for(side, by_then, Opening::After(by_then.packets));
+    }
+
+    /// Opens a direction for data that go on where those end that were sent on: all that were judged are.
+    pub fn open_in_sequence(&self, side: Side, by_then: Raised) {
+        if self.egress.tuple().protocol == Protocol::Tcp {
+            self.open_for(side, by_then, Opening::InSequence);
+        }
+    }
+
+    /// Opens a direction although others of its packets may wait.
+    pub fn open_at_once(&self, side: Side, by_then: Raised) {
+        self.open_for(side, by_then, Opening::AtOnce);
+    }
+
+    fn open_for(&self, side: Side, by_then: Raised, opening: Opening) {
+        let entry = self.offload.entry();
+        if let Some(entry) = entry.as_ref()
+            && by_then.entries == self.offload.entries.load(Relaxed)
+        {
+            let [sent, received] = self.tcp.windows();
+            let said = if side == Side::Egress { sent } else { received };
+            entry.carrier.open(side, opening, said);
+        }
     }
 
     /// Adds what the kernel has carried to the flow's figures.
@@ -192,6 +272,13 @@ impl Flow {
     /// What could not be done may be asked for again.
     pub(super) fn reopen_offload(&self) {
         let _ = self.offload.state.compare_exchange(DECLINED, OPEN, Relaxed, Relaxed);
+    }
+}
+
+const fn bit(side: Side) -> u8 {
+    match side {
+        Side::Egress => 1,
+        Side::Return => 2,
     }
 }
 
@@ -280,11 +367,22 @@ mod tests {
     struct Kernel {
         carried: Mutex<[Passed; 2]>,
         withdrawn: AtomicUsize,
+        /// What has gone up from the task.
+        raised: Mutex<Option<u64>>,
+        opened: Mutex<Vec<(Side, Opening, Window)>>,
     }
 
     impl Carrier for Arc<Kernel> {
         fn carried(&self) -> [Passed; 2] {
             *self.carried.lock().unwrap()
+        }
+
+        fn raised(&self, side: Side) -> Option<u64> {
+            self.raised.lock().unwrap().filter(|_| side == Side::Egress)
+        }
+
+        fn open(&self, side: Side, opening: Opening, said: Window) {
+            self.opened.lock().unwrap().push((side, opening, said));
         }
 
         fn withdraw(&self) {
@@ -388,6 +486,37 @@ mod tests {
             table.sweep(Instant(8), &Timeouts::default(), |_| {});
         }
         assert_eq!((tally.over.sent.bytes(), tally.over.sent.offloaded_bytes()), (1112, 1112));
+    }
+
+    #[test]
+    fn a_direction_is_opened_once_for_its_own_entries_after_what_has_gone_up() {
+        let (_table, flow, kernel) = offloaded();
+        assert!(flow.ask_to_open(Side::Egress) && !flow.ask_to_open(Side::Egress));
+        assert!(flow.ask_to_open(Side::Return), "each on its own");
+        assert_eq!(flow.raised(Side::Egress), None, "it is open");
+        *kernel.raised.lock().unwrap() = Some(3);
+        let raised = flow.raised(Side::Egress).unwrap();
+        assert_ne!(Some(raised), {
+            *kernel.raised.lock().unwrap() = Some(4);
+            flow.raised(Side::Egress)
+        });
+        let ack = TcpFacts { flags: TcpFlags(16), seq: 90, ack: 70, window: 9, payload_len: 10 };
+        flow.tcp.observe(&ack, true);
+        flow.open_in_sequence(Side::Egress, raised);
+        assert!(!flow.ask_to_open(Side::Egress), "who has asked is at it");
+        flow.open(Side::Egress, raised);
+        assert!(flow.ask_to_open(Side::Egress), "what came since keeps it closed");
+        flow.open_at_once(Side::Egress, raised);
+        let said = Window { end: 100, ack: 70 };
+        let opened = [Opening::InSequence, Opening::After(3), Opening::AtOnce];
+        assert_eq!(*kernel.opened.lock().unwrap(), opened.map(|how| (Side::Egress, how, said)));
+
+        flow.withdraw_offload();
+        assert_eq!(flow.raised(Side::Egress), None);
+        assert!(flow.ask_for_offload() && carry(&flow, &kernel));
+        assert_ne!(flow.raised(Side::Egress), Some(raised));
+        flow.open(Side::Egress, raised);
+        assert_eq!(kernel.opened.lock().unwrap().len(), 3, "those entries are gone");
     }
 
     #[test]

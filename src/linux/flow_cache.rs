@@ -9,7 +9,7 @@
 
 use super::{Link, SteerError, sys};
 use crate::flow::record::{self, Record};
-use crate::flow::{Carrier, FlowKey, Instant, Passed, Window};
+use crate::flow::{Carrier, FlowKey, Instant, Opening, Passed, Side, Window};
 use crate::packet::checksum::Sum;
 use crate::pipeline::{Candidate, Forward};
 use crate::vpc::Generation;
@@ -18,7 +18,7 @@ use aya::maps::{Array, HashMap as BpfHash, Map, MapData, MapError};
 use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// As in `flow_cache.bpf.h`.
@@ -26,6 +26,10 @@ const MAX_FLOWS: u32 = 131_072;
 /// Words of eight octets in a slot: two directions of eight.
 const SLOT: usize = 16;
 const DIRECTION: usize = 8;
+/// Packets that user space has sent on: so many never go up.
+const NOT_YET: u64 = u64::MAX - 1;
+const AT_ONCE: u64 = u64::MAX;
+const IN_SEQUENCE: u64 = u64::MAX - 2;
 
 pub(super) type Key = [u8; 20];
 pub(super) type Entry = [u8; 56];
@@ -185,6 +189,8 @@ impl FlowCache {
                 own.last_seen.0,
                 pair(own.window.end, own.window.ack),
                 pair(other.window.ack, 0),
+                0,
+                NOT_YET,
             ];
             for (at, word) in words.into_iter().enumerate() {
                 if let Some(place) = self.counters.get(index(slot, direction) + at) {
@@ -193,6 +199,20 @@ impl FlowCache {
             }
         }
         Some(slot)
+    }
+
+    fn raised(&self, slot: u32, direction: usize) -> Option<u64> {
+        let word = |at| self.counters.get(index(slot, direction) + at).map(|w| w.load(Acquire));
+        let [_, open] = unpair(word(5)?);
+        if open == 0 { word(6) } else { None }
+    }
+
+    fn open(&self, slot: u32, direction: usize, sent_on: u64, said: Window) {
+        for (at, word) in [(4, pair(said.end, said.ack)), (7, sent_on)] {
+            if let Some(place) = self.counters.get(index(slot, direction) + at) {
+                place.store(word, Release);
+            }
+        }
     }
 
     pub(super) fn read(&self, slot: u32, direction: usize) -> Passed {
@@ -229,6 +249,19 @@ struct Lease {
 impl Carrier for Lease {
     fn carried(&self) -> [Passed; 2] {
         [0, 1].map(|direction| self.cache.read(self.slot, direction))
+    }
+
+    fn raised(&self, side: Side) -> Option<u64> {
+        self.cache.raised(self.slot, direction_of(side))
+    }
+
+    fn open(&self, side: Side, opening: Opening, said: Window) {
+        let sent_on = match opening {
+            Opening::After(packets) => packets,
+            Opening::InSequence => IN_SEQUENCE,
+            Opening::AtOnce => AT_ONCE,
+        };
+        self.cache.open(self.slot, direction_of(side), sent_on, said);
     }
 
     fn withdraw(&self) {
@@ -354,6 +387,13 @@ pub(super) fn egress_slot(entry: &Entry) -> Option<u32> {
 fn fill(octets: &mut [u8], parts: &[&[u8]]) {
     let places = octets.iter_mut();
     places.zip(parts.iter().copied().flatten()).for_each(|(place, octet)| *place = *octet);
+}
+
+fn direction_of(side: Side) -> usize {
+    match side {
+        Side::Egress => 0,
+        Side::Return => 1,
+    }
 }
 
 fn index(slot: u32, direction: usize) -> usize {

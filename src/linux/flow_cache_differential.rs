@@ -239,7 +239,7 @@ impl Bed {
             let behind = self.judge(0, &sample);
             assert_eq!((behind.0.verdict, &behind.1), (alone.0.verdict, &alone.1));
             if let Some(key) = behind.0.offload {
-                self.offload(&key);
+                self.open_or_offload(&key);
             }
         }
         if sample.egress
@@ -377,8 +377,17 @@ impl Bed {
         (judged, sent)
     }
 
-    fn offload(&self, key: &FlowKey) {
+    /// What a worker does when all it has read is sent on.
+    fn open_or_offload(&self, key: &FlowKey) {
         let engine = &self.engines[0];
+        let (flow, side) =
+            engine.flows().get(key).map(|entry| (Arc::clone(&entry.flow), entry.side)).unwrap();
+        if flow.is_offloaded() {
+            if let Some(raised) = flow.raised(side) {
+                flow.open(side, raised);
+            }
+            return;
+        }
         let candidate = engine.candidate(&self.snapshot, key).unwrap();
         assert!(self.cache.carry(&candidate));
         engine.confirm(&self.snapshot, &candidate);

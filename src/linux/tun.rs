@@ -18,7 +18,7 @@ pub const HEADROOM: usize = vnet::LEN;
 /// Octets that a buffer must have to take any packet: the largest IPv4 total length, and the headroom.
 pub const BUFFER: usize = HEADROOM + 65536;
 /// Packets that may wait for the reader. The kernel's 500 overflow at once when a batch of super-packets arrives.
-const QUEUE_LENGTH: u16 = 2000;
+pub const QUEUE_LENGTH: u16 = 2000;
 
 /// Why a device could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 
 use super::engine::{Engine, FlowOutcome, Forward};
 use super::watch::{Watch, Wish};
-use crate::flow::{Flow, FlowKey, Instant};
+use crate::flow::{Flow, FlowKey, Instant, Side};
 use crate::packet::{Fragment, Packet, Protocol};
 use crate::vpc::{Generation, Snapshot};
 use std::sync::Arc;
@@ -96,11 +96,14 @@ impl Engine {
 }
 
 /// Before a packet of a flow that the kernel carries is judged here. One that begins or ends something ends the flow's
-/// entries: what comes after it is the engine's to see, until the flow is steady again.
+/// entries: what comes after it is the engine's to see, until the flow is steady again. After any other one, its direction
+/// may be opened.
 #[cold]
-pub(super) fn came_up(now: Instant, flow: &Arc<Flow>, packet: &Packet<'_>) {
+pub(super) fn came_up(now: Instant, flow: &Arc<Flow>, side: Side, packet: &mut Packet<'_>) {
     if !is_plain(packet) || flow.offload_is_stale(now) {
         flow.withdraw_offload();
+    } else if flow.ask_to_open(side) {
+        packet.mark();
     }
 }
 

@@ -103,7 +103,7 @@ fn send(
     }
     let flow = &entry.flow;
     if flow.is_offloaded() {
-        offload::came_up(now, flow, packet);
+        offload::came_up(now, flow, entry.side, packet);
     }
     let mut sign_of_life = true;
     if let Some(segment) = packet.tcp() {

@@ -18,6 +18,11 @@
 // ICMP messages up to this size are checked here; larger ones go up, as the engine drops one that is damaged.
 #define MAX_ICMP 128
 
+// In place of how many packets user space has sent on: packets may overtake what it still has; data may pass that begin
+// where those end that it has sent on.
+#define AT_ONCE (~0ULL)
+#define IN_SEQUENCE (~2ULL)
+
 #define FLAG_FIN 1
 #define FLAG_SYN 2
 #define FLAG_RST 4
@@ -68,7 +73,11 @@ struct direction {
 	__u32 ack;
 	// The other side's acknowledgement, when it was last looked at.
 	__u32 floor;
-	__u32 zero[5];
+	// Whether packets pass. Until user space has sent on what it had of this direction, all go there.
+	__u32 open;
+	// How many have, since there is an entry; and how many of those user space has sent on.
+	__u64 raised;
+	__u64 sent_on;
 };
 
 struct slot {
@@ -232,6 +241,24 @@ static __always_inline void track(struct direction *own, const struct direction 
 	own->ack = bpf_ntohl(tcp->ack_seq);
 }
 
+// Whether a packet may pass, overtaking nothing: all of its direction that went up before is sent on. `data` says that it
+// begins with this number.
+static __always_inline int is_open(struct direction *own, int data, __u32 seq)
+{
+	__u64 sent_on;
+
+	if (own->open)
+		return 1;
+	sent_on = *(volatile __u64 *)&own->sent_on;
+	if (sent_on != AT_ONCE && sent_on != *(volatile __u64 *)&own->raised &&
+	    !(sent_on == IN_SEQUENCE && data && seq == *(volatile __u32 *)&own->end)) {
+		__sync_fetch_and_add(&own->raised, 1);
+		return 0;
+	}
+	own->open = 1;
+	return 1;
+}
+
 static __always_inline int rewrite(struct __sk_buff *skb, const struct flow_entry *entry, __u8 echo)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
@@ -332,9 +359,13 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 	if (plain.key.protocol == IPPROTO_TCP) {
 		struct tcphdr *tcp = (void *)(ip + 1);
 
-		if ((void *)(tcp + 1) > end)
+		__u32 payload = plain.total - plain.headers;
+
+		if ((void *)(tcp + 1) > end || !is_open(own, payload != 0, bpf_ntohl(tcp->seq)))
 			return MISS;
-		track(own, other, tcp, plain.total - plain.headers);
+		track(own, other, tcp, payload);
+	} else if (!is_open(own, 0, 0)) {
+		return MISS;
 	}
 	if ((__s64)(now - own->seen) > 0)
 		own->seen = now;
