@@ -10,6 +10,7 @@
     reason = "tests panic, to keep the line number"
 )]
 
+mod apprunner;
 mod bench;
 mod conformance;
 mod curl;

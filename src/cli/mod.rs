@@ -1,5 +1,6 @@
 //! Floor 8: a file per command.
 
+pub mod api;
 pub mod apply;
 pub mod bench;
 pub mod capture;
@@ -21,6 +22,7 @@ pub mod top;
 pub mod trace;
 pub mod up;
 
+use crate::apprunner::StoreError;
 use crate::config::import::ImportFailure;
 use crate::config::{Diagnostics, lab_name};
 use crate::daemon::{ClientError, LabError, StateError};
@@ -146,6 +148,9 @@ pub enum CliError {
     /// The lab's state directory.
     #[error(transparent)]
     State(#[from] StateError),
+    /// What the App Runner API keeps.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A running lab was asked in vain.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -198,6 +203,7 @@ impl CliError {
             Self::Exec(ExecError::Start { .. }) => 126,
             Self::Lab(_)
             | Self::State(_)
+            | Self::Store(_)
             | Self::Exec(_)
             | Self::NotApplied(_)
             | Self::Demo(_)

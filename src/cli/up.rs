@@ -1,5 +1,6 @@
 //! `egret up`: a lab in the foreground.
 
+use super::api::{ApiArgs, FrontDoor};
 use super::import::{ImportArgs, LabSource};
 use super::output::{self, ColorChoice};
 use super::{CliError, list};
@@ -8,9 +9,10 @@ use crate::daemon::reload::Request;
 use crate::daemon::{Running, control};
 use crate::explain;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
@@ -25,6 +27,7 @@ const GRACE: Duration = Duration::from_secs(5);
   sudo egret up --from examples/vpc         straight from what describes a VPC: see `egret import`
   sudo egret exec web -- ping -c1 orders-db    (in another terminal)
   sudo egret drops                                       what died, and by which rule
+  sudo egret up lab.toml --api 127.0.0.1:4566          with the App Runner API, for the AWS CLI and SDKs
 
 Ctrl-C, SIGTERM and the terminal going away take the lab down in order; a second Ctrl-C or SIGTERM does not wait for
 anything.
@@ -59,6 +62,9 @@ pub struct UpArgs {
     /// Whether the kernel carries established flows by itself, in place of the file's `offload`
     #[arg(long, value_enum, value_name = "WHERE")]
     pub offload: Option<OffloadWord>,
+    /// The App Runner API
+    #[command(flatten)]
+    pub api: ApiArgs,
 }
 
 /// `offload`, as the lab file has it.
@@ -90,6 +96,11 @@ impl UpArgs {
         let order = |source: &PathBuf| self.import.order(source, self.lab.as_deref());
         LabSource::of(self.file.as_deref(), self.from.as_ref().map(order))
     }
+
+    /// The file or folder that the lab comes from.
+    fn origin(&self) -> &Path {
+        self.file.as_deref().or(self.from.as_deref()).unwrap_or(Path::new(""))
+    }
 }
 
 pub(super) fn run(args: &UpArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
@@ -112,6 +123,12 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
     // From here on a signal waits until the lab can be taken down in order.
     let mut stop = Stop::listen()?;
     let name = lab.name.clone();
+    let time_scale = args.time_scale.unwrap_or(lab.time_scale);
+    let door = FrontDoor::open(&lab, args.origin(), args.api, time_scale).await?;
+    let lab = match &door {
+        Some(door) => door.over(&lab)?,
+        None => lab,
+    };
     let running = Running::start(lab, args.time_scale, &mut |step| {
         if !quiet {
             output::note(step);
@@ -120,7 +137,7 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
     .await?;
     let (shared, ended) = control::Shared::new(running);
     // However this ends, the lab is taken down.
-    let served = serve(&shared, ended, begun, args, &mut stop).await;
+    let served = serve(&shared, door, ended, begun, args, &mut stop).await;
     let stopped = take_down(shared, &name, &mut stop).await;
     served.and(stopped)?;
     if !quiet {
@@ -132,6 +149,7 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
 /// Says that the lab is ready, answers clients and keeps house, until a signal comes or a client asks for the end.
 async fn serve(
     shared: &control::Shared,
+    door: Option<FrontDoor>,
     ended: watch::Receiver<bool>,
     begun: Instant,
     args: &UpArgs,
@@ -148,11 +166,22 @@ async fn serve(
     }
     // Before anybody hears that the lab is ready: what they do next is to connect.
     let listener = control::listen(&facts.socket)?;
-    let mut server = tokio::spawn(control::serve(shared.clone(), listener, ended.clone()));
+    let (api, hint) = match &door {
+        Some(door) => (format!("; App Runner API at {}", door.url()), Some(door.hint())),
+        None => (String::new(), None),
+    };
+    let mut server = tokio::spawn(answer(shared.clone(), listener, door, ended.clone()));
     output::out(|w| {
         let (name, took) = (&facts.name, begun.elapsed());
         let speed = list::speed(facts.time_scale).map_or_else(String::new, |s| format!(", {s}"));
-        writeln!(w, "ready: lab `{name}` is up after {took:.2?}{speed}; Ctrl-C takes it down")
+        writeln!(
+            w,
+            "ready: lab `{name}` is up after {took:.2?}{speed}{api}; Ctrl-C takes it down"
+        )?;
+        match hint.filter(|_| !args.quiet) {
+            Some(hint) => writeln!(w, "{hint}"),
+            None => Ok(()),
+        }
     })?;
     let early = keep(shared, args, stop, ended, &mut server).await;
     shared.end();
@@ -168,6 +197,20 @@ async fn serve(
         },
     };
     Ok(served.map_err(io::Error::other)??)
+}
+
+/// Answers on the control socket and at the App Runner API until the lab is to end, or one of them fails.
+async fn answer(
+    shared: control::Shared,
+    listener: UnixListener,
+    door: Option<FrontDoor>,
+    ended: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let control = control::serve(shared.clone(), listener, ended.clone());
+    match door {
+        Some(door) => tokio::try_join!(control, door.serve(shared, ended)).map(drop),
+        None => control.await,
+    }
 }
 
 /// Takes the lab down; a signal in the meantime ends the process at once.
