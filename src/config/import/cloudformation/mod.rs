@@ -73,8 +73,12 @@ pub fn import(
 pub fn is_one(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}');
     if !text.trim_start().starts_with('{') {
-        let begins = |line: &str| SECTIONS.iter().any(|section| line.starts_with(section));
-        return text.lines().any(|line| begins(line.trim_start_matches(['"', '\''])));
+        let quotes = ['"', '\''];
+        let has_version = |line: &str| {
+            line.trim_start().trim_start_matches(quotes).starts_with("AWSTemplateFormatVersion")
+        };
+        let has_resources = |line: &str| line.trim_start_matches(quotes).starts_with("Resources");
+        return text.lines().any(|line| has_version(line) || has_resources(line));
     }
     match serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(text) {
         Ok(document) => SECTIONS.iter().any(|section| document.contains_key(*section)),
