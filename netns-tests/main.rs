@@ -23,6 +23,7 @@ mod gateway_endpoint;
 mod grace;
 mod hangup;
 mod icmp;
+mod import_moto;
 mod lifecycle;
 mod live;
 mod long_flow;

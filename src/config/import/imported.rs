@@ -116,6 +116,15 @@ impl Imported {
         Self::from_account(account, findings, order)
     }
 
+    /// As [`Imported::from_source`], of a file whose text is here; the order's source is its name only.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being a lab, by its place in the source.
+    pub fn from_text(text: &str, order: &Order) -> Result<Self, ImportFailure> {
+        let (account, findings) = account_of(text, order)?;
+        Self::from_account(account, findings, order)
+    }
+
     /// Makes a lab of an account that has been read.
     ///
     /// # Errors
@@ -200,22 +209,25 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
         options.region = options.region.or(files.region);
         return describe::parse_files(&files.texts, &options);
     }
-    let text = read(source)?;
-    let name = source.display().to_string();
+    account_of(&read(source)?, order)
+}
+
+fn account_of(text: &str, order: &Order) -> Result<(Account, Findings), ImportErrors> {
+    let name = order.source.display().to_string();
     let importer: Importer = match order.format {
         Some(Format::Describe) => describe::parse,
         Some(Format::CloudFormation) => cloudformation::import,
         Some(Format::Terraform) => terraform::import,
-        None => detected(&text, &name)?,
+        None => detected(text, &name)?,
     };
-    importer(&text, &name, &order.options)
+    importer(text, &name, &order.options)
 }
 
 /// By what it holds at the top: any of them can hold a text of another further in.
 fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
     let parsed = json::parse(text, name);
     if let Ok(value) = &parsed {
-        if value.get("format_version").is_some() {
+        if terraform::is_one(value) {
             return Ok(terraform::import);
         }
         if describe::is_one(value) {

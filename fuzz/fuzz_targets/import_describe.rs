@@ -1,4 +1,4 @@
-//! See `bodies/cloudformation.rs`.
+//! See `bodies/import.rs`.
 
 #![no_main]
 
@@ -6,4 +6,4 @@
 #[path = "../bodies/mod.rs"]
 mod bodies;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::cloudformation::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::import::describe(data));
