@@ -88,7 +88,7 @@ fn most_calls_of_the_seeds_are_met() {
 /// Each seed, cut anywhere and with any octet turned over, is an input too: a small fuzzer without a fuzzer.
 #[test]
 fn pieces_of_the_seeds() {
-    let bodies: [(&str, Body); 5] = [
+    let bodies: [(&str, Body); 6] = [
         ("packets", packets::run),
         ("pcapng", pcapng::run),
         ("import_describe", import::describe),
