@@ -68,6 +68,7 @@ fn captures_of_the_seeds() {
 #[test]
 fn sources_of_the_seeds() {
     replay("fuzz/seeds/import_describe", import::describe);
+    replay("fuzz/seeds/import_cloudformation", import::cloudformation);
     replay("fuzz/seeds/import_terraform", import::terraform);
 }
 
@@ -87,10 +88,11 @@ fn most_calls_of_the_seeds_are_met() {
 /// Each seed, cut anywhere and with any octet turned over, is an input too: a small fuzzer without a fuzzer.
 #[test]
 fn pieces_of_the_seeds() {
-    let bodies: [(&str, Body); 5] = [
+    let bodies: [(&str, Body); 6] = [
         ("packets", packets::run),
         ("pcapng", pcapng::run),
         ("import_describe", import::describe),
+        ("import_cloudformation", import::cloudformation),
         ("import_terraform", import::terraform),
         ("apprunner", apprunner::run),
     ];
