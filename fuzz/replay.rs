@@ -2,7 +2,7 @@
 //! found stays mended, and the targets keep compiling.
 //!
 //! `cargo test --test fuzz_seeds -- --ignored` writes the seeds of the packet path and the pcapng writer anew; those of the
-//! lab file are written by hand, and the examples.
+//! lab file and of the importers are written by hand, and the examples.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,15 +16,18 @@
 #[path = "bodies/mod.rs"]
 mod bodies;
 
-use bodies::{lab, packets, pcapng};
+use bodies::{import, lab, packets, pcapng};
 use std::path::{Path, PathBuf};
+
+/// What a target does with an input.
+type Body = fn(&[u8]);
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
 #[track_caller]
-fn replay(directory: &str, body: fn(&[u8])) {
+fn replay(directory: &str, body: Body) {
     let files = std::fs::read_dir(root().join(directory)).unwrap();
     let mut count = 0;
     for file in files.map(|file| file.unwrap().path()).filter(|path| path.is_file()) {
@@ -62,10 +65,22 @@ fn captures_of_the_seeds() {
     replay("fuzz/seeds/pcapng", pcapng::run);
 }
 
+#[test]
+fn sources_of_the_seeds() {
+    replay("fuzz/seeds/import_describe", import::describe);
+    replay("fuzz/seeds/import_terraform", import::terraform);
+}
+
 /// Each seed, cut anywhere and with any octet turned over, is an input too: a small fuzzer without a fuzzer.
 #[test]
 fn pieces_of_the_seeds() {
-    for (name, body) in [("packets", packets::run as fn(&[u8])), ("pcapng", pcapng::run)] {
+    let bodies: [(&str, Body); 4] = [
+        ("packets", packets::run),
+        ("pcapng", pcapng::run),
+        ("import_describe", import::describe),
+        ("import_terraform", import::terraform),
+    ];
+    for (name, body) in bodies {
         for file in std::fs::read_dir(root().join("fuzz/seeds").join(name)).unwrap() {
             let data = std::fs::read(file.unwrap().path()).unwrap();
             for at in (0..data.len()).step_by(data.len().div_ceil(40)) {

@@ -121,3 +121,62 @@ fn colour_is_only_for_who_asks() {
     assert!(!coloured("auto"));
     assert!(!coloured("never"));
 }
+
+/// A folder of `aws ec2 describe-*` output.
+const VPC: &str = "examples/vpc";
+
+#[test]
+fn an_import_writes_a_lab_file_that_is_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lab.toml");
+    let file = file.to_str().unwrap();
+    let import = ["import", VPC, "--output", file, "--lab", "shop"];
+    let written = egret(&import);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    assert_eq!(stdout(&written), "");
+    assert!(stderr(&written).starts_with("KIND "), "{}", stderr(&written));
+    assert!(std::fs::read_to_string(file).unwrap().contains("\nlab = \"shop\"\n"));
+    let checked = egret(&["check", file]);
+    assert!(stdout(&checked).contains("no errors, no warnings"), "{}", stdout(&checked));
+
+    let again = egret(&import);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(stderr(&again).contains("--force"), "{}", stderr(&again));
+    assert_eq!(egret(&[&import[..], &["--force"]].concat()).status.code(), Some(0));
+
+    let json = egret(&["import", VPC, "--json"]);
+    let findings: serde_json::Value = serde_json::from_slice(&json.stderr).unwrap();
+    assert_eq!(findings[0]["kind"], "assumed");
+    assert!(stdout(&json).starts_with("# Written by `egret import`"));
+}
+
+/// What the source's rules say is found in the source, not in a lab file that nobody has.
+#[test]
+fn a_source_answers_without_a_lab_file() {
+    let forward = egret(&["explain", "web", "orders-db", "--from", VPC]);
+    assert_eq!(forward.status.code(), Some(0), "{}", stderr(&forward));
+    let drop = egret(&["explain", "web", "sessions-001", "--from", VPC]);
+    assert_eq!(drop.status.code(), Some(1));
+    let said = stdout(&drop);
+    assert!(said.contains("(describe-security-groups.json: SecurityGroups[1])"), "{said}");
+    assert!(!said.contains("egret import"), "{said}");
+    let checked = egret(&["check", "--from", VPC]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stdout(&checked));
+    let added = ["--connector", "jobs=data-b:cache"];
+    let jobs = egret(&[&["explain", "jobs", "sessions-001", "--from", VPC][..], &added].concat());
+    assert!(stdout(&jobs).starts_with("DROP"), "{}", stdout(&jobs));
+}
+
+#[test]
+fn a_source_that_is_none_is_refused_with_its_place() {
+    let missing = egret(&["import", "examples/no-such-vpc"]);
+    assert_eq!((missing.status.code(), stdout(&missing).as_str()), (Some(2), ""));
+    assert!(stderr(&missing).contains("examples/no-such-vpc: cannot be read"));
+    let empty = egret(&["check", "--from", "examples"]);
+    assert_eq!(empty.status.code(), Some(2));
+    assert!(stderr(&empty).contains("there is no JSON file here"), "{}", stderr(&empty));
+    let unknown = egret(&["import", VPC, "--connector", "jobs=nowhere"]);
+    assert!(stderr(&unknown).contains("no subnet \"nowhere\""), "{}", stderr(&unknown));
+    let beside = egret(&["check", LAB, "--lenient"]);
+    assert!(stderr(&beside).contains("--from SOURCE"), "{}", stderr(&beside));
+}

@@ -10,6 +10,7 @@
     reason = "tests panic, to keep the line number"
 )]
 
+mod apprunner;
 mod bench;
 mod conformance;
 mod curl;
@@ -22,6 +23,7 @@ mod gateway_endpoint;
 mod grace;
 mod hangup;
 mod icmp;
+mod import_moto;
 mod lifecycle;
 mod live;
 mod long_flow;

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | 8 | [`cli`] | one file per command; `cli/demo` and `cli/bench` have several |
 //! | 7 | [`daemon`] | a running lab: lifecycle, tasks, control API on a unix socket |
+//! | 7 | [`apprunner`] | the App Runner API over a running lab: protocol, operations, what is kept |
 //! | 6 | [`linux`] | the only code that touches the kernel: namespaces, links, TUN, tc programs, workers |
 //! | 5 | [`config`], [`explain`] | lab file to [`vpc::Snapshot`]; evidence to text and JSON |
 //! | 4 | [`pipeline`] | the engine: one walk, one file per stage |
@@ -57,6 +58,7 @@
 //!
 //! [`pipeline::Engine::explain`] takes the same walk with a recorder that records, and only looks at ports.
 
+pub mod apprunner;
 pub mod cli;
 pub mod config;
 #[cfg(test)]

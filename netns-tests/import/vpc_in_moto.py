@@ -18,6 +18,9 @@ def main(endpoint, vpc, sg_app):
     def named(kind, name):
         return [{"ResourceType": kind, "Tags": [{"Key": "Name", "Value": name}]}]
 
+    # The public names of AWS services lead to interface endpoints where both attributes are on.
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+
     def subnet(name, cidr, zone):
         made = ec2.create_subnet(
             VpcId=vpc,
@@ -133,6 +136,7 @@ def main(endpoint, vpc, sg_app):
         VpcEndpointType="Interface",
         SubnetIds=[ids["private_a"], ids["private_b"]],
         SecurityGroupIds=[ids["sg_endpoint"]],
+        PrivateDnsEnabled=True,
     )
     ids["secrets"] = interface["VpcEndpoint"]["VpcEndpointId"]
 

@@ -67,6 +67,7 @@ pub struct Lab {
     device: String,
     file: tempfile::NamedTempFile,
     up: Child,
+    ready: String,
     far: Namespaces,
 }
 
@@ -92,7 +93,11 @@ impl Lab {
         (lab, terminal)
     }
 
-    fn start(device: &str, text: &str, start: impl FnOnce(&std::path::Path) -> Child) -> Self {
+    fn start(
+        device: &str,
+        text: &str,
+        start: impl FnOnce(&std::path::Path) -> (Child, String),
+    ) -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("t{}-{count}", std::process::id());
@@ -101,8 +106,8 @@ impl Lab {
         let device = other.unwrap_or_else(|| device.to_owned());
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         write!(file, "lab = \"{name}\"\ndevice = \"{device}\"\n{text}").unwrap();
-        let up = start(file.path());
-        Self { name, device, file, up, far: Namespaces::new() }
+        let (up, ready) = start(file.path());
+        Self { name, device, file, up, ready, far: Namespaces::new() }
     }
 
     pub fn name(&self) -> &str {
@@ -118,9 +123,20 @@ impl Lab {
         self.file.path()
     }
 
+    /// Where it serves the App Runner API, as it says when it is ready.
+    pub fn api(&self) -> &str {
+        let (_, rest) = self.ready.split_once("App Runner API at ").unwrap();
+        rest.split(';').next().unwrap()
+    }
+
+    /// The database of what was created through the API.
+    pub fn store(&self) -> std::path::PathBuf {
+        format!("{}.apprunner.sqlite", self.file.path().display()).into()
+    }
+
     /// Brings the lab up again after its process has ended.
     pub fn up_again(&mut self) {
-        self.up = start(&mut up_command(self.file.path()));
+        (self.up, self.ready) = start(&mut up_command(self.file.path()));
     }
 
     /// Sends the lab's process a signal and waits for its end; the exit code, if it had one.
@@ -303,13 +319,16 @@ impl Drop for Lab {
             self.wait();
         }
         let down = self.egret("down");
+        for ending in ["", "-wal"] {
+            let _ = std::fs::remove_file(format!("{}{ending}", self.store().display()));
+        }
         if !std::thread::panicking() {
             said("down", &down);
         }
     }
 }
 
-fn up_command(file: &std::path::Path) -> Command {
+pub fn up_command(file: &std::path::Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
     command.arg("up").arg("-q").arg(file).stdin(Stdio::null());
     // The same tests the other way. A lab whose file says which way it goes keeps to that.
@@ -321,8 +340,8 @@ fn up_command(file: &std::path::Path) -> Command {
     command
 }
 
-/// Starts `egret up` and waits for its line that says it is ready.
-fn start(command: &mut Command) -> Child {
+/// Starts `egret up` and waits for its line that says it is ready, which is given back too.
+fn start(command: &mut Command) -> (Child, String) {
     let mut up = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::new(up.stdout.take().unwrap());
     let (line, lines) = channel();
@@ -333,14 +352,16 @@ fn start(command: &mut Command) -> Child {
         read.map(|_| output.into_inner())
     });
     match lines.recv_timeout(PATIENCE) {
-        Ok(text) if text.starts_with("ready") => up.stdout = Some(reader.join().unwrap().unwrap()),
+        Ok(text) if text.starts_with("ready") => {
+            up.stdout = Some(reader.join().unwrap().unwrap());
+            (up, text)
+        }
         other => {
             let _ = up.kill();
             let _ = up.wait();
             panic!("egret up did not get ready: {other:?}");
         }
     }
-    up
 }
 
 fn pid(child: &Child) -> Pid {

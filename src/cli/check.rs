@@ -1,12 +1,14 @@
 //! `egret check`: is a lab file sound?
 
+use super::import::ImportArgs;
 use super::output::{self, ColorChoice};
-use super::{CliError, NO};
-use crate::config::{Diagnostic, Lab};
+use super::{CliError, NO, import};
+use crate::config::import::{ImportFailure, Imported, Order};
+use crate::config::{Diagnostic, Diagnostics, Lab};
 use crate::vpc::{Generation, Parts};
 use serde::Serialize;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments.
@@ -16,14 +18,21 @@ use std::process::ExitCode;
 Exit codes:
   0  sound: no errors, though perhaps warnings
   1  errors
-  2  the file cannot be read
+  2  the file or source cannot be read, or a part of the source is not understood
 
 Examples:
   egret check lab.toml
+  egret check --from examples/vpc
   egret check lab.toml --json | jq '.errors[].message'")]
 pub struct CheckArgs {
     /// The lab file
-    pub file: PathBuf,
+    #[arg(required_unless_present = "source", conflicts_with = "source")]
+    pub file: Option<PathBuf>,
+    /// In place of a lab file: what `egret import` reads
+    #[arg(id = "source", long = "from", value_name = "SOURCE")]
+    pub from: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
     /// As JSON
     #[arg(long)]
     pub json: bool,
@@ -40,17 +49,20 @@ struct Findings {
 
 /// Checks the file: 0 without errors, 1 with, 2 where it cannot be read.
 pub(super) fn run(args: &CheckArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
-    let file = args.file.display().to_string();
-    let (findings, summary) = match Lab::load(&args.file) {
-        Ok(lab) => {
-            let warnings = lab.lint();
+    let checked = match (&args.file, &args.from) {
+        (_, Some(source)) => of_source(&args.import.order(source, None), color)?,
+        (Some(file), None) => {
+            args.import.without_source()?;
+            of_file(file)?
+        }
+        (None, None) => return Err(CliError::Usage("give a lab file, or --from SOURCE".into())),
+    };
+    let (findings, summary) = match checked {
+        Ok((file, lab, warnings)) => {
             let summary = describe(lab.lower(Generation::default()).parts());
             (Findings { file, ok: true, errors: Vec::new(), warnings }, summary)
         }
-        Err(errors) if errors.iter().any(|e| e.rule == "unreadable-file") => {
-            return Err(CliError::Config(errors));
-        }
-        Err(errors) => {
+        Err((file, errors)) => {
             let summary = "cannot be used".to_owned();
             (Findings { file, ok: false, errors: errors.0, warnings: Vec::new() }, summary)
         }
@@ -60,6 +72,40 @@ pub(super) fn run(args: &CheckArgs, color: ColorChoice) -> Result<ExitCode, CliE
         false => text(w, &findings, &summary, color.on_stdout()),
     })?;
     Ok(ExitCode::from(if findings.ok { 0 } else { NO }))
+}
+
+/// A sound lab with its warnings, or the errors of one that is not; each with what was checked.
+type Checked = Result<(String, Lab, Vec<Diagnostic>), (String, Diagnostics)>;
+
+fn of_file(file: &Path) -> Result<Checked, CliError> {
+    let name = file.display().to_string();
+    match Lab::load(file) {
+        Ok(lab) => {
+            let warnings = lab.lint();
+            Ok(Ok((name, lab, warnings)))
+        }
+        Err(errors) if errors.iter().any(|e| e.rule == "unreadable-file") => {
+            Err(CliError::Config(errors))
+        }
+        Err(errors) => Ok(Err((name, errors))),
+    }
+}
+
+/// Errors and warnings name their places in the source.
+fn of_source(order: &Order, color: ColorChoice) -> Result<Checked, CliError> {
+    let name = order.source.display().to_string();
+    match Imported::from_source(order) {
+        Ok(imported) => {
+            import::note_findings(order, &imported);
+            let warnings = imported.lint();
+            Ok(Ok((name, imported.lab, warnings)))
+        }
+        Err(ImportFailure::Lab(errors)) => Ok(Err((name, errors))),
+        Err(failure) => {
+            import::complain(&failure, false, color)?;
+            Err(CliError::Import(failure))
+        }
+    }
 }
 
 fn json(w: &mut dyn Write, findings: &Findings) -> io::Result<()> {

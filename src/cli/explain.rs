@@ -1,5 +1,6 @@
 //! `egret explain`: what would happen to a packet, and which rule decides.
 
+use super::import::{self, ImportArgs};
 use super::output::{self, ColorChoice};
 use super::{CliError, LabArg, NO, runtime};
 use crate::config::Lab;
@@ -24,6 +25,7 @@ Examples:
   egret explain web/2 203.0.113.10:443 --config lab.toml   from task 2
   egret explain web example:53/udp --config lab.toml
   egret explain web 10.0.1.10/icmp --config lab.toml --json
+  egret explain web orders-db --from examples/vpc          see `egret import`
   sudo egret explain web orders-db                         by the configuration of the running lab"
 )]
 pub struct ExplainArgs {
@@ -36,6 +38,11 @@ pub struct ExplainArgs {
     /// Ask this lab file instead of a running lab
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Ask what `egret import` reads, instead of a running lab
+    #[arg(id = "source", long = "from", value_name = "SOURCE", conflicts_with = "config")]
+    pub from: Option<PathBuf>,
+    #[command(flatten)]
+    import: ImportArgs,
     /// The source port, or the identifier of an ICMP echo [default: 49152, or 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub source_port: Option<u16>,
@@ -48,9 +55,13 @@ pub struct ExplainArgs {
 
 /// Explains a packet: 0 where it is forwarded, 1 where it is dropped.
 pub(super) fn run(args: &ExplainArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
-    let passes = match &args.config {
-        Some(file) => offline(args, file, color)?,
-        None => online(args, color)?,
+    if args.from.is_none() {
+        args.import.without_source()?;
+    }
+    let passes = match (&args.config, &args.from) {
+        (Some(file), _) => offline(args, file, color)?,
+        (None, Some(source)) => from_source(args, source, color)?,
+        (None, None) => online(args, color)?,
     };
     Ok(ExitCode::from(if passes { 0 } else { NO }))
 }
@@ -62,6 +73,22 @@ fn offline(args: &ExplainArgs, file: &Path, color: ColorChoice) -> Result<bool, 
     output::out(|w| match args.json {
         true => explain_json(w, &evidence, &snapshot),
         false => explain_text(w, &evidence, &snapshot, &lab.file, color.on_stdout()),
+    })?;
+    Ok(evidence.denial.is_none())
+}
+
+/// Asks a source, as the lab that it becomes. What is named by its line there is named by its place in the source.
+fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<bool, CliError> {
+    let imported = import::from(&args.import.order(source, None), color)?;
+    let lab = &imported.lab;
+    let (evidence, snapshot) = walk(args, lab)?;
+    output::out(|w| match args.json {
+        true => explain_json(w, &evidence, &snapshot),
+        false => {
+            let mut text = Vec::new();
+            explain_text(&mut text, &evidence, &snapshot, &lab.file, color.on_stdout())?;
+            w.write_all(imported.name_places(&String::from_utf8_lossy(&text)).as_bytes())
+        }
     })?;
     Ok(evidence.denial.is_none())
 }

@@ -1,5 +1,6 @@
 //! Floor 8: a file per command.
 
+pub mod api;
 pub mod apply;
 pub mod bench;
 pub mod capture;
@@ -10,6 +11,7 @@ pub mod drops;
 pub mod exec;
 pub mod explain;
 mod follow;
+pub mod import;
 mod iperf;
 pub mod list;
 pub mod output;
@@ -20,6 +22,8 @@ pub mod top;
 pub mod trace;
 pub mod up;
 
+use crate::apprunner::StoreError;
+use crate::config::import::ImportFailure;
 use crate::config::{Diagnostics, lab_name};
 use crate::daemon::{ClientError, LabError, StateError};
 use crate::explain::TargetError;
@@ -111,6 +115,8 @@ gateway's PORT-ERRORS.")]
     Ps(list::ListArgs),
     /// Check a lab file: every error at once, and what probably does not do what is wanted
     Check(check::CheckArgs),
+    /// Write a lab file from what describes a VPC elsewhere
+    Import(import::ImportCommand),
 }
 
 /// Which running lab.
@@ -133,12 +139,18 @@ pub enum CliError {
     /// The lab file has errors; they are in it.
     #[error("{} in the lab file", errors(.0))]
     Config(Diagnostics),
+    /// A source is no lab.
+    #[error("{}", import::way_out(.0))]
+    Import(ImportFailure),
     /// The lab did not come up, or said no.
     #[error(transparent)]
     Lab(#[from] LabError),
     /// The lab's state directory.
     #[error(transparent)]
     State(#[from] StateError),
+    /// What the App Runner API keeps.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A running lab was asked in vain.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -178,7 +190,11 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Client(ClientError::WentDown { .. }) => 1,
-            Self::Config(_) | Self::Usage(_) | Self::Target(_) | Self::Client(_) => 2,
+            Self::Config(_)
+            | Self::Import(_)
+            | Self::Usage(_)
+            | Self::Target(_)
+            | Self::Client(_) => 2,
             Self::Exec(ExecError::Start { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
@@ -187,6 +203,7 @@ impl CliError {
             Self::Exec(ExecError::Start { .. }) => 126,
             Self::Lab(_)
             | Self::State(_)
+            | Self::Store(_)
             | Self::Exec(_)
             | Self::NotApplied(_)
             | Self::Demo(_)
@@ -203,7 +220,7 @@ impl CliError {
 pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Demo(args) => demo::run(&args),
-        Command::Up(args) => up::run(&args),
+        Command::Up(args) => up::run(&args, cli.color),
         Command::Apply(args) => apply::run(&args, cli.color),
         Command::Down(args) => down::run(&args),
         Command::Exec(args) => exec::run(&args),
@@ -218,6 +235,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Ps(args) => list::ps(&args),
         Command::Explain(args) => explain::run(&args, cli.color),
         Command::Check(args) => check::run(&args, cli.color),
+        Command::Import(args) => import::run(&args, cli.color),
     }
 }
 

@@ -1,14 +1,18 @@
 //! `egret up`: a lab in the foreground.
 
-use super::{CliError, list, output};
-use crate::config::{Lab, Offload, time_scale};
+use super::api::{ApiArgs, FrontDoor};
+use super::import::{ImportArgs, LabSource};
+use super::output::{self, ColorChoice};
+use super::{CliError, list};
+use crate::config::{Lab, Offload, lab_name, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::{Running, control};
 use crate::explain;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
@@ -20,8 +24,10 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sudo egret up examples/three-az.toml      bring it up; Ctrl-C takes it down
+  sudo egret up --from examples/vpc         straight from what describes a VPC: see `egret import`
   sudo egret exec web -- ping -c1 orders-db    (in another terminal)
   sudo egret drops                                       what died, and by which rule
+  sudo egret up lab.toml --api 127.0.0.1:4566          with the App Runner API, for the AWS CLI and SDKs
 
 Ctrl-C, SIGTERM and the terminal going away take the lab down in order; a second Ctrl-C or SIGTERM does not wait for
 anything.
@@ -30,13 +36,22 @@ To keep a lab up without a terminal, start it with `setsid`, or as a service.
 After SIGKILL nothing crosses any more, and the next `egret up` begins anew. With `offload_grace = \"20s\"` in the file
 established flows go on for so long, and an `egret up` in the meantime goes on with them.
 
-SIGHUP reads the file again and does what `egret apply FILE` does, with the `--time-scale` of this command; a file with
+SIGHUP reads the file, or the source, again and does what `egret apply FILE` does, with the `--time-scale` of this command; a file with
 errors changes nothing.
 
 `egret check FILE` finds errors in a lab file without root.")]
 pub struct UpArgs {
     /// The lab file
-    pub file: PathBuf,
+    #[arg(required_unless_present = "source", conflicts_with = "source")]
+    pub file: Option<PathBuf>,
+    /// In place of a lab file: what `egret import` reads
+    #[arg(id = "source", long = "from", value_name = "SOURCE")]
+    pub from: Option<PathBuf>,
+    /// The name of a lab that comes from a source
+    #[arg(long, value_name = "NAME", value_parser = lab_name, requires = "source")]
+    pub lab: Option<String>,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
     /// Say nothing but errors and the line that begins with `ready`
     #[arg(long, short)]
     pub quiet: bool,
@@ -47,6 +62,9 @@ pub struct UpArgs {
     /// Whether the kernel carries established flows by itself, in place of the file's `offload`
     #[arg(long, value_enum, value_name = "WHERE")]
     pub offload: Option<OffloadWord>,
+    /// The App Runner API
+    #[command(flatten)]
+    pub api: ApiArgs,
 }
 
 /// `offload`, as the lab file has it.
@@ -70,8 +88,23 @@ impl From<OffloadWord> for Offload {
     }
 }
 
-pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
-    let lab = Lab::load(&args.file).map_err(CliError::Config)?;
+impl UpArgs {
+    fn source(&self) -> Result<LabSource, CliError> {
+        if self.from.is_none() {
+            self.import.without_source()?;
+        }
+        let order = |source: &PathBuf| self.import.order(source, self.lab.as_deref());
+        LabSource::of(self.file.as_deref(), self.from.as_ref().map(order))
+    }
+
+    /// The file or folder that the lab comes from.
+    fn origin(&self) -> &Path {
+        self.file.as_deref().or(self.from.as_deref()).unwrap_or(Path::new(""))
+    }
+}
+
+pub(super) fn run(args: &UpArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+    let lab = args.source()?.load(color)?;
     let lab = match args.offload {
         Some(word) => lab.with_offload(word.into()),
         None => lab,
@@ -90,6 +123,12 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
     // From here on a signal waits until the lab can be taken down in order.
     let mut stop = Stop::listen()?;
     let name = lab.name.clone();
+    let time_scale = args.time_scale.unwrap_or(lab.time_scale);
+    let door = FrontDoor::open(&lab, args.origin(), args.api, time_scale).await?;
+    let lab = match &door {
+        Some(door) => door.over(&lab)?,
+        None => lab,
+    };
     let running = Running::start(lab, args.time_scale, &mut |step| {
         if !quiet {
             output::note(step);
@@ -98,7 +137,7 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
     .await?;
     let (shared, ended) = control::Shared::new(running);
     // However this ends, the lab is taken down.
-    let served = serve(&shared, ended, begun, args, &mut stop).await;
+    let served = serve(&shared, door, ended, begun, args, &mut stop).await;
     let stopped = take_down(shared, &name, &mut stop).await;
     served.and(stopped)?;
     if !quiet {
@@ -110,6 +149,7 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
 /// Says that the lab is ready, answers clients and keeps house, until a signal comes or a client asks for the end.
 async fn serve(
     shared: &control::Shared,
+    door: Option<FrontDoor>,
     ended: watch::Receiver<bool>,
     begun: Instant,
     args: &UpArgs,
@@ -126,11 +166,22 @@ async fn serve(
     }
     // Before anybody hears that the lab is ready: what they do next is to connect.
     let listener = control::listen(&facts.socket)?;
-    let mut server = tokio::spawn(control::serve(shared.clone(), listener, ended.clone()));
+    let (api, hint) = match &door {
+        Some(door) => (format!("; App Runner API at {}", door.url()), Some(door.hint())),
+        None => (String::new(), None),
+    };
+    let mut server = tokio::spawn(answer(shared.clone(), listener, door, ended.clone()));
     output::out(|w| {
         let (name, took) = (&facts.name, begun.elapsed());
         let speed = list::speed(facts.time_scale).map_or_else(String::new, |s| format!(", {s}"));
-        writeln!(w, "ready: lab `{name}` is up after {took:.2?}{speed}; Ctrl-C takes it down")
+        writeln!(
+            w,
+            "ready: lab `{name}` is up after {took:.2?}{speed}{api}; Ctrl-C takes it down"
+        )?;
+        match hint.filter(|_| !args.quiet) {
+            Some(hint) => writeln!(w, "{hint}"),
+            None => Ok(()),
+        }
     })?;
     let early = keep(shared, args, stop, ended, &mut server).await;
     shared.end();
@@ -146,6 +197,20 @@ async fn serve(
         },
     };
     Ok(served.map_err(io::Error::other)??)
+}
+
+/// Answers on the control socket and at the App Runner API until the lab is to end, or one of them fails.
+async fn answer(
+    shared: control::Shared,
+    listener: UnixListener,
+    door: Option<FrontDoor>,
+    ended: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let control = control::serve(shared.clone(), listener, ended.clone());
+    match door {
+        Some(door) => tokio::try_join!(control, door.serve(shared, ended)).map(drop),
+        None => control.await,
+    }
 }
 
 /// Takes the lab down; a signal in the meantime ends the process at once.
@@ -183,12 +248,12 @@ async fn keep(
     }
 }
 
-/// Reads the lab file again. Whatever comes of it, the lab goes on.
+/// Reads the lab file, or the source, again. Whatever comes of it, the lab goes on.
 async fn reload(shared: &control::Shared, args: &UpArgs) {
-    let name = args.file.display().to_string();
-    let text = match std::fs::read_to_string(&args.file) {
-        Ok(text) => text,
-        Err(error) => return output::note(&format!("not reloaded: cannot read {name}: {error}")),
+    let read = args.source().map_err(|error| error.to_string());
+    let (name, text) = match read.and_then(|source| source.read_again()) {
+        Ok(read) => read,
+        Err(error) => return output::note(&format!("not reloaded: {error}")),
     };
     let request = Request { file: name, text, time_scale: args.time_scale, dry_run: false };
     match shared.reload(&request, &mut output::note).await {

@@ -2,6 +2,8 @@
 
 use super::diagnostic::At;
 use super::spec::Spec;
+use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The section's settings that belong to the lab.
@@ -14,6 +16,87 @@ pub struct AppRunner {
     pub public_subnets: PublicSubnets,
     /// `unsupported_availability_zones`.
     pub unsupported_availability_zones: Vec<At<String>>,
+    /// The API itself.
+    pub api: Api,
+}
+
+/// Where the App Runner API listens and what its account is like. A running lab keeps to what it began with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// `api`: where it listens; absent: it does not, unless the command line says so.
+    pub listen: Option<SocketAddr>,
+    /// `account`: twelve digits.
+    pub account: String,
+    /// `store`: the database of what is created; absent: beside the lab file.
+    pub store: Option<String>,
+    /// `service_quota` (spec 1.9).
+    pub service_quota: usize,
+    /// `vpc_connector_quota` (spec 1.9).
+    pub vpc_connector_quota: usize,
+    /// `deleted_for`: how long what was deleted can still be described.
+    pub deleted_for: Duration,
+    /// `access_key`: what requests must be signed with; without any they need no signature.
+    pub access_keys: Vec<AccessKey>,
+}
+
+/// An access key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// `id`.
+    pub id: String,
+    /// `secret`, which nothing prints.
+    pub secret: String,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            account: "123456789012".to_owned(),
+            store: None,
+            service_quota: 30,
+            vpc_connector_quota: 10,
+            deleted_for: Duration::from_secs(3600),
+            access_keys: Vec::new(),
+        }
+    }
+}
+
+impl Api {
+    /// Each setting by its key, with nothing secret in it. Keys whose secrets differ are different.
+    pub fn facts(&self, other: &Self) -> [(&'static str, String, String); 7] {
+        let listen = |api: &Self| api.listen.map_or_else(|| "none".to_owned(), |a| a.to_string());
+        let store = |api: &Self| api.store.clone().unwrap_or_else(|| "none".to_owned());
+        let ids = |api: &Self| {
+            let ids = api.access_keys.iter().map(|key| key.id.as_str());
+            ids.collect::<Vec<_>>().join(", ")
+        };
+        let (own, mut theirs) = (ids(self), ids(other));
+        if self.access_keys != other.access_keys && own == theirs {
+            theirs.push_str(" with another secret");
+        }
+        let number = |number: usize| number.to_string();
+        let time = |time: Duration| format!("{time:?}");
+        [
+            ("apprunner.api", listen(self), listen(other)),
+            ("apprunner.account", self.account.clone(), other.account.clone()),
+            ("apprunner.store", store(self), store(other)),
+            ("apprunner.service_quota", number(self.service_quota), number(other.service_quota)),
+            (
+                "apprunner.vpc_connector_quota",
+                number(self.vpc_connector_quota),
+                number(other.vpc_connector_quota),
+            ),
+            ("apprunner.deleted_for", time(self.deleted_for), time(other.deleted_for)),
+            ("apprunner.access_key", own, theirs),
+        ]
+    }
 }
 
 /// From one duration to another.

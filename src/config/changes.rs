@@ -228,8 +228,13 @@ fn timeout_facts(timeouts: &Timeouts) -> Vec<Fact> {
 }
 
 fn apprunner_facts(settings: &AppRunner) -> Vec<Fact> {
-    let AppRunner { startup_latency, public_subnets, unsupported_availability_zones: zones } =
-        settings;
+    // What the API is like cannot change while it is up.
+    let AppRunner {
+        startup_latency,
+        public_subnets,
+        unsupported_availability_zones: zones,
+        api: _,
+    } = settings;
     let mut facts = vec![fact("apprunner.public_subnets", word(public_subnets))];
     facts.extend(startup_latency.map(|StartupLatency { shortest, longest }| {
         fact("apprunner.startup_latency", format!("{} to {}", word(&shortest), word(&longest)))

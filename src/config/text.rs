@@ -4,7 +4,7 @@ use super::apprunner::StartupLatency;
 use crate::packet::Protocol;
 use crate::vpc::{Listen, PortMatch, ProtocolMatch};
 use ipnetwork::Ipv4Network;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// Why a string does not have the meaning that it should.
@@ -52,6 +52,57 @@ pub(super) fn apprunner_name(text: &str) -> Result<String, Fault> {
         format!("App Runner does not take the name {text:?}"),
         "use 1 to 40 of A-Z a-z 0-9 _ -, beginning with a letter or digit",
     ))
+}
+
+/// An address and a port to listen at.
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Fault> {
+    text.parse().map_err(|_| {
+        fault(
+            "bad-address",
+            format!("{text:?} is not an address with a port"),
+            "write both, such as \"127.0.0.1:4566\"",
+        )
+    })
+}
+
+/// An AWS account's id.
+pub(super) fn account(text: &str) -> Result<String, Fault> {
+    if text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    let message = format!("{text:?} is not the id of an account");
+    Err(fault("bad-account", message, "write its 12 digits, such as \"123456789012\""))
+}
+
+/// A file's path.
+pub(super) fn file(text: &str) -> Result<String, Fault> {
+    if text.is_empty() || text.contains('\0') {
+        let message = format!("{text:?} is not the path of a file");
+        return Err(fault("bad-path", message, "write a path, such as \"lab.sqlite\""));
+    }
+    Ok(text.to_owned())
+}
+
+/// The id of an access key: what a signature can name.
+pub(super) fn key_id(text: &str) -> Result<String, Fault> {
+    let valid = |c: char| c.is_ascii_alphanumeric();
+    if (1..=128).contains(&text.len()) && text.chars().all(valid) {
+        return Ok(text.to_owned());
+    }
+    let message = format!("{text:?} is not the id of an access key");
+    Err(fault(
+        "bad-access-key",
+        message,
+        "write 1 to 128 letters and digits, such as \"AKIAEXAMPLE\"",
+    ))
+}
+
+/// The secret of an access key, which no message shows.
+pub(super) fn secret(text: &str) -> Result<String, Fault> {
+    if text.is_empty() {
+        return Err(fault("bad-access-key", "the secret is empty", "give the key a secret"));
+    }
+    Ok(text.to_owned())
 }
 
 /// A name of the DNS (RFC 1035, 2.3.4), in lower case and without the dot at the end.

@@ -160,9 +160,13 @@ impl Shared {
     /// Puts all that was created through the App Runner API in force, in place of all that was before.
     ///
     /// # Errors
-    /// As [`Running::set_overlay`].
+    /// As [`Running::set_overlay`]; or that the lab is to end, and does not change any more.
     pub async fn set_overlay(&self, overlay: Overlay) -> Result<(), ReloadError> {
-        self.running.lock().await.set_overlay(overlay, &mut |_| {}).await
+        let mut running = self.running.lock().await;
+        if *self.end.borrow() {
+            return Err(ReloadError::Ending);
+        }
+        running.set_overlay(overlay, &mut |_| {}).await
     }
 
     /// As [`Running::startup`].
@@ -406,6 +410,7 @@ impl IntoResponse for ReloadError {
             Self::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Fixed { .. } => StatusCode::CONFLICT,
             Self::Lab(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Ending => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, Json(Problem { error: self.to_string() })).into_response()
     }

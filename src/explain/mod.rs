@@ -1,6 +1,7 @@
 //! Floor 5: evidence to text and JSON, rows to tables. Everything writes to a `Write` that the caller brings.
 
 mod evidence;
+mod findings;
 mod fix;
 mod json;
 mod names;
@@ -27,6 +28,7 @@ mod snapshot_tests;
 mod testing;
 
 pub use evidence::{Endpoints, Explanation, NamedStep, explanation};
+pub use findings::{FindingRow, counted_findings};
 pub use fix::{Fix, fix};
 pub use json::explain_json;
 pub use names::{

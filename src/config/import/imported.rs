@@ -3,7 +3,7 @@
 use super::lowering::{self, Heading};
 use super::{
     Account, Finding, Findings, ImportError, ImportErrors, Importer, Options, Origin, VpcConnector,
-    cloudformation, describe, json,
+    cloudformation, describe, json, terraform,
 };
 use crate::config::{Diagnostic, Diagnostics, Lab};
 use crate::vpc::Line;
@@ -38,6 +38,8 @@ pub enum Format {
     Describe,
     /// A CloudFormation template, JSON or YAML.
     CloudFormation,
+    /// `terraform show -json`, of a state or a plan.
+    Terraform,
 }
 
 /// A connector that a source has not, by names and ids of what it has: `NAME=SUBNET,SUBNET:GROUP,GROUP`.
@@ -111,6 +113,15 @@ impl Imported {
     /// Whatever keeps it from being a lab, by its place in the source.
     pub fn from_source(order: &Order) -> Result<Self, ImportFailure> {
         let (account, findings) = account(order)?;
+        Self::from_account(account, findings, order)
+    }
+
+    /// As [`Imported::from_source`], of a file whose text is here; the order's source is its name only.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being a lab, by its place in the source.
+    pub fn from_text(text: &str, order: &Order) -> Result<Self, ImportFailure> {
+        let (account, findings) = account_of(text, order)?;
         Self::from_account(account, findings, order)
     }
 
@@ -198,27 +209,38 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
         options.region = options.region.or(files.region);
         return describe::parse_files(&files.texts, &options);
     }
-    let text = read(source)?;
-    let name = source.display().to_string();
+    account_of(&read(source)?, order)
+}
+
+fn account_of(text: &str, order: &Order) -> Result<(Account, Findings), ImportErrors> {
+    let name = order.source.display().to_string();
     let importer: Importer = match order.format {
         Some(Format::Describe) => describe::parse,
         Some(Format::CloudFormation) => cloudformation::import,
-        None => detected(&text, &name)?,
+        Some(Format::Terraform) => terraform::import,
+        None => detected(text, &name)?,
     };
-    importer(&text, &name, &order.options)
+    importer(text, &name, &order.options)
 }
 
+/// By what it holds at the top: any of them can hold a text of another further in.
 fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
+    let parsed = json::parse(text, name);
+    if let Ok(value) = &parsed {
+        if terraform::is_one(value) {
+            return Ok(terraform::import);
+        }
+        if describe::is_one(value) {
+            return Ok(describe::parse);
+        }
+    }
     if cloudformation::is_one(text) {
         return Ok(cloudformation::import);
     }
-    let value = json::parse(text, name)?;
-    if describe::is_one(&value) {
-        return Ok(describe::parse);
-    }
+    parsed?;
     Err(Origin::file(name).error(
         "this is nothing that egret imports",
-        "give a folder of `aws ec2 describe-*` output, a file of it, or a CloudFormation template",
+        "give a folder of `aws ec2 describe-*` output or a file of it, a CloudFormation template, or what `terraform show -json` prints",
     ))
 }
 
@@ -272,6 +294,7 @@ fn region_folder(folder: &Path, region: Option<&str>) -> Result<(String, PathBuf
         .into_iter()
         .filter(|path| path.is_dir() && json_files(path).is_ok_and(|files| !files.is_empty()))
         .filter_map(|path| Some((path.file_name()?.to_string_lossy().into_owned(), path)))
+        .filter(|(name, _)| is_region(name))
         .collect();
     regions.sort();
     let here = Origin::file(&folder.display().to_string());
@@ -294,6 +317,14 @@ fn region_folder(folder: &Path, region: Option<&str>) -> Result<(String, PathBuf
         }
     };
     Ok(regions.swap_remove(position))
+}
+
+/// Whether a word is like `us-east-1` or `us-gov-west-1`.
+fn is_region(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('-').collect();
+    let number = parts.last().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let words = parts.iter().rev().skip(1);
+    parts.len() >= 3 && number && words.flat_map(|w| w.bytes()).all(|b| b.is_ascii_lowercase())
 }
 
 fn children(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {

@@ -36,7 +36,9 @@ mod imported;
 mod json;
 mod lowering;
 mod source;
-pub mod terraform;
+mod terraform;
+#[cfg(test)]
+mod tests;
 
 pub use account::{
     Account, AclDirection, AclEntry, AvailabilityZone, EndpointType, InternetGateway, NatAddress,

@@ -1,10 +1,21 @@
 //! `[apprunner]`.
 
-use crate::config::apprunner::{AppRunner, PublicSubnets};
+use crate::config::apprunner::{AccessKey, Api, AppRunner, PublicSubnets};
 use crate::config::reader::Section;
 use crate::config::text;
 
-const KEYS: [&str; 3] = ["startup_latency", "public_subnets", "unsupported_availability_zones"];
+const KEYS: [&str; 10] = [
+    "startup_latency",
+    "public_subnets",
+    "unsupported_availability_zones",
+    "api",
+    "account",
+    "store",
+    "service_quota",
+    "vpc_connector_quota",
+    "deleted_for",
+    "access_key",
+];
 
 pub(super) fn read(root: &Section<'_>) -> AppRunner {
     let Some(section) = root.get("apprunner").and_then(|v| v.table("[apprunner]", &KEYS)) else {
@@ -21,5 +32,35 @@ pub(super) fn read(root: &Section<'_>) -> AppRunner {
             "unsupported_availability_zones",
             |zone| zone.string(),
         ),
+        api: api(&section),
     }
+}
+
+fn api(section: &Section<'_>) -> Api {
+    let aws = Api::default();
+    let quota = |key, default| {
+        let given = section.get(key).and_then(|v| v.integer_in(1, 1000));
+        given.map_or(default, |at| usize::try_from(*at).unwrap_or(default))
+    };
+    let get = |key| section.get(key);
+    let keys = get("access_key").map(|v| v.tables("[[apprunner.access_key]]", &["id", "secret"]));
+    Api {
+        listen: get("api").and_then(|v| v.parse(text::socket_address)).map(|at| at.value),
+        account: get("account")
+            .and_then(|v| v.parse(text::account))
+            .map_or(aws.account, |at| at.value),
+        store: get("store").and_then(|v| v.parse(text::file)).map(|at| at.value),
+        service_quota: quota("service_quota", aws.service_quota),
+        vpc_connector_quota: quota("vpc_connector_quota", aws.vpc_connector_quota),
+        deleted_for: get("deleted_for")
+            .and_then(|v| v.parse_number_too(text::duration))
+            .map_or(aws.deleted_for, |at| at.value),
+        access_keys: keys.unwrap_or_default().iter().filter_map(access_key).collect(),
+    }
+}
+
+fn access_key(section: &Section<'_>) -> Option<AccessKey> {
+    let id = section.required("id").and_then(|v| v.parse(text::key_id));
+    let secret = section.required("secret").and_then(|v| v.parse(text::secret));
+    Some(AccessKey { id: id?.value, secret: secret?.value })
 }

@@ -1,7 +1,7 @@
 //! `[apprunner]`: what App Runner takes, and what it says of what it does not.
 
 use super::*;
-use crate::config::apprunner::{PublicSubnets, Refusal, StartupLatency};
+use crate::config::apprunner::{Api, PublicSubnets, Refusal, StartupLatency};
 
 #[test]
 fn the_defaults_are_what_users_see() {
@@ -59,4 +59,68 @@ fn subnets_that_app_runner_does_not_take_are_named_with_their_zones() {
     );
     let lint = zoned.lint();
     assert!(lint.iter().any(|d| d.rule == "unsupported-availability-zone"), "{lint:?}");
+}
+
+#[test]
+fn what_the_api_is_like() {
+    let with = |keys: &str| lab(&format!("{MINIMAL}\n[apprunner]\n{keys}\n")).spec.apprunner.api;
+    let aws = with("");
+    assert_eq!((aws.service_quota, aws.vpc_connector_quota), (30, 10));
+    assert_eq!((aws.listen, aws.account.as_str()), (None, "123456789012"));
+    let given = with(
+        "api = \"127.0.0.1:4566\"\naccount = \"210987654321\"\nstore = \"a.sqlite\"\nservice_quota = 5\n\
+         vpc_connector_quota = 2\ndeleted_for = \"10m\"\n\
+         [[apprunner.access_key]]\nid = \"AKIAEXAMPLE\"\nsecret = \"hush\"",
+    );
+    assert_eq!(given.listen.unwrap().to_string(), "127.0.0.1:4566");
+    assert_eq!(
+        (given.account.as_str(), given.store.as_deref()),
+        ("210987654321", Some("a.sqlite"))
+    );
+    assert_eq!((given.service_quota, given.vpc_connector_quota), (5, 2));
+    assert_eq!(given.deleted_for, Duration::from_secs(600));
+    assert_eq!(
+        (given.access_keys[0].id.as_str(), given.access_keys[0].secret.as_str()),
+        ("AKIAEXAMPLE", "hush")
+    );
+    assert!(!format!("{given:?}").contains("hush"));
+}
+
+#[test]
+fn what_the_api_cannot_be_like() {
+    for (keys, rule) in [
+        ("api = \"4566\"", "bad-address"),
+        ("api = \"localhost:4566\"", "bad-address"),
+        ("account = \"1234\"", "bad-account"),
+        ("account = 123456789012", "wrong-type"),
+        ("store = \"\"", "bad-path"),
+        ("service_quota = 0", "out-of-range"),
+        ("vpc_connector_quota = 1001", "out-of-range"),
+        ("deleted_for = \"soon\"", "bad-duration"),
+        ("access_key = [{ id = \"AKIA/1\", secret = \"hush\" }]", "bad-access-key"),
+        ("access_key = [{ id = \"AKIA\", secret = \"\" }]", "bad-access-key"),
+        ("access_key = [{ id = \"AKIA\" }]", "missing-key"),
+        ("access_key = [{ id = \"AKIA\", secret = \"a\", color = 1 }]", "unknown-key"),
+    ] {
+        let found = errors(&format!("{MINIMAL}\n[apprunner]\n{keys}\n"));
+        assert_eq!(found.iter().map(|error| error.rule).collect::<Vec<_>>(), [rule], "{keys}");
+        assert!(!found.iter().any(|error| error.message.contains("hush")), "{keys}");
+    }
+}
+
+#[test]
+fn a_running_lab_hears_which_setting_of_the_api_differs() {
+    let with = |keys: &str| lab(&format!("{MINIMAL}\n[apprunner]\n{keys}\n")).spec.apprunner.api;
+    let key =
+        |secret: &str| with(&format!("access_key = [{{ id = \"AKIA\", secret = \"{secret}\" }}]"));
+    let differs = |before: &Api, after: &Api| {
+        before.facts(after).into_iter().find(|(_, before, after)| before != after)
+    };
+    assert_eq!(differs(&key("a"), &key("a")), None);
+    let (name, _, after) = differs(&key("a"), &key("b")).unwrap();
+    assert_eq!((name, after.as_str()), ("apprunner.access_key", "AKIA with another secret"));
+    assert_eq!(
+        differs(&with(""), &with("service_quota = 5")).unwrap().0,
+        "apprunner.service_quota"
+    );
 }

@@ -55,6 +55,9 @@ pub enum ReloadError {
         /// What the file says.
         after: String,
     },
+    /// The lab is to end.
+    #[error("the lab is being taken down")]
+    Ending,
     /// A step failed; what was done until then is undone.
     #[error("{0}; the configuration before is in force again")]
     Lab(#[from] LabError),
@@ -140,7 +143,8 @@ impl Running {
             ("offload_grace", seconds(own), seconds(lab)),
             ("queues", word(own.spec.queues), word(lab.spec.queues)),
         ];
-        match keys.into_iter().find(|(_, before, after)| before != after) {
+        let api = own.spec.apprunner.api.facts(&lab.spec.apprunner.api);
+        match keys.into_iter().chain(api).find(|(_, before, after)| before != after) {
             Some((key, before, after)) => {
                 Err(ReloadError::Fixed { file: lab.file.clone(), key, before, after })
             }

@@ -8,6 +8,7 @@ mod edge;
 mod interface;
 mod network;
 mod security;
+mod snapshot;
 
 use super::json::{self, Node};
 use super::{Account, Findings, ImportError, ImportErrors, Options, Origin};
@@ -16,7 +17,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The members of an answer by which it is known.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 21] = [
     "Vpcs",
     "Subnets",
     "RouteTables",
@@ -37,6 +38,7 @@ const KNOWN: [&str; 20] = [
     "VpcConnector",
     "Service",
     "ServiceSummaryList",
+    "SnapshotVersion",
 ];
 
 /// Whether some JSON looks like an answer that is read here.
@@ -138,7 +140,8 @@ impl Reader {
         for (key, read) in LISTS {
             self.list(&root, key, read);
         }
-        let whole: [Result<(), ImportError>; 4] = [
+        let whole: [Result<(), ImportError>; 5] = [
+            snapshot::record(self, &root),
             edge::prefix_list_entries(self, file, &root),
             network::dns_attributes(self, &root),
             app_runner::one_connector(self, &root),

@@ -32,12 +32,10 @@ impl<'a> Lowering<'a, '_> {
     /// Whether an interface is part of what the lab has as something else.
     fn belongs_elsewhere(&mut self, interface: &NetworkInterface) -> bool {
         if interface.tags.iter().any(|(key, _)| key == APP_RUNNER_TAG) {
-            let addresses: Vec<String> =
-                interface.addresses.iter().map(|a| a.address.to_string()).collect();
             self.findings.left_out(
                 format!("network interface {}", interface.id),
                 &interface.origin,
-                format!("the interface of a VPC connector, with {}", addresses.join(", ")),
+                "the interface of a VPC connector",
                 "the lab makes the interfaces of its connectors, with addresses that egret chooses",
             );
             return true;

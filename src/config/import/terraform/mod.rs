@@ -36,15 +36,21 @@ use super::{
     Origin, PrivateZone, RouteTable, RulePeer, SecurityGroup, SecurityGroupRule,
 };
 use ipnetwork::Ipv4Network;
+use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
+
+/// Whether some JSON looks like what Terraform shows, or like what it must be asked to show.
+pub(super) fn is_one(value: &Value) -> bool {
+    ["format_version", "terraform_version"].iter().any(|key| value.get(key).is_some())
+}
 
 /// Reads what `terraform show -json` printed.
 ///
 /// # Errors
 /// Everything that keeps it from being read, each with the file, the resource's address and the attribute.
-pub fn import(
+pub(super) fn import(
     text: &str,
     file: &str,
     options: &Options,
@@ -234,7 +240,7 @@ impl<'a> Import<'a> {
     fn imply(&mut self, vpc: &Resource) {
         for (key, what) in DEFAULT_OBJECTS {
             let implied = Implied { what, vpc: vpc.id(), origin: vpc.origin.clone() };
-            if let Some(id) = vpc.values.get(key).and_then(serde_json::Value::as_str) {
+            if let Some(id) = vpc.values.get(key).and_then(Value::as_str) {
                 self.implied.insert(id.to_owned(), implied.clone());
             }
             self.implied.insert(vpc.computed(key), implied);

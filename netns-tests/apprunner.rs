@@ -1,0 +1,421 @@
+//! Do AWS's own tools get what they know from App Runner, and do packets go where they said?
+
+use crate::support::aws;
+use crate::support::lab::{Lab, both_streams, can_run, finish, up_command};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+const MODEL_WALK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/netns-tests/support/apprunner.py");
+const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
+const CHECKIP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+
+/// Three private subnets and two groups, of which the database lets one in; a NAT gateway; what the API is given away for.
+const SHOP: &str = r#"
+apprunner_public_ip = "198.51.100.1"
+[[vpc]]
+id = "vpc-shop"
+cidr = "10.0.0.0/16"
+internet_gateway = "igw-shop"
+[[vpc]]
+id = "vpc-other"
+cidr = "10.9.0.0/16"
+[[route_table]]
+id = "rtb-public"
+vpc = "vpc-shop"
+routes = [{ destination = "0.0.0.0/0", target = "igw-shop" }]
+[[route_table]]
+id = "rtb-private"
+vpc = "vpc-shop"
+routes = [{ destination = "0.0.0.0/0", target = "nat-a" }]
+[[subnet]]
+id = "subnet-public"
+vpc = "vpc-shop"
+availability_zone = "us-east-1a"
+cidr = "10.0.0.0/24"
+route_table = "rtb-public"
+[[subnet]]
+id = "subnet-a"
+vpc = "vpc-shop"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+route_table = "rtb-private"
+[[subnet]]
+id = "subnet-b"
+vpc = "vpc-shop"
+availability_zone = "us-east-1b"
+cidr = "10.0.2.0/24"
+route_table = "rtb-private"
+[[subnet]]
+id = "subnet-c"
+vpc = "vpc-shop"
+availability_zone = "us-east-1c"
+cidr = "10.0.3.0/24"
+route_table = "rtb-private"
+[[subnet]]
+id = "subnet-other"
+vpc = "vpc-other"
+availability_zone = "us-east-1a"
+cidr = "10.9.1.0/24"
+[[nat_gateway]]
+id = "nat-a"
+subnet = "subnet-public"
+public_ip = "198.51.100.7"
+[[security_group]]
+id = "sg-app"
+vpc = "vpc-shop"
+[[security_group]]
+id = "sg-db-client"
+vpc = "vpc-shop"
+[[security_group]]
+id = "sg-db"
+vpc = "vpc-shop"
+ingress = [{ protocol = "tcp", ports = "5432", from = "sg-db-client" }]
+[[security_group]]
+id = "sg-other"
+vpc = "vpc-other"
+[[resource]]
+name = "db"
+subnet = "subnet-a"
+address = "10.0.1.10"
+security_groups = ["sg-db"]
+listen = ["5432/tcp"]
+[[internet_host]]
+name = "checkip"
+address = "203.0.113.10"
+listen = ["443/tcp"]
+[[vpc_connector]]
+name = "of-file"
+subnets = ["subnet-a"]
+[[service]]
+name = "of-file-service"
+egress = "vpc"
+vpc_connector = "of-file"
+"#;
+
+/// A lab with the API, and the tools that call it.
+struct Shop {
+    lab: Lab,
+    venv: PathBuf,
+}
+
+impl Shop {
+    /// `keys` are more keys of `[apprunner]`, and sections behind it. Nothing where a tool is missing.
+    fn open(keys: &str) -> Option<Self> {
+        if !can_run() {
+            return None;
+        }
+        let venv = aws::venv()?;
+        let text = format!("{SHOP}[apprunner]\napi = \"127.0.0.1:0\"\n{keys}");
+        Some(Self { lab: Lab::up("auto", &text), venv })
+    }
+
+    /// Runs `aws apprunner`.
+    fn aws(&self, words: &[&str]) -> Output {
+        self.aws_with_key("test", "test", words)
+    }
+
+    fn aws_with_key(&self, id: &str, secret: &str, words: &[&str]) -> Output {
+        let mut command = Command::new(self.venv.join("bin/aws"));
+        command.args(["apprunner", "--endpoint-url", self.lab.api(), "--region", "us-east-1"]);
+        command.args(words).env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
+        // Nothing of whoever runs the tests.
+        command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+        command.env("AWS_MAX_ATTEMPTS", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        finish(command.spawn().unwrap())
+    }
+
+    fn ok(&self, words: &[&str]) -> Value {
+        let output = self.aws(words);
+        assert!(output.status.success(), "{words:?}: {}", both_streams(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// A call that must fail, with this in what the CLI says.
+    fn refused(&self, words: &[&str], part: &str) {
+        let output = self.aws(words);
+        let said = both_streams(&output);
+        assert!(!output.status.success() && said.contains(part), "{words:?}: {said}");
+    }
+
+    /// A connector in these subnets with these groups; its ARN.
+    fn connector(&self, name: &str, subnets: &[&str], groups: &[&str]) -> String {
+        let mut input = tempfile::NamedTempFile::new().unwrap();
+        let request =
+            json!({"VpcConnectorName": name, "Subnets": subnets, "SecurityGroups": groups});
+        write!(input, "{request}").unwrap();
+        let file = format!("file://{}", input.path().display());
+        let made = self.ok(&["create-vpc-connector", "--cli-input-json", &file]);
+        assert_eq!(made["VpcConnector"]["Status"], "ACTIVE");
+        made["VpcConnector"]["VpcConnectorArn"].as_str().unwrap().to_owned()
+    }
+
+    /// Begins to create a service; its ARN.
+    fn create(&self, name: &str, connector: &str) -> String {
+        let source = json!({"ImageRepository": {
+            "ImageIdentifier": "public.ecr.aws/aws-containers/hello-app-runner:latest",
+            "ImageRepositoryType": "ECR_PUBLIC"}});
+        let source = source.to_string();
+        let made = self.ok(&[
+            "create-service",
+            "--service-name",
+            name,
+            "--source-configuration",
+            &source,
+            "--network-configuration",
+            &through(connector),
+        ]);
+        assert_eq!(made["Service"]["Status"], "OPERATION_IN_PROGRESS");
+        made["Service"]["ServiceArn"].as_str().unwrap().to_owned()
+    }
+
+    fn service(&self, arn: &str) -> Value {
+        self.ok(&["describe-service", "--service-arn", arn])["Service"].clone()
+    }
+
+    /// The service once nothing is in progress.
+    fn settled(&self, arn: &str) -> Value {
+        loop {
+            let service = self.service(arn);
+            if service["Status"] != "OPERATION_IN_PROGRESS" {
+                return service;
+            }
+        }
+    }
+
+    /// Asks for another way out, and waits until it is in force.
+    fn update(&self, arn: &str, network: &str) -> Value {
+        self.ok(&["update-service", "--service-arn", arn, "--network-configuration", network]);
+        self.settled(arn)
+    }
+
+    /// The last operation on a service: its type and status.
+    fn last_operation(&self, arn: &str) -> (Value, Value) {
+        let list = self.ok(&["list-operations", "--service-arn", arn]);
+        let last = &list["OperationSummaryList"][0];
+        (last["Type"].clone(), last["Status"].clone())
+    }
+
+    /// Who a host on the internet sees when the service opens a connection.
+    fn seen_as(&self, task: &str) -> Ipv4Addr {
+        let mut host = Lab::agent(&self.lab.netns("internet"));
+        host.ok(&json!(["serve", CHECKIP, 4443]));
+        self.lab.task(task).tcp(CHECKIP, 4443);
+        host.peers()[0].0
+    }
+}
+
+fn through(connector: &str) -> String {
+    format!("EgressConfiguration={{EgressType=VPC,VpcConnectorArn={connector}}}")
+}
+
+const DEFAULT: &str = "EgressConfiguration={EgressType=DEFAULT}";
+const NAT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+const APP_RUNNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+
+#[test]
+fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
+    let Some(shop) = Shop::open("") else { return };
+    let enis = || shop.lab.rows::<Value>("enis").len();
+    let before = enis();
+    let subnets = ["subnet-a", "subnet-b", "subnet-c"];
+    let connector = shop.connector("my-connector", &subnets, &["sg-app", "sg-db-client"]);
+    assert_eq!(enis(), before, "a connector that nobody uses has no ENI");
+    let service = shop.create("web-1", &connector);
+    assert_eq!(shop.settled(&service)["Status"], "RUNNING");
+    assert_eq!(enis(), before + 3);
+    shop.lab.task("web-1").tcp(DB, 5432);
+    assert_eq!(shop.seen_as("web-1"), NAT);
+
+    // Out of the VPC, and back.
+    let public = shop.update(&service, DEFAULT);
+    assert_eq!(
+        public["NetworkConfiguration"]["EgressConfiguration"],
+        json!({"EgressType": "DEFAULT"})
+    );
+    shop.lab.task("web-1").tcp_times_out(DB, 5432);
+    assert_eq!(shop.seen_as("web-1"), APP_RUNNER);
+    shop.update(&service, &through(&connector));
+    shop.lab.task("web-1").tcp(DB, 5432);
+    assert_eq!(shop.seen_as("web-1"), NAT);
+
+    // Without the group that the database lets in, it is the database that does not answer.
+    let other = shop.connector("other-connector", &subnets, &["sg-app"]);
+    shop.update(&service, &through(&other));
+    shop.lab.drops_for("sg-ingress-implicit-deny", "sg-db", || {
+        shop.lab.task("web-1").tcp_times_out(DB, 5432);
+    });
+    assert_eq!(shop.seen_as("web-1"), NAT);
+
+    // A paused service has nothing that could send.
+    shop.ok(&["pause-service", "--service-arn", &service]);
+    assert_eq!(shop.settled(&service)["Status"], "PAUSED");
+    assert!(shop.lab.ps().iter().all(|task| task.service != "web-1"));
+    shop.ok(&["resume-service", "--service-arn", &service]);
+    assert_eq!(shop.settled(&service)["Status"], "RUNNING");
+    assert_eq!(shop.seen_as("web-1"), NAT);
+
+    let delete = ["delete-vpc-connector", "--vpc-connector-arn", other.as_str()];
+    shop.refused(&delete, "An error occurred (InvalidRequestException) when calling the DeleteVpcConnector operation: Provided VPC connector arn is being used by other services. ARN: ");
+    shop.ok(&["delete-service", "--service-arn", &service]);
+    assert_eq!(shop.settled(&service)["Status"], "DELETED");
+    assert!(!shop.lab.egret("exec web-1 -- true").status.success());
+    assert_eq!(shop.ok(&delete)["VpcConnector"]["Status"], "INACTIVE");
+    assert_eq!(enis(), before);
+}
+
+#[test]
+fn boto3_finds_the_model_kept_and_every_error() {
+    let Some(shop) = Shop::open("service_quota = 3\nvpc_connector_quota = 3\n") else { return };
+    let mut command = Command::new(shop.venv.join("bin/python"));
+    command.arg(MODEL_WALK).arg(shop.lab.api());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = finish(command.spawn().unwrap());
+    assert!(output.status.success(), "{}", both_streams(&output));
+    println!("{}", both_streams(&output));
+}
+
+#[test]
+fn what_was_answered_is_there_after_a_restart() {
+    let Some(mut shop) = Shop::open("") else { return };
+    let connector = shop.connector("my-connector", &["subnet-a"], &["sg-db-client"]);
+    let service = shop.create("web-1", &connector);
+    let service = shop.settled(&service);
+    let arn = service["ServiceArn"].as_str().unwrap().to_owned();
+    let tag = ["tag-resource", "--resource-arn", &arn, "--tags", "Key=team,Value=net"];
+    assert!(shop.aws(&tag).status.success());
+
+    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        shop.lab.end_by(signal);
+        shop.lab.up_again();
+        assert_eq!(shop.service(&arn), service);
+        let tags = shop.ok(&["list-tags-for-resource", "--resource-arn", &arn]);
+        assert_eq!(tags["Tags"], json!([{"Key": "team", "Value": "net"}]));
+        shop.lab.task("web-1").tcp(DB, 5432);
+    }
+
+    // One lab at a time, whatever it is called.
+    let another = Command::new(up_command(shop.lab.file()).get_program())
+        .args(["up", "-q", "--api", "127.0.0.1:0"])
+        .arg(shop.lab.file())
+        .output()
+        .unwrap();
+    assert!(!another.status.success());
+    assert!(both_streams(&another).contains("in use: another lab serves"), "{another:?}");
+
+    // A lab file that no longer has what the connector needs.
+    shop.lab.end_by(Signal::SIGTERM);
+    let text = std::fs::read_to_string(shop.lab.file()).unwrap();
+    std::fs::write(shop.lab.file(), text.replace("\"sg-db-client\"", "\"sg-db-customer\""))
+        .unwrap();
+    let unfit = up_command(shop.lab.file()).output().unwrap();
+    let said = both_streams(&unfit);
+    assert_eq!(unfit.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("no longer fits the lab file") && said.contains("sg-db-client"),
+        "{said}"
+    );
+
+    // Something else in its place.
+    std::fs::write(shop.lab.file(), text).unwrap();
+    std::fs::write(shop.lab.store(), "not a database, whatever it is called".repeat(100)).unwrap();
+    let foreign = up_command(shop.lab.file()).output().unwrap();
+    assert!(both_streams(&foreign).contains("was not made by egret"), "{foreign:?}");
+    std::fs::remove_file(shop.lab.store()).unwrap();
+    shop.lab.up_again();
+    assert_eq!(shop.ok(&["list-services"])["ServiceSummaryList"], json!([]));
+}
+
+#[test]
+fn only_keys_of_the_lab_file_sign() {
+    let key =
+        "[[apprunner.access_key]]\nid = \"AKIAEXAMPLE\"\nsecret = \"wJalrXUtnFEMI/K7MDENG\"\n";
+    let Some(shop) = Shop::open(key) else { return };
+    let list = ["list-vpc-connectors"];
+    let with = |id: &str, secret: &str| shop.aws_with_key(id, secret, &list);
+    let right = with("AKIAEXAMPLE", "wJalrXUtnFEMI/K7MDENG");
+    assert!(right.status.success(), "{}", both_streams(&right));
+    for (id, secret, words, error) in [
+        ("AKIAEXAMPLE", "wrong", &list[..], "InvalidSignatureException"),
+        ("AKIAOTHER", "wJalrXUtnFEMI/K7MDENG", &list[..], "UnrecognizedClientException"),
+        (
+            "AKIAEXAMPLE",
+            "wJalrXUtnFEMI/K7MDENG",
+            &["list-vpc-connectors", "--no-sign-request"][..],
+            "MissingAuthenticationTokenException",
+        ),
+    ] {
+        let output = shop.aws_with_key(id, secret, words);
+        let said = both_streams(&output);
+        assert!(!output.status.success() && said.contains(error), "{said}");
+        assert!(!said.contains("wJalr"), "{said}");
+    }
+}
+
+#[test]
+fn the_first_use_of_subnets_and_groups_takes_its_time() {
+    let keys = "startup_latency = \"200s\"\n[timeouts]\ntime_scale = 50\n";
+    let Some(shop) = Shop::open(keys) else { return };
+    let connector = shop.connector("my-connector", &["subnet-b"], &["sg-app"]);
+    let first = shop.create("web-1", &connector);
+    assert_eq!(shop.service(&first)["Status"], "OPERATION_IN_PROGRESS");
+    let (kind, status) = shop.last_operation(&first);
+    assert_eq!((kind, status), (json!("CREATE_SERVICE"), json!("IN_PROGRESS")));
+    assert!(shop.lab.ps().iter().all(|task| task.service != "web-1"));
+    shop.refused(&["delete-service", "--service-arn", &first], "InvalidStateException");
+    assert_eq!(shop.settled(&first)["Status"], "RUNNING");
+    assert_eq!(shop.seen_as("web-1"), NAT);
+
+    // Another connector with the same ones does not wait: it took no time by the operation's own clock.
+    let same = shop.connector("same-connector", &["subnet-b"], &["sg-app"]);
+    let second = shop.create("web-2", &same);
+    assert_eq!(shop.settled(&second)["Status"], "RUNNING");
+    let took = |arn: &str| {
+        let list = shop.ok(&["list-operations", "--service-arn", arn]);
+        let create = &list["OperationSummaryList"][0];
+        create["EndedAt"].as_f64().unwrap() - create["StartedAt"].as_f64().unwrap()
+    };
+    assert!(took(&first) >= 4.0 && took(&second) < took(&first), "{}", took(&second));
+}
+
+#[test]
+fn public_subnets_are_refused_as_the_documentation_has_it() {
+    let Some(shop) = Shop::open("public_subnets = \"refuse\"\n") else { return };
+    let private = shop.connector("private-connector", &["subnet-a"], &["sg-db-client"]);
+    let public = shop.connector("public-connector", &["subnet-public"], &["sg-db-client"]);
+    let failed = shop.create("web-1", &public);
+    assert_eq!(shop.settled(&failed)["Status"], "CREATE_FAILED");
+    assert_eq!(shop.last_operation(&failed), (json!("CREATE_SERVICE"), json!("FAILED")));
+    let service = shop.create("web-2", &private);
+    let before = shop.settled(&service);
+    let after = shop.update(&service, &through(&public));
+    assert_eq!(after["NetworkConfiguration"], before["NetworkConfiguration"]);
+    assert_eq!(
+        shop.last_operation(&service),
+        (json!("UPDATE_SERVICE"), json!("ROLLBACK_SUCCEEDED"))
+    );
+    shop.lab.task("web-2").tcp(DB, 5432);
+}
+
+#[test]
+fn it_listens_on_loopback_unless_told_otherwise() {
+    if !can_run() {
+        return;
+    }
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    write!(file, "lab = \"loopback\"\n{SHOP}").unwrap();
+    let output = up_command(file.path()).args(["--api", "0.0.0.0:0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(both_streams(&output).contains("--api-anywhere"), "{output:?}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = up_command(file.path()).args(["--api", &address]).output().unwrap();
+    assert!(both_streams(&output).contains(&format!("cannot listen at {address}")), "{output:?}");
+    // Nothing was made for it.
+    let store = format!("{}.apprunner.sqlite", file.path().display());
+    assert!(!std::path::Path::new(&store).exists());
+}

@@ -1,0 +1,190 @@
+//! VPC connectors (spec 1.6): CreateVpcConnector, DescribeVpcConnector, ListVpcConnectors, DeleteVpcConnector.
+
+use super::api::{Desk, now};
+use super::arn::Kind;
+use super::fault::{Fault, Kind as FaultKind};
+use super::pages::List;
+use super::records::Connector;
+use super::store::Store;
+use super::tags;
+use crate::config::Spec;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Wanted {
+    vpc_connector_name: String,
+    subnets: Vec<String>,
+    #[serde(default)]
+    security_groups: Vec<String>,
+    #[serde(default)]
+    tags: Value,
+}
+
+/// CreateVpcConnector. It is `ACTIVE` at once; its ENIs come up when a service uses it.
+pub(super) async fn create(desk: &Desk, store: &mut Store, request: Value) -> Result<Value, Fault> {
+    let wanted: Wanted = super::typed(request)?;
+    let tags = tags::of(&wanted.tags)?;
+    let lab = desk.ground.lab().await;
+    let vpc = vpc_of(&lab.spec, &wanted.subnets)?;
+    let security_groups = groups(&lab.spec, vpc, wanted.security_groups)?;
+    let name = wanted.vpc_connector_name;
+    let active = store.connectors()?.into_iter().filter(|entry| entry.value.is_active());
+    let active: Vec<String> = active.map(|entry| entry.value.name).collect();
+    if active.contains(&name) {
+        return Err(Fault::invalid(format!(
+            "a VPC connector with the name {name} is active, and one revision per name is supported: delete it first, or give \
+             another name"
+        )));
+    }
+    // The name of one in the lab file would be a mistake of the same kind.
+    if lab.spec.connectors.iter().any(|c| c.line != 0 && *c.name == name) {
+        return Err(Fault::invalid(format!(
+            "the lab file has a VPC connector with the name {name}: give another name"
+        )));
+    }
+    if active.len() >= desk.quotas.vpc_connectors {
+        return Err(Fault::new(
+            FaultKind::ServiceQuotaExceeded,
+            format!(
+                "the account has {} VPC connectors, which is its quota (`vpc_connector_quota` in [apprunner])",
+                active.len()
+            ),
+        ));
+    }
+    let id = Uuid::new_v4().simple().to_string();
+    let connector = Connector {
+        arn: desk.account.arn(Kind::VpcConnector, &[&name, "1", &id]),
+        name,
+        subnets: wanted.subnets,
+        security_groups,
+        created_at: now(),
+        deleted_at: None,
+    };
+    desk.change(store, |store| {
+        store.put_connector(&connector)?;
+        tags::put(store, &connector.arn, &tags)?;
+        Ok(response(&connector))
+    })
+    .await
+}
+
+/// DescribeVpcConnector. One that was deleted is `INACTIVE` for a while.
+pub(super) fn describe(desk: &Desk, store: &Store, request: &Value) -> Result<Value, Fault> {
+    find(desk, store, request).map(|connector| response(&connector))
+}
+
+/// ListVpcConnectors: the active ones.
+pub(super) fn list(store: &Store, request: &Value) -> Result<Value, Fault> {
+    let mut all = store.connectors()?;
+    all.retain(|entry| entry.value.is_active());
+    let list = List { name: "ListVpcConnectors", member: "VpcConnectors", newest_first: false };
+    list.page(store, request, all, Connector::document)
+}
+
+/// DeleteVpcConnector.
+pub(super) async fn delete(
+    desk: &Desk,
+    store: &mut Store,
+    request: &Value,
+) -> Result<Value, Fault> {
+    let mut connector = find(desk, store, request)?;
+    if !connector.is_active() {
+        return Err(unknown(&connector.arn));
+    }
+    let users = store.services()?.into_iter().filter(|e| e.value.uses(&connector.arn));
+    let users: Vec<String> = users.map(|entry| entry.value.name).collect();
+    if !users.is_empty() {
+        // The first two sentences are AWS's own (spec 1.6).
+        return Err(Fault::invalid(format!(
+            "Provided VPC connector arn is being used by other services. ARN: {}. Services: {}",
+            connector.arn,
+            users.join(", ")
+        )));
+    }
+    connector.deleted_at = Some(now());
+    desk.change(store, |store| {
+        store.put_connector(&connector)?;
+        Ok(response(&connector))
+    })
+    .await
+}
+
+/// The active connector that an ARN names, which may be partial: `…/name` and `…/name/1` do.
+///
+/// # Errors
+/// `InvalidRequestException` without one.
+pub(super) fn active(desk: &Desk, store: &Store, arn: &str) -> Result<Connector, Fault> {
+    let named = desk.account.resource(arn, Kind::VpcConnector);
+    let named = named.map_err(|fault| Fault::invalid(fault.message))?;
+    let parts = named.parts.join("/");
+    let is_it = |connector: &Connector| {
+        let whole = connector.arn.rsplit(":vpcconnector/").next().unwrap_or_default();
+        let rest = whole.strip_prefix(parts.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let all = store.connectors()?.into_iter().map(|entry| entry.value);
+    let found = all.into_iter().find(|connector| connector.is_active() && is_it(connector));
+    found.ok_or_else(|| {
+        Fault::invalid(format!("there is no active VPC connector with the ARN {arn}"))
+    })
+}
+
+fn find(desk: &Desk, store: &Store, request: &Value) -> Result<Connector, Fault> {
+    let arn = request["VpcConnectorArn"].as_str().unwrap_or_default();
+    desk.account.whole(arn, Kind::VpcConnector)?;
+    store.connector(arn)?.ok_or_else(|| unknown(arn))
+}
+
+fn unknown(arn: &str) -> Fault {
+    let message = format!("there is no VPC connector with the ARN {arn}");
+    Fault::new(FaultKind::ResourceNotFound, message)
+}
+
+fn response(connector: &Connector) -> Value {
+    json!({ "VpcConnector": connector.document() })
+}
+
+/// The VPC of all of the subnets, which must be one.
+fn vpc_of<'s>(spec: &'s Spec, subnets: &[String]) -> Result<&'s str, Fault> {
+    not_twice("Subnets", subnets)?;
+    let unknown: Vec<&str> =
+        subnets.iter().map(String::as_str).filter(|id| spec.subnet(id).is_none()).collect();
+    if !unknown.is_empty() {
+        return Err(Fault::invalid(format!("there is no subnet {}", unknown.join(", "))));
+    }
+    let mut vpcs = subnets.iter().filter_map(|id| Some(spec.subnet(id)?.vpc.value.as_str()));
+    let Some(first) = vpcs.next() else {
+        return Err(Fault::invalid("Subnets is empty: a VPC connector needs at least one"));
+    };
+    match vpcs.find(|vpc| *vpc != first) {
+        None => Ok(first),
+        Some(other) => Err(Fault::invalid(format!(
+            "Subnets are in different VPCs ({first} and {other}): all must be in one"
+        ))),
+    }
+}
+
+/// The groups of a connector: those that were asked for, or the VPC's default one.
+fn groups(spec: &Spec, vpc: &str, wanted: Vec<String>) -> Result<Vec<String>, Fault> {
+    not_twice("SecurityGroups", &wanted)?;
+    for id in &wanted {
+        match spec.vpc_of_group(id) {
+            None => return Err(Fault::invalid(format!("there is no security group {id}"))),
+            Some(theirs) if theirs != vpc => {
+                return Err(Fault::invalid(format!(
+                    "security group {id} is in VPC {theirs}, and the subnets are in {vpc}"
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(if wanted.is_empty() { vec![spec.default_security_group(vpc)] } else { wanted })
+}
+
+fn not_twice(member: &str, ids: &[String]) -> Result<(), Fault> {
+    let again = ids.iter().enumerate().find(|(position, id)| ids[..*position].contains(id));
+    again.map_or(Ok(()), |(_, id)| Err(Fault::invalid(format!("{member} names {id} twice"))))
+}

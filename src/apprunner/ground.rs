@@ -1,0 +1,56 @@
+//! What the API stands on: the running lab.
+
+use crate::config::{Lab, Overlay};
+use crate::daemon::control::Shared;
+use crate::daemon::reload::ReloadError;
+use async_trait::async_trait;
+use std::time::Duration;
+
+/// A lab that connectors and services can be laid over.
+#[async_trait]
+pub trait Ground: Send + Sync + 'static {
+    /// The lab in force.
+    async fn lab(&self) -> Lab;
+
+    /// Puts this in force in place of all that was laid over the lab before.
+    ///
+    /// # Errors
+    /// Why it cannot be; what was before is in force then.
+    async fn lay_over(&self, overlay: Overlay) -> Result<(), Unfit>;
+
+    /// How long the ENIs of a connector that a service uses still take to come up (spec 1.12).
+    async fn startup(&self, connector: &str) -> Duration;
+}
+
+/// Why something cannot be laid over the lab.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// The caller can mend it.
+    Refused(String),
+    /// The caller cannot.
+    Failed(String),
+    /// The lab is to end.
+    Ending,
+}
+
+#[async_trait]
+impl Ground for Shared {
+    async fn lab(&self) -> Lab {
+        Self::lab(self).await
+    }
+
+    async fn lay_over(&self, overlay: Overlay) -> Result<(), Unfit> {
+        self.set_overlay(overlay).await.map_err(|error| match error {
+            ReloadError::Config(found) => {
+                let all: Vec<String> = found.0.iter().map(|d| d.message.clone()).collect();
+                Unfit::Refused(all.join("; "))
+            }
+            ReloadError::Ending => Unfit::Ending,
+            ReloadError::Fixed { .. } | ReloadError::Lab(_) => Unfit::Failed(error.to_string()),
+        })
+    }
+
+    async fn startup(&self, connector: &str) -> Duration {
+        Self::startup(self, connector).await
+    }
+}

@@ -1,0 +1,147 @@
+//! Floor 7: the App Runner API over a running lab, which AWS's CLI and SDKs talk to unchanged.
+//!
+//! `server` speaks the protocol and `signature` checks who speaks; `api` has the operations, `shape` and `shapes` what each may
+//! ask for; [`connectors`], [`services`] and [`tags`] do them; `operations` carries out what takes time; `store` keeps everything;
+//! `ground` is the lab that it is laid over. egret runs no containers: of a service it runs the network.
+
+mod api;
+mod arn;
+mod connectors;
+mod fault;
+mod ground;
+mod operations;
+mod pages;
+mod records;
+mod server;
+mod services;
+mod settings;
+mod shape;
+mod shapes;
+mod signature;
+mod store;
+mod tags;
+#[cfg(test)]
+mod tests;
+
+pub use api::Quotas;
+pub use fault::{Fault, Kind};
+pub use ground::{Ground, Unfit};
+pub use store::{Store, StoreError};
+
+use crate::config::apprunner::AccessKey;
+use crate::config::{Lab, Overlay};
+use api::{Api, Desk};
+use arn::Account;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use server::Server;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, watch};
+
+/// What the API is like, from the lab file.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Twelve digits.
+    pub account: String,
+    /// Such as `us-east-1`.
+    pub region: String,
+    /// The database that keeps what is created.
+    pub store: PathBuf,
+    /// Quotas.
+    pub quotas: Quotas,
+    /// How long what was deleted can still be described.
+    pub memory: Duration,
+    /// The keys that requests must be signed with; without any, signatures are not looked at.
+    pub access_keys: Vec<AccessKey>,
+}
+
+impl Settings {
+    /// What the lab says. The database is beside the file or folder that the lab comes from, where nothing else is said.
+    pub fn of(lab: &Lab, source: &Path, time_scale: f64) -> Self {
+        let api = &lab.spec.apprunner.api;
+        let directory = source.parent().unwrap_or(Path::new(""));
+        let beside = |name: &str| directory.join(name);
+        let own = || {
+            let mut name = source.file_name().unwrap_or_default().to_owned();
+            name.push(".apprunner.sqlite");
+            directory.join(name)
+        };
+        Self {
+            account: api.account.clone(),
+            region: lab.spec.region.clone(),
+            store: api.store.as_deref().map_or_else(own, beside),
+            quotas: Quotas { services: api.service_quota, vpc_connectors: api.vpc_connector_quota },
+            memory: api.deleted_for.div_f64(time_scale),
+            access_keys: api.access_keys.clone(),
+        }
+    }
+}
+
+/// An account's App Runner, before it has a lab.
+pub struct AppRunner {
+    settings: Settings,
+    account: Account,
+    store: Store,
+}
+
+impl AppRunner {
+    /// Opens what is kept of the account, and makes it if there is nothing yet.
+    ///
+    /// # Errors
+    /// Why the database cannot be used.
+    pub fn open(settings: Settings) -> Result<Self, StoreError> {
+        let account = Account { id: settings.account.clone(), region: settings.region.clone() };
+        let store = Store::open(&settings.store, &account)?;
+        Ok(Self { settings, account, store })
+    }
+
+    /// What the lab is to have of it from the beginning.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn overlay(&self) -> Result<Overlay, StoreError> {
+        api::overlay(&self.store)
+    }
+
+    /// Where it is kept.
+    pub fn path(&self) -> &Path {
+        &self.settings.store
+    }
+
+    /// Answers calls until `ended` is set. `say` hears what App Runner would write into a service's event log.
+    ///
+    /// # Errors
+    /// When the database or the socket fails.
+    pub async fn serve(
+        self,
+        ground: Arc<dyn Ground>,
+        say: Arc<dyn Fn(&str) + Send + Sync>,
+        listener: TcpListener,
+        ended: watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        let desk = Desk {
+            account: self.account,
+            quotas: self.settings.quotas,
+            memory: self.settings.memory,
+            ground,
+            say,
+            store: Mutex::new(self.store),
+        };
+        let server = Server {
+            api: Api::begin(desk).map_err(io::Error::other)?,
+            region: self.settings.region,
+            access_keys: self.settings.access_keys.into(),
+        };
+        server.serve(listener, ended).await
+    }
+}
+
+/// A request as a type; its shape has been checked.
+fn typed<T: DeserializeOwned>(request: Value) -> Result<T, Fault> {
+    serde_json::from_value(request)
+        .map_err(|error| Fault::new(Kind::Serialization, error.to_string()))
+}

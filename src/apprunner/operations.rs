@@ -1,0 +1,218 @@
+//! Operations on services, which go on after their call was answered, and after a restart (spec 1.7, 1.12).
+//!
+//! While one is in progress the lab has of the service what it had before. It ends in one transaction, together with what
+//! the lab has from then on.
+
+use super::api::{Desk, now, record};
+use super::connectors;
+use super::fault::{Fault, Kind};
+use super::records::{
+    InForce, Moment, Operation, OperationStatus, OperationType, Service, ServiceStatus,
+};
+use super::store::{Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A service runs on one instance until somebody adds some (MinSize of auto scaling).
+const TASKS: u16 = 1;
+
+/// A new operation on a service that is in the state `from`.
+pub(super) fn new(
+    kind: OperationType,
+    service: &Service,
+    from: ServiceStatus,
+    begun: Moment,
+) -> Operation {
+    Operation {
+        id: Uuid::new_v4().to_string(),
+        kind,
+        status: OperationStatus::InProgress,
+        service_arn: service.arn.clone(),
+        started_at: begun,
+        updated_at: begun,
+        ended_at: None,
+        due_at: None,
+        from,
+    }
+}
+
+/// The operations that have not ended.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(super) fn in_progress(store: &Store) -> Result<Vec<String>, StoreError> {
+    let mut pending = store.all_operations()?;
+    pending.retain(|operation| operation.status == OperationStatus::InProgress);
+    Ok(pending.into_iter().map(|operation| operation.id).collect())
+}
+
+/// Has an operation carried out, whoever waits for it.
+pub(super) fn go_on(desk: &Arc<Desk>, id: String) {
+    tokio::spawn(carry_out(Arc::clone(desk), id));
+}
+
+async fn carry_out(desk: Arc<Desk>, id: String) {
+    loop {
+        match step(&desk, &id).await {
+            Ok(Some(wait)) => tokio::time::sleep(wait).await,
+            Ok(None) => return,
+            Err(fault) if fault.kind == Kind::ServiceUnavailable => return,
+            // It is still in progress in the store, and goes on at the next start.
+            Err(fault) => return (desk.say)(&format!("App Runner: operation {id}: {fault}")),
+        }
+    }
+}
+
+/// Does what can be done now; how long to wait before there is more to do.
+async fn step(desk: &Desk, id: &str) -> Result<Option<Duration>, Fault> {
+    let mut store = desk.store.lock().await;
+    let store = &mut *store;
+    let Some((operation, service)) = pending(store, id)? else { return Ok(None) };
+    let prepared = match operation.due_at {
+        Some(due) => Ok((service.clone(), due)),
+        None => prepare(desk, store, &operation, &service).await?,
+    };
+    let (service, due) = match prepared {
+        Ok(prepared) => prepared,
+        Err(why) => return fail(desk, store, operation, service, &why).await.map(|()| None),
+    };
+    let left = due.since(now());
+    if !left.is_zero() {
+        return Ok(Some(left));
+    }
+    let (ended, done) = (ended(&operation, OperationStatus::Succeeded), done(&operation, &service));
+    let applied = desk.change(store, |store| {
+        store.put_service(&done)?;
+        Ok(store.put_operation(&ended)?)
+    });
+    match applied.await {
+        Ok(()) => Ok(None),
+        // It goes on when the lab is up again.
+        Err(fault) if fault.kind == Kind::ServiceUnavailable => Err(fault),
+        Err(fault) => fail(desk, store, operation, service, &fault.message).await.map(|()| None),
+    }
+}
+
+fn pending(store: &Store, id: &str) -> Result<Option<(Operation, Service)>, Fault> {
+    let operation = store.operation(id)?;
+    let operation = operation.filter(|found| found.status == OperationStatus::InProgress);
+    let Some(operation) = operation else { return Ok(None) };
+    let service = store.service(&operation.service_arn)?;
+    Ok(service.map(|service| (operation, service)))
+}
+
+/// Has the ENIs that the service is to use come up; the service with them, and when they are there. Inside, why App Runner
+/// does not take them.
+async fn prepare(
+    desk: &Desk,
+    store: &mut Store,
+    operation: &Operation,
+    service: &Service,
+) -> Result<Result<(Service, Moment), String>, Fault> {
+    let comes_up = match operation.kind {
+        OperationType::Create => true,
+        // Only an update that changes the network waits for it.
+        OperationType::Update => {
+            let before = service.before.as_ref().map(|before| &before.network);
+            before != Some(&service.settings.network)
+        }
+        // A paused service keeps its ENIs.
+        OperationType::Pause | OperationType::Resume | OperationType::Delete => false,
+    };
+    let arn = service.settings.network.vpc_connector.as_deref().filter(|_| comes_up);
+    let Some(arn) = arn else { return Ok(Ok((service.clone(), now()))) };
+    let connector = match connectors::active(desk, store, arn) {
+        Ok(connector) => connector,
+        Err(fault) => return Ok(Err(fault.message)),
+    };
+    let lab = desk.ground.lab().await;
+    if let Err(refusal) = lab.spec.accept_subnets(&connector.subnets) {
+        return Ok(Err(refusal.to_string()));
+    }
+    if lab.spec.apprunner.startup_latency.is_none() {
+        return Ok(Ok((service.clone(), now())));
+    }
+    let starting = Service { starting: Some(arn.to_owned()), ..service.clone() };
+    let begun = desk.change(store, |store| Ok(store.put_service(&starting)?)).await;
+    match begun {
+        Ok(()) => {}
+        Err(fault) if fault.kind == Kind::ServiceUnavailable => return Err(fault),
+        Err(fault) => return Ok(Err(fault.message)),
+    }
+    let takes = desk.ground.startup(&connector.name).await.as_millis();
+    let due = Moment(now().0.saturating_add(u64::try_from(takes).unwrap_or(u64::MAX)));
+    let known = Operation { due_at: Some(due), ..operation.clone() };
+    record(store, |store| Ok(store.put_operation(&known)?))?;
+    Ok(Ok((starting, due)))
+}
+
+/// The service once the operation has succeeded.
+fn done(operation: &Operation, service: &Service) -> Service {
+    let mut done = service.clone();
+    let ended = now();
+    done.updated_at = ended;
+    (done.before, done.starting) = (None, None);
+    let running = |tasks| Some(InForce { network: service.settings.network.clone(), tasks });
+    (done.status, done.in_force) = match operation.kind {
+        OperationType::Create | OperationType::Update | OperationType::Resume => {
+            (ServiceStatus::Running, running(TASKS))
+        }
+        OperationType::Pause => (ServiceStatus::Paused, running(0)),
+        OperationType::Delete => {
+            done.deleted_at = Some(ended);
+            (ServiceStatus::Deleted, None)
+        }
+    };
+    done
+}
+
+fn ended(operation: &Operation, status: OperationStatus) -> Operation {
+    let at = now();
+    Operation { status, updated_at: at, ended_at: Some(at), ..operation.clone() }
+}
+
+/// Ends an operation that cannot be done. App Runner says why in the service's event log; here it is said where the lab is.
+async fn fail(
+    desk: &Desk,
+    store: &mut Store,
+    operation: Operation,
+    mut service: Service,
+    why: &str,
+) -> Result<(), Fault> {
+    let status = match operation.kind {
+        OperationType::Update => OperationStatus::RollbackSucceeded,
+        OperationType::Create
+        | OperationType::Pause
+        | OperationType::Resume
+        | OperationType::Delete => OperationStatus::Failed,
+    };
+    service.status = match operation.kind {
+        OperationType::Create => ServiceStatus::CreateFailed,
+        OperationType::Delete => ServiceStatus::DeleteFailed,
+        OperationType::Update | OperationType::Pause | OperationType::Resume => operation.from,
+    };
+    if let Some(before) = service.before.take() {
+        service.settings = before;
+    }
+    let was_starting = service.starting.take().is_some();
+    let ended = ended(&operation, status);
+    service.updated_at = ended.updated_at;
+    record(store, |store| {
+        store.put_service(&service)?;
+        Ok(store.put_operation(&ended)?)
+    })?;
+    if was_starting {
+        // Its ENIs go again; where that fails they go with the next change.
+        let _ = desk.change(store, |_| Ok(())).await;
+    }
+    let outcome = match operation.kind {
+        OperationType::Create => "failed to create",
+        OperationType::Update => "was rolled back to what it was before",
+        OperationType::Pause => "could not be paused",
+        OperationType::Resume => "could not be resumed",
+        OperationType::Delete => "could not be deleted",
+    };
+    (desk.say)(&format!("App Runner: service {} {outcome}: {why}", service.name));
+    Ok(())
+}

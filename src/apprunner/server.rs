@@ -1,0 +1,140 @@
+//! The protocol: JSON 1.0 over HTTP, as AWS's SDKs speak it (spec 1.1).
+
+use super::api::{Api, wall_clock};
+use super::fault::{Fault, Kind};
+use super::signature::{self, Signed};
+use crate::config::apprunner::AccessKey;
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// A request with everything at its longest that a person would write is far below.
+const LARGEST_BODY: usize = 1 << 20;
+/// How long a body may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
+const TARGET: &str = "x-amz-target";
+
+/// What the protocol needs besides the operations.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) api: Api,
+    pub(super) region: String,
+    /// Without any, requests are taken unread.
+    pub(super) access_keys: Arc<[AccessKey]>,
+}
+
+impl Server {
+    /// Answers until `ended` is set, then lets calls in progress finish.
+    pub(super) async fn serve(
+        self,
+        listener: TcpListener,
+        mut ended: watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        let router = Router::new().fallback(answer).with_state(self);
+        let until = async move {
+            // A sender that is gone is an end as well.
+            let _ = ended.wait_for(|end| *end).await;
+        };
+        axum::serve(listener, router).with_graceful_shutdown(until).await
+    }
+
+    async fn outcome(&self, request: Request) -> Result<Value, Fault> {
+        let (head, body) = request.into_parts();
+        let operation = operation(&head.method, &head.uri, &head.headers)?;
+        let body = read(body).await?;
+        self.authenticate(&head.method, &head.uri, &head.headers, &body)?;
+        self.api.call(&operation, &body).await
+    }
+
+    fn authenticate(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(), Fault> {
+        if self.access_keys.is_empty() {
+            return Ok(());
+        }
+        let text = |value: &HeaderValue| value.to_str().map(str::to_owned).unwrap_or_default();
+        let headers: Vec<(&str, String)> =
+            headers.iter().map(|(name, value)| (name.as_str(), text(value))).collect();
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let request = Signed {
+            method: method.as_str(),
+            path: uri.path(),
+            query: uri.query().unwrap_or_default(),
+            headers: &headers,
+            body,
+        };
+        signature::check(request, &self.access_keys, &self.region, wall_clock())
+    }
+}
+
+async fn answer(State(server): State<Server>, request: Request) -> Response {
+    let (status, document) = match server.outcome(request).await {
+        Ok(document) => (StatusCode::OK, document),
+        Err(fault) => {
+            let document = json!({"__type": fault.kind.shape_id(), "Message": fault.message});
+            (fault.kind.status(), document)
+        }
+    };
+    let request_id = Uuid::new_v4().to_string();
+    let headers = [
+        (header::CONTENT_TYPE.as_str(), CONTENT_TYPE.to_owned()),
+        ("x-amzn-requestid", request_id),
+    ];
+    (status, headers, document.to_string()).into_response()
+}
+
+/// The operation that a request asks for.
+fn operation(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<String, Fault> {
+    let unknown = |message: &str| Fault::new(Kind::UnknownOperation, message);
+    if method != Method::POST || uri.path() != "/" {
+        return Err(unknown(
+            "this is egret's App Runner API: it answers to POST / of AWS's SDKs and CLI",
+        ));
+    }
+    let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    // Browsers ask before they send this type, and nobody tells them that they may.
+    if !header(header::CONTENT_TYPE.as_str())
+        .unwrap_or_default()
+        .starts_with("application/x-amz-json-1.")
+    {
+        return Err(unknown("the Content-Type must be application/x-amz-json-1.0"));
+    }
+    let target = header(TARGET).unwrap_or_default();
+    let operation = target.strip_prefix("AppRunner.").map(str::to_owned);
+    operation.ok_or_else(|| {
+        let message = format!(
+            "the header X-Amz-Target {target:?} names no operation: AppRunner.<Operation> does"
+        );
+        unknown(&message)
+    })
+}
+
+async fn read(body: Body) -> Result<Bytes, Fault> {
+    match tokio::time::timeout(PATIENCE, to_bytes(body, LARGEST_BODY)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        // Of a body that broke off nobody waits for the answer.
+        Ok(Err(_)) => Err(Fault::new(
+            Kind::RequestEntityTooLarge,
+            format!("the body is larger than {LARGEST_BODY} octets, or broke off"),
+        )),
+        Err(_) => {
+            let message = format!("the body did not come within {} s", PATIENCE.as_secs());
+            Err(Fault::new(Kind::RequestTimeout, message))
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Services (spec 1.7): CreateService, DescribeService, ListServices, UpdateService, DeleteService, PauseService, ResumeService,
+//! ListOperations. What takes time is an operation, which `operations` carries out after the answer.
+
+use super::api::{Desk, now, record};
+use super::arn::Kind;
+use super::connectors;
+use super::fault::{Fault, Kind as FaultKind};
+use super::operations;
+use super::pages::List;
+use super::records::{Operation, OperationType, Service, ServiceStatus};
+use super::settings::{Network, Settings, Wanted, WantedNetwork};
+use super::store::Store;
+use super::tags;
+use crate::config::Spec;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Letters and digits of a service's own domain name.
+const LABEL: usize = 10;
+
+/// CreateService.
+pub(super) async fn create(
+    desk: &Arc<Desk>,
+    store: &mut Store,
+    request: Value,
+) -> Result<Value, Fault> {
+    let name = request["ServiceName"].as_str().unwrap_or_default().to_owned();
+    let tags = tags::of(&request["Tags"])?;
+    let mut wanted: Wanted = super::typed(request)?;
+    let network = network(desk, store, Network::default(), wanted.network_configuration.take())?;
+    let settings = Settings::new(wanted, network, &desk.account)?;
+    let lab = desk.ground.lab().await;
+    room_for(desk, store, &lab.spec, &name)?;
+    let id = Uuid::new_v4().simple().to_string();
+    let label: String = Uuid::new_v4().simple().to_string().chars().take(LABEL).collect();
+    let service = Service {
+        arn: desk.account.arn(Kind::Service, &[&name, &id]),
+        url: format!("{label}.{}.awsapprunner.com", desk.account.region),
+        id,
+        name,
+        status: ServiceStatus::OperationInProgress,
+        created_at: now(),
+        updated_at: now(),
+        deleted_at: None,
+        settings,
+        before: None,
+        in_force: None,
+        starting: None,
+    };
+    let arn = service.arn.clone();
+    let tagged = |store: &Store| tags::put(store, &arn, &tags);
+    begin(desk, store, OperationType::Create, service, tagged)
+}
+
+/// DescribeService. One that was deleted is `DELETED` for a while.
+pub(super) fn describe(desk: &Desk, store: &Store, request: &Value) -> Result<Value, Fault> {
+    let service = find(desk, store, request)?;
+    Ok(json!({ "Service": service.document() }))
+}
+
+/// ListServices: all that are not deleted.
+pub(super) fn list(store: &Store, request: &Value) -> Result<Value, Fault> {
+    let mut all = store.services()?;
+    all.retain(|entry| !entry.value.is_deleted());
+    let list = List { name: "ListServices", member: "ServiceSummaryList", newest_first: false };
+    list.page(store, request, all, Service::summary)
+}
+
+/// UpdateService. The answer has the new values already, the lab once the operation is done.
+pub(super) fn update(desk: &Arc<Desk>, store: &mut Store, request: Value) -> Result<Value, Fault> {
+    let mut service = able(desk, store, &request, &[ServiceStatus::Running])?;
+    let mut wanted: Wanted = super::typed(request)?;
+    let before = service.settings.clone();
+    let network = wanted.network_configuration.take();
+    let network = self::network(desk, store, before.network.clone(), network)?;
+    service.settings = before.updated(wanted, network, &desk.account)?;
+    service.before = Some(before);
+    begin(desk, store, OperationType::Update, service, nothing)
+}
+
+/// DeleteService.
+pub(super) fn delete(desk: &Arc<Desk>, store: &mut Store, request: &Value) -> Result<Value, Fault> {
+    let able_to = [
+        ServiceStatus::Running,
+        ServiceStatus::Paused,
+        ServiceStatus::CreateFailed,
+        ServiceStatus::DeleteFailed,
+    ];
+    let service = able(desk, store, request, &able_to)?;
+    begin(desk, store, OperationType::Delete, service, nothing)
+}
+
+/// PauseService.
+pub(super) fn pause(desk: &Arc<Desk>, store: &mut Store, request: &Value) -> Result<Value, Fault> {
+    let service = able(desk, store, request, &[ServiceStatus::Running])?;
+    begin(desk, store, OperationType::Pause, service, nothing)
+}
+
+/// ResumeService.
+pub(super) fn resume(desk: &Arc<Desk>, store: &mut Store, request: &Value) -> Result<Value, Fault> {
+    let service = able(desk, store, request, &[ServiceStatus::Paused])?;
+    begin(desk, store, OperationType::Resume, service, nothing)
+}
+
+/// ListOperations: the newest first.
+pub(super) fn list_operations(desk: &Desk, store: &Store, request: &Value) -> Result<Value, Fault> {
+    let service = find(desk, store, request)?;
+    let operations = store.operations(&service.arn)?;
+    let name = format!("ListOperations {}", service.arn);
+    let list = List { name: &name, member: "OperationSummaryList", newest_first: true };
+    list.page(store, request, operations, Operation::document)
+}
+
+/// Notes an operation, and what belongs to it, in one transaction; answers with it, and has it carried out.
+fn begin(
+    desk: &Arc<Desk>,
+    store: &mut Store,
+    kind: OperationType,
+    mut service: Service,
+    besides: impl FnOnce(&Store) -> Result<(), Fault>,
+) -> Result<Value, Fault> {
+    let (begun, from) = (now(), service.status);
+    service.status = ServiceStatus::OperationInProgress;
+    service.updated_at = begun;
+    let operation = operations::new(kind, &service, from, begun);
+    record(store, |store| {
+        besides(store)?;
+        store.put_service(&service)?;
+        Ok(store.put_operation(&operation)?)
+    })?;
+    operations::go_on(desk, operation.id.clone());
+    Ok(json!({ "Service": service.document(), "OperationId": operation.id }))
+}
+
+fn nothing(_: &Store) -> Result<(), Fault> {
+    Ok(())
+}
+
+fn find(desk: &Desk, store: &Store, request: &Value) -> Result<Service, Fault> {
+    let arn = request["ServiceArn"].as_str().unwrap_or_default();
+    desk.account.whole(arn, Kind::Service)?;
+    store.service(arn)?.ok_or_else(|| {
+        Fault::new(FaultKind::ResourceNotFound, format!("there is no service with the ARN {arn}"))
+    })
+}
+
+/// The service that a request is about, in one of these states.
+fn able(
+    desk: &Desk,
+    store: &Store,
+    request: &Value,
+    states: &[ServiceStatus],
+) -> Result<Service, Fault> {
+    let service = find(desk, store, request)?;
+    if states.contains(&service.status) {
+        return Ok(service);
+    }
+    let word = |status: &ServiceStatus| json!(status).as_str().unwrap_or_default().to_owned();
+    let able: Vec<String> = states.iter().map(word).collect();
+    Err(Fault::new(
+        FaultKind::InvalidState,
+        format!(
+            "the service {} is {}; this needs {}",
+            service.name,
+            word(&service.status),
+            able.join(" or ")
+        ),
+    ))
+}
+
+/// The network of a service that had one before and is asked to have another.
+fn network(
+    desk: &Desk,
+    store: &Store,
+    before: Network,
+    wanted: Option<WantedNetwork>,
+) -> Result<Network, Fault> {
+    let find = |arn: &str| connectors::active(desk, store, arn).map(|connector| connector.arn);
+    before.with(wanted.unwrap_or_default(), find)
+}
+
+/// Whether the account may have one more service, with this name.
+fn room_for(desk: &Desk, store: &Store, spec: &Spec, name: &str) -> Result<(), Fault> {
+    let services = store.services()?.into_iter().map(|entry| entry.value);
+    let living: Vec<Service> = services.filter(|service| !service.is_deleted()).collect();
+    if living.iter().any(|service| service.name == name) {
+        return Err(Fault::invalid(format!(
+            "there is a service with the name {name}: delete it first, or give another name"
+        )));
+    }
+    // A line of the lab file is where the others come from.
+    if spec.services.iter().any(|service| service.line != 0 && *service.name == name) {
+        return Err(Fault::invalid(format!(
+            "the lab file has a service with the name {name}: give another name"
+        )));
+    }
+    if living.len() >= desk.quotas.services {
+        return Err(Fault::new(
+            FaultKind::ServiceQuotaExceeded,
+            format!(
+                "the account has {} services, which is its quota (`service_quota` in [apprunner]); those that failed to \
+                 create count",
+                living.len()
+            ),
+        ));
+    }
+    Ok(())
+}

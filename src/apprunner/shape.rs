@@ -1,0 +1,289 @@
+//! What a request may hold: the service model's constraints, as data, and the one walk that checks them. SDKs check next to
+//! nothing themselves (spec 1.1).
+
+use super::fault::{Fault, Kind};
+use regex::Regex;
+use serde_json::{Map, Value};
+use std::sync::LazyLock;
+
+/// What a member may be.
+pub(super) enum Shape {
+    /// A string.
+    String(&'static Text),
+    /// One of these words.
+    Enum(&'static [&'static str]),
+    /// An integer within bounds, both included.
+    Integer(i64, i64),
+    /// `true` or `false`.
+    Boolean,
+    /// A list of these.
+    List(&'static Shape),
+    /// An object with keys of the user's choice.
+    Map(&'static Text, &'static Text),
+    /// An object with known members. Others are ignored, as AWS does.
+    Structure(&'static [Member]),
+}
+
+/// A member of a structure.
+pub(super) struct Member {
+    pub(super) name: &'static str,
+    pub(super) shape: &'static Shape,
+    pub(super) required: bool,
+}
+
+/// A string's constraints.
+pub(super) struct Text {
+    /// Its length in characters.
+    pub(super) least: usize,
+    pub(super) most: usize,
+    pub(super) pattern: Option<&'static Pattern>,
+    /// Whether no message may show it.
+    pub(super) sensitive: bool,
+}
+
+/// A regular expression that the whole string must be of.
+pub(super) struct Pattern {
+    pub(super) text: &'static str,
+    pub(super) regex: LazyLock<Result<Regex, regex::Error>>,
+}
+
+/// A [`Pattern`], as an initializer of a static.
+macro_rules! pattern {
+    ($text:expr) => {
+        pattern!($text, $text)
+    };
+    // The model's words, and others that mean the same without looking ahead.
+    ($text:expr, $same:expr) => {
+        $crate::apprunner::shape::Pattern {
+            text: $text,
+            regex: std::sync::LazyLock::new(|| regex::Regex::new(concat!("^(?:", $same, ")$"))),
+        }
+    };
+}
+pub(super) use pattern;
+
+impl Pattern {
+    fn matches(&self, text: &str) -> bool {
+        // A test has compiled each; one that could not be would refuse everything.
+        self.regex.as_ref().is_ok_and(|regex| regex.is_match(text))
+    }
+}
+
+/// The value with what the shape knows and nothing else. A member that is `null` is one that is absent.
+///
+/// # Errors
+/// `SerializationException` where a type is wrong, and otherwise `InvalidRequestException` with all that fails a constraint.
+pub(super) fn checked(shape: &Shape, value: Value) -> Result<Value, Fault> {
+    let mut walk = Walk { path: Vec::new(), failures: Vec::new() };
+    let value = walk.value(shape, value)?;
+    let count = walk.failures.len();
+    if count == 0 {
+        return Ok(value);
+    }
+    let errors = if count == 1 { "error" } else { "errors" };
+    let failures = walk.failures.join("; ");
+    Err(Fault::invalid(format!("{count} validation {errors} detected: {failures}")))
+}
+
+struct Walk {
+    path: Vec<String>,
+    failures: Vec<String>,
+}
+
+impl Walk {
+    fn value(&mut self, shape: &Shape, value: Value) -> Result<Value, Fault> {
+        match (shape, value) {
+            (Shape::String(text), Value::String(string)) => {
+                self.text(text, &string);
+                Ok(Value::String(string))
+            }
+            (Shape::Enum(words), Value::String(string)) => {
+                if !words.contains(&string.as_str()) {
+                    let words = words.join(", ");
+                    self.fails(Some(&string), &format!("satisfy enum value set: [{words}]"));
+                }
+                Ok(Value::String(string))
+            }
+            (Shape::Integer(least, most), Value::Number(number)) => {
+                let Some(integer) = number.as_i64() else {
+                    return Err(self.wrong_type(shape, &Value::Number(number)));
+                };
+                let shown = integer.to_string();
+                if integer < *least {
+                    let constraint = format!("have value greater than or equal to {least}");
+                    self.fails(Some(&shown), &constraint);
+                } else if integer > *most {
+                    let constraint = format!("have value less than or equal to {most}");
+                    self.fails(Some(&shown), &constraint);
+                }
+                Ok(Value::Number(number))
+            }
+            (Shape::Boolean, Value::Bool(word)) => Ok(Value::Bool(word)),
+            (Shape::List(element), Value::Array(values)) => self.list(element, values),
+            (Shape::Map(key, value), Value::Object(entries)) => self.map(key, value, entries),
+            (Shape::Structure(members), Value::Object(given)) => self.structure(members, given),
+            (_, value) => Err(self.wrong_type(shape, &value)),
+        }
+    }
+
+    fn list(&mut self, element: &Shape, values: Vec<Value>) -> Result<Value, Fault> {
+        let mut kept = Vec::with_capacity(values.len());
+        for (index, value) in values.into_iter().enumerate() {
+            self.path.push(format!("{}.member", index + 1));
+            kept.push(self.value(element, value)?);
+            self.path.pop();
+        }
+        Ok(Value::Array(kept))
+    }
+
+    fn map(&mut self, key: &Text, of: &Text, entries: Map<String, Value>) -> Result<Value, Fault> {
+        for (name, value) in &entries {
+            self.path.push("key".to_owned());
+            self.text(key, name);
+            self.path.pop();
+            self.path.push("value".to_owned());
+            let Value::String(text) = value else {
+                return Err(self.mismatch("a string", value));
+            };
+            self.text(of, text);
+            self.path.pop();
+        }
+        Ok(Value::Object(entries))
+    }
+
+    fn structure(
+        &mut self,
+        members: &'static [Member],
+        mut given: Map<String, Value>,
+    ) -> Result<Value, Fault> {
+        let mut kept = Map::new();
+        for member in members {
+            self.path.push(camel(member.name));
+            match given.remove(member.name).filter(|value| !value.is_null()) {
+                Some(value) => {
+                    kept.insert(member.name.to_owned(), self.value(member.shape, value)?);
+                }
+                None if member.required => self.fails(Some("null"), "not be null"),
+                None => {}
+            }
+            self.path.pop();
+        }
+        Ok(Value::Object(kept))
+    }
+
+    fn text(&mut self, text: &Text, given: &str) {
+        let shown = (!text.sensitive).then_some(given);
+        let length = given.chars().count();
+        if length < text.least {
+            let least = text.least;
+            self.fails(shown, &format!("have length greater than or equal to {least}"));
+        } else if length > text.most {
+            self.fails(shown, &format!("have length less than or equal to {}", text.most));
+        } else if let Some(pattern) = text.pattern.filter(|p| !p.matches(given)) {
+            self.fails(shown, &format!("satisfy regular expression pattern: {}", pattern.text));
+        }
+    }
+
+    fn fails(&mut self, value: Option<&str>, constraint: &str) {
+        // A message has its own limit; a value that fills it says less than the constraint.
+        let value = value.filter(|value| value.chars().count() <= 100);
+        let value = value.map_or_else(String::new, |value| format!(" '{value}'"));
+        let place = self.path.join(".");
+        self.failures.push(format!(
+            "Value{value} at '{place}' failed to satisfy constraint: Member must {constraint}"
+        ));
+    }
+
+    fn wrong_type(&self, shape: &Shape, value: &Value) -> Fault {
+        self.mismatch(
+            match shape {
+                Shape::String(_) | Shape::Enum(_) => "a string",
+                Shape::Integer(..) => "an integer",
+                Shape::Boolean => "true or false",
+                Shape::List(_) => "a list",
+                Shape::Map(..) | Shape::Structure(_) => "an object",
+            },
+            value,
+        )
+    }
+
+    fn mismatch(&self, expected: &str, value: &Value) -> Fault {
+        let found = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+        };
+        let place = match self.path.is_empty() {
+            true => "the body".to_owned(),
+            false => format!("'{}'", self.path.join(".")),
+        };
+        Fault::new(Kind::Serialization, format!("{place}: expected {expected}, got {found}"))
+    }
+}
+
+/// AWS names members in messages as Java does.
+fn camel(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shapes;
+    use super::*;
+    use serde_json::json;
+
+    fn connector(value: Value) -> Result<Value, Fault> {
+        checked(&shapes::CREATE_VPC_CONNECTOR, value)
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out_and_null_is_absent() {
+        let given = json!({"VpcConnectorName": "abcd", "Subnets": ["s"], "Color": 1, "Tags": null});
+        assert_eq!(connector(given), Ok(json!({"VpcConnectorName": "abcd", "Subnets": ["s"]})));
+    }
+
+    #[test]
+    fn every_failure_is_said_at_once_with_its_place() {
+        let given = json!({"VpcConnectorName": "a b!!", "Tags": [{"Key": "", "Value": "v"}]});
+        let fault = connector(given).unwrap_err();
+        assert_eq!(fault.kind, Kind::InvalidRequest);
+        assert_eq!(
+            fault.message,
+            "3 validation errors detected: Value 'a b!!' at 'vpcConnectorName' failed to satisfy constraint: Member must \
+             satisfy regular expression pattern: [A-Za-z0-9][A-Za-z0-9\\-_]{3,39}; Value 'null' at 'subnets' failed to \
+             satisfy constraint: Member must not be null; Value '' at 'tags.1.member.key' failed to satisfy constraint: \
+             Member must have length greater than or equal to 1"
+        );
+    }
+
+    #[test]
+    fn a_wrong_type_is_another_fault() {
+        for (given, message) in [
+            (json!([]), "the body: expected an object, got a list"),
+            (json!({"VpcConnectorName": 1}), "'vpcConnectorName': expected a string, got a number"),
+            (
+                json!({"VpcConnectorName": "abcd", "Subnets": ["a", null]}),
+                "'subnets.2.member': expected a string, got null",
+            ),
+        ] {
+            let fault = connector(given).unwrap_err();
+            assert_eq!((fault.kind, fault.message.as_str()), (Kind::Serialization, message));
+        }
+    }
+
+    #[test]
+    fn no_message_shows_what_is_sensitive() {
+        let secret = "begin\nend";
+        let given = json!({"ServiceName": "abcd", "SourceConfiguration": {"ImageRepository": {
+            "ImageIdentifier": "public.ecr.aws/a/b", "ImageRepositoryType": "ECR_PUBLIC",
+            "ImageConfiguration": {"StartCommand": secret}}}});
+        let fault = checked(&shapes::CREATE_SERVICE, given).unwrap_err();
+        assert!(fault.message.contains("imageConfiguration.startCommand"), "{}", fault.message);
+        assert!(!fault.message.contains(secret), "{}", fault.message);
+    }
+}

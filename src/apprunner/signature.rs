@@ -1,0 +1,330 @@
+//! AWS Signature Version 4: whether a request was signed with a secret key that the lab file has, just now, for this service and
+//! region. (AWS General Reference, "Create a signed AWS API request".)
+
+use super::fault::{Fault, Kind};
+use crate::config::apprunner::AccessKey;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+use std::time::{Duration, SystemTime};
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const SERVICE: &str = "apprunner";
+/// How far the signer's clock may be off.
+const TOLERANCE: Duration = Duration::from_secs(300);
+
+/// The parts of a request that a signature is about.
+#[derive(Clone, Copy)]
+pub(super) struct Signed<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    /// Names in lower case.
+    pub(super) headers: &'a [(&'a str, &'a str)],
+    pub(super) body: &'a [u8],
+}
+
+/// Whether a request is signed by one of the keys.
+///
+/// # Errors
+/// AWS's exception for what is wrong.
+pub(super) fn check(
+    request: Signed<'_>,
+    keys: &[AccessKey],
+    region: &str,
+    now: SystemTime,
+) -> Result<(), Fault> {
+    let Some(header) = request.header("authorization") else {
+        return Err(Fault::new(Kind::MissingAuthenticationToken, "Missing Authentication Token"));
+    };
+    let claim = Claim::parse(header)?;
+    let date = request.header("x-amz-date").unwrap_or_default();
+    claim.fits(date, region)?;
+    let Some(key) = keys.iter().find(|key| key.id == claim.key_id) else {
+        return Err(Fault::new(
+            Kind::UnrecognizedClient,
+            "The security token included in the request is invalid. (The access key is not among those of the lab file.)",
+        ));
+    };
+    if !claim.signed_headers.split(';').any(|name| name == "host") {
+        return Err(invalid("'Host' must be a 'SignedHeader' in the AWS Authorization."));
+    }
+    is_of_now(date, now)?;
+    let canonical = request.canonical(claim.signed_headers);
+    let scope = claim.scope();
+    let to_sign = format!("{ALGORITHM}\n{date}\n{scope}\n{}", sha256(canonical.as_bytes()));
+    if is_signature(&claim, &key.secret, to_sign.as_bytes()) {
+        return Ok(());
+    }
+    Err(invalid(
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and \
+         signing method.",
+    ))
+}
+
+/// What the `Authorization` header claims.
+struct Claim<'a> {
+    key_id: &'a str,
+    date: &'a str,
+    region: &'a str,
+    service: &'a str,
+    signed_headers: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Claim<'a> {
+    fn parse(header: &'a str) -> Result<Self, Fault> {
+        let incomplete = |what: &str| {
+            let message = format!("Authorization header requires {what}.");
+            Fault::new(Kind::IncompleteSignature, message)
+        };
+        let Some(rest) = header.strip_prefix(ALGORITHM) else {
+            return Err(incomplete(&format!("the algorithm '{ALGORITHM}'")));
+        };
+        let part = |name: &str| {
+            let mut parts = rest.split(',').map(str::trim);
+            let found = parts.find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+            found.ok_or_else(|| incomplete(&format!("'{name}' parameter")))
+        };
+        let credential = part("Credential")?;
+        let fields: Vec<&str> = credential.split('/').collect();
+        let [key_id, date, region, service, "aws4_request"] = fields[..] else {
+            return Err(incomplete(
+                "a Credential of the form <key>/<date>/<region>/<service>/aws4_request",
+            ));
+        };
+        let (signed_headers, signature) = (part("SignedHeaders")?, part("Signature")?);
+        Ok(Self { key_id, date, region, service, signed_headers, signature })
+    }
+
+    fn scope(&self) -> String {
+        format!("{}/{}/{}/aws4_request", self.date, self.region, self.service)
+    }
+
+    fn fits(&self, date: &str, region: &str) -> Result<(), Fault> {
+        let scoped = [
+            (self.service, SERVICE, "service"),
+            (self.region, region, "region"),
+            (self.date, date.get(..8).unwrap_or_default(), "date"),
+        ];
+        for (given, right, what) in scoped {
+            if given != right {
+                return Err(invalid(&format!(
+                    "Credential should be scoped to a valid {what}: '{given}' is given, '{right}' is meant."
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Signed<'a> {
+    fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+
+    /// The canonical request over these headers.
+    fn canonical(&self, signed_headers: &str) -> String {
+        let lines: String = signed_headers
+            .split(';')
+            .map(|name| {
+                let all = self.headers.iter().filter(|(known, _)| *known == name);
+                let values: Vec<String> = all.map(|(_, value)| folded(value)).collect();
+                format!("{name}:{}\n", values.join(","))
+            })
+            .collect();
+        let mut query: Vec<String> =
+            self.query.split('&').filter(|p| !p.is_empty()).map(parameter).collect();
+        query.sort();
+        let (method, path, query) = (self.method, self.path, query.join("&"));
+        format!("{method}\n{path}\n{query}\n{lines}\n{signed_headers}\n{}", sha256(self.body))
+    }
+}
+
+/// A query parameter always has its `=`.
+fn parameter(text: &str) -> String {
+    if text.contains('=') { text.to_owned() } else { format!("{text}=") }
+}
+
+/// Without space around it, and with one for each run of it.
+fn folded(value: &str) -> String {
+    value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn is_of_now(date: &str, now: SystemTime) -> Result<(), Fault> {
+    let Some(then) = instant(date) else {
+        let message = "Date must be in ISO-8601 'basic format', in the header 'X-Amz-Date'.";
+        return Err(Fault::new(Kind::IncompleteSignature, message));
+    };
+    let earlier = now.duration_since(then).unwrap_or_default();
+    let later = then.duration_since(now).unwrap_or_default();
+    if earlier > TOLERANCE {
+        return Err(invalid(&format!("Signature expired: {date} is more than 5 minutes ago.")));
+    }
+    if later > TOLERANCE {
+        return Err(invalid(&format!(
+            "Signature not yet current: {date} is more than 5 minutes ahead."
+        )));
+    }
+    Ok(())
+}
+
+/// `20260102T030405Z`.
+fn instant(date: &str) -> Option<SystemTime> {
+    let (day, time) = date.strip_suffix('Z')?.split_once('T')?;
+    let part = |text: &str, from: usize, to: usize| text.get(from..to).map(str::to_owned);
+    let (year, month, day) = (part(day, 0, 4)?, part(day, 4, 6)?, part(day, 6, 8)?);
+    let (hour, minute, second) = (part(time, 0, 2)?, part(time, 2, 4)?, part(time, 4, 6)?);
+    humantime::parse_rfc3339(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z")).ok()
+}
+
+/// Compared in a time that says nothing of the right signature.
+fn is_signature(claim: &Claim<'_>, secret: &str, to_sign: &[u8]) -> bool {
+    let Some(given) = unhex(claim.signature) else { return false };
+    let mut key = format!("AWS4{secret}").into_bytes();
+    for part in [claim.date, claim.region, claim.service, "aws4_request"] {
+        let Some(mac) = mac(&key, part.as_bytes()) else { return false };
+        key = mac.finalize().into_bytes().to_vec();
+    }
+    mac(&key, to_sign).is_some_and(|mac| mac.verify_slice(&given).is_ok())
+}
+
+fn mac(key: &[u8], message: &[u8]) -> Option<Hmac<Sha256>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    mac.update(message);
+    Some(mac)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| match pair {
+            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+            _ => None,
+        })
+        .collect()
+}
+
+fn invalid(message: &str) -> Fault {
+    Fault::new(Kind::InvalidSignature, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIGNATURE: &str = "7983e7b99ed14dca440f687931b872a226ccb72c8a80a344f5dd6515263512a9";
+    const DATE: &str = "20260102T030405Z";
+
+    fn keys() -> Vec<AccessKey> {
+        let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned();
+        vec![AccessKey { id: "AKIDEXAMPLE".to_owned(), secret }]
+    }
+
+    fn authorization() -> String {
+        format!(
+            "{ALGORITHM} Credential=AKIDEXAMPLE/20260102/us-east-1/apprunner/aws4_request, \
+             SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature={SIGNATURE}"
+        )
+    }
+
+    /// Checks what botocore 1.44.5 signed, with another header or body in place of its own, so much later.
+    fn check_with(change: (&str, Option<&str>), body: &str, later: u64) -> Result<(), Fault> {
+        let authorization = authorization();
+        let mut headers = vec![
+            ("x-amz-target", "AppRunner.ListServices"),
+            ("content-type", "application/x-amz-json-1.0"),
+            ("host", "127.0.0.1:4566"),
+            ("x-amz-date", DATE),
+            ("authorization", authorization.as_str()),
+        ];
+        headers.retain(|(name, _)| *name != change.0);
+        headers.extend(change.1.map(|value| (change.0, value)));
+        let (path, query) = ("/", "");
+        let request =
+            Signed { method: "POST", path, query, headers: &headers, body: body.as_bytes() };
+        let now = instant(DATE).unwrap() + Duration::from_secs(later);
+        check(request, &keys(), "us-east-1", now)
+    }
+
+    const BODY: &str = r#"{"MaxResults": 5}"#;
+    const NOTHING: (&str, Option<&str>) = ("", None);
+
+    #[track_caller]
+    fn refused(change: (&str, Option<&str>), body: &str, later: u64, kind: Kind, part: &str) {
+        let fault = check_with(change, body, later).unwrap_err();
+        assert_eq!(fault.kind, kind, "{fault}");
+        assert!(fault.message.contains(part), "{fault}");
+    }
+
+    #[test]
+    fn a_request_that_botocore_signed() {
+        assert_eq!(check_with(NOTHING, BODY, 0), Ok(()));
+        assert_eq!(check_with(NOTHING, BODY, 299), Ok(()));
+        assert_eq!(
+            check_with(("content-type", Some(" application/x-amz-json-1.0 ")), BODY, 0),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn what_was_changed_on_the_way() {
+        let kind = Kind::InvalidSignature;
+        refused(NOTHING, "{}", 0, kind, "does not match");
+        refused(("x-amz-target", Some("AppRunner.DeleteService")), BODY, 0, kind, "does not match");
+        let other = authorization().replace("Signature=7", "Signature=8");
+        refused(("authorization", Some(&other)), BODY, 0, kind, "does not match");
+        let odd = authorization().replace(SIGNATURE, "zz");
+        refused(("authorization", Some(&odd)), BODY, 0, kind, "does not match");
+        refused(("host", None), BODY, 0, kind, "does not match");
+    }
+
+    #[test]
+    fn a_signature_of_another_time_or_place() {
+        let kind = Kind::InvalidSignature;
+        refused(NOTHING, BODY, 301, kind, "Signature expired");
+        let other = authorization().replace("us-east-1", "eu-west-1");
+        refused(("authorization", Some(&other)), BODY, 0, kind, "valid region");
+        let other = authorization().replace("/apprunner/", "/ec2/");
+        refused(("authorization", Some(&other)), BODY, 0, kind, "valid service");
+        refused(("x-amz-date", Some("20260103T030405Z")), BODY, 0, kind, "valid date");
+        refused(("x-amz-date", Some("20260102T031005Z")), BODY, 0, kind, "not yet current");
+        let unsigned = authorization().replace("host;", "");
+        refused(("authorization", Some(&unsigned)), BODY, 0, kind, "'Host'");
+    }
+
+    #[test]
+    fn a_claim_that_lacks_something() {
+        refused(("authorization", None), BODY, 0, Kind::MissingAuthenticationToken, "Missing");
+        let kind = Kind::IncompleteSignature;
+        for (given, part) in [
+            ("Bearer x", "algorithm"),
+            (ALGORITHM, "'Credential'"),
+            ("AWS4-HMAC-SHA256 Credential=a/b", "Credential of the form"),
+            (
+                "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260102/us-east-1/apprunner/aws4_request",
+                "'SignedHeaders'",
+            ),
+        ] {
+            refused(("authorization", Some(given)), BODY, 0, kind, part);
+        }
+        refused(("x-amz-date", Some("20260102Tü")), BODY, 0, kind, "ISO-8601");
+        let stranger = authorization().replace("AKIDEXAMPLE", "AKIDOTHER");
+        let kind = Kind::UnrecognizedClient;
+        refused(("authorization", Some(&stranger)), BODY, 0, kind, "security token");
+    }
+
+    #[test]
+    fn no_secret_is_printed() {
+        let printed = format!("{:?}", keys());
+        assert!(printed.contains("AKIDEXAMPLE") && !printed.contains("wJalr"), "{printed}");
+    }
+}

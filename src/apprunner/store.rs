@@ -1,0 +1,488 @@
+//! What was created through the API, in a SQLite database beside the lab file. A call is answered when its transaction is on
+//! disk, so that a killed process takes nothing back. One process has it open at a time.
+
+use super::arn::Account;
+use super::records::{Connector, Operation, Service};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// `EGRT`: what tells the database from somebody else's.
+const APPLICATION: i32 = 0x4547_5254;
+const SCHEMA: i32 = 1;
+/// Another egret that is just ending is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Of a service's operations the newest are kept.
+const OPERATIONS: i64 = 1000;
+
+/// An open database.
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+    token_key: String,
+}
+
+/// A record and where it stands in the order of creation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry<T> {
+    pub(super) position: i64,
+    pub(super) value: T,
+}
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be made or opened.
+    #[error("cannot open {path}, where the App Runner API keeps what it creates: {error}")]
+    Open {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Somebody else has it open.
+    #[error(
+        "{path} is in use: another lab serves its App Runner API from it; take that one down, or give this one a `store` of its \
+         own in [apprunner]"
+    )]
+    InUse {
+        /// The database.
+        path: PathBuf,
+    },
+    /// It is something else.
+    #[error(
+        "{path} was not made by egret's App Runner API and is left alone: move it away, or give another file as `store` in \
+         [apprunner]"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later egret made it.
+    #[error(
+        "{path} was made by a later egret (its schema is {found}, this one knows {SCHEMA}): use that egret, or delete the file and \
+         all that was created in it"
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema's number.
+        found: i32,
+    },
+    /// It is damaged.
+    #[error(
+        "{path} is damaged ({fault}): restore a copy, or delete the file and all that was created in it"
+    )]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite or the record's reader says.
+        fault: String,
+    },
+    /// Its ARNs are of another account or region.
+    #[error(
+        "{path} holds what was created in account {account} and region {region}: give these in the lab file (`account` in \
+         [apprunner], `region`), or another file as `store`"
+    )]
+    OtherAccount {
+        /// The database.
+        path: PathBuf,
+        /// Its account.
+        account: String,
+        /// Its region.
+        region: String,
+    },
+    /// A statement failed.
+    #[error("{path}: {error}")]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        error: rusqlite::Error,
+    },
+}
+
+impl Store {
+    /// Opens the database, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub(super) fn open(path: &Path, account: &Account) -> Result<Self, StoreError> {
+        let open = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        open.map_err(|error| StoreError::Open { path: path.to_owned(), error })?;
+        let fault = |error| sqlite(path, error);
+        let connection = Connection::open(path).map_err(fault)?;
+        let mut store = Self { connection, path: path.to_owned(), token_key: String::new() };
+        store.lock()?;
+        store.prepare(account)?;
+        store.check(account)?;
+        Ok(store)
+    }
+
+    fn lock(&self) -> Result<(), StoreError> {
+        let pragma = |name, value: &str| self.connection.pragma_update(None, name, value);
+        self.connection.busy_timeout(PATIENCE).map_err(|e| self.fault(e))?;
+        // The lock is held from the first transaction until the process ends, however it does.
+        pragma("locking_mode", "EXCLUSIVE").map_err(|e| self.fault(e))?;
+        self.connection.execute_batch("BEGIN IMMEDIATE; COMMIT").map_err(|e| self.fault(e))?;
+        if self.number("application_id")? != APPLICATION && self.tables()? > 0 {
+            return Err(StoreError::Foreign { path: self.path.clone() });
+        }
+        // With the write-ahead log a transaction is one append; FULL has it on the disk before the answer goes out.
+        pragma("journal_mode", "WAL").map_err(|e| self.fault(e))?;
+        pragma("synchronous", "FULL").map_err(|e| self.fault(e))
+    }
+
+    fn prepare(&self, account: &Account) -> Result<(), StoreError> {
+        if self.tables()? > 0 {
+            return Ok(());
+        }
+        self.begin()?;
+        let made = self
+            .connection
+            .execute_batch(
+                "CREATE TABLE account(id TEXT NOT NULL, region TEXT NOT NULL, token_key TEXT NOT NULL);
+                 CREATE TABLE connector(position INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, document TEXT NOT NULL);
+                 CREATE TABLE service(position INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, document TEXT NOT NULL);
+                 CREATE TABLE operation(position INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, service TEXT NOT NULL,
+                     document TEXT NOT NULL);
+                 CREATE INDEX operation_service ON operation(service);
+                 CREATE TABLE tag(arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(arn, key)) WITHOUT ROWID;",
+            )
+            .and_then(|()| {
+                let row = params![account.id, account.region, Uuid::new_v4().simple().to_string()];
+                self.connection.execute("INSERT INTO account VALUES(?1, ?2, ?3)", row)
+            })
+            .and_then(|_| self.connection.pragma_update(None, "user_version", SCHEMA))
+            .and_then(|()| self.connection.pragma_update(None, "application_id", APPLICATION));
+        made.map_err(|e| self.fault(e))?;
+        self.commit()
+    }
+
+    fn check(&mut self, account: &Account) -> Result<(), StoreError> {
+        let found = self.number("user_version")?;
+        if found > SCHEMA {
+            return Err(StoreError::Newer { path: self.path.clone(), found });
+        }
+        let verdict = self.connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0));
+        let verdict: String = verdict.map_err(|e| self.fault(e))?;
+        if verdict != "ok" {
+            return Err(self.damaged(verdict));
+        }
+        let row = self.connection.query_row("SELECT id, region, token_key FROM account", [], |r| {
+            Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get(2)?))
+        });
+        let (id, region, token_key) = row.map_err(|error| self.damaged(error))?;
+        if (&id, &region) != (&account.id, &account.region) {
+            return Err(StoreError::OtherAccount { path: self.path.clone(), account: id, region });
+        }
+        self.token_key = token_key;
+        // What cannot be read is better found now than in the middle of a call.
+        self.connectors()?;
+        self.services()?;
+        self.all_operations()?;
+        Ok(())
+    }
+
+    /// Begins a transaction. One that nobody ended is taken back.
+    pub(super) fn begin(&self) -> Result<(), StoreError> {
+        if !self.connection.is_autocommit() {
+            self.roll_back();
+        }
+        self.execute("BEGIN IMMEDIATE", [])
+    }
+
+    /// Ends it; what it did is there for good.
+    pub(super) fn commit(&self) -> Result<(), StoreError> {
+        self.execute("COMMIT", [])
+    }
+
+    /// Ends it; it did nothing.
+    pub(super) fn roll_back(&self) {
+        // It fails where SQLite has taken it back already.
+        let _ = self.connection.execute_batch("ROLLBACK");
+    }
+
+    /// What signs the tokens of lists, so that those given out before a restart still hold.
+    pub(super) fn token_key(&self) -> &str {
+        &self.token_key
+    }
+
+    /// All connectors in the order of their creation.
+    pub(super) fn connectors(&self) -> Result<Vec<Entry<Connector>>, StoreError> {
+        self.read("SELECT position, document FROM connector ORDER BY position", [])
+    }
+
+    pub(super) fn connector(&self, arn: &str) -> Result<Option<Connector>, StoreError> {
+        self.one("SELECT position, document FROM connector WHERE key = ?1", arn)
+    }
+
+    pub(super) fn put_connector(&self, connector: &Connector) -> Result<(), StoreError> {
+        self.put("connector", &connector.arn, connector)
+    }
+
+    /// All services in the order of their creation.
+    pub(super) fn services(&self) -> Result<Vec<Entry<Service>>, StoreError> {
+        self.read("SELECT position, document FROM service ORDER BY position", [])
+    }
+
+    pub(super) fn service(&self, arn: &str) -> Result<Option<Service>, StoreError> {
+        self.one("SELECT position, document FROM service WHERE key = ?1", arn)
+    }
+
+    pub(super) fn put_service(&self, service: &Service) -> Result<(), StoreError> {
+        self.put("service", &service.arn, service)
+    }
+
+    /// A service's operations, the newest first.
+    pub(super) fn operations(&self, service: &str) -> Result<Vec<Entry<Operation>>, StoreError> {
+        self.read(
+            "SELECT position, document FROM operation WHERE service = ?1 ORDER BY position DESC",
+            [service],
+        )
+    }
+
+    /// Every service's operations.
+    pub(super) fn all_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        let all: Vec<Entry<Operation>> =
+            self.read("SELECT position, document FROM operation ORDER BY position", [])?;
+        Ok(all.into_iter().map(|entry| entry.value).collect())
+    }
+
+    pub(super) fn operation(&self, id: &str) -> Result<Option<Operation>, StoreError> {
+        self.one("SELECT position, document FROM operation WHERE key = ?1", id)
+    }
+
+    pub(super) fn put_operation(&self, operation: &Operation) -> Result<(), StoreError> {
+        let document = document(operation).map_err(|e| self.damaged(e))?;
+        self.execute(
+            "INSERT INTO operation(key, service, document) VALUES(?1, ?2, ?3)
+             ON CONFLICT(key) DO UPDATE SET document = ?3",
+            params![operation.id, operation.service_arn, document],
+        )?;
+        self.execute(
+            "DELETE FROM operation WHERE service = ?1 AND position NOT IN
+             (SELECT position FROM operation WHERE service = ?1 ORDER BY position DESC LIMIT ?2)",
+            params![operation.service_arn, OPERATIONS],
+        )
+    }
+
+    /// Forgets a resource with all that belongs to it.
+    pub(super) fn forget(&self, arn: &str) -> Result<(), StoreError> {
+        for statement in [
+            "DELETE FROM connector WHERE key = ?1",
+            "DELETE FROM service WHERE key = ?1",
+            "DELETE FROM operation WHERE service = ?1",
+            "DELETE FROM tag WHERE arn = ?1",
+        ] {
+            self.execute(statement, [arn])?;
+        }
+        Ok(())
+    }
+
+    /// A resource's tags, by key.
+    pub(super) fn tags(&self, arn: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT key, value FROM tag WHERE arn = ?1 ORDER BY key")
+            .map_err(|e| self.fault(e))?;
+        let rows = statement.query_map([arn], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.and_then(Iterator::collect).map_err(|e| self.fault(e))
+    }
+
+    pub(super) fn put_tag(&self, arn: &str, key: &str, value: &str) -> Result<(), StoreError> {
+        self.execute("INSERT OR REPLACE INTO tag VALUES(?1, ?2, ?3)", [arn, key, value])
+    }
+
+    pub(super) fn remove_tag(&self, arn: &str, key: &str) -> Result<(), StoreError> {
+        self.execute("DELETE FROM tag WHERE arn = ?1 AND key = ?2", [arn, key])
+    }
+
+    fn put(&self, table: &str, key: &str, value: &impl Serialize) -> Result<(), StoreError> {
+        let document = document(value).map_err(|e| self.damaged(e))?;
+        let statement = format!(
+            "INSERT INTO {table}(key, document) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET document = ?2"
+        );
+        self.execute(&statement, params![key, document])
+    }
+
+    fn one<T: DeserializeOwned>(&self, query: &str, key: &str) -> Result<Option<T>, StoreError> {
+        Ok(self.read(query, [key])?.pop().map(|entry: Entry<T>| entry.value))
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        query: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<Vec<Entry<T>>, StoreError> {
+        let mut statement = self.connection.prepare_cached(query).map_err(|e| self.fault(e))?;
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
+        let rows = statement.query_map(parameters, row).map_err(|e| self.fault(e))?;
+        rows.map(|row| {
+            let (position, document) = row.map_err(|e| self.fault(e))?;
+            let value = serde_json::from_str(&document).map_err(|e| self.damaged(e))?;
+            Ok(Entry { position, value })
+        })
+        .collect()
+    }
+
+    fn execute(
+        &self,
+        statement: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<(), StoreError> {
+        let prepared = self.connection.prepare_cached(statement);
+        prepared.and_then(|mut s| s.execute(parameters)).map(drop).map_err(|e| self.fault(e))
+    }
+
+    fn number(&self, pragma: &str) -> Result<i32, StoreError> {
+        let number = self.connection.pragma_query_value(None, pragma, |row| row.get(0));
+        number.map_err(|e| self.fault(e))
+    }
+
+    fn tables(&self) -> Result<i64, StoreError> {
+        let count = self
+            .connection
+            .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
+            .optional();
+        Ok(count.map_err(|e| self.fault(e))?.unwrap_or_default())
+    }
+
+    fn fault(&self, error: rusqlite::Error) -> StoreError {
+        sqlite(&self.path, error)
+    }
+
+    fn damaged(&self, fault: impl std::fmt::Display) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), fault: fault.to_string() }
+    }
+}
+
+fn sqlite(path: &Path, error: rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse { path },
+        Some(ErrorCode::NotADatabase) => StoreError::Foreign { path },
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged { path, fault: error.to_string() },
+        _ => StoreError::Sqlite { path, error },
+    }
+}
+
+fn document(value: &impl Serialize) -> Result<String, serde_json::Error> {
+    serde_json::to_string(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::records::Moment;
+    use super::*;
+
+    fn account() -> Account {
+        Account { id: "123456789012".to_owned(), region: "us-east-1".to_owned() }
+    }
+
+    fn connector(name: &str) -> Connector {
+        Connector {
+            name: name.to_owned(),
+            arn: format!("arn/{name}"),
+            subnets: vec!["subnet-a".to_owned()],
+            security_groups: Vec::new(),
+            created_at: Moment(1),
+            deleted_at: None,
+        }
+    }
+
+    fn error(path: &Path, account: &Account) -> String {
+        Store::open(path, account).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn what_was_committed_is_there_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.sqlite");
+        let store = Store::open(&path, &account()).unwrap();
+        store.begin().unwrap();
+        store.put_connector(&connector("first")).unwrap();
+        store.put_connector(&connector("second")).unwrap();
+        store.put_tag("arn/first", "team", "net").unwrap();
+        store.commit().unwrap();
+        store.begin().unwrap();
+        store.put_connector(&connector("third")).unwrap();
+        let key = store.token_key().to_owned();
+        // The open transaction ends with the process.
+        drop(store);
+        let store = Store::open(&path, &account()).unwrap();
+        let names: Vec<String> =
+            store.connectors().unwrap().into_iter().map(|e| e.value.name).collect();
+        assert_eq!(names, ["first", "second"]);
+        assert_eq!(store.tags("arn/first").unwrap(), [("team".to_owned(), "net".to_owned())]);
+        assert_eq!(store.token_key(), key);
+        store.forget("arn/first").unwrap();
+        assert_eq!(store.connector("arn/first").unwrap(), None);
+        assert_eq!(store.tags("arn/first").unwrap(), []);
+    }
+
+    #[test]
+    fn a_transaction_that_nobody_ended_is_taken_back_by_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("a.sqlite"), &account()).unwrap();
+        store.begin().unwrap();
+        store.put_connector(&connector("lost")).unwrap();
+        store.begin().unwrap();
+        store.commit().unwrap();
+        assert_eq!(store.connectors().unwrap(), []);
+    }
+
+    #[test]
+    fn only_its_owner_can_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.sqlite");
+        let _store = Store::open(&path, &account()).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.sqlite");
+        let _store = Store::open(&path, &account()).unwrap();
+        assert!(error(&path, &account()).contains("is in use"));
+    }
+
+    #[test]
+    fn files_of_somebody_else_are_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = directory.path().join("text");
+        std::fs::write(&text, "no database, but long enough to look like one".repeat(50)).unwrap();
+        assert!(error(&text, &account()).contains("was not made by egret"));
+        let foreign = directory.path().join("foreign");
+        let other = Connection::open(&foreign).unwrap();
+        other.execute_batch("CREATE TABLE theirs(a)").unwrap();
+        drop(other);
+        let before = std::fs::read(&foreign).unwrap();
+        assert!(error(&foreign, &account()).contains("was not made by egret"));
+        assert_eq!(std::fs::read(&foreign).unwrap(), before);
+        assert!(error(directory.path(), &account()).contains("cannot open"));
+    }
+
+    #[test]
+    fn another_account_a_later_schema_and_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.sqlite");
+        let store = Store::open(&path, &account()).unwrap();
+        store.put_connector(&connector("first")).unwrap();
+        drop(store);
+        let other = Account { region: "eu-west-1".to_owned(), ..account() };
+        assert!(error(&path, &other).contains("account 123456789012 and region us-east-1"));
+        let touch = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        touch("UPDATE connector SET document = '{}'");
+        assert!(error(&path, &account()).contains("is damaged (missing field"));
+        touch("PRAGMA user_version = 2");
+        assert!(error(&path, &account()).contains("made by a later egret"));
+    }
+}

@@ -1,0 +1,575 @@
+//! The operations over a lab that takes what is laid over it and has no devices.
+
+use super::api::{Api, Desk, Quotas, now};
+use super::arn::Account;
+use super::ground::{Ground, Unfit};
+use super::store::Store;
+use super::{Fault, Kind};
+use crate::config::overlay::{OverlayEgress, OverlayService};
+use crate::config::{Lab, Overlay};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const LAB: &str = r#"
+[[vpc]]
+id = "vpc-a"
+cidr = "10.0.0.0/16"
+[[vpc]]
+id = "vpc-b"
+cidr = "10.1.0.0/16"
+[[subnet]]
+id = "subnet-a"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+[[subnet]]
+id = "subnet-b"
+vpc = "vpc-a"
+availability_zone = "us-east-1b"
+cidr = "10.0.2.0/24"
+[[subnet]]
+id = "subnet-x"
+vpc = "vpc-b"
+availability_zone = "us-east-1a"
+cidr = "10.1.1.0/24"
+[[security_group]]
+id = "sg-a"
+vpc = "vpc-a"
+[[security_group]]
+id = "sg-x"
+vpc = "vpc-b"
+[[vpc_connector]]
+name = "file-connector"
+subnets = ["subnet-a"]
+[[service]]
+name = "file-service"
+"#;
+
+/// What the lab stands on, and how it behaves.
+#[derive(Clone)]
+struct Field(Arc<Mutex<State>>);
+
+struct State {
+    lab: Lab,
+    /// How long ENIs take to come up.
+    startup: Duration,
+    /// What the next change is refused with.
+    unfit: Option<Unfit>,
+    /// The connectors whose ENIs somebody waits for.
+    asked: Vec<String>,
+    said: Vec<String>,
+}
+
+#[async_trait]
+impl Ground for Field {
+    async fn lab(&self) -> Lab {
+        self.0.lock().unwrap().lab.clone()
+    }
+
+    async fn lay_over(&self, overlay: Overlay) -> Result<(), Unfit> {
+        let mut state = self.0.lock().unwrap();
+        if let Some(unfit) = state.unfit.take() {
+            return Err(unfit);
+        }
+        state.lab = state.lab.with_overlay(overlay).map_err(|e| Unfit::Refused(e.to_string()))?;
+        Ok(())
+    }
+
+    async fn startup(&self, connector: &str) -> Duration {
+        let mut state = self.0.lock().unwrap();
+        state.asked.push(connector.to_owned());
+        state.startup
+    }
+}
+
+/// An account in a directory of its own.
+struct World {
+    directory: tempfile::TempDir,
+    field: Field,
+    api: Api,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With more in the lab file.
+    fn with(more: &str) -> Self {
+        let lab = Lab::parse("lab.toml", &format!("{LAB}{more}")).unwrap();
+        let (asked, said) = (Vec::new(), Vec::new());
+        let state = State { lab, startup: Duration::ZERO, unfit: None, asked, said };
+        let field = Field(Arc::new(Mutex::new(state)));
+        let directory = tempfile::tempdir().unwrap();
+        let api = opened(&directory, &field);
+        Self { directory, field, api }
+    }
+
+    /// As after the end of the process: everything but the store is new.
+    fn restarted(self) -> Self {
+        let Self { directory, field, api } = self;
+        drop(api);
+        let text = field.0.lock().unwrap().lab.source().to_owned();
+        field.0.lock().unwrap().lab = Lab::parse("lab.toml", &text).unwrap();
+        let api = opened(&directory, &field);
+        Self { directory, field, api }
+    }
+
+    async fn call(&self, operation: &str, request: Value) -> Result<Value, Fault> {
+        self.api.call(operation, request.to_string().as_bytes()).await
+    }
+
+    async fn ok(&self, operation: &str, request: Value) -> Value {
+        self.call(operation, request).await.unwrap()
+    }
+
+    #[track_caller]
+    fn refused(outcome: Result<Value, Fault>, kind: Kind, part: &str) {
+        let fault = outcome.unwrap_err();
+        assert_eq!(fault.kind, kind, "{fault}");
+        assert!(fault.message.contains(part), "{fault}");
+    }
+
+    async fn connector(&self, name: &str) -> String {
+        let request = json!({"VpcConnectorName": name, "Subnets": ["subnet-a", "subnet-b"],
+            "SecurityGroups": ["sg-a"]});
+        let made = self.ok("CreateVpcConnector", request).await;
+        made["VpcConnector"]["VpcConnectorArn"].as_str().unwrap().to_owned()
+    }
+
+    /// A service that runs, by the connector or App Runner's own way; its ARN.
+    async fn service(&self, name: &str, connector: Option<&str>) -> String {
+        let made = self.ok("CreateService", create(name, connector)).await;
+        assert_eq!(made["Service"]["Status"], "OPERATION_IN_PROGRESS");
+        let arn = made["Service"]["ServiceArn"].as_str().unwrap().to_owned();
+        assert_eq!(self.settled(&arn).await["Status"], "RUNNING");
+        arn
+    }
+
+    /// The service once no operation is in progress.
+    async fn settled(&self, arn: &str) -> Value {
+        loop {
+            let found = self.ok("DescribeService", json!({"ServiceArn": arn})).await;
+            if found["Service"]["Status"] != "OPERATION_IN_PROGRESS" {
+                return found["Service"].clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The last operation on a service: its type and status.
+    async fn last(&self, arn: &str) -> (String, String) {
+        let list = self.ok("ListOperations", json!({"ServiceArn": arn, "MaxResults": 1})).await;
+        let last = &list["OperationSummaryList"][0];
+        let word = |member: &str| last[member].as_str().unwrap().to_owned();
+        (word("Type"), word("Status"))
+    }
+
+    fn overlay(&self) -> Overlay {
+        self.field.0.lock().unwrap().lab.overlay.clone()
+    }
+}
+
+fn opened(directory: &tempfile::TempDir, field: &Field) -> Api {
+    let account = Account { id: "123456789012".to_owned(), region: "us-east-1".to_owned() };
+    let store = Store::open(&directory.path().join("store"), &account).unwrap();
+    let said = field.clone();
+    Api::begin(Desk {
+        account,
+        quotas: Quotas { services: 3, vpc_connectors: 2 },
+        memory: Duration::from_secs(3600),
+        ground: Arc::new(field.clone()),
+        say: Arc::new(move |line| said.0.lock().unwrap().said.push(line.to_owned())),
+        store: tokio::sync::Mutex::new(store),
+    })
+    .unwrap()
+}
+
+fn create(name: &str, connector: Option<&str>) -> Value {
+    let mut request = json!({"ServiceName": name, "SourceConfiguration": {"ImageRepository": {
+        "ImageIdentifier": "public.ecr.aws/aws-containers/hello-app-runner:latest",
+        "ImageRepositoryType": "ECR_PUBLIC"}}});
+    if let Some(arn) = connector {
+        request["NetworkConfiguration"] = network(arn);
+    }
+    request
+}
+
+fn network(arn: &str) -> Value {
+    json!({"EgressConfiguration": {"EgressType": "VPC", "VpcConnectorArn": arn}})
+}
+
+fn named(arn: &str) -> Value {
+    json!({ "ServiceArn": arn })
+}
+
+#[tokio::test]
+async fn a_connector_from_its_creation_to_its_end() {
+    let world = World::new();
+    let request = json!({"VpcConnectorName": "prod", "Subnets": ["subnet-a"]});
+    let made = world.ok("CreateVpcConnector", request).await["VpcConnector"].clone();
+    assert_eq!(made["Status"], "ACTIVE");
+    assert_eq!(made["VpcConnectorRevision"], 1);
+    // The VPC's default group, where none is asked for.
+    assert_eq!(made["SecurityGroups"], json!(["vpc-a/default"]));
+    let arn = json!({"VpcConnectorArn": made["VpcConnectorArn"]});
+    assert_eq!(world.ok("DescribeVpcConnector", arn.clone()).await["VpcConnector"], made);
+    assert_eq!(world.ok("ListVpcConnectors", json!({})).await["VpcConnectors"], json!([made]));
+    assert_eq!(world.overlay().connectors[0].name, "prod");
+
+    let deleted = world.ok("DeleteVpcConnector", arn.clone()).await["VpcConnector"].clone();
+    assert_eq!(deleted["Status"], "INACTIVE");
+    assert!(deleted["DeletedAt"].is_f64());
+    assert_eq!(world.ok("DescribeVpcConnector", arn.clone()).await["VpcConnector"], deleted);
+    assert_eq!(world.ok("ListVpcConnectors", json!({})).await["VpcConnectors"], json!([]));
+    assert_eq!(world.overlay(), Overlay::default());
+    let again = world.call("DeleteVpcConnector", arn).await;
+    World::refused(again, Kind::ResourceNotFound, "no VPC connector");
+    // The name is free again.
+    world.connector("prod").await;
+}
+
+#[tokio::test]
+async fn connectors_that_do_not_fit_the_lab() {
+    let world = World::new();
+    for (subnets, groups, part) in [
+        (json!([]), json!([]), "at least one"),
+        (json!(["subnet-q", "subnet-a", "subnet-r"]), json!([]), "no subnet subnet-q, subnet-r"),
+        (json!(["subnet-a", "subnet-x"]), json!([]), "different VPCs (vpc-a and vpc-b)"),
+        (json!(["subnet-a", "subnet-a"]), json!([]), "Subnets names subnet-a twice"),
+        (json!(["subnet-a"]), json!(["sg-q"]), "no security group sg-q"),
+        (json!(["subnet-a"]), json!(["sg-x"]), "sg-x is in VPC vpc-b"),
+        (json!(["subnet-a"]), json!(["sg-a", "sg-a"]), "SecurityGroups names sg-a twice"),
+    ] {
+        let request =
+            json!({"VpcConnectorName": "prod", "Subnets": subnets, "SecurityGroups": groups});
+        let outcome = world.call("CreateVpcConnector", request).await;
+        World::refused(outcome, Kind::InvalidRequest, part);
+    }
+    let request = json!({"VpcConnectorName": "file-connector", "Subnets": ["subnet-a"]});
+    let outcome = world.call("CreateVpcConnector", request).await;
+    World::refused(outcome, Kind::InvalidRequest, "the lab file has");
+    assert_eq!(world.overlay(), Overlay::default());
+}
+
+#[tokio::test]
+async fn one_revision_of_a_name_and_the_quota() {
+    let world = World::new();
+    world.connector("prod").await;
+    let create = |name: &str| json!({"VpcConnectorName": name, "Subnets": ["subnet-a"]});
+    let outcome = world.call("CreateVpcConnector", create("prod")).await;
+    World::refused(outcome, Kind::InvalidRequest, "one revision per name");
+    world.connector("other").await;
+    let outcome = world.call("CreateVpcConnector", create("third")).await;
+    World::refused(outcome, Kind::ServiceQuotaExceeded, "vpc_connector_quota");
+}
+
+#[tokio::test]
+async fn a_service_from_its_creation_to_its_end() {
+    let world = World::new();
+    let connector = world.connector("prod").await;
+    let service = world.service("web1", Some(&connector)).await;
+    let by = |connector: Option<&str>, tasks| {
+        let vpc = |name: &str| OverlayEgress::Vpc { connector: name.to_owned() };
+        let egress = connector.map_or(OverlayEgress::Default, vpc);
+        vec![OverlayService { name: "web1".to_owned(), egress, tasks }]
+    };
+    assert_eq!(world.overlay().services, by(Some("prod"), 1));
+
+    let mut request = named(&service);
+    request["NetworkConfiguration"] = json!({"EgressConfiguration": {"EgressType": "DEFAULT"}});
+    let updated = world.ok("UpdateService", request).await;
+    // The answer has the new values while the lab still has the old ones.
+    let egress = |service: &Value| service["NetworkConfiguration"]["EgressConfiguration"].clone();
+    assert_eq!(egress(&updated["Service"]), json!({"EgressType": "DEFAULT"}));
+    assert!(updated["OperationId"].is_string());
+    world.settled(&service).await;
+    assert_eq!(world.overlay().services, by(None, 1));
+
+    let mut request = named(&service);
+    // A partial ARN names the connector too; the answer has the whole one.
+    request["NetworkConfiguration"] = network(connector.rsplit_once("/1/").unwrap().0);
+    let updated = world.ok("UpdateService", request).await;
+    assert_eq!(egress(&updated["Service"])["VpcConnectorArn"], json!(connector));
+    world.settled(&service).await;
+    assert_eq!(world.overlay().services, by(Some("prod"), 1));
+
+    world.ok("PauseService", named(&service)).await;
+    assert_eq!(world.settled(&service).await["Status"], "PAUSED");
+    assert_eq!(world.overlay().services, by(Some("prod"), 0));
+    let outcome = world.call("UpdateService", named(&service)).await;
+    World::refused(outcome, Kind::InvalidState, "is PAUSED; this needs RUNNING");
+    let outcome = world.call("PauseService", named(&service)).await;
+    World::refused(outcome, Kind::InvalidState, "is PAUSED");
+    world.ok("ResumeService", named(&service)).await;
+    assert_eq!(world.settled(&service).await["Status"], "RUNNING");
+    assert_eq!(world.overlay().services, by(Some("prod"), 1));
+    let outcome = world.call("ResumeService", named(&service)).await;
+    World::refused(outcome, Kind::InvalidState, "this needs PAUSED");
+
+    let in_use = world.call("DeleteVpcConnector", json!({"VpcConnectorArn": connector})).await;
+    let sentence = "Provided VPC connector arn is being used by other services. ARN: ";
+    World::refused(in_use, Kind::InvalidRequest, &format!("{sentence}{connector}. Services: web1"));
+
+    let deleted = world.ok("DeleteService", named(&service)).await;
+    assert!(deleted["OperationId"].is_string());
+    let end = world.settled(&service).await;
+    assert_eq!(end["Status"], "DELETED");
+    assert!(end["DeletedAt"].is_f64());
+    assert_eq!(world.overlay().services, []);
+    assert_eq!(world.ok("ListServices", json!({})).await["ServiceSummaryList"], json!([]));
+    let outcome = world.call("DeleteService", named(&service)).await;
+    World::refused(outcome, Kind::InvalidState, "is DELETED");
+    world.ok("DeleteVpcConnector", json!({"VpcConnectorArn": connector})).await;
+
+    let operations = world.ok("ListOperations", named(&service)).await;
+    let operations = operations["OperationSummaryList"].as_array().unwrap().clone();
+    let types: Vec<&str> = operations.iter().map(|o| o["Type"].as_str().unwrap()).collect();
+    let expected = [
+        "DELETE_SERVICE",
+        "RESUME_SERVICE",
+        "PAUSE_SERVICE",
+        "UPDATE_SERVICE",
+        "UPDATE_SERVICE",
+        "CREATE_SERVICE",
+    ];
+    assert_eq!(types, expected);
+    assert!(operations.iter().all(|o| o["Status"] == "SUCCEEDED" && o["EndedAt"].is_f64()));
+}
+
+#[tokio::test]
+async fn services_that_cannot_be() {
+    let world = World::new();
+    let connector = world.connector("prod").await;
+    let service = world.service("web1", None).await;
+    let outcome = world.call("CreateService", create("web1", None)).await;
+    World::refused(outcome, Kind::InvalidRequest, "a service with the name web1");
+    let outcome = world.call("CreateService", create("file-service", None)).await;
+    World::refused(outcome, Kind::InvalidRequest, "the lab file has");
+    let stranger = connector.replace("/prod/", "/other/");
+    let outcome = world.call("CreateService", create("web2", Some(&stranger))).await;
+    World::refused(outcome, Kind::InvalidRequest, "no active VPC connector");
+    let outcome = world.call("CreateService", create("web2", Some(&service))).await;
+    World::refused(outcome, Kind::InvalidRequest, "not of a VPC connector");
+    world.service("web2", None).await;
+    world.service("web3", None).await;
+    let outcome = world.call("CreateService", create("web4", None)).await;
+    World::refused(outcome, Kind::ServiceQuotaExceeded, "service_quota");
+    for operation in
+        ["DescribeService", "UpdateService", "PauseService", "ResumeService", "ListOperations"]
+    {
+        let outcome = world.call(operation, named(&format!("{service}0"))).await;
+        World::refused(outcome, Kind::ResourceNotFound, "no service with the ARN");
+    }
+}
+
+#[tokio::test]
+async fn what_app_runner_does_not_take_fails_and_an_update_goes_back() {
+    let world = World::with("[apprunner]\nunsupported_availability_zones = [\"us-east-1b\"]");
+    let connector = world.connector("prod").await;
+    let public = world.service("web1", None).await;
+
+    let made = world.ok("CreateService", create("web2", Some(&connector))).await;
+    let failed = made["Service"]["ServiceArn"].as_str().unwrap().to_owned();
+    assert_eq!(world.settled(&failed).await["Status"], "CREATE_FAILED");
+    assert_eq!(world.last(&failed).await, ("CREATE_SERVICE".to_owned(), "FAILED".to_owned()));
+    let outcome = world.call("UpdateService", named(&failed)).await;
+    World::refused(outcome, Kind::InvalidState, "is CREATE_FAILED");
+    // It holds on to its connector until it is deleted.
+    let in_use = world.call("DeleteVpcConnector", json!({"VpcConnectorArn": connector})).await;
+    World::refused(in_use, Kind::InvalidRequest, "Services: web2");
+
+    let mut request = named(&public);
+    request["NetworkConfiguration"] = network(&connector);
+    world.ok("UpdateService", request).await;
+    let after = world.settled(&public).await;
+    assert_eq!(after["Status"], "RUNNING");
+    let egress = &after["NetworkConfiguration"]["EgressConfiguration"];
+    assert_eq!(*egress, json!({"EgressType": "DEFAULT"}));
+    let rolled_back = ("UPDATE_SERVICE".to_owned(), "ROLLBACK_SUCCEEDED".to_owned());
+    assert_eq!(world.last(&public).await, rolled_back);
+    let said = world.field.0.lock().unwrap().said.clone();
+    assert!(said[0].starts_with("App Runner: service web2 failed to create: "), "{said:?}");
+    assert!(said[1].contains("web1 was rolled back to what it was before: "), "{said:?}");
+    assert!(said.iter().all(|line| line.contains("subnet-b (us-east-1b)")), "{said:?}");
+    world.ok("DeleteService", named(&failed)).await;
+    assert_eq!(world.settled(&failed).await["Status"], "DELETED");
+}
+
+#[tokio::test]
+async fn what_the_lab_does_not_take_changes_nothing() {
+    let world = World::new();
+    let unfit = |unfit| world.field.0.lock().unwrap().unfit = Some(unfit);
+    let request = json!({"VpcConnectorName": "prod", "Subnets": ["subnet-a"]});
+    unfit(Unfit::Refused("no room".to_owned()));
+    let outcome = world.call("CreateVpcConnector", request.clone()).await;
+    World::refused(outcome, Kind::InvalidRequest, "no room");
+    unfit(Unfit::Failed("no device".to_owned()));
+    let outcome = world.call("CreateVpcConnector", request).await;
+    World::refused(outcome, Kind::InternalServiceError, "no device");
+    assert_eq!(world.ok("ListVpcConnectors", json!({})).await["VpcConnectors"], json!([]));
+
+    let service = world.service("web1", None).await;
+    unfit(Unfit::Failed("no device".to_owned()));
+    world.ok("PauseService", named(&service)).await;
+    assert_eq!(world.settled(&service).await["Status"], "RUNNING");
+    assert_eq!(world.last(&service).await, ("PAUSE_SERVICE".to_owned(), "FAILED".to_owned()));
+    unfit(Unfit::Failed("no device".to_owned()));
+    world.ok("DeleteService", named(&service)).await;
+    assert_eq!(world.settled(&service).await["Status"], "DELETE_FAILED");
+    world.ok("DeleteService", named(&service)).await;
+    assert_eq!(world.settled(&service).await["Status"], "DELETED");
+}
+
+const SLOW: &str = "[apprunner]\nstartup_latency = \"2m-5m\"";
+
+#[tokio::test]
+async fn while_an_operation_is_in_progress_others_wait() {
+    let world = World::with(SLOW);
+    let connector = world.connector("prod").await;
+    let other = world.connector("other").await;
+    let old = world.service("web2", Some(&other)).await;
+    world.field.0.lock().unwrap().startup = Duration::from_secs(3600);
+    let made = world.ok("CreateService", create("web1", Some(&connector))).await;
+    let service = made["Service"]["ServiceArn"].as_str().unwrap().to_owned();
+    let mut request = named(&old);
+    request["NetworkConfiguration"] = network(&connector);
+    world.ok("UpdateService", request).await;
+    while world.field.0.lock().unwrap().asked.len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    for operation in ["UpdateService", "PauseService", "ResumeService", "DeleteService"] {
+        let outcome = world.call(operation, named(&service)).await;
+        World::refused(outcome, Kind::InvalidState, "is OPERATION_IN_PROGRESS");
+    }
+    let list = world.ok("ListOperations", named(&service)).await;
+    let operation = &list["OperationSummaryList"][0];
+    assert_eq!(
+        (&operation["Status"], &operation["EndedAt"]),
+        (&json!("IN_PROGRESS"), &Value::Null)
+    );
+    // The ENIs come up for a service without tasks, and beside the one that still leaves by the other connector.
+    let services = world.overlay().services.into_iter().map(|service| match service.egress {
+        OverlayEgress::Vpc { connector } => (service.name, connector, service.tasks),
+        OverlayEgress::Default => (service.name, String::new(), service.tasks),
+    });
+    let expected = [("web2", "other", 1), ("1-is-starting", "prod", 0), ("web1", "prod", 0)];
+    let expected = expected.map(|(name, by, tasks)| (name.to_owned(), by.to_owned(), tasks));
+    assert_eq!(services.collect::<Vec<_>>(), expected);
+    let in_use = world.call("DeleteVpcConnector", json!({"VpcConnectorArn": other})).await;
+    World::refused(in_use, Kind::InvalidRequest, "Services: web2");
+}
+
+#[test]
+fn an_operation_goes_on_after_a_restart() {
+    let process = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = process();
+    let (world, service) = first.block_on(async {
+        let world = World::with(SLOW);
+        let connector = world.connector("prod").await;
+        world.field.0.lock().unwrap().startup = Duration::from_millis(1500);
+        let made = world.ok("CreateService", create("web1", Some(&connector))).await;
+        let service = made["Service"]["ServiceArn"].as_str().unwrap().to_owned();
+        while world.field.0.lock().unwrap().asked.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // The answer to this comes when that is noted.
+        world.ok("DescribeService", named(&service)).await;
+        (world, service)
+    });
+    // Whatever was at work is gone with its runtime, and with it the store.
+    drop(first);
+    process().block_on(async {
+        let world = world.restarted();
+        let found = world.ok("DescribeService", named(&service)).await;
+        assert_eq!(found["Service"]["Status"], "OPERATION_IN_PROGRESS");
+        while world.overlay().services.iter().all(|service| service.tasks == 0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(world.settled(&service).await["Status"], "RUNNING");
+        // How long it takes was asked once.
+        assert_eq!(world.field.0.lock().unwrap().asked, ["prod"]);
+    });
+}
+
+#[tokio::test]
+async fn tags_of_both_kinds_of_resources() {
+    let world = World::new();
+    let connector = world.connector("prod").await;
+    let mut request = create("web1", None);
+    request["Tags"] = json!([{"Key": "team", "Value": "net"}, {"Key": "empty"}]);
+    let made = world.ok("CreateService", request).await;
+    let service = made["Service"]["ServiceArn"].as_str().unwrap().to_owned();
+    let tags = async |arn: &str| {
+        let list = world.ok("ListTagsForResource", json!({"ResourceArn": arn})).await;
+        list["Tags"].clone()
+    };
+    let begin = json!([{"Key": "empty", "Value": ""}, {"Key": "team", "Value": "net"}]);
+    assert_eq!(tags(&service).await, begin);
+    let more = json!([{"Key": "team", "Value": "web"}, {"Key": "z", "Value": "1"}]);
+    world.ok("TagResource", json!({"ResourceArn": service, "Tags": more})).await;
+    world.ok("UntagResource", json!({"ResourceArn": service, "TagKeys": ["empty", "none"]})).await;
+    assert_eq!(tags(&service).await, more);
+    assert_eq!(tags(&connector).await, json!([]));
+
+    let many: Vec<Value> = (0..49).map(|n| json!({"Key": format!("k{n}"), "Value": ""})).collect();
+    let outcome = world.call("TagResource", json!({"ResourceArn": service, "Tags": many})).await;
+    World::refused(outcome, Kind::InvalidRequest, "50 tags, and these would be 51");
+    assert_eq!(tags(&service).await, more);
+    for (tags, part) in [
+        (json!([{"Key": "aws:a", "Value": ""}]), "^(?!aws:).+"),
+        (json!([{"Value": "a"}]), "needs a Key"),
+        (json!([{"Key": "a"}, {"Key": "a"}]), "given twice"),
+    ] {
+        let request = json!({"ResourceArn": service, "Tags": tags});
+        World::refused(world.call("TagResource", request).await, Kind::InvalidRequest, part);
+    }
+    let request = json!({"ResourceArn": service, "TagKeys": ["aws:a"]});
+    World::refused(world.call("UntagResource", request).await, Kind::InvalidRequest, "^(?!aws:).+");
+
+    world.ok("DeleteVpcConnector", json!({"VpcConnectorArn": connector})).await;
+    let gone = json!({"ResourceArn": connector, "Tags": more});
+    World::refused(world.call("TagResource", gone).await, Kind::InvalidState, "is deleted");
+    let stranger = json!({"ResourceArn": connector.replace("/prod/", "/dorp/")});
+    let outcome = world.call("ListTagsForResource", stranger).await;
+    World::refused(outcome, Kind::ResourceNotFound, "there is no VPC connector");
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_forgotten_in_the_end() {
+    let world = World::new();
+    let connector = world.connector("prod").await;
+    let arn = json!({"VpcConnectorArn": connector});
+    world.ok("DeleteVpcConnector", arn.clone()).await;
+    {
+        let account = Account { id: "123456789012".to_owned(), region: "us-east-1".to_owned() };
+        let World { directory, field, api } = world;
+        drop(api);
+        let store = Store::open(&directory.path().join("store"), &account).unwrap();
+        let mut deleted = store.connector(&connector).unwrap().unwrap();
+        deleted.deleted_at = deleted.deleted_at.map(|at| super::records::Moment(at.0 - 3_601_000));
+        store.put_connector(&deleted).unwrap();
+        drop(store);
+        let api = opened(&directory, &field);
+        let world = World { directory, field, api };
+        let outcome = world.call("DescribeVpcConnector", arn).await;
+        World::refused(outcome, Kind::ResourceNotFound, "no VPC connector");
+    }
+    assert!(now().0 > 0);
+}
+
+#[tokio::test]
+async fn what_is_no_call_at_all() {
+    let world = World::new();
+    let outcome = world.call("StartDeployment", json!({})).await;
+    World::refused(outcome, Kind::UnknownOperation, "egret does not serve StartDeployment");
+    let outcome = world.call("Dance", json!({})).await;
+    World::refused(outcome, Kind::UnknownOperation, "egret serves CreateVpcConnector, ");
+    for body in [&b"{"[..], b"\xff", b"[1]", b"{} {}", "[".repeat(5000).as_bytes()] {
+        let outcome = world.api.call("ListServices", body).await;
+        assert_eq!(outcome.unwrap_err().kind, Kind::Serialization);
+    }
+    assert!(world.api.call("ListServices", b"").await.is_ok());
+}

@@ -1,0 +1,101 @@
+//! The App Runner API of `egret up`: what asks for it, and where it listens.
+
+use super::{CliError, output};
+use crate::apprunner::{AppRunner, Settings};
+use crate::config::Lab;
+use crate::daemon::control::Shared;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Where the API is to listen.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct ApiArgs {
+    /// Serve the App Runner API here, in place of the file's `apprunner.api`; port 0 is any free one
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub api: Option<SocketAddr>,
+    /// Let the API listen at an address that is not loopback: whoever reaches it can change the lab, unless the lab file has
+    /// access keys
+    #[arg(long)]
+    pub api_anywhere: bool,
+}
+
+/// The API of a lab that is not up yet. What is in the way of it is found before anything is made.
+pub(super) struct FrontDoor {
+    apprunner: AppRunner,
+    listener: TcpListener,
+    address: SocketAddr,
+    region: String,
+    needs_keys: bool,
+}
+
+impl FrontDoor {
+    /// Opens what is kept of the lab that comes from `source`, and listens; nothing where neither the command line nor the file asks for the API.
+    pub(super) async fn open(
+        lab: &Lab,
+        source: &Path,
+        args: ApiArgs,
+        time_scale: f64,
+    ) -> Result<Option<Self>, CliError> {
+        let api = &lab.spec.apprunner.api;
+        let Some(address) = args.api.or(api.listen) else { return Ok(None) };
+        if !address.ip().is_loopback() && !args.api_anywhere {
+            return Err(CliError::Usage(format!(
+                "{address} is not a loopback address, and whoever reaches the App Runner API can change the lab: give one of \
+                 127.0.0.0/8, or --api-anywhere"
+            )));
+        }
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            let message = format!("the App Runner API cannot listen at {address}: {error}");
+            io::Error::new(error.kind(), message)
+        })?;
+        let apprunner = AppRunner::open(Settings::of(lab, source, time_scale))?;
+        Ok(Some(Self {
+            apprunner,
+            address: listener.local_addr()?,
+            listener,
+            region: lab.spec.region.clone(),
+            needs_keys: !api.access_keys.is_empty(),
+        }))
+    }
+
+    /// The lab, and what was created through the API before.
+    pub(super) fn over(&self, lab: &Lab) -> Result<Lab, CliError> {
+        lab.with_overlay(self.apprunner.overlay()?).map_err(|misfits| {
+            output::note(&format!(
+                "what was created through the App Runner API no longer fits the lab file. Bring the lab up with the file as it was \
+                 and delete it, or delete it all at once, which is the file {}",
+                self.apprunner.path().display()
+            ));
+            CliError::Config(misfits)
+        })
+    }
+
+    /// For the line that says that the lab is ready.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How to call it.
+    pub(super) fn hint(&self) -> String {
+        let keys = match self.needs_keys {
+            true => "with an access key of the lab file",
+            false => "with any access key",
+        };
+        let (region, url) = (&self.region, self.url());
+        format!("{keys}: aws apprunner list-vpc-connectors --region {region} --endpoint-url {url}")
+    }
+
+    /// Answers calls until `ended` is set.
+    pub(super) async fn serve(
+        self,
+        shared: Shared,
+        ended: watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        let say = Arc::new(|line: &str| output::note(line));
+        self.apprunner.serve(Arc::new(shared), say, self.listener, ended).await
+    }
+}

@@ -1,0 +1,278 @@
+//! `egret import`: a VPC that is written down elsewhere, as a lab file; and `--from`, which `up`, `check` and `explain` take
+//! in place of one.
+
+use super::output::{self, ColorChoice};
+use super::{CliError, NO};
+use crate::config::import::{ConnectorOrder, Format, ImportFailure, Imported, Options, Order};
+use crate::config::{Lab, lab_name};
+use crate::explain::{self, FindingRow, counted_findings};
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "A source is
+  a folder of `aws ec2 describe-*` output with a file for each call, flat or as aws_configs/REGION/NAME.json, together
+    with `aws apprunner list-vpc-connectors` and `describe-service`; or one such file
+  a CloudFormation template, JSON or YAML
+  what `terraform show -json` prints, of a state or a plan
+
+The lab file goes to standard output, or to --output; what was assumed, left out or not understood goes to standard
+error, as a table. An assumption is also a comment in the lab file. Needs no root and starts nothing.
+
+Exit codes:
+  0  there is a lab file
+  1  a part of the source is not understood and could change a verdict: --lenient takes the source all the same;
+     or the source says what no lab can be
+  2  the source cannot be read, or a usage error
+
+Examples:
+  egret import examples/vpc > lab.toml
+  egret import examples/vpc --output lab.toml --lab shop
+  egret import examples/vpc --connector jobs=data-a,data-b:cache > lab.toml
+  egret explain web orders-db --from examples/vpc        the same, with no file written
+  sudo egret up --from examples/vpc")]
+pub struct ImportCommand {
+    /// The folder or file
+    #[arg(id = "source", value_name = "SOURCE")]
+    pub source: PathBuf,
+    #[command(flatten)]
+    import: ImportArgs,
+    /// The lab's name
+    #[arg(long, value_name = "NAME", value_parser = lab_name)]
+    pub lab: Option<String>,
+    /// Write the lab file here
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Overwrite a file that is there
+    #[arg(long, requires = "output")]
+    pub force: bool,
+    /// The findings as JSON, on standard error
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is said about a source, by `egret import` and by the commands that take `--from`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ImportArgs {
+    /// How the source is written; egret finds out by itself
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "auto", requires = "source")]
+    pub format: FormatWord,
+    /// The region, where the source does not say, or has several
+    #[arg(long, value_name = "REGION", requires = "source")]
+    pub region: Option<String>,
+    /// A parameter of a CloudFormation template; may be repeated
+    #[arg(
+        long = "parameter",
+        value_name = "K=V",
+        value_parser = parameter,
+        requires = "source"
+    )]
+    pub parameters: Vec<(String, String)>,
+    /// A connector that is not in the source: subnets and security groups by id or name; may be repeated
+    #[arg(
+        long = "connector",
+        value_name = "NAME=SUBNET,SUBNET[:GROUP,GROUP]",
+        requires = "source"
+    )]
+    pub connectors: Vec<ConnectorOrder>,
+    /// Take a source of which a part is not understood: each such part is listed, with what the lab does instead
+    #[arg(long, requires = "source")]
+    pub lenient: bool,
+}
+
+/// How a source is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FormatWord {
+    /// By what it holds
+    Auto,
+    /// `aws ec2 describe-*` output
+    Describe,
+    /// A CloudFormation template, JSON or YAML
+    #[value(name = "cloudformation")]
+    CloudFormation,
+    /// What `terraform show -json` prints, of a state or a plan
+    Terraform,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+impl ImportArgs {
+    /// What is said about a source means nothing without one; clap does not see it beside a lab file.
+    pub(super) fn without_source(&self) -> Result<(), CliError> {
+        let given = [
+            ("--format", self.format != FormatWord::Auto),
+            ("--region", self.region.is_some()),
+            ("--parameter", !self.parameters.is_empty()),
+            ("--connector", !self.connectors.is_empty()),
+            ("--lenient", self.lenient),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => {
+                Err(CliError::Usage(format!("{option} is about a source: give --from SOURCE")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The order for a source.
+    pub(super) fn order(&self, source: &Path, lab: Option<&str>) -> Order {
+        Order {
+            source: source.to_owned(),
+            format: match self.format {
+                FormatWord::Auto => None,
+                FormatWord::Describe => Some(Format::Describe),
+                FormatWord::CloudFormation => Some(Format::CloudFormation),
+                FormatWord::Terraform => Some(Format::Terraform),
+            },
+            options: Options {
+                region: self.region.clone(),
+                parameters: self.parameters.iter().cloned().collect(),
+            },
+            connectors: self.connectors.clone(),
+            lab: lab.map(str::to_owned),
+            lenient: self.lenient,
+        }
+    }
+}
+
+pub(super) fn run(args: &ImportCommand, color: ColorChoice) -> Result<ExitCode, CliError> {
+    let order = args.import.order(&args.source, args.lab.as_deref());
+    let imported = match Imported::from_source(&order) {
+        Ok(imported) => imported,
+        Err(failure @ ImportFailure::Source(_)) => return Err(CliError::Import(failure)),
+        Err(failure) => {
+            complain(&failure, args.json, color)?;
+            output::note(&format!("egret: {}", way_out(&failure)));
+            return Ok(ExitCode::from(NO));
+        }
+    };
+    match &args.output {
+        Some(file) => write(file, imported.text(), args.force)?,
+        None => output::out(|w| w.write_all(imported.text().as_bytes()))?,
+    }
+    let rows = FindingRow::of(&imported.findings);
+    let mut table = Vec::new();
+    explain::print(&mut table, &rows, args.json)?;
+    output::note(String::from_utf8_lossy(&table).trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
+    let mut options = OpenOptions::new();
+    match force {
+        true => options.write(true).create(true).truncate(true),
+        false => options.write(true).create_new(true),
+    };
+    let written = options.open(file).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| {
+        let file = file.display();
+        CliError::Usage(match error.kind() == io::ErrorKind::AlreadyExists {
+            true => format!("{file} is there already: --force overwrites it"),
+            false => format!("cannot write {file}: {error}"),
+        })
+    })
+}
+
+/// A source for `up`, `check` and `explain`; a line on standard error says how much of it is not as it stands there.
+pub(super) fn from(order: &Order, color: ColorChoice) -> Result<Imported, CliError> {
+    match Imported::from_source(order) {
+        Ok(imported) => {
+            note_findings(order, &imported);
+            Ok(imported)
+        }
+        Err(failure) => {
+            complain(&failure, false, color)?;
+            Err(CliError::Import(failure))
+        }
+    }
+}
+
+/// Says how much of a source is not in the lab as it stands there.
+pub(super) fn note_findings(order: &Order, imported: &Imported) {
+    let (source, counted) = (order.source.display(), counted_findings(&imported.findings));
+    output::note(&format!("{source}: {counted}; `egret import {source}` lists them"));
+}
+
+/// Shows what is behind a failure that cannot say it in a sentence.
+pub(super) fn complain(
+    failure: &ImportFailure,
+    as_json: bool,
+    color: ColorChoice,
+) -> Result<(), CliError> {
+    let mut text = Vec::new();
+    match failure {
+        ImportFailure::Source(_) => return Ok(()),
+        ImportFailure::NotUnderstood(findings) => {
+            explain::print(&mut text, &FindingRow::of(findings), as_json)?;
+        }
+        ImportFailure::Lab(errors) => {
+            let mut rendered = String::new();
+            errors.render(&mut rendered, color.on_stderr()).map_err(io::Error::other)?;
+            text.extend(rendered.as_bytes());
+        }
+    }
+    output::note(String::from_utf8_lossy(&text).trim_end());
+    Ok(())
+}
+
+/// A failure in a sentence, with what to do about it.
+pub(super) fn way_out(failure: &ImportFailure) -> String {
+    match failure {
+        ImportFailure::Source(errors) => format!("the source cannot be imported\n{errors}"),
+        ImportFailure::NotUnderstood(_) => {
+            format!("{failure}; with --lenient the lab does what the table says instead")
+        }
+        ImportFailure::Lab(_) => {
+            format!("{failure}: mend the source, or leave the object out of it")
+        }
+    }
+}
+
+/// A lab file, or a source in place of one.
+#[derive(Clone, Debug)]
+pub(super) enum LabSource {
+    File(PathBuf),
+    From(Box<Order>),
+}
+
+impl LabSource {
+    /// One of the two; clap has seen to that.
+    pub(super) fn of(file: Option<&Path>, order: Option<Order>) -> Result<Self, CliError> {
+        match (file, order) {
+            (Some(file), _) => Ok(Self::File(file.to_owned())),
+            (None, Some(order)) => Ok(Self::From(Box::new(order))),
+            (None, None) => Err(CliError::Usage("give a lab file, or --from SOURCE".to_owned())),
+        }
+    }
+
+    pub(super) fn load(&self, color: ColorChoice) -> Result<Lab, CliError> {
+        match self {
+            Self::File(file) => Lab::load(file).map_err(CliError::Config),
+            Self::From(order) => Ok(from(order, color)?.lab),
+        }
+    }
+
+    /// The text of the lab file, and what it is called, for a lab that is up already.
+    pub(super) fn read_again(&self) -> Result<(String, String), String> {
+        match self {
+            Self::File(file) => {
+                let name = file.display().to_string();
+                let text = std::fs::read_to_string(file);
+                let text = text.map_err(|error| format!("cannot read {name}: {error}"))?;
+                Ok((name, text))
+            }
+            Self::From(order) => {
+                let imported = Imported::from_source(order).map_err(|failure| way_out(&failure))?;
+                Ok((imported.lab.file.clone(), imported.text().to_owned()))
+            }
+        }
+    }
+}

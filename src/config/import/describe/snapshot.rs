@@ -1,0 +1,48 @@
+//! `snapshot.json` of `scripts/snapshot-vpc`: which calls gave nothing, and the AWS CLI's words about it.
+
+use super::{ImportError, Node, Reader};
+
+/// What follows for the lab where a call gave nothing; the others have a finding or an error of their own.
+const CONSEQUENCES: [(&str, &str); 8] = [
+    ("apprunner list-vpc-connectors", "the lab has no connector but those that --connector names"),
+    ("apprunner list-services", "the lab has no service of the account"),
+    ("apprunner describe-service", "whether the service uses a connector is not known"),
+    ("ec2 describe-vpc-attribute", "the attribute is taken as AWS sets it for a new VPC"),
+    ("ec2 describe-vpc-peering-connections", "the lab has none: routes to them drop"),
+    ("ec2 describe-nat-gateways", "the lab has none: routes to them drop"),
+    ("ec2 describe-internet-gateways", "the lab has none: routes to them drop"),
+    ("ec2 get-managed-prefix-list-entries", "the list is empty where nothing else has its entries"),
+];
+/// The longest part of the CLI's words that is shown.
+const LONGEST_WORDS: usize = 160;
+
+/// The record of a collection.
+pub(super) fn record(reader: &mut Reader, root: &Node<'_>) -> Result<(), ImportError> {
+    if root.get("SnapshotVersion")?.is_none() {
+        return Ok(());
+    }
+    for missing in root.list("Missing")? {
+        let call = missing.required("call")?;
+        let words = missing.string("error")?.unwrap_or_default();
+        // What is no AWS API at all answers with a page.
+        let words = words.split('<').next().unwrap_or_default().trim();
+        let words: String = words.chars().take(LONGEST_WORDS).collect();
+        let known = CONSEQUENCES.iter().find(|(start, _)| call.starts_with(start));
+        let consequence = known.map_or("what it would have said is not in the lab", |(_, c)| *c);
+        let what = format!("it gave nothing: {words}");
+        let object = format!("call aws {call}");
+        if decides(&call) {
+            reader.findings.not_understood(object, missing.origin(), what, consequence);
+        } else {
+            reader.findings.left_out(object, missing.origin(), what, consequence);
+        }
+    }
+    Ok(())
+}
+
+/// Whether packets go elsewhere without what a call says, and no other finding says so.
+fn decides(call: &str) -> bool {
+    ["ec2 describe-nat-gateways", "ec2 describe-internet-gateways"]
+        .iter()
+        .any(|start| call.starts_with(start))
+}

@@ -1,0 +1,105 @@
+//! What an import did not take over as it stands, as a table.
+
+use super::tables::Row;
+use crate::config::import::{Finding, FindingKind};
+use serde::Serialize;
+
+/// Findings that say the same of one or more objects.
+#[derive(Clone, Debug, Serialize)]
+pub struct FindingRow {
+    /// How they bear on the lab.
+    pub kind: FindingKind,
+    /// The objects.
+    pub objects: Vec<String>,
+    /// What there is.
+    pub what: String,
+    /// What follows from it.
+    pub consequence: String,
+    /// Where it stands, in the objects' order.
+    pub places: Vec<String>,
+}
+
+impl FindingRow {
+    /// Findings by what they say, in the order of the first of each.
+    pub fn of(findings: &[Finding]) -> Vec<Self> {
+        let mut rows: Vec<Self> = Vec::new();
+        for finding in findings {
+            let same = |row: &&mut Self| {
+                row.kind == finding.kind
+                    && row.what == finding.what
+                    && row.consequence == finding.consequence
+            };
+            let (object, place) = (finding.object.clone(), finding.origin.to_string());
+            match rows.iter_mut().find(same) {
+                Some(row) => {
+                    row.objects.push(object);
+                    row.places.push(place);
+                }
+                None => rows.push(Self {
+                    kind: finding.kind,
+                    objects: vec![object],
+                    what: finding.what.clone(),
+                    consequence: finding.consequence.clone(),
+                    places: vec![place],
+                }),
+            }
+        }
+        rows
+    }
+}
+
+impl Row for FindingRow {
+    const HEADER: &'static [&'static str] =
+        &["KIND", "OBJECT", "WHAT", "SO", "PLACE IN THE SOURCE"];
+    const EMPTY: &'static str = "everything was taken over as it stands";
+
+    fn cells(&self) -> Vec<String> {
+        let first = self.objects.first().cloned().unwrap_or_default();
+        let object = match self.objects.len() {
+            0 | 1 => first,
+            several => format!("{first} and {} more", several - 1),
+        };
+        let place = self.places.first().cloned().unwrap_or_default();
+        let (what, consequence) = (self.what.clone(), self.consequence.clone());
+        vec![self.kind.to_string(), object, what, consequence, place]
+    }
+}
+
+/// How many there are of each kind, in words.
+pub fn counted_findings(findings: &[Finding]) -> String {
+    let kinds = [FindingKind::NotUnderstood, FindingKind::Assumed, FindingKind::LeftOut];
+    let counts = kinds.map(|kind| {
+        let count = findings.iter().filter(|finding| finding.kind == kind).count();
+        (count > 0).then(|| format!("{count} {kind}"))
+    });
+    let said: Vec<String> = counts.into_iter().flatten().collect();
+    if said.is_empty() { FindingRow::EMPTY.to_owned() } else { said.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::import::{Findings, Origin};
+
+    #[test]
+    fn what_is_said_of_many_is_one_row() {
+        let file = Origin::file("a.json");
+        let mut findings = Findings::new();
+        for eni in ["eni-1", "eni-2", "eni-3"] {
+            findings.assumed(eni, &file.at(eni), "no port is said", "none");
+        }
+        findings.left_out("fl-1", &file, "a flow log", "none is written");
+        let all = findings.all();
+        assert_eq!(counted_findings(&all), "3 assumed, 1 left out");
+        let rows = FindingRow::of(&all);
+        let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
+        assert_eq!(
+            cells,
+            [
+                ["assumed", "eni-1 and 2 more", "no port is said", "none", "a.json: eni-1"],
+                ["left out", "fl-1", "a flow log", "none is written", "a.json"],
+            ]
+        );
+        assert_eq!(counted_findings(&[]), "everything was taken over as it stands");
+    }
+}
