@@ -4,15 +4,10 @@
 //! permanent neighbour entry with the router end's MAC. So no ARP is ever asked, and the router end has no address.
 
 use super::{Netns, NetnsError};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use ipnetwork::Ipv4Network;
-use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
-};
-use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::route::RouteScope;
-use rtnetlink::packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
 };
@@ -273,30 +268,6 @@ impl Links {
     /// When there is none of that name, or the MTU is below 68 octets.
     pub async fn set_mtu(&self, link: &str, mtu: u16) -> Result<(), LinkError> {
         self.set("setting the MTU of", link, |message| message.mtu(u32::from(mtu))).await
-    }
-
-    /// Hands what is sent by an interface to its driver at once. A packet that waits in a queue of the kernel's would be sent
-    /// on by whichever processor gets to it, after others that were sent later.
-    ///
-    /// # Errors
-    ///
-    /// When there is no interface of that number.
-    pub async fn without_queueing(&self, ifindex: u32) -> Result<(), LinkError> {
-        let refused = |error| self.kernel("taking the queue from", &number(ifindex))(error);
-        let mut message = TcMessage::with_index(ifindex.cast_signed());
-        message.header.parent = TcHandle::ROOT;
-        message.attributes.push(TcAttribute::Kind("noqueue".to_owned()));
-        let mut request = NetlinkMessage::from(RouteNetlinkMessage::NewQueueDiscipline(message));
-        request.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-        let mut answers = self.handle.clone().request(request).map_err(refused)?;
-        while let Some(answer) = answers.next().await {
-            if let NetlinkPayload::Error(error) = answer.payload
-                && error.code.is_some()
-            {
-                return Err(refused(rtnetlink::Error::NetlinkError(error)));
-            }
-        }
-        Ok(())
     }
 
     /// Sends everything to a gateway that is on the link, whatever its address.

@@ -70,7 +70,7 @@ impl Running {
             match self.workers.get(id) {
                 Some(_) => self.widen(id, device.mtu).await?,
                 None => {
-                    self.make_device(lab, id, &device.name, device.mtu).await?;
+                    self.make_device(lab, id, &device.name, device.mtu)?;
                     new += 1;
                 }
             }
@@ -209,7 +209,7 @@ impl Running {
         Ok(())
     }
 
-    async fn make_device(
+    fn make_device(
         &mut self,
         lab: &Lab,
         id: &DeviceId,
@@ -219,8 +219,7 @@ impl Running {
         let kind = kind(lab.device);
         let queues =
             tun::Device::open_queues(&self.router_netns, name, kind, mtu, lab.spec.queues)?;
-        let ifindex = self.steer.attach_tun(name)?;
-        self.router.without_queueing(ifindex).await?;
+        self.steer.attach_tun(name)?;
         let judge = || {
             EngineJudge::new(
                 Arc::clone(&self.engine),
