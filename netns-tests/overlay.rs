@@ -37,7 +37,11 @@ impl Driven {
         connectors: &[OverlayConnector],
         services: &[OverlayService],
     ) -> Result<(), ReloadError> {
-        let overlay = Overlay { connectors: connectors.to_vec(), services: services.to_vec() };
+        let overlay = Overlay {
+            connectors: connectors.to_vec(),
+            services: services.to_vec(),
+            ..Overlay::default()
+        };
         self.runtime.block_on(self.shared.set_overlay(overlay))
     }
 

@@ -42,7 +42,8 @@
 //!    - a peering connection: the ACL and the groups of the destination in the other VPC, and a route from there back;
 //!    - an appliance's network interface or a Gateway Load Balancer endpoint: its subnet's ACL and the appliance's groups both
 //!      ways, then the route table of that subnet, and its target (`pipeline/middlebox.rs`);
-//!    - an internet gateway, for a packet straight from an ENI: the end, since an ENI has no public address.
+//!    - an internet gateway, for a packet straight from an ENI: the end, since a Hyperplane ENI has no public address. A
+//!      Fargate task's ENI may have one, which the gateway makes the source.
 //!
 //!    A service without a connector takes one stage instead, `pipeline/app_runner.rs`.
 //! 6. The reply is walked too, through the network ACLs on its way back. A flow whose reply would die is made all the same:

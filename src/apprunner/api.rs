@@ -302,7 +302,7 @@ pub(super) fn overlay(store: &Store) -> Result<Overlay, StoreError> {
         subnets: connector.subnets.clone(),
         security_groups: connector.security_groups.clone(),
     });
-    Ok(Overlay { connectors: connectors.collect(), services })
+    Ok(Overlay { connectors: connectors.collect(), services, ..Overlay::default() })
 }
 
 /// The time of day: people read it in answers, and it goes on while no process runs.

@@ -5,7 +5,7 @@ use super::output::{self, ColorChoice};
 use super::{CliError, NO, import};
 use crate::config::import::{ImportFailure, Imported, Order};
 use crate::config::{Diagnostic, Diagnostics, Lab};
-use crate::vpc::{Generation, Parts};
+use crate::vpc::{Generation, Parts, ServiceKind};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -130,7 +130,10 @@ fn describe(parts: &Parts) -> String {
         counted(parts.vpcs.len(), "VPC"),
         counted(parts.subnets.len(), "subnet"),
         counted(parts.nat_gateways.len(), "NAT gateway"),
-        counted(parts.connectors.len(), "connector"),
+        counted(
+            parts.connectors.iter().filter(|c| c.kind == ServiceKind::AppRunner).count(),
+            "connector",
+        ),
         counted(parts.services.len(), "service"),
         counted(parts.enis.len(), "ENI"),
     ]

@@ -9,7 +9,7 @@ use crate::daemon::{Client, ClientError};
 use crate::explain::{Target, TaskRef, explain_json, explain_text};
 use crate::flow::Instant;
 use crate::pipeline::{Engine, Evidence};
-use crate::vpc::{Generation, Snapshot, Task};
+use crate::vpc::{Generation, ServiceKind, Snapshot, Task};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -94,6 +94,7 @@ fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<
 }
 
 fn walk(args: &ExplainArgs, lab: &Lab) -> Result<(Evidence, Snapshot), CliError> {
+    let lab = &with_the_task(args, lab)?;
     let snapshot = lab.lower(Generation::default());
     let task = task(args, lab, &snapshot)?;
     let snapshot = snapshot.with_task(task);
@@ -103,6 +104,19 @@ fn walk(args: &ExplainArgs, lab: &Lab) -> Result<(Evidence, Snapshot), CliError>
     let engine = Engine::new(0);
     let evidence = engine.explain(Instant::ZERO, &snapshot, &task, tuple, icmp);
     Ok((evidence, snapshot))
+}
+
+/// The lab with an ENI for the task that is asked about, if it needs one of its own and is more than the file counts.
+fn with_the_task(args: &ExplainArgs, lab: &Lab) -> Result<Lab, CliError> {
+    let snapshot = lab.lower(Generation::default());
+    let TaskRef { service, number } = TaskRef::parse(&args.task, &snapshot)?;
+    let service = snapshot.service(service);
+    if service.kind != ServiceKind::Fargate {
+        return Ok(lab.clone());
+    }
+    let mut overlay = lab.overlay.clone();
+    overlay.tasks_by_hand.entry(service.name.clone()).or_default().insert(number);
+    lab.with_overlay(overlay).map_err(CliError::Config)
 }
 
 fn task(args: &ExplainArgs, lab: &Lab, snapshot: &Snapshot) -> Result<Task, CliError> {

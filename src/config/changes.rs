@@ -5,9 +5,9 @@
 
 use super::apprunner::{AppRunner, StartupLatency};
 use super::diagnostic::At;
-use super::plan::{PlannedEni, PlannedNatGateway};
+use super::plan::{EniKey, PlannedEni, PlannedNatGateway};
 use super::{Lab, spec};
-use crate::vpc::{Connectivity, Limits, Line, Listen, Mtu, Timeouts};
+use crate::vpc::{Connectivity, Limits, Line, Listen, Mtu, ServiceKind, Timeouts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
@@ -129,6 +129,7 @@ fn objects(lab: &Lab) -> Vec<Object> {
         private_zones,
         connectors,
         services,
+        more_tasks: _,
     } = &lab.spec;
     let mut facts = vec![fact("region", region)];
     let own = lab.plan.apprunner_address;
@@ -152,9 +153,10 @@ fn objects(lab: &Lab) -> Vec<Object> {
     objects.extend(resources.iter().map(resource));
     objects.extend(internet_hosts.iter().map(internet_host));
     objects.extend(private_zones.iter().map(private_zone));
-    objects.extend(connectors.iter().map(connector));
+    let declared = connectors.iter().filter(|c| c.kind == ServiceKind::AppRunner);
+    objects.extend(declared.map(connector));
     objects.extend(lab.plan.enis.iter().map(eni));
-    objects.extend(services.iter().map(service));
+    objects.extend(services.iter().map(|of| service(&lab.spec, of)));
     objects
 }
 
@@ -463,28 +465,50 @@ fn private_zone(zone: &spec::PrivateZone) -> Object {
 }
 
 fn connector(connector: &spec::Connector) -> Object {
-    let spec::Connector { name, subnets, security_groups, line } = connector;
+    let spec::Connector { name, kind: _, subnets, security_groups, line } = connector;
     let facts =
         vec![fact("subnets", list(subnets)), fact("security groups", groups(security_groups))];
     Object { kind: "VPC connector", id: name.value.clone(), line: *line, facts }
 }
 
 fn eni(eni: &PlannedEni) -> Object {
-    let PlannedEni { id, device: _, subnet, security_groups, address } = eni;
-    let facts = vec![
+    let PlannedEni { id, device: _, key, address, public_address } = eni;
+    let EniKey { kind, subnet, security_groups, task } = key;
+    let mut facts = vec![
         fact("subnet", subnet),
         fact("security groups", security_groups.join(", ")),
         fact("address", address),
     ];
+    facts.extend(public_address.map(|address| fact("public address", address)));
+    match (kind, task) {
+        (_, Some((service, number))) => facts.push(fact("task", format!("{service}/{number}"))),
+        (ServiceKind::Lambda, None) => facts.push(fact("of", "Lambda functions")),
+        (ServiceKind::AppRunner | ServiceKind::Fargate, None) => {}
+    }
     Object { kind: "ENI", id: id.clone(), line: 0, facts }
 }
 
-fn service(service: &spec::Service) -> Object {
-    let spec::Service { name, vpc_connector, tasks, line } = service;
-    let mut facts = vec![match vpc_connector {
-        Some(connector) => fact("egress", format!("vpc, by {}", connector.value)),
-        None => fact("egress", "default"),
-    }];
+fn service(spec: &spec::Spec, service: &spec::Service) -> Object {
+    let spec::Service { name, kind, vpc_connector, assign_public_ip, tasks, line } = service;
+    let connector = vpc_connector.as_ref();
+    let mut facts = match (kind, connector) {
+        (ServiceKind::AppRunner, Some(connector)) => {
+            vec![fact("egress", format!("vpc, by {}", connector.value))]
+        }
+        (ServiceKind::AppRunner | ServiceKind::Lambda | ServiceKind::Fargate, None) => {
+            vec![fact("egress", "default")]
+        }
+        (ServiceKind::Lambda | ServiceKind::Fargate, Some(own)) => {
+            let own = spec.connector(own);
+            let subnets = own.map_or_else(String::new, |own| list(&own.subnets));
+            let groups = own.map_or_else(String::new, |own| groups(&own.security_groups));
+            vec![fact("subnets", subnets), fact("security groups", groups)]
+        }
+    };
+    if *kind != ServiceKind::AppRunner {
+        facts.push(fact("kind", kind.as_str()));
+    }
+    facts.extend(given("assign_public_ip", assign_public_ip.as_ref()));
     facts.push(fact("tasks", tasks));
     Object { kind: "service", id: name.value.clone(), line: *line, facts }
 }

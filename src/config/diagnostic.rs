@@ -313,6 +313,8 @@ impl Report {
     pub(super) fn finish(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         let mut found = self.found.into_inner();
         found.sort_by_key(|d| (d.line, d.column));
+        // What two services take from one connector is wrong once.
+        found.dedup_by(|a, b| (a.span, a.rule, &a.message) == (b.span, b.rule, &b.message));
         found.into_iter().partition(|d| d.severity == Severity::Error)
     }
 

@@ -6,22 +6,29 @@ mod peering;
 
 use super::address::{contains, overlap};
 use super::apprunner::Refusal;
-use super::diagnostic::Report;
+use super::diagnostic::{At, Report};
 use super::spec::{
     Connector, Destination, EndpointKind, NatGateway, Peer, Route, RouteTable, SecurityGroupRule,
     Spec, Subnet, Target, Vpc,
 };
 use super::text::{is_private, is_private_block};
-use crate::vpc::{Connectivity, NatGatewayState};
+use crate::vpc::{Connectivity, NatGatewayState, ServiceKind};
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
+
+const PRIVATE: &str = "use a private subnet, whose route table leads to a NAT gateway";
 
 /// Reports everything that is doubtful in a spec without errors.
 pub(super) fn all(spec: &Spec, report: &Report) {
     for connector in &spec.connectors {
-        public_subnets(spec, connector, report);
+        match connector.kind {
+            ServiceKind::AppRunner => unsupported_zones(spec, connector, report),
+            ServiceKind::Lambda | ServiceKind::Fargate => {}
+        }
+        if !public_addresses(spec, connector, report) {
+            public_subnets(spec, connector, report);
+        }
         single_zone(spec, connector, report);
-        unsupported_zones(spec, connector, report);
     }
     for gateway in &spec.nat_gateways {
         way_out(spec, gateway, report);
@@ -52,7 +59,31 @@ pub(super) fn all(spec: &Spec, report: &Report) {
     private_zones(spec, report);
 }
 
-/// An ENI has no public address, so an internet gateway drops whatever it sends (spec 3.6).
+/// Whether it is of Fargate tasks with public addresses, which are of use where an internet gateway is.
+fn public_addresses(spec: &Spec, connector: &Connector, report: &Report) -> bool {
+    let own = spec.services.iter().find(|service| {
+        service.vpc_connector.as_ref().is_some_and(|named| **named == *connector.name)
+    });
+    let Some(assigned) = own.and_then(|service| service.assign_public_ip.as_ref()) else {
+        return false;
+    };
+    let private = |id: &&At<String>| spec.subnet(id).is_some_and(|s| !spec.is_public(s));
+    if let (true, Some(subnet)) = (**assigned, connector.subnets.iter().find(private)) {
+        report.warning(
+            assigned.span,
+            "public-address-without-way",
+            format!(
+                "the public addresses of {} are of no use in {:?}, whose route table leads to no internet gateway",
+                connector.title(),
+                subnet.value
+            ),
+            "use public subnets, or leave assign_public_ip out",
+        );
+    }
+    **assigned
+}
+
+/// A connector's ENI has no public address, so an internet gateway drops whatever it sends (spec 3.6).
 fn public_subnets(spec: &Spec, connector: &Connector, report: &Report) {
     for id in &connector.subnets {
         let Some(subnet) = spec.subnet(id).filter(|subnet| spec.is_public(subnet)) else {
@@ -63,15 +94,27 @@ fn public_subnets(spec: &Spec, connector: &Connector, report: &Report) {
             0 => format!(", of VPC connector {:?},", connector.name.value),
             _ => String::new(),
         };
+        let (whose_interface, way_out) = match connector.kind {
+            ServiceKind::AppRunner => {
+                ("a connector's network interface, which has no public address", PRIVATE)
+            }
+            ServiceKind::Lambda => {
+                ("a function's network interface, which has no public address", PRIVATE)
+            }
+            ServiceKind::Fargate => (
+                "a Fargate task without a public address",
+                "set assign_public_ip = true, or use a private subnet, whose route table leads to a NAT gateway",
+            ),
+        };
         report.warning(
             id.span,
             "public-subnet-in-connector",
             format!(
                 "{:?}{whose} is a public subnet: tasks get no internet there, because the internet gateway drops what comes \
-                 from a connector's network interface, which has no public address",
+                 from {whose_interface}",
                 subnet.id.value
             ),
-            "use a private subnet, whose route table leads to a NAT gateway",
+            way_out,
         );
     }
 }
@@ -86,7 +129,7 @@ fn single_zone(spec: &Spec, connector: &Connector, report: &Report) {
         report.warning(
             connector.name.span,
             "single-zone",
-            format!("connector {:?} is in one Availability Zone, {zone}", connector.name.value),
+            format!("{} is in one Availability Zone, {zone}", connector.title()),
             "add a subnet in another zone; AWS advises three",
         );
     }

@@ -2,14 +2,14 @@
 //! table, default network ACL, default security group.
 
 use super::names::default_id;
-use super::plan::Plan;
+use super::plan::{Plan, PlannedEni};
 use super::spec::{self, Spec};
 use crate::vpc::{
     AclAction, AclRule, Connector, Destination, DnsRecord, Egress, Eni, GatewayEndpoint,
     GatewayLoadBalancerEndpoint, InternetGateway, InternetHost, NatGateway, NetworkAcl,
     NetworkInterface, Parts, Peer, Peering, PeeringState, PrefixList, PrefixListIx, PrivateZone,
     Resource, Route, RouteTable, SecurityGroup, SecurityGroupIx, SecurityGroupRule, Service, Space,
-    Subnet, Target, TrafficMatch, Vpc, VpcIx,
+    Subnet, Target, TaskEni, TrafficMatch, Vpc, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::collections::HashMap;
@@ -366,21 +366,30 @@ impl<'s> Lowering<'s> {
     }
 
     fn enis(&self, plan: &Plan) -> Vec<Eni> {
-        let eni = |eni: &super::plan::PlannedEni| {
+        let eni = |eni: &PlannedEni| {
             Eni::new(
                 eni.id.clone(),
                 eni.device.clone(),
-                self.subnets.get(&eni.subnet),
-                self.groups(&eni.security_groups),
+                self.subnets.get(&eni.key.subnet),
+                self.groups(&eni.key.security_groups),
                 eni.address,
             )
+            .of(eni.key.kind, self.task_eni(eni))
         };
         plan.enis.iter().map(eni).collect()
+    }
+
+    fn task_eni(&self, eni: &PlannedEni) -> Option<TaskEni> {
+        let (service, number) = eni.key.task.as_ref()?;
+        let own = self.spec.services.iter().find(|own| *own.name == *service)?;
+        let connector = self.connectors.get(own.vpc_connector.as_ref()?);
+        Some(TaskEni { connector, number: *number, public_address: eni.public_address })
     }
 
     fn connector(&self, connector: &spec::Connector) -> Connector {
         Connector {
             name: connector.name.value.clone(),
+            kind: connector.kind,
             subnets: connector.subnets.iter().map(|subnet| self.subnets.get(subnet)).collect(),
             security_groups: self.groups(&self.spec.groups_of_connector(connector)),
             line: connector.line,
@@ -391,6 +400,7 @@ impl<'s> Lowering<'s> {
         let connector = service.vpc_connector.as_ref();
         Service {
             name: service.name.value.clone(),
+            kind: service.kind,
             egress: connector
                 .map_or(Egress::Default, |name| Egress::Vpc(self.connectors.get(name))),
             tasks: service.tasks,

@@ -6,16 +6,19 @@ use super::diagnostic::{At, Report, Span};
 use super::names::default_id;
 use super::spec::{Connector, Service, Spec};
 use super::text;
+use crate::vpc::ServiceKind;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// All that was created through the API.
+/// All that was created through the API, and by hand. Of the latter the lab itself keeps count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlay {
     /// VPC connectors. One that no service uses has no ENI (spec 1.6).
     pub connectors: Vec<OverlayConnector>,
     /// Services.
     pub services: Vec<OverlayService>,
+    /// The tasks that `egret task add` made, by service: of Fargate services, each needs an ENI of its own.
+    pub tasks_by_hand: BTreeMap<String, BTreeSet<u16>>,
 }
 
 /// A VPC connector.
@@ -75,6 +78,7 @@ impl Overlay {
             if fits {
                 spec.connectors.push(Connector {
                     name: nowhere(&own.name),
+                    kind: ServiceKind::AppRunner,
                     subnets: own.subnets.iter().map(nowhere).collect(),
                     security_groups: own.security_groups.iter().map(nowhere).collect(),
                     line: 0,
@@ -93,10 +97,17 @@ impl Overlay {
                     OverlayEgress::Default => None,
                     OverlayEgress::Vpc { connector } => Some(nowhere(connector)),
                 };
-                let name = nowhere(&own.name);
-                spec.services.push(Service { name, vpc_connector, tasks: own.tasks, line: 0 });
+                spec.services.push(Service {
+                    name: nowhere(&own.name),
+                    kind: ServiceKind::AppRunner,
+                    vpc_connector,
+                    assign_public_ip: None,
+                    tasks: own.tasks,
+                    line: 0,
+                });
             }
         }
+        spec.more_tasks.clone_from(&self.tasks_by_hand);
     }
 
     /// Whether a service has its connector. One that the overlay has and that does not fit is reported already.

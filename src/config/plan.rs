@@ -2,8 +2,9 @@
 
 use super::address::Pool;
 use super::diagnostic::{At, Report, Span};
-use super::spec::{NatGateway, Service, Spec, Subnet, VpcEndpoint};
-use crate::vpc::{Connectivity, NatAddress, NatGatewayState, Space};
+use super::spec::{Connector, NatGateway, Service, Spec, Subnet, VpcEndpoint};
+use crate::vpc::connector::turn;
+use crate::vpc::{Connectivity, NatAddress, NatGatewayState, ServiceKind, Space};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -14,7 +15,8 @@ use std::net::Ipv4Addr;
 pub struct Plan {
     /// The address space of each VPC, by its id.
     pub spaces: BTreeMap<String, Space>,
-    /// One ENI per (subnet, set of security groups) that a service uses, in the order of first use (spec 2.1).
+    /// One ENI per kind of service and (subnet, set of security groups) that it uses, and per Fargate task, in the order of
+    /// first use (spec 2.1).
     pub enis: Vec<PlannedEni>,
     /// By id. A deleted NAT gateway has no interface and is not among them.
     pub nat_gateways: BTreeMap<String, PlannedNatGateway>,
@@ -36,25 +38,40 @@ enum Holder {
     NatGatewayPublic(String, usize),
     /// The interface of an endpoint in a subnet, by both ids.
     Endpoint(String, String),
-    /// The ENI of a subnet and a set of groups.
-    Eni(String, Vec<String>),
+    /// An ENI.
+    Eni(EniKey),
+    /// The same, on the internet.
+    EniPublic(EniKey),
     /// App Runner's own egress.
     AppRunner,
 }
 
-/// A Hyperplane ENI.
+/// An ENI that tasks leave by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedEni {
     /// `eni-` and 17 hex digits, derived from the ids of subnet and groups.
     pub id: String,
     /// The first 8 of those digits after `eni-`: the TUN's name.
     pub device: String,
+    /// What there is one for.
+    pub key: EniKey,
+    /// Its private address.
+    pub address: Ipv4Addr,
+    /// The public address of a Fargate task's.
+    pub public_address: Option<Ipv4Addr>,
+}
+
+/// What there is one ENI for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EniKey {
+    /// Whose tasks it is for.
+    pub kind: ServiceKind,
     /// The id of its subnet.
     pub subnet: String,
     /// The ids of its groups, sorted.
     pub security_groups: Vec<String>,
-    /// Its private address.
-    pub address: Ipv4Addr,
+    /// Service and number of the only task that it is for; `None` for a Hyperplane ENI.
+    pub task: Option<(String, u16)>,
 }
 
 /// A NAT gateway's addresses and device.
@@ -78,7 +95,7 @@ pub(super) fn choose(spec: &Spec, previous: Option<&Plan>, report: &Report) -> P
         spaces,
         enis: eni_keys(spec)
             .into_iter()
-            .filter_map(|(subnet, groups)| eni(subnet, groups, &chosen, &mut devices))
+            .filter_map(|(_, key, _)| eni(key, &chosen, &mut devices))
             .collect(),
         nat_gateways: spec
             .nat_gateways
@@ -109,7 +126,8 @@ impl Plan {
     fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
         let gateways = self.nat_gateways.values().flat_map(|n| &n.addresses);
         let gateways = gateways.flat_map(|own| std::iter::once(own.private).chain(own.public));
-        gateways.chain(self.enis.iter().map(|eni| eni.address)).chain(self.apprunner_address)
+        let enis = self.enis.iter().flat_map(|eni| [Some(eni.address), eni.public_address]);
+        gateways.chain(enis.flatten()).chain(self.apprunner_address)
     }
 }
 
@@ -172,6 +190,7 @@ fn refuse(want: &Want<'_>, report: &Report) {
                 | Holder::NatGatewayPrivate(..)
                 | Holder::Endpoint(..)
                 | Holder::Eni(..) => "give public_ip",
+                Holder::EniPublic(_) => "run fewer tasks with assign_public_ip = true",
             },
         ),
     }
@@ -202,9 +221,15 @@ fn wants(spec: &Spec) -> Vec<Want<'_>> {
             wants.extend(subnet.map(|s| Want { holder, subnet: Some(s), span: id.span, what }));
         }
     }
-    for (subnet, groups) in eni_keys(spec) {
-        let (holder, span) = (Holder::Eni(subnet.id.value.clone(), groups), subnet.id.span);
-        wants.push(Want { holder, subnet: Some(subnet), span, what: "a connector's ENI" });
+    for (subnet, key, public) in eni_keys(spec) {
+        let (span, task) = (subnet.id.span, key.task.is_some());
+        let what = if task { "a Fargate task's ENI" } else { "a connector's ENI" };
+        let holder = Holder::Eni(key.clone());
+        wants.push(Want { holder, subnet: Some(subnet), span, what });
+        if public {
+            let (holder, what) = (Holder::EniPublic(key), "a Fargate task");
+            wants.push(Want { holder, subnet: None, span, what });
+        }
     }
     if let (Some(service), None) = (own_egress(spec), &spec.apprunner_public_ip) {
         let what = "App Runner's own public egress";
@@ -264,35 +289,62 @@ fn nat_gateway(
     Some(PlannedNatGateway { device: devices.nat_gateway(id), addresses })
 }
 
-/// Each pair of subnet and groups that a service uses, in the order of first use.
-fn eni_keys(spec: &Spec) -> Vec<(&Subnet, Vec<String>)> {
-    let mut keys: Vec<(&Subnet, Vec<String>)> = Vec::new();
+/// What each ENI is for, with its subnet and whether it has a public address, in the order of first use.
+fn eni_keys(spec: &Spec) -> Vec<(&Subnet, EniKey, bool)> {
+    let mut keys = Vec::new();
     let mut seen = BTreeSet::new();
-    let used = spec.services.iter().filter_map(|service| service.vpc_connector.as_ref());
-    for connector in used.filter_map(|name| spec.connector(name)) {
-        if !seen.insert(connector.name.as_str()) {
-            continue;
-        }
-        let groups = spec.groups_of_connector(connector);
-        for subnet in connector.subnets.iter().filter_map(|id| spec.subnet(id)) {
-            if !keys.iter().any(|(s, g)| *s.id == *subnet.id && *g == groups) {
-                keys.push((subnet, groups.clone()));
+    for service in &spec.services {
+        let connector = service.vpc_connector.as_ref().and_then(|name| spec.connector(name));
+        for (subnet, key) in connector.into_iter().flat_map(|c| keys_of(spec, service, c)) {
+            if seen.insert(key.clone()) {
+                keys.push((subnet, key, service.has_public_ip()));
             }
         }
     }
     keys
 }
 
+/// Those of one service: of all subnets of its connector, or of the subnet of each Fargate task.
+fn keys_of<'s>(
+    spec: &'s Spec,
+    service: &Service,
+    connector: &'s Connector,
+) -> Vec<(&'s Subnet, EniKey)> {
+    let security_groups = spec.groups_of_connector(connector);
+    let subnets = || connector.subnets.iter().filter_map(|id| spec.subnet(id));
+    let key = |subnet: &'s Subnet, task| {
+        let (id, security_groups) = (subnet.id.value.clone(), security_groups.clone());
+        (subnet, EniKey { kind: connector.kind, subnet: id, security_groups, task })
+    };
+    match connector.kind {
+        ServiceKind::AppRunner | ServiceKind::Lambda => {
+            subnets().map(|subnet| key(subnet, None)).collect()
+        }
+        ServiceKind::Fargate => {
+            let name = &service.name.value;
+            let more = spec.more_tasks.get(name).into_iter().flatten().copied();
+            let numbers: BTreeSet<u16> = (1..=service.tasks).chain(more).collect();
+            // In the order of the file, which is that of positions in a snapshot.
+            let position = |subnet: &Subnet| spec.subnets.iter().position(|s| *s.id == *subnet.id);
+            let zones = || subnets().map(|s| (s.availability_zone.as_str(), position(s)));
+            let own = |number| {
+                let subnet = spec.subnets.get(turn(zones(), number)??)?;
+                Some(key(subnet, Some((name.clone(), number))))
+            };
+            numbers.into_iter().filter_map(own).collect()
+        }
+    }
+}
+
 fn eni(
-    subnet: &Subnet,
-    security_groups: Vec<String>,
+    key: EniKey,
     chosen: &BTreeMap<Holder, Ipv4Addr>,
     devices: &mut Devices<'_>,
 ) -> Option<PlannedEni> {
-    let (subnet, groups) = (subnet.id.value.clone(), security_groups.clone());
-    let address = *chosen.get(&Holder::Eni(subnet.clone(), groups))?;
-    let (id, device) = devices.eni(&subnet, &security_groups);
-    Some(PlannedEni { id, device, subnet, security_groups, address })
+    let address = *chosen.get(&Holder::Eni(key.clone()))?;
+    let public_address = chosen.get(&Holder::EniPublic(key.clone())).copied();
+    let (id, device) = devices.eni(&key);
+    Some(PlannedEni { id, device, key, address, public_address })
 }
 
 /// Names of TUN devices, each given once; what had one before keeps it.
@@ -309,12 +361,18 @@ impl<'p> Devices<'p> {
     }
 
     /// The id of an ENI, and its device.
-    fn eni(&mut self, subnet: &str, groups: &[String]) -> (String, String) {
-        let same = |eni: &&PlannedEni| eni.subnet == subnet && eni.security_groups == groups;
-        if let Some(before) = self.previous.enis.iter().find(same) {
+    fn eni(&mut self, key: &EniKey) -> (String, String) {
+        if let Some(before) = self.previous.enis.iter().find(|eni| eni.key == *key) {
             return (before.id.clone(), before.device.clone());
         }
-        let words = || std::iter::once(subnet).chain(groups.iter().map(|g| &**g));
+        let EniKey { kind, subnet, security_groups, task } = key;
+        let number = task.as_ref().map(|(_, number)| number.to_string());
+        let words = || {
+            let kind = (*kind != ServiceKind::AppRunner).then_some(kind.as_str());
+            let own = task.iter().map(|(service, _)| service.as_str()).chain(number.as_deref());
+            let groups = security_groups.iter().map(|group| group.as_str());
+            std::iter::once(subnet.as_str()).chain(groups).chain(kind).chain(own)
+        };
         // AWS's 17 digits begin with a zero.
         let digits = |salt| format!("0{:016x}", hash(words(), salt));
         let (digits, device) = unique(&mut self.taken, "eni-", digits);

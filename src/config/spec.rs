@@ -5,9 +5,10 @@ use super::apprunner::AppRunner;
 use super::diagnostic::At;
 use crate::vpc::{
     AclAction, Connectivity, Limits, Line, Listen, Mtu, NatGatewayState, PeeringState, RecordData,
-    Timeouts, TrafficMatch,
+    ServiceKind, Timeouts, TrafficMatch,
 };
 use ipnetwork::Ipv4Network;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -69,6 +70,8 @@ pub struct Spec {
     pub connectors: Vec<Connector>,
     /// `[[service]]`.
     pub services: Vec<Service>,
+    /// The tasks of Fargate services that are there beside those that `tasks` counts, by service: each needs an ENI.
+    pub more_tasks: BTreeMap<String, BTreeSet<u16>>,
 }
 
 /// Which TUN device the lab uses.
@@ -431,11 +434,13 @@ pub struct ZoneRecord {
     pub values: Vec<RecordData>,
 }
 
-/// `[[vpc_connector]]`.
+/// `[[vpc_connector]]`, or what a `[[service]]` of another kind says in its place.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    /// `name`.
+    /// `name`; for a service of another kind its kind and name, such as `lambda/resize`.
     pub name: At<String>,
+    /// Which kind of service uses it.
+    pub kind: ServiceKind,
     /// `subnets`.
     pub subnets: Vec<At<String>>,
     /// `security_groups`; empty: the VPC's default group.
@@ -449,8 +454,13 @@ pub struct Connector {
 pub struct Service {
     /// `name`.
     pub name: At<String>,
-    /// `vpc_connector`, where `egress = "vpc"`; absent where it is `"default"`.
+    /// `kind`.
+    pub kind: ServiceKind,
+    /// `vpc_connector`, where `egress = "vpc"`; absent where it is `"default"`. A service of another kind than App Runner's
+    /// has one of its own.
     pub vpc_connector: Option<At<String>>,
+    /// `assign_public_ip`, of a Fargate service.
+    pub assign_public_ip: Option<At<bool>>,
     /// `tasks`.
     pub tasks: u16,
     /// Where the section begins.
@@ -482,6 +492,26 @@ impl VpcEndpoint {
         let service = self.aws_service(region).filter(|_| has_zone)?;
         let labels: Vec<&str> = service.rsplit('.').collect();
         Some(format!("{}.{region}.amazonaws.com", labels.join(".")))
+    }
+}
+
+impl Connector {
+    /// What it is, for messages.
+    pub fn title(&self) -> String {
+        let name = &self.name.value;
+        let of = name.split_once('/').map_or(name.as_str(), |(_, service)| service);
+        match self.kind {
+            ServiceKind::AppRunner => format!("connector {of:?}"),
+            ServiceKind::Lambda => format!("Lambda function {of:?}"),
+            ServiceKind::Fargate => format!("Fargate service {of:?}"),
+        }
+    }
+}
+
+impl Service {
+    /// Whether its tasks have public addresses.
+    pub fn has_public_ip(&self) -> bool {
+        self.assign_public_ip.is_some_and(|assigned| *assigned)
     }
 }
 

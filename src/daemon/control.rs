@@ -385,9 +385,10 @@ impl IntoResponse for LabError {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::UnknownService { .. } | Self::UnknownTask { .. } => StatusCode::NOT_FOUND,
-            Self::ServiceFull(_) | Self::PoolEmpty { .. } | Self::NoDevice { .. } => {
-                StatusCode::CONFLICT
-            }
+            Self::ServiceFull(_)
+            | Self::PoolEmpty { .. }
+            | Self::NoDevice { .. }
+            | Self::Config(_) => StatusCode::CONFLICT,
             Self::NotRoot
             | Self::State(_)
             | Self::Netns(_)

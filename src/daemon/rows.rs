@@ -15,7 +15,8 @@ use crate::linux::clock;
 use crate::packet::Protocol;
 use crate::pipeline::{Device, DeviceId, DropCount, DropKey, FlowOutcome, PathKey, Reason};
 use crate::vpc::{
-    Egress, EniIx, Generation, Line, NatGatewayIx, RuleRef, ServiceIx, Snapshot, SubnetIx,
+    Egress, EniIx, Generation, Line, NatGatewayIx, RuleRef, ServiceIx, ServiceKind, Snapshot,
+    SubnetIx,
 };
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -448,20 +449,33 @@ fn hyperplane(snapshot: &Snapshot, ix: EniIx, row: &mut EniRow) {
     let eni = snapshot.eni(ix);
     row.id.clone_from(&eni.id);
     row.device.clone_from(&eni.device);
-    "hyperplane".clone_into(&mut row.kind);
     row.address = Some(eni.address);
-    row.interface_type = Some("interface".to_owned());
+    row.public_address = eni.public_address();
     row.requester_managed = true;
-    row.tags = BTreeMap::from([(APP_RUNNER_TAG.to_owned(), "true".to_owned())]);
+    let (kind, interface_type) = match eni.kind {
+        ServiceKind::AppRunner => ("hyperplane", "interface"),
+        ServiceKind::Lambda => ("hyperplane", "lambda"),
+        ServiceKind::Fargate => ("task", "interface"),
+    };
+    kind.clone_into(&mut row.kind);
+    row.interface_type = Some(interface_type.to_owned());
+    if eni.kind == ServiceKind::AppRunner {
+        row.tags = BTreeMap::from([(APP_RUNNER_TAG.to_owned(), "true".to_owned())]);
+    }
     row.security_groups =
         eni.security_groups.iter().map(|g| security_group_id(snapshot, *g).to_owned()).collect();
     place(snapshot, eni.subnet, row);
-    let shares = |c: &crate::vpc::Connector| {
-        c.subnets.contains(&eni.subnet) && c.security_groups == eni.security_groups
-    };
     let parts = snapshot.parts();
-    row.connectors =
-        parts.connectors.iter().filter(|c| shares(c)).map(|c| c.name.clone()).collect();
+    let own = eni.task.map(|task| snapshot.connector(task.connector));
+    let shares = |c: &crate::vpc::Connector| match own {
+        Some(own) => c.name == own.name,
+        None => {
+            let same = c.kind == eni.kind && c.security_groups == eni.security_groups;
+            same && c.subnets.contains(&eni.subnet)
+        }
+    };
+    let declared = parts.connectors.iter().filter(|c| c.kind == ServiceKind::AppRunner);
+    row.connectors = declared.filter(|c| shares(c)).map(|c| c.name.clone()).collect();
     row.services = parts
         .services
         .iter()

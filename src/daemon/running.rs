@@ -11,7 +11,7 @@ use super::state::{StateDir, StateError};
 use super::steer_drops::SteerDrops;
 use super::survival::{self, Inheritance};
 use super::watch::{Configurations, Subject};
-use crate::config::{Lab, Offload};
+use crate::config::{Diagnostics, Lab, Offload};
 use crate::flow::Instant;
 use crate::linux::link::{LinkError, Links};
 use crate::linux::listen::ListenError;
@@ -71,6 +71,9 @@ pub enum LabError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The lab has no room for what is to be made.
+    #[error("{0}")]
+    Config(Diagnostics),
     /// What the process before has left cannot be turned into this lab.
     #[error("what a killed run left is cleared, as it cannot become this lab: {0}; start it again")]
     Inherited(String),

@@ -2,7 +2,7 @@
 //! It is of the ENI and not of the connector, so a service whose connector shares all its ENIs with others never waits.
 
 use crate::config::Lab;
-use crate::config::plan::PlannedEni;
+use crate::config::plan::{EniKey, PlannedEni};
 use crate::flow::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,7 +29,9 @@ impl Startup {
         let Some(connector) = lab.spec.connector(connector) else { return Duration::ZERO };
         let groups = lab.spec.groups_of_connector(connector);
         let own = |eni: &&PlannedEni| {
-            eni.security_groups == groups && connector.subnets.iter().any(|id| **id == eni.subnet)
+            let EniKey { kind, subnet, security_groups, task: _ } = &eni.key;
+            let in_subnet = connector.subnets.iter().any(|id| **id == *subnet);
+            in_subnet && *kind == connector.kind && *security_groups == groups
         };
         let up = lab.plan.enis.iter().filter(own).filter_map(|eni| self.0.get(&eni.id));
         up.max().map_or(Duration::ZERO, |up| up.since(now))
@@ -67,7 +69,8 @@ mod tests {
             tasks: 0,
         };
         let connectors = of.iter().map(connector).collect();
-        Overlay { connectors, services: of.iter().map(service).collect() }
+        let services = of.iter().map(service).collect();
+        Overlay { connectors, services, ..Overlay::default() }
     }
 
     struct World {

@@ -1,13 +1,15 @@
 //! Tasks come and go while the lab runs: a namespace, a link, an address, an ENI; nobody else notices.
 
 use super::running::{LabError, Running};
+use crate::config::Overlay;
 use crate::flow::Instant;
 use crate::linux::clock;
 use crate::linux::link::{Link, LinkError, link_task, task_link_name};
 use crate::linux::netns::Netns;
 use crate::pipeline::{Device, DeviceId};
 use crate::vpc::dns::search_domain;
-use crate::vpc::{Egress, ServiceIx, Snapshot, Space, Task, exempt};
+use crate::vpc::{Egress, ServiceIx, ServiceKind, Snapshot, Space, Task, exempt};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -34,11 +36,7 @@ impl Running {
         let ix = self.service(service)?;
         match self.find(ix, number) {
             Some(task) => Ok(task),
-            None => {
-                let task = self.add(ix, number, true).await;
-                self.leave()?;
-                task
-            }
+            None => self.add_by_hand(service, number).await,
         }
     }
 
@@ -50,9 +48,77 @@ impl Running {
         let ix = self.service(service)?;
         let number = (1..=u16::MAX).find(|number| self.find(ix, *number).is_none());
         let number = number.ok_or_else(|| LabError::ServiceFull(service.to_owned()))?;
-        let task = self.add(ix, number, true).await;
+        self.add_by_hand(service, number).await
+    }
+
+    /// Makes a task that no lab file asks for, with an ENI of its own where it needs one.
+    async fn add_by_hand(&mut self, service: &str, number: u16) -> Result<Task, LabError> {
+        let ix = self.service(service)?;
+        let task = match self.require_eni(service, ix, number).await {
+            Ok(()) => self.add(ix, number, true).await,
+            Err(error) => Err(error),
+        };
+        if task.is_err() {
+            // What failed first is what the caller wants to hear.
+            let _ = self.keep_enis_of_tasks().await;
+        }
         self.leave()?;
         task
+    }
+
+    /// Has the ENI made that a Fargate task needs, where there is none: the lab becomes another one.
+    async fn require_eni(
+        &mut self,
+        service: &str,
+        ix: ServiceIx,
+        number: u16,
+    ) -> Result<(), LabError> {
+        let snapshot = self.snapshot();
+        let is_fargate = snapshot.service(ix).kind == ServiceKind::Fargate;
+        if !is_fargate || snapshot.choose_eni(ix, number).is_some() {
+            return Ok(());
+        }
+        let mut tasks = self.tasks_by_hand();
+        tasks.entry(service.to_owned()).or_default().insert(number);
+        self.turn_to_tasks(tasks).await
+    }
+
+    /// Lets the ENIs go of Fargate tasks that are gone.
+    async fn keep_enis_of_tasks(&mut self) -> Result<(), LabError> {
+        let tasks = self.tasks_by_hand();
+        let own = |name: &String| {
+            let mut services = self.lab.spec.services.iter();
+            services.any(|s| s.name.value == *name && s.kind == ServiceKind::Fargate)
+        };
+        let now: BTreeMap<_, _> = tasks.into_iter().filter(|(name, _)| own(name)).collect();
+        let before = &self.lab.spec.more_tasks;
+        let before: BTreeMap<_, _> = before
+            .iter()
+            .filter(|(name, _)| own(name))
+            .map(|(n, t)| (n.clone(), t.clone()))
+            .collect();
+        if now == before { Ok(()) } else { self.turn_to_tasks(now).await }
+    }
+
+    /// The tasks that no lab file asks for, by service.
+    pub(super) fn tasks_by_hand(&self) -> BTreeMap<String, BTreeSet<u16>> {
+        let mut tasks: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+        for attachment in self.tasks.values().filter(|attachment| attachment.by_hand) {
+            let numbers = tasks.entry(attachment.service.clone()).or_default();
+            numbers.insert(attachment.task.number);
+        }
+        tasks
+    }
+
+    async fn turn_to_tasks(
+        &mut self,
+        tasks_by_hand: BTreeMap<String, BTreeSet<u16>>,
+    ) -> Result<(), LabError> {
+        let overlay = Overlay { tasks_by_hand, ..self.lab.overlay.clone() };
+        let lab = self.lab.with_overlay(overlay).map_err(LabError::Config)?;
+        // A process that dies half-way leaves nothing to go on with.
+        self.leave_nothing()?;
+        self.turn_to(lab, &mut |_| {}).await
     }
 
     /// Takes a task down: its link, its namespace, its flows. Every step is taken, whatever became of those before;
@@ -70,7 +136,9 @@ impl Running {
         self.leave_nothing()?;
         self.detach(task.address, &namespace, Some(ifindex)).await?;
         self.tasks.remove(&task.address);
-        self.leave()
+        let kept = self.keep_enis_of_tasks().await;
+        self.leave()?;
+        kept
     }
 
     /// Makes a task; `by_hand` says that no lab file asks for it.

@@ -4,7 +4,7 @@ use super::evidence::{destination_vpc, eni_of, packet_at, protocol_word, whereab
 use crate::packet::Tuple;
 use crate::pipeline::{Component, Detail, Evidence, Outcome, Reason, Stage, Step};
 use crate::vpc::{
-    Connectivity, Destination, Direction, Interface, Line, NatGatewayState, NetworkAclIx,
+    Connectivity, Destination, Direction, Egress, Interface, Line, NatGatewayState, NetworkAclIx,
     PeeringIx, ResourceIx, RouteTableIx, RuleRef, SecurityGroupIx, Snapshot, SubnetIx, Target,
     VpcIx,
 };
@@ -47,6 +47,9 @@ pub fn fix(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
         RuleRef::RouteTable(table) => route_to_peer(evidence, snapshot, table)
             .or_else(|| add_route(evidence, snapshot, table)),
         RuleRef::Route(table, position) => change_route(evidence, snapshot, table, position),
+        RuleRef::InternetGateway(_) if is_of_a_task(evidence, snapshot) => {
+            public_address(evidence, snapshot)
+        }
         RuleRef::InternetGateway(_) => {
             let (table, position) = evidence.steps.iter().rev().find_map(followed_route)?;
             change_route(evidence, snapshot, table, position)
@@ -76,6 +79,25 @@ pub fn fix(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
         | RuleRef::Vpc(_)
         | RuleRef::FlowTable => None,
     }
+}
+
+/// Whether the internet gateway dropped what came from a task's own ENI for want of a public address.
+fn is_of_a_task(evidence: &Evidence, snapshot: &Snapshot) -> bool {
+    let eni = eni_of(evidence, snapshot).and_then(|ix| snapshot.parts().enis.get(ix.get()));
+    evidence.denial.is_some_and(|denial| denial.reason == Reason::IgwNoPublicAddress)
+        && eni.is_some_and(|eni| eni.task.is_some())
+}
+
+fn public_address(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
+    let task = snapshot.parts().enis.get(eni_of(evidence, snapshot)?.get())?.task?;
+    let own = Egress::Vpc(task.connector);
+    let service = snapshot.parts().services.iter().find(|service| service.egress == own)?;
+    Some(Fix {
+        id: service.name.clone(),
+        at: service.line,
+        action: "change".to_owned(),
+        rule: "assign_public_ip = true".to_owned(),
+    })
 }
 
 fn security_group_egress(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {

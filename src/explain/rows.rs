@@ -155,7 +155,7 @@ pub struct EniRow {
     /// How many queues it has, each with a worker.
     #[serde(default)]
     pub queues: usize,
-    /// `hyperplane`, `nat-gateway` or `app-runner`.
+    /// `hyperplane`, `task`, `nat-gateway` or `app-runner`.
     pub kind: String,
     /// The subnet; `None` for App Runner's own egress.
     pub subnet: Option<String>,

@@ -57,12 +57,14 @@ pub(crate) fn parts() -> Parts {
         )],
         connectors: vec![Connector {
             name: "prod".into(),
+            kind: ServiceKind::AppRunner,
             subnets: vec![PRIVATE_A],
             security_groups: vec![SG_APP],
             line: 60,
         }],
         services: vec![Service {
             name: "web".into(),
+            kind: ServiceKind::AppRunner,
             egress: Egress::Vpc(ConnectorIx(0)),
             tasks: 1,
             line: 65,

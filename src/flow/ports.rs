@@ -74,6 +74,8 @@ pub struct Lease {
     key: PoolKey,
     port: u16,
     used: AtomicBool,
+    /// Whether it has its place in a pool.
+    is_drawn: bool,
 }
 
 impl Lease {
@@ -97,6 +99,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.total.fetch_sub(1, Relaxed);
+        if !self.is_drawn {
+            return;
+        }
         let now = Instant(self.pools.now.load(Relaxed));
         if let Some(mut pool) = self.pools.pools.get_mut(&self.key) {
             pool.leased = pool.leased.saturating_sub(1);
@@ -160,12 +165,32 @@ impl PortPools {
                 key,
                 port,
                 used: AtomicBool::new(false),
+                is_drawn: true,
             }),
             None => {
                 total.fetch_sub(1, Relaxed);
                 Err(Exhausted)
             }
         }
+    }
+
+    /// The sender's own port, at an address that nobody else sends from: there is nothing to draw, and it does not rest.
+    ///
+    /// # Errors
+    /// [`Exhausted`] when the address has `per_address` leases already.
+    pub fn own(
+        self: &Arc<Self>,
+        key: PoolKey,
+        port: u16,
+        per_address: u32,
+    ) -> Result<Lease, Exhausted> {
+        let total = Arc::clone(&self.totals.entry((key.space, key.address)).or_default());
+        if total.fetch_add(1, Relaxed) >= per_address {
+            total.fetch_sub(1, Relaxed);
+            return Err(Exhausted);
+        }
+        let (pools, used) = (Arc::clone(self), AtomicBool::new(false));
+        Ok(Lease { pools, total, key, port, used, is_drawn: false })
     }
 
     /// Takes one port and no other: a flow has it, which began in another process. No limit is asked, as it was then.
@@ -179,7 +204,8 @@ impl PortPools {
         }
         let total = Arc::clone(&self.totals.entry((key.space, key.address)).or_default());
         total.fetch_add(1, Relaxed);
-        Ok(Lease { pools: Arc::clone(self), total, key, port, used: AtomicBool::new(true) })
+        let (pools, used) = (Arc::clone(self), AtomicBool::new(true));
+        Ok(Lease { pools, total, key, port, used, is_drawn: true })
     }
 
     /// The port that a lease would get after `before` others, without taking it: for dry runs.

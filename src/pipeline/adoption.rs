@@ -44,7 +44,14 @@ impl Engine {
         // What admitted it then may have gone since, while it is tracked.
         let admitted_by = self.check(now, snapshot, task, inside, icmp);
         let eni = match record.eni {
-            Some(port) => Some((eni_of(snapshot, port)?, self.claim(record, port).ok()?)),
+            Some(port) => {
+                let ix = eni_of(snapshot, port)?;
+                let lease = match snapshot.eni(ix).task {
+                    Some(_) => self.pools.own(record.pool(port), port.port, u32::MAX),
+                    None => self.claim(record, port),
+                };
+                Some((ix, lease.ok()?))
+            }
             None => None,
         };
         let nat = match record.nat {

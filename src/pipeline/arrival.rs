@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 /// The TUN device that a packet was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Device {
-    /// A Hyperplane ENI's.
+    /// An ENI's.
     Eni(EniIx),
     /// A NAT gateway's.
     NatGateway(NatGatewayIx),
@@ -31,7 +31,7 @@ pub type Place = (Space, Ipv4Addr);
 /// What a device's worker knows it by: positions in tables change with a reload, ids do not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DeviceId {
-    /// A Hyperplane ENI's id.
+    /// An ENI's id.
     Eni(String),
     /// A NAT gateway's id.
     NatGateway(String),
@@ -82,6 +82,9 @@ impl Arrival {
         let returned = |space| Self { device, place, space, side: Side::Return };
         match device {
             Device::Eni(_) | Device::AppRunner if place.1 == destination => returned(place.0),
+            Device::Eni(ix) if snapshot.eni(ix).public_address() == Some(destination) => {
+                returned(Space::INTERNET)
+            }
             Device::Eni(_) | Device::AppRunner => {
                 Self { device, place, space: Space::TASKS, side: Side::Egress }
             }

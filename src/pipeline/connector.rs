@@ -25,12 +25,13 @@ pub(super) fn attach<'a, R: Recorder>(walk: &mut Walk<'a, R>, ix: EniIx) -> AtEn
     at
 }
 
-/// Translates the source to the ENI's address and a port of its own.
+/// Translates the source to the ENI's address and a port of its own: of a Hyperplane ENI a drawn one, of a task's ENI the
+/// task's.
 pub(super) fn translate<'a, R: Recorder>(
     walk: &mut Walk<'a, R>,
     at: AtEni<'a>,
 ) -> Result<(AtEni<'a>, Grant), Denial> {
-    let Ok(grant) = walk.leases.eni(walk.snapshot, at.vpc, at.eni.address, &walk.probe) else {
+    let Ok(grant) = walk.leases.eni(walk.snapshot, at.vpc, at.eni, &walk.probe) else {
         return Err(walk.deny(
             Component::Eni(at.ix),
             Reason::EniPortsExhausted,

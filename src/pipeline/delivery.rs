@@ -8,7 +8,7 @@
 use super::middlebox::{End, Leg, Onward};
 use super::{Device, Link};
 use crate::vpc::exempt;
-use crate::vpc::{Eni, NatAddress, RouteTable, Snapshot, Space, SubnetIx, Target};
+use crate::vpc::{NatAddress, RouteTable, Snapshot, Space, SubnetIx, Target};
 use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -46,8 +46,9 @@ fn services(resolver: Option<Ipv4Addr>) -> impl Iterator<Item = (Ipv4Network, Li
 pub fn owned(snapshot: &Snapshot, device: Device) -> Vec<(Space, Ipv4Addr)> {
     let (subnet, addresses) = match device {
         Device::Eni(ix) => {
-            let Eni { subnet, address, .. } = *snapshot.eni(ix);
-            (subnet, vec![NatAddress { private: address, public: None }])
+            let eni = snapshot.eni(ix);
+            let own = NatAddress { private: eni.address, public: eni.public_address() };
+            (eni.subnet, vec![own])
         }
         Device::NatGateway(ix) => {
             let nat = snapshot.nat_gateway(ix);

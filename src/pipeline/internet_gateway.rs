@@ -1,12 +1,13 @@
 //! The internet gateway: 1:1 between a private and a public address, and nothing for who has no public one (spec 3.6).
 
-use super::walk::Walk;
-use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage};
+use super::walk::{Path, Sender, Walk};
+use super::{Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage};
+use crate::flow::Space;
 use crate::packet::Tuple;
 use crate::vpc::{RuleRef, Snapshot, VpcIx};
 use std::net::Ipv4Addr;
 
-/// An ENI's packet comes straight to the internet gateway: it has no public address, so it dies (surprise 1).
+/// The packet of an ENI without a public address comes straight to the internet gateway, and dies (surprise 1).
 pub(super) fn refuse_private_source<R: Recorder>(
     walk: &mut Walk<'_, R>,
     vpc: VpcIx,
@@ -14,6 +15,26 @@ pub(super) fn refuse_private_source<R: Recorder>(
 ) -> Denial {
     let reason = refused_destination(destination).unwrap_or(Reason::IgwNoPublicAddress);
     walk.deny(Component::InternetGateway(vpc), reason, RuleRef::InternetGateway(vpc), Detail::None)
+}
+
+/// Out from an address that has a public one.
+pub(super) fn leave<R: Recorder>(
+    walk: &mut Walk<'_, R>,
+    from: &Sender,
+    public: Option<Ipv4Addr>,
+    admitted_by: RuleRef,
+) -> Result<Path, Denial> {
+    let outside = translate(walk, from.vpc, from.tuple, public)?;
+    Ok(Path {
+        outside,
+        space: Space::INTERNET,
+        link: Link::Internet,
+        eni: None,
+        nat: None,
+        hop: None,
+        admitted_by,
+        reply_denied: None,
+    })
 }
 
 /// A NAT gateway's address without a public one does not pass.
@@ -33,7 +54,7 @@ pub(super) fn require_public<R: Recorder>(
 }
 
 /// Private address to public one; the port stays.
-pub(super) fn translate<R: Recorder>(
+fn translate<R: Recorder>(
     walk: &mut Walk<'_, R>,
     vpc: VpcIx,
     before: Tuple,
@@ -84,5 +105,7 @@ pub(super) fn refused_destination(destination: Ipv4Addr) -> Option<Reason> {
 /// Whether a public address is one of the lab's own.
 pub(super) fn is_own(snapshot: &Snapshot, address: Ipv4Addr) -> bool {
     let parts = snapshot.parts();
-    parts.apprunner_address == Some(address) || snapshot.nat_gateway_of(address).is_some()
+    parts.apprunner_address == Some(address)
+        || snapshot.nat_gateway_of(address).is_some()
+        || snapshot.is_public_address_of_an_eni(address)
 }

@@ -5,7 +5,7 @@ use super::middlebox::{DeadEnd, End, Leg, Onward};
 use super::port_lease::Grant;
 use super::walk::{Path, Sender, Walk};
 use super::{
-    Component, Denial, Detail, Link, Outcome, Reason, Recorder, Stage, deliver, fragments,
+    Component, Denial, Detail, Outcome, Reason, Recorder, Stage, deliver, fragments,
     gateway_endpoint, internet_gateway, middlebox, network_acl, peering, route_table,
 };
 use crate::flow::Space;
@@ -49,7 +49,9 @@ pub(super) fn pass<R: Recorder>(
                 route_table::pass(walk, last.subnet, rule);
             }
             match onward {
-                Onward::InternetGateway => to_the_internet(walk, &last, public, admitted_by)?,
+                Onward::InternetGateway => {
+                    internet_gateway::leave(walk, &last, public, admitted_by)?
+                }
                 Onward::Local => deliver::routed(walk, &last, last.vpc, admitted_by)?,
                 Onward::Peering(peering) => peering::pass(walk, &last, peering, admitted_by)?,
                 Onward::GatewayEndpoint(endpoint) => {
@@ -139,25 +141,6 @@ fn way_out<R: Recorder>(walk: &mut Walk<'_, R>, ix: NatGatewayIx, leg: &Leg) -> 
         End::Nowhere(DeadEnd::Loop(rule)) => (Reason::MiddleboxLoop, rule),
     };
     Err(walk.deny(Component::NatGateway(ix), reason, decided_by, Detail::None))
-}
-
-fn to_the_internet<R: Recorder>(
-    walk: &mut Walk<'_, R>,
-    from: &Sender,
-    public: Option<Ipv4Addr>,
-    admitted_by: RuleRef,
-) -> Result<Path, Denial> {
-    let outside = internet_gateway::translate(walk, from.vpc, from.tuple, public)?;
-    Ok(Path {
-        outside,
-        space: Space::INTERNET,
-        link: Link::Internet,
-        eni: None,
-        nat: None,
-        hop: None,
-        admitted_by,
-        reply_denied: None,
-    })
 }
 
 /// A packet as it leaves a NAT gateway.

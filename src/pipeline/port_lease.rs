@@ -4,7 +4,7 @@ use super::Device;
 use super::arrival::{Place, place};
 use super::walk::Probe;
 use crate::flow::{Exhausted, Flow, Instant, Lease, Limit, PoolKey, PortPools, Space};
-use crate::vpc::{NatAddress, NatGatewayIx, Snapshot, VpcIx};
+use crate::vpc::{Eni, NatAddress, NatGatewayIx, Snapshot, VpcIx};
 use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -60,19 +60,31 @@ impl Leases<'_> {
         matches!(self.purpose, Purpose::Tracked(_))
     }
 
-    /// A port of an ENI.
+    /// A port of an ENI. At an ENI of a single task that is the task's own: it sends as it is, from another address.
     pub(super) fn eni(
         &self,
         snapshot: &Snapshot,
         vpc: VpcIx,
-        address: Ipv4Addr,
+        eni: &Eni,
         probe: &Probe,
     ) -> Result<Grant, Exhausted> {
         let limit = Limit {
             per_destination: u32::MAX,
             per_address: snapshot.parts().limits.eni_connections,
         };
-        let key = pool(snapshot.space(vpc), address, probe);
+        let key = pool(snapshot.space(vpc), eni.address, probe);
+        let own = probe.inside.sport;
+        match (self.purpose, eni.task) {
+            (Purpose::NewFlow, Some(_)) => {
+                return self.pools.own(key, own, limit.per_address).map(Grant::Leased);
+            }
+            (Purpose::DryRun, Some(_)) => {
+                let taken = self.pools.leased(key.space, key.address);
+                let free = taken < limit.per_address;
+                return if free { Ok(Grant::Peeked(own)) } else { Err(Exhausted) };
+            }
+            (Purpose::Tracked(_), _) | (_, None) => {}
+        }
         self.grant(snapshot, key, limit, |flow| flow.eni.as_ref().map(|(_, lease)| lease))
     }
 

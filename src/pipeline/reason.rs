@@ -134,7 +134,7 @@ reasons! {
     37 NoInterface "no-interface" Deliver Some("NO_POSSIBLE_DESTINATION"),
         "The destination is inside the VPC, but nothing there has that address.", "Add a [[resource]] with this address, or correct the address.";
     38 EniAddress "eni-address" SecurityGroupIngress Some("ENI_SG_RULES_MISMATCH"),
-        "The destination is a Hyperplane ENI, which takes no requests: egress only.", "Call the service by its public name.";
+        "The destination is the ENI of a service's tasks, which takes no requests: egress only.", "Call the service by its public name.";
     39 SgIngressNoRules "sg-ingress-no-rules" SecurityGroupIngress Some("SG_HAS_NO_RULES"),
         "The destination's security groups have no ingress rule, so nothing may enter.", "Add an ingress rule from the connector's security group to the destination's.";
     40 SgIngressImplicitDeny "sg-ingress-implicit-deny" SecurityGroupIngress Some("ENI_SG_RULES_MISMATCH"),

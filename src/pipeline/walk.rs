@@ -187,9 +187,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         match onward {
             Onward::Local => deliver::routed(self, &sender, at.vpc, admitted_by),
             Onward::NatGateway(nat) => nat_gateway::pass(self, &sender, nat, rule, admitted_by),
-            Onward::InternetGateway => {
-                Err(internet_gateway::refuse_private_source(self, at.vpc, destination))
-            }
+            Onward::InternetGateway => match at.eni.public_address() {
+                None => Err(internet_gateway::refuse_private_source(self, at.vpc, destination)),
+                public => internet_gateway::leave(self, &sender, public, admitted_by),
+            },
             Onward::GatewayEndpoint(endpoint) => {
                 gateway_endpoint::pass(self, &sender, endpoint, admitted_by)
             }

@@ -1,14 +1,53 @@
 //! VPC connectors, the services that use them, and the tasks of a service (spec 1.6, 2.2, 2.3).
 
-use super::{ConnectorIx, EniIx, Line, SecurityGroupIx, ServiceIx, Snapshot, SubnetIx};
+use super::{ConnectorIx, EniIx, Line, SecurityGroupIx, ServiceIx, Snapshot, SubnetIx, TaskEni};
 use std::net::Ipv4Addr;
 
-/// A VPC connector: subnets and security groups, and nothing else that the data path knows.
+/// What runs a service's tasks. The data path is the same; what differs is whose ENIs they leave by.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceKind {
+    /// App Runner: tasks share the Hyperplane ENIs of a VPC connector.
+    #[default]
+    AppRunner,
+    /// Lambda: functions share Hyperplane ENIs among themselves (spec 2.1).
+    Lambda,
+    /// ECS on Fargate, in the `awsvpc` network mode: each task has an ENI of its own.
+    Fargate,
+}
+
+impl ServiceKind {
+    /// The lab file's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AppRunner => "apprunner",
+            Self::Lambda => "lambda",
+            Self::Fargate => "fargate",
+        }
+    }
+}
+
+/// A VPC connector: subnets and security groups, and nothing else that the data path knows. A Lambda function's VPC
+/// configuration and a Fargate service's network configuration are one too.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    /// `VpcConnectorName`.
+    /// `VpcConnectorName`; for a function or a Fargate service its kind and name, such as `lambda/resize`.
     pub name: String,
-    /// One Hyperplane ENI in each, once a service uses the connector.
+    /// Who may use it.
+    pub kind: ServiceKind,
+    /// One Hyperplane ENI in each, once a service uses the connector; for Fargate, as many as there are tasks.
     pub subnets: Vec<SubnetIx>,
     /// The groups of those ENIs, sorted.
     pub security_groups: Vec<SecurityGroupIx>,
@@ -21,6 +60,8 @@ pub struct Connector {
 pub struct Service {
     /// `ServiceName`.
     pub name: String,
+    /// What runs its tasks.
+    pub kind: ServiceKind,
     /// Where its tasks' packets go.
     pub egress: Egress,
     /// How many tasks the lab starts with.
@@ -53,23 +94,41 @@ pub struct Task {
 }
 
 impl Snapshot {
-    /// The ENI for the `number`th task of a service (from 1): round robin over the connector's Availability Zones, and
-    /// over the subnets within a zone. AWS does not document the spread (spec 2.3); this one is deterministic.
+    /// The ENI for the `number`th task of a service (from 1): a Fargate task's own, or the Hyperplane ENI of its [`turn`].
     pub fn choose_eni(&self, service: ServiceIx, number: u16) -> Option<EniIx> {
-        let Egress::Vpc(connector) = self.service(service).egress else { return None };
-        let connector = self.connector(connector);
-        let mut zones: Vec<(&str, Vec<SubnetIx>)> = Vec::new();
-        for &subnet in &connector.subnets {
-            let zone = self.subnet(subnet).availability_zone.as_str();
-            match zones.iter_mut().find(|(name, _)| *name == zone) {
-                Some((_, subnets)) => subnets.push(subnet),
-                None => zones.push((zone, vec![subnet])),
+        let Egress::Vpc(ix) = self.service(service).egress else { return None };
+        let connector = self.connector(ix);
+        match connector.kind {
+            ServiceKind::AppRunner | ServiceKind::Lambda => {
+                let zone = |subnet: SubnetIx| self.subnet(subnet).availability_zone.as_str();
+                let subnets = connector.subnets.iter().map(|subnet| (zone(*subnet), *subnet));
+                let subnet = turn(subnets, number)?;
+                self.hyperplane_eni(connector.kind, subnet, &connector.security_groups)
+            }
+            ServiceKind::Fargate => {
+                let own = |of: &TaskEni| of.connector == ix && of.number == number;
+                let mut enis = self.parts().enis.iter();
+                enis.position(|eni| eni.task.as_ref().is_some_and(own)).map(EniIx::from)
             }
         }
-        zones.sort();
-        let turn = usize::from(number.saturating_sub(1));
-        let (_, subnets) = zones.get(turn.checked_rem(zones.len())?)?;
-        let subnet = *subnets.get((turn / zones.len()).checked_rem(subnets.len())?)?;
-        self.eni_of(subnet, &connector.security_groups)
     }
+}
+
+/// The subnet for the `number`th task (from 1), each given with its Availability Zone: round robin over the zones, and over
+/// the subnets within a zone. AWS does not document the spread (spec 2.3); this one is deterministic.
+pub fn turn<'z, S: Copy + Ord>(
+    subnets: impl Iterator<Item = (&'z str, S)>,
+    number: u16,
+) -> Option<S> {
+    let mut zones: Vec<(&str, Vec<S>)> = Vec::new();
+    for (zone, subnet) in subnets {
+        match zones.iter_mut().find(|(name, _)| *name == zone) {
+            Some((_, subnets)) => subnets.push(subnet),
+            None => zones.push((zone, vec![subnet])),
+        }
+    }
+    zones.sort();
+    let turn = usize::from(number.saturating_sub(1));
+    let (_, subnets) = zones.get(turn.checked_rem(zones.len())?)?;
+    subnets.get((turn / zones.len()).checked_rem(subnets.len())?).copied()
 }

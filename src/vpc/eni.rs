@@ -1,12 +1,18 @@
-//! Hyperplane ENIs: one per (subnet, set of security groups), shared by every connector and service with that pair (spec 2.1).
+//! ENIs: Hyperplane ones, one per (subnet, set of security groups) and kind of service, shared by every connector and service
+//! with that pair (spec 2.1); and those of Fargate tasks, which have one each.
 
 use super::security_group::RuleSet;
-use super::{SecurityGroupIx, SubnetIx};
+use super::{ConnectorIx, SecurityGroupIx, ServiceKind, SubnetIx};
 use std::net::Ipv4Addr;
 
-/// A Hyperplane ENI.
+/// An ENI that tasks leave by.
 #[derive(Clone, Debug)]
 pub struct Eni {
+    /// Whose tasks. Lambda makes ENIs of its own type and App Runner those with its own tag, each by its own role, so they
+    /// share none with each other.
+    pub kind: ServiceKind,
+    /// The only task that it is for; `None` for a Hyperplane ENI.
+    pub task: Option<TaskEni>,
     /// `eni-` and 17 hex digits, derived from subnet and groups.
     pub id: String,
     /// The name of its TUN device: `eni-` and the first 8 hex digits of the id.
@@ -15,15 +21,26 @@ pub struct Eni {
     pub subnet: SubnetIx,
     /// Its groups, sorted.
     pub security_groups: Vec<SecurityGroupIx>,
-    /// Its private address; it never has a public one.
+    /// Its private address. Only a task's own ENI may have a public one beside it.
     pub address: Ipv4Addr,
     pub(super) egress: RuleSet,
     /// The address of its VPC's resolver.
     pub(super) resolver: Ipv4Addr,
 }
 
+/// What the ENI of a single task has besides: it translates nothing but the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskEni {
+    /// The network configuration of the task's service.
+    pub connector: ConnectorIx,
+    /// The task's number within the service.
+    pub number: u16,
+    /// The public address that an internet gateway maps the private one to.
+    pub public_address: Option<Ipv4Addr>,
+}
+
 impl Eni {
-    /// An ENI whose rules are not resolved yet: [`Snapshot::build`](super::Snapshot::build) does that.
+    /// A Hyperplane ENI of App Runner's whose rules are not resolved yet: [`Snapshot::build`](super::Snapshot::build) does that.
     pub fn new(
         id: String,
         device: String,
@@ -32,7 +49,20 @@ impl Eni {
         address: Ipv4Addr,
     ) -> Self {
         let (egress, resolver) = (RuleSet::default(), Ipv4Addr::UNSPECIFIED);
-        Self { id, device, subnet, security_groups, address, egress, resolver }
+        let (kind, task) = (ServiceKind::AppRunner, None);
+        Self { kind, task, id, device, subnet, security_groups, address, egress, resolver }
+    }
+
+    /// The same, of another kind, and perhaps of a single task.
+    #[must_use]
+    pub fn of(self, kind: ServiceKind, task: Option<TaskEni>) -> Self {
+        Self { kind, task, ..self }
+    }
+
+    /// Its public address, if it has one.
+    #[inline]
+    pub fn public_address(&self) -> Option<Ipv4Addr> {
+        self.task.and_then(|task| task.public_address)
     }
 
     /// The address of its VPC's resolver, at hand for every packet.

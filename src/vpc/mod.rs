@@ -26,8 +26,8 @@ pub mod snapshot;
 pub mod space;
 pub mod subnet;
 
-pub use connector::{Connector, Egress, Service, Task};
-pub use eni::Eni;
+pub use connector::{Connector, Egress, Service, ServiceKind, Task};
+pub use eni::{Eni, TaskEni};
 pub use gateway_endpoint::GatewayEndpoint;
 pub use gateway_load_balancer_endpoint::GatewayLoadBalancerEndpoint;
 pub use index::*;

@@ -37,7 +37,7 @@ pub struct Parts {
     pub gateway_load_balancer_endpoints: Vec<GatewayLoadBalancerEndpoint>,
     /// NAT gateways.
     pub nat_gateways: Vec<NatGateway>,
-    /// ENIs of every connector that a service uses.
+    /// ENIs of every connector that a service uses, and of Fargate tasks.
     pub enis: Vec<Eni>,
     /// Connectors.
     pub connectors: Vec<Connector>,
@@ -64,7 +64,7 @@ pub struct Parts {
 /// What has a private address in a VPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interface {
-    /// A Hyperplane ENI.
+    /// An ENI that tasks leave by.
     Eni(EniIx),
     /// A NAT gateway.
     NatGateway(NatGatewayIx),
@@ -171,6 +171,11 @@ impl Snapshot {
         self.interfaces.get(&(vpc, address)).copied()
     }
 
+    /// Whether an ENI has a public address.
+    pub fn is_public_address_of_an_eni(&self, public: Ipv4Addr) -> bool {
+        self.parts.enis.iter().any(|eni| eni.public_address() == Some(public))
+    }
+
     /// The NAT gateway that has a public address.
     #[inline]
     pub fn nat_gateway_of(&self, public: Ipv4Addr) -> Option<NatGatewayIx> {
@@ -199,13 +204,18 @@ impl Snapshot {
             .filter_map(move |(position, peering)| Some((position.into(), peering.peer_of(vpc)?)))
     }
 
-    /// The ENI of a (subnet, set of groups).
-    pub fn eni_of(&self, subnet: SubnetIx, security_groups: &[SecurityGroupIx]) -> Option<EniIx> {
-        self.parts
-            .enis
-            .iter()
-            .position(|e| e.subnet == subnet && e.security_groups == security_groups)
-            .map(EniIx::from)
+    /// The Hyperplane ENI of a (subnet, set of groups) for a kind of service.
+    pub fn hyperplane_eni(
+        &self,
+        kind: ServiceKind,
+        subnet: SubnetIx,
+        security_groups: &[SecurityGroupIx],
+    ) -> Option<EniIx> {
+        let is_it = |e: &Eni| {
+            let shared = e.kind == kind && e.task.is_none();
+            shared && e.subnet == subnet && e.security_groups == security_groups
+        };
+        self.parts.enis.iter().position(is_it).map(EniIx::from)
     }
 
     /// The subnet of a VPC that holds an address.

@@ -30,8 +30,8 @@ pub(super) fn check(spec: &Spec, endpoint: &VpcEndpoint, report: &Report) {
                 connector.name.span,
                 "endpoint-not-allowed",
                 format!(
-                    "no egress rule of connector {:?} allows the addresses of {:?}: gateway endpoint {:?} does not help",
-                    connector.name.value, list.value, endpoint.id.value
+                    "no egress rule of {} allows the addresses of {:?}: gateway endpoint {:?} does not help",
+                    connector.title(), list.value, endpoint.id.value
                 ),
                 format!("add {{ protocol = \"tcp\", ports = 443, to = {:?} }} to the egress of one of its groups", list.value),
             );

@@ -13,6 +13,7 @@ mod vpcs;
 use super::diagnostic::{At, Span};
 use super::reader::{Reader, Section};
 use super::spec::Spec;
+use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 const KEYS: [&str; 27] = [
@@ -49,7 +50,7 @@ const KEYS: [&str; 27] = [
 pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
     let root = reader.section("the lab file", root, Span::default(), &KEYS);
     let settings = settings::read(&root);
-    Spec {
+    let mut spec = Spec {
         lab: settings.lab,
         region: settings.region,
         device: settings.device,
@@ -142,8 +143,12 @@ pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
             &services::CONNECTOR,
             services::connector,
         ),
-        services: each(&root, "service", "[[service]]", &services::SERVICE, services::service),
-    }
+        services: Vec::new(),
+        more_tasks: BTreeMap::new(),
+    };
+    let read = each(&root, "service", "[[service]]", &services::SERVICE, services::service);
+    services::add(&mut spec, read);
+    spec
 }
 
 fn each<'a, T>(

@@ -1,34 +1,98 @@
 //! `[[vpc_connector]]` and `[[service]]`.
 
+use crate::config::diagnostic::At;
 use crate::config::names::Kind;
 use crate::config::reader::Section;
-use crate::config::spec::{Connector, Service};
+use crate::config::spec::{Connector, Service, Spec};
 use crate::config::text;
+use crate::vpc::ServiceKind;
 
 pub(super) const CONNECTOR: [&str; 3] = ["name", "subnets", "security_groups"];
 
 pub(super) fn connector(section: &Section<'_>) -> Option<Connector> {
     let name = section.required("name").and_then(|v| v.parse(text::apprunner_name));
-    let given = section.required("subnets");
-    let subnets = section.references("subnets", &[Kind::Subnet]);
-    let security_groups = section.references("security_groups", &[Kind::SecurityGroup]);
-    if let Some(given) = given.filter(|given| given.elements().is_empty()) {
-        given.error("empty-list", "a VPC connector needs a subnet", "name at least one subnet");
-    }
-    let line = section.line();
-    let connector = Connector { name: name?, subnets, security_groups, line };
+    section.required("subnets");
+    let (subnets, security_groups) = network(section, "a VPC connector");
+    let (kind, line) = (ServiceKind::AppRunner, section.line());
+    let connector = Connector { name: name?, kind, subnets, security_groups, line };
     (!connector.subnets.is_empty()).then_some(connector)
 }
 
-pub(super) const SERVICE: [&str; 4] = ["name", "egress", "vpc_connector", "tasks"];
+/// Subnets, at least one where the key is given, and groups.
+fn network(section: &Section<'_>, what: &str) -> (Vec<At<String>>, Vec<At<String>>) {
+    let given = section.get("subnets");
+    if let Some(given) = given.filter(|given| given.elements().is_empty()) {
+        given.error("empty-list", format!("{what} needs a subnet"), "name at least one subnet");
+    }
+    let subnets = section.references("subnets", &[Kind::Subnet]);
+    (subnets, section.references("security_groups", &[Kind::SecurityGroup]))
+}
 
-pub(super) fn service(section: &Section<'_>) -> Option<Service> {
+pub(super) const SERVICE: [&str; 8] = [
+    "name",
+    "kind",
+    "egress",
+    "vpc_connector",
+    "subnets",
+    "security_groups",
+    "assign_public_ip",
+    "tasks",
+];
+
+/// What a service leaves by.
+pub(super) enum Network {
+    /// The connector that it names, or none.
+    AsNamed,
+    /// Subnets and groups of its own.
+    Own(Connector),
+    /// Interfaces of its own in the subnets of this connector, with its groups.
+    OfConnector(At<String>),
+}
+
+/// A service, and its network.
+pub(super) fn service(section: &Section<'_>) -> Option<(Service, Network)> {
     let name = section.required("name").and_then(|v| v.parse(text::apprunner_name));
+    let kinds = [ServiceKind::AppRunner, ServiceKind::Lambda, ServiceKind::Fargate];
+    let kind = section.get("kind").and_then(|v| v.one_of(&kinds.map(|kind| (kind.as_str(), kind))));
+    let kind = kind.map(|at| at.value).unwrap_or_default();
+    let tasks = section.get("tasks").and_then(|v| v.integer_in(0, 1000));
+    let named = section.optional_reference("vpc_connector", &[Kind::Connector]);
+    only_for_their_kinds(section, kind);
+    let network = match kind {
+        ServiceKind::AppRunner => {
+            egress(section, named.as_ref());
+            Some(Network::AsNamed)
+        }
+        ServiceKind::Lambda | ServiceKind::Fargate => {
+            own_network(section, kind, name.as_ref()?, named.as_ref())
+        }
+    };
+    let name = name?;
+    let vpc_connector = match &network {
+        None | Some(Network::AsNamed) => named,
+        Some(Network::Own(_) | Network::OfConnector(_)) => Some(own_name(kind, &name)),
+    };
+    let service = Service {
+        name,
+        kind,
+        vpc_connector,
+        assign_public_ip: section.get("assign_public_ip").and_then(|v| v.boolean()),
+        tasks: tasks.map_or(1, |tasks| u16::try_from(*tasks).unwrap_or(u16::MAX)),
+        line: section.line(),
+    };
+    Some((service, network?))
+}
+
+/// No connector can be called so: its name has no slash.
+fn own_name(kind: ServiceKind, service: &At<String>) -> At<String> {
+    At { value: format!("{}/{}", kind.as_str(), service.value), span: service.span }
+}
+
+/// `egress` of an App Runner service agrees with its connector.
+fn egress(section: &Section<'_>, vpc_connector: Option<&At<String>>) {
     let through_vpc =
         section.get("egress").and_then(|v| v.one_of(&[("vpc", true), ("default", false)]));
-    let vpc_connector = section.optional_reference("vpc_connector", &[Kind::Connector]);
-    let tasks = section.get("tasks").and_then(|v| v.integer_in(0, 1000));
-    match (through_vpc, &vpc_connector) {
+    match (through_vpc, vpc_connector) {
         (Some(egress), None) if *egress && section.get("vpc_connector").is_none() => {
             section.reader.report.error(
                 egress.span,
@@ -45,10 +109,97 @@ pub(super) fn service(section: &Section<'_>) -> Option<Service> {
         ),
         _ => {}
     }
-    Some(Service {
-        name: name?,
-        vpc_connector,
-        tasks: tasks.map_or(1, |tasks| u16::try_from(*tasks).unwrap_or(u16::MAX)),
-        line: section.line(),
-    })
+}
+
+/// Keys that say nothing about a service of this kind.
+fn only_for_their_kinds(section: &Section<'_>, kind: ServiceKind) {
+    let refused: &[(&'static str, &str)] = match kind {
+        ServiceKind::AppRunner => &[
+            ("subnets", "name a [[vpc_connector]], which has them"),
+            ("security_groups", "name a [[vpc_connector]], which has them"),
+            (
+                "assign_public_ip",
+                "an App Runner service leaves by shared ENIs, without public addresses",
+            ),
+        ],
+        ServiceKind::Lambda => &[
+            (
+                "egress",
+                "a function with subnets leaves by its VPC, one without by Lambda's own network",
+            ),
+            ("assign_public_ip", "a function leaves by shared ENIs, without public addresses"),
+        ],
+        ServiceKind::Fargate => &[("egress", "a Fargate task always leaves by its ENI in the VPC")],
+    };
+    for (key, why) in refused {
+        if let Some(value) = section.get(key) {
+            let message = format!("`{key}` is not for kind = \"{}\"", kind.as_str());
+            value.error("not-of-this-kind", message, format!("remove it: {why}"));
+        }
+    }
+}
+
+/// The network configuration of a Lambda function or a Fargate service; `None` if it is broken.
+fn own_network(
+    section: &Section<'_>,
+    kind: ServiceKind,
+    service: &At<String>,
+    named: Option<&At<String>>,
+) -> Option<Network> {
+    let what = match kind {
+        ServiceKind::AppRunner | ServiceKind::Lambda => "a Lambda function in a VPC",
+        ServiceKind::Fargate => "a Fargate service",
+    };
+    let (subnets, security_groups) = network(section, what);
+    let groups = section.get("security_groups");
+    match (named, section.get("subnets").or(groups)) {
+        (Some(connector), Some(given)) => {
+            let message =
+                format!("subnets and groups are those of connector {:?} already", connector.value);
+            given.error("two-networks", message, "give them, or vpc_connector, but not both");
+            None
+        }
+        (Some(connector), None) => Some(Network::OfConnector(connector.clone())),
+        (None, Some(_)) if !subnets.is_empty() => {
+            let (name, line) = (own_name(kind, service), section.line());
+            Some(Network::Own(Connector { name, kind, subnets, security_groups, line }))
+        }
+        (None, Some(_)) | (None, None) if kind == ServiceKind::Fargate => {
+            if section.get("subnets").is_none() {
+                section.reader.report.error(
+                    section.span,
+                    "missing-key",
+                    "a Fargate service needs the key `subnets`: each of its tasks has a network interface",
+                    "add `subnets = [\"…\"]` with ids of [[subnet]] sections, or vpc_connector for those of a connector",
+                );
+            }
+            None
+        }
+        (None, Some(given)) => {
+            if section.get("subnets").is_none() {
+                let message = "security groups are for network interfaces, which are in subnets";
+                given.error("groups-without-subnets", message, "add subnets, or remove this");
+            }
+            None
+        }
+        (None, None) => Some(Network::AsNamed),
+    }
+}
+
+/// Adds the services, and their own networks to the connectors.
+pub(super) fn add(spec: &mut Spec, read: Vec<(Service, Network)>) {
+    for (service, network) in read {
+        let own = match network {
+            Network::AsNamed => None,
+            Network::Own(connector) => Some(connector),
+            Network::OfConnector(named) => spec.connector(&named).map(|connector| Connector {
+                name: own_name(service.kind, &service.name),
+                kind: service.kind,
+                line: service.line,
+                ..connector.clone()
+            }),
+        };
+        spec.connectors.extend(own);
+        spec.services.push(service);
+    }
 }

@@ -68,8 +68,14 @@ vpc_connector = "two"
     let snapshot = snapshot(&text);
     assert_eq!(snapshot.parts().enis.len(), 2);
     let groups = [SecurityGroupIx(0), SecurityGroupIx(1)];
-    assert_eq!(snapshot.eni_of(SubnetIx(0), &groups), Some(EniIx(0)));
-    assert_eq!(snapshot.eni_of(SubnetIx(1), &groups), Some(EniIx(1)));
+    assert_eq!(
+        snapshot.hyperplane_eni(crate::vpc::ServiceKind::AppRunner, SubnetIx(0), &groups),
+        Some(EniIx(0))
+    );
+    assert_eq!(
+        snapshot.hyperplane_eni(crate::vpc::ServiceKind::AppRunner, SubnetIx(1), &groups),
+        Some(EniIx(1))
+    );
 }
 
 #[test]

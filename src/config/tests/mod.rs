@@ -3,6 +3,7 @@
 mod apprunner;
 mod dns;
 mod errors;
+mod kinds;
 mod lints;
 mod lowering;
 mod overlay;

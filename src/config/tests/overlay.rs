@@ -16,7 +16,7 @@ fn service(name: &str, by: Option<&str>) -> OverlayService {
 }
 
 fn both(connectors: &[OverlayConnector], services: &[OverlayService]) -> Overlay {
-    Overlay { connectors: connectors.to_vec(), services: services.to_vec() }
+    Overlay { connectors: connectors.to_vec(), services: services.to_vec(), ..Overlay::default() }
 }
 
 fn over(text: &str, overlay: Overlay) -> Result<Lab, Diagnostics> {
@@ -47,8 +47,8 @@ fn a_connector_has_its_enis_once_a_service_uses_it_and_shares_them_with_the_file
     let own = connector("own", &["subnet-a"], &[]);
     let own = used.with_overlay(both(&[own], &[service("api", Some("own"))])).unwrap();
     let [.., new] = &*own.plan.enis else { panic!() };
-    assert_eq!((own.plan.enis.len(), new.subnet.as_str()), (3, "subnet-a"));
-    assert_eq!(new.security_groups, ["vpc-demo/default"], "no groups: the VPC's default group");
+    assert_eq!((own.plan.enis.len(), new.key.subnet.as_str()), (3, "subnet-a"));
+    assert_eq!(new.key.security_groups, ["vpc-demo/default"], "no groups: the VPC's default group");
     assert!(own.overlay.has_service("api") && !own.overlay.has_service("web"));
 
     let default = own.with_overlay(both(&[], &[service("api", None)])).unwrap();

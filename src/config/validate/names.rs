@@ -2,6 +2,7 @@
 
 use crate::config::diagnostic::{Report, Span};
 use crate::config::spec::{EndpointKind, Spec};
+use crate::vpc::ServiceKind;
 
 pub(super) fn check(spec: &Spec, report: &Report) {
     namespaces(spec, report);
@@ -50,7 +51,7 @@ fn sizes(spec: &Spec, report: &Report) {
         ("route tables", spec.route_tables.len().saturating_add(vpcs)),
         ("security groups", spec.security_groups.len().saturating_add(vpcs)),
         ("network ACLs", spec.network_acls.len().saturating_add(vpcs)),
-        ("network interfaces", spec.connectors.iter().map(|c| c.subnets.len()).sum()),
+        ("network interfaces", interfaces(spec)),
     ];
     for (what, count) in whole {
         limit(report, Span::default(), what, count);
@@ -63,6 +64,14 @@ fn sizes(spec: &Spec, report: &Report) {
         limit(report, group.id.span, "egress rules", group.egress.as_ref().map_or(0, Vec::len));
         limit(report, group.id.span, "ingress rules", group.ingress.len());
     }
+}
+
+/// At most: of Hyperplane ENIs one in each subnet, and one for each Fargate task.
+fn interfaces(spec: &Spec) -> usize {
+    let shared = spec.connectors.iter().map(|c| c.subnets.len());
+    let tasks = spec.services.iter().filter(|s| s.kind == ServiceKind::Fargate);
+    let more = spec.more_tasks.values().map(|numbers| numbers.len());
+    shared.chain(tasks.map(|s| usize::from(s.tasks))).chain(more).sum()
 }
 
 fn limit(report: &Report, span: Span, what: &str, count: usize) {

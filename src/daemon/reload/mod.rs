@@ -104,6 +104,7 @@ impl Running {
         overlay: Overlay,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), ReloadError> {
+        let overlay = self.with_tasks_by_hand(overlay);
         if overlay == self.lab.overlay {
             return Ok(());
         }
@@ -122,8 +123,13 @@ impl Running {
         self.startup.left(Instant(clock::now()), &self.lab, connector)
     }
 
+    /// With the tasks that are there: which of them need ENIs is the file's to say.
+    fn with_tasks_by_hand(&self, overlay: Overlay) -> Overlay {
+        Overlay { tasks_by_hand: self.tasks_by_hand(), ..overlay }
+    }
+
     fn read(&self, request: &Request) -> Result<Lab, ReloadError> {
-        let (plan, overlay) = (&self.lab.plan, self.lab.overlay.clone());
+        let (plan, overlay) = (&self.lab.plan, self.with_tasks_by_hand(self.lab.overlay.clone()));
         let lab = Lab::parse_with(Some(plan), &request.file, &request.text, overlay)
             .map_err(ReloadError::Config)?;
         Ok(match request.time_scale {

@@ -7,7 +7,7 @@ use crate::daemon::tasks::device_of;
 use crate::linux::link::{Links, task_link_name};
 use crate::linux::netns::Netns;
 use crate::pipeline::{Device, DeviceId};
-use crate::vpc::{ServiceIx, Snapshot, Space, Task};
+use crate::vpc::{ServiceIx, ServiceKind, Snapshot, Space, Task};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
@@ -21,6 +21,8 @@ impl Running {
             let eni = match device_of(&snapshot, service, number) {
                 Some(Device::Eni(ix)) => Some(ix),
                 Some(Device::AppRunner) => None,
+                // The ENI goes with the task: its service has fewer now.
+                None if snapshot.service(service).kind == ServiceKind::Fargate => continue,
                 Some(Device::NatGateway(_)) | None => {
                     return Err(LabError::NoDevice { service: attachment.service.clone(), number });
                 }

@@ -29,6 +29,7 @@ fn destinations(world: &World) -> Vec<Ipv4Addr> {
     all.extend(own().map(|own| own.private));
     all.extend(own().filter_map(|own| own.public));
     all.extend(plan.apprunner_address);
+    all.extend(plan.enis.iter().filter_map(|eni| eni.public_address));
     all.extend([EXAMPLE; 8]);
     let others = [
         "203.0.113.10",

@@ -98,9 +98,11 @@ pub(super) fn lab(tape: &mut Tape<'_>) -> String {
         }
     }
     for (number, connector) in connectors.iter().enumerate() {
+        let kinds = ["kind = \"lambda\"", "kind = \"fargate\"", PUBLIC_FARGATE];
+        let kind = if tape.one_in(2) { kinds[tape.below(3)] } else { "" };
         let _ = writeln!(
             out,
-            "[[service]]\nname = \"s{number}\"\nvpc_connector = \"{connector}\"\ntasks = 3"
+            "[[service]]\nname = \"s{number}\"\nvpc_connector = \"{connector}\"\ntasks = 3\n{kind}"
         );
     }
     if tape.one_in(4) {
@@ -108,6 +110,8 @@ pub(super) fn lab(tape: &mut Tape<'_>) -> String {
     }
     out
 }
+
+const PUBLIC_FARGATE: &str = "kind = \"fargate\"\nassign_public_ip = true";
 
 fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: bool) -> Vpc {
     let id = format!("vpc-{number}");

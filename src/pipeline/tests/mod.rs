@@ -21,6 +21,7 @@ mod generation;
 mod generator;
 mod icmp;
 mod interface_endpoint;
+mod kinds;
 mod malformed;
 mod mapping;
 mod middlebox;

@@ -1,6 +1,7 @@
 //! A second opinion: what AWS does with a first packet, straight from the lab file's own words and the rules of the
 //! specification, by linear scans. It shares no look-up, no rule matching and no order of stages with the engine.
 
+mod interfaces;
 mod matching;
 mod middlebox;
 mod question;
@@ -76,7 +77,14 @@ impl<'a> Oracle<'a> {
         }
         match &service.vpc_connector {
             None => self.app_runner_sends(),
-            Some(connector) => self.eni_sends(self.eni_of(&connector.value, task)),
+            Some(connector) => {
+                let name = &service.name.value;
+                let own = |e: &&PlannedEni| e.key.task == Some((name.clone(), task));
+                let own = self.lab.plan.enis.iter().find(own);
+                let shared = self.eni_of(&connector.value, task);
+                assert_eq!(own.is_some(), shared.is_none());
+                self.eni_sends(own.or(shared).unwrap())
+            }
         }
     }
 
@@ -95,31 +103,8 @@ impl<'a> Oracle<'a> {
         Ok((Place::Internet, None))
     }
 
-    /// Spec 2.3: zones in order, tasks in turn.
-    fn eni_of(&self, connector: &str, task: u16) -> &'a PlannedEni {
-        let spec = &self.lab.spec;
-        let connector = spec.connectors.iter().find(|c| c.name.value == connector).unwrap();
-        let zone = |id: &str| self.subnet(id).availability_zone.clone();
-        let mut zones: Vec<String> = connector.subnets.iter().map(|s| zone(&s.value)).collect();
-        zones.sort();
-        zones.dedup();
-        let turn = usize::from(task) - 1;
-        let here = &zones[turn % zones.len()];
-        let subnets: Vec<&str> = connector
-            .subnets
-            .iter()
-            .map(|s| s.value.as_str())
-            .filter(|s| zone(s) == *here)
-            .collect();
-        let subnet = subnets[turn / zones.len() % subnets.len()];
-        let vpc = &self.subnet(subnet).vpc.value;
-        let groups = self.groups(connector.security_groups.iter().map(|g| &g.value), vpc);
-        let found = |e: &&PlannedEni| e.subnet == subnet && e.security_groups == groups;
-        self.lab.plan.enis.iter().find(found).unwrap()
-    }
-
     fn eni_sends(&self, eni: &'a PlannedEni) -> Answer {
-        let home = self.subnet(&eni.subnet);
+        let home = self.subnet(&eni.key.subnet);
         let vpc = self.lab.spec.vpcs.iter().find(|v| v.id.value == home.vpc.value).unwrap();
         let to = self.ask.to;
         let resolver = u32::from(vpc.cidrs[0].value.network()) + 2;
@@ -139,7 +124,7 @@ impl<'a> Oracle<'a> {
         if to.octets()[..2] == [169, 254] || router {
             return Err(Reason::ExemptAddressUnserved);
         }
-        self.group_egress(&eni.security_groups, to)?;
+        self.group_egress(&eni.key.security_groups, to)?;
         let sender =
             Sender { home, address: eni.address, port: self.ports.eni, hides: None, at: home };
         let sender = self.through_middleboxes(sender)?;
@@ -169,7 +154,14 @@ impl<'a> Oracle<'a> {
                 Err(Reason::IgwPrivateDestination)
             }
             Some(Target::InternetGateway(_)) if is_rfc6598(to) => Err(Reason::IgwSharedDestination),
-            Some(Target::InternetGateway(_)) => Err(Reason::IgwNoPublicAddress),
+            Some(Target::InternetGateway(_)) if eni.public_address.is_none() => {
+                Err(Reason::IgwNoPublicAddress)
+            }
+            Some(Target::InternetGateway(_)) if self.is_own_public(to) => Err(Reason::NatHairpin),
+            Some(Target::InternetGateway(_)) => {
+                let reply = [self.back(home, false, to, sender.port)];
+                Ok((Place::Internet, self.reply_dies(&reply)))
+            }
             Some(Target::Local) => self.locally(sender),
             Some(Target::NatGateway(id)) => self.through_gateway(sender, &id, stays),
             Some(Target::NetworkInterface(_)) => panic!("passed already"),
@@ -286,7 +278,7 @@ impl<'a> Oracle<'a> {
             .plan
             .enis
             .iter()
-            .any(|e| e.address == to && self.subnet(&e.subnet).vpc.value == *vpc)
+            .any(|e| e.address == to && self.subnet(&e.key.subnet).vpc.value == *vpc)
         {
             return Err(Reason::EniAddress);
         }
@@ -438,7 +430,7 @@ impl<'a> Oracle<'a> {
         let enis = self.lab.plan.enis.iter();
         let eni = enis
             .filter(|e| e.address == address)
-            .any(|e| e.security_groups.iter().any(|g| g == group));
+            .any(|e| e.key.security_groups.iter().any(|g| g == group));
         let resource = self.lab.spec.resources.iter().any(|r| {
             let vpc = &self.subnet(&r.subnet.value).vpc.value;
             let groups = self.groups(r.security_groups.iter().map(|g| &g.value), vpc);
@@ -577,16 +569,6 @@ impl<'a> Oracle<'a> {
             .filter(|r| matches(&r.traffic, self.ask.protocol, border.port, border.icmp))
             .min_by_key(|r| r.number.value)
             .map(|r| r.action)
-    }
-
-    fn is_own_public(&self, address: Ipv4Addr) -> bool {
-        let plan = &self.lab.plan;
-        plan.apprunner_address == Some(address)
-            || plan
-                .nat_gateways
-                .values()
-                .flat_map(|n| &n.addresses)
-                .any(|own| own.public == Some(address))
     }
 
     fn subnet(&self, id: &str) -> &'a Subnet {

@@ -125,6 +125,19 @@ pub(super) fn mount_target(import: &mut Import<'_>, block: &Block<'_>) -> Result
     Ok(())
 }
 
+/// `aws_lambda_function`: one in a VPC sends packets there; another does not concern the lab.
+pub(super) fn function(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
+    if !block.blocks("vpc_config")?.is_empty() {
+        import.findings.left_out(
+            block.object(),
+            &block.origin,
+            "a Lambda function in the VPC",
+            "the lab has no such task: add a [[service]] whose connector has its subnets and groups",
+        );
+    }
+    Ok(())
+}
+
 fn private(addresses: &[Ipv4Addr]) -> Vec<PrivateAddress> {
     let mut found: Vec<PrivateAddress> = Vec::new();
     for &address in addresses {

@@ -42,8 +42,8 @@ pub(super) enum Kind {
 
 const LEADS_OUT: &str = "the lab ends there: routes that lead to it drop";
 const NO_FILTER: &str = "the lab has no such filter: what it would stop passes";
-const NO_SERVICE: &str =
-    "the lab runs it not: add a [[service]] for it, with a connector of its subnets and groups";
+const NO_TASK: &str = "the lab has none of its tasks, as a source or a destination: add a [[service]] whose connector has its subnets and groups";
+const NO_HOST: &str = "its addresses are not in the source, and the lab has no such resource: add a [[resource]] for it";
 
 /// What becomes of a type; data sources that only list ids have no bearing.
 pub(super) fn kind(kind: &str, data: bool) -> Kind {
@@ -104,7 +104,8 @@ pub(super) fn kind(kind: &str, data: bool) -> Kind {
         "aws_apprunner_service" => Read(Objects, apprunner::service),
         _ if data => Nothing,
 
-        "aws_lambda_function" | "aws_ecs_service" => LeftOut(NO_SERVICE),
+        "aws_lambda_function" => Read(Objects, interfaces::function),
+        "aws_ecs_service" | "aws_ecs_task_set" => LeftOut(NO_TASK),
         "aws_ec2_transit_gateway"
         | "aws_ec2_transit_gateway_vpc_attachment"
         | "aws_vpn_gateway"
@@ -129,12 +130,33 @@ pub(super) fn kind(kind: &str, data: bool) -> Kind {
         other => match Owner::of(other) {
             Some(owner) => Kind::Owner(owner),
             None if HARMLESS.contains(&other) => Nothing,
+            None if HOSTS.contains(&other) => LeftOut(NO_HOST),
             None if DECIDES.iter().any(|start| other.starts_with(start)) => NotUnderstood,
             None if LEADS.iter().any(|start| other.starts_with(start)) => LeftOut(LEADS_OUT),
             None => Nothing,
         },
     }
 }
+
+/// Types that have addresses in subnets, of which a state tells nothing.
+const HOSTS: &[&str] = &[
+    "aws_autoscaling_group",
+    "aws_dax_cluster",
+    "aws_db_proxy",
+    "aws_directory_service_directory",
+    "aws_dms_replication_instance",
+    "aws_eks_cluster",
+    "aws_eks_node_group",
+    "aws_elasticache_serverless_cache",
+    "aws_elb",
+    "aws_fsx_lustre_file_system",
+    "aws_fsx_ontap_file_system",
+    "aws_fsx_openzfs_file_system",
+    "aws_fsx_windows_file_system",
+    "aws_msk_serverless_cluster",
+    "aws_opensearchserverless_vpc_endpoint",
+    "aws_redshiftserverless_workgroup",
+];
 
 /// Types whose names begin like those below, and that no packet depends on.
 const HARMLESS: &[&str] = &[

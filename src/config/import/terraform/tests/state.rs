@@ -393,7 +393,12 @@ fn private_zones_and_their_records() {
 fn what_has_no_counterpart_is_said() {
     let (_, findings) = account(&state(&[
         resource("aws_ec2_transit_gateway.hub", json!({ "id": "tgw-1" })),
-        resource("aws_lambda_function.f", json!({ "id": "f" })),
+        resource(
+            "aws_lambda_function.f",
+            json!({ "id": "f", "vpc_config": [{ "subnet_ids": ["subnet-a"] }] }),
+        ),
+        resource("aws_lambda_function.outside", json!({ "id": "o", "vpc_config": [] })),
+        resource("aws_eks_cluster.k", json!({ "id": "k" })),
         resource("aws_vpc_new_kind_of_filter.x", json!({ "id": "x-1" })),
         resource("aws_egress_only_internet_gateway.v6", json!({ "id": "eigw-1" })),
         resource("aws_flow_log.all", json!({ "id": "fl-1" })),
@@ -407,6 +412,7 @@ fn what_has_no_counterpart_is_said() {
             (FindingKind::NotUnderstood, "aws_vpc_new_kind_of_filter x-1".to_owned()),
             (FindingKind::LeftOut, "aws_ec2_transit_gateway tgw-1".to_owned()),
             (FindingKind::LeftOut, "aws_lambda_function f".to_owned()),
+            (FindingKind::LeftOut, "aws_eks_cluster k".to_owned()),
             (FindingKind::LeftOut, "IPv6".to_owned()),
         ]
     );

@@ -1,0 +1,196 @@
+//! Do Lambda functions and Fargate tasks leave by ENIs of their own, seen as AWS would show them?
+
+use crate::support::lab::{Lab, for_both_kinds};
+use egret::explain::{EniRow, FlowRow};
+use serde_json::json;
+use std::net::Ipv4Addr;
+
+for_both_kinds!(
+    functions_share_and_each_fargate_task_is_seen_by_its_own_address,
+    a_public_address_leads_out_and_a_public_subnet_without_one_nowhere,
+);
+
+const FAR: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 20);
+const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+
+const LAB: &str = r#"
+offload = "on"
+
+[[vpc]]
+id = "vpc-a"
+cidr = "10.0.0.0/16"
+internet_gateway = "igw-a"
+
+[[subnet]]
+id = "subnet-public"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.0.0/24"
+route_table = "rtb-public"
+
+[[subnet]]
+id = "subnet-a"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+
+[[route_table]]
+id = "rtb-public"
+vpc = "vpc-a"
+routes = [{ destination = "0.0.0.0/0", target = "igw-a" }]
+
+[[security_group]]
+id = "sg-app"
+vpc = "vpc-a"
+
+[[security_group]]
+id = "sg-far"
+vpc = "vpc-a"
+ingress = [{ protocol = "all", from = "sg-app" }]
+
+[[resource]]
+name = "far"
+subnet = "subnet-a"
+address = "10.0.1.20"
+security_groups = ["sg-far"]
+
+[[internet_host]]
+name = "another"
+address = "203.0.113.20"
+
+[[internet_host]]
+name = "host"
+address = "203.0.113.10"
+
+[[vpc_connector]]
+name = "app"
+subnets = ["subnet-a"]
+security_groups = ["sg-app"]
+
+[[service]]
+name = "web"
+vpc_connector = "app"
+
+[[service]]
+name = "resize"
+kind = "lambda"
+subnets = ["subnet-a"]
+security_groups = ["sg-app"]
+tasks = 2
+
+[[service]]
+name = "notify"
+kind = "lambda"
+vpc_connector = "app"
+
+[[service]]
+name = "job"
+kind = "fargate"
+subnets = ["subnet-a"]
+security_groups = ["sg-app"]
+tasks = 2
+
+[[service]]
+name = "edge"
+kind = "fargate"
+subnets = ["subnet-public"]
+security_groups = ["sg-app"]
+assign_public_ip = true
+
+[[service]]
+name = "trap"
+kind = "fargate"
+subnets = ["subnet-public"]
+security_groups = ["sg-app"]
+"#;
+
+fn eni(lab: &Lab, service: &str, task: u16) -> EniRow {
+    let tasks = lab.ps();
+    let own = tasks.iter().find(|row| row.service == service && row.task == task).unwrap();
+    let enis: Vec<EniRow> = lab.rows("enis");
+    enis.into_iter().find(|row| Some(&row.id) == own.eni.as_ref()).unwrap()
+}
+
+/// Says so much on a connection that the kernel takes it, and what became of the flow.
+fn steady(lab: &Lab, task: &mut crate::support::lab::Agent, port: u16) -> FlowRow {
+    (0..20).for_each(|_| task.ok(&json!(["say", "kept", 10.0])));
+    let own = |flow: &FlowRow| flow.inside.ends_with(&format!(":{port}")) && flow.path == "offload";
+    let flows = lab.flows();
+    flows.iter().find(|flow| own(flow)).unwrap_or_else(|| panic!("{flows:#?}")).clone()
+}
+
+fn functions_share_and_each_fargate_task_is_seen_by_its_own_address(device: &str) {
+    let lab = Lab::up(device, LAB);
+    let [web, resize, other, notify] = [("web", 1), ("resize", 1), ("resize", 2), ("notify", 1)]
+        .map(|(service, task)| eni(&lab, service, task));
+    assert_eq!((&resize.id, &resize.id), (&other.id, &notify.id));
+    assert_ne!(resize.id, web.id);
+    assert_eq!((resize.tasks, resize.services.len()), (3, 2));
+    assert_eq!(resize.interface_type.as_deref(), Some("lambda"));
+    assert!(resize.tags.is_empty() && web.tags.contains_key("AWSAppRunnerManaged"));
+
+    let mut server = Lab::agent(&lab.netns("vpc-a"));
+    server.ok(&json!(["serve", FAR, 7000]));
+    lab.task("resize/2").tcp(FAR, 7000);
+    assert_eq!(server.peers()[0].0, resize.address.unwrap());
+    // Two tasks, one port, one destination: told apart by their addresses.
+    let [mut one, mut two] = ["job/1", "job/2"].map(|task| lab.task(task));
+    let own = [1, 2].map(|number| eni(&lab, "job", number));
+    assert_eq!((own[0].kind.as_str(), own[0].tasks), ("task", 1));
+    for task in [&mut one, &mut two] {
+        assert_eq!(task.ask(&json!(["open", "kept", FAR, 7000, 4444, 10.0])), 4444);
+    }
+    let seen = server.peers();
+    assert_eq!(seen, own.map(|eni| (eni.address.unwrap(), 4444)));
+    assert_eq!(steady(&lab, &mut one, 4444).outside, format!("{}:4444", seen[0].0));
+
+    // Another task is another ENI, for as long as it is there.
+    let enis = || lab.rows::<EniRow>("enis").len();
+    let before = enis();
+    lab.egret_ok("task add job");
+    assert_eq!(enis(), before + 1);
+    let third = eni(&lab, "job", 3);
+    lab.task("job/3").tcp_from(4444, FAR, 7000);
+    assert_eq!(server.peers(), [(third.address.unwrap(), 4444)]);
+    let file = std::fs::read_to_string(lab.file()).unwrap();
+    let fewer = file.replacen(
+        "tasks = 2\n\n[[service]]\nname = \"edge\"",
+        "tasks = 1\n\n[[service]]\nname = \"edge\"",
+        1,
+    );
+    assert_ne!(fewer, file);
+    std::fs::write(lab.file(), fewer).unwrap();
+    drop(two);
+    lab.egret_ok(&format!("apply {}", lab.file().display()));
+    assert_eq!(enis(), before, "one of the file has gone, one by hand has stayed");
+    assert_eq!(eni(&lab, "job", 3).address, third.address);
+    lab.egret_ok("task remove job/3");
+    assert_eq!(enis(), before - 1);
+    one.ok(&json!(["say", "kept"]));
+    assert!(lab.egret_ok("explain job far:7000/tcp --source-port 53").contains(":53"));
+}
+
+fn a_public_address_leads_out_and_a_public_subnet_without_one_nowhere(device: &str) {
+    let mut lab = Lab::up(device, LAB);
+    let far = lab.far("internet", "net0", &[HOST]);
+    let mut server = Lab::agent(&far);
+    server.ok(&json!(["serve", HOST, 443]));
+    let public = eni(&lab, "edge", 1).public_address.unwrap();
+    let mut edge = lab.task("edge");
+    assert_eq!(edge.ask(&json!(["open", "kept", HOST, 443, 443, 10.0])), 443);
+    assert_eq!(server.peers(), [(public, 443)]);
+    assert_eq!(steady(&lab, &mut edge, 443).outside, format!("{public}:443"));
+    assert!(lab.pings("edge", &HOST.to_string()));
+    // The host's own error finds the task: nobody listens there.
+    assert_eq!(edge.ask(&json!(["udp", HOST, 9, 0, 5, 10.0])), "ECONNREFUSED");
+
+    let row = lab.drops_for("igw-no-public-address", "igw-a", || {
+        lab.task("trap").tcp_times_out(HOST, 443);
+    });
+    assert_eq!(row.service.as_deref(), Some("trap"));
+    let (passes, said) = {
+        let output = lab.egret("explain trap host:443/tcp");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert!(!passes && said.contains("assign_public_ip = true"), "{said}");
+}
