@@ -24,28 +24,53 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 const TARGET: &str = "x-amz-target";
 
-/// What the protocol needs besides the operations.
+/// An account's App Runner as its clients see it.
 #[derive(Clone)]
-pub(super) struct Server {
-    pub(super) api: Api,
-    pub(super) region: String,
+pub struct Server {
+    api: Api,
+    region: String,
     /// Without any, requests are taken unread.
-    pub(super) access_keys: Arc<[AccessKey]>,
+    access_keys: Arc<[AccessKey]>,
 }
 
 impl Server {
+    pub(super) fn new(api: Api, region: String, access_keys: Vec<AccessKey>) -> Self {
+        Self { api, region, access_keys: access_keys.into() }
+    }
+
     /// Answers until `ended` is set, then lets calls in progress finish.
-    pub(super) async fn serve(
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub async fn serve(
         self,
         listener: TcpListener,
         mut ended: watch::Receiver<bool>,
     ) -> io::Result<()> {
+        let answer = async |State(server): State<Self>, request| server.answer(request).await;
         let router = Router::new().fallback(answer).with_state(self);
         let until = async move {
             // A sender that is gone is an end as well.
             let _ = ended.wait_for(|end| *end).await;
         };
         axum::serve(listener, router).with_graceful_shutdown(until).await
+    }
+
+    /// The answer to one request.
+    pub async fn answer(&self, request: Request) -> Response {
+        let (status, document) = match self.outcome(request).await {
+            Ok(document) => (StatusCode::OK, document),
+            Err(fault) => {
+                let document = json!({"__type": fault.kind.shape_id(), "Message": fault.message});
+                (fault.kind.status(), document)
+            }
+        };
+        let request_id = Uuid::new_v4().to_string();
+        let headers = [
+            (header::CONTENT_TYPE.as_str(), CONTENT_TYPE.to_owned()),
+            ("x-amzn-requestid", request_id),
+        ];
+        (status, headers, document.to_string()).into_response()
     }
 
     async fn outcome(&self, request: Request) -> Result<Value, Fault> {
@@ -80,22 +105,6 @@ impl Server {
         };
         signature::check(request, &self.access_keys, &self.region, wall_clock())
     }
-}
-
-async fn answer(State(server): State<Server>, request: Request) -> Response {
-    let (status, document) = match server.outcome(request).await {
-        Ok(document) => (StatusCode::OK, document),
-        Err(fault) => {
-            let document = json!({"__type": fault.kind.shape_id(), "Message": fault.message});
-            (fault.kind.status(), document)
-        }
-    };
-    let request_id = Uuid::new_v4().to_string();
-    let headers = [
-        (header::CONTENT_TYPE.as_str(), CONTENT_TYPE.to_owned()),
-        ("x-amzn-requestid", request_id),
-    ];
-    (status, headers, document.to_string()).into_response()
 }
 
 /// The operation that a request asks for.
