@@ -7,20 +7,19 @@ use crate::flow::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// When each ENI that was made lately is up, by its id. One that is not listed and is there is up.
+/// When each ENI that the API ever had made is up, by its id, which is that of its subnet and groups. One that is not listed
+/// and is there is up.
 #[derive(Debug, Default)]
 pub(super) struct Startup(BTreeMap<String, Instant>);
 
 impl Startup {
     /// The API has turned a lab into another one: what is there now, and was not among `before`, has begun to come up.
-    /// What has gone is forgotten, and would take its time again.
+    /// What has gone is remembered: a combination takes its time the first time it is used, and never again.
     pub(super) fn began(&mut self, now: Instant, before: &BTreeSet<String>, lab: &Lab) {
-        let there = enis(lab);
-        self.0.retain(|eni, up| there.contains(eni) && *up > now);
         let Some(latency) = lab.spec.apprunner.startup_latency else { return };
-        for eni in there.difference(before) {
+        for eni in enis(lab).difference(before) {
             let takes = latency.of(eni).div_f64(lab.time_scale);
-            self.0.insert(eni.clone(), now + takes);
+            self.0.entry(eni.clone()).or_insert(now + takes);
         }
     }
 
@@ -121,10 +120,18 @@ mod tests {
         assert_eq!(world.left("two"), Duration::ZERO);
         assert!(world.left("wider") > Duration::ZERO);
 
-        // Nobody uses it any more: the ENI goes, and the next one begins anew.
+        // Nobody uses it any more, and then somebody does: it was the first use that took its time.
         world.turn_to(&[]);
         world.turn_to(&[one]);
-        assert_eq!(world.left("one"), takes);
+        assert_eq!(world.left("one"), Duration::ZERO);
+        // One that goes before it is up has its time all the same.
+        let early = ("early", &["subnet-a"][..], "vpc-demo/default");
+        world.turn_to(&[early]);
+        let takes = world.left("early");
+        world.turn_to(&[]);
+        world.pass(takes.div_f64(2.0));
+        world.turn_to(&[early]);
+        assert!(world.left("early") < takes, "{takes:?}");
         assert_eq!(world.left("no such"), Duration::ZERO);
     }
 
