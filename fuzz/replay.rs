@@ -16,7 +16,7 @@
 #[path = "bodies/mod.rs"]
 mod bodies;
 
-use bodies::{import, lab, packets, pcapng};
+use bodies::{apprunner, import, lab, packets, pcapng};
 use std::path::{Path, PathBuf};
 
 /// What a target does with an input.
@@ -68,17 +68,33 @@ fn captures_of_the_seeds() {
 #[test]
 fn sources_of_the_seeds() {
     replay("fuzz/seeds/import_describe", import::describe);
+    replay("fuzz/seeds/import_cloudformation", import::cloudformation);
     replay("fuzz/seeds/import_terraform", import::terraform);
+}
+
+#[test]
+fn calls_of_the_seeds() {
+    replay("fuzz/seeds/apprunner", apprunner::run);
+}
+
+/// The seeds would be worth little if their calls were refused at once.
+#[test]
+fn most_calls_of_the_seeds_are_met() {
+    let data = std::fs::read(root().join("fuzz/seeds/apprunner/flow")).unwrap();
+    let statuses = apprunner::statuses(&data);
+    assert!(statuses.len() > 15 && statuses.iter().all(|status| *status == 200), "{statuses:?}");
 }
 
 /// Each seed, cut anywhere and with any octet turned over, is an input too: a small fuzzer without a fuzzer.
 #[test]
 fn pieces_of_the_seeds() {
-    let bodies: [(&str, Body); 4] = [
+    let bodies: [(&str, Body); 6] = [
         ("packets", packets::run),
         ("pcapng", pcapng::run),
         ("import_describe", import::describe),
+        ("import_cloudformation", import::cloudformation),
         ("import_terraform", import::terraform),
+        ("apprunner", apprunner::run),
     ];
     for (name, body) in bodies {
         for file in std::fs::read_dir(root().join("fuzz/seeds").join(name)).unwrap() {

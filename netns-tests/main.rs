@@ -24,6 +24,7 @@ mod grace;
 mod hangup;
 mod icmp;
 mod import_moto;
+mod imported;
 mod kinds;
 mod lifecycle;
 mod live;

@@ -1,5 +1,6 @@
 //! What each fuzz target does with an input. The targets and `replay.rs` include it.
 
+pub(crate) mod apprunner;
 pub(crate) mod import;
 pub(crate) mod lab;
 pub(crate) mod packets;

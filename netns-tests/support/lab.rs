@@ -77,13 +77,22 @@ pub const CLOSED_FLOWS_STAY: &str = "[timeouts]\ntcp_closing = \"60s\"\n";
 impl Lab {
     /// Brings up a lab with a name that no other has; `text` is its file without name and device.
     pub fn up(device: &str, text: &str) -> Self {
-        Self::start(device, text, |file| start(&mut up_command(file)))
+        Self::start(device, text, |_, file| start(&mut up_command(file)))
+    }
+
+    /// Brings up a lab straight from a source. Its own file is only a place for a test to write to.
+    pub fn up_from(source: &std::path::Path) -> Self {
+        Self::start("auto", "", |name, _| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+            command.args(["up", "-q", "--lab", name, "--from"]).arg(source);
+            start(&mut command)
+        })
     }
 
     /// Brings up a lab whose process has a terminal of its own, which hears its complaints.
     pub fn up_on_terminal(text: &str) -> (Self, Terminal) {
         let (terminal, other_end) = Terminal::open();
-        let lab = Self::start("auto", text, |file| {
+        let lab = Self::start("auto", text, |_, file| {
             let up = up_command(file);
             let mut command = Command::new("setsid");
             command.arg("--ctty").arg(up.get_program()).args(up.get_args());
@@ -96,7 +105,7 @@ impl Lab {
     fn start(
         device: &str,
         text: &str,
-        start: impl FnOnce(&std::path::Path) -> (Child, String),
+        start: impl FnOnce(&str, &std::path::Path) -> (Child, String),
     ) -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -106,7 +115,7 @@ impl Lab {
         let device = other.unwrap_or_else(|| device.to_owned());
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         write!(file, "lab = \"{name}\"\ndevice = \"{device}\"\n{text}").unwrap();
-        let (up, ready) = start(file.path());
+        let (up, ready) = start(&name, file.path());
         Self { name, device, file, up, ready, far: Namespaces::new() }
     }
 

@@ -26,6 +26,7 @@ mod tests;
 pub use api::Quotas;
 pub use fault::{Fault, Kind};
 pub use ground::{Ground, Unfit};
+pub use server::Server;
 pub use store::{Store, StoreError};
 
 use crate::config::apprunner::AccessKey;
@@ -34,13 +35,10 @@ use api::{Api, Desk};
 use arn::Account;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use server::Server;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 
 /// What the API is like, from the lab file.
 #[derive(Clone, Debug)]
@@ -60,6 +58,10 @@ pub struct Settings {
 }
 
 impl Settings {
+    fn account(&self) -> Account {
+        Account { id: self.account.clone(), region: self.region.clone() }
+    }
+
     /// What the lab says. The database is beside the file or folder that the lab comes from, where nothing else is said.
     pub fn of(lab: &Lab, source: &Path, time_scale: f64) -> Self {
         let api = &lab.spec.apprunner.api;
@@ -94,8 +96,18 @@ impl AppRunner {
     /// # Errors
     /// Why the database cannot be used.
     pub fn open(settings: Settings) -> Result<Self, StoreError> {
-        let account = Account { id: settings.account.clone(), region: settings.region.clone() };
+        let account = settings.account();
         let store = Store::open(&settings.store, &account)?;
+        Ok(Self { settings, account, store })
+    }
+
+    /// An account that nothing is kept of.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn in_memory(settings: Settings) -> Result<Self, StoreError> {
+        let account = settings.account();
+        let store = Store::in_memory(&account)?;
         Ok(Self { settings, account, store })
     }
 
@@ -112,17 +124,16 @@ impl AppRunner {
         &self.settings.store
     }
 
-    /// Answers calls until `ended` is set. `say` hears what App Runner would write into a service's event log.
+    /// Takes the account up over its lab, where it was left. `say` hears what App Runner would write into a service's event
+    /// log. To be called within a runtime.
     ///
     /// # Errors
-    /// When the database or the socket fails.
-    pub async fn serve(
+    /// When the database cannot be read.
+    pub fn over(
         self,
         ground: Arc<dyn Ground>,
         say: Arc<dyn Fn(&str) + Send + Sync>,
-        listener: TcpListener,
-        ended: watch::Receiver<bool>,
-    ) -> io::Result<()> {
+    ) -> Result<Server, StoreError> {
         let desk = Desk {
             account: self.account,
             quotas: self.settings.quotas,
@@ -131,12 +142,8 @@ impl AppRunner {
             say,
             store: Mutex::new(self.store),
         };
-        let server = Server {
-            api: Api::begin(desk).map_err(io::Error::other)?,
-            region: self.settings.region,
-            access_keys: self.settings.access_keys.into(),
-        };
-        server.serve(listener, ended).await
+        let api = Api::begin(desk)?;
+        Ok(Server::new(api, self.settings.region, self.settings.access_keys))
     }
 }
 

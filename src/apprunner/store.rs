@@ -116,7 +116,20 @@ impl Store {
         let open = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
         open.map_err(|error| StoreError::Open { path: path.to_owned(), error })?;
         let fault = |error| sqlite(path, error);
-        let connection = Connection::open(path).map_err(fault)?;
+        Self::over(Connection::open(path).map_err(fault)?, path, account)
+    }
+
+    /// A database that is gone with the process.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub(super) fn in_memory(account: &Account) -> Result<Self, StoreError> {
+        let path = Path::new(":memory:");
+        let connection = Connection::open_in_memory().map_err(|error| sqlite(path, error))?;
+        Self::over(connection, path, account)
+    }
+
+    fn over(connection: Connection, path: &Path, account: &Account) -> Result<Self, StoreError> {
         let mut store = Self { connection, path: path.to_owned(), token_key: String::new() };
         store.lock()?;
         store.prepare(account)?;

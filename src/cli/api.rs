@@ -96,6 +96,7 @@ impl FrontDoor {
         ended: watch::Receiver<bool>,
     ) -> io::Result<()> {
         let say = Arc::new(|line: &str| output::note(line));
-        self.apprunner.serve(Arc::new(shared), say, self.listener, ended).await
+        let server = self.apprunner.over(Arc::new(shared), say).map_err(io::Error::other)?;
+        server.serve(self.listener, ended).await
     }
 }

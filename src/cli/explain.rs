@@ -79,7 +79,9 @@ fn offline(args: &ExplainArgs, file: &Path, color: ColorChoice) -> Result<bool, 
 
 /// Asks a source, as the lab that it becomes. What is named by its line there is named by its place in the source.
 fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<bool, CliError> {
-    let imported = import::from(&args.import.order(source, None), color)?;
+    let order = args.import.order(source, None);
+    let imported = import::from(&order, color)?;
+    import::note_findings(&order, &imported);
     let lab = &imported.lab;
     let (evidence, snapshot) = walk(args, lab)?;
     output::out(|w| match args.json {

@@ -181,13 +181,10 @@ fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
     })
 }
 
-/// A source for `up`, `check` and `explain`; a line on standard error says how much of it is not as it stands there.
+/// A source for `up` and `explain`.
 pub(super) fn from(order: &Order, color: ColorChoice) -> Result<Imported, CliError> {
     match Imported::from_source(order) {
-        Ok(imported) => {
-            note_findings(order, &imported);
-            Ok(imported)
-        }
+        Ok(imported) => Ok(imported),
         Err(failure) => {
             complain(&failure, false, color)?;
             Err(CliError::Import(failure))
@@ -253,10 +250,16 @@ impl LabSource {
         }
     }
 
-    pub(super) fn load(&self, color: ColorChoice) -> Result<Lab, CliError> {
+    pub(super) fn load(&self, quiet: bool, color: ColorChoice) -> Result<Lab, CliError> {
         match self {
             Self::File(file) => Lab::load(file).map_err(CliError::Config),
-            Self::From(order) => Ok(from(order, color)?.lab),
+            Self::From(order) => {
+                let imported = from(order, color)?;
+                if !quiet {
+                    note_findings(order, &imported);
+                }
+                Ok(imported.lab)
+            }
         }
     }
 

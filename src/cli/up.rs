@@ -104,7 +104,7 @@ impl UpArgs {
 }
 
 pub(super) fn run(args: &UpArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
-    let lab = args.source()?.load(color)?;
+    let lab = args.source()?.load(args.quiet, color)?;
     let lab = match args.offload {
         Some(word) => lab.with_offload(word.into()),
         None => lab,

@@ -209,9 +209,9 @@ impl Running {
         let flows = self.inherit_flows()?;
         self.steer.take_over()?;
         say(&format!("went on with what a killed run left: {flows}"));
+        let lab = lab.following(&self.lab).map_err(|e| LabError::Inherited(e.to_string()))?;
         let same = lab.source() == self.lab.source() && lab.overlay == self.lab.overlay;
         if !same || lab.time_scale != self.lab.time_scale {
-            let lab = lab.following(&self.lab).map_err(|e| LabError::Inherited(e.to_string()))?;
             match self.require_fixed(&lab) {
                 Ok(()) => self.turn_to(lab, say).await?,
                 Err(ReloadError::Lab(error)) => return Err(error),

@@ -37,8 +37,6 @@ mod json;
 mod lowering;
 mod source;
 mod terraform;
-#[cfg(test)]
-mod tests;
 
 pub use account::{
     Account, AclDirection, AclEntry, AvailabilityZone, EndpointType, InternetGateway, NatAddress,
@@ -56,3 +54,6 @@ pub use source::{ImportError, ImportErrors, Options, Origin};
 /// Everything that keeps the source from being read.
 pub type Importer =
     fn(text: &str, file: &str, options: &Options) -> Result<(Account, Findings), ImportErrors>;
+
+#[cfg(test)]
+mod tests;

@@ -10,11 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A mistyped name is rarely alone, and nobody reads hundreds.
 const MOST_FAULTS: usize = 50;
 
-/// Names in resources and outputs that no parameter and no resource has. A macro may add what is named, so templates with
-/// one are not asked.
+/// Names in resources and outputs that no parameter and no resource has.
 pub(super) fn unknown_names(scope: &Scope<'_>) -> Vec<Fault> {
     let template = scope.template;
-    if !template.transforms().is_empty() || template.macros().next().is_some() {
+    if may_be_expanded(template) {
         return Vec::new();
     }
     let nodes = ["Resources", "Outputs"].iter().flat_map(|section| template.section(section));
@@ -22,6 +21,14 @@ pub(super) fn unknown_names(scope: &Scope<'_>) -> Vec<Fault> {
     nodes.for_each(|entry| named.walk(&entry.value));
     let unknown = named.found.into_iter().filter(|(name, _)| !is_known(template, name));
     unknown.take(MOST_FAULTS).map(|(name, place)| scope.unknown_name(&name, place)).collect()
+}
+
+/// Whether resources may come, go or change before CloudFormation looks at what they name.
+fn may_be_expanded(template: &Template) -> bool {
+    let (resources, _) = template.resources();
+    !template.transforms().is_empty()
+        || template.macros().next().is_some()
+        || resources.iter().any(|resource| resource.kind.ends_with("::MODULE"))
 }
 
 fn is_known(template: &Template, name: &str) -> bool {
@@ -33,6 +40,9 @@ fn is_known(template: &Template, name: &str) -> bool {
 /// A circle of resources, if there is one: CloudFormation could make none of them first. Parts that a condition leaves out
 /// do not count.
 pub(super) fn circle(scope: &Scope<'_>, resources: &[Resource<'_>]) -> Option<Fault> {
+    if may_be_expanded(scope.template) {
+        return None;
+    }
     let mut edges: BTreeMap<&str, BTreeMap<String, Place>> = BTreeMap::new();
     for resource in resources.iter().filter(|resource| is_made(scope, resource)) {
         let mut named = Names { scope: Some(scope), found: Vec::new() };

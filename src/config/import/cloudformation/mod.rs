@@ -27,6 +27,7 @@ mod template;
 mod tree;
 mod value;
 mod yaml;
+mod zones;
 
 use super::{Account, Findings, ImportError, ImportErrors, Options, Origin};
 use conditions::State;
@@ -72,8 +73,12 @@ pub fn import(
 pub fn is_one(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}');
     if !text.trim_start().starts_with('{') {
-        let begins = |line: &str| SECTIONS.iter().any(|section| line.starts_with(section));
-        return text.lines().any(|line| begins(line.trim_start_matches(['"', '\''])));
+        let quotes = ['"', '\''];
+        let has_version = |line: &str| {
+            line.trim_start().trim_start_matches(quotes).starts_with("AWSTemplateFormatVersion")
+        };
+        let has_resources = |line: &str| line.trim_start_matches(quotes).starts_with("Resources");
+        return text.lines().any(|line| has_version(line) || has_resources(line));
     }
     match serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(text) {
         Ok(document) => SECTIONS.iter().any(|section| document.contains_key(*section)),
@@ -102,12 +107,14 @@ fn evaluate(
         findings: Findings::new(),
         faults: Vec::new(),
         egress_apart: BTreeSet::new(),
+        zones: Vec::new(),
         listeners: BTreeMap::new(),
     };
     mapper.macros();
     mapper.resources(resources);
     let Mapper { mut account, mut findings, mut faults, .. } = mapper;
     faults.extend(scope.missing());
+    faults.extend(scope.misnamed());
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -200,6 +207,10 @@ impl<'t> Mapper<'_, 't> {
             "AWS::EFS::MountTarget" => self.mount_target(resource),
             "AWS::ElasticLoadBalancingV2::Listener" => self.listener(resource),
             "AWS::ElasticLoadBalancingV2::LoadBalancer" => self.load_balancer(resource),
+            "AWS::Route53::HostedZone" => self.hosted_zone(resource),
+            "AWS::Route53::RecordSet" => self.record_set(resource),
+            "AWS::Route53::RecordSetGroup" => self.record_set_group(resource),
+            "Custom::VpcRestrictDefaultSG" => self.restricted_default_group(resource),
             "AWS::Lambda::Function" => self.function(resource),
             "AWS::AppRunner::VpcConnector" => self.vpc_connector(resource),
             "AWS::AppRunner::Service" => self.app_runner_service(resource),
@@ -252,7 +263,9 @@ fn turn(kind: &str) -> u8 {
         | "AWS::EC2::PrefixList"
         | "AWS::EC2::VPCPeeringConnection" => 1,
         "AWS::EC2::SecurityGroup" => 2,
-        "AWS::EC2::NetworkInterface" | "AWS::ElasticLoadBalancingV2::Listener" => 3,
+        "AWS::EC2::NetworkInterface"
+        | "AWS::ElasticLoadBalancingV2::Listener"
+        | "AWS::Route53::HostedZone" => 3,
         _ => 4,
     }
 }

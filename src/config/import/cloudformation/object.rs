@@ -20,6 +20,8 @@ pub(super) struct Mapper<'s, 't> {
     pub(super) faults: Vec<Fault>,
     /// Security groups that a rule was added to by a resource of its own.
     pub(super) egress_apart: BTreeSet<String>,
+    /// The logical ids of the account's private zones, in the same order.
+    pub(super) zones: Vec<String>,
     /// What load balancers answer at, such as `443/tcp`.
     pub(super) listeners: BTreeMap<String, Vec<String>>,
 }
@@ -318,6 +320,19 @@ impl<'s, 't> Mapper<'s, 't> {
 }
 
 impl Object {
+    /// The same of a list, all of whose elements must be known and without references.
+    pub(super) fn known_texts(&self, name: &str) -> Option<Vec<String>> {
+        let (_, value) = self.properties.iter().find(|(property, _)| property == name)?;
+        let ValueKind::List(items) = &value.as_ref()?.kind else { return None };
+        let literal = |item: &Value| match &item.kind {
+            ValueKind::Text(text) => text.as_literal().map(str::to_owned),
+            ValueKind::Absent | ValueKind::List(_) | ValueKind::Map(_) | ValueKind::Unknown(_) => {
+                None
+            }
+        };
+        items.iter().map(literal).collect()
+    }
+
     pub(super) fn property_origin(&self, name: &str) -> Origin {
         self.properties_origin.member(name)
     }

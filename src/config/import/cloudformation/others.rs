@@ -20,7 +20,7 @@ const ROUTES_APART: &str = "the lab has none; routes to it are listed apart";
 const NO_PACKET: &str = "no verdict depends on it";
 
 /// Types by name, or by what they begin with where that ends with a colon.
-const BEARINGS: [(&str, Bearing); 87] = [
+const BEARINGS: [(&str, Bearing); 88] = [
     // Ways out of the VPC.
     ("AWS::EC2::CarrierGateway", Bearing::LeftOut(ROUTES_APART)),
     ("AWS::EC2::CustomerGateway", Bearing::None),
@@ -122,6 +122,7 @@ const BEARINGS: [(&str, Bearing); 87] = [
     ("AWS::Serverless:", Bearing::None),
     ("Custom:", Bearing::LeftOut("what its function makes is not in the template")),
     // What no packet depends on.
+    ("AWS::CDK::Metadata", Bearing::None),
     ("AWS::EC2::EIPAssociation", Bearing::None),
     ("AWS::EC2::FlowLog", Bearing::LeftOut(NO_PACKET)),
     ("AWS::EC2::InstanceConnectEndpoint", Bearing::None),

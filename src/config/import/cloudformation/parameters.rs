@@ -3,7 +3,6 @@
 use super::fault::Fault;
 use super::template::Template;
 use super::tree::{Entry, Node, Place};
-use crate::config::names;
 use regex::Regex;
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,7 +19,7 @@ pub(super) enum Parameter {
 
 const OF_SYSTEMS_MANAGER: &str = "AWS::SSM::Parameter::Value<";
 
-/// All parameters of a template by name, and what is wrong with them or with what was given.
+/// All parameters of a template by name, and what is wrong with them.
 pub(super) fn all<'t>(
     template: &'t Template,
     given: &BTreeMap<String, String>,
@@ -33,21 +32,6 @@ pub(super) fn all<'t>(
             Err(fault) => faults.push(fault),
         }
     }
-    let declared: Vec<&str> =
-        template.section("Parameters").iter().map(|entry| &*entry.key).collect();
-    let unknown =
-        given.keys().filter(|name| !declared.contains(&&***name) && !name.starts_with("AWS::"));
-    faults.extend(unknown.map(|name| {
-        let help = match declared.is_empty() {
-            true => "the template has no parameters".to_owned(),
-            false => names::suggestion(name, &declared),
-        };
-        Fault::new(
-            Place::default(),
-            format!("--parameter {name}: the template has no such parameter"),
-            help,
-        )
-    }));
     (parameters, faults)
 }
 
@@ -71,9 +55,9 @@ fn parameter(entry: &Entry, given: Option<&String>) -> Result<Parameter, Fault> 
     let is_list = kind == "CommaDelimitedList" || kind.starts_with("List<");
     let values = match is_list {
         true => list(&value),
-        false => vec![value],
+        false => vec![value.clone()],
     };
-    let constraints = Constraints { entry, place, stored: stored.is_some() };
+    let constraints = Constraints { entry, whole: &value, place, stored: stored.is_some() };
     let is_number = matches!(kind, "Number" | "List<Number>");
     values.iter().try_for_each(|value| constraints.check(value, is_number))?;
     Ok(match <[String; 1]>::try_from(values) {
@@ -134,6 +118,8 @@ fn list(value: &str) -> Vec<String> {
 /// What a declaration demands of a value.
 struct Constraints<'t> {
     entry: &'t Entry,
+    /// The value as it was given, which is a list's elements in one string.
+    whole: &'t str,
     place: Place,
     /// Systems Manager's own values are not checked: the constraints are about their names.
     stored: bool,
@@ -160,17 +146,14 @@ impl Constraints<'_> {
         Ok(())
     }
 
+    /// Of a list, either each element or the whole of it is an allowed value.
     fn allowed_values(&self, value: &str) -> Result<(), Fault> {
-        let Some(allowed) = self.entry.value.get("AllowedValues").and_then(Node::list) else {
-            return Ok(());
-        };
-        let mut allowed = allowed.iter().filter_map(Node::scalar);
-        if allowed.any(|allowed| allowed == value) {
+        let allowed = self.entry.value.get("AllowedValues").and_then(Node::list);
+        let Some(allowed) = allowed else { return Ok(()) };
+        let allowed: Vec<&str> = allowed.iter().filter_map(Node::scalar).collect();
+        if allowed.contains(&value) || allowed.contains(&self.whole) {
             return Ok(());
         }
-        let allowed =
-            self.entry.value.get("AllowedValues").and_then(Node::list).unwrap_or_default();
-        let allowed: Vec<&str> = allowed.iter().filter_map(Node::scalar).collect();
         Err(self.violated(value, &format!("AllowedValues are {}", allowed.join(", "))))
     }
 

@@ -202,6 +202,19 @@ impl<'t> Mapper<'_, 't> {
         });
     }
 
+    /// What the CDK adds to its VPCs: a function that takes the rules of the default group away.
+    pub(super) fn restricted_default_group(&mut self, resource: &Resource<'t>) -> Done {
+        let restriction =
+            self.object(resource, "default group restriction", &["DefaultSecurityGroupId"]);
+        let Some(id) = self.id(&restriction, "DefaultSecurityGroupId")? else { return Ok(()) };
+        self.make_default_group(&id);
+        if let Some(group) = self.account.security_groups.iter_mut().find(|group| group.id == id) {
+            group.ingress.retain(|rule| rule.peer != RulePeer::SecurityGroup(id.clone()));
+            group.egress.retain(|rule| !allows_all(rule));
+        }
+        Ok(())
+    }
+
     pub(super) fn network_acl(&mut self, resource: &Resource<'t>) -> Done {
         let acl = self.object(resource, "network ACL", &["VpcId"]);
         let vpc = self.id(&acl, "VpcId");

@@ -9,7 +9,7 @@ use super::value::{Value, ValueKind};
 use crate::config::import::Options;
 use crate::config::names;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Values within values, conditions within conditions, attributes of attributes: more than any template needs, and what a
 /// thread's stack has room for.
@@ -33,6 +33,8 @@ pub(super) struct Scope<'t> {
     within: RefCell<(Vec<String>, HashSet<String>)>,
     depth: Cell<usize>,
     work: Cell<usize>,
+    /// Names of exports whose values were given and used.
+    imported: RefCell<BTreeSet<String>>,
     /// Parameters that were wanted and have no value.
     missing: RefCell<BTreeMap<String, Place>>,
     /// What was taken because the template leaves it open, with what it was taken for.
@@ -53,6 +55,7 @@ impl<'t> Scope<'t> {
             within: RefCell::default(),
             depth: Cell::default(),
             work: Cell::default(),
+            imported: RefCell::default(),
             missing: RefCell::default(),
             assumed: RefCell::default(),
         }
@@ -226,12 +229,16 @@ impl<'t> Scope<'t> {
         taken.to_owned()
     }
 
-    /// The value that another stack exports under a name.
+    /// The value that another stack exports under a name: as `--parameter` gave it.
     pub(super) fn import(&self, name: &str, place: Place) -> Value {
+        if let Some(value) = self.options.parameters.get(name) {
+            self.imported.borrow_mut().insert(name.to_owned());
+            return Value::text(place, value);
+        }
         Value::unknown(
             place,
             format!("another stack exports {name}"),
-            "its value is not in this template: write it in place of Fn::ImportValue, or make it a parameter",
+            format!("give its value with --parameter {name}=VALUE"),
         )
     }
 
@@ -254,6 +261,27 @@ impl<'t> Scope<'t> {
             )
         };
         missing.iter().map(fault).collect()
+    }
+
+    /// What `--parameter` gave and neither a parameter nor an import of the template has the name of.
+    pub(super) fn misnamed(&self) -> Vec<Fault> {
+        let parameters = self.template.section("Parameters");
+        let declared: Vec<&str> = parameters.iter().map(|entry| &*entry.key).collect();
+        let imported = self.imported.borrow();
+        // Names of exports may have colons and hyphens, and an import that no verdict depends on is not looked up.
+        let is_one = |name: &&String| name.bytes().all(|octet| octet.is_ascii_alphanumeric());
+        let unknown =
+            |name: &&String| !declared.contains(&name.as_str()) && !imported.contains(*name);
+        let names = self.options.parameters.keys().filter(is_one).filter(unknown);
+        let fault = |name: &String| {
+            let help = match declared.is_empty() {
+                true => "the template has no parameters".to_owned(),
+                false => names::suggestion(name, &declared),
+            };
+            let message = format!("--parameter {name}: the template has no such parameter");
+            Fault::new(Place::default(), message, help)
+        };
+        names.map(fault).collect()
     }
 
     pub(super) fn assumed(&self) -> BTreeMap<&'static str, String> {

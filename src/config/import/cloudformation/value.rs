@@ -9,6 +9,11 @@ use std::fmt;
 const OPEN: char = '\u{fdd0}';
 const CLOSE: char = '\u{fdd1}';
 
+/// A text of the template or of the user, in which nothing can be taken for a reference.
+pub(super) fn without_marks(text: String) -> String {
+    if text.contains([OPEN, CLOSE]) { text.replace([OPEN, CLOSE], "\u{fffd}") } else { text }
+}
+
 /// A value, and where the expression stands that it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Value {
@@ -80,11 +85,7 @@ pub(super) struct Reference<'t> {
 
 impl Text {
     pub(super) fn literal(text: impl Into<String>) -> Self {
-        let text = text.into();
-        if text.contains([OPEN, CLOSE]) {
-            return Self(text.replace([OPEN, CLOSE], "\u{fffd}"));
-        }
-        Self(text)
+        Self(without_marks(text.into()))
     }
 
     fn reference(resource: &str, attribute: Option<&str>) -> Self {

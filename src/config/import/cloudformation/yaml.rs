@@ -8,6 +8,7 @@
 
 use super::fault::Fault;
 use super::tree::{Entry, Kind, Node, Place};
+use super::value::without_marks;
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag, options};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -310,7 +311,7 @@ fn long_form(node: Node, tag: Option<Cow<'_, Tag>>) -> Result<Node, Fault> {
     if handle != "!" || !TAGS.contains(&suffix) {
         return Err(Fault::new(
             place,
-            format!("the tag {} is not one of CloudFormation's", tag.original()),
+            format!("the tag {:?} is not one of CloudFormation's", tag.original()),
             format!("its short forms are !{}", TAGS.join(", !")),
         ));
     }
@@ -324,7 +325,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Kind {
     let is_plain = style == ScalarStyle::Plain
         && tag.is_none_or(|tag| tag.is_custom() && tag.original() != "!");
     if !is_plain {
-        return Kind::Scalar(text.to_owned());
+        return Kind::Scalar(without_marks(text.to_owned()));
     }
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
@@ -335,7 +336,8 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Kind {
             Kind::Scalar("false".to_owned())
         }
         _ => {
-            Kind::Scalar(integer(text).map_or_else(|| text.to_owned(), |number| number.to_string()))
+            let own = || without_marks(text.to_owned());
+            Kind::Scalar(integer(text).map_or_else(own, |number| number.to_string()))
         }
     }
 }

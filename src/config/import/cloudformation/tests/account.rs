@@ -220,3 +220,74 @@ fn databases_of_a_cluster_are_where_the_cluster_is() {
     );
     assert!(shown(&findings).contains("database Lone | it names no subnet group"));
 }
+
+#[test]
+fn private_zones_have_the_records_whose_values_are_known() {
+    let template = with(
+        "  Zone: {Type: AWS::Route53::HostedZone, Properties: {Name: Shop.Internal., VPCs: [{VPCId: !Ref Net, VPCRegion: !Ref AWS::Region}]}}
+  Public: {Type: AWS::Route53::HostedZone, Properties: {Name: example.com}}
+  Db: {Type: AWS::RDS::DBInstance, Properties: {Engine: mysql}}
+  One: {Type: AWS::Route53::RecordSet, Properties: {HostedZoneId: !Ref Zone, Name: db.shop.internal., Type: A, TTL: '60', ResourceRecords: [10.0.0.9]}}
+  Two: {Type: AWS::Route53::RecordSet, Properties: {HostedZoneName: shop.internal., Name: rds.shop.internal, Type: CNAME, TTL: 60, ResourceRecords: [!GetAtt Db.Endpoint.Address]}}
+  Group:
+    Type: AWS::Route53::RecordSetGroup
+    Properties:
+      HostedZoneId: !Ref Zone
+      RecordSets:
+        - {Name: www.shop.internal, Type: CNAME, TTL: 300, ResourceRecords: [db.shop.internal.]}
+        - {Name: alias.shop.internal, Type: A, AliasTarget: {DNSName: x, HostedZoneId: y}}
+        - {Name: text.shop.internal, Type: TXT, TTL: 300, ResourceRecords: ['\"a b\"']}
+",
+    );
+    let (account, findings) = accepted(&template, &[]);
+    let [zone] = account.private_zones.as_slice() else { panic!("{:?}", account.private_zones) };
+    assert_eq!(
+        (zone.name.as_str(), zone.vpcs.as_slice()),
+        ("shop.internal", &["Net".to_owned()][..])
+    );
+    let records: Vec<String> = zone
+        .records
+        .iter()
+        .map(|r| format!("{} {} {}", r.name, r.record_type, r.values.join(",")))
+        .collect();
+    assert_eq!(
+        records,
+        [
+            "db.shop.internal A 10.0.0.9",
+            "www.shop.internal CNAME db.shop.internal",
+            "text.shop.internal TXT a b"
+        ]
+    );
+    let said = shown(&findings);
+    assert!(
+        said.contains("the CNAME record of rds.shop.internal, whose values AWS chooses"),
+        "{said}"
+    );
+    assert!(said.contains("the A record of alias.shop.internal"), "{said}");
+}
+
+#[test]
+fn what_another_stack_exports_is_given_as_a_parameter() {
+    let template = with(
+        "  Group: {Type: AWS::EC2::SecurityGroup, Properties: {GroupDescription: a, VpcId: !Ref Net, SecurityGroupIngress: [{IpProtocol: -1, CidrIp: !ImportValue {'Fn::Sub': '${AWS::StackName}:Office'}}]}}
+",
+    );
+    let (account, findings) = accepted(&template, &[("stack:Office", "198.51.100.0/24")]);
+    assert_eq!(rules(&group(&account, "Group").ingress), ["-1 *-* 198.51.100.0/24"]);
+    assert_eq!(count(&findings, FindingKind::NotUnderstood), 0);
+    let (_, findings) = accepted(&template, &[]);
+    assert!(shown(&findings).contains("give its value with --parameter stack:Office=VALUE"));
+}
+
+/// What the CDK's `Vpc` construct makes of the default group.
+#[test]
+fn the_cdk_restricts_the_default_group() {
+    let template = with(
+        "  Restrict: {Type: Custom::VpcRestrictDefaultSG, Properties: {ServiceToken: x, DefaultSecurityGroupId: !GetAtt Net.DefaultSecurityGroup, Account: !Ref AWS::AccountId}}
+",
+    );
+    let (account, findings) = accepted(&template, &[]);
+    let default = group(&account, "Net.DefaultSecurityGroup");
+    assert!(default.default && default.ingress.is_empty() && default.egress.is_empty());
+    assert_eq!(findings.all(), []);
+}

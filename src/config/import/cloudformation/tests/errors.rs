@@ -62,6 +62,27 @@ Resources:
     assert_eq!(accepted(template, &[]).0.security_groups.len(), 2);
 }
 
+/// What a macro or a module makes is not there to be named yet.
+#[test]
+fn names_and_circles_of_what_is_to_be_expanded_are_not_judged() {
+    let made = "
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Net: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}
+  Api: {Type: AWS::Serverless::Function, Properties: {A: !Ref ApiRole, B: !Ref Alarm}}
+  Alarm: {Type: AWS::CloudWatch::Alarm, Properties: {A: !Ref Api}}
+";
+    let module = "
+Resources:
+  Net: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}
+  Made: {Type: Team::Net::Thing::MODULE}
+Outputs:
+  Bucket: {Value: !Ref MadeBucket}
+";
+    assert_eq!(accepted(made, &[]).0.vpcs.len(), 1);
+    assert_eq!(accepted(module, &[]).0.vpcs.len(), 1);
+}
+
 #[test]
 fn names_that_nothing_has() {
     let template = "
@@ -117,6 +138,8 @@ Parameters:
   Secret: {Type: String, Default: pass, MinLength: 8, NoEcho: true}
   Ports: {Type: List<Number>, Default: '1, two'}
   Listed: {Type: CommaDelimitedList, Default: [a, b]}
+  Either: {Type: CommaDelimitedList, Default: 'a,b', AllowedValues: [c, 'a,b']}
+  Each: {Type: CommaDelimitedList, Default: 'a,c', AllowedValues: [a, b]}
   Java: {Type: String, Default: abc, AllowedPattern: '(?!x).*'}
 Resources:
   Net: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}
@@ -124,6 +147,14 @@ Resources:
     let given = [("Zones", "a"), ("Zone", "d"), ("AWS::Region", "eu-west-1")];
     let errors = import(template, "vpc.yaml", &options(&given)).unwrap_err();
     insta::assert_snapshot!(errors);
+    let whole = "
+Parameters:
+  Zone: {Type: String, Default: c}
+Resources:
+  Net: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}
+";
+    let errors = import(whole, "vpc.yaml", &options(&given)).unwrap_err();
+    insta::assert_snapshot!("misnamed", errors);
 }
 
 /// Each condition is the next one's: more than a stack would hold.

@@ -49,7 +49,12 @@ fn short_tags_are_long_keys() {
         "{Fn::If: [\"A\", {Ref: \"B\"}, {c: {Fn::Sub: \"d\"}}]}"
     );
     assert_eq!(read_shape("!Base64\n  Fn::Sub: a"), "{Fn::Base64: {Fn::Sub: \"a\"}}");
-    assert_eq!(read_shape("a: !Reff b"), "1:4: the tag !Reff is not one of CloudFormation's");
+    // What would be a reference's marks among values (`value::Text`).
+    assert_eq!(
+        read_shape("[\"\\uFDD0a\\uFDD1\", \u{fdd0}b]"),
+        "[\"\u{fffd}a\u{fffd}\", \"\u{fffd}b\"]"
+    );
+    assert_eq!(read_shape("a: !Reff b"), "1:4: the tag \"!Reff\" is not one of CloudFormation's");
 }
 
 #[test]
@@ -139,6 +144,7 @@ fn a_template_is_told_from_other_documents() {
         include_str!("templates/shop.yaml"),
         include_str!("templates/shop.json"),
         "Resources:\n  A: {Type: AWS::EC2::VPC}",
+        "---\n  AWSTemplateFormatVersion: 2010-09-09\n  Resources: {}",
         "---\n# a comment\n'Resources': {}",
         "{\"Resources\": {\"A\": {\"Type\": \"AWS::EC2::VPC\", ",
         "{Resources: {A: {Type: \"AWS::EC2::VPC\"}}}",

@@ -1,0 +1,129 @@
+//! What makes an import fail, what is left open, and which VPCs count.
+
+use super::*;
+
+#[test]
+fn without_a_connector_there_is_nothing_to_explain_but_one_can_be_given() {
+    let mut account = account();
+    account.vpc_connectors.clear();
+    account.services.clear();
+    let said = refused(account.clone());
+    assert!(said.contains("--connector NAME=SUBNET,SUBNET:GROUP"), "{said}");
+    account.subnets[1].name = Some("private a".into());
+    let mut order = order(false);
+    order.connectors = vec!["tasks=private a,subnet-b:sg-app".parse().unwrap()];
+    let lab = Imported::from_account(account.clone(), Findings::new(), &order).unwrap().lab;
+    let connector = &lab.spec.connectors[0];
+    assert_eq!(connector.name.value, "tasks");
+    let subnets: Vec<&str> = connector.subnets.iter().map(|s| s.value.as_str()).collect();
+    assert_eq!(subnets, ["subnet-a", "subnet-b"]);
+    assert_eq!(lab.spec.services[0].name.value, "tasks");
+    order.connectors = vec!["tasks=private b".parse().unwrap()];
+    let error = Imported::from_account(account, Findings::new(), &order).unwrap_err().to_string();
+    assert!(error.contains("no subnet \"private b\""), "{error}");
+    for wrong in ["tasks", "=subnet-a", "tasks=", "tasks=:sg-1"] {
+        assert!(wrong.parse::<ConnectorOrder>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn ids_that_do_not_exist_are_errors_with_their_places() {
+    let mut account = account();
+    account.vpc_connectors[0].subnets.push("subnet-gone".into());
+    account.vpc_connectors[0].security_groups.push("sg-gone".into());
+    account.network_interfaces.push(interface("eni-1", "subnet-data", "10.0.3.9", &["sg-none"]));
+    account.nat_gateways[0].subnet = Some("subnet-none".into());
+    let said = refused(account);
+    for (place, what) in [
+        ("Nats.nat-1", "subnet \"subnet-none\""),
+        ("Interfaces.eni-1", "security group \"sg-none\""),
+        ("Connectors.main", "subnet \"subnet-gone\""),
+        ("Connectors.main", "security group \"sg-gone\""),
+    ] {
+        assert!(
+            said.contains(&format!("a.json: {place}: there is no {what} in the source")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_service_of_an_unknown_connector_is_not_understood() {
+    let mut account = account();
+    account.services.push(Service {
+        name: "lost".into(),
+        vpc_connector: Some("arn:gone".into()),
+        ..Service::default()
+    });
+    let (not, imported) = lenient(account);
+    assert_eq!(
+        not,
+        [
+            "service lost: VPC connector arn:gone, which is not in the source: the lab has no such service"
+        ]
+    );
+    assert_eq!(imported.lab.spec.services.len(), 1);
+}
+
+#[test]
+fn only_vpcs_that_packets_can_reach_are_in_the_lab() {
+    let mut account = account();
+    for (id, cidr) in [("vpc-peer", "10.1.0.0/16"), ("vpc-elsewhere", "10.0.0.0/16")] {
+        let vpc = Vpc { id: id.into(), cidr_blocks: vec![block(cidr)], ..account.vpcs[0].clone() };
+        account.vpcs.push(vpc);
+        account.subnets.push(subnet(&format!("subnet-{id}"), id, cidr, "a"));
+    }
+    account.peering_connections.push(Peering {
+        id: "pcx-1".into(),
+        requester_vpc: "vpc-peer".into(),
+        accepter_vpc: "vpc-1".into(),
+        ..Peering::default()
+    });
+    let imported = imported(account);
+    let vpcs: Vec<&str> = imported.lab.spec.vpcs.iter().map(|v| v.id.value.as_str()).collect();
+    assert_eq!(vpcs, ["vpc-1", "vpc-peer"]);
+    assert!(of_kind(&imported, FindingKind::LeftOut)[0].starts_with("VPC vpc-elsewhere: "));
+}
+
+#[test]
+fn what_a_source_leaves_open_is_a_comment_where_it_counts() {
+    let mut account = account();
+    account.region = None;
+    account.vpcs[0].enable_dns_hostnames = None;
+    account.vpcs[0].cidr_blocks.push(block("100.64.0.0/16"));
+    account.subnets[1].availability_zone = None;
+    let imported = imported(account);
+    assert_eq!(
+        of_kind(&imported, FindingKind::Assumed),
+        [
+            "tasks: the usual addresses of tasks, 100.64.0.0/10, are a VPC's: 100.127.0.0/16",
+            "VPC vpc-1: enable_dns_hostnames is not said: false, AWS's default",
+            "subnet subnet-a: its Availability Zone is left to AWS: us-east-1b",
+        ]
+    );
+    let text = imported.text();
+    assert!(text.contains("# assumed: us-east-1b: its Availability Zone is left to AWS\n[[subnet]]\nid = \"subnet-a\""), "{text}");
+}
+
+#[test]
+fn blocked_public_access_would_change_verdicts() {
+    let mut account = account();
+    account.vpcs[0].block_public_access = Some("block-ingress".into());
+    assert!(of_kind(&imported(account.clone()), FindingKind::LeftOut)[0].contains("block-ingress"));
+    account.vpcs[0].block_public_access = Some("block-bidirectional".into());
+    let (not, _) = lenient(account);
+    assert!(not[0].contains("block-bidirectional: AWS drops"), "{not:?}");
+}
+
+/// What the source says and no lab can have is refused by the lab file's own checks, with the place in the source.
+#[test]
+fn what_is_no_lab_names_the_source() {
+    let mut account = account();
+    account.subnets[3].cidr_block = block("10.9.0.0/24");
+    let failure = Imported::from_account(account, Findings::new(), &order(false)).unwrap_err();
+    let ImportFailure::Lab(errors) = failure else { panic!("{failure}") };
+    assert_eq!(
+        errors[0].message,
+        "10.9.0.0/24 is not within VPC \"vpc-1\" (a.json: Subnets.subnet-data)"
+    );
+}

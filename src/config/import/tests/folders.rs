@@ -1,0 +1,245 @@
+//! Files as they come: both layouts, pages, what is missing or broken.
+
+use super::super::describe;
+use super::*;
+use std::fs;
+use std::path::Path;
+
+const EXAMPLE: &str = "examples/vpc";
+/// Of so many values one is changed: all would take a minute. Not a multiple of how many kinds of junk there are.
+const EACH: usize = 3;
+
+fn files() -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = fs::read_dir(EXAMPLE)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (name(&path), fs::read_to_string(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+fn read(files: &[(String, String)]) -> Result<(Account, Findings), ImportErrors> {
+    describe::parse_files(files, &Options::default())
+}
+
+/// The files of the example, one of them changed.
+fn with(file: &str, change: impl Fn(&str) -> String) -> Vec<(String, String)> {
+    let mut files = files();
+    let found = files.iter_mut().find(|(name, _)| name == file).unwrap();
+    found.1 = change(&found.1);
+    files
+}
+
+/// The text without the comments that name places.
+fn said(imported: &Imported) -> String {
+    imported.text().lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn both_layouts_and_one_file_for_all_are_the_same_lab() {
+    let flat =
+        Imported::from_source(&Order { source: EXAMPLE.into(), ..Order::default() }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let region = folder.path().join("aws_configs/us-east-1");
+    fs::create_dir_all(&region).unwrap();
+    let mut merged = serde_json::Map::new();
+    for (name, text) in files() {
+        // The names of this layout; the list's id stays in the name of its entries.
+        let name = match name.strip_prefix("get-managed-prefix-list-entries-") {
+            Some(list) => format!("Entries-{list}"),
+            None => name.replace("describe-", "").replace('-', "_"),
+        };
+        fs::write(region.join(name), &text).unwrap();
+        let answer: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&text).unwrap();
+        merged.extend(answer.into_iter().filter(|(key, _)| key != "Entries"));
+    }
+    let order = Order { source: folder.path().to_owned(), ..Order::default() };
+    let nested = Imported::from_source(&order).unwrap();
+    assert_eq!(said(&nested), said(&flat));
+
+    let lists = merged.get_mut("PrefixLists").unwrap().as_array_mut().unwrap();
+    for (list, blocks) in lists.iter_mut().zip([
+        vec!["16.15.176.0/20", "18.34.0.0/19", "52.216.0.0/15", "54.231.0.0/16"],
+        vec!["192.0.2.0/28"],
+    ]) {
+        list["Cidrs"] = blocks.into();
+    }
+    let file = folder.path().join("all.json");
+    fs::write(&file, serde_json::to_string(&merged).unwrap()).unwrap();
+    let whole = Imported::from_source(&Order { source: file, ..Order::default() }).unwrap();
+    assert_eq!(said(&whole), said(&flat));
+}
+
+#[test]
+fn of_several_regions_one_is_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    for region in ["us-east-1", "eu-west-1"] {
+        let path = folder.path().join("aws_configs").join(region);
+        fs::create_dir_all(&path).unwrap();
+        for (name, text) in files() {
+            fs::write(path.join(name), text).unwrap();
+        }
+    }
+    let mut order = Order { source: folder.path().to_owned(), ..Order::default() };
+    let error = Imported::from_source(&order).unwrap_err().to_string();
+    assert!(error.contains("choose one with --region: eu-west-1, us-east-1"), "{error}");
+    order.options.region = Some("eu-west-1".into());
+    assert_eq!(Imported::from_source(&order).unwrap().lab.spec.region, "eu-west-1");
+    order.options.region = Some("mars-1".into());
+    let error = Imported::from_source(&order).unwrap_err().to_string();
+    assert!(error.contains("there is no region \"mars-1\" here"), "{error}");
+}
+
+#[test]
+fn what_is_missing_is_said_with_its_call() {
+    let without = |key: &str| {
+        let files: Vec<_> = files().into_iter().filter(|(name, _)| !name.contains(key)).collect();
+        read(&files)
+    };
+    let error = without("describe-route-tables").unwrap_err().to_string();
+    assert!(
+        error.contains("aws ec2 describe-route-tables > describe-route-tables.json"),
+        "{error}"
+    );
+    let (_, findings) = without("describe-network-acls").unwrap();
+    assert!(findings.has_not_understood());
+    let (account, findings) = without("describe-network-interfaces").unwrap();
+    assert!(!findings.has_not_understood());
+    assert!(lines(&findings.all())[0].contains("the lab has no resources"));
+    assert!(account.network_interfaces.is_empty());
+    let (account, _) = without("describe-vpc-attribute").unwrap();
+    assert_eq!(account.vpcs[0].enable_dns_support, None);
+}
+
+#[test]
+fn an_answer_that_goes_on_is_not_understood() {
+    let more = with("describe-subnets.json", |text| {
+        text.replacen('{', "{\"NextToken\": \"eyJ2IjoiMiJ9\",", 1)
+    });
+    let (_, findings) = read(&more).unwrap();
+    assert!(findings.has_not_understood());
+    assert!(findings.all()[0].origin.to_string().ends_with("describe-subnets.json: NextToken"));
+}
+
+#[test]
+fn pages_are_read_together_and_repeated_objects_count_once() {
+    let mut files = files();
+    let (_, subnets) = files.iter().find(|(name, _)| name == "describe-subnets.json").unwrap();
+    files.push(("describe-subnets-2.json".into(), subnets.clone()));
+    let (account, findings) = read(&files).unwrap();
+    assert_eq!(account.subnets.len(), 6);
+    assert_eq!(findings.all().iter().filter(|f| f.what == "it is there twice").count(), 6);
+}
+
+#[test]
+fn broken_files_are_all_named_at_once() {
+    let mut broken = with("describe-subnets.json", |text| text[..text.len() / 2].to_owned());
+    let vpcs = broken.iter_mut().find(|(name, _)| name == "describe-vpcs.json").unwrap();
+    vpcs.1 = vpcs.1.replace("\"10.20.0.0/16\"", "\"10.20.0.0\"");
+    let groups =
+        broken.iter_mut().find(|(name, _)| name == "describe-security-groups.json").unwrap();
+    groups.1 = groups.1.replace("\"FromPort\": 5432", "\"FromPort\": \"5432\"");
+    let said = read(&broken).unwrap_err().to_string();
+    for part in [
+        "describe-subnets.json: EOF while parsing",
+        "describe-vpcs.json: Vpcs[0].CidrBlock: \"10.20.0.0\" is not a CIDR block",
+        "describe-security-groups.json: SecurityGroups[1].IpPermissionsEgress[0].FromPort: this is a string",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+}
+
+/// Whatever stands in place of a value: an answer or an error, never a panic.
+#[test]
+fn any_value_may_be_anything() {
+    let junk = [
+        serde_json::json!(null),
+        serde_json::json!(-1),
+        serde_json::json!("\u{0}x"),
+        serde_json::json!([[]]),
+        serde_json::json!({}),
+    ];
+    let whole = files();
+    for (position, (_, text)) in whole.iter().enumerate() {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        let mut pointers = Vec::new();
+        walk(&value, String::new(), &mut pointers);
+        for (turn, pointer) in pointers.iter().enumerate().step_by(EACH) {
+            let mut changed = value.clone();
+            *changed.pointer_mut(pointer).unwrap() = junk[turn % junk.len()].clone();
+            let mut files = whole.clone();
+            files[position].1 = changed.to_string();
+            let Ok((account, findings)) = read(&files) else { continue };
+            let outcome = Imported::from_account(account, findings, &order(true));
+            // An error is an answer; what counts is that there is one.
+            drop(outcome);
+        }
+    }
+}
+
+fn walk(value: &serde_json::Value, path: String, found: &mut Vec<String>) {
+    if let Some(object) = value.as_object() {
+        for (key, member) in object {
+            let key = key.replace('~', "~0").replace('/', "~1");
+            walk(member, format!("{path}/{key}"), found);
+        }
+    } else if let Some(list) = value.as_array() {
+        for (at, element) in list.iter().enumerate() {
+            walk(element, format!("{path}/{at}"), found);
+        }
+    }
+    found.push(path);
+}
+
+#[test]
+fn ten_thousand_rules_are_read() {
+    let many = with("describe-security-groups.json", |text| {
+        let mut value: serde_json::Value = serde_json::from_str(text).unwrap();
+        let ranges: Vec<serde_json::Value> = (0..10_000_u32)
+            .map(
+                |n| serde_json::json!({"CidrIp": format!("10.{}.{}.0/24", n / 250 + 100, n % 250)}),
+            )
+            .collect();
+        value["SecurityGroups"][1]["IpPermissionsEgress"][0]["IpRanges"] = ranges.into();
+        value.to_string()
+    });
+    let (account, findings) = read(&many).unwrap();
+    let imported = Imported::from_account(account, findings, &order(false)).unwrap();
+    let id = "sg-005e081784b117b65";
+    let group = imported.lab.spec.security_groups.iter().find(|group| *group.id == *id).unwrap();
+    assert_eq!(group.egress.as_ref().unwrap().len(), 10_002);
+}
+
+#[test]
+fn rules_may_come_from_the_call_for_rules() {
+    let mut files = with("describe-security-groups.json", |text| {
+        let mut value: serde_json::Value = serde_json::from_str(text).unwrap();
+        let group = value["SecurityGroups"][1].as_object_mut().unwrap();
+        group.remove("IpPermissions");
+        group.remove("IpPermissionsEgress");
+        value.to_string()
+    });
+    let rules = serde_json::json!({"SecurityGroupRules": [
+        {"GroupId": "sg-005e081784b117b65", "IsEgress": true, "IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432,
+         "ReferencedGroupInfo": {"GroupId": "sg-09e69a81b106c1043"}},
+        {"GroupId": "sg-005e081784b117b65", "IsEgress": true, "IpProtocol": "-1", "FromPort": -1, "ToPort": -1,
+         "CidrIpv4": "192.0.2.0/24"},
+        {"GroupId": "sg-09e69a81b106c1043", "IsEgress": false, "IpProtocol": "-1", "FromPort": -1, "ToPort": -1,
+         "CidrIpv4": "0.0.0.0/0"},
+    ]});
+    files.push(("describe-security-group-rules.json".into(), rules.to_string()));
+    let (account, _) = read(&files).unwrap();
+    let rules = |id: &str| {
+        let group = account.security_groups.iter().find(|group| group.id == id).unwrap();
+        (group.ingress.len(), group.egress.len())
+    };
+    assert_eq!(rules("sg-005e081784b117b65"), (0, 2));
+    // The group's own rules count where it has them: the calls say the same.
+    assert_eq!(rules("sg-09e69a81b106c1043"), (2, 1));
+}
