@@ -63,7 +63,7 @@ impl<'a> Lowering<'a, '_> {
         let name = self.words.free(Kind::Resource, &called(interface));
         let groups = match interface.security_groups.as_slice() {
             [] => vec![self.open_group(&vpc.id, &interface.origin)],
-            ids => self.groups_of(ids, &interface.origin),
+            ids => self.groups_of(&object, ids, &interface.origin),
         };
         let given: Vec<Option<Ipv4Addr>> = match interface.addresses.as_slice() {
             [] => vec![None],

@@ -200,6 +200,18 @@ impl<'a> Lowering<'a, '_> {
         ));
     }
 
+    /// A part of an object names another one that is not in the source: it can do without, and a verdict may be wrong.
+    fn absent(
+        &mut self,
+        object: &str,
+        origin: &Origin,
+        (what, id): (&str, &str),
+        consequence: &str,
+    ) {
+        let what = format!("there is no {what} {id:?} in the source");
+        self.findings.not_understood(object, origin, what, consequence);
+    }
+
     /// The first address of a subnet from the tenth on that nothing has.
     fn free_address(&mut self, vpc: &'a str, block: Ipv4Network) -> Option<Ipv4Addr> {
         let (first, last) = (u32::from(block.network()), u32::from(block.broadcast()));

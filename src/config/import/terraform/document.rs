@@ -80,6 +80,20 @@ impl Document {
 }
 
 impl Resource {
+    /// Whether an attribute of it, at whatever depth, names subnets or a VPC.
+    pub(super) fn is_in_a_vpc(&self) -> bool {
+        fn names_one(value: &Value) -> bool {
+            match value {
+                Value::Object(members) => members.iter().any(|(key, value)| {
+                    IN_A_VPC.contains(&key.as_str()) && is_said(value) || names_one(value)
+                }),
+                Value::Array(elements) => elements.iter().any(names_one),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+            }
+        }
+        names_one(&self.values) || names_one(&self.unknown)
+    }
+
     /// The region that it is in: the provider's own attribute, or the one in its ARN.
     pub(super) fn region(&self) -> Option<&str> {
         let text = |key: &str| self.values.get(key).and_then(Value::as_str);
@@ -87,6 +101,20 @@ impl Resource {
             .filter(|_| !self.data)
             .or_else(|| text("arn")?.split(':').nth(3))
             .filter(|region| !region.is_empty())
+    }
+}
+
+/// Attributes that name where something is.
+const IN_A_VPC: [&str; 5] = ["subnet_id", "subnet_ids", "subnets", "vpc_id", "vpc_subnet_ids"];
+
+fn is_said(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(said) => *said,
+        Value::Number(_) => true,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(elements) => !elements.is_empty(),
+        Value::Object(members) => !members.is_empty(),
     }
 }
 

@@ -348,6 +348,50 @@ pub(super) fn settle(import: &mut Import<'_>) {
         let read = interfaces(import, &owners, owner, block);
         import.part(block, "network interface", read);
     }
+    without_instances(import, &owners);
+    leave_out_those_elsewhere(import);
+}
+
+/// Clusters of which the source has no instance: serverless ones, for example, have addresses all the same.
+fn without_instances(import: &mut Import<'_>, owners: &Owners<'_>) {
+    for cluster in &owners.needed {
+        let of_it = |(owner, block): &(&Owner, Block<'_>)| {
+            owner.cluster.is_some_and(|(attribute, kind)| {
+                let named = block.id(attribute, OWNERS_NEED).ok().flatten();
+                let own = cluster.label("cluster_identifier");
+                kind == cluster.resource.kind
+                    && named.is_some_and(|id| id == cluster.resource.id() || Some(id) == own)
+            })
+        };
+        let is_cluster = OWNERS
+            .iter()
+            .any(|owner| owner.cluster.is_some_and(|(_, kind)| kind == cluster.resource.kind));
+        if is_cluster && !owners.owners.iter().any(of_it) {
+            import.findings.left_out(
+                cluster.object(),
+                &cluster.origin,
+                "a cluster of which no instance is in this source",
+                "the lab has no such resource: write a [[resource]] for it",
+            );
+        }
+    }
+}
+
+fn leave_out_those_elsewhere(import: &mut Import<'_>) {
+    let Import { account, findings, .. } = import;
+    let subnets = &account.subnets;
+    account.network_interfaces.retain(|interface| {
+        let is_here = subnets.iter().any(|subnet| subnet.id == interface.subnet);
+        if !is_here {
+            findings.left_out(
+                format!("network interface {}", interface.id),
+                &interface.origin,
+                format!("its subnet {} is not in this source", interface.subnet),
+                "the lab has no such resource: write a [[resource]] for it",
+            );
+        }
+        is_here
+    });
 }
 
 fn interfaces(

@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Ipv6,
     /// It has no bearing on packets.
     Nothing,
+    /// Nothing is known of it: it has a bearing where it is in a VPC.
+    Unlisted,
 }
 
 const LEADS_OUT: &str = "the lab ends there: routes that lead to it drop";
@@ -155,7 +157,8 @@ pub(super) fn kind(kind: &str, data: bool) -> Kind {
             None if HOSTS.contains(&other) => LeftOut(NO_HOST),
             None if DECIDES.iter().any(|start| other.starts_with(start)) => NotUnderstood,
             None if LEADS.iter().any(|start| other.starts_with(start)) => LeftOut(LEADS_OUT),
-            None => Nothing,
+            None if other.starts_with("awscc_ec2_") => NotUnderstood,
+            None => Kind::Unlisted,
         },
     }
 }
@@ -200,6 +203,10 @@ const HARMLESS: &[&str] = &[
     "aws_vpc_peering_connection_options",
     "aws_vpc_network_performance_metric_subscription",
     "aws_eip_association",
+    "aws_flow_log",
+    "aws_alb_target_group",
+    "aws_lb_target_group",
+    "aws_service_discovery_private_dns_namespace",
     "aws_eip_domain_name",
 ];
 

@@ -164,6 +164,15 @@ impl<'a> Import<'a> {
                 );
                 Ok(())
             }
+            Kind::Unlisted if phase == Phase::Objects && resource.is_in_a_vpc() => {
+                self.findings.left_out(
+                    block.object(),
+                    &block.origin,
+                    "a type of resource that egret does not know, in a VPC",
+                    "the lab has no such resource: if it has addresses, add a [[resource]] for it",
+                );
+                Ok(())
+            }
             Kind::Ipv6 if phase == Phase::Objects => {
                 self.findings.ipv6(words(&resource.kind), &block.origin);
                 Ok(())
@@ -178,7 +187,8 @@ impl<'a> Import<'a> {
             | Kind::LeftOut(_)
             | Kind::NotUnderstood
             | Kind::Ipv6
-            | Kind::Nothing => Ok(()),
+            | Kind::Nothing
+            | Kind::Unlisted => Ok(()),
         };
         self.part(block, &words(&resource.kind), outcome);
     }
@@ -486,9 +496,9 @@ fn choose_region(
     if let Some(chosen) = &chosen {
         document.resources.retain(|resource| {
             let other = resource.region().filter(|region| region != chosen);
-            if let Some(other) =
-                other.filter(|_| !matches!(kind(&resource.kind, resource.data), Kind::Nothing))
-            {
+            if let Some(other) = other.filter(|_| {
+                !matches!(kind(&resource.kind, resource.data), Kind::Nothing | Kind::Unlisted)
+            }) {
                 findings.left_out(
                     object(resource),
                     &resource.origin,

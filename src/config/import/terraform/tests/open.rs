@@ -484,3 +484,29 @@ fn entries_of_an_acl_have_the_protocols_that_terraform_names() {
         account.network_acls[0].entries.iter().map(|entry| entry.protocol.as_str()).collect();
     assert_eq!(protocols, ["47", "50", "51"]);
 }
+
+#[test]
+fn what_is_in_a_vpc_and_not_known_is_left_out_and_said() {
+    let (_, findings) = account(&super::state(&[
+        super::vpc(),
+        super::subnet("a", "10.0.1.0/24"),
+        resource(
+            "aws_newthing_cluster.n",
+            json!({ "id": "n-1", "network": [{ "subnet_ids": ["subnet-a"] }] }),
+        ),
+        resource("aws_newthing_policy.p", json!({ "id": "p-1", "subnet_ids": [] })),
+        resource("aws_rds_cluster.serverless", json!({ "id": "c", "cluster_identifier": "c" })),
+        resource(
+            "aws_network_interface.far",
+            json!({ "id": "eni-1", "subnet_id": "subnet-far", "security_groups": ["sg-1"] }),
+        ),
+    ]));
+    assert_eq!(
+        lines(&findings),
+        [
+            "left out: aws_newthing_cluster n-1: a type of resource that egret does not know, in a VPC (state.json: aws_newthing_cluster.n)",
+            "left out: aws_rds_cluster c: a cluster of which no instance is in this source (state.json: aws_rds_cluster.serverless)",
+            "left out: network interface eni-1: its subnet subnet-far is not in this source (state.json: aws_network_interface.far)",
+        ]
+    );
+}
