@@ -115,6 +115,20 @@ fn flows_go_on_until_the_next_process_has_them() {
 }
 
 #[test]
+fn regression_a_task_that_somebody_removed_does_not_come_back_with_the_next_process() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", &format!("{}tasks = 2\n", with_grace("30s")));
+    lab.egret_ok("task remove web/1");
+    let tasks = lab.egret_ok("ps");
+    assert!(tasks.contains("web/2") && !tasks.contains("web/1"), "{tasks}");
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    lab.up_again();
+    assert_eq!(lab.egret_ok("ps"), tasks);
+}
+
+#[test]
 fn a_grace_is_over_when_it_is_over() {
     if !can_run() {
         return;

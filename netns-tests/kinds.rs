@@ -1,7 +1,8 @@
 //! Do Lambda functions and Fargate tasks leave by ENIs of their own, seen as AWS would show them?
 
-use crate::support::lab::{Lab, for_both_kinds};
+use crate::support::lab::{Lab, can_run, for_both_kinds};
 use egret::explain::{EniRow, FlowRow};
+use nix::sys::signal::Signal;
 use serde_json::json;
 use std::net::Ipv4Addr;
 
@@ -193,4 +194,78 @@ fn a_public_address_leads_out_and_a_public_subnet_without_one_nowhere(device: &s
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     assert!(!passes && said.contains("assign_public_ip = true"), "{said}");
+}
+
+/// What was created through the API and by hand, too, in the order in which it was, which the lab file does not have.
+#[test]
+fn another_process_goes_on_with_what_no_lab_file_has() {
+    if !can_run() {
+        return;
+    }
+    let api = "offload_grace = \"30s\"\n[apprunner]\napi = \"127.0.0.1:0\"\n";
+    let mut lab = Lab::up("auto", &LAB.replace("[[vpc]]", &format!("{api}[[vpc]]")));
+    let call = |lab: &Lab, operation: &str, body: &serde_json::Value| {
+        let target = format!("X-Amz-Target: AppRunner.{operation}");
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["-sf", "-H", &target, "-H", "Content-Type: application/x-amz-json-1.0"]);
+        let said = curl.args(["-d", &body.to_string()]).arg(lab.api()).output().unwrap();
+        assert!(said.status.success(), "{operation}: {said:?}");
+        serde_json::from_slice::<serde_json::Value>(&said.stdout).unwrap()
+    };
+    let connectors: Vec<String> = ["sg-far", "sg-app"]
+        .iter()
+        .map(|group| {
+            let name = format!("by-{group}");
+            let asked = json!({"VpcConnectorName": name, "Subnets": ["subnet-public"], "SecurityGroups": [group]});
+            let made = call(&lab, "CreateVpcConnector", &asked);
+            made["VpcConnector"]["VpcConnectorArn"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let services: Vec<String> = [("first", 0), ("orders", 1)]
+        .iter()
+        .map(|(name, by)| {
+            let image = json!({"ImageRepository": {"ImageIdentifier": "public.ecr.aws/x/y:1", "ImageRepositoryType": "ECR_PUBLIC"}});
+            let egress = json!({"EgressType": "VPC", "VpcConnectorArn": connectors[*by]});
+            let asked = json!({"ServiceName": name, "SourceConfiguration": image, "NetworkConfiguration": {"EgressConfiguration": egress}});
+            let made = call(&lab, "CreateService", &asked);
+            made["Service"]["ServiceArn"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let settled = |lab: &Lab, arn: &str, status: &str| {
+        let begun = std::time::Instant::now();
+        while call(lab, "DescribeService", &json!({"ServiceArn": arn}))["Service"]["Status"]
+            != status
+        {
+            assert!(begun.elapsed() < crate::support::lab::PATIENCE);
+            std::thread::yield_now();
+        }
+    };
+    services.iter().for_each(|arn| settled(&lab, arn, "RUNNING"));
+    // Without the one before it, the address of its ENI would be another.
+    let address = eni(&lab, "orders", 1).address;
+    call(&lab, "DeleteService", &json!({"ServiceArn": services[0]}));
+    settled(&lab, &services[0], "DELETED");
+    assert_eq!(eni(&lab, "orders", 1).address, address);
+    lab.egret_ok("task add job");
+
+    let mut server = Lab::agent(&lab.netns("vpc-a"));
+    server.ok(&json!(["serve", FAR, 7000]));
+    let mut tasks = ["orders", "job/3"].map(|task| lab.task(task));
+    let ports = tasks.each_mut().map(|task| task.open("kept", FAR, 7000).as_u64().unwrap());
+    for (task, port) in tasks.iter_mut().zip(ports) {
+        steady(&lab, task, u16::try_from(port).unwrap());
+    }
+    let before = (lab.egret_ok("ps"), eni(&lab, "job", 3).id);
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    lab.up_again();
+    assert_eq!((lab.egret_ok("ps"), eni(&lab, "job", 3).id), before);
+    for task in &mut tasks {
+        task.ok(&json!(["say", "kept", 10.0]));
+    }
+    assert_eq!(server.peers().len(), 2, "no connection is a new one");
+    // What was there goes as it would have gone.
+    lab.egret_ok("task remove job/3");
+    call(&lab, "DeleteService", &json!({"ServiceArn": services[1]}));
+    settled(&lab, &services[1], "DELETED");
+    lab.task("job/1").tcp(FAR, 7000);
 }

@@ -249,6 +249,7 @@ def protocol():
         {"X-Amz-Target": "DynamoDB_20120810.ListTables"},
         {"X-Amz-Target": ""},
         {"Content-Type": "text/plain"},
+        {"Host": "rebound.example"},
     ]:
         status, answer = raw("ListServices", {}, headers)
         assert must_be_error("ListServices", status, answer) == "UnknownOperationException", answer

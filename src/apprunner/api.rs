@@ -223,7 +223,13 @@ impl Desk {
             },
             Err(fault) => Err(fault),
         };
-        finish(store, outcome)
+        let was_laid = outcome.is_ok();
+        let finished = finish(store, outcome);
+        if was_laid && finished.is_err() {
+            // The disk did not take it: the lab goes back to what the store has. If that fails, the next change does it.
+            let _ = self.ground.lay_over(overlay(store)?).await;
+        }
+        finished
     }
 
     fn forget_what_was_deleted(&self, store: &mut Store) -> Result<(), Fault> {
@@ -255,7 +261,7 @@ pub(super) fn record<T>(
 fn finish<T>(store: &Store, outcome: Result<T, Fault>) -> Result<T, Fault> {
     match outcome {
         Ok(answer) => {
-            store.commit()?;
+            store.commit().inspect_err(|_| store.roll_back())?;
             Ok(answer)
         }
         Err(fault) => {

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -31,11 +32,14 @@ pub struct Server {
     region: String,
     /// Without any, requests are taken unread.
     access_keys: Arc<[AccessKey]>,
+    /// Whether it listens on loopback, where a name must not lead: a page on the web could have its own name lead here
+    /// (DNS rebinding), and call as root what nobody else reaches.
+    by_address: bool,
 }
 
 impl Server {
     pub(super) fn new(api: Api, region: String, access_keys: Vec<AccessKey>) -> Self {
-        Self { api, region, access_keys: access_keys.into() }
+        Self { api, region, access_keys: access_keys.into(), by_address: false }
     }
 
     /// Answers until `ended` is set, then lets calls in progress finish.
@@ -43,10 +47,11 @@ impl Server {
     /// # Errors
     /// When the socket fails.
     pub async fn serve(
-        self,
+        mut self,
         listener: TcpListener,
         mut ended: watch::Receiver<bool>,
     ) -> io::Result<()> {
+        self.by_address = listener.local_addr()?.ip().is_loopback();
         let answer = async |State(server): State<Self>, request| server.answer(request).await;
         let router = Router::new().fallback(answer).with_state(self);
         let until = async move {
@@ -75,6 +80,12 @@ impl Server {
 
     async fn outcome(&self, request: Request) -> Result<Value, Fault> {
         let (head, body) = request.into_parts();
+        if self.by_address && !is_address(&head.headers) {
+            return Err(Fault::new(
+                Kind::UnknownOperation,
+                "the App Runner API listens on loopback here, for calls to its address or to localhost",
+            ));
+        }
         let operation = operation(&head.method, &head.uri, &head.headers)?;
         let body = read(body).await?;
         self.authenticate(&head.method, &head.uri, &head.headers, &body)?;
@@ -105,6 +116,13 @@ impl Server {
         };
         signature::check(request, &self.access_keys, &self.region, wall_clock())
     }
+}
+
+/// Whether a request is for an address, or for `localhost`.
+fn is_address(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_address = host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok();
+    is_address || host.split(':').next() == Some("localhost")
 }
 
 /// The operation that a request asks for.
@@ -145,5 +163,29 @@ async fn read(body: Body) -> Result<Bytes, Fault> {
             let message = format!("the body did not come within {} s", PATIENCE.as_secs());
             Err(Fault::new(Kind::RequestTimeout, message))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_no_addresses() {
+        for (host, is) in [
+            ("127.0.0.1:4566", true),
+            ("127.0.0.1", true),
+            ("[::1]:4566", true),
+            ("localhost:4566", true),
+            ("localhost", true),
+            ("localhost.example:4566", false),
+            ("rebound.example", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            assert_eq!(is_address(&headers), is, "{host}");
+        }
+        assert!(!is_address(&HeaderMap::new()));
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// The port that App Runner expects the application at.
 const PORT: &str = "8080";
 
-/// `AWS App Runner` calls the auto scaling configuration so that a service without one of its own has.
+/// What App Runner calls the auto scaling configuration of a service that has none of its own.
 const DEFAULT_AUTO_SCALING: [&str; 3] =
     ["DefaultConfiguration", "1", "00000000000000000000000000000001"];
 

@@ -108,7 +108,7 @@ impl Lab {
         previous: Option<&plan::Plan>,
         file_name: &str,
         text: &str,
-        overlay: Overlay,
+        mut overlay: Overlay,
     ) -> Result<Self, Diagnostics> {
         let source = Arc::new(Source::new(file_name, text));
         let report = Report::new(Arc::clone(&source));
@@ -169,12 +169,14 @@ impl Lab {
         other.with_offload(self.offload).with_time_scale(self.time_scale)
     }
 
-    /// The same lab, following on another: what exists in both keeps the ids and addresses that egret chose for it there.
+    /// The same lab, following on another: what exists in both keeps the ids and addresses that egret chose for it there, and
+    /// tasks that were made by hand their ENIs.
     ///
     /// # Errors
     /// What there is no room for beside what is kept.
     pub fn following(&self, before: &Self) -> Result<Self, Diagnostics> {
-        let overlay = self.overlay.clone();
+        let tasks_by_hand = before.overlay.tasks_by_hand.clone();
+        let overlay = Overlay { tasks_by_hand, ..self.overlay.clone() };
         let lab = Self::parse_with(Some(&before.plan), &self.file, self.source(), overlay)?;
         Ok(self.settings_for(lab))
     }

@@ -66,8 +66,9 @@ impl Overlay {
         self.connectors.iter().any(|connector| connector.name == name)
     }
 
-    /// Adds everything that fits to what the file says, and reports the rest.
-    pub(super) fn lay_over(&self, spec: &mut Spec, report: &Report) {
+    /// Adds everything that fits to what the file says, and reports the rest. Of the tasks only those are kept that the file
+    /// has use for.
+    pub(super) fn lay_over(&mut self, spec: &mut Spec, report: &Report) {
         let overlaid = spec.connectors.len();
         for own in &self.connectors {
             let name = || format!("VPC connector {:?} of the App Runner API", own.name);
@@ -107,6 +108,11 @@ impl Overlay {
                 });
             }
         }
+        let is_fargate = |name: &String| {
+            let own = spec.services.iter().find(|service| service.name.value == *name);
+            own.is_some_and(|service| service.kind == ServiceKind::Fargate)
+        };
+        self.tasks_by_hand.retain(|name, _| is_fargate(name));
         spec.more_tasks.clone_from(&self.tasks_by_hand);
     }
 

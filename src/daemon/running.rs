@@ -392,13 +392,23 @@ fn load(
         return Ok((steer, Some(Arc::new(cache))));
     }
     let caching = || Steer::load_with_cache(router).map(|(s, cache)| (s, Some(Arc::new(cache))));
-    match lab.offload {
-        Offload::On => Ok(caching()?),
-        Offload::Off => Ok((Steer::load(router)?, None)),
-        Offload::Auto => caching().or_else(|refused| {
-            let steer = Steer::load(router)?;
+    Ok(choose(lab.offload, caching, || Ok((Steer::load(router)?, None)), say)?)
+}
+
+/// What carries packets: with a flow cache, or without.
+fn choose<T>(
+    wanted: Offload,
+    with: impl FnOnce() -> Result<T, SteerError>,
+    without: impl FnOnce() -> Result<T, SteerError>,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<T, SteerError> {
+    match wanted {
+        Offload::On => with(),
+        Offload::Off => without(),
+        Offload::Auto => with().or_else(|refused| {
+            let found = without()?;
             say(&format!("offload is off, as the kernel does not take the flow cache: {refused}"));
-            Ok((steer, None))
+            Ok(found)
         }),
     }
 }
@@ -407,4 +417,41 @@ fn load(
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is chosen on a kernel that takes the flow cache or not, and what is said.
+    fn chosen(wanted: Offload, takes: bool) -> (Result<&'static str, String>, Vec<String>) {
+        let mut said = Vec::new();
+        let with = || if takes { Ok("cache") } else { Err(SteerError::NoCache) };
+        let found = choose(wanted, with, || Ok("no cache"), &mut |word| said.push(word.to_owned()));
+        (found.map_err(|error| error.to_string()), said)
+    }
+
+    #[test]
+    fn without_a_kernel_for_it_offload_is_off_unless_the_file_insists() {
+        assert_eq!(chosen(Offload::Auto, true), (Ok("cache"), vec![]));
+        assert_eq!(chosen(Offload::On, true), (Ok("cache"), vec![]));
+        for takes in [true, false] {
+            assert_eq!(chosen(Offload::Off, takes), (Ok("no cache"), vec![]));
+        }
+        let refused = SteerError::NoCache.to_string();
+        let said = format!("offload is off, as the kernel does not take the flow cache: {refused}");
+        assert_eq!(chosen(Offload::Auto, false), (Ok("no cache"), vec![said]));
+        assert_eq!(chosen(Offload::On, false), (Err(refused), vec![]));
+    }
+
+    #[test]
+    fn a_kernel_that_takes_neither_is_no_reason_to_say_that_one_is_off() {
+        let mut said = Vec::new();
+        let with = || Err::<(), _>(SteerError::NoGrace);
+        let found = choose(Offload::Auto, with, || Err(SteerError::NoCache), &mut |word| {
+            said.push(word.to_owned());
+        });
+        assert!(matches!(found, Err(SteerError::NoCache)));
+        assert_eq!(said, Vec::<String>::new());
+    }
 }

@@ -26,7 +26,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant as Time};
 
 /// Of the file, and of what is pinned with it.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// How long the process before may take to be gone altogether.
 const PATIENCE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(5);
@@ -48,6 +48,8 @@ pub(super) struct Left {
     task_cidr: String,
     sites: Vec<LeftSite>,
     sites_made: u32,
+    /// How many tasks of each service the file asks for: one that is not there was removed by hand.
+    file_tasks: BTreeMap<String, u16>,
     tasks: Vec<LeftTask>,
 }
 
@@ -162,6 +164,7 @@ impl Running {
             task_cidr: self.lab.task_cidr.to_string(),
             sites: self.sites.iter().map(|(id, site)| left_site(id, site)).collect(),
             sites_made: self.sites_made,
+            file_tasks: self.file_tasks.clone(),
             tasks: self.tasks.values().map(left_task).collect(),
         };
         let text = serde_json::to_string(&left).map_err(std::io::Error::other)?;
@@ -184,6 +187,7 @@ impl Running {
                 source,
             })?);
         }
+        self.steer.take_over()?;
         self.leave()
     }
 
@@ -198,6 +202,7 @@ impl Running {
         self.leave_nothing()?;
         self.state.remove_socket()?;
         self.sites_made = left.sites_made;
+        self.file_tasks = left.file_tasks;
         for site in left.sites {
             self.inherit_site(site)?;
         }
@@ -209,9 +214,9 @@ impl Running {
         let flows = self.inherit_flows()?;
         self.steer.take_over()?;
         say(&format!("went on with what a killed run left: {flows}"));
+        let lab = lab.following(&self.lab).map_err(|e| LabError::Inherited(e.to_string()))?;
         let same = lab.source() == self.lab.source() && lab.overlay == self.lab.overlay;
         if !same || lab.time_scale != self.lab.time_scale {
-            let lab = lab.following(&self.lab).map_err(|e| LabError::Inherited(e.to_string()))?;
             match self.require_fixed(&lab) {
                 Ok(()) => self.turn_to(lab, say).await?,
                 Err(ReloadError::Lab(error)) => return Err(error),

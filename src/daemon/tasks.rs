@@ -85,19 +85,7 @@ impl Running {
 
     /// Lets the ENIs go of Fargate tasks that are gone.
     async fn keep_enis_of_tasks(&mut self) -> Result<(), LabError> {
-        let tasks = self.tasks_by_hand();
-        let own = |name: &String| {
-            let mut services = self.lab.spec.services.iter();
-            services.any(|s| s.name.value == *name && s.kind == ServiceKind::Fargate)
-        };
-        let now: BTreeMap<_, _> = tasks.into_iter().filter(|(name, _)| own(name)).collect();
-        let before = &self.lab.spec.more_tasks;
-        let before: BTreeMap<_, _> = before
-            .iter()
-            .filter(|(name, _)| own(name))
-            .map(|(n, t)| (n.clone(), t.clone()))
-            .collect();
-        if now == before { Ok(()) } else { self.turn_to_tasks(now).await }
+        self.turn_to_tasks(self.tasks_by_hand()).await
     }
 
     /// The tasks that no lab file asks for, by service.
@@ -116,6 +104,9 @@ impl Running {
     ) -> Result<(), LabError> {
         let overlay = Overlay { tasks_by_hand, ..self.lab.overlay.clone() };
         let lab = self.lab.with_overlay(overlay).map_err(LabError::Config)?;
+        if lab.overlay == self.lab.overlay {
+            return Ok(());
+        }
         // A process that dies half-way leaves nothing to go on with.
         self.leave_nothing()?;
         self.turn_to(lab, &mut |_| {}).await

@@ -11,7 +11,7 @@ use super::tcp::Window;
 use super::{Flow, Instant, Side, Tally};
 use crate::packet::Protocol;
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -19,6 +19,11 @@ use std::time::Duration;
 pub trait Carrier: Debug + Send + Sync {
     /// What was carried since the entries were made: from the task, and back to it.
     fn carried(&self) -> [Passed; 2];
+
+    /// Whether all entries could be made. Those of a carrier that is not whole are out again.
+    fn is_whole(&self) -> bool {
+        true
+    }
 
     /// How many packets of a direction went up because it is closed; `None` if it is open.
     fn raised(&self, side: Side) -> Option<u64>;
@@ -63,6 +68,10 @@ pub struct Raised {
     packets: u64,
 }
 
+/// Packets between a flow's giving way and its next entries, the first time; and how often that may double.
+const REST: u64 = 16;
+const MOST_DOUBLINGS: u32 = 3;
+
 /// Nobody asks for it: offloading is off.
 const NEVER: u8 = 0;
 /// User space carries it.
@@ -85,6 +94,9 @@ pub(super) struct Offload {
     opening: AtomicU8,
     /// How often entries were made.
     entries: AtomicU32,
+    /// How often it has given way, and until how many packets there are no entries.
+    gave_way: AtomicU32,
+    rests_until: AtomicU64,
     limbo: OnceLock<Arc<Limbo>>,
 }
 
@@ -161,7 +173,19 @@ impl Flow {
         let last_seen = self.last_seen();
         let begin =
             self.tcp.windows().map(|window| Passed { last_seen, window, ..Passed::default() });
-        let made = make(begin);
+        let made = match make(begin) {
+            Some(carrier) if !carrier.is_whole() => {
+                // A packet may be on its way through what there was of it.
+                self.rest(Residue {
+                    carrier,
+                    folded: begin,
+                    flow: Weak::new(),
+                    tally: Arc::clone(&self.tally),
+                });
+                None
+            }
+            made => made,
+        };
         self.offload.opening.store(0, Relaxed);
         self.offload.entries.fetch_add(1, Relaxed);
         self.offload.state.store(if made.is_some() { CARRIED } else { DECLINED }, Relaxed);
@@ -263,10 +287,29 @@ impl Flow {
         let Entry { carrier, mut folded, .. } = *taken;
         carrier.withdraw();
         fold(&*carrier, &mut folded, Some(self), &self.tally);
+        let (flow, tally) = (Arc::downgrade(self), Arc::clone(&self.tally));
+        self.rest(Residue { carrier, folded, flow, tally });
+    }
+
+    fn rest(&self, residue: Residue) {
         if let Some(limbo) = self.offload.limbo.get() {
-            let (flow, tally) = (Arc::downgrade(self), Arc::clone(&self.tally));
-            limbo.take(Residue { carrier, folded, flow, tally });
+            limbo.take(residue);
         }
+    }
+
+    /// The same as [`Flow::withdraw_offload`], for a packet of which a flow may have more that the kernel is not to carry. It
+    /// is asked for again only after twice as many packets as the time before, up to more than entries cost.
+    pub fn give_way(self: &Arc<Self>) {
+        self.withdraw_offload();
+        let times = self.offload.gave_way.fetch_add(1, Relaxed).min(MOST_DOUBLINGS);
+        let passed = self.sent.packets() + self.received.packets();
+        self.offload.rests_until.store(passed + (REST << times), Relaxed);
+    }
+
+    /// How many packets it has both ways, at least, when entries may be asked for.
+    #[inline]
+    pub fn rests_until(&self) -> u64 {
+        self.offload.rests_until.load(Relaxed)
     }
 
     /// What could not be done may be asked for again.
@@ -517,6 +560,50 @@ mod tests {
         assert_ne!(flow.raised(Side::Egress), Some(raised));
         flow.open(Side::Egress, raised);
         assert_eq!(kernel.opened.lock().unwrap().len(), 3, "those entries are gone");
+    }
+
+    #[test]
+    fn regression_what_was_made_in_part_rests_before_its_place_is_anothers() {
+        #[derive(Debug)]
+        struct Half(#[expect(dead_code, reason = "its users are counted")] Arc<()>);
+        impl Carrier for Half {
+            fn carried(&self) -> [Passed; 2] {
+                [Passed::default(); 2]
+            }
+            fn is_whole(&self) -> bool {
+                false
+            }
+            fn raised(&self, _side: Side) -> Option<u64> {
+                None
+            }
+            fn open(&self, _side: Side, _opening: Opening, _said: Window) {}
+            fn withdraw(&self) {}
+        }
+        let (table, flow) = table();
+        table.allow_offload(&flow);
+        let place = Arc::new(());
+        assert!(flow.ask_for_offload());
+        assert!(!flow.offload(MINUTE, |_| Some(Box::new(Half(Arc::clone(&place))))));
+        assert!(!flow.is_offloaded() && !flow.ask_for_offload());
+        table.sweep(Instant(1), &Timeouts::default(), |_| {});
+        assert_eq!(Arc::strong_count(&place), 2, "a packet may be on its way through it");
+        table.sweep(Instant(2), &Timeouts::default(), |_| {});
+        assert_eq!((Arc::strong_count(&place), flow.sent.packets()), (1, 0));
+    }
+
+    #[test]
+    fn regression_a_flow_that_gives_way_again_and_again_rests_longer_each_time() {
+        let (_table, flow, kernel) = offloaded();
+        assert_eq!(flow.rests_until(), 0);
+        let rests: Vec<u64> = (0..20)
+            .map(|_| {
+                flow.give_way();
+                assert!(flow.ask_for_offload() && carry(&flow, &kernel));
+                flow.rests_until()
+            })
+            .collect();
+        assert_eq!(rests[..4], [16, 32, 64, 128]);
+        assert_eq!(rests[19], 128);
     }
 
     #[test]

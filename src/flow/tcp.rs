@@ -125,7 +125,10 @@ impl TcpTracker {
         if at_or_after(said.end, sent.end.load(Relaxed)) {
             sent.end.store(said.end, Relaxed);
         }
-        sent.ack.store(said.ack, Relaxed);
+        // What is told late is of before.
+        if at_or_after(said.ack, sent.ack.load(Relaxed)) {
+            sent.ack.store(said.ack, Relaxed);
+        }
     }
 
     /// Takes a segment into account; `is_egress` says which way it goes. Says whether it is a sign of life: any is, but for
@@ -323,6 +326,16 @@ mod tests {
         assert_eq!(tcp.state(), TcpState::Closed);
         tcp.observe(&segment(ACK, 111, 501, 40), true);
         assert_eq!(tcp.state(), TcpState::Closed, "sent again");
+    }
+
+    #[test]
+    fn regression_what_is_told_late_sets_nothing_back() {
+        let tcp = established();
+        tcp.observe(&segment(ACK, 101, 601, 10), true);
+        tcp.catch_up(true, Window { end: 105, ack: 550 });
+        assert_eq!(tcp.windows()[0], Window { end: 111, ack: 601 });
+        tcp.catch_up(true, Window { end: 120, ack: 700 });
+        assert_eq!(tcp.windows()[0], Window { end: 120, ack: 700 });
     }
 
     #[test]

@@ -53,12 +53,14 @@ impl Steer {
         // A TUN goes with the process, and its program with it.
         let hold = match self.pins.as_ref().filter(|_| program != TUN).map(|p| p.link(link)) {
             None => Hold::Own(self.attach_new(link, program)?),
-            Some(pin) if pin.exists() => {
+            Some(pin) if pin.exists() && !self.has_taken_over => {
                 let link = link.to_owned();
                 self.inherited.push(Inherited { ifindex, link, program, pin: pin.clone() });
                 Hold::Pinned(pin)
             }
             Some(pin) => {
+                // Of an interface that is gone, if it is there.
+                let _ = std::fs::remove_file(&pin);
                 self.attach_to_stay(link, program, &pin)?;
                 Hold::Pinned(pin)
             }
@@ -68,12 +70,13 @@ impl Steer {
     }
 
     /// Gives the links that the process before attached the programs of this one, each at once. What is not attached
-    /// again by then keeps the old one.
+    /// again by then keeps the old one. A process without one before calls it, too, when it is up.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
     pub fn take_over(&mut self) -> Result<(), SteerError> {
+        self.has_taken_over = true;
         for Inherited { link, program, pin, .. } in std::mem::take(&mut self.inherited) {
             if self.replace(program, &pin).is_err() {
                 // Its interface was another one: nothing holds on to this.

@@ -144,7 +144,7 @@ impl FlowCache {
         let flow = &candidate.flow;
         let (task, out) = self.read_tables().links(flow.egress.tuple().src, &candidate.egress)?;
         let slot = self.lease(begin)?;
-        let mut carrier = Lease { cache: Arc::clone(self), slot, keys: [None; 2] };
+        let mut carrier = Lease { cache: Arc::clone(self), slot, keys: [None; 2], is_whole: true };
         if let Some(records) = &self.records {
             // The next process would take the record that the slot had before for this flow's.
             lock(records).insert(slot, Record::of(flow).words(), 0).ok()?;
@@ -159,7 +159,8 @@ impl FlowCache {
             // A full map is no fault: the flow stays where it is.
             if lock(&self.entries).insert(key, entry, 0).is_err() {
                 carrier.withdraw();
-                return None;
+                carrier.is_whole = false;
+                break;
             }
             if let Some(place) = carrier.keys.get_mut(usize::from(direction)) {
                 *place = Some(key);
@@ -244,11 +245,16 @@ struct Lease {
     cache: Arc<FlowCache>,
     slot: u32,
     keys: [Option<Key>; 2],
+    is_whole: bool,
 }
 
 impl Carrier for Lease {
     fn carried(&self) -> [Passed; 2] {
         [0, 1].map(|direction| self.cache.read(self.slot, direction))
+    }
+
+    fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     fn raised(&self, side: Side) -> Option<u64> {

@@ -119,6 +119,8 @@ pub struct Steer {
     pub(super) pins: Option<Pins>,
     /// Links that still have the program of the process before.
     pub(super) inherited: Vec<Inherited>,
+    /// Whether that is over: what is pinned from then on is this process's own.
+    pub(super) has_taken_over: bool,
     /// What the prefix map has of each TUN.
     deliveries: HashMap<u32, BTreeMap<Ipv4Network, [u8; 16]>>,
     /// What the maps say, for the flow cache.
@@ -191,6 +193,7 @@ impl Steer {
             attached: HashMap::new(),
             pins: None,
             inherited: Vec::new(),
+            has_taken_over: false,
             deliveries: HashMap::new(),
             tables: Arc::default(),
         })

@@ -100,7 +100,9 @@ impl Engine {
 /// may be opened.
 #[cold]
 pub(super) fn came_up(now: Instant, flow: &Arc<Flow>, side: Side, packet: &mut Packet<'_>) {
-    if !is_plain(packet) || flow.offload_is_stale(now) {
+    if packet.fragment() != Fragment::Whole {
+        flow.give_way();
+    } else if !is_plain(packet) || flow.offload_is_stale(now) {
         flow.withdraw_offload();
     } else if flow.ask_to_open(side) {
         packet.mark();
@@ -118,6 +120,9 @@ pub(super) fn ask(flow: &Flow, packet: &mut Packet<'_>) {
 #[inline]
 fn is_worth_it(flow: &Flow) -> bool {
     let (sent, received) = (flow.sent.packets(), flow.received.packets());
+    if sent + received < flow.rests_until() {
+        return false;
+    }
     let enough = if flow.is_in_a_hurry() { 0 } else { TWO_WAY };
     let two_way = received > 0 && sent + received >= enough;
     match flow.egress.tuple().protocol {

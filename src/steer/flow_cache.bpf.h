@@ -11,8 +11,6 @@
 
 // Two entries for each flow.
 #define MAX_FLOWS 131072
-// TC_ACT_UNSPEC: no verdict.
-#define MISS -1
 // As in src/flow/tcp.rs.
 #define MAX_FLIGHT (1U << 24)
 // ICMP messages up to this size are checked here; larger ones go up, as the engine drops one that is damaged.
@@ -317,6 +315,8 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 	void *data, *end;
 	__u64 now;
 
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return MISS;
 	if (!current || !*current || !until || !read_plain(skb, echo, &plain))
 		return MISS;
 	found = bpf_map_lookup_elem(&flow_cache, &plain.key);

@@ -130,10 +130,18 @@ static __always_inline int drop(struct __sk_buff *skb, enum reason reason)
 	return TC_ACT_SHOT;
 }
 
-#ifdef FLOW_CACHE
-#include "flow_cache.bpf.h"
 #define ECHO_REPLY 0
 #define ECHO_REQUEST 8
+// TC_ACT_UNSPEC: no verdict.
+#define MISS -1
+
+#ifdef FLOW_CACHE
+#include "flow_cache.bpf.h"
+#else
+static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
+{
+	return MISS;
+}
 #endif
 
 // From a task. IPv6 goes up too: it is the engine that says why it does not pass.
@@ -143,15 +151,10 @@ int task_ingress(struct __sk_buff *skb)
 	__u32 ifindex = skb->ifindex;
 	struct task *task;
 	__be32 source;
+	int sent = send_cached(skb, ECHO_REQUEST);
 
-#ifdef FLOW_CACHE
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		int sent = send_cached(skb, ECHO_REQUEST);
-
-		if (sent != MISS)
-			return sent;
-	}
-#endif
+	if (sent != MISS)
+		return sent;
 	task = bpf_map_lookup_elem(&tasks, &ifindex);
 	if (!task)
 		return drop(skb, UNKNOWN_DEVICE);
@@ -174,15 +177,10 @@ int space_ingress(struct __sk_buff *skb)
 	struct owned key;
 	__u32 *space;
 	__u32 *tun;
+	int sent = send_cached(skb, ECHO_REPLY);
 
-#ifdef FLOW_CACHE
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		int sent = send_cached(skb, ECHO_REPLY);
-
-		if (sent != MISS)
-			return sent;
-	}
-#endif
+	if (sent != MISS)
+		return sent;
 	space = bpf_map_lookup_elem(&spaces, &ifindex);
 	if (!space)
 		return drop(skb, UNKNOWN_DEVICE);

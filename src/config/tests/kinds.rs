@@ -60,6 +60,13 @@ fn each_fargate_task_has_an_eni_and_those_by_hand_too() {
     let tasks_by_hand = BTreeMap::from([("job".to_owned(), BTreeSet::from([2, 7]))]);
     let more = file.with_overlay(Overlay { tasks_by_hand, ..Overlay::default() }).unwrap();
     assert_eq!(more.plan.enis.len(), 4);
+    assert_eq!(
+        file.following(&more).unwrap().plan.enis,
+        more.plan.enis,
+        "another process has them"
+    );
+    let other = Lab::parse("lab.toml", &text(&[])).unwrap().following(&more).unwrap();
+    assert_eq!(other.overlay, Overlay::default(), "of a service that is gone nothing is kept");
     assert_eq!(more.plan.enis[..3], file.plan.enis[..3]);
     let fewer = Lab::parse_after(
         Some(&more),

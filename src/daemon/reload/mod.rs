@@ -105,10 +105,10 @@ impl Running {
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), ReloadError> {
         let overlay = self.with_tasks_by_hand(overlay);
-        if overlay == self.lab.overlay {
+        let lab = self.lab.with_overlay(overlay).map_err(ReloadError::Config)?;
+        if lab.overlay == self.lab.overlay {
             return Ok(());
         }
-        let lab = self.lab.with_overlay(overlay).map_err(ReloadError::Config)?;
         // A process that dies half-way leaves nothing to go on with.
         self.leave_nothing()?;
         let there = startup::enis(&self.lab);

@@ -131,7 +131,10 @@ pub(super) fn elastic_ip(import: &mut Import<'_>, block: &Block<'_>) -> Result<(
 /// `aws_nat_gateway` and the data source. Reads Elastic IPs, so it comes after them.
 pub(super) fn nat_gateway(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let regional = block.label("availability_mode").as_deref() == Some("regional");
-    let subnet = block.id("subnet_id", SUBNETS)?;
+    let subnet = match block.id("subnet_id", SUBNETS)? {
+        None if !regional => return Err(block.lacks("subnet_id")),
+        subnet => subnet,
+    };
     let vpc = subnet
         .as_ref()
         .and_then(|id| import.account.subnets.iter().find(|subnet| subnet.id == *id))

@@ -374,3 +374,17 @@ fn references_in_a_circle_end() {
     assert!(account.internet_gateways.is_empty());
     assert_eq!(findings.all().len(), 1);
 }
+
+#[test]
+fn a_gateway_whose_subnet_no_expression_names_is_not_understood() {
+    let unknown = json!({ "id": true, "subnet_id": true });
+    let gateway = resource("aws_nat_gateway.nat", json!({ "connectivity_type": "public" }));
+    let (account, findings) = account(&plan(&[(gateway, unknown)], json!({ "resources": [] })));
+    assert!(account.nat_gateways.is_empty());
+    assert_eq!(
+        lines(&findings),
+        [
+            "not understood: aws_nat_gateway: subnet_id is known only after the apply (state.json: aws_nat_gateway.nat.subnet_id)"
+        ]
+    );
+}
