@@ -29,6 +29,20 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
+    /// Interfaces whose subnets nothing is known of.
+    pub(super) fn interfaces_elsewhere(&mut self) {
+        for interface in &self.account.network_interfaces {
+            if self.scope.subnet(&interface.subnet).is_none() {
+                self.findings.left_out(
+                    format!("network interface {}", interface.id),
+                    &interface.origin,
+                    format!("it is in subnet {}, which is not in the lab", interface.subnet),
+                    "nothing answers at its addresses",
+                );
+            }
+        }
+    }
+
     /// Whether an interface is part of what the lab has as something else.
     fn belongs_elsewhere(&mut self, interface: &NetworkInterface) -> bool {
         if interface.tags.iter().any(|(key, _)| key == APP_RUNNER_TAG) {

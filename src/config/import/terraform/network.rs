@@ -32,6 +32,8 @@ pub(super) fn vpc(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trou
         enable_dns_support: block.flag("enable_dns_support")?,
         enable_dns_hostnames: block.flag("enable_dns_hostnames")?,
         block_public_access: None,
+        // A default VPC is taken over as it is.
+        in_part: block.resource.data || block.resource.kind == "aws_default_vpc",
         origin: block.origin.clone(),
     });
     Ok(())

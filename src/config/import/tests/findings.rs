@@ -1,6 +1,7 @@
 //! What makes an import fail, what is left open, and which VPCs count.
 
 use super::*;
+use std::collections::BTreeSet;
 
 #[test]
 fn without_a_connector_there_is_nothing_to_explain_but_one_can_be_given() {
@@ -156,6 +157,56 @@ fn what_a_source_leaves_open_is_a_comment_where_it_counts() {
     );
     let text = imported.text();
     assert!(text.contains("# assumed: us-east-1b: its Availability Zone is left to AWS\n[[subnet]]\nid = \"subnet-a\""), "{text}");
+}
+
+#[test]
+fn a_vpc_that_is_known_in_part_is_not_filled_with_defaults() {
+    let mut account = account();
+    account.vpcs[0].in_part = true;
+    account.route_tables.iter_mut().for_each(|table| table.main = false);
+    account.route_tables.iter_mut().for_each(|table| table.subnets.retain(|id| id != "subnet-a"));
+    account.network_acls.clear();
+    let (not, _) = lenient(account.clone());
+    assert!(
+        not.iter().any(|said| said.starts_with("VPC vpc-1: the source has no route table of ")
+            && said.contains("subnet-a")),
+        "{not:?}"
+    );
+    assert!(
+        not.iter().any(|said| said.starts_with("VPC vpc-1: the source has no network ACL of ")),
+        "{not:?}"
+    );
+    // What the source makes itself has them.
+    account.vpcs[0].in_part = false;
+    assert!(!imported(account).text().contains("the source has no"));
+}
+
+#[test]
+fn an_interface_in_an_unknown_subnet_is_left_out() {
+    let mut account = account();
+    account.network_interfaces.push(interface("eni-1", "subnet-gone", "10.0.9.9", &[]));
+    let left_out = of_kind(&imported(account), FindingKind::LeftOut);
+    assert!(
+        left_out[0].starts_with("network interface eni-1: it is in subnet subnet-gone"),
+        "{left_out:?}"
+    );
+}
+
+/// Each finds its address at once, and none is given twice.
+#[test]
+fn a_full_subnet_has_room_for_each_once() {
+    let mut account = account();
+    account.network_interfaces.clear();
+    for number in 0..300 {
+        let mut interface = interface(&format!("eni-{number}"), "subnet-data", "", &["sg-app"]);
+        interface.name = Some("db".into());
+        account.network_interfaces.push(interface);
+    }
+    let (not, imported) = lenient(account);
+    let addresses: BTreeSet<_> =
+        imported.lab.spec.resources.iter().map(|resource| resource.address.value).collect();
+    // Five of 256 are AWS's.
+    assert_eq!((addresses.len(), not.len()), (251, 49));
 }
 
 #[test]
