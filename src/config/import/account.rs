@@ -67,6 +67,9 @@ pub struct Vpc {
     pub enable_dns_hostnames: Option<bool>,
     /// `InternetGatewayBlockMode` of VPC Block Public Access, such as `block-bidirectional`; `None` and `off` block nothing.
     pub block_public_access: Option<String>,
+    /// Whether it was there before the source, which need not have all that is in it: what AWS puts into a new VPC is not
+    /// taken for what this one has.
+    pub in_part: bool,
     /// Where it stands.
     pub origin: Origin,
 }

@@ -35,6 +35,11 @@ impl<'v> Node<'v> {
         &self.origin
     }
 
+    /// What stands there.
+    pub(super) fn value(&self) -> &'v Value {
+        self.value
+    }
+
     /// The members of an object.
     pub(super) fn object(&self) -> Result<&'v Map<String, Value>, ImportError> {
         self.value.as_object().ok_or_else(|| self.wrong("an object"))

@@ -79,7 +79,7 @@ impl<'t> Scope<'t> {
         let [left, right] = arguments(argument, "Fn::Equals", 2..=2)? else {
             return Ok(State::Fails);
         };
-        let (left, right) = (self.value(left)?, self.value(right)?);
+        let (left, right) = self.comparing(|| Ok((self.value(left)?, self.value(right)?)))?;
         if let Some(unknown) = unknown_in(&left).or_else(|| unknown_in(&right)) {
             return Ok(State::Unknown(unknown));
         }

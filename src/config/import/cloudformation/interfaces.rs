@@ -21,6 +21,7 @@ const PORTS: [(&str, i64); 12] = [
     ("custom-oracle", 1521),
 ];
 const REDIS: i64 = 6379;
+const PREFIXES: &str = "nothing answers at their addresses in the lab";
 
 type Done = Result<(), Reported>;
 
@@ -46,8 +47,15 @@ struct Placed {
 
 impl<'t> Mapper<'_, 't> {
     pub(super) fn network_interface(&mut self, resource: &Resource<'t>) -> Done {
-        let names =
-            ["SubnetId", "GroupSet", "PrivateIpAddress", "PrivateIpAddresses", "SourceDestCheck"];
+        let names = [
+            "SubnetId",
+            "GroupSet",
+            "PrivateIpAddress",
+            "PrivateIpAddresses",
+            "SourceDestCheck",
+            "Ipv4Prefixes",
+            "Ipv4PrefixCount",
+        ];
         let object = self.object(resource, "network interface", &names);
         let subnet = self.id(&object, "SubnetId");
         let subnet = self.required(&object, "SubnetId", subnet)?;
@@ -63,6 +71,9 @@ impl<'t> Mapper<'_, 't> {
                 Some(true) => addresses.insert(0, address),
                 Some(false) | None => addresses.push(address),
             }
+        }
+        if ["Ipv4Prefixes", "Ipv4PrefixCount"].iter().any(|name| self.has(&object, name)) {
+            self.findings.left_out(&object.label, &object.origin, "IPv4 prefixes", PREFIXES);
         }
         let source_dest_check = self.flag(&object, "SourceDestCheck")?.unwrap_or(true);
         self.account.network_interfaces.push(NetworkInterface {
@@ -174,9 +185,9 @@ impl<'t> Mapper<'_, 't> {
         ];
         let instance = self.object(resource, "database", &names);
         // In a cluster, what counts stands at the cluster.
-        let cluster = self
-            .id(&instance, "DBClusterIdentifier")?
-            .and_then(|id| self.scope.template.resource(&id));
+        let cluster = self.id(&instance, "DBClusterIdentifier")?;
+        self.clusters.extend(cluster.clone());
+        let cluster = cluster.and_then(|id| self.scope.template.resource(&id));
         let cluster = cluster.map(|cluster| self.object(&cluster, "database cluster", &names));
         let about = cluster.as_ref().unwrap_or(&instance);
         let groups =
@@ -204,6 +215,14 @@ impl<'t> Mapper<'_, 't> {
         ];
         let cluster = self.object(resource, "database cluster", &names);
         if !self.has(&cluster, "DBClusterInstanceClass") {
+            if !self.clusters.contains(&cluster.id) {
+                self.findings.left_out(
+                    &cluster.label,
+                    &cluster.origin,
+                    "no instance of the template is in it",
+                    "the lab does not have it: nothing answers for it",
+                );
+            }
             return Ok(());
         }
         let groups = self.ids(&cluster, "VpcSecurityGroupIds")?;

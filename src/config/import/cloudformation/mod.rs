@@ -106,7 +106,8 @@ fn evaluate(
         account: Account::default(),
         findings: Findings::new(),
         faults: Vec::new(),
-        egress_apart: BTreeSet::new(),
+        default_egress: BTreeSet::new(),
+        clusters: BTreeSet::new(),
         zones: Vec::new(),
         listeners: BTreeMap::new(),
     };
@@ -252,7 +253,7 @@ impl<'t> Mapper<'_, 't> {
     }
 }
 
-/// Whose turn it is: first what others are in.
+/// Whose turn it is: first what others are in, last what depends on who is in it.
 fn turn(kind: &str) -> u8 {
     match kind {
         "AWS::EC2::VPC" => 0,
@@ -266,6 +267,8 @@ fn turn(kind: &str) -> u8 {
         "AWS::EC2::NetworkInterface"
         | "AWS::ElasticLoadBalancingV2::Listener"
         | "AWS::Route53::HostedZone" => 3,
+        // After their instances.
+        "AWS::RDS::DBCluster" | "AWS::DocDB::DBCluster" | "AWS::Neptune::DBCluster" => 5,
         _ => 4,
     }
 }
@@ -273,8 +276,13 @@ fn turn(kind: &str) -> u8 {
 /// Faults as errors with their paths, without repetitions.
 fn errors(file: &Origin, root: Option<&Node>, faults: Vec<Fault>) -> ImportErrors {
     let mut errors: Vec<ImportError> = Vec::new();
+    let mut said = BTreeSet::new();
     for fault in faults {
         let Fault { place, message, help } = fault;
+        // Finding a path goes through the whole tree.
+        if !said.insert((place, message.clone())) {
+            continue;
+        }
         let path = root.map(|root| root.path_to(place)).unwrap_or_default();
         let line = if place.line == 0 { String::new() } else { format!(":{}", place.line) };
         let origin = Origin { file: format!("{}{line}", file.file).into(), path };

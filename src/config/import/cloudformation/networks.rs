@@ -38,6 +38,7 @@ impl<'t> Mapper<'_, 't> {
             enable_dns_support,
             enable_dns_hostnames,
             block_public_access: None,
+            in_part: false,
             origin: self.origin(resource),
         });
         Ok(())

@@ -18,8 +18,10 @@ pub(super) struct Mapper<'s, 't> {
     pub(super) account: Account,
     pub(super) findings: Findings,
     pub(super) faults: Vec<Fault>,
-    /// Security groups that a rule was added to by a resource of its own.
-    pub(super) egress_apart: BTreeSet<String>,
+    /// Security groups that still have the egress rule which EC2 gives a new group.
+    pub(super) default_egress: BTreeSet<String>,
+    /// Database clusters that an instance of the template is in.
+    pub(super) clusters: BTreeSet<String>,
     /// The logical ids of the account's private zones, in the same order.
     pub(super) zones: Vec<String>,
     /// What load balancers answer at, such as `443/tcp`.
@@ -331,6 +333,16 @@ impl Object {
             }
         };
         items.iter().map(literal).collect()
+    }
+
+    /// Whether a property is absent or a list without elements, known or not.
+    pub(super) fn is_empty(&self, name: &str) -> bool {
+        let found = self.properties.iter().find(|(property, _)| property == name);
+        found.is_none_or(|(_, value)| match value.as_ref().map(|value| &value.kind) {
+            Some(ValueKind::Absent) => true,
+            Some(ValueKind::List(items)) => items.iter().all(Value::is_absent),
+            Some(ValueKind::Text(_) | ValueKind::Map(_) | ValueKind::Unknown(_)) | None => false,
+        })
     }
 
     pub(super) fn property_origin(&self, name: &str) -> Origin {

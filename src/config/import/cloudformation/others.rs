@@ -19,18 +19,17 @@ const NO_TASK: &str = "the lab has no task of it: what it sends is not judged";
 const ROUTES_APART: &str = "the lab has none; routes to it are listed apart";
 const NO_PACKET: &str = "no verdict depends on it";
 
-/// Types by name, or by what they begin with where that ends with a colon.
-const BEARINGS: [(&str, Bearing); 88] = [
+/// Types by name, or by what they begin with where that ends with a colon or a star.
+const BEARINGS: [(&str, Bearing); 98] = [
     // Ways out of the VPC.
     ("AWS::EC2::CarrierGateway", Bearing::LeftOut(ROUTES_APART)),
     ("AWS::EC2::CustomerGateway", Bearing::None),
     ("AWS::EC2::EgressOnlyInternetGateway", Bearing::Ipv6),
-    ("AWS::EC2::LocalGatewayRouteTable", Bearing::LeftOut(ROUTES_APART)),
+    ("AWS::EC2::LocalGatewayRoute*", Bearing::LeftOut(ROUTES_APART)),
+    ("AWS::EC2::LocalGatewayVirtualInterface*", Bearing::None),
     ("AWS::EC2::SubnetCidrBlock", Bearing::Ipv6),
-    ("AWS::EC2::TransitGateway", Bearing::LeftOut(ROUTES_APART)),
-    ("AWS::EC2::TransitGatewayAttachment", Bearing::LeftOut(ROUTES_APART)),
-    ("AWS::EC2::TransitGatewayVpcAttachment", Bearing::LeftOut(ROUTES_APART)),
-    ("AWS::EC2::VPNConnection", Bearing::LeftOut(ROUTES_APART)),
+    ("AWS::EC2::TransitGateway*", Bearing::LeftOut(ROUTES_APART)),
+    ("AWS::EC2::VPNConnection*", Bearing::LeftOut(ROUTES_APART)),
     ("AWS::EC2::VPNGateway", Bearing::LeftOut(ROUTES_APART)),
     (
         "AWS::EC2::VPNGatewayRoutePropagation",
@@ -123,16 +122,27 @@ const BEARINGS: [(&str, Bearing); 88] = [
     ("Custom:", Bearing::LeftOut("what its function makes is not in the template")),
     // What no packet depends on.
     ("AWS::CDK::Metadata", Bearing::None),
+    ("AWS::EC2::CapacityReservation*", Bearing::None),
+    ("AWS::EC2::ClientVpn*", Bearing::LeftOut(NO_TASK)),
+    ("AWS::EC2::EC2Fleet", Bearing::LeftOut(SILENT_HOST)),
     ("AWS::EC2::EIPAssociation", Bearing::None),
+    ("AWS::EC2::EnclaveCertificateIamRoleAssociation", Bearing::None),
     ("AWS::EC2::FlowLog", Bearing::LeftOut(NO_PACKET)),
+    ("AWS::EC2::Host", Bearing::None),
+    ("AWS::EC2::IPAM*", Bearing::None),
     ("AWS::EC2::InstanceConnectEndpoint", Bearing::None),
     ("AWS::EC2::KeyPair", Bearing::None),
     ("AWS::EC2::LaunchTemplate", Bearing::None),
-    ("AWS::EC2::NetworkInsights", Bearing::None),
+    ("AWS::EC2::NetworkInsights*", Bearing::None),
+    ("AWS::EC2::NetworkInterfacePermission", Bearing::None),
+    ("AWS::EC2::NetworkPerformanceMetricSubscription", Bearing::None),
     ("AWS::EC2::PlacementGroup", Bearing::None),
     ("AWS::EC2::SnapshotBlockPublicAccess", Bearing::None),
+    ("AWS::EC2::SpotFleet", Bearing::LeftOut(SILENT_HOST)),
+    ("AWS::EC2::TrafficMirror*", Bearing::None),
     ("AWS::EC2::VPCEndpointConnectionNotification", Bearing::None),
-    ("AWS::EC2::VPCEndpointService", Bearing::None),
+    ("AWS::EC2::VPCEndpointService*", Bearing::None),
+    ("AWS::EC2::VerifiedAccess*", Bearing::None),
     ("AWS::EC2::Volume", Bearing::None),
     ("AWS::EC2::VolumeAttachment", Bearing::None),
     ("AWS::AppRunner::AutoScalingConfiguration", Bearing::None),
@@ -211,6 +221,10 @@ impl<'t> Mapper<'_, 't> {
                 let what = "a lab has no counterpart of it";
                 self.not_understood(&object, what, *consequence);
             }
+            None if kind.starts_with("AWS::EC2::") => {
+                let what = format!("egret does not know the type {kind}");
+                self.not_understood(&object, what, "what it does to the VPC is not in the lab");
+            }
             None if SETTINGS.iter().any(|end| kind.ends_with(end)) => {}
             None => {
                 let what = format!("egret does not know the type {kind}");
@@ -264,7 +278,10 @@ impl<'t> Mapper<'_, 't> {
 
 /// The longest entry that the type is, or begins with.
 fn bearing(kind: &str) -> Option<&'static Bearing> {
-    let is_of = |name: &str| name == kind || (name.ends_with(':') && kind.starts_with(name));
+    let is_of = |name: &str| match name.strip_suffix('*') {
+        Some(beginning) => kind.starts_with(beginning),
+        None => name == kind || (name.ends_with(':') && kind.starts_with(name)),
+    };
     let found = BEARINGS.iter().filter(|(name, _)| is_of(name));
     found.max_by_key(|(name, _)| name.len()).map(|(_, bearing)| bearing)
 }

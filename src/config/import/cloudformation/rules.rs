@@ -47,8 +47,10 @@ impl<'t> Mapper<'_, 't> {
         let ingress = self.rules(&group, Way::Ingress)?;
         let mut egress = self.rules(&group, Way::Egress)?;
         let origin = self.origin(resource);
-        if egress.is_empty() {
+        // Rules that egret leaves out, those about IPv6, take EC2's rule away as well.
+        if group.is_empty("SecurityGroupEgress") {
             egress.push(all(RulePeer::Cidr(everything()), &origin));
+            self.default_egress.insert(group.id.clone());
         }
         self.account.security_groups.push(SecurityGroup {
             group_name: self.label(resource, "GroupName").unwrap_or_else(|| group.id.clone()),
@@ -102,8 +104,11 @@ impl<'t> Mapper<'_, 't> {
             );
             return Ok(());
         };
-        let Some(rule) = self.rule(&object, way)? else { return Ok(()) };
         self.make_default_group(&id);
+        if way == Way::Egress {
+            self.take_default_egress_away(&id, &object);
+        }
+        let Some(rule) = self.rule(&object, way)? else { return Ok(()) };
         let Some(group) = self.account.security_groups.iter_mut().find(|group| group.id == id)
         else {
             self.elsewhere(&object, "security group", &id);
@@ -111,25 +116,25 @@ impl<'t> Mapper<'_, 't> {
         };
         match way {
             Way::Ingress => group.ingress.push(rule),
-            Way::Egress => {
-                let is_first = self.egress_apart.insert(id.clone());
-                let before = group.egress.len();
-                group.egress.retain(|rule| !is_first || !allows_all(rule));
-                let removed = before > group.egress.len();
-                group.egress.push(rule);
-                if removed {
-                    let what = "an AWS::EC2::SecurityGroupEgress adds a rule to it";
-                    let taken = "CloudFormation takes away the rule that allows all egress when it adds another one";
-                    self.findings.assumed(
-                        format!("security group {id}"),
-                        &object.origin,
-                        what,
-                        taken,
-                    );
-                }
-            }
+            Way::Egress => group.egress.push(rule),
         }
         Ok(())
+    }
+
+    /// The rule that EC2 gives a new group goes with the first one of its own, whatever that is about. A rule that says
+    /// the same in the template stays.
+    fn take_default_egress_away(&mut self, id: &str, added: &Object) {
+        if !self.default_egress.remove(id) {
+            return;
+        }
+        let groups = self.account.security_groups.iter_mut();
+        groups
+            .filter(|group| group.id == id)
+            .for_each(|group| group.egress.retain(|rule| !allows_all(rule)));
+        let what = "an AWS::EC2::SecurityGroupEgress adds a rule to it";
+        let taken =
+            "CloudFormation takes away the rule that allows all egress when it adds another one";
+        self.findings.assumed(format!("security group {id}"), &added.origin, what, taken);
     }
 
     /// A rule; nothing where it is about IPv6.
@@ -189,6 +194,7 @@ impl<'t> Mapper<'_, 't> {
             return;
         };
         let origin = vpc.origin.clone();
+        self.default_egress.insert(id.to_owned());
         self.account.security_groups.push(SecurityGroup {
             id: id.to_owned(),
             group_name: "default".to_owned(),
@@ -208,6 +214,7 @@ impl<'t> Mapper<'_, 't> {
             self.object(resource, "default group restriction", &["DefaultSecurityGroupId"]);
         let Some(id) = self.id(&restriction, "DefaultSecurityGroupId")? else { return Ok(()) };
         self.make_default_group(&id);
+        self.default_egress.remove(&id);
         if let Some(group) = self.account.security_groups.iter_mut().find(|group| group.id == id) {
             group.ingress.retain(|rule| rule.peer != RulePeer::SecurityGroup(id.clone()));
             group.egress.retain(|rule| !allows_all(rule));

@@ -5,7 +5,7 @@ use super::fault::Fault;
 use super::parameters::Parameter;
 use super::template::{Resource, Template};
 use super::tree::{Kind, Node, Place};
-use super::value::{Value, ValueKind};
+use super::value::{Unknown, Value, ValueKind};
 use crate::config::import::Options;
 use crate::config::names;
 use std::cell::{Cell, RefCell};
@@ -22,6 +22,8 @@ const NAMED: usize = 32;
 const REGION: &str = "us-east-1";
 const ACCOUNT: &str = "123456789012";
 const STACK: &str = "stack";
+/// Pseudo parameters that are as good as any other value in an ARN, and as bad as any in a condition.
+const INVENTED: [&str; 3] = ["AWS::AccountId", "AWS::StackId", "AWS::StackName"];
 
 /// A template with the values of its parameters.
 pub(super) struct Scope<'t> {
@@ -32,6 +34,8 @@ pub(super) struct Scope<'t> {
     /// Conditions and attributes that are being evaluated.
     within: RefCell<(Vec<String>, HashSet<String>)>,
     depth: Cell<usize>,
+    /// Whether the values are for a condition, which an invented one must not decide.
+    comparing: Cell<bool>,
     work: Cell<usize>,
     /// Names of exports whose values were given and used.
     imported: RefCell<BTreeSet<String>>,
@@ -54,6 +58,7 @@ impl<'t> Scope<'t> {
             conditions: RefCell::default(),
             within: RefCell::default(),
             depth: Cell::default(),
+            comparing: Cell::default(),
             work: Cell::default(),
             imported: RefCell::default(),
             missing: RefCell::default(),
@@ -184,6 +189,13 @@ impl<'t> Scope<'t> {
     fn pseudo_parameter(&self, name: &str, place: Place) -> Option<ValueKind> {
         let given =
             self.options.parameters.get(name).filter(|_| name.starts_with("AWS::")).cloned();
+        if given.is_none() && self.comparing.get() && INVENTED.contains(&name) {
+            let (what, help) = (
+                format!("the template does not say {name}"),
+                format!("give it with --parameter {name}=VALUE"),
+            );
+            return Some(ValueKind::Unknown(Unknown { what, help }));
+        }
         let text = match name {
             "AWS::NoValue" => return Some(ValueKind::Absent),
             "AWS::NotificationARNs" => return Some(ValueKind::List(Vec::new())),
@@ -202,6 +214,14 @@ impl<'t> Scope<'t> {
     pub(super) fn region(&self) -> String {
         let given = self.options.parameters.get("AWS::Region").or(self.options.region.as_ref());
         given.cloned().unwrap_or_else(|| self.assume("AWS::Region", REGION))
+    }
+
+    /// Evaluates what a condition compares.
+    pub(super) fn comparing<T>(&self, evaluate: impl FnOnce() -> T) -> T {
+        let outer = self.comparing.replace(true);
+        let outcome = evaluate();
+        self.comparing.set(outer);
+        outcome
     }
 
     fn stack_id(&self) -> String {

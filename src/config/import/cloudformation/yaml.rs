@@ -12,11 +12,14 @@ use super::value::without_marks;
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag, options};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 /// CloudFormation takes templates of 1 MB.
 const MOST_OCTETS: usize = 8 << 20;
 /// Far more than a template of 1 MB has without aliases.
 const MOST_NODES: usize = 500_000;
+/// What anchors keep and aliases repeat, in octets of text.
+const MOST_REPEATED: usize = 64 << 20;
 /// Each level is a stack frame or two of whoever walks the tree.
 const DEEPEST: usize = 100;
 /// Those of the long form that have no `Fn::` in front.
@@ -80,9 +83,19 @@ fn json_fault(text: &str) -> Option<Fault> {
 
 struct Reader<'t> {
     events: Parser<'t, StrInput<'t>>,
-    /// What anchors stand for, and how deep each is.
-    anchors: HashMap<usize, Node>,
+    /// What anchors stand for.
+    anchors: HashMap<usize, (Size, Rc<Node>)>,
     nodes: usize,
+    /// Octets of text that were copied.
+    repeated: usize,
+}
+
+/// What a node takes.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    octets: usize,
+    levels: usize,
 }
 
 type Found<'t> = (Event<'t>, Span);
@@ -96,7 +109,7 @@ impl<'t> Reader<'t> {
             simple_key_max_lookahead: 1 << 16,
         };
         let events = Parser::new_from_str_with_options(text, options);
-        Self { events, anchors: HashMap::new(), nodes: 0 }
+        Self { events, anchors: HashMap::new(), nodes: 0, repeated: 0 }
     }
 
     fn document(&mut self) -> Result<Node, Fault> {
@@ -183,7 +196,9 @@ impl<'t> Reader<'t> {
         };
         let node = long_form(Node { place, kind }, tag)?;
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            let size = size(&node);
+            self.repeat(size, place, depth)?;
+            self.anchors.insert(anchor, (size, Rc::new(node.clone())));
         }
         Ok(node)
     }
@@ -239,38 +254,54 @@ impl<'t> Reader<'t> {
     }
 
     fn alias(&mut self, anchor: usize, place: Place, depth: usize) -> Result<Node, Fault> {
-        let Some(node) = self.anchors.get(&anchor) else {
+        let Some((size, node)) = self.anchors.get(&anchor).cloned() else {
             return Err(Fault::new(
                 place,
                 "an alias stands within what it repeats",
                 "write out what it should repeat",
             ));
         };
-        let (nodes, deepest) = measure(node);
-        self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > MOST_NODES || depth + deepest > DEEPEST {
+        self.repeat(size, place, depth)?;
+        Ok(Node::clone(&node))
+    }
+
+    /// Counts a copy, before it is made.
+    fn repeat(&mut self, size: Size, place: Place, depth: usize) -> Result<(), Fault> {
+        self.nodes = self.nodes.saturating_add(size.nodes);
+        self.repeated = self.repeated.saturating_add(size.octets);
+        let is_too_large = self.nodes > MOST_NODES
+            || self.repeated > MOST_REPEATED
+            || depth + size.levels > DEEPEST;
+        if is_too_large {
             return Err(Fault::new(
                 place,
                 "the aliases of this template make it too large",
                 format!(
-                    "write out what they repeat: {MOST_NODES} values and {DEEPEST} levels are the limits"
+                    "write out what they repeat: {MOST_NODES} values, {MOST_REPEATED} octets and {DEEPEST} levels are the limits"
                 ),
             ));
         }
-        Ok(node.clone())
+        Ok(())
     }
 }
 
-/// How many nodes, and how many levels of them.
-fn measure(node: &Node) -> (usize, usize) {
-    let add = |(nodes, deepest): (usize, usize), child: &Node| {
-        let (more, depth) = measure(child);
-        (nodes + more, deepest.max(depth + 1))
+fn size(node: &Node) -> Size {
+    let add = |sum: Size, octets: usize, child: &Node| {
+        let child = size(child);
+        Size {
+            nodes: sum.nodes + child.nodes,
+            octets: sum.octets + octets + child.octets,
+            levels: sum.levels.max(child.levels + 1),
+        }
     };
+    let one = Size { nodes: 1, octets: 0, levels: 1 };
     match &node.kind {
-        Kind::Null | Kind::Scalar(_) => (1, 1),
-        Kind::List(items) => items.iter().fold((1, 1), add),
-        Kind::Map(entries) => entries.iter().map(|entry| &entry.value).fold((1, 1), add),
+        Kind::Null => one,
+        Kind::Scalar(text) => Size { octets: text.len(), ..one },
+        Kind::List(items) => items.iter().fold(one, |sum, item| add(sum, 0, item)),
+        Kind::Map(entries) => {
+            entries.iter().fold(one, |sum, entry| add(sum, entry.key.len(), &entry.value))
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) fn connector(reader: &mut Reader, node: &Node<'_>) -> Result<(), Impo
         reader.findings.left_out(object, node.origin(), what, "no service can use it");
         return Ok(());
     }
-    if !reader.is_new("VPC connector", &id, node.origin()) {
+    if !reader.is_new("VPC connector", &id, node) {
         return Ok(());
     }
     reader.account.vpc_connectors.push(VpcConnector {
@@ -42,7 +42,7 @@ pub(super) fn service(reader: &mut Reader, root: &Node<'_>) -> Result<(), Import
     if node.string("Status")?.as_deref() == Some("DELETED") {
         return Ok(());
     }
-    if !reader.is_new("service", &name, node.origin()) {
+    if !reader.is_new("service", &name, &node) {
         return Ok(());
     }
     let network = node.get("NetworkConfiguration")?;

@@ -8,7 +8,7 @@ use super::{ImportError, Node, Reader, inner, name_tag};
 
 pub(super) fn nat_gateway(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("NatGatewayId")?;
-    if !reader.is_new("NAT gateway", &id, node.origin()) {
+    if !reader.is_new("NAT gateway", &id, node) {
         return Ok(());
     }
     let mut addresses = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn nat_gateway(reader: &mut Reader, node: &Node<'_>) -> Result<(), Im
 
 pub(super) fn internet_gateway(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("InternetGatewayId")?;
-    if !reader.is_new("internet gateway", &id, node.origin()) {
+    if !reader.is_new("internet gateway", &id, node) {
         return Ok(());
     }
     let mut vpc = None;
@@ -58,7 +58,7 @@ pub(super) fn internet_gateway(reader: &mut Reader, node: &Node<'_>) -> Result<(
 
 pub(super) fn vpc_endpoint(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("VpcEndpointId")?;
-    if !reader.is_new("VPC endpoint", &id, node.origin()) {
+    if !reader.is_new("VPC endpoint", &id, node) {
         return Ok(());
     }
     let endpoint_type = match node.string("VpcEndpointType")?.as_deref() {
@@ -110,7 +110,7 @@ fn restricts(policy: &str) -> bool {
 
 pub(super) fn peering(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("VpcPeeringConnectionId")?;
-    if !reader.is_new("peering connection", &id, node.origin()) {
+    if !reader.is_new("peering connection", &id, node) {
         return Ok(());
     }
     reader.account.peering_connections.push(Peering {
@@ -178,7 +178,9 @@ pub(super) fn prefix_list_entries(
             false => entries.push(entry.origin().member("Cidr").cidr(&text)?),
         }
     }
-    reader.entries.entry(id).or_default().extend(entries);
+    let (_, known) =
+        reader.entries.entry(id).or_insert_with(|| (root.origin().clone(), Vec::new()));
+    known.extend(entries);
     Ok(())
 }
 

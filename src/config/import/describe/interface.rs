@@ -5,11 +5,19 @@ use super::{ImportError, Node, Reader, inner, name_tag, tags};
 
 pub(super) fn network_interface(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("NetworkInterfaceId")?;
-    if !reader.is_new("network interface", &id, node.origin()) {
+    if !reader.is_new("network interface", &id, node) {
         return Ok(());
     }
     for address in node.list("Ipv6Addresses")? {
         reader.findings.ipv6("network interface address", address.origin());
+    }
+    if let [prefix, ..] = node.list("Ipv4Prefixes")?.as_slice() {
+        reader.findings.left_out(
+            format!("network interface {id}"),
+            prefix.origin(),
+            "IPv4 prefixes",
+            "nothing answers at their addresses in the lab",
+        );
     }
     let mut security_groups = Vec::new();
     for group in node.list("Groups")? {

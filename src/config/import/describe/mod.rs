@@ -11,7 +11,7 @@ mod security;
 mod snapshot;
 
 use super::json::{self, Node};
-use super::{Account, Findings, ImportError, ImportErrors, Options, Origin};
+use super::{Account, Findings, ImportError, ImportErrors, Options, Origin, PrefixList};
 use ipnetwork::Ipv4Network;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,9 +88,10 @@ struct Reader {
     findings: Findings,
     errors: Vec<ImportError>,
     seen: BTreeSet<&'static str>,
-    ids: BTreeSet<(&'static str, String)>,
+    /// What was said first, by kind and id.
+    ids: BTreeMap<(&'static str, String), Value>,
     /// Entries of prefix lists, by list: each call is for one.
-    entries: BTreeMap<String, Vec<Ipv4Network>>,
+    entries: BTreeMap<String, (Origin, Vec<Ipv4Network>)>,
     /// `EnableDnsSupport` and `EnableDnsHostnames`, by VPC: each call is for one attribute.
     dns: BTreeMap<(String, &'static str), bool>,
     /// Rules of `describe-security-group-rules`, for groups that come without theirs.
@@ -186,18 +187,20 @@ impl Reader {
     }
 
     /// Whether an object is met for the first time: pages and merged files can repeat one.
-    fn is_new(&mut self, kind: &'static str, id: &str, origin: &Origin) -> bool {
-        let is_new = self.ids.insert((kind, id.to_owned()));
-        if !is_new {
-            let consequence = "the first one counts";
-            self.findings.left_out(
-                format!("{kind} {id}"),
-                origin,
-                "it is there twice",
-                consequence,
-            );
+    fn is_new(&mut self, kind: &'static str, id: &str, node: &Node<'_>) -> bool {
+        let key = (kind, id.to_owned());
+        let Some(first) = self.ids.get(&key) else {
+            self.ids.insert(key, node.value().clone());
+            return true;
+        };
+        let (object, consequence) = (format!("{kind} {id}"), "the first one counts");
+        if first == node.value() {
+            self.findings.left_out(object, node.origin(), "it is there twice", consequence);
+        } else {
+            let what = "it is there twice, and not the same: were they fetched at different times?";
+            self.findings.not_understood(object, node.origin(), what, consequence);
         }
-        is_new
+        false
     }
 
     fn finish(mut self) -> Result<(Account, Findings), ImportErrors> {
@@ -212,9 +215,14 @@ impl Reader {
     /// What is said of one object by more than one call.
     fn put_together(&mut self) {
         for list in &mut self.account.prefix_lists {
-            if let Some(entries) = self.entries.remove(&list.id) {
+            if let Some((_, entries)) = self.entries.remove(&list.id) {
                 list.entries = Some(entries);
             }
+        }
+        // Whose list no call describes.
+        for (id, (origin, entries)) in std::mem::take(&mut self.entries) {
+            let list = PrefixList { id, name: None, entries: Some(entries), origin };
+            self.account.prefix_lists.push(list);
         }
         for vpc in &mut self.account.vpcs {
             let said = |key| self.dns.get(&(vpc.id.clone(), key)).copied();

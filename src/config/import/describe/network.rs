@@ -19,7 +19,7 @@ pub(super) fn availability_zone(reader: &mut Reader, node: &Node<'_>) -> Result<
 
 pub(super) fn vpc(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("VpcId")?;
-    if !reader.is_new("VPC", &id, node.origin()) {
+    if !reader.is_new("VPC", &id, node) {
         return Ok(());
     }
     for block in node.list("Ipv6CidrBlockAssociationSet")? {
@@ -32,6 +32,7 @@ pub(super) fn vpc(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportErro
         enable_dns_support: None,
         enable_dns_hostnames: node.boolean("IsDefault")?.filter(|is_default| *is_default),
         block_public_access: inner(node, "BlockPublicAccessStates", "InternetGatewayBlockMode")?,
+        in_part: true,
         id,
         origin: node.origin().clone(),
     });
@@ -72,7 +73,7 @@ pub(super) fn dns_attributes(reader: &mut Reader, root: &Node<'_>) -> Result<(),
 
 pub(super) fn subnet(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("SubnetId")?;
-    if !reader.is_new("subnet", &id, node.origin()) {
+    if !reader.is_new("subnet", &id, node) {
         return Ok(());
     }
     for block in node.list("Ipv6CidrBlockAssociationSet")? {
@@ -97,7 +98,7 @@ pub(super) fn subnet(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportE
 
 pub(super) fn route_table(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("RouteTableId")?;
-    if !reader.is_new("route table", &id, node.origin()) {
+    if !reader.is_new("route table", &id, node) {
         return Ok(());
     }
     let mut table = RouteTable {

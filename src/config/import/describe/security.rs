@@ -14,7 +14,7 @@ pub(super) struct FlatRule {
 
 pub(super) fn group(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("GroupId")?;
-    if !reader.is_new("security group", &id, node.origin()) {
+    if !reader.is_new("security group", &id, node) {
         return Ok(());
     }
     let group_name = node.string("GroupName")?.unwrap_or_default();
@@ -126,7 +126,7 @@ pub(super) fn flat_rules(reader: &mut Reader) {
 
 pub(super) fn network_acl(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("NetworkAclId")?;
-    if !reader.is_new("network ACL", &id, node.origin()) {
+    if !reader.is_new("network ACL", &id, node) {
         return Ok(());
     }
     let mut acl = NetworkAcl {

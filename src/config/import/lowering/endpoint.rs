@@ -37,6 +37,12 @@ impl<'a> Lowering<'a, '_> {
             self.findings.left_out(object, &endpoint.origin, what, consequence);
             return;
         }
+        if self.has_lost_its_subnets(endpoint) {
+            let what = "none of its subnets is in the source";
+            let consequence = "the lab has no such endpoint";
+            self.findings.not_understood(object, &endpoint.origin, what, consequence);
+            return;
+        }
         if endpoint.has_policy {
             let consequence = "egret asks no policy: a request that it would refuse passes";
             self.findings.left_out(&object, &endpoint.origin, "its policy", consequence);
@@ -88,7 +94,9 @@ impl<'a> Lowering<'a, '_> {
             endpoint.route_tables.iter().filter(known).chain(routed.map(|table| &table.id));
         let tables: Vec<&String> = tables.filter(|id| seen.insert(*id)).collect();
         for id in endpoint.route_tables.iter().filter(|id| !known(id)) {
-            self.missing(&endpoint.origin, "route table", id);
+            let object = format!("VPC endpoint {}", endpoint.id);
+            let consequence = "the lab has the endpoint in its other route tables";
+            self.absent(&object, &endpoint.origin, ("route table", id), consequence);
         }
         let words: Vec<String> =
             tables.into_iter().map(|id| self.words.of(Kind::RouteTable, id)).collect();
@@ -169,7 +177,7 @@ impl<'a> Lowering<'a, '_> {
                 "the addresses of its interfaces are not of their subnets, or not all are there";
             self.assume(section, &object, &endpoint.origin, what, "egret chooses them");
         }
-        let groups = self.groups_of(&endpoint.security_groups, &endpoint.origin);
+        let groups = self.groups_of(&object, &endpoint.security_groups, &endpoint.origin);
         section.some_strings("security_groups", &groups);
         section.boolean("private_dns_enabled", endpoint.private_dns_enabled);
         self.assume(section, &object, &endpoint.origin, "what answers there is not said", HTTPS);
@@ -181,19 +189,41 @@ impl<'a> Lowering<'a, '_> {
         for id in &endpoint.subnets {
             match self.scope.subnet(id) {
                 Some(_) => words.push(self.words.of(Kind::Subnet, id)),
-                None => self.missing(&endpoint.origin, "subnet", id),
+                None => {
+                    let object = format!("VPC endpoint {}", endpoint.id);
+                    let consequence = "the lab has the endpoint in its other subnets";
+                    self.absent(&object, &endpoint.origin, ("subnet", id), consequence);
+                }
             }
         }
         words
     }
 
-    /// The groups of an interface, each of which the source must have.
-    pub(super) fn groups_of(&mut self, ids: &[String], origin: &super::Origin) -> Vec<String> {
+    /// Whether an endpoint in subnets is in none that the source has.
+    pub(super) fn has_lost_its_subnets(&self, endpoint: &VpcEndpoint) -> bool {
+        let is_in_subnets = match endpoint.endpoint_type {
+            EndpointType::Interface | EndpointType::GatewayLoadBalancer => true,
+            EndpointType::Gateway | EndpointType::Other(_) => false,
+        };
+        let named = &endpoint.subnets;
+        is_in_subnets && !named.is_empty() && named.iter().all(|id| self.scope.subnet(id).is_none())
+    }
+
+    /// The groups of an interface that the source has.
+    pub(super) fn groups_of(
+        &mut self,
+        object: &str,
+        ids: &[String],
+        origin: &super::Origin,
+    ) -> Vec<String> {
         let mut words = Vec::new();
         for id in ids {
             match self.scope.vpc_of_group(id) {
                 Some(_) => words.push(self.words.of(Kind::SecurityGroup, id)),
-                None => self.missing(origin, "security group", id),
+                None => {
+                    let consequence = "the lab has it with its other groups, and without any with the VPC's default one";
+                    self.absent(object, origin, ("security group", id), consequence);
+                }
             }
         }
         words

@@ -123,6 +123,9 @@ impl<'a> Lowering<'a, '_> {
             return word.clone();
         }
         let word = self.words.free(Kind::SecurityGroup, "no-security-group");
+        let what = "an interface has no security group in the source";
+        let taken = "nothing is filtered at it and at others like it";
+        self.findings.assumed(format!("VPC {vpc}"), origin, what, taken);
         let title =
             "not in the source: stands for having no security group, where nothing is filtered";
         let mut section = Section::new("security_group", Some(title), origin);

@@ -29,6 +29,20 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
+    /// Interfaces whose subnets nothing is known of.
+    pub(super) fn interfaces_elsewhere(&mut self) {
+        for interface in &self.account.network_interfaces {
+            if self.scope.subnet(&interface.subnet).is_none() {
+                self.findings.left_out(
+                    format!("network interface {}", interface.id),
+                    &interface.origin,
+                    format!("it is in subnet {}, which is not in the lab", interface.subnet),
+                    "nothing answers at its addresses",
+                );
+            }
+        }
+    }
+
     /// Whether an interface is part of what the lab has as something else.
     fn belongs_elsewhere(&mut self, interface: &NetworkInterface) -> bool {
         if interface.tags.iter().any(|(key, _)| key == APP_RUNNER_TAG) {
@@ -63,7 +77,7 @@ impl<'a> Lowering<'a, '_> {
         let name = self.words.free(Kind::Resource, &called(interface));
         let groups = match interface.security_groups.as_slice() {
             [] => vec![self.open_group(&vpc.id, &interface.origin)],
-            ids => self.groups_of(ids, &interface.origin),
+            ids => self.groups_of(&object, ids, &interface.origin),
         };
         let given: Vec<Option<Ipv4Addr>> = match interface.addresses.as_slice() {
             [] => vec![None],

@@ -61,6 +61,7 @@ pub(super) fn lower(
         region,
         words: Words::default(),
         taken: BTreeSet::new(),
+        tried: BTreeMap::new(),
         used_lists: BTreeSet::new(),
         assumed_lists: BTreeSet::new(),
         open_groups: BTreeMap::new(),
@@ -85,6 +86,8 @@ struct Lowering<'a, 'f> {
     words: Words,
     /// Private addresses that are in use, by VPC.
     taken: BTreeSet<(&'a str, Ipv4Addr)>,
+    /// How many addresses of a block were tried for a free one, by VPC.
+    tried: BTreeMap<(&'a str, Ipv4Network), usize>,
     /// Private addresses that a resource of the file has, by VPC.
     written: BTreeSet<(&'a str, Ipv4Addr)>,
     /// Prefix lists that something of the lab names.
@@ -112,6 +115,7 @@ impl<'a> Lowering<'a, '_> {
         self.private_zones();
         self.internet_hosts();
         self.app_runner();
+        self.interfaces_elsewhere();
         self.tail();
     }
 
@@ -200,15 +204,32 @@ impl<'a> Lowering<'a, '_> {
         ));
     }
 
+    /// A part of an object names another one that is not in the source: it can do without, and a verdict may be wrong.
+    fn absent(
+        &mut self,
+        object: &str,
+        origin: &Origin,
+        (what, id): (&str, &str),
+        consequence: &str,
+    ) {
+        let what = format!("there is no {what} {id:?} in the source");
+        self.findings.not_understood(object, origin, what, consequence);
+    }
+
     /// The first address of a subnet from the tenth on that nothing has.
     fn free_address(&mut self, vpc: &'a str, block: Ipv4Network) -> Option<Ipv4Addr> {
         let (first, last) = (u32::from(block.network()), u32::from(block.broadcast()));
         let preferred = first.saturating_add(10).min(last);
-        let mut candidates = (preferred..last).chain(first..preferred).map(Ipv4Addr::from);
-        let free =
-            candidates.find(|&ip| !is_reserved(block, ip) && !self.taken.contains(&(vpc, ip)))?;
-        self.taken.insert((vpc, free));
-        Some(free)
+        // Addresses are never given back, so what was tried need not be tried again.
+        let tried = self.tried.entry((vpc, block)).or_default();
+        for address in (preferred..last).chain(first..preferred).skip(*tried) {
+            *tried += 1;
+            let address = Ipv4Addr::from(address);
+            if !is_reserved(block, address) && self.taken.insert((vpc, address)) {
+                return Some(address);
+            }
+        }
+        None
     }
 }
 

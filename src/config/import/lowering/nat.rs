@@ -45,7 +45,8 @@ impl<'a> Lowering<'a, '_> {
         };
         let Some(subnet) = self.scope.subnet(id) else {
             if gateway.vpc.as_ref().is_none_or(|own| *own == vpc.id) && !self.said_before(vpc) {
-                self.missing(&gateway.origin, "subnet", id);
+                let consequence = "the lab has no such gateway, and routes to it drop";
+                self.absent(&object, &gateway.origin, ("subnet", id), consequence);
             }
             return;
         };

@@ -104,7 +104,36 @@ impl<'a> Lowering<'a, '_> {
             section.boolean(key, said.unwrap_or(usual));
         }
         self.block_public_access(vpc);
+        self.known_in_part(vpc);
         self.document.push(section);
+    }
+
+    /// What AWS gives a new VPC need not be what one has that the source only names.
+    fn known_in_part(&mut self, vpc: &Vpc) {
+        if !vpc.in_part {
+            return;
+        }
+        let (tables, acls) = (&self.account.route_tables, &self.account.network_acls);
+        let has_main = tables.iter().any(|table| table.main && table.vpc == vpc.id);
+        let has_default = acls.iter().any(|acl| acl.default && acl.vpc == vpc.id);
+        let routed: BTreeSet<&String> = tables.iter().flat_map(|table| &table.subnets).collect();
+        let filtered: BTreeSet<&String> = acls.iter().flat_map(|acl| &acl.subnets).collect();
+        for (is_whole, explicit, what, default) in [
+            (has_main, routed, "route table", "a main route table with local routes only"),
+            (has_default, filtered, "network ACL", "a default network ACL that allows everything"),
+        ] {
+            let subnets = self.account.subnets.iter().filter(|subnet| subnet.vpc == vpc.id);
+            let open = subnets.filter(|subnet| !is_whole && !explicit.contains(&subnet.id));
+            let open: Vec<&str> = open.map(|subnet| subnet.id.as_str()).collect();
+            if !open.is_empty() {
+                self.findings.not_understood(
+                    format!("VPC {}", vpc.id),
+                    &vpc.origin,
+                    format!("the source has no {what} of {}", open.join(", ")),
+                    format!("the lab has {default} there"),
+                );
+            }
+        }
     }
 
     fn attached_gateway(&self, vpc: &Vpc) -> Option<String> {

@@ -113,8 +113,14 @@ impl<'a> Lowering<'a, '_> {
         }
         if !seen.insert(destination.clone()) {
             let what = format!("another route for {destination}");
-            let consequence = "the static one wins in AWS too";
-            self.findings.left_out(object, &route.origin, what, consequence);
+            if route.propagated {
+                let consequence = "the static one wins in AWS too";
+                self.findings.left_out(object, &route.origin, what, consequence);
+            } else {
+                let consequence =
+                    "the lab has the first one: AWS has only one static route for a destination";
+                self.findings.not_understood(object, &route.origin, what, consequence);
+            }
             return None;
         }
         Some(Item { value: inline(&fields), comment, origin: route.origin.clone() })
@@ -170,6 +176,16 @@ impl<'a> Lowering<'a, '_> {
                     Some(nat) if super::nat::is_gone(nat) => Way::Gone(id.clone()),
                     Some(nat) if nat.regional => {
                         Way::NotUnderstood(format!("regional NAT gateway {id}"))
+                    }
+                    Some(nat)
+                        if nat
+                            .subnet
+                            .as_ref()
+                            .is_some_and(|id| self.scope.subnet(id).is_none()) =>
+                    {
+                        Way::NotUnderstood(format!(
+                            "NAT gateway {id}, whose subnet is not in the source"
+                        ))
                     }
                     Some(_) => Way::To(self.words.of(Kind::NatGateway, id)),
                     None => unknown("NAT gateway", id),
@@ -238,6 +254,9 @@ impl<'a> Lowering<'a, '_> {
         let endpoint = account.vpc_endpoints.iter().find(|endpoint| endpoint.id == id)?;
         if !super::endpoint::is_there(endpoint) {
             return Some(Way::Gone(id.to_owned()));
+        }
+        if self.has_lost_its_subnets(endpoint) {
+            return Some(unknown("subnet of VPC endpoint", id));
         }
         Some(match &endpoint.endpoint_type {
             // Its section names the tables that it adds its route to.

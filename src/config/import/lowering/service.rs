@@ -67,7 +67,8 @@ impl<'a> Lowering<'a, '_> {
             ));
         }
         section.strings("subnets", &subnets);
-        let groups = self.groups_of(&connector.security_groups, &connector.origin);
+        let object = format!("VPC connector {}", connector.name);
+        let groups = self.groups_of(&object, &connector.security_groups, &connector.origin);
         section.some_strings("security_groups", &groups);
         self.document.push(section);
     }

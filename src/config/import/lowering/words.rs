@@ -7,12 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 const LONGEST: usize = 60;
 /// `ServiceName` and `VpcConnectorName` (spec 1.4).
 const LONGEST_APP_RUNNER: usize = 40;
+/// A hyphen and seven digits.
+const LONGEST_NUMBER: usize = 8;
 
 /// The words given so far.
 #[derive(Debug, Default)]
 pub(super) struct Words {
     taken: BTreeSet<(u8, String)>,
     given: BTreeMap<(Kind, String), String>,
+    /// The next number behind a word, by how those begin that it is put behind: so many equal names are no work.
+    next: BTreeMap<(u8, String), usize>,
 }
 
 impl Words {
@@ -37,14 +41,20 @@ impl Words {
     /// A word like this one that nothing else is called by.
     pub(super) fn free(&mut self, kind: Kind, like: &str) -> String {
         let word = word(kind, like);
-        let mut candidate = word.clone();
-        let mut number = 2;
-        while !self.taken.insert((kind.namespace(), candidate.clone())) {
-            let suffix = format!("-{number}");
-            candidate = format!("{}{suffix}", cut(&word, longest(kind) - suffix.len()));
-            number += 1;
+        let namespace = kind.namespace();
+        if self.taken.insert((namespace, word.clone())) {
+            return word;
         }
-        candidate
+        let beginning = cut(&word, longest(kind) - LONGEST_NUMBER).to_owned();
+        let next = self.next.entry((namespace, beginning)).or_insert(2);
+        loop {
+            let suffix = format!("-{next}");
+            let candidate = format!("{}{suffix}", cut(&word, longest(kind) - suffix.len()));
+            *next += 1;
+            if self.taken.insert((namespace, candidate.clone())) {
+                return candidate;
+            }
+        }
     }
 }
 
@@ -119,6 +129,20 @@ mod tests {
         assert_eq!(words.of(Kind::NatGateway, "gateway"), "gateway");
         assert_eq!(words.of(Kind::InternetGateway, "gateway"), "gateway-2");
         assert_eq!(words.of(Kind::SecurityGroup, "gateway"), "gateway");
+    }
+
+    /// Names of people, and long ones that differ at the end, may be the same a hundred thousand times.
+    #[test]
+    fn equal_names_are_no_work() {
+        let mut words = Words::default();
+        let long = "x".repeat(LONGEST - 3);
+        let count = 50_000;
+        for number in 0..count {
+            words.free(Kind::Resource, "db");
+            words.free(Kind::Resource, &format!("{long}{}", number % 1000));
+        }
+        assert_eq!(words.free(Kind::Resource, "db"), format!("db-{}", count + 1));
+        assert_eq!(words.taken.len(), 2 * count + 1);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub(super) struct Document {
     pub(super) resources: Vec<Resource>,
+    /// What a plan deletes, replaces or changes, as it is before: AWS still lists it in what it is a part of.
+    pub(super) former: Vec<Resource>,
     /// `configuration` of a plan.
     pub(super) configuration: Value,
 }
@@ -50,7 +52,8 @@ impl Document {
             )
         })?;
         check_version(&value, file)?;
-        let mut reading = Reading { file, resources: Vec::new(), errors: Vec::new() };
+        let mut reading =
+            Reading { file, resources: Vec::new(), former: Vec::new(), errors: Vec::new() };
         let configuration = match value.get("planned_values") {
             Some(planned) => {
                 reading.root(planned, &file.at("planned_values"), Wanted::All);
@@ -67,13 +70,30 @@ impl Document {
             }
         };
         match reading.errors {
-            errors if errors.is_empty() => Ok(Self { resources: reading.resources, configuration }),
+            errors if errors.is_empty() => {
+                let Reading { resources, former, .. } = reading;
+                Ok(Self { resources, former, configuration })
+            }
             errors => Err(ImportErrors(errors)),
         }
     }
 }
 
 impl Resource {
+    /// Whether an attribute of it, at whatever depth, names subnets or a VPC.
+    pub(super) fn is_in_a_vpc(&self) -> bool {
+        fn names_one(value: &Value) -> bool {
+            match value {
+                Value::Object(members) => members.iter().any(|(key, value)| {
+                    IN_A_VPC.contains(&key.as_str()) && is_said(value) || names_one(value)
+                }),
+                Value::Array(elements) => elements.iter().any(names_one),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+            }
+        }
+        names_one(&self.values) || names_one(&self.unknown)
+    }
+
     /// The region that it is in: the provider's own attribute, or the one in its ARN.
     pub(super) fn region(&self) -> Option<&str> {
         let text = |key: &str| self.values.get(key).and_then(Value::as_str);
@@ -81,6 +101,20 @@ impl Resource {
             .filter(|_| !self.data)
             .or_else(|| text("arn")?.split(':').nth(3))
             .filter(|region| !region.is_empty())
+    }
+}
+
+/// Attributes that name where something is.
+const IN_A_VPC: [&str; 5] = ["subnet_id", "subnet_ids", "subnets", "vpc_id", "vpc_subnet_ids"];
+
+fn is_said(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(said) => *said,
+        Value::Number(_) => true,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(elements) => !elements.is_empty(),
+        Value::Object(members) => !members.is_empty(),
     }
 }
 
@@ -129,6 +163,7 @@ enum Wanted {
 struct Reading<'a> {
     file: &'a Origin,
     resources: Vec<Resource>,
+    former: Vec<Resource>,
     errors: Vec<ImportError>,
 }
 
@@ -181,7 +216,33 @@ impl Reading<'_> {
                 resource.unknown = (*unknown).clone();
             }
         }
+        for change in changes.as_array().into_iter().flatten() {
+            self.former.extend(former(change, self.file));
+        }
     }
+}
+
+/// A managed resource as it is before the plan, if it is not the same after.
+fn former(change: &Value, file: &Origin) -> Option<Resource> {
+    let text = |key: &str| change.get(key)?.as_str().map(str::to_owned);
+    let ends = |action: &Value| matches!(action.as_str(), Some("delete" | "update"));
+    let actions = change.pointer("/change/actions")?.as_array()?;
+    let values = change.pointer("/change/before").filter(|before| before.is_object())?;
+    let (address, kind) = (text("address")?, text("type")?);
+    if text("mode").as_deref() != Some("managed") || !actions.iter().any(ends) {
+        return None;
+    }
+    Some(Resource {
+        data: false,
+        kind,
+        name: text("name").unwrap_or_default(),
+        index: None,
+        module: ModulePath::default(),
+        values: values.clone(),
+        unknown: Value::Null,
+        origin: file.at(address.clone()),
+        address,
+    })
 }
 
 fn read_resource(

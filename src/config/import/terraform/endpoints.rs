@@ -144,19 +144,22 @@ fn restricts(policy: &str) -> bool {
 pub(super) fn route_table(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("route_table_id", ROUTE_TABLES)?;
     let id = import.route_table(&id).map(|table| table.id.clone()).unwrap_or(id);
-    of_endpoint(import, block, |endpoint| add(&mut endpoint.route_tables, id))
+    let change = change(import);
+    of_endpoint(import, block, |endpoint| change(&mut endpoint.route_tables, id))
 }
 
 /// `aws_vpc_endpoint_subnet_association`.
 pub(super) fn subnet(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("subnet_id", SUBNETS)?;
-    of_endpoint(import, block, |endpoint| add(&mut endpoint.subnets, id))
+    let change = change(import);
+    of_endpoint(import, block, |endpoint| change(&mut endpoint.subnets, id))
 }
 
 /// `aws_vpc_endpoint_security_group_association`.
 pub(super) fn security_group(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("security_group_id", GROUPS)?;
-    of_endpoint(import, block, |endpoint| add(&mut endpoint.security_groups, id))
+    let change = change(import);
+    of_endpoint(import, block, |endpoint| change(&mut endpoint.security_groups, id))
 }
 
 /// `aws_vpc_endpoint_private_dns`.
@@ -176,6 +179,11 @@ fn of_endpoint(
         None => import.without(block, &format!("VPC endpoint {id}")),
     }
     Ok(())
+}
+
+/// How an association changes its list.
+fn change(import: &Import<'_>) -> fn(&mut Vec<String>, String) {
+    if import.former { |list, id| list.retain(|other| *other != id) } else { add }
 }
 
 fn add(list: &mut Vec<String>, id: String) {
@@ -228,6 +236,9 @@ pub(super) fn prefix_list_entry(import: &mut Import<'_>, block: &Block<'_>) -> R
     let id = block.needed_id("prefix_list_id", &["aws_ec2_managed_prefix_list"])?;
     let entry = block.needed_cidr("cidr")?;
     match import.account.prefix_lists.iter_mut().find(|list| list.id == id) {
+        Some(list) if import.former => {
+            list.entries.iter_mut().for_each(|entries| entries.retain(|other| *other != entry));
+        }
         Some(list) => {
             let entries = list.entries.get_or_insert_default();
             if !entries.contains(&entry) {

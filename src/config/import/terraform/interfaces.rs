@@ -28,11 +28,16 @@ pub(super) fn network_interface(import: &mut Import<'_>, block: &Block<'_>) -> R
         none if none.is_empty() => block.ids("security_groups", GROUPS)?,
         some => some,
     };
+    let subnet = block.needed_id("subnet_id", SUBNETS)?;
+    let interface_type = block.label("interface_type").unwrap_or_else(|| "interface".to_owned());
+    // A data source says what is there, and a Network Load Balancer's may have none.
+    let has_default = !block.resource.data && interface_type == "interface";
+    let groups = if has_default { or_default(import, &subnet, groups) } else { groups };
     import.account.network_interfaces.push(NetworkInterface {
         id: block.resource.id(),
         name: block.name(),
-        subnet: block.needed_id("subnet_id", SUBNETS)?,
-        interface_type: block.label("interface_type").unwrap_or_else(|| "interface".to_owned()),
+        subnet,
+        interface_type,
         description: block.label("description"),
         addresses: private(&addresses),
         security_groups: groups,
@@ -61,6 +66,9 @@ pub(super) fn group_attachment(import: &mut Import<'_>, block: &Block<'_>) -> Re
     let id = block.needed_id("network_interface_id", &["aws_network_interface"])?;
     let group = block.needed_id("security_group_id", GROUPS)?;
     match import.account.network_interfaces.iter_mut().find(|one| one.id == id) {
+        Some(interface) if import.former => {
+            interface.security_groups.retain(|other| *other != group);
+        }
         Some(interface) if interface.security_groups.contains(&group) => {}
         Some(interface) => interface.security_groups.push(group),
         None => import.without(block, &format!("network interface {id}")),
@@ -90,13 +98,15 @@ pub(super) fn instance(import: &mut Import<'_>, block: &Block<'_>) -> Result<(),
     for text in block.strings("secondary_private_ips")? {
         addresses.push(place.address(&text)?);
     }
+    let subnet = block.needed_id("subnet_id", SUBNETS)?;
+    let groups = block.ids("vpc_security_group_ids", GROUPS)?;
     import.account.network_interfaces.push(NetworkInterface {
         id: primary,
         name: block.name().or_else(|| Some(block.resource.name.clone())),
-        subnet: block.needed_id("subnet_id", SUBNETS)?,
+        security_groups: or_default(import, &subnet, groups),
+        subnet,
         interface_type: "interface".to_owned(),
         addresses: private(&addresses),
-        security_groups: block.ids("vpc_security_group_ids", GROUPS)?,
         source_dest_check: block.flag("source_dest_check")?.unwrap_or(true),
         instance: Some(id),
         origin: block.origin.clone(),
@@ -108,15 +118,17 @@ pub(super) fn instance(import: &mut Import<'_>, block: &Block<'_>) -> Result<(),
 /// `aws_efs_mount_target`, whose address is known.
 pub(super) fn mount_target(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let addresses: Vec<Ipv4Addr> = block.address("ip_address")?.into_iter().collect();
+    let subnet = block.needed_id("subnet_id", SUBNETS)?;
+    let groups = block.ids("security_groups", GROUPS)?;
     import.account.network_interfaces.push(NetworkInterface {
         id: block
             .label("network_interface_id")
             .unwrap_or_else(|| block.resource.computed("network_interface_id")),
         name: Some(block.resource.name.clone()),
-        subnet: block.needed_id("subnet_id", SUBNETS)?,
+        security_groups: or_default(import, &subnet, groups),
+        subnet,
         interface_type: "efs".to_owned(),
         addresses: private(&addresses),
-        security_groups: block.ids("security_groups", GROUPS)?,
         source_dest_check: true,
         listen: vec!["2049/tcp".to_owned()],
         origin: block.origin.clone(),
@@ -146,6 +158,15 @@ fn private(addresses: &[Ipv4Addr]) -> Vec<PrivateAddress> {
         }
     }
     found
+}
+
+/// The VPC's default group where none is given, which AWS takes then.
+fn or_default(import: &Import<'_>, subnet: &str, mut groups: Vec<String>) -> Vec<String> {
+    let subnet = import.account.subnets.iter().find(|one| one.id == subnet);
+    if let Some(subnet) = subnet.filter(|_| groups.is_empty()) {
+        groups.extend(import.default_group_of(&subnet.vpc));
+    }
+    groups
 }
 
 /// A type whose instances have network interfaces that Terraform does not list.
@@ -327,6 +348,50 @@ pub(super) fn settle(import: &mut Import<'_>) {
         let read = interfaces(import, &owners, owner, block);
         import.part(block, "network interface", read);
     }
+    without_instances(import, &owners);
+    leave_out_those_elsewhere(import);
+}
+
+/// Clusters of which the source has no instance: serverless ones, for example, have addresses all the same.
+fn without_instances(import: &mut Import<'_>, owners: &Owners<'_>) {
+    for cluster in &owners.needed {
+        let of_it = |(owner, block): &(&Owner, Block<'_>)| {
+            owner.cluster.is_some_and(|(attribute, kind)| {
+                let named = block.id(attribute, OWNERS_NEED).ok().flatten();
+                let own = cluster.label("cluster_identifier");
+                kind == cluster.resource.kind
+                    && named.is_some_and(|id| id == cluster.resource.id() || Some(id) == own)
+            })
+        };
+        let is_cluster = OWNERS
+            .iter()
+            .any(|owner| owner.cluster.is_some_and(|(_, kind)| kind == cluster.resource.kind));
+        if is_cluster && !owners.owners.iter().any(of_it) {
+            import.findings.left_out(
+                cluster.object(),
+                &cluster.origin,
+                "a cluster of which no instance is in this source",
+                "the lab has no such resource: write a [[resource]] for it",
+            );
+        }
+    }
+}
+
+fn leave_out_those_elsewhere(import: &mut Import<'_>) {
+    let Import { account, findings, .. } = import;
+    let subnets = &account.subnets;
+    account.network_interfaces.retain(|interface| {
+        let is_here = subnets.iter().any(|subnet| subnet.id == interface.subnet);
+        if !is_here {
+            findings.left_out(
+                format!("network interface {}", interface.id),
+                &interface.origin,
+                format!("its subnet {} is not in this source", interface.subnet),
+                "the lab has no such resource: write a [[resource]] for it",
+            );
+        }
+        is_here
+    });
 }
 
 fn interfaces(
@@ -348,12 +413,25 @@ fn interfaces(
         );
         return Ok(());
     };
-    let cluster = owner.cluster.and_then(|(attribute, _)| {
-        let id = block.id(attribute, OWNERS_NEED).ok().flatten()?;
-        owners.needed.iter().find(|one| {
-            one.resource.id() == id || one.label("cluster_identifier").as_deref() == Some(&id)
-        })
-    });
+    let cluster = match owner.cluster {
+        None => None,
+        Some((attribute, _)) => {
+            let id = block.needed_id(attribute, OWNERS_NEED)?;
+            let cluster = owners.needed.iter().find(|one| {
+                one.resource.id() == id || one.label("cluster_identifier").as_deref() == Some(&id)
+            });
+            if cluster.is_none() {
+                import.findings.not_understood(
+                    block.object(),
+                    &block.origin,
+                    format!("its cluster {id}, which has its groups, is not in this source"),
+                    "left out: import the state that makes the cluster, or write a [[resource]] for it",
+                );
+                return Ok(());
+            }
+            cluster
+        }
+    };
     let groups = match (&owner.subnets, cluster) {
         (Within(within, _), _) => match block.blocks(within)?.first() {
             Some(inner) => inner.ids(owner.groups, GROUPS)?,
@@ -365,15 +443,20 @@ fn interfaces(
     let listen = port(owner, cluster.unwrap_or(block))?;
     let name = block.label(owner.name).unwrap_or_else(|| block.resource.name.clone());
     let wanted = if owner.in_each { subnets.len() } else { 1 };
+    let filters_nothing =
+        matches!(block.label("load_balancer_type").as_deref(), Some("network" | "gateway"));
     for (position, subnet) in preferred(import, block, subnets).into_iter().take(wanted).enumerate()
     {
         let name = if position == 0 { name.clone() } else { format!("{name}-{}", position + 1) };
         import.account.network_interfaces.push(NetworkInterface {
             id: format!("{}.network_interface[{position}]", block.resource.address),
             name: Some(name),
+            security_groups: match filters_nothing {
+                true => groups.clone(),
+                false => or_default(import, &subnet, groups.clone()),
+            },
             subnet,
             interface_type: "interface".to_owned(),
-            security_groups: groups.clone(),
             source_dest_check: true,
             listen: listen.iter().cloned().collect(),
             origin: block.origin.clone(),

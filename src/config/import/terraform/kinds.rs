@@ -25,7 +25,7 @@ impl Phase {
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     /// It is read, in its phase.
-    Read(Phase, fn(&mut Import<'_>, &Block<'_>) -> Result<(), Trouble>),
+    Read(Phase, Read),
     /// It has network interfaces that are not listed.
     Owner(&'static Owner),
     /// An owner names it.
@@ -38,12 +38,36 @@ pub(super) enum Kind {
     Ipv6,
     /// It has no bearing on packets.
     Nothing,
+    /// Nothing is known of it: it has a bearing where it is in a VPC.
+    Unlisted,
 }
 
 const LEADS_OUT: &str = "the lab ends there: routes that lead to it drop";
 const NO_FILTER: &str = "the lab has no such filter: what it would stop passes";
 const NO_TASK: &str = "the lab has none of its tasks, as a source or a destination: add a [[service]] whose connector has its subnets and groups";
 const NO_HOST: &str = "its addresses are not in the source, and the lab has no such resource: add a [[resource]] for it";
+
+type Read = fn(&mut Import<'_>, &Block<'_>) -> Result<(), Trouble>;
+
+/// Types that are parts of others, which list them too: how each is read, or taken away again ([`Import::forget`]).
+pub(super) fn part(kind: &str) -> Option<Read> {
+    Some(match kind {
+        "aws_security_group_rule" => security_groups::rule,
+        "aws_vpc_security_group_ingress_rule" | "aws_vpc_security_group_egress_rule" => {
+            security_groups::single_rule
+        }
+        "aws_route" => routing::route,
+        "aws_network_acl_rule" => network::network_acl_rule,
+        "aws_network_acl_association" => network::network_acl_association,
+        "aws_network_interface_sg_attachment" => interfaces::group_attachment,
+        "aws_vpc_endpoint_route_table_association" => endpoints::route_table,
+        "aws_vpc_endpoint_subnet_association" => endpoints::subnet,
+        "aws_vpc_endpoint_security_group_association" => endpoints::security_group,
+        "aws_ec2_managed_prefix_list_entry" => endpoints::prefix_list_entry,
+        "aws_route53_zone_association" => names::association,
+        _ => return None,
+    })
+}
 
 /// What becomes of a type; data sources that only list ids have no bearing.
 pub(super) fn kind(kind: &str, data: bool) -> Kind {
@@ -133,7 +157,8 @@ pub(super) fn kind(kind: &str, data: bool) -> Kind {
             None if HOSTS.contains(&other) => LeftOut(NO_HOST),
             None if DECIDES.iter().any(|start| other.starts_with(start)) => NotUnderstood,
             None if LEADS.iter().any(|start| other.starts_with(start)) => LeftOut(LEADS_OUT),
-            None => Nothing,
+            None if other.starts_with("awscc_ec2_") => NotUnderstood,
+            None => Kind::Unlisted,
         },
     }
 }
@@ -178,6 +203,10 @@ const HARMLESS: &[&str] = &[
     "aws_vpc_peering_connection_options",
     "aws_vpc_network_performance_metric_subscription",
     "aws_eip_association",
+    "aws_flow_log",
+    "aws_alb_target_group",
+    "aws_lb_target_group",
+    "aws_service_discovery_private_dns_namespace",
     "aws_eip_domain_name",
 ];
 

@@ -69,8 +69,12 @@ pub(super) fn import(
         implied: HashMap::new(),
         zones: HashMap::new(),
         owners: interfaces::Owners::default(),
+        former: false,
     };
     for phase in Phase::ALL {
+        if phase == Phase::Parts {
+            import.forget(&document.former, &references, &guesses);
+        }
         // What Terraform manages is the truth; a data source is a fact where nothing managed says it.
         for data in [false, true] {
             for resource in document.resources.iter().filter(|resource| resource.data == data) {
@@ -99,6 +103,8 @@ struct Import<'a> {
     /// Where private hosted zones are in the account, by id.
     zones: HashMap<String, usize>,
     owners: interfaces::Owners<'a>,
+    /// Whether parts are taken away instead of added.
+    former: bool,
 }
 
 /// A default object of a VPC, which the source names and may not list.
@@ -158,6 +164,15 @@ impl<'a> Import<'a> {
                 );
                 Ok(())
             }
+            Kind::Unlisted if phase == Phase::Objects && resource.is_in_a_vpc() => {
+                self.findings.left_out(
+                    block.object(),
+                    &block.origin,
+                    "a type of resource that egret does not know, in a VPC",
+                    "the lab has no such resource: if it has addresses, add a [[resource]] for it",
+                );
+                Ok(())
+            }
             Kind::Ipv6 if phase == Phase::Objects => {
                 self.findings.ipv6(words(&resource.kind), &block.origin);
                 Ok(())
@@ -172,9 +187,31 @@ impl<'a> Import<'a> {
             | Kind::LeftOut(_)
             | Kind::NotUnderstood
             | Kind::Ipv6
-            | Kind::Nothing => Ok(()),
+            | Kind::Nothing
+            | Kind::Unlisted => Ok(()),
         };
         self.part(block, &words(&resource.kind), outcome);
+    }
+
+    /// A plan's objects have the parts that they had at the last refresh. Takes those away that the plan ends; what replaces
+    /// them is read later.
+    fn forget<'b>(
+        &mut self,
+        former: &'b [Resource],
+        references: &'b References<'b>,
+        guesses: &'b RefCell<Findings>,
+    ) {
+        let (findings, errors) = (self.findings.clone(), self.errors.len());
+        self.former = true;
+        for resource in former {
+            if let Some(read) = kinds::part(&resource.kind) {
+                // What cannot be read is in no object either.
+                let _ = read(self, &Block::of(resource, references, guesses));
+            }
+        }
+        self.former = false;
+        self.findings = findings;
+        self.errors.truncate(errors);
     }
 
     /// The value, or its trouble where it belongs. The rest of the source is read all the same.
@@ -319,6 +356,15 @@ impl<'a> Import<'a> {
         self.account.security_groups.get_mut(position?)
     }
 
+    /// What a VPC's default group is called here; [`Self::settle_groups`] makes it if need be.
+    fn default_group_of(&self, vpc: &str) -> Option<String> {
+        let is_one =
+            |implied: &Implied| implied.what == DefaultObject::SecurityGroup && implied.vpc == vpc;
+        let ids = self.implied.iter().filter(|(_, implied)| is_one(implied)).map(|(id, _)| id);
+        // One that AWS gave before what stands for it.
+        ids.min_by_key(|id| (id.contains('.'), *id)).cloned()
+    }
+
     /// The id that a VPC's default group is listed with, if the given one means it.
     fn canonical_group(&self, id: &str) -> String {
         let Some(implied) = self.implied(id, DefaultObject::SecurityGroup) else {
@@ -340,6 +386,7 @@ impl<'a> Import<'a> {
     fn settle(&mut self) {
         interfaces::settle(self);
         network::settle_acls(self);
+        network::settle_peerings(self);
         self.settle_groups();
         let mut endpoints = std::mem::take(&mut self.account.vpc_endpoints);
         for id in endpoints.iter_mut().flat_map(|endpoint| &mut endpoint.route_tables) {
@@ -449,9 +496,9 @@ fn choose_region(
     if let Some(chosen) = &chosen {
         document.resources.retain(|resource| {
             let other = resource.region().filter(|region| region != chosen);
-            if let Some(other) =
-                other.filter(|_| !matches!(kind(&resource.kind, resource.data), Kind::Nothing))
-            {
+            if let Some(other) = other.filter(|_| {
+                !matches!(kind(&resource.kind, resource.data), Kind::Nothing | Kind::Unlisted)
+            }) {
                 findings.left_out(
                     object(resource),
                     &resource.origin,

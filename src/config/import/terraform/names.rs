@@ -33,7 +33,9 @@ pub(super) fn zone(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Tro
 pub(super) fn association(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("zone_id", ZONES)?;
     let vpc = block.needed_id("vpc_id", VPCS)?;
+    let former = import.former;
     match import.zone(&id) {
+        Some(zone) if former => zone.vpcs.retain(|other| *other != vpc),
         Some(zone) if zone.vpcs.contains(&vpc) => {}
         Some(zone) => zone.vpcs.push(vpc),
         None => import.without(block, &format!("private hosted zone {id}")),
@@ -66,11 +68,19 @@ pub(super) fn record(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), T
         );
         return Ok(());
     }
+    let values = match block.strings("records") {
+        Err(Trouble::Unknown { origin, what }) => {
+            let consequence = "the lab's resolver does not know the name";
+            import.findings.left_out(format!("record {name}"), &origin, what, consequence);
+            return Ok(());
+        }
+        read => read?,
+    };
     let record = ZoneRecord {
         name,
         record_type,
         ttl: block.number("ttl")?.and_then(|ttl| u32::try_from(ttl).ok()),
-        values: block.strings("records")?,
+        values,
         origin: block.origin.clone(),
     };
     if let Some(zone) = import.zone(&id) {

@@ -32,6 +32,8 @@ pub(super) fn vpc(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trou
         enable_dns_support: block.flag("enable_dns_support")?,
         enable_dns_hostnames: block.flag("enable_dns_hostnames")?,
         block_public_access: None,
+        // A default VPC is taken over as it is.
+        in_part: block.resource.data || block.resource.kind == "aws_default_vpc",
         origin: block.origin.clone(),
     });
     Ok(())
@@ -164,7 +166,7 @@ fn nat_addresses(import: &Import<'_>, block: &Block<'_>) -> Result<Vec<NatAddres
     for text in block.strings("secondary_private_ip_addresses")? {
         private.push(place.address(&text)?);
     }
-    let allocations = block.strings("secondary_allocation_ids")?;
+    let allocations = block.ids("secondary_allocation_ids", &["aws_eip"])?;
     let count = block.number("secondary_private_ip_address_count")?.unwrap_or(0).clamp(0, 31);
     let count = private.len().max(allocations.len()).max(usize::try_from(count).unwrap_or(0));
     if count == 0 && primary == NatAddress::default() {
@@ -180,12 +182,14 @@ fn nat_addresses(import: &Import<'_>, block: &Block<'_>) -> Result<Vec<NatAddres
 
 /// `aws_vpc_peering_connection` and the data source.
 pub(super) fn peering(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
+    let accepted =
+        block.flag("auto_accept")?.filter(|accepts| *accepts).map(|_| "active".to_owned());
     import.account.peering_connections.push(Peering {
         id: block.resource.id(),
         name: block.name(),
         requester_vpc: block.needed_id("vpc_id", VPCS)?,
         accepter_vpc: block.needed_id("peer_vpc_id", VPCS)?,
-        status: block.label("accept_status").or(block.label("status")),
+        status: block.label("accept_status").or(block.label("status")).or(accepted),
         origin: block.origin.clone(),
     });
     Ok(())
@@ -194,7 +198,9 @@ pub(super) fn peering(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), 
 /// `aws_vpc_peering_connection_accepter`: the other side's word, which is the later one.
 pub(super) fn peering_accepter(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("vpc_peering_connection_id", &["aws_vpc_peering_connection"])?;
-    let status = block.label("accept_status");
+    let accepted =
+        block.flag("auto_accept")?.filter(|accepts| *accepts).map(|_| "active".to_owned());
+    let status = block.label("accept_status").or(accepted);
     match import.account.peering_connections.iter_mut().find(|peering| peering.id == id) {
         Some(peering) => peering.status = status.or(peering.status.take()),
         None => import.account.peering_connections.push(Peering {
@@ -253,6 +259,7 @@ pub(super) fn network_acl_rule(import: &mut Import<'_>, block: &Block<'_>) -> Re
     let Some(entry) = acl_entry(block, direction, "rule_number", "rule_action")? else {
         return Ok(());
     };
+    let former = import.former;
     let Some(acl) = import.network_acl(&id) else {
         import.without(block, &format!("network ACL {id}"));
         return Ok(());
@@ -260,6 +267,10 @@ pub(super) fn network_acl_rule(import: &mut Import<'_>, block: &Block<'_>) -> Re
     let same = |other: &AclEntry| {
         (other.direction, other.rule_number) == (entry.direction, entry.rule_number)
     };
+    if former {
+        acl.entries.retain(|other| !same(other));
+        return Ok(());
+    }
     // A state also lists a rule of its own in the ACL, as the last refresh saw it.
     match acl.entries.iter_mut().find(|other| same(other)) {
         Some(listed) => *listed = entry,
@@ -316,6 +327,9 @@ fn acl_protocol(word: &str) -> String {
         "tcp" => "6".to_owned(),
         "udp" => "17".to_owned(),
         "icmpv6" | "ipv6-icmp" => "58".to_owned(),
+        "gre" => "47".to_owned(),
+        "esp" => "50".to_owned(),
+        "ah" => "51".to_owned(),
         other => other.to_owned(),
     }
 }
@@ -327,10 +341,26 @@ pub(super) fn network_acl_association(
 ) -> Result<(), Trouble> {
     let id = block.needed_id("network_acl_id", NETWORK_ACLS)?;
     let subnet = block.needed_id("subnet_id", SUBNETS)?;
-    if import.network_acl(&id).is_none() {
-        import.without(block, &format!("network ACL {id}"));
+    if import.former {
+        if let Some(acl) = import.network_acl(&id) {
+            acl.subnets.retain(|other| *other != subnet);
+        }
         return Ok(());
     }
+    let canonical = import.network_acl(&id).map(|acl| acl.id.clone());
+    let Some(id) = canonical else {
+        if import.has(&subnet) {
+            import.findings.not_understood(
+                block.object(),
+                &block.origin,
+                format!("network ACL {id}, which subnet {subnet} has, is not in this source"),
+                "the subnet has the VPC's default network ACL in the lab: import the state that makes the ACL",
+            );
+        } else {
+            import.without(block, &format!("network ACL {id}"));
+        }
+        return Ok(());
+    };
     for acl in &mut import.account.network_acls {
         acl.subnets.retain(|other| *other != subnet);
         if acl.id == id {
@@ -338,6 +368,21 @@ pub(super) fn network_acl_association(
         }
     }
     Ok(())
+}
+
+/// A new peering connection waits until somebody accepts it.
+pub(super) fn settle_peerings(import: &mut Import<'_>) {
+    for peering in &mut import.account.peering_connections {
+        if peering.status.is_none() {
+            peering.status = Some("pending-acceptance".to_owned());
+            import.findings.assumed(
+                format!("peering connection {}", peering.id),
+                &peering.origin,
+                "neither it nor an accepter in this source has auto_accept = true",
+                "pending-acceptance: nothing passes",
+            );
+        }
+    }
 }
 
 /// The default ACL's list of subnets is of the last refresh: those that another ACL has since are not its own.

@@ -2,11 +2,12 @@
 
 use super::address::{Index, Step};
 use super::document::{Resource, wrong_type};
-use super::references::References;
+use super::references::{Candidate, References};
 use crate::config::import::{Findings, ImportError, Origin};
 use ipnetwork::Ipv4Network;
 use serde_json::Value;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 /// Why an attribute cannot be had.
@@ -44,6 +45,8 @@ pub(super) struct Block<'a> {
     values: &'a Value,
     unknown: &'a Value,
     path: Vec<Step>,
+    /// How many blocks of its name there are.
+    siblings: usize,
     /// Where it stands.
     pub(super) origin: Origin,
 }
@@ -61,6 +64,7 @@ impl<'a> Block<'a> {
             values: &resource.values,
             unknown: &resource.unknown,
             path: Vec::new(),
+            siblings: 1,
             origin: resource.origin.clone(),
         }
     }
@@ -93,7 +97,7 @@ impl<'a> Block<'a> {
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
             Some(Value::Bool(value)) => Ok(Some(value.to_string())),
             Some(other) => Err(wrong_type(&self.origin.member(key), other, "a string").into()),
-            None if self.is_unknown(key) && self.is_configured(key) => Err(self.open(key, None)),
+            None if self.is_open(key) => Err(self.open(key, None)),
             None => Ok(None),
         }
     }
@@ -114,12 +118,15 @@ impl<'a> Block<'a> {
         if !self.is_unknown(key) {
             return self.text(key);
         }
-        let mut ids = self.referred(key, kinds)?;
-        match ids.len() {
-            0 => Ok(None),
-            1 => Ok(ids.pop()),
-            _ => Err(self.open(key, Some(&format!("it may be {}", ids.join(" or "))))),
+        let Some(mut candidates) = self.candidates(key, kinds)? else { return self.text(key) };
+        if candidates.ids.len() > 1 {
+            let why = format!("it may be {}", candidates.ids.join(" or "));
+            return Err(self.open(key, Some(&why)));
         }
+        if candidates.guessed {
+            self.guess(key, &candidates.ids);
+        }
+        Ok(candidates.ids.pop())
     }
 
     /// An id that must be there.
@@ -127,28 +134,64 @@ impl<'a> Block<'a> {
         self.id(key, kinds)?.ok_or_else(|| self.lacks(key))
     }
 
-    /// Ids of other objects.
+    /// Ids of other objects. A list keeps a null for each unknown element; a set with one of them is unknown as a whole.
     pub(super) fn ids(&self, key: &str, kinds: &[&str]) -> Result<Vec<String>, Trouble> {
-        if self.is_unknown(key) {
-            let mut known: Vec<String> = self.strings(key)?;
-            for id in self.referred(key, kinds)? {
-                if !known.contains(&id) {
-                    known.push(id);
-                }
-            }
-            return Ok(known);
+        if !self.is_unknown(key) {
+            return self.strings(key);
         }
-        self.strings(key)
+        let Some(candidates) = self.candidates(key, kinds)? else { return self.strings(key) };
+        let (found, elements) = (candidates.ids.len(), self.elements(key)?);
+        let nulls = elements.iter().filter(|element| element.is_null()).count();
+        let guess = match (nulls, &candidates.known) {
+            (0, Some(known)) => {
+                let why = format!("its expression also has {known}, which may choose or add");
+                return Err(self.open(key, Some(&why)));
+            }
+            (0, None) if candidates.shared && found > 1 && self.siblings > 1 => {
+                let all = candidates.ids.join(", ");
+                let why = format!("it may be any of {all}, which all its like have together");
+                return Err(self.open(key, Some(&why)));
+            }
+            (0, None) => candidates.guessed || candidates.sources > 1,
+            (nulls, _) if nulls == found => candidates.guessed,
+            (nulls, _) => {
+                let why = format!("{nulls} of {}", candidates.ids.join(", "));
+                return Err(self.open(key, Some(&why)));
+            }
+        };
+        if guess {
+            self.guess(key, &candidates.ids);
+        }
+        let mut ids = self.known_strings(key)?;
+        for id in candidates.ids {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
     }
 
-    /// Strings; null elements are those that are unknown.
+    /// Strings, all of which must be known; nothing where AWS computes them.
     pub(super) fn strings(&self, key: &str) -> Result<Vec<String>, Trouble> {
+        if self.is_unknown(key) && (self.value(key).is_some() || self.is_open(key)) {
+            return Err(self.open(key, None));
+        }
+        self.known_strings(key)
+    }
+
+    fn elements(&self, key: &str) -> Result<&'a [Value], Trouble> {
+        match self.value(key) {
+            None => Ok(&[]),
+            Some(Value::Array(elements)) => Ok(elements),
+            Some(other) => {
+                Err(wrong_type(&self.origin.member(key), other, "a list of strings").into())
+            }
+        }
+    }
+
+    fn known_strings(&self, key: &str) -> Result<Vec<String>, Trouble> {
         let place = self.origin.member(key);
-        let elements = match self.value(key) {
-            None => return Ok(Vec::new()),
-            Some(Value::Array(elements)) => elements,
-            Some(other) => return Err(wrong_type(&place, other, "a list of strings").into()),
-        };
+        let elements = self.elements(key)?;
         let mut found = Vec::with_capacity(elements.len());
         for (position, element) in elements.iter().enumerate().filter(|(_, e)| !e.is_null()) {
             let place = place.element(position);
@@ -158,37 +201,54 @@ impl<'a> Block<'a> {
         Ok(found)
     }
 
-    /// What an unknown attribute refers to; nothing where AWS computes it.
-    fn referred(&self, key: &str, kinds: &[&str]) -> Result<Vec<String>, Trouble> {
+    /// What an unknown attribute refers to, at least one; `None` where its expression is not in the configuration.
+    fn candidates(&self, key: &str, kinds: &[&str]) -> Result<Option<Found>, Trouble> {
         let mut path = self.path.clone();
         path.push(Step::Name(key.to_owned()));
         let Some(candidates) = self.references.of_attribute(self.resource, &path) else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
-        let ids: Vec<String> = candidates
-            .found
-            .into_iter()
-            .filter(|one| one.kind.as_deref().is_none_or(|kind| kinds.contains(&kind)))
-            .map(|one| one.id)
-            .collect();
+        let of_a_kind =
+            |one: &Candidate| one.kind.as_deref().is_none_or(|kind| kinds.contains(&kind));
+        let found: Vec<_> = candidates.found.into_iter().filter(of_a_kind).collect();
         if let Some(lost) = candidates.lost {
             return Err(self.open(key, Some(&format!("its expression has {lost}"))));
         }
-        if ids.is_empty() {
+        if found.is_empty() {
             return Err(self.open(key, None));
         }
-        if candidates.guessed {
-            self.guesses.borrow_mut().assumed(
-                self.object(),
-                &self.origin.member(key),
-                format!("{key} is known only after the apply"),
-                format!("{}, as its expression refers to them", ids.join(", ")),
-            );
-        }
-        Ok(ids)
+        let sources: BTreeSet<&str> = found.iter().map(|one| one.source.as_str()).collect();
+        Ok(Some(Found {
+            sources: sources.len(),
+            ids: found.into_iter().map(|one| one.id).collect(),
+            known: candidates.known,
+            shared: candidates.shared,
+            guessed: candidates.guessed,
+        }))
     }
 
-    fn is_configured(&self, key: &str) -> bool {
+    fn guess(&self, key: &str, ids: &[String]) {
+        self.guesses.borrow_mut().assumed(
+            self.object(),
+            &self.origin.member(key),
+            format!("{key} is known only after the apply"),
+            format!("{}, as its expression refers to them", ids.join(", ")),
+        );
+    }
+
+    /// Whether an attribute is unknown although it was given: AWS computes the others.
+    fn is_open(&self, key: &str) -> bool {
+        self.is_unknown(key) && self.is_given(key)
+    }
+
+    /// Whether the user set an attribute. The configuration does not show `dynamic` blocks; those of [`GIVEN`] have
+    /// nothing that AWS would compute.
+    fn is_given(&self, key: &str) -> bool {
+        if let Some(Step::Name(first)) = self.path.first()
+            && GIVEN.contains(&first.as_str())
+        {
+            return true;
+        }
         let mut path = self.path.clone();
         path.push(Step::Name(key.to_owned()));
         self.references.of_attribute(self.resource, &path).is_some()
@@ -210,7 +270,7 @@ impl<'a> Block<'a> {
                 }
             },
             Some(other) => Err(wrong_type(&place, other, "a number").into()),
-            None if self.is_unknown(key) && self.is_configured(key) => Err(self.open(key, None)),
+            None if self.is_open(key) => Err(self.open(key, None)),
             None => Ok(None),
         }
     }
@@ -220,7 +280,7 @@ impl<'a> Block<'a> {
         match self.value(key) {
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
             Some(other) => Err(wrong_type(&self.origin.member(key), other, "a boolean").into()),
-            None if self.is_unknown(key) && self.is_configured(key) => Err(self.open(key, None)),
+            None if self.is_open(key) => Err(self.open(key, None)),
             None => Ok(None),
         }
     }
@@ -248,7 +308,7 @@ impl<'a> Block<'a> {
         let unknown = self.unknown.get(key).unwrap_or(&Value::Null);
         let place = self.origin.member(key);
         match self.value(key) {
-            None if self.is_unknown(key) && self.is_configured(key) => Err(self.open(key, None)),
+            None if self.is_open(key) => Err(self.open(key, None)),
             None => Ok(Vec::new()),
             Some(values @ Value::Object(_)) => Ok(vec![self.inner(key, 0, values, unknown, place)]),
             Some(Value::Array(elements)) => elements
@@ -256,11 +316,15 @@ impl<'a> Block<'a> {
                 .enumerate()
                 .map(|(position, values)| {
                     let place = place.element(position);
+                    if values.is_null() && unknown.get(position) == Some(&Value::Bool(true)) {
+                        return Err(self.open(key, None));
+                    }
                     if !values.is_object() {
                         return Err(wrong_type(&place, values, "an object").into());
                     }
                     let unknown = unknown.get(position).unwrap_or(&Value::Null);
-                    Ok(self.inner(key, position, values, unknown, place))
+                    let inner = self.inner(key, position, values, unknown, place);
+                    Ok(Self { siblings: elements.len(), ..inner })
                 })
                 .collect(),
             Some(other) => Err(wrong_type(&place, other, "a list of objects").into()),
@@ -302,6 +366,23 @@ impl<'a> Block<'a> {
         }
     }
 }
+
+/// What the references of an unknown attribute come to.
+struct Found {
+    /// Each once, in the expression's order.
+    ids: Vec<String>,
+    /// How many resources they are of; instances are one.
+    sources: usize,
+    /// Something known that the expression has too.
+    known: Option<String>,
+    /// Whether all blocks of the name have one expression.
+    shared: bool,
+    /// Whether instances were taken together, or one of them by its index.
+    guessed: bool,
+}
+
+/// Attributes that are written as blocks (Terraform's "attributes as blocks"): AWS computes the whole of one, or nothing.
+const GIVEN: [&str; 3] = ["ingress", "egress", "route"];
 
 const WAY_OUT: &str = "give the unchanged output of: terraform show -json [PLAN]";
 

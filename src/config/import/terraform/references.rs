@@ -8,7 +8,7 @@ use super::address::{Index, ModulePath, Step, steps};
 use super::document::{Document, Resource};
 use serde_json::Value;
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Modules may pass a value on through so many others.
 const MAX_DEPTH: usize = 32;
@@ -35,6 +35,10 @@ pub(super) struct Candidates {
     pub(super) found: Vec<Candidate>,
     /// A reference that leads nowhere that the plan shows, such as `local.subnets`.
     pub(super) lost: Option<String>,
+    /// A known value that the expression has beside what was found, such as `var.public`: it may choose, or add to it.
+    pub(super) known: Option<String>,
+    /// The expression is that of several blocks, and what is one block's cannot be told.
+    pub(super) shared: bool,
     /// Several instances were taken together or one of them by its index: the expression may do otherwise.
     pub(super) guessed: bool,
 }
@@ -46,6 +50,8 @@ pub(super) struct Candidate {
     pub(super) id: String,
     /// `type` of the object, where it is in the plan.
     pub(super) kind: Option<String>,
+    /// The resource that it is of, without an index.
+    pub(super) source: String,
 }
 
 /// From where references are looked at: a module, and which instance of a resource or a module there.
@@ -87,13 +93,13 @@ impl<'a> References<'a> {
 
     fn attribute(&self, resource: &Resource, path: &[Step], depth: usize) -> Option<Candidates> {
         let configured = self.configured(resource)?;
-        let references = references_at(configured.get("expressions")?, path)?;
+        let (references, shared) = references_at(configured.get("expressions")?, path)?;
         let each = configured
             .get("for_each_expression")
             .or_else(|| configured.get("count_expression"))
             .unwrap_or(&Value::Null);
         let scope = Scope { module: &resource.module, index: resource.index.as_ref(), each, depth };
-        let mut candidates = Candidates::default();
+        let mut candidates = Candidates { shared, ..Candidates::default() };
         self.resolve(&references, &scope, &mut candidates);
         Some(candidates)
     }
@@ -118,7 +124,9 @@ impl<'a> References<'a> {
             into.lost = references.first().map(|&first| first.to_owned());
             return;
         }
-        self.steps_left.set(left - 1);
+        // Each reference costs a step, whether it leads on or not.
+        let cost = u32::try_from(references.len()).unwrap_or(u32::MAX).max(1);
+        self.steps_left.set(left.saturating_sub(cost));
         let indexed =
             references.iter().any(|one| one.starts_with("each.") || *one == "count.index");
         for reference in without_prefixes(references) {
@@ -146,7 +154,8 @@ impl<'a> References<'a> {
         let mut all = Candidates::default();
         for reference in without_prefixes(&over) {
             let mut over = steps(reference);
-            if over.iter().any(|step| matches!(step, Step::Name(name) if name == "local")) {
+            if over.first() == Some(&Step::Name("local".to_owned())) {
+                all.lost = Some(reference.to_owned());
                 continue;
             }
             over.extend(path.iter().skip(2).cloned());
@@ -163,11 +172,13 @@ impl<'a> References<'a> {
         let Some(Step::Name(name)) = path.get(1) else { return };
         let passed = scope.module.split().and_then(|(parent, call, index)| {
             let call = self.module(&parent)?.get("module_calls")?.get(call)?;
-            let references = references_at(call.get("expressions")?, &[Step::Name(name.clone())])?;
+            let (references, _) =
+                references_at(call.get("expressions")?, &[Step::Name(name.clone())])?;
             Some((parent, call, index, references))
         });
         let Some((parent, call, index, references)) = passed else {
             // A variable of the root, or a default: known, so not what is unknown in the expression.
+            into.known.get_or_insert(lost);
             return;
         };
         let each = call
@@ -302,20 +313,24 @@ impl<'a> References<'a> {
             return;
         }
         let kind = Some(resource.kind.clone()).filter(|_| matches!(attribute, "id" | "arn"));
+        let source = resource.source();
         match resource.values.get(attribute) {
             Some(Value::String(id)) if !id.is_empty() => {
-                push(into, Candidate { id: resource.id_as(attribute, id), kind });
+                let id = resource.id_as(attribute, id);
+                push(into, Candidate { id, kind, source });
             }
             Some(Value::Array(ids)) => {
                 for id in ids.iter().filter_map(Value::as_str) {
-                    push(into, Candidate { id: id.to_owned(), kind: None });
+                    let (id, source) = (id.to_owned(), source.clone());
+                    push(into, Candidate { id, kind: None, source });
                 }
             }
-            _ if kind.is_some() => push(into, Candidate { id: resource.id(), kind }),
+            _ if kind.is_some() => push(into, Candidate { id: resource.id(), kind, source }),
             _ => match self.attribute(resource, rest, depth) {
                 Some(candidates) if !candidates.found.is_empty() => merge(candidates, into),
                 Some(_) | None => {
-                    push(into, Candidate { id: resource.computed(attribute), kind: None })
+                    let id = resource.computed(attribute);
+                    push(into, Candidate { id, kind: None, source });
                 }
             },
         }
@@ -329,6 +344,17 @@ impl Resource {
         match self.values.get(attribute) {
             Some(Value::String(id)) if !id.is_empty() => id.clone(),
             _ => self.address.clone(),
+        }
+    }
+
+    /// Its address without its own index.
+    fn source(&self) -> String {
+        match self.index {
+            Some(_) if self.address.ends_with(']') => {
+                let steps = steps(&self.address);
+                rendered(steps.split_last().map_or(&[], |(_, rest)| rest))
+            }
+            Some(_) | None => self.address.clone(),
         }
     }
 
@@ -377,11 +403,14 @@ fn index_configuration<'a>(
     }
 }
 
-/// `references` of the expression at a path; what is within a block that is given as one expression is the block's.
-fn references_at<'v>(expressions: &'v Value, path: &[Step]) -> Option<Vec<&'v str>> {
+/// `references` of the expression at a path; what is within a block that is given as one expression is the block's, and
+/// whether it is.
+fn references_at<'v>(expressions: &'v Value, path: &[Step]) -> Option<(Vec<&'v str>, bool)> {
     let mut at = expressions;
+    let mut shared = false;
     for step in path {
         if at.get("references").is_some_and(Value::is_array) {
+            shared = true;
             break;
         }
         at = match (step, at) {
@@ -397,7 +426,7 @@ fn references_at<'v>(expressions: &'v Value, path: &[Step]) -> Option<Vec<&'v st
     if at.get("constant_value").is_some() {
         return None;
     }
-    strings(at.get("references")?)
+    Some((strings(at.get("references")?)?, shared))
 }
 
 fn strings(list: &Value) -> Option<Vec<&str>> {
@@ -406,14 +435,11 @@ fn strings(list: &Value) -> Option<Vec<&str>> {
 
 /// Terraform lists `aws_subnet.a.id` and, beside it, all that it begins with.
 fn without_prefixes<'r>(references: &[&'r str]) -> Vec<&'r str> {
-    let begins = |long: &str, short: &str| {
-        long.strip_prefix(short).is_some_and(|rest| rest.starts_with(['.', '[']))
-    };
-    references
+    let beginnings: HashSet<&str> = references
         .iter()
-        .filter(|short| !references.iter().any(|long| begins(long, short)))
-        .copied()
-        .collect()
+        .flat_map(|long| long.match_indices(['.', '[']).map(|(end, _)| &long[..end]))
+        .collect();
+    references.iter().filter(|short| !beginnings.contains(*short)).copied().collect()
 }
 
 fn rendered(path: &[Step]) -> String {
@@ -432,6 +458,7 @@ fn merge(from: Candidates, into: &mut Candidates) {
         push(into, candidate);
     }
     into.lost = into.lost.take().or(from.lost);
+    into.known = into.known.take().or(from.known);
     into.guessed |= from.guessed;
 }
 

@@ -32,7 +32,8 @@ pub(super) fn route_table(import: &mut Import<'_>, block: &Block<'_>) -> Result<
         let read = read_route(&route, "cidr_block", "ipv6_cidr_block");
         table.routes.extend(import.part(&route, "route", read));
     }
-    let propagating = block.strings("propagating_vgws")?;
+    let read = block.strings("propagating_vgws");
+    let propagating = import.part(block, "route", read).unwrap_or_default();
     if !propagating.is_empty() {
         import.findings.not_understood(
             block.object(),
@@ -52,7 +53,11 @@ pub(super) fn route_table(import: &mut Import<'_>, block: &Block<'_>) -> Result<
 pub(super) fn route(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("route_table_id", ROUTE_TABLES)?;
     let route = read_route(block, "destination_cidr_block", "destination_ipv6_cidr_block")?;
+    let former = import.former;
     match import.route_table(&id) {
+        Some(table) if former => {
+            table.routes.retain(|other| other.destination != route.destination);
+        }
         Some(table) => {
             match table.routes.iter_mut().find(|other| other.destination == route.destination) {
                 // A state also lists it in its table, as the last refresh saw it.
@@ -137,6 +142,17 @@ pub(super) fn association(import: &mut Import<'_>, block: &Block<'_>) -> Result<
     let id = block.needed_id("route_table_id", ROUTE_TABLES)?;
     let subnet = block.id("subnet_id", SUBNETS)?;
     let gateway = block.id("gateway_id", &["aws_internet_gateway", "aws_vpn_gateway"])?;
+    if import.route_table(&id).is_none()
+        && let Some(subnet) = subnet.as_ref().filter(|subnet| import.has(subnet))
+    {
+        import.findings.not_understood(
+            block.object(),
+            &block.origin,
+            format!("route table {id}, which subnet {subnet} has, is not in this source"),
+            "the subnet has the VPC's main route table in the lab: import the state that makes the table",
+        );
+        return Ok(());
+    }
     match import.route_table(&id) {
         Some(table) => {
             table.gateways.extend(gateway.filter(|id| !table.gateways.contains(id)));
@@ -152,7 +168,16 @@ pub(super) fn main_association(import: &mut Import<'_>, block: &Block<'_>) -> Re
     let id = block.needed_id("route_table_id", ROUTE_TABLES)?;
     let vpc = block.needed_id("vpc_id", VPCS)?;
     if import.route_table(&id).is_none() {
-        import.without(block, &format!("route table {id}"));
+        if import.has(&vpc) {
+            import.findings.not_understood(
+                block.object(),
+                &block.origin,
+                format!("route table {id}, the main one of VPC {vpc}, is not in this source"),
+                "the lab has another main route table: import the state that makes the table",
+            );
+        } else {
+            import.without(block, &format!("route table {id}"));
+        }
         return Ok(());
     }
     for table in import.account.route_tables.iter_mut().filter(|table| table.vpc == vpc) {

@@ -115,7 +115,14 @@ fn add(
     direction: AclDirection,
     read: Vec<SecurityGroupRule>,
 ) {
+    let former = import.former;
+    if former && !import.has(id) {
+        return;
+    }
     match import.group(id) {
+        Some(group) if former => {
+            rules(group, direction).retain(|rule| !read.iter().any(|other| same(rule, other)));
+        }
         Some(group) => read.into_iter().for_each(|rule| push(rules(group, direction), rule)),
         None => import.without(block, &format!("security group {id}")),
     }
@@ -130,15 +137,16 @@ fn rules(group: &mut SecurityGroup, direction: AclDirection) -> &mut Vec<Securit
 
 /// A state also lists rules of their own in the group, as the last refresh saw them.
 fn push(rules: &mut Vec<SecurityGroupRule>, rule: SecurityGroupRule) {
-    let same = |other: &SecurityGroupRule| {
-        (&other.ip_protocol, other.from_port, other.to_port, &other.peer)
-            == (&rule.ip_protocol, rule.from_port, rule.to_port, &rule.peer)
-    };
-    match rules.iter_mut().find(|other| same(other)) {
+    match rules.iter_mut().find(|other| same(other, &rule)) {
         Some(listed) if listed.description.is_none() => listed.description = rule.description,
         Some(_) => {}
         None => rules.push(rule),
     }
+}
+
+fn same(one: &SecurityGroupRule, other: &SecurityGroupRule) -> bool {
+    (&one.ip_protocol, one.from_port, one.to_port, &one.peer)
+        == (&other.ip_protocol, other.from_port, other.to_port, &other.peer)
 }
 
 /// The other end of a rule, before it is known whose rule it is.

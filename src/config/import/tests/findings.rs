@@ -1,6 +1,7 @@
 //! What makes an import fail, what is left open, and which VPCs count.
 
 use super::*;
+use std::collections::BTreeSet;
 
 #[test]
 fn without_a_connector_there_is_nothing_to_explain_but_one_can_be_given() {
@@ -27,24 +28,77 @@ fn without_a_connector_there_is_nothing_to_explain_but_one_can_be_given() {
 }
 
 #[test]
-fn ids_that_do_not_exist_are_errors_with_their_places() {
+fn subnets_of_a_connector_that_do_not_exist_are_errors_with_their_places() {
     let mut account = account();
     account.vpc_connectors[0].subnets.push("subnet-gone".into());
-    account.vpc_connectors[0].security_groups.push("sg-gone".into());
-    account.network_interfaces.push(interface("eni-1", "subnet-data", "10.0.3.9", &["sg-none"]));
-    account.nat_gateways[0].subnet = Some("subnet-none".into());
     let said = refused(account);
-    for (place, what) in [
-        ("Nats.nat-1", "subnet \"subnet-none\""),
-        ("Interfaces.eni-1", "security group \"sg-none\""),
-        ("Connectors.main", "subnet \"subnet-gone\""),
-        ("Connectors.main", "security group \"sg-gone\""),
-    ] {
-        assert!(
-            said.contains(&format!("a.json: {place}: there is no {what} in the source")),
-            "{said}"
-        );
-    }
+    let wanted = "a.json: Connectors.main: there is no subnet \"subnet-gone\" in the source";
+    assert!(said.contains(wanted), "{said}");
+}
+
+#[test]
+fn ids_that_do_not_exist_are_not_understood_with_what_a_lenient_import_does() {
+    let mut account = account();
+    account.vpc_connectors[0].security_groups.push("sg-gone".into());
+    account.network_interfaces.push(interface(
+        "eni-1",
+        "subnet-data",
+        "10.0.3.9",
+        &["sg-app", "sg-none"],
+    ));
+    account.nat_gateways[0].subnet = Some("subnet-none".into());
+    let to_nat = route("0.0.0.0/0", RouteTarget::NatGateway("nat-1".into()));
+    account.route_tables.push(table("rtb-1", &["subnet-a"], vec![to_nat]));
+    let ends = |id: &str, endpoint_type: EndpointType, subnets: &[&str]| VpcEndpoint {
+        id: id.into(),
+        vpc: "vpc-1".into(),
+        endpoint_type,
+        service_name: "com.amazonaws.us-east-1.sqs".into(),
+        subnets: subnets.iter().map(|id| (*id).to_owned()).collect(),
+        security_groups: vec!["sg-app".into()],
+        origin: origin(&format!("Endpoints.{id}")),
+        name: None,
+        state: None,
+        route_tables: Vec::new(),
+        prefix_list: None,
+        network_interfaces: Vec::new(),
+        private_dns_enabled: false,
+        has_policy: false,
+    };
+    account.vpc_endpoints = vec![
+        ends("vpce-1", EndpointType::Interface, &["subnet-a", "subnet-none"]),
+        ends("vpce-2", EndpointType::Interface, &["subnet-none"]),
+    ];
+    let (not, imported) = lenient(account);
+    assert_eq!(
+        not,
+        [
+            "route table rtb-1: the route for 0.0.0.0/0 to NAT gateway nat-1, whose subnet is not in the source: the route drops its packets in the lab: target = \"blackhole\"",
+            "NAT gateway nat-1: there is no subnet \"subnet-none\" in the source: the lab has no such gateway, and routes to it drop",
+            "VPC endpoint vpce-1: there is no subnet \"subnet-none\" in the source: the lab has the endpoint in its other subnets",
+            "VPC endpoint vpce-2: none of its subnets is in the source: the lab has no such endpoint",
+            "network interface eni-1: there is no security group \"sg-none\" in the source: the lab has it with its other groups, and without any with the VPC's default one",
+            "VPC connector main: there is no security group \"sg-gone\" in the source: the lab has it with its other groups, and without any with the VPC's default one",
+        ]
+    );
+    let resource = section(imported.text(), "resource", "eni-1");
+    assert!(resource.contains("security_groups = [\"sg-app\"]"), "{resource}");
+    assert!(imported.lab.spec.nat_gateways.is_empty());
+}
+
+#[test]
+fn of_two_static_routes_for_a_destination_it_is_not_understood_which_aws_has() {
+    let mut account = account();
+    let first = route("10.9.0.0/16", RouteTarget::NatGateway("nat-1".into()));
+    let second = route("10.9.0.0/16", RouteTarget::Gateway("igw-1".into()));
+    account.route_tables.push(table("rtb-1", &["subnet-a"], vec![first, second]));
+    let (not, _) = lenient(account);
+    assert_eq!(
+        not,
+        [
+            "route table rtb-1: another route for 10.9.0.0/16: the lab has the first one: AWS has only one static route for a destination"
+        ]
+    );
 }
 
 #[test]
@@ -103,6 +157,56 @@ fn what_a_source_leaves_open_is_a_comment_where_it_counts() {
     );
     let text = imported.text();
     assert!(text.contains("# assumed: us-east-1b: its Availability Zone is left to AWS\n[[subnet]]\nid = \"subnet-a\""), "{text}");
+}
+
+#[test]
+fn a_vpc_that_is_known_in_part_is_not_filled_with_defaults() {
+    let mut account = account();
+    account.vpcs[0].in_part = true;
+    account.route_tables.iter_mut().for_each(|table| table.main = false);
+    account.route_tables.iter_mut().for_each(|table| table.subnets.retain(|id| id != "subnet-a"));
+    account.network_acls.clear();
+    let (not, _) = lenient(account.clone());
+    assert!(
+        not.iter().any(|said| said.starts_with("VPC vpc-1: the source has no route table of ")
+            && said.contains("subnet-a")),
+        "{not:?}"
+    );
+    assert!(
+        not.iter().any(|said| said.starts_with("VPC vpc-1: the source has no network ACL of ")),
+        "{not:?}"
+    );
+    // What the source makes itself has them.
+    account.vpcs[0].in_part = false;
+    assert!(!imported(account).text().contains("the source has no"));
+}
+
+#[test]
+fn an_interface_in_an_unknown_subnet_is_left_out() {
+    let mut account = account();
+    account.network_interfaces.push(interface("eni-1", "subnet-gone", "10.0.9.9", &[]));
+    let left_out = of_kind(&imported(account), FindingKind::LeftOut);
+    assert!(
+        left_out[0].starts_with("network interface eni-1: it is in subnet subnet-gone"),
+        "{left_out:?}"
+    );
+}
+
+/// Each finds its address at once, and none is given twice.
+#[test]
+fn a_full_subnet_has_room_for_each_once() {
+    let mut account = account();
+    account.network_interfaces.clear();
+    for number in 0..300 {
+        let mut interface = interface(&format!("eni-{number}"), "subnet-data", "", &["sg-app"]);
+        interface.name = Some("db".into());
+        account.network_interfaces.push(interface);
+    }
+    let (not, imported) = lenient(account);
+    let addresses: BTreeSet<_> =
+        imported.lab.spec.resources.iter().map(|resource| resource.address.value).collect();
+    // Five of 256 are AWS's.
+    assert_eq!((addresses.len(), not.len()), (251, 49));
 }
 
 #[test]

@@ -138,6 +138,29 @@ fn pages_are_read_together_and_repeated_objects_count_once() {
 }
 
 #[test]
+fn repeated_objects_that_differ_are_not_understood() {
+    let mut files = files();
+    let (_, groups) = files.iter().find(|(name, _)| name.contains("security-groups")).unwrap();
+    let changed = groups.replacen("5432", "5433", 2);
+    assert_ne!(*groups, changed);
+    files.push(("describe-security-groups-2.json".into(), changed));
+    let (_, findings) = read(&files).unwrap();
+    let of_kind = |kind| findings.all().into_iter().filter(|f| f.kind == kind).collect::<Vec<_>>();
+    let differing = of_kind(FindingKind::NotUnderstood);
+    assert_eq!(differing.len(), 1);
+    assert!(differing[0].what.starts_with("it is there twice, and not the same"));
+}
+
+#[test]
+fn entries_of_a_list_that_no_call_describes_are_a_list() {
+    let files: Vec<_> =
+        files().into_iter().filter(|(name, _)| !name.contains("describe-managed")).collect();
+    let (account, _) = read(&files).unwrap();
+    assert!(!account.prefix_lists.is_empty());
+    assert!(account.prefix_lists.iter().all(|list| list.entries.is_some()));
+}
+
+#[test]
 fn broken_files_are_all_named_at_once() {
     let mut broken = with("describe-subnets.json", |text| text[..text.len() / 2].to_owned());
     let vpcs = broken.iter_mut().find(|(name, _)| name == "describe-vpcs.json").unwrap();

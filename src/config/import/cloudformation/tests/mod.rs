@@ -3,6 +3,7 @@
 mod account;
 mod errors;
 mod functions;
+mod open;
 mod reading;
 
 use super::*;

@@ -117,6 +117,13 @@ fn bombs_do_not_go_off() {
         ladder.push_str(&format!("a{level}: &a{level} [*a{}]\n", level - 1));
     }
     assert!(read_shape(&ladder).ends_with("the aliases of this template make it too large"));
+    // Few values, and each of them large.
+    let large = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 200].join(", "));
+    assert!(read_shape(&large).ends_with("the aliases of this template make it too large"));
+    // Anchors within anchors, of each of which a copy is kept.
+    let kept: String = (0..80).map(|level| format!("{}- &a{level}\n", " ".repeat(level))).collect();
+    let kept = format!("{kept}{}- [{}]\n", " ".repeat(80), vec!["x"; 20_000].join(", "));
+    assert!(read_shape(&kept).ends_with("the aliases of this template make it too large"));
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(read_shape(&deep).contains("this is not YAML"), "{}", read_shape(&deep));
     let deep =

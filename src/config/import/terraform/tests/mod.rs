@@ -1,6 +1,7 @@
 //! States and plans as Terraform shows them, and what becomes of them.
 
 mod bad;
+mod open;
 mod parts;
 mod plan;
 mod state;

@@ -4,7 +4,7 @@ use super::{account, clean, lines, resource, routes, rules};
 use serde_json::{Value, json};
 
 /// A plan: resources with what is unknown of each, and the configuration of the root module.
-fn plan(resources: &[(Value, Value)], configuration: Value) -> Value {
+pub(super) fn plan(resources: &[(Value, Value)], configuration: Value) -> Value {
     let changes: Vec<Value> = resources
         .iter()
         .map(|(resource, unknown)| {
@@ -39,30 +39,30 @@ fn plan(resources: &[(Value, Value)], configuration: Value) -> Value {
     })
 }
 
-fn configured(kind: &str, name: &str, expressions: Value) -> Value {
+pub(super) fn configured(kind: &str, name: &str, expressions: Value) -> Value {
     json!({ "address": format!("{kind}.{name}"), "mode": "managed", "type": kind, "name": name, "expressions": expressions })
 }
 
-fn refers(references: &[&str]) -> Value {
+pub(super) fn refers(references: &[&str]) -> Value {
     json!({ "references": references })
 }
 
-fn to(reference: &str) -> Value {
+pub(super) fn to(reference: &str) -> Value {
     refers(&[&format!("{reference}.id"), reference])
 }
 
-fn new_vpc() -> (Value, Value) {
+pub(super) fn new_vpc() -> (Value, Value) {
     let values = json!({ "cidr_block": "10.0.0.0/16", "enable_dns_support": true, "tags": null });
     let unknown = json!({ "id": true, "arn": true, "main_route_table_id": true, "default_security_group_id": true, "enable_dns_hostnames": true });
     (resource("aws_vpc.main", values), unknown)
 }
 
-fn new_subnet(address: &str, cidr: &str) -> (Value, Value) {
+pub(super) fn new_subnet(address: &str, cidr: &str) -> (Value, Value) {
     let values = json!({ "cidr_block": cidr, "availability_zone": "eu-west-1a" });
     (resource(address, values), json!({ "id": true, "vpc_id": true, "arn": true }))
 }
 
-fn a_group(name: &str) -> (Value, Value) {
+pub(super) fn a_group(name: &str) -> (Value, Value) {
     let values = json!({ "name": name });
     (
         resource(&format!("aws_security_group.{name}"), values),
