@@ -87,6 +87,16 @@ fn ids_that_do_not_exist_are_not_understood_with_what_a_lenient_import_does() {
 }
 
 #[test]
+fn an_interface_without_groups_is_open_and_that_is_said() {
+    let mut account = account();
+    account.network_interfaces.push(interface("eni-nlb", "subnet-data", "10.0.3.9", &[]));
+    let imported = imported(account);
+    let said = of_kind(&imported, FindingKind::Assumed);
+    let wanted = "VPC vpc-1: an interface has no security group in the source: nothing is filtered at it and at others like it";
+    assert!(said.iter().any(|line| line == wanted), "{said:?}");
+}
+
+#[test]
 fn of_two_static_routes_for_a_destination_it_is_not_understood_which_aws_has() {
     let mut account = account();
     let first = route("10.9.0.0/16", RouteTarget::NatGateway("nat-1".into()));
