@@ -221,6 +221,8 @@ impl Running {
         let disowned = self.steer.disown(u32::from(Space::SERVICES.0), address);
         let before = self.snapshot();
         self.current.store(Arc::new(before.without_task(address)));
+        // What waited for a worker that has not seen this yet could begin flows again.
+        self.quiesce().await;
         self.engine.forget_task(Instant(clock::now()), &before, address);
         self.addresses.give_back(address);
         let unlinked = match self.router.delete(&task_link_name(address)).await {

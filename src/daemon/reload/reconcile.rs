@@ -336,7 +336,7 @@ impl Running {
 
     /// Waits until no worker is in a batch that began before now, and no packet on its way by an entry of the flow cache
     /// that was used before. A batch is at most 64 packets, none of which is waited for.
-    async fn quiesce(&self) {
+    pub(in crate::daemon) async fn quiesce(&self) {
         if let Some(cache) = &self.cache {
             cache.quiesce();
         }
