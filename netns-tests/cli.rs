@@ -175,6 +175,8 @@ fn a_source_that_is_none_is_refused_with_its_place() {
     let empty = egret(&["check", "--from", "examples"]);
     assert_eq!(empty.status.code(), Some(2));
     assert!(stderr(&empty).contains("there is no JSON file here"), "{}", stderr(&empty));
+    let folder = egret(&["import", VPC, "--output", "examples"]);
+    assert!(stderr(&folder).contains("examples is a directory"), "{}", stderr(&folder));
     let unknown = egret(&["import", VPC, "--connector", "jobs=nowhere"]);
     assert!(stderr(&unknown).contains("no subnet \"nowhere\""), "{}", stderr(&unknown));
     let beside = egret(&["check", LAB, "--lenient"]);

@@ -166,6 +166,12 @@ pub(super) fn run(args: &ImportCommand, color: ColorChoice) -> Result<ExitCode, 
 }
 
 fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
+    if file.is_dir() {
+        let file = file.display();
+        return Err(CliError::Usage(format!(
+            "{file} is a directory: give --output a file, such as {file}/lab.toml"
+        )));
+    }
     let mut options = OpenOptions::new();
     match force {
         true => options.write(true).create(true).truncate(true),

@@ -81,7 +81,7 @@ pub enum ImportFailure {
     #[error("{0}")]
     Source(#[from] ImportErrors),
     /// A verdict of the lab may be wrong; these and everything else that was found.
-    #[error("{} of the source are not understood and could change a verdict", not_understood(.0))]
+    #[error("{} not understood and could change a verdict", not_understood(.0))]
     NotUnderstood(Vec<Finding>),
     /// What the source says is no lab; each names its place in the source.
     #[error("what the source says is no lab")]
@@ -91,8 +91,8 @@ pub enum ImportFailure {
 fn not_understood(findings: &[Finding]) -> String {
     let is_one = |finding: &&Finding| finding.kind == super::FindingKind::NotUnderstood;
     match findings.iter().filter(is_one).count() {
-        1 => "1 part".to_owned(),
-        several => format!("{several} parts"),
+        1 => "1 part of the source is".to_owned(),
+        several => format!("{several} parts of the source are"),
     }
 }
 
@@ -134,6 +134,7 @@ impl Imported {
         mut findings: Findings,
         order: &Order,
     ) -> Result<Self, ImportFailure> {
+        of_one_region(&account, order)?;
         add_connectors(&mut account, &order.connectors)?;
         let source = order.source.display().to_string();
         let heading = Heading { lab: order.lab.clone(), source: source.clone() };
@@ -202,8 +203,14 @@ fn name_place(finding: &mut Diagnostic, origins: &BTreeMap<Line, Origin>) {
 /// The account of a source, by its format.
 fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
     let source = &order.source;
+    if source.to_str().is_none() {
+        let place = Origin::file(&source.display().to_string());
+        let message = "the path is not UTF-8, so that a lab file cannot name it";
+        return Err(place.error(message, "rename it, or give a link to it").into());
+    }
     let about = fs::metadata(source).map_err(|error| unreadable(source, &error))?;
     if about.is_dir() {
+        without_parameters(order)?;
         let files = folder(source, order.options.region.as_deref())?;
         let mut options = order.options.clone();
         options.region = options.region.or(files.region);
@@ -214,34 +221,75 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
 
 fn account_of(text: &str, order: &Order) -> Result<(Account, Findings), ImportErrors> {
     let name = order.source.display().to_string();
-    let importer: Importer = match order.format {
-        Some(Format::Describe) => describe::parse,
-        Some(Format::CloudFormation) => cloudformation::import,
-        Some(Format::Terraform) => terraform::import,
-        None => detected(text, &name)?,
+    let format = order.format.map_or_else(|| detected(text, &name), Ok)?;
+    let importer: Importer = match format {
+        Format::Describe => describe::parse,
+        Format::CloudFormation => cloudformation::import,
+        Format::Terraform => terraform::import,
     };
+    if format != Format::CloudFormation {
+        without_parameters(order)?;
+    }
     importer(text, &name, &order.options)
 }
 
+fn without_parameters(order: &Order) -> Result<(), ImportError> {
+    let Some(parameter) = order.options.parameters.keys().next() else { return Ok(()) };
+    Err(Origin::file(&order.source.display().to_string()).error(
+        format!("--parameter {parameter}: this is no CloudFormation template"),
+        "only a template has parameters: leave it out",
+    ))
+}
+
+/// Zones of another region than the one that the user named say that the source is not of that region.
+fn of_one_region(account: &Account, order: &Order) -> Result<(), ImportErrors> {
+    let Some(region) = &order.options.region else { return Ok(()) };
+    for subnet in &account.subnets {
+        let zone = subnet.availability_zone.as_deref().unwrap_or_default();
+        let other = zone.trim_end_matches(|c: char| c.is_ascii_lowercase());
+        if is_region(other) && other != region {
+            let error = subnet.origin.error(
+                format!("the subnet is in {zone}, of {other}, and --region says {region}"),
+                format!("give --region {other}, or the source of {region}"),
+            );
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
 /// By what it holds at the top: any of them can hold a text of another further in.
-fn detected(text: &str, name: &str) -> Result<Importer, ImportError> {
+fn detected(text: &str, name: &str) -> Result<Format, ImportError> {
     let parsed = json::parse(text, name);
     if let Ok(value) = &parsed {
         if terraform::is_one(value) {
-            return Ok(terraform::import);
+            return Ok(Format::Terraform);
         }
         if describe::is_one(value) {
-            return Ok(describe::parse);
+            return Ok(Format::Describe);
         }
     }
-    if cloudformation::is_one(text) {
-        return Ok(cloudformation::import);
+    let is_yaml = [".yaml", ".yml"].iter().any(|end| name.to_lowercase().ends_with(end));
+    if cloudformation::is_one(text) || (is_yaml && parsed.is_err()) {
+        return Ok(Format::CloudFormation);
+    }
+    if parsed.is_err() && (name.ends_with(".toml") || is_lab_file(text)) {
+        return Err(Origin::file(name).error(
+            "this is a lab file already",
+            "there is nothing to import: give it to `egret up`, `check` or `explain`",
+        ));
     }
     parsed?;
     Err(Origin::file(name).error(
         "this is nothing that egret imports",
         "give a folder of `aws ec2 describe-*` output or a file of it, a CloudFormation template, or what `terraform show -json` prints",
     ))
+}
+
+/// Whether a text is TOML with what every lab file has.
+fn is_lab_file(text: &str) -> bool {
+    let root = toml::from_str::<toml::Table>(text);
+    root.is_ok_and(|root| ["vpc", "lab", "region"].iter().any(|key| root.contains_key(*key)))
 }
 
 /// The JSON files of a folder.

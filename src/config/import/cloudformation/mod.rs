@@ -21,6 +21,7 @@ mod networks;
 mod object;
 mod others;
 mod parameters;
+mod properties;
 mod rules;
 mod scope;
 mod template;
@@ -165,6 +166,7 @@ impl<'t> Mapper<'_, 't> {
         if !self.is_made(resource) {
             return Ok(());
         }
+        self.properties_of_type(resource);
         match resource.kind {
             "AWS::EC2::VPC" => self.vpc(resource),
             "AWS::EC2::VPCCidrBlock" => self.vpc_cidr_block(resource),

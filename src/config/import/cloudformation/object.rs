@@ -218,6 +218,7 @@ impl<'s, 't> Mapper<'s, 't> {
                 self.not_known(&part, &part.origin, noun, unknown);
                 continue;
             }
+            self.properties_of_part(name, &part);
             parts.push(part);
         }
         Ok(Some(parts))
@@ -322,6 +323,14 @@ impl<'s, 't> Mapper<'s, 't> {
 }
 
 impl Object {
+    /// The properties that have a value, by name, and where each stands.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, Place)> {
+        self.properties.iter().filter_map(|(name, value)| {
+            let value = value.as_ref().filter(|value| !value.is_absent())?;
+            Some((name.as_str(), value.place))
+        })
+    }
+
     /// The same of a list, all of whose elements must be known and without references.
     pub(super) fn known_texts(&self, name: &str) -> Option<Vec<String>> {
         let (_, value) = self.properties.iter().find(|(property, _)| property == name)?;

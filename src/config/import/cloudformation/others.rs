@@ -16,6 +16,8 @@ enum Bearing {
 
 const SILENT_HOST: &str = "nothing answers for it in the lab";
 const NO_TASK: &str = "the lab has no task of it: what it sends is not judged";
+const FARGATE_TASKS: &str = "the lab has none of its tasks, as a source or a destination: in the lab file, a [[service]] with kind = \"fargate\" and its subnets and security groups can stand for it";
+const FUNCTION: &str = "what it sends is not judged: in the lab file, a [[service]] with kind = \"lambda\" and its subnets and security groups can stand for it";
 const ROUTES_APART: &str = "the lab has none; routes to it are listed apart";
 const NO_PACKET: &str = "no verdict depends on it";
 
@@ -70,18 +72,8 @@ const BEARINGS: [(&str, Bearing); 98] = [
     ("AWS::DAX::Cluster", Bearing::LeftOut(SILENT_HOST)),
     ("AWS::DMS::ReplicationInstance", Bearing::LeftOut(NO_TASK)),
     ("AWS::DirectoryService:", Bearing::LeftOut(SILENT_HOST)),
-    (
-        "AWS::ECS::Service",
-        Bearing::LeftOut(
-            "its tasks have addresses that AWS chooses: the lab has none of them, as a source or a destination",
-        ),
-    ),
-    (
-        "AWS::ECS::TaskSet",
-        Bearing::LeftOut(
-            "its tasks have addresses that AWS chooses: the lab has none of them, as a source or a destination",
-        ),
-    ),
+    ("AWS::ECS::Service", Bearing::LeftOut(FARGATE_TASKS)),
+    ("AWS::ECS::TaskSet", Bearing::LeftOut(FARGATE_TASKS)),
     ("AWS::EKS::Cluster", Bearing::LeftOut(SILENT_HOST)),
     ("AWS::EKS::Nodegroup", Bearing::LeftOut(SILENT_HOST)),
     ("AWS::ElasticLoadBalancing::LoadBalancer", Bearing::LeftOut(SILENT_HOST)),
@@ -117,7 +109,7 @@ const BEARINGS: [(&str, Bearing); 98] = [
         ),
     ),
     ("AWS::CloudFormation:", Bearing::None),
-    ("AWS::Serverless::Function", Bearing::LeftOut(NO_TASK)),
+    ("AWS::Serverless::Function", Bearing::LeftOut(FUNCTION)),
     ("AWS::Serverless:", Bearing::None),
     ("Custom:", Bearing::LeftOut("what its function makes is not in the template")),
     // What no packet depends on.
@@ -247,7 +239,7 @@ impl<'t> Mapper<'_, 't> {
                 &function.label,
                 &function.origin,
                 "a Lambda function in the VPC",
-                NO_TASK,
+                FUNCTION,
             );
         }
         Ok(())

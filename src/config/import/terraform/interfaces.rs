@@ -144,7 +144,7 @@ pub(super) fn function(import: &mut Import<'_>, block: &Block<'_>) -> Result<(),
             block.object(),
             &block.origin,
             "a Lambda function in the VPC",
-            "the lab has no such task: add a [[service]] whose connector has its subnets and groups",
+            "what it sends is not judged: in the lab file, a [[service]] with kind = \"lambda\" and its subnets and security groups can stand for it",
         );
     }
     Ok(())

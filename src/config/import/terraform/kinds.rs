@@ -44,7 +44,7 @@ pub(super) enum Kind {
 
 const LEADS_OUT: &str = "the lab ends there: routes that lead to it drop";
 const NO_FILTER: &str = "the lab has no such filter: what it would stop passes";
-const NO_TASK: &str = "the lab has none of its tasks, as a source or a destination: add a [[service]] whose connector has its subnets and groups";
+const NO_TASK: &str = "the lab has none of its tasks, as a source or a destination: in the lab file, a [[service]] with kind = \"fargate\" and its subnets and security groups can stand for it";
 const NO_HOST: &str = "its addresses are not in the source, and the lab has no such resource: add a [[resource]] for it";
 
 type Read = fn(&mut Import<'_>, &Block<'_>) -> Result<(), Trouble>;

@@ -83,7 +83,7 @@ fn of_several_regions_one_is_chosen() {
         let path = folder.path().join("aws_configs").join(region);
         fs::create_dir_all(&path).unwrap();
         for (name, text) in files() {
-            fs::write(path.join(name), text).unwrap();
+            fs::write(path.join(name), text.replace("us-east-1", region)).unwrap();
         }
     }
     let mut order = Order { source: folder.path().to_owned(), ..Order::default() };
@@ -265,4 +265,66 @@ fn rules_may_come_from_the_call_for_rules() {
     assert_eq!(rules("sg-005e081784b117b65"), (0, 2));
     // The group's own rules count where it has them: the calls say the same.
     assert_eq!(rules("sg-09e69a81b106c1043"), (2, 1));
+}
+
+/// What is said of a file of this name and text.
+fn refused(name: &str, text: &str, options: Options) -> String {
+    let order = Order { source: name.into(), options, ..Order::default() };
+    Imported::from_text(text, &order).unwrap_err().to_string()
+}
+
+#[test]
+fn a_region_that_the_zones_are_not_of_is_refused() {
+    let mut order = Order { source: EXAMPLE.into(), ..Order::default() };
+    order.options.region = Some("eu-west-1".into());
+    let error = Imported::from_source(&order).unwrap_err().to_string();
+    assert!(error.contains("of us-east-1, and --region says eu-west-1"), "{error}");
+    order.options.region = Some("us-east-1".into());
+    assert_eq!(Imported::from_source(&order).unwrap().lab.spec.region, "us-east-1");
+}
+
+#[test]
+fn a_parameter_of_what_is_no_template_is_refused() {
+    let parameters = [("Size".to_owned(), "1".to_owned())].into();
+    let options = Options { parameters, ..Options::default() };
+    let order = Order { source: EXAMPLE.into(), options: options.clone(), ..Order::default() };
+    let of_folder = Imported::from_source(&order).unwrap_err().to_string();
+    for error in [of_folder, refused("all.json", "{\"Vpcs\": []}", options)] {
+        assert!(error.contains("--parameter Size: this is no CloudFormation template"), "{error}");
+    }
+}
+
+#[test]
+fn what_a_file_is_instead_of_a_source_is_said() {
+    let lab = fs::read_to_string("examples/minimal.toml").unwrap();
+    for name in ["lab.toml", "lab"] {
+        let error = refused(name, &lab, Options::default());
+        assert!(error.contains("this is a lab file already"), "{error}");
+    }
+    let error = refused("vpc.yml", "a: [1\nb: 2\n", Options::default());
+    assert!(error.contains("vpc.yml:2"), "{error}");
+    assert!(!error.contains("JSON"), "{error}");
+}
+
+#[test]
+fn a_path_that_is_not_utf_8_is_said() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let source = std::ffi::OsStr::from_bytes(b"vpc-\xff.json").into();
+    let error = Imported::from_source(&Order { source, ..Order::default() }).unwrap_err();
+    assert!(error.to_string().contains("the path is not UTF-8"), "{error}");
+}
+
+#[test]
+fn one_part_is_one_and_two_are_two() {
+    let finding = |id: &str| Finding {
+        kind: FindingKind::NotUnderstood,
+        object: id.to_owned(),
+        what: "a".to_owned(),
+        consequence: "b".to_owned(),
+        origin: Origin::file("c"),
+    };
+    let one = ImportFailure::NotUnderstood(vec![finding("x")]).to_string();
+    assert!(one.starts_with("1 part of the source is not understood"), "{one}");
+    let two = ImportFailure::NotUnderstood(vec![finding("x"), finding("y")]).to_string();
+    assert!(two.starts_with("2 parts of the source are not understood"), "{two}");
 }

@@ -230,3 +230,24 @@ fn pieces_of_a_template() {
         }
     }
 }
+
+/// A misspelt property is not one that is absent: the group would let everything out.
+#[test]
+fn properties_that_a_type_has_not() {
+    let template = "
+Resources:
+  Net: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}
+  A:
+    Type: AWS::EC2::SecurityGroup
+    Properties:
+      GroupDescription: a
+      VpcId: !Ref Net
+      SecurityGroupEgres: [{IpProtocol: tcp, FromPort: 443, ToPort: 443, CidrIp: 0.0.0.0/0}]
+      SecurityGroupIngress: [{IpProtocol: tcp, FromPrt: 443, ToPort: 443, CidrIp: 0.0.0.0/0}]
+";
+    let said = refused(template);
+    let group = "vpc.yaml:9: Resources.A.Properties.SecurityGroupEgres: AWS::EC2::SecurityGroup has no property SecurityGroupEgres\n  did you mean \"SecurityGroupEgress\"?";
+    assert!(said.contains(group), "{said}");
+    let rule = "Resources.A.Properties.SecurityGroupIngress[0].FromPrt: SecurityGroupIngress has no property FromPrt\n  did you mean \"FromPort\"?";
+    assert!(said.contains(rule), "{said}");
+}

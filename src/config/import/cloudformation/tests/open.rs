@@ -120,3 +120,31 @@ fn a_fault_that_is_there_many_times_is_said_once() {
     let errors = errors(&Origin::file("a"), None, vec![fault, again(), again()]);
     assert_eq!(errors.0.len(), 1);
 }
+
+/// AWS adds properties to some types; and what is misspelt may have decided a verdict.
+#[test]
+fn a_property_that_egret_does_not_know_is_not_understood() {
+    let template = with(
+        "  A: {Type: AWS::EC2::Subnet, Properties: {VpcId: !Ref Net, CidrBlock: 10.0.1.0/24, AvailabilityZon: us-east-1a, Tags: []}}
+",
+    );
+    let (account, findings) = accepted(&template, &[]);
+    assert_eq!(account.subnets.len(), 1);
+    assert_eq!(count(&findings, FindingKind::NotUnderstood), 1);
+    let said = shown(&findings);
+    assert!(said.contains("line 3: AWS::EC2::Subnet has no property AvailabilityZon"), "{said}");
+    assert!(said.contains("did you mean \"AvailabilityZone\"?"), "{said}");
+    assert!(said.contains("Resources.A.Properties.AvailabilityZon"), "{said}");
+}
+
+#[test]
+fn what_can_stand_for_functions_and_services_is_said() {
+    let template = with(
+        "  F: {Type: AWS::Lambda::Function, Properties: {VpcConfig: {SubnetIds: [subnet-1]}}}
+  S: {Type: AWS::ECS::Service, Properties: {}}
+",
+    );
+    let said = shown(&accepted(&template, &[]).1);
+    assert!(said.contains("a [[service]] with kind = \"lambda\""), "{said}");
+    assert!(said.contains("a [[service]] with kind = \"fargate\""), "{said}");
+}

@@ -1,0 +1,395 @@
+//! The properties that a type has (spec 11.1). CloudFormation refuses a property that the type has not, and a misspelt one
+//! means something: a group without its `SecurityGroupEgress` lets everything out.
+
+use super::fault::Fault;
+use super::object::{Mapper, Object};
+use super::template::Resource;
+use super::tree::Place;
+use crate::config::names;
+
+/// How sure it is that a name which is not listed is none.
+#[derive(Clone, Copy)]
+enum List {
+    /// AWS has not changed the type for years.
+    Closed,
+    /// AWS adds properties to it now and then.
+    Grows,
+}
+
+/// A type, or a property whose values are maps, and the names it has.
+type Names = (&'static str, List, &'static [&'static str]);
+
+const TYPES: [Names; 26] = [
+    (
+        "AWS::EC2::VPC",
+        List::Grows,
+        &[
+            "CidrBlock",
+            "EnableDnsHostnames",
+            "EnableDnsSupport",
+            "InstanceTenancy",
+            "Ipv4IpamPoolId",
+            "Ipv4NetmaskLength",
+            "Tags",
+        ],
+    ),
+    (
+        "AWS::EC2::VPCCidrBlock",
+        List::Grows,
+        &[
+            "AmazonProvidedIpv6CidrBlock",
+            "CidrBlock",
+            "Ipv4IpamPoolId",
+            "Ipv4NetmaskLength",
+            "Ipv6CidrBlock",
+            "Ipv6CidrBlockNetworkBorderGroup",
+            "Ipv6IpamPoolId",
+            "Ipv6NetmaskLength",
+            "Ipv6Pool",
+            "VpcId",
+        ],
+    ),
+    (
+        "AWS::EC2::Subnet",
+        List::Grows,
+        &[
+            "AssignIpv6AddressOnCreation",
+            "AvailabilityZone",
+            "AvailabilityZoneId",
+            "CidrBlock",
+            "EnableDns64",
+            "EnableLniAtDeviceIndex",
+            "Ipv4IpamPoolId",
+            "Ipv4NetmaskLength",
+            "Ipv6CidrBlock",
+            "Ipv6CidrBlocks",
+            "Ipv6IpamPoolId",
+            "Ipv6Native",
+            "Ipv6NetmaskLength",
+            "MapPublicIpOnLaunch",
+            "OutpostArn",
+            "PrivateDnsNameOptionsOnLaunch",
+            "Tags",
+            "VpcId",
+        ],
+    ),
+    ("AWS::EC2::RouteTable", List::Closed, &["Tags", "VpcId"]),
+    (
+        "AWS::EC2::Route",
+        List::Grows,
+        &[
+            "CarrierGatewayId",
+            "CoreNetworkArn",
+            "DestinationCidrBlock",
+            "DestinationIpv6CidrBlock",
+            "DestinationPrefixListId",
+            "EgressOnlyInternetGatewayId",
+            "GatewayId",
+            "InstanceId",
+            "LocalGatewayId",
+            "NatGatewayId",
+            "NetworkInterfaceId",
+            "OdbNetworkArn",
+            "RouteTableId",
+            "TransitGatewayId",
+            "VpcEndpointId",
+            "VpcPeeringConnectionId",
+        ],
+    ),
+    ("AWS::EC2::SubnetRouteTableAssociation", List::Closed, &["RouteTableId", "SubnetId"]),
+    ("AWS::EC2::GatewayRouteTableAssociation", List::Closed, &["GatewayId", "RouteTableId"]),
+    ("AWS::EC2::InternetGateway", List::Closed, &["Tags"]),
+    (
+        "AWS::EC2::VPCGatewayAttachment",
+        List::Closed,
+        &["InternetGatewayId", "VpcId", "VpnGatewayId"],
+    ),
+    (
+        "AWS::EC2::VPCPeeringConnection",
+        List::Grows,
+        &[
+            "AssumeRoleRegion",
+            "PeerOwnerId",
+            "PeerRegion",
+            "PeerRoleArn",
+            "PeerVpcId",
+            "Tags",
+            "VpcId",
+        ],
+    ),
+    (
+        "AWS::EC2::PrefixList",
+        List::Closed,
+        &["AddressFamily", "Entries", "MaxEntries", "PrefixListName", "Tags"],
+    ),
+    (
+        "AWS::EC2::SecurityGroup",
+        List::Closed,
+        &[
+            "GroupDescription",
+            "GroupName",
+            "SecurityGroupEgress",
+            "SecurityGroupIngress",
+            "Tags",
+            "VpcId",
+        ],
+    ),
+    (
+        "AWS::EC2::SecurityGroupIngress",
+        List::Closed,
+        &[
+            "CidrIp",
+            "CidrIpv6",
+            "Description",
+            "FromPort",
+            "GroupId",
+            "GroupName",
+            "IpProtocol",
+            "SourcePrefixListId",
+            "SourceSecurityGroupId",
+            "SourceSecurityGroupName",
+            "SourceSecurityGroupOwnerId",
+            "ToPort",
+        ],
+    ),
+    (
+        "AWS::EC2::SecurityGroupEgress",
+        List::Closed,
+        &[
+            "CidrIp",
+            "CidrIpv6",
+            "Description",
+            "DestinationPrefixListId",
+            "DestinationSecurityGroupId",
+            "FromPort",
+            "GroupId",
+            "IpProtocol",
+            "ToPort",
+        ],
+    ),
+    ("AWS::EC2::NetworkAcl", List::Closed, &["Tags", "VpcId"]),
+    (
+        "AWS::EC2::NetworkAclEntry",
+        List::Closed,
+        &[
+            "CidrBlock",
+            "Egress",
+            "Icmp",
+            "Ipv6CidrBlock",
+            "NetworkAclId",
+            "PortRange",
+            "Protocol",
+            "RuleAction",
+            "RuleNumber",
+        ],
+    ),
+    ("AWS::EC2::SubnetNetworkAclAssociation", List::Closed, &["NetworkAclId", "SubnetId"]),
+    (
+        "AWS::EC2::NatGateway",
+        List::Grows,
+        &[
+            "AllocationId",
+            "AvailabilityMode",
+            "AvailabilityZoneAddresses",
+            "ConnectivityType",
+            "MaxDrainDurationSeconds",
+            "PrivateIpAddress",
+            "SecondaryAllocationIds",
+            "SecondaryPrivateIpAddressCount",
+            "SecondaryPrivateIpAddresses",
+            "SubnetId",
+            "Tags",
+            "VpcId",
+        ],
+    ),
+    (
+        "AWS::EC2::VPCEndpoint",
+        List::Grows,
+        &[
+            "DnsOptions",
+            "IpAddressType",
+            "PolicyDocument",
+            "PrivateDnsEnabled",
+            "ResourceConfigurationArn",
+            "RouteTableIds",
+            "SecurityGroupIds",
+            "ServiceName",
+            "ServiceNetworkArn",
+            "ServiceRegion",
+            "SubnetIds",
+            "Tags",
+            "VpcEndpointType",
+            "VpcId",
+        ],
+    ),
+    ("AWS::EC2::VPCBlockPublicAccessOptions", List::Grows, &["InternetGatewayBlockMode"]),
+    (
+        "AWS::EC2::NetworkInterface",
+        List::Grows,
+        &[
+            "ConnectionTrackingSpecification",
+            "Description",
+            "EnablePrimaryIpv6",
+            "GroupSet",
+            "InterfaceType",
+            "Ipv4PrefixCount",
+            "Ipv4Prefixes",
+            "Ipv6AddressCount",
+            "Ipv6Addresses",
+            "Ipv6PrefixCount",
+            "Ipv6Prefixes",
+            "PrivateIpAddress",
+            "PrivateIpAddresses",
+            "PublicIpDnsHostnameTypeSpecification",
+            "SecondaryPrivateIpAddressCount",
+            "SourceDestCheck",
+            "SubnetId",
+            "Tags",
+        ],
+    ),
+    (
+        "AWS::EC2::NetworkInterfaceAttachment",
+        List::Grows,
+        &[
+            "DeleteOnTermination",
+            "DeviceIndex",
+            "EnaQueueCount",
+            "EnaSrdSpecification",
+            "InstanceId",
+            "NetworkInterfaceId",
+        ],
+    ),
+    (
+        "AWS::AppRunner::VpcConnector",
+        List::Closed,
+        &["SecurityGroups", "Subnets", "Tags", "VpcConnectorName"],
+    ),
+    (
+        "AWS::AppRunner::Service",
+        List::Grows,
+        &[
+            "AutoScalingConfigurationArn",
+            "EncryptionConfiguration",
+            "HealthCheckConfiguration",
+            "InstanceConfiguration",
+            "NetworkConfiguration",
+            "ObservabilityConfiguration",
+            "ServiceName",
+            "SourceConfiguration",
+            "Tags",
+        ],
+    ),
+    (
+        "AWS::EFS::MountTarget",
+        List::Grows,
+        &[
+            "FileSystemId",
+            "IpAddress",
+            "IpAddressType",
+            "Ipv6Address",
+            "SecurityGroups",
+            "SubnetId",
+        ],
+    ),
+    (
+        "AWS::EC2::EIP",
+        List::Grows,
+        &[
+            "Address",
+            "Domain",
+            "InstanceId",
+            "IpamPoolId",
+            "NetworkBorderGroup",
+            "PublicIpv4Pool",
+            "Tags",
+            "TransferAddress",
+        ],
+    ),
+];
+
+/// Of properties whose name no two of the types share with another meaning.
+const PARTS: [Names; 6] = [
+    (
+        "SecurityGroupIngress",
+        List::Closed,
+        &[
+            "CidrIp",
+            "CidrIpv6",
+            "Description",
+            "FromPort",
+            "IpProtocol",
+            "SourcePrefixListId",
+            "SourceSecurityGroupId",
+            "SourceSecurityGroupName",
+            "SourceSecurityGroupOwnerId",
+            "ToPort",
+        ],
+    ),
+    (
+        "SecurityGroupEgress",
+        List::Closed,
+        &[
+            "CidrIp",
+            "CidrIpv6",
+            "Description",
+            "DestinationPrefixListId",
+            "DestinationSecurityGroupId",
+            "FromPort",
+            "IpProtocol",
+            "ToPort",
+        ],
+    ),
+    ("PortRange", List::Closed, &["From", "To"]),
+    ("Icmp", List::Closed, &["Code", "Type"]),
+    (
+        "NetworkConfiguration",
+        List::Grows,
+        &["EgressConfiguration", "IngressConfiguration", "IpAddressType"],
+    ),
+    ("EgressConfiguration", List::Closed, &["EgressType", "VpcConnectorArn"]),
+];
+
+impl<'t> Mapper<'_, 't> {
+    /// Says which properties of a resource its type has not.
+    pub(super) fn properties_of_type(&mut self, resource: &Resource<'t>) {
+        let Some(list) = TYPES.iter().find(|(kind, ..)| *kind == resource.kind) else { return };
+        let label = format!("{} {}", resource.kind, resource.id);
+        let origin = self.origin(resource).member("Properties");
+        let entries = resource.properties().and_then(super::Node::map).unwrap_or_default();
+        for entry in entries {
+            self.property_of(list, &label, &origin, &entry.key, entry.value.place);
+        }
+    }
+
+    /// The same of an element of the property of this name.
+    pub(super) fn properties_of_part(&mut self, name: &str, part: &Object) {
+        let Some(list) = PARTS.iter().find(|(property, ..)| *property == name) else { return };
+        for (key, place) in part.members() {
+            self.property_of(list, &part.label, &part.origin, key, place);
+        }
+    }
+
+    fn property_of(
+        &mut self,
+        (of, list, names): &Names,
+        label: &str,
+        origin: &super::Origin,
+        key: &str,
+        place: Place,
+    ) {
+        // A macro puts in its place what there is to be.
+        if names.contains(&key) || key.starts_with("Fn::") {
+            return;
+        }
+        let message = format!("{of} has no property {key}");
+        let help = names::suggestion(key, names);
+        match list {
+            List::Closed => self.faults.push(Fault::new(place, message, help)),
+            List::Grows => {
+                let what = format!("line {}: {message}, as far as egret knows", place.line);
+                let consequence = format!("it is as if it were not there; {help}");
+                self.findings.not_understood(label, &origin.member(key), what, consequence);
+            }
+        }
+    }
+}
