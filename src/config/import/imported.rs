@@ -273,7 +273,7 @@ fn detected(text: &str, name: &str) -> Result<Format, ImportError> {
     if cloudformation::is_one(text) || (is_yaml && parsed.is_err()) {
         return Ok(Format::CloudFormation);
     }
-    if parsed.is_err() && (name.ends_with(".toml") || is_lab_file(text)) {
+    if parsed.is_err() && is_lab_file(text) {
         return Err(Origin::file(name).error(
             "this is a lab file already",
             "there is nothing to import: give it to `egret up`, `check` or `explain`",
