@@ -172,7 +172,7 @@ fn a_source_that_is_none_is_refused_with_its_place() {
     let missing = egret(&["import", "examples/no-such-vpc"]);
     assert_eq!((missing.status.code(), stdout(&missing).as_str()), (Some(2), ""));
     assert!(stderr(&missing).contains("examples/no-such-vpc: cannot be read"));
-    let empty = egret(&["check", "--from", "examples"]);
+    let empty = egret(&["check", "--from", "scripts"]);
     assert_eq!(empty.status.code(), Some(2));
     assert!(stderr(&empty).contains("there is no JSON file here"), "{}", stderr(&empty));
     let unknown = egret(&["import", VPC, "--connector", "jobs=nowhere"]);
