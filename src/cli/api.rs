@@ -32,15 +32,13 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn way_out(error: &io::Error, address: SocketAddr) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            let any = SocketAddr::new(address.ip(), 0);
-            format!(
-                "; another lab or program listens there: give another port, or any free one with --api {any}"
-            )
-        }
-        _ => String::new(),
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return String::new();
     }
+    let any = SocketAddr::new(address.ip(), 0);
+    format!(
+        "; another lab or program listens there: give another port, or any free one with --api {any}"
+    )
 }
 
 /// The API of a lab that is not up yet. What is in the way of it is found before anything is made.
