@@ -312,14 +312,16 @@ fn what_was_answered_is_there_after_a_restart() {
         both_streams(&moved).contains("`region` cannot change while the lab is up"),
         "{moved:?}"
     );
-    std::fs::write(shop.lab.file(), text).unwrap();
+    std::fs::write(shop.lab.file(), &text).unwrap();
 
     // One lab at a time, whatever it is called.
-    let another = Command::new(up_command(shop.lab.file()).get_program())
-        .args(["up", "-q", "--api", "127.0.0.1:0"])
-        .arg(shop.lab.file())
-        .output()
-        .unwrap();
+    let store = format!("[apprunner]\nstore = \"{}\"\n", shop.lab.store().display());
+    let name = format!("lab = \"{}", shop.lab.name());
+    let same_store = text.replace(&name, &format!("{name}-2")).replace("[apprunner]\n", &store);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), same_store).unwrap();
+    let another = up_command(file.path()).output().unwrap();
+    assert!(!state(&format!("{}-2", shop.lab.name())).exists());
     assert!(!another.status.success());
     assert!(both_streams(&another).contains("in use: another lab serves"), "{another:?}");
 
@@ -432,7 +434,55 @@ fn it_listens_on_loopback_unless_told_otherwise() {
     let address = taken.local_addr().unwrap().to_string();
     let output = up_command(file.path()).args(["--api", &address]).output().unwrap();
     assert!(both_streams(&output).contains(&format!("cannot listen at {address}")), "{output:?}");
+    assert!(both_streams(&output).contains("give another port"), "{output:?}");
     // Nothing was made for it.
+    assert!(!state("loopback").exists());
     let store = format!("{}.apprunner.sqlite", file.path().display());
     assert!(!std::path::Path::new(&store).exists());
+}
+
+#[test]
+fn regression_a_second_up_hears_that_the_lab_is_up_whatever_its_api_is() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", &format!("{SHOP}[apprunner]\napi = \"127.0.0.1:0\"\n"));
+    let address = lab.api().strip_prefix("http://").unwrap();
+    for api in [address, "127.0.0.1:0", "0.0.0.0:0"] {
+        let second = up_command(lab.file()).args(["--api", api]).output().unwrap();
+        let said = both_streams(&second);
+        assert_eq!(second.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("lab `{}` is up already (process ", lab.name())), "{said}");
+    }
+    assert!(std::net::TcpStream::connect(address).is_ok());
+    lab.task("of-file-service").tcp(CHECKIP, 443);
+}
+
+#[test]
+fn regression_an_up_after_sigkill_waits_for_the_kernel_to_close_what_was_open() {
+    if !can_run() {
+        return;
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut lab = Lab::up("auto", &format!("{SHOP}[apprunner]\napi = \"{free}\"\n"));
+    for _ in 0..5 {
+        lab.up_while_dying();
+        assert_eq!(lab.api(), format!("http://{free}"));
+    }
+    lab.task("of-file-service").tcp(CHECKIP, 443);
+
+    // One that does not come up takes nothing away from the next.
+    lab.end_by(Signal::SIGKILL);
+    let taken = std::net::TcpListener::bind(free).unwrap();
+    let failed = up_command(lab.file()).output().unwrap();
+    assert!(both_streams(&failed).contains("give another port"), "{failed:?}");
+    drop(taken);
+    let down = lab.egret("down");
+    assert!(both_streams(&down).contains("cleared"), "{down:?}");
+    assert!(!state(lab.name()).exists());
+}
+
+/// What a lab has of its own in `/run`.
+fn state(lab: &str) -> PathBuf {
+    PathBuf::from("/run/egret").join(lab)
 }

@@ -148,6 +148,15 @@ impl Lab {
         (self.up, self.ready) = start(&mut up_command(self.file.path()));
     }
 
+    /// Kills the lab's process, and brings the lab up again at once, whatever the kernel still has to close.
+    pub fn up_while_dying(&mut self) {
+        self.signal(Signal::SIGKILL);
+        let (up, ready) = start(&mut up_command(self.file.path()));
+        let mut killed = std::mem::replace(&mut self.up, up);
+        self.ready = ready;
+        killed.wait().unwrap();
+    }
+
     /// Sends the lab's process a signal and waits for its end; the exit code, if it had one.
     pub fn end_by(&mut self, signal: Signal) -> Option<i32> {
         kill(pid(&self.up), signal).unwrap();

@@ -15,12 +15,30 @@ use tokio::sync::watch;
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct ApiArgs {
     /// Serve the App Runner API here, in place of the file's `apprunner.api`; port 0 is any free one
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     pub api: Option<SocketAddr>,
     /// Let the API listen at an address that is not loopback: whoever reaches it can change the lab, unless the lab file has
     /// access keys
     #[arg(long)]
     pub api_anywhere: bool,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port = text.strip_prefix("localhost:").unwrap_or(text.trim_start_matches(':'));
+        let port = port.parse::<u16>().unwrap_or(4566);
+        format!("ADDRESS:PORT is wanted, both in digits, such as 127.0.0.1:{port}")
+    })
+}
+
+fn way_out(error: &io::Error, address: SocketAddr) -> String {
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return String::new();
+    }
+    let any = SocketAddr::new(address.ip(), 0);
+    format!(
+        "; another lab or program listens there: give another port, or any free one with --api {any}"
+    )
 }
 
 /// The API of a lab that is not up yet. What is in the way of it is found before anything is made.
@@ -50,7 +68,7 @@ impl FrontDoor {
         }
         let listener = TcpListener::bind(address).await.map_err(|error| {
             let message = format!("the App Runner API cannot listen at {address}: {error}");
-            io::Error::new(error.kind(), message)
+            io::Error::new(error.kind(), message + &way_out(&error, address))
         })?;
         let apprunner = AppRunner::open(Settings::of(lab, source, time_scale))?;
         Ok(Some(Self {
@@ -98,5 +116,26 @@ impl FrontDoor {
         let say = Arc::new(|line: &str| output::note(line));
         let server = self.apprunner.over(Arc::new(shared), say).map_err(io::Error::other)?;
         server.serve(self.listener, ended).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_port_or_in_letters_is_told_what_is_wanted() {
+        assert_eq!(address("127.0.0.1:0"), Ok(([127, 0, 0, 1], 0).into()));
+        for (given, meant) in [
+            ("localhost:4567", "127.0.0.1:4567"),
+            ("4567", "127.0.0.1:4567"),
+            (":4567", "127.0.0.1:4567"),
+            ("127.0.0.1", "127.0.0.1:4566"),
+            ("shop.example:80000", "127.0.0.1:4566"),
+        ] {
+            let said = address(given).unwrap_err();
+            assert!(said.starts_with("ADDRESS:PORT is wanted"), "{given}: {said}");
+            assert!(said.ends_with(meant), "{given}: {said}");
+        }
     }
 }

@@ -125,12 +125,16 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
     let mut stop = Stop::listen()?;
     let name = lab.name.clone();
     let time_scale = args.time_scale.unwrap_or(lab.time_scale);
-    let door = FrontDoor::open(&lab, args.origin(), args.api, time_scale).await?;
-    let lab = match &door {
-        Some(door) => door.over(&lab)?,
-        None => lab,
+    // First of all: what else would be in the way is the other's, where the lab is up already or was until a moment ago.
+    let state = Running::hold(&lab.name).await?;
+    let (lab, door) = match open(lab, args, time_scale).await {
+        Ok(opened) => opened,
+        Err(error) => {
+            state.let_go();
+            return Err(error);
+        }
     };
-    let mut running = Running::start(lab, args.time_scale, &mut |step| {
+    let mut running = Running::start_in(state, lab, args.time_scale, &mut |step| {
         if !quiet {
             output::note(step);
         }
@@ -148,6 +152,20 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
         output::note(&format!("lab `{name}` is down"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The App Runner API, if it is asked for, and the lab with what was created through it before.
+async fn open(
+    lab: Lab,
+    args: &UpArgs,
+    time_scale: f64,
+) -> Result<(Lab, Option<FrontDoor>), CliError> {
+    let door = FrontDoor::open(&lab, args.origin(), args.api, time_scale).await?;
+    let lab = match &door {
+        Some(door) => door.over(&lab)?,
+        None => lab,
+    };
+    Ok((lab, door))
 }
 
 /// Says that the lab is ready, answers clients and keeps house, until a signal comes or a client asks for the end.

@@ -1,6 +1,6 @@
 //! `[apprunner]`: how App Runner behaves where its documentation leaves it open, or says otherwise than what users see.
 
-use super::diagnostic::At;
+use super::diagnostic::{At, Span};
 use super::spec::Spec;
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,6 +18,8 @@ pub struct AppRunner {
     pub unsupported_availability_zones: Vec<At<String>>,
     /// The API itself.
     pub api: Api,
+    /// Where `api` stands in the lab file.
+    pub api_at: Option<Span>,
 }
 
 /// Where the App Runner API listens and what its account is like. A running lab keeps to what it began with.

@@ -236,6 +236,7 @@ fn apprunner_facts(settings: &AppRunner) -> Vec<Fact> {
         public_subnets,
         unsupported_availability_zones: zones,
         api: _,
+        api_at: _,
     } = settings;
     let mut facts = vec![fact("apprunner.public_subnets", word(public_subnets))];
     facts.extend(startup_latency.map(|StartupLatency { shortest, longest }| {

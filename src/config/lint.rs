@@ -53,6 +53,7 @@ pub(super) fn all(spec: &Spec, report: &Report) {
             );
         }
     }
+    api(spec, report);
     security_groups(spec, report);
     internet_hosts(spec, report);
     private_names_of_endpoints(spec, report);
@@ -131,6 +132,22 @@ fn single_zone(spec: &Spec, connector: &Connector, report: &Report) {
             "single-zone",
             format!("{} is in one Availability Zone, {zone}", connector.title()),
             "add a subnet in another zone; AWS advises three",
+        );
+    }
+}
+
+/// Whoever reaches the API can change the lab, so `egret up` wants to be told twice.
+fn api(spec: &Spec, report: &Report) {
+    let settings = &spec.apprunner;
+    let (Some(address), Some(span)) = (settings.api.listen, settings.api_at) else { return };
+    if !address.ip().is_loopback() {
+        report.warning(
+            span,
+            "api-beyond-loopback",
+            format!(
+                "{address} is not a loopback address: `egret up` refuses it without --api-anywhere"
+            ),
+            "write an address of 127.0.0.0/8, or give --api-anywhere each time",
         );
     }
 }

@@ -400,6 +400,7 @@ impl IntoResponse for LabError {
             | Self::Exec(_)
             | Self::Inherited(_)
             | Self::Leave(_)
+            | Self::Hold(_)
             | Self::Worker { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(Problem { error: self.to_string() })).into_response()

@@ -12,6 +12,7 @@ pub(crate) mod history;
 mod judge;
 mod losses;
 mod needs;
+mod process;
 pub mod reload;
 pub mod rows;
 mod running;

@@ -77,6 +77,9 @@ pub enum LabError {
     /// What the process before has left cannot be turned into this lab.
     #[error("what a killed run left is cleared, as it cannot become this lab: {0}; start it again")]
     Inherited(String),
+    /// The thread that waits for the lab's name ended.
+    #[error("taking hold of the lab: {0}")]
+    Hold(io::Error),
     /// What the next process needs cannot be written down.
     #[error("writing down what the next process needs: {0}")]
     Leave(#[from] io::Error),
@@ -188,21 +191,45 @@ impl Running {
         time_scale: Option<f64>,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Self, LabError> {
+        let state = Self::hold(&lab.name).await?;
+        Self::start_in(state, lab, time_scale, say).await
+    }
+
+    /// Takes hold of a lab's name, for [`Running::start_in`]. A process that had it and was killed is waited for: when this
+    /// returns, its listeners are closed too. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StateError::Busy`] when another process has it that is not about to end.
+    pub async fn hold(name: &str) -> Result<StateDir, LabError> {
         if !nix::unistd::geteuid().is_root() {
             return Err(LabError::NotRoot);
         }
+        let name = name.to_owned();
+        let held = tokio::task::spawn_blocking(move || StateDir::hold_after_killed(&name));
+        let state = held.await.map_err(|error| LabError::Hold(error.into()))??;
+        survival::wait_for_process_before(&state).await;
+        Ok(state)
+    }
+
+    /// As [`Running::start`], once its name is held.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub async fn start_in(
+        mut state: StateDir,
+        lab: Lab,
+        time_scale: Option<f64>,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Self, LabError> {
         let lab = match time_scale {
             Some(scale) => lab.with_time_scale(scale),
             None => lab,
         };
-        let mut state = StateDir::hold(&lab.name, Duration::ZERO)?;
         let inheritance = Inheritance::find(&state, &lab).unwrap_or_else(|why| {
             say(&format!("what a killed run left is not gone on with: {why}"));
             None
         });
-        if inheritance.is_some() {
-            survival::wait_for_process_before(&state).await;
-        } else {
+        if inheritance.is_none() {
             let cleared = state.clear()?;
             if !cleared.is_empty() {
                 say(&format!("cleared what a killed run left: {}", cleared.join(", ")));

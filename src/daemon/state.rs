@@ -1,6 +1,7 @@
 //! What a lab leaves on the box besides namespaces: `/run/egret/<lab>` with a lock, the control socket, and the list of
 //! everything that a killed run must have cleared up after it.
 
+use super::process;
 use crate::linux::netns::{self, Netns, NetnsError};
 use crate::linux::{Pins, PinsError};
 use nix::errno::Errno;
@@ -16,6 +17,8 @@ const ROOT: &str = "/run/egret";
 const OVERLAYS: &str = "/etc/netns";
 const LEFT: &str = "left.json";
 const LEFT_NEXT: &str = "left.next";
+/// How long the kernel may take to close what a killed process had.
+const LAST_MOMENTS: Duration = Duration::from_secs(10);
 
 /// Why the state directory is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,26 @@ impl StateDir {
         written.map_err(io_error("writing", &lock_path))?;
         let before = before.trim().parse().ok();
         Ok(Self { lab: lab.to_owned(), path, released: false, before, _lock: lock })
+    }
+
+    /// As [`StateDir::hold`], but a process that was killed may take a moment to let go of it: the kernel still closes what it
+    /// had. One that lives is not waited for.
+    ///
+    /// # Errors
+    /// As [`StateDir::hold`].
+    pub fn hold_after_killed(lab: &str) -> Result<Self, StateError> {
+        match Self::hold(lab, Duration::ZERO) {
+            Err(StateError::Busy { pid, .. }) if process::is_dying(&pid) => {
+                Self::hold(lab, LAST_MOMENTS)
+            }
+            held => held,
+        }
+    }
+
+    /// Lets go of it as if it had never been held: what a killed run left stays for the next one.
+    pub fn let_go(mut self) {
+        // Where nothing was left, the directory goes with `self`.
+        self.released = self.list().exists();
     }
 
     /// Takes hold of a lab's directory, and clears what a killed run left in it. Returns the names of the namespaces

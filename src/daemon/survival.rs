@@ -9,6 +9,7 @@
 //! there does not fit together, as when the process died in the middle of a change, everything is cleared instead.
 
 use super::needs::{Needs, SiteId};
+use super::process;
 use super::reload::{ReloadError, Site, far_of};
 use super::running::{LabError, Running};
 use super::state::StateDir;
@@ -142,8 +143,8 @@ pub(super) fn stays(lab: &Lab) -> bool {
 /// its parent.
 pub(super) async fn wait_for_process_before(state: &StateDir) {
     let begun = Time::now();
-    let Some(process) = state.process_before() else { return };
-    while is_ending(process) && begun.elapsed() < PATIENCE {
+    let Some(before) = state.process_before() else { return };
+    while process::is_ending(before) && begun.elapsed() < PATIENCE {
         tokio::time::sleep(AGAIN).await;
     }
 }
@@ -308,15 +309,4 @@ fn left_task(attachment: &Attachment) -> LeftTask {
         namespace: attachment.namespace.clone(),
         mtu: attachment.mtu,
     }
-}
-
-/// Whether an egret that was killed still has something open: it is there, and more than its parent's to bury.
-fn is_ending(process: u32) -> bool {
-    let read = |file: &str| std::fs::read_to_string(format!("/proc/{process}/{file}"));
-    let (Ok(own), Ok(name)) = (std::fs::read_to_string("/proc/self/comm"), read("comm")) else {
-        return false;
-    };
-    let is_dead = read("stat").is_ok_and(|stat| stat.contains(") Z"));
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count);
-    own == name && (!is_dead || threads > 1)
 }

@@ -3,6 +3,7 @@
 use crate::config::apprunner::{AccessKey, Api, AppRunner, PublicSubnets};
 use crate::config::reader::Section;
 use crate::config::text;
+use std::net::SocketAddr;
 
 const KEYS: [&str; 10] = [
     "startup_latency",
@@ -24,6 +25,7 @@ pub(super) fn read(root: &Section<'_>) -> AppRunner {
     let words = [("accept", PublicSubnets::Accept), ("refuse", PublicSubnets::Refuse)];
     let latency = section.get("startup_latency");
     let public = section.get("public_subnets").and_then(|v| v.one_of(&words));
+    let listen = section.get("api").and_then(|v| v.parse(text::socket_address));
     AppRunner {
         startup_latency: latency.and_then(|v| v.parse_number_too(text::latency)).map(|at| at.value),
         public_subnets: public.map_or_else(PublicSubnets::default, |at| at.value),
@@ -32,11 +34,12 @@ pub(super) fn read(root: &Section<'_>) -> AppRunner {
             "unsupported_availability_zones",
             |zone| zone.string(),
         ),
-        api: api(&section),
+        api: api(&section, listen.map(|at| at.value)),
+        api_at: listen.map(|at| at.span),
     }
 }
 
-fn api(section: &Section<'_>) -> Api {
+fn api(section: &Section<'_>, listen: Option<SocketAddr>) -> Api {
     let aws = Api::default();
     let quota = |key, default| {
         let given = section.get(key).and_then(|v| v.integer_in(1, 1000));
@@ -45,7 +48,7 @@ fn api(section: &Section<'_>) -> Api {
     let get = |key| section.get(key);
     let keys = get("access_key").map(|v| v.tables("[[apprunner.access_key]]", &["id", "secret"]));
     Api {
-        listen: get("api").and_then(|v| v.parse(text::socket_address)).map(|at| at.value),
+        listen,
         account: get("account")
             .and_then(|v| v.parse(text::account))
             .map_or(aws.account, |at| at.value),

@@ -24,6 +24,19 @@ fn the_demo_lab_warns_about_the_trap_and_nothing_else() {
 }
 
 #[test]
+fn an_api_that_up_refuses_unless_told_twice() {
+    let api = |address: &str| format!("{MINIMAL}\n[apprunner]\napi = \"{address}\"\n");
+    for address in ["0.0.0.0:4566", "[::]:4566", "192.0.2.1:0"] {
+        let expected = [("api-beyond-loopback", format!("\"{address}\""))];
+        assert_eq!(warnings(&api(address)), expected);
+        assert!(lab(&api(address)).lint()[0].message.contains("--api-anywhere"));
+    }
+    for address in ["127.0.0.1:4566", "127.9.9.9:0", "[::1]:4566"] {
+        assert_eq!(warnings(&api(address)), []);
+    }
+}
+
+#[test]
 fn one_zone() {
     check(
         &[("single-zone", "\"one\"")],
