@@ -6,7 +6,7 @@
 //!
 //! A template was not deployed, so nothing has an id: the logical id stands for it, and an attribute that only AWS knows
 //! for itself (`Value::reference`). What is wrong with the template, so that CloudFormation would refuse it, is a
-//! [`fault::Fault`]; what it leaves open is an unknown value, and becomes a finding where a resource needs it.
+//! `fault::Fault`; what it leaves open is an unknown value, and becomes a finding where a resource needs it.
 
 mod apprunner;
 mod attributes;
