@@ -23,6 +23,6 @@ pub mod vnet;
 pub use fragment::Fragmenter;
 pub use rewrite::{Rewrite, clamp_mss, complete_checksum, rewrite_icmp_error, set_identification};
 pub use tcp::{TcpFacts, TcpFlags};
-pub use tuple::{Protocol, Tuple};
+pub use tuple::{Inside, Outside, Protocol, Tuple};
 pub use view::{Fragment, IcmpKind, Malformed, Packet};
 pub use vnet::VnetHeader;
