@@ -48,17 +48,9 @@ struct Share {
 struct Fragment<W> {
     number: u64,
     at: Instant,
+    /// Where in the datagram it belongs, in units of 8 bytes.
+    offset: u16,
     held: Held<W>,
-}
-
-impl<W> Fragment<W> {
-    /// Where in the datagram it belongs, in units of 8 octets.
-    fn offset(&self) -> u16 {
-        match self.held.octets.get(6..8) {
-            Some(&[high, low]) => u16::from_be_bytes([high, low]) & 0x1fff,
-            Some(_) | None => 0,
-        }
-    }
 }
 
 impl<W: Copy> Waiting<W> {
@@ -85,7 +77,8 @@ impl<W: Copy> Waiting<W> {
         let octets: Box<[u8]> = fragment.bytes().into();
         let length = octets.len();
         let held = Held { read_from, tuple: fragment.tuple(), octets };
-        let fragment = Fragment { number: self.next, at: now, held };
+        let offset = fragment.fragment_offset();
+        let fragment = Fragment { number: self.next, at: now, offset, held };
         self.next += 1;
         self.octets += length;
         self.order.insert(fragment.number, key);
@@ -114,7 +107,7 @@ impl<W: Copy> Waiting<W> {
 
     pub(super) fn release(&mut self, key: &DatagramKey, out: &mut [u8]) -> Option<usize> {
         let fragments = self.datagrams.get(key)?;
-        let (position, _) = fragments.iter().enumerate().min_by_key(|(_, f)| f.offset())?;
+        let (position, _) = fragments.iter().enumerate().min_by_key(|(_, f)| f.offset)?;
         let fragment = self.take(key, position)?;
         let octets = &fragment.held.octets;
         let len = octets.len();
@@ -177,19 +170,20 @@ mod tests {
 
     use super::super::Space;
     use super::*;
-    use crate::packet::{VnetHeader, builder, checksum};
+    use crate::packet::field::{ipv4, put_u16, udp};
+    use crate::packet::{VnetHeader, builder};
     use std::net::{Ipv4Addr, SocketAddrV4};
     use std::time::Duration;
+
+    const HEADERS: usize = ipv4::MIN_LEN + udp::HEADER_LEN;
 
     /// A later fragment at this offset of the datagram with this number.
     fn fragment(identification: u16, offset: u16, len: usize) -> Vec<u8> {
         let socket = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 1), 9);
-        let mut bytes = builder::udp(socket, socket, &vec![0; len - 28]);
-        bytes[4..6].copy_from_slice(&identification.to_be_bytes());
-        bytes[6..8].copy_from_slice(&offset.to_be_bytes());
-        bytes[10..12].fill(0);
-        let sum = checksum::checksum(&bytes[..20]);
-        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+        let mut bytes = builder::udp(socket, socket, &vec![0; len - HEADERS]);
+        put_u16(&mut bytes, ipv4::IDENTIFICATION, identification);
+        put_u16(&mut bytes, ipv4::FLAGS_AND_OFFSET, offset);
+        builder::update_header_checksum(&mut bytes);
         bytes
     }
 
@@ -227,10 +221,8 @@ mod tests {
     fn regression_who_floods_displaces_himself_alone() {
         let from = |source: u8, space: Space| {
             let mut bytes = fragment(1, 1, 60);
-            bytes[15] = source;
-            bytes[10..12].fill(0);
-            let sum = checksum::checksum(&bytes[..20]);
-            bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+            bytes[ipv4::SRC + 3] = source;
+            builder::update_header_checksum(&mut bytes);
             (bytes, space)
         };
         let mut waiting = Waiting::new(1);

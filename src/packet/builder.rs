@@ -2,14 +2,17 @@
 //!
 //! A payload beyond what an IPv4 packet holds is cut.
 
-use super::octets::{put_u16, u16_at};
+use super::field::tcp as tcp_field;
+use super::field::{icmp, ipv4, l4_checksum, put_u16, u16_at};
 use super::vnet::{GSO_TCPV4, GSO_UDP_L4, NEEDS_CSUM};
-use super::{Packet, Protocol, TcpFlags, VnetHeader, checksum};
+use super::{Packet, TcpFlags, VnetHeader, checksum};
 use etherparse::{IpHeaders, Ipv4Header, PacketBuilder, PacketBuilderStep, TcpHeader};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// Payload that fits beside the largest headers built here, of 20 and 20 octets.
-const MAX_PAYLOAD: usize = 65_535 - 40;
+/// Bytes of the largest headers built here.
+const MAX_HEADERS: usize = ipv4::MIN_LEN + tcp_field::MIN_LEN;
+/// Payload that fits beside them.
+const MAX_PAYLOAD: usize = 65_535 - MAX_HEADERS;
 const TTL: u8 = 64;
 const WINDOW: u16 = 65_535;
 
@@ -62,10 +65,12 @@ pub fn icmp_echo_reply(src: Ipv4Addr, dst: Ipv4Addr, id: u16, seq: u16, payload:
 
 /// An ICMP message whose last header word is zero, followed by `quoted` as it is: an error, if the type is one.
 pub fn icmp_error(src: Ipv4Addr, dst: Ipv4Addr, icmp_type: u8, code: u8, quoted: &[u8]) -> Vec<u8> {
-    let mut message = vec![icmp_type, code, 0, 0, 0, 0, 0, 0];
+    let mut message = vec![0; icmp::HEADER_LEN];
+    message[icmp::TYPE] = icmp_type;
+    message[icmp::CODE] = code;
     message.extend_from_slice(&quoted[..quoted.len().min(MAX_PAYLOAD - message.len())]);
     let sum = checksum::checksum(&message);
-    put_u16(&mut message, 2, sum);
+    put_u16(&mut message, icmp::CHECKSUM, sum);
     let builder = ip(src, dst);
     written(&message, |out, payload| {
         builder.write(out, etherparse::IpNumber::ICMP, payload).is_ok()
@@ -80,11 +85,7 @@ pub fn to_partial(bytes: &mut [u8]) -> VnetHeader {
     };
     let (tuple, start) = (packet.tuple(), packet.ip_header_len());
     let (header_len, l4_len) = (packet.header_len(), packet.len() - start);
-    let csum_offset = match tuple.protocol {
-        Protocol::Tcp => 16,
-        Protocol::Udp => 6,
-        Protocol::Icmp | Protocol::Other(_) => return VnetHeader::default(),
-    };
+    let Some(csum_offset) = l4_checksum(tuple.protocol) else { return VnetHeader::default() };
     let sum = checksum::pseudo_header(tuple.src, tuple.dst, tuple.protocol.number(), l4_len as u16);
     put_u16(bytes, start + csum_offset, sum.fold());
     VnetHeader {
@@ -103,7 +104,11 @@ pub fn to_super_packet(bytes: &mut [u8], gso_size: u16) -> VnetHeader {
     if !partial.is_partial() {
         return partial;
     }
-    let gso_type = if partial.csum_offset == 16 { GSO_TCPV4 } else { GSO_UDP_L4 };
+    let gso_type = if usize::from(partial.csum_offset) == tcp_field::CHECKSUM {
+        GSO_TCPV4
+    } else {
+        GSO_UDP_L4
+    };
     VnetHeader { gso_type, gso_size, ..partial }
 }
 
@@ -113,9 +118,19 @@ pub fn complete(bytes: &mut [u8], vnet: VnetHeader) {
         return;
     }
     let (start, field) = vnet.checksum_place();
-    let end = usize::from(u16_at(bytes, 2));
+    let end = usize::from(u16_at(bytes, ipv4::TOTAL_LEN));
     let sum = vnet.completed(&bytes[start..end]);
     put_u16(bytes, field, sum);
+}
+
+/// Writes the header checksum of an IPv4 packet, after its header was edited. A header length that is too small or beyond the
+/// packet counts as the nearest one that is not.
+pub fn update_header_checksum(bytes: &mut [u8]) {
+    let named = ipv4::header_len(bytes.first().copied().unwrap_or(0));
+    let header_len = named.max(ipv4::MIN_LEN).min(bytes.len());
+    if let Some(header) = bytes.get_mut(..header_len).filter(|h| h.len() >= ipv4::MIN_LEN) {
+        checksum::write_ipv4(header);
+    }
 }
 
 fn ip(src: Ipv4Addr, dst: Ipv4Addr) -> PacketBuilderStep<IpHeaders> {
@@ -132,7 +147,7 @@ fn ip(src: Ipv4Addr, dst: Ipv4Addr) -> PacketBuilderStep<IpHeaders> {
 /// Cutting the payload leaves `write` nothing to fail for; were it to fail, nothing is returned.
 fn written(payload: &[u8], write: impl FnOnce(&mut Vec<u8>, &[u8]) -> bool) -> Vec<u8> {
     let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
-    let mut out = Vec::with_capacity(payload.len() + 40);
+    let mut out = Vec::with_capacity(payload.len() + MAX_HEADERS);
     if !write(&mut out, payload) {
         out.clear();
     }

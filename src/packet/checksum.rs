@@ -1,5 +1,6 @@
 //! The Internet checksum (RFC 1071): in full, as an incremental change (RFC 1624), over the pseudo-header.
 
+use super::field::{ipv4, put_u16};
 use std::net::Ipv4Addr;
 
 /// A ones-complement sum being gathered; also the difference that a change of octets makes to such a sum.
@@ -91,6 +92,14 @@ pub fn checksum(bytes: &[u8]) -> u16 {
 #[inline]
 pub fn is_valid(bytes: &[u8]) -> bool {
     Sum::default().bytes(bytes).fold() == 0xffff
+}
+
+/// Writes the checksum of an IPv4 header, which must be whole, its options included.
+#[inline]
+pub fn write_ipv4(header: &mut [u8]) {
+    put_u16(header, ipv4::CHECKSUM, 0);
+    let sum = checksum(header);
+    put_u16(header, ipv4::CHECKSUM, sum);
 }
 
 /// The pseudo-header in front of TCP (RFC 9293 3.1) and UDP (RFC 768); `l4_len` is header and payload in octets.

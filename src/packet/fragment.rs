@@ -1,14 +1,20 @@
 //! Splits a packet that is too big for the next link and may be fragmented (RFC 791 3.2), in place and in order.
 
 use super::checksum;
-use super::octets::{put_u16, u16_at};
+use super::field::ipv4::{self, FRAGMENT_UNIT as UNIT};
+use super::field::{put_u16, u16_at};
 use std::ops::Range;
 
-/// The largest IPv4 header, in octets.
-const MAX_HEADER: usize = 60;
-const MORE_FRAGMENTS: u16 = 0x2000;
-/// The offset counts in units of 8 octets.
-const UNIT: usize = 8;
+/// The flags of an IPv4 header but for [`ipv4::MORE_FRAGMENTS`], which every fragment has of its own.
+const FLAGS: u16 = !ipv4::FRAGMENT_OFFSET;
+
+/// Kinds of IPv4 options (RFC 791 3.1).
+mod option {
+    pub(super) const END: u8 = 0;
+    pub(super) const NO_OPERATION: u8 = 1;
+    /// Every fragment carries the option, not only the first.
+    pub(super) const COPIED: u8 = 0x80;
+}
 
 /// The fragments of one packet, one after the other.
 ///
@@ -17,7 +23,7 @@ const UNIT: usize = 8;
 #[derive(Debug)]
 pub struct Fragmenter {
     /// What the later fragments begin with: only some options are copied.
-    header: [u8; MAX_HEADER],
+    header: [u8; ipv4::MAX_LEN],
     header_len: usize,
     /// Octets of the header that is next.
     next_header_len: usize,
@@ -37,15 +43,17 @@ impl Fragmenter {
     ///
     /// `None` if it has no such header, or if the MTU leaves no room for 8 octets beside it.
     pub fn new(packet: &[u8], mtu: u16) -> Option<Self> {
-        let first_header_len = usize::from(packet.first()? & 0xf) * 4;
-        let own = packet.get(..first_header_len).filter(|own| own.len() >= 20)?;
+        let first_header_len = ipv4::header_len(*packet.first()?);
+        let own = packet.get(..first_header_len).filter(|own| own.len() >= ipv4::MIN_LEN)?;
         if usize::from(mtu) < first_header_len + UNIT {
             return None;
         }
-        let mut header = [0; MAX_HEADER];
-        header[..20].copy_from_slice(&own[..20]);
-        let header_len = 20 + copy_options(&own[20..], &mut header[20..]);
-        header[0] = 0x40 | (header_len / 4) as u8;
+        let mut header = [0; ipv4::MAX_LEN];
+        let (fixed, options) = own.split_at(ipv4::MIN_LEN);
+        let (later_fixed, later_options) = header.split_at_mut(ipv4::MIN_LEN);
+        later_fixed.copy_from_slice(fixed);
+        let header_len = ipv4::MIN_LEN + copy_options(options, later_options);
+        header[ipv4::VERSION_AND_LENGTH] = ipv4::first_byte(header_len);
         Some(Self {
             header,
             header_len,
@@ -54,7 +62,7 @@ impl Fragmenter {
             end: packet.len(),
             payload: first_header_len,
             mtu: usize::from(mtu),
-            flags_and_offset: u16_at(own, 6),
+            flags_and_offset: u16_at(own, ipv4::FLAGS_AND_OFFSET),
         })
     }
 
@@ -68,21 +76,21 @@ impl Fragmenter {
         let room = self.mtu - header_len;
         let len = if rest <= room { rest } else { room / UNIT * UNIT };
         let start = at - header_len;
-        let offset = (self.flags_and_offset & 0x1fff) + ((at - self.payload) / UNIT) as u16;
+        let offset =
+            (self.flags_and_offset & ipv4::FRAGMENT_OFFSET) + ((at - self.payload) / UNIT) as u16;
         // A fragment that lies beyond the largest datagram is nobody's.
-        if offset > 0x1fff {
+        if offset > ipv4::FRAGMENT_OFFSET {
             return None;
         }
         let fragment = packet.get_mut(start..at + len)?;
         if at > self.payload {
             fragment[..header_len].copy_from_slice(&self.header[..header_len]);
         }
-        let more = if len < rest { MORE_FRAGMENTS } else { 0 };
-        put_u16(fragment, 2, (header_len + len) as u16);
-        put_u16(fragment, 6, self.flags_and_offset & 0xe000 | more | offset);
-        put_u16(fragment, 10, 0);
-        let sum = checksum::checksum(&fragment[..header_len]);
-        put_u16(fragment, 10, sum);
+        let more = if len < rest { ipv4::MORE_FRAGMENTS } else { 0 };
+        put_u16(fragment, ipv4::TOTAL_LEN, (header_len + len) as u16);
+        let flags = self.flags_and_offset & FLAGS | more;
+        put_u16(fragment, ipv4::FLAGS_AND_OFFSET, flags | offset);
+        checksum::write_ipv4(&mut fragment[..header_len]);
         self.at += len;
         self.next_header_len = self.header_len;
         Some(start..at + len)
@@ -94,12 +102,12 @@ fn copy_options(options: &[u8], out: &mut [u8]) -> usize {
     let (mut at, mut copied) = (0, 0);
     while let Some(&kind) = options.get(at) {
         let len = match kind {
-            0 => break,
-            1 => 1,
+            option::END => break,
+            option::NO_OPERATION => 1,
             _ => usize::from(options.get(at + 1).copied().unwrap_or(0)),
         };
         let Some(option) = options.get(at..at + len).filter(|_| len > 0) else { break };
-        if kind & 0x80 != 0 {
+        if kind & option::COPIED != 0 {
             out[copied..copied + len].copy_from_slice(option);
             copied += len;
         }
@@ -120,11 +128,8 @@ mod tests {
     const SRC: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 2), 40_000);
     const DST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 53);
 
-    fn mended(mut bytes: Vec<u8>) -> Vec<u8> {
-        let header_len = usize::from(bytes[0] & 0xf) * 4;
-        put_u16(&mut bytes, 10, 0);
-        let sum = checksum::checksum(&bytes[..header_len]);
-        put_u16(&mut bytes, 10, sum);
+    fn with_valid_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+        builder::update_header_checksum(&mut bytes);
         bytes
     }
 
@@ -145,8 +150,9 @@ mod tests {
             let mut bytes = fragment.clone();
             let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
             assert_eq!(packet.len(), fragment.len());
-            assert_eq!(usize::from(u16_at(fragment, 6) & 0x1fff) * 8, payload.len());
-            assert_eq!(u16_at(fragment, 6) & 0x2000 != 0, n + 1 < fragments.len());
+            assert_eq!(usize::from(packet.fragment_offset()) * UNIT, payload.len());
+            let more = u16_at(fragment, ipv4::FLAGS_AND_OFFSET) & ipv4::MORE_FRAGMENTS != 0;
+            assert_eq!(more, n + 1 < fragments.len());
             payload.extend_from_slice(&fragment[packet.ip_header_len()..]);
         }
         payload
@@ -157,21 +163,22 @@ mod tests {
         fn fragments_fit_and_make_the_packet_again(len in 1_usize..9000, mtu in 68_u16..1600) {
             let payload: Vec<u8> = (0..len).map(|n| n as u8).collect();
             let mut packet = builder::udp(SRC, DST, &payload);
-            packet[6] = 0;
-            let packet = mended(packet);
+            packet[ipv4::FLAGS_AND_OFFSET] = 0;
+            let packet = with_valid_checksum(packet);
             let fragments = fragments_of(&packet, mtu);
             prop_assert!(fragments.iter().all(|f| f.len() <= usize::from(mtu)));
-            prop_assert_eq!(joined(&fragments), packet[20..].to_vec());
+            prop_assert_eq!(joined(&fragments), packet[ipv4::MIN_LEN..].to_vec());
         }
     }
 
     #[test]
     fn a_fragment_that_is_too_big_itself_keeps_its_place() {
         let mut later = builder::udp(SRC, DST, &[7; 3000]);
-        put_u16(&mut later, 6, 0x2000 | 100);
-        let fragments = fragments_of(&mended(later), 1500);
-        let places: Vec<u16> = fragments.iter().map(|f| u16_at(f, 6)).collect();
-        assert_eq!(places, [0x2000 | 100, 0x2000 | 285, 0x2000 | 470]);
+        put_u16(&mut later, ipv4::FLAGS_AND_OFFSET, ipv4::MORE_FRAGMENTS | 100);
+        let fragments = fragments_of(&with_valid_checksum(later), 1500);
+        let places: Vec<u16> =
+            fragments.iter().map(|f| u16_at(f, ipv4::FLAGS_AND_OFFSET)).collect();
+        assert_eq!(places, [100, 285, 470].map(|place| ipv4::MORE_FRAGMENTS | place));
         let mut bytes = fragments[0].clone();
         let parsed = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
         assert_eq!(parsed.fragment(), Fragment::Later);
@@ -180,27 +187,30 @@ mod tests {
     #[test]
     fn only_the_options_for_every_fragment_are_in_every_fragment() {
         let datagram = builder::udp(SRC, DST, &[7; 3000]);
-        let mut packet = datagram[..20].to_vec();
+        let mut packet = datagram[..ipv4::MIN_LEN].to_vec();
         // Record route, which stays in the first; router alert, which is copied; end of options.
         packet.extend_from_slice(&[7, 3, 4, 0x94, 4, 0, 0, 0]);
-        packet.extend_from_slice(&datagram[20..]);
-        packet[0] = 0x47;
-        packet[6] = 0;
+        packet.extend_from_slice(&datagram[ipv4::MIN_LEN..]);
+        packet[ipv4::VERSION_AND_LENGTH] = ipv4::first_byte(28);
+        packet[ipv4::FLAGS_AND_OFFSET] = 0;
         let len = packet.len() as u16;
-        put_u16(&mut packet, 2, len);
-        let fragments = fragments_of(&mended(packet), 1500);
-        assert_eq!(fragments[0][20..28], [7, 3, 4, 0x94, 4, 0, 0, 0]);
+        put_u16(&mut packet, ipv4::TOTAL_LEN, len);
+        let fragments = fragments_of(&with_valid_checksum(packet), 1500);
+        assert_eq!(fragments[0][ipv4::MIN_LEN..28], [7, 3, 4, 0x94, 4, 0, 0, 0]);
         for later in &fragments[1..] {
-            assert_eq!((later[0], &later[20..24]), (0x46, &[0x94, 4, 0, 0][..]));
+            assert_eq!(
+                (later[ipv4::VERSION_AND_LENGTH], &later[ipv4::MIN_LEN..24]),
+                (ipv4::first_byte(24), &[0x94, 4, 0, 0][..])
+            );
         }
-        assert_eq!(joined(&fragments), datagram[20..]);
+        assert_eq!(joined(&fragments), datagram[ipv4::MIN_LEN..]);
     }
 
     #[test]
     fn no_room_no_fragments() {
         let packet = builder::udp(SRC, DST, &[7; 100]);
-        assert!(Fragmenter::new(&packet, 27).is_none());
-        assert!(Fragmenter::new(&packet[..19], 1500).is_none());
+        assert!(Fragmenter::new(&packet, (ipv4::MIN_LEN + UNIT - 1) as u16).is_none());
+        assert!(Fragmenter::new(&packet[..ipv4::MIN_LEN - 1], 1500).is_none());
         assert!(Fragmenter::new(&[], 1500).is_none());
     }
 }

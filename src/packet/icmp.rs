@@ -1,24 +1,21 @@
 //! The messages that egret itself sends: ICMP errors (RFC 792, 1122, 1812) and TCP resets (RFC 9293). They are written
 //! into the caller's buffer, with complete checksums, and need no virtio-net header but an empty one.
 
-use super::checksum::{self, Sum};
-use super::octets::{address_at, put_u16, put_u32, u16_at};
-use super::parse::ICMP_HEADER;
-use super::tcp::TcpFlags;
-use super::{Fragment, Packet, Protocol, VnetHeader};
+use super::checksum;
+use super::field::icmp::{CODE, HEADER_LEN as ICMP_HEADER, NEXT_HOP_MTU, TYPE};
+use super::field::ipv4::MIN_LEN as IP_HEADER;
+use super::field::tcp::MIN_LEN as TCP_HEADER;
+use super::field::{
+    address_at, icmp as icmp_field, ipv4, put_u16, put_u32, tcp as tcp_field, u16_at,
+};
+use super::{Fragment, Packet, Protocol, TcpFlags, VnetHeader};
 use std::net::Ipv4Addr;
 
-/// Octets of an IPv4 header without options.
-const IP_HEADER: usize = 20;
-/// Octets of a TCP header without options.
-const TCP_HEADER: usize = 20;
 /// The largest ICMP error, in octets (RFC 1812 4.3.2.3).
 pub const MAX_ERROR: usize = 576;
 /// Internetwork control, which RFC 1812 4.3.2.5 asks for in ICMP errors.
 const PRECEDENCE: u8 = 0xc0;
 const TTL: u8 = 64;
-/// Where the header checksum is in an IPv4 header.
-const IP_CHECKSUM: usize = 10;
 
 /// Writes "time exceeded in transit" (type 11, code 0) about `original`, an IPv4 packet, and returns its length.
 ///
@@ -31,7 +28,7 @@ pub fn time_exceeded(
     from: Ipv4Addr,
     out: &mut [u8],
 ) -> Option<usize> {
-    write_error(original, vnet, from, (11, 0), 0, out)
+    write_error(original, vnet, from, (icmp_field::TIME_EXCEEDED, 0), 0, out)
 }
 
 /// Writes "fragmentation needed and DF set" (type 3, code 4, RFC 1191) about `original`; `mtu` is the next hop's, in
@@ -43,7 +40,8 @@ pub fn fragmentation_needed(
     mtu: u16,
     out: &mut [u8],
 ) -> Option<usize> {
-    write_error(original, vnet, from, (3, 4), mtu, out)
+    let kind = (icmp_field::UNREACHABLE, icmp_field::FRAGMENTATION_NEEDED);
+    write_error(original, vnet, from, kind, mtu, out)
 }
 
 /// Writes the reset that answers `original`, from its destination to its source (RFC 9293 3.10.7.1, CLOSED state),
@@ -68,14 +66,15 @@ pub fn tcp_reset(original: &Packet<'_>, out: &mut [u8]) -> Option<usize> {
     };
     let tuple = original.tuple().reversed();
     let (header, tcp) = out.split_at_mut(IP_HEADER);
-    put_u16(tcp, 0, tuple.sport);
-    put_u16(tcp, 2, tuple.dport);
-    put_u32(tcp, 4, seq);
-    put_u32(tcp, 8, ack);
-    tcp[12] = (TCP_HEADER as u8 / 4) << 4;
-    tcp[13] = flags.0;
-    let pseudo = checksum::pseudo_header(tuple.src, tuple.dst, 6, TCP_HEADER as u16);
-    put_u16(tcp, 16, pseudo.bytes(tcp).checksum());
+    put_u16(tcp, tcp_field::SPORT, tuple.sport);
+    put_u16(tcp, tcp_field::DPORT, tuple.dport);
+    put_u32(tcp, tcp_field::SEQ, seq);
+    put_u32(tcp, tcp_field::ACK, ack);
+    tcp[tcp_field::DATA_OFFSET] = tcp_field::data_offset(TCP_HEADER);
+    tcp[tcp_field::FLAGS] = flags.0;
+    let number = tuple.protocol.number();
+    let pseudo = checksum::pseudo_header(tuple.src, tuple.dst, number, TCP_HEADER as u16);
+    put_u16(tcp, tcp_field::CHECKSUM, pseudo.bytes(tcp).checksum());
     write_ip_header(header, len, Protocol::Tcp, tuple.src, tuple.dst);
     Some(len)
 }
@@ -92,21 +91,21 @@ fn write_error(
     if !may_answer(original)? {
         return None;
     }
-    let total_len = usize::from(u16_at(original, 2)).min(original.len());
+    let total_len = usize::from(u16_at(original, ipv4::TOTAL_LEN)).min(original.len());
     let quote = &original[..total_len.min(MAX_ERROR - IP_HEADER - ICMP_HEADER)];
     let len = IP_HEADER + ICMP_HEADER + quote.len();
     let (header, icmp) = out.get_mut(..len)?.split_at_mut(IP_HEADER);
     icmp[..ICMP_HEADER].fill(0);
-    icmp[0] = icmp_type;
-    icmp[1] = code;
-    put_u16(icmp, 6, low_half);
+    icmp[TYPE] = icmp_type;
+    icmp[CODE] = code;
+    put_u16(icmp, NEXT_HOP_MTU, low_half);
     icmp[ICMP_HEADER..].copy_from_slice(quote);
     complete_quote(&mut icmp[ICMP_HEADER..], &original[..total_len], vnet);
     let sum = checksum::checksum(icmp);
-    put_u16(icmp, 2, sum);
+    put_u16(icmp, icmp_field::CHECKSUM, sum);
     header.fill(0);
-    header[1] = PRECEDENCE;
-    write_ip_header(header, len, Protocol::Icmp, from, address_at(original, 12));
+    header[ipv4::TYPE_OF_SERVICE] = PRECEDENCE;
+    write_ip_header(header, len, Protocol::Icmp, from, address_at(original, ipv4::SRC));
     Some(len)
 }
 
@@ -124,17 +123,20 @@ fn complete_quote(quote: &mut [u8], original: &[u8], vnet: VnetHeader) {
 /// Whether an ICMP error may be sent about `original` (RFC 1122 3.2.2); `None` if it is no IPv4 packet.
 fn may_answer(original: &[u8]) -> Option<bool> {
     let first = *original.first()?;
-    let header_len = usize::from(first & 0xf) * 4;
-    if first >> 4 != 4 || header_len < IP_HEADER || header_len > original.len() {
+    let header_len = ipv4::header_len(first);
+    if ipv4::version(first) != ipv4::VERSION
+        || header_len < IP_HEADER
+        || header_len > original.len()
+    {
         return None;
     }
-    let later_fragment = u16_at(original, 6) & 0x1fff != 0;
-    let (src, dst) = (address_at(original, 12), address_at(original, 16));
-    let total_len = usize::from(u16_at(original, 2));
+    let later_fragment = u16_at(original, ipv4::FLAGS_AND_OFFSET) & ipv4::FRAGMENT_OFFSET != 0;
+    let (src, dst) = (address_at(original, ipv4::SRC), address_at(original, ipv4::DST));
+    let total_len = usize::from(u16_at(original, ipv4::TOTAL_LEN));
     if later_fragment || total_len < header_len || !is_host(src) || is_group(dst) {
         return Some(false);
     }
-    let icmp = Protocol::from(original[9]) == Protocol::Icmp;
+    let icmp = Protocol::from(original[ipv4::PROTOCOL]) == Protocol::Icmp;
     Some(!icmp || original.get(header_len).is_some_and(|icmp_type| is_query(*icmp_type)))
 }
 
@@ -162,14 +164,13 @@ fn write_ip_header(
     src: Ipv4Addr,
     dst: Ipv4Addr,
 ) {
-    header[0] = 0x45;
-    put_u16(header, 2, total_len as u16);
-    header[8] = TTL;
-    header[9] = protocol.number();
-    put_u32(header, 12, src.to_bits());
-    put_u32(header, 16, dst.to_bits());
-    let sum = Sum::default().bytes(header).checksum();
-    put_u16(header, IP_CHECKSUM, sum);
+    header[ipv4::VERSION_AND_LENGTH] = ipv4::first_byte(IP_HEADER);
+    put_u16(header, ipv4::TOTAL_LEN, total_len as u16);
+    header[ipv4::TTL] = TTL;
+    header[ipv4::PROTOCOL] = protocol.number();
+    put_u32(header, ipv4::SRC, src.to_bits());
+    put_u32(header, ipv4::DST, dst.to_bits());
+    checksum::write_ipv4(header);
 }
 
 #[cfg(test)]
@@ -183,6 +184,8 @@ mod tests {
     const TASK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 2), 40_000);
     const HOST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 443);
     const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 20);
+    /// Where the quote begins in an ICMP error.
+    const QUOTE: usize = IP_HEADER + ICMP_HEADER;
 
     fn at(address: [u8; 4]) -> SocketAddrV4 {
         SocketAddrV4::new(Ipv4Addr::from(address), 9)
@@ -197,8 +200,8 @@ mod tests {
         let original = Packet::parse(bytes, VnetHeader::default()).unwrap();
         let len = tcp_reset(&original, &mut out)?;
         let reset = Packet::parse(&mut out[..len], VnetHeader::default()).unwrap();
-        let pseudo = checksum::pseudo_header(reset.src(), reset.dst(), 6, 20);
-        assert_eq!(pseudo.bytes(&reset.bytes()[20..]).fold(), 0xffff);
+        let pseudo = checksum::pseudo_header(reset.src(), reset.dst(), 6, TCP_HEADER as u16);
+        assert_eq!(pseudo.bytes(&reset.bytes()[IP_HEADER..]).fold(), 0xffff);
         Some((reset.tcp()?, reset.tuple()))
     }
 
@@ -214,7 +217,7 @@ mod tests {
         assert_eq!((packet.src(), packet.dst()), (GATEWAY, *TASK.ip()));
         assert_eq!((packet.ttl(), packet.dont_fragment()), (64, false));
         assert_eq!(packet.icmp_type_code(), (11, 0));
-        assert_eq!(packet.payload(), &original[..548]);
+        assert_eq!(packet.payload(), &original[..MAX_ERROR - QUOTE]);
     }
 
     /// RFC 792 quotes what the sender sent, and on a wire that has a checksum.
@@ -229,10 +232,10 @@ mod tests {
                 assert_ne!(partial, sent);
                 let mut out = [0; MAX_ERROR];
                 let len = time_exceeded(&partial, vnet, GATEWAY, &mut out).unwrap();
-                assert!(sent.starts_with(&out[28..len]));
-                assert!(checksum::is_valid(&out[20..len]));
+                assert!(sent.starts_with(&out[QUOTE..len]));
+                assert!(checksum::is_valid(&out[IP_HEADER..len]));
                 let len = fragmentation_needed(&partial, vnet, GATEWAY, 68, &mut out).unwrap();
-                assert!(sent.starts_with(&out[28..len]));
+                assert!(sent.starts_with(&out[QUOTE..len]));
             }
         }
     }
@@ -248,8 +251,8 @@ mod tests {
         };
         for vnet in [place(20, 1000), place(1000, 6), place(u16::MAX, u16::MAX), place(20, 10)] {
             let mut out = [0; MAX_ERROR];
-            assert_eq!(time_exceeded(&original, vnet, GATEWAY, &mut out), Some(28 + 31));
-            assert_eq!(out[28..28 + 31], original);
+            assert_eq!(time_exceeded(&original, vnet, GATEWAY, &mut out), Some(QUOTE + 31));
+            assert_eq!(out[QUOTE..QUOTE + 31], original);
         }
     }
 
@@ -257,7 +260,7 @@ mod tests {
     fn short_original_is_quoted_whole_and_its_padding_is_not() {
         let mut original = builder::udp(TASK, HOST, b"abc");
         original.extend_from_slice(&[0; 15]);
-        assert_eq!(answer(&original), Some(28 + 31));
+        assert_eq!(answer(&original), Some(QUOTE + 31));
     }
 
     #[test]
@@ -268,7 +271,7 @@ mod tests {
             .unwrap();
         let packet = Packet::parse(&mut out[..len], VnetHeader::default()).unwrap();
         assert!(matches!(packet.icmp(), Some(IcmpKind::Error { icmp_type: 3, code: 4, .. })));
-        assert_eq!(u32::from(u16_at(packet.bytes(), 26)), 1500);
+        assert_eq!(u32::from(u16_at(packet.bytes(), IP_HEADER + NEXT_HOP_MTU)), 1500);
     }
 
     #[test]
@@ -295,9 +298,9 @@ mod tests {
     #[test]
     fn first_fragment_is_answered_and_a_later_one_is_not() {
         let mut original = builder::udp(TASK, HOST, &[]);
-        original[6..8].copy_from_slice(&[0x20, 0]);
+        put_u16(&mut original, ipv4::FLAGS_AND_OFFSET, ipv4::MORE_FRAGMENTS);
         assert!(answer(&original).is_some());
-        original[6..8].copy_from_slice(&[0x20, 1]);
+        put_u16(&mut original, ipv4::FLAGS_AND_OFFSET, ipv4::MORE_FRAGMENTS | 1);
         assert_eq!(answer(&original), None);
     }
 

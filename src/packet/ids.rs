@@ -2,14 +2,8 @@
 
 use super::Protocol;
 use super::checksum::Sum;
-use super::octets::{put_u16, u16_at};
-
-/// ICMP type of an echo reply.
-pub(super) const ECHO_REPLY: u8 = 0;
-/// ICMP type of an echo request.
-pub(super) const ECHO_REQUEST: u8 = 8;
-/// Where an echo's identifier is in the ICMP header.
-const ECHO_ID: usize = 4;
+use super::field::icmp::{self, ECHO_ID};
+use super::field::{ports, put_u16, u16_at};
 
 /// What carries the numbers of a [`super::Tuple`] in an L4 header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +24,8 @@ impl Ids {
     pub(super) fn of(protocol: Protocol, l4: &[u8]) -> Self {
         match protocol {
             Protocol::Tcp | Protocol::Udp => Self::Ports,
-            Protocol::Icmp if l4[0] == ECHO_REQUEST => Self::Request,
-            Protocol::Icmp if l4[0] == ECHO_REPLY => Self::Reply,
+            Protocol::Icmp if l4[icmp::TYPE] == icmp::ECHO_REQUEST => Self::Request,
+            Protocol::Icmp if l4[icmp::TYPE] == icmp::ECHO_REPLY => Self::Reply,
             Protocol::Icmp | Protocol::Other(_) => Self::None,
         }
     }
@@ -51,7 +45,7 @@ impl Ids {
     #[inline]
     pub(super) fn read(self, l4: &[u8]) -> (u16, u16) {
         match self {
-            Self::Ports => (u16_at(l4, 0), u16_at(l4, 2)),
+            Self::Ports => (u16_at(l4, ports::SRC), u16_at(l4, ports::DST)),
             Self::Request => (u16_at(l4, ECHO_ID), 0),
             Self::Reply => (0, u16_at(l4, ECHO_ID)),
             Self::None => (0, 0),
@@ -62,7 +56,9 @@ impl Ids {
     #[inline]
     pub(super) fn write(self, l4: &mut [u8], sport: u16, dport: u16) -> Sum {
         match self {
-            Self::Ports => replace_word(l4, 0, sport).plus(replace_word(l4, 2, dport)),
+            Self::Ports => {
+                replace_word(l4, ports::SRC, sport).plus(replace_word(l4, ports::DST, dport))
+            }
             Self::Request => replace_word(l4, ECHO_ID, sport),
             Self::Reply => replace_word(l4, ECHO_ID, dport),
             Self::None => Sum::default(),

@@ -5,10 +5,11 @@
 
 pub mod builder;
 pub mod checksum;
+pub(crate) mod field;
 pub mod fragment;
+mod headers;
 pub mod icmp;
 mod ids;
-mod octets;
 mod parse;
 #[cfg(test)]
 mod properties;
@@ -21,8 +22,10 @@ pub mod view;
 pub mod vnet;
 
 pub use fragment::Fragmenter;
+pub use headers::{Fragment, IcmpKind};
+pub use parse::Malformed;
 pub use rewrite::{Rewrite, clamp_mss, complete_checksum, rewrite_icmp_error, set_identification};
 pub use tcp::{TcpFacts, TcpFlags};
 pub use tuple::{Inside, Outside, Protocol, Tuple};
-pub use view::{Fragment, IcmpKind, Malformed, Packet};
+pub use view::Packet;
 pub use vnet::VnetHeader;

@@ -1,32 +1,64 @@
 //! The checks that a string of octets passes to become a [`super::Packet`]: every offset used later is proven here.
 
-use super::ids::{ECHO_REPLY, ECHO_REQUEST};
-use super::octets::{u16_at, u32_at};
+use super::field::{icmp, ipv4, l4_checksum, tcp, u16_at, u32_at, udp};
+use super::headers::{Fragment, IcmpKind, L4};
 use super::quote::Quote;
-use super::view::{Fragment, IcmpKind, L4, Malformed};
 use super::vnet::{GSO_ECN, GSO_TCPV4, GSO_UDP_L4};
 use super::{Protocol, TcpFacts, TcpFlags, VnetHeader, checksum};
 
-/// Octets of the ICMP header, whatever the type (RFC 792).
-pub(super) const ICMP_HEADER: usize = 8;
+/// Why a string of octets is not a packet that egret can judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Malformed {
+    /// Fewer octets than an IPv4 header has, or none.
+    #[error("shorter than an IPv4 header")]
+    Truncated,
+    /// Version 6: AWS filters it apart from IPv4, and egret carries IPv4 only.
+    #[error("IPv6, which egret does not carry")]
+    Ipv6,
+    /// A version that is neither 4 nor 6.
+    #[error("the IP version is neither 4 nor 6")]
+    Version,
+    /// The header length field is below 20 or beyond the packet.
+    #[error("the IPv4 header length is below 20 octets or beyond the packet")]
+    HeaderLength,
+    /// The total length field disagrees with the octets that arrived.
+    #[error("the IPv4 total length is below the header's or beyond the octets that arrived")]
+    TotalLength,
+    /// The IPv4 header checksum is wrong.
+    #[error("the IPv4 header checksum is wrong")]
+    HeaderChecksum,
+    /// The L4 header does not fit.
+    #[error("the TCP, UDP or ICMP header does not fit in the packet")]
+    L4Truncated,
+    /// The virtio-net header contradicts the packet.
+    #[error("the virtio-net header contradicts the packet")]
+    VnetHeader,
+    /// The checksum of an unfragmented ICMP message is wrong (RFC 5508 REQ-3).
+    #[error("the ICMP checksum is wrong")]
+    IcmpChecksum,
+    /// An ICMP error quotes nothing that names a flow: no IPv4 header, one with a wrong checksum (RFC 5508 REQ-3), or
+    /// less than 8 octets of L4. Passing it on would carry untranslated addresses across.
+    #[error("the packet quoted in an ICMP error is damaged or too short")]
+    Quote,
+}
 
 /// `(header length, total length)`, in octets.
 #[inline]
 pub(super) fn check_ip_header(bytes: &[u8]) -> Result<(usize, usize), Malformed> {
-    match bytes.first().map(|first| first >> 4) {
+    match bytes.first().map(|first| ipv4::version(*first)) {
         None => return Err(Malformed::Truncated),
-        Some(4) => {}
+        Some(ipv4::VERSION) => {}
         Some(6) => return Err(Malformed::Ipv6),
         Some(_) => return Err(Malformed::Version),
     }
-    if bytes.len() < 20 {
+    if bytes.len() < ipv4::MIN_LEN {
         return Err(Malformed::Truncated);
     }
-    let header_len = usize::from(bytes[0] & 0xf) * 4;
-    if header_len < 20 || header_len > bytes.len() {
+    let header_len = ipv4::header_len(bytes[ipv4::VERSION_AND_LENGTH]);
+    if header_len < ipv4::MIN_LEN || header_len > bytes.len() {
         return Err(Malformed::HeaderLength);
     }
-    let total_len = usize::from(u16_at(bytes, 2));
+    let total_len = usize::from(u16_at(bytes, ipv4::TOTAL_LEN));
     if total_len < header_len || total_len > bytes.len() {
         return Err(Malformed::TotalLength);
     }
@@ -34,15 +66,6 @@ pub(super) fn check_ip_header(bytes: &[u8]) -> Result<(usize, usize), Malformed>
         return Err(Malformed::HeaderChecksum);
     }
     Ok((header_len, total_len))
-}
-
-#[inline]
-pub(super) fn fragment_of(flags_and_offset: u16) -> Fragment {
-    match (flags_and_offset & 0x1fff, flags_and_offset & 0x2000) {
-        (0, 0) => Fragment::Whole,
-        (0, _) => Fragment::First,
-        _ => Fragment::Later,
-    }
 }
 
 /// Whether what the kernel left to be done can be done to this packet. `hdr_len` is a guess, and not looked at.
@@ -58,7 +81,7 @@ pub(super) fn vnet_agrees(
     if !vnet.is_partial() && vnet.gso_type == 0 {
         return true;
     }
-    let Some(field) = checksum_field(protocol) else { return false };
+    let Some(field) = l4_checksum(protocol) else { return false };
     let checksum_agrees = !vnet.is_partial()
         || usize::from(vnet.csum_start) == ip_header_len && usize::from(vnet.csum_offset) == field;
     let segmentation_agrees = match vnet.gso_type {
@@ -67,16 +90,6 @@ pub(super) fn vnet_agrees(
         other => vnet.gso_size > 0 && protocol == Protocol::Tcp && other & !GSO_ECN == GSO_TCPV4,
     };
     fragment == Fragment::Whole && checksum_agrees && segmentation_agrees
-}
-
-/// Where the checksum over the pseudo-header is in the L4 header, for the protocols that can leave it partial.
-#[inline]
-pub(super) const fn checksum_field(protocol: Protocol) -> Option<usize> {
-    match protocol {
-        Protocol::Tcp => Some(16),
-        Protocol::Udp => Some(6),
-        Protocol::Icmp | Protocol::Other(_) => None,
-    }
 }
 
 /// `(header length, facts)` of an L4 header that must be there.
@@ -96,18 +109,18 @@ pub(super) fn read_l4(
 
 #[inline]
 fn read_tcp(octets: &[u8]) -> Result<(usize, L4), Malformed> {
-    if octets.len() < 20 {
+    if octets.len() < tcp::MIN_LEN {
         return Err(Malformed::L4Truncated);
     }
-    let header_len = usize::from(octets[12] >> 4) * 4;
-    if header_len < 20 || header_len > octets.len() {
+    let header_len = tcp::header_len(octets[tcp::DATA_OFFSET]);
+    if header_len < tcp::MIN_LEN || header_len > octets.len() {
         return Err(Malformed::L4Truncated);
     }
     let facts = TcpFacts {
-        flags: TcpFlags(octets[13]),
-        seq: u32_at(octets, 4),
-        ack: u32_at(octets, 8),
-        window: u16_at(octets, 14),
+        flags: TcpFlags(octets[tcp::FLAGS]),
+        seq: u32_at(octets, tcp::SEQ),
+        ack: u32_at(octets, tcp::ACK),
+        window: u16_at(octets, tcp::WINDOW),
         payload_len: (octets.len() - header_len) as u32,
     };
     Ok((header_len, L4::Tcp(facts)))
@@ -116,43 +129,42 @@ fn read_tcp(octets: &[u8]) -> Result<(usize, L4), Malformed> {
 /// The length field of a first fragment counts octets that are still to come.
 #[inline]
 fn read_udp(fragment: Fragment, octets: &[u8]) -> Result<(usize, L4), Malformed> {
-    if octets.len() < 8 {
+    if octets.len() < udp::HEADER_LEN {
         return Err(Malformed::L4Truncated);
     }
-    let length = usize::from(u16_at(octets, 4));
-    if length < 8 || fragment == Fragment::Whole && length > octets.len() {
+    let length = usize::from(u16_at(octets, udp::LEN));
+    if length < udp::HEADER_LEN || fragment == Fragment::Whole && length > octets.len() {
         return Err(Malformed::L4Truncated);
     }
-    Ok((8, L4::Udp))
+    Ok((udp::HEADER_LEN, L4::Udp))
 }
 
 /// The checksum of a first fragment covers octets that are still to come, so it cannot be verified.
 #[inline]
 fn read_icmp(fragment: Fragment, octets: &[u8]) -> Result<(usize, L4), Malformed> {
-    if octets.len() < ICMP_HEADER {
+    if octets.len() < icmp::HEADER_LEN {
         return Err(Malformed::L4Truncated);
     }
     if fragment == Fragment::Whole && !checksum::is_valid(octets) {
         return Err(Malformed::IcmpChecksum);
     }
-    let (icmp_type, code) = (octets[0], octets[1]);
+    let (icmp_type, code) = (octets[icmp::TYPE], octets[icmp::CODE]);
     let kind = match icmp_type {
-        ECHO_REPLY => IcmpKind::EchoReply,
-        ECHO_REQUEST => IcmpKind::EchoRequest,
-        3 | 4 | 11 | 12 => {
-            let quote = Quote::parse(&octets[ICMP_HEADER..]).ok_or(Malformed::Quote)?;
+        icmp::ECHO_REPLY => IcmpKind::EchoReply,
+        icmp::ECHO_REQUEST => IcmpKind::EchoRequest,
+        icmp::UNREACHABLE | icmp::SOURCE_QUENCH | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM => {
+            let quote = Quote::parse(&octets[icmp::HEADER_LEN..]).ok_or(Malformed::Quote)?;
             IcmpKind::Error { icmp_type, code, quoted: quote.tuple }
         }
         _ => IcmpKind::Other { icmp_type, code },
     };
-    Ok((ICMP_HEADER, L4::Icmp(kind)))
+    Ok((icmp::HEADER_LEN, L4::Icmp(kind)))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::super::octets::put_u16;
     use super::super::vnet::NEEDS_CSUM;
     use super::super::{Packet, builder};
     use super::*;
@@ -169,11 +181,11 @@ mod tests {
         csum_offset: 0,
     };
 
-    fn tcp() -> Vec<u8> {
+    fn segment() -> Vec<u8> {
         builder::tcp(SRC, DST, TcpFlags::ACK, 1, 2, b"data")
     }
 
-    fn udp() -> Vec<u8> {
+    fn datagram() -> Vec<u8> {
         builder::udp(SRC, DST, b"data")
     }
 
@@ -181,45 +193,79 @@ mod tests {
         Packet::parse(&mut bytes, vnet).err()
     }
 
-    /// Writes an octet and mends the header checksum, so that only the octet is wrong.
-    fn with(mut bytes: Vec<u8>, at: usize, octet: u8) -> Vec<u8> {
-        bytes[at] = octet;
-        put_u16(&mut bytes, 10, 0);
-        let sum = checksum::checksum(&bytes[..20]);
-        put_u16(&mut bytes, 10, sum);
+    /// Writes a byte and updates the header checksum, so that only the byte is wrong.
+    fn with(mut bytes: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
+        bytes[at] = byte;
+        checksum::write_ipv4(&mut bytes[..ipv4::MIN_LEN]);
         bytes
     }
+
+    /// Where the TCP or UDP header of these packets begins.
+    const L4: usize = ipv4::MIN_LEN;
+    const TOTAL_LEN_LOW: usize = ipv4::TOTAL_LEN + 1;
+    const UDP_LEN_LOW: usize = L4 + udp::LEN + 1;
+    const MORE_FRAGMENTS: u8 = (ipv4::MORE_FRAGMENTS >> 8) as u8;
 
     #[test]
     fn each_fault_of_the_ip_header_has_its_name() {
         assert_eq!(error_of(vec![], PLAIN), Some(Malformed::Truncated));
-        assert_eq!(error_of(tcp()[..19].to_vec(), PLAIN), Some(Malformed::Truncated));
+        assert_eq!(
+            error_of(segment()[..ipv4::MIN_LEN - 1].to_vec(), PLAIN),
+            Some(Malformed::Truncated)
+        );
         assert_eq!(error_of(vec![0x60; 48], PLAIN), Some(Malformed::Ipv6));
         assert_eq!(error_of(vec![0x50; 48], PLAIN), Some(Malformed::Version));
-        assert_eq!(error_of(with(tcp(), 0, 0x44), PLAIN), Some(Malformed::HeaderLength));
-        assert_eq!(error_of(with(udp(), 0, 0x4f), PLAIN), Some(Malformed::HeaderLength));
-        assert_eq!(error_of(with(tcp(), 3, 19), PLAIN), Some(Malformed::TotalLength));
-        assert_eq!(error_of(with(tcp(), 3, 45), PLAIN), Some(Malformed::TotalLength));
-        let mut bytes = tcp();
-        bytes[10] ^= 1;
+        assert_eq!(
+            error_of(with(segment(), ipv4::VERSION_AND_LENGTH, 0x44), PLAIN),
+            Some(Malformed::HeaderLength)
+        );
+        assert_eq!(
+            error_of(with(datagram(), ipv4::VERSION_AND_LENGTH, 0x4f), PLAIN),
+            Some(Malformed::HeaderLength)
+        );
+        assert_eq!(
+            error_of(with(segment(), TOTAL_LEN_LOW, 19), PLAIN),
+            Some(Malformed::TotalLength)
+        );
+        assert_eq!(
+            error_of(with(segment(), TOTAL_LEN_LOW, 45), PLAIN),
+            Some(Malformed::TotalLength)
+        );
+        let mut bytes = segment();
+        bytes[ipv4::CHECKSUM] ^= 1;
         assert_eq!(error_of(bytes, PLAIN), Some(Malformed::HeaderChecksum));
     }
 
     #[test]
     fn each_l4_header_must_fit() {
-        assert_eq!(error_of(with(tcp(), 3, 39), PLAIN), Some(Malformed::L4Truncated));
-        assert_eq!(error_of(with(tcp(), 32, 0x40), PLAIN), Some(Malformed::L4Truncated));
-        assert_eq!(error_of(with(tcp(), 32, 0x70), PLAIN), Some(Malformed::L4Truncated));
-        assert_eq!(error_of(with(udp(), 3, 27), PLAIN), Some(Malformed::L4Truncated));
-        assert_eq!(error_of(with(udp(), 25, 7), PLAIN), Some(Malformed::L4Truncated));
-        assert_eq!(error_of(with(udp(), 25, 13), PLAIN), Some(Malformed::L4Truncated));
+        assert_eq!(
+            error_of(with(segment(), TOTAL_LEN_LOW, 39), PLAIN),
+            Some(Malformed::L4Truncated)
+        );
+        assert_eq!(
+            error_of(with(segment(), L4 + tcp::DATA_OFFSET, 0x40), PLAIN),
+            Some(Malformed::L4Truncated)
+        );
+        assert_eq!(
+            error_of(with(segment(), L4 + tcp::DATA_OFFSET, 0x70), PLAIN),
+            Some(Malformed::L4Truncated)
+        );
+        assert_eq!(
+            error_of(with(datagram(), TOTAL_LEN_LOW, 27), PLAIN),
+            Some(Malformed::L4Truncated)
+        );
+        assert_eq!(error_of(with(datagram(), UDP_LEN_LOW, 7), PLAIN), Some(Malformed::L4Truncated));
+        assert_eq!(
+            error_of(with(datagram(), UDP_LEN_LOW, 13), PLAIN),
+            Some(Malformed::L4Truncated)
+        );
         let echo = builder::icmp_echo_request(*SRC.ip(), *DST.ip(), 1, 1, &[]);
-        assert_eq!(error_of(with(echo, 3, 27), PLAIN), Some(Malformed::L4Truncated));
+        assert_eq!(error_of(with(echo, TOTAL_LEN_LOW, 27), PLAIN), Some(Malformed::L4Truncated));
     }
 
     #[test]
     fn octets_beyond_the_total_length_are_cut() {
-        let mut bytes = udp();
+        let mut bytes = datagram();
         bytes.extend_from_slice(&[0xee; 14]);
         let packet = Packet::parse(&mut bytes, PLAIN).unwrap();
         assert_eq!((packet.len(), packet.payload()), (32, &b"data"[..]));
@@ -227,25 +273,30 @@ mod tests {
 
     #[test]
     fn length_of_a_first_fragment_counts_what_is_to_come() {
-        let mut bytes = with(with(udp(), 6, 0x20), 25, 200);
+        let mut bytes =
+            with(with(datagram(), ipv4::FLAGS_AND_OFFSET, MORE_FRAGMENTS), UDP_LEN_LOW, 200);
         let packet = Packet::parse(&mut bytes, PLAIN).unwrap();
         assert_eq!((packet.fragment(), packet.tuple().dport), (Fragment::First, 53));
     }
 
     #[test]
     fn later_fragment_has_no_l4_header() {
-        let mut bytes = with(with(tcp(), 6, 0x20), 7, 1);
+        let mut bytes = with(
+            with(segment(), ipv4::FLAGS_AND_OFFSET, MORE_FRAGMENTS),
+            ipv4::FLAGS_AND_OFFSET + 1,
+            1,
+        );
         let packet = Packet::parse(&mut bytes, PLAIN).unwrap();
         assert_eq!((packet.fragment(), packet.tcp()), (Fragment::Later, None));
-        assert_eq!((packet.tuple().sport, packet.tuple().dport, packet.header_len()), (0, 0, 20));
+        assert_eq!((packet.tuple().sport, packet.tuple().dport, packet.header_len()), (0, 0, L4));
     }
 
     #[test]
     fn icmp_checksum_is_verified_unless_octets_are_still_to_come() {
         let mut echo = builder::icmp_echo_request(*SRC.ip(), *DST.ip(), 1, 1, b"abc");
-        echo[30] ^= 1;
+        echo[L4 + icmp::HEADER_LEN + 2] ^= 1;
         assert_eq!(error_of(echo.clone(), PLAIN), Some(Malformed::IcmpChecksum));
-        assert_eq!(error_of(with(echo, 6, 0x20), PLAIN), None);
+        assert_eq!(error_of(with(echo, ipv4::FLAGS_AND_OFFSET, MORE_FRAGMENTS), PLAIN), None);
     }
 
     #[test]
@@ -253,10 +304,13 @@ mod tests {
         let icmp = |icmp_type, quote: &[u8]| {
             builder::icmp_error(*DST.ip(), *SRC.ip(), icmp_type, 1, quote)
         };
-        assert_eq!(error_of(icmp(3, &udp()[..28]), PLAIN), None);
-        assert_eq!(error_of(icmp(3, &udp()[..27]), PLAIN), Some(Malformed::Quote));
-        let mut damaged = udp();
-        damaged[12] ^= 1;
+        assert_eq!(error_of(icmp(3, &datagram()[..L4 + udp::HEADER_LEN]), PLAIN), None);
+        assert_eq!(
+            error_of(icmp(3, &datagram()[..L4 + udp::HEADER_LEN - 1]), PLAIN),
+            Some(Malformed::Quote)
+        );
+        let mut damaged = datagram();
+        damaged[ipv4::SRC] ^= 1;
         assert_eq!(error_of(icmp(11, &damaged), PLAIN), Some(Malformed::Quote));
         let mut redirect = icmp(5, &[]);
         let packet = Packet::parse(&mut redirect, PLAIN).unwrap();
@@ -265,30 +319,39 @@ mod tests {
 
     #[test]
     fn vnet_header_must_fit_the_packet() {
-        let partial = VnetHeader { flags: NEEDS_CSUM, csum_start: 20, csum_offset: 16, ..PLAIN };
+        let partial = VnetHeader {
+            flags: NEEDS_CSUM,
+            csum_start: L4 as u16,
+            csum_offset: tcp::CHECKSUM as u16,
+            ..PLAIN
+        };
         let gso = VnetHeader { gso_type: GSO_TCPV4, gso_size: 1448, ..partial };
-        let udp_partial = VnetHeader { csum_offset: 6, ..partial };
+        let udp_partial = VnetHeader { csum_offset: udp::CHECKSUM as u16, ..partial };
         let uso = VnetHeader { gso_type: GSO_UDP_L4, gso_size: 1448, ..udp_partial };
         let ecn = VnetHeader { gso_type: GSO_TCPV4 | GSO_ECN, ..gso };
-        for (bytes, vnet) in
-            [(tcp(), partial), (tcp(), gso), (tcp(), ecn), (udp(), udp_partial), (udp(), uso)]
-        {
+        for (bytes, vnet) in [
+            (segment(), partial),
+            (segment(), gso),
+            (segment(), ecn),
+            (datagram(), udp_partial),
+            (datagram(), uso),
+        ] {
             assert_eq!(error_of(bytes, vnet), None, "{vnet:?}");
         }
         let echo = builder::icmp_echo_request(*SRC.ip(), *DST.ip(), 1, 1, b"0123456789");
         let ecn_alone = VnetHeader { gso_type: GSO_ECN, ..gso };
         for (bytes, vnet) in [
-            (tcp(), VnetHeader { csum_start: 24, ..partial }),
-            (tcp(), VnetHeader { csum_start: u16::MAX, ..partial }),
-            (tcp(), udp_partial),
-            (udp(), partial),
-            (echo, VnetHeader { csum_offset: 2, ..partial }),
-            (with(tcp(), 6, 0x20), partial),
-            (tcp(), VnetHeader { gso_size: 0, ..gso }),
-            (tcp(), VnetHeader { gso_type: GSO_UDP_L4, ..gso }),
-            (tcp(), VnetHeader { gso_type: 4, ..gso }),
-            (udp(), VnetHeader { gso_type: 3, ..uso }),
-            (tcp(), ecn_alone),
+            (segment(), VnetHeader { csum_start: L4 as u16 + 4, ..partial }),
+            (segment(), VnetHeader { csum_start: u16::MAX, ..partial }),
+            (segment(), udp_partial),
+            (datagram(), partial),
+            (echo, VnetHeader { csum_offset: icmp::CHECKSUM as u16, ..partial }),
+            (with(segment(), ipv4::FLAGS_AND_OFFSET, MORE_FRAGMENTS), partial),
+            (segment(), VnetHeader { gso_size: 0, ..gso }),
+            (segment(), VnetHeader { gso_type: GSO_UDP_L4, ..gso }),
+            (segment(), VnetHeader { gso_type: 4, ..gso }),
+            (datagram(), VnetHeader { gso_type: 3, ..uso }),
+            (segment(), ecn_alone),
         ] {
             assert_eq!(error_of(bytes, vnet), Some(Malformed::VnetHeader), "{vnet:?}");
         }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use super::field::{icmp as icmp_field, ipv4, put_u16, u16_at, udp};
 use super::*;
 use etherparse::{Icmpv4Slice, Ipv4HeaderSlice, TcpSlice, UdpSlice};
 use proptest::prelude::*;
@@ -47,15 +48,13 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
 
 /// IPv4 options are opaque to egret: any words do, as long as the header says how many.
 fn with_ip_options(packet: &[u8], options: &[[u8; 4]]) -> Vec<u8> {
-    let mut bytes = packet[..20].to_vec();
-    bytes.extend_from_slice(options.as_flattened());
-    bytes.extend_from_slice(&packet[20..]);
-    bytes[0] = 0x45 + options.len() as u8;
+    let (header, rest) = packet.split_at(ipv4::MIN_LEN);
+    let options = options.as_flattened();
+    let mut bytes = [header, options, rest].concat();
+    bytes[ipv4::VERSION_AND_LENGTH] = ipv4::first_byte(ipv4::MIN_LEN + options.len());
     let total_len = bytes.len() as u16;
-    octets::put_u16(&mut bytes, 2, total_len);
-    octets::put_u16(&mut bytes, 10, 0);
-    let sum = checksum::checksum(&bytes[..20 + options.len() * 4]);
-    octets::put_u16(&mut bytes, 10, sum);
+    put_u16(&mut bytes, ipv4::TOTAL_LEN, total_len);
+    builder::update_header_checksum(&mut bytes);
     bytes
 }
 
@@ -72,7 +71,7 @@ fn translatable() -> impl Strategy<Value = Vec<u8>> {
             1 => builder::udp(src, dst, &payload),
             2 => {
                 let mut bytes = builder::udp(src, dst, &payload);
-                octets::put_u16(&mut bytes, 26, 0);
+                put_u16(&mut bytes, ipv4::MIN_LEN + udp::CHECKSUM, 0);
                 bytes
             }
             3 => builder::icmp_echo_request(*src.ip(), *dst.ip(), src.port(), 1, &payload),
@@ -139,7 +138,7 @@ proptest! {
         let vnet = VnetHeader::from_bytes(&vnet);
         icmp::time_exceeded(&bytes, vnet, Ipv4Addr::LOCALHOST, &mut out);
         let parsed = Packet::parse(&mut bytes, vnet);
-        prop_assert!(parsed.is_err() || bytes.len() >= 20);
+        prop_assert!(parsed.is_err() || bytes.len() >= ipv4::MIN_LEN);
     }
 
     /// Random octets seldom have a valid header, so give them one: everything behind it is random.
@@ -150,19 +149,20 @@ proptest! {
         rest in proptest::collection::vec(any::<u8>(), 0..120),
         options in options(),
         vnet in prop_oneof![Just([0; vnet::LEN]), any::<[u8; vnet::LEN]>()],
-        mend_icmp in any::<bool>(),
+        valid_icmp in any::<bool>(),
         rewrite in rewrite(),
     ) {
         let mut bytes = builder::udp(SocketAddrV4::new(rewrite.dst, 1), SocketAddrV4::new(rewrite.src, 2), &[]);
-        bytes.truncate(20);
-        octets::put_u16(&mut bytes, 6, fragment);
-        bytes[9] = protocol;
-        bytes.extend_from_slice(&rest);
-        if mend_icmp && protocol == 1 && rest.len() >= 8 {
-            octets::put_u16(&mut bytes, 22, 0);
-            let sum = checksum::checksum(&bytes[20..]);
-            octets::put_u16(&mut bytes, 22, sum);
+        bytes.truncate(ipv4::MIN_LEN);
+        put_u16(&mut bytes, ipv4::FLAGS_AND_OFFSET, fragment);
+        bytes[ipv4::PROTOCOL] = protocol;
+        let mut rest = rest;
+        if valid_icmp && protocol == 1 && rest.len() >= icmp_field::HEADER_LEN {
+            put_u16(&mut rest, icmp_field::CHECKSUM, 0);
+            let sum = checksum::checksum(&rest);
+            put_u16(&mut rest, icmp_field::CHECKSUM, sum);
         }
+        bytes.extend_from_slice(&rest);
         let mut bytes = with_ip_options(&bytes, &options);
         if let Ok(mut packet) = Packet::parse(&mut bytes, VnetHeader::from_bytes(&vnet)) {
             touch_everything(&mut packet, rewrite);
@@ -180,10 +180,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = octet;
         }
-        let header_len = (usize::from(bytes[0] & 0xf) * 4).clamp(20, bytes.len());
-        octets::put_u16(&mut bytes, 10, 0);
-        let sum = checksum::checksum(&bytes[..header_len]);
-        octets::put_u16(&mut bytes, 10, sum);
+        builder::update_header_checksum(&mut bytes);
         let len = bytes.len() - cut.index(bytes.len()) / 4;
         if let Ok(mut packet) = Packet::parse(&mut bytes[..len], VnetHeader::default()) {
             touch_everything(&mut packet, rewrite);
@@ -201,8 +198,8 @@ proptest! {
         prop_assert_eq!(packet.ttl(), 64 - u8::from(rewrite.decrement_ttl));
         assert_checksums_valid(&bytes);
         let no_checksum = |bytes: &[u8]| {
-            let l4 = usize::from(bytes[0] & 0xf) * 4;
-            bytes[9] == 17 && octets::u16_at(bytes, l4 + 6) == 0
+            let l4 = ipv4::header_len(bytes[ipv4::VERSION_AND_LENGTH]);
+            bytes[ipv4::PROTOCOL] == 17 && u16_at(bytes, l4 + udp::CHECKSUM) == 0
         };
         prop_assert_eq!(no_checksum(&original), no_checksum(&bytes));
     }
@@ -226,7 +223,7 @@ proptest! {
 
     #[test]
     fn partial_checksum_stays_the_pseudo_header_sum(
-        mut bytes in translatable().prop_filter("TCP or UDP", |bytes| bytes[9] != 1),
+        mut bytes in translatable().prop_filter("TCP or UDP", |bytes| bytes[ipv4::PROTOCOL] != 1),
         rewrite in rewrite(),
     ) {
         let vnet = builder::to_partial(&mut bytes);
@@ -237,7 +234,7 @@ proptest! {
         let number = packet.protocol().number();
         let expected = checksum::pseudo_header(rewrite.src, rewrite.dst, number, l4_len).fold();
         let field = start + usize::from(vnet.csum_offset);
-        prop_assert_eq!(octets::u16_at(&bytes, field), expected);
+        prop_assert_eq!(u16_at(&bytes, field), expected);
         builder::complete(&mut bytes, vnet);
         assert_checksums_valid(&bytes);
     }
@@ -252,7 +249,7 @@ proptest! {
         router in address(),
         inside in rewrite(),
     ) {
-        let header_len = usize::from(quoted[0] & 0xf) * 4;
+        let header_len = ipv4::header_len(quoted[ipv4::VERSION_AND_LENGTH]);
         let len = if short { header_len + 8 + usize::from(odd_tail) } else { quoted.len() };
         let quote = &quoted[..len.min(quoted.len())];
         let original = builder::icmp_error(router, inside.src, icmp_type, 1, quote);
@@ -294,7 +291,7 @@ proptest! {
             };
             let mut original = original;
             prop_assert_eq!(quoted, parse(&mut original, VnetHeader::default()).tuple());
-            prop_assert_eq!(octets::u16_at(packet.bytes(), 26), mtu);
+            prop_assert_eq!(u16_at(packet.bytes(), ipv4::MIN_LEN + icmp_field::NEXT_HOP_MTU), mtu);
         }
     }
 }

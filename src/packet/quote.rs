@@ -1,7 +1,7 @@
 //! The packet quoted in an ICMP error: an IPv4 header, its options, and at least 8 octets of L4 (RFC 792).
 
+use super::field::{address_at, ipv4, u16_at};
 use super::ids::Ids;
-use super::octets::{address_at, u16_at};
 use super::{Protocol, Tuple, checksum};
 
 /// Octets of L4 that every quote has (RFC 792), enough for ports and identifiers.
@@ -27,16 +27,20 @@ impl Quote {
     /// REQ-3), or less than 8 octets of TCP, UDP or ICMP. The quoted total length and the quoted L4 checksum are not
     /// judged: the quote is cut short, and they may be wrong for good reasons.
     pub(super) fn parse(quoted: &[u8]) -> Option<Self> {
-        if quoted.len() < 20 || quoted[0] >> 4 != 4 {
+        if quoted.len() < ipv4::MIN_LEN {
             return None;
         }
-        let header_len = usize::from(quoted[0] & 0xf) * 4;
-        if header_len < 20 || !checksum::is_valid(quoted.get(..header_len)?) {
+        let first = quoted[ipv4::VERSION_AND_LENGTH];
+        let header_len = ipv4::header_len(first);
+        if ipv4::version(first) != ipv4::VERSION || header_len < ipv4::MIN_LEN {
             return None;
         }
-        let protocol = Protocol::from(quoted[9]);
+        if !checksum::is_valid(quoted.get(..header_len)?) {
+            return None;
+        }
+        let protocol = Protocol::from(quoted[ipv4::PROTOCOL]);
         let l4 = &quoted[header_len..];
-        let has_l4 = u16_at(quoted, 6) & 0x1fff == 0;
+        let has_l4 = u16_at(quoted, ipv4::FLAGS_AND_OFFSET) & ipv4::FRAGMENT_OFFSET == 0;
         let ids = match protocol {
             Protocol::Other(_) => Ids::None,
             Protocol::Tcp | Protocol::Udp | Protocol::Icmp if !has_l4 => Ids::None,
@@ -44,7 +48,7 @@ impl Quote {
             Protocol::Tcp | Protocol::Udp | Protocol::Icmp => Ids::of(protocol, l4),
         };
         let (sport, dport) = ids.read(l4);
-        let (src, dst) = (address_at(quoted, 12), address_at(quoted, 16));
+        let (src, dst) = (address_at(quoted, ipv4::SRC), address_at(quoted, ipv4::DST));
         Some(Self { tuple: Tuple { protocol, src, dst, sport, dport }, header_len, ids, has_l4 })
     }
 }
@@ -54,29 +58,25 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::super::builder;
-    use super::super::octets::put_u16;
     use super::*;
     use std::net::{Ipv4Addr, SocketAddrV4};
 
     const SRC: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 7), 1024);
     const DST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 443);
 
-    fn mended(mut bytes: Vec<u8>) -> Vec<u8> {
-        let header_len = usize::from(bytes[0] & 0xf) * 4;
-        put_u16(&mut bytes, 10, 0);
-        let sum = checksum::checksum(&bytes[..header_len]);
-        put_u16(&mut bytes, 10, sum);
+    fn with_valid_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+        builder::update_header_checksum(&mut bytes);
         bytes
     }
 
     #[test]
     fn eight_octets_behind_options_are_enough() {
         let datagram = builder::udp(SRC, DST, b"data");
-        let mut bytes = datagram[..20].to_vec();
+        let mut bytes = datagram[..ipv4::MIN_LEN].to_vec();
         bytes.extend_from_slice(&[0x94, 4, 0, 0]);
-        bytes.extend_from_slice(&datagram[20..28]);
-        bytes[0] = 0x46;
-        let quote = Quote::parse(&mended(bytes)).unwrap();
+        bytes.extend_from_slice(&datagram[ipv4::MIN_LEN..ipv4::MIN_LEN + L4_OCTETS]);
+        bytes[ipv4::VERSION_AND_LENGTH] = ipv4::first_byte(24);
+        let quote = Quote::parse(&with_valid_checksum(bytes)).unwrap();
         assert_eq!((quote.tuple.sport, quote.tuple.dport, quote.header_len), (1024, 443, 24));
     }
 
@@ -94,8 +94,8 @@ mod tests {
     #[test]
     fn quoted_later_fragment_has_no_ports() {
         let mut bytes = builder::udp(SRC, DST, b"data");
-        bytes[7] = 1;
-        let quote = Quote::parse(&mended(bytes)).unwrap();
+        bytes[ipv4::FLAGS_AND_OFFSET + 1] = 1;
+        let quote = Quote::parse(&with_valid_checksum(bytes)).unwrap();
         assert_eq!((quote.tuple.sport, quote.tuple.dport, quote.has_l4), (0, 0, false));
     }
 
@@ -110,9 +110,9 @@ mod tests {
             bytes[at] = octet;
             bytes
         };
-        assert!(Quote::parse(&with(0, 0x65)).is_none());
-        assert!(Quote::parse(&with(0, 0x44)).is_none());
-        assert!(Quote::parse(&with(0, 0x4f)).is_none());
-        assert!(Quote::parse(&with(8, 1)).is_none());
+        assert!(Quote::parse(&with(ipv4::VERSION_AND_LENGTH, 0x65)).is_none());
+        assert!(Quote::parse(&with(ipv4::VERSION_AND_LENGTH, 0x44)).is_none());
+        assert!(Quote::parse(&with(ipv4::VERSION_AND_LENGTH, 0x4f)).is_none());
+        assert!(Quote::parse(&with(ipv4::TTL, 1)).is_none());
     }
 }

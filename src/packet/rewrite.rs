@@ -2,20 +2,23 @@
 //! checksums over them (RFC 3022 4.1 to 4.3, RFC 1624).
 
 use super::checksum::{self, Sum};
+use super::field::{address_at, icmp, ipv4, l4_checksum, put_u16, put_u32, tcp, u16_at, udp};
+use super::headers::{Fragment, IcmpKind, L4};
 use super::ids::replace_word;
-use super::octets::{address_at, put_u16, put_u32, u16_at};
-use super::parse::{ICMP_HEADER, checksum_field};
 use super::quote::Quote;
-use super::view::{Fragment, IcmpKind, L4};
 use super::{Packet, Protocol, Tuple, VnetHeader, builder};
 use std::net::Ipv4Addr;
 
-/// Where the identification is in an IPv4 header.
-const IDENTIFICATION: usize = 4;
-/// Where the header checksum is in an IPv4 header.
-const IP_CHECKSUM: usize = 10;
-/// Where the checksum is in an ICMP header.
-const ICMP_CHECKSUM: usize = 2;
+/// TCP options (RFC 9293 3.1).
+mod option {
+    pub(super) const END: u8 = 0;
+    pub(super) const NO_OPERATION: u8 = 1;
+    pub(super) const MSS: u8 = 2;
+    /// Bytes of an MSS option.
+    pub(super) const MSS_LEN: usize = 4;
+    /// Bytes of kind and length, which every option begins with but the two of one byte.
+    pub(super) const HEADER_LEN: usize = 2;
+}
 
 /// What to make of a packet's headers. It is stored in a flow and applied to each of its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +72,10 @@ pub fn rewrite_icmp_error(
     decrement_ttl: bool,
 ) {
     let L4::Icmp(IcmpKind::Error { icmp_type, code, .. }) = packet.l4 else { return };
-    let icmp = &mut packet.bytes[packet.ip_header_len..];
-    let Some(quote) = Quote::parse(&icmp[ICMP_HEADER..]) else { return };
-    let change = rewrite_quote(&mut icmp[ICMP_HEADER..], quote, quoted);
-    adjust_at(icmp, ICMP_CHECKSUM, change, checksum::adjust);
+    let message = &mut packet.bytes[packet.ip_header_len..];
+    let Some(quote) = Quote::parse(&message[icmp::HEADER_LEN..]) else { return };
+    let change = rewrite_quote(&mut message[icmp::HEADER_LEN..], quote, quoted);
+    adjust_at(message, icmp::CHECKSUM, change, checksum::adjust);
     let (sport, dport) = quote.ids.keep(quoted.sport, quoted.dport);
     let quoted = Tuple { protocol: quote.tuple.protocol, sport, dport, ..quoted };
     packet.l4 = L4::Icmp(IcmpKind::Error { icmp_type, code, quoted });
@@ -81,8 +84,8 @@ pub fn rewrite_icmp_error(
 
 /// Gives a packet another identification, which the fragments of one datagram share (RFC 6864).
 pub fn set_identification(packet: &mut Packet<'_>, identification: u16) {
-    let change = replace_word(packet.bytes, IDENTIFICATION, identification);
-    adjust_at(packet.bytes, IP_CHECKSUM, change, checksum::adjust);
+    let change = replace_word(packet.bytes, ipv4::IDENTIFICATION, identification);
+    adjust_at(packet.bytes, ipv4::CHECKSUM, change, checksum::adjust);
 }
 
 /// Completes a partial L4 checksum: what leaves in fragments has nobody behind it who could. Nothing else changes.
@@ -99,38 +102,39 @@ pub fn clamp_mss(packet: &mut Packet<'_>, max_mss: u16) -> bool {
     if !facts.flags.syn() {
         return false;
     }
-    let tcp = &mut packet.bytes[packet.ip_header_len..];
-    let Some(at) = find_mss(&tcp[..packet.l4_header_len]) else { return false };
-    let old = u16_at(tcp, at);
+    let segment = &mut packet.bytes[packet.ip_header_len..];
+    let Some(at) = find_mss(&segment[..packet.l4_header_len]) else { return false };
+    let old = u16_at(segment, at);
     if old <= max_mss {
         return false;
     }
-    put_u16(tcp, at, max_mss);
+    put_u16(segment, at, max_mss);
     if !packet.vnet.is_partial() {
         // An option may start anywhere: at an odd offset its octets count in swapped places.
         let (old, new) = match at % 2 {
             0 => (old, max_mss),
             _ => (old.swap_bytes(), max_mss.swap_bytes()),
         };
-        adjust_l4_checksum(tcp, Protocol::Tcp, Sum::default(), Sum::default().replace(old, new));
+        let change = Sum::default().replace(old, new);
+        adjust_l4_checksum(segment, Protocol::Tcp, Sum::default(), change);
     }
     true
 }
 
 /// Where the value of the MSS option is in a TCP header (RFC 9293 3.2).
 fn find_mss(header: &[u8]) -> Option<usize> {
-    let mut at = 20;
+    let mut at = tcp::MIN_LEN;
     loop {
         match *header.get(at)? {
-            0 => return None,
-            1 => at += 1,
+            option::END => return None,
+            option::NO_OPERATION => at += 1,
             kind => {
                 let length = usize::from(*header.get(at + 1)?);
-                if length < 2 || at + length > header.len() {
+                if length < option::HEADER_LEN || at + length > header.len() {
                     return None;
                 }
-                if kind == 2 && length == 4 {
-                    return Some(at + 2);
+                if kind == option::MSS && length == option::MSS_LEN {
+                    return Some(at + option::HEADER_LEN);
                 }
                 at += length;
             }
@@ -148,7 +152,7 @@ fn rewrite_ip_header(
 ) -> Sum {
     let addresses = replace_addresses(packet.bytes, src, dst);
     let ttl = if decrement_ttl { replace_ttl(packet.bytes) } else { Sum::default() };
-    adjust_at(packet.bytes, IP_CHECKSUM, addresses.plus(ttl), checksum::adjust);
+    adjust_at(packet.bytes, ipv4::CHECKSUM, addresses.plus(ttl), checksum::adjust);
     packet.tuple.src = src;
     packet.tuple.dst = dst;
     addresses
@@ -157,24 +161,24 @@ fn rewrite_ip_header(
 #[inline]
 fn replace_addresses(header: &mut [u8], src: Ipv4Addr, dst: Ipv4Addr) -> Sum {
     let change = Sum::default()
-        .replace_address(address_at(header, 12), src)
-        .replace_address(address_at(header, 16), dst);
-    put_u32(header, 12, src.to_bits());
-    put_u32(header, 16, dst.to_bits());
+        .replace_address(address_at(header, ipv4::SRC), src)
+        .replace_address(address_at(header, ipv4::DST), dst);
+    put_u32(header, ipv4::SRC, src.to_bits());
+    put_u32(header, ipv4::DST, dst.to_bits());
     change
 }
 
 #[inline]
 fn replace_ttl(header: &mut [u8]) -> Sum {
-    let old = u16_at(header, 8);
-    header[8] = header[8].saturating_sub(1);
-    Sum::default().replace(old, u16_at(header, 8))
+    let old = u16_at(header, ipv4::TTL);
+    header[ipv4::TTL] = header[ipv4::TTL].saturating_sub(1);
+    Sum::default().replace(old, u16_at(header, ipv4::TTL))
 }
 
 /// Edits a quoted packet and returns what that changes in the sum of its octets.
 fn rewrite_quote(bytes: &mut [u8], quote: Quote, new: Tuple) -> Sum {
     let addresses = replace_addresses(bytes, new.src, new.dst);
-    let header = adjust_at(bytes, IP_CHECKSUM, addresses, checksum::adjust);
+    let header = adjust_at(bytes, ipv4::CHECKSUM, addresses, checksum::adjust);
     let change = addresses.plus(header);
     if !quote.has_l4 {
         return change;
@@ -189,16 +193,16 @@ fn rewrite_quote(bytes: &mut [u8], quote: Quote, new: Tuple) -> Sum {
 #[inline]
 fn adjust_l4_checksum(l4: &mut [u8], protocol: Protocol, addresses: Sum, other: Sum) -> Sum {
     match protocol {
-        Protocol::Tcp => adjust_at(l4, 16, addresses.plus(other), checksum::adjust),
-        Protocol::Udp => adjust_at(l4, 6, addresses.plus(other), checksum::adjust_udp),
-        Protocol::Icmp => adjust_at(l4, ICMP_CHECKSUM, other, checksum::adjust),
+        Protocol::Tcp => adjust_at(l4, tcp::CHECKSUM, addresses.plus(other), checksum::adjust),
+        Protocol::Udp => adjust_at(l4, udp::CHECKSUM, addresses.plus(other), checksum::adjust_udp),
+        Protocol::Icmp => adjust_at(l4, icmp::CHECKSUM, other, checksum::adjust),
         Protocol::Other(_) => Sum::default(),
     }
 }
 
 #[inline]
 fn adjust_partial_checksum(l4: &mut [u8], protocol: Protocol, addresses: Sum) {
-    if let Some(at) = checksum_field(protocol) {
+    if let Some(at) = l4_checksum(protocol) {
         adjust_at(l4, at, addresses, checksum::adjust_partial);
     }
 }
@@ -217,12 +221,15 @@ fn adjust_at(bytes: &mut [u8], at: usize, change: Sum, adjust: fn(u16, Sum) -> u
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::super::{IcmpKind, TcpFlags};
+    use super::super::TcpFlags;
     use super::*;
     use std::net::SocketAddrV4;
 
     const TASK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 2), 40_000);
     const HOST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 443);
+    /// Where the L4 header of these packets begins, and the value of an MSS option that is their first.
+    const L4: usize = ipv4::MIN_LEN;
+    const MSS: usize = L4 + tcp::MIN_LEN + option::HEADER_LEN;
     const OUTSIDE: Rewrite = Rewrite {
         src: Ipv4Addr::new(198, 51, 100, 7),
         dst: *HOST.ip(),
@@ -248,17 +255,15 @@ mod tests {
         OUTSIDE.apply(&mut parse(&mut bytes));
         let outside = SocketAddrV4::new(OUTSIDE.src, OUTSIDE.sport);
         let mut expected = builder::tcp(outside, HOST, TcpFlags::ACK, 5, 6, b"odd");
-        expected[8] = 63;
-        expected[10..12].copy_from_slice(&[0, 0]);
-        let sum = checksum::checksum(&expected[..20]);
-        put_u16(&mut expected, 10, sum);
+        expected[ipv4::TTL] = 63;
+        builder::update_header_checksum(&mut expected);
         assert_eq!(bytes, expected);
     }
 
     #[test]
     fn fragments_of_a_datagram_fit_together_after_translation() {
         let whole = builder::udp(TASK, HOST, &[7; 45]);
-        let mut first = fragment(&whole, 20..44, 0x2000);
+        let mut first = fragment(&whole, 20..44, ipv4::MORE_FRAGMENTS);
         let mut later = fragment(&whole, 44..73, 3);
         let mut later = parse(&mut later);
         OUTSIDE.apply(&mut later);
@@ -266,49 +271,43 @@ mod tests {
         OUTSIDE.apply(&mut first);
         assert_eq!((first.tuple().sport, later.tuple().sport), (1024, 0));
         assert_eq!((first.src(), later.src()), (OUTSIDE.src, OUTSIDE.src));
-        let l4 = [&first.bytes()[20..], &later.bytes()[20..]].concat();
+        let l4 = [&first.bytes()[L4..], &later.bytes()[L4..]].concat();
         assert!(l4_is_valid(&first, &l4));
-        assert_eq!(&l4[8..], &whole[28..]);
+        assert_eq!(&l4[udp::HEADER_LEN..], &whole[L4 + udp::HEADER_LEN..]);
     }
 
     fn fragment(whole: &[u8], octets: std::ops::Range<usize>, flags_and_offset: u16) -> Vec<u8> {
-        let mut bytes = whole[..20].to_vec();
+        let mut bytes = whole[..L4].to_vec();
         bytes.extend_from_slice(&whole[octets]);
         let total_len = bytes.len() as u16;
-        put_u16(&mut bytes, 2, total_len);
-        put_u16(&mut bytes, 6, flags_and_offset);
-        put_u16(&mut bytes, 10, 0);
-        let sum = checksum::checksum(&bytes[..20]);
-        put_u16(&mut bytes, 10, sum);
+        put_u16(&mut bytes, ipv4::TOTAL_LEN, total_len);
+        put_u16(&mut bytes, ipv4::FLAGS_AND_OFFSET, flags_and_offset);
+        builder::update_header_checksum(&mut bytes);
         bytes
     }
 
     #[test]
     fn other_protocols_change_their_addresses_only() {
         let mut bytes = builder::udp(TASK, HOST, b"data");
-        bytes[9] = 47;
-        put_u16(&mut bytes, 10, 0);
-        let sum = checksum::checksum(&bytes[..20]);
-        put_u16(&mut bytes, 10, sum);
+        bytes[ipv4::PROTOCOL] = 47;
+        builder::update_header_checksum(&mut bytes);
         let before = bytes.clone();
         let mut packet = parse(&mut bytes);
         OUTSIDE.apply(&mut packet);
         assert_eq!((packet.src(), packet.tuple().sport), (OUTSIDE.src, 0));
-        assert_eq!(bytes[20..], before[20..]);
-        assert!(checksum::is_valid(&bytes[..20]));
+        assert_eq!(bytes[L4..], before[L4..]);
+        assert!(checksum::is_valid(&bytes[..L4]));
     }
 
     #[test]
     fn ttl_of_zero_does_not_wrap() {
         let mut bytes = builder::udp(TASK, HOST, &[]);
-        bytes[8] = 0;
-        put_u16(&mut bytes, 10, 0);
-        let sum = checksum::checksum(&bytes[..20]);
-        put_u16(&mut bytes, 10, sum);
+        bytes[ipv4::TTL] = 0;
+        builder::update_header_checksum(&mut bytes);
         let mut packet = parse(&mut bytes);
         OUTSIDE.apply(&mut packet);
         assert_eq!(packet.ttl(), 0);
-        assert!(checksum::is_valid(&bytes[..20]));
+        assert!(checksum::is_valid(&bytes[..L4]));
     }
 
     #[test]
@@ -328,11 +327,11 @@ mod tests {
         options.extend_from_slice(&[2, 4, 0x23, 0x01]);
         options.resize(8, 1);
         let mut bytes = builder::tcp(TASK, HOST, TcpFlags::SYN, 1, 0, &options);
-        bytes[32] = 0x70;
-        put_u16(&mut bytes, 36, 0);
+        bytes[L4 + tcp::DATA_OFFSET] = tcp::data_offset(28);
+        put_u16(&mut bytes, L4 + tcp::CHECKSUM, 0);
         let pseudo = checksum::pseudo_header(*TASK.ip(), *HOST.ip(), 6, 28);
-        let sum = pseudo.bytes(&bytes[20..]).checksum();
-        put_u16(&mut bytes, 36, sum);
+        let sum = pseudo.bytes(&bytes[L4..]).checksum();
+        put_u16(&mut bytes, L4 + tcp::CHECKSUM, sum);
         bytes
     }
 
@@ -341,10 +340,10 @@ mod tests {
         for first_options in [&[][..], &[1], &[1, 1], &[3, 3, 7]] {
             let mut bytes = syn(first_options);
             let mut packet = parse(&mut bytes);
-            assert!(l4_is_valid(&packet, &packet.bytes()[20..]));
+            assert!(l4_is_valid(&packet, &packet.bytes()[L4..]));
             assert!(clamp_mss(&mut packet, 1379));
-            assert!(l4_is_valid(&packet, &packet.bytes()[20..]), "{first_options:?}");
-            assert_eq!(u16_at(packet.bytes(), 42 + first_options.len()), 1379);
+            assert!(l4_is_valid(&packet, &packet.bytes()[L4..]), "{first_options:?}");
+            assert_eq!(u16_at(packet.bytes(), MSS + first_options.len()), 1379);
             assert!(!clamp_mss(&mut packet, 1379));
         }
     }
@@ -353,10 +352,10 @@ mod tests {
     fn mss_of_a_partial_packet_leaves_the_checksum_field() {
         let mut bytes = syn(&[]);
         let vnet = builder::to_partial(&mut bytes);
-        let field = u16_at(&bytes, 36);
+        let field = u16_at(&bytes, L4 + tcp::CHECKSUM);
         let mut packet = Packet::parse(&mut bytes, vnet).unwrap();
         assert!(clamp_mss(&mut packet, 536));
-        assert_eq!((u16_at(&bytes, 36), u16_at(&bytes, 42)), (field, 536));
+        assert_eq!((u16_at(&bytes, L4 + tcp::CHECKSUM), u16_at(&bytes, MSS)), (field, 536));
     }
 
     #[test]

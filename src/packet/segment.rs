@@ -1,13 +1,10 @@
 //! What a packet is on a wire: the segments of a super-packet, with complete checksums. The kernel does this after egret;
 //! here it is done for those who look at packets. Allocates.
 
-use super::checksum::{checksum, pseudo_header};
-use super::octets::{put_u16, put_u32, u16_at, u32_at};
-use super::parse::checksum_field;
+use super::checksum::{pseudo_header, write_ipv4};
+use super::field::{address_at, ipv4, l4_checksum, put_u16, put_u32, tcp, u16_at, u32_at, udp};
 use super::{Packet, Protocol, TcpFlags, VnetHeader};
 
-/// Where the flags are in a TCP header.
-const TCP_FLAGS: usize = 13;
 /// Flags that only the last segment has.
 const LAST_ONLY: u8 = TcpFlags::FIN.0 | TcpFlags::PSH.0;
 /// Congestion window reduced, which only the first segment has (RFC 3168 6.1.2).
@@ -58,34 +55,32 @@ struct Place {
 fn finish(segment: &mut [u8], protocol: Protocol, ip_len: usize, place: Place) {
     // No segment is longer than the IPv4 packet that it was in.
     let total = segment.len() as u16;
-    put_u16(segment, 2, total);
-    let identification = u16_at(segment, 4).wrapping_add(place.position as u16);
-    put_u16(segment, 4, identification);
-    put_u16(segment, 10, 0);
-    let sum = checksum(&segment[..ip_len]);
-    put_u16(segment, 10, sum);
+    put_u16(segment, ipv4::TOTAL_LEN, total);
+    let identification = u16_at(segment, ipv4::IDENTIFICATION).wrapping_add(place.position as u16);
+    put_u16(segment, ipv4::IDENTIFICATION, identification);
     let (header, l4) = segment.split_at_mut(ip_len);
+    write_ipv4(header);
     match protocol {
         Protocol::Tcp => {
-            let sequence = u32_at(l4, 4).wrapping_add(place.offset as u32);
-            put_u32(l4, 4, sequence);
+            let sequence = u32_at(l4, tcp::SEQ).wrapping_add(place.offset as u32);
+            put_u32(l4, tcp::SEQ, sequence);
             if !place.last {
-                l4[TCP_FLAGS] &= !LAST_ONLY;
+                l4[tcp::FLAGS] &= !LAST_ONLY;
             }
             if place.position > 0 {
-                l4[TCP_FLAGS] &= !CWR;
+                l4[tcp::FLAGS] &= !CWR;
             }
         }
-        Protocol::Udp => put_u16(l4, 4, total - ip_len as u16),
+        Protocol::Udp => put_u16(l4, udp::LEN, total - ip_len as u16),
         Protocol::Icmp | Protocol::Other(_) => {}
     }
-    let Some(field) = checksum_field(protocol) else { return };
+    let Some(field) = l4_checksum(protocol) else { return };
     let none = protocol == Protocol::Udp && u16_at(l4, field) == 0;
     if none {
         return;
     }
     put_u16(l4, field, 0);
-    let [src, dst] = [12, 16].map(|at| super::octets::address_at(header, at));
+    let [src, dst] = [ipv4::SRC, ipv4::DST].map(|at| address_at(header, at));
     let pseudo = pseudo_header(src, dst, protocol.number(), total - ip_len as u16);
     let sum = match pseudo.bytes(l4).checksum() {
         0 if protocol == Protocol::Udp => 0xffff,
@@ -113,10 +108,8 @@ mod tests {
     }
 
     fn with_id(mut bytes: Vec<u8>, id: u16) -> Vec<u8> {
-        put_u16(&mut bytes, 4, id);
-        put_u16(&mut bytes, 10, 0);
-        let sum = checksum(&bytes[..20]);
-        put_u16(&mut bytes, 10, sum);
+        put_u16(&mut bytes, ipv4::IDENTIFICATION, id);
+        builder::update_header_checksum(&mut bytes);
         bytes
     }
 
@@ -156,7 +149,7 @@ mod tests {
             assert_eq!(wire(&partial, vnet), [original]);
         }
         let mut wrong = builder::udp(SRC, DST, b"data");
-        wrong[26..28].copy_from_slice(&[1, 2]);
+        put_u16(&mut wrong, ipv4::MIN_LEN + udp::CHECKSUM, 0x0102);
         assert_eq!(
             wire(&wrong, VnetHeader::default()),
             std::slice::from_ref(&wrong),

@@ -1,93 +1,12 @@
 //! The checked view: a packet whose offsets have been proven once.
 
+use super::field::ipv4::FRAGMENT_UNIT as UNIT;
+use super::field::{address_at, icmp, ipv4, u16_at};
+use super::headers::{Fragment, IcmpKind, L4};
 use super::ids::Ids;
-use super::octets::{address_at, u16_at};
-use super::parse::{check_ip_header, fragment_of, read_l4, vnet_agrees};
-use super::tcp::TcpFacts;
-use super::{Protocol, Tuple, VnetHeader};
+use super::parse::{Malformed, check_ip_header, read_l4, vnet_agrees};
+use super::{Protocol, TcpFacts, Tuple, VnetHeader};
 use std::net::Ipv4Addr;
-
-/// Why a string of octets is not a packet that egret can judge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Malformed {
-    /// Fewer octets than an IPv4 header has, or none.
-    #[error("shorter than an IPv4 header")]
-    Truncated,
-    /// Version 6: AWS filters it apart from IPv4, and egret carries IPv4 only.
-    #[error("IPv6, which egret does not carry")]
-    Ipv6,
-    /// A version that is neither 4 nor 6.
-    #[error("the IP version is neither 4 nor 6")]
-    Version,
-    /// The header length field is below 20 or beyond the packet.
-    #[error("the IPv4 header length is below 20 octets or beyond the packet")]
-    HeaderLength,
-    /// The total length field disagrees with the octets that arrived.
-    #[error("the IPv4 total length is below the header's or beyond the octets that arrived")]
-    TotalLength,
-    /// The IPv4 header checksum is wrong.
-    #[error("the IPv4 header checksum is wrong")]
-    HeaderChecksum,
-    /// The L4 header does not fit.
-    #[error("the TCP, UDP or ICMP header does not fit in the packet")]
-    L4Truncated,
-    /// The virtio-net header contradicts the packet.
-    #[error("the virtio-net header contradicts the packet")]
-    VnetHeader,
-    /// The checksum of an unfragmented ICMP message is wrong (RFC 5508 REQ-3).
-    #[error("the ICMP checksum is wrong")]
-    IcmpChecksum,
-    /// An ICMP error quotes nothing that names a flow: no IPv4 header, one with a wrong checksum (RFC 5508 REQ-3), or
-    /// less than 8 octets of L4. Passing it on would carry untranslated addresses across.
-    #[error("the packet quoted in an ICMP error is damaged or too short")]
-    Quote,
-}
-
-/// Where a packet stands in a fragmented datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fragment {
-    /// Not fragmented.
-    Whole,
-    /// First fragment: offset 0, more follow; it has the L4 header.
-    First,
-    /// A later one: no L4 header, hence no ports.
-    Later,
-}
-
-/// What an ICMP message is to a NAT (RFC 5508).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IcmpKind {
-    /// Type 8.
-    EchoRequest,
-    /// Type 0.
-    EchoReply,
-    /// Types 3, 4, 11 and 12: an error about the quoted packet.
-    Error {
-        /// ICMP type.
-        icmp_type: u8,
-        /// ICMP code.
-        code: u8,
-        /// The tuple of the quoted packet, by the conventions of [`Tuple`].
-        quoted: Tuple,
-    },
-    /// Any other, redirects among them.
-    Other {
-        /// ICMP type.
-        icmp_type: u8,
-        /// ICMP code.
-        code: u8,
-    },
-}
-
-/// What the L4 header said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum L4 {
-    Tcp(TcpFacts),
-    Udp,
-    Icmp(IcmpKind),
-    /// No L4 header that egret reads: a later fragment or another protocol.
-    Opaque,
-}
 
 /// An IPv4 packet, borrowed from the buffer it arrived in, and what was found in it.
 ///
@@ -117,8 +36,8 @@ impl<'a> Packet<'a> {
     pub fn parse(bytes: &'a mut [u8], vnet: VnetHeader) -> Result<Self, Malformed> {
         let (ip_header_len, total_len) = check_ip_header(bytes)?;
         let bytes = &mut bytes[..total_len];
-        let protocol = Protocol::from(bytes[9]);
-        let fragment = fragment_of(u16_at(bytes, 6));
+        let protocol = Protocol::from(bytes[ipv4::PROTOCOL]);
+        let fragment = Fragment::of(u16_at(bytes, ipv4::FLAGS_AND_OFFSET));
         if !vnet_agrees(vnet, protocol, fragment, ip_header_len) {
             return Err(Malformed::VnetHeader);
         }
@@ -132,7 +51,7 @@ impl<'a> Packet<'a> {
             L4::Tcp(_) | L4::Udp | L4::Icmp(_) => Ids::of(protocol, octets),
         };
         let (sport, dport) = ids.read(octets);
-        let (src, dst) = (address_at(bytes, 12), address_at(bytes, 16));
+        let (src, dst) = (address_at(bytes, ipv4::SRC), address_at(bytes, ipv4::DST));
         let tuple = Tuple { protocol, src, dst, sport, dport };
         Ok(Self {
             bytes,
@@ -169,19 +88,25 @@ impl<'a> Packet<'a> {
     /// Time to live, in hops.
     #[inline]
     pub fn ttl(&self) -> u8 {
-        self.bytes[8]
+        self.bytes[ipv4::TTL]
     }
 
     /// Whether the sender forbids fragmentation.
     #[inline]
     pub fn dont_fragment(&self) -> bool {
-        self.bytes[6] & 0x40 != 0
+        self.bytes[ipv4::FLAGS_AND_OFFSET] & (ipv4::DONT_FRAGMENT >> 8) as u8 != 0
     }
 
     /// The identification field, which the fragments of one datagram share.
     #[inline]
     pub fn identification(&self) -> u16 {
-        u16_at(self.bytes, 4)
+        u16_at(self.bytes, ipv4::IDENTIFICATION)
+    }
+
+    /// Where in its datagram a fragment belongs, in units of 8 bytes; 0 for a whole packet.
+    #[inline]
+    pub fn fragment_offset(&self) -> u16 {
+        u16_at(self.bytes, ipv4::FLAGS_AND_OFFSET) & ipv4::FRAGMENT_OFFSET
     }
 
     /// Where the packet stands in a fragmented datagram.
@@ -242,7 +167,10 @@ impl<'a> Packet<'a> {
     #[inline]
     pub fn icmp_type_code(&self) -> (u8, u8) {
         match self.l4 {
-            L4::Icmp(_) => (self.bytes[self.ip_header_len], self.bytes[self.ip_header_len + 1]),
+            L4::Icmp(_) => (
+                self.bytes[self.ip_header_len + icmp::TYPE],
+                self.bytes[self.ip_header_len + icmp::CODE],
+            ),
             L4::Tcp(_) | L4::Udp | L4::Opaque => (0, 0),
         }
     }
@@ -297,8 +225,8 @@ impl<'a> Packet<'a> {
 
     #[cold]
     fn wire_fragments(&self, mtu: u16) -> u32 {
-        let room = usize::from(mtu).saturating_sub(self.ip_header_len) / 8 * 8;
-        ((self.bytes.len() - self.ip_header_len) as u32).div_ceil(room.max(8) as u32).max(1)
+        let room = usize::from(mtu).saturating_sub(self.ip_header_len) / UNIT * UNIT;
+        ((self.bytes.len() - self.ip_header_len) as u32).div_ceil(room.max(UNIT) as u32).max(1)
     }
 
     /// Octets on the wire after segmentation or fragmentation, IPv4 headers included, link headers not.

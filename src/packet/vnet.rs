@@ -2,14 +2,12 @@
 //! opened with `IFF_VNET_HDR`: it says what the kernel left to be done, checksum and segmentation.
 
 use super::checksum;
+use super::field::{udp, vnet};
 
 /// Octets of the header on the wire.
-pub const LEN: usize = 10;
+pub const LEN: usize = vnet::LEN;
 /// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the L4 checksum field holds the folded pseudo-header sum only.
 pub const NEEDS_CSUM: u8 = 1;
-
-/// Where the checksum is in a UDP header.
-const UDP_CHECKSUM: u16 = 6;
 
 /// What travels in front of a packet; all zero for a plain packet with complete checksums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,23 +38,26 @@ impl VnetHeader {
     #[inline]
     pub const fn from_bytes(bytes: &[u8; LEN]) -> Self {
         Self {
-            flags: bytes[0],
-            gso_type: bytes[1],
-            hdr_len: u16::from_ne_bytes([bytes[2], bytes[3]]),
-            gso_size: u16::from_ne_bytes([bytes[4], bytes[5]]),
-            csum_start: u16::from_ne_bytes([bytes[6], bytes[7]]),
-            csum_offset: u16::from_ne_bytes([bytes[8], bytes[9]]),
+            flags: bytes[vnet::FLAGS],
+            gso_type: bytes[vnet::GSO_TYPE],
+            hdr_len: word_at(bytes, vnet::HDR_LEN),
+            gso_size: word_at(bytes, vnet::GSO_SIZE),
+            csum_start: word_at(bytes, vnet::CSUM_START),
+            csum_offset: word_at(bytes, vnet::CSUM_OFFSET),
         }
     }
 
     /// The octets that the kernel reads.
     #[inline]
     pub const fn to_bytes(self) -> [u8; LEN] {
-        let [h0, h1] = self.hdr_len.to_ne_bytes();
-        let [g0, g1] = self.gso_size.to_ne_bytes();
-        let [s0, s1] = self.csum_start.to_ne_bytes();
-        let [o0, o1] = self.csum_offset.to_ne_bytes();
-        [self.flags, self.gso_type, h0, h1, g0, g1, s0, s1, o0, o1]
+        let mut bytes = [0; LEN];
+        bytes[vnet::FLAGS] = self.flags;
+        bytes[vnet::GSO_TYPE] = self.gso_type;
+        put_word(&mut bytes, vnet::HDR_LEN, self.hdr_len);
+        put_word(&mut bytes, vnet::GSO_SIZE, self.gso_size);
+        put_word(&mut bytes, vnet::CSUM_START, self.csum_start);
+        put_word(&mut bytes, vnet::CSUM_OFFSET, self.csum_offset);
+        bytes
     }
 
     /// Whether the L4 checksum is left to be completed.
@@ -74,7 +75,7 @@ impl VnetHeader {
     /// The complete checksum of what a partial one covers; UDP's is never zero, which says that there is none.
     pub(super) fn completed(self, covered: &[u8]) -> u16 {
         match checksum::checksum(covered) {
-            0 if self.csum_offset == UDP_CHECKSUM => 0xffff,
+            0 if usize::from(self.csum_offset) == udp::CHECKSUM => 0xffff,
             sum => sum,
         }
     }
@@ -84,6 +85,16 @@ impl VnetHeader {
     pub const fn is_super_packet(self) -> bool {
         self.gso_type & !GSO_ECN != 0
     }
+}
+
+#[inline]
+const fn word_at(bytes: &[u8; LEN], at: usize) -> u16 {
+    u16::from_ne_bytes([bytes[at], bytes[at + 1]])
+}
+
+#[inline]
+const fn put_word(bytes: &mut [u8; LEN], at: usize, word: u16) {
+    [bytes[at], bytes[at + 1]] = word.to_ne_bytes();
 }
 
 #[cfg(test)]
