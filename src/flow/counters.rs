@@ -1,6 +1,7 @@
 //! What went through a flow, and through a path over all of its flows.
 
-use super::record::Counted;
+use super::Side;
+use super::carrier::{Progress, Sink};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What went through a flow in one direction. One worker writes each, the one of the queue by which the packets of this
@@ -30,6 +31,15 @@ impl Counters {
         for (counter, more) in self.offloaded.iter().zip([packets, segments, bytes]) {
             counter.fetch_add(more, Relaxed);
         }
+    }
+
+    /// Returns what was counted, by who carried it.
+    pub(super) fn counted(&self) -> Counted {
+        let offloaded =
+            [self.offloaded_packets(), self.offloaded_segments(), self.offloaded_bytes()];
+        let all = [self.packets(), self.segments(), self.bytes()];
+        let [packets, segments, bytes] = [0, 1, 2].map(|at: usize| all[at] - offloaded[at]);
+        Counted { own: [packets, segments, bytes], offloaded }
     }
 
     /// Counts what another process counted.
@@ -99,6 +109,15 @@ impl Counters {
     }
 }
 
+/// What had gone through in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Through user space: packets, segments and octets.
+    pub own: [u64; 3],
+    /// Passed by the kernel: the same.
+    pub offloaded: [u64; 3],
+}
+
 /// What went through several flows.
 #[derive(Debug, Default)]
 pub struct Carried {
@@ -135,6 +154,16 @@ impl Tally {
             sent: self.shown.sent.raise(&all.sent),
             received: self.shown.received.raise(&all.received),
         }
+    }
+}
+
+impl Sink for Tally {
+    fn add_progress(&self, side: Side, progress: Progress) {
+        let counters = match side {
+            Side::Egress => &self.over.sent,
+            Side::Return => &self.over.received,
+        };
+        counters.add_offloaded(progress.packets, progress.segments, progress.bytes);
     }
 }
 

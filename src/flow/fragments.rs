@@ -4,51 +4,16 @@
 //! Slow-path only, hence one lock. Datagrams and held fragments live for 30 s, as long as a host waits for what is
 //! missing; there is a bound to each, and the oldest makes room (checklist U14).
 
+use super::datagram::LIFETIME;
 use super::held::{Held, Waiting};
-use super::{FlowKey, Instant, Space};
-use crate::packet::{Packet, Protocol};
+use super::{DatagramKey, FlowKey, Instant};
+use crate::packet::Packet;
 use foldhash::fast::FixedState;
 use std::collections::{HashMap, VecDeque};
-use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 /// How many datagrams are followed at once: about half a MiB.
 const DATAGRAMS: usize = 4096;
-/// For how long a datagram is followed.
-pub(super) const LIFETIME: Duration = Duration::from_secs(30);
-
-/// What the fragments of a datagram have in common (RFC 791).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct DatagramKey {
-    space: Space,
-    protocol: Protocol,
-    src: Ipv4Addr,
-    dst: Ipv4Addr,
-    identification: u16,
-}
-
-impl DatagramKey {
-    /// The datagram that a fragment from this space is part of.
-    pub fn of(space: Space, fragment: &Packet<'_>) -> Self {
-        Self {
-            space,
-            protocol: fragment.protocol(),
-            src: fragment.src(),
-            dst: fragment.dst(),
-            identification: fragment.identification(),
-        }
-    }
-
-    pub(super) fn owner(&self) -> Owner {
-        let address = if self.space == Space::TASKS { self.src } else { self.dst };
-        (self.space, address)
-    }
-}
-
-/// Who has a share of the room: a task, or the outside address of a NAT that others send to.
-pub(super) type Owner = (Space, Ipv4Addr);
-
 /// What became of a first fragment, and will become of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Datagram<D> {
@@ -170,11 +135,13 @@ impl<D, W> State<D, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::Tuple;
+    use crate::flow::Space;
+    use crate::packet::{Protocol, Tuple};
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
 
     fn key(n: u32) -> DatagramKey {
-        let (src, dst) = (Ipv4Addr::from(n), Ipv4Addr::new(203, 0, 113, 10));
-        DatagramKey { space: Space::TASKS, protocol: Protocol::Udp, src, dst, identification: 7 }
+        DatagramKey::numbered(n)
     }
 
     fn flow() -> FlowKey {

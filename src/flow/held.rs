@@ -3,8 +3,7 @@
 //! Bounded in number, octets and time, so that what never ends neither fills the memory nor stops what does (checklist
 //! U14). Where there is no room, whoever has the most gives way: no task, and nobody outside, displaces the others.
 
-use super::fragments::LIFETIME;
-use super::fragments::Owner;
+use super::datagram::{LIFETIME, Owner};
 use super::{DatagramKey, Instant};
 use crate::packet::{Packet, Tuple};
 use foldhash::fast::FixedState;

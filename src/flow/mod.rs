@@ -3,33 +3,42 @@
 //! A [`Flow`] is one conversation; the [`FlowTable`] holds two [`FlowEntry`]s for it, one per direction, each with its
 //! cached outcome. NAT ports are [`Lease`]s that come back when the flow is dropped. Time is an argument.
 
+pub mod carrier;
 #[cfg(test)]
 pub mod census;
 pub mod counters;
+pub mod datagram;
 pub mod fragments;
 mod graves;
 pub mod held;
 pub mod instant;
 pub mod key;
 pub mod offload;
+mod offload_state;
 mod port_set;
 pub mod ports;
 pub mod record;
+pub mod side;
+pub mod state;
 pub mod table;
 pub mod tcp;
 
+pub use carrier::{Carrier, Opening, Passed};
 #[cfg(test)]
 pub use census::Census;
-pub use counters::{Carried, Counters, Lives, Tally};
-pub use fragments::{Datagram, DatagramKey, Fragments};
+pub use counters::{Carried, Counted, Counters, Lives, Tally};
+pub use datagram::DatagramKey;
+pub use fragments::{Datagram, Fragments};
 pub use graves::Tombstone;
 pub use held::Held;
 pub use instant::Instant;
 pub use key::FlowKey;
-pub use offload::{Carrier, Opening, Passed, Raised};
+pub use offload::Raised;
 pub use ports::{Exhausted, Lease, Limit, PoolKey, PortPools};
 pub use record::{Nat, Port, Record};
-pub use table::{Flow, FlowEntry, FlowStart, FlowTable, Side};
+pub use side::Side;
+pub use state::{Flow, FlowStart};
+pub use table::{FlowEntry, FlowTable};
 pub use tcp::{TcpState, TcpTracker, Window};
 
 pub use crate::vpc::Space;

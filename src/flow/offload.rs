@@ -7,59 +7,13 @@
 //! Entries begin closed: each direction's packets go up, and are counted, until whoever handles them says that all are sent
 //! on ([`Flow::open`]). So nothing is overtaken by what the kernel carries.
 
-use super::tcp::Window;
-use super::{Flow, Instant, Side, Tally};
+use super::carrier::{Carrier, Opening, Passed, fold};
+use super::offload_state::{ASKED, CARRIED, DECLINED, Entry, Limbo, NEVER, OPEN, OVER, Residue};
+use super::{Flow, Instant, Side};
 use crate::packet::Protocol;
-use std::fmt::Debug;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
-
-/// The kernel's entries for one flow.
-pub trait Carrier: Debug + Send + Sync {
-    /// What was carried since the entries were made: from the task, and back to it.
-    fn carried(&self) -> [Passed; 2];
-
-    /// Whether all entries could be made. Those of a carrier that is not whole are out again.
-    fn is_whole(&self) -> bool {
-        true
-    }
-
-    /// How many packets of a direction went up because it is closed; `None` if it is open.
-    fn raised(&self, side: Side) -> Option<u64>;
-
-    /// Opens a direction, which has said this in what was sent on.
-    fn open(&self, side: Side, opening: Opening, said: Window);
-
-    /// Takes the entries out. A packet that is on its way through one may still be counted for a moment.
-    fn withdraw(&self);
-}
-
-/// What was carried in one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Passed {
-    /// Packets as they were handled.
-    pub packets: u64,
-    /// Packets as they are on a wire.
-    pub segments: u64,
-    /// Octets on a wire, IP headers included.
-    pub bytes: u64,
-    /// When the last one passed; before the first, when the flow's last one had.
-    pub last_seen: Instant,
-    /// What it has said, for TCP.
-    pub window: Window,
-}
-
-/// For which packet a direction is opened; those after it pass too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
-    /// For the one before which so many have gone up.
-    After(u64),
-    /// For data that begin where those end that were sent on.
-    InSequence,
-    /// For any, whatever it overtakes.
-    AtOnce,
-}
 
 /// How many packets of a direction have gone up since a flow's present entries were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,54 +25,6 @@ pub struct Raised {
 /// Packets between a flow's giving way and its next entries, the first time; and how often that may double.
 const REST: u64 = 16;
 const MOST_DOUBLINGS: u32 = 3;
-
-/// Nobody asks for it: offloading is off.
-const NEVER: u8 = 0;
-/// User space carries it.
-const OPEN: u8 = 1;
-/// User space carries it, and the engine has asked for entries.
-const ASKED: u8 = 2;
-/// The kernel carries it.
-const CARRIED: u8 = 3;
-/// There could be no entries: not before the next sweep.
-const DECLINED: u8 = 4;
-/// The flow has ended.
-const OVER: u8 = 5;
-
-/// Who carries a flow. Changes are made under the lock; the state alone may be looked at without.
-#[derive(Debug, Default)]
-pub(super) struct Offload {
-    state: AtomicU8,
-    entry: Mutex<Option<Box<Entry>>>,
-    /// The directions that somebody is about to open, or need not, as bits.
-    opening: AtomicU8,
-    /// How often entries were made.
-    entries: AtomicU32,
-    /// How often it has given way, and until how many packets there are no entries.
-    gave_way: AtomicU32,
-    rests_until: AtomicU64,
-    limbo: OnceLock<Arc<Limbo>>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    carrier: Box<dyn Carrier>,
-    folded: [Passed; 2],
-    /// How long the flow may be idle before the kernel leaves it to the engine.
-    idle: Duration,
-}
-
-impl Offload {
-    #[inline]
-    fn is(&self, state: u8) -> bool {
-        self.state.load(Relaxed) == state
-    }
-
-    /// A thread that failed while it held the lock left a whole entry behind, or none.
-    fn entry(&self) -> MutexGuard<'_, Option<Box<Entry>>> {
-        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Flow {
     /// Lets the flow be offloaded, if anybody asks for it.
@@ -137,8 +43,7 @@ impl Flow {
     /// Asks for the kernel's entries; whether nobody had before, and they may be.
     #[inline]
     pub fn ask_for_offload(&self) -> bool {
-        self.offload.is(OPEN)
-            && self.offload.state.compare_exchange(OPEN, ASKED, Relaxed, Relaxed).is_ok()
+        self.offload.is(OPEN) && self.offload.change(OPEN, ASKED)
     }
 
     /// Whether entries may be asked for.
@@ -154,7 +59,7 @@ impl Flow {
 
     /// Answers who asked: there will be no entries, for now.
     pub fn decline_offload(&self) {
-        let _ = self.offload.state.compare_exchange(ASKED, DECLINED, Relaxed, Relaxed);
+        self.offload.change(ASKED, DECLINED);
     }
 
     /// Has the kernel carry the flow by the entries that `make` makes; it is told what their counters begin with. Nothing is
@@ -176,10 +81,10 @@ impl Flow {
         let made = match make(begin) {
             Some(carrier) if !carrier.is_whole() => {
                 // A packet may be on its way through what there was of it.
-                self.rest(Residue {
+                self.offload.rest(Residue {
                     carrier,
                     folded: begin,
-                    flow: Weak::new(),
+                    flow: Weak::<Self>::new(),
                     tally: Arc::clone(&self.tally),
                 });
                 None
@@ -251,7 +156,7 @@ impl Flow {
     #[cold]
     fn fold(&self) {
         if let Some(entry) = self.offload.entry().as_deref_mut() {
-            fold(&*entry.carrier, &mut entry.folded, Some(self), &self.tally);
+            fold(&*entry.carrier, &mut entry.folded, self);
         }
     }
 
@@ -286,15 +191,9 @@ impl Flow {
         let Some(taken) = entry.take() else { return };
         let Entry { carrier, mut folded, .. } = *taken;
         carrier.withdraw();
-        fold(&*carrier, &mut folded, Some(self), &self.tally);
-        let (flow, tally) = (Arc::downgrade(self), Arc::clone(&self.tally));
-        self.rest(Residue { carrier, folded, flow, tally });
-    }
-
-    fn rest(&self, residue: Residue) {
-        if let Some(limbo) = self.offload.limbo.get() {
-            limbo.take(residue);
-        }
+        fold(&*carrier, &mut folded, &**self);
+        let (flow, tally): (Weak<Self>, _) = (Arc::downgrade(self), Arc::clone(&self.tally));
+        self.offload.rest(Residue { carrier, folded, flow, tally });
     }
 
     /// The same as [`Flow::withdraw_offload`], for a packet of which a flow may have more that the kernel is not to carry. It
@@ -314,7 +213,7 @@ impl Flow {
 
     /// What could not be done may be asked for again.
     pub(super) fn reopen_offload(&self) {
-        let _ = self.offload.state.compare_exchange(DECLINED, OPEN, Relaxed, Relaxed);
+        self.offload.change(DECLINED, OPEN);
     }
 }
 
@@ -325,84 +224,16 @@ const fn bit(side: Side) -> u8 {
     }
 }
 
-/// Adds what is new to the figures of a flow, or of its path if it is gone.
-fn fold(carrier: &dyn Carrier, folded: &mut [Passed; 2], flow: Option<&Flow>, tally: &Tally) {
-    let carried = carrier.carried();
-    let [sent, received] = match flow {
-        Some(flow) => [&flow.sent, &flow.received],
-        None => [&tally.over.sent, &tally.over.received],
-    };
-    for (side, (now, before)) in carried.iter().zip(folded.iter()).enumerate() {
-        let (packets, segments, bytes) = (
-            now.packets.wrapping_sub(before.packets),
-            now.segments.wrapping_sub(before.segments),
-            now.bytes.wrapping_sub(before.bytes),
-        );
-        let own = if side == 0 { sent } else { received };
-        own.add_offloaded(packets, segments, bytes);
-        let Some(flow) = flow else { continue };
-        flow.saw(now.last_seen);
-        let is_tcp = flow.egress.tuple().protocol == Protocol::Tcp;
-        if is_tcp && now.window != before.window {
-            flow.tcp.catch_up(side == 0, now.window);
-        }
-    }
-    *folded = carried;
-}
-
-/// Entries that were taken out. Their counters are looked at once more when no packet can be on its way through them any
-/// longer: after a whole round of housekeeping.
-#[derive(Debug, Default)]
-pub(super) struct Limbo {
-    residues: Mutex<[Vec<Residue>; 2]>,
-    /// Whether flows are to be offloaded as soon as they can be.
-    pub(super) at_once: AtomicBool,
-}
-
-#[derive(Debug)]
-struct Residue {
-    carrier: Box<dyn Carrier>,
-    folded: [Passed; 2],
-    flow: Weak<Flow>,
-    tally: Arc<Tally>,
-}
-
-impl Limbo {
-    fn take(&self, residue: Residue) {
-        let [recent, _] = &mut *self.lock();
-        recent.push(residue);
-    }
-
-    /// To be called once a round.
-    pub(super) fn sweep(&self) {
-        let old = {
-            let [recent, old] = &mut *self.lock();
-            std::mem::replace(old, std::mem::take(recent))
-        };
-        for Residue { carrier, mut folded, flow, tally } in old {
-            fold(&*carrier, &mut folded, flow.upgrade().as_deref(), &tally);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, [Vec<Residue>; 2]> {
-        self.residues.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    #[cfg(test)]
-    pub(super) fn census(&self, census: &mut super::Census) {
-        census.add("offloads in limbo", self.lock().iter().map(Vec::len).sum());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::flow::{FlowKey, FlowStart, FlowTable, Side, Space};
+    use crate::flow::{FlowKey, FlowStart, FlowTable, Space, Window};
     use crate::packet::{TcpFacts, TcpFlags, Tuple};
     use crate::vpc::{Generation, RuleRef, ServiceIx, Timeouts};
     use std::net::Ipv4Addr;
+    use std::sync::Mutex;
     use std::sync::atomic::AtomicUsize;
 
     /// What the kernel would say; whoever holds it lets it carry something.

@@ -3,8 +3,9 @@
 //! [`Record::of`] is taken when the kernel begins to carry a flow, and kept next to its entries as words; [`Flow::resume`]
 //! makes the flow again, with what the kernel has carried since.
 
-use super::offload::Passed;
-use super::{Counters, Flow, FlowKey, FlowStart, Instant, Lease, PoolKey, Space};
+use super::carrier::Passed;
+use super::counters::Counted;
+use super::{Flow, FlowKey, FlowStart, Instant, Lease, PoolKey, Space};
 use crate::packet::{Protocol, Tuple};
 use std::net::Ipv4Addr;
 
@@ -43,15 +44,6 @@ pub enum Nat {
     Gateway,
     /// App Runner's own.
     AppRunner,
-}
-
-/// What had gone through in one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counted {
-    /// Through user space: packets, segments and octets.
-    pub own: [u64; 3],
-    /// Passed by the kernel: the same.
-    pub offloaded: [u64; 3],
 }
 
 /// Its size as words.
@@ -183,16 +175,6 @@ fn key_from([what, addresses, ports]: [u64; 3]) -> FlowKey {
 fn address_from(word: u64) -> Ipv4Addr {
     let [.., a, b, c, d] = word.to_be_bytes();
     Ipv4Addr::new(a, b, c, d)
-}
-
-impl Counters {
-    fn counted(&self) -> Counted {
-        let offloaded =
-            [self.offloaded_packets(), self.offloaded_segments(), self.offloaded_bytes()];
-        let all = [self.packets(), self.segments(), self.bytes()];
-        let [packets, segments, bytes] = [0, 1, 2].map(|at: usize| all[at] - offloaded[at]);
-        Counted { own: [packets, segments, bytes], offloaded }
-    }
 }
 
 #[cfg(test)]

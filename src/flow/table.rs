@@ -3,215 +3,14 @@
 #[cfg(test)]
 use super::Census;
 use super::graves::{Graveyard, Tombstone};
-use super::offload::{Limbo, Offload};
-use super::{Counters, FlowKey, Instant, Lease, PoolKey, Tally, TcpState, TcpTracker};
-use crate::packet::Protocol;
-use crate::vpc::{
-    EniIx, Generation, Interface, NatGatewayIx, RuleRef, ServiceIx, Snapshot, Timeouts,
-};
+use super::offload_state::Limbo;
+use super::{Flow, FlowKey, Instant, Side, TcpState};
+use crate::vpc::{Generation, Timeouts};
 use dashmap::DashMap;
 use dashmap::mapref::one::Ref;
 use foldhash::fast::FixedState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
-
-/// Which way a packet goes, seen from the task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// From the task.
-    Egress,
-    /// Back to the task.
-    Return,
-}
-
-/// One conversation between a task and a destination.
-#[derive(Debug)]
-pub struct Flow {
-    /// Packets from the task.
-    pub egress: FlowKey,
-    /// Packets back to it, as they arrive from outside.
-    pub returned: FlowKey,
-    /// The service of the task.
-    pub service: ServiceIx,
-    /// The ENI, and its port; `None` for App Runner's own egress.
-    pub eni: Option<(EniIx, Lease)>,
-    /// The last NAT on the way out, if there is one behind the ENI.
-    pub nat: Option<(Option<NatGatewayIx>, Lease)>,
-    /// The rule that admitted it.
-    pub admitted_by: RuleRef,
-    /// The configuration that `admitted_by`, `eni`, `nat` and `service` belong to: under another one their positions
-    /// name something else. See [`Flow::eni_in`] and its like.
-    pub admitted_under: Generation,
-    /// TCP state; unused for other protocols.
-    pub tcp: TcpTracker,
-    /// From the task.
-    pub sent: Counters,
-    /// Back to the task.
-    pub received: Counters,
-    /// What is known of its path, where it leaves what it carried.
-    pub tally: Arc<Tally>,
-    /// When its first packet came.
-    pub began: Instant,
-    last_seen: AtomicU64,
-    pub(super) offload: Offload,
-}
-
-/// What a [`Flow`] begins with.
-#[derive(Debug)]
-pub struct FlowStart {
-    /// Packets from the task.
-    pub egress: FlowKey,
-    /// Packets back to it, as they arrive from outside.
-    pub returned: FlowKey,
-    /// The service of the task.
-    pub service: ServiceIx,
-    /// The ENI, and its port.
-    pub eni: Option<(EniIx, Lease)>,
-    /// The last NAT on the way out.
-    pub nat: Option<(Option<NatGatewayIx>, Lease)>,
-    /// The rule that admitted it.
-    pub admitted_by: RuleRef,
-    /// The configuration that rule belongs to.
-    pub admitted_under: Generation,
-    /// What is known of its path.
-    pub tally: Arc<Tally>,
-}
-
-impl Flow {
-    /// A flow that begins now.
-    pub fn new(now: Instant, start: FlowStart) -> Self {
-        let FlowStart { egress, returned, service, eni, nat, admitted_by, admitted_under, tally } =
-            start;
-        if egress.tuple().protocol == Protocol::Tcp {
-            tally.lives.count_attempt();
-        }
-        Self {
-            egress,
-            returned,
-            service,
-            eni,
-            nat,
-            admitted_by,
-            admitted_under,
-            tally,
-            tcp: TcpTracker::default(),
-            sent: Counters::default(),
-            received: Counters::default(),
-            began: now,
-            last_seen: AtomicU64::new(now.0),
-            offload: Offload::default(),
-        }
-    }
-
-    /// The ENI in this configuration, whose tables may be ordered otherwise: found by its address, in its VPC.
-    pub fn eni_in(&self, snapshot: &Snapshot) -> Option<EniIx> {
-        let PoolKey { space, address, .. } = *self.eni.as_ref()?.1.key();
-        match snapshot.interface(snapshot.vpc_in(space)?, address)? {
-            Interface::Eni(ix) => Some(ix),
-            Interface::NatGateway(_) | Interface::Resource(_) => None,
-        }
-    }
-
-    /// The NAT gateway in this configuration, found by the address that the flow has there: the public one toward the
-    /// internet, the private one toward the VPC and what it is connected to.
-    pub fn nat_gateway_in(&self, snapshot: &Snapshot) -> Option<NatGatewayIx> {
-        let (Some(_), lease) = self.nat.as_ref()? else { return None };
-        let PoolKey { space, address, .. } = *lease.key();
-        match snapshot.vpc_in(space) {
-            None => snapshot.nat_gateway_of(address),
-            Some(vpc) => match snapshot.interface(vpc, address)? {
-                Interface::NatGateway(ix) => Some(ix),
-                Interface::Eni(_) | Interface::Resource(_) => None,
-            },
-        }
-    }
-
-    /// The service in this configuration: that of the task, which flows do not outlive.
-    pub fn service_in(&self, snapshot: &Snapshot) -> Option<ServiceIx> {
-        snapshot.task(self.egress.tuple().src).map(|task| task.service)
-    }
-
-    /// Marks its ports as seen on the wire, so that they rest when they come back.
-    pub fn mark_ports_used(&self) {
-        let (eni, nat) = (self.eni.as_ref(), self.nat.as_ref());
-        let leases = eni.map(|(_, lease)| lease).into_iter().chain(nat.map(|(_, lease)| lease));
-        leases.for_each(Lease::mark_used);
-    }
-
-    /// Counts a packet that passes, and restarts the idle timer.
-    #[inline]
-    pub fn count(&self, now: Instant, side: Side, segments: u32, bytes: u64) {
-        self.count_only(side, segments, bytes);
-        self.last_seen.store(now.0, Relaxed);
-    }
-
-    /// Counts a packet that passes and is no sign of life.
-    #[inline]
-    pub fn count_only(&self, side: Side, segments: u32, bytes: u64) {
-        match side {
-            Side::Egress => self.sent.add(segments, bytes),
-            Side::Return => self.received.add(segments, bytes),
-        }
-    }
-
-    /// When its last packet passed, in either direction.
-    #[inline]
-    pub fn last_seen(&self) -> Instant {
-        Instant(self.last_seen.load(Relaxed))
-    }
-
-    /// A packet passed then, which was not counted here.
-    pub(super) fn saw(&self, at: Instant) {
-        self.last_seen.fetch_max(at.0, Relaxed);
-    }
-
-    /// How long it may be idle in its present state.
-    #[inline]
-    pub fn idle_timeout(&self, timeouts: &Timeouts) -> Duration {
-        match self.egress.tuple().protocol {
-            Protocol::Tcp => match self.tcp.state() {
-                TcpState::Opening => timeouts.tcp_opening,
-                TcpState::Established if self.tcp.is_half_closed() => timeouts.tcp_half_closed,
-                TcpState::Established => timeouts.tcp_idle,
-                TcpState::Closed if self.tcp.is_reset() => timeouts.tcp_reset,
-                TcpState::Closed => timeouts.tcp_closing,
-            },
-            Protocol::Udp if !self.is_tracked_by_an_eni_alone() => timeouts.udp_idle,
-            Protocol::Udp if self.is_stream() => timeouts.eni_udp_stream,
-            Protocol::Udp => timeouts.eni_udp,
-            Protocol::Icmp => timeouts.icmp_idle,
-            Protocol::Other(_) => timeouts.other_idle,
-        }
-    }
-
-    /// Whether no NAT is behind the ENI.
-    #[inline]
-    fn is_tracked_by_an_eni_alone(&self) -> bool {
-        self.eni.is_some() && self.nat.is_none()
-    }
-
-    /// Whether there was more than one request and reply (spec 4.4).
-    #[inline]
-    fn is_stream(&self) -> bool {
-        self.sent.packets() > 1 && self.received.packets() > 1
-    }
-
-    /// Whether it has been idle for too long.
-    #[inline]
-    pub fn is_expired(&self, now: Instant, timeouts: &Timeouts) -> bool {
-        now.since(self.last_seen()) > self.idle_timeout(timeouts)
-    }
-}
-
-impl Drop for Flow {
-    fn drop(&mut self) {
-        self.tally.over.gather(&self.sent, &self.received);
-        if self.tcp.was_established() {
-            self.tally.lives.count_established();
-        }
-    }
-}
+use std::sync::atomic::Ordering::Relaxed;
 
 /// One direction of a flow: its cached outcome, and the configuration that it was decided under.
 #[derive(Debug)]
@@ -396,9 +195,11 @@ impl<O: Copy> FlowTable<O> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::Space;
-    use crate::packet::{TcpFacts, TcpFlags, Tuple};
+    use crate::flow::{Counters, FlowStart, Space};
+    use crate::packet::{Protocol, TcpFacts, TcpFlags, Tuple};
+    use crate::vpc::{RuleRef, ServiceIx};
     use std::net::Ipv4Addr;
+    use std::time::Duration;
 
     const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
     const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);

@@ -1,0 +1,89 @@
+//! The kernel's entries for a flow, as this layer sees them, and what it adds to its own counters of what they carried.
+
+use super::tcp::Window;
+use super::{Instant, Side};
+use std::fmt::Debug;
+
+/// The kernel's entries for one flow.
+pub trait Carrier: Debug + Send + Sync {
+    /// What was carried since the entries were made: from the task, and back to it.
+    fn carried(&self) -> [Passed; 2];
+
+    /// Whether all entries could be made. Those of a carrier that is not whole are out again.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
+    /// How many packets of a direction went up because it is closed; `None` if it is open.
+    fn raised(&self, side: Side) -> Option<u64>;
+
+    /// Opens a direction, which has said this in what was sent on.
+    fn open(&self, side: Side, opening: Opening, said: Window);
+
+    /// Takes the entries out. A packet that is on its way through one may still be counted for a moment.
+    fn withdraw(&self);
+}
+
+/// What was carried in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Packets as they were handled.
+    pub packets: u64,
+    /// Packets as they are on a wire.
+    pub segments: u64,
+    /// Octets on a wire, IP headers included.
+    pub bytes: u64,
+    /// When the last one passed; before the first, when the flow's last one had.
+    pub last_seen: Instant,
+    /// What it has said, for TCP.
+    pub window: Window,
+}
+
+/// For which packet a direction is opened; those after it pass too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// For the one before which so many have gone up.
+    After(u64),
+    /// For data that begin where those end that were sent on.
+    InSequence,
+    /// For any, whatever it overtakes.
+    AtOnce,
+}
+
+/// What the kernel carried in one direction since it was last asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    pub(super) packets: u64,
+    pub(super) segments: u64,
+    pub(super) bytes: u64,
+    pub(super) last_seen: Instant,
+    /// What the direction has said, if that is new.
+    pub(super) window: Option<Window>,
+}
+
+impl Passed {
+    fn since(&self, before: &Self) -> Progress {
+        Progress {
+            packets: self.packets.wrapping_sub(before.packets),
+            segments: self.segments.wrapping_sub(before.segments),
+            bytes: self.bytes.wrapping_sub(before.bytes),
+            last_seen: self.last_seen,
+            window: (self.window != before.window).then_some(self.window),
+        }
+    }
+}
+
+/// Counters to which the kernel's are added: a flow's, or its path's when the flow is gone.
+pub(super) trait Sink: Debug + Send + Sync {
+    /// Adds what one direction carried.
+    fn add_progress(&self, side: Side, progress: Progress);
+}
+
+/// Adds to `sink` what was carried since `folded`, which becomes what is carried now.
+pub(super) fn fold(carrier: &dyn Carrier, folded: &mut [Passed; 2], sink: &dyn Sink) {
+    let carried = carrier.carried();
+    for (side, (now, before)) in Side::BOTH.into_iter().zip(carried.iter().zip(folded.iter())) {
+        sink.add_progress(side, now.since(before));
+    }
+    *folded = carried;
+}

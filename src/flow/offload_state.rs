@@ -1,0 +1,116 @@
+//! Who carries a flow, user space or the kernel: the state, the kernel's entries, and those that were taken out.
+
+use super::Tally;
+use super::carrier::{Carrier, Passed, Sink, fold};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+/// Nobody asks for it: offloading is off.
+pub(super) const NEVER: u8 = 0;
+/// User space carries it.
+pub(super) const OPEN: u8 = 1;
+/// User space carries it, and the engine has asked for entries.
+pub(super) const ASKED: u8 = 2;
+/// The kernel carries it.
+pub(super) const CARRIED: u8 = 3;
+/// There could be no entries: not before the next sweep.
+pub(super) const DECLINED: u8 = 4;
+/// The flow has ended.
+pub(super) const OVER: u8 = 5;
+
+/// Who carries a flow. Changes are made under the lock; the state alone may be looked at without.
+#[derive(Debug, Default)]
+pub(super) struct Offload {
+    pub(super) state: AtomicU8,
+    entry: Mutex<Option<Box<Entry>>>,
+    /// The directions that somebody is about to open, or need not, as bits.
+    pub(super) opening: AtomicU8,
+    /// How often entries were made.
+    pub(super) entries: AtomicU32,
+    /// How often it has given way, and until how many packets there are no entries.
+    pub(super) gave_way: AtomicU32,
+    pub(super) rests_until: AtomicU64,
+    pub(super) limbo: OnceLock<Arc<Limbo>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) carrier: Box<dyn Carrier>,
+    pub(super) folded: [Passed; 2],
+    /// How long the flow may be idle before the kernel leaves it to the engine.
+    pub(super) idle: Duration,
+}
+
+impl Offload {
+    #[inline]
+    pub(super) fn is(&self, state: u8) -> bool {
+        self.state.load(Relaxed) == state
+    }
+
+    /// A thread that failed while it held the lock left a whole entry behind, or none.
+    pub(super) fn entry(&self) -> MutexGuard<'_, Option<Box<Entry>>> {
+        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes one state to another; whether it was the one.
+    #[inline]
+    pub(super) fn change(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Keeps entries that were taken out until no packet can be on its way through them.
+    pub(super) fn rest(&self, residue: Residue) {
+        if let Some(limbo) = self.limbo.get() {
+            limbo.take(residue);
+        }
+    }
+}
+
+/// Entries that were taken out. Their counters are looked at once more when no packet can be on its way through them any
+/// longer: after a whole round of housekeeping.
+#[derive(Debug, Default)]
+pub(super) struct Limbo {
+    residues: Mutex<[Vec<Residue>; 2]>,
+    /// Whether flows are to be offloaded as soon as they can be.
+    pub(super) at_once: AtomicBool,
+}
+
+#[derive(Debug)]
+pub(super) struct Residue {
+    pub(super) carrier: Box<dyn Carrier>,
+    pub(super) folded: [Passed; 2],
+    /// Whose counters they are added to, while it lives, and its path's afterwards.
+    pub(super) flow: Weak<dyn Sink>,
+    pub(super) tally: Arc<Tally>,
+}
+
+impl Limbo {
+    fn take(&self, residue: Residue) {
+        let [recent, _] = &mut *self.lock();
+        recent.push(residue);
+    }
+
+    /// To be called once a round.
+    pub(super) fn sweep(&self) {
+        let old = {
+            let [recent, old] = &mut *self.lock();
+            std::mem::replace(old, std::mem::take(recent))
+        };
+        for Residue { carrier, mut folded, flow, tally } in old {
+            match flow.upgrade() {
+                Some(flow) => fold(&*carrier, &mut folded, &*flow),
+                None => fold(&*carrier, &mut folded, &*tally),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, [Vec<Residue>; 2]> {
+        self.residues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn census(&self, census: &mut super::Census) {
+        census.add("offloads in limbo", self.lock().iter().map(Vec::len).sum());
+    }
+}
