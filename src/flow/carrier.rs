@@ -31,7 +31,7 @@ pub struct Passed {
     pub packets: u64,
     /// Packets as they are on a wire.
     pub segments: u64,
-    /// Octets on a wire, IP headers included.
+    /// Bytes on a wire, IP headers included.
     pub bytes: u64,
     /// When the last one passed; before the first, when the flow's last one had.
     pub last_seen: Instant,

@@ -15,7 +15,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts one packet of so many wire segments and octets.
+    /// Counts one packet of so many wire segments and bytes.
     #[inline]
     pub fn add(&self, segments: u32, bytes: u64) {
         let add = |counter: &AtomicU64, n: u64| {
@@ -87,7 +87,7 @@ impl Counters {
         self.segments.load(Relaxed) + self.offloaded_segments()
     }
 
-    /// Octets on a wire, IP headers included.
+    /// Bytes on a wire, IP headers included.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed) + self.offloaded_bytes()
     }
@@ -112,7 +112,7 @@ impl Counters {
 /// What had gone through in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// Through user space: packets, segments and octets.
+    /// Through user space: packets, segments and bytes.
     pub own: [u64; 3],
     /// Passed by the kernel: the same.
     pub offloaded: [u64; 3],

@@ -1,6 +1,6 @@
 //! Fragments that came before the first one of their datagram: without ports, nothing can judge them yet.
 //!
-//! Bounded in number, octets and time, so that what never ends neither fills the memory nor stops what does (checklist
+//! Bounded in number, bytes and time, so that what never ends neither fills the memory nor stops what does (checklist
 //! U14). Where there is no room, whoever has the most gives way: no task, and nobody outside, displaces the others.
 
 use super::datagram::{LIFETIME, Owner};
@@ -10,9 +10,9 @@ use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How many fragments are held at once.
-const FRAGMENTS: usize = 1024;
-/// How many octets they may have together.
-const OCTETS: usize = 4 << 20;
+const MAX_FRAGMENTS: usize = 1024;
+/// How many bytes they may have together.
+const MAX_BYTES: usize = 4 << 20;
 
 /// A fragment that was held and will not be released.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Held<W> {
     /// Its addresses and protocol.
     pub tuple: Tuple,
     /// All of it.
-    pub octets: Box<[u8]>,
+    pub bytes: Box<[u8]>,
 }
 
 /// The fragments that wait, by datagram.
@@ -33,14 +33,14 @@ pub(super) struct Waiting<W> {
     order: BTreeMap<u64, DatagramKey>,
     /// The same, by who sent them, or whom they were sent to.
     shares: BTreeMap<Owner, Share>,
-    octets: usize,
+    bytes: usize,
     next: u64,
 }
 
 #[derive(Debug, Default)]
 struct Share {
     numbers: BTreeSet<u64>,
-    octets: usize,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl<W: Copy> Waiting<W> {
     pub(super) fn new(seed: u64) -> Self {
         let datagrams = HashMap::with_hasher(FixedState::with_seed(seed));
         let (order, shares) = (BTreeMap::new(), BTreeMap::new());
-        Self { datagrams, order, shares, octets: 0, next: 0 }
+        Self { datagrams, order, shares, bytes: 0, next: 0 }
     }
 
     pub(super) fn hold(
@@ -73,27 +73,27 @@ impl<W: Copy> Waiting<W> {
                 None => break,
             }
         }
-        let octets: Box<[u8]> = fragment.bytes().into();
-        let length = octets.len();
-        let held = Held { read_from, tuple: fragment.tuple(), octets };
+        let bytes: Box<[u8]> = fragment.bytes().into();
+        let length = bytes.len();
+        let held = Held { read_from, tuple: fragment.tuple(), bytes };
         let offset = fragment.fragment_offset();
         let fragment = Fragment { number: self.next, at: now, offset, held };
         self.next += 1;
-        self.octets += length;
+        self.bytes += length;
         self.order.insert(fragment.number, key);
         let share = self.shares.entry(key.owner()).or_default();
         share.numbers.insert(fragment.number);
-        share.octets += length;
+        share.bytes += length;
         self.datagrams.entry(key).or_default().push(fragment);
         evicted
     }
 
-    /// The oldest fragment of whoever has the most, if there is no room for so many octets.
-    fn to_give_way(&self, octets: usize) -> Option<u64> {
-        let greatest = if self.order.len() >= FRAGMENTS {
+    /// The oldest fragment of whoever has the most, if there is no room for so many bytes.
+    fn to_give_way(&self, bytes: usize) -> Option<u64> {
+        let greatest = if self.order.len() >= MAX_FRAGMENTS {
             self.shares.values().max_by_key(|share| share.numbers.len())
-        } else if self.octets + octets > OCTETS {
-            self.shares.values().max_by_key(|share| share.octets)
+        } else if self.bytes + bytes > MAX_BYTES {
+            self.shares.values().max_by_key(|share| share.bytes)
         } else {
             None
         };
@@ -108,9 +108,9 @@ impl<W: Copy> Waiting<W> {
         let fragments = self.datagrams.get(key)?;
         let (position, _) = fragments.iter().enumerate().min_by_key(|(_, f)| f.offset)?;
         let fragment = self.take(key, position)?;
-        let octets = &fragment.held.octets;
-        let len = octets.len();
-        out.get_mut(..len)?.copy_from_slice(octets);
+        let bytes = &fragment.held.bytes;
+        let len = bytes.len();
+        out.get_mut(..len)?.copy_from_slice(bytes);
         Some(len)
     }
 
@@ -126,10 +126,10 @@ impl<W: Copy> Waiting<W> {
     /// Every table's size, for the expected-state tests.
     #[cfg(test)]
     pub(super) fn census(&self, census: &mut super::Census) {
-        let Self { datagrams, order, shares: _, octets, next: _ } = self;
+        let Self { datagrams, order, shares: _, bytes, next: _ } = self;
         census.add("held fragments", order.len());
         census.add("datagrams that wait", datagrams.len());
-        census.add("held octets", *octets);
+        census.add("held bytes", *bytes);
     }
 
     fn oldest(&self) -> Option<&Fragment<W>> {
@@ -149,12 +149,12 @@ impl<W: Copy> Waiting<W> {
         if fragments.is_empty() {
             self.datagrams.remove(key);
         }
-        let length = fragment.held.octets.len();
+        let length = fragment.held.bytes.len();
         self.order.remove(&fragment.number);
-        self.octets -= length;
+        self.bytes -= length;
         if let Some(share) = self.shares.get_mut(&key.owner()) {
             share.numbers.remove(&fragment.number);
-            share.octets -= length;
+            share.bytes -= length;
             if share.numbers.is_empty() {
                 self.shares.remove(&key.owner());
             }
@@ -212,7 +212,7 @@ mod tests {
         }
         assert!(!waiting.holds(&key));
         assert_eq!(waiting.release(&key, &mut out), None);
-        assert_eq!((waiting.order.len(), waiting.datagrams.len(), waiting.octets), (1, 1, 60));
+        assert_eq!((waiting.order.len(), waiting.datagrams.len(), waiting.bytes), (1, 1, 60));
     }
 
     /// Checklist U14: what one task sends, however much, costs no other task and nobody outside a fragment.
@@ -239,29 +239,32 @@ mod tests {
             hold(&mut waiting, Instant(1), fragment(n, 1, 60_000));
         }
         assert!(keys.iter().all(|key| waiting.holds(key)));
-        assert!(waiting.octets <= OCTETS);
+        assert!(waiting.bytes <= MAX_BYTES);
         keys.iter().for_each(|key| assert_eq!(waiting.release(key, &mut [0; 60]), Some(60)));
         waiting.sweep(Instant(1) + LIFETIME + Duration::from_nanos(1));
-        assert_eq!((waiting.shares.len(), waiting.order.len(), waiting.octets), (0, 0, 0));
+        assert_eq!((waiting.shares.len(), waiting.order.len(), waiting.bytes), (0, 0, 0));
     }
 
-    /// Checklist U14: a flood without first fragments has a bound in number, in octets and in time.
+    /// Checklist U14: a flood without first fragments has a bound in number, in bytes and in time.
     #[test]
     fn a_flood_of_later_fragments_is_bounded_and_the_newest_stay() {
         let mut waiting = Waiting::new(1);
         let evicted: usize = (0..10_000)
             .map(|n| hold(&mut waiting, Instant(u64::from(n)), fragment(n, 1, 60)))
             .sum();
-        assert_eq!((evicted, waiting.order.len()), (10_000 - FRAGMENTS, FRAGMENTS));
+        assert_eq!((evicted, waiting.order.len()), (10_000 - MAX_FRAGMENTS, MAX_FRAGMENTS));
         assert!(waiting.holds(&key(fragment(9_999, 1, 60))));
         assert!(!waiting.holds(&key(fragment(0, 1, 60))));
         for n in 0..1_000 {
             hold(&mut waiting, Instant(10_000), fragment(n, 1, 60_000));
         }
-        assert!(waiting.octets <= OCTETS && waiting.order.len() == OCTETS / 60_000);
+        assert!(waiting.bytes <= MAX_BYTES && waiting.order.len() == MAX_BYTES / 60_000);
         let late = Instant(10_000) + LIFETIME;
         assert_eq!(waiting.sweep(late), []);
         let over = waiting.sweep(late + Duration::from_nanos(1));
-        assert_eq!((over.len(), waiting.octets, waiting.datagrams.len()), (OCTETS / 60_000, 0, 0));
+        assert_eq!(
+            (over.len(), waiting.bytes, waiting.datagrams.len()),
+            (MAX_BYTES / 60_000, 0, 0)
+        );
     }
 }

@@ -5,7 +5,7 @@ use crate::vpc::Space;
 use std::hash::{Hash, Hasher};
 use std::net::Ipv4Addr;
 
-/// One direction of a flow, as its packets arrive: sixteen octets.
+/// One direction of a flow, as its packets arrive: sixteen bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowKey {
     /// Where the packets come from.

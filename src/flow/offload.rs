@@ -265,13 +265,13 @@ mod tests {
     }
 
     impl Kernel {
-        fn carries(&self, side: usize, octets: u64, at: u64) {
+        fn carries(&self, side: usize, bytes: u64, at: u64) {
             let way = &mut self.carried.lock().unwrap()[side];
             way.packets += 1;
             way.segments += 2;
-            way.bytes += octets;
+            way.bytes += bytes;
             way.last_seen = Instant(at);
-            way.window.end = way.window.end.wrapping_add(u32::try_from(octets).unwrap());
+            way.window.end = way.window.end.wrapping_add(u32::try_from(bytes).unwrap());
         }
 
         fn withdrawn(&self) -> usize {

@@ -97,7 +97,7 @@ pub fn to_partial(bytes: &mut [u8]) -> VnetHeader {
     }
 }
 
-/// Turns a TCP or UDP packet into a super-packet, of segments with `gso_size` octets of payload each and a last one
+/// Turns a TCP or UDP packet into a super-packet, of segments with `gso_size` bytes of payload each and a last one
 /// with the rest. Another packet is left as it is, with an empty header.
 pub fn to_super_packet(bytes: &mut [u8], gso_size: u16) -> VnetHeader {
     let partial = to_partial(bytes);

@@ -3,14 +3,14 @@
 use super::field::{ipv4, put_u16};
 use std::net::Ipv4Addr;
 
-/// A ones-complement sum being gathered; also the difference that a change of octets makes to such a sum.
+/// A ones-complement sum being gathered; also the difference that a change of bytes makes to such a sum.
 ///
-/// Nothing overflows: each step adds at most 2^17, and a packet has at most 2^16 octets.
+/// Nothing overflows: each step adds at most 2^17, and a packet has at most 2^16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum(u64);
 
 impl Sum {
-    /// Adds octets as big-endian words; an odd last octet is padded with zero, hence only the last slice may be odd.
+    /// Adds bytes as big-endian words; an odd last byte is padded with zero, hence only the last slice may be odd.
     #[inline]
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
@@ -38,14 +38,14 @@ impl Sum {
         Self(self.0 + (bits >> 16) as u64 + (bits & 0xffff) as u64)
     }
 
-    /// Notes that a word of the summed octets changes (RFC 1624: `~m + m'`).
+    /// Notes that a word of the summed bytes changes (RFC 1624: `~m + m'`).
     #[inline]
     #[must_use]
     pub const fn replace(self, old: u16, new: u16) -> Self {
         Self(self.0 + !old as u64 + new as u64)
     }
 
-    /// Notes that an address among the summed octets changes.
+    /// Notes that an address among the summed bytes changes.
     #[inline]
     #[must_use]
     pub const fn replace_address(self, old: Ipv4Addr, new: Ipv4Addr) -> Self {
@@ -102,7 +102,7 @@ pub fn write_ipv4(header: &mut [u8]) {
     put_u16(header, ipv4::CHECKSUM, sum);
 }
 
-/// The pseudo-header in front of TCP (RFC 9293 3.1) and UDP (RFC 768); `l4_len` is header and payload in octets.
+/// The pseudo-header in front of TCP (RFC 9293 3.1) and UDP (RFC 768); `l4_len` is header and payload in bytes.
 #[inline]
 pub const fn pseudo_header(src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, l4_len: u16) -> Sum {
     Sum(0).address(src).address(dst).word(protocol as u16).word(l4_len)

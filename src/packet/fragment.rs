@@ -18,14 +18,14 @@ mod option {
 
 /// The fragments of one packet, one after the other.
 ///
-/// Each is written over the octets in front of its payload, which are the end of the fragment before it: that one must
+/// Each is written over the bytes in front of its payload, which are the end of the fragment before it: that one must
 /// have been sent by then. So nothing is copied but headers.
 #[derive(Debug)]
 pub struct Fragmenter {
     /// What the later fragments begin with: only some options are copied.
     header: [u8; ipv4::MAX_LEN],
     header_len: usize,
-    /// Octets of the header that is next.
+    /// Bytes of the header that is next.
     next_header_len: usize,
     /// Where the payload of the next fragment begins.
     at: usize,
@@ -39,9 +39,9 @@ pub struct Fragmenter {
 }
 
 impl Fragmenter {
-    /// Of a packet, from its IPv4 header on, that is larger than `mtu` octets. Its L4 checksum must be complete.
+    /// Of a packet, from its IPv4 header on, that is larger than `mtu` bytes. Its L4 checksum must be complete.
     ///
-    /// `None` if it has no such header, or if the MTU leaves no room for 8 octets beside it.
+    /// `None` if it has no such header, or if the MTU leaves no room for 8 bytes beside it.
     pub fn new(packet: &[u8], mtu: u16) -> Option<Self> {
         let first_header_len = ipv4::header_len(*packet.first()?);
         let own = packet.get(..first_header_len).filter(|own| own.len() >= ipv4::MIN_LEN)?;
@@ -66,7 +66,7 @@ impl Fragmenter {
         })
     }
 
-    /// Makes the next fragment in the packet's own octets and says where it is; `None` after the last.
+    /// Makes the next fragment in the packet's own bytes and says where it is; `None` after the last.
     pub fn next(&mut self, packet: &mut [u8]) -> Option<Range<usize>> {
         let (at, header_len) = (self.at, self.next_header_len);
         let rest = self.end - at;
@@ -97,7 +97,7 @@ impl Fragmenter {
     }
 }
 
-/// Copies the options that every fragment carries, those whose first bit is set, padded to whole words; how many octets.
+/// Copies the options that every fragment carries, those whose first bit is set, padded to whole words; how many bytes.
 fn copy_options(options: &[u8], out: &mut [u8]) -> usize {
     let (mut at, mut copied) = (0, 0);
     while let Some(&kind) = options.get(at) {

@@ -11,7 +11,7 @@ use super::field::{
 use super::{Fragment, Packet, Protocol, TcpFlags, VnetHeader};
 use std::net::Ipv4Addr;
 
-/// The largest ICMP error, in octets (RFC 1812 4.3.2.3).
+/// The largest ICMP error, in bytes (RFC 1812 4.3.2.3).
 pub const MAX_ERROR: usize = 576;
 /// Internetwork control, which RFC 1812 4.3.2.5 asks for in ICMP errors.
 const PRECEDENCE: u8 = 0xc0;
@@ -32,7 +32,7 @@ pub fn time_exceeded(
 }
 
 /// Writes "fragmentation needed and DF set" (type 3, code 4, RFC 1191) about `original`; `mtu` is the next hop's, in
-/// octets. Returns as [`time_exceeded`] does, which says what becomes of a partial checksum.
+/// bytes. Returns as [`time_exceeded`] does, which says what becomes of a partial checksum.
 pub fn fragmentation_needed(
     original: &[u8],
     vnet: VnetHeader,
@@ -48,7 +48,7 @@ pub fn fragmentation_needed(
 /// and returns its length.
 ///
 /// `None` if the original is no unfragmented TCP segment, is a reset itself, has a source or destination that is not a
-/// single host, or if `out` is shorter than 40 octets.
+/// single host, or if `out` is shorter than 40 bytes.
 pub fn tcp_reset(original: &Packet<'_>, out: &mut [u8]) -> Option<usize> {
     let facts = original.tcp()?;
     let unanswerable = facts.flags.rst() || original.fragment() != Fragment::Whole;
@@ -116,8 +116,8 @@ fn complete_quote(quote: &mut [u8], original: &[u8], vnet: VnetHeader) {
     }
     let (start, field) = vnet.checksum_place();
     let Some(segment) = original.get(start..) else { return };
-    let Some(octets) = quote.get_mut(field..field + 2) else { return };
-    octets.copy_from_slice(&vnet.completed(segment).to_be_bytes());
+    let Some(bytes) = quote.get_mut(field..field + 2) else { return };
+    bytes.copy_from_slice(&vnet.completed(segment).to_be_bytes());
 }
 
 /// Whether an ICMP error may be sent about `original` (RFC 1122 3.2.2); `None` if it is no IPv4 packet.
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn time_exceeded_quotes_the_original_up_to_576_octets() {
+    fn time_exceeded_quotes_the_original_up_to_576_bytes() {
         let original = builder::udp(TASK, HOST, &[9; 1000]);
         let mut out = [0xaa; MAX_ERROR];
         assert_eq!(

@@ -19,7 +19,7 @@ pub(super) enum Ids {
 }
 
 impl Ids {
-    /// What an L4 header, of at least 8 octets for TCP, UDP and ICMP, carries.
+    /// What an L4 header, of at least 8 bytes for TCP, UDP and ICMP, carries.
     #[inline]
     pub(super) fn of(protocol: Protocol, l4: &[u8]) -> Self {
         match protocol {
@@ -52,7 +52,7 @@ impl Ids {
         }
     }
 
-    /// Writes the numbers and returns what that changes in the sum of the octets.
+    /// Writes the numbers and returns what that changes in the sum of the bytes.
     #[inline]
     pub(super) fn write(self, l4: &mut [u8], sport: u16, dport: u16) -> Sum {
         match self {
@@ -66,7 +66,7 @@ impl Ids {
     }
 }
 
-/// Writes a word and returns what that changes in the sum of the octets.
+/// Writes a word and returns what that changes in the sum of the bytes.
 #[inline]
 pub(super) fn replace_word(bytes: &mut [u8], at: usize, new: u16) -> Sum {
     let old = u16_at(bytes, at);

@@ -1,4 +1,4 @@
-//! The checks that a string of octets passes to become a [`super::Packet`]: every offset used later is proven here.
+//! The checks that a string of bytes passes to become a [`super::Packet`]: every offset used later is proven here.
 
 use super::field::{icmp, ipv4, l4_checksum, tcp, u16_at, u32_at, udp};
 use super::headers::{Fragment, IcmpKind, L4};
@@ -6,10 +6,10 @@ use super::quote::Quote;
 use super::vnet::{GSO_ECN, GSO_TCPV4, GSO_UDP_L4};
 use super::{Protocol, TcpFacts, TcpFlags, VnetHeader, checksum};
 
-/// Why a string of octets is not a packet that egret can judge.
+/// Why a string of bytes is not a packet that egret can judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Malformed {
-    /// Fewer octets than an IPv4 header has, or none.
+    /// Fewer bytes than an IPv4 header has, or none.
     #[error("shorter than an IPv4 header")]
     Truncated,
     /// Version 6: AWS filters it apart from IPv4, and egret carries IPv4 only.
@@ -19,10 +19,10 @@ pub enum Malformed {
     #[error("the IP version is neither 4 nor 6")]
     Version,
     /// The header length field is below 20 or beyond the packet.
-    #[error("the IPv4 header length is below 20 octets or beyond the packet")]
+    #[error("the IPv4 header length is below 20 bytes or beyond the packet")]
     HeaderLength,
-    /// The total length field disagrees with the octets that arrived.
-    #[error("the IPv4 total length is below the header's or beyond the octets that arrived")]
+    /// The total length field disagrees with the bytes that arrived.
+    #[error("the IPv4 total length is below the header's or beyond the bytes that arrived")]
     TotalLength,
     /// The IPv4 header checksum is wrong.
     #[error("the IPv4 header checksum is wrong")]
@@ -37,12 +37,12 @@ pub enum Malformed {
     #[error("the ICMP checksum is wrong")]
     IcmpChecksum,
     /// An ICMP error quotes nothing that names a flow: no IPv4 header, one with a wrong checksum (RFC 5508 REQ-3), or
-    /// less than 8 octets of L4. Passing it on would carry untranslated addresses across.
+    /// less than 8 bytes of L4. Passing it on would carry untranslated addresses across.
     #[error("the packet quoted in an ICMP error is damaged or too short")]
     Quote,
 }
 
-/// `(header length, total length)`, in octets.
+/// `(header length, total length)`, in bytes.
 #[inline]
 pub(super) fn check_ip_header(bytes: &[u8]) -> Result<(usize, usize), Malformed> {
     match bytes.first().map(|first| ipv4::version(*first)) {
@@ -97,63 +97,63 @@ pub(super) fn vnet_agrees(
 pub(super) fn read_l4(
     protocol: Protocol,
     fragment: Fragment,
-    octets: &[u8],
+    l4: &[u8],
 ) -> Result<(usize, L4), Malformed> {
     match protocol {
-        Protocol::Tcp => read_tcp(octets),
-        Protocol::Udp => read_udp(fragment, octets),
-        Protocol::Icmp => read_icmp(fragment, octets),
+        Protocol::Tcp => read_tcp(l4),
+        Protocol::Udp => read_udp(fragment, l4),
+        Protocol::Icmp => read_icmp(fragment, l4),
         Protocol::Other(_) => Ok((0, L4::Opaque)),
     }
 }
 
 #[inline]
-fn read_tcp(octets: &[u8]) -> Result<(usize, L4), Malformed> {
-    if octets.len() < tcp::MIN_LEN {
+fn read_tcp(l4: &[u8]) -> Result<(usize, L4), Malformed> {
+    if l4.len() < tcp::MIN_LEN {
         return Err(Malformed::L4Truncated);
     }
-    let header_len = tcp::header_len(octets[tcp::DATA_OFFSET]);
-    if header_len < tcp::MIN_LEN || header_len > octets.len() {
+    let header_len = tcp::header_len(l4[tcp::DATA_OFFSET]);
+    if header_len < tcp::MIN_LEN || header_len > l4.len() {
         return Err(Malformed::L4Truncated);
     }
     let facts = TcpFacts {
-        flags: TcpFlags(octets[tcp::FLAGS]),
-        seq: u32_at(octets, tcp::SEQ),
-        ack: u32_at(octets, tcp::ACK),
-        window: u16_at(octets, tcp::WINDOW),
-        payload_len: (octets.len() - header_len) as u32,
+        flags: TcpFlags(l4[tcp::FLAGS]),
+        seq: u32_at(l4, tcp::SEQ),
+        ack: u32_at(l4, tcp::ACK),
+        window: u16_at(l4, tcp::WINDOW),
+        payload_len: (l4.len() - header_len) as u32,
     };
     Ok((header_len, L4::Tcp(facts)))
 }
 
-/// The length field of a first fragment counts octets that are still to come.
+/// The length field of a first fragment counts bytes that are still to come.
 #[inline]
-fn read_udp(fragment: Fragment, octets: &[u8]) -> Result<(usize, L4), Malformed> {
-    if octets.len() < udp::HEADER_LEN {
+fn read_udp(fragment: Fragment, l4: &[u8]) -> Result<(usize, L4), Malformed> {
+    if l4.len() < udp::HEADER_LEN {
         return Err(Malformed::L4Truncated);
     }
-    let length = usize::from(u16_at(octets, udp::LEN));
-    if length < udp::HEADER_LEN || fragment == Fragment::Whole && length > octets.len() {
+    let length = usize::from(u16_at(l4, udp::LEN));
+    if length < udp::HEADER_LEN || fragment == Fragment::Whole && length > l4.len() {
         return Err(Malformed::L4Truncated);
     }
     Ok((udp::HEADER_LEN, L4::Udp))
 }
 
-/// The checksum of a first fragment covers octets that are still to come, so it cannot be verified.
+/// The checksum of a first fragment covers bytes that are still to come, so it cannot be verified.
 #[inline]
-fn read_icmp(fragment: Fragment, octets: &[u8]) -> Result<(usize, L4), Malformed> {
-    if octets.len() < icmp::HEADER_LEN {
+fn read_icmp(fragment: Fragment, l4: &[u8]) -> Result<(usize, L4), Malformed> {
+    if l4.len() < icmp::HEADER_LEN {
         return Err(Malformed::L4Truncated);
     }
-    if fragment == Fragment::Whole && !checksum::is_valid(octets) {
+    if fragment == Fragment::Whole && !checksum::is_valid(l4) {
         return Err(Malformed::IcmpChecksum);
     }
-    let (icmp_type, code) = (octets[icmp::TYPE], octets[icmp::CODE]);
+    let (icmp_type, code) = (l4[icmp::TYPE], l4[icmp::CODE]);
     let kind = match icmp_type {
         icmp::ECHO_REPLY => IcmpKind::EchoReply,
         icmp::ECHO_REQUEST => IcmpKind::EchoRequest,
         icmp::UNREACHABLE | icmp::SOURCE_QUENCH | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM => {
-            let quote = Quote::parse(&octets[icmp::HEADER_LEN..]).ok_or(Malformed::Quote)?;
+            let quote = Quote::parse(&l4[icmp::HEADER_LEN..]).ok_or(Malformed::Quote)?;
             IcmpKind::Error { icmp_type, code, quoted: quote.tuple }
         }
         _ => IcmpKind::Other { icmp_type, code },
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn octets_beyond_the_total_length_are_cut() {
+    fn bytes_beyond_the_total_length_are_cut() {
         let mut bytes = datagram();
         bytes.extend_from_slice(&[0xee; 14]);
         let packet = Packet::parse(&mut bytes, PLAIN).unwrap();
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn icmp_checksum_is_verified_unless_octets_are_still_to_come() {
+    fn icmp_checksum_is_verified_unless_bytes_are_still_to_come() {
         let mut echo = builder::icmp_echo_request(*SRC.ip(), *DST.ip(), 1, 1, b"abc");
         echo[L4 + icmp::HEADER_LEN + 2] ^= 1;
         assert_eq!(error_of(echo.clone(), PLAIN), Some(Malformed::IcmpChecksum));

@@ -130,7 +130,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn any_octets_get_a_verdict(
+    fn any_bytes_get_a_verdict(
         mut bytes in proptest::collection::vec(any::<u8>(), 0..120),
         vnet in any::<[u8; vnet::LEN]>(),
     ) {
@@ -141,9 +141,9 @@ proptest! {
         prop_assert!(parsed.is_err() || bytes.len() >= ipv4::MIN_LEN);
     }
 
-    /// Random octets seldom have a valid header, so give them one: everything behind it is random.
+    /// Random bytes seldom have a valid header, so give them one: everything behind it is random.
     #[test]
-    fn any_octets_behind_a_valid_header_can_be_handled(
+    fn any_bytes_behind_a_valid_header_can_be_handled(
         protocol in prop_oneof![Just(1_u8), Just(6), Just(17), any::<u8>()],
         fragment in prop_oneof![3 => Just(0_u16), 1 => any::<u16>()],
         rest in proptest::collection::vec(any::<u8>(), 0..120),
@@ -176,9 +176,9 @@ proptest! {
         cut in any::<prop::sample::Index>(),
         rewrite in rewrite(),
     ) {
-        for (at, octet) in damage {
+        for (at, byte) in damage {
             let at = at.index(bytes.len());
-            bytes[at] = octet;
+            bytes[at] = byte;
         }
         builder::update_header_checksum(&mut bytes);
         let len = bytes.len() - cut.index(bytes.len()) / 4;
@@ -239,7 +239,7 @@ proptest! {
         assert_checksums_valid(&bytes);
     }
 
-    /// A NAT's outside tuple becomes the inside one, in errors that quote 8 octets of L4 as in those that quote all.
+    /// A NAT's outside tuple becomes the inside one, in errors that quote 8 bytes of L4 as in those that quote all.
     #[test]
     fn icmp_error_is_translated_with_valid_checksums(
         quoted in translatable(),

@@ -1,18 +1,18 @@
-//! The packet quoted in an ICMP error: an IPv4 header, its options, and at least 8 octets of L4 (RFC 792).
+//! The packet quoted in an ICMP error: an IPv4 header, its options, and at least 8 bytes of L4 (RFC 792).
 
 use super::field::{address_at, ipv4, u16_at};
 use super::ids::Ids;
 use super::{Protocol, Tuple, checksum};
 
-/// Octets of L4 that every quote has (RFC 792), enough for ports and identifiers.
-const L4_OCTETS: usize = 8;
+/// Bytes of L4 that every quote has (RFC 792), enough for ports and identifiers.
+const L4_BYTES: usize = 8;
 
 /// What was found in a quote.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quote {
     /// The flow's direction that the error is about, by the conventions of [`Tuple`].
     pub(super) tuple: Tuple,
-    /// Octets of the quoted IPv4 header, options included.
+    /// Bytes of the quoted IPv4 header, options included.
     pub(super) header_len: usize,
     /// What carries the numbers; [`Ids::None`] for a later fragment.
     pub(super) ids: Ids,
@@ -21,10 +21,10 @@ pub(super) struct Quote {
 }
 
 impl Quote {
-    /// Reads what follows the 8 octets of an ICMP error's header.
+    /// Reads what follows the 8 bytes of an ICMP error's header.
     ///
     /// `None` for what cannot name a flow: not IPv4, a header that does not fit or whose checksum is wrong (RFC 5508
-    /// REQ-3), or less than 8 octets of TCP, UDP or ICMP. The quoted total length and the quoted L4 checksum are not
+    /// REQ-3), or less than 8 bytes of TCP, UDP or ICMP. The quoted total length and the quoted L4 checksum are not
     /// judged: the quote is cut short, and they may be wrong for good reasons.
     pub(super) fn parse(quoted: &[u8]) -> Option<Self> {
         if quoted.len() < ipv4::MIN_LEN {
@@ -44,7 +44,7 @@ impl Quote {
         let ids = match protocol {
             Protocol::Other(_) => Ids::None,
             Protocol::Tcp | Protocol::Udp | Protocol::Icmp if !has_l4 => Ids::None,
-            Protocol::Tcp | Protocol::Udp | Protocol::Icmp if l4.len() < L4_OCTETS => return None,
+            Protocol::Tcp | Protocol::Udp | Protocol::Icmp if l4.len() < L4_BYTES => return None,
             Protocol::Tcp | Protocol::Udp | Protocol::Icmp => Ids::of(protocol, l4),
         };
         let (sport, dport) = ids.read(l4);
@@ -70,11 +70,11 @@ mod tests {
     }
 
     #[test]
-    fn eight_octets_behind_options_are_enough() {
+    fn eight_bytes_behind_options_are_enough() {
         let datagram = builder::udp(SRC, DST, b"data");
         let mut bytes = datagram[..ipv4::MIN_LEN].to_vec();
         bytes.extend_from_slice(&[0x94, 4, 0, 0]);
-        bytes.extend_from_slice(&datagram[ipv4::MIN_LEN..ipv4::MIN_LEN + L4_OCTETS]);
+        bytes.extend_from_slice(&datagram[ipv4::MIN_LEN..ipv4::MIN_LEN + L4_BYTES]);
         bytes[ipv4::VERSION_AND_LENGTH] = ipv4::first_byte(24);
         let quote = Quote::parse(&with_valid_checksum(bytes)).unwrap();
         assert_eq!((quote.tuple.sport, quote.tuple.dport, quote.header_len), (1024, 443, 24));
@@ -103,11 +103,11 @@ mod tests {
     fn what_names_no_flow_is_refused() {
         let bytes = builder::udp(SRC, DST, b"data");
         for len in [0, 1, 19, 20, 27] {
-            assert!(Quote::parse(&bytes[..len]).is_none(), "{len} octets");
+            assert!(Quote::parse(&bytes[..len]).is_none(), "{len} bytes");
         }
-        let with = |at: usize, octet: u8| {
+        let with = |at: usize, byte: u8| {
             let mut bytes = bytes.clone();
-            bytes[at] = octet;
+            bytes[at] = byte;
             bytes
         };
         assert!(Quote::parse(&with(ipv4::VERSION_AND_LENGTH, 0x65)).is_none());

@@ -110,7 +110,7 @@ pub fn clamp_mss(packet: &mut Packet<'_>, max_mss: u16) -> bool {
     }
     put_u16(segment, at, max_mss);
     if !packet.vnet.is_partial() {
-        // An option may start anywhere: at an odd offset its octets count in swapped places.
+        // An option may start anywhere: at an odd offset its bytes count in swapped places.
         let (old, new) = match at % 2 {
             0 => (old, max_mss),
             _ => (old.swap_bytes(), max_mss.swap_bytes()),
@@ -175,7 +175,7 @@ fn replace_ttl(header: &mut [u8]) -> Sum {
     Sum::default().replace(old, u16_at(header, ipv4::TTL))
 }
 
-/// Edits a quoted packet and returns what that changes in the sum of its octets.
+/// Edits a quoted packet and returns what that changes in the sum of its bytes.
 fn rewrite_quote(bytes: &mut [u8], quote: Quote, new: Tuple) -> Sum {
     let addresses = replace_addresses(bytes, new.src, new.dst);
     let header = adjust_at(bytes, ipv4::CHECKSUM, addresses, checksum::adjust);
@@ -189,7 +189,7 @@ fn rewrite_quote(bytes: &mut [u8], quote: Quote, new: Tuple) -> Sum {
     change.plus(ids).plus(checksum)
 }
 
-/// Changes a complete L4 checksum, if the octets reach it, and returns what that changes in the sum of the octets.
+/// Changes a complete L4 checksum, if the bytes reach it, and returns what that changes in the sum of the bytes.
 #[inline]
 fn adjust_l4_checksum(l4: &mut [u8], protocol: Protocol, addresses: Sum, other: Sum) -> Sum {
     match protocol {
@@ -207,7 +207,7 @@ fn adjust_partial_checksum(l4: &mut [u8], protocol: Protocol, addresses: Sum) {
     }
 }
 
-/// Changes the checksum at an offset, if the octets reach it, and returns what that changes in their sum.
+/// Changes the checksum at an offset, if the bytes reach it, and returns what that changes in their sum.
 #[inline]
 fn adjust_at(bytes: &mut [u8], at: usize, change: Sum, adjust: fn(u16, Sum) -> u16) -> Sum {
     if at + 2 > bytes.len() {
@@ -276,9 +276,9 @@ mod tests {
         assert_eq!(&l4[udp::HEADER_LEN..], &whole[L4 + udp::HEADER_LEN..]);
     }
 
-    fn fragment(whole: &[u8], octets: std::ops::Range<usize>, flags_and_offset: u16) -> Vec<u8> {
+    fn fragment(whole: &[u8], part: std::ops::Range<usize>, flags_and_offset: u16) -> Vec<u8> {
         let mut bytes = whole[..L4].to_vec();
-        bytes.extend_from_slice(&whole[octets]);
+        bytes.extend_from_slice(&whole[part]);
         let total_len = bytes.len() as u16;
         put_u16(&mut bytes, ipv4::TOTAL_LEN, total_len);
         put_u16(&mut bytes, ipv4::FLAGS_AND_OFFSET, flags_and_offset);

@@ -48,7 +48,7 @@ pub fn on_the_wire(bytes: &[u8], vnet: VnetHeader, mut each: impl FnMut(&[u8])) 
 struct Place {
     position: usize,
     last: bool,
-    /// Octets of payload before it.
+    /// Bytes of payload before it.
     offset: usize,
 }
 
@@ -165,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_octets_become_what_was_counted(
+        fn any_bytes_become_what_was_counted(
             bytes in proptest::collection::vec(any::<u8>(), 0..200),
             gso in any::<(u8, u8, u16)>(),
         ) {
@@ -187,8 +187,8 @@ mod tests {
             let packets = wire(&bytes, vnet);
             let packet = Packet::parse(&mut bytes, vnet).unwrap();
             prop_assert_eq!(packets.len(), packet.wire_segments() as usize);
-            let octets: usize = packets.iter().map(Vec::len).sum();
-            prop_assert_eq!(octets as u64, packet.wire_bytes());
+            let total: usize = packets.iter().map(Vec::len).sum();
+            prop_assert_eq!(total as u64, packet.wire_bytes());
         }
     }
 }

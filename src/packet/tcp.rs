@@ -69,18 +69,18 @@ impl fmt::Display for TcpFlags {
 pub struct TcpFacts {
     /// Control bits.
     pub flags: TcpFlags,
-    /// Sequence number of the first octet, or of SYN.
+    /// Sequence number of the first byte, or of SYN.
     pub seq: u32,
     /// Acknowledgement number; counts with ACK only.
     pub ack: u32,
     /// Window as sent, not scaled.
     pub window: u16,
-    /// Octets of payload, without SYN and FIN.
+    /// Bytes of payload, without SYN and FIN.
     pub payload_len: u32,
 }
 
 impl TcpFacts {
-    /// SEG.LEN of RFC 9293: octets of sequence space, SYN and FIN counting one each.
+    /// SEG.LEN of RFC 9293: bytes of sequence space, SYN and FIN counting one each.
     #[inline]
     pub const fn sequence_len(self) -> u32 {
         self.payload_len + self.flags.syn() as u32 + self.flags.fin() as u32

@@ -28,7 +28,7 @@ impl Protocol {
         }
     }
 
-    /// Whether the protocol carries 16-bit ports in its first four octets.
+    /// Whether the protocol carries 16-bit ports in its first four bytes.
     #[inline]
     pub const fn has_ports(self) -> bool {
         matches!(self, Self::Tcp | Self::Udp)

@@ -26,7 +26,7 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// Checks `bytes`, an IPv4 packet as read after `vnet`; octets beyond its total length are cut off.
+    /// Checks `bytes`, an IPv4 packet as read after `vnet`; bytes beyond its total length are cut off.
     ///
     /// Does not verify TCP and UDP checksums: a NAT changes them incrementally, so what was wrong stays wrong.
     ///
@@ -41,16 +41,16 @@ impl<'a> Packet<'a> {
         if !vnet_agrees(vnet, protocol, fragment, ip_header_len) {
             return Err(Malformed::VnetHeader);
         }
-        let octets = &bytes[ip_header_len..];
+        let l4_bytes = &bytes[ip_header_len..];
         let (l4_header_len, l4) = match fragment {
             Fragment::Later => (0, L4::Opaque),
-            Fragment::Whole | Fragment::First => read_l4(protocol, fragment, octets)?,
+            Fragment::Whole | Fragment::First => read_l4(protocol, fragment, l4_bytes)?,
         };
         let ids = match l4 {
             L4::Opaque => Ids::None,
-            L4::Tcp(_) | L4::Udp | L4::Icmp(_) => Ids::of(protocol, octets),
+            L4::Tcp(_) | L4::Udp | L4::Icmp(_) => Ids::of(protocol, l4_bytes),
         };
-        let (sport, dport) = ids.read(octets);
+        let (sport, dport) = ids.read(l4_bytes);
         let (src, dst) = (address_at(bytes, ipv4::SRC), address_at(bytes, ipv4::DST));
         let tuple = Tuple { protocol, src, dst, sport, dport };
         Ok(Self {
@@ -115,13 +115,13 @@ impl<'a> Packet<'a> {
         self.fragment
     }
 
-    /// Marks the packet to leave in fragments of at most `mtu` octets each. The caller has seen to it that its sender
+    /// Marks the packet to leave in fragments of at most `mtu` bytes each. The caller has seen to it that its sender
     /// allows that, and that it is no super-packet.
     pub fn fragment_to(&mut self, mtu: u16) {
         self.fragment_to = Some(mtu);
     }
 
-    /// How large its fragments may be, in octets, if it is to leave in fragments.
+    /// How large its fragments may be, in bytes, if it is to leave in fragments.
     #[inline]
     pub fn fragments_to(&self) -> Option<u16> {
         self.fragment_to
@@ -175,7 +175,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Octets of the packet, from the IPv4 header on; a super-packet counts whole.
+    /// Bytes of the packet, from the IPv4 header on; a super-packet counts whole.
     #[inline]
     #[expect(clippy::len_without_is_empty, reason = "a packet has at least its header")]
     pub fn len(&self) -> usize {
@@ -194,14 +194,14 @@ impl<'a> Packet<'a> {
         self.vnet
     }
 
-    /// Octets of the IPv4 header, options included.
+    /// Bytes of the IPv4 header, options included.
     #[inline]
     pub fn ip_header_len(&self) -> usize {
         self.ip_header_len
     }
 
-    /// Octets of the IPv4 and L4 headers together, which every segment repeats; L4 counts if egret reads it: TCP with
-    /// options, UDP, ICMP's first 8 octets.
+    /// Bytes of the IPv4 and L4 headers together, which every segment repeats; L4 counts if egret reads it: TCP with
+    /// options, UDP, ICMP's first 8 bytes.
     #[inline]
     pub fn header_len(&self) -> usize {
         self.ip_header_len + self.l4_header_len
@@ -229,7 +229,7 @@ impl<'a> Packet<'a> {
         ((self.bytes.len() - self.ip_header_len) as u32).div_ceil(room.max(UNIT) as u32).max(1)
     }
 
-    /// Octets on the wire after segmentation or fragmentation, IPv4 headers included, link headers not.
+    /// Bytes on the wire after segmentation or fragmentation, IPv4 headers included, link headers not.
     #[inline]
     pub fn wire_bytes(&self) -> u64 {
         let header_len = match self.fragment_to {
@@ -239,7 +239,7 @@ impl<'a> Packet<'a> {
         self.bytes.len() as u64 + u64::from(self.wire_segments() - 1) * header_len as u64
     }
 
-    /// The largest IPv4 packet after segmentation, in octets: what to compare with an MTU.
+    /// The largest IPv4 packet after segmentation, in bytes: what to compare with an MTU.
     #[inline]
     pub fn max_segment_len(&self) -> usize {
         if !self.vnet.is_super_packet() {

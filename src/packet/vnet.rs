@@ -1,10 +1,10 @@
-//! The virtio-net header (`struct virtio_net_hdr`, 10 octets, host order) in front of each packet on a TUN device
+//! The virtio-net header (`struct virtio_net_hdr`, 10 bytes, host order) in front of each packet on a TUN device
 //! opened with `IFF_VNET_HDR`: it says what the kernel left to be done, checksum and segmentation.
 
 use super::checksum;
 use super::field::{udp, vnet};
 
-/// Octets of the header on the wire.
+/// Bytes of the header on the wire.
 pub const LEN: usize = vnet::LEN;
 /// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the L4 checksum field holds the folded pseudo-header sum only.
 pub const NEEDS_CSUM: u8 = 1;
@@ -16,9 +16,9 @@ pub struct VnetHeader {
     pub flags: u8,
     /// 0 none, 1 TCPv4, 3 UDP fragmentation, 4 TCPv6, 5 UDP segmentation; 0x80 marks ECN.
     pub gso_type: u8,
-    /// Octets of headers repeated in each segment, as the kernel guesses: not to be trusted.
+    /// Bytes of headers repeated in each segment, as the kernel guesses: not to be trusted.
     pub hdr_len: u16,
-    /// Octets of payload in each segment of a super-packet.
+    /// Bytes of payload in each segment of a super-packet.
     pub gso_size: u16,
     /// Where the checksum starts, from the start of the IP packet.
     pub csum_start: u16,
@@ -47,7 +47,7 @@ impl VnetHeader {
         }
     }
 
-    /// The octets that the kernel reads.
+    /// The bytes that the kernel reads.
     #[inline]
     pub const fn to_bytes(self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
@@ -125,7 +125,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn octets_survive(bytes in any::<[u8; LEN]>()) {
+        fn bytes_survive(bytes in any::<[u8; LEN]>()) {
             prop_assert_eq!(VnetHeader::from_bytes(&bytes).to_bytes(), bytes);
         }
     }

@@ -154,7 +154,7 @@ impl Engine {
     /// A held fragment whose first one did not come.
     #[cold]
     pub(super) fn count_unclaimed(&self, now: Instant, snapshot: &Snapshot, held: Held<ReadFrom>) {
-        let Held { read_from: ReadFrom { arrival, generation }, tuple, octets } = held;
+        let Held { read_from: ReadFrom { arrival, generation }, tuple, bytes } = held;
         let denial = Denial { reason: Reason::FragmentUnclaimed, decided_by: RuleRef::FlowTable };
         let here = |device: &Device| place(snapshot, *device) == arrival.place;
         let device = Device::all(snapshot).find(here);
@@ -170,7 +170,7 @@ impl Engine {
                 self.drops().count(now, key);
             }
         }
-        self.tell_unclaimed(now, snapshot, device, arrival.side, tuple, octets);
+        self.tell_unclaimed(now, snapshot, device, arrival.side, tuple, bytes);
     }
 
     fn find(

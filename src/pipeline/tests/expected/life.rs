@@ -192,7 +192,7 @@ fn a_fragment_before_its_first_one_waits_for_thirty_seconds() {
     let from = SocketAddrV4::new(web, 7);
     let datagram = crate::packet::builder::udp(from, SocketAddrV4::new(EXAMPLE, 53), &[1; 2000]);
     let [first, last] = &split(&datagram, 9, 1400)[..] else { panic!() };
-    let waits = format!("held fragments +1, datagrams that wait +1, held octets +{}", last.len());
+    let waits = format!("held fragments +1, datagrams that wait +1, held bytes +{}", last.len());
     assert_eq!(ledger.sends(last, &waits).verdict, Verdict::Hold);
     ledger.sweeps_after(30, "");
     let gone = waits.replace('+', "-");

@@ -10,7 +10,7 @@
 //! | `tombstones` | keys of expired flows |
 //! | `ports A`, `resting`, `destinations` | leases of an address, ports in quarantine, pools |
 //! | `datagrams` | datagrams whose fragments are followed |
-//! | `held fragments`, `held octets`, `datagrams that wait` | fragments that wait for a first one, of how many datagrams |
+//! | `held fragments`, `held bytes`, `datagrams that wait` | fragments that wait for a first one, of how many datagrams |
 //! | `drops R`, `drop rows` | packets dropped for a reason, rows of `egret drops` |
 //! | `sent P`, `received P` | packets that a path carried, named by its addresses |
 
