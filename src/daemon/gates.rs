@@ -42,7 +42,7 @@ impl Gates {
     /// A packet of this direction was judged, the first to ask for it.
     pub(super) fn add(&mut self, flow: Arc<Flow>, side: Side) {
         if self.0.len() >= MOST {
-            flow.let_ask_to_open(side);
+            flow.clear_barrier_request(side);
         } else if let Some(raised) = flow.raised(side) {
             self.0.push(Gate { flow, side, raised, quiet: 0, waited: 0 });
         }
@@ -90,11 +90,11 @@ impl Gate {
         self.quiet += full;
         let in_order = unchanged && (drained || self.quiet > WHOLE_QUEUE);
         if in_order {
-            self.flow.open(self.side, self.raised);
+            self.flow.release_barrier(self.side, self.raised);
         } else if self.waited >= LONGEST_WAIT {
-            self.flow.open_at_once(self.side, self.raised);
+            self.flow.release_barrier_at_once(self.side, self.raised);
         } else {
-            self.flow.open_in_sequence(self.side, self.raised);
+            self.flow.release_barrier_in_sequence(self.side, self.raised);
             return false;
         }
         true
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::flow::{
-        Carrier, FlowKey, FlowStart, FlowTable, Instant, Opening, Passed, Space, Window,
+        BarrierRelease, Carrier, FlowKey, FlowStart, FlowTable, Instant, Passed, Space, Window,
     };
     use crate::packet::{Protocol, Tuple};
     use crate::vpc::{Generation, RuleRef, ServiceIx};
@@ -119,7 +119,7 @@ mod tests {
     #[derive(Debug, Default)]
     struct Closed {
         raised: Mutex<u64>,
-        opened: Mutex<Vec<Opening>>,
+        opened: Mutex<Vec<BarrierRelease>>,
     }
 
     impl Carrier for Arc<Closed> {
@@ -131,8 +131,8 @@ mod tests {
             Some(*self.raised.lock().unwrap())
         }
 
-        fn open(&self, _side: Side, opening: Opening, _said: Window) {
-            self.opened.lock().unwrap().push(opening);
+        fn release_barrier(&self, _side: Side, release: BarrierRelease, _said: Window) {
+            self.opened.lock().unwrap().push(release);
         }
 
         fn withdraw(&self) {}
@@ -143,7 +143,7 @@ mod tests {
             *self.raised.lock().unwrap() += 1;
         }
 
-        fn opened(&self) -> Vec<Opening> {
+        fn opened(&self) -> Vec<BarrierRelease> {
             self.opened.lock().unwrap().clone()
         }
     }
@@ -191,9 +191,9 @@ mod tests {
         );
         gates.begin_batch();
         gates.end_batch(true);
-        assert_eq!(kernel.opened(), [Opening::After(2)]);
+        assert_eq!(kernel.opened(), [BarrierRelease::After(2)]);
         gates.end_batch(true);
-        assert_eq!(kernel.opened(), [Opening::After(2)], "once");
+        assert_eq!(kernel.opened(), [BarrierRelease::After(2)], "once");
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(kernel.opened(), []);
         gates.begin_batch();
         gates.end_batch(false);
-        assert_eq!(kernel.opened(), [Opening::After(1)]);
+        assert_eq!(kernel.opened(), [BarrierRelease::After(1)]);
 
         let (mut gates, kernel, _) = self::gates();
         for _ in 1..LONGEST_WAIT {
@@ -216,7 +216,7 @@ mod tests {
         }
         assert_eq!(kernel.opened(), []);
         gates.end_batch(false);
-        assert_eq!(kernel.opened(), [Opening::AtOnce]);
+        assert_eq!(kernel.opened(), [BarrierRelease::AtOnce]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub trait Carrier: Debug + Send + Sync {
     fn raised(&self, side: Side) -> Option<u64>;
 
     /// Opens a direction, which has said this in what was sent on.
-    fn open(&self, side: Side, opening: Opening, said: Window);
+    fn release_barrier(&self, side: Side, release: BarrierRelease, said: Window);
 
     /// Takes the entries out. A packet that is on its way through one may still be counted for a moment.
     fn withdraw(&self);
@@ -41,7 +41,7 @@ pub struct Passed {
 
 /// For which packet a direction is opened; those after it pass too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
+pub enum BarrierRelease {
     /// For the one before which so many have gone up.
     After(u64),
     /// For data that begin where those end that were sent on.

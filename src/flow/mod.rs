@@ -23,7 +23,7 @@ pub mod state;
 pub mod table;
 pub mod tcp;
 
-pub use carrier::{Carrier, Opening, Passed};
+pub use carrier::{BarrierRelease, Carrier, Passed};
 #[cfg(test)]
 pub use census::Census;
 pub use counters::{Carried, Counted, Counters, Lives, Tally};

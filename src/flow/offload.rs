@@ -5,9 +5,9 @@
 //! is added to the flow's own figures whenever somebody looks ([`Flow::settle`]), so that they are the same either way.
 //!
 //! Entries begin closed: each direction's packets go up, and are counted, until whoever handles them says that all are sent
-//! on ([`Flow::open`]). So nothing is overtaken by what the kernel carries.
+//! on ([`Flow::release_barrier`]). So nothing is overtaken by what the kernel carries.
 
-use super::carrier::{Carrier, Opening, Passed, fold};
+use super::carrier::{BarrierRelease, Carrier, Passed, fold};
 use super::offload_state::{ASKED, CARRIED, DECLINED, Entry, Limbo, NEVER, OPEN, OVER, Residue};
 use super::{Flow, Instant, Side};
 use crate::packet::Protocol;
@@ -91,7 +91,7 @@ impl Flow {
             }
             made => made,
         };
-        self.offload.opening.store(0, Relaxed);
+        self.offload.release_requested.store(0, Relaxed);
         self.offload.entries.fetch_add(1, Relaxed);
         self.offload.state.store(if made.is_some() { CARRIED } else { DECLINED }, Relaxed);
         *entry = made.map(|carrier| Box::new(Entry { carrier, folded: begin, idle }));
@@ -99,13 +99,13 @@ impl Flow {
     }
 
     /// Asks for a direction of a flow that the kernel carries to be opened; whether nobody had before.
-    pub fn ask_to_open(&self, side: Side) -> bool {
-        self.offload.opening.fetch_or(bit(side), Relaxed) & bit(side) == 0
+    pub fn request_barrier_release(&self, side: Side) -> bool {
+        self.offload.release_requested.fetch_or(bit(side), Relaxed) & bit(side) == 0
     }
 
     /// Lets the next packet of a direction ask: it could not be opened now.
-    pub fn let_ask_to_open(&self, side: Side) {
-        self.offload.opening.fetch_and(!bit(side), Relaxed);
+    pub fn clear_barrier_request(&self, side: Side) {
+        self.offload.release_requested.fetch_and(!bit(side), Relaxed);
     }
 
     /// How many packets of a direction have gone up because it is closed; `None` if there is nothing to open.
@@ -117,31 +117,31 @@ impl Flow {
 
     /// Opens a direction, all of whose packets are sent on that had gone up by then. What has gone up since keeps it closed,
     /// and asks again. To be called by whoever handles them, as all that open.
-    pub fn open(&self, side: Side, by_then: Raised) {
-        self.let_ask_to_open(side);
-        self.open_for(side, by_then, Opening::After(by_then.packets));
+    pub fn release_barrier(&self, side: Side, by_then: Raised) {
+        self.clear_barrier_request(side);
+        self.release_barrier_for(side, by_then, BarrierRelease::After(by_then.packets));
     }
 
     /// Opens a direction for data that go on where those end that were sent on: all that were judged are.
-    pub fn open_in_sequence(&self, side: Side, by_then: Raised) {
+    pub fn release_barrier_in_sequence(&self, side: Side, by_then: Raised) {
         if self.egress.tuple().protocol == Protocol::Tcp {
-            self.open_for(side, by_then, Opening::InSequence);
+            self.release_barrier_for(side, by_then, BarrierRelease::InSequence);
         }
     }
 
     /// Opens a direction although others of its packets may wait.
-    pub fn open_at_once(&self, side: Side, by_then: Raised) {
-        self.open_for(side, by_then, Opening::AtOnce);
+    pub fn release_barrier_at_once(&self, side: Side, by_then: Raised) {
+        self.release_barrier_for(side, by_then, BarrierRelease::AtOnce);
     }
 
-    fn open_for(&self, side: Side, by_then: Raised, opening: Opening) {
+    fn release_barrier_for(&self, side: Side, by_then: Raised, release: BarrierRelease) {
         let entry = self.offload.entry();
         if let Some(entry) = entry.as_ref()
             && by_then.entries == self.offload.entries.load(Relaxed)
         {
             let [sent, received] = self.tcp.windows();
             let said = if side == Side::Egress { sent } else { received };
-            entry.carrier.open(side, opening, said);
+            entry.carrier.release_barrier(side, release, said);
         }
     }
 
@@ -243,7 +243,7 @@ mod tests {
         withdrawn: AtomicUsize,
         /// What has gone up from the task.
         raised: Mutex<Option<u64>>,
-        opened: Mutex<Vec<(Side, Opening, Window)>>,
+        opened: Mutex<Vec<(Side, BarrierRelease, Window)>>,
     }
 
     impl Carrier for Arc<Kernel> {
@@ -255,8 +255,8 @@ mod tests {
             self.raised.lock().unwrap().filter(|_| side == Side::Egress)
         }
 
-        fn open(&self, side: Side, opening: Opening, said: Window) {
-            self.opened.lock().unwrap().push((side, opening, said));
+        fn release_barrier(&self, side: Side, release: BarrierRelease, said: Window) {
+            self.opened.lock().unwrap().push((side, release, said));
         }
 
         fn withdraw(&self) {
@@ -365,8 +365,11 @@ mod tests {
     #[test]
     fn a_direction_is_opened_once_for_its_own_entries_after_what_has_gone_up() {
         let (_table, flow, kernel) = offloaded();
-        assert!(flow.ask_to_open(Side::Egress) && !flow.ask_to_open(Side::Egress));
-        assert!(flow.ask_to_open(Side::Return), "each on its own");
+        assert!(
+            flow.request_barrier_release(Side::Egress)
+                && !flow.request_barrier_release(Side::Egress)
+        );
+        assert!(flow.request_barrier_release(Side::Return), "each on its own");
         assert_eq!(flow.raised(Side::Egress), None, "it is open");
         *kernel.raised.lock().unwrap() = Some(3);
         let raised = flow.raised(Side::Egress).unwrap();
@@ -376,20 +379,20 @@ mod tests {
         });
         let ack = TcpFacts { flags: TcpFlags(16), seq: 90, ack: 70, window: 9, payload_len: 10 };
         flow.tcp.observe(&ack, true);
-        flow.open_in_sequence(Side::Egress, raised);
-        assert!(!flow.ask_to_open(Side::Egress), "who has asked is at it");
-        flow.open(Side::Egress, raised);
-        assert!(flow.ask_to_open(Side::Egress), "what came since keeps it closed");
-        flow.open_at_once(Side::Egress, raised);
+        flow.release_barrier_in_sequence(Side::Egress, raised);
+        assert!(!flow.request_barrier_release(Side::Egress), "who has asked is at it");
+        flow.release_barrier(Side::Egress, raised);
+        assert!(flow.request_barrier_release(Side::Egress), "what came since keeps it closed");
+        flow.release_barrier_at_once(Side::Egress, raised);
         let said = Window { end: 100, ack: 70 };
-        let opened = [Opening::InSequence, Opening::After(3), Opening::AtOnce];
+        let opened = [BarrierRelease::InSequence, BarrierRelease::After(3), BarrierRelease::AtOnce];
         assert_eq!(*kernel.opened.lock().unwrap(), opened.map(|how| (Side::Egress, how, said)));
 
         flow.withdraw_offload();
         assert_eq!(flow.raised(Side::Egress), None);
         assert!(flow.ask_for_offload() && carry(&flow, &kernel));
         assert_ne!(flow.raised(Side::Egress), Some(raised));
-        flow.open(Side::Egress, raised);
+        flow.release_barrier(Side::Egress, raised);
         assert_eq!(kernel.opened.lock().unwrap().len(), 3, "those entries are gone");
     }
 
@@ -407,7 +410,7 @@ mod tests {
             fn raised(&self, _side: Side) -> Option<u64> {
                 None
             }
-            fn open(&self, _side: Side, _opening: Opening, _said: Window) {}
+            fn release_barrier(&self, _side: Side, _release: BarrierRelease, _said: Window) {}
             fn withdraw(&self) {}
         }
         let (table, flow) = table();

@@ -25,7 +25,7 @@ pub(super) struct Offload {
     pub(super) state: AtomicU8,
     entry: Mutex<Option<Box<Entry>>>,
     /// The directions that somebody is about to open, or need not, as bits.
-    pub(super) opening: AtomicU8,
+    pub(super) release_requested: AtomicU8,
     /// How often entries were made.
     pub(super) entries: AtomicU32,
     /// How often it has given way, and until how many packets there are no entries.

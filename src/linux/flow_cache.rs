@@ -9,7 +9,7 @@
 
 use super::{Link, SteerError, sys};
 use crate::flow::record::{self, Record};
-use crate::flow::{Carrier, FlowKey, Instant, Opening, Passed, Side, Window};
+use crate::flow::{BarrierRelease, Carrier, FlowKey, Instant, Passed, Side, Window};
 use crate::packet::checksum::Sum;
 use crate::pipeline::{Candidate, Forward};
 use crate::vpc::Generation;
@@ -261,11 +261,11 @@ impl Carrier for Lease {
         self.cache.raised(self.slot, direction_of(side))
     }
 
-    fn open(&self, side: Side, opening: Opening, said: Window) {
-        let sent_on = match opening {
-            Opening::After(packets) => packets,
-            Opening::InSequence => IN_SEQUENCE,
-            Opening::AtOnce => AT_ONCE,
+    fn release_barrier(&self, side: Side, release: BarrierRelease, said: Window) {
+        let sent_on = match release {
+            BarrierRelease::After(packets) => packets,
+            BarrierRelease::InSequence => IN_SEQUENCE,
+            BarrierRelease::AtOnce => AT_ONCE,
         };
         self.cache.open(self.slot, direction_of(side), sent_on, said);
     }

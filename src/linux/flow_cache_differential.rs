@@ -384,7 +384,7 @@ impl Bed {
             engine.flows().get(key).map(|entry| (Arc::clone(&entry.flow), entry.side)).unwrap();
         if flow.is_offloaded() {
             if let Some(raised) = flow.raised(side) {
-                flow.open(side, raised);
+                flow.release_barrier(side, raised);
             }
             return;
         }

@@ -104,7 +104,7 @@ pub(super) fn came_up(now: Instant, flow: &Arc<Flow>, side: Side, packet: &mut P
         flow.give_way();
     } else if !is_plain(packet) || flow.offload_is_stale(now) {
         flow.withdraw_offload();
-    } else if flow.ask_to_open(side) {
+    } else if flow.request_barrier_release(side) {
         packet.mark();
     }
 }
