@@ -6,7 +6,7 @@
 //! packets in a queue that never runs dry comes to none of these: its direction is opened after a while in any case, as the
 //! kernel is to take over just that, and what waits is overtaken once.
 
-use crate::flow::{Flow, Raised, Side};
+use crate::flow::{Flow, Punted, Side};
 use crate::linux::tun::QUEUE_LENGTH;
 use crate::linux::worker::BATCH;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(super) struct Gates(Vec<Gate>);
 struct Gate {
     flow: Arc<Flow>,
     side: Side,
-    raised: Raised,
+    punted: Punted,
     /// Full batches since a packet of it went up.
     quiet: usize,
     /// Full batches in all.
@@ -43,8 +43,8 @@ impl Gates {
     pub(super) fn add(&mut self, flow: Arc<Flow>, side: Side) {
         if self.0.len() >= MOST {
             flow.clear_barrier_request(side);
-        } else if let Some(raised) = flow.raised(side) {
-            self.0.push(Gate { flow, side, raised, quiet: 0, waited: 0 });
+        } else if let Some(punted) = flow.punted(side) {
+            self.0.push(Gate { flow, side, punted, quiet: 0, waited: 0 });
         }
     }
 
@@ -73,10 +73,10 @@ impl Gates {
 impl Gate {
     /// Whether nothing went up since the last look; `None` if there is nothing to open any more.
     fn look(&mut self) -> Option<bool> {
-        let raised = self.flow.raised(self.side)?;
-        let unchanged = raised == self.raised;
+        let punted = self.flow.punted(self.side)?;
+        let unchanged = punted == self.punted;
         if !unchanged {
-            self.raised = raised;
+            self.punted = punted;
             self.quiet = 0;
         }
         Some(unchanged)
@@ -90,11 +90,11 @@ impl Gate {
         self.quiet += full;
         let in_order = unchanged && (drained || self.quiet > WHOLE_QUEUE);
         if in_order {
-            self.flow.release_barrier(self.side, self.raised);
+            self.flow.release_barrier(self.side, self.punted);
         } else if self.waited >= LONGEST_WAIT {
-            self.flow.release_barrier_at_once(self.side, self.raised);
+            self.flow.release_barrier_at_once(self.side, self.punted);
         } else {
-            self.flow.release_barrier_in_sequence(self.side, self.raised);
+            self.flow.release_barrier_in_sequence(self.side, self.punted);
             return false;
         }
         true
@@ -118,7 +118,7 @@ mod tests {
     /// Entries that are closed: how many have gone up, and after how many it was opened.
     #[derive(Debug, Default)]
     struct Closed {
-        raised: Mutex<u64>,
+        punted: Mutex<u64>,
         opened: Mutex<Vec<BarrierRelease>>,
     }
 
@@ -127,8 +127,8 @@ mod tests {
             [Passed::default(); 2]
         }
 
-        fn raised(&self, _side: Side) -> Option<u64> {
-            Some(*self.raised.lock().unwrap())
+        fn punted(&self, _side: Side) -> Option<u64> {
+            Some(*self.punted.lock().unwrap())
         }
 
         fn release_barrier(&self, _side: Side, release: BarrierRelease, _said: Window) {
@@ -140,7 +140,7 @@ mod tests {
 
     impl Closed {
         fn raise(&self) {
-            *self.raised.lock().unwrap() += 1;
+            *self.punted.lock().unwrap() += 1;
         }
 
         fn opened(&self) -> Vec<BarrierRelease> {

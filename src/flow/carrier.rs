@@ -15,7 +15,7 @@ pub trait Carrier: Debug + Send + Sync {
     }
 
     /// How many packets of a direction went up because it is closed; `None` if it is open.
-    fn raised(&self, side: Side) -> Option<u64>;
+    fn punted(&self, side: Side) -> Option<u64>;
 
     /// Opens a direction, which has said this in what was sent on.
     fn release_barrier(&self, side: Side, release: BarrierRelease, said: Window);

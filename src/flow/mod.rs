@@ -33,7 +33,7 @@ pub use graves::Tombstone;
 pub use held::Held;
 pub use instant::Instant;
 pub use key::FlowKey;
-pub use offload::Raised;
+pub use offload::Punted;
 pub use ports::{Exhausted, Lease, Limit, PoolKey, PortPools};
 pub use record::{Nat, Port, Record};
 pub use side::Side;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// How many packets of a direction have gone up since a flow's present entries were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Raised {
+pub struct Punted {
     entries: u32,
     packets: u64,
 }
@@ -109,32 +109,32 @@ impl Flow {
     }
 
     /// How many packets of a direction have gone up because it is closed; `None` if there is nothing to open.
-    pub fn raised(&self, side: Side) -> Option<Raised> {
+    pub fn punted(&self, side: Side) -> Option<Punted> {
         let entry = self.offload.entry();
-        let packets = entry.as_ref()?.carrier.raised(side)?;
-        Some(Raised { entries: self.offload.entries.load(Relaxed), packets })
+        let packets = entry.as_ref()?.carrier.punted(side)?;
+        Some(Punted { entries: self.offload.entries.load(Relaxed), packets })
     }
 
     /// Opens a direction, all of whose packets are sent on that had gone up by then. What has gone up since keeps it closed,
     /// and asks again. To be called by whoever handles them, as all that open.
-    pub fn release_barrier(&self, side: Side, by_then: Raised) {
+    pub fn release_barrier(&self, side: Side, by_then: Punted) {
         self.clear_barrier_request(side);
         self.release_barrier_for(side, by_then, BarrierRelease::After(by_then.packets));
     }
 
     /// Opens a direction for data that go on where those end that were sent on: all that were judged are.
-    pub fn release_barrier_in_sequence(&self, side: Side, by_then: Raised) {
+    pub fn release_barrier_in_sequence(&self, side: Side, by_then: Punted) {
         if self.egress.tuple().protocol == Protocol::Tcp {
             self.release_barrier_for(side, by_then, BarrierRelease::InSequence);
         }
     }
 
     /// Opens a direction although others of its packets may wait.
-    pub fn release_barrier_at_once(&self, side: Side, by_then: Raised) {
+    pub fn release_barrier_at_once(&self, side: Side, by_then: Punted) {
         self.release_barrier_for(side, by_then, BarrierRelease::AtOnce);
     }
 
-    fn release_barrier_for(&self, side: Side, by_then: Raised, release: BarrierRelease) {
+    fn release_barrier_for(&self, side: Side, by_then: Punted, release: BarrierRelease) {
         let entry = self.offload.entry();
         if let Some(entry) = entry.as_ref()
             && by_then.entries == self.offload.entries.load(Relaxed)
@@ -242,7 +242,7 @@ mod tests {
         carried: Mutex<[Passed; 2]>,
         withdrawn: AtomicUsize,
         /// What has gone up from the task.
-        raised: Mutex<Option<u64>>,
+        punted: Mutex<Option<u64>>,
         opened: Mutex<Vec<(Side, BarrierRelease, Window)>>,
     }
 
@@ -251,8 +251,8 @@ mod tests {
             *self.carried.lock().unwrap()
         }
 
-        fn raised(&self, side: Side) -> Option<u64> {
-            self.raised.lock().unwrap().filter(|_| side == Side::Egress)
+        fn punted(&self, side: Side) -> Option<u64> {
+            self.punted.lock().unwrap().filter(|_| side == Side::Egress)
         }
 
         fn release_barrier(&self, side: Side, release: BarrierRelease, said: Window) {
@@ -370,29 +370,29 @@ mod tests {
                 && !flow.request_barrier_release(Side::Egress)
         );
         assert!(flow.request_barrier_release(Side::Return), "each on its own");
-        assert_eq!(flow.raised(Side::Egress), None, "it is open");
-        *kernel.raised.lock().unwrap() = Some(3);
-        let raised = flow.raised(Side::Egress).unwrap();
-        assert_ne!(Some(raised), {
-            *kernel.raised.lock().unwrap() = Some(4);
-            flow.raised(Side::Egress)
+        assert_eq!(flow.punted(Side::Egress), None, "it is open");
+        *kernel.punted.lock().unwrap() = Some(3);
+        let punted = flow.punted(Side::Egress).unwrap();
+        assert_ne!(Some(punted), {
+            *kernel.punted.lock().unwrap() = Some(4);
+            flow.punted(Side::Egress)
         });
         let ack = TcpFacts { flags: TcpFlags(16), seq: 90, ack: 70, window: 9, payload_len: 10 };
         flow.tcp.observe(&ack, true);
-        flow.release_barrier_in_sequence(Side::Egress, raised);
+        flow.release_barrier_in_sequence(Side::Egress, punted);
         assert!(!flow.request_barrier_release(Side::Egress), "who has asked is at it");
-        flow.release_barrier(Side::Egress, raised);
+        flow.release_barrier(Side::Egress, punted);
         assert!(flow.request_barrier_release(Side::Egress), "what came since keeps it closed");
-        flow.release_barrier_at_once(Side::Egress, raised);
+        flow.release_barrier_at_once(Side::Egress, punted);
         let said = Window { end: 100, ack: 70 };
         let opened = [BarrierRelease::InSequence, BarrierRelease::After(3), BarrierRelease::AtOnce];
         assert_eq!(*kernel.opened.lock().unwrap(), opened.map(|how| (Side::Egress, how, said)));
 
         flow.withdraw_offload();
-        assert_eq!(flow.raised(Side::Egress), None);
+        assert_eq!(flow.punted(Side::Egress), None);
         assert!(flow.ask_for_offload() && carry(&flow, &kernel));
-        assert_ne!(flow.raised(Side::Egress), Some(raised));
-        flow.release_barrier(Side::Egress, raised);
+        assert_ne!(flow.punted(Side::Egress), Some(punted));
+        flow.release_barrier(Side::Egress, punted);
         assert_eq!(kernel.opened.lock().unwrap().len(), 3, "those entries are gone");
     }
 
@@ -407,7 +407,7 @@ mod tests {
             fn is_whole(&self) -> bool {
                 false
             }
-            fn raised(&self, _side: Side) -> Option<u64> {
+            fn punted(&self, _side: Side) -> Option<u64> {
                 None
             }
             fn release_barrier(&self, _side: Side, _release: BarrierRelease, _said: Window) {}

@@ -257,7 +257,7 @@ impl Carrier for Lease {
         self.is_whole
     }
 
-    fn raised(&self, side: Side) -> Option<u64> {
+    fn punted(&self, side: Side) -> Option<u64> {
         self.cache.raised(self.slot, direction_of(side))
     }
 

@@ -383,8 +383,8 @@ impl Bed {
         let (flow, side) =
             engine.flows().get(key).map(|entry| (Arc::clone(&entry.flow), entry.side)).unwrap();
         if flow.is_offloaded() {
-            if let Some(raised) = flow.raised(side) {
-                flow.release_barrier(side, raised);
+            if let Some(punted) = flow.punted(side) {
+                flow.release_barrier(side, punted);
             }
             return;
         }
