@@ -79,11 +79,11 @@ pub(super) trait Sink: Debug + Send + Sync {
     fn add_progress(&self, side: Side, progress: Progress);
 }
 
-/// Adds to `sink` what was carried since `folded`, which becomes what is carried now.
-pub(super) fn fold(carrier: &dyn Carrier, folded: &mut [Passed; 2], sink: &dyn Sink) {
+/// Adds to `sink` what was carried since `synced`, which becomes what is carried now.
+pub(super) fn sync_counters(carrier: &dyn Carrier, synced: &mut [Passed; 2], sink: &dyn Sink) {
     let carried = carrier.carried();
-    for (side, (now, before)) in Side::BOTH.into_iter().zip(carried.iter().zip(folded.iter())) {
+    for (side, (now, before)) in Side::BOTH.into_iter().zip(carried.iter().zip(synced.iter())) {
         sink.add_progress(side, now.since(before));
     }
-    *folded = carried;
+    *synced = carried;
 }

@@ -2,12 +2,12 @@
 //!
 //! The engine asks for a flow that needs no more thought ([`Flow::ask_for_offload`]); a floor above makes the kernel's
 //! entries for it ([`Flow::offload`]) and gives a [`Carrier`], by which they are read and taken out again. What was carried
-//! is added to the flow's own figures whenever somebody looks ([`Flow::settle`]), so that they are the same either way.
+//! is added to the flow's own figures whenever somebody looks ([`Flow::sync_counters`]), so that they are the same either way.
 //!
 //! Entries begin closed: each direction's packets go up, and are counted, until whoever handles them says that all are sent
 //! on ([`Flow::release_barrier`]). So nothing is overtaken by what the kernel carries.
 
-use super::carrier::{BarrierRelease, Carrier, Passed, fold};
+use super::carrier::{BarrierRelease, Carrier, Passed, sync_counters};
 use super::offload_state::{ASKED, CARRIED, DECLINED, Entry, Limbo, NEVER, OPEN, OVER, Residue};
 use super::{Flow, Instant, Side};
 use crate::packet::Protocol;
@@ -83,7 +83,7 @@ impl Flow {
                 // A packet may be on its way through what there was of it.
                 self.offload.rest(Residue {
                     carrier,
-                    folded: begin,
+                    synced: begin,
                     flow: Weak::<Self>::new(),
                     tally: Arc::clone(&self.tally),
                 });
@@ -94,7 +94,7 @@ impl Flow {
         self.offload.release_requested.store(0, Relaxed);
         self.offload.entries.fetch_add(1, Relaxed);
         self.offload.state.store(if made.is_some() { CARRIED } else { DECLINED }, Relaxed);
-        *entry = made.map(|carrier| Box::new(Entry { carrier, folded: begin, idle }));
+        *entry = made.map(|carrier| Box::new(Entry { carrier, synced: begin, idle }));
         entry.is_some()
     }
 
@@ -147,16 +147,16 @@ impl Flow {
 
     /// Adds what the kernel has carried to the flow's figures.
     #[inline]
-    pub fn settle(&self) {
+    pub fn sync_counters(&self) {
         if self.is_offloaded() {
-            self.fold();
+            self.sync_offloaded();
         }
     }
 
     #[cold]
-    fn fold(&self) {
+    fn sync_offloaded(&self) {
         if let Some(entry) = self.offload.entry().as_deref_mut() {
-            fold(&*entry.carrier, &mut entry.folded, self);
+            sync_counters(&*entry.carrier, &mut entry.synced, self);
         }
     }
 
@@ -189,11 +189,11 @@ impl Flow {
             self.offload.state.store(next, Relaxed);
         }
         let Some(taken) = entry.take() else { return };
-        let Entry { carrier, mut folded, .. } = *taken;
+        let Entry { carrier, mut synced, .. } = *taken;
         carrier.withdraw();
-        fold(&*carrier, &mut folded, &**self);
+        sync_counters(&*carrier, &mut synced, &**self);
         let (flow, tally): (Weak<Self>, _) = (Arc::downgrade(self), Arc::clone(&self.tally));
-        self.offload.rest(Residue { carrier, folded, flow, tally });
+        self.offload.rest(Residue { carrier, synced, flow, tally });
     }
 
     /// The same as [`Flow::withdraw_offload`], for a packet of which a flow may have more that the kernel is not to carry. It
@@ -499,7 +499,7 @@ mod tests {
         flow.tcp.observe(&segment(ack, 101, 501), true);
         assert!(flow.ask_for_offload() && carry(&flow, &kernel));
         kernel.carries(0, 5000, 1);
-        flow.settle();
+        flow.sync_counters();
         assert!(!flow.tcp.observe(&segment(TcpFlags::RST, 5102, 0), true));
         assert!(flow.tcp.is_steady() && flow.tcp.observe(&segment(TcpFlags::RST, 5101, 0), true));
         assert!(!flow.tcp.is_steady());

@@ -1,7 +1,7 @@
 //! Who carries a flow, user space or the kernel: the state, the kernel's entries, and those that were taken out.
 
 use super::Tally;
-use super::carrier::{Carrier, Passed, Sink, fold};
+use super::carrier::{Carrier, Passed, Sink, sync_counters};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(super) struct Offload {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) carrier: Box<dyn Carrier>,
-    pub(super) folded: [Passed; 2],
+    pub(super) synced: [Passed; 2],
     /// How long the flow may be idle before the kernel leaves it to the engine.
     pub(super) idle: Duration,
 }
@@ -79,7 +79,7 @@ pub(super) struct Limbo {
 #[derive(Debug)]
 pub(super) struct Residue {
     pub(super) carrier: Box<dyn Carrier>,
-    pub(super) folded: [Passed; 2],
+    pub(super) synced: [Passed; 2],
     /// Whose counters they are added to, while it lives, and its path's afterwards.
     pub(super) flow: Weak<dyn Sink>,
     pub(super) tally: Arc<Tally>,
@@ -97,10 +97,10 @@ impl Limbo {
             let [recent, old] = &mut *self.lock();
             std::mem::replace(old, std::mem::take(recent))
         };
-        for Residue { carrier, mut folded, flow, tally } in old {
+        for Residue { carrier, mut synced, flow, tally } in old {
             match flow.upgrade() {
-                Some(flow) => fold(&*carrier, &mut folded, &*flow),
-                None => fold(&*carrier, &mut folded, &*tally),
+                Some(flow) => sync_counters(&*carrier, &mut synced, &*flow),
+                None => sync_counters(&*carrier, &mut synced, &*tally),
             }
         }
     }

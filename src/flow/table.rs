@@ -44,12 +44,12 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// The entry under a key, its flow settled. The guard keeps writers off its shard: hold it briefly, and insert nothing
+    /// The entry under a key, its counters synced. The guard keeps writers off its shard: hold it briefly, and insert nothing
     /// meanwhile.
     #[inline]
     pub fn get(&self, key: &FlowKey) -> Option<Ref<'_, FlowKey, FlowEntry<O>>> {
         let entry = self.entries.get(key)?;
-        entry.flow.settle();
+        entry.flow.sync_counters();
         Some(entry)
     }
 
@@ -160,11 +160,11 @@ impl<O: Copy> FlowTable<O> {
         over.len()
     }
 
-    /// Calls `visit` with every flow once, settled.
+    /// Calls `visit` with every flow once, its counters synced.
     pub fn for_each(&self, mut visit: impl FnMut(&FlowEntry<O>)) {
         for entry in &self.entries {
             if entry.side == Side::Egress {
-                entry.flow.settle();
+                entry.flow.sync_counters();
                 visit(&entry);
             }
         }
