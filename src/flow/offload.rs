@@ -8,7 +8,9 @@
 //! on ([`Flow::release_barrier`]). So nothing is overtaken by what the kernel carries.
 
 use super::carrier::{BarrierRelease, Carrier, Passed, sync_counters};
-use super::offload_state::{ASKED, CARRIED, DECLINED, Entry, Limbo, NEVER, OPEN, OVER, Residue};
+use super::offload_state::{
+    ASKED, CARRIED, DECLINED, DeferredFree, Entry, NEVER, OPEN, OVER, RetiredEntries,
+};
 use super::{Flow, Instant, Side};
 use crate::packet::Protocol;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,9 +30,9 @@ const MOST_DOUBLINGS: u32 = 3;
 
 impl Flow {
     /// Lets the flow be offloaded, if anybody asks for it.
-    pub(super) fn allow_offload(&self, limbo: &Arc<Limbo>) {
+    pub(super) fn allow_offload(&self, deferred_free: &Arc<DeferredFree>) {
         // It is asked once, before anybody else knows the flow.
-        let _ = self.offload.limbo.set(Arc::clone(limbo));
+        let _ = self.offload.deferred_free.set(Arc::clone(deferred_free));
         self.offload.state.store(OPEN, Relaxed);
     }
 
@@ -54,7 +56,10 @@ impl Flow {
 
     /// Whether it is to be offloaded as soon as it can be: what is not is lost with the process.
     pub fn is_in_a_hurry(&self) -> bool {
-        self.offload.limbo.get().is_some_and(|limbo| limbo.at_once.load(Relaxed))
+        self.offload
+            .deferred_free
+            .get()
+            .is_some_and(|deferred_free| deferred_free.at_once.load(Relaxed))
     }
 
     /// Answers who asked: there will be no entries, for now.
@@ -81,7 +86,7 @@ impl Flow {
         let made = match make(begin) {
             Some(carrier) if !carrier.is_whole() => {
                 // A packet may be on its way through what there was of it.
-                self.offload.rest(Residue {
+                self.offload.retire(RetiredEntries {
                     carrier,
                     synced: begin,
                     flow: Weak::<Self>::new(),
@@ -193,7 +198,7 @@ impl Flow {
         carrier.withdraw();
         sync_counters(&*carrier, &mut synced, &**self);
         let (flow, tally): (Weak<Self>, _) = (Arc::downgrade(self), Arc::clone(&self.tally));
-        self.offload.rest(Residue { carrier, synced, flow, tally });
+        self.offload.retire(RetiredEntries { carrier, synced, flow, tally });
     }
 
     /// The same as [`Flow::withdraw_offload`], for a packet of which a flow may have more that the kernel is not to carry. It

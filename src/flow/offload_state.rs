@@ -31,7 +31,7 @@ pub(super) struct Offload {
     /// How often it has given way, and until how many packets there are no entries.
     pub(super) gave_way: AtomicU32,
     pub(super) rests_until: AtomicU64,
-    pub(super) limbo: OnceLock<Arc<Limbo>>,
+    pub(super) deferred_free: OnceLock<Arc<DeferredFree>>,
 }
 
 #[derive(Debug)]
@@ -59,25 +59,26 @@ impl Offload {
         self.state.compare_exchange(from, to, Relaxed, Relaxed).is_ok()
     }
 
-    /// Keeps entries that were taken out until no packet can be on its way through them.
-    pub(super) fn rest(&self, residue: Residue) {
-        if let Some(limbo) = self.limbo.get() {
-            limbo.take(residue);
+    /// Leaves entries that were taken out to the deferred free.
+    pub(super) fn retire(&self, retired: RetiredEntries) {
+        if let Some(deferred_free) = self.deferred_free.get() {
+            deferred_free.defer(retired);
         }
     }
 }
 
-/// Entries that were taken out. Their counters are looked at once more when no packet can be on its way through them any
-/// longer: after a whole round of housekeeping.
+/// Frees entries that were taken out, a whole round of housekeeping later: no packet can be on its way through them by then,
+/// so their counters are synced for the last time.
 #[derive(Debug, Default)]
-pub(super) struct Limbo {
-    residues: Mutex<[Vec<Residue>; 2]>,
+pub(super) struct DeferredFree {
+    retired: Mutex<[Vec<RetiredEntries>; 2]>,
     /// Whether flows are to be offloaded as soon as they can be.
     pub(super) at_once: AtomicBool,
 }
 
+/// Entries that were taken out of the flow cache and are not freed yet.
 #[derive(Debug)]
-pub(super) struct Residue {
+pub(super) struct RetiredEntries {
     pub(super) carrier: Box<dyn Carrier>,
     pub(super) synced: [Passed; 2],
     /// Whose counters they are added to, while it lives, and its path's afterwards.
@@ -85,19 +86,19 @@ pub(super) struct Residue {
     pub(super) tally: Arc<Tally>,
 }
 
-impl Limbo {
-    fn take(&self, residue: Residue) {
+impl DeferredFree {
+    fn defer(&self, retired: RetiredEntries) {
         let [recent, _] = &mut *self.lock();
-        recent.push(residue);
+        recent.push(retired);
     }
 
-    /// To be called once a round.
+    /// Frees the entries of the round before the last. The caller calls this once a round.
     pub(super) fn sweep(&self) {
         let old = {
             let [recent, old] = &mut *self.lock();
             std::mem::replace(old, std::mem::take(recent))
         };
-        for Residue { carrier, mut synced, flow, tally } in old {
+        for RetiredEntries { carrier, mut synced, flow, tally } in old {
             match flow.upgrade() {
                 Some(flow) => sync_counters(&*carrier, &mut synced, &*flow),
                 None => sync_counters(&*carrier, &mut synced, &*tally),
@@ -105,12 +106,12 @@ impl Limbo {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, [Vec<Residue>; 2]> {
-        self.residues.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, [Vec<RetiredEntries>; 2]> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     pub(super) fn census(&self, census: &mut super::Census) {
-        census.add("offloads in limbo", self.lock().iter().map(Vec::len).sum());
+        census.add("offloads to be freed", self.lock().iter().map(Vec::len).sum());
     }
 }

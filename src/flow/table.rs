@@ -3,7 +3,7 @@
 #[cfg(test)]
 use super::Census;
 use super::graves::{Graveyard, Tombstone};
-use super::offload_state::Limbo;
+use super::offload_state::DeferredFree;
 use super::{Flow, FlowKey, Instant, Side, TcpState};
 use crate::vpc::{Generation, Timeouts};
 use dashmap::DashMap;
@@ -30,7 +30,7 @@ pub struct FlowEntry<O> {
 pub struct FlowTable<O> {
     entries: DashMap<FlowKey, FlowEntry<O>, FixedState>,
     graves: Graveyard,
-    limbo: Arc<Limbo>,
+    deferred_free: Arc<DeferredFree>,
 }
 
 impl<O: Copy> FlowTable<O> {
@@ -40,7 +40,7 @@ impl<O: Copy> FlowTable<O> {
         Self {
             entries: DashMap::with_hasher_and_shard_amount(hasher.clone(), 64),
             graves: Graveyard::new(hasher),
-            limbo: Arc::default(),
+            deferred_free: Arc::default(),
         }
     }
 
@@ -55,12 +55,12 @@ impl<O: Copy> FlowTable<O> {
 
     /// Lets the kernel carry a flow, which nobody else knows yet, once somebody asks for it.
     pub fn allow_offload(&self, flow: &Flow) {
-        flow.allow_offload(&self.limbo);
+        flow.allow_offload(&self.deferred_free);
     }
 
     /// Has flows offloaded as soon as they can be.
     pub fn offload_at_once(&self) {
-        self.limbo.at_once.store(true, Relaxed);
+        self.deferred_free.at_once.store(true, Relaxed);
     }
 
     /// Puts both directions of a flow in place. A flow with the same key that another worker put there meanwhile ends.
@@ -133,7 +133,7 @@ impl<O: Copy> FlowTable<O> {
     /// Calls `tell` with each flow that ends; returns how many do.
     pub fn sweep(&self, now: Instant, timeouts: &Timeouts, tell: impl Fn(&Flow)) -> usize {
         let mut over = Vec::new();
-        self.limbo.sweep();
+        self.deferred_free.sweep();
         self.for_each(|entry| {
             entry.flow.reopen_offload();
             if entry.flow.is_expired(now, timeouts) {
@@ -183,12 +183,12 @@ impl<O: Copy> FlowTable<O> {
     /// Every table's size, for the expected-state tests.
     #[cfg(test)]
     pub fn census(&self, census: &mut Census) {
-        let Self { entries, graves, limbo } = self;
+        let Self { entries, graves, deferred_free } = self;
         let count = |side| entries.iter().filter(|e| e.side == side).count();
         census.add("flows", count(Side::Egress));
         census.add("return entries", count(Side::Return));
         graves.census(census);
-        limbo.census(census);
+        deferred_free.census(census);
     }
 }
 
