@@ -24,8 +24,8 @@ pub struct Punted {
     packets: u64,
 }
 
-/// Packets between a flow's giving way and its next entries, the first time; and how often that may double.
-const REST: u64 = 16;
+/// Packets between a flow's backing off and its next entries, the first time; and how often that may double.
+const FIRST_BACK_OFF: u64 = 16;
 const MOST_DOUBLINGS: u32 = 3;
 
 impl Flow {
@@ -55,7 +55,7 @@ impl Flow {
     }
 
     /// Whether it is to be offloaded as soon as it can be: what is not is lost with the process.
-    pub fn is_in_a_hurry(&self) -> bool {
+    pub fn offloads_at_once(&self) -> bool {
         self.offload
             .deferred_free
             .get()
@@ -203,17 +203,17 @@ impl Flow {
 
     /// The same as [`Flow::withdraw_offload`], for a packet of which a flow may have more that the kernel is not to carry. It
     /// is asked for again only after twice as many packets as the time before, up to more than entries cost.
-    pub fn give_way(self: &Arc<Self>) {
+    pub fn back_off(self: &Arc<Self>) {
         self.withdraw_offload();
-        let times = self.offload.gave_way.fetch_add(1, Relaxed).min(MOST_DOUBLINGS);
+        let times = self.offload.back_offs.fetch_add(1, Relaxed).min(MOST_DOUBLINGS);
         let passed = self.sent.packets() + self.received.packets();
-        self.offload.rests_until.store(passed + (REST << times), Relaxed);
+        self.offload.backs_off_until.store(passed + (FIRST_BACK_OFF << times), Relaxed);
     }
 
     /// How many packets it has both ways, at least, when entries may be asked for.
     #[inline]
-    pub fn rests_until(&self) -> u64 {
-        self.offload.rests_until.load(Relaxed)
+    pub fn backs_off_until(&self) -> u64 {
+        self.offload.backs_off_until.load(Relaxed)
     }
 
     /// What could not be done may be asked for again.
@@ -431,18 +431,18 @@ mod tests {
     }
 
     #[test]
-    fn regression_a_flow_that_gives_way_again_and_again_rests_longer_each_time() {
+    fn regression_a_flow_that_backs_off_repeatedly_waits_longer_each_time() {
         let (_table, flow, kernel) = offloaded();
-        assert_eq!(flow.rests_until(), 0);
-        let rests: Vec<u64> = (0..20)
+        assert_eq!(flow.backs_off_until(), 0);
+        let waits: Vec<u64> = (0..20)
             .map(|_| {
-                flow.give_way();
+                flow.back_off();
                 assert!(flow.ask_for_offload() && carry(&flow, &kernel));
-                flow.rests_until()
+                flow.backs_off_until()
             })
             .collect();
-        assert_eq!(rests[..4], [16, 32, 64, 128]);
-        assert_eq!(rests[19], 128);
+        assert_eq!(waits[..4], [16, 32, 64, 128]);
+        assert_eq!(waits[19], 128);
     }
 
     #[test]

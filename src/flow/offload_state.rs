@@ -28,9 +28,9 @@ pub(super) struct Offload {
     pub(super) release_requested: AtomicU8,
     /// How often entries were made.
     pub(super) entries: AtomicU32,
-    /// How often it has given way, and until how many packets there are no entries.
-    pub(super) gave_way: AtomicU32,
-    pub(super) rests_until: AtomicU64,
+    /// How often it has backed off, and until how many packets there are no entries.
+    pub(super) back_offs: AtomicU32,
+    pub(super) backs_off_until: AtomicU64,
     pub(super) deferred_free: OnceLock<Arc<DeferredFree>>,
 }
 

@@ -101,7 +101,7 @@ impl Engine {
 #[cold]
 pub(super) fn came_up(now: Instant, flow: &Arc<Flow>, side: Side, packet: &mut Packet<'_>) {
     if packet.fragment() != Fragment::Whole {
-        flow.give_way();
+        flow.back_off();
     } else if !is_plain(packet) || flow.offload_is_stale(now) {
         flow.withdraw_offload();
     } else if flow.request_barrier_release(side) {
@@ -120,10 +120,10 @@ pub(super) fn ask(flow: &Flow, packet: &mut Packet<'_>) {
 #[inline]
 fn is_worth_it(flow: &Flow) -> bool {
     let (sent, received) = (flow.sent.packets(), flow.received.packets());
-    if sent + received < flow.rests_until() {
+    if sent + received < flow.backs_off_until() {
         return false;
     }
-    let enough = if flow.is_in_a_hurry() { 0 } else { TWO_WAY };
+    let enough = if flow.offloads_at_once() { 0 } else { TWO_WAY };
     let two_way = received > 0 && sent + received >= enough;
     match flow.egress.tuple().protocol {
         Protocol::Tcp => two_way && flow.tcp.is_steady(),
