@@ -9,7 +9,6 @@ pub mod census;
 pub mod counters;
 pub mod datagram;
 pub mod fragments;
-mod graves;
 pub mod held;
 pub mod instant;
 pub mod key;
@@ -22,6 +21,7 @@ pub mod side;
 pub mod state;
 pub mod table;
 pub mod tcp;
+mod tombstones;
 
 pub use carrier::{BarrierRelease, Carrier, Passed};
 #[cfg(test)]
@@ -29,7 +29,6 @@ pub use census::Census;
 pub use counters::{Carried, Counted, Counters, Lives, Tally};
 pub use datagram::DatagramKey;
 pub use fragments::{Datagram, Fragments};
-pub use graves::Tombstone;
 pub use held::Held;
 pub use instant::Instant;
 pub use key::FlowKey;
@@ -40,5 +39,6 @@ pub use side::Side;
 pub use state::{Flow, FlowStart};
 pub use table::{FlowEntry, FlowTable};
 pub use tcp::{TcpState, TcpTracker, Window};
+pub use tombstones::Tombstone;
 
 pub use crate::vpc::Space;

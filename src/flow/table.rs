@@ -2,8 +2,8 @@
 
 #[cfg(test)]
 use super::Census;
-use super::graves::{Graveyard, Tombstone};
 use super::offload_state::DeferredFree;
+use super::tombstones::{Tombstone, Tombstones};
 use super::{Flow, FlowKey, Instant, Side, TcpState};
 use crate::vpc::{Generation, Timeouts};
 use dashmap::DashMap;
@@ -29,7 +29,7 @@ pub struct FlowEntry<O> {
 #[derive(Debug)]
 pub struct FlowTable<O> {
     entries: DashMap<FlowKey, FlowEntry<O>, FixedState>,
-    graves: Graveyard,
+    tombstones: Tombstones,
     deferred_free: Arc<DeferredFree>,
 }
 
@@ -39,7 +39,7 @@ impl<O: Copy> FlowTable<O> {
         let hasher = FixedState::with_seed(seed);
         Self {
             entries: DashMap::with_hasher_and_shard_amount(hasher.clone(), 64),
-            graves: Graveyard::new(hasher),
+            tombstones: Tombstones::new(hasher),
             deferred_free: Arc::default(),
         }
     }
@@ -109,24 +109,24 @@ impl<O: Copy> FlowTable<O> {
         let taken = self.take(flow);
         let keys = [flow.egress, flow.returned];
         if flow.tcp.state() == TcpState::Closed {
-            self.graves.forget(keys);
+            self.tombstones.forget(keys);
         } else {
             if taken {
                 flow.tally.lives.count_idle_timeout();
             }
             let through_nat_gateway = flow.nat.as_ref().is_some_and(|n| n.0.is_some());
-            self.graves.bury(keys, Tombstone { at: now, through_nat_gateway });
+            self.tombstones.put(keys, Tombstone { at: now, through_nat_gateway });
         }
     }
 
     /// What is left of an expired flow with this key.
     pub fn tombstone(&self, key: &FlowKey) -> Option<Tombstone> {
-        self.graves.get(key)
+        self.tombstones.get(key)
     }
 
     /// Whether a TCP flow may have expired through a NAT gateway that no tombstone tells of any more.
     pub fn has_forgotten(&self) -> bool {
-        self.graves.any_forgotten()
+        self.tombstones.has_forgotten()
     }
 
     /// Expires the flows that were idle for too long, and forgets tombstones as old as the longest timeout.
@@ -144,7 +144,7 @@ impl<O: Copy> FlowTable<O> {
             tell(flow);
             self.expire(now, flow);
         }
-        self.graves.sweep(now, timeouts.longest());
+        self.tombstones.sweep(now, timeouts.longest());
         over.len()
     }
 
@@ -183,11 +183,11 @@ impl<O: Copy> FlowTable<O> {
     /// Every table's size, for the expected-state tests.
     #[cfg(test)]
     pub fn census(&self, census: &mut Census) {
-        let Self { entries, graves, deferred_free } = self;
+        let Self { entries, tombstones, deferred_free } = self;
         let count = |side| entries.iter().filter(|e| e.side == side).count();
         census.add("flows", count(Side::Egress));
         census.add("return entries", count(Side::Return));
-        graves.census(census);
+        tombstones.census(census);
         deferred_free.census(census);
     }
 }
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_ends_what_was_idle_and_buries_tombstones_in_the_end() {
+    fn a_sweep_ends_what_was_idle_and_forgets_tombstones_in_the_end() {
         let (udp, icmp) = (flow(Protocol::Udp, 1), flow(Protocol::Icmp, 2));
         let table = with(&[&udp, &icmp]);
         let timeouts = Timeouts { icmp_idle: Duration::from_secs(10), ..Timeouts::default() };

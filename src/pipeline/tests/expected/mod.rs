@@ -158,13 +158,13 @@ fn check_redundant(census: &mut Census) {
     let mut take = |name: &str| counts.remove(name).unwrap_or(0);
     let (returned, ordered, rows) =
         (take("return entries"), take("datagrams in order"), take("drop rows in order"));
-    let (taken, listed, graves) = (take("taken"), take("listed drops"), take("graves"));
+    let (taken, listed, expired) = (take("taken"), take("listed drops"), take("expired flows"));
     let get = |name: &str| counts.get(name).copied().unwrap_or(0);
     assert_eq!(returned, get("flows"), "every flow has two entries");
     assert_eq!(ordered, get("datagrams"), "every datagram will be forgotten");
     assert_eq!(rows, get("drop rows"), "every row can make room");
     assert_eq!(listed, sum(counts, "drops "), "every drop is in a row");
-    assert!(get("tombstones") <= 2 * graves, "every tombstone is in a grave");
+    assert!(get("tombstones") <= 2 * expired, "every tombstone is of an expired flow");
     let (ports, pooled) = (sum(counts, "ports "), sum(counts, "pooled "));
     assert_eq!(ports, pooled, "an address has the leases of its pools");
     assert_eq!(taken, pooled + get("resting"), "a port is leased, resting or free");

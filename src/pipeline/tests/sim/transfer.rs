@@ -29,7 +29,7 @@ fn assert_nothing_left(sim: &mut Sim) {
     sim.run_for(seconds(5));
     let mut census = sim.world.engine.census();
     census.0.retain(|name, _| {
-        !["sent", "received", "drop", "listed", "tombstones", "graves"]
+        !["sent", "received", "drop", "listed", "tombstones", "expired"]
             .iter()
             .any(|kept| name.starts_with(kept))
     });

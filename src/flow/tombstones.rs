@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How many flows are remembered after their end, about 10 MiB. The oldest makes room for the next.
-const GRAVES: usize = 65_536;
+const MAX_TOMBSTONES: usize = 65_536;
 
 /// What is left of one flow, under each of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,91 +23,91 @@ pub struct Tombstone {
 
 /// The tombstones, and in which order they were put.
 #[derive(Debug)]
-pub(super) struct Graveyard {
-    stones: DashMap<FlowKey, Tombstone, FixedState>,
-    order: Mutex<VecDeque<Grave>>,
+pub(super) struct Tombstones {
+    by_key: DashMap<FlowKey, Tombstone, FixedState>,
+    order: Mutex<VecDeque<Expired>>,
     /// Whether a TCP flow through a NAT gateway has expired of which nothing is left.
-    any_forgotten: AtomicBool,
+    has_forgotten: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Grave {
+struct Expired {
     keys: [FlowKey; 2],
     at: Instant,
 }
 
-impl Graveyard {
+impl Tombstones {
     pub(super) fn new(hasher: FixedState) -> Self {
         Self {
-            stones: DashMap::with_hasher(hasher),
+            by_key: DashMap::with_hasher(hasher),
             order: Mutex::default(),
-            any_forgotten: AtomicBool::new(false),
+            has_forgotten: AtomicBool::new(false),
         }
     }
 
-    /// Buries a flow; if there is no room, the one that has been dead for longest is forgotten.
-    pub(super) fn bury(&self, keys: [FlowKey; 2], stone: Tombstone) {
+    /// Remembers a flow that expired; if there is no room, the one that expired first is forgotten.
+    pub(super) fn put(&self, keys: [FlowKey; 2], stone: Tombstone) {
         let mut order = self.order();
-        if order.len() >= GRAVES
+        if order.len() >= MAX_TOMBSTONES
             && let Some(oldest) = order.pop_front()
         {
             self.clear(&oldest);
         }
-        order.push_back(Grave { keys, at: stone.at });
+        order.push_back(Expired { keys, at: stone.at });
         for key in keys {
-            self.stones.insert(key, stone);
+            self.by_key.insert(key, stone);
         }
     }
 
     /// A flow with these keys has come to a good end since: nothing older is told of them.
     pub(super) fn forget(&self, keys: [FlowKey; 2]) {
         for key in keys {
-            self.stones.remove(&key);
+            self.by_key.remove(&key);
         }
     }
 
     pub(super) fn get(&self, key: &FlowKey) -> Option<Tombstone> {
-        self.stones.get(key).map(|stone| *stone)
+        self.by_key.get(key).map(|stone| *stone)
     }
 
     /// Whether the next late segment may be one of a flow that expired through a NAT gateway, although no tombstone says so.
-    pub(super) fn any_forgotten(&self) -> bool {
-        self.any_forgotten.load(Relaxed)
+    pub(super) fn has_forgotten(&self) -> bool {
+        self.has_forgotten.load(Relaxed)
     }
 
     /// Forgets those that are as old as `lifetime`.
     pub(super) fn sweep(&self, now: Instant, lifetime: Duration) {
         let mut order = self.order();
-        while order.front().is_some_and(|grave| now.since(grave.at) >= lifetime) {
-            if let Some(grave) = order.pop_front() {
-                self.clear(&grave);
+        while order.front().is_some_and(|expired| now.since(expired.at) >= lifetime) {
+            if let Some(expired) = order.pop_front() {
+                self.clear(&expired);
             }
         }
     }
 
     #[cfg(test)]
     pub(super) fn census(&self, census: &mut super::Census) {
-        let Self { stones, order, any_forgotten: _ } = self;
+        let Self { by_key, order, has_forgotten: _ } = self;
         let order = order.lock().unwrap_or_else(PoisonError::into_inner);
-        census.add("tombstones", stones.len());
-        census.add("graves", order.len());
+        census.add("tombstones", by_key.len());
+        census.add("expired flows", order.len());
     }
 
-    /// The same keys may have been buried again since; that stone stays.
-    fn clear(&self, grave: &Grave) {
-        for key in &grave.keys {
-            let removed = self.stones.remove_if(key, |_, stone| stone.at == grave.at);
+    /// Forgets a flow. A tombstone that was put under the same keys since then stays.
+    fn clear(&self, expired: &Expired) {
+        for key in &expired.keys {
+            let removed = self.by_key.remove_if(key, |_, stone| stone.at == expired.at);
             let told = removed.is_some_and(|(key, stone)| {
                 stone.through_nat_gateway && key.tuple().protocol == Protocol::Tcp
             });
             if told {
-                self.any_forgotten.store(true, Relaxed);
+                self.has_forgotten.store(true, Relaxed);
             }
         }
     }
 
     /// A thread that failed while it held the lock left a queue behind that is whole.
-    fn order(&self) -> MutexGuard<'_, VecDeque<Grave>> {
+    fn order(&self) -> MutexGuard<'_, VecDeque<Expired>> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,28 +138,31 @@ mod tests {
 
     #[test]
     fn regression_the_newest_are_kept_when_there_are_too_many() {
-        let graves = Graveyard::new(FixedState::with_seed(1));
-        let many = GRAVES as u32 + 10;
-        (0..many).for_each(|n| graves.bury(keys(n), stone(u64::from(n))));
-        assert_eq!(graves.get(&keys(9)[0]), None);
-        assert_eq!(graves.get(&keys(9)[1]), None);
+        let tombstones = Tombstones::new(FixedState::with_seed(1));
+        let many = MAX_TOMBSTONES as u32 + 10;
+        (0..many).for_each(|n| tombstones.put(keys(n), stone(u64::from(n))));
+        assert_eq!(tombstones.get(&keys(9)[0]), None);
+        assert_eq!(tombstones.get(&keys(9)[1]), None);
         for n in [10, many - 1] {
-            assert_eq!(graves.get(&keys(n)[0]), Some(stone(u64::from(n))));
-            assert_eq!(graves.get(&keys(n)[1]), Some(stone(u64::from(n))));
+            assert_eq!(tombstones.get(&keys(n)[0]), Some(stone(u64::from(n))));
+            assert_eq!(tombstones.get(&keys(n)[1]), Some(stone(u64::from(n))));
         }
-        assert_eq!((graves.order().len(), graves.stones.len()), (GRAVES, 2 * GRAVES));
+        assert_eq!(
+            (tombstones.order().len(), tombstones.by_key.len()),
+            (MAX_TOMBSTONES, 2 * MAX_TOMBSTONES)
+        );
     }
 
     #[test]
     fn what_was_buried_again_outlives_its_first_grave() {
-        let graves = Graveyard::new(FixedState::with_seed(1));
-        graves.bury(keys(1), stone(0));
-        graves.bury(keys(1), stone(5));
-        graves.sweep(Instant(4) + HOUR, HOUR);
-        assert_eq!(graves.get(&keys(1)[0]), Some(stone(5)));
-        assert!(!graves.any_forgotten());
-        graves.sweep(Instant(5) + HOUR, HOUR);
-        assert_eq!(graves.get(&keys(1)[0]), None);
-        assert!(graves.order().is_empty() && graves.any_forgotten());
+        let tombstones = Tombstones::new(FixedState::with_seed(1));
+        tombstones.put(keys(1), stone(0));
+        tombstones.put(keys(1), stone(5));
+        tombstones.sweep(Instant(4) + HOUR, HOUR);
+        assert_eq!(tombstones.get(&keys(1)[0]), Some(stone(5)));
+        assert!(!tombstones.has_forgotten());
+        tombstones.sweep(Instant(5) + HOUR, HOUR);
+        assert_eq!(tombstones.get(&keys(1)[0]), None);
+        assert!(tombstones.order().is_empty() && tombstones.has_forgotten());
     }
 }
