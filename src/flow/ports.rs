@@ -1,4 +1,4 @@
-//! Port leases: the right to a source port of a NAT's address toward one destination.
+//! NatPort leases: the right to a source port of a NAT's address toward one destination.
 //!
 //! AWS counts per (protocol, destination address, destination port) (spec 6), so that is a pool. Ports are drawn from a
 //! seeded random start (RFC 6056), come back when the [`Lease`] is dropped, and then rest for the quarantine.

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_buried_again_outlives_its_first_grave() {
+    fn a_tombstone_that_was_put_again_outlives_the_first() {
         let tombstones = Tombstones::new(FixedState::with_seed(1));
         tombstones.put(keys(1), stone(0));
         tombstones.put(keys(1), stone(5));

@@ -8,7 +8,7 @@
 //! Bounded: 131,072 flows. What finds no room stays in user space.
 
 use super::{Link, SteerError, sys};
-use crate::flow::record::{self, Record};
+use crate::flow::handover::{self, HandoverRecord};
 use crate::flow::{BarrierRelease, Carrier, FlowKey, Instant, Passed, Side, Window};
 use crate::packet::checksum::Sum;
 use crate::pipeline::{Candidate, Forward};
@@ -44,7 +44,7 @@ pub struct FlowCache {
     generation: Mutex<Array<MapData, u32>>,
     deadline: Mutex<Array<MapData, u64>>,
     /// What the next process is to know of flows; nobody keeps it where the cache goes with this one.
-    pub(super) records: Option<Mutex<BpfHash<MapData, u32, [u64; record::WORDS]>>>,
+    pub(super) records: Option<Mutex<BpfHash<MapData, u32, [u64; handover::WORDS]>>>,
     counters: sys::SharedWords,
     /// Keeps the memory of `counters` what it is.
     _counters: MapData,
@@ -147,7 +147,7 @@ impl FlowCache {
         let mut carrier = Lease { cache: Arc::clone(self), slot, keys: [None; 2], is_whole: true };
         if let Some(records) = &self.records {
             // The next process would take the record that the slot had before for this flow's.
-            lock(records).insert(slot, Record::of(flow).words(), 0).ok()?;
+            lock(records).insert(slot, HandoverRecord::of(flow).words(), 0).ok()?;
         }
         let egress = (&flow.egress, &candidate.egress, task, out);
         let returned = candidate.returned.as_ref().map(|f| (&flow.returned, f, out, task));

@@ -2,13 +2,13 @@
 
 use super::SteerError;
 use super::flow_cache::{FlowCache, egress_slot, lock, trouble};
-use crate::flow::{Passed, Record};
+use crate::flow::{HandoverRecord, Passed};
 
 /// One of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Survivor {
     /// What it was when the kernel began to carry it.
-    pub record: Record,
+    pub record: HandoverRecord,
     /// What the kernel has carried since: from the task, and back to it.
     pub carried: [Passed; 2],
 }
@@ -31,7 +31,7 @@ impl FlowCache {
                 && let Ok(words) = records.get(&slot, 0)
             {
                 let carried = [0, 1].map(|direction| self.read(slot, direction));
-                survivors.push(Survivor { record: Record::from_words(&words), carried });
+                survivors.push(Survivor { record: HandoverRecord::from_words(&words), carried });
             }
             entries.remove(&key).map_err(trouble("flow_cache"))?;
         }

@@ -2,7 +2,9 @@
 
 use super::engine::Engine;
 use super::{Denial, Off, PathKey, Reason};
-use crate::flow::{Exhausted, Flow, FlowStart, Instant, Lease, Nat, Passed, Port, Record, Space};
+use crate::flow::{
+    Exhausted, Flow, FlowStart, HandoverRecord, Instant, LastNat, Lease, NatPort, Passed, Space,
+};
 use crate::packet::Protocol;
 use crate::vpc::{EniIx, Interface, NatGatewayIx, RuleRef, Snapshot};
 use std::net::Ipv4Addr;
@@ -21,7 +23,7 @@ impl Engine {
         &self,
         now: Instant,
         snapshot: &Snapshot,
-        record: &Record,
+        record: &HandoverRecord,
         carried: [Passed; 2],
     ) -> Result<(), Denial> {
         let start = self.start_again(now, snapshot, record).ok_or(MOVED)?;
@@ -37,7 +39,12 @@ impl Engine {
         Ok(())
     }
 
-    fn start_again(&self, now: Instant, snapshot: &Snapshot, record: &Record) -> Option<FlowStart> {
+    fn start_again(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        record: &HandoverRecord,
+    ) -> Option<FlowStart> {
         let inside = record.egress.tuple();
         let task = snapshot.task(inside.src)?;
         let icmp = if inside.protocol == Protocol::Icmp { (8, 0) } else { (0, 0) };
@@ -55,10 +62,10 @@ impl Engine {
             None => None,
         };
         let nat = match record.nat {
-            Some((Nat::Gateway, port)) => {
+            Some((LastNat::Gateway, port)) => {
                 Some((Some(gateway_of(snapshot, port)?), self.claim(record, port).ok()?))
             }
-            Some((Nat::AppRunner, port)) => Some((None, self.claim(record, port).ok()?)),
+            Some((LastNat::AppRunner, port)) => Some((None, self.claim(record, port).ok()?)),
             None => None,
         };
         let key = PathKey {
@@ -77,19 +84,19 @@ impl Engine {
         })
     }
 
-    fn claim(&self, record: &Record, port: Port) -> Result<Lease, Exhausted> {
+    fn claim(&self, record: &HandoverRecord, port: NatPort) -> Result<Lease, Exhausted> {
         self.pools.claim(record.pool(port), port.port)
     }
 }
 
-fn eni_of(snapshot: &Snapshot, port: Port) -> Option<EniIx> {
+fn eni_of(snapshot: &Snapshot, port: NatPort) -> Option<EniIx> {
     match interface(snapshot, port.space, port.address)? {
         Interface::Eni(ix) => Some(ix),
         Interface::NatGateway(_) | Interface::Resource(_) => None,
     }
 }
 
-fn gateway_of(snapshot: &Snapshot, port: Port) -> Option<NatGatewayIx> {
+fn gateway_of(snapshot: &Snapshot, port: NatPort) -> Option<NatGatewayIx> {
     if port.space == Space::INTERNET {
         return snapshot.nat_gateway_of(port.address);
     }

@@ -1,7 +1,7 @@
 //! An engine that goes on with the flows of another, which the kernel carried in between.
 
 use super::world::*;
-use crate::flow::{Instant, Passed, Record, Space, Window};
+use crate::flow::{HandoverRecord, Instant, Passed, Space, Window};
 use crate::packet::{TcpFlags, Tuple};
 use crate::pipeline::{Link, Reason};
 use std::net::Ipv4Addr;
@@ -29,9 +29,9 @@ fn carried(now: Instant) -> [Passed; 2] {
     })
 }
 
-fn records(world: &World) -> Vec<Record> {
+fn records(world: &World) -> Vec<HandoverRecord> {
     let mut records = Vec::new();
-    world.engine.flows().for_each(|entry| records.push(Record::of(&entry.flow)));
+    world.engine.flows().for_each(|entry| records.push(HandoverRecord::of(&entry.flow)));
     records
 }
 
@@ -43,7 +43,7 @@ fn successor(world: &World, text: &str, seen: Instant, flows: usize) -> World {
     let mut adopted = 0;
     for record in records(world) {
         // As it lies in the kernel.
-        let record = Record::from_words(&record.words());
+        let record = HandoverRecord::from_words(&record.words());
         adopted += usize::from(
             next.engine.adopt(next.now, &next.snapshot, &record, carried(seen)).is_ok(),
         );

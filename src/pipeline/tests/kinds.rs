@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::explain::fix;
-use crate::flow::{Passed, Record, Space, Window};
+use crate::flow::{HandoverRecord, Passed, Space, Window};
 use crate::packet::{Protocol, Tuple, builder};
 use crate::pipeline::{Device, Link, Reason};
 use crate::vpc::VpcIx;
@@ -186,7 +186,7 @@ fn another_process_goes_on_with_any_port() {
         window: Window { end: 501, ack: 501 },
     };
     before.engine.flows().for_each(|entry| {
-        let record = Record::of(&entry.flow);
+        let record = HandoverRecord::of(&entry.flow);
         world.engine.adopt(world.now, &world.snapshot, &record, [passed; 2]).unwrap();
     });
     world.flows_begin(2);

@@ -1,6 +1,6 @@
 //! What is to be known of a flow by a process that did not see it begin: the one after the process that did.
 //!
-//! [`Record::of`] is taken when the kernel begins to carry a flow, and kept next to its entries as words; [`Flow::resume`]
+//! [`HandoverRecord::of`] is taken when the kernel begins to carry a flow, and kept next to its entries as words; [`Flow::resume`]
 //! makes the flow again, with what the kernel has carried since.
 
 use super::carrier::Passed;
@@ -11,15 +11,15 @@ use std::net::Ipv4Addr;
 
 /// A flow whose handshake is complete, and that nobody has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct HandoverRecord {
     /// Packets from the task.
     pub egress: FlowKey,
     /// Packets back to it, as they arrive from outside.
     pub returned: FlowKey,
     /// Its port at the ENI.
-    pub eni: Option<Port>,
+    pub eni: Option<NatPort>,
     /// Its port at the last NAT on the way out.
-    pub nat: Option<(Nat, Port)>,
+    pub nat: Option<(LastNat, NatPort)>,
     /// When its first packet came.
     pub began: Instant,
     /// From the task, and back to it.
@@ -28,7 +28,7 @@ pub struct Record {
 
 /// A port of a NAT's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Port {
+pub struct NatPort {
     /// The space of the address.
     pub space: Space,
     /// The address.
@@ -39,7 +39,7 @@ pub struct Port {
 
 /// What is behind the ENI, or in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nat {
+pub enum LastNat {
     /// A NAT gateway.
     Gateway,
     /// App Runner's own.
@@ -49,16 +49,16 @@ pub enum Nat {
 /// Its size as words.
 pub const WORDS: usize = 24;
 
-impl Record {
+impl HandoverRecord {
     /// The record of a flow as it is now.
     pub fn of(flow: &Flow) -> Self {
         Self {
             egress: flow.egress,
             returned: flow.returned,
-            eni: flow.eni.as_ref().map(|(_, lease)| Port::of(lease)),
+            eni: flow.eni.as_ref().map(|(_, lease)| NatPort::of(lease)),
             nat: flow.nat.as_ref().map(|(gateway, lease)| {
-                let nat = if gateway.is_some() { Nat::Gateway } else { Nat::AppRunner };
-                (nat, Port::of(lease))
+                let nat = if gateway.is_some() { LastNat::Gateway } else { LastNat::AppRunner };
+                (nat, NatPort::of(lease))
             }),
             began: flow.began,
             counted: [flow.sent.counted(), flow.received.counted()],
@@ -66,7 +66,7 @@ impl Record {
     }
 
     /// The pool that a port of this flow is from.
-    pub fn pool(&self, port: Port) -> PoolKey {
+    pub fn pool(&self, port: NatPort) -> PoolKey {
         let Tuple { protocol, dst, dport, .. } = self.egress.tuple();
         PoolKey {
             space: port.space,
@@ -82,8 +82,8 @@ impl Record {
         let mut words = [0; WORDS];
         let nat = match self.nat {
             None => [0, 0],
-            Some((Nat::Gateway, port)) => port.words(1),
-            Some((Nat::AppRunner, port)) => port.words(2),
+            Some((LastNat::Gateway, port)) => port.words(1),
+            Some((LastNat::AppRunner, port)) => port.words(2),
         };
         let eni = self.eni.map_or([0, 0], |port| port.words(1));
         let fixed = [key_words(&self.egress), key_words(&self.returned)].into_iter().flatten();
@@ -93,25 +93,26 @@ impl Record {
         words
     }
 
-    /// What [`Record::words`] was made of.
+    /// What [`HandoverRecord::words`] was made of.
     pub fn from_words(words: &[u64; WORDS]) -> Self {
         let word = |at: usize| words.get(at).copied().unwrap_or(0);
         let three = |at| [word(at), word(at + 1), word(at + 2)];
         let counted = |at| Counted { own: three(at), offloaded: three(at + 3) };
-        let port = |at| Port::from_words([word(at), word(at + 1)]);
+        let port = |at| NatPort::from_words([word(at), word(at + 1)]);
         Self {
             egress: key_from([word(0), word(1), word(2)]),
             returned: key_from([word(3), word(4), word(5)]),
             eni: port(6).map(|(_, port)| port),
-            nat: port(8)
-                .map(|(kind, port)| (if kind == 1 { Nat::Gateway } else { Nat::AppRunner }, port)),
+            nat: port(8).map(|(kind, port)| {
+                (if kind == 1 { LastNat::Gateway } else { LastNat::AppRunner }, port)
+            }),
             began: Instant(word(10)),
             counted: [counted(11), counted(17)],
         }
     }
 }
 
-impl Port {
+impl NatPort {
     fn of(lease: &Lease) -> Self {
         let PoolKey { space, address, .. } = *lease.key();
         Self { space, address, port: lease.port() }
@@ -134,7 +135,7 @@ impl Port {
 impl Flow {
     /// A flow that began in another process: what has gone through it by then and since, and for TCP what its sides said
     /// last.
-    pub fn resume(start: FlowStart, record: &Record, carried: [Passed; 2]) -> Self {
+    pub fn resume(start: FlowStart, record: &HandoverRecord, carried: [Passed; 2]) -> Self {
         let flow = Self::new(record.began, start);
         let own = [&flow.sent, &flow.received];
         for ((counters, before), since) in own.into_iter().zip(&record.counted).zip(&carried) {
@@ -183,7 +184,7 @@ mod tests {
     use crate::flow::Window;
     use crate::vpc::{Generation, RuleRef, ServiceIx};
 
-    fn record(nat: Option<(Nat, Port)>) -> Record {
+    fn record(nat: Option<(LastNat, NatPort)>) -> HandoverRecord {
         let tuple = |src: [u8; 4], sport, dst: [u8; 4], dport| Tuple {
             protocol: Protocol::Tcp,
             src: src.into(),
@@ -191,9 +192,9 @@ mod tests {
             sport,
             dport,
         };
-        let own = Port { space: Space::nth_vpc(3), address: [10, 0, 1, 7].into(), port: 65_535 };
+        let own = NatPort { space: Space::nth_vpc(3), address: [10, 0, 1, 7].into(), port: 65_535 };
         let counted = |n| Counted { own: [n, n + 1, n + 2], offloaded: [n + 3, n + 4, n + 5] };
-        Record {
+        HandoverRecord {
             egress: FlowKey::new(
                 Space::TASKS,
                 tuple([100, 64, 0, 1], 40_000, [203, 0, 113, 10], 443),
@@ -211,12 +212,13 @@ mod tests {
 
     #[test]
     fn a_record_is_what_its_words_say() {
-        let port = Port { space: Space::INTERNET, address: [198, 51, 100, 7].into(), port: 1024 };
-        for nat in [None, Some((Nat::Gateway, port)), Some((Nat::AppRunner, port))] {
+        let port =
+            NatPort { space: Space::INTERNET, address: [198, 51, 100, 7].into(), port: 1024 };
+        for nat in [None, Some((LastNat::Gateway, port)), Some((LastNat::AppRunner, port))] {
             let record = record(nat);
-            assert_eq!(Record::from_words(&record.words()), record);
-            let without = Record { eni: None, ..record };
-            assert_eq!(Record::from_words(&without.words()), without);
+            assert_eq!(HandoverRecord::from_words(&record.words()), record);
+            let without = HandoverRecord { eni: None, ..record };
+            assert_eq!(HandoverRecord::from_words(&without.words()), without);
         }
     }
 
@@ -244,7 +246,7 @@ mod tests {
         assert_eq!((flow.began, flow.last_seen()), (Instant(77), Instant(99)));
         assert!(flow.tcp.is_steady());
         assert_eq!(flow.tcp.windows(), [window; 2]);
-        let again = Record::of(&flow).counted;
+        let again = HandoverRecord::of(&flow).counted;
         assert_eq!(again[0], Counted { own: [1, 2, 3], offloaded: [110, 220, 330] });
     }
 }
