@@ -5,7 +5,7 @@
 
 use super::carrier::Passed;
 use super::counters::Counted;
-use super::{Flow, FlowKey, FlowStart, Instant, Lease, PoolKey, Space};
+use super::{Flow, FlowKey, FlowStart, Instant, PoolKey, PortLease, Space};
 use crate::packet::{Protocol, Tuple};
 use std::net::Ipv4Addr;
 
@@ -113,7 +113,7 @@ impl HandoverRecord {
 }
 
 impl NatPort {
-    fn of(lease: &Lease) -> Self {
+    fn of(lease: &PortLease) -> Self {
         let PoolKey { space, address, .. } = *lease.key();
         Self { space, address, port: lease.port() }
     }

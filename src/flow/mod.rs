@@ -1,7 +1,7 @@
 //! Floor 3: what is remembered. The flow table, TCP state, port leases, expiry, whose fragments are whose.
 //!
 //! A [`Flow`] is one conversation; the [`FlowTable`] holds two [`FlowEntry`]s for it, one per direction, each with its
-//! cached outcome. NAT ports are [`Lease`]s that come back when the flow is dropped. Time is an argument.
+//! cached outcome. NAT ports are [`PortLease`]s that come back when the flow is dropped. Time is an argument.
 
 pub mod carrier;
 #[cfg(test)]
@@ -34,7 +34,7 @@ pub use held::Held;
 pub use instant::Instant;
 pub use key::FlowKey;
 pub use offload::Punted;
-pub use ports::{Exhausted, Lease, Limit, PoolKey, PortPools};
+pub use ports::{Exhausted, Limit, PoolKey, PortLease, PortPools};
 pub use side::Side;
 pub use state::{Flow, FlowStart};
 pub use table::{FlowEntry, FlowTable};

@@ -1,7 +1,7 @@
-//! NatPort leases: the right to a source port of a NAT's address toward one destination.
+//! Port leases: the right to a source port of a NAT's address toward one destination.
 //!
 //! AWS counts per (protocol, destination address, destination port) (spec 6), so that is a pool. Ports are drawn from a
-//! seeded random start (RFC 6056), come back when the [`Lease`] is dropped, and then rest for the quarantine.
+//! seeded random start (RFC 6056), come back when the [`PortLease`] is dropped, and then rest for the quarantine.
 //! A full pool is searched in no more steps than an empty one, or nearly so: see `port_set.rs`.
 
 use super::port_set::PortSet;
@@ -68,7 +68,7 @@ struct Pool {
 
 /// The right to one port. Dropping it gives the port back.
 #[derive(Debug)]
-pub struct Lease {
+pub struct PortLease {
     pools: Arc<PortPools>,
     total: Arc<AtomicU32>,
     key: PoolKey,
@@ -78,7 +78,7 @@ pub struct Lease {
     is_drawn: bool,
 }
 
-impl Lease {
+impl PortLease {
     /// Marks the port as seen on the wire: it will rest when it comes back. One that was not is free again at once.
     pub fn mark_used(&self) {
         self.used.store(true, Relaxed);
@@ -96,7 +96,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for PortLease {
     fn drop(&mut self) {
         self.total.fetch_sub(1, Relaxed);
         if !self.is_drawn {
@@ -144,7 +144,7 @@ impl PortPools {
         key: PoolKey,
         limit: Limit,
         quarantine: Duration,
-    ) -> Result<Lease, Exhausted> {
+    ) -> Result<PortLease, Exhausted> {
         self.set_now(now);
         let total = Arc::clone(&self.totals.entry((key.space, key.address)).or_default());
         if total.fetch_add(1, Relaxed) >= limit.per_address {
@@ -159,7 +159,7 @@ impl PortPools {
             key.first_port(),
             self.next_random(),
         ) {
-            Some(port) => Ok(Lease {
+            Some(port) => Ok(PortLease {
                 pools: Arc::clone(self),
                 total,
                 key,
@@ -183,21 +183,21 @@ impl PortPools {
         key: PoolKey,
         port: u16,
         per_address: u32,
-    ) -> Result<Lease, Exhausted> {
+    ) -> Result<PortLease, Exhausted> {
         let total = Arc::clone(&self.totals.entry((key.space, key.address)).or_default());
         if total.fetch_add(1, Relaxed) >= per_address {
             total.fetch_sub(1, Relaxed);
             return Err(Exhausted);
         }
         let (pools, used) = (Arc::clone(self), AtomicBool::new(false));
-        Ok(Lease { pools, total, key, port, used, is_drawn: false })
+        Ok(PortLease { pools, total, key, port, used, is_drawn: false })
     }
 
     /// Takes one port and no other: a flow has it, which began in another process. No limit is asked, as it was then.
     ///
     /// # Errors
     /// [`Exhausted`] when it is taken.
-    pub fn claim(self: &Arc<Self>, key: PoolKey, port: u16) -> Result<Lease, Exhausted> {
+    pub fn claim(self: &Arc<Self>, key: PoolKey, port: u16) -> Result<PortLease, Exhausted> {
         let mut pool = self.pools.entry(key).or_default();
         if !pool.claim(key.first_port(), port) {
             return Err(Exhausted);
@@ -205,7 +205,7 @@ impl PortPools {
         let total = Arc::clone(&self.totals.entry((key.space, key.address)).or_default());
         total.fetch_add(1, Relaxed);
         let (pools, used) = (Arc::clone(self), AtomicBool::new(true));
-        Ok(Lease { pools, total, key, port, used, is_drawn: true })
+        Ok(PortLease { pools, total, key, port, used, is_drawn: true })
     }
 
     /// The port that a lease would get after `before` others, without taking it: for dry runs.
@@ -395,7 +395,7 @@ mod tests {
         let leases: Vec<_> = (0..55_000)
             .map(|_| pools.lease(Instant::ZERO, key(443), LIMIT, NO_REST).unwrap())
             .collect();
-        let ports: HashSet<_> = leases.iter().map(Lease::port).collect();
+        let ports: HashSet<_> = leases.iter().map(PortLease::port).collect();
         assert_eq!(ports.len(), 55_000);
         assert!(ports.iter().all(|p| *p >= 1024));
         assert_eq!(pools.lease(Instant::ZERO, key(443), LIMIT, NO_REST).unwrap_err(), Exhausted);
@@ -435,7 +435,7 @@ mod tests {
         let mut leases: Vec<_> = (0..64_511)
             .map(|_| pools.lease(Instant::ZERO, key(443), limit, rest).unwrap())
             .collect();
-        leases.iter().for_each(Lease::mark_used);
+        leases.iter().for_each(PortLease::mark_used);
         let resting = leases.pop().unwrap().port();
         let first = pools.lease(Instant::ZERO, key(443), limit, rest).unwrap();
         assert_ne!(first.port(), resting);
@@ -451,11 +451,11 @@ mod tests {
         let limit = Limit { per_destination: 64_512, per_address: u32::MAX };
         let lease = || pools.lease(Instant::ZERO, key(443), limit, rest).unwrap();
         let leases: Vec<_> = (0..64_512).map(|_| lease()).collect();
-        leases.iter().for_each(Lease::mark_used);
-        let ports: Vec<u16> = leases.iter().map(Lease::port).collect();
+        leases.iter().for_each(PortLease::mark_used);
+        let ports: Vec<u16> = leases.iter().map(PortLease::port).collect();
         drop(leases);
         let again: Vec<_> = (0..64_512).map(|_| lease()).collect();
-        assert_eq!(again.iter().map(Lease::port).collect::<Vec<_>>(), ports);
+        assert_eq!(again.iter().map(PortLease::port).collect::<Vec<_>>(), ports);
         assert_eq!(pools.lease(Instant::ZERO, key(443), limit, rest).unwrap_err(), Exhausted);
     }
 
@@ -468,7 +468,7 @@ mod tests {
             let leases: Vec<_> = (0..100)
                 .map(|_| pools.lease(now, key(443), limit, Duration::from_secs(1)).unwrap())
                 .collect();
-            leases.iter().for_each(Lease::mark_used);
+            leases.iter().for_each(PortLease::mark_used);
             assert_eq!(pools.leased(Space::INTERNET, key(443).address), 100);
             drop(leases);
         }

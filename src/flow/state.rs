@@ -2,7 +2,7 @@
 
 use super::carrier::{Progress, Sink};
 use super::offload_state::Offload;
-use super::{Counters, FlowKey, Instant, Lease, PoolKey, Side, Tally, TcpState, TcpTracker};
+use super::{Counters, FlowKey, Instant, PoolKey, PortLease, Side, Tally, TcpState, TcpTracker};
 use crate::packet::Protocol;
 use crate::vpc::{
     EniIx, Generation, Interface, NatGatewayIx, RuleRef, ServiceIx, Snapshot, Timeouts,
@@ -21,9 +21,9 @@ pub struct Flow {
     /// The service of the task.
     pub service: ServiceIx,
     /// The ENI, and its port; `None` for App Runner's own egress.
-    pub eni: Option<(EniIx, Lease)>,
+    pub eni: Option<(EniIx, PortLease)>,
     /// The last NAT on the way out, if there is one behind the ENI.
-    pub nat: Option<(Option<NatGatewayIx>, Lease)>,
+    pub nat: Option<(Option<NatGatewayIx>, PortLease)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
     /// The configuration that `admitted_by`, `eni`, `nat` and `service` belong to: under another one their positions
@@ -53,9 +53,9 @@ pub struct FlowStart {
     /// The service of the task.
     pub service: ServiceIx,
     /// The ENI, and its port.
-    pub eni: Option<(EniIx, Lease)>,
+    pub eni: Option<(EniIx, PortLease)>,
     /// The last NAT on the way out.
-    pub nat: Option<(Option<NatGatewayIx>, Lease)>,
+    pub nat: Option<(Option<NatGatewayIx>, PortLease)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
     /// The configuration that rule belongs to.
@@ -122,7 +122,7 @@ impl Flow {
     pub fn mark_ports_used(&self) {
         let (eni, nat) = (self.eni.as_ref(), self.nat.as_ref());
         let leases = eni.map(|(_, lease)| lease).into_iter().chain(nat.map(|(_, lease)| lease));
-        leases.for_each(Lease::mark_used);
+        leases.for_each(PortLease::mark_used);
     }
 
     /// Counts a packet that passes, and restarts the idle timer.

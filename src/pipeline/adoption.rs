@@ -3,7 +3,7 @@
 use super::engine::Engine;
 use super::{Denial, Off, PathKey, Reason};
 use crate::flow::{
-    Exhausted, Flow, FlowStart, HandoverRecord, Instant, LastNat, Lease, NatPort, Passed, Space,
+    Exhausted, Flow, FlowStart, HandoverRecord, Instant, LastNat, NatPort, Passed, PortLease, Space,
 };
 use crate::packet::Protocol;
 use crate::vpc::{EniIx, Interface, NatGatewayIx, RuleRef, Snapshot};
@@ -84,7 +84,7 @@ impl Engine {
         })
     }
 
-    fn claim(&self, record: &HandoverRecord, port: NatPort) -> Result<Lease, Exhausted> {
+    fn claim(&self, record: &HandoverRecord, port: NatPort) -> Result<PortLease, Exhausted> {
         self.pools.claim(record.pool(port), port.port)
     }
 }

@@ -3,7 +3,7 @@
 use super::Device;
 use super::arrival::{Place, place};
 use super::walk::Probe;
-use crate::flow::{Exhausted, Flow, Instant, Lease, Limit, PoolKey, PortPools, Space};
+use crate::flow::{Exhausted, Flow, Instant, Limit, PoolKey, PortLease, PortPools, Space};
 use crate::vpc::{Eni, NatAddress, NatGatewayIx, Snapshot, VpcIx};
 use std::cell::Cell;
 use std::net::Ipv4Addr;
@@ -32,7 +32,7 @@ pub(super) enum Purpose<'a> {
 /// A port, however it was come by.
 #[derive(Debug)]
 pub(super) enum Grant {
-    Leased(Lease),
+    Leased(PortLease),
     /// A tracked flow's; `None` if it has none there.
     Kept(Option<u16>),
     Peeked(u16),
@@ -47,7 +47,7 @@ impl Grant {
         }
     }
 
-    pub(super) fn into_lease(self) -> Option<Lease> {
+    pub(super) fn into_lease(self) -> Option<PortLease> {
         match self {
             Self::Leased(lease) => Some(lease),
             Self::Kept(_) | Self::Peeked(_) => None,
@@ -165,7 +165,7 @@ impl Leases<'_> {
         snapshot: &Snapshot,
         key: PoolKey,
         limit: Limit,
-        lease_of: impl Fn(&Flow) -> Option<&Lease>,
+        lease_of: impl Fn(&Flow) -> Option<&PortLease>,
     ) -> Result<Grant, Exhausted> {
         match self.purpose {
             Purpose::NewFlow => self
@@ -176,7 +176,7 @@ impl Leases<'_> {
             // Positions in tables differ between configurations, so the pool tells whether it is the same NAT.
             Purpose::Tracked(flow) => {
                 let kept = lease_of(flow).filter(|lease| *lease.key() == key);
-                Ok(Grant::Kept(kept.map(Lease::port)))
+                Ok(Grant::Kept(kept.map(PortLease::port)))
             }
             Purpose::DryRun => {
                 let before = self.peeked.replace(self.peeked.get() + 1);
