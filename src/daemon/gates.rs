@@ -107,7 +107,8 @@ mod tests {
 
     use super::*;
     use crate::flow::{
-        BarrierRelease, Carrier, FlowKey, FlowStart, FlowTable, Instant, Passed, Space, Window,
+        BarrierRelease, CacheCounters, CacheEntries, FlowKey, FlowStart, FlowTable, Instant, Space,
+        Window,
     };
     use crate::packet::{Protocol, Tuple};
     use crate::vpc::{Generation, RuleRef, ServiceIx};
@@ -122,9 +123,9 @@ mod tests {
         opened: Mutex<Vec<BarrierRelease>>,
     }
 
-    impl Carrier for Arc<Closed> {
-        fn carried(&self) -> [Passed; 2] {
-            [Passed::default(); 2]
+    impl CacheEntries for Arc<Closed> {
+        fn counters(&self) -> [CacheCounters; 2] {
+            [CacheCounters::default(); 2]
         }
 
         fn punted(&self, _side: Side) -> Option<u64> {

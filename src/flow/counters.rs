@@ -1,7 +1,7 @@
 //! What went through a flow, and through a path over all of its flows.
 
 use super::Side;
-use super::carrier::{Progress, Sink};
+use super::cache_entries::{Progress, Sink};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What went through a flow in one direction. One worker writes each, the one of the queue by which the packets of this
@@ -114,7 +114,7 @@ impl Counters {
 pub struct Counted {
     /// Through user space: packets, segments and bytes.
     pub own: [u64; 3],
-    /// Passed by the kernel: the same.
+    /// CacheCounters by the kernel: the same.
     pub offloaded: [u64; 3],
 }
 

@@ -3,7 +3,7 @@
 //! [`HandoverRecord::of`] is taken when the kernel begins to carry a flow, and kept next to its entries as words; [`Flow::resume`]
 //! makes the flow again, with what the kernel has carried since.
 
-use super::carrier::Passed;
+use super::cache_entries::CacheCounters;
 use super::counters::Counted;
 use super::{Flow, FlowKey, FlowStart, Instant, PoolKey, PortLease, Space};
 use crate::packet::{Protocol, Tuple};
@@ -135,7 +135,7 @@ impl NatPort {
 impl Flow {
     /// A flow that began in another process: what has gone through it by then and since, and for TCP what its sides said
     /// last.
-    pub fn resume(start: FlowStart, record: &HandoverRecord, carried: [Passed; 2]) -> Self {
+    pub fn resume(start: FlowStart, record: &HandoverRecord, carried: [CacheCounters; 2]) -> Self {
         let flow = Self::new(record.began, start);
         let own = [&flow.sent, &flow.received];
         for ((counters, before), since) in own.into_iter().zip(&record.counted).zip(&carried) {
@@ -228,8 +228,13 @@ mod tests {
         record.eni = None;
         record.counted = [[1, 2, 3], [4, 5, 6]].map(|own| Counted { own, offloaded: [10, 20, 30] });
         let window = Window { end: u32::MAX, ack: 5 };
-        let carried =
-            Passed { packets: 100, segments: 200, bytes: 300, last_seen: Instant(99), window };
+        let carried = CacheCounters {
+            packets: 100,
+            segments: 200,
+            bytes: 300,
+            last_seen: Instant(99),
+            window,
+        };
         let start = FlowStart {
             egress: record.egress,
             returned: record.returned,

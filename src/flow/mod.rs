@@ -3,7 +3,7 @@
 //! A [`Flow`] is one conversation; the [`FlowTable`] holds two [`FlowEntry`]s for it, one per direction, each with its
 //! cached outcome. NAT ports are [`PortLease`]s that come back when the flow is dropped. Time is an argument.
 
-pub mod carrier;
+pub mod cache_entries;
 #[cfg(test)]
 pub mod census;
 pub mod counters;
@@ -23,7 +23,7 @@ pub mod table;
 pub mod tcp;
 mod tombstones;
 
-pub use carrier::{BarrierRelease, Carrier, Passed};
+pub use cache_entries::{BarrierRelease, CacheCounters, CacheEntries};
 #[cfg(test)]
 pub use census::Census;
 pub use counters::{Carried, Counted, Counters, Lives, Tally};

@@ -1,15 +1,15 @@
 //! Flows that the kernel carries by itself: who may be, who is, and what was carried meanwhile.
 //!
 //! The engine asks for a flow that needs no more thought ([`Flow::ask_for_offload`]); a floor above makes the kernel's
-//! entries for it ([`Flow::offload`]) and gives a [`Carrier`], by which they are read and taken out again. What was carried
+//! entries for it ([`Flow::offload`]) and gives a [`CacheEntries`], by which they are read and taken out again. What was carried
 //! is added to the flow's own figures whenever somebody looks ([`Flow::sync_counters`]), so that they are the same either way.
 //!
 //! Entries begin closed: each direction's packets go up, and are counted, until whoever handles them says that all are sent
 //! on ([`Flow::release_barrier`]). So nothing is overtaken by what the kernel carries.
 
-use super::carrier::{BarrierRelease, Carrier, Passed, sync_counters};
+use super::cache_entries::{BarrierRelease, CacheCounters, CacheEntries, sync_counters};
 use super::offload_state::{
-    ASKED, CARRIED, DECLINED, DeferredFree, Entry, NEVER, OPEN, OVER, RetiredEntries,
+    ASKED, ActiveEntries, DECLINED, DeferredFree, NEVER, OFFLOADED, OPEN, OVER, RetiredEntries,
 };
 use super::{Flow, Instant, Side};
 use crate::packet::Protocol;
@@ -20,7 +20,7 @@ use std::time::Duration;
 /// How many packets of a direction have gone up since a flow's present entries were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Punted {
-    entries: u32,
+    offload: u32,
     packets: u64,
 }
 
@@ -39,7 +39,7 @@ impl Flow {
     /// Whether the kernel carries it.
     #[inline]
     pub fn is_offloaded(&self) -> bool {
-        self.offload.is(CARRIED)
+        self.offload.is(OFFLOADED)
     }
 
     /// Asks for the kernel's entries; whether nobody had before, and they may be.
@@ -74,20 +74,23 @@ impl Flow {
     pub fn offload(
         &self,
         idle: Duration,
-        make: impl FnOnce([Passed; 2]) -> Option<Box<dyn Carrier>>,
+        make: impl FnOnce([CacheCounters; 2]) -> Option<Box<dyn CacheEntries>>,
     ) -> bool {
-        let mut entry = self.offload.entry();
+        let mut active = self.offload.active();
         if !self.offload.is(ASKED) {
             return false;
         }
         let last_seen = self.last_seen();
-        let begin =
-            self.tcp.windows().map(|window| Passed { last_seen, window, ..Passed::default() });
+        let begin = self.tcp.windows().map(|window| CacheCounters {
+            last_seen,
+            window,
+            ..CacheCounters::default()
+        });
         let made = match make(begin) {
-            Some(carrier) if !carrier.is_whole() => {
+            Some(entries) if !entries.is_complete() => {
                 // A packet may be on its way through what there was of it.
                 self.offload.retire(RetiredEntries {
-                    carrier,
+                    entries,
                     synced: begin,
                     flow: Weak::<Self>::new(),
                     tally: Arc::clone(&self.tally),
@@ -97,10 +100,10 @@ impl Flow {
             made => made,
         };
         self.offload.release_requested.store(0, Relaxed);
-        self.offload.entries.fetch_add(1, Relaxed);
-        self.offload.state.store(if made.is_some() { CARRIED } else { DECLINED }, Relaxed);
-        *entry = made.map(|carrier| Box::new(Entry { carrier, synced: begin, idle }));
-        entry.is_some()
+        self.offload.times_offloaded.fetch_add(1, Relaxed);
+        self.offload.state.store(if made.is_some() { OFFLOADED } else { DECLINED }, Relaxed);
+        *active = made.map(|entries| Box::new(ActiveEntries { entries, synced: begin, idle }));
+        active.is_some()
     }
 
     /// Asks for a direction of a flow that the kernel carries to be opened; whether nobody had before.
@@ -115,9 +118,9 @@ impl Flow {
 
     /// How many packets of a direction have gone up because it is closed; `None` if there is nothing to open.
     pub fn punted(&self, side: Side) -> Option<Punted> {
-        let entry = self.offload.entry();
-        let packets = entry.as_ref()?.carrier.punted(side)?;
-        Some(Punted { entries: self.offload.entries.load(Relaxed), packets })
+        let active = self.offload.active();
+        let packets = active.as_ref()?.entries.punted(side)?;
+        Some(Punted { offload: self.offload.times_offloaded.load(Relaxed), packets })
     }
 
     /// Opens a direction, all of whose packets are sent on that had gone up by then. What has gone up since keeps it closed,
@@ -140,13 +143,13 @@ impl Flow {
     }
 
     fn release_barrier_for(&self, side: Side, by_then: Punted, release: BarrierRelease) {
-        let entry = self.offload.entry();
-        if let Some(entry) = entry.as_ref()
-            && by_then.entries == self.offload.entries.load(Relaxed)
+        let active = self.offload.active();
+        if let Some(active) = active.as_ref()
+            && by_then.offload == self.offload.times_offloaded.load(Relaxed)
         {
             let [sent, received] = self.tcp.windows();
             let said = if side == Side::Egress { sent } else { received };
-            entry.carrier.release_barrier(side, release, said);
+            active.entries.release_barrier(side, release, said);
         }
     }
 
@@ -160,16 +163,16 @@ impl Flow {
 
     #[cold]
     fn sync_offloaded(&self) {
-        if let Some(entry) = self.offload.entry().as_deref_mut() {
-            sync_counters(&*entry.carrier, &mut entry.synced, self);
+        if let Some(active) = self.offload.active().as_deref_mut() {
+            sync_counters(&*active.entries, &mut active.synced, self);
         }
     }
 
     /// Whether the kernel has left the flow to the engine, as it was idle for longer than its entries allow: they are of no
     /// more use.
     pub(crate) fn offload_is_stale(&self, now: Instant) -> bool {
-        let entry = self.offload.entry();
-        entry.as_ref().is_some_and(|entry| now.since(self.last_seen()) > entry.idle)
+        let active = self.offload.active();
+        active.as_ref().is_some_and(|active| now.since(self.last_seen()) > active.idle)
     }
 
     /// Has user space carry the flow again; what was carried meanwhile is added to its figures. It may be asked for again.
@@ -189,16 +192,16 @@ impl Flow {
 
     #[cold]
     fn end_offload(self: &Arc<Self>, next: u8) {
-        let mut entry = self.offload.entry();
+        let mut active = self.offload.active();
         if !self.offload.is(OVER) {
             self.offload.state.store(next, Relaxed);
         }
-        let Some(taken) = entry.take() else { return };
-        let Entry { carrier, mut synced, .. } = *taken;
-        carrier.withdraw();
-        sync_counters(&*carrier, &mut synced, &**self);
+        let Some(taken) = active.take() else { return };
+        let ActiveEntries { entries, mut synced, .. } = *taken;
+        entries.withdraw();
+        sync_counters(&*entries, &mut synced, &**self);
         let (flow, tally): (Weak<Self>, _) = (Arc::downgrade(self), Arc::clone(&self.tally));
-        self.offload.retire(RetiredEntries { carrier, synced, flow, tally });
+        self.offload.retire(RetiredEntries { entries, synced, flow, tally });
     }
 
     /// The same as [`Flow::withdraw_offload`], for a packet of which a flow may have more that the kernel is not to carry. It
@@ -244,15 +247,15 @@ mod tests {
     /// What the kernel would say; whoever holds it lets it carry something.
     #[derive(Debug, Default)]
     struct Kernel {
-        carried: Mutex<[Passed; 2]>,
+        carried: Mutex<[CacheCounters; 2]>,
         withdrawn: AtomicUsize,
         /// What has gone up from the task.
         punted: Mutex<Option<u64>>,
         opened: Mutex<Vec<(Side, BarrierRelease, Window)>>,
     }
 
-    impl Carrier for Arc<Kernel> {
-        fn carried(&self) -> [Passed; 2] {
+    impl CacheEntries for Arc<Kernel> {
+        fn counters(&self) -> [CacheCounters; 2] {
             *self.carried.lock().unwrap()
         }
 
@@ -405,11 +408,11 @@ mod tests {
     fn regression_what_was_made_in_part_rests_before_its_place_is_anothers() {
         #[derive(Debug)]
         struct Half(#[expect(dead_code, reason = "its users are counted")] Arc<()>);
-        impl Carrier for Half {
-            fn carried(&self) -> [Passed; 2] {
-                [Passed::default(); 2]
+        impl CacheEntries for Half {
+            fn counters(&self) -> [CacheCounters; 2] {
+                [CacheCounters::default(); 2]
             }
-            fn is_whole(&self) -> bool {
+            fn is_complete(&self) -> bool {
                 false
             }
             fn punted(&self, _side: Side) -> Option<u64> {

@@ -1,7 +1,7 @@
 //! Who carries a flow, user space or the kernel: the state, the kernel's entries, and those that were taken out.
 
 use super::Tally;
-use super::carrier::{Carrier, Passed, Sink, sync_counters};
+use super::cache_entries::{CacheCounters, CacheEntries, Sink, sync_counters};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(super) const OPEN: u8 = 1;
 /// User space carries it, and the engine has asked for entries.
 pub(super) const ASKED: u8 = 2;
 /// The kernel carries it.
-pub(super) const CARRIED: u8 = 3;
+pub(super) const OFFLOADED: u8 = 3;
 /// There could be no entries: not before the next sweep.
 pub(super) const DECLINED: u8 = 4;
 /// The flow has ended.
@@ -23,11 +23,11 @@ pub(super) const OVER: u8 = 5;
 #[derive(Debug, Default)]
 pub(super) struct Offload {
     pub(super) state: AtomicU8,
-    entry: Mutex<Option<Box<Entry>>>,
+    active: Mutex<Option<Box<ActiveEntries>>>,
     /// The directions that somebody is about to open, or need not, as bits.
     pub(super) release_requested: AtomicU8,
     /// How often entries were made.
-    pub(super) entries: AtomicU32,
+    pub(super) times_offloaded: AtomicU32,
     /// How often it has backed off, and until how many packets there are no entries.
     pub(super) back_offs: AtomicU32,
     pub(super) backs_off_until: AtomicU64,
@@ -35,9 +35,9 @@ pub(super) struct Offload {
 }
 
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) carrier: Box<dyn Carrier>,
-    pub(super) synced: [Passed; 2],
+pub(super) struct ActiveEntries {
+    pub(super) entries: Box<dyn CacheEntries>,
+    pub(super) synced: [CacheCounters; 2],
     /// How long the flow may be idle before the kernel leaves it to the engine.
     pub(super) idle: Duration,
 }
@@ -48,9 +48,9 @@ impl Offload {
         self.state.load(Relaxed) == state
     }
 
-    /// A thread that failed while it held the lock left a whole entry behind, or none.
-    pub(super) fn entry(&self) -> MutexGuard<'_, Option<Box<Entry>>> {
-        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A thread that failed while it held the lock left all entries behind, or none.
+    pub(super) fn active(&self) -> MutexGuard<'_, Option<Box<ActiveEntries>>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes one state to another; whether it was the one.
@@ -79,8 +79,8 @@ pub(super) struct DeferredFree {
 /// Entries that were taken out of the flow cache and are not freed yet.
 #[derive(Debug)]
 pub(super) struct RetiredEntries {
-    pub(super) carrier: Box<dyn Carrier>,
-    pub(super) synced: [Passed; 2],
+    pub(super) entries: Box<dyn CacheEntries>,
+    pub(super) synced: [CacheCounters; 2],
     /// Whose counters they are added to, while it lives, and its path's afterwards.
     pub(super) flow: Weak<dyn Sink>,
     pub(super) tally: Arc<Tally>,
@@ -98,10 +98,10 @@ impl DeferredFree {
             let [recent, old] = &mut *self.lock();
             std::mem::replace(old, std::mem::take(recent))
         };
-        for RetiredEntries { carrier, mut synced, flow, tally } in old {
+        for RetiredEntries { entries, mut synced, flow, tally } in old {
             match flow.upgrade() {
-                Some(flow) => sync_counters(&*carrier, &mut synced, &*flow),
-                None => sync_counters(&*carrier, &mut synced, &*tally),
+                Some(flow) => sync_counters(&*entries, &mut synced, &*flow),
+                None => sync_counters(&*entries, &mut synced, &*tally),
             }
         }
     }

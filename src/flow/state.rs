@@ -1,6 +1,6 @@
 //! One conversation, and what is kept of it while it lives.
 
-use super::carrier::{Progress, Sink};
+use super::cache_entries::{Progress, Sink};
 use super::offload_state::Offload;
 use super::{Counters, FlowKey, Instant, PoolKey, PortLease, Side, Tally, TcpState, TcpTracker};
 use crate::packet::Protocol;

@@ -9,7 +9,7 @@
 
 use super::{Link, SteerError, sys};
 use crate::flow::handover::{self, HandoverRecord};
-use crate::flow::{BarrierRelease, Carrier, FlowKey, Instant, Passed, Side, Window};
+use crate::flow::{BarrierRelease, CacheCounters, CacheEntries, FlowKey, Instant, Side, Window};
 use crate::packet::checksum::Sum;
 use crate::pipeline::{Candidate, Forward};
 use crate::vpc::Generation;
@@ -140,7 +140,7 @@ impl FlowCache {
         })
     }
 
-    fn put(self: &Arc<Self>, candidate: &Candidate, begin: [Passed; 2]) -> Option<Lease> {
+    fn put(self: &Arc<Self>, candidate: &Candidate, begin: [CacheCounters; 2]) -> Option<Lease> {
         let flow = &candidate.flow;
         let (task, out) = self.read_tables().links(flow.egress.tuple().src, &candidate.egress)?;
         let slot = self.lease(begin)?;
@@ -170,7 +170,7 @@ impl FlowCache {
     }
 
     /// A slot that begins with these figures.
-    fn lease(&self, begin: [Passed; 2]) -> Option<u32> {
+    fn lease(&self, begin: [CacheCounters; 2]) -> Option<u32> {
         let mut slots = lock(&self.slots);
         let slot = match slots.free.pop() {
             Some(slot) => slot,
@@ -216,11 +216,11 @@ impl FlowCache {
         }
     }
 
-    pub(super) fn read(&self, slot: u32, direction: usize) -> Passed {
+    pub(super) fn read(&self, slot: u32, direction: usize) -> CacheCounters {
         let word =
             |at| self.counters.get(index(slot, direction) + at).map_or(0, |w| w.load(Relaxed));
         let [end, ack] = unpair(word(4));
-        Passed {
+        CacheCounters {
             packets: word(0),
             segments: word(1),
             bytes: word(2),
@@ -248,12 +248,12 @@ struct Lease {
     is_whole: bool,
 }
 
-impl Carrier for Lease {
-    fn carried(&self) -> [Passed; 2] {
+impl CacheEntries for Lease {
+    fn counters(&self) -> [CacheCounters; 2] {
         [0, 1].map(|direction| self.cache.read(self.slot, direction))
     }
 
-    fn is_whole(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.is_whole
     }
 

@@ -2,7 +2,7 @@
 
 use super::SteerError;
 use super::flow_cache::{FlowCache, egress_slot, lock, trouble};
-use crate::flow::{HandoverRecord, Passed};
+use crate::flow::{CacheCounters, HandoverRecord};
 
 /// One of them.
 #[derive(Clone, Copy, Debug)]
@@ -10,7 +10,7 @@ pub struct Survivor {
     /// What it was when the kernel began to carry it.
     pub record: HandoverRecord,
     /// What the kernel has carried since: from the task, and back to it.
-    pub carried: [Passed; 2],
+    pub carried: [CacheCounters; 2],
 }
 
 impl FlowCache {

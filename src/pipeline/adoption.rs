@@ -3,7 +3,8 @@
 use super::engine::Engine;
 use super::{Denial, Off, PathKey, Reason};
 use crate::flow::{
-    Exhausted, Flow, FlowStart, HandoverRecord, Instant, LastNat, NatPort, Passed, PortLease, Space,
+    CacheCounters, Exhausted, Flow, FlowStart, HandoverRecord, Instant, LastNat, NatPort,
+    PortLease, Space,
 };
 use crate::packet::Protocol;
 use crate::vpc::{EniIx, Interface, NatGatewayIx, RuleRef, Snapshot};
@@ -24,7 +25,7 @@ impl Engine {
         now: Instant,
         snapshot: &Snapshot,
         record: &HandoverRecord,
-        carried: [Passed; 2],
+        carried: [CacheCounters; 2],
     ) -> Result<(), Denial> {
         let start = self.start_again(now, snapshot, record).ok_or(MOVED)?;
         let flow = Arc::new(Flow::resume(start, record, carried));

@@ -1,7 +1,7 @@
 //! An engine that goes on with the flows of another, which the kernel carried in between.
 
 use super::world::*;
-use crate::flow::{HandoverRecord, Instant, Passed, Space, Window};
+use crate::flow::{CacheCounters, HandoverRecord, Instant, Space, Window};
 use crate::packet::{TcpFlags, Tuple};
 use crate::pipeline::{Link, Reason};
 use std::net::Ipv4Addr;
@@ -19,8 +19,8 @@ fn data_back(out: Tuple) -> Vec<u8> {
 }
 
 /// What the kernel has carried of a flow by now: one packet each way.
-fn carried(now: Instant) -> [Passed; 2] {
-    [(101, 501), (501, 101)].map(|(end, ack)| Passed {
+fn carried(now: Instant) -> [CacheCounters; 2] {
+    [(101, 501), (501, 101)].map(|(end, ack)| CacheCounters {
         packets: 1,
         segments: 1,
         bytes: 40,

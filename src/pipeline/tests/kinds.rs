@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::explain::fix;
-use crate::flow::{HandoverRecord, Passed, Space, Window};
+use crate::flow::{CacheCounters, HandoverRecord, Space, Window};
 use crate::packet::{Protocol, Tuple, builder};
 use crate::pipeline::{Device, Link, Reason};
 use crate::vpc::VpcIx;
@@ -178,7 +178,7 @@ fn another_process_goes_on_with_any_port() {
     let flows = [before.connects(edge, 80, OUT).0, before.connects(edge, 80, QUERY).0];
     let mut world = World::seeded(&lab(), 2);
     world.now = before.now;
-    let passed = Passed {
+    let passed = CacheCounters {
         packets: 1,
         segments: 1,
         bytes: 40,

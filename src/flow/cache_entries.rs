@@ -5,12 +5,12 @@ use super::{Instant, Side};
 use std::fmt::Debug;
 
 /// The kernel's entries for one flow.
-pub trait Carrier: Debug + Send + Sync {
+pub trait CacheEntries: Debug + Send + Sync {
     /// What was carried since the entries were made: from the task, and back to it.
-    fn carried(&self) -> [Passed; 2];
+    fn counters(&self) -> [CacheCounters; 2];
 
-    /// Whether all entries could be made. Those of a carrier that is not whole are out again.
-    fn is_whole(&self) -> bool {
+    /// Whether all entries could be made. Those of incomplete entries are out again.
+    fn is_complete(&self) -> bool {
         true
     }
 
@@ -26,7 +26,7 @@ pub trait Carrier: Debug + Send + Sync {
 
 /// What was carried in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Passed {
+pub struct CacheCounters {
     /// Packets as they were handled.
     pub packets: u64,
     /// Packets as they are on a wire.
@@ -61,7 +61,7 @@ pub(super) struct Progress {
     pub(super) window: Option<Window>,
 }
 
-impl Passed {
+impl CacheCounters {
     fn since(&self, before: &Self) -> Progress {
         Progress {
             packets: self.packets.wrapping_sub(before.packets),
@@ -80,10 +80,14 @@ pub(super) trait Sink: Debug + Send + Sync {
 }
 
 /// Adds to `sink` what was carried since `synced`, which becomes what is carried now.
-pub(super) fn sync_counters(carrier: &dyn Carrier, synced: &mut [Passed; 2], sink: &dyn Sink) {
-    let carried = carrier.carried();
-    for (side, (now, before)) in Side::BOTH.into_iter().zip(carried.iter().zip(synced.iter())) {
+pub(super) fn sync_counters(
+    entries: &dyn CacheEntries,
+    synced: &mut [CacheCounters; 2],
+    sink: &dyn Sink,
+) {
+    let counters = entries.counters();
+    for (side, (now, before)) in Side::BOTH.into_iter().zip(counters.iter().zip(synced.iter())) {
         sink.add_progress(side, now.since(before));
     }
-    *synced = carried;
+    *synced = counters;
 }
