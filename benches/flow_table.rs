@@ -6,7 +6,7 @@
 mod support;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use egret::flow::{Flow, FlowKey, FlowStart, FlowTable, Instant, Space, Tally};
+use egret::flow::{EgressTotals, Flow, FlowKey, FlowStart, FlowTable, Instant, Space};
 use egret::packet::{Protocol, Tuple};
 use egret::vpc::{Generation, RuleRef, ServiceIx, Timeouts};
 use std::hint::black_box;
@@ -19,7 +19,7 @@ fn key(n: usize) -> FlowKey {
     FlowKey::new(Space::TASKS, Tuple { protocol: Protocol::Tcp, src: TASK, dst, sport, dport: 443 })
 }
 
-fn flow(n: usize, tally: &Arc<Tally>) -> Arc<Flow> {
+fn flow(n: usize, totals: &Arc<EgressTotals>) -> Arc<Flow> {
     let (sport, dst) = nth(n);
     let nat = Ipv4Addr::new(198, 51, 100, 1);
     let back = Tuple { protocol: Protocol::Tcp, src: dst, dst: nat, sport: 443, dport: sport };
@@ -31,14 +31,14 @@ fn flow(n: usize, tally: &Arc<Tally>) -> Arc<Flow> {
         nat: None,
         admitted_by: RuleRef::Packet,
         admitted_under: Generation(1),
-        tally: Arc::clone(tally),
+        totals: Arc::clone(totals),
     };
     Arc::new(Flow::new(Instant::ZERO, start))
 }
 
 fn filled(flows: usize) -> FlowTable<u64> {
-    let (table, tally) = (FlowTable::new(7), Arc::default());
-    (0..flows).for_each(|n| table.put(&flow(n, &tally), Generation(1), 1, 2));
+    let (table, totals) = (FlowTable::new(7), Arc::default());
+    (0..flows).for_each(|n| table.put(&flow(n, &totals), Generation(1), 1, 2));
     table
 }
 
@@ -55,11 +55,11 @@ fn table(c: &mut Criterion) {
             })
         });
     }
-    let tally = Arc::default();
+    let totals = Arc::default();
     group.throughput(Throughput::Elements(10_000));
     group.bench_function("insert 10,000", |b| {
         b.iter_batched(
-            || (0..10_000).map(|n| flow(n, &tally)).collect::<Vec<_>>(),
+            || (0..10_000).map(|n| flow(n, &totals)).collect::<Vec<_>>(),
             |flows| {
                 let table = FlowTable::new(7);
                 flows.iter().for_each(|flow| table.put(flow, Generation(1), 1_u64, 2));

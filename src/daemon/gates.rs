@@ -163,7 +163,7 @@ mod tests {
                 nat: None,
                 admitted_by: RuleRef::Packet,
                 admitted_under: Generation(1),
-                tally: Arc::default(),
+                totals: Arc::default(),
             },
         ));
         let table: FlowTable<()> = FlowTable::new(1);

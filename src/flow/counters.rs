@@ -120,14 +120,14 @@ pub struct Counted {
 
 /// What went through several flows.
 #[derive(Debug, Default)]
-pub struct Carried {
+pub struct SummedCounters {
     /// From tasks.
     pub sent: Counters,
     /// Back to tasks.
     pub received: Counters,
 }
 
-impl Carried {
+impl SummedCounters {
     /// Adds what went through a flow, or through several.
     pub fn gather(&self, sent: &Counters, received: &Counters) {
         self.sent.gather(sent);
@@ -138,30 +138,30 @@ impl Carried {
 /// What is known of one path, an ENI and what lies behind it, beyond its flows. Each flow counts for itself, and leaves
 /// here what it carried when it ends: packets pay nothing for it, and no two workers write to the same place.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct EgressTotals {
     /// Of the flows that are over.
-    pub over: Carried,
+    pub ended: SummedCounters,
     /// Flows that began, were established, and were idle for too long.
     pub lives: Lives,
-    shown: Carried,
+    shown: SummedCounters,
 }
 
-impl Tally {
+impl EgressTotals {
     /// What all flows carried, if `all` is the sum of those that are over and of the others, which were looked at later. A
     /// flow that ended in between is in neither, so it is at least what was said before.
-    pub fn total(&self, all: &Carried) -> Carried {
-        Carried {
+    pub fn total(&self, all: &SummedCounters) -> SummedCounters {
+        SummedCounters {
             sent: self.shown.sent.raise(&all.sent),
             received: self.shown.received.raise(&all.received),
         }
     }
 }
 
-impl Sink for Tally {
+impl Sink for EgressTotals {
     fn add_progress(&self, side: Side, progress: Progress) {
         let counters = match side {
-            Side::Egress => &self.over.sent,
-            Side::Return => &self.over.received,
+            Side::Egress => &self.ended.sent,
+            Side::Return => &self.ended.received,
         };
         counters.add_offloaded(progress.packets, progress.segments, progress.bytes);
     }

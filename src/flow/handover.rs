@@ -243,7 +243,7 @@ mod tests {
             nat: None,
             admitted_by: RuleRef::Packet,
             admitted_under: Generation(1),
-            tally: std::sync::Arc::default(),
+            totals: std::sync::Arc::default(),
         };
         let flow = Flow::resume(start, &record, [carried; 2]);
         assert_eq!((flow.sent.packets(), flow.received.bytes()), (111, 336));

@@ -26,7 +26,7 @@ mod tombstones;
 pub use cache_entries::{BarrierRelease, CacheCounters, CacheEntries};
 #[cfg(test)]
 pub use census::Census;
-pub use counters::{Carried, Counted, Counters, Lives, Tally};
+pub use counters::{Counted, Counters, EgressTotals, Lives, SummedCounters};
 pub use datagram::DatagramKey;
 pub use fragments::{Datagram, Fragments};
 pub use handover::{HandoverRecord, LastNat, NatPort};

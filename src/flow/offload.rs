@@ -93,7 +93,7 @@ impl Flow {
                     entries,
                     synced: begin,
                     flow: Weak::<Self>::new(),
-                    tally: Arc::clone(&self.tally),
+                    totals: Arc::clone(&self.totals),
                 });
                 None
             }
@@ -200,8 +200,8 @@ impl Flow {
         let ActiveEntries { entries, mut synced, .. } = *taken;
         entries.withdraw();
         sync_counters(&*entries, &mut synced, &**self);
-        let (flow, tally): (Weak<Self>, _) = (Arc::downgrade(self), Arc::clone(&self.tally));
-        self.offload.retire(RetiredEntries { entries, synced, flow, tally });
+        let (flow, totals): (Weak<Self>, _) = (Arc::downgrade(self), Arc::clone(&self.totals));
+        self.offload.retire(RetiredEntries { entries, synced, flow, totals });
     }
 
     /// The same as [`Flow::withdraw_offload`], for a packet of which a flow may have more that the kernel is not to carry. It
@@ -300,7 +300,7 @@ mod tests {
             nat: None,
             admitted_by: RuleRef::Packet,
             admitted_under: Generation(1),
-            tally: Arc::default(),
+            totals: Arc::default(),
         };
         let flow = Arc::new(Flow::new(Instant::ZERO, start));
         let table = FlowTable::new(1);
@@ -361,13 +361,13 @@ mod tests {
         again.carries(0, 100, 6);
         table.remove(&flow);
         again.carries(0, 1000, 7);
-        let tally = Arc::clone(&flow.tally);
+        let totals = Arc::clone(&flow.totals);
         assert_eq!((flow.sent.bytes(), flow.is_offloaded()), (112, false));
         drop(flow);
         for _ in 0..2 {
             table.sweep(Instant(8), &Timeouts::default(), |_| {});
         }
-        assert_eq!((tally.over.sent.bytes(), tally.over.sent.offloaded_bytes()), (1112, 1112));
+        assert_eq!((totals.ended.sent.bytes(), totals.ended.sent.offloaded_bytes()), (1112, 1112));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who carries a flow, user space or the kernel: the state, the kernel's entries, and those that were taken out.
 
-use super::Tally;
+use super::EgressTotals;
 use super::cache_entries::{CacheCounters, CacheEntries, Sink, sync_counters};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -83,7 +83,7 @@ pub(super) struct RetiredEntries {
     pub(super) synced: [CacheCounters; 2],
     /// Whose counters they are added to, while it lives, and its path's afterwards.
     pub(super) flow: Weak<dyn Sink>,
-    pub(super) tally: Arc<Tally>,
+    pub(super) totals: Arc<EgressTotals>,
 }
 
 impl DeferredFree {
@@ -98,10 +98,10 @@ impl DeferredFree {
             let [recent, old] = &mut *self.lock();
             std::mem::replace(old, std::mem::take(recent))
         };
-        for RetiredEntries { entries, mut synced, flow, tally } in old {
+        for RetiredEntries { entries, mut synced, flow, totals } in old {
             match flow.upgrade() {
                 Some(flow) => sync_counters(&*entries, &mut synced, &*flow),
-                None => sync_counters(&*entries, &mut synced, &*tally),
+                None => sync_counters(&*entries, &mut synced, &*totals),
             }
         }
     }

@@ -2,7 +2,9 @@
 
 use super::cache_entries::{Progress, Sink};
 use super::offload_state::Offload;
-use super::{Counters, FlowKey, Instant, PoolKey, PortLease, Side, Tally, TcpState, TcpTracker};
+use super::{
+    Counters, EgressTotals, FlowKey, Instant, PoolKey, PortLease, Side, TcpState, TcpTracker,
+};
 use crate::packet::Protocol;
 use crate::vpc::{
     EniIx, Generation, Interface, NatGatewayIx, RuleRef, ServiceIx, Snapshot, Timeouts,
@@ -36,7 +38,7 @@ pub struct Flow {
     /// Back to the task.
     pub received: Counters,
     /// What is known of its path, where it leaves what it carried.
-    pub tally: Arc<Tally>,
+    pub totals: Arc<EgressTotals>,
     /// When its first packet came.
     pub began: Instant,
     last_seen: AtomicU64,
@@ -61,16 +63,16 @@ pub struct FlowStart {
     /// The configuration that rule belongs to.
     pub admitted_under: Generation,
     /// What is known of its path.
-    pub tally: Arc<Tally>,
+    pub totals: Arc<EgressTotals>,
 }
 
 impl Flow {
     /// A flow that begins now.
     pub fn new(now: Instant, start: FlowStart) -> Self {
-        let FlowStart { egress, returned, service, eni, nat, admitted_by, admitted_under, tally } =
+        let FlowStart { egress, returned, service, eni, nat, admitted_by, admitted_under, totals } =
             start;
         if egress.tuple().protocol == Protocol::Tcp {
-            tally.lives.count_attempt();
+            totals.lives.count_attempt();
         }
         Self {
             egress,
@@ -80,7 +82,7 @@ impl Flow {
             nat,
             admitted_by,
             admitted_under,
-            tally,
+            totals,
             tcp: TcpTracker::default(),
             sent: Counters::default(),
             received: Counters::default(),
@@ -207,9 +209,9 @@ impl Sink for Flow {
 
 impl Drop for Flow {
     fn drop(&mut self) {
-        self.tally.over.gather(&self.sent, &self.received);
+        self.totals.ended.gather(&self.sent, &self.received);
         if self.tcp.was_established() {
-            self.tally.lives.count_established();
+            self.totals.lives.count_established();
         }
     }
 }

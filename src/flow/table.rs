@@ -112,7 +112,7 @@ impl<O: Copy> FlowTable<O> {
             self.tombstones.forget(keys);
         } else {
             if taken {
-                flow.tally.lives.count_idle_timeout();
+                flow.totals.lives.count_idle_timeout();
             }
             let through_nat_gateway = flow.nat.as_ref().is_some_and(|n| n.0.is_some());
             self.tombstones.put(keys, Tombstone { at: now, through_nat_gateway });
@@ -216,7 +216,7 @@ mod tests {
             nat: None,
             admitted_by: RuleRef::Packet,
             admitted_under: Generation(1),
-            tally: Arc::default(),
+            totals: Arc::default(),
         };
         Arc::new(Flow::new(Instant::ZERO, start))
     }
@@ -357,10 +357,10 @@ mod tests {
         let counted = |c: &Counters| (c.packets(), c.segments(), c.bytes());
         assert_eq!(counted(&flow.sent), (2, 4, 4540));
         assert_eq!(flow.last_seen(), Instant(3));
-        let tally = Arc::clone(&flow.tally);
+        let totals = Arc::clone(&flow.totals);
         drop(flow);
-        assert_eq!(counted(&tally.over.sent), (2, 4, 4540));
-        assert_eq!(counted(&tally.over.received), (1, 1, 60));
+        assert_eq!(counted(&totals.ended.sent), (2, 4, 4540));
+        assert_eq!(counted(&totals.ended.received), (1, 1, 60));
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Engine {
             nat: path.nat.and_then(|(ix, grant)| Some((ix, lease(grant)?))),
             admitted_by: path.admitted_by,
             admitted_under: snapshot.generation,
-            tally,
+            totals: tally,
         };
         Flow::new(now, start)
     }

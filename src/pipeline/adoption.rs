@@ -81,7 +81,7 @@ impl Engine {
             nat,
             admitted_by: admitted_by.unwrap_or(RuleRef::FlowTable),
             admitted_under: snapshot.generation,
-            tally: self.tally(snapshot, key),
+            totals: self.tally(snapshot, key),
         })
     }
 

@@ -13,8 +13,8 @@ use super::{
     Turn, Verdict, Watchers, exempt, fragments, icmp,
 };
 use crate::flow::{
-    DatagramKey, Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools, Side, Tally,
-    TcpState,
+    DatagramKey, EgressTotals, Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools,
+    Side, TcpState,
 };
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader};
 use crate::vpc::{Generation, RuleRef, Snapshot, Task};
@@ -80,7 +80,7 @@ pub struct Engine {
     drops: Drops,
     watchers: Arc<Watchers>,
     pub(super) nat_drops: NatDrops,
-    pub(super) tallies: DashMap<Places, Arc<Tally>, FixedState>,
+    pub(super) tallies: DashMap<Places, Arc<EgressTotals>, FixedState>,
     pub(super) to_resolver: exempt::ToResolver,
     /// Whether the kernel may carry flows by itself.
     pub(super) offloads: bool,
@@ -429,7 +429,7 @@ impl Engine {
         drops.census(&mut census);
         nat_drops.census(&mut census);
         to_resolver.census(&mut census);
-        for (places, crate::flow::Carried { sent, received }) in self.carried() {
+        for (places, crate::flow::SummedCounters { sent, received }) in self.carried() {
             let name = super::paths::name(places);
             census.add_packets(&format!("sent {name}"), sent.packets());
             census.add_packets(&format!("received {name}"), received.packets());

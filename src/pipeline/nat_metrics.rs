@@ -4,7 +4,7 @@
 use super::arrival::{Place, place};
 use super::engine::Engine;
 use super::{Denial, Device, PathKey, Reason};
-use crate::flow::{Carried, Instant, Lives, TcpState};
+use crate::flow::{Instant, Lives, SummedCounters, TcpState};
 use crate::packet::Protocol;
 use crate::vpc::{NatGatewayIx, RuleRef, Snapshot};
 use dashmap::DashMap;
@@ -129,7 +129,7 @@ impl NatMetrics {
         self.idle_timeout_count += lives.idle_timeouts();
     }
 
-    fn add_traffic(&mut self, Carried { sent, received }: &Carried) {
+    fn add_traffic(&mut self, SummedCounters { sent, received }: &SummedCounters) {
         self.packets_out_to_destination += sent.segments();
         self.bytes_out_to_destination += sent.bytes();
         self.packets_out_to_source += received.segments();

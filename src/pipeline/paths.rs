@@ -2,7 +2,7 @@
 
 use super::arrival::{Place, place};
 use super::{Device, Engine};
-use crate::flow::{Carried, Flow, Tally};
+use crate::flow::{EgressTotals, Flow, SummedCounters};
 use crate::vpc::{EniIx, Interface, NatGatewayIx, Snapshot, Space};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,43 +37,43 @@ pub(super) type Places = (Option<Place>, Option<Place>);
 
 impl Engine {
     /// What each path of this configuration carried, in no order. Every flow is asked.
-    pub fn tallies(&self, snapshot: &Snapshot) -> Vec<(PathKey, Carried)> {
+    pub fn tallies(&self, snapshot: &Snapshot) -> Vec<(PathKey, SummedCounters)> {
         let all = self.carried().into_iter();
         all.filter_map(|(places, sum)| Some((path_in(snapshot, places)?, sum))).collect()
     }
 
     /// The same by addresses.
-    pub(super) fn carried(&self) -> Vec<(Places, Carried)> {
-        let paths: Vec<(Places, Arc<Tally>)> =
+    pub(super) fn carried(&self) -> Vec<(Places, SummedCounters)> {
+        let paths: Vec<(Places, Arc<EgressTotals>)> =
             self.tallies.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect();
-        let sums: HashMap<*const Tally, Carried> = paths
+        let sums: HashMap<*const EgressTotals, SummedCounters> = paths
             .iter()
             .map(|(_, tally)| {
-                let sum = Carried::default();
-                sum.gather(&tally.over.sent, &tally.over.received);
+                let sum = SummedCounters::default();
+                sum.gather(&tally.ended.sent, &tally.ended.received);
                 (Arc::as_ptr(tally), sum)
             })
             .collect();
         self.flows().for_each(|entry| {
-            if let Some(sum) = sums.get(&Arc::as_ptr(&entry.flow.tally)) {
+            if let Some(sum) = sums.get(&Arc::as_ptr(&entry.flow.totals)) {
                 sum.gather(&entry.flow.sent, &entry.flow.received);
             }
         });
-        let total = |(places, tally): (Places, Arc<Tally>)| {
+        let total = |(places, tally): (Places, Arc<EgressTotals>)| {
             Some((places, tally.total(sums.get(&Arc::as_ptr(&tally))?)))
         };
         paths.into_iter().filter_map(total).collect()
     }
 
     /// What is known of each path of this configuration beyond its flows, in no order.
-    pub(super) fn paths(&self, snapshot: &Snapshot) -> Vec<(PathKey, Arc<Tally>)> {
+    pub(super) fn paths(&self, snapshot: &Snapshot) -> Vec<(PathKey, Arc<EgressTotals>)> {
         let all = self.tallies.iter();
         all.filter_map(|entry| Some((path_in(snapshot, *entry.key())?, Arc::clone(entry.value()))))
             .collect()
     }
 
     /// The tally of a path of this configuration.
-    pub(super) fn tally(&self, snapshot: &Snapshot, path: PathKey) -> Arc<Tally> {
+    pub(super) fn tally(&self, snapshot: &Snapshot, path: PathKey) -> Arc<EgressTotals> {
         let eni = path.eni.map(|ix| place(snapshot, Device::Eni(ix)));
         let nat = path.nat_gateway.map(|ix| place(snapshot, Device::NatGateway(ix)));
         Arc::clone(&self.tallies.entry((eni, nat)).or_default())
