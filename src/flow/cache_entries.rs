@@ -52,7 +52,7 @@ pub enum BarrierRelease {
 
 /// What the kernel carried in one direction since it was last asked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Progress {
+pub(super) struct CounterDelta {
     pub(super) packets: u64,
     pub(super) segments: u64,
     pub(super) bytes: u64,
@@ -62,8 +62,8 @@ pub(super) struct Progress {
 }
 
 impl CacheCounters {
-    fn since(&self, before: &Self) -> Progress {
-        Progress {
+    fn since(&self, before: &Self) -> CounterDelta {
+        CounterDelta {
             packets: self.packets.wrapping_sub(before.packets),
             segments: self.segments.wrapping_sub(before.segments),
             bytes: self.bytes.wrapping_sub(before.bytes),
@@ -74,20 +74,20 @@ impl CacheCounters {
 }
 
 /// Counters to which the kernel's are added: a flow's, or its path's when the flow is gone.
-pub(super) trait Sink: Debug + Send + Sync {
+pub(super) trait CounterSink: Debug + Send + Sync {
     /// Adds what one direction carried.
-    fn add_progress(&self, side: Side, progress: Progress);
+    fn add_delta(&self, side: Side, delta: CounterDelta);
 }
 
 /// Adds to `sink` what was carried since `synced`, which becomes what is carried now.
 pub(super) fn sync_counters(
     entries: &dyn CacheEntries,
     synced: &mut [CacheCounters; 2],
-    sink: &dyn Sink,
+    sink: &dyn CounterSink,
 ) {
     let counters = entries.counters();
     for (side, (now, before)) in Side::BOTH.into_iter().zip(counters.iter().zip(synced.iter())) {
-        sink.add_progress(side, now.since(before));
+        sink.add_delta(side, now.since(before));
     }
     *synced = counters;
 }

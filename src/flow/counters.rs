@@ -1,7 +1,7 @@
 //! What went through a flow, and through a path over all of its flows.
 
 use super::Side;
-use super::cache_entries::{Progress, Sink};
+use super::cache_entries::{CounterDelta, CounterSink};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What went through a flow in one direction. One worker writes each, the one of the queue by which the packets of this
@@ -157,13 +157,13 @@ impl EgressTotals {
     }
 }
 
-impl Sink for EgressTotals {
-    fn add_progress(&self, side: Side, progress: Progress) {
+impl CounterSink for EgressTotals {
+    fn add_delta(&self, side: Side, delta: CounterDelta) {
         let counters = match side {
             Side::Egress => &self.ended.sent,
             Side::Return => &self.ended.received,
         };
-        counters.add_offloaded(progress.packets, progress.segments, progress.bytes);
+        counters.add_offloaded(delta.packets, delta.segments, delta.bytes);
     }
 }
 

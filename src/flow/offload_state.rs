@@ -1,7 +1,7 @@
 //! Who carries a flow, user space or the kernel: the state, the kernel's entries, and those that were taken out.
 
 use super::EgressTotals;
-use super::cache_entries::{CacheCounters, CacheEntries, Sink, sync_counters};
+use super::cache_entries::{CacheCounters, CacheEntries, CounterSink, sync_counters};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -82,7 +82,7 @@ pub(super) struct RetiredEntries {
     pub(super) entries: Box<dyn CacheEntries>,
     pub(super) synced: [CacheCounters; 2],
     /// Whose counters they are added to, while it lives, and its path's afterwards.
-    pub(super) flow: Weak<dyn Sink>,
+    pub(super) flow: Weak<dyn CounterSink>,
     pub(super) totals: Arc<EgressTotals>,
 }
 

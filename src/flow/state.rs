@@ -1,6 +1,6 @@
 //! One conversation, and what is kept of it while it lives.
 
-use super::cache_entries::{Progress, Sink};
+use super::cache_entries::{CounterDelta, CounterSink};
 use super::offload_state::Offload;
 use super::{
     Counters, EgressTotals, FlowKey, Instant, PoolKey, PortLease, Side, TcpState, TcpTracker,
@@ -192,9 +192,9 @@ impl Flow {
     }
 }
 
-impl Sink for Flow {
-    fn add_progress(&self, side: Side, progress: Progress) {
-        let Progress { packets, segments, bytes, last_seen, window } = progress;
+impl CounterSink for Flow {
+    fn add_delta(&self, side: Side, delta: CounterDelta) {
+        let CounterDelta { packets, segments, bytes, last_seen, window } = delta;
         let is_egress = side == Side::Egress;
         let counters = if is_egress { &self.sent } else { &self.received };
         counters.add_offloaded(packets, segments, bytes);
