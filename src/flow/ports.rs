@@ -52,8 +52,8 @@ pub struct Exhausted;
 pub struct PortPools {
     pools: DashMap<PoolKey, Pool, FixedState>,
     totals: DashMap<(Space, Ipv4Addr), Arc<AtomicU32>, FixedState>,
-    /// Whose turn it is among the addresses of one NAT.
-    turns: DashMap<(Space, Ipv4Addr), u32, FixedState>,
+    /// Which of a NAT's addresses is next, as a position in a rotation over all of them.
+    rotations: DashMap<(Space, Ipv4Addr), u32, FixedState>,
     random: AtomicU64,
     /// What the engine last said the time is: a lease is dropped without being told.
     now: AtomicU64,
@@ -122,7 +122,7 @@ impl PortPools {
         Arc::new(Self {
             pools: DashMap::with_hasher(FixedState::with_seed(seed)),
             totals: DashMap::with_hasher(FixedState::with_seed(seed)),
-            turns: DashMap::with_hasher(FixedState::with_seed(seed)),
+            rotations: DashMap::with_hasher(FixedState::with_seed(seed)),
             random: AtomicU64::new(seed),
             now: AtomicU64::new(0),
         })
@@ -226,22 +226,22 @@ impl PortPools {
         port.ok_or(Exhausted)
     }
 
-    /// Whose turn it is at a NAT with several addresses: a number that goes up by one with every [`PortPools::take_turn`].
-    pub fn turn(&self, nat: (Space, Ipv4Addr)) -> u32 {
-        self.turns.get(&nat).map_or(0, |turn| *turn)
+    /// Returns the position of a NAT with several addresses in its rotation over them.
+    pub fn rotation(&self, nat: (Space, Ipv4Addr)) -> u32 {
+        self.rotations.get(&nat).map_or(0, |position| *position)
     }
 
-    /// Takes the turn.
-    pub fn take_turn(&self, nat: (Space, Ipv4Addr)) -> u32 {
-        let mut turn = self.turns.entry(nat).or_default();
-        let taken = *turn;
-        *turn = taken.wrapping_add(1);
+    /// Returns the position of a NAT in its rotation, and moves it on by one.
+    pub fn advance_rotation(&self, nat: (Space, Ipv4Addr)) -> u32 {
+        let mut position = self.rotations.entry(nat).or_default();
+        let taken = *position;
+        *position = taken.wrapping_add(1);
         taken
     }
 
-    /// Forgets the turns of the NATs that are not there.
-    pub fn retain_turns(&self, is_there: impl Fn((Space, Ipv4Addr)) -> bool) {
-        self.turns.retain(|nat, _| is_there(*nat));
+    /// Forgets the rotations of NATs that no longer exist.
+    pub fn retain_rotations(&self, is_there: impl Fn((Space, Ipv4Addr)) -> bool) {
+        self.rotations.retain(|nat, _| is_there(*nat));
     }
 
     /// Forgets pools that nothing is leased from and nothing rests in.
@@ -262,9 +262,9 @@ impl PortPools {
     /// Every pool's size, for the expected-state tests.
     #[cfg(test)]
     pub fn census(&self, census: &mut super::Census) {
-        let Self { pools, totals, turns, random: _, now: _ } = self;
+        let Self { pools, totals, rotations, random: _, now: _ } = self;
         census.add("destinations", pools.len());
-        census.add("turns", turns.len());
+        census.add("rotations", rotations.len());
         for entry in pools {
             let Pool { taken, leased, resting } = entry.value();
             let PoolKey { space: _, address, protocol: _, destination: _, port: _ } = entry.key();

@@ -37,37 +37,37 @@ pub fn on_the_wire(bytes: &[u8], vnet: VnetHeader, mut each: impl FnMut(&[u8])) 
         segment.clear();
         segment.extend_from_slice(headers);
         segment.extend_from_slice(part);
-        let place = Place { position, last: position == last, offset: position * size };
-        finish(&mut segment, protocol, ip_len, place);
+        let at = SegmentPosition { position, last: position == last, offset: position * size };
+        finish(&mut segment, protocol, ip_len, at);
         each(&segment);
     }
 }
 
 /// Which segment of its super-packet.
 #[derive(Clone, Copy)]
-struct Place {
+struct SegmentPosition {
     position: usize,
     last: bool,
     /// Bytes of payload before it.
     offset: usize,
 }
 
-fn finish(segment: &mut [u8], protocol: Protocol, ip_len: usize, place: Place) {
+fn finish(segment: &mut [u8], protocol: Protocol, ip_len: usize, at: SegmentPosition) {
     // No segment is longer than the IPv4 packet that it was in.
     let total = segment.len() as u16;
     put_u16(segment, ipv4::TOTAL_LEN, total);
-    let identification = u16_at(segment, ipv4::IDENTIFICATION).wrapping_add(place.position as u16);
+    let identification = u16_at(segment, ipv4::IDENTIFICATION).wrapping_add(at.position as u16);
     put_u16(segment, ipv4::IDENTIFICATION, identification);
     let (header, l4) = segment.split_at_mut(ip_len);
     write_ipv4(header);
     match protocol {
         Protocol::Tcp => {
-            let sequence = u32_at(l4, tcp::SEQ).wrapping_add(place.offset as u32);
+            let sequence = u32_at(l4, tcp::SEQ).wrapping_add(at.offset as u32);
             put_u32(l4, tcp::SEQ, sequence);
-            if !place.last {
+            if !at.last {
                 l4[tcp::FLAGS] &= !LAST_ONLY;
             }
-            if place.position > 0 {
+            if at.position > 0 {
                 l4[tcp::FLAGS] &= !CWR;
             }
         }

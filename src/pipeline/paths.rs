@@ -95,7 +95,7 @@ impl Engine {
         self.tallies.retain(|places, _| path_in(snapshot, *places).is_some());
         self.nat_drops.retain(is_there);
         self.to_resolver.retain(is_there);
-        self.pools.retain_turns(is_there);
+        self.pools.retain_rotations(is_there);
     }
 }
 

@@ -126,8 +126,8 @@ impl Leases<'_> {
     /// Whose turn it is: only a new flow ends it.
     fn turn(&self, place: Place, of: usize) -> usize {
         let turn = match self.purpose {
-            Purpose::NewFlow => self.pools.take_turn(place),
-            Purpose::Tracked(_) | Purpose::DryRun => self.pools.turn(place),
+            Purpose::NewFlow => self.pools.advance_rotation(place),
+            Purpose::Tracked(_) | Purpose::DryRun => self.pools.rotation(place),
         };
         turn as usize % of
     }

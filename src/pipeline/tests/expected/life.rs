@@ -323,7 +323,7 @@ fn the_addresses_of_a_gateway_take_turns() {
     };
     let first = begin(
         1,
-        "flows +1, turns +1, ports 10.0.1.4 +1, ports 198.51.100.7 +1, destinations +2, sent 10.0.1.4/10.0.0.4 +1",
+        "flows +1, rotations +1, ports 10.0.1.4 +1, ports 198.51.100.7 +1, destinations +2, sent 10.0.1.4/10.0.0.4 +1",
     );
     let second = begin(
         2,

@@ -93,7 +93,7 @@ fn what_is_kept_for_places_goes_with_them() {
     let mut ledger =
         Ledger::new(&format!("{two}\n[limits]\nnat_connections_per_destination = 1\n"));
     let web = ledger.world.task("web", 1);
-    let first = "flows +1, turns +1, ports 10.0.1.4 +1, ports 198.51.100.7 +1, destinations +2, sent 10.0.1.4/10.0.0.4 +1";
+    let first = "flows +1, rotations +1, ports 10.0.1.4 +1, ports 198.51.100.7 +1, destinations +2, sent 10.0.1.4/10.0.0.4 +1";
     ledger.sends(&udp(web, 1, (EXAMPLE, 53)), first).forwarded();
     let second = "flows +1, ports 10.0.1.4 +1, ports 198.51.100.8 +1, destinations +1, sent 10.0.1.4/10.0.0.4 +1";
     ledger.sends(&udp(web, 2, (EXAMPLE, 53)), second).forwarded();
@@ -103,6 +103,6 @@ fn what_is_kept_for_places_goes_with_them() {
     ledger.sends(&query, "to the resolver from 10.0.1.4 +1").forwarded();
     ledger.step("all is there", "", |world| world.engine.forget_places(&world.snapshot));
     let nothing = Snapshot::build(Generation(9), Parts::default());
-    let gone = "turns -1, sent 10.0.1.4/10.0.0.4 -2, dropped by 10.0.0.4 -1, without port 10.0.0.4 -1, to the resolver from 10.0.1.4 -1";
+    let gone = "rotations -1, sent 10.0.1.4/10.0.0.4 -2, dropped by 10.0.0.4 -1, without port 10.0.0.4 -1, to the resolver from 10.0.1.4 -1";
     ledger.step("nothing is there", gone, |world| world.engine.forget_places(&nothing));
 }
