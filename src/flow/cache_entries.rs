@@ -1,30 +1,30 @@
-//! The kernel's entries for a flow, as this layer sees them, and what it adds to its own counters of what they carried.
+//! The flow cache's entries for one flow, as this layer sees them, and how their counters are synced.
 
 use super::tcp::Window;
 use super::{Instant, Side};
 use std::fmt::Debug;
 
-/// The kernel's entries for one flow.
+/// The flow cache's entries for one flow.
 pub trait CacheEntries: Debug + Send + Sync {
-    /// What was carried since the entries were made: from the task, and back to it.
+    /// Returns the counters since the entries were made: from the task, and back to it.
     fn counters(&self) -> [CacheCounters; 2];
 
-    /// Whether all entries could be made. Those of incomplete entries are out again.
+    /// Returns whether all entries could be made. If not, those that could be are withdrawn already.
     fn is_complete(&self) -> bool {
         true
     }
 
-    /// How many packets of a direction went up because it is closed; `None` if it is open.
+    /// Returns how many packets of a direction were punted because of its reordering barrier; `None` if it has none.
     fn punted(&self, side: Side) -> Option<u64>;
 
-    /// Opens a direction, which has said this in what was sent on.
+    /// Releases the reordering barrier of a direction, which has said `said` in the packets that were sent on.
     fn release_barrier(&self, side: Side, release: BarrierRelease, said: Window);
 
-    /// Takes the entries out. A packet that is on its way through one may still be counted for a moment.
+    /// Removes the entries. A packet that is on its way through one may still be counted for a moment.
     fn withdraw(&self);
 }
 
-/// What was carried in one direction.
+/// The counters of a flow's cache entry, for one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheCounters {
     /// Packets as they were handled.
@@ -33,31 +33,31 @@ pub struct CacheCounters {
     pub segments: u64,
     /// Bytes on a wire, IP headers included.
     pub bytes: u64,
-    /// When the last one passed; before the first, when the flow's last one had.
+    /// When the last packet passed; before the first one, the flow's `last_seen` when the entry was made.
     pub last_seen: Instant,
-    /// What it has said, for TCP.
+    /// The last numbers that the direction sent, for TCP.
     pub window: Window,
 }
 
-/// For which packet a direction is opened; those after it pass too.
+/// The packet at which a reordering barrier ends; those after it pass too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarrierRelease {
-    /// For the one before which so many have gone up.
+    /// The one before which so many were punted.
     After(u64),
-    /// For data that begin where those end that were sent on.
+    /// Data that begin where the data that were sent on end.
     InSequence,
-    /// For any, whatever it overtakes.
+    /// Any packet, whatever it overtakes.
     AtOnce,
 }
 
-/// What the kernel carried in one direction since it was last asked.
+/// The increase of a cache entry's counters since they were last synced.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CounterDelta {
     pub(super) packets: u64,
     pub(super) segments: u64,
     pub(super) bytes: u64,
     pub(super) last_seen: Instant,
-    /// What the direction has said, if that is new.
+    /// The last numbers that the direction sent, if they are new.
     pub(super) window: Option<Window>,
 }
 
@@ -73,13 +73,13 @@ impl CacheCounters {
     }
 }
 
-/// Counters to which the kernel's are added: a flow's, or its path's when the flow is gone.
+/// Counters to which those of cache entries are added: a flow's, or its egress's when the flow has ended.
 pub(super) trait CounterSink: Debug + Send + Sync {
-    /// Adds what one direction carried.
+    /// Adds the increase of one direction.
     fn add_delta(&self, side: Side, delta: CounterDelta);
 }
 
-/// Adds to `sink` what was carried since `synced`, which becomes what is carried now.
+/// Adds to `sink` what was counted since `synced`, and makes `synced` what is counted now.
 pub(super) fn sync_counters(
     entries: &dyn CacheEntries,
     synced: &mut [CacheCounters; 2],

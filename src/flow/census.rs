@@ -1,14 +1,14 @@
-//! Every counter and table size, by name: what the expected-state tests compare. Whoever adds a field to a table
-//! must say here what it counts, since each table takes itself apart without `..`.
+//! Every counter and table size by name, for the expected-state tests. A field that is added to a table must be counted
+//! here: each table destructures itself without `..`.
 
 use std::collections::BTreeMap;
 
-/// Sizes and counters by name; what is zero is absent.
+/// Sizes and counters by name; zeros are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census(pub BTreeMap<String, u64>);
 
 impl Census {
-    /// Adds to what is counted under a name.
+    /// Adds to the count under a name.
     pub fn add(&mut self, name: &str, count: usize) {
         self.add_packets(name, count as u64);
     }

@@ -1,11 +1,11 @@
-//! What went through a flow, and through a path over all of its flows.
+//! Counters of a flow, and of all flows with one egress.
 
 use super::Side;
 use super::cache_entries::{CounterDelta, CounterSink};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What went through a flow in one direction. One worker writes each, the one of the queue by which the packets of this
-/// direction come, so plain loads and stores suffice. What the kernel carried by itself is apart: whoever looks adds it.
+/// The counters of a flow for one direction. Only the worker of the queue from which this direction is read writes
+/// them, so plain loads and stores suffice. Offloaded packets are counted apart and added when read.
 #[derive(Debug, Default)]
 pub struct Counters {
     packets: AtomicU64,
@@ -26,14 +26,14 @@ impl Counters {
         add(&self.bytes, bytes);
     }
 
-    /// Counts what the kernel carried.
+    /// Adds offloaded packets.
     pub(super) fn add_offloaded(&self, packets: u64, segments: u64, bytes: u64) {
         for (counter, more) in self.offloaded.iter().zip([packets, segments, bytes]) {
             counter.fetch_add(more, Relaxed);
         }
     }
 
-    /// Returns what was counted, by who carried it.
+    /// Returns the counts of user space and those of offloaded packets.
     pub(super) fn counted(&self) -> Counted {
         let offloaded =
             [self.offloaded_packets(), self.offloaded_segments(), self.offloaded_bytes()];
@@ -42,7 +42,7 @@ impl Counters {
         Counted { own: [packets, segments, bytes], offloaded }
     }
 
-    /// Counts what another process counted.
+    /// Adds what another process counted.
     pub(super) fn add_counted(&self, counted: &Counted) {
         let [packets, segments, bytes] = counted.own;
         for (counter, more) in
@@ -54,14 +54,14 @@ impl Counters {
         self.add_offloaded(packets, segments, bytes);
     }
 
-    /// Adds what another one counted; several may do so at once.
+    /// Adds another's counts; several threads may do so at once.
     fn gather(&self, other: &Self) {
         for (own, other) in self.all().into_iter().zip(other.all()) {
             own.fetch_add(other.load(Relaxed), Relaxed);
         }
     }
 
-    /// The greater of what it and another one counted, from now on.
+    /// Raises each counter to another's where that is greater, and returns the result.
     fn raise(&self, other: &Self) -> Self {
         let greater = Self::default();
         for ((own, other), greater) in self.all().into_iter().zip(other.all()).zip(greater.all()) {
@@ -76,49 +76,49 @@ impl Counters {
         [packets, segments, bytes, a, b, c]
     }
 
-    /// Packets as they were handled; a super-packet is one.
+    /// Returns the packets as they were handled; a super-packet is one.
     #[inline]
     pub fn packets(&self) -> u64 {
         self.packets.load(Relaxed) + self.offloaded_packets()
     }
 
-    /// Packets as they are on a wire.
+    /// Returns the packets as they are on a wire.
     pub fn segments(&self) -> u64 {
         self.segments.load(Relaxed) + self.offloaded_segments()
     }
 
-    /// Bytes on a wire, IP headers included.
+    /// Returns the bytes on a wire, IP headers included.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed) + self.offloaded_bytes()
     }
 
-    /// Those of [`Counters::packets`] that the kernel carried by itself.
+    /// Returns those of [`Counters::packets`] that were offloaded.
     #[inline]
     pub fn offloaded_packets(&self) -> u64 {
         self.offloaded[0].load(Relaxed)
     }
 
-    /// Those of [`Counters::segments`] that the kernel carried by itself.
+    /// Returns those of [`Counters::segments`] that were offloaded.
     pub fn offloaded_segments(&self) -> u64 {
         self.offloaded[1].load(Relaxed)
     }
 
-    /// Those of [`Counters::bytes`] that the kernel carried by itself.
+    /// Returns those of [`Counters::bytes`] that were offloaded.
     pub fn offloaded_bytes(&self) -> u64 {
         self.offloaded[2].load(Relaxed)
     }
 }
 
-/// What had gone through in one direction.
+/// The counts of one direction, as values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     /// Through user space: packets, segments and bytes.
     pub own: [u64; 3],
-    /// CacheCounters by the kernel: the same.
+    /// Offloaded: packets, segments and bytes.
     pub offloaded: [u64; 3],
 }
 
-/// What went through several flows.
+/// The counters of several flows together.
 #[derive(Debug, Default)]
 pub struct SummedCounters {
     /// From tasks.
@@ -128,18 +128,18 @@ pub struct SummedCounters {
 }
 
 impl SummedCounters {
-    /// Adds what went through a flow, or through several.
+    /// Adds the counts of a flow, or of several.
     pub fn gather(&self, sent: &Counters, received: &Counters) {
         self.sent.gather(sent);
         self.received.gather(received);
     }
 }
 
-/// What is known of one path, an ENI and what lies behind it, beyond its flows. Each flow counts for itself, and leaves
-/// here what it carried when it ends: packets pay nothing for it, and no two workers write to the same place.
+/// The totals of one egress, an ENI and the NAT behind it. Each flow counts for itself and adds its counts here when it
+/// ends: packets pay nothing for it, and no two workers write to the same cache line.
 #[derive(Debug, Default)]
 pub struct EgressTotals {
-    /// Of the flows that are over.
+    /// The flows that have ended.
     pub ended: SummedCounters,
     /// Flows that began, were established, and were idle for too long.
     pub lives: Lives,
@@ -147,8 +147,8 @@ pub struct EgressTotals {
 }
 
 impl EgressTotals {
-    /// What all flows carried, if `all` is the sum of those that are over and of the others, which were looked at later. A
-    /// flow that ended in between is in neither, so it is at least what was said before.
+    /// Returns the counts of all flows. `all` is the sum over the flows that have ended and those that live, which were
+    /// read later. A flow that ended in between is in neither, so the result is never less than the one before.
     pub fn total(&self, all: &SummedCounters) -> SummedCounters {
         SummedCounters {
             sent: self.shown.sent.raise(&all.sent),
@@ -167,8 +167,8 @@ impl CounterSink for EgressTotals {
     }
 }
 
-/// What became of TCP flows, and how many of any protocol were idle for too long. Counted when a flow begins and when it
-/// ends, so that packets in between cost nothing.
+/// How many TCP flows began and were established, and how many flows of any protocol expired. Counted when a flow
+/// begins and when it ends, so that packets in between cost nothing.
 #[derive(Debug, Default)]
 pub struct Lives {
     attempts: AtomicU64,
@@ -177,17 +177,17 @@ pub struct Lives {
 }
 
 impl Lives {
-    /// TCP flows that began.
+    /// Returns the TCP flows that began.
     pub fn attempts(&self) -> u64 {
         self.attempts.load(Relaxed)
     }
 
-    /// TCP flows whose handshake was completed, and that are over.
+    /// Returns the TCP flows whose handshake was completed and that have ended.
     pub fn established_and_over(&self) -> u64 {
         self.established.load(Relaxed)
     }
 
-    /// Flows that were idle for too long.
+    /// Returns the flows that were idle for too long.
     pub fn idle_timeouts(&self) -> u64 {
         self.idle_timeouts.load(Relaxed)
     }

@@ -1,14 +1,14 @@
-//! A fragmented datagram: what tells it from others, and for how long its fragments are waited for.
+//! The key of a fragmented datagram, and how long its fragments are waited for.
 
 use super::Space;
 use crate::packet::{Packet, Protocol};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// For how long a datagram is followed.
+/// How long a datagram is followed.
 pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 
-/// What the fragments of a datagram have in common (RFC 791).
+/// The fields that the fragments of a datagram have in common (RFC 791).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DatagramKey {
     space: Space,
@@ -19,7 +19,7 @@ pub struct DatagramKey {
 }
 
 impl DatagramKey {
-    /// The datagram that a fragment from this space is part of.
+    /// Returns the key of the datagram that a fragment from this space is part of.
     pub fn of(space: Space, fragment: &Packet<'_>) -> Self {
         Self {
             space,
@@ -36,12 +36,12 @@ impl DatagramKey {
     }
 }
 
-/// Who has a share of the room: a task, or the outside address of a NAT that others send to.
+/// The owner of a share of the buffer: a task, or the outside address of a NAT that others send to.
 pub(super) type Owner = (Space, Ipv4Addr);
 
 #[cfg(test)]
 impl DatagramKey {
-    /// A key for each number.
+    /// Returns a key of its own for each number.
     pub(super) fn numbered(n: u32) -> Self {
         let (src, dst) = (Ipv4Addr::from(n), Ipv4Addr::new(203, 0, 113, 10));
         Self { space: Space::TASKS, protocol: Protocol::Udp, src, dst, identification: 7 }

@@ -1,8 +1,8 @@
-//! Which flow the fragments of a datagram belong to: only the first has ports, the others have its identification. Those
-//! that come before it are held until it does.
+//! The flow of each fragmented datagram: only the first fragment has ports, the others have its identification.
+//! Fragments that arrive before the first are held until it arrives.
 //!
-//! Slow-path only, hence one lock. Datagrams and held fragments live for 30 s, as long as a host waits for what is
-//! missing; there is a bound to each, and the oldest makes room (checklist U14).
+//! Only the slow path comes here, hence one lock. Datagrams and held fragments live for 30 s, as long as a host waits
+//! for missing fragments. Both are bounded, and the oldest is evicted (checklist U14).
 
 use super::datagram::LIFETIME;
 use super::held::{Held, Waiting};
@@ -14,17 +14,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many datagrams are followed at once: about half a MiB.
 const DATAGRAMS: usize = 4096;
-/// What became of a first fragment, and will become of the others.
+/// The outcome of a first fragment, which the others share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Datagram<D> {
-    /// They belong to this flow, and leave with this identification.
+    /// The fragments belong to this flow, and leave with this identification.
     Follows(FlowKey, u16),
-    /// They share its denial.
+    /// The first fragment was denied, and so are the others.
     Denied(D),
 }
 
-/// The datagrams whose first fragment has been seen, and the fragments that wait for one. `D` is what a denial is to the
-/// floor above, `W` where a packet was read.
+/// The datagrams whose first fragment has been seen, and the held fragments of others. `D` is the layer above's denial,
+/// `W` names where a packet was read.
 #[derive(Debug)]
 pub struct Fragments<D, W> {
     state: Mutex<State<D, W>>,
@@ -39,7 +39,7 @@ struct State<D, W> {
 }
 
 impl<D: Copy, W: Copy> Fragments<D, W> {
-    /// None yet.
+    /// Makes an empty table.
     pub fn new(seed: u64) -> Self {
         let datagrams = HashMap::with_hasher(FixedState::with_seed(seed));
         // Any 16 bits of the seed will do.
@@ -48,16 +48,17 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
         Self { state: Mutex::new(State { datagrams, order, identification, waiting }) }
     }
 
-    /// An identification for a datagram that leaves in fragments: no other of the last 65,535 such has it, so the fragments
-    /// of different tasks do not mix behind a NAT (RFC 6864 5.2, checklist 7857-9). A whole packet keeps its task's: where
-    /// a router beyond egret breaks it up, its fragments may meet others of the same identification.
+    /// Returns an identification for a datagram that leaves in fragments. None of the last 65,535 such datagrams has
+    /// it, so the fragments of different tasks do not mix behind a NAT (RFC 6864 5.2, checklist 7857-9). A whole packet
+    /// keeps its task's: where a router beyond egret breaks it up, its fragments may meet others of the same
+    /// identification.
     pub fn next_identification(&self) -> u16 {
         let mut state = self.state();
         state.identification = state.identification.wrapping_add(1);
         state.identification
     }
 
-    /// Remembers what became of a first fragment.
+    /// Remembers the outcome of a first fragment.
     pub fn put(&self, now: Instant, key: DatagramKey, datagram: Datagram<D>) {
         let mut state = self.state();
         if state.order.len() >= DATAGRAMS {
@@ -67,14 +68,15 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
         state.datagrams.insert(key, (now, datagram));
     }
 
-    /// What becomes of a later fragment; `None` if its first one has not been seen.
+    /// Returns the outcome that a later fragment shares; `None` if the first one has not been seen.
     pub fn get(&self, now: Instant, key: &DatagramKey) -> Option<Datagram<D>> {
         let state = self.state();
         let (at, datagram) = state.datagrams.get(key)?;
         (now.since(*at) <= LIFETIME).then_some(*datagram)
     }
 
-    /// Holds a later fragment until its first one comes. Returns those that had to make room for it, oldest first.
+    /// Holds a later fragment until the first one arrives. Returns the fragments that were evicted for it, oldest
+    /// first.
     pub fn hold(
         &self,
         now: Instant,
@@ -85,18 +87,18 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
         self.state().waiting.hold(now, key, read_from, fragment)
     }
 
-    /// Whether fragments of a datagram wait for its first one.
+    /// Returns whether fragments of a datagram are held.
     pub fn holds(&self, key: &DatagramKey) -> bool {
         self.state().waiting.holds(key)
     }
 
-    /// Writes the held fragment of a datagram that comes first in it into `out`, and forgets it; its length. To be called
-    /// again until there is none.
+    /// Writes the held fragment with the lowest offset in a datagram into `out`, forgets it, and returns its length.
+    /// The caller repeats this until it returns `None`.
     pub fn release(&self, key: &DatagramKey, out: &mut [u8]) -> Option<usize> {
         self.state().waiting.release(key, out)
     }
 
-    /// Forgets the datagrams that are too old. Returns the held fragments that are.
+    /// Forgets the datagrams and the held fragments that are too old, and returns the latter.
     pub fn sweep(&self, now: Instant) -> Vec<Held<W>> {
         let mut state = self.state();
         while state.order.front().is_some_and(|(_, at)| now.since(*at) > LIFETIME) {
@@ -105,7 +107,7 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
         state.waiting.sweep(now)
     }
 
-    /// Every table's size, for the expected-state tests.
+    /// Counts every table's size, for the expected-state tests.
     #[cfg(test)]
     pub fn census(&self, census: &mut super::Census) {
         let Self { state } = self;
@@ -116,7 +118,7 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
         waiting.census(census);
     }
 
-    /// A thread that failed while it held the lock left tables behind that are whole.
+    /// Locks the tables. They are consistent even if a thread panicked while it held the lock.
     fn state(&self) -> MutexGuard<'_, State<D, W>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,7 @@
-//! What is to be known of a flow by a process that did not see it begin: the one after the process that did.
+//! The handover of a flow to the process that comes after the one in which it began.
 //!
-//! [`HandoverRecord::of`] is taken when the kernel begins to carry a flow, and kept next to its entries as words; [`Flow::resume`]
-//! makes the flow again, with what the kernel has carried since.
+//! [`HandoverRecord::of`] is taken when a flow is offloaded, and kept as words next to its cache entries.
+//! [`Flow::resume`] makes the flow again, with what its cache entries have counted since.
 
 use super::cache_entries::CacheCounters;
 use super::counters::Counted;
@@ -9,7 +9,7 @@ use super::{Flow, FlowKey, FlowStart, Instant, PoolKey, PortLease, Space};
 use crate::packet::{Protocol, Tuple};
 use std::net::Ipv4Addr;
 
-/// A flow whose handshake is complete, and that nobody has ended.
+/// A flow whose handshake is complete and that neither side has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HandoverRecord {
     /// Packets from the task.
@@ -20,7 +20,7 @@ pub struct HandoverRecord {
     pub eni: Option<NatPort>,
     /// Its port at the last NAT on the way out.
     pub nat: Option<(LastNat, NatPort)>,
-    /// When its first packet came.
+    /// When its first packet arrived.
     pub began: Instant,
     /// From the task, and back to it.
     pub counted: [Counted; 2],
@@ -37,20 +37,20 @@ pub struct NatPort {
     pub port: u16,
 }
 
-/// What is behind the ENI, or in its place.
+/// The last NAT on the way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastNat {
     /// A NAT gateway.
     Gateway,
-    /// App Runner's own.
+    /// App Runner's own NAT, in place of an ENI.
     AppRunner,
 }
 
-/// Its size as words.
+/// The length of a record in words.
 pub const WORDS: usize = 24;
 
 impl HandoverRecord {
-    /// The record of a flow as it is now.
+    /// Returns the record of a flow as it is now.
     pub fn of(flow: &Flow) -> Self {
         Self {
             egress: flow.egress,
@@ -65,7 +65,7 @@ impl HandoverRecord {
         }
     }
 
-    /// The pool that a port of this flow is from.
+    /// Returns the pool that a port of this flow is from.
     pub fn pool(&self, port: NatPort) -> PoolKey {
         let Tuple { protocol, dst, dport, .. } = self.egress.tuple();
         PoolKey {
@@ -77,7 +77,7 @@ impl HandoverRecord {
         }
     }
 
-    /// As it is kept.
+    /// Encodes the record.
     pub fn words(&self) -> [u64; WORDS] {
         let mut words = [0; WORDS];
         let nat = match self.nat {
@@ -93,7 +93,7 @@ impl HandoverRecord {
         words
     }
 
-    /// What [`HandoverRecord::words`] was made of.
+    /// Decodes the result of [`HandoverRecord::words`].
     pub fn from_words(words: &[u64; WORDS]) -> Self {
         let word = |at: usize| words.get(at).copied().unwrap_or(0);
         let three = |at| [word(at), word(at + 1), word(at + 2)];
@@ -123,7 +123,7 @@ impl NatPort {
         [place, u64::from(self.address.to_bits())]
     }
 
-    /// With its kind; `None` if there is none.
+    /// Decodes a port and its kind; `None` if the kind is 0.
     fn from_words([place, address]: [u64; 2]) -> Option<(u8, Self)> {
         let [_, _, _, kind, a, b, c, d] = place.to_be_bytes();
         let (space, port) = (Space(u16::from_be_bytes([a, b])), u16::from_be_bytes([c, d]));
@@ -133,8 +133,8 @@ impl NatPort {
 }
 
 impl Flow {
-    /// A flow that began in another process: what has gone through it by then and since, and for TCP what its sides said
-    /// last.
+    /// Makes a flow that began in another process, with its counts before and since, and for TCP the last numbers of
+    /// both sides.
     pub fn resume(start: FlowStart, record: &HandoverRecord, carried: [CacheCounters; 2]) -> Self {
         let flow = Self::new(record.began, start);
         let own = [&flow.sent, &flow.received];
@@ -172,7 +172,7 @@ fn key_from([what, addresses, ports]: [u64; 3]) -> FlowKey {
     FlowKey::new(Space(u16::from_be_bytes([a, b])), tuple)
 }
 
-/// The lower half.
+/// Returns the address in the lower half of a word.
 fn address_from(word: u64) -> Ipv4Addr {
     let [.., a, b, c, d] = word.to_be_bytes();
     Ipv4Addr::new(a, b, c, d)

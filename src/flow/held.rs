@@ -1,7 +1,8 @@
-//! Fragments that came before the first one of their datagram: without ports, nothing can judge them yet.
+//! Held fragments: those that arrived before the first one of their datagram, and cannot be judged without its ports.
 //!
-//! Bounded in number, bytes and time, so that what never ends neither fills the memory nor stops what does (checklist
-//! U14). Where there is no room, whoever has the most gives way: no task, and nobody outside, displaces the others.
+//! Their number, bytes and age are bounded, so that incomplete datagrams neither fill the memory nor stop complete ones
+//! (checklist U14). When there is no room, the owner with the largest share loses its oldest fragment: no task and no
+//! host outside displaces the fragments of others.
 
 use super::datagram::{LIFETIME, Owner};
 use super::{DatagramKey, Instant};
@@ -9,29 +10,29 @@ use crate::packet::{Packet, Tuple};
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// How many fragments are held at once.
+/// The most fragments that are held at once.
 const MAX_FRAGMENTS: usize = 1024;
-/// How many bytes they may have together.
+/// The most bytes that they have together.
 const MAX_BYTES: usize = 4 << 20;
 
-/// A fragment that was held and will not be released.
+/// A held fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held<W> {
-    /// Where it was read.
+    /// The place where it was read.
     pub read_from: W,
     /// Its addresses and protocol.
     pub tuple: Tuple,
-    /// All of it.
+    /// The whole fragment, from its IPv4 header on.
     pub bytes: Box<[u8]>,
 }
 
-/// The fragments that wait, by datagram.
+/// The held fragments.
 #[derive(Debug)]
 pub(super) struct Waiting<W> {
     datagrams: HashMap<DatagramKey, Vec<Fragment<W>>, FixedState>,
-    /// The same, in the order in which they came.
+    /// The datagrams of the held fragments, in the order of arrival.
     order: BTreeMap<u64, DatagramKey>,
-    /// The same, by who sent them, or whom they were sent to.
+    /// The numbers and bytes of the held fragments, by owner.
     shares: BTreeMap<Owner, Share>,
     bytes: usize,
     next: u64,
@@ -47,7 +48,7 @@ struct Share {
 struct Fragment<W> {
     number: u64,
     at: Instant,
-    /// Where in the datagram it belongs, in units of 8 bytes.
+    /// Its offset in the datagram, in units of 8 bytes.
     offset: u16,
     held: Held<W>,
 }
@@ -88,7 +89,8 @@ impl<W: Copy> Waiting<W> {
         evicted
     }
 
-    /// The oldest fragment of whoever has the most, if there is no room for so many bytes.
+    /// Returns the number of the oldest fragment of the owner with the largest share, if there is no room for so many
+    /// bytes.
     fn to_give_way(&self, bytes: usize) -> Option<u64> {
         let greatest = if self.order.len() >= MAX_FRAGMENTS {
             self.shares.values().max_by_key(|share| share.numbers.len())
@@ -123,7 +125,7 @@ impl<W: Copy> Waiting<W> {
         over
     }
 
-    /// Every table's size, for the expected-state tests.
+    /// Counts every table's size, for the expected-state tests.
     #[cfg(test)]
     pub(super) fn census(&self, census: &mut super::Census) {
         let Self { datagrams, order, shares: _, bytes, next: _ } = self;

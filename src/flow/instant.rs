@@ -8,10 +8,10 @@ use std::time::Duration;
 pub struct Instant(pub u64);
 
 impl Instant {
-    /// The start.
+    /// The beginning of time.
     pub const ZERO: Self = Self(0);
 
-    /// How much later `self` is than `earlier`; zero if it is not.
+    /// Returns how much later `self` is than `earlier`; zero if it is not.
     #[inline]
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

@@ -1,4 +1,4 @@
-//! What a packet is looked up by: a five-tuple within an address space.
+//! The key by which a packet is looked up: a five-tuple within an address space.
 
 use crate::packet::{Protocol, Tuple};
 use crate::vpc::Space;
@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 /// One direction of a flow, as its packets arrive: sixteen bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowKey {
-    /// Where the packets come from.
+    /// The space that the packets come from.
     pub space: Space,
     protocol: u8,
     src: u32,
@@ -18,7 +18,7 @@ pub struct FlowKey {
 }
 
 impl FlowKey {
-    /// The key of packets with this tuple that come from this space.
+    /// Returns the key of packets with this tuple that come from this space.
     #[inline]
     pub fn new(space: Space, tuple: Tuple) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl FlowKey {
         }
     }
 
-    /// The tuple of the packets.
+    /// Returns the tuple of the packets.
     #[inline]
     pub fn tuple(&self) -> Tuple {
         Tuple {

@@ -1,11 +1,11 @@
-//! Flows that the kernel carries by itself: who may be, who is, and what was carried meanwhile.
+//! Offloading: flows whose packets tc forwards by the flow cache, without user space.
 //!
-//! The engine asks for a flow that needs no more thought ([`Flow::ask_for_offload`]); a floor above makes the kernel's
-//! entries for it ([`Flow::offload`]) and gives a [`CacheEntries`], by which they are read and taken out again. What was carried
-//! is added to the flow's own figures whenever somebody looks ([`Flow::sync_counters`]), so that they are the same either way.
+//! The engine asks for a flow to be offloaded ([`Flow::ask_for_offload`]). A layer above makes its entries in the flow
+//! cache ([`Flow::offload`]) and returns [`CacheEntries`], by which they are read and withdrawn. Their counters are
+//! synced with the flow's own whenever the flow is read ([`Flow::sync_counters`]), so that readers see no difference.
 //!
-//! Entries begin closed: each direction's packets go up, and are counted, until whoever handles them says that all are sent
-//! on ([`Flow::release_barrier`]). So nothing is overtaken by what the kernel carries.
+//! Entries begin with a reordering barrier in each direction: packets are punted, and counted, until their worker says
+//! that all of them are sent on ([`Flow::release_barrier`]). So no packet is overtaken by one that tc forwards.
 
 use super::cache_entries::{BarrierRelease, CacheCounters, CacheEntries, sync_counters};
 use super::offload_state::{
@@ -17,44 +17,45 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// How many packets of a direction have gone up since a flow's present entries were made.
+/// How many packets of a direction were punted since a flow's present entries were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Punted {
     offload: u32,
     packets: u64,
 }
 
-/// Packets between a flow's backing off and its next entries, the first time; and how often that may double.
+/// Packets between a flow's first back-off and its next entries, and how often that number may double.
 const FIRST_BACK_OFF: u64 = 16;
 const MOST_DOUBLINGS: u32 = 3;
 
 impl Flow {
-    /// Lets the flow be offloaded, if anybody asks for it.
+    /// Permits offloading the flow.
     pub(super) fn allow_offload(&self, deferred_free: &Arc<DeferredFree>) {
-        // It is asked once, before anybody else knows the flow.
+        // This is called once, before the flow is in the table.
         let _ = self.offload.deferred_free.set(Arc::clone(deferred_free));
         self.offload.state.store(OPEN, Relaxed);
     }
 
-    /// Whether the kernel carries it.
+    /// Returns whether the flow is offloaded.
     #[inline]
     pub fn is_offloaded(&self) -> bool {
         self.offload.is(OFFLOADED)
     }
 
-    /// Asks for the kernel's entries; whether nobody had before, and they may be.
+    /// Asks for the flow to be offloaded. Returns whether that is permitted and this is the first request.
     #[inline]
     pub fn ask_for_offload(&self) -> bool {
         self.offload.is(OPEN) && self.offload.change(OPEN, ASKED)
     }
 
-    /// Whether entries may be asked for.
+    /// Returns whether offloading may be asked for.
     #[inline]
     pub fn may_be_offloaded(&self) -> bool {
         self.offload.is(OPEN)
     }
 
-    /// Whether it is to be offloaded as soon as it can be: what is not is lost with the process.
+    /// Returns whether the flow is to be offloaded as soon as possible, because only offloaded flows survive the
+    /// process.
     pub fn offloads_at_once(&self) -> bool {
         self.offload
             .deferred_free
@@ -62,15 +63,15 @@ impl Flow {
             .is_some_and(|deferred_free| deferred_free.at_once.load(Relaxed))
     }
 
-    /// Answers who asked: there will be no entries, for now.
+    /// Declines the request: there will be no entries before the next sweep.
     pub fn decline_offload(&self) {
         self.offload.change(ASKED, DECLINED);
     }
 
-    /// Has the kernel carry the flow by the entries that `make` makes; it is told what their counters begin with. Nothing is
-    /// made if the flow has ended meanwhile, or nobody has asked. Says whether it was done.
+    /// Offloads the flow by the entries that `make` makes, whose counters begin with its argument. Makes none if the
+    /// flow has ended meanwhile, or if offloading was not asked for. Returns whether the flow is offloaded.
     ///
-    /// `idle` is how long the flow may be idle before the kernel leaves it to the engine.
+    /// `idle` is how long the flow may be idle before tc punts its packets again.
     pub fn offload(
         &self,
         idle: Duration,
@@ -88,7 +89,7 @@ impl Flow {
         });
         let made = match make(begin) {
             Some(entries) if !entries.is_complete() => {
-                // A packet may be on its way through what there was of it.
+                // A packet may be on its way through the entries that were made.
                 self.offload.retire(RetiredEntries {
                     entries,
                     synced: begin,
@@ -106,38 +107,39 @@ impl Flow {
         active.is_some()
     }
 
-    /// Asks for a direction of a flow that the kernel carries to be opened; whether nobody had before.
+    /// Asks for the release of a direction's reordering barrier. Returns whether this is the first request.
     pub fn request_barrier_release(&self, side: Side) -> bool {
         self.offload.release_requested.fetch_or(bit(side), Relaxed) & bit(side) == 0
     }
 
-    /// Lets the next packet of a direction ask: it could not be opened now.
+    /// Clears the request of a direction, whose barrier cannot be released now: its next packet asks again.
     pub fn clear_barrier_request(&self, side: Side) {
         self.offload.release_requested.fetch_and(!bit(side), Relaxed);
     }
 
-    /// How many packets of a direction have gone up because it is closed; `None` if there is nothing to open.
+    /// Returns how many packets of a direction were punted because of its reordering barrier; `None` if it has none.
     pub fn punted(&self, side: Side) -> Option<Punted> {
         let active = self.offload.active();
         let packets = active.as_ref()?.entries.punted(side)?;
         Some(Punted { offload: self.offload.times_offloaded.load(Relaxed), packets })
     }
 
-    /// Opens a direction, all of whose packets are sent on that had gone up by then. What has gone up since keeps it closed,
-    /// and asks again. To be called by whoever handles them, as all that open.
+    /// Releases the reordering barrier of a direction if no packet was punted since `by_then`; another one keeps it and
+    /// asks again. The caller, the direction's worker, has sent on all packets that were punted by then.
     pub fn release_barrier(&self, side: Side, by_then: Punted) {
         self.clear_barrier_request(side);
         self.release_barrier_for(side, by_then, BarrierRelease::After(by_then.packets));
     }
 
-    /// Opens a direction for data that go on where those end that were sent on: all that were judged are.
+    /// Releases the reordering barrier of a TCP direction at the segment that continues the data that were sent on. The
+    /// caller has sent on all packets that it has read.
     pub fn release_barrier_in_sequence(&self, side: Side, by_then: Punted) {
         if self.egress.tuple().protocol == Protocol::Tcp {
             self.release_barrier_for(side, by_then, BarrierRelease::InSequence);
         }
     }
 
-    /// Opens a direction although others of its packets may wait.
+    /// Releases the reordering barrier of a direction although some of its packets may still be queued.
     pub fn release_barrier_at_once(&self, side: Side, by_then: Punted) {
         self.release_barrier_for(side, by_then, BarrierRelease::AtOnce);
     }
@@ -153,7 +155,7 @@ impl Flow {
         }
     }
 
-    /// Adds what the kernel has carried to the flow's figures.
+    /// Adds the counters of the flow's cache entries to its own.
     #[inline]
     pub fn sync_counters(&self) {
         if self.is_offloaded() {
@@ -168,14 +170,14 @@ impl Flow {
         }
     }
 
-    /// Whether the kernel has left the flow to the engine, as it was idle for longer than its entries allow: they are of no
-    /// more use.
+    /// Returns whether the flow was idle for longer than its cache entries allow: tc punts its packets, and the entries
+    /// are useless.
     pub(crate) fn offload_is_stale(&self, now: Instant) -> bool {
         let active = self.offload.active();
         active.as_ref().is_some_and(|active| now.since(self.last_seen()) > active.idle)
     }
 
-    /// Has user space carry the flow again; what was carried meanwhile is added to its figures. It may be asked for again.
+    /// Withdraws the flow from the flow cache and syncs its counters. Offloading may be asked for again.
     #[inline]
     pub fn withdraw_offload(self: &Arc<Self>) {
         if !self.offload.is(NEVER) && !self.offload.is(OPEN) {
@@ -183,7 +185,7 @@ impl Flow {
         }
     }
 
-    /// The same for a flow that has ended.
+    /// Withdraws a flow that has ended from the flow cache, for good.
     pub(super) fn finish_offload(self: &Arc<Self>) {
         if !self.offload.is(NEVER) {
             self.end_offload(OVER);
@@ -204,8 +206,8 @@ impl Flow {
         self.offload.retire(RetiredEntries { entries, synced, flow, totals });
     }
 
-    /// The same as [`Flow::withdraw_offload`], for a packet of which a flow may have more that the kernel is not to carry. It
-    /// is asked for again only after twice as many packets as the time before, up to more than entries cost.
+    /// Withdraws the flow from the flow cache because of a packet that tc cannot forward and that may not be the last
+    /// of its kind. Offloading may be asked for again after a number of packets that doubles each time, up to a limit.
     pub fn back_off(self: &Arc<Self>) {
         self.withdraw_offload();
         let times = self.offload.back_offs.fetch_add(1, Relaxed).min(MOST_DOUBLINGS);
@@ -213,13 +215,13 @@ impl Flow {
         self.offload.backs_off_until.store(passed + (FIRST_BACK_OFF << times), Relaxed);
     }
 
-    /// How many packets it has both ways, at least, when entries may be asked for.
+    /// Returns how many packets, both ways, the flow must have before offloading is worth asking for again.
     #[inline]
     pub fn backs_off_until(&self) -> u64 {
         self.offload.backs_off_until.load(Relaxed)
     }
 
-    /// What could not be done may be asked for again.
+    /// Permits asking again after a request that was declined.
     pub(super) fn reopen_offload(&self) {
         self.offload.change(DECLINED, OPEN);
     }
@@ -244,12 +246,12 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::AtomicUsize;
 
-    /// What the kernel would say; whoever holds it lets it carry something.
+    /// The kernel's part, whose counters a test moves.
     #[derive(Debug, Default)]
     struct Kernel {
         carried: Mutex<[CacheCounters; 2]>,
         withdrawn: AtomicUsize,
-        /// What has gone up from the task.
+        /// How many packets from the task were punted.
         punted: Mutex<Option<u64>>,
         opened: Mutex<Vec<(Side, BarrierRelease, Window)>>,
     }

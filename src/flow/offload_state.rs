@@ -1,4 +1,4 @@
-//! Who carries a flow, user space or the kernel: the state, the kernel's entries, and those that were taken out.
+//! The state of offloading a flow: its cache entries, and those that were withdrawn.
 
 use super::EgressTotals;
 use super::cache_entries::{CacheCounters, CacheEntries, CounterSink, sync_counters};
@@ -6,29 +6,29 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Re
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-/// Nobody asks for it: offloading is off.
+/// Offloading is not permitted.
 pub(super) const NEVER: u8 = 0;
-/// User space carries it.
+/// Offloading may be asked for.
 pub(super) const OPEN: u8 = 1;
-/// User space carries it, and the engine has asked for entries.
+/// The engine has asked for the flow to be offloaded.
 pub(super) const ASKED: u8 = 2;
-/// The kernel carries it.
+/// The flow is offloaded.
 pub(super) const OFFLOADED: u8 = 3;
-/// There could be no entries: not before the next sweep.
+/// The request was declined: the next one is permitted after the next sweep.
 pub(super) const DECLINED: u8 = 4;
 /// The flow has ended.
 pub(super) const OVER: u8 = 5;
 
-/// Who carries a flow. Changes are made under the lock; the state alone may be looked at without.
+/// The offloading of one flow. Changes are made under the lock; the state alone may be read without it.
 #[derive(Debug, Default)]
 pub(super) struct Offload {
     pub(super) state: AtomicU8,
     active: Mutex<Option<Box<ActiveEntries>>>,
-    /// The directions that somebody is about to open, or need not, as bits.
+    /// The directions whose barrier release was asked for, as bits.
     pub(super) release_requested: AtomicU8,
-    /// How often entries were made.
+    /// How often the flow was offloaded, which tells one set of entries from the next.
     pub(super) times_offloaded: AtomicU32,
-    /// How often it has backed off, and until how many packets there are no entries.
+    /// How often the flow has backed off, and until how many packets it does.
     pub(super) back_offs: AtomicU32,
     pub(super) backs_off_until: AtomicU64,
     pub(super) deferred_free: OnceLock<Arc<DeferredFree>>,
@@ -38,7 +38,7 @@ pub(super) struct Offload {
 pub(super) struct ActiveEntries {
     pub(super) entries: Box<dyn CacheEntries>,
     pub(super) synced: [CacheCounters; 2],
-    /// How long the flow may be idle before the kernel leaves it to the engine.
+    /// How long the flow may be idle before tc punts its packets again.
     pub(super) idle: Duration,
 }
 
@@ -48,18 +48,18 @@ impl Offload {
         self.state.load(Relaxed) == state
     }
 
-    /// A thread that failed while it held the lock left all entries behind, or none.
+    /// Locks the entries. They are complete or absent even if a thread panicked while it held the lock.
     pub(super) fn active(&self) -> MutexGuard<'_, Option<Box<ActiveEntries>>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes one state to another; whether it was the one.
+    /// Changes the state if it is `from`, and returns whether it was.
     #[inline]
     pub(super) fn change(&self, from: u8, to: u8) -> bool {
         self.state.compare_exchange(from, to, Relaxed, Relaxed).is_ok()
     }
 
-    /// Leaves entries that were taken out to the deferred free.
+    /// Leaves withdrawn entries to the deferred free.
     pub(super) fn retire(&self, retired: RetiredEntries) {
         if let Some(deferred_free) = self.deferred_free.get() {
             deferred_free.defer(retired);
@@ -67,21 +67,21 @@ impl Offload {
     }
 }
 
-/// Frees entries that were taken out, a whole round of housekeeping later: no packet can be on its way through them by then,
-/// so their counters are synced for the last time.
+/// Frees withdrawn entries a whole round of housekeeping later, when no packet can be on its way through them, and
+/// syncs their counters for the last time.
 #[derive(Debug, Default)]
 pub(super) struct DeferredFree {
     retired: Mutex<[Vec<RetiredEntries>; 2]>,
-    /// Whether flows are to be offloaded as soon as they can be.
+    /// Set if flows are to be offloaded as soon as possible.
     pub(super) at_once: AtomicBool,
 }
 
-/// Entries that were taken out of the flow cache and are not freed yet.
+/// Entries that were withdrawn and are not freed yet.
 #[derive(Debug)]
 pub(super) struct RetiredEntries {
     pub(super) entries: Box<dyn CacheEntries>,
     pub(super) synced: [CacheCounters; 2],
-    /// Whose counters they are added to, while it lives, and its path's afterwards.
+    /// The flow, to which their counters are added while it lives; afterwards they are added to `totals`.
     pub(super) flow: Weak<dyn CounterSink>,
     pub(super) totals: Arc<EgressTotals>,
 }
@@ -92,7 +92,7 @@ impl DeferredFree {
         recent.push(retired);
     }
 
-    /// Frees the entries of the round before the last. The caller calls this once a round.
+    /// Frees the entries that were withdrawn before the last call. The caller calls this once a round.
     pub(super) fn sweep(&self) {
         let old = {
             let [recent, old] = &mut *self.lock();

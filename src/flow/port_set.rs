@@ -1,13 +1,13 @@
 //! A set of ports: a short sorted list for most destinations, a bitmap of two levels for the busy ones. The next free port
 //! is found in a bounded number of steps, however full the set.
 
-/// How long the list may become.
+/// The greatest length of the list.
 const FEW: usize = 64;
 
-/// Ports that are taken.
+/// The ports that are taken.
 #[derive(Debug)]
 pub(super) enum PortSet {
-    /// What most destinations have; a refused packet's pool comes and goes without an allocation.
+    /// Enough for most destinations; the pool of a refused packet comes and goes without an allocation.
     AtMostOne(Option<u16>),
     Few(Vec<u16>),
     Many(Box<Bitmap>),
@@ -20,7 +20,7 @@ impl Default for PortSet {
 }
 
 impl PortSet {
-    /// The most steps that [`PortSet::first_free`] takes.
+    /// The greatest number of steps that [`PortSet::first_free`] takes.
     #[cfg(test)]
     pub(super) const MAX_STEPS: u32 = FEW as u32 + 1;
 
@@ -57,7 +57,7 @@ impl PortSet {
         }
     }
 
-    /// The first port from `from` on that is not in the set; `steps` counts what was looked at.
+    /// Returns the first port from `from` on that is not in the set, and adds the steps taken to `steps`.
     #[inline]
     pub(super) fn first_free(&self, from: u16, steps: &mut u32) -> Option<u16> {
         match self {
@@ -138,12 +138,12 @@ impl Bitmap {
     }
 }
 
-/// The word of a port, and its bit there.
+/// Returns the position of a port's word, and its bit in it.
 fn split(port: u16) -> (usize, u64) {
     (usize::from(port / 64), 1 << (port % 64))
 }
 
-/// What the lowest bit of the word at `position` stands for.
+/// Returns the port of the lowest bit of the word at `position`.
 fn lowest(word: u64, position: usize) -> Option<u16> {
     let bit = word.trailing_zeros();
     if bit == 64 { None } else { u16::try_from(position as u32 * 64 + bit).ok() }

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// The ports that a NAT gateway and a Hyperplane ENI take: 1024 to 65535 (spec 2.1, 6).
 const FIRST: u16 = 1024;
 
-/// Which pool: a NAT's address, and a destination.
+/// The key of a pool: a NAT's address, and a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PoolKey {
     /// The space of the NAT's address.
@@ -33,7 +33,7 @@ pub struct PoolKey {
     pub port: u16,
 }
 
-/// How many leases there may be.
+/// The most leases that there may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     /// In one pool.
@@ -52,10 +52,10 @@ pub struct Exhausted;
 pub struct PortPools {
     pools: DashMap<PoolKey, Pool, FixedState>,
     totals: DashMap<(Space, Ipv4Addr), Arc<AtomicU32>, FixedState>,
-    /// Which of a NAT's addresses is next, as a position in a rotation over all of them.
+    /// The next of each NAT's addresses, as a position in a rotation over them.
     rotations: DashMap<(Space, Ipv4Addr), u32, FixedState>,
     random: AtomicU64,
-    /// What the engine last said the time is: a lease is dropped without being told.
+    /// The time that the engine last set: a lease is dropped without an argument.
     now: AtomicU64,
 }
 
@@ -74,23 +74,24 @@ pub struct PortLease {
     key: PoolKey,
     port: u16,
     used: AtomicBool,
-    /// Whether it has its place in a pool.
+    /// Set if the port is taken in its pool; unset for a sender's own port.
     is_drawn: bool,
 }
 
 impl PortLease {
-    /// Marks the port as seen on the wire: it will rest when it comes back. One that was not is free again at once.
+    /// Marks the port as used on the wire: it rests when it is given back. A port that was not used is free again at
+    /// once.
     pub fn mark_used(&self) {
         self.used.store(true, Relaxed);
     }
 
-    /// The port; 0 for a protocol without ports.
+    /// Returns the port; 0 for a protocol without ports.
     #[inline]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The pool that it came from.
+    /// Returns the key of the pool that the port is from.
     pub fn key(&self) -> &PoolKey {
         &self.key
     }
@@ -117,7 +118,7 @@ impl Drop for PortLease {
 }
 
 impl PortPools {
-    /// No leases yet; `seed` decides which ports will be drawn.
+    /// Makes empty pools; `seed` decides which ports will be drawn.
     pub fn new(seed: u64) -> Arc<Self> {
         Arc::new(Self {
             pools: DashMap::with_hasher(FixedState::with_seed(seed)),
@@ -128,7 +129,7 @@ impl PortPools {
         })
     }
 
-    /// Tells what time it is, for the leases that end before the next call.
+    /// Sets the time for the leases that end before the next call.
     #[inline]
     pub fn set_now(&self, now: Instant) {
         self.now.store(now.0, Relaxed);
@@ -174,7 +175,7 @@ impl PortPools {
         }
     }
 
-    /// The sender's own port, at an address that nobody else sends from: there is nothing to draw, and it does not rest.
+    /// Leases the sender's own port at an address from which no other sends: no port is drawn, and it does not rest.
     ///
     /// # Errors
     /// [`Exhausted`] when the address has `per_address` leases already.
@@ -193,7 +194,7 @@ impl PortPools {
         Ok(PortLease { pools, total, key, port, used, is_drawn: false })
     }
 
-    /// Takes one port and no other: a flow has it, which began in another process. No limit is asked, as it was then.
+    /// Takes one given port for a flow that began in another process. No limit is checked: it was checked there.
     ///
     /// # Errors
     /// [`Exhausted`] when it is taken.
@@ -208,7 +209,7 @@ impl PortPools {
         Ok(PortLease { pools, total, key, port, used, is_drawn: true })
     }
 
-    /// The port that a lease would get after `before` others, without taking it: for dry runs.
+    /// Returns the port that a lease would get after `before` others, without taking it: for dry runs.
     ///
     /// # Errors
     /// [`Exhausted`] when a lease would be refused.
@@ -244,7 +245,7 @@ impl PortPools {
         self.rotations.retain(|nat, _| is_there(*nat));
     }
 
-    /// Forgets pools that nothing is leased from and nothing rests in.
+    /// Forgets pools with no leased and no resting port.
     pub fn sweep(&self, now: Instant, quarantine: Duration) {
         self.set_now(now);
         self.pools.retain(|_, pool| {
@@ -254,12 +255,12 @@ impl PortPools {
         self.totals.retain(|_, total| Arc::strong_count(total) > 1);
     }
 
-    /// How many ports of an address are leased.
+    /// Returns how many ports of an address are leased.
     pub fn leased(&self, space: Space, address: Ipv4Addr) -> u32 {
         self.totals.get(&(space, address)).map_or(0, |t| t.load(Relaxed))
     }
 
-    /// Every pool's size, for the expected-state tests.
+    /// Counts every pool's size, for the expected-state tests.
     #[cfg(test)]
     pub fn census(&self, census: &mut super::Census) {
         let Self { pools, totals, rotations, random: _, now: _ } = self;
@@ -335,7 +336,7 @@ impl Pool {
         self.search(first, random, &mut 0)
     }
 
-    /// A port that is free, or else the one that has rested longest.
+    /// Returns a port that is free, or else the one that has rested longest.
     fn search(&self, first: u16, random: u64, steps: &mut u32) -> Option<u16> {
         let span = u64::from(u16::MAX - first) + 1;
         let start = first + u16::try_from(random % span).unwrap_or(0);
@@ -345,12 +346,12 @@ impl Pool {
             .or_else(|| self.resting.front().map(|(port, _)| *port))
     }
 
-    /// Nothing is leased from it, and nothing rests in it.
+    /// Returns whether no port is leased and none rests.
     fn is_idle(&self) -> bool {
         self.leased == 0 && self.resting.is_empty()
     }
 
-    /// Ports that have rested long enough are free again.
+    /// Frees the ports that have rested long enough.
     fn wake(&mut self, now: Instant, quarantine: Duration) {
         while let Some(&(port, since)) = self.resting.front() {
             if now.since(since) < quarantine {
@@ -364,7 +365,7 @@ impl Pool {
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// SplitMix64's output function.
+/// Applies SplitMix64's output function.
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

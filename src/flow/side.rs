@@ -1,6 +1,6 @@
 //! The two directions of a flow.
 
-/// Which way a packet goes, seen from the task.
+/// The direction of a packet, seen from the task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// From the task.
@@ -10,6 +10,6 @@ pub enum Side {
 }
 
 impl Side {
-    /// Both, in the order in which pairs of counters have them.
+    /// Both sides, in the order of pairs of counters.
     pub(super) const BOTH: [Self; 2] = [Self::Egress, Self::Return];
 }

@@ -1,4 +1,4 @@
-//! One conversation, and what is kept of it while it lives.
+//! The state of one flow.
 
 use super::cache_entries::{CounterDelta, CounterSink};
 use super::offload_state::Offload;
@@ -28,8 +28,8 @@ pub struct Flow {
     pub nat: Option<(Option<NatGatewayIx>, PortLease)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
-    /// The configuration that `admitted_by`, `eni`, `nat` and `service` belong to: under another one their positions
-    /// name something else. See [`Flow::eni_in`] and its like.
+    /// The generation that `admitted_by`, `eni`, `nat` and `service` belong to: in another one their positions name
+    /// other things. See [`Flow::eni_in`], [`Flow::nat_gateway_in`] and [`Flow::service_in`].
     pub admitted_under: Generation,
     /// TCP state; unused for other protocols.
     pub tcp: TcpTracker,
@@ -37,15 +37,15 @@ pub struct Flow {
     pub sent: Counters,
     /// Back to the task.
     pub received: Counters,
-    /// What is known of its path, where it leaves what it carried.
+    /// The totals of its egress, to which it adds its counts when it ends.
     pub totals: Arc<EgressTotals>,
-    /// When its first packet came.
+    /// When its first packet arrived.
     pub began: Instant,
     last_seen: AtomicU64,
     pub(super) offload: Offload,
 }
 
-/// What a [`Flow`] begins with.
+/// The facts that a [`Flow`] begins with.
 #[derive(Debug)]
 pub struct FlowStart {
     /// Packets from the task.
@@ -60,14 +60,14 @@ pub struct FlowStart {
     pub nat: Option<(Option<NatGatewayIx>, PortLease)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
-    /// The configuration that rule belongs to.
+    /// The generation that the rule belongs to.
     pub admitted_under: Generation,
-    /// What is known of its path.
+    /// The totals of its egress.
     pub totals: Arc<EgressTotals>,
 }
 
 impl Flow {
-    /// A flow that begins now.
+    /// Makes a flow that begins now.
     pub fn new(now: Instant, start: FlowStart) -> Self {
         let FlowStart { egress, returned, service, eni, nat, admitted_by, admitted_under, totals } =
             start;
@@ -92,7 +92,7 @@ impl Flow {
         }
     }
 
-    /// The ENI in this configuration, whose tables may be ordered otherwise: found by its address, in its VPC.
+    /// Returns the ENI's position in this configuration, found by its address in its VPC.
     pub fn eni_in(&self, snapshot: &Snapshot) -> Option<EniIx> {
         let PoolKey { space, address, .. } = *self.eni.as_ref()?.1.key();
         match snapshot.interface(snapshot.vpc_in(space)?, address)? {
@@ -101,8 +101,8 @@ impl Flow {
         }
     }
 
-    /// The NAT gateway in this configuration, found by the address that the flow has there: the public one toward the
-    /// internet, the private one toward the VPC and what it is connected to.
+    /// Returns the NAT gateway's position in this configuration, found by the address that the flow has there: the
+    /// public one toward the internet, the private one toward the VPC and its peers.
     pub fn nat_gateway_in(&self, snapshot: &Snapshot) -> Option<NatGatewayIx> {
         let (Some(_), lease) = self.nat.as_ref()? else { return None };
         let PoolKey { space, address, .. } = *lease.key();
@@ -115,12 +115,12 @@ impl Flow {
         }
     }
 
-    /// The service in this configuration: that of the task, which flows do not outlive.
+    /// Returns the service's position in this configuration: that of the task, which flows do not outlive.
     pub fn service_in(&self, snapshot: &Snapshot) -> Option<ServiceIx> {
         snapshot.task(self.egress.tuple().src).map(|task| task.service)
     }
 
-    /// Marks its ports as seen on the wire, so that they rest when they come back.
+    /// Marks its ports as used on the wire, so that they rest when they are given back.
     pub fn mark_ports_used(&self) {
         let (eni, nat) = (self.eni.as_ref(), self.nat.as_ref());
         let leases = eni.map(|(_, lease)| lease).into_iter().chain(nat.map(|(_, lease)| lease));
@@ -143,18 +143,18 @@ impl Flow {
         }
     }
 
-    /// When its last packet passed, in either direction.
+    /// Returns when its last packet passed, in either direction.
     #[inline]
     pub fn last_seen(&self) -> Instant {
         Instant(self.last_seen.load(Relaxed))
     }
 
-    /// A packet passed then, which was not counted here.
+    /// Moves the time of the last packet forward to `at`, for a packet that was counted elsewhere.
     pub(super) fn saw(&self, at: Instant) {
         self.last_seen.fetch_max(at.0, Relaxed);
     }
 
-    /// How long it may be idle in its present state.
+    /// Returns how long it may be idle in its present state.
     #[inline]
     pub fn idle_timeout(&self, timeouts: &Timeouts) -> Duration {
         match self.egress.tuple().protocol {
@@ -173,19 +173,19 @@ impl Flow {
         }
     }
 
-    /// Whether no NAT is behind the ENI.
+    /// Returns whether no NAT is behind the ENI.
     #[inline]
     fn is_tracked_by_an_eni_alone(&self) -> bool {
         self.eni.is_some() && self.nat.is_none()
     }
 
-    /// Whether there was more than one request and reply (spec 4.4).
+    /// Returns whether there was more than one request and reply (spec 4.4).
     #[inline]
     fn is_stream(&self) -> bool {
         self.sent.packets() > 1 && self.received.packets() > 1
     }
 
-    /// Whether it has been idle for too long.
+    /// Returns whether it has been idle for too long.
     #[inline]
     pub fn is_expired(&self, now: Instant, timeouts: &Timeouts) -> bool {
         now.since(self.last_seen()) > self.idle_timeout(timeouts)

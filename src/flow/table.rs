@@ -12,20 +12,20 @@ use foldhash::fast::FixedState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// One direction of a flow: its cached outcome, and the configuration that it was decided under.
+/// One direction of a flow: its cached outcome, and the generation under which that was decided.
 #[derive(Debug)]
 pub struct FlowEntry<O> {
     /// The flow.
     pub flow: Arc<Flow>,
-    /// Which direction.
+    /// The direction.
     pub side: Side,
-    /// Decided under this configuration.
+    /// The generation under which the outcome was decided.
     pub generation: Generation,
-    /// What was decided.
+    /// The outcome.
     pub outcome: O,
 }
 
-/// All flows. `O` is what a packet's fate is to the floor above.
+/// All flows. `O` is the outcome of a packet in the layer above.
 #[derive(Debug)]
 pub struct FlowTable<O> {
     entries: DashMap<FlowKey, FlowEntry<O>, FixedState>,
@@ -34,7 +34,7 @@ pub struct FlowTable<O> {
 }
 
 impl<O: Copy> FlowTable<O> {
-    /// An empty table.
+    /// Makes an empty table.
     pub fn new(seed: u64) -> Self {
         let hasher = FixedState::with_seed(seed);
         Self {
@@ -44,8 +44,8 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// The entry under a key, its counters synced. The guard keeps writers off its shard: hold it briefly, and insert nothing
-    /// meanwhile.
+    /// Returns the entry under a key, its counters synced. The guard blocks writers of its shard: hold it briefly, and
+    /// insert nothing meanwhile.
     #[inline]
     pub fn get(&self, key: &FlowKey) -> Option<Ref<'_, FlowKey, FlowEntry<O>>> {
         let entry = self.entries.get(key)?;
@@ -53,17 +53,17 @@ impl<O: Copy> FlowTable<O> {
         Some(entry)
     }
 
-    /// Lets the kernel carry a flow, which nobody else knows yet, once somebody asks for it.
+    /// Permits offloading a flow that is not in the table yet.
     pub fn allow_offload(&self, flow: &Flow) {
         flow.allow_offload(&self.deferred_free);
     }
 
-    /// Has flows offloaded as soon as they can be.
+    /// Makes flows ask for offloading as soon as possible.
     pub fn offload_at_once(&self) {
         self.deferred_free.at_once.store(true, Relaxed);
     }
 
-    /// Puts both directions of a flow in place. A flow with the same key that another worker put there meanwhile ends.
+    /// Inserts both directions of a flow. A flow with the same key that another worker inserted meanwhile ends.
     pub fn put(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
         let entry = |side, outcome| FlowEntry { flow: Arc::clone(flow), side, generation, outcome };
         self.entries.insert(flow.returned, entry(Side::Return, returned));
@@ -75,8 +75,8 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// Gives both directions of a flow a new outcome, where they are still this flow's and of no newer
-    /// configuration: another worker may have ended it, or have that one already.
+    /// Gives both directions of a flow a new outcome, where the entries are still this flow's and of no newer
+    /// generation: another worker may have ended the flow, or updated it already.
     pub fn update(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
         flow.withdraw_offload();
         for (key, outcome) in [(&flow.returned, returned), (&flow.egress, egress)] {
@@ -90,12 +90,12 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// Forgets a flow, unless that has been done; its leases end with its last user.
+    /// Removes a flow. Its leases end with the last reference to it.
     pub fn remove(&self, flow: &Arc<Flow>) {
         self.take(flow);
     }
 
-    /// Whether it was this call that forgot the flow.
+    /// Removes a flow, and returns whether it was still there.
     fn take(&self, flow: &Arc<Flow>) -> bool {
         flow.finish_offload();
         let taken = self.entries.remove_if(&flow.egress, |_, e| Arc::ptr_eq(&e.flow, flow));
@@ -103,8 +103,8 @@ impl<O: Copy> FlowTable<O> {
         taken.is_some()
     }
 
-    /// Ends a flow that was idle for too long: forgotten, but for a tombstone under each of its keys. A TCP flow that
-    /// both sides had ended, or one had reset, leaves none: its idleness is no news to them.
+    /// Removes a flow that was idle for too long, and leaves a tombstone under each of its keys. A TCP flow that both
+    /// sides had ended, or one had reset, leaves none.
     pub fn expire(&self, now: Instant, flow: &Arc<Flow>) {
         let taken = self.take(flow);
         let keys = [flow.egress, flow.returned];
@@ -119,18 +119,18 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// What is left of an expired flow with this key.
+    /// Returns the tombstone of an expired flow with this key.
     pub fn tombstone(&self, key: &FlowKey) -> Option<Tombstone> {
         self.tombstones.get(key)
     }
 
-    /// Whether a TCP flow may have expired through a NAT gateway that no tombstone tells of any more.
+    /// Returns whether a TCP flow through a NAT gateway may have expired whose tombstone was dropped.
     pub fn has_forgotten(&self) -> bool {
         self.tombstones.has_forgotten()
     }
 
-    /// Expires the flows that were idle for too long, and forgets tombstones as old as the longest timeout.
-    /// Calls `tell` with each flow that ends; returns how many do.
+    /// Expires the flows that were idle for too long, and drops tombstones as old as the longest timeout. Calls `tell`
+    /// with each flow that ends, and returns how many do.
     pub fn sweep(&self, now: Instant, timeouts: &Timeouts, tell: impl Fn(&Flow)) -> usize {
         let mut over = Vec::new();
         self.deferred_free.sweep();
@@ -148,7 +148,7 @@ impl<O: Copy> FlowTable<O> {
         over.len()
     }
 
-    /// Forgets the flows that `is_over`, both directions and no tombstone; returns how many.
+    /// Removes the flows for which `is_over` holds, without tombstones, and returns how many they are.
     pub fn remove_where(&self, mut is_over: impl FnMut(&Flow) -> bool) -> usize {
         let mut over = Vec::new();
         self.for_each(|entry| {
@@ -170,17 +170,17 @@ impl<O: Copy> FlowTable<O> {
         }
     }
 
-    /// How many flows there are.
+    /// Returns how many flows there are.
     pub fn len(&self) -> usize {
         self.entries.len() / 2
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Every table's size, for the expected-state tests.
+    /// Counts every table's size, for the expected-state tests.
     #[cfg(test)]
     pub fn census(&self, census: &mut Census) {
         let Self { entries, tombstones, deferred_free } = self;
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(table.get(&new.egress).map(|e| e.outcome), Some(5));
     }
 
-    /// What is found by one key only would never be swept, nor would its ports come back.
+    /// A flow under one key only would never be swept, nor would its ports be given back.
     #[test]
     fn regression_a_flow_that_is_replaced_leaves_nothing_behind() {
         let first = flow(Protocol::Udp, 1);

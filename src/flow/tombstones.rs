@@ -1,4 +1,4 @@
-//! What is left of flows that were idle for too long, so that a late packet can be told *expired* from *unknown*.
+//! Tombstones of flows that expired, by which late packets of *expired* flows differ from those of *unknown* ones.
 
 use super::{FlowKey, Instant};
 use crate::packet::Protocol;
@@ -9,24 +9,24 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How many flows are remembered after their end, about 10 MiB. The oldest makes room for the next.
+/// How many expired flows are remembered, about 10 MiB. The oldest is evicted for the next.
 const MAX_TOMBSTONES: usize = 65_536;
 
-/// What is left of one flow, under each of its keys.
+/// The trace of one expired flow, under each of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tombstone {
     /// When the flow ended.
     pub at: Instant,
-    /// Whether it went through a NAT gateway, which answers a late TCP segment with RST (spec 6).
+    /// Set if the flow went through a NAT gateway, which answers a late TCP segment with RST (spec 6).
     pub through_nat_gateway: bool,
 }
 
-/// The tombstones, and in which order they were put.
+/// The tombstones, and the order in which they were put.
 #[derive(Debug)]
 pub(super) struct Tombstones {
     by_key: DashMap<FlowKey, Tombstone, FixedState>,
     order: Mutex<VecDeque<Expired>>,
-    /// Whether a TCP flow through a NAT gateway has expired of which nothing is left.
+    /// Set if the tombstone of a TCP flow through a NAT gateway was dropped.
     has_forgotten: AtomicBool,
 }
 
@@ -45,7 +45,7 @@ impl Tombstones {
         }
     }
 
-    /// Remembers a flow that expired; if there is no room, the one that expired first is forgotten.
+    /// Remembers a flow that expired. If there is no room, the one that expired first is evicted.
     pub(super) fn put(&self, keys: [FlowKey; 2], stone: Tombstone) {
         let mut order = self.order();
         if order.len() >= MAX_TOMBSTONES
@@ -59,7 +59,7 @@ impl Tombstones {
         }
     }
 
-    /// A flow with these keys has come to a good end since: nothing older is told of them.
+    /// Drops the tombstones under the keys of a flow that both sides have ended since.
     pub(super) fn forget(&self, keys: [FlowKey; 2]) {
         for key in keys {
             self.by_key.remove(&key);
@@ -70,12 +70,13 @@ impl Tombstones {
         self.by_key.get(key).map(|stone| *stone)
     }
 
-    /// Whether the next late segment may be one of a flow that expired through a NAT gateway, although no tombstone says so.
+    /// Returns whether a late segment may belong to a flow that expired through a NAT gateway, although it has no
+    /// tombstone.
     pub(super) fn has_forgotten(&self) -> bool {
         self.has_forgotten.load(Relaxed)
     }
 
-    /// Forgets those that are as old as `lifetime`.
+    /// Drops the tombstones that are as old as `lifetime`.
     pub(super) fn sweep(&self, now: Instant, lifetime: Duration) {
         let mut order = self.order();
         while order.front().is_some_and(|expired| now.since(expired.at) >= lifetime) {
@@ -93,7 +94,7 @@ impl Tombstones {
         census.add("expired flows", order.len());
     }
 
-    /// Forgets a flow. A tombstone that was put under the same keys since then stays.
+    /// Drops the tombstones of a flow. One that was put under the same keys later stays.
     fn clear(&self, expired: &Expired) {
         for key in &expired.keys {
             let removed = self.by_key.remove_if(key, |_, stone| stone.at == expired.at);
@@ -106,7 +107,7 @@ impl Tombstones {
         }
     }
 
-    /// A thread that failed while it held the lock left a queue behind that is whole.
+    /// Locks the queue. It is consistent even if a thread panicked while it held the lock.
     fn order(&self) -> MutexGuard<'_, VecDeque<Expired>> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,13 +16,13 @@ const MAX_PAYLOAD: usize = 65_535 - MAX_HEADERS;
 const TTL: u8 = 64;
 const WINDOW: u16 = 65_535;
 
-/// A UDP datagram.
+/// Builds a UDP datagram.
 pub fn udp(src: SocketAddrV4, dst: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
     let builder = ip(*src.ip(), *dst.ip()).udp(src.port(), dst.port());
     written(payload, |out, payload| builder.write(out, payload).is_ok())
 }
 
-/// A TCP segment without options, with a window of 65,535.
+/// Builds a TCP segment without options, with a window of 65,535.
 pub fn tcp(
     src: SocketAddrV4,
     dst: SocketAddrV4,
@@ -45,7 +45,7 @@ pub fn tcp(
     written(payload, |out, payload| builder.write(out, payload).is_ok())
 }
 
-/// An ICMP echo request.
+/// Builds an ICMP echo request.
 pub fn icmp_echo_request(
     src: Ipv4Addr,
     dst: Ipv4Addr,
@@ -57,13 +57,13 @@ pub fn icmp_echo_request(
     written(payload, |out, payload| builder.write(out, payload).is_ok())
 }
 
-/// An ICMP echo reply.
+/// Builds an ICMP echo reply.
 pub fn icmp_echo_reply(src: Ipv4Addr, dst: Ipv4Addr, id: u16, seq: u16, payload: &[u8]) -> Vec<u8> {
     let builder = ip(src, dst).icmpv4_echo_reply(id, seq);
     written(payload, |out, payload| builder.write(out, payload).is_ok())
 }
 
-/// An ICMP message whose last header word is zero, followed by `quoted` as it is: an error, if the type is one.
+/// Builds an ICMP message whose last header word is zero, followed by `quoted` as it is: an error, if the type is one.
 pub fn icmp_error(src: Ipv4Addr, dst: Ipv4Addr, icmp_type: u8, code: u8, quoted: &[u8]) -> Vec<u8> {
     let mut message = vec![0; icmp::HEADER_LEN];
     message[icmp::TYPE] = icmp_type;
@@ -144,7 +144,7 @@ fn ip(src: Ipv4Addr, dst: Ipv4Addr) -> PacketBuilderStep<IpHeaders> {
     PacketBuilder::ip(IpHeaders::Ipv4(header, etherparse::Ipv4Extensions::default()))
 }
 
-/// Cutting the payload leaves `write` nothing to fail for; were it to fail, nothing is returned.
+/// Cuts the payload and writes the packet. `write` cannot fail then; if it did, the packet would be empty.
 fn written(payload: &[u8], write: impl FnOnce(&mut Vec<u8>, &[u8]) -> bool) -> Vec<u8> {
     let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
     let mut out = Vec::with_capacity(payload.len() + MAX_HEADERS);

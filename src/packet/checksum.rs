@@ -3,7 +3,7 @@
 use super::field::{ipv4, put_u16};
 use std::net::Ipv4Addr;
 
-/// A ones-complement sum being gathered; also the difference that a change of bytes makes to such a sum.
+/// A ones-complement sum of bytes, or the difference that a change of bytes makes to such a sum.
 ///
 /// Nothing overflows: each step adds at most 2^17, and a packet has at most 2^16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,20 +52,20 @@ impl Sum {
         self.address(Ipv4Addr::from_bits(!old.to_bits())).address(new)
     }
 
-    /// The sum of both.
+    /// Returns the sum of both.
     #[inline]
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self(self.0 + other.0)
     }
 
-    /// The sum in 16 bits, not complemented: what a partial checksum's field holds.
+    /// Returns the sum in 16 bits, not complemented, as in the field of a partial checksum.
     #[inline]
     pub const fn fold(self) -> u16 {
         fold(self.0)
     }
 
-    /// The complement of the folded sum: what a complete checksum's field holds.
+    /// Returns the complement of the folded sum, as in the field of a complete checksum.
     #[inline]
     pub const fn checksum(self) -> u16 {
         !self.fold()
@@ -82,13 +82,13 @@ const fn fold(sum: u64) -> u16 {
     sum as u16
 }
 
-/// The checksum of `bytes`, whose own checksum field must be zero.
+/// Returns the checksum of `bytes`, whose own checksum field must be zero.
 #[inline]
 pub fn checksum(bytes: &[u8]) -> u16 {
     Sum::default().bytes(bytes).checksum()
 }
 
-/// Whether `bytes`, with the checksum field in place, sum up as they must.
+/// Returns whether the checksum in `bytes` is right.
 #[inline]
 pub fn is_valid(bytes: &[u8]) -> bool {
     Sum::default().bytes(bytes).fold() == 0xffff
@@ -102,13 +102,14 @@ pub fn write_ipv4(header: &mut [u8]) {
     put_u16(header, ipv4::CHECKSUM, sum);
 }
 
-/// The pseudo-header in front of TCP (RFC 9293 3.1) and UDP (RFC 768); `l4_len` is header and payload in bytes.
+/// Returns the sum of the pseudo-header in front of TCP (RFC 9293 3.1) and UDP (RFC 768); `l4_len` is header and
+/// payload in bytes.
 #[inline]
 pub const fn pseudo_header(src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, l4_len: u16) -> Sum {
     Sum(0).address(src).address(dst).word(protocol as u16).word(l4_len)
 }
 
-/// A complete checksum after `change` (RFC 1624, equation 3).
+/// Returns a complete checksum after `change` (RFC 1624, equation 3).
 ///
 /// A change of nothing returns the field as it was, also if it is the other of the two zeros.
 #[inline]
@@ -116,7 +117,8 @@ pub const fn adjust(checksum: u16, change: Sum) -> u16 {
     !adjust_partial(!checksum, change)
 }
 
-/// A complete UDP checksum after `change`: zero means none and stays; a computed zero is sent as 0xffff (RFC 768).
+/// Returns a complete UDP checksum after `change`: zero means none and stays; a computed zero is sent as 0xffff (RFC
+/// 768).
 #[inline]
 pub const fn adjust_udp(checksum: u16, change: Sum) -> u16 {
     if checksum == 0 {
@@ -128,7 +130,7 @@ pub const fn adjust_udp(checksum: u16, change: Sum) -> u16 {
     }
 }
 
-/// A partial checksum, which is the folded sum itself, after `change`.
+/// Returns a partial checksum, which is the folded sum itself, after `change`.
 #[inline]
 pub const fn adjust_partial(sum: u16, change: Sum) -> u16 {
     match change.fold() {

@@ -22,7 +22,7 @@ mod option {
 /// have been sent by then. So nothing is copied but headers.
 #[derive(Debug)]
 pub struct Fragmenter {
-    /// What the later fragments begin with: only some options are copied.
+    /// The header of the later fragments, with the options that are copied.
     header: [u8; ipv4::MAX_LEN],
     header_len: usize,
     /// Bytes of the header that is next.
@@ -39,9 +39,10 @@ pub struct Fragmenter {
 }
 
 impl Fragmenter {
-    /// Of a packet, from its IPv4 header on, that is larger than `mtu` bytes. Its L4 checksum must be complete.
+    /// Begins with a packet, from its IPv4 header on, that is larger than `mtu` bytes. Its L4 checksum must be
+    /// complete.
     ///
-    /// `None` if it has no such header, or if the MTU leaves no room for 8 bytes beside it.
+    /// Returns `None` if it has no such header, or if the MTU leaves no room for 8 bytes beside it.
     pub fn new(packet: &[u8], mtu: u16) -> Option<Self> {
         let first_header_len = ipv4::header_len(*packet.first()?);
         let own = packet.get(..first_header_len).filter(|own| own.len() >= ipv4::MIN_LEN)?;
@@ -66,7 +67,7 @@ impl Fragmenter {
         })
     }
 
-    /// Makes the next fragment in the packet's own bytes and says where it is; `None` after the last.
+    /// Makes the next fragment in the packet's own bytes and returns where it is; `None` after the last.
     pub fn next(&mut self, packet: &mut [u8]) -> Option<Range<usize>> {
         let (at, header_len) = (self.at, self.next_header_len);
         let rest = self.end - at;
@@ -97,7 +98,8 @@ impl Fragmenter {
     }
 }
 
-/// Copies the options that every fragment carries, those whose first bit is set, padded to whole words; how many bytes.
+/// Copies the options that every fragment carries, those whose first bit is set, padded to whole words, and returns how
+/// many bytes they are.
 fn copy_options(options: &[u8], out: &mut [u8]) -> usize {
     let (mut at, mut copied) = (0, 0);
     while let Some(&kind) = options.get(at) {

@@ -3,7 +3,7 @@
 use super::field::ipv4;
 use super::{TcpFacts, Tuple};
 
-/// Where a packet stands in a fragmented datagram.
+/// The position of a packet in a fragmented datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fragment {
     /// Not fragmented.
@@ -26,7 +26,7 @@ impl Fragment {
     }
 }
 
-/// What an ICMP message is to a NAT (RFC 5508).
+/// The kind of an ICMP message to a NAT (RFC 5508).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IcmpKind {
     /// Type 8.

@@ -1,5 +1,5 @@
-//! The messages that egret itself sends: ICMP errors (RFC 792, 1122, 1812) and TCP resets (RFC 9293). They are written
-//! into the caller's buffer, with complete checksums, and need no virtio-net header but an empty one.
+//! The messages that egret sends of its own: ICMP errors (RFC 792, 1122, 1812) and TCP resets (RFC 9293). They are
+//! written into the caller's buffer, with complete checksums, and need no virtio-net header but an empty one.
 
 use super::checksum;
 use super::field::icmp::{CODE, HEADER_LEN as ICMP_HEADER, NEXT_HOP_MTU, TYPE};
@@ -19,9 +19,9 @@ const TTL: u8 = 64;
 
 /// Writes "time exceeded in transit" (type 11, code 0) about `original`, an IPv4 packet, and returns its length.
 ///
-/// `None` where RFC 1122 3.2.2 forbids an answer, and where `out` is too small; [`MAX_ERROR`] is always enough. `vnet` is what the
-/// kernel left to be done: a partial L4 checksum is completed in the quote, which shows what the sender sent. That of a
-/// super-packet is not, for it was never sent as one.
+/// Returns `None` where RFC 1122 3.2.2 forbids an answer, and where `out` is too small; [`MAX_ERROR`] is always enough.
+/// `vnet` says what the kernel has left to be done. A partial L4 checksum is completed in the quote, as the sender
+/// would have sent it; that of a super-packet is not, because it is never sent as one packet.
 pub fn time_exceeded(
     original: &[u8],
     vnet: VnetHeader,
@@ -32,7 +32,7 @@ pub fn time_exceeded(
 }
 
 /// Writes "fragmentation needed and DF set" (type 3, code 4, RFC 1191) about `original`; `mtu` is the next hop's, in
-/// bytes. Returns as [`time_exceeded`] does, which says what becomes of a partial checksum.
+/// bytes. Returns as [`time_exceeded`] does.
 pub fn fragmentation_needed(
     original: &[u8],
     vnet: VnetHeader,
@@ -47,8 +47,8 @@ pub fn fragmentation_needed(
 /// Writes the reset that answers `original`, from its destination to its source (RFC 9293 3.10.7.1, CLOSED state),
 /// and returns its length.
 ///
-/// `None` if the original is no unfragmented TCP segment, is a reset itself, has a source or destination that is not a
-/// single host, or if `out` is shorter than 40 bytes.
+/// Returns `None` if the original is no unfragmented TCP segment, is a reset itself, has a source or destination that
+/// is not a single host, or if `out` is shorter than 40 bytes.
 pub fn tcp_reset(original: &Packet<'_>, out: &mut [u8]) -> Option<usize> {
     let facts = original.tcp()?;
     let unanswerable = facts.flags.rst() || original.fragment() != Fragment::Whole;
@@ -79,7 +79,8 @@ pub fn tcp_reset(original: &Packet<'_>, out: &mut [u8]) -> Option<usize> {
     Some(len)
 }
 
-/// `low_half` is the second half of the ICMP header's last word: the MTU, or unused.
+/// Writes an ICMP error and returns its length. `low_half` is the second half of the header's last word: the MTU, or
+/// unused.
 fn write_error(
     original: &[u8],
     vnet: VnetHeader,
@@ -120,7 +121,7 @@ fn complete_quote(quote: &mut [u8], original: &[u8], vnet: VnetHeader) {
     bytes.copy_from_slice(&vnet.completed(segment).to_be_bytes());
 }
 
-/// Whether an ICMP error may be sent about `original` (RFC 1122 3.2.2); `None` if it is no IPv4 packet.
+/// Returns whether an ICMP error may be sent about `original` (RFC 1122 3.2.2); `None` if it is no IPv4 packet.
 fn may_answer(original: &[u8]) -> Option<bool> {
     let first = *original.first()?;
     let header_len = ipv4::header_len(first);
@@ -140,18 +141,18 @@ fn may_answer(original: &[u8]) -> Option<bool> {
     Some(!icmp || original.get(header_len).is_some_and(|icmp_type| is_query(*icmp_type)))
 }
 
-/// Whether an ICMP type is known to be no error: only then may it be answered by one.
+/// Returns whether an ICMP type is known to be no error: only then may it be answered by one.
 const fn is_query(icmp_type: u8) -> bool {
     matches!(icmp_type, 0 | 8 | 9 | 10 | 13..=18)
 }
 
-/// Whether a source address can be a single host that an answer reaches.
+/// Returns whether a source address can be a single host that an answer reaches.
 const fn is_host(address: Ipv4Addr) -> bool {
     let [first, ..] = address.octets();
     first != 0 && !address.is_loopback() && first < 224
 }
 
-/// Whether a destination is multicast or the limited broadcast; egret's links have no directed one.
+/// Returns whether a destination is multicast or the limited broadcast; egret's links have no directed one.
 const fn is_group(address: Ipv4Addr) -> bool {
     address.is_multicast() || address.is_broadcast()
 }

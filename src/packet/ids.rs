@@ -1,11 +1,11 @@
-//! The two 16-bit numbers that tell flows between the same hosts apart, and where a packet carries them.
+//! The two 16-bit numbers by which flows between the same hosts differ, and the fields that carry them.
 
 use super::Protocol;
 use super::checksum::Sum;
 use super::field::icmp::{self, ECHO_ID};
 use super::field::{ports, put_u16, u16_at};
 
-/// What carries the numbers of a [`super::Tuple`] in an L4 header.
+/// The fields of an L4 header that carry the numbers of a [`super::Tuple`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ids {
     /// Ports of TCP and UDP.
@@ -14,12 +14,12 @@ pub(super) enum Ids {
     Request,
     /// The identifier of an echo reply: `dport`.
     Reply,
-    /// Nothing does.
+    /// None.
     None,
 }
 
 impl Ids {
-    /// What an L4 header, of at least 8 bytes for TCP, UDP and ICMP, carries.
+    /// Returns the fields that an L4 header has, which is at least 8 bytes for TCP, UDP and ICMP.
     #[inline]
     pub(super) fn of(protocol: Protocol, l4: &[u8]) -> Self {
         match protocol {
@@ -30,7 +30,7 @@ impl Ids {
         }
     }
 
-    /// Of two given numbers, those which the packet carries; 0 for the others.
+    /// Returns those of two given numbers that the packet carries, and 0 for the others.
     #[inline]
     pub(super) const fn keep(self, sport: u16, dport: u16) -> (u16, u16) {
         match self {
@@ -41,7 +41,7 @@ impl Ids {
         }
     }
 
-    /// `(sport, dport)`.
+    /// Reads `(sport, dport)`.
     #[inline]
     pub(super) fn read(self, l4: &[u8]) -> (u16, u16) {
         match self {
@@ -52,7 +52,7 @@ impl Ids {
         }
     }
 
-    /// Writes the numbers and returns what that changes in the sum of the bytes.
+    /// Writes the numbers and returns the change in the sum of the bytes.
     #[inline]
     pub(super) fn write(self, l4: &mut [u8], sport: u16, dport: u16) -> Sum {
         match self {
@@ -66,7 +66,7 @@ impl Ids {
     }
 }
 
-/// Writes a word and returns what that changes in the sum of the bytes.
+/// Writes a word and returns the change in the sum of the bytes.
 #[inline]
 pub(super) fn replace_word(bytes: &mut [u8], at: usize, new: u16) -> Sum {
     let old = u16_at(bytes, at);

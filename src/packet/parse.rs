@@ -1,4 +1,4 @@
-//! The checks that a string of bytes passes to become a [`super::Packet`]: every offset used later is proven here.
+//! The checks that bytes pass to become a [`super::Packet`]: every offset used later is proven here.
 
 use super::field::{icmp, ipv4, l4_checksum, tcp, u16_at, u32_at, udp};
 use super::headers::{Fragment, IcmpKind, L4};
@@ -6,7 +6,7 @@ use super::quote::Quote;
 use super::vnet::{GSO_ECN, GSO_TCPV4, GSO_UDP_L4};
 use super::{Protocol, TcpFacts, TcpFlags, VnetHeader, checksum};
 
-/// Why a string of bytes is not a packet that egret can judge.
+/// The reason why bytes are not a packet that egret can judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Malformed {
     /// Fewer bytes than an IPv4 header has, or none.
@@ -42,7 +42,7 @@ pub enum Malformed {
     Quote,
 }
 
-/// `(header length, total length)`, in bytes.
+/// Checks the IPv4 header and returns `(header length, total length)`, in bytes.
 #[inline]
 pub(super) fn check_ip_header(bytes: &[u8]) -> Result<(usize, usize), Malformed> {
     match bytes.first().map(|first| ipv4::version(*first)) {
@@ -68,7 +68,7 @@ pub(super) fn check_ip_header(bytes: &[u8]) -> Result<(usize, usize), Malformed>
     Ok((header_len, total_len))
 }
 
-/// Whether what the kernel left to be done can be done to this packet. `hdr_len` is a guess, and not looked at.
+/// Returns whether the work that the kernel has left can be done to this packet. `hdr_len` is a guess, and ignored.
 ///
 /// A super-packet may come without a partial checksum: the kernel computes the segments' checksums anyhow.
 #[inline]
@@ -92,7 +92,7 @@ pub(super) fn vnet_agrees(
     fragment == Fragment::Whole && checksum_agrees && segmentation_agrees
 }
 
-/// `(header length, facts)` of an L4 header that must be there.
+/// Reads an L4 header that must be there and returns `(header length, facts)`.
 #[inline]
 pub(super) fn read_l4(
     protocol: Protocol,
@@ -126,7 +126,7 @@ fn read_tcp(l4: &[u8]) -> Result<(usize, L4), Malformed> {
     Ok((header_len, L4::Tcp(facts)))
 }
 
-/// The length field of a first fragment counts bytes that are still to come.
+/// Reads a UDP header. The length field of a first fragment counts bytes that are still to come.
 #[inline]
 fn read_udp(fragment: Fragment, l4: &[u8]) -> Result<(usize, L4), Malformed> {
     if l4.len() < udp::HEADER_LEN {
@@ -139,7 +139,7 @@ fn read_udp(fragment: Fragment, l4: &[u8]) -> Result<(usize, L4), Malformed> {
     Ok((udp::HEADER_LEN, L4::Udp))
 }
 
-/// The checksum of a first fragment covers bytes that are still to come, so it cannot be verified.
+/// Reads an ICMP header. The checksum of a first fragment covers bytes that are still to come, so it is not verified.
 #[inline]
 fn read_icmp(fragment: Fragment, l4: &[u8]) -> Result<(usize, L4), Malformed> {
     if l4.len() < icmp::HEADER_LEN {

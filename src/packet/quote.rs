@@ -7,25 +7,25 @@ use super::{Protocol, Tuple, checksum};
 /// Bytes of L4 that every quote has (RFC 792), enough for ports and identifiers.
 const L4_BYTES: usize = 8;
 
-/// What was found in a quote.
+/// The facts of a quote.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quote {
     /// The flow's direction that the error is about, by the conventions of [`Tuple`].
     pub(super) tuple: Tuple,
     /// Bytes of the quoted IPv4 header, options included.
     pub(super) header_len: usize,
-    /// What carries the numbers; [`Ids::None`] for a later fragment.
+    /// The fields that carry the numbers; [`Ids::None`] for a later fragment.
     pub(super) ids: Ids,
-    /// Whether an L4 header follows: not for a later fragment.
+    /// Set if an L4 header follows, which a later fragment does not have.
     pub(super) has_l4: bool,
 }
 
 impl Quote {
-    /// Reads what follows the 8 bytes of an ICMP error's header.
+    /// Reads the bytes behind the header of an ICMP error.
     ///
-    /// `None` for what cannot name a flow: not IPv4, a header that does not fit or whose checksum is wrong (RFC 5508
+    /// Returns `None` if they name no flow: not IPv4, a header that does not fit or whose checksum is wrong (RFC 5508
     /// REQ-3), or less than 8 bytes of TCP, UDP or ICMP. The quoted total length and the quoted L4 checksum are not
-    /// judged: the quote is cut short, and they may be wrong for good reasons.
+    /// checked: the quote is cut short, so they need not be right.
     pub(super) fn parse(quoted: &[u8]) -> Option<Self> {
         if quoted.len() < ipv4::MIN_LEN {
             return None;

@@ -20,7 +20,7 @@ mod option {
     pub(super) const HEADER_LEN: usize = 2;
 }
 
-/// What to make of a packet's headers. It is stored in a flow and applied to each of its packets.
+/// The new values of a packet's headers. A flow stores it and applies it to each of its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rewrite {
     /// Source address.
@@ -31,12 +31,12 @@ pub struct Rewrite {
     pub sport: u16,
     /// Destination port, or the identifier of an echo reply.
     pub dport: u16,
-    /// Whether the packet passes a hop. The caller has seen to it that the TTL is above 1; a TTL of 0 stays.
+    /// Set if the packet passes a hop. The caller has checked that the TTL is above 1; a TTL of 0 stays.
     pub decrement_ttl: bool,
 }
 
 impl Rewrite {
-    /// Edits the packet; its accessors tell the new values afterwards.
+    /// Edits the packet, whose accessors return the new values afterwards.
     ///
     /// Ports and identifiers are written where the packet has them: not in later fragments, other protocols, and ICMP
     /// messages other than echo. A partial L4 checksum is the folded pseudo-header sum, which ports are no part of.
@@ -58,8 +58,8 @@ impl Rewrite {
     }
 }
 
-/// Translates an ICMP error (RFC 5508 4.2, 4.3): the outer addresses, and the quoted packet's tuple, so that who sent
-/// the quoted packet finds it as it was sent. A packet that is no [`IcmpKind::Error`] is left alone.
+/// Translates an ICMP error (RFC 5508 4.2, 4.3): the outer addresses, and the quoted packet's tuple, so that its sender
+/// finds it as it was sent. A packet that is no [`IcmpKind::Error`] is left alone.
 ///
 /// `quoted` is the tuple to show, its protocol aside. The quoted header checksum, the quoted L4 checksum if the quote
 /// reaches that far, and the ICMP checksum are changed incrementally; extensions (RFC 4884) are not touched. A quoted
@@ -88,13 +88,13 @@ pub fn set_identification(packet: &mut Packet<'_>, identification: u16) {
     adjust_at(packet.bytes, ipv4::CHECKSUM, change, checksum::adjust);
 }
 
-/// Completes a partial L4 checksum: what leaves in fragments has nobody behind it who could. Nothing else changes.
+/// Completes a partial L4 checksum, which the kernel does not do for fragments. Nothing else changes.
 pub fn complete_checksum(packet: &mut Packet<'_>) {
     builder::complete(packet.bytes, packet.vnet);
     packet.vnet = VnetHeader::default();
 }
 
-/// Lowers the MSS option of a SYN to `max_mss`; whether it did. A SYN without the option is left alone.
+/// Lowers the MSS option of a SYN to `max_mss`, and returns whether it did. A SYN without the option is left alone.
 ///
 /// The option is no part of the pseudo-header, so a partial checksum does not change.
 pub fn clamp_mss(packet: &mut Packet<'_>, max_mss: u16) -> bool {
@@ -121,7 +121,7 @@ pub fn clamp_mss(packet: &mut Packet<'_>, max_mss: u16) -> bool {
     true
 }
 
-/// Where the value of the MSS option is in a TCP header (RFC 9293 3.2).
+/// Returns where the value of the MSS option is in a TCP header (RFC 9293 3.2).
 fn find_mss(header: &[u8]) -> Option<usize> {
     let mut at = tcp::MIN_LEN;
     loop {
@@ -142,7 +142,7 @@ fn find_mss(header: &[u8]) -> Option<usize> {
     }
 }
 
-/// Edits the packet's own IPv4 header and returns what the addresses change in a sum.
+/// Edits the packet's own IPv4 header and returns the change in a sum that the addresses make.
 #[inline]
 fn rewrite_ip_header(
     packet: &mut Packet<'_>,
@@ -175,7 +175,7 @@ fn replace_ttl(header: &mut [u8]) -> Sum {
     Sum::default().replace(old, u16_at(header, ipv4::TTL))
 }
 
-/// Edits a quoted packet and returns what that changes in the sum of its bytes.
+/// Edits a quoted packet and returns the change in the sum of its bytes.
 fn rewrite_quote(bytes: &mut [u8], quote: Quote, new: Tuple) -> Sum {
     let addresses = replace_addresses(bytes, new.src, new.dst);
     let header = adjust_at(bytes, ipv4::CHECKSUM, addresses, checksum::adjust);
@@ -189,7 +189,7 @@ fn rewrite_quote(bytes: &mut [u8], quote: Quote, new: Tuple) -> Sum {
     change.plus(ids).plus(checksum)
 }
 
-/// Changes a complete L4 checksum, if the bytes reach it, and returns what that changes in the sum of the bytes.
+/// Changes a complete L4 checksum, if the bytes reach it, and returns the change in the sum of the bytes.
 #[inline]
 fn adjust_l4_checksum(l4: &mut [u8], protocol: Protocol, addresses: Sum, other: Sum) -> Sum {
     match protocol {
@@ -207,7 +207,7 @@ fn adjust_partial_checksum(l4: &mut [u8], protocol: Protocol, addresses: Sum) {
     }
 }
 
-/// Changes the checksum at an offset, if the bytes reach it, and returns what that changes in their sum.
+/// Changes the checksum at an offset, if the bytes reach it, and returns the change in their sum.
 #[inline]
 fn adjust_at(bytes: &mut [u8], at: usize, change: Sum, adjust: fn(u16, Sum) -> u16) -> Sum {
     if at + 2 > bytes.len() {

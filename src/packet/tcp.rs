@@ -1,4 +1,4 @@
-//! What a TCP header says to those who track a flow (RFC 9293 3.1).
+//! The facts of a TCP header that track a flow (RFC 9293 3.1).
 
 use std::fmt;
 
@@ -18,39 +18,39 @@ impl TcpFlags {
     /// The acknowledgement number counts.
     pub const ACK: Self = Self(0x10);
 
-    /// Both sets of bits.
+    /// Returns the union of both sets of bits.
     #[inline]
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether SYN is set.
+    /// Returns whether SYN is set.
     #[inline]
     pub const fn syn(self) -> bool {
         self.0 & Self::SYN.0 != 0
     }
 
-    /// Whether ACK is set.
+    /// Returns whether ACK is set.
     #[inline]
     pub const fn ack(self) -> bool {
         self.0 & Self::ACK.0 != 0
     }
 
-    /// Whether FIN is set.
+    /// Returns whether FIN is set.
     #[inline]
     pub const fn fin(self) -> bool {
         self.0 & Self::FIN.0 != 0
     }
 
-    /// Whether RST is set.
+    /// Returns whether RST is set.
     #[inline]
     pub const fn rst(self) -> bool {
         self.0 & Self::RST.0 != 0
     }
 }
 
-/// As tcpdump writes them: `[S.]` is SYN and ACK.
+/// Writes the flags as tcpdump does: `[S.]` is SYN and ACK.
 impl fmt::Display for TcpFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LETTERS: [&str; 8] = ["F", "S", "R", "P", ".", "U", "E", "W"];
@@ -80,7 +80,7 @@ pub struct TcpFacts {
 }
 
 impl TcpFacts {
-    /// SEG.LEN of RFC 9293: bytes of sequence space, SYN and FIN counting one each.
+    /// Returns SEG.LEN of RFC 9293: bytes of sequence space, SYN and FIN counting one each.
     #[inline]
     pub const fn sequence_len(self) -> u32 {
         self.payload_len + self.flags.syn() as u32 + self.flags.fin() as u32

@@ -17,7 +17,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// The IANA protocol number.
+    /// Returns the IANA protocol number.
     #[inline]
     pub const fn number(self) -> u8 {
         match self {
@@ -28,7 +28,7 @@ impl Protocol {
         }
     }
 
-    /// Whether the protocol carries 16-bit ports in its first four bytes.
+    /// Returns whether the protocol carries 16-bit ports in its first four bytes.
     #[inline]
     pub const fn has_ports(self) -> bool {
         matches!(self, Self::Tcp | Self::Udp)
@@ -77,7 +77,7 @@ pub struct Tuple {
 }
 
 impl Tuple {
-    /// The tuple of a packet going the other way.
+    /// Returns the tuple of a packet going the other way.
     #[inline]
     #[must_use]
     pub const fn reversed(self) -> Self {

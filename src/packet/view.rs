@@ -8,7 +8,7 @@ use super::parse::{Malformed, check_ip_header, read_l4, vnet_agrees};
 use super::{Protocol, TcpFacts, Tuple, VnetHeader};
 use std::net::Ipv4Addr;
 
-/// An IPv4 packet, borrowed from the buffer it arrived in, and what was found in it.
+/// An IPv4 packet, borrowed from the buffer it arrived in, and the facts of its headers.
 ///
 /// The facts are gathered once by [`Packet::parse`] and kept true by [`super::rewrite`]; accessors cost a load.
 #[derive(Debug)]
@@ -28,10 +28,9 @@ pub struct Packet<'a> {
 impl<'a> Packet<'a> {
     /// Checks `bytes`, an IPv4 packet as read after `vnet`; bytes beyond its total length are cut off.
     ///
-    /// Does not verify TCP and UDP checksums: a NAT changes them incrementally, so what was wrong stays wrong.
+    /// Does not verify TCP and UDP checksums: a NAT changes them incrementally, so a wrong one stays wrong.
     ///
-    /// # Errors
-    /// The first thing found to be wrong, see [`Malformed`].
+    /// # Errors The first fault that is found, see [`Malformed`].
     #[inline]
     pub fn parse(bytes: &'a mut [u8], vnet: VnetHeader) -> Result<Self, Malformed> {
         let (ip_header_len, total_len) = check_ip_header(bytes)?;
@@ -67,85 +66,85 @@ impl<'a> Packet<'a> {
         })
     }
 
-    /// Source address.
+    /// Returns the source address.
     #[inline]
     pub fn src(&self) -> Ipv4Addr {
         self.tuple.src
     }
 
-    /// Destination address.
+    /// Returns the destination address.
     #[inline]
     pub fn dst(&self) -> Ipv4Addr {
         self.tuple.dst
     }
 
-    /// The IP protocol.
+    /// Returns the IP protocol.
     #[inline]
     pub fn protocol(&self) -> Protocol {
         self.tuple.protocol
     }
 
-    /// Time to live, in hops.
+    /// Returns the time to live, in hops.
     #[inline]
     pub fn ttl(&self) -> u8 {
         self.bytes[ipv4::TTL]
     }
 
-    /// Whether the sender forbids fragmentation.
+    /// Returns whether the sender forbids fragmentation.
     #[inline]
     pub fn dont_fragment(&self) -> bool {
         self.bytes[ipv4::FLAGS_AND_OFFSET] & (ipv4::DONT_FRAGMENT >> 8) as u8 != 0
     }
 
-    /// The identification field, which the fragments of one datagram share.
+    /// Returns the identification field, which the fragments of one datagram share.
     #[inline]
     pub fn identification(&self) -> u16 {
         u16_at(self.bytes, ipv4::IDENTIFICATION)
     }
 
-    /// Where in its datagram a fragment belongs, in units of 8 bytes; 0 for a whole packet.
+    /// Returns where in its datagram a fragment belongs, in units of 8 bytes; 0 for a whole packet.
     #[inline]
     pub fn fragment_offset(&self) -> u16 {
         u16_at(self.bytes, ipv4::FLAGS_AND_OFFSET) & ipv4::FRAGMENT_OFFSET
     }
 
-    /// Where the packet stands in a fragmented datagram.
+    /// Returns the packet's position in a fragmented datagram.
     #[inline]
     pub fn fragment(&self) -> Fragment {
         self.fragment
     }
 
-    /// Marks the packet to leave in fragments of at most `mtu` bytes each. The caller has seen to it that its sender
+    /// Marks the packet to leave in fragments of at most `mtu` bytes each. The caller has checked that its sender
     /// allows that, and that it is no super-packet.
     pub fn fragment_to(&mut self, mtu: u16) {
         self.fragment_to = Some(mtu);
     }
 
-    /// How large its fragments may be, in bytes, if it is to leave in fragments.
+    /// Returns the most bytes of each fragment, if the packet is to leave in fragments.
     #[inline]
     pub fn fragments_to(&self) -> Option<u16> {
         self.fragment_to
     }
 
-    /// Marks the packet for whoever had it judged, who knows what for.
+    /// Marks the packet for the caller that has it judged. The mark has no meaning in this layer.
     #[inline]
     pub fn mark(&mut self) {
         self.marked = true;
     }
 
-    /// Whether it was marked.
+    /// Returns whether the packet was marked.
     #[inline]
     pub fn is_marked(&self) -> bool {
         self.marked
     }
 
-    /// The tuple; ports are 0 for a later fragment and for ICMP messages other than echo.
+    /// Returns the tuple; ports are 0 for a later fragment and for ICMP messages other than echo.
     #[inline]
     pub fn tuple(&self) -> Tuple {
         self.tuple
     }
 
-    /// The TCP header's facts; `None` for another protocol and for a later fragment.
+    /// Returns the TCP header's facts; `None` for another protocol and for a later fragment.
     #[inline]
     pub fn tcp(&self) -> Option<TcpFacts> {
         match self.l4 {
@@ -154,7 +153,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// What the ICMP message is; `None` for another protocol and for a later fragment.
+    /// Returns the kind of the ICMP message; `None` for another protocol and for a later fragment.
     #[inline]
     pub fn icmp(&self) -> Option<IcmpKind> {
         match self.l4 {
@@ -163,7 +162,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// ICMP type and code; zeros if the packet has no ICMP header.
+    /// Returns ICMP type and code; zeros if the packet has no ICMP header.
     #[inline]
     pub fn icmp_type_code(&self) -> (u8, u8) {
         match self.l4 {
@@ -175,45 +174,45 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Bytes of the packet, from the IPv4 header on; a super-packet counts whole.
+    /// Returns the bytes of the packet, from the IPv4 header on; a super-packet counts whole.
     #[inline]
     #[expect(clippy::len_without_is_empty, reason = "a packet has at least its header")]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The packet, from the IPv4 header on.
+    /// Returns the packet, from the IPv4 header on.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         self.bytes
     }
 
-    /// The virtio-net header that must go out with the packet.
+    /// Returns the virtio-net header that must go out with the packet.
     #[inline]
     pub fn vnet(&self) -> VnetHeader {
         self.vnet
     }
 
-    /// Bytes of the IPv4 header, options included.
+    /// Returns the length of the IPv4 header in bytes, options included.
     #[inline]
     pub fn ip_header_len(&self) -> usize {
         self.ip_header_len
     }
 
-    /// Bytes of the IPv4 and L4 headers together, which every segment repeats; L4 counts if egret reads it: TCP with
-    /// options, UDP, ICMP's first 8 bytes.
+    /// Returns the length of the IPv4 and L4 headers together in bytes, which every segment repeats; L4 counts if egret
+    /// reads it: TCP with options, UDP, ICMP's first 8 bytes.
     #[inline]
     pub fn header_len(&self) -> usize {
         self.ip_header_len + self.l4_header_len
     }
 
-    /// What follows [`Packet::header_len`].
+    /// Returns the bytes behind the headers, see [`Packet::header_len`].
     #[inline]
     pub fn payload(&self) -> &[u8] {
         &self.bytes[self.header_len()..]
     }
 
-    /// Packets on the wire after segmentation: 1 unless it is a super-packet, or leaves in fragments.
+    /// Returns the number of packets on the wire: 1 unless the packet is a super-packet or leaves in fragments.
     #[inline]
     pub fn wire_segments(&self) -> u32 {
         if !self.vnet.is_super_packet() {
@@ -229,7 +228,7 @@ impl<'a> Packet<'a> {
         ((self.bytes.len() - self.ip_header_len) as u32).div_ceil(room.max(UNIT) as u32).max(1)
     }
 
-    /// Bytes on the wire after segmentation or fragmentation, IPv4 headers included, link headers not.
+    /// Returns the bytes on the wire after segmentation or fragmentation, IPv4 headers included, link headers not.
     #[inline]
     pub fn wire_bytes(&self) -> u64 {
         let header_len = match self.fragment_to {
@@ -239,7 +238,7 @@ impl<'a> Packet<'a> {
         self.bytes.len() as u64 + u64::from(self.wire_segments() - 1) * header_len as u64
     }
 
-    /// The largest IPv4 packet after segmentation, in bytes: what to compare with an MTU.
+    /// Returns the bytes of the largest IPv4 packet after segmentation, to be compared with an MTU.
     #[inline]
     pub fn max_segment_len(&self) -> usize {
         if !self.vnet.is_super_packet() {

@@ -1,5 +1,5 @@
-//! The virtio-net header (`struct virtio_net_hdr`, 10 bytes, host order) in front of each packet on a TUN device
-//! opened with `IFF_VNET_HDR`: it says what the kernel left to be done, checksum and segmentation.
+//! The virtio-net header (`struct virtio_net_hdr`, 10 bytes, host order) in front of each packet on a TUN device opened
+//! with `IFF_VNET_HDR`: it names the work that the kernel has left: checksum and segmentation.
 
 use super::checksum;
 use super::field::{udp, vnet};
@@ -9,7 +9,7 @@ pub const LEN: usize = vnet::LEN;
 /// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the L4 checksum field holds the folded pseudo-header sum only.
 pub const NEEDS_CSUM: u8 = 1;
 
-/// What travels in front of a packet; all zero for a plain packet with complete checksums.
+/// The header in front of a packet; all zero for a plain packet with complete checksums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VnetHeader {
     /// [`NEEDS_CSUM`] and others.
@@ -47,7 +47,7 @@ impl VnetHeader {
         }
     }
 
-    /// The bytes that the kernel reads.
+    /// Returns the bytes that the kernel reads.
     #[inline]
     pub const fn to_bytes(self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
@@ -60,19 +60,20 @@ impl VnetHeader {
         bytes
     }
 
-    /// Whether the L4 checksum is left to be completed.
+    /// Returns whether the L4 checksum is left to be completed.
     #[inline]
     pub const fn is_partial(self) -> bool {
         self.flags & NEEDS_CSUM != 0
     }
 
-    /// Where a partial checksum begins, and where its field is, from the start of the IP packet.
+    /// Returns where a partial checksum begins, and where its field is, from the start of the IP packet.
     pub(super) fn checksum_place(self) -> (usize, usize) {
         let start = usize::from(self.csum_start);
         (start, start + usize::from(self.csum_offset))
     }
 
-    /// The complete checksum of what a partial one covers; UDP's is never zero, which says that there is none.
+    /// Returns the complete checksum of the bytes that a partial one covers. UDP's is never zero, which would mean
+    /// none.
     pub(super) fn completed(self, covered: &[u8]) -> u16 {
         match checksum::checksum(covered) {
             0 if usize::from(self.csum_offset) == udp::CHECKSUM => 0xffff,
@@ -80,7 +81,7 @@ impl VnetHeader {
         }
     }
 
-    /// Whether segmentation is left to be done.
+    /// Returns whether segmentation is left to be done.
     #[inline]
     pub const fn is_super_packet(self) -> bool {
         self.gso_type & !GSO_ECN != 0
