@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_what_its_words_say() {
+    fn a_record_survives_its_encoding() {
         let port =
             NatPort { space: Space::INTERNET, address: [198, 51, 100, 7].into(), port: 1024 };
         for nat in [None, Some((LastNat::Gateway, port)), Some((LastNat::AppRunner, port))] {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_that_is_resumed_goes_on_where_it_was() {
+    fn a_resumed_flow_continues_where_it_was() {
         let mut record = record(None);
         record.eni = None;
         record.counted = [[1, 2, 3], [4, 5, 6]].map(|own| Counted { own, offloaded: [10, 20, 30] });

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_released_once_and_in_the_order_of_the_datagram() {
+    fn held_fragments_are_released_once_and_in_the_order_of_the_datagram() {
         let mut waiting = Waiting::new(1);
         for offset in [30, 10, 20] {
             assert_eq!(hold(&mut waiting, Instant::ZERO, fragment(7, offset, 60)), 0);
@@ -219,7 +219,7 @@ mod tests {
 
     /// Checklist U14: what one task sends, however much, costs no other task and nobody outside a fragment.
     #[test]
-    fn regression_who_floods_displaces_himself_alone() {
+    fn regression_a_flood_displaces_fragments_of_its_sender_alone() {
         let from = |source: u8, space: Space| {
             let mut bytes = fragment(1, 1, 60);
             bytes[ipv4::SRC + 3] = source;

@@ -253,7 +253,7 @@ mod tests {
         withdrawn: AtomicUsize,
         /// How many packets from the task were punted.
         punted: Mutex<Option<u64>>,
-        opened: Mutex<Vec<(Side, BarrierRelease, Window)>>,
+        released: Mutex<Vec<(Side, BarrierRelease, Window)>>,
     }
 
     impl CacheEntries for Arc<Kernel> {
@@ -266,7 +266,7 @@ mod tests {
         }
 
         fn release_barrier(&self, side: Side, release: BarrierRelease, said: Window) {
-            self.opened.lock().unwrap().push((side, release, said));
+            self.released.lock().unwrap().push((side, release, said));
         }
 
         fn withdraw(&self) {
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_carried_is_counted_once_wherever_it_is_looked_at() {
+    fn offloaded_packets_are_counted_once_wherever_they_are_read() {
         let (table, flow, kernel) = offloaded();
         flow.count(Instant(5), Side::Egress, 1, 40);
         kernel.carries(0, 3000, 7);
@@ -343,9 +343,10 @@ mod tests {
         assert_eq!((found.flow.received.bytes(), found.flow.last_seen()), (100, Instant(9)));
     }
 
-    /// A packet that was on its way when the entries were taken out belongs to its flow, and to its path when that is gone.
+    /// A packet that was on its way when the entries were withdrawn belongs to its flow, or to the totals of its egress when the
+    /// flow has ended.
     #[test]
-    fn what_was_on_its_way_is_counted_later() {
+    fn packets_on_their_way_at_the_withdrawal_are_counted_later() {
         let (table, flow, kernel) = offloaded();
         kernel.carries(0, 10, 1);
         flow.withdraw_offload();
@@ -356,7 +357,7 @@ mod tests {
         kernel.carries(0, 1, 4);
         table.sweep(Instant(5), &Timeouts::default(), |_| {});
         assert_eq!(flow.sent.bytes(), 12);
-        assert_eq!(Arc::strong_count(&kernel), 1, "the entries are forgotten");
+        assert_eq!(Arc::strong_count(&kernel), 1, "the entries are freed");
 
         let again = Arc::new(Kernel::default());
         assert!(flow.ask_for_offload() && carry(&flow, &again));
@@ -373,14 +374,14 @@ mod tests {
     }
 
     #[test]
-    fn a_direction_is_opened_once_for_its_own_entries_after_what_has_gone_up() {
+    fn a_barrier_is_released_once_for_its_own_entries_after_the_punted_packets() {
         let (_table, flow, kernel) = offloaded();
         assert!(
             flow.request_barrier_release(Side::Egress)
                 && !flow.request_barrier_release(Side::Egress)
         );
         assert!(flow.request_barrier_release(Side::Return), "each on its own");
-        assert_eq!(flow.punted(Side::Egress), None, "it is open");
+        assert_eq!(flow.punted(Side::Egress), None, "it has no barrier");
         *kernel.punted.lock().unwrap() = Some(3);
         let punted = flow.punted(Side::Egress).unwrap();
         assert_ne!(Some(punted), {
@@ -390,24 +391,28 @@ mod tests {
         let ack = TcpFacts { flags: TcpFlags(16), seq: 90, ack: 70, window: 9, payload_len: 10 };
         flow.tcp.observe(&ack, true);
         flow.release_barrier_in_sequence(Side::Egress, punted);
-        assert!(!flow.request_barrier_release(Side::Egress), "who has asked is at it");
+        assert!(!flow.request_barrier_release(Side::Egress), "the first request is pending");
         flow.release_barrier(Side::Egress, punted);
-        assert!(flow.request_barrier_release(Side::Egress), "what came since keeps it closed");
+        assert!(
+            flow.request_barrier_release(Side::Egress),
+            "a packet punted since keeps the barrier"
+        );
         flow.release_barrier_at_once(Side::Egress, punted);
         let said = Window { end: 100, ack: 70 };
-        let opened = [BarrierRelease::InSequence, BarrierRelease::After(3), BarrierRelease::AtOnce];
-        assert_eq!(*kernel.opened.lock().unwrap(), opened.map(|how| (Side::Egress, how, said)));
+        let released =
+            [BarrierRelease::InSequence, BarrierRelease::After(3), BarrierRelease::AtOnce];
+        assert_eq!(*kernel.released.lock().unwrap(), released.map(|how| (Side::Egress, how, said)));
 
         flow.withdraw_offload();
         assert_eq!(flow.punted(Side::Egress), None);
         assert!(flow.ask_for_offload() && carry(&flow, &kernel));
         assert_ne!(flow.punted(Side::Egress), Some(punted));
         flow.release_barrier(Side::Egress, punted);
-        assert_eq!(kernel.opened.lock().unwrap().len(), 3, "those entries are gone");
+        assert_eq!(kernel.released.lock().unwrap().len(), 3, "those entries are withdrawn");
     }
 
     #[test]
-    fn regression_what_was_made_in_part_rests_before_its_place_is_anothers() {
+    fn regression_incomplete_entries_are_freed_late_like_any_others() {
         #[derive(Debug)]
         struct Half(#[expect(dead_code, reason = "its users are counted")] Arc<()>);
         impl CacheEntries for Half {
@@ -469,13 +474,13 @@ mod tests {
         }
         let (table, flow, kernel) = offloaded();
         table.update(&flow, Generation(2), 3, 4);
-        assert!(kernel.withdrawn() == 1 && flow.ask_for_offload(), "judged anew, asked anew");
+        assert!(kernel.withdrawn() == 1 && flow.ask_for_offload(), "a new outcome, a new request");
         table.remove(&flow);
         assert!(!carry(&flow, &kernel), "it ended before who was asked came to it");
     }
 
     #[test]
-    fn a_flow_that_is_idle_by_the_kernel_alone_does_not_expire() {
+    fn a_flow_that_only_user_space_finds_idle_does_not_expire() {
         let (table, flow, kernel) = offloaded();
         let timeouts = Timeouts::default();
         let late = Instant::ZERO + timeouts.longest() * 2;
@@ -485,9 +490,9 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_done_is_asked_for_after_the_next_sweep() {
+    fn a_declined_offload_is_asked_for_after_the_next_sweep() {
         let (table, flow) = table();
-        assert!(!flow.ask_for_offload(), "nobody has allowed it");
+        assert!(!flow.ask_for_offload(), "not permitted yet");
         table.allow_offload(&flow);
         assert!(flow.ask_for_offload());
         assert!(!flow.offload(MINUTE, |_| None) && !flow.may_be_offloaded());
@@ -497,9 +502,9 @@ mod tests {
         assert!(!flow.ask_for_offload());
     }
 
-    /// A RST is judged by what both sides have said, whoever carried it.
+    /// A RST is judged by the numbers of both sides, whether their segments were offloaded or not.
     #[test]
-    fn the_kernel_widens_the_window() {
+    fn offloaded_segments_widen_the_window() {
         let (_, flow, kernel) = offloaded();
         let segment = |flags, seq, ack| TcpFacts { flags, seq, ack, window: 9, payload_len: 0 };
         let (syn, ack) = (TcpFlags::SYN, TcpFlags::ACK);

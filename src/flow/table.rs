@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_counts_for_itself_and_leaves_that_to_its_path() {
+    fn a_flow_counts_for_itself_and_adds_that_to_its_egress() {
         let flow = flow(Protocol::Udp, 1);
         flow.count(Instant(1), Side::Egress, 3, 4500);
         flow.count(Instant(2), Side::Egress, 1, 40);
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn flows_are_forgotten_by_a_predicate() {
+    fn flows_are_removed_by_a_predicate() {
         let (one, two) = (flow(Protocol::Udp, 1), flow(Protocol::Udp, 2));
         let table = with(&[&one, &two]);
         assert_eq!(table.remove_where(|f| f.egress.tuple().sport == 1), 1);

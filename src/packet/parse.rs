@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn length_of_a_first_fragment_counts_what_is_to_come() {
+    fn length_of_a_first_fragment_counts_bytes_to_come() {
         let mut bytes =
             with(with(datagram(), ipv4::FLAGS_AND_OFFSET, MORE_FRAGMENTS), UDP_LEN_LOW, 200);
         let packet = Packet::parse(&mut bytes, PLAIN).unwrap();

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_flow_is_refused() {
+    fn quotes_that_name_no_flow_are_refused() {
         let bytes = builder::udp(SRC, DST, b"data");
         for len in [0, 1, 19, 20, 27] {
             assert!(Quote::parse(&bytes[..len]).is_none(), "{len} bytes");

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_packet_is_handed_on() {
+    fn bytes_that_are_no_packet_are_handed_on() {
         assert_eq!(wire(&[0x60; 40], VnetHeader::default()), [vec![0x60; 40]]);
         assert_eq!(wire(&[], VnetHeader::default()), [Vec::<u8>::new()]);
     }
