@@ -5,7 +5,7 @@
 //! for missing fragments. Both are bounded, and the oldest is evicted (checklist U14).
 
 use super::datagram::LIFETIME;
-use super::held::{Held, Waiting};
+use super::held::{HeldFragment, HeldFragments};
 use super::{DatagramKey, FlowKey, Instant};
 use crate::packet::Packet;
 use foldhash::fast::FixedState;
@@ -35,7 +35,7 @@ struct State<D, W> {
     datagrams: HashMap<DatagramKey, (Instant, Datagram<D>), FixedState>,
     order: VecDeque<(DatagramKey, Instant)>,
     identification: u16,
-    waiting: Waiting<W>,
+    waiting: HeldFragments<W>,
 }
 
 impl<D: Copy, W: Copy> Fragments<D, W> {
@@ -44,7 +44,7 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
         let datagrams = HashMap::with_hasher(FixedState::with_seed(seed));
         // Any 16 bits of the seed will do.
         let identification = (seed >> 16) as u16 ^ seed as u16;
-        let (order, waiting) = (VecDeque::new(), Waiting::new(seed));
+        let (order, waiting) = (VecDeque::new(), HeldFragments::new(seed));
         Self { state: Mutex::new(State { datagrams, order, identification, waiting }) }
     }
 
@@ -83,7 +83,7 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
         key: DatagramKey,
         read_from: W,
         fragment: &Packet<'_>,
-    ) -> Vec<Held<W>> {
+    ) -> Vec<HeldFragment<W>> {
         self.state().waiting.hold(now, key, read_from, fragment)
     }
 
@@ -99,7 +99,7 @@ impl<D: Copy, W: Copy> Fragments<D, W> {
     }
 
     /// Forgets the datagrams and the held fragments that are too old, and returns the latter.
-    pub fn sweep(&self, now: Instant) -> Vec<Held<W>> {
+    pub fn sweep(&self, now: Instant) -> Vec<HeldFragment<W>> {
         let mut state = self.state();
         while state.order.front().is_some_and(|(_, at)| now.since(*at) > LIFETIME) {
             state.forget_oldest();

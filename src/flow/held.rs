@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 4 << 20;
 
 /// A held fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held<W> {
+pub struct HeldFragment<W> {
     /// The place where it was read.
     pub read_from: W,
     /// Its addresses and protocol.
@@ -28,7 +28,7 @@ pub struct Held<W> {
 
 /// The held fragments.
 #[derive(Debug)]
-pub(super) struct Waiting<W> {
+pub(super) struct HeldFragments<W> {
     datagrams: HashMap<DatagramKey, Vec<Fragment<W>>, FixedState>,
     /// The datagrams of the held fragments, in the order of arrival.
     order: BTreeMap<u64, DatagramKey>,
@@ -50,10 +50,10 @@ struct Fragment<W> {
     at: Instant,
     /// Its offset in the datagram, in units of 8 bytes.
     offset: u16,
-    held: Held<W>,
+    held: HeldFragment<W>,
 }
 
-impl<W: Copy> Waiting<W> {
+impl<W: Copy> HeldFragments<W> {
     pub(super) fn new(seed: u64) -> Self {
         let datagrams = HashMap::with_hasher(FixedState::with_seed(seed));
         let (order, shares) = (BTreeMap::new(), BTreeMap::new());
@@ -66,7 +66,7 @@ impl<W: Copy> Waiting<W> {
         key: DatagramKey,
         read_from: W,
         fragment: &Packet<'_>,
-    ) -> Vec<Held<W>> {
+    ) -> Vec<HeldFragment<W>> {
         let mut evicted = Vec::new();
         while let Some(number) = self.to_give_way(fragment.len()) {
             match self.take_number(number) {
@@ -76,7 +76,7 @@ impl<W: Copy> Waiting<W> {
         }
         let bytes: Box<[u8]> = fragment.bytes().into();
         let length = bytes.len();
-        let held = Held { read_from, tuple: fragment.tuple(), bytes };
+        let held = HeldFragment { read_from, tuple: fragment.tuple(), bytes };
         let offset = fragment.fragment_offset();
         let fragment = Fragment { number: self.next, at: now, offset, held };
         self.next += 1;
@@ -116,7 +116,7 @@ impl<W: Copy> Waiting<W> {
         Some(len)
     }
 
-    pub(super) fn sweep(&mut self, now: Instant) -> Vec<Held<W>> {
+    pub(super) fn sweep(&mut self, now: Instant) -> Vec<HeldFragment<W>> {
         let mut over = Vec::new();
         while self.oldest().is_some_and(|fragment| now.since(fragment.at) > LIFETIME) {
             let Some((&number, _)) = self.order.first_key_value() else { break };
@@ -139,7 +139,7 @@ impl<W: Copy> Waiting<W> {
         self.datagrams.get(key)?.iter().find(|fragment| fragment.number == *number)
     }
 
-    fn take_number(&mut self, number: u64) -> Option<Held<W>> {
+    fn take_number(&mut self, number: u64) -> Option<HeldFragment<W>> {
         let key = *self.order.get(&number)?;
         let position = self.datagrams.get(&key)?.iter().position(|f| f.number == number)?;
         self.take(&key, position).map(|fragment| fragment.held)
@@ -188,7 +188,7 @@ mod tests {
         bytes
     }
 
-    fn hold(waiting: &mut Waiting<()>, now: Instant, mut bytes: Vec<u8>) -> usize {
+    fn hold(waiting: &mut HeldFragments<()>, now: Instant, mut bytes: Vec<u8>) -> usize {
         let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
         let key = DatagramKey::of(Space::TASKS, &packet);
         waiting.hold(now, key, (), &packet).len()
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn held_fragments_are_released_once_and_in_the_order_of_the_datagram() {
-        let mut waiting = Waiting::new(1);
+        let mut waiting = HeldFragments::new(1);
         for offset in [30, 10, 20] {
             assert_eq!(hold(&mut waiting, Instant::ZERO, fragment(7, offset, 60)), 0);
         }
@@ -226,7 +226,7 @@ mod tests {
             builder::update_header_checksum(&mut bytes);
             (bytes, space)
         };
-        let mut waiting = Waiting::new(1);
+        let mut waiting = HeldFragments::new(1);
         let quiet = [from(2, Space::TASKS), from(3, Space::TASKS), from(9, Space::INTERNET)];
         let keys = quiet.map(|(mut bytes, space)| {
             let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
@@ -250,7 +250,7 @@ mod tests {
     /// Checklist U14: a flood without first fragments has a bound in number, in bytes and in time.
     #[test]
     fn a_flood_of_later_fragments_is_bounded_and_the_newest_stay() {
-        let mut waiting = Waiting::new(1);
+        let mut waiting = HeldFragments::new(1);
         let evicted: usize = (0..10_000)
             .map(|n| hold(&mut waiting, Instant(u64::from(n)), fragment(n, 1, 60)))
             .sum();

@@ -30,7 +30,7 @@ pub use counters::{Counted, Counters, EgressTotals, Lives, SummedCounters};
 pub use datagram::DatagramKey;
 pub use fragments::{Datagram, Fragments};
 pub use handover::{HandoverRecord, LastNat, NatPort};
-pub use held::Held;
+pub use held::HeldFragment;
 pub use instant::Instant;
 pub use key::FlowKey;
 pub use offload::Punted;

@@ -7,7 +7,7 @@ use super::arrival::{Arrival, place};
 use super::drops::DropKey;
 use super::engine::{Engine, FlowOutcome, drop_packet, is_current};
 use super::{Denial, Device, Reason, Recorder, Verdict};
-use crate::flow::{Datagram, DatagramKey, Flow, FlowEntry, FlowKey, Held, Instant, Side};
+use crate::flow::{Datagram, DatagramKey, Flow, FlowEntry, FlowKey, HeldFragment, Instant, Side};
 use crate::packet::{Fragment, IcmpKind, Packet, Protocol, complete_checksum, set_identification};
 use crate::vpc::{Generation, RuleRef, Snapshot};
 use std::sync::Arc;
@@ -153,8 +153,13 @@ impl Engine {
 
     /// A held fragment whose first one did not come.
     #[cold]
-    pub(super) fn count_unclaimed(&self, now: Instant, snapshot: &Snapshot, held: Held<ReadFrom>) {
-        let Held { read_from: ReadFrom { arrival, generation }, tuple, bytes } = held;
+    pub(super) fn count_unclaimed(
+        &self,
+        now: Instant,
+        snapshot: &Snapshot,
+        held: HeldFragment<ReadFrom>,
+    ) {
+        let HeldFragment { read_from: ReadFrom { arrival, generation }, tuple, bytes } = held;
         let denial = Denial { reason: Reason::FragmentUnclaimed, decided_by: RuleRef::FlowTable };
         let here = |device: &Device| place(snapshot, *device) == arrival.place;
         let device = Device::all(snapshot).find(here);
