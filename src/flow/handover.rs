@@ -135,16 +135,20 @@ impl NatPort {
 impl Flow {
     /// Makes a flow that began in another process, with its counts before and since, and for TCP the last numbers of
     /// both sides.
-    pub fn resume(start: FlowStart, record: &HandoverRecord, carried: [CacheCounters; 2]) -> Self {
+    pub fn resume(
+        start: FlowStart,
+        record: &HandoverRecord,
+        offloaded: [CacheCounters; 2],
+    ) -> Self {
         let flow = Self::new(record.began, start);
         let own = [&flow.sent, &flow.received];
-        for ((counters, before), since) in own.into_iter().zip(&record.counted).zip(&carried) {
+        for ((counters, before), since) in own.into_iter().zip(&record.counted).zip(&offloaded) {
             counters.add_counted(before);
             counters.add_offloaded(since.packets, since.segments, since.bytes);
             flow.saw(since.last_seen);
         }
         if flow.egress.tuple().protocol == Protocol::Tcp {
-            flow.tcp.resume(carried.map(|carried| carried.window));
+            flow.tcp.resume(offloaded.map(|offloaded| offloaded.window));
         }
         flow
     }
@@ -228,7 +232,7 @@ mod tests {
         record.eni = None;
         record.counted = [[1, 2, 3], [4, 5, 6]].map(|own| Counted { own, offloaded: [10, 20, 30] });
         let window = Window { end: u32::MAX, ack: 5 };
-        let carried = CacheCounters {
+        let offloaded = CacheCounters {
             packets: 100,
             segments: 200,
             bytes: 300,
@@ -245,7 +249,7 @@ mod tests {
             admitted_under: Generation(1),
             totals: std::sync::Arc::default(),
         };
-        let flow = Flow::resume(start, &record, [carried; 2]);
+        let flow = Flow::resume(start, &record, [offloaded; 2]);
         assert_eq!((flow.sent.packets(), flow.received.bytes()), (111, 336));
         assert_eq!(flow.sent.offloaded_segments(), 220);
         assert_eq!((flow.began, flow.last_seen()), (Instant(77), Instant(99)));

@@ -249,7 +249,7 @@ mod tests {
     /// The kernel's part, whose counters a test moves.
     #[derive(Debug, Default)]
     struct Kernel {
-        carried: Mutex<[CacheCounters; 2]>,
+        counters: Mutex<[CacheCounters; 2]>,
         withdrawn: AtomicUsize,
         /// How many packets from the task were punted.
         punted: Mutex<Option<u64>>,
@@ -258,7 +258,7 @@ mod tests {
 
     impl CacheEntries for Arc<Kernel> {
         fn counters(&self) -> [CacheCounters; 2] {
-            *self.carried.lock().unwrap()
+            *self.counters.lock().unwrap()
         }
 
         fn punted(&self, side: Side) -> Option<u64> {
@@ -275,8 +275,8 @@ mod tests {
     }
 
     impl Kernel {
-        fn carries(&self, side: usize, bytes: u64, at: u64) {
-            let way = &mut self.carried.lock().unwrap()[side];
+        fn forwards(&self, side: usize, bytes: u64, at: u64) {
+            let way = &mut self.counters.lock().unwrap()[side];
             way.packets += 1;
             way.segments += 2;
             way.bytes += bytes;
@@ -315,13 +315,13 @@ mod tests {
         table.allow_offload(&flow);
         let kernel = Arc::new(Kernel::default());
         assert!(flow.ask_for_offload() && !flow.ask_for_offload());
-        assert!(carry(&flow, &kernel));
+        assert!(offload_by(&flow, &kernel));
         (table, flow, kernel)
     }
 
-    fn carry(flow: &Flow, kernel: &Arc<Kernel>) -> bool {
+    fn offload_by(flow: &Flow, kernel: &Arc<Kernel>) -> bool {
         flow.offload(MINUTE, |begin| {
-            *kernel.carried.lock().unwrap() = begin;
+            *kernel.counters.lock().unwrap() = begin;
             Some(Box::new(Arc::clone(kernel)))
         })
     }
@@ -330,7 +330,7 @@ mod tests {
     fn offloaded_packets_are_counted_once_wherever_they_are_read() {
         let (table, flow, kernel) = offloaded();
         flow.count(Instant(5), Side::Egress, 1, 40);
-        kernel.carries(0, 3000, 7);
+        kernel.forwards(0, 3000, 7);
         for _ in 0..3 {
             table.for_each(|entry| {
                 let sent = &entry.flow.sent;
@@ -338,7 +338,7 @@ mod tests {
                 assert_eq!((sent.offloaded_segments(), sent.offloaded_bytes()), (2, 3000));
             });
         }
-        kernel.carries(1, 100, 9);
+        kernel.forwards(1, 100, 9);
         let found = table.get(&flow.returned).unwrap();
         assert_eq!((found.flow.received.bytes(), found.flow.last_seen()), (100, Instant(9)));
     }
@@ -348,22 +348,22 @@ mod tests {
     #[test]
     fn packets_on_their_way_at_the_withdrawal_are_counted_later() {
         let (table, flow, kernel) = offloaded();
-        kernel.carries(0, 10, 1);
+        kernel.forwards(0, 10, 1);
         flow.withdraw_offload();
         assert_eq!((flow.sent.bytes(), kernel.withdrawn()), (10, 1));
-        kernel.carries(0, 1, 2);
+        kernel.forwards(0, 1, 2);
         table.sweep(Instant(3), &Timeouts::default(), |_| {});
         assert_eq!(flow.sent.bytes(), 10, "others may still be on their way");
-        kernel.carries(0, 1, 4);
+        kernel.forwards(0, 1, 4);
         table.sweep(Instant(5), &Timeouts::default(), |_| {});
         assert_eq!(flow.sent.bytes(), 12);
         assert_eq!(Arc::strong_count(&kernel), 1, "the entries are freed");
 
         let again = Arc::new(Kernel::default());
-        assert!(flow.ask_for_offload() && carry(&flow, &again));
-        again.carries(0, 100, 6);
+        assert!(flow.ask_for_offload() && offload_by(&flow, &again));
+        again.forwards(0, 100, 6);
         table.remove(&flow);
-        again.carries(0, 1000, 7);
+        again.forwards(0, 1000, 7);
         let totals = Arc::clone(&flow.totals);
         assert_eq!((flow.sent.bytes(), flow.is_offloaded()), (112, false));
         drop(flow);
@@ -405,7 +405,7 @@ mod tests {
 
         flow.withdraw_offload();
         assert_eq!(flow.punted(Side::Egress), None);
-        assert!(flow.ask_for_offload() && carry(&flow, &kernel));
+        assert!(flow.ask_for_offload() && offload_by(&flow, &kernel));
         assert_ne!(flow.punted(Side::Egress), Some(punted));
         flow.release_barrier(Side::Egress, punted);
         assert_eq!(kernel.released.lock().unwrap().len(), 3, "those entries are withdrawn");
@@ -447,7 +447,7 @@ mod tests {
         let waits: Vec<u64> = (0..20)
             .map(|_| {
                 flow.back_off();
-                assert!(flow.ask_for_offload() && carry(&flow, &kernel));
+                assert!(flow.ask_for_offload() && offload_by(&flow, &kernel));
                 flow.backs_off_until()
             })
             .collect();
@@ -470,13 +470,13 @@ mod tests {
                 }
             }
             assert_eq!(kernel.withdrawn(), 1, "{end}");
-            assert!(!flow.ask_for_offload() && !carry(&flow, &kernel));
+            assert!(!flow.ask_for_offload() && !offload_by(&flow, &kernel));
         }
         let (table, flow, kernel) = offloaded();
         table.update(&flow, Generation(2), 3, 4);
         assert!(kernel.withdrawn() == 1 && flow.ask_for_offload(), "a new outcome, a new request");
         table.remove(&flow);
-        assert!(!carry(&flow, &kernel), "it ended before who was asked came to it");
+        assert!(!offload_by(&flow, &kernel), "it ended before who was asked came to it");
     }
 
     #[test]
@@ -484,7 +484,7 @@ mod tests {
         let (table, flow, kernel) = offloaded();
         let timeouts = Timeouts::default();
         let late = Instant::ZERO + timeouts.longest() * 2;
-        kernel.carries(1, 100, late.0);
+        kernel.forwards(1, 100, late.0);
         assert_eq!(table.sweep(late, &timeouts, |_| {}), 0);
         assert!(!flow.offload_is_stale(late) && flow.offload_is_stale(late + MINUTE * 2));
     }
@@ -512,8 +512,8 @@ mod tests {
         flow.tcp.observe(&segment(syn, 100, 0), true);
         flow.tcp.observe(&segment(syn.with(ack), 500, 101), false);
         flow.tcp.observe(&segment(ack, 101, 501), true);
-        assert!(flow.ask_for_offload() && carry(&flow, &kernel));
-        kernel.carries(0, 5000, 1);
+        assert!(flow.ask_for_offload() && offload_by(&flow, &kernel));
+        kernel.forwards(0, 5000, 1);
         flow.sync_counters();
         assert!(!flow.tcp.observe(&segment(TcpFlags::RST, 5102, 0), true));
         assert!(flow.tcp.is_steady() && flow.tcp.observe(&segment(TcpFlags::RST, 5101, 0), true));
