@@ -1,6 +1,7 @@
 //! Fragments: the first is judged like a packet, the others follow it; a NAT gateway lets UDP's pass only (surprise 17).
 
 use super::world::*;
+use crate::packet::field::{ipv4, put_u16, u16_at, udp};
 use crate::packet::{VnetHeader, builder};
 use crate::pipeline::{Device, Link, Reason, Verdict};
 use crate::vpc::VpcIx;
@@ -9,6 +10,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 const VPC: Link = Link::Vpc(VpcIx(0));
+/// Where the payload of a datagram begins.
+const PAYLOAD: usize = ipv4::MIN_LEN + udp::HEADER_LEN;
 
 /// A packet in fragments of so many octets of payload; the identification tells datagrams apart.
 pub(in crate::pipeline::tests) fn split(
@@ -16,17 +19,17 @@ pub(in crate::pipeline::tests) fn split(
     identification: u16,
     size: usize,
 ) -> Vec<Vec<u8>> {
-    assert_eq!(size % 8, 0);
-    let chunks: Vec<&[u8]> = packet[20..].chunks(size).collect();
+    assert_eq!(size % ipv4::FRAGMENT_UNIT, 0);
+    let chunks: Vec<&[u8]> = packet[ipv4::MIN_LEN..].chunks(size).collect();
     let last = chunks.len() - 1;
     let fragment = |(number, chunk): (usize, &&[u8])| {
-        let mut bytes = [&packet[..20], chunk].concat();
+        let mut bytes = [&packet[..ipv4::MIN_LEN], chunk].concat();
         let length = bytes.len() as u16;
-        let more = if number == last { 0 } else { 0x2000 };
-        let offset = (number * size / 8) as u16;
-        bytes[2..4].copy_from_slice(&length.to_be_bytes());
-        bytes[4..6].copy_from_slice(&identification.to_be_bytes());
-        bytes[6..8].copy_from_slice(&(more | offset).to_be_bytes());
+        let more = if number == last { 0 } else { ipv4::MORE_FRAGMENTS };
+        let offset = (number * size / ipv4::FRAGMENT_UNIT) as u16;
+        put_u16(&mut bytes, ipv4::TOTAL_LEN, length);
+        put_u16(&mut bytes, ipv4::IDENTIFICATION, identification);
+        put_u16(&mut bytes, ipv4::FLAGS_AND_OFFSET, more | offset);
         fix_ip_checksum(&mut bytes);
         bytes
     };
@@ -37,24 +40,35 @@ pub(in crate::pipeline::tests) fn split(
 #[track_caller]
 pub(super) fn joined(fragments: &[Vec<u8>]) -> Vec<u8> {
     let mut sorted: Vec<&Vec<u8>> = fragments.iter().collect();
-    sorted.sort_by_key(|f| u16::from_be_bytes([f[6], f[7]]) & 0x1fff);
-    let identifications: HashSet<&[u8]> = sorted.iter().map(|f| &f[4..6]).collect();
+    sorted.sort_by_key(|f| offset_of(f));
+    let identifications: HashSet<u16> = sorted.iter().map(|f| identification_of(f)).collect();
     assert_eq!(identifications.len(), 1);
-    let mut bytes = sorted[0][..20].to_vec();
+    let mut bytes = sorted[0][..ipv4::MIN_LEN].to_vec();
     for fragment in sorted {
         assert_ip_checksum(fragment);
-        bytes.extend_from_slice(&fragment[20..]);
+        bytes.extend_from_slice(&fragment[ipv4::MIN_LEN..]);
     }
     let length = bytes.len() as u16;
-    bytes[2..4].copy_from_slice(&length.to_be_bytes());
-    bytes[6..8].fill(0);
+    put_u16(&mut bytes, ipv4::TOTAL_LEN, length);
+    put_u16(&mut bytes, ipv4::FLAGS_AND_OFFSET, 0);
     fix_ip_checksum(&mut bytes);
     bytes
 }
 
+fn offset_of(fragment: &[u8]) -> u16 {
+    u16_at(fragment, ipv4::FLAGS_AND_OFFSET) & ipv4::FRAGMENT_OFFSET
+}
+
+fn identification_of(packet: &[u8]) -> u16 {
+    u16_at(packet, ipv4::IDENTIFICATION)
+}
+
 #[track_caller]
 fn assert_ip_checksum(bytes: &[u8]) {
-    assert_eq!(crate::packet::checksum::Sum::default().bytes(&bytes[..20]).fold(), 0xffff);
+    assert_eq!(
+        crate::packet::checksum::Sum::default().bytes(&bytes[..ipv4::MIN_LEN]).fold(),
+        0xffff
+    );
 }
 
 fn large_udp(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)) -> Vec<u8> {
@@ -100,13 +114,13 @@ fn a_large_datagram_and_its_answer_pass_inside_the_vpc_and_a_nat_gateway() {
         let (out, by) = pass(&world, world.device_of(web), &split(&sent, 7, 1480));
         let tuple = tuple_of(&out);
         assert_eq!((tuple.src, tuple.dst, tuple.dport, by), (from, to.0, to.1, link));
-        assert_eq!(out[28..], sent[28..], "the payload");
+        assert_eq!(out[PAYLOAD..], sent[PAYLOAD..], "the payload");
         let answer = large_udp(to, (tuple.src, tuple.sport));
         let device = world.device_toward(link, tuple.src);
         let (back, by) = pass(&world, device, &split(&answer, 9, 1480));
         let tuple = tuple_of(&back);
         assert_eq!((tuple.src, tuple.dst, tuple.dport), (to.0, web, 5353));
-        assert_eq!((by, &back[4..6]), (Link::Task(web), &[0, 9][..]));
+        assert_eq!((by, identification_of(&back)), (Link::Task(web), 9));
     }
     assert_eq!(world.engine.flows().len(), 2);
 }
@@ -188,7 +202,7 @@ fn fragments_pass_in_any_order() {
                     .collect();
                 // Released ones follow the first in the order of the datagram.
                 let released = order.iter().position(|&n| n == 0).unwrap();
-                let of = |bytes: &Vec<u8>| u16::from_be_bytes([bytes[6], bytes[7]]) & 0x1fff;
+                let of = |bytes: &Vec<u8>| offset_of(bytes);
                 assert!(passed[..=released].is_sorted_by_key(of), "{order:?}");
                 let whole = joined(&passed);
                 assert_checksums(&whole);
@@ -196,11 +210,15 @@ fn fragments_pass_in_any_order() {
             };
             let sent = large_udp((web, 5353), to);
             let out = through(world.device_of(web), &sent);
-            assert_eq!(out[28..], sent[28..], "{order:?}");
+            assert_eq!(out[PAYLOAD..], sent[PAYLOAD..], "{order:?}");
             let tuple = tuple_of(&out);
             let answer = large_udp(to, (tuple.src, tuple.sport));
             let back = through(world.device_toward(link, tuple.src), &answer);
-            assert_eq!((destination(&back), &back[28..]), (web, &answer[28..]), "{order:?}");
+            assert_eq!(
+                (destination(&back), &back[PAYLOAD..]),
+                (web, &answer[PAYLOAD..]),
+                "{order:?}"
+            );
         }
     }
 }
@@ -313,7 +331,7 @@ fn datagrams_of_two_tasks_with_one_identification_do_not_mix_outside() {
         assert_checksums(&a);
         assert_checksums(&b);
         assert_eq!(source(&a), source(&b));
-        assert_ne!(a[4..6], b[4..6], "the identification");
+        assert_ne!(identification_of(&a), identification_of(&b), "the identification");
     }
 }
 

@@ -1,6 +1,7 @@
 //! ICMP errors about flows: found by their quote, shown to each side as that side knows the flow (RFC 5508).
 
 use super::world::*;
+use crate::packet::field::{icmp as icmp_field, ipv4, put_u16, tcp as tcp_field};
 use crate::packet::{Tuple, builder};
 use crate::pipeline::{Device, Link, Reason};
 use crate::vpc::{NatGatewayIx, VpcIx};
@@ -9,10 +10,15 @@ use std::time::Duration;
 
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
+/// Where the ICMP header and the quote begin in an ICMP error.
+const ICMP: usize = ipv4::MIN_LEN;
+const QUOTE: usize = ICMP + icmp_field::HEADER_LEN;
+/// Where an ICMP header names the length of the quote (RFC 4884 4).
+const QUOTE_WORDS: usize = 5;
 
 /// What the error quotes: the packet as it went out, cut to `l4` octets after its header.
 fn quote(packet: &[u8], l4: usize) -> Vec<u8> {
-    packet[..packet.len().min(20 + l4)].to_vec()
+    packet[..packet.len().min(ipv4::MIN_LEN + l4)].to_vec()
 }
 
 /// Checklist I4, I9, I10, T9, T10.
@@ -44,7 +50,7 @@ fn an_error_from_outside_shows_the_task_its_own_packet() {
 
 /// The ones' complement sum of the quoted header.
 fn quoted_checksum(error: &[u8]) -> u16 {
-    crate::packet::checksum::Sum::default().bytes(&error[28..48]).fold()
+    crate::packet::checksum::Sum::default().bytes(&error[QUOTE..QUOTE + ipv4::MIN_LEN]).fold()
 }
 
 /// Checklist I4.
@@ -240,7 +246,7 @@ fn regression_an_error_whose_ttl_ends_at_the_nat_is_dropped() {
     let error = builder::icmp_error(ROUTER, NAT_PUBLIC, 3, 4, &quote(&segment(out, ACK, 1, 1), 8));
     assert_eq!(world.stays_out(link, &with_ttl(error.clone(), 1)), Reason::TtlExpiredNoAnswer);
     let seen = world.arrive(link, &with_ttl(error, 2), 0);
-    assert_eq!(seen.bytes[8], 1);
+    assert_eq!(seen.bytes[ipv4::TTL], 1);
     let (out, _) = world.opens(&udp(web, 5353, (EXAMPLE, 53)));
     let reply = world.arrive(link, &answer(out), 0).bytes;
     let error = with_ttl(builder::icmp_error(web, EXAMPLE, 3, 3, &quote(&reply, 8)), 1);
@@ -312,10 +318,10 @@ fn errors_with_a_wrong_checksum_are_dropped() {
     let (out, link) = world.connects(world.task("web", 1), 40_000, OUT);
     let sent = segment(out, ACK, 101, 501);
     let mut message = error_about(&quote(&sent, 8));
-    message[22] ^= 1;
+    message[ICMP + icmp_field::CHECKSUM] ^= 1;
     assert_eq!(world.stays_out(link, &message), Reason::MalformedIcmpChecksum);
     let mut header = quote(&sent, 8);
-    header[10] ^= 1;
+    header[ipv4::CHECKSUM] ^= 1;
     assert_eq!(world.stays_out(link, &error_about(&header)), Reason::MalformedQuote);
 }
 
@@ -327,17 +333,17 @@ fn quoted_options_are_skipped_and_a_quoted_checksum_may_be_wrong() {
     let web = world.task("web", 1);
     let (out, link) = world.connects(web, 40_000, OUT);
     let sent = segment(out, ACK, 101, 501);
-    let mut with_options = [&sent[..20], &[1, 1, 1, 0], &sent[20..]].concat();
+    let mut with_options = [&sent[..ipv4::MIN_LEN], &[1, 1, 1, 0], &sent[ipv4::MIN_LEN..]].concat();
     with_options[0] = 0x46;
-    with_options[3] += 4;
+    with_options[ipv4::TOTAL_LEN + 1] += 4;
     fix_ip_checksum(&mut with_options);
     let mut wrong = sent.clone();
-    wrong[36] ^= 0x55;
+    wrong[ipv4::MIN_LEN + tcp_field::CHECKSUM] ^= 0x55;
     for (quoted, l4) in [(with_options, 24), (wrong, 20)] {
         let seen = world.arrive(link, &error_about(&quoted), 0);
         let own = Tuple { src: web, sport: 40_000, ..out };
         assert_eq!(icmp_error_of(&seen.bytes).2, own);
-        let quoted = &seen.bytes[28..];
+        let quoted = &seen.bytes[QUOTE..];
         let pseudo = crate::packet::checksum::pseudo_header(web, EXAMPLE, 6, 20);
         let right = pseudo.bytes(&quoted[l4..l4 + 20]).fold() == 0xffff;
         assert_eq!(right, l4 == 24, "right or wrong, as it came");
@@ -356,16 +362,16 @@ fn extensions_of_an_error_are_left_alone() {
     quoted.extend_from_slice(&extension);
     let mut error = error_about(&quoted);
     // The length of the quote, in words.
-    error[25] = 32;
-    error[22..24].fill(0);
-    let sum = crate::packet::checksum::checksum(&error[20..]);
-    error[22..24].copy_from_slice(&sum.to_be_bytes());
+    error[ICMP + QUOTE_WORDS] = 32;
+    put_u16(&mut error, ICMP + icmp_field::CHECKSUM, 0);
+    let sum = crate::packet::checksum::checksum(&error[ICMP..]);
+    put_u16(&mut error, ICMP + icmp_field::CHECKSUM, sum);
     let device = world.device_toward(link, NAT_PUBLIC);
     let seen = world.push(device, &error, crate::packet::VnetHeader::default());
     assert_eq!(icmp_error_of(&seen.bytes).2.src, web);
-    assert_eq!(crate::packet::checksum::checksum(&seen.bytes[20..]), 0);
-    assert_eq!(seen.bytes[28 + 128..], extension);
-    assert_eq!(seen.bytes[25], 32);
+    assert_eq!(crate::packet::checksum::checksum(&seen.bytes[ICMP..]), 0);
+    assert_eq!(seen.bytes[QUOTE + 128..], extension);
+    assert_eq!(seen.bytes[ICMP + QUOTE_WORDS], 32);
 }
 
 /// Checklist I8: AWS sends no ICMP 3/13 where there is no room for a session: silence, whatever the protocol.

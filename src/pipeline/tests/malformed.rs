@@ -1,6 +1,7 @@
 //! Octets that are no packet, and how drops are counted.
 
 use super::world::*;
+use crate::packet::field::{icmp as icmp_field, ipv4, tcp as tcp_field};
 use crate::packet::{Tuple, VnetHeader, builder};
 use crate::pipeline::{Reason, Verdict};
 use std::collections::HashSet;
@@ -17,17 +18,17 @@ fn every_kind_of_damage_has_its_reason() {
         bytes
     };
     let mut echo = ping(web, EXAMPLE, 1);
-    echo[22] ^= 1;
+    echo[ipv4::MIN_LEN + icmp_field::CHECKSUM] ^= 1;
     let device = world.device_of(web);
     for (bytes, reason) in [
         (Vec::new(), Reason::MalformedTruncated),
-        (good[..19].to_vec(), Reason::MalformedTruncated),
+        (good[..ipv4::MIN_LEN - 1].to_vec(), Reason::MalformedTruncated),
         (edited(&|b| b[0] = 0x65), Reason::Ipv6),
         (edited(&|b| b[0] = 0x75), Reason::MalformedVersion),
         (edited(&|b| b[0] = 0x44), Reason::MalformedHeaderLength),
-        (edited(&|b| b[3] += 1), Reason::MalformedTotalLength),
-        (edited(&|b| b[10] ^= 1), Reason::MalformedHeaderChecksum),
-        (edited(&|b| b[32] = 0x40), Reason::MalformedL4),
+        (edited(&|b| b[ipv4::TOTAL_LEN + 1] += 1), Reason::MalformedTotalLength),
+        (edited(&|b| b[ipv4::CHECKSUM] ^= 1), Reason::MalformedHeaderChecksum),
+        (edited(&|b| b[ipv4::MIN_LEN + tcp_field::DATA_OFFSET] = 0x40), Reason::MalformedL4),
         (echo, Reason::MalformedIcmpChecksum),
         (builder::icmp_error(web, EXAMPLE, 3, 3, &good[..27]), Reason::MalformedQuote),
     ] {

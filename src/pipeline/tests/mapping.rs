@@ -1,6 +1,7 @@
 //! What a NAT maps to what, for how long, and whom it lets answer: the checklist's rows on mapping and filtering.
 
 use super::world::*;
+use crate::packet::field::{ipv4, tcp as tcp_field, udp as udp_field};
 use crate::packet::{Tuple, builder};
 use crate::pipeline::{Link, Reason};
 use crate::vpc::{RuleRef, Target};
@@ -301,13 +302,16 @@ fn payloads_pass_untouched() {
     );
     let sip = builder::udp(from, SocketAddrV4::new(EXAMPLE, 5060), invite.as_bytes());
     let seen = world.step(world.device_of(web), &sip, 1);
-    assert_eq!(&seen.bytes[28..], invite.as_bytes());
+    assert_eq!(&seen.bytes[ipv4::MIN_LEN + udp_field::HEADER_LEN..], invite.as_bytes());
     let (_, link) = world.connects(web, 2121, (EXAMPLE, 21));
     let port = "PORT 100,64,0,1,8,73\r\n";
     let (from, to) = (SocketAddrV4::new(web, 2121), SocketAddrV4::new(EXAMPLE, 21));
     let ftp = builder::tcp(from, to, ACK, 101, 501, port.as_bytes());
     let seen = world.step(world.device_of(web), &ftp, 0);
-    assert_eq!((seen.forwarded().1, &seen.bytes[40..]), (link, port.as_bytes()));
+    assert_eq!(
+        (seen.forwarded().1, &seen.bytes[ipv4::MIN_LEN + tcp_field::MIN_LEN..]),
+        (link, port.as_bytes())
+    );
     // Nor does the connection announced there come in.
     let data = Tuple {
         protocol: crate::packet::Protocol::Tcp,

@@ -2,6 +2,7 @@
 
 use super::fragments::{joined, split};
 use super::world::*;
+use crate::packet::field::{icmp as icmp_field, ipv4, tcp as tcp_field, u16_at, udp as udp_field};
 use crate::packet::{Fragmenter, TcpFlags, VnetHeader, builder};
 use crate::pipeline::{Link, Reason, Verdict};
 use crate::vpc::VpcIx;
@@ -10,6 +11,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
 const DNS: (Ipv4Addr, u16) = (EXAMPLE, 53);
+/// Where the payload of a datagram or an echo begins.
+const PAYLOAD: usize = ipv4::MIN_LEN + udp_field::HEADER_LEN;
 
 fn jumbo() -> String {
     format!("mtu = 9001\n{LAB}")
@@ -37,7 +40,7 @@ fn a_ttl_that_ends_at_the_gateway_is_answered_from_its_private_address() {
     assert_eq!((quoted.src, quoted.sport, quoted.dst), (web, 5353, EXAMPLE));
     let seen = world.step(world.device_of(web), &with_ttl(udp(web, 5353, DNS), 2), 1);
     seen.forwarded();
-    assert_eq!(seen.bytes[8], 1, "one hop");
+    assert_eq!(seen.bytes[ipv4::TTL], 1, "one hop");
 }
 
 #[test]
@@ -56,7 +59,7 @@ fn local_packets_keep_their_ttl() {
     let mut world = World::new(LAB);
     let web = world.task("web", 1);
     let seen = world.step(world.device_of(web), &with_ttl(syn(web, 1, (DB, 5432)), 1), 1);
-    assert_eq!(seen.bytes[8], 1);
+    assert_eq!(seen.bytes[ipv4::TTL], 1);
 }
 
 /// A query message is answered with an error; only errors are not.
@@ -77,7 +80,7 @@ fn a_packet_too_big_for_the_internet_is_answered_with_the_mtu() {
     assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::MtuExceeded, .. }), "{seen:?}");
     assert_eq!(source(&seen.bytes), NAT_PRIVATE);
     assert_eq!(icmp_error_of(&seen.bytes).0, 3);
-    assert_eq!(u16::from_be_bytes([seen.bytes[26], seen.bytes[27]]), 1500);
+    assert_eq!(u16_at(&seen.bytes, ipv4::MIN_LEN + icmp_field::NEXT_HOP_MTU), 1500);
     world.opens(&big(web, DNS, 1500));
     // Inside the VPC there is room.
     world.opens(&big(web, (DB, 53), 9001));
@@ -93,7 +96,7 @@ fn a_reply_too_big_is_answered_with_the_mtu() {
         assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::MtuExceeded, .. }));
         assert_eq!((source(&seen.bytes), destination(&seen.bytes)), (public, to.0));
         assert_eq!(icmp_error_of(&seen.bytes), (3, 4, out.reversed()));
-        assert_eq!(u16::from_be_bytes([seen.bytes[26], seen.bytes[27]]), 1500);
+        assert_eq!(u16_at(&seen.bytes, ipv4::MIN_LEN + icmp_field::NEXT_HOP_MTU), 1500);
     }
 }
 
@@ -122,10 +125,13 @@ fn without_dont_fragment_a_packet_too_big_leaves_in_fragments() {
         assert_eq!((seen.fragments_to, seen.forwarded().1), (Some(1500), Link::Internet));
         let (pieces, whole) = pieces(&seen);
         assert!(pieces.iter().all(|piece| piece.len() <= 1500 && source(piece) == NAT_PUBLIC));
-        let offsets: Vec<u16> = pieces.iter().map(|p| u16::from_be_bytes([p[6], p[7]])).collect();
-        assert!(offsets.is_sorted_by_key(|offset| offset & 0x1fff), "in order: {offsets:?}");
+        let offsets: Vec<u16> = pieces.iter().map(|p| u16_at(p, ipv4::FLAGS_AND_OFFSET)).collect();
+        assert!(
+            offsets.is_sorted_by_key(|offset| offset & ipv4::FRAGMENT_OFFSET),
+            "in order: {offsets:?}"
+        );
         assert_checksums(&whole);
-        assert_eq!(whole[28..], packet[28..]);
+        assert_eq!(whole[PAYLOAD..], packet[PAYLOAD..]);
     }
     let mut sent = 0;
     world.engine.flows().for_each(|e| sent += e.flow.sent.segments());
@@ -137,7 +143,7 @@ fn without_dont_fragment_a_packet_too_big_leaves_in_fragments() {
     let reply = with_octet(datagram(out.reversed(), &[3; 3000]), 6, 0);
     let seen = world.arrive(link, &reply, 0);
     let (pieces, whole) = pieces(&seen);
-    assert_eq!((pieces.len(), destination(&whole), &whole[28..]), (3, web, &reply[28..]));
+    assert_eq!((pieces.len(), destination(&whole), &whole[PAYLOAD..]), (3, web, &reply[PAYLOAD..]));
     assert_checksums(&whole);
 }
 
@@ -151,7 +157,7 @@ fn what_egret_fragments_has_an_identification_of_its_own() {
     };
     let (one, three) = (seen(1), seen(3));
     assert_eq!(source(&one), source(&three));
-    assert_ne!(one[4..6], three[4..6]);
+    assert_ne!(u16_at(&one, ipv4::IDENTIFICATION), u16_at(&three, ipv4::IDENTIFICATION));
 }
 
 /// Checklist U13: a fragment that is too big itself is cut again, and keeps its place in the datagram.
@@ -168,7 +174,7 @@ fn fragments_that_are_too_big_are_cut_again() {
     }
     let whole = joined(&all);
     assert_checksums(&whole);
-    assert_eq!((whole.len(), &whole[28..]), (8000, &packet[28..]));
+    assert_eq!((whole.len(), &whole[PAYLOAD..]), (8000, &packet[PAYLOAD..]));
 }
 
 /// A partial checksum cannot be completed behind a fragmented packet, so egret completes it (checklist U13).
@@ -246,7 +252,8 @@ fn with_mss(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), mss: u16, ack: Option<u3
 }
 
 fn mss_of(bytes: &[u8]) -> u16 {
-    u16::from_be_bytes([bytes[42], bytes[43]])
+    // The option is the first, and its value behind its kind and length.
+    u16_at(bytes, ipv4::MIN_LEN + tcp_field::MIN_LEN + 2)
 }
 
 /// Surprise 17: a NAT gateway clamps the MSS of both SYNs to the narrower of its links; nothing else does.

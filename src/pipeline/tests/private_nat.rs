@@ -3,6 +3,7 @@
 
 use super::peering::{CACHE, peered};
 use super::world::*;
+use crate::packet::field::ipv4;
 use crate::pipeline::{Detail, Device, Link, Outcome, Reason, Stage, Verdict};
 use crate::vpc::VpcIx;
 use std::net::Ipv4Addr;
@@ -231,7 +232,7 @@ fn the_gateway_is_a_hop_and_clamps_the_mss() {
     assert_eq!(seen.reason(), Some(Reason::TtlExpired));
     assert_eq!(source(&seen.bytes), NAT_PRIVATE, "traceroute shows the private address");
     let seen = world.step(device, &with_ttl(tcp(web, 1, TO_DB, ACK, 101, 501), 9), 0);
-    assert_eq!(seen.bytes[8], 8);
+    assert_eq!(seen.bytes[ipv4::TTL], 8);
     let mut forwards = 0;
     world.engine.flows().for_each(|entry| {
         let crate::pipeline::FlowOutcome::Forward(forward) = entry.outcome else { panic!() };

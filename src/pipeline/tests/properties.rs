@@ -3,6 +3,7 @@
 use super::generator::{self, Tape};
 use super::world::*;
 use crate::flow::Space;
+use crate::packet::field::ipv4;
 use crate::packet::{Protocol, TcpFlags, VnetHeader, builder};
 use crate::pipeline::{Device, Link, Verdict};
 use crate::vpc::{EniIx, NatGatewayIx};
@@ -91,7 +92,7 @@ fn octets() -> impl Strategy<Value = Vec<u8>> {
         |(mut bytes, (at, octet), valid)| {
             let at = usize::from(at) % bytes.len();
             bytes[at] = octet;
-            if valid && bytes[0] == 0x45 {
+            if valid && bytes[ipv4::VERSION_AND_LENGTH] == ipv4::first_byte(ipv4::MIN_LEN) {
                 fix_ip_checksum(&mut bytes);
             }
             bytes
@@ -199,8 +200,9 @@ proptest! {
         let tasks: Vec<Ipv4Addr> = off.tasks().collect();
         for (number, mut bytes) in packets.into_iter().enumerate() {
             let task = tasks[number % tasks.len()];
-            if bytes.len() >= 20 && bytes[0] == 0x45 {
-                bytes[12..16].copy_from_slice(&task.octets());
+            if bytes.len() >= ipv4::MIN_LEN
+                && bytes[ipv4::VERSION_AND_LENGTH] == ipv4::first_byte(ipv4::MIN_LEN) {
+                bytes[ipv4::SRC..ipv4::DST].copy_from_slice(&task.octets());
                 fix_ip_checksum(&mut bytes);
             }
             let device = off.device_of(task);

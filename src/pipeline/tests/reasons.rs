@@ -7,6 +7,7 @@ use super::network_acl::{ALLOW_ALL, DATA, HOME, acl};
 use super::peering::{BACK, CACHE, peered};
 use super::security_group::{EGRESS, INGRESS};
 use super::world::*;
+use crate::packet::field::{icmp as icmp_field, ipv4, tcp as tcp_field};
 use crate::packet::{Protocol, Tuple, VnetHeader, builder};
 use crate::pipeline::{Device, Reason};
 use crate::vpc::NatGatewayIx;
@@ -148,12 +149,12 @@ const SCENARIOS: &[(Reason, Scenario)] = &[
     (Reason::Ipv6, || damaged(|b| b[0] = 0x65)),
     (Reason::MalformedVersion, || damaged(|b| b[0] = 0x75)),
     (Reason::MalformedHeaderLength, || damaged(|b| b[0] = 0x44)),
-    (Reason::MalformedTotalLength, || damaged(|b| b[3] += 1)),
-    (Reason::MalformedHeaderChecksum, || damaged(|b| b[10] ^= 1)),
-    (Reason::MalformedL4, || damaged(|b| b[32] = 0x40)),
+    (Reason::MalformedTotalLength, || damaged(|b| b[ipv4::TOTAL_LEN + 1] += 1)),
+    (Reason::MalformedHeaderChecksum, || damaged(|b| b[ipv4::CHECKSUM] ^= 1)),
+    (Reason::MalformedL4, || damaged(|b| b[ipv4::MIN_LEN + tcp_field::DATA_OFFSET] = 0x40)),
     (Reason::MalformedIcmpChecksum, || sent(LAB, |web| {
         let mut echo = ping(web, EXAMPLE, 1);
-        echo[22] ^= 1;
+        echo[ipv4::MIN_LEN + icmp_field::CHECKSUM] ^= 1;
         echo
     })),
     (Reason::MalformedVnetHeader, partial_checksum_of_another_protocol),

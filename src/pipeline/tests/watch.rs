@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::flow::Side;
+use crate::packet::field::ipv4;
 use crate::packet::{VnetHeader, builder};
 use crate::pipeline::watch::{
     Filter, FlowSeen, Only, PacketSeen, Record, Seen, Sides, Watch, Wish,
@@ -261,10 +262,8 @@ fn both_sides_of_a_packet_and_the_answer_to_it() {
     let web = world.task("web", 1);
     let mut ask = udp(web, 5000, (EXAMPLE, 53));
     let sent = world.step(world.device_of(web), &ask, 1).bytes;
-    ask[8] = 1;
-    ask[10..12].fill(0);
-    let sum = crate::packet::checksum::checksum(&ask[..20]);
-    ask[10..12].copy_from_slice(&sum.to_be_bytes());
+    ask[ipv4::TTL] = 1;
+    crate::packet::builder::update_header_checksum(&mut ask);
     let answer = world.step(world.device_of(web), &ask, 0);
     assert_eq!(answer.reason(), Some(Reason::TtlExpired));
     let seen = packets(&watch);

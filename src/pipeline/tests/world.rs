@@ -5,6 +5,7 @@
 
 use crate::config::Lab;
 use crate::flow::{DatagramKey, Instant, Space};
+use crate::packet::field::{address_at, ipv4};
 use crate::packet::{IcmpKind, Packet, Protocol, TcpFlags, Tuple, VnetHeader, builder};
 use crate::pipeline::delivery::owned;
 use crate::pipeline::{Device, Engine, Evidence, Judged, Link, Off, Reason, Verdict};
@@ -467,11 +468,11 @@ fn parse(text: &str) -> Lab {
 }
 
 pub(super) fn source(bytes: &[u8]) -> Ipv4Addr {
-    Ipv4Addr::from(<[u8; 4]>::try_from(&bytes[12..16]).unwrap())
+    address_at(bytes, ipv4::SRC)
 }
 
 pub(super) fn destination(bytes: &[u8]) -> Ipv4Addr {
-    Ipv4Addr::from(<[u8; 4]>::try_from(&bytes[16..20]).unwrap())
+    address_at(bytes, ipv4::DST)
 }
 
 /// A TCP segment from a task.
@@ -527,7 +528,7 @@ pub(super) fn answer(out: Tuple) -> Vec<u8> {
 /// A packet of a protocol that egret does not read.
 pub(super) fn other(protocol: u8, src: Ipv4Addr, dst: Ipv4Addr) -> Vec<u8> {
     let mut bytes = builder::udp(SocketAddrV4::new(src, 0), SocketAddrV4::new(dst, 0), b"opaque");
-    bytes[9] = protocol;
+    bytes[ipv4::PROTOCOL] = protocol;
     fix_ip_checksum(&mut bytes);
     bytes
 }
@@ -540,14 +541,11 @@ pub(super) fn with_octet(mut bytes: Vec<u8>, at: usize, octet: u8) -> Vec<u8> {
 }
 
 pub(super) fn with_ttl(bytes: Vec<u8>, ttl: u8) -> Vec<u8> {
-    with_octet(bytes, 8, ttl)
+    with_octet(bytes, ipv4::TTL, ttl)
 }
 
 pub(super) fn fix_ip_checksum(bytes: &mut [u8]) {
-    let length = usize::from(bytes[0] & 0xf) * 4;
-    bytes[10..12].fill(0);
-    let sum = crate::packet::checksum::checksum(&bytes[..length]);
-    bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+    builder::update_header_checksum(bytes);
 }
 
 /// Verifies every checksum with etherparse's arithmetic, not with ours.

@@ -3,29 +3,31 @@
 
 use super::*;
 use crate::flow::Side;
+use crate::packet::field::{ipv4, put_u32, tcp};
 use crate::pipeline::Device;
 
 const PAYLOAD: usize = 44 * 1460;
+const HEADERS: usize = ipv4::MIN_LEN + tcp::MIN_LEN;
 
 /// A packet that is judged many times: the headers are put back after each.
 struct Again {
     bytes: Vec<u8>,
-    headers: [u8; 40],
+    headers: [u8; HEADERS],
     vnet: VnetHeader,
 }
 
 impl Again {
     fn new(mut bytes: Vec<u8>, gso_size: u16) -> Self {
         let vnet = builder::to_super_packet(&mut bytes, gso_size);
-        let headers = bytes[..40].try_into().unwrap();
+        let headers = bytes[..HEADERS].try_into().unwrap();
         Self { bytes, headers, vnet }
     }
 
     #[track_caller]
     fn judge(&mut self, sim: &Sim, device: Device, seq: u32, ack: u32) {
-        self.bytes[..40].copy_from_slice(&self.headers);
-        self.bytes[24..28].copy_from_slice(&seq.to_be_bytes());
-        self.bytes[28..32].copy_from_slice(&ack.to_be_bytes());
+        self.bytes[..HEADERS].copy_from_slice(&self.headers);
+        put_u32(&mut self.bytes, ipv4::MIN_LEN + tcp::SEQ, seq);
+        put_u32(&mut self.bytes, ipv4::MIN_LEN + tcp::ACK, ack);
         let World { engine, snapshot, now, .. } = &sim.world;
         let judged =
             engine.judge(*now, snapshot, device, &mut self.bytes, self.vnet, &mut [0; 2048]);
@@ -50,7 +52,7 @@ fn five_gigabytes_over_ten_timer_periods_never_expire() {
     let mut acks = Again::new(segment(back, ACK, 0, 0), 0);
     acks.vnet = VnetHeader::default();
     acks.bytes = segment(back, ACK, 0, 0);
-    acks.headers = acks.bytes[..40].try_into().unwrap();
+    acks.headers = acks.bytes[..HEADERS].try_into().unwrap();
     let rounds = 5_000_000_000 / PAYLOAD as u64;
     let (mut sent, mut seq) = (0_u64, 0_u32);
     for _ in 0..rounds {

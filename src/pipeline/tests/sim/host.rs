@@ -2,6 +2,7 @@
 
 use super::tcp::{Endpoint, Segment};
 use crate::flow::Instant;
+use crate::packet::field::{icmp as icmp_field, ipv4, u16_at};
 use crate::packet::{IcmpKind, Packet, Protocol, TcpFlags, Tuple, VnetHeader, builder};
 use crate::pipeline::Link;
 use std::collections::BTreeMap;
@@ -114,7 +115,7 @@ impl Host {
                 (Vec::new(), None)
             }
             Some(IcmpKind::Error { icmp_type, code, quoted }) => {
-                let mtu = u16::from_be_bytes([packet.bytes()[26], packet.bytes()[27]]);
+                let mtu = u16_at(packet.bytes(), ipv4::MIN_LEN + icmp_field::NEXT_HOP_MTU);
                 (Vec::new(), self.take_error((icmp_type, code, quoted), usize::from(mtu)))
             }
             Some(IcmpKind::EchoRequest | IcmpKind::Other { .. }) => (Vec::new(), None),

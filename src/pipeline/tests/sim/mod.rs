@@ -17,6 +17,7 @@ mod transfer;
 
 use super::world::*;
 use crate::flow::{Instant, Space};
+use crate::packet::field::{icmp as icmp_field, ipv4, put_u16, udp as udp_field};
 use crate::packet::{Packet, VnetHeader, builder};
 use crate::pipeline::{Link, Reason, Verdict};
 use host::{Host, Octets, Socket};
@@ -349,12 +350,13 @@ impl Router {
         let packet = Packet::parse(&mut quoted, vnet).unwrap();
         let (from, segment) = (packet.src(), packet.max_segment_len());
         let error = |icmp_type, code, mtu: usize| {
-            let quoted = &bytes[..bytes.len().min(28)];
+            let quoted = &bytes[..bytes.len().min(ipv4::MIN_LEN + udp_field::HEADER_LEN)];
             let mut error = builder::icmp_error(ROUTER, from, icmp_type, code, quoted);
-            error[26..28].copy_from_slice(&(mtu as u16).to_be_bytes());
-            error[22..24].fill(0);
-            let sum = crate::packet::checksum::checksum(&error[20..]);
-            error[22..24].copy_from_slice(&sum.to_be_bytes());
+            let message = &mut error[ipv4::MIN_LEN..];
+            put_u16(message, icmp_field::NEXT_HOP_MTU, mtu as u16);
+            put_u16(message, icmp_field::CHECKSUM, 0);
+            let sum = crate::packet::checksum::checksum(message);
+            put_u16(message, icmp_field::CHECKSUM, sum);
             error
         };
         if let Some((icmp_type, code)) = self.refuses.get(&packet.dst()) {
