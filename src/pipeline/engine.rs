@@ -64,7 +64,7 @@ pub struct Judged {
     /// [`Fragmenter`]: crate::packet::Fragmenter
     pub fragments_to: Option<u16>,
     /// The key of a packet whose flow the kernel may carry by itself from here on: [`Engine::candidate`] says by what. If
-    /// the kernel carries it already, the packet's direction is to be opened when it is sent on ([`Flow::open`]). Either is
+    /// the kernel carries it already, the packet's direction is to be opened when it is sent on ([`Flow::release_barrier`]). Either is
     /// asked for once, until somebody has answered.
     pub offload: Option<FlowKey>,
     /// The datagram that it is the first fragment of, if others were held for it: [`Engine::next_held`] has them.
