@@ -115,7 +115,7 @@ struct {
 	__type(value, __u64);
 } deadline SEC(".maps");
 
-// What the process that comes after has to know of a slot's flow (src/flow/record.rs); nothing here reads it.
+// What the process that comes after has to know of a slot's flow (src/flow/handover.rs); nothing here reads it.
 struct record {
 	__u64 words[24];
 };
