@@ -42,7 +42,7 @@ pub struct CacheCounters {
 /// The packet at which a reordering barrier ends; those after it pass too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarrierRelease {
-    /// The one before which so many were punted.
+    /// The next one, if no more than so many were punted before it.
     After(u64),
     /// Data that begin where the data that were sent on end.
     InSequence,
