@@ -72,7 +72,7 @@ pub fn tcp_reset(original: &Packet<'_>, out: &mut [u8]) -> Option<usize> {
     put_u32(tcp, tcp_field::ACK, ack);
     tcp[tcp_field::DATA_OFFSET] = tcp_field::data_offset(TCP_HEADER);
     tcp[tcp_field::FLAGS] = flags.0;
-    let number = tuple.protocol.number();
+    let number = Protocol::Tcp.number();
     let pseudo = checksum::pseudo_header(tuple.src, tuple.dst, number, TCP_HEADER as u16);
     put_u16(tcp, tcp_field::CHECKSUM, pseudo.bytes(tcp).checksum());
     write_ip_header(header, len, Protocol::Tcp, tuple.src, tuple.dst);
