@@ -1,4 +1,4 @@
-//! Floor 7: the App Runner API over a running lab, which AWS's CLI and SDKs talk to unchanged.
+//! Layer 8: the App Runner API over a running lab, which AWS's CLI and SDKs talk to unchanged.
 //!
 //! `server` speaks the protocol and `signature` checks who speaks; `api` has the operations, `shape` and `shapes` what each may
 //! ask for; `connectors`, `services` and `tags` do them; `operations` carries out what takes time; `store` keeps everything;

@@ -1,4 +1,4 @@
-//! Floor 8: a file per command.
+//! Layer 9: a file per command.
 
 pub mod api;
 pub mod apply;

@@ -1,4 +1,4 @@
-//! Floor 7: a running lab. Lifecycle, control API on a unix socket, timers; tokio lives here, in `linux` sockets, and in `cli`.
+//! Layer 7: a running lab. Lifecycle, control API on a unix socket, timers; tokio lives here, in `linux` sockets, and in `cli`.
 //!
 //! [`Running::start`] builds what the lab file says and takes everything down when it is stopped or fails half-way;
 //! [`control`] serves it on a socket, [`client`] calls it, [`state`] remembers what a killed run leaves behind.

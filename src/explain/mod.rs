@@ -1,4 +1,4 @@
-//! Floor 5: evidence to text and JSON, rows to tables. Everything writes to a `Write` that the caller brings.
+//! Layer 5: evidence to text and JSON, rows to tables. Everything writes to a `Write` that the caller brings.
 
 mod evidence;
 mod findings;

@@ -1,4 +1,4 @@
-//! Floor 2: what the user configured, immutable and indexed. A file per VPC concept, in AWS's words.
+//! Layer 2: what the user configured, immutable and indexed. A file per VPC concept, in AWS's words.
 //!
 //! [`Snapshot`] is the whole of it under one [`Generation`] number. Tables are vectors; references between them are
 //! the index newtypes of [`index`], which [`Snapshot::build`] has proven to be in range.

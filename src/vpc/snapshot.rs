@@ -12,7 +12,7 @@ use std::sync::Arc;
 #[serde(transparent)]
 pub struct Generation(pub u32);
 
-/// What the config floor hands over: validated, references in range, not yet indexed.
+/// What the config layer hands over: validated, references in range, not yet indexed.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
     /// The lab's name, prefix of everything on the box.

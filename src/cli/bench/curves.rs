@@ -65,7 +65,7 @@ pub(super) fn run(args: &CurvesArgs) -> Result<ExitCode, CliError> {
         metrics: Vec::new(),
         failures: Vec::new(),
         curves,
-        floors: Vec::new(),
+        targets: Vec::new(),
     };
     print(&document, &args.print)?;
     Ok(ExitCode::SUCCESS)

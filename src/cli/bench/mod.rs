@@ -7,7 +7,6 @@ mod chart;
 mod compare;
 mod curves;
 mod document;
-mod floors;
 mod load;
 mod machine;
 mod measure;
@@ -17,6 +16,7 @@ mod peer;
 #[cfg(test)]
 mod sample;
 mod table;
+mod targets;
 mod world;
 
 use super::program::{TIMEOUT, Tool};

@@ -100,7 +100,7 @@ async fn measure(args: &OwnArgs, service: &str, destination: &str) -> Result<Doc
         metrics: metrics.into_iter().filter(|metric| !metric.rounds.is_empty()).collect(),
         failures: failures.into_iter().map(|(_, said)| said).collect(),
         curves: Vec::new(),
-        floors: Vec::new(),
+        targets: Vec::new(),
     })
 }
 
