@@ -6,6 +6,7 @@ mod fix;
 mod json;
 mod names;
 mod nearest_miss;
+mod packet;
 mod paint;
 pub mod pcapng;
 mod reload;
