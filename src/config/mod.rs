@@ -4,6 +4,7 @@
 //! objects at once, and chooses what the user left open ([`plan::Plan`]: addresses, ENI ids, device names).
 //! Everything that is wrong is found in one go. [`Lab::lower`] then cannot fail.
 
+pub mod acceptance;
 mod address;
 pub mod apprunner;
 pub mod changes;
