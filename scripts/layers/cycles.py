@@ -11,10 +11,10 @@ from dataclasses import dataclass
 # about whose `get` it is, unless `x` is `self`.
 COMMON_METHODS = set(
     """
-    abs add all and any append as_bytes as_mut as_ref as_slice as_str borrow build ceil chain chars clear clone cloned
+    abs add all and any append as_bytes as_mut as_ref as_slice as_str borrow broadcast build ceil chain chars clear clone cloned
     cmp collect contains contains_key copied count drain end entry eq err expect extend filter find first flatten flush
     fold for_each get get_mut get_or_insert id insert into into_iter is_empty is_none is_some iter iter_mut join keys
-    kill last len lines load lock map max min name new next nth ok or parse peek pop port position push push_str read
+    kill last len lines load lock map max min name network new next nth ok or parse peek pop port position push push_str read
     remove replace retain reverse rev run send set size skip sort split start starts_with status store sum swap take
     then to_owned to_string trim truncate unwrap update values wait with write zip
     """.split()
