@@ -3,6 +3,7 @@
 use super::api::{ApiArgs, FrontDoor};
 use super::import::{ImportArgs, LabSource};
 use super::output::{self, ColorChoice};
+use super::stop::{Asked, Stop};
 use super::{CliError, list};
 use crate::config::{Lab, Offload, lab_name, time_scale};
 use crate::daemon::reload::Request;
@@ -13,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
@@ -286,66 +286,4 @@ async fn reload(shared: &control::Shared, args: &UpArgs) {
         }
         Err(error) => output::note(&format!("not reloaded: {error}")),
     }
-}
-
-/// What a signal asks for.
-enum Asked {
-    End,
-    Reload,
-}
-
-/// Ctrl-C, SIGTERM and SIGHUP.
-pub(super) struct Stop {
-    signals: [tokio::signal::unix::Signal; 3],
-    had_terminal: bool,
-}
-
-impl Stop {
-    pub(super) fn listen() -> io::Result<Self> {
-        let listen = |kind| signal(kind);
-        Ok(Self {
-            signals: [
-                listen(SignalKind::interrupt())?,
-                listen(SignalKind::terminate())?,
-                listen(SignalKind::hangup())?,
-            ],
-            had_terminal: has_terminal(),
-        })
-    }
-
-    /// SIGHUP asks for the end if it says that the terminal has gone away, and otherwise for a reload.
-    async fn wait_or_reload(&mut self) -> Asked {
-        let [interrupt, terminate, hangup] = &mut self.signals;
-        tokio::select! {
-            _ = interrupt.recv() => Asked::End,
-            _ = terminate.recv() => Asked::End,
-            _ = hangup.recv() => match self.had_terminal && !has_terminal() {
-                true => Asked::End,
-                false => Asked::Reload,
-            },
-        }
-    }
-
-    /// Once the end has been asked for, a hangup says nothing new: the shell and the kernel each send one.
-    pub(super) async fn wait_for_another(&mut self) {
-        let [interrupt, terminate, _] = &mut self.signals;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
-
-    pub(super) async fn wait(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.signals;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-}
-
-/// Whether the process has a controlling terminal: only then SIGHUP can mean that it has gone.
-fn has_terminal() -> bool {
-    std::fs::File::open("/dev/tty").is_ok()
 }

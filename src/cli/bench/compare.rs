@@ -1,12 +1,14 @@
 //! `egret bench paths`: egret's paths beside a bare veth, the kernel's own NAT, and what users would pick instead.
 
+use super::args::{BuildArgs, seconds, whole_seconds};
 use super::cells::{Cell, LONG, Method, SHORT};
 use super::document::{Document, PathInfo};
 use super::measure::{Lane, Outcome, rounds};
 use super::paths::{ALL, Path};
 use super::peer::Peer;
-use super::{BenchError, BuildArgs, PrintArgs, curves, machine, targets};
-use super::{print, require_iperf, require_root, seconds, until_signal, whole_seconds};
+use super::print::{PrintArgs, print};
+use super::session::{require_iperf, require_root, until_signal};
+use super::{BenchError, curves, machine, targets};
 use crate::cli::progress::Progress;
 use crate::cli::{CliError, output};
 use std::net::TcpStream;
