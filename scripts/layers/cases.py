@@ -194,6 +194,16 @@ TREES = [
         },
         [],
     ),
+    # The method may be that of a lower layer's type.
+    (
+        {
+            "src/daemon/mod.rs": "mod a;\nmod b;\n",
+            "src/daemon/a.rs": "use crate::linux::Cache;\npub struct A(Cache);\nimpl A {\n    fn f(&self) { self.0.commit(); }\n}\n",
+            "src/daemon/b.rs": "use super::a::A;\nimpl A {\n    fn commit(&self) {}\n}\n",
+            "src/linux/mod.rs": "pub struct Cache;\nimpl Cache {\n    pub fn commit(&self) {}\n}\n",
+        },
+        [],
+    ),
     # The tables: src/lib.rs, a module's own docs, README.md and docs/.
     ({"src/lib.rs": "pub mod vpc;\n", "src/vpc/mod.rs": ""}, [("src/lib.rs", 1, "no table of layers")]),
     (

@@ -107,7 +107,8 @@ class Crate:
         known = self._known_types(named)
         found = defaultdict(lambda: defaultdict(list))
         for file in files:
-            calls = (tie for call in self.outlines[file].calls for tie in self._call(file, call, files, known[file]))
+            types = {(home, name) for home, name, _ in named[file]}
+            calls = (tie for call in self.outlines[file].calls for tie in self._call(call, files, known[file], types))
             for other, name, position in [*named[file], *calls]:
                 if other != file and other in files:
                     found[file][other].append(Tie(name, position))
@@ -163,7 +164,7 @@ class Crate:
         if len(files) == 1:
             yield files.pop(), f"{own[1]}::{name}", position
 
-    def _call(self, file, call, files, known):
+    def _call(self, call, files, known, types):
         definitions = self.methods.get(call.name, ())
         if call.on_self and (own := self.type_of(call.impl)) is not None:
             homes = {home for type_, home in definitions if type_ == own}
@@ -172,6 +173,8 @@ class Crate:
             return
         if call.name in COMMON_METHODS:
             return
+        if any(home not in files and type_ in types for type_, home in definitions):
+            return  # it may be the method of a type of a lower layer that the file names
         homes = {(type_, home) for type_, home in definitions if home in files}
         if len(homes) == 1:
             type_, home = homes.pop()

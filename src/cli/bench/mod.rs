@@ -115,7 +115,6 @@ fn read(file: &PathBuf) -> Result<Document, CliError> {
 #[cfg(test)]
 mod tests {
     use super::super::Cli;
-    use super::*;
     use clap::Parser as _;
 
     #[test]

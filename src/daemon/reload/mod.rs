@@ -1,15 +1,14 @@
 //! `egret apply` and SIGHUP: another configuration for a running lab. It is read and validated as a whole, compared with
 //! the one in force, and either put in its place whole or refused whole.
 
+mod commit;
 mod fates;
 mod reconcile;
 mod tasks;
 
-pub(in crate::daemon) use reconcile::{Site, far_of};
-
-use super::history::History;
+use super::error::LabError;
 use super::needs::Needs;
-use super::running::{LabError, Running};
+use super::running::Running;
 use crate::config::changes::changes;
 use crate::config::{Diagnostics, Lab, Overlay};
 use crate::daemon::startup;
@@ -17,9 +16,8 @@ use crate::explain::{Reload, Warning};
 use crate::flow::Instant;
 use crate::linux::clock;
 use crate::vpc::{Generation, Snapshot};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What is to be put in force.
@@ -232,31 +230,6 @@ impl Running {
     fn next(&self, lab: &Lab) -> Result<Snapshot, LabError> {
         let generation = Generation(self.snapshot().generation.0.saturating_add(1));
         self.with_own_tasks(lab.lower(generation))
-    }
-
-    pub(super) fn put_in_force(
-        &mut self,
-        lab: Lab,
-        snapshot: Snapshot,
-        needs: &Needs,
-    ) -> Result<(), LabError> {
-        let snapshot = Arc::new(snapshot);
-        let mut live = BTreeSet::new();
-        self.engine.flows().for_each(|entry| {
-            live.insert(entry.flow.admitted_under);
-        });
-        let mut history = History::clone(&self.history.load());
-        history.record(Arc::clone(&snapshot), &live);
-        self.history.store(Arc::new(history));
-        self.lab = lab;
-        self.needs = needs.clone();
-        let generation = snapshot.generation;
-        self.current.store(snapshot);
-        match &self.cache {
-            // From here on no packet passes by a verdict of before, but those that are on their way.
-            Some(cache) => Ok(cache.put_in_force(generation)?),
-            None => Ok(()),
-        }
     }
 }
 

@@ -11,12 +11,13 @@
 //! judged before the change may leave by it after, from an address that is still the lab's (`refusal` in `steer.bpf.c`).
 
 use crate::config::{DeviceKind, Lab};
+use crate::daemon::error::LabError;
 use crate::daemon::judge::EngineJudge;
 use crate::daemon::needs::{Needs, SiteId, SiteNeeds};
-use crate::daemon::running::{LabError, Running};
+use crate::daemon::running::Running;
+use crate::daemon::site::{Site, far_of};
 use crate::linux::link::{Link, LinkError, Links, link_space, readdress};
-use crate::linux::listen::{EchoHandle, Endpoint, spawn_echo};
-use crate::linux::netns::Netns;
+use crate::linux::listen::{Endpoint, spawn_echo};
 use crate::linux::tun;
 use crate::linux::worker::Worker;
 use crate::pipeline::DeviceId;
@@ -25,18 +26,6 @@ use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-
-/// A namespace with its veth, as it stands on the box.
-pub(in crate::daemon) struct Site {
-    pub(in crate::daemon) netns: Netns,
-    pub(in crate::daemon) near: String,
-    pub(in crate::daemon) far: &'static str,
-    pub(in crate::daemon) link: Link,
-    pub(in crate::daemon) space: Space,
-    pub(in crate::daemon) mtu: u16,
-    pub(in crate::daemon) addresses: Vec<Ipv4Addr>,
-    pub(in crate::daemon) listeners: BTreeMap<Endpoint, EchoHandle>,
-}
 
 /// Address spaces have 16 bits; what is numbered from here on is none.
 const BEYOND_SPACES: u32 = 1 << 16;
@@ -332,34 +321,6 @@ impl Running {
             Some((*prefix, link))
         };
         device.deliveries.iter().filter_map(by).collect()
-    }
-
-    /// Waits until no worker is in a batch that began before now, and no packet on its way by an entry of the flow cache
-    /// that was used before. A batch is at most 64 packets, none of which is waited for.
-    pub(in crate::daemon) async fn quiesce(&self) {
-        if let Some(cache) = &self.cache {
-            cache.quiesce();
-        }
-        let busy: Vec<_> = self
-            .workers
-            .values()
-            .map(|worker| worker.stats())
-            .map(|stats| (stats.turn(), stats))
-            .collect();
-        while !busy.iter().all(|(then, stats)| stats.is_past(then)) {
-            std::thread::yield_now();
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-/// What the link of a place is called there; the services see to theirs themselves.
-pub(in crate::daemon) fn far_of(id: &SiteId) -> Option<&'static str> {
-    match id {
-        SiteId::Internet => Some("net0"),
-        SiteId::Vpc(_) => Some("vpc0"),
-        SiteId::GatewayEndpoint(_) => Some("vpce0"),
-        SiteId::Services => None,
     }
 }
 

@@ -2,8 +2,9 @@
 //! whose ENI is another one is attached anew.
 
 use crate::config::Lab;
-use crate::daemon::running::{LabError, Running};
-use crate::daemon::tasks::{Attachment, device_of};
+use crate::daemon::attachment::{Attachment, device_of};
+use crate::daemon::error::LabError;
+use crate::daemon::running::Running;
 use crate::linux::link::{Links, task_link_name};
 use crate::linux::netns::Netns;
 use crate::pipeline::{Device, DeviceId};

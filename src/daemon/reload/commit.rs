@@ -1,0 +1,38 @@
+//! The moment at which a configuration comes into force.
+
+use crate::config::Lab;
+use crate::daemon::error::LabError;
+use crate::daemon::history::History;
+use crate::daemon::needs::Needs;
+use crate::daemon::running::Running;
+use crate::vpc::Snapshot;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+impl Running {
+    /// Puts a configuration in force for the engine and for tc: packets are judged by it from here on.
+    pub(super) fn put_in_force(
+        &mut self,
+        lab: Lab,
+        snapshot: Snapshot,
+        needs: &Needs,
+    ) -> Result<(), LabError> {
+        let snapshot = Arc::new(snapshot);
+        let mut live = BTreeSet::new();
+        self.engine.flows().for_each(|entry| {
+            live.insert(entry.flow.admitted_under);
+        });
+        let mut history = History::clone(&self.history.load());
+        history.record(Arc::clone(&snapshot), &live);
+        self.history.store(Arc::new(history));
+        self.lab = lab;
+        self.needs = needs.clone();
+        let generation = snapshot.generation;
+        self.current.store(snapshot);
+        match &self.cache {
+            // From here on no packet passes by a verdict of before, but those that are on their way.
+            Some(cache) => Ok(cache.put_in_force(generation)?),
+            None => Ok(()),
+        }
+    }
+}
