@@ -18,7 +18,6 @@ use std::net::Ipv4Addr;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
 
 const AGENT: &str = include_str!("agent.py");
 /// How long a connection may take that must not come about, in seconds.
