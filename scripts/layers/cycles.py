@@ -7,18 +7,9 @@ when it calls an inherent method whose `impl` stands in the other.
 from collections import defaultdict
 from dataclasses import dataclass
 
-# Methods of the standard library and of the crates in use, which a type of ours may also have: `x.get()` says nothing
-# about whose `get` it is, unless `x` is `self`.
-COMMON_METHODS = set(
-    """
-    abs add all and any append as_bytes as_mut as_ref as_slice as_str borrow broadcast build ceil chain chars clear clone cloned
-    cmp collect contains contains_key copied count drain end entry eq err expect extend filter find first flatten flush
-    fold for_each get get_mut get_or_insert id insert into into_iter is_empty is_none is_some iter iter_mut join keys
-    kill last len lines load lock map max min name network new next nth ok or parse peek pop port position push push_str read
-    remove replace retain reverse rev run send set size skip sort split start starts_with status store sum swap take
-    then to_owned to_string trim truncate unwrap update values wait with write zip
-    """.split()
-)
+# Methods of the standard library's collections and of ipnetwork, which a type of ours may also have: `x.get()` says
+# nothing about whose `get` it is, unless `x` is `self`.
+COMMON_METHODS = set("clone contains extend get insert is_empty iter len network next prefix push remove".split())
 
 
 @dataclass(frozen=True)

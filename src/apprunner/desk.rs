@@ -1,4 +1,4 @@
-//! What every operation works with, and how it changes what is kept together with the lab.
+//! The account, the store and the lab that every operation works with, and changes to store and lab together.
 
 use super::arn::Account;
 use super::fault::{Fault, Kind};

@@ -1,4 +1,4 @@
-//! Why a command failed, and with which exit code.
+//! The errors of commands, and their exit codes.
 
 use super::bench::BenchError;
 use super::demo::DemoError;

@@ -1,4 +1,4 @@
-//! Which running lab a command is for.
+//! The argument that names a running lab.
 
 use crate::config::lab_name;
 

@@ -1,4 +1,4 @@
-//! Where a command waits.
+//! The runtime of a command that waits for little.
 
 use std::io;
 

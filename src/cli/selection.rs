@@ -1,4 +1,4 @@
-//! Which packets and flows a command is about.
+//! The arguments that select packets and flows.
 
 use crate::explain::Selection;
 

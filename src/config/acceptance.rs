@@ -1,4 +1,4 @@
-//! Whether App Runner takes a connector for a service.
+//! App Runner's acceptance of a connector's subnets for a service.
 
 use super::apprunner::PublicSubnets;
 use super::spec::Spec;

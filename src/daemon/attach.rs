@@ -1,4 +1,4 @@
-//! How a task is attached to a running lab and detached from it: a namespace, a link, an address, an ENI.
+//! Attaches tasks to a running lab, and detaches them: a namespace, a link, an address, an ENI.
 
 use super::attachment::{Attachment, device_of, task_namespace};
 use super::error::LabError;

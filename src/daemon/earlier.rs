@@ -1,4 +1,4 @@
-//! What positions of an earlier configuration mean.
+//! Names of rules and services under the configuration that decided, which may be an earlier one.
 
 use super::history::History;
 use crate::explain::{decided_by, service_name};

@@ -1,4 +1,4 @@
-//! Why a lab did not come up, or could not be changed.
+//! The errors of a lab that does not come up, or cannot be changed.
 
 use super::state::StateError;
 use crate::config::Diagnostics;

@@ -1,5 +1,5 @@
-//! What a process notes for the one that comes after it, where flows are to go on without it (`offload_grace`): the lab in
-//! force, its sites and its tasks. `resume` goes on with it.
+//! The handover: the lab in force, its namespaces and its tasks, written down for the process that comes after a killed one
+//! (`offload_grace`). `resume` takes it up.
 
 use super::attachment::Attachment;
 use super::error::LabError;

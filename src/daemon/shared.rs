@@ -1,4 +1,4 @@
-//! A running lab as its clients share it, and what they are told when a call cannot be met.
+//! A running lab as its clients share it, and the answers to calls that cannot be met.
 
 use super::error::LabError;
 use super::reload::{ReloadError, Request};

@@ -1,5 +1,4 @@
-//! How a lab comes up: a state directory is held, what a killed run left is resumed or cleared, and everything is built in
-//! order.
+//! Starts a lab: holds its state directory, resumes or clears what a killed run left, and builds everything in order.
 
 use super::addresses::Addresses;
 use super::error::LabError;
@@ -42,7 +41,7 @@ impl Running {
     /// returns, its listeners are closed too. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`StateError::Busy`] when another process has it that is not about to end.
+    /// [`StateError::Busy`](super::StateError::Busy) when another process has it that is not about to end.
     pub async fn hold(name: &str) -> Result<StateDir, LabError> {
         if !nix::unistd::geteuid().is_root() {
             return Err(LabError::NotRoot);

@@ -1,4 +1,4 @@
-//! What those need who look at a lab's packets and flows without holding the lab itself.
+//! A lab's engine and configurations, for those who look at packets and flows without holding the lab itself.
 
 use super::history::History;
 use crate::pipeline::Engine;

@@ -1,4 +1,4 @@
-//! Why there are no figures.
+//! The errors of a measurement.
 
 use super::load::LoadError;
 use super::peer::PeerError;

@@ -1,4 +1,4 @@
-//! How figures are printed.
+//! Prints figures, and saves them.
 
 use super::BenchError;
 use super::document::Document;

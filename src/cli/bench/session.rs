@@ -1,4 +1,4 @@
-//! What a measurement needs of the machine, and how it ends early.
+//! The requirements of a measurement, and its end by a signal.
 
 use super::BenchError;
 use crate::cli::program::TIMEOUT;

@@ -1,4 +1,4 @@
-//! Why there was no demo, or not all of it.
+//! The errors of the demo.
 
 use crate::cli::iperf::IperfError;
 use crate::cli::program::Tool;

@@ -1,4 +1,4 @@
-//! What every format's importer is.
+//! The signature of an importer; each format has one.
 
 use super::{Account, Findings, ImportErrors, Options};
 

@@ -1,4 +1,4 @@
-//! The moment at which a configuration comes into force.
+//! Commits a configuration.
 
 use crate::config::Lab;
 use crate::daemon::error::LabError;
@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Running {
-    /// Puts a configuration in force for the engine and for tc: packets are judged by it from here on.
-    pub(super) fn put_in_force(
+    /// Puts a configuration in force: from here on the engine and tc decide by it.
+    pub(super) fn commit(
         &mut self,
         lab: Lab,
         snapshot: Snapshot,

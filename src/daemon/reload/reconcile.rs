@@ -78,7 +78,7 @@ impl Running {
         needs: &Needs,
     ) -> Result<(), LabError> {
         self.withdraw(needs)?;
-        self.put_in_force(lab, snapshot, needs)?;
+        self.commit(lab, snapshot, needs)?;
         self.attach_tasks_anew()?;
         self.quiesce().await;
         self.open(needs)?;

@@ -1,4 +1,4 @@
-//! Between whom small packets go.
+//! The client and the server of small packets.
 
 use crate::linux::Netns;
 use std::net::{Ipv4Addr, SocketAddrV4};

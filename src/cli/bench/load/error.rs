@@ -1,4 +1,4 @@
-//! Why small packets gave no figure.
+//! The errors of small packets.
 
 use crate::linux::NetnsError;
 use crate::linux::exec::ExecError;

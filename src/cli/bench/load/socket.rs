@@ -1,4 +1,4 @@
-//! Sockets on which nothing waits for ever.
+//! Sockets on which every wait has a limit.
 
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;

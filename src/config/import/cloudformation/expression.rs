@@ -1,4 +1,4 @@
-//! What an expression of a template comes to.
+//! Evaluates the expressions of a template.
 
 use super::evaluate::Evaluate;
 use super::fault::Fault;

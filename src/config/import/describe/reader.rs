@@ -1,4 +1,4 @@
-//! The account in the making, and what the elements of several answers have alike.
+//! The account in the making, and readers of what several answers have alike.
 
 use super::super::json::Node;
 use super::super::{Account, Findings, ImportError, Origin, SecurityGroupRule};
