@@ -14,141 +14,140 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-impl Running {
-    /// The tasks that no lab file asks for, by service.
-    pub(super) fn tasks_by_hand(&self) -> BTreeMap<String, BTreeSet<u16>> {
-        let mut tasks: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
-        for attachment in self.tasks.values().filter(|attachment| attachment.by_hand) {
-            let numbers = tasks.entry(attachment.service.clone()).or_default();
-            numbers.insert(attachment.task.number);
+/// The tasks that no lab file asks for, by service.
+pub(super) fn tasks_by_hand(running: &Running) -> BTreeMap<String, BTreeSet<u16>> {
+    let mut tasks: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+    for attachment in running.tasks.values().filter(|attachment| attachment.by_hand) {
+        let numbers = tasks.entry(attachment.service.clone()).or_default();
+        numbers.insert(attachment.task.number);
+    }
+    tasks
+}
+
+/// Makes a task; `by_hand` says that no lab file asks for it.
+pub(super) async fn add(
+    running: &mut Running,
+    service: ServiceIx,
+    number: u16,
+    by_hand: bool,
+) -> Result<Task, LabError> {
+    let snapshot = running.snapshot();
+    let device = device_of(&snapshot, service, number);
+    let tun = device.and_then(|device| {
+        Some(running.workers.get(&DeviceId::of(&snapshot, device))?.device().ifindex())
+    });
+    let (Some(device), Some(tun)) = (device, tun) else {
+        let service = snapshot.service(service).name.clone();
+        return Err(LabError::NoDevice { service, number });
+    };
+    let eni = match device {
+        Device::Eni(eni) => Some(eni),
+        Device::AppRunner | Device::NatGateway(_) => None,
+    };
+    let task = Task { service, number, address: free_address(running, &snapshot)?, eni };
+    let netns =
+        running.state.make_namespace(&task_namespace(&running.lab.name, &snapshot, &task))?;
+    let device = DeviceId::of(&snapshot, device);
+    let attached = attach(running, &snapshot, task, by_hand, &netns, device, tun).await;
+    if attached.is_err() {
+        let link = running.router.ifindex(&task_link_name(task.address)).await.ok();
+        // What failed first is what the caller wants to hear.
+        let _ = detach(running, task.address, netns.name(), link).await;
+    }
+    attached.map(|()| task)
+}
+
+async fn attach(
+    running: &mut Running,
+    snapshot: &Snapshot,
+    task: Task,
+    by_hand: bool,
+    netns: &Netns,
+    device: DeviceId,
+    tun: u32,
+) -> Result<(), LabError> {
+    let (namespace, mtu) = (netns.name().to_owned(), snapshot.parts().mtu.task);
+    write_overlays(running, snapshot, &namespace, &task)?;
+    let link = link_task(&running.router, netns, task.address, mtu).await?;
+    running.current.store(Arc::new(snapshot.with_task(task)));
+    running.steer.deliver_task(task.address, link)?;
+    // Services see the task's own address, and answer it.
+    running.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
+    running.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
+    let service = snapshot.service(task.service).name.clone();
+    let device = Some(device);
+    let attachment = Attachment { task, service, by_hand, namespace, link, device, mtu };
+    running.tasks.insert(task.address, attachment);
+    Ok(())
+}
+
+/// The files that programs of a task see in place of those in `/etc`. One that says the same already is not touched.
+pub(super) fn write_overlays(
+    running: &Running,
+    snapshot: &Snapshot,
+    namespace: &str,
+    task: &Task,
+) -> Result<(), LabError> {
+    let resolv_conf = resolv_conf(snapshot, &running.lab.spec.region, task);
+    running.state.overlay(namespace, "resolv.conf", &resolv_conf)?;
+    Ok(running.state.overlay(namespace, "hosts", &hosts(task, namespace))?)
+}
+
+/// Undoes an attachment, whole or half. What is gone already is fine.
+pub(super) async fn detach(
+    running: &mut Running,
+    address: Ipv4Addr,
+    namespace: &str,
+    ifindex: Option<u32>,
+) -> Result<(), LabError> {
+    let steered = match ifindex {
+        Some(ifindex) => {
+            running.steer_drops.forget(ifindex);
+            running.steer.detach_task(ifindex)
         }
-        tasks
-    }
+        None => Ok(()),
+    };
+    let withdrawn = running.steer.withdraw_task(address);
+    let disowned = running.steer.disown(u32::from(Space::SERVICES.0), address);
+    let before = running.snapshot();
+    running.current.store(Arc::new(before.without_task(address)));
+    // What waited for a worker that has not seen this yet could begin flows again.
+    running.quiesce().await;
+    running.engine.forget_task(Instant(clock::now()), &before, address);
+    running.addresses.give_back(address);
+    let unlinked = match running.router.delete(&task_link_name(address)).await {
+        Err(LinkError::Missing { .. }) => Ok(()),
+        deleted => deleted,
+    };
+    let removed = running.state.remove_namespace(namespace);
+    steered?;
+    withdrawn?;
+    disowned?;
+    unlinked?;
+    Ok(removed?)
+}
 
-    /// Makes a task; `by_hand` says that no lab file asks for it.
-    pub(super) async fn add(
-        &mut self,
-        service: ServiceIx,
-        number: u16,
-        by_hand: bool,
-    ) -> Result<Task, LabError> {
-        let snapshot = self.snapshot();
-        let device = device_of(&snapshot, service, number);
-        let tun = device.and_then(|device| {
-            Some(self.workers.get(&DeviceId::of(&snapshot, device))?.device().ifindex())
-        });
-        let (Some(device), Some(tun)) = (device, tun) else {
-            let service = snapshot.service(service).name.clone();
-            return Err(LabError::NoDevice { service, number });
-        };
-        let eni = match device {
-            Device::Eni(eni) => Some(eni),
-            Device::AppRunner | Device::NatGateway(_) => None,
-        };
-        let task = Task { service, number, address: self.free_address(&snapshot)?, eni };
-        let netns = self.state.make_namespace(&task_namespace(&self.lab.name, &snapshot, &task))?;
-        let device = DeviceId::of(&snapshot, device);
-        let attached = self.attach(&snapshot, task, by_hand, &netns, device, tun).await;
-        if attached.is_err() {
-            let link = self.router.ifindex(&task_link_name(task.address)).await.ok();
-            // What failed first is what the caller wants to hear.
-            let _ = self.detach(task.address, netns.name(), link).await;
+pub(super) fn service(running: &Running, name: &str) -> Result<ServiceIx, LabError> {
+    let snapshot = running.snapshot();
+    let services = &snapshot.parts().services;
+    services.iter().position(|s| s.name == name).map(ServiceIx::from).ok_or_else(|| {
+        LabError::UnknownService {
+            name: name.to_owned(),
+            known: services.iter().map(|s| s.name.clone()).collect(),
         }
-        attached.map(|()| task)
-    }
+    })
+}
 
-    async fn attach(
-        &mut self,
-        snapshot: &Snapshot,
-        task: Task,
-        by_hand: bool,
-        netns: &Netns,
-        device: DeviceId,
-        tun: u32,
-    ) -> Result<(), LabError> {
-        let (namespace, mtu) = (netns.name().to_owned(), snapshot.parts().mtu.task);
-        self.write_overlays(snapshot, &namespace, &task)?;
-        let link = link_task(&self.router, netns, task.address, mtu).await?;
-        self.current.store(Arc::new(snapshot.with_task(task)));
-        self.steer.deliver_task(task.address, link)?;
-        // Services see the task's own address, and answer it.
-        self.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
-        self.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
-        let service = snapshot.service(task.service).name.clone();
-        let device = Some(device);
-        let attachment = Attachment { task, service, by_hand, namespace, link, device, mtu };
-        self.tasks.insert(task.address, attachment);
-        Ok(())
-    }
+pub(super) fn find(running: &Running, service: ServiceIx, number: u16) -> Option<Task> {
+    running.tasks.values().map(|a| a.task).find(|t| t.service == service && t.number == number)
+}
 
-    /// The files that programs of a task see in place of those in `/etc`. One that says the same already is not touched.
-    pub(super) fn write_overlays(
-        &self,
-        snapshot: &Snapshot,
-        namespace: &str,
-        task: &Task,
-    ) -> Result<(), LabError> {
-        let resolv_conf = resolv_conf(snapshot, &self.lab.spec.region, task);
-        self.state.overlay(namespace, "resolv.conf", &resolv_conf)?;
-        Ok(self.state.overlay(namespace, "hosts", &hosts(task, namespace))?)
-    }
-
-    /// Undoes an attachment, whole or half. What is gone already is fine.
-    pub(super) async fn detach(
-        &mut self,
-        address: Ipv4Addr,
-        namespace: &str,
-        ifindex: Option<u32>,
-    ) -> Result<(), LabError> {
-        let steered = match ifindex {
-            Some(ifindex) => {
-                self.steer_drops.forget(ifindex);
-                self.steer.detach_task(ifindex)
-            }
-            None => Ok(()),
-        };
-        let withdrawn = self.steer.withdraw_task(address);
-        let disowned = self.steer.disown(u32::from(Space::SERVICES.0), address);
-        let before = self.snapshot();
-        self.current.store(Arc::new(before.without_task(address)));
-        // What waited for a worker that has not seen this yet could begin flows again.
-        self.quiesce().await;
-        self.engine.forget_task(Instant(clock::now()), &before, address);
-        self.addresses.give_back(address);
-        let unlinked = match self.router.delete(&task_link_name(address)).await {
-            Err(LinkError::Missing { .. }) => Ok(()),
-            deleted => deleted,
-        };
-        let removed = self.state.remove_namespace(namespace);
-        steered?;
-        withdrawn?;
-        disowned?;
-        unlinked?;
-        Ok(removed?)
-    }
-
-    pub(super) fn service(&self, name: &str) -> Result<ServiceIx, LabError> {
-        let snapshot = self.snapshot();
-        let services = &snapshot.parts().services;
-        services.iter().position(|s| s.name == name).map(ServiceIx::from).ok_or_else(|| {
-            LabError::UnknownService {
-                name: name.to_owned(),
-                known: services.iter().map(|s| s.name.clone()).collect(),
-            }
-        })
-    }
-
-    pub(super) fn find(&self, service: ServiceIx, number: u16) -> Option<Task> {
-        self.tasks.values().map(|a| a.task).find(|t| t.service == service && t.number == number)
-    }
-
-    fn free_address(&self, snapshot: &Snapshot) -> Result<Ipv4Addr, LabError> {
-        let taken = |address| snapshot.task(address).is_some() || self.tasks.contains_key(&address);
-        self.addresses.free(taken).ok_or_else(|| LabError::PoolEmpty {
-            pool: self.lab.task_cidr,
-            resting: self.addresses.resting(),
-        })
-    }
+fn free_address(running: &Running, snapshot: &Snapshot) -> Result<Ipv4Addr, LabError> {
+    let taken = |address| snapshot.task(address).is_some() || running.tasks.contains_key(&address);
+    running.addresses.free(taken).ok_or_else(|| LabError::PoolEmpty {
+        pool: running.lab.task_cidr,
+        resting: running.addresses.resting(),
+    })
 }
 
 /// The resolver at the VPC's base plus two, or the link-local one (spec 8).

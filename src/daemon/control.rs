@@ -1,5 +1,6 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root only.
 
+use super::attach;
 use super::error::LabError;
 use super::flows::FlowQuery;
 use super::reload::{ReloadError, Request};
@@ -209,12 +210,13 @@ fn explained(running: &Running, request: &ExplainRequest) -> Result<ExplainAnswe
     let snapshot = running.snapshot();
     let said = |error: &dyn std::fmt::Display| error.to_string();
     let reference = TaskRef::parse(&request.task, &snapshot).map_err(|e| said(&e))?;
-    let task: Task = running.find(reference.service, reference.number).ok_or_else(|| {
-        format!(
-            "the lab has no task {}; `egret ps` lists the tasks, `egret task add` makes one",
-            request.task
-        )
-    })?;
+    let task: Task =
+        attach::find(running, reference.service, reference.number).ok_or_else(|| {
+            format!(
+                "the lab has no task {}; `egret ps` lists the tasks, `egret task add` makes one",
+                request.task
+            )
+        })?;
     let target = Target::parse_for(&request.destination, &task, &snapshot).map_err(|e| said(&e))?;
     let (tuple, icmp) = target.packet(task.address, request.source_port);
     let evidence = running.engine().explain(Instant(clock::now()), &snapshot, &task, tuple, icmp);

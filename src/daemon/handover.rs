@@ -18,6 +18,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant as Time};
 
+/// Notes what the next process needs, where one may go on with it.
+pub(super) fn leave(running: &Running) -> Result<(), LabError> {
+    if running.heartbeat.is_none() {
+        return Ok(());
+    }
+    let left = Left {
+        format: FORMAT,
+        file: running.lab.file.clone(),
+        text: running.lab.source().to_owned(),
+        overlay: running.lab.overlay.clone(),
+        plan: running.lab.plan.clone(),
+        time_scale: running.lab.time_scale,
+        task_cidr: running.lab.task_cidr.to_string(),
+        sites: running.sites.iter().map(|(id, site)| left_site(id, site)).collect(),
+        sites_made: running.sites_made,
+        file_tasks: running.file_tasks.clone(),
+        tasks: running.tasks.values().map(left_task).collect(),
+    };
+    let text = serde_json::to_string(&left).map_err(std::io::Error::other)?;
+    Ok(running.state.leave(Some(&text))?)
+}
+
+/// Before a change: half of one is nothing to go on with.
+pub(super) fn leave_nothing(running: &Running) -> Result<(), LabError> {
+    Ok(running.state.leave(None)?)
+}
+
 /// Of the file, and of what is pinned with it.
 const FORMAT: u32 = 3;
 
@@ -160,34 +187,5 @@ fn left_task(attachment: &Attachment) -> LeftTask {
         by_hand: attachment.by_hand,
         namespace: attachment.namespace.clone(),
         mtu: attachment.mtu,
-    }
-}
-
-impl Running {
-    /// Notes what the next process needs, where one may go on with it.
-    pub(super) fn leave(&self) -> Result<(), LabError> {
-        if self.heartbeat.is_none() {
-            return Ok(());
-        }
-        let left = Left {
-            format: FORMAT,
-            file: self.lab.file.clone(),
-            text: self.lab.source().to_owned(),
-            overlay: self.lab.overlay.clone(),
-            plan: self.lab.plan.clone(),
-            time_scale: self.lab.time_scale,
-            task_cidr: self.lab.task_cidr.to_string(),
-            sites: self.sites.iter().map(|(id, site)| left_site(id, site)).collect(),
-            sites_made: self.sites_made,
-            file_tasks: self.file_tasks.clone(),
-            tasks: self.tasks.values().map(left_task).collect(),
-        };
-        let text = serde_json::to_string(&left).map_err(std::io::Error::other)?;
-        Ok(self.state.leave(Some(&text))?)
-    }
-
-    /// Before a change: half of one is nothing to go on with.
-    pub(super) fn leave_nothing(&self) -> Result<(), LabError> {
-        Ok(self.state.leave(None)?)
     }
 }

@@ -11,6 +11,7 @@ use super::services::Services;
 use super::startup::Startup;
 use super::state::StateDir;
 use super::steer_drops::SteerDrops;
+use super::{reload, resume};
 use crate::config::{Lab, Offload};
 use crate::linux::link::Links;
 use crate::linux::netns::Netns;
@@ -113,10 +114,10 @@ impl Running {
             lab: lab.clone(),
         };
         let up = match handover {
-            Some(handover) => running.resume(handover, lab, say).await,
-            None => running.turn_to(lab, say).await,
+            Some(handover) => resume::resume(&mut running, handover, lab, say).await,
+            None => reload::apply(&mut running, lab, say).await,
         };
-        if let Err(error) = up.and_then(|()| running.begin_to_stay()) {
+        if let Err(error) = up.and_then(|()| resume::begin_to_stay(&mut running)) {
             running.stop()?;
             return Err(error);
         }

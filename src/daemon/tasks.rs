@@ -2,6 +2,7 @@
 
 use super::error::LabError;
 use super::running::Running;
+use super::{attach, handover, reload};
 use crate::config::Overlay;
 use crate::vpc::{ServiceIx, ServiceKind, Task};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,10 +13,10 @@ impl Running {
     /// # Errors
     /// No such service, or the step that failed.
     pub async fn ensure_task(&mut self, service: &str, number: u16) -> Result<Task, LabError> {
-        let ix = self.service(service)?;
-        match self.find(ix, number) {
+        let ix = attach::service(self, service)?;
+        match attach::find(self, ix, number) {
             Some(task) => Ok(task),
-            None => self.add_by_hand(service, number).await,
+            None => add_by_hand(self, service, number).await,
         }
     }
 
@@ -24,64 +25,10 @@ impl Running {
     /// # Errors
     /// No such service, or the step that failed.
     pub async fn add_task(&mut self, service: &str) -> Result<Task, LabError> {
-        let ix = self.service(service)?;
-        let number = (1..=u16::MAX).find(|number| self.find(ix, *number).is_none());
+        let ix = attach::service(self, service)?;
+        let number = (1..=u16::MAX).find(|number| attach::find(self, ix, *number).is_none());
         let number = number.ok_or_else(|| LabError::ServiceFull(service.to_owned()))?;
-        self.add_by_hand(service, number).await
-    }
-
-    /// Makes a task that no lab file asks for, with an ENI of its own where it needs one. What App Runner does not run has none.
-    async fn add_by_hand(&mut self, service: &str, number: u16) -> Result<Task, LabError> {
-        let ix = self.service(service)?;
-        if self.lab.overlay.is_at_rest(service) {
-            return Err(LabError::AtRest(service.to_owned()));
-        }
-        let task = match self.require_eni(service, ix, number).await {
-            Ok(()) => self.add(ix, number, true).await,
-            Err(error) => Err(error),
-        };
-        if task.is_err() {
-            // What failed first is what the caller wants to hear.
-            let _ = self.keep_enis_of_tasks().await;
-        }
-        self.leave()?;
-        task
-    }
-
-    /// Has the ENI made that a Fargate task needs, where there is none: the lab becomes another one.
-    async fn require_eni(
-        &mut self,
-        service: &str,
-        ix: ServiceIx,
-        number: u16,
-    ) -> Result<(), LabError> {
-        let snapshot = self.snapshot();
-        let is_fargate = snapshot.service(ix).kind == ServiceKind::Fargate;
-        if !is_fargate || snapshot.choose_eni(ix, number).is_some() {
-            return Ok(());
-        }
-        let mut tasks = self.tasks_by_hand();
-        tasks.entry(service.to_owned()).or_default().insert(number);
-        self.turn_to_tasks(tasks).await
-    }
-
-    /// Lets the ENIs go of Fargate tasks that are gone.
-    async fn keep_enis_of_tasks(&mut self) -> Result<(), LabError> {
-        self.turn_to_tasks(self.tasks_by_hand()).await
-    }
-
-    async fn turn_to_tasks(
-        &mut self,
-        tasks_by_hand: BTreeMap<String, BTreeSet<u16>>,
-    ) -> Result<(), LabError> {
-        let overlay = Overlay { tasks_by_hand, ..self.lab.overlay.clone() };
-        let lab = self.lab.with_overlay(overlay).map_err(LabError::Config)?;
-        if lab.overlay == self.lab.overlay {
-            return Ok(());
-        }
-        // A process that dies half-way leaves nothing to go on with.
-        self.leave_nothing()?;
-        self.turn_to(lab, &mut |_| {}).await
+        add_by_hand(self, service, number).await
     }
 
     /// Takes a task down: its link, its namespace, its flows. Every step is taken, whatever became of those before;
@@ -90,17 +37,71 @@ impl Running {
     /// # Errors
     /// No such task, or the first step that failed.
     pub async fn remove_task(&mut self, service: &str, number: u16) -> Result<(), LabError> {
-        let ix = self.service(service)?;
+        let ix = attach::service(self, service)?;
         let unknown = || LabError::UnknownTask { service: service.to_owned(), number };
-        let task = self.find(ix, number).ok_or_else(unknown)?;
+        let task = attach::find(self, ix, number).ok_or_else(unknown)?;
         let attachment = self.tasks.get(&task.address).ok_or_else(unknown)?;
         let (namespace, ifindex) = (attachment.namespace.clone(), attachment.link.ifindex);
         // Nobody is to go on with half a task.
-        self.leave_nothing()?;
-        self.detach(task.address, &namespace, Some(ifindex)).await?;
+        handover::leave_nothing(self)?;
+        attach::detach(self, task.address, &namespace, Some(ifindex)).await?;
         self.tasks.remove(&task.address);
-        let kept = self.keep_enis_of_tasks().await;
-        self.leave()?;
+        let kept = keep_enis_of_tasks(self).await;
+        handover::leave(self)?;
         kept
     }
+}
+
+/// Makes a task that no lab file asks for, with an ENI of its own where it needs one. What App Runner does not run has none.
+async fn add_by_hand(running: &mut Running, service: &str, number: u16) -> Result<Task, LabError> {
+    let ix = attach::service(running, service)?;
+    if running.lab.overlay.is_at_rest(service) {
+        return Err(LabError::AtRest(service.to_owned()));
+    }
+    let task = match require_eni(running, service, ix, number).await {
+        Ok(()) => attach::add(running, ix, number, true).await,
+        Err(error) => Err(error),
+    };
+    if task.is_err() {
+        // What failed first is what the caller wants to hear.
+        let _ = keep_enis_of_tasks(running).await;
+    }
+    handover::leave(running)?;
+    task
+}
+
+/// Has the ENI made that a Fargate task needs, where there is none: the lab becomes another one.
+async fn require_eni(
+    running: &mut Running,
+    service: &str,
+    ix: ServiceIx,
+    number: u16,
+) -> Result<(), LabError> {
+    let snapshot = running.snapshot();
+    let is_fargate = snapshot.service(ix).kind == ServiceKind::Fargate;
+    if !is_fargate || snapshot.choose_eni(ix, number).is_some() {
+        return Ok(());
+    }
+    let mut tasks = attach::tasks_by_hand(running);
+    tasks.entry(service.to_owned()).or_default().insert(number);
+    apply_tasks(running, tasks).await
+}
+
+/// Lets the ENIs go of Fargate tasks that are gone.
+async fn keep_enis_of_tasks(running: &mut Running) -> Result<(), LabError> {
+    apply_tasks(running, attach::tasks_by_hand(running)).await
+}
+
+async fn apply_tasks(
+    running: &mut Running,
+    tasks_by_hand: BTreeMap<String, BTreeSet<u16>>,
+) -> Result<(), LabError> {
+    let overlay = Overlay { tasks_by_hand, ..running.lab.overlay.clone() };
+    let lab = running.lab.with_overlay(overlay).map_err(LabError::Config)?;
+    if lab.overlay == running.lab.overlay {
+        return Ok(());
+    }
+    // A process that dies half-way leaves nothing to go on with.
+    handover::leave_nothing(running)?;
+    reload::apply(running, lab, &mut |_| {}).await
 }
