@@ -205,22 +205,26 @@ TREES = [
         [],
     ),
     # The tables: src/lib.rs, a module's own docs, README.md and docs/.
-    ({"src/lib.rs": "pub mod vpc;\n", "src/vpc/mod.rs": ""}, [("src/lib.rs", 1, "no table of layers")]),
+    ({"src/lib.rs": "pub mod vpc;\n", "src/vpc/mod.rs": "//! Layer 2: x\n"}, [("src/lib.rs", 1, "no table of layers")]),
     (
-        {"src/lib.rs": "//! | layer | module |\n//! |---|---|\n//! | 3 | [`vpc`] | x |\n", "src/vpc/mod.rs": ""},
+        {"src/lib.rs": "//! | layer | module |\n//! |---|---|\n//! | 3 | [`vpc`] | x |\n", "src/vpc/mod.rs": "//! Layer 2: x\n"},
         [("src/lib.rs", 3, "`vpc` is in layer 3 here; scripts/layers/rules.py says 2")],
     ),
     (
-        {"src/lib.rs": "//! | 3 | [`config`], [`flow`] | x |\n", "src/vpc/mod.rs": "", "src/flow/mod.rs": "", "src/config/mod.rs": ""},
+        {"src/lib.rs": "//! | 3 | [`config`], [`flow`] | x |\n", "src/vpc/mod.rs": "//! Layer 2: x\n", "src/flow/mod.rs": "//! Layer 3: x\n", "src/config/mod.rs": "//! Layer 3: x\n"},
         [("src/lib.rs", 1, "the layers lack `vpc` (layer 2)")],
     ),
     (
-        {"src/lib.rs": "//! | 1 | [`packet`] | x |\n//! | 2 | [`vpc`] | x |\n", "src/vpc/mod.rs": "", "src/packet/mod.rs": ""},
+        {"src/lib.rs": "//! | 1 | [`packet`] | x |\n//! | 2 | [`vpc`] | x |\n", "src/vpc/mod.rs": "//! Layer 2: x\n", "src/packet/mod.rs": "//! Layer 1: x\n"},
         [("src/lib.rs", 1, "not in their order")],
     ),
     (
-        {"src/lib.rs": "//! | 2 | [`vpc`] | x |\n//! | 1 | [`packet`] | x |\n", "src/vpc/mod.rs": ""},
+        {"src/lib.rs": "//! | 2 | [`vpc`] | x |\n//! | 1 | [`packet`] | x |\n", "src/vpc/mod.rs": "//! Layer 2: x\n"},
         [("src/lib.rs", 2, "there is no module `packet`")],
+    ),
+    (
+        {"src/lib.rs": "//! | 2 | [`vpc`] | x |\n", "src/vpc/mod.rs": "//! What the user configured.\n"},
+        [("src/vpc/mod.rs", 1, "do not begin with `Layer 2:`")],
     ),
     ({"src/daemon/mod.rs": "//! A lab.\n//! Layer 6: a running lab.\n"}, [("src/daemon/mod.rs", 2, "`daemon` is in layer 6 here")]),
     (
@@ -243,7 +247,7 @@ TREES = [
             "README.md": "Layers: `vpc` (2), `flow` and `config` (3). `acl` (4) is a group of `flow` (7).\n",
             "docs/a.md": "Ports: `tcp` (6), `udp` (17), `icmp` (1), `gre` (47).\n",
             "src/vpc/mod.rs": "//! Layer 2: what the user configured.\n",
-            "src/flow/mod.rs": "",
+            "src/flow/mod.rs": "//! Layer 3: x\n",
             "src/config/mod.rs": "//! Layer 3: the lab file.\n",
         },
         [],

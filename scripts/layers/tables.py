@@ -16,11 +16,20 @@ def mismatches(root):
     modules = {path.name.removesuffix(".rs") for path in (root / "src").iterdir() if path.name.removesuffix(".rs") in LAYERS}
     yield from in_lib(root, modules)
     for module in sorted(modules):
-        file = root / "src" / module / "mod.rs"
-        if file.is_file() and (match := DECLARED.search(text := file.read_text())) and int(match[1]) != LAYERS[module]:
-            yield f"src/{module}/mod.rs", line(text, match), disagrees(module, match[1])
+        yield from in_module(root, module)
     for path in sorted([*root.glob("README.md"), *(root / "docs").rglob("*.md")]):
         yield from in_document(path.relative_to(root).as_posix(), path.read_text(), modules)
+
+
+def in_module(root, module):
+    file = root / "src" / module / "mod.rs"
+    if not file.is_file():
+        return
+    match = DECLARED.search(text := file.read_text())
+    if match and int(match[1]) != LAYERS[module]:
+        yield f"src/{module}/mod.rs", line(text, match), disagrees(module, match[1])
+    if not match and (root / "src" / "lib.rs").is_file():
+        yield f"src/{module}/mod.rs", 1, f"the module's docs do not begin with `Layer {LAYERS[module]}:`"
 
 
 def in_lib(root, modules):

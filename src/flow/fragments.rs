@@ -59,7 +59,7 @@ pub enum Datagram<D> {
 }
 
 /// The datagrams whose first fragment has been seen, and the fragments that wait for one. `D` is what a denial is to the
-/// layer above, `W` where a packet was read.
+/// floor above, `W` where a packet was read.
 #[derive(Debug)]
 pub struct Fragments<D, W> {
     state: Mutex<State<D, W>>,

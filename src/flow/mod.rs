@@ -1,4 +1,4 @@
-//! Layer 3: what is remembered. The flow table, TCP state, port leases, expiry, whose fragments are whose.
+//! Floor 3: what is remembered. The flow table, TCP state, port leases, expiry, whose fragments are whose.
 //!
 //! A [`Flow`] is one conversation; the [`FlowTable`] holds two [`FlowEntry`]s for it, one per direction, each with its
 //! cached outcome. NAT ports are [`Lease`]s that come back when the flow is dropped. Time is an argument.

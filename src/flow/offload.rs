@@ -1,6 +1,6 @@
 //! Flows that the kernel carries by itself: who may be, who is, and what was carried meanwhile.
 //!
-//! The engine asks for a flow that needs no more thought ([`Flow::ask_for_offload`]); a layer above makes the kernel's
+//! The engine asks for a flow that needs no more thought ([`Flow::ask_for_offload`]); a floor above makes the kernel's
 //! entries for it ([`Flow::offload`]) and gives a [`Carrier`], by which they are read and taken out again. What was carried
 //! is added to the flow's own figures whenever somebody looks ([`Flow::settle`]), so that they are the same either way.
 //!

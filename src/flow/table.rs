@@ -226,7 +226,7 @@ pub struct FlowEntry<O> {
     pub outcome: O,
 }
 
-/// All flows. `O` is what a packet's fate is to the layer above.
+/// All flows. `O` is what a packet's fate is to the floor above.
 #[derive(Debug)]
 pub struct FlowTable<O> {
     entries: DashMap<FlowKey, FlowEntry<O>, FixedState>,

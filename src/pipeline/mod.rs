@@ -1,4 +1,4 @@
-//! Layer 4: the engine. Stages classify, one file each; `packet::rewrite` rewrites.
+//! Floor 4: the engine. Stages classify, one file each; `packet::rewrite` rewrites.
 //!
 //! [`Engine::handle`] looks a packet up in the flow table; on a miss, or under a new generation, it takes the
 //! walk (`walk.rs`), which [`Engine::explain`] takes too, with a recorder that records.
