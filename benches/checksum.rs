@@ -1,4 +1,4 @@
-//! What the packet floor costs: parse, rewrite, checksum. Nanoseconds per packet.
+//! What the packet layer costs: parse, rewrite, checksum. Nanoseconds per packet.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use egret::packet::{Packet, Rewrite, TcpFlags, VnetHeader, builder, checksum};

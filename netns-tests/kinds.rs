@@ -236,7 +236,7 @@ fn another_process_goes_on_with_what_no_lab_file_has() {
         while call(lab, "DescribeService", &json!({"ServiceArn": arn}))["Service"]["Status"]
             != status
         {
-            assert!(begun.elapsed() < crate::support::lab::PATIENCE);
+            assert!(begun.elapsed() < crate::support::PATIENCE);
             std::thread::yield_now();
         }
     };

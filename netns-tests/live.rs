@@ -1,6 +1,7 @@
 //! Is what those who watch a lab are told what happens to real packets, and does nothing wait for them?
 
-use crate::support::lab::{Lab, PATIENCE, both_streams, can_run, finish};
+use crate::support::PATIENCE;
+use crate::support::lab::{Lab, both_streams, can_run, finish};
 use crate::support::{iperf, run};
 use egret::explain::{FlowRow, TraceRow};
 use nix::sys::signal::{Signal, kill};

@@ -5,7 +5,7 @@ use crate::support::lab::{Agent, Lab as Processes, can_run};
 use egret::config::overlay::{OverlayConnector, OverlayEgress, OverlayService};
 use egret::config::{Lab, Overlay};
 use egret::daemon::reload::{ReloadError, Request};
-use egret::daemon::{Running, control::Shared};
+use egret::daemon::{Running, shared::Shared};
 use egret::explain::{EniRow, PsRow};
 use egret::linux::{Netns, netns};
 use serde_json::json;

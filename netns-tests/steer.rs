@@ -289,7 +289,7 @@ fn a_panic_of_the_judge_and_a_device_that_is_down_cost_only_packets() {
     assert!(pings(&bed.task, &DB.to_string()));
 }
 
-/// What the floor can do at best: `cargo test --release --test netns ceiling -- --ignored --nocapture`.
+/// What the links can do at best: `cargo test --release --test netns ceiling -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 fn ceiling() {
@@ -310,7 +310,7 @@ fn ceiling() {
     println!("{}", table.join("\n"));
 }
 
-/// A task, a VPC with a database, and a host further away, with egret's floor between them and a judge that only
+/// A task, a VPC with a database, and a host further away, with egret's router namespace between them and a judge that only
 /// translates the task's address to the ENI's and back.
 struct Bed {
     worker: WorkerHandle,

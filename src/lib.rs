@@ -1,18 +1,20 @@
 //! `egret` rebuilds an AWS App Runner service's outbound network on one Linux box, with real packets.
 //!
-//! # Floors
+//! # Layers
 //!
-//! A module may use its own floor and the floors below it; `scripts/check-floors` checks it. Floors 1 to 4
-//! know no sockets, files, threads, clocks, environment, randomness or printing: time and seeds are arguments.
+//! A module may use itself and the layers below it, without import cycles between its files; `scripts/check-layers` checks
+//! it. `packet`, `vpc`, `flow` and `pipeline` know no sockets, files, threads, clocks, environment, randomness or printing:
+//! time and seeds are arguments.
 //!
-//! | floor | module | what it is |
+//! | layer | module | what it is |
 //! |---|---|---|
-//! | 8 | [`cli`] | one file per command; `cli/demo` and `cli/bench` have several |
+//! | 9 | [`cli`] | one file per command; `cli/demo` and `cli/bench` have several |
+//! | 8 | [`apprunner`] | the App Runner API over a running lab: protocol, operations, what is kept |
 //! | 7 | [`daemon`] | a running lab: lifecycle, tasks, control API on a unix socket |
-//! | 7 | [`apprunner`] | the App Runner API over a running lab: protocol, operations, what is kept |
 //! | 6 | [`linux`] | the only code that touches the kernel: namespaces, links, TUN, tc programs, workers |
-//! | 5 | [`config`], [`explain`] | lab file to [`vpc::Snapshot`]; evidence to text and JSON |
+//! | 5 | [`explain`] | evidence to text and JSON, rows to tables |
 //! | 4 | [`pipeline`] | the engine: one walk, one file per stage |
+//! | 3 | [`config`] | lab file to [`vpc::Snapshot`]; imports |
 //! | 3 | [`flow`] | what is remembered: flows, port leases, expiry |
 //! | 2 | [`vpc`] | what the user configured, immutable and indexed |
 //! | 1 | [`packet`] | bytes: checked view, tuple, rewrite, checksums, vnet header |

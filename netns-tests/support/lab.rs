@@ -2,7 +2,7 @@
 //! hosts further away, and agents that open connections and say what became of them.
 
 use super::terminal::Terminal;
-use super::{Namespaces, run_ok};
+use super::{Namespaces, PATIENCE, run_ok};
 use egret::explain::{DropRow, FlowRow, PsRow};
 use egret::linux::Netns;
 use egret::linux::exec::spawn_in;
@@ -18,11 +18,8 @@ use std::net::Ipv4Addr;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
 
 const AGENT: &str = include_str!("agent.py");
-/// How long anything may take; reached only when something is broken.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a connection may take that must not come about, in seconds.
 const SHORT: f64 = 0.4;
 /// How long one may take that must, in seconds.

@@ -14,6 +14,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// How long anything may take; reached only when something is broken.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether the test can run; says so past the test harness where it cannot.
 pub fn is_root(test: &str) -> bool {

@@ -1,6 +1,6 @@
 //! A terminal whose other end a test holds: what a program complains about there, and what it does when it goes away.
 
-use super::lab::PATIENCE;
+use super::PATIENCE;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};

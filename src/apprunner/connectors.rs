@@ -1,10 +1,12 @@
 //! VPC connectors (spec 1.6): CreateVpcConnector, DescribeVpcConnector, ListVpcConnectors, DeleteVpcConnector.
 
-use super::api::{Desk, now};
 use super::arn::Kind;
+use super::clock::now;
+use super::desk::Desk;
 use super::fault::{Fault, Kind as FaultKind};
 use super::pages::List;
 use super::records::Connector;
+use super::shape::typed;
 use super::store::Store;
 use super::tags;
 use crate::config::Spec;
@@ -26,7 +28,7 @@ struct Wanted {
 
 /// CreateVpcConnector. It is `ACTIVE` at once; its ENIs come up when a service uses it.
 pub(super) async fn create(desk: &Desk, store: &mut Store, request: Value) -> Result<Value, Fault> {
-    let wanted: Wanted = super::typed(request)?;
+    let wanted: Wanted = typed(request)?;
     let tags = tags::of(&wanted.tags)?;
     let lab = desk.ground.lab().await;
     let vpc = vpc_of(&lab.spec, &wanted.subnets)?;

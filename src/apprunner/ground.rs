@@ -1,8 +1,8 @@
 //! What the API stands on: the running lab.
 
 use crate::config::{Lab, Overlay};
-use crate::daemon::control::Shared;
 use crate::daemon::reload::ReloadError;
+use crate::daemon::shared::Shared;
 use async_trait::async_trait;
 use std::time::Duration;
 

@@ -1,12 +1,14 @@
-//! Floor 7: the App Runner API over a running lab, which AWS's CLI and SDKs talk to unchanged.
+//! Layer 8: the App Runner API over a running lab, which AWS's CLI and SDKs talk to unchanged.
 //!
 //! `server` speaks the protocol and `signature` checks who speaks; `api` has the operations, `shape` and `shapes` what each may
-//! ask for; `connectors`, `services` and `tags` do them; `operations` carries out what takes time; `store` keeps everything;
+//! ask for; `connectors`, `services` and `tags` do them; `operations` carries out what takes time; `desk` is what they work with; `store` keeps everything;
 //! `ground` is the lab that it is laid over. egret runs no containers: of a service it runs the network.
 
 mod api;
 mod arn;
+mod clock;
 mod connectors;
+mod desk;
 mod fault;
 mod ground;
 mod operations;
@@ -23,7 +25,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 
-pub use api::Quotas;
+pub use desk::Quotas;
 pub use fault::{Fault, Kind};
 pub use ground::{Ground, Unfit};
 pub use server::Server;
@@ -31,10 +33,9 @@ pub use store::{Store, StoreError};
 
 use crate::config::apprunner::AccessKey;
 use crate::config::{Lab, Overlay};
-use api::{Api, Desk};
+use api::Api;
 use arn::Account;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use desk::Desk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,7 +117,7 @@ impl AppRunner {
     /// # Errors
     /// When the database cannot be read.
     pub fn overlay(&self) -> Result<Overlay, StoreError> {
-        api::overlay(&self.store)
+        desk::overlay(&self.store)
     }
 
     /// Where it is kept.
@@ -145,10 +146,4 @@ impl AppRunner {
         let api = Api::begin(desk)?;
         Ok(Server::new(api, self.settings.region, self.settings.access_keys))
     }
-}
-
-/// A request as a type; its shape has been checked.
-fn typed<T: DeserializeOwned>(request: Value) -> Result<T, Fault> {
-    serde_json::from_value(request)
-        .map_err(|error| Fault::new(Kind::Serialization, error.to_string()))
 }

@@ -3,8 +3,9 @@
 //! While one is in progress the lab has of the service what it had before. It ends in one transaction, together with what
 //! the lab has from then on.
 
-use super::api::{Desk, now, record};
+use super::clock::now;
 use super::connectors;
+use super::desk::{Desk, record};
 use super::fault::{Fault, Kind};
 use super::records::{
     InForce, Moment, Operation, OperationStatus, OperationType, Service, ServiceStatus,

@@ -1,6 +1,7 @@
 //! The protocol: JSON 1.0 over HTTP, as AWS's SDKs speak it (spec 1.1).
 
-use super::api::{Api, wall_clock};
+use super::api::Api;
+use super::clock::wall_clock;
 use super::fault::{Fault, Kind};
 use super::signature::{self, Signed};
 use crate::config::apprunner::AccessKey;

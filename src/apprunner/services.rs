@@ -1,14 +1,16 @@
 //! Services (spec 1.7): CreateService, DescribeService, ListServices, UpdateService, DeleteService, PauseService, ResumeService,
 //! ListOperations. What takes time is an operation, which `operations` carries out after the answer.
 
-use super::api::{Desk, now, record};
 use super::arn::Kind;
+use super::clock::now;
 use super::connectors;
+use super::desk::{Desk, record};
 use super::fault::{Fault, Kind as FaultKind};
 use super::operations;
 use super::pages::List;
 use super::records::{Operation, OperationType, Service, ServiceStatus};
 use super::settings::{Network, Settings, Wanted, WantedNetwork};
+use super::shape::typed;
 use super::store::Store;
 use super::tags;
 use crate::config::Spec;
@@ -27,7 +29,7 @@ pub(super) async fn create(
 ) -> Result<Value, Fault> {
     let name = request["ServiceName"].as_str().unwrap_or_default().to_owned();
     let tags = tags::of(&request["Tags"])?;
-    let mut wanted: Wanted = super::typed(request)?;
+    let mut wanted: Wanted = typed(request)?;
     let network = network(desk, store, Network::default(), wanted.network_configuration.take())?;
     let settings = Settings::new(wanted, network, &desk.account)?;
     let lab = desk.ground.lab().await;
@@ -70,7 +72,7 @@ pub(super) fn list(store: &Store, request: &Value) -> Result<Value, Fault> {
 /// UpdateService. The answer has the new values already, the lab once the operation is done.
 pub(super) fn update(desk: &Arc<Desk>, store: &mut Store, request: Value) -> Result<Value, Fault> {
     let mut service = able(desk, store, &request, &[ServiceStatus::Running])?;
-    let mut wanted: Wanted = super::typed(request)?;
+    let mut wanted: Wanted = typed(request)?;
     let before = service.settings.clone();
     let network = wanted.network_configuration.take();
     let network = self::network(desk, store, before.network.clone(), network)?;

@@ -3,6 +3,7 @@
 
 use super::fault::{Fault, Kind};
 use regex::Regex;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
@@ -241,6 +242,12 @@ fn camel(name: &str) -> String {
     let mut letters = name.chars();
     let first = letters.next().map(|letter| letter.to_ascii_lowercase());
     first.into_iter().chain(letters).collect()
+}
+
+/// A request as a type; its shape has been checked.
+pub(super) fn typed<T: DeserializeOwned>(request: Value) -> Result<T, Fault> {
+    serde_json::from_value(request)
+        .map_err(|error| Fault::new(Kind::Serialization, error.to_string()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! disk, so that a killed process takes nothing back. One process has it open at a time.
 
 use super::arn::Account;
+use super::fault::{Fault, Kind};
 use super::records::{Connector, Operation, Service};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use serde::Serialize;
@@ -105,6 +106,12 @@ pub enum StoreError {
         /// Why.
         error: rusqlite::Error,
     },
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::new(Kind::InternalServiceError, error.to_string())
+    }
 }
 
 impl Store {

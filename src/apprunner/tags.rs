@@ -1,7 +1,7 @@
 //! Tags of connectors and services (spec 1.8): TagResource, UntagResource, ListTagsForResource.
 
-use super::api::{Desk, record};
 use super::arn::Kind;
+use super::desk::{Desk, record};
 use super::fault::{Fault, Kind as FaultKind};
 use super::store::Store;
 use serde_json::{Value, json};

@@ -1,7 +1,9 @@
 //! The operations over a lab that takes what is laid over it and has no devices.
 
-use super::api::{Api, Desk, Quotas, now};
+use super::api::Api;
 use super::arn::Account;
+use super::clock::now;
+use super::desk::{Desk, Quotas};
 use super::ground::{Ground, Unfit};
 use super::store::Store;
 use super::{Fault, Kind};

@@ -3,7 +3,7 @@
 use super::{CliError, output};
 use crate::apprunner::{AppRunner, Settings};
 use crate::config::Lab;
-use crate::daemon::control::Shared;
+use crate::daemon::shared::Shared;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! `egret apply`: another configuration for a running lab.
 
 use super::output::ColorChoice;
-use super::{CliError, output, runtime};
+use super::runtime::runtime;
+use super::{CliError, output};
 use crate::config::{Lab, lab_name, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::{Client, ClientError};

@@ -1,8 +1,9 @@
 //! `egret check`: is a lab file sound?
 
+use super::error::NO;
 use super::import::ImportArgs;
 use super::output::{self, ColorChoice};
-use super::{CliError, NO, import};
+use super::{CliError, import};
 use crate::config::import::{ImportFailure, Imported, Order};
 use crate::config::{Diagnostic, Diagnostics, Lab};
 use crate::vpc::{Generation, Parts, ServiceKind};

@@ -1,6 +1,7 @@
 //! `egret down`: ends a running lab, or clears what a killed run left.
 
-use super::{CliError, LabArg, output, runtime};
+use super::runtime::runtime;
+use super::{CliError, LabArg, output};
 use crate::daemon::{Client, ClientError, StateDir, StateError};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! `egret drops`: what died, counted by what one wants to know.
 
+use super::CliError;
 use super::list::{ListArgs, print};
-use super::{CliError, runtime};
+use super::runtime::runtime;
 use crate::daemon::Client;
 use crate::explain::{DropRow, Selection};
 use crate::pipeline::Reason;

@@ -1,6 +1,7 @@
 //! `egret exec`: a command inside a task, a VPC, the service behind a gateway endpoint, or the internet.
 
-use super::{CliError, LabArg, runtime};
+use super::runtime::runtime;
+use super::{CliError, LabArg};
 use crate::daemon::Client;
 use crate::daemon::control::{LabInfo, TaskRequest};
 use crate::explain::PsRow;

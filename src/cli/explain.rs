@@ -1,8 +1,10 @@
 //! `egret explain`: what would happen to a packet, and which rule decides.
 
+use super::error::NO;
 use super::import::{self, ImportArgs};
 use super::output::{self, ColorChoice};
-use super::{CliError, LabArg, NO, runtime};
+use super::runtime::runtime;
+use super::{CliError, LabArg};
 use crate::config::Lab;
 use crate::daemon::control::{ExplainAnswer, ExplainRequest};
 use crate::daemon::{Client, ClientError};

@@ -1,8 +1,9 @@
 //! How a command ends that follows a lab. The first Ctrl-C asks the lab to record no more, and what it has recorded is read
 //! to its end; the second ends the command at once, even one that waits for a reader of its output.
 
-use super::up::Stop;
-use super::{CliError, output, runtime};
+use super::runtime::runtime;
+use super::stop::Stop;
+use super::{CliError, output};
 use crate::daemon::{Answer, ClientError};
 use hyper::body::Bytes;
 use std::future::Future;

@@ -1,8 +1,9 @@
 //! `egret import`: a VPC that is written down elsewhere, as a lab file; and `--from`, which `up`, `check` and `explain` take
 //! in place of one.
 
+use super::CliError;
+use super::error::{NO, way_out};
 use super::output::{self, ColorChoice};
-use super::{CliError, NO};
 use crate::config::import::{ConnectorOrder, Format, ImportFailure, Imported, Options, Order};
 use crate::config::{Lab, lab_name};
 use crate::explain::{self, FindingRow, counted_findings};
@@ -224,19 +225,6 @@ pub(super) fn complain(
     }
     output::note(String::from_utf8_lossy(&text).trim_end());
     Ok(())
-}
-
-/// A failure in a sentence, with what to do about it.
-pub(super) fn way_out(failure: &ImportFailure) -> String {
-    match failure {
-        ImportFailure::Source(errors) => format!("the source cannot be imported\n{errors}"),
-        ImportFailure::NotUnderstood(_) => {
-            format!("{failure}; with --lenient the lab does what the table says instead")
-        }
-        ImportFailure::Lab(_) => {
-            format!("{failure}: mend the source, or leave the object out of it")
-        }
-    }
 }
 
 /// A lab file, or a source in place of one.

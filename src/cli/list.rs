@@ -1,7 +1,8 @@
 //! `egret flows`, `enis` and `ps`: tables from a running lab.
 
-use super::trace::SelectionArgs;
-use super::{CliError, LabArg, output, runtime};
+use super::runtime::runtime;
+use super::selection::SelectionArgs;
+use super::{CliError, LabArg, output};
 use crate::daemon::Client;
 use crate::daemon::flows::{FlowQuery, FlowSort};
 use crate::explain::{self, EniRow, FlowRow, HolderRow, PsRow, Row};

@@ -1,4 +1,4 @@
-//! Floor 8: a file per command.
+//! Layer 9: a file per command.
 
 pub mod api;
 pub mod apply;
@@ -8,32 +8,31 @@ pub mod check;
 pub mod demo;
 pub mod down;
 pub mod drops;
+mod error;
 pub mod exec;
 pub mod explain;
 mod follow;
 pub mod import;
 mod iperf;
+mod lab_arg;
+mod lines;
 pub mod list;
 pub mod output;
 mod program;
 mod progress;
+mod runtime;
+pub mod selection;
+mod stop;
 pub mod task;
 pub mod top;
 pub mod trace;
 pub mod up;
 
-use crate::apprunner::StoreError;
-use crate::config::import::ImportFailure;
-use crate::config::{Diagnostics, lab_name};
-use crate::daemon::{ClientError, LabError, StateError};
-use crate::explain::TargetError;
-use crate::linux::exec::ExecError;
-use clap::{Parser, Subcommand};
-use std::io;
-use std::process::ExitCode;
+pub use error::CliError;
+pub use lab_arg::LabArg;
 
-/// Exit code: the answer is no. The packet is dropped, the lab file has errors.
-const NO: u8 = 1;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -119,100 +118,6 @@ gateway's PORT-ERRORS.")]
     Import(import::ImportCommand),
 }
 
-/// Which running lab.
-#[derive(Clone, Debug, clap::Args)]
-pub struct LabArg {
-    /// The lab's name, as `lab = "…"` in its file
-    #[arg(
-        long,
-        env = "EGRET_LAB",
-        default_value = "egret",
-        value_name = "NAME",
-        value_parser = lab_name
-    )]
-    pub lab: String,
-}
-
-/// Why a command failed.
-#[derive(Debug, thiserror::Error)]
-pub enum CliError {
-    /// The lab file has errors; they are in it.
-    #[error("{} in the lab file", errors(.0))]
-    Config(Diagnostics),
-    /// A source is no lab.
-    #[error("{}", import::way_out(.0))]
-    Import(ImportFailure),
-    /// The lab did not come up, or said no.
-    #[error(transparent)]
-    Lab(#[from] LabError),
-    /// The lab's state directory.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// What the App Runner API keeps.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A running lab was asked in vain.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// A program could not be run inside.
-    #[error(transparent)]
-    Exec(#[from] ExecError),
-    /// A word of the command line means nothing in the lab.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// A reload failed half-way, and was taken back.
-    #[error("not applied: {0}")]
-    NotApplied(String),
-    /// The demo could not be given.
-    #[error(transparent)]
-    Demo(#[from] demo::DemoError),
-    /// There are no figures.
-    #[error(transparent)]
-    Bench(#[from] bench::BenchError),
-    /// The arguments are off.
-    #[error("{0}")]
-    Usage(String),
-    /// Output, or a socket.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-fn errors(diagnostics: &Diagnostics) -> String {
-    match diagnostics.0.len() {
-        1 => "1 error".to_owned(),
-        n => format!("{n} errors"),
-    }
-}
-
-impl CliError {
-    /// 2 for a usage or configuration error, or where no lab answers; 1 for the rest; 126 and 127 for `exec`, as a shell
-    /// has it.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Client(ClientError::WentDown { .. }) => 1,
-            Self::Config(_)
-            | Self::Import(_)
-            | Self::Usage(_)
-            | Self::Target(_)
-            | Self::Client(_) => 2,
-            Self::Exec(ExecError::Start { source, .. })
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
-                127
-            }
-            Self::Exec(ExecError::Start { .. }) => 126,
-            Self::Lab(_)
-            | Self::State(_)
-            | Self::Store(_)
-            | Self::Exec(_)
-            | Self::NotApplied(_)
-            | Self::Demo(_)
-            | Self::Bench(_)
-            | Self::Io(_) => 1,
-        }
-    }
-}
-
 /// Runs a command.
 ///
 /// # Errors
@@ -237,11 +142,6 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Check(args) => check::run(&args, cli.color),
         Command::Import(args) => import::run(&args, cli.color),
     }
-}
-
-/// A runtime for a command that waits for little.
-pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use super::exec::parse_task;
 use super::list::ListArgs;
-use super::{CliError, LabArg, list, output, runtime};
+use super::runtime::runtime;
+use super::{CliError, LabArg, list, output};
 use crate::daemon::Client;
 use crate::daemon::control::TaskRequest;
 use crate::explain::{self, PsRow};

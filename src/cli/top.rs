@@ -1,8 +1,9 @@
 //! `egret top`: what goes through, second by second.
 
-use super::trace::Lines;
-use super::up::Stop;
-use super::{CliError, LabArg, output, runtime};
+use super::lines::Lines;
+use super::runtime::runtime;
+use super::stop::Stop;
+use super::{CliError, LabArg, output};
 use crate::daemon::top::{TopBy, TopRequest};
 use crate::daemon::{Answer, Client};
 use crate::explain::{self, TopTable};

@@ -1,11 +1,13 @@
 //! `egret trace`: verdicts of real packets as they happen.
 
 use super::follow::{self, Asked, Following};
+use super::lines::Lines;
 use super::output::{self, ColorChoice};
+use super::selection::SelectionArgs;
 use super::{CliError, LabArg};
 use crate::daemon::Client;
 use crate::daemon::watch::TraceRequest;
-use crate::explain::{LAB_DOWN, Selection, TraceRow, TraceText};
+use crate::explain::{LAB_DOWN, TraceRow, TraceText};
 use std::io;
 use std::process::ExitCode;
 
@@ -42,31 +44,6 @@ pub struct TraceArgs {
     /// As JSON, one object a line
     #[arg(long)]
     json: bool,
-}
-
-/// Which packets and flows.
-#[derive(Clone, Debug, clap::Args)]
-pub struct SelectionArgs {
-    /// Of this service, or of one of its tasks
-    #[arg(long, value_name = "SERVICE[/N]")]
-    service: Option<String>,
-    /// Through this ENI or NAT gateway, by id or device; `app-runner` for App Runner's own egress
-    #[arg(long, value_name = "ID")]
-    eni: Option<String>,
-    /// To and from servers in this block, or the one with this name
-    #[arg(long, value_name = "CIDR|NAME[:PORT]")]
-    dst: Option<String>,
-}
-
-impl SelectionArgs {
-    pub(super) fn selection(&self, only: Option<&str>) -> Selection {
-        Selection {
-            service: self.service.clone(),
-            interface: self.eni.clone(),
-            destination: self.dst.clone(),
-            only: only.map(str::to_owned),
-        }
-    }
 }
 
 pub(super) fn run(args: TraceArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
@@ -108,42 +85,5 @@ async fn trace(args: TraceArgs, color: ColorChoice, asked: Asked) -> Result<Exit
     match left == Some(0) || answer.was_to_end() {
         true => Ok(ExitCode::SUCCESS),
         false => Err(answer.went_down().into()),
-    }
-}
-
-/// Cuts what arrives into lines.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
-    rest: Vec<u8>,
-}
-
-impl Lines {
-    pub(super) fn take(&mut self, octets: &[u8]) {
-        self.rest.extend_from_slice(octets);
-    }
-
-    pub(super) fn next(&mut self) -> Option<Vec<u8>> {
-        let end = self.rest.iter().position(|octet| *octet == b'\n')?;
-        let mut line: Vec<u8> = self.rest.drain(..=end).collect();
-        line.pop();
-        Some(line)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_whole_however_they_arrive() {
-        let mut lines = Lines::default();
-        lines.take(b"one\ntw");
-        assert_eq!(lines.next(), Some(b"one".to_vec()));
-        assert_eq!(lines.next(), None);
-        lines.take(b"o\n\nthree");
-        assert_eq!(
-            [lines.next(), lines.next(), lines.next()],
-            [Some(b"two".to_vec()), Some(Vec::new()), None]
-        );
     }
 }

@@ -3,9 +3,11 @@
 use super::api::{ApiArgs, FrontDoor};
 use super::import::{ImportArgs, LabSource};
 use super::output::{self, ColorChoice};
+use super::stop::{Asked, Stop};
 use super::{CliError, list};
 use crate::config::{Lab, Offload, lab_name, time_scale};
 use crate::daemon::reload::Request;
+use crate::daemon::shared::Shared;
 use crate::daemon::{Running, control};
 use crate::explain;
 use std::io;
@@ -13,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
@@ -143,7 +144,7 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
     if door.is_some() {
         running.begin_to_serve_apprunner();
     }
-    let (shared, ended) = control::Shared::new(running);
+    let (shared, ended) = Shared::new(running);
     // However this ends, the lab is taken down.
     let served = serve(&shared, door, ended, begun, args, &mut stop).await;
     let stopped = take_down(shared, &name, &mut stop).await;
@@ -170,7 +171,7 @@ async fn open(
 
 /// Says that the lab is ready, answers clients and keeps house, until a signal comes or a client asks for the end.
 async fn serve(
-    shared: &control::Shared,
+    shared: &Shared,
     door: Option<FrontDoor>,
     ended: watch::Receiver<bool>,
     begun: Instant,
@@ -223,7 +224,7 @@ async fn serve(
 
 /// Answers on the control socket and at the App Runner API until the lab is to end, or one of them fails.
 async fn answer(
-    shared: control::Shared,
+    shared: Shared,
     listener: UnixListener,
     door: Option<FrontDoor>,
     ended: watch::Receiver<bool>,
@@ -236,7 +237,7 @@ async fn answer(
 }
 
 /// Takes the lab down; a signal in the meantime ends the process at once.
-async fn take_down(shared: control::Shared, lab: &str, stop: &mut Stop) -> Result<(), CliError> {
+async fn take_down(shared: Shared, lab: &str, stop: &mut Stop) -> Result<(), CliError> {
     let mut down = tokio::task::spawn_blocking(move || shared.stop());
     tokio::select! {
         stopped = &mut down => Ok(stopped.map_err(io::Error::other)??),
@@ -248,7 +249,7 @@ async fn take_down(shared: control::Shared, lab: &str, stop: &mut Stop) -> Resul
 
 /// Keeps house until a signal comes, a client asks for the end, or the API ends, which is returned then.
 async fn keep(
-    shared: &control::Shared,
+    shared: &Shared,
     args: &UpArgs,
     stop: &mut Stop,
     mut ended: watch::Receiver<bool>,
@@ -271,7 +272,7 @@ async fn keep(
 }
 
 /// Reads the lab file, or the source, again. Whatever comes of it, the lab goes on.
-async fn reload(shared: &control::Shared, args: &UpArgs) {
+async fn reload(shared: &Shared, args: &UpArgs) {
     let read = args.source().map_err(|error| error.to_string());
     let (name, text) = match read.and_then(|source| source.read_again()) {
         Ok(read) => read,
@@ -286,66 +287,4 @@ async fn reload(shared: &control::Shared, args: &UpArgs) {
         }
         Err(error) => output::note(&format!("not reloaded: {error}")),
     }
-}
-
-/// What a signal asks for.
-enum Asked {
-    End,
-    Reload,
-}
-
-/// Ctrl-C, SIGTERM and SIGHUP.
-pub(super) struct Stop {
-    signals: [tokio::signal::unix::Signal; 3],
-    had_terminal: bool,
-}
-
-impl Stop {
-    pub(super) fn listen() -> io::Result<Self> {
-        let listen = |kind| signal(kind);
-        Ok(Self {
-            signals: [
-                listen(SignalKind::interrupt())?,
-                listen(SignalKind::terminate())?,
-                listen(SignalKind::hangup())?,
-            ],
-            had_terminal: has_terminal(),
-        })
-    }
-
-    /// SIGHUP asks for the end if it says that the terminal has gone away, and otherwise for a reload.
-    async fn wait_or_reload(&mut self) -> Asked {
-        let [interrupt, terminate, hangup] = &mut self.signals;
-        tokio::select! {
-            _ = interrupt.recv() => Asked::End,
-            _ = terminate.recv() => Asked::End,
-            _ = hangup.recv() => match self.had_terminal && !has_terminal() {
-                true => Asked::End,
-                false => Asked::Reload,
-            },
-        }
-    }
-
-    /// Once the end has been asked for, a hangup says nothing new: the shell and the kernel each send one.
-    pub(super) async fn wait_for_another(&mut self) {
-        let [interrupt, terminate, _] = &mut self.signals;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
-
-    pub(super) async fn wait(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.signals;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-}
-
-/// Whether the process has a controlling terminal: only then SIGHUP can mean that it has gone.
-fn has_terminal() -> bool {
-    std::fs::File::open("/dev/tty").is_ok()
 }

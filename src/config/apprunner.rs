@@ -1,7 +1,6 @@
 //! `[apprunner]`: how App Runner behaves where its documentation leaves it open, or says otherwise than what users see.
 
 use super::diagnostic::{At, Span};
-use super::spec::Spec;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -121,30 +120,6 @@ pub enum PublicSubnets {
     Refuse,
 }
 
-/// Why App Runner does not take a connector for a service. AWS's own sentences are not known; these name as much.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Spec 1.11.
-    #[error(
-        "App Runner does not support the Availability Zones of these subnets of the VPC connector: {}. Remove the \
-         subnets, and try again.",
-        list(.0)
-    )]
-    UnsupportedZones(Vec<(String, String)>),
-    /// Spec 1.10.
-    #[error(
-        "These subnets of the VPC connector are public, as their route table leads to an internet gateway: {}. Use \
-         private subnets, and try again.",
-        .0.join(", ")
-    )]
-    PublicSubnets(Vec<String>),
-}
-
-fn list(subnets: &[(String, String)]) -> String {
-    let each = subnets.iter().map(|(subnet, zone)| format!("{subnet} ({zone})"));
-    each.collect::<Vec<_>>().join(", ")
-}
-
 impl StartupLatency {
     /// How long one ENI takes, by its id: always the same for the same one, and spread evenly over different ones.
     pub fn of(&self, eni: &str) -> Duration {
@@ -153,30 +128,5 @@ impl StartupLatency {
         let drawn = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0);
         let range = self.longest.saturating_sub(self.shortest);
         self.shortest + range.mul_f64(f64::from(drawn) / f64::from(u32::MAX)).min(range)
-    }
-}
-
-impl Spec {
-    /// Why App Runner does not take a connector in these subnets for a service, if it does not. Subnets that are not in the
-    /// lab are not looked at.
-    ///
-    /// # Errors
-    /// The subnets that are in the way.
-    pub fn accept_subnets(&self, subnets: &[impl AsRef<str>]) -> Result<(), Refusal> {
-        let known = || subnets.iter().filter_map(|id| self.subnet(id.as_ref()));
-        let zones = &self.apprunner.unsupported_availability_zones;
-        let unsupported: Vec<_> = known()
-            .filter(|subnet| zones.iter().any(|zone| **zone == subnet.availability_zone))
-            .map(|subnet| (subnet.id.value.clone(), subnet.availability_zone.clone()))
-            .collect();
-        if !unsupported.is_empty() {
-            return Err(Refusal::UnsupportedZones(unsupported));
-        }
-        let public = known().filter(|subnet| self.is_public(subnet));
-        let public: Vec<_> = public.map(|subnet| subnet.id.value.clone()).collect();
-        match self.apprunner.public_subnets {
-            PublicSubnets::Refuse if !public.is_empty() => Err(Refusal::PublicSubnets(public)),
-            PublicSubnets::Refuse | PublicSubnets::Accept => Ok(()),
-        }
     }
 }

@@ -1,11 +1,13 @@
 //! What AWS takes, and what does not do what its author thinks.
 
+mod dead_route;
 mod gateway_endpoint;
 mod middlebox;
 mod peering;
 
+use self::dead_route::to_nothing;
+use super::acceptance::Refusal;
 use super::address::{contains, overlap};
-use super::apprunner::Refusal;
 use super::diagnostic::{At, Report};
 use super::spec::{
     Connector, Destination, EndpointKind, NatGateway, Peer, Route, RouteTable, SecurityGroupRule,
@@ -295,15 +297,6 @@ fn private_destination(route: &Route, report: &Report) {
         }
         Destination::Cidr(_) | Destination::PrefixList(_) => {}
     }
-}
-
-fn to_nothing(route: &Route, why: &str, report: &Report) {
-    report.warning(
-        route.target.span,
-        "route-to-nothing",
-        format!("this route drops every packet: {why}"),
-        "point it to something that works, or remove it",
-    );
 }
 
 /// AWS picks one of two such routes at random; egret takes the list with the lower id (spec 3.3).

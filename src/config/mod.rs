@@ -1,9 +1,10 @@
-//! Floor 5: the lab file, validated and lowered to a `vpc::Snapshot`.
+//! Layer 3: the lab file, validated and lowered to a `vpc::Snapshot`.
 //!
 //! One way through: [`Lab::parse`] reads the TOML tree section by section into a [`spec::Spec`], checks what needs two
 //! objects at once, and chooses what the user left open ([`plan::Plan`]: addresses, ENI ids, device names).
 //! Everything that is wrong is found in one go. [`Lab::lower`] then cannot fail.
 
+pub mod acceptance;
 mod address;
 pub mod apprunner;
 pub mod changes;

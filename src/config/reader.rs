@@ -57,6 +57,16 @@ impl<'a> Section<'a> {
         self.reader.report.line(self.span)
     }
 
+    /// The elements of a list that may be absent, each read; the broken ones are left out.
+    pub(super) fn list<T>(
+        &self,
+        key: &'static str,
+        read: impl Fn(&Value<'a>) -> Option<At<T>>,
+    ) -> Vec<At<T>> {
+        let elements = self.get(key).map(|value| value.elements()).unwrap_or_default();
+        elements.iter().filter_map(read).collect()
+    }
+
     pub(super) fn get(&self, key: &'static str) -> Option<Value<'a>> {
         let value = self.table.get(key)?;
         let span = value.span().into();

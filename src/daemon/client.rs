@@ -1,6 +1,6 @@
 //! Calls the control API of a running lab.
 
-use super::control::Problem;
+use super::shared::Problem;
 use super::state;
 use super::streams::STREAM;
 use http_body_util::{BodyExt as _, Full};

@@ -1,12 +1,13 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root only.
 
+use super::attach;
+use super::error::LabError;
 use super::flows::FlowQuery;
 use super::reload::{ReloadError, Request};
-use super::running::{LabError, Running};
-use super::streams::Streams;
+use super::running::Running;
+use super::shared::{Problem, Shared, refused};
 use super::top::top;
-use super::watch::{Subject, capture, refused, trace};
-use crate::config::{Lab, Overlay};
+use super::watch::{capture, trace};
 use crate::explain::{
     EniRow, HolderRow, PsRow, Reload, Selection, Target, TaskRef, explain_text, explanation,
 };
@@ -21,38 +22,8 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::UnixListener;
-use tokio::sync::{Mutex, watch};
-
-/// Between two rounds of housekeeping, which hold the lock and look at every flow. A flow whose time is over is found out
-/// by its next packet as well, so nothing becomes wrong in between.
-const SHORTEST: Duration = Duration::from_millis(100);
-
-/// A running lab as its clients share it.
-#[derive(Clone)]
-pub struct Shared {
-    running: Arc<Mutex<Running>>,
-    streams: Streams,
-    end: watch::Sender<bool>,
-}
-
-/// A lab that has come up, for whoever runs it.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    /// The lab's name.
-    pub name: String,
-    /// How fast its timeouts pass.
-    pub time_scale: f64,
-    /// Where its control socket belongs.
-    pub socket: PathBuf,
-    /// Its ENIs and gateways.
-    pub enis: Vec<EniRow>,
-    /// Its tasks.
-    pub tasks: Vec<PsRow>,
-}
+use tokio::sync::watch;
 
 /// What `GET /v1/lab` answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -107,107 +78,6 @@ pub struct ExplainAnswer {
     pub text: String,
     /// For programs.
     pub json: serde_json::Value,
-}
-
-/// What any call answers that cannot be met.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Problem {
-    /// What is wrong, and the way out.
-    pub error: String,
-}
-
-impl Shared {
-    /// Shares a running lab; `end` is set when a client asks for its end.
-    pub fn new(running: Running) -> (Self, watch::Receiver<bool>) {
-        let (end, ended) = watch::channel(false);
-        let running = Arc::new(Mutex::new(running));
-        (Self { running, streams: Streams::default(), end }, ended)
-    }
-
-    /// What there is to say about the lab when it has come up.
-    pub async fn facts(&self) -> Facts {
-        let mut running = self.running.lock().await;
-        let lab = running.lab();
-        Facts {
-            name: lab.name.clone(),
-            time_scale: lab.time_scale,
-            socket: running.socket(),
-            enis: running.eni_rows().await,
-            tasks: running.ps_rows(),
-        }
-    }
-
-    /// Housekeeping, once. Returns how long it may be until the next time: a second of the lab's own time, and at least
-    /// 100 ms.
-    pub async fn tick(&self) -> Duration {
-        let mut running = self.running.lock().await;
-        running.tick().await;
-        Duration::from_secs(1).div_f64(running.lab().time_scale.max(1.0)).max(SHORTEST)
-    }
-
-    /// Puts another configuration in force: one after the other, if several ask.
-    ///
-    /// # Errors
-    /// As [`Running::reload`].
-    pub async fn reload(
-        &self,
-        request: &Request,
-        say: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Reload, ReloadError> {
-        self.running.lock().await.reload(request, say).await
-    }
-
-    /// Puts all that was created through the App Runner API in force, in place of all that was before.
-    ///
-    /// # Errors
-    /// As [`Running::set_overlay`]; or that the lab is to end, and does not change any more.
-    pub async fn set_overlay(&self, overlay: Overlay) -> Result<(), ReloadError> {
-        let mut running = self.running.lock().await;
-        if *self.end.borrow() {
-            return Err(ReloadError::Ending);
-        }
-        running.set_overlay(overlay, &mut |_| {}).await
-    }
-
-    /// As [`Running::startup`].
-    pub async fn startup(&self, connector: &str) -> Duration {
-        self.running.lock().await.startup(connector)
-    }
-
-    /// The lab in force: what the file says, and what the App Runner API added to it.
-    pub async fn lab(&self) -> Lab {
-        self.running.lock().await.lab().clone()
-    }
-
-    /// What is needed to watch its packets.
-    pub(super) async fn subject(&self) -> Subject {
-        self.running.lock().await.subject()
-    }
-
-    /// The answers to clients that go on.
-    pub(super) fn streams(&self) -> &Streams {
-        &self.streams
-    }
-
-    /// Is set when the lab is to end.
-    pub(super) fn ended(&self) -> watch::Receiver<bool> {
-        self.end.subscribe()
-    }
-
-    /// Ends the API.
-    pub fn end(&self) {
-        // Nobody waiting for it is fine: then it has ended already.
-        let _ = self.end.send(true);
-    }
-
-    /// Takes the lab down, whoever else still has it, once no call is at work on it. Not to be called from within a
-    /// runtime's thread.
-    ///
-    /// # Errors
-    /// As [`Running::stop`].
-    pub fn stop(&self) -> Result<(), LabError> {
-        self.running.blocking_lock().stop()
-    }
 }
 
 /// Makes the socket of the API. From here on clients can connect, and are answered once [`serve`] runs.
@@ -340,12 +210,13 @@ fn explained(running: &Running, request: &ExplainRequest) -> Result<ExplainAnswe
     let snapshot = running.snapshot();
     let said = |error: &dyn std::fmt::Display| error.to_string();
     let reference = TaskRef::parse(&request.task, &snapshot).map_err(|e| said(&e))?;
-    let task: Task = running.find(reference.service, reference.number).ok_or_else(|| {
-        format!(
-            "the lab has no task {}; `egret ps` lists the tasks, `egret task add` makes one",
-            request.task
-        )
-    })?;
+    let task: Task =
+        attach::find(running, reference.service, reference.number).ok_or_else(|| {
+            format!(
+                "the lab has no task {}; `egret ps` lists the tasks, `egret task add` makes one",
+                request.task
+            )
+        })?;
     let target = Target::parse_for(&request.destination, &task, &snapshot).map_err(|e| said(&e))?;
     let (tuple, icmp) = target.packet(task.address, request.source_port);
     let evidence = running.engine().explain(Instant(clock::now()), &snapshot, &task, tuple, icmp);
@@ -367,7 +238,7 @@ async fn apply(
 }
 
 async fn end_stream(State(shared): State<Shared>, Path(id): Path<u64>) -> Response {
-    match shared.streams.end(id) {
+    match shared.streams().end(id) {
         true => StatusCode::ACCEPTED.into_response(),
         false => {
             let error = format!("nothing with the id {id} goes on; it has ended, or never began");
@@ -379,42 +250,4 @@ async fn end_stream(State(shared): State<Shared>, Path(id): Path<u64>) -> Respon
 async fn down(State(shared): State<Shared>) -> StatusCode {
     shared.end();
     StatusCode::ACCEPTED
-}
-
-impl IntoResponse for LabError {
-    fn into_response(self) -> Response {
-        let status = match &self {
-            Self::UnknownService { .. } | Self::UnknownTask { .. } => StatusCode::NOT_FOUND,
-            Self::ServiceFull(_)
-            | Self::AtRest(_)
-            | Self::PoolEmpty { .. }
-            | Self::NoDevice { .. }
-            | Self::Config(_) => StatusCode::CONFLICT,
-            Self::NotRoot
-            | Self::State(_)
-            | Self::Netns(_)
-            | Self::Link(_)
-            | Self::Tun(_)
-            | Self::Steer(_)
-            | Self::Listen(_)
-            | Self::Exec(_)
-            | Self::Inherited(_)
-            | Self::Leave(_)
-            | Self::Hold(_)
-            | Self::Worker { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        (status, Json(Problem { error: self.to_string() })).into_response()
-    }
-}
-
-impl IntoResponse for ReloadError {
-    fn into_response(self) -> Response {
-        let status = match &self {
-            Self::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Fixed { .. } => StatusCode::CONFLICT,
-            Self::Lab(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Ending => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        (status, Json(Problem { error: self.to_string() })).into_response()
-    }
 }

@@ -1,7 +1,7 @@
 //! `egret flows`: chosen, ordered and cut short here, so that a million flows do not travel.
 
+use super::flow_row::{flow_row, state_of};
 use super::history::History;
-use super::rows::{flow_row, state_of};
 use crate::explain::{FlowRow, Selection, SelectionError, protocol};
 use crate::flow::{Flow, Instant};
 use crate::packet::Protocol;

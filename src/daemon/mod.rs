@@ -1,31 +1,42 @@
-//! Floor 7: a running lab. Lifecycle, control API on a unix socket, timers; tokio lives here, in `linux` sockets, and in `cli`.
+//! Layer 7: a running lab. Lifecycle, control API on a unix socket, timers; tokio lives here, in `linux` sockets, and in `cli`.
 //!
 //! [`Running::start`] builds what the lab file says and takes everything down when it is stopped or fails half-way;
-//! [`control`] serves it on a socket, [`client`] calls it, [`state`] remembers what a killed run leaves behind.
+//! [`shared`] is the lab as clients share it, [`control`] serves it on a socket, [`client`] calls it, [`state`] remembers what a killed run leaves behind.
 
 mod addresses;
+mod attach;
+mod attachment;
 pub mod client;
 pub mod control;
+mod earlier;
+mod error;
+pub(crate) mod flow_row;
 pub mod flows;
 mod gates;
+mod handover;
 pub(crate) mod history;
 mod judge;
 mod losses;
 mod needs;
 mod process;
 pub mod reload;
+mod resume;
 pub mod rows;
 mod running;
 mod services;
+pub mod shared;
+mod site;
+mod start;
 mod startup;
 pub mod state;
 mod steer_drops;
 mod streams;
-mod survival;
+mod subject;
 mod tasks;
 pub mod top;
 pub mod watch;
 
 pub use client::{Answer, Client, ClientError};
-pub use running::{LabError, Running};
+pub use error::LabError;
+pub use running::Running;
 pub use state::{StateDir, StateError};

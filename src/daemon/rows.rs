@@ -1,25 +1,23 @@
 //! The rows that the commands list, read from the engine and the tc counters of a running lab.
 
+use super::attachment::{Attachment, task_namespace};
+use super::earlier::{decided_then, service_then};
+use super::flow_row::{millis, offloaded};
 use super::flows::FlowQuery;
 use super::history::History;
 use super::losses::Loss;
 use super::running::Running;
 use super::steer_drops::{self, Seen};
-use super::tasks::task_namespace;
 use crate::explain::{
-    DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, decided_by, security_group_id,
-    service_name, subnet_id,
+    DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, security_group_id, service_name,
+    subnet_id,
 };
-use crate::flow::{Counters, Flow, Instant};
+use crate::flow::Instant;
 use crate::linux::clock;
 use crate::packet::Protocol;
-use crate::pipeline::{Device, DeviceId, DropCount, DropKey, FlowOutcome, PathKey, Reason};
-use crate::vpc::{
-    Egress, EniIx, Generation, Line, NatGatewayIx, RuleRef, ServiceIx, ServiceKind, Snapshot,
-    SubnetIx,
-};
+use crate::pipeline::{Device, DeviceId, DropCount, DropKey, PathKey, Reason};
+use crate::vpc::{Egress, EniIx, NatGatewayIx, ServiceIx, ServiceKind, Snapshot, SubnetIx};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Running {
@@ -196,7 +194,7 @@ impl Running {
     }
 
     fn steer_rows(&self, snapshot: &Snapshot, now: Instant) -> Vec<DropRow> {
-        let tasks: BTreeMap<u32, &super::tasks::Attachment> =
+        let tasks: BTreeMap<u32, &Attachment> =
             self.tasks.values().map(|attachment| (attachment.link.ifindex, attachment)).collect();
         self.steer_drops
             .seen
@@ -240,25 +238,6 @@ impl Running {
 /// The tag that App Runner's role must put on the interfaces that it makes; its value is free (spec 1.8).
 const APP_RUNNER_TAG: &str = "AWSAppRunnerManaged";
 
-/// What stands for a name of a configuration that is no longer known.
-const FORGOTTEN: &str = "(earlier configuration)";
-
-/// A rule, by the name that it had under its own configuration.
-struct Decided {
-    rule: String,
-    line: Option<Line>,
-    /// That configuration, if it is not the one in force.
-    earlier: Option<u32>,
-}
-
-fn endpoint(protocol: Protocol, address: Ipv4Addr, port: u16) -> String {
-    match protocol {
-        Protocol::Tcp | Protocol::Udp => format!("{address}:{port}"),
-        Protocol::Icmp if port > 0 => format!("{address} id {port}"),
-        Protocol::Icmp | Protocol::Other(_) => address.to_string(),
-    }
-}
-
 #[derive(Clone, Copy, Debug, Default)]
 struct Traffic {
     flows: u64,
@@ -269,92 +248,9 @@ struct Traffic {
     offloaded: Offloaded,
 }
 
-fn offloaded(sent: &Counters, received: &Counters) -> Offloaded {
-    Offloaded {
-        packets_out: sent.offloaded_segments(),
-        bytes_out: sent.offloaded_bytes(),
-        packets_in: received.offloaded_segments(),
-        bytes_in: received.offloaded_bytes(),
-    }
-}
-
 pub(super) fn devices(path: PathKey) -> impl Iterator<Item = Device> {
     let first = path.eni.map_or(Device::AppRunner, Device::Eni);
     std::iter::once(first).chain(path.nat_gateway.map(Device::NatGateway))
-}
-
-/// What a position of an earlier configuration means.
-fn decided_then(history: &History, rule: RuleRef, of: Generation, current: &Snapshot) -> Decided {
-    let earlier = (of != current.generation).then_some(of.0);
-    let named = match history.of(of) {
-        Some(then) => decided_by(rule, then),
-        None if earlier.is_none() => decided_by(rule, current),
-        None => return Decided { rule: FORGOTTEN.to_owned(), line: None, earlier },
-    };
-    // What has no position means the same under every configuration.
-    let positional = named.line.is_some() || named.implied;
-    let earlier = earlier.filter(|_| positional);
-    Decided { rule: named.to_string(), line: named.line, earlier }
-}
-
-fn service_then(history: &History, service: ServiceIx, of: Generation) -> String {
-    history.of(of).map_or(FORGOTTEN, |then| service_name(then, service)).to_owned()
-}
-
-pub(crate) fn flow_row(
-    history: &History,
-    snapshot: &Snapshot,
-    now: Instant,
-    flow: &Flow,
-    generation: u32,
-    outcome: FlowOutcome,
-) -> FlowRow {
-    let (inside, outside) = (flow.egress.tuple(), flow.returned.tuple().reversed());
-    let idle = now.since(flow.last_seen());
-    let admitted = decided_then(history, flow.admitted_by, flow.admitted_under, snapshot);
-    FlowRow {
-        service: service_then(history, flow.service, flow.admitted_under),
-        task: snapshot.task(inside.src).map_or(0, |task| task.number),
-        protocol: match inside.protocol {
-            Protocol::Other(number) => number.to_string(),
-            named @ (Protocol::Tcp | Protocol::Udp | Protocol::Icmp) => named.to_string(),
-        },
-        state: state_of(flow, outcome).to_owned(),
-        inside: endpoint(inside.protocol, inside.src, inside.sport),
-        destination: endpoint(inside.protocol, inside.dst, inside.dport),
-        eni: flow
-            .eni_in(snapshot)
-            .map_or_else(|| "app-runner".to_owned(), |ix| snapshot.eni(ix).id.clone()),
-        eni_port: flow.eni.as_ref().map_or(0, |(_, lease)| lease.port()),
-        nat_gateway: flow.nat_gateway_in(snapshot).map(|ix| snapshot.nat_gateway(ix).id.clone()),
-        outside: endpoint(inside.protocol, outside.src, outside.sport),
-        admitted_by: admitted.rule,
-        line: admitted.line,
-        rule_generation: admitted.earlier,
-        packets_out: flow.sent.segments(),
-        bytes_out: flow.sent.bytes(),
-        packets_in: flow.received.segments(),
-        bytes_in: flow.received.bytes(),
-        path: if flow.is_offloaded() { "offload" } else { "userspace" }.to_owned(),
-        offloaded: offloaded(&flow.sent, &flow.received),
-        age_ms: millis(now, flow.began),
-        idle_ms: whole_millis(idle),
-        expires_ms: whole_millis(
-            flow.idle_timeout(&snapshot.parts().timeouts).saturating_sub(idle),
-        ),
-        generation,
-        admitted_under: flow.admitted_under.0,
-    }
-}
-
-/// The word for a flow's state.
-pub(super) fn state_of(flow: &Flow, outcome: FlowOutcome) -> &'static str {
-    match (outcome, flow.egress.tuple().protocol) {
-        (FlowOutcome::Drop(_), _) => "denied",
-        (FlowOutcome::Forward(_), Protocol::Tcp) => flow.tcp.state().as_str(),
-        (FlowOutcome::Forward(_), _) if flow.received.packets() > 0 => "replied",
-        (FlowOutcome::Forward(_), _) => "unreplied",
-    }
 }
 
 pub(crate) fn drop_row(
@@ -530,12 +426,4 @@ fn egress(snapshot: &Snapshot, service: ServiceIx) -> &'static str {
 
 fn count(tasks: impl Iterator) -> u64 {
     u64::try_from(tasks.count()).unwrap_or(u64::MAX)
-}
-
-fn millis(now: Instant, then: Instant) -> u64 {
-    whole_millis(now.since(then))
-}
-
-fn whole_millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

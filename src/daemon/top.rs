@@ -1,9 +1,9 @@
 //! `egret top`: what goes through flows, ENIs or services, a second. Two looks at counters that are there anyway: packets
 //! pay nothing for it.
 
-use super::control::Shared;
 use super::rows::devices;
-use super::watch::{Subject, refused};
+use super::shared::{Shared, refused};
+use super::subject::Subject;
 use crate::explain::{TopRow, TopTable, service_name};
 use crate::flow::{Counters, Flow, FlowKey, Instant};
 use crate::linux::clock;

@@ -1,27 +1,22 @@
 //! Live packets to clients: records of the engine as lines or as a capture, in a response that goes on. Who reads slowly
 //! has records left out; nothing waits for him.
 
-use super::control::{Problem, Shared};
-use super::history::History;
+use super::shared::{Shared, refused};
 use super::streams::{STREAM, Stream};
+use super::subject::Configurations;
 use crate::explain::pcapng::{self, Captured, Heading, Interface};
 use crate::explain::{
     Selection, comment, decided_under, lab_down_row, left_out_row, subject, trace_row,
 };
 use crate::flow::{Instant, Side};
 use crate::linux::clock;
-use crate::pipeline::Engine;
 use crate::pipeline::watch::{LOOK_EVERY, PacketSeen, Record, Seen, Sides, Watch, Wish};
-use crate::vpc::{Generation, Snapshot};
-use arc_swap::ArcSwap;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -62,31 +57,6 @@ pub struct CaptureRequest {
     pub count: Option<u64>,
     /// Octets of each packet that are kept.
     pub snaplen: u32,
-}
-
-/// What there is to name positions by, whichever configuration they belong to.
-#[derive(Clone)]
-pub(super) struct Configurations {
-    pub(super) current: Arc<ArcSwap<Snapshot>>,
-    pub(super) history: Arc<ArcSwap<History>>,
-}
-
-impl Configurations {
-    /// The configuration of a generation; of one that is forgotten, the one in force, which names what it can.
-    fn of(&self, generation: Generation) -> Arc<Snapshot> {
-        let current = self.current.load_full();
-        if current.generation == generation {
-            return current;
-        }
-        self.history.load().of(generation).map_or(current, Arc::clone)
-    }
-}
-
-/// What a stream needs of a lab.
-pub(super) struct Subject {
-    pub(super) engine: Arc<Engine>,
-    pub(super) configurations: Configurations,
-    pub(super) lab: String,
 }
 
 pub(super) async fn trace(
@@ -134,10 +104,6 @@ pub(super) async fn capture(
     let left = request.count.unwrap_or(u64::MAX);
     let watch = lab.engine.watch(&frames.configurations.current.load(), wish);
     respond(watch, frames, left, shared.streams().begin(), shared.ended())
-}
-
-pub(super) fn refused(error: &dyn std::error::Error) -> Response {
-    (StatusCode::BAD_REQUEST, Json(Problem { error: error.to_string() })).into_response()
 }
 
 /// What records are made into.
@@ -351,11 +317,16 @@ mod tests {
     use super::super::streams::Streams;
     use super::*;
     use crate::config::Lab;
+    use crate::daemon::history::History;
     use crate::packet::{VnetHeader, builder};
     use crate::pipeline::Device;
+    use crate::pipeline::Engine;
+    use crate::vpc::{Generation, Snapshot};
     use crate::vpc::{ServiceIx, Task};
+    use arc_swap::ArcSwap;
     use http_body_util::BodyExt as _;
     use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::sync::Arc;
 
     const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
     const HOST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 53);

@@ -1,6 +1,6 @@
 //! The exact line to add or change in the lab file, where the evidence is enough to say it.
 
-use super::evidence::{destination_vpc, eni_of, packet_at, protocol_word, whereabouts};
+use super::packet::{destination_vpc, eni_of, packet_at, protocol_word, whereabouts};
 use crate::packet::Tuple;
 use crate::pipeline::{Component, Detail, Evidence, Outcome, Reason, Stage, Step};
 use crate::vpc::{

@@ -1,4 +1,4 @@
-//! Floor 5: evidence to text and JSON, rows to tables. Everything writes to a `Write` that the caller brings.
+//! Layer 5: evidence to text and JSON, rows to tables. Everything writes to a `Write` that the caller brings.
 
 mod evidence;
 mod findings;
@@ -6,6 +6,7 @@ mod fix;
 mod json;
 mod names;
 mod nearest_miss;
+mod packet;
 mod paint;
 pub mod pcapng;
 mod reload;

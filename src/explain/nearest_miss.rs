@@ -1,7 +1,7 @@
 //! The security-group rule that came nearest to allowing a packet, and which of its fields did not match.
 
-use super::evidence::{eni_of, packet_at, protocol_word};
 use super::names;
+use super::packet::{eni_of, packet_at, protocol_word};
 use crate::packet::{Protocol, Tuple};
 use crate::pipeline::{Detail, Evidence, Stage, Step};
 use crate::vpc::security_group::NearMiss;

@@ -1,4 +1,4 @@
-//! The VPC of this floor's tests, built by hand: a private subnet with a connector, a public one with a NAT gateway.
+//! The VPC of this layer's tests, built by hand: a private subnet with a connector, a public one with a NAT gateway.
 #![allow(clippy::panic, reason = "tests")]
 
 use crate::packet::{Protocol, Tuple};

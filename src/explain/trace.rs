@@ -1,7 +1,8 @@
 //! The lines of `egret trace`: a record with every position replaced by a name, and its text in aligned columns.
 
-use super::evidence::{Endpoints, NamedStep, end, named_steps};
+use super::evidence::{Endpoints, NamedStep, named_steps};
 use super::names;
+use super::packet::end;
 use super::paint::{Paint, Style};
 use super::text::mark_of;
 use crate::flow::Side;

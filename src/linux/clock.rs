@@ -1,4 +1,4 @@
-//! The only producer of time: everything below this floor takes it as an argument.
+//! The only producer of time: everything below this layer takes it as an argument.
 
 use nix::time::ClockId;
 

@@ -1,4 +1,4 @@
-//! Floor 6: the only code that touches the kernel.
+//! Layer 6: the only code that touches the kernel.
 //!
 //! | file | what it does |
 //! |---|---|

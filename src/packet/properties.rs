@@ -1,4 +1,4 @@
-//! Properties of the floor as a whole: nothing panics, rewrites are reversible, checksums stay valid.
+//! Properties of the layer as a whole: nothing panics, rewrites are reversible, checksums stay valid.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 

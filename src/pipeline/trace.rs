@@ -1,4 +1,4 @@
-//! Typed evidence of one packet: what each stage looked at, and what it said. Text is made later, by the explain floor.
+//! Typed evidence of one packet: what each stage looked at, and what it said. Text is made later, by the explain layer.
 
 use crate::packet::Tuple;
 use crate::vpc::exempt;

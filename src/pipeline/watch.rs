@@ -1,5 +1,5 @@
 //! Who watches live packets, and what they are given: typed records in bounded queues, of which text is made later, on a
-//! higher floor. While nobody watches, all of it costs the packet path one load and one branch.
+//! higher layer. While nobody watches, all of it costs the packet path one load and one branch.
 
 use super::{Device, Reason, Step, Verdict};
 use crate::flow::{Flow, Instant, Side};

@@ -1,6 +1,6 @@
 //! VPC connectors, the services that use them, and the tasks of a service (spec 1.6, 2.2, 2.3).
 
-use super::{ConnectorIx, EniIx, Line, SecurityGroupIx, ServiceIx, Snapshot, SubnetIx, TaskEni};
+use super::{ConnectorIx, EniIx, Line, SecurityGroupIx, ServiceIx, SubnetIx};
 use std::net::Ipv4Addr;
 
 /// What runs a service's tasks. The data path is the same; what differs is whose ENIs they leave by.
@@ -91,27 +91,6 @@ pub struct Task {
     /// The ENI that it is attached to. `None` is for services with [`Egress::Default`], which leave by App Runner's own
     /// public address; a task of another service without an ENI reaches nothing.
     pub eni: Option<EniIx>,
-}
-
-impl Snapshot {
-    /// The ENI for the `number`th task of a service (from 1): a Fargate task's own, or the Hyperplane ENI of its [`turn`].
-    pub fn choose_eni(&self, service: ServiceIx, number: u16) -> Option<EniIx> {
-        let Egress::Vpc(ix) = self.service(service).egress else { return None };
-        let connector = self.connector(ix);
-        match connector.kind {
-            ServiceKind::AppRunner | ServiceKind::Lambda => {
-                let zone = |subnet: SubnetIx| self.subnet(subnet).availability_zone.as_str();
-                let subnets = connector.subnets.iter().map(|subnet| (zone(*subnet), *subnet));
-                let subnet = turn(subnets, number)?;
-                self.hyperplane_eni(connector.kind, subnet, &connector.security_groups)
-            }
-            ServiceKind::Fargate => {
-                let own = |of: &TaskEni| of.connector == ix && of.number == number;
-                let mut enis = self.parts().enis.iter();
-                enis.position(|eni| eni.task.as_ref().is_some_and(own)).map(EniIx::from)
-            }
-        }
-    }
 }
 
 /// The subnet for the `number`th task (from 1), each given with its Availability Zone: round robin over the zones, and over

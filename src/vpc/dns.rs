@@ -3,7 +3,7 @@
 //! The longest zone that holds a name answers alone: a private zone shadows the public names below its own, as Route 53
 //! has it. A name that nobody defined does not exist (RFC 8020).
 
-use super::{DnsRecord, Parts, RecordData, Snapshot, VpcIx};
+use super::{DnsRecord, Parts, RecordData, Vpc, VpcIx};
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
@@ -77,14 +77,19 @@ struct Zone {
     existing: HashSet<String>,
 }
 
-impl Snapshot {
-    /// What the resolver answers in a VPC, or without one to a service with `egress = "default"`. The name is taken in any
-    /// case, with or without the dot at the end.
-    pub fn resolve(&self, vpc: Option<VpcIx>, name: &str, record_type: RecordType) -> Answer {
+impl Names {
+    /// Answers for [`Snapshot::resolve`](super::Snapshot::resolve); `parts` are those that the names were built from.
+    pub(super) fn resolve(
+        &self,
+        parts: &Parts,
+        vpc: Option<VpcIx>,
+        name: &str,
+        record_type: RecordType,
+    ) -> Answer {
         let mut answer = Answer { records: Vec::new(), outcome: Lookup::Loop, zone: String::new() };
         let mut name = canonical_name(name);
         for _ in 0..=ALIASES {
-            let (zone, outcome, found) = self.resolve_once(vpc, &name, record_type);
+            let (zone, outcome, found) = self.resolve_once(parts, vpc, &name, record_type);
             answer.zone = zone;
             answer.outcome = outcome;
             let alias = found.iter().find_map(|record| match &record.data {
@@ -106,21 +111,21 @@ impl Snapshot {
     /// One name, without following an alias. The records are those of the type, or an alias.
     fn resolve_once(
         &self,
+        parts: &Parts,
         vpc: Option<VpcIx>,
         name: &str,
         record_type: RecordType,
     ) -> (String, Lookup, Vec<DnsRecord>) {
-        let names = self.names();
-        let view = vpc.and_then(|vpc| Some((vpc, names.vpcs.get(vpc.get())?)));
+        let view = vpc.and_then(|vpc| Some((vpc, self.vpcs.get(vpc.get())?)));
         let private = view.iter().flat_map(|(_, view)| &view.private);
         let shadow = private.filter(|zone| zone.holds(name)).max_by_key(|zone| zone.name.len());
         let zones: Vec<&Zone> = match (shadow, view) {
             (Some(zone), _) => vec![zone],
-            (None, Some((_, view))) => vec![&view.own, &names.public],
-            (None, None) => vec![&names.public],
+            (None, Some((_, view))) => vec![&view.own, &self.public],
+            (None, None) => vec![&self.public],
         };
         let synthetic = match (shadow, view) {
-            (None, Some((vpc, _))) => self.synthesize(vpc, name),
+            (None, Some((vpc, _))) => self.synthesize(&parts.vpcs[vpc.get()], name),
             _ => None,
         };
         let zone = shadow.map(|zone| zone.name.clone()).unwrap_or_default();
@@ -138,8 +143,8 @@ impl Snapshot {
     }
 
     /// `ip-10-0-1-5.<region>.compute.internal`, and back, for every address of the VPC.
-    fn synthesize(&self, vpc: VpcIx, name: &str) -> Option<DnsRecord> {
-        let domains = internal_domains(&self.names().region);
+    fn synthesize(&self, vpc: &Vpc, name: &str) -> Option<DnsRecord> {
+        let domains = internal_domains(&self.region);
         let (address, data) = match name.strip_suffix(".in-addr.arpa") {
             Some(reversed) => {
                 let [d, c, b, a] = octets(reversed, '.')?;
@@ -153,7 +158,7 @@ impl Snapshot {
                 (address, RecordData::A(address))
             }
         };
-        let known = self.vpc(vpc).contains(address);
+        let known = vpc.contains(address);
         known.then(|| DnsRecord { name: name.to_owned(), ttl: TTL, data })
     }
 }
@@ -312,7 +317,7 @@ mod tests {
 
     use super::*;
     use crate::config::Lab;
-    use crate::vpc::Generation;
+    use crate::vpc::{Generation, Snapshot};
 
     const LAB: &str = r#"
 region = "eu-central-1"

@@ -1,9 +1,10 @@
-//! Floor 2: what the user configured, immutable and indexed. A file per VPC concept, in AWS's words.
+//! Layer 2: what the user configured, immutable and indexed. A file per VPC concept, in AWS's words.
 //!
 //! [`Snapshot`] is the whole of it under one [`Generation`] number. Tables are vectors; references between them are
 //! the index newtypes of [`index`], which [`Snapshot::build`] has proven to be in range.
 
 pub mod connector;
+pub mod direction;
 pub mod dns;
 pub mod eni;
 pub mod exempt;
@@ -13,8 +14,10 @@ pub mod index;
 pub mod internet_gateway;
 pub mod internet_host;
 pub mod limits;
+pub mod line;
 pub mod nat_gateway;
 pub mod network_acl;
+pub mod parts;
 pub mod peering;
 pub mod private_zone;
 pub mod resource;
@@ -27,6 +30,7 @@ pub mod space;
 pub mod subnet;
 
 pub use connector::{Connector, Egress, Service, ServiceKind, Task};
+pub use direction::Direction;
 pub use eni::{Eni, TaskEni};
 pub use gateway_endpoint::GatewayEndpoint;
 pub use gateway_load_balancer_endpoint::GatewayLoadBalancerEndpoint;
@@ -34,8 +38,10 @@ pub use index::*;
 pub use internet_gateway::InternetGateway;
 pub use internet_host::InternetHost;
 pub use limits::{Limits, Mtu, Timeouts};
+pub use line::Line;
 pub use nat_gateway::{Connectivity, NatAddress, NatGateway, NatGatewayState};
 pub use network_acl::{AclAction, AclRule, NetworkAcl};
+pub use parts::Parts;
 pub use peering::{Peering, PeeringState};
 pub use private_zone::{DnsRecord, PrivateZone, RecordData};
 pub use resource::{Listen, NetworkInterface, Resource};
@@ -43,28 +49,6 @@ pub use route_table::{Destination, PrefixList, Route, RouteTable, Target};
 pub use rule::{IcmpMatch, PortMatch, ProtocolMatch, Traffic, TrafficMatch};
 pub use rule_ref::RuleRef;
 pub use security_group::{Peer, SecurityGroup, SecurityGroupRule};
-pub use snapshot::{Generation, Interface, Parts, Snapshot};
+pub use snapshot::{Generation, Interface, Snapshot};
 pub use space::Space;
 pub use subnet::{Subnet, Vpc};
-
-/// A line of the lab file, counted from 1; 0 where the object is implied.
-pub type Line = u32;
-
-/// Which way a rule looks, seen from the interface or subnet that it protects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// Packets that leave.
-    Egress,
-    /// Packets that enter.
-    Ingress,
-}
-
-impl std::fmt::Display for Direction {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Egress => "egress",
-            Self::Ingress => "ingress",
-        })
-    }
-}

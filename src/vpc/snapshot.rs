@@ -1,8 +1,15 @@
 //! One immutable configuration under one generation number.
 
-use super::dns::Names;
+use super::connector::turn;
+use super::dns::{Answer, Names, RecordType};
 use super::security_group::{ResolvedPeer, RuleSet};
-use super::*;
+use super::{
+    Connector, ConnectorIx, Direction, Egress, Eni, EniIx, GatewayEndpoint, GatewayEndpointIx,
+    GatewayLoadBalancerEndpoint, GatewayLoadBalancerEndpointIx, NatGateway, NatGatewayIx,
+    NetworkAcl, NetworkAclIx, Parts, Peer, Peering, PeeringIx, PeeringState, PrefixList,
+    PrefixListIx, Resource, ResourceIx, RouteTable, RouteTableIx, SecurityGroup, SecurityGroupIx,
+    Service, ServiceIx, ServiceKind, Space, Subnet, SubnetIx, Task, TaskEni, Vpc, VpcIx,
+};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -11,55 +18,6 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(transparent)]
 pub struct Generation(pub u32);
-
-/// What the config floor hands over: validated, references in range, not yet indexed.
-#[derive(Clone, Debug, Default)]
-pub struct Parts {
-    /// The lab's name, prefix of everything on the box.
-    pub lab: String,
-    /// VPCs.
-    pub vpcs: Vec<Vpc>,
-    /// Subnets of all VPCs.
-    pub subnets: Vec<Subnet>,
-    /// Route tables of all VPCs.
-    pub route_tables: Vec<RouteTable>,
-    /// Security groups of all VPCs.
-    pub security_groups: Vec<SecurityGroup>,
-    /// Network ACLs of all VPCs.
-    pub network_acls: Vec<NetworkAcl>,
-    /// Prefix lists.
-    pub prefix_lists: Vec<PrefixList>,
-    /// Peering connections, in any state.
-    pub peerings: Vec<Peering>,
-    /// Gateway endpoints.
-    pub gateway_endpoints: Vec<GatewayEndpoint>,
-    /// Gateway Load Balancer endpoints.
-    pub gateway_load_balancer_endpoints: Vec<GatewayLoadBalancerEndpoint>,
-    /// NAT gateways.
-    pub nat_gateways: Vec<NatGateway>,
-    /// ENIs of every connector that a service uses, and of Fargate tasks.
-    pub enis: Vec<Eni>,
-    /// Connectors.
-    pub connectors: Vec<Connector>,
-    /// Services.
-    pub services: Vec<Service>,
-    /// Resources.
-    pub resources: Vec<Resource>,
-    /// Hosts on the internet.
-    pub internet_hosts: Vec<InternetHost>,
-    /// Private hosted zones.
-    pub private_zones: Vec<PrivateZone>,
-    /// The AWS region, such as `us-east-1`: a part of names.
-    pub region: String,
-    /// The public address of services with `egress = "default"`.
-    pub apprunner_address: Option<Ipv4Addr>,
-    /// Limits.
-    pub limits: Limits,
-    /// Timeouts, scaled.
-    pub timeouts: Timeouts,
-    /// MTU of each kind of link.
-    pub mtu: Mtu,
-}
 
 /// What has a private address in a VPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,8 +119,10 @@ impl Snapshot {
         &self.parts
     }
 
-    pub(super) fn names(&self) -> &Names {
-        &self.names
+    /// What the resolver answers in a VPC, or without one to a service with `egress = "default"`. The name is taken in any
+    /// case, with or without the dot at the end.
+    pub fn resolve(&self, vpc: Option<VpcIx>, name: &str, record_type: RecordType) -> Answer {
+        self.names.resolve(&self.parts, vpc, name, record_type)
     }
 
     /// What has a private address in a VPC.
@@ -216,6 +176,36 @@ impl Snapshot {
             shared && e.subnet == subnet && e.security_groups == security_groups
         };
         self.parts.enis.iter().position(is_it).map(EniIx::from)
+    }
+
+    /// The ENI for the `number`th task of a service (from 1): a Fargate task's own, or the Hyperplane ENI of its [`turn`].
+    pub fn choose_eni(&self, service: ServiceIx, number: u16) -> Option<EniIx> {
+        let Egress::Vpc(ix) = self.service(service).egress else { return None };
+        let connector = self.connector(ix);
+        match connector.kind {
+            ServiceKind::AppRunner | ServiceKind::Lambda => {
+                let zone = |subnet: SubnetIx| self.subnet(subnet).availability_zone.as_str();
+                let subnets = connector.subnets.iter().map(|subnet| (zone(*subnet), *subnet));
+                let subnet = turn(subnets, number)?;
+                self.hyperplane_eni(connector.kind, subnet, &connector.security_groups)
+            }
+            ServiceKind::Fargate => {
+                let own = |of: &TaskEni| of.connector == ix && of.number == number;
+                let mut enis = self.parts().enis.iter();
+                enis.position(|eni| eni.task.as_ref().is_some_and(own)).map(EniIx::from)
+            }
+        }
+    }
+
+    /// The address space of a VPC.
+    #[inline]
+    pub fn space(&self, vpc: VpcIx) -> Space {
+        self.vpc(vpc).space
+    }
+
+    /// The VPC whose address space it is, if this configuration has it.
+    pub fn vpc_in(&self, space: Space) -> Option<VpcIx> {
+        self.parts().vpcs.iter().position(|vpc| vpc.space == space).map(VpcIx::from)
     }
 
     /// The subnet of a VPC that holds an address.

@@ -1,7 +1,5 @@
 //! Address spaces: two VPCs may use the same CIDR block, so an address means nothing without one.
 
-use super::{Snapshot, VpcIx};
-
 /// An address space. A VPC keeps its own over reloads, whatever becomes of its position in the lab file: flow keys, port
 /// pools and the tc programs' maps hold it.
 #[derive(
@@ -22,18 +20,5 @@ impl Space {
     #[inline]
     pub const fn nth_vpc(number: u16) -> Self {
         Self(number.saturating_add(2))
-    }
-}
-
-impl Snapshot {
-    /// The address space of a VPC.
-    #[inline]
-    pub fn space(&self, vpc: VpcIx) -> Space {
-        self.vpc(vpc).space
-    }
-
-    /// The VPC whose address space it is, if this configuration has it.
-    pub fn vpc_in(&self, space: Space) -> Option<VpcIx> {
-        self.parts().vpcs.iter().position(|vpc| vpc.space == space).map(VpcIx::from)
     }
 }

@@ -1,12 +1,14 @@
 //! `egret bench paths`: egret's paths beside a bare veth, the kernel's own NAT, and what users would pick instead.
 
+use super::args::{BuildArgs, seconds, whole_seconds};
 use super::cells::{Cell, LONG, Method, SHORT};
 use super::document::{Document, PathInfo};
 use super::measure::{Lane, Outcome, rounds};
 use super::paths::{ALL, Path};
 use super::peer::Peer;
-use super::{BenchError, BuildArgs, PrintArgs, curves, floors, machine};
-use super::{print, require_iperf, require_root, seconds, until_signal, whole_seconds};
+use super::print::{PrintArgs, print};
+use super::session::{require_iperf, require_root, until_signal};
+use super::{BenchError, curves, machine, targets};
 use crate::cli::progress::Progress;
 use crate::cli::{CliError, output};
 use std::net::TcpStream;
@@ -68,7 +70,7 @@ pub(super) fn run(args: &PathsArgs) -> Result<ExitCode, CliError> {
     require_iperf()?;
     let document = until_signal(measure(args))?;
     print(&document, &args.print)?;
-    let good = document.failures.is_empty() && document.floors.iter().all(|floor| floor.met);
+    let good = document.failures.is_empty() && document.targets.iter().all(|target| target.met);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -112,10 +114,10 @@ async fn measure(args: &PathsArgs) -> Result<Document, CliError> {
         metrics,
         failures,
         curves,
-        floors: Vec::new(),
+        targets: Vec::new(),
     };
     if args.check {
-        document.floors = floors::check(&document);
+        document.targets = targets::check(&document);
     }
     Ok(document)
 }

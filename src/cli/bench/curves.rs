@@ -1,10 +1,13 @@
 //! Cost as work grows: live flows, rules, tasks on one ENI. Flows and rules cost what the engine needs for a packet,
 //! measured without a kernel; tasks need a real lab.
 
+use super::args::BuildArgs;
 use super::document::{Curve, Document};
 use super::peer::{Peer, PeerError};
+use super::print::{PrintArgs, print};
+use super::session::{require_root, until_signal};
 use super::world::{World, rules_lab};
-use super::{BenchError, BuildArgs, PrintArgs, machine, print, require_root, until_signal};
+use super::{BenchError, machine};
 use crate::cli::CliError;
 use crate::cli::progress::Progress;
 use crate::daemon::Client;
@@ -65,7 +68,7 @@ pub(super) fn run(args: &CurvesArgs) -> Result<ExitCode, CliError> {
         metrics: Vec::new(),
         failures: Vec::new(),
         curves,
-        floors: Vec::new(),
+        targets: Vec::new(),
     };
     print(&document, &args.print)?;
     Ok(ExitCode::SUCCESS)

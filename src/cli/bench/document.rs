@@ -26,7 +26,7 @@ pub(super) struct Document {
     pub curves: Vec<Curve>,
     /// What was asked of the ratios, and what was reached; empty without `--check`.
     #[serde(default)]
-    pub floors: Vec<Checked>,
+    pub targets: Vec<Checked>,
 }
 
 /// Where and when it was measured.

@@ -1,36 +1,34 @@
 //! `egret bench`: how fast a path is. Through one's own running lab, or egret's beside the kernel's and others' on this
 //! machine.
 
+mod args;
 mod bare;
 mod cells;
 mod chart;
 mod compare;
 mod curves;
 mod document;
-mod floors;
+mod error;
 mod load;
 mod machine;
 mod measure;
 mod own;
 mod paths;
 mod peer;
+mod print;
 #[cfg(test)]
 mod sample;
+mod session;
 mod table;
+mod targets;
 mod world;
 
-use super::program::{TIMEOUT, Tool};
-use super::up::Stop;
-use super::{CliError, iperf, output};
-use crate::daemon::LabError;
-use crate::linux::NetnsError;
+pub use error::BenchError;
+
+use super::{CliError, output};
 use document::Document;
-use peer::PeerError;
-use std::future::Future;
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 use table::Style;
 
 /// Arguments.
@@ -88,73 +86,6 @@ struct TableArgs {
     markdown: bool,
 }
 
-/// What is measured.
-#[derive(Clone, Debug, clap::Args)]
-struct BuildArgs {
-    /// The egret to measure [default: this one]
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
-    /// What the report names as measured, such as a commit
-    #[arg(long, value_name = "TEXT", default_value = concat!("egret ", env!("CARGO_PKG_VERSION")))]
-    build: String,
-}
-
-impl BuildArgs {
-    fn egret(&self) -> io::Result<PathBuf> {
-        self.binary.clone().map_or_else(std::env::current_exe, Ok)
-    }
-}
-
-/// How the figures are printed.
-#[derive(Clone, Debug, clap::Args)]
-struct PrintArgs {
-    /// As JSON, with every single measurement
-    #[arg(long, conflicts_with = "markdown")]
-    json: bool,
-    /// As Markdown
-    #[arg(long)]
-    markdown: bool,
-    /// Also write the JSON to this file
-    #[arg(long, value_name = "FILE")]
-    save: Option<PathBuf>,
-}
-
-/// Why there are no figures.
-#[derive(Debug, thiserror::Error)]
-pub enum BenchError {
-    /// A program that it cannot do without.
-    #[error("{}, which is not installed, is what it measures with: run scripts/setup, or `apt-get install {}`", .0.program, .0.package)]
-    Missing(Tool),
-    /// A path could not be set up.
-    #[error("{path}: {source}")]
-    Path {
-        /// Which path.
-        path: &'static str,
-        /// Why.
-        source: PeerError,
-    },
-    /// The server of small packets.
-    #[error(transparent)]
-    Load(#[from] load::LoadError),
-    /// A namespace of the lab.
-    #[error(transparent)]
-    Netns(#[from] NetnsError),
-    /// Nobody could be measured.
-    #[error("{0}")]
-    Nothing(String),
-    /// A file of earlier figures, or for these.
-    #[error("{}: {source}", file.display())]
-    File {
-        /// Which file.
-        file: PathBuf,
-        /// What is wrong with it.
-        source: io::Error,
-    },
-    /// A signal came.
-    #[error("interrupted; what was started has been ended")]
-    Interrupted,
-}
-
 pub(super) fn run(args: &BenchArgs) -> Result<ExitCode, CliError> {
     match &args.action {
         Some(Action::Paths(args)) => compare::run(args),
@@ -181,65 +112,9 @@ fn read(file: &PathBuf) -> Result<Document, CliError> {
     Ok(serde_json::from_slice(&text).map_err(|error| problem(error.into()))?)
 }
 
-fn print(document: &Document, args: &PrintArgs) -> Result<(), CliError> {
-    let json = serde_json::to_string_pretty(document).map_err(io::Error::from)?;
-    if let Some(file) = &args.save {
-        let problem = |source| BenchError::File { file: file.clone(), source };
-        std::fs::write(file, format!("{json}\n")).map_err(problem)?;
-    }
-    output::out(|w| match (args.json, args.markdown) {
-        (true, _) => writeln!(w, "{json}"),
-        (false, true) => table::print(w, document, Style::Markdown),
-        (false, false) => table::print(w, document, Style::Plain),
-    })?;
-    Ok(())
-}
-
-/// Namespaces are root's.
-fn require_root() -> Result<(), CliError> {
-    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(LabError::NotRoot.into()) }
-}
-
-fn require_iperf() -> Result<(), BenchError> {
-    match [iperf::IPERF, TIMEOUT].into_iter().find(|tool| !tool.is_installed()) {
-        Some(tool) => Err(BenchError::Missing(tool)),
-        None => Ok(()),
-    }
-}
-
-/// Does `work` until it is through or a signal comes; what `work` holds is dropped then, and with it goes what it started.
-fn until_signal<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let outcome = runtime.block_on(async {
-        let mut stop = Stop::listen()?;
-        tokio::select! {
-            outcome = work => outcome,
-            () = stop.wait() => Err(BenchError::Interrupted.into()),
-        }
-    });
-    // Load that is still at work ends by itself, and a moment later at the latest with the process.
-    runtime.shutdown_background();
-    outcome
-}
-
-/// Seconds, as a fraction too.
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.1..=60.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        Ok(_) | Err(_) => Err("must be from 0.1 to 60 seconds".to_owned()),
-    }
-}
-
-/// iperf3 takes whole seconds.
-fn whole_seconds(time: Duration) -> u16 {
-    u16::try_from(time.as_secs() + u64::from(time.subsec_nanos() > 0)).unwrap_or(u16::MAX).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Cli;
-    use super::*;
     use clap::Parser as _;
 
     #[test]
@@ -254,13 +129,5 @@ mod tests {
         assert!(!parse(&["web"]));
         assert!(!parse(&["paths", "--json", "--markdown"]));
         assert!(!parse(&["web", "db", "--seconds", "0"]));
-    }
-
-    #[test]
-    fn iperf3_gets_whole_seconds() {
-        assert_eq!(seconds("0.3").map(whole_seconds), Ok(1));
-        assert_eq!(seconds("2").map(whole_seconds), Ok(2));
-        assert_eq!(seconds("2.5").map(whole_seconds), Ok(3));
-        assert!(seconds("nan").is_err() && seconds("1e9").is_err());
     }
 }

@@ -1,12 +1,13 @@
 //! `egret bench SERVICE DESTINATION`: through one's own running lab, a column for each ENI.
 
+use super::args::{seconds, whole_seconds};
 use super::cells::{Cell, Method};
 use super::document::{Document, PathInfo};
 use super::load::Between;
 use super::measure::{Lane, Outcome, rounds};
-use super::{
-    BenchError, PrintArgs, machine, print, require_root, seconds, until_signal, whole_seconds,
-};
+use super::print::{PrintArgs, print};
+use super::session::{require_root, until_signal};
+use super::{BenchError, machine};
 use crate::cli::exec::parse_task;
 use crate::cli::iperf::{self, Direction};
 use crate::cli::progress::Progress;
@@ -100,7 +101,7 @@ async fn measure(args: &OwnArgs, service: &str, destination: &str) -> Result<Doc
         metrics: metrics.into_iter().filter(|metric| !metric.rounds.is_empty()).collect(),
         failures: failures.into_iter().map(|(_, said)| said).collect(),
         curves: Vec::new(),
-        floors: Vec::new(),
+        targets: Vec::new(),
     })
 }
 

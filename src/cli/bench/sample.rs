@@ -46,7 +46,7 @@ pub(super) fn document() -> Document {
             unit: "ns".to_owned(),
             points: vec![(1.0, 57.0), (1000.0, 69.5), (1e6, 736.0)],
         }],
-        floors: Vec::new(),
+        targets: Vec::new(),
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn print(w: &mut dyn Write, document: &Document, style: Style) -> io:
     for failure in &document.failures {
         writeln!(w, "{}no figure: {failure}", bullet(style))?;
     }
-    floors(w, document, style)
+    targets(w, document, style)
 }
 
 fn head(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
@@ -133,14 +133,14 @@ fn paths(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()>
     Ok(())
 }
 
-fn floors(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
-    if !document.floors.is_empty() {
+fn targets(w: &mut dyn Write, document: &Document, style: Style) -> io::Result<()> {
+    if !document.targets.is_empty() {
         writeln!(w)?;
     }
-    for floor in &document.floors {
-        let reached = floor.reached.map_or("not measured".to_owned(), |r| format!("{r:.2}"));
-        let verdict = if floor.met { "met" } else { "MISSED" };
-        let (what, asked) = (&floor.what, &floor.asked);
+    for target in &document.targets {
+        let reached = target.reached.map_or("not measured".to_owned(), |r| format!("{r:.2}"));
+        let verdict = if target.met { "met" } else { "MISSED" };
+        let (what, asked) = (&target.what, &target.asked);
         writeln!(w, "{}{what}: {reached}, {asked} asked: {verdict}", bullet(style))?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! `egret demo`: real probes through a lab of its own, and what was expected beside what was seen.
 
+mod error;
 mod judge;
 mod net;
 mod probe;
@@ -9,26 +10,23 @@ mod stage;
 mod throughput;
 mod tools;
 
+pub use error::DemoError;
 pub use report::{ProbeRow, Report, ThroughputRow};
 
-use super::iperf::IperfError;
-use super::program::Tool;
 use super::progress::Progress;
-use super::up::Stop;
+use super::stop::Stop;
 use super::{CliError, output};
 use crate::config::{DeviceKind, Lab};
 use crate::daemon::{LabError, Running, StateError};
-use crate::linux::NetnsError;
+use error::LAB_FILE;
 use futures_util::FutureExt as _;
-use std::io;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// The lab that is demonstrated.
 const LAB: &str = include_str!("../../../examples/three-az.toml");
-/// Its file's name, for the lines that drops are attributed to.
-const LAB_FILE: &str = "examples/three-az.toml";
+
 /// Its name: not `egret`, so that a user's own lab may be up beside it.
 const LAB_NAME: &str = "egret-demo";
 /// How often the lab's house is kept.
@@ -77,47 +75,6 @@ impl From<DeviceWord> for DeviceKind {
             DeviceWord::Plain => Self::Plain,
         }
     }
-}
-
-/// Why there was no demo, or not all of it.
-#[derive(Debug, thiserror::Error)]
-pub enum DemoError {
-    /// Programs that it runs are not installed.
-    #[error(
-        "the demo runs {}, which is not installed: run scripts/setup, or `apt-get install {}`",
-        programs(.0, |tool| tool.program),
-        programs(.0, |tool| tool.package).replace(", ", " ")
-    )]
-    Missing(Vec<Tool>),
-    /// Another demo is being given.
-    #[error(
-        "another demo is running (process {pid}): wait until it has ended, or end it with `kill {pid}`"
-    )]
-    Busy {
-        /// Its process.
-        pid: String,
-    },
-    /// The lab file and the demo do not fit each other.
-    #[error("{LAB_FILE} has no {0}, which the demo needs")]
-    NotInLab(String),
-    /// A namespace of the lab could not be entered.
-    #[error(transparent)]
-    Netns(#[from] NetnsError),
-    /// iperf3 gave no number.
-    #[error(transparent)]
-    Iperf(#[from] IperfError),
-    /// A server of the demo's own did not start.
-    #[error("listening on {place} inside the lab: {source}")]
-    Listen {
-        /// Where.
-        place: std::net::SocketAddrV4,
-        /// What the kernel said.
-        source: io::Error,
-    },
-}
-
-fn programs(tools: &[Tool], word: impl Fn(&Tool) -> &'static str) -> String {
-    tools.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn run(args: &DemoArgs) -> Result<ExitCode, CliError> {

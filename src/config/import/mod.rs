@@ -33,6 +33,7 @@ pub mod cloudformation;
 mod describe;
 mod findings;
 mod imported;
+mod importer;
 mod json;
 mod lowering;
 mod source;
@@ -46,14 +47,8 @@ pub use account::{
 };
 pub use findings::{Finding, FindingKind, Findings};
 pub use imported::{ConnectorOrder, Format, ImportFailure, Imported, Order};
+pub use importer::Importer;
 pub use source::{ImportError, ImportErrors, Options, Origin};
-
-/// Reads the text of one source of a format. The file's name is only for messages.
-///
-/// # Errors
-/// Everything that keeps the source from being read.
-pub type Importer =
-    fn(text: &str, file: &str, options: &Options) -> Result<(Account, Findings), ImportErrors>;
 
 #[cfg(test)]
 mod tests;

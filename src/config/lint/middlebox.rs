@@ -1,6 +1,6 @@
 //! Routes through a middlebox that nothing gets through (spec 3.7).
 
-use super::to_nothing;
+use super::dead_route::to_nothing;
 use crate::config::diagnostic::Report;
 use crate::config::spec::{Destination, Route, RouteTable, Spec, Subnet, Target};
 

@@ -1,6 +1,6 @@
 //! Routes to peering connections that carry nothing, or no reply.
 
-use super::to_nothing;
+use super::dead_route::to_nothing;
 use crate::config::address::overlap;
 use crate::config::diagnostic::Report;
 use crate::config::spec::{Destination, Route, RouteTable, Spec, Subnet, Target, Vpc};

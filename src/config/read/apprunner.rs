@@ -29,11 +29,8 @@ pub(super) fn read(root: &Section<'_>) -> AppRunner {
     AppRunner {
         startup_latency: latency.and_then(|v| v.parse_number_too(text::latency)).map(|at| at.value),
         public_subnets: public.map_or_else(PublicSubnets::default, |at| at.value),
-        unsupported_availability_zones: super::list(
-            &section,
-            "unsupported_availability_zones",
-            |zone| zone.string(),
-        ),
+        unsupported_availability_zones: section
+            .list("unsupported_availability_zones", |zone| zone.string()),
         api: api(&section, listen.map(|at| at.value)),
         api_at: listen.map(|at| at.span),
     }

@@ -41,7 +41,7 @@ fn record(section: &Section<'_>, zone: &At<String>) -> Option<ZoneRecord> {
     let ttl = section.get("ttl").and_then(|v| v.integer_in(0, i64::from(i32::MAX)));
     let given = section.required("values");
     let record_type = record_type?;
-    let values = super::list(section, "values", |v| value(v, *record_type));
+    let values = section.list("values", |v| value(v, *record_type));
     let (name, given) = (name?, given?);
     if given.elements().is_empty() {
         given.error(

@@ -59,12 +59,12 @@ pub(super) fn internet_host(section: &Section<'_>) -> Option<InternetHost> {
 
 /// Further names that the resolver has.
 fn aliases(section: &Section<'_>) -> Vec<String> {
-    let names = super::list(section, "aliases", |v| v.parse(text::dns_name));
+    let names = section.list("aliases", |v| v.parse(text::dns_name));
     names.into_iter().map(|at| at.value).collect()
 }
 
 pub(super) fn listen(section: &Section<'_>) -> Vec<Listen> {
-    let given: Vec<At<Listen>> = super::list(section, "listen", |v| v.parse(text::listen));
+    let given: Vec<At<Listen>> = section.list("listen", |v| v.parse(text::listen));
     for (position, listen) in given.iter().enumerate() {
         if given.iter().take(position).any(|earlier| earlier.value == listen.value) {
             section.reader.report.error(

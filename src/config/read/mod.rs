@@ -10,7 +10,7 @@ mod services;
 mod settings;
 mod vpcs;
 
-use super::diagnostic::{At, Span};
+use super::diagnostic::Span;
 use super::reader::{Reader, Section};
 use super::spec::Spec;
 use std::collections::BTreeMap;
@@ -160,14 +160,4 @@ fn each<'a, T>(
 ) -> Vec<T> {
     let sections = root.get(key).map(|value| value.tables(name, keys)).unwrap_or_default();
     sections.iter().filter_map(read).collect()
-}
-
-/// The elements of a list that may be absent, each read; the broken ones are left out.
-fn list<'a, T>(
-    section: &Section<'a>,
-    key: &'static str,
-    read: impl Fn(&super::reader::Value<'a>) -> Option<At<T>>,
-) -> Vec<At<T>> {
-    let elements = section.get(key).map(|value| value.elements()).unwrap_or_default();
-    elements.iter().filter_map(read).collect()
 }

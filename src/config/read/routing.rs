@@ -126,7 +126,7 @@ pub(super) const PREFIX_LIST: [&str; 2] = ["id", "entries"];
 pub(super) fn prefix_list(section: &Section<'_>) -> Option<PrefixList> {
     let id = section.word("id");
     let given = section.required("entries");
-    let entries = super::list(section, "entries", |v| v.cidr());
+    let entries = section.list("entries", |v| v.cidr());
     given?;
     let entries = entries.iter().map(|at| at.value).collect();
     Some(PrefixList { id: id?, entries, line: section.line() })
@@ -163,7 +163,7 @@ pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
     let private_dns = section.get("private_dns_enabled").and_then(|v| v.boolean());
     Some(VpcEndpoint {
         subnets: section.references("subnets", &[Kind::Subnet]),
-        addresses: super::list(section, "addresses", |v| v.parse(text::address)),
+        addresses: section.list("addresses", |v| v.parse(text::address)),
         security_groups: section.references("security_groups", &[Kind::SecurityGroup]),
         listen: super::endpoints::listen(section),
         private_dns_enabled: private_dns.is_none_or(|at| at.value),

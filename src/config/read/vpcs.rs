@@ -20,7 +20,7 @@ pub(super) const VPC: [&str; 6] = [
 pub(super) fn vpc(section: &Section<'_>) -> Option<Vpc> {
     let id = section.word("id");
     let given = section.required("cidr");
-    let cidrs = super::list(section, "cidr", aws_sized);
+    let cidrs = section.list("cidr", aws_sized);
     let internet_gateway = section.get("internet_gateway").and_then(|v| v.parse(text::word));
     let main_route_table = section.optional_reference("main_route_table", &[Kind::RouteTable]);
     if let Some(given) = given.filter(|given| given.elements().is_empty()) {
@@ -110,12 +110,9 @@ pub(super) fn nat_gateway(section: &Section<'_>) -> Option<NatGateway> {
         connectivity: connectivity.map_or(Connectivity::Public, |at| at.value),
         public_ip,
         private_ip,
-        secondary_public_ips: super::list(section, "secondary_public_ips", |v| {
-            v.parse(text::public_address)
-        }),
-        secondary_private_ips: super::list(section, "secondary_private_ips", |v| {
-            v.parse(text::address)
-        }),
+        secondary_public_ips: section
+            .list("secondary_public_ips", |v| v.parse(text::public_address)),
+        secondary_private_ips: section.list("secondary_private_ips", |v| v.parse(text::address)),
         secondary_private_ip_count: count.and_then(|at| u8::try_from(at.value).ok()),
         state: state.map_or(NatGatewayState::Available, |at| at.value),
         line: section.line(),

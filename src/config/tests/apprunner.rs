@@ -1,7 +1,8 @@
 //! `[apprunner]`: what App Runner takes, and what it says of what it does not.
 
 use super::*;
-use crate::config::apprunner::{Api, PublicSubnets, Refusal, StartupLatency};
+use crate::config::acceptance::Refusal;
+use crate::config::apprunner::{Api, PublicSubnets, StartupLatency};
 
 #[test]
 fn no_finding_shows_a_secret() {

@@ -1,6 +1,6 @@
 //! Interface endpoints: one subnet in each Availability Zone, all of the endpoint's VPC (spec 7.2).
 
-use super::wrong_vpc;
+use super::wrong_vpc::wrong_vpc;
 use crate::config::diagnostic::Report;
 use crate::config::spec::{EndpointKind, Spec, VpcEndpoint};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Gateway endpoints: whose tables they add their route to, and which routes may name them (spec 7.1).
 
-use super::wrong_vpc;
+use super::wrong_vpc::wrong_vpc;
 use crate::config::address::overlap;
 use crate::config::diagnostic::{At, Report};
 use crate::config::spec::{

@@ -1,6 +1,6 @@
 //! Security groups, network ACLs and connectors: all of one VPC, nothing twice.
 
-use super::wrong_vpc;
+use super::wrong_vpc::wrong_vpc;
 use crate::config::diagnostic::{At, Report};
 use crate::config::names::default_id;
 use crate::config::spec::{AclRule, Connector, Peer, SecurityGroup, Spec, Subnet};

@@ -11,8 +11,9 @@ mod names;
 mod networks;
 mod peering;
 mod routing;
+mod wrong_vpc;
 
-use super::diagnostic::{At, Report};
+use super::diagnostic::Report;
 use super::spec::Spec;
 
 /// Reports everything that makes the lab impossible to lower.
@@ -26,23 +27,4 @@ pub(super) fn all(spec: &Spec, report: &Report) {
     groups::check(spec, report);
     dns::check(spec, report);
     names::check(spec, report);
-}
-
-/// Reports an object of one VPC that is used in another. A VPC that does not exist has been reported where it was named.
-fn wrong_vpc(
-    (spec, report): (&Spec, &Report),
-    what: &str,
-    id: &At<String>,
-    theirs: &str,
-    ours: &str,
-) {
-    if spec.vpc(theirs).is_none() || spec.vpc(ours).is_none() {
-        return;
-    }
-    report.error(
-        id.span,
-        "wrong-vpc",
-        format!("{what} {:?} is in VPC {theirs:?}, not in {ours:?}", id.value),
-        format!("name a {what} of {ours:?}"),
-    );
 }

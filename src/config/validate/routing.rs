@@ -1,6 +1,7 @@
 //! Route tables: whose they are, which one is main, and what may be a route's target (spec 3.2, 3.5).
 
-use super::{gateway_endpoints, more_specific, wrong_vpc};
+use super::wrong_vpc::wrong_vpc;
+use super::{gateway_endpoints, more_specific};
 use crate::config::diagnostic::{At, Report};
 use crate::config::spec::{Destination, EndpointKind, Route, RouteTable, Spec, Target, Vpc};
 use std::collections::HashMap;

@@ -1,6 +1,7 @@
 //! What becomes of the live flows under another configuration, and why: said before it happens, and done for those that
 //! no packet of theirs would end.
 
+use super::tasks;
 use crate::config::Lab;
 use crate::daemon::needs::Needs;
 use crate::daemon::running::Running;
@@ -12,82 +13,84 @@ use crate::vpc::{RuleRef, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-/// Why a flow ends that would leave by another ENI or gateway.
-const MOVED: Denial = Denial { reason: Reason::FlowMoved, decided_by: RuleRef::FlowTable };
-
-impl Running {
-    /// What `next`, which needs `needs`, makes of every live flow.
-    pub(super) fn fates(&self, next: &Snapshot, needs: &Needs, lab: &Lab) -> FlowFates {
-        let now = Instant(clock::now());
-        let current = self.snapshot();
-        let lost = lost(&self.needs, needs);
-        let leaving = self.leaving(lab);
-        let mut fates = FlowFates::default();
-        self.engine.flows().for_each(|entry| {
-            let flow = &entry.flow;
-            if flow.is_expired(now, &current.parts().timeouts) {
-                return;
-            }
-            fates.live += 1;
-            let source = flow.egress.tuple().src;
-            let fate = if leaving.contains(&source) {
-                (Fate::Ends, "its task goes".to_owned(), None, None)
-            } else if let Some(gone) = gone_of(flow, &lost) {
-                (Fate::Ends, gone, None, None)
-            } else {
-                let (fate, denial) = match self.engine.forecast(now, next, flow) {
-                    Forecast::Keeps => return fates.keep += 1,
-                    Forecast::Moved => (Fate::Ends, MOVED),
-                    Forecast::Denied(denial) => (Fate::Dropped, denial),
-                    Forecast::RepliesDenied(denial) => (Fate::RepliesDropped, denial),
-                };
-                let rule = (fate != Fate::Ends).then(|| decided_by(denial.decided_by, next));
-                let line = rule.as_ref().and_then(|rule| rule.line);
-                let rule = rule.map(|rule| rule.to_string());
-                (fate, denial.reason.name().to_owned(), rule, line)
-            };
-            fates.add(self.flow_fate(flow, fate));
-        });
-        fates.sort();
-        fates
-    }
-
-    /// As [`end_of_gone`], after the turn to the configuration in force.
-    pub(super) fn end_flows_of_gone(&self, before: &Needs) {
-        end_of_gone(&self.engine, Instant(clock::now()), &self.snapshot(), before, &self.needs);
-    }
-
-    /// The addresses of the tasks that go.
-    fn leaving(&self, lab: &Lab) -> BTreeSet<Ipv4Addr> {
-        self.going(lab).into_iter().collect()
-    }
-
-    fn flow_fate(
-        &self,
-        flow: &Flow,
-        (fate, reason, rule, line): (Fate, String, Option<String>, Option<u32>),
-    ) -> FlowFate {
-        let inside = flow.egress.tuple();
-        let attachment = self.tasks.get(&inside.src);
-        let end = |address, port| match inside.protocol.has_ports() {
-            true => format!("{address}:{port}"),
-            false => format!("{address}"),
-        };
-        FlowFate {
-            task: attachment.map_or_else(
-                || inside.src.to_string(),
-                |a| format!("{}/{}", a.service, a.task.number),
-            ),
-            protocol: inside.protocol.to_string(),
-            inside: end(inside.src, inside.sport),
-            destination: end(inside.dst, inside.dport),
-            fate,
-            reason,
-            rule,
-            line,
+/// What `next`, which needs `needs`, makes of every live flow.
+pub(super) fn fates(running: &Running, next: &Snapshot, needs: &Needs, lab: &Lab) -> FlowFates {
+    let now = Instant(clock::now());
+    let current = running.snapshot();
+    let lost = lost(&running.needs, needs);
+    let leaving = leaving(running, lab);
+    let mut fates = FlowFates::default();
+    running.engine.flows().for_each(|entry| {
+        let flow = &entry.flow;
+        if flow.is_expired(now, &current.parts().timeouts) {
+            return;
         }
+        fates.live += 1;
+        let source = flow.egress.tuple().src;
+        let fate = if leaving.contains(&source) {
+            (Fate::Ends, "its task goes".to_owned(), None, None)
+        } else if let Some(gone) = gone_of(flow, &lost) {
+            (Fate::Ends, gone, None, None)
+        } else {
+            let (fate, denial) = match running.engine.forecast(now, next, flow) {
+                Forecast::Keeps => return fates.keep += 1,
+                Forecast::Moved => (Fate::Ends, MOVED),
+                Forecast::Denied(denial) => (Fate::Dropped, denial),
+                Forecast::RepliesDenied(denial) => (Fate::RepliesDropped, denial),
+            };
+            let rule = (fate != Fate::Ends).then(|| decided_by(denial.decided_by, next));
+            let line = rule.as_ref().and_then(|rule| rule.line);
+            let rule = rule.map(|rule| rule.to_string());
+            (fate, denial.reason.name().to_owned(), rule, line)
+        };
+        fates.add(flow_fate(running, flow, fate));
+    });
+    fates.sort();
+    fates
+}
+
+/// As [`end_of_gone`], after the turn to the configuration in force.
+pub(super) fn end_flows_of_gone(running: &Running, before: &Needs) {
+    end_of_gone(
+        &running.engine,
+        Instant(clock::now()),
+        &running.snapshot(),
+        before,
+        &running.needs,
+    );
+}
+
+/// The addresses of the tasks that go.
+fn leaving(running: &Running, lab: &Lab) -> BTreeSet<Ipv4Addr> {
+    tasks::going(running, lab).into_iter().collect()
+}
+
+fn flow_fate(
+    running: &Running,
+    flow: &Flow,
+    (fate, reason, rule, line): (Fate, String, Option<String>, Option<u32>),
+) -> FlowFate {
+    let inside = flow.egress.tuple();
+    let attachment = running.tasks.get(&inside.src);
+    let end = |address, port| match inside.protocol.has_ports() {
+        true => format!("{address}:{port}"),
+        false => format!("{address}"),
+    };
+    FlowFate {
+        task: attachment
+            .map_or_else(|| inside.src.to_string(), |a| format!("{}/{}", a.service, a.task.number)),
+        protocol: inside.protocol.to_string(),
+        inside: end(inside.src, inside.sport),
+        destination: end(inside.dst, inside.dport),
+        fate,
+        reason,
+        rule,
+        line,
     }
 }
+
+/// Why a flow ends that would leave by another ENI or gateway.
+const MOVED: Denial = Denial { reason: Reason::FlowMoved, decided_by: RuleRef::FlowTable };
 
 /// Ends the flows through ENIs and gateways that are gone, or whose address is another one's now: their ports went with
 /// them (spec 6). A flow that only a rule or a route keeps from passing stays, and so do its ports, as long as it would by

@@ -1,15 +1,15 @@
 //! `egret apply` and SIGHUP: another configuration for a running lab. It is read and validated as a whole, compared with
 //! the one in force, and either put in its place whole or refused whole.
 
+mod commit;
 mod fates;
 mod reconcile;
 mod tasks;
 
-pub(in crate::daemon) use reconcile::{Site, far_of};
-
-use super::history::History;
+use super::error::LabError;
 use super::needs::Needs;
-use super::running::{LabError, Running};
+use super::running::Running;
+use super::{attach, handover};
 use crate::config::changes::changes;
 use crate::config::{Diagnostics, Lab, Overlay};
 use crate::daemon::startup;
@@ -17,9 +17,8 @@ use crate::explain::{Reload, Warning};
 use crate::flow::Instant;
 use crate::linux::clock;
 use crate::vpc::{Generation, Snapshot};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What is to be put in force.
@@ -73,21 +72,21 @@ impl Running {
         request: &Request,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Reload, ReloadError> {
-        let lab = self.read(request)?;
-        self.require_fixed(&lab)?;
+        let lab = read(self, request)?;
+        require_fixed(self, &lab)?;
         let changes = changes(&self.lab, &lab);
         // Lines are named too, so a file of which only they are others comes into force as well.
         let same = changes.is_empty() && lab.source() == self.lab.source();
-        let next = self.next(&lab)?;
-        let flows = self.fates(&next, &Needs::of(&lab, &next), &lab);
+        let next = next(self, &lab)?;
+        let flows = fates::fates(self, &next, &Needs::of(&lab, &next), &lab);
         let (new, old_warnings) = lab.lint_since(&self.lab);
         let warnings = new.iter().map(Warning::from).collect();
         if !request.dry_run && !same {
             // A process that dies half-way leaves nothing to go on with.
-            self.leave_nothing()?;
-            let turned = self.turn_to(lab, say).await;
-            self.leave_or_say(say);
-            turned?;
+            handover::leave_nothing(self)?;
+            let applied = apply(self, lab, say).await;
+            leave_or_say(self, say);
+            applied?;
         }
         let (file, dry_run) = (request.file.clone(), request.dry_run);
         let generation = self.snapshot().generation.0;
@@ -104,160 +103,136 @@ impl Running {
         overlay: Overlay,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), ReloadError> {
-        let overlay = self.with_tasks_by_hand(overlay);
+        let overlay = with_tasks_by_hand(self, overlay);
         let lab = self.lab.with_overlay(overlay).map_err(ReloadError::Config)?;
         if lab.overlay == self.lab.overlay {
             return Ok(());
         }
         // A process that dies half-way leaves nothing to go on with.
-        self.leave_nothing()?;
+        handover::leave_nothing(self)?;
         let there = startup::enis(&self.lab);
-        let turned = self.turn_to(lab, say).await;
+        let applied = apply(self, lab, say).await;
         self.startup.began(Instant(clock::now()), &there, &self.lab);
-        self.leave_or_say(say);
-        Ok(turned?)
-    }
-
-    /// Notes what is in force for a process that may come after. Without it that one begins anew: no reason to undo what is
-    /// in force now.
-    fn leave_or_say(&self, say: &mut (dyn FnMut(&str) + Send)) {
-        if let Err(error) = self.leave() {
-            say(&format!(
-                "if this process is killed, the next one does not go on with its flows: {error}"
-            ));
-        }
+        leave_or_say(self, say);
+        Ok(applied?)
     }
 
     /// How long the ENIs of a connector still take to come up, by the real clock; nothing where no service uses it.
     pub fn startup(&self, connector: &str) -> Duration {
         self.startup.left(Instant(clock::now()), &self.lab, connector)
     }
+}
 
-    /// With the tasks that are there: which of them need ENIs is the file's to say.
-    fn with_tasks_by_hand(&self, overlay: Overlay) -> Overlay {
-        Overlay { tasks_by_hand: self.tasks_by_hand(), ..overlay }
+/// Notes what is in force for a process that may come after. Without it that one begins anew: no reason to undo what is
+/// in force now.
+fn leave_or_say(running: &Running, say: &mut (dyn FnMut(&str) + Send)) {
+    if let Err(error) = handover::leave(running) {
+        say(&format!(
+            "if this process is killed, the next one does not go on with its flows: {error}"
+        ));
     }
+}
 
-    fn read(&self, request: &Request) -> Result<Lab, ReloadError> {
-        let (plan, overlay) = (&self.lab.plan, self.with_tasks_by_hand(self.lab.overlay.clone()));
-        let lab = Lab::parse_with(Some(plan), &request.file, &request.text, overlay)
-            .map_err(ReloadError::Config)?;
-        Ok(match request.time_scale {
-            Some(scale) => lab.with_time_scale(scale),
-            None => lab,
-        })
-    }
+/// With the tasks that are there: which of them need ENIs is the file's to say.
+fn with_tasks_by_hand(running: &Running, overlay: Overlay) -> Overlay {
+    Overlay { tasks_by_hand: attach::tasks_by_hand(running), ..overlay }
+}
 
-    /// What everything on the box is named after, or made of once and for all.
-    pub(super) fn require_fixed(&self, lab: &Lab) -> Result<(), ReloadError> {
-        let own = &self.lab;
-        let keys = [
-            ("lab", own.name.clone(), lab.name.clone()),
-            ("task_cidr", own.task_cidr.to_string(), lab.task_cidr.to_string()),
-            ("device", word(own.device), word(lab.device)),
-            ("offload", word(own.spec.offload), word(lab.spec.offload)),
-            ("offload_grace", seconds(own), seconds(lab)),
-            ("queues", word(own.spec.queues), word(lab.spec.queues)),
-        ];
-        // ARNs have it in them.
-        let region = ("region", own.spec.region.clone(), lab.spec.region.clone());
-        let region = self.serves_apprunner.then_some(region);
-        let api = own.spec.apprunner.api.facts(&lab.spec.apprunner.api);
-        let api = api.into_iter().chain(region);
-        match keys.into_iter().chain(api).find(|(_, before, after)| before != after) {
-            Some((key, before, after)) => {
-                Err(ReloadError::Fixed { file: lab.file.clone(), key, before, after })
-            }
-            None => Ok(()),
+fn read(running: &Running, request: &Request) -> Result<Lab, ReloadError> {
+    let (plan, overlay) =
+        (&running.lab.plan, with_tasks_by_hand(running, running.lab.overlay.clone()));
+    let lab = Lab::parse_with(Some(plan), &request.file, &request.text, overlay)
+        .map_err(ReloadError::Config)?;
+    Ok(match request.time_scale {
+        Some(scale) => lab.with_time_scale(scale),
+        None => lab,
+    })
+}
+
+/// What everything on the box is named after, or made of once and for all.
+pub(super) fn require_fixed(running: &Running, lab: &Lab) -> Result<(), ReloadError> {
+    let own = &running.lab;
+    let keys = [
+        ("lab", own.name.clone(), lab.name.clone()),
+        ("task_cidr", own.task_cidr.to_string(), lab.task_cidr.to_string()),
+        ("device", word(own.device), word(lab.device)),
+        ("offload", word(own.spec.offload), word(lab.spec.offload)),
+        ("offload_grace", seconds(own), seconds(lab)),
+        ("queues", word(own.spec.queues), word(lab.spec.queues)),
+    ];
+    // ARNs have it in them.
+    let region = ("region", own.spec.region.clone(), lab.spec.region.clone());
+    let region = running.serves_apprunner.then_some(region);
+    let api = own.spec.apprunner.api.facts(&lab.spec.apprunner.api);
+    let api = api.into_iter().chain(region);
+    match keys.into_iter().chain(api).find(|(_, before, after)| before != after) {
+        Some((key, before, after)) => {
+            Err(ReloadError::Fixed { file: lab.file.clone(), key, before, after })
         }
+        None => Ok(()),
     }
+}
 
-    /// Turns the running lab into another one: also how `egret up` makes the first out of nothing. After a failure the
-    /// lab is what it was.
-    pub(super) async fn turn_to(
-        &mut self,
-        lab: Lab,
-        say: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<(), LabError> {
-        let before = (self.lab.clone(), self.needs.clone(), self.file_tasks.clone());
-        let tasks: Vec<Ipv4Addr> = self.tasks.keys().copied().collect();
-        let next = self.next(&lab)?;
-        let needs = Needs::of(&lab, &next);
-        if let Err(error) = self.go(&lab, next, &needs, say).await {
-            self.go_back(before, &tasks).await;
-            return Err(error);
-        }
-        self.end_flows_of_gone(&before.1);
-        self.engine.forget_places(&self.current.load());
-        self.file_tasks = tasks::task_counts(&lab);
-        // From here on nothing depends on what is to go. What cannot be removed is taken down with the lab.
-        let removed = self.remove_file_tasks(&lab).await;
-        let shrunk = self.shrink(&needs).await;
-        if let Err(error) = removed.and(shrunk) {
-            say(&format!("not removed: {error}"));
-        }
-        Ok(())
+/// Turns the running lab into another one: also how `egret up` makes the first out of nothing. After a failure the
+/// lab is what it was.
+pub(super) async fn apply(
+    running: &mut Running,
+    lab: Lab,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<(), LabError> {
+    let before = (running.lab.clone(), running.needs.clone(), running.file_tasks.clone());
+    let tasks: Vec<Ipv4Addr> = running.tasks.keys().copied().collect();
+    let next = next(running, &lab)?;
+    let needs = Needs::of(&lab, &next);
+    if let Err(error) = carry_out(running, &lab, next, &needs, say).await {
+        roll_back(running, before, &tasks).await;
+        return Err(error);
     }
+    fates::end_flows_of_gone(running, &before.1);
+    running.engine.forget_places(&running.current.load());
+    running.file_tasks = tasks::task_counts(&lab);
+    // From here on nothing depends on what is to go. What cannot be removed is taken down with the lab.
+    let removed = tasks::remove_file_tasks(running, &lab).await;
+    let rest = reconcile::remove(running, &needs).await;
+    if let Err(error) = removed.and(rest) {
+        say(&format!("not removed: {error}"));
+    }
+    Ok(())
+}
 
-    async fn go(
-        &mut self,
-        lab: &Lab,
-        next: Snapshot,
-        needs: &Needs,
-        say: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<(), LabError> {
-        self.grow(lab, &next, needs, say).await?;
-        self.switch(lab.clone(), next, needs).await?;
-        let before = self.file_tasks.clone();
-        self.add_file_tasks(&before).await
-    }
+async fn carry_out(
+    running: &mut Running,
+    lab: &Lab,
+    next: Snapshot,
+    needs: &Needs,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<(), LabError> {
+    reconcile::create(running, lab, &next, needs, say).await?;
+    reconcile::update(running, lab.clone(), next, needs).await?;
+    let before = running.file_tasks.clone();
+    tasks::add_file_tasks(running, &before).await
+}
 
-    /// Undoes what [`Running::go`] did, as far as it came. What fails on the way back stays, and does no harm: nothing
-    /// leads there.
-    async fn go_back(
-        &mut self,
-        (lab, needs, file_tasks): (Lab, Needs, BTreeMap<String, u16>),
-        tasks: &[Ipv4Addr],
-    ) {
-        let _ = self.remove_tasks_but(tasks).await;
-        self.file_tasks = file_tasks;
-        // Under a number of its own: workers may have judged by the one that failed.
-        if let Ok(again) = self.next(&lab) {
-            let _ = self.switch(lab, again, &needs).await;
-        }
-        let _ = self.shrink(&needs).await;
+/// Undoes what [`carry_out`] did, as far as it came. What fails on the way back stays, and does no harm: nothing
+/// leads there.
+async fn roll_back(
+    running: &mut Running,
+    (lab, needs, file_tasks): (Lab, Needs, BTreeMap<String, u16>),
+    tasks: &[Ipv4Addr],
+) {
+    let _ = tasks::remove_tasks_but(running, tasks).await;
+    running.file_tasks = file_tasks;
+    // Under a number of its own: workers may have judged by the one that failed.
+    if let Ok(again) = next(running, &lab) {
+        let _ = reconcile::update(running, lab, again, &needs).await;
     }
+    let _ = reconcile::remove(running, &needs).await;
+}
 
-    /// The configuration of a lab under the next number, with the tasks of now.
-    fn next(&self, lab: &Lab) -> Result<Snapshot, LabError> {
-        let generation = Generation(self.snapshot().generation.0.saturating_add(1));
-        self.with_own_tasks(lab.lower(generation))
-    }
-
-    pub(super) fn put_in_force(
-        &mut self,
-        lab: Lab,
-        snapshot: Snapshot,
-        needs: &Needs,
-    ) -> Result<(), LabError> {
-        let snapshot = Arc::new(snapshot);
-        let mut live = BTreeSet::new();
-        self.engine.flows().for_each(|entry| {
-            live.insert(entry.flow.admitted_under);
-        });
-        let mut history = History::clone(&self.history.load());
-        history.record(Arc::clone(&snapshot), &live);
-        self.history.store(Arc::new(history));
-        self.lab = lab;
-        self.needs = needs.clone();
-        let generation = snapshot.generation;
-        self.current.store(snapshot);
-        match &self.cache {
-            // From here on no packet passes by a verdict of before, but those that are on their way.
-            Some(cache) => Ok(cache.put_in_force(generation)?),
-            None => Ok(()),
-        }
-    }
+/// The configuration of a lab under the next number, with the tasks of now.
+fn next(running: &Running, lab: &Lab) -> Result<Snapshot, LabError> {
+    let generation = Generation(running.snapshot().generation.0.saturating_add(1));
+    tasks::with_own_tasks(running, lab.lower(generation))
 }
 
 fn seconds(lab: &Lab) -> String {

@@ -2,8 +2,10 @@
 //! whose ENI is another one is attached anew.
 
 use crate::config::Lab;
-use crate::daemon::running::{LabError, Running};
-use crate::daemon::tasks::{Attachment, device_of};
+use crate::daemon::attach;
+use crate::daemon::attachment::{Attachment, device_of};
+use crate::daemon::error::LabError;
+use crate::daemon::running::Running;
 use crate::linux::link::{Links, task_link_name};
 use crate::linux::netns::Netns;
 use crate::pipeline::{Device, DeviceId};
@@ -11,127 +13,128 @@ use crate::vpc::{ServiceIx, ServiceKind, Snapshot, Space, Task};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-impl Running {
-    /// A configuration with every task of now whose service it has.
-    pub(super) fn with_own_tasks(&self, snapshot: Snapshot) -> Result<Snapshot, LabError> {
-        let mut tasks = Vec::new();
-        for attachment in self.tasks.values() {
-            let number = attachment.task.number;
-            let Some(service) = service_in(&snapshot, &attachment.service) else { continue };
-            let eni = match device_of(&snapshot, service, number) {
-                Some(Device::Eni(ix)) => Some(ix),
-                Some(Device::AppRunner) => None,
-                // The ENI goes with the task: its service has fewer now.
-                None if snapshot.service(service).kind == ServiceKind::Fargate => continue,
-                Some(Device::NatGateway(_)) | None => {
-                    return Err(LabError::NoDevice { service: attachment.service.clone(), number });
-                }
-            };
-            tasks.push(Task { service, number, address: attachment.task.address, eni });
-        }
-        Ok(snapshot.with_tasks(tasks))
-    }
-
-    /// Attaches the tasks whose device is another one under the configuration that has just come into force.
-    pub(super) fn attach_tasks_anew(&mut self) -> Result<(), LabError> {
-        let snapshot = self.snapshot();
-        for &task in snapshot.tasks() {
-            let device = DeviceId::of(&snapshot, task.eni.map_or(Device::AppRunner, Device::Eni));
-            let tun = self.workers.get(&device).map(|worker| worker.device().ifindex());
-            let Some(attachment) = self.tasks.get_mut(&task.address) else { continue };
-            attachment.task = task;
-            if let (true, Some(tun)) = (attachment.device.as_ref() != Some(&device), tun) {
-                self.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
-                // Services see the task's own address, and answer it.
-                self.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
-                attachment.device = Some(device);
+/// A configuration with every task of now whose service it has.
+pub(super) fn with_own_tasks(running: &Running, snapshot: Snapshot) -> Result<Snapshot, LabError> {
+    let mut tasks = Vec::new();
+    for attachment in running.tasks.values() {
+        let number = attachment.task.number;
+        let Some(service) = service_in(&snapshot, &attachment.service) else { continue };
+        let eni = match device_of(&snapshot, service, number) {
+            Some(Device::Eni(ix)) => Some(ix),
+            Some(Device::AppRunner) => None,
+            // The ENI goes with the task: its service has fewer now.
+            None if snapshot.service(service).kind == ServiceKind::Fargate => continue,
+            Some(Device::NatGateway(_)) | None => {
+                return Err(LabError::NoDevice { service: attachment.service.clone(), number });
             }
-        }
-        Ok(())
+        };
+        tasks.push(Task { service, number, address: attachment.task.address, eni });
     }
+    Ok(snapshot.with_tasks(tasks))
+}
 
-    /// Gives the tasks the MTU and the files that the configuration in force has for them, where they have others.
-    pub(super) async fn refit_tasks(&mut self) -> Result<(), LabError> {
-        let snapshot = self.snapshot();
-        let mtu = snapshot.parts().mtu.task;
-        self.services.set_mtu(&self.router, mtu).await?;
-        for task in snapshot.tasks() {
-            let Some(attachment) = self.tasks.get_mut(&task.address) else { continue };
-            let namespace = attachment.namespace.clone();
-            if attachment.mtu != mtu {
-                attachment.mtu = mtu;
-                self.router.set_mtu(&task_link_name(task.address), mtu).await?;
-                Links::open(&Netns::open(&namespace)?)?.set_mtu("eth0", mtu).await?;
-            }
-            self.write_overlays(&snapshot, &namespace, task)?;
+/// Attaches the tasks whose device is another one under the configuration that has just come into force.
+pub(super) fn attach_tasks_anew(running: &mut Running) -> Result<(), LabError> {
+    let snapshot = running.snapshot();
+    for &task in snapshot.tasks() {
+        let device = DeviceId::of(&snapshot, task.eni.map_or(Device::AppRunner, Device::Eni));
+        let tun = running.workers.get(&device).map(|worker| worker.device().ifindex());
+        let Some(attachment) = running.tasks.get_mut(&task.address) else { continue };
+        attachment.task = task;
+        if let (true, Some(tun)) = (attachment.device.as_ref() != Some(&device), tun) {
+            running.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
+            // Services see the task's own address, and answer it.
+            running.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
+            attachment.device = Some(device);
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Makes the tasks by which the file has more than the one before, of which `before` are the counts.
-    pub(super) async fn add_file_tasks(
-        &mut self,
-        before: &BTreeMap<String, u16>,
-    ) -> Result<(), LabError> {
-        let services: Vec<(ServiceIx, String, u16)> = (0..)
-            .zip(&self.snapshot().parts().services)
-            .map(|(position, s)| (ServiceIx(position), s.name.clone(), s.tasks))
-            .collect();
-        for (service, name, count) in services {
-            for number in before.get(&name).copied().unwrap_or(0) + 1..=count {
-                match self.find(service, number) {
-                    None => drop(self.add(service, number, false).await?),
-                    // What somebody made by hand is the file's now.
-                    Some(task) => {
-                        if let Some(attachment) = self.tasks.get_mut(&task.address) {
-                            attachment.by_hand = false;
-                        }
+/// Gives the tasks the MTU and the files that the configuration in force has for them, where they have others.
+pub(super) async fn refit_tasks(running: &mut Running) -> Result<(), LabError> {
+    let snapshot = running.snapshot();
+    let mtu = snapshot.parts().mtu.task;
+    running.services.set_mtu(&running.router, mtu).await?;
+    for task in snapshot.tasks() {
+        let Some(attachment) = running.tasks.get_mut(&task.address) else { continue };
+        let namespace = attachment.namespace.clone();
+        if attachment.mtu != mtu {
+            attachment.mtu = mtu;
+            running.router.set_mtu(&task_link_name(task.address), mtu).await?;
+            Links::open(&Netns::open(&namespace)?)?.set_mtu("eth0", mtu).await?;
+        }
+        attach::write_overlays(running, &snapshot, &namespace, task)?;
+    }
+    Ok(())
+}
+
+/// Makes the tasks by which the file has more than the one before, of which `before` are the counts.
+pub(super) async fn add_file_tasks(
+    running: &mut Running,
+    before: &BTreeMap<String, u16>,
+) -> Result<(), LabError> {
+    let services: Vec<(ServiceIx, String, u16)> = (0..)
+        .zip(&running.snapshot().parts().services)
+        .map(|(position, s)| (ServiceIx(position), s.name.clone(), s.tasks))
+        .collect();
+    for (service, name, count) in services {
+        for number in before.get(&name).copied().unwrap_or(0) + 1..=count {
+            match attach::find(running, service, number) {
+                None => drop(attach::add(running, service, number, false).await?),
+                // What somebody made by hand is the file's now.
+                Some(task) => {
+                    if let Some(attachment) = running.tasks.get_mut(&task.address) {
+                        attachment.by_hand = false;
                     }
                 }
             }
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Takes down the tasks of services that are gone, and those that the file no longer counts. Tasks made by hand stay
-    /// as long as their service does, unless App Runner runs nothing of it. Goes on past a failure, and returns the first.
-    pub(super) async fn remove_file_tasks(&mut self, lab: &Lab) -> Result<(), LabError> {
-        let mut first = Ok(());
-        for address in self.going(lab) {
-            first = first.and(self.take_down(address).await);
-        }
-        first
+/// Takes down the tasks of services that are gone, and those that the file no longer counts. Tasks made by hand stay
+/// as long as their service does, unless App Runner runs nothing of it. Goes on past a failure, and returns the first.
+pub(super) async fn remove_file_tasks(running: &mut Running, lab: &Lab) -> Result<(), LabError> {
+    let mut first = Ok(());
+    for address in going(running, lab) {
+        first = first.and(take_down(running, address).await);
     }
+    first
+}
 
-    /// The tasks that go where this lab comes into force.
-    pub(super) fn going(&self, lab: &Lab) -> Vec<Ipv4Addr> {
-        let counts = task_counts(lab);
-        let goes = |attachment: &&Attachment| match counts.get(&attachment.service) {
-            None => true,
-            Some(_) if lab.overlay.is_at_rest(&attachment.service) => true,
-            Some(count) => !attachment.by_hand && attachment.task.number > *count,
-        };
-        self.tasks.values().filter(goes).map(|attachment| attachment.task.address).collect()
-    }
+/// The tasks that go where this lab comes into force.
+pub(super) fn going(running: &Running, lab: &Lab) -> Vec<Ipv4Addr> {
+    let counts = task_counts(lab);
+    let goes = |attachment: &&Attachment| match counts.get(&attachment.service) {
+        None => true,
+        Some(_) if lab.overlay.is_at_rest(&attachment.service) => true,
+        Some(count) => !attachment.by_hand && attachment.task.number > *count,
+    };
+    running.tasks.values().filter(goes).map(|attachment| attachment.task.address).collect()
+}
 
-    /// Takes down the tasks that are not in a list.
-    pub(super) async fn remove_tasks_but(&mut self, kept: &[Ipv4Addr]) -> Result<(), LabError> {
-        let new: Vec<Ipv4Addr> =
-            self.tasks.keys().filter(|address| !kept.contains(address)).copied().collect();
-        let mut first = Ok(());
-        for address in new {
-            first = first.and(self.take_down(address).await);
-        }
-        first
+/// Takes down the tasks that are not in a list.
+pub(super) async fn remove_tasks_but(
+    running: &mut Running,
+    kept: &[Ipv4Addr],
+) -> Result<(), LabError> {
+    let new: Vec<Ipv4Addr> =
+        running.tasks.keys().filter(|address| !kept.contains(address)).copied().collect();
+    let mut first = Ok(());
+    for address in new {
+        first = first.and(take_down(running, address).await);
     }
+    first
+}
 
-    async fn take_down(&mut self, address: Ipv4Addr) -> Result<(), LabError> {
-        let Some(attachment) = self.tasks.get(&address) else { return Ok(()) };
-        let (namespace, ifindex) = (attachment.namespace.clone(), attachment.link.ifindex);
-        self.detach(address, &namespace, Some(ifindex)).await?;
-        self.tasks.remove(&address);
-        Ok(())
-    }
+async fn take_down(running: &mut Running, address: Ipv4Addr) -> Result<(), LabError> {
+    let Some(attachment) = running.tasks.get(&address) else { return Ok(()) };
+    let (namespace, ifindex) = (attachment.namespace.clone(), attachment.link.ifindex);
+    attach::detach(running, address, &namespace, Some(ifindex)).await?;
+    running.tasks.remove(&address);
+    Ok(())
 }
 
 /// How many tasks each service has in a file.

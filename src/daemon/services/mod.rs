@@ -10,7 +10,7 @@ mod resolver;
 mod task_metadata;
 mod time_sync;
 
-use super::running::LabError;
+use super::error::LabError;
 use crate::linux::link::{Link, LinkError, Links, find_space, link_space};
 use crate::linux::listen::{tcp_listener, udp_socket};
 use crate::linux::netns::Netns;

@@ -1,7 +1,8 @@
 //! New connections: connect, an octet each way, close.
 
 use super::server::{Kind, Server};
-use super::{Between, LoadError, bound, connect};
+use super::socket::{bound, connect};
+use super::{Between, LoadError};
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddrV4, TcpStream};
 use std::thread;

@@ -1,10 +1,10 @@
 //! A flood of datagrams, as fast as one sender can: what arrives of it.
 
-use super::server::{Kind, Server};
-use super::{Between, GLANCE, LoadError, wait_at_most};
+use super::server::{Kind, Received, Server};
+use super::socket::{GLANCE, wait_at_most};
+use super::{Between, LoadError};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt};
-use serde::{Deserialize, Serialize};
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd as _;
@@ -32,14 +32,6 @@ pub(in crate::cli::bench) struct Datagrams {
 struct Sent {
     datagrams: u64,
     took: Duration,
-}
-
-/// What the server counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Received {
-    /// While the sender was at work. What waited in a queue until it had ended says nothing about a rate.
-    in_time: u64,
-    late: u64,
 }
 
 impl Between {

@@ -1,7 +1,8 @@
 //! Requests and responses over one TCP connection, one at a time.
 
 use super::server::{Kind, Server};
-use super::{Between, LoadError, bound, connect};
+use super::socket::{bound, connect};
+use super::{Between, LoadError};
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};

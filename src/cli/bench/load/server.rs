@@ -1,31 +1,10 @@
-//! The server of small packets: a process inside the server's namespace. It says `listening` when it listens, and ends when
-//! its standard input does, so that it outlives nobody.
+//! The server of small packets, as its client holds it.
 
-use super::connections::{AT_ONCE, answer_once};
-use super::datagrams::{self, Received, receive};
-use super::latency::respond_often;
-use super::{Between, GLANCE, LoadError, wait_at_most};
-use crate::cli::output;
+use super::{Between, LoadError};
 use crate::linux::exec::spawn_in;
+use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead as _, BufReader, Read as _};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
-use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-
-/// What it says when it listens.
-const LISTENING: &str = "listening";
-
-/// Arguments.
-#[derive(Clone, Debug, clap::Args)]
-pub(in crate::cli::bench) struct ServeArgs {
-    #[arg(value_enum)]
-    kind: Kind,
-    address: Ipv4Addr,
-    port: u16,
-    /// How many, from that one on
-    ports: u16,
-}
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// What it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -36,7 +15,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Connections => "connections",
             Self::Latency => "latency",
@@ -45,69 +24,16 @@ impl Kind {
     }
 }
 
-/// Listens, serves until standard input ends, and prints what it counted.
-pub(in crate::cli::bench) fn serve(args: &ServeArgs) -> Result<ExitCode, LoadError> {
-    let place = |n| SocketAddrV4::new(args.address, args.port.wrapping_add(n));
-    let over = AtomicBool::new(false);
-    let received = match args.kind {
-        Kind::Connections | Kind::Latency => {
-            let listeners =
-                (0..args.ports.max(1)).map(|n| listen(place(n))).collect::<Result<Vec<_>, _>>()?;
-            let kind = args.kind;
-            thread::scope(|scope| {
-                // A thread for each connection that may be open.
-                for listener in listeners.iter().cycle().take(AT_ONCE.into()) {
-                    let over = &over;
-                    scope.spawn(move || serve_on(listener, over, kind));
-                }
-                until_end_of_input(&over);
-            });
-            Received::default()
-        }
-        Kind::Datagrams => {
-            let place = place(0);
-            let refused = |source| LoadError::Socket { what: "listening on UDP", place, source };
-            let socket = datagrams::listen(place).map_err(refused)?;
-            thread::scope(|scope| {
-                let receiver = scope.spawn(|| receive(&socket, &over));
-                until_end_of_input(&over);
-                receiver.join().unwrap_or_default()
-            })
-        }
-    };
-    let counted = serde_json::to_string(&received).unwrap_or_default();
-    // Nobody may be left to read it.
-    let _ = output::out(|w| writeln!(w, "{counted}"));
-    Ok(ExitCode::SUCCESS)
+/// What the server counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Received {
+    /// While the sender was at work. What waited in a queue until it had ended says nothing about a rate.
+    pub(super) in_time: u64,
+    pub(super) late: u64,
 }
 
-/// A listener whose `accept` returns after [`GLANCE`] at the latest.
-fn listen(place: SocketAddrV4) -> Result<TcpListener, LoadError> {
-    let listener = TcpListener::bind(place);
-    listener
-        .and_then(|listener| wait_at_most(&listener, GLANCE).map(|()| listener))
-        .map_err(|source| LoadError::Socket { what: "listening on", place, source })
-}
-
-fn until_end_of_input(over: &AtomicBool) {
-    // Both mean that nobody waits for the server.
-    let _ = output::out(|w| writeln!(w, "{LISTENING}"));
-    let _ = io::copy(&mut io::stdin(), &mut io::sink());
-    over.store(true, Ordering::Relaxed);
-}
-
-fn serve_on(listener: &TcpListener, over: &AtomicBool, kind: Kind) {
-    let answer: fn(TcpStream) -> io::Result<()> = match kind {
-        Kind::Connections => answer_once,
-        Kind::Latency | Kind::Datagrams => respond_often,
-    };
-    while !over.load(Ordering::Relaxed) {
-        if let Ok((stream, _)) = listener.accept() {
-            // What goes wrong is counted where it began.
-            let _ = answer(stream);
-        }
-    }
-}
+/// What it says when it listens.
+pub(super) const LISTENING: &str = "listening";
 
 /// The server, as its client holds it. Dropping it ends it.
 pub(super) struct Server {

@@ -1,7 +1,7 @@
 //! `Fn::GetAtt`: which attributes are the resource's own id, which stand in its properties, and which only AWS knows.
 
+use super::evaluate::Evaluate;
 use super::fault::Fault;
-use super::scope::Scope;
 use super::tree::Place;
 use super::value::Value;
 
@@ -50,7 +50,7 @@ const PROPERTIES: [(&str, &str, &str); 11] = [
     ("AWS::EC2::NatGateway", "PrivateIpAddress", "PrivateIpAddress"),
 ];
 
-impl Scope<'_> {
+impl<'t> dyn Evaluate<'t> + '_ {
     /// An attribute of a resource. One that is known only when the stack is made is a reference.
     pub(super) fn attribute(
         &self,
@@ -73,7 +73,8 @@ impl Scope<'_> {
             PROPERTIES.iter().find(|(kind, name, _)| *kind == resource.kind && *name == attribute);
         let property = repeated.and_then(|(_, _, property)| resource.property(property));
         if let Some(property) = property {
-            let value = self.within(format!("{id}.{attribute}"), place, || self.value(property))?;
+            let value =
+                self.scope().within(format!("{id}.{attribute}"), place, || self.value(property))?;
             if !value.is_absent() {
                 return Ok(Value { place, ..value });
             }

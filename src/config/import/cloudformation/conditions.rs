@@ -1,51 +1,44 @@
 //! Conditions: true, false, or unknown where a value is that they depend on.
 
+use super::arguments::arguments;
+use super::evaluate::Evaluate;
 use super::fault::Fault;
-use super::scope::Scope;
 use super::tree::{Node, Place};
-use super::value::{Unknown, Value, ValueKind};
+use super::value::{State, Unknown, Value, ValueKind, unknown_in};
 use crate::config::names;
 
-/// Whether a condition holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    Holds,
-    Fails,
-    Unknown(Unknown),
-}
-
-impl From<bool> for State {
-    fn from(holds: bool) -> Self {
-        if holds { Self::Holds } else { Self::Fails }
-    }
-}
-
-impl<'t> Scope<'t> {
+impl<'t> dyn Evaluate<'t> + '_ {
     /// A condition of the section, by name; each is evaluated once.
-    pub(super) fn condition(&self, name: &str, place: Place) -> Result<State, Fault> {
-        if let Some(state) = self.known_condition(name) {
+    pub(super) fn named_condition(&self, name: &str, place: Place) -> Result<State, Fault> {
+        if let Some(state) = self.scope().known_condition(name) {
             return Ok(state);
         }
         let Some(entry) =
-            self.template.section("Conditions").iter().find(|entry| entry.key == name)
+            self.scope().template.section("Conditions").iter().find(|entry| entry.key == name)
         else {
-            let declared: Vec<&str> =
-                self.template.section("Conditions").iter().map(|entry| &*entry.key).collect();
+            let declared: Vec<&str> = self
+                .scope()
+                .template
+                .section("Conditions")
+                .iter()
+                .map(|entry| &*entry.key)
+                .collect();
             let help = match declared.is_empty() {
                 true => "the template has no Conditions section".to_owned(),
                 false => names::suggestion(name, &declared),
             };
             return Err(Fault::new(place, format!("there is no condition {name}"), help));
         };
-        let state =
-            self.within(format!("Conditions.{name}"), place, || self.state(&entry.value))?;
-        self.remember_condition(&entry.key, state.clone());
+        let state = self
+            .scope()
+            .within(format!("Conditions.{name}"), place, || self.state(&entry.value))?;
+        self.scope().remember_condition(&entry.key, state.clone());
         Ok(state)
     }
 
     /// The state of an expression of conditions.
     pub(super) fn state(&self, node: &Node) -> Result<State, Fault> {
-        let _deeper = self.deeper(node.place)?;
+        let _deeper = self.scope().deeper(node.place)?;
         match node.scalar() {
             Some("true") => return Ok(State::Holds),
             Some("false") => return Ok(State::Fails),
@@ -79,7 +72,8 @@ impl<'t> Scope<'t> {
         let [left, right] = arguments(argument, "Fn::Equals", 2..=2)? else {
             return Ok(State::Fails);
         };
-        let (left, right) = self.comparing(|| Ok((self.value(left)?, self.value(right)?)))?;
+        let (left, right) =
+            self.scope().comparing(|| Ok((self.value(left)?, self.value(right)?)))?;
         if let Some(unknown) = unknown_in(&left).or_else(|| unknown_in(&right)) {
             return Ok(State::Unknown(unknown));
         }
@@ -121,39 +115,6 @@ impl<'t> Scope<'t> {
     }
 }
 
-/// The arguments of a function, as many as it takes.
-pub(super) fn arguments<'n>(
-    node: &'n Node,
-    name: &str,
-    count: std::ops::RangeInclusive<usize>,
-) -> Result<&'n [Node], Fault> {
-    let wanted = match (count.start(), count.end()) {
-        (1, 1) => "a list of one argument".to_owned(),
-        (least, most) if least == most => format!("a list of {least} arguments"),
-        (least, most) => format!("a list of {least} to {most} arguments"),
-    };
-    match node.list() {
-        Some(arguments) if count.contains(&arguments.len()) => Ok(arguments),
-        Some(arguments) => Err(Fault::new(
-            node.place,
-            format!("{name} has {} here", counted(arguments.len())),
-            format!("it takes {wanted}"),
-        )),
-        None => Err(Fault::new(
-            node.place,
-            format!("the argument of {name} is {}", node.noun()),
-            format!("it takes {wanted}"),
-        )),
-    }
-}
-
-fn counted(arguments: usize) -> String {
-    match arguments {
-        1 => "1 argument".to_owned(),
-        several => format!("{several} arguments"),
-    }
-}
-
 fn same(left: &Value, right: &Value) -> bool {
     match (&left.kind, &right.kind) {
         (ValueKind::List(left), ValueKind::List(right)) => {
@@ -167,19 +128,6 @@ fn same(left: &Value, right: &Value) -> bool {
                 })
         }
         (left, right) => left == right,
-    }
-}
-
-/// The first unknown value in here.
-pub(super) fn unknown_in(value: &Value) -> Option<Unknown> {
-    match &value.kind {
-        ValueKind::Unknown(unknown) => Some(unknown.clone()),
-        ValueKind::Absent => None,
-        ValueKind::Text(text) => {
-            text.first_reference().map(|reference| super::value::known_later(Some(reference)))
-        }
-        ValueKind::List(items) => items.iter().find_map(unknown_in),
-        ValueKind::Map(members) => members.iter().find_map(|(_, value)| unknown_in(value)),
     }
 }
 

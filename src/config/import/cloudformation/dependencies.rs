@@ -1,10 +1,11 @@
 //! What the parts of a template name in each other: names that nothing has, and circles.
 
-use super::conditions::State;
+use super::evaluate::Evaluate;
 use super::fault::Fault;
 use super::scope::Scope;
 use super::template::{Resource, Template};
 use super::tree::{Kind, Node, Place};
+use super::value::State;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A mistyped name is rarely alone, and nobody reads hundreds.

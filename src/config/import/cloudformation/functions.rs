@@ -1,11 +1,13 @@
 //! The intrinsic functions.
 
+use super::arguments::arguments;
 use super::cidr;
-use super::conditions::{State, arguments, unknown_in};
+use super::evaluate::Evaluate;
 use super::fault::Fault;
-use super::scope::Scope;
 use super::tree::{Node, Place};
-use super::value::{Literal, Reference, Text, Unknown, Value, ValueKind, known_later};
+use super::value::{
+    Literal, Reference, State, Text, Unknown, Value, ValueKind, known_later, unknown_in,
+};
 use crate::config::names;
 use crate::config::text;
 
@@ -34,7 +36,7 @@ const FUNCTIONS: [&str; 19] = [
 /// The zones of a region, which are not the same in every account.
 const ZONES: [char; 6] = ['a', 'b', 'c', 'd', 'e', 'f'];
 
-impl Scope<'_> {
+impl<'t> dyn Evaluate<'t> + '_ {
     /// Applies a function by its long name.
     pub(super) fn function(
         &self,
@@ -164,7 +166,7 @@ impl Scope<'_> {
             }
         }
         let text = Text::join(&texts, &delimiter);
-        self.spend(text.len(), place)?;
+        self.scope().spend(text.len(), place)?;
         Ok(Value { place, kind: ValueKind::Text(text) })
     }
 
@@ -219,7 +221,7 @@ impl Scope<'_> {
         if let Some(reference) = source.first_reference().filter(|_| is_of_ids) {
             return Ok(Value { place, kind: ValueKind::Unknown(known_later(Some(reference))) });
         }
-        self.spend(source.len(), place)?;
+        self.scope().spend(source.len(), place)?;
         let parts = source.split(delimiter).into_iter();
         let parts = parts.map(|part| Value { place, kind: ValueKind::Text(part) }).collect();
         Ok(Value { place, kind: ValueKind::List(parts) })
@@ -238,8 +240,8 @@ impl Scope<'_> {
                 }
             }
         };
-        let region = if region.is_empty() { self.region() } else { region };
-        self.assume("Fn::GetAZs", "the zones a to f of the region, in this order");
+        let region = if region.is_empty() { self.scope().region() } else { region };
+        self.scope().assume("Fn::GetAZs", "the zones a to f of the region, in this order");
         let zones =
             ZONES.iter().map(|zone| Value::text(place, format!("{region}{zone}"))).collect();
         Ok(Value { place, kind: ValueKind::List(zones) })
@@ -283,7 +285,7 @@ impl Scope<'_> {
         let blocks = cidr::blocks(block, count, bits).map_err(|error| {
             Fault::new(place, format!("Fn::Cidr: {error}"), "its arguments are a block, a count, and the subnet bits: 32 minus the prefix length")
         })?;
-        self.spend(blocks.len(), place)?;
+        self.scope().spend(blocks.len(), place)?;
         let blocks = blocks.iter().map(|block| Value::text(place, block.to_string())).collect();
         Ok(Value { place, kind: ValueKind::List(blocks) })
     }
@@ -303,7 +305,7 @@ impl Scope<'_> {
                 }
             }
         }
-        let mut found = self.template.root().get("Mappings");
+        let mut found = self.scope().template.root().get("Mappings");
         let mut path = String::from("Mappings");
         for key in &texts {
             let Some(next) = found.and_then(|map| map.get(key)) else {
@@ -330,7 +332,7 @@ impl Scope<'_> {
     fn import_value(&self, argument: &Node, place: Place) -> Result<Value, Fault> {
         let name = self.value(argument)?;
         Ok(match name.literal("the name of Fn::ImportValue")? {
-            Literal::Text(name) => self.import(name, place),
+            Literal::Text(name) => self.scope().import(name, place),
             Literal::Unknown(unknown) => Value { place, kind: ValueKind::Unknown(unknown) },
         })
     }
@@ -383,7 +385,7 @@ impl Scope<'_> {
                     ));
                 }
             }
-            self.spend(result.len(), place)?;
+            self.scope().spend(result.len(), place)?;
         }
         result.push(&Text::literal(rest));
         Ok(Value { place, kind: ValueKind::Text(result) })

@@ -9,10 +9,13 @@
 //! `fault::Fault`; what it leaves open is an unknown value, and becomes a finding where a resource needs it.
 
 mod apprunner;
+mod arguments;
 mod attributes;
 mod cidr;
 mod conditions;
 mod dependencies;
+mod evaluate;
+mod expression;
 mod fault;
 mod functions;
 mod gateways;
@@ -22,6 +25,7 @@ mod object;
 mod others;
 mod parameters;
 mod properties;
+mod references;
 mod rules;
 mod scope;
 mod template;
@@ -31,13 +35,14 @@ mod yaml;
 mod zones;
 
 use super::{Account, Findings, ImportError, ImportErrors, Options, Origin};
-use conditions::State;
+use evaluate::Evaluate;
 use fault::Fault;
 use object::{Mapper, Reported};
 use scope::Scope;
 use std::collections::{BTreeMap, BTreeSet};
 use template::{Resource, Template};
 use tree::Node;
+use value::State;
 
 /// Nobody reads more.
 const MOST_ERRORS: usize = 100;

@@ -1,10 +1,12 @@
 //! Properties of resources as the types that the account has. What is wrong or unknown is reported where it is read, with
 //! what a lenient import does instead.
 
+use super::evaluate::Evaluate;
 use super::fault::Fault;
+use super::properties::{Stray, strays_of_part, strays_of_type};
 use super::scope::Scope;
 use super::template::Resource;
-use super::tree::Place;
+use super::tree::{Node, Place};
 use super::value::{Text, Unknown, Value, ValueKind, known_later};
 use crate::config::import::{Account, Findings, ImportError, Origin};
 use ipnetwork::Ipv4Network;
@@ -71,6 +73,26 @@ impl<'s, 't> Mapper<'s, 't> {
         }
     }
 
+    /// Says which properties of a resource its type does not have.
+    pub(super) fn properties_of_type(&mut self, resource: &Resource<'t>) {
+        let label = format!("{} {}", resource.kind, resource.id);
+        let origin = self.origin(resource).member("Properties");
+        let entries = resource.properties().and_then(Node::map).unwrap_or_default();
+        let named = entries.iter().map(|entry| (&*entry.key, entry.value.place));
+        self.report_strays(&label, &origin, strays_of_type(resource.kind, named));
+    }
+
+    fn report_strays(&mut self, label: &str, origin: &Origin, strays: Vec<Stray>) {
+        for stray in strays {
+            match stray {
+                Stray::Refused(fault) => self.faults.push(fault),
+                Stray::Unlisted { key, what, consequence } => {
+                    self.findings.not_understood(label, &origin.member(&key), what, consequence);
+                }
+            }
+        }
+    }
+
     pub(super) fn origin(&self, resource: &Resource<'_>) -> Origin {
         self.file.at(format!("Resources.{}", resource.id))
     }
@@ -88,7 +110,7 @@ impl<'s, 't> Mapper<'s, 't> {
         self.aside(resource.property(property)?)
     }
 
-    fn aside(&self, node: &super::tree::Node) -> Option<String> {
+    fn aside(&self, node: &Node) -> Option<String> {
         let value = self.scope.aside(|| self.scope.value(node)).ok()?;
         match &value.kind {
             ValueKind::Text(text) => Some(text.to_string()),
@@ -218,7 +240,7 @@ impl<'s, 't> Mapper<'s, 't> {
                 self.not_known(&part, &part.origin, noun, unknown);
                 continue;
             }
-            self.properties_of_part(name, &part);
+            self.report_strays(&part.label, &part.origin, strays_of_part(name, part.members()));
             parts.push(part);
         }
         Ok(Some(parts))

@@ -2,8 +2,6 @@
 //! means something: a group without its `SecurityGroupEgress` lets everything out.
 
 use super::fault::Fault;
-use super::object::{Mapper, Object};
-use super::template::Resource;
 use super::tree::Place;
 use crate::config::names;
 
@@ -349,47 +347,49 @@ const PARTS: [Names; 6] = [
     ("EgressConfiguration", List::Closed, &["EgressType", "VpcConnectorArn"]),
 ];
 
-impl<'t> Mapper<'_, 't> {
-    /// Says which properties of a resource its type has not.
-    pub(super) fn properties_of_type(&mut self, resource: &Resource<'t>) {
-        let Some(list) = TYPES.iter().find(|(kind, ..)| *kind == resource.kind) else { return };
-        let label = format!("{} {}", resource.kind, resource.id);
-        let origin = self.origin(resource).member("Properties");
-        let entries = resource.properties().and_then(super::Node::map).unwrap_or_default();
-        for entry in entries {
-            self.property_of(list, &label, &origin, &entry.key, entry.value.place);
-        }
-    }
+/// A property that its type does not have.
+pub(super) enum Stray {
+    /// CloudFormation refuses it.
+    Refused(Fault),
+    /// AWS may have added it since.
+    Unlisted { key: String, what: String, consequence: String },
+}
 
-    /// The same of an element of the property of this name.
-    pub(super) fn properties_of_part(&mut self, name: &str, part: &Object) {
-        let Some(list) = PARTS.iter().find(|(property, ..)| *property == name) else { return };
-        for (key, place) in part.members() {
-            self.property_of(list, &part.label, &part.origin, key, place);
-        }
-    }
+/// The properties among these that a type of resource does not have.
+pub(super) fn strays_of_type<'k>(
+    kind: &str,
+    properties: impl Iterator<Item = (&'k str, Place)>,
+) -> Vec<Stray> {
+    strays(TYPES.iter().find(|(of, ..)| *of == kind), properties)
+}
 
-    fn property_of(
-        &mut self,
-        (of, list, names): &Names,
-        label: &str,
-        origin: &super::Origin,
-        key: &str,
-        place: Place,
-    ) {
+/// The properties among these that an element of the property of this name does not have.
+pub(super) fn strays_of_part<'k>(
+    property: &str,
+    properties: impl Iterator<Item = (&'k str, Place)>,
+) -> Vec<Stray> {
+    strays(PARTS.iter().find(|(of, ..)| *of == property), properties)
+}
+
+fn strays<'k>(
+    known: Option<&Names>,
+    properties: impl Iterator<Item = (&'k str, Place)>,
+) -> Vec<Stray> {
+    let Some((of, list, names)) = known else { return Vec::new() };
+    properties
         // A macro puts in its place what there is to be.
-        if names.contains(&key) || key.starts_with("Fn::") {
-            return;
-        }
-        let message = format!("{of} has no property {key}");
-        let help = names::suggestion(key, names);
-        match list {
-            List::Closed => self.faults.push(Fault::new(place, message, help)),
-            List::Grows => {
-                let what = format!("line {}: {message}, as far as egret knows", place.line);
-                let consequence = format!("it is as if it were not there; {help}");
-                self.findings.not_understood(label, &origin.member(key), what, consequence);
+        .filter(|(key, _)| !names.contains(key) && !key.starts_with("Fn::"))
+        .map(|(key, place)| {
+            let message = format!("{of} has no property {key}");
+            let help = names::suggestion(key, names);
+            match list {
+                List::Closed => Stray::Refused(Fault::new(place, message, help)),
+                List::Grows => Stray::Unlisted {
+                    key: key.to_owned(),
+                    what: format!("line {}: {message}, as far as egret knows", place.line),
+                    consequence: format!("it is as if it were not there; {help}"),
+                },
             }
-        }
-    }
+        })
+        .collect()
 }

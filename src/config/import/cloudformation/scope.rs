@@ -1,11 +1,10 @@
 //! What names mean while a template is evaluated, and how far an evaluation may go.
 
-use super::conditions::State;
 use super::fault::Fault;
 use super::parameters::Parameter;
-use super::template::{Resource, Template};
-use super::tree::{Kind, Node, Place};
-use super::value::{Unknown, Value, ValueKind};
+use super::template::Template;
+use super::tree::Place;
+use super::value::{State, Unknown, Value, ValueKind};
 use crate::config::import::Options;
 use crate::config::names;
 use std::cell::{Cell, RefCell};
@@ -28,7 +27,7 @@ const INVENTED: [&str; 3] = ["AWS::AccountId", "AWS::StackId", "AWS::StackName"]
 /// A template with the values of its parameters.
 pub(super) struct Scope<'t> {
     pub(super) template: &'t Template,
-    parameters: HashMap<&'t str, Parameter>,
+    pub(super) parameters: HashMap<&'t str, Parameter>,
     options: &'t Options,
     conditions: RefCell<HashMap<&'t str, State>>,
     /// Conditions and attributes that are being evaluated.
@@ -66,91 +65,6 @@ impl<'t> Scope<'t> {
         }
     }
 
-    /// What an expression comes to.
-    pub(super) fn value(&self, node: &Node) -> Result<Value, Fault> {
-        let _deeper = self.deeper(node.place)?;
-        let place = node.place;
-        match &node.kind {
-            Kind::Null => Ok(Value::absent(place)),
-            Kind::Scalar(text) => {
-                self.spend(text.len(), place)?;
-                Ok(Value::text(place, text))
-            }
-            Kind::List(items) => {
-                // Absent ones stay, so that positions are those of the file.
-                let items = items.iter().map(|item| self.value(item)).collect::<Result<_, _>>()?;
-                Ok(Value { place, kind: ValueKind::List(items) })
-            }
-            Kind::Map(_) => self.map(node),
-        }
-    }
-
-    fn map(&self, node: &Node) -> Result<Value, Fault> {
-        let entries = node.map().unwrap_or_default();
-        if let Some(entry) =
-            entries.iter().find(|entry| entry.key.starts_with("Fn::") || entry.key == "Ref")
-        {
-            if entry.key.starts_with("Fn::ForEach::") || entry.key == "Fn::Transform" {
-                let what = format!("CloudFormation would expand {} here", entry.key);
-                return Ok(Value::unknown(
-                    node.place,
-                    what,
-                    "import the processed template: aws cloudformation get-template --template-stage Processed",
-                ));
-            }
-            if entries.len() == 1 {
-                return self.function(&entry.key, &entry.value, node.place);
-            }
-            if entry.key != "Ref" {
-                return Err(Fault::new(
-                    entry.place,
-                    format!("{} has other keys beside it", entry.key),
-                    "a function is the only key of its map",
-                ));
-            }
-        }
-        let mut members = Vec::new();
-        for entry in entries {
-            let value = self.value(&entry.value)?;
-            if !value.is_absent() {
-                members.push((entry.key.clone(), value));
-            }
-        }
-        Ok(Value { place: node.place, kind: ValueKind::Map(members) })
-    }
-
-    /// `Ref`.
-    pub(super) fn reference(&self, name: &str, place: Place) -> Result<Value, Fault> {
-        if let Some(parameter) = self.parameters.get(name) {
-            return Ok(self.parameter(name, parameter, place));
-        }
-        if let Some(kind) = self.pseudo_parameter(name, place) {
-            return Ok(Value { place, kind });
-        }
-        self.resource(name, place)?;
-        Ok(Value::reference(place, name, None))
-    }
-
-    /// A resource that an expression names. One whose condition does not hold is not there.
-    pub(super) fn resource(&self, id: &str, place: Place) -> Result<Resource<'t>, Fault> {
-        let Some(resource) = self.template.resource(id) else {
-            return Err(self.unknown_name(id, place));
-        };
-        let condition = resource.condition().and_then(|node| Some((node.scalar()?, node.place)));
-        if let Some((condition, at)) = condition
-            && self.condition(condition, at)? == State::Fails
-        {
-            return Err(Fault::new(
-                place,
-                format!(
-                    "{id} is named here, and is not made: its condition {condition} does not hold"
-                ),
-                "give the parameters that the stack has (--parameter), or guard this by Fn::If too",
-            ));
-        }
-        Ok(resource)
-    }
-
     /// What a name that nothing has may have been meant to be.
     pub(super) fn unknown_name(&self, name: &str, place: Place) -> Fault {
         let parameters = self.template.section("Parameters").iter();
@@ -163,7 +77,7 @@ impl<'t> Scope<'t> {
         Fault::new(place, format!("there is no resource and no parameter {name}"), help)
     }
 
-    fn parameter(&self, name: &str, parameter: &Parameter, place: Place) -> Value {
+    pub(super) fn parameter(&self, name: &str, parameter: &Parameter, place: Place) -> Value {
         match parameter {
             Parameter::Text(text) => Value::text(place, text),
             Parameter::List(values) => {
@@ -186,7 +100,7 @@ impl<'t> Scope<'t> {
         }
     }
 
-    fn pseudo_parameter(&self, name: &str, place: Place) -> Option<ValueKind> {
+    pub(super) fn pseudo_parameter(&self, name: &str, place: Place) -> Option<ValueKind> {
         let given =
             self.options.parameters.get(name).filter(|_| name.starts_with("AWS::")).cloned();
         if given.is_none() && self.comparing.get() && INVENTED.contains(&name) {

@@ -72,6 +72,20 @@ impl Value {
     }
 }
 
+/// Whether a condition holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Holds,
+    Fails,
+    Unknown(Unknown),
+}
+
+impl From<bool> for State {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Holds } else { Self::Fails }
+    }
+}
+
 /// A string with references to what AWS will choose.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Text(String);
@@ -203,4 +217,17 @@ pub(super) fn known_later(reference: Option<Reference<'_>>) -> Unknown {
         None => "it is known when the stack is made".to_owned(),
     };
     Unknown { what, help: "import the deployed VPC from aws ec2 describe-* output".to_owned() }
+}
+
+/// The first unknown value in here.
+pub(super) fn unknown_in(value: &Value) -> Option<Unknown> {
+    match &value.kind {
+        ValueKind::Unknown(unknown) => Some(unknown.clone()),
+        ValueKind::Absent => None,
+        ValueKind::Text(text) => {
+            text.first_reference().map(|reference| known_later(Some(reference)))
+        }
+        ValueKind::List(items) => items.iter().find_map(unknown_in),
+        ValueKind::Map(members) => members.iter().find_map(|(_, value)| unknown_in(value)),
+    }
 }

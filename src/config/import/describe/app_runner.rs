@@ -1,7 +1,9 @@
 //! `apprunner list-vpc-connectors`, `describe-vpc-connector`, `describe-service`, `list-services`.
 
+use super::super::ImportError;
+use super::super::json::Node;
 use super::super::{Service, VpcConnector};
-use super::{ImportError, Node, Reader};
+use super::reader::Reader;
 
 /// An element of `list-vpc-connectors`.
 pub(super) fn connector(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {

@@ -1,10 +1,12 @@
 //! `describe-nat-gateways`, `describe-internet-gateways`, `describe-vpc-endpoints`, `describe-vpc-peering-connections`,
 //! `describe-managed-prefix-lists`, `describe-prefix-lists`, `get-managed-prefix-list-entries`.
 
+use super::super::ImportError;
+use super::super::json::Node;
 use super::super::{
     EndpointType, InternetGateway, NatAddress, NatGateway, Peering, PrefixList, VpcEndpoint,
 };
-use super::{ImportError, Node, Reader, inner, name_tag};
+use super::reader::{Reader, inner, name_tag};
 
 pub(super) fn nat_gateway(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("NatGatewayId")?;

@@ -1,7 +1,9 @@
 //! `describe-network-interfaces`.
 
+use super::super::ImportError;
+use super::super::json::Node;
 use super::super::{NetworkInterface, PrivateAddress};
-use super::{ImportError, Node, Reader, inner, name_tag, tags};
+use super::reader::{Reader, inner, name_tag, tags};
 
 pub(super) fn network_interface(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("NetworkInterfaceId")?;

@@ -7,14 +7,14 @@ mod app_runner;
 mod edge;
 mod interface;
 mod network;
+mod reader;
 mod security;
 mod snapshot;
 
 use super::json::{self, Node};
 use super::{Account, Findings, ImportError, ImportErrors, Options, Origin, PrefixList};
-use ipnetwork::Ipv4Network;
+use reader::Reader;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// The members of an answer by which it is known.
 const KNOWN: [&str; 21] = [
@@ -79,25 +79,6 @@ pub(super) fn parse_files(
         reader.answer(file, value);
     }
     reader.finish()
-}
-
-/// The account in the making.
-#[derive(Default)]
-struct Reader {
-    account: Account,
-    findings: Findings,
-    errors: Vec<ImportError>,
-    seen: BTreeSet<&'static str>,
-    /// What was said first, by kind and id.
-    ids: BTreeMap<(&'static str, String), Value>,
-    /// Entries of prefix lists, by list: each call is for one.
-    entries: BTreeMap<String, (Origin, Vec<Ipv4Network>)>,
-    /// `EnableDnsSupport` and `EnableDnsHostnames`, by VPC: each call is for one attribute.
-    dns: BTreeMap<(String, &'static str), bool>,
-    /// Rules of `describe-security-group-rules`, for groups that come without theirs.
-    rules: Vec<security::FlatRule>,
-    /// Services that `list-services` names and no `describe-service` describes.
-    listed_services: BTreeMap<String, Origin>,
 }
 
 /// What reads one element of an answer's list.
@@ -186,23 +167,6 @@ impl Reader {
         }
     }
 
-    /// Whether an object is met for the first time: pages and merged files can repeat one.
-    fn is_new(&mut self, kind: &'static str, id: &str, node: &Node<'_>) -> bool {
-        let key = (kind, id.to_owned());
-        let Some(first) = self.ids.get(&key) else {
-            self.ids.insert(key, node.value().clone());
-            return true;
-        };
-        let (object, consequence) = (format!("{kind} {id}"), "the first one counts");
-        if first == node.value() {
-            self.findings.left_out(object, node.origin(), "it is there twice", consequence);
-        } else {
-            let what = "it is there twice, and not the same: were they fetched at different times?";
-            self.findings.not_understood(object, node.origin(), what, consequence);
-        }
-        false
-    }
-
     fn finish(mut self) -> Result<(Account, Findings), ImportErrors> {
         self.missing_calls();
         self.put_together();
@@ -273,29 +237,6 @@ impl Reader {
                 "the lab has none; routes to them are listed apart",
             );
         }
-    }
-}
-
-/// The `Name` tag, of `Tags` or `TagSet`.
-fn name_tag(node: &Node<'_>) -> Result<Option<String>, ImportError> {
-    let name = tags(node)?.into_iter().find(|(key, _)| key == "Name");
-    Ok(name.map(|(_, value)| value).filter(|value| !value.is_empty()))
-}
-
-fn tags(node: &Node<'_>) -> Result<Vec<(String, String)>, ImportError> {
-    let mut tags = node.list("Tags")?;
-    tags.extend(node.list("TagSet")?);
-    let pair = |tag: &Node<'_>| {
-        Ok((tag.string("Key")?.unwrap_or_default(), tag.string("Value")?.unwrap_or_default()))
-    };
-    tags.iter().map(pair).collect()
-}
-
-/// A string two levels down, such as `Status.Code`.
-fn inner(node: &Node<'_>, outer: &str, key: &str) -> Result<Option<String>, ImportError> {
-    match node.get(outer)? {
-        Some(node) => node.string(key),
-        None => Ok(None),
     }
 }
 

@@ -1,9 +1,11 @@
 //! `describe-vpcs`, `describe-vpc-attribute`, `describe-subnets`, `describe-route-tables`, `describe-availability-zones`.
 
+use super::super::ImportError;
+use super::super::json::Node;
 use super::super::{
     AvailabilityZone, Route, RouteDestination, RouteTable, RouteTarget, Subnet, Vpc,
 };
-use super::{ImportError, Node, Reader, inner, name_tag};
+use super::reader::{Reader, inner, name_tag};
 use crate::config::import::Origin;
 use ipnetwork::Ipv4Network;
 

@@ -1,16 +1,11 @@
 //! `describe-security-groups`, `describe-security-group-rules`, `describe-network-acls`.
 
+use super::super::ImportError;
+use super::super::json::Node;
 use super::super::{
     AclDirection, AclEntry, NetworkAcl, RulePeer, SecurityGroup, SecurityGroupRule,
 };
-use super::{ImportError, Node, Reader, name_tag};
-
-/// A rule of `describe-security-group-rules`.
-pub(super) struct FlatRule {
-    group: String,
-    is_egress: bool,
-    rule: SecurityGroupRule,
-}
+use super::reader::{FlatRule, Reader, name_tag};
 
 pub(super) fn group(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("GroupId")?;

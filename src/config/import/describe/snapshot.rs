@@ -1,6 +1,8 @@
 //! `snapshot.json` of `scripts/snapshot-vpc`: which calls gave nothing, and the AWS CLI's words about it.
 
-use super::{ImportError, Node, Reader};
+use super::super::ImportError;
+use super::super::json::Node;
+use super::reader::Reader;
 
 /// What follows for the lab where a call gave nothing; the others have a finding or an error of their own.
 const CONSEQUENCES: [(&str, &str); 8] = [

@@ -1,8 +1,8 @@
 //! Network ACLs: both directions by rule number, without the implied denies.
 
 use super::super::{AclDirection, AclEntry, NetworkAcl};
-use super::Lowering;
 use super::document::{Item, Section, inline, quoted};
+use super::state::Lowering;
 use super::traffic::{Traffic, traffic};
 use crate::config::names::Kind;
 

@@ -1,9 +1,9 @@
 //! VPC endpoints: gateway, interface and Gateway Load Balancer (spec 7).
 
 use super::super::{EndpointType, PrefixList, RouteDestination, RouteTarget, Vpc, VpcEndpoint};
-use super::Lowering;
 use super::document::Section;
 use super::network::is_usable;
+use super::state::Lowering;
 use crate::config::names::Kind;
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
@@ -143,7 +143,7 @@ impl<'a> Lowering<'a, '_> {
         if self.assumed_lists.insert(word.clone()) {
             let mut list =
                 Section::new("prefix_list", Some(&endpoint.service_name), &endpoint.origin);
-            list.note(super::assumption(what, &taken));
+            list.note(super::state::assumption(what, &taken));
             list.string("id", &word);
             list.strings("entries", &[block]);
             self.document.push(list);

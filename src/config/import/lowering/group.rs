@@ -1,8 +1,8 @@
 //! Security groups: rules of equal traffic together, each peer that the lab knows.
 
 use super::super::{RulePeer, SecurityGroup, SecurityGroupRule};
-use super::Lowering;
 use super::document::{Item, Section, inline, list, quoted};
+use super::state::Lowering;
 use super::traffic::{Fields, Traffic, traffic};
 use crate::config::names::Kind;
 use std::collections::BTreeMap;

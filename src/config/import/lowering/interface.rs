@@ -3,10 +3,10 @@
 //! Those of NAT gateways and endpoints come with these, and those of connectors are egret's to make.
 
 use super::super::{EndpointType, NetworkInterface, RouteTarget, SecurityGroup, Subnet, Vpc};
-use super::Lowering;
 use super::document::Section;
 use super::endpoint;
 use super::network::is_usable;
+use super::state::Lowering;
 use crate::config::names::Kind;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -108,7 +108,7 @@ impl<'a> Lowering<'a, '_> {
                 if interface.listen.is_empty() {
                     let what = "what answers there is not said";
                     let taken = "the ports that rules of its groups name";
-                    section.note(super::assumption(what, taken));
+                    section.note(super::state::assumption(what, taken));
                     if position == 0 {
                         self.findings.assumed(&object, &interface.origin, what, taken);
                     }

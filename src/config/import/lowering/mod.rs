@@ -14,18 +14,17 @@ mod network;
 mod route;
 mod scope;
 mod service;
+mod state;
 mod traffic;
 mod words;
 
-use super::{Account, Findings, ImportError, ImportErrors, Origin, Vpc};
-use crate::config::address::is_reserved;
+use super::{Account, Findings, ImportErrors, Origin, Vpc};
 use crate::config::names::Kind;
 use crate::vpc::Line;
-use document::{Document, Section};
-use ipnetwork::Ipv4Network;
+use document::Document;
 use scope::Scope;
+use state::Lowering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use words::Words;
 
 /// What the lab is to be called, and what it comes from.
@@ -76,29 +75,6 @@ pub(super) fn lower(
     }
     let (text, origins) = lowering.document.finish();
     Ok(Lowered { text, origins })
-}
-
-/// The work in progress.
-struct Lowering<'a, 'f> {
-    account: &'a Account,
-    scope: Scope<'a>,
-    region: String,
-    words: Words,
-    /// Private addresses that are in use, by VPC.
-    taken: BTreeSet<(&'a str, Ipv4Addr)>,
-    /// How many addresses of a block were tried for a free one, by VPC.
-    tried: BTreeMap<(&'a str, Ipv4Network), usize>,
-    /// Private addresses that a resource of the file has, by VPC.
-    written: BTreeSet<(&'a str, Ipv4Addr)>,
-    /// Prefix lists that something of the lab names.
-    used_lists: BTreeSet<&'a str>,
-    /// Prefix lists that stand in for what the source does not have, by their words.
-    assumed_lists: BTreeSet<String>,
-    /// The group of interfaces that have none, by VPC.
-    open_groups: BTreeMap<&'a str, String>,
-    findings: &'f mut Findings,
-    errors: Vec<ImportError>,
-    document: Document,
 }
 
 impl<'a> Lowering<'a, '_> {
@@ -182,58 +158,4 @@ impl<'a> Lowering<'a, '_> {
             self.document.comment(&format!("{kind}: {object}: {what}: {consequence} ({origin})"));
         }
     }
-
-    /// Something is open in the source: a comment in the section, and a finding.
-    fn assume(
-        &mut self,
-        section: &mut Section,
-        object: &str,
-        origin: &Origin,
-        what: &str,
-        taken: &str,
-    ) {
-        section.note(assumption(what, taken));
-        self.findings.assumed(object, origin, what, taken);
-    }
-
-    /// An object names another one that is not in the source.
-    fn missing(&mut self, origin: &Origin, what: &str, id: &str) {
-        self.errors.push(origin.error(
-            format!("there is no {what} {id:?} in the source"),
-            format!("add the {what} to the source, or remove what names it"),
-        ));
-    }
-
-    /// A part of an object names another one that is not in the source: it can do without, and a verdict may be wrong.
-    fn absent(
-        &mut self,
-        object: &str,
-        origin: &Origin,
-        (what, id): (&str, &str),
-        consequence: &str,
-    ) {
-        let what = format!("there is no {what} {id:?} in the source");
-        self.findings.not_understood(object, origin, what, consequence);
-    }
-
-    /// The first address of a subnet from the tenth on that nothing has.
-    fn free_address(&mut self, vpc: &'a str, block: Ipv4Network) -> Option<Ipv4Addr> {
-        let (first, last) = (u32::from(block.network()), u32::from(block.broadcast()));
-        let preferred = first.saturating_add(10).min(last);
-        // Addresses are never given back, so what was tried need not be tried again.
-        let tried = self.tried.entry((vpc, block)).or_default();
-        for address in (preferred..last).chain(first..preferred).skip(*tried) {
-            *tried += 1;
-            let address = Ipv4Addr::from(address);
-            if !is_reserved(block, address) && self.taken.insert((vpc, address)) {
-                return Some(address);
-            }
-        }
-        None
-    }
-}
-
-/// An assumption, in a comment.
-fn assumption(what: &str, taken: &str) -> String {
-    format!("assumed: {taken}: {what}")
 }

@@ -1,9 +1,9 @@
 //! NAT gateways, in the state that they are in (spec 6).
 
 use super::super::{NatGateway, Vpc};
-use super::Lowering;
 use super::document::Section;
 use super::network::is_usable;
+use super::state::Lowering;
 use crate::config::names::Kind;
 use crate::config::text;
 use std::collections::BTreeSet;

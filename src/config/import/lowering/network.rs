@@ -1,8 +1,8 @@
 //! VPCs, subnets, peering connections, prefix lists, private zones, and the region.
 
 use super::super::{Account, Findings, Origin, Subnet, Vpc};
-use super::Lowering;
 use super::document::{Item, Section, inline, list, quoted};
+use super::state::Lowering;
 use crate::config::address::{is_reserved, overlap};
 use crate::config::names::Kind;
 use ipnetwork::Ipv4Network;
@@ -51,7 +51,7 @@ impl<'a> Lowering<'a, '_> {
         });
         if let Some(block) = free.filter(|block| block.ip() != Ipv4Addr::from(TASK_BLOCKS[0].0)) {
             let what = "the usual addresses of tasks, 100.64.0.0/10, are a VPC's";
-            self.document.comment(&super::assumption(what, &block.to_string()));
+            self.document.comment(&super::state::assumption(what, &block.to_string()));
             self.document.line(&format!("task_cidr = {}", quoted(block)));
             self.findings.assumed("tasks", &Origin::default(), what, block.to_string());
         }

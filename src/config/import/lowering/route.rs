@@ -1,8 +1,8 @@
 //! Route tables: what each target is in the lab, and what a route to one that it has not becomes (spec 3).
 
 use super::super::{EndpointType, Route, RouteDestination, RouteTable, RouteTarget, Vpc};
-use super::Lowering;
 use super::document::{Item, Section, inline, quoted};
+use super::state::Lowering;
 use crate::config::address::contains;
 use crate::config::names::Kind;
 use ipnetwork::Ipv4Network;

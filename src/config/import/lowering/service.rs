@@ -1,9 +1,9 @@
 //! Connectors and services, and what stands on the lab's internet for them to reach.
 
 use super::super::{EndpointType, Origin, VpcConnector};
-use super::Lowering;
 use super::document::Section;
 use super::endpoint;
+use super::state::Lowering;
 use crate::config::names::Kind;
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;

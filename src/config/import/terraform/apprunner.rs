@@ -1,6 +1,6 @@
 //! App Runner's VPC connectors and services.
 
-use super::Import;
+use super::import::Import;
 use super::network::SUBNETS;
 use super::reader::{Block, Trouble};
 use super::security_groups::GROUPS;

@@ -1,6 +1,6 @@
 //! VPC endpoints and prefix lists.
 
-use super::Import;
+use super::import::Import;
 use super::network::{SUBNETS, VPCS};
 use super::reader::{Block, Trouble, cidr};
 use super::routing::ROUTE_TABLES;

@@ -1,8 +1,9 @@
 //! The resource types of the AWS provider, and what becomes of each.
 
-use super::interfaces::{self, OWNERS_NEED, Owner};
+use super::import::Import;
+use super::owners::{OWNERS_NEED, Owner};
 use super::reader::{Block, Trouble};
-use super::{Import, apprunner, endpoints, names, network, routing, security_groups};
+use super::{apprunner, endpoints, interfaces, names, network, routing, security_groups};
 
 /// When a type is read: what others are parts of comes before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ const NO_HOST: &str = "its addresses are not in the source, and the lab has no s
 
 type Read = fn(&mut Import<'_>, &Block<'_>) -> Result<(), Trouble>;
 
-/// Types that are parts of others, which list them too: how each is read, or taken away again ([`Import::forget`]).
+/// Types that are parts of others, which list them too: how each is read, or taken away again (`Import::forget`).
 pub(super) fn part(kind: &str) -> Option<Read> {
     Some(match kind {
         "aws_security_group_rule" => security_groups::rule,

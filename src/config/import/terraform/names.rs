@@ -1,6 +1,6 @@
 //! Private hosted zones and their records.
 
-use super::Import;
+use super::import::Import;
 use super::network::VPCS;
 use super::reader::{Block, Trouble};
 use crate::config::import::{PrivateZone, ZoneRecord};

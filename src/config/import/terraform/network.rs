@@ -1,6 +1,6 @@
 //! VPCs, subnets, gateways, peering connections and network ACLs.
 
-use super::Import;
+use super::import::Import;
 use super::reader::{Block, Trouble};
 use crate::config::import::{
     AclDirection, AclEntry, InternetGateway, NatAddress, NatGateway, NetworkAcl, Peering, Subnet,

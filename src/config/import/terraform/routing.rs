@@ -1,6 +1,6 @@
 //! Route tables, their routes and associations.
 
-use super::Import;
+use super::import::Import;
 use super::network::{SUBNETS, VPCS, vpc_of_default};
 use super::reader::{Block, Trouble};
 use crate::config::import::{Route, RouteDestination, RouteTable, RouteTarget};

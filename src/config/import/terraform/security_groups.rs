@@ -1,9 +1,9 @@
 //! Security groups, with rules inline, as resources of their own (two kinds of them), or both.
 
-use super::Import;
+use super::import::Import;
 use super::network::VPCS;
 use super::reader::{Block, Trouble, cidr};
-use crate::config::import::{AclDirection, RulePeer, SecurityGroup, SecurityGroupRule};
+use crate::config::import::{AclDirection, Origin, RulePeer, SecurityGroup, SecurityGroupRule};
 
 pub(super) const GROUPS: &[&str] = &["aws_security_group", "aws_default_security_group"];
 const PREFIX_LISTS: &[&str] =
@@ -30,7 +30,7 @@ pub(super) fn group(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Tr
     for (key, direction) in [("ingress", INGRESS), ("egress", EGRESS)] {
         for rule in import.parts(block, key) {
             let read = peers_of_a_block(&rule, "security_groups");
-            for (place, peer) in import.peers(read, &rule) {
+            for (place, peer) in peers(import, read, &rule) {
                 let read = traffic(&rule, "protocol", peer, &group.id);
                 if let Some(mut read) = import.part(&rule, "security-group rule", read) {
                     read.origin = place;
@@ -74,7 +74,7 @@ pub(super) fn rule(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Tro
     };
     let read = peers_of_a_block(block, "source_security_group_id");
     let mut read_rules = Vec::new();
-    for (place, peer) in import.peers(read, block) {
+    for (place, peer) in peers(import, read, block) {
         let mut read = traffic(block, "protocol", peer, &id)?;
         read.origin = place;
         read_rules.push(read);
@@ -149,6 +149,19 @@ fn same(one: &SecurityGroupRule, other: &SecurityGroupRule) -> bool {
         == (&other.ip_protocol, other.from_port, other.to_port, &other.peer)
 }
 
+/// The peers of a rule that can be had.
+fn peers(
+    import: &mut Import<'_>,
+    read: Result<Peers, Trouble>,
+    block: &Block<'_>,
+) -> Vec<(Origin, Peer)> {
+    let peers = import.part(block, "security-group rule", read).unwrap_or_default();
+    peers
+        .into_iter()
+        .filter_map(|(place, peer)| Some((place, import.part(block, "security-group rule", peer)?)))
+        .collect()
+}
+
 /// The other end of a rule, before it is known whose rule it is.
 #[derive(Debug)]
 pub(super) enum Peer {
@@ -159,7 +172,7 @@ pub(super) enum Peer {
 }
 
 /// One of several peers: where it stands, and what it is.
-pub(super) type Peers = Vec<(crate::config::import::Origin, Result<Peer, Trouble>)>;
+pub(super) type Peers = Vec<(Origin, Result<Peer, Trouble>)>;
 
 /// The peers of an inline block or of an `aws_security_group_rule`, which differ in how they name groups.
 fn peers_of_a_block(block: &Block<'_>, groups: &str) -> Result<Peers, Trouble> {

@@ -18,8 +18,9 @@ mod life;
 mod reload;
 
 use super::world::*;
+use crate::daemon::flow_row::flow_row;
 use crate::daemon::history::History;
-use crate::daemon::rows::{drop_row, flow_row};
+use crate::daemon::rows::drop_row;
 use crate::explain;
 use crate::flow::Census;
 use crate::packet::VnetHeader;

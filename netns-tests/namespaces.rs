@@ -16,7 +16,7 @@ const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 #[test]
 fn a_namespace_is_one_that_ip_netns_knows_and_forwards_nothing() {
-    if !is_root("floor") {
+    if !is_root("namespaces") {
         return;
     }
     let mut namespaces = Namespaces::new();
@@ -37,7 +37,7 @@ fn a_namespace_is_one_that_ip_netns_knows_and_forwards_nothing() {
 
 #[test]
 fn a_child_sees_the_interfaces_of_its_namespace_and_the_host_keeps_its_own() {
-    if !is_root("floor") {
+    if !is_root("namespaces") {
         return;
     }
     let mut namespaces = Namespaces::new();
@@ -64,7 +64,7 @@ fn a_child_sees_the_interfaces_of_its_namespace_and_the_host_keeps_its_own() {
 
 #[test]
 fn what_is_sent_to_an_echo_comes_back_after_the_sender_closed_its_half() {
-    if !is_root("floor") {
+    if !is_root("namespaces") {
         return;
     }
     let mut namespaces = Namespaces::new();
@@ -103,7 +103,7 @@ fn what_is_sent_to_an_echo_comes_back_after_the_sender_closed_its_half() {
 #[test]
 #[ignore = "a measurement"]
 fn a_thousand_tasks() {
-    if !is_root("floor") {
+    if !is_root("namespaces") {
         return;
     }
     let mut namespaces = Namespaces::new();

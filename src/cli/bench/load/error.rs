@@ -1,0 +1,49 @@
+//! The errors of small packets.
+
+use crate::linux::NetnsError;
+use crate::linux::exec::ExecError;
+use std::io;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+/// Why small packets gave no figure.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The namespace could not be entered.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// A socket.
+    #[error("{what} {place}: {source}{}", way_out(source))]
+    Socket {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        place: SocketAddrV4,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The server did not start.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// The server failed.
+    #[error("{0}")]
+    Server(String),
+    /// Nothing came through.
+    #[error("{what} {place}: nothing came through within {within:?}")]
+    Silence {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        place: SocketAddrV4,
+        /// How long it was tried.
+        within: Duration,
+    },
+}
+
+fn way_out(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        " (something listens there already: name a free port that the rules let through)"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,90 @@
+//! The server of small packets: a process inside the server's namespace. It says `listening` when it listens, and ends when
+//! its standard input does, so that it outlives nobody.
+
+use super::LoadError;
+use super::connections::{AT_ONCE, answer_once};
+use super::datagrams::{self, receive};
+use super::latency::respond_often;
+use super::server::{Kind, LISTENING, Received};
+use super::socket::{GLANCE, wait_at_most};
+use crate::cli::output;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+/// Arguments.
+#[derive(Clone, Debug, clap::Args)]
+pub(in crate::cli::bench) struct ServeArgs {
+    #[arg(value_enum)]
+    kind: Kind,
+    address: Ipv4Addr,
+    port: u16,
+    /// How many, from that one on
+    ports: u16,
+}
+
+/// Listens, serves until standard input ends, and prints what it counted.
+pub(in crate::cli::bench) fn serve(args: &ServeArgs) -> Result<ExitCode, LoadError> {
+    let place = |n| SocketAddrV4::new(args.address, args.port.wrapping_add(n));
+    let over = AtomicBool::new(false);
+    let received = match args.kind {
+        Kind::Connections | Kind::Latency => {
+            let listeners =
+                (0..args.ports.max(1)).map(|n| listen(place(n))).collect::<Result<Vec<_>, _>>()?;
+            let kind = args.kind;
+            thread::scope(|scope| {
+                // A thread for each connection that may be open.
+                for listener in listeners.iter().cycle().take(AT_ONCE.into()) {
+                    let over = &over;
+                    scope.spawn(move || serve_on(listener, over, kind));
+                }
+                until_end_of_input(&over);
+            });
+            Received::default()
+        }
+        Kind::Datagrams => {
+            let place = place(0);
+            let refused = |source| LoadError::Socket { what: "listening on UDP", place, source };
+            let socket = datagrams::listen(place).map_err(refused)?;
+            thread::scope(|scope| {
+                let receiver = scope.spawn(|| receive(&socket, &over));
+                until_end_of_input(&over);
+                receiver.join().unwrap_or_default()
+            })
+        }
+    };
+    let counted = serde_json::to_string(&received).unwrap_or_default();
+    // Nobody may be left to read it.
+    let _ = output::out(|w| writeln!(w, "{counted}"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A listener whose `accept` returns after [`GLANCE`] at the latest.
+fn listen(place: SocketAddrV4) -> Result<TcpListener, LoadError> {
+    let listener = TcpListener::bind(place);
+    listener
+        .and_then(|listener| wait_at_most(&listener, GLANCE).map(|()| listener))
+        .map_err(|source| LoadError::Socket { what: "listening on", place, source })
+}
+
+fn until_end_of_input(over: &AtomicBool) {
+    // Both mean that nobody waits for the server.
+    let _ = output::out(|w| writeln!(w, "{LISTENING}"));
+    let _ = io::copy(&mut io::stdin(), &mut io::sink());
+    over.store(true, Ordering::Relaxed);
+}
+
+fn serve_on(listener: &TcpListener, over: &AtomicBool, kind: Kind) {
+    let answer: fn(TcpStream) -> io::Result<()> = match kind {
+        Kind::Connections => answer_once,
+        Kind::Latency | Kind::Datagrams => respond_often,
+    };
+    while !over.load(Ordering::Relaxed) {
+        if let Ok((stream, _)) = listener.accept() {
+            // What goes wrong is counted where it began.
+            let _ = answer(stream);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The errors of commands, and their exit codes.
+
+use super::bench::BenchError;
+use super::demo::DemoError;
+use crate::apprunner::StoreError;
+use crate::config::Diagnostics;
+use crate::config::import::ImportFailure;
+use crate::daemon::{ClientError, LabError, StateError};
+use crate::explain::TargetError;
+use crate::linux::exec::ExecError;
+use std::io;
+
+/// Exit code: the answer is no. The packet is dropped, the lab file has errors.
+pub(super) const NO: u8 = 1;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The lab file has errors; they are in it.
+    #[error("{} in the lab file", errors(.0))]
+    Config(Diagnostics),
+    /// A source is no lab.
+    #[error("{}", way_out(.0))]
+    Import(ImportFailure),
+    /// The lab did not come up, or said no.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// The lab's state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// What the App Runner API keeps.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A running lab was asked in vain.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A program could not be run inside.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// A word of the command line means nothing in the lab.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A reload failed half-way, and was taken back.
+    #[error("not applied: {0}")]
+    NotApplied(String),
+    /// The demo could not be given.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// There are no figures.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// The arguments are off.
+    #[error("{0}")]
+    Usage(String),
+    /// Output, or a socket.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+fn errors(diagnostics: &Diagnostics) -> String {
+    match diagnostics.0.len() {
+        1 => "1 error".to_owned(),
+        n => format!("{n} errors"),
+    }
+}
+
+impl CliError {
+    /// 2 for a usage or configuration error, or where no lab answers; 1 for the rest; 126 and 127 for `exec`, as a shell
+    /// has it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Client(ClientError::WentDown { .. }) => 1,
+            Self::Config(_)
+            | Self::Import(_)
+            | Self::Usage(_)
+            | Self::Target(_)
+            | Self::Client(_) => 2,
+            Self::Exec(ExecError::Start { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                127
+            }
+            Self::Exec(ExecError::Start { .. }) => 126,
+            Self::Lab(_)
+            | Self::State(_)
+            | Self::Store(_)
+            | Self::Exec(_)
+            | Self::NotApplied(_)
+            | Self::Demo(_)
+            | Self::Bench(_)
+            | Self::Io(_) => 1,
+        }
+    }
+}
+
+/// A failure in a sentence, with what to do about it.
+pub(super) fn way_out(failure: &ImportFailure) -> String {
+    match failure {
+        ImportFailure::Source(errors) => format!("the source cannot be imported\n{errors}"),
+        ImportFailure::NotUnderstood(_) => {
+            format!("{failure}; with --lenient the lab does what the table says instead")
+        }
+        ImportFailure::Lab(_) => {
+            format!("{failure}: mend the source, or leave the object out of it")
+        }
+    }
+}

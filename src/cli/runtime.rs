@@ -1,0 +1,8 @@
+//! The runtime of a command that waits for little.
+
+use std::io;
+
+/// A runtime for a command that waits for little.
+pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}

@@ -1,0 +1,164 @@
+//! Attaches tasks to a running lab, and detaches them: a namespace, a link, an address, an ENI.
+
+use super::attachment::{Attachment, device_of, task_namespace};
+use super::error::LabError;
+use super::running::Running;
+use crate::flow::Instant;
+use crate::linux::clock;
+use crate::linux::link::{LinkError, link_task, task_link_name};
+use crate::linux::netns::Netns;
+use crate::pipeline::{Device, DeviceId};
+use crate::vpc::dns::search_domain;
+use crate::vpc::{ServiceIx, Snapshot, Space, Task, exempt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// The tasks that no lab file asks for, by service.
+pub(super) fn tasks_by_hand(running: &Running) -> BTreeMap<String, BTreeSet<u16>> {
+    let mut tasks: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+    for attachment in running.tasks.values().filter(|attachment| attachment.by_hand) {
+        let numbers = tasks.entry(attachment.service.clone()).or_default();
+        numbers.insert(attachment.task.number);
+    }
+    tasks
+}
+
+/// Makes a task; `by_hand` says that no lab file asks for it.
+pub(super) async fn add(
+    running: &mut Running,
+    service: ServiceIx,
+    number: u16,
+    by_hand: bool,
+) -> Result<Task, LabError> {
+    let snapshot = running.snapshot();
+    let device = device_of(&snapshot, service, number);
+    let tun = device.and_then(|device| {
+        Some(running.workers.get(&DeviceId::of(&snapshot, device))?.device().ifindex())
+    });
+    let (Some(device), Some(tun)) = (device, tun) else {
+        let service = snapshot.service(service).name.clone();
+        return Err(LabError::NoDevice { service, number });
+    };
+    let eni = match device {
+        Device::Eni(eni) => Some(eni),
+        Device::AppRunner | Device::NatGateway(_) => None,
+    };
+    let task = Task { service, number, address: free_address(running, &snapshot)?, eni };
+    let netns =
+        running.state.make_namespace(&task_namespace(&running.lab.name, &snapshot, &task))?;
+    let device = DeviceId::of(&snapshot, device);
+    let attached = attach(running, &snapshot, task, by_hand, &netns, device, tun).await;
+    if attached.is_err() {
+        let link = running.router.ifindex(&task_link_name(task.address)).await.ok();
+        // What failed first is what the caller wants to hear.
+        let _ = detach(running, task.address, netns.name(), link).await;
+    }
+    attached.map(|()| task)
+}
+
+async fn attach(
+    running: &mut Running,
+    snapshot: &Snapshot,
+    task: Task,
+    by_hand: bool,
+    netns: &Netns,
+    device: DeviceId,
+    tun: u32,
+) -> Result<(), LabError> {
+    let (namespace, mtu) = (netns.name().to_owned(), snapshot.parts().mtu.task);
+    write_overlays(running, snapshot, &namespace, &task)?;
+    let link = link_task(&running.router, netns, task.address, mtu).await?;
+    running.current.store(Arc::new(snapshot.with_task(task)));
+    running.steer.deliver_task(task.address, link)?;
+    // Services see the task's own address, and answer it.
+    running.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
+    running.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
+    let service = snapshot.service(task.service).name.clone();
+    let device = Some(device);
+    let attachment = Attachment { task, service, by_hand, namespace, link, device, mtu };
+    running.tasks.insert(task.address, attachment);
+    Ok(())
+}
+
+/// The files that programs of a task see in place of those in `/etc`. One that says the same already is not touched.
+pub(super) fn write_overlays(
+    running: &Running,
+    snapshot: &Snapshot,
+    namespace: &str,
+    task: &Task,
+) -> Result<(), LabError> {
+    let resolv_conf = resolv_conf(snapshot, &running.lab.spec.region, task);
+    running.state.overlay(namespace, "resolv.conf", &resolv_conf)?;
+    Ok(running.state.overlay(namespace, "hosts", &hosts(task, namespace))?)
+}
+
+/// Undoes an attachment, whole or half. What is gone already is fine.
+pub(super) async fn detach(
+    running: &mut Running,
+    address: Ipv4Addr,
+    namespace: &str,
+    ifindex: Option<u32>,
+) -> Result<(), LabError> {
+    let steered = match ifindex {
+        Some(ifindex) => {
+            running.steer_drops.forget(ifindex);
+            running.steer.detach_task(ifindex)
+        }
+        None => Ok(()),
+    };
+    let withdrawn = running.steer.withdraw_task(address);
+    let disowned = running.steer.disown(u32::from(Space::SERVICES.0), address);
+    let before = running.snapshot();
+    running.current.store(Arc::new(before.without_task(address)));
+    // What waited for a worker that has not seen this yet could begin flows again.
+    running.quiesce().await;
+    running.engine.forget_task(Instant(clock::now()), &before, address);
+    running.addresses.give_back(address);
+    let unlinked = match running.router.delete(&task_link_name(address)).await {
+        Err(LinkError::Missing { .. }) => Ok(()),
+        deleted => deleted,
+    };
+    let removed = running.state.remove_namespace(namespace);
+    steered?;
+    withdrawn?;
+    disowned?;
+    unlinked?;
+    Ok(removed?)
+}
+
+pub(super) fn service(running: &Running, name: &str) -> Result<ServiceIx, LabError> {
+    let snapshot = running.snapshot();
+    let services = &snapshot.parts().services;
+    services.iter().position(|s| s.name == name).map(ServiceIx::from).ok_or_else(|| {
+        LabError::UnknownService {
+            name: name.to_owned(),
+            known: services.iter().map(|s| s.name.clone()).collect(),
+        }
+    })
+}
+
+pub(super) fn find(running: &Running, service: ServiceIx, number: u16) -> Option<Task> {
+    running.tasks.values().map(|a| a.task).find(|t| t.service == service && t.number == number)
+}
+
+fn free_address(running: &Running, snapshot: &Snapshot) -> Result<Ipv4Addr, LabError> {
+    let taken = |address| snapshot.task(address).is_some() || running.tasks.contains_key(&address);
+    running.addresses.free(taken).ok_or_else(|| LabError::PoolEmpty {
+        pool: running.lab.task_cidr,
+        resting: running.addresses.resting(),
+    })
+}
+
+/// The resolver at the VPC's base plus two, or the link-local one (spec 8).
+fn resolv_conf(snapshot: &Snapshot, region: &str, task: &Task) -> String {
+    let vpc = task.eni.map(|eni| snapshot.subnet(snapshot.eni(eni).subnet).vpc);
+    let resolver = vpc.and_then(|vpc| snapshot.vpc(vpc).resolver()).unwrap_or(exempt::RESOLVER);
+    let search = search_domain(region);
+    format!("nameserver {resolver}\nsearch {search}\noptions timeout:1 attempts:1\n")
+}
+
+/// The task itself and nothing else: every other name is the resolver's to know.
+fn hosts(task: &Task, namespace: &str) -> String {
+    format!("127.0.0.1 localhost\n{} {namespace}\n", task.address)
+}

@@ -1,0 +1,119 @@
+//! The errors of a lab that does not come up, or cannot be changed.
+
+use super::state::StateError;
+use crate::config::Diagnostics;
+use crate::linux::exec;
+use crate::linux::link::LinkError;
+use crate::linux::listen::ListenError;
+use crate::linux::netns::NetnsError;
+use crate::linux::steer::SteerError;
+use crate::linux::tun::TunError;
+use ipnetwork::Ipv4Network;
+use std::io;
+
+/// Why a lab did not come up, or could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// Not root.
+    #[error(
+        "a lab needs root, for network namespaces, TUN devices and tc programs: run it with sudo"
+    )]
+    NotRoot,
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A namespace.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// A link.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A TUN device.
+    #[error(transparent)]
+    Tun(#[from] TunError),
+    /// The tc programs.
+    #[error(transparent)]
+    Steer(#[from] SteerError),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A program to be run inside.
+    #[error(transparent)]
+    Exec(#[from] exec::ExecError),
+    /// A worker's thread.
+    #[error("starting the worker of {device}: {source}")]
+    Worker {
+        /// The device.
+        device: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The lab has no room for what is to be made.
+    #[error("{0}")]
+    Config(Diagnostics),
+    /// What the process before has left cannot be turned into this lab.
+    #[error("what a killed run left is cleared, as it cannot become this lab: {0}; start it again")]
+    Inherited(String),
+    /// The thread that waits for the lab's name ended.
+    #[error("taking hold of the lab: {0}")]
+    Hold(io::Error),
+    /// What the next process needs cannot be written down.
+    #[error("writing down what the next process needs: {0}")]
+    Leave(#[from] io::Error),
+    /// No such service.
+    #[error("the lab has no service `{name}`; it has {}", list(known))]
+    UnknownService {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// App Runner runs nothing of a service of its API.
+    #[error(
+        "service `{0}` is paused or still starting, so App Runner runs no task of it: resume it, or wait until it is RUNNING"
+    )]
+    AtRest(String),
+    /// No such task.
+    #[error("service `{service}` has no task {number}; `egret ps` lists the tasks")]
+    UnknownTask {
+        /// The service.
+        service: String,
+        /// The task.
+        number: u16,
+    },
+    /// A service has as many tasks as there are numbers.
+    #[error("service `{0}` has 65535 tasks, and there are no more numbers: remove one first")]
+    ServiceFull(String),
+    /// No ENI, or no App Runner address, to attach a task to.
+    #[error(
+        "there is no ENI or address that task {number} of service `{service}` could leave by: give its vpc_connector a subnet, or set egress"
+    )]
+    NoDevice {
+        /// The service.
+        service: String,
+        /// The task.
+        number: u16,
+    },
+    /// The task pool is used up.
+    #[error(
+        "the task pool {pool} has no address left: set a larger task_cidr in the lab file{}",
+        soon(*resting)
+    )]
+    PoolEmpty {
+        /// The pool.
+        pool: Ipv4Network,
+        /// How many addresses are not in use, but were a moment ago.
+        resting: usize,
+    },
+}
+
+fn soon(resting: usize) -> String {
+    match resting {
+        0 => String::new(),
+        n => format!(", or try again in a second or two, when {n} will have rested after use"),
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

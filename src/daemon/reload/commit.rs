@@ -1,0 +1,36 @@
+//! Commits a configuration.
+
+use crate::config::Lab;
+use crate::daemon::error::LabError;
+use crate::daemon::history::History;
+use crate::daemon::needs::Needs;
+use crate::daemon::running::Running;
+use crate::vpc::Snapshot;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Puts a configuration in force: from here on the engine and tc decide by it.
+pub(super) fn commit(
+    running: &mut Running,
+    lab: Lab,
+    snapshot: Snapshot,
+    needs: &Needs,
+) -> Result<(), LabError> {
+    let snapshot = Arc::new(snapshot);
+    let mut live = BTreeSet::new();
+    running.engine.flows().for_each(|entry| {
+        live.insert(entry.flow.admitted_under);
+    });
+    let mut history = History::clone(&running.history.load());
+    history.record(Arc::clone(&snapshot), &live);
+    running.history.store(Arc::new(history));
+    running.lab = lab;
+    running.needs = needs.clone();
+    let generation = snapshot.generation;
+    running.current.store(snapshot);
+    match &running.cache {
+        // From here on no packet passes by a verdict of before, but those that are on their way.
+        Some(cache) => Ok(cache.put_in_force(generation)?),
+        None => Ok(()),
+    }
+}

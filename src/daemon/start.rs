@@ -1,0 +1,268 @@
+//! Starts a lab: holds its state directory, resumes or clears what a killed run left, and builds everything in order.
+
+use super::addresses::Addresses;
+use super::error::LabError;
+use super::handover::{Handover, stays, wait_for_process_before};
+use super::history::History;
+use super::losses::Losses;
+use super::needs::Needs;
+use super::running::Running;
+use super::services::Services;
+use super::startup::Startup;
+use super::state::StateDir;
+use super::steer_drops::SteerDrops;
+use super::{reload, resume};
+use crate::config::{Lab, Offload};
+use crate::linux::link::Links;
+use crate::linux::netns::Netns;
+use crate::linux::steer::{Steer, SteerError};
+use crate::linux::{FlowCache, Pins};
+use crate::pipeline::Engine;
+use crate::vpc::{Generation, Parts, Snapshot, Space};
+use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl Running {
+    /// Builds a lab; `say` hears each step. If a step fails, what was built is taken down again. `time_scale` overrides
+    /// the file's. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The step that failed, with the way out where there is one.
+    pub async fn start(
+        lab: Lab,
+        time_scale: Option<f64>,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Self, LabError> {
+        let state = Self::hold(&lab.name).await?;
+        Self::start_in(state, lab, time_scale, say).await
+    }
+
+    /// Takes hold of a lab's name, for [`Running::start_in`]. A process that had it and was killed is waited for: when this
+    /// returns, its listeners are closed too. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StateError::Busy`](super::StateError::Busy) when another process has it that is not about to end.
+    pub async fn hold(name: &str) -> Result<StateDir, LabError> {
+        if !nix::unistd::geteuid().is_root() {
+            return Err(LabError::NotRoot);
+        }
+        let name = name.to_owned();
+        let held = tokio::task::spawn_blocking(move || StateDir::hold_after_killed(&name));
+        let state = held.await.map_err(|error| LabError::Hold(error.into()))??;
+        wait_for_process_before(&state).await;
+        Ok(state)
+    }
+
+    /// As [`Running::start`], once its name is held.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub async fn start_in(
+        mut state: StateDir,
+        lab: Lab,
+        time_scale: Option<f64>,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Self, LabError> {
+        let lab = match time_scale {
+            Some(scale) => lab.with_time_scale(scale),
+            None => lab,
+        };
+        let handover = Handover::find(&state, &lab).unwrap_or_else(|why| {
+            say(&format!("what a killed run left is not gone on with: {why}"));
+            None
+        });
+        if handover.is_none() {
+            let cleared = state.clear()?;
+            if !cleared.is_empty() {
+                say(&format!("cleared what a killed run left: {}", cleared.join(", ")));
+            }
+        }
+        let begun = begin(&lab, &state, handover.is_some(), say).await;
+        let Base { steer, cache, router, router_netns, nothing, current, services } = match begun {
+            Ok(base) => base,
+            Err(error) => {
+                state.release()?;
+                return Err(error);
+            }
+        };
+        let mut running = Self {
+            engine: Arc::new(engine(&lab, cache.is_some())),
+            current,
+            services,
+            heartbeat: None,
+            history: Arc::new(ArcSwap::from_pointee(History::new(nothing))),
+            needs: Needs::default(),
+            steer,
+            cache,
+            steer_drops: SteerDrops::default(),
+            losses: Losses::default(),
+            counted: None,
+            router,
+            router_netns,
+            sites: BTreeMap::new(),
+            sites_made: 0,
+            workers: BTreeMap::new(),
+            device_mtu: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            file_tasks: BTreeMap::new(),
+            addresses: Addresses::new(lab.task_cidr),
+            serves_apprunner: false,
+            startup: Startup::default(),
+            state,
+            lab: lab.clone(),
+        };
+        let up = match handover {
+            Some(handover) => resume::resume(&mut running, handover, lab, say).await,
+            None => reload::apply(&mut running, lab, say).await,
+        };
+        if let Err(error) = up.and_then(|()| resume::begin_to_stay(&mut running)) {
+            running.stop()?;
+            return Err(error);
+        }
+        Ok(running)
+    }
+}
+
+/// What a lab begins with, whatever its configuration.
+struct Base {
+    steer: Steer,
+    cache: Option<Arc<FlowCache>>,
+    router: Links,
+    router_netns: Netns,
+    /// The configuration that has nothing.
+    nothing: Arc<Snapshot>,
+    current: Arc<ArcSwap<Snapshot>>,
+    services: Services,
+}
+
+async fn begin(
+    lab: &Lab,
+    state: &StateDir,
+    inherits: bool,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<Base, LabError> {
+    let namespace = |role: &str| {
+        let name = format!("{}-{role}", lab.name);
+        Ok::<_, LabError>(if inherits {
+            Netns::open(&name)?
+        } else {
+            state.make_namespace(&name)?
+        })
+    };
+    let router_netns = namespace("router")?;
+    let (mut steer, cache) = load(lab, &router_netns, say)?;
+    let router = Links::open(&router_netns)?;
+    say(&format!("router namespace {}", router_netns.name()));
+    let parts = Parts { mtu: lab.spec.mtu, ..Parts::default() };
+    // Nothing that was decided before is to be of the generation of a configuration of now.
+    let generation = match cache.as_ref().filter(|_| inherits) {
+        Some(cache) => cache.in_force()?,
+        None => Generation(0),
+    };
+    let nothing = Arc::new(Snapshot::build(generation, parts));
+    let current = Arc::new(ArcSwap::new(Arc::clone(&nothing)));
+    let services =
+        services(namespace("services")?, inherits, &router, &mut steer, &current).await?;
+    say(&format!("DNS and the other exempt addresses in namespace {}-services", lab.name));
+    Ok(Base { steer, cache, router, router_netns, nothing, current, services })
+}
+
+fn engine(lab: &Lab, offloads: bool) -> Engine {
+    let engine = Engine::new(random_seed());
+    match (offloads, stays(lab)) {
+        (false, _) => engine,
+        (true, false) => engine.offloading(),
+        (true, true) => engine.offloading_at_once(),
+    }
+}
+
+/// What answers at the exempt addresses.
+async fn services(
+    netns: Netns,
+    is_linked: bool,
+    router: &Links,
+    steer: &mut Steer,
+    current: &Arc<ArcSwap<Snapshot>>,
+) -> Result<Services, LabError> {
+    let services = Services::start(netns, router, current, is_linked).await?;
+    steer.attach_space(Services::NEAR, u32::from(Space::SERVICES.0))?;
+    Ok(services)
+}
+
+/// The tc programs, with the flow cache where it is wanted and to be had.
+fn load(
+    lab: &Lab,
+    router: &Netns,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<(Steer, Option<Arc<FlowCache>>), LabError> {
+    if stays(lab) {
+        let pins = Pins::prepare(&lab.name).map_err(SteerError::from)?;
+        let (steer, cache) = Steer::load_to_stay(router, pins)?;
+        return Ok((steer, Some(Arc::new(cache))));
+    }
+    let caching = || Steer::load_with_cache(router).map(|(s, cache)| (s, Some(Arc::new(cache))));
+    Ok(choose(lab.offload, caching, || Ok((Steer::load(router)?, None)), say)?)
+}
+
+/// What carries packets: with a flow cache, or without.
+fn choose<T>(
+    wanted: Offload,
+    with: impl FnOnce() -> Result<T, SteerError>,
+    without: impl FnOnce() -> Result<T, SteerError>,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<T, SteerError> {
+    match wanted {
+        Offload::On => with(),
+        Offload::Off => without(),
+        Offload::Auto => with().or_else(|refused| {
+            let found = without()?;
+            say(&format!("offload is off, as the kernel does not take the flow cache: {refused}"));
+            Ok(found)
+        }),
+    }
+}
+
+/// A seed that nobody outside can guess (RFC 6056): the standard library's hasher keys come from the kernel.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is chosen on a kernel that takes the flow cache or not, and what is said.
+    fn chosen(wanted: Offload, takes: bool) -> (Result<&'static str, String>, Vec<String>) {
+        let mut said = Vec::new();
+        let with = || if takes { Ok("cache") } else { Err(SteerError::NoCache) };
+        let found = choose(wanted, with, || Ok("no cache"), &mut |word| said.push(word.to_owned()));
+        (found.map_err(|error| error.to_string()), said)
+    }
+
+    #[test]
+    fn without_a_kernel_for_it_offload_is_off_unless_the_file_insists() {
+        assert_eq!(chosen(Offload::Auto, true), (Ok("cache"), vec![]));
+        assert_eq!(chosen(Offload::On, true), (Ok("cache"), vec![]));
+        for takes in [true, false] {
+            assert_eq!(chosen(Offload::Off, takes), (Ok("no cache"), vec![]));
+        }
+        let refused = SteerError::NoCache.to_string();
+        let said = format!("offload is off, as the kernel does not take the flow cache: {refused}");
+        assert_eq!(chosen(Offload::Auto, false), (Ok("no cache"), vec![said]));
+        assert_eq!(chosen(Offload::On, false), (Err(refused), vec![]));
+    }
+
+    #[test]
+    fn a_kernel_that_takes_neither_is_no_reason_to_say_that_one_is_off() {
+        let mut said = Vec::new();
+        let with = || Err::<(), _>(SteerError::NoGrace);
+        let found = choose(Offload::Auto, with, || Err(SteerError::NoCache), &mut |word| {
+            said.push(word.to_owned());
+        });
+        assert!(matches!(found, Err(SteerError::NoCache)));
+        assert_eq!(said, Vec::<String>::new());
+    }
+}

@@ -1,0 +1,92 @@
+//! The packet at a step of its evidence, the ENI that it leaves by, and how its ends are written.
+
+use crate::packet::{Protocol, Tuple};
+use crate::pipeline::{Detail, Evidence, Outcome, Step};
+use crate::vpc::{Direction, EniIx, PeeringIx, RuleRef, Snapshot, SubnetIx, VpcIx};
+use std::net::Ipv4Addr;
+
+/// The word that a lab file uses for a protocol.
+pub(super) fn protocol_word(protocol: Protocol) -> String {
+    match protocol {
+        Protocol::Tcp | Protocol::Udp | Protocol::Icmp => protocol.to_string(),
+        Protocol::Other(number) => number.to_string(),
+    }
+}
+
+/// The packet as it arrives at a step: after every translation before it; past the delivery, the reply.
+pub(super) fn packet_at(evidence: &Evidence, position: usize) -> Tuple {
+    let before = &evidence.steps[..position.min(evidence.steps.len())];
+    let delivered = before.iter().position(|step| step.outcome == Outcome::Deliver);
+    match delivered {
+        Some(delivered) => reply_after(evidence, &before[delivered..]),
+        None => request_after(evidence, before),
+    }
+}
+
+/// The reply, to whom the border that it left last says.
+fn reply_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
+    let outside = evidence.outside.unwrap_or(evidence.inside);
+    let left = steps.iter().rev().filter(|step| leaves(step)).find_map(|step| {
+        let Detail::Crossing { remote, port } = step.detail else { return None };
+        Some((remote, port))
+    });
+    let (dst, dport) = left.unwrap_or((outside.src, outside.sport));
+    Tuple { dst, dport, ..outside.reversed() }
+}
+
+fn request_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
+    steps
+        .iter()
+        .rev()
+        .find_map(|step| {
+            let Detail::Translated { after, .. } = step.detail else { return None };
+            Some(after)
+        })
+        .unwrap_or(evidence.inside)
+}
+
+pub(super) fn leaves(step: &Step) -> bool {
+    matches!(
+        step.rule,
+        Some(
+            RuleRef::NetworkAclRule(_, Direction::Egress, ..)
+                | RuleRef::NetworkAclImplicitDeny(_, Direction::Egress, _)
+        )
+    )
+}
+
+/// The ENI of the task that sends the packet.
+pub(super) fn eni_of(evidence: &Evidence, snapshot: &Snapshot) -> Option<EniIx> {
+    snapshot.task(evidence.inside.src)?.eni
+}
+
+/// The subnet and the VPC of an ENI.
+pub(super) fn whereabouts(eni: EniIx, snapshot: &Snapshot) -> Option<(SubnetIx, VpcIx)> {
+    let subnet = snapshot.parts().enis.get(eni.get())?.subnet;
+    Some((subnet, snapshot.parts().subnets.get(subnet.get())?.vpc))
+}
+
+/// The VPC that has the destination's address: the task's own, or one that is peered with it, by this connection.
+pub(super) fn destination_vpc(
+    evidence: &Evidence,
+    snapshot: &Snapshot,
+) -> Option<(VpcIx, Option<PeeringIx>)> {
+    let (_, own) = whereabouts(eni_of(evidence, snapshot)?, snapshot)?;
+    let has = |vpc: VpcIx| {
+        snapshot.parts().vpcs.get(vpc.get()).is_some_and(|vpc| vpc.contains(evidence.inside.dst))
+    };
+    let peered = || {
+        let (peering, peer) = snapshot.peers_of(own).find(|(_, peer)| has(*peer))?;
+        Some((peer, Some(peering)))
+    };
+    if has(own) { Some((own, None)) } else { peered() }
+}
+
+/// `10.0.0.5:1024`; for an ICMP echo `10.0.0.5 id 7`.
+pub(super) fn end(protocol: Protocol, address: Ipv4Addr, port: u16) -> String {
+    match protocol {
+        Protocol::Tcp | Protocol::Udp => format!("{address}:{port}"),
+        Protocol::Icmp => format!("{address} id {port}"),
+        Protocol::Other(_) => address.to_string(),
+    }
+}
