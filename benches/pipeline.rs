@@ -6,7 +6,7 @@
 mod support;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use egret::packet::{Protocol, TcpFlags, Tuple};
+use egret::packet::{Inside, Protocol, TcpFlags, Tuple};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use support::{DATABASE, NOW, OUTSIDE, TASK, World, from_task, nth, nth_syn};
@@ -86,7 +86,7 @@ fn walk(c: &mut Criterion) {
                     NOW,
                     &world.snapshot,
                     &world.task,
-                    black_box(inside),
+                    black_box(Inside::new(inside)),
                     (0, 0),
                 ))
             })
@@ -97,7 +97,7 @@ fn walk(c: &mut Criterion) {
                     NOW,
                     &world.snapshot,
                     &world.task,
-                    black_box(inside),
+                    black_box(Inside::new(inside)),
                     (0, 0),
                 ))
             })

@@ -16,7 +16,7 @@ use egret::flow::{FlowKey, Space};
 use egret::linux::tun::BUFFER;
 use egret::linux::{Device, DeviceKind, Netns, netns};
 use egret::packet::{Packet, TcpFlags, VnetHeader, builder};
-use egret::pipeline::{Engine, Verdict};
+use egret::pipeline::{Engine, Received, Verdict};
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::Command;
@@ -118,8 +118,8 @@ impl Bed {
                     continue;
                 }
                 let mut reply = [0; 1024];
-                let judged =
-                    world.engine.judge(NOW, &world.snapshot, device, octets, vnet, &mut reply);
+                let received = Received { device, bytes: octets, vnet };
+                let judged = world.engine.judge(NOW, &world.snapshot, received, &mut reply);
                 let done = Instant::now();
                 assert!(matches!(judged.verdict, Verdict::Forward { .. }), "{judged:?}");
                 let before = Instant::now();

@@ -10,7 +10,7 @@
 use egret::config::Lab;
 use egret::flow::Instant;
 use egret::packet::{Packet, TcpFlags, VnetHeader, builder};
-use egret::pipeline::{Device, Engine, Judged, Link, Verdict};
+use egret::pipeline::{Device, Engine, Judged, Link, Received, Verdict};
 use egret::vpc::{Generation, NatGatewayIx, ServiceIx, Snapshot, Task};
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -149,14 +149,8 @@ impl World {
     /// One packet, rewritten in place.
     #[inline]
     pub(crate) fn judge(&mut self, device: Device, octets: &mut [u8]) -> Judged {
-        self.engine.judge(
-            NOW,
-            &self.snapshot,
-            device,
-            octets,
-            VnetHeader::default(),
-            &mut self.reply,
-        )
+        let received = Received { device, bytes: octets, vnet: VnetHeader::default() };
+        self.engine.judge(NOW, &self.snapshot, received, &mut self.reply)
     }
 
     /// Opens a connection and completes its handshake; returns a data segment from the task and one back to it.

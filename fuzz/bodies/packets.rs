@@ -8,7 +8,7 @@ use super::tape::Tape;
 use egret::config::Lab;
 use egret::flow::Instant;
 use egret::packet::{Packet, Protocol, TcpFlags, Tuple, VnetHeader, builder};
-use egret::pipeline::{Device, Engine, Link, Verdict};
+use egret::pipeline::{Device, Engine, Link, Received, Verdict};
 use egret::vpc::{Egress, Generation, Interface, ServiceIx, Snapshot, Task};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::OnceLock;
@@ -197,8 +197,8 @@ impl World {
     fn judge(&mut self, device: Device, mut bytes: Vec<u8>, vnet: VnetHeader) {
         let before = bytes.clone();
         let mut reply = [0; 2048];
-        let judged =
-            self.engine.judge(self.now, &self.snapshot, device, &mut bytes, vnet, &mut reply);
+        let received = Received { device, bytes: &mut bytes, vnet };
+        let judged = self.engine.judge(self.now, &self.snapshot, received, &mut reply);
         match judged.verdict {
             Verdict::Forward { link, .. } => {
                 bytes.truncate(judged.len);

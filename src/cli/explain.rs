@@ -10,6 +10,7 @@ use crate::daemon::control::{ExplainAnswer, ExplainRequest};
 use crate::daemon::{Client, ClientError};
 use crate::explain::{Target, TaskRef, explain_json, explain_text};
 use crate::flow::Instant;
+use crate::packet::Inside;
 use crate::pipeline::{Engine, Evidence};
 use crate::vpc::{Generation, ServiceKind, Snapshot, Task};
 use std::io::{self, Write};
@@ -106,7 +107,7 @@ fn walk(args: &ExplainArgs, lab: &Lab) -> Result<(Evidence, Snapshot), CliError>
     let (tuple, icmp) = target.packet(task.address, args.source_port);
     // The seed only chooses among free ports; a fixed one gives the same answer twice.
     let engine = Engine::new(0);
-    let evidence = engine.explain(Instant::ZERO, &snapshot, &task, tuple, icmp);
+    let evidence = engine.explain(Instant::ZERO, &snapshot, &task, Inside::new(tuple), icmp);
     Ok((evidence, snapshot))
 }
 

@@ -6,10 +6,10 @@ use super::plan::{Plan, PlannedEni};
 use super::spec::{self, Spec};
 use crate::vpc::{
     AclAction, AclRule, Connector, Destination, DnsRecord, Egress, Eni, GatewayEndpoint,
-    GatewayLoadBalancerEndpoint, InternetGateway, InternetHost, NatGateway, NetworkAcl,
-    NetworkInterface, Parts, Peer, Peering, PeeringState, PrefixList, PrefixListIx, PrivateZone,
-    Resource, Route, RouteTable, SecurityGroup, SecurityGroupIx, SecurityGroupRule, Service, Space,
-    Subnet, Target, TaskEni, TrafficMatch, Vpc, VpcIx,
+    GatewayLoadBalancerEndpoint, InterfaceEndpoint, InternetGateway, InternetHost, NatGateway,
+    NetworkAcl, NetworkInterface, Parts, Peer, Peering, PeeringState, PrefixList, PrefixListIx,
+    PrivateZone, Resource, Route, RouteTable, SecurityGroup, SecurityGroupIx, SecurityGroupRule,
+    Service, Space, Subnet, Target, TaskEni, TrafficMatch, Vpc, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::collections::HashMap;
@@ -438,7 +438,10 @@ impl<'s> Lowering<'s> {
         Some(Resource {
             name: format!("{}-{zone}", endpoint.id.value),
             aliases: endpoint_names(endpoint, &self.spec.region, zone),
-            endpoint: Some(endpoint.service.clone()),
+            endpoint: Some(InterfaceEndpoint {
+                id: endpoint.id.value.clone(),
+                service: endpoint.service.clone(),
+            }),
             private_dns: endpoint.private_name(&self.spec.region),
             subnet: self.subnets.get(&subnet.id),
             address: plan.endpoint_address(endpoint, position)?,

@@ -13,6 +13,7 @@ use crate::explain::{
 };
 use crate::flow::Instant;
 use crate::linux::clock;
+use crate::packet::Inside;
 use crate::vpc::Task;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -219,7 +220,8 @@ fn explained(running: &Running, request: &ExplainRequest) -> Result<ExplainAnswe
         })?;
     let target = Target::parse_for(&request.destination, &task, &snapshot).map_err(|e| said(&e))?;
     let (tuple, icmp) = target.packet(task.address, request.source_port);
-    let evidence = running.engine().explain(Instant(clock::now()), &snapshot, &task, tuple, icmp);
+    let (now, inside) = (Instant(clock::now()), Inside::new(tuple));
+    let evidence = running.engine().explain(now, &snapshot, &task, inside, icmp);
     let mut text = Vec::new();
     let written = explain_text(&mut text, &evidence, &snapshot, &running.lab().file, request.color);
     written.map_err(|e| said(&e))?;

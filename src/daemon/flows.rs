@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::config::Lab;
     use crate::packet::{TcpFlags, VnetHeader, builder};
-    use crate::pipeline::{Device, Verdict};
+    use crate::pipeline::{Device, Received, Verdict};
     use crate::vpc::{ServiceIx, Task};
     use std::net::{Ipv4Addr, SocketAddrV4};
     use std::time::Duration;
@@ -183,7 +183,8 @@ mod tests {
             let eni = self.snapshot.task(TASK).and_then(|t| t.eni).unwrap();
             let (now, device) = (self.now, Device::Eni(eni));
             let (vnet, reply) = (VnetHeader::default(), &mut [0; 2048]);
-            let judged = self.engine.judge(now, &self.snapshot, device, bytes, vnet, reply);
+            let received = Received { device, bytes, vnet };
+            let judged = self.engine.judge(now, &self.snapshot, received, reply);
             assert!(matches!(judged.verdict, Verdict::Forward { .. }), "{judged:?}");
             self.now = self.now + Duration::from_secs(1);
         }

@@ -6,7 +6,7 @@ use crate::linux::FlowCache;
 use crate::linux::clock;
 use crate::linux::worker::{Action, BATCH, Judge};
 use crate::packet::VnetHeader;
-use crate::pipeline::{Device, DeviceId, Engine, Verdict};
+use crate::pipeline::{Device, DeviceId, Engine, Received, Verdict};
 use crate::vpc::Snapshot;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -103,7 +103,8 @@ impl Judge for EngineJudge {
         if self.watched {
             self.now = Instant(clock::now());
         }
-        let judged = self.engine.judge(self.now, &self.snapshot, device, packet, vnet, reply);
+        let received = Received { device, bytes: packet, vnet };
+        let judged = self.engine.judge(self.now, &self.snapshot, received, reply);
         if judged.releases.is_some() {
             self.releases = judged.releases;
         }

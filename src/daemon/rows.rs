@@ -15,7 +15,7 @@ use crate::explain::{
 use crate::flow::Instant;
 use crate::linux::clock;
 use crate::packet::Protocol;
-use crate::pipeline::{Device, DeviceId, DropCount, DropKey, PathKey, Reason};
+use crate::pipeline::{Device, DeviceId, DropCount, DropKey, NatPair, Reason};
 use crate::vpc::{Egress, EniIx, NatGatewayIx, ServiceIx, ServiceKind, Snapshot, SubnetIx};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -186,7 +186,7 @@ impl Running {
             }
         }
         self.engine.flows().for_each(|entry| {
-            for device in PathKey::of(&snapshot, &entry.flow).into_iter().flat_map(devices) {
+            for device in NatPair::of(&snapshot, &entry.flow).into_iter().flat_map(devices) {
                 traffic.entry(device).or_default().flows += 1;
             }
         });
@@ -248,7 +248,7 @@ struct Traffic {
     offloaded: Offloaded,
 }
 
-pub(super) fn devices(path: PathKey) -> impl Iterator<Item = Device> {
+pub(super) fn devices(path: NatPair) -> impl Iterator<Item = Device> {
     let first = path.eni.map_or(Device::AppRunner, Device::Eni);
     std::iter::once(first).chain(path.nat_gateway.map(Device::NatGateway))
 }

@@ -20,7 +20,7 @@ use crate::linux::netns::Netns;
 use crate::linux::steer::Steer;
 use crate::linux::worker::WorkerHandle;
 use crate::linux::{FlowCache, Heartbeat};
-use crate::pipeline::{DeviceId, Engine, Place};
+use crate::pipeline::{DeviceId, Engine, SpaceAddr};
 use crate::vpc::{Generation, Snapshot};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ pub struct Running {
     pub(super) workers: BTreeMap<DeviceId, WorkerHandle>,
     pub(super) device_mtu: BTreeMap<DeviceId, u16>,
     /// Who takes packets for which address, as the tc programs have it.
-    pub(super) owned: BTreeMap<Place, DeviceId>,
+    pub(super) owned: BTreeMap<SpaceAddr, DeviceId>,
     pub(super) tasks: BTreeMap<Ipv4Addr, Attachment>,
     /// How many tasks of each service the lab file asks for.
     pub(super) file_tasks: BTreeMap<String, u16>,

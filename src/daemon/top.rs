@@ -7,7 +7,7 @@ use super::subject::Subject;
 use crate::explain::{TopRow, TopTable, service_name};
 use crate::flow::{Counters, Flow, FlowKey, Instant};
 use crate::linux::clock;
-use crate::pipeline::{Device, DeviceId, Engine, PathKey, Reason};
+use crate::pipeline::{Device, DeviceId, Engine, NatPair, Reason};
 use crate::vpc::Snapshot;
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -242,7 +242,7 @@ fn enis(engine: &Engine, snapshot: &Snapshot) -> HashMap<Key, Carried> {
         }
     }
     engine.flows().for_each(|entry| {
-        for device in PathKey::of(snapshot, &entry.flow).into_iter().flat_map(devices) {
+        for device in NatPair::of(snapshot, &entry.flow).into_iter().flat_map(devices) {
             rows.entry(Key::Named(id(device))).or_default().flows += 1;
         }
     });

@@ -25,7 +25,7 @@ const LINES_PER_SECOND: u32 = 1000;
 /// Records of packets that wait for a reader, at most.
 const QUEUE: usize = 8192;
 /// Octets of packets that wait for a reader, at most.
-const QUEUE_OCTETS: usize = 32 << 20;
+const QUEUE_BYTES: usize = 32 << 20;
 /// Octets that are sent at once, about.
 const CHUNK: usize = 1 << 18;
 /// Chunks on their way to the client, at most.
@@ -92,7 +92,7 @@ pub(super) async fn capture(
     };
     let sides = Sides { inside: request.inside, outside: request.outside };
     let wish =
-        Wish { filter, octets: sides, queue: QUEUE, queue_octets: QUEUE_OCTETS, ..Wish::default() };
+        Wish { filter, bytes: sides, queue: QUEUE, queue_bytes: QUEUE_BYTES, ..Wish::default() };
     let frames = File {
         configurations: lab.configurations,
         title: format!("{} of lab `{}`", request.subject, lab.lab),
@@ -319,8 +319,7 @@ mod tests {
     use crate::config::Lab;
     use crate::daemon::history::History;
     use crate::packet::{VnetHeader, builder};
-    use crate::pipeline::Device;
-    use crate::pipeline::Engine;
+    use crate::pipeline::{Device, Engine, Received};
     use crate::vpc::{Generation, Snapshot};
     use crate::vpc::{ServiceIx, Task};
     use arc_swap::ArcSwap;
@@ -373,12 +372,13 @@ mod tests {
         let one_is_sent = || {
             let mut bytes = builder::udp(SocketAddrV4::new(TASK, 5000), HOST, &[0; 1000]);
             let (now, vnet) = (Instant(1), VnetHeader::default());
-            engine.judge(now, &snapshot, Device::Eni(eni), &mut bytes, vnet, &mut [0; 2048]);
+            let received = Received { device: Device::Eni(eni), bytes: &mut bytes, vnet };
+            engine.judge(now, &snapshot, received, &mut [0; 2048]);
         };
-        let octets = Sides { inside: true, outside: false };
+        let bytes = Sides { inside: true, outside: false };
         // All of it is far more than the chunks on their way hold. That the flow was created is a record as well.
-        let (queue, queue_octets) = (SENT as usize + 1, usize::MAX);
-        let wish = Wish { octets, queue, queue_octets, ..Wish::default() };
+        let (queue, queue_bytes) = (SENT as usize + 1, usize::MAX);
+        let wish = Wish { bytes, queue, queue_bytes, ..Wish::default() };
         let (_lab, ended) = watch::channel(false);
         let watch = engine.watchers().watch(wish);
         let answer = respond(watch, file(&snapshot), u64::MAX, streams.begin(), ended);

@@ -85,8 +85,8 @@ pub fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanation {
         decided_by: rule.map(|rule| names::decided_by(rule, snapshot)),
         hint: reason.map(|r| r.hint()),
         generation: evidence.generation.0,
-        inside: evidence.inside.into(),
-        outside: evidence.outside.map(Endpoints::from),
+        inside: evidence.inside.tuple().into(),
+        outside: evidence.outside.map(|outside| outside.tuple().into()),
         sentence: match reason {
             Some(reason) => reason.sentence().to_owned(),
             None => forward_sentence(evidence, snapshot),
@@ -107,7 +107,7 @@ impl From<Tuple> for Endpoints {
 /// an internet host. For a task outside every VPC a resource of any.
 pub(super) fn destination_name(evidence: &Evidence, snapshot: &Snapshot) -> Option<String> {
     let parts = snapshot.parts();
-    let destination = evidence.inside.dst;
+    let destination = evidence.inside.dst();
     let component = match eni_of(evidence, snapshot) {
         Some(_) => destination_vpc(evidence, snapshot)
             .and_then(|(vpc, _)| snapshot.interface(vpc, destination))
@@ -128,7 +128,7 @@ pub(super) fn destination_name(evidence: &Evidence, snapshot: &Snapshot) -> Opti
 
 fn forward_sentence(evidence: &Evidence, snapshot: &Snapshot) -> String {
     if evidence.steps.iter().any(|s| matches!(s.detail, Detail::NoSuchHost(_))) {
-        let address = evidence.inside.dst;
+        let address = evidence.inside.dst();
         let endpoint = evidence.steps.iter().find(|s| s.stage == Stage::GatewayEndpoint);
         return match endpoint.map(|s| names::component(s.component, snapshot)) {
             Some(endpoint) => {
@@ -156,11 +156,11 @@ fn forward_sentence(evidence: &Evidence, snapshot: &Snapshot) -> String {
     let destination = match (destination_name(evidence, snapshot), place) {
         (Some(name), Some(place)) if name != place => format!("{name} on {place}"),
         (Some(name), _) | (None, Some(name)) => name,
-        (None, None) => evidence.inside.dst.to_string(),
+        (None, None) => evidence.inside.dst().to_string(),
     };
     match evidence.outside {
-        Some(outside) if outside.src != evidence.inside.src => {
-            let source = end(outside.protocol, outside.src, outside.sport);
+        Some(outside) if outside.src() != evidence.inside.src() => {
+            let source = end(outside.protocol(), outside.src(), outside.sport());
             format!("The packet reaches {destination}, which sees it come from {source}.")
         }
         _ => format!("The packet reaches {destination}."),

@@ -72,6 +72,7 @@ pub fn fix(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
         | RuleRef::SecurityGroupRule(..)
         | RuleRef::NatGateway(_)
         | RuleRef::GatewayEndpoint(_)
+        | RuleRef::InterfaceEndpoint(_)
         | RuleRef::GatewayLoadBalancerEndpoint(_)
         | RuleRef::Peering(_)
         | RuleRef::Eni(_)
@@ -105,9 +106,9 @@ fn security_group_egress(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix
     let group = *eni.security_groups.first()?;
     let peer = match destination_group(evidence, snapshot) {
         Some(peer) => id(snapshot, peer)?.0,
-        None => format!("{}/32", evidence.inside.dst),
+        None => format!("{}/32", evidence.inside.dst()),
     };
-    let rule = format!("{{ {}, to = \"{peer}\" }}", traffic(evidence.inside));
+    let rule = format!("{{ {}, to = \"{peer}\" }}", traffic(evidence.inside.tuple()));
     add_to_group(snapshot, group, "add to egress", rule)
 }
 
@@ -115,12 +116,12 @@ fn security_group_ingress(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fi
     let eni = snapshot.parts().enis.get(eni_of(evidence, snapshot)?.get())?;
     let packet = packet_at(evidence, evidence.steps.len());
     let preserved = evidence.denial?.reason != Reason::SgIngressBehindMiddlebox;
-    let from_eni = preserved && (packet.src == eni.address || packet.src == evidence.inside.src);
+    let from_eni = preserved && (packet.src == eni.address || packet.src == evidence.inside.src());
     let peer = match eni.security_groups.first() {
         Some(&group) if from_eni => id(snapshot, group)?.0,
         _ => format!("{}/32", packet.src),
     };
-    let rule = format!("{{ {}, from = \"{peer}\" }}", traffic(evidence.inside));
+    let rule = format!("{{ {}, from = \"{peer}\" }}", traffic(evidence.inside.tuple()));
     add_to_group(snapshot, destination_group(evidence, snapshot)?, "add to ingress", rule)
 }
 
@@ -158,7 +159,7 @@ fn id(snapshot: &Snapshot, group: SecurityGroupIx) -> Option<(String, Line)> {
 /// The first group of the resource that has the destination address.
 fn destination_group(evidence: &Evidence, snapshot: &Snapshot) -> Option<SecurityGroupIx> {
     let (vpc, _) = destination_vpc(evidence, snapshot)?;
-    match snapshot.interface(vpc, evidence.inside.dst)? {
+    match snapshot.interface(vpc, evidence.inside.dst())? {
         Interface::Resource(resource) => {
             snapshot.parts().resources.get(resource.get())?.security_groups.first().copied()
         }
@@ -190,9 +191,9 @@ fn network_acl(
     };
     let (remote, port) = crossing(evidence)?;
     let cidr = opened_for(evidence, snapshot, remote, denied_by)?;
-    let protocol = protocol_word(evidence.inside.protocol);
+    let protocol = protocol_word(evidence.inside.protocol());
     let reply = evidence.denial?.reason.stage() == Stage::NetworkAclReturn;
-    let ports = match (evidence.inside.protocol.has_ports(), reply) {
+    let ports = match (evidence.inside.protocol().has_ports(), reply) {
         (true, true) => format!(", ports = \"{REPLY_PORTS}\""),
         (true, false) => format!(", ports = \"{port}\""),
         (false, _) => String::new(),
@@ -265,14 +266,14 @@ fn route_to_peer(evidence: &Evidence, snapshot: &Snapshot, table: RouteTableIx) 
     if connector_table(evidence, snapshot) != Some(table) {
         return None;
     }
-    peering_route(snapshot, table, (vpc, evidence.inside.dst), peering?)
+    peering_route(snapshot, table, (vpc, evidence.inside.dst()), peering?)
 }
 
 /// The way back from a peered VPC: the source's block, by the connection that the request came by.
 fn route_back(evidence: &Evidence, snapshot: &Snapshot, table: RouteTableIx) -> Option<Fix> {
     let (_, peering) = destination_vpc(evidence, snapshot)?;
     let (_, own) = whereabouts(eni_of(evidence, snapshot)?, snapshot)?;
-    peering_route(snapshot, table, (own, evidence.outside?.src), peering?)
+    peering_route(snapshot, table, (own, evidence.outside?.src()), peering?)
 }
 
 fn peering_route(
@@ -322,7 +323,7 @@ fn better_target(evidence: &Evidence, snapshot: &Snapshot, table: RouteTableIx) 
     if connector {
         working_nat_gateway(evidence, snapshot, table)
     } else if gateway
-        && !evidence.inside.dst.is_private()
+        && !evidence.inside.dst().is_private()
         && !through_private_nat_gateway(evidence, snapshot)
         && connector_table(evidence, snapshot) != Some(table)
     {
@@ -355,13 +356,13 @@ fn working_nat_gateway(
 ) -> Option<String> {
     let parts = snapshot.parts();
     let vpc = parts.route_tables.get(changed.get())?.vpc;
-    if parts.vpcs.get(vpc.get())?.contains(evidence.inside.dst) {
+    if parts.vpcs.get(vpc.get())?.contains(evidence.inside.dst()) {
         return None;
     }
     let works = |subnet: SubnetIx| {
         let subnet = parts.subnets.get(subnet.get())?;
         let (_, route) =
-            parts.route_tables.get(subnet.route_table.get())?.lookup(evidence.inside.dst)?;
+            parts.route_tables.get(subnet.route_table.get())?.lookup(evidence.inside.dst())?;
         let out = route.target == Target::InternetGateway;
         Some(subnet.vpc == vpc && subnet.route_table != changed && out)
     };

@@ -6,7 +6,7 @@ use super::{explanation, fix};
 use crate::config::Lab;
 use crate::config::changes::changes;
 use crate::flow::Instant;
-use crate::packet::{Protocol, Tuple};
+use crate::packet::{Inside, Protocol, Tuple};
 use crate::pipeline::{Engine, Evidence};
 use crate::vpc::{EniIx, Generation, ServiceIx, Snapshot, Task};
 use std::net::Ipv4Addr;
@@ -85,6 +85,7 @@ fn asked(lab: &str) -> (Evidence, Snapshot) {
     let task = Task { service: ServiceIx(0), number: 1, address: TASK, eni: Some(EniIx(0)) };
     let snapshot = snapshot.with_task(task);
     let inside = Tuple { protocol: Protocol::Tcp, src: TASK, dst: DB, sport: 40_000, dport: 5432 };
+    let inside = Inside::new(inside);
     let evidence = Engine::new(1).explain(Instant::ZERO, &snapshot, &task, inside, (0, 0));
     (evidence, snapshot)
 }
@@ -147,7 +148,7 @@ fn an_untracked_replys_line_is_for_the_reply() {
     let direct = with(LAB, ROUTED, "");
     let (reason, _, fix) = mended(&with(&direct, IN, ""));
     let (evidence, _) = asked(&direct);
-    let port = evidence.outside.unwrap().sport;
+    let port = evidence.outside.unwrap().sport();
     let rule = format!("{{ protocol = \"tcp\", ports = \"{port}\", from = \"10.0.2.10/32\" }}");
     assert_eq!((reason, fix), (Some("appliance-sg-ingress"), some("sg-fw", &rule)));
     let (_, _, fix) = mended(&with(&direct, OUT, "egress = []"));

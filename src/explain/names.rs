@@ -28,16 +28,28 @@ pub struct DecidedBy {
     pub id: String,
     /// The rule within it, such as `sgr 2 of sg-app (tcp 443 to 0.0.0.0/0)`.
     pub rule: Option<String>,
-    /// Its line in the lab file, from 1; `None` where it is implied or stands on no single line.
+    /// Its line in the lab file, from 1; `None` where it is implied. Of several groups, the line of the first that has one.
     pub line: Option<Line>,
+    /// Where several groups decided together, each of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<DecidingGroup>,
     /// Whether the lab file implies it instead of stating it.
     #[serde(skip)]
     pub implied: bool,
 }
 
+/// One of several security groups that decided together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DecidingGroup {
+    /// Its id.
+    pub id: String,
+    /// Its line in the lab file, from 1; `None` where it is implied.
+    pub line: Option<Line>,
+}
+
 impl DecidedBy {
     fn of(kind: &'static str, id: impl Into<String>) -> Self {
-        Self { kind, id: id.into(), rule: None, line: None, implied: false }
+        Self { kind, id: id.into(), rule: None, line: None, groups: Vec::new(), implied: false }
     }
 
     fn rule(mut self, rule: impl Into<String>) -> Self {
@@ -51,8 +63,15 @@ impl DecidedBy {
         self
     }
 
-    /// `lab.toml:41`, `(implied)`, or nothing.
+    /// Names its place in the lab file: `lab.toml:41`, `(implied)`, or nothing; of several groups, one for each.
     pub fn place(&self, file_name: &str) -> Option<String> {
+        if !self.groups.is_empty() {
+            let places = self.groups.iter().map(|group| match group.line {
+                Some(line) => format!("{file_name}:{line}"),
+                None => "(implied)".to_owned(),
+            });
+            return Some(places.collect::<Vec<_>>().join(", "));
+        }
         match self.line {
             Some(line) => Some(format!("{file_name}:{line}")),
             None => self.implied.then(|| "(implied)".to_owned()),
@@ -97,6 +116,7 @@ pub fn decided_by(rule: RuleRef, snapshot: &Snapshot) -> DecidedBy {
             no_rule(snapshot, direction, appliance.map(|r| &*r.security_groups))
         }
         RuleRef::NetworkInterface(appliance) => network_interface(snapshot, appliance),
+        RuleRef::InterfaceEndpoint(interface) => interface_endpoint(snapshot, interface),
         RuleRef::GatewayLoadBalancerEndpoint(endpoint) => {
             gateway_load_balancer_endpoint(snapshot, endpoint)
         }
@@ -224,7 +244,7 @@ fn destination_security_groups(snapshot: &Snapshot, vpc: VpcIx, address: Ipv4Add
     no_rule(snapshot, Direction::Ingress, resource.map(|resource| &*resource.security_groups))
 }
 
-/// The implicit deny of an interface's groups together. It has a line only where there is just one group to add a rule to.
+/// Names the implicit deny of an interface's groups together.
 fn no_rule(
     snapshot: &Snapshot,
     direction: Direction,
@@ -235,13 +255,20 @@ fn no_rule(
     let ids: Vec<_> = groups.iter().map(|&g| security_group_id(snapshot, g)).collect();
     let named = DecidedBy::of(kind, ids.join(","))
         .rule(format!("no {direction} rule of {}", ids.join(", ")));
-    match groups {
-        [only] => match snapshot.parts().security_groups.get(only.get()) {
+    let found = |ix: &SecurityGroupIx| snapshot.parts().security_groups.get(ix.get());
+    if let [only] = groups {
+        return match found(only) {
             Some(group) => named.at(group.line),
             None => named,
-        },
-        _ => named,
+        };
     }
+    let lines = groups.iter().map(|ix| found(ix).map(|group| group.line).filter(|line| *line > 0));
+    let groups: Vec<DecidingGroup> = ids
+        .iter()
+        .zip(lines)
+        .map(|(&id, line)| DecidingGroup { id: id.to_owned(), line })
+        .collect();
+    DecidedBy { line: groups.iter().find_map(|group| group.line), groups, ..named }
 }
 
 fn network_acl_rule(
@@ -318,6 +345,15 @@ fn nat_gateway(snapshot: &Snapshot, gateway: NatGatewayIx) -> DecidedBy {
     match snapshot.parts().nat_gateways.get(gateway.get()) {
         Some(gateway) => DecidedBy::of("nat-gateway", &gateway.id).at(gateway.line),
         None => DecidedBy::of("nat-gateway", UNKNOWN),
+    }
+}
+
+fn interface_endpoint(snapshot: &Snapshot, interface: ResourceIx) -> DecidedBy {
+    let resource = snapshot.parts().resources.get(interface.get());
+    let endpoint = resource.and_then(|resource| Some((resource.endpoint.as_ref()?, resource.line)));
+    match endpoint {
+        Some((endpoint, line)) => DecidedBy::of("interface-endpoint", &endpoint.id).at(line),
+        None => DecidedBy::of("interface-endpoint", UNKNOWN),
     }
 }
 

@@ -80,7 +80,7 @@ fn remote(
     };
     match direction {
         Direction::Egress => packet.dst,
-        Direction::Ingress if packet.src == evidence.inside.src => eni().unwrap_or(packet.src),
+        Direction::Ingress if packet.src == evidence.inside.src() => eni().unwrap_or(packet.src),
         Direction::Ingress => packet.src,
     }
 }

@@ -1,6 +1,6 @@
 //! The packet at a step of its evidence, the ENI that it leaves by, and how its ends are written.
 
-use crate::packet::{Protocol, Tuple};
+use crate::packet::{Outside, Protocol, Tuple};
 use crate::pipeline::{Detail, Evidence, Outcome, Step};
 use crate::vpc::{Direction, EniIx, PeeringIx, RuleRef, Snapshot, SubnetIx, VpcIx};
 use std::net::Ipv4Addr;
@@ -25,7 +25,7 @@ pub(super) fn packet_at(evidence: &Evidence, position: usize) -> Tuple {
 
 /// The reply, to whom the border that it left last says.
 fn reply_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
-    let outside = evidence.outside.unwrap_or(evidence.inside);
+    let outside = evidence.outside.map_or(evidence.inside.tuple(), Outside::tuple);
     let left = steps.iter().rev().filter(|step| leaves(step)).find_map(|step| {
         let Detail::Crossing { remote, port } = step.detail else { return None };
         Some((remote, port))
@@ -42,7 +42,7 @@ fn request_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
             let Detail::Translated { after, .. } = step.detail else { return None };
             Some(after)
         })
-        .unwrap_or(evidence.inside)
+        .unwrap_or(evidence.inside.tuple())
 }
 
 pub(super) fn leaves(step: &Step) -> bool {
@@ -57,7 +57,7 @@ pub(super) fn leaves(step: &Step) -> bool {
 
 /// The ENI of the task that sends the packet.
 pub(super) fn eni_of(evidence: &Evidence, snapshot: &Snapshot) -> Option<EniIx> {
-    snapshot.task(evidence.inside.src)?.eni
+    snapshot.task(evidence.inside.src())?.eni
 }
 
 /// The subnet and the VPC of an ENI.
@@ -73,7 +73,7 @@ pub(super) fn destination_vpc(
 ) -> Option<(VpcIx, Option<PeeringIx>)> {
     let (_, own) = whereabouts(eni_of(evidence, snapshot)?, snapshot)?;
     let has = |vpc: VpcIx| {
-        snapshot.parts().vpcs.get(vpc.get()).is_some_and(|vpc| vpc.contains(evidence.inside.dst))
+        snapshot.parts().vpcs.get(vpc.get()).is_some_and(|vpc| vpc.contains(evidence.inside.dst()))
     };
     let peered = || {
         let (peering, peer) = snapshot.peers_of(own).find(|(_, peer)| has(*peer))?;

@@ -5,7 +5,7 @@
 use super::{explanation, fix};
 use crate::config::Lab;
 use crate::flow::Instant;
-use crate::packet::{Protocol, Tuple};
+use crate::packet::{Inside, Protocol, Tuple};
 use crate::pipeline::{Engine, Evidence};
 use crate::vpc::{EniIx, Generation, ServiceIx, Snapshot, Task};
 use std::net::Ipv4Addr;
@@ -86,6 +86,7 @@ fn asked(lab: &str, dst: Ipv4Addr, dport: u16) -> (Evidence, Snapshot) {
     let task = Task { service: ServiceIx(0), number: 1, address: TASK, eni: Some(EniIx(0)) };
     let snapshot = snapshot.with_task(task);
     let inside = Tuple { protocol: Protocol::Tcp, src: TASK, dst, sport: 40_000, dport };
+    let inside = Inside::new(inside);
     let evidence = Engine::new(1).explain(Instant::ZERO, &snapshot, &task, inside, (0, 0));
     (evidence, snapshot)
 }

@@ -3,7 +3,7 @@
 
 use super::testing::*;
 use super::*;
-use crate::packet::Tuple;
+use crate::packet::{Outside, Tuple};
 use crate::pipeline::{Component, Denial, Detail, Evidence, Outcome, Reason, Stage, Step};
 use crate::vpc::Target;
 use crate::vpc::security_group::NearMiss;
@@ -240,16 +240,16 @@ fn translate(
     rule: RuleRef,
     source: (Ipv4Addr, u16),
 ) {
-    let before = evidence.outside.unwrap_or(evidence.inside);
+    let before = evidence.outside.map_or(evidence.inside.tuple(), Outside::tuple);
     let after = Tuple { src: source.0, sport: source.1, ..before };
     let detail = Detail::Translated { before, after };
     let outcome = Outcome::Translate;
     evidence.steps.push(Step { stage, component, rule: Some(rule), outcome, detail });
-    evidence.outside = Some(after);
+    evidence.outside = Some(Outside::new(after));
 }
 
 fn attached(evidence: &mut Evidence) {
-    let task = Component::Task(evidence.inside.src);
+    let task = Component::Task(evidence.inside.src());
     pass(evidence, Stage::SourceCheck, task, RuleRef::SourceCheck, Detail::None);
     let detail = Detail::Attached { subnet: PRIVATE_A };
     pass(evidence, Stage::Connector, Component::Eni(ENI_A), RuleRef::Eni(ENI_A), detail);

@@ -1,7 +1,7 @@
 //! The VPC of this layer's tests, built by hand: a private subnet with a connector, a public one with a NAT gateway.
 #![allow(clippy::panic, reason = "tests")]
 
-use crate::packet::{Protocol, Tuple};
+use crate::packet::{Inside, Protocol, Tuple};
 use crate::pipeline::Evidence;
 use crate::vpc::*;
 use ipnetwork::Ipv4Network;
@@ -224,7 +224,7 @@ fn network(text: &str) -> Ipv4Network {
 pub(crate) fn evidence(inside: Tuple) -> Evidence {
     Evidence {
         generation: Generation(3),
-        inside,
+        inside: Inside::new(inside),
         outside: None,
         denial: None,
         admitted_by: None,

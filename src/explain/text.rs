@@ -56,15 +56,17 @@ fn packet(w: &mut dyn Write, evidence: &Evidence, snapshot: &Snapshot) -> io::Re
         Some(name) => writeln!(w, "packet: {} ({name})", evidence.inside)?,
         None => writeln!(w, "packet: {}", evidence.inside)?,
     }
-    if let Some(outside) = evidence.outside.filter(|outside| *outside != evidence.inside) {
+    if let Some(outside) =
+        evidence.outside.filter(|outside| outside.tuple() != evidence.inside.tuple())
+    {
         writeln!(w, "arrives as: {outside}")?;
     }
-    match snapshot.task(evidence.inside.src) {
+    match snapshot.task(evidence.inside.src()) {
         Some(task) => {
             let service = names::service_name(snapshot, task.service);
             writeln!(w, "service: {service}, task {}", task.number)
         }
-        None => writeln!(w, "service: none; no task has {}", evidence.inside.src),
+        None => writeln!(w, "service: none; no task has {}", evidence.inside.src()),
     }
 }
 

@@ -6,7 +6,7 @@ use super::packet::end;
 use super::paint::{Paint, Style};
 use super::text::mark_of;
 use crate::flow::Side;
-use crate::packet::Tuple;
+use crate::packet::{Inside, Outside};
 use crate::pipeline::watch::{FlowSeen, PacketSeen, Record, Seen};
 use crate::pipeline::{Denial, Evidence, Verdict};
 use crate::vpc::{RuleRef, Snapshot};
@@ -100,7 +100,7 @@ pub fn trace_row(
         Seen::PortsExhausted { holder, inside } => {
             let row = TraceRow {
                 record: "ports-exhausted".into(),
-                inside: Some((*inside).into()),
+                inside: Some(inside.tuple().into()),
                 ..row
             };
             ruled(row, *holder, under)
@@ -152,13 +152,13 @@ fn packet_row(
     let row = TraceRow {
         record: word.into(),
         side: Some(side(packet.side).into()),
-        inside: packet.inside.map(Endpoints::from),
-        outside: packet.outside.map(Endpoints::from),
+        inside: packet.inside.map(|inside| inside.tuple().into()),
+        outside: packet.outside.map(|outside| outside.tuple().into()),
         reason: reason.map(|reason| reason.name().into()),
         answered,
         hit: Some(packet.hit),
         segments: Some(packet.segments),
-        octets: Some(packet.octets),
+        octets: Some(packet.bytes),
         steps: steps(record, packet, under),
         ..row
     };
@@ -170,9 +170,9 @@ fn packet_row(
 
 fn flow_row(row: TraceRow, flow: &FlowSeen, decided_under: &Snapshot) -> TraceRow {
     let row = TraceRow {
-        record: format!("flow-{}", flow.turn.name()).into(),
-        inside: Some(flow.inside.into()),
-        outside: Some(flow.outside.into()),
+        record: format!("flow-{}", flow.event.name()).into(),
+        inside: Some(flow.inside.tuple().into()),
+        outside: Some(flow.outside.tuple().into()),
         ..row
     };
     ruled(row, flow.admitted_by, decided_under)
@@ -185,10 +185,15 @@ fn ruled(row: TraceRow, rule: RuleRef, snapshot: &Snapshot) -> TraceRow {
 
 /// The steps are told of the packet as the task sends it, as `egret explain` tells them.
 fn steps(record: &Record, packet: &PacketSeen, under: &Snapshot) -> Vec<NamedStep> {
-    let Some(tuple) = packet.inside.or(packet.outside) else { return Vec::new() };
-    let outward = |tuple: Tuple| match packet.side {
-        Side::Egress => tuple,
-        Side::Return => tuple.reversed(),
+    let (inside, outside) = match packet.side {
+        Side::Egress => (packet.inside, packet.outside),
+        Side::Return => {
+            (packet.inside.map(Inside::reversed), packet.outside.map(Outside::reversed))
+        }
+    };
+    // A packet from outside of no flow has no inside: what is known of it stands in.
+    let Some(inside) = inside.or(outside.map(|seen| Inside::new(seen.tuple()))) else {
+        return Vec::new();
     };
     let denial = match packet.verdict {
         Verdict::Forward { .. } | Verdict::Hold => None,
@@ -198,8 +203,8 @@ fn steps(record: &Record, packet: &PacketSeen, under: &Snapshot) -> Vec<NamedSte
     };
     let evidence = Evidence {
         generation: record.generation,
-        inside: outward(tuple),
-        outside: packet.outside.map(outward),
+        inside,
+        outside,
         denial,
         admitted_by: None,
         steps: packet.steps.clone(),
@@ -400,9 +405,9 @@ mod tests {
 
     use super::super::testing::*;
     use super::*;
-    use crate::packet::Protocol;
+    use crate::packet::{Protocol, Tuple};
     use crate::pipeline::watch::{Frames, Party};
-    use crate::pipeline::{Component, Detail, Link, Outcome, Reason, Stage, Step, Turn};
+    use crate::pipeline::{Component, Detail, FlowEvent, Link, Outcome, Reason, Stage, Step};
     use crate::vpc::{Direction, Generation, ServiceIx};
 
     const AT: Duration = Duration::new(1_790_000_000, 123_456_789);
@@ -429,13 +434,13 @@ mod tests {
         };
         PacketSeen {
             side,
-            inside: Some(way(inside)),
-            outside: outside.then(|| way(world)),
+            inside: Some(Inside::new(way(inside))),
+            outside: outside.then(|| Outside::new(way(world))),
             verdict,
             decided_under: Generation(3),
             hit: side == Side::Return,
             segments: 1,
-            octets: 60,
+            bytes: 60,
             steps: Vec::new(),
             frames: Frames::default(),
         }
@@ -468,9 +473,9 @@ mod tests {
         let answered = Verdict::Reply { len: 1, reason: answer, decided_by: RuleRef::Packet };
         let ping = tuple(Protocol::Icmp, (TASK_ADDRESS, 7), 0);
         let flow = FlowSeen {
-            turn: Turn::Created,
-            inside: ping,
-            outside: tuple(Protocol::Icmp, (NAT_PUBLIC, 1025), 0),
+            event: FlowEvent::Created,
+            inside: Inside::new(ping),
+            outside: Outside::new(tuple(Protocol::Icmp, (NAT_PUBLIC, 1025), 0)),
             admitted_by: RULE,
             admitted_under: Generation(3),
         };
@@ -492,7 +497,10 @@ mod tests {
             named(Seen::Packet(Box::new(refused))),
             named(Seen::Packet(Box::new(packet(Side::Egress, false, answered)))),
             named(Seen::Flow(flow)),
-            named(Seen::PortsExhausted { holder: RuleRef::NatGateway(NAT_A), inside: ping }),
+            named(Seen::PortsExhausted {
+                holder: RuleRef::NatGateway(NAT_A),
+                inside: Inside::new(ping),
+            }),
             named(Seen::Packet(Box::new(unread))),
             left_out_row(AT, 512),
         ]

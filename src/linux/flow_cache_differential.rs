@@ -9,7 +9,7 @@ use super::{Link, Mac, Netns, Steer, clock, netns};
 use crate::config::Lab;
 use crate::flow::{FlowKey, Instant};
 use crate::packet::{Protocol, TcpFlags, VnetHeader, builder, checksum, vnet};
-use crate::pipeline::{Device, Engine, Judged, Verdict};
+use crate::pipeline::{Device, Engine, Judged, Received, Verdict};
 use crate::vpc::{Generation, ServiceIx, Snapshot, Space, Task};
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeMap;
@@ -368,7 +368,8 @@ impl Bed {
         let now = Instant(clock::now());
         let Sample { device, vnet, .. } = *sample;
         let engine = &self.engines[engine];
-        let judged = engine.judge(now, &self.snapshot, device, &mut octets, vnet, &mut reply);
+        let received = Received { device, bytes: &mut octets, vnet };
+        let judged = engine.judge(now, &self.snapshot, received, &mut reply);
         let sent = match judged.verdict {
             Verdict::Forward { .. } => octets[..judged.len].to_vec(),
             Verdict::Reply { len, .. } => reply[..len].to_vec(),

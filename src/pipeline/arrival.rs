@@ -1,7 +1,8 @@
 //! Where a packet comes from: the device that it was read from, and what its destination says of it.
 
 use crate::flow::{Side, Space};
-use crate::vpc::{EniIx, NatGatewayIx, Snapshot};
+use crate::vpc::path::Attachment;
+use crate::vpc::{EniIx, NatGatewayIx, Snapshot, Task};
 use std::net::Ipv4Addr;
 
 /// The TUN device that a packet was read from.
@@ -15,6 +16,16 @@ pub enum Device {
     AppRunner,
 }
 
+impl From<Attachment> for Device {
+    /// Returns the device that packets from an attachment are read from.
+    fn from(attachment: Attachment) -> Self {
+        match attachment {
+            Attachment::Eni(ix) => Self::Eni(ix),
+            Attachment::AppRunner => Self::AppRunner,
+        }
+    }
+}
+
 impl Device {
     /// The devices of a configuration: ENIs, NAT gateways, App Runner's own egress, each in the order of its table.
     pub fn all(snapshot: &Snapshot) -> impl Iterator<Item = Self> {
@@ -25,8 +36,8 @@ impl Device {
     }
 }
 
-/// A NAT by its address in its space, which means the same under every configuration; positions in tables do not.
-pub type Place = (Space, Ipv4Addr);
+/// An address within its address space. It names a NAT under every configuration, which a position in a table does not.
+pub type SpaceAddr = (Space, Ipv4Addr);
 
 /// What a device's worker knows it by: positions in tables change with a reload, ids do not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,7 +81,8 @@ impl DeviceId {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     pub(super) device: Device,
-    pub(super) place: Place,
+    /// The address of the device's NAT.
+    pub(super) nat: SpaceAddr,
     pub(super) space: Space,
     pub(super) side: Side,
 }
@@ -78,27 +90,39 @@ pub(super) struct Arrival {
 impl Arrival {
     #[inline]
     pub(super) fn of(snapshot: &Snapshot, device: Device, destination: Ipv4Addr) -> Self {
-        let place = place(snapshot, device);
-        let returned = |space| Self { device, place, space, side: Side::Return };
+        let nat = own_address(snapshot, device);
+        let returned = |space| Self { device, nat, space, side: Side::Return };
         match device {
-            Device::Eni(_) | Device::AppRunner if place.1 == destination => returned(place.0),
+            Device::Eni(_) | Device::AppRunner if nat.1 == destination => returned(nat.0),
             Device::Eni(ix) if snapshot.eni(ix).public_address() == Some(destination) => {
                 returned(Space::INTERNET)
             }
             Device::Eni(_) | Device::AppRunner => {
-                Self { device, place, space: Space::TASKS, side: Side::Egress }
+                Self { device, nat, space: Space::TASKS, side: Side::Egress }
             }
             Device::NatGateway(ix) if snapshot.nat_gateway(ix).has_public(destination) => {
                 returned(Space::INTERNET)
             }
-            Device::NatGateway(_) => returned(place.0),
+            Device::NatGateway(_) => returned(nat.0),
         }
     }
 }
 
-/// The address of a device, in its space: for a NAT gateway its primary private one.
+impl Arrival {
+    /// Returns the arrival with the sender looked at, too: a task's packet to the own address of its ENI is a request,
+    /// although what is sent to that address is mostly a reply.
+    pub(super) fn of_sender(self, snapshot: &Snapshot, source: Ipv4Addr) -> Self {
+        let is_here = |task: &Task| device_of(snapshot, task) == Some(self.device);
+        match snapshot.task(source) {
+            Some(task) if is_here(task) => Self { space: Space::TASKS, side: Side::Egress, ..self },
+            Some(_) | None => self,
+        }
+    }
+}
+
+/// Returns the address of a device, in its space: for a NAT gateway its primary private one.
 #[inline]
-pub(super) fn place(snapshot: &Snapshot, device: Device) -> Place {
+pub(super) fn own_address(snapshot: &Snapshot, device: Device) -> SpaceAddr {
     match device {
         Device::Eni(ix) => {
             let eni = snapshot.eni(ix);
@@ -114,4 +138,9 @@ pub(super) fn place(snapshot: &Snapshot, device: Device) -> Place {
             (Space::INTERNET, address.unwrap_or(Ipv4Addr::UNSPECIFIED))
         }
     }
+}
+
+/// Returns the device that a task's packets are read from.
+pub(super) fn device_of(snapshot: &Snapshot, task: &Task) -> Option<Device> {
+    snapshot.attachment(task).map(Device::from)
 }

@@ -2,15 +2,14 @@
 //! reached, and which addresses are the device's own.
 //!
 //! An ENI belongs to one subnet, and a NAT gateway to one, so what leaves by a device follows from that subnet's route
-//! table, and behind it from those of the middleboxes and of the NAT gateway. The tables here agree with [`Forward::link`](super::Forward::link), which
-//! the walk finds address by address; a property test compares the two.
+//! table, and from those of the middleboxes and of the NAT gateway behind it ([`path::link`]).
 
-use super::middlebox::{End, Leg, Onward};
-use super::{Device, Link};
+use super::Device;
 use crate::vpc::exempt;
-use crate::vpc::{NatAddress, RouteTable, Snapshot, Space, SubnetIx, Target};
+use crate::vpc::path::{self, Link};
+use crate::vpc::{NatAddress, Snapshot, Space};
 use ipnetwork::Ipv4Network;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// The links of a device by destination, each prefix once, sorted: the longest prefix that holds a destination wins. Tasks
@@ -23,9 +22,9 @@ pub fn deliveries(snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link
             return std::iter::once((everywhere(), Link::Internet)).chain(services(None)).collect();
         }
     };
-    let routed = prefixes(snapshot, subnet)
+    let routed = path::prefixes(snapshot, subnet)
         .into_iter()
-        .filter_map(|prefix| Some((prefix, link(snapshot, subnet, prefix)?)));
+        .filter_map(|prefix| Some((prefix, path::link(snapshot, subnet, prefix)?)));
     let exempt = match device {
         Device::Eni(ix) => Some(services(Some(snapshot.eni(ix).resolver()))),
         Device::NatGateway(_) | Device::AppRunner => None,
@@ -68,62 +67,6 @@ pub fn owned(snapshot: &Snapshot, device: Device) -> Vec<(Space, Ipv4Addr)> {
         inside.chain(own.public.map(|public| (Space::INTERNET, public))).collect::<Vec<_>>()
     };
     addresses.iter().flat_map(owned).collect()
-}
-
-/// Where destinations may begin to differ: the prefixes of the subnet's table and its own block, and those of the
-/// middleboxes and NAT gateways behind it.
-fn prefixes(snapshot: &Snapshot, subnet: SubnetIx) -> BTreeSet<Ipv4Network> {
-    let mut asked = BTreeSet::from([subnet]);
-    let mut next = vec![subnet];
-    while let Some(subnet) = next.pop() {
-        next.extend(beyond(snapshot, subnet).filter(|beyond| asked.insert(*beyond)));
-    }
-    let of = |subnet| table(snapshot, subnet).prefixes().chain([snapshot.subnet(subnet).cidr]);
-    asked.into_iter().flat_map(of).collect()
-}
-
-/// The subnets of the middleboxes and NAT gateways that a subnet's table leads to.
-fn beyond(snapshot: &Snapshot, subnet: SubnetIx) -> impl Iterator<Item = SubnetIx> {
-    table(snapshot, subnet).routes.iter().filter_map(|route| match route.target {
-        Target::NatGateway(ix) => Some(snapshot.nat_gateway(ix).subnet),
-        Target::NetworkInterface(ix) => Some(snapshot.resource(ix).subnet),
-        Target::GatewayLoadBalancerEndpoint(ix) => {
-            Some(snapshot.gateway_load_balancer_endpoint(ix).subnet)
-        }
-        Target::Local
-        | Target::InternetGateway
-        | Target::GatewayEndpoint(_)
-        | Target::Peering(_)
-        | Target::Blackhole(_) => None,
-    })
-}
-
-/// The link of all addresses of a prefix that no longer prefix holds.
-fn link(snapshot: &Snapshot, subnet: SubnetIx, prefix: Ipv4Network) -> Option<Link> {
-    let (mut sender, mut end) = (subnet, Leg::of(snapshot, subnet, prefix).end);
-    if let End::Route(_, Onward::NatGateway(gateway)) = end {
-        sender = snapshot.nat_gateway(gateway).subnet;
-        end = Leg::of(snapshot, sender, prefix).end;
-    }
-    link_of(snapshot, sender, end)
-}
-
-/// Where a leg ends. Behind a NAT gateway there is no other.
-fn link_of(snapshot: &Snapshot, subnet: SubnetIx, end: End) -> Option<Link> {
-    let vpc = snapshot.subnet(subnet).vpc;
-    match end {
-        End::Inside | End::Route(_, Onward::Local) => Some(Link::Vpc(vpc)),
-        End::Route(_, Onward::InternetGateway) => Some(Link::Internet),
-        End::Route(_, Onward::GatewayEndpoint(endpoint)) => Some(Link::Endpoint(endpoint)),
-        End::Route(_, Onward::Peering(peering)) => {
-            snapshot.peering(peering).peer_of(vpc).map(Link::Vpc)
-        }
-        End::Route(_, Onward::NatGateway(_)) | End::Nowhere(_) => None,
-    }
-}
-
-fn table(snapshot: &Snapshot, subnet: SubnetIx) -> &RouteTable {
-    snapshot.route_table(snapshot.subnet(subnet).route_table)
 }
 
 fn everywhere() -> Ipv4Network {

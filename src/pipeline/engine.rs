@@ -1,315 +1,102 @@
-//! The engine: a packet in, a verdict out. No sockets, no clock, no formatting; every packet gets a verdict.
+//! The engine of one lab: its tables, and everything that is asked of them. What each question does is in the files below.
 
-use super::admission::can_start;
-use super::arrival::{Arrival, Place};
-use super::drops::{DropKey, Drops};
-use super::fragments::ReadFrom;
-use super::nat_metrics::NatDrops;
-use super::paths::Places;
-use super::port_lease::{Leases, Purpose};
-use super::walk::{Path, Probe, Walk};
-use super::{
-    Component, Denial, Detail, Device, Evidence, Link, Off, Outcome, Reason, Recorder, Stage, Step,
-    Turn, Verdict, Watchers, exempt, fragments, icmp,
-};
+use super::arrival::{Arrival, SpaceAddr};
+use super::context::{Context, Moment};
+use super::evaluation::Probe;
+use super::forecast::{self, Forecast};
+use super::judge::{Judged, Received, judge};
+use super::leases::Purpose;
+use super::observe::port_holders::{self, PortHolders};
+use super::observe::totals::NatPair;
+use super::observe::watchers::{FlowEvent, Watch, Watchers, Wish};
+use super::observe::{drops::Drops, nat_metrics, nat_metrics::NatMetrics, tell, watched};
+use super::offload::{self, Candidate};
+use super::outcome::FlowOutcome;
+use super::tables::Tables;
+use super::{Denial, Device, Evidence, Off, Step, fragments, handover, walk};
 use crate::flow::{
-    DatagramKey, EgressTotals, Flow, FlowEntry, FlowKey, FlowTable, Fragments, Instant, PortPools,
-    Side, TcpState,
+    CacheCounters, DatagramKey, Flow, FlowKey, FlowTable, HandoverRecord, Instant, Side, Space,
+    SummedCounters,
 };
-use crate::packet::{Fragment, IcmpKind, Packet, Protocol, Rewrite, Tuple, VnetHeader};
-use crate::vpc::{Generation, RuleRef, Snapshot, Task};
-use dashmap::DashMap;
-use foldhash::fast::FixedState;
-use std::cell::Cell;
+use crate::packet::Inside;
+use crate::vpc::{Interface, RuleRef, Snapshot, Task};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-
-/// What is remembered of a flow's direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlowOutcome {
-    /// Rewrite and send on.
-    Forward(Forward),
-    /// Drop.
-    Drop(Denial),
-}
-
-/// How packets of one direction are sent on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forward {
-    /// The only NAT at whose device they may be read, for packets of a task: their key does not say where it is attached.
-    /// A reply's key does, by the NAT's address.
-    pub read_at: Option<Place>,
-    /// All header changes.
-    pub rewrite: Rewrite,
-    /// Where they leave.
-    pub link: Link,
-    /// The largest IP packet on that link.
-    pub mtu: u16,
-    /// What the MSS of a SYN is lowered to; `None` where no NAT gateway is on the way (spec 6).
-    pub max_mss: Option<u16>,
-    /// Who sends time exceeded and fragmentation needed; `None` where nothing may be sent to the packet's sender.
-    pub answers_from: Option<Ipv4Addr>,
-}
-
-/// A verdict on octets, with what to send: `len` octets of the packet in its place, under this header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Judged {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Octets of the packet, which may be fewer than arrived.
-    pub len: usize,
-    /// The largest fragment to forward the packet in, in octets, if it must leave in fragments ([`Fragmenter`]). Its
-    /// checksums are complete.
-    ///
-    /// [`Fragmenter`]: crate::packet::Fragmenter
-    pub fragments_to: Option<u16>,
-    /// The key of a packet whose flow the kernel may carry by itself from here on: [`Engine::candidate`] says by what. If
-    /// the kernel carries it already, the packet's direction is to be opened when it is sent on ([`Flow::release_barrier`]). Either is
-    /// asked for once, until somebody has answered.
-    pub offload: Option<FlowKey>,
-    /// The datagram that it is the first fragment of, if others were held for it: [`Engine::next_held`] has them.
-    pub releases: Option<DatagramKey>,
-}
 
 /// The engine of one lab, shared by all its workers.
 #[derive(Debug)]
 pub struct Engine {
-    flows: FlowTable<FlowOutcome>,
-    pub(super) pools: Arc<PortPools>,
-    fragments: Fragments<(Generation, Denial), ReadFrom>,
-    drops: Drops,
-    watchers: Arc<Watchers>,
-    pub(super) nat_drops: NatDrops,
-    pub(super) tallies: DashMap<Places, Arc<EgressTotals>, FixedState>,
-    pub(super) to_resolver: exempt::ToResolver,
-    /// Whether the kernel may carry flows by itself.
-    pub(super) offloads: bool,
+    tables: Tables,
 }
 
 impl Engine {
-    /// An engine that knows no flow. `seed` decides hashing and the choice of ports.
+    /// Makes an engine that knows no flow. `seed` decides hashing and the choice of ports.
     pub fn new(seed: u64) -> Self {
-        Self {
-            flows: FlowTable::new(seed),
-            pools: PortPools::new(seed),
-            fragments: Fragments::new(seed),
-            drops: Drops::new(seed),
-            watchers: Arc::default(),
-            nat_drops: NatDrops::new(seed),
-            tallies: DashMap::with_hasher(FixedState::with_seed(seed)),
-            to_resolver: exempt::ToResolver::new(seed),
-            offloads: false,
-        }
+        Self { tables: Tables::new(seed) }
     }
 
-    /// The same, for somebody who makes entries in the kernel for the flows that it asks for ([`Judged::offload`]).
+    /// Lets flows ask to be offloaded ([`Judged::offload`]).
     #[must_use]
     pub fn offloading(self) -> Self {
-        Self { offloads: true, ..self }
+        Self { tables: Tables { offloads: true, ..self.tables } }
     }
 
-    /// The same, and what can be carried by the kernel is from its first packets on: what is not is lost with the process.
+    /// Lets flows ask to be offloaded from their first packets on: what is not is lost with the process.
     #[must_use]
     pub fn offloading_at_once(self) -> Self {
-        self.flows.offload_at_once();
+        self.tables.flows.offload_at_once();
         self.offloading()
     }
 
-    /// Parses octets and judges them: what a worker calls. `reply` takes what egret answers.
+    /// Parses what was read and judges it: what a worker calls. `answer` takes what egret sends back itself.
     #[inline]
     pub fn judge(
         &self,
         now: Instant,
         snapshot: &Snapshot,
-        device: Device,
-        octets: &mut [u8],
-        vnet: VnetHeader,
-        reply: &mut [u8],
+        received: Received<'_>,
+        answer: &mut [u8],
     ) -> Judged {
-        if self.watchers.any() {
-            return self.judge_watched(now, snapshot, device, octets, vnet, reply);
+        let moment = self.at(now, snapshot);
+        if self.tables.watchers.any() {
+            return watched::judge_watched(&moment, received, answer);
         }
-        self.judge_recording(now, snapshot, device, octets, vnet, reply, &mut Off)
+        judge(&moment, received, answer, &mut Off)
     }
 
-    #[inline]
-    #[expect(clippy::too_many_arguments, reason = "those of `judge`, and the recorder")]
-    pub(super) fn judge_recording<R: Recorder>(
+    /// [`Engine::judge`] with a recorder.
+    #[cfg(test)]
+    pub(super) fn judge_recording<R: super::Recorder>(
         &self,
         now: Instant,
         snapshot: &Snapshot,
-        device: Device,
-        octets: &mut [u8],
-        vnet: VnetHeader,
-        reply: &mut [u8],
+        received: Received<'_>,
         recorder: &mut R,
     ) -> Judged {
-        match Packet::parse(octets, vnet) {
-            Ok(mut packet) => {
-                let first = fragments::first_of(snapshot, device, &packet);
-                let tuple = packet.tuple();
-                let verdict = self.handle(now, snapshot, device, &mut packet, reply, recorder);
-                let releases = first.filter(|datagram| self.fragments.holds(datagram));
-                let (len, fragments_to) = (packet.len(), packet.fragments_to());
-                let offload = packet
-                    .is_marked()
-                    .then(|| FlowKey::new(Arrival::of(snapshot, device, tuple.dst).space, tuple));
-                Judged { verdict, len, fragments_to, offload, releases }
-            }
-            Err(malformed) => {
-                let denial =
-                    Denial { reason: Reason::from(malformed), decided_by: RuleRef::Packet };
-                let unknown = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, Protocol::Other(0), 0);
-                self.drops
-                    .count(now, DropKey::new(snapshot.generation, device, None, denial, unknown));
-                let verdict = denial.into();
-                Judged { verdict, len: 0, fragments_to: None, offload: None, releases: None }
-            }
-        }
+        judge(&self.at(now, snapshot), received, &mut [0; 2048], recorder)
     }
 
-    /// Judges a packet that was read from `device`: flow table first, the walk on a miss or under a new generation
-    /// (spec 13). A forwarded packet is rewritten in place; what egret answers itself is written into `reply`.
-    #[inline]
-    pub fn handle<R: Recorder>(
-        &self,
-        now: Instant,
-        snapshot: &Snapshot,
-        device: Device,
-        packet: &mut Packet<'_>,
-        reply: &mut [u8],
-        recorder: &mut R,
-    ) -> Verdict {
-        let tuple = packet.tuple();
-        let arrival = Arrival::of(snapshot, device, tuple.dst);
-        let verdict = match self.judge_exempt(now, snapshot, device, packet, recorder) {
-            Some(verdict) => verdict,
-            None => self.decide(now, snapshot, arrival, packet, reply, recorder),
-        };
-        match verdict {
-            Verdict::Forward { .. } => {
-                if packet.fragments_to().is_some() {
-                    self.prepare_fragmenting(arrival, packet);
-                }
-            }
-            Verdict::Hold => {}
-            Verdict::Reply { reason, decided_by, .. } | Verdict::Drop { reason, decided_by } => {
-                self.count_drop(now, snapshot, arrival, Denial { reason, decided_by }, tuple);
-            }
-        }
-        verdict
-    }
-
-    #[inline]
-    fn decide<R: Recorder>(
-        &self,
-        now: Instant,
-        snapshot: &Snapshot,
-        arrival: Arrival,
-        packet: &mut Packet<'_>,
-        reply: &mut [u8],
-        recorder: &mut R,
-    ) -> Verdict {
-        if packet.fragment() != Fragment::Whole {
-            return self.decide_fragment(now, snapshot, arrival, packet, reply, recorder);
-        }
-        self.decide_unfragmented(now, snapshot, arrival, packet, reply, recorder)
-    }
-
-    /// Judges a packet that has all of its headers.
-    #[inline]
-    pub(super) fn decide_unfragmented<R: Recorder>(
-        &self,
-        now: Instant,
-        snapshot: &Snapshot,
-        arrival: Arrival,
-        packet: &mut Packet<'_>,
-        reply: &mut [u8],
-        recorder: &mut R,
-    ) -> Verdict {
-        let key = FlowKey::new(arrival.space, packet.tuple());
-        match (packet.icmp(), arrival.side) {
-            (None, _)
-            | (Some(IcmpKind::EchoRequest), Side::Egress)
-            | (Some(IcmpKind::EchoReply), Side::Return) => {}
-            (Some(IcmpKind::Error { icmp_type, code, quoted }), _) => {
-                let error = icmp::IcmpError { icmp_type, code, quoted };
-                return self.translate_error(now, snapshot, arrival, error, packet, recorder);
-            }
-            // The tuples of all others may be that of an echo with the identifier 0: the flow table is not for them.
-            (Some(IcmpKind::EchoRequest), Side::Return) => {
-                return self.refuse(now, snapshot, arrival, &key, packet, recorder).into();
-            }
-            (Some(IcmpKind::EchoReply), Side::Egress) | (Some(IcmpKind::Other { .. }), _) => {
-                return drop_packet(Reason::IcmpUnsupported);
-            }
-        }
-        let known = match self.flows.get(&key) {
-            Some(entry) if is_current(now, snapshot, &entry, packet) => {
-                if R::ON {
-                    record_hit(snapshot, &entry, recorder);
-                }
-                return self.send_current(
-                    now,
-                    snapshot,
-                    arrival.place,
-                    entry,
-                    packet,
-                    reply,
-                    recorder,
-                );
-            }
-            Some(entry) => Some((Arc::clone(&entry.flow), entry.side)),
-            None => None,
-        };
-        match known {
-            Some((flow, _)) if flow.is_expired(now, &snapshot.parts().timeouts) => {
-                self.flows.expire(now, &flow)
-            }
-            Some((flow, Side::Egress)) if starts_anew(&flow, packet) => self.flows.remove(&flow),
-            Some((flow, _)) => match self.walk_again(now, snapshot, &flow, recorder) {
-                Ok(()) => {
-                    let place = arrival.place;
-                    return self.send_by(now, snapshot, place, &key, packet, reply, recorder);
-                }
-                Err(moved) if arrival.side == Side::Return || !can_start(packet) => {
-                    return moved.into();
-                }
-                Err(_) => {}
-            },
-            None => {}
-        }
-        match arrival.side {
-            Side::Egress => {
-                match self.begin_flow(now, snapshot, arrival, &key, packet, reply, recorder) {
-                    Ok(verdict) => verdict,
-                    Err(denial) => self.answer_late(now, snapshot, &key, denial, packet, reply),
-                }
-            }
-            Side::Return => self.refuse(now, snapshot, arrival, &key, packet, recorder).into(),
-        }
-    }
-
-    /// What a packet would meet, without sending it, taking a port, or making a flow: the answer to `egret explain`.
+    /// Shows what a packet would meet, without sending it, taking a port, or making a flow: the answer to `egret explain`.
     pub fn explain(
         &self,
         now: Instant,
         snapshot: &Snapshot,
         task: &Task,
-        inside: Tuple,
+        inside: Inside,
         icmp: (u8, u8),
     ) -> Evidence {
         let mut steps: Vec<Step> = Vec::new();
-        let probe = Probe { inside, icmp, fragment: false, task: *task };
-        let path = self.walk(now, snapshot, probe, Purpose::DryRun, &mut steps);
-        let (outside, admitted_by, denial) = match path {
-            Ok(path) => (Some(path.outside), Some(path.admitted_by), path.reply_denied),
+        let probe = Probe::new(*task, inside, icmp);
+        let mut context = self.without_packet(now, snapshot, &mut steps);
+        let walked = walk::walk(&mut context.evaluation(probe, Purpose::DryRun));
+        let (outside, admitted_by, denial) = match walked {
+            Ok(passed) => (Some(passed.outside), Some(passed.admitted_by), passed.reply_denied),
             Err(denial) => (None, None, Some(denial)),
         };
         Evidence { generation: snapshot.generation, inside, outside, denial, admitted_by, steps }
     }
 
-    /// What admits a packet, or why it or its reply dies: [`Engine::explain`] without the evidence, hence without cost.
+    /// Decides what admits a packet, or why it or its reply is dropped: [`Engine::explain`] without the evidence.
     ///
     /// # Errors
     /// The denial that `explain` gives.
@@ -318,195 +105,171 @@ impl Engine {
         now: Instant,
         snapshot: &Snapshot,
         task: &Task,
-        inside: Tuple,
+        inside: Inside,
         icmp: (u8, u8),
     ) -> Result<RuleRef, Denial> {
-        let probe = Probe { inside, icmp, fragment: false, task: *task };
-        let path = self.walk(now, snapshot, probe, Purpose::DryRun, &mut Off)?;
-        path.reply_denied.map_or(Ok(path.admitted_by), Err)
+        let mut off = Off;
+        let mut context = self.without_packet(now, snapshot, &mut off);
+        let probe = Probe::new(*task, inside, icmp);
+        let passed = walk::walk(&mut context.evaluation(probe, Purpose::DryRun))?;
+        passed.reply_denied.map_or(Ok(passed.admitted_by), Err)
     }
 
-    pub(super) fn walk<R: Recorder>(
+    /// Forecasts what `snapshot`, which is not applied yet, makes of a flow. Its generation must be newer than the flow's.
+    pub fn forecast(&self, now: Instant, snapshot: &Snapshot, flow: &Flow) -> Forecast {
+        forecast::forecast(&mut self.without_packet(now, snapshot, &mut Off), flow)
+    }
+
+    /// Resumes a flow of another process; to be called before any packet is judged. See [`handover::adopt`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn adopt(
         &self,
         now: Instant,
         snapshot: &Snapshot,
-        probe: Probe,
-        purpose: Purpose<'_>,
-        recorder: &mut R,
-    ) -> Result<Path, Denial> {
-        let leases = Leases { now, pools: &self.pools, purpose, peeked: Cell::new(0) };
-        Walk { snapshot, probe, leases, recorder }.run()
+        record: &HandoverRecord,
+        carried: [CacheCounters; 2],
+    ) -> Result<(), Denial> {
+        handover::adopt(&mut self.without_packet(now, snapshot, &mut Off), record, carried)
     }
 
-    /// Ends what was idle for too long. To be called about once a second; calling it more often does no harm.
-    /// Returns how many flows ended.
+    /// Returns by what to carry a flow that asked to be offloaded ([`Judged::offload`]); `None` if it is to stay in user
+    /// space.
+    pub fn candidate(&self, snapshot: &Snapshot, key: &FlowKey) -> Option<Candidate> {
+        offload::candidate(&self.tables, snapshot, key)
+    }
+
+    /// Takes a flow back that has just been offloaded, if it is not to be any longer.
+    pub fn confirm(&self, snapshot: &Snapshot, candidate: &Candidate) {
+        offload::confirm(&self.tables, snapshot, candidate);
+    }
+
+    /// Begins to watch, until the [`Watch`] is dropped. What is watched is carried in user space.
+    #[must_use]
+    pub fn watch(&self, snapshot: &Snapshot, wish: Wish) -> Watch {
+        offload::watch(&self.tables, snapshot, wish)
+    }
+
+    /// Adds what the kernel has carried by itself to every counter.
+    pub fn sync(&self) {
+        // A visit syncs a flow, and the totals of its NATs with it.
+        self.tables.flows.for_each(|_| {});
+    }
+
+    /// Ends what was idle for too long, and returns how many flows ended. To be called about once a second; calling it more
+    /// often does no harm.
     pub fn sweep(&self, now: Instant, snapshot: &Snapshot) -> usize {
-        let timeouts = &snapshot.parts().timeouts;
-        self.pools.set_now(now);
-        let ended = self
-            .flows
-            .sweep(now, timeouts, |flow| self.tell_end(now, snapshot, flow, Turn::Expired));
-        self.pools.sweep(now, timeouts.port_quarantine);
-        for held in self.fragments.sweep(now) {
-            self.count_unclaimed(now, snapshot, held);
+        let (tables, timeouts) = (&self.tables, &snapshot.parts().timeouts);
+        let moment = self.at(now, snapshot);
+        tables.pools.set_now(now);
+        let tell = |flow: &Flow| tell::tell_end(&moment, flow, FlowEvent::Expired);
+        let ended = tables.flows.sweep(now, timeouts, tell);
+        tables.pools.sweep(now, timeouts.port_quarantine);
+        for held in tables.fragments.sweep(now) {
+            fragments::count_unclaimed(&moment, held);
         }
         ended
     }
 
-    /// Forgets the flows of a task that is gone; returns how many.
+    /// Forgets the flows of a task that was removed; returns how many.
     pub fn forget_task(&self, now: Instant, snapshot: &Snapshot, address: Ipv4Addr) -> usize {
         self.forget_flows(now, snapshot, |flow| flow.egress.tuple().src == address)
     }
 
-    /// Forgets the flows that `is_over`; returns how many.
+    /// Forgets the flows for which `ends` is true; returns how many.
     pub fn forget_flows(
         &self,
         now: Instant,
         snapshot: &Snapshot,
-        mut is_over: impl FnMut(&Flow) -> bool,
+        mut ends: impl FnMut(&Flow) -> bool,
     ) -> usize {
-        self.flows.remove_where(|flow| {
-            let over = is_over(flow);
-            if over {
-                self.tell_end(now, snapshot, flow, Turn::Evicted);
+        let moment = self.at(now, snapshot);
+        self.tables.flows.remove_where(|flow| {
+            let ends = ends(flow);
+            if ends {
+                tell::tell_end(&moment, flow, FlowEvent::Evicted);
             }
-            over
+            ends
         })
     }
 
-    /// Who watches.
-    pub fn watchers(&self) -> &Arc<Watchers> {
-        &self.watchers
-    }
-
-    /// The flow table.
-    pub fn flows(&self) -> &FlowTable<FlowOutcome> {
-        &self.flows
-    }
-
-    /// The datagrams that come in fragments.
-    pub(super) fn fragments(&self) -> &Fragments<(Generation, Denial), ReadFrom> {
-        &self.fragments
-    }
-
-    /// The drops.
-    pub fn drops(&self) -> &Drops {
-        &self.drops
-    }
-
-    /// The ports.
-    #[cfg(test)]
-    pub(super) fn pools(&self) -> &PortPools {
-        &self.pools
-    }
-
-    /// Every counter and table size by name, for the expected-state tests.
-    #[cfg(test)]
-    pub(super) fn census(&self) -> crate::flow::Census {
-        let Self {
-            flows,
-            pools,
-            fragments,
-            drops,
-            nat_drops,
-            tallies: _,
-            to_resolver,
-            watchers: _,
-            offloads: _,
-        } = self;
-        let mut census = crate::flow::Census::default();
-        flows.census(&mut census);
-        flows.for_each(|entry| {
-            if entry.flow.egress.tuple().protocol == Protocol::Tcp {
-                census.add(entry.flow.tcp.state().as_str(), 1);
-            }
-            if let FlowOutcome::Drop(_) = entry.outcome {
-                census.add("denied", 1);
-            }
-        });
-        pools.census(&mut census);
-        fragments.census(&mut census);
-        drops.census(&mut census);
-        nat_drops.census(&mut census);
-        to_resolver.census(&mut census);
-        for (places, crate::flow::SummedCounters { sent, received }) in self.carried() {
-            let name = super::paths::name(places);
-            census.add_packets(&format!("sent {name}"), sent.packets());
-            census.add_packets(&format!("received {name}"), received.packets());
-        }
-        census
-    }
-
-    #[cold]
-    pub(super) fn count_drop(
-        &self,
-        now: Instant,
-        snapshot: &Snapshot,
-        arrival: Arrival,
-        denial: Denial,
-        tuple: Tuple,
-    ) {
-        self.nat_drops.count(snapshot, denial);
-        let own = |address| snapshot.task(address).map(|task| task.service);
-        let (service, destination, port) = match arrival.side {
-            Side::Egress => (own(tuple.src), tuple.dst, tuple.dport),
-            Side::Return => match self.flows.get(&FlowKey::new(arrival.space, tuple)) {
-                Some(entry) => {
-                    (entry.flow.service_in(snapshot), entry.flow.egress.tuple().src, tuple.sport)
-                }
-                None => (own(tuple.src), tuple.dst, 0),
-            },
+    /// Forgets what is kept for the addresses of ENIs and NAT gateways that this configuration does not have. To be called
+    /// when no packet is judged under an earlier one any more.
+    pub fn forget_addresses(&self, snapshot: &Snapshot) {
+        let exists = |(space, address): SpaceAddr| {
+            // App Runner's own egress is no interface.
+            space == Space::INTERNET
+                || snapshot.vpc_in(space).is_some_and(|vpc| {
+                    match snapshot.interface(vpc, address) {
+                        Some(Interface::Eni(_) | Interface::NatGateway(_)) => true,
+                        Some(Interface::Resource(_)) | None => false,
+                    }
+                })
         };
-        let port = if tuple.protocol.has_ports() { port } else { 0 };
-        let packet = (tuple.src, destination, tuple.protocol, port);
-        let key = DropKey::new(snapshot.generation, arrival.device, service, denial, packet);
-        self.drops.count(now, key);
+        self.tables.totals.retain(snapshot);
+        self.tables.nat_drops.retain(exists);
+        self.tables.resolver_limit.retain(exists);
+        self.tables.pools.retain_rotations(exists);
     }
-}
 
-/// Whether an entry may be used as it is. One of a newer configuration may: another worker has that one already, this one
-/// will have it with its next batch.
-#[inline]
-pub(super) fn is_current(
-    now: Instant,
-    snapshot: &Snapshot,
-    entry: &FlowEntry<FlowOutcome>,
-    packet: &Packet<'_>,
-) -> bool {
-    entry.generation >= snapshot.generation
-        && !entry.flow.is_expired(now, &snapshot.parts().timeouts)
-        && !(entry.side == Side::Egress && starts_anew(&entry.flow, packet))
-}
+    /// Writes the next of the fragments that were held for a datagram into `out`, in the order of the datagram, and returns
+    /// its length. To be judged like any other, and called again until there is none.
+    pub fn next_held(&self, datagram: &DatagramKey, out: &mut [u8]) -> Option<usize> {
+        self.tables.fragments.release(datagram, out)
+    }
 
-/// A SYN on a flow that is over begins another one with the same tuple.
-#[inline]
-fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
-    packet.tcp().is_some_and(|tcp| tcp.flags.syn() && !tcp.flags.ack())
-        && flow.tcp.state() == TcpState::Closed
-}
+    /// Returns what the NATs of this configuration carried together, in no order. Every flow is visited.
+    pub fn tallies(&self, snapshot: &Snapshot) -> Vec<(NatPair, SummedCounters)> {
+        self.tables.totals.tallies(&self.tables.flows, snapshot)
+    }
 
-/// A task's packet that was read where the task is not attached.
-pub(super) const NOT_HERE: Denial =
-    Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck };
+    /// Returns the metrics of every NAT gateway of this configuration, in its order. Every flow is visited.
+    pub fn nat_metrics(&self, now: Instant, snapshot: &Snapshot) -> Vec<NatMetrics> {
+        nat_metrics::all(&self.at(now, snapshot))
+    }
 
-/// A drop that the packet itself is to blame for, or the want of a flow.
-pub(super) fn drop_packet(reason: Reason) -> Verdict {
-    let in_table = reason.stage() == Stage::FlowTable;
-    let decided_by = if in_table { RuleRef::FlowTable } else { RuleRef::Packet };
-    Verdict::Drop { reason, decided_by }
-}
+    /// Returns the fullest pools of ports with those who hold the most of them, the fullest first. Every flow is visited.
+    pub fn port_holders(&self, snapshot: &Snapshot) -> Vec<PortHolders> {
+        port_holders::fullest(&self.tables.flows, snapshot)
+    }
 
-fn record_hit<R: Recorder>(snapshot: &Snapshot, entry: &FlowEntry<FlowOutcome>, recorder: &mut R) {
-    let outcome = match entry.outcome {
-        FlowOutcome::Forward(_) => Outcome::Pass,
-        FlowOutcome::Drop(_) => Outcome::Drop,
-    };
-    let (task, service) = (entry.flow.egress.tuple().src, entry.flow.service_in(snapshot));
-    recorder.step(Step {
-        stage: Stage::FlowTable,
-        component: service.map_or(Component::Task(task), Component::Service),
-        rule: Some(entry.flow.admitted_by),
-        outcome,
-        detail: Detail::Tracked,
-    });
+    /// Returns those who watch.
+    pub fn watchers(&self) -> &Arc<Watchers> {
+        &self.tables.watchers
+    }
+
+    /// Returns the flow table.
+    pub fn flows(&self) -> &FlowTable<FlowOutcome> {
+        &self.tables.flows
+    }
+
+    /// Returns the drops.
+    pub fn drops(&self) -> &Drops {
+        &self.tables.drops
+    }
+
+    /// Returns the tables, for tests of what is kept.
+    #[cfg(test)]
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    #[inline]
+    fn at<'a>(&'a self, now: Instant, snapshot: &'a Snapshot) -> Moment<'a> {
+        Moment { tables: &self.tables, now, snapshot }
+    }
+
+    /// The circumstances of what no packet brings about: no device, and no room for an answer.
+    fn without_packet<'a, R>(
+        &'a self,
+        now: Instant,
+        snapshot: &'a Snapshot,
+        recorder: &'a mut R,
+    ) -> Context<'a, R> {
+        let nat = (Space::INTERNET, Ipv4Addr::UNSPECIFIED);
+        let (device, space, side) = (Device::AppRunner, Space::TASKS, Side::Egress);
+        let arrival = Arrival { device, nat, space, side };
+        Context { tables: &self.tables, now, snapshot, arrival, answer: &mut [], recorder }
+    }
 }

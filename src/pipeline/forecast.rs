@@ -1,33 +1,33 @@
-//! What a configuration would make of a live flow, said before it is in force: the walk that the flow's next packet would
+//! What a configuration that is not applied yet makes of a live flow: the evaluation that the flow's next packet would
 //! take, with its own ports offered, and no table touched.
 
-use super::{Denial, Engine, FlowOutcome, Off};
-use crate::flow::{Flow, Instant};
-use crate::vpc::Snapshot;
+use super::context::Context;
+use super::outcome::FlowOutcome;
+use super::review::{self, Outcomes};
+use super::{Denial, Recorder};
+use crate::flow::Flow;
 
 /// What becomes of a flow at its next packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forecast {
-    /// It goes on, with its ports.
+    /// It continues, with its ports.
     Keeps,
-    /// It would leave by another gateway, or its task is no more where it was: it ends (`flow-moved`).
+    /// It would leave by another gateway, or its task is attached elsewhere: it ends (`flow-moved`).
     Moved,
-    /// Its packets from the task are dropped; under a configuration that lets them pass again, it goes on.
+    /// Its packets from the task are dropped; under a configuration that lets them pass again, it continues.
     Denied(Denial),
-    /// Its packets still go out, and those that come back are dropped.
+    /// Its packets still leave, and those that come back are dropped.
     RepliesDenied(Denial),
 }
 
-impl Engine {
-    /// What `snapshot`, which is not in force yet, makes of a flow. Its generation must be newer than the flow's.
-    pub fn forecast(&self, now: Instant, snapshot: &Snapshot, flow: &Flow) -> Forecast {
-        match self.review(now, snapshot, flow, &mut Off) {
-            Err(_) => Forecast::Moved,
-            Ok((FlowOutcome::Drop(denial), _)) => Forecast::Denied(denial),
-            Ok((FlowOutcome::Forward(_), FlowOutcome::Drop(denial))) => {
-                Forecast::RepliesDenied(denial)
-            }
-            Ok((FlowOutcome::Forward(_), FlowOutcome::Forward(_))) => Forecast::Keeps,
-        }
+/// Forecasts what becomes of a flow.
+pub(super) fn forecast<R: Recorder>(context: &mut Context<'_, R>, flow: &Flow) -> Forecast {
+    let Ok(Outcomes { egress, returned }) = review::review(context, flow) else {
+        return Forecast::Moved;
+    };
+    match (egress, returned) {
+        (FlowOutcome::Drop(denial), _) => Forecast::Denied(denial),
+        (FlowOutcome::Forward(_), FlowOutcome::Drop(denial)) => Forecast::RepliesDenied(denial),
+        (FlowOutcome::Forward(_), FlowOutcome::Forward(_)) => Forecast::Keeps,
     }
 }

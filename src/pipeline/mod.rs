@@ -1,56 +1,67 @@
-//! Floor 4: the engine. Stages classify, one file each; `packet::rewrite` rewrites.
+//! Layer 4: the engine. `vpc::path` says where a packet is led; the stages judge it hop by hop, and `packet::rewrite` rewrites.
 //!
-//! [`Engine::handle`] looks a packet up in the flow table; on a miss, or under a new generation, it takes the
-//! walk (`walk.rs`), which [`Engine::explain`] takes too, with a recorder that records.
+//! [`Engine::judge`] looks a packet up in the flow table. On a miss, or under a new generation, its path is evaluated
+//! (`walk.rs`, where the order of AWS's checks is). [`Engine::explain`] evaluates the same path with a recorder that records.
+//!
+//! A file may use what stands below it:
+//!
+//! | files | what they do |
+//! |---|---|
+//! | `engine` | the entry points |
+//! | `judge`, `observe/watched` | a packet in, a verdict out; the same while somebody watches |
+//! | `exempt`, `fragments`, `whole` | the three kinds of packets |
+//! | `icmp_error`, `admit`, `late`, `handover`, `forecast` | what a packet without a current flow means |
+//! | `send`, `answer`, `offload` | sending by a flow's outcome; what egret answers itself; what the kernel may carry |
+//! | `review` | what a configuration makes of a flow |
+//! | `walk` | the order of the checks |
+//! | `stage/` | one check each |
+//! | `evaluation`, `leases`, `context`, `tables` | what these share |
+//! | `observe/` | counting and watching |
+//! | `outcome`, `arrival`, `verdict`, `reason`, `trace`, `delivery` | the words |
 
-mod admission;
-mod adoption;
-mod app_runner;
+mod admit;
+mod answer;
 mod arrival;
-mod connector;
-mod deliver;
+mod context;
 pub mod delivery;
-pub mod drops;
 pub mod engine;
+mod evaluation;
 mod exempt;
 pub mod forecast;
 mod fragments;
-mod gateway_endpoint;
-mod icmp;
-mod internet_gateway;
+mod handover;
+mod icmp_error;
+pub mod judge;
 mod late;
-mod middlebox;
-mod nat_gateway;
-pub mod nat_metrics;
-mod network_acl;
-mod observe;
+mod leases;
+pub mod observe;
 pub mod offload;
-mod paths;
-mod peering;
-pub mod port_holders;
-mod port_lease;
+mod outcome;
 pub mod reason;
-mod route_table;
-mod security_group;
+mod resolver_limit;
+mod review;
 mod send;
-mod source_check;
+mod stage;
+mod tables;
 #[cfg(test)]
 mod tests;
 pub mod trace;
 pub mod verdict;
 mod walk;
-pub mod watch;
-mod way;
+mod whole;
 
-pub use arrival::{Device, DeviceId, Place};
-pub use drops::{DropCount, DropKey, Drops};
-pub use engine::{Engine, FlowOutcome, Forward, Judged};
+pub use crate::vpc::path::Link;
+pub use arrival::{Device, DeviceId, SpaceAddr};
+pub use engine::Engine;
 pub use forecast::Forecast;
-pub use nat_metrics::NatMetrics;
+pub use judge::{Judged, Received};
+pub use observe::drops::{DropCount, DropKey, Drops};
+pub use observe::nat_metrics::NatMetrics;
+pub use observe::port_holders::{PortHolders, PortPool};
+pub use observe::totals::NatPair;
+pub use observe::watchers::{self as watch, FlowEvent, Watchers};
 pub use offload::Candidate;
-pub use paths::PathKey;
-pub use port_holders::{PortHolders, PortPool};
+pub use outcome::{FlowOutcome, Forward};
 pub use reason::{REASONS, Reason};
 pub use trace::{Component, Detail, Off, Outcome, Recorder, Stage, Step};
-pub use verdict::{Denial, Evidence, Link, Verdict};
-pub use watch::{Turn, Watchers};
+pub use verdict::{Denial, Evidence, Verdict};

@@ -1,109 +1,99 @@
-//! Sending by a flow's entry, the fast path, and what egret answers where a packet is too old or too big to be sent on.
+//! Sending by a flow's entry: the fast path.
 
-use super::arrival::Place;
-use super::engine::{Engine, FlowOutcome, Forward, NOT_HERE, drop_packet};
-use super::{Denial, Reason, Recorder, Verdict, offload};
-use crate::flow::{Flow, FlowEntry, FlowKey, Instant, Side};
-use crate::packet::icmp::{fragmentation_needed, time_exceeded};
+use super::answer;
+use super::context::{Context, NOT_HERE, drop_packet};
+use super::evaluation::Probe;
+use super::leases::Purpose;
+use super::outcome::{FlowOutcome, Forward};
+use super::review;
+use super::walk;
+use super::{Denial, Off, Reason, Recorder, Verdict, offload};
+use crate::flow::{Flow, FlowEntry, FlowKey, Side};
 use crate::packet::{Packet, Protocol, clamp_mss};
-use crate::vpc::{RuleRef, Snapshot};
+use crate::vpc::RuleRef;
 use dashmap::mapref::one::Ref;
 use std::sync::Arc;
 
-impl Engine {
-    /// Sends by an entry that was just put in place.
-    #[expect(clippy::too_many_arguments, reason = "those of `handle`, and the key")]
-    pub(super) fn send_by<R: Recorder>(
-        &self,
-        now: Instant,
-        snapshot: &Snapshot,
-        place: Place,
-        key: &FlowKey,
-        packet: &mut Packet<'_>,
-        reply: &mut [u8],
-        recorder: &mut R,
-    ) -> Verdict {
-        match self.flows().get(key) {
-            Some(entry) => self.send_current(now, snapshot, place, entry, packet, reply, recorder),
-            // Another worker has ended the flow in between.
-            None => drop_packet(Reason::FlowExpired),
-        }
-    }
-
-    /// Sends by an entry of this configuration or of a newer one.
-    #[inline]
-    #[expect(clippy::too_many_arguments, reason = "those of `handle`, and the entry")]
-    pub(super) fn send_current<R: Recorder>(
-        &self,
-        now: Instant,
-        snapshot: &Snapshot,
-        place: Place,
-        entry: Ref<'_, FlowKey, FlowEntry<FlowOutcome>>,
-        packet: &mut Packet<'_>,
-        reply: &mut [u8],
-        recorder: &mut R,
-    ) -> Verdict {
-        if let FlowOutcome::Drop(_) = entry.outcome
-            && entry.generation > snapshot.generation
-        {
-            let (flow, side) = (Arc::clone(&entry.flow), entry.side);
-            drop(entry);
-            return match self.own_entry(now, snapshot, flow, side, recorder) {
-                Ok(own) => send(now, place, &own, packet, reply),
-                Err(moved) => moved.into(),
-            };
-        }
-        send(now, place, &entry, packet, reply)
-    }
-
-    /// What this configuration makes of a flow that a newer one denies: that one's rules have other names here, and what is
-    /// counted and told is of one configuration.
-    #[cold]
-    fn own_entry<R: Recorder>(
-        &self,
-        now: Instant,
-        snapshot: &Snapshot,
-        flow: Arc<Flow>,
-        side: Side,
-        recorder: &mut R,
-    ) -> Result<FlowEntry<FlowOutcome>, Denial> {
-        let (egress, returned) = self.review(now, snapshot, &flow, recorder)?;
-        let outcome = match side {
-            Side::Egress => egress,
-            Side::Return => returned,
-        };
-        Ok(FlowEntry { flow, side, generation: snapshot.generation, outcome })
+/// Sends by an entry that was just put in place.
+pub(super) fn send_by<R: Recorder>(
+    context: &mut Context<'_, R>,
+    key: &FlowKey,
+    packet: &mut Packet<'_>,
+) -> Verdict {
+    match context.tables.flows.get(key) {
+        Some(entry) => send_current(context, entry, packet),
+        // Another worker has ended the flow in between.
+        None => drop_packet(Reason::FlowExpired),
     }
 }
 
-/// Sends a packet by its flow's entry: the fast path.
+/// Sends by an entry of this configuration or of a newer one.
 #[inline]
-fn send(
-    now: Instant,
-    place: Place,
+pub(super) fn send_current<R: Recorder>(
+    context: &mut Context<'_, R>,
+    entry: Ref<'_, FlowKey, FlowEntry<FlowOutcome>>,
+    packet: &mut Packet<'_>,
+) -> Verdict {
+    if let FlowOutcome::Drop(_) = entry.outcome
+        && entry.generation > context.snapshot.generation
+    {
+        let (flow, side) = (Arc::clone(&entry.flow), entry.side);
+        drop(entry);
+        return match own_entry(context, flow, side) {
+            Ok(own) => send(context, &own, packet),
+            Err(moved) => moved.into(),
+        };
+    }
+    send(context, &entry, packet)
+}
+
+/// Reviews a flow that a newer configuration denies: that one's rules have other names here, and what is counted and shown
+/// is of one configuration.
+#[cold]
+fn own_entry<R: Recorder>(
+    context: &mut Context<'_, R>,
+    flow: Arc<Flow>,
+    side: Side,
+) -> Result<FlowEntry<FlowOutcome>, Denial> {
+    let outcome = review::review(context, &flow)?.of(side);
+    Ok(FlowEntry { flow, side, generation: context.snapshot.generation, outcome })
+}
+
+#[inline]
+fn send<R: Recorder>(
+    context: &mut Context<'_, R>,
     entry: &FlowEntry<FlowOutcome>,
     packet: &mut Packet<'_>,
-    reply: &mut [u8],
 ) -> Verdict {
     let forward = match &entry.outcome {
         FlowOutcome::Forward(forward) => forward,
-        FlowOutcome::Drop(denial) => return (*denial).into(),
+        FlowOutcome::Drop(denial) => return deny(context, entry, *denial, packet),
     };
-    if forward.read_at.is_some_and(|own| own != place) {
+    if forward.read_at.is_some_and(|own| own != context.arrival.nat) {
         return NOT_HERE.into();
     }
     if forward.rewrite.decrement_ttl && packet.ttl() <= 1 {
-        return expire_ttl(forward, packet, reply);
+        return answer::expire_ttl(context, (&entry.flow, entry.side), forward, packet);
     }
     if packet.max_segment_len() > usize::from(forward.mtu) {
         if !may_be_fragmented(packet) {
-            return refuse_size(forward, packet, reply);
+            return answer::refuse_size(context, (&entry.flow, entry.side), forward, packet);
         }
         packet.fragment_to(forward.mtu);
     }
+    forward_packet(context, entry, forward, packet)
+}
+
+#[inline]
+fn forward_packet<R>(
+    context: &Context<'_, R>,
+    entry: &FlowEntry<FlowOutcome>,
+    forward: &Forward,
+    packet: &mut Packet<'_>,
+) -> Verdict {
     let flow = &entry.flow;
     if flow.is_offloaded() {
-        offload::came_up(now, flow, entry.side, packet);
+        offload::punted(context.now, flow, entry.side, packet);
     }
     let mut sign_of_life = true;
     if let Some(segment) = packet.tcp() {
@@ -114,7 +104,7 @@ fn send(
     }
     let (segments, bytes) = (packet.wire_segments(), packet.wire_bytes());
     if sign_of_life {
-        flow.count(now, entry.side, segments, bytes);
+        flow.count(context.now, entry.side, segments, bytes);
     } else {
         flow.count_only(entry.side, segments, bytes);
     }
@@ -123,36 +113,37 @@ fn send(
     Verdict::Forward { link: forward.link, decided_by: flow.admitted_by }
 }
 
+/// Drops a packet of a flow that is denied. One whose time to live ends at a NAT gateway is answered there, if what denies
+/// the flow is behind the gateway.
 #[cold]
-fn expire_ttl(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verdict {
-    let (octets, vnet) = (packet.bytes(), packet.vnet());
-    match forward.answers_from.and_then(|from| time_exceeded(octets, vnet, from, reply)) {
-        Some(len) => {
-            Verdict::Reply { len, reason: Reason::TtlExpired, decided_by: RuleRef::Packet }
+fn deny<R>(
+    context: &mut Context<'_, R>,
+    entry: &FlowEntry<FlowOutcome>,
+    denial: Denial,
+    packet: &Packet<'_>,
+) -> Verdict {
+    let may_answer = entry.side == Side::Egress && packet.ttl() <= 1;
+    let gateway = entry.flow.nat.as_ref().is_some_and(|(gateway, _)| gateway.is_some());
+    if !may_answer || !gateway {
+        return denial.into();
+    }
+    let Ok(probe) = review::probe(context.snapshot, &entry.flow) else { return denial.into() };
+    let probe = Probe { last_hop: true, ..probe };
+    let mut off = Off;
+    let mut quiet = context.recording(&mut off);
+    let mut evaluation = quiet.evaluation(probe, Purpose::Tracked(&entry.flow));
+    match walk::request(&mut evaluation) {
+        Err(Denial { reason: Reason::TtlExpired, decided_by: RuleRef::NatGateway(ix) }) => {
+            answer::expire_ttl_at_nat_gateway(context, probe, ix, packet)
         }
-        None => drop_packet(Reason::TtlExpiredNoAnswer),
+        Ok(()) | Err(_) => denial.into(),
     }
 }
 
-/// Whether a packet that is too big may leave in fragments (checklist U13). A segment of TCP fits, since its MSS was
-/// clamped or its path discovered; the kernel is to cut super-packets at their own size, and no other.
+/// Decides whether a packet that is too big may leave in fragments (checklist U13). A segment of TCP fits, since its MSS
+/// was clamped or its path discovered; the kernel is to cut super-packets at their own size, and no other.
 #[cold]
 fn may_be_fragmented(packet: &Packet<'_>) -> bool {
     let cut_by_kernel = packet.vnet().is_super_packet() || packet.protocol() == Protocol::Tcp;
     !packet.dont_fragment() && !cut_by_kernel
-}
-
-#[cold]
-fn refuse_size(forward: &Forward, packet: &Packet<'_>, reply: &mut [u8]) -> Verdict {
-    let (octets, vnet) = (packet.bytes(), packet.vnet());
-    let answer = forward
-        .answers_from
-        .filter(|_| packet.dont_fragment())
-        .and_then(|from| fragmentation_needed(octets, vnet, from, forward.mtu, reply));
-    match answer {
-        Some(len) => {
-            Verdict::Reply { len, reason: Reason::MtuExceeded, decided_by: RuleRef::Packet }
-        }
-        None => drop_packet(Reason::MtuExceededNoAnswer),
-    }
 }

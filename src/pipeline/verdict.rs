@@ -1,26 +1,11 @@
 //! What becomes of a packet.
 
 use super::{Reason, Step};
-use crate::packet::Tuple;
-use crate::vpc::{GatewayEndpointIx, Generation, RuleRef, VpcIx};
-use std::net::Ipv4Addr;
+use crate::packet::{Inside, Outside};
+use crate::vpc::path::Link;
+use crate::vpc::{Generation, RuleRef};
 
-/// Where a packet leaves egret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Link {
-    /// The task with this address.
-    Task(Ipv4Addr),
-    /// A VPC.
-    Vpc(VpcIx),
-    /// The service behind a gateway endpoint.
-    Endpoint(GatewayEndpointIx),
-    /// The internet.
-    Internet,
-    /// What answers at the exempt addresses (spec 4.3).
-    Services,
-}
-
-/// The fate of a packet, always with what decided it.
+/// What becomes of a packet, always with what decided it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
@@ -33,7 +18,7 @@ pub enum Verdict {
     },
     /// Dropped, and answered: the reply is in the caller's buffer.
     Reply {
-        /// Octets of the reply.
+        /// Bytes of the reply.
         len: usize,
         /// Why.
         reason: Reason,
@@ -67,9 +52,9 @@ pub struct Evidence {
     /// The configuration that it was walked under.
     pub generation: Generation,
     /// The packet as the task sends it.
-    pub inside: Tuple,
-    /// The packet as it reaches its destination; `None` if it dies on the way.
-    pub outside: Option<Tuple>,
+    pub inside: Inside,
+    /// The packet as it reaches its destination; `None` if it is dropped on the way.
+    pub outside: Option<Outside>,
     /// Why it would be dropped, if it would.
     pub denial: Option<Denial>,
     /// What admitted it, if it passes.

@@ -1,200 +1,360 @@
-//! The walk: every stage in AWS's order (spec 13), for a packet that no flow knows, for a flow of an older
-//! generation, and for `egret explain`. There is no second implementation.
+//! The order of AWS's checks (spec 13). There is no second one: new packets, flows of an older generation, replies, ICMP
+//! errors, `egret explain` and dry runs are all evaluated here, over the hops that [`path`] resolves.
 
-use super::admission::attached_to;
-use super::middlebox::{End, Leg, Onward};
-use super::port_lease::{Grant, Leases};
-use super::{
-    Component, Denial, Detail, Device, Link, Outcome, Recorder, Stage, Step, app_runner, connector,
-    deliver, exempt, gateway_endpoint, internet_gateway, middlebox, nat_gateway, network_acl,
-    peering, route_table, security_group, source_check,
+use super::evaluation::{Evaluation, Message, Transit};
+use super::leases::Grant;
+use super::stage::{
+    app_runner, destination, eni, exempt_address, gateway_endpoint, internet_gateway, middlebox,
+    nat_gateway, network_acl, peering, route_table, security_group, source_check,
 };
-use crate::flow::Space;
-use crate::packet::Tuple;
-use crate::vpc::{Eni, EniIx, NatGatewayIx, RuleRef, Snapshot, SubnetIx, Task, Traffic, VpcIx};
+use super::{Component, Denial, Reason, Recorder};
+use crate::flow::{Flow, Side, Space};
+use crate::packet::{Inside, Outside, Tuple};
+use crate::vpc::path::{self, Attachment, DeadEnd, Hop, Hops, Link, ReturnTo};
+use crate::vpc::{EniIx, NatAddress, NatGatewayIx, RuleRef, Snapshot};
 use std::net::Ipv4Addr;
 
-/// A packet as the walk sees it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Probe {
-    /// As the task sends it.
-    pub(super) inside: Tuple,
-    /// ICMP type and code; zero otherwise.
-    pub(super) icmp: (u8, u8),
-    /// Whether it is part of a larger datagram.
-    pub(super) fragment: bool,
-    /// The task that sends it.
-    pub(super) task: Task,
-}
-
-impl Probe {
-    pub(super) fn traffic(&self) -> Traffic {
-        let port = if self.inside.protocol.has_ports() { self.inside.dport } else { 0 };
-        Traffic { protocol: self.inside.protocol, port, icmp: self.icmp }
-    }
-
-    /// The packet's tuple with another source.
-    pub(super) fn from(&self, src: Ipv4Addr, sport: u16) -> Tuple {
-        Tuple { src, sport, ..self.inside }
-    }
-}
-
-/// What the stages share.
-pub(super) struct Walk<'a, R> {
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) probe: Probe,
-    pub(super) leases: Leases<'a>,
-    pub(super) recorder: &'a mut R,
-}
-
-/// A way out.
+/// A request that passes, and what becomes of its reply.
 #[derive(Debug)]
-pub(super) struct Path {
+pub(super) struct Admission {
     /// The packet as it reaches its destination.
-    pub(super) outside: Tuple,
-    /// The space of the destination.
+    pub(super) outside: Outside,
+    /// The address space in which replies arrive.
     pub(super) space: Space,
     /// Where the packet leaves egret.
     pub(super) link: Link,
-    /// The ENI, its port, and the packet as it leaves the ENI.
+    /// The ENI, and its port.
     pub(super) eni: Option<(EniIx, Grant)>,
-    /// The last NAT behind the ENI; `None` in it is App Runner's own.
+    /// The last NAT behind the ENI, and its port; `None` in it is App Runner's own.
     pub(super) nat: Option<(Option<NatGatewayIx>, Grant)>,
     /// The address of the NAT that decrements the TTL; `None` where no hop does.
-    pub(super) hop: Option<Ipv4Addr>,
+    pub(super) ttl_hop: Option<Ipv4Addr>,
     /// The rule that admitted the packet.
     pub(super) admitted_by: RuleRef,
-    /// Why the reply would die, if it would.
+    /// Why the reply would be dropped, if it would.
     pub(super) reply_denied: Option<Denial>,
 }
 
-/// The ENI that a packet goes through, with its addresses behind it.
-#[derive(Clone, Copy)]
-pub(super) struct AtEni<'a> {
-    pub(super) ix: EniIx,
-    pub(super) eni: &'a Eni,
-    pub(super) subnet: SubnetIx,
-    pub(super) vpc: VpcIx,
-    /// The packet as it leaves the ENI.
-    pub(super) tuple: Tuple,
+/// Evaluates a request and the reply to it.
+///
+/// # Errors
+/// The first check that the request does not pass. What denies the reply alone is in [`Admission::reply_denied`].
+pub(super) fn walk<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> Result<Admission, Denial> {
+    let Some(attachment) = enter(evaluation)? else {
+        return Ok(untranslated(evaluation.probe.inside));
+    };
+    let sent = send(evaluation, attachment)?;
+    let reply_denied = match sent.eni {
+        Some((ix, ref grant)) => {
+            reply(evaluation, &ReturnPoint::of_request(&sent.transit, (ix, grant))).err()
+        }
+        None => None,
+    };
+    Ok(sent.admitted(evaluation.snapshot, reply_denied))
 }
 
-/// Who a packet comes from as it is routed on: the ENI, or the NAT gateway behind it.
+/// Evaluates a request alone: for what expects no reply.
+///
+/// # Errors
+/// The first check that it does not pass.
+pub(super) fn request<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> Result<(), Denial> {
+    match enter(evaluation)? {
+        Some(attachment) => send(evaluation, attachment).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// What comes before the path; `None` for a packet to an exempt address, which has none.
+fn enter<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> Result<Option<Attachment>, Denial> {
+    source_check::check(evaluation)?;
+    let Some(attachment) = evaluation.snapshot.attachment(&evaluation.probe.task) else {
+        return Err(source_check::unattached(evaluation));
+    };
+    let exempt = exempt_address::check(evaluation, attachment)?;
+    Ok((!exempt).then_some(attachment))
+}
+
+fn send<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    attachment: Attachment,
+) -> Result<Sent, Denial> {
+    let mut transit = evaluation.request(evaluation.probe.message);
+    let mut admitted_by = RuleRef::AppRunner;
+    let mut at_eni = None;
+    if let Attachment::Eni(ix) = attachment {
+        eni::attach(evaluation, ix);
+        admitted_by = security_group::egress(evaluation, &transit, ix)?;
+        at_eni = Some((ix, eni::translate(evaluation, &mut transit, ix)?));
+    }
+    let hops = path::request(evaluation.snapshot, attachment, evaluation.destination());
+    pass(evaluation, &mut transit, &hops)?;
+    Ok(Sent { transit, eni: at_eni, hops, admitted_by })
+}
+
+/// Takes a packet over its hops.
+///
+/// # Errors
+/// The first check that it does not pass, or the dead end of the list.
+fn pass<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    transit: &mut Transit,
+    hops: &Hops,
+) -> Result<(), Denial> {
+    for hop in hops.as_slice() {
+        match (*hop, transit.side) {
+            (Hop::NetworkAcl { subnet, direction, crossed: true }, _) => {
+                network_acl::cross(evaluation, transit, subnet, direction)?;
+            }
+            (Hop::NetworkAcl { subnet, direction, crossed: false }, _) => {
+                network_acl::skip(evaluation, transit, subnet, direction);
+            }
+            (Hop::RouteTable { subnet, route: Some(route) }, _) => {
+                route_table::follow(evaluation, transit, subnet, route);
+            }
+            (Hop::RouteTable { subnet, route: None }, _) => route_table::skip(evaluation, subnet),
+            (Hop::Middlebox { middlebox, saw_request }, _) => {
+                middlebox::pass(evaluation, transit, middlebox, saw_request)?;
+            }
+            (Hop::NatGateway(ix), Side::Egress) => {
+                nat_gateway::pass(evaluation, transit, ix, hops)?;
+            }
+            (Hop::NatGateway(_), Side::Return) => transit.return_to_eni(),
+            (Hop::AppRunner, _) => app_runner::translate(evaluation, transit)?,
+            (Hop::InternetGateway(vpc), Side::Egress) => {
+                internet_gateway::pass(evaluation, transit, vpc)?;
+            }
+            (Hop::GatewayEndpoint(ix), Side::Egress) => gateway_endpoint::pass(evaluation, ix)?,
+            (Hop::Peering(ix), Side::Egress) => peering::pass(evaluation, ix),
+            // They keep no state, and let replies back as they let the requests out.
+            (Hop::InternetGateway(_) | Hop::GatewayEndpoint(_) | Hop::Peering(_), Side::Return) => {
+            }
+            (Hop::Resource(vpc, ix), _) => {
+                destination::resource(evaluation, transit, (vpc, ix))?;
+            }
+            (Hop::Internet, _) => destination::public(evaluation, Component::Internet),
+            (Hop::EndpointService(ix), _) => {
+                destination::public(evaluation, Component::GatewayEndpoint(ix));
+            }
+        }
+    }
+    hops.dead_end.map_or(Ok(()), |dead_end| Err(refuse(evaluation, dead_end)))
+}
+
+/// Denies a packet whose list of hops ends before its destination.
+fn refuse<R: Recorder>(evaluation: &mut Evaluation<'_, R>, dead_end: DeadEnd) -> Denial {
+    let table = |snapshot: &Snapshot, at| RuleRef::RouteTable(snapshot.subnet(at).route_table);
+    match dead_end {
+        DeadEnd::NoRoute(at) => {
+            let decided = (Reason::NoRoute, table(evaluation.snapshot, at));
+            route_table::refuse(evaluation, at, decided)
+        }
+        DeadEnd::Blackhole(at, route) => {
+            route_table::refuse(evaluation, at, (Reason::RouteBlackhole, route))
+        }
+        DeadEnd::Loop(at, route) => {
+            route_table::refuse(evaluation, at, (Reason::MiddleboxLoop, route))
+        }
+        DeadEnd::NotRoutedBack(at, rule) => {
+            route_table::refuse(evaluation, at, (Reason::ReplyNotRoutedBack, rule))
+        }
+        DeadEnd::NatNoRoute(ix) => {
+            let own = evaluation.snapshot.nat_gateway(ix).subnet;
+            let decided = (Reason::NatNoRoute, table(evaluation.snapshot, own));
+            nat_gateway::refuse(evaluation, ix, decided)
+        }
+        DeadEnd::NatBlackhole(ix, route) => {
+            nat_gateway::refuse(evaluation, ix, (Reason::NatBlackhole, route))
+        }
+        DeadEnd::NatLoop(ix, route) => {
+            nat_gateway::refuse(evaluation, ix, (Reason::MiddleboxLoop, route))
+        }
+        DeadEnd::NatToNat(ix, route) => {
+            nat_gateway::refuse(evaluation, ix, (Reason::NatRoutesToNat, route))
+        }
+        DeadEnd::OutsidePeer(ix) => peering::refuse(evaluation, ix),
+        DeadEnd::NoInterface(vpc) => destination::no_interface(evaluation, vpc),
+        DeadEnd::EniAddress(ix) => destination::eni(evaluation, ix),
+        DeadEnd::NatAddress(ix) => destination::nat_gateway(evaluation, ix),
+    }
+}
+
+/// A request that has passed its hops.
+struct Sent {
+    transit: Transit,
+    eni: Option<(EniIx, Grant)>,
+    hops: Hops,
+    admitted_by: RuleRef,
+}
+
+impl Sent {
+    fn admitted(self, snapshot: &Snapshot, reply_denied: Option<Denial>) -> Admission {
+        let Self { transit, eni, hops, admitted_by } = self;
+        let link = hops.link();
+        let space = match (link, &eni) {
+            (Link::Internet, _) | (_, None) => Space::INTERNET,
+            // Replies come for the sender's own address, so they belong to its own VPC, whatever link they come by.
+            (_, Some((ix, _))) => snapshot.space(snapshot.subnet(snapshot.eni(*ix).subnet).vpc),
+        };
+        Admission {
+            outside: Outside::new(transit.tuple),
+            space,
+            link,
+            eni,
+            ttl_hop: transit.nat.as_ref().map(|nat| nat.address),
+            nat: transit.nat.map(|nat| (nat.gateway, nat.grant)),
+            admitted_by,
+            reply_denied,
+        }
+    }
+}
+
+/// Link-local services and the VPC's resolver see the task itself, and nothing filters what they say to each other (spec 4.3).
+fn untranslated(inside: Inside) -> Admission {
+    Admission {
+        outside: Outside::new(inside.tuple()),
+        space: Space::SERVICES,
+        link: Link::Services,
+        eni: None,
+        nat: None,
+        ttl_hop: None,
+        admitted_by: RuleRef::ExemptAddress,
+        reply_denied: None,
+    }
+}
+
+/// Where the replies to a request return to, with the ports that they are sent to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sender {
-    /// Its own subnet, or that of the last middlebox behind it.
-    pub(super) subnet: SubnetIx,
-    pub(super) vpc: VpcIx,
-    /// The packet as it leaves the sender.
-    pub(super) tuple: Tuple,
-    /// The ENI's own address.
-    pub(super) eni: Ipv4Addr,
-    /// Whether a middlebox is behind it.
-    pub(super) behind_middlebox: bool,
+pub(super) struct ReturnPoint {
+    eni: EniIx,
+    eni_port: u16,
+    /// The NAT gateway in front of the ENI, its address, and its port.
+    nat_gateway: Option<(NatGatewayIx, Ipv4Addr, u16)>,
 }
 
-impl AtEni<'_> {
-    pub(super) fn sender(&self) -> Sender {
-        Sender {
-            subnet: self.subnet,
-            vpc: self.vpc,
-            tuple: self.tuple,
-            eni: self.eni.address,
+/// The ENI or the NAT gateway of a flow is not in this configuration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Removed;
+
+impl ReturnPoint {
+    /// Where packets to an ENI return that a NAT gateway itself sends; no ports are known yet.
+    pub(super) fn of_nat_gateway(eni: EniIx, (ix, address): (NatGatewayIx, Ipv4Addr)) -> Self {
+        Self { eni, eni_port: 0, nat_gateway: Some((ix, address, 0)) }
+    }
+
+    fn of_request(transit: &Transit, (eni, grant): (EniIx, &Grant)) -> Self {
+        let nat = transit.nat.as_ref();
+        let nat_gateway = nat.and_then(|nat| Some((nat.gateway?, nat.address, nat.grant.port())));
+        Self { eni, eni_port: grant.port(), nat_gateway }
+    }
+
+    /// Finds where a live flow's replies return to; `None` if it leads through no VPC. The flow may be older than this
+    /// configuration, so its ENI and its NAT gateway are found by their addresses.
+    ///
+    /// # Errors
+    /// [`Removed`].
+    pub(super) fn of_flow(snapshot: &Snapshot, flow: &Flow) -> Result<Option<Self>, Removed> {
+        let Some((_, lease)) = &flow.eni else { return Ok(None) };
+        let (eni, eni_port) = (flow.eni_in(snapshot).ok_or(Removed)?, lease.port());
+        let nat_gateway = match &flow.nat {
+            Some((Some(_), lease)) => {
+                let seen = flow.returned.tuple().dst;
+                Some((flow.nat_gateway_in(snapshot).ok_or(Removed)?, seen, lease.port()))
+            }
+            Some((None, _)) | None => None,
+        };
+        Ok(Some(Self { eni, eni_port, nat_gateway }))
+    }
+
+    fn hops(&self, snapshot: &Snapshot, server: Ipv4Addr) -> Hops {
+        let nat_gateway = self.nat_gateway.map(|(ix, address, _)| (ix, address));
+        path::reply(snapshot, ReturnTo { eni: self.eni, nat_gateway }, server)
+    }
+
+    /// A packet from `src` to the NAT gateway, or to the ENI if there is none.
+    fn transit(&self, snapshot: &Snapshot, request: &Transit, src: Ipv4Addr) -> Transit {
+        let eni = (snapshot.eni(self.eni).address, self.eni_port);
+        let (dst, dport) = self.nat_gateway.map_or(eni, |(_, address, port)| (address, port));
+        let Tuple { protocol, dport: sport, .. } = request.tuple;
+        Transit {
+            side: Side::Return,
+            tuple: Tuple { protocol, src, dst, sport, dport },
+            message: request.message,
+            tracked: request.tracked,
             behind_middlebox: false,
+            eni: Some(eni),
+            public: None,
+            nat: None,
         }
     }
 }
 
-impl<'a, R: Recorder> Walk<'a, R> {
-    pub(super) fn step(
-        &mut self,
-        stage: Stage,
-        component: Component,
-        rule: Option<RuleRef>,
-        outcome: Outcome,
-    ) {
-        self.step_with(stage, component, rule, outcome, Detail::None);
-    }
+/// Evaluates the reply to a probe's request.
+///
+/// # Errors
+/// The first check that it does not pass.
+pub(super) fn reply<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    to: &ReturnPoint,
+) -> Result<(), Denial> {
+    let message = evaluation.probe.message.reply();
+    return_from(evaluation, to, (evaluation.destination(), message))
+}
 
-    #[inline]
-    pub(super) fn step_with(
-        &mut self,
-        stage: Stage,
-        component: Component,
-        rule: Option<RuleRef>,
-        outcome: Outcome,
-        detail: Detail,
-    ) {
-        if R::ON {
-            self.recorder.step(Step { stage, component, rule, outcome, detail });
-        }
-    }
+/// Evaluates what the server of a probe's flow, or a router near it, sends back.
+///
+/// # Errors
+/// The first check that it does not pass.
+pub(super) fn return_from<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    to: &ReturnPoint,
+    (source, message): (Ipv4Addr, Message),
+) -> Result<(), Denial> {
+    let hops = to.hops(evaluation.snapshot, evaluation.destination());
+    let request = evaluation.request(message);
+    let mut transit = to.transit(evaluation.snapshot, &request, source);
+    pass(evaluation, &mut transit, &hops)
+}
 
-    /// Records the end of the path, and says why.
-    pub(super) fn deny(
-        &mut self,
-        component: Component,
-        reason: super::Reason,
-        decided_by: RuleRef,
-        detail: Detail,
-    ) -> Denial {
-        self.step_with(reason.stage(), component, Some(decided_by), Outcome::Drop, detail);
-        Denial { reason, decided_by }
-    }
+/// Evaluates an ICMP error that the NAT gateway itself sends to the task.
+///
+/// # Errors
+/// The first check that it does not pass.
+pub(super) fn nat_gateway_to_task<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    to: &ReturnPoint,
+    message: Message,
+) -> Result<(), Denial> {
+    let Some((ix, seen, _)) = to.nat_gateway else { return Ok(()) };
+    let hops = to.hops(evaluation.snapshot, evaluation.destination()).beyond_nat_gateway();
+    let own = address_of(evaluation.snapshot, ix, seen);
+    let request = evaluation.request(message);
+    let mut transit = to.transit(evaluation.snapshot, &request, own.private);
+    transit.return_to_eni();
+    pass(evaluation, &mut transit, &hops)
+}
 
-    /// All stages, in order.
-    pub(super) fn run(mut self) -> Result<Path, Denial> {
-        source_check::check(&mut self)?;
-        let Some(device) = attached_to(self.snapshot, &self.probe.task) else {
-            return Err(source_check::nowhere(&mut self));
-        };
-        if let Some(path) = exempt::check(&mut self, device)? {
-            return Ok(path);
-        }
-        let ix = match device {
-            Device::Eni(ix) => ix,
-            Device::AppRunner => return app_runner::leave(self),
-            Device::NatGateway(_) => return Err(source_check::nowhere(&mut self)),
-        };
-        let at = connector::attach(&mut self, ix);
-        let admitted_by = security_group::egress(&mut self, &at)?;
-        let (at, grant) = connector::translate(&mut self, at)?;
-        let mut path = self.beyond_the_eni(&at, admitted_by)?;
-        path.reply_denied = network_acl::reply(&mut self, &at, &path, &grant).err();
-        path.eni = Some((ix, grant));
-        Ok(path)
-    }
+/// Evaluates an ICMP error that the NAT gateway itself sends to the server of a flow.
+///
+/// # Errors
+/// The first check that it does not pass.
+pub(super) fn nat_gateway_to_server<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    to: &ReturnPoint,
+    message: Message,
+) -> Result<(), Denial> {
+    let Some((ix, seen, port)) = to.nat_gateway else { return Ok(()) };
+    let own = address_of(evaluation.snapshot, ix, seen);
+    let from = Attachment::Eni(to.eni);
+    let hops = path::request(evaluation.snapshot, from, evaluation.destination());
+    let mut transit = evaluation.request(message);
+    transit.tuple = Tuple { src: own.private, sport: port, ..transit.tuple };
+    transit.public = own.public;
+    pass(evaluation, &mut transit, &hops.beyond_nat_gateway())
+}
 
-    fn beyond_the_eni(&mut self, at: &AtEni<'a>, admitted_by: RuleRef) -> Result<Path, Denial> {
-        let (snapshot, destination) = (self.snapshot, self.probe.inside.dst);
-        let leg = Leg::of(snapshot, at.subnet, destination.into());
-        let sender = middlebox::travel(self, at.sender(), &leg)?;
-        let subnet = sender.subnet;
-        let (rule, onward) = match leg.end {
-            End::Inside => {
-                network_acl::skip_inside(self, subnet, Stage::NetworkAclEgress);
-                route_table::skip_inside(self, subnet);
-                return deliver::interface(self, &sender, at.vpc, admitted_by);
-            }
-            End::Route(rule, onward) => (rule, onward),
-            End::Nowhere(dead_end) => {
-                network_acl::leave(self, subnet)?;
-                return Err(route_table::refuse(self, subnet, dead_end));
-            }
-        };
-        network_acl::leave_for(self, subnet, onward)?;
-        route_table::pass(self, subnet, rule);
-        match onward {
-            Onward::Local => deliver::routed(self, &sender, at.vpc, admitted_by),
-            Onward::NatGateway(nat) => nat_gateway::pass(self, &sender, nat, rule, admitted_by),
-            Onward::InternetGateway => match at.eni.public_address() {
-                None => Err(internet_gateway::refuse_private_source(self, at.vpc, destination)),
-                public => internet_gateway::leave(self, &sender, public, admitted_by),
-            },
-            Onward::GatewayEndpoint(endpoint) => {
-                gateway_endpoint::pass(self, &sender, endpoint, admitted_by)
-            }
-            Onward::Peering(peering) => peering::pass(self, &sender, peering, admitted_by),
-        }
-    }
+/// Finds the address of a NAT gateway that a server sees, private or public.
+fn address_of(snapshot: &Snapshot, ix: NatGatewayIx, seen: Ipv4Addr) -> NatAddress {
+    let mut own = snapshot.nat_gateway(ix).addresses.iter();
+    let found = own.find(|own| own.private == seen || own.public == Some(seen));
+    found.copied().unwrap_or(NatAddress { private: seen, public: None })
 }

@@ -11,8 +11,8 @@ pub struct Resource {
     pub name: String,
     /// Further names, for the resolver.
     pub aliases: Vec<String>,
-    /// The service of an interface endpoint that this is an interface of, such as `com.amazonaws.us-east-1.sqs`.
-    pub endpoint: Option<String>,
+    /// The interface endpoint that this is an interface of.
+    pub endpoint: Option<InterfaceEndpoint>,
     /// The service's public name, where the endpoint has private DNS: in a VPC with both DNS attributes it is a zone of
     /// its own, with the addresses of all of the endpoint's interfaces (spec 7.2).
     pub private_dns: Option<String>,
@@ -28,6 +28,15 @@ pub struct Resource {
     pub network_interface: Option<NetworkInterface>,
     /// Where it stands in the lab file.
     pub line: Line,
+}
+
+/// An interface endpoint (spec 7.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceEndpoint {
+    /// `vpce-…`, or the user's word.
+    pub id: String,
+    /// The service behind it, such as `com.amazonaws.us-east-1.sqs`.
+    pub service: String,
 }
 
 /// The interface of an appliance, as a route's target (spec 3.5, 3.7). The appliance forwards what it gets unchanged, by

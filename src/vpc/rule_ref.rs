@@ -38,6 +38,8 @@ pub enum RuleRef {
     GatewayEndpoint(GatewayEndpointIx),
     /// The network interface of an appliance.
     NetworkInterface(ResourceIx),
+    /// An interface of an interface endpoint.
+    InterfaceEndpoint(ResourceIx),
     /// A Gateway Load Balancer endpoint.
     GatewayLoadBalancerEndpoint(GatewayLoadBalancerEndpointIx),
     /// A VPC peering connection.

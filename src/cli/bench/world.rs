@@ -2,8 +2,8 @@
 
 use crate::config::Lab;
 use crate::flow::Instant;
-use crate::packet::{Protocol, TcpFlags, Tuple, VnetHeader, builder};
-use crate::pipeline::{Device, Engine, Verdict};
+use crate::packet::{Inside, Protocol, TcpFlags, Tuple, VnetHeader, builder};
+use crate::pipeline::{Device, Engine, Received, Verdict};
 use crate::vpc::{Generation, ServiceIx, Snapshot, Task};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -133,15 +133,9 @@ impl World {
     pub(super) fn passes(&mut self, packet: &[u8]) -> bool {
         self.buffer.clear();
         self.buffer.extend_from_slice(packet);
-        let header = VnetHeader::default();
-        let judged = self.engine.judge(
-            NOW,
-            &self.snapshot,
-            self.eni,
-            &mut self.buffer,
-            header,
-            &mut self.reply,
-        );
+        let (device, vnet) = (self.eni, VnetHeader::default());
+        let received = Received { device, bytes: &mut self.buffer, vnet };
+        let judged = self.engine.judge(NOW, &self.snapshot, received, &mut self.reply);
         matches!(judged.verdict, Verdict::Forward { .. })
     }
 
@@ -155,7 +149,7 @@ impl World {
             sport: src.port(),
             dport: dst.port(),
         };
-        self.engine.check(NOW, &self.snapshot, &self.task, tuple, (0, 0)).is_ok()
+        self.engine.check(NOW, &self.snapshot, &self.task, Inside::new(tuple), (0, 0)).is_ok()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::daemon::running::Running;
 use crate::explain::{Fate, FlowFate, FlowFates, decided_by};
 use crate::flow::{Flow, Instant};
 use crate::linux::clock;
-use crate::pipeline::{Denial, DeviceId, Engine, Forecast, Place, Reason};
+use crate::pipeline::{Denial, DeviceId, Engine, Forecast, Reason, SpaceAddr};
 use crate::vpc::{RuleRef, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -109,7 +109,7 @@ struct Loser {
 }
 
 /// The addresses that lose their owner, and who that was.
-fn lost(before: &Needs, after: &Needs) -> BTreeMap<Place, Loser> {
+fn lost(before: &Needs, after: &Needs) -> BTreeMap<SpaceAddr, Loser> {
     let owners = after.owners();
     let stay: BTreeSet<&DeviceId> = owners.values().copied().collect();
     let before = before.owners().into_iter();
@@ -120,7 +120,7 @@ fn lost(before: &Needs, after: &Needs) -> BTreeMap<Place, Loser> {
 }
 
 /// Whose going takes a flow along.
-fn gone_of(flow: &Flow, lost: &BTreeMap<Place, Loser>) -> Option<String> {
+fn gone_of(flow: &Flow, lost: &BTreeMap<SpaceAddr, Loser>) -> Option<String> {
     let eni = flow.eni.as_ref().map(|(_, lease)| lease.key());
     let nat = flow.nat.as_ref().map(|(_, lease)| lease.key());
     let mut keys = eni.into_iter().chain(nat);
@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::packet::{TcpFlags, VnetHeader, builder};
-    use crate::pipeline::{Device, Verdict};
+    use crate::pipeline::{Device, Received, Verdict};
     use crate::vpc::{Generation, ServiceIx, Task};
     use std::net::SocketAddrV4;
 
@@ -179,7 +179,8 @@ mod tests {
         let syn = SocketAddrV4::new(TASK, 40_000);
         let mut syn = builder::tcp(syn, HOST, TcpFlags::SYN, 1, 0, &[]);
         let (vnet, device, now) = (VnetHeader::default(), Device::Eni(eni), Instant(1));
-        let judged = engine.judge(now, &snapshot, device, &mut syn, vnet, &mut [0; 576]);
+        let received = Received { device, bytes: &mut syn, vnet };
+        let judged = engine.judge(now, &snapshot, received, &mut [0; 576]);
         assert!(matches!(judged.verdict, Verdict::Forward { .. }), "{judged:?}");
         let (next, after) = configuration(2, changes);
         end_of_gone(&engine, now, &next, &before, &after);

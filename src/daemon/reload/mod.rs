@@ -189,7 +189,7 @@ pub(super) async fn apply(
         return Err(error);
     }
     fates::end_flows_of_gone(running, &before.1);
-    running.engine.forget_places(&running.current.load());
+    running.engine.forget_addresses(&running.current.load());
     running.file_tasks = tasks::task_counts(&lab);
     // From here on nothing depends on what is to go. What cannot be removed is taken down with the lab.
     let removed = tasks::remove_file_tasks(running, &lab).await;

@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::flow::Space;
 use crate::packet::{TcpFlags, Tuple};
-use crate::pipeline::{Device, Link, PathKey, Reason};
+use crate::pipeline::{Device, Link, NatPair, Reason};
 use crate::vpc::{EniIx, NatGatewayIx, VpcIx};
 use std::net::Ipv4Addr;
 
@@ -149,7 +149,7 @@ fn regression_a_flow_survives_new_objects_in_front_of_its_own() {
     world.reload(&grown);
     let (eni, nat) = (Device::Eni(EniIx(1)), NatGatewayIx(1));
     assert_eq!(world.device_of(web), eni, "it has another position now");
-    let named = PathKey { eni: Some(EniIx(1)), nat_gateway: Some(nat) };
+    let named = NatPair { eni: Some(EniIx(1)), nat_gateway: Some(nat) };
     let carried = |world: &World| {
         let tallies = world.engine.tallies(&world.snapshot);
         tallies.iter().find(|(path, _)| *path == named).map(|(_, tally)| tally.sent.packets())
@@ -157,7 +157,7 @@ fn regression_a_flow_survives_new_objects_in_front_of_its_own() {
     assert_eq!(carried(&world), Some(2));
     world.engine.flows().for_each(|entry| {
         let flow = &entry.flow;
-        let path = PathKey::of(&world.snapshot, flow).unwrap();
+        let path = NatPair::of(&world.snapshot, flow).unwrap();
         let expected = flow.nat.is_some().then_some(nat);
         assert_eq!((path.eni, path.nat_gateway), (named.eni, expected));
         let task = world.snapshot.task(web).unwrap();

@@ -71,7 +71,7 @@ fn each_fargate_task_has_an_address_of_its_own_and_keeps_its_ports() {
         let (out, _) = world.connects(task, 999, QUERY);
         assert_eq!((out.src, out.sport), (address, 999));
         let evidence = world.explain(&syn(task, 998, QUERY));
-        assert_eq!(evidence.outside.map(|outside| outside.sport), Some(998));
+        assert_eq!(evidence.outside.map(|outside| outside.sport()), Some(998));
     }
     // Behind it a NAT gateway takes ports as always.
     let (out, _) = world.connects(tasks[0], 40_000, OUT);

@@ -10,6 +10,7 @@
 
 mod adoption;
 mod agreement;
+mod census;
 mod default_egress;
 mod delivery;
 mod exempt;

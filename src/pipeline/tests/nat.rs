@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::flow::Space;
-use crate::packet::Protocol;
+use crate::packet::{Outside, Protocol};
 use crate::pipeline::{Detail, FlowOutcome, Link, Reason, Stage};
 use crate::vpc::VpcIx;
 use std::collections::HashSet;
@@ -185,7 +185,11 @@ fn a_dry_run_takes_no_port() {
     assert!(explained.denial.is_none());
     assert_eq!(explained.steps.last().map(|s| s.stage), Some(Stage::NetworkAclReturn));
     let (out, _) = world.opens(&packet);
-    assert_eq!(explained.outside, Some(out), "the same port that the packet then gets");
+    assert_eq!(
+        explained.outside,
+        Some(Outside::new(out)),
+        "the same port that the packet then gets"
+    );
 }
 
 #[test]

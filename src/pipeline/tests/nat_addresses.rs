@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::flow::Space;
+use crate::packet::Outside;
 use crate::pipeline::{Link, Reason};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -101,7 +102,7 @@ fn explain_says_whose_turn_it_is_and_does_not_end_it() {
         let packet = syn(web, sport, (EXAMPLE, 443));
         let told: Vec<_> = (0..3).map(|_| world.explain(&packet).outside).collect();
         let sent = world.opens(&packet).0;
-        assert_eq!(told, [Some(sent); 3]);
+        assert_eq!(told, [Some(Outside::new(sent)); 3]);
     }
 }
 

@@ -249,10 +249,6 @@ impl<'a> Oracle<'a> {
             Some(Target::Blackhole(_)) => return Err(Reason::NatBlackhole),
             Some(target) => target,
         };
-        let internet = matches!(target, Target::InternetGateway(_));
-        if internet && connectivity == Connectivity::Private {
-            return Err(Reason::IgwPrivateNat);
-        }
         self.cross(nat.home, true, to)?;
         match target {
             Target::Local => self.locally(nat),
@@ -261,6 +257,7 @@ impl<'a> Oracle<'a> {
             _ if is_rfc1918(to) => Err(Reason::IgwPrivateDestination),
             _ if is_rfc6598(to) => Err(Reason::IgwSharedDestination),
             _ if self.is_own_public(to) => Err(Reason::NatHairpin),
+            _ if connectivity == Connectivity::Private => Err(Reason::IgwPrivateNat),
             _ => {
                 let reply = [self.back(nat.home, false, to, nat.port)];
                 Ok((Place::Internet, self.reply_dies(&reply)))
@@ -302,21 +299,27 @@ impl<'a> Oracle<'a> {
                 no
             });
         }
+        self.require_tcp(vpc, to)?;
         let reply_dies = there.and_then(|there| self.reply_way(there, sender, &back));
         Ok((Place::Vpc(vpc.clone()), reply_dies))
     }
 
-    /// The groups of the resource, or of the endpoint's interface, that has an address; the latter takes TCP only (spec 7.2).
+    /// The interface of an endpoint takes TCP only (spec 7.2).
+    fn require_tcp(&self, vpc: &str, address: Ipv4Addr) -> Result<(), Reason> {
+        let here = |e: &VpcEndpoint| e.vpc.value == vpc && self.interfaces(e).contains(&address);
+        let of_an_endpoint = self.lab.spec.vpc_endpoints.iter().any(here);
+        if of_an_endpoint && self.ask.protocol != Protocol::Tcp {
+            return Err(Reason::InterfaceEndpointProtocol);
+        }
+        Ok(())
+    }
+
+    /// The groups of the resource, or of the endpoint's interface, that has an address.
     fn groups_at(&self, vpc: &str, address: Ipv4Addr) -> Result<Vec<String>, Reason> {
         let spec = &self.lab.spec;
         let here = |e: &&VpcEndpoint| e.vpc.value == vpc && self.interfaces(e).contains(&address);
         if let Some(endpoint) = spec.vpc_endpoints.iter().find(here) {
-            return match self.ask.protocol {
-                Protocol::Tcp => {
-                    Ok(self.groups(endpoint.security_groups.iter().map(|g| &g.value), vpc))
-                }
-                _ => Err(Reason::InterfaceEndpointProtocol),
-            };
+            return Ok(self.groups(endpoint.security_groups.iter().map(|g| &g.value), vpc));
         }
         let resource = spec
             .resources

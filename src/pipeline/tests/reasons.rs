@@ -8,7 +8,7 @@ use super::peering::{BACK, CACHE, peered};
 use super::security_group::{EGRESS, INGRESS};
 use super::world::*;
 use crate::packet::field::{icmp as icmp_field, ipv4, tcp as tcp_field};
-use crate::packet::{Protocol, Tuple, VnetHeader, builder};
+use crate::packet::{Inside, Protocol, Tuple, VnetHeader, builder};
 use crate::pipeline::{Device, Reason};
 use crate::vpc::NatGatewayIx;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -99,7 +99,8 @@ fn forged() -> Option<Reason> {
     let (one, two) = (world.task("web", 1), world.task("web", 2));
     let task = *world.snapshot.task(one)?;
     let inside = Tuple { protocol: Protocol::Tcp, src: two, dst: EXAMPLE, sport: 1, dport: 443 };
-    let evidence = world.engine.explain(world.now, &world.snapshot, &task, inside, (0, 0));
+    let evidence =
+        world.engine.explain(world.now, &world.snapshot, &task, Inside::new(inside), (0, 0));
     Some(evidence.denial?.reason)
 }
 
@@ -185,6 +186,7 @@ kind = "interface"
 service = "com.amazonaws.us-east-1.sqs"
 subnets = ["subnet-data"]
 addresses = ["10.0.3.99"]
+security_groups = ["sg-db"]
 "#;
         sent(&format!("{LAB}{endpoint}"), |web| ping(web, Ipv4Addr::new(10, 0, 3, 99), 1))
     }),

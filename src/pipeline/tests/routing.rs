@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::flow::Space;
+use crate::packet::Inside;
 use crate::pipeline::{Device, Link, Reason, Stage};
 use crate::vpc::{GatewayEndpointIx, RuleRef, Task, VpcIx};
 use std::net::Ipv4Addr;
@@ -161,7 +162,8 @@ fn a_source_that_is_no_task_of_the_eni_is_refused() {
         sport: 1,
         dport: 443,
     };
-    let evidence = world.engine.explain(world.now, &world.snapshot, &task, forged, (0, 0));
+    let evidence =
+        world.engine.explain(world.now, &world.snapshot, &task, Inside::new(forged), (0, 0));
     assert_eq!(evidence.denial.unwrap().reason, Reason::SourceForged);
 }
 

@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::flow::Side;
 use crate::packet::field::ipv4;
-use crate::packet::{VnetHeader, builder};
+use crate::packet::{Outside, VnetHeader, builder};
 use crate::pipeline::watch::{
     Filter, FlowSeen, Only, PacketSeen, Record, Seen, Sides, Watch, Wish,
 };
@@ -16,7 +16,7 @@ const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
 const LOCAL: (Ipv4Addr, u16) = (DB, 5432);
 
 fn wish() -> Wish {
-    Wish { queue: 1000, queue_octets: 1 << 20, ..Wish::default() }
+    Wish { queue: 1000, queue_bytes: 1 << 20, ..Wish::default() }
 }
 
 fn watch(world: &World, filter: Filter) -> Watch {
@@ -32,7 +32,7 @@ fn words(watch: &Watch) -> Vec<&'static str> {
     taken(watch)
         .iter()
         .map(|record| match &record.seen {
-            Seen::Flow(FlowSeen { turn, .. }) => turn.name(),
+            Seen::Flow(FlowSeen { event, .. }) => event.name(),
             Seen::PortsExhausted { .. } => "exhausted",
             Seen::Packet(packet) => match packet.verdict {
                 Verdict::Forward { .. } => match packet.side {
@@ -95,8 +95,8 @@ fn regression_a_fragment_that_waited_in_vain_is_told_of() {
     use crate::pipeline::Denial;
     let mut world = World::new(LAB);
     let filter = Filter { only: Some(Only::Drops), ..Filter::default() };
-    let octets = Sides { inside: true, outside: true };
-    let watch = world.engine.watchers().watch(Wish { filter, octets, ..wish() });
+    let bytes = Sides { inside: true, outside: true };
+    let watch = world.engine.watchers().watch(Wish { filter, bytes, ..wish() });
     let web = world.task("web", 2);
     let (from, to) = (std::net::SocketAddrV4::new(web, 1), std::net::SocketAddrV4::new(DB, 53));
     let whole = with_octet(builder::udp(from, to, &[0; 2000]), 6, 0);
@@ -112,7 +112,7 @@ fn regression_a_fragment_that_waited_in_vain_is_told_of() {
     let told = packets(&watch);
     assert_eq!(told.iter().map(|packet| packet.verdict).collect::<Vec<_>>(), [denial.into()]);
     assert_eq!(told[0].frames.inside.as_deref(), Some(&later[..]));
-    assert_eq!(told[0].inside.map(|inside| (inside.src, inside.dst)), Some((web, DB)));
+    assert_eq!(told[0].inside.map(|inside| (inside.src(), inside.dst())), Some((web, DB)));
     let row = world.engine.drops().rows()[0].0;
     assert_eq!((row.device, row.generation.0), (device, world.snapshot.generation.0 - 1));
 }
@@ -135,16 +135,16 @@ fn a_packet_is_told_on_both_sides_with_what_decided() {
     let web = world.task("web", 1);
     let (out, _) = world.connects(web, 40_000, OUT);
     let seen = packets(&watch);
-    let inside = |n: usize| seen[n].inside.map(|t| (t.src, t.sport, t.dst, t.dport));
+    let inside = |n: usize| seen[n].inside.map(|t| (t.src(), t.sport(), t.dst(), t.dport()));
     assert_eq!(inside(0), Some((web, 40_000, EXAMPLE, 443)));
-    assert_eq!((seen[0].outside, seen[0].hit), (Some(out), false));
+    assert_eq!((seen[0].outside, seen[0].hit), (Some(Outside::new(out)), false));
     assert_eq!(inside(1), Some((EXAMPLE, 443, web, 40_000)));
-    assert_eq!((seen[1].outside, seen[1].hit), (Some(out.reversed()), true));
+    assert_eq!((seen[1].outside, seen[1].hit), (Some(Outside::new(out.reversed())), true));
     for packet in &seen {
         let Verdict::Forward { decided_by, .. } = packet.verdict else { panic!("{packet:?}") };
         assert!(matches!(decided_by, RuleRef::SecurityGroupRule(_, _, 1)), "{decided_by:?}");
     }
-    assert_eq!((seen[0].segments, seen[0].octets), (1, 40));
+    assert_eq!((seen[0].segments, seen[0].bytes), (1, 40));
     assert!(seen.iter().all(|p| p.steps.is_empty() && p.frames.inside.is_none()), "not wished");
 }
 
@@ -164,7 +164,7 @@ fn the_steps_are_those_of_the_packets_own_walk() {
     assert_eq!(stages(&seen[1].steps), [(Stage::FlowTable, Outcome::Pass)], "a hit");
     let refused = seen.last().unwrap();
     assert_eq!(refused.steps.last().map(|s| s.outcome), Some(Outcome::Drop));
-    assert_eq!((refused.inside.map(|t| t.dport), refused.outside), (Some(80), None));
+    assert_eq!((refused.inside.map(|t| t.dport()), refused.outside), (Some(80), None));
 }
 
 #[test]
@@ -237,8 +237,8 @@ fn records_beyond_the_pace_are_counted_until_the_next_second() {
 #[test]
 fn octets_are_those_of_the_wished_side_and_take_bounded_room() {
     let mut world = World::new(LAB);
-    let octets = Sides { inside: true, outside: false };
-    let watch = world.engine.watchers().watch(Wish { octets, queue_octets: 100, ..wish() });
+    let bytes = Sides { inside: true, outside: false };
+    let watch = world.engine.watchers().watch(Wish { bytes, queue_bytes: 100, ..wish() });
     let web = world.task("web", 1);
     let ask = udp(web, 5000, (EXAMPLE, 53));
     world.opens(&ask);
@@ -257,8 +257,8 @@ fn octets_are_those_of_the_wished_side_and_take_bounded_room() {
 #[test]
 fn both_sides_of_a_packet_and_the_answer_to_it() {
     let mut world = World::new(LAB);
-    let octets = Sides { inside: true, outside: true };
-    let watch = world.engine.watchers().watch(Wish { octets, ..wish() });
+    let bytes = Sides { inside: true, outside: true };
+    let watch = world.engine.watchers().watch(Wish { bytes, ..wish() });
     let web = world.task("web", 1);
     let mut ask = udp(web, 5000, (EXAMPLE, 53));
     let sent = world.step(world.device_of(web), &ask, 1).bytes;
@@ -316,7 +316,7 @@ fn a_super_packet_is_one_record_that_knows_its_segments() {
     let vnet = builder::to_super_packet(&mut bytes, 1460);
     world.push(world.device_of(web), &bytes, vnet);
     let seen = packets(&watch);
-    assert_eq!((seen.len(), seen[0].segments, seen[0].octets), (1, 3, 3120));
+    assert_eq!((seen.len(), seen[0].segments, seen[0].bytes), (1, 3, 3120));
 }
 
 #[test]

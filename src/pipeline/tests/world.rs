@@ -6,9 +6,11 @@
 use crate::config::Lab;
 use crate::flow::{DatagramKey, Instant, Space};
 use crate::packet::field::{address_at, ipv4};
-use crate::packet::{IcmpKind, Packet, Protocol, TcpFlags, Tuple, VnetHeader, builder};
+use crate::packet::{IcmpKind, Inside, Packet, Protocol, TcpFlags, Tuple, VnetHeader, builder};
 use crate::pipeline::delivery::owned;
-use crate::pipeline::{Device, Engine, Evidence, Judged, Link, Off, Reason, Verdict};
+use crate::pipeline::{
+    Device, Engine, Evidence, Judged, Link, Off, Reason, Received, Recorder, Verdict,
+};
 use crate::vpc::{Egress, Generation, ServiceIx, Snapshot, Task};
 use etherparse::{Icmpv4Slice, Ipv4HeaderSlice, TcpSlice, UdpSlice};
 use std::collections::BTreeMap;
@@ -285,12 +287,12 @@ impl World {
         Device::all(&self.snapshot).find(takes)
     }
 
-    /// One packet through [`Engine::handle`], undeclared changes not looked at.
+    /// One packet through [`Engine::judge`], undeclared changes not looked at.
     pub(super) fn push(&self, device: Device, bytes: &[u8], vnet: VnetHeader) -> Seen {
         let mut bytes = bytes.to_vec();
         let mut reply = [0; 2048];
-        let judged =
-            self.engine.judge(self.now, &self.snapshot, device, &mut bytes, vnet, &mut reply);
+        let received = Received { device, bytes: &mut bytes, vnet };
+        let judged = self.engine.judge(self.now, &self.snapshot, received, &mut reply);
         bytes.truncate(judged.len);
         let bytes = match judged.verdict {
             Verdict::Forward { .. } => bytes,
@@ -418,7 +420,7 @@ impl World {
         let packet = Packet::parse(&mut bytes, VnetHeader::default()).unwrap();
         let task = *self.snapshot.task(packet.src()).unwrap();
         let icmp = packet.icmp_type_code();
-        self.engine.explain(self.now, &self.snapshot, &task, packet.tuple(), icmp)
+        self.engine.explain(self.now, &self.snapshot, &task, Inside::new(packet.tuple()), icmp)
     }
 
     /// A TCP handshake; returns the first packet as it reached its destination.
@@ -441,21 +443,27 @@ impl World {
         self.engine.pools().leased(space, address)
     }
 
-    /// The same packet through [`Engine::handle`] with a recorder that records.
+    /// The same packet through the engine with a recorder that records.
     pub(super) fn push_recorded(&self, device: Device, bytes: &[u8]) -> Option<Verdict> {
-        let mut bytes = bytes.to_vec();
-        let mut packet = Packet::parse(&mut bytes, VnetHeader::default()).ok()?;
-        let mut steps = Vec::new();
-        let (now, snapshot, reply) = (self.now, &self.snapshot, &mut [0; 2048]);
-        Some(self.engine.handle(now, snapshot, device, &mut packet, reply, &mut steps))
+        self.push_with(device, bytes, &mut Vec::new())
     }
 
     /// [`World::push`] without parsing the result.
     pub(super) fn push_quietly(&self, device: Device, bytes: &[u8]) -> Option<Verdict> {
-        let mut bytes = bytes.to_vec();
-        let mut packet = Packet::parse(&mut bytes, VnetHeader::default()).ok()?;
-        let (now, snapshot, reply) = (self.now, &self.snapshot, &mut [0; 2048]);
-        Some(self.engine.handle(now, snapshot, device, &mut packet, reply, &mut Off))
+        self.push_with(device, bytes, &mut Off)
+    }
+
+    /// The verdict on what can be parsed.
+    pub(super) fn push_with(
+        &self,
+        device: Device,
+        bytes: &[u8],
+        recorder: &mut impl Recorder,
+    ) -> Option<Verdict> {
+        let (mut bytes, vnet) = (bytes.to_vec(), VnetHeader::default());
+        Packet::parse(&mut bytes, vnet).ok()?;
+        let received = Received { device, bytes: &mut bytes, vnet };
+        Some(self.engine.judge_recording(self.now, &self.snapshot, received, recorder).verdict)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::config::Lab;
 use crate::config::import::{Imported, Order};
 use crate::explain::Target;
 use crate::flow::Instant;
+use crate::packet::Inside;
 use crate::pipeline::Engine;
 use crate::vpc::{Generation, Task};
 
@@ -61,7 +62,8 @@ fn verdicts(lab: &Lab) -> Vec<String> {
                 let target =
                     Target::parse_for(to, &task, &snapshot).unwrap_or_else(|e| panic!("{e}"));
                 let (tuple, icmp) = target.packet(task.address, None);
-                let evidence = engine.explain(Instant::ZERO, &snapshot, &task, tuple, icmp);
+                let evidence =
+                    engine.explain(Instant::ZERO, &snapshot, &task, Inside::new(tuple), icmp);
                 let stages: Vec<String> =
                     evidence.steps.iter().map(|step| format!("{:?}", step.stage)).collect();
                 let outcome = match evidence.denial {

@@ -4,7 +4,7 @@
 use super::*;
 use crate::flow::Side;
 use crate::packet::field::{ipv4, put_u32, tcp};
-use crate::pipeline::Device;
+use crate::pipeline::{Device, Received};
 
 const PAYLOAD: usize = 44 * 1460;
 const HEADERS: usize = ipv4::MIN_LEN + tcp::MIN_LEN;
@@ -29,8 +29,8 @@ impl Again {
         put_u32(&mut self.bytes, ipv4::MIN_LEN + tcp::SEQ, seq);
         put_u32(&mut self.bytes, ipv4::MIN_LEN + tcp::ACK, ack);
         let World { engine, snapshot, now, .. } = &sim.world;
-        let judged =
-            engine.judge(*now, snapshot, device, &mut self.bytes, self.vnet, &mut [0; 2048]);
+        let received = Received { device, bytes: &mut self.bytes, vnet: self.vnet };
+        let judged = engine.judge(*now, snapshot, received, &mut [0; 2048]);
         assert!(matches!(judged.verdict, Verdict::Forward { .. }), "{judged:?}");
     }
 }

@@ -1,0 +1,120 @@
+//! How a flow begins.
+
+use super::arrival::device_of;
+use super::context::{Context, NOT_HERE};
+use super::evaluation::Probe;
+use super::leases::{Grant, Purpose};
+use super::review::{self, Ends};
+use super::walk::{self, Admission};
+use super::{Denial, NatPair, Reason, Recorder, Verdict, answer, send};
+use crate::flow::{Flow, FlowKey, FlowStart};
+use crate::packet::{Fragment, IcmpKind, Inside, Packet, Protocol};
+use crate::vpc::{RuleRef, Task};
+use std::sync::Arc;
+
+/// Makes a flow of its first packet, and sends that. Of a first packet that is not sent on, being too old or too big,
+/// nothing is left: no flow, and no port in quarantine, since none was seen.
+pub(super) fn begin_flow<R: Recorder>(
+    context: &mut Context<'_, R>,
+    key: &FlowKey,
+    packet: &mut Packet<'_>,
+) -> Result<Verdict, Denial> {
+    let probe = probe(context, key, packet)?;
+    let flow = match admit(context, key, probe) {
+        Ok(flow) => flow,
+        Err(Denial { reason: Reason::TtlExpired, decided_by: RuleRef::NatGateway(ix) }) => {
+            return Ok(answer::expire_ttl_at_nat_gateway(context, probe, ix, packet));
+        }
+        Err(denial) => return Err(denial),
+    };
+    let verdict = send::send_by(context, key, packet);
+    match verdict {
+        Verdict::Forward { .. } => flow.mark_ports_used(),
+        Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold => {
+            // Another worker may have sent a packet of it by now.
+            if flow.sent.packets() == 0 {
+                context.tables.flows.remove(&flow);
+            }
+        }
+    }
+    Ok(verdict)
+}
+
+/// Probes with a packet that may begin a flow here.
+fn probe<R>(context: &Context<'_, R>, key: &FlowKey, packet: &Packet<'_>) -> Result<Probe, Denial> {
+    let inside = Inside::new(key.tuple());
+    let is_here = |task: &&Task| device_of(context.snapshot, task) == Some(context.arrival.device);
+    let task = *context.snapshot.task(inside.src()).filter(is_here).ok_or(NOT_HERE)?;
+    require_start(context, key, packet)?;
+    let (fragment, last_hop) = (packet.fragment() != Fragment::Whole, packet.ttl() <= 1);
+    Ok(Probe { fragment, last_hop, ..Probe::new(task, inside, packet.icmp_type_code()) })
+}
+
+/// Only a first packet may begin a flow; whatever else comes without one is late, or never belonged to any.
+fn require_start<R>(
+    context: &Context<'_, R>,
+    key: &FlowKey,
+    packet: &Packet<'_>,
+) -> Result<(), Denial> {
+    if can_start(packet) {
+        return Ok(());
+    }
+    let reason = if context.tables.flows.tombstone(key).is_some() {
+        Reason::FlowExpired
+    } else if key.tuple().protocol == Protocol::Tcp {
+        Reason::TcpNoFlow
+    } else {
+        Reason::IcmpUnsupported
+    };
+    Err(Denial { reason, decided_by: RuleRef::FlowTable })
+}
+
+fn admit<R: Recorder>(
+    context: &mut Context<'_, R>,
+    key: &FlowKey,
+    probe: Probe,
+) -> Result<Arc<Flow>, Denial> {
+    let admission = walk::walk(&mut context.evaluation(probe, Purpose::NewFlow))?;
+    let (tables, snapshot) = (context.tables, context.snapshot);
+    let read_at = Some(context.arrival.nat);
+    let ends = Ends { read_at, link: admission.link, ttl_hop: admission.ttl_hop };
+    let reply_denied = admission.reply_denied;
+    let flow = Arc::new(begin(context, &probe.task, key, admission));
+    if tables.offloads {
+        tables.flows.allow_offload(&flow);
+    }
+    let outcomes = review::outcomes(snapshot, &flow, &ends).deny_replies(reply_denied);
+    tables.flows.put(&flow, snapshot.generation, outcomes.egress, outcomes.returned);
+    Ok(flow)
+}
+
+fn begin<R>(context: &Context<'_, R>, task: &Task, inside: &FlowKey, admission: Admission) -> Flow {
+    let lease = Grant::into_lease;
+    let nats = NatPair {
+        eni: admission.eni.as_ref().map(|(ix, _)| *ix),
+        nat_gateway: admission.nat.as_ref().and_then(|(ix, _)| *ix),
+    };
+    let returned = admission.outside.reversed().tuple();
+    let start = FlowStart {
+        egress: *inside,
+        returned: FlowKey::new(admission.space, returned),
+        service: task.service,
+        eni: admission.eni.and_then(|(ix, grant)| Some((ix, lease(grant)?))),
+        nat: admission.nat.and_then(|(ix, grant)| Some((ix, lease(grant)?))),
+        admitted_by: admission.admitted_by,
+        admitted_under: context.snapshot.generation,
+        totals: context.tables.totals.tally(context.snapshot, nats),
+    };
+    Flow::new(context.now, start)
+}
+
+/// Decides whether a packet may be the first of a flow.
+pub(super) fn can_start(packet: &Packet<'_>) -> bool {
+    match packet.protocol() {
+        Protocol::Tcp => {
+            packet.tcp().is_some_and(|t| t.flags.syn() && !t.flags.ack() && !t.flags.rst())
+        }
+        Protocol::Icmp => packet.icmp() == Some(IcmpKind::EchoRequest),
+        Protocol::Udp | Protocol::Other(_) => true,
+    }
+}

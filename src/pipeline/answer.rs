@@ -1,0 +1,123 @@
+//! What egret answers itself where a packet is too old or too big to be sent on. An answer of a NAT gateway is a packet
+//! like any other to the network ACLs on its way (spec 4.4, 5); one of an ENI crosses none.
+
+use super::context::{Context, drop_packet};
+use super::evaluation::{Message, Probe};
+use super::leases::Purpose;
+use super::outcome::Forward;
+use super::review;
+use super::walk::{self, Removed, ReturnPoint};
+use super::{Denial, Off, Reason, Verdict};
+use crate::flow::{Flow, Side};
+use crate::packet::Packet;
+use crate::packet::icmp::{fragmentation_needed, time_exceeded};
+use crate::vpc::path::Attachment;
+use crate::vpc::{NatGatewayIx, RuleRef, Snapshot};
+use std::net::Ipv4Addr;
+
+/// Type and code of time exceeded in transit, and of fragmentation needed (RFC 792, RFC 1191).
+const TIME_EXCEEDED: (u8, u8) = (11, 0);
+const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
+
+/// Answers a packet of a flow whose time to live ends here.
+#[cold]
+pub(super) fn expire_ttl<R>(
+    context: &mut Context<'_, R>,
+    (flow, side): (&Flow, Side),
+    forward: &Forward,
+    packet: &Packet<'_>,
+) -> Verdict {
+    let Some(from) = forward.answers_from else {
+        return drop_packet(Reason::TtlExpiredNoAnswer);
+    };
+    let denial = refusal(context, (flow, side), TIME_EXCEEDED);
+    time_exceeded_from(context, from, denial, packet)
+}
+
+/// Answers a packet whose time to live ends at a NAT gateway, whatever is behind the gateway: no flow is made of it.
+#[cold]
+pub(super) fn expire_ttl_at_nat_gateway<R>(
+    context: &mut Context<'_, R>,
+    probe: Probe,
+    ix: NatGatewayIx,
+    packet: &Packet<'_>,
+) -> Verdict {
+    let from = context.snapshot.nat_gateway(ix).private_address();
+    let denial = match context.snapshot.attachment(&probe.task) {
+        Some(Attachment::Eni(eni)) => {
+            let to = ReturnPoint::of_nat_gateway(eni, (ix, from));
+            let message = Message::IcmpError { icmp: TIME_EXCEEDED };
+            let mut off = Off;
+            let mut context = context.recording(&mut off);
+            let mut evaluation = context.evaluation(probe, Purpose::DryRun);
+            walk::nat_gateway_to_task(&mut evaluation, &to, message).err()
+        }
+        Some(Attachment::AppRunner) | None => None,
+    };
+    time_exceeded_from(context, from, denial, packet)
+}
+
+fn time_exceeded_from<R>(
+    context: &mut Context<'_, R>,
+    from: Ipv4Addr,
+    denial: Option<Denial>,
+    packet: &Packet<'_>,
+) -> Verdict {
+    if let Some(Denial { decided_by, .. }) = denial {
+        return Verdict::Drop { reason: Reason::TtlExpiredNoAnswer, decided_by };
+    }
+    match time_exceeded(packet.bytes(), packet.vnet(), from, context.answer) {
+        Some(len) => {
+            Verdict::Reply { len, reason: Reason::TtlExpired, decided_by: RuleRef::Packet }
+        }
+        None => drop_packet(Reason::TtlExpiredNoAnswer),
+    }
+}
+
+/// Answers a packet of a flow that is too big for the next link.
+#[cold]
+pub(super) fn refuse_size<R>(
+    context: &mut Context<'_, R>,
+    (flow, side): (&Flow, Side),
+    forward: &Forward,
+    packet: &Packet<'_>,
+) -> Verdict {
+    let Some(from) = forward.answers_from.filter(|_| packet.dont_fragment()) else {
+        return drop_packet(Reason::MtuExceededNoAnswer);
+    };
+    if let Some(Denial { decided_by, .. }) = refusal(context, (flow, side), FRAGMENTATION_NEEDED) {
+        return Verdict::Drop { reason: Reason::MtuExceededNoAnswer, decided_by };
+    }
+    let (bytes, vnet) = (packet.bytes(), packet.vnet());
+    match fragmentation_needed(bytes, vnet, from, forward.mtu, context.answer) {
+        Some(len) => {
+            Verdict::Reply { len, reason: Reason::MtuExceeded, decided_by: RuleRef::Packet }
+        }
+        None => drop_packet(Reason::MtuExceededNoAnswer),
+    }
+}
+
+/// Returns what keeps an ICMP error of the flow's NAT gateway from the packet's sender.
+fn refusal<R>(
+    context: &mut Context<'_, R>,
+    (flow, side): (&Flow, Side),
+    icmp: (u8, u8),
+) -> Option<Denial> {
+    let to = return_point(context.snapshot, flow)?;
+    let probe = review::probe(context.snapshot, flow).ok()?;
+    let message = Message::IcmpError { icmp };
+    let mut off = Off;
+    let mut context = context.recording(&mut off);
+    let mut evaluation = context.evaluation(probe, Purpose::Tracked(flow));
+    match side {
+        Side::Egress => walk::nat_gateway_to_task(&mut evaluation, &to, message).err(),
+        Side::Return => walk::nat_gateway_to_server(&mut evaluation, &to, message).err(),
+    }
+}
+
+fn return_point(snapshot: &Snapshot, flow: &Flow) -> Option<ReturnPoint> {
+    match ReturnPoint::of_flow(snapshot, flow) {
+        Ok(to) => to,
+        Err(Removed) => None,
+    }
+}

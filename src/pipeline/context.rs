@@ -1,0 +1,75 @@
+//! What every function needs that judges a packet.
+
+use super::arrival::Arrival;
+use super::evaluation::{Evaluation, Probe};
+use super::leases::{Leases, Purpose};
+use super::tables::Tables;
+use super::{Denial, Reason, Stage, Verdict};
+use crate::flow::{FlowKey, Instant};
+use crate::packet::Packet;
+use crate::vpc::{RuleRef, Snapshot};
+use std::cell::Cell;
+
+/// The circumstances of one packet.
+pub(super) struct Context<'a, R> {
+    pub(super) tables: &'a Tables,
+    pub(super) now: Instant,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) arrival: Arrival,
+    /// Takes what egret sends back itself.
+    pub(super) answer: &'a mut [u8],
+    pub(super) recorder: &'a mut R,
+}
+
+/// A configuration at one moment, for what concerns no single packet.
+#[derive(Clone, Copy)]
+pub(super) struct Moment<'a> {
+    pub(super) tables: &'a Tables,
+    pub(super) now: Instant,
+    pub(super) snapshot: &'a Snapshot,
+}
+
+impl<'a, R> Context<'a, R> {
+    /// Returns the circumstances without the packet's own.
+    pub(super) fn moment(&self) -> Moment<'a> {
+        Moment { tables: self.tables, now: self.now, snapshot: self.snapshot }
+    }
+
+    /// Returns the key by which the flow table knows a packet.
+    #[inline]
+    pub(super) fn key(&self, packet: &Packet<'_>) -> FlowKey {
+        FlowKey::new(self.arrival.space, packet.tuple())
+    }
+
+    /// Returns the same circumstances with another recorder.
+    pub(super) fn recording<'b, S>(&'b mut self, recorder: &'b mut S) -> Context<'b, S> {
+        let Self { tables, now, snapshot, arrival, .. } = *self;
+        Context { tables, now, snapshot, arrival, answer: self.answer, recorder }
+    }
+
+    /// Begins the evaluation of a probe's path.
+    pub(super) fn evaluation<'e>(
+        &'e mut self,
+        probe: Probe,
+        purpose: Purpose<'e>,
+    ) -> Evaluation<'e, R> {
+        let leases =
+            Leases { now: self.now, pools: &self.tables.pools, purpose, peeked: Cell::new(0) };
+        Evaluation { snapshot: self.snapshot, probe, leases, recorder: self.recorder }
+    }
+}
+
+/// A drop for which the packet itself is the cause, or a missing flow.
+pub(super) fn drop_packet(reason: Reason) -> Verdict {
+    let in_table = reason.stage() == Stage::FlowTable;
+    let decided_by = if in_table { RuleRef::FlowTable } else { RuleRef::Packet };
+    Verdict::Drop { reason, decided_by }
+}
+
+/// A task's packet that was read where the task is not attached.
+pub(super) const NOT_HERE: Denial =
+    Denial { reason: Reason::SourceUnknown, decided_by: RuleRef::SourceCheck };
+
+/// A flow that this configuration would lead by another gateway, where it has no port.
+pub(super) const MOVED: Denial =
+    Denial { reason: Reason::FlowMoved, decided_by: RuleRef::FlowTable };

@@ -1,0 +1,196 @@
+//! The evaluation of a path: what the stages share while they judge one packet, hop by hop.
+
+use super::leases::{Grant, Leases};
+use super::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, Step};
+use crate::flow::Side;
+use crate::packet::{Inside, Protocol, Tuple};
+use crate::vpc::security_group::Remote;
+use crate::vpc::{NatGatewayIx, RuleRef, Snapshot, Task, Traffic};
+use std::net::Ipv4Addr;
+
+/// A packet that is to be judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    /// Its tuple, as the task has it.
+    pub(super) inside: Inside,
+    /// The message that network ACLs judge.
+    pub(super) message: Message,
+    /// Whether it is part of a larger datagram.
+    pub(super) fragment: bool,
+    /// Whether its time to live ends at the first hop that decrements it.
+    pub(super) last_hop: bool,
+    /// The task that sends it.
+    pub(super) task: Task,
+}
+
+impl Probe {
+    /// Probes with a whole packet of a flow; `icmp` is its ICMP type and code, zero otherwise.
+    pub(super) fn new(task: Task, inside: Inside, icmp: (u8, u8)) -> Self {
+        let message = Message::Own { icmp };
+        Self { inside, message, fragment: false, last_hop: false, task }
+    }
+}
+
+/// What a packet carries, as rules see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Message {
+    /// A packet of the flow itself, with its ICMP type and code; zero otherwise.
+    Own {
+        /// Type and code.
+        icmp: (u8, u8),
+    },
+    /// An ICMP error about the flow. Network ACLs are stateless, so they judge it as the ICMP message that it is.
+    IcmpError {
+        /// Type and code.
+        icmp: (u8, u8),
+    },
+}
+
+impl Message {
+    /// Returns what the reply to it carries: an echo request is answered by type 0, code 0.
+    pub(super) fn reply(self) -> Self {
+        match self {
+            Self::Own { .. } => Self::Own { icmp: (0, 0) },
+            Self::IcmpError { .. } => self,
+        }
+    }
+}
+
+/// A packet in transit: as the last hop left it.
+#[derive(Debug)]
+pub(super) struct Transit {
+    /// Which way it goes.
+    pub(super) side: Side,
+    /// Its addresses and ports here.
+    pub(super) tuple: Tuple,
+    /// What it carries.
+    pub(super) message: Message,
+    /// Whether the interfaces on its path track its flow: then security groups are not asked again (spec 4.4).
+    pub(super) tracked: bool,
+    /// Whether a middlebox has passed it on since it was translated last.
+    pub(super) behind_middlebox: bool,
+    /// The ENI's address and port; `None` for App Runner's own egress.
+    pub(super) eni: Option<(Ipv4Addr, u16)>,
+    /// The public address that an internet gateway maps its source to.
+    pub(super) public: Option<Ipv4Addr>,
+    /// The NAT that it has passed behind the ENI.
+    pub(super) nat: Option<PassedNat>,
+}
+
+/// A NAT that a packet has passed.
+#[derive(Debug)]
+pub(super) struct PassedNat {
+    /// The NAT gateway; `None` is App Runner's own NAT.
+    pub(super) gateway: Option<NatGatewayIx>,
+    /// The address that it translated the source to: a NAT gateway's private one.
+    pub(super) address: Ipv4Addr,
+    /// The port.
+    pub(super) grant: Grant,
+}
+
+impl Transit {
+    /// Returns what rules look at.
+    pub(super) fn traffic(&self) -> Traffic {
+        let Tuple { protocol, dport, .. } = self.tuple;
+        let port = if protocol.has_ports() { dport } else { 0 };
+        match self.message {
+            Message::Own { icmp } => Traffic { protocol, port, icmp },
+            Message::IcmpError { icmp } => Traffic { protocol: Protocol::Icmp, port: 0, icmp },
+        }
+    }
+
+    /// Returns the source, as an interface sees it.
+    pub(super) fn remote(&self) -> Remote {
+        Remote { address: self.tuple.src, behind_middlebox: self.behind_middlebox }
+    }
+
+    /// Translates a reply back to the ENI.
+    pub(super) fn return_to_eni(&mut self) {
+        self.behind_middlebox = false;
+        if let Some((dst, dport)) = self.eni {
+            self.tuple = Tuple { dst, dport, ..self.tuple };
+        }
+    }
+}
+
+/// The evaluation of one packet's path.
+pub(super) struct Evaluation<'a, R> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) probe: Probe,
+    pub(super) leases: Leases<'a>,
+    pub(super) recorder: &'a mut R,
+}
+
+impl<R: Recorder> Evaluation<'_, R> {
+    pub(super) fn step(
+        &mut self,
+        stage: Stage,
+        component: Component,
+        rule: Option<RuleRef>,
+        outcome: Outcome,
+    ) {
+        self.record(Step { stage, component, rule, outcome, detail: Detail::None });
+    }
+
+    #[inline]
+    pub(super) fn record(&mut self, step: Step) {
+        if R::ON {
+            self.recorder.step(step);
+        }
+    }
+
+    /// Records that the packet is dropped here, and returns why.
+    pub(super) fn deny(
+        &mut self,
+        component: Component,
+        reason: Reason,
+        decided_by: RuleRef,
+    ) -> Denial {
+        self.deny_with(component, reason, decided_by, Detail::None)
+    }
+
+    pub(super) fn deny_with(
+        &mut self,
+        component: Component,
+        reason: Reason,
+        decided_by: RuleRef,
+        detail: Detail,
+    ) -> Denial {
+        let rule = Some(decided_by);
+        let outcome = Outcome::Drop;
+        self.record(Step { stage: reason.stage(), component, rule, outcome, detail });
+        Denial { reason, decided_by }
+    }
+
+    /// Records a translation of the source.
+    pub(super) fn translated(
+        &mut self,
+        stage: Stage,
+        component: Component,
+        rule: RuleRef,
+        (before, after): (Tuple, Tuple),
+    ) {
+        let (rule, outcome) = (Some(rule), Outcome::Translate);
+        let detail = Detail::Translated { before, after };
+        self.record(Step { stage, component, rule, outcome, detail });
+    }
+
+    /// Returns the request as it leaves its task, or an ICMP error about it.
+    pub(super) fn request(&self, message: Message) -> Transit {
+        Transit {
+            side: Side::Egress,
+            tuple: self.probe.inside.tuple(),
+            message,
+            tracked: self.leases.are_tracked(),
+            behind_middlebox: false,
+            eni: None,
+            public: None,
+            nat: None,
+        }
+    }
+
+    /// Returns the destination, which no translation changes.
+    pub(super) fn destination(&self) -> Ipv4Addr {
+        self.probe.inside.dst()
+    }
+}

@@ -1,0 +1,106 @@
+//! Handover: flows that began in another process, which was killed while the kernel carried them.
+
+use super::context::{Context, MOVED};
+use super::evaluation::Probe;
+use super::leases::Purpose;
+use super::{Denial, NatPair, Recorder, review, walk};
+use crate::flow::{
+    CacheCounters, Exhausted, Flow, FlowStart, HandoverRecord, LastNat, NatPort, PortLease, Space,
+};
+use crate::packet::{Inside, Protocol};
+use crate::vpc::{EniIx, Interface, NatGatewayIx, RuleRef, Snapshot};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// Resumes a flow under this configuration, with the ports that it had: it is reviewed as under any new configuration, and
+/// what is no longer allowed is dropped by name with its next packet. `carried` is what the kernel has carried since the
+/// record was made.
+///
+/// # Errors
+/// The flow would leave by another gateway, or its task or its ports do not exist any more. It is not resumed then.
+pub(super) fn adopt<R: Recorder>(
+    context: &mut Context<'_, R>,
+    record: &HandoverRecord,
+    carried: [CacheCounters; 2],
+) -> Result<(), Denial> {
+    let start = start_again(context, record).ok_or(MOVED)?;
+    let flow = Arc::new(Flow::resume(start, record, carried));
+    let outcomes = review::review(context, &flow)?;
+    let (tables, snapshot) = (context.tables, context.snapshot);
+    if tables.offloads {
+        tables.flows.allow_offload(&flow);
+    }
+    tables.flows.put(&flow, snapshot.generation, outcomes.egress, outcomes.returned);
+    if flow.is_expired(context.now, &snapshot.parts().timeouts) {
+        tables.flows.expire(context.now, &flow);
+    }
+    Ok(())
+}
+
+fn start_again<R: Recorder>(
+    context: &mut Context<'_, R>,
+    record: &HandoverRecord,
+) -> Option<FlowStart> {
+    let (tables, snapshot) = (context.tables, context.snapshot);
+    let inside = record.egress.tuple();
+    let task = *snapshot.task(inside.src)?;
+    let icmp = if inside.protocol == Protocol::Icmp { (8, 0) } else { (0, 0) };
+    // What admitted it then may have been removed since, while it is tracked.
+    let probe = Probe::new(task, Inside::new(inside), icmp);
+    let admission = walk::walk(&mut context.evaluation(probe, Purpose::DryRun)).ok();
+    let admission = admission.filter(|admission| admission.reply_denied.is_none());
+    let claim = |port: NatPort| tables.pools.claim(record.pool(port), port.port);
+    let eni = match record.eni {
+        Some(port) => {
+            let ix = eni_of(snapshot, port)?;
+            let lease: Result<PortLease, Exhausted> = match snapshot.eni(ix).task {
+                Some(_) => tables.pools.own(record.pool(port), port.port, u32::MAX),
+                None => claim(port),
+            };
+            Some((ix, lease.ok()?))
+        }
+        None => None,
+    };
+    let nat = match record.nat {
+        Some((LastNat::Gateway, port)) => {
+            Some((Some(gateway_of(snapshot, port)?), claim(port).ok()?))
+        }
+        Some((LastNat::AppRunner, port)) => Some((None, claim(port).ok()?)),
+        None => None,
+    };
+    let nats = NatPair {
+        eni: eni.as_ref().map(|(ix, _)| *ix),
+        nat_gateway: nat.as_ref().and_then(|(ix, _)| *ix),
+    };
+    Some(FlowStart {
+        egress: record.egress,
+        returned: record.returned,
+        service: task.service,
+        eni,
+        nat,
+        admitted_by: admission.map_or(RuleRef::FlowTable, |admission| admission.admitted_by),
+        admitted_under: snapshot.generation,
+        totals: tables.totals.tally(snapshot, nats),
+    })
+}
+
+fn eni_of(snapshot: &Snapshot, port: NatPort) -> Option<EniIx> {
+    match interface(snapshot, port.space, port.address)? {
+        Interface::Eni(ix) => Some(ix),
+        Interface::NatGateway(_) | Interface::Resource(_) => None,
+    }
+}
+
+fn gateway_of(snapshot: &Snapshot, port: NatPort) -> Option<NatGatewayIx> {
+    if port.space == Space::INTERNET {
+        return snapshot.nat_gateway_of(port.address);
+    }
+    match interface(snapshot, port.space, port.address)? {
+        Interface::NatGateway(ix) => Some(ix),
+        Interface::Eni(_) | Interface::Resource(_) => None,
+    }
+}
+
+fn interface(snapshot: &Snapshot, space: Space, address: Ipv4Addr) -> Option<Interface> {
+    snapshot.interface(snapshot.vpc_in(space)?, address)
+}

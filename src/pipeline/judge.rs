@@ -1,0 +1,112 @@
+//! A packet in, a verdict out: no sockets, no clock, no formatting; every packet gets a verdict.
+
+use super::arrival::Arrival;
+use super::context::{Context, Moment};
+use super::observe::count::count_drop;
+use super::observe::drops::DropKey;
+use super::{Denial, Device, Reason, Recorder, Verdict, exempt, fragments, whole};
+use crate::flow::{DatagramKey, FlowKey};
+use crate::packet::{Fragment, Packet, Protocol, VnetHeader};
+use crate::vpc::RuleRef;
+use std::net::Ipv4Addr;
+
+/// What was read from a device.
+#[derive(Debug)]
+pub struct Received<'a> {
+    /// The device.
+    pub device: Device,
+    /// The packet's bytes, to be rewritten in place.
+    pub bytes: &'a mut [u8],
+    /// What the kernel says about them.
+    pub vnet: VnetHeader,
+}
+
+/// A verdict on bytes, with what to send: `len` bytes of the packet in its place, under this header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Bytes of the packet, which may be fewer than arrived.
+    pub len: usize,
+    /// The largest fragment to forward the packet in, in bytes, if it must leave in fragments ([`Fragmenter`]). Its
+    /// checksums are complete.
+    ///
+    /// [`Fragmenter`]: crate::packet::Fragmenter
+    pub fragments_to: Option<u16>,
+    /// The key of a packet whose flow may be offloaded from here on: [`Engine::candidate`] says by what. If it is offloaded
+    /// already, the reordering barrier of the packet's direction may be lifted when it is sent on. Either is asked for once,
+    /// until it is answered.
+    ///
+    /// [`Engine::candidate`]: super::Engine::candidate
+    pub offload: Option<FlowKey>,
+    /// The datagram that it is the first fragment of, if others were held for it: [`Engine::next_held`] has them.
+    ///
+    /// [`Engine::next_held`]: super::Engine::next_held
+    pub releases: Option<DatagramKey>,
+}
+
+impl Judged {
+    fn dropped(denial: Denial) -> Self {
+        let verdict = denial.into();
+        Self { verdict, len: 0, fragments_to: None, offload: None, releases: None }
+    }
+}
+
+/// Parses what was read and judges it. `answer` takes what egret sends back itself.
+#[inline]
+pub(super) fn judge<R: Recorder>(
+    moment: &Moment<'_>,
+    received: Received<'_>,
+    answer: &mut [u8],
+    recorder: &mut R,
+) -> Judged {
+    let Received { device, bytes, vnet } = received;
+    let mut packet = match Packet::parse(bytes, vnet) {
+        Ok(packet) => packet,
+        Err(malformed) => return drop_malformed(moment, device, Reason::from(malformed)),
+    };
+    let tuple = packet.tuple();
+    let Moment { tables, now, snapshot } = *moment;
+    let arrival = Arrival::of(snapshot, device, tuple.dst);
+    let first = packet.fragment() == Fragment::First;
+    let first = first.then(|| DatagramKey::of(arrival.space, &packet));
+    let mut context = Context { tables, now, snapshot, arrival, answer, recorder };
+    let verdict = handle(&mut context, &mut packet);
+    let releases = first.filter(|datagram| tables.fragments.holds(datagram));
+    let (len, fragments_to) = (packet.len(), packet.fragments_to());
+    let offload = packet.is_marked().then(|| FlowKey::new(arrival.space, tuple));
+    Judged { verdict, len, fragments_to, offload, releases }
+}
+
+#[cold]
+fn drop_malformed(moment: &Moment<'_>, device: Device, reason: Reason) -> Judged {
+    let denial = Denial { reason, decided_by: RuleRef::Packet };
+    let unknown = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, Protocol::Other(0), 0);
+    let key = DropKey::new(moment.snapshot.generation, device, None, denial, unknown);
+    moment.tables.drops.count(moment.now, key);
+    Judged::dropped(denial)
+}
+
+/// Judges a packet: exempt addresses, then the flow table, then the walk. A forwarded packet is rewritten in place.
+#[inline]
+fn handle<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Packet<'_>) -> Verdict {
+    let tuple = packet.tuple();
+    let verdict = match exempt::judge(context, packet) {
+        Some(verdict) => verdict,
+        None if packet.fragment() == Fragment::Whole => whole::judge(context, packet),
+        None => fragments::judge(context, packet),
+    };
+    match verdict {
+        Verdict::Forward { .. } => {
+            if packet.fragments_to().is_some() {
+                fragments::prepare_fragmenting(context, packet);
+            }
+        }
+        Verdict::Hold => {}
+        Verdict::Reply { reason, decided_by, .. } | Verdict::Drop { reason, decided_by } => {
+            let denial = Denial { reason, decided_by };
+            count_drop(&context.moment(), context.arrival, denial, tuple);
+        }
+    }
+    verdict
+}

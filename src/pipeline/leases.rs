@@ -1,0 +1,193 @@
+//! Ports for the two source NATs: leased for a new flow, kept by a tracked one, only looked at on a dry run.
+
+use super::Device;
+use super::arrival::{SpaceAddr, own_address};
+use crate::flow::{Exhausted, Flow, Instant, Limit, PoolKey, PortLease, PortPools, Space};
+use crate::packet::Inside;
+use crate::vpc::{EniIx, NatAddress, NatGatewayIx, Snapshot};
+use std::cell::Cell;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// Where ports come from.
+pub(super) struct Leases<'a> {
+    pub(super) now: Instant,
+    pub(super) pools: &'a Arc<PortPools>,
+    pub(super) purpose: Purpose<'a>,
+    /// How many ports this walk has looked at.
+    pub(super) peeked: Cell<u64>,
+}
+
+/// What a walk is for.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose<'a> {
+    /// A packet that no flow knows.
+    NewFlow,
+    /// A flow of an older generation: it keeps its ports, and groups are not asked again (spec 4.4).
+    Tracked(&'a Flow),
+    /// `egret explain`.
+    DryRun,
+}
+
+/// A port, however it was come by.
+#[derive(Debug)]
+pub(super) enum Grant {
+    Leased(PortLease),
+    /// A tracked flow's; `None` if it has none there.
+    Kept(Option<u16>),
+    Peeked(u16),
+}
+
+impl Grant {
+    pub(super) fn port(&self) -> u16 {
+        match self {
+            Self::Leased(lease) => lease.port(),
+            Self::Kept(port) => port.unwrap_or(0),
+            Self::Peeked(port) => *port,
+        }
+    }
+
+    pub(super) fn into_lease(self) -> Option<PortLease> {
+        match self {
+            Self::Leased(lease) => Some(lease),
+            Self::Kept(_) | Self::Peeked(_) => None,
+        }
+    }
+}
+
+impl Leases<'_> {
+    pub(super) fn are_tracked(&self) -> bool {
+        matches!(self.purpose, Purpose::Tracked(_))
+    }
+
+    /// A port of an ENI. At an ENI of a single task that is the task's own: it sends as it is, from another address.
+    pub(super) fn eni(
+        &self,
+        snapshot: &Snapshot,
+        ix: EniIx,
+        inside: Inside,
+    ) -> Result<Grant, Exhausted> {
+        let eni = snapshot.eni(ix);
+        let limit = Limit {
+            per_destination: u32::MAX,
+            per_address: snapshot.parts().limits.eni_connections,
+        };
+        let (space, address) = own_address(snapshot, Device::Eni(ix));
+        let key = pool(space, address, inside);
+        let own = inside.sport();
+        match (self.purpose, eni.task) {
+            (Purpose::NewFlow, Some(_)) => {
+                return self.pools.own(key, own, limit.per_address).map(Grant::Leased);
+            }
+            (Purpose::DryRun, Some(_)) => {
+                let taken = self.pools.leased(key.space, key.address);
+                let free = taken < limit.per_address;
+                return if free { Ok(Grant::Peeked(own)) } else { Err(Exhausted) };
+            }
+            (Purpose::Tracked(_), _) | (_, None) => {}
+        }
+        self.grant(snapshot, key, limit, |flow| flow.eni.as_ref().map(|(_, lease)| lease))
+    }
+
+    /// An address of a NAT gateway, and a port of it. There is no limit on all ports together: every flow has a port of
+    /// its ENI too.
+    ///
+    /// Addresses are taken in turn, and one whose ports toward this destination are all taken is passed over. AWS tells no
+    /// rule; it does not pair a task with an address here, nor need RFC 4787 and 7857 say so (checklist U2, 7857-4): two
+    /// flows of one task to one server may show the server two addresses. The same packets in the same order always take
+    /// the same addresses.
+    pub(super) fn nat_gateway(
+        &self,
+        snapshot: &Snapshot,
+        ix: NatGatewayIx,
+        toward: Space,
+        inside: Inside,
+    ) -> Result<(NatAddress, Grant), Exhausted> {
+        let all = &snapshot.nat_gateway(ix).addresses;
+        let first = match all.len() {
+            0 | 1 => 0,
+            several => self.turn(own_address(snapshot, Device::NatGateway(ix)), several),
+        };
+        for own in all.iter().cycle().skip(first).take(all.len()) {
+            let outside = if toward == Space::INTERNET { own.public } else { Some(own.private) };
+            let Some(outside) = outside else { continue };
+            match self.of_nat(snapshot, (toward, outside), u32::MAX, inside) {
+                // The flow has its port at another of the addresses.
+                Ok(Grant::Kept(None)) => {}
+                Ok(grant) => return Ok((*own, grant)),
+                Err(Exhausted) => {}
+            }
+        }
+        match (&self.purpose, all.first()) {
+            (Purpose::Tracked(_), Some(own)) => Ok((*own, Grant::Kept(None))),
+            (Purpose::NewFlow | Purpose::DryRun | Purpose::Tracked(_), _) => Err(Exhausted),
+        }
+    }
+
+    /// Whose turn it is: only a new flow ends it.
+    fn turn(&self, nat: SpaceAddr, of: usize) -> usize {
+        let turn = match self.purpose {
+            Purpose::NewFlow => self.pools.advance_rotation(nat),
+            Purpose::Tracked(_) | Purpose::DryRun => self.pools.rotation(nat),
+        };
+        turn as usize % of
+    }
+
+    /// A port of App Runner's own NAT. AWS tells no limit; an ENI's is inferred, as both are Hyperplane's.
+    ///
+    /// So every flow counts against an ENI's limit or this one: `limits.eni_connections` for each ENI and once more
+    /// bounds the flow table.
+    pub(super) fn app_runner(
+        &self,
+        snapshot: &Snapshot,
+        address: Ipv4Addr,
+        inside: Inside,
+    ) -> Result<Grant, Exhausted> {
+        let per_address = snapshot.parts().limits.eni_connections;
+        self.of_nat(snapshot, (Space::INTERNET, address), per_address, inside)
+    }
+
+    fn of_nat(
+        &self,
+        snapshot: &Snapshot,
+        (space, address): SpaceAddr,
+        per_address: u32,
+        inside: Inside,
+    ) -> Result<Grant, Exhausted> {
+        let per_destination = snapshot.parts().limits.nat_connections_per_destination;
+        let limit = Limit { per_destination, per_address };
+        let key = pool(space, address, inside);
+        self.grant(snapshot, key, limit, |flow| flow.nat.as_ref().map(|(_, lease)| lease))
+    }
+
+    fn grant(
+        &self,
+        snapshot: &Snapshot,
+        key: PoolKey,
+        limit: Limit,
+        lease_of: impl Fn(&Flow) -> Option<&PortLease>,
+    ) -> Result<Grant, Exhausted> {
+        match self.purpose {
+            Purpose::NewFlow => self
+                .pools
+                .lease(self.now, key, limit, snapshot.parts().timeouts.port_quarantine)
+                .map(Grant::Leased),
+            // A flow that must leave by another gateway has no port there: the caller sees that its path moved.
+            // Positions in tables differ between configurations, so the pool tells whether it is the same NAT.
+            Purpose::Tracked(flow) => {
+                let kept = lease_of(flow).filter(|lease| *lease.key() == key);
+                Ok(Grant::Kept(kept.map(PortLease::port)))
+            }
+            Purpose::DryRun => {
+                let before = self.peeked.replace(self.peeked.get() + 1);
+                self.pools.peek(key, limit, before).map(Grant::Peeked)
+            }
+        }
+    }
+}
+
+fn pool(space: Space, address: Ipv4Addr, inside: Inside) -> PoolKey {
+    let protocol = inside.protocol();
+    let port = if protocol.has_ports() { inside.dport() } else { 0 };
+    PoolKey { space, address, protocol: protocol.number(), destination: inside.dst(), port }
+}

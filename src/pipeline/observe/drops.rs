@@ -1,0 +1,178 @@
+//! Every drop is counted by reason, and in a row by rule, service and destination. The rows are bounded: the one that was
+//! seen last the longest ago makes room.
+
+use crate::flow::Instant;
+use crate::packet::Protocol;
+use crate::pipeline::{Denial, Device, REASONS, Reason};
+use crate::vpc::{Generation, RuleRef, ServiceIx};
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use foldhash::fast::FixedState;
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+/// How many different rows are kept; a port scan must not eat the memory.
+const ROWS: usize = 4096;
+/// How many rows are looked at to find one that makes room: a new row costs no more than this.
+const LOOKS: usize = 16;
+
+/// What drops are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DropKey {
+    /// The configuration that `decided_by` belongs to.
+    pub generation: Generation,
+    /// Where the packet was read.
+    pub device: Device,
+    /// Whose packet, where that is known.
+    pub service: Option<ServiceIx>,
+    /// Why.
+    pub reason: Reason,
+    /// What decided.
+    pub decided_by: RuleRef,
+    /// Who sent it; unspecified if it could not be read.
+    pub source: Ipv4Addr,
+    /// To whom: on the way back, the task if the flow is known.
+    pub destination: Ipv4Addr,
+    /// What it carried.
+    pub protocol: u8,
+    /// The server's port: where a task's packet goes, or where a flow's reply comes from. 0 without ports, and for a
+    /// packet from outside of no flow: a NAT's ports say nothing, and would make a row each.
+    pub port: u16,
+}
+
+/// How many, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DropCount {
+    /// Packets.
+    pub packets: u64,
+    /// The first of them.
+    pub first_seen: Instant,
+    /// The last of them.
+    pub last_seen: Instant,
+}
+
+/// All drops.
+#[derive(Debug)]
+pub struct Drops {
+    by_reason: [AtomicU64; REASONS],
+    rows: DashMap<DropKey, DropCount, FixedState>,
+    /// Every row, and when it was seen last as it came to its place here: nearly the order of `last_seen`.
+    order: Mutex<VecDeque<(DropKey, Instant)>>,
+}
+
+impl Drops {
+    pub(in crate::pipeline) fn new(seed: u64) -> Self {
+        Self {
+            by_reason: [const { AtomicU64::new(0) }; REASONS],
+            rows: DashMap::with_hasher(FixedState::with_seed(seed)),
+            order: Mutex::default(),
+        }
+    }
+
+    pub(in crate::pipeline) fn count(&self, now: Instant, key: DropKey) {
+        if let Some(counter) = self.by_reason.get(key.reason as usize) {
+            counter.fetch_add(1, Relaxed);
+        }
+        if let Some(mut row) = self.rows.get_mut(&key) {
+            row.add(now);
+            return;
+        }
+        self.begin_row(now, key);
+    }
+
+    #[cold]
+    fn begin_row(&self, now: Instant, key: DropKey) {
+        // A thread that failed while it held the lock left a queue behind that is whole.
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.rows.entry(key) {
+            // Another worker was faster.
+            Entry::Occupied(mut row) => return row.get_mut().add(now),
+            Entry::Vacant(slot) => {
+                slot.insert(DropCount { packets: 1, first_seen: now, last_seen: now });
+            }
+        }
+        order.push_back((key, now));
+        if order.len() > ROWS {
+            self.make_room(&mut order);
+        }
+    }
+
+    /// Forgets the row that was seen last the longest ago, as far as [`LOOKS`] looks can tell: a row that was seen since
+    /// it came to its place goes to the end.
+    fn make_room(&self, order: &mut VecDeque<(DropKey, Instant)>) {
+        for look in 1..=LOOKS {
+            let Some((key, placed)) = order.pop_front() else { return };
+            let seen = self.rows.get(&key).map(|row| row.last_seen);
+            match seen {
+                Some(seen) if seen > placed && look < LOOKS => order.push_back((key, seen)),
+                Some(_) | None => {
+                    self.rows.remove(&key);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Every counter, for the expected-state tests.
+    #[cfg(test)]
+    pub(in crate::pipeline) fn census(&self, census: &mut crate::flow::Census) {
+        let Self { by_reason, rows, order } = self;
+        for (reason, count) in Reason::ALL.iter().zip(by_reason) {
+            census.add_packets(&format!("drops {}", reason.name()), count.load(Relaxed));
+        }
+        census.add("drop rows", rows.len());
+        let listed: u64 = rows.iter().map(|row| row.packets).sum();
+        census.add_packets("listed drops", listed);
+        let order = order.lock().unwrap_or_else(PoisonError::into_inner);
+        census.add("drop rows in order", order.len());
+    }
+
+    /// How many packets were dropped for a reason.
+    pub fn packets(&self, reason: Reason) -> u64 {
+        self.by_reason.get(reason as usize).map_or(0, |c| c.load(Relaxed))
+    }
+
+    /// Every row, in no order.
+    pub fn rows(&self) -> Vec<(DropKey, DropCount)> {
+        self.rows.iter().map(|row| (*row.key(), *row.value())).collect()
+    }
+
+    /// Packets that were counted by reason, and whose rows had to make room.
+    pub fn beyond_rows(&self) -> u64 {
+        let all: u64 = Reason::ALL.iter().map(|r| self.packets(*r)).sum();
+        all.saturating_sub(self.rows.iter().map(|row| row.packets).sum())
+    }
+}
+
+impl DropCount {
+    fn add(&mut self, now: Instant) {
+        self.packets += 1;
+        self.last_seen = now;
+    }
+}
+
+impl DropKey {
+    pub(in crate::pipeline) fn new(
+        generation: Generation,
+        device: Device,
+        service: Option<ServiceIx>,
+        denial: Denial,
+        (source, destination, protocol, port): (Ipv4Addr, Ipv4Addr, Protocol, u16),
+    ) -> Self {
+        let Denial { reason, decided_by } = denial;
+        let protocol = protocol.number();
+        Self {
+            generation,
+            device,
+            service,
+            reason,
+            decided_by,
+            source,
+            destination,
+            protocol,
+            port,
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The path of packets while somebody watches: the same verdict from the same code, and a record of it. Nothing is judged
+//! a second time; what became of a flow is seen by looking at it before and after.
+
+use super::tell::{FlowFacts, offer};
+use super::watchers::{FlowEvent, Frames, PacketSeen, Party, Record, Seen, Watcher, is_exhaustion};
+use crate::flow::{Flow, FlowKey, Side, TcpState};
+use crate::packet::{Inside, Outside, Packet, Protocol, Tuple, VnetHeader};
+use crate::pipeline::arrival::Arrival;
+use crate::pipeline::context::Moment;
+use crate::pipeline::judge::{Judged, Received, judge};
+use crate::pipeline::whole::is_current;
+use crate::pipeline::{Device, Off, Step, Verdict};
+use crate::vpc::{Generation, NatGatewayIx, RuleRef};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Weak};
+
+/// Judges a packet while somebody watches.
+#[cold]
+#[inline(never)]
+pub(in crate::pipeline) fn judge_watched(
+    moment: &Moment<'_>,
+    received: Received<'_>,
+    answer: &mut [u8],
+) -> Judged {
+    let Received { device, bytes, vnet } = received;
+    let before = Before::look(moment, device, bytes, vnet);
+    let watchers = moment.tables.watchers.list();
+    let watchers: Vec<&Arc<Watcher>> =
+        watchers.iter().filter(|one| one.may_want(before.server())).collect();
+    let arrived = watchers
+        .iter()
+        .any(|one| one.wants_bytes())
+        .then(|| Box::from(bytes.get(..before.len).unwrap_or_default()));
+    let mut steps: Vec<Step> = Vec::new();
+    let received = Received { device, bytes: &mut *bytes, vnet };
+    let judged = if watchers.iter().any(|one| one.wants_steps()) {
+        judge(moment, received, answer, &mut steps)
+    } else {
+        judge(moment, received, answer, &mut Off)
+    };
+    if !watchers.is_empty() {
+        let after = After::look(moment, &before, judged, bytes, vnet);
+        let wanted = Bytes { arrived, sent: bytes, vnet, answer };
+        let seen = packet(&before, &after, judged, steps, wanted);
+        let tell = |of, seen| {
+            let generation = moment.snapshot.generation;
+            let record = Record { at: moment.now, generation, of, seen };
+            offer(watchers.iter().copied(), moment.snapshot, &record);
+        };
+        report(&before, &after, judged, seen, tell);
+    }
+    judged
+}
+
+/// A flow at one moment.
+struct Known {
+    /// Tells flows apart: while it is held, no other one has the same place in memory.
+    flow: Weak<Flow>,
+    facts: FlowFacts,
+    state: TcpState,
+    expired: bool,
+    /// How it has ended, if its place turns out to be empty or another's: nothing is left to ask then. One that was
+    /// closed was told of when it was.
+    ended: Option<FlowEvent>,
+}
+
+impl Known {
+    fn look(moment: &Moment<'_>, key: &FlowKey) -> Option<Self> {
+        let Moment { tables, now, snapshot } = *moment;
+        let entry = tables.flows.get(key)?;
+        let flow = &entry.flow;
+        let (state, expired) = (flow.tcp.state(), flow.is_expired(now, &snapshot.parts().timeouts));
+        let ended = match state {
+            TcpState::Closed => None,
+            TcpState::Opening | TcpState::Established if expired => Some(FlowEvent::Expired),
+            TcpState::Opening | TcpState::Established if entry.generation < snapshot.generation => {
+                Some(FlowEvent::Moved)
+            }
+            TcpState::Opening | TcpState::Established => Some(FlowEvent::Evicted),
+        };
+        let facts = FlowFacts::of(snapshot, flow);
+        Some(Self { flow: Arc::downgrade(flow), facts, state, expired, ended })
+    }
+}
+
+/// A packet as it arrives.
+struct Before {
+    device: Device,
+    side: Side,
+    /// Bytes of the packet.
+    len: usize,
+    segments: u32,
+    bytes: u64,
+    resets: bool,
+    /// `None` if it could not be read.
+    packet: Option<(FlowKey, Tuple)>,
+    flow: Option<Known>,
+    hit: bool,
+}
+
+impl Before {
+    fn look(moment: &Moment<'_>, device: Device, bytes: &mut [u8], vnet: VnetHeader) -> Self {
+        let Moment { tables, now, snapshot } = *moment;
+        let len = bytes.len();
+        let Ok(packet) = Packet::parse(bytes, vnet) else {
+            return Self {
+                device,
+                side: Side::Egress,
+                len,
+                segments: 1,
+                bytes: u64::try_from(len).unwrap_or(u64::MAX),
+                resets: false,
+                packet: None,
+                flow: None,
+                hit: false,
+            };
+        };
+        let tuple = packet.tuple();
+        let arrival = Arrival::of(snapshot, device, tuple.dst).of_sender(snapshot, tuple.src);
+        let key = FlowKey::new(arrival.space, tuple);
+        let current = |entry: &_| is_current(now, snapshot, entry, &packet);
+        Self {
+            device,
+            side: arrival.side,
+            len: packet.len(),
+            segments: packet.wire_segments(),
+            bytes: packet.wire_bytes(),
+            resets: packet.tcp().is_some_and(|tcp| tcp.flags.rst()),
+            packet: Some((key, tuple)),
+            hit: tables.flows.get(&key).is_some_and(|entry| current(&*entry)),
+            flow: Known::look(moment, &key),
+        }
+    }
+
+    fn server(&self) -> Option<(Ipv4Addr, Protocol, u16)> {
+        let (_, tuple) = self.packet?;
+        Some(match self.side {
+            Side::Egress => (tuple.dst, tuple.protocol, tuple.dport),
+            Side::Return => (tuple.src, tuple.protocol, tuple.sport),
+        })
+    }
+}
+
+/// The same once it has been judged.
+struct After {
+    flow: Option<Known>,
+    inside: Option<Inside>,
+    outside: Option<Outside>,
+    party: Party,
+    decided_under: Generation,
+}
+
+impl After {
+    fn look(
+        moment: &Moment<'_>,
+        before: &Before,
+        judged: Judged,
+        bytes: &mut [u8],
+        vnet: VnetHeader,
+    ) -> Self {
+        let snapshot = moment.snapshot;
+        let flow = before
+            .packet
+            .and_then(|(key, _)| Known::look(moment, &key))
+            .filter(|known| !known.expired);
+        let sent = match judged.verdict {
+            Verdict::Forward { .. } => bytes
+                .get_mut(..judged.len)
+                .and_then(|bytes| Packet::parse(bytes, vnet).ok())
+                .map(|packet| packet.tuple()),
+            Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold => None,
+        };
+        let arrived = before.packet.map(|(_, tuple)| tuple);
+        let either = flow.as_ref().or(before.flow.as_ref()).map(|known| known.facts);
+        let (inside, outside) = match before.side {
+            Side::Egress => (arrived.map(Inside::new), sent.map(Outside::new)),
+            Side::Return => {
+                let own = sent.map(Inside::new);
+                let inside = own.or(either.map(|facts| facts.inside.reversed()));
+                (inside, arrived.map(Outside::new))
+            }
+        };
+        let task = inside.map(|inside| match before.side {
+            Side::Egress => inside.src(),
+            Side::Return => inside.dst(),
+        });
+        let task = task.and_then(|address| snapshot.task(address));
+        let party = Party {
+            device: Some(before.device),
+            task: task.map(|task| (task.service, task.number)),
+            server: before.server(),
+            eni: either.and_then(|facts| facts.party.eni).or(task.and_then(|task| task.eni)),
+            nat_gateway: either
+                .and_then(|facts| facts.party.nat_gateway)
+                .or_else(|| refused_at(judged.verdict)),
+        };
+        let decided_under = match (judged.verdict, either) {
+            (Verdict::Forward { .. }, Some(facts)) => facts.admitted_under,
+            (Verdict::Forward { .. }, None)
+            | (Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold, _) => {
+                snapshot.generation
+            }
+        };
+        Self { flow, inside, outside, party, decided_under }
+    }
+}
+
+/// The NAT gateway that let a packet go no further.
+fn refused_at(verdict: Verdict) -> Option<NatGatewayIx> {
+    match verdict {
+        Verdict::Reply { decided_by: RuleRef::NatGateway(ix), .. }
+        | Verdict::Drop { decided_by: RuleRef::NatGateway(ix), .. } => Some(ix),
+        Verdict::Forward { .. } | Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold => {
+            None
+        }
+    }
+}
+
+/// Tells of the flow that ended or began, of the packet, and of what the packet did to its flow, in this order.
+fn report(
+    before: &Before,
+    after: &After,
+    judged: Judged,
+    packet: PacketSeen,
+    tell: impl Fn(Party, Seen),
+) {
+    let happened = |known: &Known, event| {
+        let party = Party { device: Some(before.device), ..known.facts.party };
+        tell(party, Seen::Flow(known.facts.seen(event)));
+    };
+    let same = match (&before.flow, &after.flow) {
+        (Some(old), Some(new)) => Weak::ptr_eq(&old.flow, &new.flow),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if !same {
+        if let Some(old) = &before.flow
+            && let Some(end) = old.ended
+        {
+            happened(old, end);
+        }
+        if let (Some(new), Side::Egress) = (&after.flow, before.side) {
+            happened(new, FlowEvent::Created);
+        }
+    }
+    tell(after.party, Seen::Packet(Box::new(packet)));
+    if let (true, Some(old), Some(new)) = (same, &before.flow, &after.flow)
+        && old.state != TcpState::Closed
+        && new.state == TcpState::Closed
+    {
+        happened(new, if before.resets { FlowEvent::Reset } else { FlowEvent::Closed });
+    }
+    if let (Verdict::Drop { reason, decided_by }, Some(inside)) = (judged.verdict, after.inside)
+        && is_exhaustion(reason)
+    {
+        tell(after.party, Seen::PortsExhausted { holder: decided_by, inside });
+    }
+}
+
+/// The bytes of a packet, as far as they are wanted.
+struct Bytes<'a> {
+    /// As it arrived, if anybody wants that.
+    arrived: Option<Box<[u8]>>,
+    /// As it was sent on.
+    sent: &'a [u8],
+    vnet: VnetHeader,
+    /// What egret sent back itself.
+    answer: &'a [u8],
+}
+
+impl Bytes<'_> {
+    fn frames(self, side: Side, judged: Judged) -> Frames {
+        let Some(arrived) = self.arrived else { return Frames::default() };
+        let (sent, answer) = match judged.verdict {
+            Verdict::Forward { .. } => (self.sent.get(..judged.len).map(Box::from), None),
+            Verdict::Reply { len, .. } => (None, self.answer.get(..len).map(Box::from)),
+            Verdict::Drop { .. } | Verdict::Hold => (None, None),
+        };
+        let (inside, outside) = match side {
+            Side::Egress => (Some(arrived), sent),
+            Side::Return => (sent, Some(arrived)),
+        };
+        Frames { vnet: self.vnet, inside, outside, answer }
+    }
+}
+
+fn packet(
+    before: &Before,
+    after: &After,
+    judged: Judged,
+    steps: Vec<Step>,
+    bytes: Bytes<'_>,
+) -> PacketSeen {
+    PacketSeen {
+        side: before.side,
+        inside: after.inside,
+        outside: after.outside,
+        verdict: judged.verdict,
+        decided_under: after.decided_under,
+        hit: before.hit,
+        segments: before.segments,
+        bytes: before.bytes,
+        steps,
+        frames: bytes.frames(before.side, judged),
+    }
+}

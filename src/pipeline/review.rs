@@ -1,0 +1,182 @@
+//! What a configuration makes of a flow: the outcomes that its entries cache.
+
+use super::arrival::{SpaceAddr, own_address};
+use super::context::{Context, MOVED};
+use super::evaluation::Probe;
+use super::leases::Purpose;
+use super::outcome::{FlowOutcome, Forward};
+use super::walk::{self, Removed, ReturnPoint};
+use super::{Denial, Device, Recorder};
+use crate::flow::{Flow, Side};
+use crate::packet::{Inside, Protocol, Rewrite, Tuple};
+use crate::vpc::path::Link;
+use crate::vpc::{Snapshot, Task};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// The outcomes of a flow's two directions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcomes {
+    /// From the task.
+    pub(super) egress: FlowOutcome,
+    /// Back to it.
+    pub(super) returned: FlowOutcome,
+}
+
+impl Outcomes {
+    /// Returns the outcome of one direction.
+    pub(super) fn of(&self, side: Side) -> FlowOutcome {
+        match side {
+            Side::Egress => self.egress,
+            Side::Return => self.returned,
+        }
+    }
+
+    /// Denies the replies.
+    pub(super) fn deny_replies(self, denial: Option<Denial>) -> Self {
+        Self { returned: denial.map_or(self.returned, FlowOutcome::Drop), ..self }
+    }
+}
+
+/// Walks a flow again under a newer configuration, with its own ports offered: what is still allowed keeps them.
+///
+/// # Errors
+/// The flow would leave by another gateway and is ended.
+pub(super) fn walk_again<R: Recorder>(
+    context: &mut Context<'_, R>,
+    flow: &Arc<Flow>,
+) -> Result<(), Denial> {
+    match review(context, flow) {
+        Ok(Outcomes { egress, returned }) => {
+            let generation = context.snapshot.generation;
+            context.tables.flows.update(flow, generation, egress, returned);
+            Ok(())
+        }
+        Err(moved) => {
+            context.tables.flows.remove(flow);
+            Err(moved)
+        }
+    }
+}
+
+/// Decides what a configuration makes of a flow, in both directions; no table is touched.
+///
+/// # Errors
+/// The flow would leave by another gateway.
+pub(super) fn review<R: Recorder>(
+    context: &mut Context<'_, R>,
+    flow: &Flow,
+) -> Result<Outcomes, Denial> {
+    let snapshot = context.snapshot;
+    let probe = probe(snapshot, flow)?;
+    let mut evaluation = context.evaluation(probe, Purpose::Tracked(flow));
+    match walk::walk(&mut evaluation) {
+        Ok(admission) => {
+            let stays = admission.outside.reversed().tuple() == flow.returned.tuple()
+                && admission.space == flow.returned.space;
+            if !stays {
+                return Err(MOVED);
+            }
+            let read_at = snapshot.attachment(&probe.task);
+            let read_at = read_at.map(|at| own_address(snapshot, Device::from(at)));
+            let ends = Ends { read_at, link: admission.link, ttl_hop: admission.ttl_hop };
+            Ok(outcomes(snapshot, flow, &ends).deny_replies(admission.reply_denied))
+        }
+        Err(denial) => {
+            let (egress, returned) = (FlowOutcome::Drop(denial), replies(context, flow, probe));
+            Ok(Outcomes { egress, returned })
+        }
+    }
+}
+
+/// Probes with a packet of a flow, if its task is still attached where the flow was made: only there the flow has its port.
+///
+/// # Errors
+/// It is not.
+pub(super) fn probe(snapshot: &Snapshot, flow: &Flow) -> Result<Probe, Denial> {
+    let inside = flow.egress.tuple();
+    let task = snapshot.task(inside.src).filter(|task| is_at_its_nat(snapshot, task, flow));
+    let icmp = if inside.protocol == Protocol::Icmp { (8, 0) } else { (0, 0) };
+    task.map(|&task| Probe::new(task, Inside::new(inside), icmp)).ok_or(MOVED)
+}
+
+fn is_at_its_nat(snapshot: &Snapshot, task: &Task, flow: &Flow) -> bool {
+    let now = task.eni.map(|ix| own_address(snapshot, Device::Eni(ix)));
+    now == flow.eni.as_ref().map(|(_, lease)| (lease.key().space, lease.key().address))
+}
+
+/// Where a flow's packets are read and where they leave.
+#[derive(Debug)]
+pub(super) struct Ends {
+    /// The NAT at whose device the task's packets are read.
+    pub(super) read_at: Option<SpaceAddr>,
+    /// The link by which they leave.
+    pub(super) link: Link,
+    /// The address of the NAT that decrements the TTL.
+    pub(super) ttl_hop: Option<Ipv4Addr>,
+}
+
+/// Returns the outcomes of a flow that passes both ways.
+pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcomes {
+    let (inside, back) = (flow.egress.tuple(), flow.returned.tuple());
+    let &Ends { read_at, link, ttl_hop } = ends;
+    let mtu = snapshot.parts().mtu;
+    let own = flow.eni.as_ref().map_or(back.dst, |(_, lease)| lease.key().address);
+    let beyond = match link {
+        Link::Internet => mtu.internet,
+        Link::Vpc(_) | Link::Endpoint(_) => mtu.vpc,
+        Link::Task(_) | Link::Services => mtu.task,
+    };
+    // An MSS limits what comes the other way, so both SYNs are held to what both links carry, less 40 bytes of headers.
+    let max_mss = ttl_hop.map(|_| mtu.task.min(beyond).saturating_sub(40));
+    let egress = Forward {
+        read_at,
+        max_mss,
+        rewrite: rewrite_to(back.reversed(), ttl_hop.is_some()),
+        link,
+        mtu: beyond,
+        answers_from: Some(ttl_hop.unwrap_or(own)),
+    };
+    let returned = Forward {
+        read_at: None,
+        max_mss,
+        rewrite: rewrite_to(inside.reversed(), ttl_hop.is_some()),
+        link: Link::Task(inside.src),
+        mtu: mtu.task,
+        // Toward the outside only the address that it knows may speak.
+        answers_from: Some(back.dst),
+    };
+    Outcomes { egress: FlowOutcome::Forward(egress), returned: FlowOutcome::Forward(returned) }
+}
+
+/// Decides on the replies of a flow whose requests are no longer let out: ACLs and the server's own route table judge
+/// them (spec 4.4).
+fn replies<R: Recorder>(context: &mut Context<'_, R>, flow: &Flow, probe: Probe) -> FlowOutcome {
+    let snapshot = context.snapshot;
+    let denial = match ReturnPoint::of_flow(snapshot, flow) {
+        Ok(Some(to)) => {
+            let mut off = super::Off;
+            let mut context = context.recording(&mut off);
+            walk::reply(&mut context.evaluation(probe, Purpose::Tracked(flow)), &to).err()
+        }
+        Ok(None) => None,
+        Err(Removed) => Some(MOVED),
+    };
+    if let Some(denial) = denial {
+        return FlowOutcome::Drop(denial);
+    }
+    let ttl_hop = flow.nat.as_ref().map(|_| flow.returned.tuple().dst);
+    let link = snapshot.vpc_in(flow.returned.space).map_or(Link::Internet, Link::Vpc);
+    match outcomes(snapshot, flow, &Ends { read_at: None, link, ttl_hop }).returned {
+        // Nothing that egret would answer itself may go where the flow may not: another address may lie there by now.
+        FlowOutcome::Forward(forward) => {
+            FlowOutcome::Forward(Forward { answers_from: None, ..forward })
+        }
+        denied @ FlowOutcome::Drop(_) => denied,
+    }
+}
+
+fn rewrite_to(tuple: Tuple, decrement_ttl: bool) -> Rewrite {
+    let Tuple { src, dst, sport, dport, .. } = tuple;
+    Rewrite { src, dst, sport, dport, decrement_ttl }
+}

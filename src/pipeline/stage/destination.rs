@@ -1,0 +1,76 @@
+//! The end of a request: an interface with its own gate, the internet, or the service behind a gateway endpoint.
+
+use super::security_group;
+use crate::packet::Protocol;
+use crate::pipeline::evaluation::{Evaluation, Transit};
+use crate::pipeline::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, Step};
+use crate::vpc::{EniIx, NatGatewayIx, ResourceIx, RuleRef, VpcIx};
+
+/// Delivers to the interface of a resource, past its groups.
+pub(in crate::pipeline) fn resource<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    transit: &Transit,
+    (vpc, ix): (VpcIx, ResourceIx),
+) -> Result<(), Denial> {
+    security_group::ingress(evaluation, transit, (vpc, ix))?;
+    require_tcp(evaluation, ix)?;
+    evaluation.step(Stage::Deliver, Component::Resource(ix), None, Outcome::Deliver);
+    Ok(())
+}
+
+/// An interface endpoint takes TCP only (spec 7.2).
+fn require_tcp<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    ix: ResourceIx,
+) -> Result<(), Denial> {
+    let is_endpoint = evaluation.snapshot.resource(ix).endpoint.is_some();
+    if !is_endpoint || evaluation.probe.inside.protocol() == Protocol::Tcp {
+        return Ok(());
+    }
+    let (component, rule) = (Component::Resource(ix), RuleRef::InterfaceEndpoint(ix));
+    Err(evaluation.deny(component, Reason::InterfaceEndpointProtocol, rule))
+}
+
+/// Delivers to a public address, on the internet or behind a gateway endpoint. The lab may have a host there or not.
+pub(in crate::pipeline) fn public<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    component: Component,
+) {
+    if !R::ON {
+        return;
+    }
+    let destination = evaluation.destination();
+    let mut hosts = evaluation.snapshot.parts().internet_hosts.iter();
+    let known = hosts.any(|host| host.address == destination);
+    evaluation.record(Step {
+        stage: Stage::Deliver,
+        component,
+        rule: None,
+        outcome: Outcome::Deliver,
+        detail: if known { Detail::None } else { Detail::NoSuchHost(destination) },
+    });
+}
+
+/// Denies a packet to an address of a VPC that no interface has.
+pub(in crate::pipeline) fn no_interface<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    vpc: VpcIx,
+) -> Denial {
+    evaluation.deny(Component::Vpc(vpc), Reason::NoInterface, RuleRef::Vpc(vpc))
+}
+
+/// Denies a packet to the ENI of a service's tasks, which takes no requests.
+pub(in crate::pipeline) fn eni<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    ix: EniIx,
+) -> Denial {
+    evaluation.deny(Component::Eni(ix), Reason::EniAddress, RuleRef::Eni(ix))
+}
+
+/// Denies a packet to a NAT gateway's own address, which takes no requests.
+pub(in crate::pipeline) fn nat_gateway<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    ix: NatGatewayIx,
+) -> Denial {
+    evaluation.deny(Component::NatGateway(ix), Reason::NatAddress, RuleRef::NatGateway(ix))
+}

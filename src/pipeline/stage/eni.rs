@@ -1,0 +1,39 @@
+//! The connector's ENI, and the many-to-one source translation at it (spec 2.1).
+
+use crate::packet::Tuple;
+use crate::pipeline::evaluation::{Evaluation, Transit};
+use crate::pipeline::leases::Grant;
+use crate::pipeline::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, Step};
+use crate::vpc::{EniIx, RuleRef};
+
+/// Enters the ENI that the task is attached to.
+pub(in crate::pipeline) fn attach<R: Recorder>(evaluation: &mut Evaluation<'_, R>, ix: EniIx) {
+    evaluation.record(Step {
+        stage: Stage::Connector,
+        component: Component::Eni(ix),
+        rule: Some(RuleRef::Eni(ix)),
+        outcome: Outcome::Pass,
+        detail: Detail::Attached { subnet: evaluation.snapshot.eni(ix).subnet },
+    });
+}
+
+/// Translates the source to the ENI's address and a port of its own: a drawn one at a Hyperplane ENI, the task's at a
+/// task's own ENI.
+pub(in crate::pipeline) fn translate<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    transit: &mut Transit,
+    ix: EniIx,
+) -> Result<Grant, Denial> {
+    let (component, rule) = (Component::Eni(ix), RuleRef::Eni(ix));
+    let (snapshot, inside) = (evaluation.snapshot, evaluation.probe.inside);
+    let Ok(grant) = evaluation.leases.eni(snapshot, ix, inside) else {
+        return Err(evaluation.deny(component, Reason::EniPortsExhausted, rule));
+    };
+    let (address, port) = (snapshot.eni(ix).address, grant.port());
+    let after = Tuple { src: address, sport: port, ..transit.tuple };
+    evaluation.translated(Stage::PortLease, component, rule, (transit.tuple, after));
+    transit.tuple = after;
+    transit.eni = Some((address, port));
+    transit.public = snapshot.eni(ix).public_address();
+    Ok(grant)
+}

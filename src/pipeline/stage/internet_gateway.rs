@@ -1,0 +1,59 @@
+//! The internet gateway: 1:1 between a private and a public address, and nothing for a source without one (spec 3.6).
+
+use crate::packet::Tuple;
+use crate::pipeline::evaluation::{Evaluation, Transit};
+use crate::pipeline::{Component, Denial, Reason, Recorder, Stage};
+use crate::vpc::{RuleRef, Snapshot, VpcIx};
+use std::net::Ipv4Addr;
+
+/// Maps the private source to its public address; the port stays.
+pub(in crate::pipeline) fn pass<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    transit: &mut Transit,
+    vpc: VpcIx,
+) -> Result<(), Denial> {
+    let (component, rule) = (Component::InternetGateway(vpc), RuleRef::InternetGateway(vpc));
+    let public = match mapping(evaluation.snapshot, transit) {
+        Ok(public) => public,
+        Err(reason) => return Err(evaluation.deny(component, reason, rule)),
+    };
+    let after = Tuple { src: public, ..transit.tuple };
+    evaluation.translated(Stage::InternetGateway, component, rule, (transit.tuple, after));
+    transit.tuple = after;
+    Ok(())
+}
+
+/// Returns the public address of the source, or why the packet does not pass. An ENI without one never does (surprise 1).
+fn mapping(snapshot: &Snapshot, transit: &Transit) -> Result<Ipv4Addr, Reason> {
+    let destination = transit.tuple.dst;
+    if let Some(reason) = refused_destination(destination) {
+        return Err(reason);
+    }
+    let of_eni = transit.nat.is_none();
+    match transit.public {
+        None if of_eni => Err(Reason::IgwNoPublicAddress),
+        _ if is_own(snapshot, destination) => Err(Reason::NatHairpin),
+        None => Err(Reason::IgwPrivateNat),
+        Some(public) => Ok(public),
+    }
+}
+
+/// Decides whether a destination is one that does not pass an internet gateway: RFC 1918 and RFC 6598.
+pub(in crate::pipeline) fn refused_destination(destination: Ipv4Addr) -> Option<Reason> {
+    let [first, second, ..] = destination.octets();
+    if destination.is_private() {
+        Some(Reason::IgwPrivateDestination)
+    } else if first == 100 && (64..128).contains(&second) {
+        Some(Reason::IgwSharedDestination)
+    } else {
+        None
+    }
+}
+
+/// Decides whether a public address is one of the lab's own.
+pub(in crate::pipeline) fn is_own(snapshot: &Snapshot, address: Ipv4Addr) -> bool {
+    let parts = snapshot.parts();
+    parts.apprunner_address == Some(address)
+        || snapshot.nat_gateway_of(address).is_some()
+        || snapshot.is_public_address_of_an_eni(address)
+}

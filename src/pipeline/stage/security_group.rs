@@ -1,0 +1,137 @@
+//! Security groups, both gates: the ENI's egress, and the destination's ingress, independent of each other (spec 4.2).
+//! A tracked flow is not asked again: a rule change does not cut it (spec 4.4).
+
+use crate::pipeline::evaluation::{Evaluation, Transit};
+use crate::pipeline::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, Step};
+use crate::vpc::security_group::RuleSet;
+use crate::vpc::{Direction, EniIx, ResourceIx, RuleRef, VpcIx};
+use std::net::Ipv4Addr;
+
+/// Asks the ENI's groups, outbound.
+pub(in crate::pipeline) fn egress<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    transit: &Transit,
+    ix: EniIx,
+) -> Result<RuleRef, Denial> {
+    let gate = Gate {
+        stage: Stage::SecurityGroupEgress,
+        component: Component::Eni(ix),
+        direction: Direction::Egress,
+        implicit: RuleRef::EniSecurityGroups(ix),
+        no_rules: Reason::SgEgressNoRules,
+        mismatch: Reason::SgEgressImplicitDeny,
+    };
+    gate.pass(evaluation, transit, evaluation.snapshot.eni(ix).egress(), transit.tracked)
+}
+
+/// Asks the destination's groups, inbound. The sender has a private address of `vpc`, or of one peered with it. References
+/// to groups mean that address, so they match an ENI, and no longer behind a NAT gateway or a middlebox (spec 3.7, 4.2).
+pub(in crate::pipeline) fn ingress<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    transit: &Transit,
+    (vpc, resource): (VpcIx, ResourceIx),
+) -> Result<RuleRef, Denial> {
+    let rules = evaluation.snapshot.ingress(resource);
+    let traffic = transit.traffic();
+    let would_admit = |address: Ipv4Addr| rules.evaluate(traffic, address).is_some();
+    let hidden = transit.eni.map(|(eni, _)| eni).filter(|eni| *eni != transit.tuple.src);
+    let mismatch = if hidden.is_some_and(would_admit) {
+        Reason::SgIngressBehindNat
+    } else if transit.behind_middlebox && would_admit(transit.tuple.src) {
+        Reason::SgIngressBehindMiddlebox
+    } else {
+        Reason::SgIngressImplicitDeny
+    };
+    let gate = Gate {
+        stage: Stage::SecurityGroupIngress,
+        component: Component::Resource(resource),
+        direction: Direction::Ingress,
+        implicit: RuleRef::DestinationSecurityGroups(vpc, transit.tuple.dst),
+        no_rules: Reason::SgIngressNoRules,
+        mismatch,
+    };
+    gate.pass(evaluation, transit, rules, transit.tracked)
+}
+
+/// Asks the groups of an appliance that a packet is routed through, inbound: as for a packet that is addressed to it.
+pub(in crate::pipeline) fn into_appliance<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    transit: &Transit,
+    appliance: ResourceIx,
+    tracked: bool,
+) -> Result<RuleRef, Denial> {
+    let gate = Gate {
+        stage: Stage::SecurityGroupIngress,
+        component: Component::NetworkInterface(appliance),
+        direction: Direction::Ingress,
+        implicit: RuleRef::ApplianceSecurityGroups(appliance, Direction::Ingress),
+        no_rules: Reason::ApplianceSgIngress,
+        mismatch: Reason::ApplianceSgIngress,
+    };
+    gate.pass(evaluation, transit, evaluation.snapshot.ingress(appliance), tracked)
+}
+
+/// Asks them outbound.
+pub(in crate::pipeline) fn out_of_appliance<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    transit: &Transit,
+    appliance: ResourceIx,
+    tracked: bool,
+) -> Result<RuleRef, Denial> {
+    let gate = Gate {
+        stage: Stage::SecurityGroupEgress,
+        component: Component::NetworkInterface(appliance),
+        direction: Direction::Egress,
+        implicit: RuleRef::ApplianceSecurityGroups(appliance, Direction::Egress),
+        no_rules: Reason::ApplianceSgEgress,
+        mismatch: Reason::ApplianceSgEgress,
+    };
+    gate.pass(evaluation, transit, evaluation.snapshot.egress(appliance), tracked)
+}
+
+/// One direction of an interface's groups.
+struct Gate {
+    stage: Stage,
+    component: Component,
+    direction: Direction,
+    implicit: RuleRef,
+    no_rules: Reason,
+    mismatch: Reason,
+}
+
+impl Gate {
+    fn pass<R: Recorder>(
+        &self,
+        evaluation: &mut Evaluation<'_, R>,
+        transit: &Transit,
+        rules: &RuleSet,
+        tracked: bool,
+    ) -> Result<RuleRef, Denial> {
+        if tracked {
+            evaluation.record(Step {
+                stage: self.stage,
+                component: self.component,
+                rule: None,
+                outcome: Outcome::Skip,
+                detail: Detail::Tracked,
+            });
+            return Ok(RuleRef::FlowTable);
+        }
+        let traffic = transit.traffic();
+        let peer = match self.direction {
+            Direction::Egress => transit.tuple.dst.into(),
+            Direction::Ingress => transit.remote(),
+        };
+        if let Some((group, position)) = rules.evaluate(traffic, peer) {
+            let rule = RuleRef::SecurityGroupRule(group, self.direction, position);
+            evaluation.step(self.stage, self.component, Some(rule), Outcome::Pass);
+            return Ok(rule);
+        }
+        if rules.is_empty() {
+            return Err(evaluation.deny(self.component, self.no_rules, self.implicit));
+        }
+        let near = if R::ON { rules.nearest_miss(traffic, peer) } else { None };
+        let detail = near.map_or(Detail::None, |miss| Detail::NearMiss(miss, self.direction));
+        Err(evaluation.deny_with(self.component, self.mismatch, self.implicit, detail))
+    }
+}

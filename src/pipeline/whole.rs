@@ -1,0 +1,110 @@
+//! Judging a packet that has all of its headers: flow table first, the walk on a miss or under a new generation (spec 13).
+
+use super::context::{Context, drop_packet};
+use super::icmp_error::{self, IcmpError};
+use super::outcome::FlowOutcome;
+use super::{
+    Component, Detail, Outcome, Reason, Recorder, Stage, Step, Verdict, admit, late, review, send,
+};
+use crate::flow::{Flow, FlowEntry, Instant, Side, TcpState};
+use crate::packet::{IcmpKind, Packet};
+use crate::vpc::Snapshot;
+use std::sync::Arc;
+
+/// Judges a packet.
+#[inline]
+pub(super) fn judge<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Packet<'_>) -> Verdict {
+    let key = context.key(packet);
+    let side = context.arrival.side;
+    match (packet.icmp(), side) {
+        (None, _)
+        | (Some(IcmpKind::EchoRequest), Side::Egress)
+        | (Some(IcmpKind::EchoReply), Side::Return) => {}
+        (Some(IcmpKind::Error { icmp_type, code, quoted }), _) => {
+            return icmp_error::translate(context, IcmpError { icmp_type, code, quoted }, packet);
+        }
+        // The tuples of all others may be that of an echo with the identifier 0: the flow table is not for them.
+        (Some(IcmpKind::EchoRequest), Side::Return) => {
+            return late::refuse(context, &key, packet).into();
+        }
+        (Some(IcmpKind::EchoReply), Side::Egress) | (Some(IcmpKind::Other { .. }), _) => {
+            return drop_packet(Reason::IcmpUnsupported);
+        }
+    }
+    let known = match context.tables.flows.get(&key) {
+        Some(entry) if is_current(context.now, context.snapshot, &entry, packet) => {
+            if R::ON {
+                record_hit(context, &entry);
+            }
+            return send::send_current(context, entry, packet);
+        }
+        Some(entry) => Some((Arc::clone(&entry.flow), entry.side)),
+        None => None,
+    };
+    match known {
+        Some((flow, _)) if flow.is_expired(context.now, &context.snapshot.parts().timeouts) => {
+            context.tables.flows.expire(context.now, &flow);
+        }
+        Some((flow, Side::Egress)) if starts_anew(&flow, packet) => {
+            context.tables.flows.remove(&flow);
+        }
+        Some((flow, _)) => match review::walk_again(context, &flow) {
+            Ok(()) => return send::send_by(context, &key, packet),
+            Err(moved) if side == Side::Return || !admit::can_start(packet) => {
+                return moved.into();
+            }
+            Err(_) => {}
+        },
+        None => {}
+    }
+    match side {
+        Side::Egress => match admit::begin_flow(context, &key, packet) {
+            Ok(verdict) => verdict,
+            Err(denial) => late::answer(context, &key, denial, packet),
+        },
+        Side::Return => late::refuse(context, &key, packet).into(),
+    }
+}
+
+/// Decides whether an entry may be used as it is. One of a newer configuration may: another worker has that one already,
+/// this one will have it with its next batch.
+#[inline]
+pub(super) fn is_current(
+    now: Instant,
+    snapshot: &Snapshot,
+    entry: &FlowEntry<FlowOutcome>,
+    packet: &Packet<'_>,
+) -> bool {
+    entry.generation >= snapshot.generation
+        && !entry.flow.is_expired(now, &snapshot.parts().timeouts)
+        && !(entry.side == Side::Egress && starts_anew(&entry.flow, packet))
+}
+
+/// Decides whether a packet is a SYN on a flow that is over: it begins another flow with the same tuple.
+#[inline]
+fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
+    packet.tcp().is_some_and(|tcp| tcp.flags.syn() && !tcp.flags.ack())
+        && flow.tcp.state() == TcpState::Closed
+}
+
+/// Records that a flow knew the packet. Where its cached outcome is a drop, the stage that decided is the one to show.
+fn record_hit<R: Recorder>(context: &mut Context<'_, R>, entry: &FlowEntry<FlowOutcome>) {
+    let (task, service) = (entry.flow.egress.tuple().src, entry.flow.service_in(context.snapshot));
+    let component = service.map_or(Component::Task(task), Component::Service);
+    context.recorder.step(Step {
+        stage: Stage::FlowTable,
+        component,
+        rule: Some(entry.flow.admitted_by),
+        outcome: Outcome::Pass,
+        detail: Detail::Tracked,
+    });
+    if let FlowOutcome::Drop(denial) = entry.outcome {
+        context.recorder.step(Step {
+            stage: denial.reason.stage(),
+            component,
+            rule: Some(denial.decided_by),
+            outcome: Outcome::Drop,
+            detail: Detail::None,
+        });
+    }
+}

@@ -1,0 +1,138 @@
+//! One leg of a path: from a subnet through middleboxes to a target that is none, as the route tables on it lead.
+
+use super::hop::Middlebox;
+use crate::vpc::{GatewayEndpointIx, NatGatewayIx, PeeringIx, RuleRef, Snapshot, SubnetIx, Target};
+use ipnetwork::Ipv4Network;
+
+/// The most middleboxes in a row.
+const MOST_MIDDLEBOXES: usize = 8;
+
+/// A leg.
+#[derive(Debug)]
+pub(super) struct Leg {
+    from: SubnetIx,
+    middleboxes: [Option<Through>; MOST_MIDDLEBOXES],
+    pub(super) end: LegEnd,
+}
+
+/// A middlebox on a leg, the subnet that it is in, and the route that leads to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Through {
+    pub(super) middlebox: Middlebox,
+    pub(super) subnet: SubnetIx,
+    pub(super) route: RuleRef,
+}
+
+/// How a leg ends in its last subnet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LegEnd {
+    /// The destination is in that subnet: no route is asked there (spec 3.1).
+    Inside,
+    /// The route of that subnet's table, and its target.
+    Route(RuleRef, Next),
+    /// The table leads nowhere.
+    Nowhere(Nowhere),
+}
+
+/// A target that ends a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Local,
+    InternetGateway,
+    NatGateway(NatGatewayIx),
+    GatewayEndpoint(GatewayEndpointIx),
+    Peering(PeeringIx),
+}
+
+/// Why a table leads nowhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Nowhere {
+    /// It has no route.
+    NoRoute,
+    /// The target does not exist any more.
+    Blackhole(RuleRef),
+    /// The route leads to a middlebox in a subnet that was asked already, or to one too many.
+    Loop(RuleRef),
+}
+
+/// What a route's target is to a leg.
+pub(super) enum Step {
+    Through(Middlebox),
+    To(Next),
+    Gone,
+}
+
+impl Step {
+    pub(super) fn of(target: &Target) -> Self {
+        match *target {
+            Target::NetworkInterface(ix) => Self::Through(Middlebox::Appliance(ix)),
+            Target::GatewayLoadBalancerEndpoint(ix) => Self::Through(Middlebox::Endpoint(ix)),
+            Target::Local => Self::To(Next::Local),
+            Target::InternetGateway => Self::To(Next::InternetGateway),
+            Target::NatGateway(ix) => Self::To(Next::NatGateway(ix)),
+            Target::GatewayEndpoint(ix) => Self::To(Next::GatewayEndpoint(ix)),
+            Target::Peering(ix) => Self::To(Next::Peering(ix)),
+            Target::Blackhole(_) => Self::Gone,
+        }
+    }
+}
+
+impl Leg {
+    /// Follows the route tables. For a network, this is the leg of all its addresses that no longer prefix of the tables
+    /// holds.
+    pub(super) fn of(snapshot: &Snapshot, from: SubnetIx, to: Ipv4Network) -> Self {
+        let end = LegEnd::Nowhere(Nowhere::NoRoute);
+        let mut leg = Self { from, middleboxes: [None; MOST_MIDDLEBOXES], end };
+        loop {
+            let at = leg.last();
+            if is_inside(snapshot, at, to) {
+                return Self { end: LegEnd::Inside, ..leg };
+            }
+            let table = snapshot.subnet(at).route_table;
+            let Some((position, found)) = snapshot.route_table(table).lookup_network(to) else {
+                return leg;
+            };
+            let route = RuleRef::Route(table, position);
+            let middlebox = match Step::of(&found.target) {
+                Step::Through(middlebox) => middlebox,
+                Step::To(next) => return Self { end: LegEnd::Route(route, next), ..leg },
+                Step::Gone => {
+                    return Self { end: LegEnd::Nowhere(Nowhere::Blackhole(route)), ..leg };
+                }
+            };
+            let through = Through { middlebox, subnet: middlebox.subnet(snapshot), route };
+            if leg.has_asked(through.subnet) || !leg.add(through) {
+                return Self { end: LegEnd::Nowhere(Nowhere::Loop(route)), ..leg };
+            }
+        }
+    }
+
+    /// Adds a middlebox if there is room.
+    fn add(&mut self, through: Through) -> bool {
+        let free = self.middleboxes.iter_mut().find(|slot| slot.is_none());
+        free.map(|slot| *slot = Some(through)).is_some()
+    }
+
+    pub(super) fn middleboxes(&self) -> impl Iterator<Item = Through> {
+        self.middleboxes.iter().copied().flatten()
+    }
+
+    /// Returns the subnet that is asked last.
+    pub(super) fn last(&self) -> SubnetIx {
+        self.middleboxes().last().map_or(self.from, |through| through.subnet)
+    }
+
+    pub(super) fn passes(&self, middlebox: Middlebox) -> bool {
+        self.middleboxes().any(|through| through.middlebox == middlebox)
+    }
+
+    fn has_asked(&self, subnet: SubnetIx) -> bool {
+        self.from == subnet || self.middleboxes().any(|through| through.subnet == subnet)
+    }
+}
+
+/// Decides whether a subnet has all addresses of a network.
+fn is_inside(snapshot: &Snapshot, subnet: SubnetIx, network: Ipv4Network) -> bool {
+    let cidr = snapshot.subnet(subnet).cidr;
+    cidr.contains(network.network()) && cidr.prefix() <= network.prefix()
+}

@@ -1,0 +1,83 @@
+//! A list of hops in the making: what requests and replies have in common.
+
+use super::hop::{DeadEnd, Hop, Hops, Middlebox};
+use super::leg::Leg;
+use crate::vpc::{Direction, NatGatewayIx, RuleRef, Snapshot, SubnetIx, VpcIx};
+
+pub(super) struct List<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    /// The NAT gateway whose own subnet is left next.
+    pub(super) at_nat_gateway: Option<NatGatewayIx>,
+    hops: Hops,
+}
+
+impl<'a> List<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, at_nat_gateway: None, hops: Hops::default() }
+    }
+
+    pub(super) fn push(&mut self, hop: Hop) {
+        self.hops.hops.push(hop);
+    }
+
+    /// Ends the list at its destination, where its last hop is.
+    pub(super) fn arrive(self) -> Hops {
+        self.hops
+    }
+
+    /// Ends the list before its destination.
+    pub(super) fn die(self, dead_end: DeadEnd) -> Hops {
+        Hops { dead_end: Some(dead_end), ..self.hops }
+    }
+
+    /// Leads through the middleboxes of a leg.
+    pub(super) fn through(
+        &mut self,
+        leg: &Leg,
+        from: SubnetIx,
+        saw_request: impl Fn(Middlebox) -> bool,
+    ) {
+        let mut at = from;
+        for through in leg.middleboxes() {
+            self.leave(at, through.route);
+            self.enter(through.subnet);
+            let middlebox = through.middlebox;
+            self.push(Hop::Middlebox { middlebox, saw_request: saw_request(middlebox) });
+            at = through.subnet;
+        }
+    }
+
+    /// Leaves a subnet by a route of its table.
+    pub(super) fn leave(&mut self, subnet: SubnetIx, route: RuleRef) {
+        self.border(subnet, Some(route), true);
+    }
+
+    /// Leaves a subnet, or stays in it. A NAT gateway consults its subnet's table first: without a route it sends nothing
+    /// that an ACL could judge (spec 13).
+    pub(super) fn border(&mut self, subnet: SubnetIx, route: Option<RuleRef>, crossed: bool) {
+        let acl = Hop::NetworkAcl { subnet, direction: Direction::Egress, crossed };
+        let table = Hop::RouteTable { subnet, route };
+        let in_order = match self.at_nat_gateway.take() {
+            Some(_) => [table, acl],
+            None => [acl, table],
+        };
+        self.hops.hops.extend(in_order);
+    }
+
+    /// Leaves a subnet whose table leads nowhere.
+    pub(super) fn strand(&mut self, subnet: SubnetIx) {
+        self.push(Hop::NetworkAcl { subnet, direction: Direction::Egress, crossed: true });
+    }
+
+    pub(super) fn enter(&mut self, subnet: SubnetIx) {
+        self.enter_or_stay(subnet, true);
+    }
+
+    pub(super) fn enter_or_stay(&mut self, subnet: SubnetIx, crossed: bool) {
+        self.push(Hop::NetworkAcl { subnet, direction: Direction::Ingress, crossed });
+    }
+
+    pub(super) fn vpc(&self, subnet: SubnetIx) -> VpcIx {
+        self.snapshot.subnet(subnet).vpc
+    }
+}

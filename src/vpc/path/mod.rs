@@ -1,0 +1,50 @@
+//! Paths as data: where the configuration leads a packet, hop by hop.
+//!
+//! A [`Path`] is two lists of [`Hop`]s: the request's, and the reply's, which follows its own route tables. A list names
+//! every check and every translation in AWS's order, and ends at an interface, on the internet, or at a [`DeadEnd`].
+//! Packets, ICMP errors, `explain`, dry runs and the linter evaluate these lists; nothing else follows a route table.
+
+mod attachment;
+mod hop;
+mod leg;
+mod link;
+mod list;
+mod reply;
+mod request;
+#[cfg(test)]
+mod tests;
+
+pub use attachment::Attachment;
+pub use hop::{DeadEnd, Hop, Hops, Link, Middlebox};
+pub use link::{link, prefixes};
+pub use reply::{ReturnTo, reply};
+pub use request::request;
+
+use super::Snapshot;
+use std::net::Ipv4Addr;
+
+/// A packet's path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// What the request meets, from the attachment to the destination.
+    pub request: Hops,
+    /// What the reply meets on its way back; empty if the request does not arrive.
+    pub reply: Hops,
+}
+
+/// Resolves the path from an attachment to an address.
+///
+/// The reply returns to the primary address of the NAT gateway on the path. A flow that takes another of its addresses
+/// has another reply: see [`reply()`].
+pub fn resolve(snapshot: &Snapshot, from: Attachment, to: Ipv4Addr) -> Path {
+    let request = request(snapshot, from, to);
+    let reply = match (from, request.dead_end) {
+        (Attachment::Eni(eni), None) => {
+            let primary = |ix| (ix, snapshot.nat_gateway(ix).private_address());
+            let nat_gateway = request.nat_gateway().map(primary);
+            reply(snapshot, ReturnTo { eni, nat_gateway }, to)
+        }
+        (Attachment::Eni(_), Some(_)) | (Attachment::AppRunner, _) => Hops::default(),
+    };
+    Path { request, reply }
+}
