@@ -17,25 +17,25 @@ pub(crate) fn flow_row(
     generation: u32,
     outcome: FlowOutcome,
 ) -> FlowRow {
-    let (inside, outside) = (flow.egress.tuple(), flow.returned.tuple().reversed());
+    let (inside, outside) = (flow.inside(), flow.outside());
     let idle = now.since(flow.last_seen());
     let admitted = decided_then(history, flow.admitted_by, flow.admitted_under, snapshot);
     FlowRow {
         service: service_then(history, flow.service, flow.admitted_under),
-        task: snapshot.task(inside.src).map_or(0, |task| task.number),
-        protocol: match inside.protocol {
+        task: snapshot.task(inside.src()).map_or(0, |task| task.number),
+        protocol: match inside.protocol() {
             Protocol::Other(number) => number.to_string(),
             named @ (Protocol::Tcp | Protocol::Udp | Protocol::Icmp) => named.to_string(),
         },
         state: state_of(flow, outcome).to_owned(),
-        inside: endpoint(inside.protocol, inside.src, inside.sport),
-        destination: endpoint(inside.protocol, inside.dst, inside.dport),
+        inside: endpoint(inside.protocol(), inside.src(), inside.sport()),
+        destination: endpoint(inside.protocol(), inside.dst(), inside.dport()),
         eni: flow
             .eni_in(snapshot)
             .map_or_else(|| "app-runner".to_owned(), |ix| snapshot.eni(ix).id.clone()),
         eni_port: flow.eni.as_ref().map_or(0, |(_, lease)| lease.port()),
         nat_gateway: flow.nat_gateway_in(snapshot).map(|ix| snapshot.nat_gateway(ix).id.clone()),
-        outside: endpoint(inside.protocol, outside.src, outside.sport),
+        outside: endpoint(inside.protocol(), outside.src(), outside.sport()),
         admitted_by: admitted.rule,
         line: admitted.line,
         rule_generation: admitted.earlier,
@@ -57,7 +57,7 @@ pub(crate) fn flow_row(
 
 /// The word for a flow's state.
 pub(super) fn state_of(flow: &Flow, outcome: FlowOutcome) -> &'static str {
-    match (outcome, flow.egress.tuple().protocol) {
+    match (outcome, flow.inside().protocol()) {
         (FlowOutcome::Drop(_), _) => "denied",
         (FlowOutcome::Forward(_), Protocol::Tcp) => flow.tcp.state().as_str(),
         (FlowOutcome::Forward(_), _) if flow.received.packets() > 0 => "replied",

@@ -116,7 +116,7 @@ impl FlowQuery {
 }
 
 fn is_of(protocol: Option<Protocol>, flow: &Flow) -> bool {
-    protocol.is_none_or(|protocol| flow.egress.tuple().protocol == protocol)
+    protocol.is_none_or(|protocol| flow.inside().protocol() == protocol)
 }
 
 fn lets_pass(filter: &Filter, snapshot: &Snapshot, flow: &Flow) -> bool {

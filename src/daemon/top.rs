@@ -250,7 +250,7 @@ fn enis(engine: &Engine, snapshot: &Snapshot) -> HashMap<Key, Carried> {
 }
 
 fn owner(snapshot: &Snapshot, flow: &Flow) -> String {
-    crate::explain::task(snapshot, flow.egress.tuple().src)
+    crate::explain::task(snapshot, flow.inside().src())
 }
 
 #[cfg(test)]

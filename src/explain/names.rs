@@ -503,7 +503,10 @@ mod tests {
             decided_by(RuleRef::DestinationSecurityGroups(VPC, ORDERS_DB_ADDRESS), &snapshot);
         assert_eq!((named.kind, named.id.as_str()), ("security-groups", "sg-app,sg-db"));
         assert_eq!(named.to_string(), "no ingress rule of sg-app, sg-db");
-        assert_eq!((named.line, named.implied), (None, false));
+        let lines: Vec<_> = named.groups.iter().map(|g| (g.id.as_str(), g.line)).collect();
+        assert_eq!(lines, [("sg-app", Some(39)), ("sg-db", Some(43))]);
+        assert_eq!((named.line, named.implied), (Some(39), false));
+        assert_eq!(named.place("lab.toml").as_deref(), Some("lab.toml:39, lab.toml:43"));
     }
 
     /// `security-groups` promises the ids of groups.

@@ -5,7 +5,7 @@ use super::offload_state::Offload;
 use super::{
     Counters, EgressTotals, FlowKey, Instant, PoolKey, PortLease, Side, TcpState, TcpTracker,
 };
-use crate::packet::Protocol;
+use crate::packet::{Inside, Outside, Protocol};
 use crate::vpc::{
     EniIx, Generation, Interface, NatGatewayIx, RuleRef, ServiceIx, Snapshot, Timeouts,
 };
@@ -67,6 +67,18 @@ pub struct FlowStart {
 }
 
 impl Flow {
+    /// Returns the packets from the task, as the task has them.
+    #[inline]
+    pub fn inside(&self) -> Inside {
+        Inside::new(self.egress.tuple())
+    }
+
+    /// Returns the same packets, as the server has them.
+    #[inline]
+    pub fn outside(&self) -> Outside {
+        Outside::new(self.returned.tuple().reversed())
+    }
+
     /// Makes a flow that begins now.
     pub fn new(now: Instant, start: FlowStart) -> Self {
         let FlowStart { egress, returned, service, eni, nat, admitted_by, admitted_under, totals } =

@@ -142,7 +142,7 @@ impl FlowCache {
 
     fn put(self: &Arc<Self>, candidate: &Candidate, begin: [CacheCounters; 2]) -> Option<Lease> {
         let flow = &candidate.flow;
-        let (task, out) = self.read_tables().links(flow.egress.tuple().src, &candidate.egress)?;
+        let (task, out) = self.read_tables().links(flow.inside().src(), &candidate.egress)?;
         let slot = self.lease(begin)?;
         let mut carrier = Lease { cache: Arc::clone(self), slot, keys: [None; 2], is_whole: true };
         if let Some(records) = &self.records {

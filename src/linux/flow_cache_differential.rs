@@ -402,7 +402,7 @@ impl Bed {
                 let flow = &entry.flow;
                 let counted = [&flow.sent, &flow.received]
                     .map(|counters| (counters.packets(), counters.segments(), counters.bytes()));
-                let key = flow.egress.tuple().to_string();
+                let key = flow.inside().to_string();
                 all.insert(key, (counted, format!("{:?}", flow.tcp)));
             });
             let tallies: Vec<_> = engine

@@ -50,7 +50,7 @@ fn probe<R>(context: &Context<'_, R>, key: &FlowKey, packet: &Packet<'_>) -> Res
     Ok(Probe { fragment, last_hop, ..Probe::new(task, inside, packet.icmp_type_code()) })
 }
 
-/// Only a first packet may begin a flow; whatever else comes without one is late, or never belonged to any.
+/// Requires a packet that may be the first of a flow; anything else is late, or never belonged to a flow.
 fn require_start<R>(
     context: &Context<'_, R>,
     key: &FlowKey,

@@ -27,7 +27,7 @@ impl From<Attachment> for Device {
 }
 
 impl Device {
-    /// The devices of a configuration: ENIs, NAT gateways, App Runner's own egress, each in the order of its table.
+    /// Lists the devices of a configuration: ENIs, NAT gateways, App Runner's own egress, each in the order of its table.
     pub fn all(snapshot: &Snapshot) -> impl Iterator<Item = Self> {
         let parts = snapshot.parts();
         let enis = (0..parts.enis.len()).map(|i| Self::Eni(i.into()));
@@ -51,7 +51,7 @@ pub enum DeviceId {
 }
 
 impl DeviceId {
-    /// The id of a device of this configuration.
+    /// Returns the id of a device of this configuration.
     pub fn of(snapshot: &Snapshot, device: Device) -> Self {
         match device {
             Device::Eni(ix) => Self::Eni(snapshot.eni(ix).id.clone()),
@@ -60,7 +60,7 @@ impl DeviceId {
         }
     }
 
-    /// The device in this configuration, if it has it.
+    /// Finds the device in this configuration, if it has it.
     pub fn device_in(&self, snapshot: &Snapshot) -> Option<Device> {
         let parts = snapshot.parts();
         match self {

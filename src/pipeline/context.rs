@@ -59,7 +59,7 @@ impl<'a, R> Context<'a, R> {
     }
 }
 
-/// A drop for which the packet itself is the cause, or a missing flow.
+/// Drops a packet that is itself the cause, or for which a flow is missing.
 pub(super) fn drop_packet(reason: Reason) -> Verdict {
     let in_table = reason.stage() == Stage::FlowTable;
     let decided_by = if in_table { RuleRef::FlowTable } else { RuleRef::Packet };

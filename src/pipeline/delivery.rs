@@ -12,7 +12,7 @@ use ipnetwork::Ipv4Network;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// The links of a device by destination, each prefix once, sorted: the longest prefix that holds a destination wins. Tasks
+/// Lists the links of a device by destination, each prefix once, sorted: the longest prefix that holds a destination wins. Tasks
 /// are not among them, and a destination that no prefix holds leads nowhere.
 pub fn deliveries(snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link)> {
     let subnet = match device {
@@ -34,13 +34,13 @@ pub fn deliveries(snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link
     all.into_iter().collect()
 }
 
-/// What answers at exempt addresses (spec 4.3), and at the VPC's resolver's.
+/// Lists the exempt addresses (spec 4.3) and the VPC's resolver, with the link of what answers there.
 fn services(resolver: Option<Ipv4Addr>) -> impl Iterator<Item = (Ipv4Network, Link)> {
     let addresses = exempt::LINK_LOCAL.into_iter().chain(resolver);
     addresses.map(|address| (Ipv4Network::from(address), Link::Services))
 }
 
-/// The addresses that a device takes packets for, each with the address space of the link that they come by. A private
+/// Lists the addresses that a device takes packets for, each with the address space of the link that they come by. A private
 /// address is taken in its own VPC, where gateway endpoints send from too, and in each VPC that is peered with it.
 pub fn owned(snapshot: &Snapshot, device: Device) -> Vec<(Space, Ipv4Addr)> {
     let (subnet, addresses) = match device {

@@ -64,7 +64,7 @@ impl Engine {
         judge(&moment, received, answer, &mut Off)
     }
 
-    /// [`Engine::judge`] with a recorder.
+    /// Judges as [`Engine::judge`] does, with a recorder.
     #[cfg(test)]
     pub(super) fn judge_recording<R: super::Recorder>(
         &self,
@@ -174,7 +174,7 @@ impl Engine {
 
     /// Forgets the flows of a task that was removed; returns how many.
     pub fn forget_task(&self, now: Instant, snapshot: &Snapshot, address: Ipv4Addr) -> usize {
-        self.forget_flows(now, snapshot, |flow| flow.egress.tuple().src == address)
+        self.forget_flows(now, snapshot, |flow| flow.inside().src() == address)
     }
 
     /// Forgets the flows for which `ends` is true; returns how many.
@@ -260,7 +260,7 @@ impl Engine {
         Moment { tables: &self.tables, now, snapshot }
     }
 
-    /// The circumstances of what no packet brings about: no device, and no room for an answer.
+    /// Makes a context for what no packet brings about: no device, and no room for an answer.
     fn without_packet<'a, R>(
         &'a self,
         now: Instant,

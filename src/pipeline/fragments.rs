@@ -59,7 +59,8 @@ fn judge_first<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Packet<'_
     verdict
 }
 
-/// Tasks draw their identifications independently of each other; a server knows only the NAT, and draws its own for it.
+/// Returns the identification that a datagram leaves with. Tasks draw theirs independently of each other; a server knows
+/// only the NAT, and draws its own for it.
 fn identification<R>(context: &Context<'_, R>, packet: &Packet<'_>) -> u16 {
     match context.arrival.side {
         Side::Egress => context.tables.fragments.next_identification(),
@@ -148,10 +149,10 @@ fn find<'a, R>(context: &Context<'a, R>, key: &FlowKey, packet: &Packet<'_>) -> 
     }
 }
 
-/// A flow that whole packets have made lets no fragment through a NAT gateway either.
+/// Refuses a fragment of a flow that whole packets have made through a NAT gateway.
 fn refusal(snapshot: &Snapshot, flow: &Flow) -> Option<Denial> {
     let ix = flow.nat_gateway_in(snapshot)?;
-    drops_fragments_of(flow.egress.tuple().protocol).then(|| refused_by(RuleRef::NatGateway(ix)))
+    drops_fragments_of(flow.inside().protocol()).then(|| refused_by(RuleRef::NatGateway(ix)))
 }
 
 fn refused_by(decided_by: RuleRef) -> Denial {

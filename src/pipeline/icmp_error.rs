@@ -105,15 +105,17 @@ fn refusal<R>(
     }
 }
 
-/// The packet that it quotes is the task's own as it left: shows the task its own again.
+/// Translates an error for the task: the packet that it quotes is the task's own as it left, and becomes that which the
+/// task sent.
 fn to_inside(flow: &Flow, packet: &mut Packet<'_>) -> Verdict {
-    let inside = flow.egress.tuple();
+    let inside = flow.inside();
     let from = packet.src();
-    rewrite_icmp_error(packet, from, inside.src, inside, flow.nat.is_some());
-    Verdict::Forward { link: Link::Task(inside.src), decided_by: flow.admitted_by }
+    rewrite_icmp_error(packet, from, inside.src(), inside.tuple(), flow.nat.is_some());
+    Verdict::Forward { link: Link::Task(inside.src()), decided_by: flow.admitted_by }
 }
 
-/// The packet that it quotes is a reply as the task got it: shows the server its own again. The source becomes the NAT's (I5).
+/// Translates an error for the server: the packet that it quotes is a reply as the task got it, and becomes that which the
+/// server sent. The source becomes the NAT's (I5).
 fn to_outside<R>(
     context: &Context<'_, R>,
     flow: &Flow,

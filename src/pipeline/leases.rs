@@ -14,11 +14,11 @@ pub(super) struct Leases<'a> {
     pub(super) now: Instant,
     pub(super) pools: &'a Arc<PortPools>,
     pub(super) purpose: Purpose<'a>,
-    /// How many ports this walk has looked at.
+    /// Ports that this evaluation has looked at.
     pub(super) peeked: Cell<u64>,
 }
 
-/// What a walk is for.
+/// What an evaluation is for.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose<'a> {
     /// A packet that no flow knows.
@@ -29,7 +29,7 @@ pub(super) enum Purpose<'a> {
     DryRun,
 }
 
-/// A port, however it was come by.
+/// A port that a flow has or would have.
 #[derive(Debug)]
 pub(super) enum Grant {
     Leased(PortLease),
@@ -60,7 +60,7 @@ impl Leases<'_> {
         matches!(self.purpose, Purpose::Tracked(_))
     }
 
-    /// A port of an ENI. At an ENI of a single task that is the task's own: it sends as it is, from another address.
+    /// Grants a port of an ENI. At an ENI of a single task it is the task's own: only the address is translated.
     pub(super) fn eni(
         &self,
         snapshot: &Snapshot,
@@ -89,7 +89,7 @@ impl Leases<'_> {
         self.grant(snapshot, key, limit, |flow| flow.eni.as_ref().map(|(_, lease)| lease))
     }
 
-    /// An address of a NAT gateway, and a port of it. There is no limit on all ports together: every flow has a port of
+    /// Grants an address of a NAT gateway, and a port of it. There is no limit on all ports together: every flow has a port of
     /// its ENI too.
     ///
     /// Addresses are taken in turn, and one whose ports toward this destination are all taken is passed over. AWS tells no
@@ -124,7 +124,7 @@ impl Leases<'_> {
         }
     }
 
-    /// Whose turn it is: only a new flow ends it.
+    /// Returns the position of the address that is next; only a new flow advances it.
     fn turn(&self, nat: SpaceAddr, of: usize) -> usize {
         let turn = match self.purpose {
             Purpose::NewFlow => self.pools.advance_rotation(nat),
@@ -133,7 +133,7 @@ impl Leases<'_> {
         turn as usize % of
     }
 
-    /// A port of App Runner's own NAT. AWS tells no limit; an ENI's is inferred, as both are Hyperplane's.
+    /// Grants a port of App Runner's own NAT. AWS states no limit; an ENI's is inferred, as both are Hyperplane's.
     ///
     /// So every flow counts against an ENI's limit or this one: `limits.eni_connections` for each ENI and once more
     /// bounds the flow table.

@@ -54,7 +54,7 @@ fn verdicts(tables: &Tables, snapshot: &Snapshot, flow: &Arc<Flow>) -> Option<Ca
     };
     let (egress, returned) = (forward(&flow.egress)?, forward(&flow.returned));
     // What one side of TCP says is judged by what the other has said.
-    let one_way = flow.egress.tuple().protocol != Protocol::Tcp;
+    let one_way = flow.inside().protocol() != Protocol::Tcp;
     if returned.is_none() && !one_way || tables.watchers.select(snapshot, flow) {
         return None;
     }
@@ -117,7 +117,7 @@ fn is_worth_it(flow: &Flow) -> bool {
     }
     let enough = if flow.offloads_at_once() { 0 } else { TWO_WAY };
     let two_way = received > 0 && sent + received >= enough;
-    match flow.egress.tuple().protocol {
+    match flow.inside().protocol() {
         Protocol::Tcp => two_way && flow.tcp.is_steady(),
         Protocol::Udp => two_way || sent >= ONE_WAY,
         Protocol::Icmp => two_way,

@@ -17,27 +17,27 @@ macro_rules! reasons {
             /// Every reason, by number.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The stable name, as `egret drops` and `--json` show it.
+            /// Returns the stable name, as `egret drops` and `--json` show it.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// The stage that gave it.
+            /// Returns the stage that gives it.
             pub const fn stage(self) -> Stage {
                 match self { $(Self::$variant => Stage::$stage,)* }
             }
 
-            /// The Reachability Analyzer's explanation code, where one says the same (spec 10.2).
+            /// Returns the Reachability Analyzer's explanation code, where one says the same (spec 10.2).
             pub const fn code(self) -> Option<&'static str> {
                 match self { $(Self::$variant => $code,)* }
             }
 
-            /// What happened, in one sentence.
+            /// Says what happened, in one sentence.
             pub const fn sentence(self) -> &'static str {
                 match self { $(Self::$variant => $sentence,)* }
             }
 
-            /// What would mend it.
+            /// Says how to fix it.
             pub const fn hint(self) -> &'static str {
                 match self { $(Self::$variant => $hint,)* }
             }

@@ -8,7 +8,7 @@ use super::outcome::{FlowOutcome, Forward};
 use super::walk::{self, Removed, ReturnPoint};
 use super::{Denial, Device, Recorder};
 use crate::flow::{Flow, Side};
-use crate::packet::{Inside, Protocol, Rewrite, Tuple};
+use crate::packet::{Protocol, Rewrite, Tuple};
 use crate::vpc::path::Link;
 use crate::vpc::{Snapshot, Task};
 use std::net::Ipv4Addr;
@@ -72,7 +72,7 @@ pub(super) fn review<R: Recorder>(
     let mut evaluation = context.evaluation(probe, Purpose::Tracked(flow));
     match walk::walk(&mut evaluation) {
         Ok(admission) => {
-            let stays = admission.outside.reversed().tuple() == flow.returned.tuple()
+            let stays = admission.outside == flow.outside()
                 && admission.space == flow.returned.space;
             if !stays {
                 return Err(MOVED);
@@ -94,10 +94,10 @@ pub(super) fn review<R: Recorder>(
 /// # Errors
 /// It is not.
 pub(super) fn probe(snapshot: &Snapshot, flow: &Flow) -> Result<Probe, Denial> {
-    let inside = flow.egress.tuple();
-    let task = snapshot.task(inside.src).filter(|task| is_at_its_nat(snapshot, task, flow));
-    let icmp = if inside.protocol == Protocol::Icmp { (8, 0) } else { (0, 0) };
-    task.map(|&task| Probe::new(task, Inside::new(inside), icmp)).ok_or(MOVED)
+    let inside = flow.inside();
+    let task = snapshot.task(inside.src()).filter(|task| is_at_its_nat(snapshot, task, flow));
+    let icmp = if inside.protocol() == Protocol::Icmp { (8, 0) } else { (0, 0) };
+    task.map(|&task| Probe::new(task, inside, icmp)).ok_or(MOVED)
 }
 
 fn is_at_its_nat(snapshot: &Snapshot, task: &Task, flow: &Flow) -> bool {
@@ -118,7 +118,7 @@ pub(super) struct Ends {
 
 /// Returns the outcomes of a flow that passes both ways.
 pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcomes {
-    let (inside, back) = (flow.egress.tuple(), flow.returned.tuple());
+    let (inside, back) = (flow.inside(), flow.returned.tuple());
     let &Ends { read_at, link, ttl_hop } = ends;
     let mtu = snapshot.parts().mtu;
     let own = flow.eni.as_ref().map_or(back.dst, |(_, lease)| lease.key().address);
@@ -140,8 +140,8 @@ pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcome
     let returned = Forward {
         read_at: None,
         max_mss,
-        rewrite: rewrite_to(inside.reversed(), ttl_hop.is_some()),
-        link: Link::Task(inside.src),
+        rewrite: rewrite_to(inside.reversed().tuple(), ttl_hop.is_some()),
+        link: Link::Task(inside.src()),
         mtu: mtu.task,
         // Toward the outside only the address that it knows may speak.
         answers_from: Some(back.dst),

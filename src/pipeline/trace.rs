@@ -9,10 +9,10 @@ use crate::vpc::{
 };
 use std::net::Ipv4Addr;
 
-/// A named step of the walk.
+/// A named kind of check or translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// The octets are a packet.
+    /// The bytes are a packet.
     Parse,
     /// The source address is the task's own.
     SourceCheck,
@@ -57,7 +57,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The stable name, as `--json` shows it.
+    /// Returns the stable name, as `--json` shows it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Parse => "parse",
@@ -120,10 +120,10 @@ pub enum Component {
     Internet,
 }
 
-/// What a stage said.
+/// The outcome of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Go on.
+    /// The packet passes.
     Pass,
     /// Does not apply to this packet.
     Skip,
@@ -131,12 +131,12 @@ pub enum Outcome {
     Translate,
     /// The end of the path.
     Deliver,
-    /// The packet dies here.
+    /// The packet is dropped here.
     Drop,
 }
 
 impl Outcome {
-    /// The stable name, as `--json` shows it.
+    /// Returns the stable name, as `--json` shows it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -148,12 +148,12 @@ impl Outcome {
     }
 }
 
-/// What else there is to say about a step.
+/// Details of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
     /// Nothing.
     None,
-    /// Where the ENI that the task is attached to stands.
+    /// The subnet of the ENI that the task is attached to.
     Attached {
         /// The subnet.
         subnet: SubnetIx,
@@ -193,15 +193,15 @@ pub struct Step {
     pub component: Component,
     /// The rule that decided, where one did.
     pub rule: Option<RuleRef>,
-    /// What it said.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What else there is to say.
+    /// Details.
     pub detail: Detail,
 }
 
-/// Takes the steps of a walk. The live path runs with [`Off`], which compiles to nothing.
+/// Takes the steps of an evaluation. The live path runs with [`Off`], which compiles to nothing.
 pub trait Recorder {
-    /// Whether steps are wanted; work that only serves the evidence is behind this.
+    /// True if steps are wanted; work that only serves the evidence is behind this.
     const ON: bool;
     /// Takes one step.
     fn step(&mut self, step: Step);

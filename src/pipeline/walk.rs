@@ -64,7 +64,7 @@ pub(super) fn request<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> Result
     }
 }
 
-/// What comes before the path; `None` for a packet to an exempt address, which has none.
+/// Evaluates what comes before the path; returns `None` for a packet to an exempt address, which has no path.
 fn enter<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> Result<Option<Attachment>, Denial> {
     source_check::check(evaluation)?;
     let Some(attachment) = evaluation.snapshot.attachment(&evaluation.probe.task) else {
@@ -208,7 +208,8 @@ impl Sent {
     }
 }
 
-/// Link-local services and the VPC's resolver see the task itself, and nothing filters what they say to each other (spec 4.3).
+/// Admits a packet to an exempt address as it is: link-local services and the VPC's resolver see the task itself, and
+/// nothing filters their packets (spec 4.3).
 fn untranslated(inside: Inside) -> Admission {
     Admission {
         outside: Outside::new(inside.tuple()),
@@ -236,7 +237,7 @@ pub(super) struct ReturnPoint {
 pub(super) struct Removed;
 
 impl ReturnPoint {
-    /// Where packets to an ENI return that a NAT gateway itself sends; no ports are known yet.
+    /// Returns to an ENI what a NAT gateway itself sends; no ports are known yet.
     pub(super) fn of_nat_gateway(eni: EniIx, (ix, address): (NatGatewayIx, Ipv4Addr)) -> Self {
         Self { eni, eni_port: 0, nat_gateway: Some((ix, address, 0)) }
     }
@@ -270,7 +271,7 @@ impl ReturnPoint {
         path::reply(snapshot, ReturnTo { eni: self.eni, nat_gateway }, server)
     }
 
-    /// A packet from `src` to the NAT gateway, or to the ENI if there is none.
+    /// Makes a packet from `src` to the NAT gateway, or to the ENI if there is none.
     fn transit(&self, snapshot: &Snapshot, request: &Transit, src: Ipv4Addr) -> Transit {
         let eni = (snapshot.eni(self.eni).address, self.eni_port);
         let (dst, dport) = self.nat_gateway.map_or(eni, |(_, address, port)| (address, port));

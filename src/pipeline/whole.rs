@@ -89,7 +89,7 @@ fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
 
 /// Records that a flow knew the packet. Where its cached outcome is a drop, the stage that decided is the one to show.
 fn record_hit<R: Recorder>(context: &mut Context<'_, R>, entry: &FlowEntry<FlowOutcome>) {
-    let (task, service) = (entry.flow.egress.tuple().src, entry.flow.service_in(context.snapshot));
+    let (task, service) = (entry.flow.inside().src(), entry.flow.service_in(context.snapshot));
     let component = service.map_or(Component::Task(task), Component::Service);
     context.recorder.step(Step {
         stage: Stage::FlowTable,

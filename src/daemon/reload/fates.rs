@@ -26,7 +26,7 @@ pub(super) fn fates(running: &Running, next: &Snapshot, needs: &Needs, lab: &Lab
             return;
         }
         fates.live += 1;
-        let source = flow.egress.tuple().src;
+        let source = flow.inside().src();
         let fate = if leaving.contains(&source) {
             (Fate::Ends, "its task goes".to_owned(), None, None)
         } else if let Some(gone) = gone_of(flow, &lost) {
@@ -70,18 +70,20 @@ fn flow_fate(
     flow: &Flow,
     (fate, reason, rule, line): (Fate, String, Option<String>, Option<u32>),
 ) -> FlowFate {
-    let inside = flow.egress.tuple();
-    let attachment = running.tasks.get(&inside.src);
-    let end = |address, port| match inside.protocol.has_ports() {
+    let inside = flow.inside();
+    let attachment = running.tasks.get(&inside.src());
+    let end = |address, port| match inside.protocol().has_ports() {
         true => format!("{address}:{port}"),
         false => format!("{address}"),
     };
     FlowFate {
-        task: attachment
-            .map_or_else(|| inside.src.to_string(), |a| format!("{}/{}", a.service, a.task.number)),
-        protocol: inside.protocol.to_string(),
-        inside: end(inside.src, inside.sport),
-        destination: end(inside.dst, inside.dport),
+        task: attachment.map_or_else(
+            || inside.src().to_string(),
+            |a| format!("{}/{}", a.service, a.task.number),
+        ),
+        protocol: inside.protocol().to_string(),
+        inside: end(inside.src(), inside.sport()),
+        destination: end(inside.dst(), inside.dport()),
         fate,
         reason,
         rule,

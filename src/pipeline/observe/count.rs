@@ -23,7 +23,7 @@ pub(in crate::pipeline) fn count_drop(
         Side::Egress => (own(tuple.src), tuple.dst, tuple.dport),
         Side::Return => match tables.flows.get(&FlowKey::new(arrival.space, tuple)) {
             Some(entry) => {
-                (entry.flow.service_in(snapshot), entry.flow.egress.tuple().src, tuple.sport)
+                (entry.flow.service_in(snapshot), entry.flow.inside().src(), tuple.sport)
             }
             None => (own(tuple.src), tuple.dst, 0),
         },

@@ -1,5 +1,5 @@
-//! Every drop is counted by reason, and in a row by rule, service and destination. The rows are bounded: the one that was
-//! seen last the longest ago makes room.
+//! Drops, by reason and in rows by rule, service and destination. The rows are bounded: the least recently seen one makes
+//! room.
 
 use crate::flow::Instant;
 use crate::packet::Protocol;
@@ -18,7 +18,7 @@ const ROWS: usize = 4096;
 /// How many rows are looked at to find one that makes room: a new row costs no more than this.
 const LOOKS: usize = 16;
 
-/// What drops are told apart by.
+/// What distinguishes drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DropKey {
     /// The configuration that `decided_by` belongs to.
@@ -99,8 +99,8 @@ impl Drops {
         }
     }
 
-    /// Forgets the row that was seen last the longest ago, as far as [`LOOKS`] looks can tell: a row that was seen since
-    /// it came to its place goes to the end.
+    /// Forgets the least recently seen row, as far as [`LOOKS`] looks can tell: a row that was seen since it was queued goes
+    /// to the end.
     fn make_room(&self, order: &mut VecDeque<(DropKey, Instant)>) {
         for look in 1..=LOOKS {
             let Some((key, placed)) = order.pop_front() else { return };
@@ -115,7 +115,7 @@ impl Drops {
         }
     }
 
-    /// Every counter, for the expected-state tests.
+    /// Lists every counter, for the expected-state tests.
     #[cfg(test)]
     pub(in crate::pipeline) fn census(&self, census: &mut crate::flow::Census) {
         let Self { by_reason, rows, order } = self;
@@ -129,17 +129,17 @@ impl Drops {
         census.add("drop rows in order", order.len());
     }
 
-    /// How many packets were dropped for a reason.
+    /// Returns the packets that were dropped for a reason.
     pub fn packets(&self, reason: Reason) -> u64 {
         self.by_reason.get(reason as usize).map_or(0, |c| c.load(Relaxed))
     }
 
-    /// Every row, in no order.
+    /// Returns every row, in no order.
     pub fn rows(&self) -> Vec<(DropKey, DropCount)> {
         self.rows.iter().map(|row| (*row.key(), *row.value())).collect()
     }
 
-    /// Packets that were counted by reason, and whose rows had to make room.
+    /// Returns the packets that were counted by reason, and whose rows had to make room.
     pub fn beyond_rows(&self) -> u64 {
         let all: u64 = Reason::ALL.iter().map(|r| self.packets(*r)).sum();
         all.saturating_sub(self.rows.iter().map(|row| row.packets).sum())

@@ -64,7 +64,7 @@ pub(in crate::pipeline) fn all(moment: &Moment<'_>) -> Vec<NatMetrics> {
     tables.flows.for_each(|entry| {
         let flow = &entry.flow;
         let Some(nats) = NatPair::of(snapshot, flow) else { return };
-        let tcp = flow.egress.tuple().protocol == Protocol::Tcp;
+        let tcp = flow.inside().protocol() == Protocol::Tcp;
         let open = flow.tcp.state() != TcpState::Closed && !flow.is_expired(now, timeouts);
         of(nats, &|metrics| {
             metrics.active_connection_count += u64::from(tcp && open);

@@ -1,4 +1,4 @@
-//! Who holds the ports: what an operator looks for when a NAT gateway or an ENI has none left.
+//! The holders of ports: what an operator looks for when a NAT gateway or an ENI has none left.
 
 use super::totals::NatPair;
 use crate::flow::FlowTable;
@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
-/// How many pools are told of, and how many holders of each.
+/// How many pools are shown, and how many holders of each.
 const POOLS: usize = 10;
 const HOLDERS: usize = 5;
 
@@ -42,17 +42,17 @@ pub(in crate::pipeline) fn fullest<O: Copy>(
 ) -> Vec<PortHolders> {
     let mut pools: HashMap<PortPool, HashMap<Ipv4Addr, u64>> = HashMap::new();
     flows.for_each(|entry| {
-        let inside = entry.flow.egress.tuple();
+        let inside = entry.flow.inside();
         let Some(nats) = NatPair::of(snapshot, &entry.flow) else { return };
         let mut hold = |pool| {
-            *pools.entry(pool).or_default().entry(inside.src).or_default() += 1;
+            *pools.entry(pool).or_default().entry(inside.src()).or_default() += 1;
         };
         if let Some(ix) = nats.eni {
             hold(PortPool { device: Device::Eni(ix), destination: None });
         }
         if let Some(ix) = nats.nat_gateway {
-            let port = if inside.protocol.has_ports() { inside.dport } else { 0 };
-            let destination = Some((inside.protocol.number(), inside.dst, port));
+            let port = if inside.protocol().has_ports() { inside.dport() } else { 0 };
+            let destination = Some((inside.protocol().number(), inside.dst(), port));
             hold(PortPool { device: Device::NatGateway(ix), destination });
         }
     });
@@ -74,14 +74,14 @@ impl PortHolders {
         Self { pool, taken, limit: limit(snapshot, pool.device), holders }
     }
 
-    /// How full the pool is.
+    /// Returns how full the pool is, in thousandths.
     fn permille(&self) -> u64 {
         self.taken.saturating_mul(1000) / self.limit.max(1)
     }
 }
 
 impl PortPool {
-    /// The protocol of its destination.
+    /// Returns the protocol of its destination.
     pub fn protocol(&self) -> Option<Protocol> {
         self.destination.map(|(protocol, _, _)| Protocol::from(protocol))
     }

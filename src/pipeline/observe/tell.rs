@@ -102,8 +102,8 @@ impl FlowFacts {
     pub(in crate::pipeline) fn of(snapshot: &Snapshot, flow: &Flow) -> Self {
         Self {
             party: Party::of_flow(snapshot, flow),
-            inside: Inside::new(flow.egress.tuple()),
-            outside: Outside::new(flow.returned.tuple().reversed()),
+            inside: flow.inside(),
+            outside: flow.outside(),
             admitted_by: flow.admitted_by,
             admitted_under: flow.admitted_under,
         }

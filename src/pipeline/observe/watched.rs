@@ -205,7 +205,7 @@ impl After {
     }
 }
 
-/// The NAT gateway that let a packet go no further.
+/// Returns the NAT gateway that dropped a packet.
 fn refused_at(verdict: Verdict) -> Option<NatGatewayIx> {
     match verdict {
         Verdict::Reply { decided_by: RuleRef::NatGateway(ix), .. }

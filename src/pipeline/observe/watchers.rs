@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-/// What somebody wants to see.
+/// What a watcher wants to see.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
     /// Of which packets and flows.
@@ -199,7 +199,7 @@ pub enum FlowEvent {
 }
 
 impl FlowEvent {
-    /// The stable name, as `--json` shows it.
+    /// Returns the stable name, as `--json` shows it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -212,7 +212,7 @@ impl FlowEvent {
     }
 }
 
-/// Everybody who watches an engine.
+/// All watchers of an engine.
 #[derive(Debug, Default)]
 pub struct Watchers {
     count: AtomicU32,
@@ -220,7 +220,7 @@ pub struct Watchers {
 }
 
 impl Watchers {
-    /// Whether somebody watches: all that the packet path asks.
+    /// Decides whether anybody watches: all that the packet path asks.
     #[inline]
     pub fn any(&self) -> bool {
         self.count.load(Relaxed) != 0
@@ -246,7 +246,7 @@ impl Watchers {
         });
     }
 
-    /// Whether somebody watches a flow's packets. Who asks for its beginning and end, or for what is dropped, sees that
+    /// Decides whether anybody watches a flow's packets. A watcher of beginnings and ends, or of drops, sees these
     /// anyhow.
     pub(in crate::pipeline) fn select(&self, snapshot: &Snapshot, flow: &Flow) -> bool {
         if !self.any() {
@@ -262,13 +262,13 @@ impl Watchers {
         })
     }
 
-    /// Those who watch now.
+    /// Returns those who watch now.
     pub(in crate::pipeline) fn list(&self) -> Arc<Vec<Arc<Watcher>>> {
         self.list.load_full()
     }
 }
 
-/// One who watches. Workers put records in and never wait: what finds no room is counted.
+/// A watcher. Workers put records in and never wait: what finds no room is counted.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Watcher {
     wish: Wish,
@@ -294,7 +294,7 @@ impl Watcher {
         }
     }
 
-    /// Whether a packet to or from this server can be of interest: asked before it is judged.
+    /// Decides whether a packet to or from this server can be of interest: asked before it is judged.
     pub(in crate::pipeline) fn may_want(&self, server: Option<(Ipv4Addr, Protocol, u16)>) -> bool {
         self.wish.filter.has_server(server)
     }
@@ -303,14 +303,14 @@ impl Watcher {
         self.wish.steps
     }
 
-    /// Whether a packet's bytes are to be kept: they are wanted, and there is room.
+    /// Decides whether a packet's bytes are to be kept: they are wanted, and there is room.
     pub(in crate::pipeline) fn wants_bytes(&self) -> bool {
         self.wish.bytes.any()
             && !self.queue.is_full()
             && self.waiting_bytes.load(Relaxed) < self.wish.queue_bytes
     }
 
-    /// Whether a record is wished for.
+    /// Decides whether a record is wished for.
     pub(in crate::pipeline) fn wants(&self, snapshot: &Snapshot, record: &Record) -> bool {
         let filter = &self.wish.filter;
         filter.has_kind(&record.seen)
@@ -409,14 +409,14 @@ impl Watch {
         }
     }
 
-    /// The oldest record that waits.
+    /// Takes the oldest record that waits.
     pub fn next(&self) -> Option<Record> {
         let record = self.watcher.queue.pop()?;
         self.watcher.waiting_bytes.fetch_sub(record.bytes(), Relaxed);
         Some(record)
     }
 
-    /// How many records there was no room for, or that came too fast.
+    /// Returns the records for which there was no room, or that came too fast.
     pub fn left_out(&self) -> u64 {
         self.watcher.left_out.load(Relaxed)
     }
@@ -429,13 +429,13 @@ impl Drop for Watch {
 }
 
 impl Party {
-    /// Whose a flow is in this configuration.
+    /// Finds the parties of a flow in this configuration.
     pub fn of_flow(snapshot: &Snapshot, flow: &Flow) -> Self {
-        let inside = flow.egress.tuple();
+        let inside = flow.inside();
         Self {
             device: None,
-            task: snapshot.task(inside.src).map(|task| (task.service, task.number)),
-            server: Some((inside.dst, inside.protocol, inside.dport)),
+            task: snapshot.task(inside.src()).map(|task| (task.service, task.number)),
+            server: Some((inside.dst(), inside.protocol(), inside.dport())),
             eni: flow.eni_in(snapshot),
             nat_gateway: flow.nat_gateway_in(snapshot),
         }
@@ -452,7 +452,7 @@ impl Record {
 }
 
 impl Filter {
-    /// Whether a server's end is one of those asked for.
+    /// Decides whether a server's end is one of those asked for.
     pub fn has_server(&self, server: Option<(Ipv4Addr, Protocol, u16)>) -> bool {
         match (self.destination, self.port, server) {
             (None, None, _) => true,
@@ -477,7 +477,7 @@ impl Filter {
         self.only.is_none_or(|only| only == kind)
     }
 
-    /// Whether somebody is one of those asked for.
+    /// Decides whether a party is one of those asked for.
     pub fn has_party(&self, snapshot: &Snapshot, of: &Party) -> bool {
         let Party { device, task, eni, nat_gateway, .. } = *of;
         let parts = snapshot.parts();
@@ -505,7 +505,7 @@ impl Filter {
     }
 }
 
-/// Whether a reason says that there was no port left.
+/// Decides whether a reason says that there was no port left.
 pub(in crate::pipeline) fn is_exhaustion(reason: Reason) -> bool {
     matches!(reason, Reason::EniPortsExhausted | Reason::NatPortsExhausted)
 }

@@ -18,7 +18,7 @@ pub(in crate::pipeline) fn resource<R: Recorder>(
     Ok(())
 }
 
-/// An interface endpoint takes TCP only (spec 7.2).
+/// Requires TCP at an interface endpoint (spec 7.2).
 fn require_tcp<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     ix: ResourceIx,

@@ -67,7 +67,7 @@ fn is_unserved(snapshot: &Snapshot, attachment: Attachment, address: Ipv4Addr) -
         .is_some_and(|vpc| exempt::is_link_local(address) || is_router(snapshot, vpc, address))
 }
 
-/// The VPC's router is at each subnet's base plus one.
+/// Decides whether an address is one of the VPC's router: each subnet's base plus one.
 fn is_router(snapshot: &Snapshot, vpc: VpcIx, address: Ipv4Addr) -> bool {
     let is_at = |base: Ipv4Network, offset: u32| {
         u32::from(base.network()).wrapping_add(offset) == u32::from(address)

@@ -5,10 +5,10 @@ use crate::pipeline::{Link, Reason};
 use crate::vpc::VpcIx;
 use std::net::Ipv4Addr;
 
-const A: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 200);
+pub(super) const A: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 200);
 
 /// An endpoint in both of the connector's subnets; only the first of its addresses is given.
-fn lab(ingress: &str) -> String {
+pub(super) fn lab(ingress: &str) -> String {
     format!(
         r#"{LAB}
 [[vpc_endpoint]]

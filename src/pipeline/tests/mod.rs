@@ -41,6 +41,7 @@ mod rfc3022;
 mod routing;
 mod security_group;
 mod sim;
+mod steps;
 mod surprises;
 mod tcp_state;
 mod watch;

@@ -96,7 +96,7 @@ pub enum DeadEnd {
     EniAddress(EniIx),
     /// The address is that of a NAT gateway, which takes no requests.
     NatAddress(NatGatewayIx),
-    /// The table of this subnet does not lead the reply back the way that the request came.
+    /// The table of this subnet does not lead the reply back to where the request came from.
     NotRoutedBack(SubnetIx, RuleRef),
 }
 

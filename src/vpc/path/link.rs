@@ -37,7 +37,7 @@ pub fn prefixes(snapshot: &Snapshot, from: SubnetIx) -> BTreeSet<Ipv4Network> {
     asked.into_iter().flat_map(of).collect()
 }
 
-/// The subnets of the middleboxes and NAT gateways that a subnet's table leads to.
+/// Lists the subnets of the middleboxes and NAT gateways that a subnet's table leads to.
 fn beyond(snapshot: &Snapshot, subnet: SubnetIx) -> impl Iterator<Item = SubnetIx> {
     table(snapshot, subnet).routes.iter().filter_map(|route| match Step::of(&route.target) {
         Step::Through(middlebox) => Some(middlebox.subnet(snapshot)),

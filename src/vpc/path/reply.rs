@@ -110,8 +110,8 @@ fn come_from(
     Ok(())
 }
 
-/// From another subnet to a stop, by the route tables there: straight or through middleboxes, and at last by the target
-/// that leads back the way that the request came.
+/// Leads from another subnet to a stop, by the route tables there: straight or through middleboxes, and at last by the
+/// target that the request came by.
 fn lead_back(
     list: &mut List<'_>,
     from: SubnetIx,

@@ -63,7 +63,7 @@ fn pass_nat_gateway(mut list: List<'_>, ix: NatGatewayIx, crossed: bool, to: Ipv
     }
 }
 
-/// The target of the last route. A route to a NAT gateway has been followed before.
+/// Follows the last route to its target. A route to a NAT gateway has been followed before.
 fn reach(mut list: List<'_>, at: SubnetIx, next: Next, to: Ipv4Addr) -> Hops {
     let vpc = list.vpc(at);
     match next {
@@ -83,7 +83,7 @@ fn reach(mut list: List<'_>, at: SubnetIx, next: Next, to: Ipv4Addr) -> Hops {
     }
 }
 
-/// Into the peer VPC, and not beyond it (spec 3.5, 6 "Who may use it", 7.1): its internet gateway, NAT gateways and
+/// Leads into the peer VPC, and not beyond it (spec 3.5, 6 "Who may use it", 7.1): its internet gateway, NAT gateways and
 /// endpoints are for its own packets only, and its own peering connections do not continue this one. All of these have
 /// addresses outside its CIDR blocks.
 fn pass_peering(mut list: List<'_>, at: SubnetIx, ix: PeeringIx, to: Ipv4Addr) -> Hops {
@@ -97,7 +97,7 @@ fn pass_peering(mut list: List<'_>, at: SubnetIx, ix: PeeringIx, to: Ipv4Addr) -
     }
 }
 
-/// To a subnet of a VPC: the sender's own, or one that is peered with it.
+/// Leads to a subnet of a VPC: the sender's own, or one that is peered with it.
 fn route_locally(mut list: List<'_>, at: SubnetIx, vpc: VpcIx, to: Ipv4Addr) -> Hops {
     match list.snapshot.subnet_of(vpc, to) {
         Some(subnet) => {
@@ -108,7 +108,7 @@ fn route_locally(mut list: List<'_>, at: SubnetIx, vpc: VpcIx, to: Ipv4Addr) -> 
     }
 }
 
-/// Within a subnet neither ACL nor route table are asked (spec 3.1).
+/// Leads to an interface of the same subnet, where neither ACL nor route table are asked (spec 3.1).
 fn stay_inside(mut list: List<'_>, at: SubnetIx, to: Ipv4Addr) -> Hops {
     list.border(at, None, false);
     let vpc = list.vpc(at);
