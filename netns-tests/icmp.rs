@@ -11,7 +11,9 @@ for_both_kinds!(
     equal_identifiers_of_two_tasks_do_not_collide,
     a_closed_port_refuses_a_datagram_through_nat_and_without,
     traceroute_shows_the_nat_gateway_by_its_private_address,
+    traceroute_shows_the_nat_gateway_whatever_is_behind_it,
     what_is_too_big_is_told_the_mtu,
+    an_acl_without_icmp_keeps_the_nat_gateways_own_errors_from_the_task,
     an_error_about_nothing_of_ours_goes_nowhere,
     a_large_ping_comes_back_inside_the_vpc_and_dies_at_a_nat_gateway,
 );
@@ -155,6 +157,57 @@ fn traceroute_shows_the_nat_gateway_by_its_private_address(device: &str) {
         "{said}"
     );
     assert!(lab.packets_dropped("ttl-expired") >= 4);
+}
+
+/// The gateway's own subnet has no way to the internet, and the gateway is a hop all the same.
+fn traceroute_shows_the_nat_gateway_whatever_is_behind_it(device: &str) {
+    let lab = Lab::up(device, &LAB.replace("target = \"igw-a\"", "target = \"blackhole\""));
+    let said = lab.exec_ok("web", &format!("traceroute -U -n -q 1 -N 1 -w 1 -m 2 {HOST}"));
+    let hops: Vec<_> =
+        said.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(hops, [NAT.to_string().as_str(), "*"], "{said}");
+    assert_eq!(lab.packets_dropped("ttl-expired"), 1);
+    assert_eq!(lab.packets_dropped("nat-blackhole"), 1);
+}
+
+/// Network ACLs are stateless, for what a NAT gateway says itself too: a rule must let ICMP in.
+fn an_acl_without_icmp_keeps_the_nat_gateways_own_errors_from_the_task(device: &str) {
+    let acl = |more: &str| {
+        let at = "route_table = \"rtb-private\"\n\n[[route_table]]";
+        let with_acl =
+            "route_table = \"rtb-private\"\nnetwork_acl = \"acl-private\"\n\n[[route_table]]";
+        assert_eq!(LAB.matches(at).count(), 1);
+        format!(
+            "mtu = 9001\ninternet_mtu = 1400\n{}
+[[network_acl]]
+id = \"acl-private\"
+vpc = \"vpc-a\"
+egress = [{{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }}]
+ingress = [
+    {{ rule = 100, action = \"allow\", protocol = \"tcp\", ports = \"all\", cidr = \"0.0.0.0/0\" }},
+    {{ rule = 110, action = \"allow\", protocol = \"udp\", ports = \"all\", cidr = \"0.0.0.0/0\" }},
+    {more}
+]
+",
+            LAB.replace(at, with_acl)
+        )
+    };
+    // Of 1,500 bytes with "don't fragment", which the NAT gateway's next link does not take.
+    let send = |lab: &Lab| {
+        lab.exec("web", &format!("traceroute -F -U -n -q 1 -w 1 -f 2 -m 2 {HOST} 1500")).1
+    };
+    let closed = Lab::up(device, &acl(""));
+    let drop = closed.drops_for("mtu-exceeded-no-answer", "* of acl-private ingress", || {
+        let said = send(&closed);
+        assert!(!said.contains("!F"), "{said}");
+    });
+    assert_eq!(drop.destination, Some(HOST));
+    let open = Lab::up(
+        device,
+        &acl("{ rule = 120, action = \"allow\", protocol = \"icmp\", cidr = \"10.0.0.0/24\" }"),
+    );
+    let said = send(&open);
+    assert!(said.contains(&NAT.to_string()) && said.contains("!F-1400"), "{said}");
 }
 
 /// Checklist U13.

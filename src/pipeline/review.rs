@@ -72,8 +72,8 @@ pub(super) fn review<R: Recorder>(
     let mut evaluation = context.evaluation(probe, Purpose::Tracked(flow));
     match walk::walk(&mut evaluation) {
         Ok(admission) => {
-            let stays = admission.outside == flow.outside()
-                && admission.space == flow.returned.space;
+            let stays =
+                admission.outside == flow.outside() && admission.space == flow.returned.space;
             if !stays {
                 return Err(MOVED);
             }

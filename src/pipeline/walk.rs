@@ -88,7 +88,7 @@ fn send<R: Recorder>(
     }
     let hops = path::request(evaluation.snapshot, attachment, evaluation.destination());
     pass(evaluation, &mut transit, &hops)?;
-    Ok(Sent { transit, eni: at_eni, hops, admitted_by })
+    Ok(Sent { transit, eni: at_eni, link: hops.link(), admitted_by })
 }
 
 /// Takes a packet over its hops.
@@ -182,14 +182,13 @@ fn refuse<R: Recorder>(evaluation: &mut Evaluation<'_, R>, dead_end: DeadEnd) ->
 struct Sent {
     transit: Transit,
     eni: Option<(EniIx, Grant)>,
-    hops: Hops,
+    link: Link,
     admitted_by: RuleRef,
 }
 
 impl Sent {
     fn admitted(self, snapshot: &Snapshot, reply_denied: Option<Denial>) -> Admission {
-        let Self { transit, eni, hops, admitted_by } = self;
-        let link = hops.link();
+        let Self { transit, eni, link, admitted_by } = self;
         let space = match (link, &eni) {
             (Link::Internet, _) | (_, None) => Space::INTERNET,
             // Replies come for the sender's own address, so they belong to its own VPC, whatever link they come by.

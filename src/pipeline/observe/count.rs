@@ -17,7 +17,10 @@ pub(in crate::pipeline) fn count_drop(
 ) {
     let Moment { tables, now, snapshot } = *moment;
     tables.nat_drops.count(snapshot, denial);
-    let arrival = arrival.of_sender(snapshot, tuple.src);
+    let arrival = match arrival.side {
+        Side::Egress => arrival,
+        Side::Return => arrival.of_sender(snapshot, tuple.src),
+    };
     let own = |address| snapshot.task(address).map(|task| task.service);
     let (service, destination, port) = match arrival.side {
         Side::Egress => (own(tuple.src), tuple.dst, tuple.dport),
