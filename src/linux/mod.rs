@@ -31,6 +31,8 @@ pub mod netns;
 pub mod pins;
 mod queues;
 pub mod steer;
+#[cfg(test)]
+mod steer_frames;
 pub mod steer_reason;
 pub mod survivors;
 mod sys;

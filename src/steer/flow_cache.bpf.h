@@ -5,7 +5,6 @@
 //
 // Keys, values and counters are mirrored in src/linux/flow_cache.rs.
 
-#include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/tcp.h>
 
