@@ -1,12 +1,12 @@
 //! The directions of flows that are about to go to the kernel, at the worker that reads their packets: when has it sent on
 //! all that it was to, so that what the kernel carries from then on overtakes nothing?
 //!
-//! When no packet of it went up between a moment and one at which the queue was empty; or since so many others were read that
+//! When no packet of it was punted between a moment and one at which the queue was empty; or since so many others were read that
 //! all that were in the queue are out of it. TCP's data say by their numbers what comes before them. A flow that always has
 //! packets in a queue that never runs dry comes to none of these: its direction is opened after a while in any case, as the
 //! kernel is to take over just that, and what waits is overtaken once.
 
-use crate::flow::{Flow, Raised, Side};
+use crate::flow::{Flow, Punted, Side};
 use crate::linux::tun::QUEUE_LENGTH;
 use crate::linux::worker::BATCH;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub(super) struct Gates(Vec<Gate>);
 struct Gate {
     flow: Arc<Flow>,
     side: Side,
-    raised: Raised,
-    /// Full batches since a packet of it went up.
+    punted: Punted,
+    /// Full batches since a packet of it was punted.
     quiet: usize,
     /// Full batches in all.
     waited: usize,
@@ -43,8 +43,8 @@ impl Gates {
     pub(super) fn add(&mut self, flow: Arc<Flow>, side: Side) {
         if self.0.len() >= MOST {
             flow.let_ask_to_open(side);
-        } else if let Some(raised) = flow.raised(side) {
-            self.0.push(Gate { flow, side, raised, quiet: 0, waited: 0 });
+        } else if let Some(punted) = flow.punted(side) {
+            self.0.push(Gate { flow, side, punted, quiet: 0, waited: 0 });
         }
     }
 
@@ -71,12 +71,12 @@ impl Gates {
 }
 
 impl Gate {
-    /// Whether nothing went up since the last look; `None` if there is nothing to open any more.
+    /// Whether nothing was punted since the last look; `None` if there is nothing to open any more.
     fn look(&mut self) -> Option<bool> {
-        let raised = self.flow.raised(self.side)?;
-        let unchanged = raised == self.raised;
+        let punted = self.flow.punted(self.side)?;
+        let unchanged = punted == self.punted;
         if !unchanged {
-            self.raised = raised;
+            self.punted = punted;
             self.quiet = 0;
         }
         Some(unchanged)
@@ -90,11 +90,11 @@ impl Gate {
         self.quiet += full;
         let in_order = unchanged && (drained || self.quiet > WHOLE_QUEUE);
         if in_order {
-            self.flow.open(self.side, self.raised);
+            self.flow.open(self.side, self.punted);
         } else if self.waited >= LONGEST_WAIT {
-            self.flow.open_at_once(self.side, self.raised);
+            self.flow.open_at_once(self.side, self.punted);
         } else {
-            self.flow.open_in_sequence(self.side, self.raised);
+            self.flow.open_in_sequence(self.side, self.punted);
             return false;
         }
         true
@@ -115,10 +115,10 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
-    /// Entries that are closed: how many have gone up, and after how many it was opened.
+    /// Entries that are closed: how many packets were punted, and after how many it was opened.
     #[derive(Debug, Default)]
     struct Closed {
-        raised: Mutex<u64>,
+        punted: Mutex<u64>,
         opened: Mutex<Vec<Opening>>,
     }
 
@@ -127,11 +127,13 @@ mod tests {
             [Passed::default(); 2]
         }
 
-        fn raised(&self, _side: Side) -> Option<u64> {
-            Some(*self.raised.lock().unwrap())
+        fn punted(&self, _side: Side) -> Option<u64> {
+            Some(*self.punted.lock().unwrap())
         }
 
-        fn open(&self, _side: Side, opening: Opening, _said: Window) {
+        fn tell(&self, _side: Side, _said: Window) {}
+
+        fn open(&self, _side: Side, opening: Opening) {
             self.opened.lock().unwrap().push(opening);
         }
 
@@ -139,8 +141,8 @@ mod tests {
     }
 
     impl Closed {
-        fn raise(&self) {
-            *self.raised.lock().unwrap() += 1;
+        fn punt(&self) {
+            *self.punted.lock().unwrap() += 1;
         }
 
         fn opened(&self) -> Vec<Opening> {
@@ -148,7 +150,7 @@ mod tests {
         }
     }
 
-    /// A gate of a flow of which one packet has gone up.
+    /// A gate of a flow of which one packet was punted.
     fn gates() -> (Gates, Arc<Closed>, Arc<Flow>) {
         let (task, host) = (Ipv4Addr::new(100, 64, 0, 1), Ipv4Addr::new(203, 0, 113, 10));
         let tuple = Tuple { protocol: Protocol::Udp, src: task, dst: host, sport: 1, dport: 53 };
@@ -171,18 +173,18 @@ mod tests {
         let kernel = Arc::new(Closed::default());
         let carrier = Box::new(Arc::clone(&kernel));
         assert!(flow.offload(Duration::MAX, |_| Some(carrier)));
-        kernel.raise();
+        kernel.punt();
         let mut gates = Gates::new();
         gates.add(Arc::clone(&flow), Side::Egress);
         (gates, kernel, flow)
     }
 
     #[test]
-    fn a_queue_that_is_empty_has_nothing_of_what_went_up_before() {
+    fn a_queue_that_is_empty_has_nothing_of_what_was_punted_before() {
         let (mut gates, kernel, _) = gates();
         gates.end_batch(false);
         gates.begin_batch();
-        kernel.raise();
+        kernel.punt();
         gates.end_batch(true);
         assert_eq!(
             kernel.opened(),
@@ -211,7 +213,7 @@ mod tests {
         let (mut gates, kernel, _) = self::gates();
         for _ in 1..LONGEST_WAIT {
             gates.begin_batch();
-            kernel.raise();
+            kernel.punt();
             gates.end_batch(false);
         }
         assert_eq!(kernel.opened(), []);

@@ -27,7 +27,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant as Time};
 
 /// Of the file, and of what is pinned with it.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// How long the process before may take to be gone altogether.
 const PATIENCE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(5);

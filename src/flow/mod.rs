@@ -26,7 +26,7 @@ pub use graves::Tombstone;
 pub use held::Held;
 pub use instant::Instant;
 pub use key::FlowKey;
-pub use offload::{Carrier, Opening, Passed, Raised};
+pub use offload::{Carrier, Opening, Passed, Punted};
 pub use ports::{Exhausted, Lease, Limit, PoolKey, PortPools};
 pub use record::{Nat, Port, Record};
 pub use table::{Flow, FlowEntry, FlowStart, FlowTable, Side};

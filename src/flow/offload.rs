@@ -3,8 +3,9 @@
 //! The engine asks for a flow that needs no more thought ([`Flow::ask_for_offload`]); a floor above makes the kernel's
 //! entries for it ([`Flow::offload`]) and gives a [`Carrier`], by which they are read and taken out again. What was carried
 //! is added to the flow's own figures whenever somebody looks ([`Flow::settle`]), so that they are the same either way.
+//! What the sides of a TCP connection have said is kept in both places, and each tells the other: see `tcp.rs`.
 //!
-//! Entries begin closed: each direction's packets go up, and are counted, until whoever handles them says that all are sent
+//! Entries begin closed: each direction's packets are punted, and counted, until whoever handles them says that all are sent
 //! on ([`Flow::open`]). So nothing is overtaken by what the kernel carries.
 
 use super::tcp::Window;
@@ -25,11 +26,15 @@ pub trait Carrier: Debug + Send + Sync {
         true
     }
 
-    /// How many packets of a direction went up because it is closed; `None` if it is open.
-    fn raised(&self, side: Side) -> Option<u64>;
+    /// How many packets of a direction were punted because it is closed; `None` if it is open.
+    fn punted(&self, side: Side) -> Option<u64>;
 
-    /// Opens a direction, which has said this in what was sent on.
-    fn open(&self, side: Side, opening: Opening, said: Window);
+    /// Tells what a direction has said in segments that user space has observed. They may not be sent on yet: what
+    /// [`Opening::InSequence`] allowed, it allows no more.
+    fn tell(&self, side: Side, said: Window);
+
+    /// Opens a direction, all of whose segments that were told of are sent on.
+    fn open(&self, side: Side, opening: Opening);
 
     /// Takes the entries out. A packet that is on its way through one may still be counted for a moment.
     fn withdraw(&self);
@@ -53,7 +58,7 @@ pub struct Passed {
 /// For which packet a direction is opened; those after it pass too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
-    /// For the one before which so many have gone up.
+    /// For the next one, if so many were punted by now.
     After(u64),
     /// For data that begin where those end that were sent on.
     InSequence,
@@ -61,9 +66,9 @@ pub enum Opening {
     AtOnce,
 }
 
-/// How many packets of a direction have gone up since a flow's present entries were made.
+/// How many packets of a direction were punted since a flow's present entries were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Raised {
+pub struct Punted {
     entries: u32,
     packets: u64,
 }
@@ -203,40 +208,61 @@ impl Flow {
         self.offload.opening.fetch_and(!bit(side), Relaxed);
     }
 
-    /// How many packets of a direction have gone up because it is closed; `None` if there is nothing to open.
-    pub fn raised(&self, side: Side) -> Option<Raised> {
+    /// How many packets of a direction were punted because it is closed; `None` if there is nothing to open.
+    pub fn punted(&self, side: Side) -> Option<Punted> {
         let entry = self.offload.entry();
-        let packets = entry.as_ref()?.carrier.raised(side)?;
-        Some(Raised { entries: self.offload.entries.load(Relaxed), packets })
+        let packets = entry.as_ref()?.carrier.punted(side)?;
+        Some(Punted { entries: self.offload.entries.load(Relaxed), packets })
     }
 
-    /// Opens a direction, all of whose packets are sent on that had gone up by then. What has gone up since keeps it closed,
+    /// Opens a direction, all of whose packets are sent on that were punted by then. What was punted since keeps it closed,
     /// and asks again. To be called by whoever handles them, as all that open.
-    pub fn open(&self, side: Side, by_then: Raised) {
+    pub fn open(&self, side: Side, by_then: Punted) {
         self.let_ask_to_open(side);
         self.open_for(side, by_then, Opening::After(by_then.packets));
     }
 
     /// Opens a direction for data that go on where those end that were sent on: all that were judged are.
-    pub fn open_in_sequence(&self, side: Side, by_then: Raised) {
+    pub fn open_in_sequence(&self, side: Side, by_then: Punted) {
         if self.egress.tuple().protocol == Protocol::Tcp {
             self.open_for(side, by_then, Opening::InSequence);
         }
     }
 
     /// Opens a direction although others of its packets may wait.
-    pub fn open_at_once(&self, side: Side, by_then: Raised) {
+    pub fn open_at_once(&self, side: Side, by_then: Punted) {
         self.open_for(side, by_then, Opening::AtOnce);
     }
 
-    fn open_for(&self, side: Side, by_then: Raised, opening: Opening) {
+    fn open_for(&self, side: Side, by_then: Punted, opening: Opening) {
         let entry = self.offload.entry();
         if let Some(entry) = entry.as_ref()
             && by_then.entries == self.offload.entries.load(Relaxed)
         {
+            self.tell_of(side, &*entry.carrier);
+            entry.carrier.open(side, opening);
+        }
+    }
+
+    /// Tells the kernel what was observed of a direction of a flow that it carries: a segment that was punted, for instance.
+    #[inline]
+    pub(super) fn tell_kernel(&self, side: Side) {
+        if self.is_offloaded() {
+            self.tell(side);
+        }
+    }
+
+    #[cold]
+    fn tell(&self, side: Side) {
+        if let Some(entry) = self.offload.entry().as_deref() {
+            self.tell_of(side, &*entry.carrier);
+        }
+    }
+
+    fn tell_of(&self, side: Side, carrier: &dyn Carrier) {
+        if self.egress.tuple().protocol == Protocol::Tcp {
             let [sent, received] = self.tcp.windows();
-            let said = if side == Side::Egress { sent } else { received };
-            entry.carrier.open(side, opening, said);
+            carrier.tell(side, if side == Side::Egress { sent } else { received });
         }
     }
 
@@ -342,8 +368,7 @@ fn fold(carrier: &dyn Carrier, folded: &mut [Passed; 2], flow: Option<&Flow>, ta
         own.add_offloaded(packets, segments, bytes);
         let Some(flow) = flow else { continue };
         flow.saw(now.last_seen);
-        let is_tcp = flow.egress.tuple().protocol == Protocol::Tcp;
-        if is_tcp && now.window != before.window {
+        if flow.egress.tuple().protocol == Protocol::Tcp {
             flow.tcp.catch_up(side == 0, now.window);
         }
     }
@@ -410,9 +435,10 @@ mod tests {
     struct Kernel {
         carried: Mutex<[Passed; 2]>,
         withdrawn: AtomicUsize,
-        /// What has gone up from the task.
-        raised: Mutex<Option<u64>>,
-        opened: Mutex<Vec<(Side, Opening, Window)>>,
+        /// How many packets of the task were punted.
+        punted: Mutex<Option<u64>>,
+        told: Mutex<Vec<(Side, Window)>>,
+        opened: Mutex<Vec<(Side, Opening)>>,
     }
 
     impl Carrier for Arc<Kernel> {
@@ -420,12 +446,16 @@ mod tests {
             *self.carried.lock().unwrap()
         }
 
-        fn raised(&self, side: Side) -> Option<u64> {
-            self.raised.lock().unwrap().filter(|_| side == Side::Egress)
+        fn punted(&self, side: Side) -> Option<u64> {
+            self.punted.lock().unwrap().filter(|_| side == Side::Egress)
         }
 
-        fn open(&self, side: Side, opening: Opening, said: Window) {
-            self.opened.lock().unwrap().push((side, opening, said));
+        fn tell(&self, side: Side, said: Window) {
+            self.told.lock().unwrap().push((side, said));
+        }
+
+        fn open(&self, side: Side, opening: Opening) {
+            self.opened.lock().unwrap().push((side, opening));
         }
 
         fn withdraw(&self) {
@@ -440,7 +470,7 @@ mod tests {
             way.segments += 2;
             way.bytes += octets;
             way.last_seen = Instant(at);
-            way.window.end = way.window.end.wrapping_add(u32::try_from(octets).unwrap());
+            way.window.end += octets;
         }
 
         fn withdrawn(&self) -> usize {
@@ -532,33 +562,33 @@ mod tests {
     }
 
     #[test]
-    fn a_direction_is_opened_once_for_its_own_entries_after_what_has_gone_up() {
+    fn a_direction_is_opened_once_for_its_own_entries_after_what_was_punted() {
         let (_table, flow, kernel) = offloaded();
         assert!(flow.ask_to_open(Side::Egress) && !flow.ask_to_open(Side::Egress));
         assert!(flow.ask_to_open(Side::Return), "each on its own");
-        assert_eq!(flow.raised(Side::Egress), None, "it is open");
-        *kernel.raised.lock().unwrap() = Some(3);
-        let raised = flow.raised(Side::Egress).unwrap();
-        assert_ne!(Some(raised), {
-            *kernel.raised.lock().unwrap() = Some(4);
-            flow.raised(Side::Egress)
+        assert_eq!(flow.punted(Side::Egress), None, "it is open");
+        *kernel.punted.lock().unwrap() = Some(3);
+        let punted = flow.punted(Side::Egress).unwrap();
+        assert_ne!(Some(punted), {
+            *kernel.punted.lock().unwrap() = Some(4);
+            flow.punted(Side::Egress)
         });
-        let ack = TcpFacts { flags: TcpFlags(16), seq: 90, ack: 70, window: 9, payload_len: 10 };
-        flow.tcp.observe(&ack, true);
-        flow.open_in_sequence(Side::Egress, raised);
-        assert!(!flow.ask_to_open(Side::Egress), "who has asked is at it");
-        flow.open(Side::Egress, raised);
-        assert!(flow.ask_to_open(Side::Egress), "what came since keeps it closed");
-        flow.open_at_once(Side::Egress, raised);
         let said = Window { end: 100, ack: 70 };
+        flow.tcp.catch_up(true, said);
+        flow.open_in_sequence(Side::Egress, punted);
+        assert!(!flow.ask_to_open(Side::Egress), "who has asked is at it");
+        flow.open(Side::Egress, punted);
+        assert!(flow.ask_to_open(Side::Egress), "what came since keeps it closed");
+        flow.open_at_once(Side::Egress, punted);
         let opened = [Opening::InSequence, Opening::After(3), Opening::AtOnce];
-        assert_eq!(*kernel.opened.lock().unwrap(), opened.map(|how| (Side::Egress, how, said)));
+        assert_eq!(*kernel.opened.lock().unwrap(), opened.map(|how| (Side::Egress, how)));
+        assert_eq!(*kernel.told.lock().unwrap(), [(Side::Egress, said); 3]);
 
         flow.withdraw_offload();
-        assert_eq!(flow.raised(Side::Egress), None);
+        assert_eq!(flow.punted(Side::Egress), None);
         assert!(flow.ask_for_offload() && carry(&flow, &kernel));
-        assert_ne!(flow.raised(Side::Egress), Some(raised));
-        flow.open(Side::Egress, raised);
+        assert_ne!(flow.punted(Side::Egress), Some(punted));
+        flow.open(Side::Egress, punted);
         assert_eq!(kernel.opened.lock().unwrap().len(), 3, "those entries are gone");
     }
 
@@ -573,10 +603,11 @@ mod tests {
             fn is_whole(&self) -> bool {
                 false
             }
-            fn raised(&self, _side: Side) -> Option<u64> {
+            fn punted(&self, _side: Side) -> Option<u64> {
                 None
             }
-            fn open(&self, _side: Side, _opening: Opening, _said: Window) {}
+            fn tell(&self, _side: Side, _said: Window) {}
+            fn open(&self, _side: Side, _opening: Opening) {}
             fn withdraw(&self) {}
         }
         let (table, flow) = table();
@@ -651,6 +682,38 @@ mod tests {
         assert!(flow.ask_for_offload());
         flow.decline_offload();
         assert!(!flow.ask_for_offload());
+    }
+
+    /// What user space observes of a flow that the kernel carries, the kernel is to know: it judges by it what it carries.
+    #[test]
+    fn regression_the_kernel_is_told_what_user_space_observes() {
+        let (_table, flow, kernel) = offloaded();
+        let said = Window { end: 100, ack: 70 };
+        flow.tcp.catch_up(false, said);
+        flow.count(Instant(5), Side::Return, 1, 40);
+        flow.count_only(Side::Return, 1, 40);
+        assert_eq!(*kernel.told.lock().unwrap(), [(Side::Return, said); 2]);
+        flow.withdraw_offload();
+        flow.count(Instant(6), Side::Return, 1, 40);
+        assert_eq!(kernel.told.lock().unwrap().len(), 2, "it carries the flow no longer");
+    }
+
+    /// A packet that was on its way when the entries were taken out is heard of after newer ones.
+    #[test]
+    fn a_late_sync_sets_nothing_back_and_is_not_lost() {
+        let (table, flow, kernel) = offloaded();
+        let said = |side: usize| flow.tcp.windows()[side];
+        kernel.carries(0, 1000, 1);
+        flow.withdraw_offload();
+        assert_eq!(said(0).end, 1000);
+        let newer = Window { end: 5000, ack: 0 };
+        flow.tcp.catch_up(true, newer);
+        kernel.carries(0, 500, 2);
+        kernel.carries(1, 3 << 30, 2);
+        for _ in 0..2 {
+            table.sweep(Instant(3), &Timeouts::default(), |_| {});
+        }
+        assert_eq!((said(0), said(1).end), (newer, 3 << 30));
     }
 
     /// A RST is judged by what both sides have said, whoever carried it.

@@ -153,6 +153,7 @@ impl Flow {
             Side::Egress => self.sent.add(segments, bytes),
             Side::Return => self.received.add(segments, bytes),
         }
+        self.tell_kernel(side);
     }
 
     /// When its last packet passed, in either direction.

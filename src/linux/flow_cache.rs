@@ -18,7 +18,8 @@ use aya::maps::{Array, HashMap as BpfHash, Map, MapData, MapError};
 use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// As in `flow_cache.bpf.h`.
@@ -26,10 +27,12 @@ const MAX_FLOWS: u32 = 131_072;
 /// Words of eight octets in a slot: two directions of eight.
 const SLOT: usize = 16;
 const DIRECTION: usize = 8;
-/// Packets that user space has sent on: so many never go up.
-const NOT_YET: u64 = u64::MAX - 1;
-const AT_ONCE: u64 = u64::MAX;
-const IN_SEQUENCE: u64 = u64::MAX - 2;
+const END: usize = 4;
+const ACK: usize = 5;
+const PUNTED: usize = 7;
+/// In the count of punted packets, as there.
+const OPEN: u64 = 1 << 63;
+const IN_SEQUENCE: u64 = 1 << 62;
 
 pub(super) type Key = [u8; 20];
 pub(super) type Entry = [u8; 56];
@@ -182,16 +185,16 @@ impl FlowCache {
         };
         drop(slots);
         let [egress, returned] = begin;
-        for (direction, own, other) in [(0, egress, returned), (1, returned, egress)] {
+        for (direction, own) in [(0, egress), (1, returned)] {
             let words = [
                 own.packets,
                 own.segments,
                 own.bytes,
                 own.last_seen.0,
-                pair(own.window.end, own.window.ack),
-                pair(other.window.ack, 0),
+                own.window.end,
+                own.window.ack,
+                pair(own.window.end as u32 ^ 1 << 31, own.window.ack as u32),
                 0,
-                NOT_YET,
             ];
             for (at, word) in words.into_iter().enumerate() {
                 if let Some(place) = self.counters.get(index(slot, direction) + at) {
@@ -202,16 +205,37 @@ impl FlowCache {
         Some(slot)
     }
 
-    fn raised(&self, slot: u32, direction: usize) -> Option<u64> {
-        let word = |at| self.counters.get(index(slot, direction) + at).map(|w| w.load(Acquire));
-        let [_, open] = unpair(word(5)?);
-        if open == 0 { word(6) } else { None }
+    fn word(&self, slot: u32, direction: usize, at: usize) -> Option<&AtomicU64> {
+        self.counters.get(index(slot, direction) + at)
     }
 
-    fn open(&self, slot: u32, direction: usize, sent_on: u64, said: Window) {
-        for (at, word) in [(4, pair(said.end, said.ack)), (7, sent_on)] {
-            if let Some(place) = self.counters.get(index(slot, direction) + at) {
-                place.store(word, Release);
+    fn punted(&self, slot: u32, direction: usize) -> Option<u64> {
+        let word = self.word(slot, direction, PUNTED)?.load(Acquire);
+        (word & OPEN == 0).then_some(word & !IN_SEQUENCE)
+    }
+
+    fn tell(&self, slot: u32, direction: usize, said: Window) {
+        let word = |at| self.word(slot, direction, at);
+        if let (Some(end), Some(ack), Some(punted)) = (word(END), word(ACK), word(PUNTED)) {
+            punted.fetch_and(!IN_SEQUENCE, AcqRel);
+            end.fetch_max(said.end, AcqRel);
+            ack.fetch_max(said.ack, AcqRel);
+        }
+    }
+
+    fn open(&self, slot: u32, direction: usize, opening: Opening) {
+        let Some(punted) = self.word(slot, direction, PUNTED) else { return };
+        match opening {
+            Opening::AtOnce => {
+                punted.fetch_or(OPEN, AcqRel);
+            }
+            Opening::InSequence => {
+                punted.fetch_or(IN_SEQUENCE, AcqRel);
+            }
+            // Another packet that was punted meanwhile keeps it closed.
+            Opening::After(packets) => {
+                let so_many = |word: u64| (word & !IN_SEQUENCE == packets).then_some(word | OPEN);
+                let _ = punted.fetch_update(AcqRel, Acquire, so_many);
             }
         }
     }
@@ -219,13 +243,12 @@ impl FlowCache {
     pub(super) fn read(&self, slot: u32, direction: usize) -> Passed {
         let word =
             |at| self.counters.get(index(slot, direction) + at).map_or(0, |w| w.load(Relaxed));
-        let [end, ack] = unpair(word(4));
         Passed {
             packets: word(0),
             segments: word(1),
             bytes: word(2),
             last_seen: Instant(word(3)),
-            window: Window { end, ack },
+            window: Window { end: word(END), ack: word(ACK) },
         }
     }
 
@@ -257,17 +280,16 @@ impl Carrier for Lease {
         self.is_whole
     }
 
-    fn raised(&self, side: Side) -> Option<u64> {
-        self.cache.raised(self.slot, direction_of(side))
+    fn punted(&self, side: Side) -> Option<u64> {
+        self.cache.punted(self.slot, direction_of(side))
     }
 
-    fn open(&self, side: Side, opening: Opening, said: Window) {
-        let sent_on = match opening {
-            Opening::After(packets) => packets,
-            Opening::InSequence => IN_SEQUENCE,
-            Opening::AtOnce => AT_ONCE,
-        };
-        self.cache.open(self.slot, direction_of(side), sent_on, said);
+    fn tell(&self, side: Side, said: Window) {
+        self.cache.tell(self.slot, direction_of(side), said);
+    }
+
+    fn open(&self, side: Side, opening: Opening) {
+        self.cache.open(self.slot, direction_of(side), opening);
     }
 
     fn withdraw(&self) {
@@ -410,11 +432,6 @@ fn index(slot: u32, direction: usize) -> usize {
 fn pair(first: u32, second: u32) -> u64 {
     let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
     u64::from_ne_bytes([a, b, c, d, e, f, g, h])
-}
-
-fn unpair(word: u64) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
-    [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
 }
 
 pub(super) fn trouble(map: &'static str) -> impl FnOnce(MapError) -> SteerError {
