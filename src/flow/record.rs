@@ -1,7 +1,7 @@
 //! What is to be known of a flow by a process that did not see it begin: the one after the process that did.
 //!
-//! [`Record::of`] is taken when the kernel begins to carry a flow, and kept next to its entries as words; [`Flow::resume`]
-//! makes the flow again, with what the kernel has carried since.
+//! [`Record::of`] is taken when the kernel begins to carry a flow, and kept next to its entries; [`Flow::resume`] makes the
+//! flow again, with what the kernel has carried since.
 
 use super::offload::Passed;
 use super::{Counters, Flow, FlowKey, FlowStart, Instant, Lease, PoolKey, Space};
@@ -54,9 +54,6 @@ pub struct Counted {
     pub offloaded: [u64; 3],
 }
 
-/// Its size as words.
-pub const WORDS: usize = 24;
-
 impl Record {
     /// The record of a flow as it is now.
     pub fn of(flow: &Flow) -> Self {
@@ -84,58 +81,12 @@ impl Record {
             port: if protocol.has_ports() { dport } else { 0 },
         }
     }
-
-    /// As it is kept.
-    pub fn words(&self) -> [u64; WORDS] {
-        let mut words = [0; WORDS];
-        let nat = match self.nat {
-            None => [0, 0],
-            Some((Nat::Gateway, port)) => port.words(1),
-            Some((Nat::AppRunner, port)) => port.words(2),
-        };
-        let eni = self.eni.map_or([0, 0], |port| port.words(1));
-        let fixed = [key_words(&self.egress), key_words(&self.returned)].into_iter().flatten();
-        let counted = self.counted.iter().flat_map(|c| c.own.into_iter().chain(c.offloaded));
-        let all = fixed.chain(eni).chain(nat).chain([self.began.0]).chain(counted);
-        words.iter_mut().zip(all).for_each(|(word, value)| *word = value);
-        words
-    }
-
-    /// What [`Record::words`] was made of.
-    pub fn from_words(words: &[u64; WORDS]) -> Self {
-        let word = |at: usize| words.get(at).copied().unwrap_or(0);
-        let three = |at| [word(at), word(at + 1), word(at + 2)];
-        let counted = |at| Counted { own: three(at), offloaded: three(at + 3) };
-        let port = |at| Port::from_words([word(at), word(at + 1)]);
-        Self {
-            egress: key_from([word(0), word(1), word(2)]),
-            returned: key_from([word(3), word(4), word(5)]),
-            eni: port(6).map(|(_, port)| port),
-            nat: port(8)
-                .map(|(kind, port)| (if kind == 1 { Nat::Gateway } else { Nat::AppRunner }, port)),
-            began: Instant(word(10)),
-            counted: [counted(11), counted(17)],
-        }
-    }
 }
 
 impl Port {
     fn of(lease: &Lease) -> Self {
         let PoolKey { space, address, .. } = *lease.key();
         Self { space, address, port: lease.port() }
-    }
-
-    fn words(self, kind: u8) -> [u64; 2] {
-        let place = u64::from(kind) << 32 | u64::from(self.space.0) << 16 | u64::from(self.port);
-        [place, u64::from(self.address.to_bits())]
-    }
-
-    /// With its kind; `None` if there is none.
-    fn from_words([place, address]: [u64; 2]) -> Option<(u8, Self)> {
-        let [_, _, _, kind, a, b, c, d] = place.to_be_bytes();
-        let (space, port) = (Space(u16::from_be_bytes([a, b])), u16::from_be_bytes([c, d]));
-        let address = address_from(address);
-        (kind != 0).then_some((kind, Self { space, address, port }))
     }
 }
 
@@ -155,34 +106,6 @@ impl Flow {
         }
         flow
     }
-}
-
-fn key_words(key: &FlowKey) -> [u64; 3] {
-    let Tuple { protocol, src, dst, sport, dport } = key.tuple();
-    [
-        u64::from(key.space.0) << 32 | u64::from(protocol.number()),
-        u64::from(src.to_bits()) << 32 | u64::from(dst.to_bits()),
-        u64::from(sport) << 16 | u64::from(dport),
-    ]
-}
-
-fn key_from([what, addresses, ports]: [u64; 3]) -> FlowKey {
-    let [_, _, a, b, _, _, _, protocol] = what.to_be_bytes();
-    let [.., e, f, g, h] = ports.to_be_bytes();
-    let tuple = Tuple {
-        protocol: Protocol::from(protocol),
-        src: address_from(addresses >> 32),
-        dst: address_from(addresses),
-        sport: u16::from_be_bytes([e, f]),
-        dport: u16::from_be_bytes([g, h]),
-    };
-    FlowKey::new(Space(u16::from_be_bytes([a, b])), tuple)
-}
-
-/// The lower half.
-fn address_from(word: u64) -> Ipv4Addr {
-    let [.., a, b, c, d] = word.to_be_bytes();
-    Ipv4Addr::new(a, b, c, d)
 }
 
 impl Counters {
@@ -224,17 +147,6 @@ mod tests {
             nat,
             began: Instant(77),
             counted: [counted(1), counted(u64::MAX - 9)],
-        }
-    }
-
-    #[test]
-    fn a_record_is_what_its_words_say() {
-        let port = Port { space: Space::INTERNET, address: [198, 51, 100, 7].into(), port: 1024 };
-        for nat in [None, Some((Nat::Gateway, port)), Some((Nat::AppRunner, port))] {
-            let record = record(nat);
-            assert_eq!(Record::from_words(&record.words()), record);
-            let without = Record { eni: None, ..record };
-            assert_eq!(Record::from_words(&without.words()), without);
         }
     }
 

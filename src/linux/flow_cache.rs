@@ -7,9 +7,10 @@
 //!
 //! Bounded: 131,072 flows. What finds no room stays in user space.
 
-use super::{Link, SteerError, sys};
-use crate::flow::record::{self, Record};
-use crate::flow::{Carrier, FlowKey, Instant, Opening, Passed, Side, Window};
+use super::shared::{self, Direction, FlowEntry, Slot};
+use super::sys::{self, Plain};
+use super::{Link, SteerError};
+use crate::flow::{Carrier, FlowKey, Instant, Opening, Passed, Record, Side, Window};
 use crate::packet::checksum::Sum;
 use crate::pipeline::{Candidate, Forward};
 use crate::vpc::Generation;
@@ -21,21 +22,29 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use zerocopy::transmute;
 
 /// As in `flow_cache.bpf.h`.
 const MAX_FLOWS: u32 = 131_072;
-/// Words of eight octets in a slot: two directions of eight.
-const SLOT: usize = 16;
-const DIRECTION: usize = 8;
-const END: usize = 4;
-const ACK: usize = 5;
-const PUNTED: usize = 7;
+/// Words of a slot of the counters, and of a direction in it.
+const SLOT: usize = size_of::<Slot>() / WORD;
+const DIRECTION: usize = size_of::<Direction>() / WORD;
+const WORD: usize = size_of::<u64>();
 /// In the count of punted packets, as there.
 const OPEN: u64 = 1 << 63;
 const IN_SEQUENCE: u64 = 1 << 62;
 
-pub(super) type Key = [u8; 20];
-pub(super) type Entry = [u8; 56];
+/// Where a number of a direction is, in words.
+macro_rules! word_of {
+    ($field:ident) => {
+        std::mem::offset_of!(Direction, $field) / WORD
+    };
+}
+
+/// The map of entries.
+pub(super) type Entries = BpfHash<MapData, Plain<shared::FlowKey>, Plain<FlowEntry>>;
+/// The map of records.
+pub(super) type Records = BpfHash<MapData, u32, Plain<shared::Record>>;
 
 /// What is pinned where the cache outlives the process.
 pub(super) const MAPS: [&str; 5] =
@@ -43,11 +52,11 @@ pub(super) const MAPS: [&str; 5] =
 
 /// The cache of one lab.
 pub struct FlowCache {
-    pub(super) entries: Mutex<BpfHash<MapData, Key, Entry>>,
+    pub(super) entries: Mutex<Entries>,
     generation: Mutex<Array<MapData, u32>>,
     deadline: Mutex<Array<MapData, u64>>,
     /// What the next process is to know of flows; nobody keeps it where the cache goes with this one.
-    pub(super) records: Option<Mutex<BpfHash<MapData, u32, [u64; record::WORDS]>>>,
+    pub(super) records: Option<Mutex<Records>>,
     counters: sys::SharedWords,
     /// Keeps the memory of `counters` what it is.
     _counters: MapData,
@@ -150,7 +159,7 @@ impl FlowCache {
         let mut carrier = Lease { cache: Arc::clone(self), slot, keys: [None; 2], is_whole: true };
         if let Some(records) = &self.records {
             // The next process would take the record that the slot had before for this flow's.
-            lock(records).insert(slot, Record::of(flow).words(), 0).ok()?;
+            lock(records).insert(slot, Plain((&Record::of(flow)).into()), 0).ok()?;
         }
         let egress = (&flow.egress, &candidate.egress, task, out);
         let returned = candidate.returned.as_ref().map(|f| (&flow.returned, f, out, task));
@@ -160,7 +169,7 @@ impl FlowCache {
             let key = key_of(key, from);
             let entry = entry_of(candidate, &key, forward, to, direction, slot);
             // A full map is no fault: the flow stays where it is.
-            if lock(&self.entries).insert(key, entry, 0).is_err() {
+            if lock(&self.entries).insert(Plain(key), Plain(entry), 0).is_err() {
                 carrier.withdraw();
                 carrier.is_whole = false;
                 break;
@@ -186,18 +195,21 @@ impl FlowCache {
         drop(slots);
         let [egress, returned] = begin;
         for (direction, own) in [(0, egress), (1, returned)] {
-            let words = [
-                own.packets,
-                own.segments,
-                own.bytes,
-                own.last_seen.0,
-                own.window.end,
-                own.window.ack,
-                pair(own.window.end as u32 ^ 1 << 31, own.window.ack as u32),
-                0,
-            ];
+            let begin = Direction {
+                packets: own.packets,
+                segments: own.segments,
+                bytes: own.bytes,
+                seen: own.last_seen.0,
+                end: own.window.end,
+                ack: own.window.ack,
+                // Both such that the programs look at the other side first.
+                floor: own.window.end as u32 ^ 1 << 31,
+                ceiling: own.window.ack as u32,
+                punted: 0,
+            };
+            let words: [u64; DIRECTION] = transmute!(begin);
             for (at, word) in words.into_iter().enumerate() {
-                if let Some(place) = self.counters.get(index(slot, direction) + at) {
+                if let Some(place) = self.word(slot, direction, at) {
                     place.store(word, Relaxed);
                 }
             }
@@ -210,13 +222,15 @@ impl FlowCache {
     }
 
     fn punted(&self, slot: u32, direction: usize) -> Option<u64> {
-        let word = self.word(slot, direction, PUNTED)?.load(Acquire);
+        let word = self.word(slot, direction, word_of!(punted))?.load(Acquire);
         (word & OPEN == 0).then_some(word & !IN_SEQUENCE)
     }
 
     fn tell(&self, slot: u32, direction: usize, said: Window) {
         let word = |at| self.word(slot, direction, at);
-        if let (Some(end), Some(ack), Some(punted)) = (word(END), word(ACK), word(PUNTED)) {
+        if let (Some(end), Some(ack), Some(punted)) =
+            (word(word_of!(end)), word(word_of!(ack)), word(word_of!(punted)))
+        {
             punted.fetch_and(!IN_SEQUENCE, AcqRel);
             end.fetch_max(said.end, AcqRel);
             ack.fetch_max(said.ack, AcqRel);
@@ -224,7 +238,7 @@ impl FlowCache {
     }
 
     fn open(&self, slot: u32, direction: usize, opening: Opening) {
-        let Some(punted) = self.word(slot, direction, PUNTED) else { return };
+        let Some(punted) = self.word(slot, direction, word_of!(punted)) else { return };
         match opening {
             Opening::AtOnce => {
                 punted.fetch_or(OPEN, AcqRel);
@@ -241,14 +255,13 @@ impl FlowCache {
     }
 
     pub(super) fn read(&self, slot: u32, direction: usize) -> Passed {
-        let word =
-            |at| self.counters.get(index(slot, direction) + at).map_or(0, |w| w.load(Relaxed));
+        let word = |at| self.word(slot, direction, at).map_or(0, |word| word.load(Relaxed));
         Passed {
-            packets: word(0),
-            segments: word(1),
-            bytes: word(2),
-            last_seen: Instant(word(3)),
-            window: Window { end: word(END), ack: word(ACK) },
+            packets: word(word_of!(packets)),
+            segments: word(word_of!(segments)),
+            bytes: word(word_of!(bytes)),
+            last_seen: Instant(word(word_of!(seen))),
+            window: Window { end: word(word_of!(end)), ack: word(word_of!(ack)) },
         }
     }
 
@@ -267,7 +280,7 @@ impl FlowCache {
 struct Lease {
     cache: Arc<FlowCache>,
     slot: u32,
-    keys: [Option<Key>; 2],
+    keys: [Option<shared::FlowKey>; 2],
     is_whole: bool,
 }
 
@@ -296,7 +309,7 @@ impl Carrier for Lease {
         let mut entries = lock(&self.cache.entries);
         for key in self.keys.iter().flatten() {
             // What is not there need not go.
-            let _ = entries.remove(key);
+            let _ = entries.remove(&Plain(*key));
         }
     }
 }
@@ -343,78 +356,62 @@ impl LinkTables {
     }
 }
 
-fn key_of(key: &FlowKey, from: Link) -> Key {
+fn key_of(key: &FlowKey, from: Link) -> shared::FlowKey {
     let tuple = key.tuple();
-    let mut octets = [0; 20];
-    fill(
-        &mut octets,
-        &[
-            &from.ifindex.to_ne_bytes(),
-            &tuple.src.octets(),
-            &tuple.dst.octets(),
-            &tuple.sport.to_be_bytes(),
-            &tuple.dport.to_be_bytes(),
-            &[tuple.protocol.number()],
-        ],
-    );
-    octets
+    shared::FlowKey {
+        link: from.ifindex,
+        source: tuple.src.octets(),
+        destination: tuple.dst.octets(),
+        sport: tuple.sport.into(),
+        dport: tuple.dport.into(),
+        protocol: tuple.protocol.number(),
+        zero: [0; 3],
+    }
 }
 
 fn entry_of(
     candidate: &Candidate,
-    key: &Key,
+    key: &shared::FlowKey,
     forward: &Forward,
     to: Link,
     direction: u8,
     slot: u32,
-) -> Entry {
+) -> FlowEntry {
     let rewrite = forward.rewrite;
-    let word = |at| u16::from_be_bytes([key[at], key[at + 1]]);
-    let address = |at| Ipv4Addr::new(key[at], key[at + 1], key[at + 2], key[at + 3]);
-    // As they lie in memory (RFC 1071, 2B). No change is none, not the other of the two zeros.
+    // In network order (RFC 1071, 2B). No change is none, not the other of the two zeros.
     let change = |sum: Sum| match sum.fold() {
-        u16::MAX => [0; 2],
-        folded => folded.to_be_bytes(),
+        u16::MAX => 0,
+        folded => folded,
     };
     let addresses = Sum::default()
-        .replace_address(address(4), rewrite.src)
-        .replace_address(address(8), rewrite.dst);
-    let ports = Sum::default().replace(word(12), rewrite.sport).replace(word(14), rewrite.dport);
-    let idle = u64::try_from(candidate.idle.as_nanos()).unwrap_or(i64::MAX as u64);
-    let mut octets = [0; 56];
-    fill(
-        &mut octets,
-        &[
-            &candidate.generation.0.to_ne_bytes(),
-            &to.ifindex.to_ne_bytes(),
-            &to.far.0,
-            &to.near.0,
-            &rewrite.src.octets(),
-            &rewrite.dst.octets(),
-            &rewrite.sport.to_be_bytes(),
-            &rewrite.dport.to_be_bytes(),
-            &change(addresses),
-            &change(ports),
-            &forward.mtu.to_ne_bytes(),
-            &[u8::from(rewrite.decrement_ttl), direction],
-            &slot.to_ne_bytes(),
-            &[0; 4],
-            &idle.to_ne_bytes(),
-        ],
-    );
-    octets
+        .replace_address(key.source.into(), rewrite.src)
+        .replace_address(key.destination.into(), rewrite.dst);
+    let ports = Sum::default()
+        .replace(key.sport.get(), rewrite.sport)
+        .replace(key.dport.get(), rewrite.dport);
+    FlowEntry {
+        generation: candidate.generation.0,
+        out: to.ifindex,
+        far: to.far.0,
+        near: to.near.0,
+        source: rewrite.src.octets(),
+        destination: rewrite.dst.octets(),
+        sport: rewrite.sport.into(),
+        dport: rewrite.dport.into(),
+        addresses: change(addresses).into(),
+        ports: change(ports).into(),
+        mtu: forward.mtu,
+        hop: rewrite.decrement_ttl.into(),
+        direction,
+        slot,
+        zero: 0,
+        idle: u64::try_from(candidate.idle.as_nanos()).unwrap_or(i64::MAX as u64),
+    }
 }
 
 /// Which slot an entry is of; `None` for that of the way back.
-pub(super) fn egress_slot(entry: &Entry) -> Option<u32> {
-    let (direction, slot) = (entry[39], [entry[40], entry[41], entry[42], entry[43]]);
-    (direction == 0).then_some(u32::from_ne_bytes(slot))
-}
-
-/// One part after the other, as C lays out a struct without gaps.
-fn fill(octets: &mut [u8], parts: &[&[u8]]) {
-    let places = octets.iter_mut();
-    places.zip(parts.iter().copied().flatten()).for_each(|(place, octet)| *place = *octet);
+pub(super) fn egress_slot(entry: &FlowEntry) -> Option<u32> {
+    (entry.direction == 0).then_some(entry.slot)
 }
 
 fn direction_of(side: Side) -> usize {
@@ -426,12 +423,6 @@ fn direction_of(side: Side) -> usize {
 
 fn index(slot: u32, direction: usize) -> usize {
     slot as usize * SLOT + direction * DIRECTION
-}
-
-/// Two numbers of four octets, as they lie in memory.
-fn pair(first: u32, second: u32) -> u64 {
-    let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
-    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
 }
 
 pub(super) fn trouble(map: &'static str) -> impl FnOnce(MapError) -> SteerError {

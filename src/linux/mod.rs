@@ -30,6 +30,10 @@ pub mod listen;
 pub mod netns;
 pub mod pins;
 mod queues;
+mod records;
+mod shared;
+#[cfg(test)]
+mod shared_layout;
 pub mod steer;
 #[cfg(test)]
 mod steer_frames;

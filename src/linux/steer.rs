@@ -10,8 +10,10 @@
 
 use super::attach::{Attached, Inherited};
 use super::flow_cache::{self, FlowCache, LinkTables};
+use super::shared::{Address, Counted, LinkEntry, Owned, Prefix, Task};
 use super::steer_reason::{SteerReason, number};
-use super::{Link, Mac, Netns, NetnsError, Pins, PinsError};
+use super::sys::Plain;
+use super::{Link, Netns, NetnsError, Pins, PinsError};
 use aya::maps::lpm_trie::Key;
 use aya::maps::{HashMap as BpfHash, LpmTrie, MapData, MapError};
 use aya::programs::{ProgramError, SchedClassifier};
@@ -24,7 +26,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
 /// The same programs, with the flow cache in front.
-static CACHING: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer_cache.bpf.o"));
+pub(super) static CACHING: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer_cache.bpf.o"));
 
 /// Why steering failed.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +125,7 @@ pub struct Steer {
     /// Whether that is over: what is pinned from then on is this process's own.
     pub(super) has_taken_over: bool,
     /// What the prefix map has of each TUN.
-    deliveries: HashMap<u32, BTreeMap<Ipv4Network, [u8; 16]>>,
+    deliveries: HashMap<u32, BTreeMap<Ipv4Network, LinkEntry>>,
     /// What the maps say, for the flow cache.
     tables: Arc<RwLock<LinkTables>>,
 }
@@ -212,8 +215,8 @@ impl Steer {
         tun: u32,
     ) -> Result<u32, SteerError> {
         let ifindex = self.ifindex(link)?;
-        let task = join(address.octets(), tun.to_ne_bytes());
-        self.hash::<u32, [u8; 8]>("tasks")?.insert(ifindex, task, 0).map_err(full("tasks"))?;
+        let task = Plain(Task { address: address.octets(), tun });
+        self.hash::<u32, _>("tasks")?.insert(ifindex, task, 0).map_err(full("tasks"))?;
         self.attach(link, ifindex, TASK, Some(address))?;
         Ok(ifindex)
     }
@@ -226,7 +229,7 @@ impl Steer {
     pub fn detach_task(&mut self, ifindex: u32) -> Result<(), SteerError> {
         let task = self.attached.get(&ifindex).and_then(|attached| attached.task);
         self.detach(ifindex)?;
-        gone("tasks", self.hash::<u32, [u8; 8]>("tasks")?.remove(&ifindex))?;
+        gone("tasks", self.hash::<u32, Plain<Task>>("tasks")?.remove(&ifindex))?;
         if let Some(address) = task {
             self.withdraw_task(address)?;
         }
@@ -293,8 +296,8 @@ impl Steer {
     ///
     /// When 65,536 addresses are owned.
     pub fn own(&mut self, space: u32, address: Ipv4Addr, tun: u32) -> Result<(), SteerError> {
-        let key = join(space.to_ne_bytes(), address.octets());
-        self.hash::<[u8; 8], u32>("owners")?.insert(key, tun, 0).map_err(full("owners"))?;
+        let key = Plain(Owned { space, address: address.octets() });
+        self.hash::<_, u32>("owners")?.insert(key, tun, 0).map_err(full("owners"))?;
         self.tables().owners.insert((space, address), tun);
         Ok(())
     }
@@ -306,9 +309,9 @@ impl Steer {
     ///
     /// When the kernel refuses.
     pub fn disown(&mut self, space: u32, address: Ipv4Addr) -> Result<(), SteerError> {
-        let key: [u8; 8] = join(space.to_ne_bytes(), address.octets());
+        let key = Plain(Owned { space, address: address.octets() });
         self.tables().owners.remove(&(space, address));
-        gone("owners", self.hash::<[u8; 8], u32>("owners")?.remove(&key))
+        gone("owners", self.hash::<_, u32>("owners")?.remove(&key))
     }
 
     /// What the engine lets through to a task's address goes to its link, whatever the TUN.
@@ -317,8 +320,9 @@ impl Steer {
     ///
     /// When there are 16,384.
     pub fn deliver_task(&mut self, address: Ipv4Addr, link: Link) -> Result<(), SteerError> {
-        let mut links = self.hash::<[u8; 4], [u8; 16]>("task_links")?;
-        links.insert(address.octets(), link_value(link), 0).map_err(full("task_links"))?;
+        let mut links = self.hash::<Address, _>("task_links")?;
+        let entry = Plain(LinkEntry::from(link));
+        links.insert(address.octets(), entry, 0).map_err(full("task_links"))?;
         self.tables().tasks.insert(address, link);
         Ok(())
     }
@@ -329,7 +333,7 @@ impl Steer {
     ///
     /// When the kernel refuses.
     pub fn withdraw_task(&mut self, address: Ipv4Addr) -> Result<(), SteerError> {
-        let mut links = self.hash::<[u8; 4], [u8; 16]>("task_links")?;
+        let mut links = self.hash::<Address, Plain<LinkEntry>>("task_links")?;
         gone("task_links", links.remove(&address.octets()))?;
         self.tables().tasks.remove(&address);
         Ok(())
@@ -349,7 +353,8 @@ impl Steer {
         tun: u32,
         next: &[(Ipv4Network, Link)],
     ) -> Result<(), SteerError> {
-        let next: BTreeMap<_, _> = next.iter().map(|(p, link)| (*p, link_value(*link))).collect();
+        let next: BTreeMap<_, _> =
+            next.iter().map(|(p, link)| (*p, LinkEntry::from(*link))).collect();
         let mut now = self.deliveries.remove(&tun).unwrap_or_default();
         let done = self.change_deliveries(tun, &mut now, &next);
         self.deliveries.insert(tun, now);
@@ -369,15 +374,16 @@ impl Steer {
         tun: u32,
         next: &[(Ipv4Network, Link)],
     ) -> Result<(), SteerError> {
-        let next: BTreeMap<_, _> = next.iter().map(|(p, link)| (*p, link_value(*link))).collect();
+        let next: BTreeMap<_, _> =
+            next.iter().map(|(p, link)| (*p, LinkEntry::from(*link))).collect();
         let mut now = self.deliveries.get(&tun).cloned().unwrap_or_default();
         now.retain(|prefix, link| next.get(prefix) != Some(link));
         let open = self.deliveries.get(&tun);
         let is_new = |prefix: &&Ipv4Network| open.is_none_or(|open| !open.contains_key(*prefix));
         let others: Vec<_> = now.into_keys().chain(next.keys().filter(is_new).copied()).collect();
         for prefix in others {
-            self.deliver(tun, prefix, NOWHERE)?;
-            self.deliveries.entry(tun).or_default().insert(prefix, NOWHERE);
+            self.deliver(tun, prefix, LinkEntry::NOWHERE)?;
+            self.deliveries.entry(tun).or_default().insert(prefix, LinkEntry::NOWHERE);
         }
         Ok(())
     }
@@ -389,10 +395,10 @@ impl Steer {
     /// When the kernel refuses.
     pub fn counters(&self) -> Result<Vec<(u32, SteerReason, u64)>, SteerError> {
         let map = self.bpf.map("drops").ok_or(SteerError::Foreign("drops"))?;
-        let drops = BpfHash::<&MapData, [u32; 2], u64>::try_from(map).map_err(full("drops"))?;
+        let drops = BpfHash::<_, Plain<Counted>, u64>::try_from(map).map_err(full("drops"))?;
         let mut counters = drops
             .iter()
-            .map(|entry| entry.map(|([ifindex, reason], count)| (ifindex, reason.into(), count)))
+            .map(|entry| entry.map(|(Plain(of), count)| (of.ifindex, of.reason.into(), count)))
             .collect::<Result<Vec<_>, _>>()
             .map_err(full("drops"))?;
         counters.sort_unstable();
@@ -420,8 +426,8 @@ impl Steer {
     fn change_deliveries(
         &mut self,
         tun: u32,
-        now: &mut BTreeMap<Ipv4Network, [u8; 16]>,
-        next: &BTreeMap<Ipv4Network, [u8; 16]>,
+        now: &mut BTreeMap<Ipv4Network, LinkEntry>,
+        next: &BTreeMap<Ipv4Network, LinkEntry>,
     ) -> Result<(), SteerError> {
         let gone_now: Vec<_> = now.keys().filter(|p| !next.contains_key(p)).copied().collect();
         for prefix in gone_now {
@@ -441,11 +447,16 @@ impl Steer {
         Ok(())
     }
 
-    fn deliver(&mut self, tun: u32, prefix: Ipv4Network, link: [u8; 16]) -> Result<(), SteerError> {
+    fn deliver(
+        &mut self,
+        tun: u32,
+        prefix: Ipv4Network,
+        link: LinkEntry,
+    ) -> Result<(), SteerError> {
         let key = prefix_key(tun, prefix);
-        self.prefixes()?.insert(&key, link, 0).map_err(full("prefix_links"))?;
+        self.prefixes()?.insert(&key, Plain(link), 0).map_err(full("prefix_links"))?;
         let mut tables = self.tables();
-        tables.deliveries.entry(tun).or_default().insert(canonical(prefix), link_of(link));
+        tables.deliveries.entry(tun).or_default().insert(canonical(prefix), link.link());
         Ok(())
     }
 
@@ -458,8 +469,8 @@ impl Steer {
         // The kernel gives numbers out again: the next link must not inherit these.
         for (counted, reason, _) in self.counters()? {
             if counted == ifindex {
-                let key = [ifindex, number(reason)];
-                gone("drops", self.hash::<[u32; 2], u64>("drops")?.remove(&key))?;
+                let key = Plain(Counted { ifindex, reason: number(reason) });
+                gone("drops", self.hash::<_, u64>("drops")?.remove(&key))?;
             }
         }
         Ok(())
@@ -481,7 +492,9 @@ impl Steer {
         BpfHash::try_from(map).map_err(full(name))
     }
 
-    fn prefixes(&mut self) -> Result<LpmTrie<&mut MapData, [u8; 8], [u8; 16]>, SteerError> {
+    fn prefixes(
+        &mut self,
+    ) -> Result<LpmTrie<&mut MapData, Plain<Prefix>, Plain<LinkEntry>>, SteerError> {
         let name = "prefix_links";
         let map = self.bpf.map_mut(name).ok_or(SteerError::Foreign(name))?;
         LpmTrie::try_from(map).map_err(full(name))
@@ -508,40 +521,13 @@ pub(super) fn since(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
 }
 
-fn link_value(link: Link) -> [u8; 16] {
-    let ifindex: [u8; 4] = link.ifindex.to_ne_bytes();
-    let macs: [u8; 12] = join(link.far.0, link.near.0);
-    join(ifindex, macs)
-}
-
-/// What [`link_value`] was made of; `None` if it leads nowhere.
-fn link_of(value: [u8; 16]) -> Option<Link> {
-    let [a, b, c, d, far @ .., g, h, i, j, k, l] = value;
-    let ifindex = u32::from_ne_bytes([a, b, c, d]);
-    let (near, far) = (Mac([g, h, i, j, k, l]), Mac(far));
-    (ifindex != 0).then_some(Link { ifindex, near, far })
-}
-
 fn canonical(prefix: Ipv4Network) -> Ipv4Network {
     Ipv4Network::new_checked(prefix.network(), prefix.prefix()).unwrap_or(prefix)
 }
 
-/// A link that leads nowhere: its interface has the number 0, which no interface has.
-const NOWHERE: [u8; 16] = [0; 16];
-
-fn prefix_key(tun: u32, prefix: Ipv4Network) -> Key<[u8; 8]> {
+fn prefix_key(tun: u32, prefix: Ipv4Network) -> Key<Plain<Prefix>> {
     let address = prefix.network().octets();
-    Key::new(32 + u32::from(prefix.prefix()), join(tun.to_ne_bytes(), address))
-}
-
-/// One after the other, as C lays out a struct without padding.
-fn join<const A: usize, const B: usize, const N: usize>(a: [u8; A], b: [u8; B]) -> [u8; N] {
-    const { assert!(A + B == N, "the parts must fill the whole") };
-    let mut whole = [0; N];
-    let (first, second) = whole.split_at_mut(A);
-    first.copy_from_slice(&a);
-    second.copy_from_slice(&b);
-    whole
+    Key::new(32 + u32::from(prefix.prefix()), Plain(Prefix { tun, address }))
 }
 
 fn full(map: &'static str) -> impl FnOnce(MapError) -> SteerError {
@@ -558,21 +544,5 @@ fn gone(map: &'static str, removed: Result<(), MapError>) -> Result<(), SteerErr
             Ok(())
         }
         Err(source) => Err(full(map)(source)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::linux::Mac;
-
-    #[test]
-    fn a_link_is_laid_out_as_the_programs_read_it() {
-        let link = Link { ifindex: 7, near: Mac([1; 6]), far: Mac([2; 6]) };
-        let mut expected = [2; 16];
-        expected[..4].copy_from_slice(&7_u32.to_ne_bytes());
-        expected[10..].fill(1);
-        assert_eq!(link_value(link), expected);
-        assert_eq!((link_of(expected), link_of(NOWHERE)), (Some(link), None));
     }
 }

@@ -27,11 +27,11 @@ impl FlowCache {
         let mut survivors = Vec::new();
         for (key, entry) in found {
             // One without a record was about to be made.
-            if let Some(slot) = egress_slot(&entry)
-                && let Ok(words) = records.get(&slot, 0)
+            if let Some(slot) = egress_slot(&entry.0)
+                && let Ok(kept) = records.get(&slot, 0)
             {
                 let carried = [0, 1].map(|direction| self.read(slot, direction));
-                survivors.push(Survivor { record: Record::from_words(&words), carried });
+                survivors.push(Survivor { record: kept.0.into(), carried });
             }
             entries.remove(&key).map_err(trouble("flow_cache"))?;
         }

@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
+use zerocopy::{FromBytes, IntoBytes};
 
 /// Offloads that a TUN's reader says it can take (`TUNSETOFFLOAD`, `linux/if_tun.h`).
 pub(super) mod offload {
@@ -126,6 +127,14 @@ pub(super) fn descriptor(device: &tun_tap::Iface) -> BorrowedFd<'_> {
     // SAFETY: `Iface` owns the descriptor and does not close it while it is borrowed.
     unsafe { BorrowedFd::borrow_raw(device.as_raw_fd()) }
 }
+
+/// A value as a BPF map holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(super) struct Plain<T>(pub(super) T);
+
+// SAFETY: the value has no gaps, and any octets are one: its traits say so.
+unsafe impl<T: FromBytes + IntoBytes + Copy + 'static> aya::Pod for Plain<T> {}
 
 /// Memory that is shared with the kernel, as words of eight octets.
 #[derive(Debug)]

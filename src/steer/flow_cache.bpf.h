@@ -3,7 +3,7 @@
 // one direction's verdict, made in user space under one generation of the configuration, and whatever is not plainly what
 // that verdict was about is punted to the engine as if there were no cache.
 //
-// Keys, values and counters are mirrored in src/linux/flow_cache.rs.
+// Keys, values and counters are mirrored in src/linux/shared.rs.
 
 #include <linux/in.h>
 #include <linux/tcp.h>
@@ -115,9 +115,36 @@ struct {
 	__type(value, __u64);
 } deadline SEC(".maps");
 
-// What the process that comes after has to know of a slot's flow (src/flow/record.rs); nothing here reads it.
+// What the process that comes after has to know of a slot's flow (src/linux/records.rs); nothing here reads it.
+struct record_tuple {
+	__u16 space;
+	__u8 protocol;
+	__u8 zero;
+	__be32 source;
+	__be32 destination;
+	__be16 sport;
+	__be16 dport;
+};
+
+struct record_port {
+	__u16 holder;
+	__u16 space;
+	__be32 address;
+	__u32 port;
+};
+
+struct record_counted {
+	__u64 own[3];
+	__u64 offloaded[3];
+};
+
 struct record {
-	__u64 words[24];
+	struct record_tuple egress;
+	struct record_tuple returned;
+	struct record_port eni;
+	struct record_port nat;
+	__u64 began;
+	struct record_counted counted[2];
 };
 
 struct {

@@ -4,7 +4,7 @@
 //
 // Everything that is not redirected is dropped and counted: there is no path through the kernel's own stack.
 // With FLOW_CACHE defined (steer_cache.bpf.c), flows that the engine has decided on are carried here (flow_cache.bpf.h).
-// Keys and values are mirrored in src/linux/steer.rs.
+// Keys and values are mirrored in src/linux/shared.rs.
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
