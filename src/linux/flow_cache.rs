@@ -7,18 +7,17 @@
 //!
 //! Bounded: 131,072 flows. What finds no room stays in user space.
 
+use super::Link;
+use super::link_tables::LinkTables;
 use super::shared::{self, Direction, FlowEntry, Slot};
+use super::steer_error::{SteerError, trouble};
 use super::sys::{self, Plain};
-use super::{Link, SteerError};
 use crate::flow::{Carrier, FlowKey, Instant, Opening, Passed, Record, Side, Window};
 use crate::packet::checksum::Sum;
 use crate::pipeline::{Candidate, Forward};
 use crate::vpc::Generation;
 use aya::Ebpf;
-use aya::maps::{Array, HashMap as BpfHash, Map, MapData, MapError};
-use ipnetwork::Ipv4Network;
-use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
+use aya::maps::{Array, HashMap as BpfHash, Map, MapData};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -320,42 +319,6 @@ impl Drop for Lease {
     }
 }
 
-/// What the maps of the tc programs say about links, for whoever makes entries.
-#[derive(Debug, Default)]
-pub struct LinkTables {
-    pub(super) tasks: HashMap<Ipv4Addr, Link>,
-    pub(super) spaces: HashMap<u32, u32>,
-    pub(super) owners: HashMap<(u32, Ipv4Addr), u32>,
-    pub(super) deliveries: HashMap<u32, BTreeMap<Ipv4Network, Option<Link>>>,
-}
-
-impl LinkTables {
-    /// The link of a task, and the one by which what it sends leaves: found as `tun_ingress` finds it.
-    fn links(&self, task: Ipv4Addr, egress: &Forward) -> Option<(Link, Link)> {
-        let own = *self.tasks.get(&task)?;
-        let (space, address) = egress.read_at?;
-        let tun = self.owners.get(&(u32::from(space.0), address))?;
-        let destination = egress.rewrite.dst;
-        if self.tasks.contains_key(&destination) {
-            return None;
-        }
-        let out = self.longest(*tun, destination)?;
-        let space = *self.spaces.get(&out.ifindex)?;
-        // As `refusal`: out of a namespace egret speaks only by its own addresses.
-        self.owners.contains_key(&(space, egress.rewrite.src)).then_some((own, out))
-    }
-
-    fn longest(&self, tun: u32, destination: Ipv4Addr) -> Option<Link> {
-        let prefixes = self.deliveries.get(&tun)?;
-        let holds = |length: u8| {
-            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-            let network = Ipv4Addr::from_bits(destination.to_bits() & mask);
-            prefixes.get(&Ipv4Network::new_checked(network, length)?)
-        };
-        *(0..=32).rev().find_map(holds)?
-    }
-}
-
 fn key_of(key: &FlowKey, from: Link) -> shared::FlowKey {
     let tuple = key.tuple();
     shared::FlowKey {
@@ -423,10 +386,6 @@ fn direction_of(side: Side) -> usize {
 
 fn index(slot: u32, direction: usize) -> usize {
     slot as usize * SLOT + direction * DIRECTION
-}
-
-pub(super) fn trouble(map: &'static str) -> impl FnOnce(MapError) -> SteerError {
-    move |source| SteerError::Map { map, source: Box::new(source) }
 }
 
 /// A thread that failed while it held a lock left nothing half-way behind.

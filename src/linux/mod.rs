@@ -6,7 +6,10 @@
 //! | [`link`] | veth pairs, addresses, routes, neighbours, over netlink |
 //! | [`tun`] | the device behind an ENI, with or without offloads |
 //! | `queues` | which queue of a TUN a packet goes to |
-//! | [`steer`] | the tc programs that bring packets to a TUN and away from it |
+//! | [`steer`] | the tc programs that bring packets to a TUN and away from it: what their maps say |
+//! | `programs`, `attach` | the programs themselves, and the links that they are on |
+//! | `shared`, `records` | what the maps hold, as the programs lay it out |
+//! | `link_tables` | what they say about links, for the flow cache |
 //! | [`flow_cache`] | flows that the tc programs carry by themselves |
 //! | [`survivors`] | flows that the process before left in there |
 //! | [`heartbeat`] | until when they may, once the process is gone |
@@ -26,15 +29,18 @@ pub mod flow_cache;
 mod flow_cache_differential;
 pub mod heartbeat;
 pub mod link;
+mod link_tables;
 pub mod listen;
 pub mod netns;
 pub mod pins;
+mod programs;
 mod queues;
 mod records;
 mod shared;
 #[cfg(test)]
 mod shared_layout;
 pub mod steer;
+mod steer_error;
 #[cfg(test)]
 mod steer_frames;
 pub mod steer_reason;
@@ -49,7 +55,8 @@ pub use heartbeat::Heartbeat;
 pub use link::{Link, LinkError, Links, Mac};
 pub use netns::{Netns, NetnsError};
 pub use pins::{Pins, PinsError};
-pub use steer::{Steer, SteerError};
+pub use steer::Steer;
+pub use steer_error::SteerError;
 pub use steer_reason::SteerReason;
 pub use survivors::Survivor;
 pub use tun::{Device, DeviceKind, TunError};

@@ -3,11 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use super::programs::CACHING;
 use super::shared::{
     Counted, Direction, FlowEntry, FlowKey, LinkEntry, Owned, Prefix, Record, RecordCounted,
     RecordPort, RecordTuple, Slot, Task,
 };
-use super::steer::CACHING;
 use super::sys::Plain;
 use aya::maps::lpm_trie::Key;
 use object::{Object as _, ObjectSection as _};

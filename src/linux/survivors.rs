@@ -1,7 +1,7 @@
 //! The flows that the kernel carried for the process before this one, which had no time to say goodbye.
 
-use super::SteerError;
-use super::flow_cache::{FlowCache, egress_slot, lock, trouble};
+use super::flow_cache::{FlowCache, egress_slot, lock};
+use super::steer_error::{SteerError, trouble};
 use crate::flow::{Passed, Record};
 
 /// One of them.
