@@ -348,7 +348,7 @@ impl Running {
         self.heartbeat = None;
         if let Some(cache) = &self.cache {
             // If it is not taken, it goes with the links.
-            let _ = cache.put_in_force(Generation(0));
+            let _ = cache.use_generation(Generation(0));
         }
         Ok(self.state.release()?)
     }
@@ -387,7 +387,7 @@ async fn begin(
     let parts = Parts { mtu: lab.spec.mtu, ..Parts::default() };
     // Nothing that was decided before is to be of the generation of a configuration of now.
     let generation = match cache.as_ref().filter(|_| inherits) {
-        Some(cache) => cache.in_force()?,
+        Some(cache) => cache.generation()?,
         None => Generation(0),
     };
     let nothing = Arc::new(Snapshot::build(generation, parts));

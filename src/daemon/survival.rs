@@ -273,7 +273,7 @@ impl Running {
     fn inherit_flows(&self) -> Result<String, LabError> {
         let Some(cache) = &self.cache else { return Ok(String::new()) };
         let (now, snapshot) = (Instant(clock::now()), self.snapshot());
-        let survivors = cache.take_survivors()?;
+        let survivors = cache.take_handed_over()?;
         let all = survivors.len();
         let adopted = survivors
             .iter()

@@ -10,15 +10,15 @@
 //!   and stores suffice; only the flags are combined atomically;
 //! - the tc programs, for those that they carry, by the same rules (`track` in `src/steer/flow_cache.bpf.h`). Their numbers
 //!   begin with these when a flow is offloaded, are told what user space observes meanwhile
-//!   ([`Carrier::tell`](super::Carrier::tell)), and are taken from there at each sync ([`TcpTracker::catch_up`]): before a
+//!   ([`Carrier::tell`](super::Carrier::tell)), and are taken from there at each sync (`catch_up`): before a
 //!   packet is judged, once a second, when the entries are withdrawn, and a last time when no packet can be on its way
-//!   through them. They also are what a process takes a flow over with ([`TcpTracker::resume`]).
+//!   through them. They also are what a process takes a flow over with (`resume`).
 //!
 //! # What moves it
 //!
 //! - An acknowledgement counts for what the other side has sent, and no more: it never passes the other's `end`, whatever
 //!   it says. One that is off, or old, changes nothing.
-//! - Data and FIN count up to [`MAX_FLIGHT`] ahead of what is acknowledged. So a forger who knows neither number moves
+//! - Data and FIN count up to `MAX_FLIGHT` ahead of what is acknowledged. So a forger who knows neither number moves
 //!   `end` seldom and not far, and the other side's acknowledgements not at all.
 //! - A SYN that begins a connection moves `end` to its own number, forward.
 

@@ -89,7 +89,7 @@ impl Attachments {
                 Hold::Pinned(pin)
             }
             Some(pin) => {
-                // Of an interface that is gone, if it is there.
+                // One that is there is of an interface that was removed.
                 let _ = std::fs::remove_file(&pin);
                 self.attach_to_stay(bpf, link, program, &pin)?;
                 Hold::Pinned(pin)

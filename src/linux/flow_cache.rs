@@ -1,9 +1,9 @@
-//! Flows that the tc programs carry by themselves (`src/steer/flow_cache.bpf.h`): entries go in here when the engine asks
+//! The cache of offloaded flows, which the tc programs carry by themselves (`src/steer/flow_cache.bpf.h`): entries go in here when the engine asks
 //! for a flow, and come out when the flow table says so.
 //!
 //! An entry holds a verdict of the engine, made under one generation of the configuration; entries of any other generation
-//! are as good as gone, so [`FlowCache::put_in_force`] turns all of them stale with one write. Where a packet leaves is
-//! looked up in [`LinkTables`], which say what the maps of the tc programs say at that moment.
+//! are not used, so [`FlowCache::use_generation`] makes all of them stale with one write. Where a packet leaves is
+//! looked up in `link_tables.rs`, which says what the maps of the tc programs say at that moment.
 //!
 //! Bounded: 131,072 flows. What finds no room stays in user space.
 
@@ -54,7 +54,7 @@ pub struct FlowCache {
     pub(super) entries: Mutex<Entries>,
     generation: Mutex<Array<MapData, u32>>,
     deadline: Mutex<Array<MapData, u64>>,
-    /// What the next process is to know of flows; nobody keeps it where the cache goes with this one.
+    /// What the next process is to know of flows; `None` where the cache ends with this one.
     pub(super) records: Option<Mutex<Records>>,
     counters: sys::SharedWords,
     /// Keeps the memory of `counters` what it is.
@@ -69,7 +69,7 @@ impl std::fmt::Debug for FlowCache {
     }
 }
 
-/// Which slots nobody has.
+/// The slots that no flow has.
 #[derive(Debug, Default)]
 struct Slots {
     free: Vec<u32>,
@@ -93,7 +93,7 @@ impl FlowCache {
             return Err(SteerError::Foreign("flow_counters"));
         };
         if stays && deadline.get(&0, 0).map_err(trouble("deadline"))? == 0 {
-            // Nothing goes on for ever: until somebody says how long, not at all.
+            // No process may be alive: until one says how long, no entry is used.
             deadline.set(0, 1, 0).map_err(trouble("deadline"))?;
         }
         let words = MAX_FLOWS as usize * SLOT;
@@ -111,21 +111,22 @@ impl FlowCache {
         })
     }
 
-    /// From here on entries of this generation are used, and no others.
+    /// Has entries of this generation used, and no others.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn put_in_force(&self, generation: Generation) -> Result<(), SteerError> {
+    pub fn use_generation(&self, generation: Generation) -> Result<(), SteerError> {
         lock(&self.generation).set(0, generation.0, 0).map_err(trouble("generation"))
     }
 
-    /// Which generation is in force: after [`Steer::load_to_stay`](super::Steer::load_to_stay), that of the process before.
+    /// Returns the generation whose entries are used: after [`Steer::load_to_stay`](super::Steer::load_to_stay), that of the
+    /// process before.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn in_force(&self) -> Result<Generation, SteerError> {
+    pub fn generation(&self) -> Result<Generation, SteerError> {
         lock(&self.generation).get(&0, 0).map(Generation).map_err(trouble("generation"))
     }
 
@@ -143,7 +144,7 @@ impl FlowCache {
         sys::wait_for_programs();
     }
 
-    /// Has the tc programs carry a flow, if there is room, and each of its directions has a link.
+    /// Offloads a flow to the tc programs, if there is room, and each of its directions has a link.
     pub fn carry(self: &Arc<Self>, candidate: &Candidate) -> bool {
         candidate.flow.offload(candidate.idle, |begin| {
             let carrier = self.put(candidate, begin)?;
@@ -162,7 +163,7 @@ impl FlowCache {
         }
         let egress = (&flow.egress, &candidate.egress, task, out);
         let returned = candidate.returned.as_ref().map(|f| (&flow.returned, f, out, task));
-        // The way back first: nobody answers what has not been sent.
+        // The direction back to the task first: it has nothing to carry before the other one.
         for (direction, way) in [(1, returned), (0, Some(egress))] {
             let Some((key, forward, from, to)) = way else { continue };
             let key = key_of(key, from);
@@ -388,7 +389,7 @@ fn index(slot: u32, direction: usize) -> usize {
     slot as usize * SLOT + direction * DIRECTION
 }
 
-/// A thread that failed while it held a lock left nothing half-way behind.
+/// Locks. A thread that failed while it held a lock left nothing half-way behind.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
 //! The same packets by both paths: through the tc programs with the engine behind them, and through an engine alone.
-//! Verdicts, octets and counters must be the same. The kernel runs the programs on octets that are given to it, so this
+//! Verdicts, bytes and counters must be the same. The kernel runs the programs on bytes that are given to it, so this
 //! needs root and no network.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
@@ -363,7 +363,7 @@ impl Bed {
             let all = Ipv4Network::new_checked(Ipv4Addr::UNSPECIFIED, 0).unwrap();
             tables.deliveries.insert(TUN, BTreeMap::from([(all, Some(link))]));
         }
-        cache.put_in_force(snapshot.generation).unwrap();
+        cache.use_generation(snapshot.generation).unwrap();
         let talk = |protocol, server: Ipv4Addr, port| Talk {
             protocol,
             server: SocketAddrV4::new(server, if protocol == Protocol::Icmp { 0 } else { 443 }),
@@ -509,11 +509,11 @@ impl Bed {
     fn twist(&mut self, sample: &mut Sample) {
         let random = &mut self.random;
         let octets = &mut sample.octets;
-        let mut mend = true;
+        let mut fix_sum = true;
         match random.below(60) {
             0 => octets[8] = random.below(3) as u8,
             1 => {
-                mend = {
+                fix_sum = {
                     octets[10] ^= 1 << random.below(8);
                     false
                 }
@@ -545,9 +545,9 @@ impl Bed {
             16 if octets[9] == 17 => octets[25] = random.below(256) as u8,
             _ => return,
         }
-        // Octets that say where the header ends may be beyond the packet now.
+        // Bytes that say where the header ends may be beyond the packet now.
         let length = (usize::from(octets[0] & 15) * 4).min(octets.len());
-        if mend && length >= 20 {
+        if fix_sum && length >= 20 {
             octets[10..12].fill(0);
             let sum = checksum::checksum(&octets[..length]);
             octets[10..12].copy_from_slice(&sum.to_be_bytes());
@@ -561,7 +561,7 @@ impl Bed {
         self.steer.run(program, &frame, sample.vnet.gso_size)
     }
 
-    /// The verdict of an engine, and the octets that it sends.
+    /// The verdict of an engine, and the bytes that it sends.
     fn judge(&self, engine: usize, sample: &Sample) -> (Judged, Vec<u8>) {
         let (mut octets, mut reply) = (sample.octets.clone(), [0; 2048]);
         let now = Instant(clock::now());

@@ -1,4 +1,4 @@
-//! What the maps of the tc programs say about links: whoever makes entries of the flow cache looks it up here.
+//! What the maps of the tc programs say about links: the flow cache looks up here where a flow leaves.
 
 use super::Link;
 use crate::pipeline::Forward;
@@ -6,7 +6,7 @@ use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
-/// What the maps of the tc programs say about links, for whoever makes entries.
+/// Mirrors what the maps of the tc programs say about links.
 #[derive(Debug, Default)]
 pub(super) struct LinkTables {
     pub(super) tasks: HashMap<Ipv4Addr, Link>,

@@ -6,7 +6,7 @@
 use super::{Link, Mac};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, big_endian};
 
-/// Octets of an IPv4 address.
+/// Bytes of an IPv4 address.
 pub(super) type Address = [u8; 4];
 
 /// The task of a link.

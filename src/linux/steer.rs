@@ -2,7 +2,7 @@
 //!
 //! One program object, attached to many links. On Linux 6.6 and later the attachments are links of the process: they
 //! vanish with it, and then nothing is forwarded, since the router namespace has no routes. On older kernels the filters
-//! stay, but what they redirect to is gone with the process, which is the same. Where established flows are to outlive the
+//! stay, but the TUNs that they redirect to end with the process, so nothing is forwarded either. Where established flows are to outlive the
 //! process ([`Steer::load_to_stay`]), so do the links and the maps of the flow cache, for a time that the programs check.
 //!
 //! The maps are bounded (see `steer.bpf.c`): 16,384 tasks, 16,384 links of VPCs, endpoints and the internet; 65,536
@@ -47,7 +47,7 @@ impl Steer {
         Self::load_object(&mut EbpfLoader::new(), router, PLAIN, None)
     }
 
-    /// The same with a flow cache, in which nothing is in force yet.
+    /// The same with a flow cache, which uses no entry yet.
     ///
     /// # Errors
     ///
@@ -62,8 +62,8 @@ impl Steer {
         Ok((steer, cache))
     }
 
-    /// The same, where links and cache outlive the process: those of the process before are gone on with. Links that it
-    /// attached keep its programs until [`Steer::take_over`], so that everything can be told to the new ones first.
+    /// The same, where links and cache outlive the process: those of the process before are taken over. Links that it
+    /// attached keep its programs until [`Steer::take_over`], so that the maps of the new ones can be filled first.
     ///
     /// # Errors
     ///
@@ -368,13 +368,13 @@ impl Steer {
         Ok(())
     }
 
-    /// A thread that failed while it held the lock left no table half-way behind.
+    /// Locks the tables. A thread that failed while it held the lock left none half-way behind.
     fn tables(&self) -> RwLockWriteGuard<'_, LinkTables> {
         self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn forget_counters(&mut self, ifindex: u32) -> Result<(), SteerError> {
-        // The kernel gives numbers out again: the next link must not inherit these.
+        // The kernel gives numbers out again: the next link must not begin with these.
         for (counted, reason, _) in self.counters()? {
             if counted == ifindex {
                 let key = Plain(Counted { ifindex, reason: number(reason) });

@@ -51,7 +51,7 @@ pub enum SteerError {
     /// Nothing can outlive the process.
     #[error(transparent)]
     Pins(#[from] PinsError),
-    /// Programs would outlive the process on their links, and carry flows that nobody judges any more.
+    /// Programs would outlive the process on their links, and carry flows whose verdicts no process renews any more.
     #[error(
         "the flow cache needs Linux 6.6 or later, where tc programs end with the process: set offload = \"off\""
     )]

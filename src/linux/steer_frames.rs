@@ -1,5 +1,5 @@
 //! Every kind of frame before the tc programs: what gets to a TUN, and by what reason the rest is counted. The kernel runs the
-//! programs on octets that are given to it, so this needs root and no network.
+//! programs on bytes that are given to it, so this needs root and no network.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -109,7 +109,7 @@ fn regression_every_ethertype_lets_pass_only_the_tasks_own_ipv4_and_ipv6() {
     }
 }
 
-/// What user space finds out by the source address is true: whatever the octets, none that pass are of another's IPv4.
+/// What user space finds out by the source address is true: whatever the bytes, none that pass are of another's IPv4.
 #[test]
 fn octets_at_random_that_pass_have_the_tasks_source_or_are_not_ipv4() {
     let Some(bed) = Bed::new("random", true) else { return };

@@ -17,7 +17,7 @@ pub enum SteerReason {
     Truncated,
     /// No room for an Ethernet header.
     NoHeadroom,
-    /// From the engine: the link's address space knows nobody by the source address. A private one, toward the internet.
+    /// From the engine: in the link's address space no ENI or gateway has the source address, such as a private one, toward the internet.
     ForeignSource,
     /// The frame is for another MAC address, or for all, and its packet for one.
     NotForRouter,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Established flows that the engine has decided on: rewritten, counted and sent on here. Nothing is decided: an entry is
+// Offloaded flows, established ones that the engine has decided on: rewritten, counted and sent on here. Nothing is decided: an entry is
 // one direction's verdict, made in user space under one generation of the configuration, and whatever is not plainly what
 // that verdict was about is punted to the engine as if there were no cache.
 //
@@ -66,7 +66,7 @@ struct direction {
 	__u64 bytes;
 	__u64 seen;
 	// The highest sequence number sent, plus one, and the highest acknowledgement, counted on beyond 2^32: they only grow,
-	// whoever moves them, user space or a CPU (src/flow/tcp.rs).
+	// both when user space moves them and when a CPU does (src/flow/tcp.rs).
 	__u64 end;
 	__u64 ack;
 	// Of this side alone: the other one's acknowledgement and end, when they were last looked at. At first they are such
@@ -98,7 +98,7 @@ struct {
 	__type(value, struct slot);
 } flow_counters SEC(".maps");
 
-// The generation of the configuration in force. 0: nothing hits.
+// The generation whose entries are used. 0: no entry is.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -159,7 +159,7 @@ struct {
 struct plain {
 	struct flow_key key;
 	__u32 total;
-	// Octets that every segment of it repeats.
+	// Bytes that every segment of it repeats.
 	__u32 headers;
 };
 
@@ -195,7 +195,7 @@ static __always_inline int is_valid_icmp(struct __sk_buff *skb, __u64 length)
 	return fold((__u32)bpf_csum_diff(0, 0, (__be32 *)octets, sizeof(octets), 0)) == 0xffff;
 }
 
-// Whether a packet is plain: all that is known of it is in its first 54 octets, and nothing is to be said but which flow.
+// Whether a packet is plain: all that is known of it is in its first 54 bytes, and nothing is to be said but which flow.
 static __always_inline int read_plain(struct __sk_buff *skb, __u8 echo, struct plain *plain)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
@@ -346,7 +346,7 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct flow_entr
 	ip->saddr = entry->source;
 	ip->daddr = entry->destination;
 	if (entry->hop) {
-		// TTL is the first octet of its word.
+		// TTL is the first byte of its word.
 		ip->ttl--;
 		sum += 0xffff - bpf_htons(0x0100);
 	}

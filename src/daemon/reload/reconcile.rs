@@ -344,9 +344,9 @@ impl Running {
             .workers
             .values()
             .map(|worker| worker.stats())
-            .map(|stats| (stats.turn(), stats))
+            .map(|stats| (stats.epoch(), stats))
             .collect();
-        while !busy.iter().all(|(then, stats)| stats.is_past(then)) {
+        while !busy.iter().all(|(then, stats)| stats.grace_period_is_over(then)) {
             std::thread::yield_now();
             tokio::task::yield_now().await;
         }
