@@ -14,7 +14,7 @@ for_both_kinds!(
     bulk_transfers_are_carried_by_the_kernel_with_right_checksums,
     a_connection_that_ends_or_rests_is_told_as_ever,
     what_is_too_old_or_too_big_is_answered_in_the_midst_of_a_flow,
-    regression_a_connection_that_carried_much_in_a_moment_ends,
+    regression_a_connection_that_carried_much_between_two_looks_ends,
 );
 
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
@@ -120,21 +120,24 @@ fn a_connection_that_ends_or_rests_is_told_as_ever(device: &str) {
     });
 }
 
-/// More than half of all sequence numbers pass between two looks at the kernel's counters, where the box is fast enough.
-fn regression_a_connection_that_carried_much_in_a_moment_ends(device: &str) {
-    const OCTETS: u64 = 3_500_000_000;
-    let lab = lab(device, CLOSED_FLOWS_STAY);
+/// More than half of all sequence numbers pass between two looks at the kernel's counters: the process is stopped meanwhile.
+fn regression_a_connection_that_carried_much_between_two_looks_ends(device: &str) {
+    let lab = lab(device, &format!("offload_grace = \"60s\"\n{CLOSED_FLOWS_STAY}"));
     let mut server = Lab::agent(&lab.netns("internet"));
     server.ok(&json!(["serve_sink", HOST, 443]));
     let mut task = lab.task("web");
-    for _ in 0..3 {
-        let port = task.ask(&json!(["open_sink", "bulk", HOST, 443]));
-        let port = u16::try_from(port.as_u64().unwrap()).unwrap();
-        let counted = task.ask(&json!(["fill_sink", "bulk", OCTETS, u64::from(u32::MAX)]));
-        assert_eq!(counted, json!(OCTETS));
-        task.ok(&json!(["close", "bulk"]));
-        assert!((0..2000).any(|_| flow(&lab, port).state == "closed"), "{:#?}", flow(&lab, port));
-    }
+    let fill = |task: &mut crate::support::lab::Agent, octets: u64| {
+        assert_eq!(task.ask(&json!(["fill_sink", "bulk", octets, u64::from(u32::MAX)])), octets);
+    };
+    let port = task.ask(&json!(["open_sink", "bulk", HOST, 443]));
+    let port = u16::try_from(port.as_u64().unwrap()).unwrap();
+    (0..20).for_each(|_| fill(&mut task, 1000));
+    assert_eq!(flow(&lab, port).path, "offload");
+    lab.signal(Signal::SIGSTOP);
+    fill(&mut task, 3_000_000_000);
+    lab.signal(Signal::SIGCONT);
+    task.ok(&json!(["close", "bulk"]));
+    assert!((0..2000).any(|_| flow(&lab, port).state == "closed"), "{:#?}", flow(&lab, port));
 }
 
 fn what_is_too_old_or_too_big_is_answered_in_the_midst_of_a_flow(device: &str) {
