@@ -43,5 +43,6 @@ mod reload_objects;
 mod routing;
 mod security_group;
 mod source_check;
+mod source_frames;
 mod steer;
 mod support;

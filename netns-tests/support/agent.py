@@ -7,9 +7,13 @@ network refuses answers with the errno's name, or "timeout".
 import errno
 import hashlib
 import json
+import mmap
+import os
 import random
 import select
+import signal
 import socket
+import struct
 import sys
 import threading
 from collections import Counter
@@ -90,7 +94,7 @@ def udp(address, port, sport=0, size=5, timeout=5.0):
 
 def udp_segments(address, port, size, count):
     """Hands the kernel `count` datagrams in one piece (UDP_SEGMENT), each unlike the others; all must be echoed."""
-    segments = [(bytes([number]) * size) for number in range(count)]
+    segments = [(bytes([number]) * size) for _ in range(count)]
     with socket.socket(type=socket.SOCK_DGRAM) as s:
         s.settimeout(5)
         s.setsockopt(socket.IPPROTO_UDP, 103, size)
@@ -238,6 +242,35 @@ def frames(interface, *octets):
     return "ok"
 
 
+def frames_that_change(interface, frame, at, octets, count):
+    """Sends a frame so often from pages that are shared with the kernel, in which another process writes these octets and
+    those of the frame by turns meanwhile."""
+    frame, octets = bytes.fromhex(frame), bytes.fromhex(octets)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+        # PACKET_TX_RING of SOL_PACKET: one block of one frame.
+        s.setsockopt(263, 13, struct.pack("IIII", 4096, 1, 4096, 1))
+        ring = mmap.mmap(s.fileno(), 4096)
+        s.bind((interface, 0))
+        # struct tpacket_hdr, and where the frame begins behind it.
+        status, begin = struct.Struct("=QII"), 32
+        where = slice(begin + at, begin + at + len(octets))
+        ring[begin : begin + len(frame)] = frame
+        writer = os.fork()
+        if writer == 0:
+            original = frame[at : at + len(octets)]
+            while True:
+                ring[where] = octets
+                ring[where] = original
+        try:
+            for _ in range(count):
+                ring[: status.size] = status.pack(1, len(frame), len(frame))
+                s.send(b"")
+        finally:
+            os.kill(writer, signal.SIGKILL)
+            os.waitpid(writer, 0)
+    return "ok"
+
+
 def sniff(interface):
     """From here on counts every IP packet that comes in on an interface, by source."""
     s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
@@ -291,6 +324,7 @@ OPERATIONS = {
     "peers": take_peers,
     "digests": take_digests,
     "frames": frames,
+    "frames_that_change": frames_that_change,
     "sniff": sniff,
     "sniffed": sniffed,
 }

@@ -2,11 +2,11 @@
 
 use super::state::StateError;
 use crate::config::Diagnostics;
+use crate::linux::SteerError;
 use crate::linux::exec;
 use crate::linux::link::LinkError;
 use crate::linux::listen::ListenError;
 use crate::linux::netns::NetnsError;
-use crate::linux::steer::SteerError;
 use crate::linux::tun::TunError;
 use ipnetwork::Ipv4Network;
 use std::io;

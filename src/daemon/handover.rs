@@ -46,7 +46,7 @@ pub(super) fn leave_nothing(running: &Running) -> Result<(), LabError> {
 }
 
 /// Of the file, and of what is pinned with it.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// How long the process before may take to be gone altogether.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);

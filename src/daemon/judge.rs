@@ -1,6 +1,6 @@
 //! Between a worker and the engine: one snapshot and one look at the clock per batch.
 
-use super::gates::Gates;
+use super::reordering_barriers::ReorderingBarriers;
 use crate::flow::{DatagramKey, FlowKey, Instant};
 use crate::linux::FlowCache;
 use crate::linux::clock;
@@ -28,8 +28,8 @@ pub(super) struct EngineJudge {
     cache: Option<Arc<FlowCache>>,
     /// The flows that the engine has asked for: each packet of a batch may ask for one.
     asked: Vec<FlowKey>,
-    /// The directions of flows, among those whose packets are read here, that wait for what was read before.
-    gates: Gates,
+    /// The reordering barriers of the directions whose packets are read here.
+    barriers: ReorderingBarriers,
 }
 
 impl EngineJudge {
@@ -51,16 +51,16 @@ impl EngineJudge {
             releases: None,
             cache,
             asked: Vec::with_capacity(BATCH),
-            gates: Gates::new(),
+            barriers: ReorderingBarriers::new(),
         }
     }
 
-    /// The flow of a packet that was judged is to be carried by the kernel, or its direction to be opened.
+    /// Takes the request of a judged packet: to offload its flow, or to release the reordering barrier of its direction.
     #[cold]
     fn ask(&mut self, key: FlowKey) {
         let carried = self.engine.flows().get(&key).map(|e| (Arc::clone(&e.flow), e.side));
         match carried.filter(|(flow, _)| flow.is_offloaded()) {
-            Some((flow, side)) => self.gates.add(flow, side),
+            Some((flow, side)) => self.barriers.add(flow, side),
             None => self.asked.push(key),
         }
     }
@@ -86,7 +86,7 @@ impl EngineJudge {
 
 impl Judge for EngineJudge {
     fn begin_batch(&mut self) {
-        self.gates.begin_batch();
+        self.barriers.begin_batch();
         self.watched = self.engine.watchers().any();
         self.now = Instant(clock::now());
         let current = self.current.load();
@@ -123,7 +123,7 @@ impl Judge for EngineJudge {
 
     #[inline]
     fn end_batch(&mut self, drained: bool) {
-        self.gates.end_batch(drained);
+        self.barriers.end_batch(drained);
         if !self.asked.is_empty() {
             self.offload_asked();
         }

@@ -122,9 +122,9 @@ async fn wait_for_devices(running: &Running, lab: &Lab) {
 fn resume_flows(running: &Running) -> Result<String, LabError> {
     let Some(cache) = &running.cache else { return Ok(String::new()) };
     let (now, snapshot) = (Instant(clock::now()), running.snapshot());
-    let survivors = cache.take_survivors()?;
-    let all = survivors.len();
-    let adopted = survivors
+    let handed_over = cache.take_handed_over()?;
+    let all = handed_over.len();
+    let adopted = handed_over
         .iter()
         .filter(|s| running.engine.adopt(now, &snapshot, &s.record, s.carried).is_ok())
         .count();

@@ -138,9 +138,9 @@ impl Running {
             .workers
             .values()
             .map(|worker| worker.stats())
-            .map(|stats| (stats.turn(), stats))
+            .map(|stats| (stats.epoch(), stats))
             .collect();
-        while !busy.iter().all(|(then, stats)| stats.is_past(then)) {
+        while !busy.iter().all(|(then, stats)| stats.grace_period_is_over(then)) {
             std::thread::yield_now();
             tokio::task::yield_now().await;
         }
@@ -156,7 +156,7 @@ impl Running {
         self.heartbeat = None;
         if let Some(cache) = &self.cache {
             // If it is not taken, it goes with the links.
-            let _ = cache.put_in_force(Generation(0));
+            let _ = cache.use_generation(Generation(0));
         }
         Ok(self.state.release()?)
     }

@@ -15,8 +15,7 @@ use super::{reload, resume};
 use crate::config::{Lab, Offload};
 use crate::linux::link::Links;
 use crate::linux::netns::Netns;
-use crate::linux::steer::{Steer, SteerError};
-use crate::linux::{FlowCache, Pins};
+use crate::linux::{FlowCache, Pins, Steer, SteerError};
 use crate::pipeline::Engine;
 use crate::vpc::{Generation, Parts, Snapshot, Space};
 use arc_swap::ArcSwap;
@@ -158,7 +157,7 @@ async fn begin(
     let parts = Parts { mtu: lab.spec.mtu, ..Parts::default() };
     // Nothing that was decided before is to be of the generation of a configuration of now.
     let generation = match cache.as_ref().filter(|_| inherits) {
-        Some(cache) => cache.in_force()?,
+        Some(cache) => cache.generation()?,
         None => Generation(0),
     };
     let nothing = Arc::new(Snapshot::build(generation, parts));

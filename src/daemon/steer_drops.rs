@@ -65,6 +65,8 @@ pub(super) fn reason(reason: SteerReason) -> Reason {
         SteerReason::NoOwner => Reason::NoOwner,
         SteerReason::ForeignSource => Reason::ForeignSource,
         SteerReason::Truncated => Reason::MalformedTruncated,
+        SteerReason::NotForRouter => Reason::NotForRouter,
+        SteerReason::OtherVersion => Reason::MalformedVersion,
         SteerReason::NoLink
         | SteerReason::UnknownDevice
         | SteerReason::NoHeadroom

@@ -17,8 +17,12 @@ pub trait CacheEntries: Debug + Send + Sync {
     /// Returns how many packets of a direction were punted because of its reordering barrier; `None` if it has none.
     fn punted(&self, side: Side) -> Option<u64>;
 
-    /// Releases the reordering barrier of a direction, which has said `said` in the packets that were sent on.
-    fn release_barrier(&self, side: Side, release: BarrierRelease, said: Window);
+    /// Tells the tc programs what a direction has said in segments that user space has observed. They may not be sent on
+    /// yet, so this takes back a release [`BarrierRelease::InSequence`] that no packet has used.
+    fn tell(&self, side: Side, said: Window);
+
+    /// Releases the reordering barrier of a direction. The caller has sent on all of its segments that were told of.
+    fn release_barrier(&self, side: Side, release: BarrierRelease);
 
     /// Removes the entries. A packet that is on its way through one may still be counted for a moment.
     fn withdraw(&self);
@@ -42,7 +46,7 @@ pub struct CacheCounters {
 /// The packet at which a reordering barrier ends; those after it pass too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarrierRelease {
-    /// The next one, if no more than so many were punted before it.
+    /// The next one, if no more than so many packets were punted by now.
     After(u64),
     /// Data that begin where the data that were sent on end.
     InSequence,
@@ -57,8 +61,8 @@ pub(super) struct CounterDelta {
     pub(super) segments: u64,
     pub(super) bytes: u64,
     pub(super) last_seen: Instant,
-    /// The last numbers that the direction sent, if they are new.
-    pub(super) window: Option<Window>,
+    /// The last numbers that the direction sent.
+    pub(super) window: Window,
 }
 
 impl CacheCounters {
@@ -68,7 +72,7 @@ impl CacheCounters {
             segments: self.segments.wrapping_sub(before.segments),
             bytes: self.bytes.wrapping_sub(before.bytes),
             last_seen: self.last_seen,
-            window: (self.window != before.window).then_some(self.window),
+            window: self.window,
         }
     }
 }

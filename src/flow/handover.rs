@@ -1,6 +1,6 @@
 //! The handover of a flow to the process that comes after the one in which it began.
 //!
-//! [`HandoverRecord::of`] is taken when a flow is offloaded, and kept as words next to its cache entries.
+//! [`HandoverRecord::of`] is taken when a flow is offloaded, and kept next to its cache entries.
 //! [`Flow::resume`] makes the flow again, with what its cache entries have counted since.
 
 use super::cache_entries::CacheCounters;
@@ -46,9 +46,6 @@ pub enum LastNat {
     AppRunner,
 }
 
-/// The length of a record in words.
-pub const WORDS: usize = 24;
-
 impl HandoverRecord {
     /// Returns the record of a flow as it is now.
     pub fn of(flow: &Flow) -> Self {
@@ -76,59 +73,12 @@ impl HandoverRecord {
             port: if protocol.has_ports() { dport } else { 0 },
         }
     }
-
-    /// Encodes the record.
-    pub fn words(&self) -> [u64; WORDS] {
-        let mut words = [0; WORDS];
-        let nat = match self.nat {
-            None => [0, 0],
-            Some((LastNat::Gateway, port)) => port.words(1),
-            Some((LastNat::AppRunner, port)) => port.words(2),
-        };
-        let eni = self.eni.map_or([0, 0], |port| port.words(1));
-        let fixed = [key_words(&self.egress), key_words(&self.returned)].into_iter().flatten();
-        let counted = self.counted.iter().flat_map(|c| c.own.into_iter().chain(c.offloaded));
-        let all = fixed.chain(eni).chain(nat).chain([self.began.0]).chain(counted);
-        words.iter_mut().zip(all).for_each(|(word, value)| *word = value);
-        words
-    }
-
-    /// Decodes the result of [`HandoverRecord::words`].
-    pub fn from_words(words: &[u64; WORDS]) -> Self {
-        let word = |at: usize| words.get(at).copied().unwrap_or(0);
-        let three = |at| [word(at), word(at + 1), word(at + 2)];
-        let counted = |at| Counted { own: three(at), offloaded: three(at + 3) };
-        let port = |at| NatPort::from_words([word(at), word(at + 1)]);
-        Self {
-            egress: key_from([word(0), word(1), word(2)]),
-            returned: key_from([word(3), word(4), word(5)]),
-            eni: port(6).map(|(_, port)| port),
-            nat: port(8).map(|(kind, port)| {
-                (if kind == 1 { LastNat::Gateway } else { LastNat::AppRunner }, port)
-            }),
-            began: Instant(word(10)),
-            counted: [counted(11), counted(17)],
-        }
-    }
 }
 
 impl NatPort {
     fn of(lease: &PortLease) -> Self {
         let PoolKey { space, address, .. } = *lease.key();
         Self { space, address, port: lease.port() }
-    }
-
-    fn words(self, kind: u8) -> [u64; 2] {
-        let place = u64::from(kind) << 32 | u64::from(self.space.0) << 16 | u64::from(self.port);
-        [place, u64::from(self.address.to_bits())]
-    }
-
-    /// Decodes a port and its kind; `None` if the kind is 0.
-    fn from_words([place, address]: [u64; 2]) -> Option<(u8, Self)> {
-        let [_, _, _, kind, a, b, c, d] = place.to_be_bytes();
-        let (space, port) = (Space(u16::from_be_bytes([a, b])), u16::from_be_bytes([c, d]));
-        let address = address_from(address);
-        (kind != 0).then_some((kind, Self { space, address, port }))
     }
 }
 
@@ -152,34 +102,6 @@ impl Flow {
         }
         flow
     }
-}
-
-fn key_words(key: &FlowKey) -> [u64; 3] {
-    let Tuple { protocol, src, dst, sport, dport } = key.tuple();
-    [
-        u64::from(key.space.0) << 32 | u64::from(protocol.number()),
-        u64::from(src.to_bits()) << 32 | u64::from(dst.to_bits()),
-        u64::from(sport) << 16 | u64::from(dport),
-    ]
-}
-
-fn key_from([what, addresses, ports]: [u64; 3]) -> FlowKey {
-    let [_, _, a, b, _, _, _, protocol] = what.to_be_bytes();
-    let [.., e, f, g, h] = ports.to_be_bytes();
-    let tuple = Tuple {
-        protocol: Protocol::from(protocol),
-        src: address_from(addresses >> 32),
-        dst: address_from(addresses),
-        sport: u16::from_be_bytes([e, f]),
-        dport: u16::from_be_bytes([g, h]),
-    };
-    FlowKey::new(Space(u16::from_be_bytes([a, b])), tuple)
-}
-
-/// Returns the address in the lower half of a word.
-fn address_from(word: u64) -> Ipv4Addr {
-    let [.., a, b, c, d] = word.to_be_bytes();
-    Ipv4Addr::new(a, b, c, d)
 }
 
 #[cfg(test)]
@@ -215,23 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn a_record_survives_its_encoding() {
-        let port =
-            NatPort { space: Space::INTERNET, address: [198, 51, 100, 7].into(), port: 1024 };
-        for nat in [None, Some((LastNat::Gateway, port)), Some((LastNat::AppRunner, port))] {
-            let record = record(nat);
-            assert_eq!(HandoverRecord::from_words(&record.words()), record);
-            let without = HandoverRecord { eni: None, ..record };
-            assert_eq!(HandoverRecord::from_words(&without.words()), without);
-        }
-    }
-
-    #[test]
     fn a_resumed_flow_continues_where_it_was() {
         let mut record = record(None);
         record.eni = None;
         record.counted = [[1, 2, 3], [4, 5, 6]].map(|own| Counted { own, offloaded: [10, 20, 30] });
-        let window = Window { end: u32::MAX, ack: 5 };
+        let window = Window { end: 7 << 32, ack: 5 };
         let offloaded = CacheCounters {
             packets: 100,
             segments: 200,

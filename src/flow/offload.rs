@@ -3,6 +3,7 @@
 //! The engine asks for a flow to be offloaded ([`Flow::ask_for_offload`]). A layer above makes its entries in the flow
 //! cache ([`Flow::offload`]) and returns [`CacheEntries`], by which they are read and withdrawn. Their counters are
 //! synced with the flow's own whenever the flow is read ([`Flow::sync_counters`]), so that readers see no difference.
+//! What the sides of a TCP connection have said is kept in both places, and each tells the other: see `tcp.rs`.
 //!
 //! Entries begin with a reordering barrier in each direction: packets are punted, and counted, until their worker says
 //! that all of them are sent on ([`Flow::release_barrier`]). So no packet is overtaken by one that tc forwards.
@@ -149,9 +150,8 @@ impl Flow {
         if let Some(active) = active.as_ref()
             && by_then.offload == self.offload.times_offloaded.load(Relaxed)
         {
-            let [sent, received] = self.tcp.windows();
-            let said = if side == Side::Egress { sent } else { received };
-            active.entries.release_barrier(side, release, said);
+            self.tell(side, &*active.entries);
+            active.entries.release_barrier(side, release);
         }
     }
 
@@ -253,7 +253,8 @@ mod tests {
         withdrawn: AtomicUsize,
         /// How many packets from the task were punted.
         punted: Mutex<Option<u64>>,
-        released: Mutex<Vec<(Side, BarrierRelease, Window)>>,
+        told: Mutex<Vec<(Side, Window)>>,
+        released: Mutex<Vec<(Side, BarrierRelease)>>,
     }
 
     impl CacheEntries for Arc<Kernel> {
@@ -265,8 +266,12 @@ mod tests {
             self.punted.lock().unwrap().filter(|_| side == Side::Egress)
         }
 
-        fn release_barrier(&self, side: Side, release: BarrierRelease, said: Window) {
-            self.released.lock().unwrap().push((side, release, said));
+        fn tell(&self, side: Side, said: Window) {
+            self.told.lock().unwrap().push((side, said));
+        }
+
+        fn release_barrier(&self, side: Side, release: BarrierRelease) {
+            self.released.lock().unwrap().push((side, release));
         }
 
         fn withdraw(&self) {
@@ -281,7 +286,7 @@ mod tests {
             way.segments += 2;
             way.bytes += bytes;
             way.last_seen = Instant(at);
-            way.window.end = way.window.end.wrapping_add(u32::try_from(bytes).unwrap());
+            way.window.end += bytes;
         }
 
         fn withdrawn(&self) -> usize {
@@ -388,8 +393,8 @@ mod tests {
             *kernel.punted.lock().unwrap() = Some(4);
             flow.punted(Side::Egress)
         });
-        let ack = TcpFacts { flags: TcpFlags(16), seq: 90, ack: 70, window: 9, payload_len: 10 };
-        flow.tcp.observe(&ack, true);
+        let said = Window { end: 100, ack: 70 };
+        flow.tcp.catch_up(true, said);
         flow.release_barrier_in_sequence(Side::Egress, punted);
         assert!(!flow.request_barrier_release(Side::Egress), "the first request is pending");
         flow.release_barrier(Side::Egress, punted);
@@ -398,10 +403,10 @@ mod tests {
             "a packet punted since keeps the barrier"
         );
         flow.release_barrier_at_once(Side::Egress, punted);
-        let said = Window { end: 100, ack: 70 };
         let released =
             [BarrierRelease::InSequence, BarrierRelease::After(3), BarrierRelease::AtOnce];
-        assert_eq!(*kernel.released.lock().unwrap(), released.map(|how| (Side::Egress, how, said)));
+        assert_eq!(*kernel.released.lock().unwrap(), released.map(|how| (Side::Egress, how)));
+        assert_eq!(*kernel.told.lock().unwrap(), [(Side::Egress, said); 3]);
 
         flow.withdraw_offload();
         assert_eq!(flow.punted(Side::Egress), None);
@@ -425,7 +430,8 @@ mod tests {
             fn punted(&self, _side: Side) -> Option<u64> {
                 None
             }
-            fn release_barrier(&self, _side: Side, _release: BarrierRelease, _said: Window) {}
+            fn tell(&self, _side: Side, _said: Window) {}
+            fn release_barrier(&self, _side: Side, _release: BarrierRelease) {}
             fn withdraw(&self) {}
         }
         let (table, flow) = table();
@@ -500,6 +506,38 @@ mod tests {
         assert!(flow.ask_for_offload());
         flow.decline_offload();
         assert!(!flow.ask_for_offload());
+    }
+
+    /// The tc programs judge segments by what the other side has said, so they must know what user space observes.
+    #[test]
+    fn regression_the_cache_is_told_what_user_space_observes() {
+        let (_table, flow, kernel) = offloaded();
+        let said = Window { end: 100, ack: 70 };
+        flow.tcp.catch_up(false, said);
+        flow.count(Instant(5), Side::Return, 1, 40);
+        flow.count_only(Side::Return, 1, 40);
+        assert_eq!(*kernel.told.lock().unwrap(), [(Side::Return, said); 2]);
+        flow.withdraw_offload();
+        flow.count(Instant(6), Side::Return, 1, 40);
+        assert_eq!(kernel.told.lock().unwrap().len(), 2, "the flow is offloaded no longer");
+    }
+
+    /// The counters of a packet that was on its way when the entries were withdrawn are synced after newer ones.
+    #[test]
+    fn a_late_sync_sets_nothing_back_and_is_not_lost() {
+        let (table, flow, kernel) = offloaded();
+        let said = |side: usize| flow.tcp.windows()[side];
+        kernel.forwards(0, 1000, 1);
+        flow.withdraw_offload();
+        assert_eq!(said(0).end, 1000);
+        let newer = Window { end: 5000, ack: 0 };
+        flow.tcp.catch_up(true, newer);
+        kernel.forwards(0, 500, 2);
+        kernel.forwards(1, 3 << 30, 2);
+        for _ in 0..2 {
+            table.sweep(Instant(3), &Timeouts::default(), |_| {});
+        }
+        assert_eq!((said(0), said(1).end), (newer, 3 << 30));
     }
 
     /// A RST is judged by the numbers of both sides, whether their segments were offloaded or not.

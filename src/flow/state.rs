@@ -1,7 +1,7 @@
 //! The state of one flow.
 
-use super::cache_entries::{CounterDelta, CounterSink};
-use super::offload_state::Offload;
+use super::cache_entries::{CacheEntries, CounterDelta, CounterSink};
+use super::offload_state::{OFFLOADED, Offload};
 use super::{
     Counters, EgressTotals, FlowKey, Instant, PoolKey, PortLease, Side, TcpState, TcpTracker,
 };
@@ -153,6 +153,31 @@ impl Flow {
             Side::Egress => self.sent.add(segments, bytes),
             Side::Return => self.received.add(segments, bytes),
         }
+        self.tell_cache(side);
+    }
+
+    /// Tells the flow cache what was observed of a direction of an offloaded flow: in a segment that was punted, for
+    /// instance.
+    #[inline]
+    fn tell_cache(&self, side: Side) {
+        if self.offload.is(OFFLOADED) {
+            self.tell_offloaded(side);
+        }
+    }
+
+    #[cold]
+    fn tell_offloaded(&self, side: Side) {
+        if let Some(active) = self.offload.active().as_deref() {
+            self.tell(side, &*active.entries);
+        }
+    }
+
+    /// Tells these cache entries what was observed of a direction, if the flow is TCP.
+    pub(super) fn tell(&self, side: Side, entries: &dyn CacheEntries) {
+        if self.egress.tuple().protocol == Protocol::Tcp {
+            let [sent, received] = self.tcp.windows();
+            entries.tell(side, if side == Side::Egress { sent } else { received });
+        }
     }
 
     /// Returns when its last packet passed, in either direction.
@@ -211,9 +236,7 @@ impl CounterSink for Flow {
         let counters = if is_egress { &self.sent } else { &self.received };
         counters.add_offloaded(packets, segments, bytes);
         self.saw(last_seen);
-        if self.egress.tuple().protocol == Protocol::Tcp
-            && let Some(window) = window
-        {
+        if self.egress.tuple().protocol == Protocol::Tcp {
             self.tcp.catch_up(is_egress, window);
         }
     }

@@ -1,9 +1,29 @@
 //! The TCP state that a NAT keeps (RFC 7857 section 2): enough to choose a timer and to tell a real RST from a forged one.
 //!
-//! One worker writes each direction, so plain loads and stores suffice; only the flags are combined atomically.
+//! # What is known of each direction
+//!
+//! How far its sender has come, and how far it has acknowledged the other side: [`Window`]. Both count on beyond 2^32, so
+//! that they only grow, and the greater of two is the later one, however much was carried in between. Whoever sees segments
+//! reports them so, and nothing that is reported late, twice or in another order sets anything back:
+//!
+//! - a worker, for the segments that it handles ([`TcpTracker::observe`]). One worker writes each direction, so plain loads
+//!   and stores suffice; only the flags are combined atomically;
+//! - the tc programs, for those that they carry, by the same rules (`track` in `src/steer/flow_cache.bpf.h`). Their numbers
+//!   begin with these when a flow is offloaded, are told what user space observes meanwhile
+//!   ([`CacheEntries::tell`](super::CacheEntries::tell)), and are taken from there at each sync (`catch_up`): before a
+//!   packet is judged, once a second, when the entries are withdrawn, and a last time when no packet can be on its way
+//!   through them. They also are what a process takes a flow over with (`resume`).
+//!
+//! # What moves it
+//!
+//! - An acknowledgement counts for what the other side has sent, and no more: it never passes the other's `end`, whatever
+//!   it says. One that is off, or old, changes nothing.
+//! - Data and FIN count up to `MAX_FLIGHT` ahead of what is acknowledged. So a forger who knows neither number moves
+//!   `end` seldom and not far, and the other side's acknowledgements not at all.
+//! - A SYN that begins a connection moves `end` to its own number, forward.
 
 use crate::packet::TcpFacts;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 const RETURN_SYN: u8 = 1;
 const ESTABLISHED: u8 = 2;
@@ -12,8 +32,9 @@ const RETURN_FIN: u8 = 8;
 const EGRESS_RST: u8 = 16;
 const RETURN_RST: u8 = 32;
 
-/// How far ahead of what is acknowledged anything may be: more than a window that anyone has, and one in 256 of all numbers.
-const MAX_FLIGHT: u32 = 1 << 24;
+/// How far ahead of what is acknowledged anything may be: twice the largest window that Linux opens unless it is told to,
+/// and one in 64 of all numbers. As in `src/steer/flow_cache.bpf.h`.
+const MAX_FLIGHT: u32 = 1 << 26;
 
 /// Where a TCP flow is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,22 +58,35 @@ impl TcpState {
     }
 }
 
-/// What one direction has said, at one moment.
+/// What one direction has said, at one moment. The lower halves are the numbers in the segments; the upper ones count how
+/// often those have begun again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// The highest sequence number sent, plus one.
-    pub end: u32,
-    /// The last acknowledgement sent.
-    pub ack: u32,
+    /// The highest sequence number sent, plus one; 0 before the first.
+    pub end: u64,
+    /// The highest acknowledgement sent; 0 before the first.
+    pub ack: u64,
 }
 
 /// What one direction has said.
 #[derive(Debug, Default)]
 struct Sent {
-    /// The highest sequence number sent, plus one.
-    end: AtomicU32,
-    /// The last acknowledgement sent.
-    ack: AtomicU32,
+    end: AtomicU64,
+    ack: AtomicU64,
+}
+
+impl Sent {
+    /// Takes an acknowledgement into account, if it is further than any before, and of something that `other` has sent.
+    #[inline]
+    fn acknowledge(&self, other: &Self, ack: u32) {
+        let end = other.end.load(Relaxed);
+        let behind = lower(end).wrapping_sub(ack);
+        if let Some(ack) = end.checked_sub(behind.into())
+            && ack > self.ack.load(Relaxed)
+        {
+            self.ack.store(ack, Relaxed);
+        }
+    }
 }
 
 /// The state of one TCP flow.
@@ -122,13 +156,8 @@ impl TcpTracker {
     /// Takes into account what one side has said in segments that were not observed here.
     pub(super) fn catch_up(&self, is_egress: bool, said: Window) {
         let sent = if is_egress { &self.egress } else { &self.returned };
-        if at_or_after(said.end, sent.end.load(Relaxed)) {
-            sent.end.store(said.end, Relaxed);
-        }
-        // What is told late is of before.
-        if at_or_after(said.ack, sent.ack.load(Relaxed)) {
-            sent.ack.store(said.ack, Relaxed);
-        }
+        sent.end.fetch_max(said.end, Relaxed);
+        sent.ack.fetch_max(said.ack, Relaxed);
     }
 
     /// Takes a segment into account; `is_egress` says which way it goes. Says whether it is a sign of life: any is, but for
@@ -141,15 +170,17 @@ impl TcpTracker {
         if flags.rst() {
             return self.observe_rst(segment, sender, other, is_egress);
         }
-        let end = segment.seq.wrapping_add(segment.sequence_len());
-        let goes_on = at_or_after(end, sender.end.load(Relaxed));
+        let sent = sender.end.load(Relaxed);
+        let further = segment.seq.wrapping_add(segment.sequence_len()).wrapping_sub(lower(sent));
+        let goes_on = further < 1 << 31;
         let before = self.flags.load(Relaxed);
         let begins = flags.syn() && (is_egress || self.returns_syn(segment, before));
-        if begins || !flags.syn() && goes_on && is_in_flight(end, other) {
+        let end = sent + u64::from(further);
+        if begins || !flags.syn() && goes_on && further != 0 && is_in_flight(end, other) {
             sender.end.store(end, Relaxed);
         }
         if flags.ack() {
-            sender.ack.store(segment.ack, Relaxed);
+            sender.acknowledge(other, segment.ack);
         }
         if begins && !is_egress {
             self.flags.fetch_or(RETURN_SYN, Relaxed);
@@ -166,7 +197,7 @@ impl TcpTracker {
     /// of a simultaneous open. An established flow begins again where the inside has sent a SYN, and its very number is met.
     #[cold]
     fn returns_syn(&self, segment: &TcpFacts, before: u8) -> bool {
-        let behind = self.egress.end.load(Relaxed).wrapping_sub(segment.ack);
+        let behind = lower(self.egress.end.load(Relaxed)).wrapping_sub(segment.ack);
         match (segment.flags.ack(), before & ESTABLISHED != 0) {
             (true, true) => behind == 0,
             (true, false) => behind < MAX_FLIGHT,
@@ -181,7 +212,7 @@ impl TcpTracker {
     #[cold]
     fn observe_end(&self, segment: &TcpFacts, other: &Sent, is_egress: bool, goes_on: bool) {
         let flags = segment.flags;
-        let ahead = segment.seq.wrapping_sub(other.ack.load(Relaxed));
+        let ahead = segment.seq.wrapping_sub(lower(other.ack.load(Relaxed)));
         if flags.syn() || ahead >= MAX_FLIGHT {
             return;
         }
@@ -212,8 +243,11 @@ impl TcpTracker {
         let refuses_syn = !is_egress
             && self.state() == TcpState::Opening
             && segment.flags.ack()
-            && segment.ack == self.egress.end.load(Relaxed);
-        let in_window = at_or_after(segment.seq, acknowledged) && at_or_after(sent, segment.seq);
+            && segment.ack == lower(self.egress.end.load(Relaxed));
+        let ahead = segment.seq.wrapping_sub(lower(acknowledged));
+        // Who has sent nothing can only refuse the SYN.
+        let in_window =
+            (is_egress || sent != 0) && u64::from(ahead) <= sent.saturating_sub(acknowledged);
         if refuses_syn || in_window {
             self.flags.fetch_or(if is_egress { EGRESS_RST } else { RETURN_RST }, Relaxed);
             return !was_over;
@@ -225,20 +259,23 @@ impl TcpTracker {
 /// Whether the end of a segment is where its sender can be, by what the other side has acknowledged: what a forger writes
 /// must not widen the window that its RST is to meet.
 #[inline]
-fn is_in_flight(end: u32, other: &Sent) -> bool {
-    end.wrapping_sub(other.ack.load(Relaxed)) <= MAX_FLIGHT
+fn is_in_flight(end: u64, other: &Sent) -> bool {
+    end.saturating_sub(other.ack.load(Relaxed)) <= MAX_FLIGHT.into()
 }
 
-/// Sequence numbers wrap (RFC 9293, 3.4).
+/// The number in a segment (RFC 9293, 3.4).
 #[inline]
-fn at_or_after(a: u32, b: u32) -> bool {
-    a.wrapping_sub(b) < 1 << 31
+const fn lower(number: u64) -> u32 {
+    number as u32
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing, reason = "tests")]
+
     use super::*;
     use crate::packet::TcpFlags;
+    use proptest::prelude::*;
 
     const FIN: u8 = 1;
     const SYN: u8 = 2;
@@ -331,11 +368,160 @@ mod tests {
     #[test]
     fn regression_what_is_told_late_sets_nothing_back() {
         let tcp = established();
+        tcp.observe(&segment(ACK, 501, 101, 100), false);
         tcp.observe(&segment(ACK, 101, 601, 10), true);
         tcp.catch_up(true, Window { end: 105, ack: 550 });
         assert_eq!(tcp.windows()[0], Window { end: 111, ack: 601 });
         tcp.catch_up(true, Window { end: 120, ack: 700 });
         assert_eq!(tcp.windows()[0], Window { end: 120, ack: 700 });
+    }
+
+    /// More than half of all numbers between two looks, and more than all of them.
+    #[test]
+    fn regression_much_that_was_carried_meanwhile_hides_no_end() {
+        for carried in [3_u64 << 30, (1 << 31) + 1, 1 << 32, 9 << 32] {
+            for reset in [false, true] {
+                let tcp = established();
+                tcp.catch_up(false, Window { end: 501 + carried, ack: 101 });
+                tcp.catch_up(true, Window { end: 101, ack: 501 + carried });
+                let at = lower(501 + carried);
+                if reset {
+                    tcp.observe(&segment(RESET, at, 0, 0), false);
+                } else {
+                    tcp.observe(&segment(FIN | ACK, at, 101, 0), false);
+                    tcp.observe(&segment(FIN | ACK, 101, at.wrapping_add(1), 0), true);
+                }
+                assert_eq!(tcp.state(), TcpState::Closed, "{carried} {reset}");
+                assert_eq!(tcp.is_reset(), reset);
+            }
+        }
+    }
+
+    #[test]
+    fn regression_an_acknowledgement_of_what_was_never_sent_hides_no_end() {
+        for off in [1, 1 << 20, 1 << 28, 1 << 31, u32::MAX << 28] {
+            for is_egress in [false, true] {
+                let tcp = established();
+                tcp.observe(&segment(ACK, 501, 101, 100), false);
+                tcp.observe(&segment(ACK, 101, 601, 100), true);
+                let before = tcp.windows();
+                let (seq, ack) = if is_egress { (201, 601) } else { (601, 201) };
+                assert!(tcp.observe(&segment(ACK, seq, off.wrapping_add(ack), 0), is_egress));
+                assert_eq!(tcp.windows(), before, "{off}");
+                tcp.observe(&segment(FIN | ACK, 601, 201, 0), false);
+                tcp.observe(&segment(FIN | ACK, 201, 602, 0), true);
+                assert_eq!(tcp.state(), TcpState::Closed, "{off}");
+            }
+        }
+    }
+
+    #[test]
+    fn regression_a_blind_rst_does_not_refuse_a_syn() {
+        let tcp = TcpTracker::default();
+        tcp.observe(&segment(SYN, 100, 0, 0), true);
+        assert!(!tcp.observe(&segment(RESET, 0, 0, 0), false));
+        assert!(!tcp.observe(&segment(RESET | ACK, 0, 7, 0), false));
+        assert_eq!(tcp.state(), TcpState::Opening);
+    }
+
+    /// How far apart the sides are, and what is wrong with a segment that does not belong.
+    fn any_segment() -> impl Strategy<Value = (TcpFacts, bool)> {
+        let near =
+            |to: u32| prop_oneof![Just(to), (0..4000_u32).prop_map(move |n| to + n), any::<u32>()];
+        let flags =
+            prop_oneof![Just(ACK), Just(SYN), Just(SYN | ACK), Just(RESET), Just(FIN | ACK)];
+        (flags, near(101), near(501), 0..3000_u32, any::<bool>()).prop_map(
+            |(flags, own, other, payload, is_egress)| {
+                let (seq, ack) = if is_egress { (own, other) } else { (other, own) };
+                (segment(flags, seq, ack, payload), is_egress)
+            },
+        )
+    }
+
+    proptest! {
+        /// Whatever comes: numbers only grow, nobody has acknowledged what was not sent, and only a SYN goes far ahead.
+        #[test]
+        fn numbers_grow_and_acknowledge_only_what_was_sent(
+            segments in prop::collection::vec(any_segment(), 0..60),
+        ) {
+            let tcp = established();
+            for (segment, is_egress) in segments {
+                let before = tcp.windows();
+                tcp.observe(&segment, is_egress);
+                let after = tcp.windows();
+                for (side, other) in [(0, 1), (1, 0)] {
+                    prop_assert!(after[side].end >= before[side].end);
+                    prop_assert!(after[side].ack >= before[side].ack);
+                    prop_assert!(after[side].ack <= after[other].end, "{after:?}");
+                    let ahead = after[side].end - after[other].ack;
+                    let moved = after[side].end != before[side].end;
+                    prop_assert!(!moved || segment.flags.syn() || ahead <= MAX_FLIGHT.into());
+                }
+            }
+        }
+
+        /// A connection ends by its FINs or a RST, however much it carries, by whomever its segments are seen, and whatever
+        /// acknowledgements of what was never sent, and old segments, are among them.
+        #[test]
+        fn an_honest_end_counts(
+            rounds in prop::collection::vec((1..MAX_FLIGHT, any::<bool>(), any::<bool>(), any::<u32>()), 1..200),
+            reset in any::<bool>(),
+        ) {
+            let tcp = established();
+            let kernel = TcpTracker::default();
+            kernel.resume(tcp.windows());
+            let mut at = [101_u32, 501];
+            let sync = |from: &TcpTracker, to: &TcpTracker| {
+                for (side, said) in from.windows().into_iter().enumerate() {
+                    to.catch_up(side == 0, said);
+                }
+            };
+            for (len, is_egress, by_kernel, noise) in rounds {
+                let by = if by_kernel { &kernel } else { &tcp };
+                if !by_kernel || noise % 8 == 0 {
+                    sync(&kernel, &tcp);
+                }
+                let (own, other) = if is_egress { (0, 1) } else { (1, 0) };
+                let data = segment(ACK, at[own], at[other], len);
+                at[own] = at[own].wrapping_add(len);
+                by.observe(&data, is_egress);
+                let never = at[own].wrapping_add(1 + noise % (1 << 31));
+                by.observe(&segment(ACK, at[other], never, 0), !is_egress);
+                by.observe(&segment(ACK, at[other], at[own], 0), !is_egress);
+                by.observe(&data, is_egress);
+                if !by_kernel {
+                    sync(&tcp, &kernel);
+                }
+                prop_assert_eq!(by.windows().map(|window| lower(window.end)), at);
+            }
+            sync(&kernel, &tcp);
+            if reset {
+                tcp.observe(&segment(RESET, at[1], 0, 0), false);
+            } else {
+                tcp.observe(&segment(FIN | ACK, at[1], at[0], 0), false);
+                tcp.observe(&segment(FIN | ACK, at[0], at[1].wrapping_add(1), 0), true);
+            }
+            prop_assert_eq!(tcp.state(), TcpState::Closed);
+        }
+
+        /// Syncs may come late, twice and in any order.
+        #[test]
+        fn the_order_of_syncs_does_not_matter(
+            mut said in prop::collection::vec((any::<u64>(), any::<u64>()), 1..20),
+            last in any::<prop::sample::Index>(),
+        ) {
+            let sync = |said: &[(u64, u64)]| {
+                let tcp = established();
+                for &(end, ack) in said {
+                    tcp.catch_up(true, Window { end, ack });
+                }
+                tcp.windows()
+            };
+            let once = sync(&said);
+            said.push(said[last.index(said.len())]);
+            said.reverse();
+            prop_assert_eq!(once, sync(&said));
+        }
     }
 
     #[test]

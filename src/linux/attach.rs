@@ -1,19 +1,22 @@
 //! A tc program on a link: as long as the process has it, or as long as its name is there (`pins.rs`).
 
-use super::steer::{Steer, SteerError, TUN, classifier, since};
+use super::programs::{TUN, classifier, since};
+use super::{Netns, Pins, SteerError};
+use aya::Ebpf;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{
     self, NlOptions, SchedClassifierLink, SchedClassifierLinkId, TcAttachOptions, TcError,
 };
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
-pub(super) struct Attached {
+struct Attached {
     program: &'static str,
     hold: Hold,
-    pub(super) task: Option<Ipv4Addr>,
+    task: Option<Ipv4Addr>,
 }
 
 #[derive(Debug)]
@@ -25,85 +28,99 @@ enum Hold {
 
 /// A link that has the program of the process before.
 #[derive(Debug)]
-pub(super) struct Inherited {
+struct HandedOver {
     ifindex: u32,
     link: String,
     program: &'static str,
     pin: PathBuf,
 }
 
+/// The programs on the links of one router namespace.
+#[derive(Debug)]
+pub(super) struct Attachments {
+    netns: Netns,
+    attached: HashMap<u32, Attached>,
+    /// Where the programs of links are pinned, if they are.
+    pins: Option<Pins>,
+    /// Links that still have the program of the process before.
+    handed_over: Vec<HandedOver>,
+    /// Whether that is over: what is pinned from then on is this process's own.
+    has_taken_over: bool,
+}
+
 type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
-impl Steer {
-    /// An attached link keeps its program: what a program does there is in the maps.
+impl Attachments {
+    pub(super) fn new(router: &Netns, pins: Option<Pins>) -> Self {
+        Self {
+            netns: router.clone(),
+            attached: HashMap::new(),
+            pins,
+            handed_over: Vec::new(),
+            has_taken_over: false,
+        }
+    }
+
+    /// The address of the task on a link.
+    pub(super) fn task(&self, ifindex: u32) -> Option<Ipv4Addr> {
+        self.attached.get(&ifindex)?.task
+    }
+
+    /// Attaches a program to a link. An attached link keeps its program: what that does there is in the maps. Returns the
+    /// address that the task there had before, if it is another one.
     pub(super) fn attach(
         &mut self,
+        bpf: &mut Ebpf,
         link: &str,
         ifindex: u32,
         program: &'static str,
         task: Option<Ipv4Addr>,
-    ) -> Result<(), SteerError> {
+    ) -> Result<Option<Ipv4Addr>, SteerError> {
         if let Some(attached) = self.attached.get_mut(&ifindex) {
             let before = std::mem::replace(&mut attached.task, task);
-            return match before.filter(|before| Some(*before) != task) {
-                Some(before) => self.withdraw_task(before),
-                None => Ok(()),
-            };
+            return Ok(before.filter(|before| Some(*before) != task));
         }
         // A TUN goes with the process, and its program with it.
         let hold = match self.pins.as_ref().filter(|_| program != TUN).map(|p| p.link(link)) {
-            None => Hold::Own(self.attach_new(link, program)?),
+            None => Hold::Own(self.attach_new(bpf, link, program)?),
             Some(pin) if pin.exists() && !self.has_taken_over => {
                 let link = link.to_owned();
-                self.inherited.push(Inherited { ifindex, link, program, pin: pin.clone() });
+                self.handed_over.push(HandedOver { ifindex, link, program, pin: pin.clone() });
                 Hold::Pinned(pin)
             }
             Some(pin) => {
-                // Of an interface that is gone, if it is there.
+                // One that is there is of an interface that was removed.
                 let _ = std::fs::remove_file(&pin);
-                self.attach_to_stay(link, program, &pin)?;
+                self.attach_to_stay(bpf, link, program, &pin)?;
                 Hold::Pinned(pin)
             }
         };
         self.attached.insert(ifindex, Attached { program, hold, task });
-        Ok(())
+        Ok(None)
     }
 
-    /// Gives the links that the process before attached the programs of this one, each at once. What is not attached
-    /// again by then keeps the old one. A process without one before calls it, too, when it is up.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
-    pub fn take_over(&mut self) -> Result<(), SteerError> {
+    /// See [`Steer::take_over`](super::Steer::take_over).
+    pub(super) fn take_over(&mut self, bpf: &mut Ebpf) -> Result<(), SteerError> {
         self.has_taken_over = true;
-        for Inherited { link, program, pin, .. } in std::mem::take(&mut self.inherited) {
-            if self.replace(program, &pin).is_err() {
+        for HandedOver { link, program, pin, .. } in std::mem::take(&mut self.handed_over) {
+            if replace(bpf, program, &pin).is_err() {
                 // Its interface was another one: nothing holds on to this.
                 let _ = std::fs::remove_file(&pin);
-                self.attach_to_stay(&link, program, &pin)?;
+                self.attach_to_stay(bpf, &link, program, &pin)?;
             }
         }
         Ok(())
     }
 
-    fn replace(&mut self, program: &'static str, pin: &Path) -> Result<(), Trouble> {
-        let link = FdLink::from(PinnedLink::from_pin(pin)?);
-        let classifier = classifier(&mut self.bpf, program)?;
-        let id = classifier.attach_to_link(SchedClassifierLink::try_from(link)?)?;
-        // From here on only its name holds it.
-        drop(classifier.take_link(id)?);
-        Ok(())
-    }
-
     fn attach_to_stay(
-        &mut self,
+        &self,
+        bpf: &mut Ebpf,
         link: &str,
         program: &'static str,
         pin: &Path,
     ) -> Result<(), SteerError> {
-        let id = self.attach_new(link, program)?;
-        let classifier = classifier(&mut self.bpf, program)?;
+        let id = self.attach_new(bpf, link, program)?;
+        let classifier = classifier(bpf, program)?;
         let pinned = (|| {
             let taken = FdLink::try_from(classifier.take_link(id)?)?;
             taken.pin(pin)?;
@@ -116,11 +133,12 @@ impl Steer {
     }
 
     fn attach_new(
-        &mut self,
+        &self,
+        bpf: &mut Ebpf,
         link: &str,
         program: &'static str,
     ) -> Result<SchedClassifierLinkId, SteerError> {
-        let classifier = classifier(&mut self.bpf, program)?;
+        let classifier = classifier(bpf, program)?;
         let id = self.netns.run(|| attach_here(classifier, link))?;
         id.map_err(|source| SteerError::Program {
             what: "attaching",
@@ -130,14 +148,15 @@ impl Steer {
         })
     }
 
-    pub(super) fn detach(&mut self, ifindex: u32) -> Result<(), SteerError> {
+    /// Detaches the program of a link; there being none is fine.
+    pub(super) fn detach(&mut self, bpf: &mut Ebpf, ifindex: u32) -> Result<(), SteerError> {
         let Some(Attached { program, hold, .. }) = self.attached.remove(&ifindex) else {
             return Ok(());
         };
         let id = match hold {
             Hold::Own(id) => id,
             Hold::Pinned(pin) => {
-                self.inherited.retain(|inherited| inherited.ifindex != ifindex);
+                self.handed_over.retain(|link| link.ifindex != ifindex);
                 return match std::fs::remove_file(&pin) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                         let link = format!("interface {ifindex}");
@@ -147,7 +166,7 @@ impl Steer {
                 };
             }
         };
-        let classifier = classifier(&mut self.bpf, program)?;
+        let classifier = classifier(bpf, program)?;
         // On kernels without links this speaks netlink, so it too must be inside.
         let detached = self.netns.run(|| classifier.detach(id))?;
         match detached {
@@ -162,6 +181,16 @@ impl Steer {
             }),
         }
     }
+}
+
+/// Replaces the program of a pinned link.
+fn replace(bpf: &mut Ebpf, program: &'static str, pin: &Path) -> Result<(), Trouble> {
+    let link = FdLink::from(PinnedLink::from_pin(pin)?);
+    let classifier = classifier(bpf, program)?;
+    let id = classifier.attach_to_link(SchedClassifierLink::try_from(link)?)?;
+    // From here on only its name holds it.
+    drop(classifier.take_link(id)?);
+    Ok(())
 }
 
 /// Runs inside the router namespace, where `link` is.

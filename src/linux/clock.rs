@@ -9,7 +9,7 @@ pub fn now() -> u64 {
     nanoseconds(ClockId::CLOCK_MONOTONIC)
 }
 
-/// Nanoseconds since 1970-01-01 UTC, for people and capture files: it jumps when somebody sets the clock.
+/// Nanoseconds since 1970-01-01 UTC, for people and capture files: it jumps when the clock is set.
 #[must_use]
 pub fn wall() -> u64 {
     nanoseconds(ClockId::CLOCK_REALTIME)

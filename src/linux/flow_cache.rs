@@ -1,38 +1,51 @@
-//! Flows that the tc programs carry by themselves (`src/steer/flow_cache.bpf.h`): entries go in here when the engine asks
+//! The cache of offloaded flows, which the tc programs carry by themselves (`src/steer/flow_cache.bpf.h`): entries go in here when the engine asks
 //! for a flow, and come out when the flow table says so.
 //!
 //! An entry holds a verdict of the engine, made under one generation of the configuration; entries of any other generation
-//! are as good as gone, so [`FlowCache::put_in_force`] turns all of them stale with one write. Where a packet leaves is
-//! looked up in [`LinkTables`], which say what the maps of the tc programs say at that moment.
+//! are not used, so [`FlowCache::use_generation`] makes all of them stale with one write. Where a packet leaves is
+//! looked up in `link_tables.rs`, which says what the maps of the tc programs say at that moment.
 //!
 //! Bounded: 131,072 flows. What finds no room stays in user space.
 
-use super::{Link, SteerError, sys};
-use crate::flow::handover::{self, HandoverRecord};
-use crate::flow::{BarrierRelease, CacheCounters, CacheEntries, FlowKey, Instant, Side, Window};
+use super::Link;
+use super::link_tables::LinkTables;
+use super::shared::{self, Direction, FlowEntry, Slot};
+use super::steer_error::{SteerError, trouble};
+use super::sys::{self, Plain};
+use crate::flow::{
+    BarrierRelease, CacheCounters, CacheEntries, FlowKey, HandoverRecord, Instant, Side, Window,
+};
 use crate::packet::checksum::Sum;
 use crate::pipeline::{Candidate, Forward};
 use crate::vpc::Generation;
 use aya::Ebpf;
-use aya::maps::{Array, HashMap as BpfHash, Map, MapData, MapError};
-use ipnetwork::Ipv4Network;
-use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use aya::maps::{Array, HashMap as BpfHash, Map, MapData};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use zerocopy::transmute;
 
 /// As in `flow_cache.bpf.h`.
 const MAX_FLOWS: u32 = 131_072;
-/// Words of eight octets in a slot: two directions of eight.
-const SLOT: usize = 16;
-const DIRECTION: usize = 8;
-/// Packets that user space has sent on: so many never go up.
-const NOT_YET: u64 = u64::MAX - 1;
-const AT_ONCE: u64 = u64::MAX;
-const IN_SEQUENCE: u64 = u64::MAX - 2;
+/// Words of a slot of the counters, and of a direction in it.
+const SLOT: usize = size_of::<Slot>() / WORD;
+const DIRECTION: usize = size_of::<Direction>() / WORD;
+const WORD: usize = size_of::<u64>();
+/// In the count of punted packets, as there.
+const OPEN: u64 = 1 << 63;
+const IN_SEQUENCE: u64 = 1 << 62;
 
-pub(super) type Key = [u8; 20];
-pub(super) type Entry = [u8; 56];
+/// Where a number of a direction is, in words.
+macro_rules! word_of {
+    ($field:ident) => {
+        std::mem::offset_of!(Direction, $field) / WORD
+    };
+}
+
+/// The map of entries.
+pub(super) type Entries = BpfHash<MapData, Plain<shared::FlowKey>, Plain<FlowEntry>>;
+/// The map of records.
+pub(super) type Records = BpfHash<MapData, u32, Plain<shared::Record>>;
 
 /// What is pinned where the cache outlives the process.
 pub(super) const MAPS: [&str; 5] =
@@ -40,11 +53,11 @@ pub(super) const MAPS: [&str; 5] =
 
 /// The cache of one lab.
 pub struct FlowCache {
-    pub(super) entries: Mutex<BpfHash<MapData, Key, Entry>>,
+    pub(super) entries: Mutex<Entries>,
     generation: Mutex<Array<MapData, u32>>,
     deadline: Mutex<Array<MapData, u64>>,
-    /// What the next process is to know of flows; nobody keeps it where the cache goes with this one.
-    pub(super) records: Option<Mutex<BpfHash<MapData, u32, [u64; handover::WORDS]>>>,
+    /// What the next process is to know of flows; `None` where the cache ends with this one.
+    pub(super) records: Option<Mutex<Records>>,
     counters: sys::SharedWords,
     /// Keeps the memory of `counters` what it is.
     _counters: MapData,
@@ -58,7 +71,7 @@ impl std::fmt::Debug for FlowCache {
     }
 }
 
-/// Which slots nobody has.
+/// The slots that no flow has.
 #[derive(Debug, Default)]
 struct Slots {
     free: Vec<u32>,
@@ -82,7 +95,7 @@ impl FlowCache {
             return Err(SteerError::Foreign("flow_counters"));
         };
         if stays && deadline.get(&0, 0).map_err(trouble("deadline"))? == 0 {
-            // Nothing goes on for ever: until somebody says how long, not at all.
+            // No process may be alive: until one says how long, no entry is used.
             deadline.set(0, 1, 0).map_err(trouble("deadline"))?;
         }
         let words = MAX_FLOWS as usize * SLOT;
@@ -100,21 +113,22 @@ impl FlowCache {
         })
     }
 
-    /// From here on entries of this generation are used, and no others.
+    /// Has entries of this generation used, and no others.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn put_in_force(&self, generation: Generation) -> Result<(), SteerError> {
+    pub fn use_generation(&self, generation: Generation) -> Result<(), SteerError> {
         lock(&self.generation).set(0, generation.0, 0).map_err(trouble("generation"))
     }
 
-    /// Which generation is in force: after [`Steer::load_to_stay`](super::Steer::load_to_stay), that of the process before.
+    /// Returns the generation whose entries are used: after [`Steer::load_to_stay`](super::Steer::load_to_stay), that of the
+    /// process before.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn in_force(&self) -> Result<Generation, SteerError> {
+    pub fn generation(&self) -> Result<Generation, SteerError> {
         lock(&self.generation).get(&0, 0).map(Generation).map_err(trouble("generation"))
     }
 
@@ -132,7 +146,7 @@ impl FlowCache {
         sys::wait_for_programs();
     }
 
-    /// Has the tc programs carry a flow, if there is room, and each of its directions has a link.
+    /// Offloads a flow to the tc programs, if there is room, and each of its directions has a link.
     pub fn carry(self: &Arc<Self>, candidate: &Candidate) -> bool {
         candidate.flow.offload(candidate.idle, |begin| {
             let carrier = self.put(candidate, begin)?;
@@ -147,17 +161,17 @@ impl FlowCache {
         let mut carrier = Lease { cache: Arc::clone(self), slot, keys: [None; 2], is_whole: true };
         if let Some(records) = &self.records {
             // The next process would take the record that the slot had before for this flow's.
-            lock(records).insert(slot, HandoverRecord::of(flow).words(), 0).ok()?;
+            lock(records).insert(slot, Plain((&HandoverRecord::of(flow)).into()), 0).ok()?;
         }
         let egress = (&flow.egress, &candidate.egress, task, out);
         let returned = candidate.returned.as_ref().map(|f| (&flow.returned, f, out, task));
-        // The way back first: nobody answers what has not been sent.
+        // The direction back to the task first: it has nothing to carry before the other one.
         for (direction, way) in [(1, returned), (0, Some(egress))] {
             let Some((key, forward, from, to)) = way else { continue };
             let key = key_of(key, from);
             let entry = entry_of(candidate, &key, forward, to, direction, slot);
             // A full map is no fault: the flow stays where it is.
-            if lock(&self.entries).insert(key, entry, 0).is_err() {
+            if lock(&self.entries).insert(Plain(key), Plain(entry), 0).is_err() {
                 carrier.withdraw();
                 carrier.is_whole = false;
                 break;
@@ -182,19 +196,22 @@ impl FlowCache {
         };
         drop(slots);
         let [egress, returned] = begin;
-        for (direction, own, other) in [(0, egress, returned), (1, returned, egress)] {
-            let words = [
-                own.packets,
-                own.segments,
-                own.bytes,
-                own.last_seen.0,
-                pair(own.window.end, own.window.ack),
-                pair(other.window.ack, 0),
-                0,
-                NOT_YET,
-            ];
+        for (direction, own) in [(0, egress), (1, returned)] {
+            let begin = Direction {
+                packets: own.packets,
+                segments: own.segments,
+                bytes: own.bytes,
+                seen: own.last_seen.0,
+                end: own.window.end,
+                ack: own.window.ack,
+                // Both such that the programs look at the other side first.
+                floor: own.window.end as u32 ^ 1 << 31,
+                ceiling: own.window.ack as u32,
+                punted: 0,
+            };
+            let words: [u64; DIRECTION] = transmute!(begin);
             for (at, word) in words.into_iter().enumerate() {
-                if let Some(place) = self.counters.get(index(slot, direction) + at) {
+                if let Some(place) = self.word(slot, direction, at) {
                     place.store(word, Relaxed);
                 }
             }
@@ -202,30 +219,51 @@ impl FlowCache {
         Some(slot)
     }
 
-    fn raised(&self, slot: u32, direction: usize) -> Option<u64> {
-        let word = |at| self.counters.get(index(slot, direction) + at).map(|w| w.load(Acquire));
-        let [_, open] = unpair(word(5)?);
-        if open == 0 { word(6) } else { None }
+    fn word(&self, slot: u32, direction: usize, at: usize) -> Option<&AtomicU64> {
+        self.counters.get(index(slot, direction) + at)
     }
 
-    fn open(&self, slot: u32, direction: usize, sent_on: u64, said: Window) {
-        for (at, word) in [(4, pair(said.end, said.ack)), (7, sent_on)] {
-            if let Some(place) = self.counters.get(index(slot, direction) + at) {
-                place.store(word, Release);
+    fn punted(&self, slot: u32, direction: usize) -> Option<u64> {
+        let word = self.word(slot, direction, word_of!(punted))?.load(Acquire);
+        (word & OPEN == 0).then_some(word & !IN_SEQUENCE)
+    }
+
+    fn tell(&self, slot: u32, direction: usize, said: Window) {
+        let word = |at| self.word(slot, direction, at);
+        if let (Some(end), Some(ack), Some(punted)) =
+            (word(word_of!(end)), word(word_of!(ack)), word(word_of!(punted)))
+        {
+            punted.fetch_and(!IN_SEQUENCE, AcqRel);
+            end.fetch_max(said.end, AcqRel);
+            ack.fetch_max(said.ack, AcqRel);
+        }
+    }
+
+    fn release_barrier(&self, slot: u32, direction: usize, release: BarrierRelease) {
+        let Some(punted) = self.word(slot, direction, word_of!(punted)) else { return };
+        match release {
+            BarrierRelease::AtOnce => {
+                punted.fetch_or(OPEN, AcqRel);
+            }
+            BarrierRelease::InSequence => {
+                punted.fetch_or(IN_SEQUENCE, AcqRel);
+            }
+            // Another packet that was punted meanwhile keeps it closed.
+            BarrierRelease::After(packets) => {
+                let so_many = |word: u64| (word & !IN_SEQUENCE == packets).then_some(word | OPEN);
+                let _ = punted.fetch_update(AcqRel, Acquire, so_many);
             }
         }
     }
 
     pub(super) fn read(&self, slot: u32, direction: usize) -> CacheCounters {
-        let word =
-            |at| self.counters.get(index(slot, direction) + at).map_or(0, |w| w.load(Relaxed));
-        let [end, ack] = unpair(word(4));
+        let word = |at| self.word(slot, direction, at).map_or(0, |word| word.load(Relaxed));
         CacheCounters {
-            packets: word(0),
-            segments: word(1),
-            bytes: word(2),
-            last_seen: Instant(word(3)),
-            window: Window { end, ack },
+            packets: word(word_of!(packets)),
+            segments: word(word_of!(segments)),
+            bytes: word(word_of!(bytes)),
+            last_seen: Instant(word(word_of!(seen))),
+            window: Window { end: word(word_of!(end)), ack: word(word_of!(ack)) },
         }
     }
 
@@ -244,7 +282,7 @@ impl FlowCache {
 struct Lease {
     cache: Arc<FlowCache>,
     slot: u32,
-    keys: [Option<Key>; 2],
+    keys: [Option<shared::FlowKey>; 2],
     is_whole: bool,
 }
 
@@ -258,23 +296,22 @@ impl CacheEntries for Lease {
     }
 
     fn punted(&self, side: Side) -> Option<u64> {
-        self.cache.raised(self.slot, direction_of(side))
+        self.cache.punted(self.slot, direction_of(side))
     }
 
-    fn release_barrier(&self, side: Side, release: BarrierRelease, said: Window) {
-        let sent_on = match release {
-            BarrierRelease::After(packets) => packets,
-            BarrierRelease::InSequence => IN_SEQUENCE,
-            BarrierRelease::AtOnce => AT_ONCE,
-        };
-        self.cache.open(self.slot, direction_of(side), sent_on, said);
+    fn tell(&self, side: Side, said: Window) {
+        self.cache.tell(self.slot, direction_of(side), said);
+    }
+
+    fn release_barrier(&self, side: Side, release: BarrierRelease) {
+        self.cache.release_barrier(self.slot, direction_of(side), release);
     }
 
     fn withdraw(&self) {
         let mut entries = lock(&self.cache.entries);
         for key in self.keys.iter().flatten() {
             // What is not there need not go.
-            let _ = entries.remove(key);
+            let _ = entries.remove(&Plain(*key));
         }
     }
 }
@@ -285,114 +322,62 @@ impl Drop for Lease {
     }
 }
 
-/// What the maps of the tc programs say about links, for whoever makes entries.
-#[derive(Debug, Default)]
-pub struct LinkTables {
-    pub(super) tasks: HashMap<Ipv4Addr, Link>,
-    pub(super) spaces: HashMap<u32, u32>,
-    pub(super) owners: HashMap<(u32, Ipv4Addr), u32>,
-    pub(super) deliveries: HashMap<u32, BTreeMap<Ipv4Network, Option<Link>>>,
-}
-
-impl LinkTables {
-    /// The link of a task, and the one by which what it sends leaves: found as `tun_ingress` finds it.
-    fn links(&self, task: Ipv4Addr, egress: &Forward) -> Option<(Link, Link)> {
-        let own = *self.tasks.get(&task)?;
-        let (space, address) = egress.read_at?;
-        let tun = self.owners.get(&(u32::from(space.0), address))?;
-        let destination = egress.rewrite.dst;
-        if self.tasks.contains_key(&destination) {
-            return None;
-        }
-        let out = self.longest(*tun, destination)?;
-        let space = *self.spaces.get(&out.ifindex)?;
-        // As `refusal`: out of a namespace egret speaks only by its own addresses.
-        self.owners.contains_key(&(space, egress.rewrite.src)).then_some((own, out))
-    }
-
-    fn longest(&self, tun: u32, destination: Ipv4Addr) -> Option<Link> {
-        let prefixes = self.deliveries.get(&tun)?;
-        let holds = |length: u8| {
-            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-            let network = Ipv4Addr::from_bits(destination.to_bits() & mask);
-            prefixes.get(&Ipv4Network::new_checked(network, length)?)
-        };
-        *(0..=32).rev().find_map(holds)?
-    }
-}
-
-fn key_of(key: &FlowKey, from: Link) -> Key {
+fn key_of(key: &FlowKey, from: Link) -> shared::FlowKey {
     let tuple = key.tuple();
-    let mut octets = [0; 20];
-    fill(
-        &mut octets,
-        &[
-            &from.ifindex.to_ne_bytes(),
-            &tuple.src.octets(),
-            &tuple.dst.octets(),
-            &tuple.sport.to_be_bytes(),
-            &tuple.dport.to_be_bytes(),
-            &[tuple.protocol.number()],
-        ],
-    );
-    octets
+    shared::FlowKey {
+        link: from.ifindex,
+        source: tuple.src.octets(),
+        destination: tuple.dst.octets(),
+        sport: tuple.sport.into(),
+        dport: tuple.dport.into(),
+        protocol: tuple.protocol.number(),
+        zero: [0; 3],
+    }
 }
 
 fn entry_of(
     candidate: &Candidate,
-    key: &Key,
+    key: &shared::FlowKey,
     forward: &Forward,
     to: Link,
     direction: u8,
     slot: u32,
-) -> Entry {
+) -> FlowEntry {
     let rewrite = forward.rewrite;
-    let word = |at| u16::from_be_bytes([key[at], key[at + 1]]);
-    let address = |at| Ipv4Addr::new(key[at], key[at + 1], key[at + 2], key[at + 3]);
-    // As they lie in memory (RFC 1071, 2B). No change is none, not the other of the two zeros.
+    // In network order (RFC 1071, 2B). No change is none, not the other of the two zeros.
     let change = |sum: Sum| match sum.fold() {
-        u16::MAX => [0; 2],
-        folded => folded.to_be_bytes(),
+        u16::MAX => 0,
+        folded => folded,
     };
     let addresses = Sum::default()
-        .replace_address(address(4), rewrite.src)
-        .replace_address(address(8), rewrite.dst);
-    let ports = Sum::default().replace(word(12), rewrite.sport).replace(word(14), rewrite.dport);
-    let idle = u64::try_from(candidate.idle.as_nanos()).unwrap_or(i64::MAX as u64);
-    let mut octets = [0; 56];
-    fill(
-        &mut octets,
-        &[
-            &candidate.generation.0.to_ne_bytes(),
-            &to.ifindex.to_ne_bytes(),
-            &to.far.0,
-            &to.near.0,
-            &rewrite.src.octets(),
-            &rewrite.dst.octets(),
-            &rewrite.sport.to_be_bytes(),
-            &rewrite.dport.to_be_bytes(),
-            &change(addresses),
-            &change(ports),
-            &forward.mtu.to_ne_bytes(),
-            &[u8::from(rewrite.decrement_ttl), direction],
-            &slot.to_ne_bytes(),
-            &[0; 4],
-            &idle.to_ne_bytes(),
-        ],
-    );
-    octets
+        .replace_address(key.source.into(), rewrite.src)
+        .replace_address(key.destination.into(), rewrite.dst);
+    let ports = Sum::default()
+        .replace(key.sport.get(), rewrite.sport)
+        .replace(key.dport.get(), rewrite.dport);
+    FlowEntry {
+        generation: candidate.generation.0,
+        out: to.ifindex,
+        far: to.far.0,
+        near: to.near.0,
+        source: rewrite.src.octets(),
+        destination: rewrite.dst.octets(),
+        sport: rewrite.sport.into(),
+        dport: rewrite.dport.into(),
+        addresses: change(addresses).into(),
+        ports: change(ports).into(),
+        mtu: forward.mtu,
+        hop: rewrite.decrement_ttl.into(),
+        direction,
+        slot,
+        zero: 0,
+        idle: u64::try_from(candidate.idle.as_nanos()).unwrap_or(i64::MAX as u64),
+    }
 }
 
 /// Which slot an entry is of; `None` for that of the way back.
-pub(super) fn egress_slot(entry: &Entry) -> Option<u32> {
-    let (direction, slot) = (entry[39], [entry[40], entry[41], entry[42], entry[43]]);
-    (direction == 0).then_some(u32::from_ne_bytes(slot))
-}
-
-/// One part after the other, as C lays out a struct without gaps.
-fn fill(octets: &mut [u8], parts: &[&[u8]]) {
-    let places = octets.iter_mut();
-    places.zip(parts.iter().copied().flatten()).for_each(|(place, octet)| *place = *octet);
+pub(super) fn egress_slot(entry: &FlowEntry) -> Option<u32> {
+    (entry.direction == 0).then_some(entry.slot)
 }
 
 fn direction_of(side: Side) -> usize {
@@ -406,22 +391,7 @@ fn index(slot: u32, direction: usize) -> usize {
     slot as usize * SLOT + direction * DIRECTION
 }
 
-/// Two numbers of four octets, as they lie in memory.
-fn pair(first: u32, second: u32) -> u64 {
-    let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
-    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
-}
-
-fn unpair(word: u64) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
-    [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
-}
-
-pub(super) fn trouble(map: &'static str) -> impl FnOnce(MapError) -> SteerError {
-    move |source| SteerError::Map { map, source: Box::new(source) }
-}
-
-/// A thread that failed while it held a lock left nothing half-way behind.
+/// Locks. A thread that failed while it held a lock left nothing half-way behind.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

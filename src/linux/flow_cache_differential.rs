@@ -1,5 +1,5 @@
 //! The same packets by both paths: through the tc programs with the engine behind them, and through an engine alone.
-//! Verdicts, octets and counters must be the same. The kernel runs the programs on octets that are given to it, so this
+//! Verdicts, bytes and counters must be the same. The kernel runs the programs on bytes that are given to it, so this
 //! needs root and no network.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
@@ -7,7 +7,7 @@
 use super::flow_cache::FlowCache;
 use super::{Link, Mac, Netns, Steer, clock, netns};
 use crate::config::Lab;
-use crate::flow::{FlowKey, Instant};
+use crate::flow::{Flow, FlowKey, Instant, Side, TcpState};
 use crate::packet::{Protocol, TcpFlags, VnetHeader, builder, checksum, vnet};
 use crate::pipeline::{Device, Engine, Judged, Received, Verdict};
 use crate::vpc::{Generation, ServiceIx, Snapshot, Space, Task};
@@ -93,6 +93,196 @@ fn both_paths_give_the_same_verdicts_octets_and_counters() {
     }
 }
 
+/// How a connection ends that the kernel has carried.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Fins,
+    TaskResets,
+    ServerResets,
+}
+
+/// Between two looks at the kernel's counters more than half of all sequence numbers pass.
+#[test]
+fn regression_a_fast_connection_that_the_kernel_carries_ends() {
+    each_end(|call| call.exchange(300, 8 << 20));
+}
+
+#[test]
+fn regression_an_acknowledgement_of_what_was_never_sent_hides_no_end() {
+    for off in [1 << 28, 1 << 20, 1, 1 << 31, u32::MAX << 28] {
+        for egress in [true, false] {
+            // In the kernel, and then in user space, which a segment with options comes to.
+            for options in [false, true] {
+                each_end(|call| {
+                    call.exchange(3, 1000);
+                    call.acknowledges(egress, off, options);
+                });
+            }
+        }
+    }
+}
+
+/// A segment that user space has judged may not be sent on yet when the next one comes to the kernel.
+#[test]
+fn data_in_sequence_do_not_overtake_what_was_judged_and_is_not_sent_on() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let mut call = Call::new();
+    let flow = call.flow();
+    flow.withdraw_offload();
+    assert!(flow.ask_for_offload());
+    call.bed.open_or_offload(&flow.egress);
+    call.opens = false;
+    let release_barrier_in_sequence =
+        || flow.release_barrier_in_sequence(Side::Egress, flow.punted(Side::Egress).unwrap());
+    assert!(call.says(true), "it is closed");
+    release_barrier_in_sequence();
+    assert!(call.says_with_options(), "no plain segment is punted, whatever is open");
+    assert!(call.says(true), "that one may not be sent on");
+    release_barrier_in_sequence();
+    assert!(!call.says(true), "all were");
+    assert!(!call.says(true) && flow.punted(Side::Egress).is_none());
+}
+
+/// Lets two ends talk in a way that the kernel carries, ends their connection in each way, and finds it closed.
+fn each_end(talk: impl Fn(&mut Call)) {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    for end in [End::Fins, End::TaskResets, End::ServerResets] {
+        let mut call = Call::new();
+        talk(&mut call);
+        let state = call.end(end);
+        assert_eq!(state, TcpState::Closed, "{end:?}: {:?}", call.flow().tcp);
+    }
+}
+
+/// One TCP connection whose direct way is through the kernel.
+struct Call {
+    bed: Bed,
+    outside: SocketAddrV4,
+    /// What each side has sent so far: its next sequence number.
+    at: [u32; 2],
+    /// Whether user space opens directions.
+    opens: bool,
+}
+
+impl Call {
+    const INSIDE: SocketAddrV4 = SocketAddrV4::new(TASK, 5000);
+    const SERVER: SocketAddrV4 = SocketAddrV4::new(HOST, 443);
+
+    fn new() -> Self {
+        let bed = Bed::new(u64::from(std::process::id()));
+        let mut call = Self { bed, outside: Self::SERVER, at: [u32::MAX - 5000, 77], opens: true };
+        let syn = TcpFlags::SYN;
+        let sent = call.send(true, syn, &[]).unwrap();
+        let [a, b, c, d] = sent[12..16].try_into().unwrap();
+        let port = u16::from_be_bytes([sent[20], sent[21]]);
+        call.outside = SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port);
+        call.send(false, syn.with(TcpFlags::ACK), &[]);
+        for _ in 0..20 {
+            call.says(true);
+            call.says(false);
+        }
+        assert!(call.flow().is_offloaded());
+        assert!(!call.says(true) && !call.says(false), "both directions are open");
+        call
+    }
+
+    fn flow(&self) -> Arc<Flow> {
+        let mut found = None;
+        self.bed.engines[0].flows().for_each(|entry| found = Some(Arc::clone(&entry.flow)));
+        found.unwrap()
+    }
+
+    /// A segment with data; whether user space got it.
+    fn says(&mut self, egress: bool) -> bool {
+        self.send(egress, TcpFlags::ACK.with(TcpFlags::PSH), b"hello").is_some()
+    }
+
+    /// The same of the task, in a packet that the kernel does not carry.
+    fn says_with_options(&mut self) -> bool {
+        let mut octets = self.segment(true, TcpFlags::ACK, self.at[1], b"hello");
+        with_options(&mut octets);
+        self.at[0] = self.at[0].wrapping_add(5);
+        self.pass(true, &octets).is_some()
+    }
+
+    /// The server says so often something that lies so far ahead of what it said before, and is acknowledged each time.
+    fn exchange(&mut self, times: u32, ahead: u32) {
+        for _ in 0..times {
+            self.at[1] = self.at[1].wrapping_add(ahead - 5);
+            assert!(!self.says(false) && !self.says(true), "the kernel carries it");
+        }
+    }
+
+    /// One side acknowledges so much more than was sent.
+    fn acknowledges(&mut self, egress: bool, off: u32, options: bool) {
+        let ack = self.at[usize::from(egress)].wrapping_add(off);
+        let mut octets = self.segment(egress, TcpFlags::ACK, ack, &[]);
+        if options {
+            with_options(&mut octets);
+        }
+        assert_eq!(self.pass(egress, &octets).is_some(), options);
+    }
+
+    fn end(&mut self, end: End) -> TcpState {
+        let fin = TcpFlags::FIN.with(TcpFlags::ACK);
+        match end {
+            End::Fins => {
+                self.send(false, fin, &[]);
+                self.send(true, fin, &[]);
+            }
+            End::TaskResets => drop(self.send(true, TcpFlags::RST, &[])),
+            End::ServerResets => drop(self.send(false, TcpFlags::RST, &[])),
+        }
+        self.flow().tcp.state()
+    }
+
+    /// What user space sends on, if a segment comes to it.
+    fn send(&mut self, egress: bool, flags: TcpFlags, payload: &[u8]) -> Option<Vec<u8>> {
+        let ack = self.at[usize::from(egress)];
+        let octets = self.segment(egress, flags, ack, payload);
+        let turn = u32::from(flags.syn() || flags.fin());
+        let own = &mut self.at[usize::from(!egress)];
+        *own = own.wrapping_add(payload.len() as u32 + turn);
+        self.pass(egress, &octets)
+    }
+
+    fn segment(&self, egress: bool, flags: TcpFlags, ack: u32, payload: &[u8]) -> Vec<u8> {
+        let (src, dst) =
+            if egress { (Self::INSIDE, Self::SERVER) } else { (Self::SERVER, self.outside) };
+        builder::tcp(src, dst, flags, self.at[usize::from(!egress)], ack, payload)
+    }
+
+    fn pass(&mut self, egress: bool, octets: &[u8]) -> Option<Vec<u8>> {
+        let device = if egress { Device::Eni(0.into()) } else { Device::NatGateway(0.into()) };
+        let vnet = VnetHeader::default();
+        let sample = Sample { octets: octets.to_vec(), vnet, egress, device };
+        if self.bed.run(&sample).0 == REDIRECTED {
+            return None;
+        }
+        let (judged, sent) = self.bed.judge(0, &sample);
+        if let Some(key) = judged.offload.filter(|_| self.opens) {
+            self.bed.open_or_offload(&key);
+        }
+        assert!(matches!(judged.verdict, Verdict::Forward { .. }), "{judged:?}");
+        Some(sent)
+    }
+}
+
+/// Puts an IPv4 option into a header, which is no plain one any more.
+fn with_options(octets: &mut Vec<u8>) {
+    octets.splice(20..20, [1, 1, 1, 0]);
+    octets[0] = 0x46;
+    let length = octets.len() as u16;
+    octets[2..4].copy_from_slice(&length.to_be_bytes());
+    octets[10..12].fill(0);
+    let sum = checksum::checksum(&octets[..24]);
+    octets[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
 /// A generator that needs no crate: splitmix64.
 struct Random(u64);
 
@@ -173,7 +363,7 @@ impl Bed {
             let all = Ipv4Network::new_checked(Ipv4Addr::UNSPECIFIED, 0).unwrap();
             tables.deliveries.insert(TUN, BTreeMap::from([(all, Some(link))]));
         }
-        cache.put_in_force(snapshot.generation).unwrap();
+        cache.use_generation(snapshot.generation).unwrap();
         let talk = |protocol, server: Ipv4Addr, port| Talk {
             protocol,
             server: SocketAddrV4::new(server, if protocol == Protocol::Icmp { 0 } else { 443 }),
@@ -211,9 +401,7 @@ impl Bed {
         let Some(mut sample) = self.sample(index) else { return };
         self.twist(&mut sample);
         let alone = self.judge(1, &sample);
-        let frame = [&[0; 12][..], &[8, 0], &sample.octets].concat();
-        let program = if sample.egress { "task_ingress" } else { "space_ingress" };
-        let (code, out) = self.steer.run(program, &frame, sample.vnet.gso_size);
+        let (code, out) = self.run(&sample);
         let protocol = self.talks[index].protocol.number();
         let counted = self.carried.entry(protocol).or_default();
         if code == REDIRECTED {
@@ -288,7 +476,11 @@ impl Bed {
         let side = usize::from(!egress);
         let octets = match talk.protocol {
             Protocol::Tcp => {
-                let (seq, ack) = (talk.at[side], talk.at[1 - side]);
+                if random.one_in(50) {
+                    talk.at[side] = talk.at[side].wrapping_add(random.below(1 << 27));
+                }
+                let off = if random.one_in(30) { 1 << random.below(32) } else { 0 };
+                let (seq, ack) = (talk.at[side], talk.at[1 - side] ^ off);
                 let turn = u32::from(flags.syn() || flags.fin());
                 let payload = if flags.syn() { &[][..] } else { payload };
                 if !flags.rst() && !random.one_in(10) {
@@ -317,11 +509,11 @@ impl Bed {
     fn twist(&mut self, sample: &mut Sample) {
         let random = &mut self.random;
         let octets = &mut sample.octets;
-        let mut mend = true;
+        let mut fix_sum = true;
         match random.below(60) {
             0 => octets[8] = random.below(3) as u8,
             1 => {
-                mend = {
+                fix_sum = {
                     octets[10] ^= 1 << random.below(8);
                     false
                 }
@@ -353,16 +545,23 @@ impl Bed {
             16 if octets[9] == 17 => octets[25] = random.below(256) as u8,
             _ => return,
         }
-        // Octets that say where the header ends may be beyond the packet now.
+        // Bytes that say where the header ends may be beyond the packet now.
         let length = (usize::from(octets[0] & 15) * 4).min(octets.len());
-        if mend && length >= 20 {
+        if fix_sum && length >= 20 {
             octets[10..12].fill(0);
             let sum = checksum::checksum(&octets[..length]);
             octets[10..12].copy_from_slice(&sum.to_be_bytes());
         }
     }
 
-    /// The verdict of an engine, and the octets that it sends.
+    /// What a tc program makes of it.
+    fn run(&self, sample: &Sample) -> (u32, Vec<u8>) {
+        let frame = [&[0; 12][..], &[8, 0], &sample.octets].concat();
+        let program = if sample.egress { "task_ingress" } else { "space_ingress" };
+        self.steer.run(program, &frame, sample.vnet.gso_size)
+    }
+
+    /// The verdict of an engine, and the bytes that it sends.
     fn judge(&self, engine: usize, sample: &Sample) -> (Judged, Vec<u8>) {
         let (mut octets, mut reply) = (sample.octets.clone(), [0; 2048]);
         let now = Instant(clock::now());

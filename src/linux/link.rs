@@ -112,7 +112,7 @@ pub fn task_link_name(address: Ipv4Addr) -> String {
 /// One end of a veth pair to be.
 #[derive(Clone, Copy, Debug)]
 pub struct End<'a> {
-    /// The interface's name, at most 15 octets.
+    /// The interface's name, at most 15 bytes.
     pub name: &'a str,
     /// Its hardware address.
     pub mac: Mac,
@@ -143,12 +143,12 @@ impl Links {
         Ok(Self { netns: netns.clone(), handle, connection: runtime.spawn(connection) })
     }
 
-    /// Makes a veth pair, `near` here and `far` in another namespace, both up, with an MTU in octets. Returns the
+    /// Makes a veth pair, `near` here and `far` in another namespace, both up, with an MTU in bytes. Returns the
     /// number of `near`.
     ///
     /// # Errors
     ///
-    /// When a name is taken or too long, or the MTU below 68 octets.
+    /// When a name is taken or too long, or the MTU below 68 bytes.
     pub async fn veth(
         &self,
         near: End<'_>,
@@ -261,11 +261,11 @@ impl Links {
         Ok(())
     }
 
-    /// Sets the MTU of an interface, in octets.
+    /// Sets the MTU of an interface, in bytes.
     ///
     /// # Errors
     ///
-    /// When there is none of that name, or the MTU is below 68 octets.
+    /// When there is none of that name, or the MTU is below 68 bytes.
     pub async fn set_mtu(&self, link: &str, mtu: u16) -> Result<(), LinkError> {
         self.set("setting the MTU of", link, |message| message.mtu(u32::from(mtu))).await
     }

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 /// Connections that one TCP listener serves at once.
 pub const CONNECTIONS: usize = 256;
-/// Octets that one connection buffers.
+/// Bytes that one connection buffers.
 const CHUNK: usize = 16 * 1024;
 /// The largest UDP payload over IPv4, rounded up.
 const DATAGRAM: usize = 65536;

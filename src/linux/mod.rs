@@ -6,10 +6,13 @@
 //! | [`link`] | veth pairs, addresses, routes, neighbours, over netlink |
 //! | [`tun`] | the device behind an ENI, with or without offloads |
 //! | `queues` | which queue of a TUN a packet goes to |
-//! | [`steer`] | the tc programs that bring packets to a TUN and away from it |
-//! | [`flow_cache`] | flows that the tc programs carry by themselves |
-//! | [`survivors`] | flows that the process before left in there |
-//! | [`heartbeat`] | until when they may, once the process is gone |
+//! | [`steer`] | the tc programs that bring packets to a TUN and away from it: what their maps say |
+//! | `programs`, `attach` | the programs themselves, and the links that they are on |
+//! | `shared`, `records` | what the maps hold, as the programs lay it out |
+//! | `link_tables` | what they say about links, for the flow cache |
+//! | [`flow_cache`] | offloaded flows: those that the tc programs carry by themselves |
+//! | [`handover`] | offloaded flows, from a killed process to the next |
+//! | [`heartbeat`] | until when they may, once the process has ended |
 //! | [`pins`] | what outlives the process |
 //! | [`worker`] | the thread that reads a TUN, asks a judge, writes back |
 //! | [`clock`] | the only producer of time |
@@ -24,27 +27,37 @@ pub mod exec;
 pub mod flow_cache;
 #[cfg(test)]
 mod flow_cache_differential;
+pub mod handover;
 pub mod heartbeat;
 pub mod link;
+mod link_tables;
 pub mod listen;
 pub mod netns;
 pub mod pins;
+mod programs;
 mod queues;
+mod records;
+mod shared;
+#[cfg(test)]
+mod shared_layout;
 pub mod steer;
+mod steer_error;
+#[cfg(test)]
+mod steer_frames;
 pub mod steer_reason;
-pub mod survivors;
 mod sys;
 pub mod terminal;
 pub mod tun;
 pub mod worker;
 
 pub use flow_cache::FlowCache;
+pub use handover::HandedOver;
 pub use heartbeat::Heartbeat;
 pub use link::{Link, LinkError, Links, Mac};
 pub use netns::{Netns, NetnsError};
 pub use pins::{Pins, PinsError};
-pub use steer::{Steer, SteerError};
+pub use steer::Steer;
+pub use steer_error::SteerError;
 pub use steer_reason::SteerReason;
-pub use survivors::Survivor;
 pub use tun::{Device, DeviceKind, TunError};
 pub use worker::{Action, Judge, Worker, WorkerHandle, WorkerStats};

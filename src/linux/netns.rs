@@ -160,7 +160,7 @@ pub fn remove(name: &str) -> Result<(), NetnsError> {
     take_away(&path_of(name)?).map_err(|source| missing_or("removing", name, source))
 }
 
-/// Removes what a killed run left behind; names that are gone already are fine. Goes on past a failure and
+/// Removes what a killed run left behind; names that do not exist are fine. Goes on past a failure and
 /// returns the first.
 ///
 /// # Errors

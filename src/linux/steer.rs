@@ -2,127 +2,37 @@
 //!
 //! One program object, attached to many links. On Linux 6.6 and later the attachments are links of the process: they
 //! vanish with it, and then nothing is forwarded, since the router namespace has no routes. On older kernels the filters
-//! stay, but what they redirect to is gone with the process, which is the same. Where established flows are to outlive the
+//! stay, but the TUNs that they redirect to end with the process, so nothing is forwarded either. Where established flows are to outlive the
 //! process ([`Steer::load_to_stay`]), so do the links and the maps of the flow cache, for a time that the programs check.
 //!
 //! The maps are bounded (see `steer.bpf.c`): 16,384 tasks, 16,384 links of VPCs, endpoints and the internet; 65,536
 //! addresses of ENIs and gateways; 1,048,576 prefixes of all TUNs together; 65,536 counters. An insertion beyond is an error here, never a silent eviction.
 
-use super::attach::{Attached, Inherited};
-use super::flow_cache::{self, FlowCache, LinkTables};
+use super::attach::Attachments;
+use super::flow_cache::{self, FlowCache};
+use super::link_tables::LinkTables;
+use super::programs::{self, CACHING, PLAIN, SPACE, TASK, TUN, since};
+use super::shared::{Address, Counted, LinkEntry, Owned, Prefix, Task};
+use super::steer_error::{SteerError, ignore_missing, trouble};
 use super::steer_reason::{SteerReason, number};
-use super::{Link, Mac, Netns, NetnsError, Pins, PinsError};
+use super::sys::Plain;
+use super::{Link, Netns, Pins};
 use aya::maps::lpm_trie::Key;
-use aya::maps::{HashMap as BpfHash, LpmTrie, MapData, MapError};
-use aya::programs::{ProgramError, SchedClassifier};
-use aya::util::KernelVersion;
+use aya::maps::{HashMap as BpfHash, LpmTrie, MapData};
 use aya::{Ebpf, EbpfLoader};
 use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
-/// The same programs, with the flow cache in front.
-static CACHING: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer_cache.bpf.o"));
-
-/// Why steering failed.
-#[derive(Debug, thiserror::Error)]
-pub enum SteerError {
-    /// The namespace could not be entered.
-    #[error(transparent)]
-    Netns(#[from] NetnsError),
-    /// The kernel did not take the programs.
-    #[error(
-        "loading the tc programs: {0} (egret needs root and Linux 5.10 or later with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF)"
-    )]
-    Load(#[from] Box<aya::EbpfError>),
-    /// A program was not taken, or not attached.
-    #[error("{what} tc program `{program}`{}: {source}", on(link))]
-    Program {
-        /// What was tried.
-        what: &'static str,
-        /// Which program.
-        program: &'static str,
-        /// On which interface; empty before it is attached.
-        link: String,
-        /// What the kernel said.
-        source: Box<ProgramError>,
-    },
-    /// A map was full, or the kernel refused.
-    #[error(
-        "writing to BPF map `{map}`: {source} (its size is bounded, see src/steer/steer.bpf.c)"
-    )]
-    Map {
-        /// Which map.
-        map: &'static str,
-        /// What the kernel said.
-        source: Box<MapError>,
-    },
-    /// The counters of the flow cache are not to be had.
-    #[error("mapping the counters of the flow cache: {source}")]
-    Counters {
-        /// What the kernel said.
-        source: std::io::Error,
-    },
-    /// The embedded object lacks a program or map that this file knows.
-    #[error(
-        "the embedded tc programs have no `{0}`: egret was built from files that do not belong together"
-    )]
-    Foreign(&'static str),
-    /// Nothing can outlive the process.
-    #[error(transparent)]
-    Pins(#[from] PinsError),
-    /// Programs would outlive the process on their links, and carry flows that nobody judges any more.
-    #[error(
-        "the flow cache needs Linux 6.6 or later, where tc programs end with the process: set offload = \"off\""
-    )]
-    NoCache,
-    /// Programs cannot outlive the process on their links.
-    #[error(
-        "offload_grace needs Linux 6.6 or later, where tc programs can outlive the process: set offload_grace = \"0s\""
-    )]
-    NoGrace,
-    /// The program of a link cannot be left to the next process.
-    #[error("keeping the tc program of `{link}`: {trouble}")]
-    Keep {
-        /// Which interface.
-        link: String,
-        /// What the kernel said.
-        trouble: String,
-    },
-    /// There is no such interface.
-    #[error("there is no interface `{link}` in network namespace `{netns}`")]
-    Missing {
-        /// Which interface.
-        link: String,
-        /// In which namespace.
-        netns: String,
-    },
-}
-
-fn on(link: &str) -> String {
-    if link.is_empty() { String::new() } else { format!(" on `{link}`") }
-}
-
-const TASK: &str = "task_ingress";
-const SPACE: &str = "space_ingress";
-pub(super) const TUN: &str = "tun_ingress";
-
 /// The programs, loaded, for the links of one router namespace. Dropping it detaches all but those that are pinned.
 #[derive(Debug)]
 pub struct Steer {
-    pub(super) netns: Netns,
-    pub(super) bpf: Ebpf,
-    pub(super) attached: HashMap<u32, Attached>,
-    /// Where the programs of links are pinned, if they are.
-    pub(super) pins: Option<Pins>,
-    /// Links that still have the program of the process before.
-    pub(super) inherited: Vec<Inherited>,
-    /// Whether that is over: what is pinned from then on is this process's own.
-    pub(super) has_taken_over: bool,
+    netns: Netns,
+    bpf: Ebpf,
+    attachments: Attachments,
     /// What the prefix map has of each TUN.
-    deliveries: HashMap<u32, BTreeMap<Ipv4Network, [u8; 16]>>,
+    deliveries: HashMap<u32, BTreeMap<Ipv4Network, LinkEntry>>,
     /// What the maps say, for the flow cache.
     tables: Arc<RwLock<LinkTables>>,
 }
@@ -134,10 +44,10 @@ impl Steer {
     ///
     /// When the caller is not root or the kernel too old.
     pub fn load(router: &Netns) -> Result<Self, SteerError> {
-        Self::load_object(&mut EbpfLoader::new(), router, OBJECT)
+        Self::load_object(&mut EbpfLoader::new(), router, PLAIN, None)
     }
 
-    /// The same with a flow cache, in which nothing is in force yet.
+    /// The same with a flow cache, which uses no entry yet.
     ///
     /// # Errors
     ///
@@ -147,13 +57,13 @@ impl Steer {
         if !since(6, 6) {
             return Err(SteerError::NoCache);
         }
-        let mut steer = Self::load_object(&mut EbpfLoader::new(), router, CACHING)?;
+        let mut steer = Self::load_object(&mut EbpfLoader::new(), router, CACHING, None)?;
         let cache = FlowCache::take(&mut steer.bpf, Arc::clone(&steer.tables), false)?;
         Ok((steer, cache))
     }
 
-    /// The same, where links and cache outlive the process: those of the process before are gone on with. Links that it
-    /// attached keep its programs until [`Steer::take_over`], so that everything can be told to the new ones first.
+    /// The same, where links and cache outlive the process: those of the process before are taken over. Links that it
+    /// attached keep its programs until [`Steer::take_over`], so that the maps of the new ones can be filled first.
     ///
     /// # Errors
     ///
@@ -166,8 +76,7 @@ impl Steer {
         for map in flow_cache::MAPS {
             loader.map_pin_path(map, pins.map(map));
         }
-        let mut steer = Self::load_object(&mut loader, router, CACHING)?;
-        steer.pins = Some(pins);
+        let mut steer = Self::load_object(&mut loader, router, CACHING, Some(pins))?;
         let cache = FlowCache::take(&mut steer.bpf, Arc::clone(&steer.tables), true)?;
         Ok((steer, cache))
     }
@@ -176,27 +85,25 @@ impl Steer {
         loader: &mut EbpfLoader<'_>,
         router: &Netns,
         object: &[u8],
+        pins: Option<Pins>,
     ) -> Result<Self, SteerError> {
-        lift_memory_limit();
-        let mut bpf = loader.load(object).map_err(Box::new)?;
-        for program in [TASK, SPACE, TUN] {
-            classifier(&mut bpf, program)?.load().map_err(|source| SteerError::Program {
-                what: "loading",
-                program,
-                link: String::new(),
-                source: Box::new(source),
-            })?;
-        }
         Ok(Self {
             netns: router.clone(),
-            bpf,
-            attached: HashMap::new(),
-            pins: None,
-            inherited: Vec::new(),
-            has_taken_over: false,
+            bpf: programs::load(loader, object)?,
+            attachments: Attachments::new(router, pins),
             deliveries: HashMap::new(),
             tables: Arc::default(),
         })
+    }
+
+    /// Gives the links that the process before attached the programs of this one, each at once. What is not attached
+    /// again by then keeps the old one. A process without one before calls it, too, when it is up.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn take_over(&mut self) -> Result<(), SteerError> {
+        self.attachments.take_over(&mut self.bpf)
     }
 
     /// What comes from the task on `link` goes to the TUN, if it comes from the task's own address. Attaching again
@@ -212,9 +119,12 @@ impl Steer {
         tun: u32,
     ) -> Result<u32, SteerError> {
         let ifindex = self.ifindex(link)?;
-        let task = join(address.octets(), tun.to_ne_bytes());
-        self.hash::<u32, [u8; 8]>("tasks")?.insert(ifindex, task, 0).map_err(full("tasks"))?;
-        self.attach(link, ifindex, TASK, Some(address))?;
+        let task = Plain(Task { address: address.octets(), tun });
+        self.hash::<u32, _>("tasks")?.insert(ifindex, task, 0).map_err(trouble("tasks"))?;
+        let before = self.attachments.attach(&mut self.bpf, link, ifindex, TASK, Some(address))?;
+        if let Some(before) = before {
+            self.withdraw_task(before)?;
+        }
         Ok(ifindex)
     }
 
@@ -224,9 +134,9 @@ impl Steer {
     ///
     /// When the kernel refuses.
     pub fn detach_task(&mut self, ifindex: u32) -> Result<(), SteerError> {
-        let task = self.attached.get(&ifindex).and_then(|attached| attached.task);
-        self.detach(ifindex)?;
-        gone("tasks", self.hash::<u32, [u8; 8]>("tasks")?.remove(&ifindex))?;
+        let task = self.attachments.task(ifindex);
+        self.attachments.detach(&mut self.bpf, ifindex)?;
+        ignore_missing("tasks", self.hash::<u32, Plain<Task>>("tasks")?.remove(&ifindex))?;
         if let Some(address) = task {
             self.withdraw_task(address)?;
         }
@@ -241,9 +151,9 @@ impl Steer {
     /// When there is no such link, or 16,384 links are attached.
     pub fn attach_space(&mut self, link: &str, space: u32) -> Result<u32, SteerError> {
         let ifindex = self.ifindex(link)?;
-        self.hash::<u32, u32>("spaces")?.insert(ifindex, space, 0).map_err(full("spaces"))?;
+        self.hash::<u32, u32>("spaces")?.insert(ifindex, space, 0).map_err(trouble("spaces"))?;
         self.tables().spaces.insert(ifindex, space);
-        self.attach(link, ifindex, SPACE, None)?;
+        self.attachments.attach(&mut self.bpf, link, ifindex, SPACE, None)?;
         Ok(ifindex)
     }
 
@@ -254,9 +164,9 @@ impl Steer {
     ///
     /// When the kernel refuses.
     pub fn detach_space(&mut self, ifindex: u32) -> Result<(), SteerError> {
-        self.detach(ifindex)?;
+        self.attachments.detach(&mut self.bpf, ifindex)?;
         self.tables().spaces.remove(&ifindex);
-        gone("spaces", self.hash::<u32, u32>("spaces")?.remove(&ifindex))?;
+        ignore_missing("spaces", self.hash::<u32, u32>("spaces")?.remove(&ifindex))?;
         self.forget_counters(ifindex)
     }
 
@@ -268,7 +178,7 @@ impl Steer {
     /// When there is no such device.
     pub fn attach_tun(&mut self, device: &str) -> Result<u32, SteerError> {
         let ifindex = self.ifindex(device)?;
-        self.attach(device, ifindex, TUN, None)?;
+        self.attachments.attach(&mut self.bpf, device, ifindex, TUN, None)?;
         Ok(ifindex)
     }
 
@@ -279,7 +189,7 @@ impl Steer {
     ///
     /// When the kernel refuses.
     pub fn detach_tun(&mut self, ifindex: u32) -> Result<(), SteerError> {
-        self.detach(ifindex)?;
+        self.attachments.detach(&mut self.bpf, ifindex)?;
         self.set_deliveries(ifindex, &[])?;
         self.deliveries.remove(&ifindex);
         self.tables().deliveries.remove(&ifindex);
@@ -293,8 +203,8 @@ impl Steer {
     ///
     /// When 65,536 addresses are owned.
     pub fn own(&mut self, space: u32, address: Ipv4Addr, tun: u32) -> Result<(), SteerError> {
-        let key = join(space.to_ne_bytes(), address.octets());
-        self.hash::<[u8; 8], u32>("owners")?.insert(key, tun, 0).map_err(full("owners"))?;
+        let key = Plain(Owned { space, address: address.octets() });
+        self.hash::<_, u32>("owners")?.insert(key, tun, 0).map_err(trouble("owners"))?;
         self.tables().owners.insert((space, address), tun);
         Ok(())
     }
@@ -306,9 +216,9 @@ impl Steer {
     ///
     /// When the kernel refuses.
     pub fn disown(&mut self, space: u32, address: Ipv4Addr) -> Result<(), SteerError> {
-        let key: [u8; 8] = join(space.to_ne_bytes(), address.octets());
+        let key = Plain(Owned { space, address: address.octets() });
         self.tables().owners.remove(&(space, address));
-        gone("owners", self.hash::<[u8; 8], u32>("owners")?.remove(&key))
+        ignore_missing("owners", self.hash::<_, u32>("owners")?.remove(&key))
     }
 
     /// What the engine lets through to a task's address goes to its link, whatever the TUN.
@@ -317,8 +227,9 @@ impl Steer {
     ///
     /// When there are 16,384.
     pub fn deliver_task(&mut self, address: Ipv4Addr, link: Link) -> Result<(), SteerError> {
-        let mut links = self.hash::<[u8; 4], [u8; 16]>("task_links")?;
-        links.insert(address.octets(), link_value(link), 0).map_err(full("task_links"))?;
+        let mut links = self.hash::<Address, _>("task_links")?;
+        let entry = Plain(LinkEntry::from(link));
+        links.insert(address.octets(), entry, 0).map_err(trouble("task_links"))?;
         self.tables().tasks.insert(address, link);
         Ok(())
     }
@@ -329,8 +240,8 @@ impl Steer {
     ///
     /// When the kernel refuses.
     pub fn withdraw_task(&mut self, address: Ipv4Addr) -> Result<(), SteerError> {
-        let mut links = self.hash::<[u8; 4], [u8; 16]>("task_links")?;
-        gone("task_links", links.remove(&address.octets()))?;
+        let mut links = self.hash::<Address, Plain<LinkEntry>>("task_links")?;
+        ignore_missing("task_links", links.remove(&address.octets()))?;
         self.tables().tasks.remove(&address);
         Ok(())
     }
@@ -349,7 +260,8 @@ impl Steer {
         tun: u32,
         next: &[(Ipv4Network, Link)],
     ) -> Result<(), SteerError> {
-        let next: BTreeMap<_, _> = next.iter().map(|(p, link)| (*p, link_value(*link))).collect();
+        let next: BTreeMap<_, _> =
+            next.iter().map(|(p, link)| (*p, LinkEntry::from(*link))).collect();
         let mut now = self.deliveries.remove(&tun).unwrap_or_default();
         let done = self.change_deliveries(tun, &mut now, &next);
         self.deliveries.insert(tun, now);
@@ -369,15 +281,16 @@ impl Steer {
         tun: u32,
         next: &[(Ipv4Network, Link)],
     ) -> Result<(), SteerError> {
-        let next: BTreeMap<_, _> = next.iter().map(|(p, link)| (*p, link_value(*link))).collect();
+        let next: BTreeMap<_, _> =
+            next.iter().map(|(p, link)| (*p, LinkEntry::from(*link))).collect();
         let mut now = self.deliveries.get(&tun).cloned().unwrap_or_default();
         now.retain(|prefix, link| next.get(prefix) != Some(link));
         let open = self.deliveries.get(&tun);
         let is_new = |prefix: &&Ipv4Network| open.is_none_or(|open| !open.contains_key(*prefix));
         let others: Vec<_> = now.into_keys().chain(next.keys().filter(is_new).copied()).collect();
         for prefix in others {
-            self.deliver(tun, prefix, NOWHERE)?;
-            self.deliveries.entry(tun).or_default().insert(prefix, NOWHERE);
+            self.deliver(tun, prefix, LinkEntry::NOWHERE)?;
+            self.deliveries.entry(tun).or_default().insert(prefix, LinkEntry::NOWHERE);
         }
         Ok(())
     }
@@ -389,12 +302,12 @@ impl Steer {
     /// When the kernel refuses.
     pub fn counters(&self) -> Result<Vec<(u32, SteerReason, u64)>, SteerError> {
         let map = self.bpf.map("drops").ok_or(SteerError::Foreign("drops"))?;
-        let drops = BpfHash::<&MapData, [u32; 2], u64>::try_from(map).map_err(full("drops"))?;
+        let drops = BpfHash::<_, Plain<Counted>, u64>::try_from(map).map_err(trouble("drops"))?;
         let mut counters = drops
             .iter()
-            .map(|entry| entry.map(|([ifindex, reason], count)| (ifindex, reason.into(), count)))
+            .map(|entry| entry.map(|(Plain(of), count)| (of.ifindex, of.reason.into(), count)))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(full("drops"))?;
+            .map_err(trouble("drops"))?;
         counters.sort_unstable();
         Ok(counters)
     }
@@ -412,7 +325,8 @@ impl Steer {
             ctx_in: Some(&context),
             ..TestRunOptions::new()
         };
-        let program: &SchedClassifier = self.bpf.program(program).unwrap().try_into().unwrap();
+        let program: &aya::programs::SchedClassifier =
+            self.bpf.program(program).unwrap().try_into().unwrap();
         let done = program.test_run(options).unwrap();
         (done.return_value, out[..done.data_size_out as usize].to_vec())
     }
@@ -420,13 +334,13 @@ impl Steer {
     fn change_deliveries(
         &mut self,
         tun: u32,
-        now: &mut BTreeMap<Ipv4Network, [u8; 16]>,
-        next: &BTreeMap<Ipv4Network, [u8; 16]>,
+        now: &mut BTreeMap<Ipv4Network, LinkEntry>,
+        next: &BTreeMap<Ipv4Network, LinkEntry>,
     ) -> Result<(), SteerError> {
         let gone_now: Vec<_> = now.keys().filter(|p| !next.contains_key(p)).copied().collect();
         for prefix in gone_now {
             let removed = self.prefixes()?.remove(&prefix_key(tun, prefix));
-            gone("prefix_links", removed)?;
+            ignore_missing("prefix_links", removed)?;
             now.remove(&prefix);
             if let Some(links) = self.tables().deliveries.get_mut(&tun) {
                 links.remove(&canonical(prefix));
@@ -441,25 +355,30 @@ impl Steer {
         Ok(())
     }
 
-    fn deliver(&mut self, tun: u32, prefix: Ipv4Network, link: [u8; 16]) -> Result<(), SteerError> {
+    fn deliver(
+        &mut self,
+        tun: u32,
+        prefix: Ipv4Network,
+        link: LinkEntry,
+    ) -> Result<(), SteerError> {
         let key = prefix_key(tun, prefix);
-        self.prefixes()?.insert(&key, link, 0).map_err(full("prefix_links"))?;
+        self.prefixes()?.insert(&key, Plain(link), 0).map_err(trouble("prefix_links"))?;
         let mut tables = self.tables();
-        tables.deliveries.entry(tun).or_default().insert(canonical(prefix), link_of(link));
+        tables.deliveries.entry(tun).or_default().insert(canonical(prefix), link.link());
         Ok(())
     }
 
-    /// A thread that failed while it held the lock left no table half-way behind.
+    /// Locks the tables. A thread that failed while it held the lock left none half-way behind.
     fn tables(&self) -> RwLockWriteGuard<'_, LinkTables> {
         self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn forget_counters(&mut self, ifindex: u32) -> Result<(), SteerError> {
-        // The kernel gives numbers out again: the next link must not inherit these.
+        // The kernel gives numbers out again: the next link must not begin with these.
         for (counted, reason, _) in self.counters()? {
             if counted == ifindex {
-                let key = [ifindex, number(reason)];
-                gone("drops", self.hash::<[u32; 2], u64>("drops")?.remove(&key))?;
+                let key = Plain(Counted { ifindex, reason: number(reason) });
+                ignore_missing("drops", self.hash::<_, u64>("drops")?.remove(&key))?;
             }
         }
         Ok(())
@@ -478,101 +397,23 @@ impl Steer {
         name: &'static str,
     ) -> Result<BpfHash<&mut MapData, K, V>, SteerError> {
         let map = self.bpf.map_mut(name).ok_or(SteerError::Foreign(name))?;
-        BpfHash::try_from(map).map_err(full(name))
+        BpfHash::try_from(map).map_err(trouble(name))
     }
 
-    fn prefixes(&mut self) -> Result<LpmTrie<&mut MapData, [u8; 8], [u8; 16]>, SteerError> {
+    fn prefixes(
+        &mut self,
+    ) -> Result<LpmTrie<&mut MapData, Plain<Prefix>, Plain<LinkEntry>>, SteerError> {
         let name = "prefix_links";
         let map = self.bpf.map_mut(name).ok_or(SteerError::Foreign(name))?;
-        LpmTrie::try_from(map).map_err(full(name))
+        LpmTrie::try_from(map).map_err(trouble(name))
     }
-}
-
-pub(super) fn classifier<'a>(
-    bpf: &'a mut Ebpf,
-    program: &'static str,
-) -> Result<&'a mut SchedClassifier, SteerError> {
-    let found = bpf.program_mut(program).ok_or(SteerError::Foreign(program))?;
-    found.try_into().map_err(|_| SteerError::Foreign(program))
-}
-
-/// Before Linux 5.11 maps counted as locked memory. Where this is not allowed, loading says what is wrong.
-fn lift_memory_limit() {
-    use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
-    if !since(5, 11) {
-        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-    }
-}
-
-pub(super) fn since(major: u8, minor: u8) -> bool {
-    KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
-}
-
-fn link_value(link: Link) -> [u8; 16] {
-    let ifindex: [u8; 4] = link.ifindex.to_ne_bytes();
-    let macs: [u8; 12] = join(link.far.0, link.near.0);
-    join(ifindex, macs)
-}
-
-/// What [`link_value`] was made of; `None` if it leads nowhere.
-fn link_of(value: [u8; 16]) -> Option<Link> {
-    let [a, b, c, d, far @ .., g, h, i, j, k, l] = value;
-    let ifindex = u32::from_ne_bytes([a, b, c, d]);
-    let (near, far) = (Mac([g, h, i, j, k, l]), Mac(far));
-    (ifindex != 0).then_some(Link { ifindex, near, far })
 }
 
 fn canonical(prefix: Ipv4Network) -> Ipv4Network {
     Ipv4Network::new_checked(prefix.network(), prefix.prefix()).unwrap_or(prefix)
 }
 
-/// A link that leads nowhere: its interface has the number 0, which no interface has.
-const NOWHERE: [u8; 16] = [0; 16];
-
-fn prefix_key(tun: u32, prefix: Ipv4Network) -> Key<[u8; 8]> {
+fn prefix_key(tun: u32, prefix: Ipv4Network) -> Key<Plain<Prefix>> {
     let address = prefix.network().octets();
-    Key::new(32 + u32::from(prefix.prefix()), join(tun.to_ne_bytes(), address))
-}
-
-/// One after the other, as C lays out a struct without padding.
-fn join<const A: usize, const B: usize, const N: usize>(a: [u8; A], b: [u8; B]) -> [u8; N] {
-    const { assert!(A + B == N, "the parts must fill the whole") };
-    let mut whole = [0; N];
-    let (first, second) = whole.split_at_mut(A);
-    first.copy_from_slice(&a);
-    second.copy_from_slice(&b);
-    whole
-}
-
-fn full(map: &'static str) -> impl FnOnce(MapError) -> SteerError {
-    move |source| SteerError::Map { map, source: Box::new(source) }
-}
-
-/// What is not there need not be removed.
-fn gone(map: &'static str, removed: Result<(), MapError>) -> Result<(), SteerError> {
-    match removed {
-        Ok(()) | Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(()),
-        Err(MapError::SyscallError(error))
-            if error.io_error.kind() == std::io::ErrorKind::NotFound =>
-        {
-            Ok(())
-        }
-        Err(source) => Err(full(map)(source)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::linux::Mac;
-
-    #[test]
-    fn a_link_is_laid_out_as_the_programs_read_it() {
-        let link = Link { ifindex: 7, near: Mac([1; 6]), far: Mac([2; 6]) };
-        let mut expected = [2; 16];
-        expected[..4].copy_from_slice(&7_u32.to_ne_bytes());
-        expected[10..].fill(1);
-        assert_eq!(link_value(link), expected);
-        assert_eq!((link_of(expected), link_of(NOWHERE)), (Some(link), None));
-    }
+    Key::new(32 + u32::from(prefix.prefix()), Plain(Prefix { tun, address }))
 }

@@ -5,7 +5,7 @@
 pub enum SteerReason {
     /// The source address is not the task's.
     Forged,
-    /// Not IPv4 (from a task: nor IPv6). ARP, mostly.
+    /// Not IPv4 (from a task: nor IPv6), or with a VLAN tag. ARP, mostly.
     NotIp,
     /// From a VPC or the internet: no ENI or gateway has the destination.
     NoOwner,
@@ -17,8 +17,12 @@ pub enum SteerReason {
     Truncated,
     /// No room for an Ethernet header.
     NoHeadroom,
-    /// From the engine: the link's address space knows nobody by the source address. A private one, toward the internet.
+    /// From the engine: in the link's address space no ENI or gateway has the source address, such as a private one, toward the internet.
     ForeignSource,
+    /// The frame is for another MAC address, or for all, and its packet for one.
+    NotForRouter,
+    /// The IP version in the header is not the one that the frame announces.
+    OtherVersion,
     /// A number that this build does not know.
     Other(u32),
 }
@@ -29,7 +33,7 @@ impl SteerReason {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Forged => "the source address is not the task's own",
-            Self::NotIp => "not an IPv4 packet",
+            Self::NotIp => "not an IPv4 packet, or in a VLAN",
             Self::NoOwner => "no ENI, NAT gateway or public address is the destination",
             Self::NoLink => "no link leads to the destination",
             Self::UnknownDevice => "the interface is not part of the lab",
@@ -37,6 +41,8 @@ impl SteerReason {
             Self::ForeignSource => {
                 "no ENI, NAT gateway or public address of the link's network is the source"
             }
+            Self::NotForRouter => "the frame is not for the router's MAC address",
+            Self::OtherVersion => "the IP version is not the one that the frame announces",
             Self::NoHeadroom => "the kernel had no room for an Ethernet header",
             Self::Other(_) => "for a reason that this build does not know",
         }
@@ -54,6 +60,8 @@ impl From<u32> for SteerReason {
             6 => Self::Truncated,
             7 => Self::NoHeadroom,
             8 => Self::ForeignSource,
+            9 => Self::NotForRouter,
+            10 => Self::OtherVersion,
             other => Self::Other(other),
         }
     }
@@ -70,6 +78,8 @@ pub(super) fn number(reason: SteerReason) -> u32 {
         SteerReason::Truncated => 6,
         SteerReason::NoHeadroom => 7,
         SteerReason::ForeignSource => 8,
+        SteerReason::NotForRouter => 9,
+        SteerReason::OtherVersion => 10,
         SteerReason::Other(number) => number,
     }
 }
@@ -80,7 +90,7 @@ mod tests {
 
     #[test]
     fn reasons_keep_their_numbers() {
-        for known in 1..=8 {
+        for known in 1..=10 {
             let reason = SteerReason::from(known);
             assert!(!matches!(reason, SteerReason::Other(_)), "{known}");
             assert_eq!(number(reason), known);

@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
+use zerocopy::{FromBytes, IntoBytes};
 
 /// Offloads that a TUN's reader says it can take (`TUNSETOFFLOAD`, `linux/if_tun.h`).
 pub(super) mod offload {
@@ -43,7 +44,7 @@ pub(super) enum TunQueue {
     Further,
 }
 
-/// Makes `fd`, an open `/dev/net/tun`, a queue of the TUN device `name` with a virtio-net header of `header` octets.
+/// Makes `fd`, an open `/dev/net/tun`, a queue of the TUN device `name` with a virtio-net header of `header` bytes.
 pub(super) fn tun_with_vnet_header(
     fd: impl AsFd,
     name: &str,
@@ -53,7 +54,7 @@ pub(super) fn tun_with_vnet_header(
     let mut request = interface(name)?;
     let queues = match queue {
         TunQueue::Only => 0,
-        // Else it would be one more queue of somebody else's device of that name.
+        // Else it would be one more queue of another program's device of that name.
         TunQueue::First => libc::IFF_MULTI_QUEUE | libc::IFF_TUN_EXCL,
         TunQueue::Further => libc::IFF_MULTI_QUEUE,
     };
@@ -100,7 +101,7 @@ pub(super) fn set_up(name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets the MTU of an interface of the calling thread's namespace, in octets.
+/// Sets the MTU of an interface of the calling thread's namespace, in bytes.
 pub(super) fn set_mtu(name: &str, mtu: u16) -> io::Result<()> {
     let socket = control_socket()?;
     let mut request = interface(name)?;
@@ -127,7 +128,15 @@ pub(super) fn descriptor(device: &tun_tap::Iface) -> BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(device.as_raw_fd()) }
 }
 
-/// Memory that is shared with the kernel, as words of eight octets.
+/// A value as a BPF map holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(super) struct Plain<T>(pub(super) T);
+
+// SAFETY: the value has no gaps, and any bytes are one: its traits say so.
+unsafe impl<T: FromBytes + IntoBytes + Copy + 'static> aya::Pod for Plain<T> {}
+
+/// Memory that is shared with the kernel, as words of eight bytes.
 #[derive(Debug)]
 pub(super) struct SharedWords {
     start: NonNull<AtomicU64>,
@@ -178,10 +187,10 @@ fn control_socket() -> io::Result<std::os::fd::OwnedFd> {
 }
 
 fn interface(name: &str) -> io::Result<libc::ifreq> {
-    // SAFETY: `ifreq` is plain C data, for which all zero octets are a value.
+    // SAFETY: `ifreq` is plain C data, for which all zero bytes are a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     if name.is_empty() || name.len() >= request.ifr_name.len() {
-        let trouble = format!("`{name}` is no interface name: 1 to {} octets", libc::IFNAMSIZ - 1);
+        let trouble = format!("`{name}` is no interface name: 1 to {} bytes", libc::IFNAMSIZ - 1);
         return Err(io::Error::new(io::ErrorKind::InvalidInput, trouble));
     }
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {

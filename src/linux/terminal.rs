@@ -27,7 +27,7 @@ impl KeyByKey {
 
 impl Drop for KeyByKey {
     fn drop(&mut self) {
-        // A terminal that is gone needs nothing.
+        // A terminal that was closed needs nothing.
         let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &self.before);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! With a virtio-net header in front of each packet the kernel hands over whole super-packets with the checksum left
 //! open; without it (`tun-tap`), one finished packet per segment. Readers and writers see the same either way: a buffer
-//! whose first [`HEADROOM`] octets belong to the device and whose rest is the packet, so that a packet that was
+//! whose first [`HEADROOM`] bytes belong to the device and whose rest is the packet, so that a packet that was
 //! rewritten in place goes back with one system call and no copy.
 
 use super::sys::TunQueue;
@@ -13,9 +13,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Octets in front of the packet that belong to the device.
+/// Bytes in front of the packet that belong to the device.
 pub const HEADROOM: usize = vnet::LEN;
-/// Octets that a buffer must have to take any packet: the largest IPv4 total length, and the headroom.
+/// Bytes that a buffer must have to take any packet: the largest IPv4 total length, and the headroom.
 pub const BUFFER: usize = HEADROOM + 65536;
 /// Packets that may wait for the reader. The kernel's 500 overflow at once when a batch of super-packets arrives.
 pub const QUEUE_LENGTH: u16 = 2000;
@@ -71,7 +71,7 @@ pub struct Offloads {
     pub udp: bool,
 }
 
-/// A queue of a TUN device, for most the only one. The device is gone from its namespace when the last is dropped.
+/// A queue of a TUN device, for most the only one. The device is removed from its namespace when the last is dropped.
 #[derive(Debug)]
 pub struct Device {
     name: String,
@@ -87,11 +87,11 @@ enum Queue {
 }
 
 impl Device {
-    /// Makes the device `name` in a namespace, up, with an MTU in octets, for reading without blocking.
+    /// Makes the device `name` in a namespace, up, with an MTU in bytes, for reading without blocking.
     ///
     /// # Errors
     ///
-    /// When the caller is not root, the name is in use or longer than 15 octets, or the kernel has no such kind.
+    /// When the caller is not root, the name is in use or longer than 15 bytes, or the kernel has no such kind.
     pub fn open(netns: &Netns, name: &str, kind: DeviceKind, mtu: u16) -> Result<Self, TunError> {
         netns.run(|| open_here(name, kind, mtu, TunQueue::Only))?
     }
@@ -143,7 +143,7 @@ impl Device {
     }
 
     /// Reads one packet to `buffer[HEADROOM..]`; returns its header and its length, or none when none waits.
-    /// `buffer` should have [`BUFFER`] octets: what does not fit is cut off.
+    /// `buffer` should have [`BUFFER`] bytes: what does not fit is cut off.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ impl Device {
         }
     }
 
-    /// Writes the packet of `len` octets in `buffer[HEADROOM..]`. A plain device ignores `vnet`, since what it read had
+    /// Writes the packet of `len` bytes in `buffer[HEADROOM..]`. A plain device ignores `vnet`, since what it read had
     /// nothing left to be done.
     ///
     /// # Errors

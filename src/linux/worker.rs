@@ -20,7 +20,7 @@ pub const BATCH: usize = 64;
 /// Packets in a batch after which more are likely at once. Then the worker lets senders and receivers run instead of going
 /// to sleep and being woken, in their place, for each packet: batches grow, and one stream gained 7 % when measured.
 const BUSY: u64 = 4;
-/// Octets that a judge may write as a reply. An ICMP error has at most 576 (RFC 1812, 4.3.2.3).
+/// Bytes that a judge may write as a reply. An ICMP error has at most 576 (RFC 1812, 4.3.2.3).
 pub const REPLY: usize = 2048;
 
 /// What decides about the packets of one queue. Called from one thread only.
@@ -28,7 +28,7 @@ pub trait Judge: Send {
     /// Called before the first packet of each batch: the moment to load the configuration.
     fn begin_batch(&mut self);
 
-    /// Decides about one packet, rewriting it in place if it is to go on. `reply` has [`REPLY`] octets.
+    /// Decides about one packet, rewriting it in place if it is to go on. `reply` has [`REPLY`] bytes.
     fn judge(&mut self, packet: &mut [u8], vnet: VnetHeader, reply: &mut [u8]) -> Action;
 
     /// Called after each batch, when everything of it has been written; `drained` says that no packet was left to be read.
@@ -50,26 +50,26 @@ pub trait Judge: Send {
 pub enum Action {
     /// Write the packet back.
     Forward {
-        /// Octets of it to write.
+        /// Bytes of it to write.
         len: usize,
         /// The header to put in front.
         vnet: VnetHeader,
     },
-    /// Write the packet back in fragments of at most `mtu` octets, with complete checksums.
+    /// Write the packet back in fragments of at most `mtu` bytes, with complete checksums.
     ForwardFragments {
-        /// Octets of the packet.
+        /// Bytes of the packet.
         len: usize,
-        /// Octets of a fragment, header included.
+        /// Bytes of a fragment, header included.
         mtu: u16,
     },
     /// Write the reply instead: it has complete checksums.
     Reply {
-        /// Octets of it to write.
+        /// Bytes of it to write.
         len: usize,
     },
     /// Write nothing.
     Drop,
-    /// Write nothing: there was nobody to judge it.
+    /// Write nothing: the device is not part of the configuration.
     Unjudged,
 }
 
@@ -88,52 +88,52 @@ pub struct WorkerStats {
     pub write_errors_down: AtomicU64,
     /// Writes that failed for another reason.
     pub write_errors_other: AtomicU64,
-    /// Packets that there was nobody to judge.
+    /// Packets of a device that was not part of the configuration.
     pub unjudged: AtomicU64,
     /// Panics of the judge; each cost one packet.
     pub panics: AtomicU64,
-    /// For each queue, how often a batch began or ended: odd during one.
-    turns: Box<[AtomicU64]>,
+    /// How often a batch of each queue began or ended: odd during one.
+    epochs: Box<[AtomicU64]>,
 }
 
-/// Where the workers of a device were when somebody looked.
+/// The epochs of a device's workers at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn(Box<[u64]>);
+pub struct Epoch(Box<[u64]>);
 
 impl WorkerStats {
     fn of(queues: usize) -> Self {
-        Self { turns: (0..queues).map(|_| AtomicU64::new(0)).collect(), ..Self::default() }
+        Self { epochs: (0..queues).map(|_| AtomicU64::new(0)).collect(), ..Self::default() }
     }
 
-    /// Where the workers are.
+    /// Returns the workers' present epochs. What was published before, they see in any later one.
     #[must_use]
-    pub fn turn(&self) -> Turn {
-        // Whoever asks has just published something: see `turn_over`.
+    pub fn epoch(&self) -> Epoch {
+        // The caller has just published something: see `begin_epoch`.
         fence(Ordering::SeqCst);
-        Turn(self.turns.iter().map(|turns| turns.load(Ordering::SeqCst)).collect())
+        Epoch(self.epochs.iter().map(|epochs| epochs.load(Ordering::SeqCst)).collect())
     }
 
-    /// Whether the batches that were at work then, if any, are over: from here on every worker has seen, or will see before
-    /// its next packet, what was published before that look.
+    /// Says whether all batches that ran at that moment are over. Then every worker has seen what was published before it, or
+    /// sees it before its next packet.
     #[must_use]
-    pub fn is_past(&self, then: &Turn) -> bool {
-        let is_past = |(turns, then): (&AtomicU64, &u64)| {
-            then.is_multiple_of(2) || turns.load(Ordering::SeqCst) != *then
+    pub fn grace_period_is_over(&self, then: &Epoch) -> bool {
+        let is_over = |(epochs, then): (&AtomicU64, &u64)| {
+            then.is_multiple_of(2) || epochs.load(Ordering::SeqCst) != *then
         };
-        self.turns.iter().zip(&then.0).all(is_past)
+        self.epochs.iter().zip(&then.0).all(is_over)
     }
 
-    /// A batch begins. The fence keeps what it reads from being read before: either the worker's turn is seen by whoever
-    /// looks, or what that one had published is seen by the worker.
-    fn begin_turn(&self, queue: usize) {
-        self.turn_over(queue);
+    /// Begins a batch. The fence keeps what the batch reads from being read before: either [`WorkerStats::epoch`] sees this
+    /// epoch, or the worker sees what its caller had published.
+    fn begin_epoch(&self, queue: usize) {
+        self.advance_epoch(queue);
         fence(Ordering::SeqCst);
     }
 
-    /// Called at both ends of a batch, by the one thread that serves the queue.
-    fn turn_over(&self, queue: usize) {
-        if let Some(turns) = self.turns.get(queue) {
-            turns.store(turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+    /// Advances a queue's epoch at both ends of a batch; called by the one thread that serves the queue.
+    fn advance_epoch(&self, queue: usize) {
+        if let Some(epochs) = self.epochs.get(queue) {
+            epochs.store(epochs.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
         }
     }
 }
@@ -191,7 +191,7 @@ impl Worker {
         let (stop, device) = (Arc::clone(&self.stop), Arc::clone(&self.device));
         let wait = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut waits = [wait(stop.as_fd()), wait(device.as_fd())];
-        // A device that is gone would be reported as ready for ever.
+        // A device that was removed would be reported as ready for ever.
         let mut watched = waits.len();
         let mut timeout = PollTimeout::NONE;
         loop {
@@ -208,13 +208,13 @@ impl Worker {
                 return;
             }
             let mut tally = Tally::default();
-            self.stats.begin_turn(self.queue);
+            self.stats.begin_epoch(self.queue);
             self.batch(&mut judge, &mut tally);
             let drained = tally.reads < BATCH as u64;
             if catch_unwind(AssertUnwindSafe(|| judge.end_batch(drained))).is_err() {
                 tally.panics += 1;
             }
-            self.stats.turn_over(self.queue);
+            self.stats.advance_epoch(self.queue);
             tally.add_to(&self.stats);
             if tally.device_gone {
                 watched = 1;
@@ -293,7 +293,7 @@ impl Worker {
         tally.written(&written);
     }
 
-    /// Each fragment is written from where it lies in the buffer, with the octets in front of it as its headroom: those
+    /// Each fragment is written from where it lies in the buffer, with the bytes in front of it as its headroom: those
     /// have been sent by then.
     #[cold]
     fn fragments(&mut self, len: usize, mtu: u16, tally: &mut Tally) {
@@ -403,30 +403,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_is_past_a_look_when_its_batch_is_over_or_it_had_none() {
+    fn a_grace_period_is_over_with_the_batch_that_ran_or_at_once_without_one() {
         let stats = WorkerStats::of(1);
-        let idle = stats.turn();
-        assert!(stats.is_past(&idle), "its next batch begins after the look");
-        stats.begin_turn(0);
-        let busy = stats.turn();
-        assert!(!stats.is_past(&busy));
-        stats.turn_over(0);
-        assert!(stats.is_past(&busy));
-        stats.begin_turn(0);
-        assert!(stats.is_past(&busy), "the next batch is another one");
-        assert!(!stats.is_past(&stats.turn()));
+        let idle = stats.epoch();
+        assert!(stats.grace_period_is_over(&idle), "its next batch begins later");
+        stats.begin_epoch(0);
+        let busy = stats.epoch();
+        assert!(!stats.grace_period_is_over(&busy));
+        stats.advance_epoch(0);
+        assert!(stats.grace_period_is_over(&busy));
+        stats.begin_epoch(0);
+        assert!(stats.grace_period_is_over(&busy), "the next batch is another one");
+        assert!(!stats.grace_period_is_over(&stats.epoch()));
     }
 
     #[test]
-    fn a_look_is_past_when_every_queue_is() {
+    fn a_grace_period_is_over_when_it_is_over_for_every_queue() {
         let stats = WorkerStats::of(3);
-        stats.begin_turn(0);
-        stats.begin_turn(2);
-        let then = stats.turn();
-        stats.begin_turn(1);
-        stats.turn_over(0);
-        assert!(!stats.is_past(&then), "the third is in the same batch");
-        stats.turn_over(2);
-        assert!(stats.is_past(&then), "the second had none, and has seen what was published");
+        stats.begin_epoch(0);
+        stats.begin_epoch(2);
+        let then = stats.epoch();
+        stats.begin_epoch(1);
+        stats.advance_epoch(0);
+        assert!(!stats.grace_period_is_over(&then), "the third is in the same batch");
+        stats.advance_epoch(2);
+        assert!(
+            stats.grace_period_is_over(&then),
+            "the second had none, and has seen what was published"
+        );
     }
 }

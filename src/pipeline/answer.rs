@@ -6,7 +6,7 @@ use super::evaluation::{Message, Probe};
 use super::leases::Purpose;
 use super::outcome::Forward;
 use super::review;
-use super::walk::{self, Removed, ReturnPoint};
+use super::walk::{self, ReturnPoint};
 use super::{Denial, Off, Reason, Verdict};
 use crate::flow::{Flow, Side};
 use crate::packet::Packet;
@@ -116,8 +116,5 @@ fn refusal<R>(
 }
 
 fn return_point(snapshot: &Snapshot, flow: &Flow) -> Option<ReturnPoint> {
-    match ReturnPoint::of_flow(snapshot, flow) {
-        Ok(to) => to,
-        Err(Removed) => None,
-    }
+    ReturnPoint::of_flow(snapshot, flow).ok().flatten()
 }

@@ -54,7 +54,7 @@ reasons! {
     1 Ipv6 "ipv6" Parse None,
         "The packet is IPv6; an App Runner connector carries IPv4 here.", "Use the IPv4 address, or an A record.";
     2 MalformedVersion "malformed-version" Parse None,
-        "The IP version is neither 4 nor 6.", "Look at what sends it: tcpdump in the task's namespace.";
+        "The IP version in the header is not the one that the frame announces, or neither 4 nor 6.", "Look at what sends it: tcpdump in the task's namespace.";
     3 MalformedHeaderLength "malformed-header-length" Parse None,
         "The IPv4 header length is impossible.", "Look at what sends it: tcpdump in the task's namespace.";
     4 MalformedTotalLength "malformed-total-length" Parse None,
@@ -175,7 +175,7 @@ reasons! {
     55 EngineFault "engine-fault" Parse None,
         "egret failed on this packet; it was dropped and the worker went on. This is a bug in egret.", "Report the packet: tcpdump in the task's namespace.";
     56 NotIp "not-ip" SourceCheck None,
-        "A frame that is neither IPv4 nor IPv6.", "None needed.";
+        "A frame that is neither IPv4 nor IPv6, or that has a VLAN tag.", "None needed.";
     57 MalformedQuote "malformed-icmp-quote" Parse None,
         "The packet that an ICMP error quotes is malformed (RFC 5508 requires the drop).", "Look at what sends it: tcpdump in the namespace of its sender.";
     58 NoLink "no-link" Deliver None,
@@ -219,6 +219,9 @@ reasons! {
         "No egress rule of the appliance's security groups lets out this packet, which is routed through it.", "Add an egress rule for this protocol, port and destination to a security group of the appliance.";
     75 SgIngressBehindMiddlebox "sg-ingress-behind-middlebox" SecurityGroupIngress Some("SG_REFERENCES_NOT_PRESERVED"),
         "The destination's security groups would let the connector's ENI in by a reference to its group, but behind a middlebox no reference matches.", "Add an ingress rule from the ENI's address or its subnet's CIDR block, or route to the destination without the middlebox.";
+
+    76 NotForRouter "not-for-router" SourceCheck None,
+        "The frame is for another MAC address than the router's, or a broadcast with a packet for one host.", "Send to the MAC address of the default gateway: `ip neigh` in the task's namespace shows it.";
 }
 
 impl From<Malformed> for Reason {

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
-// Established flows that the engine has decided on: rewritten, counted and sent on here. Nothing is decided: an entry is
+// Offloaded flows, established ones that the engine has decided on: rewritten, counted and sent on here. Nothing is decided: an entry is
 // one direction's verdict, made in user space under one generation of the configuration, and whatever is not plainly what
-// that verdict was about goes up to the engine as if there were no cache.
+// that verdict was about is punted to the engine as if there were no cache.
 //
-// Keys, values and counters are mirrored in src/linux/flow_cache.rs.
+// Keys, values and counters are mirrored in src/linux/shared.rs.
 
-#include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/tcp.h>
 
 // Two entries for each flow.
 #define MAX_FLOWS 131072
 // As in src/flow/tcp.rs.
-#define MAX_FLIGHT (1U << 24)
-// ICMP messages up to this size are checked here; larger ones go up, as the engine drops one that is damaged.
+#define MAX_FLIGHT (1U << 26)
+// ICMP messages up to this size are checked here; larger ones are punted, as the engine drops one that is damaged.
 #define MAX_ICMP 128
 
-// In place of how many packets user space has sent on: packets may overtake what it still has; data may pass that begin
-// where those end that it has sent on.
-#define AT_ONCE (~0ULL)
-#define IN_SEQUENCE (~2ULL)
+// In the count of punted packets: the direction is open; data may open it that begin where those end that user space has
+// sent on.
+#define OPEN (1ULL << 63)
+#define IN_SEQUENCE (1ULL << 62)
 
 #define FLAG_FIN 1
 #define FLAG_SYN 2
@@ -66,16 +65,17 @@ struct direction {
 	__u64 segments;
 	__u64 bytes;
 	__u64 seen;
-	// The highest sequence number sent, plus one, and the last acknowledgement (src/flow/tcp.rs).
-	__u32 end;
-	__u32 ack;
-	// The other side's acknowledgement, when it was last looked at.
+	// The highest sequence number sent, plus one, and the highest acknowledgement, counted on beyond 2^32: they only grow,
+	// both when user space moves them and when a CPU does (src/flow/tcp.rs).
+	__u64 end;
+	__u64 ack;
+	// Of this side alone: the other one's acknowledgement and end, when they were last looked at. At first they are such
+	// that they are looked at.
 	__u32 floor;
-	// Whether packets pass. Until user space has sent on what it had of this direction, all go there.
-	__u32 open;
-	// How many have, since there is an entry; and how many of those user space has sent on.
-	__u64 raised;
-	__u64 sent_on;
+	__u32 ceiling;
+	// How many packets were punted since there is an entry, as the direction is not open: until user space has sent on
+	// what it had of it, all are. OPEN and IN_SEQUENCE are bits of this.
+	__u64 punted;
 };
 
 struct slot {
@@ -98,7 +98,7 @@ struct {
 	__type(value, struct slot);
 } flow_counters SEC(".maps");
 
-// The generation of the configuration in force. 0: nothing hits.
+// The generation whose entries are used. 0: no entry is.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -115,9 +115,36 @@ struct {
 	__type(value, __u64);
 } deadline SEC(".maps");
 
-// What the process that comes after has to know of a slot's flow (src/flow/handover.rs); nothing here reads it.
+// What the process that comes after has to know of a slot's flow (src/linux/records.rs); nothing here reads it.
+struct record_tuple {
+	__u16 space;
+	__u8 protocol;
+	__u8 zero;
+	__be32 source;
+	__be32 destination;
+	__be16 sport;
+	__be16 dport;
+};
+
+struct record_port {
+	__u16 holder;
+	__u16 space;
+	__be32 address;
+	__u32 port;
+};
+
+struct record_counted {
+	__u64 own[3];
+	__u64 offloaded[3];
+};
+
 struct record {
-	__u64 words[24];
+	struct record_tuple egress;
+	struct record_tuple returned;
+	struct record_port eni;
+	struct record_port nat;
+	__u64 began;
+	struct record_counted counted[2];
 };
 
 struct {
@@ -132,7 +159,7 @@ struct {
 struct plain {
 	struct flow_key key;
 	__u32 total;
-	// Octets that every segment of it repeats.
+	// Bytes that every segment of it repeats.
 	__u32 headers;
 };
 
@@ -168,7 +195,7 @@ static __always_inline int is_valid_icmp(struct __sk_buff *skb, __u64 length)
 	return fold((__u32)bpf_csum_diff(0, 0, (__be32 *)octets, sizeof(octets), 0)) == 0xffff;
 }
 
-// Whether a packet is plain: all that is known of it is in its first 54 octets, and nothing is to be said but which flow.
+// Whether a packet is plain: all that is known of it is in its first 54 bytes, and nothing is to be said but which flow.
 static __always_inline int read_plain(struct __sk_buff *skb, __u8 echo, struct plain *plain)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
@@ -223,37 +250,81 @@ static __always_inline int read_plain(struct __sk_buff *skb, __u8 echo, struct p
 	return plain->headers <= plain->total;
 }
 
+// Moves a number on. What another CPU, or user space, wrote meanwhile stays if it is further.
+static __always_inline void advance(__u64 *number, __u64 from, __u64 to)
+{
+	for (int tries = 0; tries < 4 && from < to; tries++) {
+		__u64 found = __sync_val_compare_and_swap(number, from, to);
+
+		if (found == from)
+			return;
+		from = found;
+	}
+}
+
+// Whether a sender can be there: so far ahead of what the other side has acknowledged. Its cache line is asked for now and
+// then only.
+static __always_inline int is_in_flight(struct direction *own, const struct direction *other, __u64 end)
+{
+	__u64 acknowledged;
+
+	if ((__u32)end - own->floor <= MAX_FLIGHT / 2)
+		return 1;
+	acknowledged = *(volatile __u64 *)&other->ack;
+	if (end - acknowledged > MAX_FLIGHT)
+		return 0;
+	own->floor = acknowledged;
+	return 1;
+}
+
+// Moves the acknowledgement on, if it is of something that the other side has sent.
+static __always_inline void acknowledge(struct direction *own, const struct direction *other, __u32 number)
+{
+	__u64 ack = *(volatile __u64 *)&own->ack, end;
+	__u32 further = number - (__u32)ack, room = own->ceiling - (__u32)ack, behind;
+
+	if (!further)
+		return;
+	if (room < 1U << 31 && further <= room) {
+		advance(&own->ack, ack, ack + further);
+		return;
+	}
+	end = *(volatile __u64 *)&other->end;
+	own->ceiling = end;
+	behind = (__u32)end - number;
+	if (behind <= end)
+		advance(&own->ack, ack, end - behind);
+}
+
 // What the engine would have noted of a segment.
 static __always_inline void track(struct direction *own, const struct direction *other,
 				  const struct tcphdr *tcp, __u32 payload)
 {
-	__u32 end = bpf_ntohl(tcp->seq) + payload;
+	__u64 end = *(volatile __u64 *)&own->end;
+	__u32 further = bpf_ntohl(tcp->seq) + payload - (__u32)end;
 
-	if ((__s32)(end - own->end) >= 0) {
-		// The other side's cache line is asked for now and then only.
-		if (end - own->floor > MAX_FLIGHT / 2)
-			own->floor = other->ack;
-		if (end - own->floor <= MAX_FLIGHT)
-			own->end = end;
-	}
-	own->ack = bpf_ntohl(tcp->ack_seq);
+	if (further && further < 1U << 31 && is_in_flight(own, other, end + further))
+		advance(&own->end, end, end + further);
+	acknowledge(own, other, bpf_ntohl(tcp->ack_seq));
 }
 
-// Whether a packet may pass, overtaking nothing: all of its direction that went up before is sent on. `data` says that it
+// Whether a packet may pass, overtaking nothing: all of its direction that was punted before is sent on. `data` says that it
 // begins with this number.
 static __always_inline int is_open(struct direction *own, int data, __u32 seq)
 {
-	__u64 sent_on;
+	__u64 before;
+	__u32 end;
 
-	if (own->open)
+	if (*(volatile __u64 *)&own->punted & OPEN)
 		return 1;
-	sent_on = *(volatile __u64 *)&own->sent_on;
-	if (sent_on != AT_ONCE && sent_on != *(volatile __u64 *)&own->raised &&
-	    !(sent_on == IN_SEQUENCE && data && seq == *(volatile __u32 *)&own->end)) {
-		__sync_fetch_and_add(&own->raised, 1);
+	// Before the bits: user space takes IN_SEQUENCE away before it moves the end by what it has not sent on.
+	end = *(volatile __u64 *)&own->end;
+	before = __sync_fetch_and_add(&own->punted, 1);
+	if (before & OPEN)
+		return 1;
+	if (!(before & IN_SEQUENCE) || !data || seq != end)
 		return 0;
-	}
-	own->open = 1;
+	__sync_fetch_and_or(&own->punted, OPEN);
 	return 1;
 }
 
@@ -275,7 +346,7 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct flow_entr
 	ip->saddr = entry->source;
 	ip->daddr = entry->destination;
 	if (entry->hop) {
-		// TTL is the first octet of its word.
+		// TTL is the first byte of its word.
 		ip->ttl--;
 		sum += 0xffff - bpf_htons(0x0100);
 	}

@@ -33,7 +33,7 @@ int choose_queue(struct __sk_buff *skb)
 	__u32 ports = 0;
 	__u32 hash;
 
-	// What is no IPv4 is for nobody: the first queue counts it.
+	// What is not IPv4 does not pass: the first queue counts it.
 	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) || ip.version != 4)
 		return 0;
 	hash = mix(ip.saddr ^ mix(ip.daddr ^ ip.protocol));

@@ -4,10 +4,11 @@
 //
 // Everything that is not redirected is dropped and counted: there is no path through the kernel's own stack.
 // With FLOW_CACHE defined (steer_cache.bpf.c), flows that the engine has decided on are carried here (flow_cache.bpf.h).
-// Keys and values are mirrored in src/linux/steer.rs.
+// Keys and values are mirrored in src/linux/shared.rs.
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/ip.h>
 #include <linux/pkt_cls.h>
 #include <stddef.h>
@@ -29,6 +30,8 @@ enum reason {
 	TRUNCATED = 6,
 	NO_HEADROOM = 7,
 	FOREIGN_SOURCE = 8,
+	NOT_FOR_ROUTER = 9,
+	OTHER_VERSION = 10,
 };
 
 struct task {
@@ -144,27 +147,63 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 }
 #endif
 
-// From a task. IPv6 goes up too: it is the engine that says why it does not pass.
+// Multicast, limited broadcast and the reserved block between them: 224.0.0.0 and above.
+static __always_inline int is_unicast(__be32 address)
+{
+	return bpf_ntohl(address) < 0xe0000000;
+}
+
+// Copies the IP header of a frame, in which this version should be. Returns why a router's port does not take the frame, or
+// 0 if it does.
+//
+// User space reads what is checked here: where a sender shares a frame's pages with the kernel (a packet socket's ring), the
+// veth copies them before.
+static __always_inline enum reason read_header(struct __sk_buff *skb, __u8 version, struct iphdr *header)
+{
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, header, sizeof(*header)))
+		return TRUNCATED;
+	if (header->version != version)
+		return OTHER_VERSION;
+	switch (skb->pkt_type) {
+	case PACKET_HOST:
+		return 0;
+	case PACKET_BROADCAST:
+	case PACKET_MULTICAST:
+		// RFC 1812, 5.3.4: nothing is forwarded that came by a link's broadcast, unless it is for many by its own address
+		// too. The engine says why that does not pass either. IPv6 asks for its neighbours so.
+		return version == 4 && is_unicast(header->daddr) ? NOT_FOR_ROUTER : 0;
+	default:
+		return NOT_FOR_ROUTER;
+	}
+}
+
+// From a task. Whatever gets from here to the TUN of an ENI has the task's own IPv4 source address, or is not IPv4 at all:
+// the version in the header is the one that the frame announces, and no VLAN tag is in front of it. So user space may tell
+// by the source address which task a packet is from. The flow cache keeps to it as well: its keys have link and source.
+//
+// IPv6 is punted too: it is the engine that says why it does not pass.
 SEC("classifier")
 int task_ingress(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
+	enum reason reason;
+	struct iphdr ip;
 	struct task *task;
-	__be32 source;
-	int sent = send_cached(skb, ECHO_REQUEST);
+	int is_ipv6, sent = send_cached(skb, ECHO_REQUEST);
 
 	if (sent != MISS)
 		return sent;
 	task = bpf_map_lookup_elem(&tasks, &ifindex);
 	if (!task)
 		return drop(skb, UNKNOWN_DEVICE);
-	if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		return bpf_redirect(task->tun, 0);
-	if (skb->protocol != bpf_htons(ETH_P_IP))
+	is_ipv6 = skb->protocol == bpf_htons(ETH_P_IPV6);
+	// The kernel takes the outermost tag off; a further one is the protocol.
+	if (skb->vlan_present || (!is_ipv6 && skb->protocol != bpf_htons(ETH_P_IP)))
 		return drop(skb, NOT_IP);
-	if (bpf_skb_load_bytes(skb, ETH_HLEN + offsetof(struct iphdr, saddr), &source, sizeof(source)))
-		return drop(skb, TRUNCATED);
-	if (source != task->address)
+	reason = read_header(skb, is_ipv6 ? 6 : 4, &ip);
+	if (reason)
+		return drop(skb, reason);
+	if (!is_ipv6 && ip.saddr != task->address)
 		return drop(skb, FORGED);
 	return bpf_redirect(task->tun, 0);
 }
@@ -174,7 +213,9 @@ SEC("classifier")
 int space_ingress(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
+	enum reason reason;
 	struct owned key;
+	struct iphdr ip;
 	__u32 *space;
 	__u32 *tun;
 	int sent = send_cached(skb, ECHO_REPLY);
@@ -184,12 +225,13 @@ int space_ingress(struct __sk_buff *skb)
 	space = bpf_map_lookup_elem(&spaces, &ifindex);
 	if (!space)
 		return drop(skb, UNKNOWN_DEVICE);
-	if (skb->protocol != bpf_htons(ETH_P_IP))
+	if (skb->vlan_present || skb->protocol != bpf_htons(ETH_P_IP))
 		return drop(skb, NOT_IP);
+	reason = read_header(skb, 4, &ip);
+	if (reason)
+		return drop(skb, reason);
 	key.space = *space;
-	if (bpf_skb_load_bytes(skb, ETH_HLEN + offsetof(struct iphdr, daddr), &key.address,
-			       sizeof(key.address)))
-		return drop(skb, TRUNCATED);
+	key.address = ip.daddr;
 	tun = bpf_map_lookup_elem(&owners, &key);
 	if (!tun)
 		return drop(skb, NO_OWNER);

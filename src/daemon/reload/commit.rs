@@ -30,7 +30,7 @@ pub(super) fn commit(
     running.current.store(snapshot);
     match &running.cache {
         // From here on no packet passes by a verdict of before, but those that are on their way.
-        Some(cache) => Ok(cache.put_in_force(generation)?),
+        Some(cache) => Ok(cache.use_generation(generation)?),
         None => Ok(()),
     }
 }

@@ -49,11 +49,7 @@ fn component(snapshot: &Snapshot, subnet: SubnetIx) -> Component {
 }
 
 fn is_local(snapshot: &Snapshot, route: RuleRef) -> bool {
-    match route {
-        RuleRef::Route(table, position) => {
-            let routes = &snapshot.route_table(table).routes;
-            routes.get(usize::from(position)).is_some_and(|route| route.target == Target::Local)
-        }
-        _ => false,
-    }
+    let RuleRef::Route(table, position) = route else { return false };
+    let routes = &snapshot.route_table(table).routes;
+    routes.get(usize::from(position)).is_some_and(|route| route.target == Target::Local)
 }

@@ -42,8 +42,6 @@ fn successor(world: &World, text: &str, seen: Instant, flows: usize) -> World {
     next.now = world.now;
     let mut adopted = 0;
     for record in records(world) {
-        // As it lies in the kernel.
-        let record = HandoverRecord::from_words(&record.words());
         adopted += usize::from(
             next.engine.adopt(next.now, &next.snapshot, &record, carried(seen)).is_ok(),
         );

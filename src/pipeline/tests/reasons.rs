@@ -24,9 +24,10 @@ const NAT: &str = "public_ip = \"198.51.100.7\"";
 const DENY: &str = r#"{ rule = 1, action = "deny", protocol = "all", cidr = "0.0.0.0/0" }"#;
 
 /// What other parts produce.
-const ELSEWHERE: [(Reason, &str); 9] = [
+const ELSEWHERE: [(Reason, &str); 10] = [
     (Reason::NoOwner, "the tc program at a VPC's and the internet's link"),
     (Reason::NotIp, "the tc program at a task's link"),
+    (Reason::NotForRouter, "the tc program at the link of a task, a VPC or the internet"),
     (Reason::NoLink, "the tc program at a TUN device"),
     (Reason::ForeignSource, "the tc program at a TUN device"),
     (Reason::DeviceUnknown, "the worker of a device that comes or goes with a reload"),

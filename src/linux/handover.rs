@@ -1,12 +1,12 @@
-//! The flows that the kernel carried for the process before this one, which had no time to say goodbye.
+//! The handover of offloaded flows from a killed process to the next.
 
-use super::SteerError;
-use super::flow_cache::{FlowCache, egress_slot, lock, trouble};
+use super::flow_cache::{FlowCache, egress_slot, lock};
+use super::steer_error::{SteerError, trouble};
 use crate::flow::{CacheCounters, HandoverRecord};
 
-/// One of them.
+/// An offloaded flow of the process before.
 #[derive(Clone, Copy, Debug)]
-pub struct Survivor {
+pub struct HandedOver {
     /// What it was when the kernel began to carry it.
     pub record: HandoverRecord,
     /// What the kernel has carried since: from the task, and back to it.
@@ -14,27 +14,27 @@ pub struct Survivor {
 }
 
 impl FlowCache {
-    /// Takes all flows of the process before out of the cache. To be called once, while no entry is used, before any is
+    /// Takes all flows of the process before out of the cache, and returns them. To be called once, while no entry is used, before any is
     /// made.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn take_survivors(&self) -> Result<Vec<Survivor>, SteerError> {
+    pub fn take_handed_over(&self) -> Result<Vec<HandedOver>, SteerError> {
         let Some(records) = &self.records else { return Ok(Vec::new()) };
         let (mut entries, records) = (lock(&self.entries), lock(records));
         let found = entries.iter().collect::<Result<Vec<_>, _>>().map_err(trouble("flow_cache"))?;
-        let mut survivors = Vec::new();
+        let mut flows = Vec::new();
         for (key, entry) in found {
             // One without a record was about to be made.
-            if let Some(slot) = egress_slot(&entry)
-                && let Ok(words) = records.get(&slot, 0)
+            if let Some(slot) = egress_slot(&entry.0)
+                && let Ok(kept) = records.get(&slot, 0)
             {
                 let carried = [0, 1].map(|direction| self.read(slot, direction));
-                survivors.push(Survivor { record: HandoverRecord::from_words(&words), carried });
+                flows.push(HandedOver { record: kept.0.into(), carried });
             }
             entries.remove(&key).map_err(trouble("flow_cache"))?;
         }
-        Ok(survivors)
+        Ok(flows)
     }
 }

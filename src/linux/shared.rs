@@ -1,0 +1,194 @@
+//! What the maps of the tc programs hold, laid out as the programs lay it out (`src/steer`). `shared_layout.rs` compares both
+//! field by field; so the fields have the names that they have there.
+//!
+//! Addresses, and ports that are compared with those of packets, lie in memory as in a packet.
+
+use super::{Link, Mac};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, big_endian};
+
+/// Bytes of an IPv4 address.
+pub(super) type Address = [u8; 4];
+
+/// The task of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Task {
+    pub(super) address: Address,
+    /// The device that it is attached to.
+    pub(super) tun: u32,
+}
+
+/// An address that egret answers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Owned {
+    pub(super) space: u32,
+    pub(super) address: Address,
+}
+
+/// A prefix as the packets of one device see it. In the map its length is in front of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Prefix {
+    pub(super) tun: u32,
+    pub(super) address: Address,
+}
+
+/// A link by which packets leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct LinkEntry {
+    pub(super) ifindex: u32,
+    pub(super) far: [u8; 6],
+    pub(super) near: [u8; 6],
+}
+
+impl LinkEntry {
+    /// Leads nowhere: its interface has the number 0, which no interface has.
+    pub(super) const NOWHERE: Self = Self { ifindex: 0, far: [0; 6], near: [0; 6] };
+
+    /// The link; `None` if it leads nowhere.
+    pub(super) fn link(self) -> Option<Link> {
+        let Self { ifindex, far, near } = self;
+        (ifindex != 0).then_some(Link { ifindex, near: Mac(near), far: Mac(far) })
+    }
+}
+
+impl From<Link> for LinkEntry {
+    fn from(link: Link) -> Self {
+        Self { ifindex: link.ifindex, far: link.far.0, near: link.near.0 }
+    }
+}
+
+/// What drops are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Counted {
+    pub(super) ifindex: u32,
+    pub(super) reason: u32,
+}
+
+/// A packet of a flow as it arrives, and by which link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct FlowKey {
+    pub(super) link: u32,
+    pub(super) source: Address,
+    pub(super) destination: Address,
+    pub(super) sport: big_endian::U16,
+    pub(super) dport: big_endian::U16,
+    pub(super) protocol: u8,
+    pub(super) zero: [u8; 3],
+}
+
+/// What becomes of such packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct FlowEntry {
+    pub(super) generation: u32,
+    pub(super) out: u32,
+    pub(super) far: [u8; 6],
+    pub(super) near: [u8; 6],
+    pub(super) source: Address,
+    pub(super) destination: Address,
+    pub(super) sport: big_endian::U16,
+    pub(super) dport: big_endian::U16,
+    /// What the new addresses change in a sum.
+    pub(super) addresses: big_endian::U16,
+    /// What the new ports change in a sum.
+    pub(super) ports: big_endian::U16,
+    pub(super) mtu: u16,
+    pub(super) hop: u8,
+    /// 0 is from the task, 1 back to it.
+    pub(super) direction: u8,
+    pub(super) slot: u32,
+    pub(super) zero: u32,
+    /// In nanoseconds.
+    pub(super) idle: u64,
+}
+
+/// What passed in one direction. User space and the programs both write it, in atomic words; the two halves of a word belong
+/// to the programs alone, once there are entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Direction {
+    pub(super) packets: u64,
+    pub(super) segments: u64,
+    pub(super) bytes: u64,
+    pub(super) seen: u64,
+    pub(super) end: u64,
+    pub(super) ack: u64,
+    pub(super) floor: u32,
+    pub(super) ceiling: u32,
+    pub(super) punted: u64,
+}
+
+/// What passed in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Slot {
+    pub(super) directions: [Direction; 2],
+}
+
+/// What the next process has to know of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Record {
+    pub(super) egress: RecordTuple,
+    pub(super) returned: RecordTuple,
+    pub(super) eni: RecordPort,
+    pub(super) nat: RecordPort,
+    pub(super) began: u64,
+    pub(super) counted: [RecordCounted; 2],
+}
+
+/// One direction's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct RecordTuple {
+    pub(super) space: u16,
+    pub(super) protocol: u8,
+    pub(super) zero: u8,
+    pub(super) source: Address,
+    pub(super) destination: Address,
+    pub(super) sport: big_endian::U16,
+    pub(super) dport: big_endian::U16,
+}
+
+/// A port that the flow has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct RecordPort {
+    /// [`NO_PORT`] and the like.
+    pub(super) holder: u16,
+    pub(super) space: u16,
+    pub(super) address: Address,
+    pub(super) port: u32,
+}
+
+/// There is none.
+pub(super) const NO_PORT: u16 = 0;
+/// An ENI or a NAT gateway has it.
+pub(super) const OWN_PORT: u16 = 1;
+/// App Runner's own NAT has it.
+pub(super) const APP_RUNNER_PORT: u16 = 2;
+
+/// Packets, segments and bytes by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct RecordCounted {
+    pub(super) own: [u64; 3],
+    pub(super) offloaded: [u64; 3],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_what_its_entry_says() {
+        let link = Link { ifindex: 7, near: Mac([1; 6]), far: Mac([2; 6]) };
+        assert_eq!(LinkEntry::from(link).link(), Some(link));
+        assert_eq!(LinkEntry::NOWHERE.link(), None);
+    }
+}
