@@ -1,45 +1,45 @@
 //! What AWS takes, and what does not do what its author thinks.
 
+mod context;
 mod dead_route;
 mod gateway_endpoint;
 mod middlebox;
+mod nat_gateway;
 mod peering;
+mod public_subnet;
+mod routes;
 
-use self::dead_route::to_nothing;
+use self::context::Context;
 use super::acceptance::Refusal;
-use super::address::{contains, overlap};
-use super::diagnostic::{At, Report};
+use super::address::overlap;
+use super::diagnostic::Report;
 use super::spec::{
-    Connector, Destination, EndpointKind, NatGateway, Peer, Route, RouteTable, SecurityGroupRule,
-    Spec, Subnet, Target, Vpc,
+    Connector, Destination, EndpointKind, Peer, RouteTable, SecurityGroupRule, Spec, Vpc,
 };
-use super::text::{is_private, is_private_block};
-use crate::vpc::{Connectivity, NatGatewayState, ServiceKind};
-use ipnetwork::Ipv4Network;
+use super::text::is_private;
+use crate::vpc::{ServiceKind, Snapshot};
 use std::collections::BTreeSet;
 
-const PRIVATE: &str = "use a private subnet, whose route table leads to a NAT gateway";
-
-/// Reports everything that is doubtful in a spec without errors.
-pub(super) fn all(spec: &Spec, report: &Report) {
+/// Reports everything that is doubtful in a spec without errors. `snapshot` is what the spec is lowered to: where packets
+/// go is asked there, of the paths.
+pub(super) fn all(spec: &Spec, snapshot: &Snapshot, report: &Report) {
+    let context = Context::new(spec, snapshot, report);
     for connector in &spec.connectors {
         match connector.kind {
             ServiceKind::AppRunner => unsupported_zones(spec, connector, report),
             ServiceKind::Lambda | ServiceKind::Fargate => {}
         }
-        if !public_addresses(spec, connector, report) {
-            public_subnets(spec, connector, report);
-        }
+        public_subnet::check(&context, connector);
         single_zone(spec, connector, report);
     }
     for gateway in &spec.nat_gateways {
-        way_out(spec, gateway, report);
+        nat_gateway::check(&context, gateway);
     }
     for endpoint in &spec.vpc_endpoints {
-        gateway_endpoint::check(spec, endpoint, report);
+        gateway_endpoint::check(&context, endpoint);
     }
     for table in &spec.route_tables {
-        dead_routes(spec, table, report);
+        routes::check(&context, table);
         overlapping_prefix_lists(spec, table, report);
     }
     for endpoint in spec.vpc_endpoints.iter().filter(|e| e.kind == EndpointKind::Interface) {
@@ -60,66 +60,6 @@ pub(super) fn all(spec: &Spec, report: &Report) {
     internet_hosts(spec, report);
     private_names_of_endpoints(spec, report);
     private_zones(spec, report);
-}
-
-/// Whether it is of Fargate tasks with public addresses, which are of use where an internet gateway is.
-fn public_addresses(spec: &Spec, connector: &Connector, report: &Report) -> bool {
-    let own = spec.services.iter().find(|service| {
-        service.vpc_connector.as_ref().is_some_and(|named| **named == *connector.name)
-    });
-    let Some(assigned) = own.and_then(|service| service.assign_public_ip.as_ref()) else {
-        return false;
-    };
-    let private = |id: &&At<String>| spec.subnet(id).is_some_and(|s| !spec.is_public(s));
-    if let (true, Some(subnet)) = (**assigned, connector.subnets.iter().find(private)) {
-        report.warning(
-            assigned.span,
-            "public-address-without-way",
-            format!(
-                "the public addresses of {} are of no use in {:?}, whose route table leads to no internet gateway",
-                connector.title(),
-                subnet.value
-            ),
-            "use public subnets, or leave assign_public_ip out",
-        );
-    }
-    **assigned
-}
-
-/// A connector's ENI has no public address, so an internet gateway drops whatever it sends (spec 3.6).
-fn public_subnets(spec: &Spec, connector: &Connector, report: &Report) {
-    for id in &connector.subnets {
-        let Some(subnet) = spec.subnet(id).filter(|subnet| spec.is_public(subnet)) else {
-            continue;
-        };
-        // Where no line can be shown, the name must do.
-        let whose = match connector.line {
-            0 => format!(", of VPC connector {:?},", connector.name.value),
-            _ => String::new(),
-        };
-        let (whose_interface, way_out) = match connector.kind {
-            ServiceKind::AppRunner => {
-                ("a connector's network interface, which has no public address", PRIVATE)
-            }
-            ServiceKind::Lambda => {
-                ("a function's network interface, which has no public address", PRIVATE)
-            }
-            ServiceKind::Fargate => (
-                "a Fargate task without a public address",
-                "set assign_public_ip = true, or use a private subnet, whose route table leads to a NAT gateway",
-            ),
-        };
-        report.warning(
-            id.span,
-            "public-subnet-in-connector",
-            format!(
-                "{:?}{whose} is a public subnet: tasks get no internet there, because the internet gateway drops what comes \
-                 from {whose_interface}",
-                subnet.id.value
-            ),
-            way_out,
-        );
-    }
 }
 
 fn single_zone(spec: &Spec, connector: &Connector, report: &Report) {
@@ -165,137 +105,6 @@ fn unsupported_zones(spec: &Spec, connector: &Connector, report: &Report) {
                 "take a subnet of another zone, or change apprunner.unsupported_availability_zones",
             );
         }
-    }
-}
-
-/// A public NAT gateway without a working path to the internet (spec 6).
-fn way_out(spec: &Spec, gateway: &NatGateway, report: &Report) {
-    let Some(subnet) = spec.subnet(&gateway.subnet) else { return };
-    let found = match (gateway.state, gateway.connectivity) {
-        (NatGatewayState::Available, Connectivity::Private) => None,
-        (NatGatewayState::Available, Connectivity::Public) => without_way_out(spec, subnet),
-        (
-            NatGatewayState::Pending
-            | NatGatewayState::Failed
-            | NatGatewayState::Deleting
-            | NatGatewayState::Deleted,
-            _,
-        ) => Some((
-            format!("its state is {}", gateway.state.as_str()),
-            "it carries packets only in the state \"available\"",
-        )),
-    };
-    let Some((message, help)) = found else { return };
-    report.warning(
-        gateway.id.span,
-        "nat-gateway-without-way-out",
-        format!("NAT gateway {:?} has no way out: {message}", gateway.id.value),
-        help,
-    );
-}
-
-/// Why a subnet is no place for a public NAT gateway, and what to do.
-fn without_way_out(spec: &Spec, subnet: &Subnet) -> Option<(String, &'static str)> {
-    let (id, vpc) = (&subnet.id.value, spec.vpc(&subnet.vpc)?);
-    if vpc.internet_gateway.is_none() {
-        let help = "add internet_gateway to the VPC, and a route to it to the NAT gateway's subnet";
-        let message =
-            format!("Gateway.NotAttached: VPC {:?} has no internet gateway", vpc.id.value);
-        return Some((message, help));
-    }
-    let help = "put the NAT gateway into a public subnet";
-    if let Some((destination, other)) = leads_to_nat_gateway(spec, subnet) {
-        let message = format!("its subnet {id:?} leads {destination} to NAT gateway {other:?}");
-        return Some((message, help));
-    }
-    let without_route = !middlebox::behind(spec, subnet).iter().any(|at| spec.is_public(at));
-    without_route.then(|| (format!("subnet {id:?} has no route to an internet gateway"), help))
-}
-
-/// The first route out of the VPC by a NAT gateway.
-fn leads_to_nat_gateway<'s>(
-    spec: &'s Spec,
-    subnet: &'s Subnet,
-) -> Option<(&'s Destination, &'s str)> {
-    let table = spec.route_table_of(subnet)?;
-    table.routes.iter().filter(|route| !into_vpc(spec, table, route)).find_map(|route| {
-        let Target::NatGateway(id) = &route.target.value else { return None };
-        Some((&route.destination.value, id.as_str()))
-    })
-}
-
-/// Whether a route is for a part of its own VPC.
-fn into_vpc(spec: &Spec, table: &RouteTable, route: &Route) -> bool {
-    let Destination::Cidr(network) = route.destination.value else { return false };
-    let vpc = spec.vpc(&table.vpc);
-    vpc.is_some_and(|vpc| vpc.cidrs.iter().any(|block| contains(**block, network)))
-}
-
-/// A route whose every packet is dropped, by AWS or by this version of egret.
-fn dead_routes(spec: &Spec, table: &RouteTable, report: &Report) {
-    for route in &table.routes {
-        match &route.target.value {
-            Target::Local => {}
-            Target::InternetGateway(_) => private_destination(route, report),
-            Target::NatGateway(id) => dead_nat_gateway(spec, table, route, id, report),
-            Target::VpcEndpoint(_) | Target::NetworkInterface(_) => {
-                middlebox::check(spec, table, route, report);
-            }
-            Target::Peering(id) => peering::check(spec, table, route, id, report),
-            Target::Blackhole(_) => to_nothing(route, "its target is gone (blackhole)", report),
-        }
-    }
-}
-
-fn dead_nat_gateway(spec: &Spec, table: &RouteTable, route: &Route, id: &str, report: &Report) {
-    let Some(gateway) = spec.nat_gateway(id) else { return };
-    if gateway.state != NatGatewayState::Available {
-        let why = format!("NAT gateway {id:?} is {}", gateway.state.as_str());
-        to_nothing(route, &why, report);
-    } else if into_vpc(spec, table, route) || leads_on(spec, gateway, route) {
-        // The gateway's own subnet leads there without an internet gateway.
-    } else if gateway.connectivity == Connectivity::Private {
-        let why = format!(
-            "private NAT gateway {id:?} has no public address, so no internet gateway lets its packets out, and its \
-             own subnet leads nowhere else"
-        );
-        to_nothing(route, &why, report);
-    } else {
-        private_destination(route, report);
-    }
-}
-
-/// Whether a part of what is routed to a NAT gateway goes on by another way than an internet gateway.
-fn leads_on(spec: &Spec, gateway: &NatGateway, route: &Route) -> bool {
-    let Some(subnet) = spec.subnet(&gateway.subnet) else { return false };
-    let meets = |network| match &route.destination.value {
-        Destination::Cidr(wanted) => overlap(*wanted, network),
-        Destination::PrefixList(id) => entries(spec, id).any(|entry| overlap(entry, network)),
-    };
-    let table = spec.route_table_of(subnet).into_iter().flat_map(|table| &table.routes);
-    let mut beyond = table.filter(|next| {
-        let (target, by) = (&next.target.value, spec.subnet_of_middlebox(&next.target.value));
-        by.is_none() && matches!(target, Target::Peering(_) | Target::VpcEndpoint(_))
-    });
-    beyond.any(|next| match &next.destination.value {
-        Destination::Cidr(network) => meets(*network),
-        Destination::PrefixList(id) => entries(spec, id).any(meets),
-    })
-}
-
-fn entries<'s>(spec: &'s Spec, list: &'s str) -> impl Iterator<Item = Ipv4Network> + 's {
-    let lists = spec.prefix_lists.iter().filter(move |found| *found.id == list);
-    lists.flat_map(|found| found.entries.iter().copied())
-}
-
-/// An internet gateway sends nothing to private addresses (spec 3.6).
-fn private_destination(route: &Route, report: &Report) {
-    match route.destination.value {
-        Destination::Cidr(network) if is_private_block(network) => {
-            let why = format!("an internet gateway sends nothing to {network}, which is private");
-            to_nothing(route, &why, report);
-        }
-        Destination::Cidr(_) | Destination::PrefixList(_) => {}
     }
 }
 

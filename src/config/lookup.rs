@@ -72,7 +72,8 @@ impl Spec {
         }
     }
 
-    /// Whether a subnet is public: its route table leads to an internet gateway.
+    /// Whether a subnet is public, in AWS's words: its own route table has a route to an internet gateway. Where its packets
+    /// really go is asked of their [paths](crate::vpc::path).
     pub fn is_public(&self, subnet: &Subnet) -> bool {
         self.route_table_of(subnet).is_some_and(|table| {
             let leads = |target: &Target| matches!(target, Target::InternetGateway(_));

@@ -199,7 +199,7 @@ impl Lab {
     /// What can be used and probably does not do what is wanted, by line.
     pub fn lint(&self) -> Vec<Diagnostic> {
         let report = Report::new(Arc::clone(&self.source));
-        lint::all(&self.spec, &report);
+        lint::all(&self.spec, &self.lower(Generation::default()), &report);
         let (_, mut warnings) = report.finish();
         warnings.extend(self.warnings.iter().cloned());
         warnings.sort_by_key(|w| (w.line, w.column));

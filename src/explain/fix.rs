@@ -3,10 +3,11 @@
 use super::packet::{destination_vpc, eni_of, packet_at, protocol_word, whereabouts};
 use crate::packet::Tuple;
 use crate::pipeline::{Component, Detail, Evidence, Outcome, Reason, Stage, Step};
+use crate::vpc::path::{self, Hop};
 use crate::vpc::{
-    Connectivity, Destination, Direction, Egress, Interface, Line, NatGatewayState, NetworkAclIx,
-    PeeringIx, ResourceIx, RouteTableIx, RuleRef, SecurityGroupIx, Snapshot, SubnetIx, Target,
-    VpcIx,
+    Connectivity, Destination, Direction, Egress, Interface, Line, NatGateway, NatGatewayIx,
+    NatGatewayState, NetworkAclIx, PeeringIx, ResourceIx, RouteTableIx, RuleRef, SecurityGroupIx,
+    Snapshot, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -347,8 +348,8 @@ fn followed_route(step: &Step) -> Option<(RouteTableIx, u16)> {
     Some((table, position))
 }
 
-/// A public NAT gateway of the VPC that has a way out and would keep it: one that shares `changed` with the connector
-/// would be led to itself. Nothing inside the VPC is reached through a NAT gateway.
+/// A public NAT gateway of the VPC whose path leads to the internet, and would still: one on whose path `changed` is asked
+/// would be led to itself.
 fn working_nat_gateway(
     evidence: &Evidence,
     snapshot: &Snapshot,
@@ -356,22 +357,26 @@ fn working_nat_gateway(
 ) -> Option<String> {
     let parts = snapshot.parts();
     let vpc = parts.route_tables.get(changed.get())?.vpc;
-    if parts.vpcs.get(vpc.get())?.contains(evidence.inside.dst()) {
-        return None;
-    }
-    let works = |subnet: SubnetIx| {
-        let subnet = parts.subnets.get(subnet.get())?;
-        let (_, route) =
-            parts.route_tables.get(subnet.route_table.get())?.lookup(evidence.inside.dst())?;
-        let out = route.target == Target::InternetGateway;
-        Some(subnet.vpc == vpc && subnet.route_table != changed && out)
-    };
-    let gateway = parts.nat_gateways.iter().find(|gateway| {
+    let works = |(ix, gateway): &(NatGatewayIx, &NatGateway)| {
         gateway.connectivity == Connectivity::Public
             && gateway.state == NatGatewayState::Available
-            && works(gateway.subnet) == Some(true)
-    })?;
+            && snapshot.subnet(gateway.subnet).vpc == vpc
+            && leads_out(snapshot, *ix, evidence.inside.dst(), changed)
+    };
+    let (_, gateway) = (0..).map(NatGatewayIx).zip(&parts.nat_gateways).find(works)?;
     Some(gateway.id.clone())
+}
+
+/// Decides whether a NAT gateway leads to an address by an internet gateway, without asking one table.
+fn leads_out(
+    snapshot: &Snapshot,
+    gateway: NatGatewayIx,
+    to: Ipv4Addr,
+    without: RouteTableIx,
+) -> bool {
+    let hops = path::request_beyond(snapshot, gateway, to);
+    let asks = |hop: &Hop| matches!(*hop, Hop::RouteTable { subnet, .. } if snapshot.subnet(subnet).route_table == without);
+    hops.pass_internet_gateway() && !hops.as_slice().iter().any(asks)
 }
 
 fn connector_table(evidence: &Evidence, snapshot: &Snapshot) -> Option<RouteTableIx> {

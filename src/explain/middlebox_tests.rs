@@ -81,10 +81,14 @@ const OUT: &str = r#"egress = [{ protocol = "all", to = "0.0.0.0/0" }]"#;
 const OFF: &str = "source_dest_check = false";
 
 fn asked(lab: &str) -> (Evidence, Snapshot) {
+    asked_for(lab, (DB, 5432))
+}
+
+fn asked_for(lab: &str, (dst, dport): (Ipv4Addr, u16)) -> (Evidence, Snapshot) {
     let snapshot = Lab::parse("lab.toml", lab).unwrap().lower(Generation(1));
     let task = Task { service: ServiceIx(0), number: 1, address: TASK, eni: Some(EniIx(0)) };
     let snapshot = snapshot.with_task(task);
-    let inside = Tuple { protocol: Protocol::Tcp, src: TASK, dst: DB, sport: 40_000, dport: 5432 };
+    let inside = Tuple { protocol: Protocol::Tcp, src: TASK, dst, sport: 40_000, dport };
     let inside = Inside::new(inside);
     let evidence = Engine::new(1).explain(Instant::ZERO, &snapshot, &task, inside, (0, 0));
     (evidence, snapshot)
@@ -101,6 +105,54 @@ fn mended(lab: &str) -> (Option<&'static str>, String, Option<(String, String)>)
     let told = explanation(&evidence, &snapshot);
     let fix = fix(&evidence, &snapshot).map(|fix| (fix.id, fix.rule));
     (told.reason, told.decided_by.unwrap().to_string(), fix)
+}
+
+/// With a NAT gateway whose subnet leads out through the firewall, whose table leads out by `beyond`.
+fn with_firewalled_nat_gateway(beyond: &str) -> String {
+    let gateway =
+        with(LAB, "cidr = \"10.0.0.0/16\"", "cidr = \"10.0.0.0/16\"\ninternet_gateway = \"igw\"");
+    let firewall = "cidr = \"10.0.3.0/24\"";
+    with(&gateway, firewall, &format!("{firewall}\nroute_table = \"{beyond}\""))
+        + r#"
+[[subnet]]
+id = "subnet-nat"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.4.0/24"
+route_table = "rtb-nat"
+[[route_table]]
+id = "rtb-nat"
+vpc = "vpc"
+routes = [{ destination = "0.0.0.0/0", target = "eni-fw" }]
+[[route_table]]
+id = "rtb-fw"
+vpc = "vpc"
+routes = [{ destination = "0.0.0.0/0", target = "igw" }]
+[[nat_gateway]]
+id = "nat"
+subnet = "subnet-nat"
+"#
+}
+
+#[test]
+fn nat_gateway_that_leads_out_through_a_middlebox_is_proposed() {
+    let proposed = |lab: &str| {
+        let (evidence, snapshot) = asked_for(lab, (Ipv4Addr::new(203, 0, 113, 10), 443));
+        fix(&evidence, &snapshot).map(|fix| (fix.id, fix.rule))
+    };
+    let route = some("rtb-app", r#"{ destination = "0.0.0.0/0", target = "nat" }"#);
+    assert_eq!(proposed(&with_firewalled_nat_gateway("rtb-fw")), route);
+    let nowhere = with_firewalled_nat_gateway("rtb-data");
+    assert_eq!(proposed(&nowhere), None, "the firewall's table leads nowhere");
+    let public = |beyond: &str| {
+        let routes = r#"routes = [{ destination = "0.0.0.0/0", target = "igw" }, "#;
+        let lab = with_firewalled_nat_gateway(beyond);
+        let app = "id = \"rtb-app\"\nvpc = \"vpc\"\nroutes = [";
+        with(&lab, app, &app.replace("routes = [", routes))
+    };
+    assert_eq!(proposed(&public("rtb-fw")), route);
+    let shared = public("rtb-app");
+    assert_eq!(proposed(&shared), None, "the changed table would lead the gateway to itself");
 }
 
 fn some(id: &str, rule: &str) -> Option<(String, String)> {

@@ -36,7 +36,7 @@ pub struct Route {
 }
 
 /// A route's destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Destination {
     /// A CIDR block.
     Cidr(Ipv4Network),

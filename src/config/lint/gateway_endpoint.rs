@@ -1,20 +1,21 @@
 //! Gateway endpoints that nothing is sent to (surprise 12).
 
+use super::context::Context;
 use crate::config::address::overlap;
-use crate::config::diagnostic::Report;
-use crate::config::spec::{
-    Connector, EndpointKind, Peer, RouteTable, SecurityGroupRule, Spec, Target, VpcEndpoint,
-};
+use crate::config::spec::{Connector, EndpointKind, Peer, SecurityGroupRule, Spec, VpcEndpoint};
 use crate::packet::Protocol;
-use crate::vpc::ProtocolMatch;
+use crate::vpc::path::Link;
+use crate::vpc::{GatewayEndpointIx, ProtocolMatch, Target};
 use ipnetwork::Ipv4Network;
 
-pub(super) fn check(spec: &Spec, endpoint: &VpcEndpoint, report: &Report) {
+pub(super) fn check(context: &Context<'_>, endpoint: &VpcEndpoint) {
+    let Context { spec, report, .. } = context;
     let Some(list) = &endpoint.prefix_list else { return };
     if endpoint.kind == EndpointKind::Interface {
         return;
     }
-    if !spec.route_tables.iter().any(|table| leads_to(table, endpoint)) {
+    let Some(ix) = context.gateway_endpoint(&endpoint.id) else { return };
+    if !has_route(context, ix) {
         report.warning(
             endpoint.id.span,
             "endpoint-without-route",
@@ -24,7 +25,7 @@ pub(super) fn check(spec: &Spec, endpoint: &VpcEndpoint, report: &Report) {
     }
     let entries = spec.prefix_lists.iter().find(|l| *l.id == **list);
     let entries = entries.map_or(&[][..], |list| &list.entries);
-    for connector in spec.connectors.iter().filter(|c| uses(spec, c, endpoint)) {
+    for connector in spec.connectors.iter().filter(|c| uses(context, c, ix)) {
         if !lets_out(spec, connector, entries) {
             report.warning(
                 connector.name.span,
@@ -39,18 +40,18 @@ pub(super) fn check(spec: &Spec, endpoint: &VpcEndpoint, report: &Report) {
     }
 }
 
-fn leads_to(table: &RouteTable, endpoint: &VpcEndpoint) -> bool {
-    let named = endpoint.route_tables.iter().any(|id| **id == *table.id);
-    let is_it =
-        |target: &Target| matches!(target, Target::VpcEndpoint(id) if *id == *endpoint.id.value);
-    named || table.routes.iter().any(|route| is_it(&route.target.value))
+/// Decides whether a table has a route to the endpoint.
+fn has_route(context: &Context<'_>, endpoint: GatewayEndpointIx) -> bool {
+    let tables = context.snapshot.parts().route_tables.iter();
+    let mut routes = tables.flat_map(|table| &table.routes);
+    routes.any(|route| route.target == Target::GatewayEndpoint(endpoint))
 }
 
-/// Whether a connector has a subnet whose table leads to the endpoint.
-fn uses(spec: &Spec, connector: &Connector, endpoint: &VpcEndpoint) -> bool {
-    let subnets = connector.subnets.iter().filter_map(|id| spec.subnet(id));
-    let mut tables = subnets.filter_map(|subnet| spec.route_table_of(subnet));
-    tables.any(|table| leads_to(table, endpoint))
+/// Decides whether packets from a subnet of a connector are led to the endpoint.
+fn uses(context: &Context<'_>, connector: &Connector, endpoint: GatewayEndpointIx) -> bool {
+    let subnets = connector.subnets.iter().filter_map(|id| context.spec.subnet(id));
+    let mut leads = subnets.flat_map(|subnet| context.leads(subnet));
+    leads.any(|lead| lead.end == Ok(Link::Endpoint(endpoint)))
 }
 
 /// Whether a rule of the connector's groups lets TCP or ICMP out to one of these addresses.

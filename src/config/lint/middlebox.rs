@@ -1,29 +1,15 @@
 //! Routes through a middlebox that nothing gets through (spec 3.7).
 
+use super::context::Context;
 use super::dead_route::to_nothing;
-use crate::config::diagnostic::Report;
 use crate::config::spec::{Destination, Route, RouteTable, Spec, Subnet, Target};
+use crate::vpc::path::{DeadEnd, Lead};
 
-/// A subnet, and the subnets of all middleboxes that its routes lead through.
-pub(super) fn behind<'s>(spec: &'s Spec, subnet: &'s Subnet) -> Vec<&'s Subnet> {
-    let mut found = vec![subnet];
-    let mut asked = 0;
-    while let Some(at) = found.get(asked).copied() {
-        asked += 1;
-        let routes = spec.route_table_of(at).into_iter().flat_map(|table| &table.routes);
-        for next in routes.filter_map(|route| spec.subnet_of_middlebox(&route.target.value)) {
-            if !found.iter().any(|known| *known.id == *next.id) {
-                found.push(next);
-            }
-        }
-    }
-    found
-}
-
-/// A network interface whose check is on, and a middlebox in a subnet that the route itself is for.
-pub(super) fn check(spec: &Spec, table: &RouteTable, route: &Route, report: &Report) {
-    let target = &route.target.value;
-    if let Target::NetworkInterface(id) = target
+/// Reports a network interface whose check is on, a middlebox in a subnet that the route itself is for, and a route whose
+/// packets go from middlebox to middlebox.
+pub(super) fn check(context: &Context<'_>, table: &RouteTable, route: &Route, leads: &[Lead]) {
+    let Context { spec, report, .. } = context;
+    if let Target::NetworkInterface(id) = &route.target.value
         && spec.network_interface(id).is_some_and(|resource| resource.has_source_dest_check())
     {
         let why = format!(
@@ -32,7 +18,7 @@ pub(super) fn check(spec: &Spec, table: &RouteTable, route: &Route, report: &Rep
         );
         return to_nothing(route, &why, report);
     }
-    let Some(subnet) = spec.subnet_of_middlebox(target) else { return };
+    let Some(subnet) = spec.subnet_of_middlebox(&route.target.value) else { return };
     if route.destination.value == Destination::Cidr(*subnet.cidr) {
         report.warning(
             route.target.span,
@@ -44,8 +30,11 @@ pub(super) fn check(spec: &Spec, table: &RouteTable, route: &Route, report: &Rep
             "AWS wants it in another subnet than the source and the destination",
         );
     }
-    let own = spec.route_table_of(subnet).is_some_and(|own| *own.id == *table.id);
-    if own {
+    let looped = |lead: &Lead| matches!(lead.end, Err(DeadEnd::Loop(..) | DeadEnd::NatLoop(..)));
+    if leads.is_empty() || !leads.iter().all(looped) {
+        return;
+    }
+    if uses(spec, subnet, table) {
         report.warning(
             route.target.span,
             "middlebox-in-same-subnet",
@@ -55,5 +44,12 @@ pub(super) fn check(spec: &Spec, table: &RouteTable, route: &Route, report: &Rep
             ),
             "put the middlebox into a subnet of its own, with a route table that leads on",
         );
+    } else {
+        let why = "its packets come back to a subnet that they have left, or pass more than eight middleboxes";
+        to_nothing(route, why, report);
     }
+}
+
+fn uses(spec: &Spec, subnet: &Subnet, table: &RouteTable) -> bool {
+    spec.route_table_of(subnet).is_some_and(|own| *own.id == *table.id)
 }

@@ -1,61 +1,85 @@
 //! Routes to peering connections that carry nothing, or no reply.
 
+use super::context::Context;
 use super::dead_route::to_nothing;
-use crate::config::address::overlap;
-use crate::config::diagnostic::Report;
-use crate::config::spec::{Destination, Route, RouteTable, Spec, Subnet, Target, Vpc};
-use crate::vpc::PeeringState;
+use crate::config::spec::{Peering, Route, RouteTable};
+use crate::vpc::path::{self, DeadEnd, Lead, Link};
+use crate::vpc::{PeeringIx, PeeringState, RuleRef, SubnetIx};
 use ipnetwork::Ipv4Network;
 
-pub(super) fn check(spec: &Spec, table: &RouteTable, route: &Route, id: &str, report: &Report) {
-    let Some(peering) = spec.peerings.iter().find(|p| *p.id == *id) else { return };
+/// Reports a route to a connection that is not active, that has no address behind it, or that no reply comes back by.
+pub(super) fn check(
+    context: &Context<'_>,
+    (table, route): (&RouteTable, &Route),
+    leads: &[Lead],
+    id: &str,
+) {
+    let Some(peering) = context.spec.peerings.iter().find(|p| *p.id == *id) else { return };
     if peering.state != PeeringState::Active {
         let why = format!("peering connection {id:?} is {}", peering.state.as_str());
-        return to_nothing(route, &why, report);
+        return to_nothing(route, &why, context.report);
     }
-    let (Some(ours), Some(peer)) = (spec.vpc(&table.vpc), spec.vpc(peering.other_than(&table.vpc)))
-    else {
-        return;
-    };
-    let networks = networks(spec, route);
-    if !networks.iter().any(|network| meets(peer, *network)) {
-        let (to, peer) = (&route.destination.value, &peer.id.value);
+    let outside = |lead: &Lead| matches!(lead.end, Err(DeadEnd::OutsidePeer(_)));
+    if !leads.is_empty() && leads.iter().all(outside) {
+        let (to, peer) = (&route.destination.value, peering.other_than(&table.vpc));
         let why = format!("{to} is not in VPC {peer:?}, and a peering connection leads no further");
-        return to_nothing(route, &why, report);
+        return to_nothing(route, &why, context.report);
     }
-    let there: Vec<&Subnet> = spec
-        .subnets
-        .iter()
-        .filter(|s| *s.vpc == *peer.id && networks.iter().any(|n| overlap(*n, *s.cidr)))
-        .collect();
-    if !there.is_empty() && !there.iter().any(|subnet| leads_back(spec, subnet, id, ours)) {
-        let (ours, peer) = (&ours.id.value, &peer.id.value);
-        report.warning(
-            route.target.span,
-            "no-route-back",
-            format!("no subnet there has a route back to {ours:?} by {id:?}: requests arrive, replies do not"),
-            format!("add a route to the CIDR block of {ours:?} by {id:?} to the route tables of {peer:?}"),
-        );
+    if let (Some(ix), Some(rule)) = (context.peering(id), context.route(table, route))
+        && !is_answered(context, ix, rule, leads)
+    {
+        no_route_back(context, (table, route), peering);
     }
 }
 
-fn networks(spec: &Spec, route: &Route) -> Vec<Ipv4Network> {
-    match &route.destination.value {
-        Destination::Cidr(network) => vec![*network],
-        Destination::PrefixList(id) => {
-            let list = spec.prefix_lists.iter().find(|list| *list.id == *id);
-            list.map(|list| list.entries.clone()).unwrap_or_default()
-        }
+fn no_route_back(context: &Context<'_>, (table, route): (&RouteTable, &Route), peering: &Peering) {
+    let (ours, peer) = (&table.vpc.value, peering.other_than(&table.vpc));
+    let id = &peering.id.value;
+    context.report.warning(
+        route.target.span,
+        "no-route-back",
+        format!("no subnet there has a route back to {ours:?} by {id:?}: requests arrive, replies do not"),
+        format!("add a route to the CIDR block of {ours:?} by {id:?} to the route tables of {peer:?}"),
+    );
+}
+
+/// Decides whether any subnet of the peer that the route leads to is led back; true if there is no such subnet.
+fn is_answered(context: &Context<'_>, ix: PeeringIx, rule: RuleRef, leads: &[Lead]) -> bool {
+    let senders = senders(context, rule, leads);
+    let there = answering(context, leads);
+    let is_led_back = |from: SubnetIx| {
+        senders.iter().any(|sender| path::is_led_back(context.snapshot, from, *sender, ix))
+    };
+    there.is_empty() || there.into_iter().any(is_led_back)
+}
+
+/// Returns the subnets that the leads go to.
+fn answering(context: &Context<'_>, leads: &[Lead]) -> Vec<SubnetIx> {
+    let led_to = |vpc, cidr: Ipv4Network| {
+        leads.iter().any(|lead| {
+            let meets = lead.to.contains(cidr.network()) || cidr.contains(lead.to.network());
+            lead.end == Ok(Link::Vpc(vpc)) && meets
+        })
+    };
+    let subnets = (0..).map(SubnetIx).zip(&context.snapshot.parts().subnets);
+    subnets.filter(|(_, s)| led_to(s.vpc, s.cidr)).map(|(ix, _)| ix).collect()
+}
+
+/// Returns the networks whose packets the route leads out of the VPC: they come from an ENI, or from the NAT gateway before
+/// it. If no subnet is led by it, any address of the VPC could be.
+fn senders(context: &Context<'_>, rule: RuleRef, leads: &[Lead]) -> Vec<Ipv4Network> {
+    let snapshot = context.snapshot;
+    let sender = |lead: &Lead| match lead.nat_gateway {
+        Some(gateway) => snapshot.nat_gateway(gateway).subnet,
+        None => lead.from,
+    };
+    let out = context.all_leads().filter(|lead| lead.last_route == Some(rule) && lead.end.is_ok());
+    let mut senders: Vec<_> = out.map(|lead| snapshot.subnet(sender(lead)).cidr).collect();
+    senders.sort();
+    senders.dedup();
+    if senders.is_empty() {
+        let vpc = leads.first().map(|lead| snapshot.subnet(lead.from).vpc);
+        senders = vpc.map(|vpc| snapshot.vpc(vpc).cidrs.clone()).unwrap_or_default();
     }
-}
-
-fn meets(vpc: &Vpc, network: Ipv4Network) -> bool {
-    vpc.cidrs.iter().any(|block| overlap(**block, network))
-}
-
-fn leads_back(spec: &Spec, subnet: &Subnet, peering: &str, ours: &Vpc) -> bool {
-    let by_it =
-        |route: &&Route| matches!(&route.target.value, Target::Peering(id) if id == peering);
-    let to_us = |route: &Route| networks(spec, route).iter().any(|network| meets(ours, *network));
-    spec.route_table_of(subnet).is_some_and(|table| table.routes.iter().filter(by_it).any(to_us))
+    senders
 }

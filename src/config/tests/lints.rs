@@ -4,12 +4,12 @@ use super::*;
 
 /// The rules and texts of the warnings.
 #[track_caller]
-fn warnings(text: &str) -> Vec<(&'static str, String)> {
+pub(super) fn warnings(text: &str) -> Vec<(&'static str, String)> {
     lab(text).lint().into_iter().map(|w| (w.rule, w.text)).collect()
 }
 
 #[track_caller]
-fn check(expected: &[(&'static str, &str)], addition: &str) {
+pub(super) fn check(expected: &[(&'static str, &str)], addition: &str) {
     let expected: Vec<_> =
         expected.iter().map(|(rule, text)| (*rule, (*text).to_owned())).collect();
     assert_eq!(warnings(&based(addition)), expected);

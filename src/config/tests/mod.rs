@@ -5,6 +5,7 @@ mod dns;
 mod errors;
 mod kinds;
 mod lints;
+mod lints_of_paths;
 mod lowering;
 mod overlay;
 mod readme;

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// Where a probe may go: everything that has an address, its neighbours, and places that should not be reached.
-fn destinations(world: &World) -> Vec<Ipv4Addr> {
+pub(super) fn destinations(world: &World) -> Vec<Ipv4Addr> {
     let plan = &world.lab.plan;
     let mut all: Vec<Ipv4Addr> = world.lab.spec.resources.iter().map(|r| r.address.value).collect();
     let endpoints = world.lab.spec.vpc_endpoints.iter();
@@ -58,7 +58,7 @@ fn destinations(world: &World) -> Vec<Ipv4Addr> {
     all
 }
 
-fn question(tape: &mut Tape<'_>, destinations: &[Ipv4Addr]) -> Question {
+pub(super) fn question(tape: &mut Tape<'_>, destinations: &[Ipv4Addr]) -> Question {
     let to = tape.pick(destinations);
     let port = tape.pick(&[443, 5432, 53, 80, 1023, 40_000]);
     match tape.below(6) {
@@ -74,7 +74,7 @@ fn question(tape: &mut Tape<'_>, destinations: &[Ipv4Addr]) -> Question {
     }
 }
 
-fn packet(ask: &Question, from: Ipv4Addr, sport: u16) -> Vec<u8> {
+pub(super) fn packet(ask: &Question, from: Ipv4Addr, sport: u16) -> Vec<u8> {
     match ask.protocol {
         Protocol::Tcp => syn(from, sport, (ask.to, ask.port)),
         Protocol::Udp => udp(from, sport, (ask.to, ask.port)),
@@ -167,7 +167,7 @@ fn done(world: &World, bytes: &[u8]) -> Expected {
 }
 
 /// Service, task, destination, port, protocol, and the number of another protocol.
-const OCTETS_OF_A_QUESTION: usize = 6;
+pub(super) const OCTETS_OF_A_QUESTION: usize = 6;
 
 /// Builds a lab from the octets, asks it questions, and compares. Returns what was reached, and whether a
 /// peering connection that is not active stopped it behind a NAT gateway, and whether request or reply met a middlebox.

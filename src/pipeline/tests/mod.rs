@@ -32,6 +32,7 @@ mod nat_addresses;
 mod nat_states;
 mod network_acl;
 mod oracle;
+mod paths;
 mod peering;
 mod ports;
 mod private_nat;

@@ -1,7 +1,9 @@
 //! One leg of a path: from a subnet through middleboxes to a target that is none, as the route tables on it lead.
 
-use super::hop::Middlebox;
-use crate::vpc::{GatewayEndpointIx, NatGatewayIx, PeeringIx, RuleRef, Snapshot, SubnetIx, Target};
+use super::hop::{DeadEnd, Middlebox};
+use crate::vpc::{
+    GatewayEndpointIx, NatGatewayIx, PeeringIx, RouteTableIx, RuleRef, Snapshot, SubnetIx, Target,
+};
 use ipnetwork::Ipv4Network;
 
 /// The most middleboxes in a row.
@@ -55,6 +57,20 @@ pub(super) enum Nowhere {
     Loop(RuleRef),
 }
 
+impl Nowhere {
+    /// Names the dead end for a packet that is stranded in a subnet, behind a NAT gateway or before any.
+    pub(super) fn dead_end(self, at: SubnetIx, nat_gateway: Option<NatGatewayIx>) -> DeadEnd {
+        match (self, nat_gateway) {
+            (Self::NoRoute, None) => DeadEnd::NoRoute(at),
+            (Self::NoRoute, Some(ix)) => DeadEnd::NatNoRoute(ix),
+            (Self::Blackhole(route), None) => DeadEnd::Blackhole(at, route),
+            (Self::Blackhole(route), Some(ix)) => DeadEnd::NatBlackhole(ix, route),
+            (Self::Loop(route), None) => DeadEnd::Loop(at, route),
+            (Self::Loop(route), Some(ix)) => DeadEnd::NatLoop(ix, route),
+        }
+    }
+}
+
 /// What a route's target is to a leg.
 pub(super) enum Step {
     Through(Middlebox),
@@ -81,6 +97,16 @@ impl Leg {
     /// Follows the route tables. For a network, this is the leg of all its addresses that no longer prefix of the tables
     /// holds.
     pub(super) fn of(snapshot: &Snapshot, from: SubnetIx, to: Ipv4Network) -> Self {
+        Self::by_table(snapshot, from, snapshot.subnet(from).route_table, to)
+    }
+
+    /// Follows the route tables as if the first subnet used this one.
+    pub(super) fn by_table(
+        snapshot: &Snapshot,
+        from: SubnetIx,
+        mut table: RouteTableIx,
+        to: Ipv4Network,
+    ) -> Self {
         let end = LegEnd::Nowhere(Nowhere::NoRoute);
         let mut leg = Self { from, middleboxes: [None; MOST_MIDDLEBOXES], end };
         loop {
@@ -88,7 +114,6 @@ impl Leg {
             if is_inside(snapshot, at, to) {
                 return Self { end: LegEnd::Inside, ..leg };
             }
-            let table = snapshot.subnet(at).route_table;
             let Some((position, found)) = snapshot.route_table(table).lookup_network(to) else {
                 return leg;
             };
@@ -104,6 +129,7 @@ impl Leg {
             if leg.has_asked(through.subnet) || !leg.add(through) {
                 return Self { end: LegEnd::Nowhere(Nowhere::Loop(route)), ..leg };
             }
+            table = snapshot.subnet(through.subnet).route_table;
         }
     }
 
@@ -115,6 +141,27 @@ impl Leg {
 
     pub(super) fn middleboxes(&self) -> impl Iterator<Item = Through> {
         self.middleboxes.iter().copied().flatten()
+    }
+
+    /// Decides whether a route to this target ends it.
+    pub(super) fn ends_at(&self, target: Next) -> bool {
+        matches!(self.end, LegEnd::Route(_, next) if next == target)
+    }
+
+    /// Returns the route that leads out of the first subnet; `None` if none does.
+    pub(super) fn first_route(&self) -> Option<RuleRef> {
+        self.middleboxes().next().map_or_else(|| self.last_route(), |through| Some(through.route))
+    }
+
+    /// Returns the route that is found last: the one that ends the leg, or the last one before a table without a route.
+    pub(super) fn last_route(&self) -> Option<RuleRef> {
+        match self.end {
+            LegEnd::Route(route, _)
+            | LegEnd::Nowhere(Nowhere::Blackhole(route) | Nowhere::Loop(route)) => Some(route),
+            LegEnd::Inside | LegEnd::Nowhere(Nowhere::NoRoute) => {
+                self.middleboxes().last().map(|through| through.route)
+            }
+        }
     }
 
     /// Returns the subnet that is asked last.
@@ -133,6 +180,10 @@ impl Leg {
 
 /// Decides whether a subnet has all addresses of a network.
 fn is_inside(snapshot: &Snapshot, subnet: SubnetIx, network: Ipv4Network) -> bool {
-    let cidr = snapshot.subnet(subnet).cidr;
-    cidr.contains(network.network()) && cidr.prefix() <= network.prefix()
+    has(snapshot.subnet(subnet).cidr, network)
+}
+
+/// Decides whether a network has all addresses of another.
+pub(super) fn has(outer: Ipv4Network, inner: Ipv4Network) -> bool {
+    outer.contains(inner.network()) && outer.prefix() <= inner.prefix()
 }

@@ -6,9 +6,12 @@
 
 mod attachment;
 mod hop;
+mod lead;
 mod leg;
+mod legs;
 mod link;
 mod list;
+mod parts;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -16,9 +19,11 @@ mod tests;
 
 pub use attachment::Attachment;
 pub use hop::{DeadEnd, Hop, Hops, Link, Middlebox};
-pub use link::{link, prefixes};
-pub use reply::{ReturnTo, reply};
-pub use request::request;
+pub use lead::{Lead, leads, leads_beyond, leads_by_table};
+pub use link::link;
+pub use parts::prefixes;
+pub use reply::{ReturnTo, is_led_back, reply};
+pub use request::{request, request_beyond};
 
 use super::Snapshot;
 use std::net::Ipv4Addr;

@@ -3,9 +3,11 @@
 use super::hop::{DeadEnd, Hop, Hops};
 use super::leg::{Leg, LegEnd, Next, Nowhere};
 use super::list::List;
+use super::parts::{parts, prefixes};
 use crate::vpc::{
     EniIx, GatewayEndpointIx, NatGatewayIx, PeeringIx, RuleRef, Snapshot, SubnetIx, VpcIx,
 };
+use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
 /// Where replies return to.
@@ -41,6 +43,18 @@ pub fn reply(snapshot: &Snapshot, to: ReturnTo, server: Ipv4Addr) -> Hops {
         }
     }
     list.arrive()
+}
+
+/// Decides whether replies from a subnet of a peered VPC are routed back to any part of a network on the other side: by the
+/// peering connection that the requests came by.
+pub fn is_led_back(
+    snapshot: &Snapshot,
+    from: SubnetIx,
+    to: Ipv4Network,
+    peering: PeeringIx,
+) -> bool {
+    let back = |part| Leg::of(snapshot, from, part).ends_at(Next::Peering(peering));
+    parts(snapshot, from, to, &prefixes(snapshot, from)).any(back)
 }
 
 /// A subnet on the way, and the address in it that replies are sent to.

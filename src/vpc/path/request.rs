@@ -20,6 +20,11 @@ pub fn request(snapshot: &Snapshot, from: Attachment, to: Ipv4Addr) -> Hops {
     }
 }
 
+/// Resolves what a request meets behind a NAT gateway.
+pub fn request_beyond(snapshot: &Snapshot, ix: NatGatewayIx, to: Ipv4Addr) -> Hops {
+    pass_nat_gateway(List::new(snapshot), ix, false, to).beyond_nat_gateway()
+}
+
 fn leave_eni(mut list: List<'_>, home: SubnetIx, to: Ipv4Addr) -> Hops {
     let leg = Leg::of(list.snapshot, home, to.into());
     list.through(&leg, home, |_| false);
@@ -128,17 +133,9 @@ fn deliver(mut list: List<'_>, vpc: VpcIx, to: Ipv4Addr) -> Hops {
 }
 
 fn strand(mut list: List<'_>, at: SubnetIx, nowhere: Nowhere) -> Hops {
-    if let Some(ix) = list.at_nat_gateway {
-        return list.die(match nowhere {
-            Nowhere::NoRoute => DeadEnd::NatNoRoute(ix),
-            Nowhere::Blackhole(route) => DeadEnd::NatBlackhole(ix, route),
-            Nowhere::Loop(route) => DeadEnd::NatLoop(ix, route),
-        });
+    let nat_gateway = list.at_nat_gateway;
+    if nat_gateway.is_none() {
+        list.strand(at);
     }
-    list.strand(at);
-    list.die(match nowhere {
-        Nowhere::NoRoute => DeadEnd::NoRoute(at),
-        Nowhere::Blackhole(route) => DeadEnd::Blackhole(at, route),
-        Nowhere::Loop(route) => DeadEnd::Loop(at, route),
-    })
+    list.die(nowhere.dead_end(at, nat_gateway))
 }

@@ -1,0 +1,108 @@
+//! What the lints look at: the spec, what it is lowered to, and where its route tables lead.
+
+use crate::config::diagnostic::Report;
+use crate::config::spec::{self, Spec};
+use crate::vpc::path::{self, Lead};
+use crate::vpc::{
+    Destination, GatewayEndpointIx, NatGatewayIx, PeeringIx, RouteTableIx, RuleRef, Snapshot,
+    SubnetIx,
+};
+use std::collections::HashMap;
+
+/// What the lints look at.
+pub(super) struct Context<'s> {
+    pub(super) spec: &'s Spec,
+    pub(super) snapshot: &'s Snapshot,
+    pub(super) report: &'s Report,
+    /// Of each subnet.
+    leads: Vec<Vec<Lead>>,
+    led_by: HashMap<RuleRef, Vec<Lead>>,
+    routes: HashMap<(RouteTableIx, Destination), RuleRef>,
+}
+
+impl<'s> Context<'s> {
+    pub(super) fn new(spec: &'s Spec, snapshot: &'s Snapshot, report: &'s Report) -> Self {
+        let subnets = (0..snapshot.parts().subnets.len()).map(SubnetIx::from);
+        let leads: Vec<_> = subnets.map(|subnet| path::leads(snapshot, subnet)).collect();
+        let mut led_by: HashMap<_, Vec<Lead>> = HashMap::new();
+        for lead in leads.iter().flatten().copied().chain(without_subnet(snapshot)) {
+            if let Some(route) = lead.route {
+                led_by.entry(route).or_default().push(lead);
+            }
+        }
+        Self { spec, snapshot, report, leads, led_by, routes: routes(snapshot) }
+    }
+
+    /// Returns where a subnet's packets are led.
+    pub(super) fn leads(&self, subnet: &spec::Subnet) -> &[Lead] {
+        let subnet = self.subnet(&subnet.id);
+        subnet.and_then(|ix| self.leads.get(ix.get())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns where all subnets' packets are led.
+    pub(super) fn all_leads(&self) -> impl Iterator<Item = &Lead> {
+        self.leads.iter().flatten()
+    }
+
+    /// Returns where a route leads the packets of the subnets that use its table; if none does, those of any subnet of its
+    /// VPC. Empty if the route wins for no address.
+    pub(super) fn led_by(&self, route: RuleRef) -> &[Lead] {
+        self.led_by.get(&route).map_or(&[], Vec::as_slice)
+    }
+
+    /// Finds a route. A table has one for each destination.
+    pub(super) fn route(&self, table: &spec::RouteTable, route: &spec::Route) -> Option<RuleRef> {
+        let table = position(&self.snapshot.parts().route_tables, |own| own.id == *table.id)?;
+        let destination = match &route.destination.value {
+            spec::Destination::Cidr(network) => Destination::Cidr(*network),
+            spec::Destination::PrefixList(id) => {
+                let lists = &self.snapshot.parts().prefix_lists;
+                Destination::PrefixList(position(lists, |list| list.id == *id)?)
+            }
+        };
+        self.routes.get(&(table, destination)).copied()
+    }
+
+    pub(super) fn subnet(&self, id: &str) -> Option<SubnetIx> {
+        position(&self.snapshot.parts().subnets, |subnet| subnet.id == id)
+    }
+
+    pub(super) fn nat_gateway(&self, id: &str) -> Option<NatGatewayIx> {
+        position(&self.snapshot.parts().nat_gateways, |gateway| gateway.id == id)
+    }
+
+    pub(super) fn peering(&self, id: &str) -> Option<PeeringIx> {
+        position(&self.snapshot.parts().peerings, |peering| peering.id == id)
+    }
+
+    pub(super) fn gateway_endpoint(&self, id: &str) -> Option<GatewayEndpointIx> {
+        position(&self.snapshot.parts().gateway_endpoints, |endpoint| endpoint.id == id)
+    }
+}
+
+fn position<T, I: From<usize>>(table: &[T], is_it: impl Fn(&T) -> bool) -> Option<I> {
+    table.iter().position(is_it).map(I::from)
+}
+
+/// Finds every route by its destination.
+fn routes(snapshot: &Snapshot) -> HashMap<(RouteTableIx, Destination), RuleRef> {
+    let tables = (0..).map(RouteTableIx).zip(&snapshot.parts().route_tables);
+    let routes = tables.flat_map(|(table, of)| {
+        let routes = (0..).zip(&of.routes);
+        routes.map(move |(position, route)| {
+            ((table, route.destination), RuleRef::Route(table, position))
+        })
+    });
+    routes.collect()
+}
+
+/// Lists where tables that no subnet uses would lead the packets of each subnet of their VPC.
+fn without_subnet(snapshot: &Snapshot) -> impl Iterator<Item = Lead> {
+    let subnets = &snapshot.parts().subnets;
+    let tables = (0..).map(RouteTableIx).zip(&snapshot.parts().route_tables);
+    let unused = tables.filter(|(table, _)| !subnets.iter().any(|s| s.route_table == *table));
+    unused.flat_map(move |(table, of)| {
+        let own = (0..).map(SubnetIx).zip(subnets).filter(move |(_, subnet)| subnet.vpc == of.vpc);
+        own.flat_map(move |(subnet, _)| path::leads_by_table(snapshot, subnet, table))
+    })
+}
