@@ -5,6 +5,7 @@ use crate::vpc::{
     GatewayEndpointIx, NatGatewayIx, PeeringIx, RouteTableIx, RuleRef, Snapshot, SubnetIx, Target,
 };
 use ipnetwork::Ipv4Network;
+use smallvec::SmallVec;
 
 /// The most middleboxes in a row.
 const MOST_MIDDLEBOXES: usize = 8;
@@ -13,7 +14,7 @@ const MOST_MIDDLEBOXES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Leg {
     from: SubnetIx,
-    middleboxes: [Option<Through>; MOST_MIDDLEBOXES],
+    middleboxes: SmallVec<[Through; 2]>,
     pub(super) end: LegEnd,
 }
 
@@ -108,11 +109,12 @@ impl Leg {
         to: Ipv4Network,
     ) -> Self {
         let end = LegEnd::Nowhere(Nowhere::NoRoute);
-        let mut leg = Self { from, middleboxes: [None; MOST_MIDDLEBOXES], end };
+        let mut leg = Self { from, middleboxes: SmallVec::new(), end };
         loop {
             let at = leg.last();
             if is_inside(snapshot, at, to) {
-                return Self { end: LegEnd::Inside, ..leg };
+                leg.end = LegEnd::Inside;
+                return leg;
             }
             let Some((position, found)) = snapshot.route_table(table).lookup_network(to) else {
                 return leg;
@@ -120,14 +122,19 @@ impl Leg {
             let route = RuleRef::Route(table, position);
             let middlebox = match Step::of(&found.target) {
                 Step::Through(middlebox) => middlebox,
-                Step::To(next) => return Self { end: LegEnd::Route(route, next), ..leg },
+                Step::To(next) => {
+                    leg.end = LegEnd::Route(route, next);
+                    return leg;
+                }
                 Step::Gone => {
-                    return Self { end: LegEnd::Nowhere(Nowhere::Blackhole(route)), ..leg };
+                    leg.end = LegEnd::Nowhere(Nowhere::Blackhole(route));
+                    return leg;
                 }
             };
             let through = Through { middlebox, subnet: middlebox.subnet(snapshot), route };
             if leg.has_asked(through.subnet) || !leg.add(through) {
-                return Self { end: LegEnd::Nowhere(Nowhere::Loop(route)), ..leg };
+                leg.end = LegEnd::Nowhere(Nowhere::Loop(route));
+                return leg;
             }
             table = snapshot.subnet(through.subnet).route_table;
         }
@@ -135,12 +142,15 @@ impl Leg {
 
     /// Adds a middlebox if there is room.
     fn add(&mut self, through: Through) -> bool {
-        let free = self.middleboxes.iter_mut().find(|slot| slot.is_none());
-        free.map(|slot| *slot = Some(through)).is_some()
+        let room = self.middleboxes.len() < MOST_MIDDLEBOXES;
+        if room {
+            self.middleboxes.push(through);
+        }
+        room
     }
 
-    pub(super) fn middleboxes(&self) -> impl Iterator<Item = Through> {
-        self.middleboxes.iter().copied().flatten()
+    pub(super) fn middleboxes(&self) -> impl DoubleEndedIterator<Item = Through> {
+        self.middleboxes.iter().copied()
     }
 
     /// Decides whether a route to this target ends it.
@@ -159,14 +169,14 @@ impl Leg {
             LegEnd::Route(route, _)
             | LegEnd::Nowhere(Nowhere::Blackhole(route) | Nowhere::Loop(route)) => Some(route),
             LegEnd::Inside | LegEnd::Nowhere(Nowhere::NoRoute) => {
-                self.middleboxes().last().map(|through| through.route)
+                self.middleboxes.last().map(|through| through.route)
             }
         }
     }
 
     /// Returns the subnet that is asked last.
     pub(super) fn last(&self) -> SubnetIx {
-        self.middleboxes().last().map_or(self.from, |through| through.subnet)
+        self.middleboxes.last().map_or(self.from, |through| through.subnet)
     }
 
     pub(super) fn passes(&self, middlebox: Middlebox) -> bool {

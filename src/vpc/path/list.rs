@@ -20,14 +20,10 @@ impl<'a> List<'a> {
         self.hops.hops.push(hop);
     }
 
-    /// Ends the list at its destination, where its last hop is.
-    pub(super) fn arrive(self) -> Hops {
+    /// Ends the list at its destination, where its last hop is, or before it.
+    pub(super) fn finish(mut self, end: Result<(), DeadEnd>) -> Hops {
+        self.hops.dead_end = end.err();
         self.hops
-    }
-
-    /// Ends the list before its destination.
-    pub(super) fn die(self, dead_end: DeadEnd) -> Hops {
-        Hops { dead_end: Some(dead_end), ..self.hops }
     }
 
     /// Leads through the middleboxes of a leg.
@@ -57,11 +53,12 @@ impl<'a> List<'a> {
     pub(super) fn border(&mut self, subnet: SubnetIx, route: Option<RuleRef>, crossed: bool) {
         let acl = Hop::NetworkAcl { subnet, direction: Direction::Egress, crossed };
         let table = Hop::RouteTable { subnet, route };
-        let in_order = match self.at_nat_gateway.take() {
-            Some(_) => [table, acl],
-            None => [acl, table],
+        let (first, second) = match self.at_nat_gateway.take() {
+            Some(_) => (table, acl),
+            None => (acl, table),
         };
-        self.hops.hops.extend(in_order);
+        self.push(first);
+        self.push(second);
     }
 
     /// Leaves a subnet whose table leads nowhere.

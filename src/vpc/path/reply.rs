@@ -31,18 +31,24 @@ pub fn reply(snapshot: &Snapshot, to: ReturnTo, server: Ipv4Addr) -> Hops {
     let first = nat_gateway.map_or(home, |(_, stop)| stop);
     let origin = Origin::of(snapshot, first.subnet, server, nat_gateway.is_some());
     let mut list = List::new(snapshot);
-    if let Err(dead_end) = come_from(&mut list, origin, first, server) {
-        return list.die(dead_end);
+    let end = lead_home(&mut list, origin, (nat_gateway, home), server);
+    list.finish(end)
+}
+
+/// Leads a reply to the NAT gateway if there is one, and from there to the ENI.
+fn lead_home(
+    list: &mut List<'_>,
+    origin: Origin,
+    (nat_gateway, home): (Option<(NatGatewayIx, Stop)>, Stop),
+    server: Ipv4Addr,
+) -> Result<(), DeadEnd> {
+    let Some((ix, stop)) = nat_gateway else { return come_from(list, origin, home, server) };
+    come_from(list, origin, stop, server)?;
+    list.push(Hop::NatGateway(ix));
+    if stop.subnet == home.subnet {
+        return Ok(());
     }
-    if let Some((ix, stop)) = nat_gateway {
-        list.push(Hop::NatGateway(ix));
-        if stop.subnet != home.subnet
-            && let Err(dead_end) = lead_back(&mut list, stop.subnet, home, Next::Local, server)
-        {
-            return list.die(dead_end);
-        }
-    }
-    list.arrive()
+    lead_back(list, stop.subnet, home, Next::Local, server)
 }
 
 /// Decides whether replies from a subnet of a peered VPC are routed back to any part of a network on the other side: by the
