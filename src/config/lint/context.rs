@@ -7,7 +7,7 @@ use crate::vpc::{
     Destination, GatewayEndpointIx, NatGatewayIx, PeeringIx, RouteTableIx, RuleRef, Snapshot,
     SubnetIx,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// What the lints look at.
 pub(super) struct Context<'s> {
@@ -17,6 +17,7 @@ pub(super) struct Context<'s> {
     /// Of each subnet.
     leads: Vec<Vec<Lead>>,
     led_by: HashMap<RuleRef, Vec<Lead>>,
+    senders: HashMap<RuleRef, BTreeSet<SubnetIx>>,
     routes: HashMap<(RouteTableIx, Destination), RuleRef>,
 }
 
@@ -30,7 +31,8 @@ impl<'s> Context<'s> {
                 led_by.entry(route).or_default().push(lead);
             }
         }
-        Self { spec, snapshot, report, leads, led_by, routes: routes(snapshot) }
+        let (senders, routes) = (senders(snapshot, &leads), routes(snapshot));
+        Self { spec, snapshot, report, leads, led_by, senders, routes }
     }
 
     /// Returns where a subnet's packets are led.
@@ -39,9 +41,10 @@ impl<'s> Context<'s> {
         subnet.and_then(|ix| self.leads.get(ix.get())).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns where all subnets' packets are led.
-    pub(super) fn all_leads(&self) -> impl Iterator<Item = &Lead> {
-        self.leads.iter().flatten()
+    /// Returns the subnets whose addresses packets have that a route leads out of the VPC: those of ENIs, and those of NAT
+    /// gateways on the way.
+    pub(super) fn senders(&self, route: RuleRef) -> impl Iterator<Item = SubnetIx> {
+        self.senders.get(&route).into_iter().flatten().copied()
     }
 
     /// Returns where a route leads the packets of the subnets that use its table; if none does, those of any subnet of its
@@ -82,6 +85,18 @@ impl<'s> Context<'s> {
 
 fn position<T, I: From<usize>>(table: &[T], is_it: impl Fn(&T) -> bool) -> Option<I> {
     table.iter().position(is_it).map(I::from)
+}
+
+/// Finds the senders of packets by the last route that leads them.
+fn senders(snapshot: &Snapshot, leads: &[Vec<Lead>]) -> HashMap<RuleRef, BTreeSet<SubnetIx>> {
+    let mut senders: HashMap<_, BTreeSet<SubnetIx>> = HashMap::new();
+    for lead in leads.iter().flatten().filter(|lead| lead.end.is_ok()) {
+        let gateway = lead.nat_gateway.map(|ix| snapshot.nat_gateway(ix).subnet);
+        if let Some(route) = lead.last_route {
+            senders.entry(route).or_default().insert(gateway.unwrap_or(lead.from));
+        }
+    }
+    senders
 }
 
 /// Finds every route by its destination.

@@ -47,9 +47,7 @@ fn no_route_back(context: &Context<'_>, (table, route): (&RouteTable, &Route), p
 fn is_answered(context: &Context<'_>, ix: PeeringIx, rule: RuleRef, leads: &[Lead]) -> bool {
     let senders = senders(context, rule, leads);
     let there = answering(context, leads);
-    let is_led_back = |from: SubnetIx| {
-        senders.iter().any(|sender| path::is_led_back(context.snapshot, from, *sender, ix))
-    };
+    let is_led_back = |from| path::is_led_back(context.snapshot, from, &senders, ix);
     there.is_empty() || there.into_iter().any(is_led_back)
 }
 
@@ -69,17 +67,11 @@ fn answering(context: &Context<'_>, leads: &[Lead]) -> Vec<SubnetIx> {
 /// it. If no subnet is led by it, any address of the VPC could be.
 fn senders(context: &Context<'_>, rule: RuleRef, leads: &[Lead]) -> Vec<Ipv4Network> {
     let snapshot = context.snapshot;
-    let sender = |lead: &Lead| match lead.nat_gateway {
-        Some(gateway) => snapshot.nat_gateway(gateway).subnet,
-        None => lead.from,
-    };
-    let out = context.all_leads().filter(|lead| lead.last_route == Some(rule) && lead.end.is_ok());
-    let mut senders: Vec<_> = out.map(|lead| snapshot.subnet(sender(lead)).cidr).collect();
-    senders.sort();
-    senders.dedup();
-    if senders.is_empty() {
-        let vpc = leads.first().map(|lead| snapshot.subnet(lead.from).vpc);
-        senders = vpc.map(|vpc| snapshot.vpc(vpc).cidrs.clone()).unwrap_or_default();
+    let cidr = |subnet| snapshot.subnet(subnet).cidr;
+    let senders: Vec<_> = context.senders(rule).map(cidr).collect();
+    if !senders.is_empty() {
+        return senders;
     }
-    senders
+    let vpc = leads.first().map(|lead| snapshot.subnet(lead.from).vpc);
+    vpc.map(|vpc| snapshot.vpc(vpc).cidrs.clone()).unwrap_or_default()
 }

@@ -51,16 +51,17 @@ fn lead_home(
     lead_back(list, stop.subnet, home, Next::Local, server)
 }
 
-/// Decides whether replies from a subnet of a peered VPC are routed back to any part of a network on the other side: by the
+/// Decides whether replies from a subnet of a peered VPC are routed back to any part of networks on the other side: by the
 /// peering connection that the requests came by.
 pub fn is_led_back(
     snapshot: &Snapshot,
     from: SubnetIx,
-    to: Ipv4Network,
+    to: &[Ipv4Network],
     peering: PeeringIx,
 ) -> bool {
+    let prefixes = prefixes(snapshot, from);
     let back = |part| Leg::of(snapshot, from, part).ends_at(Next::Peering(peering));
-    parts(snapshot, from, to, &prefixes(snapshot, from)).any(back)
+    to.iter().any(|to| parts(snapshot, from, *to, &prefixes).any(back))
 }
 
 /// A subnet on the way, and the address in it that replies are sent to.

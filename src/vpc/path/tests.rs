@@ -623,7 +623,7 @@ fn network_is_led_back_if_any_part_of_it_is() {
     let led = |cache: &str, to: &str| {
         let snapshot = lab(&[("cache", cache)]);
         let to: Ipv4Network = to.parse().unwrap();
-        is_led_back(&snapshot, ix(&snapshot, "cache"), to, PeeringIx(0))
+        is_led_back(&snapshot, ix(&snapshot, "cache"), &[to], PeeringIx(0))
     };
     assert!(led("10.0.0.0/16 > pcx", "10.0.1.0/24"));
     assert!(led("10.0.1.0/24 > pcx", "10.0.0.0/16"));
