@@ -352,6 +352,8 @@ impl<'s> Lowering<'s> {
     fn nat_gateways(&self, plan: &Plan) -> Vec<NatGateway> {
         let gateway = |gateway: &spec::NatGateway| {
             let planned = plan.nat_gateways.get(&gateway.id.value)?;
+            let own = || planned.addresses.iter().map(|own| own.private).enumerate();
+            let open = own().filter(|(position, _)| gateway.private_ip(*position).is_none());
             Some(NatGateway {
                 id: gateway.id.value.clone(),
                 device: planned.device.clone(),
@@ -359,6 +361,7 @@ impl<'s> Lowering<'s> {
                 connectivity: gateway.connectivity,
                 state: gateway.state,
                 addresses: planned.addresses.clone(),
+                open_addresses: open.map(|(_, address)| address).collect(),
                 line: gateway.line,
             })
         };

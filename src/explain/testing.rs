@@ -204,6 +204,7 @@ fn nat_gateway() -> NatGateway {
         connectivity: Connectivity::Public,
         state: NatGatewayState::Available,
         addresses: vec![NatAddress { private: NAT_ADDRESS, public: Some(NAT_PUBLIC) }],
+        open_addresses: Vec::new(),
         line: 46,
     }
 }

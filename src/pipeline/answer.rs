@@ -45,7 +45,7 @@ pub(super) fn expire_ttl_at_nat_gateway<R>(
     let from = context.snapshot.nat_gateway(ix).private_address();
     let denial = match context.snapshot.attachment(&probe.task) {
         Some(Attachment::Eni(eni)) => {
-            let to = ReturnPoint::of_nat_gateway(eni, (ix, from));
+            let to = ReturnPoint::of_nat_gateway(context.snapshot, eni, (ix, from));
             let message = Message::IcmpError { icmp: TIME_EXCEEDED };
             let mut off = Off;
             let mut context = context.recording(&mut off);

@@ -69,8 +69,11 @@ pub(super) struct Transit {
     pub(super) tracked: bool,
     /// Whether a middlebox has passed it on since it was translated last.
     pub(super) behind_middlebox: bool,
-    /// The ENI's address and port; `None` for App Runner's own egress.
-    pub(super) eni: Option<(Ipv4Addr, u16)>,
+    /// The ENI and its port; `None` for App Runner's own egress.
+    pub(super) eni: Option<(Remote, u16)>,
+    /// The address by which groups know the interface on this side: the request's sender, or the one to which the reply
+    /// returns. NAT gateways are in no group.
+    pub(super) member: Ipv4Addr,
     /// The public address that an internet gateway maps its source to.
     pub(super) public: Option<Ipv4Addr>,
     /// The NAT that it has passed behind the ENI.
@@ -101,14 +104,30 @@ impl Transit {
 
     /// Returns the source, as an interface sees it.
     pub(super) fn remote(&self) -> Remote {
-        Remote { address: self.tuple.src, behind_middlebox: self.behind_middlebox }
+        let address = self.tuple.src;
+        let member = match self.side {
+            Side::Egress => self.member,
+            Side::Return => address,
+        };
+        Remote { address, member, behind_middlebox: self.behind_middlebox }
+    }
+
+    /// Returns the destination, as an interface sees it that sends there.
+    pub(super) fn receiver(&self) -> Remote {
+        let address = self.tuple.dst;
+        let member = match self.side {
+            Side::Egress => address,
+            Side::Return => self.member,
+        };
+        Remote { address, member, behind_middlebox: false }
     }
 
     /// Translates a reply back to the ENI.
     pub(super) fn return_to_eni(&mut self) {
         self.behind_middlebox = false;
-        if let Some((dst, dport)) = self.eni {
-            self.tuple = Tuple { dst, dport, ..self.tuple };
+        if let Some((eni, dport)) = self.eni {
+            self.tuple = Tuple { dst: eni.address, dport, ..self.tuple };
+            self.member = eni.member;
         }
     }
 }
@@ -184,6 +203,7 @@ impl<R: Recorder> Evaluation<'_, R> {
             tracked: self.leases.are_tracked(),
             behind_middlebox: false,
             eni: None,
+            member: self.probe.inside.src(),
             public: None,
             nat: None,
         }

@@ -27,6 +27,24 @@ pub(super) enum Purpose<'a> {
     Tracked(&'a Flow),
     /// `egret explain`.
     DryRun,
+    /// One packet of a set: with these ports and addresses.
+    Chosen(Choice),
+}
+
+/// What the NATs do with one packet of a set. Which of its addresses and ports a NAT takes is open until it takes it, so a
+/// question about all packets asks about every choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// The ENI's private address.
+    pub(super) eni_address: Ipv4Addr,
+    /// The ENI's port.
+    pub(super) eni_port: u16,
+    /// Which of the addresses of a NAT gateway, by its position.
+    pub(super) nat_position: usize,
+    /// That address; `None` is the one that it has.
+    pub(super) nat_address: Option<Ipv4Addr>,
+    /// The port of a NAT gateway, or of App Runner's own NAT.
+    pub(super) nat_port: u16,
 }
 
 /// A port that a flow has or would have.
@@ -60,6 +78,15 @@ impl Leases<'_> {
         matches!(self.purpose, Purpose::Tracked(_))
     }
 
+    /// Returns the private address of an ENI: its own, unless another was chosen for this evaluation.
+    #[inline]
+    pub(super) fn eni_address(&self, own: Ipv4Addr) -> Ipv4Addr {
+        match self.purpose {
+            Purpose::Chosen(choice) => choice.eni_address,
+            Purpose::NewFlow | Purpose::Tracked(_) | Purpose::DryRun => own,
+        }
+    }
+
     /// Grants a port of an ENI. At an ENI of a single task it is the task's own: only the address is translated.
     pub(super) fn eni(
         &self,
@@ -84,6 +111,7 @@ impl Leases<'_> {
                 let free = taken < limit.per_address;
                 return if free { Ok(Grant::Peeked(own)) } else { Err(Exhausted) };
             }
+            (Purpose::Chosen(choice), _) => return Ok(Grant::Peeked(choice.eni_port)),
             (Purpose::Tracked(_), _) | (_, None) => {}
         }
         self.grant(snapshot, key, limit, |flow| flow.eni.as_ref().map(|(_, lease)| lease))
@@ -104,6 +132,11 @@ impl Leases<'_> {
         inside: Inside,
     ) -> Result<(NatAddress, Grant), Exhausted> {
         let all = &snapshot.nat_gateway(ix).addresses;
+        if let Purpose::Chosen(choice) = self.purpose {
+            let own = all.get(choice.nat_position).ok_or(Exhausted)?;
+            let private = choice.nat_address.unwrap_or(own.private);
+            return Ok((NatAddress { private, ..*own }, Grant::Peeked(choice.nat_port)));
+        }
         let first = match all.len() {
             0 | 1 => 0,
             several => self.turn(own_address(snapshot, Device::NatGateway(ix)), several),
@@ -120,7 +153,7 @@ impl Leases<'_> {
         }
         match (&self.purpose, all.first()) {
             (Purpose::Tracked(_), Some(own)) => Ok((*own, Grant::Kept(None))),
-            (Purpose::NewFlow | Purpose::DryRun | Purpose::Tracked(_), _) => Err(Exhausted),
+            (_, _) => Err(Exhausted),
         }
     }
 
@@ -128,7 +161,7 @@ impl Leases<'_> {
     fn turn(&self, nat: SpaceAddr, of: usize) -> usize {
         let turn = match self.purpose {
             Purpose::NewFlow => self.pools.advance_rotation(nat),
-            Purpose::Tracked(_) | Purpose::DryRun => self.pools.rotation(nat),
+            Purpose::Tracked(_) | Purpose::DryRun | Purpose::Chosen(_) => self.pools.rotation(nat),
         };
         turn as usize % of
     }
@@ -178,6 +211,7 @@ impl Leases<'_> {
                 let kept = lease_of(flow).filter(|lease| *lease.key() == key);
                 Ok(Grant::Kept(kept.map(PortLease::port)))
             }
+            Purpose::Chosen(choice) => Ok(Grant::Peeked(choice.nat_port)),
             Purpose::DryRun => {
                 let before = self.peeked.replace(self.peeked.get() + 1);
                 self.pools.peek(key, limit, before).map(Grant::Peeked)

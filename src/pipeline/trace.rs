@@ -205,6 +205,9 @@ pub trait Recorder {
     const ON: bool;
     /// Takes one step.
     fn step(&mut self, step: Step);
+    /// Learns that a NAT gateway has translated the reply back: what follows judges it on its way to the ENI.
+    #[inline(always)]
+    fn returned(&mut self) {}
 }
 
 /// Records nothing.

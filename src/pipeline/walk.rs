@@ -11,6 +11,7 @@ use super::{Component, Denial, Reason, Recorder};
 use crate::flow::{Flow, Side, Space};
 use crate::packet::{Inside, Outside, Tuple};
 use crate::vpc::path::{self, Attachment, DeadEnd, Hop, Hops, Link, ReturnTo};
+use crate::vpc::security_group::Remote;
 use crate::vpc::{EniIx, NatAddress, NatGatewayIx, RuleRef, Snapshot};
 use std::net::Ipv4Addr;
 
@@ -46,7 +47,8 @@ pub(super) fn walk<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> Result<Ad
     let sent = send(evaluation, attachment)?;
     let reply_denied = match sent.eni {
         Some((ix, ref grant)) => {
-            reply(evaluation, &ReturnPoint::of_request(&sent.transit, (ix, grant))).err()
+            let to = ReturnPoint::of_request(evaluation.snapshot, &sent.transit, (ix, grant));
+            reply(evaluation, &to).err()
         }
         None => None,
     };
@@ -65,7 +67,12 @@ pub(super) fn request<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> Result
 }
 
 /// Evaluates what comes before the path; returns `None` for a packet to an exempt address, which has no path.
-fn enter<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> Result<Option<Attachment>, Denial> {
+///
+/// # Errors
+/// The first check that it does not pass.
+pub(super) fn enter<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+) -> Result<Option<Attachment>, Denial> {
     source_check::check(evaluation)?;
     let Some(attachment) = evaluation.snapshot.attachment(&evaluation.probe.task) else {
         return Err(source_check::unattached(evaluation));
@@ -118,7 +125,10 @@ fn pass<R: Recorder>(
             (Hop::NatGateway(ix), Side::Egress) => {
                 nat_gateway::pass(evaluation, transit, ix, hops)?;
             }
-            (Hop::NatGateway(_), Side::Return) => transit.return_to_eni(),
+            (Hop::NatGateway(_), Side::Return) => {
+                transit.return_to_eni();
+                evaluation.recorder.returned();
+            }
             (Hop::AppRunner, _) => app_runner::translate(evaluation, transit)?,
             (Hop::InternetGateway(vpc), Side::Egress) => {
                 internet_gateway::pass(evaluation, transit, vpc)?;
@@ -226,6 +236,7 @@ fn untranslated(inside: Inside) -> Admission {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReturnPoint {
     eni: EniIx,
+    eni_address: Ipv4Addr,
     eni_port: u16,
     /// The NAT gateway in front of the ENI, its address, and its port.
     nat_gateway: Option<(NatGatewayIx, Ipv4Addr, u16)>,
@@ -237,14 +248,21 @@ pub(super) struct Removed;
 
 impl ReturnPoint {
     /// Returns to an ENI what a NAT gateway itself sends; no ports are known yet.
-    pub(super) fn of_nat_gateway(eni: EniIx, (ix, address): (NatGatewayIx, Ipv4Addr)) -> Self {
-        Self { eni, eni_port: 0, nat_gateway: Some((ix, address, 0)) }
+    pub(super) fn of_nat_gateway(
+        snapshot: &Snapshot,
+        eni: EniIx,
+        (ix, address): (NatGatewayIx, Ipv4Addr),
+    ) -> Self {
+        let eni_address = snapshot.eni(eni).address;
+        Self { eni, eni_address, eni_port: 0, nat_gateway: Some((ix, address, 0)) }
     }
 
-    fn of_request(transit: &Transit, (eni, grant): (EniIx, &Grant)) -> Self {
+    fn of_request(snapshot: &Snapshot, transit: &Transit, (eni, grant): (EniIx, &Grant)) -> Self {
+        let own = || snapshot.eni(eni).address;
+        let eni_address = transit.eni.map_or_else(own, |(eni, _)| eni.address);
         let nat = transit.nat.as_ref();
         let nat_gateway = nat.and_then(|nat| Some((nat.gateway?, nat.address, nat.grant.port())));
-        Self { eni, eni_port: grant.port(), nat_gateway }
+        Self { eni, eni_address, eni_port: grant.port(), nat_gateway }
     }
 
     /// Finds where a live flow's replies return to; `None` if it leads through no VPC. The flow may be older than this
@@ -262,18 +280,24 @@ impl ReturnPoint {
             }
             Some((None, _)) | None => None,
         };
-        Ok(Some(Self { eni, eni_port, nat_gateway }))
+        let eni_address = snapshot.eni(eni).address;
+        Ok(Some(Self { eni, eni_address, eni_port, nat_gateway }))
     }
 
     fn hops(&self, snapshot: &Snapshot, server: Ipv4Addr) -> Hops {
         let nat_gateway = self.nat_gateway.map(|(ix, address, _)| (ix, address));
-        path::reply(snapshot, ReturnTo { eni: self.eni, nat_gateway }, server)
+        let Self { eni, eni_address, .. } = *self;
+        path::reply(snapshot, ReturnTo { eni, eni_address, nat_gateway }, server)
     }
 
     /// Makes a packet from `src` to the NAT gateway, or to the ENI if there is none.
     fn transit(&self, snapshot: &Snapshot, request: &Transit, src: Ipv4Addr) -> Transit {
-        let eni = (snapshot.eni(self.eni).address, self.eni_port);
-        let (dst, dport) = self.nat_gateway.map_or(eni, |(_, address, port)| (address, port));
+        let member = snapshot.eni(self.eni).address;
+        let eni = Remote { address: self.eni_address, member, behind_middlebox: false };
+        let (dst, dport, member) = match self.nat_gateway {
+            Some((_, address, port)) => (address, port, Ipv4Addr::UNSPECIFIED),
+            None => (eni.address, self.eni_port, member),
+        };
         let Tuple { protocol, dport: sport, .. } = request.tuple;
         Transit {
             side: Side::Return,
@@ -281,7 +305,8 @@ impl ReturnPoint {
             message: request.message,
             tracked: request.tracked,
             behind_middlebox: false,
-            eni: Some(eni),
+            eni: Some((eni, self.eni_port)),
+            member,
             public: None,
             nat: None,
         }
@@ -348,6 +373,7 @@ pub(super) fn nat_gateway_to_server<R: Recorder>(
     let hops = path::request(evaluation.snapshot, from, evaluation.destination());
     let mut transit = evaluation.request(message);
     transit.tuple = Tuple { src: own.private, sport: port, ..transit.tuple };
+    transit.member = Ipv4Addr::UNSPECIFIED;
     transit.public = own.public;
     pass(evaluation, &mut transit, &hops.beyond_nat_gateway())
 }

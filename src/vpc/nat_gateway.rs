@@ -18,6 +18,8 @@ pub struct NatGateway {
     pub state: NatGatewayState,
     /// Its addresses, the primary first: one to [`NatGateway::MAX_ADDRESSES`]. New flows take them in turn.
     pub addresses: Vec<NatAddress>,
+    /// Those of its private addresses that the lab file leaves open, so that egret chose them.
+    pub open_addresses: Vec<Ipv4Addr>,
     /// Where it stands in the lab file.
     pub line: Line,
 }

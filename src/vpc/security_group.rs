@@ -102,7 +102,8 @@ impl ResolvedPeer {
             Self::Network { base, mask } => address & mask == *base,
             // Only a reference to a group is a list of addresses.
             Self::Addresses(addresses) => {
-                !remote.behind_middlebox && addresses.binary_search(&address).is_ok()
+                let member = u32::from(remote.member);
+                !remote.behind_middlebox && addresses.binary_search(&member).is_ok()
             }
             Self::Networks(networks) => networks.iter().any(|(base, mask)| address & mask == *base),
         }
@@ -117,15 +118,18 @@ fn base_and_mask(network: Ipv4Network) -> (u32, u32) {
 /// The other end of a packet, as the interface sees it whose rules are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remote {
-    /// Its address.
+    /// Its address, which CIDR blocks and prefix lists match.
     pub address: Ipv4Addr,
+    /// The address by which groups know its interface. It differs from the other where a packet is judged with an address
+    /// that the configuration leaves open: a reference to a group means the interface, whatever its address will be.
+    pub member: Ipv4Addr,
     /// Whether the packet came through a middlebox: then references to groups match nobody (spec 3.7).
     pub behind_middlebox: bool,
 }
 
 impl From<Ipv4Addr> for Remote {
     fn from(address: Ipv4Addr) -> Self {
-        Self { address, behind_middlebox: false }
+        Self { address, member: address, behind_middlebox: false }
     }
 }
 
@@ -155,6 +159,26 @@ impl RuleSet {
     /// Whether there is no rule at all (`SG_HAS_NO_RULES`).
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// Lists the rules that match a peer whatever the traffic, by their positions in the set.
+    pub fn matching(&self, peer: impl Into<Remote>) -> impl Iterator<Item = (u32, TrafficMatch)> {
+        let peer = peer.into();
+        let matching = move |(_, rule): &(u32, &ResolvedRule)| rule.peer.contains(peer);
+        (0u32..).zip(&self.rules).filter(matching).map(|(position, rule)| (position, rule.traffic))
+    }
+
+    /// Lists the blocks of addresses, each by its first and its last, that the rules name as CIDR blocks or by prefix lists.
+    pub fn blocks(&self) -> impl Iterator<Item = (u32, u32)> {
+        let block = |&(base, mask): &(u32, u32)| (base, base | !mask);
+        self.rules.iter().flat_map(move |rule| {
+            let (network, networks) = match &rule.peer {
+                ResolvedPeer::Network { base, mask } => (Some((*base, *mask)), &[][..]),
+                ResolvedPeer::Networks(networks) => (None, &networks[..]),
+                ResolvedPeer::Addresses(_) => (None, &[][..]),
+            };
+            network.as_ref().map(block).into_iter().chain(networks.iter().map(block)).collect::<Vec<_>>()
+        })
     }
 
     /// The first rule that allows this traffic with this peer.

@@ -4,6 +4,7 @@ use crate::packet::Tuple;
 use crate::pipeline::evaluation::{Evaluation, Transit};
 use crate::pipeline::leases::Grant;
 use crate::pipeline::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, Step};
+use crate::vpc::security_group::Remote;
 use crate::vpc::{EniIx, RuleRef};
 
 /// Enters the ENI that the task is attached to.
@@ -29,11 +30,13 @@ pub(in crate::pipeline) fn translate<R: Recorder>(
     let Ok(grant) = evaluation.leases.eni(snapshot, ix, inside) else {
         return Err(evaluation.deny(component, Reason::EniPortsExhausted, rule));
     };
-    let (address, port) = (snapshot.eni(ix).address, grant.port());
+    let member = snapshot.eni(ix).address;
+    let (address, port) = (evaluation.leases.eni_address(member), grant.port());
     let after = Tuple { src: address, sport: port, ..transit.tuple };
     evaluation.translated(Stage::PortLease, component, rule, (transit.tuple, after));
     transit.tuple = after;
-    transit.eni = Some((address, port));
+    transit.eni = Some((Remote { address, member, behind_middlebox: false }, port));
+    transit.member = member;
     transit.public = snapshot.eni(ix).public_address();
     Ok(grant)
 }

@@ -6,6 +6,7 @@ use crate::pipeline::evaluation::{Evaluation, PassedNat, Transit};
 use crate::pipeline::{Component, Denial, Reason, Recorder, Stage};
 use crate::vpc::path::Hops;
 use crate::vpc::{NatGatewayIx, NatGatewayState, RuleRef};
+use std::net::Ipv4Addr;
 
 /// Takes a packet in and translates it. `beyond` is where its own subnet leads: toward the internet, ports are those of the
 /// public address.
@@ -54,6 +55,7 @@ fn translate<R: Recorder>(
     let component = Component::NatGateway(ix);
     evaluation.translated(Stage::NatGateway, component, RuleRef::NatGateway(ix), tuples);
     transit.tuple = after;
+    transit.member = Ipv4Addr::UNSPECIFIED;
     transit.public = own.public;
     transit.behind_middlebox = false;
     transit.nat = Some(PassedNat { gateway: Some(ix), address: own.private, grant });

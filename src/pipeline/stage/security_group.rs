@@ -3,9 +3,8 @@
 
 use crate::pipeline::evaluation::{Evaluation, Transit};
 use crate::pipeline::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, Step};
-use crate::vpc::security_group::RuleSet;
+use crate::vpc::security_group::{Remote, RuleSet};
 use crate::vpc::{Direction, EniIx, ResourceIx, RuleRef, VpcIx};
-use std::net::Ipv4Addr;
 
 /// Asks the ENI's groups, outbound.
 pub(in crate::pipeline) fn egress<R: Recorder>(
@@ -33,11 +32,14 @@ pub(in crate::pipeline) fn ingress<R: Recorder>(
 ) -> Result<RuleRef, Denial> {
     let rules = evaluation.snapshot.ingress(resource);
     let traffic = transit.traffic();
-    let would_admit = |address: Ipv4Addr| rules.evaluate(traffic, address).is_some();
-    let hidden = transit.eni.map(|(eni, _)| eni).filter(|eni| *eni != transit.tuple.src);
+    let would_admit = |remote: Remote| rules.evaluate(traffic, remote).is_some();
+    let behind_nat = transit.nat.is_some();
+    let hidden = transit.eni.map(|(eni, _)| eni).filter(|_| behind_nat);
     let mismatch = if hidden.is_some_and(would_admit) {
         Reason::SgIngressBehindNat
-    } else if transit.behind_middlebox && would_admit(transit.tuple.src) {
+    } else if transit.behind_middlebox
+        && would_admit(Remote { behind_middlebox: false, ..transit.remote() })
+    {
         Reason::SgIngressBehindMiddlebox
     } else {
         Reason::SgIngressImplicitDeny
@@ -119,7 +121,7 @@ impl Gate {
         }
         let traffic = transit.traffic();
         let peer = match self.direction {
-            Direction::Egress => transit.tuple.dst.into(),
+            Direction::Egress => transit.receiver(),
             Direction::Ingress => transit.remote(),
         };
         if let Some((group, position)) = rules.evaluate(traffic, peer) {

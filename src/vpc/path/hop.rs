@@ -28,7 +28,7 @@ impl Middlebox {
 }
 
 /// One check or translation on a packet's path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hop {
     /// The network ACL of a subnet.
     NetworkAcl {
@@ -72,7 +72,7 @@ pub enum Hop {
 }
 
 /// Why a list of hops ends before the packet's destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeadEnd {
     /// The table of this subnet has no route.
     NoRoute(SubnetIx),
@@ -101,7 +101,7 @@ pub enum DeadEnd {
 }
 
 /// The hops of one packet, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Hops {
     pub(super) hops: SmallVec<[Hop; 16]>,
     /// Why the list ends before the packet's destination, if it does.

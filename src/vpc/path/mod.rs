@@ -47,7 +47,8 @@ pub fn resolve(snapshot: &Snapshot, from: Attachment, to: Ipv4Addr) -> Path {
         (Attachment::Eni(eni), None) => {
             let primary = |ix| (ix, snapshot.nat_gateway(ix).private_address());
             let nat_gateway = request.nat_gateway().map(primary);
-            reply(snapshot, ReturnTo { eni, nat_gateway }, to)
+            let eni_address = snapshot.eni(eni).address;
+            reply(snapshot, ReturnTo { eni, eni_address, nat_gateway }, to)
         }
         (Attachment::Eni(_), Some(_)) | (Attachment::AppRunner, _) => Hops::default(),
     };

@@ -15,6 +15,8 @@ use std::net::Ipv4Addr;
 pub struct ReturnTo {
     /// The ENI.
     pub eni: EniIx,
+    /// Its private address.
+    pub eni_address: Ipv4Addr,
     /// The NAT gateway in front of it, and the private address of it that the request took.
     pub nat_gateway: Option<(NatGatewayIx, Ipv4Addr)>,
 }
@@ -23,7 +25,7 @@ pub struct ReturnTo {
 /// replies still arrive.
 pub fn reply(snapshot: &Snapshot, to: ReturnTo, server: Ipv4Addr) -> Hops {
     let eni = snapshot.eni(to.eni);
-    let home = Stop { subnet: eni.subnet, address: eni.address };
+    let home = Stop { subnet: eni.subnet, address: to.eni_address };
     let nat_gateway = to.nat_gateway.map(|(ix, address)| {
         let subnet = snapshot.nat_gateway(ix).subnet;
         (ix, Stop { subnet, address })
