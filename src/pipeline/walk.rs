@@ -1,5 +1,10 @@
 //! The order of AWS's checks (spec 13). There is no second one: new packets, flows of an older generation, replies, ICMP
-//! errors, `egret explain` and dry runs are all evaluated here, over the hops that [`path`] resolves.
+//! errors, `egret explain` and dry runs are all evaluated here.
+//!
+//! A request is checked in this order: source; exempt addresses; the ENI's groups; a port of the ENI; and then the hops of
+//! its path ([`path::request`]), each by its stage. A subnet that the packet leaves has its network ACL asked, then its route
+//! table; one that it enters, its network ACL; a NAT gateway its state and a port, and then the table of its subnet before
+//! the ACL; a destination its groups. The reply's hops ([`path::reply`]) come after the request's.
 
 use super::evaluation::{Evaluation, Message, Transit};
 use super::leases::Grant;
@@ -284,10 +289,10 @@ impl ReturnPoint {
         Ok(Some(Self { eni, eni_address, eni_port, nat_gateway }))
     }
 
-    fn hops(&self, snapshot: &Snapshot, server: Ipv4Addr) -> Hops {
-        let nat_gateway = self.nat_gateway.map(|(ix, address, _)| (ix, address));
+    fn return_to(&self) -> ReturnTo {
         let Self { eni, eni_address, .. } = *self;
-        path::reply(snapshot, ReturnTo { eni, eni_address, nat_gateway }, server)
+        let nat_gateway = self.nat_gateway.map(|(ix, address, _)| (ix, address));
+        ReturnTo { eni, eni_address, nat_gateway }
     }
 
     /// Makes a packet from `src` to the NAT gateway, or to the ENI if there is none.
@@ -334,7 +339,7 @@ pub(super) fn return_from<R: Recorder>(
     to: &ReturnPoint,
     (source, message): (Ipv4Addr, Message),
 ) -> Result<(), Denial> {
-    let hops = to.hops(evaluation.snapshot, evaluation.destination());
+    let hops = path::reply(evaluation.snapshot, to.return_to(), evaluation.destination());
     let request = evaluation.request(message);
     let mut transit = to.transit(evaluation.snapshot, &request, source);
     pass(evaluation, &mut transit, &hops)
@@ -350,11 +355,11 @@ pub(super) fn nat_gateway_to_task<R: Recorder>(
     message: Message,
 ) -> Result<(), Denial> {
     let Some((ix, seen, _)) = to.nat_gateway else { return Ok(()) };
-    let hops = to.hops(evaluation.snapshot, evaluation.destination()).beyond_nat_gateway();
-    let own = address_of(evaluation.snapshot, ix, seen);
+    let (snapshot, server) = (evaluation.snapshot, evaluation.destination());
+    let hops = path::reply_beyond(snapshot, to.return_to(), ix, server);
+    let own = address_of(snapshot, ix, seen);
     let request = evaluation.request(message);
-    let mut transit = to.transit(evaluation.snapshot, &request, own.private);
-    transit.return_to_eni();
+    let mut transit = to.transit(snapshot, &request, own.private);
     pass(evaluation, &mut transit, &hops)
 }
 
@@ -369,13 +374,12 @@ pub(super) fn nat_gateway_to_server<R: Recorder>(
 ) -> Result<(), Denial> {
     let Some((ix, seen, port)) = to.nat_gateway else { return Ok(()) };
     let own = address_of(evaluation.snapshot, ix, seen);
-    let from = Attachment::Eni(to.eni);
-    let hops = path::request(evaluation.snapshot, from, evaluation.destination());
+    let hops = path::request_beyond(evaluation.snapshot, ix, evaluation.destination());
     let mut transit = evaluation.request(message);
     transit.tuple = Tuple { src: own.private, sport: port, ..transit.tuple };
     transit.member = Ipv4Addr::UNSPECIFIED;
     transit.public = own.public;
-    pass(evaluation, &mut transit, &hops.beyond_nat_gateway())
+    pass(evaluation, &mut transit, &hops)
 }
 
 /// Finds the address of a NAT gateway that a server sees, private or public.

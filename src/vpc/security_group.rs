@@ -177,7 +177,12 @@ impl RuleSet {
                 ResolvedPeer::Networks(networks) => (None, &networks[..]),
                 ResolvedPeer::Addresses(_) => (None, &[][..]),
             };
-            network.as_ref().map(block).into_iter().chain(networks.iter().map(block)).collect::<Vec<_>>()
+            network
+                .as_ref()
+                .map(block)
+                .into_iter()
+                .chain(networks.iter().map(block))
+                .collect::<Vec<_>>()
         })
     }
 

@@ -122,14 +122,6 @@ impl Hops {
             .find_map(|hop| if let Hop::NatGateway(ix) = hop { Some(*ix) } else { None })
     }
 
-    /// Returns what comes after the NAT gateway: the whole list if there is none.
-    #[must_use]
-    pub fn beyond_nat_gateway(&self) -> Self {
-        let at = self.hops.iter().position(|hop| matches!(hop, Hop::NatGateway(_)));
-        let rest = self.hops.get(at.map_or(0, |at| at + 1)..).unwrap_or_default();
-        Self { hops: SmallVec::from_slice(rest), dead_end: self.dead_end }
-    }
-
     /// Decides whether the packet passes an internet gateway.
     pub fn pass_internet_gateway(&self) -> bool {
         self.hops.iter().any(|hop| matches!(hop, Hop::InternetGateway(_)))

@@ -1,8 +1,8 @@
-//! Where route tables lead whole networks: the same legs as a packet's path.
+//! Where route tables lead whole networks: the same chains as a packet's path.
 
+use super::chain::{Chain, has};
+use super::chains::{Chains, Exit, exit};
 use super::hop::{DeadEnd, Link, Middlebox};
-use super::leg::{Leg, has};
-use super::legs::{Exit, Legs, exit};
 use super::parts::{parts, prefixes_by_table};
 use crate::vpc::{NatGatewayIx, RouteTableIx, RuleRef, Snapshot, SubnetIx};
 use ipnetwork::Ipv4Network;
@@ -36,15 +36,15 @@ pub fn leads(snapshot: &Snapshot, from: SubnetIx) -> Vec<Lead> {
 pub fn leads_by_table(snapshot: &Snapshot, from: SubnetIx, table: RouteTableIx) -> Vec<Lead> {
     let prefixes = prefixes_by_table(snapshot, from, table);
     let lead = |to| {
-        let legs = Legs::by_table(snapshot, from, table, to);
+        let chains = Chains::by_table(snapshot, from, table, to);
         Lead {
             from,
             to,
-            route: legs.first.first_route(),
-            last_route: legs.last().last_route().or_else(|| legs.first.last_route()),
-            middlebox: first_middlebox(&legs.first).or_else(|| first_middlebox(legs.last())),
-            nat_gateway: legs.nat_gateway(),
-            end: end(snapshot, legs.exit(snapshot), to),
+            route: chains.first.first_route(),
+            last_route: chains.last().last_route().or_else(|| chains.first.last_route()),
+            middlebox: first_middlebox(&chains.first).or_else(|| first_middlebox(chains.last())),
+            nat_gateway: chains.nat_gateway(),
+            end: end(snapshot, chains.exit(snapshot), to),
         }
     };
     parts(snapshot, from, everywhere(), &prefixes).map(lead).collect()
@@ -55,22 +55,22 @@ pub fn leads_beyond(snapshot: &Snapshot, gateway: NatGatewayIx) -> Vec<Lead> {
     let from = snapshot.nat_gateway(gateway).subnet;
     let prefixes = prefixes_by_table(snapshot, from, snapshot.subnet(from).route_table);
     let lead = |to| {
-        let leg = Leg::of(snapshot, from, to);
+        let chain = Chain::of(snapshot, from, to);
         Lead {
             from,
             to,
-            route: leg.first_route(),
-            last_route: leg.last_route(),
-            middlebox: first_middlebox(&leg),
+            route: chain.first_route(),
+            last_route: chain.last_route(),
+            middlebox: first_middlebox(&chain),
             nat_gateway: Some(gateway),
-            end: end(snapshot, exit(snapshot, &leg, Some(gateway)), to),
+            end: end(snapshot, exit(snapshot, &chain, Some(gateway)), to),
         }
     };
     parts(snapshot, from, everywhere(), &prefixes).map(lead).collect()
 }
 
-fn first_middlebox(leg: &Leg) -> Option<Middlebox> {
-    leg.middleboxes().next().map(|through| through.middlebox)
+fn first_middlebox(chain: &Chain) -> Option<Middlebox> {
+    chain.middleboxes().next().map(|through| through.middlebox)
 }
 
 fn end(snapshot: &Snapshot, exit: Exit, to: Ipv4Network) -> Result<Link, DeadEnd> {

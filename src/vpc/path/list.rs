@@ -1,7 +1,7 @@
 //! A list of hops in the making: what requests and replies have in common.
 
+use super::chain::Chain;
 use super::hop::{DeadEnd, Hop, Hops, Middlebox};
-use super::leg::Leg;
 use crate::vpc::{Direction, NatGatewayIx, RuleRef, Snapshot, SubnetIx, VpcIx};
 
 pub(super) struct List<'a> {
@@ -26,15 +26,15 @@ impl<'a> List<'a> {
         self.hops
     }
 
-    /// Leads through the middleboxes of a leg.
+    /// Leads through the middleboxes of a chain.
     pub(super) fn through(
         &mut self,
-        leg: &Leg,
+        chain: &Chain,
         from: SubnetIx,
         saw_request: impl Fn(Middlebox) -> bool,
     ) {
         let mut at = from;
-        for through in leg.middleboxes() {
+        for through in chain.middleboxes() {
             self.leave(at, through.route);
             self.enter(through.subnet);
             let middlebox = through.middlebox;
@@ -48,11 +48,11 @@ impl<'a> List<'a> {
         self.border(subnet, Some(route), true);
     }
 
-    /// Leaves a subnet, or stays in it. A NAT gateway consults its subnet's table first: without a route it sends nothing
-    /// that an ACL could judge (spec 13).
+    /// Leaves a subnet, or stays in it: by its ACL, then its route table.
     pub(super) fn border(&mut self, subnet: SubnetIx, route: Option<RuleRef>, crossed: bool) {
         let acl = Hop::NetworkAcl { subnet, direction: Direction::Egress, crossed };
         let table = Hop::RouteTable { subnet, route };
+        // A NAT gateway consults its subnet's table first: without a route it sends nothing that an ACL could judge (spec 13).
         let (first, second) = match self.at_nat_gateway.take() {
             Some(_) => (table, acl),
             None => (acl, table),

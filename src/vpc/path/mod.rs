@@ -5,10 +5,10 @@
 //! Packets, ICMP errors, `explain`, dry runs and the linter evaluate these lists; nothing else follows a route table.
 
 mod attachment;
+mod chain;
+mod chains;
 mod hop;
 mod lead;
-mod leg;
-mod legs;
 mod link;
 mod list;
 mod parts;
@@ -22,7 +22,7 @@ pub use hop::{DeadEnd, Hop, Hops, Link, Middlebox};
 pub use lead::{Lead, leads, leads_beyond, leads_by_table};
 pub use link::link;
 pub use parts::prefixes;
-pub use reply::{ReturnTo, is_led_back, reply};
+pub use reply::{ReturnTo, is_led_back, reply, reply_beyond};
 pub use request::{request, request_beyond};
 
 use super::Snapshot;

@@ -1,6 +1,6 @@
 //! The networks at which paths from a subnet may begin to differ.
 
-use super::leg::{Next, Step, has};
+use super::chain::{Follow, Next, has};
 use crate::vpc::{RouteTableIx, Snapshot, SubnetIx};
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
@@ -36,10 +36,10 @@ pub(super) fn prefixes_by_table(
 /// Lists the subnets of the middleboxes and NAT gateways that a table leads to.
 fn beyond(snapshot: &Snapshot, table: RouteTableIx) -> impl Iterator<Item = SubnetIx> {
     let routes = snapshot.route_table(table).routes.iter();
-    routes.filter_map(|route| match Step::of(&route.target) {
-        Step::Through(middlebox) => Some(middlebox.subnet(snapshot)),
-        Step::To(Next::NatGateway(ix)) => Some(snapshot.nat_gateway(ix).subnet),
-        Step::To(_) | Step::Gone => None,
+    routes.filter_map(|route| match Follow::of(&route.target) {
+        Follow::Through(middlebox) => Some(middlebox.subnet(snapshot)),
+        Follow::To(Next::NatGateway(ix)) => Some(snapshot.nat_gateway(ix).subnet),
+        Follow::To(_) | Follow::Missing => None,
     })
 }
 

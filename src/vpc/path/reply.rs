@@ -1,7 +1,7 @@
 //! The reply's list: from the server back to the ENI, by the route tables on its own way.
 
+use super::chain::{Chain, ChainEnd, Next, Nowhere};
 use super::hop::{DeadEnd, Hop, Hops};
-use super::leg::{Leg, LegEnd, Next, Nowhere};
 use super::list::List;
 use super::parts::{parts, prefixes};
 use crate::vpc::{
@@ -21,36 +21,47 @@ pub struct ReturnTo {
     pub nat_gateway: Option<(NatGatewayIx, Ipv4Addr)>,
 }
 
+impl ReturnTo {
+    fn eni(&self, snapshot: &Snapshot) -> ReturnAddress {
+        ReturnAddress { subnet: snapshot.eni(self.eni).subnet, address: self.eni_address }
+    }
+}
+
 /// Resolves what a server's reply meets. The request's list is not needed: a request may have lost its route while its
 /// replies still arrive.
 pub fn reply(snapshot: &Snapshot, to: ReturnTo, server: Ipv4Addr) -> Hops {
-    let eni = snapshot.eni(to.eni);
-    let home = Stop { subnet: eni.subnet, address: to.eni_address };
-    let nat_gateway = to.nat_gateway.map(|(ix, address)| {
-        let subnet = snapshot.nat_gateway(ix).subnet;
-        (ix, Stop { subnet, address })
-    });
-    let first = nat_gateway.map_or(home, |(_, stop)| stop);
-    let origin = Origin::of(snapshot, first.subnet, server, nat_gateway.is_some());
     let mut list = List::new(snapshot);
-    let end = lead_home(&mut list, origin, (nat_gateway, home), server);
+    let eni = to.eni(snapshot);
+    let end = match to.nat_gateway {
+        None => come_from(&mut list, server, eni, false),
+        Some((ix, address)) => {
+            let subnet = snapshot.nat_gateway(ix).subnet;
+            let end = come_from(&mut list, server, ReturnAddress { subnet, address }, true);
+            end.and_then(|()| leave_nat_gateway(&mut list, ix, eni, server))
+        }
+    };
     list.finish(end)
 }
 
-/// Leads a reply to the NAT gateway if there is one, and from there to the ENI.
-fn lead_home(
+/// Resolves what a packet meets behind the NAT gateway on its way to the ENI: a reply, or what the gateway itself sends.
+pub fn reply_beyond(snapshot: &Snapshot, to: ReturnTo, ix: NatGatewayIx, server: Ipv4Addr) -> Hops {
+    let mut list = List::new(snapshot);
+    let end = leave_nat_gateway(&mut list, ix, to.eni(snapshot), server);
+    list.finish(end)
+}
+
+fn leave_nat_gateway(
     list: &mut List<'_>,
-    origin: Origin,
-    (nat_gateway, home): (Option<(NatGatewayIx, Stop)>, Stop),
+    ix: NatGatewayIx,
+    eni: ReturnAddress,
     server: Ipv4Addr,
 ) -> Result<(), DeadEnd> {
-    let Some((ix, stop)) = nat_gateway else { return come_from(list, origin, home, server) };
-    come_from(list, origin, stop, server)?;
     list.push(Hop::NatGateway(ix));
-    if stop.subnet == home.subnet {
+    let own = list.snapshot.nat_gateway(ix).subnet;
+    if own == eni.subnet {
         return Ok(());
     }
-    lead_back(list, stop.subnet, home, Next::Local, server)
+    lead_back(list, own, eni, Next::Local, server)
 }
 
 /// Decides whether replies from a subnet of a peered VPC are routed back to any part of networks on the other side: by the
@@ -62,13 +73,13 @@ pub fn is_led_back(
     peering: PeeringIx,
 ) -> bool {
     let prefixes = prefixes(snapshot, from);
-    let back = |part| Leg::of(snapshot, from, part).ends_at(Next::Peering(peering));
+    let back = |part| Chain::of(snapshot, from, part).ends_at(Next::Peering(peering));
     to.iter().any(|to| parts(snapshot, from, *to, &prefixes).any(back))
 }
 
-/// A subnet on the way, and the address in it that replies are sent to.
+/// The address that replies are sent to, and its subnet.
 #[derive(Clone, Copy)]
-struct Stop {
+struct ReturnAddress {
     subnet: SubnetIx,
     address: Ipv4Addr,
 }
@@ -91,14 +102,14 @@ impl Origin {
         if let Some(own) = snapshot.subnet_of(vpc, server) {
             return Self::Subnet(own);
         }
-        let peering = match Leg::of(snapshot, subnet, server.into()).end {
-            LegEnd::Route(_, Next::Peering(ix)) => Some(ix),
-            LegEnd::Route(_, Next::GatewayEndpoint(ix)) => return Self::Endpoint(ix),
+        let peering = match Chain::of(snapshot, subnet, server.into()).end {
+            ChainEnd::Route(_, Next::Peering(ix)) => Some(ix),
+            ChainEnd::Route(_, Next::GatewayEndpoint(ix)) => return Self::Endpoint(ix),
             // The route there may have been removed, and a peer that has the address still answers. The internet does not
             // answer an ENI.
-            LegEnd::Route(_, Next::Local | Next::InternetGateway | Next::NatGateway(_))
-            | LegEnd::Inside
-            | LegEnd::Nowhere(_) => {
+            ChainEnd::Route(_, Next::Local | Next::InternetGateway | Next::NatGateway(_))
+            | ChainEnd::Inside
+            | ChainEnd::Nowhere(_) => {
                 let has = |&(_, peer): &(PeeringIx, VpcIx)| snapshot.vpc(peer).contains(server);
                 snapshot.peers_of(vpc).find(has).filter(|_| !by_nat_gateway).map(|(ix, _)| ix)
             }
@@ -111,13 +122,14 @@ impl Origin {
     }
 }
 
+/// Leads from the server to the first address that its replies are sent to: the NAT gateway's, or the ENI's.
 fn come_from(
     list: &mut List<'_>,
-    origin: Origin,
-    to: Stop,
     server: Ipv4Addr,
+    to: ReturnAddress,
+    by_nat_gateway: bool,
 ) -> Result<(), DeadEnd> {
-    match origin {
+    match Origin::of(list.snapshot, to.subnet, server, by_nat_gateway) {
         Origin::Internet => {
             list.push(Hop::InternetGateway(list.vpc(to.subnet)));
             list.enter(to.subnet);
@@ -133,25 +145,26 @@ fn come_from(
     Ok(())
 }
 
-/// Leads from another subnet to a stop, by the route tables there: straight or through middleboxes, and at last by the
+/// Leads from another subnet to an address, by the route tables there: straight or through middleboxes, and at last by the
 /// target that the request came by.
 fn lead_back(
     list: &mut List<'_>,
     from: SubnetIx,
-    to: Stop,
+    to: ReturnAddress,
     expected: Next,
     server: Ipv4Addr,
 ) -> Result<(), DeadEnd> {
-    let leg = Leg::of(list.snapshot, from, to.address.into());
-    let snapshot = list.snapshot;
-    list.through(&leg, from, |middlebox| {
-        Leg::of(snapshot, to.subnet, server.into()).passes(middlebox)
+    let chain = Chain::of(list.snapshot, from, to.address.into());
+    let has_middlebox = chain.middleboxes().next().is_some();
+    let request = has_middlebox.then(|| Chain::of(list.snapshot, to.subnet, server.into()));
+    list.through(&chain, from, |middlebox| {
+        request.as_ref().is_some_and(|request| request.passes(middlebox))
     });
-    let at = leg.last();
+    let at = chain.last();
     let astray = |rule| Err(DeadEnd::NotRoutedBack(at, rule));
-    match leg.end {
-        LegEnd::Inside => Ok(()),
-        LegEnd::Route(route, next) if next == expected => {
+    match chain.end {
+        ChainEnd::Inside => Ok(()),
+        ChainEnd::Route(route, next) if next == expected => {
             list.leave(at, route);
             if let Next::Peering(ix) = next {
                 list.push(Hop::Peering(ix));
@@ -159,12 +172,12 @@ fn lead_back(
             list.enter(to.subnet);
             Ok(())
         }
-        LegEnd::Route(route, _)
-        | LegEnd::Nowhere(Nowhere::Blackhole(route) | Nowhere::Loop(route)) => {
+        ChainEnd::Route(route, _)
+        | ChainEnd::Nowhere(Nowhere::Blackhole(route) | Nowhere::Loop(route)) => {
             list.strand(at);
             astray(route)
         }
-        LegEnd::Nowhere(Nowhere::NoRoute) => {
+        ChainEnd::Nowhere(Nowhere::NoRoute) => {
             list.strand(at);
             astray(RuleRef::RouteTable(list.snapshot.subnet(at).route_table))
         }

@@ -1,8 +1,8 @@
 //! The request's list: from the attachment to the destination.
 
 use super::attachment::Attachment;
+use super::chain::{Chain, ChainEnd, Next, Nowhere};
 use super::hop::{DeadEnd, Hop, Hops};
-use super::leg::{Leg, LegEnd, Next, Nowhere};
 use super::list::List;
 use crate::vpc::{Interface, NatGatewayIx, PeeringIx, Snapshot, SubnetIx, VpcIx};
 use std::net::Ipv4Addr;
@@ -29,20 +29,20 @@ pub fn request_beyond(snapshot: &Snapshot, ix: NatGatewayIx, to: Ipv4Addr) -> Ho
 }
 
 fn leave_eni(list: &mut List<'_>, home: SubnetIx, to: Ipv4Addr) -> Result<(), DeadEnd> {
-    let leg = Leg::of(list.snapshot, home, to.into());
-    list.through(&leg, home, |_| false);
-    let at = leg.last();
-    match leg.end {
-        LegEnd::Inside => stay_inside(list, at, to),
-        LegEnd::Nowhere(nowhere) => Err(strand(list, at, nowhere)),
-        LegEnd::Route(route, Next::NatGateway(ix)) => {
+    let chain = Chain::of(list.snapshot, home, to.into());
+    list.through(&chain, home, |_| false);
+    let at = chain.last();
+    match chain.end {
+        ChainEnd::Inside => stay_inside(list, at, to),
+        ChainEnd::Nowhere(nowhere) => Err(strand(list, at, nowhere)),
+        ChainEnd::Route(route, Next::NatGateway(ix)) => {
             let own = list.snapshot.nat_gateway(ix).subnet;
             list.border(at, Some(route), own != at);
             list.enter_or_stay(own, own != at);
             list.push(Hop::NatGateway(ix));
             leave_nat_gateway(list, ix, to)
         }
-        LegEnd::Route(route, next) => {
+        ChainEnd::Route(route, next) => {
             list.leave(at, route);
             reach(list, at, next, to)
         }
@@ -52,19 +52,19 @@ fn leave_eni(list: &mut List<'_>, home: SubnetIx, to: Ipv4Addr) -> Result<(), De
 fn leave_nat_gateway(list: &mut List<'_>, ix: NatGatewayIx, to: Ipv4Addr) -> Result<(), DeadEnd> {
     let own = list.snapshot.nat_gateway(ix).subnet;
     list.at_nat_gateway = Some(ix);
-    let leg = Leg::of(list.snapshot, own, to.into());
-    list.through(&leg, own, |_| false);
-    let at = leg.last();
-    match leg.end {
-        LegEnd::Inside => stay_inside(list, at, to),
-        LegEnd::Nowhere(nowhere) => Err(strand(list, at, nowhere)),
-        LegEnd::Route(route, Next::NatGateway(_)) => {
+    let chain = Chain::of(list.snapshot, own, to.into());
+    list.through(&chain, own, |_| false);
+    let at = chain.last();
+    match chain.end {
+        ChainEnd::Inside => stay_inside(list, at, to),
+        ChainEnd::Nowhere(nowhere) => Err(strand(list, at, nowhere)),
+        ChainEnd::Route(route, Next::NatGateway(_)) => {
             if at != own {
                 list.leave(at, route);
             }
             Err(DeadEnd::NatToNat(ix, route))
         }
-        LegEnd::Route(route, next) => {
+        ChainEnd::Route(route, next) => {
             list.leave(at, route);
             reach(list, at, next, to)
         }

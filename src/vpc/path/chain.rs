@@ -1,4 +1,4 @@
-//! One leg of a path: from a subnet through middleboxes to a target that is none, as the route tables on it lead.
+//! A chain of routes: from a subnet through middleboxes to a target that is none, as the route tables on it lead.
 
 use super::hop::{DeadEnd, Middlebox};
 use crate::vpc::{
@@ -10,15 +10,15 @@ use smallvec::SmallVec;
 /// The most middleboxes in a row.
 const MOST_MIDDLEBOXES: usize = 8;
 
-/// A leg.
+/// A chain of routes.
 #[derive(Debug)]
-pub(super) struct Leg {
+pub(super) struct Chain {
     from: SubnetIx,
     middleboxes: SmallVec<[Through; 2]>,
-    pub(super) end: LegEnd,
+    pub(super) end: ChainEnd,
 }
 
-/// A middlebox on a leg, the subnet that it is in, and the route that leads to it.
+/// A middlebox on a chain, the subnet that it is in, and the route that leads to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Through {
     pub(super) middlebox: Middlebox,
@@ -26,9 +26,9 @@ pub(super) struct Through {
     pub(super) route: RuleRef,
 }
 
-/// How a leg ends in its last subnet.
+/// How a chain ends in its last subnet.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum LegEnd {
+pub(super) enum ChainEnd {
     /// The destination is in that subnet: no route is asked there (spec 3.1).
     Inside,
     /// The route of that subnet's table, and its target.
@@ -37,7 +37,7 @@ pub(super) enum LegEnd {
     Nowhere(Nowhere),
 }
 
-/// A target that ends a leg.
+/// A target that ends a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Local,
@@ -72,14 +72,14 @@ impl Nowhere {
     }
 }
 
-/// What a route's target is to a leg.
-pub(super) enum Step {
+/// What a route's target is to a chain.
+pub(super) enum Follow {
     Through(Middlebox),
     To(Next),
-    Gone,
+    Missing,
 }
 
-impl Step {
+impl Follow {
     pub(super) fn of(target: &Target) -> Self {
         match *target {
             Target::NetworkInterface(ix) => Self::Through(Middlebox::Appliance(ix)),
@@ -89,13 +89,13 @@ impl Step {
             Target::NatGateway(ix) => Self::To(Next::NatGateway(ix)),
             Target::GatewayEndpoint(ix) => Self::To(Next::GatewayEndpoint(ix)),
             Target::Peering(ix) => Self::To(Next::Peering(ix)),
-            Target::Blackhole(_) => Self::Gone,
+            Target::Blackhole(_) => Self::Missing,
         }
     }
 }
 
-impl Leg {
-    /// Follows the route tables. For a network, this is the leg of all its addresses that no longer prefix of the tables
+impl Chain {
+    /// Follows the route tables. For a network, this is the chain of all its addresses that no longer prefix of the tables
     /// holds.
     pub(super) fn of(snapshot: &Snapshot, from: SubnetIx, to: Ipv4Network) -> Self {
         Self::by_table(snapshot, from, snapshot.subnet(from).route_table, to)
@@ -108,33 +108,33 @@ impl Leg {
         mut table: RouteTableIx,
         to: Ipv4Network,
     ) -> Self {
-        let end = LegEnd::Nowhere(Nowhere::NoRoute);
-        let mut leg = Self { from, middleboxes: SmallVec::new(), end };
+        let end = ChainEnd::Nowhere(Nowhere::NoRoute);
+        let mut chain = Self { from, middleboxes: SmallVec::new(), end };
         loop {
-            let at = leg.last();
+            let at = chain.last();
             if is_inside(snapshot, at, to) {
-                leg.end = LegEnd::Inside;
-                return leg;
+                chain.end = ChainEnd::Inside;
+                return chain;
             }
             let Some((position, found)) = snapshot.route_table(table).lookup_network(to) else {
-                return leg;
+                return chain;
             };
             let route = RuleRef::Route(table, position);
-            let middlebox = match Step::of(&found.target) {
-                Step::Through(middlebox) => middlebox,
-                Step::To(next) => {
-                    leg.end = LegEnd::Route(route, next);
-                    return leg;
+            let middlebox = match Follow::of(&found.target) {
+                Follow::Through(middlebox) => middlebox,
+                Follow::To(next) => {
+                    chain.end = ChainEnd::Route(route, next);
+                    return chain;
                 }
-                Step::Gone => {
-                    leg.end = LegEnd::Nowhere(Nowhere::Blackhole(route));
-                    return leg;
+                Follow::Missing => {
+                    chain.end = ChainEnd::Nowhere(Nowhere::Blackhole(route));
+                    return chain;
                 }
             };
             let through = Through { middlebox, subnet: middlebox.subnet(snapshot), route };
-            if leg.has_asked(through.subnet) || !leg.add(through) {
-                leg.end = LegEnd::Nowhere(Nowhere::Loop(route));
-                return leg;
+            if chain.has_asked(through.subnet) || !chain.add(through) {
+                chain.end = ChainEnd::Nowhere(Nowhere::Loop(route));
+                return chain;
             }
             table = snapshot.subnet(through.subnet).route_table;
         }
@@ -155,7 +155,7 @@ impl Leg {
 
     /// Decides whether a route to this target ends it.
     pub(super) fn ends_at(&self, target: Next) -> bool {
-        matches!(self.end, LegEnd::Route(_, next) if next == target)
+        matches!(self.end, ChainEnd::Route(_, next) if next == target)
     }
 
     /// Returns the route that leads out of the first subnet; `None` if none does.
@@ -163,12 +163,12 @@ impl Leg {
         self.middleboxes().next().map_or_else(|| self.last_route(), |through| Some(through.route))
     }
 
-    /// Returns the route that is found last: the one that ends the leg, or the last one before a table without a route.
+    /// Returns the route that is found last: the one that ends the chain, or the last one before a table without a route.
     pub(super) fn last_route(&self) -> Option<RuleRef> {
         match self.end {
-            LegEnd::Route(route, _)
-            | LegEnd::Nowhere(Nowhere::Blackhole(route) | Nowhere::Loop(route)) => Some(route),
-            LegEnd::Inside | LegEnd::Nowhere(Nowhere::NoRoute) => {
+            ChainEnd::Route(route, _)
+            | ChainEnd::Nowhere(Nowhere::Blackhole(route) | Nowhere::Loop(route)) => Some(route),
+            ChainEnd::Inside | ChainEnd::Nowhere(Nowhere::NoRoute) => {
                 self.middleboxes.last().map(|through| through.route)
             }
         }
