@@ -94,7 +94,7 @@ def udp(address, port, sport=0, size=5, timeout=5.0):
 
 def udp_segments(address, port, size, count):
     """Hands the kernel `count` datagrams in one piece (UDP_SEGMENT), each unlike the others; all must be echoed."""
-    segments = [(bytes([number]) * size) for _ in range(count)]
+    segments = [(bytes([number]) * size) for number in range(count)]
     with socket.socket(type=socket.SOCK_DGRAM) as s:
         s.settimeout(5)
         s.setsockopt(socket.IPPROTO_UDP, 103, size)
@@ -255,12 +255,15 @@ def frames_that_change(interface, frame, at, octets, count):
         status, begin = struct.Struct("=QII"), 32
         where = slice(begin + at, begin + at + len(octets))
         ring[begin : begin + len(frame)] = frame
+        sender = os.getpid()
         writer = os.fork()
         if writer == 0:
             original = frame[at : at + len(octets)]
-            while True:
+            # Ends with the sender, however that ends.
+            while os.getppid() == sender:
                 ring[where] = octets
                 ring[where] = original
+            os._exit(0)
         try:
             for _ in range(count):
                 ring[: status.size] = status.pack(1, len(frame), len(frame))

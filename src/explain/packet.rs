@@ -2,6 +2,7 @@
 
 use crate::packet::{Outside, Protocol, Tuple};
 use crate::pipeline::{Detail, Evidence, Outcome, Step};
+use crate::vpc::path::{self, Attachment, Hop};
 use crate::vpc::{Direction, EniIx, PeeringIx, RuleRef, Snapshot, SubnetIx, VpcIx};
 use std::net::Ipv4Addr;
 
@@ -66,20 +67,26 @@ pub(super) fn whereabouts(eni: EniIx, snapshot: &Snapshot) -> Option<(SubnetIx, 
     Some((subnet, snapshot.parts().subnets.get(subnet.get())?.vpc))
 }
 
-/// The VPC that has the destination's address: the task's own, or one that is peered with it, by this connection.
+/// Finds the VPC that has the destination's address: the task's own, or one that is peered with it, by this connection. The
+/// path says by which one the packet is led; where it is led to none, it is one that has the address.
 pub(super) fn destination_vpc(
     evidence: &Evidence,
     snapshot: &Snapshot,
 ) -> Option<(VpcIx, Option<PeeringIx>)> {
-    let (_, own) = whereabouts(eni_of(evidence, snapshot)?, snapshot)?;
-    let has = |vpc: VpcIx| {
-        snapshot.parts().vpcs.get(vpc.get()).is_some_and(|vpc| vpc.contains(evidence.inside.dst()))
-    };
+    let eni = eni_of(evidence, snapshot)?;
+    let (_, own) = whereabouts(eni, snapshot)?;
+    let destination = evidence.inside.dst();
+    let path = path::resolve(snapshot, Attachment::Eni(eni), destination);
+    let led = path.request.as_slice().iter().find_map(|hop| {
+        let Hop::Peering(ix) = *hop else { return None };
+        Some((snapshot.peering(ix).peer_of(own)?, Some(ix)))
+    });
+    let has = |vpc: VpcIx| snapshot.vpc(vpc).contains(destination);
     let peered = || {
         let (peering, peer) = snapshot.peers_of(own).find(|(_, peer)| has(*peer))?;
         Some((peer, Some(peering)))
     };
-    if has(own) { Some((own, None)) } else { peered() }
+    led.or_else(|| if has(own) { Some((own, None)) } else { peered() })
 }
 
 /// `10.0.0.5:1024`; for an ICMP echo `10.0.0.5 id 7`.

@@ -1,6 +1,5 @@
 //! How a flow begins.
 
-use super::arrival::device_of;
 use super::context::{Context, NOT_HERE};
 use super::evaluation::Probe;
 use super::leases::{Grant, Purpose};
@@ -9,7 +8,8 @@ use super::walk::{self, Admission};
 use super::{Denial, NatPair, Reason, Recorder, Verdict, answer, send};
 use crate::flow::{Flow, FlowKey, FlowStart};
 use crate::packet::{Fragment, IcmpKind, Inside, Packet, Protocol};
-use crate::vpc::{RuleRef, Task};
+use crate::vpc::{NatGatewayIx, RuleRef, Task};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// Makes a flow of its first packet, and sends that. Of a first packet that is not sent on, being too old or too big,
@@ -22,10 +22,10 @@ pub(super) fn begin_flow<R: Recorder>(
     let probe = probe(context, key, packet)?;
     let flow = match admit(context, key, probe) {
         Ok(flow) => flow,
-        Err(Denial { reason: Reason::TtlExpired, decided_by: RuleRef::NatGateway(ix) }) => {
-            return Ok(answer::expire_ttl_at_nat_gateway(context, probe, ix, packet));
+        Err(Refused { denial: _, expired_at: Some(gateway) }) => {
+            return Ok(answer::expire_ttl_at_nat_gateway(context, probe, gateway, packet));
         }
-        Err(denial) => return Err(denial),
+        Err(Refused { denial, expired_at: None }) => return Err(denial),
     };
     let verdict = send::send_by(context, key, packet);
     match verdict {
@@ -43,8 +43,7 @@ pub(super) fn begin_flow<R: Recorder>(
 /// Probes with a packet that may begin a flow here.
 fn probe<R>(context: &Context<'_, R>, key: &FlowKey, packet: &Packet<'_>) -> Result<Probe, Denial> {
     let inside = Inside::new(key.tuple());
-    let is_here = |task: &&Task| device_of(context.snapshot, task) == Some(context.arrival.device);
-    let task = *context.snapshot.task(inside.src()).filter(is_here).ok_or(NOT_HERE)?;
+    let task = context.task_here(inside.src()).ok_or(NOT_HERE)?;
     require_start(context, key, packet)?;
     let (fragment, last_hop) = (packet.fragment() != Fragment::Whole, packet.ttl() <= 1);
     Ok(Probe { fragment, last_hop, ..Probe::new(task, inside, packet.icmp_type_code()) })
@@ -69,12 +68,22 @@ fn require_start<R>(
     Err(Denial { reason, decided_by: RuleRef::FlowTable })
 }
 
+/// A first packet that makes no flow.
+struct Refused {
+    denial: Denial,
+    /// The NAT gateway at which its time to live ended.
+    expired_at: Option<(NatGatewayIx, Ipv4Addr)>,
+}
+
 fn admit<R: Recorder>(
     context: &mut Context<'_, R>,
     key: &FlowKey,
     probe: Probe,
-) -> Result<Arc<Flow>, Denial> {
-    let admission = walk::walk(&mut context.evaluation(probe, Purpose::NewFlow))?;
+) -> Result<Arc<Flow>, Refused> {
+    let mut evaluation = context.evaluation(probe, Purpose::NewFlow);
+    let walked = walk::walk(&mut evaluation);
+    let expired_at = evaluation.expired_at;
+    let admission = walked.map_err(|denial| Refused { denial, expired_at })?;
     let (tables, snapshot) = (context.tables, context.snapshot);
     let read_at = Some(context.arrival.nat);
     let ends = Ends { read_at, link: admission.link, ttl_hop: admission.ttl_hop };

@@ -1,18 +1,18 @@
 //! What egret answers itself where a packet is too old or too big to be sent on. An answer of a NAT gateway is a packet
 //! like any other to the network ACLs on its way (spec 4.4, 5); one of an ENI crosses none.
 
-use super::context::{Context, drop_packet};
+use super::context::{Context, MOVED, drop_packet};
 use super::evaluation::{Message, Probe};
 use super::leases::Purpose;
 use super::outcome::Forward;
 use super::review;
-use super::walk::{self, ReturnPoint};
-use super::{Denial, Off, Reason, Verdict};
+use super::walk::{self, Removed, ReturnPoint};
+use super::{Denial, Reason, Verdict};
 use crate::flow::{Flow, Side};
 use crate::packet::Packet;
 use crate::packet::icmp::{fragmentation_needed, time_exceeded};
 use crate::vpc::path::Attachment;
-use crate::vpc::{NatGatewayIx, RuleRef, Snapshot};
+use crate::vpc::{NatGatewayIx, RuleRef};
 use std::net::Ipv4Addr;
 
 /// Type and code of time exceeded in transit, and of fragmentation needed (RFC 792, RFC 1191).
@@ -34,27 +34,26 @@ pub(super) fn expire_ttl<R>(
     time_exceeded_from(context, from, denial, packet)
 }
 
-/// Answers a packet whose time to live ends at a NAT gateway, whatever is behind the gateway: no flow is made of it.
+/// Answers a packet whose time to live ends at a NAT gateway, whatever is behind the gateway, from one of its addresses.
 #[cold]
 pub(super) fn expire_ttl_at_nat_gateway<R>(
     context: &mut Context<'_, R>,
     probe: Probe,
-    ix: NatGatewayIx,
+    gateway: (NatGatewayIx, Ipv4Addr),
     packet: &Packet<'_>,
 ) -> Verdict {
-    let from = context.snapshot.nat_gateway(ix).private_address();
     let denial = match context.snapshot.attachment(&probe.task) {
         Some(Attachment::Eni(eni)) => {
-            let to = ReturnPoint::of_nat_gateway(context.snapshot, eni, (ix, from));
+            let to = ReturnPoint::of_nat_gateway(context.snapshot, eni, gateway);
             let message = Message::IcmpError { icmp: TIME_EXCEEDED };
-            let mut off = Off;
-            let mut context = context.recording(&mut off);
-            let mut evaluation = context.evaluation(probe, Purpose::DryRun);
-            walk::nat_gateway_to_task(&mut evaluation, &to, message).err()
+            context.quietly(|context| {
+                let mut evaluation = context.evaluation(probe, Purpose::DryRun);
+                walk::nat_gateway_to_task(&mut evaluation, &to, message).err()
+            })
         }
-        Some(Attachment::AppRunner) | None => None,
+        Some(Attachment::AppRunner) | None => Some(MOVED),
     };
-    time_exceeded_from(context, from, denial, packet)
+    time_exceeded_from(context, gateway.1, denial, packet)
 }
 
 fn time_exceeded_from<R>(
@@ -103,18 +102,17 @@ fn refusal<R>(
     (flow, side): (&Flow, Side),
     icmp: (u8, u8),
 ) -> Option<Denial> {
-    let to = return_point(context.snapshot, flow)?;
-    let probe = review::probe(context.snapshot, flow).ok()?;
+    let to = match ReturnPoint::of_flow(context.snapshot, flow) {
+        Ok(to) => to?,
+        Err(Removed) => return Some(MOVED),
+    };
+    let Ok(probe) = review::probe(context.snapshot, flow) else { return Some(MOVED) };
     let message = Message::IcmpError { icmp };
-    let mut off = Off;
-    let mut context = context.recording(&mut off);
-    let mut evaluation = context.evaluation(probe, Purpose::Tracked(flow));
-    match side {
-        Side::Egress => walk::nat_gateway_to_task(&mut evaluation, &to, message).err(),
-        Side::Return => walk::nat_gateway_to_server(&mut evaluation, &to, message).err(),
-    }
-}
-
-fn return_point(snapshot: &Snapshot, flow: &Flow) -> Option<ReturnPoint> {
-    ReturnPoint::of_flow(snapshot, flow).ok().flatten()
+    context.quietly(|context| {
+        let mut evaluation = context.evaluation(probe, Purpose::Tracked(flow));
+        match side {
+            Side::Egress => walk::nat_gateway_to_task(&mut evaluation, &to, message).err(),
+            Side::Return => walk::nat_gateway_to_server(&mut evaluation, &to, message).err(),
+        }
+    })
 }

@@ -1,14 +1,15 @@
 //! What every function needs that judges a packet.
 
-use super::arrival::Arrival;
+use super::arrival::{Arrival, device_of};
 use super::evaluation::{Evaluation, Probe};
 use super::leases::{Leases, Purpose};
 use super::tables::Tables;
-use super::{Denial, Reason, Stage, Verdict};
+use super::{Denial, Off, Reason, Stage, Verdict};
 use crate::flow::{FlowKey, Instant};
 use crate::packet::Packet;
-use crate::vpc::{RuleRef, Snapshot};
+use crate::vpc::{RuleRef, Snapshot, Task};
 use std::cell::Cell;
+use std::net::Ipv4Addr;
 
 /// The circumstances of one packet.
 pub(super) struct Context<'a, R> {
@@ -47,6 +48,17 @@ impl<'a, R> Context<'a, R> {
         Context { tables, now, snapshot, arrival, answer: self.answer, recorder }
     }
 
+    /// Evaluates with a recorder that records nothing.
+    pub(super) fn quietly<T>(&mut self, evaluate: impl FnOnce(&mut Context<'_, Off>) -> T) -> T {
+        evaluate(&mut self.recording(&mut Off))
+    }
+
+    /// Returns the task that has an address, if it is attached where the packet was read.
+    pub(super) fn task_here(&self, address: Ipv4Addr) -> Option<Task> {
+        let is_here = |task: &&Task| device_of(self.snapshot, task) == Some(self.arrival.device);
+        self.snapshot.task(address).filter(is_here).copied()
+    }
+
     /// Begins the evaluation of a probe's path.
     pub(super) fn evaluation<'e>(
         &'e mut self,
@@ -55,7 +67,8 @@ impl<'a, R> Context<'a, R> {
     ) -> Evaluation<'e, R> {
         let leases =
             Leases { now: self.now, pools: &self.tables.pools, purpose, peeked: Cell::new(0) };
-        Evaluation { snapshot: self.snapshot, probe, leases, recorder: self.recorder }
+        let (snapshot, recorder) = (self.snapshot, &mut *self.recorder);
+        Evaluation { snapshot, probe, leases, recorder, expired_at: None }
     }
 }
 

@@ -138,6 +138,8 @@ pub(super) struct Evaluation<'a, R> {
     pub(super) probe: Probe,
     pub(super) leases: Leases<'a>,
     pub(super) recorder: &'a mut R,
+    /// The NAT gateway at which the packet's time to live ended, and the address by which it answers.
+    pub(super) expired_at: Option<(NatGatewayIx, Ipv4Addr)>,
 }
 
 impl<R: Recorder> Evaluation<'_, R> {

@@ -2,7 +2,6 @@
 //! flow (spec 4.3, 8). A VPC and the internet cannot send from such an address: only the services' own link leads to a
 //! task's address (`steer.bpf.c`).
 
-use super::arrival::device_of;
 use super::context::Context;
 use super::evaluation::Probe;
 use super::leases::Purpose;
@@ -44,8 +43,8 @@ fn concerns(snapshot: &Snapshot, device: Device, tuple: Tuple) -> bool {
 fn pass<R: Recorder>(context: &mut Context<'_, R>, packet: &Packet<'_>) -> Option<Verdict> {
     let (snapshot, tuple) = (context.snapshot, packet.tuple());
     let attachment = attachment_at(context.arrival.device)?;
-    let Some(task) = attached(context, tuple.src) else {
-        let task = attached(context, tuple.dst)?.address;
+    let Some(task) = context.task_here(tuple.src) else {
+        let task = context.task_here(tuple.dst)?.address;
         exempt_address::service_at(snapshot, attachment, tuple.src)?;
         return Some(pass_to(Link::Task(task)));
     };
@@ -88,11 +87,6 @@ fn exceeds_limit<R>(context: &Context<'_, R>, attachment: Attachment, packet: &P
     };
     let limit = snapshot.parts().limits.dns_packets_per_second;
     context.tables.resolver_limit.exceeds(context.now, own, packet.wire_segments(), limit)
-}
-
-fn attached<R>(context: &Context<'_, R>, address: Ipv4Addr) -> Option<Task> {
-    let is_here = |task: &&Task| device_of(context.snapshot, task) == Some(context.arrival.device);
-    context.snapshot.task(address).filter(is_here).copied()
 }
 
 fn attachment_at(device: Device) -> Option<Attachment> {

@@ -6,7 +6,7 @@ use super::leases::Purpose;
 use super::outcome::FlowOutcome;
 use super::review;
 use super::walk::{self, Removed, ReturnPoint};
-use super::{Denial, Off, Reason, Recorder, Verdict};
+use super::{Denial, Reason, Recorder, Verdict};
 use crate::flow::{Flow, FlowKey, Side, Space};
 use crate::packet::{Packet, Tuple, rewrite_icmp_error};
 use crate::vpc::RuleRef;
@@ -94,15 +94,15 @@ fn refusal<R>(
     let Ok(probe) = review::probe(context.snapshot, flow) else { return Some(NO_FLOW) };
     let message = Message::IcmpError { icmp: (error.icmp_type, error.code) };
     let (side, source) = (context.arrival.side, packet.src());
-    let mut off = Off;
-    let mut context = context.recording(&mut off);
-    let probe = Probe { message, ..probe };
-    let mut evaluation = context.evaluation(probe, Purpose::Tracked(flow));
-    match side {
-        Side::Egress => walk::request(&mut evaluation).err(),
-        // A router on the way may be the sender.
-        Side::Return => walk::return_from(&mut evaluation, &to, (source, message)).err(),
-    }
+    context.quietly(|context| {
+        let probe = Probe { message, ..probe };
+        let mut evaluation = context.evaluation(probe, Purpose::Tracked(flow));
+        match side {
+            Side::Egress => walk::request(&mut evaluation).err(),
+            // A router on the way may be the sender.
+            Side::Return => walk::return_from(&mut evaluation, &to, (source, message)).err(),
+        }
+    })
 }
 
 /// Translates an error for the task: the packet that it quotes is the task's own as it left, and becomes that which the

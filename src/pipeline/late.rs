@@ -1,15 +1,14 @@
 //! Packets of no flow, or of none any longer: why they go no further, and who is told.
 
-use super::arrival::device_of;
 use super::context::Context;
 use super::evaluation::Probe;
 use super::leases::Purpose;
 use super::walk;
-use super::{Denial, Off, Reason, Recorder, Verdict};
+use super::{Denial, Reason, Recorder, Verdict};
 use crate::flow::FlowKey;
 use crate::packet::icmp::tcp_reset;
 use crate::packet::{Fragment, Inside, Packet};
-use crate::vpc::{RuleRef, Task};
+use crate::vpc::RuleRef;
 
 /// Decides why a packet to a NAT's own address goes no further: it is late, nobody asked for it, or it is a task's own.
 #[cold]
@@ -18,8 +17,7 @@ pub(super) fn refuse<R: Recorder>(
     key: &FlowKey,
     packet: &Packet<'_>,
 ) -> Denial {
-    let is_here = |task: &&Task| device_of(context.snapshot, task) == Some(context.arrival.device);
-    if let Some(&task) = context.snapshot.task(packet.src()).filter(is_here) {
+    if let Some(task) = context.task_here(packet.src()) {
         let probe = Probe::new(task, Inside::new(packet.tuple()), packet.icmp_type_code());
         if let Err(denial) = walk::walk(&mut context.evaluation(probe, Purpose::DryRun)) {
             return denial;
@@ -62,8 +60,7 @@ fn goes_by_a_nat_gateway<R>(context: &mut Context<'_, R>, packet: &Packet<'_>) -
     let Some(&task) = task else { return false };
     let fragment = packet.fragment() != Fragment::Whole;
     let probe = Probe { fragment, ..Probe::new(task, Inside::new(packet.tuple()), (0, 0)) };
-    let mut off = Off;
-    let mut context = context.recording(&mut off);
-    walk::walk(&mut context.evaluation(probe, Purpose::DryRun))
-        .is_ok_and(|admission| admission.nat.is_some_and(|(gateway, _)| gateway.is_some()))
+    context.quietly(|context| {
+        walk::passes_nat_gateway(&mut context.evaluation(probe, Purpose::DryRun))
+    })
 }

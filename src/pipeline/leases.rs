@@ -137,33 +137,57 @@ impl Leases<'_> {
             let private = choice.nat_address.unwrap_or(own.private);
             return Ok((NatAddress { private, ..*own }, Grant::Peeked(choice.nat_port)));
         }
-        let first = match all.len() {
-            0 | 1 => 0,
-            several => self.turn(own_address(snapshot, Device::NatGateway(ix)), several),
-        };
+        if let Purpose::Tracked(flow) = self.purpose {
+            let kept = kept_at(snapshot, ix, flow).map(|(own, port)| (own, Some(port)));
+            let other = || all.first().map(|own| (*own, None));
+            let (own, port) = kept.or_else(other).ok_or(Exhausted)?;
+            return Ok((own, Grant::Kept(port)));
+        }
+        let first = self.next_address(snapshot, ix);
         for own in all.iter().cycle().skip(first).take(all.len()) {
             let outside = if toward == Space::INTERNET { own.public } else { Some(own.private) };
             let Some(outside) = outside else { continue };
-            match self.of_nat(snapshot, (toward, outside), u32::MAX, inside) {
-                // The flow has its port at another of the addresses.
-                Ok(Grant::Kept(None)) => {}
-                Ok(grant) => return Ok((*own, grant)),
-                Err(Exhausted) => {}
+            if let Ok(grant) = self.of_nat(snapshot, (toward, outside), u32::MAX, inside) {
+                return Ok((*own, grant));
             }
         }
-        match (&self.purpose, all.first()) {
-            (Purpose::Tracked(_), Some(own)) => Ok((*own, Grant::Kept(None))),
-            (_, _) => Err(Exhausted),
-        }
+        Err(Exhausted)
     }
 
-    /// Returns the position of the address that is next; only a new flow advances it.
-    fn turn(&self, nat: SpaceAddr, of: usize) -> usize {
-        let turn = match self.purpose {
+    /// Returns the private address that a packet has behind a NAT gateway, and takes none.
+    pub(super) fn nat_gateway_address(&self, snapshot: &Snapshot, ix: NatGatewayIx) -> Ipv4Addr {
+        let gateway = snapshot.nat_gateway(ix);
+        let own = match self.purpose {
+            Purpose::Tracked(flow) => kept_at(snapshot, ix, flow).map(|(own, _)| own),
+            Purpose::NewFlow | Purpose::DryRun | Purpose::Chosen(_) => {
+                gateway.addresses.get(self.looking().next_address(snapshot, ix)).copied()
+            }
+        };
+        own.map_or(gateway.private_address(), |own| own.private)
+    }
+
+    /// Returns leases that only look: for a packet that takes no port although a new flow would.
+    pub(super) fn looking(&self) -> Leases<'_> {
+        let purpose = match self.purpose {
+            Purpose::NewFlow => Purpose::DryRun,
+            Purpose::Tracked(_) | Purpose::DryRun | Purpose::Chosen(_) => self.purpose,
+        };
+        let peeked = Cell::new(self.peeked.get());
+        Leases { now: self.now, pools: self.pools, purpose, peeked }
+    }
+
+    /// Returns the position of the NAT gateway's address that is next; only a new flow advances it.
+    fn next_address(&self, snapshot: &Snapshot, ix: NatGatewayIx) -> usize {
+        let count = snapshot.nat_gateway(ix).addresses.len();
+        if count <= 1 {
+            return 0;
+        }
+        let nat = own_address(snapshot, Device::NatGateway(ix));
+        let next = match self.purpose {
             Purpose::NewFlow => self.pools.advance_rotation(nat),
             Purpose::Tracked(_) | Purpose::DryRun | Purpose::Chosen(_) => self.pools.rotation(nat),
         };
-        turn as usize % of
+        next as usize % count
     }
 
     /// Grants a port of App Runner's own NAT. AWS states no limit; an ENI's is inferred, as both are Hyperplane's.
@@ -218,6 +242,19 @@ impl Leases<'_> {
             }
         }
     }
+}
+
+/// Finds the address and the port that a flow has at a NAT gateway; `None` if it has none there.
+fn kept_at(snapshot: &Snapshot, ix: NatGatewayIx, flow: &Flow) -> Option<(NatAddress, u16)> {
+    let (_, lease) = flow.nat.as_ref()?;
+    let PoolKey { space, address, .. } = *lease.key();
+    let (vpc, _) = own_address(snapshot, Device::NatGateway(ix));
+    let has = |own: &&NatAddress| match space {
+        Space::INTERNET => own.public == Some(address),
+        _ => space == vpc && own.private == address,
+    };
+    let own = snapshot.nat_gateway(ix).addresses.iter().find(has)?;
+    Some((*own, lease.port()))
 }
 
 fn pool(space: Space, address: Ipv4Addr, inside: Inside) -> PoolKey {

@@ -8,16 +8,18 @@
 //! | files | what they do |
 //! |---|---|
 //! | `engine` | the entry points |
-//! | `judge`, `observe/watched` | a packet in, a verdict out; the same while somebody watches |
+//! | `judge`, `observe/watched` | a packet in, a verdict out; the same while it is watched |
 //! | `exempt`, `fragments`, `whole` | the three kinds of packets |
 //! | `icmp_error`, `admit`, `late`, `handover`, `forecast` | what a packet without a current flow means |
 //! | `send`, `answer`, `offload` | sending by a flow's outcome; what egret answers itself; what the kernel may carry |
 //! | `review` | what a configuration makes of a flow |
 //! | `walk` | the order of the checks |
 //! | `stage/` | one check each |
+//! | `observe/{count,tell,nat_metrics}` | counting drops, telling watchers, adding up a gateway's metrics |
 //! | `evaluation`, `leases`, `context`, `tables` | what these share |
-//! | `observe/` | counting and watching |
-//! | `outcome`, `arrival`, `verdict`, `reason`, `trace`, `delivery` | the words |
+//! | `observe/{drops,nat_drops,totals,port_holders,watchers}`, `resolver_limit` | the tables that count, and the watchers |
+//! | `delivery` | what tc must know to carry what a device lets through |
+//! | `outcome`, `arrival`, `verdict`, `reason`, `trace` | the words |
 
 mod admit;
 mod answer;

@@ -154,11 +154,9 @@ pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcome
 fn replies<R: Recorder>(context: &mut Context<'_, R>, flow: &Flow, probe: Probe) -> FlowOutcome {
     let snapshot = context.snapshot;
     let denial = match ReturnPoint::of_flow(snapshot, flow) {
-        Ok(Some(to)) => {
-            let mut off = super::Off;
-            let mut context = context.recording(&mut off);
+        Ok(Some(to)) => context.quietly(|context| {
             walk::reply(&mut context.evaluation(probe, Purpose::Tracked(flow)), &to).err()
-        }
+        }),
         Ok(None) => None,
         Err(Removed) => Some(MOVED),
     };

@@ -7,10 +7,9 @@ use super::leases::Purpose;
 use super::outcome::{FlowOutcome, Forward};
 use super::review;
 use super::walk;
-use super::{Denial, Off, Reason, Recorder, Verdict, offload};
+use super::{Denial, Outcome, Reason, Recorder, Step, Verdict, offload};
 use crate::flow::{Flow, FlowEntry, FlowKey, Side};
 use crate::packet::{Packet, Protocol, clamp_mss};
-use crate::vpc::RuleRef;
 use dashmap::mapref::one::Ref;
 use std::sync::Arc;
 
@@ -50,12 +49,12 @@ pub(super) fn send_current<R: Recorder>(
 /// Reviews a flow that a newer configuration denies: that one's rules have other names here, and what is counted and shown
 /// is of one configuration.
 #[cold]
-fn own_entry<R: Recorder>(
+fn own_entry<R>(
     context: &mut Context<'_, R>,
     flow: Arc<Flow>,
     side: Side,
 ) -> Result<FlowEntry<FlowOutcome>, Denial> {
-    let outcome = review::review(context, &flow)?.of(side);
+    let outcome = context.quietly(|context| review::review(context, &flow))?.of(side);
     Ok(FlowEntry { flow, side, generation: context.snapshot.generation, outcome })
 }
 
@@ -116,27 +115,40 @@ fn forward_packet<R>(
 /// Drops a packet of a flow that is denied. One whose time to live ends at a NAT gateway is answered there, if what denies
 /// the flow is behind the gateway.
 #[cold]
-fn deny<R>(
+fn deny<R: Recorder>(
     context: &mut Context<'_, R>,
     entry: &FlowEntry<FlowOutcome>,
     denial: Denial,
     packet: &Packet<'_>,
 ) -> Verdict {
-    let may_answer = entry.side == Side::Egress && packet.ttl() <= 1;
-    let gateway = entry.flow.nat.as_ref().is_some_and(|(gateway, _)| gateway.is_some());
-    if !may_answer || !gateway {
-        return denial.into();
-    }
-    let Ok(probe) = review::probe(context.snapshot, &entry.flow) else { return denial.into() };
-    let probe = Probe { last_hop: true, ..probe };
-    let mut off = Off;
-    let mut quiet = context.recording(&mut off);
-    let mut evaluation = quiet.evaluation(probe, Purpose::Tracked(&entry.flow));
-    match walk::request(&mut evaluation) {
-        Err(Denial { reason: Reason::TtlExpired, decided_by: RuleRef::NatGateway(ix) }) => {
-            answer::expire_ttl_at_nat_gateway(context, probe, ix, packet)
+    let flow = &entry.flow;
+    let by_nat_gateway = flow.nat.as_ref().is_some_and(|(gateway, _)| gateway.is_some());
+    let may_be_answered = entry.side == Side::Egress && packet.ttl() <= 1 && by_nat_gateway;
+    if may_be_answered && let Ok(probe) = review::probe(context.snapshot, flow) {
+        let probe = Probe { last_hop: true, ..probe };
+        let expired_at = context.quietly(|context| {
+            let mut evaluation = context.evaluation(probe, Purpose::Tracked(flow));
+            let _ = walk::request(&mut evaluation);
+            evaluation.expired_at
+        });
+        if let Some(gateway) = expired_at {
+            return answer::expire_ttl_at_nat_gateway(context, probe, gateway, packet);
         }
-        Ok(()) | Err(_) => denial.into(),
+    }
+    if R::ON {
+        record_denial(context, flow, denial);
+    }
+    denial.into()
+}
+
+/// Records the step at which a flow is denied: the cached outcome does not have it, so the flow's path is evaluated again.
+fn record_denial<R: Recorder>(context: &mut Context<'_, R>, flow: &Flow, denial: Denial) {
+    let mut steps: Vec<Step> = Vec::new();
+    let _ = review::review(&mut context.recording(&mut steps), flow);
+    let decided =
+        |step: &&Step| step.outcome == Outcome::Drop && step.rule == Some(denial.decided_by);
+    if let Some(step) = steps.iter().find(decided) {
+        context.recorder.step(*step);
     }
 }
 

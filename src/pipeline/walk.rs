@@ -71,6 +71,13 @@ pub(super) fn request<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> Result
     }
 }
 
+/// Decides whether a request would pass, and by a NAT gateway.
+pub(super) fn passes_nat_gateway<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> bool {
+    let Ok(Some(attachment)) = enter(evaluation) else { return false };
+    let sent = send(evaluation, attachment);
+    sent.is_ok_and(|sent| sent.transit.nat.is_some_and(|nat| nat.gateway.is_some()))
+}
+
 /// Evaluates what comes before the path; returns `None` for a packet to an exempt address, which has no path.
 ///
 /// # Errors

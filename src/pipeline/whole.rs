@@ -87,7 +87,7 @@ fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
         && flow.tcp.state() == TcpState::Closed
 }
 
-/// Records that a flow knew the packet. Where its cached outcome is a drop, the stage that decided is the one to show.
+/// Records that a flow knew the packet.
 fn record_hit<R: Recorder>(context: &mut Context<'_, R>, entry: &FlowEntry<FlowOutcome>) {
     let (task, service) = (entry.flow.inside().src(), entry.flow.service_in(context.snapshot));
     let component = service.map_or(Component::Task(task), Component::Service);
@@ -98,13 +98,4 @@ fn record_hit<R: Recorder>(context: &mut Context<'_, R>, entry: &FlowEntry<FlowO
         outcome: Outcome::Pass,
         detail: Detail::Tracked,
     });
-    if let FlowOutcome::Drop(denial) = entry.outcome {
-        context.recorder.step(Step {
-            stage: denial.reason.stage(),
-            component,
-            rule: Some(denial.decided_by),
-            outcome: Outcome::Drop,
-            detail: Detail::None,
-        });
-    }
 }

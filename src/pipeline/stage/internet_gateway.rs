@@ -26,14 +26,15 @@ pub(in crate::pipeline) fn pass<R: Recorder>(
 /// Returns the public address of the source, or why the packet does not pass. An ENI without one never does (surprise 1).
 fn mapping(snapshot: &Snapshot, transit: &Transit) -> Result<Ipv4Addr, Reason> {
     let destination = transit.tuple.dst;
+    if transit.public.is_none() && transit.nat.is_some() {
+        return Err(Reason::IgwPrivateNat);
+    }
     if let Some(reason) = refused_destination(destination) {
         return Err(reason);
     }
-    let of_eni = transit.nat.is_none();
     match transit.public {
-        None if of_eni => Err(Reason::IgwNoPublicAddress),
-        _ if is_own(snapshot, destination) => Err(Reason::NatHairpin),
-        None => Err(Reason::IgwPrivateNat),
+        None => Err(Reason::IgwNoPublicAddress),
+        Some(_) if is_own(snapshot, destination) => Err(Reason::NatHairpin),
         Some(public) => Ok(public),
     }
 }

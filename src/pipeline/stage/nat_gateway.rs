@@ -3,6 +3,7 @@
 use crate::flow::Space;
 use crate::packet::{Protocol, Tuple};
 use crate::pipeline::evaluation::{Evaluation, PassedNat, Transit};
+use crate::pipeline::leases::Grant;
 use crate::pipeline::{Component, Denial, Reason, Recorder, Stage};
 use crate::vpc::path::Hops;
 use crate::vpc::{NatGatewayIx, NatGatewayState, RuleRef};
@@ -27,6 +28,10 @@ pub(in crate::pipeline) fn pass<R: Recorder>(
     } else {
         None
     };
+    if reason == Some(Reason::TtlExpired) {
+        let address = evaluation.leases.nat_gateway_address(evaluation.snapshot, ix);
+        evaluation.expired_at = Some((ix, address));
+    }
     match reason {
         Some(reason) => Err(refuse(evaluation, ix, (reason, RuleRef::NatGateway(ix)))),
         None => translate(evaluation, transit, ix, beyond),
@@ -42,18 +47,33 @@ fn translate<R: Recorder>(
 ) -> Result<(), Denial> {
     let (snapshot, inside) = (evaluation.snapshot, evaluation.probe.inside);
     let gateway = snapshot.nat_gateway(ix);
-    let toward = if gateway.public_address().is_some() && beyond.pass_internet_gateway() {
+    let (public, internet) = (gateway.public_address().is_some(), beyond.pass_internet_gateway());
+    let toward = if public && internet {
         Space::INTERNET
     } else {
         snapshot.space(snapshot.subnet(gateway.subnet).vpc)
     };
-    let Ok((own, grant)) = evaluation.leases.nat_gateway(snapshot, ix, toward, inside) else {
-        return Err(refuse(evaluation, ix, (Reason::NatPortsExhausted, RuleRef::NatGateway(ix))));
+    // What cannot pass takes no port.
+    let futile = beyond.dead_end.is_some() || internet && !public;
+    let granted = match futile {
+        true => evaluation.leases.looking().nat_gateway(snapshot, ix, toward, inside),
+        false => evaluation.leases.nat_gateway(snapshot, ix, toward, inside),
+    };
+    let (own, grant) = match granted {
+        Ok(granted) => granted,
+        Err(_exhausted) if futile => return Ok(()),
+        Err(_exhausted) => {
+            let decided = (Reason::NatPortsExhausted, RuleRef::NatGateway(ix));
+            return Err(refuse(evaluation, ix, decided));
+        }
     };
     let after = Tuple { src: own.private, sport: grant.port(), ..transit.tuple };
     let tuples = (transit.tuple, after);
     let component = Component::NatGateway(ix);
-    evaluation.translated(Stage::NatGateway, component, RuleRef::NatGateway(ix), tuples);
+    // A flow that has no port here leaves by another gateway now.
+    if !matches!(grant, Grant::Kept(None)) {
+        evaluation.translated(Stage::NatGateway, component, RuleRef::NatGateway(ix), tuples);
+    }
     transit.tuple = after;
     transit.member = Ipv4Addr::UNSPECIFIED;
     transit.public = own.public;

@@ -254,10 +254,10 @@ impl<'a> Oracle<'a> {
             Target::Local => self.locally(nat),
             Target::VpcEndpoint(id) => self.through_endpoint(nat, id),
             Target::Peering(id) => self.through_peering(nat, &id),
+            _ if connectivity == Connectivity::Private => Err(Reason::IgwPrivateNat),
             _ if is_rfc1918(to) => Err(Reason::IgwPrivateDestination),
             _ if is_rfc6598(to) => Err(Reason::IgwSharedDestination),
             _ if self.is_own_public(to) => Err(Reason::NatHairpin),
-            _ if connectivity == Connectivity::Private => Err(Reason::IgwPrivateNat),
             _ => {
                 let reply = [self.back(nat.home, false, to, nat.port)];
                 Ok((Place::Internet, self.reply_dies(&reply)))

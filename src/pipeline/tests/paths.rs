@@ -107,9 +107,17 @@ const REPLY: [Stage; 3] =
 fn compare(steps: &[Step], hops: &[Mark], dead_end: Option<DeadEnd>, dropped: bool) {
     let met = |step: &Step, (stage, component, route): Mark| {
         let by_table = stage == Stage::RouteTable || stage == Stage::RouteTableReturn;
-        // A drop has the stage of its reason.
         let rest = step.stage == stage && (!by_table || step.rule == route);
-        step.component == component && (rest || step.outcome == Outcome::Drop)
+        // A drop has the stage of its reason: at a gateway, an appliance or a resource that may be another.
+        let of_its_own = matches!(
+            component,
+            Component::NatGateway(_)
+                | Component::NetworkInterface(_)
+                | Component::Resource(_)
+                | Component::AppRunner
+                | Component::Vpc(_)
+        );
+        step.component == component && (rest || step.outcome == Outcome::Drop && of_its_own)
     };
     for (step, hop) in steps.iter().zip(hops) {
         assert!(met(step, *hop), "{step:?} is not {hop:?} of {hops:?}");
@@ -158,7 +166,9 @@ fn follow(world: &World, task: &Task, bytes: &[u8]) -> Option<(Hops, Hops)> {
         assert_eq!(of_stages(&evidence, &REPLY), []);
         return Some((path.request, Hops::default()));
     };
-    let reply = path::reply(snapshot, ReturnTo { eni, nat_gateway: nat_address(&evidence) }, to);
+    let eni_address = snapshot.eni(eni).address;
+    let return_to = ReturnTo { eni, eni_address, nat_gateway: nat_address(&evidence) };
+    let reply = path::reply(snapshot, return_to, to);
     assert_eq!(reply, path.reply, "all addresses of a gateway are of one subnet");
     let steps = of_stages(&evidence, &REPLY);
     let dropped = evidence.denial.is_some();

@@ -3,11 +3,11 @@
 use super::interface_endpoint::{A as ENDPOINT, lab as with_endpoint};
 use super::network_acl::{ALLOW_ALL, HOME, acl};
 use super::world::*;
-use crate::packet::field::ipv4;
+use crate::packet::builder;
 use crate::pipeline::watch::{PacketSeen, Seen, Wish};
-use crate::pipeline::{Denial, Outcome, Reason, Stage, Step, Verdict};
+use crate::pipeline::{Component, Denial, Detail, Outcome, Reason, Stage, Step, Verdict};
 use crate::vpc::{ResourceIx, RuleRef};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
 const NAT: &str = "public_ip = \"198.51.100.7\"";
@@ -66,7 +66,15 @@ fn a_nat_gateway_without_a_route_shows_its_translation() {
     let [.., translated, dropped] = evidence.steps[..] else { panic!("{evidence:?}") };
     assert_eq!((translated.stage, translated.outcome), (Stage::NatGateway, Outcome::Translate));
     assert_eq!((dropped.stage, dropped.outcome), (Stage::NatGateway, Outcome::Drop));
-    assert_eq!(world.leased(crate::flow::Space::INTERNET, NAT_PUBLIC), 0);
+    // A packet of no use needs no port: that the gateway has none left is not what it is dropped for.
+    let one = format!("{LAB}\n[limits]\nnat_connections_per_destination = 1\n");
+    let mut world = World::new(&one);
+    let web = world.task("web", 1);
+    world.opens(&syn(web, 1, OUT));
+    assert_eq!(world.refuses(&syn(web, 2, OUT)), Reason::NatPortsExhausted);
+    world.reload(&with(&one, TO_IGW, NOTHING));
+    let packet = syn(web, 2, OUT);
+    assert_eq!(world.refuses(&packet), Reason::NatNoRoute);
 }
 
 #[test]
@@ -116,21 +124,26 @@ fn regression_a_drop_at_the_enis_own_address_shows_service_and_destination_port(
 }
 
 const NOTHING: &str = "";
+const TO_IGW: &str = r#"{ destination = "0.0.0.0/0", target = "igw" }"#;
+const TO_NAT: &str = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
 const DENY_EXAMPLE: &str =
     r#"{ rule = 1, action = "deny", protocol = "all", cidr = "203.0.113.0/24" }"#;
 
 /// A lab in which everything behind the NAT gateway lets nothing through, and why.
-fn closed_behind_the_gateway() -> [(String, Reason); 4] {
+fn closed_behind_the_gateway() -> [(String, Reason); 5] {
     let deny = &format!("{DENY_EXAMPLE}, {ALLOW_ALL}");
-    let to_igw = r#"{ destination = "0.0.0.0/0", target = "igw" }"#;
     [
-        (with(LAB, to_igw, NOTHING), Reason::NatNoRoute),
+        (with(LAB, TO_IGW, NOTHING), Reason::NatNoRoute),
         (
-            with(LAB, to_igw, r#"{ destination = "0.0.0.0/0", target = "blackhole" }"#),
+            with(LAB, TO_IGW, r#"{ destination = "0.0.0.0/0", target = "blackhole" }"#),
             Reason::NatBlackhole,
         ),
         (acl(PUBLIC, deny, ALLOW_ALL), Reason::NaclEgressDeny),
         (LAB.replace(NAT, "connectivity = \"private\""), Reason::IgwPrivateNat),
+        (
+            with(LAB, TO_IGW, r#"{ destination = "0.0.0.0/0", target = "nat" }"#),
+            Reason::NatRoutesToNat,
+        ),
     ]
 }
 
@@ -189,19 +202,8 @@ const NO_ICMP: &str = r#"
     { rule = 2, action = "allow", protocol = "udp", ports = "0-65535", cidr = "0.0.0.0/0" }"#;
 
 fn too_big(task: Ipv4Addr, sport: u16) -> Vec<u8> {
-    let (from, to) = ((task, sport), (EXAMPLE, 53));
-    let (src, dst) = (from.into_socket(), to.into_socket());
-    crate::packet::builder::udp(src, dst, &[7; 1473])
-}
-
-trait IntoSocket {
-    fn into_socket(self) -> std::net::SocketAddrV4;
-}
-
-impl IntoSocket for (Ipv4Addr, u16) {
-    fn into_socket(self) -> std::net::SocketAddrV4 {
-        std::net::SocketAddrV4::new(self.0, self.1)
-    }
+    let (src, dst) = (SocketAddrV4::new(task, sport), SocketAddrV4::new(EXAMPLE, 53));
+    builder::udp(src, dst, &[7; 1473])
 }
 
 /// Network ACLs are stateless, also for what a NAT gateway says itself (spec 4.4, 5). Before, it crossed none of them.
@@ -268,6 +270,97 @@ fn regression_a_cached_drop_is_shown_at_the_stage_that_decided() {
     assert_eq!((known.stage, known.outcome), (Stage::FlowTable, Outcome::Pass));
     assert_eq!((dropped.stage, dropped.outcome), (Stage::RouteTableReturn, Outcome::Drop));
     assert!(matches!(dropped.rule, Some(RuleRef::RouteTable(_))), "{dropped:?}");
+    let Component::RouteTable(_, subnet) = dropped.component else { panic!("{dropped:?}") };
+    assert_eq!(world.snapshot.subnet(subnet).id, "subnet-cache");
+}
+
+/// An answered packet is not shown as dropped at the stage that denies its flow.
+#[test]
+fn a_packet_that_is_answered_at_the_gateway_has_no_step_of_a_drop() {
+    let deny = &format!("{DENY_EXAMPLE}, {ALLOW_ALL}");
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let dns = udp(web, 5353, (EXAMPLE, 53));
+    world.opens(&dns);
+    world.reload(&acl(PUBLIC, deny, ALLOW_ALL));
+    assert_eq!(world.refuses(&dns), Reason::NaclEgressDeny);
+    let dropped = watched(&world, &dns);
+    assert_eq!(stages(&dropped.steps), [Stage::FlowTable, Stage::NetworkAclEgress]);
+    let answered = watched(&world, &with_ttl(dns, 1));
+    assert!(matches!(answered.verdict, Verdict::Reply { .. }), "{answered:?}");
+    assert_eq!(stages(&answered.steps), [Stage::FlowTable]);
+}
+
+/// Where the server's own reply is not led back, what the gateway says itself still is.
+#[test]
+fn regression_the_gateways_own_errors_do_not_take_the_servers_path() {
+    let detour = format!("{TO_NAT} {{ destination = \"10.9.0.0/16\", target = \"nat\" }},");
+    let lab = super::peering::peered("10.9.0.0/16", NOTHING);
+    let to_peer = r#"{ destination = "10.9.0.0/16", target = "pcx" }"#;
+    let lab = with(&lab, &format!("{TO_NAT} {to_peer},"), &detour);
+    let lab = with(&lab, TO_IGW, &format!("{TO_IGW}, {to_peer}"));
+    let mut world = World::new(&lab);
+    let web = world.task("web", 1);
+    let (cache, device) = (super::peering::CACHE, world.device_of(web));
+    let evidence = world.explain(&udp(web, 5353, (cache, 53)));
+    assert_eq!(evidence.denial.unwrap().reason, Reason::ReplyNotRoutedBack);
+    assert_eq!(evidence.outside.unwrap().src(), NAT_PRIVATE);
+    let first = world.step(device, &with_ttl(udp(web, 5353, (cache, 53)), 1), 0);
+    assert_eq!(first.reason(), Some(Reason::TtlExpired));
+    world.opens(&udp(web, 5353, (cache, 53)));
+    let later = world.step(device, &with_ttl(udp(web, 5353, (cache, 53)), 1), 0);
+    assert_eq!(later.reason(), Some(Reason::TtlExpired));
+    for seen in [first, later] {
+        assert_eq!((source(&seen.bytes), destination(&seen.bytes)), (NAT_PRIVATE, web));
+    }
+}
+
+/// In the gateway's own subnet its errors cross no ACL.
+#[test]
+fn the_gateways_own_errors_cross_no_acl_within_its_subnet() {
+    let lab = with(LAB, "subnets = [\"subnet-a\", \"subnet-b\"]", "subnets = [\"subnet-public\"]");
+    let lab = with(&lab, PUBLIC, &format!("{PUBLIC}\nnetwork_acl = \"acl\""));
+    let lab = with(&lab, TO_IGW, r#"{ destination = "0.0.0.0/0", target = "nat" }"#);
+    let lab = format!("{lab}[[network_acl]]\nid = \"acl\"\nvpc = \"vpc\"\n");
+    let mut world = World::new(&lab);
+    let web = world.task("web", 1);
+    let seen = world.step(world.device_of(web), &with_ttl(udp(web, 5353, (EXAMPLE, 53)), 1), 0);
+    assert_eq!(
+        seen.reason(),
+        Some(Reason::TtlExpired),
+        "although what is behind routes back to it"
+    );
+}
+
+/// One flow is answered by one address of the gateway, from its first packet on.
+#[test]
+fn a_flow_is_answered_by_the_gateways_address_that_it_takes() {
+    let more = "public_ip = \"198.51.100.7\"\nsecondary_public_ips = [\"198.51.100.8\"]";
+    let mut world = World::new(&with(LAB, NAT, more));
+    let web = world.task("web", 1);
+    let device = world.device_of(web);
+    for sport in [1, 2, 3] {
+        let dns = udp(web, sport, (EXAMPLE, 53));
+        let first = world.step(device, &with_ttl(dns.clone(), 1), 0);
+        world.opens(&dns);
+        let later = world.step(device, &with_ttl(dns, 1), 0);
+        assert_eq!(source(&first.bytes), source(&later.bytes), "{sport}");
+    }
+}
+
+/// A flow whose gateway has lost its route is shown with the port that it has there.
+#[test]
+fn a_tracked_flow_is_shown_with_its_own_port_where_its_gateway_leads_nowhere() {
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let dns = udp(web, 5353, (EXAMPLE, 53));
+    let (out, _) = world.opens(&dns);
+    world.reload(&with(LAB, TO_IGW, NOTHING));
+    let packet = watched(&world, &dns);
+    world.were_dropped(Reason::NatNoRoute, 1);
+    let translated = packet.steps.iter().find(|step| step.stage == Stage::NatGateway).unwrap();
+    let Detail::Translated { after, .. } = translated.detail else { panic!("{translated:?}") };
+    assert_eq!((after.src, after.sport), (NAT_PRIVATE, out.sport));
 }
 
 #[test]
@@ -279,5 +372,4 @@ fn a_resource_that_is_no_endpoint_takes_every_protocol_that_its_groups_admit() {
     let sent = world.explain(&udp(web, 1, (DB, 53)));
     assert_eq!(sent.denial, None);
     assert_eq!(sent.outside.unwrap().tuple().src, ENI_A);
-    assert_eq!(ping(web, DB, 1)[ipv4::PROTOCOL], 1);
 }

@@ -233,6 +233,11 @@ fn same_subnet_asks_neither_acls_nor_routes() {
     check(&lab(&[]), "10.0.1.10", "out a (same) > a: none > [neighbour]", "");
 }
 
+fn return_to(snapshot: &Snapshot, nat_gateway: Option<(NatGatewayIx, Ipv4Addr)>) -> ReturnTo {
+    let eni = EniIx(0);
+    ReturnTo { eni, eni_address: snapshot.eni(eni).address, nat_gateway }
+}
+
 #[test]
 fn local_crosses_both_acls_there_and_back() {
     let request = "out a > a: 10.0.0.0/16 > in data > [db]";
@@ -254,11 +259,12 @@ fn nat_gateway_consults_its_own_table_before_its_own_acl() {
     assert_eq!(path.request.nat_gateway(), Some(gateway(&snapshot, "nat")));
     assert!(path.request.pass_internet_gateway());
     let beyond = "public: 0.0.0.0/0 > out public > igw > [internet]";
-    assert_eq!(shown(&snapshot, &path.request.beyond_nat_gateway()), beyond);
     let from_gateway = request_beyond(&snapshot, gateway(&snapshot, "nat"), ip(HOST));
     assert_eq!(shown(&snapshot, &from_gateway), beyond);
     let back = "out public > public: 10.0.0.0/16 > in a";
-    assert_eq!(shown(&snapshot, &path.reply.beyond_nat_gateway()), back);
+    let nat = gateway(&snapshot, "nat");
+    let from_gateway = reply_beyond(&snapshot, return_to(&snapshot, None), nat, ip(HOST));
+    assert_eq!(shown(&snapshot, &from_gateway), format!("nat > {back}"));
 }
 
 #[test]
@@ -475,7 +481,7 @@ fn reply_depends_on_the_nat_gateway_that_it_returns_to() {
             let ix = gateway(&snapshot, id);
             (ix, snapshot.nat_gateway(ix).private_address())
         });
-        shown(&snapshot, &reply(&snapshot, ReturnTo { eni: EniIx(0), nat_gateway }, ip(CACHE)))
+        shown(&snapshot, &reply(&snapshot, return_to(&snapshot, nat_gateway), ip(CACHE)))
     };
     assert_eq!(
         to(Some("nat-private")),
@@ -489,7 +495,7 @@ fn reply_depends_on_the_nat_gateway_that_it_returns_to() {
 #[test]
 fn reply_to_a_request_that_lost_its_route_returns_by_the_peering_connection() {
     let snapshot = lab(&[("cache", "10.0.0.0/16 > pcx")]);
-    let to = ReturnTo { eni: EniIx(0), nat_gateway: None };
+    let to = return_to(&snapshot, None);
     let found = shown(&snapshot, &reply(&snapshot, to, ip(CACHE)));
     assert_eq!(found, "out cache > cache: 10.0.0.0/16 > pcx > in a");
 }

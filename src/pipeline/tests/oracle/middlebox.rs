@@ -106,14 +106,14 @@ impl<'a> Oracle<'a> {
             Some(Target::VpcEndpoint(id)) => self.through_endpoint(nat, id),
             Some(Target::Peering(id)) => self.through_peering(nat, &id),
             Some(Target::NetworkInterface(_)) => panic!("passed already"),
+            Some(Target::InternetGateway(_)) if connectivity == Connectivity::Private => {
+                Err(Reason::IgwPrivateNat)
+            }
             Some(Target::InternetGateway(_)) if is_rfc1918(to) => {
                 Err(Reason::IgwPrivateDestination)
             }
             Some(Target::InternetGateway(_)) if is_rfc6598(to) => Err(Reason::IgwSharedDestination),
             Some(Target::InternetGateway(_)) if self.is_own_public(to) => Err(Reason::NatHairpin),
-            Some(Target::InternetGateway(_)) if connectivity == Connectivity::Private => {
-                Err(Reason::IgwPrivateNat)
-            }
             Some(Target::InternetGateway(_)) => {
                 let reply = [self.back(nat.home, false, to, nat.port)];
                 Ok((Place::Internet, self.reply_dies(&reply)))
