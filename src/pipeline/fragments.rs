@@ -100,7 +100,7 @@ fn hold<R>(context: &Context<'_, R>, datagram: DatagramKey, packet: &Packet<'_>)
     Verdict::Hold
 }
 
-/// Prepares a packet to leave in fragments: it needs a complete checksum, since nobody could complete it later, and, from a
+/// Prepares a packet to leave in fragments: it needs a complete checksum, since no later hop could complete it, and, from a
 /// task, an identification that no other datagram in fragments has.
 #[cold]
 pub(super) fn prepare_fragmenting<R>(context: &Context<'_, R>, packet: &mut Packet<'_>) {

@@ -5,7 +5,7 @@ use super::evaluation::Probe;
 use super::leases::Purpose;
 use super::{Denial, NatPair, Recorder, review, walk};
 use crate::flow::{
-    CacheCounters, Exhausted, Flow, FlowStart, HandoverRecord, LastNat, NatPort, PortLease, Space,
+    CacheCounters, Flow, FlowStart, HandoverRecord, LastNat, NatPort, PortLease, Space,
 };
 use crate::packet::{Inside, Protocol};
 use crate::vpc::{EniIx, Interface, NatGatewayIx, RuleRef, Snapshot};
@@ -49,23 +49,12 @@ fn start_again<R: Recorder>(
     let probe = Probe::new(task, Inside::new(inside), icmp);
     let admission = walk::walk(&mut context.evaluation(probe, Purpose::DryRun)).ok();
     let admission = admission.filter(|admission| admission.reply_denied.is_none());
-    let claim = |port: NatPort| tables.pools.claim(record.pool(port), port.port);
     let eni = match record.eni {
-        Some(port) => {
-            let ix = eni_of(snapshot, port)?;
-            let lease: Result<PortLease, Exhausted> = match snapshot.eni(ix).task {
-                Some(_) => tables.pools.own(record.pool(port), port.port, u32::MAX),
-                None => claim(port),
-            };
-            Some((ix, lease.ok()?))
-        }
+        Some(port) => Some(keep_on_eni(context, record, port)?),
         None => None,
     };
     let nat = match record.nat {
-        Some((LastNat::Gateway, port)) => {
-            Some((Some(gateway_of(snapshot, port)?), claim(port).ok()?))
-        }
-        Some((LastNat::AppRunner, port)) => Some((None, claim(port).ok()?)),
+        Some((nat, port)) => Some(keep_on_nat(context, record, nat, port)?),
         None => None,
     };
     let nats = NatPair {
@@ -82,6 +71,35 @@ fn start_again<R: Recorder>(
         admitted_under: snapshot.generation,
         totals: tables.totals.tally(snapshot, nats),
     })
+}
+
+/// Takes the flow's port of its ENI again: the task's own port where the ENI is the task's, its pool's otherwise.
+fn keep_on_eni<R: Recorder>(
+    context: &Context<'_, R>,
+    record: &HandoverRecord,
+    port: NatPort,
+) -> Option<(EniIx, PortLease)> {
+    let ix = eni_of(context.snapshot, port)?;
+    let (pools, pool) = (&context.tables.pools, record.pool(port));
+    let lease = match context.snapshot.eni(ix).task {
+        Some(_) => pools.own(pool, port.port, u32::MAX),
+        None => pools.claim(pool, port.port),
+    };
+    Some((ix, lease.ok()?))
+}
+
+/// Takes the flow's port of the last NAT again.
+fn keep_on_nat<R: Recorder>(
+    context: &Context<'_, R>,
+    record: &HandoverRecord,
+    nat: LastNat,
+    port: NatPort,
+) -> Option<(Option<NatGatewayIx>, PortLease)> {
+    let gateway = match nat {
+        LastNat::Gateway => Some(gateway_of(context.snapshot, port)?),
+        LastNat::AppRunner => None,
+    };
+    Some((gateway, context.tables.pools.claim(record.pool(port), port.port).ok()?))
 }
 
 fn eni_of(snapshot: &Snapshot, port: NatPort) -> Option<EniIx> {

@@ -10,7 +10,7 @@ use crate::packet::icmp::tcp_reset;
 use crate::packet::{Fragment, Inside, Packet};
 use crate::vpc::RuleRef;
 
-/// Decides why a packet to a NAT's own address goes no further: it is late, nobody asked for it, or it is a task's own.
+/// Decides why a packet to a NAT's own address goes no further: it is late, no task asked for it, or it is a task's own.
 #[cold]
 pub(super) fn refuse<R: Recorder>(
     context: &mut Context<'_, R>,

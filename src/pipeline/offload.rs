@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Packets both ways before a flow is worth its cache entries, which cost as much as some twenty packets that are judged:
 /// more than the nine of a connection that says one thing, hears another and ends.
 const TWO_WAY: u64 = 12;
-/// Packets of a flow that nobody answers, as metrics and logs are sent. A name looked up in vain is tried a few times.
+/// Packets of a flow without replies, as metrics and logs are sent. A name looked up in vain is tried a few times.
 const ONE_WAY: u64 = 24;
 
 /// A flow that may be offloaded, and the verdicts to carry it by.
@@ -62,8 +62,8 @@ fn verdicts(tables: &Tables, snapshot: &Snapshot, flow: &Arc<Flow>) -> Option<Ca
     Some(Candidate { flow: Arc::clone(flow), generation, egress, returned, idle })
 }
 
-/// Takes a flow back that has just been offloaded, if it is not to be any longer: it was judged again meanwhile, or somebody
-/// has begun to watch.
+/// Takes a flow back that has just been offloaded, if it is not to be any longer: it was judged again meanwhile, or a watch
+/// has begun.
 pub(super) fn confirm(tables: &Tables, snapshot: &Snapshot, candidate: &Candidate) {
     let Candidate { flow, generation, .. } = candidate;
     let current = tables
@@ -75,7 +75,8 @@ pub(super) fn confirm(tables: &Tables, snapshot: &Snapshot, candidate: &Candidat
     }
 }
 
-/// Begins to watch, until the [`Watch`] is dropped. User space carries what is watched: the kernel tells nobody. What was
+/// Begins to watch, until the [`Watch`] is dropped. User space carries what is watched: the kernel reports no
+/// packets. What was
 /// taken back for it is offloaded again with its next packets after the end.
 pub(super) fn watch(tables: &Tables, snapshot: &Snapshot, wish: Wish) -> Watch {
     let watch = tables.watchers.watch(wish);

@@ -205,7 +205,7 @@ reasons! {
     68 InterfaceEndpointProtocol "interface-endpoint-protocol" Deliver None,
         "An interface endpoint carries TCP only, and does not answer ping.", "Use the service's HTTPS endpoint; let a [[resource]] stand in for what speaks another protocol.";
     69 ForeignSource "foreign-source" Deliver None,
-        "A packet that the engine let pass has a source address that nobody has in the network which it would leave for, such as a private one toward the internet.", "Normal for a moment in which a change of the configuration takes an address away; otherwise report it: this is a bug in egret.";
+        "A packet that the engine let pass has a source address that does not exist in the network for which it would leave, such as a private one toward the internet.", "Normal for a moment in which a change of the configuration takes an address away; otherwise report it: this is a bug in egret.";
     70 DeviceUnknown "device-unknown" Parse None,
         "The ENI or gateway is not part of the configuration in force: it has just come, or is about to go.", "None needed: it passes with the change of the configuration.";
 

@@ -6,7 +6,7 @@ use super::outcome::FlowOutcome;
 use super::{
     Component, Detail, Outcome, Reason, Recorder, Stage, Step, Verdict, admit, late, review, send,
 };
-use crate::flow::{Flow, FlowEntry, Instant, Side, TcpState};
+use crate::flow::{Flow, FlowEntry, FlowKey, Instant, Side, TcpState};
 use crate::packet::{IcmpKind, Packet};
 use crate::vpc::Snapshot;
 use std::sync::Arc;
@@ -15,8 +15,7 @@ use std::sync::Arc;
 #[inline]
 pub(super) fn judge<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Packet<'_>) -> Verdict {
     let key = context.key(packet);
-    let side = context.arrival.side;
-    match (packet.icmp(), side) {
+    match (packet.icmp(), context.arrival.side) {
         (None, _)
         | (Some(IcmpKind::EchoRequest), Side::Egress)
         | (Some(IcmpKind::EchoReply), Side::Return) => {}
@@ -31,38 +30,57 @@ pub(super) fn judge<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Pack
             return drop_packet(Reason::IcmpUnsupported);
         }
     }
-    let known = match context.tables.flows.get(&key) {
+    match context.tables.flows.get(&key) {
         Some(entry) if is_current(context.now, context.snapshot, &entry, packet) => {
             if R::ON {
                 record_hit(context, &entry);
             }
-            return send::send_current(context, entry, packet);
+            send::send_current(context, entry, packet)
         }
-        Some(entry) => Some((Arc::clone(&entry.flow), entry.side)),
-        None => None,
-    };
-    match known {
-        Some((flow, _)) if flow.is_expired(context.now, &context.snapshot.parts().timeouts) => {
-            context.tables.flows.expire(context.now, &flow);
+        Some(entry) => {
+            let (flow, side) = (Arc::clone(&entry.flow), entry.side);
+            drop(entry);
+            judge_again(context, &key, (&flow, side), packet)
         }
-        Some((flow, Side::Egress)) if starts_anew(&flow, packet) => {
-            context.tables.flows.remove(&flow);
-        }
-        Some((flow, _)) => match review::walk_again(context, &flow) {
-            Ok(()) => return send::send_by(context, &key, packet),
-            Err(moved) if side == Side::Return || !admit::can_start(packet) => {
+        None => judge_anew(context, &key, packet),
+    }
+}
+
+/// Judges a packet whose flow is known but not by what holds now: the flow may be over, or of an older configuration.
+fn judge_again<R: Recorder>(
+    context: &mut Context<'_, R>,
+    key: &FlowKey,
+    (flow, side): (&Arc<Flow>, Side),
+    packet: &mut Packet<'_>,
+) -> Verdict {
+    if flow.is_expired(context.now, &context.snapshot.parts().timeouts) {
+        context.tables.flows.expire(context.now, flow);
+    } else if side == Side::Egress && starts_anew(flow, packet) {
+        context.tables.flows.remove(flow);
+    } else {
+        match review::walk_again(context, flow) {
+            Ok(()) => return send::send_by(context, key, packet),
+            Err(moved) if context.arrival.side == Side::Return || !admit::can_start(packet) => {
                 return moved.into();
             }
             Err(_) => {}
-        },
-        None => {}
+        }
     }
-    match side {
-        Side::Egress => match admit::begin_flow(context, &key, packet) {
+    judge_anew(context, key, packet)
+}
+
+/// Judges a packet without a flow: it may begin one.
+fn judge_anew<R: Recorder>(
+    context: &mut Context<'_, R>,
+    key: &FlowKey,
+    packet: &mut Packet<'_>,
+) -> Verdict {
+    match context.arrival.side {
+        Side::Egress => match admit::begin_flow(context, key, packet) {
             Ok(verdict) => verdict,
-            Err(denial) => late::answer(context, &key, denial, packet),
+            Err(denial) => late::answer(context, key, denial, packet),
         },
-        Side::Return => late::refuse(context, &key, packet).into(),
+        Side::Return => late::refuse(context, key, packet).into(),
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn check(context: &Context<'_>, table: &RouteTable) {
             }
             Target::Peering(id) => peering::check(context, (table, route), leads, id),
             Target::Blackhole(_) => {
-                to_nothing(route, "its target is gone (blackhole)", context.report);
+                to_nothing(route, "its target no longer exists (blackhole)", context.report);
             }
         }
     }

@@ -8,8 +8,8 @@ use crate::pipeline::{Device, Reason, Verdict};
 use crate::vpc::{Generation, RuleRef, Snapshot};
 use std::sync::Arc;
 
-/// Tells watchers that a flow is over, other than by a packet. A TCP flow that both sides had ended, or one had reset, was
-/// told of then.
+/// Reports to watchers that a flow is over, other than by a packet. The end of a TCP flow that both
+/// sides had ended, or one had reset, was reported then.
 pub(in crate::pipeline) fn tell_end(moment: &Moment<'_>, flow: &Flow, event: FlowEvent) {
     if !moment.tables.watchers.any() || flow.tcp.state() == TcpState::Closed {
         return;

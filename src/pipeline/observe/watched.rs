@@ -1,4 +1,4 @@
-//! The path of packets while somebody watches: the same verdict from the same code, and a record of it. Nothing is judged
+//! The path of packets while anything watches: the same verdict from the same code, and a record of it. Nothing is judged
 //! a second time; what became of a flow is seen by looking at it before and after.
 
 use super::tell::{FlowFacts, offer};
@@ -14,7 +14,7 @@ use crate::vpc::{Generation, NatGatewayIx, RuleRef};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Weak};
 
-/// Judges a packet while somebody watches.
+/// Judges a packet while anything watches.
 #[cold]
 #[inline(never)]
 pub(in crate::pipeline) fn judge_watched(
@@ -60,7 +60,7 @@ struct Known {
     state: TcpState,
     expired: bool,
     /// How it has ended, if its place turns out to be empty or another's: nothing is left to ask then. One that was
-    /// closed was told of when it was.
+    /// closed was reported when it closed.
     ended: Option<FlowEvent>,
 }
 
@@ -163,13 +163,7 @@ impl After {
             .packet
             .and_then(|(key, _)| Known::look(moment, &key))
             .filter(|known| !known.expired);
-        let sent = match judged.verdict {
-            Verdict::Forward { .. } => bytes
-                .get_mut(..judged.len)
-                .and_then(|bytes| Packet::parse(bytes, vnet).ok())
-                .map(|packet| packet.tuple()),
-            Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold => None,
-        };
+        let sent = sent(judged, bytes, vnet);
         let arrived = before.packet.map(|(_, tuple)| tuple);
         let either = flow.as_ref().or(before.flow.as_ref()).map(|known| known.facts);
         let (inside, outside) = match before.side {
@@ -196,10 +190,7 @@ impl After {
         };
         let decided_under = match (judged.verdict, either) {
             (Verdict::Forward { .. }, Some(facts)) => facts.admitted_under,
-            (Verdict::Forward { .. }, None)
-            | (Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold, _) => {
-                snapshot.generation
-            }
+            _ => snapshot.generation,
         };
         Self { flow, inside, outside, party, decided_under }
     }
@@ -259,7 +250,7 @@ fn report(
 
 /// The bytes of a packet, as far as they are wanted.
 struct Bytes<'a> {
-    /// As it arrived, if anybody wants that.
+    /// As it arrived, if a watcher wants that.
     arrived: Option<Box<[u8]>>,
     /// As it was sent on.
     sent: &'a [u8],
@@ -302,5 +293,16 @@ fn packet(
         bytes: before.bytes,
         steps,
         frames: bytes.frames(before.side, judged),
+    }
+}
+
+/// Returns the addresses and ports with which a packet was sent, if it was forwarded.
+fn sent(judged: Judged, bytes: &mut [u8], vnet: VnetHeader) -> Option<Tuple> {
+    match judged.verdict {
+        Verdict::Forward { .. } => {
+            let packet = Packet::parse(bytes.get_mut(..judged.len)?, vnet).ok()?;
+            Some(packet.tuple())
+        }
+        Verdict::Reply { .. } | Verdict::Drop { .. } | Verdict::Hold => None,
     }
 }

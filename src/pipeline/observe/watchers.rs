@@ -1,5 +1,5 @@
 //! Who watches live packets, and what they are given: typed records in bounded queues, of which text is made later, on a
-//! higher layer. While nobody watches, all of it costs the packet path one load and one branch.
+//! higher layer. Without a watcher, all of it costs the packet path one load and one branch.
 
 use crate::flow::{Flow, Instant, Side};
 use crate::packet::{Inside, Outside, Protocol, VnetHeader};
@@ -109,7 +109,7 @@ pub enum Seen {
     /// Something happened to a flow.
     Flow(FlowSeen),
     /// A NAT had no port left for a destination. Told at most once a second; each packet is a drop of its own, and where
-    /// only events are wished for, what is not told is left out and counted.
+    /// only events are wanted, what is left out is counted.
     PortsExhausted {
         /// Which NAT.
         holder: RuleRef,
@@ -220,7 +220,7 @@ pub struct Watchers {
 }
 
 impl Watchers {
-    /// Decides whether anybody watches: all that the packet path asks.
+    /// Decides whether there is a watcher: all that the packet path asks.
     #[inline]
     pub fn any(&self) -> bool {
         self.count.load(Relaxed) != 0
@@ -246,7 +246,7 @@ impl Watchers {
         });
     }
 
-    /// Decides whether anybody watches a flow's packets. A watcher of beginnings and ends, or of drops, sees these
+    /// Decides whether there is a watcher of a flow's packets. A watcher of beginnings and ends, or of drops, sees these
     /// anyhow.
     pub(in crate::pipeline) fn select(&self, snapshot: &Snapshot, flow: &Flow) -> bool {
         if !self.any() {
@@ -277,7 +277,7 @@ pub(in crate::pipeline) struct Watcher {
     left_out: AtomicU64,
     /// The second at hand, since the clock's start, and how many records it has brought: 32 bits each.
     pace: AtomicU64,
-    /// The last second in which exhausted ports were told of, plus one.
+    /// The last second in which exhausted ports were reported, plus one.
     exhaustion_told: AtomicU64,
 }
 
@@ -323,7 +323,7 @@ impl Watcher {
         if let Seen::PortsExhausted { .. } = record.seen
             && !self.tells_exhaustion(record.at)
         {
-            // Whoever sees drops too is told of each by its packet.
+            // A watcher of drops has each with its packet.
             if self.wish.filter.only == Some(Only::Events) {
                 self.left_out.fetch_add(1, Relaxed);
             }
@@ -510,5 +510,5 @@ pub(in crate::pipeline) fn is_exhaustion(reason: Reason) -> bool {
     matches!(reason, Reason::EniPortsExhausted | Reason::NatPortsExhausted)
 }
 
-/// How long a record may wait before somebody looks, so that whoever reads need not be woken by workers.
+/// How long a record may wait before its reader looks, so that workers need not wake readers.
 pub const LOOK_EVERY: Duration = Duration::from_millis(20);
