@@ -40,14 +40,14 @@ pub(super) fn judge<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Pack
         Some(entry) => {
             let (flow, side) = (Arc::clone(&entry.flow), entry.side);
             drop(entry);
-            judge_again(context, &key, (&flow, side), packet)
+            judge_outdated(context, &key, (&flow, side), packet)
         }
-        None => judge_anew(context, &key, packet),
+        None => judge_first(context, &key, packet),
     }
 }
 
 /// Judges a packet whose flow is known but not by what holds now: the flow may be over, or of an older configuration.
-fn judge_again<R: Recorder>(
+fn judge_outdated<R: Recorder>(
     context: &mut Context<'_, R>,
     key: &FlowKey,
     (flow, side): (&Arc<Flow>, Side),
@@ -66,11 +66,11 @@ fn judge_again<R: Recorder>(
             Err(_) => {}
         }
     }
-    judge_anew(context, key, packet)
+    judge_first(context, key, packet)
 }
 
 /// Judges a packet without a flow: it may begin one.
-fn judge_anew<R: Recorder>(
+fn judge_first<R: Recorder>(
     context: &mut Context<'_, R>,
     key: &FlowKey,
     packet: &mut Packet<'_>,
