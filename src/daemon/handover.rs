@@ -165,8 +165,8 @@ pub(super) fn stays(lab: &Lab) -> bool {
     !lab.offload_grace.is_zero() && lab.offload != Offload::Off
 }
 
-/// Waits until the killed process has ended, and its listeners and devices are closed: the next process needs the same names.
-/// The kernel tells only a parent, so this asks again and again.
+/// Waits until the killed process has ended, and its listeners and devices are closed: the next process needs the same
+/// names. The kernel tells only a parent, so this asks again and again.
 pub(super) async fn wait_for_process_before(state: &StateDir) {
     let begun = Time::now();
     let Some(before) = state.process_before() else { return };

@@ -25,8 +25,8 @@ use crate::vpc::{Generation, ServiceIx, Space, Task};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant as Time};
 
-/// Starts the heartbeat of the flow cache and writes the handover. Without a grace, the heartbeat ends the flows of a process
-/// that hangs or is stopped; the tc programs of one that ends are removed with it.
+/// Starts the heartbeat of the flow cache and writes the handover. Without a grace, the heartbeat ends the flows of a
+/// process that hangs or is stopped; the tc programs of one that ends are removed with it.
 pub(super) fn begin_to_stay(running: &mut Running) -> Result<(), LabError> {
     if let Some(cache) = &running.cache {
         let grace = if stays(&running.lab) { running.lab.offload_grace } else { HANGING };
@@ -117,8 +117,8 @@ async fn wait_for_devices(running: &Running, lab: &Lab) {
     }
 }
 
-/// Adopts the offloaded flows, and returns how many. No packet is judged in the meantime: the links still lead to the devices
-/// of the killed process.
+/// Adopts the offloaded flows, and returns how many. No packet is judged in the meantime: the links still lead to the
+/// devices of the killed process.
 fn resume_flows(running: &Running) -> Result<String, LabError> {
     let Some(cache) = &running.cache else { return Ok(String::new()) };
     let (now, snapshot) = (Instant(clock::now()), running.snapshot());

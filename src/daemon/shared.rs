@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
-/// Limits how often housekeeping runs, which holds the lock and looks at every flow. An expired flow is also found by its next
-/// packet, so no verdict depends on this.
+/// Limits how often housekeeping runs, which holds the lock and looks at every flow. An expired flow is also found by its
+/// next packet, so no verdict depends on this.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// A running lab as its clients share it.
@@ -134,8 +134,8 @@ impl Shared {
         let _ = self.end.send(true);
     }
 
-    /// Takes the lab down once no call is at work on it; other holders are left with a lab that has ended. Must not be called
-    /// from within a runtime's thread.
+    /// Takes the lab down once no call is at work on it; other holders are left with a lab that has ended. Must not be
+    /// called from within a runtime's thread.
     ///
     /// # Errors
     /// As [`Running::stop`].

@@ -94,9 +94,9 @@ fn flow_fate(
 /// Says why a flow ends that would leave through another ENI or gateway.
 const MOVED: Denial = Denial { reason: Reason::FlowMoved, decided_by: RuleRef::FlowTable };
 
-/// Ends the flows through ENIs and gateways that no longer exist, or whose address now belongs to another one: their ports are
-/// lost with them (spec 6). A flow that a rule or a route stops stays with its ports until it expires: the next change may let
-/// it pass again, and its server knows it by no other port.
+/// Ends the flows through ENIs and gateways that no longer exist, or whose address now belongs to another one: their ports
+/// are lost with them (spec 6). A flow that a rule or a route stops stays with its ports until it expires: the next change
+/// may let it pass again, and its server knows it by no other port.
 fn end_of_gone(engine: &Engine, now: Instant, snapshot: &Snapshot, before: &Needs, after: &Needs) {
     let lost = lost(before, after);
     if !lost.is_empty() {
