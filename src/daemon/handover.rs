@@ -12,6 +12,7 @@ use crate::config::plan::Plan;
 use crate::config::{Lab, Offload, Overlay};
 use crate::linux::Pins;
 use crate::linux::netns;
+use crate::linux::pinned_maps::{LAYOUT, require_own_layout};
 use crate::vpc::Generation;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ pub(super) fn leave(running: &Running) -> Result<(), LabError> {
     }
     let left = Left {
         format: FORMAT,
+        layout: LAYOUT,
         file: running.lab.file.clone(),
         text: running.lab.source().to_owned(),
         overlay: running.lab.overlay.clone(),
@@ -49,7 +51,7 @@ pub(super) fn leave_nothing(running: &Running) -> Result<(), LabError> {
     Ok(running.state.leave(None)?)
 }
 
-/// Numbers the format of [`Left`]. The layouts of the pinned maps are compared by [`FlowCache`](crate::linux::FlowCache).
+/// Numbers the format of [`Left`]; what is pinned with it has a number of its own.
 const FORMAT: u32 = 5;
 
 /// Limits the wait for the end of the killed process, and of its devices.
@@ -62,6 +64,8 @@ pub(super) const AGAIN: Duration = Duration::from_millis(5);
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Left {
     pub(super) format: u32,
+    /// Numbers the layout of the pinned maps.
+    pub(super) layout: u32,
     pub(super) file: String,
     pub(super) text: String,
     /// Holds what the App Runner API added to the file.
@@ -117,8 +121,9 @@ impl Handover {
         let text = text.ok_or("it died in the middle of a change")?;
         let left: Left = serde_json::from_str(&text)
             .ok()
-            .filter(|left: &Left| left.format == FORMAT)
+            .filter(|left: &Left| (left.format, left.layout) == (FORMAT, LAYOUT))
             .ok_or("another version of egret left it")?;
+        require_own_layout(&lab.name).map_err(|error| error.to_string())?;
         if !stays(lab) {
             return Err("this configuration has no offload_grace".to_owned());
         }
