@@ -150,8 +150,8 @@ impl Handover {
         if listed.into_iter().collect::<BTreeSet<_>>() != expected {
             return Err("it died in the middle of a change".to_owned());
         }
-        if let Some(gone) = expected.iter().find(|name| !netns::exists(name)) {
-            return Err(format!("its namespace {gone} is gone"));
+        if let Some(missing) = expected.iter().find(|name| !netns::exists(name)) {
+            return Err(format!("its namespace {missing} does not exist"));
         }
         // Spaces are numbered in the order of VPCs, which a reload may have changed.
         let needs = Needs::of(&self.lab, &self.lab.lower(Generation(0)));
