@@ -4,6 +4,7 @@ use crate::lifecycle::leftovers;
 use crate::offload::LAB;
 use crate::support::lab::{Lab, both_streams, can_run};
 use crate::support::{Background, iperf_server, run_ok};
+use aya::maps::{HashMap, MapData};
 use egret::explain::FlowRow;
 use egret::linux::Netns;
 use egret::linux::exec::spawn_in;
@@ -112,6 +113,33 @@ fn flows_go_on_until_the_next_process_has_them() {
     lab.wait();
     assert_eq!(leftovers(&lab), [""; 0]);
     assert!(!pins.exists());
+}
+
+/// As another version of egret may have left them: each map in turn holds other things.
+#[test]
+fn regression_pinned_maps_of_another_layout_are_cleared_and_the_lab_starts_afresh() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", &with_grace("30s"));
+    for (map, entries, found) in [
+        ("flow_records", 131_072, "131072 entries of 4 + 8 bytes"),
+        ("flow_cache", 262_144, "262144 entries of 4 + 8 bytes"),
+        ("flow_records", 1, "1 entries of 4 + 8 bytes"),
+    ] {
+        assert_eq!(lab.end_by(Signal::SIGKILL), None);
+        let pin = pins(&lab).join(map);
+        std::fs::remove_file(&pin).unwrap();
+        let other = HashMap::<MapData, u32, u64>::create(entries, 0).unwrap();
+        other.pin(&pin).unwrap();
+        let said = lab.up_again_saying();
+        let why = format!("cannot resume the lab of a killed run: its BPF map {map} is {found}, ");
+        assert!(said.contains(&why) && said.contains("; starting afresh"), "{said}");
+        assert!(lab.pings("web", &HOST.to_string()));
+    }
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    let said = lab.up_again_saying();
+    assert!(said.contains("resumed the lab of a killed run: "), "{said}");
 }
 
 #[test]

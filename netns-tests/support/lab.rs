@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::net::Ipv4Addr;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -143,6 +143,18 @@ impl Lab {
     /// Brings the lab up again after its process has ended.
     pub fn up_again(&mut self) {
         (self.up, self.ready) = start(&mut up_command(self.file.path()));
+    }
+
+    /// Brings the lab up again; what it says until it is ready.
+    pub fn up_again_saying(&mut self) -> String {
+        let mut said = tempfile::tempfile().unwrap();
+        let mut command = command_of_up(self.file.path(), &[]);
+        command.stderr(said.try_clone().unwrap());
+        (self.up, self.ready) = start(&mut command);
+        let mut text = String::new();
+        said.rewind().unwrap();
+        said.read_to_string(&mut text).unwrap();
+        text
     }
 
     /// Kills the lab's process, and brings the lab up again at once, whatever the kernel still has to close.
@@ -344,8 +356,12 @@ impl Drop for Lab {
 }
 
 pub fn up_command(file: &std::path::Path) -> Command {
+    command_of_up(file, &["-q"])
+}
+
+fn command_of_up(file: &std::path::Path, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
-    command.arg("up").arg("-q").arg(file).stdin(Stdio::null());
+    command.arg("up").args(options).arg(file).stdin(Stdio::null());
     // The same tests the other way. A lab whose file says which way it goes keeps to that.
     if let Ok(word) = std::env::var("EGRET_TEST_OFFLOAD")
         && !std::fs::read_to_string(file).unwrap().contains("offload = ")
@@ -362,8 +378,15 @@ fn start(command: &mut Command) -> (Child, String) {
     let (line, lines) = channel();
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
-        let read = output.read_line(&mut text);
-        let _ = line.send(text);
+        // What comes before, without -q, are tables.
+        let mut begin = 0;
+        let mut read = output.read_line(&mut text);
+        while matches!(read, Ok(1..)) && !text[begin..].starts_with("ready") {
+            begin = text.len();
+            read = output.read_line(&mut text);
+        }
+        let ready = text[begin..].starts_with("ready");
+        let _ = line.send(text.split_off(if ready { begin } else { 0 }));
         read.map(|_| output.into_inner())
     });
     match lines.recv_timeout(PATIENCE) {

@@ -36,12 +36,28 @@ ONE_FILE = [
     ("src/daemon/b.rs", "use crate::apprunner::Api;\n", (1, "crate::apprunner (layer 8)")),
     ("src/flow/glob.rs", "use crate::*;\n", (1, "name them")),
     ("src/attic/a.rs", "\n", (1, "`attic` has no layer")),
+    # Other names for the root, and names that the root has of its own.
+    ("src/packet/mod.rs", "//! Layer 1: x\nuse crate::Lab;\n", (2, "crate::Lab is the module of no layer")),
+    ("src/flow/macros.rs", "fn f() { crate::log!(); }\n", (1, "crate::log is the module of no layer")),
+    ("src/vpc/k.rs", "use crate as root;\n", (1, "another name for the crate's root")),
+    ("src/vpc/l.rs", "use crate::{self as root};\n", (1, "another name for the crate's root")),
+    ("src/vpc/m.rs", "use super::super::{self as root};\n", (1, "another name for the crate's root")),
+    ("src/vpc/n.rs", "use super::super as root;\n", (1, "another name for the crate's root")),
+    ("src/vpc/o.rs", "use self::super::super::cli::Up;\n", (1, "crate::cli (layer 9)")),
+    ("src/vpc/p.rs", "use {crate as root, std::fmt};\n", (1, "another name for the crate's root")),
+    ("src/vpc/q.rs", "use egret::cli::Up;\n", (1, "crate::cli (layer 9)")),
+    ("src/vpc/r.rs", "fn f() { ::egret::cli::up() }\n", (1, "crate::cli (layer 9)")),
+    ("src/vpc/s.rs", "extern crate self as own;\n", (1, "extern crate gives")),
+    ("src/vpc/t.rs", "#[path = \"../cli/up.rs\"]\nmod up;\n", (1, "#[path] puts a file into another module")),
+    ("src/vpc/u.rs", "#[cfg_attr(unix, path = \"../cli/up.rs\")]\nmod up;\n", (1, "#[path] puts a file into another module")),
+    ("src/vpc/v.rs", "include!(\"../cli/up.rs\");\n", (1, "include! puts code")),
     ("src/packet/b.rs", "use std::fs;\n", (1, "std::fs in packet, which is pure")),
     ("src/packet/c.rs", "fn f() -> Option<String> { std::env::var(\"A\").ok() }\n", (1, "std::env::var")),
     ("src/vpc/b.rs", "use std::{fmt, thread::sleep};\n", (1, "std::thread::sleep")),
     ("src/vpc/c.rs", "use std::net::{Ipv4Addr, UdpSocket};\n", (1, "std::net::UdpSocket")),
     ("src/vpc/d.rs", "fn f(s: std::net::TcpStream) {}\n", (1, "std::net::TcpStream")),
     ("src/vpc/e.rs", "use std::net::TcpListener;\n", (1, "std::net::TcpListener")),
+    ("src/vpc/w.rs", "use std::net::ToSocketAddrs;\n", (1, "std::net::ToSocketAddrs")),
     ("src/flow/b.rs", "use std::time::{Duration, Instant};\n", (1, "std::time::Instant")),
     ("src/flow/c.rs", "let t = std::time::SystemTime::now();\n", (1, "std::time::SystemTime::now")),
     ("src/flow/d.rs", "use std::time;\n", (1, "by name")),
@@ -72,6 +88,7 @@ ONE_FILE = [
     ("src/linux/ok.rs", "#![deny(unsafe_code)]\nuse std::os::fd::OwnedFd;\n", None),
     ("src/packet/words.rs", "//! Unlike crate::cli, no unsafe, no std::fs; /* println!() */\nconst S: &str = \"use crate::cli; unsafe\";\n", None),
     ("src/packet/block.rs", "/* use crate::cli; /* unsafe */ std::fs */\nfn f() {}\n", None),
+    ("src/packet/text.rs", "const T: &str = include_str!(\"a.txt\");\n#[doc = \"path\"]\npub(crate) struct S;\nuse super::{self as own};\n", None),
     ("src/flow/time.rs", "use std::time::Duration;\nuse crate::packet::time::Instant;\nuse std::net::{IpAddr, Ipv4Addr};\n", None),
     ("src/flow/tested.rs", "fn f() {}\n\n#[cfg(test)]\nmod tests {\n    use crate::cli::x;\n    fn t() { println!(\"}\"); }\n}\n", None),
     ("src/flow/generic.rs", "#[cfg(test)]\npub fn f<A, B>(a: A) -> B {\n    std::env::var(\"A\")\n}\n", None),
@@ -128,8 +145,8 @@ TREES = [
     ),
     (
         {
-            "src/flow/table.rs": "pub struct Table;\nfn f(t: &Table) {\n    t.expire_idle(1);\n}\n",
-            "src/flow/expiry.rs": "use super::table::Table;\nimpl<'a> Table {\n    fn expire_idle(&self, n: u8) {}\n}\n",
+            "src/flow/table.rs": "pub struct Table;\nfn f(t: &Table) {\n    t.expire_idle(\"a, b\");\n}\n",
+            "src/flow/expiry.rs": "use super::table::Table;\nimpl<'a> Table {\n    fn expire_idle(&self, n: &str) {}\n}\n",
         },
         [("src/flow/expiry.rs", 1, "(Table:1)"), ("src/flow/table.rs", 3, "(Table::expire_idle():3)")],
     ),
@@ -140,6 +157,60 @@ TREES = [
             "src/flow/room.rs": "use super::table::Table;\nimpl Table {\n    pub fn with_room() -> Self { Table }\n}\n",
         },
         [("src/flow/room.rs", 1, "(Table:1)"), ("src/flow/table.rs", 3, "(Table::with_room:3)")],
+    ),
+    # A method that stands apart from its type, by a name that another type or the standard library has.
+    (
+        {
+            "src/explain/a.rs": "pub trait Row { fn cells(&self); }\npub fn f(r: &dyn Row, x: &X) {\n    r.cells();\n    x.width();\n}\npub struct X;\n",
+            "src/explain/b.rs": "use super::a::{Row, X};\nimpl Row for X {\n    fn cells(&self) {}\n}\nimpl X {\n    fn width(&self) {}\n}\n",
+            "src/explain/c.rs": "pub struct Y;\nimpl Y {\n    fn width(&self) {}\n}\n",
+        },
+        [("src/explain/a.rs", 4, "(X::width():4)"), ("src/explain/b.rs", 1, "(Row:1, X:1)")],
+    ),
+    (
+        {
+            "src/flow/table.rs": "pub struct Table;\nfn f(t: &Table) {\n    t.get(|a, b| a, 1);\n}\n",
+            "src/flow/lookup.rs": "use super::table::Table;\nimpl Table {\n    pub fn get<F: Fn(u8, u8) -> u8>(self: &Self, f: F, n: u8) {}\n}\n",
+        },
+        [("src/flow/lookup.rs", 1, "(Table:1)"), ("src/flow/table.rs", 3, "(Table::get():3)")],
+    ),
+    # So does one that a type of a lower layer has too.
+    (
+        {
+            "src/daemon/mod.rs": "mod a;\nmod b;\n",
+            "src/daemon/a.rs": "use crate::linux::Cache;\npub struct A(Cache);\nimpl A {\n    fn f(&self) { self.0.commit(); }\n}\n",
+            "src/daemon/b.rs": "use super::a::A;\nimpl A {\n    fn commit(&self) {}\n}\n",
+            "src/linux/mod.rs": "pub struct Cache;\nimpl Cache {\n    pub fn commit(&self) {}\n}\n",
+        },
+        [("src/daemon/a.rs", 4, "(A::commit():4)"), ("src/daemon/b.rs", 1, "(A:1)")],
+    ),
+    # A type that a file holds only because a call of its own gives it one.
+    (
+        {
+            "src/vpc/a.rs": "pub struct A;\npub fn f(a: &A) {\n    a.give(1).take_up();\n}\n",
+            "src/vpc/b.rs": "use super::a::A;\nuse super::c::C;\nimpl A {\n    pub fn give(&self, n: u8) -> C { C }\n}\n",
+            "src/vpc/c.rs": "pub struct C;\n",
+            "src/vpc/d.rs": "use super::a::f;\nuse super::c::C;\nimpl C {\n    pub fn take_up(&self) { f() }\n}\n",
+        },
+        [
+            ("src/vpc/a.rs", 3, "uses src/vpc/b.rs (A::give():3)"),
+            ("src/vpc/a.rs", 3, "uses src/vpc/d.rs (C::take_up():3)"),
+            ("src/vpc/b.rs", 1, "(A:1)"),
+            ("src/vpc/d.rs", 1, "(f:1)"),
+        ],
+    ),
+    # A macro that a file has by its place in the text counts for the file that defines it.
+    (
+        {
+            "src/daemon/mod.rs": "macro_rules! run {\n    () => { a::a() };\n}\nmod a;\n",
+            "src/daemon/a.rs": "pub fn a() {\n    run!();\n}\n",
+        },
+        [("src/daemon/a.rs", 2, "uses src/daemon/mod.rs (run!:2)"), ("src/daemon/mod.rs", 2, "(a:2)")],
+    ),
+    # src/lib.rs names the modules and nothing else.
+    (
+        {"src/lib.rs": "//! | 2 | [`vpc`] | x |\npub mod vpc;\npub use vpc::Snapshot;\nmacro_rules! m { () => {} }\n", "src/vpc/mod.rs": "//! Layer 2: x\n"},
+        [("src/lib.rs", 3, "imports belongs to no layer"), ("src/lib.rs", 4, "a macro of src/lib.rs")],
     ),
     # Three files in a ring, one of them in a folder.
     (
@@ -185,22 +256,11 @@ TREES = [
         },
         [],
     ),
-    # A trait's methods belong to no file, nor does a name that two types have.
+    # A trait's methods belong to no file; a method that stands apart is not meant where the arguments are not as many.
     (
         {
-            "src/explain/a.rs": "pub trait Row { fn cells(&self); }\npub fn f(r: &dyn Row, x: &X) { r.cells(); x.width(); }\npub struct X;\n",
-            "src/explain/b.rs": "use super::a::{Row, X};\nimpl Row for X {\n    fn cells(&self) {}\n}\nimpl X {\n    fn width(&self) {}\n}\n",
-            "src/explain/c.rs": "pub struct Y;\nimpl Y {\n    fn width(&self) {}\n}\n",
-        },
-        [],
-    ),
-    # The method may be that of a lower layer's type.
-    (
-        {
-            "src/daemon/mod.rs": "mod a;\nmod b;\n",
-            "src/daemon/a.rs": "use crate::linux::Cache;\npub struct A(Cache);\nimpl A {\n    fn f(&self) { self.0.commit(); }\n}\n",
-            "src/daemon/b.rs": "use super::a::A;\nimpl A {\n    fn commit(&self) {}\n}\n",
-            "src/linux/mod.rs": "pub struct Cache;\nimpl Cache {\n    pub fn commit(&self) {}\n}\n",
+            "src/explain/a.rs": "pub trait Row { fn cells(&self); }\npub fn f(r: &dyn Row, v: &[X]) { r.cells(); v.list(\"a, b\", g(1, 2)); v.one(); v.pair((1, 2)); }\npub struct X;\n",
+            "src/explain/b.rs": "use super::a::{Row, X};\nimpl Row for X {\n    fn cells(&self) {}\n}\nimpl X {\n    fn list(&self, m: HashMap<u8, u8>) {}\n    fn one(&self, n: u8) {}\n    fn pair(&mut self, a: u8, b: u8,) {}\n}\n",
         },
         [],
     ),
@@ -243,7 +303,7 @@ TREES = [
     ),
     (
         {
-            "src/lib.rs": "//! | 3 | [`config`], [`flow`] | x |\n//! | 2 | [`vpc`] | x |\npub use crate::vpc::Snapshot;\n",
+            "src/lib.rs": "//! | 3 | [`config`], [`flow`] | x |\n//! | 2 | [`vpc`] | x |\npub mod vpc;\n",
             "README.md": "Layers: `vpc` (2), `flow` and `config` (3). `acl` (4) is a group of `flow` (7).\n",
             "docs/a.md": "Ports: `tcp` (6), `udp` (17), `icmp` (1), `gre` (47).\n",
             "src/vpc/mod.rs": "//! Layer 2: what the user configured.\n",

@@ -1,16 +1,15 @@
 """Import cycles between the files of one layer.
 
-A file depends on another when it names an item that the other defines (`pub use` is followed to the definition), or
-when it calls an inherent method whose `impl` stands in the other.
+A file depends on another when it names an item that the other defines (`pub use` is followed to the definition), when
+it uses a macro of the other's, or when it calls an inherent method whose `impl` stands in the other.
+
+No types are inferred: a call counts for every method of that name and number of arguments that a type within the file's
+reach has. A method beside its type adds nothing, as the file reaches that file anyway; one that stands apart from its
+type needs a name of its own where this finds a cycle that is none.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass
-
-# Methods of the standard library's collections and of ipnetwork, which a type of ours may also have: `x.get()` says
-# nothing about whose `get` it is, unless `x` is `self`.
-COMMON_METHODS = set("clone contains extend get insert is_empty iter len network next prefix push remove".split())
-
 
 @dataclass(frozen=True)
 class Tie:
@@ -39,12 +38,12 @@ class Crate:
         self.methods = self._methods()
 
     def _methods(self):
-        """Method name -> [(type, file)]; the type is None for what is not inherent."""
+        """Method name -> [(type, file, arguments)]; the type is None for what is not inherent."""
         found = defaultdict(list)
         for file, outline in self.outlines.items():
             for method in outline.methods:
                 own = self.type_of(method.impl) if method.impl.is_inherent else None
-                found[method.name].append((own, file))
+                found[method.name].append((own, file, method.arguments))
         return found
 
     def type_of(self, block):
@@ -95,28 +94,41 @@ class Crate:
     def ties(self, files):
         """file -> other file -> [Tie], among `files`."""
         named = {file: list(self._named(file)) for file in files}
-        known = self._known_types(named)
-        found = defaultdict(lambda: defaultdict(list))
+        calls = {file: [] for file in files}
+        while (found := self._calls(files, self._known_types(files, named, calls))) != calls:
+            calls = found
+        ties = defaultdict(lambda: defaultdict(list))
         for file in files:
-            types = {(home, name) for home, name, _ in named[file]}
-            calls = (tie for call in self.outlines[file].calls for tie in self._call(call, files, known[file], types))
-            for other, name, position in [*named[file], *calls]:
+            for other, name, position in [*named[file], *calls[file], *self._macros(file, files)]:
                 if other != file and other in files:
-                    found[file][other].append(Tie(name, position))
-        return found
+                    ties[file][other].append(Tie(name, position))
+        return ties
 
-    def _known_types(self, named):
-        """file -> the files whose types it can hold a value of: those that it names, and that these name, and so on."""
+    def _calls(self, files, known):
+        return {file: [tie for call in self.outlines[file].calls for tie in self._call(call, files, known[file])] for file in files}
+
+    def _known_types(self, files, named, calls):
+        """file -> the files whose types it can hold a value of: those that it names or calls, and that these do, and so on."""
+        direct = {file: {other for other, _, _ in [*named[file], *calls[file]]} for file in files}
         known = {}
-        for file in named:
+        for file in files:
             reached, work = {file}, [file]
             while work:
-                for other, _, _ in named.get(work.pop(), ()):
-                    if other not in reached:
-                        reached.add(other)
-                        work.append(other)
+                new = direct.get(work.pop(), set()) - reached
+                reached |= new
+                work += new
             known[file] = reached
         return known
+
+    def _macros(self, file, files):
+        """The macros that the file has by their place in the text: those of mod.rs, mostly."""
+        outline = self.outlines[file]
+        own = outline.defined_macros
+        for name, position in outline.macros:
+            if name not in own:
+                for other in sorted(files):
+                    if name in self.outlines[other].defined_macros:
+                        yield other, f"{name}!", position
 
     def _named(self, file):
         outline = self.outlines[file]
@@ -151,25 +163,17 @@ class Crate:
         """An associated function or constant whose impl stands apart from its type."""
         if own is None:
             return
-        files = {file for type_, file in self.methods.get(name, ()) if type_ == own}
-        if len(files) == 1:
-            yield files.pop(), f"{own[1]}::{name}", position
+        for file in sorted({file for type_, file, _ in self.methods.get(name, ()) if type_ == own}):
+            yield file, f"{own[1]}::{name}", position
 
-    def _call(self, call, files, known, types):
-        definitions = self.methods.get(call.name, ())
-        if call.on_self and (own := self.type_of(call.impl)) is not None:
-            homes = {home for type_, home in definitions if type_ == own}
-            if len(homes) == 1:
-                yield homes.pop(), f"{own[1]}::{call.name}()", call.position
-            return
-        if call.name in COMMON_METHODS:
-            return
-        if any(home not in files and type_ in types for type_, home in definitions):
-            return  # it may be the method of a type of a lower layer that the file names
-        homes = {(type_, home) for type_, home in definitions if home in files}
-        if len(homes) == 1:
-            type_, home = homes.pop()
-            if type_ is not None and type_[0] in known:
+    def _call(self, call, files, known):
+        """Every method that it may call, going by name, number of arguments and the types that the file can hold."""
+        fits = lambda arguments: call.arguments is None or arguments == call.arguments
+        own = self.type_of(call.impl) if call.on_self else None
+        definitions = [(type_, home) for type_, home, arguments in self.methods.get(call.name, ()) if type_ and fits(arguments)]
+        of_self = [(type_, home) for type_, home in definitions if own and type_ == own]
+        for type_, home in of_self or definitions:
+            if home in files and (type_ == own or type_[0] in known):
                 yield home, f"{type_[1]}::{call.name}()", call.position
 
 

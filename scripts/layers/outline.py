@@ -43,10 +43,11 @@ class Path:
 
 @dataclass
 class Call:
-    """`receiver.name(...)`; `on_self` where the receiver is `self` itself."""
+    """`receiver.name(...)`; `on_self` where the receiver is `self` itself, `arguments` None where they cannot be counted."""
 
     name: str
     on_self: bool
+    arguments: int
     position: int
     impl: Impl
 
@@ -55,6 +56,7 @@ class Call:
 class Method:
     impl: Impl
     name: str
+    arguments: int  # without `self`
     position: int
 
 
@@ -67,6 +69,8 @@ class Outline:
     paths: list = field(default_factory=list)
     calls: list = field(default_factory=list)
     methods: list = field(default_factory=list)
+    macros: list = field(default_factory=list)  # (name, position) of each `name!`
+    defined_macros: set = field(default_factory=set)
 
 
 def outline(code, home):
@@ -114,14 +118,48 @@ class Reader:
             return index + 2
         elif text == "." and self.is_call(index):
             on_self = self.text(index - 1) == "self" and self.text(index - 2) != "."
-            self.found.calls.append(Call(self.text(index + 1), on_self, self.tokens[index + 1][1], self.impl()))
+            arguments = self.call_arguments(index + 2)
+            self.found.calls.append(Call(self.text(index + 1), on_self, arguments, self.tokens[index + 1][1], self.impl()))
             return index + 2
+        elif IDENTIFIER.match(text) and self.text(index + 1) == "!" and self.text(index + 2) in ("(", "[", "{"):
+            self.found.macros.append((text, self.tokens[index][1]))
         elif IDENTIFIER.match(text) and self.text(index + 1) == "::" and self.text(index - 1) not in ("::", "."):
             return self.path(index)
         return index + 1
 
     def is_call(self, index):
         return IDENTIFIER.match(self.text(index + 1) or "") and self.text(index + 2) in ("(", "::")
+
+    def call_arguments(self, index):
+        """How many there are; None after a turbofish, and where a closure or a `<` may hide a comma that parts none."""
+        if self.text(index) != "(":
+            return None
+        found = self.split(index, brackets="([{")
+        return None if any({"|", "<"} & set(argument) for argument in found) else len(found)
+
+    def parameters(self, index):
+        """How many the function has whose name stands at `index`, without `self`."""
+        depth, at = 0, index + 1
+        while self.text(at) is not None and (depth or self.text(at) != "("):
+            depth += {"<": 1, ">": -1}.get(self.text(at), 0)
+            at += 1
+        found = self.split(at, brackets="([{<")
+        return len(found) - any("self" in parameter and ":" not in parameter[: parameter.index("self")] for parameter in found[:1])
+
+    def split(self, index, brackets):
+        """The tokens between the bracket at `index` and its match, split at commas; of inner brackets only the outside."""
+        closing = [{"(": ")", "[": "]", "{": "}", "<": ">"}[bracket] for bracket in brackets]
+        found, depth = [[]], 0
+        for text, _ in self.tokens[index:]:
+            depth -= text in closing
+            if depth == 1 and text == ",":
+                found.append([])
+            elif depth == 1:
+                found[-1].append(text)
+            depth += text in brackets
+            if depth == 0:
+                break
+        return [part for part in found if part]
 
     def inline_module(self, index):
         if self.text(index + 2) == "{":
@@ -134,6 +172,7 @@ class Reader:
         word, name = self.text(index), self.text(index + 1)
         if word == "macro_rules" and name == "!":
             self.found.items.append((self.module(), self.text(index + 2)))
+            self.found.defined_macros.add(self.text(index + 2))
             return True
         if not IDENTIFIER.match(name or "") or name in ITEM_WORDS or name in ("unsafe", "async", "extern", "mut"):
             return False
@@ -142,7 +181,7 @@ class Reader:
         if all(isinstance(entry, str) for entry in self.stack):
             self.found.items.append((self.module(), name.removeprefix("r#")))
         if word == "fn" and self.stack and isinstance(self.stack[-1], Impl):
-            self.found.methods.append(Method(self.stack[-1], name, self.tokens[index + 1][1]))
+            self.found.methods.append(Method(self.stack[-1], name, self.parameters(index + 1), self.tokens[index + 1][1]))
         if word == "trait":
             self.pending = Impl(self.module(), None, False)
         return True

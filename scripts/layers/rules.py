@@ -5,7 +5,7 @@ import re
 from layers.rust import OUTSIDE, module_path
 
 # A file may use its own module and the layers below it. Two modules of one layer do not use each other.
-# src/lib.rs and src/main.rs stand outside.
+# src/lib.rs and src/main.rs stand outside: src/lib.rs declares the modules and gives them no other names.
 LAYERS = {
     "packet": 1,
     "vpc": 2,
@@ -32,6 +32,7 @@ IMPURE_PATHS = {
     "std::net::TcpStream": "sockets belong to layer 6 and above",
     "std::net::TcpListener": "sockets belong to layer 6 and above",
     "std::net::UdpSocket": "sockets belong to layer 6 and above",
+    "std::net::ToSocketAddrs": "names are looked up in layer 6 and above",
     "std::os": "the operating system belongs to linux",
     "std::io::stdin": "the console belongs to cli",
     "std::io::stdout": "printing belongs to cli; take a Write",
@@ -45,6 +46,18 @@ IMPURE_PATHS = {
 }
 # Importing the module would let the names above through as `time::Instant` or `net::UdpSocket`.
 IMPURE_MODULES = {"std", "std::time", "std::net", "std::io"}
+# What a file holds that is not read where it takes effect: its paths would be another file's, or of another module.
+UNREADABLE = (
+    (re.compile(r"#!?\[[^\]]*\bpath\s*="), "#[path] puts a file into another module: let its place say its module"),
+    (re.compile(r"\binclude\s*!"), "include! puts code where no layer is checked: make it a module"),
+    (re.compile(r"\bextern\s+crate\b"), "extern crate gives a crate a name that hides which layers are used"),
+)
+# What src/lib.rs may not hold: every layer would have it.
+IN_LIB = (
+    (re.compile(r"\buse\b"), "a name that src/lib.rs imports belongs to no layer: name it where it is defined"),
+    (re.compile(r"\bmacro_(?:rules\s*!|use\b)"), "a macro of src/lib.rs belongs to no layer: define it in the lowest one that uses it"),
+)
+OWN_NAME = "egret"
 PRINTING = re.compile(r"\b(e?print(?:ln)?|dbg)\s*!")
 TOKIO_FROM = 7
 TOKIO_FILES_BELOW = ("src/linux/listen", "src/linux/link", "src/linux/netns")
@@ -56,6 +69,9 @@ def findings(name, source):
     if name != UNSAFE_FILE:
         for match in re.finditer(r"\bunsafe\b", source.code):
             yield match.start(), f"unsafe is for {UNSAFE_FILE} only"
+    for pattern, message in (*UNREADABLE, *(IN_LIB if name == "src/lib.rs" else ())):
+        for match in pattern.finditer(source.code):
+            yield match.start(), message
     if name in OUTSIDE:
         return
     home = module_path(name)
@@ -79,7 +95,11 @@ def findings(name, source):
 def looks_down(position, target, module, layer):
     if target == "*":
         yield position, "use crate::* hides which layers are used: name them"
-    elif target != module and LAYERS.get(target, 0) >= layer:
+    elif target == "":
+        yield position, "another name for the crate's root hides which layers are used: begin at crate::"
+    elif target not in LAYERS:
+        yield position, f"crate::{target} is the module of no layer: name the item where it is defined"
+    elif target != module and LAYERS[target] >= layer:
         why = "they share a layer" if LAYERS[target] == layer else "layers only look down"
         yield position, f"{module} (layer {layer}) uses crate::{target} (layer {LAYERS[target]}): {why}"
 
@@ -96,11 +116,17 @@ def stays_pure(position, path, module):
 
 
 def crate_module(path, home, source, position):
-    """The top module that a path names from the crate root, by `crate::` or by enough `super::`."""
-    if path[0] == "crate":
-        return path[1] if len(path) > 1 else None
+    """The top module that a path names from the crate root, by `crate::` or by enough `super::`; "" where it names the root itself."""
+    if path[0] in ("crate", OWN_NAME):
+        return first_name(path[1:])
+    if path[0] == "self":
+        path = path[1:]
     climbs = 0
     while climbs < len(path) and path[climbs] == "super":
         climbs += 1
     depth = len(home) + source.inline_depth(position)
-    return path[climbs] if climbs == depth and climbs < len(path) else None
+    return first_name(path[climbs:]) if climbs == depth else None
+
+
+def first_name(path):
+    return path[0] if path and path[0] != "self" else ""

@@ -1,4 +1,4 @@
-"""Reads a Rust file: comments, literals and test items blanked out, paths and use trees spelled out."""
+"""Reads a Rust file: comments, literals (but for a mark) and test items blanked out, paths and use trees spelled out."""
 
 import re
 from bisect import bisect_right
@@ -66,7 +66,10 @@ class Source:
         while index < len(tokens):
             text, position = tokens[index]
             leads = index + 1 < len(tokens) and tokens[index + 1][0] == "::"
-            if self.IDENTIFIER.match(text) and (leads or (index and tokens[index - 1][0] == "use")):
+            if text == "use" and tokens[index + 1 : index + 2] and tokens[index + 1][0] == "{":
+                index, found = self._group(tokens, index + 2, [])
+                yield from found
+            elif self.IDENTIFIER.match(text) and (leads or (index and tokens[index - 1][0] == "use")):
                 index, found = self._tree(tokens, index, [])
                 yield from found
             else:
@@ -118,7 +121,9 @@ def blank_comments_and_literals(text):
     pieces, index = [], 0
     while match := pattern.search(text, index):
         end = block_comment_end(text, match.start()) if match.group() == "/*" else match.end()
-        pieces += [text[index : match.start()], blank(text[match.start() : end])]
+        # A quotation mark stands for a literal: it is an argument.
+        mark = "" if match.group().startswith("/") else '"'
+        pieces += [text[index : match.start()], mark + blank(text[match.start() + len(mark) : end])]
         index = end
     return "".join(pieces) + text[index:]
 

@@ -93,7 +93,7 @@ impl CliError {
     }
 }
 
-/// A failure in a sentence, with what to do about it.
+/// Describes a failure in a sentence, with what to do about it.
 pub(super) fn way_out(failure: &ImportFailure) -> String {
     match failure {
         ImportFailure::Source(errors) => format!("the source cannot be imported\n{errors}"),
@@ -101,7 +101,7 @@ pub(super) fn way_out(failure: &ImportFailure) -> String {
             format!("{failure}; with --lenient the lab does what the table says instead")
         }
         ImportFailure::Lab(_) => {
-            format!("{failure}: mend the source, or leave the object out of it")
+            format!("{failure}: fix the source, or leave the object out of it")
         }
     }
 }

@@ -7,12 +7,14 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn take(&mut self, octets: &[u8]) {
-        self.rest.extend_from_slice(octets);
+    /// Takes the next piece.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        self.rest.extend_from_slice(bytes);
     }
 
+    /// Returns the next whole line, without its end.
     pub(super) fn next(&mut self) -> Option<Vec<u8>> {
-        let end = self.rest.iter().position(|octet| *octet == b'\n')?;
+        let end = self.rest.iter().position(|byte| *byte == b'\n')?;
         let mut line: Vec<u8> = self.rest.drain(..=end).collect();
         line.pop();
         Some(line)

@@ -70,7 +70,7 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Bring a lab up and keep it up until Ctrl-C
     Up(up::UpArgs),
-    /// Put another lab file in force while the lab runs, or say what that would do
+    /// Apply a changed lab file to a running lab, or say what that would do
     Apply(apply::ApplyArgs),
     /// Take a lab down, or clear what a killed run left
     Down(down::DownArgs),
@@ -83,7 +83,7 @@ pub enum Command {
         long_about = "Say what would happen to a packet, stage by stage, and which rule decides.
 
 The packet takes the same walk as live packets do, but nothing is sent, no port is taken and no flow is made. For a \
-drop the answer names the rule with its line in the lab file, the nearest miss, and what would mend it."
+drop the answer names the rule with its line in the lab file, the nearest miss, and how to fix it."
     )]
     Explain(explain::ExplainArgs),
     /// Show verdicts of real packets as they happen, one line each

@@ -3,19 +3,20 @@
 use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What a signal asks for.
+/// Says what a signal asks for.
 pub(super) enum Asked {
     End,
     Reload,
 }
 
-/// Ctrl-C, SIGTERM and SIGHUP.
+/// Receives Ctrl-C, SIGTERM and SIGHUP.
 pub(super) struct Stop {
     signals: [tokio::signal::unix::Signal; 3],
     had_terminal: bool,
 }
 
 impl Stop {
+    /// Begins to receive the signals.
     pub(super) fn listen() -> io::Result<Self> {
         let listen = |kind| signal(kind);
         Ok(Self {
@@ -28,7 +29,7 @@ impl Stop {
         })
     }
 
-    /// SIGHUP asks for the end if it says that the terminal has gone away, and otherwise for a reload.
+    /// Waits for a signal. SIGHUP asks for the end if the controlling terminal has closed, and otherwise for a reload.
     pub(super) async fn wait_or_reload(&mut self) -> Asked {
         let [interrupt, terminate, hangup] = &mut self.signals;
         tokio::select! {
@@ -41,7 +42,7 @@ impl Stop {
         }
     }
 
-    /// Once the end has been asked for, a hangup says nothing new: the shell and the kernel each send one.
+    /// Waits for a second request to end. A SIGHUP is none: the shell and the kernel each send one when a terminal closes.
     pub(super) async fn wait_for_another(&mut self) {
         let [interrupt, terminate, _] = &mut self.signals;
         tokio::select! {
@@ -50,6 +51,7 @@ impl Stop {
         }
     }
 
+    /// Waits for any of the signals.
     pub(super) async fn wait(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.signals;
         tokio::select! {
@@ -60,7 +62,7 @@ impl Stop {
     }
 }
 
-/// Whether the process has a controlling terminal: only then SIGHUP can mean that it has gone.
+/// Returns whether the process has a controlling terminal: only then can SIGHUP mean that it has closed.
 fn has_terminal() -> bool {
     std::fs::File::open("/dev/tty").is_ok()
 }

@@ -91,6 +91,6 @@ async fn remove(args: &RemoveArgs) -> Result<ExitCode, CliError> {
     }
     let (service, number) = parse_task(&args.task)?;
     Client::new(&args.lab.lab).delete(&format!("/v1/tasks/{service}/{number}")).await?;
-    output::note(&format!("{} is gone", args.task));
+    output::note(&format!("removed task {}", args.task));
     Ok(ExitCode::SUCCESS)
 }

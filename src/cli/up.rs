@@ -34,8 +34,8 @@ Ctrl-C, SIGTERM and the terminal going away take the lab down in order; a second
 anything.
 To keep a lab up without a terminal, start it with `setsid`, or as a service.
 
-After SIGKILL nothing crosses any more, and the next `egret up` begins anew. With `offload_grace = \"20s\"` in the file
-established flows go on for so long, and an `egret up` in the meantime goes on with them.
+After SIGKILL nothing crosses any more, and the next `egret up` starts afresh. With `offload_grace = \"20s\"` in the file
+offloaded flows go on for so long, and an `egret up` in the meantime resumes them.
 
 SIGHUP reads the file, or the source, again and does what `egret apply FILE` does, with the `--time-scale` of this command; a file with
 errors changes nothing.

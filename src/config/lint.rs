@@ -1,4 +1,4 @@
-//! What AWS takes, and what does not do what its author thinks.
+//! Warnings about lab files that AWS would accept, but that do not do what their author expects.
 
 mod context;
 mod dead_route;
@@ -20,8 +20,8 @@ use super::text::is_private;
 use crate::vpc::{ServiceKind, Snapshot};
 use std::collections::BTreeSet;
 
-/// Reports everything that is doubtful in a spec without errors. `snapshot` is what the spec is lowered to: where packets
-/// go is asked there, of the paths.
+/// Reports everything that is doubtful in a spec without errors. `snapshot` is what the spec is lowered to: its paths say
+/// where packets go.
 pub(super) fn all(spec: &Spec, snapshot: &Snapshot, report: &Report) {
     let context = Context::new(spec, snapshot, report);
     for connector in &spec.connectors {
@@ -78,7 +78,7 @@ fn single_zone(spec: &Spec, connector: &Connector, report: &Report) {
     }
 }
 
-/// Whoever reaches the API can change the lab, so `egret up` wants to be told twice.
+/// Reports an API address that others can reach: they could change the lab, so `egret up` asks for --api-anywhere too.
 fn api(spec: &Spec, report: &Report) {
     let settings = &spec.apprunner;
     let (Some(address), Some(span)) = (settings.api.listen, settings.api_at) else { return };
@@ -94,7 +94,7 @@ fn api(spec: &Spec, report: &Report) {
     }
 }
 
-/// App Runner would not make a service of such a connector (spec 1.11).
+/// Reports subnets in zones that App Runner refuses for a connector (spec 1.11).
 fn unsupported_zones(spec: &Spec, connector: &Connector, report: &Report) {
     for id in &connector.subnets {
         if let Err(refusal @ Refusal::UnsupportedZones(_)) = spec.accept_subnets(&[&id.value]) {
@@ -108,7 +108,8 @@ fn unsupported_zones(spec: &Spec, connector: &Connector, report: &Report) {
     }
 }
 
-/// AWS picks one of two such routes at random; egret takes the list with the lower id (spec 3.3).
+/// Reports prefix-list routes that overlap: AWS picks one of two at random; egret takes the list with the lower id (spec
+/// 3.3).
 fn overlapping_prefix_lists(spec: &Spec, table: &RouteTable, report: &Report) {
     let by_list: Vec<_> = table
         .routes
@@ -186,7 +187,7 @@ fn group_peer(rule: &SecurityGroupRule) -> Option<&str> {
     }
 }
 
-/// The groups that a connector or a resource names or has by default.
+/// Returns the groups that a connector or a resource names or has by default.
 fn attached_groups(spec: &Spec) -> BTreeSet<String> {
     let connectors = spec.connectors.iter().flat_map(|c| spec.groups_of_connector(c));
     let endpoints = spec.vpc_endpoints.iter().flat_map(|e| spec.groups_of_endpoint(e));
@@ -194,7 +195,7 @@ fn attached_groups(spec: &Spec) -> BTreeSet<String> {
     connectors.chain(spec.resources.iter().flat_map(|r| spec.groups_of_resource(r))).collect()
 }
 
-/// The groups that an interface is in: a connector has interfaces once a service uses it (spec 2.1).
+/// Returns the groups that an interface is in: a connector has interfaces once a service uses it (spec 2.1).
 fn members(spec: &Spec) -> BTreeSet<String> {
     let used = spec.services.iter().filter_map(|service| service.vpc_connector.as_ref());
     let connectors = used.filter_map(|name| spec.connector(name));
@@ -227,7 +228,7 @@ fn internet_hosts(spec: &Spec, report: &Report) {
     }
 }
 
-/// Route 53 needs both attributes (spec 8); AWS takes the association all the same.
+/// Reports private zones in a VPC without both DNS attributes, which Route 53 needs (spec 8); AWS accepts the association.
 fn private_zones(spec: &Spec, report: &Report) {
     for (zone, id) in spec.private_zones.iter().flat_map(|z| z.vpcs.iter().map(move |id| (z, id))) {
         let Some(missing) = spec.vpc(id).and_then(missing_dns_attributes) else { continue };
@@ -240,7 +241,7 @@ fn private_zones(spec: &Spec, report: &Report) {
     }
 }
 
-/// AWS does not make such an endpoint (spec 7.2). The lab has it, under its own names only.
+/// Reports private names of endpoints that AWS would refuse (spec 7.2). The lab makes them, under their own names only.
 fn private_names_of_endpoints(spec: &Spec, report: &Report) {
     for endpoint in &spec.vpc_endpoints {
         let Some(name) = endpoint.private_name(&spec.region) else { continue };

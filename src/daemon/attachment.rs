@@ -1,25 +1,25 @@
-//! A task's place on the box.
+//! How a task is attached to the lab: its namespace, its link and its device.
 
 use crate::linux::link::Link;
 use crate::pipeline::{Device, DeviceId};
 use crate::vpc::{Egress, ServiceIx, Snapshot, Task};
 
-/// A task's place on the box.
+/// Holds a task with its namespace, its link and its device.
 pub(super) struct Attachment {
     pub(super) task: Task,
-    /// Its service's name: the position in `task` is of the configuration in force.
+    /// Is its service's name: the position in `task` belongs to the committed configuration.
     pub(super) service: String,
     /// Whether `egret task add` made it, and not the lab file.
     pub(super) by_hand: bool,
     pub(super) namespace: String,
     pub(super) link: Link,
-    /// Where its packets go; `None` while it is still attached to what the process before had.
+    /// Is where its packets go; `None` while a resumed task still leads to a device of the killed process.
     pub(super) device: Option<DeviceId>,
     pub(super) mtu: u16,
 }
 
-/// The device that a task's packets go to. `None` is never App Runner's own: a service that is to leave through a VPC
-/// and cannot must not leave by another way.
+/// Returns the device that a task's packets go to. A service that is to leave through a VPC and cannot has none: it must not
+/// leave through App Runner's own.
 pub(super) fn device_of(snapshot: &Snapshot, service: ServiceIx, number: u16) -> Option<Device> {
     match snapshot.service(service).egress {
         Egress::Default => Some(Device::AppRunner),
@@ -27,7 +27,7 @@ pub(super) fn device_of(snapshot: &Snapshot, service: ServiceIx, number: u16) ->
     }
 }
 
-/// The namespace of a task.
+/// Returns the namespace of a task.
 pub(super) fn task_namespace(lab: &str, snapshot: &Snapshot, task: &Task) -> String {
     format!("{lab}-{}-{}", snapshot.service(task.service).name, task.number)
 }

@@ -4,18 +4,18 @@ use super::history::History;
 use crate::explain::{decided_by, service_name};
 use crate::vpc::{Generation, Line, RuleRef, ServiceIx, Snapshot};
 
-/// What stands for a name of a configuration that is no longer known.
+/// Stands for a name of a configuration that is no longer known.
 const FORGOTTEN: &str = "(earlier configuration)";
 
-/// A rule, by the name that it had under its own configuration.
+/// Names a rule as its own configuration named it.
 pub(super) struct Decided {
     pub(super) rule: String,
     pub(super) line: Option<Line>,
-    /// That configuration, if it is not the one in force.
+    /// Is that configuration's generation, if it is not the committed one.
     pub(super) earlier: Option<u32>,
 }
 
-/// What a position of an earlier configuration means.
+/// Names what decided under the configuration of a generation.
 pub(super) fn decided_then(
     history: &History,
     rule: RuleRef,
@@ -34,6 +34,7 @@ pub(super) fn decided_then(
     Decided { rule: named.to_string(), line: named.line, earlier }
 }
 
+/// Names a service under the configuration of a generation.
 pub(super) fn service_then(history: &History, service: ServiceIx, of: Generation) -> String {
     history.of(of).map_or(FORGOTTEN, |then| service_name(then, service)).to_owned()
 }

@@ -51,9 +51,9 @@ pub enum LabError {
     /// The lab has no room for what is to be made.
     #[error("{0}")]
     Config(Diagnostics),
-    /// What the process before has left cannot be turned into this lab.
-    #[error("what a killed run left is cleared, as it cannot become this lab: {0}; start it again")]
-    Inherited(String),
+    /// The lab of a killed process was resumed, but cannot be changed to this one.
+    #[error("cannot resume the lab of a killed run: {0}; it is cleared, start the lab again")]
+    Handover(String),
     /// The thread that waits for the lab's name ended.
     #[error("taking hold of the lab: {0}")]
     Hold(io::Error),

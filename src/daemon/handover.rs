@@ -1,38 +1,44 @@
-//! The handover: the lab in force, its namespaces and its tasks, written down for the process that comes after a killed one
-//! (`offload_grace`). `resume` takes it up.
+//! The handover: the committed lab, its namespaces and its tasks, written to the state directory for the process that
+//! follows a killed one (`offload_grace`). `resume` reads it.
 
 use super::attachment::Attachment;
 use super::error::LabError;
-use super::needs::{Needs, SiteId};
+use super::namespace::Namespace;
+use super::needs::{NamespaceId, Needs};
 use super::process;
 use super::running::Running;
-use super::site::Site;
 use super::state::StateDir;
 use crate::config::plan::Plan;
 use crate::config::{Lab, Offload, Overlay};
 use crate::linux::Pins;
 use crate::linux::netns;
+use crate::linux::pinned_maps::{LAYOUT, require_own_layout};
 use crate::vpc::Generation;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant as Time};
 
-/// Notes what the next process needs, where one may go on with it.
+/// Writes the handover, if the lab has an `offload_grace`.
 pub(super) fn leave(running: &Running) -> Result<(), LabError> {
     if running.heartbeat.is_none() {
         return Ok(());
     }
     let left = Left {
         format: FORMAT,
+        layout: LAYOUT,
         file: running.lab.file.clone(),
         text: running.lab.source().to_owned(),
         overlay: running.lab.overlay.clone(),
         plan: running.lab.plan.clone(),
         time_scale: running.lab.time_scale,
         task_cidr: running.lab.task_cidr.to_string(),
-        sites: running.sites.iter().map(|(id, site)| left_site(id, site)).collect(),
-        sites_made: running.sites_made,
+        namespaces: running
+            .namespaces
+            .iter()
+            .map(|(id, namespace)| left_namespace(id, namespace))
+            .collect(),
+        namespaces_made: running.namespaces_made,
         file_tasks: running.file_tasks.clone(),
         tasks: running.tasks.values().map(left_task).collect(),
     };
@@ -40,42 +46,46 @@ pub(super) fn leave(running: &Running) -> Result<(), LabError> {
     Ok(running.state.leave(Some(&text))?)
 }
 
-/// Before a change: half of one is nothing to go on with.
+/// Removes the handover before a change: a process killed during the change leaves none.
 pub(super) fn leave_nothing(running: &Running) -> Result<(), LabError> {
     Ok(running.state.leave(None)?)
 }
 
-/// Of the file, and of what is pinned with it.
-const FORMAT: u32 = 4;
+/// Numbers the format of [`Left`]; what is pinned with it has a number of its own.
+const FORMAT: u32 = 5;
 
-/// How long the process before may take to be gone altogether.
+/// Limits the wait for the end of the killed process, and of its devices.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Separates two looks at whether it has ended: the kernel has no event for a process that is not the parent.
 pub(super) const AGAIN: Duration = Duration::from_millis(5);
 
-/// What a process leaves.
+/// Holds what the next process needs to know of a lab.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Left {
     pub(super) format: u32,
+    /// Numbers the layout of the pinned maps.
+    pub(super) layout: u32,
     pub(super) file: String,
     pub(super) text: String,
-    /// What the App Runner API added to it.
+    /// Holds what the App Runner API added to the file.
     pub(super) overlay: Overlay,
-    /// What egret chose, in the course of all reloads.
+    /// Holds the addresses and ids that egret chose, in all reloads.
     pub(super) plan: Plan,
     pub(super) time_scale: f64,
     pub(super) task_cidr: String,
-    pub(super) sites: Vec<LeftSite>,
-    pub(super) sites_made: u32,
-    /// How many tasks of each service the file asks for: one that is not there was removed by hand.
+    pub(super) namespaces: Vec<LeftNamespace>,
+    pub(super) namespaces_made: u32,
+    /// Counts the tasks that the file asks for, by service: a missing one was removed by hand.
     pub(super) file_tasks: BTreeMap<String, u16>,
     pub(super) tasks: Vec<LeftTask>,
 }
 
+/// Holds a namespace of the lab, with its veth.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct LeftSite {
-    pub(super) id: SiteId,
-    pub(super) namespace: String,
+pub(super) struct LeftNamespace {
+    pub(super) id: NamespaceId,
+    pub(super) name: String,
     pub(super) near: String,
     pub(super) macs: [[u8; 6]; 2],
     pub(super) space: u16,
@@ -83,6 +93,7 @@ pub(super) struct LeftSite {
     pub(super) addresses: Vec<Ipv4Addr>,
 }
 
+/// Holds a task of the lab.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct LeftTask {
     pub(super) service: String,
@@ -93,15 +104,15 @@ pub(super) struct LeftTask {
     pub(super) mtu: u16,
 }
 
-/// What can be gone on with.
+/// Holds a handover that was found complete.
 pub(super) struct Handover {
     pub(super) left: Left,
-    /// The configuration that was in force.
+    /// Holds the configuration that the killed process had committed.
     pub(super) lab: Lab,
 }
 
 impl Handover {
-    /// What is there for a lab; `None` if nothing is, or why it cannot be gone on with.
+    /// Reads the handover of a lab; `None` if there is none. The error says why the lab cannot be resumed.
     pub(super) fn find(state: &StateDir, lab: &Lab) -> Result<Option<Self>, String> {
         if !Pins::exist(&lab.name) {
             return Ok(None);
@@ -110,8 +121,9 @@ impl Handover {
         let text = text.ok_or("it died in the middle of a change")?;
         let left: Left = serde_json::from_str(&text)
             .ok()
-            .filter(|left: &Left| left.format == FORMAT)
+            .filter(|left: &Left| (left.format, left.layout) == (FORMAT, LAYOUT))
             .ok_or("another version of egret left it")?;
+        require_own_layout(&lab.name).map_err(|error| error.to_string())?;
         if !stays(lab) {
             return Err("this configuration has no offload_grace".to_owned());
         }
@@ -132,19 +144,20 @@ impl Handover {
         let name = &self.lab.name;
         let listed = state.namespaces().map_err(|error| error.to_string())?;
         let own = [format!("{name}-router"), format!("{name}-services")].into_iter();
-        let sites = self.left.sites.iter().map(|site| site.namespace.clone());
+        let namespaces = self.left.namespaces.iter().map(|namespace| namespace.name.clone());
         let tasks = self.left.tasks.iter().map(|task| task.namespace.clone());
-        let expected: BTreeSet<String> = own.chain(sites).chain(tasks).collect();
+        let expected: BTreeSet<String> = own.chain(namespaces).chain(tasks).collect();
         if listed.into_iter().collect::<BTreeSet<_>>() != expected {
             return Err("it died in the middle of a change".to_owned());
         }
-        if let Some(gone) = expected.iter().find(|name| !netns::exists(name)) {
-            return Err(format!("its namespace {gone} is gone"));
+        if let Some(missing) = expected.iter().find(|name| !netns::exists(name)) {
+            return Err(format!("its namespace {missing} does not exist"));
         }
         // Spaces are numbered in the order of VPCs, which a reload may have changed.
         let needs = Needs::of(&self.lab, &self.lab.lower(Generation(0)));
-        let spaces = needs.sites.iter().map(|(id, site)| (id.clone(), site.space.0));
-        let had = self.left.sites.iter().map(|site| (site.id.clone(), site.space));
+        let spaces = needs.namespaces.iter().map(|(id, namespace)| (id.clone(), namespace.space.0));
+        let had =
+            self.left.namespaces.iter().map(|namespace| (namespace.id.clone(), namespace.space));
         if spaces.collect::<BTreeMap<_, _>>() != had.collect() {
             return Err("its VPCs are numbered otherwise".to_owned());
         }
@@ -152,13 +165,13 @@ impl Handover {
     }
 }
 
-/// Whether a lab's flows go on without its process.
+/// Returns whether offloaded flows outlive the lab's process.
 pub(super) fn stays(lab: &Lab) -> bool {
     !lab.offload_grace.is_zero() && lab.offload != Offload::Off
 }
 
-/// Waits until the process before has let go of all that it had: its successor needs the same. The kernel tells nobody but
-/// its parent.
+/// Waits until the killed process has ended, and its listeners and devices are closed: the next process needs the same
+/// names. The kernel tells only a parent, so this asks again and again.
 pub(super) async fn wait_for_process_before(state: &StateDir) {
     let begun = Time::now();
     let Some(before) = state.process_before() else { return };
@@ -167,15 +180,15 @@ pub(super) async fn wait_for_process_before(state: &StateDir) {
     }
 }
 
-fn left_site(id: &SiteId, site: &Site) -> LeftSite {
-    LeftSite {
+fn left_namespace(id: &NamespaceId, namespace: &Namespace) -> LeftNamespace {
+    LeftNamespace {
         id: id.clone(),
-        namespace: site.netns.name().to_owned(),
-        near: site.near.clone(),
-        macs: [site.link.near.0, site.link.far.0],
-        space: site.space.0,
-        mtu: site.mtu,
-        addresses: site.addresses.clone(),
+        name: namespace.netns.name().to_owned(),
+        near: namespace.near.clone(),
+        macs: [namespace.link.near.0, namespace.link.far.0],
+        space: namespace.space.0,
+        mtu: namespace.mtu,
+        addresses: namespace.addresses.clone(),
     }
 }
 

@@ -20,11 +20,11 @@ pub(super) struct EngineJudge {
     /// The device in this snapshot; `None` if it has it no more, or not yet.
     device: Option<Device>,
     now: Instant,
-    /// Whether somebody watches: then each packet gets a time of its own.
+    /// Is set while a client watches packets: then each packet gets a time of its own.
     watched: bool,
     /// The datagram whose held fragments are to be judged next.
     releases: Option<DatagramKey>,
-    /// What carries flows in the kernel.
+    /// Holds the offloaded flows.
     cache: Option<Arc<FlowCache>>,
     /// The flows that the engine has asked for: each packet of a batch may ask for one.
     asked: Vec<FlowKey>,
@@ -58,8 +58,8 @@ impl EngineJudge {
     /// Takes the request of a judged packet: to offload its flow, or to release the reordering barrier of its direction.
     #[cold]
     fn ask(&mut self, key: FlowKey) {
-        let carried = self.engine.flows().get(&key).map(|e| (Arc::clone(&e.flow), e.side));
-        match carried.filter(|(flow, _)| flow.is_offloaded()) {
+        let offloaded = self.engine.flows().get(&key).map(|e| (Arc::clone(&e.flow), e.side));
+        match offloaded.filter(|(flow, _)| flow.is_offloaded()) {
             Some((flow, side)) => self.barriers.add(flow, side),
             None => self.asked.push(key),
         }
@@ -73,7 +73,7 @@ impl EngineJudge {
         self.asked.clear();
     }
 
-    /// Has the kernel carry a flow from here on.
+    /// Offloads a flow.
     #[cold]
     fn offload(&self, cache: &Arc<FlowCache>, key: &FlowKey) {
         if let Some(candidate) = self.engine.candidate(&self.snapshot, key)
@@ -152,7 +152,7 @@ mod tests {
     use crate::linux::worker::REPLY;
     use crate::vpc::Generation;
 
-    /// A device that comes or goes: none of its packets is dropped as if somebody had judged it.
+    /// A device that comes or goes: none of its packets is counted as judged.
     #[test]
     fn a_device_that_the_configuration_does_not_have_judges_nothing() {
         let lab = Lab::parse("lab.toml", include_str!("../../examples/minimal.toml")).unwrap();

@@ -1,7 +1,9 @@
-//! Layer 7: a running lab. Lifecycle, control API on a unix socket, timers; tokio lives here, in `linux` sockets, and in `cli`.
+//! Layer 7: a running lab. Lifecycle, control API on a unix socket, timers; tokio lives here, in `linux` sockets, and in
+//! `cli`.
 //!
-//! [`Running::start`] builds what the lab file says and takes everything down when it is stopped or fails half-way;
-//! [`shared`] is the lab as clients share it, [`control`] serves it on a socket, [`client`] calls it, [`state`] remembers what a killed run leaves behind.
+//! [`Running::start`] builds what the lab file says, and takes everything down when it is stopped or a step fails.
+//! [`shared`] is the lab as clients share it, [`control`] serves it on a socket, [`client`] calls it, and [`state`] keeps
+//! what the next process needs to know.
 
 mod addresses;
 mod attach;
@@ -16,6 +18,7 @@ mod handover;
 pub(crate) mod history;
 mod judge;
 mod losses;
+mod namespace;
 mod needs;
 mod process;
 pub mod reload;
@@ -25,7 +28,6 @@ pub mod rows;
 mod running;
 mod services;
 pub mod shared;
-mod site;
 mod start;
 mod startup;
 pub mod state;

@@ -13,13 +13,13 @@ use std::net::Ipv4Addr;
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Needs {
-    pub(super) sites: BTreeMap<SiteId, SiteNeeds>,
+    pub(super) namespaces: BTreeMap<NamespaceId, NamespaceNeeds>,
     pub(super) devices: BTreeMap<DeviceId, DeviceNeeds>,
 }
 
-/// A place outside of egret, by what it stands for.
+/// Names a namespace outside the router by what it stands for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub(super) enum SiteId {
+pub(super) enum NamespaceId {
     /// The internet.
     Internet,
     /// A VPC, by its id.
@@ -30,10 +30,10 @@ pub(super) enum SiteId {
     Services,
 }
 
-/// A namespace, and the veth that leads there.
+/// Says what a namespace and its veth must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SiteNeeds {
-    pub(super) namespace: String,
+pub(super) struct NamespaceNeeds {
+    pub(super) name: String,
     /// The address space that its packets come from.
     pub(super) space: Space,
     /// In the file's order: the first is the source of what the namespace itself sends.
@@ -50,7 +50,7 @@ pub(super) struct DeviceNeeds {
     /// The addresses that it takes packets for.
     pub(super) owned: BTreeSet<(Space, Ipv4Addr)>,
     /// Where what it lets through goes.
-    pub(super) deliveries: BTreeMap<Ipv4Network, SiteId>,
+    pub(super) deliveries: BTreeMap<Ipv4Network, NamespaceId>,
 }
 
 impl Needs {
@@ -58,7 +58,7 @@ impl Needs {
     pub(super) fn of(lab: &Lab, snapshot: &Snapshot) -> Self {
         let devices = Device::all(snapshot)
             .map(|device| (DeviceId::of(snapshot, device), DeviceNeeds::of(snapshot, device)));
-        Self { sites: sites(lab, snapshot), devices: devices.collect() }
+        Self { namespaces: namespaces(lab, snapshot), devices: devices.collect() }
     }
 
     /// Who takes packets for each address.
@@ -83,30 +83,30 @@ impl DeviceNeeds {
             owned: owned(snapshot, device).into_iter().collect(),
             deliveries: deliveries(snapshot, device)
                 .into_iter()
-                .filter_map(|(prefix, link)| Some((prefix, site_of(snapshot, link)?)))
+                .filter_map(|(prefix, link)| Some((prefix, namespace_of(snapshot, link)?)))
                 .collect(),
         }
     }
 }
 
-/// The place that a link leads to; tasks are none.
-fn site_of(snapshot: &Snapshot, link: Link) -> Option<SiteId> {
+/// Returns the namespace that a link leads to; `None` for a task's.
+fn namespace_of(snapshot: &Snapshot, link: Link) -> Option<NamespaceId> {
     match link {
         Link::Task(_) => None,
-        Link::Vpc(ix) => Some(SiteId::Vpc(snapshot.vpc(ix).id.clone())),
+        Link::Vpc(ix) => Some(NamespaceId::Vpc(snapshot.vpc(ix).id.clone())),
         Link::Endpoint(ix) => {
-            Some(SiteId::GatewayEndpoint(snapshot.gateway_endpoint(ix).id.clone()))
+            Some(NamespaceId::GatewayEndpoint(snapshot.gateway_endpoint(ix).id.clone()))
         }
-        Link::Internet => Some(SiteId::Internet),
-        Link::Services => Some(SiteId::Services),
+        Link::Internet => Some(NamespaceId::Internet),
+        Link::Services => Some(NamespaceId::Services),
     }
 }
 
-fn sites(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<SiteId, SiteNeeds> {
+fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, NamespaceNeeds> {
     let parts = snapshot.parts();
-    let namespace = |role: &str| format!("{}-{role}", lab.name);
-    let internet = SiteNeeds {
-        namespace: namespace("internet"),
+    let name = |role: &str| format!("{}-{role}", lab.name);
+    let internet = NamespaceNeeds {
+        name: name("internet"),
         space: Space::INTERNET,
         addresses: parts.internet_hosts.iter().map(|host| host.address).collect(),
         listens: listens(parts.internet_hosts.iter().map(|h| (h.address, &*h.listen))),
@@ -115,14 +115,14 @@ fn sites(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<SiteId, SiteNeeds> {
     let vpcs = parts.vpcs.iter().map(|vpc| {
         let here = |subnet| snapshot.vpc(snapshot.subnet(subnet).vpc).space == vpc.space;
         let resources = || parts.resources.iter().filter(|r| here(r.subnet));
-        let site = SiteNeeds {
-            namespace: namespace(&vpc.id),
+        let namespace = NamespaceNeeds {
+            name: name(&vpc.id),
             space: vpc.space,
             addresses: resources().map(|r| r.address).collect(),
             listens: listens(resources().map(|r| (r.address, &*r.listen))),
             mtu: parts.mtu.vpc,
         };
-        (SiteId::Vpc(vpc.id.clone()), site)
+        (NamespaceId::Vpc(vpc.id.clone()), namespace)
     });
     // What is behind a gateway endpoint: the internet's hosts that have an address of its service. They see the private
     // addresses of the VPC, so they are not the ones of the internet's namespace, where no private address may appear.
@@ -130,16 +130,16 @@ fn sites(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<SiteId, SiteNeeds> {
         let entries = &snapshot.prefix_list(endpoint.prefix_list).entries;
         let of_service = |address| entries.iter().any(|entry| entry.contains(address));
         let hosts = || parts.internet_hosts.iter().filter(|host| of_service(host.address));
-        let site = SiteNeeds {
-            namespace: namespace(&endpoint.id),
+        let namespace = NamespaceNeeds {
+            name: name(&endpoint.id),
             space: snapshot.space(endpoint.vpc),
             addresses: hosts().map(|host| host.address).collect(),
             listens: listens(hosts().map(|host| (host.address, &*host.listen))),
             mtu: parts.mtu.vpc,
         };
-        (SiteId::GatewayEndpoint(endpoint.id.clone()), site)
+        (NamespaceId::GatewayEndpoint(endpoint.id.clone()), namespace)
     });
-    std::iter::once((SiteId::Internet, internet)).chain(vpcs).chain(endpoints).collect()
+    std::iter::once((NamespaceId::Internet, internet)).chain(vpcs).chain(endpoints).collect()
 }
 
 fn listens<'l>(at: impl Iterator<Item = (Ipv4Addr, &'l [Listen])>) -> BTreeSet<Endpoint> {

@@ -1,20 +1,20 @@
-//! Where `offload_grace` lets flows go on without the process: what it leaves to the next one, which goes on with it.
+//! Resumes the lab of a killed process from its handover (`offload_grace`).
 //!
-//! Namespaces and veths stay as they are, and the kernel carries established flows by the verdicts that they have, for
-//! the grace and no longer. The next process makes TUN devices, workers and listeners anew, tells its own tc programs all
-//! they must know, takes the flows over, and only then puts those programs in place of the old ones, which until then
-//! send to devices that are gone. At no moment is a link without a program that checks sources.
+//! Namespaces and veths stay as they are, and tc carries the offloaded flows by their stored verdicts until the grace ends.
+//! The next process makes TUN devices, workers and listeners, fills the maps of its own tc programs, adopts the flows, and
+//! only then replaces the old programs, which until then send to devices that no longer exist. Every link has a program that
+//! checks sources at all times.
 //!
-//! It goes on under the configuration that was in force, and then turns to its own, as `egret apply` would. If what is
-//! there does not fit together, as when the process died in the middle of a change, everything is cleared instead.
+//! The next process first commits the configuration of the handover, and then its own, as `egret apply` would. If the
+//! handover is not complete, as when the process was killed during a change, `start` clears the lab and starts afresh.
 
 use super::attachment::Attachment;
 use super::error::LabError;
-use super::handover::{AGAIN, Handover, LeftSite, LeftTask, PATIENCE, stays};
+use super::handover::{AGAIN, Handover, LeftNamespace, LeftTask, PATIENCE, stays};
+use super::namespace::{Namespace, far_of};
 use super::needs::Needs;
 use super::reload::ReloadError;
 use super::running::Running;
-use super::site::{Site, far_of};
 use super::{handover, reload};
 use crate::config::Lab;
 use crate::flow::Instant;
@@ -25,8 +25,8 @@ use crate::vpc::{Generation, ServiceIx, Space, Task};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant as Time};
 
-/// Lets flows go on without the process from here on, where that is wanted. Where it is not, the programs go with the
-/// process, but for one that hangs or was stopped: then the flows end a little later.
+/// Starts the heartbeat of the flow cache and writes the handover. Without a grace, the heartbeat ends the flows of a
+/// process that hangs or is stopped; the tc programs of one that ends are removed with it.
 pub(super) fn begin_to_stay(running: &mut Running) -> Result<(), LabError> {
     if let Some(cache) = &running.cache {
         let grace = if stays(&running.lab) { running.lab.offload_grace } else { HANGING };
@@ -41,7 +41,7 @@ pub(super) fn begin_to_stay(running: &mut Running) -> Result<(), LabError> {
     handover::leave(running)
 }
 
-/// Goes on with what the process before has left, and turns to `lab`.
+/// Resumes the lab of the handover, and then applies `lab`.
 pub(super) async fn resume(
     running: &mut Running,
     handover: Handover,
@@ -51,10 +51,10 @@ pub(super) async fn resume(
     let Handover { left, lab: before } = handover;
     handover::leave_nothing(running)?;
     running.state.remove_socket()?;
-    running.sites_made = left.sites_made;
+    running.namespaces_made = left.namespaces_made;
     running.file_tasks = left.file_tasks;
-    for site in left.sites {
-        resume_site(running, site)?;
+    for namespace in left.namespaces {
+        resume_namespace(running, namespace)?;
     }
     for task in left.tasks {
         resume_task(running, task).await?;
@@ -63,35 +63,35 @@ pub(super) async fn resume(
     reload::apply(running, before, say).await?;
     let flows = resume_flows(running)?;
     running.steer.take_over()?;
-    say(&format!("went on with what a killed run left: {flows}"));
-    let lab = lab.following(&running.lab).map_err(|e| LabError::Inherited(e.to_string()))?;
+    say(&format!("resumed the lab of a killed run: {flows}"));
+    let lab = lab.following(&running.lab).map_err(|e| LabError::Handover(e.to_string()))?;
     let same = lab.source() == running.lab.source() && lab.overlay == running.lab.overlay;
     if !same || lab.time_scale != running.lab.time_scale {
         match reload::require_fixed(running, &lab) {
             Ok(()) => reload::apply(running, lab, say).await?,
             Err(ReloadError::Lab(error)) => return Err(error),
-            Err(other) => return Err(LabError::Inherited(other.to_string())),
+            Err(other) => return Err(LabError::Handover(other.to_string())),
         }
     }
     Ok(())
 }
 
-fn resume_site(running: &mut Running, site: LeftSite) -> Result<(), LabError> {
-    let Some(far) = far_of(&site.id) else { return Ok(()) };
-    let space = Space(site.space);
-    let ifindex = running.steer.attach_space(&site.near, u32::from(space.0))?;
-    let [near, other] = site.macs.map(Mac);
-    let built = Site {
-        netns: Netns::open(&site.namespace)?,
-        near: site.near,
+fn resume_namespace(running: &mut Running, namespace: LeftNamespace) -> Result<(), LabError> {
+    let Some(far) = far_of(&namespace.id) else { return Ok(()) };
+    let space = Space(namespace.space);
+    let ifindex = running.steer.attach_space(&namespace.near, u32::from(space.0))?;
+    let [near, other] = namespace.macs.map(Mac);
+    let built = Namespace {
+        netns: Netns::open(&namespace.name)?,
+        near: namespace.near,
         far,
         link: Link { ifindex, near, far: other },
         space,
-        mtu: site.mtu,
-        addresses: site.addresses,
+        mtu: namespace.mtu,
+        addresses: namespace.addresses,
         listeners: BTreeMap::new(),
     };
-    running.sites.insert(site.id, built);
+    running.namespaces.insert(namespace.id, built);
     Ok(())
 }
 
@@ -99,14 +99,14 @@ async fn resume_task(running: &mut Running, task: LeftTask) -> Result<(), LabErr
     let LeftTask { service, number, address, by_hand, namespace, mtu } = task;
     let link = find_task(&running.router, address).await?;
     running.steer.deliver_task(address, link)?;
-    // Positions are of the configuration that comes into force next.
+    // The next commit gives the service its position.
     let task = Task { service: ServiceIx(0), number, address, eni: None };
     let attachment = Attachment { task, service, by_hand, namespace, link, device: None, mtu };
     running.tasks.insert(address, attachment);
     Ok(())
 }
 
-/// Waits until the devices of the process before are gone: they have the names that its successor's will have.
+/// Waits until the devices of the killed process no longer exist: the next ones have the same names.
 async fn wait_for_devices(running: &Running, lab: &Lab) {
     let begun = Time::now();
     let names = Needs::of(lab, &lab.lower(Generation(0))).devices;
@@ -117,8 +117,8 @@ async fn wait_for_devices(running: &Running, lab: &Lab) {
     }
 }
 
-/// No packet can be judged yet: the links lead to the devices of the process before. What was to be said of flows is
-/// returned.
+/// Adopts the offloaded flows, and returns how many. No packet is judged in the meantime: the links still lead to the
+/// devices of the killed process.
 fn resume_flows(running: &Running) -> Result<String, LabError> {
     let Some(cache) = &running.cache else { return Ok(String::new()) };
     let (now, snapshot) = (Instant(clock::now()), running.snapshot());
@@ -132,9 +132,9 @@ fn resume_flows(running: &Running) -> Result<String, LabError> {
         0 => String::new(),
         lost => format!(", {lost} lost"),
     };
-    let (sites, tasks) = (running.sites.len(), running.tasks.len());
-    Ok(format!("{sites} namespaces, {tasks} tasks, {adopted} flows{lost}"))
+    let (namespaces, tasks) = (running.namespaces.len(), running.tasks.len());
+    Ok(format!("{namespaces} namespaces, {tasks} tasks, {adopted} flows{lost}"))
 }
 
-/// How long the kernel carries flows for a process that says nothing any more, where it is not to go on without it.
+/// Limits how long tc carries flows for a process whose heartbeat has stopped, in a lab without a grace.
 const HANGING: Duration = Duration::from_secs(3);

@@ -5,9 +5,9 @@ use super::attachment::Attachment;
 use super::error::LabError;
 use super::history::History;
 use super::losses::Losses;
-use super::needs::{Needs, SiteId};
+use super::namespace::Namespace;
+use super::needs::{NamespaceId, Needs};
 use super::services::Services;
-use super::site::Site;
 use super::startup::Startup;
 use super::state::StateDir;
 use super::steer_drops::SteerDrops;
@@ -37,12 +37,12 @@ pub struct Running {
     pub(super) engine: Arc<Engine>,
     pub(super) current: Arc<ArcSwap<Snapshot>>,
     pub(super) history: Arc<ArcSwap<History>>,
-    /// What the configuration in force needs on the box.
+    /// What the committed configuration needs on the box.
     pub(super) needs: Needs,
     pub(super) steer: Steer,
     /// What carries established flows in the kernel; `None` where offloading is off.
     pub(super) cache: Option<Arc<FlowCache>>,
-    /// What lets flows go on without the process, for as long as it has spoken.
+    /// Extends the time for which tc carries flows, while the process lives.
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) steer_drops: SteerDrops,
     pub(super) losses: Losses,
@@ -50,9 +50,9 @@ pub struct Running {
     pub(super) counted: Option<Instant>,
     pub(super) router: Links,
     pub(super) router_netns: Netns,
-    pub(super) sites: BTreeMap<SiteId, Site>,
-    /// How many sites without an address space of their own there were.
-    pub(super) sites_made: u32,
+    pub(super) namespaces: BTreeMap<NamespaceId, Namespace>,
+    /// Counts the namespaces that were made for gateway endpoints: it numbers their veths.
+    pub(super) namespaces_made: u32,
     pub(super) workers: BTreeMap<DeviceId, WorkerHandle>,
     pub(super) device_mtu: BTreeMap<DeviceId, u16>,
     /// Who takes packets for which address, as the tc programs have it.
@@ -81,7 +81,7 @@ impl Running {
         &self.lab
     }
 
-    /// The configuration in force.
+    /// Returns the committed configuration.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
-/// Between two rounds of housekeeping, which hold the lock and look at every flow. A flow whose time is over is found out
-/// by its next packet as well, so nothing becomes wrong in between.
+/// Limits how often housekeeping runs, which holds the lock and looks at every flow. An expired flow is also found by its
+/// next packet, so no verdict depends on this.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// A running lab as its clients share it.
@@ -28,7 +28,7 @@ pub struct Shared {
     end: watch::Sender<bool>,
 }
 
-/// A lab that has come up, for whoever runs it.
+/// Describes a lab that has come up, for the command that started it.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The lab's name.
@@ -79,7 +79,7 @@ impl Shared {
         Duration::from_secs(1).div_f64(running.lab().time_scale.max(1.0)).max(SHORTEST)
     }
 
-    /// Puts another configuration in force: one after the other, if several ask.
+    /// Applies another configuration. Calls are served one after the other.
     ///
     /// # Errors
     /// As [`Running::reload`].
@@ -91,7 +91,7 @@ impl Shared {
         self.running.lock().await.reload(request, say).await
     }
 
-    /// Puts all that was created through the App Runner API in force, in place of all that was before.
+    /// Applies all that was created through the App Runner API, in place of all that was before.
     ///
     /// # Errors
     /// As [`Running::set_overlay`]; or that the lab is to end, and does not change any more.
@@ -108,17 +108,17 @@ impl Shared {
         self.running.lock().await.startup(connector)
     }
 
-    /// The lab in force: what the file says, and what the App Runner API added to it.
+    /// Returns the committed lab: what the file says, and what the App Runner API added to it.
     pub async fn lab(&self) -> Lab {
         self.running.lock().await.lab().clone()
     }
 
-    /// What is needed to watch its packets.
+    /// Returns what is needed to watch its packets.
     pub(super) async fn subject(&self) -> Subject {
         self.running.lock().await.subject()
     }
 
-    /// The answers to clients that go on.
+    /// Returns the streams to clients.
     pub(super) fn streams(&self) -> &Streams {
         &self.streams
     }
@@ -134,8 +134,8 @@ impl Shared {
         let _ = self.end.send(true);
     }
 
-    /// Takes the lab down, whoever else still has it, once no call is at work on it. Not to be called from within a
-    /// runtime's thread.
+    /// Takes the lab down once no call is at work on it; other holders are left with a lab that has ended. Must not be
+    /// called from within a runtime's thread.
     ///
     /// # Errors
     /// As [`Running::stop`].
@@ -165,7 +165,7 @@ impl IntoResponse for LabError {
             | Self::Steer(_)
             | Self::Listen(_)
             | Self::Exec(_)
-            | Self::Inherited(_)
+            | Self::Handover(_)
             | Self::Leave(_)
             | Self::Hold(_)
             | Self::Worker { .. } => StatusCode::INTERNAL_SERVER_ERROR,

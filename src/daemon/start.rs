@@ -1,4 +1,4 @@
-//! Starts a lab: holds its state directory, resumes or clears what a killed run left, and builds everything in order.
+//! Starts a lab: holds its state directory, resumes or clears the lab of a killed run, and builds everything in order.
 
 use super::addresses::Addresses;
 use super::error::LabError;
@@ -53,7 +53,7 @@ impl Running {
         Ok(state)
     }
 
-    /// As [`Running::start`], once its name is held.
+    /// Builds a lab as [`Running::start`] does, once its name is held.
     ///
     /// # Errors
     /// As [`Running::start`].
@@ -68,7 +68,7 @@ impl Running {
             None => lab,
         };
         let handover = Handover::find(&state, &lab).unwrap_or_else(|why| {
-            say(&format!("what a killed run left is not gone on with: {why}"));
+            say(&format!("cannot resume the lab of a killed run: {why}; starting afresh"));
             None
         });
         if handover.is_none() {
@@ -99,8 +99,8 @@ impl Running {
             counted: None,
             router,
             router_netns,
-            sites: BTreeMap::new(),
-            sites_made: 0,
+            namespaces: BTreeMap::new(),
+            namespaces_made: 0,
             workers: BTreeMap::new(),
             device_mtu: BTreeMap::new(),
             owned: BTreeMap::new(),
@@ -124,13 +124,13 @@ impl Running {
     }
 }
 
-/// What a lab begins with, whatever its configuration.
+/// Holds what a lab begins with, whatever its configuration.
 struct Base {
     steer: Steer,
     cache: Option<Arc<FlowCache>>,
     router: Links,
     router_netns: Netns,
-    /// The configuration that has nothing.
+    /// Is the empty configuration.
     nothing: Arc<Snapshot>,
     current: Arc<ArcSwap<Snapshot>>,
     services: Services,
@@ -139,12 +139,12 @@ struct Base {
 async fn begin(
     lab: &Lab,
     state: &StateDir,
-    inherits: bool,
+    resumes: bool,
     say: &mut (dyn FnMut(&str) + Send),
 ) -> Result<Base, LabError> {
     let namespace = |role: &str| {
         let name = format!("{}-{role}", lab.name);
-        Ok::<_, LabError>(if inherits {
+        Ok::<_, LabError>(if resumes {
             Netns::open(&name)?
         } else {
             state.make_namespace(&name)?
@@ -155,15 +155,14 @@ async fn begin(
     let router = Links::open(&router_netns)?;
     say(&format!("router namespace {}", router_netns.name()));
     let parts = Parts { mtu: lab.spec.mtu, ..Parts::default() };
-    // Nothing that was decided before is to be of the generation of a configuration of now.
-    let generation = match cache.as_ref().filter(|_| inherits) {
+    // Generations continue from the handover's: no stored verdict of before may have the number of a configuration to come.
+    let generation = match cache.as_ref().filter(|_| resumes) {
         Some(cache) => cache.generation()?,
         None => Generation(0),
     };
     let nothing = Arc::new(Snapshot::build(generation, parts));
     let current = Arc::new(ArcSwap::new(Arc::clone(&nothing)));
-    let services =
-        services(namespace("services")?, inherits, &router, &mut steer, &current).await?;
+    let services = services(namespace("services")?, resumes, &router, &mut steer, &current).await?;
     say(&format!("DNS and the other exempt addresses in namespace {}-services", lab.name));
     Ok(Base { steer, cache, router, router_netns, nothing, current, services })
 }
@@ -177,7 +176,7 @@ fn engine(lab: &Lab, offloads: bool) -> Engine {
     }
 }
 
-/// What answers at the exempt addresses.
+/// Starts what answers at the exempt addresses.
 async fn services(
     netns: Netns,
     is_linked: bool,
@@ -190,7 +189,7 @@ async fn services(
     Ok(services)
 }
 
-/// The tc programs, with the flow cache where it is wanted and to be had.
+/// Loads the tc programs, with the flow cache if the lab wants it and the kernel takes it.
 fn load(
     lab: &Lab,
     router: &Netns,
@@ -205,7 +204,7 @@ fn load(
     Ok(choose(lab.offload, caching, || Ok((Steer::load(router)?, None)), say)?)
 }
 
-/// What carries packets: with a flow cache, or without.
+/// Chooses whether packets are carried with a flow cache or without.
 fn choose<T>(
     wanted: Offload,
     with: impl FnOnce() -> Result<T, SteerError>,
@@ -223,7 +222,7 @@ fn choose<T>(
     }
 }
 
-/// A seed that nobody outside can guess (RFC 6056): the standard library's hasher keys come from the kernel.
+/// Returns a seed that cannot be guessed from outside (RFC 6056): the standard library's hasher keys come from the kernel.
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
@@ -233,7 +232,7 @@ fn random_seed() -> u64 {
 mod tests {
     use super::*;
 
-    /// What is chosen on a kernel that takes the flow cache or not, and what is said.
+    /// Returns what is chosen on a kernel that takes the flow cache or not, and the messages.
     fn chosen(wanted: Offload, takes: bool) -> (Result<&'static str, String>, Vec<String>) {
         let mut said = Vec::new();
         let with = || if takes { Ok("cache") } else { Err(SteerError::NoCache) };

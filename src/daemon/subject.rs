@@ -1,4 +1,4 @@
-//! A lab's engine and configurations, for those who look at packets and flows without holding the lab itself.
+//! A lab's engine and configurations, for streams that show packets and flows without holding the lab itself.
 
 use super::history::History;
 use crate::pipeline::Engine;
@@ -6,7 +6,7 @@ use crate::vpc::{Generation, Snapshot};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
-/// What there is to name positions by, whichever configuration they belong to.
+/// Holds the configurations that positions are named by: the committed one, and earlier ones.
 #[derive(Clone)]
 pub(super) struct Configurations {
     pub(super) current: Arc<ArcSwap<Snapshot>>,
@@ -14,7 +14,7 @@ pub(super) struct Configurations {
 }
 
 impl Configurations {
-    /// The configuration of a generation; of one that is forgotten, the one in force, which names what it can.
+    /// Returns the configuration of a generation; for a forgotten one the committed one, which names what it can.
     pub(super) fn of(&self, generation: Generation) -> Arc<Snapshot> {
         let current = self.current.load_full();
         if current.generation == generation {
@@ -24,7 +24,7 @@ impl Configurations {
     }
 }
 
-/// What a stream needs of a lab.
+/// Holds what a stream needs of a lab.
 pub(super) struct Subject {
     pub(super) engine: Arc<Engine>,
     pub(super) configurations: Configurations,

@@ -42,7 +42,7 @@ impl Running {
         let task = attach::find(self, ix, number).ok_or_else(unknown)?;
         let attachment = self.tasks.get(&task.address).ok_or_else(unknown)?;
         let (namespace, ifindex) = (attachment.namespace.clone(), attachment.link.ifindex);
-        // Nobody is to go on with half a task.
+        // A process killed in between leaves no handover.
         handover::leave_nothing(self)?;
         attach::detach(self, task.address, &namespace, Some(ifindex)).await?;
         self.tasks.remove(&task.address);
@@ -101,7 +101,7 @@ async fn apply_tasks(
     if lab.overlay == running.lab.overlay {
         return Ok(());
     }
-    // A process that dies half-way leaves nothing to go on with.
+    // A process killed during the change leaves no handover.
     handover::leave_nothing(running)?;
     reload::apply(running, lab, &mut |_| {}).await
 }

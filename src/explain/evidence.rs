@@ -21,7 +21,7 @@ pub struct Explanation {
     pub code: Option<&'static str>,
     /// What denied or admitted it.
     pub decided_by: Option<DecidedBy>,
-    /// What would mend it, for a drop.
+    /// Says how to fix it, for a drop.
     pub hint: Option<&'static str>,
     /// The configuration that the packet was walked under.
     pub generation: u32,

@@ -1,4 +1,4 @@
-//! What is said of packets that are routed through a middlebox: names, the nearest rule, and the line that would mend it.
+//! Explanations of packets that are routed through a middlebox: names, the nearest rule, and the line that would fix it.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -99,7 +99,7 @@ fn with(lab: &str, old: &str, new: &str) -> String {
     lab.replace(old, new)
 }
 
-/// The reason, what decided, and the object and the line that would mend it.
+/// Returns the reason, what decided, and the object and the line that would fix it.
 fn mended(lab: &str) -> (Option<&'static str>, String, Option<(String, String)>) {
     let (evidence, snapshot) = asked(lab);
     let told = explanation(&evidence, &snapshot);

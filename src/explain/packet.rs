@@ -1,4 +1,4 @@
-//! The packet at a step of its evidence, the ENI that it leaves by, and how its ends are written.
+//! The packet at a step of its evidence, the ENI that it leaves through, and the text of its addresses and ports.
 
 use crate::packet::{Outside, Protocol, Tuple};
 use crate::pipeline::{Detail, Evidence, Outcome, Step};
@@ -6,7 +6,7 @@ use crate::vpc::path::{self, Attachment, Hop};
 use crate::vpc::{Direction, EniIx, PeeringIx, RuleRef, Snapshot, SubnetIx, VpcIx};
 use std::net::Ipv4Addr;
 
-/// The word that a lab file uses for a protocol.
+/// Returns the word that a lab file uses for a protocol.
 pub(super) fn protocol_word(protocol: Protocol) -> String {
     match protocol {
         Protocol::Tcp | Protocol::Udp | Protocol::Icmp => protocol.to_string(),
@@ -14,7 +14,7 @@ pub(super) fn protocol_word(protocol: Protocol) -> String {
     }
 }
 
-/// The packet as it arrives at a step: after every translation before it; past the delivery, the reply.
+/// Returns the packet as it arrives at a step, after every translation before it. After the delivery that is the reply.
 pub(super) fn packet_at(evidence: &Evidence, position: usize) -> Tuple {
     let before = &evidence.steps[..position.min(evidence.steps.len())];
     let delivered = before.iter().position(|step| step.outcome == Outcome::Deliver);
@@ -24,7 +24,8 @@ pub(super) fn packet_at(evidence: &Evidence, position: usize) -> Tuple {
     }
 }
 
-/// The reply, to whom the border that it left last says.
+/// Returns the reply after `steps`. Its destination is the one that the network ACL of the subnet it left last has seen;
+/// before it leaves a subnet, the source that the request arrived with.
 fn reply_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
     let outside = evidence.outside.map_or(evidence.inside.tuple(), Outside::tuple);
     let left = steps.iter().rev().filter(|step| leaves(step)).find_map(|step| {
@@ -35,6 +36,7 @@ fn reply_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
     Tuple { dst, dport, ..outside.reversed() }
 }
 
+/// Returns the request after `steps`: as the last translation made it.
 fn request_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
     steps
         .iter()
@@ -46,6 +48,7 @@ fn request_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
         .unwrap_or(evidence.inside.tuple())
 }
 
+/// Returns whether a step is the network ACL of a subnet that the packet leaves.
 pub(super) fn leaves(step: &Step) -> bool {
     matches!(
         step.rule,
@@ -56,12 +59,12 @@ pub(super) fn leaves(step: &Step) -> bool {
     )
 }
 
-/// The ENI of the task that sends the packet.
+/// Returns the ENI of the task that sends the packet.
 pub(super) fn eni_of(evidence: &Evidence, snapshot: &Snapshot) -> Option<EniIx> {
     snapshot.task(evidence.inside.src())?.eni
 }
 
-/// The subnet and the VPC of an ENI.
+/// Returns the subnet and the VPC of an ENI.
 pub(super) fn whereabouts(eni: EniIx, snapshot: &Snapshot) -> Option<(SubnetIx, VpcIx)> {
     let subnet = snapshot.parts().enis.get(eni.get())?.subnet;
     Some((subnet, snapshot.parts().subnets.get(subnet.get())?.vpc))
@@ -89,7 +92,7 @@ pub(super) fn destination_vpc(
     led.or_else(|| if has(own) { Some((own, None)) } else { peered() })
 }
 
-/// `10.0.0.5:1024`; for an ICMP echo `10.0.0.5 id 7`.
+/// Formats an address with its port: `10.0.0.5:1024`; for an ICMP echo `10.0.0.5 id 7`.
 pub(super) fn end(protocol: Protocol, address: Ipv4Addr, port: u16) -> String {
     match protocol {
         Protocol::Tcp | Protocol::Udp => format!("{address}:{port}"),

@@ -153,7 +153,7 @@ pub fn print_reload(w: &mut dyn Write, reload: &Reload) -> io::Result<()> {
             writeln!(w, "nothing was changed (--dry-run); generation {generation} is in force")
         }
         (false, true) => writeln!(w, "{file} changes nothing; generation {generation} is in force"),
-        (false, false) => writeln!(w, "{file} is in force as generation {generation}"),
+        (false, false) => writeln!(w, "applied {file} (generation {generation})"),
     }
 }
 

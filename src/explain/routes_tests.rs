@@ -1,4 +1,4 @@
-//! What is said of packets to a peered VPC and to a gateway endpoint: names, and the line that would mend it.
+//! Explanations of packets to a peered VPC and to a gateway endpoint: names, and the line that would fix it.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -91,7 +91,7 @@ fn asked(lab: &str, dst: Ipv4Addr, dport: u16) -> (Evidence, Snapshot) {
     (evidence, snapshot)
 }
 
-/// The reason, and the object and the line that would mend it.
+/// Returns the reason, and the object and the line that would fix it.
 fn mended(lab: &str, dport: u16) -> (Option<&'static str>, Option<(String, String)>) {
     let (evidence, snapshot) = asked(lab, CACHE, dport);
     let fix = fix(&evidence, &snapshot).map(|fix| (fix.id, fix.rule));

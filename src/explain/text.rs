@@ -1,4 +1,4 @@
-//! The explanation for people: the verdict first, then stage by stage in aligned columns, then what would mend it.
+//! The explanation for people: the verdict first, then stage by stage in aligned columns, then how to fix it.
 
 use super::evidence::{NamedStep, destination_name, explanation};
 use super::fix::fix;

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use zerocopy::transmute;
 
 /// As in `flow_cache.bpf.h`.
-const MAX_FLOWS: u32 = 131_072;
+pub(super) const MAX_FLOWS: u32 = 131_072;
 /// Words of a slot of the counters, and of a direction in it.
 const SLOT: usize = size_of::<Slot>() / WORD;
 const DIRECTION: usize = size_of::<Direction>() / WORD;

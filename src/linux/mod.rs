@@ -14,6 +14,7 @@
 //! | [`handover`] | offloaded flows, from a killed process to the next |
 //! | [`heartbeat`] | until when they may, once the process has ended |
 //! | [`pins`] | what outlives the process |
+//! | [`pinned_maps`] | whether the maps that did are laid out as ours |
 //! | [`worker`] | the thread that reads a TUN, asks a judge, writes back |
 //! | [`clock`] | the only producer of time |
 //! | [`exec`] | child processes inside a namespace |
@@ -33,6 +34,7 @@ pub mod link;
 mod link_tables;
 pub mod listen;
 pub mod netns;
+pub mod pinned_maps;
 pub mod pins;
 mod programs;
 mod queues;

@@ -42,11 +42,16 @@ impl Pins {
                 PinsError { what, path, source: errno.into() }
             })?;
         }
-        let directory = Path::new(ROOT).join(lab);
-        match std::fs::create_dir_all(&directory) {
-            Ok(()) => Ok(Self { directory }),
-            Err(source) => Err(PinsError { what: "making", path: directory, source }),
+        let pins = Self::of(lab);
+        match std::fs::create_dir_all(&pins.directory) {
+            Ok(()) => Ok(pins),
+            Err(source) => Err(PinsError { what: "making", path: pins.directory, source }),
         }
+    }
+
+    /// Returns the names of a lab, whether they are there or not.
+    pub(super) fn of(lab: &str) -> Self {
+        Self { directory: Path::new(ROOT).join(lab) }
     }
 
     /// Whether a lab has any.

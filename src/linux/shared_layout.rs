@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use super::pinned_maps::LAYOUT;
 use super::programs::CACHING;
 use super::shared::{
     Counted, Direction, FlowEntry, FlowKey, LinkEntry, Owned, Prefix, Record, RecordCounted,
@@ -80,6 +81,28 @@ fn every_field_is_where_the_programs_have_it() {
     for name in &held {
         assert!(own.contains_key(name.as_str()), "struct {name} has no counterpart");
     }
+}
+
+/// The layouts of what is pinned, hashed. Where they change, so does the number by which the next process knows them.
+#[test]
+fn a_change_of_what_is_pinned_changes_the_number_of_the_layout() {
+    const PINNED: [&str; 8] = [
+        "flow_key",
+        "flow_entry",
+        "direction",
+        "slot",
+        "record",
+        "record_tuple",
+        "record_port",
+        "record_counted",
+    ];
+    let own = own_layouts();
+    let text: String = PINNED.iter().map(|name| format!("{name} {:?}\n", own[name])).collect();
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    let why = "write the hash here, and count LAYOUT up unless only names have changed";
+    assert_eq!((LAYOUT, hash), (1, 0xeb4f_d87b_75de_5119), "{why}:\n{text}");
 }
 
 const INT: u32 = 1;

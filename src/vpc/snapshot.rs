@@ -14,12 +14,12 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// The number of a configuration. A flow admitted under an older one is walked again on its next packet.
+/// Numbers a configuration. A flow admitted under an older one is walked again on its next packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(transparent)]
 pub struct Generation(pub u32);
 
-/// What has a private address in a VPC.
+/// Names what has a private address in a VPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interface {
     /// An ENI that tasks leave by.
@@ -30,10 +30,10 @@ pub enum Interface {
     Resource(ResourceIx),
 }
 
-/// One immutable configuration. Tables are shared, so that a snapshot with one task more is cheap.
+/// Holds one immutable configuration. Tables are shared, so that a snapshot with one task more is cheap.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Its number.
+    /// Is its number.
     pub generation: Generation,
     parts: Arc<Parts>,
     interfaces: Arc<HashMap<(VpcIx, Ipv4Addr), Interface>>,
@@ -78,7 +78,7 @@ impl Snapshot {
         }
     }
 
-    /// The same configuration, same generation, with one task more: no verdict on an existing flow changes.
+    /// Returns the configuration with one task more, under the same generation: no verdict on an existing flow changes.
     #[must_use]
     pub fn with_task(&self, task: Task) -> Self {
         let mut next = self.clone();
@@ -86,7 +86,7 @@ impl Snapshot {
         next
     }
 
-    /// The same configuration, same generation, with these tasks and no others.
+    /// Returns the configuration with these tasks and no others, under the same generation.
     #[must_use]
     pub fn with_tasks(&self, tasks: impl IntoIterator<Item = Task>) -> Self {
         let mut next = self.clone();
@@ -94,7 +94,7 @@ impl Snapshot {
         next
     }
 
-    /// The same configuration, same generation, without a task.
+    /// Returns the configuration without a task, under the same generation.
     #[must_use]
     pub fn without_task(&self, address: Ipv4Addr) -> Self {
         let mut next = self.clone();
@@ -102,60 +102,60 @@ impl Snapshot {
         next
     }
 
-    /// The task that has an address.
+    /// Returns the task that has an address.
     #[inline]
     pub fn task(&self, address: Ipv4Addr) -> Option<&Task> {
         self.tasks.get(&address)
     }
 
-    /// All tasks, in no order.
+    /// Returns all tasks, in no order.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.tasks.values()
     }
 
-    /// The tables.
+    /// Returns the tables.
     #[inline]
     pub fn parts(&self) -> &Parts {
         &self.parts
     }
 
-    /// What the resolver answers in a VPC, or without one to a service with `egress = "default"`. The name is taken in any
-    /// case, with or without the dot at the end.
+    /// Answers a question as the resolver of a VPC, or without one as that of a service with `egress = "default"`. The name
+    /// may be in any case, with or without the dot at the end.
     pub fn resolve(&self, vpc: Option<VpcIx>, name: &str, record_type: RecordType) -> Answer {
         self.names.resolve(&self.parts, vpc, name, record_type)
     }
 
-    /// What has a private address in a VPC.
+    /// Returns what has a private address in a VPC.
     #[inline]
     pub fn interface(&self, vpc: VpcIx, address: Ipv4Addr) -> Option<Interface> {
         self.interfaces.get(&(vpc, address)).copied()
     }
 
-    /// Whether an ENI has a public address.
+    /// Returns whether this is the public address of an ENI.
     pub fn is_public_address_of_an_eni(&self, public: Ipv4Addr) -> bool {
         self.parts.enis.iter().any(|eni| eni.public_address() == Some(public))
     }
 
-    /// The NAT gateway that has a public address.
+    /// Returns the NAT gateway that has a public address.
     #[inline]
     pub fn nat_gateway_of(&self, public: Ipv4Addr) -> Option<NatGatewayIx> {
         let gateways = &self.parts.nat_gateways;
         gateways.iter().position(|nat| nat.has_public(public)).map(NatGatewayIx::from)
     }
 
-    /// The union of the inbound rules of a resource's groups.
+    /// Returns the union of the inbound rules of a resource's groups.
     #[inline]
     pub fn ingress(&self, resource: ResourceIx) -> &RuleSet {
         &self.ingress[resource.get()]
     }
 
-    /// The union of the outbound rules of a resource's groups: what an appliance sends on.
+    /// Returns the union of the outbound rules of a resource's groups: what an appliance sends on.
     #[inline]
     pub fn egress(&self, resource: ResourceIx) -> &RuleSet {
         &self.egress[resource.get()]
     }
 
-    /// The active peering connections of a VPC, each with the VPC on its other side.
+    /// Returns the active peering connections of a VPC, each with the VPC on its other side.
     pub fn peers_of(&self, vpc: VpcIx) -> impl Iterator<Item = (PeeringIx, VpcIx)> {
         let active = |peering: &&Peering| peering.state == PeeringState::Active;
         (0usize..)
@@ -164,7 +164,7 @@ impl Snapshot {
             .filter_map(move |(position, peering)| Some((position.into(), peering.peer_of(vpc)?)))
     }
 
-    /// The Hyperplane ENI of a (subnet, set of groups) for a kind of service.
+    /// Returns the Hyperplane ENI of a (subnet, set of groups) for a kind of service.
     pub fn hyperplane_eni(
         &self,
         kind: ServiceKind,
@@ -178,7 +178,8 @@ impl Snapshot {
         self.parts.enis.iter().position(is_it).map(EniIx::from)
     }
 
-    /// The ENI for the `number`th task of a service (from 1): a Fargate task's own, or the Hyperplane ENI of its [`turn`].
+    /// Chooses the ENI of the `number`th task of a service (from 1): a Fargate task's own, or the Hyperplane ENI of its
+    /// [`turn`].
     pub fn choose_eni(&self, service: ServiceIx, number: u16) -> Option<EniIx> {
         let Egress::Vpc(ix) = self.service(service).egress else { return None };
         let connector = self.connector(ix);
@@ -197,18 +198,18 @@ impl Snapshot {
         }
     }
 
-    /// The address space of a VPC.
+    /// Returns the address space of a VPC.
     #[inline]
     pub fn space(&self, vpc: VpcIx) -> Space {
         self.vpc(vpc).space
     }
 
-    /// The VPC whose address space it is, if this configuration has it.
+    /// Returns the VPC that has an address space, if this configuration has one.
     pub fn vpc_in(&self, space: Space) -> Option<VpcIx> {
         self.parts().vpcs.iter().position(|vpc| vpc.space == space).map(VpcIx::from)
     }
 
-    /// The subnet of a VPC that holds an address.
+    /// Returns the subnet of a VPC that holds an address.
     #[inline]
     pub fn subnet_of(&self, vpc: VpcIx, address: Ipv4Addr) -> Option<SubnetIx> {
         self.parts
@@ -232,33 +233,33 @@ macro_rules! getters {
 }
 
 getters! {
-    /// A VPC.
+    /// Returns a VPC.
     vpc: VpcIx => vpcs: Vpc,
-    /// A subnet.
+    /// Returns a subnet.
     subnet: SubnetIx => subnets: Subnet,
-    /// A route table.
+    /// Returns a route table.
     route_table: RouteTableIx => route_tables: RouteTable,
-    /// A security group.
+    /// Returns a security group.
     security_group: SecurityGroupIx => security_groups: SecurityGroup,
-    /// A network ACL.
+    /// Returns a network ACL.
     network_acl: NetworkAclIx => network_acls: NetworkAcl,
-    /// A prefix list.
+    /// Returns a prefix list.
     prefix_list: PrefixListIx => prefix_lists: PrefixList,
-    /// A NAT gateway.
+    /// Returns a NAT gateway.
     nat_gateway: NatGatewayIx => nat_gateways: NatGateway,
-    /// A peering connection.
+    /// Returns a peering connection.
     peering: PeeringIx => peerings: Peering,
-    /// A gateway endpoint.
+    /// Returns a gateway endpoint.
     gateway_endpoint: GatewayEndpointIx => gateway_endpoints: GatewayEndpoint,
-    /// A Gateway Load Balancer endpoint.
+    /// Returns a Gateway Load Balancer endpoint.
     gateway_load_balancer_endpoint: GatewayLoadBalancerEndpointIx => gateway_load_balancer_endpoints: GatewayLoadBalancerEndpoint,
-    /// An ENI.
+    /// Returns an ENI.
     eni: EniIx => enis: Eni,
-    /// A connector.
+    /// Returns a connector.
     connector: ConnectorIx => connectors: Connector,
-    /// A service.
+    /// Returns a service.
     service: ServiceIx => services: Service,
-    /// A resource.
+    /// Returns a resource.
     resource: ResourceIx => resources: Resource,
 }
 
@@ -283,7 +284,7 @@ fn interfaces(parts: &Parts) -> HashMap<(VpcIx, Ipv4Addr), Interface> {
     enis.chain(gateways).chain(resources).collect()
 }
 
-/// The private addresses of each group's members (spec 4.2).
+/// Lists the private addresses of each group's members (spec 4.2).
 fn members(parts: &Parts) -> Vec<Vec<u32>> {
     let mut members = vec![Vec::new(); parts.security_groups.len()];
     let enis = parts.enis.iter().map(|e| (&e.security_groups, e.address));
@@ -321,8 +322,8 @@ fn rule_set(
     set
 }
 
-/// Whether a rule of a group matches the members of another: they are of one VPC, or of two that are peered. A rule that
-/// names a group across a connection that is gone is stale, and matches nobody.
+/// Decides whether a rule of a group matches the members of another: both are in one VPC, or in two that are peered. A rule
+/// that names a group across a deleted connection is stale, and matches no address.
 fn may_name(parts: &Parts, group: SecurityGroupIx, peer: SecurityGroupIx) -> bool {
     let vpc = |group: SecurityGroupIx| parts.security_groups[group.get()].vpc;
     let (ours, theirs) = (vpc(group), vpc(peer));

@@ -1,4 +1,4 @@
-//! What the lints look at: the spec, what it is lowered to, and where its route tables lead.
+//! The view of a lab that the lints share: the spec, what it is lowered to, and where its route tables lead.
 
 use crate::config::diagnostic::Report;
 use crate::config::spec::{self, Spec};
@@ -9,12 +9,12 @@ use crate::vpc::{
 };
 use std::collections::{BTreeSet, HashMap};
 
-/// What the lints look at.
+/// Holds what the lints look at.
 pub(super) struct Context<'s> {
     pub(super) spec: &'s Spec,
     pub(super) snapshot: &'s Snapshot,
     pub(super) report: &'s Report,
-    /// Of each subnet.
+    /// Holds the leads of each subnet.
     leads: Vec<Vec<Lead>>,
     led_by: HashMap<RuleRef, Vec<Lead>>,
     senders: HashMap<RuleRef, BTreeSet<SubnetIx>>,

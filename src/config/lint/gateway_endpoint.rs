@@ -54,7 +54,7 @@ fn uses(context: &Context<'_>, connector: &Connector, endpoint: GatewayEndpointI
     leads.any(|lead| lead.end == Ok(Link::Endpoint(endpoint)))
 }
 
-/// Whether a rule of the connector's groups lets TCP or ICMP out to one of these addresses.
+/// Decides whether a rule of the connector's groups lets TCP or ICMP out to one of these addresses.
 fn lets_out(spec: &Spec, connector: &Connector, entries: &[Ipv4Network]) -> bool {
     spec.groups_of_connector(connector).iter().any(|id| {
         let group = spec.security_groups.iter().find(|group| *group.id == **id);

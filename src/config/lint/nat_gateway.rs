@@ -8,7 +8,7 @@ use crate::config::text::is_private_block;
 use crate::vpc::path::{self, DeadEnd, Lead, Link};
 use crate::vpc::{Connectivity, Destination, NatGatewayState, RuleRef, Snapshot, Target};
 
-/// Why a NAT gateway has no way out, and what to do.
+/// Says why a NAT gateway has no way out, and what to do.
 type Finding = (String, &'static str);
 
 /// Reports a NAT gateway that carries nothing, or a public one that leads nothing to the internet.

@@ -9,7 +9,7 @@ use crate::vpc::Snapshot;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Puts a configuration in force: from here on the engine and tc decide by it.
+/// Commits a configuration: from here on the engine and tc decide by it.
 pub(super) fn commit(
     running: &mut Running,
     lab: Lab,

@@ -2,7 +2,7 @@
 //! the one in force, and either put in its place whole or refused whole.
 
 mod commit;
-mod fates;
+mod flow_ends;
 mod reconcile;
 mod tasks;
 
@@ -78,11 +78,11 @@ impl Running {
         // Lines are named too, so a file of which only they are others comes into force as well.
         let same = changes.is_empty() && lab.source() == self.lab.source();
         let next = next(self, &lab)?;
-        let flows = fates::fates(self, &next, &Needs::of(&lab, &next), &lab);
+        let flows = flow_ends::flow_ends(self, &next, &Needs::of(&lab, &next), &lab);
         let (new, old_warnings) = lab.lint_since(&self.lab);
         let warnings = new.iter().map(Warning::from).collect();
         if !request.dry_run && !same {
-            // A process that dies half-way leaves nothing to go on with.
+            // A process killed during the change leaves no handover.
             handover::leave_nothing(self)?;
             let applied = apply(self, lab, say).await;
             leave_or_say(self, say);
@@ -108,7 +108,7 @@ impl Running {
         if lab.overlay == self.lab.overlay {
             return Ok(());
         }
-        // A process that dies half-way leaves nothing to go on with.
+        // A process killed during the change leaves no handover.
         handover::leave_nothing(self)?;
         let there = startup::enis(&self.lab);
         let applied = apply(self, lab, say).await;
@@ -123,13 +123,11 @@ impl Running {
     }
 }
 
-/// Notes what is in force for a process that may come after. Without it that one begins anew: no reason to undo what is
-/// in force now.
+/// Writes the handover, or says that it could not. Without one the next process starts afresh, which is no reason to roll
+/// back.
 fn leave_or_say(running: &Running, say: &mut (dyn FnMut(&str) + Send)) {
     if let Err(error) = handover::leave(running) {
-        say(&format!(
-            "if this process is killed, the next one does not go on with its flows: {error}"
-        ));
+        say(&format!("if this process is killed, the next one cannot resume its flows: {error}"));
     }
 }
 
@@ -188,7 +186,7 @@ pub(super) async fn apply(
         roll_back(running, before, &tasks).await;
         return Err(error);
     }
-    fates::end_flows_of_gone(running, &before.1);
+    flow_ends::end_flows_of_gone(running, &before.1);
     running.engine.forget_addresses(&running.current.load());
     running.file_tasks = tasks::task_counts(&lab);
     // From here on nothing depends on what is to go. What cannot be removed is taken down with the lab.

@@ -15,9 +15,9 @@ use super::tasks;
 use crate::config::{DeviceKind, Lab};
 use crate::daemon::error::LabError;
 use crate::daemon::judge::EngineJudge;
-use crate::daemon::needs::{Needs, SiteId, SiteNeeds};
+use crate::daemon::namespace::{Namespace, far_of};
+use crate::daemon::needs::{NamespaceId, NamespaceNeeds, Needs};
 use crate::daemon::running::Running;
-use crate::daemon::site::{Site, far_of};
 use crate::linux::link::{Link, LinkError, Links, link_space, readdress};
 use crate::linux::listen::{Endpoint, spawn_echo};
 use crate::linux::tun;
@@ -37,16 +37,16 @@ pub(super) async fn create(
     needs: &Needs,
     say: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(), LabError> {
-    for (id, site) in &needs.sites {
-        if running.sites.contains_key(id) {
-            extend_site(running, id, site).await?;
+    for (id, namespace) in &needs.namespaces {
+        if running.namespaces.contains_key(id) {
+            extend_namespace(running, id, namespace).await?;
         } else {
-            make_site(running, id, site).await?;
+            make_namespace(running, id, namespace).await?;
             match id {
-                SiteId::Internet | SiteId::Services => {}
-                SiteId::Vpc(vpc) => say(&format!("VPC {vpc} in namespace {}", site.namespace)),
-                SiteId::GatewayEndpoint(endpoint) => {
-                    say(&format!("VPC endpoint {endpoint} in namespace {}", site.namespace));
+                NamespaceId::Internet | NamespaceId::Services => {}
+                NamespaceId::Vpc(vpc) => say(&format!("VPC {vpc} in namespace {}", namespace.name)),
+                NamespaceId::GatewayEndpoint(endpoint) => {
+                    say(&format!("VPC endpoint {endpoint} in namespace {}", namespace.name));
                 }
             }
         }
@@ -96,93 +96,103 @@ pub(super) async fn remove(running: &mut Running, needs: &Needs) -> Result<(), L
     for (id, device) in &needs.devices {
         first = first.and(narrow(running, id, device.mtu).await);
     }
-    let sites: Vec<SiteId> = running.sites.keys().cloned().collect();
-    for id in sites {
-        first = first.and(match needs.sites.get(&id) {
-            None => remove_site(running, &id).await,
-            Some(site) => trim_site(running, &id, site).await,
+    let namespaces: Vec<NamespaceId> = running.namespaces.keys().cloned().collect();
+    for id in namespaces {
+        first = first.and(match needs.namespaces.get(&id) {
+            None => remove_namespace(running, &id).await,
+            Some(namespace) => trim_namespace(running, &id, namespace).await,
         });
     }
     first
 }
 
-async fn make_site(running: &mut Running, id: &SiteId, needs: &SiteNeeds) -> Result<(), LabError> {
+async fn make_namespace(
+    running: &mut Running,
+    id: &NamespaceId,
+    needs: &NamespaceNeeds,
+) -> Result<(), LabError> {
     let Some(far) = far_of(id) else { return Ok(()) };
     let (near, number) = match id {
-        SiteId::Internet | SiteId::Services => ("internet".to_owned(), u32::from(needs.space.0)),
-        SiteId::Vpc(_) => {
+        NamespaceId::Internet | NamespaceId::Services => {
+            ("internet".to_owned(), u32::from(needs.space.0))
+        }
+        NamespaceId::Vpc(_) => {
             let number = u32::from(needs.space.0);
             (format!("vpc-{}", number.saturating_sub(FIRST_VPC)), number)
         }
-        SiteId::GatewayEndpoint(_) => {
-            let number = running.sites_made;
-            running.sites_made += 1;
+        NamespaceId::GatewayEndpoint(_) => {
+            let number = running.namespaces_made;
+            running.namespaces_made += 1;
             (format!("vpce-{number}"), BEYOND_SPACES + number)
         }
     };
-    let netns = running.state.make_namespace(&needs.namespace)?;
+    let netns = running.state.make_namespace(&needs.name)?;
     let made =
         link_space(&running.router, &near, &netns, far, number, &needs.addresses, needs.mtu).await;
     let link = match made {
         Ok(link) => link,
         Err(error) => {
             // What failed first is what the caller wants to hear. The namespace takes the link along.
-            let _ = running.state.remove_namespace(&needs.namespace);
+            let _ = running.state.remove_namespace(&needs.name);
             return Err(error.into());
         }
     };
     let (addresses, space, mtu) = (needs.addresses.clone(), needs.space, needs.mtu);
     let listeners = BTreeMap::new();
-    let site = Site { netns, near, far, link, space, mtu, addresses, listeners };
-    running.steer.attach_space(&site.near, u32::from(space.0))?;
-    running.sites.insert(id.clone(), site);
+    let namespace = Namespace { netns, near, far, link, space, mtu, addresses, listeners };
+    running.steer.attach_space(&namespace.near, u32::from(space.0))?;
+    running.namespaces.insert(id.clone(), namespace);
     listen(running, id, &needs.listens)
 }
 
-async fn extend_site(
+async fn extend_namespace(
     running: &mut Running,
-    id: &SiteId,
-    needs: &SiteNeeds,
+    id: &NamespaceId,
+    needs: &NamespaceNeeds,
 ) -> Result<(), LabError> {
-    let Some(site) = running.sites.get_mut(id) else { return Ok(()) };
-    let have = |address: &&Ipv4Addr| !site.addresses.contains(address);
+    let Some(namespace) = running.namespaces.get_mut(id) else { return Ok(()) };
+    let have = |address: &&Ipv4Addr| !namespace.addresses.contains(address);
     let more: Vec<Ipv4Addr> = needs.addresses.iter().filter(have).copied().collect();
     if !more.is_empty() {
-        let far_links = Links::open(&site.netns)?;
-        readdress(&far_links, site.far, site.link, &more, &[]).await?;
-        site.addresses.extend(more);
+        let far_links = Links::open(&namespace.netns)?;
+        readdress(&far_links, namespace.far, namespace.link, &more, &[]).await?;
+        namespace.addresses.extend(more);
     }
-    if needs.mtu > site.mtu {
-        set_mtu(&running.router, site, needs.mtu).await?;
+    if needs.mtu > namespace.mtu {
+        set_mtu(&running.router, namespace, needs.mtu).await?;
     }
     listen(running, id, &needs.listens)
 }
 
-async fn trim_site(running: &mut Running, id: &SiteId, needs: &SiteNeeds) -> Result<(), LabError> {
-    let Some(site) = running.sites.get_mut(id) else { return Ok(()) };
-    site.listeners.retain(|endpoint, _| needs.listens.contains(endpoint));
+async fn trim_namespace(
+    running: &mut Running,
+    id: &NamespaceId,
+    needs: &NamespaceNeeds,
+) -> Result<(), LabError> {
+    let Some(namespace) = running.namespaces.get_mut(id) else { return Ok(()) };
+    namespace.listeners.retain(|endpoint, _| needs.listens.contains(endpoint));
     let unneeded = |address: &&Ipv4Addr| !needs.addresses.contains(address);
-    let less: Vec<Ipv4Addr> = site.addresses.iter().filter(unneeded).copied().collect();
+    let less: Vec<Ipv4Addr> = namespace.addresses.iter().filter(unneeded).copied().collect();
     if !less.is_empty() {
-        let far_links = Links::open(&site.netns)?;
-        readdress(&far_links, site.far, site.link, &[], &less).await?;
-        site.addresses.retain(|address| !less.contains(address));
+        let far_links = Links::open(&namespace.netns)?;
+        readdress(&far_links, namespace.far, namespace.link, &[], &less).await?;
+        namespace.addresses.retain(|address| !less.contains(address));
     }
-    if needs.mtu < site.mtu {
-        set_mtu(&running.router, site, needs.mtu).await?;
+    if needs.mtu < namespace.mtu {
+        set_mtu(&running.router, namespace, needs.mtu).await?;
     }
     Ok(())
 }
 
-async fn remove_site(running: &mut Running, id: &SiteId) -> Result<(), LabError> {
-    let Some(site) = running.sites.remove(id) else { return Ok(()) };
-    running.steer_drops.forget(site.link.ifindex);
-    let detached = running.steer.detach_space(site.link.ifindex);
-    let unlinked = match running.router.delete(&site.near).await {
+async fn remove_namespace(running: &mut Running, id: &NamespaceId) -> Result<(), LabError> {
+    let Some(namespace) = running.namespaces.remove(id) else { return Ok(()) };
+    running.steer_drops.forget(namespace.link.ifindex);
+    let detached = running.steer.detach_space(namespace.link.ifindex);
+    let unlinked = match running.router.delete(&namespace.near).await {
         Err(LinkError::Missing { .. }) => Ok(()),
         deleted => deleted,
     };
-    running.state.remove_namespace(site.netns.name())?;
+    running.state.remove_namespace(namespace.netns.name())?;
     detached?;
     Ok(unlinked?)
 }
@@ -190,14 +200,14 @@ async fn remove_site(running: &mut Running, id: &SiteId) -> Result<(), LabError>
 /// Starts the listeners that do not run; those that do are left alone, with their connections.
 fn listen(
     running: &mut Running,
-    id: &SiteId,
+    id: &NamespaceId,
     listens: &BTreeSet<Endpoint>,
 ) -> Result<(), LabError> {
-    let Some(site) = running.sites.get_mut(id) else { return Ok(()) };
+    let Some(namespace) = running.namespaces.get_mut(id) else { return Ok(()) };
     for endpoint in listens {
-        if !site.listeners.contains_key(endpoint) {
-            let listener = spawn_echo(&site.netns, &[*endpoint])?;
-            site.listeners.insert(*endpoint, listener);
+        if !namespace.listeners.contains_key(endpoint) {
+            let listener = spawn_echo(&namespace.netns, &[*endpoint])?;
+            namespace.listeners.insert(*endpoint, listener);
         }
     }
     Ok(())
@@ -284,12 +294,12 @@ fn withdraw(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
 }
 
 fn open(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
-    for (id, site) in &needs.sites {
-        if let Some(built) = running.sites.get_mut(id)
-            && built.space != site.space
+    for (id, namespace) in &needs.namespaces {
+        if let Some(built) = running.namespaces.get_mut(id)
+            && built.space != namespace.space
         {
-            running.steer.attach_space(&built.near, u32::from(site.space.0))?;
-            built.space = site.space;
+            running.steer.attach_space(&built.near, u32::from(namespace.space.0))?;
+            built.space = namespace.space;
         }
     }
     for (id, device) in &needs.devices {
@@ -315,11 +325,11 @@ fn open(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
 /// What tc must know of a device.
 fn deliveries(running: &Running, needs: &Needs, id: &DeviceId) -> Vec<(Ipv4Network, Link)> {
     let Some(device) = needs.devices.get(id) else { return Vec::new() };
-    let by = |(prefix, site): (&Ipv4Network, &SiteId)| {
-        let link = match site {
-            SiteId::Services => running.services.link(),
-            SiteId::Internet | SiteId::Vpc(_) | SiteId::GatewayEndpoint(_) => {
-                running.sites.get(site)?.link
+    let by = |(prefix, namespace): (&Ipv4Network, &NamespaceId)| {
+        let link = match namespace {
+            NamespaceId::Services => running.services.link(),
+            NamespaceId::Internet | NamespaceId::Vpc(_) | NamespaceId::GatewayEndpoint(_) => {
+                running.namespaces.get(namespace)?.link
             }
         };
         Some((*prefix, link))
@@ -333,10 +343,10 @@ const BEYOND_SPACES: u32 = 1 << 16;
 /// The first number of a VPC's space.
 const FIRST_VPC: u32 = Space::nth_vpc(0).0 as u32;
 
-async fn set_mtu(router: &Links, site: &mut Site, mtu: u16) -> Result<(), LabError> {
-    router.set_mtu(&site.near, mtu).await?;
-    Links::open(&site.netns)?.set_mtu(site.far, mtu).await?;
-    site.mtu = mtu;
+async fn set_mtu(router: &Links, namespace: &mut Namespace, mtu: u16) -> Result<(), LabError> {
+    router.set_mtu(&namespace.near, mtu).await?;
+    Links::open(&namespace.netns)?.set_mtu(namespace.far, mtu).await?;
+    namespace.mtu = mtu;
     Ok(())
 }
 

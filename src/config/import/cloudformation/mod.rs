@@ -163,11 +163,11 @@ impl<'t> Mapper<'_, 't> {
         resources.sort_by_key(|resource| turn(resource.kind));
         for resource in resources {
             // What it was is in the findings or among the faults.
-            let _ = self.resource(&resource);
+            let _ = self.map_resource(&resource);
         }
     }
 
-    fn resource(&mut self, resource: &Resource<'t>) -> Result<(), Reported> {
+    fn map_resource(&mut self, resource: &Resource<'t>) -> Result<(), Reported> {
         if !self.is_made(resource) {
             return Ok(());
         }

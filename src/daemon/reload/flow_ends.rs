@@ -1,5 +1,5 @@
-//! What becomes of the live flows under another configuration, and why: said before it happens, and done for those that
-//! no packet of theirs would end.
+//! The live flows that another configuration ends or drops, and why. A reload reports them before its commit, and ends those
+//! after it whose ENI or gateway no longer exists.
 
 use super::tasks;
 use crate::config::Lab;
@@ -13,19 +13,19 @@ use crate::vpc::{RuleRef, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-/// What `next`, which needs `needs`, makes of every live flow.
-pub(super) fn fates(running: &Running, next: &Snapshot, needs: &Needs, lab: &Lab) -> FlowFates {
+/// Returns the live flows that `next`, which needs `needs`, ends or drops.
+pub(super) fn flow_ends(running: &Running, next: &Snapshot, needs: &Needs, lab: &Lab) -> FlowFates {
     let now = Instant(clock::now());
     let current = running.snapshot();
     let lost = lost(&running.needs, needs);
     let leaving = leaving(running, lab);
-    let mut fates = FlowFates::default();
+    let mut found = FlowFates::default();
     running.engine.flows().for_each(|entry| {
         let flow = &entry.flow;
         if flow.is_expired(now, &current.parts().timeouts) {
             return;
         }
-        fates.live += 1;
+        found.live += 1;
         let source = flow.inside().src();
         let fate = if leaving.contains(&source) {
             (Fate::Ends, "its task goes".to_owned(), None, None)
@@ -33,7 +33,7 @@ pub(super) fn fates(running: &Running, next: &Snapshot, needs: &Needs, lab: &Lab
             (Fate::Ends, gone, None, None)
         } else {
             let (fate, denial) = match running.engine.forecast(now, next, flow) {
-                Forecast::Keeps => return fates.keep += 1,
+                Forecast::Keeps => return found.keep += 1,
                 Forecast::Moved => (Fate::Ends, MOVED),
                 Forecast::Denied(denial) => (Fate::Dropped, denial),
                 Forecast::RepliesDenied(denial) => (Fate::RepliesDropped, denial),
@@ -43,13 +43,13 @@ pub(super) fn fates(running: &Running, next: &Snapshot, needs: &Needs, lab: &Lab
             let rule = rule.map(|rule| rule.to_string());
             (fate, denial.reason.name().to_owned(), rule, line)
         };
-        fates.add(flow_fate(running, flow, fate));
+        found.add(flow_fate(running, flow, fate));
     });
-    fates.sort();
-    fates
+    found.sort();
+    found
 }
 
-/// As [`end_of_gone`], after the turn to the configuration in force.
+/// Ends flows as [`end_of_gone`] does, after a commit.
 pub(super) fn end_flows_of_gone(running: &Running, before: &Needs) {
     end_of_gone(
         &running.engine,
@@ -60,7 +60,7 @@ pub(super) fn end_flows_of_gone(running: &Running, before: &Needs) {
     );
 }
 
-/// The addresses of the tasks that go.
+/// Returns the addresses of the tasks that are removed.
 fn leaving(running: &Running, lab: &Lab) -> BTreeSet<Ipv4Addr> {
     tasks::going(running, lab).into_iter().collect()
 }
@@ -91,12 +91,12 @@ fn flow_fate(
     }
 }
 
-/// Why a flow ends that would leave by another ENI or gateway.
+/// Says why a flow ends that would leave through another ENI or gateway.
 const MOVED: Denial = Denial { reason: Reason::FlowMoved, decided_by: RuleRef::FlowTable };
 
-/// Ends the flows through ENIs and gateways that are gone, or whose address is another one's now: their ports went with
-/// them (spec 6). A flow that only a rule or a route keeps from passing stays, and so do its ports, as long as it would by
-/// itself: the next change may let it pass again, and its server knows it by no other port.
+/// Ends the flows through ENIs and gateways that no longer exist, or whose address now belongs to another one: their ports
+/// are lost with them (spec 6). A flow that a rule or a route stops stays with its ports until it expires: the next change
+/// may let it pass again, and its server knows it by no other port.
 fn end_of_gone(engine: &Engine, now: Instant, snapshot: &Snapshot, before: &Needs, after: &Needs) {
     let lost = lost(before, after);
     if !lost.is_empty() {
@@ -104,13 +104,13 @@ fn end_of_gone(engine: &Engine, now: Instant, snapshot: &Snapshot, before: &Need
     }
 }
 
-/// An owner that loses an address, and whether it goes as a whole.
+/// Holds an owner that loses an address, and whether it is removed altogether.
 struct Loser {
     id: DeviceId,
     goes: bool,
 }
 
-/// The addresses that lose their owner, and who that was.
+/// Returns the addresses that lose their owner, each with that owner.
 fn lost(before: &Needs, after: &Needs) -> BTreeMap<SpaceAddr, Loser> {
     let owners = after.owners();
     let stay: BTreeSet<&DeviceId> = owners.values().copied().collect();
@@ -121,7 +121,7 @@ fn lost(before: &Needs, after: &Needs) -> BTreeMap<SpaceAddr, Loser> {
         .collect()
 }
 
-/// Whose going takes a flow along.
+/// Says which loss of an owner ends a flow.
 fn gone_of(flow: &Flow, lost: &BTreeMap<SpaceAddr, Loser>) -> Option<String> {
     let eni = flow.eni.as_ref().map(|(_, lease)| lease.key());
     let nat = flow.nat.as_ref().map(|(_, lease)| lease.key());
@@ -173,7 +173,7 @@ mod tests {
         (snapshot, needs)
     }
 
-    /// How many flows are left of one through the ENI and the NAT gateway.
+    /// Returns how many flows are left of one through the ENI and the NAT gateway.
     fn left(changes: &[(&str, &str)]) -> usize {
         let engine = Engine::new(1);
         let (snapshot, before) = configuration(1, &[]);
@@ -189,7 +189,7 @@ mod tests {
         engine.flows().len()
     }
 
-    /// Without a packet of theirs, and at once.
+    /// They end in the reload itself, without a packet of theirs.
     #[test]
     fn flows_go_with_the_eni_or_the_gateway_that_holds_their_ports() {
         let deleted = [(GATEWAY, "id = \"nat-a\"\nstate = \"deleted\"\n")];

@@ -1,0 +1,95 @@
+//! Whether the maps that a killed process has left pinned hold what this egret would put there.
+//!
+//! `aya` opens a pinned map without looking at its sizes. Another version of egret may have laid out its structs differently.
+
+use super::flow_cache::{MAPS, MAX_FLOWS};
+use super::pins::Pins;
+use super::shared::{FlowEntry, FlowKey, Record, Slot};
+use aya::maps::{MapError, MapInfo};
+
+/// Numbers the layout of what the pinned maps hold: fields may change places while the sizes stay.
+pub const LAYOUT: u32 = 1;
+
+/// Says why the pinned maps of a lab cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PinnedMapError {
+    /// The map holds other things.
+    #[error("its BPF map {map} is {found}, this version of egret needs {needed}")]
+    Other {
+        /// Names the map.
+        map: &'static str,
+        /// Is what the kernel says of it.
+        found: Sizes,
+        /// Is what the tc programs need.
+        needed: Sizes,
+    },
+    /// The map is not there, or is none.
+    #[error("its BPF map {map} cannot be read: {source}")]
+    Unreadable {
+        /// Names the map.
+        map: &'static str,
+        /// What the kernel said.
+        source: Box<MapError>,
+    },
+}
+
+/// Holds the sizes of a map, in bytes and entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    key: u32,
+    value: u32,
+    entries: u32,
+}
+
+impl std::fmt::Display for Sizes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { key, value, entries } = self;
+        write!(f, "{entries} entries of {key} + {value} bytes")
+    }
+}
+
+impl Sizes {
+    const fn of<K, V>(entries: u32) -> Self {
+        Self { key: size_of::<K>() as u32, value: size_of::<V>() as u32, entries }
+    }
+}
+
+/// Returns what the maps of the flow cache need, by their names (`src/steer/flow_cache.bpf.h`).
+const fn needed() -> [(&'static str, Sizes); MAPS.len()] {
+    [
+        ("flow_cache", Sizes::of::<FlowKey, FlowEntry>(2 * MAX_FLOWS)),
+        ("flow_counters", Sizes::of::<u32, Slot>(MAX_FLOWS)),
+        ("generation", Sizes::of::<u32, u32>(1)),
+        ("deadline", Sizes::of::<u32, u64>(1)),
+        ("flow_records", Sizes::of::<u32, Record>(MAX_FLOWS)),
+    ]
+}
+
+/// Compares the pinned maps of a lab with what the tc programs of this egret need.
+///
+/// # Errors
+///
+/// The first map that cannot be read or holds other things.
+pub fn require_own_layout(lab: &str) -> Result<(), PinnedMapError> {
+    let pins = Pins::of(lab);
+    needed().into_iter().try_for_each(|(map, needed)| {
+        let info = MapInfo::from_pin(pins.map(map))
+            .map_err(|source| PinnedMapError::Unreadable { map, source: Box::new(source) })?;
+        let (key, value) = (info.key_size(), info.value_size());
+        let found = Sizes { key, value, entries: info.max_entries() };
+        match found == needed {
+            true => Ok(()),
+            false => Err(PinnedMapError::Other { map, found, needed }),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pinned_map_is_compared() {
+        assert_eq!(needed().map(|(map, _)| map), MAPS);
+    }
+}
