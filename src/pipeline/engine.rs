@@ -120,10 +120,10 @@ impl Engine {
         forecast::forecast(&mut self.without_packet(now, snapshot, &mut Off), flow)
     }
 
-    /// Resumes a flow of another process; to be called before any packet is judged. See [`handover::adopt`].
+    /// Resumes a flow of another process with the ports that it had; to be called before any packet is judged.
     ///
     /// # Errors
-    /// As there.
+    /// The flow would leave by another gateway, or its task or its ports do not exist any more.
     pub fn adopt(
         &self,
         now: Instant,
