@@ -157,13 +157,17 @@ impl Leases<'_> {
     /// Returns the private address that a packet has behind a NAT gateway, and takes none.
     pub(super) fn nat_gateway_address(&self, snapshot: &Snapshot, ix: NatGatewayIx) -> Ipv4Addr {
         let gateway = snapshot.nat_gateway(ix);
-        let own = match self.purpose {
-            Purpose::Tracked(flow) => kept_at(snapshot, ix, flow).map(|(own, _)| own),
-            Purpose::NewFlow | Purpose::DryRun | Purpose::Chosen(_) => {
-                gateway.addresses.get(self.looking().next_address(snapshot, ix)).copied()
+        let private = match self.purpose {
+            Purpose::Tracked(flow) => kept_at(snapshot, ix, flow).map(|(own, _)| own.private),
+            Purpose::NewFlow | Purpose::DryRun => {
+                let next = self.looking().next_address(snapshot, ix);
+                gateway.addresses.get(next).map(|own| own.private)
             }
+            Purpose::Chosen(choice) => choice
+                .nat_address
+                .or_else(|| gateway.addresses.get(choice.nat_position).map(|own| own.private)),
         };
-        own.map_or(gateway.private_address(), |own| own.private)
+        private.unwrap_or(gateway.private_address())
     }
 
     /// Returns leases that only look: for a packet that takes no port although a new flow would.

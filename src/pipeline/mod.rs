@@ -13,6 +13,7 @@
 //! | `icmp_error`, `admit`, `late`, `handover`, `forecast` | what a packet without a current flow means |
 //! | `send`, `answer`, `offload` | sending by a flow's outcome; what egret answers itself; what the kernel may carry |
 //! | `review` | what a configuration makes of a flow |
+//! | `reach/` | verdicts over sets of packets |
 //! | `walk` | the order of the checks |
 //! | `stage/` | one check each |
 //! | `observe/{count,tell,nat_metrics}` | counting drops, telling watchers, adding up a gateway's metrics |
@@ -39,6 +40,7 @@ mod leases;
 pub mod observe;
 pub mod offload;
 mod outcome;
+pub mod reach;
 pub mod reason;
 mod resolver_limit;
 mod review;

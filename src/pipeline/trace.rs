@@ -203,6 +203,8 @@ pub struct Step {
 pub trait Recorder {
     /// True if steps are wanted; work that only serves the evidence is behind this.
     const ON: bool;
+    /// True if it is wanted how near the rules came to admitting what they deny.
+    const NEAR_MISSES: bool = Self::ON;
     /// Takes one step.
     fn step(&mut self, step: Step);
     /// Learns that a NAT gateway has translated the reply back: what follows judges it on its way to the ENI.

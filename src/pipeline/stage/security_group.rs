@@ -132,7 +132,7 @@ impl Gate {
         if rules.is_empty() {
             return Err(evaluation.deny(self.component, self.no_rules, self.implicit));
         }
-        let near = if R::ON { rules.nearest_miss(traffic, peer) } else { None };
+        let near = if R::NEAR_MISSES { rules.nearest_miss(traffic, peer) } else { None };
         let detail = near.map_or(Detail::None, |miss| Detail::NearMiss(miss, self.direction));
         Err(evaluation.deny_with(self.component, self.mismatch, self.implicit, detail))
     }

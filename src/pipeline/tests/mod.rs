@@ -37,6 +37,8 @@ mod peering;
 mod ports;
 mod private_nat;
 mod properties;
+mod reach;
+mod reach_properties;
 mod reasons;
 mod rfc3022;
 mod routing;

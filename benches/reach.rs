@@ -1,0 +1,72 @@
+//! How long a verdict over a set of packets takes: all that one service reaches, in a large lab and in the example.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a bench")]
+
+#[path = "support/large_lab.rs"]
+mod large_lab;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use egret::config::Lab;
+use egret::packet::Protocol;
+use egret::pipeline::reach::{self, PortRange, Ports, Question, Ranges};
+use egret::vpc::{Generation, ServiceIx, Snapshot};
+use std::hint::black_box;
+
+/// The VPC of both labs.
+const VPC: (u32, u32) = (0x0a00_0000, 0x0a00_ffff);
+
+fn snapshot(text: &str) -> Snapshot {
+    Lab::parse("lab.toml", text).unwrap().lower(Generation(1))
+}
+
+fn question(
+    snapshot: &Snapshot,
+    service: &str,
+    destinations: Ranges,
+    ports: Ports,
+) -> (Snapshot, Question) {
+    let services = &snapshot.parts().services;
+    let service = ServiceIx::from(services.iter().position(|s| s.name == service).unwrap());
+    let (snapshot, attachments) = reach::attachments(snapshot, service);
+    let (source_port, running) = (None, false);
+    (snapshot, Question { service, attachments, destinations, ports, source_port, running })
+}
+
+fn internet() -> Ranges {
+    let private =
+        [(0x0a00_0000, 0x0aff_ffff), (0xac10_0000, 0xac1f_ffff), (0xc0a8_0000, 0xc0a8_ffff)];
+    let others = [
+        (0, 0x00ff_ffff),
+        (0x6440_0000, 0x647f_ffff),
+        (0x7f00_0000, 0x7fff_ffff),
+        (0xa9fe_0000, 0xa9fe_ffff),
+    ];
+    let others = Ranges::new(private.into_iter().chain(others).chain([(0xe000_0000, u32::MAX)]));
+    Ranges::of(0, u32::MAX).difference(&others)
+}
+
+fn bench(criterion: &mut Criterion, name: &str, lab: &str, destinations: Ranges, ports: Ports) {
+    let (snapshot, question) = question(&snapshot(lab), "web", destinations, ports);
+    criterion.bench_function(name, |bencher| {
+        bencher.iter(|| reach::ask(black_box(&snapshot), black_box(&question), &mut || true));
+    });
+}
+
+fn benches(criterion: &mut Criterion) {
+    let large = large_lab::large_lab();
+    let vpc = || Ranges::of(VPC.0, VPC.1);
+    bench(criterion, "reach/large/internet", &large, internet(), Ports::all());
+    bench(criterion, "reach/large/vpc", &large, vpc(), Ports::all());
+    let example = include_str!("../examples/three-az.toml");
+    let https = Ports::new([PortRange::Of(Protocol::Tcp, 443, 443)]);
+    bench(criterion, "reach/three-az/example", example, Ranges::one(0xcb00_710a), https);
+    bench(criterion, "reach/three-az/internet", example, internet(), Ports::all());
+    bench(criterion, "reach/three-az/vpc", example, vpc(), Ports::all());
+}
+
+criterion_group! {
+    name = reach;
+    config = Criterion::default().sample_size(10);
+    targets = benches
+}
+criterion_main!(reach);

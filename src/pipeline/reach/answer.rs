@@ -1,0 +1,138 @@
+//! What is answered.
+
+use super::ports::Ports;
+use super::ranges::Ranges;
+use crate::pipeline::{Denial, Evidence};
+use crate::vpc::path::Attachment;
+use crate::vpc::{EniIx, NatGatewayIx, RuleRef};
+
+/// The answer to a question.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The verdict on the whole set.
+    pub verdict: SetVerdict,
+    /// The classes: those that fail first, then by their share, the largest first; last those that do not count.
+    pub classes: Vec<Class>,
+    /// How many packets were judged one by one.
+    pub walks: u64,
+}
+
+/// The verdict on a set of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetVerdict {
+    /// All packets pass, and their replies.
+    Forward,
+    /// None passes, or no reply does.
+    Drop,
+    /// Some pass.
+    Mixed,
+}
+
+impl SetVerdict {
+    /// Returns the stable name, as `--json` shows it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Drop => "drop",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+/// A class: packets with the same verdict and the same deciding rule, and, if they pass, the same path. Every
+/// combination of what is listed here is in it.
+///
+/// The same path means the same network ACLs, route tables, gateways and groups of the destination: two subnets that have
+/// these in common do not tell packets apart, nor do two routes to the same target.
+#[derive(Clone, Debug)]
+pub struct Class {
+    /// Why the packets or their replies are dropped; `None` if they pass.
+    pub denial: Option<Denial>,
+    /// What admits the packets, if they reach their destinations.
+    pub admitted_by: Option<RuleRef>,
+    /// Whether the class counts in the verdict. Addresses of a VPC that no interface has do not, unless nothing else was
+    /// asked.
+    pub counts: bool,
+    /// Where the tasks are attached.
+    pub attachments: Vec<Attachment>,
+    /// The private addresses of each of their ENIs; empty for App Runner's own egress.
+    pub eni_addresses: Vec<(EniIx, Ranges)>,
+    /// The ports of the ENI (ICMP: identifiers); `None` for App Runner's own egress.
+    pub source_ports: Option<Ranges>,
+    /// The addresses of the NAT gateway on the path; empty if there is none, or if the packets are dropped whichever of
+    /// them they would take.
+    pub gateway_addresses: Vec<GatewayAddress>,
+    /// The ports of the NAT gateway; `None` as for the addresses.
+    pub gateway_ports: Option<Ranges>,
+    /// The destination addresses.
+    pub destinations: Ranges,
+    /// The protocols with their destination ports.
+    pub ports: Ports,
+    /// How many of the packets that were asked are in the class.
+    pub share: Share,
+    /// One of its packets: what it meets.
+    pub sample: Evidence,
+}
+
+impl Class {
+    /// Decides whether the packets of the class pass.
+    pub const fn passes(&self) -> bool {
+        self.denial.is_none()
+    }
+}
+
+/// One of the addresses of a NAT gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GatewayAddress {
+    /// The gateway.
+    pub gateway: NatGatewayIx,
+    /// The position among the gateway's addresses.
+    pub position: usize,
+    /// The private addresses that it may be: one, unless the configuration leaves it open.
+    pub private: Ranges,
+}
+
+/// A part of a whole. Every ENI address, port and gateway address is as likely as any other of its kind; what all packets
+/// of the question and the class have in common is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The packets of the class.
+    pub part: u128,
+    /// The packets of the question.
+    pub whole: u128,
+}
+
+impl Share {
+    /// Everything.
+    pub const ALL: Self = Self { part: 1, whole: 1 };
+
+    /// Restricts the share to a part of another dimension.
+    #[must_use]
+    pub(super) fn times(self, part: u128, whole: u128) -> Self {
+        if part == whole || whole == 0 {
+            return self;
+        }
+        let (mut a, mut b) = (self, Self { part, whole });
+        loop {
+            // The whole is never less than the part.
+            match (a.part.checked_mul(b.part), a.whole.checked_mul(b.whole)) {
+                (Some(part), Some(whole)) => return Self { part, whole },
+                _ => (a, b) = (a.halved(), b.halved()),
+            }
+        }
+    }
+
+    fn halved(self) -> Self {
+        Self { part: self.part.div_ceil(2), whole: self.whole.div_ceil(2) }
+    }
+
+    /// Returns the share as a number from 0 to 1.
+    #[allow(clippy::cast_precision_loss, reason = "a ratio to show and to sort by")]
+    pub fn ratio(self) -> f64 {
+        self.part as f64 / self.whole as f64
+    }
+}
+
+/// The answer is not wanted any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted;

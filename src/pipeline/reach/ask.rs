@@ -1,0 +1,122 @@
+//! From a question to its answer.
+
+use super::answer::{Answer, Interrupted};
+use super::cells::{Cutting, Search};
+use super::classes::Classes;
+use super::cuts;
+use super::destinations::{Coarse, Destinations, Entry, Grouping};
+use super::egress;
+use super::judge::Walks;
+use super::map::HashMap;
+use super::merge::Cells;
+use super::origin::{self, Origin};
+use super::question::Question;
+use super::ranges::Ranges;
+use super::rule_sets::Matches;
+use super::sameness::Sameness;
+use crate::vpc::path::DeadEnd;
+use crate::vpc::{NatGatewayIx, Snapshot};
+
+/// Answers a question about a set of packets. Nothing is sent, and no port is taken.
+///
+/// `goes_on` is asked before each packet that is judged.
+///
+/// # Errors
+/// [`Interrupted`] once `goes_on` is false.
+pub fn ask(
+    snapshot: &Snapshot,
+    question: &Question,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Answer, Interrupted> {
+    let mut search = Search {
+        snapshot,
+        sameness: Sameness::new(snapshot),
+        walks: Walks::new(snapshot, goes_on),
+        matches: Matches::new(snapshot),
+        cells: Cells::default(),
+        ports: question.ports.0.clone(),
+        egress: egress::Found::default(),
+        gates: HashMap::default(),
+        at_gates: HashMap::default(),
+        gate_numbers: HashMap::default(),
+        paths: HashMap::default(),
+    };
+    let of = |attachment: &_| Origin::new(snapshot, question, *attachment);
+    let origins: Vec<Origin> = question.attachments.iter().map(of).collect();
+    let routes = cuts::routes(snapshot);
+    let all: Vec<(Coarse, Destinations)> =
+        origins.iter().map(|origin| reach(&mut search, question, origin, &routes)).collect();
+    let sets_aside = !all.iter().all(|(_, destinations)| has_no_interfaces(destinations));
+    for ((number, origin), (coarse, destinations)) in (0u32..).zip(&origins).zip(&all) {
+        Cutting::new(&mut search, (number, origin), coarse, sets_aside).cut(destinations)?;
+    }
+    let Search { mut cells, walks: Walks { judge, count, .. }, egress, .. } = search;
+    cells.split(|number| egress.admitted(number));
+    let merged = cells.merge().to_vec();
+    let counted: Vec<u64> =
+        all.iter().map(|(_, destinations)| counted(destinations, sets_aside)).collect();
+    let classes = Classes::new(snapshot, question, &origins, &judge, &cells, &counted);
+    Ok(classes.answer(merged, count))
+}
+
+/// Groups the destinations as one origin reaches them.
+fn reach(
+    search: &mut Search<'_>,
+    question: &Question,
+    origin: &Origin,
+    routes: &[u32],
+) -> (Coarse, Destinations) {
+    let snapshot = search.snapshot;
+    let coarse = coarse(snapshot, question, origin, routes);
+    let cuts = cuts::destinations(snapshot);
+    let destinations = Grouping {
+        snapshot,
+        sameness: &search.sameness,
+        judge: &search.walks.judge,
+        matches: &mut search.matches,
+        origin,
+        coarse: &coarse,
+        port: search.ports.first().unwrap_or(0),
+    }
+    .group(question.destinations.cells(&cuts));
+    (coarse, destinations)
+}
+
+fn coarse(snapshot: &Snapshot, question: &Question, origin: &Origin, routes: &[u32]) -> Coarse {
+    let gateway = |number: usize| {
+        let ix = NatGatewayIx::from(number);
+        let positions = origin::gateway_addresses(snapshot, question, ix).into_iter().enumerate();
+        let cells = |(position, addresses): (usize, Ranges)| {
+            addresses.cells(routes).map(|cell| (position, cell)).collect::<Vec<_>>()
+        };
+        positions.flat_map(cells).collect()
+    };
+    Coarse {
+        enis: origin.addresses.cells(routes).collect(),
+        gateways: (0..snapshot.parts().nat_gateways.len()).map(gateway).collect(),
+    }
+}
+
+/// Decides whether no interface has any of the addresses.
+fn has_no_interfaces(destinations: &Destinations) -> bool {
+    let ends_nowhere = |entry: &Entry| match entry {
+        Entry::Path { path, .. } => is_unowned(destinations, *path),
+        Entry::Refused(_) | Entry::Exempt => false,
+    };
+    destinations.groups.iter().all(|group| ends_nowhere(&group.entry))
+}
+
+fn is_unowned(destinations: &Destinations, path: usize) -> bool {
+    let dead_end = destinations.paths.get(path).and_then(|path| path.hops.dead_end);
+    matches!(dead_end, Some(DeadEnd::NoInterface(_)))
+}
+
+/// Counts the destinations that count.
+fn counted(destinations: &Destinations, sets_aside: bool) -> u64 {
+    let counts = |entry: &Entry| match entry {
+        Entry::Path { path, .. } => !sets_aside || !is_unowned(destinations, *path),
+        Entry::Refused(_) | Entry::Exempt => true,
+    };
+    let counting = destinations.groups.iter().filter(|group| counts(&group.entry));
+    counting.map(|group| group.destinations.count()).sum()
+}

@@ -1,0 +1,499 @@
+//! Cells of one origin: every group of destinations, every sender, every port; each judged by one packet.
+
+use super::answer::Interrupted;
+use super::destinations::{Coarse, Destinations, Entry, Group, Path};
+use super::egress::{Asking, Egress, Found};
+use super::judge::{Judged, Packet, Walks};
+use super::map::HashMap;
+use super::merge::{Cell, CellVerdict, Cells, SideId};
+use super::origin::{self, Origin};
+use super::ports::{self, cuts_of_kinds};
+use super::ranges::{Range, Ranges, cut_around, sorted};
+use super::rule_sets::{Judges, MatchId, Matches, Meeting, RuleSetId};
+use super::sameness::{Likeness, Sameness};
+use super::senders::{Sender, Splitting};
+use super::stretch::{Outcomes, Stretch, StretchKey};
+use crate::packet::Protocol;
+use crate::pipeline::{Denial, Reason};
+use crate::vpc::path::{DeadEnd, Hop};
+use crate::vpc::{ProtocolMatch, ResourceIx, RuleRef, Snapshot, TrafficMatch};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// What is the same for all origins of a question.
+pub(super) struct Search<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) sameness: Sameness<'a>,
+    pub(super) walks: Walks<'a>,
+    pub(super) matches: Matches<'a>,
+    pub(super) cells: Cells,
+    /// The protocols and ports of the question.
+    pub(super) ports: Ranges,
+    pub(super) egress: Found,
+    pub(super) gates: HashMap<GateKey, Rc<RefCell<Stretch>>>,
+    /// By the rules that match at an interface: packets that match the same rules have the same outcome.
+    pub(super) at_gates: HashMap<StretchKey, Result<(), Denial>>,
+    /// The numbers of interfaces that no packet tells apart which matches the same rules.
+    pub(super) gate_numbers: HashMap<(Vec<RuleSetId>, bool, bool), usize>,
+    pub(super) paths: HashMap<(Likeness, Likeness), usize>,
+}
+
+/// The search from one origin.
+pub(super) struct Cutting<'s, 'a> {
+    pub(super) search: &'s mut Search<'a>,
+    pub(super) origin: &'s Origin,
+    pub(super) coarse: &'s Coarse,
+    /// The origin's number.
+    pub(super) number: u32,
+    /// Whether addresses that no interface has form a class of their own.
+    pub(super) sets_aside: bool,
+    paths: HashMap<usize, Rc<Vec<Onward>>>,
+    replies: HashMap<ReplyKey, Rc<Vec<Reply>>>,
+}
+
+/// A sender on a path, and what becomes of what the groups of its ENI admit.
+struct Onward {
+    sender: Sender,
+    /// Up to the interface of the destination.
+    transit: RefCell<Stretch>,
+    /// At that interface, which other paths share; `None` where the destination has none.
+    gate: Option<Rc<RefCell<Stretch>>>,
+    /// Where the replies to other protocols than TCP and UDP may begin to differ.
+    reply_cuts: Vec<u32>,
+}
+
+/// What becomes of replies to some of the ports.
+#[derive(Clone, Debug)]
+struct Reply {
+    eni_ports: Ranges,
+    gateway_ports: Ranges,
+    verdict: Result<(), Denial>,
+}
+
+/// Cells by what becomes of them.
+type CellsBy<T> = Vec<(T, Vec<Range>)>;
+
+/// What decides at an interface: what matches there, whether it is an endpoint's, whether it is behind a middlebox. A NAT
+/// gateway shows in what matches.
+pub(super) type GateKey = (Vec<(Meeting, MatchId)>, bool, bool);
+
+/// What decides replies: their hops, what matches there, and the protocol.
+type ReplyKey = (Likeness, Vec<(Meeting, MatchId)>, Protocol);
+
+impl<'s, 'a> Cutting<'s, 'a> {
+    pub(super) fn new(
+        search: &'s mut Search<'a>,
+        (number, origin): (u32, &'s Origin),
+        coarse: &'s Coarse,
+        sets_aside: bool,
+    ) -> Self {
+        let (paths, replies) = (HashMap::default(), HashMap::default());
+        Self { search, origin, coarse, number, sets_aside, paths, replies }
+    }
+
+    pub(super) fn cut(&mut self, destinations: &Destinations) -> Result<(), Interrupted> {
+        for group in &destinations.groups {
+            self.search.walks.go_on()?;
+            match group.entry {
+                Entry::Refused(denial) => self.push_whole(group, denial.into()),
+                Entry::Exempt => {
+                    self.push_whole(group, CellVerdict::Passes(RuleRef::ExemptAddress, 0))
+                }
+                Entry::Path { egress, path } => {
+                    let Some(path_of) = destinations.paths.get(path) else { continue };
+                    match path_of.hops.dead_end {
+                        Some(DeadEnd::NoInterface(vpc)) if self.sets_aside => {
+                            self.push_whole(group, CellVerdict::NoInterface(vpc));
+                        }
+                        _ => self.follow(group, egress, (path, path_of))?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges what takes a path.
+    fn follow(
+        &mut self,
+        group: &Group,
+        egress: Option<MatchId>,
+        (number, path): (usize, &Path),
+    ) -> Result<(), Interrupted> {
+        let egress = match egress {
+            Some(matching) => {
+                let (task, choice) = (self.origin.task, self.origin.first_choice());
+                let packet = Packet { task, to: group.first, port: 0, choice };
+                self.search.egress_of(matching, packet)?
+            }
+            None => self.search.egress.without_groups(&self.search.ports),
+        };
+        for (denial, ports) in &egress.denied {
+            self.push(group, None, ((*denial).into(), ports), None);
+        }
+        let onward = self.onward(group, number, path);
+        for onward in onward.iter() {
+            self.send(group, &egress, (path, onward))?;
+        }
+        Ok(())
+    }
+
+    /// Judges what one sender sends to a group of destinations.
+    fn send(
+        &mut self,
+        group: &Group,
+        egress: &Egress,
+        (path, onward): (&Path, &Onward),
+    ) -> Result<(), Interrupted> {
+        let arrives = self.arrives(group, egress, onward)?;
+        let sender = &onward.sender;
+        let mut passed: CellsBy<Rc<Vec<Reply>>> = Vec::new();
+        for cell in arrives.cells(&onward.reply_cuts) {
+            let replies = self.replies(sender, (group.first, cell.0))?;
+            add(&mut passed, cell, replies, Rc::ptr_eq);
+        }
+        for (replies, ports) in passed {
+            let ports = Ranges::new(ports);
+            for reply in replies.iter() {
+                match reply.verdict {
+                    Err(denial) => {
+                        self.push(group, Some(sender), (denial.into(), &ports), Some(reply));
+                    }
+                    Ok(()) => self.pass(group, egress, (path, sender), (&ports, reply)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what passes.
+    fn pass(
+        &mut self,
+        group: &Group,
+        egress: &Egress,
+        (path, sender): (&Path, &Sender),
+        (ports, reply): (&Ranges, &Reply),
+    ) {
+        let taken = (path.likeness.clone(), sender.likeness.clone());
+        // 0 is for what takes no path.
+        let next = self.search.paths.len() + 1;
+        let number = *self.search.paths.entry(taken).or_insert(next);
+        let verdict = CellVerdict::Admitted(egress.number, number);
+        self.push(group, Some(sender), (verdict, ports), Some(reply));
+    }
+
+    /// Finds out which of the requests that the ENI's groups admit arrive, and adds those that do not.
+    fn arrives(
+        &mut self,
+        group: &Group,
+        egress: &Egress,
+        onward: &Onward,
+    ) -> Result<Ranges, Interrupted> {
+        let sender = &onward.sender;
+        let unknown = onward.transit.borrow().unknown(&egress.all);
+        for port in unknown {
+            self.settle(onward, (group.first, port))?;
+        }
+        let Outcomes { reached, denied } = onward.transit.borrow().of(&egress.all);
+        for (denial, ports) in denied {
+            self.push(group, Some(sender), (denial.into(), &ports), None);
+        }
+        let Some(gate) = &onward.gate else { return Ok(reached) };
+        let unknown = gate.borrow().unknown(&reached);
+        for port in unknown {
+            let key = gate.borrow().key(port);
+            if let Some(known) = self.search.at_gates.get(&key) {
+                gate.borrow_mut().note(port, *known);
+                continue;
+            }
+            self.settle(onward, (group.first, port))?;
+            if let Some(outcome) = gate.borrow().outcome(port) {
+                self.search.at_gates.insert(key, outcome);
+            }
+        }
+        let Outcomes { reached, denied } = gate.borrow().of(&reached);
+        for (denial, ports) in denied {
+            self.push(group, Some(sender), (denial.into(), &ports), None);
+        }
+        Ok(reached)
+    }
+
+    /// Judges a request, and notes what becomes of its cells on its path and at the interface of the destination.
+    fn settle(&mut self, onward: &Onward, to: (u32, u32)) -> Result<(), Interrupted> {
+        let judged = self.judge(&self.packet(&onward.sender, to, (None, None)))?;
+        let outcome =
+            judged.request.map(|_| ()).map_err(|denial| self.search.sameness.denial(denial));
+        let at_gate = match outcome {
+            Ok(()) => true,
+            Err(denial) => is_of_delivery(denial.reason),
+        };
+        match &onward.gate {
+            Some(gate) if at_gate => {
+                onward.transit.borrow_mut().note(to.1, Ok(()));
+                gate.borrow_mut().note(to.1, outcome);
+            }
+            Some(_) | None => onward.transit.borrow_mut().note(to.1, outcome),
+        }
+        Ok(())
+    }
+
+    /// Finds out what becomes of the replies to a request that arrives.
+    fn replies(&mut self, sender: &Sender, to: (u32, u32)) -> Result<Rc<Vec<Reply>>, Interrupted> {
+        let (protocol, _) = ports::at(to.1);
+        let key = (sender.likeness.clone(), sender.reply.clone(), protocol);
+        if let Some(known) = self.replies.get(&key) {
+            return Ok(known.clone());
+        }
+        let found = match protocol {
+            Protocol::Tcp | Protocol::Udp => self.cut_replies(sender, to)?,
+            Protocol::Icmp | Protocol::Other(_) => {
+                let judged = self.judge(&self.packet(sender, to, (None, None)))?;
+                vec![Reply {
+                    eni_ports: self.origin.ports.clone(),
+                    gateway_ports: gateway_ports(sender),
+                    verdict: judged.reply.map_err(|denial| self.search.sameness.denial(denial)),
+                }]
+            }
+        };
+        let found = Rc::new(found);
+        self.replies.insert(key, found.clone());
+        Ok(found)
+    }
+
+    /// Cuts the ports of the gateway by what comes before it on the path of the reply, those of the ENI by what comes after it.
+    /// A reply that is dropped before the gateway is not judged by its port of the ENI.
+    fn cut_replies(&mut self, sender: &Sender, to: (u32, u32)) -> Result<Vec<Reply>, Interrupted> {
+        let (protocol, _) = ports::at(to.1);
+        let mut found: Vec<Reply> = Vec::new();
+        let mut at_gateway: CellsBy<Denial> = Vec::new();
+        let mut past_gateway = Vec::new();
+        let cuts = self.reply_cuts(sender, Judges::ReplyToGateway, protocol);
+        let of_gateway = gateway_ports(sender);
+        for cell in of_gateway.cells(&cuts) {
+            let judged = self.judge(&self.packet(sender, to, (None, Some(cell.0))))?;
+            match judged.reply {
+                Err(denial) if !judged.returned => {
+                    let denial = self.search.sameness.denial(denial);
+                    add(&mut at_gateway, cell, denial, |a, b| a == b);
+                }
+                Ok(()) | Err(_) => past_gateway.push(cell),
+            }
+        }
+        for (denial, cells) in at_gateway {
+            let (eni_ports, gateway_ports) = (self.origin.ports.clone(), Ranges::new(cells));
+            found.push(Reply { eni_ports, gateway_ports, verdict: Err(denial) });
+        }
+        let past_gateway = Ranges::new(past_gateway);
+        if past_gateway.is_empty() && !sender.gateway.is_empty() {
+            return Ok(found);
+        }
+        let cuts = self.reply_cuts(sender, Judges::ReplyToEni, protocol);
+        let mut at_eni: CellsBy<Result<(), Denial>> = Vec::new();
+        for cell in self.origin.ports.clone().cells(&cuts) {
+            let taken = (Some(cell.0), past_gateway.first());
+            let judged = self.judge(&self.packet(sender, to, taken))?;
+            let verdict = judged.reply.map_err(|denial| self.search.sameness.denial(denial));
+            add(&mut at_eni, cell, verdict, |a, b| a == b);
+        }
+        for (verdict, cells) in at_eni {
+            let (eni_ports, gateway_ports) = (Ranges::new(cells), past_gateway.clone());
+            found.push(Reply { eni_ports, gateway_ports, verdict });
+        }
+        if self.origin.ports.is_empty() {
+            found.push(Reply {
+                eni_ports: Ranges::default(),
+                gateway_ports: Ranges::default(),
+                verdict: Ok(()),
+            });
+        }
+        Ok(found)
+    }
+
+    fn reply_cuts(&self, sender: &Sender, judges: Judges, protocol: Protocol) -> Vec<u32> {
+        let mut cuts = Vec::new();
+        for rule in self.rules(&sender.reply, |meeting| meeting.judges == judges) {
+            if rule.protocol == ProtocolMatch::Is(protocol) {
+                cut_around(&mut cuts, (rule.ports.from.into(), rule.ports.to.into()));
+            }
+        }
+        sorted(cuts)
+    }
+
+    fn rules<'m>(
+        &'m self,
+        met: &'m [(Meeting, MatchId)],
+        of: impl Fn(&Meeting) -> bool + 'm,
+    ) -> impl Iterator<Item = &'m TrafficMatch> {
+        let matching = met.iter().filter(move |(meeting, _)| of(meeting));
+        let all = matching.flat_map(|(_, id)| self.search.matches.traffic(*id));
+        all.map(|(_, rule)| rule)
+    }
+
+    /// Finds the senders of a path, with the cuts of what they send.
+    fn onward(&mut self, group: &Group, number: usize, path: &Path) -> Rc<Vec<Onward>> {
+        if let Some(known) = self.paths.get(&number) {
+            return known.clone();
+        }
+        let Search { snapshot, sameness, matches, .. } = &mut *self.search;
+        let (origin, coarse) = (self.origin, self.coarse);
+        let mut splitting = Splitting { snapshot, sameness, matches, origin, coarse };
+        let senders = splitting.senders(path, group.first);
+        let found: Vec<Onward> =
+            senders.into_iter().map(|sender| self.begin(path, sender)).collect();
+        let found = Rc::new(found);
+        self.paths.insert(number, found.clone());
+        found
+    }
+
+    fn begin(&mut self, path: &Path, sender: Sender) -> Onward {
+        let of = |judges| move |meeting: &Meeting| meeting.judges == judges;
+        let requests = self.rules(&sender.request, of(Judges::Request));
+        let transit = Stretch::new(requests.filter_map(ports::of_requests));
+        let replies = self.rules(&sender.reply, |_| true).filter_map(ports::of_replies);
+        let reply_cuts = cuts_of_kinds(replies);
+        let gate = match path.hops.as_slice().last() {
+            Some(Hop::Resource(_, ix)) => Some(self.gate(path, *ix, &sender)),
+            Some(_) | None => None,
+        };
+        Onward { sender, transit: RefCell::new(transit), gate, reply_cuts }
+    }
+
+    /// Finds what is known of the interface of a resource, as a sender sees it.
+    fn gate(&mut self, path: &Path, ix: ResourceIx, sender: &Sender) -> Rc<RefCell<Stretch>> {
+        let at_gate = |meeting: &Meeting| meeting.judges == Judges::Delivery;
+        let asked = sender.request.iter().filter(|(meeting, _)| at_gate(meeting));
+        let is_endpoint = self.search.snapshot.resource(ix).endpoint.is_some();
+        let hops = path.hops.as_slice();
+        let own = hops.rsplit(|hop| matches!(hop, Hop::NatGateway(_))).next().unwrap_or_default();
+        let behind = own.iter().any(|hop| matches!(hop, Hop::Middlebox { .. }));
+        let key = (asked.copied().collect(), is_endpoint, behind);
+        if let Some(known) = self.search.gates.get(&key) {
+            return known.clone();
+        }
+        let asked: Vec<&(Meeting, MatchId)> =
+            sender.request.iter().filter(|(meeting, _)| at_gate(meeting)).collect();
+        let sets = asked.iter().map(|(meeting, _)| meeting.rules).collect();
+        let next = self.search.gate_numbers.len();
+        let alike = (sets, is_endpoint, behind);
+        let number = *self.search.gate_numbers.entry(alike).or_insert(next);
+        let rules = (0u32..).zip(asked).flat_map(|(turn, (_, id))| {
+            let rules = self.search.matches.traffic(*id).iter();
+            rules.map(move |(position, rule)| (position | turn << TURN, *rule))
+        });
+        let gate = Rc::new(RefCell::new(Stretch::of_rules(number, rules.collect())));
+        self.search.gates.insert(key, gate.clone());
+        gate
+    }
+
+    fn packet(
+        &self,
+        sender: &Sender,
+        to: (u32, u32),
+        (eni_port, gateway_port): (Option<u32>, Option<u32>),
+    ) -> Packet {
+        let first = self.origin.first_choice();
+        let eni_port = eni_port.unwrap_or(first.eni_port.into());
+        sender.packet(self.origin, to, (eni_port, gateway_port.unwrap_or(first.nat_port.into())))
+    }
+
+    fn judge(&mut self, packet: &Packet) -> Result<Judged, Interrupted> {
+        self.search.walks.judge(packet)
+    }
+
+    /// Adds a cell of everything that is sent to a group of destinations.
+    fn push_whole(&mut self, group: &Group, verdict: CellVerdict) {
+        let ports = self.search.ports.clone();
+        self.push(group, None, (verdict, &ports), None);
+    }
+
+    /// Adds a cell: of all senders, or of one; of all source ports, or of those to which replies fare alike.
+    fn push(
+        &mut self,
+        group: &Group,
+        sender: Option<&Sender>,
+        (verdict, ports): (CellVerdict, &Ranges),
+        reply: Option<&Reply>,
+    ) {
+        if ports.is_empty() {
+            return;
+        }
+        let eni_ports = reply.map_or(&self.origin.ports, |reply| &reply.eni_ports).clone();
+        let of_gateway = match (reply, sender) {
+            (Some(reply), _) => reply.gateway_ports.clone(),
+            (None, Some(sender)) => gateway_ports(sender),
+            (None, None) => Ranges::default(),
+        };
+        let sides = [
+            self.eni_side(sender),
+            self.gateway_side(sender),
+            self.search.cells.plain(eni_ports),
+            self.search.cells.plain(of_gateway),
+            self.search.cells.plain(group.destinations.clone()),
+            self.search.cells.plain(ports.clone()),
+        ];
+        self.search.cells.push(Cell { verdict, sides });
+    }
+
+    fn eni_side(&mut self, sender: Option<&Sender>) -> SideId {
+        let addresses = sender.map_or(&self.origin.addresses, |sender| &sender.enis);
+        let side = vec![(self.number, addresses.clone())];
+        self.search.cells.side(side)
+    }
+
+    fn gateway_side(&mut self, sender: Option<&Sender>) -> SideId {
+        let gateway = sender.map_or(&[][..], |sender| &sender.gateway);
+        let mut ranges: Vec<(u32, (u32, u32))> = Vec::new();
+        for (ix, position, addresses) in gateway {
+            let kind = gateway_kind(ix.0, *position);
+            ranges.extend(addresses.iter().map(|range| (kind, range)));
+        }
+        ranges.sort_unstable();
+        let kinds = ranges.chunk_by(|(a, _), (b, _)| a == b);
+        let side = kinds
+            .filter_map(|chunk| {
+                let (kind, _) = chunk.first()?;
+                Some((*kind, Ranges::new(chunk.iter().map(|(_, range)| *range))))
+            })
+            .collect();
+        self.search.cells.side(side)
+    }
+}
+
+impl Search<'_> {
+    fn egress_of(&mut self, matching: MatchId, packet: Packet) -> Result<Rc<Egress>, Interrupted> {
+        let Search { egress: found, matches, sameness, walks, ports, .. } = self;
+        Asking { found, matches, sameness, walks, ports }.find(matching, packet)
+    }
+}
+
+/// Where positions end that tell which of several times the rules of one set are asked.
+const TURN: u32 = 24;
+
+/// Decides whether a request that is dropped for this reason has come to the interface that it is for.
+const fn is_of_delivery(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::SgIngressNoRules
+            | Reason::SgIngressImplicitDeny
+            | Reason::SgIngressBehindNat
+            | Reason::SgIngressBehindMiddlebox
+            | Reason::InterfaceEndpointProtocol
+    )
+}
+
+/// Returns the number of a NAT gateway and a position as one.
+fn gateway_kind(gateway: u16, position: usize) -> u32 {
+    u32::from(gateway) << 8 | u32::try_from(position).unwrap_or(0xff)
+}
+
+fn gateway_ports(sender: &Sender) -> Ranges {
+    if sender.gateway.is_empty() { Ranges::default() } else { origin::gateway_ports() }
+}
+
+/// Adds a cell to those with the same outcome.
+fn add<T>(to: &mut CellsBy<T>, cell: (u32, u32), outcome: T, same: impl Fn(&T, &T) -> bool) {
+    match to.iter_mut().find(|(known, _)| same(known, &outcome)) {
+        Some((_, cells)) => cells.push(cell),
+        None => to.push((outcome, vec![cell])),
+    }
+}

@@ -1,0 +1,228 @@
+//! Classes from merged cells: what each has in common, its share, one of its packets; and the order in which they are told.
+
+use super::answer::{Answer, Class, GatewayAddress, SetVerdict, Share};
+use super::judge::{Judge, Packet};
+use super::merge::{
+    Cell, CellVerdict, Cells, DESTINATIONS, ENI_ADDRESSES, ENI_PORTS, GATEWAY_ADDRESSES,
+    GATEWAY_PORTS, PORTS, Side,
+};
+use super::origin::{self, Origin, port};
+use super::ports::Ports;
+use super::question::Question;
+use super::ranges::Ranges;
+use crate::pipeline::leases::Choice;
+use crate::pipeline::{Denial, Reason};
+use crate::vpc::{NatGatewayIx, RuleRef, Snapshot};
+use std::net::Ipv4Addr;
+
+/// What makes classes.
+pub(super) struct Classes<'c, 'a> {
+    question: &'c Question,
+    origins: &'c [Origin],
+    judge: &'c Judge<'a>,
+    cells: &'c Cells,
+    /// How many destinations count, from each origin.
+    counted: &'c [u64],
+    /// The private addresses of every NAT gateway, by position.
+    gateways: Vec<Vec<Ranges>>,
+}
+
+impl<'c, 'a> Classes<'c, 'a> {
+    pub(super) fn new(
+        snapshot: &'a Snapshot,
+        question: &'c Question,
+        origins: &'c [Origin],
+        judge: &'c Judge<'a>,
+        cells: &'c Cells,
+        counted: &'c [u64],
+    ) -> Self {
+        let gateways = 0..snapshot.parts().nat_gateways.len();
+        let addresses = |ix: usize| origin::gateway_addresses(snapshot, question, ix.into());
+        let gateways = gateways.map(addresses).collect();
+        Self { question, origins, judge, cells, counted, gateways }
+    }
+
+    pub(super) fn answer(&self, merged: Vec<Cell>, walks: u64) -> Answer {
+        let rank = |cell: &Cell| match cell.verdict {
+            CellVerdict::Denied(..) => 0,
+            CellVerdict::Passes(..) | CellVerdict::Admitted(..) => 1,
+            CellVerdict::NoInterface(_) => 2,
+        };
+        let mut ranked: Vec<(u8, f64, Cell)> =
+            merged.into_iter().map(|cell| (rank(&cell), self.share(&cell).ratio(), cell)).collect();
+        ranked.sort_by(|(rank_a, share_a, a), (rank_b, share_b, b)| {
+            let sides = |cell: &Cell| cell.sides.map(|id| self.cells.get(id));
+            let by_share = share_b.total_cmp(share_a);
+            rank_a.cmp(rank_b).then(by_share).then_with(|| sides(a).cmp(&sides(b)))
+        });
+        let classes: Vec<Class> = ranked.iter().filter_map(|(.., cell)| self.class(cell)).collect();
+        let counted = || classes.iter().filter(|class| class.counts);
+        let verdict = match (counted().any(Class::passes), counted().all(Class::passes)) {
+            (true, true) => SetVerdict::Forward,
+            (true, false) => SetVerdict::Mixed,
+            (false, _) => SetVerdict::Drop,
+        };
+        Answer { verdict, classes, walks }
+    }
+
+    fn side(&self, cell: &Cell, dimension: usize) -> &'c Side {
+        self.cells.get(cell.sides[dimension])
+    }
+
+    fn plain(&self, cell: &Cell, dimension: usize) -> Option<&'c Ranges> {
+        self.side(cell, dimension).first().map(|(_, ranges)| ranges)
+    }
+
+    fn class(&self, cell: &Cell) -> Option<Class> {
+        let of = |dimension| self.plain(cell, dimension).cloned();
+        let origins = self.side(cell, ENI_ADDRESSES);
+        let origin = |(number, ranges): &'c (u32, Ranges)| {
+            Some((self.origins.get(*number as usize)?, ranges))
+        };
+        let enis = || origins.iter().filter_map(origin);
+        let sample = self.judge.evidence(&self.sample(cell)?);
+        let (denial, admitted_by) = match cell.verdict {
+            CellVerdict::Denied(..) => (sample.denial, sample.admitted_by),
+            CellVerdict::Passes(..) | CellVerdict::Admitted(..) => (None, sample.admitted_by),
+            CellVerdict::NoInterface(vpc) => {
+                let (reason, decided_by) = (Reason::NoInterface, RuleRef::Vpc(vpc));
+                (Some(Denial { reason, decided_by }), None)
+            }
+        };
+        Some(Class {
+            denial,
+            admitted_by,
+            counts: !matches!(cell.verdict, CellVerdict::NoInterface(_)),
+            attachments: enis().map(|(origin, _)| origin.attachment).collect(),
+            eni_addresses: enis()
+                .filter_map(|(origin, ranges)| Some((origin.eni()?, ranges.clone())))
+                .collect(),
+            source_ports: of(ENI_PORTS),
+            gateway_addresses: self.gateway_addresses(cell),
+            gateway_ports: of(GATEWAY_PORTS),
+            destinations: of(DESTINATIONS).unwrap_or_default(),
+            ports: Ports(of(PORTS).unwrap_or_default()),
+            share: self.share(cell),
+            sample,
+        })
+    }
+
+    fn gateway_addresses(&self, cell: &Cell) -> Vec<GatewayAddress> {
+        let address = |(kind, private): &(u32, Ranges)| {
+            let (gateway, position) = gateway_of(*kind);
+            GatewayAddress { gateway, position, private: private.clone() }
+        };
+        self.side(cell, GATEWAY_ADDRESSES).iter().map(address).collect()
+    }
+
+    /// Returns the packet of a cell that is the first on every side.
+    fn sample(&self, cell: &Cell) -> Option<Packet> {
+        let first = |dimension| self.plain(cell, dimension).and_then(Ranges::first);
+        let (number, addresses) = match self.side(cell, ENI_ADDRESSES).first() {
+            Some((number, addresses)) => (*number as usize, addresses.first()),
+            None => (0, None),
+        };
+        let origin = self.origins.get(number)?;
+        let default = origin.first_choice();
+        let gateway = self.side(cell, GATEWAY_ADDRESSES).first();
+        let choice = Choice {
+            eni_address: addresses.map_or(default.eni_address, Ipv4Addr::from),
+            eni_port: first(ENI_PORTS).map_or(default.eni_port, port),
+            nat_position: gateway.map_or(0, |(kind, _)| gateway_of(*kind).1),
+            nat_address: gateway.and_then(|(_, private)| private.first()).map(Ipv4Addr::from),
+            nat_port: first(GATEWAY_PORTS).map_or(default.nat_port, port),
+        };
+        let (to, port) = (first(DESTINATIONS).unwrap_or(0), first(PORTS).unwrap_or(0));
+        Some(Packet { task: origin.task, to, port, choice })
+    }
+
+    fn share(&self, cell: &Cell) -> Share {
+        let count = |dimension| self.plain(cell, dimension).map_or(0, Ranges::count);
+        let origin = self.side(cell, ENI_ADDRESSES).first();
+        let origin = origin.and_then(|(number, _)| self.origins.get(*number as usize));
+        let eni_ports = origin.map_or(0, |origin| origin.ports.count());
+        let (part, whole) = self.share_of_gateway(cell);
+        let mut share = self.share_of_origins(cell).times(part, whole);
+        for (part, whole) in
+            [(count(PORTS), self.question.ports.count()), (count(ENI_PORTS), eni_ports)]
+        {
+            share = share.times(part.into(), whole.into());
+        }
+        match count(GATEWAY_PORTS) {
+            0 => share,
+            ports => share.times(ports.into(), origin::gateway_ports().count().into()),
+        }
+    }
+
+    /// Every attachment counts the same, and so does every address that its ENI may have, and every destination that counts
+    /// from there.
+    fn share_of_origins(&self, cell: &Cell) -> Share {
+        let part = |(number, ranges): &(u32, Ranges)| {
+            let all =
+                self.origins.get(*number as usize).map_or(0, |origin| origin.addresses.count());
+            (ranges.count(), all)
+        };
+        let parts = || self.side(cell, ENI_ADDRESSES).iter().map(part);
+        let destinations = self.plain(cell, DESTINATIONS).map_or(0, Ranges::count);
+        let asked = self.question.destinations.count();
+        if let CellVerdict::NoInterface(_) = cell.verdict {
+            let (part, whole) = share_of_equals(parts(), self.origins.len());
+            return Share::ALL.times(part, whole).times(destinations.into(), asked.into());
+        }
+        let counting = || self.counted.iter().copied().filter(|counted| *counted > 0);
+        let (most, least) = (counting().max().unwrap_or(0), counting().min().unwrap_or(0));
+        if most == least {
+            let (part, whole) = share_of_equals(parts(), counting().count());
+            return Share::ALL.times(part, whole).times(destinations.into(), most.into());
+        }
+        let counted = |(number, _): &(u32, Ranges)| self.counted.get(*number as usize).copied();
+        let of_each = self.side(cell, ENI_ADDRESSES).iter().map(|side| {
+            let (part, whole) = part(side);
+            let (part, whole) = if part == whole { (1, 1) } else { (part, whole) };
+            (part * destinations, whole * counted(side).unwrap_or(0).max(1))
+        });
+        let (part, whole) = share_of_equals(of_each, counting().count());
+        Share::ALL.times(part, whole)
+    }
+
+    /// Every position of the gateway counts the same, and so does every address that it may have there.
+    fn share_of_gateway(&self, cell: &Cell) -> (u128, u128) {
+        let side = self.side(cell, GATEWAY_ADDRESSES);
+        let Some((kind, _)) = side.first() else { return (1, 1) };
+        let (ix, _) = gateway_of(*kind);
+        let all = self.gateways.get(ix.get()).map_or(&[][..], |all| all);
+        let part = |(kind, ranges): &(u32, Ranges)| {
+            let (_, position) = gateway_of(*kind);
+            (ranges.count(), all.get(position).map_or(0, Ranges::count))
+        };
+        share_of_equals(side.iter().map(part), all.len())
+    }
+}
+
+fn gateway_of(kind: u32) -> (NatGatewayIx, usize) {
+    (NatGatewayIx::from((kind >> 8) as usize), (kind & 0xff) as usize)
+}
+
+/// Adds parts of wholes, each of which is one of so many equal parts.
+fn share_of_equals(parts: impl Iterator<Item = (u64, u64)>, of: usize) -> (u128, u128) {
+    // A part of nothing is App Runner's own egress, which has no addresses: it is all there is.
+    let full = |(part, whole): (u64, u64)| if part == whole { (1, 1) } else { (part, whole) };
+    let parts: Vec<(u64, u64)> = parts.map(full).collect();
+    let multiple = |common, (_, whole): &(u64, u64)| lcm(common, u128::from(*whole));
+    // Without a common multiple of this size, the shares of the parts are rounded.
+    let common = parts.iter().try_fold(1, multiple).unwrap_or(1 << 64);
+    let of_common = |(part, whole): &(u64, u64)| match common % u128::from(*whole) {
+        0 => common / u128::from(*whole) * u128::from(*part),
+        _ => common * u128::from(*part) / u128::from(*whole),
+    };
+    (parts.iter().map(of_common).sum(), common * of as u128)
+}
+
+/// Returns the least common multiple, if it leaves room to count with.
+fn lcm(a: u128, b: u128) -> Option<u128> {
+    (a / gcd(a, b)).checked_mul(b).filter(|common| *common < 1 << 64)
+}
+
+fn gcd(a: u128, b: u128) -> u128 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}

@@ -1,0 +1,208 @@
+//! Cells of destination addresses, and which of them are alike: they lead over the same rule sets, and match the same
+//! rules of each.
+
+use super::judge::{Judge, Packet};
+use super::map::HashMap;
+use super::origin::Origin;
+use super::ranges::{Range, Ranges};
+use super::rule_sets::{self, MatchId, Matches, Meeting, RuleSetId, Sees};
+use super::sameness::{Likeness, Sameness};
+use crate::pipeline::stage::internet_gateway;
+use crate::pipeline::{Denial, Reason};
+use crate::vpc::path::{self, Hops, ReturnTo};
+use crate::vpc::security_group::Remote;
+use crate::vpc::{NatGatewayIx, RuleRef, Snapshot};
+use std::net::Ipv4Addr;
+
+/// Destinations that are alike.
+pub(super) struct Group {
+    pub(super) destinations: Ranges,
+    /// One of them.
+    pub(super) first: u32,
+    pub(super) entry: Entry,
+}
+
+/// What becomes of a packet before its path, or which path it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// It is dropped at once.
+    Refused(Denial),
+    /// It is delivered to a service that nothing filters.
+    Exempt,
+    /// It takes a path, by position, if the groups of the ENI admit it.
+    Path {
+        /// The rules of these groups that match the destination; `None` for App Runner's own egress.
+        egress: Option<MatchId>,
+        /// The position among [`Destinations::paths`].
+        path: usize,
+    },
+}
+
+/// A path of a group of destinations.
+pub(super) struct Path {
+    pub(super) hops: Hops,
+    pub(super) likeness: Likeness,
+    /// What the request meets.
+    pub(super) met: Vec<Meeting>,
+}
+
+/// The destinations of a question, as one origin reaches them.
+pub(super) struct Destinations {
+    pub(super) groups: Vec<Group>,
+    pub(super) paths: Vec<Path>,
+}
+
+/// Where addresses of an origin's senders begin to differ in the routes that replies take to them.
+pub(super) struct Coarse {
+    pub(super) enis: Vec<Range>,
+    /// Of each NAT gateway, at each position.
+    pub(super) gateways: Vec<Vec<(usize, Range)>>,
+}
+
+/// A NAT gateway, the position of one of its addresses, and a range that it may be in.
+pub(super) type AtGateway = (NatGatewayIx, usize, Range);
+
+impl Coarse {
+    /// Lists the addresses of a NAT gateway to which replies may return; `None` if there is no gateway.
+    pub(super) fn gateway(&self, ix: Option<NatGatewayIx>) -> Vec<Option<AtGateway>> {
+        let Some(ix) = ix else { return vec![None] };
+        let all = self.gateways.get(ix.get()).map_or(&[][..], |all| all);
+        all.iter().map(|(position, range)| Some((ix, *position, *range))).collect()
+    }
+}
+
+/// What groups destinations.
+pub(super) struct Grouping<'g, 'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) sameness: &'g Sameness<'a>,
+    pub(super) judge: &'g Judge<'a>,
+    pub(super) matches: &'g mut Matches<'a>,
+    pub(super) origin: &'g Origin,
+    pub(super) coarse: &'g Coarse,
+    /// A position on the axis of ports; which one makes no difference.
+    pub(super) port: u32,
+}
+
+/// What the members of a group have in common.
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    Refused(Reason, RuleRef),
+    Exempt,
+    Path(Option<MatchId>, usize),
+}
+
+/// What destinations with one path have in common.
+#[derive(PartialEq, Eq, Hash)]
+struct PathKey {
+    request: Likeness,
+    replies: Vec<Likeness>,
+    matches: Vec<MatchId>,
+    special: Special,
+}
+
+/// What else the walk knows of an address.
+#[derive(PartialEq, Eq, Hash)]
+struct Special {
+    refused_by_internet_gateway: Option<Reason>,
+    is_link_local: bool,
+    is_own: bool,
+    is_task: bool,
+}
+
+impl Grouping<'_, '_> {
+    /// Groups the cells.
+    pub(super) fn group(&mut self, cells: impl Iterator<Item = Range>) -> Destinations {
+        let mut found = Destinations { groups: Vec::new(), paths: Vec::new() };
+        let mut ranges: Vec<Vec<Range>> = Vec::new();
+        let (mut known, mut known_paths) = (HashMap::default(), HashMap::default());
+        for cell in cells {
+            let entry = self.entry(cell.0, &mut known_paths, &mut found.paths);
+            let key = match entry {
+                Entry::Refused(Denial { reason, decided_by }) => Key::Refused(reason, decided_by),
+                Entry::Exempt => Key::Exempt,
+                Entry::Path { egress, path } => Key::Path(egress, path),
+            };
+            let at = *known.entry(key).or_insert_with(|| {
+                let destinations = Ranges::default();
+                found.groups.push(Group { destinations, first: cell.0, entry });
+                ranges.push(Vec::new());
+                found.groups.len() - 1
+            });
+            ranges[at].push(cell);
+        }
+        for (group, ranges) in found.groups.iter_mut().zip(ranges) {
+            group.destinations = Ranges::new(ranges);
+        }
+        found
+    }
+
+    fn entry(
+        &mut self,
+        to: u32,
+        known: &mut HashMap<PathKey, usize>,
+        paths: &mut Vec<Path>,
+    ) -> Entry {
+        let choice = self.origin.first_choice();
+        let packet = Packet { task: self.origin.task, to, port: self.port, choice };
+        match self.judge.enters(&packet) {
+            Ok(true) => {}
+            Ok(false) => return Entry::Exempt,
+            Err(denial) => return Entry::Refused(self.sameness.denial(denial)),
+        }
+        let address = Ipv4Addr::from(to);
+        let hops = path::request(self.snapshot, self.origin.attachment, address);
+        let met = rule_sets::of_request(self.snapshot, self.sameness, &hops);
+        let likeness = self.sameness.likeness(&hops);
+        let mut matches = Vec::new();
+        self.add_matches(&met, address, &mut matches);
+        let replies = self.replies(&hops, address, &mut matches);
+        let special = self.special(address);
+        let key = PathKey { request: likeness.clone(), replies, matches, special };
+        let path = *known.entry(key).or_insert_with(|| {
+            paths.push(Path { hops, likeness, met });
+            paths.len() - 1
+        });
+        let eni = self.origin.eni();
+        let of = |ix| RuleSetId::Eni(self.sameness.eni(ix));
+        let egress = eni.map(|ix| self.matches.of(of(ix), address.into()));
+        Entry::Path { egress, path }
+    }
+
+    /// Lists how replies return, for each of the routes that they may take.
+    fn replies(
+        &mut self,
+        hops: &Hops,
+        server: Ipv4Addr,
+        matches: &mut Vec<MatchId>,
+    ) -> Vec<Likeness> {
+        let (Some(eni), None) = (self.origin.eni(), hops.dead_end) else { return Vec::new() };
+        let mut replies = Vec::new();
+        for gateway in self.coarse.gateway(hops.nat_gateway()) {
+            for (first, _) in &self.coarse.enis {
+                let eni_address = Ipv4Addr::from(*first);
+                let nat_gateway = gateway.map(|(ix, _, (first, _))| (ix, Ipv4Addr::from(first)));
+                let to = ReturnTo { eni, eni_address, nat_gateway };
+                let reply = path::reply(self.snapshot, to, server);
+                self.add_matches(&rule_sets::of_reply(self.snapshot, &reply), server, matches);
+                replies.push(self.sameness.likeness(&reply));
+            }
+        }
+        replies
+    }
+
+    fn add_matches(&mut self, met: &[Meeting], address: Ipv4Addr, matches: &mut Vec<MatchId>) {
+        let remote = Remote::from(address);
+        for meeting in met.iter().filter(|meeting| meeting.sees == Sees::Destination) {
+            matches.push(self.matches.of(meeting.rules, remote));
+        }
+    }
+
+    fn special(&self, address: Ipv4Addr) -> Special {
+        Special {
+            refused_by_internet_gateway: internet_gateway::refused_destination(address),
+            is_link_local: address.is_link_local(),
+            is_own: internet_gateway::is_own(self.snapshot, address),
+            is_task: self.snapshot.task(address).is_some(),
+        }
+    }
+}

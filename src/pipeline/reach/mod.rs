@@ -1,0 +1,40 @@
+//! Verdicts over sets of packets: what becomes of everything that a service may send.
+//!
+//! A question leaves open what AWS leaves open: where a task is attached, which private address its ENI and a NAT gateway
+//! have, which ports they draw, which of its addresses a NAT gateway takes; and it may ask for many destinations and ports.
+//! The packets are split into **cells** that no rule tells apart, the walk judges one packet of each, and cells with the
+//! same verdict are merged into **classes**. No rule is evaluated here: rules only say where cells begin.
+//!
+//! - Destination addresses are split first. Those that lead over the same rule sets, and match the same rules of each, are
+//!   one group ([`destinations`]).
+//! - For each group, private addresses of the ENI and the NAT gateway are split by what sees them ([`senders`]).
+//! - For each sender, destination ports are split by the rules that match these addresses, and source ports by what the
+//!   reply meets, which sees no destination port: so a cell is a product ([`cells`]).
+
+mod answer;
+mod ask;
+mod attachments;
+mod cells;
+mod classes;
+mod cuts;
+mod destinations;
+mod egress;
+mod judge;
+mod map;
+mod merge;
+mod origin;
+mod overlaps;
+mod ports;
+mod question;
+mod ranges;
+mod rule_sets;
+mod sameness;
+mod senders;
+mod stretch;
+
+pub use answer::{Answer, Class, GatewayAddress, Interrupted, SetVerdict, Share};
+pub use ask::ask;
+pub use attachments::attachments;
+pub use ports::{PortRange, Ports};
+pub use question::Question;
+pub use ranges::{Range, Ranges};
