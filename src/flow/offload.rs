@@ -393,7 +393,7 @@ mod tests {
             *kernel.punted.lock().unwrap() = Some(4);
             flow.punted(Side::Egress)
         });
-        let said = Window { end: 100, ack: 70 };
+        let said = Window { end: 100, ack: 70, claimed: 0 };
         flow.tcp.catch_up(true, said);
         flow.release_barrier_in_sequence(Side::Egress, punted);
         assert!(!flow.request_barrier_release(Side::Egress), "the first request is pending");
@@ -512,7 +512,7 @@ mod tests {
     #[test]
     fn regression_the_cache_is_told_what_user_space_observes() {
         let (_table, flow, kernel) = offloaded();
-        let said = Window { end: 100, ack: 70 };
+        let said = Window { end: 100, ack: 70, claimed: 0 };
         flow.tcp.catch_up(false, said);
         flow.count(Instant(5), Side::Return, 1, 40);
         flow.count_only(Side::Return, 1, 40);
@@ -530,7 +530,7 @@ mod tests {
         kernel.forwards(0, 1000, 1);
         flow.withdraw_offload();
         assert_eq!(said(0).end, 1000);
-        let newer = Window { end: 5000, ack: 0 };
+        let newer = Window { end: 5000, ack: 0, claimed: 0 };
         flow.tcp.catch_up(true, newer);
         kernel.forwards(0, 500, 2);
         kernel.forwards(1, 3 << 30, 2);

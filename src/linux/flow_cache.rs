@@ -31,6 +31,8 @@ const MAX_FLOWS: u32 = 131_072;
 const SLOT: usize = size_of::<Slot>() / WORD;
 const DIRECTION: usize = size_of::<Direction>() / WORD;
 const WORD: usize = size_of::<u64>();
+/// Where a slot has what its directions claim, in words.
+const CLAIMED: usize = std::mem::offset_of!(Slot, claimed) / WORD;
 /// In the count of punted packets, as there.
 const OPEN: u64 = 1 << 63;
 const IN_SEQUENCE: u64 = 1 << 62;
@@ -215,12 +217,19 @@ impl FlowCache {
                     place.store(word, Relaxed);
                 }
             }
+            if let Some(place) = self.claimed(slot, direction) {
+                place.store(own.window.claimed, Relaxed);
+            }
         }
         Some(slot)
     }
 
     fn word(&self, slot: u32, direction: usize, at: usize) -> Option<&AtomicU64> {
         self.counters.get(index(slot, direction) + at)
+    }
+
+    fn claimed(&self, slot: u32, direction: usize) -> Option<&AtomicU64> {
+        self.counters.get(slot as usize * SLOT + CLAIMED + direction)
     }
 
     fn punted(&self, slot: u32, direction: usize) -> Option<u64> {
@@ -230,12 +239,16 @@ impl FlowCache {
 
     fn tell(&self, slot: u32, direction: usize, said: Window) {
         let word = |at| self.word(slot, direction, at);
-        if let (Some(end), Some(ack), Some(punted)) =
-            (word(word_of!(end)), word(word_of!(ack)), word(word_of!(punted)))
-        {
+        if let (Some(end), Some(ack), Some(claimed), Some(punted)) = (
+            word(word_of!(end)),
+            word(word_of!(ack)),
+            self.claimed(slot, direction),
+            word(word_of!(punted)),
+        ) {
             punted.fetch_and(!IN_SEQUENCE, AcqRel);
             end.fetch_max(said.end, AcqRel);
             ack.fetch_max(said.ack, AcqRel);
+            claimed.fetch_max(said.claimed, AcqRel);
         }
     }
 
@@ -263,7 +276,11 @@ impl FlowCache {
             segments: word(word_of!(segments)),
             bytes: word(word_of!(bytes)),
             last_seen: Instant(word(word_of!(seen))),
-            window: Window { end: word(word_of!(end)), ack: word(word_of!(ack)) },
+            window: Window {
+                end: word(word_of!(end)),
+                ack: word(word_of!(ack)),
+                claimed: self.claimed(slot, direction).map_or(0, |word| word.load(Relaxed)),
+            },
         }
     }
 

@@ -122,6 +122,15 @@ fn regression_an_acknowledgement_of_what_was_never_sent_hides_no_end() {
     }
 }
 
+#[test]
+fn regression_more_in_flight_than_is_accepted_hides_no_end() {
+    for segments_in_flight in [9, 13, 40] {
+        for egress in [true, false] {
+            each_end(|call| call.stream(egress, 600, segments_in_flight, 8 << 20));
+        }
+    }
+}
+
 /// A segment that user space has judged may not be sent on yet when the next one comes to the kernel.
 #[test]
 fn data_in_sequence_do_not_overtake_what_was_judged_and_is_not_sent_on() {
@@ -214,6 +223,24 @@ impl Call {
         for _ in 0..times {
             self.at[1] = self.at[1].wrapping_add(ahead - 5);
             assert!(!self.says(false) && !self.says(true), "the kernel carries it");
+        }
+    }
+
+    /// One side says so often something that lies so far ahead of what it said before. The other one acknowledges it when
+    /// so many segments are in flight.
+    fn stream(&mut self, egress: bool, times: usize, in_flight: usize, ahead: u32) {
+        let side = usize::from(!egress);
+        let mut sent = Vec::new();
+        for time in 0..times + in_flight {
+            if time < times {
+                self.at[side] = self.at[side].wrapping_add(ahead - 5);
+                assert!(!self.says(egress), "the kernel carries it");
+                sent.push(self.at[side]);
+            }
+            if let Some(acknowledged) = time.checked_sub(in_flight) {
+                let octets = self.segment(!egress, TcpFlags::ACK, sent[acknowledged], &[]);
+                assert!(self.pass(!egress, &octets).is_none(), "the kernel carries it");
+            }
         }
     }
 

@@ -128,6 +128,8 @@ pub(super) struct Direction {
 #[repr(C)]
 pub(super) struct Slot {
     pub(super) directions: [Direction; 2],
+    pub(super) claimed: [u64; 2],
+    pub(super) zero: [u64; 6],
 }
 
 /// What the next process has to know of a flow.

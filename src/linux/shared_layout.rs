@@ -52,7 +52,7 @@ fn own_layouts() -> BTreeMap<&'static str, Layout> {
             hop, direction, slot, zero, idle,
         },
         "direction" = Direction { packets, segments, bytes, seen, end, ack, floor, ceiling, punted },
-        "slot" = Slot { directions },
+        "slot" = Slot { directions, claimed, zero },
         "record" = Record { egress, returned, eni, nat, began, counted },
         "record_tuple" = RecordTuple { space, protocol, zero, source, destination, sport, dport },
         "record_port" = RecordPort { holder, space, address, port },

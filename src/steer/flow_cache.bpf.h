@@ -80,6 +80,10 @@ struct direction {
 
 struct slot {
 	struct direction directions[2];
+	// Of each direction: the end of what was sent further ahead than its end may move (src/flow/tcp.rs). A cache line that is
+	// asked for only where so much is in flight.
+	__u64 claimed[2];
+	__u64 zero[6];
 };
 
 struct {
@@ -271,16 +275,18 @@ static __always_inline int is_in_flight(struct direction *own, const struct dire
 	if ((__u32)end - own->floor <= MAX_FLIGHT / 2)
 		return 1;
 	acknowledged = *(volatile __u64 *)&other->ack;
-	if (end - acknowledged > MAX_FLIGHT)
+	if (end > acknowledged && end - acknowledged > MAX_FLIGHT)
 		return 0;
 	own->floor = acknowledged;
 	return 1;
 }
 
-// Moves the acknowledgement on, if it is of something that the other side has sent.
-static __always_inline void acknowledge(struct direction *own, const struct direction *other, __u32 number)
+// Moves the acknowledgement on, if it is of something that the other side has sent. One beyond its end counts if it has
+// claimed to be there, and moves that end.
+static __always_inline void acknowledge(struct direction *own, struct direction *other, __u64 *claimed,
+					__u32 number)
 {
-	__u64 ack = *(volatile __u64 *)&own->ack, end;
+	__u64 ack = *(volatile __u64 *)&own->ack, end, to;
 	__u32 further = number - (__u32)ack, room = own->ceiling - (__u32)ack, behind;
 
 	if (!further)
@@ -292,20 +298,34 @@ static __always_inline void acknowledge(struct direction *own, const struct dire
 	end = *(volatile __u64 *)&other->end;
 	own->ceiling = end;
 	behind = (__u32)end - number;
-	if (behind <= end)
+	if (behind > 1U << 31) {
+		to = end + (__u32)-behind;
+		if (to > *(volatile __u64 *)claimed)
+			return;
+		advance(&other->end, end, to);
+		advance(&own->ack, ack, to);
+	} else if (behind <= end) {
 		advance(&own->ack, ack, end - behind);
+	}
 }
 
-// What the engine would have noted of a segment.
-static __always_inline void track(struct direction *own, const struct direction *other,
-				  const struct tcphdr *tcp, __u32 payload)
+// Notes of a segment what the engine would.
+static __always_inline void track(struct slot *slot, __u32 direction, const struct tcphdr *tcp,
+				  __u32 payload)
 {
+	struct direction *own = &slot->directions[direction & 1];
+	struct direction *other = &slot->directions[!(direction & 1)];
+	__u64 *claimed = &slot->claimed[direction & 1];
 	__u64 end = *(volatile __u64 *)&own->end;
 	__u32 further = bpf_ntohl(tcp->seq) + payload - (__u32)end;
 
-	if (further && further < 1U << 31 && is_in_flight(own, other, end + further))
-		advance(&own->end, end, end + further);
-	acknowledge(own, other, bpf_ntohl(tcp->ack_seq));
+	if (further && further < 1U << 31) {
+		if (is_in_flight(own, other, end + further))
+			advance(&own->end, end, end + further);
+		else
+			advance(claimed, *(volatile __u64 *)claimed, end + further);
+	}
+	acknowledge(own, other, &slot->claimed[!(direction & 1)], bpf_ntohl(tcp->ack_seq));
 }
 
 // Whether a packet may pass, overtaking nothing: all of its direction that was punted before is sent on. `data` says that it
@@ -434,7 +454,7 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 
 		if ((void *)(tcp + 1) > end || !is_open(own, payload != 0, bpf_ntohl(tcp->seq)))
 			return MISS;
-		track(own, other, tcp, payload);
+		track(slot, entry->direction, tcp, payload);
 	} else if (!is_open(own, 0, 0)) {
 		return MISS;
 	}
