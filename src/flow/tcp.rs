@@ -25,7 +25,9 @@
 //!   the numbers go on where more than `MAX_FLIGHT` is in flight. The two directions confirm each other there; a forger,
 //!   who sends for one side, moves nothing. A FIN among what is claimed counts when it is acknowledged. A RST there does
 //!   not count, since nothing confirms it.
-//! - A SYN that begins a connection moves `end` to its own number, forward.
+//! - A SYN that begins a connection moves `end` to its own number, forward, and what the other side acknowledges to the
+//!   number before. One that comes twice, or late, moves nothing. An established connection begins again when a SYN|ACK
+//!   acknowledges another SYN of the inside: before that neither counts.
 
 use crate::packet::TcpFacts;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -86,6 +88,8 @@ struct Sent {
     claimed: AtomicU64,
     /// The end of a FIN that is to be acknowledged before it counts.
     fin: AtomicU64,
+    /// The number of the SYN that began the connection, as [`known`].
+    syn: AtomicU64,
 }
 
 impl Sent {
@@ -95,6 +99,16 @@ impl Sent {
             ack: self.ack.load(Relaxed),
             claimed: self.claimed.load(Relaxed),
         }
+    }
+
+    /// Begins with the SYN of this number, which takes so much sequence space.
+    fn begin(&self, other: &Self, number: u32, len: u32) {
+        let sent = self.end.load(Relaxed);
+        let further = number.wrapping_add(len).wrapping_sub(lower(sent));
+        let end = sent + u64::from(further);
+        self.syn.store(known(number), Relaxed);
+        self.end.fetch_max(end, Relaxed);
+        other.ack.fetch_max(end.saturating_sub(len.into()), Relaxed);
     }
 
     /// Moves the end on to that of a segment, if `other` has acknowledged enough. If not, it is claimed.
@@ -159,6 +173,8 @@ pub struct TcpTracker {
     flags: AtomicU8,
     egress: Sent,
     returned: Sent,
+    /// The number of another SYN of the inside since the connection is established, as [`known`]; 0 if there is none.
+    new_syn: AtomicU64,
 }
 
 impl TcpTracker {
@@ -242,12 +258,10 @@ impl TcpTracker {
         let further = segment.seq.wrapping_add(segment.sequence_len()).wrapping_sub(lower(sent));
         let goes_on = further < 1 << 31;
         let before = self.flags.load(Relaxed);
-        let begins = flags.syn() && (is_egress || self.returns_syn(segment, before));
         let end = sent + u64::from(further);
-        if begins {
-            sender.end.store(end, Relaxed);
-            self.flags.fetch_or(if is_egress { 0 } else { RETURN_SYN }, Relaxed);
-        } else if !flags.syn() {
+        if flags.syn() {
+            self.observe_syn(segment, is_egress, before);
+        } else {
             if flags.fin() || before & !(RETURN_SYN | ESTABLISHED) != 0 {
                 self.observe_end(segment, end, is_egress, goes_on);
             }
@@ -267,15 +281,42 @@ impl TcpTracker {
         true
     }
 
-    /// Whether a SYN from outside is of the handshake, or was sent blindly: it answers the SYN of the inside, or is the first
-    /// of a simultaneous open. An established flow begins again where the inside has sent a SYN, and its very number is met.
+    /// Takes a SYN into account, if it begins a connection.
     #[cold]
+    fn observe_syn(&self, segment: &TcpFacts, is_egress: bool, before: u8) {
+        let sender = self.sent(is_egress);
+        let is_established = before & ESTABLISHED != 0;
+        if is_established && !is_egress {
+            self.begin_again(segment);
+        } else if sender.syn.load(Relaxed) == known(segment.seq) {
+            // Sent twice.
+        } else if is_established {
+            self.new_syn.store(known(segment.seq), Relaxed);
+        } else if is_egress || self.returns_syn(segment, before) {
+            sender.begin(self.sent(!is_egress), segment.seq, segment.sequence_len());
+            self.flags.fetch_or(if is_egress { 0 } else { RETURN_SYN }, Relaxed);
+        }
+    }
+
+    /// Decides whether a SYN from outside is of the handshake, or was sent blindly: it answers the SYN of the inside, or is
+    /// the first of a simultaneous open.
     fn returns_syn(&self, segment: &TcpFacts, before: u8) -> bool {
         let behind = lower(self.egress.end.load(Relaxed)).wrapping_sub(segment.ack);
-        match (segment.flags.ack(), before & ESTABLISHED != 0) {
-            (true, true) => behind == 0,
-            (true, false) => behind < MAX_FLIGHT,
-            (false, established) => !established && before & RETURN_SYN == 0,
+        match segment.flags.ack() {
+            true => behind < MAX_FLIGHT,
+            false => before & RETURN_SYN == 0,
+        }
+    }
+
+    /// Begins an established connection again, if a SYN from outside meets the number of a new SYN of the inside.
+    fn begin_again(&self, segment: &TcpFacts) {
+        let number = segment.ack.wrapping_sub(1);
+        let new_syn = self.new_syn.load(Relaxed);
+        if segment.flags.ack() && new_syn == known(number) {
+            self.new_syn.store(0, Relaxed);
+            self.egress.begin(&self.returned, number, 1);
+            self.returned.begin(&self.egress, segment.seq, segment.sequence_len());
+            self.flags.fetch_and(RETURN_SYN | ESTABLISHED, Relaxed);
         }
     }
 
@@ -374,6 +415,12 @@ impl TcpTracker {
 #[inline]
 fn is_in_flight(end: u64, other: &Sent) -> bool {
     end.saturating_sub(other.ack.load(Relaxed)) <= MAX_FLIGHT.into()
+}
+
+/// A sequence number that was met: no such one is 0.
+#[inline]
+const fn known(number: u32) -> u64 {
+    1 << 32 | number as u64
 }
 
 /// The number in a segment (RFC 9293, 3.4).
@@ -788,6 +835,99 @@ mod tests {
         tcp.observe(&segment(ACK, 0x9000_0001, 0xa000_0001, 0), true);
         tcp.observe(&segment(RESET, 0xa000_0001, 0, 0), false);
         assert_eq!(tcp.state(), TcpState::Closed);
+    }
+
+    /// Data one way, acknowledged as they come.
+    fn send_acknowledged(
+        tcp: &TcpTracker,
+        is_egress: bool,
+        seq: u32,
+        other: u32,
+        total: u32,
+    ) -> u32 {
+        let mut seq = seq;
+        for _ in 0..total / 1000 {
+            tcp.observe(&segment(ACK, seq, other, 1000), is_egress);
+            seq = seq.wrapping_add(1000);
+            tcp.observe(&segment(ACK, other, seq, 0), !is_egress);
+        }
+        seq
+    }
+
+    #[test]
+    fn regression_a_syn_that_comes_late_or_twice_makes_no_room_for_a_rst() {
+        let syn_ack = (segment(SYN | ACK, 500, 101, 0), false);
+        let syn = (segment(SYN, 100, 0, 0), true);
+        let others =
+            [(segment(SYN, 7, 0, 0), true), (segment(SYN | ACK, 0x7000_0000, 101, 0), false)];
+        for late in [&[syn_ack][..], &[syn], &[syn, syn_ack], &[syn_ack, syn], &others] {
+            for before in [1000, 100_000_000] {
+                for after in [0, 100_000_000] {
+                    let tcp = established();
+                    let server = send_acknowledged(&tcp, false, 501, 101, before);
+                    let task = send_acknowledged(&tcp, true, 101, server, before);
+                    let windows = tcp.windows();
+                    for (segment, is_egress) in late {
+                        tcp.observe(segment, *is_egress);
+                    }
+                    assert_eq!(tcp.windows(), windows, "{late:?}");
+                    let server = send_acknowledged(&tcp, false, server, task, after);
+                    for rst in [0x9000_0000, 501, server - 1, server + 1, 0x7000_0001] {
+                        assert!(!tcp.observe(&segment(RESET, rst, 0, 0), false), "{late:?} {rst}");
+                    }
+                    assert_eq!(tcp.state(), TcpState::Established);
+                    assert!(tcp.observe(&segment(RESET, server, 0, 0), false), "{late:?}");
+                }
+            }
+        }
+    }
+
+    /// A server may send data behind its SYN before the task has answered (RFC 7413).
+    #[test]
+    fn regression_a_syn_that_is_sent_again_before_the_handshake_is_complete_moves_nothing() {
+        let tcp = TcpTracker::default();
+        tcp.observe(&segment(SYN, 100, 0, 50), true);
+        tcp.observe(&segment(SYN | ACK, 500, 151, 0), false);
+        tcp.observe(&segment(ACK, 501, 151, 1000), false);
+        let windows = tcp.windows();
+        tcp.observe(&segment(SYN, 100, 0, 0), true);
+        tcp.observe(&segment(SYN | ACK, 500, 151, 0), false);
+        assert_eq!(tcp.windows(), windows);
+        for rst in [499, 0x9000_0000, 1502] {
+            assert!(!tcp.observe(&segment(RESET, rst, 0, 0), false), "{rst}");
+        }
+        tcp.observe(&segment(ACK, 151, 1501, 0), true);
+        assert_eq!(tcp.state(), TcpState::Established);
+    }
+
+    #[test]
+    fn regression_a_connection_that_begins_again_is_tracked_wherever_its_numbers_are() {
+        let numbers = [0, 99, 101, 5000, 0x7fff_ffff, 0x9000_0000, u32::MAX - 1];
+        for (task, server) in numbers.into_iter().flat_map(|t| numbers.map(|s| (t, s))) {
+            for half_closed in [false, true] {
+                let tcp = established();
+                let at = send_acknowledged(&tcp, false, 501, 101, 100_000);
+                if half_closed {
+                    tcp.observe(&segment(FIN | ACK, at, 101, 0), false);
+                }
+                tcp.observe(&segment(SYN, task, 0, 0), true);
+                tcp.observe(&segment(SYN, task, 0, 0), true);
+                let (first, other) = (task.wrapping_add(1), server.wrapping_add(1));
+                tcp.observe(&segment(SYN | ACK, server, first, 0), false);
+                tcp.observe(&segment(SYN | ACK, server, first, 0), false);
+                for rst in
+                    [other.wrapping_add(1), server.wrapping_add(1 << 28), server.wrapping_sub(1)]
+                {
+                    assert!(!tcp.observe(&segment(RESET, rst, 0, 0), false), "{task} {server}");
+                }
+                tcp.observe(&segment(ACK, first, other, 0), true);
+                assert!(tcp.is_steady(), "{task} {server}");
+                let at = send_acknowledged(&tcp, false, other, first, 100_000);
+                assert_eq!(tcp.windows().map(|w| lower(w.end)), [first, at]);
+                assert_eq!(tcp.windows().map(|w| lower(w.ack)), [at, first]);
+                assert!(tcp.observe(&segment(RESET, at, 0, 0), false), "{task} {server}");
+            }
+        }
     }
 
     #[test]

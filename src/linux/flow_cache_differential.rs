@@ -15,6 +15,7 @@ use ipnetwork::Ipv4Network;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
@@ -374,7 +375,9 @@ impl Bed {
         let eni = snapshot.choose_eni(ServiceIx(0), 1);
         let task = Task { service: ServiceIx(0), number: 1, address: TASK, eni };
         let snapshot = snapshot.with_task(task);
-        let netns = Netns::create(&format!("egret-unit-{}-{seed}", std::process::id())).unwrap();
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Relaxed);
+        let netns = Netns::create(&format!("egret-unit-{}-{count}", std::process::id())).unwrap();
         let (steer, cache) = Steer::load_with_cache(&netns).unwrap();
         let address = snapshot.eni(eni.unwrap()).address;
         let nat = snapshot.parts().nat_gateways[0].addresses[0];
