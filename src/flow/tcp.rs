@@ -3,11 +3,12 @@
 //! # What is known of each direction
 //!
 //! How far its sender has come, and how far it has acknowledged the other side: [`Window`]. Both count on beyond 2^32, so
-//! that they only grow, and the greater of two is the later one, however much was carried in between. Whoever sees segments
-//! reports them so, and nothing that is reported late, twice or in another order sets anything back:
+//! that they only grow, and the greater of two is the later one, however much was carried in between. A report that comes
+//! late, twice or in another order sets nothing back. Segments are reported by
 //!
-//! - a worker, for the segments that it handles ([`TcpTracker::observe`]). One worker writes each direction, so plain loads
-//!   and stores suffice; only the flags are combined atomically;
+//! - a worker, for those that it handles ([`TcpTracker::observe`]). One worker moves each direction on with plain loads and
+//!   stores, which cost less than atomic maxima. So the number of a sync at the very moment may be lost to a lower one: the
+//!   next segment, or the next sync, brings it again;
 //! - the tc programs, for those that they carry, by the same rules (`track` in `src/steer/flow_cache.bpf.h`). Their numbers
 //!   begin with these when a flow is offloaded, are told what user space observes meanwhile
 //!   ([`CacheEntries::tell`](super::CacheEntries::tell)), and are taken from there at each sync (`catch_up`): before a
@@ -42,8 +43,8 @@ const RETURN_RST: u8 = 32;
 const EGRESS_CLAIMED_FIN: u8 = 64;
 const RETURN_CLAIMED_FIN: u8 = 128;
 
-/// How far ahead of what is acknowledged anything counts at once: twice the largest window that Linux opens unless it is told to,
-/// and one in 64 of all numbers. As in `src/steer/flow_cache.bpf.h`.
+/// How far ahead of what is acknowledged anything counts at once: twice the largest window that Linux opens unless it is
+/// told to, and one in 64 of all numbers. As in `src/steer/flow_cache.bpf.h`.
 const MAX_FLIGHT: u32 = 1 << 26;
 
 /// Where a TCP flow is in its life.
