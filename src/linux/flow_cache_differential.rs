@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use super::flow_cache::FlowCache;
+use super::root::is_root;
 use super::{Link, Mac, Netns, Steer, clock, netns};
 use crate::config::Lab;
 use crate::flow::{Flow, FlowKey, Instant, Side, TcpState};
@@ -80,7 +81,7 @@ vpc_connector = "main"
 
 #[test]
 fn both_paths_give_the_same_verdicts_octets_and_counters() {
-    if !nix::unistd::geteuid().is_root() {
+    if !is_root() {
         return;
     }
     for seed in 1..=3 {
@@ -135,7 +136,7 @@ fn regression_more_in_flight_than_is_accepted_hides_no_end() {
 /// A segment that user space has judged may not be sent on yet when the next one comes to the kernel.
 #[test]
 fn data_in_sequence_do_not_overtake_what_was_judged_and_is_not_sent_on() {
-    if !nix::unistd::geteuid().is_root() {
+    if !is_root() {
         return;
     }
     let mut call = Call::new();
@@ -157,7 +158,7 @@ fn data_in_sequence_do_not_overtake_what_was_judged_and_is_not_sent_on() {
 
 /// Lets two ends talk in a way that the kernel carries, ends their connection in each way, and finds it closed.
 fn each_end(talk: impl Fn(&mut Call)) {
-    if !nix::unistd::geteuid().is_root() {
+    if !is_root() {
         return;
     }
     for end in [End::Fins, End::TaskResets, End::ServerResets] {
