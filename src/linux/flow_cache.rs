@@ -1,5 +1,6 @@
-//! The cache of offloaded flows, which the tc programs carry by themselves (`src/steer/flow_cache.bpf.h`): entries go in here when the engine asks
-//! for a flow, and come out when the flow table says so.
+//! The cache of offloaded flows, which the tc programs carry by themselves (`src/steer/flow_cache.bpf.h`).
+//!
+//! Entries go in here when the engine asks for a flow, and come out when the flow table says so.
 //!
 //! An entry holds a verdict of the engine, made under one generation of the configuration; entries of any other generation
 //! are not used, so [`FlowCache::use_generation`] makes all of them stale with one write. Where a packet leaves is
@@ -134,7 +135,7 @@ impl FlowCache {
         lock(&self.generation).get(&0, 0).map(Generation).map_err(trouble("generation"))
     }
 
-    /// Entries are used until then, in nanoseconds of [`clock::now`](super::clock::now); at 0 for as long as they are there.
+    /// Has entries used until then, in nanoseconds of [`clock::now`](super::clock::now); at 0 for as long as they are there.
     ///
     /// # Errors
     ///
@@ -156,11 +157,16 @@ impl FlowCache {
         })
     }
 
-    fn put(self: &Arc<Self>, candidate: &Candidate, begin: [CacheCounters; 2]) -> Option<Lease> {
+    fn put(
+        self: &Arc<Self>,
+        candidate: &Candidate,
+        begin: [CacheCounters; 2],
+    ) -> Option<SlotEntries> {
         let flow = &candidate.flow;
         let (task, out) = self.read_tables().links(flow.inside().src(), &candidate.egress)?;
         let slot = self.lease(begin)?;
-        let mut carrier = Lease { cache: Arc::clone(self), slot, keys: [None; 2], is_whole: true };
+        let mut carrier =
+            SlotEntries { cache: Arc::clone(self), slot, keys: [None; 2], is_whole: true };
         if let Some(records) = &self.records {
             // The next process would take the record that the slot had before for this flow's.
             lock(records).insert(slot, Plain((&HandoverRecord::of(flow)).into()), 0).ok()?;
@@ -185,7 +191,7 @@ impl FlowCache {
         Some(carrier)
     }
 
-    /// A slot that begins with these figures.
+    /// Takes a slot, whose counters begin with these.
     fn lease(&self, begin: [CacheCounters; 2]) -> Option<u32> {
         let mut slots = lock(&self.slots);
         let slot = match slots.free.pop() {
@@ -245,6 +251,12 @@ impl FlowCache {
             self.claimed(slot, direction),
             word(word_of!(punted)),
         ) {
+            let is_news = said.end > end.load(Acquire)
+                || said.ack > ack.load(Acquire)
+                || said.claimed > claimed.load(Acquire);
+            if !is_news {
+                return;
+            }
             punted.fetch_and(!IN_SEQUENCE, AcqRel);
             end.fetch_max(said.end, AcqRel);
             ack.fetch_max(said.ack, AcqRel);
@@ -294,16 +306,16 @@ impl FlowCache {
     }
 }
 
-/// A flow's entries.
+/// A flow's entries, and the slot of its counters.
 #[derive(Debug)]
-struct Lease {
+struct SlotEntries {
     cache: Arc<FlowCache>,
     slot: u32,
     keys: [Option<shared::FlowKey>; 2],
     is_whole: bool,
 }
 
-impl CacheEntries for Lease {
+impl CacheEntries for SlotEntries {
     fn counters(&self) -> [CacheCounters; 2] {
         [0, 1].map(|direction| self.cache.read(self.slot, direction))
     }
@@ -333,7 +345,7 @@ impl CacheEntries for Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for SlotEntries {
     fn drop(&mut self) {
         lock(&self.cache.slots).free.push(self.slot);
     }
@@ -392,7 +404,7 @@ fn entry_of(
     }
 }
 
-/// Which slot an entry is of; `None` for that of the way back.
+/// Returns the slot of an entry that carries packets from the task; `None` for one that carries those back to it.
 pub(super) fn egress_slot(entry: &FlowEntry) -> Option<u32> {
     (entry.direction == 0).then_some(entry.slot)
 }

@@ -5,7 +5,7 @@
 
 use super::programs::CACHING;
 use super::shared::{
-    Counted, Direction, FlowEntry, FlowKey, LinkEntry, Owned, Prefix, Record, RecordCounted,
+    Direction, DropCounterKey, FlowEntry, FlowKey, LinkEntry, Owned, Prefix, Record, RecordCounted,
     RecordPort, RecordTuple, Slot, Task,
 };
 use super::sys::Plain;
@@ -45,7 +45,7 @@ fn own_layouts() -> BTreeMap<&'static str, Layout> {
         "owned" = Owned { space, address },
         "prefix" = Prefix { tun, address },
         "link" = LinkEntry { ifindex, far, near },
-        "counted" = Counted { ifindex, reason },
+        "drop_counter_key" = DropCounterKey { ifindex, reason },
         "flow_key" = FlowKey { link, source, destination, sport, dport, protocol, zero },
         "flow_entry" = FlowEntry {
             generation, out, far, near, source, destination, sport, dport, addresses, ports, mtu,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-// Offloaded flows, established ones that the engine has decided on: rewritten, counted and sent on here. Nothing is decided: an entry is
-// one direction's verdict, made in user space under one generation of the configuration, and whatever is not plainly what
-// that verdict was about is punted to the engine as if there were no cache.
+// The flow cache: rewrites, counts and sends on the packets of offloaded flows. It decides nothing. An entry is one
+// direction's verdict, made in user space under one generation of the configuration; a packet that the verdict may not be
+// about is punted to the engine, as if there were no cache.
 //
 // Keys, values and counters are mirrored in src/linux/shared.rs.
 
@@ -69,12 +69,12 @@ struct direction {
 	// both when user space moves them and when a CPU does (src/flow/tcp.rs).
 	__u64 end;
 	__u64 ack;
-	// Of this side alone: the other one's acknowledgement and end, when they were last looked at. At first they are such
-	// that they are looked at.
+	// Copies of the other direction's ack and end, lower halves, as they were when this direction last read them: so the
+	// other one's cache line is read seldom. User space sets them so that the first packet reads both.
 	__u32 floor;
 	__u32 ceiling;
-	// How many packets were punted since there is an entry, as the direction is not open: until user space has sent on
-	// what it had of it, all are. OPEN and IN_SEQUENCE are bits of this.
+	// How many packets the reordering barrier has punted since the entry was made. The bits OPEN and IN_SEQUENCE say when
+	// the barrier ends.
 	__u64 punted;
 };
 
@@ -328,8 +328,8 @@ static __always_inline void track(struct slot *slot, __u32 direction, const stru
 	acknowledge(own, other, &slot->claimed[!(direction & 1)], bpf_ntohl(tcp->ack_seq));
 }
 
-// Whether a packet may pass, overtaking nothing: all of its direction that was punted before is sent on. `data` says that it
-// begins with this number.
+// Returns whether the direction's reordering barrier lets a packet pass; counts the packet as punted if not. `data` says
+// that the packet has data, which begin with the number `seq`.
 static __always_inline int is_open(struct direction *own, int data, __u32 seq)
 {
 	__u64 before;
