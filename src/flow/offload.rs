@@ -297,8 +297,12 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn table() -> (FlowTable<u8>, Arc<Flow>) {
+        table_of(Protocol::Tcp)
+    }
+
+    fn table_of(protocol: Protocol) -> (FlowTable<u8>, Arc<Flow>) {
         let (task, server) = (Ipv4Addr::new(100, 64, 0, 1), Ipv4Addr::new(203, 0, 113, 10));
-        let tuple = Tuple { protocol: Protocol::Tcp, src: task, dst: server, sport: 1, dport: 443 };
+        let tuple = Tuple { protocol, src: task, dst: server, sport: 1, dport: 443 };
         let start = FlowStart {
             egress: FlowKey::new(Space::TASKS, tuple),
             returned: FlowKey::new(Space::INTERNET, tuple.reversed()),
@@ -316,7 +320,12 @@ mod tests {
     }
 
     fn offloaded() -> (FlowTable<u8>, Arc<Flow>, Arc<Kernel>) {
-        let (table, flow) = table();
+        offload(table())
+    }
+
+    fn offload(
+        (table, flow): (FlowTable<u8>, Arc<Flow>),
+    ) -> (FlowTable<u8>, Arc<Flow>, Arc<Kernel>) {
         table.allow_offload(&flow);
         let kernel = Arc::new(Kernel::default());
         assert!(flow.ask_for_offload() && !flow.ask_for_offload());
@@ -414,6 +423,24 @@ mod tests {
         assert_ne!(flow.punted(Side::Egress), Some(punted));
         flow.release_barrier(Side::Egress, punted);
         assert_eq!(kernel.released.lock().unwrap().len(), 3, "those entries are withdrawn");
+    }
+
+    #[test]
+    fn regression_a_punted_packet_without_tcp_numbers_takes_no_lock() {
+        for protocol in [Protocol::Udp, Protocol::Icmp] {
+            let (_table, flow, kernel) = offload(table_of(protocol));
+            let locked = flow.offload.active();
+            let (done, counted) = std::sync::mpsc::channel();
+            let other = Arc::clone(&flow);
+            let thread = std::thread::spawn(move || {
+                other.count(Instant(5), Side::Egress, 1, 100);
+                done.send(other.sent.packets()).unwrap();
+            });
+            assert_eq!(counted.recv_timeout(MINUTE), Ok(1), "{protocol}");
+            drop(locked);
+            thread.join().unwrap();
+            assert!(flow.is_offloaded() && kernel.told.lock().unwrap().is_empty());
+        }
     }
 
     #[test]
