@@ -45,7 +45,7 @@ const RETURN_CLAIMED_FIN: u8 = 128;
 
 /// How far ahead of what is acknowledged anything counts at once: twice the largest window that Linux opens unless it is
 /// told to, and one in 64 of all numbers. As in `src/steer/flow_cache.bpf.h`.
-const MAX_FLIGHT: u32 = 1 << 26;
+pub const MAX_FLIGHT: u32 = 1 << 26;
 
 /// Where a TCP flow is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use zerocopy::transmute;
 
 /// As in `flow_cache.bpf.h`.
-const MAX_FLOWS: u32 = 131_072;
+pub(super) const MAX_FLOWS: u32 = 131_072;
 /// Words of a slot of the counters, and of a direction in it.
 const SLOT: usize = size_of::<Slot>() / WORD;
 const DIRECTION: usize = size_of::<Direction>() / WORD;
@@ -35,8 +35,8 @@ const WORD: usize = size_of::<u64>();
 /// Where a slot has what its directions claim, in words.
 const CLAIMED: usize = std::mem::offset_of!(Slot, claimed) / WORD;
 /// In the count of punted packets, as there.
-const OPEN: u64 = 1 << 63;
-const IN_SEQUENCE: u64 = 1 << 62;
+pub(super) const OPEN: u64 = 1 << 63;
+pub(super) const IN_SEQUENCE: u64 = 1 << 62;
 
 /// Where a number of a direction is, in words.
 macro_rules! word_of {

@@ -129,7 +129,8 @@ pub(super) struct Direction {
 pub(super) struct Slot {
     pub(super) directions: [Direction; 2],
     pub(super) claimed: [u64; 2],
-    pub(super) zero: [u64; 6],
+    pub(super) number: u32,
+    pub(super) zero: [u32; 11],
 }
 
 /// What the next process has to know of a flow.

@@ -8,17 +8,24 @@
 #include <linux/in.h>
 #include <linux/tcp.h>
 
-// Two entries for each flow.
-#define MAX_FLOWS 131072
-// As in src/flow/tcp.rs.
-#define MAX_FLIGHT (1U << 26)
+// Numbers that user space has too. In an enum they are in the object's BTF, by which src/linux/shared_layout.rs compares
+// them.
+enum shared_number {
+	// Two entries for each flow.
+	MAX_FLOWS = 131072,
+	// As in src/flow/tcp.rs.
+	MAX_FLIGHT = 1 << 26,
+	OPEN_BIT = 63,
+	IN_SEQUENCE_BIT = 62,
+};
+
 // ICMP messages up to this size are checked here; larger ones are punted, as the engine drops one that is damaged.
 #define MAX_ICMP 128
 
 // In the count of punted packets: the direction is open; data may open it that begin where those end that user space has
 // sent on.
-#define OPEN (1ULL << 63)
-#define IN_SEQUENCE (1ULL << 62)
+#define OPEN (1ULL << OPEN_BIT)
+#define IN_SEQUENCE (1ULL << IN_SEQUENCE_BIT)
 
 #define FLAG_FIN 1
 #define FLAG_SYN 2
@@ -83,7 +90,9 @@ struct slot {
 	// Of each direction: the end of what was sent further ahead than its end may move (src/flow/tcp.rs). A cache line that is
 	// asked for only where so much is in flight.
 	__u64 claimed[2];
-	__u64 zero[6];
+	// Has the type that brings the shared numbers into the BTF; holds nothing.
+	enum shared_number number;
+	__u32 zero[11];
 };
 
 struct {

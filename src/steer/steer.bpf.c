@@ -58,7 +58,7 @@ struct link {
 
 struct drop_counter_key {
 	__u32 ifindex;
-	__u32 reason;
+	enum reason reason;
 };
 
 // Router end of a task's veth -> the task.
