@@ -31,7 +31,8 @@ fn compile_all() -> Result<(), String> {
 fn compile(source: &Path, object: &Path) -> Result<(), String> {
     let clang = std::env::var("CLANG").unwrap_or_else(|_| "clang".to_owned());
     let mut command = Command::new(&clang);
-    // v3: atomic operations that say what was there before. What a program does not use of it, its kernel need not have.
+    // v3 has the atomic operations that return the old value, which the flow cache uses. A program without any of them
+    // still loads on a kernel that knows no v3.
     command.args(["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3"]);
     if let Some(headers) = asm_headers() {
         command.arg("-I").arg(headers);

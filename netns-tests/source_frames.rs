@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 
 for_both_kinds!(
     regression_no_frame_of_a_task_carries_another_tasks_source,
+    regression_no_frame_of_a_task_gets_into_another_tasks_connection,
     no_ethertype_but_those_of_ip_gets_through,
     a_frame_that_changes_while_it_is_sent_carries_no_other_source,
     frames_from_outside_are_taken_only_without_tag_and_for_the_router,
@@ -22,11 +23,12 @@ const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const BROADCAST: Mac = Mac([0xff; 6]);
 const MULTICAST: Mac = Mac([1, 0, 0x5e, 0, 0, 0xfb]);
-/// Source port of [`frames::udp`], and the port that they go to.
+/// Source port of [`frames::udp`] and [`frames::tcp`], and the port that they go to.
 const PORTS: (u16, u16) = (5000, 53);
 
-/// Two tasks of one ENI, each with a flow of datagrams to the same server.
+/// Two tasks of one ENI, each with a flow to the same server.
 struct Bed {
+    protocol: &'static str,
     lab: Lab,
     tasks: [Agent; 2],
     server: Agent,
@@ -34,15 +36,26 @@ struct Bed {
 }
 
 impl Bed {
+    /// With flows of datagrams.
     fn up(device: &str, path: &'static str) -> Self {
+        Self::up_with(device, path, "udp")
+    }
+
+    fn up_with(device: &str, path: &'static str, protocol: &'static str) -> Self {
         let offload = if path == "offload" { "on" } else { "off" };
         let text = format!("offload = \"{offload}\"\n{}", crate::offload::LAB);
         let lab = Lab::up(device, &text);
         lab.egret_ok("task add web");
         let mut server = Lab::agent(&lab.netns("internet"));
-        server.ok(&json!(["serve_udp", HOST, PORTS.1]));
-        let tasks = ["web/1", "web/2"].map(|task| lab.task(task));
-        let mut bed = Self { lab, tasks, server, path };
+        let serve = if protocol == "tcp" { "serve" } else { "serve_udp" };
+        server.ok(&json!([serve, HOST, PORTS.1]));
+        let mut tasks = ["web/1", "web/2"].map(|task| lab.task(task));
+        if protocol == "tcp" {
+            for task in &mut tasks {
+                assert_eq!(task.ask(&json!(["open", "own", HOST, PORTS.1, PORTS.0])), PORTS.0);
+            }
+        }
+        let mut bed = Self { protocol, lab, tasks, server, path };
         (0..20).for_each(|_| bed.talk());
         bed.server.peers();
         for address in [FIRST, SECOND] {
@@ -51,9 +64,13 @@ impl Bed {
         bed
     }
 
-    /// One datagram of each task, and its echo.
+    /// One datagram or line of each task, and its echo.
     fn talk(&mut self) {
         for task in &mut self.tasks {
+            if self.protocol == "tcp" {
+                task.ok(&json!(["say", "own"]));
+                continue;
+            }
             assert_eq!(task.ask(&json!(["udp", HOST, PORTS.1, PORTS.0])), PORTS.0);
         }
     }
@@ -64,10 +81,14 @@ impl Bed {
         flows.iter().find(own).unwrap_or_else(|| panic!("{inside}: {flows:#?}")).clone()
     }
 
-    /// What both flows have had, and who carries them.
+    /// What both flows have had, and who carries them. The packets of TCP are not counted: acknowledgements come late.
     fn figures(&self) -> [(u64, u64, String); 2] {
         [FIRST, SECOND].map(|inside| {
-            let FlowRow { packets_out, packets_in, path, .. } = self.flow(inside);
+            let FlowRow { packets_out, packets_in, path, state, .. } = self.flow(inside);
+            if self.protocol == "tcp" {
+                assert_eq!(state, "established");
+                return (0, 0, path);
+            }
             (packets_out, packets_in, path)
         })
     }
@@ -92,6 +113,39 @@ impl Bed {
         assert_eq!(self.figures(), more);
         assert_eq!(self.flow(SECOND).path, self.path);
         assert_eq!(self.server.peers().len(), 2);
+    }
+}
+
+/// Every segment would be taken: the first task knows the numbers of the second one's connection.
+fn regression_no_frame_of_a_task_gets_into_another_tasks_connection(device: &str) {
+    for path in ["userspace", "offload"] {
+        let mut bed = Bed::up_with(device, path, "tcp");
+        let router = Mac::near(FIRST);
+        let numbers = bed.tasks[1].ask(&json!(["numbers", "own"]));
+        let numbers = [0, 1].map(|at| u32::try_from(numbers[at].as_u64().unwrap()).unwrap());
+        for packet in frames::tcp(SECOND, HOST, PORTS.1, numbers) {
+            bed.sends_in_vain("source-forged", &frames::ipv4(router, &packet));
+            bed.sends_in_vain("malformed-version", &frames::frame(router, IPV6, &packet));
+            for ethertype in [IPV4, IPV6] {
+                bed.sends_in_vain("not-ip", &tagged(router, &[0x8100], ethertype, &packet));
+            }
+            for to in [Mac::near(SECOND), Mac::far(SECOND), BROADCAST] {
+                bed.sends_in_vain("not-for-router", &frames::ipv4(to, &packet));
+            }
+        }
+        assert_eq!(bed.tasks[1].ask(&json!(["numbers", "own"])), json!(numbers));
+        bed.talk();
+        for address in [FIRST, SECOND] {
+            let flow = bed.flow(address);
+            assert_eq!((&*flow.path, &*flow.state), (path, "established"));
+        }
+        // They were right: from the task that they are of, the last one ends the connection.
+        let numbers = bed.tasks[1].ask(&json!(["numbers", "own"]));
+        let numbers = [0, 1].map(|at| u32::try_from(numbers[at].as_u64().unwrap()).unwrap());
+        let [.., rst] = frames::tcp(SECOND, HOST, PORTS.1, numbers);
+        bed.tasks[1].ok(&json!(["frames", "eth0", frames::ipv4(Mac::near(SECOND), &rst)]));
+        assert_eq!(bed.flow(SECOND).state, "closed");
+        assert_eq!(bed.flow(FIRST).state, "established");
     }
 }
 

@@ -69,6 +69,19 @@ def send(name):
     return "ok"
 
 
+def numbers(name):
+    """The next sequence numbers of a connection that was kept: this side's, and the other's."""
+    s = sockets[name]
+    # TCP_REPAIR, TCP_REPAIR_QUEUE and TCP_QUEUE_SEQ of linux/tcp.h; -1 ends it without a word to the other side.
+    s.setsockopt(socket.IPPROTO_TCP, 19, 1)
+    found = []
+    for queue in (2, 1):
+        s.setsockopt(socket.IPPROTO_TCP, 20, queue)
+        found.append(s.getsockopt(socket.IPPROTO_TCP, 21) & 0xFFFFFFFF)
+    s.setsockopt(socket.IPPROTO_TCP, 19, -1)
+    return found
+
+
 def close(name):
     sockets.pop(name).close()
     return "ok"
@@ -314,6 +327,7 @@ OPERATIONS = {
     "open": open_,
     "say": say,
     "send": send,
+    "numbers": numbers,
     "close": close,
     "udp": udp,
     "udp_segments": udp_segments,

@@ -27,6 +27,25 @@ pub fn tcp_ack(source: Ipv4Addr, destination: Ipv4Addr, port: u16) -> Vec<u8> {
     packet
 }
 
+/// Segments of a connection from port 5000 with these numbers, each of which a server takes: data, FIN and RST.
+pub fn tcp(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    port: u16,
+    [seq, ack]: [u32; 2],
+) -> [Vec<u8>; 3] {
+    let segment = || {
+        let builder = PacketBuilder::ipv4(source.octets(), destination.octets(), 64);
+        builder.tcp(5000, port, seq, 1000).ack(ack)
+    };
+    let plain = [(segment().psh(), &b"hello"[..]), (segment().fin(), b""), (segment().rst(), b"")];
+    plain.map(|(builder, payload)| {
+        let mut packet = Vec::new();
+        builder.write(&mut packet, payload).unwrap();
+        packet
+    })
+}
+
 /// Changes a packet, and makes its IPv4 checksum right again.
 pub fn with(mut packet: Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     change(&mut packet);

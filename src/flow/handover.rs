@@ -141,7 +141,7 @@ mod tests {
         let mut record = record(None);
         record.eni = None;
         record.counted = [[1, 2, 3], [4, 5, 6]].map(|own| Counted { own, offloaded: [10, 20, 30] });
-        let window = Window { end: 7 << 32, ack: 5 };
+        let window = Window { end: 7 << 32, ack: 5, claimed: 0 };
         let offloaded = CacheCounters {
             packets: 100,
             segments: 200,

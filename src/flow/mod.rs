@@ -38,7 +38,7 @@ pub use ports::{Exhausted, Limit, PoolKey, PortLease, PortPools};
 pub use side::Side;
 pub use state::{Flow, FlowStart};
 pub use table::{FlowEntry, FlowTable};
-pub use tcp::{TcpState, TcpTracker, Window};
+pub use tcp::{MAX_FLIGHT, TcpState, TcpTracker, Window};
 pub use tombstones::Tombstone;
 
 pub use crate::vpc::Space;

@@ -297,8 +297,12 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn table() -> (FlowTable<u8>, Arc<Flow>) {
+        table_of(Protocol::Tcp)
+    }
+
+    fn table_of(protocol: Protocol) -> (FlowTable<u8>, Arc<Flow>) {
         let (task, server) = (Ipv4Addr::new(100, 64, 0, 1), Ipv4Addr::new(203, 0, 113, 10));
-        let tuple = Tuple { protocol: Protocol::Tcp, src: task, dst: server, sport: 1, dport: 443 };
+        let tuple = Tuple { protocol, src: task, dst: server, sport: 1, dport: 443 };
         let start = FlowStart {
             egress: FlowKey::new(Space::TASKS, tuple),
             returned: FlowKey::new(Space::INTERNET, tuple.reversed()),
@@ -316,7 +320,12 @@ mod tests {
     }
 
     fn offloaded() -> (FlowTable<u8>, Arc<Flow>, Arc<Kernel>) {
-        let (table, flow) = table();
+        offload(table())
+    }
+
+    fn offload(
+        (table, flow): (FlowTable<u8>, Arc<Flow>),
+    ) -> (FlowTable<u8>, Arc<Flow>, Arc<Kernel>) {
         table.allow_offload(&flow);
         let kernel = Arc::new(Kernel::default());
         assert!(flow.ask_for_offload() && !flow.ask_for_offload());
@@ -393,7 +402,7 @@ mod tests {
             *kernel.punted.lock().unwrap() = Some(4);
             flow.punted(Side::Egress)
         });
-        let said = Window { end: 100, ack: 70 };
+        let said = Window { end: 100, ack: 70, claimed: 0 };
         flow.tcp.catch_up(true, said);
         flow.release_barrier_in_sequence(Side::Egress, punted);
         assert!(!flow.request_barrier_release(Side::Egress), "the first request is pending");
@@ -414,6 +423,24 @@ mod tests {
         assert_ne!(flow.punted(Side::Egress), Some(punted));
         flow.release_barrier(Side::Egress, punted);
         assert_eq!(kernel.released.lock().unwrap().len(), 3, "those entries are withdrawn");
+    }
+
+    #[test]
+    fn regression_a_punted_packet_without_tcp_numbers_takes_no_lock() {
+        for protocol in [Protocol::Udp, Protocol::Icmp] {
+            let (_table, flow, kernel) = offload(table_of(protocol));
+            let locked = flow.offload.active();
+            let (done, counted) = std::sync::mpsc::channel();
+            let other = Arc::clone(&flow);
+            let thread = std::thread::spawn(move || {
+                other.count(Instant(5), Side::Egress, 1, 100);
+                done.send(other.sent.packets()).unwrap();
+            });
+            assert_eq!(counted.recv_timeout(MINUTE), Ok(1), "{protocol}");
+            drop(locked);
+            thread.join().unwrap();
+            assert!(flow.is_offloaded() && kernel.told.lock().unwrap().is_empty());
+        }
     }
 
     #[test]
@@ -512,7 +539,7 @@ mod tests {
     #[test]
     fn regression_the_cache_is_told_what_user_space_observes() {
         let (_table, flow, kernel) = offloaded();
-        let said = Window { end: 100, ack: 70 };
+        let said = Window { end: 100, ack: 70, claimed: 0 };
         flow.tcp.catch_up(false, said);
         flow.count(Instant(5), Side::Return, 1, 40);
         flow.count_only(Side::Return, 1, 40);
@@ -530,7 +557,7 @@ mod tests {
         kernel.forwards(0, 1000, 1);
         flow.withdraw_offload();
         assert_eq!(said(0).end, 1000);
-        let newer = Window { end: 5000, ack: 0 };
+        let newer = Window { end: 5000, ack: 0, claimed: 0 };
         flow.tcp.catch_up(true, newer);
         kernel.forwards(0, 500, 2);
         kernel.forwards(1, 3 << 30, 2);

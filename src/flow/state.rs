@@ -156,11 +156,11 @@ impl Flow {
         self.tell_cache(side);
     }
 
-    /// Tells the flow cache what was observed of a direction of an offloaded flow: in a segment that was punted, for
+    /// Tells the flow cache what was observed of a direction of an offloaded TCP flow: in a segment that was punted, for
     /// instance.
     #[inline]
     fn tell_cache(&self, side: Side) {
-        if self.offload.is(OFFLOADED) {
+        if self.offload.is(OFFLOADED) && self.egress.tuple().protocol == Protocol::Tcp {
             self.tell_offloaded(side);
         }
     }

@@ -3,11 +3,12 @@
 //! # What is known of each direction
 //!
 //! How far its sender has come, and how far it has acknowledged the other side: [`Window`]. Both count on beyond 2^32, so
-//! that they only grow, and the greater of two is the later one, however much was carried in between. Whoever sees segments
-//! reports them so, and nothing that is reported late, twice or in another order sets anything back:
+//! that they only grow, and the greater of two is the later one, however much was carried in between. A report that comes
+//! late, twice or in another order sets nothing back. Segments are reported by
 //!
-//! - a worker, for the segments that it handles ([`TcpTracker::observe`]). One worker writes each direction, so plain loads
-//!   and stores suffice; only the flags are combined atomically;
+//! - a worker, for those that it handles ([`TcpTracker::observe`]). One worker moves each direction on with plain loads and
+//!   stores, which cost less than atomic maxima. So the number of a sync at the very moment may be lost to a lower one: the
+//!   next segment, or the next sync, brings it again;
 //! - the tc programs, for those that they carry, by the same rules (`track` in `src/steer/flow_cache.bpf.h`). Their numbers
 //!   begin with these when a flow is offloaded, are told what user space observes meanwhile
 //!   ([`CacheEntries::tell`](super::CacheEntries::tell)), and are taken from there at each sync (`catch_up`): before a
@@ -16,11 +17,18 @@
 //!
 //! # What moves it
 //!
-//! - An acknowledgement counts for what the other side has sent, and no more: it never passes the other's `end`, whatever
-//!   it says. One that is off, or old, changes nothing.
 //! - Data and FIN count up to `MAX_FLIGHT` ahead of what is acknowledged. So a forger who knows neither number moves
-//!   `end` seldom and not far, and the other side's acknowledgements not at all.
-//! - A SYN that begins a connection moves `end` to its own number, forward.
+//!   `end` seldom and not far, and the other side's acknowledgements not at all. Anything further ahead only moves
+//!   `claimed`.
+//! - An acknowledgement counts for what the other side has sent, and no more: up to the other's `end`. One that is off, or
+//!   old, changes nothing.
+//! - An acknowledgement between the other's `end` and its `claimed` counts too, and moves that `end` to its own number: so
+//!   the numbers go on where more than `MAX_FLIGHT` is in flight. The two directions confirm each other there; a forger,
+//!   who sends for one side, moves nothing. A FIN among what is claimed counts when it is acknowledged. A RST there does
+//!   not count, since nothing confirms it.
+//! - A SYN that begins a connection moves `end` to its own number, forward, and what the other side acknowledges to the
+//!   number before. One that comes twice, or late, moves nothing. An established connection begins again when a SYN|ACK
+//!   acknowledges another SYN of the inside: before that neither counts.
 
 use crate::packet::TcpFacts;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -31,10 +39,13 @@ const EGRESS_FIN: u8 = 4;
 const RETURN_FIN: u8 = 8;
 const EGRESS_RST: u8 = 16;
 const RETURN_RST: u8 = 32;
+/// A FIN that is to be acknowledged before it counts.
+const EGRESS_CLAIMED_FIN: u8 = 64;
+const RETURN_CLAIMED_FIN: u8 = 128;
 
-/// How far ahead of what is acknowledged anything may be: twice the largest window that Linux opens unless it is told to,
-/// and one in 64 of all numbers. As in `src/steer/flow_cache.bpf.h`.
-const MAX_FLIGHT: u32 = 1 << 26;
+/// How far ahead of what is acknowledged anything counts at once: twice the largest window that Linux opens unless it is
+/// told to, and one in 64 of all numbers. As in `src/steer/flow_cache.bpf.h`.
+pub const MAX_FLIGHT: u32 = 1 << 26;
 
 /// Where a TCP flow is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +77,8 @@ pub struct Window {
     pub end: u64,
     /// The highest acknowledgement sent; 0 before the first.
     pub ack: u64,
+    /// The end of what was sent further ahead than `end` may move. Means nothing unless it is beyond `end`.
+    pub claimed: u64,
 }
 
 /// What one direction has said.
@@ -73,18 +86,84 @@ pub struct Window {
 struct Sent {
     end: AtomicU64,
     ack: AtomicU64,
+    claimed: AtomicU64,
+    /// The end of a FIN that is to be acknowledged before it counts.
+    fin: AtomicU64,
+    /// The number of the SYN that began the connection, as [`known`].
+    syn: AtomicU64,
 }
 
 impl Sent {
+    fn window(&self) -> Window {
+        Window {
+            end: self.end.load(Relaxed),
+            ack: self.ack.load(Relaxed),
+            claimed: self.claimed.load(Relaxed),
+        }
+    }
+
+    /// Begins with the SYN of this number, which takes so much sequence space.
+    fn begin(&self, other: &Self, number: u32, len: u32) {
+        let sent = self.end.load(Relaxed);
+        let further = number.wrapping_add(len).wrapping_sub(lower(sent));
+        let end = sent + u64::from(further);
+        self.syn.store(known(number), Relaxed);
+        self.end.fetch_max(end, Relaxed);
+        other.ack.fetch_max(end.saturating_sub(len.into()), Relaxed);
+    }
+
+    /// Moves the end on to that of a segment, if `other` has acknowledged enough. If not, it is claimed.
+    #[inline]
+    fn send(&self, other: &Self, end: u64) {
+        if is_in_flight(end, other) {
+            self.end.store(end, Relaxed);
+        } else {
+            self.claim(end);
+        }
+    }
+
+    #[cold]
+    fn claim(&self, end: u64) {
+        self.claimed.fetch_max(end, Relaxed);
+    }
+
     /// Takes an acknowledgement into account, if it is further than any before, and of something that `other` has sent.
     #[inline]
     fn acknowledge(&self, other: &Self, ack: u32) {
         let end = other.end.load(Relaxed);
         let behind = lower(end).wrapping_sub(ack);
-        if let Some(ack) = end.checked_sub(behind.into())
+        if behind > 1 << 31 {
+            self.acknowledge_claimed(other, end + u64::from(behind.wrapping_neg()));
+        } else if let Some(ack) = end.checked_sub(behind.into())
             && ack > self.ack.load(Relaxed)
         {
             self.ack.store(ack, Relaxed);
+        }
+    }
+
+    /// Takes an acknowledgement beyond the end of `other` into account, if that side has claimed to be there.
+    #[cold]
+    fn acknowledge_claimed(&self, other: &Self, ack: u64) {
+        if ack <= other.claimed.load(Relaxed) {
+            other.end.fetch_max(ack, Relaxed);
+            self.ack.fetch_max(ack, Relaxed);
+        }
+    }
+}
+
+/// The flags of one direction's end.
+struct Bits {
+    fin: u8,
+    rst: u8,
+    claimed_fin: u8,
+}
+
+impl Bits {
+    const fn of(is_egress: bool) -> Self {
+        if is_egress {
+            Self { fin: EGRESS_FIN, rst: EGRESS_RST, claimed_fin: EGRESS_CLAIMED_FIN }
+        } else {
+            Self { fin: RETURN_FIN, rst: RETURN_RST, claimed_fin: RETURN_CLAIMED_FIN }
         }
     }
 }
@@ -95,6 +174,8 @@ pub struct TcpTracker {
     flags: AtomicU8,
     egress: Sent,
     returned: Sent,
+    /// The number of another SYN of the inside since the connection is established, as [`known`]; 0 if there is none.
+    new_syn: AtomicU64,
 }
 
 impl TcpTracker {
@@ -135,13 +216,12 @@ impl TcpTracker {
     #[inline]
     pub fn is_steady(&self) -> bool {
         let flags = self.flags.load(Relaxed);
-        flags & ESTABLISHED != 0 && flags & (EGRESS_FIN | RETURN_FIN | EGRESS_RST | RETURN_RST) == 0
+        flags & !RETURN_SYN == ESTABLISHED
     }
 
     /// What each side has said so far: the task's, then the other's.
     pub(super) fn windows(&self) -> [Window; 2] {
-        [&self.egress, &self.returned]
-            .map(|sent| Window { end: sent.end.load(Relaxed), ack: sent.ack.load(Relaxed) })
+        [&self.egress, &self.returned].map(Sent::window)
     }
 
     /// Makes it that of a connection that is established, whose sides have said this so far.
@@ -149,15 +229,20 @@ impl TcpTracker {
         for (sent, window) in [&self.egress, &self.returned].into_iter().zip(said) {
             sent.end.store(window.end, Relaxed);
             sent.ack.store(window.ack, Relaxed);
+            sent.claimed.store(window.claimed, Relaxed);
         }
         self.flags.store(RETURN_SYN | ESTABLISHED, Relaxed);
     }
 
     /// Takes into account what one side has said in segments that were not observed here.
     pub(super) fn catch_up(&self, is_egress: bool, said: Window) {
-        let sent = if is_egress { &self.egress } else { &self.returned };
+        let sent = self.sent(is_egress);
         sent.end.fetch_max(said.end, Relaxed);
         sent.ack.fetch_max(said.ack, Relaxed);
+        sent.claimed.fetch_max(said.claimed, Relaxed);
+        if self.flags.load(Relaxed) & (EGRESS_CLAIMED_FIN | RETURN_CLAIMED_FIN) != 0 {
+            self.confirm_fin(!is_egress);
+        }
     }
 
     /// Takes a segment into account; `is_egress` says which way it goes. Says whether it is a sign of life: any is, but for
@@ -174,18 +259,22 @@ impl TcpTracker {
         let further = segment.seq.wrapping_add(segment.sequence_len()).wrapping_sub(lower(sent));
         let goes_on = further < 1 << 31;
         let before = self.flags.load(Relaxed);
-        let begins = flags.syn() && (is_egress || self.returns_syn(segment, before));
         let end = sent + u64::from(further);
-        if begins || !flags.syn() && goes_on && further != 0 && is_in_flight(end, other) {
-            sender.end.store(end, Relaxed);
+        if flags.syn() {
+            self.observe_syn(segment, is_egress, before);
+        } else {
+            if flags.fin() || before & !(RETURN_SYN | ESTABLISHED) != 0 {
+                self.observe_end(segment, end, is_egress, goes_on);
+            }
+            if goes_on && further != 0 {
+                sender.send(other, end);
+            }
         }
         if flags.ack() {
             sender.acknowledge(other, segment.ack);
-        }
-        if begins && !is_egress {
-            self.flags.fetch_or(RETURN_SYN, Relaxed);
-        } else if flags.fin() || before & (EGRESS_FIN | RETURN_FIN | EGRESS_RST | RETURN_RST) != 0 {
-            self.observe_end(segment, other, is_egress, goes_on);
+            if before & (EGRESS_CLAIMED_FIN | RETURN_CLAIMED_FIN) != 0 {
+                self.confirm_fin(!is_egress);
+            }
         }
         if is_egress && flags.ack() && before & (RETURN_SYN | ESTABLISHED) == RETURN_SYN {
             self.flags.fetch_or(ESTABLISHED, Relaxed);
@@ -193,15 +282,42 @@ impl TcpTracker {
         true
     }
 
-    /// Whether a SYN from outside is of the handshake, or was sent blindly: it answers the SYN of the inside, or is the first
-    /// of a simultaneous open. An established flow begins again where the inside has sent a SYN, and its very number is met.
+    /// Takes a SYN into account, if it begins a connection.
     #[cold]
+    fn observe_syn(&self, segment: &TcpFacts, is_egress: bool, before: u8) {
+        let sender = self.sent(is_egress);
+        let is_established = before & ESTABLISHED != 0;
+        if is_established && !is_egress {
+            self.begin_again(segment);
+        } else if sender.syn.load(Relaxed) == known(segment.seq) {
+            // Sent twice.
+        } else if is_established {
+            self.new_syn.store(known(segment.seq), Relaxed);
+        } else if is_egress || self.returns_syn(segment, before) {
+            sender.begin(self.sent(!is_egress), segment.seq, segment.sequence_len());
+            self.flags.fetch_or(if is_egress { 0 } else { RETURN_SYN }, Relaxed);
+        }
+    }
+
+    /// Decides whether a SYN from outside is of the handshake, or was sent blindly: it answers the SYN of the inside, or is
+    /// the first of a simultaneous open.
     fn returns_syn(&self, segment: &TcpFacts, before: u8) -> bool {
         let behind = lower(self.egress.end.load(Relaxed)).wrapping_sub(segment.ack);
-        match (segment.flags.ack(), before & ESTABLISHED != 0) {
-            (true, true) => behind == 0,
-            (true, false) => behind < MAX_FLIGHT,
-            (false, established) => !established && before & RETURN_SYN == 0,
+        match segment.flags.ack() {
+            true => behind < MAX_FLIGHT,
+            false => before & RETURN_SYN == 0,
+        }
+    }
+
+    /// Begins an established connection again, if a SYN from outside meets the number of a new SYN of the inside.
+    fn begin_again(&self, segment: &TcpFacts) {
+        let number = segment.ack.wrapping_sub(1);
+        let new_syn = self.new_syn.load(Relaxed);
+        if segment.flags.ack() && new_syn == known(number) {
+            self.new_syn.store(0, Relaxed);
+            self.egress.begin(&self.returned, number, 1);
+            self.returned.begin(&self.egress, segment.seq, segment.sequence_len());
+            self.flags.fetch_and(RETURN_SYN | ESTABLISHED, Relaxed);
         }
     }
 
@@ -210,20 +326,59 @@ impl TcpTracker {
     /// instance when the RST was forged and answered by a challenge ACK (RFC 5961). Data that the FIN has overtaken on the
     /// way, or that is sent again, is none of what comes after it.
     #[cold]
-    fn observe_end(&self, segment: &TcpFacts, other: &Sent, is_egress: bool, goes_on: bool) {
+    fn observe_end(&self, segment: &TcpFacts, end: u64, is_egress: bool, goes_on: bool) {
         let flags = segment.flags;
-        let ahead = segment.seq.wrapping_sub(lower(other.ack.load(Relaxed)));
-        if flags.syn() || ahead >= MAX_FLIGHT {
+        let other = self.sent(!is_egress);
+        if segment.seq.wrapping_sub(lower(other.ack.load(Relaxed))) >= MAX_FLIGHT {
+            if goes_on {
+                self.observe_claimed_end(segment, end, is_egress);
+            }
             return;
         }
-        let (fin, rst) =
-            if is_egress { (EGRESS_FIN, EGRESS_RST) } else { (RETURN_FIN, RETURN_RST) };
+        let Bits { fin, rst, claimed_fin } = Bits::of(is_egress);
         self.flags.fetch_and(!rst, Relaxed);
         if flags.fin() {
+            self.flags.fetch_and(!claimed_fin, Relaxed);
             self.flags.fetch_or(fin, Relaxed);
         } else if segment.payload_len > 0 && goes_on {
             self.flags.fetch_and(!fin, Relaxed);
         }
+    }
+
+    /// Notes a FIN further ahead than anything counts at once, if it is of what its sender has claimed; forgets it if the
+    /// sender goes on after it.
+    #[cold]
+    fn observe_claimed_end(&self, segment: &TcpFacts, end: u64, is_egress: bool) {
+        let sender = self.sent(is_egress);
+        let Bits { fin, claimed_fin, .. } = Bits::of(is_egress);
+        if segment.flags.fin() {
+            let begin = end.saturating_sub(segment.sequence_len().into());
+            let sent = sender.end.load(Relaxed).max(sender.claimed.load(Relaxed));
+            if begin <= sent && self.flags.load(Relaxed) & fin == 0 {
+                sender.fin.store(end, Relaxed);
+                self.flags.fetch_or(claimed_fin, Relaxed);
+            }
+        } else if segment.payload_len > 0 && end > sender.fin.load(Relaxed) {
+            self.flags.fetch_and(!claimed_fin, Relaxed);
+        }
+    }
+
+    /// Counts the FIN that one side has claimed, if the other one has acknowledged it.
+    fn confirm_fin(&self, is_egress: bool) {
+        let Bits { fin, claimed_fin, .. } = Bits::of(is_egress);
+        let end = self.sent(is_egress).fin.load(Relaxed);
+        let acknowledged = self.sent(!is_egress).ack.load(Relaxed);
+        if self.flags.load(Relaxed) & claimed_fin == 0 || acknowledged < end {
+            return;
+        }
+        self.flags.fetch_and(!claimed_fin, Relaxed);
+        if acknowledged == end {
+            self.flags.fetch_or(fin, Relaxed);
+        }
+    }
+
+    fn sent(&self, is_egress: bool) -> &Sent {
+        if is_egress { &self.egress } else { &self.returned }
     }
 
     /// A RST counts only if its sequence number is one that its sender can be at: from what the other side has
@@ -261,6 +416,12 @@ impl TcpTracker {
 #[inline]
 fn is_in_flight(end: u64, other: &Sent) -> bool {
     end.saturating_sub(other.ack.load(Relaxed)) <= MAX_FLIGHT.into()
+}
+
+/// A sequence number that was met: no such one is 0.
+#[inline]
+const fn known(number: u32) -> u64 {
+    1 << 32 | number as u64
 }
 
 /// The number in a segment (RFC 9293, 3.4).
@@ -370,10 +531,10 @@ mod tests {
         let tcp = established();
         tcp.observe(&segment(ACK, 501, 101, 100), false);
         tcp.observe(&segment(ACK, 101, 601, 10), true);
-        tcp.catch_up(true, Window { end: 105, ack: 550 });
-        assert_eq!(tcp.windows()[0], Window { end: 111, ack: 601 });
-        tcp.catch_up(true, Window { end: 120, ack: 700 });
-        assert_eq!(tcp.windows()[0], Window { end: 120, ack: 700 });
+        tcp.catch_up(true, Window { end: 105, ack: 550, claimed: 0 });
+        assert_eq!(tcp.windows()[0], Window { end: 111, ack: 601, claimed: 0 });
+        tcp.catch_up(true, Window { end: 120, ack: 700, claimed: 130 });
+        assert_eq!(tcp.windows()[0], Window { end: 120, ack: 700, claimed: 130 });
     }
 
     /// More than half of all numbers between two looks, and more than all of them.
@@ -382,8 +543,8 @@ mod tests {
         for carried in [3_u64 << 30, (1 << 31) + 1, 1 << 32, 9 << 32] {
             for reset in [false, true] {
                 let tcp = established();
-                tcp.catch_up(false, Window { end: 501 + carried, ack: 101 });
-                tcp.catch_up(true, Window { end: 101, ack: 501 + carried });
+                tcp.catch_up(false, Window { end: 501 + carried, ack: 101, claimed: 0 });
+                tcp.catch_up(true, Window { end: 101, ack: 501 + carried, claimed: 0 });
                 let at = lower(501 + carried);
                 if reset {
                     tcp.observe(&segment(RESET, at, 0, 0), false);
@@ -411,6 +572,99 @@ mod tests {
                 tcp.observe(&segment(FIN | ACK, 601, 201, 0), false);
                 tcp.observe(&segment(FIN | ACK, 201, 602, 0), true);
                 assert_eq!(tcp.state(), TcpState::Closed, "{off}");
+            }
+        }
+    }
+
+    /// Sends so much with so many bytes in flight at most, after a slow start. Returns the last sequence number, with what
+    /// is still to be acknowledged.
+    fn send_much(tcp: &TcpTracker, is_egress: bool, window: u64, total: u64) -> (u32, Vec<u32>) {
+        const CHUNK: u32 = 64_000;
+        let (mut seq, other) = if is_egress { (101_u32, 501) } else { (501, 101) };
+        let (mut sent, mut room) = (0, u64::from(CHUNK));
+        let mut in_flight = std::collections::VecDeque::new();
+        while sent < total {
+            while sent < total && in_flight.len() as u64 * u64::from(CHUNK) < room {
+                tcp.observe(&segment(ACK, seq, other, CHUNK), is_egress);
+                seq = seq.wrapping_add(CHUNK);
+                sent += u64::from(CHUNK);
+                in_flight.push_back(seq);
+            }
+            if sent < total {
+                let ack = in_flight.pop_front().unwrap();
+                tcp.observe(&segment(ACK, other, ack, 0), !is_egress);
+                room = (room + u64::from(CHUNK)).min(window);
+            }
+        }
+        (seq, in_flight.into())
+    }
+
+    #[test]
+    fn regression_more_in_flight_than_is_accepted_hides_no_end() {
+        for (window, is_egress) in
+            [(70_000_000, true), (70_000_000, false), (100_000_000, true), (100_000_000, false)]
+        {
+            for end in ["FIN while much is in flight", "FIN", "RST", "RST of the receiver"] {
+                let tcp = established();
+                let (mut seq, in_flight) = send_much(&tcp, is_egress, window, 4_400_000_000);
+                let other = if is_egress { 501 } else { 101 };
+                assert!(
+                    in_flight.len() as u64 * 64_000 > u64::from(MAX_FLIGHT),
+                    "the window is full"
+                );
+                if end == "FIN while much is in flight" {
+                    tcp.observe(&segment(FIN | ACK, seq, other, 0), is_egress);
+                    seq = seq.wrapping_add(1);
+                }
+                for ack in in_flight {
+                    tcp.observe(&segment(ACK, other, ack, 0), !is_egress);
+                }
+                assert_eq!((tcp.state(), tcp.is_half_closed()), (TcpState::Established, false));
+                match end {
+                    "RST" => assert!(tcp.observe(&segment(RESET, seq, 0, 0), is_egress)),
+                    "RST of the receiver" => {
+                        assert!(tcp.observe(&segment(RESET, other, 0, 0), !is_egress));
+                    }
+                    _ => {
+                        if end == "FIN" {
+                            tcp.observe(&segment(FIN | ACK, seq, other, 0), is_egress);
+                            seq = seq.wrapping_add(1);
+                        }
+                        tcp.observe(&segment(ACK, other, seq, 0), !is_egress);
+                        assert!(tcp.is_half_closed(), "{end} {window} {is_egress}");
+                        tcp.observe(&segment(FIN | ACK, other, seq, 0), !is_egress);
+                    }
+                }
+                assert_eq!(tcp.state(), TcpState::Closed, "{end} {window} {is_egress}: {tcp:?}");
+            }
+        }
+    }
+
+    /// Only both directions together say that more is in flight.
+    #[test]
+    fn segments_and_acknowledgements_far_ahead_move_nothing_by_themselves() {
+        for off in [MAX_FLIGHT, 100_000_000, 1 << 28, (1 << 31) - 20] {
+            for is_egress in [false, true] {
+                let tcp = established();
+                let (own, other) = if is_egress { (101, 501) } else { (501, 101) };
+                let numbers = |tcp: &TcpTracker| tcp.windows().map(|w| (w.end, w.ack));
+                let before = numbers(&tcp);
+                tcp.observe(&segment(ACK, own + off, other, 10), is_egress);
+                assert_eq!(numbers(&tcp), before, "data, {off}");
+                // The same side acknowledges what the other one has not sent.
+                tcp.observe(&segment(ACK, own, other + off, 0), is_egress);
+                assert_eq!(numbers(&tcp), before, "acknowledgement, {off}");
+                // Neither is this of what was sent, nor that.
+                tcp.observe(&segment(ACK, other, own + off + 11, 0), !is_egress);
+                assert_eq!(numbers(&tcp), before, "acknowledgement of more than was sent, {off}");
+                for rst in [own + off, own + off + 10, own + 1] {
+                    assert!(!tcp.observe(&segment(RESET, rst, 0, 0), is_egress), "{off}");
+                }
+                tcp.observe(&segment(FIN | ACK, own + off + 10, other, 0), is_egress);
+                tcp.observe(&segment(FIN | ACK, other, own, 0), !is_egress);
+                assert_eq!(tcp.state(), TcpState::Established);
+                tcp.observe(&segment(ACK, own, other + 1, 10), is_egress);
+                assert!(tcp.observe(&segment(RESET, own + 10, 0, 0), is_egress));
             }
         }
     }
@@ -507,13 +761,13 @@ mod tests {
         /// Syncs may come late, twice and in any order.
         #[test]
         fn the_order_of_syncs_does_not_matter(
-            mut said in prop::collection::vec((any::<u64>(), any::<u64>()), 1..20),
+            mut said in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u64>()), 1..20),
             last in any::<prop::sample::Index>(),
         ) {
-            let sync = |said: &[(u64, u64)]| {
+            let sync = |said: &[(u64, u64, u64)]| {
                 let tcp = established();
-                for &(end, ack) in said {
-                    tcp.catch_up(true, Window { end, ack });
+                for &(end, ack, claimed) in said {
+                    tcp.catch_up(true, Window { end, ack, claimed });
                 }
                 tcp.windows()
             };
@@ -582,6 +836,99 @@ mod tests {
         tcp.observe(&segment(ACK, 0x9000_0001, 0xa000_0001, 0), true);
         tcp.observe(&segment(RESET, 0xa000_0001, 0, 0), false);
         assert_eq!(tcp.state(), TcpState::Closed);
+    }
+
+    /// Data one way, acknowledged as they come.
+    fn send_acknowledged(
+        tcp: &TcpTracker,
+        is_egress: bool,
+        seq: u32,
+        other: u32,
+        total: u32,
+    ) -> u32 {
+        let mut seq = seq;
+        for _ in 0..total / 1000 {
+            tcp.observe(&segment(ACK, seq, other, 1000), is_egress);
+            seq = seq.wrapping_add(1000);
+            tcp.observe(&segment(ACK, other, seq, 0), !is_egress);
+        }
+        seq
+    }
+
+    #[test]
+    fn regression_a_syn_that_comes_late_or_twice_makes_no_room_for_a_rst() {
+        let syn_ack = (segment(SYN | ACK, 500, 101, 0), false);
+        let syn = (segment(SYN, 100, 0, 0), true);
+        let others =
+            [(segment(SYN, 7, 0, 0), true), (segment(SYN | ACK, 0x7000_0000, 101, 0), false)];
+        for late in [&[syn_ack][..], &[syn], &[syn, syn_ack], &[syn_ack, syn], &others] {
+            for before in [1000, 100_000_000] {
+                for after in [0, 100_000_000] {
+                    let tcp = established();
+                    let server = send_acknowledged(&tcp, false, 501, 101, before);
+                    let task = send_acknowledged(&tcp, true, 101, server, before);
+                    let windows = tcp.windows();
+                    for (segment, is_egress) in late {
+                        tcp.observe(segment, *is_egress);
+                    }
+                    assert_eq!(tcp.windows(), windows, "{late:?}");
+                    let server = send_acknowledged(&tcp, false, server, task, after);
+                    for rst in [0x9000_0000, 501, server - 1, server + 1, 0x7000_0001] {
+                        assert!(!tcp.observe(&segment(RESET, rst, 0, 0), false), "{late:?} {rst}");
+                    }
+                    assert_eq!(tcp.state(), TcpState::Established);
+                    assert!(tcp.observe(&segment(RESET, server, 0, 0), false), "{late:?}");
+                }
+            }
+        }
+    }
+
+    /// A server may send data behind its SYN before the task has answered (RFC 7413).
+    #[test]
+    fn regression_a_syn_that_is_sent_again_before_the_handshake_is_complete_moves_nothing() {
+        let tcp = TcpTracker::default();
+        tcp.observe(&segment(SYN, 100, 0, 50), true);
+        tcp.observe(&segment(SYN | ACK, 500, 151, 0), false);
+        tcp.observe(&segment(ACK, 501, 151, 1000), false);
+        let windows = tcp.windows();
+        tcp.observe(&segment(SYN, 100, 0, 0), true);
+        tcp.observe(&segment(SYN | ACK, 500, 151, 0), false);
+        assert_eq!(tcp.windows(), windows);
+        for rst in [499, 0x9000_0000, 1502] {
+            assert!(!tcp.observe(&segment(RESET, rst, 0, 0), false), "{rst}");
+        }
+        tcp.observe(&segment(ACK, 151, 1501, 0), true);
+        assert_eq!(tcp.state(), TcpState::Established);
+    }
+
+    #[test]
+    fn regression_a_connection_that_begins_again_is_tracked_wherever_its_numbers_are() {
+        let numbers = [0, 99, 101, 5000, 0x7fff_ffff, 0x9000_0000, u32::MAX - 1];
+        for (task, server) in numbers.into_iter().flat_map(|t| numbers.map(|s| (t, s))) {
+            for half_closed in [false, true] {
+                let tcp = established();
+                let at = send_acknowledged(&tcp, false, 501, 101, 100_000);
+                if half_closed {
+                    tcp.observe(&segment(FIN | ACK, at, 101, 0), false);
+                }
+                tcp.observe(&segment(SYN, task, 0, 0), true);
+                tcp.observe(&segment(SYN, task, 0, 0), true);
+                let (first, other) = (task.wrapping_add(1), server.wrapping_add(1));
+                tcp.observe(&segment(SYN | ACK, server, first, 0), false);
+                tcp.observe(&segment(SYN | ACK, server, first, 0), false);
+                for rst in
+                    [other.wrapping_add(1), server.wrapping_add(1 << 28), server.wrapping_sub(1)]
+                {
+                    assert!(!tcp.observe(&segment(RESET, rst, 0, 0), false), "{task} {server}");
+                }
+                tcp.observe(&segment(ACK, first, other, 0), true);
+                assert!(tcp.is_steady(), "{task} {server}");
+                let at = send_acknowledged(&tcp, false, other, first, 100_000);
+                assert_eq!(tcp.windows().map(|w| lower(w.end)), [first, at]);
+                assert_eq!(tcp.windows().map(|w| lower(w.ack)), [at, first]);
+                assert!(tcp.observe(&segment(RESET, at, 0, 0), false), "{task} {server}");
+            }
+        }
     }
 
     #[test]

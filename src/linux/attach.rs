@@ -28,7 +28,7 @@ enum Hold {
 
 /// A link that has the program of the process before.
 #[derive(Debug)]
-struct HandedOver {
+struct PinnedByPredecessor {
     ifindex: u32,
     link: String,
     program: &'static str,
@@ -43,7 +43,7 @@ pub(super) struct Attachments {
     /// Where the programs of links are pinned, if they are.
     pins: Option<Pins>,
     /// Links that still have the program of the process before.
-    handed_over: Vec<HandedOver>,
+    handed_over: Vec<PinnedByPredecessor>,
     /// Whether that is over: what is pinned from then on is this process's own.
     has_taken_over: bool,
 }
@@ -85,7 +85,12 @@ impl Attachments {
             None => Hold::Own(self.attach_new(bpf, link, program)?),
             Some(pin) if pin.exists() && !self.has_taken_over => {
                 let link = link.to_owned();
-                self.handed_over.push(HandedOver { ifindex, link, program, pin: pin.clone() });
+                self.handed_over.push(PinnedByPredecessor {
+                    ifindex,
+                    link,
+                    program,
+                    pin: pin.clone(),
+                });
                 Hold::Pinned(pin)
             }
             Some(pin) => {
@@ -102,7 +107,8 @@ impl Attachments {
     /// See [`Steer::take_over`](super::Steer::take_over).
     pub(super) fn take_over(&mut self, bpf: &mut Ebpf) -> Result<(), SteerError> {
         self.has_taken_over = true;
-        for HandedOver { link, program, pin, .. } in std::mem::take(&mut self.handed_over) {
+        for PinnedByPredecessor { link, program, pin, .. } in std::mem::take(&mut self.handed_over)
+        {
             if replace(bpf, program, &pin).is_err() {
                 // Its interface was another one: nothing holds on to this.
                 let _ = std::fs::remove_file(&pin);

@@ -1,5 +1,6 @@
-//! The cache of offloaded flows, which the tc programs carry by themselves (`src/steer/flow_cache.bpf.h`): entries go in here when the engine asks
-//! for a flow, and come out when the flow table says so.
+//! The cache of offloaded flows, which the tc programs carry by themselves (`src/steer/flow_cache.bpf.h`).
+//!
+//! Entries go in here when the engine asks for a flow, and come out when the flow table says so.
 //!
 //! An entry holds a verdict of the engine, made under one generation of the configuration; entries of any other generation
 //! are not used, so [`FlowCache::use_generation`] makes all of them stale with one write. Where a packet leaves is
@@ -31,9 +32,11 @@ pub(super) const MAX_FLOWS: u32 = 131_072;
 const SLOT: usize = size_of::<Slot>() / WORD;
 const DIRECTION: usize = size_of::<Direction>() / WORD;
 const WORD: usize = size_of::<u64>();
+/// Where a slot has what its directions claim, in words.
+const CLAIMED: usize = std::mem::offset_of!(Slot, claimed) / WORD;
 /// In the count of punted packets, as there.
-const OPEN: u64 = 1 << 63;
-const IN_SEQUENCE: u64 = 1 << 62;
+pub(super) const OPEN: u64 = 1 << 63;
+pub(super) const IN_SEQUENCE: u64 = 1 << 62;
 
 /// Where a number of a direction is, in words.
 macro_rules! word_of {
@@ -132,7 +135,7 @@ impl FlowCache {
         lock(&self.generation).get(&0, 0).map(Generation).map_err(trouble("generation"))
     }
 
-    /// Entries are used until then, in nanoseconds of [`clock::now`](super::clock::now); at 0 for as long as they are there.
+    /// Has entries used until then, in nanoseconds of [`clock::now`](super::clock::now); at 0 for as long as they are there.
     ///
     /// # Errors
     ///
@@ -154,11 +157,16 @@ impl FlowCache {
         })
     }
 
-    fn put(self: &Arc<Self>, candidate: &Candidate, begin: [CacheCounters; 2]) -> Option<Lease> {
+    fn put(
+        self: &Arc<Self>,
+        candidate: &Candidate,
+        begin: [CacheCounters; 2],
+    ) -> Option<SlotEntries> {
         let flow = &candidate.flow;
         let (task, out) = self.read_tables().links(flow.inside().src(), &candidate.egress)?;
         let slot = self.lease(begin)?;
-        let mut carrier = Lease { cache: Arc::clone(self), slot, keys: [None; 2], is_whole: true };
+        let mut carrier =
+            SlotEntries { cache: Arc::clone(self), slot, keys: [None; 2], is_whole: true };
         if let Some(records) = &self.records {
             // The next process would take the record that the slot had before for this flow's.
             lock(records).insert(slot, Plain((&HandoverRecord::of(flow)).into()), 0).ok()?;
@@ -183,7 +191,7 @@ impl FlowCache {
         Some(carrier)
     }
 
-    /// A slot that begins with these figures.
+    /// Takes a slot, whose counters begin with these.
     fn lease(&self, begin: [CacheCounters; 2]) -> Option<u32> {
         let mut slots = lock(&self.slots);
         let slot = match slots.free.pop() {
@@ -215,12 +223,19 @@ impl FlowCache {
                     place.store(word, Relaxed);
                 }
             }
+            if let Some(place) = self.claimed(slot, direction) {
+                place.store(own.window.claimed, Relaxed);
+            }
         }
         Some(slot)
     }
 
     fn word(&self, slot: u32, direction: usize, at: usize) -> Option<&AtomicU64> {
         self.counters.get(index(slot, direction) + at)
+    }
+
+    fn claimed(&self, slot: u32, direction: usize) -> Option<&AtomicU64> {
+        self.counters.get(slot as usize * SLOT + CLAIMED + direction)
     }
 
     fn punted(&self, slot: u32, direction: usize) -> Option<u64> {
@@ -230,12 +245,22 @@ impl FlowCache {
 
     fn tell(&self, slot: u32, direction: usize, said: Window) {
         let word = |at| self.word(slot, direction, at);
-        if let (Some(end), Some(ack), Some(punted)) =
-            (word(word_of!(end)), word(word_of!(ack)), word(word_of!(punted)))
-        {
+        if let (Some(end), Some(ack), Some(claimed), Some(punted)) = (
+            word(word_of!(end)),
+            word(word_of!(ack)),
+            self.claimed(slot, direction),
+            word(word_of!(punted)),
+        ) {
+            let is_news = said.end > end.load(Acquire)
+                || said.ack > ack.load(Acquire)
+                || said.claimed > claimed.load(Acquire);
+            if !is_news {
+                return;
+            }
             punted.fetch_and(!IN_SEQUENCE, AcqRel);
             end.fetch_max(said.end, AcqRel);
             ack.fetch_max(said.ack, AcqRel);
+            claimed.fetch_max(said.claimed, AcqRel);
         }
     }
 
@@ -263,7 +288,11 @@ impl FlowCache {
             segments: word(word_of!(segments)),
             bytes: word(word_of!(bytes)),
             last_seen: Instant(word(word_of!(seen))),
-            window: Window { end: word(word_of!(end)), ack: word(word_of!(ack)) },
+            window: Window {
+                end: word(word_of!(end)),
+                ack: word(word_of!(ack)),
+                claimed: self.claimed(slot, direction).map_or(0, |word| word.load(Relaxed)),
+            },
         }
     }
 
@@ -277,16 +306,16 @@ impl FlowCache {
     }
 }
 
-/// A flow's entries.
+/// A flow's entries, and the slot of its counters.
 #[derive(Debug)]
-struct Lease {
+struct SlotEntries {
     cache: Arc<FlowCache>,
     slot: u32,
     keys: [Option<shared::FlowKey>; 2],
     is_whole: bool,
 }
 
-impl CacheEntries for Lease {
+impl CacheEntries for SlotEntries {
     fn counters(&self) -> [CacheCounters; 2] {
         [0, 1].map(|direction| self.cache.read(self.slot, direction))
     }
@@ -316,7 +345,7 @@ impl CacheEntries for Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for SlotEntries {
     fn drop(&mut self) {
         lock(&self.cache.slots).free.push(self.slot);
     }
@@ -375,7 +404,7 @@ fn entry_of(
     }
 }
 
-/// Which slot an entry is of; `None` for that of the way back.
+/// Returns the slot of an entry that carries packets from the task; `None` for one that carries those back to it.
 pub(super) fn egress_slot(entry: &FlowEntry) -> Option<u32> {
     (entry.direction == 0).then_some(entry.slot)
 }

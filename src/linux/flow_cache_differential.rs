@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use super::flow_cache::FlowCache;
+use super::root::is_root;
 use super::{Link, Mac, Netns, Steer, clock, netns};
 use crate::config::Lab;
 use crate::flow::{Flow, FlowKey, Instant, Side, TcpState};
@@ -15,6 +16,7 @@ use ipnetwork::Ipv4Network;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
@@ -79,7 +81,7 @@ vpc_connector = "main"
 
 #[test]
 fn both_paths_give_the_same_verdicts_octets_and_counters() {
-    if !nix::unistd::geteuid().is_root() {
+    if !is_root() {
         return;
     }
     for seed in 1..=3 {
@@ -122,10 +124,19 @@ fn regression_an_acknowledgement_of_what_was_never_sent_hides_no_end() {
     }
 }
 
+#[test]
+fn regression_more_in_flight_than_is_accepted_hides_no_end() {
+    for segments_in_flight in [9, 13, 40] {
+        for egress in [true, false] {
+            each_end(|call| call.stream(egress, 600, segments_in_flight, 8 << 20));
+        }
+    }
+}
+
 /// A segment that user space has judged may not be sent on yet when the next one comes to the kernel.
 #[test]
 fn data_in_sequence_do_not_overtake_what_was_judged_and_is_not_sent_on() {
-    if !nix::unistd::geteuid().is_root() {
+    if !is_root() {
         return;
     }
     let mut call = Call::new();
@@ -147,7 +158,7 @@ fn data_in_sequence_do_not_overtake_what_was_judged_and_is_not_sent_on() {
 
 /// Lets two ends talk in a way that the kernel carries, ends their connection in each way, and finds it closed.
 fn each_end(talk: impl Fn(&mut Call)) {
-    if !nix::unistd::geteuid().is_root() {
+    if !is_root() {
         return;
     }
     for end in [End::Fins, End::TaskResets, End::ServerResets] {
@@ -214,6 +225,24 @@ impl Call {
         for _ in 0..times {
             self.at[1] = self.at[1].wrapping_add(ahead - 5);
             assert!(!self.says(false) && !self.says(true), "the kernel carries it");
+        }
+    }
+
+    /// One side says so often something that lies so far ahead of what it said before. The other one acknowledges it when
+    /// so many segments are in flight.
+    fn stream(&mut self, egress: bool, times: usize, in_flight: usize, ahead: u32) {
+        let side = usize::from(!egress);
+        let mut sent = Vec::new();
+        for time in 0..times + in_flight {
+            if time < times {
+                self.at[side] = self.at[side].wrapping_add(ahead - 5);
+                assert!(!self.says(egress), "the kernel carries it");
+                sent.push(self.at[side]);
+            }
+            if let Some(acknowledged) = time.checked_sub(in_flight) {
+                let octets = self.segment(!egress, TcpFlags::ACK, sent[acknowledged], &[]);
+                assert!(self.pass(!egress, &octets).is_none(), "the kernel carries it");
+            }
         }
     }
 
@@ -347,7 +376,9 @@ impl Bed {
         let eni = snapshot.choose_eni(ServiceIx(0), 1);
         let task = Task { service: ServiceIx(0), number: 1, address: TASK, eni };
         let snapshot = snapshot.with_task(task);
-        let netns = Netns::create(&format!("egret-unit-{}-{seed}", std::process::id())).unwrap();
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Relaxed);
+        let netns = Netns::create(&format!("egret-unit-{}-{count}", std::process::id())).unwrap();
         let (steer, cache) = Steer::load_with_cache(&netns).unwrap();
         let address = snapshot.eni(eni.unwrap()).address;
         let nat = snapshot.parts().nat_gateways[0].addresses[0];

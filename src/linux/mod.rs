@@ -39,6 +39,8 @@ pub mod pins;
 mod programs;
 mod queues;
 mod records;
+#[cfg(test)]
+mod root;
 mod shared;
 #[cfg(test)]
 mod shared_layout;

@@ -60,10 +60,10 @@ impl From<Link> for LinkEntry {
     }
 }
 
-/// What drops are counted by.
+/// The key of a counter of drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub(super) struct Counted {
+pub(super) struct DropCounterKey {
     pub(super) ifindex: u32,
     pub(super) reason: u32,
 }
@@ -81,7 +81,7 @@ pub(super) struct FlowKey {
     pub(super) zero: [u8; 3],
 }
 
-/// What becomes of such packets.
+/// The new headers of such packets, and the link by which they leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct FlowEntry {
@@ -107,8 +107,8 @@ pub(super) struct FlowEntry {
     pub(super) idle: u64,
 }
 
-/// What passed in one direction. User space and the programs both write it, in atomic words; the two halves of a word belong
-/// to the programs alone, once there are entries.
+/// The counters of one direction, which user space and the programs both write, in atomic words of 64 bits. `floor` and
+/// `ceiling`, 32 bits each, are written by the programs alone once there are entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct Direction {
@@ -123,11 +123,14 @@ pub(super) struct Direction {
     pub(super) punted: u64,
 }
 
-/// What passed in both.
+/// The counters of both directions of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct Slot {
     pub(super) directions: [Direction; 2],
+    pub(super) claimed: [u64; 2],
+    pub(super) number: u32,
+    pub(super) zero: [u32; 11],
 }
 
 /// What the next process has to know of a flow.

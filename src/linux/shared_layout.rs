@@ -1,22 +1,62 @@
-//! Do `shared.rs` and the compiled tc programs lay out the same things in the same way? The compiler says in the object's BTF
-//! (the kernel's Documentation/bpf/btf.rst) where it has put each field.
+//! Compares `shared.rs`, and numbers that both sides have, with the compiled tc programs. The compiler says in the object's
+//! BTF (the kernel's Documentation/bpf/btf.rst) where it has put each field, and of what type it is.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use super::flow_cache::{IN_SEQUENCE, MAX_FLOWS, OPEN};
 use super::pinned_maps::LAYOUT;
 use super::programs::CACHING;
 use super::shared::{
-    Counted, Direction, FlowEntry, FlowKey, LinkEntry, Owned, Prefix, Record, RecordCounted,
-    RecordPort, RecordTuple, Slot, Task,
+    Address, Direction, DropCounterKey, FlowEntry, FlowKey, LinkEntry, Owned, Prefix, Record,
+    RecordCounted, RecordPort, RecordTuple, Slot, Task,
 };
+use super::steer_reason::SteerReason;
 use super::sys::Plain;
+use crate::flow::MAX_FLIGHT;
 use aya::maps::lpm_trie::Key;
 use object::{Object as _, ObjectSection as _};
 use std::collections::BTreeMap;
-use zerocopy::FromZeros as _;
+use zerocopy::{FromZeros as _, big_endian};
 
-/// A field's name, and where it is.
-type Field = (String, usize, usize);
+/// A field's name, offset and [`Shape`].
+type Field = (String, usize, String);
+
+/// A type as both languages can say it: the size of an integer, an array of something, or a struct.
+trait Shape {
+    fn shape() -> String;
+}
+
+macro_rules! shapes {
+    ($($shape:expr => $rust:ty),* $(,)?) => {
+        $(impl Shape for $rust {
+            fn shape() -> String {
+                $shape.to_owned()
+            }
+        })*
+    };
+}
+
+shapes! {
+    "1" => u8,
+    "2" => u16,
+    "2" => big_endian::U16,
+    "4" => u32,
+    "8" => u64,
+    "struct direction" => Direction,
+    "struct record_tuple" => RecordTuple,
+    "struct record_port" => RecordPort,
+    "struct record_counted" => RecordCounted,
+}
+
+impl<T: Shape, const N: usize> Shape for [T; N] {
+    fn shape() -> String {
+        format!("{}[{N}]", T::shape())
+    }
+}
+
+fn shape_of<T: Shape>(_: &T) -> String {
+    T::shape()
+}
 
 /// Size, and fields in their order.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +73,7 @@ macro_rules! layouts {
             let fields = vec![$((
                 stringify!($field).to_owned(),
                 std::mem::offset_of!($rust, $field),
-                size_of_val(&$field),
+                shape_of(&$field),
             )),*];
             Layout { size: size_of::<$rust>(), fields }
         })),*])
@@ -46,14 +86,14 @@ fn own_layouts() -> BTreeMap<&'static str, Layout> {
         "owned" = Owned { space, address },
         "prefix" = Prefix { tun, address },
         "link" = LinkEntry { ifindex, far, near },
-        "counted" = Counted { ifindex, reason },
+        "drop_counter_key" = DropCounterKey { ifindex, reason },
         "flow_key" = FlowKey { link, source, destination, sport, dport, protocol, zero },
         "flow_entry" = FlowEntry {
             generation, out, far, near, source, destination, sport, dport, addresses, ports, mtu,
             hop, direction, slot, zero, idle,
         },
         "direction" = Direction { packets, segments, bytes, seen, end, ack, floor, ceiling, punted },
-        "slot" = Slot { directions },
+        "slot" = Slot { directions, claimed, number, zero },
         "record" = Record { egress, returned, eni, nat, began, counted },
         "record_tuple" = RecordTuple { space, protocol, zero, source, destination, sport, dport },
         "record_port" = RecordPort { holder, space, address, port },
@@ -64,7 +104,7 @@ fn own_layouts() -> BTreeMap<&'static str, Layout> {
     let length = size_of::<Key<Plain<Prefix>>>() - prefix.size;
     prefix.size += length;
     prefix.fields.iter_mut().for_each(|field| field.1 += length);
-    prefix.fields.insert(0, ("length".to_owned(), 0, length));
+    prefix.fields.insert(0, ("length".to_owned(), 0, length.to_string()));
     layouts
 }
 
@@ -78,8 +118,11 @@ fn every_field_is_where_the_programs_have_it() {
     // No map holds a struct that is not compared.
     let held = btf.structs_in_maps();
     assert!(held.len() >= 8, "{held:?}");
-    for name in &held {
-        assert!(own.contains_key(name.as_str()), "struct {name} has no counterpart");
+    let fields = own.values().flat_map(|layout| &layout.fields);
+    let nested = fields.filter_map(|(_, _, shape)| shape.strip_prefix("struct "));
+    let nested = nested.map(|shape| shape.split('[').next().unwrap());
+    for name in held.iter().map(String::as_str).chain(nested) {
+        assert!(own.contains_key(name), "struct {name} has no counterpart");
     }
 }
 
@@ -102,13 +145,39 @@ fn a_change_of_what_is_pinned_changes_the_number_of_the_layout() {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     });
     let why = "write the hash here, and count LAYOUT up unless only names have changed";
-    assert_eq!((LAYOUT, hash), (1, 0xeb4f_d87b_75de_5119), "{why}:\n{text}");
+    assert_eq!((LAYOUT, hash), (1, 0x3f10_ee3a_2db1_7771), "{why}:\n{text}");
+}
+
+#[test]
+fn shared_numbers_are_those_of_the_programs() {
+    let btf = Btf::of(CACHING);
+    let bit = u64::trailing_zeros;
+    let numbers = [
+        ("IN_SEQUENCE_BIT", bit(IN_SEQUENCE)),
+        ("MAX_FLIGHT", MAX_FLIGHT),
+        ("MAX_FLOWS", MAX_FLOWS),
+        ("OPEN_BIT", bit(OPEN)),
+    ];
+    assert_eq!(btf.numbers("shared_number"), numbers.map(|(name, n)| (name.to_owned(), n)).into());
+    let reasons = btf.numbers("reason").into_iter().map(|(name, number)| {
+        let words = name.split('_').map(|word| word[..1].to_owned() + &word[1..].to_lowercase());
+        (words.collect::<String>(), number)
+    });
+    let reasons: BTreeMap<_, _> = reasons.collect();
+    assert!(reasons.len() >= 10, "{reasons:?}");
+    for (name, number) in &reasons {
+        assert_eq!(format!("{:?}", SteerReason::from(*number)), *name);
+    }
+    let unknown = reasons.len() as u32 + 1;
+    assert_eq!(SteerReason::from(unknown), SteerReason::Other(unknown), "each has its number");
 }
 
 const INT: u32 = 1;
 const POINTER: u32 = 2;
 const ARRAY: u32 = 3;
 const STRUCT: u32 = 4;
+const ENUM: u32 = 6;
+const TYPEDEF: u32 = 8;
 const VAR: u32 = 14;
 
 /// As much of BTF as the maps of the programs need.
@@ -143,7 +212,7 @@ impl Btf {
                 INT | VAR | 17 => 1,
                 ARRAY => 3,
                 STRUCT | 5 | 15 | 19 => 3 * count,
-                6 | 13 => 2 * count,
+                ENUM | 13 => 2 * count,
                 _ => 0,
             };
             let more = (0..more).map(|index| word(at + 12 + 4 * index)).collect::<Vec<_>>();
@@ -162,9 +231,16 @@ impl Btf {
         let found = self.types.iter().find(|t| t.kind == STRUCT && self.name(t.name) == name)?;
         let fields = self.fields(found).map(|(name, of, bits)| {
             assert_eq!(bits % 8, 0, "{name}");
-            (name.to_owned(), bits as usize / 8, self.size_of(of))
+            (name.to_owned(), bits as usize / 8, self.shape(of))
         });
         Some(Layout { size: found.size as usize, fields: fields.collect() })
+    }
+
+    /// The names and values of an enum.
+    fn numbers(&self, name: &str) -> BTreeMap<String, u32> {
+        let found = self.types.iter().find(|t| t.kind == ENUM && self.name(t.name) == name);
+        let pairs = found.unwrap_or_else(|| panic!("enum {name}")).more.chunks(2);
+        pairs.map(|pair| (self.name(pair[0] as usize).to_owned(), pair[1])).collect()
     }
 
     /// Name, type and offset in bits of each field of a struct.
@@ -172,13 +248,16 @@ impl Btf {
         of.more.chunks(3).map(|field| (self.name(field[0] as usize), field[1], field[2]))
     }
 
-    fn size_of(&self, number: u32) -> usize {
+    fn shape(&self, number: u32) -> String {
         let found = &self.types[number as usize];
         match found.kind {
-            INT | STRUCT => found.size as usize,
-            ARRAY => self.size_of(found.more[0]) * found.more[2] as usize,
+            INT | ENUM => found.size.to_string(),
+            STRUCT => format!("struct {}", self.name(found.name)),
+            ARRAY => format!("{}[{}]", self.shape(found.more[0]), found.more[2]),
+            // Here an address is an array.
+            TYPEDEF if self.name(found.name) == "__be32" => Address::shape(),
             // Names of types, and what qualifies them.
-            8..=11 => self.size_of(found.size),
+            TYPEDEF..=11 => self.shape(found.size),
             other => panic!("{}: a kind of type that no map holds: {other}", self.name(found.name)),
         }
     }

@@ -2,17 +2,19 @@
 //!
 //! One program object, attached to many links. On Linux 6.6 and later the attachments are links of the process: they
 //! vanish with it, and then nothing is forwarded, since the router namespace has no routes. On older kernels the filters
-//! stay, but the TUNs that they redirect to end with the process, so nothing is forwarded either. Where established flows are to outlive the
-//! process ([`Steer::load_to_stay`]), so do the links and the maps of the flow cache, for a time that the programs check.
+//! stay, but the TUNs that they redirect to end with the process, so nothing is forwarded either. Where established flows
+//! are to outlive the process ([`Steer::load_to_stay`]), so do the links and the maps of the flow cache, for a time that the
+//! programs check.
 //!
 //! The maps are bounded (see `steer.bpf.c`): 16,384 tasks, 16,384 links of VPCs, endpoints and the internet; 65,536
-//! addresses of ENIs and gateways; 1,048,576 prefixes of all TUNs together; 65,536 counters. An insertion beyond is an error here, never a silent eviction.
+//! addresses of ENIs and gateways; 1,048,576 prefixes of all TUNs together; 65,536 counters. An insertion beyond is an
+//! error here, never a silent eviction.
 
 use super::attach::Attachments;
 use super::flow_cache::{self, FlowCache};
 use super::link_tables::LinkTables;
 use super::programs::{self, CACHING, PLAIN, SPACE, TASK, TUN, since};
-use super::shared::{Address, Counted, LinkEntry, Owned, Prefix, Task};
+use super::shared::{Address, DropCounterKey, LinkEntry, Owned, Prefix, Task};
 use super::steer_error::{SteerError, ignore_missing, trouble};
 use super::steer_reason::{SteerReason, number};
 use super::sys::Plain;
@@ -302,7 +304,8 @@ impl Steer {
     /// When the kernel refuses.
     pub fn counters(&self) -> Result<Vec<(u32, SteerReason, u64)>, SteerError> {
         let map = self.bpf.map("drops").ok_or(SteerError::Foreign("drops"))?;
-        let drops = BpfHash::<_, Plain<Counted>, u64>::try_from(map).map_err(trouble("drops"))?;
+        let drops =
+            BpfHash::<_, Plain<DropCounterKey>, u64>::try_from(map).map_err(trouble("drops"))?;
         let mut counters = drops
             .iter()
             .map(|entry| entry.map(|(Plain(of), count)| (of.ifindex, of.reason.into(), count)))
@@ -377,7 +380,7 @@ impl Steer {
         // The kernel gives numbers out again: the next link must not begin with these.
         for (counted, reason, _) in self.counters()? {
             if counted == ifindex {
-                let key = Plain(Counted { ifindex, reason: number(reason) });
+                let key = Plain(DropCounterKey { ifindex, reason: number(reason) });
                 ignore_missing("drops", self.hash::<_, u64>("drops")?.remove(&key))?;
             }
         }

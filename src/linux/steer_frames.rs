@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use super::root::is_root;
 use super::{Netns, Steer, SteerReason, netns};
 use std::net::Ipv4Addr;
 
@@ -37,7 +38,7 @@ impl Drop for Bed {
 impl Bed {
     /// `None` without root.
     fn new(name: &str, with_cache: bool) -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
+        if !is_root() {
             return None;
         }
         let name = format!("egret-unit-{name}-{with_cache}-{}", std::process::id());

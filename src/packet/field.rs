@@ -114,6 +114,25 @@ pub(crate) mod icmp {
     pub(crate) const FRAGMENTATION_NEEDED: u8 = 4;
 }
 
+/// IPv4 options (RFC 791 3.1).
+pub(super) mod ipv4_option {
+    pub(in crate::packet) const END: u8 = 0;
+    pub(in crate::packet) const NO_OPERATION: u8 = 1;
+    /// Every fragment carries the option, not only the first.
+    pub(in crate::packet) const COPIED: u8 = 0x80;
+}
+
+/// TCP options (RFC 9293 3.1).
+pub(super) mod tcp_option {
+    pub(in crate::packet) const END: u8 = 0;
+    pub(in crate::packet) const NO_OPERATION: u8 = 1;
+    pub(in crate::packet) const MSS: u8 = 2;
+    /// Bytes of an MSS option.
+    pub(in crate::packet) const MSS_LEN: usize = 4;
+    /// Bytes of kind and length, which every option begins with but the two of one byte.
+    pub(in crate::packet) const HEADER_LEN: usize = 2;
+}
+
 /// The virtio-net header, `struct virtio_net_hdr`, whose words are in host order.
 pub(crate) mod vnet {
     pub(crate) const FLAGS: usize = 0;

@@ -2,19 +2,11 @@
 
 use super::checksum;
 use super::field::ipv4::{self, FRAGMENT_UNIT as UNIT};
-use super::field::{put_u16, u16_at};
+use super::field::{ipv4_option as option, put_u16, u16_at};
 use std::ops::Range;
 
 /// The flags of an IPv4 header but for [`ipv4::MORE_FRAGMENTS`], which every fragment has of its own.
 const FLAGS: u16 = !ipv4::FRAGMENT_OFFSET;
-
-/// Kinds of IPv4 options (RFC 791 3.1).
-mod option {
-    pub(super) const END: u8 = 0;
-    pub(super) const NO_OPERATION: u8 = 1;
-    /// Every fragment carries the option, not only the first.
-    pub(super) const COPIED: u8 = 0x80;
-}
 
 /// The fragments of one packet, one after the other.
 ///

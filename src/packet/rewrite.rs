@@ -2,23 +2,14 @@
 //! checksums over them (RFC 3022 4.1 to 4.3, RFC 1624).
 
 use super::checksum::{self, Sum};
-use super::field::{address_at, icmp, ipv4, l4_checksum, put_u16, put_u32, tcp, u16_at, udp};
+use super::field::{
+    address_at, icmp, ipv4, l4_checksum, put_u16, put_u32, tcp, tcp_option as option, u16_at, udp,
+};
 use super::headers::{Fragment, IcmpKind, L4};
 use super::ids::replace_word;
 use super::quote::Quote;
 use super::{Packet, Protocol, Tuple, VnetHeader, builder};
 use std::net::Ipv4Addr;
-
-/// TCP options (RFC 9293 3.1).
-mod option {
-    pub(super) const END: u8 = 0;
-    pub(super) const NO_OPERATION: u8 = 1;
-    pub(super) const MSS: u8 = 2;
-    /// Bytes of an MSS option.
-    pub(super) const MSS_LEN: usize = 4;
-    /// Bytes of kind and length, which every option begins with but the two of one byte.
-    pub(super) const HEADER_LEN: usize = 2;
-}
 
 /// The new values of a packet's headers. A flow stores it and applies it to each of its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

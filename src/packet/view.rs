@@ -30,7 +30,9 @@ impl<'a> Packet<'a> {
     ///
     /// Does not verify TCP and UDP checksums: a NAT changes them incrementally, so a wrong one stays wrong.
     ///
-    /// # Errors The first fault that is found, see [`Malformed`].
+    /// # Errors
+    ///
+    /// The first fault that is found, see [`Malformed`].
     #[inline]
     pub fn parse(bytes: &'a mut [u8], vnet: VnetHeader) -> Result<Self, Malformed> {
         let (ip_header_len, total_len) = check_ip_header(bytes)?;

@@ -1,24 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
-// Offloaded flows, established ones that the engine has decided on: rewritten, counted and sent on here. Nothing is decided: an entry is
-// one direction's verdict, made in user space under one generation of the configuration, and whatever is not plainly what
-// that verdict was about is punted to the engine as if there were no cache.
+// The flow cache: rewrites, counts and sends on the packets of offloaded flows. It decides nothing. An entry is one
+// direction's verdict, made in user space under one generation of the configuration; a packet that the verdict may not be
+// about is punted to the engine, as if there were no cache.
 //
 // Keys, values and counters are mirrored in src/linux/shared.rs.
 
 #include <linux/in.h>
 #include <linux/tcp.h>
 
-// Two entries for each flow.
-#define MAX_FLOWS 131072
-// As in src/flow/tcp.rs.
-#define MAX_FLIGHT (1U << 26)
+// Numbers that user space has too. In an enum they are in the object's BTF, by which src/linux/shared_layout.rs compares
+// them.
+enum shared_number {
+	// Two entries for each flow.
+	MAX_FLOWS = 131072,
+	// As in src/flow/tcp.rs.
+	MAX_FLIGHT = 1 << 26,
+	OPEN_BIT = 63,
+	IN_SEQUENCE_BIT = 62,
+};
+
 // ICMP messages up to this size are checked here; larger ones are punted, as the engine drops one that is damaged.
 #define MAX_ICMP 128
 
 // In the count of punted packets: the direction is open; data may open it that begin where those end that user space has
 // sent on.
-#define OPEN (1ULL << 63)
-#define IN_SEQUENCE (1ULL << 62)
+#define OPEN (1ULL << OPEN_BIT)
+#define IN_SEQUENCE (1ULL << IN_SEQUENCE_BIT)
 
 #define FLAG_FIN 1
 #define FLAG_SYN 2
@@ -69,17 +76,23 @@ struct direction {
 	// both when user space moves them and when a CPU does (src/flow/tcp.rs).
 	__u64 end;
 	__u64 ack;
-	// Of this side alone: the other one's acknowledgement and end, when they were last looked at. At first they are such
-	// that they are looked at.
+	// Copies of the other direction's ack and end, lower halves, as they were when this direction last read them: so the
+	// other one's cache line is read seldom. User space sets them so that the first packet reads both.
 	__u32 floor;
 	__u32 ceiling;
-	// How many packets were punted since there is an entry, as the direction is not open: until user space has sent on
-	// what it had of it, all are. OPEN and IN_SEQUENCE are bits of this.
+	// How many packets the reordering barrier has punted since the entry was made. The bits OPEN and IN_SEQUENCE say when
+	// the barrier ends.
 	__u64 punted;
 };
 
 struct slot {
 	struct direction directions[2];
+	// Of each direction: the end of what was sent further ahead than its end may move (src/flow/tcp.rs). A cache line that is
+	// asked for only where so much is in flight.
+	__u64 claimed[2];
+	// Has the type that brings the shared numbers into the BTF; holds nothing.
+	enum shared_number number;
+	__u32 zero[11];
 };
 
 struct {
@@ -271,16 +284,18 @@ static __always_inline int is_in_flight(struct direction *own, const struct dire
 	if ((__u32)end - own->floor <= MAX_FLIGHT / 2)
 		return 1;
 	acknowledged = *(volatile __u64 *)&other->ack;
-	if (end - acknowledged > MAX_FLIGHT)
+	if (end > acknowledged && end - acknowledged > MAX_FLIGHT)
 		return 0;
 	own->floor = acknowledged;
 	return 1;
 }
 
-// Moves the acknowledgement on, if it is of something that the other side has sent.
-static __always_inline void acknowledge(struct direction *own, const struct direction *other, __u32 number)
+// Moves the acknowledgement on, if it is of something that the other side has sent. One beyond its end counts if it has
+// claimed to be there, and moves that end.
+static __always_inline void acknowledge(struct direction *own, struct direction *other, __u64 *claimed,
+					__u32 number)
 {
-	__u64 ack = *(volatile __u64 *)&own->ack, end;
+	__u64 ack = *(volatile __u64 *)&own->ack, end, to;
 	__u32 further = number - (__u32)ack, room = own->ceiling - (__u32)ack, behind;
 
 	if (!further)
@@ -292,24 +307,38 @@ static __always_inline void acknowledge(struct direction *own, const struct dire
 	end = *(volatile __u64 *)&other->end;
 	own->ceiling = end;
 	behind = (__u32)end - number;
-	if (behind <= end)
+	if (behind > 1U << 31) {
+		to = end + (__u32)-behind;
+		if (to > *(volatile __u64 *)claimed)
+			return;
+		advance(&other->end, end, to);
+		advance(&own->ack, ack, to);
+	} else if (behind <= end) {
 		advance(&own->ack, ack, end - behind);
+	}
 }
 
-// What the engine would have noted of a segment.
-static __always_inline void track(struct direction *own, const struct direction *other,
-				  const struct tcphdr *tcp, __u32 payload)
+// Notes of a segment what the engine would.
+static __always_inline void track(struct slot *slot, __u32 direction, const struct tcphdr *tcp,
+				  __u32 payload)
 {
+	struct direction *own = &slot->directions[direction & 1];
+	struct direction *other = &slot->directions[!(direction & 1)];
+	__u64 *claimed = &slot->claimed[direction & 1];
 	__u64 end = *(volatile __u64 *)&own->end;
 	__u32 further = bpf_ntohl(tcp->seq) + payload - (__u32)end;
 
-	if (further && further < 1U << 31 && is_in_flight(own, other, end + further))
-		advance(&own->end, end, end + further);
-	acknowledge(own, other, bpf_ntohl(tcp->ack_seq));
+	if (further && further < 1U << 31) {
+		if (is_in_flight(own, other, end + further))
+			advance(&own->end, end, end + further);
+		else
+			advance(claimed, *(volatile __u64 *)claimed, end + further);
+	}
+	acknowledge(own, other, &slot->claimed[!(direction & 1)], bpf_ntohl(tcp->ack_seq));
 }
 
-// Whether a packet may pass, overtaking nothing: all of its direction that was punted before is sent on. `data` says that it
-// begins with this number.
+// Returns whether the direction's reordering barrier lets a packet pass; counts the packet as punted if not. `data` says
+// that the packet has data, which begin with the number `seq`.
 static __always_inline int is_open(struct direction *own, int data, __u32 seq)
 {
 	__u64 before;
@@ -434,7 +463,7 @@ static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 
 		if ((void *)(tcp + 1) > end || !is_open(own, payload != 0, bpf_ntohl(tcp->seq)))
 			return MISS;
-		track(own, other, tcp, payload);
+		track(slot, entry->direction, tcp, payload);
 	} else if (!is_open(own, 0, 0)) {
 		return MISS;
 	}

@@ -56,9 +56,9 @@ struct link {
 	__u8 near[ETH_ALEN];
 };
 
-struct counted {
+struct drop_counter_key {
 	__u32 ifindex;
-	__u32 reason;
+	enum reason reason;
 };
 
 // Router end of a task's veth -> the task.
@@ -112,13 +112,13 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, MAX_COUNTERS);
-	__type(key, struct counted);
+	__type(key, struct drop_counter_key);
 	__type(value, __u64);
 } drops SEC(".maps");
 
 static __always_inline int drop(struct __sk_buff *skb, enum reason reason)
 {
-	struct counted key = { .ifindex = skb->ifindex, .reason = reason };
+	struct drop_counter_key key = { .ifindex = skb->ifindex, .reason = reason };
 	__u64 *count = bpf_map_lookup_elem(&drops, &key);
 
 	if (!count) {
@@ -153,11 +153,11 @@ static __always_inline int is_unicast(__be32 address)
 	return bpf_ntohl(address) < 0xe0000000;
 }
 
-// Copies the IP header of a frame, in which this version should be. Returns why a router's port does not take the frame, or
-// 0 if it does.
+// Copies the first 20 bytes of a frame's IP header, whose version must be `version`. Returns the reason to drop the frame, or
+// 0 if a router's port takes it.
 //
-// User space reads what is checked here: where a sender shares a frame's pages with the kernel (a packet socket's ring), the
-// veth copies them before.
+// The bytes cannot change between this check and user space: a sender with a packet socket's ring shares a frame's pages
+// with the kernel, but the veth has copied them by now.
 static __always_inline enum reason read_header(struct __sk_buff *skb, __u8 version, struct iphdr *header)
 {
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, header, sizeof(*header)))
@@ -169,8 +169,8 @@ static __always_inline enum reason read_header(struct __sk_buff *skb, __u8 versi
 		return 0;
 	case PACKET_BROADCAST:
 	case PACKET_MULTICAST:
-		// RFC 1812, 5.3.4: nothing is forwarded that came by a link's broadcast, unless it is for many by its own address
-		// too. The engine says why that does not pass either. IPv6 asks for its neighbours so.
+		// RFC 1812, 5.3.4: a router forwards no packet for one host that came in a broadcast frame. A packet whose own
+		// address is multicast or broadcast is punted, and the engine drops it with its reason; so is IPv6.
 		return version == 4 && is_unicast(header->daddr) ? NOT_FOR_ROUTER : 0;
 	default:
 		return NOT_FOR_ROUTER;

@@ -25,7 +25,7 @@ fn carried(now: Instant) -> [CacheCounters; 2] {
         segments: 1,
         bytes: 40,
         last_seen: now,
-        window: Window { end, ack },
+        window: Window { end, ack, claimed: 0 },
     })
 }
 

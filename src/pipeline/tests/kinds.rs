@@ -183,7 +183,7 @@ fn another_process_goes_on_with_any_port() {
         segments: 1,
         bytes: 40,
         last_seen: before.now,
-        window: Window { end: 501, ack: 501 },
+        window: Window { end: 501, ack: 501, claimed: 0 },
     };
     before.engine.flows().for_each(|entry| {
         let record = HandoverRecord::of(&entry.flow);

@@ -1,0 +1,13 @@
+//! Skips tests that need root, with a line that says so, which `scripts/test` shows.
+
+#![allow(clippy::print_stdout, reason = "tests")]
+
+/// Returns whether this is root; prints that the test skips itself if not.
+pub(super) fn is_root() -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        println!("skipped: {test} needs root");
+    }
+    is_root
+}
