@@ -174,7 +174,8 @@ pub struct TcpTracker {
     flags: AtomicU8,
     egress: Sent,
     returned: Sent,
-    /// The number of another SYN of the inside since the connection is established, as [`known`]; 0 if there is none.
+    /// Another SYN of the inside since the connection is established: the sequence space that it takes above its number; 0 if
+    /// there is none.
     new_syn: AtomicU64,
 }
 
@@ -212,11 +213,12 @@ impl TcpTracker {
         flags & ESTABLISHED != 0 && flags & (EGRESS_RST | RETURN_RST) != 0
     }
 
-    /// Whether its handshake is complete, and neither side has said that it ends.
+    /// Decides whether its handshake is complete, and neither side has ended it. A FIN that is only claimed ends nothing: it
+    /// may be forged.
     #[inline]
     pub fn is_steady(&self) -> bool {
         let flags = self.flags.load(Relaxed);
-        flags & !RETURN_SYN == ESTABLISHED
+        flags & !(RETURN_SYN | EGRESS_CLAIMED_FIN | RETURN_CLAIMED_FIN) == ESTABLISHED
     }
 
     /// What each side has said so far: the task's, then the other's.
@@ -292,7 +294,8 @@ impl TcpTracker {
         } else if sender.syn.load(Relaxed) == known(segment.seq) {
             // Sent twice.
         } else if is_established {
-            self.new_syn.store(known(segment.seq), Relaxed);
+            self.new_syn
+                .store(u64::from(segment.sequence_len()) << 32 | u64::from(segment.seq), Relaxed);
         } else if is_egress || self.returns_syn(segment, before) {
             sender.begin(self.sent(!is_egress), segment.seq, segment.sequence_len());
             self.flags.fetch_or(if is_egress { 0 } else { RETURN_SYN }, Relaxed);
@@ -309,13 +312,15 @@ impl TcpTracker {
         }
     }
 
-    /// Begins an established connection again, if a SYN from outside meets the number of a new SYN of the inside.
+    /// Begins an established connection again, if a SYN from outside acknowledges a new SYN of the inside, with all or part of
+    /// the data in it (RFC 7413, 4.2).
     fn begin_again(&self, segment: &TcpFacts) {
-        let number = segment.ack.wrapping_sub(1);
         let new_syn = self.new_syn.load(Relaxed);
-        if segment.flags.ack() && new_syn == known(number) {
+        let (number, len) = (lower(new_syn), new_syn >> 32);
+        let acknowledged = segment.ack.wrapping_sub(number);
+        if segment.flags.ack() && (1..=len).contains(&acknowledged.into()) {
             self.new_syn.store(0, Relaxed);
-            self.egress.begin(&self.returned, number, 1);
+            self.egress.begin(&self.returned, number, acknowledged);
             self.returned.begin(&self.egress, segment.seq, segment.sequence_len());
             self.flags.fetch_and(RETURN_SYN | ESTABLISHED, Relaxed);
         }

@@ -534,3 +534,27 @@ fn a_challenge_ack_changes_nothing() {
     assert!(tcp.observe(&segment(ACK, 101, 501, 0), true));
     assert_eq!(tcp.state(), TcpState::Established);
 }
+
+#[test]
+fn regression_a_connection_that_begins_again_with_data_in_its_syn_is_tracked() {
+    for (accepted, begins) in [(0, true), (10, true), (4, true), (11, false)] {
+        let tcp = established();
+        let ack = 5001 + accepted;
+        tcp.observe(&segment(SYN, 5000, 0, 10), true);
+        tcp.observe(&segment(SYN | ACK, 900_000_000, ack, 0), false);
+        tcp.observe(&segment(ACK, ack, 900_000_001, 0), true);
+        let ends_at = tcp.windows().map(|w| lower(w.end));
+        assert_eq!(ends_at == [ack, 900_000_001], begins, "{accepted}");
+        let ends = tcp.observe(&segment(RESET, 900_000_001, 0, 0), false);
+        assert_eq!(ends, begins, "{accepted}");
+    }
+}
+
+#[test]
+fn regression_a_forged_fin_in_claimed_data_does_not_keep_a_flow_from_being_offloaded() {
+    let tcp = established();
+    tcp.observe(&segment(ACK, 501 + (1 << 28), 101, 1000), false);
+    tcp.observe(&segment(FIN | ACK, 501 + (1 << 28), 101, 0), false);
+    assert!(tcp.is_steady());
+    assert_eq!(tcp.state(), TcpState::Established);
+}

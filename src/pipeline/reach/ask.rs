@@ -46,16 +46,14 @@ pub fn ask(
     let routes = cuts::routes(snapshot);
     let all: Vec<(Coarse, Destinations)> =
         origins.iter().map(|origin| reach(&mut search, question, origin, &routes)).collect();
-    let sets_aside = !all.iter().all(|(_, destinations)| has_no_interfaces(destinations));
+    let counting = counting(question, all.iter().map(|(_, destinations)| destinations));
     for ((number, origin), (coarse, destinations)) in (0u32..).zip(&origins).zip(&all) {
-        Cutting::new(&mut search, (number, origin), coarse, sets_aside).cut(destinations)?;
+        Cutting::new(&mut search, (number, origin), coarse, &counting).cut(destinations)?;
     }
     let Search { mut cells, walks: Walks { judge, count, .. }, egress, .. } = search;
     cells.split(|number| egress.admitted(number));
     let merged = cells.merge().to_vec();
-    let counted: Vec<u64> =
-        all.iter().map(|(_, destinations)| counted(destinations, sets_aside)).collect();
-    let classes = Classes::new(snapshot, question, &origins, &judge, &cells, &counted);
+    let classes = Classes::new(snapshot, question, &origins, &judge, &cells, counting.count());
     Ok(classes.answer(merged, count))
 }
 
@@ -97,26 +95,24 @@ fn coarse(snapshot: &Snapshot, question: &Question, origin: &Origin, routes: &[u
     }
 }
 
-/// Decides whether no interface has any of the addresses.
-fn has_no_interfaces(destinations: &Destinations) -> bool {
-    let ends_nowhere = |entry: &Entry| match entry {
-        Entry::Path { path, .. } => is_unowned(destinations, *path),
-        Entry::Refused(_) | Entry::Exempt => false,
-    };
-    destinations.groups.iter().all(|group| ends_nowhere(&group.entry))
+/// Returns the destinations that count: those that an interface has as one of the origins reaches them. If there are none,
+/// all do.
+fn counting<'d>(question: &Question, origins: impl Iterator<Item = &'d Destinations>) -> Ranges {
+    let owned = origins.flat_map(|destinations| {
+        let groups = destinations.groups.iter();
+        groups.filter(|group| is_owned(destinations, &group.entry))
+    });
+    let owned = Ranges::new(owned.flat_map(|group| group.destinations.iter()));
+    if owned.is_empty() { question.destinations.clone() } else { owned }
 }
 
-fn is_unowned(destinations: &Destinations, path: usize) -> bool {
-    let dead_end = destinations.paths.get(path).and_then(|path| path.hops.dead_end);
-    matches!(dead_end, Some(DeadEnd::NoInterface(_)))
-}
-
-/// Counts the destinations that count.
-fn counted(destinations: &Destinations, sets_aside: bool) -> u64 {
-    let counts = |entry: &Entry| match entry {
-        Entry::Path { path, .. } => !sets_aside || !is_unowned(destinations, *path),
+/// Decides whether an interface has the addresses, or another verdict comes before that question.
+fn is_owned(destinations: &Destinations, entry: &Entry) -> bool {
+    match entry {
+        Entry::Path { path, .. } => {
+            let dead_end = destinations.paths.get(*path).and_then(|path| path.hops.dead_end);
+            !matches!(dead_end, Some(DeadEnd::NoInterface(_)))
+        }
         Entry::Refused(_) | Entry::Exempt => true,
-    };
-    let counting = destinations.groups.iter().filter(|group| counts(&group.entry));
-    counting.map(|group| group.destinations.count()).sum()
+    }
 }

@@ -45,8 +45,8 @@ pub(super) struct Cutting<'s, 'a> {
     pub(super) coarse: &'s Coarse,
     /// The origin's number.
     pub(super) number: u32,
-    /// Whether addresses that no interface has form a class of their own.
-    pub(super) sets_aside: bool,
+    /// The destinations that count; those that do not form a class of their own.
+    pub(super) counting: &'s Ranges,
     paths: HashMap<usize, Rc<Vec<Onward>>>,
     replies: HashMap<ReplyKey, Rc<Vec<Reply>>>,
 }
@@ -85,10 +85,10 @@ impl<'s, 'a> Cutting<'s, 'a> {
         search: &'s mut Search<'a>,
         (number, origin): (u32, &'s Origin),
         coarse: &'s Coarse,
-        sets_aside: bool,
+        counting: &'s Ranges,
     ) -> Self {
         let (paths, replies) = (HashMap::default(), HashMap::default());
-        Self { search, origin, coarse, number, sets_aside, paths, replies }
+        Self { search, origin, coarse, number, counting, paths, replies }
     }
 
     pub(super) fn cut(&mut self, destinations: &Destinations) -> Result<(), Interrupted> {
@@ -101,11 +101,17 @@ impl<'s, 'a> Cutting<'s, 'a> {
                 }
                 Entry::Path { egress, path } => {
                     let Some(path_of) = destinations.paths.get(path) else { continue };
-                    match path_of.hops.dead_end {
-                        Some(DeadEnd::NoInterface(vpc)) if self.sets_aside => {
-                            self.push_whole(group, CellVerdict::NoInterface(vpc));
-                        }
-                        _ => self.follow(group, egress, (path, path_of))?,
+                    let Some(DeadEnd::NoInterface(vpc)) = path_of.hops.dead_end else {
+                        self.follow(group, egress, (path, path_of))?;
+                        continue;
+                    };
+                    // From another attachment, an interface may have some of them.
+                    let [counts, others] = group.parted(self.counting);
+                    if let Some(others) = others {
+                        self.push_whole(&others, CellVerdict::NoInterface(vpc));
+                    }
+                    if let Some(counts) = counts {
+                        self.follow(&counts, egress, (path, path_of))?;
                     }
                 }
             }
@@ -206,9 +212,14 @@ impl<'s, 'a> Cutting<'s, 'a> {
                 gate.borrow_mut().note(port, *known);
                 continue;
             }
-            self.settle(onward, (group.first, port))?;
-            if let Some(outcome) = gate.borrow().outcome(port) {
-                self.search.at_gates.insert(key, outcome);
+            let outcome = self.settle(onward, (group.first, port))?;
+            let noted = gate.borrow().outcome(port);
+            match noted {
+                Some(noted) => {
+                    self.search.at_gates.insert(key, noted);
+                }
+                // No packet is left out of the answer, whichever check drops it.
+                None => gate.borrow_mut().note(port, outcome),
             }
         }
         let Outcomes { reached, denied } = gate.borrow().of(&reached);
@@ -218,8 +229,12 @@ impl<'s, 'a> Cutting<'s, 'a> {
         Ok(reached)
     }
 
-    /// Judges a request, and notes what becomes of its cells on its path and at the interface of the destination.
-    fn settle(&mut self, onward: &Onward, to: (u32, u32)) -> Result<(), Interrupted> {
+    /// Judges a request, and notes the outcome for its cells: on its path, or at the interface of the destination.
+    fn settle(
+        &mut self,
+        onward: &Onward,
+        to: (u32, u32),
+    ) -> Result<Result<(), Denial>, Interrupted> {
         let judged = self.judge(&self.packet(&onward.sender, to, (None, None)))?;
         let outcome =
             judged.request.map(|_| ()).map_err(|denial| self.search.sameness.denial(denial));
@@ -234,7 +249,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
             }
             Some(_) | None => onward.transit.borrow_mut().note(to.1, outcome),
         }
-        Ok(())
+        Ok(outcome)
     }
 
     /// Finds out what becomes of the replies to a request that arrives.

@@ -21,8 +21,8 @@ pub(super) struct Classes<'c, 'a> {
     origins: &'c [Origin],
     judge: &'c Judge<'a>,
     cells: &'c Cells,
-    /// How many destinations count, from each origin.
-    counted: &'c [u64],
+    /// How many destinations count.
+    counted: u64,
     /// The private addresses of every NAT gateway, by position.
     gateways: Vec<Vec<Ranges>>,
 }
@@ -34,7 +34,7 @@ impl<'c, 'a> Classes<'c, 'a> {
         origins: &'c [Origin],
         judge: &'c Judge<'a>,
         cells: &'c Cells,
-        counted: &'c [u64],
+        counted: u64,
     ) -> Self {
         let gateways = 0..snapshot.parts().nat_gateways.len();
         let addresses = |ix: usize| origin::gateway_addresses(snapshot, question, ix.into());
@@ -82,7 +82,10 @@ impl<'c, 'a> Classes<'c, 'a> {
         let enis = || origins.iter().filter_map(origin);
         let sample = self.judge.evidence(&self.sample(cell)?);
         let (denial, admitted_by) = match cell.verdict {
-            CellVerdict::Denied(..) => (sample.denial, sample.admitted_by),
+            CellVerdict::Denied(reason, decided_by) => {
+                // The rule is that of the sample, of several alike.
+                (sample.denial.or(Some(Denial { reason, decided_by })), sample.admitted_by)
+            }
             CellVerdict::Passes(..) | CellVerdict::Admitted(..) => (None, sample.admitted_by),
             CellVerdict::NoInterface(vpc) => {
                 let (reason, decided_by) = (Reason::NoInterface, RuleRef::Vpc(vpc));
@@ -154,8 +157,7 @@ impl<'c, 'a> Classes<'c, 'a> {
         }
     }
 
-    /// Every attachment counts the same, and so does every address that its ENI may have, and every destination that counts
-    /// from there.
+    /// Every attachment counts the same, and so does every address that its ENI may have, and every destination that counts.
     fn share_of_origins(&self, cell: &Cell) -> Share {
         let part = |(number, ranges): &(u32, Ranges)| {
             let all =
@@ -164,25 +166,14 @@ impl<'c, 'a> Classes<'c, 'a> {
         };
         let parts = || self.side(cell, ENI_ADDRESSES).iter().map(part);
         let destinations = self.plain(cell, DESTINATIONS).map_or(0, Ranges::count);
-        let asked = self.question.destinations.count();
-        if let CellVerdict::NoInterface(_) = cell.verdict {
-            let (part, whole) = share_of_equals(parts(), self.origins.len());
-            return Share::ALL.times(part, whole).times(destinations.into(), asked.into());
-        }
-        let counting = || self.counted.iter().copied().filter(|counted| *counted > 0);
-        let (most, least) = (counting().max().unwrap_or(0), counting().min().unwrap_or(0));
-        if most == least {
-            let (part, whole) = share_of_equals(parts(), counting().count());
-            return Share::ALL.times(part, whole).times(destinations.into(), most.into());
-        }
-        let counted = |(number, _): &(u32, Ranges)| self.counted.get(*number as usize).copied();
-        let of_each = self.side(cell, ENI_ADDRESSES).iter().map(|side| {
-            let (part, whole) = part(side);
-            let (part, whole) = if part == whole { (1, 1) } else { (part, whole) };
-            (part * destinations, whole * counted(side).unwrap_or(0).max(1))
-        });
-        let (part, whole) = share_of_equals(of_each, counting().count());
-        Share::ALL.times(part, whole)
+        let of = match cell.verdict {
+            CellVerdict::NoInterface(_) => self.question.destinations.count(),
+            CellVerdict::Denied(..) | CellVerdict::Passes(..) | CellVerdict::Admitted(..) => {
+                self.counted
+            }
+        };
+        let (part, whole) = share_of_equals(parts(), self.origins.len());
+        Share::ALL.times(part, whole).times(destinations.into(), of.into())
     }
 
     /// Every position of the gateway counts the same, and so does every address that it may have there.

@@ -22,6 +22,18 @@ pub(super) struct Group {
     pub(super) entry: Entry,
 }
 
+impl Group {
+    /// Returns the parts whose destinations are, and are not, among `others`.
+    pub(super) fn parted(&self, others: &Ranges) -> [Option<Self>; 2] {
+        let (within, outside) =
+            (self.destinations.intersection(others), self.destinations.difference(others));
+        [within, outside].map(|destinations| {
+            let first = destinations.first()?;
+            Some(Self { destinations, first, entry: self.entry })
+        })
+    }
+}
+
 /// What becomes of a packet before its path, or which path it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {

@@ -6,10 +6,10 @@
 //! same verdict are merged into **classes**. No rule is evaluated here: rules only say where cells begin.
 //!
 //! - Destination addresses are split first. Those that lead over the same rule sets, and match the same rules of each, are
-//!   one group ([`destinations`]).
-//! - For each group, private addresses of the ENI and the NAT gateway are split by what sees them ([`senders`]).
+//!   one group (`destinations.rs`).
+//! - For each group, private addresses of the ENI and the NAT gateway are split by what sees them (`senders.rs`).
 //! - For each sender, destination ports are split by the rules that match these addresses, and source ports by what the
-//!   reply meets, which sees no destination port: so a cell is a product ([`cells`]).
+//!   reply meets, which sees no destination port: so a cell is a product (`cells.rs`).
 
 mod answer;
 mod ask;

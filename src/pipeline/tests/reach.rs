@@ -409,6 +409,39 @@ fn addresses_that_no_interface_has_count_only_if_nothing_else_is_asked() {
     assert!(alone.classes.iter().all(|class| class.counts));
 }
 
+/// A peer whose addresses are public ones: one subnet leads to the peer, the other to the internet.
+#[test]
+fn addresses_that_no_interface_has_count_where_another_attachment_reaches_them() {
+    let lab =
+        with(BEHIND_NAT, "subnets = [\"subnet-a\"]", "subnets = [\"subnet-a\", \"subnet-b\"]");
+    let more = r#"
+[[vpc]]
+id = "vpc-1"
+cidr = "203.0.113.64/26"
+[[vpc_peering_connection]]
+id = "pcx-0"
+requester_vpc = "vpc-0"
+accepter_vpc = "vpc-1"
+[[subnet]]
+id = "subnet-b"
+vpc = "vpc-0"
+availability_zone = "us-east-1b"
+cidr = "10.0.3.0/24"
+route_table = "rtb-b"
+[[route_table]]
+id = "rtb-b"
+vpc = "vpc-0"
+routes = [{ destination = "203.0.113.64/26", target = "pcx-0" }]
+"#;
+    let answer = ask(&(lab + more), "web", only("203.0.113.77"), tcp_port(443));
+    assert_eq!(answer.verdict, SetVerdict::Mixed);
+    assert!(answer.classes.iter().all(|class| class.counts));
+    let fails = answer.classes.iter().find(|class| reason(class) == Some(Reason::NoInterface));
+    let Some(fails) = fails else { panic!("{:#?}", answer.classes) };
+    assert_eq!((fails.attachments.len(), fails.share.ratio()), (1, 0.5));
+    assert!(answer.classes.iter().any(Class::passes));
+}
+
 #[test]
 fn a_whole_block_with_all_ports_is_split_by_groups_and_addresses() {
     let lab = with(
