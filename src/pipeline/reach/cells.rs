@@ -198,7 +198,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         let sender = &onward.sender;
         let unknown = onward.transit.borrow().unknown(&egress.all);
         for port in unknown {
-            self.settle(onward, (group.first, port))?;
+            self.settle(onward, (group.first, port)).map(drop)?;
         }
         let Outcomes { reached, denied } = onward.transit.borrow().of(&egress.all);
         for (denial, ports) in denied {
