@@ -43,11 +43,11 @@ const RETURN_RST: u8 = 32;
 const EGRESS_CLAIMED_FIN: u8 = 64;
 const RETURN_CLAIMED_FIN: u8 = 128;
 
-/// How far ahead of what is acknowledged anything counts at once: twice the largest window that Linux opens unless it is
-/// told to, and one in 64 of all numbers. As in `src/steer/flow_cache.bpf.h`.
+/// The distance ahead of what is acknowledged within which anything counts at once: twice the largest window that Linux
+/// opens by default, and one in 64 of all numbers. As in `src/steer/flow_cache.bpf.h`.
 pub const MAX_FLIGHT: u32 = 1 << 26;
 
-/// Where a TCP flow is in its life.
+/// The state of a TCP flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TcpState {
     /// SYN sent, handshake not complete.
@@ -69,8 +69,8 @@ impl TcpState {
     }
 }
 
-/// What one direction has said, at one moment. The lower halves are the numbers in the segments; the upper ones count how
-/// often those have begun again.
+/// Sequence numbers of one direction, at one moment. The lower halves are the numbers in the segments; the upper ones
+/// count how often those have wrapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// The highest sequence number sent, plus one; 0 before the first.
@@ -81,7 +81,7 @@ pub struct Window {
     pub claimed: u64,
 }
 
-/// What one direction has said.
+/// Sequence numbers of one direction.
 #[derive(Debug, Default)]
 struct Sent {
     end: AtomicU64,
@@ -180,7 +180,7 @@ pub struct TcpTracker {
 }
 
 impl TcpTracker {
-    /// Where the flow is in its life.
+    /// Returns the state of the flow.
     #[inline]
     pub fn state(&self) -> TcpState {
         let flags = self.flags.load(Relaxed);
@@ -194,19 +194,19 @@ impl TcpTracker {
         }
     }
 
-    /// Whether its handshake was ever completed.
+    /// Decides whether its handshake was ever completed.
     pub fn was_established(&self) -> bool {
         self.flags.load(Relaxed) & ESTABLISHED != 0
     }
 
-    /// Whether one side has ended, and the other not.
+    /// Decides whether one side has ended, and the other has not.
     #[inline]
     pub fn is_half_closed(&self) -> bool {
         let flags = self.flags.load(Relaxed) & (EGRESS_FIN | RETURN_FIN);
         flags == EGRESS_FIN || flags == RETURN_FIN
     }
 
-    /// Whether a connection that had been established was reset, rather than refused or closed.
+    /// Decides whether a connection that had been established was reset, rather than refused or closed.
     #[inline]
     pub fn is_reset(&self) -> bool {
         let flags = self.flags.load(Relaxed);
@@ -221,7 +221,7 @@ impl TcpTracker {
         flags & !(RETURN_SYN | EGRESS_CLAIMED_FIN | RETURN_CLAIMED_FIN) == ESTABLISHED
     }
 
-    /// What each side has said so far: the task's, then the other's.
+    /// Returns the sequence numbers of each side so far: the task's, then the other's.
     pub(super) fn windows(&self) -> [Window; 2] {
         [&self.egress, &self.returned].map(Sent::window)
     }
@@ -416,8 +416,8 @@ impl TcpTracker {
     }
 }
 
-/// Whether the end of a segment is where its sender can be, by what the other side has acknowledged: what a forger writes
-/// must not widen the window that its RST is to meet.
+/// Decides whether the end of a segment is where its sender can be, by what the other side has acknowledged: a forged
+/// segment must not widen the window that its RST has to meet.
 #[inline]
 fn is_in_flight(end: u64, other: &Sent) -> bool {
     end.saturating_sub(other.ack.load(Relaxed)) <= MAX_FLIGHT.into()

@@ -28,7 +28,7 @@ pub enum PinnedMapError {
     Unreadable {
         /// Names the map.
         map: &'static str,
-        /// What the kernel said.
+        /// The kernel's error.
         source: Box<MapError>,
     },
 }

@@ -76,8 +76,7 @@ pub(super) fn confirm(tables: &Tables, snapshot: &Snapshot, candidate: &Candidat
 }
 
 /// Begins to watch, until the [`Watch`] is dropped. User space carries what is watched: the kernel reports no
-/// packets. What was
-/// taken back for it is offloaded again with its next packets after the end.
+/// packets. Flows that were taken back for it are offloaded again with their next packets after the end.
 pub(super) fn watch(tables: &Tables, snapshot: &Snapshot, wish: Wish) -> Watch {
     let watch = tables.watchers.watch(wish);
     tables.flows.for_each(|entry| {

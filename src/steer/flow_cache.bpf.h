@@ -195,7 +195,7 @@ static __always_inline int is_valid_header(const struct iphdr *ip)
 
 static __always_inline int is_valid_icmp(struct __sk_buff *skb, __u64 length)
 {
-	__u8 octets[MAX_ICMP] = {};
+	__u8 bytes[MAX_ICMP] = {};
 
 	if (length < 8)
 		return 0;
@@ -203,9 +203,9 @@ static __always_inline int is_valid_icmp(struct __sk_buff *skb, __u64 length)
 	asm volatile("" : "+r"(length));
 	if (length > MAX_ICMP)
 		return 0;
-	if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct iphdr), octets, length))
+	if (bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct iphdr), bytes, length))
 		return 0;
-	return fold((__u32)bpf_csum_diff(0, 0, (__be32 *)octets, sizeof(octets), 0)) == 0xffff;
+	return fold((__u32)bpf_csum_diff(0, 0, (__be32 *)bytes, sizeof(bytes), 0)) == 0xffff;
 }
 
 // Whether a packet is plain: all that is known of it is in its first 54 bytes, and nothing is to be said but which flow.

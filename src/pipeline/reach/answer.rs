@@ -13,7 +13,7 @@ pub struct Answer {
     pub verdict: SetVerdict,
     /// The classes: those that fail first, then by their share, the largest first; last those that do not count.
     pub classes: Vec<Class>,
-    /// How many packets were judged one by one.
+    /// The number of packets that were judged one by one.
     pub walks: u64,
 }
 
@@ -48,12 +48,12 @@ impl SetVerdict {
 pub struct Class {
     /// Why the packets or their replies are dropped; `None` if they pass.
     pub denial: Option<Denial>,
-    /// What admits the packets, if they reach their destinations.
+    /// The rule that admits the packets, if they reach their destinations.
     pub admitted_by: Option<RuleRef>,
-    /// Whether the class counts in the verdict. Addresses of a VPC that no interface has do not, unless nothing else was
+    /// True if the class counts in the verdict. Addresses of a VPC that no interface has do not, unless nothing else was
     /// asked.
     pub counts: bool,
-    /// Where the tasks are attached.
+    /// The attachments of the tasks.
     pub attachments: Vec<Attachment>,
     /// The private addresses of each of their ENIs; empty for App Runner's own egress.
     pub eni_addresses: Vec<(EniIx, Ranges)>,
@@ -68,7 +68,7 @@ pub struct Class {
     pub destinations: Ranges,
     /// The protocols with their destination ports.
     pub ports: Ports,
-    /// How many of the packets that were asked are in the class.
+    /// The part of the packets that were asked.
     pub share: Share,
     /// One of its packets: what it meets.
     pub sample: Evidence,

@@ -20,7 +20,7 @@ use crate::vpc::{ProtocolMatch, ResourceIx, RuleRef, Snapshot, TrafficMatch};
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// What is the same for all origins of a question.
+/// The state of a search, shared by all origins of a question.
 pub(super) struct Search<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) sameness: Sameness<'a>,
@@ -47,22 +47,22 @@ pub(super) struct Cutting<'s, 'a> {
     pub(super) number: u32,
     /// The destinations that count; those that do not form a class of their own.
     pub(super) counting: &'s Ranges,
-    paths: HashMap<usize, Rc<Vec<Onward>>>,
+    paths: HashMap<usize, Rc<Vec<Departure>>>,
     replies: HashMap<ReplyKey, Rc<Vec<Reply>>>,
 }
 
 /// A sender on a path, and what becomes of what the groups of its ENI admit.
-struct Onward {
+struct Departure {
     sender: Sender,
     /// Up to the interface of the destination.
     transit: RefCell<Stretch>,
     /// At that interface, which other paths share; `None` where the destination has none.
     gate: Option<Rc<RefCell<Stretch>>>,
-    /// Where the replies to other protocols than TCP and UDP may begin to differ.
+    /// The positions at which replies to protocols other than TCP and UDP may begin to differ.
     reply_cuts: Vec<u32>,
 }
 
-/// What becomes of replies to some of the ports.
+/// The verdict on replies to some of the ports.
 #[derive(Clone, Debug)]
 struct Reply {
     eni_ports: Ranges,
@@ -73,11 +73,11 @@ struct Reply {
 /// Cells by what becomes of them.
 type CellsBy<T> = Vec<(T, Vec<Range>)>;
 
-/// What decides at an interface: what matches there, whether it is an endpoint's, whether it is behind a middlebox. A NAT
-/// gateway shows in what matches.
+/// The key of a decision at an interface: the rules that match there, whether it is an endpoint's, and whether it is behind a
+/// middlebox. A NAT gateway shows in the rules that match.
 pub(super) type GateKey = (Vec<(Meeting, MatchId)>, bool, bool);
 
-/// What decides replies: their hops, what matches there, and the protocol.
+/// The key of a decision about replies: their hops, the rules that match there, and the protocol.
 type ReplyKey = (Likeness, Vec<(Meeting, MatchId)>, Protocol);
 
 impl<'s, 'a> Cutting<'s, 'a> {
@@ -137,9 +137,9 @@ impl<'s, 'a> Cutting<'s, 'a> {
         for (denial, ports) in &egress.denied {
             self.push(group, None, ((*denial).into(), ports), None);
         }
-        let onward = self.onward(group, number, path);
-        for onward in onward.iter() {
-            self.send(group, &egress, (path, onward))?;
+        let departure = self.departure(group, number, path);
+        for departure in departure.iter() {
+            self.send(group, &egress, (path, departure))?;
         }
         Ok(())
     }
@@ -149,12 +149,12 @@ impl<'s, 'a> Cutting<'s, 'a> {
         &mut self,
         group: &Group,
         egress: &Egress,
-        (path, onward): (&Path, &Onward),
+        (path, departure): (&Path, &Departure),
     ) -> Result<(), Interrupted> {
-        let arrives = self.arrives(group, egress, onward)?;
-        let sender = &onward.sender;
+        let arrives = self.arrives(group, egress, departure)?;
+        let sender = &departure.sender;
         let mut passed: CellsBy<Rc<Vec<Reply>>> = Vec::new();
-        for cell in arrives.cells(&onward.reply_cuts) {
+        for cell in arrives.cells(&departure.reply_cuts) {
             let replies = self.replies(sender, (group.first, cell.0))?;
             add(&mut passed, cell, replies, Rc::ptr_eq);
         }
@@ -193,18 +193,18 @@ impl<'s, 'a> Cutting<'s, 'a> {
         &mut self,
         group: &Group,
         egress: &Egress,
-        onward: &Onward,
+        departure: &Departure,
     ) -> Result<Ranges, Interrupted> {
-        let sender = &onward.sender;
-        let unknown = onward.transit.borrow().unknown(&egress.all);
+        let sender = &departure.sender;
+        let unknown = departure.transit.borrow().unknown(&egress.all);
         for port in unknown {
-            self.settle(onward, (group.first, port)).map(drop)?;
+            self.judge_request(departure, (group.first, port)).map(drop)?;
         }
-        let Outcomes { reached, denied } = onward.transit.borrow().of(&egress.all);
+        let Outcomes { reached, denied } = departure.transit.borrow().of(&egress.all);
         for (denial, ports) in denied {
             self.push(group, Some(sender), (denial.into(), &ports), None);
         }
-        let Some(gate) = &onward.gate else { return Ok(reached) };
+        let Some(gate) = &departure.gate else { return Ok(reached) };
         let unknown = gate.borrow().unknown(&reached);
         for port in unknown {
             let key = gate.borrow().key(port);
@@ -212,7 +212,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
                 gate.borrow_mut().note(port, *known);
                 continue;
             }
-            let outcome = self.settle(onward, (group.first, port))?;
+            let outcome = self.judge_request(departure, (group.first, port))?;
             let noted = gate.borrow().outcome(port);
             match noted {
                 Some(noted) => {
@@ -230,24 +230,24 @@ impl<'s, 'a> Cutting<'s, 'a> {
     }
 
     /// Judges a request, and notes the outcome for its cells: on its path, or at the interface of the destination.
-    fn settle(
+    fn judge_request(
         &mut self,
-        onward: &Onward,
+        departure: &Departure,
         to: (u32, u32),
     ) -> Result<Result<(), Denial>, Interrupted> {
-        let judged = self.judge(&self.packet(&onward.sender, to, (None, None)))?;
+        let judged = self.judge(&self.packet(&departure.sender, to, (None, None)))?;
         let outcome =
             judged.request.map(|_| ()).map_err(|denial| self.search.sameness.denial(denial));
         let at_gate = match outcome {
             Ok(()) => true,
             Err(denial) => is_of_delivery(denial.reason),
         };
-        match &onward.gate {
+        match &departure.gate {
             Some(gate) if at_gate => {
-                onward.transit.borrow_mut().note(to.1, Ok(()));
+                departure.transit.borrow_mut().note(to.1, Ok(()));
                 gate.borrow_mut().note(to.1, outcome);
             }
-            Some(_) | None => onward.transit.borrow_mut().note(to.1, outcome),
+            Some(_) | None => departure.transit.borrow_mut().note(to.1, outcome),
         }
         Ok(outcome)
     }
@@ -345,7 +345,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
     }
 
     /// Finds the senders of a path, with the cuts of what they send.
-    fn onward(&mut self, group: &Group, number: usize, path: &Path) -> Rc<Vec<Onward>> {
+    fn departure(&mut self, group: &Group, number: usize, path: &Path) -> Rc<Vec<Departure>> {
         if let Some(known) = self.paths.get(&number) {
             return known.clone();
         }
@@ -353,14 +353,14 @@ impl<'s, 'a> Cutting<'s, 'a> {
         let (origin, coarse) = (self.origin, self.coarse);
         let mut splitting = Splitting { snapshot, sameness, matches, origin, coarse };
         let senders = splitting.senders(path, group.first);
-        let found: Vec<Onward> =
+        let found: Vec<Departure> =
             senders.into_iter().map(|sender| self.begin(path, sender)).collect();
         let found = Rc::new(found);
         self.paths.insert(number, found.clone());
         found
     }
 
-    fn begin(&mut self, path: &Path, sender: Sender) -> Onward {
+    fn begin(&mut self, path: &Path, sender: Sender) -> Departure {
         let of = |judges| move |meeting: &Meeting| meeting.judges == judges;
         let requests = self.rules(&sender.request, of(Judges::Request));
         let transit = Stretch::new(requests.filter_map(ports::of_requests));
@@ -370,7 +370,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
             Some(Hop::Resource(_, ix)) => Some(self.gate(path, *ix, &sender)),
             Some(_) | None => None,
         };
-        Onward { sender, transit: RefCell::new(transit), gate, reply_cuts }
+        Departure { sender, transit: RefCell::new(transit), gate, reply_cuts }
     }
 
     /// Finds what is known of the interface of a resource, as a sender sees it.
@@ -481,7 +481,7 @@ impl Search<'_> {
     }
 }
 
-/// Where positions end that tell which of several times the rules of one set are asked.
+/// The bit above the positions of rule sets: it separates repeated meetings with one set.
 const TURN: u32 = 24;
 
 /// Decides whether a request that is dropped for this reason has come to the interface that it is for.

@@ -1,4 +1,4 @@
-//! Classes from merged cells: what each has in common, its share, one of its packets; and the order in which they are told.
+//! Classes from merged cells: what each has in common, its share, one of its packets; and their order.
 
 use super::answer::{Answer, Class, GatewayAddress, SetVerdict, Share};
 use super::judge::{Judge, Packet};
@@ -15,13 +15,13 @@ use crate::pipeline::{Denial, Reason};
 use crate::vpc::{NatGatewayIx, RuleRef, Snapshot};
 use std::net::Ipv4Addr;
 
-/// What makes classes.
+/// Makes classes of cells.
 pub(super) struct Classes<'c, 'a> {
     question: &'c Question,
     origins: &'c [Origin],
     judge: &'c Judge<'a>,
     cells: &'c Cells,
-    /// How many destinations count.
+    /// The number of destinations that count.
     counted: u64,
     /// The private addresses of every NAT gateway, by position.
     gateways: Vec<Vec<Ranges>>,

@@ -34,7 +34,7 @@ impl Group {
     }
 }
 
-/// What becomes of a packet before its path, or which path it takes.
+/// The verdict on a packet before its path, or the path that it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     /// It is dropped at once.
@@ -54,7 +54,7 @@ pub(super) enum Entry {
 pub(super) struct Path {
     pub(super) hops: Hops,
     pub(super) likeness: Likeness,
-    /// What the request meets.
+    /// The rule sets that the request meets.
     pub(super) met: Vec<Meeting>,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Destinations {
     pub(super) paths: Vec<Path>,
 }
 
-/// Where addresses of an origin's senders begin to differ in the routes that replies take to them.
+/// Cells of the addresses of an origin's senders, split where the routes of replies to them differ.
 pub(super) struct Coarse {
     pub(super) enis: Vec<Range>,
     /// Of each NAT gateway, at each position.
@@ -83,7 +83,7 @@ impl Coarse {
     }
 }
 
-/// What groups destinations.
+/// Groups destinations.
 pub(super) struct Grouping<'g, 'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) sameness: &'g Sameness<'a>,
@@ -95,7 +95,7 @@ pub(super) struct Grouping<'g, 'a> {
     pub(super) port: u32,
 }
 
-/// What the members of a group have in common.
+/// The key by which destinations are grouped.
 #[derive(PartialEq, Eq, Hash)]
 enum Key {
     Refused(Reason, RuleRef),
@@ -103,7 +103,7 @@ enum Key {
     Path(Option<MatchId>, usize),
 }
 
-/// What destinations with one path have in common.
+/// The key by which paths are told apart.
 #[derive(PartialEq, Eq, Hash)]
 struct PathKey {
     request: Likeness,
@@ -112,7 +112,7 @@ struct PathKey {
     special: Special,
 }
 
-/// What else the walk knows of an address.
+/// The properties of an address that the walk tells apart.
 #[derive(PartialEq, Eq, Hash)]
 struct Special {
     refused_by_internet_gateway: Option<Reason>,

@@ -12,7 +12,7 @@ use crate::vpc::RuleRef;
 use std::hash::Hash;
 use std::rc::Rc;
 
-/// What groups admit.
+/// The packets that the ENI's groups admit.
 pub(super) struct Egress {
     /// Its number.
     pub(super) number: usize,
@@ -25,7 +25,7 @@ pub(super) struct Egress {
 /// A rule set, the kind of protocols, and the rules that match: packets that match the same rules have the same outcome.
 type RulesKey = (RuleSetId, usize, Positions);
 
-/// What has been found out.
+/// Results of the ENI's groups, each computed once.
 #[derive(Default)]
 pub(super) struct Found {
     all: Vec<Rc<Egress>>,
@@ -52,7 +52,7 @@ impl Found {
     }
 }
 
-/// What finds out what groups admit.
+/// Computes what the ENI's groups admit.
 pub(super) struct Asking<'f, 'a> {
     pub(super) found: &'f mut Found,
     pub(super) matches: &'f Matches<'a>,

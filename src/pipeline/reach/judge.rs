@@ -21,20 +21,20 @@ pub(super) struct Packet {
     pub(super) to: u32,
     /// Its protocol with the destination port, by position.
     pub(super) port: u32,
-    /// What the NATs do with it.
+    /// The ports and addresses that the NATs choose.
     pub(super) choice: Choice,
 }
 
-/// What the walk says.
+/// The outcome of a walk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Judged {
     /// The rule of the ENI's groups that admits the packet; `None` if none does, or none is asked.
     pub(super) egress: Option<RuleRef>,
-    /// What admits the packet, or why it is dropped.
+    /// The rule that admits the packet, or the reason for its drop.
     pub(super) request: Result<RuleRef, Denial>,
     /// Why the reply is dropped, if it is.
     pub(super) reply: Result<(), Denial>,
-    /// Whether a NAT gateway has translated the reply back.
+    /// True if a NAT gateway has translated the reply back.
     pub(super) returned: bool,
 }
 
@@ -131,7 +131,7 @@ impl Packet {
     }
 }
 
-/// What is noted of a walk.
+/// Notes of a walk.
 #[derive(Default)]
 struct Notes {
     egress: Option<RuleRef>,

@@ -5,7 +5,7 @@ use super::ranges::Ranges;
 use crate::pipeline::{Denial, Reason};
 use crate::vpc::{RuleRef, VpcIx};
 
-/// What becomes of a cell's packets.
+/// The verdict on a cell's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum CellVerdict {
     /// They or their replies are dropped.
@@ -63,11 +63,11 @@ pub(super) struct Cells {
     known: HashMap<Side, SideId>,
     /// The numbers of the verdicts.
     verdicts: HashMap<CellVerdict, u32>,
-    /// How many there were after the last merge.
+    /// The number of cells after the last merge.
     merged: usize,
 }
 
-/// So many cells may come before they are merged again: this bounds memory.
+/// The number of new cells after which cells are merged again: this bounds memory.
 const BETWEEN_MERGES: usize = 1 << 16;
 
 impl Cells {

@@ -7,7 +7,7 @@ use crate::vpc::path::Attachment;
 use crate::vpc::{EniIx, NatGatewayIx, Snapshot, SubnetIx, Task};
 use std::net::Ipv4Addr;
 
-/// What an ENI or a NAT gateway draws a port from.
+/// The range from which an ENI or a NAT gateway draws a port.
 const DRAWN: (u32, u32) = (1024, 65_535);
 
 /// The source of packets where no task runs; the first address of the task pool, which no task has.

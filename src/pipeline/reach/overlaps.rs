@@ -11,7 +11,7 @@ pub(super) type Positions = SmallVec<[u32; 6]>;
 /// Ports between two cuts, with the rules that match there.
 pub(super) struct Overlap {
     pub(super) cell: (u32, u32),
-    /// Which kind of protocols it is of.
+    /// The kind of protocols that it is of.
     pub(super) kind: usize,
     pub(super) rules: Positions,
 }

@@ -13,7 +13,7 @@ const LAST: u32 = OTHERS + 255;
 /// The ICMP type and code of an echo request.
 const ECHO_REQUEST: (u8, u8) = (8, 0);
 
-/// Where another kind of protocol begins: no cell has two kinds.
+/// The positions at which another kind of protocol begins: no cell has two kinds.
 pub(super) const KINDS: [u32; 3] = [UDP, ECHO, OTHERS];
 
 /// A set of protocols with destination ports.

@@ -10,7 +10,7 @@ use crate::vpc::path::Attachment;
 pub struct Question {
     /// The service.
     pub service: ServiceIx,
-    /// Where its tasks are attached, or may be ([`attachments`](super::attachments())).
+    /// The attachments that its tasks have, or may have ([`attachments`](super::attachments())).
     pub attachments: Vec<Attachment>,
     /// The destination addresses.
     pub destinations: Ranges,
@@ -19,6 +19,6 @@ pub struct Question {
     /// The task's own port, which counts where an ENI keeps it; any from 1 on if `None`. What ENIs and NAT gateways draw
     /// is 1024 to 65535 in any case.
     pub source_port: Option<u16>,
-    /// Whether ENIs and gateways have the addresses that they have now, and not any that the configuration leaves open.
+    /// True to ask with the present addresses of ENIs and gateways only, not with all that the configuration leaves open.
     pub running: bool,
 }

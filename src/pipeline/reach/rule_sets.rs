@@ -18,7 +18,7 @@ pub(super) enum RuleSetId {
     Resource(ResourceIx, Direction),
 }
 
-/// Whose address the rules of a set see.
+/// The party whose address the rules of a set see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sees {
     Destination,
@@ -26,7 +26,7 @@ pub(super) enum Sees {
     Gateway,
 }
 
-/// Which packet of a connection the rules judge, hence which of its ports they see.
+/// The packet of a connection that the rules judge, hence the ports that they see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Judges {
     /// The request before its destination: the destination port.
@@ -136,11 +136,11 @@ fn groups_of(ix: ResourceIx) -> (RuleSetId, RuleSetId) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct MatchId(u32);
 
-/// What matches what, each combination once.
+/// Rules by the addresses that they match, each combination once.
 pub(super) struct Matches<'a> {
     snapshot: &'a Snapshot,
     ids: HashMap<Box<[u32]>, MatchId>,
-    /// What the rules of each combination look for, apart from addresses.
+    /// The traffic that the rules of each combination match, apart from addresses.
     traffic: Vec<(RuleSetId, Vec<(u32, TrafficMatch)>)>,
     blocks: HashMap<RuleSetId, Box<[u32]>>,
     buffer: Vec<u32>,

@@ -6,7 +6,7 @@ use crate::vpc::path::{DeadEnd, Hop, Hops};
 use crate::vpc::{EniIx, ResourceIx, RuleRef, Snapshot, SubnetIx};
 use std::hash::Hash;
 
-/// Who stands for whom, by position.
+/// Names one group or interface for all that decide alike, by position.
 pub(super) struct Sameness<'a> {
     snapshot: &'a Snapshot,
     subnets: Vec<usize>,
@@ -31,8 +31,8 @@ impl<'a> Sameness<'a> {
         let subnet = |ix: SubnetIx| subnets.get(ix.get()).copied();
         let resources = first_of_each(parts.resources.iter().map(|resource| {
             let checks = resource.network_interface.as_ref().map(|own| own.source_dest_check);
-            let place = (subnet(resource.subnet), resource.endpoint.is_some(), checks);
-            (&resource.security_groups, place)
+            let situation = (subnet(resource.subnet), resource.endpoint.is_some(), checks);
+            (&resource.security_groups, situation)
         }));
         let groups = first_of_each(parts.resources.iter().map(|resource| {
             let vpc = parts.subnets.get(resource.subnet.get()).map(|subnet| subnet.vpc);

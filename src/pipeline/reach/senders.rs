@@ -19,9 +19,9 @@ pub(super) struct Sender {
     pub(super) enis: Ranges,
     /// The NAT gateway, with the addresses at each position; empty if there is none.
     pub(super) gateway: Vec<(NatGatewayIx, usize, Ranges)>,
-    /// What the request meets behind the groups of the ENI, and what matches there.
+    /// The rule sets that the request meets behind the groups of the ENI, and the rules that match there.
     pub(super) request: Vec<(Meeting, MatchId)>,
-    /// What the reply meets.
+    /// The rule sets that the reply meets.
     pub(super) reply: Vec<(Meeting, MatchId)>,
     /// The hops of the reply.
     pub(super) likeness: Likeness,
@@ -48,7 +48,7 @@ impl Sender {
     }
 }
 
-/// What finds the senders of a path.
+/// Finds the senders of a path.
 pub(super) struct Splitting<'g, 'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) sameness: &'g Sameness<'a>,
@@ -60,7 +60,7 @@ pub(super) struct Splitting<'g, 'a> {
 /// Addresses with what they match.
 type Alike = (Ranges, Vec<MatchId>);
 
-/// What senders have in common that differ in nothing but the address of the NAT gateway.
+/// The key of senders that differ only in the address of the NAT gateway.
 type Key = (Likeness, Ranges, Vec<MatchId>, Vec<MatchId>);
 
 impl Splitting<'_, '_> {

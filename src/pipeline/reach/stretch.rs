@@ -18,12 +18,12 @@ pub(super) struct Stretch {
     outcomes: Outcomes,
 }
 
-/// What becomes of protocols and ports.
+/// The verdicts on protocols and ports.
 #[derive(Clone, Default)]
 pub(super) struct Outcomes {
-    /// Those that come past the stretch.
+    /// The ports whose packets pass the stretch.
     pub(super) reached: Ranges,
-    /// Those that do not.
+    /// The ports whose packets do not.
     pub(super) denied: Vec<(Denial, Ranges)>,
 }
 
