@@ -1,4 +1,5 @@
 //! Judging a packet that has all of its headers: flow table first, the walk on a miss or under a new generation (spec 13).
+//! Only the hit is inlined: it is the fast path.
 
 use super::context::{Context, drop_packet};
 use super::icmp_error::{self, IcmpError};
@@ -47,6 +48,7 @@ pub(super) fn judge<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Pack
 }
 
 /// Judges a packet whose flow is known but not by what holds now: the flow may be over, or of an older configuration.
+#[inline(never)]
 fn judge_outdated<R: Recorder>(
     context: &mut Context<'_, R>,
     key: &FlowKey,
@@ -70,6 +72,7 @@ fn judge_outdated<R: Recorder>(
 }
 
 /// Judges a packet without a flow: it may begin one.
+#[inline(never)]
 fn judge_first<R: Recorder>(
     context: &mut Context<'_, R>,
     key: &FlowKey,
