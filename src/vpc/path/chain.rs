@@ -132,21 +132,13 @@ impl Chain {
                 }
             };
             let through = Through { middlebox, subnet: middlebox.subnet(snapshot), route };
-            if chain.has_asked(through.subnet) || !chain.add(through) {
+            if chain.has_asked(through.subnet) || chain.middleboxes.len() == MOST_MIDDLEBOXES {
                 chain.end = ChainEnd::Nowhere(Nowhere::Loop(route));
                 return chain;
             }
+            chain.middleboxes.push(through);
             table = snapshot.subnet(through.subnet).route_table;
         }
-    }
-
-    /// Adds a middlebox if there is room.
-    fn add(&mut self, through: Through) -> bool {
-        let room = self.middleboxes.len() < MOST_MIDDLEBOXES;
-        if room {
-            self.middleboxes.push(through);
-        }
-        room
     }
 
     pub(super) fn middleboxes(&self) -> impl DoubleEndedIterator<Item = Through> {

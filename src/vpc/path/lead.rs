@@ -37,15 +37,7 @@ pub fn leads_by_table(snapshot: &Snapshot, from: SubnetIx, table: RouteTableIx) 
     let prefixes = prefixes_by_table(snapshot, from, table);
     let lead = |to| {
         let chains = Chains::by_table(snapshot, from, table, to);
-        Lead {
-            from,
-            to,
-            route: chains.first.first_route(),
-            last_route: chains.last().last_route().or_else(|| chains.first.last_route()),
-            middlebox: first_middlebox(&chains.first).or_else(|| first_middlebox(chains.last())),
-            nat_gateway: chains.nat_gateway(),
-            end: end(snapshot, chains.exit(snapshot), to),
-        }
+        lead(snapshot, (from, to), (&chains.first, chains.last()), chains.nat_gateway())
     };
     parts(snapshot, from, everywhere(), &prefixes).map(lead).collect()
 }
@@ -56,17 +48,27 @@ pub fn leads_beyond(snapshot: &Snapshot, gateway: NatGatewayIx) -> Vec<Lead> {
     let prefixes = prefixes_by_table(snapshot, from, snapshot.subnet(from).route_table);
     let lead = |to| {
         let chain = Chain::of(snapshot, from, to);
-        Lead {
-            from,
-            to,
-            route: chain.first_route(),
-            last_route: chain.last_route(),
-            middlebox: first_middlebox(&chain),
-            nat_gateway: Some(gateway),
-            end: end(snapshot, exit(snapshot, &chain, Some(gateway)), to),
-        }
+        lead(snapshot, (from, to), (&chain, &chain), Some(gateway))
     };
     parts(snapshot, from, everywhere(), &prefixes).map(lead).collect()
+}
+
+/// Leads by the first and the last of a network's chains, which are one if no NAT gateway is between.
+fn lead(
+    snapshot: &Snapshot,
+    (from, to): (SubnetIx, Ipv4Network),
+    (first, last): (&Chain, &Chain),
+    nat_gateway: Option<NatGatewayIx>,
+) -> Lead {
+    Lead {
+        from,
+        to,
+        route: first.first_route(),
+        last_route: last.last_route().or_else(|| first.last_route()),
+        middlebox: first_middlebox(first).or_else(|| first_middlebox(last)),
+        nat_gateway,
+        end: end(snapshot, exit(snapshot, last, nat_gateway), to),
+    }
 }
 
 fn first_middlebox(chain: &Chain) -> Option<Middlebox> {
