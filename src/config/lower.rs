@@ -9,7 +9,7 @@ use crate::vpc::{
     GatewayLoadBalancerEndpoint, InterfaceEndpoint, InternetGateway, InternetHost, NatGateway,
     NetworkAcl, NetworkInterface, Parts, Peer, Peering, PeeringState, PrefixList, PrefixListIx,
     PrivateZone, Resource, Route, RouteTable, SecurityGroup, SecurityGroupIx, SecurityGroupRule,
-    Service, Space, Subnet, Target, TaskEni, TrafficMatch, Vpc, VpcIx,
+    Service, Space, Subnet, Target, TaskEni, TrafficMatch, Vpc, VpcIx, everywhere,
 };
 use ipnetwork::Ipv4Network;
 use std::collections::HashMap;
@@ -522,11 +522,6 @@ fn default_acl_rule() -> AclRule {
         cidr: everywhere(),
         line: 0,
     }
-}
-
-fn everywhere() -> Ipv4Network {
-    let any = std::net::Ipv4Addr::UNSPECIFIED;
-    Ipv4Network::new_checked(any, 0).unwrap_or_else(|| Ipv4Network::from(any))
 }
 
 fn acl_rules(rules: &[spec::AclRule]) -> Vec<AclRule> {

@@ -7,7 +7,7 @@ use crate::vpc::path::{self, Hop};
 use crate::vpc::{
     Connectivity, Destination, Direction, Egress, Interface, Line, NatGateway, NatGatewayIx,
     NatGatewayState, NetworkAclIx, PeeringIx, ResourceIx, RouteTableIx, RuleRef, SecurityGroupIx,
-    Snapshot, VpcIx,
+    Snapshot, VpcIx, everywhere,
 };
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -222,7 +222,7 @@ fn opened_for(
             vpc.cidrs.iter().copied().find(|block| block.contains(remote))
         }
         None if reply && denied_by.is_none() && destination_vpc(evidence, snapshot).is_none() => {
-            Ipv4Network::new_checked(Ipv4Addr::UNSPECIFIED, 0)
+            Some(everywhere())
         }
         Some(Interface::Resource(_)) | None => Some(remote.into()),
     }

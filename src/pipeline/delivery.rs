@@ -7,7 +7,7 @@
 use super::Device;
 use crate::vpc::exempt;
 use crate::vpc::path::{self, Link};
-use crate::vpc::{NatAddress, Snapshot, Space};
+use crate::vpc::{NatAddress, Snapshot, Space, everywhere};
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -67,9 +67,4 @@ pub fn owned(snapshot: &Snapshot, device: Device) -> Vec<(Space, Ipv4Addr)> {
         inside.chain(own.public.map(|public| (Space::INTERNET, public))).collect::<Vec<_>>()
     };
     addresses.iter().flat_map(owned).collect()
-}
-
-fn everywhere() -> Ipv4Network {
-    let any = Ipv4Addr::UNSPECIFIED;
-    Ipv4Network::new_checked(any, 0).unwrap_or_else(|| Ipv4Network::from(any))
 }

@@ -46,7 +46,7 @@ pub use parts::Parts;
 pub use peering::{Peering, PeeringState};
 pub use private_zone::{DnsRecord, PrivateZone, RecordData};
 pub use resource::{InterfaceEndpoint, Listen, NetworkInterface, Resource};
-pub use route_table::{Destination, PrefixList, Route, RouteTable, Target};
+pub use route_table::{Destination, PrefixList, Route, RouteTable, Target, everywhere};
 pub use rule::{IcmpMatch, PortMatch, ProtocolMatch, Traffic, TrafficMatch};
 pub use rule_ref::RuleRef;
 pub use security_group::{Peer, SecurityGroup, SecurityGroupRule};

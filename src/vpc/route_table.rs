@@ -143,6 +143,13 @@ pub fn canonical(network: Ipv4Network) -> Ipv4Network {
     Ipv4Network::new(network.network(), network.prefix()).unwrap_or(network)
 }
 
+/// Returns the block of all addresses, 0.0.0.0/0, as of a default route.
+pub fn everywhere() -> Ipv4Network {
+    // A prefix length of 0 is always valid.
+    Ipv4Network::new_checked(Ipv4Addr::UNSPECIFIED, 0)
+        .unwrap_or_else(|| Ipv4Network::from(Ipv4Addr::UNSPECIFIED))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]

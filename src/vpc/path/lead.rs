@@ -4,7 +4,7 @@ use super::chain::{Chain, has};
 use super::chains::{Chains, Exit, exit};
 use super::hop::{DeadEnd, Link, Middlebox};
 use super::parts::{parts, prefixes_by_table};
-use crate::vpc::{NatGatewayIx, RouteTableIx, RuleRef, Snapshot, SubnetIx};
+use crate::vpc::{NatGatewayIx, RouteTableIx, RuleRef, Snapshot, SubnetIx, everywhere};
 use ipnetwork::Ipv4Network;
 
 /// Where packets from one subnet to one network are led.
@@ -85,9 +85,4 @@ fn end(snapshot: &Snapshot, exit: Exit, to: Ipv4Network) -> Result<Link, DeadEnd
             peer.map(Link::Vpc).ok_or(DeadEnd::OutsidePeer(ix))
         }
     }
-}
-
-fn everywhere() -> Ipv4Network {
-    Ipv4Network::new_checked(std::net::Ipv4Addr::UNSPECIFIED, 0)
-        .unwrap_or_else(|| std::net::Ipv4Addr::UNSPECIFIED.into())
 }

@@ -5,8 +5,7 @@ use super::template::Resource;
 use crate::config::import::{
     AclDirection, AclEntry, NetworkAcl, RulePeer, SecurityGroup, SecurityGroupRule,
 };
-use ipnetwork::Ipv4Network;
-use std::net::Ipv4Addr;
+use crate::vpc::everywhere;
 
 const TRAFFIC: [&str; 6] =
     ["IpProtocol", "FromPort", "ToPort", "CidrIp", "CidrIpv6", "Description"];
@@ -49,7 +48,7 @@ impl<'t> Mapper<'_, 't> {
         let origin = self.origin(resource);
         // Rules that egret leaves out, those about IPv6, take EC2's rule away as well.
         if group.is_empty("SecurityGroupEgress") {
-            egress.push(all(RulePeer::Cidr(everything()), &origin));
+            egress.push(all(RulePeer::Cidr(everywhere()), &origin));
             self.default_egress.insert(group.id.clone());
         }
         self.account.security_groups.push(SecurityGroup {
@@ -203,7 +202,7 @@ impl<'t> Mapper<'_, 't> {
             vpc: vpc.id.clone(),
             default: true,
             ingress: vec![all(RulePeer::SecurityGroup(id.to_owned()), &origin)],
-            egress: vec![all(RulePeer::Cidr(everything()), &origin)],
+            egress: vec![all(RulePeer::Cidr(everywhere()), &origin)],
             origin,
         });
     }
@@ -250,7 +249,7 @@ impl<'t> Mapper<'_, 't> {
             rule_number: 100,
             allow: true,
             protocol: "-1".to_owned(),
-            cidr_block: everything(),
+            cidr_block: everywhere(),
             ports: None,
             icmp: None,
             origin: origin.clone(),
@@ -368,11 +367,6 @@ impl<'t> Mapper<'_, 't> {
     }
 }
 
-fn everything() -> Ipv4Network {
-    Ipv4Network::new_checked(Ipv4Addr::UNSPECIFIED, 0)
-        .unwrap_or_else(|| Ipv4Network::from(Ipv4Addr::UNSPECIFIED))
-}
-
 /// A rule for all traffic.
 fn all(peer: RulePeer, origin: &crate::config::import::Origin) -> SecurityGroupRule {
     SecurityGroupRule {
@@ -386,5 +380,5 @@ fn all(peer: RulePeer, origin: &crate::config::import::Origin) -> SecurityGroupR
 }
 
 fn allows_all(rule: &SecurityGroupRule) -> bool {
-    rule.ip_protocol == "-1" && rule.peer == RulePeer::Cidr(everything())
+    rule.ip_protocol == "-1" && rule.peer == RulePeer::Cidr(everywhere())
 }

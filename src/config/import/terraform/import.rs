@@ -7,7 +7,7 @@ use crate::config::import::{
     Account, AclDirection, AclEntry, Findings, ImportError, NetworkAcl, Origin, PrivateZone,
     RouteTable, RulePeer, SecurityGroup, SecurityGroupRule,
 };
-use ipnetwork::Ipv4Network;
+use crate::vpc::everywhere;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -235,9 +235,4 @@ fn default_group(id: &str, implied: Implied) -> SecurityGroup {
         origin: implied.origin.clone(),
         ..SecurityGroup::default()
     }
-}
-
-fn everywhere() -> Ipv4Network {
-    // A prefix length of 0 is always one.
-    Ipv4Network::new(Ipv4Addr::UNSPECIFIED, 0).unwrap_or_else(|_| Ipv4Addr::UNSPECIFIED.into())
 }
