@@ -105,12 +105,9 @@ impl Flow {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::flow::Window;
-    use crate::vpc::{Generation, RuleRef, ServiceIx};
-
-    fn record(nat: Option<(LastNat, NatPort)>) -> HandoverRecord {
+impl HandoverRecord {
+    /// Makes the record of a flow behind an ENI, for tests.
+    pub fn example(nat: Option<(LastNat, NatPort)>) -> Self {
         let tuple = |src: [u8; 4], sport, dst: [u8; 4], dport| Tuple {
             protocol: Protocol::Tcp,
             src: src.into(),
@@ -120,7 +117,7 @@ mod tests {
         };
         let own = NatPort { space: Space::nth_vpc(3), address: [10, 0, 1, 7].into(), port: 65_535 };
         let counted = |n| Counted { own: [n, n + 1, n + 2], offloaded: [n + 3, n + 4, n + 5] };
-        HandoverRecord {
+        Self {
             egress: FlowKey::new(
                 Space::TASKS,
                 tuple([100, 64, 0, 1], 40_000, [203, 0, 113, 10], 443),
@@ -135,10 +132,17 @@ mod tests {
             counted: [counted(1), counted(u64::MAX - 9)],
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Window;
+    use crate::vpc::{Generation, RuleRef, ServiceIx};
 
     #[test]
     fn a_resumed_flow_continues_where_it_was() {
-        let mut record = record(None);
+        let mut record = HandoverRecord::example(None);
         record.eni = None;
         record.counted = [[1, 2, 3], [4, 5, 6]].map(|own| Counted { own, offloaded: [10, 20, 30] });
         let window = Window { end: 7 << 32, ack: 5, claimed: 0 };

@@ -88,38 +88,12 @@ fn port(kept: RecordPort) -> Option<NatPort> {
 mod tests {
     use super::*;
 
-    fn record(nat: Option<(LastNat, NatPort)>) -> HandoverRecord {
-        let tuple = |src: [u8; 4], sport, dst: [u8; 4], dport| Tuple {
-            protocol: Protocol::Tcp,
-            src: src.into(),
-            dst: dst.into(),
-            sport,
-            dport,
-        };
-        let own = NatPort { space: Space::nth_vpc(3), address: [10, 0, 1, 7].into(), port: 65_535 };
-        let counted = |n| Counted { own: [n, n + 1, n + 2], offloaded: [n + 3, n + 4, n + 5] };
-        HandoverRecord {
-            egress: FlowKey::new(
-                Space::TASKS,
-                tuple([100, 64, 0, 1], 40_000, [203, 0, 113, 10], 443),
-            ),
-            returned: FlowKey::new(
-                Space::INTERNET,
-                tuple([203, 0, 113, 10], 443, [198, 51, 100, 7], 1024),
-            ),
-            eni: Some(own),
-            nat,
-            began: Instant(77),
-            counted: [counted(1), counted(u64::MAX - 9)],
-        }
-    }
-
     #[test]
     fn a_record_is_what_is_kept_of_it() {
         let port =
             NatPort { space: Space::INTERNET, address: [198, 51, 100, 7].into(), port: 1024 };
         for nat in [None, Some((LastNat::Gateway, port)), Some((LastNat::AppRunner, port))] {
-            let record = record(nat);
+            let record = HandoverRecord::example(nat);
             assert_eq!(HandoverRecord::from(shared::Record::from(&record)), record);
             let without = HandoverRecord { eni: None, ..record };
             assert_eq!(HandoverRecord::from(shared::Record::from(&without)), without);
