@@ -8,7 +8,7 @@ use crate::flow::Side;
 use crate::pipeline::evaluation::{Evaluation, Transit};
 use crate::pipeline::{Component, Denial, Outcome, Reason, Recorder, Stage};
 use crate::vpc::path::Middlebox;
-use crate::vpc::{ResourceIx, RuleRef, Snapshot};
+use crate::vpc::{Direction, ResourceIx, RuleRef, Snapshot};
 
 /// Passes a packet: in by the groups, past the source/dest check, and out by the groups again.
 pub(in crate::pipeline) fn pass<R: Recorder>(
@@ -24,7 +24,7 @@ pub(in crate::pipeline) fn pass<R: Recorder>(
     };
     match middlebox {
         Middlebox::Appliance(ix) => {
-            security_group::into_appliance(evaluation, transit, ix, tracked)?;
+            security_group::appliance(evaluation, transit, (ix, Direction::Ingress), tracked)?;
             let (component, rule) =
                 (Component::NetworkInterface(ix), RuleRef::NetworkInterface(ix));
             if checks_source_and_destination(evaluation.snapshot, ix) {
@@ -32,7 +32,7 @@ pub(in crate::pipeline) fn pass<R: Recorder>(
                 return Err(Denial { reason: Reason::SourceDestCheck, decided_by: rule });
             }
             evaluation.step(stage, component, Some(rule), Outcome::Pass);
-            security_group::out_of_appliance(evaluation, transit, ix, tracked)?;
+            security_group::appliance(evaluation, transit, (ix, Direction::Egress), tracked)?;
         }
         Middlebox::Endpoint(ix) => {
             let component = Component::GatewayLoadBalancerEndpoint(ix);

@@ -55,40 +55,33 @@ pub(in crate::pipeline) fn ingress<R: Recorder>(
     gate.pass(evaluation, transit, rules, transit.tracked)
 }
 
-/// Asks the groups of an appliance that a packet is routed through, inbound: as for a packet that is addressed to it.
-pub(in crate::pipeline) fn into_appliance<R: Recorder>(
+/// Asks the groups of an appliance that a packet is routed through: inbound as for a packet that is addressed to it, and
+/// outbound as for one that it sends.
+pub(in crate::pipeline) fn appliance<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     transit: &Transit,
-    appliance: ResourceIx,
+    (appliance, direction): (ResourceIx, Direction),
     tracked: bool,
 ) -> Result<RuleRef, Denial> {
-    let gate = Gate {
-        stage: Stage::SecurityGroupIngress,
-        component: Component::NetworkInterface(appliance),
-        direction: Direction::Ingress,
-        implicit: RuleRef::ApplianceSecurityGroups(appliance, Direction::Ingress),
-        no_rules: Reason::ApplianceSgIngress,
-        mismatch: Reason::ApplianceSgIngress,
+    let snapshot = evaluation.snapshot;
+    let (stage, reason, rules) = match direction {
+        Direction::Ingress => {
+            let rules = snapshot.ingress(appliance);
+            (Stage::SecurityGroupIngress, Reason::ApplianceSgIngress, rules)
+        }
+        Direction::Egress => {
+            (Stage::SecurityGroupEgress, Reason::ApplianceSgEgress, snapshot.egress(appliance))
+        }
     };
-    gate.pass(evaluation, transit, evaluation.snapshot.ingress(appliance), tracked)
-}
-
-/// Asks them outbound.
-pub(in crate::pipeline) fn out_of_appliance<R: Recorder>(
-    evaluation: &mut Evaluation<'_, R>,
-    transit: &Transit,
-    appliance: ResourceIx,
-    tracked: bool,
-) -> Result<RuleRef, Denial> {
     let gate = Gate {
-        stage: Stage::SecurityGroupEgress,
+        stage,
         component: Component::NetworkInterface(appliance),
-        direction: Direction::Egress,
-        implicit: RuleRef::ApplianceSecurityGroups(appliance, Direction::Egress),
-        no_rules: Reason::ApplianceSgEgress,
-        mismatch: Reason::ApplianceSgEgress,
+        direction,
+        implicit: RuleRef::ApplianceSecurityGroups(appliance, direction),
+        no_rules: reason,
+        mismatch: reason,
     };
-    gate.pass(evaluation, transit, evaluation.snapshot.egress(appliance), tracked)
+    gate.pass(evaluation, transit, rules, tracked)
 }
 
 /// One direction of an interface's groups.
