@@ -8,7 +8,7 @@ mod large_lab;
 use criterion::{Criterion, criterion_group, criterion_main};
 use egret::config::Lab;
 use egret::packet::Protocol;
-use egret::pipeline::reach::{self, PortRange, Ports, Question, Ranges};
+use egret::pipeline::reach::{self, Addresses, PortRange, Ports, Question, Ranges, Tasks};
 use egret::vpc::{Generation, ServiceIx, Snapshot};
 use std::hint::black_box;
 
@@ -27,9 +27,12 @@ fn question(
 ) -> (Snapshot, Question) {
     let services = &snapshot.parts().services;
     let service = ServiceIx::from(services.iter().position(|s| s.name == service).unwrap());
-    let (snapshot, attachments) = reach::attachments(snapshot, service);
-    let (source_port, running) = (None, false);
-    (snapshot, Question { service, attachments, destinations, ports, source_port, running })
+    let (gateway_addresses, source_port) = (Addresses::Open, None);
+    let (snapshot, attachments) =
+        reach::attachments(snapshot, service, Tasks::Possible, gateway_addresses);
+    let question =
+        Question { service, attachments, gateway_addresses, destinations, ports, source_port };
+    (snapshot, question)
 }
 
 fn internet() -> Ranges {

@@ -390,11 +390,16 @@ impl<'s> Lowering<'s> {
     }
 
     fn connector(&self, connector: &spec::Connector) -> Connector {
+        let uses = |service: &&spec::Service| {
+            service.vpc_connector.as_ref().is_some_and(|named| **named == *connector.name)
+        };
+        let mut users = self.spec.services.iter().filter(uses);
         Connector {
             name: connector.name.value.clone(),
             kind: connector.kind,
             subnets: connector.subnets.iter().map(|subnet| self.subnets.get(subnet)).collect(),
             security_groups: self.groups(&self.spec.groups_of_connector(connector)),
+            assign_public_ip: users.any(spec::Service::has_public_ip),
             line: connector.line,
         }
     }

@@ -60,6 +60,7 @@ pub(crate) fn parts() -> Parts {
             kind: ServiceKind::AppRunner,
             subnets: vec![PRIVATE_A],
             security_groups: vec![SG_APP],
+            assign_public_ip: false,
             line: 60,
         }],
         services: vec![Service {

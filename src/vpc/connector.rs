@@ -51,6 +51,8 @@ pub struct Connector {
     pub subnets: Vec<SubnetIx>,
     /// The groups of those ENIs, sorted.
     pub security_groups: Vec<SecurityGroupIx>,
+    /// `assignPublicIp`, of a Fargate service: each task's ENI has a public address.
+    pub assign_public_ip: bool,
     /// Where it stands in the lab file.
     pub line: Line,
 }

@@ -41,7 +41,7 @@ pub fn ask(
         gate_numbers: HashMap::default(),
         paths: HashMap::default(),
     };
-    let of = |attachment: &_| Origin::new(snapshot, question, *attachment);
+    let of = |asked: &_| Origin::new(snapshot, question, *asked);
     let origins: Vec<Origin> = question.attachments.iter().map(of).collect();
     let routes = cuts::routes(snapshot);
     let all: Vec<(Coarse, Destinations)> =

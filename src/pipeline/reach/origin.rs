@@ -1,5 +1,6 @@
 //! Where packets come from: an attachment, with the addresses and ports that its NATs may take.
 
+use super::attachments::{Addresses, Asked};
 use super::question::Question;
 use super::ranges::Ranges;
 use crate::pipeline::leases::Choice;
@@ -9,9 +10,6 @@ use std::net::Ipv4Addr;
 
 /// The range from which an ENI or a NAT gateway draws a port.
 const DRAWN: (u32, u32) = (1024, 65_535);
-
-/// The source of packets where no task runs; the first address of the task pool, which no task has.
-const NO_TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
 
 /// An attachment.
 pub(super) struct Origin {
@@ -25,19 +23,16 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn new(snapshot: &Snapshot, question: &Question, attachment: Attachment) -> Self {
-        let eni = match attachment {
-            Attachment::Eni(ix) => Some(ix),
-            Attachment::AppRunner => None,
+    pub(super) fn new(snapshot: &Snapshot, question: &Question, asked: Asked) -> Self {
+        let Asked { attachment, task, .. } = asked;
+        let (addresses, ports) = match attachment {
+            Attachment::Eni(ix) => (
+                addresses(snapshot, question, (ix, asked.addresses)),
+                ports(snapshot, question, ix),
+            ),
+            Attachment::AppRunner => (Ranges::default(), Ranges::default()),
         };
-        let of_service = |task: &&Task| task.service == question.service && task.eni == eni;
-        let running = snapshot.tasks().filter(of_service).min_by_key(|task| task.number);
-        let none = Task { service: question.service, number: 0, address: NO_TASK, eni };
-        let (addresses, ports) = match eni {
-            Some(ix) => (addresses(snapshot, question, ix), ports(snapshot, question, ix)),
-            None => (Ranges::default(), Ranges::default()),
-        };
-        Self { attachment, task: running.copied().unwrap_or(none), addresses, ports }
+        Self { attachment, task, addresses, ports }
     }
 
     /// Returns the ENI.
@@ -70,11 +65,12 @@ pub(super) fn gateway_addresses(
 ) -> Vec<Ranges> {
     let gateway = snapshot.nat_gateway(ix);
     let of = |own: Ipv4Addr| {
-        let own_only = Ranges::one(own.to_bits());
-        if question.running || !gateway.open_addresses.contains(&own) {
-            return own_only;
+        let is_open = gateway.open_addresses.contains(&own);
+        let own = Ranges::one(own.to_bits());
+        match question.gateway_addresses {
+            Addresses::Open if is_open => free(snapshot, question, gateway.subnet).union(&own),
+            Addresses::Open | Addresses::Real => own,
         }
-        free(snapshot, gateway.subnet).union(&own_only)
     };
     gateway.addresses.iter().map(|own| of(own.private)).collect()
 }
@@ -84,13 +80,13 @@ pub(super) fn port(number: u32) -> u16 {
     u16::try_from(number).unwrap_or(u16::MAX)
 }
 
-fn addresses(snapshot: &Snapshot, question: &Question, ix: EniIx) -> Ranges {
+fn addresses(snapshot: &Snapshot, question: &Question, (ix, asked): (EniIx, Addresses)) -> Ranges {
     let eni = snapshot.eni(ix);
     let own = Ranges::one(eni.address.to_bits());
-    if question.running {
+    if asked == Addresses::Real {
         return own;
     }
-    let free = free(snapshot, eni.subnet);
+    let free = free(snapshot, question, eni.subnet);
     let has_own = snapshot.subnet(eni.subnet).cidr.contains(eni.address);
     if has_own || free.is_empty() { free.union(&own) } else { free }
 }
@@ -103,18 +99,27 @@ fn ports(snapshot: &Snapshot, question: &Question, ix: EniIx) -> Ranges {
     }
 }
 
-/// Returns the addresses of a subnet that the configuration gives to nothing. AWS keeps the first four and the last one.
-fn free(snapshot: &Snapshot, ix: SubnetIx) -> Ranges {
-    let cidr = snapshot.subnet(ix).cidr;
-    let (base, last) = super::cuts::block(cidr);
+/// Returns the addresses of a subnet that nothing has: neither by the configuration nor, where the real addresses count, in
+/// the running lab. AWS keeps the first four and the last one.
+fn free(snapshot: &Snapshot, question: &Question, ix: SubnetIx) -> Ranges {
+    let (base, last) = super::cuts::block(snapshot.subnet(ix).cidr);
+    let are_real = question.gateway_addresses == Addresses::Real;
     let parts = snapshot.parts();
     let resources = parts.resources.iter().filter(|resource| resource.subnet == ix);
     let gateways = parts.nat_gateways.iter().filter(|gateway| gateway.subnet == ix);
-    let given = gateways.flat_map(|gateway| {
+    let of_gateways = gateways.flat_map(|gateway| {
         let own = gateway.addresses.iter().map(|own| own.private);
-        own.filter(|own| !gateway.open_addresses.contains(own))
+        own.filter(move |own| are_real || !gateway.open_addresses.contains(own))
     });
-    let taken = resources.map(|resource| resource.address).chain(given).map(Ipv4Addr::to_bits);
+    let enis = (0..).map(EniIx).zip(&parts.enis).filter(|(_, eni)| eni.subnet == ix);
+    let of_enis = enis.filter(|(at, _)| are_real && is_present(snapshot, *at));
+    let taken = resources.map(|resource| resource.address).chain(of_gateways);
+    let taken = taken.chain(of_enis.map(|(_, eni)| eni.address)).map(Ipv4Addr::to_bits);
     let taken = Ranges::new(taken.map(|address| (address, address)));
     Ranges::of(base.saturating_add(4), last.saturating_sub(1)).difference(&taken)
+}
+
+/// Decides whether a running lab has an ENI now: those of Fargate tasks come and go with them.
+fn is_present(snapshot: &Snapshot, ix: EniIx) -> bool {
+    snapshot.eni(ix).task.is_none() || snapshot.tasks().any(|task| task.eni == Some(ix))
 }

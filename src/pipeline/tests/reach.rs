@@ -1,5 +1,6 @@
 //! Verdicts over sets of packets, on labs where one packet's verdict is not that of all.
 
+mod attachments;
 #[path = "../../../benches/support/large_lab.rs"]
 mod large_lab;
 
@@ -7,7 +8,8 @@ use super::world::*;
 use crate::packet::Protocol;
 use crate::pipeline::Reason;
 use crate::pipeline::reach::{
-    self, Answer, Class, Interrupted, PortRange, Ports, Question, Ranges, SetVerdict, Share,
+    self, Addresses, Answer, Class, Interrupted, PortRange, Ports, Question, Ranges, SetVerdict,
+    Share, Tasks,
 };
 use crate::vpc::path::Attachment;
 use crate::vpc::{EniIx, RuleRef, ServiceIx, Snapshot};
@@ -194,10 +196,21 @@ fn question(
     ports: Ports,
 ) -> (Snapshot, Question) {
     let at = snapshot.parts().services.iter().position(|s| s.name == service).unwrap();
-    let service = ServiceIx::from(at);
-    let (snapshot, attachments) = reach::attachments(snapshot, service);
-    let (source_port, running) = (None, false);
-    (snapshot, Question { service, attachments, destinations, ports, source_port, running })
+    let of = (ServiceIx::from(at), Tasks::Possible, Addresses::Open);
+    question_about(snapshot, of, destinations, ports)
+}
+
+fn question_about(
+    snapshot: &Snapshot,
+    (service, tasks, gateway_addresses): (ServiceIx, Tasks, Addresses),
+    destinations: Ranges,
+    ports: Ports,
+) -> (Snapshot, Question) {
+    let (snapshot, attachments) = reach::attachments(snapshot, service, tasks, gateway_addresses);
+    let source_port = None;
+    let question =
+        Question { service, attachments, gateway_addresses, destinations, ports, source_port };
+    (snapshot, question)
 }
 
 fn ask(lab: &str, service: &str, destinations: Ranges, ports: Ports) -> Answer {
@@ -378,8 +391,9 @@ fn each_free_address_of_the_enis_subnet_is_asked_unless_the_lab_runs() {
     assert_eq!(addresses(fails), from_to("10.0.1.16", "10.0.1.254"));
     assert_eq!(passes.share, Share { part: 12, whole: 251 });
     let world = World::new(&lab);
-    let (snapshot, asked) = question(&world.snapshot, "web", only("10.0.2.10"), tcp_port(5432));
-    let running = Question { running: true, ..asked };
+    let of = (ServiceIx(0), Tasks::Possible, Addresses::Real);
+    let (snapshot, running) =
+        question_about(&world.snapshot, of, only("10.0.2.10"), tcp_port(5432));
     let answer = reach::ask(&snapshot, &running, &mut || true).unwrap();
     assert_eq!(answer.verdict, SetVerdict::Forward, "10.0.1.4, the first free address");
 }

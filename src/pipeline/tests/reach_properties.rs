@@ -7,7 +7,9 @@ use crate::flow::Instant;
 use crate::packet::{Inside, Protocol, Tuple};
 use crate::pipeline::evaluation::{Evaluation, Probe};
 use crate::pipeline::leases::{Choice, Leases, Purpose};
-use crate::pipeline::reach::{self, Answer, Class, PortRange, Ports, Question, Ranges};
+use crate::pipeline::reach::{
+    self, Addresses, Answer, Class, PortRange, Ports, Question, Ranges, Tasks,
+};
 use crate::pipeline::{Denial, Off, Reason, walk};
 use crate::vpc::path::Attachment;
 use crate::vpc::{EniIx, NatGatewayIx, ServiceIx, Snapshot, Task};
@@ -163,7 +165,6 @@ fn asked(lab: &[u8], choices: &[u8]) -> Asked {
     let world = World::new(&text);
     let mut tape = Tape::new(choices);
     let service = ServiceIx::from(tape.below(world.snapshot.parts().services.len()));
-    let (snapshot, attachments) = reach::attachments(&world.snapshot, service);
     let block = |cidr: &str| {
         let network: ipnetwork::Ipv4Network = cidr.parse().unwrap();
         (network.network().to_bits(), network.broadcast().to_bits())
@@ -180,13 +181,16 @@ fn asked(lab: &[u8], choices: &[u8]) -> Asked {
         1 => Ports::new([PortRange::Of(Protocol::Udp, 1, 6000), PortRange::Echo]),
         _ => Ports::all(),
     };
+    let gateway_addresses = tape.pick(&[Addresses::Open, Addresses::Real]);
+    let (snapshot, attachments) =
+        reach::attachments(&world.snapshot, service, Tasks::Possible, gateway_addresses);
     let question = Question {
         service,
         attachments,
+        gateway_addresses,
         destinations: Ranges::new(blocks.into_iter().map(block)),
         ports,
         source_port: tape.pick(&[None, Some(40_000)]),
-        running: tape.below(2) == 1,
     };
     Asked { world, snapshot, question, text }
 }
@@ -207,7 +211,7 @@ impl Asked {
         } else {
             assert!(walked.is_some(), "the walk, {}", show());
         }
-        if !self.question.running {
+        if self.question.gateway_addresses == Addresses::Open {
             return;
         }
         if let Some(expected) = expected(&self.world, service, packet) {
@@ -287,7 +291,7 @@ proptest! {
 
 /// Draws a packet of the whole question: its sides come from different classes.
 fn any_packet(asked: &Asked, answer: &Answer, draw: &mut Draw<'_>) -> Packet {
-    let attachment = *draw.one(&asked.question.attachments).unwrap();
+    let attachment = draw.one(&asked.question.attachments).unwrap().attachment;
     let with = |class: &&Class| class.attachments.contains(&attachment);
     let of: Vec<&Class> = answer.classes.iter().filter(with).collect();
     let any = |draw: &mut Draw<'_>| {
