@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 
 fn text(evidence: &Evidence, snapshot: &Snapshot) -> String {
     let mut text = Vec::new();
-    explain_text(&mut text, evidence, snapshot, "lab.toml", false).unwrap();
+    explain_text(&mut text, evidence, snapshot, &lab_toml, false).unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -171,7 +171,7 @@ fn regression_no_way_to_the_internet_is_proposed_for_a_private_nat_gateway() {
 fn colour_only_when_asked() {
     let evidence = through_nat();
     let mut coloured = Vec::new();
-    explain_text(&mut coloured, &evidence, &snapshot(), "lab.toml", true).unwrap();
+    explain_text(&mut coloured, &evidence, &snapshot(), &lab_toml, true).unwrap();
     assert!(coloured.starts_with(b"\x1b[32mFORWARD\x1b[0m\n"));
     assert!(!text(&evidence, &snapshot()).contains('\x1b'));
 }
