@@ -1,5 +1,7 @@
 //! Classes partition what was asked, and each of their packets has their verdict: by the walk, and by the oracle.
 
+mod difference;
+
 use super::generator::{self, Tape};
 use super::oracle::{self, Expected, Ports as OraclePorts, Question as OracleQuestion};
 use super::world::*;
