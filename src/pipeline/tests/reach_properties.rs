@@ -11,7 +11,7 @@ use crate::pipeline::reach::{
     self, Addresses, Answer, Class, PortRange, Ports, Question, Ranges, Tasks,
 };
 use crate::pipeline::{Denial, Off, Reason, walk};
-use crate::vpc::path::Attachment;
+use crate::vpc::path::{self, Attachment, Hop};
 use crate::vpc::{EniIx, NatGatewayIx, ServiceIx, Snapshot, Task};
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -221,7 +221,7 @@ impl Asked {
 
     fn gateway(&self, packet: &Packet) -> Option<NatGatewayIx> {
         let to = Ipv4Addr::from(packet.to);
-        crate::vpc::path::request(&self.snapshot, packet.attachment, to).nat_gateway()
+        path::request(&self.snapshot, packet.attachment, to).nat_gateway()
     }
 }
 
@@ -264,6 +264,29 @@ proptest! {
             }
             for _ in 0..20 {
                 asked.agrees(class, &member(class, &mut Draw(&mut numbers)));
+            }
+        }
+    }
+
+    /// So an ENI and a NAT gateway whose addresses are both open cannot make a verdict by having one and the same.
+    #[test]
+    fn no_rule_sees_a_nat_gateway_in_the_subnet_of_the_eni(
+        lab in proptest::collection::vec(any::<u8>(), 0..900),
+        destinations in proptest::collection::vec(any::<u32>(), 8),
+    ) {
+        let text = generator::lab(&mut Tape::new(&lab));
+        let snapshot = World::new(&text).snapshot;
+        let parts = snapshot.parts();
+        let known = parts.resources.iter().map(|r| r.address).chain([Ipv4Addr::new(203, 0, 113, 9)]);
+        let all: Vec<_> = known.chain(destinations.into_iter().map(Ipv4Addr::from)).collect();
+        for (ix, eni) in (0..).map(EniIx).zip(&parts.enis) {
+            for to in &all {
+                let hops = path::request(&snapshot, Attachment::Eni(ix), *to);
+                let Some(nat) = hops.nat_gateway() else { continue };
+                if snapshot.nat_gateway(nat).subnet == eni.subnet {
+                    prop_assert!(hops.dead_end.is_some(), "{:?}\n{}", hops, text);
+                    prop_assert_eq!(hops.as_slice().last(), Some(&Hop::NatGateway(nat)), "{}", text);
+                }
             }
         }
     }
