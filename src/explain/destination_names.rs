@@ -258,7 +258,7 @@ impl<'s> Reader<'s> {
             }
         }
         let known_as = canonical_name(name);
-        let is_name = |own: &str| canonical_name(own) == known_as;
+        let is_name = |own: &str| names(&canonical_name(own), &known_as);
         let parts = self.snapshot.parts();
         let resources = parts.resources.iter().filter(|r| names_of_resource(r).any(is_name));
         let hosts = parts.internet_hosts.iter();
@@ -345,6 +345,12 @@ fn addresses_of(answer: &Answer) -> Vec<Ipv4Addr> {
         RecordData::A(address) => Some(*address),
         RecordData::Cname(_) | RecordData::Ptr(_) | RecordData::Txt(_) => None,
     }))
+}
+
+/// Returns whether a record's name, which may be a wildcard, is that of a question.
+fn names(own: &str, asked: &str) -> bool {
+    let below = own.strip_prefix('*').and_then(|above| asked.strip_suffix(above));
+    own == asked || below.is_some_and(|label| !label.is_empty())
 }
 
 /// Compares as sets.

@@ -84,6 +84,12 @@ fn mistakes_elsewhere() {
         "\"a b\"",
         "[[internet_host]]\nname = \"h\"\naddress = \"203.0.113.77\"\naliases = [\"a b\"]",
     );
+    let resource = "[[resource]]\nname = \"r\"\nsubnet = \"subnet-a\"\naddress = \"10.0.1.77\"\n";
+    for aliases in ["", "aliases = []\n"] {
+        let public = format!("{resource}{aliases}public_dns_name = true");
+        mistake("public-name-without-alias", "true", &public);
+    }
+    mistake("wrong-type", "\"yes\"", &format!("{resource}public_dns_name = \"yes\""));
     mistake("out-of-range", "0", "[limits]\ndns_packets_per_second = 0");
     let vpc = "[[vpc]]\nid = \"vpc-c\"\ncidr = \"10.7.0.0/16\"\nenable_dns_support = \"yes\"";
     mistake("wrong-type", "\"yes\"", vpc);

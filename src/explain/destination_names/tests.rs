@@ -189,6 +189,31 @@ fn a_hosts_name_that_an_endpoint_shadows_means_all_of_the_endpoints_addresses() 
 }
 
 #[test]
+fn a_public_name_resolves_from_a_peer_so_that_the_label_has_no_note() {
+    let alias = "aliases = [\"redis.abc123.use1.cache.amazonaws.com\"]";
+    let public = LAB.replace(alias, &format!("{alias}\npublic_dns_name = true"));
+    let redis = || meaning(&["172.31.16.10"], &["redis"], &[6379]);
+    let name = "redis.abc123.use1.cache.amazonaws.com";
+    for vpc in [APP, PEER, None] {
+        assert_eq!(read(&public, name, vpc).unwrap(), dns(name, redis()));
+        assert_eq!(read(&public, "redis", vpc).unwrap(), label("redis", redis(), None));
+    }
+}
+
+#[test]
+fn a_registrys_name_means_the_endpoint_of_image_registries() {
+    let dkr = LAB.replace("us-east-1.secretsmanager\"", "us-east-1.ecr.dkr\"");
+    let interfaces = || meaning(&OF_ENDPOINT, &["vpce-sm"], &[443]);
+    let name = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+    assert_eq!(read(&dkr, name, APP).unwrap(), dns(name, interfaces()));
+    let elsewhere = not_resolved(name, Unresolved::NoSuchName, Some(interfaces()));
+    assert_eq!(read(&dkr, name, PEER).unwrap(), elsewhere);
+    let hidden = dkr.replace("enable_dns_hostnames = true", "");
+    assert_eq!(read(&hidden, name, APP).unwrap(), elsewhere);
+    assert!(read(&dkr, "dkr.ecr.us-east-1.amazonaws.com", PEER).is_err());
+}
+
+#[test]
 fn an_endpoints_id_is_all_of_its_addresses() {
     let interfaces = meaning(&OF_ENDPOINT, &["vpce-sm"], &[443]);
     assert_eq!(named("vpce-sm", APP), label("vpce-sm", interfaces, None));
