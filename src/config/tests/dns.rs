@@ -101,6 +101,24 @@ fn mistakes_elsewhere() {
 }
 
 #[test]
+fn a_name_that_becomes_public_is_a_change_of_its_resource() {
+    let public = |public: bool| {
+        lab(&based(&format!(
+            "[[resource]]\nname = \"r\"\nsubnet = \"subnet-a\"\naddress = \"10.0.1.77\"\n\
+             aliases = [\"r.c1.us-east-1.rds.amazonaws.com\"]\npublic_dns_name = {public}\n"
+        )))
+    };
+    let all = crate::config::changes::changes(&public(false), &public(true));
+    let [change] = all.as_slice() else { panic!("one change: {all:?}") };
+    let details: Vec<_> = change.details.iter().map(|detail| detail.name.as_str()).collect();
+    assert_eq!((change.kind.as_str(), change.id.as_str()), ("resource", "r"));
+    assert_eq!(
+        details,
+        ["alias r.c1.us-east-1.rds.amazonaws.com", "public alias r.c1.us-east-1.rds.amazonaws.com"]
+    );
+}
+
+#[test]
 fn a_vpc_without_both_attributes_is_warned_about_in_its_zone() {
     let check = |attributes: &str, expected: Option<&str>| {
         let vpc = format!("[[vpc]]\nid = \"vpc-c\"\ncidr = \"10.7.0.0/16\"\n{attributes}\n");
