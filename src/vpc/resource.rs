@@ -11,8 +11,8 @@ pub struct Resource {
     pub name: String,
     /// Further names, for the resolver.
     pub aliases: Vec<String>,
-    /// Whether the aliases are in the public DNS: everybody resolves them to the private address, as AWS's names of
-    /// managed databases, caches and endpoints.
+    /// Puts the aliases into the public DNS, so that they resolve in every VPC and outside, as AWS's names of managed
+    /// databases, caches and endpoints.
     pub public_dns_name: bool,
     /// The interface endpoint that this is an interface of.
     pub endpoint: Option<InterfaceEndpoint>,

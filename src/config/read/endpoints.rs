@@ -59,7 +59,7 @@ pub(super) fn internet_host(section: &Section<'_>) -> Option<InternetHost> {
     Some(InternetHost { name: name?, aliases, address: address?, listen, line: section.line() })
 }
 
-/// AWS's names of managed databases and caches are in the public DNS.
+/// Reads whether the aliases are in the public DNS, as AWS's names of managed databases and caches are.
 fn public_dns_name(section: &Section<'_>) -> bool {
     let public = section.get("public_dns_name").and_then(|v| v.boolean());
     let Some(public) = public.filter(|public| public.value) else { return false };

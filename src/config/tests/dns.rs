@@ -154,6 +154,8 @@ fn a_vpc_without_both_attributes_is_warned_about_in_an_endpoint_with_private_dns
     check("enable_dns_support = false\nenable_dns_hostnames = true", sqs, Some(says));
     check("enable_dns_hostnames = true", sqs, None);
     check("", &format!("{sqs}\nprivate_dns_enabled = false"), None);
+    let dkr = "service = \"com.amazonaws.us-east-1.ecr.dkr\"";
+    check("", dkr, Some(&says.replace("sqs", "*.dkr.ecr")));
     check("", "service = \"com.amazonaws.vpce.us-east-1.vpce-svc-1\"", None);
 }
 
