@@ -198,15 +198,15 @@ impl<'s> Reader<'s> {
 
     /// Says so if no DNS name of the label's objects leads there.
     fn note(self, word: &str, meaning: &Meaning) -> Option<String> {
-        let by_address = "a task reaches it by address only";
+        let by_address = "only its address does";
         let id = self.vpc.map(|vpc| &self.snapshot.vpc(vpc).id);
         match id {
             Some(id) if self.is_without_dns() => Some(format!(
-                "VPC {id} has enable_dns_support = false, so no DNS name leads to {word}: {by_address}"
+                "VPC {id} has enable_dns_support = false: no name leads to {word}, {by_address}"
             )),
             _ if self.names_of(meaning).iter().any(|name| self.leads(name, meaning)) => None,
-            Some(id) => Some(format!("no DNS name in VPC {id} leads to {word}: {by_address}")),
-            None => Some(format!("no public DNS name leads to {word}: {by_address}")),
+            Some(id) => Some(format!("no DNS name in VPC {id} leads to {word}, {by_address}")),
+            None => Some(format!("no public DNS name leads to {word}, {by_address}")),
         }
     }
 
