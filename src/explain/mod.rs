@@ -1,5 +1,6 @@
 //! Layer 5: evidence to text and JSON, rows to tables. Everything writes to a `Write` that the caller brings.
 
+mod destination_names;
 mod evidence;
 mod findings;
 mod fix;
@@ -28,6 +29,7 @@ mod snapshot_tests;
 #[cfg(test)]
 mod testing;
 
+pub use destination_names::{Meaning, Named, UnknownDestination, Unresolved, read_name};
 pub use evidence::{Endpoints, Explanation, NamedStep, explanation};
 pub use findings::{FindingRow, counted_findings};
 pub use fix::{Fix, fix};
