@@ -70,7 +70,7 @@ impl Splitting<'_, '_> {
     /// Finds the senders of a path to a destination.
     ///
     /// An ENI and a NAT gateway in one subnet may be paired with one and the same address where both are open. Such a pair
-    /// decides nothing: both are routed by one table, so the path ends at the gateway, before any rule sees its address.
+    /// changes no verdict: one table routes both, so the path leads back to the gateway and is a dead end for every address.
     pub(super) fn senders(&mut self, path: &Path, to: u32) -> Result<Vec<Sender>, Interrupted> {
         let Some(eni) = self.origin.eni() else { return Ok(vec![self.of_app_runner()]) };
         let server = Ipv4Addr::from(to);
