@@ -201,7 +201,7 @@ fn a_label_is_its_address_and_a_name_that_does_not_resolve_is_dropped() {
     let case = Case::new(case!("name-of-peer"));
     let label = case.ask("web", "redis");
     assert_eq!(label.verdict(), SetVerdict::Forward);
-    let note = "no DNS name in VPC vpc-app leads to redis: a task reaches it by address only";
+    let note = "no DNS name in VPC vpc-app leads to redis, only its address does";
     assert_eq!(value(&label)["notes"], json!([note]));
     assert!(text(&label).contains(&format!("\nnote: {note}\n")));
     let name = case.ask("web", "redis.abc123.use1.cache.amazonaws.com");
@@ -237,11 +237,28 @@ fn every_other_case_is_dropped_by_the_rule_that_decides() {
 }
 
 #[test]
+fn paths_that_all_pass_are_one_answer() {
+    let open = case!("subnets-differ").replace(
+        "= []",
+        "= [{ rule = 1, protocol = \"all\", action = \"allow\", cidr = \"0.0.0.0/0\" }]",
+    );
+    let explained = Case::new(&open).ask("web", "db");
+    assert_eq!((explained.verdict(), classes(&value(&explained)).len()), (SetVerdict::Forward, 2));
+    let shown = text(&explained);
+    assert!(shown.starts_with("FORWARD\npacket: "), "{shown}");
+    assert!(
+        shown.contains("\ncovers: 2 subnets, any free address, source ports 1024-65535\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_block_has_its_resources_and_what_no_interface_has_does_not_count() {
     let explained = Case::new(case!("reply-ports-eni")).ask("web", "10.0.0.0/16:5432");
     let value = value(&explained);
     let last = value["classes"].as_array().unwrap().last().unwrap();
     assert_eq!((&last["reason"], &last["counts"]), (&json!("no-interface"), &json!(false)));
+    assert_eq!(value["notes"], json!(["not counted: 65,531 addresses that no interface has"]));
     insta::assert_snapshot!("block_text", text(&explained));
 }
 
@@ -313,7 +330,7 @@ fn all_packets_of_one_verdict_are_said_to_be_covered() {
     assert_eq!(explained.verdict(), SetVerdict::Forward);
     let shown = text(&explained);
     let covers = "covers: subnet-a, any free address, source ports 1024-65535, \
-        all addresses and ports of the NAT gateway, ports tcp 80, 443";
+        all addresses and ports of NAT gateways, ports tcp 80, 443";
     assert!(shown.lines().any(|line| line == covers), "{shown}");
     assert!(text(&explained).lines().all(|line| !line.starts_with("VERDICT")), "{shown}");
 }
