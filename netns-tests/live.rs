@@ -224,6 +224,21 @@ fn a_trace_tells_what_happens_to_packets_and_flows() {
 }
 
 #[test]
+fn a_trace_names_the_host_that_the_lab_does_not_have() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let drops = Watching::begin(&lab, "trace --json -v --only drops");
+    lab.task("web").tcp_times_out(Ipv4Addr::new(203, 0, 113, 200), 443);
+    let rows = drops.until(|row| row.reason.as_deref() == Some("no-such-internet-host"));
+    let last = rows.last().unwrap().steps.last().unwrap();
+    assert_eq!((&*last.stage, &*last.component, &*last.outcome), ("deliver", "internet", "drop"));
+    assert_eq!(last.detail.as_deref(), Some("the lab has no internet host 203.0.113.200"));
+    assert_eq!(drops.interrupted().0, Some(0));
+}
+
+#[test]
 fn a_capture_is_a_file_that_tcpdump_reads_with_what_egret_made_of_each_packet() {
     if !can_run() {
         return;

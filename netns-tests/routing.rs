@@ -11,6 +11,7 @@ for_both_kinds!(
     an_internet_gateway_is_no_way_out_for_an_eni,
     a_nat_gateway_in_a_private_subnet_leads_nowhere,
     vpcs_with_equal_addresses_stay_apart,
+    a_public_address_that_no_host_has_is_a_drop_with_a_reason,
 );
 
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
@@ -185,6 +186,25 @@ fn the_most_specific_route_decides(device: &str) {
     lab.drops_for("no-interface", "vpc-a", || {
         task.tcp_times_out(Ipv4Addr::new(10, 0, 99, 1), 5432);
     });
+}
+
+fn a_public_address_that_no_host_has_is_a_drop_with_a_reason(device: &str) {
+    let nowhere = Ipv4Addr::new(203, 0, 113, 200);
+    let lab = Lab::up(device, LAB);
+    let mut task = lab.task("private");
+    let drop = lab.drops_for("no-such-internet-host", "internet", || {
+        task.tcp_times_out(nowhere, 443);
+    });
+    assert_eq!((drop.service.as_deref(), drop.task), (Some("private"), Some(1)));
+    assert_eq!((drop.destination, drop.port), (Some(nowhere), Some(443)));
+    lab.drops_for("no-such-internet-host", "internet", || task.udp_times_out(nowhere, 53));
+    lab.drops_for("no-such-internet-host", "internet", || {
+        assert!(!lab.pings("private", &nowhere.to_string()));
+    });
+    assert_eq!(lab.flows(), []);
+    let explained = lab.egret_ok("explain private 203.0.113.200:443");
+    let remark = "The packet reaches the internet, where the lab has no host 203.0.113.200.";
+    assert!(explained.contains(remark), "{explained}");
 }
 
 fn inside_a_subnet_neither_routes_nor_acls_are_asked(device: &str) {

@@ -19,6 +19,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub(crate) const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 /// On the internet, behind the NAT gateway.
 pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+/// The destinations of a million flows.
+const DESTINATIONS: usize = 1_000_000_usize.div_ceil(30_000);
 /// In another subnet of the VPC.
 pub(crate) const DATABASE: Ipv4Addr = Ipv4Addr::new(10, 0, 3, 10);
 /// Time stands still.
@@ -115,6 +117,10 @@ vpc_connector = "connector"
             text,
             "{{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }}]"
         );
+    }
+    for address in (0..DESTINATIONS).map(|n| destination(30_000 * n)).chain([OUTSIDE]) {
+        let _ =
+            writeln!(text, "[[internet_host]]\nname = \"host-{address}\"\naddress = \"{address}\"");
     }
     text + "[limits]\neni_connections = 10000000\nnat_connections_per_destination = 64512\n"
 }
@@ -213,8 +219,11 @@ pub(crate) fn nth_syn(n: usize) -> Vec<u8> {
 
 /// Source port and destination of the `n`th flow.
 pub(crate) fn nth(n: usize) -> (u16, Ipv4Addr) {
-    let to = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 19, 0, 1)) + (n / 30_000) as u32);
-    (1024 + (n % 30_000) as u16, to)
+    (1024 + (n % 30_000) as u16, destination(n))
+}
+
+fn destination(n: usize) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 19, 0, 1)) + (n / 30_000) as u32)
 }
 
 /// Octets allocated and not freed, by the kernel's own account: resident pages.

@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections import Counter
 
 sockets = {}
@@ -29,6 +30,29 @@ def tcp(address, port, sport=0, timeout=5.0):
     with connection(address, port, sport, timeout) as s:
         echoed(s)
         return s.getsockname()[1]
+
+
+def connections(address, port, count, timeout=10.0):
+    """Begins so many connections at once. Answers with how many the other side accepts before the time is over."""
+    waiting = {}
+    with select.epoll() as poll:
+        for _ in range(count):
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex((address, port))
+            poll.register(s, select.EPOLLOUT)
+            waiting[s.fileno()] = s
+        accepted = 0
+        end = time.monotonic() + timeout
+        while waiting and (left := end - time.monotonic()) > 0:
+            for fd, _ in poll.poll(left):
+                s = waiting.pop(fd)
+                accepted += s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+                poll.unregister(fd)
+                s.close()
+        for s in waiting.values():
+            s.close()
+    return accepted
 
 
 def open_(name, address, port, sport=0, timeout=5.0):
@@ -324,6 +348,7 @@ def sniffed(interface):
 
 OPERATIONS = {
     "tcp": tcp,
+    "connections": connections,
     "open": open_,
     "say": say,
     "send": send,

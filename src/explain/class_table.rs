@@ -16,11 +16,31 @@ const WIDTH: usize = 100;
 /// The most rows of a table.
 const MOST_ROWS: usize = 20;
 
-/// The numbers of list items that a cell may show, the most first.
-const ITEMS: [usize; 5] = [8, 4, 3, 2, 1];
+/// The column that is left out first.
+const RULE: &str = "DECIDED BY";
 
-/// The widest that a cell may be if nothing else makes the table narrow enough.
-const CELL: usize = 26;
+/// How much of a table is drawn.
+struct Form {
+    /// The deciding rules too.
+    rules: bool,
+    /// The number of items of a list.
+    items: usize,
+    /// The widest cell; wider ones are cut.
+    cell: Option<usize>,
+}
+
+/// From whole to narrow.
+const FORMS: [Form; 9] = [
+    Form { rules: true, items: 8, cell: None },
+    Form { rules: true, items: 4, cell: None },
+    Form { rules: true, items: 3, cell: None },
+    Form { rules: true, items: 2, cell: None },
+    Form { rules: false, items: 3, cell: None },
+    Form { rules: false, items: 2, cell: None },
+    Form { rules: false, items: 1, cell: None },
+    Form { rules: false, items: 1, cell: Some(26) },
+    Form { rules: false, items: 1, cell: Some(22) },
+];
 
 /// One class: each column's list.
 #[derive(Clone, Debug)]
@@ -79,26 +99,28 @@ pub(super) fn tasks(tasks: &[String]) -> Vec<String> {
     if tasks.is_empty() { vec!["no task now".to_owned()] } else { tasks.to_vec() }
 }
 
-/// Writes the table.
+/// Writes the table: as much of it as fits.
 pub(super) fn write(w: &mut dyn Write, listings: &[Listing]) -> io::Result<()> {
     let shown = &listings[..listings.len().min(MOST_ROWS)];
     let columns = columns(shown);
-    let headings: Vec<&str> = columns.iter().map(|column| column.heading).collect();
-    let drawn = |most, widest| {
-        let row = |at: usize| columns.iter().map(move |c| cell(&c.cells[at], most, widest));
-        let rows = (0..shown.len()).map(|at| row(at).collect());
-        tables::lines(&headings, rows)
-    };
     let fits = |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() <= WIDTH);
-    let widths = [WIDTH, CELL].into_iter().flat_map(|w| ITEMS.map(|most| (most, w)));
-    let mut tried = widths.map(|(most, widest)| drawn(most, widest));
-    let lines = tried.find(fits).unwrap_or_else(|| drawn(1, CELL));
+    let mut drawn = FORMS.iter().map(|form| draw(&columns, shown.len(), form));
+    let narrowest = || FORMS.last().map(|form| draw(&columns, shown.len(), form));
+    let lines = drawn.find(fits).or_else(narrowest).unwrap_or_default();
     lines.iter().try_for_each(|line| writeln!(w, "{line}"))?;
     match listings.len() - shown.len() {
         0 => Ok(()),
         1 => writeln!(w, "and 1 more class: --json lists all"),
         more => writeln!(w, "and {more} more classes: --json lists all"),
     }
+}
+
+fn draw(columns: &[Column], rows: usize, form: &Form) -> Vec<String> {
+    let shown = columns.iter().filter(|column| form.rules || column.heading != RULE);
+    let shown: Vec<&Column> = shown.collect();
+    let headings: Vec<&str> = shown.iter().map(|column| column.heading).collect();
+    let row = |at: usize| shown.iter().map(|column| form.cell(&column.cells[at])).collect();
+    tables::lines(&headings, (0..rows).map(row))
 }
 
 /// Lists verdict and share, and the columns in which classes differ.
@@ -110,12 +132,12 @@ fn columns(listings: &[Listing]) -> Vec<Column> {
     let alone = |heading, cell: fn(&Listing) -> &String| {
         of(heading, &|listing| vec![cell(listing).clone()])
     };
-    let mut columns = vec![alone("VERDICT", |l| &l.verdict)];
     let reason = alone("REASON", |l| &l.reason);
-    columns.extend(reason.cells.iter().any(|cell| cell[0] != "-").then_some(reason));
-    if is_told_by_rule(listings) {
-        columns.push(alone("DECIDED BY", |l| &l.decided_by));
-    }
+    let is_given = reason.cells.iter().any(|cell| cell[0] != "-");
+    let rule = alone(RULE, |l| &l.decided_by);
+    let mut columns = vec![alone("VERDICT", |l| &l.verdict)];
+    columns.extend(is_given.then_some(reason));
+    columns.extend(differs(&rule).then_some(rule));
     columns.push(alone("SHARE", |l| &l.share));
     let lists = [
         of("SUBNETS", &|l| l.subnets.clone()),
@@ -127,7 +149,6 @@ fn columns(listings: &[Listing]) -> Vec<Column> {
         of("DESTINATIONS", &|l| l.destinations.clone()),
         of("PORTS", &|l| l.ports.clone()),
     ];
-    let differs = |column: &Column| column.cells.windows(2).any(|two| two[0] != two[1]);
     let subnets_tell = is_told_by_subnet(listings);
     let is_wanted =
         |column: &Column| differs(column) && !(column.heading == "ENI ADDRESSES" && subnets_tell);
@@ -135,10 +156,11 @@ fn columns(listings: &[Listing]) -> Vec<Column> {
     columns
 }
 
-/// Decides whether two classes with the same verdict and reason have different rules.
-fn is_told_by_rule(listings: &[Listing]) -> bool {
-    let said = |l: &Listing| (l.verdict.clone(), l.reason.clone());
-    pairs(listings).any(|(a, b)| said(a) == said(b) && a.decided_by != b.decided_by)
+/// Decides whether a column has two different cells; an empty one, of packets that do not come so far, is not different.
+fn differs(column: &Column) -> bool {
+    let mut cells = column.cells.iter().filter(|cell| !cell.is_empty());
+    let first = cells.next();
+    cells.any(|cell| Some(cell) != first)
 }
 
 /// Decides whether the addresses of ENIs are different only where the subnets are.
@@ -177,12 +199,27 @@ fn percent(ratio: f64) -> String {
     }
 }
 
-fn cell(items: &[String], most: usize, widest: usize) -> String {
-    let text = if items.is_empty() { "-".to_owned() } else { joined(items, most) };
-    if text.chars().count() <= widest {
-        return text;
+impl Form {
+    fn cell(&self, items: &[String]) -> String {
+        let Some(widest) = self.cell else {
+            return if items.is_empty() { "-".to_owned() } else { joined(items, self.items) };
+        };
+        match items {
+            [] => "-".to_owned(),
+            [one] => cut(one, widest),
+            [first, others @ ..] => {
+                let more = format!(" +{}", others.len());
+                format!("{}{more}", cut(first, widest.saturating_sub(more.len())))
+            }
+        }
     }
-    let kept: String = text.chars().take(widest - 1).collect();
+}
+
+fn cut(text: &str, widest: usize) -> String {
+    if text.chars().count() <= widest {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(widest.saturating_sub(1)).collect();
     format!("{kept}…")
 }
 
@@ -197,10 +234,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_shortened_at_its_end() {
+    fn a_cell_is_shortened_from_its_end() {
         let items = ["1024-32767", "61000-65535"].map(str::to_owned);
-        assert_eq!(cell(&items, 2, 100), "1024-32767, 61000-65535");
-        assert_eq!(cell(&items, 1, 100), "1024-32767, … and 1 more");
-        assert_eq!(cell(&items, 2, 12), "1024-32767,…");
+        let cell = |items_shown, cell| Form { rules: true, items: items_shown, cell }.cell(&items);
+        assert_eq!(cell(2, None), "1024-32767, 61000-65535");
+        assert_eq!(cell(1, None), "1024-32767, … and 1 more");
+        assert_eq!(cell(1, Some(26)), "1024-32767 +1");
+        assert_eq!(cell(1, Some(9)), "1024-… +1");
     }
 }

@@ -9,16 +9,16 @@ use std::net::Ipv4Addr;
 
 /// A destination before it is looked up in a lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Destination {
+pub(super) struct Destination {
     /// Where.
-    pub place: Place,
+    pub(super) place: Place,
     /// Which protocols and ports.
-    pub ports: WantedPorts,
+    pub(super) ports: WantedPorts,
 }
 
 /// Where packets go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(super) enum Place {
     /// What a word names: an address, a label or a DNS name, or the keyword `internet`.
     Named(String),
     /// All addresses of a block.
@@ -27,7 +27,7 @@ pub enum Place {
 
 /// The ports that are asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WantedPorts {
+pub(super) enum WantedPorts {
     /// Those on which the destination listens, of TCP or UDP or of both.
     Listening(Option<Protocol>),
     /// These.
@@ -46,7 +46,7 @@ impl Destination {
     ///
     /// # Errors
     /// What is wrong with the argument, and what would be right.
-    pub fn parse(argument: &str, option: Option<&str>) -> Result<Self, TargetError> {
+    pub(super) fn parse(argument: &str, option: Option<&str>) -> Result<Self, TargetError> {
         let given = option.map(protocol).transpose()?;
         if argument.contains("://") {
             let (host, port) = url::parse(argument)?;

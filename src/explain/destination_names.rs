@@ -15,7 +15,7 @@ use crate::vpc::{Listen, RecordData, Resource, Snapshot, VpcIx};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// What a destination's word means.
+/// Tells what a destination's word means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
     /// An IPv4 address.
@@ -56,7 +56,7 @@ pub enum Named {
     },
 }
 
-/// The addresses that a word leads to, and what the lab has there.
+/// Holds the addresses that a word leads to, and what the lab has there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meaning {
     /// Each address once, in the order of the answer.
@@ -67,15 +67,15 @@ pub struct Meaning {
     pub listen: Vec<Listen>,
 }
 
-/// Why a name has no address.
+/// Tells why a name has no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unresolved {
     /// NXDOMAIN.
-    #[error("the name does not exist there")]
+    #[error("the name does not exist")]
     NoSuchName,
     /// The name exists without an address.
-    #[error("the name has no address there")]
+    #[error("the name has no address")]
     NoData,
     /// CNAME records in a circle.
     #[error("its CNAME records lead in a circle")]
@@ -85,7 +85,7 @@ pub enum Unresolved {
     DnsSupportOff,
 }
 
-/// A word that neither the resolver nor the lab knows.
+/// Reports a word that neither the resolver nor the lab knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` is neither an IPv4 address nor a name in the lab; {known}")]
 pub struct UnknownDestination {
@@ -125,15 +125,15 @@ pub fn read_name(
     }
 }
 
-/// A lookup without an address.
+/// Reports a lookup without an address.
 #[derive(Clone, Copy)]
 struct Failed {
     why: Unresolved,
-    /// The resolver is sure of it: the name exists, or a private zone holds it.
+    /// Tells whether the resolver knows the name: it exists, or a private zone holds it.
     known: bool,
 }
 
-/// Something with an address and a name.
+/// Has an address and a name: a resource, an internet host.
 #[derive(Clone, Copy)]
 struct Object<'s> {
     name: &'s str,
@@ -150,6 +150,7 @@ struct Reader<'s> {
 }
 
 impl<'s> Reader<'s> {
+    /// Resolves a word as the task's resolver does, with the search domain.
     fn resolve(self, word: &str) -> Result<Vec<Ipv4Addr>, Failed> {
         if self.is_without_dns() {
             return Err(Failed { why: Unresolved::DnsSupportOff, known: false });
@@ -177,7 +178,7 @@ impl<'s> Reader<'s> {
         self.vpc.is_some_and(|vpc| !self.snapshot.vpc(vpc).enable_dns_support)
     }
 
-    /// All addresses of a name as a VPC's resolver has them, whether or not it answers.
+    /// Returns all addresses of a name as a VPC's resolver has them, whether or not it answers.
     fn addresses(self, vpc: Option<VpcIx>, name: &str) -> Vec<Ipv4Addr> {
         addresses_of(&self.snapshot.resolve(vpc, name, RecordType::A))
     }
@@ -195,17 +196,17 @@ impl<'s> Reader<'s> {
         (!found.is_empty()).then(|| Meaning::of(&found))
     }
 
-    /// Says that no name of the label's object leads there, if that is so.
+    /// Says so if no DNS name of the label's objects leads there.
     fn note(self, word: &str, meaning: &Meaning) -> Option<String> {
-        let by_address = "a task reaches it by address only";
+        let by_address = "only its address does";
         let id = self.vpc.map(|vpc| &self.snapshot.vpc(vpc).id);
         match id {
             Some(id) if self.is_without_dns() => Some(format!(
-                "VPC {id} has enable_dns_support = false, so no DNS name leads to {word}: {by_address}"
+                "VPC {id} has enable_dns_support = false: no name leads to {word}, {by_address}"
             )),
             _ if self.names_of(meaning).iter().any(|name| self.leads(name, meaning)) => None,
-            Some(id) => Some(format!("no DNS name in VPC {id} leads to {word}: {by_address}")),
-            None => Some(format!("no public DNS name leads to {word}: {by_address}")),
+            Some(id) => Some(format!("no DNS name in VPC {id} leads to {word}, {by_address}")),
+            None => Some(format!("no public DNS name leads to {word}, {by_address}")),
         }
     }
 
@@ -213,7 +214,7 @@ impl<'s> Reader<'s> {
         self.addresses(self.vpc, name).iter().any(|address| meaning.addresses.contains(address))
     }
 
-    /// The names by which the objects of a label could be known: their own, and those of the zones that the VPC sees.
+    /// Returns the names by which the objects of a label could be known: their own, and those of the zones that the VPC sees.
     fn names_of(self, meaning: &Meaning) -> Vec<&'s str> {
         let parts = self.snapshot.parts();
         let is_meant = |r: &&Resource| meaning.objects.iter().any(|own| own == object_name(r));
@@ -248,7 +249,7 @@ impl<'s> Reader<'s> {
         Ok(Named::NotResolved { name, why: failed.why, by_lab })
     }
 
-    /// What the lab knows by a name: what the task's silent resolver has, else the object that the file gives it to, else
+    /// Returns what the lab knows by a name: what the task's silent resolver has, else the object that the file gives it to, else
     /// what the resolvers of other VPCs and of the internet answer.
     fn by_lab(self, name: &str) -> Option<Meaning> {
         if self.is_without_dns() {
@@ -258,7 +259,7 @@ impl<'s> Reader<'s> {
             }
         }
         let known_as = canonical_name(name);
-        let is_name = |own: &str| canonical_name(own) == known_as;
+        let is_name = |own: &str| matches_name(&canonical_name(own), &known_as);
         let parts = self.snapshot.parts();
         let resources = parts.resources.iter().filter(|r| names_of_resource(r).any(is_name));
         let hosts = parts.internet_hosts.iter();
@@ -273,7 +274,7 @@ impl<'s> Reader<'s> {
         (!found.is_empty()).then(|| self.at(found))
     }
 
-    /// Addresses with what the lab has there. In the task's own VPC an address is a resource's of that VPC.
+    /// Adds to addresses what the lab has there. In the task's own VPC an address is a resource's of that VPC.
     fn at(self, addresses: Vec<Ipv4Addr>) -> Meaning {
         let own = |address| self.vpc.filter(|vpc| self.snapshot.vpc(*vpc).contains(address));
         let is_there = |object: &Object<'_>| {
@@ -345,6 +346,12 @@ fn addresses_of(answer: &Answer) -> Vec<Ipv4Addr> {
         RecordData::A(address) => Some(*address),
         RecordData::Cname(_) | RecordData::Ptr(_) | RecordData::Txt(_) => None,
     }))
+}
+
+/// Returns whether a record's name, which may be a wildcard, is that of a question.
+fn matches_name(own: &str, asked: &str) -> bool {
+    let below = own.strip_prefix('*').and_then(|above| asked.strip_suffix(above));
+    own == asked || below.is_some_and(|label| !label.is_empty())
 }
 
 /// Compares as sets.

@@ -93,7 +93,7 @@ pub(super) fn named_steps(evidence: &Evidence, snapshot: &Snapshot) -> Vec<Named
 }
 
 /// Names everything in the evidence.
-pub fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanation {
+pub(super) fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanation {
     let reason = evidence.denial.map(|d| d.reason);
     let rule = evidence.denial.map(|d| d.decided_by).or(evidence.admitted_by);
     Explanation {

@@ -1,7 +1,7 @@
 //! The answer about a set of packets, with every index replaced by a name: what text and JSON are both made from.
 
 use super::class::{ClassExplanation, class_explanation};
-use super::coverage::{PortSpan, Span, addresses, joined};
+use super::coverage::{PortSpan, Span, addresses, counted, joined};
 use super::destination_names::Unresolved;
 use super::evidence::{Explanation, explanation};
 use super::names::{self, Places};
@@ -187,7 +187,17 @@ impl Explained {
     }
 
     pub(super) fn notes(&self) -> Vec<String> {
-        self.notes.iter().cloned().chain(self.missing_hosts()).collect()
+        let found = self.missing_hosts().into_iter().chain(self.not_counted());
+        self.notes.iter().cloned().chain(found).collect()
+    }
+
+    /// Says how many addresses do not count because no interface has them.
+    fn not_counted(&self) -> Option<String> {
+        let others = self.classes().iter().filter(|class| !class.counts);
+        let addresses = Ranges::new(others.flat_map(|class| class.destinations.iter())).count();
+        let counted =
+            counted(addresses, "address that no interface has", "addresses that no interface has");
+        (addresses > 0).then(|| format!("not counted: {counted}"))
     }
 
     /// Says that packets pass to an internet where the lab has nothing, so that the verdict is the VPC's alone.

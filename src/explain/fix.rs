@@ -79,6 +79,7 @@ pub fn fix(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
         | RuleRef::Eni(_)
         | RuleRef::AppRunner
         | RuleRef::Vpc(_)
+        | RuleRef::Internet
         | RuleRef::FlowTable => None,
     }
 }

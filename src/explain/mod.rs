@@ -10,7 +10,6 @@ mod evidence;
 mod explained;
 mod findings;
 mod fix;
-mod json;
 mod names;
 mod nearest_miss;
 mod packet;
@@ -34,6 +33,8 @@ mod readme_tests;
 #[cfg(test)]
 mod routes_tests;
 #[cfg(test)]
+mod set_tests;
+#[cfg(test)]
 mod snapshot_tests;
 #[cfg(test)]
 mod testing;
@@ -41,13 +42,11 @@ mod testing;
 pub use asking::{AskError, Asking, ask};
 pub use class::{AttachedAt, ClassExplanation, GatewaySpan};
 pub use coverage::{PortSpan, Span};
-pub use destination::{Destination, Place, WantedPorts};
 pub use destination_names::{Meaning, Named, UnknownDestination, Unresolved, read_name};
-pub use evidence::{Endpoints, Explanation, NamedStep, explanation};
+pub use evidence::{Endpoints, Explanation, NamedStep};
 pub use explained::{AskedQuestion, Explained, Now, SetExplanation};
 pub use findings::{FindingRow, counted_findings};
 pub use fix::{Fix, fix};
-pub use json::explain_json;
 pub use names::{
     DecidedBy, Places, component, decided_by, security_group_id, service_name, subnet_id, task,
 };
@@ -57,7 +56,6 @@ pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, To
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use tables::{Row, print};
 pub use target::{TargetError, TaskRef};
-pub use text::explain_text;
 pub use trace::{
     LAB_DOWN, TraceRow, TraceText, comment, decided_under, lab_down_row, left_out_row, trace_row,
 };

@@ -103,6 +103,7 @@ pub fn decided_by(rule: RuleRef, snapshot: &Snapshot) -> DecidedBy {
         RuleRef::ExemptAddress => DecidedBy::of("exempt-address", "exempt-address"),
         RuleRef::FlowTable => DecidedBy::of("flow-table", "flow-table"),
         RuleRef::AppRunner => DecidedBy::of("app-runner", "app-runner"),
+        RuleRef::Internet => DecidedBy::of("internet", "internet"),
         RuleRef::SecurityGroupRule(group, direction, position) => {
             security_group_rule(snapshot, group, direction, position)
         }

@@ -31,18 +31,19 @@ impl Explained {
     fn answered(&self, w: &mut dyn Write, places: Places<'_>, paint: Paint) -> io::Result<()> {
         let classes = self.classes();
         let Some(shown) = classes.first() else { return Ok(()) };
-        if classes.len() > 1 {
+        let evidence = evidence_of(shown);
+        let is_one = self.verdict() == SetVerdict::Forward || classes.len() == 1;
+        if !is_one {
             self.verdict_on_all(w, paint)?;
             class_table::write(w, &self.listings())?;
             writeln!(w)?;
         }
-        let evidence = evidence_of(shown);
-        if classes.len() == 1 || self.reasons().len() > 1 || self.verdict() == SetVerdict::Mixed {
+        if is_one || self.reasons().len() > 1 || self.verdict() == SetVerdict::Mixed {
             headline(w, &evidence, paint)?;
         }
         packet(w, &evidence, &self.snapshot, &|task| self.sender(task))?;
-        if classes.len() == 1 {
-            writeln!(w, "covers: {}", self.covers(shown))?;
+        if is_one {
+            writeln!(w, "covers: {}", self.covers())?;
         }
         self.remarks(w, paint)?;
         rest(w, &evidence, &self.snapshot, places, paint)
@@ -50,13 +51,12 @@ impl Explained {
 
     fn verdict_on_all(&self, w: &mut dyn Write, paint: Paint) -> io::Result<()> {
         let reasons = self.reasons();
-        let (style, text) = match (self.verdict(), reasons.as_slice()) {
-            (SetVerdict::Forward, _) => (Style::Good, "FORWARD".to_owned()),
-            (SetVerdict::Mixed, _) => (Style::Bad, "MIXED".to_owned()),
-            (SetVerdict::Drop, [reason]) => (Style::Bad, format!("DROP {reason}")),
-            (SetVerdict::Drop, _) => (Style::Bad, "DROP".to_owned()),
+        let text = match (self.verdict(), reasons.as_slice()) {
+            (SetVerdict::Forward | SetVerdict::Mixed, _) => "MIXED".to_owned(),
+            (SetVerdict::Drop, [reason]) => format!("DROP {reason}"),
+            (SetVerdict::Drop, _) => "DROP".to_owned(),
         };
-        writeln!(w, "{}", paint.with(style, &text))
+        writeln!(w, "{}", paint.with(Style::Bad, &text))
     }
 
     /// Lists the reasons of the classes that count.
@@ -86,30 +86,37 @@ impl Explained {
     }
 
     /// Says for which packets a single verdict stands.
-    fn covers(&self, class: &Class) -> String {
-        let subnets = class_table::subnets(class, &self.snapshot);
-        let mut parts = vec![match subnets.as_slice() {
-            [] => "App Runner's own egress".to_owned(),
-            [subnet] => subnet.clone(),
-            several => format!("{} subnets", several.len()),
+    fn covers(&self) -> String {
+        let classes = || self.classes().iter().filter(|class| class.counts);
+        let subnets = classes().flat_map(|class| class_table::subnets(class, &self.snapshot));
+        let subnets: BTreeSet<String> = subnets.collect();
+        let mut parts = vec![match (subnets.len(), subnets.first()) {
+            (1, Some(subnet)) => subnet.clone(),
+            (0, _) | (_, None) => "App Runner's own egress".to_owned(),
+            (several, Some(_)) => format!("{several} subnets"),
         }];
-        if class.eni_addresses.iter().any(|(_, addresses)| addresses.count() > 1) {
+        let mut enis = classes().flat_map(|class| &class.eni_addresses);
+        if enis.any(|(_, addresses)| addresses.count() > 1) {
             parts.push("any free address".to_owned());
         }
         if self.is_running {
-            parts.push(class_table::tasks(&self.tasks(class)).join(", "));
+            let tasks: BTreeSet<String> = classes().flat_map(|class| self.tasks(class)).collect();
+            parts.push(class_table::tasks(&Vec::from_iter(tasks)).join(", "));
         }
-        let ranges = |ranges: &Ranges| joined(&port_numbers(ranges), SHOWN_RANGES);
-        parts
-            .extend(class.source_ports.as_ref().map(|own| format!("source ports {}", ranges(own))));
-        if class.gateway_ports.is_some() {
-            parts.push("all addresses and ports of the NAT gateway".to_owned());
+        let sources = union(classes().filter_map(|class| class.source_ports.as_ref()));
+        if !sources.is_empty() {
+            parts.push(format!("source ports {}", joined(&port_numbers(&sources), SHOWN_RANGES)));
         }
-        if class.destinations.count() > 1 {
-            parts.push(counted(class.destinations.count(), "address", "addresses"));
+        if classes().any(|class| class.gateway_ports.is_some()) {
+            parts.push("all addresses and ports of NAT gateways".to_owned());
         }
-        if class.ports.count() > 1 {
-            parts.push(destination_ports(&class.ports));
+        let destinations = union(classes().map(|class| &class.destinations)).count();
+        if destinations > 1 {
+            parts.push(counted(destinations, "address", "addresses"));
+        }
+        let ports = classes().fold(Ports::new([]), |all, class| all.union(&class.ports));
+        if ports.count() > 1 {
+            parts.push(destination_ports(&ports));
         }
         parts.join(", ")
     }
@@ -144,6 +151,10 @@ impl Explained {
         writeln!(w, "By address:")?;
         by_address.text(w, places, paint.0)
     }
+}
+
+fn union<'r>(sets: impl Iterator<Item = &'r Ranges>) -> Ranges {
+    Ranges::new(sets.flat_map(Ranges::iter))
 }
 
 fn destination_ports(ports: &Ports) -> String {

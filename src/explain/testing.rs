@@ -78,6 +78,7 @@ pub(crate) fn parts() -> Parts {
         resources: vec![Resource {
             network_interface: None,
             aliases: vec!["db.corp.example".to_owned()],
+            public_dns_name: false,
             endpoint: None,
             private_dns: None,
             name: "orders-db".into(),

@@ -9,24 +9,6 @@ use crate::pipeline::{Detail, Evidence, Outcome, Stage, Step};
 use crate::vpc::{Snapshot, Task};
 use std::io::{self, Write};
 
-/// Writes what becomes of one packet.
-///
-/// # Errors
-/// Those of `w`.
-pub fn explain_text(
-    w: &mut dyn Write,
-    evidence: &Evidence,
-    snapshot: &Snapshot,
-    places: Places<'_>,
-    color: bool,
-) -> io::Result<()> {
-    let paint = Paint(color);
-    headline(w, evidence, paint)?;
-    let tasks = |task: &Task| task_of(task, snapshot);
-    packet(w, evidence, snapshot, &tasks)?;
-    rest(w, evidence, snapshot, places, paint)
-}
-
 /// Writes what follows the packet: stage by stage, and how to fix it.
 pub(super) fn rest(
     w: &mut dyn Write,

@@ -78,6 +78,11 @@ impl Leases<'_> {
         matches!(self.purpose, Purpose::Tracked(_))
     }
 
+    /// Decides whether the packet is one of a running lab, and no question about its configuration.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.purpose, Purpose::NewFlow | Purpose::Tracked(_))
+    }
+
     /// Returns the private address of an ENI: its own, unless another was chosen for this evaluation.
     #[inline]
     pub(super) fn eni_address(&self, own: Ipv4Addr) -> Ipv4Addr {

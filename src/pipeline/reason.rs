@@ -222,6 +222,9 @@ reasons! {
 
     76 NotForRouter "not-for-router" SourceCheck None,
         "The frame is for another MAC address than the router's, or a broadcast with a packet for one host.", "Send to the MAC address of the default gateway: `ip neigh` in the task's namespace shows it.";
+
+    77 NoSuchInternetHost "no-such-internet-host" Deliver None,
+        "The VPC lets the packet out, but it is for a public address that no host of the lab has: there it would time out.", "Add an [[internet_host]] with this address, or correct the address.";
 }
 
 impl From<Malformed> for Reason {

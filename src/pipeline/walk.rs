@@ -153,9 +153,9 @@ fn pass<R: Recorder>(
             (Hop::Resource(vpc, ix), _) => {
                 destination::resource(evaluation, transit, (vpc, ix))?;
             }
-            (Hop::Internet, _) => destination::public(evaluation, Component::Internet),
+            (Hop::Internet, _) => destination::public(evaluation, Component::Internet)?,
             (Hop::EndpointService(ix), _) => {
-                destination::public(evaluation, Component::GatewayEndpoint(ix));
+                destination::public(evaluation, Component::GatewayEndpoint(ix))?;
             }
         }
     }

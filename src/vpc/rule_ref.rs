@@ -50,6 +50,8 @@ pub enum RuleRef {
     AppRunner,
     /// A VPC as the place of delivery.
     Vpc(VpcIx),
+    /// The internet hosts of the lab, as the place of delivery.
+    Internet,
     /// The flow table: no flow, or one that expired.
     FlowTable,
 }

@@ -10,7 +10,7 @@ use super::{
     PrefixListIx, Resource, ResourceIx, RouteTable, RouteTableIx, SecurityGroup, SecurityGroupIx,
     Service, ServiceIx, ServiceKind, Space, Subnet, SubnetIx, Task, TaskEni, Vpc, VpcIx,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -40,6 +40,7 @@ pub struct Snapshot {
     ingress: Arc<Vec<RuleSet>>,
     egress: Arc<Vec<RuleSet>>,
     names: Arc<Names>,
+    internet_hosts: Arc<HashSet<Ipv4Addr, foldhash::fast::FixedState>>,
     tasks: HashMap<Ipv4Addr, Task, foldhash::fast::FixedState>,
 }
 
@@ -67,9 +68,11 @@ impl Snapshot {
         };
         let (ingress, egress) = (of_resources(Direction::Ingress), of_resources(Direction::Egress));
         let names = Names::build(&parts);
+        let internet_hosts = parts.internet_hosts.iter().map(|host| host.address).collect();
         Self {
             generation,
             names: Arc::new(names),
+            internet_hosts: Arc::new(internet_hosts),
             parts: Arc::new(parts),
             interfaces: Arc::new(interfaces),
             ingress: Arc::new(ingress),
@@ -129,6 +132,12 @@ impl Snapshot {
     #[inline]
     pub fn interface(&self, vpc: VpcIx, address: Ipv4Addr) -> Option<Interface> {
         self.interfaces.get(&(vpc, address)).copied()
+    }
+
+    /// Returns whether the lab has an internet host with an address.
+    #[inline]
+    pub fn has_internet_host(&self, address: Ipv4Addr) -> bool {
+        self.internet_hosts.contains(&address)
     }
 
     /// Returns whether this is the public address of an ENI.

@@ -13,6 +13,8 @@ const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 const OUTSIDE: u32 = u32::from_be_bytes([198, 19, 0, 1]);
 /// Flows to one destination, each from a port of its own.
 const TO_EACH: u32 = 30_000;
+/// As many as a million flows need.
+const DESTINATIONS: u32 = 1_000_000_u32.div_ceil(TO_EACH);
 const FIRST_PORT: u32 = 1024;
 /// Time stands still.
 const NOW: Instant = Instant(1_000_000_000);
@@ -33,7 +35,16 @@ pub(super) fn rules_lab(rules: u32) -> String {
         );
     }
     egress += "    { protocol = \"tcp\", ports = \"443\", to = \"0.0.0.0/0\" },\n";
-    LAB.replace("EGRESS", &egress)
+    LAB.replace("EGRESS", &egress) + &hosts()
+}
+
+/// The flows' destinations.
+fn hosts() -> String {
+    let host = |n| {
+        let address = Ipv4Addr::from_bits(OUTSIDE + n);
+        format!("[[internet_host]]\nname = \"host-{n}\"\naddress = \"{address}\"\n")
+    };
+    (0..DESTINATIONS).map(host).collect()
 }
 
 const LAB: &str = r#"

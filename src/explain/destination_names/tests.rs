@@ -157,12 +157,12 @@ fn a_word_without_a_dot_is_looked_up_in_the_search_domain_too() {
 #[test]
 fn a_label_of_a_peer_is_its_address_with_a_note_and_its_dns_name_does_not_resolve() {
     let redis = || meaning(&["172.31.16.10"], &["redis"], &[6379]);
-    let note = "no DNS name in VPC vpc-app leads to redis: a task reaches it by address only";
+    let note = "no DNS name in VPC vpc-app leads to redis, only its address does";
     assert_eq!(named("redis", APP), label("redis", redis(), Some(note)));
     let alias = "redis.abc123.use1.cache.amazonaws.com";
     assert_eq!(named(alias, APP), not_resolved(alias, Unresolved::NoSuchName, Some(redis())));
     assert_eq!(named(alias, PEER), dns(alias, redis()));
-    let outside = "no public DNS name leads to redis: a task reaches it by address only";
+    let outside = "no public DNS name leads to redis, only its address does";
     assert_eq!(named("redis", None), label("redis", redis(), Some(outside)));
 }
 
@@ -186,6 +186,31 @@ fn a_hosts_name_that_an_endpoint_shadows_means_all_of_the_endpoints_addresses() 
     for vpc in [PEER, None] {
         assert_eq!(named(SECRETS, vpc), dns(SECRETS, host.clone()));
     }
+}
+
+#[test]
+fn a_public_name_resolves_from_a_peer_so_that_the_label_has_no_note() {
+    let alias = "aliases = [\"redis.abc123.use1.cache.amazonaws.com\"]";
+    let public = LAB.replace(alias, &format!("{alias}\npublic_dns_name = true"));
+    let redis = || meaning(&["172.31.16.10"], &["redis"], &[6379]);
+    let name = "redis.abc123.use1.cache.amazonaws.com";
+    for vpc in [APP, PEER, None] {
+        assert_eq!(read(&public, name, vpc).unwrap(), dns(name, redis()));
+        assert_eq!(read(&public, "redis", vpc).unwrap(), label("redis", redis(), None));
+    }
+}
+
+#[test]
+fn a_registrys_name_means_the_endpoint_of_image_registries() {
+    let dkr = LAB.replace("us-east-1.secretsmanager\"", "us-east-1.ecr.dkr\"");
+    let interfaces = || meaning(&OF_ENDPOINT, &["vpce-sm"], &[443]);
+    let name = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+    assert_eq!(read(&dkr, name, APP).unwrap(), dns(name, interfaces()));
+    let elsewhere = not_resolved(name, Unresolved::NoSuchName, Some(interfaces()));
+    assert_eq!(read(&dkr, name, PEER).unwrap(), elsewhere);
+    let hidden = dkr.replace("enable_dns_hostnames = true", "");
+    assert_eq!(read(&hidden, name, APP).unwrap(), elsewhere);
+    assert!(read(&dkr, "dkr.ecr.us-east-1.amazonaws.com", PEER).is_err());
 }
 
 #[test]
@@ -238,8 +263,8 @@ fn without_dns_support_labels_have_a_note_and_names_do_not_resolve() {
     let off = LAB.replace("enable_dns_hostnames = true", "enable_dns_support = false");
     let read = |word| read(&off, word, APP).unwrap();
     let db = || meaning(&["10.0.1.10"], &["db"], &[5432]);
-    let note = "VPC vpc-app has enable_dns_support = false, so no DNS name leads to db: \
-                a task reaches it by address only";
+    let note = "VPC vpc-app has enable_dns_support = false: no name leads to db, \
+                only its address does";
     assert_eq!(read("db"), label("db", db(), Some(note)));
     assert_eq!(read("10.0.1.10"), Named::Address(db()));
     let alias = "db.c1.us-east-1.rds.amazonaws.com";

@@ -19,7 +19,8 @@ use crate::vpc::{NatGatewayIx, Snapshot};
 
 /// Answers a question about a set of packets. Nothing is sent, and no port is taken.
 ///
-/// `goes_on` is asked before each packet that is judged.
+/// `goes_on` is asked before each packet that is judged, and often enough in between that a caller who wants no answer waits
+/// for milliseconds only.
 ///
 /// # Errors
 /// [`Interrupted`] once `goes_on` is false.
@@ -44,17 +45,19 @@ pub fn ask(
     let of = |asked: &_| Origin::new(snapshot, question, *asked);
     let origins: Vec<Origin> = question.attachments.iter().map(of).collect();
     let routes = cuts::routes(snapshot);
-    let all: Vec<(Coarse, Destinations)> =
-        origins.iter().map(|origin| reach(&mut search, question, origin, &routes)).collect();
+    let all: Vec<(Coarse, Destinations)> = origins
+        .iter()
+        .map(|origin| reach(&mut search, question, origin, &routes))
+        .collect::<Result<_, _>>()?;
     let counting = counting(question, all.iter().map(|(_, destinations)| destinations));
     for ((number, origin), (coarse, destinations)) in (0u32..).zip(&origins).zip(&all) {
         Cutting::new(&mut search, (number, origin), coarse, &counting).cut(destinations)?;
     }
-    let Search { mut cells, walks: Walks { judge, count, .. }, egress, .. } = search;
-    cells.split(|number| egress.admitted(number));
-    let merged = cells.merge().to_vec();
+    let Search { mut cells, walks: Walks { judge, count, mut caller }, egress, .. } = search;
+    cells.split(|number| egress.admitted(number), &mut caller)?;
+    let merged = cells.merge(&mut caller)?.to_vec();
     let classes = Classes::new(snapshot, question, &origins, &judge, &cells, counting.count());
-    Ok(classes.answer(merged, count))
+    classes.answer(merged, count, &mut caller)
 }
 
 /// Groups the destinations as one origin reaches them.
@@ -63,21 +66,21 @@ fn reach(
     question: &Question,
     origin: &Origin,
     routes: &[u32],
-) -> (Coarse, Destinations) {
+) -> Result<(Coarse, Destinations), Interrupted> {
     let snapshot = search.snapshot;
     let coarse = coarse(snapshot, question, origin, routes);
     let cuts = cuts::destinations(snapshot);
     let destinations = Grouping {
         snapshot,
         sameness: &search.sameness,
-        judge: &search.walks.judge,
+        walks: &mut search.walks,
         matches: &mut search.matches,
         origin,
         coarse: &coarse,
         port: search.ports.first().unwrap_or(0),
     }
-    .group(question.destinations.cells(&cuts));
-    (coarse, destinations)
+    .group(question.destinations.cells(&cuts))?;
+    Ok((coarse, destinations))
 }
 
 fn coarse(snapshot: &Snapshot, question: &Question, origin: &Origin, routes: &[u32]) -> Coarse {

@@ -93,11 +93,11 @@ impl<'s, 'a> Cutting<'s, 'a> {
 
     pub(super) fn cut(&mut self, destinations: &Destinations) -> Result<(), Interrupted> {
         for group in &destinations.groups {
-            self.search.walks.go_on()?;
+            self.search.walks.caller.go_on()?;
             match group.entry {
-                Entry::Refused(denial) => self.push_whole(group, denial.into()),
+                Entry::Refused(denial) => self.push_whole(group, denial.into())?,
                 Entry::Exempt => {
-                    self.push_whole(group, CellVerdict::Passes(RuleRef::ExemptAddress, 0))
+                    self.push_whole(group, CellVerdict::Passes(RuleRef::ExemptAddress, 0))?
                 }
                 Entry::Path { egress, path } => {
                     let Some(path_of) = destinations.paths.get(path) else { continue };
@@ -108,7 +108,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
                     // From another attachment, an interface may have some of them.
                     let [counts, others] = group.parted(self.counting);
                     if let Some(others) = others {
-                        self.push_whole(&others, CellVerdict::NoInterface(vpc));
+                        self.push_whole(&others, CellVerdict::NoInterface(vpc))?;
                     }
                     if let Some(counts) = counts {
                         self.follow(&counts, egress, (path, path_of))?;
@@ -135,9 +135,9 @@ impl<'s, 'a> Cutting<'s, 'a> {
             None => self.search.egress.without_groups(&self.search.ports),
         };
         for (denial, ports) in &egress.denied {
-            self.push(group, None, ((*denial).into(), ports), None);
+            self.push(group, None, ((*denial).into(), ports), None)?;
         }
-        let departure = self.departure(group, number, path);
+        let departure = self.departure(group, number, path)?;
         for departure in departure.iter() {
             self.send(group, &egress, (path, departure))?;
         }
@@ -163,9 +163,9 @@ impl<'s, 'a> Cutting<'s, 'a> {
             for reply in replies.iter() {
                 match reply.verdict {
                     Err(denial) => {
-                        self.push(group, Some(sender), (denial.into(), &ports), Some(reply));
+                        self.push(group, Some(sender), (denial.into(), &ports), Some(reply))?;
                     }
-                    Ok(()) => self.pass(group, egress, (path, sender), (&ports, reply)),
+                    Ok(()) => self.pass(group, egress, (path, sender), (&ports, reply))?,
                 }
             }
         }
@@ -179,13 +179,13 @@ impl<'s, 'a> Cutting<'s, 'a> {
         egress: &Egress,
         (path, sender): (&Path, &Sender),
         (ports, reply): (&Ranges, &Reply),
-    ) {
+    ) -> Result<(), Interrupted> {
         let taken = (path.likeness.clone(), sender.likeness.clone());
         // 0 is for what takes no path.
         let next = self.search.paths.len() + 1;
         let number = *self.search.paths.entry(taken).or_insert(next);
         let verdict = CellVerdict::Admitted(egress.number, number);
-        self.push(group, Some(sender), (verdict, ports), Some(reply));
+        self.push(group, Some(sender), (verdict, ports), Some(reply))
     }
 
     /// Finds out which of the requests that the ENI's groups admit arrive, and adds those that do not.
@@ -202,7 +202,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         }
         let Outcomes { reached, denied } = departure.transit.borrow().of(&egress.all);
         for (denial, ports) in denied {
-            self.push(group, Some(sender), (denial.into(), &ports), None);
+            self.push(group, Some(sender), (denial.into(), &ports), None)?;
         }
         let Some(gate) = &departure.gate else { return Ok(reached) };
         let unknown = gate.borrow().unknown(&reached);
@@ -224,7 +224,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         }
         let Outcomes { reached, denied } = gate.borrow().of(&reached);
         for (denial, ports) in denied {
-            self.push(group, Some(sender), (denial.into(), &ports), None);
+            self.push(group, Some(sender), (denial.into(), &ports), None)?;
         }
         Ok(reached)
     }
@@ -278,50 +278,63 @@ impl<'s, 'a> Cutting<'s, 'a> {
     /// Cuts the ports of the gateway by what comes before it on the path of the reply, those of the ENI by what comes after it.
     /// A reply that is dropped before the gateway is not judged by its port of the ENI.
     fn cut_replies(&mut self, sender: &Sender, to: (u32, u32)) -> Result<Vec<Reply>, Interrupted> {
-        let (protocol, _) = ports::at(to.1);
-        let mut found: Vec<Reply> = Vec::new();
-        let mut at_gateway: CellsBy<Denial> = Vec::new();
-        let mut past_gateway = Vec::new();
-        let cuts = self.reply_cuts(sender, Judges::ReplyToGateway, protocol);
-        let of_gateway = gateway_ports(sender);
-        for cell in of_gateway.cells(&cuts) {
+        let (mut found, past_gateway) = self.cut_gateway_ports(sender, to)?;
+        if past_gateway.is_empty() && !sender.gateway.is_empty() {
+            return Ok(found);
+        }
+        if self.origin.ports.is_empty() {
+            let none = Ranges::default;
+            found.push(Reply { eni_ports: none(), gateway_ports: none(), verdict: Ok(()) });
+        }
+        found.extend(self.cut_eni_ports(sender, to, &past_gateway)?);
+        Ok(found)
+    }
+
+    /// Finds the replies that are dropped before the gateway, and the ports of those that are not.
+    fn cut_gateway_ports(
+        &mut self,
+        sender: &Sender,
+        to: (u32, u32),
+    ) -> Result<(Vec<Reply>, Ranges), Interrupted> {
+        let (mut dropped, mut past): (CellsBy<Denial>, _) = (Vec::new(), Vec::new());
+        let cuts = self.reply_cuts(sender, Judges::ReplyToGateway, ports::at(to.1).0);
+        for cell in gateway_ports(sender).cells(&cuts) {
             let judged = self.judge(&self.packet(sender, to, (None, Some(cell.0))))?;
             match judged.reply {
                 Err(denial) if !judged.returned => {
                     let denial = self.search.sameness.denial(denial);
-                    add(&mut at_gateway, cell, denial, |a, b| a == b);
+                    add(&mut dropped, cell, denial, |a, b| a == b);
                 }
-                Ok(()) | Err(_) => past_gateway.push(cell),
+                Ok(()) | Err(_) => past.push(cell),
             }
         }
-        for (denial, cells) in at_gateway {
+        let reply = |(denial, cells)| {
             let (eni_ports, gateway_ports) = (self.origin.ports.clone(), Ranges::new(cells));
-            found.push(Reply { eni_ports, gateway_ports, verdict: Err(denial) });
-        }
-        let past_gateway = Ranges::new(past_gateway);
-        if past_gateway.is_empty() && !sender.gateway.is_empty() {
-            return Ok(found);
-        }
-        let cuts = self.reply_cuts(sender, Judges::ReplyToEni, protocol);
-        let mut at_eni: CellsBy<Result<(), Denial>> = Vec::new();
+            Reply { eni_ports, gateway_ports, verdict: Err(denial) }
+        };
+        Ok((dropped.into_iter().map(reply).collect(), Ranges::new(past)))
+    }
+
+    /// Finds out what becomes of replies to each port of the ENI, by one of the ports of the gateway that they come past.
+    fn cut_eni_ports(
+        &mut self,
+        sender: &Sender,
+        to: (u32, u32),
+        past_gateway: &Ranges,
+    ) -> Result<Vec<Reply>, Interrupted> {
+        let cuts = self.reply_cuts(sender, Judges::ReplyToEni, ports::at(to.1).0);
+        let mut found: CellsBy<Result<(), Denial>> = Vec::new();
         for cell in self.origin.ports.clone().cells(&cuts) {
             let taken = (Some(cell.0), past_gateway.first());
             let judged = self.judge(&self.packet(sender, to, taken))?;
             let verdict = judged.reply.map_err(|denial| self.search.sameness.denial(denial));
-            add(&mut at_eni, cell, verdict, |a, b| a == b);
+            add(&mut found, cell, verdict, |a, b| a == b);
         }
-        for (verdict, cells) in at_eni {
+        let reply = |(verdict, cells)| {
             let (eni_ports, gateway_ports) = (Ranges::new(cells), past_gateway.clone());
-            found.push(Reply { eni_ports, gateway_ports, verdict });
-        }
-        if self.origin.ports.is_empty() {
-            found.push(Reply {
-                eni_ports: Ranges::default(),
-                gateway_ports: Ranges::default(),
-                verdict: Ok(()),
-            });
-        }
-        Ok(found)
+            Reply { eni_ports, gateway_ports, verdict }
+        };
+        Ok(found.into_iter().map(reply).collect())
     }
 
     fn reply_cuts(&self, sender: &Sender, judges: Judges, protocol: Protocol) -> Vec<u32> {
@@ -345,19 +358,24 @@ impl<'s, 'a> Cutting<'s, 'a> {
     }
 
     /// Finds the senders of a path, with the cuts of what they send.
-    fn departure(&mut self, group: &Group, number: usize, path: &Path) -> Rc<Vec<Departure>> {
+    fn departure(
+        &mut self,
+        group: &Group,
+        number: usize,
+        path: &Path,
+    ) -> Result<Rc<Vec<Departure>>, Interrupted> {
         if let Some(known) = self.paths.get(&number) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let Search { snapshot, sameness, matches, .. } = &mut *self.search;
-        let (origin, coarse) = (self.origin, self.coarse);
-        let mut splitting = Splitting { snapshot, sameness, matches, origin, coarse };
-        let senders = splitting.senders(path, group.first);
+        let Search { snapshot, sameness, matches, walks, .. } = &mut *self.search;
+        let (origin, coarse, caller) = (self.origin, self.coarse, &mut walks.caller);
+        let mut splitting = Splitting { snapshot, sameness, matches, origin, coarse, caller };
+        let senders = splitting.senders(path, group.first)?;
         let found: Vec<Departure> =
             senders.into_iter().map(|sender| self.begin(path, sender)).collect();
         let found = Rc::new(found);
         self.paths.insert(number, found.clone());
-        found
+        Ok(found)
     }
 
     fn begin(&mut self, path: &Path, sender: Sender) -> Departure {
@@ -416,9 +434,9 @@ impl<'s, 'a> Cutting<'s, 'a> {
     }
 
     /// Adds a cell of everything that is sent to a group of destinations.
-    fn push_whole(&mut self, group: &Group, verdict: CellVerdict) {
+    fn push_whole(&mut self, group: &Group, verdict: CellVerdict) -> Result<(), Interrupted> {
         let ports = self.search.ports.clone();
-        self.push(group, None, (verdict, &ports), None);
+        self.push(group, None, (verdict, &ports), None)
     }
 
     /// Adds a cell: of all senders, or of one; of all source ports, or of those to which replies fare alike.
@@ -428,9 +446,9 @@ impl<'s, 'a> Cutting<'s, 'a> {
         sender: Option<&Sender>,
         (verdict, ports): (CellVerdict, &Ranges),
         reply: Option<&Reply>,
-    ) {
+    ) -> Result<(), Interrupted> {
         if ports.is_empty() {
-            return;
+            return Ok(());
         }
         let eni_ports = reply.map_or(&self.origin.ports, |reply| &reply.eni_ports).clone();
         let of_gateway = match (reply, sender) {
@@ -446,7 +464,8 @@ impl<'s, 'a> Cutting<'s, 'a> {
             self.search.cells.plain(group.destinations.clone()),
             self.search.cells.plain(ports.clone()),
         ];
-        self.search.cells.push(Cell { verdict, sides });
+        let Search { cells, walks, .. } = &mut *self.search;
+        cells.push(Cell { verdict, sides }, &mut walks.caller)
     }
 
     fn eni_side(&mut self, sender: Option<&Sender>) -> SideId {

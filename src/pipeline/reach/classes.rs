@@ -1,15 +1,17 @@
 //! Classes from merged cells: what each has in common, its share, one of its packets; and their order.
 
-use super::answer::{Answer, Class, GatewayAddress, SetVerdict, Share};
+use super::answer::{Answer, Class, GatewayAddress, Interrupted, SetVerdict, Share};
+use super::caller::Caller;
 use super::judge::{Judge, Packet};
 use super::merge::{
     Cell, CellVerdict, Cells, DESTINATIONS, ENI_ADDRESSES, ENI_PORTS, GATEWAY_ADDRESSES,
     GATEWAY_PORTS, PORTS, Side,
 };
 use super::origin::{self, Origin, port};
-use super::ports::Ports;
+use super::ports::{self, Ports};
 use super::question::Question;
-use super::ranges::Ranges;
+use super::ranges::{Ranges, sorted};
+use crate::packet::Protocol;
 use crate::pipeline::leases::Choice;
 use crate::pipeline::{Denial, Reason};
 use crate::vpc::{NatGatewayIx, RuleRef, Snapshot};
@@ -25,6 +27,9 @@ pub(super) struct Classes<'c, 'a> {
     counted: u64,
     /// The private addresses of every NAT gateway, by position.
     gateways: Vec<Vec<Ranges>>,
+    snapshot: &'a Snapshot,
+    /// The addresses of resources and internet hosts, ascending.
+    hosts: Vec<u32>,
 }
 
 impl<'c, 'a> Classes<'c, 'a> {
@@ -39,30 +44,43 @@ impl<'c, 'a> Classes<'c, 'a> {
         let gateways = 0..snapshot.parts().nat_gateways.len();
         let addresses = |ix: usize| origin::gateway_addresses(snapshot, question, ix.into());
         let gateways = gateways.map(addresses).collect();
-        Self { question, origins, judge, cells, counted, gateways }
+        let hosts = hosts(snapshot);
+        Self { question, origins, judge, cells, counted, gateways, snapshot, hosts }
     }
 
-    pub(super) fn answer(&self, merged: Vec<Cell>, walks: u64) -> Answer {
+    pub(super) fn answer(
+        &self,
+        merged: Vec<Cell>,
+        walks: u64,
+        caller: &mut Caller<'_>,
+    ) -> Result<Answer, Interrupted> {
         let rank = |cell: &Cell| match cell.verdict {
             CellVerdict::Denied(..) => 0,
             CellVerdict::Passes(..) | CellVerdict::Admitted(..) => 1,
             CellVerdict::NoInterface(_) => 2,
         };
-        let mut ranked: Vec<(u8, f64, Cell)> =
-            merged.into_iter().map(|cell| (rank(&cell), self.share(&cell).ratio(), cell)).collect();
+        let mut ranked: Vec<(u8, f64, Cell)> = Vec::with_capacity(merged.len());
+        for cell in merged {
+            caller.step()?;
+            ranked.push((rank(&cell), self.share(&cell).ratio(), cell));
+        }
         ranked.sort_by(|(rank_a, share_a, a), (rank_b, share_b, b)| {
             let sides = |cell: &Cell| cell.sides.map(|id| self.cells.get(id));
             let by_share = share_b.total_cmp(share_a);
             rank_a.cmp(rank_b).then(by_share).then_with(|| sides(a).cmp(&sides(b)))
         });
-        let classes: Vec<Class> = ranked.iter().filter_map(|(.., cell)| self.class(cell)).collect();
+        let mut classes: Vec<Class> = Vec::with_capacity(ranked.len());
+        for (.., cell) in &ranked {
+            caller.go_on()?;
+            classes.extend(self.class(cell));
+        }
         let counted = || classes.iter().filter(|class| class.counts);
         let verdict = match (counted().any(Class::passes), counted().all(Class::passes)) {
             (true, true) => SetVerdict::Forward,
             (true, false) => SetVerdict::Mixed,
             (false, _) => SetVerdict::Drop,
         };
-        Answer { verdict, classes, walks }
+        Ok(Answer { verdict, classes, walks })
     }
 
     fn side(&self, cell: &Cell, dimension: usize) -> &'c Side {
@@ -118,25 +136,50 @@ impl<'c, 'a> Classes<'c, 'a> {
         self.side(cell, GATEWAY_ADDRESSES).iter().map(address).collect()
     }
 
-    /// Returns the packet of a cell that is the first on every side.
+    /// Returns the packet of a cell that shows it: as the lab would send it now if it is in the cell, else the first on each
+    /// side.
     fn sample(&self, cell: &Cell) -> Option<Packet> {
-        let first = |dimension| self.plain(cell, dimension).and_then(Ranges::first);
         let (number, addresses) = match self.side(cell, ENI_ADDRESSES).first() {
-            Some((number, addresses)) => (*number as usize, addresses.first()),
+            Some((number, addresses)) => (*number as usize, Some(addresses)),
             None => (0, None),
         };
         let origin = self.origins.get(number)?;
         let default = origin.first_choice();
-        let gateway = self.side(cell, GATEWAY_ADDRESSES).first();
+        let position = self.plain(cell, PORTS).and_then(Ranges::first).unwrap_or(0);
+        let usual = usual_port(position);
+        let drawn = |dimension| self.plain(cell, dimension)?.prefer(usual).map(port);
+        let of_eni = origin.eni().map_or(0, |ix| self.snapshot.eni(ix).address.to_bits());
+        let eni_address = addresses.and_then(|addresses| addresses.prefer(of_eni));
+        let (nat_position, nat_address) = self.gateway_of_sample(cell);
         let choice = Choice {
-            eni_address: addresses.map_or(default.eni_address, Ipv4Addr::from),
-            eni_port: first(ENI_PORTS).map_or(default.eni_port, port),
-            nat_position: gateway.map_or(0, |(kind, _)| gateway_of(*kind).1),
-            nat_address: gateway.and_then(|(_, private)| private.first()).map(Ipv4Addr::from),
-            nat_port: first(GATEWAY_PORTS).map_or(default.nat_port, port),
+            eni_address: eni_address.map_or(default.eni_address, Ipv4Addr::from),
+            eni_port: drawn(ENI_PORTS).unwrap_or(default.eni_port),
+            nat_position,
+            nat_address,
+            nat_port: drawn(GATEWAY_PORTS).unwrap_or(default.nat_port),
         };
-        let (to, port) = (first(DESTINATIONS).unwrap_or(0), first(PORTS).unwrap_or(0));
-        Some(Packet { task: origin.task, to, port, choice })
+        let to = self.plain(cell, DESTINATIONS).and_then(|all| self.host(all)).unwrap_or(0);
+        Some(Packet { task: origin.task, to, port: position, choice })
+    }
+
+    /// Returns the position and the address of the NAT gateway: those that it has, as far as they are in the cell.
+    fn gateway_of_sample(&self, cell: &Cell) -> (usize, Option<Ipv4Addr>) {
+        let Some((kind, private)) = self.side(cell, GATEWAY_ADDRESSES).first() else {
+            return (0, None);
+        };
+        let (ix, position) = gateway_of(*kind);
+        let own = self.snapshot.nat_gateway(ix).addresses.get(position);
+        let address = own.and_then(|own| private.prefer(own.private.to_bits()));
+        (position, address.map(Ipv4Addr::from))
+    }
+
+    /// Returns a destination that something has, or the first one.
+    fn host(&self, destinations: &Ranges) -> Option<u32> {
+        let within = |(first, last)| {
+            let next = self.hosts.partition_point(|host| *host < first);
+            self.hosts.get(next).copied().filter(|host| *host <= last)
+        };
+        destinations.iter().find_map(within).or_else(|| destinations.first())
     }
 
     fn share(&self, cell: &Cell) -> Share {
@@ -187,6 +230,21 @@ impl<'c, 'a> Classes<'c, 'a> {
             (ranges.count(), all.get(position).map_or(0, Ranges::count))
         };
         share_of_equals(side.iter().map(part), all.len())
+    }
+}
+
+fn hosts(snapshot: &Snapshot) -> Vec<u32> {
+    let parts = snapshot.parts();
+    let resources = parts.resources.iter().map(|resource| resource.address);
+    let all = resources.chain(parts.internet_hosts.iter().map(|host| host.address));
+    sorted(all.map(Ipv4Addr::to_bits).collect())
+}
+
+/// Returns the port, or the ICMP identifier, that a sample has if its class has it.
+fn usual_port(position: u32) -> u32 {
+    match ports::at(position) {
+        (Protocol::Icmp, _) => 1,
+        (Protocol::Tcp | Protocol::Udp | Protocol::Other(_), _) => 49_152,
     }
 }
 

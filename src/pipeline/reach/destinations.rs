@@ -1,7 +1,8 @@
 //! Cells of destination addresses, and which of them are alike: they lead over the same rule sets, and match the same
 //! rules of each.
 
-use super::judge::{Judge, Packet};
+use super::answer::Interrupted;
+use super::judge::{Packet, Walks};
 use super::map::HashMap;
 use super::origin::Origin;
 use super::ranges::{Range, Ranges};
@@ -87,7 +88,7 @@ impl Coarse {
 pub(super) struct Grouping<'g, 'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) sameness: &'g Sameness<'a>,
-    pub(super) judge: &'g Judge<'a>,
+    pub(super) walks: &'g mut Walks<'a>,
     pub(super) matches: &'g mut Matches<'a>,
     pub(super) origin: &'g Origin,
     pub(super) coarse: &'g Coarse,
@@ -123,11 +124,15 @@ struct Special {
 
 impl Grouping<'_, '_> {
     /// Groups the cells.
-    pub(super) fn group(&mut self, cells: impl Iterator<Item = Range>) -> Destinations {
+    pub(super) fn group(
+        &mut self,
+        cells: impl Iterator<Item = Range>,
+    ) -> Result<Destinations, Interrupted> {
         let mut found = Destinations { groups: Vec::new(), paths: Vec::new() };
         let mut ranges: Vec<Vec<Range>> = Vec::new();
         let (mut known, mut known_paths) = (HashMap::default(), HashMap::default());
         for cell in cells {
+            self.walks.caller.step()?;
             let entry = self.entry(cell.0, &mut known_paths, &mut found.paths);
             let key = match entry {
                 Entry::Refused(Denial { reason, decided_by }) => Key::Refused(reason, decided_by),
@@ -145,7 +150,7 @@ impl Grouping<'_, '_> {
         for (group, ranges) in found.groups.iter_mut().zip(ranges) {
             group.destinations = Ranges::new(ranges);
         }
-        found
+        Ok(found)
     }
 
     fn entry(
@@ -156,7 +161,7 @@ impl Grouping<'_, '_> {
     ) -> Entry {
         let choice = self.origin.first_choice();
         let packet = Packet { task: self.origin.task, to, port: self.port, choice };
-        match self.judge.enters(&packet) {
+        match self.walks.judge.enters(&packet) {
             Ok(true) => {}
             Ok(false) => return Entry::Exempt,
             Err(denial) => return Entry::Refused(self.sameness.denial(denial)),

@@ -1,6 +1,7 @@
 //! One packet of a set, judged by the walk that judges live packets.
 
 use super::answer::Interrupted;
+use super::caller::Caller;
 use super::ports;
 use crate::flow::{Instant, PortPools};
 use crate::packet::{Inside, Protocol, Tuple};
@@ -98,24 +99,19 @@ impl<'a> Judge<'a> {
 pub(super) struct Walks<'a> {
     pub(super) judge: Judge<'a>,
     pub(super) count: u64,
-    goes_on: &'a mut dyn FnMut() -> bool,
+    pub(super) caller: Caller<'a>,
 }
 
 impl<'a> Walks<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, goes_on: &'a mut dyn FnMut() -> bool) -> Self {
-        Self { judge: Judge::new(snapshot), count: 0, goes_on }
+        Self { judge: Judge::new(snapshot), count: 0, caller: Caller::new(goes_on) }
     }
 
     /// Judges one packet, unless the answer is not wanted any more.
     pub(super) fn judge(&mut self, packet: &Packet) -> Result<Judged, Interrupted> {
-        self.go_on()?;
+        self.caller.go_on()?;
         self.count += 1;
         Ok(self.judge.judge(packet))
-    }
-
-    /// Stops if the answer is not wanted any more.
-    pub(super) fn go_on(&mut self) -> Result<(), Interrupted> {
-        if (self.goes_on)() { Ok(()) } else { Err(Interrupted) }
     }
 }
 

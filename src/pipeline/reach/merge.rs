@@ -1,5 +1,7 @@
 //! Cells with the same verdict, merged: two that differ in one dimension are one.
 
+use super::answer::Interrupted;
+use super::caller::Caller;
 use super::map::HashMap;
 use super::ranges::Ranges;
 use crate::pipeline::{Denial, Reason};
@@ -92,16 +94,21 @@ impl Cells {
         self.sides.get(id.0 as usize).unwrap_or(NONE)
     }
 
-    pub(super) fn push(&mut self, cell: Cell) {
+    pub(super) fn push(&mut self, cell: Cell, caller: &mut Caller<'_>) -> Result<(), Interrupted> {
         self.cells.push(cell);
         if self.cells.len() > self.merged * 2 + BETWEEN_MERGES {
-            self.merge();
+            self.merge(caller)?;
         }
+        Ok(())
     }
 
     /// Splits what passes by the rules that admit it: by those with a number, each with the ports that it admits.
-    pub(super) fn split<'r>(&mut self, rules: impl Fn(usize) -> &'r [(RuleRef, Ranges)]) {
-        self.merge();
+    pub(super) fn split<'r>(
+        &mut self,
+        rules: impl Fn(usize) -> &'r [(RuleRef, Ranges)],
+        caller: &mut Caller<'_>,
+    ) -> Result<(), Interrupted> {
+        self.merge(caller)?;
         for cell in std::mem::take(&mut self.cells) {
             let CellVerdict::Admitted(admitting, path) = cell.verdict else {
                 self.cells.push(cell);
@@ -109,6 +116,7 @@ impl Cells {
             };
             let ports = self.get(cell.sides[PORTS]).first().map(|(_, ports)| ports.clone());
             for (rule, admitted) in rules(admitting) {
+                caller.step()?;
                 let ports = ports.as_ref().map(|ports| ports.intersection(admitted));
                 if let Some(ports) = ports.filter(|ports| !ports.is_empty()) {
                     let mut cell = Cell { verdict: CellVerdict::Passes(*rule, path), ..cell };
@@ -117,22 +125,27 @@ impl Cells {
                 }
             }
             if self.cells.len() > self.merged * 2 + BETWEEN_MERGES {
-                self.merge_in_order(DESTINATIONS_FIRST);
+                self.merge_in_order(DESTINATIONS_FIRST, caller)?;
             }
         }
-        self.merge_in_order(DESTINATIONS_FIRST);
+        self.merge_in_order(DESTINATIONS_FIRST, caller)?;
+        Ok(())
     }
 
     /// Merges until no two cells differ in one dimension alone.
-    pub(super) fn merge(&mut self) -> &[Cell] {
-        self.merge_in_order(ORDER)
+    pub(super) fn merge(&mut self, caller: &mut Caller<'_>) -> Result<&[Cell], Interrupted> {
+        self.merge_in_order(ORDER, caller)
     }
 
-    fn merge_in_order(&mut self, order: [usize; DIMENSIONS]) -> &[Cell] {
+    fn merge_in_order(
+        &mut self,
+        order: [usize; DIMENSIONS],
+        caller: &mut Caller<'_>,
+    ) -> Result<&[Cell], Interrupted> {
         let mut without_effect = 0;
         for dimension in order.into_iter().cycle() {
             let before = self.cells.len();
-            self.merge_in(dimension);
+            self.merge_in(dimension, caller)?;
             without_effect = if self.cells.len() < before { 1 } else { without_effect + 1 };
             // After an effect, the other dimensions may have become alike; this one has not.
             if without_effect == DIMENSIONS {
@@ -140,15 +153,16 @@ impl Cells {
             }
         }
         self.merged = self.cells.len();
-        &self.cells
+        Ok(&self.cells)
     }
 
-    fn merge_in(&mut self, dimension: usize) {
+    fn merge_in(&mut self, dimension: usize, caller: &mut Caller<'_>) -> Result<(), Interrupted> {
         let cells = std::mem::take(&mut self.cells);
         let mut known: HashMap<[u32; DIMENSIONS + 1], usize> = HashMap::default();
         known.reserve(cells.len());
         let mut groups: Vec<(Cell, Vec<SideId>)> = Vec::new();
         for cell in cells {
+            caller.step()?;
             let at = *known.entry(self.key(&cell, dimension)).or_insert(groups.len());
             match groups.get_mut(at) {
                 Some((_, others)) => others.push(cell.sides[dimension]),
@@ -156,6 +170,7 @@ impl Cells {
             }
         }
         for (mut cell, mut others) in groups {
+            caller.step()?;
             if !others.is_empty() {
                 others.push(cell.sides[dimension]);
                 let union = self.union(&others);
@@ -163,6 +178,7 @@ impl Cells {
             }
             self.cells.push(cell);
         }
+        Ok(())
     }
 
     /// Returns what cells have in common that differ in one dimension alone.

@@ -14,6 +14,7 @@
 mod answer;
 mod ask;
 mod attachments;
+mod caller;
 mod cells;
 mod classes;
 mod counterparts;

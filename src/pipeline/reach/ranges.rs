@@ -72,6 +72,11 @@ impl Ranges {
         None
     }
 
+    /// Returns a number if it is in the set, else the lowest one.
+    pub(super) fn prefer(&self, number: u32) -> Option<u32> {
+        if self.contains(number) { Some(number) } else { self.first() }
+    }
+
     /// Decides whether a number is in the set.
     pub fn contains(&self, number: u32) -> bool {
         let after = self.0.partition_point(|(first, _)| *first <= number);

@@ -55,7 +55,7 @@ pub(super) fn of_request(
 ) -> Vec<Meeting> {
     let mut met = Vec::new();
     let mut sender = Sees::Eni;
-    let mut judges = Judges::Request;
+    let judges = Judges::Request;
     for hop in hops.as_slice() {
         match *hop {
             Hop::NetworkAcl { subnet, direction, crossed: true } => {
@@ -70,13 +70,7 @@ pub(super) fn of_request(
             }
             Hop::NatGateway(_) => sender = Sees::Gateway,
             Hop::Resource(_, ix) => {
-                judges = Judges::Delivery;
-                let (rules, _) = groups_of(sameness.by_groups(ix));
-                met.push(Meeting { rules, sees: sender, judges });
-                // The reason of a denial tells whether the ENI itself would be let in.
-                if sender == Sees::Gateway {
-                    met.push(Meeting { rules, sees: Sees::Eni, judges });
-                }
+                met.extend(at_interface(sameness.by_groups(ix), sender));
             }
             Hop::NetworkAcl { crossed: false, .. }
             | Hop::RouteTable { .. }
@@ -90,6 +84,15 @@ pub(super) fn of_request(
         }
     }
     met
+}
+
+/// Lists what a request meets at the interface that it is for.
+fn at_interface(ix: ResourceIx, sender: Sees) -> impl Iterator<Item = Meeting> {
+    let (rules, _) = groups_of(ix);
+    let judges = Judges::Delivery;
+    // The reason of a denial tells whether the ENI itself would be let in.
+    let behind = (sender == Sees::Gateway).then_some(Sees::Eni);
+    std::iter::once(sender).chain(behind).map(move |sees| Meeting { rules, sees, judges })
 }
 
 /// Lists what a reply meets.

@@ -143,6 +143,7 @@ impl<'a> Sameness<'a> {
             | RuleRef::Eni(_)
             | RuleRef::AppRunner
             | RuleRef::Vpc(_)
+            | RuleRef::Internet
             | RuleRef::FlowTable => denial.decided_by,
         };
         Denial { decided_by, ..denial }

@@ -1,5 +1,7 @@
 //! Cells of senders: the private addresses of the ENI and of the NAT gateway behind it, where a question leaves them open.
 
+use super::answer::Interrupted;
+use super::caller::Caller;
 use super::destinations::{AtGateway, Coarse, Path};
 use super::judge::Packet;
 use super::map::HashMap;
@@ -55,6 +57,7 @@ pub(super) struct Splitting<'g, 'a> {
     pub(super) matches: &'g mut Matches<'a>,
     pub(super) origin: &'g Origin,
     pub(super) coarse: &'g Coarse,
+    pub(super) caller: &'g mut Caller<'a>,
 }
 
 /// Addresses with what they match.
@@ -65,13 +68,17 @@ type Key = (Likeness, Ranges, Vec<MatchId>, Vec<MatchId>);
 
 impl Splitting<'_, '_> {
     /// Finds the senders of a path to a destination.
-    pub(super) fn senders(&mut self, path: &Path, to: u32) -> Vec<Sender> {
-        let Some(eni) = self.origin.eni() else { return vec![self.of_app_runner()] };
+    ///
+    /// An ENI and a NAT gateway in one subnet may be paired with one and the same address where both are open. Such a pair
+    /// changes no verdict: one table routes both, so the path leads back to the gateway and is a dead end for every address.
+    pub(super) fn senders(&mut self, path: &Path, to: u32) -> Result<Vec<Sender>, Interrupted> {
+        let Some(eni) = self.origin.eni() else { return Ok(vec![self.of_app_runner()]) };
         let server = Ipv4Addr::from(to);
         let mut found: Vec<Sender> = Vec::new();
         let mut known: HashMap<Key, usize> = HashMap::default();
         for gateway in self.coarse.gateway(path.hops.nat_gateway()) {
             for &enis in &self.coarse.enis {
+                self.caller.go_on()?;
                 let nat = gateway.map(|(ix, _, (first, _))| (ix, Ipv4Addr::from(first)));
                 let back = self.reply(path, (eni, enis.0), nat, server);
                 let likeness = self.sameness.likeness(&back);
@@ -94,7 +101,7 @@ impl Splitting<'_, '_> {
                 }
             }
         }
-        found
+        Ok(found)
     }
 
     /// Resolves how the reply returns; a request that does not arrive has none.

@@ -31,24 +31,26 @@ fn require_tcp<R: Recorder>(
     Err(evaluation.deny(component, Reason::InterfaceEndpointProtocol, rule))
 }
 
-/// Delivers to a public address, on the internet or behind a gateway endpoint. The lab may have a host there or not.
+/// Delivers to a public address, on the internet or behind a gateway endpoint.
+///
+/// A live packet for a host that the lab does not have is dropped here, so that it is not lost in silence. A verdict about
+/// the configuration remarks it and passes: the VPC lets such packets out.
 pub(in crate::pipeline) fn public<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     component: Component,
-) {
-    if !R::ON {
-        return;
-    }
+) -> Result<(), Denial> {
     let destination = evaluation.destination();
-    let mut hosts = evaluation.snapshot.parts().internet_hosts.iter();
-    let known = hosts.any(|host| host.address == destination);
-    evaluation.record(Step {
-        stage: Stage::Deliver,
-        component,
-        rule: None,
-        outcome: Outcome::Deliver,
-        detail: if known { Detail::None } else { Detail::NoSuchHost(destination) },
-    });
+    let mut detail = Detail::None;
+    if !evaluation.snapshot.has_internet_host(destination) {
+        detail = Detail::NoSuchHost(destination);
+        if evaluation.leases.is_live() {
+            let reason = Reason::NoSuchInternetHost;
+            return Err(evaluation.deny_with(component, reason, RuleRef::Internet, detail));
+        }
+    }
+    let (stage, rule, outcome) = (Stage::Deliver, None, Outcome::Deliver);
+    evaluation.record(Step { stage, component, rule, outcome, detail });
+    Ok(())
 }
 
 /// Denies a packet to an address of a VPC that no interface has.

@@ -205,6 +205,7 @@ fn agree_on(
     let live = done(world, &bytes);
     let ports = ports_of(world.engine.flows(), from, sport);
     let expected = oracle::expect(&world.lab, service, task, ask, ports);
+    let expected = on_the_wire(world, expected, ask.to);
     assert_eq!(live, expected, "handle, {service}/{task} {ask:?}\n{text}");
     // One place per destination for protocols without ports: give it back.
     world.engine.forget_task(world.now, &world.snapshot, from);
@@ -216,6 +217,14 @@ fn agree_on(
     };
     let through = evidence.steps.iter().any(is_middlebox);
     (live, is_stopped_by_a_peering_behind(world, &evidence), through)
+}
+
+/// What becomes of a packet that the configuration lets out: a public address may have no host in the lab.
+fn on_the_wire(world: &World, expected: Expected, to: Ipv4Addr) -> Expected {
+    let is_public =
+        matches!(expected, Expected::Reaches { place: Place::Internet | Place::Endpoint(_), .. });
+    let has_host = world.lab.spec.internet_hosts.iter().any(|host| host.address.value == to);
+    if is_public && !has_host { Expected::Dies(Reason::NoSuchInternetHost) } else { expected }
 }
 
 /// Whether a NAT gateway drops a question because its own way on is a peering connection that is not active.
@@ -342,6 +351,7 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         Reason::NatHairpin,
         Reason::EniAddress,
         Reason::NoInterface,
+        Reason::NoSuchInternetHost,
         Reason::ExemptAddressUnserved,
         Reason::DnsSupportDisabled,
         Reason::DestinationNotUnicast,

@@ -53,10 +53,12 @@ fn its_answers_come_to_its_own_device() {
 #[test]
 fn regression_its_flows_are_limited_over_all_destinations() {
     let lab = LAB.replace("apprunner_public_ip = \"198.51.100.99\"", "");
-    let mut world = World::new(&format!("[limits]\neni_connections = 2\n{lab}"));
+    let hosts = [1, 2, 3].map(|last| Ipv4Addr::new(203, 0, 113, last));
+    let lab = with_hosts(&format!("[limits]\neni_connections = 2\n{lab}"), &hosts);
+    let mut world = World::new(&lab);
     let public = world.task("public", 1);
-    for last in 1..=2 {
-        world.opens(&udp(public, 1, (Ipv4Addr::new(203, 0, 113, last), 53)));
+    for host in &hosts[..2] {
+        world.opens(&udp(public, 1, (*host, 53)));
     }
     let third = udp(public, 1, (Ipv4Addr::new(203, 0, 113, 3), 53));
     assert_eq!(world.refuses(&third), Reason::NatPortsExhausted);

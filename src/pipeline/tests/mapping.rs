@@ -19,6 +19,7 @@ fn open(limit: u32) -> String {
         r#"{ protocol = "udp", ports = "53", to = "0.0.0.0/0" },"#,
         r#"{ protocol = "all", to = "0.0.0.0/0" },"#,
     );
+    let open = with_hosts(&open, &[OTHER]);
     format!("{open}\n[limits]\nnat_connections_per_destination = {limit}\n")
 }
 

@@ -31,6 +31,7 @@ mod nat;
 mod nat_addresses;
 mod nat_states;
 mod network_acl;
+mod no_such_host;
 mod oracle;
 mod paths;
 mod peering;

@@ -116,8 +116,9 @@ fn pieces(seen: &Seen) -> (Vec<Vec<u8>>, Vec<u8>) {
 /// Checklist U13: without DF, a datagram that is too big leaves in fragments, in order, toward the task as well.
 #[test]
 fn without_dont_fragment_a_packet_too_big_leaves_in_fragments() {
-    let mut world = World::new(&jumbo());
-    let (web, far) = (world.task("web", 1), (Ipv4Addr::new(203, 0, 113, 11), 53));
+    let far = (Ipv4Addr::new(203, 0, 113, 11), 53);
+    let mut world = World::new(&with_hosts(&jumbo(), &[far.0]));
+    let web = world.task("web", 1);
     let echo = builder::icmp_echo_request(web, EXAMPLE, 7, 1, &[5; 4000]);
     for packet in [big(web, DNS, 1501), big(web, far, 8000), echo] {
         let packet = with_octet(packet, 6, 0);

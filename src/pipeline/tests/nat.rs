@@ -118,10 +118,12 @@ fn other_protocols_pass_inside_the_vpc_and_not_a_nat_gateway() {
 
 #[test]
 fn a_full_nat_gateway_refuses_one_destination_and_recovers() {
-    let mut world = World::new(&format!(
+    let lab = format!(
         "[limits]\nnat_connections_per_destination = 3\n[timeouts]\nudp_idle = \"10s\"\n{}",
         LAB.replace("apprunner_public_ip = \"198.51.100.99\"", "")
-    ));
+    );
+    let other = Ipv4Addr::new(203, 0, 113, 11);
+    let mut world = World::new(&with_hosts(&lab, &[other]));
     let web = world.task("web", 1);
     let to = (EXAMPLE, 53);
     let ports: HashSet<u16> = (1..=3).map(|p| world.opens(&udp(web, p, to)).0.sport).collect();
@@ -130,7 +132,7 @@ fn a_full_nat_gateway_refuses_one_destination_and_recovers() {
     assert_eq!(world.explain(&fourth).denial.unwrap().reason, Reason::NatPortsExhausted);
     assert_eq!(world.refuses(&fourth), Reason::NatPortsExhausted);
     assert_eq!(world.leased(VPC, ENI_A), 3, "the refused packet gave its ENI port back");
-    world.opens(&udp(web, 4, (Ipv4Addr::new(203, 0, 113, 11), 53)));
+    world.opens(&udp(web, 4, (other, 53)));
     world.advance(Duration::from_secs(11));
     world.sweep_ends(4);
     assert_eq!(world.leased(Space::INTERNET, NAT_PUBLIC), 0);

@@ -10,6 +10,8 @@ use std::net::Ipv4Addr;
 const PUBLIC: &str = "public_ip = \"198.51.100.7\"";
 const SECOND: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
 const THIRD: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
+/// A server beside the lab's own.
+const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 fn three_addresses() -> String {
     with(
@@ -33,12 +35,12 @@ fn shown(world: &mut World, sport: u16, to: (Ipv4Addr, u16)) -> Ipv4Addr {
 #[test]
 fn u2_and_7857_4_new_flows_take_the_addresses_in_turn_whatever_the_task_and_the_server() {
     let run = || {
-        let mut world = World::new(&three_addresses());
+        let mut world = World::new(&with_hosts(&three_addresses(), &[OTHER]));
         let other = world.task("web", 3);
         let mut seen =
             vec![shown(&mut world, 1, (EXAMPLE, 443)), shown(&mut world, 2, (EXAMPLE, 443))];
         seen.push(world.opens(&syn(other, 1, (EXAMPLE, 443))).0.src);
-        seen.push(shown(&mut world, 3, (Ipv4Addr::new(192, 0, 2, 1), 443)));
+        seen.push(shown(&mut world, 3, (OTHER, 443)));
         seen
     };
     assert_eq!(run(), [NAT_PUBLIC, SECOND, THIRD, NAT_PUBLIC]);
@@ -64,7 +66,7 @@ fn every_address_takes_its_own_replies_and_a_flow_keeps_its_address() {
 
 #[test]
 fn an_address_whose_ports_are_taken_is_passed_over_and_only_the_last_port_of_all_is_the_end() {
-    let mut world = World::new(&limited(&three_addresses(), 2));
+    let mut world = World::new(&limited(&with_hosts(&three_addresses(), &[OTHER]), 2));
     let mut seen: BTreeMap<Ipv4Addr, u32> = BTreeMap::new();
     for sport in 1..=6 {
         *seen.entry(shown(&mut world, sport, (EXAMPLE, 443))).or_default() += 1;
@@ -72,7 +74,7 @@ fn an_address_whose_ports_are_taken_is_passed_over_and_only_the_last_port_of_all
     assert_eq!(seen, BTreeMap::from([(NAT_PUBLIC, 2), (SECOND, 2), (THIRD, 2)]));
     let web = world.task("web", 1);
     assert_eq!(world.refuses(&syn(web, 7, (EXAMPLE, 443))), Reason::NatPortsExhausted);
-    world.opens(&syn(web, 7, (Ipv4Addr::new(192, 0, 2, 1), 443)));
+    world.opens(&syn(web, 7, (OTHER, 443)));
 }
 
 /// A free port anywhere is found, whoever's turn it is.

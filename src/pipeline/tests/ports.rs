@@ -12,8 +12,9 @@ const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// A lab with limits of its own; the ENIs' do not matter unless `eni` says so.
 fn lab(per_destination: u32, eni: u32) -> String {
+    let lab = with_hosts(LAB, &[OTHER]);
     format!(
-        "{LAB}\n[limits]\nnat_connections_per_destination = {per_destination}\neni_connections = {eni}\n"
+        "{lab}\n[limits]\nnat_connections_per_destination = {per_destination}\neni_connections = {eni}\n"
     )
 }
 

@@ -499,16 +499,60 @@ fn app_runners_own_egress_reaches_public_addresses_alone() {
 }
 
 #[test]
-fn a_question_can_be_interrupted_before_any_packet() {
+fn a_question_can_be_interrupted_whenever_the_caller_is_asked() {
     let world = World::new(BEHIND_NAT);
     let (snapshot, asked) = question(&world.snapshot, "web", only("203.0.113.10"), Ports::all());
-    let answered = reach::ask(&snapshot, &asked, &mut || true).unwrap();
-    for after in 0..answered.walks {
+    let mut times = 0u64;
+    let mut count = || {
+        times += 1;
+        true
+    };
+    let answered = reach::ask(&snapshot, &asked, &mut count).unwrap();
+    let more = answered.classes.len() as u64;
+    assert!(times >= answered.walks + more, "before each packet, and before each class is shown");
+    for after in 0..times {
         let mut left = after;
         let mut goes_on = || left.checked_sub(1).map(|next| left = next).is_some();
         let interrupted = reach::ask(&snapshot, &asked, &mut goes_on).map(|answer| answer.verdict);
         assert_eq!(interrupted, Err(Interrupted), "after {after}");
     }
+}
+
+/// The time that a caller waits in vain is that of a few steps: between two packets, and while cells are split and merged.
+#[test]
+fn a_large_question_asks_its_caller_while_it_judges_no_packet() {
+    let world = World::new(&large_lab::large_lab());
+    let (snapshot, asked) = question(&world.snapshot, "web", block("10.0.0.0/16"), Ports::all());
+    let mut times = 0u64;
+    let mut count = || {
+        times += 1;
+        true
+    };
+    let answer = reach::ask(&snapshot, &asked, &mut count).unwrap();
+    let shown = answer.classes.len() as u64;
+    assert!(times > 2 * (answer.walks + shown), "{times} for {} walks, {shown}", answer.walks);
+}
+
+#[test]
+fn a_sample_is_the_packet_that_the_lab_would_send_if_its_class_has_it() {
+    let lab = with(TWO_SUBNETS, "from = \"0.0.0.0/0\"", "from = \"10.0.1.0/28\"");
+    let lab =
+        lab + "[[resource]]\nname = \"other\"\nsubnet = \"subnet-b\"\naddress = \"10.0.2.9\"\n";
+    let answer = ask(&lab, "web", block("10.0.2.10/31"), Ports::all());
+    let sources = |class: &Class| {
+        let (inside, outside) = (class.sample.inside.tuple(), class.sample.outside);
+        (inside.sport, inside.dst, outside.map(|outside| outside.tuple().src))
+    };
+    let passes = answer.classes.iter().find(|class| class.passes()).unwrap();
+    let (db, eni) = (Ipv4Addr::new(10, 0, 2, 10), Ipv4Addr::new(10, 0, 1, 4));
+    assert_eq!(sources(passes), (49_152, db, Some(eni)));
+    let first = ask(&lab, "web", block("10.0.2.0/24"), tcp_port(443));
+    let class = first.classes.iter().find(|class| class.passes()).unwrap();
+    assert_eq!(sources(class).1, db, "the address of a resource");
+    let private = with(BEHIND_NAT, "tcp\", ports = \"32768-65535\"", "icmp\"");
+    let ping = ask(&private, "web", only("203.0.113.10"), Ports::new([PortRange::Echo]));
+    let [ping] = &ping.classes[..] else { panic!("{:#?}", ping.classes) };
+    assert_eq!(sources(ping).0, 1024, "an ENI draws no lower identifier");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Classes partition what was asked, and each of their packets has their verdict: by the walk, and by the oracle.
 
 mod difference;
+mod oracle;
 
 use super::generator::{self, Tape};
-use super::oracle::{self, Expected, Ports as OraclePorts, Question as OracleQuestion};
 use super::world::*;
 use crate::flow::Instant;
 use crate::packet::{Inside, Protocol, Tuple};
@@ -12,8 +12,8 @@ use crate::pipeline::leases::{Choice, Leases, Purpose};
 use crate::pipeline::reach::{
     self, Addresses, Answer, Class, PortRange, Ports, Question, Ranges, Tasks,
 };
-use crate::pipeline::{Denial, Off, Reason, walk};
-use crate::vpc::path::Attachment;
+use crate::pipeline::{Denial, Off, walk};
+use crate::vpc::path::{self, Attachment};
 use crate::vpc::{EniIx, NatGatewayIx, ServiceIx, Snapshot, Task};
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -60,29 +60,6 @@ fn judge(
         Ok(passed) => passed.reply_denied,
         Err(denial) => Some(denial),
     }
-}
-
-/// Asks the oracle, which knows running tasks and the first address of NAT gateways.
-fn expected(world: &World, service: ServiceIx, packet: &Packet) -> Option<Option<Reason>> {
-    let eni = match packet.attachment {
-        Attachment::Eni(ix) => Some(ix),
-        Attachment::AppRunner => None,
-    };
-    let task = world.snapshot.tasks().find(|task| task.service == service && task.eni == eni)?;
-    if packet.choice.nat_position != 0 {
-        return None;
-    }
-    let name = &world.snapshot.service(service).name;
-    let icmp = if packet.protocol == Protocol::Icmp { (8, 0) } else { (0, 0) };
-    let port = if packet.protocol.has_ports() { packet.port } else { 0 };
-    let to = Ipv4Addr::from(packet.to);
-    let ask = OracleQuestion { to, protocol: packet.protocol, port, icmp };
-    let Choice { eni_port: eni, nat_port: nat, .. } = packet.choice;
-    let said = oracle::expect(&world.lab, name, task.number, ask, OraclePorts { eni, nat });
-    Some(match said {
-        Expected::Dies(reason) => Some(reason),
-        Expected::Reaches { reply_dies, .. } => reply_dies,
-    })
 }
 
 /// Draws numbers for choices.
@@ -213,17 +190,14 @@ impl Asked {
         } else {
             assert!(walked.is_some(), "the walk, {}", show());
         }
-        if self.question.gateway_addresses == Addresses::Open {
-            return;
-        }
-        if let Some(expected) = expected(&self.world, service, packet) {
+        if let Some(expected) = oracle::expected(self, packet) {
             assert_eq!(expected, walked, "the oracle, {}", show());
         }
     }
 
     fn gateway(&self, packet: &Packet) -> Option<NatGatewayIx> {
         let to = Ipv4Addr::from(packet.to);
-        crate::vpc::path::request(&self.snapshot, packet.attachment, to).nat_gateway()
+        path::request(&self.snapshot, packet.attachment, to).nat_gateway()
     }
 }
 
@@ -266,6 +240,28 @@ proptest! {
             }
             for _ in 0..20 {
                 asked.agrees(class, &member(class, &mut Draw(&mut numbers)));
+            }
+        }
+    }
+
+    /// So an ENI and a NAT gateway whose addresses are both open let nothing pass by having one and the same.
+    #[test]
+    fn a_path_by_a_nat_gateway_in_the_subnet_of_the_eni_is_a_dead_end(
+        lab in proptest::collection::vec(any::<u8>(), 0..900),
+        destinations in proptest::collection::vec(any::<u32>(), 8),
+    ) {
+        let text = generator::lab(&mut Tape::new(&lab));
+        let snapshot = World::new(&text).snapshot;
+        let parts = snapshot.parts();
+        let known = parts.resources.iter().map(|r| r.address).chain([Ipv4Addr::new(203, 0, 113, 9)]);
+        let all: Vec<_> = known.chain(destinations.into_iter().map(Ipv4Addr::from)).collect();
+        for (ix, eni) in (0..).map(EniIx).zip(&parts.enis) {
+            for to in &all {
+                let hops = path::request(&snapshot, Attachment::Eni(ix), *to);
+                let Some(nat) = hops.nat_gateway() else { continue };
+                if snapshot.nat_gateway(nat).subnet == eni.subnet {
+                    prop_assert!(hops.dead_end.is_some(), "{:?}\n{}", hops, text);
+                }
             }
         }
     }

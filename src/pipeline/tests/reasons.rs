@@ -274,6 +274,7 @@ security_groups = ["sg-db"]
     (Reason::SgIngressBehindMiddlebox, || {
         opening(&with(&inspected("vpce-gwlb"), "from = \"10.0.1.0/24\"", "from = \"sg-app\""), LOCAL)
     }),
+    (Reason::NoSuchInternetHost, || opening(LAB, (Ipv4Addr::new(192, 0, 2, 7), 443))),
     (Reason::MalformedQuote, || sent(LAB, |web| builder::icmp_error(web, EXAMPLE, 3, 3, &[0x45; 27]))),
 ];
 

@@ -51,11 +51,13 @@ fn a_blackhole_does_not_fall_through_to_a_shorter_route() {
         { destination = "0.0.0.0/0", target = "nat" },
         { destination = "203.0.113.0/24", target = "pcx-gone", state = "blackhole" },
         { destination = "203.0.113.128/25", target = "nat" },"#;
-    let mut world = World::new(&with(LAB, PRIVATE_ROUTES, routes));
+    let passed = [Ipv4Addr::new(203, 0, 113, 200), Ipv4Addr::new(192, 0, 2, 1)];
+    let mut world = World::new(&with_hosts(&with(LAB, PRIVATE_ROUTES, routes), &passed));
     let web = world.task("web", 1);
     assert_eq!(world.refuses(&syn(web, 40_000, (EXAMPLE, 443))), Reason::RouteBlackhole);
-    world.opens(&syn(web, 40_000, (Ipv4Addr::new(203, 0, 113, 200), 443)));
-    world.opens(&syn(web, 40_000, (Ipv4Addr::new(192, 0, 2, 1), 443)));
+    for to in passed {
+        world.opens(&syn(web, 40_000, (to, 443)));
+    }
 }
 
 /// Surprise 12: a gateway endpoint is a route only.
@@ -77,12 +79,13 @@ fn a_prefix_list_route_wins_by_length_and_a_static_one_of_equals() {
         service = "com.amazonaws.us-east-1.s3"
         prefix_list = "pl-s3"
         "#;
-    let mut world = World::new(&lab);
+    let other = Ipv4Addr::new(203, 0, 113, 70);
+    let mut world = World::new(&with_hosts(&lab, &[other]));
     let web = world.task("web", 1);
     let (out, link) = world.opens(&syn(web, 40_000, (EXAMPLE, 443)));
     assert_eq!((out.src, link), (ENI_A, Link::Endpoint(GatewayEndpointIx(0))));
     // An identical static route wins over the list (spec 3.3).
-    let (out, link) = world.opens(&syn(web, 40_000, (Ipv4Addr::new(203, 0, 113, 70), 443)));
+    let (out, link) = world.opens(&syn(web, 40_000, (other, 443)));
     assert_eq!((out.src, link), (NAT_PUBLIC, Link::Internet));
     // The group still has to allow it: port 80 does not even get to the route (surprise 12).
     assert_eq!(world.refuses(&syn(web, 40_000, (EXAMPLE, 80))), Reason::SgEgressImplicitDeny);

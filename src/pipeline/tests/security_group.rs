@@ -97,10 +97,11 @@ fn a_prefix_list_is_the_union_of_its_entries() {
         r#"{ protocol = "tcp", ports = "443", to = "0.0.0.0/0" }"#,
         r#"{ protocol = "tcp", ports = "443", to = "pl" }"#,
     ) + "[[prefix_list]]\nid = \"pl\"\nentries = [\"203.0.113.0/28\", \"192.0.2.1/32\"]\n";
-    let mut world = World::new(&lab);
+    let other = Ipv4Addr::new(192, 0, 2, 1);
+    let mut world = World::new(&with_hosts(&lab, &[other]));
     let web = world.task("web", 1);
     world.opens(&syn(web, 1, (EXAMPLE, 443)));
-    world.opens(&syn(web, 1, (Ipv4Addr::new(192, 0, 2, 1), 443)));
+    world.opens(&syn(web, 1, (other, 443)));
     assert_eq!(
         world.refuses(&syn(web, 1, (Ipv4Addr::new(192, 0, 2, 2), 443))),
         Reason::SgEgressImplicitDeny

@@ -128,6 +128,14 @@ name = "public"
 egress = "default"
 "#;
 
+/// A lab text with internet hosts at more addresses.
+pub(super) fn with_hosts(text: &str, addresses: &[Ipv4Addr]) -> String {
+    let host = |address| {
+        format!("\n[[internet_host]]\nname = \"host-{address}\"\naddress = \"{address}\"\n")
+    };
+    text.to_owned() + &addresses.iter().map(host).collect::<String>()
+}
+
 /// A lab text with one passage exchanged, which must be there.
 #[track_caller]
 pub(super) fn with(text: &str, old: &str, new: &str) -> String {

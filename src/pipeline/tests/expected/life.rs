@@ -244,7 +244,8 @@ fn an_exhausted_destination_leaks_nothing() {
         "[limits]\nnat_connections_per_destination = 2\n{}",
         with(LAB, "apprunner_public_ip = \"198.51.100.99\"", "")
     );
-    let mut ledger = Ledger::new(&limited);
+    let other = Ipv4Addr::new(203, 0, 113, 11);
+    let mut ledger = Ledger::new(&with_hosts(&limited, &[other]));
     let web = ledger.world.task("web", 1);
     let sent = format!("sent {OUT_PATH} +1");
     let first = format!("flows +1, {OUT_PORTS}, {sent}");
@@ -256,7 +257,7 @@ fn an_exhausted_destination_leaks_nothing() {
     let begun = format!("{counted}, drop rows +1");
     ledger.loses(&udp(web, 3, (EXAMPLE, 53)), full, &begun);
     ledger.loses(&udp(web, 4, (EXAMPLE, 53)), full, counted);
-    let elsewhere = udp(web, 3, (Ipv4Addr::new(203, 0, 113, 11), 53));
+    let elsewhere = udp(web, 3, (other, 53));
     ledger.sends(&elsewhere, &first).forwarded();
     ledger.sweeps_after(
         351,
