@@ -46,7 +46,7 @@ impl Explained {
             writeln!(w, "covers: {}", self.covers())?;
         }
         self.remarks(w, paint)?;
-        rest(w, &evidence, &self.snapshot, places, paint)
+        rest(w, (&evidence, &self.proposal), &self.snapshot, places, paint)
     }
 
     fn verdict_on_all(&self, w: &mut dyn Write, paint: Paint) -> io::Result<()> {

@@ -26,6 +26,8 @@ pub(super) struct Counterparts<'a> {
     /// The attachments after, by those before.
     attachments: HashMap<Attachment, Attachment>,
     alone: (Vec<Attachment>, Vec<Attachment>),
+    /// True if each attachment before is compared with each one after.
+    are_moved: bool,
     addresses: [Addresses; 2],
 }
 
@@ -61,8 +63,14 @@ impl<'a> Counterparts<'a> {
             after,
             attachments: a.iter().filter_map(matched).collect(),
             alone: (alone(&a, &b), alone(&b, &a)),
+            are_moved: false,
             addresses: [Addresses::of(before), Addresses::of(after)],
         }
+    }
+
+    /// Matches every attachment with every other, whatever their private addresses.
+    pub(super) fn of_moved(before: Answered<'a>, after: Answered<'a>) -> Self {
+        Self { are_moved: true, ..Self::new(before, after) }
     }
 
     /// Returns the attachments that only one side has.
@@ -72,6 +80,13 @@ impl<'a> Counterparts<'a> {
 
     /// Lists the attachments that two classes have in common, with the addresses that they have in common.
     pub(super) fn attachments(&self, before: &Class, after: &Class) -> Vec<(At, At)> {
+        if self.are_moved {
+            let at = |class: &Class| {
+                let first = class.attachments.first().copied()?;
+                Some((first, own(class, first)))
+            };
+            return at(before).zip(at(after)).into_iter().collect();
+        }
         let pair = |at: &Attachment| {
             let other = *self.attachments.get(at)?;
             if !after.attachments.contains(&other) {

@@ -30,7 +30,7 @@ impl Difference {
     }
 }
 
-/// Packets that pass by one answer only. Every combination of what is listed here is among them.
+/// Packets with their verdicts by two answers. Every combination of what is listed here is among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
     /// What becomes of them by the answer before.
@@ -73,19 +73,40 @@ impl ChangedSide {
 /// Compares two answers to one question.
 ///
 /// Attachments are the same if subnet, groups and kind of service are, by their ids; NAT gateways if their ids are, and
-/// their addresses by position. Private addresses that only one configuration has in common with nothing on the other
-/// side (a gateway that is given another address) stand for each other; others are compared one by one.
+/// their addresses by position. If an ENI or a gateway has none of its private addresses on the other side, all of its
+/// addresses there stand for them.
 pub fn difference(before: Answered<'_>, after: Answered<'_>) -> Difference {
     let counterparts = Counterparts::new(before, after);
-    let (classes_before, classes_after) = (&before.answer.classes, &after.answer.classes);
-    let mut changes = Vec::new();
-    for (a, b, destinations) in overlapping(classes_before, classes_after) {
-        let both = Both { before: (a, &classes_before[a]), after: (b, &classes_after[b]) };
-        changes.extend(both.changed(destinations, &counterparts));
-    }
-    changes.sort_by_key(|changed| (changed.before.class, changed.after.class));
+    let changes = common_packets(before, after, &counterparts, |a, b| a != b);
     let (only_before, only_after) = counterparts.alone();
     Difference { changes, only_before, only_after }
+}
+
+/// Compares the answers for a service that is attached elsewhere: each attachment before with each one after.
+pub fn difference_of_moved(before: Answered<'_>, after: Answered<'_>) -> Vec<Changed> {
+    common_packets(before, after, &Counterparts::of_moved(before, after), |a, b| a != b)
+}
+
+/// Lists the packets that are dropped by both answers. The reasons need not be the same.
+pub fn dropped_by_both(before: Answered<'_>, after: Answered<'_>) -> Vec<Changed> {
+    common_packets(before, after, &Counterparts::new(before, after), |a, b| !a && !b)
+}
+
+/// Lists the packets that two answers have in common, with each pair of verdicts that is wanted: whether they pass.
+fn common_packets(
+    before: Answered<'_>,
+    after: Answered<'_>,
+    counterparts: &Counterparts<'_>,
+    wanted: fn(bool, bool) -> bool,
+) -> Vec<Changed> {
+    let (a, b) = (&before.answer.classes, &after.answer.classes);
+    let mut found = Vec::new();
+    for (at_a, at_b, destinations) in overlapping(a, b, wanted) {
+        let both = Both { before: (at_a, &a[at_a]), after: (at_b, &b[at_b]) };
+        found.extend(both.changed(destinations, counterparts));
+    }
+    found.sort_by_key(|changed| (changed.before.class, changed.after.class));
+    found
 }
 
 /// A class of each answer.
@@ -184,11 +205,16 @@ impl<'c> ByDestinations<'c> {
     }
 }
 
-/// Lists the classes that have destinations and ports in common and of which one passes, with those destinations.
-fn overlapping(before: &[Class], after: &[Class]) -> Vec<(usize, usize, Ranges)> {
+/// Lists the classes with wanted verdicts that have destinations and ports in common, with those destinations.
+fn overlapping(
+    before: &[Class],
+    after: &[Class],
+    wanted: fn(bool, bool) -> bool,
+) -> Vec<(usize, usize, Ranges)> {
     let mut found = Vec::new();
-    for passing in [true, false] {
-        let (a, b) = (ByDestinations::new(before, passing), ByDestinations::new(after, !passing));
+    let pairs = [true, false].into_iter().flat_map(|a| [(a, true), (a, false)]);
+    for (pass_a, pass_b) in pairs.filter(|(a, b)| wanted(*a, *b)) {
+        let (a, b) = (ByDestinations::new(before, pass_a), ByDestinations::new(after, pass_b));
         for (of_a, of_b) in meeting(&a.ranges(), &b.ranges()) {
             let ((set_a, classes_a), (set_b, classes_b)) = (&a.sets[of_a], &b.sets[of_b]);
             let pairs = classes_a.iter().flat_map(|a| classes_b.iter().map(move |b| (*a, *b)));

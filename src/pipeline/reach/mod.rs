@@ -40,7 +40,9 @@ pub use ask::ask;
 pub use attachments::{Addresses, Asked, Tasks, attachments, tasks_at};
 pub use counterparts::{Answered, At};
 pub use cuts::public_unicast;
-pub use difference::{Changed, ChangedSide, Difference, difference};
+pub use difference::{
+    Changed, ChangedSide, Difference, difference, difference_of_moved, dropped_by_both,
+};
 pub use ports::{PortRange, Ports};
 pub use question::Question;
 pub use ranges::{Range, Ranges};
