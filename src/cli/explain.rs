@@ -205,6 +205,7 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
         protocol: args.protocol.clone(),
         running: args.running,
         source_port: args.source_port,
+        json: args.json,
         color: color.on_stdout(),
     };
     let client = Client::new(&args.lab.lab);
