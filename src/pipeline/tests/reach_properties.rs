@@ -1,7 +1,8 @@
 //! Classes partition what was asked, and each of their packets has their verdict: by the walk, and by the oracle.
 
+mod oracle;
+
 use super::generator::{self, Tape};
-use super::oracle::{self, Expected, Ports as OraclePorts, Question as OracleQuestion};
 use super::world::*;
 use crate::flow::Instant;
 use crate::packet::{Inside, Protocol, Tuple};
@@ -10,7 +11,7 @@ use crate::pipeline::leases::{Choice, Leases, Purpose};
 use crate::pipeline::reach::{
     self, Addresses, Answer, Class, PortRange, Ports, Question, Ranges, Tasks,
 };
-use crate::pipeline::{Denial, Off, Reason, walk};
+use crate::pipeline::{Denial, Off, walk};
 use crate::vpc::path::{self, Attachment};
 use crate::vpc::{EniIx, NatGatewayIx, ServiceIx, Snapshot, Task};
 use proptest::prelude::*;
@@ -58,29 +59,6 @@ fn judge(
         Ok(passed) => passed.reply_denied,
         Err(denial) => Some(denial),
     }
-}
-
-/// Asks the oracle, which knows running tasks and the first address of NAT gateways.
-fn expected(world: &World, service: ServiceIx, packet: &Packet) -> Option<Option<Reason>> {
-    let eni = match packet.attachment {
-        Attachment::Eni(ix) => Some(ix),
-        Attachment::AppRunner => None,
-    };
-    let task = world.snapshot.tasks().find(|task| task.service == service && task.eni == eni)?;
-    if packet.choice.nat_position != 0 {
-        return None;
-    }
-    let name = &world.snapshot.service(service).name;
-    let icmp = if packet.protocol == Protocol::Icmp { (8, 0) } else { (0, 0) };
-    let port = if packet.protocol.has_ports() { packet.port } else { 0 };
-    let to = Ipv4Addr::from(packet.to);
-    let ask = OracleQuestion { to, protocol: packet.protocol, port, icmp };
-    let Choice { eni_port: eni, nat_port: nat, .. } = packet.choice;
-    let said = oracle::expect(&world.lab, name, task.number, ask, OraclePorts { eni, nat });
-    Some(match said {
-        Expected::Dies(reason) => Some(reason),
-        Expected::Reaches { reply_dies, .. } => reply_dies,
-    })
 }
 
 /// Draws numbers for choices.
@@ -211,10 +189,7 @@ impl Asked {
         } else {
             assert!(walked.is_some(), "the walk, {}", show());
         }
-        if self.question.gateway_addresses == Addresses::Open {
-            return;
-        }
-        if let Some(expected) = expected(&self.world, service, packet) {
+        if let Some(expected) = oracle::expected(self, packet) {
             assert_eq!(expected, walked, "the oracle, {}", show());
         }
     }
