@@ -45,6 +45,16 @@ fn the_exit_code_is_the_answer() {
     assert!(stderr(&nobody).contains("--config FILE"), "{}", stderr(&nobody));
 
     assert_eq!(egret(&["explain"]).status.code(), Some(2));
+    let block = |to: &str| egret(&["explain", "web", to, "--config", LAB]);
+    let mixed = block("10.0.0.0/16:*");
+    assert_eq!(mixed.status.code(), Some(1), "{}", stderr(&mixed));
+    assert!(stdout(&mixed).starts_with("MIXED\nVERDICT "), "{}", stdout(&mixed));
+    let portless = block("10.0.0.0/16");
+    assert_eq!((portless.status.code(), stdout(&portless).as_str()), (Some(2), ""));
+    assert!(stderr(&portless).contains("10.0.0.0/16:*"), "{}", stderr(&portless));
+    let running = egret(&["explain", "web", "orders-db", "--config", LAB, "--running"]);
+    assert_eq!(running.status.code(), Some(2));
+    assert!(stderr(&running).contains("--running"), "{}", stderr(&running));
     assert_eq!(egret(&["--version"]).status.code(), Some(0));
 }
 
@@ -68,6 +78,27 @@ fn json_is_one_object_with_every_key() {
             "sentence",
             "nearest_miss",
             "steps",
+            "question",
+            "notes",
+            "classes",
+        ]
+    );
+    let class = answer["classes"][0].as_object().unwrap();
+    let own: Vec<_> = class.keys().map(String::as_str).skip_while(|key| *key != "counts").collect();
+    assert_eq!(
+        own,
+        [
+            "counts",
+            "share",
+            "part",
+            "whole",
+            "attachments",
+            "tasks",
+            "source_ports",
+            "gateway_addresses",
+            "gateway_ports",
+            "destinations",
+            "ports",
         ]
     );
     assert_eq!(answer["decided_by"]["kind"], "security-groups");
@@ -160,6 +191,12 @@ fn a_source_answers_without_a_lab_file() {
     let said = stdout(&drop);
     assert!(said.contains("(describe-security-groups.json: SecurityGroups[1])"), "{said}");
     assert!(!said.contains("egret import"), "{said}");
+    let listed = egret(&["explain", "web", "sessions-001", "--from", VPC, "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let place = "describe-security-groups.json: SecurityGroups[1]";
+    assert_eq!(answer["decided_by"]["place"], place);
+    assert_eq!(answer["classes"][0]["decided_by"]["place"], place);
+    assert_eq!(answer["steps"].as_array().unwrap().last().unwrap()["place"], place);
     let checked = egret(&["check", "--from", VPC]);
     assert_eq!(checked.status.code(), Some(0), "{}", stdout(&checked));
     let added = ["--connector", "jobs=data-b:cache"];

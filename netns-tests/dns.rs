@@ -90,6 +90,90 @@ name = "public"
 egress = "default"
 "#;
 
+/// A database of a peer, and an endpoint of image registries. Both VPCs have other addresses.
+const PEERED: &str = r#"
+apprunner_public_ip = "198.51.100.99"
+region = "us-east-1"
+
+[[vpc]]
+id = "vpc-app"
+cidr = "10.0.0.0/16"
+enable_dns_hostnames = true
+[[vpc]]
+id = "vpc-data"
+cidr = "10.1.0.0/16"
+[[subnet]]
+id = "app-a"
+vpc = "vpc-app"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+route_table = "rtb-app"
+[[subnet]]
+id = "app-b"
+vpc = "vpc-app"
+availability_zone = "us-east-1b"
+cidr = "10.0.2.0/24"
+route_table = "rtb-app"
+[[subnet]]
+id = "data-a"
+vpc = "vpc-data"
+availability_zone = "us-east-1a"
+cidr = "10.1.1.0/24"
+route_table = "rtb-data"
+[[route_table]]
+id = "rtb-app"
+vpc = "vpc-app"
+routes = [{ destination = "10.1.0.0/16", target = "pcx" }]
+[[route_table]]
+id = "rtb-data"
+vpc = "vpc-data"
+routes = [{ destination = "10.0.0.0/16", target = "pcx" }]
+[[vpc_peering_connection]]
+id = "pcx"
+requester_vpc = "vpc-app"
+accepter_vpc = "vpc-data"
+[[security_group]]
+id = "sg-data"
+vpc = "vpc-data"
+ingress = [{ protocol = "tcp", ports = "5432", from = "10.0.0.0/16" }]
+[[resource]]
+name = "orders"
+aliases = ["orders.c1.us-east-1.rds.amazonaws.com"]
+public_dns_name = true
+subnet = "data-a"
+address = "10.1.1.10"
+security_groups = ["sg-data"]
+listen = ["5432/tcp"]
+[[resource]]
+name = "cache"
+aliases = ["cache.abc123.use1.cache.amazonaws.com"]
+subnet = "data-a"
+address = "10.1.1.11"
+[[vpc_endpoint]]
+id = "vpce-dkr"
+vpc = "vpc-app"
+kind = "interface"
+service = "com.amazonaws.us-east-1.ecr.dkr"
+subnets = ["app-a", "app-b"]
+addresses = ["10.0.1.200", "10.0.2.200"]
+security_groups = ["sg-dkr"]
+listen = ["443/tcp"]
+[[security_group]]
+id = "sg-dkr"
+vpc = "vpc-app"
+ingress = [{ protocol = "tcp", ports = "443", from = "10.0.0.0/16" }]
+
+[[vpc_connector]]
+name = "connector"
+subnets = ["app-a", "app-b"]
+[[service]]
+name = "web"
+vpc_connector = "connector"
+[[service]]
+name = "public"
+egress = "default"
+"#;
+
 fn lab() -> Lab {
     Lab::up("auto", &LAB.replace("LONG", &"x".repeat(250)).replace("\"two\"", &many()))
 }
@@ -206,6 +290,51 @@ fn names_resolve_through_no_security_group_and_no_network_acl() {
     let explained = lab.egret_ok("explain web 10.0.0.2:53/udp");
     assert!(explained.contains("Route 53 Resolver"), "{explained}");
     assert!(explained.contains("no security group or network ACL filters this"), "{explained}");
+}
+
+/// AWS's names of managed databases are public, whatever VPC their addresses are in.
+#[test]
+fn a_public_name_of_a_peers_database_resolves_and_leads_there() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", PEERED);
+    let (web, orders) = (lab.netns("web-1"), Ipv4Addr::new(10, 1, 1, 10));
+    let name = "orders.c1.us-east-1.rds.amazonaws.com";
+    assert_eq!(addresses(&web, &format!("{name}.")), [orders]);
+    for task in ["web", "public"] {
+        let found = lab.exec_ok(task, &format!("getent ahostsv4 {name}"));
+        assert!(found.starts_with("10.1.1.10"), "{task}: {found}");
+    }
+    lab.task("web").tcp(orders, 5432);
+    for private in ["orders.", "cache.", "cache.abc123.use1.cache.amazonaws.com."] {
+        let message = ask(&web, RESOLVER, private, RecordType::A);
+        assert_eq!(message.metadata.response_code, ResponseCode::NXDomain, "{private}");
+    }
+}
+
+/// Without the wildcard no image could be pulled through the endpoint.
+#[test]
+fn a_registrys_name_resolves_to_all_interfaces_of_its_endpoint() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", PEERED);
+    let web = lab.netns("web-1");
+    let interfaces = [Ipv4Addr::new(10, 0, 1, 200), Ipv4Addr::new(10, 0, 2, 200)];
+    let apex = "dkr.ecr.us-east-1.amazonaws.com.";
+    let registry = format!("123456789012.{apex}");
+    assert_eq!(addresses(&web, &registry), interfaces);
+    for interface in interfaces {
+        lab.task("web").tcp(interface, 443);
+    }
+    let message = ask(&web, RESOLVER, &registry, RecordType::A);
+    assert_eq!(message.answers[0].name.to_string(), registry, "not the wildcard's own name");
+    let message = ask(&web, RESOLVER, apex, RecordType::A);
+    assert_eq!(message.metadata.response_code, ResponseCode::NoError);
+    assert!(message.answers.is_empty());
+    assert_eq!(message.authorities[0].name.to_string(), apex);
+    assert!(!lab.exec("public", &format!("getent hosts {registry}")).0, "another VPC's endpoint");
 }
 
 #[test]

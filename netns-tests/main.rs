@@ -42,6 +42,7 @@ mod reload;
 mod reload_objects;
 mod routing;
 mod security_group;
+mod shares;
 mod source_check;
 mod source_frames;
 mod steer;

@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections import Counter
 
 sockets = {}
@@ -29,6 +30,35 @@ def tcp(address, port, sport=0, timeout=5.0):
     with connection(address, port, sport, timeout) as s:
         echoed(s)
         return s.getsockname()[1]
+
+
+def connections(address, port, count, timeout=3.0):
+    """Begins so many connections at once. Answers with how many are accepted by their first SYN: a later one of the same
+    connection may take another port or address on its way."""
+    waiting = {}
+    accepted = 0
+    with select.epoll() as poll:
+        for _ in range(count):
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex((address, port))
+            poll.register(s, select.EPOLLOUT)
+            waiting[s.fileno()] = s
+        end = time.monotonic() + timeout
+        while waiting and (left := end - time.monotonic()) > 0:
+            for fd, _ in poll.poll(left):
+                poll.unregister(fd)
+                s = waiting.pop(fd)
+                accepted += s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0 and retransmitted(s) == 0
+                s.close()
+    for s in waiting.values():
+        s.close()
+    return accepted
+
+
+def retransmitted(s):
+    """The segments that a connection has sent twice: tcpi_total_retrans of linux/tcp.h."""
+    return int.from_bytes(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[100:], sys.byteorder)
 
 
 def open_(name, address, port, sport=0, timeout=5.0):
@@ -324,6 +354,7 @@ def sniffed(interface):
 
 OPERATIONS = {
     "tcp": tcp,
+    "connections": connections,
     "open": open_,
     "say": say,
     "send": send,

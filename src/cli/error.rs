@@ -6,7 +6,7 @@ use crate::apprunner::StoreError;
 use crate::config::Diagnostics;
 use crate::config::import::ImportFailure;
 use crate::daemon::{ClientError, LabError, StateError};
-use crate::explain::TargetError;
+use crate::explain::{AskError, TargetError};
 use crate::linux::exec::ExecError;
 use std::io;
 
@@ -40,6 +40,9 @@ pub enum CliError {
     /// A word of the command line means nothing in the lab.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// A question about packets has no answer.
+    #[error(transparent)]
+    Ask(#[from] AskError),
     /// A reload failed half-way, and was taken back.
     #[error("not applied: {0}")]
     NotApplied(String),
@@ -74,6 +77,7 @@ impl CliError {
             | Self::Import(_)
             | Self::Usage(_)
             | Self::Target(_)
+            | Self::Ask(_)
             | Self::Client(_) => 2,
             Self::Exec(ExecError::Start { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>

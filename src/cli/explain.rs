@@ -1,43 +1,72 @@
-//! `egret explain`: what would happen to a packet, and which rule decides.
+//! `egret explain`: what becomes of everything that a service may send, and which rule decides.
 
 use super::error::NO;
 use super::import::{self, ImportArgs};
 use super::output::{self, ColorChoice};
+use super::progress::Progress;
 use super::runtime::runtime;
 use super::{CliError, LabArg};
 use crate::config::Lab;
+use crate::config::import::Origin;
 use crate::daemon::control::{ExplainAnswer, ExplainRequest};
 use crate::daemon::{Client, ClientError};
-use crate::explain::{Target, TaskRef, explain_json, explain_text};
-use crate::flow::Instant;
-use crate::packet::Inside;
-use crate::pipeline::{Engine, Evidence};
-use crate::vpc::{Generation, ServiceKind, Snapshot, Task};
+use crate::explain::{self, Asking, Explained, Places, TaskRef};
+use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
+use crate::vpc::{Generation, Line, ServiceIx, ServiceKind, Snapshot, Task};
+use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long an answer may take before the user hears that it is being made.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "With --config nothing has to run and no root is needed, so it fits in CI: exit code 1 says that the packet would \
-be dropped.
+    after_help = "The verdict is about every packet that the question leaves open: each subnet of the service, each private
+address, source port and NAT gateway address that AWS may choose, each address of DEST's name, each port. It is
+FORWARD if all pass, DROP if none does, MIXED otherwise; the classes say which pass.
+
+DEST is one of
+  db                 a resource, an internet host or a DNS name: every port on which it listens
+  db:5432,8000-8100  these TCP ports; db:53/udp these UDP ports
+  db:*               all protocols and ports
+  db/icmp            ping; another protocol by its number: db --protocol 47
+  10.0.1.10:5432     an address
+  10.0.0.0/16:5432   a block
+  internet:443       all public addresses outside the lab's VPCs, unless something has the name `internet`
+  https://api.example/v1   a URL: its host and port, or its scheme's
+
+With --config nothing has to run and no root is needed, so it fits in CI.
+
+Exit codes:
+  0  all packets pass
+  1  some or all are dropped, or the name of DEST does not resolve
+  2  a usage error, or an error in the lab file
 
 Examples:
-  egret explain web orders-db --config lab.toml            orders-db's first TCP listener
-  egret explain web/2 203.0.113.10:443 --config lab.toml   from task 2
-  egret explain web example:53/udp --config lab.toml
-  egret explain web 10.0.1.10/icmp --config lab.toml --json
+  egret explain web orders-db --config lab.toml            every port of orders-db
+  egret explain web/2 203.0.113.10:443 --config lab.toml   from task 2 only
+  egret explain web 'internet:*' --config lab.toml --json
   egret explain web orders-db --from examples/vpc          see `egret import`
-  sudo egret explain web orders-db                         by the configuration of the running lab"
+  sudo egret explain web orders-db                         by the configuration of the running lab
+  sudo egret explain web orders-db --running               from the tasks that run now"
 )]
 pub struct ExplainArgs {
-    /// The task that sends; N counts from 1 and is 1 where it is absent
+    /// The service that sends, or its task N, counted from 1
     #[arg(value_name = "SERVICE[/N]")]
     pub task: String,
-    /// Where to: an address, or the name of a resource or internet host; PROTO is tcp (the default), udp, icmp or a number
-    #[arg(value_name = "DEST[:PORT][/PROTO]")]
+    /// Where to: an address, a name, a block, `internet` or a URL; PROTO is tcp (the default), udp, icmp or a number
+    #[arg(value_name = "DEST[:PORTS][/PROTO]")]
     pub destination: String,
+    /// The protocol, by name or number, instead of /PROTO
+    #[arg(long, value_name = "PROTO")]
+    pub protocol: Option<String>,
+    /// Ask for the tasks that run now, not for all that the configuration allows
+    #[arg(long, conflicts_with_all = ["config", "source"])]
+    pub running: bool,
     /// Ask this lab file instead of a running lab
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -46,7 +75,8 @@ pub struct ExplainArgs {
     pub from: Option<PathBuf>,
     #[command(flatten)]
     import: ImportArgs,
-    /// The source port, or the identifier of an ICMP echo [default: 49152, or 1]
+    /// The task's source port, or the identifier of an ICMP echo. It matters only where the ENI keeps it, as that of a
+    /// Fargate task does; all others draw one from 1024 to 65535 [default: any]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub source_port: Option<u16>,
     #[command(flatten)]
@@ -56,7 +86,7 @@ pub struct ExplainArgs {
     pub json: bool,
 }
 
-/// Explains a packet: 0 where it is forwarded, 1 where it is dropped.
+/// Explains a set of packets: 0 if all are forwarded, 1 if some are dropped.
 pub(super) fn run(args: &ExplainArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     if args.from.is_none() {
         args.import.without_source()?;
@@ -69,52 +99,85 @@ pub(super) fn run(args: &ExplainArgs, color: ColorChoice) -> Result<ExitCode, Cl
     Ok(ExitCode::from(if passes { 0 } else { NO }))
 }
 
-/// Asks a lab file. Nothing is started, and no port is taken: the engine is fresh, so every port is free.
+/// Asks a lab file. Nothing is started.
 fn offline(args: &ExplainArgs, file: &Path, color: ColorChoice) -> Result<bool, CliError> {
     let lab = Lab::load(file).map_err(CliError::Config)?;
-    let (evidence, snapshot) = walk(args, &lab)?;
+    let explained = ask(args, &lab)?;
     output::out(|w| match args.json {
-        true => explain_json(w, &evidence, &snapshot),
-        false => explain_text(w, &evidence, &snapshot, &lab.file, color.on_stdout()),
+        true => json(w, &explained.explanation()),
+        false => explained.text(w, &|line| format!("{}:{line}", lab.file), color.on_stdout()),
     })?;
-    Ok(evidence.denial.is_none())
+    Ok(explained.verdict() == SetVerdict::Forward)
 }
 
-/// Asks a source, as the lab that it becomes. What is named by its line there is named by its place in the source.
+/// Asks a source, as the lab that it becomes. Rules are named by their places in the source.
 fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<bool, CliError> {
     let order = args.import.order(source, None);
     let imported = import::from(&order, color)?;
     import::note_findings(&order, &imported);
-    let lab = &imported.lab;
-    let (evidence, snapshot) = walk(args, lab)?;
+    let explained = ask(args, &imported.lab)?;
+    let place = |line: Line| match imported.place(line) {
+        Some(origin) => Origin::to_string(origin),
+        None => format!("{}:{line}", imported.lab.file),
+    };
+    let places: Places<'_> = &place;
     output::out(|w| match args.json {
-        true => explain_json(w, &evidence, &snapshot),
-        false => {
-            let mut text = Vec::new();
-            explain_text(&mut text, &evidence, &snapshot, &lab.file, color.on_stdout())?;
-            w.write_all(imported.name_places(&String::from_utf8_lossy(&text)).as_bytes())
+        true => {
+            let mut explanation = explained.explanation();
+            explanation.name_places(places);
+            json(w, &explanation)
         }
+        false => explained.text(w, places, color.on_stdout()),
     })?;
-    Ok(evidence.denial.is_none())
+    Ok(explained.verdict() == SetVerdict::Forward)
 }
 
-fn walk(args: &ExplainArgs, lab: &Lab) -> Result<(Evidence, Snapshot), CliError> {
-    let lab = &with_the_task(args, lab)?;
-    let snapshot = lab.lower(Generation::default());
-    let task = task(args, lab, &snapshot)?;
-    let snapshot = snapshot.with_task(task);
-    let target = Target::parse_for(&args.destination, &task, &snapshot)?;
-    let (tuple, icmp) = target.packet(task.address, args.source_port);
-    // The seed only chooses among free ports; a fixed one gives the same answer twice.
-    let engine = Engine::new(0);
-    let evidence = engine.explain(Instant::ZERO, &snapshot, &task, Inside::new(tuple), icmp);
-    Ok((evidence, snapshot))
+/// Answers by a lab file's configuration.
+fn ask(args: &ExplainArgs, lab: &Lab) -> Result<Explained, CliError> {
+    let (snapshot, service, tasks) = tasks(args, lab)?;
+    let asking = Asking {
+        service,
+        tasks,
+        addresses: Addresses::Open,
+        pool: lab.task_cidr,
+        destination: &args.destination,
+        protocol: args.protocol.as_deref(),
+        source_port: args.source_port,
+    };
+    let begin = Instant::now();
+    let mut progress = None;
+    let mut goes_on = || {
+        if progress.is_none() && begin.elapsed() > PATIENCE {
+            progress = Some(in_progress());
+        }
+        true
+    };
+    Ok(explain::ask(&snapshot, &asking, &mut goes_on)?)
 }
 
-/// The lab with an ENI for the task that is asked about, if it needs one of its own and is more than the file counts.
-fn with_the_task(args: &ExplainArgs, lab: &Lab) -> Result<Lab, CliError> {
+fn in_progress() -> Progress {
+    let progress = Progress::new();
+    progress.say("judging one packet of each kind; Ctrl-C ends it");
+    progress
+}
+
+/// Returns the tasks that are asked about, and the configuration with them.
+fn tasks(args: &ExplainArgs, lab: &Lab) -> Result<(Snapshot, ServiceIx, Tasks), CliError> {
     let snapshot = lab.lower(Generation::default());
     let TaskRef { service, number } = TaskRef::parse(&args.task, &snapshot)?;
+    let Some(number) = number else { return Ok((snapshot, service, Tasks::Possible)) };
+    let snapshot = with_the_task(lab, &snapshot, service, number)?.lower(Generation::default());
+    let task = task(lab, &snapshot, service, number)?;
+    Ok((snapshot.with_task(task), service, Tasks::One(task)))
+}
+
+/// Returns the lab with an ENI for a task, if it needs one of its own and is more than the file counts.
+fn with_the_task(
+    lab: &Lab,
+    snapshot: &Snapshot,
+    service: ServiceIx,
+    number: u16,
+) -> Result<Lab, CliError> {
     let service = snapshot.service(service);
     if service.kind != ServiceKind::Fargate {
         return Ok(lab.clone());
@@ -124,8 +187,7 @@ fn with_the_task(args: &ExplainArgs, lab: &Lab) -> Result<Lab, CliError> {
     lab.with_overlay(overlay).map_err(CliError::Config)
 }
 
-fn task(args: &ExplainArgs, lab: &Lab, snapshot: &Snapshot) -> Result<Task, CliError> {
-    let TaskRef { service, number } = TaskRef::parse(&args.task, snapshot)?;
+fn task(lab: &Lab, snapshot: &Snapshot, service: ServiceIx, number: u16) -> Result<Task, CliError> {
     let pool = lab.task_cidr;
     let address = pool.nth(u32::from(number)).ok_or_else(|| {
         CliError::Usage(format!(
@@ -140,11 +202,13 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
     let request = ExplainRequest {
         task: args.task.clone(),
         destination: args.destination.clone(),
+        protocol: args.protocol.clone(),
+        running: args.running,
         source_port: args.source_port,
         color: color.on_stdout(),
     };
     let client = Client::new(&args.lab.lab);
-    let asked = runtime()?.block_on(client.post("/v1/explain", &request));
+    let asked = runtime()?.block_on(patiently(client.post("/v1/explain", &request)));
     let answer: ExplainAnswer = asked.map_err(|error| match error {
         ClientError::NotRunning { .. } => {
             CliError::Usage(format!("{error}, or ask a lab file with --config FILE"))
@@ -162,7 +226,17 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
     Ok(answer.passes)
 }
 
-fn json(w: &mut dyn Write, value: &serde_json::Value) -> io::Result<()> {
+/// Waits for an answer, and says so if it takes long.
+async fn patiently<T>(answer: impl Future<Output = T>) -> T {
+    let mut answer = std::pin::pin!(answer);
+    if let Ok(answer) = tokio::time::timeout(PATIENCE, answer.as_mut()).await {
+        return answer;
+    }
+    let _progress = in_progress();
+    answer.await
+}
+
+fn json(w: &mut dyn Write, value: &impl serde::Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *w, value)?;
     writeln!(w)
 }
@@ -173,8 +247,8 @@ mod tests {
 
     use super::super::{Cli, Command};
     use super::*;
-    use crate::explain::{Fix, explanation, fix};
-    use crate::pipeline::Reason;
+    use crate::explain::{Fix, fix};
+    use crate::pipeline::{Evidence, Reason};
     use clap::Parser;
 
     const LAB: &str = r#"
@@ -260,11 +334,16 @@ egress = "vpc"
 vpc_connector = "c"
 "#;
 
-    fn explain(text: &str, task: &str, destination: &str) -> (Evidence, Snapshot) {
+    fn asked(text: &str, task: &str, destination: &str) -> Explained {
         let lab = Lab::parse("lab.toml", text).unwrap();
         let cli = Cli::parse_from(["egret", "explain", task, destination]);
         let Command::Explain(args) = cli.command else { unreachable!() };
-        walk(&args, &lab).unwrap()
+        ask(&args, &lab).unwrap()
+    }
+
+    fn explain(text: &str, task: &str, destination: &str) -> (Evidence, Snapshot) {
+        let explained = asked(text, task, destination);
+        (explained.sample().unwrap(), explained.snapshot().clone())
     }
 
     /// The lab file with the fix written where it says.
@@ -358,13 +437,13 @@ vpc = "vpc"
     /// Scripts read the same object, key by key, whether they ask a file or the daemon.
     #[test]
     fn a_running_lab_answers_in_the_same_words_and_order() {
-        let (evidence, snapshot) = explain(LAB, "web", "db");
+        let explanation = asked(LAB, "web", "db").explanation();
         let mut offline = Vec::new();
-        explain_json(&mut offline, &evidence, &snapshot).unwrap();
+        json(&mut offline, &explanation).unwrap();
         let answer = ExplainAnswer {
             passes: false,
             text: String::new(),
-            json: serde_json::to_value(explanation(&evidence, &snapshot)).unwrap(),
+            json: serde_json::to_value(explanation).unwrap(),
         };
         let sent = serde_json::to_string(&answer).unwrap();
         let received: ExplainAnswer = serde_json::from_str(&sent).unwrap();
@@ -377,9 +456,7 @@ vpc = "vpc"
     fn a_task_beyond_the_pool_is_named() {
         let lab = Lab::parse("lab.toml", &format!("task_cidr = \"100.64.0.0/29\"\n{LAB}")).unwrap();
         let snapshot = lab.lower(Generation::default());
-        let cli = Cli::parse_from(["egret", "explain", "web/8", "example"]);
-        let Command::Explain(args) = cli.command else { unreachable!() };
-        let error = task(&args, &lab, &snapshot).unwrap_err().to_string();
+        let error = task(&lab, &snapshot, ServiceIx(0), 8).unwrap_err().to_string();
         assert_eq!(
             error,
             "task_cidr 100.64.0.0/29 has no address for task 8; use a lower number, or a larger task_cidr"

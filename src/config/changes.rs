@@ -421,6 +421,7 @@ fn resource(resource: &spec::Resource) -> Object {
     let spec::Resource {
         name,
         aliases,
+        public_dns_name,
         subnet,
         address,
         security_groups,
@@ -434,7 +435,8 @@ fn resource(resource: &spec::Resource) -> Object {
         fact("address", address.value),
         fact("security groups", groups(security_groups)),
     ];
-    facts.extend(aliases.iter().map(|alias| rule(format!("alias {alias}"))));
+    let kind = if *public_dns_name { "public alias" } else { "alias" };
+    facts.extend(aliases.iter().map(|alias| rule(format!("{kind} {alias}"))));
     facts.extend(listen.iter().map(listens));
     if let Some(id) = network_interface {
         facts.push(fact("network interface", &id.value));

@@ -420,6 +420,7 @@ impl<'s> Lowering<'s> {
         Resource {
             name: resource.name.value.clone(),
             aliases: resource.aliases.clone(),
+            public_dns_name: resource.public_dns_name,
             endpoint: None,
             private_dns: None,
             subnet: self.subnets.get(&resource.subnet),
@@ -446,6 +447,7 @@ impl<'s> Lowering<'s> {
         Some(Resource {
             name: format!("{}-{zone}", endpoint.id.value),
             aliases: endpoint_names(endpoint, &self.spec.region, zone),
+            public_dns_name: true,
             endpoint: Some(InterfaceEndpoint {
                 id: endpoint.id.value.clone(),
                 service: endpoint.service.clone(),
@@ -481,8 +483,8 @@ impl<'s> Lowering<'s> {
     }
 }
 
-/// The names of an endpoint's interface that everybody may know: the endpoint's own, and that of its zone (spec 7.2). AWS
-/// puts a suffix behind the id, which a lab has not.
+/// The public names of an endpoint's interface: the endpoint's own, and that of its zone (spec 7.2). AWS puts a suffix
+/// behind the id, which a lab has not.
 fn endpoint_names(endpoint: &spec::VpcEndpoint, region: &str, zone: &str) -> Vec<String> {
     let id = &endpoint.id.value;
     let vpce = if id.starts_with("vpce-") { id.clone() } else { format!("vpce-{id}") };

@@ -379,6 +379,8 @@ pub struct Resource {
     pub name: At<String>,
     /// `aliases`.
     pub aliases: Vec<String>,
+    /// `public_dns_name`: its aliases resolve everywhere.
+    pub public_dns_name: bool,
     /// `subnet`.
     pub subnet: At<String>,
     /// `address`.
@@ -479,6 +481,9 @@ impl Vpc {
     }
 }
 
+/// The service of ECR's image registries.
+const IMAGE_REGISTRIES: &str = "ecr.dkr";
+
 impl VpcEndpoint {
     /// The service without `com.amazonaws.<region>.`; `None` for a service of somebody else, or of another region.
     pub fn aws_service(&self, region: &str) -> Option<&str> {
@@ -486,12 +491,14 @@ impl VpcEndpoint {
     }
 
     /// The public name of its service, if private DNS makes it lead to the endpoint (spec 7.2). Of a service with two
-    /// words, AWS turns them round: `ecr.api` is `api.ecr.<region>.amazonaws.com`.
+    /// words, AWS turns them round: `ecr.api` is `api.ecr.<region>.amazonaws.com`. Image registries have a name for each
+    /// account, so theirs is a wildcard: `*.dkr.ecr.<region>.amazonaws.com`.
     pub fn private_name(&self, region: &str) -> Option<String> {
         let has_zone = self.kind == EndpointKind::Interface && self.private_dns_enabled;
         let service = self.aws_service(region).filter(|_| has_zone)?;
         let labels: Vec<&str> = service.rsplit('.').collect();
-        Some(format!("{}.{region}.amazonaws.com", labels.join(".")))
+        let wildcard = if service == IMAGE_REGISTRIES { "*." } else { "" };
+        Some(format!("{wildcard}{}.{region}.amazonaws.com", labels.join(".")))
     }
 }
 

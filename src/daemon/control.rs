@@ -1,20 +1,16 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root only.
 
-use super::attach;
 use super::error::LabError;
+use super::explain::explain;
+pub use super::explain::{ExplainAnswer, ExplainRequest};
 use super::flows::FlowQuery;
 use super::reload::{ReloadError, Request};
-use super::running::Running;
 use super::shared::{Problem, Shared, refused};
 use super::top::top;
 use super::watch::{capture, trace};
-use crate::explain::{
-    EniRow, HolderRow, PsRow, Reload, Selection, Target, TaskRef, explain_text, explanation,
-};
+use crate::explain::{EniRow, HolderRow, PsRow, Reload, Selection};
 use crate::flow::Instant;
 use crate::linux::clock;
-use crate::packet::Inside;
-use crate::vpc::Task;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -55,30 +51,6 @@ pub struct TaskRequest {
     pub service: String,
     /// The task that must be there; without it, one more is made.
     pub number: Option<u16>,
-}
-
-/// What `POST /v1/explain` takes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ExplainRequest {
-    /// `SERVICE[/N]`.
-    pub task: String,
-    /// `DEST[:PORT][/PROTO]`.
-    pub destination: String,
-    /// The source port, or the ICMP identifier.
-    pub source_port: Option<u16>,
-    /// Whether the text is for a terminal with colours.
-    pub color: bool,
-}
-
-/// What it answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ExplainAnswer {
-    /// Whether the packet would pass.
-    pub passes: bool,
-    /// For people.
-    pub text: String,
-    /// For programs.
-    pub json: serde_json::Value,
 }
 
 /// Makes the socket of the API. From here on clients can connect, and are answered once [`serve`] runs.
@@ -197,39 +169,6 @@ async fn remove_task(
 ) -> Result<StatusCode, LabError> {
     shared.running.lock().await.remove_task(&service, number).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn explain(State(shared): State<Shared>, Json(request): Json<ExplainRequest>) -> Response {
-    let running = shared.running.lock().await;
-    match explained(&running, &request) {
-        Ok(answer) => Json(answer).into_response(),
-        Err(error) => (StatusCode::BAD_REQUEST, Json(Problem { error })).into_response(),
-    }
-}
-
-fn explained(running: &Running, request: &ExplainRequest) -> Result<ExplainAnswer, String> {
-    let snapshot = running.snapshot();
-    let said = |error: &dyn std::fmt::Display| error.to_string();
-    let reference = TaskRef::parse(&request.task, &snapshot).map_err(|e| said(&e))?;
-    let task: Task =
-        attach::find(running, reference.service, reference.number).ok_or_else(|| {
-            format!(
-                "the lab has no task {}; `egret ps` lists the tasks, `egret task add` makes one",
-                request.task
-            )
-        })?;
-    let target = Target::parse_for(&request.destination, &task, &snapshot).map_err(|e| said(&e))?;
-    let (tuple, icmp) = target.packet(task.address, request.source_port);
-    let (now, inside) = (Instant(clock::now()), Inside::new(tuple));
-    let evidence = running.engine().explain(now, &snapshot, &task, inside, icmp);
-    let mut text = Vec::new();
-    let written = explain_text(&mut text, &evidence, &snapshot, &running.lab().file, request.color);
-    written.map_err(|e| said(&e))?;
-    Ok(ExplainAnswer {
-        passes: evidence.denial.is_none(),
-        text: String::from_utf8_lossy(&text).into_owned(),
-        json: serde_json::to_value(explanation(&evidence, &snapshot)).map_err(|e| said(&e))?,
-    })
 }
 
 async fn apply(

@@ -12,6 +12,7 @@ pub mod client;
 pub mod control;
 mod earlier;
 mod error;
+mod explain;
 pub(crate) mod flow_row;
 pub mod flows;
 mod handover;

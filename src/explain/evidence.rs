@@ -1,6 +1,6 @@
 //! The evidence with every index replaced by a name: what text and JSON are both made from.
 
-use super::names::{self, DecidedBy};
+use super::names::{self, DecidedBy, Places};
 use super::nearest_miss::{self, NearestMiss};
 use super::packet::{destination_vpc, end, eni_of, leaves, packet_at, protocol_word};
 use crate::packet::Tuple;
@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 /// The answer of `egret explain`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
-    /// `forward` or `drop`.
+    /// `forward` or `drop`; of a set of packets also `mixed`.
     pub verdict: &'static str,
     /// The reason's name, for a drop.
     pub reason: Option<&'static str>,
@@ -25,8 +25,8 @@ pub struct Explanation {
     pub hint: Option<&'static str>,
     /// The configuration that the packet was walked under.
     pub generation: u32,
-    /// The packet as the task sends it.
-    pub inside: Endpoints,
+    /// The packet as the task sends it; `None` if its destination has no address.
+    pub inside: Option<Endpoints>,
     /// The packet as it arrives; `None` where it dies before it leaves.
     pub outside: Option<Endpoints>,
     /// What happened, in one sentence.
@@ -63,10 +63,28 @@ pub struct NamedStep {
     pub rule: Option<String>,
     /// The rule's line in the lab file; `None` where it is implied.
     pub line: Option<Line>,
+    /// The rule's place in the source that the lab file is made from, if it is made from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// The outcome's name.
     pub outcome: Cow<'static, str>,
     /// What else there is to say.
     pub detail: Option<String>,
+}
+
+impl Explanation {
+    /// Names the place of every rule in the source that the lab file is made from.
+    pub(super) fn name_places(&mut self, places: Places<'_>) {
+        let of = |line: Option<Line>| line.map(places);
+        if let Some(decided_by) = &mut self.decided_by {
+            decided_by.place = of(decided_by.line);
+            decided_by.groups.iter_mut().for_each(|group| group.place = of(group.line));
+        }
+        if let Some(miss) = &mut self.nearest_miss {
+            miss.place = of(miss.line);
+        }
+        self.steps.iter_mut().for_each(|step| step.place = of(step.line));
+    }
 }
 
 /// Names everything in the steps of the evidence.
@@ -75,7 +93,7 @@ pub(super) fn named_steps(evidence: &Evidence, snapshot: &Snapshot) -> Vec<Named
 }
 
 /// Names everything in the evidence.
-pub fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanation {
+pub(super) fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanation {
     let reason = evidence.denial.map(|d| d.reason);
     let rule = evidence.denial.map(|d| d.decided_by).or(evidence.admitted_by);
     Explanation {
@@ -85,7 +103,7 @@ pub fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanation {
         decided_by: rule.map(|rule| names::decided_by(rule, snapshot)),
         hint: reason.map(|r| r.hint()),
         generation: evidence.generation.0,
-        inside: evidence.inside.tuple().into(),
+        inside: Some(evidence.inside.tuple().into()),
         outside: evidence.outside.map(|outside| outside.tuple().into()),
         sentence: match reason {
             Some(reason) => reason.sentence().to_owned(),
@@ -173,6 +191,7 @@ fn step(evidence: &Evidence, position: usize, step: &Step, snapshot: &Snapshot) 
         stage: step.stage.name().into(),
         component: names::component(step.component, snapshot),
         line: rule.as_ref().and_then(|r| r.line),
+        place: None,
         rule: rule.map(|r| r.to_string()),
         outcome: step.outcome.name().into(),
         detail: detail(evidence, position, step, snapshot),

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::{explanation, fix};
+use super::evidence::explanation;
+use super::fix;
 use crate::config::Lab;
 use crate::config::changes::changes;
 use crate::flow::Instant;

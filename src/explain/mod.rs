@@ -1,21 +1,30 @@
 //! Layer 5: evidence to text and JSON, rows to tables. Everything writes to a `Write` that the caller brings.
 
+mod asking;
+mod class;
+mod class_table;
+mod coverage;
+mod destination;
+mod destination_names;
 mod evidence;
+mod explained;
 mod findings;
 mod fix;
-mod json;
 mod names;
 mod nearest_miss;
 mod packet;
 mod paint;
 pub mod pcapng;
 mod reload;
+mod resolution;
 mod rows;
 mod selection;
+mod set_text;
 mod tables;
 mod target;
 mod text;
 mod trace;
+mod url;
 
 #[cfg(test)]
 mod middlebox_tests;
@@ -24,24 +33,29 @@ mod readme_tests;
 #[cfg(test)]
 mod routes_tests;
 #[cfg(test)]
+mod set_tests;
+#[cfg(test)]
 mod snapshot_tests;
 #[cfg(test)]
 mod testing;
 
-pub use evidence::{Endpoints, Explanation, NamedStep, explanation};
+pub use asking::{AskError, Asking, ask};
+pub use class::{AttachedAt, ClassExplanation, GatewaySpan};
+pub use coverage::{PortSpan, Span};
+pub use destination_names::{Meaning, Named, UnknownDestination, Unresolved, read_name};
+pub use evidence::{Endpoints, Explanation, NamedStep};
+pub use explained::{AskedQuestion, Explained, Now, SetExplanation};
 pub use findings::{FindingRow, counted_findings};
 pub use fix::{Fix, fix};
-pub use json::explain_json;
 pub use names::{
-    DecidedBy, component, decided_by, security_group_id, service_name, subnet_id, task,
+    DecidedBy, Places, component, decided_by, security_group_id, service_name, subnet_id, task,
 };
 pub use nearest_miss::NearestMiss;
 pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_reload};
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use tables::{Row, print};
-pub use target::{Target, TargetError, TaskRef};
-pub use text::explain_text;
+pub use target::{TargetError, TaskRef};
 pub use trace::{
     LAB_DOWN, TraceRow, TraceText, comment, decided_under, lab_down_row, left_out_row, trace_row,
 };

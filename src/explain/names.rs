@@ -18,6 +18,9 @@ const EARLIER: &str = "a rule of an earlier configuration";
 /// What stands for the id of an object whose index no longer exists.
 const UNKNOWN: &str = "(earlier configuration)";
 
+/// Names the place of a line of the lab file, such as `lab.toml:41`.
+pub type Places<'a> = &'a dyn Fn(Line) -> String;
+
 /// What decided a packet's fate, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DecidedBy {
@@ -30,6 +33,9 @@ pub struct DecidedBy {
     pub rule: Option<String>,
     /// Its line in the lab file, from 1; `None` where it is implied. Of several groups, the line of the first that has one.
     pub line: Option<Line>,
+    /// Its place in the source that the lab file is made from, if it is made from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// Where several groups decided together, each of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<DecidingGroup>,
@@ -45,11 +51,15 @@ pub struct DecidingGroup {
     pub id: String,
     /// Its line in the lab file, from 1; `None` where it is implied.
     pub line: Option<Line>,
+    /// Its place in the source that the lab file is made from, if it is made from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
 impl DecidedBy {
     fn of(kind: &'static str, id: impl Into<String>) -> Self {
-        Self { kind, id: id.into(), rule: None, line: None, groups: Vec::new(), implied: false }
+        let (rule, line, place, groups) = (None, None, None, Vec::new());
+        Self { kind, id: id.into(), rule, line, place, groups, implied: false }
     }
 
     fn rule(mut self, rule: impl Into<String>) -> Self {
@@ -63,17 +73,17 @@ impl DecidedBy {
         self
     }
 
-    /// Names its place in the lab file: `lab.toml:41`, `(implied)`, or nothing; of several groups, one for each.
-    pub fn place(&self, file_name: &str) -> Option<String> {
+    /// Shows its place in the lab file: `lab.toml:41`, `(implied)`, or nothing; of several groups, one for each.
+    pub fn shown_place(&self, places: Places<'_>) -> Option<String> {
         if !self.groups.is_empty() {
             let places = self.groups.iter().map(|group| match group.line {
-                Some(line) => format!("{file_name}:{line}"),
+                Some(line) => places(line),
                 None => "(implied)".to_owned(),
             });
             return Some(places.collect::<Vec<_>>().join(", "));
         }
         match self.line {
-            Some(line) => Some(format!("{file_name}:{line}")),
+            Some(line) => Some(places(line)),
             None => self.implied.then(|| "(implied)".to_owned()),
         }
     }
@@ -267,7 +277,7 @@ fn no_rule(
     let groups: Vec<DecidingGroup> = ids
         .iter()
         .zip(lines)
-        .map(|(&id, line)| DecidingGroup { id: id.to_owned(), line })
+        .map(|(&id, line)| DecidingGroup { id: id.to_owned(), line, place: None })
         .collect();
     DecidedBy { line: groups.iter().find_map(|group| group.line), groups, ..named }
 }
@@ -507,7 +517,7 @@ mod tests {
         let lines: Vec<_> = named.groups.iter().map(|g| (g.id.as_str(), g.line)).collect();
         assert_eq!(lines, [("sg-app", Some(39)), ("sg-db", Some(43))]);
         assert_eq!((named.line, named.implied), (Some(39), false));
-        assert_eq!(named.place("lab.toml").as_deref(), Some("lab.toml:39, lab.toml:43"));
+        assert_eq!(named.shown_place(&lab_toml).as_deref(), Some("lab.toml:39, lab.toml:43"));
     }
 
     /// `security-groups` promises the ids of groups.
@@ -523,7 +533,7 @@ mod tests {
     fn an_implied_rule_has_no_line() {
         let named = decided_by(RuleRef::Route(RTB_PRIVATE, 0), &snapshot());
         assert_eq!(named.rule.as_deref(), Some("10.0.0.0/16 -> local in rtb-private"));
-        assert_eq!((named.line, named.place("lab.toml")), (None, Some("(implied)".into())));
+        assert_eq!((named.line, named.shown_place(&lab_toml)), (None, Some("(implied)".into())));
     }
 
     #[test]

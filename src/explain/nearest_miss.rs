@@ -21,6 +21,9 @@ pub struct NearestMiss {
     pub id: String,
     /// The rule's line in the lab file.
     pub line: Option<Line>,
+    /// Its place in the source that the lab file is made from, if it is made from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// What matched and what did not.
     pub text: String,
     /// Whether the protocol matched.
@@ -58,6 +61,7 @@ pub(super) fn named(
         rule: decided_by.to_string(),
         id: decided_by.id,
         line: decided_by.line,
+        place: None,
         text: found.map_or_else(String::new, |r| {
             text(r, &miss, packet, (remote, lost), direction, snapshot)
         }),

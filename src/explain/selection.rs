@@ -134,8 +134,7 @@ fn service(
     snapshot: &Snapshot,
 ) -> Result<(Option<String>, Option<u16>), SelectionError> {
     let reference = TaskRef::parse(word, snapshot)?;
-    let number = word.contains('/').then_some(reference.number);
-    Ok((Some(service_name(snapshot, reference.service).to_owned()), number))
+    Ok((Some(service_name(snapshot, reference.service).to_owned()), reference.number))
 }
 
 /// The id of what has this id or this device.

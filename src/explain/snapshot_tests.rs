@@ -1,7 +1,10 @@
 //! What people and scripts read, word for word, for one packet of each kind.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use super::evidence::explanation;
+use super::paint::Paint;
 use super::testing::*;
+use super::text::{headline, packet, rest, task_of};
 use super::*;
 use crate::packet::{Outside, Tuple};
 use crate::pipeline::{Component, Denial, Detail, Evidence, Outcome, Reason, Stage, Step};
@@ -11,15 +14,21 @@ use crate::vpc::*;
 use std::net::Ipv4Addr;
 
 fn text(evidence: &Evidence, snapshot: &Snapshot) -> String {
-    let mut text = Vec::new();
-    explain_text(&mut text, evidence, snapshot, "lab.toml", false).unwrap();
+    shown(evidence, snapshot, false)
+}
+
+/// Shows one packet for people.
+fn shown(evidence: &Evidence, snapshot: &Snapshot, color: bool) -> String {
+    let (mut text, paint) = (Vec::new(), Paint(color));
+    headline(&mut text, evidence, paint).unwrap();
+    packet(&mut text, evidence, snapshot, &|task| task_of(task, snapshot)).unwrap();
+    rest(&mut text, evidence, snapshot, &lab_toml, paint).unwrap();
     String::from_utf8(text).unwrap()
 }
 
+/// Shows one packet for programs.
 fn json(evidence: &Evidence, snapshot: &Snapshot) -> String {
-    let mut text = Vec::new();
-    explain_json(&mut text, evidence, snapshot).unwrap();
-    String::from_utf8(text).unwrap()
+    serde_json::to_string_pretty(&explanation(evidence, snapshot)).unwrap() + "\n"
 }
 
 #[test]
@@ -170,9 +179,8 @@ fn regression_no_way_to_the_internet_is_proposed_for_a_private_nat_gateway() {
 #[test]
 fn colour_only_when_asked() {
     let evidence = through_nat();
-    let mut coloured = Vec::new();
-    explain_text(&mut coloured, &evidence, &snapshot(), "lab.toml", true).unwrap();
-    assert!(coloured.starts_with(b"\x1b[32mFORWARD\x1b[0m\n"));
+    let coloured = shown(&evidence, &snapshot(), true);
+    assert!(coloured.starts_with("\x1b[32mFORWARD\x1b[0m\n"));
     assert!(!text(&evidence, &snapshot()).contains('\x1b'));
 }
 

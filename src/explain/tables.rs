@@ -29,17 +29,19 @@ pub fn print<R: Row>(w: &mut dyn Write, rows: &[R], json: bool) -> io::Result<()
     if rows.is_empty() {
         return writeln!(w, "{}", R::EMPTY);
     }
+    lines(R::HEADER, rows.iter().map(Row::cells)).iter().try_for_each(|line| writeln!(w, "{line}"))
+}
+
+/// Draws a table, line by line.
+pub(super) fn lines(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<String> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(R::HEADER.iter().copied());
-    table.add_rows(rows.iter().map(Row::cells));
+    table.set_header(headings.iter().copied());
+    table.add_rows(rows);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    for line in table.lines() {
-        writeln!(w, "{}", line.trim_end())?;
-    }
-    Ok(())
+    table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
 impl Row for FlowRow {

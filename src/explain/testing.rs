@@ -28,6 +28,11 @@ pub(crate) const NAT_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 pub(crate) const ORDERS_DB_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 pub(crate) const EXAMPLE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 
+/// Names a line of a lab file that is called `lab.toml`.
+pub(crate) fn lab_toml(line: Line) -> String {
+    format!("lab.toml:{line}")
+}
+
 /// The snapshot, with task 1 of `web` at work.
 pub(crate) fn snapshot() -> Snapshot {
     Snapshot::build(Generation(3), parts()).with_task(Task {
@@ -73,6 +78,7 @@ pub(crate) fn parts() -> Parts {
         resources: vec![Resource {
             network_interface: None,
             aliases: vec!["db.corp.example".to_owned()],
+            public_dns_name: false,
             endpoint: None,
             private_dns: None,
             name: "orders-db".into(),

@@ -2,30 +2,24 @@
 
 use super::evidence::{NamedStep, destination_name, explanation};
 use super::fix::fix;
-use super::names;
+use super::names::{self, Places};
 use super::nearest_miss::NearestMiss;
 use super::paint::{Paint, Style};
 use crate::pipeline::{Detail, Evidence, Outcome, Stage, Step};
-use crate::vpc::Snapshot;
+use crate::vpc::{Snapshot, Task};
 use std::io::{self, Write};
 
-/// Writes the answer of `egret explain`. `file_name` is how the lab file is called in `file:line`.
-///
-/// # Errors
-/// Those of `w`.
-pub fn explain_text(
+/// Writes what follows the packet: stage by stage, and how to fix it.
+pub(super) fn rest(
     w: &mut dyn Write,
     evidence: &Evidence,
     snapshot: &Snapshot,
-    file_name: &str,
-    color: bool,
+    places: Places<'_>,
+    paint: Paint,
 ) -> io::Result<()> {
     let explanation = explanation(evidence, snapshot);
-    let paint = Paint(color);
-    headline(w, evidence, paint)?;
-    packet(w, evidence, snapshot)?;
     writeln!(w)?;
-    steps(w, evidence, snapshot, &explanation.steps, file_name, paint)?;
+    steps(w, evidence, snapshot, &explanation.steps, places, paint)?;
     writeln!(w)?;
     writeln!(w, "{}", explanation.sentence)?;
     match explanation.hint {
@@ -34,15 +28,16 @@ pub fn explain_text(
                 writeln!(w, "code: {code}")?;
             }
             if let Some(miss) = &explanation.nearest_miss {
-                nearest_miss(w, miss, file_name)?;
+                nearest_miss(w, miss, places)?;
             }
-            way_out(w, evidence, snapshot, hint, file_name, paint)
+            way_out(w, evidence, snapshot, hint, places, paint)
         }
         None => Ok(()),
     }
 }
 
-fn headline(w: &mut dyn Write, evidence: &Evidence, paint: Paint) -> io::Result<()> {
+/// Writes the verdict on one packet.
+pub(super) fn headline(w: &mut dyn Write, evidence: &Evidence, paint: Paint) -> io::Result<()> {
     match evidence.denial {
         Some(denial) => {
             writeln!(w, "{}", paint.with(Style::Bad, &format!("DROP {}", denial.reason)))
@@ -51,7 +46,13 @@ fn headline(w: &mut dyn Write, evidence: &Evidence, paint: Paint) -> io::Result<
     }
 }
 
-fn packet(w: &mut dyn Write, evidence: &Evidence, snapshot: &Snapshot) -> io::Result<()> {
+/// Writes the packet, as it is sent and as it arrives, and who sends it.
+pub(super) fn packet(
+    w: &mut dyn Write,
+    evidence: &Evidence,
+    snapshot: &Snapshot,
+    sender: &dyn Fn(&Task) -> String,
+) -> io::Result<()> {
     match destination_name(evidence, snapshot) {
         Some(name) => writeln!(w, "packet: {} ({name})", evidence.inside)?,
         None => writeln!(w, "packet: {}", evidence.inside)?,
@@ -62,12 +63,14 @@ fn packet(w: &mut dyn Write, evidence: &Evidence, snapshot: &Snapshot) -> io::Re
         writeln!(w, "arrives as: {outside}")?;
     }
     match snapshot.task(evidence.inside.src()) {
-        Some(task) => {
-            let service = names::service_name(snapshot, task.service);
-            writeln!(w, "service: {service}, task {}", task.number)
-        }
+        Some(task) => writeln!(w, "service: {}", sender(task)),
         None => writeln!(w, "service: none; no task has {}", evidence.inside.src()),
     }
+}
+
+/// Names the service and the number of a task.
+pub(super) fn task_of(task: &Task, snapshot: &Snapshot) -> String {
+    format!("{}, task {}", names::service_name(snapshot, task.service), task.number)
 }
 
 /// A step as it is shown: mark, stage, component, and what is said about it.
@@ -83,7 +86,7 @@ fn steps(
     evidence: &Evidence,
     snapshot: &Snapshot,
     named: &[NamedStep],
-    file_name: &str,
+    places: Places<'_>,
     paint: Paint,
 ) -> io::Result<()> {
     let lines: Vec<Line<'_>> = evidence
@@ -94,7 +97,7 @@ fn steps(
             outcome: step.outcome,
             stage: &named.stage,
             component: &named.component,
-            text: said(step, named, snapshot, file_name),
+            text: said(step, named, snapshot, places),
         })
         .collect();
     let stage_width = lines.iter().map(|l| l.stage.len()).max().unwrap_or(0);
@@ -115,9 +118,9 @@ fn steps(
 }
 
 /// The rule with its place, then the detail; what another column or the end of the answer says is left out.
-fn said(step: &Step, named: &NamedStep, snapshot: &Snapshot, file_name: &str) -> String {
+fn said(step: &Step, named: &NamedStep, snapshot: &Snapshot, places: Places<'_>) -> String {
     let rule = step.rule.map(|rule| names::decided_by(rule, snapshot));
-    let place = rule.as_ref().and_then(|rule| rule.place(file_name));
+    let place = rule.as_ref().and_then(|rule| rule.shown_place(places));
     let itself = [named.component.as_str(), &named.stage];
     let name = named.rule.clone().filter(|rule| !itself.contains(&rule.as_str()));
     let dropped = step.outcome == Outcome::Drop;
@@ -152,17 +155,18 @@ fn mark(outcome: Outcome) -> (&'static str, Style) {
     }
 }
 
-fn nearest_miss(w: &mut dyn Write, miss: &NearestMiss, file_name: &str) -> io::Result<()> {
+fn nearest_miss(w: &mut dyn Write, miss: &NearestMiss, places: Places<'_>) -> io::Result<()> {
     match miss.line {
         Some(line) => {
-            writeln!(w, "nearest miss: {} ({file_name}:{line}) {}", short(&miss.rule), miss.text)
+            let (rule, place) = (short(&miss.rule), places(line));
+            writeln!(w, "nearest miss: {rule} ({place}) {}", miss.text)
         }
         None => writeln!(w, "nearest miss: {} {}", miss.rule, miss.text),
     }
 }
 
-/// `sgr 2 of sg-app` without what the rule says: the comparison follows it.
-fn short(rule: &str) -> &str {
+/// Returns `sgr 2 of sg-app` without what the rule says: the comparison follows it.
+pub(super) fn short(rule: &str) -> &str {
     rule.split_once(" (").map_or(rule, |(name, _)| name)
 }
 
@@ -171,14 +175,14 @@ fn way_out(
     evidence: &Evidence,
     snapshot: &Snapshot,
     hint: &str,
-    file_name: &str,
+    places: Places<'_>,
     paint: Paint,
 ) -> io::Result<()> {
     writeln!(w, "{} {hint}", paint.with(Style::Note, "fix:"))?;
     let Some(fix) = fix(evidence, snapshot) else { return Ok(()) };
     let place = match fix.at {
         0 => "implied: give it a section of its own".to_owned(),
-        line => format!("{file_name}:{line}"),
+        line => places(line),
     };
     writeln!(w, "     {} of {} ({place}):", fix.action, fix.id)?;
     writeln!(w, "     {}", paint.with(Style::Note, &fix.rule))

@@ -61,17 +61,19 @@ pub(super) fn judge<R: Recorder>(
     recorder: &mut R,
 ) -> Judged {
     let Received { device, bytes, vnet } = received;
-    let mut packet = match Packet::parse(bytes, vnet) {
+    // Used where it was made: a copy has to wait until all that was just written is there.
+    let mut parsed = Packet::parse(bytes, vnet);
+    let packet = match &mut parsed {
         Ok(packet) => packet,
-        Err(malformed) => return drop_malformed(moment, device, Reason::from(malformed)),
+        Err(malformed) => return drop_malformed(moment, device, Reason::from(*malformed)),
     };
     let tuple = packet.tuple();
     let Moment { tables, now, snapshot } = *moment;
     let arrival = Arrival::of(snapshot, device, tuple.dst);
     let first = packet.fragment() == Fragment::First;
-    let first = first.then(|| DatagramKey::of(arrival.space, &packet));
+    let first = first.then(|| DatagramKey::of(arrival.space, packet));
     let mut context = Context { tables, now, snapshot, arrival, answer, recorder };
-    let verdict = handle(&mut context, &mut packet);
+    let verdict = handle(&mut context, packet);
     let releases = first.filter(|datagram| tables.fragments.holds(datagram));
     let (len, fragments_to) = (packet.len(), packet.fragments_to());
     let offload = packet.is_marked().then(|| FlowKey::new(arrival.space, tuple));

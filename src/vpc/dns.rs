@@ -167,12 +167,16 @@ impl Names {
     pub(super) fn build(parts: &Parts) -> Self {
         let mut public = Zone::default();
         for host in &parts.internet_hosts {
-            public.add_host(&host.name, &host.aliases, host.address);
+            public.add_host(&host.name, host.address);
+            host.aliases.iter().for_each(|alias| public.add_host(alias, host.address));
         }
         let mut vpcs: Vec<View> = parts.vpcs.iter().map(|_| View::default()).collect();
         for resource in &parts.resources {
             let vpc = parts.subnets[resource.subnet.get()].vpc;
-            vpcs[vpc.get()].own.add_host(&resource.name, &resource.aliases, resource.address);
+            let view = &mut vpcs[vpc.get()];
+            view.own.add_host(&resource.name, resource.address);
+            let zone = if resource.public_dns_name { &mut public } else { &mut view.own };
+            resource.aliases.iter().for_each(|alias| zone.add_host(alias, resource.address));
             if let (Some(name), true) =
                 (&resource.private_dns, parts.vpcs[vpc.get()].has_private_names())
             {
@@ -189,14 +193,16 @@ impl Names {
 }
 
 impl View {
-    /// An interface of an endpoint with private DNS, in the managed zone of its service (spec 7.2).
+    /// Adds an interface of an endpoint with private DNS to the managed zone of its service (spec 7.2). A wildcard is in
+    /// the zone of the name below which it is.
     fn add_endpoint(&mut self, service: &str, address: Ipv4Addr) {
-        let name = canonical_name(service);
+        let service = canonical_name(service);
+        let name = service.strip_prefix("*.").unwrap_or(&service);
         match self.private.iter_mut().find(|zone| zone.name == name) {
-            Some(zone) => zone.add_host(&name, &[], address),
+            Some(zone) => zone.add_host(&service, address),
             None => {
-                let mut zone = Zone::private(&name, &[]);
-                zone.add_host(&name, &[], address);
+                let mut zone = Zone::private(name, &[]);
+                zone.add_host(&service, address);
                 self.private.push(zone);
             }
         }
@@ -212,11 +218,9 @@ impl Zone {
         zone
     }
 
-    fn add_host(&mut self, name: &str, aliases: &[String], address: Ipv4Addr) {
-        for name in std::iter::once(name).chain(aliases.iter().map(String::as_str)) {
-            let (name, data) = (canonical_name(name), RecordData::A(address));
-            self.add(DnsRecord { name, ttl: TTL, data });
-        }
+    fn add_host(&mut self, name: &str, address: Ipv4Addr) {
+        let (name, data) = (canonical_name(name), RecordData::A(address));
+        self.add(DnsRecord { name, ttl: TTL, data });
     }
 
     fn add(&mut self, record: DnsRecord) {
@@ -430,7 +434,15 @@ records = [{ name = "*", type = "A", values = ["10.0.1.77"] }, { name = "x.y", t
 
     /// The service's public name is an internet host's as well; the endpoint is in two zones.
     fn with_endpoint(attributes: &str, endpoint: &str) -> Snapshot {
-        let text = format!(
+        lowered(&endpoint_lab(attributes, endpoint))
+    }
+
+    fn lowered(text: &str) -> Snapshot {
+        Lab::parse("lab.toml", text).unwrap().lower(Generation(1))
+    }
+
+    fn endpoint_lab(attributes: &str, endpoint: &str) -> String {
+        format!(
             r#"
 [[vpc]]
 id = "vpc"
@@ -459,8 +471,7 @@ name = "sqs.us-east-1.amazonaws.com"
 aliases = ["queue.sqs.us-east-1.amazonaws.com"]
 address = "203.0.113.30"
 "#
-        );
-        Lab::parse("lab.toml", &text).unwrap().lower(Generation(1))
+        )
     }
 
     fn addresses(snapshot: &Snapshot, vpc: Option<u16>, name: &str) -> Vec<[u8; 4]> {
@@ -501,9 +512,86 @@ address = "203.0.113.30"
             let public = addresses(&snapshot, Some(0), SQS);
             assert_eq!(public, [[203, 0, 113, 30]], "{attributes} {endpoint}");
             let own = "vpce-sqs.sqs.us-east-1.vpce.amazonaws.com";
-            assert_eq!(addresses(&snapshot, Some(0), own), OF_ENDPOINT);
             let of_zone = "vpce-sqs-us-east-1b.sqs.us-east-1.vpce.amazonaws.com";
-            assert_eq!(addresses(&snapshot, Some(0), of_zone), OF_ENDPOINT[1..]);
+            for vpc in [Some(0), None] {
+                assert_eq!(addresses(&snapshot, vpc, own), OF_ENDPOINT);
+                assert_eq!(addresses(&snapshot, vpc, of_zone), OF_ENDPOINT[1..]);
+            }
+        }
+    }
+
+    /// Two VPCs, a database with a public name in the first.
+    const PUBLIC_NAME: &str = r#"
+[[vpc]]
+id = "vpc-a"
+cidr = "10.0.0.0/16"
+[[vpc]]
+id = "vpc-b"
+cidr = "10.1.0.0/16"
+enable_dns_hostnames = true
+[[subnet]]
+id = "subnet-a"
+vpc = "vpc-a"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+[[resource]]
+name = "db"
+aliases = ["Orders.c1.us-east-1.rds.amazonaws.com"]
+public_dns_name = true
+subnet = "subnet-a"
+address = "10.0.1.10"
+"#;
+    const ORDERS: &str = "orders.c1.us-east-1.rds.amazonaws.com";
+
+    #[test]
+    fn a_public_name_leads_to_the_private_address_from_everywhere() {
+        let snapshot = lowered(PUBLIC_NAME);
+        for vpc in [Some(0), Some(1), None] {
+            assert_eq!(addresses(&snapshot, vpc, ORDERS), [[10, 0, 1, 10]], "{vpc:?}");
+        }
+        assert_eq!(addresses(&snapshot, Some(0), "db"), [[10, 0, 1, 10]]);
+        for vpc in [Some(1), None] {
+            assert!(addresses(&snapshot, vpc, "db").is_empty(), "the label is its VPC's");
+        }
+        for text in ["public_dns_name = false", ""] {
+            let private = lowered(&PUBLIC_NAME.replace("public_dns_name = true", text));
+            assert_eq!(addresses(&private, Some(0), ORDERS), [[10, 0, 1, 10]]);
+            for vpc in [Some(1), None] {
+                assert!(addresses(&private, vpc, ORDERS).is_empty(), "{vpc:?} {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_private_zone_shadows_a_public_name_in_its_vpc_only() {
+        let zone = "[[private_zone]]\nname = \"rds.amazonaws.com\"\nvpcs = [\"vpc-b\"]";
+        let snapshot = lowered(&format!("{PUBLIC_NAME}{zone}"));
+        assert!(addresses(&snapshot, Some(1), ORDERS).is_empty());
+        for vpc in [Some(0), None] {
+            assert_eq!(addresses(&snapshot, vpc, ORDERS), [[10, 0, 1, 10]]);
+        }
+    }
+
+    /// An image registry has the account's number in its name.
+    #[test]
+    fn an_endpoint_of_image_registries_answers_for_every_account() {
+        let lab = |attributes| {
+            let lab = endpoint_lab(attributes, "");
+            lowered(&lab.replace("com.amazonaws.us-east-1.sqs", "com.amazonaws.us-east-1.ecr.dkr"))
+        };
+        let seen = lab("enable_dns_hostnames = true");
+        let apex = "dkr.ecr.us-east-1.amazonaws.com";
+        for below in ["123456789012", "210987654321", "a.b"] {
+            let name = format!("{below}.{apex}");
+            assert_eq!(addresses(&seen, Some(0), &name), OF_ENDPOINT, "{name}");
+            assert!(addresses(&seen, None, &name).is_empty());
+            assert!(addresses(&lab(""), Some(0), &name).is_empty());
+        }
+        let answer = seen.resolve(Some(VpcIx(0)), apex, RecordType::A);
+        assert_eq!((answer.outcome, answer.zone.as_str()), (Lookup::NoData, apex));
+        for name in ["api.ecr.us-east-1.amazonaws.com", "1.dkr.ecr.us-west-2.amazonaws.com"] {
+            let answer = seen.resolve(Some(VpcIx(0)), name, RecordType::A);
+            assert_eq!(answer.outcome, Lookup::NoSuchName, "{name}");
         }
     }
 

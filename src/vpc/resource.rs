@@ -11,10 +11,14 @@ pub struct Resource {
     pub name: String,
     /// Further names, for the resolver.
     pub aliases: Vec<String>,
+    /// Puts the aliases into the public DNS, so that they resolve in every VPC and outside, as AWS's names of managed
+    /// databases, caches and endpoints.
+    pub public_dns_name: bool,
     /// The interface endpoint that this is an interface of.
     pub endpoint: Option<InterfaceEndpoint>,
     /// The service's public name, where the endpoint has private DNS: in a VPC with both DNS attributes it is a zone of
-    /// its own, with the addresses of all of the endpoint's interfaces (spec 7.2).
+    /// its own, with the addresses of all of the endpoint's interfaces (spec 7.2). A wildcard, such as
+    /// `*.dkr.ecr.us-east-1.amazonaws.com`, is in the zone below it.
     pub private_dns: Option<String>,
     /// The subnet of its interface.
     pub subnet: SubnetIx,

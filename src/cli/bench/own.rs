@@ -182,6 +182,8 @@ async fn explain(client: &Client, from: &str, to: &str) -> Result<ExplainAnswer,
     let request = ExplainRequest {
         task: from.to_owned(),
         destination: to.to_owned(),
+        protocol: None,
+        running: false,
         source_port: None,
         color: false,
     };

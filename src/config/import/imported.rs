@@ -164,24 +164,9 @@ impl Imported {
         found
     }
 
-    /// A text that names lines of the lab file, which nobody has written, with their places in the source instead.
-    #[must_use]
-    pub fn name_places(&self, text: &str) -> String {
-        let label = format!("{}:", self.lab.file);
-        let mut named = String::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once(&label) {
-            named.push_str(before);
-            let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-            let (line, behind) = after.split_at(digits);
-            match line.parse().ok().and_then(|line| place(line, &self.origins)) {
-                Some(origin) => named.push_str(&origin.to_string()),
-                None => named.extend([&label, line]),
-            }
-            rest = behind;
-        }
-        named.push_str(rest);
-        named
+    /// Returns the place in the source of what a line of the lab file says, which nobody has written.
+    pub fn place(&self, line: Line) -> Option<&Origin> {
+        place(line, &self.origins)
     }
 }
 

@@ -7,9 +7,10 @@ use crate::config::spec::{InternetHost, Resource};
 use crate::config::text;
 use crate::vpc::Listen;
 
-pub(super) const RESOURCE: [&str; 8] = [
+pub(super) const RESOURCE: [&str; 9] = [
     "name",
     "aliases",
+    "public_dns_name",
     "subnet",
     "address",
     "security_groups",
@@ -39,6 +40,7 @@ pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
         source_dest_check,
         name: name?,
         aliases: aliases(section),
+        public_dns_name: public_dns_name(section),
         subnet: subnet?,
         address: address?,
         security_groups,
@@ -55,6 +57,22 @@ pub(super) fn internet_host(section: &Section<'_>) -> Option<InternetHost> {
     let listen = listen(section);
     let aliases = aliases(section);
     Some(InternetHost { name: name?, aliases, address: address?, listen, line: section.line() })
+}
+
+/// Reads whether the aliases are in the public DNS, as AWS's names of managed databases and caches are.
+fn public_dns_name(section: &Section<'_>) -> bool {
+    let public = section.get("public_dns_name").and_then(|v| v.boolean());
+    let Some(public) = public.filter(|public| public.value) else { return false };
+    if section.get("aliases").is_none_or(|names| names.elements().is_empty()) {
+        section.reader.report.error(
+            public.span,
+            "public-name-without-alias",
+            "this resource has no alias, so it has no name that could be public",
+            "write the name that AWS gives it, such as \
+             aliases = [\"orders.c1x2y3.us-east-1.rds.amazonaws.com\"]",
+        );
+    }
+    true
 }
 
 /// Further names that the resolver has.

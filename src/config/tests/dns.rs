@@ -84,6 +84,12 @@ fn mistakes_elsewhere() {
         "\"a b\"",
         "[[internet_host]]\nname = \"h\"\naddress = \"203.0.113.77\"\naliases = [\"a b\"]",
     );
+    let resource = "[[resource]]\nname = \"r\"\nsubnet = \"subnet-a\"\naddress = \"10.0.1.77\"\n";
+    for aliases in ["", "aliases = []\n"] {
+        let public = format!("{resource}{aliases}public_dns_name = true");
+        mistake("public-name-without-alias", "true", &public);
+    }
+    mistake("wrong-type", "\"yes\"", &format!("{resource}public_dns_name = \"yes\""));
     mistake("out-of-range", "0", "[limits]\ndns_packets_per_second = 0");
     let vpc = "[[vpc]]\nid = \"vpc-c\"\ncidr = \"10.7.0.0/16\"\nenable_dns_support = \"yes\"";
     mistake("wrong-type", "\"yes\"", vpc);
@@ -91,6 +97,24 @@ fn mistakes_elsewhere() {
         "namespace-clash",
         "\"services\"",
         "[[vpc]]\nid = \"services\"\ncidr = \"10.7.0.0/16\"",
+    );
+}
+
+#[test]
+fn a_name_that_becomes_public_is_a_change_of_its_resource() {
+    let public = |public: bool| {
+        lab(&based(&format!(
+            "[[resource]]\nname = \"r\"\nsubnet = \"subnet-a\"\naddress = \"10.0.1.77\"\n\
+             aliases = [\"r.c1.us-east-1.rds.amazonaws.com\"]\npublic_dns_name = {public}\n"
+        )))
+    };
+    let all = crate::config::changes::changes(&public(false), &public(true));
+    let [change] = all.as_slice() else { panic!("one change: {all:?}") };
+    let details: Vec<_> = change.details.iter().map(|detail| detail.name.as_str()).collect();
+    assert_eq!((change.kind.as_str(), change.id.as_str()), ("resource", "r"));
+    assert_eq!(
+        details,
+        ["alias r.c1.us-east-1.rds.amazonaws.com", "public alias r.c1.us-east-1.rds.amazonaws.com"]
     );
 }
 
@@ -130,6 +154,8 @@ fn a_vpc_without_both_attributes_is_warned_about_in_an_endpoint_with_private_dns
     check("enable_dns_support = false\nenable_dns_hostnames = true", sqs, Some(says));
     check("enable_dns_hostnames = true", sqs, None);
     check("", &format!("{sqs}\nprivate_dns_enabled = false"), None);
+    let dkr = "service = \"com.amazonaws.us-east-1.ecr.dkr\"";
+    check("", dkr, Some(&says.replace("sqs", "*.dkr.ecr")));
     check("", "service = \"com.amazonaws.vpce.us-east-1.vpce-svc-1\"", None);
 }
 

@@ -1,7 +1,7 @@
 //! The boundaries of destination addresses: between two neighbouring ones nothing can tell addresses apart, neither the
 //! configuration nor what is built into the walk.
 
-use super::ranges::{cut_around, sorted};
+use super::ranges::{Ranges, cut_around, sorted};
 use crate::vpc::{Peer, Snapshot, exempt};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -21,6 +21,14 @@ const BUILT_IN: [(Ipv4Addr, u8); 8] = [
 /// Returns the first and the last address of a block.
 pub(super) fn block(network: Ipv4Network) -> (u32, u32) {
     (network.network().to_bits(), network.broadcast().to_bits())
+}
+
+/// Returns the public unicast addresses: all but those of the blocks that the walk itself knows. The blocks for
+/// documentation are public here, because a lab's internet has its hosts there.
+pub fn public_unicast() -> Ranges {
+    let special =
+        BUILT_IN.into_iter().filter_map(|(base, prefix)| Ipv4Network::new(base, prefix).ok());
+    Ranges::of(0, u32::MAX).difference(&Ranges::new(special.map(block)))
 }
 
 /// Lists where a cell of destination addresses may begin, ascending.

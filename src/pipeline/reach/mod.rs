@@ -36,6 +36,7 @@ mod stretch;
 pub use answer::{Answer, Class, GatewayAddress, Interrupted, SetVerdict, Share};
 pub use ask::ask;
 pub use attachments::{Addresses, Asked, Tasks, attachments, tasks_at};
+pub use cuts::public_unicast;
 pub use ports::{PortRange, Ports};
 pub use question::Question;
 pub use ranges::{Range, Ranges};

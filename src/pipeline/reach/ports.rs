@@ -61,6 +61,12 @@ impl Ports {
         })
     }
 
+    /// Returns what is in either set.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        Self(self.0.union(&other.0))
+    }
+
     /// Decides whether a protocol with a destination port is in the set; an ICMP message is its echo request.
     pub fn contains(&self, protocol: Protocol, port: u16) -> bool {
         self.0.contains(position(protocol, port))

@@ -97,5 +97,7 @@ fn it_is_known_by_its_own_names_and_with_private_dns_by_the_services() {
         |service: &str| names(&with(&text, "com.amazonaws.us-east-1.secretsmanager", service)).1;
     let turned = of("com.amazonaws.us-east-1.ecr.api").unwrap();
     assert_eq!(turned, "api.ecr.us-east-1.amazonaws.com");
+    let registries = of("com.amazonaws.us-east-1.ecr.dkr").unwrap();
+    assert_eq!(registries, "*.dkr.ecr.us-east-1.amazonaws.com");
     assert_eq!(of("com.amazonaws.vpce.us-east-1.vpce-svc-1"), None, "somebody's own service");
 }

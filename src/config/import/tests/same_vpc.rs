@@ -3,10 +3,8 @@
 
 use crate::config::Lab;
 use crate::config::import::{Imported, Order};
-use crate::explain::Target;
-use crate::flow::Instant;
-use crate::packet::Inside;
-use crate::pipeline::Engine;
+use crate::explain::{self, Asking};
+use crate::pipeline::reach::{Addresses, Tasks};
 use crate::vpc::{Generation, Task};
 
 /// The formats of the VPC of `examples`. The first is an account's own word.
@@ -43,7 +41,6 @@ fn import(source: &str) -> Imported {
 /// One line for each packet of the grid: who, where to, by which stages, and what became of it.
 fn verdicts(lab: &Lab) -> Vec<String> {
     let snapshot = lab.lower(Generation::default());
-    let engine = Engine::new(0);
     let names = ["secretsmanager.us-east-1.amazonaws.com:443", "s3.us-east-1.amazonaws.com:443"];
     let grid =
         DESTINATIONS.iter().flat_map(|to| PORTS.iter().map(move |port| format!("{to}{port}")));
@@ -59,11 +56,18 @@ fn verdicts(lab: &Lab) -> Vec<String> {
             let task = Task { service, number, address, eni };
             let snapshot = lab.lower(Generation::default()).with_task(task);
             for to in &grid {
-                let target =
-                    Target::parse_for(to, &task, &snapshot).unwrap_or_else(|e| panic!("{e}"));
-                let (tuple, icmp) = target.packet(task.address, None);
-                let evidence =
-                    engine.explain(Instant::ZERO, &snapshot, &task, Inside::new(tuple), icmp);
+                let asking = Asking {
+                    service: task.service,
+                    tasks: Tasks::One(task),
+                    addresses: Addresses::Real,
+                    pool: lab.task_cidr,
+                    destination: to,
+                    protocol: None,
+                    source_port: None,
+                };
+                let explained = explain::ask(&snapshot, &asking, &mut || true)
+                    .unwrap_or_else(|error| panic!("{error}"));
+                let evidence = explained.sample().unwrap_or_else(|| panic!("{to} has no address"));
                 let stages: Vec<String> =
                     evidence.steps.iter().map(|step| format!("{:?}", step.stage)).collect();
                 let outcome = match evidence.denial {

@@ -1,0 +1,151 @@
+//! Explains sets of packets by the configuration of a running lab, without holding up the lab.
+
+use super::attach;
+use super::running::Running;
+use super::shared::{Problem, Shared};
+use crate::explain::{self, Asking, Explained, TaskRef};
+use crate::flow::Instant;
+use crate::linux::clock;
+use crate::pipeline::Engine;
+use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
+use crate::vpc::{ServiceIx, Snapshot};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use ipnetwork::Ipv4Network;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What `POST /v1/explain` takes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExplainRequest {
+    /// `SERVICE[/N]`.
+    pub task: String,
+    /// `DEST[:PORTS][/PROTO]`.
+    pub destination: String,
+    /// The protocol, by name or number.
+    #[serde(default)]
+    pub protocol: Option<String>,
+    /// True to ask for the tasks that run now only.
+    #[serde(default)]
+    pub running: bool,
+    /// The task's source port, or the ICMP identifier.
+    pub source_port: Option<u16>,
+    /// True if the text is for a terminal with colours.
+    pub color: bool,
+}
+
+/// What it answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExplainAnswer {
+    /// True if all packets would pass.
+    pub passes: bool,
+    /// For people.
+    pub text: String,
+    /// For programs.
+    pub json: serde_json::Value,
+}
+
+/// A question, with what is needed of the lab to answer it.
+struct Job {
+    engine: Arc<Engine>,
+    snapshot: Arc<Snapshot>,
+    service: ServiceIx,
+    tasks: Tasks,
+    pool: Ipv4Network,
+    file: String,
+    request: ExplainRequest,
+}
+
+/// Says that an answer is not wanted any more, once it is dropped with the call of a client that has gone.
+struct Wanted(Arc<AtomicBool>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Answers `POST /v1/explain`.
+pub(super) async fn explain(
+    State(shared): State<Shared>,
+    Json(request): Json<ExplainRequest>,
+) -> Response {
+    let job = Job::new(&*shared.running.lock().await, request);
+    let answer = match job {
+        Ok(job) => job.run(shared).await,
+        Err(error) => Err(error),
+    };
+    match answer {
+        Ok(answer) => Json(answer).into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, Json(Problem { error })).into_response(),
+    }
+}
+
+impl Job {
+    fn new(running: &Running, request: ExplainRequest) -> Result<Self, String> {
+        let snapshot = running.snapshot();
+        let reference = TaskRef::parse(&request.task, &snapshot).map_err(|e| e.to_string())?;
+        let TaskRef { service, number } = reference;
+        let tasks = match number {
+            Some(number) => {
+                let task = attach::find(running, service, number);
+                Tasks::One(task.ok_or_else(|| no_task(&request.task))?)
+            }
+            None if request.running => Tasks::Running,
+            None => Tasks::Possible,
+        };
+        let (engine, lab) = (Arc::clone(&running.engine), running.lab());
+        let (pool, file) = (lab.task_cidr, lab.file.clone());
+        Ok(Self { engine, snapshot, service, tasks, pool, file, request })
+    }
+
+    /// Answers on a thread of its own, until the client goes away or the lab ends.
+    async fn run(self, shared: Shared) -> Result<ExplainAnswer, String> {
+        let wanted = Wanted(Arc::new(AtomicBool::new(true)));
+        let (is_wanted, ended) = (Arc::clone(&wanted.0), shared.ended());
+        let mut goes_on = move || is_wanted.load(Ordering::Relaxed) && !*ended.borrow();
+        let answer = tokio::task::spawn_blocking(move || self.answer(&mut goes_on));
+        let answer = answer.await.map_err(|fault| fault.to_string())?;
+        drop(wanted);
+        answer
+    }
+
+    fn answer(&self, goes_on: &mut dyn FnMut() -> bool) -> Result<ExplainAnswer, String> {
+        let asking = Asking {
+            service: self.service,
+            tasks: self.tasks,
+            addresses: Addresses::Real,
+            pool: self.pool,
+            destination: &self.request.destination,
+            protocol: self.request.protocol.as_deref(),
+            source_port: self.request.source_port,
+        };
+        let asked = explain::ask(&self.snapshot, &asking, goes_on);
+        let mut explained = asked.map_err(|error| error.to_string())?;
+        self.note_live(&mut explained);
+        let mut text = Vec::new();
+        let place = |line| format!("{}:{line}", self.file);
+        let written = explained.text(&mut text, &place, self.request.color);
+        written.map_err(|error| error.to_string())?;
+        let json = serde_json::to_value(explained.explanation());
+        Ok(ExplainAnswer {
+            passes: explained.verdict() == SetVerdict::Forward,
+            text: String::from_utf8_lossy(&text).into_owned(),
+            json: json.map_err(|error| error.to_string())?,
+        })
+    }
+
+    /// Tries a packet with the ports that are free now.
+    fn note_live(&self, explained: &mut Explained) {
+        let Some((task, inside, icmp)) = explained.live_packet() else { return };
+        let now = Instant(clock::now());
+        explained.note_live(&self.engine.explain(now, &self.snapshot, &task, inside, icmp));
+    }
+}
+
+fn no_task(task: &str) -> String {
+    format!("the lab has no task {task}; `egret ps` lists the tasks, `egret task add` makes one")
+}

@@ -1,0 +1,177 @@
+//! From what the user asks to the answer about a set of packets.
+
+use super::coverage::{address_spans, port_spans};
+use super::destination::Destination;
+use super::explained::{AskedQuestion, Explained, NotResolved, Outcome};
+use super::names;
+use super::resolution::{Found, Resolution, resolve};
+use super::target::TargetError;
+use super::url::without_user;
+use crate::pipeline::reach::{self, Addresses, Asked, Interrupted, Question, Tasks};
+use crate::vpc::{Egress, EniIx, ServiceIx, Snapshot, Task, VpcIx};
+use ipnetwork::Ipv4Network;
+use std::net::Ipv4Addr;
+
+/// The highest number that is tried for a task that does not run.
+const MOST_TASKS: u16 = 1000;
+
+/// What the user asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// The service.
+    pub service: ServiceIx,
+    /// Which of its tasks.
+    pub tasks: Tasks,
+    /// [`Addresses::Real`] of a running lab, [`Addresses::Open`] of a file.
+    pub addresses: Addresses,
+    /// The pool of the tasks' addresses.
+    pub pool: Ipv4Network,
+    /// `DEST`.
+    pub destination: &'a str,
+    /// `--protocol`.
+    pub protocol: Option<&'a str>,
+    /// `--source-port`.
+    pub source_port: Option<u16>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// A word means nothing.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Only tasks that run are asked, and none does.
+    #[error(
+        "service {0} has no task now; `egret task add {0}` makes one, or ask without --running"
+    )]
+    NoTask(String),
+    /// The answer is not wanted any more.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl From<Interrupted> for AskError {
+    fn from(Interrupted: Interrupted) -> Self {
+        Self::Interrupted
+    }
+}
+
+/// Answers what the user asks. `goes_on` is asked again and again whether the answer is still wanted.
+///
+/// # Errors
+/// What is wrong with the question, and what would be right; or that the answer is not wanted any more.
+pub fn ask(
+    snapshot: &Snapshot,
+    asking: &Asking<'_>,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Explained, AskError> {
+    let destination = Destination::parse(asking.destination, asking.protocol)?;
+    match resolve(&destination, vpc_of(asking.service, snapshot), snapshot)? {
+        Resolution::Found(found) => answer(snapshot, asking, found, goes_on),
+        Resolution::NotResolved { name, why, by_lab } => {
+            let by_address = match by_lab {
+                Some(found) => Some(Box::new(answer(snapshot, asking, found, goes_on)?)),
+                None => None,
+            };
+            let outcome = Outcome::NotResolved(NotResolved { name, why, by_address });
+            Ok(asking.explained(snapshot, snapshot.clone(), Found::nothing(), outcome))
+        }
+    }
+}
+
+/// Returns the VPC whose resolver the tasks ask; `None` for App Runner's own egress.
+fn vpc_of(service: ServiceIx, snapshot: &Snapshot) -> Option<VpcIx> {
+    let Egress::Vpc(connector) = snapshot.service(service).egress else { return None };
+    let subnet = snapshot.connector(connector).subnets.first()?;
+    Some(snapshot.subnet(*subnet).vpc)
+}
+
+fn answer(
+    snapshot: &Snapshot,
+    asking: &Asking<'_>,
+    found: Found,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Explained, AskError> {
+    let Asking { service, tasks, addresses, source_port, .. } = *asking;
+    let (completed, mut asked) = reach::attachments(snapshot, service, tasks, addresses);
+    if found.destinations.is_empty() {
+        return Err(TargetError::NoAddress(asking.destination.to_owned()).into());
+    }
+    if asked.is_empty() {
+        return Err(AskError::NoTask(names::service_name(snapshot, service).to_owned()));
+    }
+    let completed = with_a_task_each(completed, &mut asked, asking.pool);
+    let question = Question {
+        service,
+        attachments: asked,
+        gateway_addresses: addresses,
+        destinations: found.destinations.clone(),
+        ports: found.ports.clone(),
+        source_port,
+    };
+    let answer = reach::ask(&completed, &question, goes_on)?;
+    Ok(asking.explained(snapshot, completed, found, Outcome::Answered(answer)))
+}
+
+impl Asking<'_> {
+    fn explained(
+        &self,
+        lab: &Snapshot,
+        snapshot: Snapshot,
+        found: Found,
+        outcome: Outcome,
+    ) -> Explained {
+        let question = AskedQuestion {
+            service: names::service_name(lab, self.service).to_owned(),
+            tasks: match self.tasks {
+                Tasks::Possible => "possible".to_owned(),
+                Tasks::Running => "running".to_owned(),
+                Tasks::One(task) => task.number.to_string(),
+            },
+            destination: without_user(self.destination),
+            source_port: self.source_port,
+            destinations: address_spans(&found.destinations),
+            ports: port_spans(&found.ports),
+        };
+        Explained {
+            lab: lab.clone(),
+            snapshot,
+            service: self.service,
+            is_running: self.addresses == Addresses::Real,
+            question,
+            notes: found.notes,
+            outcome,
+            now: None,
+        }
+    }
+}
+
+/// Adds a task to each attachment that has none, with the number and the address that the next one there would get.
+fn with_a_task_each(mut snapshot: Snapshot, asked: &mut [Asked], pool: Ipv4Network) -> Snapshot {
+    for asked in asked.iter_mut().filter(|asked| asked.task.number == 0) {
+        let Some(task) = next_task(&snapshot, asked.task, pool) else { continue };
+        asked.task = task;
+        snapshot = snapshot.with_task(task);
+    }
+    snapshot
+}
+
+fn next_task(snapshot: &Snapshot, nobody: Task, pool: Ipv4Network) -> Option<Task> {
+    let Task { service, eni, .. } = nobody;
+    let is_unused = |number: &u16| {
+        let mut own = snapshot.tasks().filter(|task| task.service == service);
+        own.all(|task| task.number != *number)
+    };
+    let mut unused = (1..=MOST_TASKS).filter(is_unused);
+    let first = unused.clone().next()?;
+    let is_there = |number: &u16| is_attached(snapshot, service, *number, eni);
+    let number = unused.find(is_there).unwrap_or(first);
+    let own = pool.nth(number.into()).into_iter();
+    let is_free = |address: &Ipv4Addr| snapshot.task(*address).is_none();
+    let address = own.chain(pool.iter().skip(1)).find(is_free)?;
+    Some(Task { service, number, address, eni })
+}
+
+fn is_attached(snapshot: &Snapshot, service: ServiceIx, number: u16, eni: Option<EniIx>) -> bool {
+    snapshot.choose_eni(service, number) == eni
+}

@@ -1,0 +1,245 @@
+//! Classes of packets as a table, with those columns that tell the classes apart.
+
+use super::coverage::{addresses, joined, port_numbers, protocols};
+use super::explained::subnet_of;
+use super::names;
+use super::tables;
+use super::text::short;
+use crate::pipeline::reach::{Class, GatewayAddress, Ports, Ranges};
+use crate::vpc::Snapshot;
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+/// The widest that a table may be.
+const WIDTH: usize = 100;
+
+/// The most rows of a table.
+const MOST_ROWS: usize = 20;
+
+/// The column that is left out first.
+const RULE: &str = "DECIDED BY";
+
+/// How much of a table is drawn.
+struct Form {
+    /// The deciding rules too.
+    rules: bool,
+    /// The number of items of a list.
+    items: usize,
+    /// The widest cell; wider ones are cut.
+    cell: Option<usize>,
+}
+
+/// From whole to narrow.
+const FORMS: [Form; 9] = [
+    Form { rules: true, items: 8, cell: None },
+    Form { rules: true, items: 4, cell: None },
+    Form { rules: true, items: 3, cell: None },
+    Form { rules: true, items: 2, cell: None },
+    Form { rules: false, items: 3, cell: None },
+    Form { rules: false, items: 2, cell: None },
+    Form { rules: false, items: 1, cell: None },
+    Form { rules: false, items: 1, cell: Some(26) },
+    Form { rules: false, items: 1, cell: Some(22) },
+];
+
+/// One class: each column's list.
+#[derive(Clone, Debug)]
+pub(super) struct Listing {
+    counts: bool,
+    verdict: String,
+    reason: String,
+    decided_by: String,
+    share: String,
+    subnets: Vec<String>,
+    eni_addresses: Vec<String>,
+    tasks: Vec<String>,
+    source_ports: Vec<String>,
+    gateway_addresses: Vec<String>,
+    gateway_ports: Vec<String>,
+    destinations: Vec<String>,
+    ports: Vec<String>,
+}
+
+struct Column {
+    heading: &'static str,
+    cells: Vec<Vec<String>>,
+}
+
+/// Makes the row of a class.
+pub(super) fn listing(class: &Class, tasks: Option<Vec<String>>, snapshot: &Snapshot) -> Listing {
+    let rule = class.denial.map(|denial| denial.decided_by).or(class.admitted_by);
+    let decided_by = rule.map(|rule| names::decided_by(rule, snapshot).to_string());
+    let eni = class.eni_addresses.iter().flat_map(|(_, ranges)| ranges.iter());
+    let gateway = |address: &GatewayAddress| gateway_address(address, snapshot);
+    Listing {
+        counts: class.counts,
+        verdict: if class.passes() { "forward" } else { "drop" }.to_owned(),
+        reason: class.denial.map_or_else(|| "-".to_owned(), |d| d.reason.name().to_owned()),
+        decided_by: decided_by.map_or_else(|| "-".to_owned(), |rule| short(&rule).to_owned()),
+        share: if class.counts { percent(class.share.ratio()) } else { "not counted".to_owned() },
+        subnets: subnets(class, snapshot),
+        eni_addresses: addresses(&Ranges::new(eni)),
+        tasks: tasks.as_deref().map(self::tasks).unwrap_or_default(),
+        source_ports: class.source_ports.as_ref().map(port_numbers).unwrap_or_default(),
+        gateway_addresses: class.gateway_addresses.iter().map(gateway).collect(),
+        gateway_ports: class.gateway_ports.as_ref().map(port_numbers).unwrap_or_default(),
+        destinations: addresses(&class.destinations),
+        ports: ports(&class.ports),
+    }
+}
+
+/// Lists the subnets of a class, each once.
+pub(super) fn subnets(class: &Class, snapshot: &Snapshot) -> Vec<String> {
+    let subnets = class.attachments.iter().filter_map(|at| subnet_of(*at, snapshot));
+    subnets.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Lists the tasks that are in a class, or says that there are none.
+pub(super) fn tasks(tasks: &[String]) -> Vec<String> {
+    if tasks.is_empty() { vec!["no task now".to_owned()] } else { tasks.to_vec() }
+}
+
+/// Writes the table: as much of it as fits.
+pub(super) fn write(w: &mut dyn Write, listings: &[Listing]) -> io::Result<()> {
+    let shown = &listings[..listings.len().min(MOST_ROWS)];
+    let columns = columns(shown);
+    let fits = |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() <= WIDTH);
+    let mut drawn = FORMS.iter().map(|form| draw(&columns, shown.len(), form));
+    let narrowest = || FORMS.last().map(|form| draw(&columns, shown.len(), form));
+    let lines = drawn.find(fits).or_else(narrowest).unwrap_or_default();
+    lines.iter().try_for_each(|line| writeln!(w, "{line}"))?;
+    match listings.len() - shown.len() {
+        0 => Ok(()),
+        1 => writeln!(w, "and 1 more class: --json lists all"),
+        more => writeln!(w, "and {more} more classes: --json lists all"),
+    }
+}
+
+fn draw(columns: &[Column], rows: usize, form: &Form) -> Vec<String> {
+    let shown = columns.iter().filter(|column| form.rules || column.heading != RULE);
+    let shown: Vec<&Column> = shown.collect();
+    let headings: Vec<&str> = shown.iter().map(|column| column.heading).collect();
+    let row = |at: usize| shown.iter().map(|column| form.cell(&column.cells[at])).collect();
+    tables::lines(&headings, (0..rows).map(row))
+}
+
+/// Lists verdict and share, and the columns in which classes differ.
+fn columns(listings: &[Listing]) -> Vec<Column> {
+    let of = |heading, cells: &dyn Fn(&Listing) -> Vec<String>| Column {
+        heading,
+        cells: listings.iter().map(cells).collect(),
+    };
+    let alone = |heading, cell: fn(&Listing) -> &String| {
+        of(heading, &|listing| vec![cell(listing).clone()])
+    };
+    let reason = alone("REASON", |l| &l.reason);
+    let is_given = reason.cells.iter().any(|cell| cell[0] != "-");
+    let rule = alone(RULE, |l| &l.decided_by);
+    let mut columns = vec![alone("VERDICT", |l| &l.verdict)];
+    columns.extend(is_given.then_some(reason));
+    columns.extend(differs(&rule).then_some(rule));
+    columns.push(alone("SHARE", |l| &l.share));
+    let lists = [
+        of("SUBNETS", &|l| l.subnets.clone()),
+        of("ENI ADDRESSES", &|l| l.eni_addresses.clone()),
+        of("TASKS", &|l| l.tasks.clone()),
+        of("SOURCE PORTS", &|l| l.source_ports.clone()),
+        of("GATEWAY ADDRESS", &|l| l.gateway_addresses.clone()),
+        of("GATEWAY PORTS", &|l| l.gateway_ports.clone()),
+        of("DESTINATIONS", &|l| l.destinations.clone()),
+        of("PORTS", &|l| l.ports.clone()),
+    ];
+    let subnets_tell = is_told_by_subnet(listings);
+    let is_wanted =
+        |column: &Column| differs(column) && !(column.heading == "ENI ADDRESSES" && subnets_tell);
+    columns.extend(lists.into_iter().filter(is_wanted));
+    columns
+}
+
+/// Decides whether a column has two different cells; an empty one, of packets that do not come so far, is not different.
+fn differs(column: &Column) -> bool {
+    let mut cells = column.cells.iter().filter(|cell| !cell.is_empty());
+    let first = cells.next();
+    cells.any(|cell| Some(cell) != first)
+}
+
+/// Decides whether the addresses of ENIs are different only where the subnets are.
+fn is_told_by_subnet(listings: &[Listing]) -> bool {
+    pairs(listings).all(|(a, b)| a.subnets != b.subnets || a.eni_addresses == b.eni_addresses)
+}
+
+fn pairs(listings: &[Listing]) -> impl Iterator<Item = (&Listing, &Listing)> {
+    let counted = || listings.iter().filter(|listing| listing.counts);
+    counted().enumerate().flat_map(move |(at, a)| counted().skip(at + 1).map(move |b| (a, b)))
+}
+
+fn gateway_address(address: &GatewayAddress, snapshot: &Snapshot) -> String {
+    let gateway = &snapshot.nat_gateway(address.gateway).id;
+    match addresses(&address.private).as_slice() {
+        [one] => format!("{one} of {gateway}"),
+        _ => format!("any of {gateway}"),
+    }
+}
+
+fn ports(ports: &Ports) -> Vec<String> {
+    if *ports == Ports::all() { vec!["all".to_owned()] } else { protocols(ports) }
+}
+
+/// Formats a share: `43.8%`, `<0.1%`.
+fn percent(ratio: f64) -> String {
+    let percent = ratio * 100.0;
+    if ratio >= 1.0 {
+        "100%".to_owned()
+    } else if percent > 99.9 {
+        ">99.9%".to_owned()
+    } else if percent < 0.1 {
+        "<0.1%".to_owned()
+    } else {
+        format!("{percent:.1}%")
+    }
+}
+
+impl Form {
+    fn cell(&self, items: &[String]) -> String {
+        let Some(widest) = self.cell else {
+            return if items.is_empty() { "-".to_owned() } else { joined(items, self.items) };
+        };
+        match items {
+            [] => "-".to_owned(),
+            [one] => cut(one, widest),
+            [first, others @ ..] => {
+                let more = format!(" +{}", others.len());
+                format!("{}{more}", cut(first, widest.saturating_sub(more.len())))
+            }
+        }
+    }
+}
+
+fn cut(text: &str, widest: usize) -> String {
+    if text.chars().count() <= widest {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(widest.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_whole_only_if_it_is() {
+        let shown = [1.0, 0.99999, 0.437_624, 0.000_1, 0.0].map(percent);
+        assert_eq!(shown, ["100%", ">99.9%", "43.8%", "<0.1%", "<0.1%"]);
+    }
+
+    #[test]
+    fn a_cell_is_shortened_from_its_end() {
+        let items = ["1024-32767", "61000-65535"].map(str::to_owned);
+        let cell = |items_shown, cell| Form { rules: true, items: items_shown, cell }.cell(&items);
+        assert_eq!(cell(2, None), "1024-32767, 61000-65535");
+        assert_eq!(cell(1, None), "1024-32767, … and 1 more");
+        assert_eq!(cell(1, Some(26)), "1024-32767 +1");
+        assert_eq!(cell(1, Some(9)), "1024-… +1");
+    }
+}

@@ -1,0 +1,282 @@
+//! The answer about a set of packets, with every index replaced by a name: what text and JSON are both made from.
+
+use super::class::{ClassExplanation, class_explanation};
+use super::coverage::{PortSpan, Span, addresses, counted, joined};
+use super::destination_names::Unresolved;
+use super::evidence::{Explanation, explanation};
+use super::names::{self, Places};
+use crate::packet::{Inside, Protocol};
+use crate::pipeline::reach::{self, Answer, Class, Ranges, SetVerdict, public_unicast};
+use crate::pipeline::{Evidence, Reason};
+use crate::vpc::path::Attachment;
+use crate::vpc::{ServiceIx, Snapshot, Task};
+use serde::Serialize;
+use std::net::Ipv4Addr;
+
+/// The reason of the verdict on a name that the task's resolver does not answer.
+const NAME_NOT_RESOLVED: &str = "name-not-resolved";
+const NAME_HINT: &str = "Use a name that resolves in the task's VPC, give it this one by a private \
+    zone, or use the address.";
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// The lab, with the tasks that run.
+    pub(super) lab: Snapshot,
+    /// The configuration that was asked: with a task at each attachment.
+    pub(super) snapshot: Snapshot,
+    pub(super) service: ServiceIx,
+    /// True of a running lab.
+    pub(super) is_running: bool,
+    pub(super) question: AskedQuestion,
+    pub(super) notes: Vec<String>,
+    pub(super) outcome: Outcome,
+    pub(super) now: Option<Now>,
+}
+
+/// What the answer is about.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// Packets.
+    Answered(Answer),
+    /// A name without an address.
+    NotResolved(NotResolved),
+}
+
+/// A name without an address.
+#[derive(Clone, Debug)]
+pub(super) struct NotResolved {
+    pub(super) name: String,
+    pub(super) why: Unresolved,
+    /// The answer for the address that the lab knows by this name.
+    pub(super) by_address: Option<Box<Explained>>,
+}
+
+/// What was asked.
+#[derive(Clone, Debug, Serialize)]
+pub struct AskedQuestion {
+    /// The service.
+    pub service: String,
+    /// `possible`, `running`, or one task's number.
+    pub tasks: String,
+    /// The destination as it was written, a URL without its user.
+    pub destination: String,
+    /// The source port, if it was given.
+    pub source_port: Option<u16>,
+    /// The destination addresses.
+    pub destinations: Vec<Span<Ipv4Addr>>,
+    /// The protocols with their destination ports.
+    pub ports: Vec<PortSpan>,
+}
+
+/// What a running lab would do with a packet now, whatever its configuration says: all ports may be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Now {
+    /// The reason's name.
+    pub reason: &'static str,
+    /// What happens, in one sentence.
+    pub sentence: &'static str,
+    /// Says what to do about it.
+    pub hint: &'static str,
+}
+
+/// The answer of `egret explain`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SetExplanation {
+    /// The first class that fails, or the first one; its verdict is that on the whole set.
+    #[serde(flatten)]
+    pub shown: Explanation,
+    /// What was asked.
+    pub question: AskedQuestion,
+    /// What there is to know about the question or the answer.
+    pub notes: Vec<String>,
+    /// The classes: those that fail first, then by their shares; last those that do not count.
+    pub classes: Vec<ClassExplanation>,
+    /// The answer for the address that the lab knows by a name that does not resolve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_address: Option<Box<Self>>,
+    /// What a running lab would do with a packet now, where that is another verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now: Option<Now>,
+}
+
+impl Explained {
+    /// Returns the verdict on the whole set.
+    pub fn verdict(&self) -> SetVerdict {
+        match &self.outcome {
+            Outcome::Answered(answer) => answer.verdict,
+            Outcome::NotResolved(_) => SetVerdict::Drop,
+        }
+    }
+
+    /// Returns what one packet meets of the first class that fails, or of the first one.
+    pub fn sample(&self) -> Option<Evidence> {
+        self.classes().first().map(evidence_of)
+    }
+
+    /// Returns the configuration that was asked, with a task at each attachment.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Names everything in the answer.
+    pub fn explanation(&self) -> SetExplanation {
+        let (shown, by_address) = match &self.outcome {
+            Outcome::Answered(_) => (self.shown_explanation(), None),
+            Outcome::NotResolved(NotResolved { by_address, .. }) => {
+                let by_address = by_address.as_ref().map(|by| Box::new(by.explanation()));
+                (self.unresolved_explanation(), by_address)
+            }
+        };
+        let classes = self.classes().iter().map(|class| self.class_explanation(class)).collect();
+        let (question, notes) = (self.question.clone(), self.notes());
+        SetExplanation { shown, question, notes, classes, by_address, now: self.now.clone() }
+    }
+
+    /// Returns a packet to try in the running lab: of a class that passes, from a task that runs.
+    pub fn live_packet(&self) -> Option<(Task, Inside, (u8, u8))> {
+        let samples = self.classes().iter().filter(|class| class.passes()).map(|c| &c.sample);
+        let of_present = |sample: &Evidence| {
+            let task = self.lab.task(sample.inside.src())?;
+            let is_echo = sample.inside.tuple().protocol == Protocol::Icmp;
+            Some((*task, sample.inside, if is_echo { (8, 0) } else { (0, 0) }))
+        };
+        samples.filter(|_| self.is_running).find_map(of_present)
+    }
+
+    /// Takes note of what the running lab would do with [`Self::live_packet`] now. Only what is no matter of the
+    /// configuration counts.
+    pub fn note_live(&mut self, evidence: &Evidence) {
+        let reason = evidence.denial.map(|denial| denial.reason);
+        self.now = match reason {
+            Some(
+                reason @ (Reason::EniPortsExhausted
+                | Reason::NatPortsExhausted
+                | Reason::DnsThrottled),
+            ) => {
+                let (sentence, hint) = (reason.sentence(), reason.hint());
+                Some(Now { reason: reason.name(), sentence, hint })
+            }
+            Some(_) | None => None,
+        };
+    }
+
+    pub(super) fn classes(&self) -> &[Class] {
+        match &self.outcome {
+            Outcome::Answered(answer) => &answer.classes,
+            Outcome::NotResolved(_) => &[],
+        }
+    }
+
+    /// Names the tasks that run and are in a class.
+    pub(super) fn tasks(&self, class: &Class) -> Vec<String> {
+        let name = names::service_name(&self.lab, self.service);
+        let there = class
+            .attachments
+            .iter()
+            .flat_map(|attachment| reach::tasks_at(&self.lab, self.service, *attachment));
+        let own = there.filter(|task| self.has_the_address(class, task));
+        own.map(|task| format!("{name}/{}", task.number)).collect()
+    }
+
+    /// Decides whether the class has the real address of a task's ENI.
+    fn has_the_address(&self, class: &Class, task: &Task) -> bool {
+        let Some(ix) = task.eni else { return true };
+        let real = self.lab.eni(ix).address.to_bits();
+        class.eni_addresses.iter().any(|(of, ranges)| *of == ix && ranges.contains(real))
+    }
+
+    pub(super) fn notes(&self) -> Vec<String> {
+        let found = self.missing_hosts().into_iter().chain(self.not_counted());
+        self.notes.iter().cloned().chain(found).collect()
+    }
+
+    /// Says how many addresses do not count because no interface has them.
+    fn not_counted(&self) -> Option<String> {
+        let others = self.classes().iter().filter(|class| !class.counts);
+        let addresses = Ranges::new(others.flat_map(|class| class.destinations.iter())).count();
+        let counted =
+            counted(addresses, "address that no interface has", "addresses that no interface has");
+        (addresses > 0).then(|| format!("not counted: {counted}"))
+    }
+
+    /// Says that packets pass to an internet where the lab has nothing, so that the verdict is the VPC's alone.
+    fn missing_hosts(&self) -> Option<String> {
+        let passing = self.classes().iter().filter(|class| class.passes());
+        let reached = Ranges::new(passing.flat_map(|class| class.destinations.iter()));
+        let parts = self.snapshot.parts();
+        let hosts = parts.internet_hosts.iter().map(|host| host.address.to_bits());
+        let hosts = hosts.map(|address| (address, address));
+        let blocks = parts.vpcs.iter().flat_map(|vpc| &vpc.cidrs);
+        let blocks = blocks.map(|b| (b.network().to_bits(), b.broadcast().to_bits()));
+        let of_lab = Ranges::new(hosts.chain(blocks));
+        let missing = reached.intersection(&public_unicast()).difference(&of_lab);
+        let shown = joined(&addresses(&missing), 1);
+        (!missing.is_empty()).then(|| {
+            format!("the lab has no internet host at {shown}: the verdict is about the VPC alone")
+        })
+    }
+
+    fn shown_explanation(&self) -> Explanation {
+        let verdict = self.verdict().name();
+        match self.classes().first() {
+            Some(class) => {
+                Explanation { verdict, ..explanation(&evidence_of(class), &self.snapshot) }
+            }
+            None => self.nothing(),
+        }
+    }
+
+    fn unresolved_explanation(&self) -> Explanation {
+        let Outcome::NotResolved(NotResolved { name, why, .. }) = &self.outcome else {
+            return self.nothing();
+        };
+        let (reason, hint) = (Some(NAME_NOT_RESOLVED), Some(NAME_HINT));
+        let sentence = format!("The task's resolver has no address for {name}: {why}.");
+        Explanation { reason, hint, sentence, ..self.nothing() }
+    }
+
+    fn nothing(&self) -> Explanation {
+        Explanation {
+            verdict: self.verdict().name(),
+            reason: None,
+            code: None,
+            decided_by: None,
+            hint: None,
+            generation: self.snapshot.generation.0,
+            inside: None,
+            outside: None,
+            sentence: String::new(),
+            nearest_miss: None,
+            steps: Vec::new(),
+        }
+    }
+
+    fn class_explanation(&self, class: &Class) -> ClassExplanation {
+        let tasks = self.is_running.then(|| self.tasks(class));
+        let packet = explanation(&evidence_of(class), &self.snapshot);
+        class_explanation(class, packet, tasks, &self.snapshot)
+    }
+}
+
+impl SetExplanation {
+    /// Names the place of every rule in the source that the lab file is made from.
+    pub fn name_places(&mut self, places: Places<'_>) {
+        self.shown.name_places(places);
+        self.classes.iter_mut().for_each(|class| class.packet.name_places(places));
+        if let Some(by_address) = &mut self.by_address {
+            by_address.name_places(places);
+        }
+    }
+}
+
+/// Returns what one packet of a class meets, with the verdict on the class.
+pub(super) fn evidence_of(class: &Class) -> Evidence {
+    Evidence { denial: class.denial, ..class.sample.clone() }
+}
+
+/// Returns the subnet that an attachment is in.
+pub(super) fn subnet_of(attachment: Attachment, snapshot: &Snapshot) -> Option<String> {
+    let Attachment::Eni(eni) = attachment else { return None };
+    Some(names::subnet_id(snapshot, snapshot.eni(eni).subnet).to_owned())
+}

@@ -1,0 +1,162 @@
+//! A destination in a lab: its addresses, its ports, and what there is to say about its name.
+
+use super::destination::{Destination, Place, WantedPorts};
+use super::destination_names::{Meaning, Named, Unresolved, read_name};
+use super::target::TargetError;
+use crate::packet::Protocol;
+use crate::pipeline::reach::{PortRange, Ports, Ranges, public_unicast};
+use crate::vpc::{Listen, Snapshot, VpcIx};
+use ipnetwork::Ipv4Network;
+
+/// The word for all public addresses outside the lab's VPCs, unless a resource or internet host has this name.
+const INTERNET: &str = "internet";
+
+/// What a destination is in a lab.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Resolution {
+    /// Addresses and ports.
+    Found(Found),
+    /// A name without an address.
+    NotResolved {
+        /// The name.
+        name: String,
+        /// Why it has none.
+        why: Unresolved,
+        /// What the lab knows by this name.
+        by_lab: Option<Found>,
+    },
+}
+
+/// Destination addresses and ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) destinations: Ranges,
+    pub(super) ports: Ports,
+    pub(super) notes: Vec<String>,
+}
+
+impl Found {
+    /// Makes a destination without any address.
+    pub(super) fn nothing() -> Self {
+        let (destinations, ports) = (Ranges::default(), Ports::new([]));
+        Self { destinations, ports, notes: Vec::new() }
+    }
+}
+
+/// Looks a destination up as a task in a VPC does, or outside of all.
+pub(super) fn resolve(
+    destination: &Destination,
+    vpc: Option<VpcIx>,
+    snapshot: &Snapshot,
+) -> Result<Resolution, TargetError> {
+    let Destination { place, ports } = destination;
+    match place {
+        Place::Block(block) => {
+            let destinations = of_blocks([*block]);
+            Ok(many(destinations, ports, &block.to_string(), Vec::new())?)
+        }
+        Place::Named(word) if word == INTERNET && !is_a_name(word, snapshot) => {
+            Ok(many(internet(snapshot), ports, word, Vec::new())?)
+        }
+        Place::Named(word) => named(read_name(word, vpc, snapshot)?, word, ports),
+    }
+}
+
+fn named(named: Named, word: &str, ports: &WantedPorts) -> Result<Resolution, TargetError> {
+    let found = |meaning: &Meaning, notes: Vec<String>| -> Result<Found, TargetError> {
+        let ports = one(ports, &meaning.listen, word)?;
+        let addresses = meaning.addresses.iter().map(|address| address.to_bits());
+        let destinations = Ranges::new(addresses.map(|address| (address, address)));
+        Ok(Found { destinations, ports, notes })
+    };
+    match named {
+        Named::Address(meaning) | Named::Dns { meaning, .. } => {
+            Ok(Resolution::Found(found(&meaning, Vec::new())?))
+        }
+        Named::Label { meaning, note, .. } => {
+            let notes = note.into_iter().chain(keyword_note(word)).collect();
+            Ok(Resolution::Found(found(&meaning, notes)?))
+        }
+        Named::GatewayEndpoint { networks, meaning, .. } => {
+            let ports = match ports {
+                WantedPorts::Listening(_) if !meaning.listen.is_empty() => {
+                    WantedPorts::These(one(ports, &meaning.listen, word)?)
+                }
+                WantedPorts::Listening(_) | WantedPorts::These(_) => ports.clone(),
+            };
+            let note = format!("{word} serves the addresses of its prefix list");
+            many(of_blocks(networks), &ports, word, vec![note])
+        }
+        Named::NotResolved { name, why, by_lab } => {
+            let by_lab = by_lab.map(|meaning| found(&meaning, Vec::new())).transpose()?;
+            Ok(Resolution::NotResolved { name, why, by_lab })
+        }
+    }
+}
+
+/// Says that a name hides the keyword.
+fn keyword_note(word: &str) -> Option<String> {
+    let note = || {
+        "`internet` is a name in this lab; 0.0.0.0/0 asks about all addresses, public ones too"
+            .to_owned()
+    };
+    (word == INTERNET).then(note)
+}
+
+fn is_a_name(word: &str, snapshot: &Snapshot) -> bool {
+    let parts = snapshot.parts();
+    let resources = parts.resources.iter().map(|resource| &resource.name);
+    resources.chain(parts.internet_hosts.iter().map(|host| &host.name)).any(|name| name == word)
+}
+
+/// Returns the public addresses that neither a VPC of the lab has, nor a NAT gateway or a task. Nothing that is sent to the
+/// lab's own public addresses leaves it.
+fn internet(snapshot: &Snapshot) -> Ranges {
+    let parts = snapshot.parts();
+    let vpcs = parts.vpcs.iter().flat_map(|vpc| vpc.cidrs.iter().copied());
+    let gateways = parts.nat_gateways.iter().flat_map(|gateway| &gateway.addresses);
+    let gateways = gateways.filter_map(|address| address.public);
+    let tasks = parts.enis.iter().filter_map(|eni| eni.task?.public_address);
+    let own = gateways.chain(tasks).chain(parts.apprunner_address).map(Ipv4Network::from);
+    public_unicast().difference(&of_blocks(vpcs.chain(own)))
+}
+
+fn of_blocks(blocks: impl IntoIterator<Item = Ipv4Network>) -> Ranges {
+    let ends = |block: Ipv4Network| (block.network().to_bits(), block.broadcast().to_bits());
+    Ranges::new(blocks.into_iter().map(ends))
+}
+
+/// Takes the ports for many addresses, which must be given.
+fn many(
+    destinations: Ranges,
+    ports: &WantedPorts,
+    word: &str,
+    notes: Vec<String>,
+) -> Result<Resolution, TargetError> {
+    match ports {
+        WantedPorts::Listening(_) => Err(TargetError::PortsOf(word.to_owned())),
+        WantedPorts::These(ports) => {
+            Ok(Resolution::Found(Found { destinations, ports: ports.clone(), notes }))
+        }
+    }
+}
+
+/// Takes the ports for one object, or those on which it listens.
+fn one(ports: &WantedPorts, listen: &[Listen], word: &str) -> Result<Ports, TargetError> {
+    let wanted = match ports {
+        WantedPorts::These(ports) => return Ok(ports.clone()),
+        WantedPorts::Listening(wanted) => *wanted,
+    };
+    let is_wanted = |listen: &&Listen| wanted.is_none_or(|wanted| listen.protocol == wanted);
+    let port = |listen: &Listen| PortRange::Of(listen.protocol, listen.port, listen.port);
+    let found: Vec<PortRange> = listen.iter().filter(is_wanted).map(port).collect();
+    if found.is_empty() {
+        let (protocol, suffix) = match wanted {
+            Some(Protocol::Tcp) => ("tcp ", ""),
+            Some(Protocol::Udp) => ("udp ", "/udp"),
+            Some(Protocol::Icmp | Protocol::Other(_)) | None => ("", ""),
+        };
+        return Err(TargetError::NoPort { name: word.to_owned(), protocol, suffix });
+    }
+    Ok(Ports::new(found))
+}

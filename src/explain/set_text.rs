@@ -1,0 +1,165 @@
+//! The answer about a set of packets for people: the verdict, the classes as a table, then one packet stage by stage.
+
+use super::class_table::{self, Listing};
+use super::coverage::{counted, joined, port_numbers, protocols};
+use super::explained::{Explained, NotResolved, Outcome, evidence_of};
+use super::names::{self, Places};
+use super::paint::{Paint, Style};
+use super::text::{headline, packet, rest, task_of};
+use crate::pipeline::Reason;
+use crate::pipeline::reach::{Class, Ports, Ranges, SetVerdict};
+use crate::vpc::Task;
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+/// The number of ranges that the line about a class shows of each kind.
+const SHOWN_RANGES: usize = 4;
+
+impl Explained {
+    /// Writes the answer for people. `places` names lines of the lab file.
+    ///
+    /// # Errors
+    /// Those of `w`.
+    pub fn text(&self, w: &mut dyn Write, places: Places<'_>, color: bool) -> io::Result<()> {
+        let paint = Paint(color);
+        match &self.outcome {
+            Outcome::Answered(_) => self.answered(w, places, paint),
+            Outcome::NotResolved(unresolved) => self.unresolved(w, unresolved, places, paint),
+        }
+    }
+
+    fn answered(&self, w: &mut dyn Write, places: Places<'_>, paint: Paint) -> io::Result<()> {
+        let classes = self.classes();
+        let Some(shown) = classes.first() else { return Ok(()) };
+        let evidence = evidence_of(shown);
+        let is_one = self.verdict() == SetVerdict::Forward || classes.len() == 1;
+        if !is_one {
+            self.verdict_on_all(w, paint)?;
+            class_table::write(w, &self.listings())?;
+            writeln!(w)?;
+        }
+        if is_one || self.reasons().len() > 1 || self.verdict() == SetVerdict::Mixed {
+            headline(w, &evidence, paint)?;
+        }
+        packet(w, &evidence, &self.snapshot, &|task| self.sender(task))?;
+        if is_one {
+            writeln!(w, "covers: {}", self.covers())?;
+        }
+        self.remarks(w, paint)?;
+        rest(w, &evidence, &self.snapshot, places, paint)
+    }
+
+    fn verdict_on_all(&self, w: &mut dyn Write, paint: Paint) -> io::Result<()> {
+        let reasons = self.reasons();
+        let text = match (self.verdict(), reasons.as_slice()) {
+            (SetVerdict::Forward | SetVerdict::Mixed, _) => "MIXED".to_owned(),
+            (SetVerdict::Drop, [reason]) => format!("DROP {reason}"),
+            (SetVerdict::Drop, _) => "DROP".to_owned(),
+        };
+        writeln!(w, "{}", paint.with(Style::Bad, &text))
+    }
+
+    /// Lists the reasons of the classes that count.
+    fn reasons(&self) -> Vec<Reason> {
+        let counted = self.classes().iter().filter(|class| class.counts);
+        let reasons = counted.filter_map(|class| Some(class.denial?.reason));
+        reasons.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn remarks(&self, w: &mut dyn Write, paint: Paint) -> io::Result<()> {
+        for note in self.notes() {
+            writeln!(w, "{} {note}", paint.with(Style::Note, "note:"))?;
+        }
+        if let Some(now) = &self.now {
+            writeln!(w, "{} {}: {}", paint.with(Style::Bad, "now:"), now.reason, now.sentence)?;
+            writeln!(w, "     {}", now.hint)?;
+        }
+        Ok(())
+    }
+
+    fn sender(&self, task: &Task) -> String {
+        let name = task_of(task, &self.snapshot);
+        match self.is_running && self.lab.task(task.address).is_none() {
+            true => format!("{name} (not running)"),
+            false => name,
+        }
+    }
+
+    /// Says for which packets a single verdict stands.
+    fn covers(&self) -> String {
+        let classes = || self.classes().iter().filter(|class| class.counts);
+        let subnets = classes().flat_map(|class| class_table::subnets(class, &self.snapshot));
+        let subnets: BTreeSet<String> = subnets.collect();
+        let mut parts = vec![match (subnets.len(), subnets.first()) {
+            (1, Some(subnet)) => subnet.clone(),
+            (0, _) | (_, None) => "App Runner's own egress".to_owned(),
+            (several, Some(_)) => format!("{several} subnets"),
+        }];
+        let mut enis = classes().flat_map(|class| &class.eni_addresses);
+        if enis.any(|(_, addresses)| addresses.count() > 1) {
+            parts.push("any free address".to_owned());
+        }
+        if self.is_running {
+            let tasks: BTreeSet<String> = classes().flat_map(|class| self.tasks(class)).collect();
+            parts.push(class_table::tasks(&Vec::from_iter(tasks)).join(", "));
+        }
+        let sources = union(classes().filter_map(|class| class.source_ports.as_ref()));
+        if !sources.is_empty() {
+            parts.push(format!("source ports {}", joined(&port_numbers(&sources), SHOWN_RANGES)));
+        }
+        if classes().any(|class| class.gateway_ports.is_some()) {
+            parts.push("all addresses and ports of NAT gateways".to_owned());
+        }
+        let destinations = union(classes().map(|class| &class.destinations)).count();
+        if destinations > 1 {
+            parts.push(counted(destinations, "address", "addresses"));
+        }
+        let ports = classes().fold(Ports::new([]), |all, class| all.union(&class.ports));
+        if ports.count() > 1 {
+            parts.push(destination_ports(&ports));
+        }
+        parts.join(", ")
+    }
+
+    fn listings(&self) -> Vec<Listing> {
+        let listing = |class: &Class| {
+            let tasks = self.is_running.then(|| self.tasks(class));
+            class_table::listing(class, tasks, &self.snapshot)
+        };
+        self.classes().iter().map(listing).collect()
+    }
+
+    fn unresolved(
+        &self,
+        w: &mut dyn Write,
+        unresolved: &NotResolved,
+        places: Places<'_>,
+        paint: Paint,
+    ) -> io::Result<()> {
+        let explanation = self.explanation().shown;
+        let reason = explanation.reason.unwrap_or_default();
+        writeln!(w, "{}", paint.with(Style::Bad, &format!("DROP {reason}")))?;
+        writeln!(w, "name: {}", unresolved.name)?;
+        writeln!(w, "service: {}", names::service_name(&self.snapshot, self.service))?;
+        writeln!(w)?;
+        writeln!(w, "{}", explanation.sentence)?;
+        if let Some(hint) = explanation.hint {
+            writeln!(w, "{} {hint}", paint.with(Style::Note, "fix:"))?;
+        }
+        let Some(by_address) = &unresolved.by_address else { return Ok(()) };
+        writeln!(w)?;
+        writeln!(w, "By address:")?;
+        by_address.text(w, places, paint.0)
+    }
+}
+
+fn union<'r>(sets: impl Iterator<Item = &'r Ranges>) -> Ranges {
+    Ranges::new(sets.flat_map(Ranges::iter))
+}
+
+fn destination_ports(ports: &Ports) -> String {
+    match *ports == Ports::all() {
+        true => "all protocols and ports".to_owned(),
+        false => format!("ports {}", joined(&protocols(ports), SHOWN_RANGES)),
+    }
+}
