@@ -55,6 +55,17 @@ fn bench(criterion: &mut Criterion, name: &str, lab: &str, destinations: Ranges,
     });
 }
 
+/// Measures all that an explanation without a running lab does: from the lab file to the answer.
+fn bench_from_file(criterion: &mut Criterion, name: &str, lab: &str, ports: &Ports) {
+    criterion.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            let snapshot = snapshot(black_box(lab));
+            let (snapshot, question) = question(&snapshot, "web", internet(), ports.clone());
+            reach::ask(&snapshot, &question, &mut || true)
+        });
+    });
+}
+
 fn benches(criterion: &mut Criterion) {
     let large = large_lab::large_lab();
     let vpc = || Ranges::of(VPC.0, VPC.1);
@@ -65,6 +76,7 @@ fn benches(criterion: &mut Criterion) {
     bench(criterion, "reach/three-az/example", example, Ranges::one(0xcb00_710a), https);
     bench(criterion, "reach/three-az/internet", example, internet(), Ports::all());
     bench(criterion, "reach/three-az/vpc", example, vpc(), Ports::all());
+    bench_from_file(criterion, "reach/three-az/from-file", example, &Ports::all());
 }
 
 criterion_group! {

@@ -10,6 +10,7 @@ for_both_kinds!(
     security_groups_are_explained_as_they_act,
     network_acls_are_explained_as_they_act,
     a_running_lab_knows_which_ports_are_taken,
+    tasks_that_run_are_asked_alone,
 );
 
 fn routes_are_explained_as_they_act(device: &str) {
@@ -91,6 +92,21 @@ fn a_running_lab_knows_which_ports_are_taken(device: &str) {
     let file = lab.file().display().to_string();
     let offline = lab.egret(&format!("explain private host:443 --config {file}"));
     assert_eq!(offline.status.code(), Some(0), "{}", both_streams(&offline));
+}
+
+/// The subnet of the second task leads nowhere.
+fn tasks_that_run_are_asked_alone(device: &str) {
+    let lab = Lab::up(device, include_str!("../src/explain/cases/subnets-differ.toml"));
+    let both = lab.egret("explain web db:5432 --running");
+    assert_eq!(both.status.code(), Some(1), "{}", both_streams(&both));
+    lab.egret_ok("task remove web/2");
+    lab.egret_ok("explain web db:5432 --running");
+    let (verdict, possible) = explain(&lab, "web", "db:5432");
+    assert_eq!((verdict.as_str(), &possible["classes"][0]["tasks"]), ("mixed", &json!([])));
+    lab.egret_ok("task remove web/1");
+    let none = lab.egret("explain web db:5432 --running");
+    assert_eq!(none.status.code(), Some(2));
+    assert!(both_streams(&none).contains("service web has no task now"), "{}", both_streams(&none));
 }
 
 /// Explains each packet, sends it, and compares.

@@ -70,7 +70,7 @@ fn agrees(lab: &Lab, asked: &Value, expected: f64, to: (Ipv4Addr, u16)) {
     let total = f64::from(CONNECTIONS);
     let deviation = (total * share * (1.0 - share)).sqrt();
     let off = (accepted - total * share).abs();
-    assert!(off <= 5.0 * deviation, "{accepted} of {total} pass, {share} of all were expected to");
+    assert!(off <= 5.0 * deviation, "{accepted} of {total} pass, and {share} of all should");
 }
 
 fn accepted(lab: &Lab, task: &str, (address, port): (Ipv4Addr, u16), count: u32) -> u32 {

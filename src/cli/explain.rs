@@ -25,9 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The verdict is about every packet that the question leaves open: each subnet of the service, each private
-address, source port and NAT gateway address that AWS may choose, each address of DEST's name, each port. It is
-FORWARD if all pass, DROP if none does, MIXED otherwise; the classes say which pass.
+    after_help = "The verdict is about every packet that the question leaves open: each subnet of the
+service, each private address, source port and NAT gateway address that AWS may choose, each address
+of DEST's name, each port. It is FORWARD if all pass, DROP if none does, MIXED otherwise.
 
 DEST is one of
   db                 a resource, an internet host or a DNS name: every port on which it listens
@@ -36,8 +36,8 @@ DEST is one of
   db/icmp            ping; another protocol by its number: db --protocol 47
   10.0.1.10:5432     an address
   10.0.0.0/16:5432   a block
-  internet:443       all public addresses outside the lab's VPCs, unless something has the name `internet`
-  https://api.example/v1   a URL: its host and port, or its scheme's
+  internet:443       all public addresses outside the lab's VPCs and their peers
+  https://api.example/v1   a URL: its host, and its port or its scheme's
 
 With --config nothing has to run and no root is needed, so it fits in CI.
 
@@ -205,6 +205,7 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
         protocol: args.protocol.clone(),
         running: args.running,
         source_port: args.source_port,
+        json: args.json,
         color: color.on_stdout(),
     };
     let client = Client::new(&args.lab.lab);

@@ -78,13 +78,12 @@ pub enum Command {
     Exec(exec::ExecArgs),
     /// Add, remove or list tasks
     Task(task::TaskArgs),
-    /// Say what would happen to a packet, stage by stage, and which rule decides
-    #[command(
-        long_about = "Say what would happen to a packet, stage by stage, and which rule decides.
+    /// Say whether a service reaches a destination, and which rule decides
+    #[command(long_about = "Say whether a service reaches a destination, and which rule decides.
 
-The packet takes the same walk as live packets do, but nothing is sent, no port is taken and no flow is made. For a \
-drop the answer names the rule with its line in the lab file, the nearest miss, and how to fix it."
-    )]
+The packets take the same walk as live packets do, but nothing is sent, no port is taken and no flow is made. For those \
+that are dropped the answer shows one packet stage by stage, and names the rule with its line in the lab file, the \
+nearest miss, and how to fix it.")]
     Explain(explain::ExplainArgs),
     /// Show verdicts of real packets as they happen, one line each
     Trace(trace::TraceArgs),

@@ -33,6 +33,9 @@ pub struct ExplainRequest {
     pub running: bool,
     /// The task's source port, or the ICMP identifier.
     pub source_port: Option<u16>,
+    /// True to get the answer for programs, false for that for people.
+    #[serde(default)]
+    pub json: bool,
     /// True if the text is for a terminal with colours.
     pub color: bool,
 }
@@ -42,9 +45,9 @@ pub struct ExplainRequest {
 pub struct ExplainAnswer {
     /// True if all packets would pass.
     pub passes: bool,
-    /// For people.
+    /// For people, unless the answer for programs is wanted.
     pub text: String,
-    /// For programs.
+    /// For programs; `null` unless it is wanted.
     pub json: serde_json::Value,
 }
 
@@ -126,16 +129,18 @@ impl Job {
         let asked = explain::ask(&self.snapshot, &asking, goes_on);
         let mut explained = asked.map_err(|error| error.to_string())?;
         self.note_live(&mut explained);
+        let passes = explained.verdict() == SetVerdict::Forward;
+        if self.request.json {
+            let json = serde_json::to_value(explained.explanation());
+            let json = json.map_err(|error| error.to_string())?;
+            return Ok(ExplainAnswer { passes, text: String::new(), json });
+        }
         let mut text = Vec::new();
         let place = |line| format!("{}:{line}", self.file);
         let written = explained.text(&mut text, &place, self.request.color);
         written.map_err(|error| error.to_string())?;
-        let json = serde_json::to_value(explained.explanation());
-        Ok(ExplainAnswer {
-            passes: explained.verdict() == SetVerdict::Forward,
-            text: String::from_utf8_lossy(&text).into_owned(),
-            json: json.map_err(|error| error.to_string())?,
-        })
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Ok(ExplainAnswer { passes, text, json: serde_json::Value::Null })
     }
 
     /// Tries a packet with the ports that are free now.

@@ -47,7 +47,7 @@ pub enum AskError {
     )]
     NoTask(String),
     /// The answer is not wanted any more.
-    #[error("interrupted")]
+    #[error("the question was interrupted before it was answered")]
     Interrupted,
 }
 

@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 /// The widest that a table may be.
-const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;
 
 /// The most rows of a table.
-const MOST_ROWS: usize = 20;
+pub(super) const MOST_ROWS: usize = 20;
 
 /// The column that is left out first.
 const RULE: &str = "DECIDED BY";
@@ -99,16 +99,15 @@ pub(super) fn tasks(tasks: &[String]) -> Vec<String> {
     if tasks.is_empty() { vec!["no task now".to_owned()] } else { tasks.to_vec() }
 }
 
-/// Writes the table: as much of it as fits.
-pub(super) fn write(w: &mut dyn Write, listings: &[Listing]) -> io::Result<()> {
-    let shown = &listings[..listings.len().min(MOST_ROWS)];
-    let columns = columns(shown);
+/// Writes the table: as much of it as fits, and how many classes there are beyond these.
+pub(super) fn write(w: &mut dyn Write, listings: &[Listing], beyond: usize) -> io::Result<()> {
+    let columns = columns(listings);
     let fits = |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() <= WIDTH);
-    let mut drawn = FORMS.iter().map(|form| draw(&columns, shown.len(), form));
-    let narrowest = || FORMS.last().map(|form| draw(&columns, shown.len(), form));
+    let mut drawn = FORMS.iter().map(|form| draw(&columns, listings.len(), form));
+    let narrowest = || FORMS.last().map(|form| draw(&columns, listings.len(), form));
     let lines = drawn.find(fits).or_else(narrowest).unwrap_or_default();
     lines.iter().try_for_each(|line| writeln!(w, "{line}"))?;
-    match listings.len() - shown.len() {
+    match beyond {
         0 => Ok(()),
         1 => writeln!(w, "and 1 more class: --json lists all"),
         more => writeln!(w, "and {more} more classes: --json lists all"),

@@ -1,7 +1,7 @@
 //! The answer about a set of packets, with every index replaced by a name: what text and JSON are both made from.
 
 use super::class::{ClassExplanation, class_explanation};
-use super::coverage::{PortSpan, Span, addresses, counted, joined};
+use super::coverage::{PortSpan, Span, counted, thousands};
 use super::destination_names::Unresolved;
 use super::evidence::{Explanation, explanation};
 use super::fix::{Fix, Proposal};
@@ -224,10 +224,12 @@ impl Explained {
         let blocks = blocks.map(|b| (b.network().to_bits(), b.broadcast().to_bits()));
         let of_lab = Ranges::new(hosts.chain(blocks));
         let missing = reached.intersection(&public_unicast()).difference(&of_lab);
-        let shown = joined(&addresses(&missing), 1);
-        (!missing.is_empty()).then(|| {
-            format!("the lab has no internet host at {shown}: the verdict is about the VPC alone")
-        })
+        let shown = match (missing.count(), missing.first()) {
+            (1, Some(address)) => Ipv4Addr::from(address).to_string(),
+            (several, _) => format!("{} of these addresses", thousands(several)),
+        };
+        let note = format!("the lab has no host at {shown}: the verdict is about the VPC alone");
+        (!missing.is_empty()).then_some(note)
     }
 
     fn shown_explanation(&self) -> Explanation {
@@ -240,7 +242,7 @@ impl Explained {
         }
     }
 
-    fn unresolved_explanation(&self) -> Explanation {
+    pub(super) fn unresolved_explanation(&self) -> Explanation {
         let Outcome::NotResolved(NotResolved { name, why, .. }) = &self.outcome else {
             return self.nothing();
         };

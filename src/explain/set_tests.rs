@@ -329,9 +329,12 @@ fn all_packets_of_one_verdict_are_said_to_be_covered() {
     let explained = Case::new(&open).ask("web", "api:80,443");
     assert_eq!(explained.verdict(), SetVerdict::Forward);
     let shown = text(&explained);
-    let covers = "covers: subnet-a, any free address, source ports 1024-65535, \
-        all addresses and ports of NAT gateways, ports tcp 80, 443";
-    assert!(shown.lines().any(|line| line == covers), "{shown}");
+    let covers = [
+        "covers: subnet-a, any free address, source ports 1024-65535, any address and port of a NAT gateway,",
+        "        ports tcp 80, 443\n",
+    ]
+    .join("\n");
+    assert!(shown.contains(&covers), "{shown}");
     assert!(text(&explained).lines().all(|line| !line.starts_with("VERDICT")), "{shown}");
 }
 

@@ -1,6 +1,6 @@
 //! The answer about a set of packets for people: the verdict, the classes as a table, then one packet stage by stage.
 
-use super::class_table::{self, Listing};
+use super::class_table::{self, Listing, MOST_ROWS, WIDTH};
 use super::coverage::{counted, joined, port_numbers, protocols};
 use super::explained::{Explained, NotResolved, Outcome, evidence_of};
 use super::names::{self, Places};
@@ -35,7 +35,8 @@ impl Explained {
         let is_one = self.verdict() == SetVerdict::Forward || classes.len() == 1;
         if !is_one {
             self.verdict_on_all(w, paint)?;
-            class_table::write(w, &self.listings())?;
+            let beyond = classes.len().saturating_sub(MOST_ROWS);
+            class_table::write(w, &self.listings(), beyond)?;
             writeln!(w)?;
         }
         if is_one || self.reasons().len() > 1 || self.verdict() == SetVerdict::Mixed {
@@ -43,7 +44,7 @@ impl Explained {
         }
         packet(w, &evidence, &self.snapshot, &|task| self.sender(task))?;
         if is_one {
-            writeln!(w, "covers: {}", self.covers())?;
+            lines(w, "covers: ", &self.covers())?;
         }
         self.remarks(w, paint)?;
         rest(w, (&evidence, &self.proposal), &self.snapshot, places, paint)
@@ -86,7 +87,7 @@ impl Explained {
     }
 
     /// Says for which packets a single verdict stands.
-    fn covers(&self) -> String {
+    fn covers(&self) -> Vec<String> {
         let classes = || self.classes().iter().filter(|class| class.counts);
         let subnets = classes().flat_map(|class| class_table::subnets(class, &self.snapshot));
         let subnets: BTreeSet<String> = subnets.collect();
@@ -108,7 +109,7 @@ impl Explained {
             parts.push(format!("source ports {}", joined(&port_numbers(&sources), SHOWN_RANGES)));
         }
         if classes().any(|class| class.gateway_ports.is_some()) {
-            parts.push("all addresses and ports of NAT gateways".to_owned());
+            parts.push("any address and port of a NAT gateway".to_owned());
         }
         let destinations = union(classes().map(|class| &class.destinations)).count();
         if destinations > 1 {
@@ -118,7 +119,7 @@ impl Explained {
         if ports.count() > 1 {
             parts.push(destination_ports(&ports));
         }
-        parts.join(", ")
+        parts
     }
 
     fn listings(&self) -> Vec<Listing> {
@@ -126,7 +127,7 @@ impl Explained {
             let tasks = self.is_running.then(|| self.tasks(class));
             class_table::listing(class, tasks, &self.snapshot)
         };
-        self.classes().iter().map(listing).collect()
+        self.classes().iter().take(MOST_ROWS).map(listing).collect()
     }
 
     fn unresolved(
@@ -136,7 +137,7 @@ impl Explained {
         places: Places<'_>,
         paint: Paint,
     ) -> io::Result<()> {
-        let explanation = self.explanation().shown;
+        let explanation = self.unresolved_explanation();
         let reason = explanation.reason.unwrap_or_default();
         writeln!(w, "{}", paint.with(Style::Bad, &format!("DROP {reason}")))?;
         writeln!(w, "name: {}", unresolved.name)?;
@@ -151,6 +152,20 @@ impl Explained {
         writeln!(w, "By address:")?;
         by_address.text(w, places, paint.0)
     }
+}
+
+/// Writes a list behind a heading, on as many lines as it takes.
+fn lines(w: &mut dyn Write, heading: &str, parts: &[String]) -> io::Result<()> {
+    let mut line = heading.to_owned();
+    for (at, part) in parts.iter().enumerate() {
+        let text = if at + 1 < parts.len() { format!("{part}, ") } else { part.clone() };
+        if line.chars().count() + text.trim_end().chars().count() > WIDTH && at > 0 {
+            writeln!(w, "{}", line.trim_end())?;
+            line = " ".repeat(heading.len());
+        }
+        line.push_str(&text);
+    }
+    writeln!(w, "{line}")
 }
 
 fn union<'r>(sets: impl Iterator<Item = &'r Ranges>) -> Ranges {

@@ -185,6 +185,7 @@ async fn explain(client: &Client, from: &str, to: &str) -> Result<ExplainAnswer,
         protocol: None,
         running: false,
         source_port: None,
+        json: true,
         color: false,
     };
     Ok(client.post("/v1/explain", &request).await?)

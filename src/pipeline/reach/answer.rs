@@ -50,8 +50,8 @@ pub struct Class {
     pub denial: Option<Denial>,
     /// The rule that admits the packets, if they reach their destinations.
     pub admitted_by: Option<RuleRef>,
-    /// True if the class counts in the verdict. Addresses of a VPC that no interface has do not, unless nothing else was
-    /// asked.
+    /// True if the class counts in the verdict. Addresses of a VPC that no interface has do not, nor those that AWS keeps in
+    /// each subnet, unless nothing else was asked.
     pub counts: bool,
     /// The attachments of the tasks.
     pub attachments: Vec<Attachment>,

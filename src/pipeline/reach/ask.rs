@@ -14,6 +14,7 @@ use super::question::Question;
 use super::ranges::Ranges;
 use super::rule_sets::Matches;
 use super::sameness::Sameness;
+use crate::pipeline::Reason;
 use crate::vpc::path::DeadEnd;
 use crate::vpc::{NatGatewayIx, Snapshot};
 
@@ -116,6 +117,7 @@ fn is_owned(destinations: &Destinations, entry: &Entry) -> bool {
             let dead_end = destinations.paths.get(*path).and_then(|path| path.hops.dead_end);
             !matches!(dead_end, Some(DeadEnd::NoInterface(_)))
         }
-        Entry::Refused(_) | Entry::Exempt => true,
+        Entry::Refused(denial) => denial.reason != Reason::ExemptAddressUnserved,
+        Entry::Exempt => true,
     }
 }

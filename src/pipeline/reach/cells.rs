@@ -95,6 +95,11 @@ impl<'s, 'a> Cutting<'s, 'a> {
         for group in &destinations.groups {
             self.search.walks.caller.go_on()?;
             match group.entry {
+                Entry::Refused(denial) if denial.reason == Reason::ExemptAddressUnserved => {
+                    if let Some(counts) = self.set_aside(group, denial)? {
+                        self.push_whole(&counts, denial.into())?;
+                    }
+                }
                 Entry::Refused(denial) => self.push_whole(group, denial.into())?,
                 Entry::Exempt => {
                     self.push_whole(group, CellVerdict::Passes(RuleRef::ExemptAddress, 0))?
@@ -105,18 +110,25 @@ impl<'s, 'a> Cutting<'s, 'a> {
                         self.follow(group, egress, (path, path_of))?;
                         continue;
                     };
-                    // From another attachment, an interface may have some of them.
-                    let [counts, others] = group.parted(self.counting);
-                    if let Some(others) = others {
-                        self.push_whole(&others, CellVerdict::NoInterface(vpc))?;
-                    }
-                    if let Some(counts) = counts {
+                    let decided_by = RuleRef::Vpc(vpc);
+                    let denial = Denial { reason: Reason::NoInterface, decided_by };
+                    if let Some(counts) = self.set_aside(group, denial)? {
                         self.follow(&counts, egress, (path, path_of))?;
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Sets destinations aside that no interface has, and returns those of them that count: from another attachment, an
+    /// interface may have some.
+    fn set_aside(&mut self, group: &Group, denial: Denial) -> Result<Option<Group>, Interrupted> {
+        let [counts, others] = group.parted(self.counting);
+        if let Some(others) = others {
+            self.push_whole(&others, CellVerdict::Unowned(denial.reason, denial.decided_by))?;
+        }
+        Ok(counts)
     }
 
     /// Judges what takes a path.

@@ -12,9 +12,9 @@ use super::ports::{self, Ports};
 use super::question::Question;
 use super::ranges::{Ranges, sorted};
 use crate::packet::Protocol;
+use crate::pipeline::Denial;
 use crate::pipeline::leases::Choice;
-use crate::pipeline::{Denial, Reason};
-use crate::vpc::{NatGatewayIx, RuleRef, Snapshot};
+use crate::vpc::{NatGatewayIx, Snapshot};
 use std::net::Ipv4Addr;
 
 /// Makes classes of cells.
@@ -57,7 +57,7 @@ impl<'c, 'a> Classes<'c, 'a> {
         let rank = |cell: &Cell| match cell.verdict {
             CellVerdict::Denied(..) => 0,
             CellVerdict::Passes(..) | CellVerdict::Admitted(..) => 1,
-            CellVerdict::NoInterface(_) => 2,
+            CellVerdict::Unowned(..) => 2,
         };
         let mut ranked: Vec<(u8, f64, Cell)> = Vec::with_capacity(merged.len());
         for cell in merged {
@@ -105,15 +105,12 @@ impl<'c, 'a> Classes<'c, 'a> {
                 (sample.denial.or(Some(Denial { reason, decided_by })), sample.admitted_by)
             }
             CellVerdict::Passes(..) | CellVerdict::Admitted(..) => (None, sample.admitted_by),
-            CellVerdict::NoInterface(vpc) => {
-                let (reason, decided_by) = (Reason::NoInterface, RuleRef::Vpc(vpc));
-                (Some(Denial { reason, decided_by }), None)
-            }
+            CellVerdict::Unowned(reason, decided_by) => (Some(Denial { reason, decided_by }), None),
         };
         Some(Class {
             denial,
             admitted_by,
-            counts: !matches!(cell.verdict, CellVerdict::NoInterface(_)),
+            counts: !matches!(cell.verdict, CellVerdict::Unowned(..)),
             attachments: enis().map(|(origin, _)| origin.attachment).collect(),
             eni_addresses: enis()
                 .filter_map(|(origin, ranges)| Some((origin.eni()?, ranges.clone())))
@@ -210,7 +207,7 @@ impl<'c, 'a> Classes<'c, 'a> {
         let parts = || self.side(cell, ENI_ADDRESSES).iter().map(part);
         let destinations = self.plain(cell, DESTINATIONS).map_or(0, Ranges::count);
         let of = match cell.verdict {
-            CellVerdict::NoInterface(_) => self.question.destinations.count(),
+            CellVerdict::Unowned(..) => self.question.destinations.count(),
             CellVerdict::Denied(..) | CellVerdict::Passes(..) | CellVerdict::Admitted(..) => {
                 self.counted
             }

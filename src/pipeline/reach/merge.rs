@@ -5,7 +5,7 @@ use super::caller::Caller;
 use super::map::HashMap;
 use super::ranges::Ranges;
 use crate::pipeline::{Denial, Reason};
-use crate::vpc::{RuleRef, VpcIx};
+use crate::vpc::RuleRef;
 
 /// The verdict on a cell's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,8 +16,8 @@ pub(super) enum CellVerdict {
     Passes(RuleRef, usize),
     /// They pass on the path with this number, by whichever rules of the ENI's groups admit them; those have a number too.
     Admitted(usize, usize),
-    /// They are for addresses of a VPC that no interface has, which do not count.
-    NoInterface(VpcIx),
+    /// They are dropped, and do not count: no interface has their destinations.
+    Unowned(Reason, RuleRef),
 }
 
 impl From<Denial> for CellVerdict {

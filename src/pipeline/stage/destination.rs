@@ -33,8 +33,9 @@ fn require_tcp<R: Recorder>(
 
 /// Delivers to a public address, on the internet or behind a gateway endpoint.
 ///
-/// A live packet for a host that the lab does not have is dropped here, so that it is not lost in silence. A verdict about
-/// the configuration remarks it and passes: the VPC lets such packets out.
+/// A live packet for a host that the lab does not have is dropped here, so that it is not lost in silence. Like all first
+/// packets that are not sent on it leaves neither flow nor port, where AWS's NATs hold a port until the attempt times out.
+/// A verdict about the configuration remarks it and passes: the VPC lets such packets out.
 pub(in crate::pipeline) fn public<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     component: Component,

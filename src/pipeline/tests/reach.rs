@@ -424,6 +424,18 @@ fn addresses_that_no_interface_has_count_only_if_nothing_else_is_asked() {
     assert!(alone.classes.iter().all(|class| class.counts));
 }
 
+/// The router, and what AWS keeps beside it: no interface ever has them.
+#[test]
+fn addresses_that_aws_keeps_in_a_subnet_count_only_if_nothing_else_is_asked() {
+    let answer = ask(TWO_SUBNETS, "web", block("10.0.2.0/24"), tcp_port(5432));
+    assert_eq!(answer.verdict, SetVerdict::Forward);
+    let kept = answer.classes.iter().find(|c| reason(c) == Some(Reason::ExemptAddressUnserved));
+    assert!(kept.is_some_and(|class| !class.counts && class.destinations.count() == 1));
+    let alone = ask(TWO_SUBNETS, "web", only("10.0.2.1"), tcp_port(5432));
+    assert_eq!(alone.verdict, SetVerdict::Drop);
+    assert!(alone.classes.iter().all(|class| class.counts));
+}
+
 /// A peer whose addresses are public ones: one subnet leads to the peer, the other to the internet.
 #[test]
 fn addresses_that_no_interface_has_count_where_another_attachment_reaches_them() {
