@@ -59,6 +59,35 @@ fn the_exit_code_is_the_answer() {
 }
 
 #[test]
+fn reach_answers_with_rows_whatever_they_say() {
+    let reach = |args: &[&str]| egret(&[&["reach", "--config", LAB], args].concat());
+    let all = reach(&[]);
+    assert_eq!(all.status.code(), Some(0), "{}", stderr(&all));
+    assert!(stdout(&all).starts_with("SERVICE "), "{}", stdout(&all));
+    assert!(stdout(&all).contains("orders-db ("), "{}", stdout(&all));
+    let drops = reach(&["web", "--drops"]);
+    assert_eq!(drops.status.code(), Some(0));
+    assert!(stdout(&drops).contains("sg-egress-implicit-deny"), "{}", stdout(&drops));
+    let to = reach(&["--to", "orders-db:22", "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&to.stdout).unwrap();
+    assert_eq!(
+        (&answer["to"], &answer["rows"][0]["reaches"]),
+        (&"orders-db:22".into(), &"none".into())
+    );
+    assert_eq!(to.status.code(), Some(0));
+
+    let wrong = |args: &[&str], said: &str| {
+        let output = egret(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(said), "{args:?}: {}", stderr(&output));
+    };
+    wrong(&["reach", "wbe", "--config", LAB], "no service `wbe` in the lab");
+    wrong(&["reach", "--config", LAB, "--to", "orders-bd"], "`orders-bd` is neither");
+    wrong(&["reach", "--config", LAB, "--to", "orders-db", "--drops"], "--drops");
+    wrong(&["reach", "--lab", "no-such-lab"], "or ask a lab file with --config FILE");
+}
+
+#[test]
 fn json_is_one_object_with_every_key() {
     let output = egret(&["explain", "web", "orders-db:22", "--config", LAB, "--json"]);
     assert_eq!(output.status.code(), Some(1));

@@ -20,6 +20,7 @@ pub mod list;
 pub mod output;
 mod program;
 mod progress;
+pub mod reach;
 mod runtime;
 pub mod selection;
 mod stop;
@@ -85,6 +86,8 @@ The packets take the same walk as live packets do, but nothing is sent, no port 
 that are dropped the answer shows one packet stage by stage, and names the rule with its line in the lab file, the \
 nearest miss, and how to fix it.")]
     Explain(explain::ExplainArgs),
+    /// List what services reach, or who reaches a destination, and which rules decide
+    Reach(reach::ReachArgs),
     /// Show verdicts of real packets as they happen, one line each
     Trace(trace::TraceArgs),
     /// Write packets with their verdicts into a pcapng file, for Wireshark
@@ -138,6 +141,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Enis(args) => list::enis(&args),
         Command::Ps(args) => list::ps(&args),
         Command::Explain(args) => explain::run(&args, cli.color),
+        Command::Reach(args) => reach::run(&args, cli.color),
         Command::Check(args) => check::run(&args, cli.color),
         Command::Import(args) => import::run(&args, cli.color),
     }

@@ -22,6 +22,7 @@ mod losses;
 mod namespace;
 mod needs;
 mod process;
+mod reach;
 pub mod reload;
 mod reordering_barriers;
 mod resume;
@@ -37,6 +38,7 @@ mod streams;
 mod subject;
 mod tasks;
 pub mod top;
+mod wanted;
 pub mod watch;
 
 pub use client::{Answer, Client, ClientError};

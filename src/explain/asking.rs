@@ -81,7 +81,7 @@ pub fn ask(
 }
 
 /// Returns the VPC whose resolver the tasks ask; `None` for App Runner's own egress.
-fn vpc_of(service: ServiceIx, snapshot: &Snapshot) -> Option<VpcIx> {
+pub(super) fn vpc_of(service: ServiceIx, snapshot: &Snapshot) -> Option<VpcIx> {
     let Egress::Vpc(connector) = snapshot.service(service).egress else { return None };
     let subnet = snapshot.connector(connector).subnets.first()?;
     Some(snapshot.subnet(*subnet).vpc)

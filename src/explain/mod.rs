@@ -15,6 +15,7 @@ mod nearest_miss;
 mod packet;
 mod paint;
 pub mod pcapng;
+mod reachability;
 mod reload;
 mod resolution;
 mod rows;
@@ -30,6 +31,8 @@ mod url;
 mod fix_tests;
 #[cfg(test)]
 mod middlebox_tests;
+#[cfg(test)]
+mod reachability_tests;
 #[cfg(test)]
 mod readme_tests;
 #[cfg(test)]
@@ -55,6 +58,7 @@ pub use names::{
     DecidedBy, Places, component, decided_by, security_group_id, service_name, subnet_id, task,
 };
 pub use nearest_miss::NearestMiss;
+pub use reachability::{ReachRow, Reachability, ReacherRow, Reaching, Wanted, reach, services};
 pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_reload};
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
