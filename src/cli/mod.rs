@@ -6,6 +6,7 @@ pub mod bench;
 pub mod capture;
 pub mod check;
 pub mod demo;
+pub mod diff;
 pub mod down;
 pub mod drops;
 mod error;
@@ -88,6 +89,8 @@ nearest miss, and how to fix it.")]
     Explain(explain::ExplainArgs),
     /// List what services reach, or who reaches a destination, and which rules decide
     Reach(reach::ReachArgs),
+    /// Compare two configurations: list the packets whose verdict changes, with both deciding rules
+    Diff(diff::DiffArgs),
     /// Show verdicts of real packets as they happen, one line each
     Trace(trace::TraceArgs),
     /// Write packets with their verdicts into a pcapng file, for Wireshark
@@ -142,6 +145,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Ps(args) => list::ps(&args),
         Command::Explain(args) => explain::run(&args, cli.color),
         Command::Reach(args) => reach::run(&args, cli.color),
+        Command::Diff(args) => diff::run(&args, cli.color),
         Command::Check(args) => check::run(&args, cli.color),
         Command::Import(args) => import::run(&args, cli.color),
     }

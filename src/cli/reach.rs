@@ -3,7 +3,7 @@
 use super::explain::asked_in_vain;
 use super::import::{self, ImportArgs};
 use super::output::{self, ColorChoice};
-use super::progress::{PATIENCE, Progress, patiently};
+use super::progress::{Patience, patiently};
 use super::runtime::runtime;
 use super::{CliError, LabArg};
 use crate::config::Lab;
@@ -15,7 +15,6 @@ use crate::pipeline::reach::Addresses;
 use crate::vpc::{Generation, Line};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -130,31 +129,4 @@ fn write(args: &ReachArgs, found: &Reachability) -> Result<(), CliError> {
         false => found.text(w),
     })?;
     Ok(())
-}
-
-/// Tells the user which service an answer is made for, if it takes long.
-pub(super) struct Patience {
-    service: String,
-    begin: Instant,
-    progress: Option<Progress>,
-}
-
-impl Patience {
-    pub(super) fn new() -> Self {
-        Self { service: String::new(), begin: Instant::now(), progress: None }
-    }
-
-    /// Takes note that the answer for a service is being made.
-    pub(super) fn goes_on(&mut self, service: &str) -> bool {
-        if self.service != service {
-            *self = Self { service: service.to_owned(), ..Self::new() };
-        }
-        if self.progress.is_none() && self.begin.elapsed() > PATIENCE {
-            let progress = Progress::new();
-            let service = &self.service;
-            progress.say(&format!("{service}: judging one packet of each kind; Ctrl-C ends it"));
-            self.progress = Some(progress);
-        }
-        true
-    }
 }

@@ -10,6 +10,7 @@ use super::reload::{ReloadError, Request};
 use super::shared::{Problem, Shared, refused};
 use super::top::top;
 use super::watch::{capture, trace};
+use crate::config::Overlay;
 use crate::explain::{EniRow, HolderRow, PsRow, Reload, Selection};
 use crate::flow::Instant;
 use crate::linux::clock;
@@ -46,6 +47,17 @@ pub struct LabInfo {
     pub gateway_endpoints: Vec<String>,
 }
 
+/// What `GET /v1/configuration` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Configuration {
+    /// The lab file.
+    pub file: String,
+    /// Its text as it was applied.
+    pub text: String,
+    /// What the App Runner API and tasks added by hand lay over it.
+    pub overlay: Overlay,
+}
+
 /// What `POST /v1/tasks` takes: a task that must be there, or one more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskRequest {
@@ -76,6 +88,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let api = Router::new()
         .route("/v1/lab", get(lab))
+        .route("/v1/configuration", get(configuration))
         .route("/v1/flows", post(flows))
         .route("/v1/drops", post(drops))
         .route("/v1/enis", get(enis))
@@ -113,6 +126,12 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
         time_scale: running.lab().time_scale,
         gateway_endpoints: parts.gateway_endpoints.iter().map(|e| e.id.clone()).collect(),
     })
+}
+
+async fn configuration(State(shared): State<Shared>) -> Json<Configuration> {
+    let lab = shared.lab().await;
+    let text = lab.source().to_owned();
+    Json(Configuration { file: lab.file, text, overlay: lab.overlay })
 }
 
 /// Nobody waits for the lab while its flows are looked through.

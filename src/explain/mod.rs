@@ -3,6 +3,7 @@
 mod asking;
 mod class;
 mod class_table;
+mod comparison;
 mod coverage;
 mod destination;
 mod destination_names;
@@ -28,6 +29,8 @@ mod trace;
 mod url;
 
 #[cfg(test)]
+mod comparison_tests;
+#[cfg(test)]
 mod fix_tests;
 #[cfg(test)]
 mod middlebox_tests;
@@ -46,6 +49,7 @@ mod testing;
 
 pub use asking::{AskError, Asking, ask};
 pub use class::{AttachedAt, ClassExplanation, GatewaySpan};
+pub use comparison::{ChangeRow, Comparison, SideOfChange, compare};
 pub use coverage::{PortSpan, Span};
 pub use destination_names::{Meaning, Named, UnknownDestination, Unresolved, read_name};
 pub use evidence::{Endpoints, Explanation, NamedStep};
@@ -59,7 +63,7 @@ pub use names::{
 };
 pub use nearest_miss::NearestMiss;
 pub use reachability::{ReachRow, Reachability, ReacherRow, Reaching, Wanted, reach, services};
-pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_reload};
+pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_flow_fates, print_reload};
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use tables::{Row, print};

@@ -5,6 +5,7 @@ mod known;
 mod path;
 mod question;
 mod row;
+mod rule;
 mod table;
 mod text;
 mod to;
@@ -12,6 +13,7 @@ mod to;
 pub(super) use alike::alike;
 pub(super) use known::{Known, port_words};
 pub(super) use question::{Asked, asked, destinations};
+pub(super) use rule::rule_in_short;
 pub(super) use table::Cells;
 
 use super::asking::AskError;

@@ -7,6 +7,9 @@ use std::io::{self, Write};
 /// The blanks between two columns.
 const GAP: usize = 2;
 
+/// The columns whose cells are never shortened: words that scripts look for.
+const WHOLE: [&str; 4] = ["CHANGE", "VERDICT", "REASON", "REACHES"];
+
 /// Rows of lists, one for each column.
 pub(in crate::explain) struct Cells {
     headings: Vec<&'static str>,
@@ -27,7 +30,11 @@ impl Cells {
     /// Writes the table.
     pub(in crate::explain) fn write(&self, w: &mut dyn Write) -> io::Result<()> {
         let widest = self.widest();
-        let row = |row: &Vec<Vec<String>>| row.iter().map(|items| shown(items, widest)).collect();
+        let row = |row: &Vec<Vec<String>>| {
+            let cells = row.iter().zip(&self.headings);
+            let widest = |heading| if WHOLE.contains(heading) { usize::MAX } else { widest };
+            cells.map(|(items, heading)| shown(items, widest(heading))).collect()
+        };
         let lines = tables::lines(&self.headings, self.rows.iter().map(row));
         lines.iter().try_for_each(|line| writeln!(w, "{line}"))
     }
@@ -40,8 +47,11 @@ impl Cells {
         };
         let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
         let room = WIDTH.saturating_sub(GAP * widths.len().saturating_sub(1));
-        let fits =
-            |widest: &usize| widths.iter().map(|width| width.min(widest)).sum::<usize>() <= room;
+        let columns = || widths.iter().zip(&self.headings);
+        let width = |(width, heading): (&usize, &&str), widest: usize| {
+            if WHOLE.contains(heading) { *width } else { widest.min(*width) }
+        };
+        let fits = |widest: &usize| columns().map(|c| width(c, *widest)).sum::<usize>() <= room;
         (1..=WIDTH).rev().find(fits).unwrap_or(1)
     }
 }

@@ -2,8 +2,8 @@
 
 use super::super::class_table::percent;
 use super::super::names::DecidedBy;
-use super::super::text::short;
 use super::known::port_words;
+use super::rule::rule_in_short;
 use super::table::Cells;
 use super::{ReachRow, Reachability, ReacherRow};
 use std::io::{self, Write};
@@ -75,8 +75,7 @@ fn mixed(row: &ReachRow) -> Vec<String> {
 fn rules(rules: &[DecidedBy]) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for rule in rules {
-        let rule = rule.to_string();
-        let shown = short(&rule).to_owned();
+        let shown = rule_in_short(rule);
         if !all.contains(&shown) {
             all.push(shown);
         }
