@@ -123,15 +123,23 @@ fn group_rules(
     if group.line > 0 {
         return fix(&group.id, group.line, format!("add to {direction}"), lines(added.into_iter()));
     }
+    let id = section_id(&group.id);
     let of = |other: Direction| {
         let mut all = of(other, group.rules(other));
         all.extend(added.iter().filter(|_| other == direction).cloned());
+        let itself = format!("\"{}\"", group.id);
+        all.iter_mut().for_each(|rule| *rule = rule.replace(&itself, &format!("\"{id}\"")));
         list(&other.to_string(), &all)
     };
-    let head = format!("[[security_group]]\nid = \"{}\"", group.id);
+    let head = format!("[[security_group]]\nid = \"{id}\"");
     let vpc = format!("vpc = \"{}\"\ndefault = true", snapshot.vpc(group.vpc).id);
     let section = [head, vpc, of(Direction::Ingress), of(Direction::Egress)].join("\n");
     fix(&group.id, 0, SECTION.to_owned(), section)
+}
+
+/// Returns a name for what the lab file implies: the implied one is none that the file could give.
+fn section_id(implied: &str) -> String {
+    implied.replace('/', "-")
 }
 
 fn list(key: &str, rules: &[String]) -> String {
@@ -185,7 +193,7 @@ fn add_to_routes(snapshot: &Snapshot, ix: RouteTableIx, route: String) -> Fix {
     if table.line > 0 {
         return fix(&table.id, table.line, "add to routes".to_owned(), route);
     }
-    let head = format!("[[route_table]]\nid = \"{}\"", table.id);
+    let head = format!("[[route_table]]\nid = \"{}\"", section_id(&table.id));
     let vpc = format!("vpc = \"{}\"\nmain = true", snapshot.vpc(table.vpc).id);
     let section = format!("{head}\n{vpc}\nroutes = [{route}]");
     fix(&table.id, 0, SECTION.to_owned(), section)
