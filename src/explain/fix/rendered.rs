@@ -5,8 +5,9 @@ use crate::explain::names;
 use crate::explain::packet::protocol_word;
 use crate::packet::Protocol;
 use crate::vpc::{
-    AclRule, ConnectorIx, Destination, Direction, Egress, Line, Peer, PortMatch, ProtocolMatch,
-    RouteTableIx, SecurityGroupIx, SecurityGroupRule, ServiceKind, Snapshot, Target, TrafficMatch,
+    AclRule, Connector, ConnectorIx, Destination, Direction, Egress, Line, Peer, PortMatch,
+    ProtocolMatch, RouteTableIx, SecurityGroupIx, SecurityGroupRule, Service, ServiceKind,
+    Snapshot, Target, TrafficMatch,
 };
 use serde::Serialize;
 
@@ -76,10 +77,14 @@ pub(super) fn rendered(change: &Change, snapshot: &Snapshot) -> Fix {
         Change::MoveConnector { connector, subnets } => {
             let ids = subnets.iter().map(|ix| format!("\"{}\"", snapshot.subnet(*ix).id));
             let subnets = format!("subnets = [{}]", ids.collect::<Vec<_>>().join(", "));
-            of_connector(snapshot, *connector, subnets)
+            subnets_of(snapshot, *connector, subnets)
         }
         Change::PublicAddresses { connector } => {
-            of_connector(snapshot, *connector, "assign_public_ip = true".to_owned())
+            let public = "assign_public_ip = true".to_owned();
+            match users(snapshot, *connector).find(|service| service.kind == ServiceKind::Fargate) {
+                Some(own) => fix(&own.name, own.line, "change".to_owned(), public),
+                None => subnets_of(snapshot, *connector, public),
+            }
         }
         Change::SourceDestCheckOff { appliance } => {
             let own = snapshot.resource(*appliance);
@@ -97,16 +102,31 @@ fn lines(rules: impl Iterator<Item = String>) -> String {
     rules.collect::<Vec<_>>().join(",\n")
 }
 
-/// A Lambda function and a Fargate service have the keys of their connector in their own section.
-fn of_connector(snapshot: &Snapshot, ix: ConnectorIx, rule: String) -> Fix {
+/// The subnets of a Lambda function or a Fargate service are in its own section. If a connector has the same subnets and
+/// groups, the service may name it instead.
+fn subnets_of(snapshot: &Snapshot, ix: ConnectorIx, rule: String) -> Fix {
     let connector = snapshot.connector(ix);
-    let mut services = snapshot.parts().services.iter();
-    let own = services.find(|service| service.egress == Egress::Vpc(ix));
-    let (id, line) = match (connector.kind, own) {
-        (ServiceKind::Lambda | ServiceKind::Fargate, Some(own)) => (&own.name, own.line),
-        (ServiceKind::AppRunner, _) | (_, None) => (&connector.name, connector.line),
+    let own = users(snapshot, ix).find(|service| service.kind != ServiceKind::AppRunner);
+    let Some(own) = own else {
+        return fix(&connector.name, connector.line, "change".to_owned(), rule);
     };
-    fix(id, line, "change".to_owned(), rule)
+    let is_named = |other: &Connector| {
+        let (subnets, groups) = (&other.subnets, &other.security_groups);
+        other.kind == ServiceKind::AppRunner
+            && (subnets, groups) == (&connector.subnets, &connector.security_groups)
+    };
+    if !snapshot.parts().connectors.iter().any(is_named) {
+        return fix(&own.name, own.line, "change".to_owned(), rule);
+    }
+    let groups = connector.security_groups.iter().map(|ix| snapshot.security_group(*ix));
+    let ids: Vec<String> =
+        groups.filter(|group| group.line > 0).map(|group| format!("\"{}\"", group.id)).collect();
+    let groups = format!("security_groups = [{}]", ids.join(", "));
+    fix(&own.name, own.line, "replace vpc_connector".to_owned(), format!("{rule}\n{groups}"))
+}
+
+fn users(snapshot: &Snapshot, ix: ConnectorIx) -> impl Iterator<Item = &Service> {
+    snapshot.parts().services.iter().filter(move |service| service.egress == Egress::Vpc(ix))
 }
 
 fn group_rules(
