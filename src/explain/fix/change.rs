@@ -18,7 +18,7 @@ pub(super) enum Change {
     /// Adds a route to a table.
     AddRoute { table: RouteTableIx, destination: Ipv4Network, target: Target },
     /// Leads a route of a table, by position, to another target.
-    ChangeRoute { table: RouteTableIx, position: u16, target: Target },
+    Redirect { table: RouteTableIx, position: u16, target: Target },
     /// Adds a route table to a gateway endpoint.
     EndpointTable { endpoint: GatewayEndpointIx, table: RouteTableIx },
     /// Adds entries to a prefix list.
@@ -32,6 +32,11 @@ pub(super) enum Change {
 }
 
 impl Change {
+    /// Decides whether tasks are attached elsewhere with the change.
+    pub(super) const fn is_move(&self) -> bool {
+        matches!(self, Self::MoveConnector { .. })
+    }
+
     /// Returns a configuration with the change. What it has keeps its position.
     pub(super) fn applied(&self, snapshot: &Snapshot) -> Snapshot {
         let mut parts = snapshot.parts().clone();
@@ -62,7 +67,7 @@ impl Change {
                 let destination = Destination::Cidr(*destination);
                 add_route(&mut parts.route_tables[table.get()], destination, target.clone());
             }
-            Self::ChangeRoute { table, position, target } => {
+            Self::Redirect { table, position, target } => {
                 let routes = &mut parts.route_tables[table.get()].routes;
                 routes[usize::from(*position)].target = target.clone();
             }

@@ -55,7 +55,7 @@ pub(super) fn rendered(change: &Change, snapshot: &Snapshot) -> Fix {
             let route = route(&destination.to_string(), target, *table, snapshot);
             add_to_routes(snapshot, *table, route)
         }
-        Change::ChangeRoute { table, position, target } => {
+        Change::Redirect { table, position, target } => {
             let own = &snapshot.route_table(*table).routes[usize::from(*position)];
             let destination = match own.destination {
                 Destination::Cidr(network) => network.to_string(),

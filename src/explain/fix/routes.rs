@@ -41,7 +41,7 @@ pub(super) fn wrong(failing: &Failing<'_>, table: RouteTableIx, position: u16) -
         changes.extend(to_endpoints(failing, table));
     }
     changes.extend(to_peer(failing));
-    let change = |target| Change::ChangeRoute { table, position, target };
+    let change = |target| Change::Redirect { table, position, target };
     let targets = targets(failing, table).into_iter().filter(|_| is_block);
     let routes = targets.map(change).collect();
     changes.extend(routes_and_moves(failing, table, routes));
