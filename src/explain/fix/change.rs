@@ -1,9 +1,9 @@
 //! A change of a configuration, and the configuration with it.
 
 use crate::vpc::{
-    AclRule, ConnectorIx, Destination, Direction, Eni, GatewayEndpointIx, NetworkAclIx, Parts,
-    PrefixListIx, ResourceIx, Route, RouteTable, RouteTableIx, SecurityGroupIx, SecurityGroupRule,
-    ServiceKind, Snapshot, SubnetIx, Target, Task, TaskEni,
+    AclRule, ConnectorIx, Destination, Direction, Eni, GatewayEndpointIx, NetworkAcl, NetworkAclIx,
+    Parts, PrefixListIx, ResourceIx, Route, RouteTable, RouteTableIx, SecurityGroupIx,
+    SecurityGroupRule, ServiceKind, Snapshot, SubnetIx, Target, Task, TaskEni,
 };
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -49,19 +49,14 @@ impl Change {
         match self {
             Self::GroupRules { group, direction, rules } => {
                 let group = &mut parts.security_groups[group.get()];
-                match direction {
-                    Direction::Egress => group.egress.extend(rules.iter().cloned()),
-                    Direction::Ingress => group.ingress.extend(rules.iter().cloned()),
-                }
+                let own = match direction {
+                    Direction::Egress => &mut group.egress,
+                    Direction::Ingress => &mut group.ingress,
+                };
+                own.extend_from_slice(rules);
             }
             Self::AclRules { acl, direction, rules } => {
-                let acl = &mut parts.network_acls[acl.get()];
-                let own = match direction {
-                    Direction::Egress => &mut acl.egress,
-                    Direction::Ingress => &mut acl.ingress,
-                };
-                own.extend(rules);
-                own.sort_by_key(|rule| rule.number);
+                add_acl_rules(&mut parts.network_acls[acl.get()], *direction, rules);
             }
             Self::AddRoute { table, destination, target } => {
                 let destination = Destination::Cidr(*destination);
@@ -91,6 +86,15 @@ impl Change {
             }
         }
     }
+}
+
+fn add_acl_rules(acl: &mut NetworkAcl, direction: Direction, rules: &[AclRule]) {
+    let own = match direction {
+        Direction::Egress => &mut acl.egress,
+        Direction::Ingress => &mut acl.ingress,
+    };
+    own.extend(rules);
+    own.sort_by_key(|rule| rule.number);
 }
 
 fn add_route(table: &mut RouteTable, destination: Destination, target: Target) {

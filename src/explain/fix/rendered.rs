@@ -56,13 +56,7 @@ pub(super) fn rendered(change: &Change, snapshot: &Snapshot) -> Fix {
             add_to_routes(snapshot, *table, route)
         }
         Change::Redirect { table, position, target } => {
-            let own = &snapshot.route_table(*table).routes[usize::from(*position)];
-            let destination = match own.destination {
-                Destination::Cidr(network) => network.to_string(),
-                Destination::PrefixList(list) => snapshot.prefix_list(list).id.clone(),
-            };
-            let route = route(&destination, target, *table, snapshot);
-            fix(&snapshot.route_table(*table).id, own.line, "change the route".to_owned(), route)
+            redirect(snapshot, (*table, *position), target)
         }
         Change::EndpointTable { endpoint, table } => {
             let endpoint = snapshot.gateway_endpoint(*endpoint);
@@ -79,13 +73,7 @@ pub(super) fn rendered(change: &Change, snapshot: &Snapshot) -> Fix {
             let subnets = format!("subnets = [{}]", ids.collect::<Vec<_>>().join(", "));
             subnets_of(snapshot, *connector, subnets)
         }
-        Change::PublicAddresses { connector } => {
-            let public = "assign_public_ip = true".to_owned();
-            match users(snapshot, *connector).find(|service| service.kind == ServiceKind::Fargate) {
-                Some(own) => fix(&own.name, own.line, "change".to_owned(), public),
-                None => subnets_of(snapshot, *connector, public),
-            }
-        }
+        Change::PublicAddresses { connector } => public_addresses(snapshot, *connector),
         Change::SourceDestCheckOff { appliance } => {
             let own = snapshot.resource(*appliance);
             let off = "source_dest_check = false".to_owned();
@@ -123,6 +111,25 @@ fn subnets_of(snapshot: &Snapshot, ix: ConnectorIx, rule: String) -> Fix {
         groups.filter(|group| group.line > 0).map(|group| format!("\"{}\"", group.id)).collect();
     let groups = format!("security_groups = [{}]", ids.join(", "));
     fix(&own.name, own.line, "replace vpc_connector".to_owned(), format!("{rule}\n{groups}"))
+}
+
+fn public_addresses(snapshot: &Snapshot, ix: ConnectorIx) -> Fix {
+    let public = "assign_public_ip = true".to_owned();
+    match users(snapshot, ix).find(|service| service.kind == ServiceKind::Fargate) {
+        Some(own) => fix(&own.name, own.line, "change".to_owned(), public),
+        None => subnets_of(snapshot, ix, public),
+    }
+}
+
+fn redirect(snapshot: &Snapshot, (ix, position): (RouteTableIx, u16), target: &Target) -> Fix {
+    let table = snapshot.route_table(ix);
+    let own = &table.routes[usize::from(position)];
+    let destination = match own.destination {
+        Destination::Cidr(network) => network.to_string(),
+        Destination::PrefixList(list) => snapshot.prefix_list(list).id.clone(),
+    };
+    let route = route(&destination, target, ix, snapshot);
+    fix(&table.id, own.line, "change the route".to_owned(), route)
 }
 
 fn users(snapshot: &Snapshot, ix: ConnectorIx) -> impl Iterator<Item = &Service> {
