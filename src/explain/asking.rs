@@ -159,6 +159,7 @@ impl Asking<'_> {
             outcome,
             now: None,
             proposal: Proposal::Unknown,
+            packets: (found.destinations, found.ports),
         }
     }
 }

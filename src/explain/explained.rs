@@ -7,7 +7,7 @@ use super::evidence::{Explanation, explanation};
 use super::fix::{Fix, Proposal};
 use super::names::{self, Places};
 use crate::packet::{Inside, Protocol};
-use crate::pipeline::reach::{self, Answer, Class, Ranges, SetVerdict, public_unicast};
+use crate::pipeline::reach::{self, Answer, Class, Ports, Ranges, SetVerdict, public_unicast};
 use crate::pipeline::{Evidence, Reason};
 use crate::vpc::path::Attachment;
 use crate::vpc::{ServiceIx, Snapshot, Task};
@@ -35,6 +35,8 @@ pub struct Explained {
     pub(super) now: Option<Now>,
     /// What is proposed for the first class that fails.
     pub(super) proposal: Proposal,
+    /// The set of packets that was asked.
+    pub(super) packets: (Ranges, Ports),
 }
 
 /// What the answer is about.
@@ -124,6 +126,11 @@ impl Explained {
     /// from others; `None` if no such change is known.
     pub fn fix(&self) -> Option<&Fix> {
         self.proposal.fix()
+    }
+
+    /// Returns the destination addresses and the protocols with their ports that were asked.
+    pub fn packets(&self) -> &(Ranges, Ports) {
+        &self.packets
     }
 
     /// Returns the configuration that was asked, with a task at each attachment.

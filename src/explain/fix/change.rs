@@ -1,9 +1,9 @@
 //! A change of a configuration, and the configuration with it.
 
 use crate::vpc::{
-    AclRule, ConnectorIx, Destination, Direction, Eni, GatewayEndpointIx, NetworkAclIx, Parts,
-    PrefixListIx, ResourceIx, Route, RouteTable, RouteTableIx, SecurityGroupIx, SecurityGroupRule,
-    ServiceKind, Snapshot, SubnetIx, Target, Task, TaskEni,
+    AclRule, ConnectorIx, Destination, Direction, Eni, GatewayEndpointIx, NetworkAcl, NetworkAclIx,
+    Parts, PrefixListIx, ResourceIx, Route, RouteTable, RouteTableIx, SecurityGroupIx,
+    SecurityGroupRule, ServiceKind, Snapshot, SubnetIx, Target, Task, TaskEni,
 };
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -18,7 +18,7 @@ pub(super) enum Change {
     /// Adds a route to a table.
     AddRoute { table: RouteTableIx, destination: Ipv4Network, target: Target },
     /// Leads a route of a table, by position, to another target.
-    ChangeRoute { table: RouteTableIx, position: u16, target: Target },
+    Redirect { table: RouteTableIx, position: u16, target: Target },
     /// Adds a route table to a gateway endpoint.
     EndpointTable { endpoint: GatewayEndpointIx, table: RouteTableIx },
     /// Adds entries to a prefix list.
@@ -32,6 +32,11 @@ pub(super) enum Change {
 }
 
 impl Change {
+    /// Decides whether tasks are attached elsewhere with the change.
+    pub(super) const fn is_move(&self) -> bool {
+        matches!(self, Self::MoveConnector { .. })
+    }
+
     /// Returns a configuration with the change. What it has keeps its position.
     pub(super) fn applied(&self, snapshot: &Snapshot) -> Snapshot {
         let mut parts = snapshot.parts().clone();
@@ -44,25 +49,20 @@ impl Change {
         match self {
             Self::GroupRules { group, direction, rules } => {
                 let group = &mut parts.security_groups[group.get()];
-                match direction {
-                    Direction::Egress => group.egress.extend(rules.iter().cloned()),
-                    Direction::Ingress => group.ingress.extend(rules.iter().cloned()),
-                }
+                let own = match direction {
+                    Direction::Egress => &mut group.egress,
+                    Direction::Ingress => &mut group.ingress,
+                };
+                own.extend_from_slice(rules);
             }
             Self::AclRules { acl, direction, rules } => {
-                let acl = &mut parts.network_acls[acl.get()];
-                let own = match direction {
-                    Direction::Egress => &mut acl.egress,
-                    Direction::Ingress => &mut acl.ingress,
-                };
-                own.extend(rules);
-                own.sort_by_key(|rule| rule.number);
+                add_acl_rules(&mut parts.network_acls[acl.get()], *direction, rules);
             }
             Self::AddRoute { table, destination, target } => {
                 let destination = Destination::Cidr(*destination);
                 add_route(&mut parts.route_tables[table.get()], destination, target.clone());
             }
-            Self::ChangeRoute { table, position, target } => {
+            Self::Redirect { table, position, target } => {
                 let routes = &mut parts.route_tables[table.get()].routes;
                 routes[usize::from(*position)].target = target.clone();
             }
@@ -86,6 +86,15 @@ impl Change {
             }
         }
     }
+}
+
+fn add_acl_rules(acl: &mut NetworkAcl, direction: Direction, rules: &[AclRule]) {
+    let own = match direction {
+        Direction::Egress => &mut acl.egress,
+        Direction::Ingress => &mut acl.ingress,
+    };
+    own.extend(rules);
+    own.sort_by_key(|rule| rule.number);
 }
 
 fn add_route(table: &mut RouteTable, destination: Destination, target: Target) {

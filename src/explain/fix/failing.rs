@@ -1,9 +1,9 @@
 //! What a change is wanted for: packets that are dropped at one gate.
 
 use crate::explain::packet::{destination_vpc, eni_of, packet_at, whereabouts};
-use crate::packet::Tuple;
+use crate::packet::{Protocol, Tuple};
 use crate::pipeline::reach::{Class, GatewayAddress, PortRange, Ports, Ranges};
-use crate::pipeline::{Detail, Evidence, Outcome, Reason, Stage};
+use crate::pipeline::{Component, Detail, Evidence, Outcome, Reason, Stage};
 use crate::vpc::path::Attachment;
 use crate::vpc::{
     Eni, Interface, NatGatewayIx, RouteTableIx, RuleRef, SecurityGroupIx, Snapshot, SubnetIx, VpcIx,
@@ -52,9 +52,11 @@ impl<'a> Failing<'a> {
         let denial = evidence.denial?;
         let packet = evidence.inside.tuple();
         let port = match packet.protocol {
-            crate::packet::Protocol::Icmp => PortRange::Echo,
-            crate::packet::Protocol::Other(number) => PortRange::Protocols(number, number),
-            protocol => PortRange::Of(protocol, packet.dport, packet.dport),
+            Protocol::Icmp => PortRange::Echo,
+            Protocol::Other(number) => PortRange::Protocols(number, number),
+            protocol @ (Protocol::Tcp | Protocol::Udp) => {
+                PortRange::Of(protocol, packet.dport, packet.dport)
+            }
         };
         let subnet = eni_of(evidence, snapshot).and_then(|eni| whereabouts(eni, snapshot));
         Some(Self {
@@ -120,9 +122,9 @@ impl<'a> Failing<'a> {
 
     /// Returns the NAT gateway that the packet has come to.
     pub(super) fn nat_gateway(&self) -> Option<NatGatewayIx> {
-        self.evidence.steps.iter().find_map(|step| match step.component {
-            crate::pipeline::Component::NatGateway(ix) => Some(ix),
-            _ => None,
+        self.evidence.steps.iter().find_map(|step| {
+            let Component::NatGateway(ix) = step.component else { return None };
+            Some(ix)
         })
     }
 }

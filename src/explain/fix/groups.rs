@@ -159,11 +159,26 @@ impl Gate {
         failing.snapshot.security_group(self.group).rules(self.direction).iter()
     }
 
-    /// Adds addresses to the list of a rule that admits the traffic already, but not these addresses.
+    /// Adds addresses to the list of a rule that admits the traffic already, but not these addresses. A list that
+    /// routes name, or a gateway endpoint, is not for addresses of a VPC.
     fn entries(&self, failing: &Failing<'_>, addresses: &[Ipv4Network]) -> Option<Change> {
+        let parts = failing.snapshot.parts();
+        let is_private = |address: &Ipv4Network| {
+            parts.vpcs.iter().any(|vpc| vpc.cidrs.iter().any(|own| own.overlaps(*address)))
+        };
+        let is_routed = |list| {
+            let named = Destination::PrefixList(list);
+            let mut routes = parts.route_tables.iter().flat_map(|table| &table.routes);
+            let mut endpoints = parts.gateway_endpoints.iter();
+            routes.any(|route| route.destination == named)
+                || endpoints.any(|endpoint| endpoint.prefix_list == list)
+        };
         let wanted = traffic(&failing.ports);
         self.own_rules(failing).find_map(|rule| {
             let Peer::PrefixList(list) = rule.peer else { return None };
+            if is_routed(list) && addresses.iter().any(is_private) {
+                return None;
+            }
             let admits = |one: &TrafficMatch| contains(&rule.traffic, one);
             wanted
                 .iter()

@@ -51,7 +51,7 @@ impl Compared<'_> {
         destinations: &Ranges,
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<bool, Interrupted> {
-        let is_moved = matches!(self.change, Change::MoveConnector { .. });
+        let is_moved = self.change.is_move();
         // After a move, tasks are attached where they may be.
         let at = if is_moved { Addresses::Open } else { self.addresses };
         let ask = |snapshot: &Snapshot, goes_on: &mut dyn FnMut() -> bool| {
@@ -120,7 +120,7 @@ impl Compared<'_> {
             Change::AddRoute { table, destination, .. } => {
                 self.routed(*table, addresses(*destination))
             }
-            Change::ChangeRoute { table, position, .. } => {
+            Change::Redirect { table, position, .. } => {
                 let table_before = self.before.route_table(*table);
                 match table_before.routes.get(usize::from(*position)) {
                     Some(route) => self.routed(*table, self.destinations(route)),

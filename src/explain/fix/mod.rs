@@ -24,8 +24,8 @@ use verified::{Effect, Wanted};
 /// The most changes that are tried.
 const MOST_CHANGES: usize = 8;
 
-/// The number of small steps that all trials may take together: about 0.2 s in a large lab.
-const MOST_STEPS: usize = 20_000;
+/// The number of small steps that all trials may take together: under 0.2 s in a large lab.
+const MOST_STEPS: usize = 50_000;
 
 /// What is proposed for packets that are dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]

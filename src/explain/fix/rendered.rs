@@ -5,8 +5,9 @@ use crate::explain::names;
 use crate::explain::packet::protocol_word;
 use crate::packet::Protocol;
 use crate::vpc::{
-    AclRule, ConnectorIx, Destination, Direction, Egress, Line, Peer, PortMatch, ProtocolMatch,
-    RouteTableIx, SecurityGroupIx, SecurityGroupRule, ServiceKind, Snapshot, Target, TrafficMatch,
+    AclRule, Connector, ConnectorIx, Destination, Direction, Egress, Line, Peer, PortMatch,
+    ProtocolMatch, RouteTableIx, SecurityGroupIx, SecurityGroupRule, Service, ServiceKind,
+    Snapshot, Target, TrafficMatch,
 };
 use serde::Serialize;
 
@@ -54,14 +55,8 @@ pub(super) fn rendered(change: &Change, snapshot: &Snapshot) -> Fix {
             let route = route(&destination.to_string(), target, *table, snapshot);
             add_to_routes(snapshot, *table, route)
         }
-        Change::ChangeRoute { table, position, target } => {
-            let own = &snapshot.route_table(*table).routes[usize::from(*position)];
-            let destination = match own.destination {
-                Destination::Cidr(network) => network.to_string(),
-                Destination::PrefixList(list) => snapshot.prefix_list(list).id.clone(),
-            };
-            let route = route(&destination, target, *table, snapshot);
-            fix(&snapshot.route_table(*table).id, own.line, "change the route".to_owned(), route)
+        Change::Redirect { table, position, target } => {
+            redirect(snapshot, (*table, *position), target)
         }
         Change::EndpointTable { endpoint, table } => {
             let endpoint = snapshot.gateway_endpoint(*endpoint);
@@ -76,11 +71,9 @@ pub(super) fn rendered(change: &Change, snapshot: &Snapshot) -> Fix {
         Change::MoveConnector { connector, subnets } => {
             let ids = subnets.iter().map(|ix| format!("\"{}\"", snapshot.subnet(*ix).id));
             let subnets = format!("subnets = [{}]", ids.collect::<Vec<_>>().join(", "));
-            of_connector(snapshot, *connector, subnets)
+            subnets_of(snapshot, *connector, subnets)
         }
-        Change::PublicAddresses { connector } => {
-            of_connector(snapshot, *connector, "assign_public_ip = true".to_owned())
-        }
+        Change::PublicAddresses { connector } => public_addresses(snapshot, *connector),
         Change::SourceDestCheckOff { appliance } => {
             let own = snapshot.resource(*appliance);
             let off = "source_dest_check = false".to_owned();
@@ -97,16 +90,50 @@ fn lines(rules: impl Iterator<Item = String>) -> String {
     rules.collect::<Vec<_>>().join(",\n")
 }
 
-/// A Lambda function and a Fargate service have the keys of their connector in their own section.
-fn of_connector(snapshot: &Snapshot, ix: ConnectorIx, rule: String) -> Fix {
+/// The subnets of a Lambda function or a Fargate service are in its own section. If a connector has the same subnets and
+/// groups, the service may name it instead.
+fn subnets_of(snapshot: &Snapshot, ix: ConnectorIx, rule: String) -> Fix {
     let connector = snapshot.connector(ix);
-    let mut services = snapshot.parts().services.iter();
-    let own = services.find(|service| service.egress == Egress::Vpc(ix));
-    let (id, line) = match (connector.kind, own) {
-        (ServiceKind::Lambda | ServiceKind::Fargate, Some(own)) => (&own.name, own.line),
-        (ServiceKind::AppRunner, _) | (_, None) => (&connector.name, connector.line),
+    let own = users(snapshot, ix).find(|service| service.kind != ServiceKind::AppRunner);
+    let Some(own) = own else {
+        return fix(&connector.name, connector.line, "change".to_owned(), rule);
     };
-    fix(id, line, "change".to_owned(), rule)
+    let is_named = |other: &Connector| {
+        let (subnets, groups) = (&other.subnets, &other.security_groups);
+        other.kind == ServiceKind::AppRunner
+            && (subnets, groups) == (&connector.subnets, &connector.security_groups)
+    };
+    if !snapshot.parts().connectors.iter().any(is_named) {
+        return fix(&own.name, own.line, "change".to_owned(), rule);
+    }
+    let groups = connector.security_groups.iter().map(|ix| snapshot.security_group(*ix));
+    let ids: Vec<String> =
+        groups.filter(|group| group.line > 0).map(|group| format!("\"{}\"", group.id)).collect();
+    let groups = format!("security_groups = [{}]", ids.join(", "));
+    fix(&own.name, own.line, "replace vpc_connector".to_owned(), format!("{rule}\n{groups}"))
+}
+
+fn public_addresses(snapshot: &Snapshot, ix: ConnectorIx) -> Fix {
+    let public = "assign_public_ip = true".to_owned();
+    match users(snapshot, ix).find(|service| service.kind == ServiceKind::Fargate) {
+        Some(own) => fix(&own.name, own.line, "change".to_owned(), public),
+        None => subnets_of(snapshot, ix, public),
+    }
+}
+
+fn redirect(snapshot: &Snapshot, (ix, position): (RouteTableIx, u16), target: &Target) -> Fix {
+    let table = snapshot.route_table(ix);
+    let own = &table.routes[usize::from(position)];
+    let destination = match own.destination {
+        Destination::Cidr(network) => network.to_string(),
+        Destination::PrefixList(list) => snapshot.prefix_list(list).id.clone(),
+    };
+    let route = route(&destination, target, ix, snapshot);
+    fix(&table.id, own.line, "change the route".to_owned(), route)
+}
+
+fn users(snapshot: &Snapshot, ix: ConnectorIx) -> impl Iterator<Item = &Service> {
+    snapshot.parts().services.iter().filter(move |service| service.egress == Egress::Vpc(ix))
 }
 
 fn group_rules(
@@ -123,15 +150,23 @@ fn group_rules(
     if group.line > 0 {
         return fix(&group.id, group.line, format!("add to {direction}"), lines(added.into_iter()));
     }
+    let id = section_id(&group.id);
     let of = |other: Direction| {
         let mut all = of(other, group.rules(other));
         all.extend(added.iter().filter(|_| other == direction).cloned());
+        let itself = format!("\"{}\"", group.id);
+        all.iter_mut().for_each(|rule| *rule = rule.replace(&itself, &format!("\"{id}\"")));
         list(&other.to_string(), &all)
     };
-    let head = format!("[[security_group]]\nid = \"{}\"", group.id);
+    let head = format!("[[security_group]]\nid = \"{id}\"");
     let vpc = format!("vpc = \"{}\"\ndefault = true", snapshot.vpc(group.vpc).id);
     let section = [head, vpc, of(Direction::Ingress), of(Direction::Egress)].join("\n");
     fix(&group.id, 0, SECTION.to_owned(), section)
+}
+
+/// Returns a name for what the lab file implies: the implied one is none that the file could give.
+fn section_id(implied: &str) -> String {
+    implied.replace('/', "-")
 }
 
 fn list(key: &str, rules: &[String]) -> String {
@@ -185,7 +220,7 @@ fn add_to_routes(snapshot: &Snapshot, ix: RouteTableIx, route: String) -> Fix {
     if table.line > 0 {
         return fix(&table.id, table.line, "add to routes".to_owned(), route);
     }
-    let head = format!("[[route_table]]\nid = \"{}\"", table.id);
+    let head = format!("[[route_table]]\nid = \"{}\"", section_id(&table.id));
     let vpc = format!("vpc = \"{}\"\nmain = true", snapshot.vpc(table.vpc).id);
     let section = format!("{head}\n{vpc}\nroutes = [{route}]");
     fix(&table.id, 0, SECTION.to_owned(), section)

@@ -21,8 +21,8 @@ pub(super) fn missing(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Change>
     let mut changes: Vec<Change> = Vec::new();
     if failing.own_table() == Some(table) {
         changes.extend(to_endpoints(failing, table));
-        changes.extend(to_peer(failing, table));
     }
+    changes.extend(to_peer(failing));
     let routes = targets(failing, table).into_iter().map(add).collect();
     changes.extend(routes_and_moves(failing, table, routes));
     changes
@@ -40,7 +40,8 @@ pub(super) fn wrong(failing: &Failing<'_>, table: RouteTableIx, position: u16) -
     if failing.own_table() == Some(table) {
         changes.extend(to_endpoints(failing, table));
     }
-    let change = |target| Change::ChangeRoute { table, position, target };
+    changes.extend(to_peer(failing));
+    let change = |target| Change::Redirect { table, position, target };
     let targets = targets(failing, table).into_iter().filter(|_| is_block);
     let routes = targets.map(change).collect();
     changes.extend(routes_and_moves(failing, table, routes));
@@ -167,8 +168,9 @@ fn to_endpoints(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Change> {
     endpoints.map(|(endpoint, _)| Change::EndpointTable { endpoint, table }).collect()
 }
 
-/// Returns the route to a destination that a peered VPC has: its block, by the connection.
-fn to_peer(failing: &Failing<'_>, table: RouteTableIx) -> Option<Change> {
+/// Returns the route of the connector's table to a destination that a peered VPC has: its block, by the connection.
+fn to_peer(failing: &Failing<'_>) -> Option<Change> {
+    let table = failing.own_table()?;
     let (vpc, peering) = destination_vpc(failing.evidence, failing.snapshot)?;
     by_peering(failing, table, (vpc, failing.evidence.inside.dst()), peering?)
 }

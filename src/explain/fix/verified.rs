@@ -52,11 +52,9 @@ impl Wanted<'_> {
     /// subnets, where its ENIs have no addresses yet.
     fn question_after(&self, change: &Change, after: &Snapshot) -> (Snapshot, Question) {
         let Question { service, .. } = *self.question;
-        let (snapshot, attachments) = match change {
-            Change::MoveConnector { .. } => {
-                reach::attachments(after, service, Tasks::Possible, Addresses::Open)
-            }
-            _ => {
+        let (snapshot, attachments) = match change.is_move() {
+            true => reach::attachments(after, service, Tasks::Possible, Addresses::Open),
+            false => {
                 let asked = self.question.attachments.iter();
                 let own = asked.filter(|asked| self.class.attachments.contains(&asked.attachment));
                 (after.clone(), own.copied().collect())
@@ -75,11 +73,9 @@ impl Wanted<'_> {
     fn remaining(&self, change: &Change, (snapshot, answer): (&Snapshot, &Answer)) -> Remaining {
         let classes = vec![self.class.clone()];
         let own = Answer { verdict: SetVerdict::Drop, classes, walks: 0 };
-        let dropped: Vec<&Class> = match change {
-            Change::MoveConnector { .. } => {
-                answer.classes.iter().filter(|class| !class.passes()).collect()
-            }
-            _ => {
+        let dropped: Vec<&Class> = match change.is_move() {
+            true => answer.classes.iter().filter(|class| !class.passes()).collect(),
+            false => {
                 let before = Answered { snapshot: self.snapshot, answer: &own };
                 let both = reach::dropped_by_both(before, Answered { snapshot, answer });
                 both.iter().filter_map(|both| answer.classes.get(both.after.class)).collect()

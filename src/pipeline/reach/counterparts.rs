@@ -4,7 +4,7 @@ use super::answer::{Answer, Class, GatewayAddress};
 use super::map::HashMap;
 use super::ranges::Ranges;
 use crate::vpc::path::Attachment;
-use crate::vpc::{NatGatewayIx, ServiceKind, Snapshot};
+use crate::vpc::{NatGatewayIx, SecurityGroupIx, ServiceKind, Snapshot};
 use std::hash::Hash;
 
 /// An answer, with the configuration that it is about.
@@ -218,10 +218,20 @@ fn numbered(Answered { snapshot, answer }: Answered<'_>) -> HashMap<Name, Attach
     all.iter().map(name).collect()
 }
 
+/// Names a group. The default group of a VPC is known by its VPC, as a lab file may imply it or give it an id.
+fn group_name(snapshot: &Snapshot, ix: SecurityGroupIx) -> String {
+    let group = snapshot.security_group(ix);
+    let vpc = snapshot.vpc(group.vpc);
+    match vpc.default_security_group == ix {
+        true => format!("the default group of {}", vpc.id),
+        false => group.id.clone(),
+    }
+}
+
 fn place(snapshot: &Snapshot, at: Attachment) -> (Option<Place>, u16) {
     let Attachment::Eni(ix) = at else { return (None, 0) };
     let eni = snapshot.eni(ix);
-    let groups = eni.security_groups.iter().map(|group| snapshot.security_group(*group).id.clone());
+    let groups = eni.security_groups.iter().map(|group| group_name(snapshot, *group));
     let mut groups: Vec<String> = groups.collect();
     groups.sort();
     let subnet = snapshot.subnet(eni.subnet).id.clone();
