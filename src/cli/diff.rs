@@ -24,9 +24,10 @@ use std::process::ExitCode;
   examples/vpc    anything else that `egret import` reads
   lab:NAME        the configuration of a running lab; needs root
 
-All that services may send to the interfaces of the lab's VPCs and to the internet is compared, whatever
-subnet, private address, source port and NAT gateway address it has; FROM says where packets come from
-if the others do not change. What the App Runner API made in a running lab counts for the other side too.
+All that services may send to the interfaces of the lab's VPCs and to the internet is compared,
+from every subnet, private address, source port and NAT gateway address; FROM says which of them a
+row is about if it is not all. A service that changes its subnets is compared in all of both. What
+the App Runner API made in a running lab counts for the other side too.
 
 Exit codes:
   0  no packet has another verdict

@@ -20,8 +20,9 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A row is about destinations and ports whose packets have the same verdict, by the same rules, on
-the same paths: every packet that the configuration leaves open counts, as for `egret explain`. VERDICT
-says what part passes where that is not all: by subnet, source port or address of a NAT gateway.
+the same paths: every packet that the configuration leaves open counts, as for `egret explain`.
+VERDICT says what part passes where that is not all, for one destination and port: the others come
+from another subnet or source port, or take another address of a NAT gateway.
 Destinations are the interfaces of the lab's VPCs that take requests, and the internet.
 With --config nothing has to run and no root is needed.
 

@@ -1,10 +1,13 @@
 //! What services reach, as people and programs read it.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+use super::reachability::{asked as asked_all, destinations};
 use super::*;
 use crate::config::Lab;
-use crate::pipeline::reach::Addresses;
-use crate::vpc::{Generation, Snapshot};
+use crate::pipeline::reach::{Addresses, Class, Ports};
+use crate::pipeline::tests::generator::{self, Tape};
+use crate::vpc::{Generation, ServiceIx, Snapshot};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const THREE_AZ: &str = include_str!("../../examples/three-az.toml");
@@ -165,4 +168,55 @@ fn an_answer_that_is_not_wanted_any_more_is_given_up() {
     assert!(matches!(found, Err(AskError::Interrupted)));
     asked.dedup();
     assert_eq!(asked, ["web", "trap"], "`api` is attached like `web`");
+}
+
+/// Decides whether a row has the packet that shows a class.
+fn has_sample(row: &ReachRow, class: &Class) -> bool {
+    let tuple = class.sample.inside.tuple();
+    row.destinations.iter().any(|span| (span.from..=span.to).contains(&tuple.dst))
+        && row.shown_ports().contains(tuple.protocol, tuple.dport)
+}
+
+/// Holds the rows of a service against the classes of the same answer. The packet that shows a class is in one row of the
+/// list of its verdict, and also in one of the other list if that packet from elsewhere has the other verdict.
+fn rows_agree_with_classes(snapshot: &Snapshot, service: ServiceIx) {
+    let everything = (destinations(service, snapshot), Ports::all());
+    let open = Addresses::Open;
+    let asked = asked_all(snapshot, service, open, everything, &mut |_| true).unwrap();
+    let listed = |wanted| {
+        let services = [service];
+        let reaching = Reaching { services: &services, addresses: open, wanted };
+        match reach(snapshot, &reaching, &mut |_| true).unwrap() {
+            Reachability::Rows { rows, .. } => rows,
+            Reachability::To { .. } => panic!("rows were asked"),
+        }
+    };
+    let (passing, drops) = (listed(Wanted::Passing), listed(Wanted::Drops));
+    for class in asked.answer.classes.iter().filter(|class| class.counts) {
+        let row = |rows: &[ReachRow]| {
+            let own: Vec<&ReachRow> = rows.iter().filter(|row| has_sample(row, class)).collect();
+            assert!(own.len() < 2, "{own:#?}");
+            own.first().map(|row| (*row).clone())
+        };
+        let (passed, dropped) = (row(&passing), row(&drops));
+        let own = if class.passes() { &passed } else { &dropped };
+        let own = own.as_ref().unwrap_or_else(|| panic!("no row has {class:#?}"));
+        assert_eq!(own.verdict == "mixed", passed.is_some() && dropped.is_some(), "{own:#?}");
+        let reason = class.denial.map(|denial| denial.reason.name());
+        assert!(reason.is_none_or(|reason| own.reasons.contains(&reason)), "{own:#?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_say_of_each_packet_what_its_classes_say(
+        octets in proptest::collection::vec(any::<u8>(), 0..600),
+    ) {
+        let snapshot = snapshot(&generator::lab(&mut Tape::new(&octets)));
+        for service in 0..snapshot.parts().services.len() {
+            rows_agree_with_classes(&snapshot, service.into());
+        }
+    }
 }

@@ -49,9 +49,10 @@ impl<'c> Sources<'c> {
             let all = side.attachments.iter().map(|at| whole(at).unwrap_or_else(app_runner));
             all.collect::<BTreeSet<String>>()
         };
-        let side = |first: bool| own.iter().map(move |(a, b)| if first { a } else { b });
-        let is_all = |names: BTreeSet<String>, first| names.iter().eq(side(first));
-        if is_all(names(&self.before), true) && is_all(names(&self.after), false) {
+        let (before, after) = (names(&self.before), names(&self.after));
+        let has = |a: &String, b: &String| own.contains(&(a.clone(), b.clone()));
+        let is_unmoved = before == after && before.iter().all(|at| has(at, at));
+        if is_unmoved || before.iter().all(|a| after.iter().all(|b| has(a, b))) {
             return Vec::new();
         }
         let one =

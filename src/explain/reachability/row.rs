@@ -39,6 +39,13 @@ pub struct ReachRow {
     pub(super) shown_ports: Ports,
 }
 
+#[cfg(test)]
+impl ReachRow {
+    pub(in crate::explain) fn shown_ports(&self) -> &Ports {
+        &self.shown_ports
+    }
+}
+
 /// Makes the rows of a service: of the packets that pass, or of those that are dropped.
 pub(super) fn rows(
     snapshot: &Snapshot,

@@ -36,7 +36,11 @@ impl Cells {
             cells.map(|(items, heading)| shown(items, widest(heading))).collect()
         };
         let lines = tables::lines(&self.headings, self.rows.iter().map(row));
-        lines.iter().try_for_each(|line| writeln!(w, "{line}"))
+        lines.iter().try_for_each(|line| writeln!(w, "{line}"))?;
+        match lines.iter().any(|line| line.contains(" +")) {
+            true => writeln!(w, "+N stands for N more: --json lists all"),
+            false => Ok(()),
+        }
     }
 
     /// Returns the width of a cell that lets the table fit.
