@@ -6,7 +6,7 @@ use super::super::reachability::Known;
 use super::merge::{Merged, merge};
 use super::question::Changes;
 use super::side::Sources;
-use crate::pipeline::reach::{ChangedSide, Ports};
+use crate::pipeline::reach::{Changed, ChangedSide, Ports};
 use crate::vpc::Snapshot;
 use serde::Serialize;
 use std::net::Ipv4Addr;
@@ -57,15 +57,9 @@ pub struct SideOfChange {
 /// Makes the rows of services that are attached alike.
 pub(super) fn rows(services: &[String], changes: &Changes, known: &Known) -> Vec<ChangeRow> {
     let sources = Sources::new(changes);
-    let sides: Vec<[SideOfChange; 2]> = changes
-        .changed
-        .iter()
-        .map(|changed| {
-            let before = side(&changed.before, &changes.before.snapshot);
-            [before, side(&changed.after, &changes.after.snapshot)]
-        })
-        .collect();
-    let single = |(first, changed): (usize, &crate::pipeline::reach::Changed)| Merged {
+    let sides: Vec<[SideOfChange; 2]> =
+        changes.changed.iter().map(|changed| sides(changed, changes)).collect();
+    let single = |(first, changed): (usize, &Changed)| Merged {
         verdicts: [sides[first][0].name(), sides[first][1].name()],
         others: sources.others(changed),
         attachments: sources.attachments(changed),
@@ -80,22 +74,37 @@ pub(super) fn rows(services: &[String], changes: &Changes, known: &Known) -> Vec
         (is_public, to, one.attachments.clone(), one.others.clone())
     });
     let row = |one: Merged| {
-        let [before, after] = sides[one.first].clone();
         let mut from = sources.shown(&one.attachments);
-        from.extend(one.others);
-        ChangeRow {
-            services: services.to_vec(),
-            change: if before.reason.is_none() { "lost" } else { "gained" },
-            before,
-            after,
-            from,
-            names: known.words(&one.destinations),
-            destinations: address_spans(&one.destinations),
-            ports: port_spans(&one.ports),
-            shown_ports: one.ports,
-        }
+        from.extend(one.others.iter().cloned());
+        let own = sides[one.first].clone();
+        row(services, one, own, from, known)
     };
     merged.into_iter().map(row).collect()
+}
+
+fn row(
+    services: &[String],
+    one: Merged,
+    [before, after]: [SideOfChange; 2],
+    from: Vec<String>,
+    known: &Known,
+) -> ChangeRow {
+    ChangeRow {
+        services: services.to_vec(),
+        change: if before.reason.is_none() { "lost" } else { "gained" },
+        before,
+        after,
+        from,
+        names: known.words(&one.destinations),
+        destinations: address_spans(&one.destinations),
+        ports: port_spans(&one.ports),
+        shown_ports: one.ports,
+    }
+}
+
+fn sides(changed: &Changed, changes: &Changes) -> [SideOfChange; 2] {
+    let before = side(&changed.before, &changes.before.snapshot);
+    [before, side(&changed.after, &changes.after.snapshot)]
 }
 
 fn side(changed: &ChangedSide, snapshot: &Snapshot) -> SideOfChange {

@@ -6,7 +6,7 @@ use super::super::names::{self, DecidedBy};
 use super::alike::Alike;
 use super::known::Known;
 use super::path::path;
-use super::question::{Asked, asked, destinations};
+use super::question::{asked, destinations};
 use crate::pipeline::reach::{Addresses, Class, Ports, Ranges, Region, regions};
 use crate::vpc::Snapshot;
 use serde::Serialize;
@@ -60,7 +60,7 @@ pub(super) fn rows(
     let of_classes: Vec<OfClass> =
         asked.answer.classes.iter().map(|class| OfClass::new(class, &asked.snapshot)).collect();
     let wanted = |region: &Region| {
-        let key = Key::new(region, &asked, &of_classes, drops);
+        let key = Key::new(region, &of_classes, drops);
         let is_wanted = if drops { !key.reasons.is_empty() } else { key.passes() };
         is_wanted.then(|| (key, region.destinations.clone(), region.ports.clone()))
     };
@@ -109,14 +109,14 @@ struct Key {
 const WHOLE: u32 = 1_000_000;
 
 impl Key {
-    fn new(region: &Region, asked: &Asked, of_classes: &[OfClass], drops: bool) -> Self {
+    fn new(region: &Region, of_classes: &[OfClass], drops: bool) -> Self {
         let own = || region.classes.iter().filter_map(|at| Some((*at, of_classes.get(*at)?)));
         let passing = || own().filter(|(_, class)| class.reason.is_none());
         let failing = || own().filter(|(_, class)| class.reason.is_some());
         let share = match (passing().next(), failing().next()) {
             (_, None) => WHOLE,
             (None, _) => 0,
-            (Some(_), Some(_)) => millionths(region.passing_share(&asked.answer.classes)),
+            (Some(_), Some(_)) => millionths(region.passing_share),
         };
         let rules = own().filter(|(_, class)| class.reason.is_some() == drops);
         Self {

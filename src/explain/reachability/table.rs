@@ -69,20 +69,20 @@ fn shown(items: &[String], widest: usize) -> String {
     if all.chars().count() <= widest {
         return all;
     }
-    let beginning = |count: usize| match items.len() - count {
-        0 => items.join(", "),
-        others => format!("{} +{others}", items[..count].join(", ")),
+    let more = |count: usize| match items.len() - count {
+        0 => String::new(),
+        others => format!(" +{others}"),
     };
-    let fits = |count: &usize| beginning(*count).chars().count() <= widest;
-    if let Some(most) = (1..items.len()).rev().find(fits) {
-        return beginning(most);
+    let width = |items: &[String]| {
+        items.iter().map(|item| item.chars().count() + 2).sum::<usize>().saturating_sub(2)
+    };
+    let fits = |count: &usize| width(&items[..*count]) + more(*count).len() <= widest;
+    if let Some(most) = (1..items.len()).take_while(fits).last() {
+        return items[..most].join(", ") + &more(most);
     }
     match items.len() - 1 {
         0 => cut(&all, widest),
-        others => {
-            let more = format!(" +{others}");
-            format!("{}{more}", cut(&items[0], widest.saturating_sub(more.len())))
-        }
+        _ => cut(&items[0], widest.saturating_sub(more(1).len())) + &more(1),
     }
 }
 

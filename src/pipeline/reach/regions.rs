@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// Destinations and ports of which every combination is in the same classes: those of other attachments, source ports or
 /// gateway addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Region {
     /// The destination addresses.
     pub destinations: Ranges,
@@ -16,30 +16,34 @@ pub struct Region {
     pub ports: Ports,
     /// The positions of the classes, ascending.
     pub classes: Vec<usize>,
-}
-
-impl Region {
-    /// Returns the part of the packets to one destination and port that pass, from 0 to 1.
-    pub fn passing_share(&self, classes: &[Class]) -> f64 {
-        let own = || self.classes.iter().filter_map(|at| classes.get(*at));
-        let passing: f64 = own().filter(|class| class.passes()).map(share_of_one).sum();
-        let all: f64 = own().map(share_of_one).sum();
-        passing / all
-    }
+    /// The part of the packets to one destination and port that pass, from 0 to 1.
+    pub passing_share: f64,
 }
 
 /// Splits the destinations and ports of those classes that count into regions.
 pub fn regions(classes: &[Class]) -> Vec<Region> {
+    let shares: Vec<f64> = classes.iter().map(share_of_one).collect();
     let counted = (0..).zip(classes).filter(|(_, class)| class.counts);
     let mut found = Vec::new();
     for (members, destinations) in layers(counted.map(|(at, class)| (at, &class.destinations))) {
         let ports = members.iter().filter_map(|at| Some((*at, &classes.get(*at)?.ports.0)));
-        for (classes, ports) in layers(ports) {
-            let (destinations, ports) = (destinations.clone(), Ports(ports));
-            found.push(Region { destinations, ports, classes });
+        for (own, ports) in layers(ports) {
+            found.push(Region {
+                destinations: destinations.clone(),
+                ports: Ports(ports),
+                passing_share: passing_share(&own, classes, &shares),
+                classes: own,
+            });
         }
     }
     found
+}
+
+fn passing_share(own: &[usize], classes: &[Class], shares: &[f64]) -> f64 {
+    let passes = |at: &&usize| classes.get(**at).is_some_and(Class::passes);
+    let share = |at: &usize| shares.get(*at).copied().unwrap_or(0.0);
+    let passing: f64 = own.iter().filter(passes).map(share).sum();
+    passing / own.iter().map(share).sum::<f64>()
 }
 
 /// Returns the share of a class in the question, for one of its destinations and ports.
