@@ -15,8 +15,6 @@ use std::net::Ipv4Addr;
 
 /// The reason of the verdict on a name that the task's resolver does not answer.
 const NAME_NOT_RESOLVED: &str = "name-not-resolved";
-const NAME_HINT: &str = "Use a name that resolves in the task's VPC, give it this one by a private \
-    zone, or use the address.";
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -233,7 +231,7 @@ impl Explained {
         let Outcome::NotResolved(NotResolved { name, why, .. }) = &self.outcome else {
             return self.nothing();
         };
-        let (reason, hint) = (Some(NAME_NOT_RESOLVED), Some(NAME_HINT));
+        let (reason, hint) = (Some(NAME_NOT_RESOLVED), Some(why.hint()));
         let sentence = format!("The task's resolver has no address for {name}: {why}.");
         Explanation { reason, hint, sentence, ..self.nothing() }
     }
