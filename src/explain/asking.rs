@@ -109,7 +109,8 @@ fn answer(
         ports: found.ports.clone(),
         source_port,
     };
-    let answer = reach::ask(&completed, &question, goes_on)?;
+    let ask = if found.each { reach::ask_each } else { reach::ask };
+    let answer = ask(&completed, &question, goes_on)?;
     Ok(asking.explained(snapshot, completed, found, Outcome::Answered(answer)))
 }
 

@@ -215,6 +215,25 @@ fn a_label_is_its_address_and_a_name_that_does_not_resolve_is_dropped() {
     assert!(shown.contains("\nBy address:\nFORWARD\n"), "{shown}");
 }
 
+/// One of three connections passes; the exit code must not say that all do.
+#[test]
+fn each_address_of_a_name_counts_even_if_no_interface_has_it() {
+    let zone = "[[private_zone]]\nname = \"corp\"\nvpcs = [\"vpc-0\"]\nrecords = [{ name = \"db\", \
+        type = \"A\", values = [\"10.0.3.20\", \"10.0.3.77\", \"10.0.3.99\"] }]\n";
+    let one = case!("subnets-differ").replace("[\"subnet-a\", \"subnet-b\"]", "[\"subnet-a\"]");
+    let named = one.replace("/16\"\n", "/16\"\nenable_dns_hostnames = true\n");
+    let case = Case::new(&format!("{named}{zone}"));
+    let explained = case.ask("web", "db.corp:5432");
+    assert_eq!(explained.verdict(), SetVerdict::Mixed);
+    let value = value(&explained);
+    assert_eq!(
+        classes(&value),
+        [class("drop", "no-interface", 667.0), class("forward", "-", 333.0)]
+    );
+    assert_eq!(value["notes"], json!([]));
+    assert_eq!(case.ask("web", "10.0.3.0/24:5432").verdict(), SetVerdict::Forward, "a block");
+}
+
 #[test]
 fn every_other_case_is_dropped_by_the_rule_that_decides() {
     for (text, service, destination, reason, decider) in [

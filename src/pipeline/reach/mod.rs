@@ -34,7 +34,7 @@ mod senders;
 mod stretch;
 
 pub use answer::{Answer, Class, GatewayAddress, Interrupted, SetVerdict, Share};
-pub use ask::ask;
+pub use ask::{ask, ask_each};
 pub use attachments::{Addresses, Asked, Tasks, attachments, tasks_at};
 pub use cuts::public_unicast;
 pub use ports::{PortRange, Ports};
