@@ -10,6 +10,7 @@ mod evidence;
 mod explained;
 mod findings;
 mod fix;
+mod layout;
 mod names;
 mod nearest_miss;
 mod packet;

@@ -161,6 +161,18 @@ fn a_running_lab_lists_the_tasks_of_each_class() {
 }
 
 #[test]
+fn many_tasks_are_listed_by_number_and_only_the_first_ones_for_people() {
+    let one = case!("subnets-differ").replace("[\"subnet-a\", \"subnet-b\"]", "[\"subnet-a\"]");
+    let explained = Case::with_tasks(&one, 12).running("web", "db:5432", Tasks::Running);
+    let all: Vec<String> = (1..=12).map(|number| format!("web/{number}")).collect();
+    assert_eq!(value(&explained)["classes"][0]["tasks"], json!(all));
+    let shown = text(&explained);
+    let covers =
+        "covers: subnet-a, web/1, web/2, web/3, web/4, … and 8 more, source ports 1024-65535\n";
+    assert!(shown.contains(covers), "{shown}");
+}
+
+#[test]
 fn a_class_without_a_task_says_so() {
     let case = Case::with_tasks(case!("subnets-differ"), 1);
     let possible = case.running("web", "db:5432", Tasks::Possible);
@@ -358,6 +370,17 @@ fn all_packets_of_one_verdict_are_said_to_be_covered() {
     .join("\n");
     assert!(shown.contains(&covers), "{shown}");
     assert!(text(&explained).lines().all(|line| !line.starts_with("VERDICT")), "{shown}");
+}
+
+#[test]
+fn no_line_is_wider_than_a_terminal() {
+    let long = case!("name-of-peer").replace("rtb-app", "rtb-0123456789abcdef0123456789");
+    let long = long.replace("app-a", "subnet-0123456789abcdef0123456789");
+    for destination in ["redis", "172.31.0.0/16:6379", "redis.abc123.use1.cache.amazonaws.com"] {
+        let shown = text(&Case::new(&long).ask("web", destination));
+        let widest = shown.lines().max_by_key(|line| line.chars().count()).unwrap();
+        assert!(widest.chars().count() <= layout::WIDTH, "{widest}");
+    }
 }
 
 #[test]
