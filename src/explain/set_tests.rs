@@ -372,6 +372,23 @@ fn all_packets_of_one_verdict_are_said_to_be_covered() {
     assert!(text(&explained).lines().all(|line| !line.starts_with("VERDICT")), "{shown}");
 }
 
+/// It gets its public address from AWS when it starts.
+#[test]
+fn a_public_address_that_is_not_chosen_yet_is_not_shown() {
+    let own = "[[service]]\nname = \"task\"\nkind = \"fargate\"\nsubnets = [\"pub-a\"]\nassign_public_ip = true\ntasks = 0\n";
+    let case = Case::new(&format!("{}{own}", case!("neighbours")));
+    let explained = case.ask("task", "example");
+    let shown = text(&explained);
+    assert!(
+        shown.contains("\narrives as: tcp <new address>:49152 -> 203.0.113.10:443\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("which sees it come from <new address>:49152."), "{shown}");
+    assert!(shown.contains(" -> <new address>:49152\n"), "{shown}");
+    assert!(!shown.contains("0.0.0.1"), "{shown}");
+    assert_eq!(value(&explained)["outside"], Value::Null);
+}
+
 #[test]
 fn no_line_is_wider_than_a_terminal() {
     let long = case!("name-of-peer").replace("rtb-app", "rtb-0123456789abcdef0123456789");

@@ -159,7 +159,7 @@ fn number(word: &str) -> Option<u16> {
     word.parse().ok().filter(|number| is_plain && *number > 0)
 }
 
-/// The first address that a name has in a VPC, or outside of all.
+/// Returns the first address that a name has in a VPC, or outside of all.
 pub(super) fn address_of(name: &str, vpc: Option<VpcIx>, snapshot: &Snapshot) -> Option<Ipv4Addr> {
     let answer = snapshot.resolve(vpc, name, RecordType::A);
     answer.records.iter().find_map(|record| match &record.data {

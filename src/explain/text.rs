@@ -1,11 +1,12 @@
 //! The explanation for people: the verdict first, then stage by stage in aligned columns, then how to fix it.
 
-use super::evidence::{NamedStep, destination_name, explanation};
+use super::evidence::{NOT_CHOSEN, NamedStep, destination_name, explanation};
 use super::fix::fix;
 use super::layout::{StepColumns, paragraph};
 use super::names::{self, Places};
 use super::nearest_miss::NearestMiss;
 use super::paint::{Paint, Style};
+use crate::pipeline::reach::is_not_chosen;
 use crate::pipeline::{Detail, Evidence, Outcome, Stage, Step};
 use crate::vpc::{Snapshot, Task};
 use std::io::{self, Write};
@@ -61,7 +62,10 @@ pub(super) fn packet(
     if let Some(outside) =
         evidence.outside.filter(|outside| outside.tuple() != evidence.inside.tuple())
     {
-        writeln!(w, "arrives as: {outside}")?;
+        let (source, text) = (outside.src(), outside.to_string());
+        let is_shown = !is_not_chosen(source);
+        let shown = if is_shown { text } else { text.replacen(&source.to_string(), NOT_CHOSEN, 1) };
+        writeln!(w, "arrives as: {shown}")?;
     }
     match snapshot.task(evidence.inside.src()) {
         Some(task) => writeln!(w, "service: {}", sender(task)),
@@ -125,7 +129,7 @@ fn said(step: &Step, named: &NamedStep, snapshot: &Snapshot, places: Places<'_>)
     [name, place, detail].into_iter().flatten().collect()
 }
 
-/// The mark of an outcome by name.
+/// Returns the mark of an outcome by its name.
 pub(super) fn mark_of(outcome: &str) -> (&'static str, Style) {
     let all = [Outcome::Pass, Outcome::Skip, Outcome::Translate, Outcome::Deliver, Outcome::Drop];
     all.into_iter().find(|one| one.name() == outcome).map_or(("?", Style::Note), mark)

@@ -35,7 +35,7 @@ mod stretch;
 
 pub use answer::{Answer, Class, GatewayAddress, Interrupted, SetVerdict, Share};
 pub use ask::{ask, ask_each};
-pub use attachments::{Addresses, Asked, Tasks, attachments, tasks_at};
+pub use attachments::{Addresses, Asked, Tasks, attachments, is_not_chosen, tasks_at};
 pub use cuts::public_unicast;
 pub use ports::{PortRange, Ports};
 pub use question::Question;
