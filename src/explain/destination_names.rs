@@ -7,6 +7,7 @@
 //!    everywhere. A word without a dot is looked up in the search domain first, as a task's `resolv.conf` says.
 //! 3. A label means the addresses of what it names, whether or not a name leads there. Labels are the `name` of a
 //!    resource, the id of an endpoint, and the `name` of an internet host unless it has a dot.
+//!    It does not resolve if the task's own VPC has these addresses too: packets for them stay in that VPC.
 //! 4. Any other word is a DNS name that does not resolve. It is an error if neither the resolver nor the lab knows it: a
 //!    resolver knows a name that exists without an address, and every name below a private zone, where it alone decides.
 
