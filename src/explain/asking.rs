@@ -2,12 +2,13 @@
 
 use super::coverage::{address_spans, port_spans};
 use super::destination::Destination;
-use super::explained::{AskedQuestion, Explained, NotResolved, Outcome};
+use super::explained::{AskedQuestion, Explained, NotResolved, Outcome, evidence_of};
+use super::fix::{Proposal, propose};
 use super::names;
 use super::resolution::{Found, Resolution, resolve};
 use super::target::TargetError;
 use super::url::without_user;
-use crate::pipeline::reach::{self, Addresses, Asked, Interrupted, Question, Tasks};
+use crate::pipeline::reach::{self, Addresses, Answer, Asked, Interrupted, Question, Tasks};
 use crate::vpc::{Egress, EniIx, ServiceIx, Snapshot, Task, VpcIx};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -111,7 +112,22 @@ fn answer(
     };
     let ask = if found.each { reach::ask_each } else { reach::ask };
     let answer = ask(&completed, &question, goes_on)?;
-    Ok(asking.explained(snapshot, completed, found, Outcome::Answered(answer)))
+    let proposal = proposal(&completed, &question, &answer, goes_on)?;
+    let explained = asking.explained(snapshot, completed, found, Outcome::Answered(answer));
+    Ok(Explained { proposal, ..explained })
+}
+
+/// Proposes a change for the first class that fails.
+fn proposal(
+    snapshot: &Snapshot,
+    question: &Question,
+    answer: &Answer,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Proposal, Interrupted> {
+    match answer.classes.first().filter(|class| !class.passes()) {
+        Some(class) => propose(snapshot, question, class, &evidence_of(class), goes_on),
+        None => Ok(Proposal::Unknown),
+    }
 }
 
 impl Asking<'_> {
@@ -143,6 +159,8 @@ impl Asking<'_> {
             notes: found.notes,
             outcome,
             now: None,
+            proposal: Proposal::Unknown,
+            packets: (found.destinations, found.ports),
         }
     }
 }
