@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::net::Ipv4Addr;
 
 /// The reason of the verdict on a name that the task's resolver does not answer.
-const NAME_NOT_RESOLVED: &str = "name-not-resolved";
+pub(super) const NAME_NOT_RESOLVED: &str = "name-not-resolved";
 const NAME_HINT: &str = "Use a name that resolves in the task's VPC, give it this one by a private \
     zone, or use the address.";
 

@@ -81,7 +81,8 @@ struct Line<'a> {
     text: String,
 }
 
-fn steps(
+/// Writes the stages, one a line.
+pub(super) fn steps(
     w: &mut dyn Write,
     evidence: &Evidence,
     snapshot: &Snapshot,
