@@ -220,7 +220,8 @@ impl Form {
     }
 }
 
-fn cut(text: &str, widest: usize) -> String {
+/// Cuts a text that is wider.
+pub(super) fn cut(text: &str, widest: usize) -> String {
     if text.chars().count() <= widest {
         return text.to_owned();
     }

@@ -135,7 +135,7 @@ impl Explained {
         parts
     }
 
-    pub(super) fn listings(&self) -> Vec<Listing> {
+    fn listings(&self) -> Vec<Listing> {
         let listing = |class: &Class| {
             let tasks = self.is_running.then(|| self.tasks(class));
             class_table::listing(class, tasks, &self.snapshot)

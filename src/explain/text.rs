@@ -81,8 +81,7 @@ struct Line<'a> {
     text: String,
 }
 
-/// Writes the stages, one a line.
-pub(super) fn steps(
+fn steps(
     w: &mut dyn Write,
     evidence: &Evidence,
     snapshot: &Snapshot,

@@ -1,6 +1,7 @@
 //! What came of expectations as workflow commands, which GitHub shows at the file and line.
 
-use super::tested::Tested;
+use super::printed::MOST_FAILURES;
+use super::tested::{Failure, Tested};
 use crate::config::Diagnostics;
 use crate::explain::names::Places;
 use std::io::{self, Write};
@@ -11,10 +12,11 @@ use std::io::{self, Write};
 /// Those of `w`.
 pub fn github(w: &mut dyn Write, tested: &[Tested<'_>], places: Places<'_>) -> io::Result<()> {
     for tested in tested.iter().filter(|tested| !tested.holds()) {
-        let text = tested.explained(places)?;
-        let (note, line) = (tested.note().unwrap_or_default(), tested.expectation.line);
-        let message = format!("{note}\n{text}");
-        annotation(w, (tested.file, line, 0), &format!("egret: {tested}"), message.trim())?;
+        let of = |failure: &Failure| [Some(failure.line()), failure.decided_by(places)];
+        let shown = tested.failures.iter().take(MOST_FAILURES).flat_map(of).flatten();
+        let lines: Vec<String> = tested.note().into_iter().chain(shown).collect();
+        let place = (tested.file, tested.expectation.line, 0);
+        annotation(w, place, &format!("egret: {tested}"), &lines.join("\n"))?;
     }
     Ok(())
 }

@@ -114,14 +114,14 @@ impl<'e, 's> Resolver<'e, 's> {
             if expectation.is == Expected::Reachable {
                 let message = format!("`{}` is why packets are dropped, and these pass", **name);
                 let help = "give the id of what admits them, such as a security group, or no `by`";
-                self.fault(name, message, help.to_owned());
+                self.faulty(name, "only-if-blocked", message, help.to_owned());
             }
             return Some(By::Reason(name));
         }
         let mut valid: Vec<&str> = self.reasons.iter().copied().collect();
         valid.extend(&self.deciding);
         let help = format!(
-            "{}give a drop reason such as sg-ingress-implicit-deny, or the id of a security group, network ACL, \
+            "{}Give a drop reason such as sg-ingress-implicit-deny, or the id of a security group, network ACL, \
              route table, gateway, endpoint or peering connection",
             did_you_mean(name, &valid)
         );
@@ -145,7 +145,7 @@ impl<'e, 's> Resolver<'e, 's> {
     fn has_protocol(&mut self, expectation: &Expectation) -> bool {
         let Some(word) = &expectation.protocol else { return true };
         let Err(error) = target::protocol(word) else { return true };
-        self.fault(word, error.to_string(), String::new());
+        self.faulty(word, "bad-protocol", error.to_string(), String::new());
         false
     }
 
@@ -212,7 +212,7 @@ impl<'e, 's> Resolver<'e, 's> {
 
     fn no_destination(&mut self, to: &At<String>, error: &TargetError) {
         let TargetError::UnknownDestination(unknown) = error else {
-            return self.fault(to, error.to_string(), String::new());
+            return self.faulty(to, "bad-destination", error.to_string(), String::new());
         };
         let parts = self.snapshot.parts();
         let resources = parts.resources.iter().flat_map(|r| r.aliases.iter().chain([&r.name]));
@@ -224,7 +224,11 @@ impl<'e, 's> Resolver<'e, 's> {
     }
 
     fn fault(&mut self, at: &At<String>, message: String, help: String) {
-        self.faults.push(ExpectationFault { span: at.span, rule: "unknown-name", message, help });
+        self.faulty(at, "unknown-name", message, help);
+    }
+
+    fn faulty(&mut self, at: &At<String>, rule: &'static str, message: String, help: String) {
+        self.faults.push(ExpectationFault { span: at.span, rule, message, help });
     }
 }
 

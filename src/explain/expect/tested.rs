@@ -1,13 +1,13 @@
 //! An expectation and what came of it.
 
-use crate::config::Expectation;
+use crate::config::{At, Expectation};
 use crate::explain::Explained;
 use crate::explain::coverage::joined;
 use std::fmt;
 use std::rc::Rc;
 
 /// The number of services and destinations that a line lists.
-const SHOWN: usize = 3;
+pub(super) const SHOWN: usize = 3;
 
 /// An expectation that has been tested.
 #[derive(Clone, Debug)]
@@ -55,26 +55,30 @@ impl Tested<'_> {
 /// The expectation in words.
 impl fmt::Display for Tested<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words(SHOWN))
+    }
+}
+
+impl Tested<'_> {
+    /// Returns the expectation in words, with so many items of each list.
+    pub(super) fn words(&self, items: usize) -> String {
         let Expectation { from, to, protocol, is, by, via, seen_as, .. } = self.expectation;
-        let names = |list: &[crate::config::At<String>]| {
-            joined(&list.iter().map(|name| name.value.clone()).collect::<Vec<_>>(), SHOWN)
+        let names = |list: &[At<String>]| {
+            joined(&list.iter().map(|name| name.value.clone()).collect::<Vec<_>>(), items)
         };
-        write!(f, "{} -> {}", names(from), names(to))?;
-        if let Some(protocol) = protocol {
-            write!(f, "/{}", protocol.value)?;
+        let blocks: Vec<String> = seen_as.iter().map(block).collect();
+        let part = |word: &str, name: &Option<At<String>>| {
+            name.as_ref().map(|name| format!("{word}{}", name.value)).unwrap_or_default()
+        };
+        let mut words = format!("{} -> {}", names(from), names(to));
+        words.push_str(&part("/", protocol));
+        words.push_str(&format!(" is {}", is.word()));
+        words.push_str(&part(" by ", by));
+        words.push_str(&part(" via ", via));
+        if !blocks.is_empty() {
+            words.push_str(&format!(" seen as {}", joined(&blocks, items)));
         }
-        write!(f, " is {}", is.word())?;
-        if let Some(by) = by {
-            write!(f, " by {}", by.value)?;
-        }
-        if let Some(via) = via {
-            write!(f, " via {}", via.value)?;
-        }
-        if !seen_as.is_empty() {
-            let blocks: Vec<String> = seen_as.iter().map(block).collect();
-            write!(f, " seen as {}", joined(&blocks, SHOWN))?;
-        }
-        Ok(())
+        words
     }
 }
 
