@@ -43,11 +43,13 @@ impl Tested<'_> {
         lines.find(fits).unwrap_or_else(|| format!("{place}  {}", self.words(1)))
     }
 
-    /// Returns the explanation of what fails, without the line before it.
+    /// Returns the explanation of what fails, without the line before it and without indent.
     pub(super) fn explained(&self, places: Places<'_>) -> io::Result<String> {
         let mut text = Vec::new();
         self.explanation(&mut text, places, Paint(false))?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines().map(|line| line.strip_prefix(INDENT).unwrap_or(line));
+        Ok(lines.collect::<Vec<_>>().join("\n"))
     }
 
     fn explanation(&self, w: &mut dyn Write, places: Places<'_>, paint: Paint) -> io::Result<()> {
