@@ -3,7 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use egret::config::{Expectations, Lab};
+use egret::config::Lab;
+use egret::config::expectations::Expectations;
 use egret::explain::{Subject, test};
 use egret::pipeline::reach::Addresses;
 use egret::vpc::Generation;

@@ -10,7 +10,7 @@ pub mod apprunner;
 pub mod changes;
 pub mod diagnostic;
 mod expectation;
-mod expectations;
+pub mod expectations;
 pub mod import;
 mod lint;
 mod lookup;
@@ -26,7 +26,6 @@ mod validate;
 
 pub use diagnostic::{At, Diagnostic, Diagnostics, Severity, Span};
 pub use expectation::{Expectation, ExpectationFault, Expected};
-pub use expectations::Expectations;
 pub use overlay::Overlay;
 pub use spec::{DeviceKind, Offload, Spec};
 

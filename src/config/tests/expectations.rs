@@ -3,6 +3,7 @@
 use super::errors::check;
 use super::*;
 use crate::config::changes::changes;
+use crate::config::expectations::Expectations;
 
 const WHOLE: &str = r#"[[expect]]
 from = ["web", "api"]

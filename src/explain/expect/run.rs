@@ -3,7 +3,8 @@
 use super::judge::judge;
 use super::resolve::{Question, Resolved, Resolver};
 use super::tested::{Failure, Tested};
-use crate::config::{Diagnostics, Expectations};
+use crate::config::Diagnostics;
+use crate::config::expectations::Expectations;
 use crate::explain::asking::{AskError, Asking, Senders, answer_for};
 use crate::explain::{Explained, names};
 use crate::pipeline::reach::{Addresses, Tasks};

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;
-use crate::config::{Expectations, Expected, Lab};
+use crate::config::expectations::Expectations;
+use crate::config::{Expected, Lab};
 use crate::explain::{AskError, Asking, TaskRef, ask};
 use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
 use crate::vpc::{Generation, Snapshot};
