@@ -248,7 +248,7 @@ mod tests {
 
     use super::super::{Cli, Command};
     use super::*;
-    use crate::explain::{Fix, fix};
+    use crate::explain::Fix;
     use crate::pipeline::{Evidence, Reason};
     use clap::Parser;
 
@@ -367,11 +367,11 @@ vpc_connector = "c"
         let mut text = lab.to_owned();
         let mut reasons = Vec::new();
         loop {
-            let (evidence, snapshot) = explain(&text, "web", destination);
-            let Some(denial) = evidence.denial else { return (reasons, text) };
+            let explained = asked(&text, "web", destination);
+            let Some(denial) = explained.sample().unwrap().denial else { return (reasons, text) };
             assert!(!reasons.contains(&denial.reason), "{} again:\n{text}", denial.reason);
             reasons.push(denial.reason);
-            text = mended(&text, &fix(&evidence, &snapshot).unwrap());
+            text = mended(&text, explained.fix().unwrap());
         }
     }
 

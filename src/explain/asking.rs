@@ -2,12 +2,13 @@
 
 use super::coverage::{address_spans, port_spans};
 use super::destination::Destination;
-use super::explained::{AskedQuestion, Explained, NotResolved, Outcome};
+use super::explained::{AskedQuestion, Explained, NotResolved, Outcome, evidence_of};
+use super::fix::{Proposal, propose};
 use super::names;
 use super::resolution::{Found, Resolution, resolve};
 use super::target::TargetError;
 use super::url::without_user;
-use crate::pipeline::reach::{self, Addresses, Asked, Interrupted, Question, Tasks};
+use crate::pipeline::reach::{self, Addresses, Answer, Asked, Interrupted, Question, Tasks};
 use crate::vpc::{Egress, EniIx, ServiceIx, Snapshot, Task, VpcIx};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -67,7 +68,8 @@ pub fn ask(
 ) -> Result<Explained, AskError> {
     let destination = Destination::parse(asking.destination, asking.protocol)?;
     let resolution = resolve(&destination, vpc_of(asking.service, snapshot), snapshot)?;
-    answer_for(snapshot, asking, &Senders::new(snapshot, asking), resolution, goes_on)
+    let senders = Senders::new(snapshot, asking);
+    answer_for(snapshot, asking, &senders, resolution, Proposals::Made, goes_on)
 }
 
 /// Answers for a destination that has been looked up.
@@ -76,19 +78,25 @@ pub(super) fn answer_for(
     asking: &Asking<'_>,
     senders: &Senders,
     resolution: Resolution,
+    proposals: Proposals,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Explained, AskError> {
+    let mut answer = |found| answer(snapshot, asking, senders, found, proposals, goes_on);
     match resolution {
-        Resolution::Found(found) => answer(snapshot, asking, senders, found, goes_on),
+        Resolution::Found(found) => answer(found),
         Resolution::NotResolved { name, why, by_lab } => {
-            let by_address = match by_lab {
-                Some(found) => Some(Box::new(answer(snapshot, asking, senders, found, goes_on)?)),
-                None => None,
-            };
+            let by_address = by_lab.map(answer).transpose()?.map(Box::new);
             let outcome = Outcome::NotResolved(NotResolved { name, why, by_address });
             Ok(asking.explained(snapshot, snapshot.clone(), Found::nothing(), outcome))
         }
     }
+}
+
+/// Says whether a change is proposed for what fails, which takes far longer than the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proposals {
+    Made,
+    None,
 }
 
 /// Who sends: what all questions about a service have in common.
@@ -120,6 +128,7 @@ fn answer(
     asking: &Asking<'_>,
     senders: &Senders,
     found: Found,
+    proposals: Proposals,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Explained, AskError> {
     let Asking { service, addresses, source_port, .. } = *asking;
@@ -139,7 +148,26 @@ fn answer(
         source_port,
     };
     let answer = reach::ask(completed, &question, goes_on)?;
-    Ok(asking.explained(snapshot, completed.clone(), found, Outcome::Answered(answer)))
+    let proposal = match proposals {
+        Proposals::Made => proposal(completed, &question, &answer, goes_on)?,
+        Proposals::None => Proposal::Unknown,
+    };
+    let completed = completed.clone();
+    let explained = asking.explained(snapshot, completed, found, Outcome::Answered(answer));
+    Ok(Explained { proposal, ..explained })
+}
+
+/// Proposes a change for the first class that fails.
+fn proposal(
+    snapshot: &Snapshot,
+    question: &Question,
+    answer: &Answer,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Proposal, Interrupted> {
+    match answer.classes.first().filter(|class| !class.passes()) {
+        Some(class) => propose(snapshot, question, class, &evidence_of(class), goes_on),
+        None => Ok(Proposal::Unknown),
+    }
 }
 
 impl Asking<'_> {
@@ -171,6 +199,8 @@ impl Asking<'_> {
             notes: found.notes,
             outcome,
             now: None,
+            proposal: Proposal::Unknown,
+            packets: (found.destinations, found.ports),
         }
     }
 }

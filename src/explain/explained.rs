@@ -4,9 +4,10 @@ use super::class::{ClassExplanation, class_explanation};
 use super::coverage::{PortSpan, Span, counted, thousands};
 use super::destination_names::Unresolved;
 use super::evidence::{Explanation, explanation};
+use super::fix::{Fix, Proposal};
 use super::names::{self, Places};
 use crate::packet::{Inside, Protocol};
-use crate::pipeline::reach::{self, Answer, Class, Ranges, SetVerdict, public_unicast};
+use crate::pipeline::reach::{self, Answer, Class, Ports, Ranges, SetVerdict, public_unicast};
 use crate::pipeline::{Evidence, Reason};
 use crate::vpc::path::Attachment;
 use crate::vpc::{ServiceIx, Snapshot, Task};
@@ -32,6 +33,10 @@ pub struct Explained {
     pub(super) notes: Vec<String>,
     pub(super) outcome: Outcome,
     pub(super) now: Option<Now>,
+    /// What is proposed for the first class that fails.
+    pub(super) proposal: Proposal,
+    /// The set of packets that was asked.
+    pub(super) packets: (Ranges, Ports),
 }
 
 /// What the answer is about.
@@ -86,6 +91,9 @@ pub struct SetExplanation {
     /// The first class that fails, or the first one; its verdict is that on the whole set.
     #[serde(flatten)]
     pub shown: Explanation,
+    /// A change that lets the packets of the first class that fails pass the gate that drops them, and takes none from
+    /// others.
+    pub fix: Option<Fix>,
     /// What was asked.
     pub question: AskedQuestion,
     /// What there is to know about the question or the answer.
@@ -114,6 +122,17 @@ impl Explained {
         self.classes().first().map(evidence_of)
     }
 
+    /// Returns a change that lets the packets of the first class that fails pass the gate that drops them, and takes none
+    /// from others; `None` if no such change is known.
+    pub fn fix(&self) -> Option<&Fix> {
+        self.proposal.fix()
+    }
+
+    /// Returns the destination addresses and the protocols with their ports that were asked.
+    pub fn packets(&self) -> &(Ranges, Ports) {
+        &self.packets
+    }
+
     /// Returns the configuration that was asked, with a task at each attachment.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
@@ -130,7 +149,8 @@ impl Explained {
         };
         let classes = self.classes().iter().map(|class| self.class_explanation(class)).collect();
         let (question, notes) = (self.question.clone(), self.notes());
-        SetExplanation { shown, question, notes, classes, by_address, now: self.now.clone() }
+        let (fix, now) = (self.fix().cloned(), self.now.clone());
+        SetExplanation { shown, fix, question, notes, classes, by_address, now }
     }
 
     /// Returns a packet to try in the running lab: of a class that passes, from a task that runs.
@@ -265,6 +285,9 @@ impl SetExplanation {
     /// Names the place of every rule in the source that the lab file is made from.
     pub fn name_places(&mut self, places: Places<'_>) {
         self.shown.name_places(places);
+        if let Some(fix) = self.fix.as_mut().filter(|fix| fix.at > 0) {
+            fix.place = Some(places(fix.at));
+        }
         self.classes.iter_mut().for_each(|class| class.packet.name_places(places));
         if let Some(by_address) = &mut self.by_address {
             by_address.name_places(places);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::evidence::explanation;
-use super::fix;
+use super::fix::first_candidate;
 use crate::config::Lab;
 use crate::config::changes::changes;
 use crate::flow::Instant;
@@ -104,7 +104,7 @@ fn with(lab: &str, old: &str, new: &str) -> String {
 fn mended(lab: &str) -> (Option<&'static str>, String, Option<(String, String)>) {
     let (evidence, snapshot) = asked(lab);
     let told = explanation(&evidence, &snapshot);
-    let fix = fix(&evidence, &snapshot).map(|fix| (fix.id, fix.rule));
+    let fix = first_candidate(&evidence, &snapshot).map(|fix| (fix.id, fix.rule));
     (told.reason, told.decided_by.unwrap().to_string(), fix)
 }
 
@@ -139,7 +139,7 @@ subnet = "subnet-nat"
 fn nat_gateway_that_leads_out_through_a_middlebox_is_proposed() {
     let proposed = |lab: &str| {
         let (evidence, snapshot) = asked_for(lab, (Ipv4Addr::new(203, 0, 113, 10), 443));
-        fix(&evidence, &snapshot).map(|fix| (fix.id, fix.rule))
+        first_candidate(&evidence, &snapshot).map(|fix| (fix.id, fix.rule))
     };
     let route = some("rtb-app", r#"{ destination = "0.0.0.0/0", target = "nat" }"#);
     assert_eq!(proposed(&with_firewalled_nat_gateway("rtb-fw")), route);
@@ -221,7 +221,7 @@ fn a_lost_reference_is_said_to_be_lost() {
         "matched protocol and port; source 10.0.1.4 came through a middlebox, behind which no reference to sg-app matches"
     );
     let rule = r#"{ protocol = "tcp", ports = "5432", from = "10.0.1.4/32" }"#;
-    assert_eq!(fix(&evidence, &snapshot).map(|fix| fix.rule).as_deref(), Some(rule));
+    assert_eq!(first_candidate(&evidence, &snapshot).map(|fix| fix.rule).as_deref(), Some(rule));
 }
 
 /// What `egret apply` prints.

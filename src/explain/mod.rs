@@ -28,6 +28,8 @@ mod trace;
 mod url;
 
 #[cfg(test)]
+mod fix_tests;
+#[cfg(test)]
 mod middlebox_tests;
 #[cfg(test)]
 mod readme_tests;
@@ -51,7 +53,9 @@ pub use expect::{
 };
 pub use explained::{AskedQuestion, Explained, Now, SetExplanation};
 pub use findings::{FindingRow, counted_findings};
-pub use fix::{Fix, fix};
+pub use fix::Fix;
+#[cfg(test)]
+pub(crate) use fix::first_candidate;
 pub use names::{
     DecidedBy, Places, component, decided_by, security_group_id, service_name, subnet_id, task,
 };

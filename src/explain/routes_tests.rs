@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::evidence::explanation;
-use super::fix;
+use super::fix::first_candidate;
 use crate::config::Lab;
 use crate::flow::Instant;
 use crate::packet::{Inside, Protocol, Tuple};
@@ -95,7 +95,7 @@ fn asked(lab: &str, dst: Ipv4Addr, dport: u16) -> (Evidence, Snapshot) {
 /// Returns the reason, and the object and the line that would fix it.
 fn mended(lab: &str, dport: u16) -> (Option<&'static str>, Option<(String, String)>) {
     let (evidence, snapshot) = asked(lab, CACHE, dport);
-    let fix = fix(&evidence, &snapshot).map(|fix| (fix.id, fix.rule));
+    let fix = first_candidate(&evidence, &snapshot).map(|fix| (fix.id, fix.rule));
     (explanation(&evidence, &snapshot).reason, fix)
 }
 

@@ -47,7 +47,7 @@ impl Explained {
             lines(w, "covers: ", &self.covers())?;
         }
         self.remarks(w, paint)?;
-        rest(w, &evidence, &self.snapshot, places, paint)
+        rest(w, (&evidence, &self.proposal), &self.snapshot, places, paint)
     }
 
     fn verdict_on_all(&self, w: &mut dyn Write, paint: Paint) -> io::Result<()> {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::evidence::explanation;
+use super::fix::{Proposal, first_candidate};
 use super::paint::Paint;
 use super::testing::*;
 use super::text::{headline, packet, rest, task_of};
@@ -22,7 +23,9 @@ fn shown(evidence: &Evidence, snapshot: &Snapshot, color: bool) -> String {
     let (mut text, paint) = (Vec::new(), Paint(color));
     headline(&mut text, evidence, paint).unwrap();
     packet(&mut text, evidence, snapshot, &|task| task_of(task, snapshot)).unwrap();
-    rest(&mut text, evidence, snapshot, &lab_toml, paint).unwrap();
+    let candidate = first_candidate(evidence, snapshot);
+    let proposal = candidate.map_or(Proposal::Unknown, Proposal::Change);
+    rest(&mut text, (evidence, &proposal), snapshot, &lab_toml, paint).unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -114,7 +117,7 @@ fn an_explicit_deny_is_overtaken_by_a_lower_number() {
     let crossing = Detail::Crossing { remote: Ipv4Addr::new(10, 0, 0, 20), port: 22 };
     let component = Component::NetworkAcl(ACL_PRIVATE, PRIVATE_A);
     drop(&mut evidence, component, Reason::NaclEgressDeny, rule, crossing);
-    let fix = fix(&evidence, &snapshot()).unwrap();
+    let fix = first_candidate(&evidence, &snapshot()).unwrap();
     assert_eq!(
         (fix.id.as_str(), fix.at, fix.action.as_str()),
         ("acl-private", 30, "add to egress")
@@ -136,7 +139,7 @@ fn the_other_gate_is_named_with_the_group_that_knocks() {
         RuleRef::DestinationSecurityGroups(VPC, ORDERS_DB_ADDRESS),
         Detail::NearMiss(near, Direction::Ingress),
     );
-    let fix = fix(&evidence, &snapshot()).unwrap();
+    let fix = first_candidate(&evidence, &snapshot()).unwrap();
     assert_eq!((fix.id.as_str(), fix.action.as_str()), ("sg-db", "add to ingress"));
     assert_eq!(fix.rule, r#"{ protocol = "tcp", ports = "5433", from = "sg-app" }"#);
 }
@@ -154,7 +157,7 @@ fn no_line_is_proposed_that_would_cut_off_the_nat_gateway() {
     let igw = Component::InternetGateway(VPC);
     let rule = RuleRef::InternetGateway(VPC);
     drop(&mut evidence, igw, Reason::IgwNoPublicAddress, rule, Detail::None);
-    assert_eq!(fix(&evidence, &snapshot), None);
+    assert_eq!(first_candidate(&evidence, &snapshot), None);
 }
 
 /// The internet gateway drops what a private NAT gateway sends it (spec 3.6), so a route to it mends nothing.
@@ -169,7 +172,7 @@ fn regression_no_way_to_the_internet_is_proposed_for_a_private_nat_gateway() {
         let gateway = Component::NatGateway(NatGatewayIx(0));
         let table = RuleRef::RouteTable(RTB_PUBLIC);
         drop(&mut evidence, gateway, Reason::NatNoRoute, table, Detail::None);
-        fix(&evidence, &with_task(parts)).map(|fix| fix.rule)
+        first_candidate(&evidence, &with_task(parts)).map(|fix| fix.rule)
     };
     let to_the_internet = r#"{ destination = "0.0.0.0/0", target = "igw-prod" }"#;
     assert_eq!(proposed(Connectivity::Public).as_deref(), Some(to_the_internet));

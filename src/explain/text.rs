@@ -1,7 +1,7 @@
 //! The explanation for people: the verdict first, then stage by stage in aligned columns, then how to fix it.
 
 use super::evidence::{NamedStep, destination_name, explanation};
-use super::fix::fix;
+use super::fix::{Proposal, SECTION};
 use super::names::{self, Places};
 use super::nearest_miss::NearestMiss;
 use super::paint::{Paint, Style};
@@ -12,7 +12,7 @@ use std::io::{self, Write};
 /// Writes what follows the packet: stage by stage, and how to fix it.
 pub(super) fn rest(
     w: &mut dyn Write,
-    evidence: &Evidence,
+    (evidence, proposal): (&Evidence, &Proposal),
     snapshot: &Snapshot,
     places: Places<'_>,
     paint: Paint,
@@ -30,7 +30,7 @@ pub(super) fn rest(
             if let Some(miss) = &explanation.nearest_miss {
                 nearest_miss(w, miss, places)?;
             }
-            way_out(w, evidence, snapshot, hint, places, paint)
+            way_out(w, proposal, hint, places, paint)
         }
         None => Ok(()),
     }
@@ -172,18 +172,26 @@ pub(super) fn short(rule: &str) -> &str {
 
 fn way_out(
     w: &mut dyn Write,
-    evidence: &Evidence,
-    snapshot: &Snapshot,
+    proposal: &Proposal,
     hint: &str,
     places: Places<'_>,
     paint: Paint,
 ) -> io::Result<()> {
     writeln!(w, "{} {hint}", paint.with(Style::Note, "fix:"))?;
-    let Some(fix) = fix(evidence, snapshot) else { return Ok(()) };
-    let place = match fix.at {
-        0 => "implied: give it a section of its own".to_owned(),
-        line => places(line),
+    let fix = match proposal {
+        Proposal::Change(fix) => fix,
+        Proposal::Nothing(why) => return writeln!(w, "     {why}"),
+        Proposal::Unknown => return Ok(()),
     };
-    writeln!(w, "     {} of {} ({place}):", fix.action, fix.id)?;
-    writeln!(w, "     {}", paint.with(Style::Note, &fix.rule))
+    match fix.action.as_str() {
+        SECTION => writeln!(w, "     {SECTION}, which the lab file implies so far:")?,
+        action => writeln!(w, "     {action} of {} ({}):", fix.id, places(fix.at))?,
+    }
+    for line in fix.rule.lines() {
+        writeln!(w, "     {}", paint.with(Style::Note, line))?;
+    }
+    match fix.next {
+        Some(reason) => writeln!(w, "     with it, the next gate drops them: {reason}"),
+        None => Ok(()),
+    }
 }

@@ -4,6 +4,7 @@ use super::rule::{Traffic, TrafficMatch};
 use super::{Direction, Line, PrefixListIx, SecurityGroupIx, VpcIx};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// A security group.
 #[derive(Clone, Debug)]
@@ -74,15 +75,21 @@ pub(super) enum ResolvedPeer {
         base: u32,
         mask: u32,
     },
-    /// Sorted.
-    Addresses(Box<[u32]>),
-    Networks(Box<[(u32, u32)]>),
+    /// Sorted. All rules that name a group share one list.
+    Addresses(Arc<[u32]>),
+    /// All rules that name a prefix list share one list.
+    Networks(Arc<[(u32, u32)]>),
 }
 
 impl ResolvedPeer {
     pub(super) fn network(network: Ipv4Network) -> Self {
         let (base, mask) = base_and_mask(network);
         Self::Network { base, mask }
+    }
+
+    /// Makes the peer of a rule whose reference to a group matches nobody.
+    pub(super) fn nobody() -> Self {
+        Self::addresses(Vec::new())
     }
 
     pub(super) fn addresses(mut addresses: Vec<u32>) -> Self {

@@ -48,14 +48,14 @@ impl Snapshot {
     /// Indexes the tables: route tries, the union of each interface's rules with every peer resolved.
     pub fn build(generation: Generation, mut parts: Parts) -> Self {
         let interfaces = interfaces(&parts);
-        let members = members(&parts);
+        let peers = ResolvedPeers::new(&parts);
         for table in &mut parts.route_tables {
             table.index(&parts.prefix_lists);
         }
         let resolved: Vec<RuleSet> = parts
             .enis
             .iter()
-            .map(|e| rule_set(&parts, &members, &e.security_groups, Direction::Egress))
+            .map(|e| rule_set(&parts, &peers, &e.security_groups, Direction::Egress))
             .collect();
         for (eni, rules) in parts.enis.iter_mut().zip(resolved) {
             eni.egress = rules;
@@ -63,7 +63,7 @@ impl Snapshot {
             eni.resolver = vpc.resolver().unwrap_or(Ipv4Addr::UNSPECIFIED);
         }
         let of_resources = |direction| {
-            let rules = |r: &Resource| rule_set(&parts, &members, &r.security_groups, direction);
+            let rules = |r: &Resource| rule_set(&parts, &peers, &r.security_groups, direction);
             parts.resources.iter().map(rules).collect::<Vec<_>>()
         };
         let (ingress, egress) = (of_resources(Direction::Ingress), of_resources(Direction::Egress));
@@ -306,9 +306,25 @@ fn members(parts: &Parts) -> Vec<Vec<u32>> {
     members
 }
 
+/// The peers that rules name, each resolved once.
+struct ResolvedPeers {
+    groups: Vec<ResolvedPeer>,
+    lists: Vec<ResolvedPeer>,
+}
+
+impl ResolvedPeers {
+    fn new(parts: &Parts) -> Self {
+        let list = |list: &PrefixList| ResolvedPeer::networks(list.entries.iter().copied());
+        Self {
+            groups: members(parts).into_iter().map(ResolvedPeer::addresses).collect(),
+            lists: parts.prefix_lists.iter().map(list).collect(),
+        }
+    }
+}
+
 fn rule_set(
     parts: &Parts,
-    members: &[Vec<u32>],
+    peers: &ResolvedPeers,
     groups: &[SecurityGroupIx],
     direction: Direction,
 ) -> RuleSet {
@@ -317,13 +333,11 @@ fn rule_set(
         for (position, rule) in (0u16..).zip(parts.security_groups[group.get()].rules(direction)) {
             let peer = match rule.peer {
                 Peer::SecurityGroup(peer) if !may_name(parts, group, peer) => {
-                    ResolvedPeer::addresses(Vec::new())
+                    ResolvedPeer::nobody()
                 }
                 Peer::Cidr(network) => ResolvedPeer::network(network),
-                Peer::SecurityGroup(peer) => ResolvedPeer::addresses(members[peer.get()].clone()),
-                Peer::PrefixList(list) => {
-                    ResolvedPeer::networks(parts.prefix_lists[list.get()].entries.iter().copied())
-                }
+                Peer::SecurityGroup(peer) => peers.groups[peer.get()].clone(),
+                Peer::PrefixList(list) => peers.lists[list.get()].clone(),
             };
             set.push((group, position), rule.traffic, peer);
         }

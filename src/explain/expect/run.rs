@@ -5,7 +5,7 @@ use super::resolve::{Question, Resolved, Resolver};
 use super::tested::{Failure, Tested};
 use crate::config::Diagnostics;
 use crate::config::expectations::Expectations;
-use crate::explain::asking::{AskError, Asking, Senders, answer_for};
+use crate::explain::asking::{AskError, Asking, Proposals, Senders, answer_for};
 use crate::explain::{Explained, names};
 use crate::pipeline::reach::{Addresses, Tasks};
 use crate::vpc::{ServiceIx, Snapshot};
@@ -123,7 +123,7 @@ impl Answers<'_, '_> {
         let new = || Senders::new(snapshot, &asking);
         let senders = self.senders.entry(question.service).or_insert_with(new);
         let resolution = question.resolution.clone();
-        let answer = answer_for(snapshot, &asking, senders, resolution, goes_on)?;
+        let answer = answer_for(snapshot, &asking, senders, resolution, Proposals::None, goes_on)?;
         let answer = Rc::new(answer);
         self.known.insert(position, Rc::clone(&answer));
         Ok(answer)

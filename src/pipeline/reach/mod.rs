@@ -17,8 +17,10 @@ mod attachments;
 mod caller;
 mod cells;
 mod classes;
+mod counterparts;
 mod cuts;
 mod destinations;
+mod difference;
 mod egress;
 mod judge;
 mod map;
@@ -36,7 +38,11 @@ mod stretch;
 pub use answer::{Answer, Class, GatewayAddress, Interrupted, SetVerdict, Share};
 pub use ask::ask;
 pub use attachments::{Addresses, Asked, Tasks, attachments, tasks_at};
+pub use counterparts::{Answered, At};
 pub use cuts::public_unicast;
+pub use difference::{
+    Changed, ChangedSide, Difference, difference, difference_of_moved, dropped_by_both,
+};
 pub use ports::{PortRange, Ports};
 pub use question::Question;
 pub use ranges::{Range, Ranges};

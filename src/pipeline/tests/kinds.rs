@@ -1,7 +1,7 @@
 //! Lambda functions and Fargate tasks: the same path, by ENIs of their own.
 
 use super::world::*;
-use crate::explain::fix;
+use crate::explain::first_candidate;
 use crate::flow::{CacheCounters, HandoverRecord, Space, Window};
 use crate::packet::{Protocol, Tuple, builder};
 use crate::pipeline::{Device, Link, Reason};
@@ -116,7 +116,7 @@ fn without_a_public_address_a_public_subnet_is_the_trap() {
     let mut world = World::new(&lab());
     let packet = syn(world.task("trap", 1), 1, OUT);
     assert_eq!(world.refuses(&packet), Reason::IgwNoPublicAddress);
-    let fix = fix(&world.explain(&packet), &world.snapshot).unwrap();
+    let fix = first_candidate(&world.explain(&packet), &world.snapshot).unwrap();
     assert_eq!((fix.id.as_str(), fix.rule.as_str()), ("trap", "assign_public_ip = true"));
     assert!(fix.at > 0);
     assert_eq!(world.connects(world.task("trap", 1), 1, QUERY).0.sport, 1);

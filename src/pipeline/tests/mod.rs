@@ -38,6 +38,7 @@ mod peering;
 mod ports;
 mod private_nat;
 mod properties;
+mod proposals;
 mod reach;
 mod reach_properties;
 mod reasons;

@@ -1,6 +1,7 @@
 //! Verdicts over sets of packets, on labs where one packet's verdict is not that of all.
 
 mod attachments;
+mod difference;
 #[path = "../../../benches/support/large_lab.rs"]
 mod large_lab;
 

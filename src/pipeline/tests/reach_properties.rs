@@ -1,5 +1,6 @@
 //! Classes partition what was asked, and each of their packets has their verdict: by the walk, and by the oracle.
 
+mod difference;
 mod oracle;
 
 use super::generator::{self, Tape};

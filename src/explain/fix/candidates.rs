@@ -1,0 +1,54 @@
+//! The changes that may let packets pass the gate that drops them, in the order in which they are tried.
+
+use super::change::Change;
+use super::failing::Failing;
+use super::{groups, network_acls, routes};
+use crate::pipeline::Reason;
+use crate::vpc::RuleRef;
+
+/// Lists changes; none where it takes a person to decide.
+pub(super) fn candidates(failing: &Failing<'_>) -> Vec<Change> {
+    match failing.decided_by {
+        RuleRef::EniSecurityGroups(_) => groups::of_eni(failing),
+        RuleRef::DestinationSecurityGroups(..) => groups::of_destination(failing),
+        RuleRef::NetworkAclRule(acl, direction, position, _) => {
+            network_acls::of_acl(failing, acl, direction, Some(position))
+        }
+        RuleRef::NetworkAclImplicitDeny(acl, direction, _) => {
+            network_acls::of_acl(failing, acl, direction, None)
+        }
+        RuleRef::RouteTable(table) => routes::missing(failing, table),
+        RuleRef::Route(table, position) => routes::wrong(failing, table, position),
+        RuleRef::InternetGateway(_) => match public_addresses(failing) {
+            Some(change) => vec![change],
+            None => routes::last_followed(failing),
+        },
+        RuleRef::NatGateway(gateway) if failing.reason == Reason::NatGatewayState => {
+            routes::around(failing, gateway)
+        }
+        RuleRef::ApplianceSecurityGroups(appliance, direction) => {
+            groups::of_appliance(failing, appliance, direction)
+        }
+        RuleRef::NetworkInterface(appliance) => vec![Change::SourceDestCheckOff { appliance }],
+        RuleRef::Packet
+        | RuleRef::SourceCheck
+        | RuleRef::ExemptAddress
+        | RuleRef::SecurityGroupRule(..)
+        | RuleRef::NatGateway(_)
+        | RuleRef::GatewayEndpoint(_)
+        | RuleRef::InterfaceEndpoint(_)
+        | RuleRef::GatewayLoadBalancerEndpoint(_)
+        | RuleRef::Peering(_)
+        | RuleRef::Eni(_)
+        | RuleRef::AppRunner
+        | RuleRef::Vpc(_)
+        | RuleRef::Internet
+        | RuleRef::FlowTable => Vec::new(),
+    }
+}
+
+/// Returns the change for a task's own ENI from which an internet gateway drops packets for want of a public address.
+fn public_addresses(failing: &Failing<'_>) -> Option<Change> {
+    let task = failing.eni().filter(|_| failing.reason == Reason::IgwNoPublicAddress)?.task?;
+    Some(Change::PublicAddresses { connector: task.connector })
+}

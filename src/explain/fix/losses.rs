@@ -1,0 +1,194 @@
+//! What a change takes from services: packets that pass without it and are dropped with it.
+
+use super::change::Change;
+use super::terms::{addresses, all_addresses};
+use crate::pipeline::reach::{
+    self, Addresses, Answered, Interrupted, Ports, Question, Ranges, Tasks,
+};
+use crate::vpc::{
+    ConnectorIx, Destination, Egress, Route, RouteTableIx, ServiceIx, ServiceKind, Snapshot, VpcIx,
+};
+use std::collections::HashSet;
+
+/// The packets that a change may take.
+enum Scope {
+    /// None: the change only adds what admits.
+    Nothing,
+    /// Those of services in VPCs that a route table is asked for, to these destinations.
+    Routed { vpc: VpcIx, destinations: Ranges },
+    /// Those of the services of a connector.
+    Moved(ConnectorIx),
+}
+
+/// A configuration without and with a change.
+pub(super) struct Compared<'a> {
+    pub(super) before: &'a Snapshot,
+    pub(super) after: &'a Snapshot,
+    pub(super) change: &'a Change,
+    /// The private addresses with which all is asked.
+    pub(super) addresses: Addresses,
+}
+
+impl Compared<'_> {
+    /// Decides whether the change takes packets from a service.
+    pub(super) fn loses(&self, goes_on: &mut dyn FnMut() -> bool) -> Result<bool, Interrupted> {
+        let (services, destinations) = match self.scope() {
+            Scope::Nothing => return Ok(false),
+            Scope::Routed { vpc, destinations } => (self.near(vpc), destinations),
+            Scope::Moved(ix) => (self.of_connector(ix), Ranges::of(0, u32::MAX)),
+        };
+        for service in services {
+            if self.service_loses(service, &destinations, goes_on)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn service_loses(
+        &self,
+        service: ServiceIx,
+        destinations: &Ranges,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, Interrupted> {
+        let is_moved = self.change.is_move();
+        // After a move, tasks are attached where they may be.
+        let at = if is_moved { Addresses::Open } else { self.addresses };
+        let ask = |snapshot: &Snapshot, goes_on: &mut dyn FnMut() -> bool| {
+            let (snapshot, attachments) =
+                reach::attachments(snapshot, service, Tasks::Possible, at);
+            let question = Question {
+                service,
+                attachments,
+                gateway_addresses: self.addresses,
+                destinations: destinations.clone(),
+                ports: Ports::all(),
+                source_port: None,
+            };
+            let answer = reach::ask(&snapshot, &question, goes_on)?;
+            Ok((snapshot, answer))
+        };
+        let (before, after) = (ask(self.before, goes_on)?, ask(self.after, goes_on)?);
+        let a = Answered { snapshot: &before.0, answer: &before.1 };
+        let b = Answered { snapshot: &after.0, answer: &after.1 };
+        let changes = match is_moved {
+            true => reach::difference_of_moved(a, b),
+            false => reach::difference(a, b).changes,
+        };
+        Ok(changes.iter().any(|changed| changed.before.passes()))
+    }
+
+    /// Lists the services that a route table of a VPC may lead, one of those that are attached alike.
+    fn near(&self, vpc: VpcIx) -> Vec<ServiceIx> {
+        let snapshot = self.before;
+        let peers: Vec<VpcIx> = snapshot.peers_of(vpc).map(|(_, peer)| peer).collect();
+        let is_near = |ix: &ConnectorIx| {
+            let subnets = &snapshot.connector(*ix).subnets;
+            let mut vpcs = subnets.iter().map(|subnet| snapshot.subnet(*subnet).vpc);
+            vpcs.any(|own| own == vpc || peers.contains(&own))
+        };
+        let mut known = HashSet::new();
+        let mut is_new = |ix: ConnectorIx| {
+            let connector = snapshot.connector(ix);
+            let own = (connector.kind == ServiceKind::Fargate).then_some(ix);
+            let key = (connector.kind, connector.subnets.clone(), &connector.security_groups);
+            known.insert((key.0, key.1, key.2.clone(), own))
+        };
+        let services = snapshot.parts().services.iter().enumerate();
+        let connectors = services.filter_map(|(at, service)| match service.egress {
+            Egress::Vpc(ix) => Some((ServiceIx::from(at), ix)),
+            Egress::Default => None,
+        });
+        let found = connectors.filter(|(_, ix)| is_near(ix) && is_new(*ix));
+        found.map(|(service, _)| service).collect()
+    }
+
+    /// Returns one service of a connector: all are attached alike.
+    fn of_connector(&self, ix: ConnectorIx) -> Vec<ServiceIx> {
+        let mut services = self.before.parts().services.iter();
+        let first = services.position(|service| service.egress == Egress::Vpc(ix));
+        first.map(ServiceIx::from).into_iter().collect()
+    }
+
+    fn scope(&self) -> Scope {
+        match self.change {
+            Change::GroupRules { .. }
+            | Change::AclRules { .. }
+            | Change::PublicAddresses { .. }
+            | Change::SourceDestCheckOff { .. } => Scope::Nothing,
+            Change::MoveConnector { connector, .. } => Scope::Moved(*connector),
+            Change::AddRoute { table, destination, .. } => {
+                self.routed(*table, addresses(*destination))
+            }
+            Change::Redirect { table, position, .. } => {
+                let table_before = self.before.route_table(*table);
+                match table_before.routes.get(usize::from(*position)) {
+                    Some(route) => self.routed(*table, self.destinations(route)),
+                    None => Scope::Nothing,
+                }
+            }
+            Change::EndpointTable { endpoint, table } => {
+                let list = self.before.gateway_endpoint(*endpoint).prefix_list;
+                self.routed(*table, all_addresses(&self.before.prefix_list(list).entries))
+            }
+            Change::ListEntries { list, entries } => {
+                let tables = self.before.parts().route_tables.iter().enumerate();
+                let named = Destination::PrefixList(*list);
+                let mut naming = tables.filter(|(_, table)| {
+                    table.routes.iter().any(|route| route.destination == named)
+                });
+                match (naming.next(), naming.next()) {
+                    (None, _) => Scope::Nothing,
+                    (Some((at, _)), None) => {
+                        self.routed(RouteTableIx::from(at), all_addresses(entries))
+                    }
+                    (Some((_, table)), Some(_)) => {
+                        Scope::Routed { vpc: table.vpc, destinations: Ranges::of(0, u32::MAX) }
+                    }
+                }
+            }
+        }
+    }
+
+    fn destinations(&self, route: &Route) -> Ranges {
+        match route.destination {
+            Destination::Cidr(network) => addresses(network),
+            Destination::PrefixList(list) => all_addresses(&self.before.prefix_list(list).entries),
+        }
+    }
+
+    /// Returns what a table may lead otherwise than before, of these destinations: those for which another route, or none,
+    /// wins now. If replies to tasks are among them, all packets may be concerned.
+    fn routed(&self, table: RouteTableIx, destinations: Ranges) -> Scope {
+        let (before, after) = (self.before.route_table(table), self.after.route_table(table));
+        let vpc = before.vpc;
+        let mut cuts: Vec<u32> = vec![0];
+        for network in before.prefixes().chain(after.prefixes()) {
+            cuts.push(network.network().to_bits());
+            cuts.extend(network.broadcast().to_bits().checked_add(1));
+        }
+        cuts.sort_unstable();
+        cuts.dedup();
+        let lasts = cuts.iter().skip(1).map(|cut| cut - 1).chain([u32::MAX]);
+        let cells = cuts.iter().copied().zip(lasts);
+        let differs = |(first, _): &(u32, u32)| {
+            let route = |table: &crate::vpc::RouteTable| {
+                table.lookup((*first).into()).map(|(_, route)| route.target.clone())
+            };
+            let before = route(before);
+            before.is_some() && before != route(after)
+        };
+        let changed = Ranges::new(cells.filter(differs)).intersection(&destinations);
+        if changed.is_empty() {
+            return Scope::Nothing;
+        }
+        let near = self.before.peers_of(vpc).map(|(_, peer)| peer).chain([vpc]);
+        let inside = near.flat_map(|vpc| &self.before.vpc(vpc).cidrs).copied();
+        let inside = all_addresses(&inside.collect::<Vec<_>>());
+        let destinations = match changed.intersection(&inside).is_empty() {
+            true => changed,
+            false => Ranges::of(0, u32::MAX),
+        };
+        Scope::Routed { vpc, destinations }
+    }
+}

@@ -1,0 +1,97 @@
+//! The exact lines to add or change in the lab file, where they are verified to help and to break nothing.
+
+mod candidates;
+mod change;
+mod failing;
+mod groups;
+mod losses;
+mod network_acls;
+mod rendered;
+mod routes;
+mod terms;
+mod verified;
+
+use crate::pipeline::Evidence;
+use crate::pipeline::reach::{Class, Interrupted, Question};
+use crate::vpc::Snapshot;
+use candidates::candidates;
+use failing::Failing;
+pub use rendered::Fix;
+pub(super) use rendered::SECTION;
+use rendered::rendered;
+use verified::{Effect, Wanted};
+
+/// The most changes that are tried.
+const MOST_CHANGES: usize = 8;
+
+/// The number of small steps that all trials may take together: under 0.2 s in a large lab.
+const MOST_STEPS: usize = 50_000;
+
+/// What is proposed for packets that are dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Proposal {
+    /// A change that is verified.
+    Change(Fix),
+    /// No change; the reason for which those that come to mind are none.
+    Nothing(&'static str),
+    /// It takes a person to decide.
+    Unknown,
+}
+
+impl Proposal {
+    /// Returns the change.
+    pub(super) fn fix(&self) -> Option<&Fix> {
+        match self {
+            Self::Change(fix) => Some(fix),
+            Self::Nothing(_) | Self::Unknown => None,
+        }
+    }
+}
+
+const TAKES: &str = "no change is proposed: those tried take packets from a service";
+const FAILS: &str = "no change is proposed: those tried do not let all of these packets pass";
+const LARGE: &str = "no change is proposed: the lab is too large to verify one in short time";
+
+/// Proposes the first change that lets the packets of a class pass the gate that drops them, and takes none from others.
+///
+/// # Errors
+/// [`Interrupted`] once `goes_on` is false.
+pub(super) fn propose(
+    snapshot: &Snapshot,
+    question: &Question,
+    class: &Class,
+    evidence: &Evidence,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Proposal, Interrupted> {
+    let Some(failing) = Failing::class(class, evidence, snapshot) else {
+        return Ok(Proposal::Unknown);
+    };
+    let wanted = Wanted { snapshot, question, class };
+    let (mut steps, mut why) = (0, None);
+    for change in candidates(&failing).iter().take(MOST_CHANGES) {
+        let mut is_wanted = true;
+        let mut goes_on = || {
+            steps += 1;
+            is_wanted = goes_on();
+            is_wanted && steps < MOST_STEPS
+        };
+        match wanted.effect(change, &mut goes_on) {
+            Ok(Effect::Fixes(next)) => {
+                let next = next.map(|denial| denial.reason.name());
+                return Ok(Proposal::Change(Fix { next, ..rendered(change, snapshot) }));
+            }
+            Ok(Effect::Breaks) => why = Some(TAKES),
+            Ok(Effect::Fails) => why = why.or(Some(FAILS)),
+            Err(Interrupted) if !is_wanted => return Err(Interrupted),
+            Err(Interrupted) => return Ok(Proposal::Nothing(LARGE)),
+        }
+    }
+    Ok(why.map_or(Proposal::Unknown, Proposal::Nothing))
+}
+
+/// Returns the change that is tried first for one packet. It is not verified: what tests make up has no configuration.
+#[cfg(test)]
+pub(crate) fn first_candidate(evidence: &Evidence, snapshot: &Snapshot) -> Option<Fix> {
+    let failing = Failing::packet(evidence, snapshot)?;
+    candidates(&failing).first().map(|change| rendered(change, snapshot))
+}

@@ -1,0 +1,254 @@
+//! Changes of where packets are led: routes, the tables of gateway endpoints, and the subnets of connectors.
+
+use super::change::Change;
+use super::failing::Failing;
+use super::terms::{all_addresses, holds};
+use crate::explain::packet::destination_vpc;
+use crate::pipeline::{Reason, Step};
+use crate::vpc::path::{self, Hop};
+use crate::vpc::{
+    Connectivity, ConnectorIx, Destination, Egress, GatewayEndpointIx, NatGateway, NatGatewayIx,
+    NatGatewayState, PeeringIx, RouteTableIx, RuleRef, SubnetIx, Target, VpcIx, everywhere,
+};
+use std::net::Ipv4Addr;
+
+/// Lists the changes that give the packets a route that a table lacks.
+pub(super) fn missing(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Change> {
+    if failing.reason == Reason::ReplyNotRoutedBack {
+        return back(failing, table).into_iter().collect();
+    }
+    let add = |target| Change::AddRoute { table, destination: everywhere(), target };
+    let mut changes: Vec<Change> = Vec::new();
+    if failing.own_table() == Some(table) {
+        changes.extend(to_endpoints(failing, table));
+    }
+    changes.extend(to_peer(failing));
+    let routes = targets(failing, table).into_iter().map(add).collect();
+    changes.extend(routes_and_moves(failing, table, routes));
+    changes
+}
+
+/// Lists the changes for a route, by position, that leads nowhere.
+pub(super) fn wrong(failing: &Failing<'_>, table: RouteTableIx, position: u16) -> Vec<Change> {
+    if failing.reason == Reason::ReplyNotRoutedBack {
+        return back(failing, table).into_iter().collect();
+    }
+    let routes = &failing.snapshot.route_table(table).routes;
+    let of_a_block = |destination| matches!(destination, Destination::Cidr(_));
+    let is_block = routes.get(usize::from(position)).is_some_and(|own| of_a_block(own.destination));
+    let mut changes: Vec<Change> = Vec::new();
+    if failing.own_table() == Some(table) {
+        changes.extend(to_endpoints(failing, table));
+    }
+    changes.extend(to_peer(failing));
+    let change = |target| Change::Redirect { table, position, target };
+    let targets = targets(failing, table).into_iter().filter(|_| is_block);
+    let routes = targets.map(change).collect();
+    changes.extend(routes_and_moves(failing, table, routes));
+    changes
+}
+
+/// Lists the changes for the route that the packets followed last.
+pub(super) fn last_followed(failing: &Failing<'_>) -> Vec<Change> {
+    let followed = |step: &Step| {
+        let Some(RuleRef::Route(table, position)) = step.rule else { return None };
+        Some((table, position))
+    };
+    match failing.evidence.steps.iter().rev().find_map(followed) {
+        Some((table, position)) => wrong(failing, table, position),
+        None => Vec::new(),
+    }
+}
+
+/// Lists the changes for a NAT gateway that does not work: another one that does.
+pub(super) fn around(failing: &Failing<'_>, gateway: NatGatewayIx) -> Vec<Change> {
+    let followed = |step: &Step| {
+        let Some(RuleRef::Route(table, position)) = step.rule else { return None };
+        let route = failing.snapshot.route_table(table).routes.get(usize::from(position))?;
+        (route.target == Target::NatGateway(gateway)).then_some((table, position))
+    };
+    match failing.evidence.steps.iter().find_map(followed) {
+        Some((table, position)) => wrong(failing, table, position),
+        None => Vec::new(),
+    }
+}
+
+/// Puts routes and moves of the connector in order: a table that others use is changed last.
+fn routes_and_moves(
+    failing: &Failing<'_>,
+    table: RouteTableIx,
+    routes: Vec<Change>,
+) -> Vec<Change> {
+    if failing.own_table() != Some(table) {
+        return routes;
+    }
+    let moves = moves(failing);
+    match is_shared(failing, table) {
+        true => moves.into_iter().chain(routes).collect(),
+        false => routes.into_iter().chain(moves).collect(),
+    }
+}
+
+/// Decides whether a table has subnets that are not the connector's, or that others are in.
+fn is_shared(failing: &Failing<'_>, table: RouteTableIx) -> bool {
+    let parts = failing.snapshot.parts();
+    let has = |subnet: SubnetIx| failing.snapshot.subnet(subnet).route_table == table;
+    let own = connector(failing).map(|ix| failing.snapshot.connector(ix));
+    let is_own = |subnet: SubnetIx| own.is_some_and(|own| own.subnets.contains(&subnet));
+    let mut subnets = (0..parts.subnets.len()).map(SubnetIx::from);
+    let mut connectors = (0..).map(ConnectorIx).zip(&parts.connectors);
+    let others = |(ix, _): &(ConnectorIx, _)| connector(failing) != Some(*ix);
+    subnets.any(|subnet| has(subnet) && !is_own(subnet))
+        || parts.nat_gateways.iter().any(|gateway| has(gateway.subnet))
+        || connectors.any(|pair| others(&pair) && pair.1.subnets.iter().any(|ix| has(*ix)))
+}
+
+fn connector(failing: &Failing<'_>) -> Option<ConnectorIx> {
+    let task = failing.snapshot.task(failing.evidence.inside.src())?;
+    match failing.snapshot.service(task.service).egress {
+        Egress::Vpc(ix) => Some(ix),
+        Egress::Default => None,
+    }
+}
+
+/// Lists moves of the connector: its subnets that fail are replaced by some from which a NAT gateway or an endpoint leads on,
+/// in the same zones if there are any.
+fn moves(failing: &Failing<'_>) -> Option<Change> {
+    let ix = connector(failing)?;
+    let snapshot = failing.snapshot;
+    let own = &snapshot.connector(ix).subnets;
+    let all = (0..snapshot.parts().subnets.len()).map(SubnetIx::from);
+    let fit: Vec<SubnetIx> = all.filter(|subnet| leads_on(failing, *subnet)).collect();
+    let zone = |subnet: SubnetIx| &snapshot.subnet(subnet).availability_zone;
+    let mut subnets: Vec<SubnetIx> = Vec::new();
+    for subnet in own {
+        let same_zone = || fit.iter().find(|other| zone(**other) == zone(*subnet));
+        let replacement = match failing.subnets.contains(subnet) {
+            true => *same_zone().or_else(|| fit.first())?,
+            false => *subnet,
+        };
+        if !subnets.contains(&replacement) {
+            subnets.push(replacement);
+        }
+    }
+    (subnets != *own).then_some(Change::MoveConnector { connector: ix, subnets })
+}
+
+/// Decides whether a subnet of the connector's VPC, which does not fail, has a route for the destination to a NAT gateway
+/// that works or to a gateway endpoint.
+fn leads_on(failing: &Failing<'_>, subnet: SubnetIx) -> bool {
+    let to = failing.evidence.inside.dst();
+    let own = failing.snapshot.subnet(subnet);
+    let route = failing.snapshot.route_table(own.route_table).lookup(to);
+    let leads = match route.map(|(_, route)| &route.target) {
+        Some(Target::NatGateway(ix)) => {
+            let gateway = failing.snapshot.nat_gateway(*ix);
+            is_at_work(gateway)
+                && path::request_beyond(failing.snapshot, *ix, to).pass_internet_gateway()
+        }
+        Some(Target::GatewayEndpoint(_)) => true,
+        Some(_) | None => false,
+    };
+    leads && Some(own.vpc) == failing.vpc() && !failing.subnets.contains(&subnet)
+}
+
+/// Lists the gateway endpoints that the table could lead to.
+fn to_endpoints(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Change> {
+    let parts = failing.snapshot.parts();
+    let own = failing.snapshot.route_table(table);
+    let fits = |(_, endpoint): &(GatewayEndpointIx, &crate::vpc::GatewayEndpoint)| {
+        let list = failing.snapshot.prefix_list(endpoint.prefix_list);
+        let destination = Destination::PrefixList(endpoint.prefix_list);
+        endpoint.vpc == own.vpc
+            && own.line > 0
+            && own.routes.iter().all(|route| route.destination != destination)
+            && holds(&all_addresses(&list.entries), &failing.destinations)
+    };
+    let endpoints = (0..).map(GatewayEndpointIx).zip(&parts.gateway_endpoints).filter(fits);
+    endpoints.map(|(endpoint, _)| Change::EndpointTable { endpoint, table }).collect()
+}
+
+/// Returns the route of the connector's table to a destination that a peered VPC has: its block, by the connection.
+fn to_peer(failing: &Failing<'_>) -> Option<Change> {
+    let table = failing.own_table()?;
+    let (vpc, peering) = destination_vpc(failing.evidence, failing.snapshot)?;
+    by_peering(failing, table, (vpc, failing.evidence.inside.dst()), peering?)
+}
+
+/// Returns the route back from a peered VPC: the source's block, by the connection that the request came by.
+fn back(failing: &Failing<'_>, table: RouteTableIx) -> Option<Change> {
+    let (_, peering) = destination_vpc(failing.evidence, failing.snapshot)?;
+    let source = failing.evidence.outside?.src();
+    by_peering(failing, table, (failing.vpc()?, source), peering?)
+}
+
+fn by_peering(
+    failing: &Failing<'_>,
+    table: RouteTableIx,
+    (vpc, address): (VpcIx, Ipv4Addr),
+    peering: PeeringIx,
+) -> Option<Change> {
+    let cidrs = &failing.snapshot.vpc(vpc).cidrs;
+    let destination = *cidrs.iter().find(|block| block.contains(address))?;
+    Some(Change::AddRoute { table, destination, target: Target::Peering(peering) })
+}
+
+/// Lists where the table ought to lead: the connector's to a NAT gateway, the NAT gateway's own to an internet gateway.
+fn targets(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Target> {
+    let connector = matches!(
+        failing.reason,
+        Reason::NoRoute
+            | Reason::RouteBlackhole
+            | Reason::IgwNoPublicAddress
+            | Reason::NatGatewayState
+    );
+    let gateway = matches!(
+        failing.reason,
+        Reason::NatNoRoute | Reason::NatRoutesToNat | Reason::NatBlackhole
+    );
+    let is_public =
+        |ix: NatGatewayIx| failing.snapshot.nat_gateway(ix).connectivity == Connectivity::Public;
+    let vpc = failing.snapshot.route_table(table).vpc;
+    if connector {
+        return working_nat_gateways(failing, table);
+    }
+    // No route helps a private gateway to the internet (spec 3.6).
+    let helps = gateway
+        && !failing.evidence.inside.dst().is_private()
+        && failing.nat_gateway().is_none_or(is_public)
+        && failing.own_table() != Some(table)
+        && failing.snapshot.vpc(vpc).internet_gateway.is_some();
+    if helps { vec![Target::InternetGateway] } else { Vec::new() }
+}
+
+fn is_at_work(gateway: &NatGateway) -> bool {
+    gateway.connectivity == Connectivity::Public && gateway.state == NatGatewayState::Available
+}
+
+/// Lists the public NAT gateways of the VPC whose path leads to the internet, and would still: one on whose path `changed` is
+/// asked would be led to itself. Those in the zones of the ENIs come first.
+fn working_nat_gateways(failing: &Failing<'_>, changed: RouteTableIx) -> Vec<Target> {
+    let snapshot = failing.snapshot;
+    let vpc = snapshot.route_table(changed).vpc;
+    let works = |(ix, gateway): &(NatGatewayIx, &NatGateway)| {
+        is_at_work(gateway)
+            && snapshot.subnet(gateway.subnet).vpc == vpc
+            && leads_out(failing, *ix, changed)
+    };
+    let gateways = (0..).map(NatGatewayIx).zip(&snapshot.parts().nat_gateways).filter(works);
+    let zone = |subnet: SubnetIx| &snapshot.subnet(subnet).availability_zone;
+    let is_far = |(_, gateway): &(NatGatewayIx, &NatGateway)| {
+        failing.subnets.iter().all(|own| zone(*own) != zone(gateway.subnet))
+    };
+    let mut gateways: Vec<_> = gateways.collect();
+    gateways.sort_by_key(is_far);
+    gateways.into_iter().map(|(ix, _)| Target::NatGateway(ix)).collect()
+}
+
+/// Decides whether a NAT gateway leads on by an internet gateway, without asking one table.
+fn leads_out(failing: &Failing<'_>, gateway: NatGatewayIx, without: RouteTableIx) -> bool {
+    let snapshot = failing.snapshot;
+    let hops = path::request_beyond(snapshot, gateway, failing.evidence.inside.dst());
+    let asks = |hop: &Hop| matches!(*hop, Hop::RouteTable { subnet, .. } if snapshot.subnet(subnet).route_table == without);
+    hops.pass_internet_gateway() && !hops.as_slice().iter().any(asks)
+}

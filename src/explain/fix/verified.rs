@@ -1,0 +1,112 @@
+//! Whether a change does what it is proposed for: in a copy of the configuration, the packets pass their gate, and no service
+//! loses anything.
+
+use super::change::Change;
+use super::losses::Compared;
+use crate::pipeline::reach::{
+    self, Addresses, Answer, Answered, Class, Interrupted, Question, SetVerdict, Tasks,
+};
+use crate::pipeline::{Component, Denial, Evidence, Outcome, Stage};
+use crate::vpc::Snapshot;
+
+/// What a change does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// The packets pass, or are dropped for another reason further on their path.
+    Fixes(Option<Denial>),
+    /// Some of the packets are dropped as before.
+    Fails,
+    /// The packets pass, and others do not any more.
+    Breaks,
+}
+
+/// Packets that fail: a class of the answer to a question.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) question: &'a Question,
+    pub(super) class: &'a Class,
+}
+
+impl Wanted<'_> {
+    /// Applies a change to a copy of the configuration, and asks again.
+    pub(super) fn effect(
+        &self,
+        change: &Change,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Effect, Interrupted> {
+        let after = change.applied(self.snapshot);
+        let (asked, question) = self.question_after(change, &after);
+        let answer = reach::ask(&asked, &question, goes_on)?;
+        let next = match self.remaining(change, (&asked, &answer)) {
+            Remaining::None => None,
+            Remaining::Further(denial) => Some(denial),
+            Remaining::AtGate => return Ok(Effect::Fails),
+        };
+        let addresses = self.question.gateway_addresses;
+        let compared = Compared { before: self.snapshot, after: &after, change, addresses };
+        Ok(if compared.loses(goes_on)? { Effect::Breaks } else { Effect::Fixes(next) })
+    }
+
+    /// Returns the question about the packets of the class with a change. A connector that is moved is asked in its new
+    /// subnets, where its ENIs have no addresses yet.
+    fn question_after(&self, change: &Change, after: &Snapshot) -> (Snapshot, Question) {
+        let Question { service, .. } = *self.question;
+        let (snapshot, attachments) = match change.is_move() {
+            true => reach::attachments(after, service, Tasks::Possible, Addresses::Open),
+            false => {
+                let asked = self.question.attachments.iter();
+                let own = asked.filter(|asked| self.class.attachments.contains(&asked.attachment));
+                (after.clone(), own.copied().collect())
+            }
+        };
+        let question = Question {
+            attachments,
+            destinations: self.class.destinations.clone(),
+            ports: self.class.ports.clone(),
+            ..self.question.clone()
+        };
+        (snapshot, question)
+    }
+
+    /// Says which packets of the class are dropped with the change.
+    fn remaining(&self, change: &Change, (snapshot, answer): (&Snapshot, &Answer)) -> Remaining {
+        let classes = vec![self.class.clone()];
+        let own = Answer { verdict: SetVerdict::Drop, classes, walks: 0 };
+        let dropped: Vec<&Class> = match change.is_move() {
+            true => answer.classes.iter().filter(|class| !class.passes()).collect(),
+            false => {
+                let before = Answered { snapshot: self.snapshot, answer: &own };
+                let both = reach::dropped_by_both(before, Answered { snapshot, answer });
+                both.iter().filter_map(|both| answer.classes.get(both.after.class)).collect()
+            }
+        };
+        let Some(first) = dropped.first() else { return Remaining::None };
+        match (dropped.iter().all(|class| self.is_further(&class.sample)), first.denial) {
+            (true, Some(denial)) => Remaining::Further(denial),
+            (false, _) | (true, None) => Remaining::AtGate,
+        }
+    }
+
+    /// Decides whether a packet is dropped further on its path than the class is.
+    fn is_further(&self, sample: &Evidence) -> bool {
+        match (gate(&self.class.sample), gate(sample)) {
+            (Some((at, own)), Some((further, other))) => further > at && own != other,
+            (None, _) | (_, None) => false,
+        }
+    }
+}
+
+/// The packets that are dropped with a change.
+enum Remaining {
+    None,
+    Further(Denial),
+    AtGate,
+}
+
+/// Returns the gate that drops a packet, with its position on the path.
+fn gate(evidence: &Evidence) -> Option<(usize, (Stage, Component))> {
+    let position = evidence.steps.iter().rposition(|step| step.outcome == Outcome::Drop)?;
+    let step = evidence.steps.get(position)?;
+    Some((position, (step.stage, step.component)))
+}

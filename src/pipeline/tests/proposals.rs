@@ -1,0 +1,205 @@
+//! What `explain` proposes on random labs, written into the lab file: it opens the gate that it is about, and takes no packet
+//! from another service.
+
+use super::generator::{self, Tape};
+use crate::config::Lab;
+use crate::explain::{self, Asking, Fix};
+use crate::pipeline::reach::{
+    self, Addresses, Answer, Answered, Changed, Ports, Question, Ranges, SetVerdict, Tasks,
+};
+use crate::pipeline::{Denial, Reason};
+use crate::vpc::{Generation, ServiceIx, Snapshot};
+use proptest::prelude::*;
+
+/// The destinations that are asked.
+const DESTINATIONS: [&str; 8] = [
+    "203.0.113.10:443",
+    "192.0.2.5:443,5432",
+    "198.51.100.99:53/udp",
+    "10.0.1.10:5432",
+    "10.0.0.10:*",
+    "10.0.2.11:443",
+    "10.1.1.10:53",
+    "10.0.0.10/31:1-65535",
+];
+
+/// An answer, with the configuration that it is about.
+type Told = (Snapshot, Answer);
+
+fn lowered(text: &str) -> (Lab, Snapshot) {
+    let lab = Lab::parse("lab.toml", text).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
+    let snapshot = lab.lower(Generation(1));
+    (lab, snapshot)
+}
+
+fn ask(snapshot: &Snapshot, service: ServiceIx, to: &Ranges, ports: &Ports) -> Told {
+    let (gateway_addresses, source_port) = (Addresses::Open, None);
+    let (snapshot, attachments) =
+        reach::attachments(snapshot, service, Tasks::Possible, gateway_addresses);
+    let (destinations, ports) = (to.clone(), ports.clone());
+    let question =
+        Question { service, attachments, gateway_addresses, destinations, ports, source_port };
+    let answer = reach::ask(&snapshot, &question, &mut || true).unwrap();
+    (snapshot, answer)
+}
+
+fn answered((snapshot, answer): &Told) -> Answered<'_> {
+    Answered { snapshot, answer }
+}
+
+/// Writes a change into the text of a lab file.
+fn written(text: &str, fix: &Fix) -> String {
+    if fix.at == 0 {
+        return format!("{text}{}\n", fix.rule);
+    }
+    let (id, name) = (format!("\nid = \"{}\"\n", fix.id), format!("\nname = \"{}\"\n", fix.id));
+    let at = text.find(&id).or_else(|| text.find(&name)).unwrap();
+    let begin = text[..at].rfind("[[").unwrap();
+    let end = text[at..].find("\n[[").map_or(text.len(), |length| at + length + 1);
+    let (before, section, after) = (&text[..begin], &text[begin..end], &text[end..]);
+    let section = match fix.action.as_str() {
+        "change" => changed(section, &fix.rule),
+        "replace vpc_connector" => {
+            let others = section.lines().filter(|line| !line.starts_with("vpc_connector = "));
+            format!("{}\n{}\n", others.collect::<Vec<_>>().join("\n"), fix.rule)
+        }
+        "change the route" => changed_route(section, &fix.rule),
+        action => added(section, action.strip_prefix("add to ").unwrap(), &fix.rule),
+    };
+    format!("{before}{section}{after}")
+}
+
+fn added(section: &str, key: &str, rules: &str) -> String {
+    match section.split_once(&format!("{key} = [")) {
+        Some((head, tail)) if tail.starts_with(']') => format!("{head}{key} = [{rules}{tail}"),
+        Some((head, tail)) => format!("{head}{key} = [{rules}, {tail}"),
+        None => format!("{section}{key} = [{rules}]\n"),
+    }
+}
+
+fn changed(section: &str, rule: &str) -> String {
+    let (key, _) = rule.split_once(" = ").unwrap();
+    let others = section.lines().filter(|line| !line.starts_with(&format!("{key} = ")));
+    let others: Vec<&str> = others.collect();
+    format!("{}\n{rule}\n", others.join("\n"))
+}
+
+fn changed_route(section: &str, rule: &str) -> String {
+    let (destination, _) = rule.split_once(", target").unwrap();
+    let at = section.find(destination).unwrap();
+    let end = at + section[at..].find('}').unwrap() + 1;
+    format!("{}{rule}{}", &section[..at], &section[end..])
+}
+
+/// Checks a proposal for a question, if there is one. Returns whether there is.
+fn check(text: &str, service: usize, destination: &str) -> bool {
+    let (lab, snapshot) = lowered(text);
+    let service = ServiceIx::from(service % snapshot.parts().services.len());
+    let asking = Asking {
+        service,
+        tasks: Tasks::Possible,
+        addresses: Addresses::Open,
+        pool: lab.task_cidr,
+        destination,
+        protocol: None,
+        source_port: None,
+    };
+    let explained = explain::ask(&snapshot, &asking, &mut || true).unwrap();
+    let Some(fix) = explained.fix() else { return false };
+    let fixed = written(text, fix);
+    let show = || format!("{destination} {service:?}\n{fix:#?}\n{text}");
+    let (_, after) = lowered(&fixed);
+    let (to, ports) = explained.packets();
+    opens(&ask(&snapshot, service, to, ports), &ask(&after, service, to, ports), fix, &show);
+    for other in (0..snapshot.parts().services.len()).map(ServiceIx::from) {
+        if other != service {
+            takes_nothing(&snapshot, &after, other, &show);
+        }
+    }
+    true
+}
+
+/// The packets of the class that the change is for are not dropped for the same reason any more: they pass, unless a gate
+/// comes next.
+fn opens(before: &Told, after: &Told, fix: &Fix, show: &dyn Fn() -> String) {
+    let class = before.1.classes.first().unwrap();
+    let Denial { reason, decided_by } = class.denial.unwrap();
+    let (classes, verdict) = (vec![class.clone()], SetVerdict::Drop);
+    let own = (before.0.clone(), Answer { classes, verdict, walks: 0 });
+    let dropped: Vec<Denial> = match fix.rule.starts_with("subnets = ") {
+        true => after.1.classes.iter().filter_map(|class| class.denial).collect(),
+        false => {
+            let both = reach::dropped_by_both(answered(&own), answered(after));
+            both.iter().filter_map(|both| both.after.denial).collect()
+        }
+    };
+    for denial in &dropped {
+        assert!(denial.reason != reason || denial.decided_by != decided_by, "{}", show());
+    }
+    let next: Vec<&str> = dropped.iter().map(|denial| denial.reason.name()).collect();
+    assert_eq!(next.is_empty(), fix.next.is_none(), "{next:?}\n{}", show());
+}
+
+fn takes_nothing(
+    before: &Snapshot,
+    after: &Snapshot,
+    service: ServiceIx,
+    show: &dyn Fn() -> String,
+) {
+    let all = |snapshot| ask(snapshot, service, &Ranges::of(0, u32::MAX), &Ports::all());
+    let (before, after) = (all(before), all(after));
+    let difference = reach::difference(answered(&before), answered(&after));
+    let lost: Vec<_> = match difference.only_before.is_empty() {
+        true => difference.lost().cloned().collect(),
+        false => {
+            let moved = reach::difference_of_moved(answered(&before), answered(&after));
+            moved.into_iter().filter(|changed| changed.before.passes()).collect()
+        }
+    };
+    // An address that egret draws for a task is one that nothing outside has any more.
+    let is_drawn = |changed: &Changed| {
+        changed.after.denial.is_some_and(|denial| denial.reason == Reason::NatHairpin)
+    };
+    let lost: Vec<_> = lost.into_iter().filter(|changed| !is_drawn(changed)).collect();
+    assert!(lost.is_empty(), "{service:?} loses {:#?}\n{}", lost.first(), show());
+}
+
+/// The number of random labs; more with `--long`.
+fn cases() -> u32 {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default().cases.min(4096),
+        None => 96,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_proposal_opens_its_gate_and_takes_nothing_from_other_services(
+        lab in proptest::collection::vec(any::<u8>(), 0..900),
+        service in any::<usize>(),
+        destination in 0..DESTINATIONS.len(),
+    ) {
+        let text = generator::lab(&mut Tape::new(&lab));
+        check(&text, service, DESTINATIONS[destination]);
+    }
+}
+
+/// Labs for which something is proposed are not so rare that the property says nothing.
+#[test]
+fn many_random_labs_have_a_proposal() {
+    let octet = |seed: u32, at: u32| {
+        (seed.wrapping_mul(2_654_435_761) ^ at.wrapping_mul(40_503))
+            .wrapping_mul(73_244_475)
+            .to_le_bytes()[2]
+    };
+    let mut found = 0;
+    for seed in 0..80u32 {
+        let lab: Vec<u8> = (0..900).map(|at| octet(seed, at)).collect();
+        let text = generator::lab(&mut Tape::new(&lab));
+        let destination = DESTINATIONS[seed as usize % DESTINATIONS.len()];
+        found += usize::from(check(&text, seed as usize, destination));
+    }
+    assert!(found >= 15, "{found} of 80");
+}
