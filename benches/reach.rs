@@ -7,6 +7,7 @@ mod large_lab;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use egret::config::Lab;
+use egret::explain::{self, Reaching, Wanted};
 use egret::packet::Protocol;
 use egret::pipeline::reach::{self, Addresses, PortRange, Ports, Question, Ranges, Tasks};
 use egret::vpc::{Generation, ServiceIx, Snapshot};
@@ -66,11 +67,24 @@ fn bench_from_file(criterion: &mut Criterion, name: &str, lab: &str, ports: &Por
     });
 }
 
+/// Measures what `egret reach` does for a service: everything that it reaches, as rows.
+fn bench_rows(criterion: &mut Criterion, name: &str, lab: &str, wanted: Wanted<'_>) {
+    let snapshot = snapshot(lab);
+    let services = explain::services(&["web".to_owned()], &snapshot).unwrap();
+    let addresses = Addresses::Open;
+    let reaching = Reaching { services: &services, addresses, wanted };
+    criterion.bench_function(name, |bencher| {
+        bencher.iter(|| explain::reach(black_box(&snapshot), black_box(&reaching), &mut |_| true));
+    });
+}
+
 fn benches(criterion: &mut Criterion) {
     let large = large_lab::large_lab();
     let vpc = || Ranges::of(VPC.0, VPC.1);
     bench(criterion, "reach/large/internet", &large, internet(), Ports::all());
     bench(criterion, "reach/large/vpc", &large, vpc(), Ports::all());
+    bench_rows(criterion, "reach/large/rows", &large, Wanted::Passing);
+    bench_rows(criterion, "reach/large/rows-of-drops", &large, Wanted::Drops);
     let example = include_str!("../examples/three-az.toml");
     let https = Ports::new([PortRange::Of(Protocol::Tcp, 443, 443)]);
     bench(criterion, "reach/three-az/example", example, Ranges::one(0xcb00_710a), https);

@@ -59,6 +59,70 @@ fn the_exit_code_is_the_answer() {
 }
 
 #[test]
+fn reach_answers_with_rows_whatever_they_say() {
+    let reach = |args: &[&str]| egret(&[&["reach", "--config", LAB], args].concat());
+    let all = reach(&[]);
+    assert_eq!(all.status.code(), Some(0), "{}", stderr(&all));
+    assert!(stdout(&all).starts_with("SERVICE "), "{}", stdout(&all));
+    assert!(stdout(&all).contains("orders-db ("), "{}", stdout(&all));
+    let drops = reach(&["web", "--drops"]);
+    assert_eq!(drops.status.code(), Some(0));
+    assert!(stdout(&drops).contains("sg-egress-implicit-deny"), "{}", stdout(&drops));
+    let to = reach(&["--to", "orders-db:22", "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&to.stdout).unwrap();
+    assert_eq!(
+        (&answer["to"], &answer["rows"][0]["reaches"]),
+        (&"orders-db:22".into(), &"none".into())
+    );
+    assert_eq!(to.status.code(), Some(0));
+
+    let wrong = |args: &[&str], said: &str| {
+        let output = egret(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(said), "{args:?}: {}", stderr(&output));
+    };
+    wrong(&["reach", "wbe", "--config", LAB], "no service `wbe` in the lab");
+    wrong(&["reach", "--config", LAB, "--to", "orders-bd"], "`orders-bd` is neither");
+    wrong(&["reach", "--config", LAB, "--to", "orders-db", "--drops"], "--drops");
+    wrong(&["reach", "--lab", "no-such-lab"], "or ask a lab file with --config FILE");
+}
+
+#[test]
+fn diff_exits_with_1_where_a_packet_has_another_verdict() {
+    let same = egret(&["diff", LAB, LAB]);
+    assert_eq!((same.status.code(), stderr(&same).as_str()), (Some(0), ""));
+    assert_eq!(stdout(&same), "no packet has another verdict\n");
+
+    let directory = tempfile::tempdir().unwrap();
+    let changed = directory.path().join("changed.toml");
+    let text = std::fs::read_to_string(LAB).unwrap();
+    std::fs::write(&changed, text.replace("5432", "5433")).unwrap();
+    let changed = changed.to_str().unwrap();
+    let differs = egret(&["diff", LAB, changed, "--json"]);
+    assert_eq!(differs.status.code(), Some(1), "{}", stderr(&differs));
+    let answer: serde_json::Value = serde_json::from_slice(&differs.stdout).unwrap();
+    let changes: Vec<&str> = answer["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["change"].as_str().unwrap())
+        .collect();
+    assert_eq!(changes, ["lost", "gained"], "{answer:#}");
+    assert_eq!((&answer["before"], &answer["flows"]), (&LAB.into(), &serde_json::Value::Null));
+
+    let of_source = egret(&["diff", "examples/vpc", "examples/vpc"]);
+    assert_eq!(of_source.status.code(), Some(0), "{}", stderr(&of_source));
+    let wrong = |args: &[&str], said: &str| {
+        let output = egret(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(said), "{args:?}: {}", stderr(&output));
+    };
+    wrong(&["diff", LAB, "no-such.toml"], "no-such.toml");
+    wrong(&["diff", LAB, "lab:no-such-lab"], "no lab `no-such-lab`");
+    wrong(&["diff", LAB, changed, "--flows"], "--flows is about a running lab");
+}
+
+#[test]
 fn json_is_one_object_with_every_key() {
     let output = egret(&["explain", "web", "orders-db:22", "--config", LAB, "--json"]);
     assert_eq!(output.status.code(), Some(1));

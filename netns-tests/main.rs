@@ -38,6 +38,7 @@ mod offload;
 mod overlay;
 mod peering;
 mod queues;
+mod reach_live;
 mod reload;
 mod reload_objects;
 mod routing;

@@ -3,7 +3,7 @@
 use super::error::NO;
 use super::import::{self, ImportArgs};
 use super::output::{self, ColorChoice};
-use super::progress::Progress;
+use super::progress::{PATIENCE, in_progress, patiently};
 use super::runtime::runtime;
 use super::{CliError, LabArg};
 use crate::config::Lab;
@@ -13,14 +13,9 @@ use crate::daemon::{Client, ClientError};
 use crate::explain::{self, Asking, Explained, Places, TaskRef};
 use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
 use crate::vpc::{Generation, Line, ServiceIx, ServiceKind, Snapshot, Task};
-use std::future::Future;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
-
-/// How long an answer may take before the user hears that it is being made.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+use std::time::Instant;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -104,7 +99,7 @@ fn offline(args: &ExplainArgs, file: &Path, color: ColorChoice) -> Result<bool, 
     let lab = Lab::load(file).map_err(CliError::Config)?;
     let explained = ask(args, &lab)?;
     output::out(|w| match args.json {
-        true => json(w, &explained.explanation()),
+        true => output::json(w, &explained.explanation()),
         false => explained.text(w, &|line| format!("{}:{line}", lab.file), color.on_stdout()),
     })?;
     Ok(explained.verdict() == SetVerdict::Forward)
@@ -125,7 +120,7 @@ fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<
         true => {
             let mut explanation = explained.explanation();
             explanation.name_places(places);
-            json(w, &explanation)
+            output::json(w, &explanation)
         }
         false => explained.text(w, places, color.on_stdout()),
     })?;
@@ -153,12 +148,6 @@ fn ask(args: &ExplainArgs, lab: &Lab) -> Result<Explained, CliError> {
         true
     };
     Ok(explain::ask(&snapshot, &asking, &mut goes_on)?)
-}
-
-fn in_progress() -> Progress {
-    let progress = Progress::new();
-    progress.say("judging one packet of each kind; Ctrl-C ends it");
-    progress
 }
 
 /// Returns the tasks that are asked about, and the configuration with them.
@@ -210,7 +199,17 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
     };
     let client = Client::new(&args.lab.lab);
     let asked = runtime()?.block_on(patiently(client.post("/v1/explain", &request)));
-    let answer: ExplainAnswer = asked.map_err(|error| match error {
+    let answer: ExplainAnswer = asked.map_err(asked_in_vain)?;
+    output::out(|w| match args.json {
+        true => output::json(w, &answer.json),
+        false => w.write_all(answer.text.as_bytes()),
+    })?;
+    Ok(answer.passes)
+}
+
+/// Says what else there is to ask if no lab runs.
+pub(super) fn asked_in_vain(error: ClientError) -> CliError {
+    match error {
         ClientError::NotRunning { .. } => {
             CliError::Usage(format!("{error}, or ask a lab file with --config FILE"))
         }
@@ -219,27 +218,7 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
         | ClientError::Failed(_)
         | ClientError::WentDown { .. }
         | ClientError::Broken { .. } => error.into(),
-    })?;
-    output::out(|w| match args.json {
-        true => json(w, &answer.json),
-        false => w.write_all(answer.text.as_bytes()),
-    })?;
-    Ok(answer.passes)
-}
-
-/// Waits for an answer, and says so if it takes long.
-async fn patiently<T>(answer: impl Future<Output = T>) -> T {
-    let mut answer = std::pin::pin!(answer);
-    if let Ok(answer) = tokio::time::timeout(PATIENCE, answer.as_mut()).await {
-        return answer;
     }
-    let _progress = in_progress();
-    answer.await
-}
-
-fn json(w: &mut dyn Write, value: &impl serde::Serialize) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *w, value)?;
-    writeln!(w)
 }
 
 #[cfg(test)]
@@ -440,7 +419,7 @@ vpc = "vpc"
     fn a_running_lab_answers_in_the_same_words_and_order() {
         let explanation = asked(LAB, "web", "db").explanation();
         let mut offline = Vec::new();
-        json(&mut offline, &explanation).unwrap();
+        output::json(&mut offline, &explanation).unwrap();
         let answer = ExplainAnswer {
             passes: false,
             text: String::new(),
@@ -449,7 +428,7 @@ vpc = "vpc"
         let sent = serde_json::to_string(&answer).unwrap();
         let received: ExplainAnswer = serde_json::from_str(&sent).unwrap();
         let mut online = Vec::new();
-        json(&mut online, &received.json).unwrap();
+        output::json(&mut online, &received.json).unwrap();
         assert_eq!(String::from_utf8(online).unwrap(), String::from_utf8(offline).unwrap());
     }
 

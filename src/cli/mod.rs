@@ -6,6 +6,7 @@ pub mod bench;
 pub mod capture;
 pub mod check;
 pub mod demo;
+pub mod diff;
 pub mod down;
 pub mod drops;
 mod error;
@@ -20,6 +21,7 @@ pub mod list;
 pub mod output;
 mod program;
 mod progress;
+pub mod reach;
 mod runtime;
 pub mod selection;
 mod stop;
@@ -88,6 +90,10 @@ The packets take the same walk as live packets do, but nothing is sent, no port 
 that are dropped the answer shows one packet stage by stage, and names the rule with its line in the lab file, the \
 nearest miss, and how to fix it.")]
     Explain(explain::ExplainArgs),
+    /// List what services reach, or who reaches a destination, and which rules decide
+    Reach(reach::ReachArgs),
+    /// Compare two configurations: list the packets whose verdict changes, with both deciding rules
+    Diff(diff::DiffArgs),
     /// Test what a lab's services must reach and must not: the [[expect]] sections of a file
     Test(test::TestArgs),
     /// Show verdicts of real packets as they happen, one line each
@@ -143,6 +149,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Enis(args) => list::enis(&args),
         Command::Ps(args) => list::ps(&args),
         Command::Explain(args) => explain::run(&args, cli.color),
+        Command::Reach(args) => reach::run(&args, cli.color),
+        Command::Diff(args) => diff::run(&args, cli.color),
         Command::Test(args) => test::run(&args, cli.color),
         Command::Check(args) => check::run(&args, cli.color),
         Command::Import(args) => import::run(&args, cli.color),

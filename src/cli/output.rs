@@ -26,6 +26,15 @@ pub fn more(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Res
     }
 }
 
+/// Writes a value as JSON for people and programs.
+///
+/// # Errors
+/// Those of `w`.
+pub fn json(w: &mut dyn io::Write, value: &impl serde::Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *w, value)?;
+    writeln!(w)
+}
+
 /// Writes a line to standard error; if even that fails there is nobody left to tell.
 pub fn note(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");

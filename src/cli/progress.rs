@@ -2,8 +2,56 @@
 
 use crate::cli::output;
 use indicatif::ProgressBar;
+use std::future::Future;
 use std::io::{self, IsTerminal as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long an answer may take before the user hears that it is being made.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Waits for an answer, and says so if it takes long.
+pub(super) async fn patiently<T>(answer: impl Future<Output = T>) -> T {
+    let mut answer = std::pin::pin!(answer);
+    if let Ok(answer) = tokio::time::timeout(PATIENCE, answer.as_mut()).await {
+        return answer;
+    }
+    let _progress = in_progress();
+    answer.await
+}
+
+/// Says that an answer about packets is being made.
+pub(super) fn in_progress() -> Progress {
+    let progress = Progress::new();
+    progress.say("judging one packet of each kind; Ctrl-C ends it");
+    progress
+}
+
+/// Tells the user which service an answer is made for, if it takes long.
+pub(super) struct Patience {
+    service: String,
+    begin: Instant,
+    progress: Option<Progress>,
+}
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Self { service: String::new(), begin: Instant::now(), progress: None }
+    }
+
+    /// Takes note that the answer for a service is being made.
+    pub(super) fn goes_on(&mut self, service: &str) -> bool {
+        if self.service != service {
+            *self = Self { service: service.to_owned(), ..Self::new() };
+        }
+        if self.progress.is_none() && self.begin.elapsed() > PATIENCE {
+            let progress = Progress::new();
+            let service = &self.service;
+            progress.say(&format!("{service}: judging one packet of each kind; Ctrl-C ends it"));
+            self.progress = Some(progress);
+        }
+        true
+    }
+}
 
 /// Shows the step at hand; gone without a trace when dropped.
 pub(super) struct Progress {

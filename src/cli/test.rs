@@ -2,9 +2,9 @@
 
 use super::CliError;
 use super::error::NO;
-use super::explain::PATIENCE;
 use super::import::{self, ImportArgs};
 use super::output::{self, ColorChoice};
+use super::progress::PATIENCE;
 use super::progress::Progress;
 use super::runtime::runtime;
 use crate::config::expectations::Expectations;

@@ -13,10 +13,12 @@ use std::net::Ipv4Addr;
 /// What `GET /v1/configuration` answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Configuration {
-    file: String,
-    text: String,
-    /// What the App Runner API added to the file.
-    overlay: Overlay,
+    /// The lab file.
+    pub file: String,
+    /// Its text as it was applied.
+    pub text: String,
+    /// What the App Runner API and tasks added by hand lay over it.
+    pub overlay: Overlay,
     /// The addresses and ids that egret chose.
     plan: Plan,
     tasks: Vec<RunningTask>,

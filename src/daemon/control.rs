@@ -5,6 +5,8 @@ use super::error::LabError;
 use super::explain::explain;
 pub use super::explain::{ExplainAnswer, ExplainRequest};
 use super::flows::FlowQuery;
+use super::reach::reach;
+pub use super::reach::{ReachAnswer, ReachRequest};
 use super::reload::{ReloadError, Request};
 use super::shared::{Problem, Shared, refused};
 use super::top::top;
@@ -84,6 +86,7 @@ pub async fn serve(
         .route("/v1/tasks", post(add_task))
         .route("/v1/tasks/{service}/{number}", delete(remove_task))
         .route("/v1/explain", post(explain))
+        .route("/v1/reach", post(reach))
         .route("/v1/apply", post(apply))
         .route("/v1/trace", post(trace))
         .route("/v1/capture", post(capture))

@@ -2,7 +2,8 @@
 
 use super::attach;
 use super::running::Running;
-use super::shared::{Problem, Shared};
+use super::shared::Shared;
+use super::wanted::{problem, while_wanted};
 use crate::explain::{self, Asking, Explained, TaskRef};
 use crate::flow::Instant;
 use crate::linux::clock;
@@ -11,12 +12,10 @@ use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
 use crate::vpc::{ServiceIx, Snapshot};
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use ipnetwork::Ipv4Network;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What `POST /v1/explain` takes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,28 +61,15 @@ struct Job {
     request: ExplainRequest,
 }
 
-/// Says that an answer is not wanted any more, once it is dropped with the call of a client that has gone.
-struct Wanted(Arc<AtomicBool>);
-
-impl Drop for Wanted {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
 /// Answers `POST /v1/explain`.
 pub(super) async fn explain(
     State(shared): State<Shared>,
     Json(request): Json<ExplainRequest>,
 ) -> Response {
     let job = Job::new(&*shared.running.lock().await, request);
-    let answer = match job {
-        Ok(job) => job.run(shared).await,
-        Err(error) => Err(error),
-    };
-    match answer {
-        Ok(answer) => Json(answer).into_response(),
-        Err(error) => (StatusCode::BAD_REQUEST, Json(Problem { error })).into_response(),
+    match job {
+        Ok(job) => while_wanted(shared, move |goes_on| job.answer(goes_on)).await,
+        Err(error) => problem(error),
     }
 }
 
@@ -103,17 +89,6 @@ impl Job {
         let (engine, lab) = (Arc::clone(&running.engine), running.lab());
         let (pool, file) = (lab.task_cidr, lab.file.clone());
         Ok(Self { engine, snapshot, service, tasks, pool, file, request })
-    }
-
-    /// Answers on a thread of its own, until the client goes away or the lab ends.
-    async fn run(self, shared: Shared) -> Result<ExplainAnswer, String> {
-        let wanted = Wanted(Arc::new(AtomicBool::new(true)));
-        let (is_wanted, ended) = (Arc::clone(&wanted.0), shared.ended());
-        let mut goes_on = move || is_wanted.load(Ordering::Relaxed) && !*ended.borrow();
-        let answer = tokio::task::spawn_blocking(move || self.answer(&mut goes_on));
-        let answer = answer.await.map_err(|fault| fault.to_string())?;
-        drop(wanted);
-        answer
     }
 
     fn answer(&self, goes_on: &mut dyn FnMut() -> bool) -> Result<ExplainAnswer, String> {

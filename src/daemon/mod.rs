@@ -23,6 +23,7 @@ mod losses;
 mod namespace;
 mod needs;
 mod process;
+mod reach;
 pub mod reload;
 mod reordering_barriers;
 mod resume;
@@ -38,6 +39,7 @@ mod streams;
 mod subject;
 mod tasks;
 pub mod top;
+mod wanted;
 pub mod watch;
 
 pub use client::{Answer, Client, ClientError};

@@ -176,7 +176,7 @@ fn pairs(listings: &[Listing]) -> impl Iterator<Item = (&Listing, &Listing)> {
     counted().enumerate().flat_map(move |(at, a)| counted().skip(at + 1).map(move |b| (a, b)))
 }
 
-fn gateway_address(address: &GatewayAddress, snapshot: &Snapshot) -> String {
+pub(super) fn gateway_address(address: &GatewayAddress, snapshot: &Snapshot) -> String {
     let gateway = &snapshot.nat_gateway(address.gateway).id;
     match addresses(&address.private).as_slice() {
         [one] => format!("{one} of {gateway}"),
@@ -189,7 +189,7 @@ fn ports(ports: &Ports) -> Vec<String> {
 }
 
 /// Formats a share: `43.8%`, `<0.1%`.
-fn percent(ratio: f64) -> String {
+pub(super) fn percent(ratio: f64) -> String {
     let percent = ratio * 100.0;
     if ratio >= 1.0 {
         "100%".to_owned()

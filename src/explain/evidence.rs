@@ -79,8 +79,7 @@ impl Explanation {
     pub(super) fn name_places(&mut self, places: Places<'_>) {
         let of = |line: Option<Line>| line.map(places);
         if let Some(decided_by) = &mut self.decided_by {
-            decided_by.place = of(decided_by.line);
-            decided_by.groups.iter_mut().for_each(|group| group.place = of(group.line));
+            decided_by.name_place(places);
         }
         if let Some(miss) = &mut self.nearest_miss {
             miss.place = of(miss.line);

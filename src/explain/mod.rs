@@ -3,6 +3,7 @@
 mod asking;
 mod class;
 mod class_table;
+mod comparison;
 mod coverage;
 mod destination;
 mod destination_names;
@@ -17,6 +18,7 @@ mod nearest_miss;
 mod packet;
 mod paint;
 pub mod pcapng;
+mod reachability;
 mod reload;
 mod resolution;
 mod rows;
@@ -29,9 +31,13 @@ mod trace;
 mod url;
 
 #[cfg(test)]
+mod comparison_tests;
+#[cfg(test)]
 mod fix_tests;
 #[cfg(test)]
 mod middlebox_tests;
+#[cfg(test)]
+mod reachability_tests;
 #[cfg(test)]
 mod readme_tests;
 #[cfg(test)]
@@ -45,6 +51,7 @@ mod testing;
 
 pub use asking::{AskError, Asking, ask};
 pub use class::{AttachedAt, ClassExplanation, GatewaySpan};
+pub use comparison::{ChangeRow, Comparison, SideOfChange, compare};
 pub use coverage::{PortSpan, Span};
 pub use destination_names::{Meaning, Named, UnknownDestination, Unresolved, read_name};
 pub use evidence::{Endpoints, Explanation, NamedStep};
@@ -61,7 +68,8 @@ pub use names::{
     DecidedBy, Places, component, decided_by, security_group_id, service_name, subnet_id, task,
 };
 pub use nearest_miss::NearestMiss;
-pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_reload};
+pub use reachability::{ReachRow, Reachability, ReacherRow, Reaching, Wanted, reach, services};
+pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_flow_fates, print_reload};
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use tables::{Row, print};

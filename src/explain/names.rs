@@ -73,6 +73,12 @@ impl DecidedBy {
         self
     }
 
+    /// Names its place in the source that the lab file is made from.
+    pub(super) fn name_place(&mut self, places: Places<'_>) {
+        self.place = self.line.map(places);
+        self.groups.iter_mut().for_each(|group| group.place = group.line.map(places));
+    }
+
     /// Shows its place in the lab file: `lab.toml:41`, `(implied)`, or nothing; of several groups, one for each.
     pub fn shown_place(&self, places: Places<'_>) -> Option<String> {
         if !self.groups.is_empty() {

@@ -157,6 +157,14 @@ pub fn print_reload(w: &mut dyn Write, reload: &Reload) -> io::Result<()> {
     }
 }
 
+/// Writes what would become of live flows.
+///
+/// # Errors
+/// Those of `w`.
+pub fn print_flow_fates(w: &mut dyn Write, flows: &FlowFates) -> io::Result<()> {
+    write_flows(w, flows, true)
+}
+
 fn write_change(w: &mut dyn Write, change: &Change) -> io::Result<()> {
     let sign = match change.what {
         What::Added => '+',

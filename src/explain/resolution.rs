@@ -112,7 +112,7 @@ fn is_a_name(word: &str, snapshot: &Snapshot) -> bool {
 
 /// Returns the public addresses that neither a VPC of the lab has, nor a NAT gateway or a task. Nothing that is sent to the
 /// lab's own public addresses leaves it.
-fn internet(snapshot: &Snapshot) -> Ranges {
+pub(super) fn internet(snapshot: &Snapshot) -> Ranges {
     let parts = snapshot.parts();
     let vpcs = parts.vpcs.iter().flat_map(|vpc| vpc.cidrs.iter().copied());
     let gateways = parts.nat_gateways.iter().flat_map(|gateway| &gateway.addresses);
@@ -122,7 +122,7 @@ fn internet(snapshot: &Snapshot) -> Ranges {
     public_unicast().difference(&of_blocks(vpcs.chain(own)))
 }
 
-fn of_blocks(blocks: impl IntoIterator<Item = Ipv4Network>) -> Ranges {
+pub(super) fn of_blocks(blocks: impl IntoIterator<Item = Ipv4Network>) -> Ranges {
     let ends = |block: Ipv4Network| (block.network().to_bits(), block.broadcast().to_bits());
     Ranges::new(blocks.into_iter().map(ends))
 }

@@ -48,7 +48,7 @@ mod send;
 mod stage;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod trace;
 pub mod verdict;
 mod walk;

@@ -30,6 +30,7 @@ mod overlaps;
 mod ports;
 mod question;
 mod ranges;
+mod regions;
 mod rule_sets;
 mod sameness;
 mod senders;
@@ -46,3 +47,4 @@ pub use difference::{
 pub use ports::{PortRange, Ports};
 pub use question::Question;
 pub use ranges::{Range, Ranges};
+pub use regions::{Region, regions};

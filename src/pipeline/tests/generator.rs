@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 
 /// Choices, drawn one octet at a time; 0 for ever after the last.
-pub(super) struct Tape<'a> {
+pub(crate) struct Tape<'a> {
     octets: &'a [u8],
     at: usize,
 }
 
 impl<'a> Tape<'a> {
-    pub(super) fn new(octets: &'a [u8]) -> Self {
+    pub(crate) fn new(octets: &'a [u8]) -> Self {
         Self { octets, at: 0 }
     }
 
@@ -61,7 +61,7 @@ struct Vpc {
     peer_group: Option<String>,
 }
 
-pub(super) fn lab(tape: &mut Tape<'_>) -> String {
+pub(crate) fn lab(tape: &mut Tape<'_>) -> String {
     let mut out = String::new();
     for list in LISTS {
         let entries = tape.some(&INTERNET[..4], 1, 3);

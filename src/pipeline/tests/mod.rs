@@ -19,7 +19,7 @@ mod forecast;
 mod fragments;
 mod gateway_endpoint;
 mod generation;
-mod generator;
+pub(crate) mod generator;
 mod icmp;
 mod interface_endpoint;
 mod kinds;

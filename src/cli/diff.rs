@@ -1,0 +1,175 @@
+//! `egret diff`: the packets whose verdict changes from one configuration to another.
+
+use super::CliError;
+use super::error::NO;
+use super::import::{self, ImportArgs};
+use super::output::{self, ColorChoice};
+use super::progress::Patience;
+use super::runtime::runtime;
+use crate::config::import::{Imported, Origin};
+use crate::config::{Lab, Overlay};
+use crate::daemon::Client;
+use crate::daemon::configuration::Configuration;
+use crate::daemon::reload::Request;
+use crate::explain::{self, Comparison, FlowFates, Reload};
+use crate::vpc::{Generation, Line};
+use serde::Serialize;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "A and B are each one of
+  lab.toml        a lab file: its name ends with .toml
+  examples/vpc    anything else that `egret import` reads
+  lab:NAME        the configuration of a running lab; needs root
+
+All that services may send to the interfaces of the lab's VPCs and to the internet is compared, whatever
+subnet, private address, source port and NAT gateway address it has; FROM says where packets come from
+if the others do not change. What the App Runner API made in a running lab counts for the other side too.
+
+Exit codes:
+  0  no packet has another verdict
+  1  some have, or a service comes or goes
+  2  a usage error, or one side cannot be read or has errors
+
+Examples:
+  egret diff lab.toml new.toml
+  egret diff examples/vpc lab.toml --json | jq '.rows[] | select(.change == \"lost\")'
+  sudo egret diff lab:egret new.toml --flows    also the live flows that `egret apply` would cut")]
+pub struct DiffArgs {
+    /// The configuration before
+    #[arg(id = "source", value_name = "A")]
+    pub before: String,
+    /// The configuration after
+    #[arg(value_name = "B")]
+    pub after: String,
+    #[command(flatten)]
+    import: ImportArgs,
+    /// List the live flows that do not go on; A is a running lab
+    #[arg(long)]
+    pub flows: bool,
+    /// As JSON, with stable keys
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    before: &'a str,
+    after: &'a str,
+    #[serde(flatten)]
+    comparison: &'a Comparison,
+    /// What would become of live flows, if that was asked.
+    flows: Option<&'a FlowFates>,
+}
+
+pub(super) fn run(args: &DiffArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+    if args.flows && (lab_name(&args.before)?.is_none() || lab_name(&args.after)?.is_some()) {
+        let said =
+            "--flows is about a running lab: give lab:NAME as A, and a lab file or a source as B";
+        return Err(CliError::Usage(said.to_owned()));
+    }
+    let (before, after) =
+        (Side::read(&args.before, args, color)?, Side::read(&args.after, args, color)?);
+    let (before, after) = overlaid(before, after)?;
+    let comparison = compare(&before, &after)?;
+    let flows = if args.flows { Some(flows(&args.before, &after.lab)?) } else { None };
+    output::out(|w| {
+        if args.json {
+            let (before, after) = (args.before.as_str(), args.after.as_str());
+            let comparison = &comparison;
+            return output::json(w, &Answer { before, after, comparison, flows: flows.as_ref() });
+        }
+        comparison.text(w)?;
+        match &flows {
+            Some(flows) => {
+                writeln!(w)?;
+                explain::print_flow_fates(w, flows)
+            }
+            None => Ok(()),
+        }
+    })?;
+    Ok(ExitCode::from(if comparison.has_changes() { NO } else { 0 }))
+}
+
+/// Lays what a running lab has beside its file over the other side, as `egret apply` does.
+fn overlaid(before: Side, after: Side) -> Result<(Side, Side), CliError> {
+    match (before.overlay.clone(), after.overlay.clone()) {
+        (Some(own), None) => Ok((before, after.with(own)?)),
+        (None, Some(own)) => Ok((before.with(own)?, after)),
+        (None, None) | (Some(_), Some(_)) => Ok((before, after)),
+    }
+}
+
+fn compare(before: &Side, after: &Side) -> Result<Comparison, CliError> {
+    let (a, b) = (before.lab.lower(Generation(1)), after.lab.lower(Generation(2)));
+    let mut patience = Patience::new();
+    let mut comparison = explain::compare(&a, &b, &mut |service| patience.goes_on(service))?;
+    let (a, b) = (|line| before.place(line), |line| after.place(line));
+    let places = |side: &Side| side.imported.is_some();
+    comparison.name_places(places(before).then_some(&a), places(after).then_some(&b));
+    Ok(comparison)
+}
+
+/// Asks a running lab what would become of its flows.
+fn flows(before: &str, after: &Lab) -> Result<FlowFates, CliError> {
+    let name = lab_name(before)?.unwrap_or_default();
+    let (file, text) = (after.file.clone(), after.source().to_owned());
+    let request = Request { file, text, time_scale: None, dry_run: true };
+    let reload: Reload = runtime()?.block_on(Client::new(&name).post("/v1/apply", &request))?;
+    Ok(reload.flows)
+}
+
+/// One of the two configurations.
+struct Side {
+    lab: Lab,
+    /// What a running lab has beside its file.
+    overlay: Option<Overlay>,
+    /// What the lab is made from, if it is made from a source.
+    imported: Option<Imported>,
+}
+
+impl Side {
+    fn read(word: &str, args: &DiffArgs, color: ColorChoice) -> Result<Self, CliError> {
+        if let Some(name) = lab_name(word)? {
+            return Self::running(&name);
+        }
+        if Path::new(word).extension().is_some_and(|end| end == "toml") {
+            let lab = Lab::load(word).map_err(CliError::Config)?;
+            return Ok(Self { lab, overlay: None, imported: None });
+        }
+        let order = args.import.order(Path::new(word), None);
+        let imported = import::from(&order, color)?;
+        import::note_findings(&order, &imported);
+        Ok(Self { lab: imported.lab.clone(), overlay: None, imported: Some(imported) })
+    }
+
+    fn running(name: &str) -> Result<Self, CliError> {
+        let asked = runtime()?.block_on(Client::new(name).get("/v1/configuration"));
+        let Configuration { file, text, overlay, .. } = asked?;
+        let lab = Lab::parse(&file, &text).map_err(CliError::Config)?;
+        let side = Self { lab, overlay: Some(overlay.clone()), imported: None };
+        side.with(overlay)
+    }
+
+    fn with(self, overlay: Overlay) -> Result<Self, CliError> {
+        let lab = self.lab.with_overlay(overlay).map_err(CliError::Config)?;
+        Ok(Self { lab, ..self })
+    }
+
+    /// Names the place of a line in the source, or in the lab file.
+    fn place(&self, line: Line) -> String {
+        let place = self.imported.as_ref().and_then(|imported| imported.place(line));
+        place.map_or_else(|| format!("{}:{line}", self.lab.file), Origin::to_string)
+    }
+}
+
+/// Returns the name of the running lab that a word names.
+fn lab_name(word: &str) -> Result<Option<String>, CliError> {
+    match word.strip_prefix("lab:") {
+        Some(name) => crate::config::lab_name(name).map(Some).map_err(CliError::Usage),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,131 @@
+//! What services reach: rows of destinations and ports with one verdict, rule and path; and who reaches one destination.
+
+mod alike;
+mod known;
+mod path;
+mod question;
+mod row;
+mod rule;
+mod table;
+mod text;
+mod to;
+
+pub(super) use alike::alike;
+pub(super) use known::{Known, port_words};
+pub(super) use question::{Asked, asked, destinations};
+pub(super) use rule::rule_in_short;
+pub(super) use table::Cells;
+
+use super::asking::AskError;
+use super::names::Places;
+use super::target::{TargetError, known};
+use crate::pipeline::reach::Addresses;
+use crate::vpc::{ServiceIx, Snapshot};
+pub use row::ReachRow;
+use serde::Serialize;
+pub use to::ReacherRow;
+
+/// What the user asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Reaching<'a> {
+    /// The services; empty: all.
+    pub services: &'a [ServiceIx],
+    /// [`Addresses::Real`] of a running lab, [`Addresses::Open`] of a file.
+    pub addresses: Addresses,
+    /// What is wanted of them.
+    pub wanted: Wanted<'a>,
+}
+
+/// What is wanted to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// The packets that pass.
+    Passing,
+    /// The packets that are dropped.
+    Drops,
+    /// Who reaches a destination, given as `DEST`.
+    To(&'a str),
+}
+
+/// The answer of `egret reach`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Reachability {
+    /// What services reach, or do not.
+    Rows {
+        /// The services that were asked, by name.
+        services: Vec<String>,
+        /// True if the rows are about packets that are dropped.
+        drops: bool,
+        /// The rows: by service, those to interfaces before those to the internet.
+        rows: Vec<ReachRow>,
+    },
+    /// Who reaches a destination.
+    To {
+        /// The services that were asked, by name.
+        services: Vec<String>,
+        /// The destination as it was written, a URL without its user.
+        to: String,
+        /// One row for services that are attached alike.
+        rows: Vec<ReacherRow>,
+    },
+}
+
+/// Reads the names of services.
+///
+/// # Errors
+/// A name that no service has, with those that there are.
+pub fn services(words: &[String], snapshot: &Snapshot) -> Result<Vec<ServiceIx>, TargetError> {
+    let all = &snapshot.parts().services;
+    let find = |word: &String| match all.iter().position(|service| service.name == *word) {
+        Some(position) => Ok(ServiceIx::from(position)),
+        None => Err(TargetError::UnknownService {
+            name: word.clone(),
+            known: known("its services", all.iter().map(|service| service.name.as_str())),
+        }),
+    };
+    words.iter().map(find).collect()
+}
+
+/// Answers what the user asks. `goes_on` is asked again and again whether the answer is still wanted, with the name of the
+/// service at hand.
+///
+/// # Errors
+/// What is wrong with the question, and what would be right; or that the answer is not wanted any more.
+pub fn reach(
+    snapshot: &Snapshot,
+    reaching: &Reaching<'_>,
+    goes_on: &mut dyn FnMut(&str) -> bool,
+) -> Result<Reachability, AskError> {
+    let all: Vec<ServiceIx> = match reaching.services {
+        [] => (0..snapshot.parts().services.len()).map(ServiceIx::from).collect(),
+        some => some.to_vec(),
+    };
+    let groups = alike(&all, snapshot, reaching.addresses);
+    let services = all.iter().map(|ix| snapshot.service(*ix).name.clone()).collect();
+    if let Wanted::To(destination) = reaching.wanted {
+        let one = |alike| to::row(snapshot, alike, destination, reaching.addresses, goes_on);
+        let rows = groups.iter().map(one).collect::<Result<_, _>>()?;
+        let to = super::url::without_user(destination);
+        return Ok(Reachability::To { services, to, rows });
+    }
+    let drops = reaching.wanted == Wanted::Drops;
+    let mut rows = Vec::new();
+    for alike in &groups {
+        rows.extend(row::rows(snapshot, alike, reaching.addresses, drops, goes_on)?);
+    }
+    Ok(Reachability::Rows { services, drops, rows })
+}
+
+impl Reachability {
+    /// Names the place of every rule in the source that the lab file is made from.
+    pub fn name_places(&mut self, places: Places<'_>) {
+        let rules: Box<dyn Iterator<Item = _>> = match self {
+            Self::Rows { rows, .. } => {
+                Box::new(rows.iter_mut().flat_map(|row| &mut row.decided_by))
+            }
+            Self::To { rows, .. } => Box::new(rows.iter_mut().flat_map(|row| &mut row.decided_by)),
+        };
+        rules.for_each(|rule| rule.name_place(places));
+    }
+}

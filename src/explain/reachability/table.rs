@@ -1,0 +1,120 @@
+//! Tables of lists that fit the width of a terminal: the widest columns show the beginnings of their lists.
+
+use super::super::class_table::cut;
+use super::super::layout::WIDTH;
+use super::super::tables;
+use std::io::{self, Write};
+
+/// The blanks between two columns.
+const GAP: usize = 2;
+
+/// The columns whose cells are never shortened: words that scripts look for.
+const WHOLE: [&str; 4] = ["CHANGE", "VERDICT", "REASON", "REACHES"];
+
+/// Rows of lists, one for each column.
+pub(in crate::explain) struct Cells {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<Vec<String>>>,
+}
+
+impl Cells {
+    /// Makes a table of these columns, without those in which every cell is empty.
+    pub(in crate::explain) fn new(headings: &[&'static str], rows: &[Vec<Vec<String>>]) -> Self {
+        let is_used = |at: &usize| rows.iter().any(|row| !row[*at].is_empty());
+        let used: Vec<usize> = (0..headings.len()).filter(is_used).collect();
+        let only_used =
+            |row: &Vec<Vec<String>>| used.iter().map(|at| row[*at].clone()).collect::<Vec<_>>();
+        let headings = used.iter().map(|at| headings[*at]).collect();
+        Self { headings, rows: rows.iter().map(only_used).collect() }
+    }
+
+    /// Writes the table.
+    pub(in crate::explain) fn write(&self, w: &mut dyn Write) -> io::Result<()> {
+        let widest = self.widest();
+        let row = |row: &Vec<Vec<String>>| {
+            let cells = row.iter().zip(&self.headings);
+            let widest = |heading| if WHOLE.contains(heading) { usize::MAX } else { widest };
+            cells.map(|(items, heading)| shown(items, widest(heading))).collect()
+        };
+        let lines = tables::lines(&self.headings, self.rows.iter().map(row));
+        lines.iter().try_for_each(|line| writeln!(w, "{line}"))
+    }
+
+    /// Returns the width of a cell that lets the table fit.
+    fn widest(&self) -> usize {
+        let width = |at: usize| {
+            let cells = self.rows.iter().map(|row| shown(&row[at], usize::MAX).chars().count());
+            cells.chain([self.headings[at].len()]).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
+        let room = WIDTH.saturating_sub(GAP * widths.len().saturating_sub(1));
+        let columns = || widths.iter().zip(&self.headings);
+        let width = |(width, heading): (&usize, &&str), widest: usize| {
+            if WHOLE.contains(heading) { *width } else { widest.min(*width) }
+        };
+        let fits = |widest: &usize| columns().map(|c| width(c, *widest)).sum::<usize>() <= room;
+        (1..=WIDTH).rev().find(fits).unwrap_or(1)
+    }
+}
+
+/// Shows as many items of a list as fit, and counts the others.
+fn shown(items: &[String], widest: usize) -> String {
+    let all = items.join(", ");
+    if items.is_empty() {
+        return "-".to_owned();
+    }
+    if all.chars().count() <= widest {
+        return all;
+    }
+    let beginning = |count: usize| match items.len() - count {
+        0 => items.join(", "),
+        others => format!("{} +{others}", items[..count].join(", ")),
+    };
+    let fits = |count: &usize| beginning(*count).chars().count() <= widest;
+    if let Some(most) = (1..items.len()).rev().find(fits) {
+        return beginning(most);
+    }
+    match items.len() - 1 {
+        0 => cut(&all, widest),
+        others => {
+            let more = format!(" +{others}");
+            format!("{}{more}", cut(&items[0], widest.saturating_sub(more.len())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(rows: &[Vec<Vec<String>>]) -> String {
+        let mut text = Vec::new();
+        Cells::new(&["NAME", "RULES", "PATH"], rows).write(&mut text).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_table_leaves_out_columns_without_content() {
+        let rows = [vec![words(&["web"]), Vec::new(), words(&["local"])]];
+        assert_eq!(drawn(&rows), "NAME  PATH\nweb   local\n");
+    }
+
+    #[test]
+    fn the_widest_column_shows_the_beginning_of_its_lists() {
+        let long = ["a".repeat(30), "b".repeat(30), "c".repeat(30), "d".repeat(30)];
+        let row = |list: &[String]| vec![words(&["web"]), list.to_vec(), words(&["local"])];
+        assert!(drawn(&[row(&long[..2])]).contains(&long[1]));
+        let shown = drawn(&[row(&long)]);
+        assert!(shown.contains("b +2  local"), "{shown}");
+        let shown = drawn(&[row(&["x".repeat(120)])]);
+        assert!(shown.lines().all(|line| line.chars().count() <= WIDTH), "{shown}");
+        assert!(shown.contains("xx…  local"), "{shown}");
+        let shown = drawn(&[row(&["x".repeat(120), "y".to_owned()])]);
+        assert!(shown.lines().all(|line| line.chars().count() <= WIDTH), "{shown}");
+        assert!(shown.contains("xx… +1  local"), "{shown}");
+    }
+}

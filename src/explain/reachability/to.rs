@@ -1,0 +1,103 @@
+//! Who reaches a destination, and by which rule.
+
+use super::super::asking::{AskError, vpc_of};
+use super::super::destination::Destination;
+use super::super::explained::NAME_NOT_RESOLVED;
+use super::super::names::{self, DecidedBy};
+use super::super::resolution::{Found, Resolution, resolve};
+use super::super::target::TargetError;
+use super::alike::Alike;
+use super::path::path;
+use super::question::asked;
+use crate::pipeline::reach::{Addresses, Class, SetVerdict};
+use crate::vpc::Snapshot;
+use serde::Serialize;
+
+/// Whether services reach a destination.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReacherRow {
+    /// The services, which are attached alike.
+    pub services: Vec<String>,
+    /// `all`, `part` or `none`: of the packets that the question leaves open.
+    pub reaches: &'static str,
+    /// The part that passes, from 0 to 1.
+    pub share: f64,
+    /// Why packets are dropped; empty if all pass.
+    pub reasons: Vec<&'static str>,
+    /// The rules that drop packets; those that admit them if all pass.
+    pub decided_by: Vec<DecidedBy>,
+    /// The paths of those that pass.
+    pub paths: Vec<Vec<String>>,
+}
+
+/// Asks whether services that are attached alike reach a destination.
+pub(super) fn row(
+    snapshot: &Snapshot,
+    alike: &Alike,
+    destination: &str,
+    addresses: Addresses,
+    goes_on: &mut dyn FnMut(&str) -> bool,
+) -> Result<ReacherRow, AskError> {
+    let parsed = Destination::parse(destination, None)?;
+    let found = match resolve(&parsed, vpc_of(alike.first, snapshot), snapshot)? {
+        Resolution::Found(found) => found,
+        Resolution::NotResolved { .. } => return Ok(not_resolved(alike)),
+    };
+    let Found { destinations, ports, .. } = found;
+    if destinations.is_empty() {
+        return Err(TargetError::NoAddress(destination.to_owned()).into());
+    }
+    let asked = asked(snapshot, alike.first, addresses, (destinations, ports), goes_on)?;
+    let counted: Vec<&Class> = asked.answer.classes.iter().filter(|c| c.counts).collect();
+    Ok(of_classes(alike, asked.answer.verdict, &counted, &asked.snapshot))
+}
+
+fn not_resolved(alike: &Alike) -> ReacherRow {
+    ReacherRow {
+        services: alike.names.clone(),
+        reaches: "none",
+        share: 0.0,
+        reasons: vec![NAME_NOT_RESOLVED],
+        decided_by: Vec::new(),
+        paths: Vec::new(),
+    }
+}
+
+fn of_classes(
+    alike: &Alike,
+    verdict: SetVerdict,
+    classes: &[&Class],
+    snapshot: &Snapshot,
+) -> ReacherRow {
+    let passing = || classes.iter().filter(|class| class.passes());
+    let ratio = |class: &&&Class| class.share.ratio();
+    let (passed, all): (f64, f64) =
+        (passing().map(|c| ratio(&c)).sum(), classes.iter().map(|c| ratio(&c)).sum());
+    let deciding = classes.iter().filter(|class| {
+        let admits = verdict == SetVerdict::Forward;
+        class.passes() == admits
+    });
+    let rule = |class: &&Class| {
+        let rule = class.denial.map(|denial| denial.decided_by).or(class.admitted_by)?;
+        Some(names::decided_by(rule, snapshot))
+    };
+    let mut decided_by: Vec<DecidedBy> = Vec::new();
+    for rule in deciding.filter_map(rule) {
+        if !decided_by.contains(&rule) {
+            decided_by.push(rule);
+        }
+    }
+    let (reaches, share) = match verdict {
+        SetVerdict::Forward => ("all", 1.0),
+        SetVerdict::Mixed => ("part", passed / all),
+        SetVerdict::Drop => ("none", 0.0),
+    };
+    let mut paths: Vec<Vec<String>> = passing().map(|c| path(&c.sample, snapshot)).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    let reasons = classes.iter().filter_map(|class| Some(class.denial?.reason.name()));
+    let mut reasons: Vec<&'static str> = reasons.collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    ReacherRow { services: alike.names.clone(), reaches, share, reasons, decided_by, paths }
+}

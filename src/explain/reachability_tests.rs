@@ -1,0 +1,168 @@
+//! What services reach, as people and programs read it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::config::Lab;
+use crate::pipeline::reach::Addresses;
+use crate::vpc::{Generation, Snapshot};
+use serde_json::{Value, json};
+
+const THREE_AZ: &str = include_str!("../../examples/three-az.toml");
+
+macro_rules! case {
+    ($name:literal) => {
+        include_str!(concat!("cases/", $name, ".toml"))
+    };
+}
+
+fn snapshot(text: &str) -> Snapshot {
+    Lab::parse("lab.toml", text).unwrap().lower(Generation(1))
+}
+
+fn asked(text: &str, words: &[&str], wanted: Wanted<'_>) -> Reachability {
+    let snapshot = snapshot(text);
+    let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+    let services = services(&words, &snapshot).unwrap();
+    let reaching = Reaching { services: &services, addresses: Addresses::Open, wanted };
+    reach(&snapshot, &reaching, &mut |_| true).unwrap()
+}
+
+fn text(found: &Reachability) -> String {
+    let mut text = Vec::new();
+    found.text(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    text
+}
+
+fn value(found: &Reachability) -> Value {
+    serde_json::to_value(found).unwrap()
+}
+
+fn rows(found: &Reachability) -> Vec<Value> {
+    value(found)["rows"].as_array().unwrap().clone()
+}
+
+#[test]
+fn services_that_are_attached_alike_share_their_rows() {
+    insta::assert_snapshot!("reach_three_az", text(&asked(THREE_AZ, &[], Wanted::Passing)));
+}
+
+#[test]
+fn drops_name_the_reason_and_the_rule() {
+    insta::assert_snapshot!(
+        "reach_three_az_drops",
+        text(&asked(THREE_AZ, &["web"], Wanted::Drops))
+    );
+}
+
+#[test]
+fn who_reaches_a_destination_is_one_row_for_services_alike() {
+    let to = |destination| text(&asked(THREE_AZ, &[], Wanted::To(destination)));
+    insta::assert_snapshot!("reach_three_az_to", to("orders-db"));
+}
+
+#[test]
+fn rows_have_stable_keys() {
+    let found = value(&asked(case!("name-of-peer"), &["web"], Wanted::Passing));
+    assert_eq!((&found["services"], &found["drops"]), (&json!(["web"]), &json!(false)));
+    let row = &found["rows"][0];
+    let keys: Vec<&String> = row.as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "services",
+            "verdict",
+            "share",
+            "reasons",
+            "decided_by",
+            "paths",
+            "names",
+            "destinations",
+            "ports"
+        ]
+    );
+    assert_eq!(row["names"], json!(["redis (172.31.16.10)"]));
+    assert_eq!(row["destinations"], json!([{ "from": "172.31.16.10", "to": "172.31.16.10" }]));
+    assert_eq!(row["ports"], json!([{ "protocol": "tcp", "from": 6379, "to": 6379 }]));
+    assert_eq!(row["paths"], json!([["pcx-1"]]));
+    assert_eq!(row["decided_by"][0]["id"], "sg-app");
+}
+
+#[test]
+fn packets_of_which_some_pass_are_one_row_of_either_list() {
+    let passing = rows(&asked(case!("reply-ports-eni"), &[], Wanted::Passing));
+    let [row] = passing.as_slice() else { panic!("{passing:#?}") };
+    assert_eq!((&row["verdict"], &row["share"]), (&json!("mixed"), &json!(0.437_624)));
+    let drops = rows(&asked(case!("reply-ports-eni"), &[], Wanted::Drops));
+    assert_eq!(drops[0]["share"], row["share"]);
+    assert_eq!(drops[0]["reasons"], json!(["nacl-return-implicit-deny"]));
+    assert_eq!(drops[0]["decided_by"][0]["id"], "acl-b");
+}
+
+#[test]
+fn subnets_that_differ_are_mixed() {
+    let found = rows(&asked(case!("subnets-differ"), &[], Wanted::Passing));
+    let shown = |row: &Value| (row["names"].clone(), row["share"].clone());
+    let shown: Vec<(Value, Value)> = found.iter().map(shown).collect();
+    assert_eq!(shown, [(json!(["db (10.0.3.20)"]), json!(0.5))]);
+}
+
+#[test]
+fn a_zone_with_a_gateway_of_its_own_is_another_path_and_no_other_row() {
+    let zone_b = "\n[[route_table]]\nid = \"rtb-private-b\"\nvpc = \"vpc-demo\"\n\
+        routes = [{ destination = \"0.0.0.0/0\", target = \"nat-b\" }]\n\n\
+        [[nat_gateway]]\nid = \"nat-b\"\nsubnet = \"subnet-public-b\"\npublic_ip = \"198.51.100.8\"\n";
+    let own_table = "cidr = \"10.0.17.0/24\"\nroute_table = \"rtb-private\"";
+    assert!(THREE_AZ.contains(own_table));
+    let text = THREE_AZ.replace(own_table, &own_table.replace("rtb-private", "rtb-private-b"));
+    let found = rows(&asked(&(text + zone_b), &["web"], Wanted::Passing));
+    let internet: Vec<&Value> =
+        found.iter().filter(|row| row["names"] == json!(["internet"])).collect();
+    assert_eq!(internet.len(), 3, "{internet:#?}");
+    for row in internet {
+        assert_eq!(row["verdict"], "forward");
+        assert_eq!(row["paths"], json!([["nat-a", "igw-demo"], ["nat-b", "igw-demo"]]));
+    }
+}
+
+#[test]
+fn a_name_that_the_resolver_of_a_service_does_not_answer_is_not_reached() {
+    let to = |destination| rows(&asked(case!("name-of-peer"), &[], Wanted::To(destination)));
+    let by_name = to("redis.abc123.use1.cache.amazonaws.com");
+    assert_eq!(by_name[0]["reaches"], "none");
+    assert_eq!(by_name[0]["reasons"], json!(["name-not-resolved"]));
+    let by_label = to("redis");
+    assert_eq!((&by_label[0]["reaches"], &by_label[0]["share"]), (&json!("all"), &json!(1.0)));
+}
+
+#[test]
+fn a_destination_that_is_reached_in_part_names_what_drops_the_rest() {
+    let found = rows(&asked(case!("subnets-differ"), &[], Wanted::To("db")));
+    assert_eq!((&found[0]["reaches"], &found[0]["share"]), (&json!("part"), &json!(0.5)));
+    assert_eq!(found[0]["decided_by"][0]["id"], "acl-b");
+}
+
+#[test]
+fn a_service_that_is_not_there_is_an_error_with_those_that_are() {
+    let error = services(&["wbe".to_owned()], &snapshot(THREE_AZ)).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "no service `wbe` in the lab; its services: web, api, trap, isolated, public"
+    );
+}
+
+#[test]
+fn an_answer_that_is_not_wanted_any_more_is_given_up() {
+    let snapshot = snapshot(THREE_AZ);
+    let (addresses, wanted) = (Addresses::Open, Wanted::Passing);
+    let mut asked = Vec::new();
+    let mut goes_on = |service: &str| {
+        asked.push(service.to_owned());
+        service != "trap"
+    };
+    let found = reach(&snapshot, &Reaching { services: &[], addresses, wanted }, &mut goes_on);
+    assert!(matches!(found, Err(AskError::Interrupted)));
+    asked.dedup();
+    assert_eq!(asked, ["web", "trap"], "`api` is attached like `web`");
+}
