@@ -1,5 +1,6 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root only.
 
+use super::configuration::configuration;
 use super::error::LabError;
 use super::explain::explain;
 pub use super::explain::{ExplainAnswer, ExplainRequest};
@@ -74,6 +75,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let api = Router::new()
         .route("/v1/lab", get(lab))
+        .route("/v1/configuration", get(configuration))
         .route("/v1/flows", post(flows))
         .route("/v1/drops", post(drops))
         .route("/v1/enis", get(enis))

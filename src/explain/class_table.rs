@@ -99,10 +99,16 @@ pub(super) fn tasks(tasks: &[String]) -> Vec<String> {
     if tasks.is_empty() { vec!["no task now".to_owned()] } else { tasks.to_vec() }
 }
 
-/// Writes the table: as much of it as fits, and how many classes there are beyond these.
-pub(super) fn write(w: &mut dyn Write, listings: &[Listing], beyond: usize) -> io::Result<()> {
+/// Writes the table: as much of it as fits beside an indent, and how many classes there are beyond these.
+pub(super) fn write(
+    w: &mut dyn Write,
+    listings: &[Listing],
+    indent: usize,
+    beyond: usize,
+) -> io::Result<()> {
     let columns = columns(listings);
-    let fits = |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() <= WIDTH);
+    let fits =
+        |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() + indent <= WIDTH);
     let mut drawn = FORMS.iter().map(|form| draw(&columns, listings.len(), form));
     let narrowest = || FORMS.last().map(|form| draw(&columns, listings.len(), form));
     let lines = drawn.find(fits).or_else(narrowest).unwrap_or_default();
@@ -214,7 +220,8 @@ impl Form {
     }
 }
 
-fn cut(text: &str, widest: usize) -> String {
+/// Cuts a text that is wider.
+pub(super) fn cut(text: &str, widest: usize) -> String {
     if text.chars().count() <= widest {
         return text.to_owned();
     }

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 /// The reason of the verdict on a name that the task's resolver does not answer.
-const NAME_NOT_RESOLVED: &str = "name-not-resolved";
+pub(super) const NAME_NOT_RESOLVED: &str = "name-not-resolved";
 
 /// An answer.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use super::class_table::{self, Listing, MOST_ROWS};
 use super::coverage::{counted, joined, port_numbers, protocols};
-use super::explained::{Explained, NotResolved, Outcome, evidence_of};
+use super::explained::{Explained, NAME_NOT_RESOLVED, NotResolved, Outcome, evidence_of};
 use super::layout::{WIDTH, paragraph};
 use super::names::{self, Places};
 use super::paint::{Paint, Style};
@@ -37,7 +37,7 @@ impl Explained {
         if !is_one {
             self.verdict_on_all(w, paint)?;
             let beyond = classes.len().saturating_sub(MOST_ROWS);
-            class_table::write(w, &self.listings(), beyond)?;
+            class_table::write(w, &self.listings(), 0, beyond)?;
             writeln!(w)?;
         }
         if is_one || self.reasons().len() > 1 || self.verdict() == SetVerdict::Mixed {
@@ -52,13 +52,17 @@ impl Explained {
     }
 
     fn verdict_on_all(&self, w: &mut dyn Write, paint: Paint) -> io::Result<()> {
+        writeln!(w, "{}", paint.with(Style::Bad, &self.failing_verdict()))
+    }
+
+    /// Returns the verdict on a set of which not all packets pass, with the reason if there is one alone.
+    fn failing_verdict(&self) -> String {
         let reasons = self.reasons();
-        let text = match (self.verdict(), reasons.as_slice()) {
+        match (self.verdict(), reasons.as_slice()) {
             (SetVerdict::Forward | SetVerdict::Mixed, _) => "MIXED".to_owned(),
             (SetVerdict::Drop, [reason]) => format!("DROP {reason}"),
             (SetVerdict::Drop, _) => "DROP".to_owned(),
-        };
-        writeln!(w, "{}", paint.with(Style::Bad, &text))
+        }
     }
 
     /// Lists the reasons of the classes that count.
@@ -66,6 +70,15 @@ impl Explained {
         let counted = self.classes().iter().filter(|class| class.counts);
         let reasons = counted.filter_map(|class| Some(class.denial?.reason));
         reasons.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Returns the verdict on the whole set in a few words.
+    pub(super) fn verdict_in_short(&self) -> String {
+        match (&self.outcome, self.verdict()) {
+            (Outcome::NotResolved(_), _) => format!("DROP {NAME_NOT_RESOLVED}"),
+            (Outcome::Answered(_), SetVerdict::Forward) => "FORWARD".to_owned(),
+            (Outcome::Answered(_), SetVerdict::Mixed | SetVerdict::Drop) => self.failing_verdict(),
+        }
     }
 
     fn remarks(&self, w: &mut dyn Write, paint: Paint) -> io::Result<()> {
