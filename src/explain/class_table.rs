@@ -28,7 +28,7 @@ struct Form {
 }
 
 /// From whole to narrow.
-const FORMS: [Form; 9] = [
+const FORMS: [Form; 11] = [
     Form { rules: true, items: 8, cell: None },
     Form { rules: true, items: 4, cell: None },
     Form { rules: true, items: 3, cell: None },
@@ -38,6 +38,8 @@ const FORMS: [Form; 9] = [
     Form { rules: false, items: 1, cell: None },
     Form { rules: false, items: 1, cell: Some(26) },
     Form { rules: false, items: 1, cell: Some(22) },
+    Form { rules: false, items: 1, cell: Some(18) },
+    Form { rules: false, items: 1, cell: Some(14) },
 ];
 
 /// One class: each column's list.

@@ -394,10 +394,16 @@ fn no_line_is_wider_than_a_terminal() {
     let long = case!("name-of-peer").replace("rtb-app", "rtb-0123456789abcdef0123456789");
     let long = long.replace("app-a", "subnet-0123456789abcdef0123456789");
     for destination in ["redis", "172.31.0.0/16:6379", "redis.abc123.use1.cache.amazonaws.com"] {
-        let shown = text(&Case::new(&long).ask("web", destination));
-        let widest = shown.lines().max_by_key(|line| line.chars().count()).unwrap();
-        assert!(widest.chars().count() <= layout::WIDTH, "{widest}");
+        assert_narrow(&text(&Case::new(&long).ask("web", destination)));
     }
+    for lab in [case!("nat-second-address"), case!("subnets-differ"), case!("reply-ports-nat")] {
+        assert_narrow(&text(&Case::new(lab).ask("web", "0.0.0.0/0:*")));
+    }
+}
+
+fn assert_narrow(shown: &str) {
+    let widest = shown.lines().max_by_key(|line| line.chars().count()).unwrap();
+    assert!(widest.chars().count() <= layout::WIDTH, "{widest}");
 }
 
 #[test]
