@@ -195,6 +195,7 @@ impl Asking<'_> {
             lab: lab.clone(),
             snapshot,
             service: self.service,
+            tasks: self.tasks,
             is_running: self.addresses == Addresses::Real,
             question,
             notes: found.notes,

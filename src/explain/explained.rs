@@ -7,7 +7,9 @@ use super::evidence::{Explanation, explanation};
 use super::fix::{Fix, Proposal};
 use super::names::{self, Places};
 use crate::packet::{Inside, Protocol};
-use crate::pipeline::reach::{self, Answer, Class, Ports, Ranges, SetVerdict, public_unicast};
+use crate::pipeline::reach::{
+    self, Answer, Class, Ports, Ranges, SetVerdict, Tasks, public_unicast,
+};
 use crate::pipeline::{Evidence, Reason};
 use crate::vpc::path::Attachment;
 use crate::vpc::{ServiceIx, Snapshot, Task};
@@ -26,6 +28,8 @@ pub struct Explained {
     /// The configuration that was asked: with a task at each attachment.
     pub(super) snapshot: Snapshot,
     pub(super) service: ServiceIx,
+    /// The tasks that were asked about.
+    pub(super) tasks: Tasks,
     /// True of a running lab.
     pub(super) is_running: bool,
     pub(super) question: AskedQuestion,
@@ -187,16 +191,21 @@ impl Explained {
         }
     }
 
-    /// Names the tasks that run and are in a class, by their numbers.
+    /// Names the tasks that run, are asked about and are in a class, by their numbers.
     pub(super) fn tasks(&self, class: &Class) -> Vec<String> {
         self.names(self.numbers(class))
     }
 
-    /// Lists the numbers of the tasks that run and are in a class.
+    /// Lists the numbers of the tasks that run, are asked about and are in a class.
     pub(super) fn numbers(&self, class: &Class) -> BTreeSet<u16> {
         let at = |attachment: &Attachment| reach::tasks_at(&self.lab, self.service, *attachment);
         let there = class.attachments.iter().flat_map(at);
-        there.filter(|task| self.has_the_address(class, task)).map(|task| task.number).collect()
+        let is_asked = |task: &Task| match self.tasks {
+            Tasks::Possible | Tasks::Running => true,
+            Tasks::One(one) => one.number == task.number,
+        };
+        let asked = there.filter(|task| is_asked(task) && self.has_the_address(class, task));
+        asked.map(|task| task.number).collect()
     }
 
     /// Names tasks of the service.

@@ -160,6 +160,17 @@ fn a_running_lab_lists_the_tasks_of_each_class() {
     insta::assert_snapshot!("running_text", text(&explained));
 }
 
+/// Another task at the same ENI is not asked about.
+#[test]
+fn only_the_task_that_is_asked_about_is_listed() {
+    let case = Case::with_tasks(case!("subnets-differ"), 3);
+    let third = *case.snapshot.tasks().find(|task| task.number == 3).unwrap();
+    let explained = case.running("web", "db:5432", Tasks::One(third));
+    assert_eq!(value(&explained)["classes"][0]["tasks"], json!(["web/3"]));
+    let shown = text(&explained);
+    assert!(shown.contains("\ncovers: subnet-a, web/3, source ports 1024-65535\n"), "{shown}");
+}
+
 #[test]
 fn many_tasks_are_listed_by_number_and_only_the_first_ones_for_people() {
     let one = case!("subnets-differ").replace("[\"subnet-a\", \"subnet-b\"]", "[\"subnet-a\"]");
