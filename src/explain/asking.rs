@@ -147,7 +147,8 @@ fn answer(
         ports: found.ports.clone(),
         source_port,
     };
-    let answer = reach::ask(completed, &question, goes_on)?;
+    let ask = if found.each { reach::ask_each } else { reach::ask };
+    let answer = ask(completed, &question, goes_on)?;
     let proposal = match proposals {
         Proposals::Made => proposal(completed, &question, &answer, goes_on)?,
         Proposals::None => Proposal::Unknown,

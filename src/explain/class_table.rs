@@ -2,6 +2,7 @@
 
 use super::coverage::{addresses, joined, port_numbers, protocols};
 use super::explained::subnet_of;
+use super::layout::WIDTH;
 use super::names;
 use super::tables;
 use super::text::short;
@@ -9,9 +10,6 @@ use crate::pipeline::reach::{Class, GatewayAddress, Ports, Ranges};
 use crate::vpc::Snapshot;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-
-/// The widest that a table may be.
-pub(super) const WIDTH: usize = 100;
 
 /// The most rows of a table.
 pub(super) const MOST_ROWS: usize = 20;

@@ -11,6 +11,7 @@ mod expect;
 mod explained;
 mod findings;
 mod fix;
+mod layout;
 mod names;
 mod nearest_miss;
 mod packet;

@@ -1,8 +1,9 @@
 //! The answer about a set of packets for people: the verdict, the classes as a table, then one packet stage by stage.
 
-use super::class_table::{self, Listing, MOST_ROWS, WIDTH};
+use super::class_table::{self, Listing, MOST_ROWS};
 use super::coverage::{counted, joined, port_numbers, protocols};
 use super::explained::{Explained, NAME_NOT_RESOLVED, NotResolved, Outcome, evidence_of};
+use super::layout::{WIDTH, paragraph};
 use super::names::{self, Places};
 use super::paint::{Paint, Style};
 use super::text::{headline, packet, rest, task_of};
@@ -82,11 +83,12 @@ impl Explained {
 
     fn remarks(&self, w: &mut dyn Write, paint: Paint) -> io::Result<()> {
         for note in self.notes() {
-            writeln!(w, "{} {note}", paint.with(Style::Note, "note:"))?;
+            paragraph(w, (&format!("{} ", paint.with(Style::Note, "note:")), 6), &note)?;
         }
         if let Some(now) = &self.now {
-            writeln!(w, "{} {}: {}", paint.with(Style::Bad, "now:"), now.reason, now.sentence)?;
-            writeln!(w, "     {}", now.hint)?;
+            let said = format!("{}: {}", now.reason, now.sentence);
+            paragraph(w, (&format!("{} ", paint.with(Style::Bad, "now:")), 5), &said)?;
+            paragraph(w, ("     ", 5), now.hint)?;
         }
         Ok(())
     }
@@ -114,8 +116,9 @@ impl Explained {
             parts.push("any free address".to_owned());
         }
         if self.is_running {
-            let tasks: BTreeSet<String> = classes().flat_map(|class| self.tasks(class)).collect();
-            parts.push(class_table::tasks(&Vec::from_iter(tasks)).join(", "));
+            let numbers: BTreeSet<u16> = classes().flat_map(|class| self.numbers(class)).collect();
+            let tasks = class_table::tasks(&self.names(numbers));
+            parts.push(joined(&tasks, SHOWN_RANGES));
         }
         let sources = union(classes().filter_map(|class| class.source_ports.as_ref()));
         if !sources.is_empty() {
@@ -156,9 +159,9 @@ impl Explained {
         writeln!(w, "name: {}", unresolved.name)?;
         writeln!(w, "service: {}", names::service_name(&self.snapshot, self.service))?;
         writeln!(w)?;
-        writeln!(w, "{}", explanation.sentence)?;
+        paragraph(w, ("", 0), &explanation.sentence)?;
         if let Some(hint) = explanation.hint {
-            writeln!(w, "{} {hint}", paint.with(Style::Note, "fix:"))?;
+            paragraph(w, (&format!("{} ", paint.with(Style::Note, "fix:")), 5), hint)?;
         }
         let Some(by_address) = &unresolved.by_address else { return Ok(()) };
         writeln!(w)?;

@@ -2,9 +2,10 @@
 
 use super::tested::{Failure, SHOWN, Tested};
 use crate::config::Expected;
-use crate::explain::class_table::{self, MOST_ROWS, WIDTH, cut};
+use crate::explain::class_table::{self, MOST_ROWS, cut};
 use crate::explain::evidence::{NamedStep, named_steps};
 use crate::explain::explained::evidence_of;
+use crate::explain::layout::WIDTH;
 use crate::explain::names::{self, Places};
 use crate::explain::paint::{Paint, Style};
 use crate::explain::text::{mark_of, short};
