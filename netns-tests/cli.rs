@@ -142,6 +142,7 @@ fn json_is_one_object_with_every_key() {
             "sentence",
             "nearest_miss",
             "steps",
+            "fix",
             "question",
             "notes",
             "classes",
