@@ -284,3 +284,134 @@ fn a_source_that_is_none_is_refused_with_its_place() {
     let beside = egret(&["check", LAB, "--lenient"]);
     assert!(stderr(&beside).contains("--from SOURCE"), "{}", stderr(&beside));
 }
+
+const THREE_AZ: &str = "examples/three-az.toml";
+
+/// Writes a file of expectations about `examples/three-az.toml`, and returns its folder and its path.
+fn expectations(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("expectations.toml");
+    std::fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+fn expectation(from: &str, to: &str, is: &str) -> String {
+    format!("[[expect]]\nfrom = \"{from}\"\nto = \"{to}\"\nis = \"{is}\"\n")
+}
+
+#[test]
+fn a_test_exits_as_its_expectations_hold_or_fail() {
+    let own = egret(&["test", THREE_AZ]);
+    assert_eq!(own.status.code(), Some(0), "{}{}", stdout(&own), stderr(&own));
+    assert!(stdout(&own).ends_with(" expectations: all hold\n"), "{}", stdout(&own));
+    assert_eq!(stderr(&own), "");
+
+    let both =
+        expectation("web", "orders-db", "reachable") + &expectation("web", "cache", "reachable");
+    let (folder, file) = expectations(&both);
+    let junit = folder.path().join("egret.xml");
+    let junit = junit.to_str().unwrap();
+    let asked = ["test", &file, "--config", THREE_AZ];
+    let failing = egret(&[&asked[..], &["--github", "--junit", junit]].concat());
+    assert_eq!(failing.status.code(), Some(1), "{}", stderr(&failing));
+    let said = stdout(&failing);
+    assert!(
+        said.starts_with(&format!("ok    {file}:1  web -> orders-db is reachable\n")),
+        "{said}"
+    );
+    assert!(said.contains(&format!("\nFAIL  {file}:5  web -> cache is reachable\n")), "{said}");
+    assert!(said.contains("\n2 expectations: 1 holds, 1 fails\n"), "{said}");
+    assert!(said.contains(&format!("\n::error file={file},line=5,title=")), "{said}");
+    let xml = std::fs::read_to_string(junit).unwrap();
+    assert!(xml.contains("tests=\"2\" failures=\"1\""), "{xml}");
+
+    let json = egret(&[&asked[..], &["--json"]].concat());
+    assert_eq!(json.status.code(), Some(1));
+    let answer: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let counted = (&answer["ok"], &answer["held"], &answer["failed"]);
+    assert_eq!(counted, (&false.into(), &1.into(), &1.into()));
+    assert_eq!(answer["expectations"][1]["failures"][0]["verdict"], "drop");
+}
+
+#[test]
+fn a_test_that_cannot_be_made_exits_with_2() {
+    let (_folder, file) = expectations(&expectation("web", "orders-bd", "blocked"));
+    let asked = ["test", &file, "--config", THREE_AZ];
+    let misspelt = egret(&[&asked[..], &["--github"]].concat());
+    assert_eq!(misspelt.status.code(), Some(2));
+    assert!(stderr(&misspelt).contains("did you mean \"orders-db\"?"), "{}", stderr(&misspelt));
+    assert!(stderr(&misspelt).ends_with("egret: 1 error in the expectations\n"));
+    let annotation = format!("::error file={file},line=3,col=6,title=egret%3A unknown-name::");
+    assert!(stdout(&misspelt).starts_with(&annotation), "{}", stdout(&misspelt));
+    let unreadable = [
+        (vec!["test"], "give a file with [[expect]] sections"),
+        (vec!["test", LAB], "examples/minimal.toml has no [[expect]] section"),
+        (vec!["test", &file], "give the lab with --config FILE"),
+        (vec!["test", "no-such-file.toml", "--config", THREE_AZ], "cannot read no-such-file.toml"),
+        (vec!["test", "--from", VPC], "has no [[expect]] section"),
+        (vec!["test", &file, "--lab", "no-such-lab"], "no lab `no-such-lab` is running"),
+        (
+            vec!["test", THREE_AZ, "--junit", "no-such-folder/x.xml"],
+            "cannot write no-such-folder/x",
+        ),
+        (vec!["test", THREE_AZ, "--json", "--github"], "cannot be used with"),
+        (vec!["test", THREE_AZ, "--lenient"], "--from"),
+    ];
+    for (arguments, message) in unreadable {
+        let output = egret(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(message), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+    }
+}
+
+/// `egret check` finds a misspelt name in a lab file's expectations, which no packet depends on.
+#[test]
+fn check_looks_names_of_expectations_up() {
+    let text = std::fs::read_to_string(LAB).unwrap();
+    let (_folder, sound) =
+        expectations(&(text.clone() + &expectation("web", "orders-db", "blocked")));
+    assert_eq!(egret(&["check", &sound]).status.code(), Some(0), "failing is not unsound");
+    let (_folder, misspelt) = expectations(&(text + &expectation("wbe", "orders-db", "blocked")));
+    let checked = egret(&["check", &misspelt, "--json"]);
+    assert_eq!(checked.status.code(), Some(1));
+    let answer: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(answer["errors"][0]["rule"], "unknown-name");
+    assert_eq!(answer["errors"][0]["text"], "\"wbe\"");
+}
+
+#[test]
+fn expectations_name_places_of_a_source() {
+    let (_folder, file) = expectations(&expectation("web", "sessions-001", "reachable"));
+    let tested = egret(&["test", &file, "--from", VPC]);
+    assert_eq!(tested.status.code(), Some(1), "{}", stderr(&tested));
+    let said = stdout(&tested);
+    assert!(said.contains("(describe-security-groups.json: SecurityGroups[1])"), "{said}");
+}
+
+/// Runs what the example workflow runs, past the installation.
+#[test]
+fn the_commands_of_the_example_workflow_pass() {
+    let workflow = std::fs::read_to_string("examples/ci/egret.yml").unwrap();
+    let runs: Vec<&str> =
+        workflow.lines().filter_map(|line| line.trim().strip_prefix("run: ")).collect();
+    let (install, commands) = runs.split_first().unwrap();
+    assert!(install.ends_with("cargo install --locked --path ."), "{install}");
+    assert!(commands.len() >= 3, "{commands:?}");
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_egret")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    for command in commands {
+        let output = Command::new("bash")
+            .args(["-euo", "pipefail", "-c", command])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("PATH", &path)
+            .env("RUNNER_TEMP", folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}: {}{}", stdout(&output), stderr(&output));
+    }
+    let reports = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(reports, 2, "each test writes a report for the last step");
+}

@@ -1,7 +1,7 @@
 //! Does `egret explain` say of a running lab what then happens to real packets?
 
 use crate::support::lab::{Agent, Lab, both_streams, for_both_kinds};
-use egret::explain::FlowRow;
+use egret::explain::{EniRow, FlowRow};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ for_both_kinds!(
     network_acls_are_explained_as_they_act,
     a_running_lab_knows_which_ports_are_taken,
     tasks_that_run_are_asked_alone,
+    expectations_are_tested_by_the_running_configuration,
 );
 
 fn routes_are_explained_as_they_act(device: &str) {
@@ -107,6 +108,47 @@ fn tasks_that_run_are_asked_alone(device: &str) {
     let none = lab.egret("explain web db:5432 --running");
     assert_eq!(none.status.code(), Some(2));
     assert!(both_streams(&none).contains("service web has no task now"), "{}", both_streams(&none));
+}
+
+/// The addresses of a running lab are real, and a reload is seen; expectations alone change nothing in it.
+fn expectations_are_tested_by_the_running_configuration(device: &str) {
+    let text = include_str!("../examples/minimal.toml");
+    let expect = "[[expect]]\nfrom = \"web\"\nto = \"orders-db\"\nis = \"reachable\"\n";
+    let lab = Lab::up(device, &format!("{text}\n{expect}"));
+    let test = format!("test --lab {}", lab.name());
+    let own = lab.egret_ok(&test);
+    assert!(own.contains("web -> orders-db is reachable\n1 expectation: it holds"), "{own}");
+
+    let enis: Vec<EniRow> = lab.rows("enis");
+    let addresses = enis.iter().filter_map(|eni| eni.address);
+    let seen: Vec<String> = addresses.map(|address| format!("\"{address}\"")).collect();
+    let other = tempfile::NamedTempFile::new().unwrap();
+    let seen_as = format!("seen_as = [{}]\n", seen.join(", "));
+    std::fs::write(other.path(), format!("{expect}{seen_as}")).unwrap();
+    let other = other.path().display();
+    lab.egret_ok(&format!("{test} {other}"));
+    let offline = lab.egret(&format!("test {other} --config {}", lab.file().display()));
+    assert_eq!(offline.status.code(), Some(1), "any address of the subnet may become the real one");
+
+    let written = std::fs::read_to_string(lab.file()).unwrap();
+    let without = written.replace(expect, "");
+    assert_ne!(without, written);
+    std::fs::write(lab.file(), &without).unwrap();
+    let apply = format!("apply {} --json", lab.file().display());
+    let reload: Value = serde_json::from_str(&lab.egret_ok(&apply)).unwrap();
+    assert_eq!(reload["changes"], json!([]), "{reload:#}");
+    let none = lab.egret(&test);
+    assert_eq!(none.status.code(), Some(2), "{}", both_streams(&none));
+
+    let closed =
+        without.replace("ports = \"5432\", to = \"sg-db\"", "ports = \"1\", to = \"sg-db\"");
+    assert_ne!(closed, without);
+    std::fs::write(lab.file(), closed).unwrap();
+    lab.egret_ok(&apply);
+    let failing = lab.egret(&format!("{test} {other}"));
+    assert_eq!(failing.status.code(), Some(1));
+    let said = both_streams(&failing);
+    assert!(said.contains("web -> orders-db: DROP sg-egress-implicit-deny"), "{said}");
 }
 
 /// Explains each packet, sends it, and compares.

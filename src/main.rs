@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     match cli::run(cli) {
         Ok(code) => code,
         Err(error) => {
-            if let CliError::Config(diagnostics) = &error {
+            if let CliError::Config(diagnostics) | CliError::Expectations(diagnostics) = &error {
                 let mut text = String::new();
                 if diagnostics.render(&mut text, color.on_stderr()).is_ok() {
                     output::note(text.trim_end());

@@ -4,8 +4,10 @@ use super::error::NO;
 use super::import::ImportArgs;
 use super::output::{self, ColorChoice};
 use super::{CliError, import};
+use crate::config::expectations::Expectations;
 use crate::config::import::{ImportFailure, Imported, Order};
 use crate::config::{Diagnostic, Diagnostics, Lab};
+use crate::explain::name_errors;
 use crate::vpc::{Generation, Parts, ServiceKind};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -82,6 +84,10 @@ fn of_file(file: &Path) -> Result<Checked, CliError> {
     let name = file.display().to_string();
     match Lab::load(file) {
         Ok(lab) => {
+            let names = name_errors(&lab.lower(Generation::default()), &Expectations::of_lab(&lab));
+            if !names.is_empty() {
+                return Ok(Err((name, names)));
+            }
             let warnings = lab.lint();
             Ok(Ok((name, lab, warnings)))
         }

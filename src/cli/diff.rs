@@ -9,7 +9,7 @@ use super::runtime::runtime;
 use crate::config::import::{Imported, Origin};
 use crate::config::{Lab, Overlay};
 use crate::daemon::Client;
-use crate::daemon::control::Configuration;
+use crate::daemon::configuration::Configuration;
 use crate::daemon::reload::Request;
 use crate::explain::{self, Comparison, FlowFates, Reload};
 use crate::vpc::{Generation, Line};
@@ -149,7 +149,7 @@ impl Side {
 
     fn running(name: &str) -> Result<Self, CliError> {
         let asked = runtime()?.block_on(Client::new(name).get("/v1/configuration"));
-        let Configuration { file, text, overlay } = asked?;
+        let Configuration { file, text, overlay, .. } = asked?;
         let lab = Lab::parse(&file, &text).map_err(CliError::Config)?;
         let side = Self { lab, overlay: Some(overlay.clone()), imported: None };
         side.with(overlay)

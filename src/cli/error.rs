@@ -19,6 +19,9 @@ pub enum CliError {
     /// The lab file has errors; they are in it.
     #[error("{} in the lab file", errors(.0))]
     Config(Diagnostics),
+    /// Expectations have errors; they are in it.
+    #[error("{} in the expectations", errors(.0))]
+    Expectations(Diagnostics),
     /// A source is no lab.
     #[error("{}", way_out(.0))]
     Import(ImportFailure),
@@ -74,6 +77,7 @@ impl CliError {
         match self {
             Self::Client(ClientError::WentDown { .. }) => 1,
             Self::Config(_)
+            | Self::Expectations(_)
             | Self::Import(_)
             | Self::Usage(_)
             | Self::Target(_)

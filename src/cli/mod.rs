@@ -26,6 +26,7 @@ mod runtime;
 pub mod selection;
 mod stop;
 pub mod task;
+pub mod test;
 pub mod top;
 pub mod trace;
 pub mod up;
@@ -42,13 +43,15 @@ use std::process::ExitCode;
 #[command(after_help = "Examples:
   egret check lab.toml                              is the lab file sound?
   egret explain web orders-db --config lab.toml     what would happen, without starting anything
+  egret test lab.toml                               does it reach all that it must, and no more?
   sudo egret up lab.toml                            bring the lab up
   sudo egret exec web -- ping -c1 10.0.1.10         a command as a task of web
   sudo egret drops                                  what died, and by which rule
 
 Exit codes:
   0  fine
-  1  the answer is no (a drop, errors in the lab file), or the lab failed
+  1  the answer is no (a drop, an expectation that fails, errors in the lab file), or the lab
+     failed
   2  a usage or configuration error, or no lab to ask")]
 pub struct Cli {
     /// Colours: always, never, or auto: only to a terminal, and not with NO_COLOR set
@@ -91,6 +94,8 @@ nearest miss, and how to fix it.")]
     Reach(reach::ReachArgs),
     /// Compare two configurations: list the packets whose verdict changes, with both deciding rules
     Diff(diff::DiffArgs),
+    /// Test what a lab's services must reach and must not: the [[expect]] sections of a file
+    Test(test::TestArgs),
     /// Show verdicts of real packets as they happen, one line each
     Trace(trace::TraceArgs),
     /// Write packets with their verdicts into a pcapng file, for Wireshark
@@ -146,6 +151,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Explain(args) => explain::run(&args, cli.color),
         Command::Reach(args) => reach::run(&args, cli.color),
         Command::Diff(args) => diff::run(&args, cli.color),
+        Command::Test(args) => test::run(&args, cli.color),
         Command::Check(args) => check::run(&args, cli.color),
         Command::Import(args) => import::run(&args, cli.color),
     }

@@ -129,6 +129,7 @@ fn objects(lab: &Lab) -> Vec<Object> {
         private_zones,
         connectors,
         services,
+        expectations: _,
         more_tasks: _,
     } = &lab.spec;
     let mut facts = vec![fact("region", region)];

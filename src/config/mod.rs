@@ -9,6 +9,8 @@ mod address;
 pub mod apprunner;
 pub mod changes;
 pub mod diagnostic;
+mod expectation;
+pub mod expectations;
 pub mod import;
 mod lint;
 mod lookup;
@@ -23,8 +25,11 @@ mod text;
 mod validate;
 
 pub use diagnostic::{At, Diagnostic, Diagnostics, Severity, Span};
+pub use expectation::{Expectation, ExpectationFault, Expected};
 pub use overlay::Overlay;
 pub use spec::{DeviceKind, Offload, Spec};
+
+pub(crate) use names::{nearest, suggestion};
 
 use crate::vpc::{Generation, Snapshot};
 use diagnostic::{Report, Source};

@@ -210,17 +210,20 @@ pub(super) fn default_id(vpc: &str) -> String {
     format!("{vpc}/default")
 }
 
+/// Returns the word that was probably meant.
+pub(crate) fn nearest<'v>(word: &str, valid: &[&'v str]) -> Option<&'v str> {
+    let likeness =
+        |candidate: &&'v str| (strsim::normalized_damerau_levenshtein(word, candidate), *candidate);
+    let likely = valid.iter().map(likeness).filter(|(likeness, _)| *likeness >= 0.6);
+    likely.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, nearest)| nearest)
+}
+
 /// "did you mean …" and the list of what is valid.
-pub(super) fn suggestion(word: &str, valid: &[&str]) -> String {
-    let nearest = valid
-        .iter()
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(word, candidate), *candidate))
-        .filter(|(likeness, _)| *likeness >= 0.6)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
+pub(crate) fn suggestion(word: &str, valid: &[&str]) -> String {
     let list = valid.join(", ");
-    match nearest {
+    match nearest(word, valid) {
         _ if valid.is_empty() => "the lab file declares none".to_owned(),
-        Some((_, nearest)) => format!("did you mean {nearest:?}? Valid here: {list}"),
+        Some(nearest) => format!("did you mean {nearest:?}? Valid here: {list}"),
         None => format!("valid here: {list}"),
     }
 }

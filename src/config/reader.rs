@@ -348,6 +348,13 @@ fn example(section: &str, key: &str) -> String {
         }
         "protocol" => ("\"tcp\"", ", or \"udp\", \"icmp\", \"all\", or a protocol number"),
         "ports" => ("\"443\"", ", a range such as \"1024-65535\", or \"all\""),
+        "from" if section == "[[expect]]" => {
+            ("\"web\"", ", the name of a service, or \"*\" for each of them")
+        }
+        "to" if section == "[[expect]]" => {
+            ("\"db:5432\"", ", a destination as `egret explain` takes it")
+        }
+        "is" => ("\"reachable\"", ", or \"blocked\""),
         "to" | "from" => ("\"10.0.0.0/16\"", ", or the id of a security group or prefix list"),
         "rule" => ("100", ""),
         "action" => ("\"allow\"", ", or \"deny\""),

@@ -3,6 +3,7 @@
 
 use super::apprunner::AppRunner;
 use super::diagnostic::At;
+use super::expectation::Expectation;
 use crate::vpc::{
     AclAction, Connectivity, Limits, Line, Listen, Mtu, NatGatewayState, PeeringState, RecordData,
     ServiceKind, Timeouts, TrafficMatch,
@@ -70,6 +71,8 @@ pub struct Spec {
     pub connectors: Vec<Connector>,
     /// `[[service]]`.
     pub services: Vec<Service>,
+    /// `[[expect]]`.
+    pub expectations: Vec<Expectation>,
     /// The tasks of Fargate services that are there beside those that `tasks` counts, by service: each needs an ENI.
     pub more_tasks: BTreeMap<String, BTreeSet<u16>>,
 }

@@ -1,5 +1,6 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root only.
 
+use super::configuration::configuration;
 use super::error::LabError;
 use super::explain::explain;
 pub use super::explain::{ExplainAnswer, ExplainRequest};
@@ -10,7 +11,6 @@ use super::reload::{ReloadError, Request};
 use super::shared::{Problem, Shared, refused};
 use super::top::top;
 use super::watch::{capture, trace};
-use crate::config::Overlay;
 use crate::explain::{EniRow, HolderRow, PsRow, Reload, Selection};
 use crate::flow::Instant;
 use crate::linux::clock;
@@ -45,17 +45,6 @@ pub struct LabInfo {
     /// The gateway endpoints' ids.
     #[serde(default)]
     pub gateway_endpoints: Vec<String>,
-}
-
-/// What `GET /v1/configuration` answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Configuration {
-    /// The lab file.
-    pub file: String,
-    /// Its text as it was applied.
-    pub text: String,
-    /// What the App Runner API and tasks added by hand lay over it.
-    pub overlay: Overlay,
 }
 
 /// What `POST /v1/tasks` takes: a task that must be there, or one more.
@@ -126,12 +115,6 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
         time_scale: running.lab().time_scale,
         gateway_endpoints: parts.gateway_endpoints.iter().map(|e| e.id.clone()).collect(),
     })
-}
-
-async fn configuration(State(shared): State<Shared>) -> Json<Configuration> {
-    let lab = shared.lab().await;
-    let text = lab.source().to_owned();
-    Json(Configuration { file: lab.file, text, overlay: lab.overlay })
 }
 
 /// Nobody waits for the lab while its flows are looked through.

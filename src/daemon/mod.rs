@@ -9,6 +9,7 @@ mod addresses;
 mod attach;
 mod attachment;
 pub mod client;
+pub mod configuration;
 pub mod control;
 mod earlier;
 mod error;

@@ -67,16 +67,52 @@ pub fn ask(
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Explained, AskError> {
     let destination = Destination::parse(asking.destination, asking.protocol)?;
-    match resolve(&destination, vpc_of(asking.service, snapshot), snapshot)? {
-        Resolution::Found(found) => answer(snapshot, asking, found, goes_on),
+    let resolution = resolve(&destination, vpc_of(asking.service, snapshot), snapshot)?;
+    let senders = Senders::new(snapshot, asking);
+    answer_for(snapshot, asking, &senders, resolution, Proposals::Made, goes_on)
+}
+
+/// Answers for a destination that has been looked up.
+pub(super) fn answer_for(
+    snapshot: &Snapshot,
+    asking: &Asking<'_>,
+    senders: &Senders,
+    resolution: Resolution,
+    proposals: Proposals,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Explained, AskError> {
+    let mut answer = |found| answer(snapshot, asking, senders, found, proposals, goes_on);
+    match resolution {
+        Resolution::Found(found) => answer(found),
         Resolution::NotResolved { name, why, by_lab } => {
-            let by_address = match by_lab {
-                Some(found) => Some(Box::new(answer(snapshot, asking, found, goes_on)?)),
-                None => None,
-            };
+            let by_address = by_lab.map(answer).transpose()?.map(Box::new);
             let outcome = Outcome::NotResolved(NotResolved { name, why, by_address });
             Ok(asking.explained(snapshot, snapshot.clone(), Found::nothing(), outcome))
         }
+    }
+}
+
+/// Says whether a change is proposed for what fails, which takes far longer than the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proposals {
+    Made,
+    None,
+}
+
+/// Who sends: what all questions about a service have in common.
+pub(super) struct Senders {
+    /// The configuration with a task at each attachment.
+    completed: Snapshot,
+    asked: Vec<Asked>,
+}
+
+impl Senders {
+    /// Finds where the tasks that are asked are attached.
+    pub(super) fn new(snapshot: &Snapshot, asking: &Asking<'_>) -> Self {
+        let Asking { service, tasks, addresses, pool, .. } = *asking;
+        let (completed, mut asked) = reach::attachments(snapshot, service, tasks, addresses);
+        let completed = with_a_task_each(completed, &mut asked, pool);
+        Self { completed, asked }
     }
 }
 
@@ -90,28 +126,34 @@ pub(super) fn vpc_of(service: ServiceIx, snapshot: &Snapshot) -> Option<VpcIx> {
 fn answer(
     snapshot: &Snapshot,
     asking: &Asking<'_>,
+    senders: &Senders,
     found: Found,
+    proposals: Proposals,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Explained, AskError> {
-    let Asking { service, tasks, addresses, source_port, .. } = *asking;
-    let (completed, mut asked) = reach::attachments(snapshot, service, tasks, addresses);
+    let Asking { service, addresses, source_port, .. } = *asking;
+    let Senders { completed, asked } = senders;
     if found.destinations.is_empty() {
         return Err(TargetError::NoAddress(asking.destination.to_owned()).into());
     }
     if asked.is_empty() {
         return Err(AskError::NoTask(names::service_name(snapshot, service).to_owned()));
     }
-    let completed = with_a_task_each(completed, &mut asked, asking.pool);
     let question = Question {
         service,
-        attachments: asked,
+        attachments: asked.clone(),
         gateway_addresses: addresses,
         destinations: found.destinations.clone(),
         ports: found.ports.clone(),
         source_port,
     };
-    let answer = reach::ask(&completed, &question, goes_on)?;
-    let proposal = proposal(&completed, &question, &answer, goes_on)?;
+    let ask = if found.each { reach::ask_each } else { reach::ask };
+    let answer = ask(completed, &question, goes_on)?;
+    let proposal = match proposals {
+        Proposals::Made => proposal(completed, &question, &answer, goes_on)?,
+        Proposals::None => Proposal::Unknown,
+    };
+    let completed = completed.clone();
     let explained = asking.explained(snapshot, completed, found, Outcome::Answered(answer));
     Ok(Explained { proposal, ..explained })
 }
@@ -153,6 +195,7 @@ impl Asking<'_> {
             lab: lab.clone(),
             snapshot,
             service: self.service,
+            tasks: self.tasks,
             is_running: self.addresses == Addresses::Real,
             question,
             notes: found.notes,

@@ -15,7 +15,7 @@ pub struct ClassExplanation {
     /// One packet of the class, with the verdict on all.
     #[serde(flatten)]
     pub packet: Explanation,
-    /// False for addresses of a VPC that no interface has, unless nothing else was asked.
+    /// False for addresses of a block that no interface has, unless nothing else was asked.
     pub counts: bool,
     /// The part of the packets that were asked, from 0 to 1.
     pub share: f64,

@@ -2,6 +2,7 @@
 
 use super::coverage::{addresses, joined, port_numbers, protocols};
 use super::explained::subnet_of;
+use super::layout::WIDTH;
 use super::names;
 use super::tables;
 use super::text::short;
@@ -9,9 +10,6 @@ use crate::pipeline::reach::{Class, GatewayAddress, Ports, Ranges};
 use crate::vpc::Snapshot;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-
-/// The widest that a table may be.
-pub(super) const WIDTH: usize = 100;
 
 /// The most rows of a table.
 pub(super) const MOST_ROWS: usize = 20;
@@ -30,7 +28,7 @@ struct Form {
 }
 
 /// From whole to narrow.
-const FORMS: [Form; 9] = [
+const FORMS: [Form; 11] = [
     Form { rules: true, items: 8, cell: None },
     Form { rules: true, items: 4, cell: None },
     Form { rules: true, items: 3, cell: None },
@@ -40,6 +38,8 @@ const FORMS: [Form; 9] = [
     Form { rules: false, items: 1, cell: None },
     Form { rules: false, items: 1, cell: Some(26) },
     Form { rules: false, items: 1, cell: Some(22) },
+    Form { rules: false, items: 1, cell: Some(18) },
+    Form { rules: false, items: 1, cell: Some(14) },
 ];
 
 /// One class: each column's list.
@@ -99,10 +99,16 @@ pub(super) fn tasks(tasks: &[String]) -> Vec<String> {
     if tasks.is_empty() { vec!["no task now".to_owned()] } else { tasks.to_vec() }
 }
 
-/// Writes the table: as much of it as fits, and how many classes there are beyond these.
-pub(super) fn write(w: &mut dyn Write, listings: &[Listing], beyond: usize) -> io::Result<()> {
+/// Writes the table: as much of it as fits beside an indent, and how many classes there are beyond these.
+pub(super) fn write(
+    w: &mut dyn Write,
+    listings: &[Listing],
+    indent: usize,
+    beyond: usize,
+) -> io::Result<()> {
     let columns = columns(listings);
-    let fits = |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() <= WIDTH);
+    let fits =
+        |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() + indent <= WIDTH);
     let mut drawn = FORMS.iter().map(|form| draw(&columns, listings.len(), form));
     let narrowest = || FORMS.last().map(|form| draw(&columns, listings.len(), form));
     let lines = drawn.find(fits).or_else(narrowest).unwrap_or_default();
@@ -214,6 +220,7 @@ impl Form {
     }
 }
 
+/// Cuts a text that is wider.
 pub(super) fn cut(text: &str, widest: usize) -> String {
     if text.chars().count() <= widest {
         return text.to_owned();

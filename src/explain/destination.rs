@@ -7,6 +7,9 @@ use crate::pipeline::reach::{PortRange, Ports};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
+/// The word for all public addresses outside the lab's VPCs, unless a resource or internet host has this name.
+pub(super) const INTERNET: &str = "internet";
+
 /// A destination before it is looked up in a lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Destination {
@@ -19,8 +22,10 @@ pub(super) struct Destination {
 /// Where packets go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// What a word names: an address, a label or a DNS name, or the keyword `internet`.
+    /// What a word names: an address, a label or a DNS name.
     Named(String),
+    /// The keyword `internet`. A URL has a name in its place.
+    Internet,
     /// All addresses of a block.
     Block(Ipv4Network),
 }
@@ -84,7 +89,8 @@ fn split(argument: &str) -> Result<Words<'_>, TargetError> {
     if name.is_empty() {
         return Err(TargetError::NoDestination(argument.to_owned()));
     }
-    Ok(Words { place: Place::Named(name.to_owned()), ports, protocol: after })
+    let place = if name == INTERNET { Place::Internet } else { Place::Named(name.to_owned()) };
+    Ok(Words { place, ports, protocol: after })
 }
 
 /// Reads what follows the slash behind an address: `LENGTH[:PORTS][/PROTO]`.
@@ -183,7 +189,8 @@ mod tests {
         assert_eq!(read("db:*/tcp"), named("db", these(&[tcp(1, 65_535)])));
         assert_eq!(read("10.0.1.10/icmp"), named("10.0.1.10", these(&[PortRange::Echo])));
         assert_eq!(read("db/47"), named("db", these(&[PortRange::Protocols(47, 47)])));
-        assert_eq!(read("internet:*"), named("internet", WantedPorts::These(Ports::all())));
+        let all = WantedPorts::These(Ports::all());
+        assert_eq!(read("internet:*"), Ok(Destination { place: Place::Internet, ports: all }));
     }
 
     #[test]
@@ -223,6 +230,7 @@ mod tests {
             named("db.internal", these(&[tcp(5432, 5432)]))
         );
         assert_eq!(read("redis://10.0.1.20:6380"), named("10.0.1.20", these(&[tcp(6380, 6380)])));
+        assert_eq!(read("https://internet/"), named("internet", these(&[tcp(443, 443)])));
         assert_eq!(
             error("gopher://host/x", None),
             "gopher has no port that egret knows; write gopher://host:PORT"
@@ -249,6 +257,7 @@ mod tests {
         let error = |argument| error(argument, None);
         assert_eq!(error("db:0"), "`0` is not a port; use a number from 1 to 65535");
         assert_eq!(error("db:http"), "`http` is not a port; use a number from 1 to 65535");
+        assert_eq!(error("db:+5"), "`+5` is not a port; use a number from 1 to 65535");
         assert_eq!(error("db:"), "`` is not a port; use a number from 1 to 65535");
         assert_eq!(error("db:9-7"), "`9-7` has no port in it: write 7-9");
         assert_eq!(error("db:7/icmp"), "icmp has no ports; leave `:7` out");

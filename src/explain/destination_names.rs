@@ -7,6 +7,7 @@
 //!    everywhere. A word without a dot is looked up in the search domain first, as a task's `resolv.conf` says.
 //! 3. A label means the addresses of what it names, whether or not a name leads there. Labels are the `name` of a
 //!    resource, the id of an endpoint, and the `name` of an internet host unless it has a dot.
+//!    It does not resolve if the task's own VPC has these addresses too: packets for them stay in that VPC.
 //! 4. Any other word is a DNS name that does not resolve. It is an error if neither the resolver nor the lab knows it: a
 //!    resolver knows a name that exists without an address, and every name below a private zone, where it alone decides.
 
@@ -83,6 +84,21 @@ pub enum Unresolved {
     /// The VPC's resolver answers nothing.
     #[error("the VPC has enable_dns_support = false, so its resolver does not answer")]
     DnsSupportOff,
+    /// It is the lab file's own word for something whose address, too, leads the task elsewhere.
+    #[error("it is in another VPC, and its address is one of the task's own VPC")]
+    HiddenByOwnVpc,
+}
+
+impl Unresolved {
+    /// Says what to do about it.
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::NoSuchName | Self::NoData | Self::Loop | Self::DnsSupportOff => {
+                "Use a name that resolves in the task's VPC, give it this one by a private zone, or use the address."
+            }
+            Self::HiddenByOwnVpc => "Give the two VPCs different CIDR blocks, and a connection.",
+        }
+    }
 }
 
 /// Reports a word that neither the resolver nor the lab knows.
@@ -114,6 +130,9 @@ pub fn read_name(
             Ok(Named::Label { name, meaning, note: None })
         }
         (Ok(addresses), _) => Ok(Named::Dns { name, meaning: reader.at(addresses) }),
+        (Err(_), Some(_)) if reader.is_hidden(word) => {
+            Ok(Named::NotResolved { name, why: Unresolved::HiddenByOwnVpc, by_lab: None })
+        }
         (Err(_), Some(meaning)) => {
             let note = reader.note(word, &meaning);
             Ok(Named::Label { name, meaning, note })
@@ -184,16 +203,30 @@ impl<'s> Reader<'s> {
     }
 
     fn label(self, word: &str) -> Option<Meaning> {
+        let found = self.labelled(word);
+        (!found.is_empty()).then(|| Meaning::of(&found))
+    }
+
+    /// Lists the objects that the lab file calls by a word.
+    fn labelled(self, word: &str) -> Vec<Object<'s>> {
         let parts = self.snapshot.parts();
         let named = parts.resources.iter().filter(|r| r.name == word);
         let host = parts.internet_hosts.iter().find(|h| h.name == word && !word.contains('.'));
         let interfaces = parts.resources.iter().filter(|r| endpoint_id(r) == Some(word));
-        let mut found: Vec<Object<'_>> = named.map(|r| self.resource(r)).collect();
+        let mut found: Vec<Object<'s>> = named.map(|r| self.resource(r)).collect();
         found.extend(host.map(Object::from));
         if found.is_empty() {
             found.extend(interfaces.map(|r| self.resource(r)));
         }
-        (!found.is_empty()).then(|| Meaning::of(&found))
+        found
+    }
+
+    /// Decides whether a label's objects are in other VPCs with the addresses of the task's own one, to which a packet for
+    /// such an address goes.
+    fn is_hidden(self, word: &str) -> bool {
+        let Some(vpc) = self.vpc else { return false };
+        let is_own = |address| self.snapshot.vpc(vpc).contains(address);
+        self.labelled(word).iter().all(|object| object.vpc != Some(vpc) && is_own(object.address))
     }
 
     /// Says so if no DNS name of the label's objects leads there.

@@ -3,7 +3,8 @@
 use super::names::{self, DecidedBy, Places};
 use super::nearest_miss::{self, NearestMiss};
 use super::packet::{destination_vpc, end, eni_of, leaves, packet_at, protocol_word};
-use crate::packet::Tuple;
+use crate::packet::{Protocol, Tuple};
+use crate::pipeline::reach::is_not_chosen;
 use crate::pipeline::{Component, Detail, Evidence, Outcome, Stage, Step};
 use crate::vpc::{Interface, Line, Snapshot, SubnetIx};
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,8 @@ pub struct Explanation {
     pub generation: u32,
     /// The packet as the task sends it; `None` if its destination has no address.
     pub inside: Option<Endpoints>,
-    /// The packet as it arrives; `None` where it dies before it leaves.
+    /// The packet as it arrives; `None` where it dies before it leaves, or where AWS has not chosen the address yet from which
+    /// it comes.
     pub outside: Option<Endpoints>,
     /// What happened, in one sentence.
     pub sentence: String,
@@ -86,6 +88,9 @@ impl Explanation {
     }
 }
 
+/// Stands for an address that AWS has not chosen yet.
+pub(super) const NOT_CHOSEN: &str = "<new address>";
+
 /// Names everything in the steps of the evidence.
 pub(super) fn named_steps(evidence: &Evidence, snapshot: &Snapshot) -> Vec<NamedStep> {
     (0..).zip(&evidence.steps).map(|(i, s)| step(evidence, i, s, snapshot)).collect()
@@ -94,6 +99,7 @@ pub(super) fn named_steps(evidence: &Evidence, snapshot: &Snapshot) -> Vec<Named
 /// Names everything in the evidence.
 pub(super) fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanation {
     let reason = evidence.denial.map(|d| d.reason);
+    let outside = evidence.outside.filter(|outside| !is_not_chosen(outside.src()));
     let rule = evidence.denial.map(|d| d.decided_by).or(evidence.admitted_by);
     Explanation {
         verdict: if reason.is_some() { "drop" } else { "forward" },
@@ -103,7 +109,7 @@ pub(super) fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanati
         hint: reason.map(|r| r.hint()),
         generation: evidence.generation.0,
         inside: Some(evidence.inside.tuple().into()),
-        outside: evidence.outside.map(|outside| outside.tuple().into()),
+        outside: outside.map(|outside| outside.tuple().into()),
         sentence: match reason {
             Some(reason) => reason.sentence().to_owned(),
             None => forward_sentence(evidence, snapshot),
@@ -177,7 +183,7 @@ fn forward_sentence(evidence: &Evidence, snapshot: &Snapshot) -> String {
     };
     match evidence.outside {
         Some(outside) if outside.src() != evidence.inside.src() => {
-            let source = end(outside.protocol(), outside.src(), outside.sport());
+            let source = chosen_end(outside.protocol(), outside.src(), outside.sport());
             format!("The packet reaches {destination}, which sees it come from {source}.")
         }
         _ => format!("The packet reaches {destination}."),
@@ -238,7 +244,9 @@ fn translated(before: Tuple, after: Tuple) -> String {
     let source = (before.src, before.sport) != (after.src, after.sport);
     let destination = (before.dst, before.dport) != (after.dst, after.dport);
     let change = |from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)| {
-        format!("{} -> {}", end(before.protocol, from.0, from.1), end(after.protocol, to.0, to.1))
+        let (from, to) =
+            (chosen_end(before.protocol, from.0, from.1), chosen_end(after.protocol, to.0, to.1));
+        format!("{from} -> {to}")
     };
     let source_change = change((before.src, before.sport), (after.src, after.sport));
     let destination_change = change((before.dst, before.dport), (after.dst, after.dport));
@@ -247,6 +255,15 @@ fn translated(before: Tuple, after: Tuple) -> String {
         (false, true) => format!("destination {destination_change}"),
         (true, true) => format!("source {source_change}, destination {destination_change}"),
         (false, false) => "unchanged".to_owned(),
+    }
+}
+
+/// Names an end that a NAT gives a packet, whose address AWS may still have to choose.
+fn chosen_end(protocol: Protocol, address: Ipv4Addr, port: u16) -> String {
+    let text = end(protocol, address, port);
+    match is_not_chosen(address) {
+        true => text.replacen(&address.to_string(), NOT_CHOSEN, 1),
+        false => text,
     }
 }
 

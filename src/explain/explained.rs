@@ -7,17 +7,18 @@ use super::evidence::{Explanation, explanation};
 use super::fix::{Fix, Proposal};
 use super::names::{self, Places};
 use crate::packet::{Inside, Protocol};
-use crate::pipeline::reach::{self, Answer, Class, Ports, Ranges, SetVerdict, public_unicast};
+use crate::pipeline::reach::{
+    self, Answer, Class, Ports, Ranges, SetVerdict, Tasks, public_unicast,
+};
 use crate::pipeline::{Evidence, Reason};
 use crate::vpc::path::Attachment;
 use crate::vpc::{ServiceIx, Snapshot, Task};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 /// The reason of the verdict on a name that the task's resolver does not answer.
 pub(super) const NAME_NOT_RESOLVED: &str = "name-not-resolved";
-const NAME_HINT: &str = "Use a name that resolves in the task's VPC, give it this one by a private \
-    zone, or use the address.";
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Explained {
     /// The configuration that was asked: with a task at each attachment.
     pub(super) snapshot: Snapshot,
     pub(super) service: ServiceIx,
+    /// The tasks that were asked about.
+    pub(super) tasks: Tasks,
     /// True of a running lab.
     pub(super) is_running: bool,
     pub(super) question: AskedQuestion,
@@ -188,15 +191,27 @@ impl Explained {
         }
     }
 
-    /// Names the tasks that run and are in a class.
+    /// Names the tasks that run, are asked about and are in a class, by their numbers.
     pub(super) fn tasks(&self, class: &Class) -> Vec<String> {
-        let name = names::service_name(&self.lab, self.service);
-        let there = class
-            .attachments
-            .iter()
-            .flat_map(|attachment| reach::tasks_at(&self.lab, self.service, *attachment));
-        let own = there.filter(|task| self.has_the_address(class, task));
-        own.map(|task| format!("{name}/{}", task.number)).collect()
+        self.names(self.numbers(class))
+    }
+
+    /// Lists the numbers of the tasks that run, are asked about and are in a class.
+    pub(super) fn numbers(&self, class: &Class) -> BTreeSet<u16> {
+        let at = |attachment: &Attachment| reach::tasks_at(&self.lab, self.service, *attachment);
+        let there = class.attachments.iter().flat_map(at);
+        let is_asked = |task: &Task| match self.tasks {
+            Tasks::Possible | Tasks::Running => true,
+            Tasks::One(one) => one.number == task.number,
+        };
+        let asked = there.filter(|task| is_asked(task) && self.has_the_address(class, task));
+        asked.map(|task| task.number).collect()
+    }
+
+    /// Names tasks of the service.
+    pub(super) fn names(&self, numbers: BTreeSet<u16>) -> Vec<String> {
+        let service = names::service_name(&self.lab, self.service);
+        numbers.into_iter().map(|number| format!("{service}/{number}")).collect()
     }
 
     /// Decides whether the class has the real address of a task's ENI.
@@ -253,7 +268,7 @@ impl Explained {
         let Outcome::NotResolved(NotResolved { name, why, .. }) = &self.outcome else {
             return self.nothing();
         };
-        let (reason, hint) = (Some(NAME_NOT_RESOLVED), Some(NAME_HINT));
+        let (reason, hint) = (Some(NAME_NOT_RESOLVED), Some(why.hint()));
         let sentence = format!("The task's resolver has no address for {name}: {why}.");
         Explanation { reason, hint, sentence, ..self.nothing() }
     }

@@ -8,9 +8,11 @@ mod coverage;
 mod destination;
 mod destination_names;
 mod evidence;
+mod expect;
 mod explained;
 mod findings;
 mod fix;
+mod layout;
 mod names;
 mod nearest_miss;
 mod packet;
@@ -53,6 +55,10 @@ pub use comparison::{ChangeRow, Comparison, SideOfChange, compare};
 pub use coverage::{PortSpan, Span};
 pub use destination_names::{Meaning, Named, UnknownDestination, Unresolved, read_name};
 pub use evidence::{Endpoints, Explanation, NamedStep};
+pub use expect::{
+    Failure, Subject, TestError, TestReport, Tested, github, github_errors, junit, name_errors,
+    summary, test,
+};
 pub use explained::{AskedQuestion, Explained, Now, SetExplanation};
 pub use findings::{FindingRow, counted_findings};
 pub use fix::Fix;

@@ -1,15 +1,12 @@
 //! A destination in a lab: its addresses, its ports, and what there is to say about its name.
 
-use super::destination::{Destination, Place, WantedPorts};
+use super::destination::{Destination, INTERNET, Place, WantedPorts};
 use super::destination_names::{Meaning, Named, Unresolved, read_name};
 use super::target::TargetError;
 use crate::packet::Protocol;
 use crate::pipeline::reach::{PortRange, Ports, Ranges, public_unicast};
 use crate::vpc::{Listen, Snapshot, VpcIx};
 use ipnetwork::Ipv4Network;
-
-/// The word for all public addresses outside the lab's VPCs, unless a resource or internet host has this name.
-const INTERNET: &str = "internet";
 
 /// What a destination is in a lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +28,8 @@ pub(super) enum Resolution {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) destinations: Ranges,
+    /// Tells that each address counts, even one that no interface has: a name leads to all of its addresses.
+    pub(super) each: bool,
     pub(super) ports: Ports,
     pub(super) notes: Vec<String>,
 }
@@ -39,7 +38,7 @@ impl Found {
     /// Makes a destination without any address.
     pub(super) fn nothing() -> Self {
         let (destinations, ports) = (Ranges::default(), Ports::new([]));
-        Self { destinations, ports, notes: Vec::new() }
+        Self { destinations, each: false, ports, notes: Vec::new() }
     }
 }
 
@@ -55,9 +54,10 @@ pub(super) fn resolve(
             let destinations = of_blocks([*block]);
             Ok(many(destinations, ports, &block.to_string(), Vec::new())?)
         }
-        Place::Named(word) if word == INTERNET && !is_a_name(word, snapshot) => {
-            Ok(many(internet(snapshot), ports, word, Vec::new())?)
+        Place::Internet if !is_a_name(INTERNET, snapshot) => {
+            many(internet(snapshot), ports, INTERNET, Vec::new())
         }
+        Place::Internet => named(read_name(INTERNET, vpc, snapshot)?, INTERNET, ports),
         Place::Named(word) => named(read_name(word, vpc, snapshot)?, word, ports),
     }
 }
@@ -67,7 +67,7 @@ fn named(named: Named, word: &str, ports: &WantedPorts) -> Result<Resolution, Ta
         let ports = one(ports, &meaning.listen, word)?;
         let addresses = meaning.addresses.iter().map(|address| address.to_bits());
         let destinations = Ranges::new(addresses.map(|address| (address, address)));
-        Ok(Found { destinations, ports, notes })
+        Ok(Found { destinations, each: true, ports, notes })
     };
     match named {
         Named::Address(meaning) | Named::Dns { meaning, .. } => {
@@ -88,7 +88,8 @@ fn named(named: Named, word: &str, ports: &WantedPorts) -> Result<Resolution, Ta
             many(of_blocks(networks), &ports, word, vec![note])
         }
         Named::NotResolved { name, why, by_lab } => {
-            let by_lab = by_lab.map(|meaning| found(&meaning, Vec::new())).transpose()?;
+            // Without a port there is no answer by address, and the name does not resolve all the same.
+            let by_lab = by_lab.and_then(|meaning| found(&meaning, Vec::new()).ok());
             Ok(Resolution::NotResolved { name, why, by_lab })
         }
     }
@@ -136,7 +137,8 @@ fn many(
     match ports {
         WantedPorts::Listening(_) => Err(TargetError::PortsOf(word.to_owned())),
         WantedPorts::These(ports) => {
-            Ok(Resolution::Found(Found { destinations, ports: ports.clone(), notes }))
+            let ports = ports.clone();
+            Ok(Resolution::Found(Found { destinations, each: false, ports, notes }))
         }
     }
 }

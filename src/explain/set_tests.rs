@@ -160,6 +160,29 @@ fn a_running_lab_lists_the_tasks_of_each_class() {
     insta::assert_snapshot!("running_text", text(&explained));
 }
 
+/// Another task at the same ENI is not asked about.
+#[test]
+fn only_the_task_that_is_asked_about_is_listed() {
+    let case = Case::with_tasks(case!("subnets-differ"), 3);
+    let third = *case.snapshot.tasks().find(|task| task.number == 3).unwrap();
+    let explained = case.running("web", "db:5432", Tasks::One(third));
+    assert_eq!(value(&explained)["classes"][0]["tasks"], json!(["web/3"]));
+    let shown = text(&explained);
+    assert!(shown.contains("\ncovers: subnet-a, web/3, source ports 1024-65535\n"), "{shown}");
+}
+
+#[test]
+fn many_tasks_are_listed_by_number_and_only_the_first_ones_for_people() {
+    let one = case!("subnets-differ").replace("[\"subnet-a\", \"subnet-b\"]", "[\"subnet-a\"]");
+    let explained = Case::with_tasks(&one, 12).running("web", "db:5432", Tasks::Running);
+    let all: Vec<String> = (1..=12).map(|number| format!("web/{number}")).collect();
+    assert_eq!(value(&explained)["classes"][0]["tasks"], json!(all));
+    let shown = text(&explained);
+    let covers =
+        "covers: subnet-a, web/1, web/2, web/3, web/4, … and 8 more, source ports 1024-65535\n";
+    assert!(shown.contains(covers), "{shown}");
+}
+
 #[test]
 fn a_class_without_a_task_says_so() {
     let case = Case::with_tasks(case!("subnets-differ"), 1);
@@ -213,6 +236,25 @@ fn a_label_is_its_address_and_a_name_that_does_not_resolve_is_dropped() {
     let shown = text(&name);
     assert!(shown.starts_with("DROP name-not-resolved\n"), "{shown}");
     assert!(shown.contains("\nBy address:\nFORWARD\n"), "{shown}");
+}
+
+/// One of three connections passes; the exit code must not say that all do.
+#[test]
+fn each_address_of_a_name_counts_even_if_no_interface_has_it() {
+    let zone = "[[private_zone]]\nname = \"corp\"\nvpcs = [\"vpc-0\"]\nrecords = [{ name = \"db\", \
+        type = \"A\", values = [\"10.0.3.20\", \"10.0.3.77\", \"10.0.3.99\"] }]\n";
+    let one = case!("subnets-differ").replace("[\"subnet-a\", \"subnet-b\"]", "[\"subnet-a\"]");
+    let named = one.replace("/16\"\n", "/16\"\nenable_dns_hostnames = true\n");
+    let case = Case::new(&format!("{named}{zone}"));
+    let explained = case.ask("web", "db.corp:5432");
+    assert_eq!(explained.verdict(), SetVerdict::Mixed);
+    let value = value(&explained);
+    assert_eq!(
+        classes(&value),
+        [class("drop", "no-interface", 667.0), class("forward", "-", 333.0)]
+    );
+    assert_eq!(value["notes"], json!([]));
+    assert_eq!(case.ask("web", "10.0.3.0/24:5432").verdict(), SetVerdict::Forward, "a block");
 }
 
 #[test]
@@ -339,6 +381,40 @@ fn all_packets_of_one_verdict_are_said_to_be_covered() {
     .join("\n");
     assert!(shown.contains(&covers), "{shown}");
     assert!(text(&explained).lines().all(|line| !line.starts_with("VERDICT")), "{shown}");
+}
+
+/// It gets its public address from AWS when it starts.
+#[test]
+fn a_public_address_that_is_not_chosen_yet_is_not_shown() {
+    let own = "[[service]]\nname = \"task\"\nkind = \"fargate\"\nsubnets = [\"pub-a\"]\nassign_public_ip = true\ntasks = 0\n";
+    let case = Case::new(&format!("{}{own}", case!("neighbours")));
+    let explained = case.ask("task", "example");
+    let shown = text(&explained);
+    assert!(
+        shown.contains("\narrives as: tcp <new address>:49152 -> 203.0.113.10:443\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("which sees it come from <new address>:49152."), "{shown}");
+    assert!(shown.contains(" -> <new address>:49152\n"), "{shown}");
+    assert!(!shown.contains("0.0.0.1"), "{shown}");
+    assert_eq!(value(&explained)["outside"], Value::Null);
+}
+
+#[test]
+fn no_line_is_wider_than_a_terminal() {
+    let long = case!("name-of-peer").replace("rtb-app", "rtb-0123456789abcdef0123456789");
+    let long = long.replace("app-a", "subnet-0123456789abcdef0123456789");
+    for destination in ["redis", "172.31.0.0/16:6379", "redis.abc123.use1.cache.amazonaws.com"] {
+        assert_narrow(&text(&Case::new(&long).ask("web", destination)));
+    }
+    for lab in [case!("nat-second-address"), case!("subnets-differ"), case!("reply-ports-nat")] {
+        assert_narrow(&text(&Case::new(lab).ask("web", "0.0.0.0/0:*")));
+    }
+}
+
+fn assert_narrow(shown: &str) {
+    let widest = shown.lines().max_by_key(|line| line.chars().count()).unwrap();
+    assert!(widest.chars().count() <= layout::WIDTH, "{widest}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The answer about a set of packets for people: the verdict, the classes as a table, then one packet stage by stage.
 
-use super::class_table::{self, Listing, MOST_ROWS, WIDTH};
+use super::class_table::{self, Listing, MOST_ROWS};
 use super::coverage::{counted, joined, port_numbers, protocols};
-use super::explained::{Explained, NotResolved, Outcome, evidence_of};
+use super::explained::{Explained, NAME_NOT_RESOLVED, NotResolved, Outcome, evidence_of};
+use super::layout::{WIDTH, paragraph};
 use super::names::{self, Places};
 use super::paint::{Paint, Style};
 use super::text::{headline, packet, rest, task_of};
@@ -36,7 +37,7 @@ impl Explained {
         if !is_one {
             self.verdict_on_all(w, paint)?;
             let beyond = classes.len().saturating_sub(MOST_ROWS);
-            class_table::write(w, &self.listings(), beyond)?;
+            class_table::write(w, &self.listings(), 0, beyond)?;
             writeln!(w)?;
         }
         if is_one || self.reasons().len() > 1 || self.verdict() == SetVerdict::Mixed {
@@ -51,13 +52,17 @@ impl Explained {
     }
 
     fn verdict_on_all(&self, w: &mut dyn Write, paint: Paint) -> io::Result<()> {
+        writeln!(w, "{}", paint.with(Style::Bad, &self.failing_verdict()))
+    }
+
+    /// Returns the verdict on a set of which not all packets pass, with the reason if there is one alone.
+    fn failing_verdict(&self) -> String {
         let reasons = self.reasons();
-        let text = match (self.verdict(), reasons.as_slice()) {
+        match (self.verdict(), reasons.as_slice()) {
             (SetVerdict::Forward | SetVerdict::Mixed, _) => "MIXED".to_owned(),
             (SetVerdict::Drop, [reason]) => format!("DROP {reason}"),
             (SetVerdict::Drop, _) => "DROP".to_owned(),
-        };
-        writeln!(w, "{}", paint.with(Style::Bad, &text))
+        }
     }
 
     /// Lists the reasons of the classes that count.
@@ -67,13 +72,23 @@ impl Explained {
         reasons.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
+    /// Returns the verdict on the whole set in a few words.
+    pub(super) fn verdict_in_short(&self) -> String {
+        match (&self.outcome, self.verdict()) {
+            (Outcome::NotResolved(_), _) => format!("DROP {NAME_NOT_RESOLVED}"),
+            (Outcome::Answered(_), SetVerdict::Forward) => "FORWARD".to_owned(),
+            (Outcome::Answered(_), SetVerdict::Mixed | SetVerdict::Drop) => self.failing_verdict(),
+        }
+    }
+
     fn remarks(&self, w: &mut dyn Write, paint: Paint) -> io::Result<()> {
         for note in self.notes() {
-            writeln!(w, "{} {note}", paint.with(Style::Note, "note:"))?;
+            paragraph(w, (&format!("{} ", paint.with(Style::Note, "note:")), 6), &note)?;
         }
         if let Some(now) = &self.now {
-            writeln!(w, "{} {}: {}", paint.with(Style::Bad, "now:"), now.reason, now.sentence)?;
-            writeln!(w, "     {}", now.hint)?;
+            let said = format!("{}: {}", now.reason, now.sentence);
+            paragraph(w, (&format!("{} ", paint.with(Style::Bad, "now:")), 5), &said)?;
+            paragraph(w, ("     ", 5), now.hint)?;
         }
         Ok(())
     }
@@ -101,8 +116,9 @@ impl Explained {
             parts.push("any free address".to_owned());
         }
         if self.is_running {
-            let tasks: BTreeSet<String> = classes().flat_map(|class| self.tasks(class)).collect();
-            parts.push(class_table::tasks(&Vec::from_iter(tasks)).join(", "));
+            let numbers: BTreeSet<u16> = classes().flat_map(|class| self.numbers(class)).collect();
+            let tasks = class_table::tasks(&self.names(numbers));
+            parts.push(joined(&tasks, SHOWN_RANGES));
         }
         let sources = union(classes().filter_map(|class| class.source_ports.as_ref()));
         if !sources.is_empty() {
@@ -143,9 +159,9 @@ impl Explained {
         writeln!(w, "name: {}", unresolved.name)?;
         writeln!(w, "service: {}", names::service_name(&self.snapshot, self.service))?;
         writeln!(w)?;
-        writeln!(w, "{}", explanation.sentence)?;
+        paragraph(w, ("", 0), &explanation.sentence)?;
         if let Some(hint) = explanation.hint {
-            writeln!(w, "{} {hint}", paint.with(Style::Note, "fix:"))?;
+            paragraph(w, (&format!("{} ", paint.with(Style::Note, "fix:")), 5), hint)?;
         }
         let Some(by_address) = &unresolved.by_address else { return Ok(()) };
         writeln!(w)?;

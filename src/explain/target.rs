@@ -101,7 +101,7 @@ pub enum TargetError {
         host: String,
     },
     /// Not a task number.
-    #[error("`{0}` is not a task number; tasks count from 1")]
+    #[error("`{0}` is not a task number; use a number from 1 to 65535")]
     TaskNumber(String),
 }
 
@@ -146,20 +146,20 @@ pub(super) fn ipv6(word: &str) -> Option<Ipv6Addr> {
 
 /// Reads a port.
 pub(super) fn port(word: &str) -> Result<u16, TargetError> {
-    match word.parse() {
-        Ok(0) | Err(_) => Err(TargetError::Port(word.to_owned())),
-        Ok(port) => Ok(port),
-    }
+    number(word).ok_or_else(|| TargetError::Port(word.to_owned()))
 }
 
 fn task_number(word: &str) -> Result<u16, TargetError> {
-    match word.parse() {
-        Ok(0) | Err(_) => Err(TargetError::TaskNumber(word.to_owned())),
-        Ok(number) => Ok(number),
-    }
+    number(word).ok_or_else(|| TargetError::TaskNumber(word.to_owned()))
 }
 
-/// The first address that a name has in a VPC, or outside of all.
+/// Reads a number from 1 to 65535, without a sign.
+fn number(word: &str) -> Option<u16> {
+    let is_plain = word.bytes().all(|byte| byte.is_ascii_digit());
+    word.parse().ok().filter(|number| is_plain && *number > 0)
+}
+
+/// Returns the first address that a name has in a VPC, or outside of all.
 pub(super) fn address_of(name: &str, vpc: Option<VpcIx>, snapshot: &Snapshot) -> Option<Ipv4Addr> {
     let answer = snapshot.resolve(vpc, name, RecordType::A);
     answer.records.iter().find_map(|record| match &record.data {
@@ -178,6 +178,8 @@ pub(super) fn known<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Str
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::super::testing::*;
     use super::*;
 
@@ -190,7 +192,11 @@ mod tests {
         };
         assert_eq!(task("web"), Ok((ServiceIx(0), None)));
         assert_eq!(task("web/12"), Ok((ServiceIx(0), Some(12))));
-        assert_eq!(task("web/0"), Err("`0` is not a task number; tasks count from 1".into()));
+        for word in ["0", "65536", "+1", ""] {
+            let said = format!("`{word}` is not a task number; use a number from 1 to 65535");
+            let read = TaskRef::parse(&format!("web/{word}"), &snapshot());
+            assert_eq!(read.unwrap_err().to_string(), said);
+        }
         assert_eq!(task("wbe"), Err("no service `wbe` in the lab; its services: web".into()));
     }
 }

@@ -1,10 +1,12 @@
 //! The explanation for people: the verdict first, then stage by stage in aligned columns, then how to fix it.
 
-use super::evidence::{NamedStep, destination_name, explanation};
+use super::evidence::{NOT_CHOSEN, NamedStep, destination_name, explanation};
 use super::fix::{Proposal, SECTION};
+use super::layout::{StepColumns, paragraph};
 use super::names::{self, Places};
 use super::nearest_miss::NearestMiss;
 use super::paint::{Paint, Style};
+use crate::pipeline::reach::is_not_chosen;
 use crate::pipeline::{Detail, Evidence, Outcome, Stage, Step};
 use crate::vpc::{Snapshot, Task};
 use std::io::{self, Write};
@@ -21,7 +23,7 @@ pub(super) fn rest(
     writeln!(w)?;
     steps(w, evidence, snapshot, &explanation.steps, places, paint)?;
     writeln!(w)?;
-    writeln!(w, "{}", explanation.sentence)?;
+    paragraph(w, ("", 0), &explanation.sentence)?;
     match explanation.hint {
         Some(hint) => {
             if let Some(code) = explanation.code {
@@ -60,7 +62,10 @@ pub(super) fn packet(
     if let Some(outside) =
         evidence.outside.filter(|outside| outside.tuple() != evidence.inside.tuple())
     {
-        writeln!(w, "arrives as: {outside}")?;
+        let (source, text) = (outside.src(), outside.to_string());
+        let is_shown = !is_not_chosen(source);
+        let shown = if is_shown { text } else { text.replacen(&source.to_string(), NOT_CHOSEN, 1) };
+        writeln!(w, "arrives as: {shown}")?;
     }
     match snapshot.task(evidence.inside.src()) {
         Some(task) => writeln!(w, "service: {}", sender(task)),
@@ -73,14 +78,6 @@ pub(super) fn task_of(task: &Task, snapshot: &Snapshot) -> String {
     format!("{}, task {}", names::service_name(snapshot, task.service), task.number)
 }
 
-/// A step as it is shown: mark, stage, component, and what is said about it.
-struct Line<'a> {
-    outcome: Outcome,
-    stage: &'a str,
-    component: &'a str,
-    text: String,
-}
-
 fn steps(
     w: &mut dyn Write,
     evidence: &Evidence,
@@ -89,36 +86,29 @@ fn steps(
     places: Places<'_>,
     paint: Paint,
 ) -> io::Result<()> {
-    let lines: Vec<Line<'_>> = evidence
-        .steps
-        .iter()
-        .zip(named)
-        .map(|(step, named)| Line {
-            outcome: step.outcome,
-            stage: &named.stage,
-            component: &named.component,
-            text: said(step, named, snapshot, places),
-        })
-        .collect();
-    let stage_width = lines.iter().map(|l| l.stage.len()).max().unwrap_or(0);
-    let component_width = lines.iter().map(|l| l.component.chars().count()).max().unwrap_or(0);
+    let columns = step_columns(named, 2);
     let first_reply = evidence.steps.iter().position(|s| s.stage == Stage::NetworkAclReturn);
-    for (position, line) in lines.iter().enumerate() {
+    for (position, (step, named)) in evidence.steps.iter().zip(named).enumerate() {
         if Some(position) == first_reply {
             writeln!(w, "  {}", paint.with(Style::Faint, "-- reply --"))?;
         }
-        let Line { outcome, stage, component, text } = line;
-        let (mark, style) = mark(*outcome);
-        let stage = format!("{stage:stage_width$}");
-        let component = format!("{component:component_width$}");
-        let shown = format!("{stage}  {component}  {text}");
-        writeln!(w, "  {} {}", paint.with(style, mark), shown.trim_end())?;
+        let (mark, style) = mark(step.outcome);
+        let cells = (&*paint.with(style, mark), &*named.stage, &*named.component);
+        columns.write(w, cells, &said(step, named, snapshot, places))?;
     }
     Ok(())
 }
 
-/// The rule with its place, then the detail; what another column or the end of the answer says is left out.
-fn said(step: &Step, named: &NamedStep, snapshot: &Snapshot, places: Places<'_>) -> String {
+/// Returns the columns that steps need.
+pub(super) fn step_columns(steps: &[NamedStep], margin: usize) -> StepColumns {
+    let widest = |of: fn(&NamedStep) -> &str| {
+        steps.iter().map(|step| of(step).chars().count()).max().unwrap_or(0)
+    };
+    StepColumns { margin, stage: widest(|s| &s.stage), component: widest(|s| &s.component) }
+}
+
+/// Lists the rule, its place and the detail; what another column or the end of the answer says is left out.
+fn said(step: &Step, named: &NamedStep, snapshot: &Snapshot, places: Places<'_>) -> Vec<String> {
     let rule = step.rule.map(|rule| names::decided_by(rule, snapshot));
     let place = rule.as_ref().and_then(|rule| rule.shown_place(places));
     let itself = [named.component.as_str(), &named.stage];
@@ -136,10 +126,10 @@ fn said(step: &Step, named: &NamedStep, snapshot: &Snapshot, places: Places<'_>)
         | Detail::NoSuchHost(_)
         | Detail::Exempt(_) => named.detail.clone(),
     };
-    [name, place, detail].into_iter().flatten().collect::<Vec<_>>().join("  ")
+    [name, place, detail].into_iter().flatten().collect()
 }
 
-/// The mark of an outcome by name.
+/// Returns the mark of an outcome by its name.
 pub(super) fn mark_of(outcome: &str) -> (&'static str, Style) {
     let all = [Outcome::Pass, Outcome::Skip, Outcome::Translate, Outcome::Deliver, Outcome::Drop];
     all.into_iter().find(|one| one.name() == outcome).map_or(("?", Style::Note), mark)
@@ -156,12 +146,13 @@ fn mark(outcome: Outcome) -> (&'static str, Style) {
 }
 
 fn nearest_miss(w: &mut dyn Write, miss: &NearestMiss, places: Places<'_>) -> io::Result<()> {
+    let heading = ("nearest miss: ", 14);
     match miss.line {
         Some(line) => {
             let (rule, place) = (short(&miss.rule), places(line));
-            writeln!(w, "nearest miss: {rule} ({place}) {}", miss.text)
+            paragraph(w, heading, &format!("{rule} ({place}) {}", miss.text))
         }
-        None => writeln!(w, "nearest miss: {} {}", miss.rule, miss.text),
+        None => paragraph(w, heading, &format!("{} {}", miss.rule, miss.text)),
     }
 }
 
@@ -177,10 +168,11 @@ fn way_out(
     places: Places<'_>,
     paint: Paint,
 ) -> io::Result<()> {
-    writeln!(w, "{} {hint}", paint.with(Style::Note, "fix:"))?;
+    paragraph(w, (&format!("{} ", paint.with(Style::Note, "fix:")), 5), hint)?;
+    let below = ("     ", 5);
     let fix = match proposal {
         Proposal::Change(fix) => fix,
-        Proposal::Nothing(why) => return writeln!(w, "     {why}"),
+        Proposal::Nothing(why) => return paragraph(w, below, why),
         Proposal::Unknown => return Ok(()),
     };
     match fix.action.as_str() {
@@ -191,7 +183,9 @@ fn way_out(
         writeln!(w, "     {}", paint.with(Style::Note, line))?;
     }
     match fix.next {
-        Some(reason) => writeln!(w, "     with it, the next gate drops them: {reason}"),
+        Some(reason) => {
+            paragraph(w, below, &format!("with it, the next gate drops them: {reason}"))
+        }
         None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use super::evidence::{Endpoints, NamedStep, named_steps};
 use super::names;
 use super::packet::end;
 use super::paint::{Paint, Style};
-use super::text::mark_of;
+use super::text::{mark_of, step_columns};
 use crate::flow::Side;
 use crate::packet::{Inside, Outside};
 use crate::pipeline::watch::{FlowSeen, PacketSeen, Record, Seen};
@@ -296,10 +296,7 @@ impl TraceText {
     }
 
     fn steps(&self, w: &mut dyn Write, row: &TraceRow) -> io::Result<()> {
-        let wide = |of: fn(&NamedStep) -> &str| {
-            row.steps.iter().map(|step| of(step).chars().count()).max().unwrap_or(0)
-        };
-        let (stage, component) = (wide(|s| &s.stage), wide(|s| &s.component));
+        let columns = step_columns(&row.steps, 4);
         for step in &row.steps {
             let (mark, style) = mark_of(&step.outcome);
             let named = step.rule.clone();
@@ -307,13 +304,8 @@ impl TraceText {
             let line = step.line.map(|line| format!("(line {line})"));
             let rule = [news, line].into_iter().flatten().reduce(|rule, line| rule + " " + &line);
             let said: Vec<String> = [rule, step.detail.clone()].into_iter().flatten().collect();
-            let text = format!(
-                "{:stage$}  {:component$}  {}",
-                step.stage,
-                step.component,
-                said.join("  ")
-            );
-            writeln!(w, "    {} {}", self.paint.with(style, mark), text.trim_end())?;
+            let mark = self.paint.with(style, mark);
+            columns.write(w, (&mark, &step.stage, &step.component), &said)?;
         }
         Ok(())
     }

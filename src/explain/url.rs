@@ -58,10 +58,30 @@ pub(super) fn parse(text: &str) -> Result<(String, u16), TargetError> {
     }
 }
 
-/// Removes the user and the password from a URL, which no output shows.
+/// Removes the user and the password from a URL, which no output shows. What stands where a port would be and is none may
+/// be a password with a slash in it, so it is removed with all that is before the last `@`.
 pub(super) fn without_user(text: &str) -> String {
-    match (text.split_once("://"), text.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
-        (Some(_), None) | (None, _) => text.to_owned(),
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    let has_password = port.bytes().any(|byte| !byte.is_ascii_digit());
+    let user = if has_password { rest.rfind('@') } else { authority.rfind('@') };
+    let shown = user.and_then(|at| rest.get(at + 1..)).unwrap_or(rest);
+    format!("{scheme}://{shown}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_of_a_url_is_not_shown_and_its_path_is() {
+        let shown = |text| without_user(text);
+        assert_eq!(shown("postgres://user:p@ss@db/shop"), "postgres://db/shop");
+        assert_eq!(shown("postgres://user:p/ss@db/shop"), "postgres://db/shop");
+        assert_eq!(shown("postgres://user:secret@db:5432/shop"), "postgres://db:5432/shop");
+        assert_eq!(shown("https://api.example/users/@me"), "https://api.example/users/@me");
+        assert_eq!(shown("https://u@api.example?to=a@b"), "https://api.example?to=a@b");
+        assert_eq!(shown("db@corp:443"), "db@corp:443");
     }
 }

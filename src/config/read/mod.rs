@@ -4,6 +4,7 @@
 mod apprunner;
 mod dns;
 mod endpoints;
+mod expect;
 mod routing;
 mod rules;
 mod services;
@@ -11,12 +12,13 @@ mod settings;
 mod vpcs;
 
 use super::diagnostic::Span;
+use super::expectation::Expectation;
 use super::reader::{Reader, Section};
 use super::spec::Spec;
 use std::collections::BTreeMap;
 use toml::de::DeTable;
 
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 28] = [
     "lab",
     "region",
     "device",
@@ -41,6 +43,7 @@ const KEYS: [&str; 27] = [
     "private_zone",
     "vpc_connector",
     "service",
+    "expect",
     "apprunner",
     "limits",
     "timeouts",
@@ -144,11 +147,24 @@ pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
             services::connector,
         ),
         services: Vec::new(),
+        expectations: expectations(&root),
         more_tasks: BTreeMap::new(),
     };
     let read = each(&root, "service", "[[service]]", &services::SERVICE, services::service);
     services::add(&mut spec, read);
     spec
+}
+
+/// Reads the expectations of a file, and nothing else of it.
+pub(super) fn only_expectations<'a>(
+    reader: &'a Reader<'a>,
+    root: &'a DeTable<'a>,
+) -> Vec<Expectation> {
+    expectations(&reader.section("the lab file", root, Span::default(), &KEYS))
+}
+
+fn expectations(root: &Section<'_>) -> Vec<Expectation> {
+    each(root, "expect", expect::NAME, &expect::EXPECT, expect::expect)
 }
 
 fn each<'a, T>(

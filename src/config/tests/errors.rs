@@ -14,7 +14,7 @@ macro_rules! mistakes {
 mod routing;
 
 #[track_caller]
-fn check(rule: &str, text: &str, addition: &str) {
+pub(super) fn check(rule: &str, text: &str, addition: &str) {
     let errors = errors(&based(addition));
     let found: Vec<_> = errors.iter().map(|e| (e.rule, e.text.as_str())).collect();
     assert_eq!(found, [(rule, text)], "\n{errors}");

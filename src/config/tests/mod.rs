@@ -3,6 +3,7 @@
 mod apprunner;
 mod dns;
 mod errors;
+mod expectations;
 mod kinds;
 mod lints;
 mod lints_of_paths;

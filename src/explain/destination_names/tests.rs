@@ -309,3 +309,27 @@ fn an_unknown_word_is_an_error_with_the_names_that_there_are() {
         );
     }
 }
+
+/// A packet for the address stays in the task's own VPC, where another resource has it.
+#[test]
+fn a_label_whose_address_is_one_of_the_tasks_own_vpc_leads_nowhere() {
+    let equal =
+        LAB.replace("172.31.0.0/16", "10.0.0.0/16").replace("172.31.16.0/20", "10.0.0.0/22");
+    let equal = equal.replace("172.31.16.10", "10.0.1.10");
+    let hidden = |vpc| not_resolved_of(&read(&equal, "redis", vpc).unwrap());
+    assert_eq!(hidden(APP), Some(Unresolved::HiddenByOwnVpc));
+    assert_eq!((hidden(PEER), hidden(None)), (None, None));
+    let db = read(&equal, "db", PEER).unwrap();
+    assert_eq!(not_resolved_of(&db), Some(Unresolved::HiddenByOwnVpc));
+    assert_ne!(Unresolved::HiddenByOwnVpc.hint(), Unresolved::NoSuchName.hint());
+}
+
+fn not_resolved_of(named: &Named) -> Option<Unresolved> {
+    match named {
+        Named::NotResolved { why, .. } => Some(*why),
+        Named::Address(_)
+        | Named::Label { .. }
+        | Named::GatewayEndpoint { .. }
+        | Named::Dns { .. } => None,
+    }
+}

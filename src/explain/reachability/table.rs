@@ -1,6 +1,7 @@
 //! Tables of lists that fit the width of a terminal: the widest columns show the beginnings of their lists.
 
-use super::super::class_table::{WIDTH, cut};
+use super::super::class_table::cut;
+use super::super::layout::WIDTH;
 use super::super::tables;
 use std::io::{self, Write};
 

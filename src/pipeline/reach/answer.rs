@@ -51,7 +51,7 @@ pub struct Class {
     /// The rule that admits the packets, if they reach their destinations.
     pub admitted_by: Option<RuleRef>,
     /// True if the class counts in the verdict. Addresses of a VPC that no interface has do not, nor those that AWS keeps in
-    /// each subnet, unless nothing else was asked.
+    /// each subnet, unless nothing else was asked, or each address counts ([`ask_each`](super::ask_each)).
     pub counts: bool,
     /// The attachments of the tasks.
     pub attachments: Vec<Attachment>,

@@ -18,6 +18,15 @@ use crate::pipeline::Reason;
 use crate::vpc::path::DeadEnd;
 use crate::vpc::{NatGatewayIx, Snapshot};
 
+/// The destinations that count in a verdict.
+#[derive(Clone, Copy)]
+enum Counted {
+    /// Those that an interface has; all, if it has none.
+    Owned,
+    /// All.
+    Each,
+}
+
 /// Answers a question about a set of packets. Nothing is sent, and no port is taken.
 ///
 /// `goes_on` is asked before each packet that is judged, and often enough in between that a caller who wants no answer waits
@@ -30,7 +39,57 @@ pub fn ask(
     question: &Question,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Answer, Interrupted> {
-    let mut search = Search {
+    answer(snapshot, question, Counted::Owned, goes_on)
+}
+
+/// Answers as [`ask`] does, but every destination counts, even one that no interface has: a task that takes any of the
+/// addresses of a name may take that one.
+///
+/// # Errors
+/// [`Interrupted`] once `goes_on` is false.
+pub fn ask_each(
+    snapshot: &Snapshot,
+    question: &Question,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Answer, Interrupted> {
+    answer(snapshot, question, Counted::Each, goes_on)
+}
+
+fn answer(
+    snapshot: &Snapshot,
+    question: &Question,
+    counted: Counted,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Answer, Interrupted> {
+    let mut search = search(snapshot, question, goes_on);
+    let of = |asked: &_| Origin::new(snapshot, question, *asked);
+    let origins: Vec<Origin> = question.attachments.iter().map(of).collect();
+    let routes = cuts::routes(snapshot);
+    let all: Vec<(Coarse, Destinations)> = origins
+        .iter()
+        .map(|origin| reach(&mut search, question, origin, &routes))
+        .collect::<Result<_, _>>()?;
+    let counting = match counted {
+        Counted::Owned => owned(question, all.iter().map(|(_, destinations)| destinations)),
+        Counted::Each => question.destinations.clone(),
+    };
+    for ((number, origin), (coarse, destinations)) in (0u32..).zip(&origins).zip(&all) {
+        Cutting::new(&mut search, (number, origin), coarse, &counting).cut(destinations)?;
+    }
+    let Search { mut cells, walks: Walks { judge, count, mut caller }, egress, .. } = search;
+    cells.split(|number| egress.admitted(number), &mut caller)?;
+    let merged = cells.merge(&mut caller)?.to_vec();
+    let classes = Classes::new(snapshot, question, &origins, &judge, &cells, counting.count());
+    classes.answer(merged, count, &mut caller)
+}
+
+/// Begins a search.
+fn search<'a>(
+    snapshot: &'a Snapshot,
+    question: &Question,
+    goes_on: &'a mut dyn FnMut() -> bool,
+) -> Search<'a> {
+    Search {
         snapshot,
         sameness: Sameness::new(snapshot),
         walks: Walks::new(snapshot, goes_on),
@@ -42,23 +101,7 @@ pub fn ask(
         at_gates: HashMap::default(),
         gate_numbers: HashMap::default(),
         paths: HashMap::default(),
-    };
-    let of = |asked: &_| Origin::new(snapshot, question, *asked);
-    let origins: Vec<Origin> = question.attachments.iter().map(of).collect();
-    let routes = cuts::routes(snapshot);
-    let all: Vec<(Coarse, Destinations)> = origins
-        .iter()
-        .map(|origin| reach(&mut search, question, origin, &routes))
-        .collect::<Result<_, _>>()?;
-    let counting = counting(question, all.iter().map(|(_, destinations)| destinations));
-    for ((number, origin), (coarse, destinations)) in (0u32..).zip(&origins).zip(&all) {
-        Cutting::new(&mut search, (number, origin), coarse, &counting).cut(destinations)?;
     }
-    let Search { mut cells, walks: Walks { judge, count, mut caller }, egress, .. } = search;
-    cells.split(|number| egress.admitted(number), &mut caller)?;
-    let merged = cells.merge(&mut caller)?.to_vec();
-    let classes = Classes::new(snapshot, question, &origins, &judge, &cells, counting.count());
-    classes.answer(merged, count, &mut caller)
 }
 
 /// Groups the destinations as one origin reaches them.
@@ -99,9 +142,8 @@ fn coarse(snapshot: &Snapshot, question: &Question, origin: &Origin, routes: &[u
     }
 }
 
-/// Returns the destinations that count: those that an interface has as one of the origins reaches them. If there are none,
-/// all do.
-fn counting<'d>(question: &Question, origins: impl Iterator<Item = &'d Destinations>) -> Ranges {
+/// Returns the destinations that an interface has as one of the origins reaches them; all, if there are none.
+fn owned<'d>(question: &Question, origins: impl Iterator<Item = &'d Destinations>) -> Ranges {
     let owned = origins.flat_map(|destinations| {
         let groups = destinations.groups.iter();
         groups.filter(|group| is_owned(destinations, &group.entry))

@@ -76,6 +76,12 @@ pub fn tasks_at(snapshot: &Snapshot, service: ServiceIx, attachment: Attachment)
     there
 }
 
+/// Decides whether an address stands for one that AWS has not chosen yet, as that of a further task: an address of 0.0.0.0/8
+/// is no interface's own.
+pub fn is_not_chosen(address: Ipv4Addr) -> bool {
+    address.octets()[0] == 0
+}
+
 struct Asking<'a> {
     snapshot: &'a Snapshot,
     service: ServiceIx,

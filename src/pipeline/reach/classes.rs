@@ -197,7 +197,7 @@ impl<'c, 'a> Classes<'c, 'a> {
         }
     }
 
-    /// Every attachment counts the same, and so does every address that its ENI may have, and every destination that counts.
+    /// Returns the share of a cell's attachments, addresses and destinations: each counts the same.
     fn share_of_origins(&self, cell: &Cell) -> Share {
         let part = |(number, ranges): &(u32, Ranges)| {
             let all =
@@ -216,7 +216,7 @@ impl<'c, 'a> Classes<'c, 'a> {
         Share::ALL.times(part, whole).times(destinations.into(), of.into())
     }
 
-    /// Every position of the gateway counts the same, and so does every address that it may have there.
+    /// Returns the share of a cell's NAT gateway addresses: each position counts the same, and so does each address there.
     fn share_of_gateway(&self, cell: &Cell) -> (u128, u128) {
         let side = self.side(cell, GATEWAY_ADDRESSES);
         let Some((kind, _)) = side.first() else { return (1, 1) };

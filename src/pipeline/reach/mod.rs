@@ -37,8 +37,8 @@ mod senders;
 mod stretch;
 
 pub use answer::{Answer, Class, GatewayAddress, Interrupted, SetVerdict, Share};
-pub use ask::ask;
-pub use attachments::{Addresses, Asked, Tasks, attachments, tasks_at};
+pub use ask::{ask, ask_each};
+pub use attachments::{Addresses, Asked, Tasks, attachments, is_not_chosen, tasks_at};
 pub use counterparts::{Answered, At};
 pub use cuts::public_unicast;
 pub use difference::{

@@ -1,0 +1,52 @@
+//! How long 10,000 expectations take: of as many different questions, and of a few.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a bench")]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use egret::config::Lab;
+use egret::config::expectations::Expectations;
+use egret::explain::{Subject, test};
+use egret::pipeline::reach::Addresses;
+use egret::vpc::Generation;
+use std::fmt::Write as _;
+use std::hint::black_box;
+
+const LAB: &str = include_str!("../examples/three-az.toml");
+const SERVICES: [&str; 5] = ["web", "api", "trap", "isolated", "public"];
+const DESTINATIONS: [&str; 5] = ["10.0.48.10", "cache", "example", "203.0.113.77", "internet"];
+
+/// Makes 10,000 expectations of each service and destination, with so many different ports.
+fn expectations(ports: usize) -> Expectations {
+    let mut text = String::new();
+    for at in 0..10_000 {
+        let (from, to) = (SERVICES[at % 5], DESTINATIONS[at / 5 % 5]);
+        let port = 1 + at / 25 % ports;
+        writeln!(text, "[[expect]]\nfrom = \"{from}\"\nto = \"{to}:{port}\"\nis = \"blocked\"")
+            .unwrap();
+    }
+    Expectations::parse("expectations.toml", &text).unwrap()
+}
+
+fn bench(criterion: &mut Criterion, name: &str, ports: usize) {
+    let expectations = expectations(ports);
+    criterion.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            let lab = Lab::parse("lab.toml", black_box(LAB)).unwrap();
+            let snapshot = &lab.lower(Generation(1));
+            let subject = Subject { snapshot, addresses: Addresses::Open, pool: lab.task_cidr };
+            test(&subject, &expectations, &mut |_| true).unwrap().len()
+        });
+    });
+}
+
+fn benches(criterion: &mut Criterion) {
+    bench(criterion, "expect/10000/all-different", 400);
+    bench(criterion, "expect/10000/250-different", 10);
+}
+
+criterion_group! {
+    name = expect;
+    config = Criterion::default().sample_size(10);
+    targets = benches
+}
+criterion_main!(expect);

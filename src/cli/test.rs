@@ -1,0 +1,314 @@
+//! `egret test`: do services reach all that they must, and nothing that they must not?
+
+use super::CliError;
+use super::error::NO;
+use super::import::{self, ImportArgs};
+use super::output::{self, ColorChoice};
+use super::progress::PATIENCE;
+use super::progress::Progress;
+use super::runtime::runtime;
+use crate::config::expectations::Expectations;
+use crate::config::import::{Imported, Origin};
+use crate::config::{Diagnostics, Lab, lab_name};
+use crate::daemon::Client;
+use crate::daemon::configuration::Configuration;
+use crate::explain::{self, Places, Subject, TestError, TestReport, Tested};
+use crate::pipeline::reach::Addresses;
+use crate::vpc::{Generation, Line, Snapshot};
+use ipnetwork::Ipv4Network;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "FILE is a lab file with [[expect]] sections, tested against itself; or, with --config, --from
+or --lab, any file that has them, tested against that lab:
+
+  [[expect]]
+  from = \"web\"               a service, a list, or \"*\" for each
+  to = \"orders-db\"           as DEST of `egret explain`, or a list
+  is = \"reachable\"           or \"blocked\": of all packets, so that a mixed verdict fails both
+  by = \"sg-ingress-implicit-deny\"   the drop reason, or the id of the group, ACL or table that decides
+  via = \"nat-a\"              a gateway, endpoint or peering connection on the path
+  seen_as = \"198.51.100.7\"   the source address that the destination sees, or its block
+  protocol = \"udp\"           instead of /PROTO in `to`
+  note = \"why\"               is shown if it fails
+
+`by`, `via`, `seen_as`, `protocol` and `note` may be left out. A name that means nothing is an error.
+Needs no root without --lab, and starts nothing. Ctrl-C ends it.
+
+Exit codes:
+  0  all expectations hold
+  1  some fail
+  2  an error in a file or in a name, no expectations at all, or a usage error
+
+Examples:
+  egret test lab.toml
+  egret test lab.toml --github --junit egret.xml         in CI
+  egret test expectations.toml --from examples/vpc       see `egret import`
+  egret test expectations.toml --config lab.toml --json
+  sudo egret test --lab shop                             the running lab, by its own expectations"
+)]
+pub struct TestArgs {
+    /// Files with [[expect]] sections; without one, those of the lab
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The lab file that the expectations are about
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What `egret import` reads, as the lab that the expectations are about
+    #[arg(id = "source", long = "from", value_name = "SOURCE", conflicts_with = "config")]
+    pub from: Option<PathBuf>,
+    #[command(flatten)]
+    import: ImportArgs,
+    /// The running lab that the expectations are about
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = lab_name,
+        conflicts_with_all = ["config", "source"]
+    )]
+    pub lab: Option<String>,
+    /// As JSON, with stable keys
+    #[arg(long)]
+    pub json: bool,
+    /// Write JUnit XML here, too
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write GitHub's annotations, too: each failure and each error at its file and line
+    #[arg(long, conflicts_with = "json")]
+    pub github: bool,
+}
+
+/// A lab that expectations are about.
+struct Asked {
+    lab: Lab,
+    snapshot: Snapshot,
+    addresses: Addresses,
+    /// The source that the lab is made from.
+    imported: Option<Box<Imported>>,
+}
+
+/// What came of the expectations of one file.
+struct Suite<'a> {
+    asked: &'a Asked,
+    tested: Vec<Tested<'a>>,
+}
+
+/// Tests expectations: 0 if all hold, 1 if some fail.
+pub(super) fn run(args: &TestArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+    let outcome = test(args, color);
+    if let Err(CliError::Config(errors) | CliError::Expectations(errors)) = &outcome
+        && args.github
+    {
+        output::out(|w| explain::github_errors(w, errors))?;
+    }
+    outcome
+}
+
+fn test(args: &TestArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+    if args.from.is_none() {
+        args.import.without_source()?;
+    }
+    let asked = match Asked::of_arguments(args, color)? {
+        Some(one) => vec![one],
+        None => args.files.iter().map(|file| Asked::of_file(file)).collect::<Result<_, _>>()?,
+    };
+    let expectations = expectations(args, &asked)?;
+    let all = asked.iter().cycle().zip(&expectations);
+    let suites = tested(all.collect())?;
+    if let Some(file) = &args.junit {
+        write_junit(file, &suites)?;
+    }
+    report(args, &suites, color)?;
+    let holds = suites.iter().flat_map(|suite| &suite.tested).all(Tested::holds);
+    Ok(ExitCode::from(if holds { 0 } else { NO }))
+}
+
+impl Asked {
+    /// Loads the lab that the arguments name; `None` if each file is a lab of its own.
+    fn of_arguments(args: &TestArgs, color: ColorChoice) -> Result<Option<Self>, CliError> {
+        Ok(Some(match (&args.config, &args.from, &args.lab) {
+            (Some(file), ..) => Self::of_file(file)?,
+            (None, Some(source), _) => Self::of_source(args, source, color)?,
+            (None, None, Some(name)) => Self::running(name)?,
+            (None, None, None) => return Ok(None),
+        }))
+    }
+
+    fn of_file(file: &Path) -> Result<Self, CliError> {
+        let lab = Lab::load(file).map_err(CliError::Config)?;
+        if lab.spec.services.is_empty() {
+            return Err(CliError::Usage(format!(
+                "{} has no service to test: give the lab with --config FILE, --from SOURCE or --lab NAME",
+                lab.file
+            )));
+        }
+        Ok(Self::offline(lab, None))
+    }
+
+    fn of_source(args: &TestArgs, source: &Path, color: ColorChoice) -> Result<Self, CliError> {
+        let order = args.import.order(source, None);
+        let imported = import::from(&order, color)?;
+        import::note_findings(&order, &imported);
+        Ok(Self::offline(imported.lab.clone(), Some(Box::new(imported))))
+    }
+
+    fn offline(lab: Lab, imported: Option<Box<Imported>>) -> Self {
+        let snapshot = lab.lower(Generation::default());
+        Self { lab, snapshot, addresses: Addresses::Open, imported }
+    }
+
+    fn running(name: &str) -> Result<Self, CliError> {
+        let client = Client::new(name);
+        let answer = runtime()?.block_on(client.get::<Configuration>("/v1/configuration"));
+        let (lab, snapshot) = answer?.lab().map_err(CliError::Config)?;
+        Ok(Self { lab, snapshot, addresses: Addresses::Real, imported: None })
+    }
+
+    /// Names a line of the lab file, or its place in the source.
+    fn place(&self, line: Line) -> String {
+        let origin = self.imported.as_ref().and_then(|imported| imported.place(line));
+        origin.map_or_else(|| format!("{}:{line}", self.lab.file), Origin::to_string)
+    }
+
+    fn pool(&self) -> Ipv4Network {
+        self.lab.task_cidr
+    }
+}
+
+impl Suite<'_> {
+    /// Names lines of the lab file.
+    fn places(&self) -> Box<dyn Fn(Line) -> String + '_> {
+        Box::new(|line| self.asked.place(line))
+    }
+}
+
+/// Reads the expectations of each file, or those of the lab. All errors are reported at once.
+fn expectations(args: &TestArgs, asked: &[Asked]) -> Result<Vec<Expectations>, CliError> {
+    let is_of_another = args.config.is_some() || args.from.is_some() || args.lab.is_some();
+    let found = if is_of_another && !args.files.is_empty() {
+        load(&args.files)?
+    } else {
+        asked.iter().map(|asked| Expectations::of_lab(&asked.lab)).collect()
+    };
+    if found.is_empty() {
+        let message = "give a file with [[expect]] sections, such as `egret test lab.toml`";
+        return Err(CliError::Usage(message.to_owned()));
+    }
+    match found.iter().find(|expectations| expectations.list.is_empty()) {
+        Some(empty) => Err(CliError::Usage(format!(
+            "{} has no [[expect]] section, so that nothing is tested; `egret test --help` shows one",
+            empty.file()
+        ))),
+        None => Ok(found),
+    }
+}
+
+fn load(files: &[PathBuf]) -> Result<Vec<Expectations>, CliError> {
+    let mut errors = Vec::new();
+    let mut found = Vec::new();
+    for file in files {
+        match Expectations::load(file) {
+            Ok(expectations) => found.push(expectations),
+            Err(more) => errors.extend(more.0),
+        }
+    }
+    if errors.is_empty() { Ok(found) } else { Err(CliError::Expectations(Diagnostics(errors))) }
+}
+
+/// Tests the expectations of each file. All names that mean nothing are reported at once.
+fn tested<'a>(all: Vec<(&'a Asked, &'a Expectations)>) -> Result<Vec<Suite<'a>>, CliError> {
+    let mut progress = Patience::new(all.iter().map(|(_, of)| of.list.len()).sum());
+    let mut suites = Vec::new();
+    let mut errors = Vec::new();
+    for (asked, expectations) in all {
+        let Asked { snapshot, addresses, .. } = asked;
+        let subject = Subject { snapshot, addresses: *addresses, pool: asked.pool() };
+        match explain::test(&subject, expectations, &mut |done| progress.go_on(done)) {
+            Ok(tested) => suites.push(Suite { asked, tested }),
+            Err(TestError::Names(faults)) => errors.extend(faults.0),
+            Err(TestError::Ask(error)) => return Err(error.into()),
+        }
+        progress.before += expectations.list.len();
+    }
+    if errors.is_empty() { Ok(suites) } else { Err(CliError::Expectations(Diagnostics(errors))) }
+}
+
+/// Says how far the test is, once it takes long.
+struct Patience {
+    begin: Instant,
+    said: Option<(Progress, Instant)>,
+    /// The number of expectations of the files before.
+    before: usize,
+    all: usize,
+}
+
+impl Patience {
+    fn new(all: usize) -> Self {
+        Self { begin: Instant::now(), said: None, before: 0, all }
+    }
+
+    /// Takes note of the number of tested expectations of a file. Nothing but a signal ends the test.
+    fn go_on(&mut self, done: usize) -> bool {
+        let last = self.said.as_ref().map_or(self.begin, |(_, last)| *last);
+        if last.elapsed() > PATIENCE {
+            let progress = self.said.take().map_or_else(Progress::new, |(progress, _)| progress);
+            let (done, all) = (self.before + done, self.all);
+            progress.say(&format!("tested {done} of {all} expectations; Ctrl-C ends it"));
+            self.said = Some((progress, Instant::now()));
+        }
+        true
+    }
+}
+
+/// Prints what came of them, in the form that is asked for.
+fn report(args: &TestArgs, suites: &[Suite<'_>], color: ColorChoice) -> Result<(), CliError> {
+    Ok(output::out(|w| {
+        if args.json {
+            serde_json::to_writer_pretty(&mut *w, &for_programs(suites))?;
+            return writeln!(w);
+        }
+        text(w, suites, color.on_stdout())?;
+        let all = || suites.iter().flat_map(|suite| &suite.tested);
+        let held = all().filter(|tested| tested.holds()).count();
+        writeln!(w, "{}", explain::summary(held, all().count() - held))?;
+        if args.github { annotations(w, suites) } else { Ok(()) }
+    })?)
+}
+
+fn for_programs(suites: &[Suite<'_>]) -> TestReport {
+    let mut report = TestReport::default();
+    for Suite { asked, tested } in suites {
+        let place = |line| asked.place(line);
+        report.add(tested, asked.imported.is_some().then_some(&place as Places<'_>));
+    }
+    report
+}
+
+fn text(w: &mut dyn Write, suites: &[Suite<'_>], color: bool) -> io::Result<()> {
+    for Suite { asked, tested } in suites {
+        tested.iter().try_for_each(|tested| tested.text(w, &|line| asked.place(line), color))?;
+    }
+    Ok(())
+}
+
+fn annotations(w: &mut dyn Write, suites: &[Suite<'_>]) -> io::Result<()> {
+    let write = |Suite { asked, tested }: &Suite<'_>, w: &mut dyn Write| {
+        explain::github(w, tested, &|line| asked.place(line))
+    };
+    suites.iter().try_for_each(|suite| write(suite, w))
+}
+
+fn write_junit(file: &Path, suites: &[Suite<'_>]) -> Result<(), CliError> {
+    let places: Vec<_> = suites.iter().map(Suite::places).collect();
+    let all: Vec<(&[Tested<'_>], Places<'_>)> =
+        suites.iter().zip(&places).map(|(suite, place)| (&*suite.tested, &**place)).collect();
+    let mut xml = Vec::new();
+    explain::junit(&mut xml, &all)?;
+    std::fs::write(file, xml)
+        .map_err(|error| CliError::Usage(format!("cannot write {}: {error}", file.display())))
+}

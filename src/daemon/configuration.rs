@@ -1,0 +1,74 @@
+//! The configuration of a running lab, from which a client makes the same lab.
+
+use super::running::Running;
+use super::shared::Shared;
+use crate::config::plan::Plan;
+use crate::config::{Diagnostics, Lab, Overlay};
+use crate::vpc::{Generation, Snapshot, Task};
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+
+/// What `GET /v1/configuration` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Configuration {
+    /// The lab file.
+    pub file: String,
+    /// Its text as it was applied.
+    pub text: String,
+    /// What the App Runner API and tasks added by hand lay over it.
+    pub overlay: Overlay,
+    /// The addresses and ids that egret chose.
+    plan: Plan,
+    tasks: Vec<RunningTask>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct RunningTask {
+    service: String,
+    number: u16,
+    address: Ipv4Addr,
+}
+
+/// Answers `GET /v1/configuration`.
+pub(super) async fn configuration(State(shared): State<Shared>) -> Json<Configuration> {
+    Json(Configuration::new(&*shared.running.lock().await))
+}
+
+impl Configuration {
+    fn new(running: &Running) -> Self {
+        let lab = running.lab();
+        let task = |attachment: &super::attachment::Attachment| RunningTask {
+            service: attachment.service.clone(),
+            number: attachment.task.number,
+            address: attachment.task.address,
+        };
+        Self {
+            file: lab.file.clone(),
+            text: lab.source().to_owned(),
+            overlay: lab.overlay.clone(),
+            plan: lab.plan.clone(),
+            tasks: running.tasks.values().map(task).collect(),
+        }
+    }
+
+    /// Makes the lab, and its configuration with the tasks that run.
+    ///
+    /// # Errors
+    /// What this version of egret does not take of what the lab's version does.
+    pub fn lab(self) -> Result<(Lab, Snapshot), Diagnostics> {
+        let lab = Lab::parse_with(Some(&self.plan), &self.file, &self.text, self.overlay)?;
+        let snapshot = lab.lower(Generation::default());
+        let services = &snapshot.parts().services;
+        let task = |task: &RunningTask| {
+            let service = services.iter().position(|service| service.name == task.service)?.into();
+            let (number, address) = (task.number, task.address);
+            let eni = snapshot.choose_eni(service, number);
+            Some(Task { service, number, address, eni })
+        };
+        let tasks: Vec<Task> = self.tasks.iter().filter_map(task).collect();
+        let snapshot = snapshot.with_tasks(tasks);
+        Ok((lab, snapshot))
+    }
+}

@@ -1,0 +1,22 @@
+//! Expectations: whether services reach what they must, and nothing that they must not.
+
+mod github;
+mod judge;
+mod junit;
+mod known;
+mod printed;
+mod report;
+mod resolve;
+mod run;
+mod seen;
+mod tested;
+
+#[cfg(test)]
+mod tests;
+
+pub use github::{github, github_errors};
+pub use junit::junit;
+pub use printed::summary;
+pub use report::TestReport;
+pub use run::{Subject, TestError, name_errors, test};
+pub use tested::{Failure, Tested};

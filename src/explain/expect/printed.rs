@@ -1,0 +1,181 @@
+//! What came of expectations, for people: a line for each, and the explanation of those that fail.
+
+use super::tested::{Failure, SHOWN, Tested};
+use crate::config::Expected;
+use crate::explain::class_table::{self, MOST_ROWS, cut};
+use crate::explain::evidence::{NamedStep, named_steps};
+use crate::explain::explained::evidence_of;
+use crate::explain::layout::WIDTH;
+use crate::explain::names::{self, Places};
+use crate::explain::paint::{Paint, Style};
+use crate::explain::text::{mark_of, short};
+use crate::pipeline::reach::{Class, SetVerdict};
+use crate::pipeline::{Outcome, Stage, Step};
+use std::io::{self, Write};
+
+/// The number of failures of one expectation that are listed.
+pub(super) const MOST_FAILURES: usize = 5;
+
+const INDENT: &str = "      ";
+
+impl Tested<'_> {
+    /// Writes a line, and below it the explanation if the expectation fails. `places` names lines of the lab file.
+    ///
+    /// # Errors
+    /// Those of `w`.
+    pub fn text(&self, w: &mut dyn Write, places: Places<'_>, color: bool) -> io::Result<()> {
+        let paint = Paint(color);
+        let line = self.line();
+        if self.holds() {
+            return writeln!(w, "{}    {line}", paint.with(Style::Good, "ok"));
+        }
+        writeln!(w, "{}  {line}", paint.with(Style::Bad, "FAIL"))?;
+        if let Some(note) = self.note() {
+            writeln!(w, "{INDENT}{} {note}", paint.with(Style::Note, "note:"))?;
+        }
+        self.explanation(w, places, paint)
+    }
+
+    /// Returns place and words, with as many items of each list as fit.
+    fn line(&self) -> String {
+        let place = self.place();
+        let mut lines = (1..=SHOWN).rev().map(|items| format!("{place}  {}", self.words(items)));
+        let fits = |line: &String| INDENT.len() + line.chars().count() <= WIDTH;
+        lines.find(fits).unwrap_or_else(|| format!("{place}  {}", self.words(1)))
+    }
+
+    /// Returns the explanation of what fails, without the line before it and without indent.
+    pub(super) fn explained(&self, places: Places<'_>) -> io::Result<String> {
+        let mut text = Vec::new();
+        self.explanation(&mut text, places, Paint(false))?;
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines().map(|line| line.strip_prefix(INDENT).unwrap_or(line));
+        Ok(lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    fn explanation(&self, w: &mut dyn Write, places: Places<'_>, paint: Paint) -> io::Result<()> {
+        for (at, failure) in self.failures.iter().take(MOST_FAILURES).enumerate() {
+            writeln!(w, "{INDENT}{}", failure.line())?;
+            if at == 0 {
+                failure.details(w, self.expectation.is, places, paint)?;
+            }
+        }
+        match self.failures.len().saturating_sub(MOST_FAILURES) {
+            0 => Ok(()),
+            more => writeln!(w, "{INDENT}and {more} more: --json lists all"),
+        }
+    }
+}
+
+impl Failure {
+    /// Says in one line what is different.
+    pub(super) fn line(&self) -> String {
+        format!("{} -> {}: {}", self.service, self.destination, self.message)
+    }
+
+    /// Says who decided that packets are dropped, if all are.
+    pub(super) fn decided_by(&self, places: Places<'_>) -> Option<String> {
+        let class = self.class_shown()?;
+        let decided_by = names::decided_by(class.denial?.decided_by, self.explained.snapshot());
+        Some(match decided_by.shown_place(places) {
+            Some(place) => format!("decided by {decided_by} ({place})"),
+            None => format!("decided by {decided_by}"),
+        })
+    }
+
+    /// Returns a class that shows what is different; `None` if the table of all shows it.
+    fn class_shown(&self) -> Option<&Class> {
+        let is_mixed = self.explained.verdict() == SetVerdict::Mixed;
+        self.explained.classes().get(self.class).filter(|_| !is_mixed)
+    }
+
+    /// Writes the classes if some packets pass, else the stages of one packet and who decided.
+    fn details(
+        &self,
+        w: &mut dyn Write,
+        is: Expected,
+        places: Places<'_>,
+        paint: Paint,
+    ) -> io::Result<()> {
+        let lines = match self.class_shown() {
+            Some(class) => self.stages(class, paint),
+            None if self.explained.verdict() == SetVerdict::Mixed => self.classes(is)?,
+            None => vec![self.explained.unresolved_explanation().sentence],
+        };
+        for line in lines.into_iter().chain(self.decided_by(places)) {
+            writeln!(w, "{INDENT}{line}")?;
+        }
+        Ok(())
+    }
+
+    /// Returns the table of the classes, those first that are not as expected.
+    fn classes(&self, is: Expected) -> io::Result<Vec<String>> {
+        let snapshot = self.explained.snapshot();
+        let is_expected = |class: &&Class| class.passes() == (is == Expected::Reachable);
+        let (expected, others): (Vec<&Class>, Vec<&Class>) =
+            self.explained.classes().iter().partition(is_expected);
+        let listing = |class: &Class| class_table::listing(class, None, snapshot);
+        let all: Vec<&Class> = others.into_iter().chain(expected).collect();
+        let listings: Vec<_> = all.iter().take(MOST_ROWS).map(|class| listing(class)).collect();
+        let mut table = Vec::new();
+        let beyond = all.len().saturating_sub(MOST_ROWS);
+        class_table::write(&mut table, &listings, INDENT.len(), beyond)?;
+        Ok(String::from_utf8_lossy(&table).lines().map(str::to_owned).collect())
+    }
+
+    /// Returns the stages of one packet on its way to the destination, and the one that drops its reply.
+    fn stages(&self, class: &Class, paint: Paint) -> Vec<String> {
+        let evidence = evidence_of(class);
+        let named = named_steps(&evidence, self.explained.snapshot());
+        let is_shown = |(step, _): &(&Step, &NamedStep)| match step.outcome {
+            Outcome::Drop => true,
+            Outcome::Skip => false,
+            Outcome::Pass | Outcome::Translate | Outcome::Deliver => is_on_the_way(step.stage),
+        };
+        let shown: Vec<_> = evidence.steps.iter().zip(&named).filter(is_shown).collect();
+        let widest = |text: fn(&NamedStep) -> &str| {
+            shown.iter().map(|(_, named)| text(named).chars().count()).max().unwrap_or(0)
+        };
+        let widths = [widest(|named| &named.stage), widest(|named| &named.component)];
+        shown.iter().map(|(_, named)| stage(named, widths, paint)).collect()
+    }
+}
+
+/// Decides whether a stage is of a request, past the check of its source.
+fn is_on_the_way(stage: Stage) -> bool {
+    let others = [
+        Stage::Parse,
+        Stage::SourceCheck,
+        Stage::NetworkAclReturn,
+        Stage::RouteTableReturn,
+        Stage::MiddleboxReturn,
+    ];
+    !others.contains(&stage)
+}
+
+/// Returns a stage with the rule in short, or with what it translates.
+fn stage(named: &NamedStep, [stage, component]: [usize; 2], paint: Paint) -> String {
+    let (mark, style) = mark_of(&named.outcome);
+    let is_translation = named.outcome == Outcome::Translate.name();
+    let rule = named.rule.as_deref().map(short);
+    let said = if is_translation { named.detail.as_deref() } else { rule };
+    let said = said.filter(|said| *said != named.component).unwrap_or_default();
+    let text = format!("{:stage$}  {:component$}  {said}", named.stage, named.component);
+    let room = WIDTH.saturating_sub(INDENT.len() + 4);
+    format!("  {} {}", paint.with(style, mark), cut(text.trim_end(), room))
+}
+
+/// Counts what holds and what fails.
+pub fn summary(held: usize, failed: usize) -> String {
+    let all = held + failed;
+    let expectations = if all == 1 { "1 expectation" } else { &format!("{all} expectations") };
+    match (held, failed) {
+        (1, 0) => format!("{expectations}: it holds"),
+        (_, 0) => format!("{expectations}: all hold"),
+        (held, failed) => {
+            let hold = if held == 1 { "holds" } else { "hold" };
+            let fail = if failed == 1 { "fails" } else { "fail" };
+            format!("{expectations}: {held} {hold}, {failed} {fail}")
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! An expectation and what came of it.
+
+use crate::config::{At, Expectation};
+use crate::explain::Explained;
+use crate::explain::coverage::joined;
+use std::fmt;
+use std::rc::Rc;
+
+/// The number of services and destinations that a line lists.
+pub(super) const SHOWN: usize = 3;
+
+/// An expectation that has been tested.
+#[derive(Clone, Debug)]
+pub struct Tested<'e> {
+    /// The file that has it.
+    pub file: &'e str,
+    /// The expectation.
+    pub expectation: &'e Expectation,
+    /// The questions whose answers are not what is expected.
+    pub failures: Vec<Failure>,
+}
+
+/// An answer that is not what is expected.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The service that was asked about.
+    pub service: String,
+    /// The destination, as the expectation has it.
+    pub destination: String,
+    /// What is different, such as `DROP no-route`.
+    pub message: String,
+    /// The answer.
+    pub explained: Rc<Explained>,
+    /// The position of a class that shows it.
+    pub(super) class: usize,
+}
+
+impl Tested<'_> {
+    /// Decides whether everything is as expected.
+    pub fn holds(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    /// Returns the place of the expectation.
+    pub fn place(&self) -> String {
+        format!("{}:{}", self.file, self.expectation.line)
+    }
+
+    /// Returns the note on one line.
+    pub(super) fn note(&self) -> Option<String> {
+        self.expectation.note.as_deref().map(printable).filter(|note| !note.is_empty())
+    }
+}
+
+/// The expectation in words.
+impl fmt::Display for Tested<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words(SHOWN))
+    }
+}
+
+impl Tested<'_> {
+    /// Returns the expectation in words, with so many items of each list.
+    pub(super) fn words(&self, items: usize) -> String {
+        let Expectation { from, to, protocol, is, by, via, seen_as, .. } = self.expectation;
+        let names = |list: &[At<String>]| {
+            joined(&list.iter().map(|name| name.value.clone()).collect::<Vec<_>>(), items)
+        };
+        let blocks: Vec<String> = seen_as.iter().map(block).collect();
+        let part = |word: &str, name: &Option<At<String>>| {
+            name.as_ref().map(|name| format!("{word}{}", name.value)).unwrap_or_default()
+        };
+        let mut words = format!("{} -> {}", names(from), names(to));
+        words.push_str(&part("/", protocol));
+        words.push_str(&format!(" is {}", is.word()));
+        words.push_str(&part(" by ", by));
+        words.push_str(&part(" via ", via));
+        if !blocks.is_empty() {
+            words.push_str(&format!(" seen as {}", joined(&blocks, items)));
+        }
+        words
+    }
+}
+
+/// Formats a block; one address without its length.
+pub(super) fn block(block: &ipnetwork::Ipv4Network) -> String {
+    if block.prefix() == 32 { block.ip().to_string() } else { block.to_string() }
+}
+
+/// Puts a text on one line, without control characters.
+pub(super) fn printable(text: &str) -> String {
+    let words = text.split(|c: char| c.is_control() || c.is_whitespace());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
