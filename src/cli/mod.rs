@@ -94,7 +94,7 @@ nearest miss, and how to fix it.")]
     Reach(reach::ReachArgs),
     /// Compare two configurations: list the packets whose verdict changes, with both deciding rules
     Diff(diff::DiffArgs),
-    /// Test what a lab's services must reach and must not: the [[expect]] sections of a file
+    /// Test what a lab's services must reach and must not: the expectations of a file
     Test(test::TestArgs),
     /// Show verdicts of real packets as they happen, one line each
     Trace(trace::TraceArgs),

@@ -53,7 +53,7 @@ Examples:
   sudo egret test --lab shop                             the running lab, by its own expectations"
 )]
 pub struct TestArgs {
-    /// Files with [[expect]] sections; without one, those of the lab
+    /// Files with expectations; without one, those of the lab file
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The lab file that the expectations are about
