@@ -47,22 +47,23 @@ pub(super) struct Gateways {
 
 impl<'a> Counterparts<'a> {
     pub(super) fn new(before: Answered<'a>, after: Answered<'a>) -> Self {
-        let (a, b) = (numbered(before), numbered(after));
-        let matched = |(name, at): (&Name, &Attachment)| Some((*at, *b.get(name)?));
-        let alone = |own: &HashMap<Name, Attachment>, others: &HashMap<Name, Attachment>| {
-            let own = own.iter().filter(|(name, _)| !others.contains_key(*name));
-            let mut own: Vec<Attachment> = own.map(|(_, at)| *at).collect();
-            own.sort_by_key(|at| match at {
-                Attachment::Eni(ix) => Some(*ix),
-                Attachment::AppRunner => None,
-            });
-            own
-        };
+        let (mut a, mut b) = (named(before), named(after));
+        let mut attachments = HashMap::default();
+        // Tasks of one place are alike, whatever their numbers.
+        for same_number in [true, false] {
+            for are_groups in [Place::has_groups_of, Place::has_known_groups_of] {
+                let same = |a: &Named, b: &Named| {
+                    (!same_number || a.number == b.number) && a.is_where(b, are_groups)
+                };
+                match_off(&mut a, &mut b, &mut attachments, same);
+            }
+        }
+        let alone = |own: Vec<Named>| own.into_iter().map(|one| one.at).collect();
         Self {
             before,
             after,
-            attachments: a.iter().filter_map(matched).collect(),
-            alone: (alone(&a, &b), alone(&b, &a)),
+            attachments,
+            alone: (alone(a), alone(b)),
             are_moved: false,
             addresses: [Addresses::of(before), Addresses::of(after)],
         }
@@ -186,39 +187,94 @@ fn own(class: &Class, at: Attachment) -> Ranges {
     own.find(|(eni, _)| Attachment::Eni(*eni) == at).map(|(_, own)| own.clone()).unwrap_or_default()
 }
 
-/// The name of an attachment that two configurations share.
-type Name = (Option<Place>, u16);
-
-/// A subnet, groups and the kind of service, by their ids.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Place {
-    kind: ServiceKind,
-    subnet: String,
-    groups: Vec<String>,
+/// An attachment of an answer, as two configurations know it.
+struct Named {
+    /// None for App Runner's own egress.
+    place: Option<Place>,
+    /// The number of the task whose ENI it is; 0 for a shared one.
+    number: u16,
+    at: Attachment,
 }
 
-/// Names the attachments of an answer. Tasks with an ENI each in one subnet are told apart by their numbers, of which the
-/// lowest counts as the first.
-fn numbered(Answered { snapshot, answer }: Answered<'_>) -> HashMap<Name, Attachment> {
-    let mut all: Vec<(Option<Place>, u16, Attachment)> = Vec::new();
-    for at in answer.classes.iter().flat_map(|class| &class.attachments) {
-        if all.iter().all(|(.., known)| known != at) {
-            let (place, number) = place(snapshot, *at);
-            all.push((place, number, *at));
+impl Named {
+    fn is_where(&self, other: &Self, are_groups: fn(&Place, &Place) -> bool) -> bool {
+        match (&self.place, &other.place) {
+            (Some(a), Some(b)) => a.kind == b.kind && a.subnet == b.subnet && are_groups(a, b),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
         }
     }
-    let first = |place: &Option<Place>| {
-        let there = all.iter().filter(|(other, ..)| other == place);
-        there.map(|(_, number, _)| *number).min()
-    };
-    let name = |(place, number, at): &(Option<Place>, u16, Attachment)| {
-        let number = if first(place) == Some(*number) { 0 } else { *number };
-        ((place.clone(), number), *at)
-    };
-    all.iter().map(name).collect()
 }
 
-/// Names a group. The default group of a VPC is known by its VPC, as a lab file may imply it or give it an id.
+/// A subnet, groups and the kind of service.
+struct Place {
+    kind: ServiceKind,
+    /// The subnet's id.
+    subnet: String,
+    /// The groups' ids.
+    groups: Vec<String>,
+    /// The groups, of which a default group is known by its VPC: a lab file may imply it or give it an id.
+    known_groups: Vec<String>,
+}
+
+impl Place {
+    fn has_groups_of(&self, other: &Self) -> bool {
+        self.groups == other.groups
+    }
+
+    fn has_known_groups_of(&self, other: &Self) -> bool {
+        self.known_groups == other.known_groups
+    }
+}
+
+/// Names the attachments of an answer, in the order of their ENIs.
+fn named(Answered { snapshot, answer }: Answered<'_>) -> Vec<Named> {
+    let mut all: Vec<Attachment> = Vec::new();
+    for at in answer.classes.iter().flat_map(|class| &class.attachments) {
+        if !all.contains(at) {
+            all.push(*at);
+        }
+    }
+    all.sort_by_key(|at| match at {
+        Attachment::Eni(ix) => Some(*ix),
+        Attachment::AppRunner => None,
+    });
+    all.into_iter().map(|at| name(snapshot, at)).collect()
+}
+
+/// Takes the attachments out that are the same, each with the first of the other side.
+fn match_off(
+    before: &mut Vec<Named>,
+    after: &mut Vec<Named>,
+    matched: &mut HashMap<Attachment, Attachment>,
+    are_same: impl Fn(&Named, &Named) -> bool,
+) {
+    before.retain(|one| match after.iter().position(|other| are_same(one, other)) {
+        Some(position) => {
+            matched.insert(one.at, after.remove(position).at);
+            false
+        }
+        None => true,
+    });
+}
+
+/// Names an attachment.
+fn name(snapshot: &Snapshot, at: Attachment) -> Named {
+    let Attachment::Eni(ix) = at else { return Named { place: None, number: 0, at } };
+    let eni = snapshot.eni(ix);
+    let sorted = |name: fn(&Snapshot, SecurityGroupIx) -> String| {
+        let mut names: Vec<String> =
+            eni.security_groups.iter().map(|group| name(snapshot, *group)).collect();
+        names.sort();
+        names
+    };
+    let groups = sorted(|snapshot, group| snapshot.security_group(group).id.clone());
+    let subnet = snapshot.subnet(eni.subnet).id.clone();
+    let place = Place { kind: eni.kind, subnet, groups, known_groups: sorted(group_name) };
+    Named { place: Some(place), number: eni.task.map_or(0, |task| task.number), at }
+}
+
+/// Names a group, a default group by its VPC.
 fn group_name(snapshot: &Snapshot, ix: SecurityGroupIx) -> String {
     let group = snapshot.security_group(ix);
     let vpc = snapshot.vpc(group.vpc);
@@ -226,15 +282,4 @@ fn group_name(snapshot: &Snapshot, ix: SecurityGroupIx) -> String {
         true => format!("the default group of {}", vpc.id),
         false => group.id.clone(),
     }
-}
-
-fn place(snapshot: &Snapshot, at: Attachment) -> (Option<Place>, u16) {
-    let Attachment::Eni(ix) = at else { return (None, 0) };
-    let eni = snapshot.eni(ix);
-    let groups = eni.security_groups.iter().map(|group| group_name(snapshot, *group));
-    let mut groups: Vec<String> = groups.collect();
-    groups.sort();
-    let subnet = snapshot.subnet(eni.subnet).id.clone();
-    let place = Place { kind: eni.kind, subnet, groups };
-    (Some(place), eni.task.map_or(0, |task| task.number))
 }
