@@ -4,7 +4,7 @@ use super::change::Change;
 use super::failing::Failing;
 use super::terms::{MOST_RULES, all_addresses, blocks, holds, traffic};
 use crate::pipeline::Reason;
-use crate::pipeline::reach::Ranges;
+use crate::pipeline::reach::{Ranges, public_unicast};
 use crate::vpc::{
     Destination, Direction, Peer, PrefixListIx, ResourceIx, SecurityGroupIx, SecurityGroupRule,
     TrafficMatch, everywhere,
@@ -160,11 +160,13 @@ impl Gate {
     }
 
     /// Adds addresses to the list of a rule that admits the traffic already, but not these addresses. A list that
-    /// routes name, or a gateway endpoint, is not for addresses of a VPC.
+    /// routes name, or a gateway endpoint, is for public addresses outside every VPC.
     fn entries(&self, failing: &Failing<'_>, addresses: &[Ipv4Network]) -> Option<Change> {
         let parts = failing.snapshot.parts();
+        let public = public_unicast();
         let is_private = |address: &Ipv4Network| {
-            parts.vpcs.iter().any(|vpc| vpc.cidrs.iter().any(|own| own.overlaps(*address)))
+            !holds(&public, &all_addresses(std::slice::from_ref(address)))
+                || parts.vpcs.iter().any(|vpc| vpc.cidrs.iter().any(|own| own.overlaps(*address)))
         };
         let is_routed = |list| {
             let named = Destination::PrefixList(list);
