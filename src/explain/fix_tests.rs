@@ -52,6 +52,21 @@ fn a_connector_is_moved_before_a_table_is_changed_that_others_use() {
     assert_eq!(proposed(lab, "new", "example"), expected);
 }
 
+/// The hint of `no-route` speaks of a NAT gateway, which is not what is proposed here.
+#[test]
+fn the_text_says_what_the_proposed_change_does() {
+    let text = |lab: &str, service: &str, destination: &str| {
+        let mut text = Vec::new();
+        ask(lab, service, destination).text(&mut text, &|line| line.to_string(), false).unwrap();
+        String::from_utf8(text).unwrap()
+    };
+    let endpoint = text(include_str!("cases/endpoint-not-in-table.toml"), "fn", "s3:443");
+    assert!(endpoint.contains("fix: Lead the route table of the subnet to the gateway endpoint"));
+    assert!(!endpoint.contains("NAT gateway in a public subnet"), "{endpoint}");
+    let moved = text(include_str!("cases/neighbours.toml"), "new", "example");
+    assert!(moved.contains("fix: Move the connector to subnets whose route table leads there."));
+}
+
 /// A VPC with two connectors' subnets, and a database.
 const LAB: &str = r#"
 [[vpc]]

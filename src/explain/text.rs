@@ -168,7 +168,8 @@ fn way_out(
     places: Places<'_>,
     paint: Paint,
 ) -> io::Result<()> {
-    paragraph(w, (&format!("{} ", paint.with(Style::Note, "fix:")), 5), hint)?;
+    let advice = proposal.fix().and_then(|fix| fix.advice).unwrap_or(hint);
+    paragraph(w, (&format!("{} ", paint.with(Style::Note, "fix:")), 5), advice)?;
     let below = ("     ", 5);
     let fix = match proposal {
         Proposal::Change(fix) => fix,

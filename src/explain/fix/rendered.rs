@@ -26,6 +26,9 @@ pub struct Fix {
     pub action: String,
     /// The rule in the lab file's syntax; of several, one on each line. For an implied object its whole section.
     pub rule: String,
+    /// What the change does, where the hint of the drop's reason says something else.
+    #[serde(skip)]
+    pub(in crate::explain) advice: Option<&'static str>,
     /// True: the packets pass with the change, or get further, and no service loses anything.
     pub verified: bool,
     /// The reason for which some of the packets are dropped with the change, further on their path.
@@ -42,6 +45,31 @@ pub(in crate::explain) const SECTION: &str = "add this section";
 
 /// Puts a change into words.
 pub(super) fn rendered(change: &Change, snapshot: &Snapshot) -> Fix {
+    Fix { advice: advice(change), ..words(change, snapshot) }
+}
+
+/// Says what a change does that is none of those that come to mind first.
+fn advice(change: &Change) -> Option<&'static str> {
+    match change {
+        Change::EndpointTable { .. } => Some(
+            "Lead the route table of the subnet to the gateway endpoint that serves this destination.",
+        ),
+        Change::ListEntries { .. } => Some(
+            "Add the addresses to the prefix list that a rule for this protocol and port names.",
+        ),
+        Change::MoveConnector { .. } => {
+            Some("Move the connector to subnets whose route table leads there.")
+        }
+        Change::GroupRules { .. }
+        | Change::AclRules { .. }
+        | Change::AddRoute { .. }
+        | Change::Redirect { .. }
+        | Change::PublicAddresses { .. }
+        | Change::SourceDestCheckOff { .. } => None,
+    }
+}
+
+fn words(change: &Change, snapshot: &Snapshot) -> Fix {
     match change {
         Change::GroupRules { group, direction, rules } => {
             group_rules(snapshot, *group, *direction, rules)
@@ -83,7 +111,8 @@ pub(super) fn rendered(change: &Change, snapshot: &Snapshot) -> Fix {
 }
 
 fn fix(id: &str, at: Line, action: String, rule: String) -> Fix {
-    Fix { id: id.to_owned(), at, place: None, action, rule, verified: true, next: None }
+    let id = id.to_owned();
+    Fix { id, at, place: None, action, rule, advice: None, verified: true, next: None }
 }
 
 fn lines(rules: impl Iterator<Item = String>) -> String {
