@@ -2,11 +2,11 @@
 
 use super::CliError;
 use super::error::NO;
-use super::import::{self, ImportArgs};
+use super::import::ImportArgs;
 use super::output::{self, ColorChoice};
 use super::progress::Patience;
 use super::runtime::runtime;
-use crate::config::import::{Imported, Origin};
+use crate::config::import::Imported;
 use crate::config::{Lab, Overlay};
 use crate::daemon::Client;
 use crate::daemon::configuration::Configuration;
@@ -141,9 +141,7 @@ impl Side {
             let lab = Lab::load(word).map_err(CliError::Config)?;
             return Ok(Self { lab, overlay: None, imported: None });
         }
-        let order = args.import.order(Path::new(word), None);
-        let imported = import::from(&order, color)?;
-        import::note_findings(&order, &imported);
+        let imported = args.import.load(Path::new(word), color)?;
         Ok(Self { lab: imported.lab.clone(), overlay: None, imported: Some(imported) })
     }
 
@@ -162,8 +160,10 @@ impl Side {
 
     /// Names the place of a line in the source, or in the lab file.
     fn place(&self, line: Line) -> String {
-        let place = self.imported.as_ref().and_then(|imported| imported.place(line));
-        place.map_or_else(|| format!("{}:{line}", self.lab.file), Origin::to_string)
+        match &self.imported {
+            Some(imported) => imported.place(line),
+            None => format!("{}:{line}", self.lab.file),
+        }
     }
 }
 

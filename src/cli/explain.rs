@@ -1,13 +1,12 @@
 //! `egret explain`: what becomes of everything that a service may send, and which rule decides.
 
 use super::error::NO;
-use super::import::{self, ImportArgs};
+use super::import::ImportArgs;
 use super::output::{self, ColorChoice};
 use super::progress::{PATIENCE, in_progress, patiently};
 use super::runtime::runtime;
 use super::{CliError, LabArg};
 use crate::config::Lab;
-use crate::config::import::Origin;
 use crate::daemon::control::{ExplainAnswer, ExplainRequest};
 use crate::daemon::{Client, ClientError};
 use crate::explain::{self, Asking, Explained, Places, TaskRef};
@@ -107,14 +106,9 @@ fn offline(args: &ExplainArgs, file: &Path, color: ColorChoice) -> Result<bool, 
 
 /// Asks a source, as the lab that it becomes. Rules are named by their places in the source.
 fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<bool, CliError> {
-    let order = args.import.order(source, None);
-    let imported = import::from(&order, color)?;
-    import::note_findings(&order, &imported);
+    let imported = args.import.load(source, color)?;
     let explained = ask(args, &imported.lab)?;
-    let place = |line: Line| match imported.place(line) {
-        Some(origin) => Origin::to_string(origin),
-        None => format!("{}:{line}", imported.lab.file),
-    };
+    let place = |line: Line| imported.place(line);
     let places: Places<'_> = &place;
     output::out(|w| match args.json {
         true => {

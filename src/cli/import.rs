@@ -123,6 +123,14 @@ impl ImportArgs {
         }
     }
 
+    /// Imports a source, and notes what is not in the lab as it stands there.
+    pub(super) fn load(&self, source: &Path, color: ColorChoice) -> Result<Imported, CliError> {
+        let order = self.order(source, None);
+        let imported = from(&order, color)?;
+        note_findings(&order, &imported);
+        Ok(imported)
+    }
+
     /// The order for a source.
     pub(super) fn order(&self, source: &Path, lab: Option<&str>) -> Order {
         Order {

@@ -1,13 +1,12 @@
 //! `egret reach`: everything that services reach, or who reaches a destination.
 
 use super::explain::asked_in_vain;
-use super::import::{self, ImportArgs};
+use super::import::ImportArgs;
 use super::output::{self, ColorChoice};
 use super::progress::{Patience, patiently};
 use super::runtime::runtime;
 use super::{CliError, LabArg};
 use crate::config::Lab;
-use crate::config::import::Origin;
 use crate::daemon::Client;
 use crate::daemon::control::{ReachAnswer, ReachRequest};
 use crate::explain::{self, Reachability, Reaching};
@@ -80,14 +79,9 @@ pub(super) fn run(args: &ReachArgs, color: ColorChoice) -> Result<ExitCode, CliE
 
 /// Asks a source, as the lab that it becomes. Rules are named by their places in the source.
 fn from_source(args: &ReachArgs, source: &Path, color: ColorChoice) -> Result<(), CliError> {
-    let order = args.import.order(source, None);
-    let imported = import::from(&order, color)?;
-    import::note_findings(&order, &imported);
+    let imported = args.import.load(source, color)?;
     let mut found = ask(args, &imported.lab)?;
-    found.name_places(&|line: Line| match imported.place(line) {
-        Some(origin) => Origin::to_string(origin),
-        None => format!("{}:{line}", imported.lab.file),
-    });
+    found.name_places(&|line: Line| imported.place(line));
     write(args, &found)
 }
 

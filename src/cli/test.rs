@@ -2,13 +2,12 @@
 
 use super::CliError;
 use super::error::NO;
-use super::import::{self, ImportArgs};
+use super::import::ImportArgs;
 use super::output::{self, ColorChoice};
-use super::progress::PATIENCE;
-use super::progress::Progress;
+use super::progress::{PATIENCE, Progress};
 use super::runtime::runtime;
 use crate::config::expectations::Expectations;
-use crate::config::import::{Imported, Origin};
+use crate::config::import::Imported;
 use crate::config::{Diagnostics, Lab, lab_name};
 use crate::daemon::Client;
 use crate::daemon::configuration::Configuration;
@@ -151,9 +150,7 @@ impl Asked {
     }
 
     fn of_source(args: &TestArgs, source: &Path, color: ColorChoice) -> Result<Self, CliError> {
-        let order = args.import.order(source, None);
-        let imported = import::from(&order, color)?;
-        import::note_findings(&order, &imported);
+        let imported = args.import.load(source, color)?;
         Ok(Self::offline(imported.lab.clone(), Some(Box::new(imported))))
     }
 
@@ -171,8 +168,10 @@ impl Asked {
 
     /// Names a line of the lab file, or its place in the source.
     fn place(&self, line: Line) -> String {
-        let origin = self.imported.as_ref().and_then(|imported| imported.place(line));
-        origin.map_or_else(|| format!("{}:{line}", self.lab.file), Origin::to_string)
+        match &self.imported {
+            Some(imported) => imported.place(line),
+            None => format!("{}:{line}", self.lab.file),
+        }
     }
 
     fn pool(&self) -> Ipv4Network {

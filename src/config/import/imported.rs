@@ -164,9 +164,11 @@ impl Imported {
         found
     }
 
-    /// Returns the place in the source of what a line of the lab file says, which nobody has written.
-    pub fn place(&self, line: Line) -> Option<&Origin> {
+    /// Names the place in the source of what a line of the lab file says, which nobody has written; the line, if nothing
+    /// in the source stands behind it.
+    pub fn place(&self, line: Line) -> String {
         place(line, &self.origins)
+            .map_or_else(|| format!("{}:{line}", self.lab.file), Origin::to_string)
     }
 }
 
