@@ -7,7 +7,7 @@ use super::{CliError, import};
 use crate::config::expectations::Expectations;
 use crate::config::import::{ImportFailure, Imported, Order};
 use crate::config::{Diagnostic, Diagnostics, Lab};
-use crate::explain::name_errors;
+use crate::explain::{check, name_errors};
 use crate::vpc::{Generation, Parts, ServiceKind};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -88,7 +88,7 @@ fn of_file(file: &Path) -> Result<Checked, CliError> {
             if !names.is_empty() {
                 return Ok(Err((name, names)));
             }
-            let warnings = lab.lint();
+            let warnings = check(&lab);
             Ok(Ok((name, lab, warnings)))
         }
         Err(errors) if errors.iter().any(|e| e.rule == "unreadable-file") => {
@@ -104,7 +104,8 @@ fn of_source(order: &Order, color: ColorChoice) -> Result<Checked, CliError> {
     match Imported::from_source(order) {
         Ok(imported) => {
             import::note_findings(order, &imported);
-            let warnings = imported.lint();
+            let mut warnings = check(&imported.lab);
+            imported.name_places(&mut warnings);
             Ok(Ok((name, imported.lab, warnings)))
         }
         Err(ImportFailure::Lab(errors)) => Ok(Err((name, errors))),

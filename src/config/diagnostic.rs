@@ -63,6 +63,23 @@ pub enum Severity {
     Error,
     /// The file can be used, and probably does not do what is wanted.
     Warning,
+    /// Worth knowing; nothing is wrong with it.
+    Note,
+}
+
+/// What a check has found, before its line is looked up.
+#[derive(Clone, Debug)]
+pub struct LabFinding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Its place; [`Span::NOWHERE`] for what stands in no file.
+    pub span: Span,
+    /// A stable id, such as `subnets-differ`.
+    pub rule: &'static str,
+    /// What is doubtful.
+    pub message: String,
+    /// What would be better.
+    pub help: String,
 }
 
 /// One finding.
@@ -139,6 +156,7 @@ impl miette::Diagnostic for Diagnostic {
         Some(match self.severity {
             Severity::Error => miette::Severity::Error,
             Severity::Warning => miette::Severity::Warning,
+            Severity::Note => miette::Severity::Advice,
         })
     }
 
@@ -333,11 +351,16 @@ impl Report {
         self.push(Severity::Warning, span, rule, message.into(), help.into());
     }
 
+    pub(super) fn finding(&self, finding: LabFinding) {
+        let LabFinding { severity, span, rule, message, help } = finding;
+        self.push(severity, span, rule, message, help);
+    }
+
     pub(super) fn line(&self, span: Span) -> Line {
         self.source.line(span.start)
     }
 
-    /// Errors and warnings, each by place.
+    /// Errors, and warnings with notes, each by place.
     pub(super) fn finish(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         let mut found = self.found.into_inner();
         found.sort_by_key(|d| (d.line, d.column));

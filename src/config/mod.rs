@@ -24,7 +24,7 @@ pub mod spec;
 mod text;
 mod validate;
 
-pub use diagnostic::{At, Diagnostic, Diagnostics, Severity, Span};
+pub use diagnostic::{At, Diagnostic, Diagnostics, LabFinding, Severity, Span};
 pub use expectation::{Expectation, ExpectationFault, Expected};
 pub use overlay::Overlay;
 pub use spec::{DeviceKind, Offload, Spec};
@@ -209,6 +209,15 @@ impl Lab {
         warnings.extend(self.warnings.iter().cloned());
         warnings.sort_by_key(|w| (w.line, w.column));
         warnings
+    }
+
+    /// Gives findings of checks their lines.
+    pub fn located(&self, findings: impl IntoIterator<Item = LabFinding>) -> Vec<Diagnostic> {
+        let report = Report::new(Arc::clone(&self.source));
+        findings.into_iter().for_each(|finding| report.finding(finding));
+        let (mut errors, others) = report.finish();
+        errors.extend(others);
+        errors
     }
 
     /// What [`Lab::lint`] finds here and not in `before`, wherever in the file, and how many findings both have.

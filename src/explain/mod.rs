@@ -1,6 +1,7 @@
 //! Layer 5: evidence to text and JSON, rows to tables. Everything writes to a `Write` that the caller brings.
 
 mod asking;
+mod check;
 mod class;
 mod class_table;
 mod comparison;
@@ -50,6 +51,7 @@ mod snapshot_tests;
 mod testing;
 
 pub use asking::{AskError, Asking, ask};
+pub use check::check;
 pub use class::{AttachedAt, ClassExplanation, GatewaySpan};
 pub use comparison::{ChangeRow, Comparison, SideOfChange, compare};
 pub use coverage::{PortSpan, Span};

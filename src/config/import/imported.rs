@@ -157,11 +157,9 @@ impl Imported {
         self.lab.source()
     }
 
-    /// As [`Lab::lint`], each with its place in the source.
-    pub fn lint(&self) -> Vec<Diagnostic> {
-        let mut found = self.lab.lint();
+    /// Adds to findings in the lab file their places in the source.
+    pub fn name_places(&self, found: &mut [Diagnostic]) {
         found.iter_mut().for_each(|finding| name_place(finding, &self.origins));
-        found
     }
 
     /// Names the place in the source of what a line of the lab file says, which nobody has written; the line, if nothing
