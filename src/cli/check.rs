@@ -1,8 +1,9 @@
 //! `egret check`: is a lab file sound?
 
 use super::error::NO;
+use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
-use super::output::{self, ColorChoice};
+use super::output::ColorChoice;
 use super::{CliError, import};
 use crate::config::expectations::Expectations;
 use crate::config::import::{ImportFailure, Imported, Order};
@@ -26,7 +27,8 @@ Exit codes:
 Examples:
   egret check lab.toml
   egret check --from examples/vpc
-  egret check lab.toml --json | jq '.errors[].message'")]
+  egret check lab.toml --json | jq '.errors[].message'
+  egret check lab.toml -o csv")]
 pub struct CheckArgs {
     /// The lab file
     #[arg(required_unless_present = "source", conflicts_with = "source")]
@@ -36,10 +38,28 @@ pub struct CheckArgs {
     pub from: Option<PathBuf>,
     #[command(flatten)]
     pub(super) import: ImportArgs,
-    /// As JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    output: OutputArgs<Found>,
 }
+
+/// The formats of `egret check`.
+#[derive(Debug)]
+pub struct Found;
+
+impl Formats for Found {
+    const CSV: Option<&'static str> = Some("One row for each finding");
+    const NAME: Option<&'static str> = Some("The ids of the findings");
+}
+
+/// The lists of findings.
+const LISTS: &[&str] = &["/errors", "/warnings"];
+
+const FINDINGS: Rows = Rows {
+    lists: LISTS,
+    columns: &["severity", "file", "line", "column", "text", "message", "help", "rule"],
+    names: |answer| LISTS.iter().flat_map(|list| each(answer, list, &["rule"])).collect(),
+    ..Rows::NONE
+};
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -53,7 +73,7 @@ struct Findings {
 /// Checks the file: 0 without errors, 1 with, 2 where it cannot be read.
 pub(super) fn run(args: &CheckArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     let checked = match (&args.file, &args.from) {
-        (_, Some(source)) => of_source(&args.import.order(source, None), color)?,
+        (_, Some(source)) => of_source(&args.import.order(source, None))?,
         (Some(file), None) => {
             args.import.without_source()?;
             of_file(file)?
@@ -70,10 +90,11 @@ pub(super) fn run(args: &CheckArgs, color: ColorChoice) -> Result<ExitCode, CliE
             (Findings { file, ok: false, errors: errors.0, warnings: Vec::new() }, summary)
         }
     };
-    output::out(|w| match args.json {
-        true => json(w, &findings),
-        false => text(w, &findings, &summary, color.on_stdout()),
-    })?;
+    args.output.format.print(
+        &FINDINGS,
+        || &findings,
+        |w| text(w, &findings, &summary, color.on_stdout()),
+    )?;
     Ok(ExitCode::from(if findings.ok { 0 } else { NO }))
 }
 
@@ -99,7 +120,7 @@ fn of_file(file: &Path) -> Result<Checked, CliError> {
 }
 
 /// Errors and warnings name their places in the source.
-fn of_source(order: &Order, color: ColorChoice) -> Result<Checked, CliError> {
+fn of_source(order: &Order) -> Result<Checked, CliError> {
     let name = order.source.display().to_string();
     match Imported::from_source(order) {
         Ok(imported) => {
@@ -109,16 +130,8 @@ fn of_source(order: &Order, color: ColorChoice) -> Result<Checked, CliError> {
             Ok(Ok((name, imported.lab, warnings)))
         }
         Err(ImportFailure::Lab(errors)) => Ok(Err((name, errors))),
-        Err(failure) => {
-            import::complain(&failure, false, color)?;
-            Err(CliError::Import(failure))
-        }
+        Err(failure) => Err(CliError::Import(failure)),
     }
-}
-
-fn json(w: &mut dyn Write, findings: &Findings) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *w, findings)?;
-    writeln!(w)
 }
 
 fn text(w: &mut dyn Write, findings: &Findings, summary: &str, color: bool) -> io::Result<()> {

@@ -12,7 +12,9 @@ pub mod drops;
 mod error;
 pub mod exec;
 pub mod explain;
+mod failure;
 mod follow;
+pub mod format;
 pub mod import;
 mod iperf;
 mod lab_arg;
@@ -32,6 +34,7 @@ pub mod trace;
 pub mod up;
 
 pub use error::CliError;
+pub use failure::{ErrorForm, parse, report};
 pub use lab_arg::LabArg;
 
 use clap::{Parser, Subcommand};
@@ -113,6 +116,7 @@ nearest miss, and how to fix it.")]
   sudo egret enis             who shares which, and how much went through
   sudo egret enis --holders   who holds the ports, where a NAT gateway or an ENI runs out of them
   sudo egret enis --json      with raw numbers, and CloudWatch's metrics of NAT gateways
+  sudo egret enis -o csv      the same, for a spreadsheet
 
 DROPS are counted where the packet was read: one that a NAT gateway has no port for is among its ENI's DROPS, and the
 gateway's PORT-ERRORS.")]
@@ -120,8 +124,9 @@ gateway's PORT-ERRORS.")]
     /// List tasks
     #[command(after_help = "Examples:
   sudo egret ps
-  sudo egret ps --json | jq -r '.[].namespace'")]
-    Ps(list::ListArgs),
+  sudo egret ps --json | jq -r '.[].namespace'
+  for task in $(sudo egret ps -o name); do sudo egret exec $task -- ip -br address; done")]
+    Ps(list::PsArgs),
     /// Check a lab file: every error at once, and what probably does not do what is wanted
     Check(check::CheckArgs),
     /// Write a lab file from what describes a VPC elsewhere
@@ -135,7 +140,7 @@ gateway's PORT-ERRORS.")]
 pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Demo(args) => demo::run(&args),
-        Command::Up(args) => up::run(&args, cli.color),
+        Command::Up(args) => up::run(&args),
         Command::Apply(args) => apply::run(&args, cli.color),
         Command::Down(args) => down::run(&args),
         Command::Exec(args) => exec::run(&args),
@@ -149,11 +154,11 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Enis(args) => list::enis(&args),
         Command::Ps(args) => list::ps(&args),
         Command::Explain(args) => explain::run(&args, cli.color),
-        Command::Reach(args) => reach::run(&args, cli.color),
-        Command::Diff(args) => diff::run(&args, cli.color),
+        Command::Reach(args) => reach::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Test(args) => test::run(&args, cli.color),
         Command::Check(args) => check::run(&args, cli.color),
-        Command::Import(args) => import::run(&args, cli.color),
+        Command::Import(args) => import::run(&args),
     }
 }
 

@@ -208,7 +208,13 @@ fn an_empty_table_says_so_in_one_line() {
 
 fn table<R: Row>(rows: &[R], json: bool) -> String {
     let mut text = Vec::new();
-    print(&mut text, rows, json).unwrap();
+    match json {
+        true => {
+            serde_json::to_writer_pretty(&mut text, rows).unwrap();
+            text.push(b'\n');
+        }
+        false => print(&mut text, rows).unwrap(),
+    }
     String::from_utf8(text).unwrap()
 }
 

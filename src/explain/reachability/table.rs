@@ -44,6 +44,14 @@ impl Cells {
         }
     }
 
+    /// Writes the table with every item, however wide it gets.
+    pub(in crate::explain) fn write_wide(&self, w: &mut dyn Write) -> io::Result<()> {
+        let row =
+            |row: &Vec<Vec<String>>| row.iter().map(|items| shown(items, usize::MAX)).collect();
+        let lines = tables::lines(&self.headings, self.rows.iter().map(row));
+        lines.iter().try_for_each(|line| writeln!(w, "{line}"))
+    }
+
     /// Returns the width of a cell that lets the table fit.
     fn widest(&self) -> usize {
         let width = |at: usize| {
