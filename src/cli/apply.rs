@@ -103,3 +103,16 @@ fn warn(lab: &Lab, reload: &Reload, color: ColorChoice) -> Result<(), CliError> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::fields::{fields, keys};
+    use super::*;
+    use crate::config::changes::{Change, Difference};
+
+    #[test]
+    fn columns_are_the_fields_of_the_rows() {
+        assert_eq!(keys(&CHANGES, ""), fields::<Change>());
+        assert_eq!(keys(&CHANGES, "details"), fields::<Difference>());
+    }
+}

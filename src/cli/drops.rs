@@ -212,6 +212,7 @@ fn add(sum: &mut DropRow, row: &DropRow) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use super::super::format::fields::{fields, keys};
     use super::*;
     use std::net::Ipv4Addr;
 
@@ -236,6 +237,11 @@ mod tests {
 
     fn rows() -> Vec<DropRow> {
         vec![row("a", 1, 1, 50, 10), row("b", 1, 5, 9, 9), row("a", 2, 2, 90, 40)]
+    }
+
+    #[test]
+    fn columns_are_the_fields_of_the_rows() {
+        assert_eq!(keys(&DROPS, ""), fields::<DropRow>());
     }
 
     #[test]

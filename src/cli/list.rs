@@ -262,3 +262,23 @@ const HOLDERS: Rows = Rows {
     names: |answer| each(answer, "", &["service", "task"]),
     ..Rows::NONE
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::fields::{fields, keys};
+    use super::*;
+    use crate::explain::Offloaded;
+    use crate::pipeline::NatMetrics;
+
+    /// A field that is added to a row gets its column, and one that is removed loses it.
+    #[test]
+    fn columns_are_the_fields_of_the_rows() {
+        assert_eq!(keys(&TASKS, ""), fields::<PsRow>());
+        assert_eq!(keys(&FLOWS, ""), fields::<FlowRow>());
+        assert_eq!(keys(&FLOWS, "offloaded"), fields::<Offloaded>());
+        assert_eq!(keys(&ENIS, ""), fields::<EniRow>());
+        assert_eq!(keys(&ENIS, "offloaded"), fields::<Offloaded>());
+        assert_eq!(keys(&ENIS, "metrics"), fields::<NatMetrics>());
+        assert_eq!(keys(&HOLDERS, ""), fields::<HolderRow>());
+    }
+}

@@ -172,6 +172,70 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Walks the tree of commands.
+    fn each_command(
+        command: &clap::Command,
+        path: &str,
+        see: &mut dyn FnMut(&str, &clap::Command),
+    ) {
+        see(path, command);
+        for own in command.get_subcommands() {
+            each_command(own, &format!("{path} {}", own.get_name()), see);
+        }
+    }
+
+    fn has(command: &clap::Command, id: &str) -> bool {
+        command.get_arguments().any(|argument| argument.get_id() == id)
+    }
+
+    /// `import` alone has another `-o`: the file that it writes; its answer is a lab file.
+    #[test]
+    fn each_command_with_json_has_all_formats_that_fit() {
+        let mut with_formats = Vec::new();
+        each_command(&Cli::command(), "egret", &mut |path, command| {
+            let (format, json) = (has(command, format::FORMAT), has(command, format::JSON));
+            assert!(format == json || path == "egret import", "{path}: -o and --json");
+            if format {
+                with_formats.push(path.to_owned());
+                let argument = command.get_arguments().find(|a| a.get_id() == format::FORMAT);
+                let values = argument.map(|a| a.get_possible_values()).unwrap_or_default();
+                let names: Vec<&str> = values.iter().map(|value| value.get_name()).collect();
+                assert_eq!(names.get(..4), Some(&["table", "wide", "json", "yaml"][..]), "{path}");
+            }
+        });
+        with_formats.sort();
+        let expected = [
+            "apply",
+            "bench",
+            "bench curves",
+            "bench paths",
+            "check",
+            "demo",
+            "diff",
+            "drops",
+            "enis",
+            "explain",
+            "flows",
+            "ps",
+            "reach",
+            "task add",
+            "task list",
+            "test",
+            "top",
+            "trace",
+        ];
+        assert_eq!(with_formats, expected.map(|name| format!("egret {name}")));
+    }
+
+    #[test]
+    fn help_of_each_command_with_formats_shows_one() {
+        each_command(&Cli::command(), "egret", &mut |path, command| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let shows = help.contains(" -o ") || help.contains("--json");
+            assert!(shows || !has(command, format::FORMAT), "{path} has no example");
+        });
+    }
+
     #[test]
     fn exec_takes_exactly_one_place() {
         let parse = |args: &[&str]| Cli::try_parse_from([&["egret", "exec"], args].concat());

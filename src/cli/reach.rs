@@ -122,7 +122,10 @@ const REACHERS: Rows = Rows {
 
 /// Returns a destination's name without its address.
 fn alone(name: &str) -> String {
-    name.split_once(" (").map_or(name, |(name, _)| name).to_owned()
+    let named = name.strip_suffix(')').and_then(|name| name.split_once(" ("));
+    // Blanks are in what is no name, such as `internet except api (203.0.113.9)`.
+    let named = named.map(|(alone, _)| alone).filter(|alone| !alone.contains(' '));
+    named.unwrap_or(name).to_owned()
 }
 
 /// Lists the services that reach the destination.
@@ -199,4 +202,16 @@ fn write(args: &ReachArgs, found: &Reachability) -> Result<(), CliError> {
         false => found.text(w),
     };
     Ok(format.print(args.rows(), || found, text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_of_a_destination_stands_without_its_address() {
+        let names = ["db (10.0.1.10)", "internet", "internet except a (1.1.1.1), b (1.1.1.2)"];
+        let shown = names.map(alone);
+        assert_eq!(shown, ["db", "internet", "internet except a (1.1.1.1), b (1.1.1.2)"]);
+    }
 }

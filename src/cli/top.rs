@@ -175,3 +175,15 @@ impl Drop for Screen {
         let _ = output::out(|w| write!(w, "\x1b[?25h\x1b[?1049l"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::fields::{fields, keys};
+    use super::*;
+    use crate::explain::TopRow;
+
+    #[test]
+    fn columns_are_the_fields_of_the_rows() {
+        assert_eq!(keys(&TABLES, ""), fields::<TopRow>());
+    }
+}

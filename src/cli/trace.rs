@@ -132,3 +132,17 @@ async fn trace(args: TraceArgs, color: ColorChoice, asked: Asked) -> Result<Exit
         false => Err(answer.went_down().into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::fields::{fields, keys};
+    use super::*;
+    use crate::explain::Endpoints;
+
+    #[test]
+    fn columns_are_the_fields_of_the_rows() {
+        assert_eq!(keys(&RECORDS, ""), fields::<TraceRow>());
+        assert_eq!(keys(&RECORDS, "inside"), fields::<Endpoints>());
+        assert_eq!(keys(&RECORDS, "outside"), fields::<Endpoints>());
+    }
+}

@@ -118,8 +118,8 @@ pub(super) fn write(
     lines.iter().try_for_each(|line| writeln!(w, "{line}"))?;
     match beyond {
         0 => Ok(()),
-        1 => writeln!(w, "and 1 more class: --json lists all"),
-        more => writeln!(w, "and {more} more classes: --json lists all"),
+        1 => writeln!(w, "and 1 more class: -o wide lists all"),
+        more => writeln!(w, "and {more} more classes: -o wide lists all"),
     }
 }
 

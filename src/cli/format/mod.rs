@@ -2,6 +2,8 @@
 
 mod args;
 mod csv;
+#[cfg(test)]
+pub(super) mod fields;
 mod rows;
 mod stream;
 mod yaml;

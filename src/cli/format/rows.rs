@@ -71,42 +71,6 @@ fn texts(value: Option<&Value>) -> Vec<String> {
 }
 
 #[cfg(test)]
-impl Rows {
-    /// Lists the keys of a row that are in no column.
-    pub(in crate::cli) fn keys_without_a_column(&self, row: &Value) -> Vec<String> {
-        let mut keys = Vec::new();
-        leaves(row, "", &mut keys);
-        let has_column = |key: &String| {
-            let is_part = |column: &&&str| key.strip_prefix(**column).is_some_and(is_boundary);
-            self.columns.iter().find(is_part).is_some()
-        };
-        keys.retain(|key| !has_column(key));
-        keys
-    }
-}
-
-#[cfg(test)]
-fn is_boundary(rest: &str) -> bool {
-    rest.is_empty() || rest.starts_with('.')
-}
-
-#[cfg(test)]
-fn leaves(value: &Value, key: &str, keys: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) if !fields.is_empty() => {
-            for (name, field) in fields {
-                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-                leaves(field, &key, keys);
-            }
-        }
-        Value::Array(items) if items.iter().any(Value::is_object) => {
-            items.iter().for_each(|item| leaves(item, key, keys));
-        }
-        _ => keys.push(key.to_owned()),
-    }
-}
-
-#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -135,12 +99,5 @@ mod tests {
         assert_eq!(two.of(&answer).collect::<Vec<_>>(), [&json!(1), &json!(2), &json!(3)]);
         let one = Rows { lists: &[""], ..Rows::NONE };
         assert_eq!(one.of(&answer).collect::<Vec<_>>(), [&answer]);
-    }
-
-    #[test]
-    fn keys_without_a_column_are_found() {
-        let rows = Rows { columns: &["id", "of.x", "spans"], ..Rows::NONE };
-        let row = json!({"id": 1, "ids": 2, "of": {"x": 1, "y": 2}, "spans": [{"from": 1}]});
-        assert_eq!(rows.keys_without_a_column(&row), ["ids", "of.y"]);
     }
 }

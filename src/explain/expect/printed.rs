@@ -72,7 +72,7 @@ impl Tested<'_> {
         }
         match self.failures.len().saturating_sub(most) {
             0 => Ok(()),
-            more => writeln!(w, "{INDENT}and {more} more: --json lists all"),
+            more => writeln!(w, "{INDENT}and {more} more: -o wide lists all"),
         }
     }
 }

@@ -39,7 +39,7 @@ impl Cells {
         let lines = tables::lines(&self.headings, self.rows.iter().map(row));
         lines.iter().try_for_each(|line| writeln!(w, "{line}"))?;
         match lines.iter().any(|line| line.contains(" +")) {
-            true => writeln!(w, "+N stands for N more: --json lists all"),
+            true => writeln!(w, "+N stands for N more: -o wide lists all"),
             false => Ok(()),
         }
     }
