@@ -171,18 +171,28 @@ fn of_source(order: &Order, color: ColorChoice) -> Result<Checked, CliError> {
 }
 
 fn text(w: &mut dyn Write, findings: &Findings, summary: &str, color: bool) -> io::Result<()> {
-    for finding in findings.errors.iter().chain(&findings.warnings).chain(&findings.notes) {
+    for finding in findings.errors.iter().chain(&findings.warnings) {
         let mut rendered = String::new();
         finding.render(&mut rendered, color).map_err(io::Error::other)?;
         writeln!(w, "{}", rendered.trim_end())?;
         writeln!(w)?;
     }
     let Findings { file, errors, warnings, notes, .. } = findings;
+    notes.iter().try_for_each(|finding| note(w, finding))?;
     let mut all = vec![counted(errors.len(), "error"), counted(warnings.len(), "warning")];
     if !notes.is_empty() {
         all.push(counted(notes.len(), "note"));
     }
     writeln!(w, "{file}: {}; {summary}", all.join(", "))
+}
+
+/// Writes a note on two lines: nothing is wrong at its place, so the place is not shown.
+fn note(w: &mut dyn Write, finding: &Diagnostic) -> io::Result<()> {
+    let Diagnostic { file, line, message, help, rule, .. } = finding;
+    let place = if *line == 0 { String::new() } else { format!("{file}:{line}, ") };
+    writeln!(w, "note: {message}")?;
+    writeln!(w, "      {place}{rule}: {help}")?;
+    writeln!(w)
 }
 
 fn describe(parts: &Parts) -> String {
