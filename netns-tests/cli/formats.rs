@@ -119,8 +119,8 @@ fn cases() -> Vec<Case> {
         case("diff examples/minimal.toml examples/three-az.toml", &["/rows"], &[]),
         case("diff examples/vpc examples/vpc", &["/rows"], &[]),
         case("test examples/three-az.toml", &["/expectations"], &["failures.explanation"]),
-        case("check examples/minimal.toml", &["/errors", "/warnings"], &[]),
-        case("check examples/dns.toml", &["/errors", "/warnings"], &[]),
+        case("check examples/minimal.toml", &["/errors", "/warnings", "/notes"], &[]),
+        case("check examples/dns.toml", &["/errors", "/warnings", "/notes"], &[]),
     ]
 }
 
