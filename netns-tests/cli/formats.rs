@@ -280,7 +280,6 @@ fn import_keeps_its_output_file() {
     assert_eq!(findings[0]["kind"], "assumed");
 }
 
-/// More than a pipe holds, so that the writer meets the closed end.
 #[test]
 fn closed_pipe_ends_each_format_without_an_error() {
     for format in ["wide", "yaml", "csv", "name"] {

@@ -60,7 +60,7 @@ impl Formats for Plan {
 
 const CHANGES: Rows = Rows {
     lists: &["/changes"],
-    columns: &["what", "kind", "id", "line", "details.name", "details.before", "details.after"],
+    columns: &["what", "kind", "id", "line", "details"],
     names: |answer| each(answer, "/changes", &["id"]),
     ..Rows::NONE
 };
@@ -112,11 +112,10 @@ fn warn(lab: &Lab, reload: &Reload, color: ColorChoice) -> Result<(), CliError> 
 mod tests {
     use super::super::format::fields::{fields, keys};
     use super::*;
-    use crate::config::changes::{Change, Difference};
+    use crate::config::changes::Change;
 
     #[test]
     fn columns_are_the_fields_of_the_rows() {
         assert_eq!(keys(&CHANGES, ""), fields::<Change>());
-        assert_eq!(keys(&CHANGES, "details"), fields::<Difference>());
     }
 }

