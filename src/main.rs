@@ -1,15 +1,15 @@
 //! The `egret` binary: parse the arguments, run the command, turn the outcome into an exit code.
 
-use egret::cli;
+use egret::cli::{self, failure};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let (cli, form) = match cli::parse(&words) {
+    let (cli, form) = match failure::parse(&words) {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
     let color = cli.color;
-    cli::run(cli).unwrap_or_else(|error| cli::report(error, form, color))
+    cli::run(cli).unwrap_or_else(|error| failure::report(error, form, color))
 }

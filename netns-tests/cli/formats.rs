@@ -1,4 +1,9 @@
 //! The formats of the commands that need no root: what one says, the others say.
+#![allow(
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests panic about what they do not expect"
+)]
 
 use super::{LAB, THREE_AZ, VPC, command, egret, expectation, expectations, stderr, stdout};
 use granit_parser::{Event, Parser, ScalarStyle, StrInput};

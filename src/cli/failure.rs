@@ -95,7 +95,18 @@ fn details(error: CliError) -> (Vec<Diagnostic>, Vec<FindingRow>) {
             ImportFailure::NotUnderstood(findings) => (Vec::new(), FindingRow::of(&findings)),
             ImportFailure::Source(_) => (Vec::new(), Vec::new()),
         },
-        _ => (Vec::new(), Vec::new()),
+        CliError::Lab(_)
+        | CliError::State(_)
+        | CliError::Store(_)
+        | CliError::Client(_)
+        | CliError::Exec(_)
+        | CliError::Target(_)
+        | CliError::Ask(_)
+        | CliError::NotApplied(_)
+        | CliError::Demo(_)
+        | CliError::Bench(_)
+        | CliError::Usage(_)
+        | CliError::Io(_) => (Vec::new(), Vec::new()),
     }
 }
 

@@ -13,7 +13,7 @@ pub mod drops;
 mod error;
 pub mod exec;
 pub mod explain;
-mod failure;
+pub mod failure;
 mod follow;
 pub mod format;
 pub mod import;
@@ -35,7 +35,6 @@ pub mod trace;
 pub mod up;
 
 pub use error::CliError;
-pub use failure::{ErrorForm, parse, report};
 pub use lab_arg::LabArg;
 
 use clap::{Parser, Subcommand};

@@ -1,6 +1,6 @@
 //! The arguments that choose a format.
 
-use super::Format;
+use super::formats::Format;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueEnum as _};
 use std::fmt;

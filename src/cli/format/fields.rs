@@ -1,6 +1,6 @@
 //! The fields of rows that a running lab sends, so that tests need not make such rows.
 
-use super::Rows;
+use super::rows::Rows;
 use serde::de::value::Error;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;

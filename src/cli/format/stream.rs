@@ -1,6 +1,8 @@
 //! Answers that arrive document by document.
 
-use super::{Format, Rows, csv, yaml};
+use super::formats::Format;
+use super::rows::Rows;
+use super::{csv, yaml};
 use serde_json::Value;
 use std::io::{self, Write};
 

@@ -26,7 +26,9 @@ impl Serialize for Tree<'_> {
                 }
                 map.end()
             }
-            other => other.serialize(serializer),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => {
+                other.serialize(serializer)
+            }
         }
     }
 }
