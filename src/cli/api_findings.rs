@@ -27,6 +27,14 @@ impl Ground for Checked {
     async fn startup(&self, connector: &str) -> Duration {
         self.0.startup(connector).await
     }
+
+    async fn known_enis(&self) -> Vec<(String, Duration)> {
+        self.0.known_enis().await
+    }
+
+    async fn remember_enis(&self, enis: Vec<(String, Duration)>) {
+        self.0.remember_enis(enis).await;
+    }
 }
 
 /// Says what is doubtful in a lab and was not in the one before. Nobody waits for it. To be called within a runtime.
