@@ -295,7 +295,11 @@ fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
 
 #[test]
 fn boto3_finds_the_model_kept_and_every_error() {
-    let Some(shop) = Shop::open("service_quota = 3\nvpc_connector_quota = 3\nsource = \"require\"\n") else { return };
+    let Some(shop) =
+        Shop::open("service_quota = 3\nvpc_connector_quota = 3\nsource = \"require\"\n")
+    else {
+        return;
+    };
     let mut command = Command::new(shop.venv.join("bin/python"));
     command.arg(MODEL_WALK).arg(shop.lab.api());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
