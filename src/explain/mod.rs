@@ -24,6 +24,7 @@ mod reload;
 mod resolution;
 mod rows;
 mod selection;
+mod services;
 mod set_text;
 mod tables;
 mod target;
@@ -75,6 +76,7 @@ pub use reachability::{ReachRow, Reachability, ReacherRow, Reaching, Wanted, rea
 pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_flow_fates, print_reload};
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
+pub use services::{ApiService, ServiceEni, ServiceOperation, ServiceRow, print_service};
 pub use tables::{Row, print, print_wide};
 pub use target::{TargetError, TaskRef};
 pub use trace::{
