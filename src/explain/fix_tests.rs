@@ -6,7 +6,7 @@ use crate::config::Lab;
 use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
 use crate::vpc::Generation;
 
-fn ask(lab: &str, service: &str, destination: &str) -> Explained {
+pub(super) fn ask(lab: &str, service: &str, destination: &str) -> Explained {
     let lab = Lab::parse("lab.toml", lab).unwrap();
     let snapshot = lab.lower(Generation(1));
     let asking = Asking {
@@ -22,12 +22,16 @@ fn ask(lab: &str, service: &str, destination: &str) -> Explained {
 }
 
 /// Returns the object, the action and the rule.
-fn proposed(lab: &str, service: &str, destination: &str) -> Option<(String, String, String)> {
+pub(super) fn proposed(
+    lab: &str,
+    service: &str,
+    destination: &str,
+) -> Option<(String, String, String)> {
     let explained = ask(lab, service, destination);
     explained.fix().map(|fix| (fix.id.clone(), fix.action.clone(), fix.rule.clone()))
 }
 
-fn some(id: &str, action: &str, rule: &str) -> Option<(String, String, String)> {
+pub(super) fn some(id: &str, action: &str, rule: &str) -> Option<(String, String, String)> {
     Some((id.to_owned(), action.to_owned(), rule.to_owned()))
 }
 
@@ -147,7 +151,7 @@ name = "web"
 vpc_connector = "c"
 "#;
 
-fn with(lab: &str, from: &str, to: &str) -> String {
+pub(super) fn with(lab: &str, from: &str, to: &str) -> String {
     assert_eq!(lab.matches(from).count(), 1, "{from}");
     lab.replace(from, to)
 }
@@ -158,7 +162,7 @@ fn with_egress(lab: &str, egress: &str) -> String {
     with(lab, group, &format!("{group}{egress}\n"))
 }
 
-fn text(explained: &Explained) -> String {
+pub(super) fn text(explained: &Explained) -> String {
     let mut text = Vec::new();
     explained.text(&mut text, &|line| format!("lab.toml:{line}"), false).unwrap();
     String::from_utf8(text).unwrap()

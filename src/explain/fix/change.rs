@@ -1,5 +1,6 @@
 //! A change of a configuration, and the configuration with it.
 
+use super::new_endpoint::{NewGateway, NewInterface};
 use crate::vpc::{
     AclRule, ConnectorIx, Destination, Direction, Eni, GatewayEndpointIx, NetworkAcl, NetworkAclIx,
     Parts, PrefixListIx, ResourceIx, Route, RouteTable, RouteTableIx, SecurityGroupIx,
@@ -29,12 +30,33 @@ pub(super) enum Change {
     PublicAddresses { connector: ConnectorIx },
     /// Lets an appliance forward.
     SourceDestCheckOff { appliance: ResourceIx },
+    /// Gives a VPC an interface endpoint.
+    InterfaceEndpoint(NewInterface),
+    /// Gives a VPC a gateway endpoint.
+    GatewayEndpoint(NewGateway),
 }
 
 impl Change {
     /// Decides whether tasks are attached elsewhere with the change.
     pub(super) const fn is_move(&self) -> bool {
         matches!(self, Self::MoveConnector { .. })
+    }
+
+    /// Returns the interface endpoint that the change adds: a name leads there then.
+    pub(super) const fn new_interface(&self) -> Option<&NewInterface> {
+        match self {
+            Self::InterfaceEndpoint(endpoint) => Some(endpoint),
+            Self::GroupRules { .. }
+            | Self::AclRules { .. }
+            | Self::AddRoute { .. }
+            | Self::Redirect { .. }
+            | Self::EndpointTable { .. }
+            | Self::ListEntries { .. }
+            | Self::MoveConnector { .. }
+            | Self::PublicAddresses { .. }
+            | Self::SourceDestCheckOff { .. }
+            | Self::GatewayEndpoint(_) => None,
+        }
     }
 
     /// Returns a configuration with the change. What it has keeps its position.
@@ -84,6 +106,8 @@ impl Change {
                     own.source_dest_check = false;
                 }
             }
+            Self::InterfaceEndpoint(endpoint) => endpoint.apply(parts, snapshot),
+            Self::GatewayEndpoint(endpoint) => endpoint.apply(parts),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::generator::{self, Tape};
 use crate::config::Lab;
+use crate::config::edit::edited;
 use crate::explain::{self, Asking, Fix};
 use crate::pipeline::reach::{
     self, Addresses, Answer, Answered, Changed, Ports, Question, Ranges, SetVerdict, Tasks,
@@ -47,50 +48,6 @@ fn answered((snapshot, answer): &Told) -> Answered<'_> {
     Answered { snapshot, answer }
 }
 
-/// Writes a change into the text of a lab file.
-fn written(text: &str, fix: &Fix) -> String {
-    if fix.at == 0 {
-        return format!("{text}{}\n", fix.rule);
-    }
-    let (id, name) = (format!("\nid = \"{}\"\n", fix.id), format!("\nname = \"{}\"\n", fix.id));
-    let at = text.find(&id).or_else(|| text.find(&name)).unwrap();
-    let begin = text[..at].rfind("[[").unwrap();
-    let end = text[at..].find("\n[[").map_or(text.len(), |length| at + length + 1);
-    let (before, section, after) = (&text[..begin], &text[begin..end], &text[end..]);
-    let section = match fix.action.as_str() {
-        "change" => changed(section, &fix.rule),
-        "replace vpc_connector" => {
-            let others = section.lines().filter(|line| !line.starts_with("vpc_connector = "));
-            format!("{}\n{}\n", others.collect::<Vec<_>>().join("\n"), fix.rule)
-        }
-        "change the route" => changed_route(section, &fix.rule),
-        action => added(section, action.strip_prefix("add to ").unwrap(), &fix.rule),
-    };
-    format!("{before}{section}{after}")
-}
-
-fn added(section: &str, key: &str, rules: &str) -> String {
-    match section.split_once(&format!("{key} = [")) {
-        Some((head, tail)) if tail.starts_with(']') => format!("{head}{key} = [{rules}{tail}"),
-        Some((head, tail)) => format!("{head}{key} = [{rules}, {tail}"),
-        None => format!("{section}{key} = [{rules}]\n"),
-    }
-}
-
-fn changed(section: &str, rule: &str) -> String {
-    let (key, _) = rule.split_once(" = ").unwrap();
-    let others = section.lines().filter(|line| !line.starts_with(&format!("{key} = ")));
-    let others: Vec<&str> = others.collect();
-    format!("{}\n{rule}\n", others.join("\n"))
-}
-
-fn changed_route(section: &str, rule: &str) -> String {
-    let (destination, _) = rule.split_once(", target").unwrap();
-    let at = section.find(destination).unwrap();
-    let end = at + section[at..].find('}').unwrap() + 1;
-    format!("{}{rule}{}", &section[..at], &section[end..])
-}
-
 /// Checks a proposal for a question, if there is one. Returns whether there is.
 fn check(text: &str, service: usize, destination: &str) -> bool {
     let (lab, snapshot) = lowered(text);
@@ -106,7 +63,7 @@ fn check(text: &str, service: usize, destination: &str) -> bool {
     };
     let explained = explain::ask(&snapshot, &asking, &mut || true).unwrap();
     let Some(fix) = explained.fix() else { return false };
-    let fixed = written(text, fix);
+    let fixed = edited(text, &fix.edits).unwrap();
     let show = || format!("{destination} {service:?}\n{fix:#?}\n{text}");
     let (_, after) = lowered(&fixed);
     let (to, ports) = explained.packets();
