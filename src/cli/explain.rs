@@ -1,5 +1,7 @@
 //! `egret explain`: what becomes of everything that a service may send, and which rule decides.
 
+mod fix;
+
 use super::error::NO;
 use super::import::ImportArgs;
 use super::output::{self, ColorChoice};
@@ -35,9 +37,13 @@ DEST is one of
 
 With --config nothing has to run and no root is needed, so it fits in CI.
 
+With --fix only a patch of the lab file is printed, which makes all of these packets pass and takes
+none from other services: `egret explain … --fix > fix.patch`, then `patch -p0 < fix.patch`, or
+`egret apply fix.patch` for the running lab.
+
 Exit codes:
-  0  all packets pass
-  1  some or all are dropped, or the name of DEST does not resolve
+  0  all packets pass; with --fix: a patch is printed, or there is nothing to fix
+  1  some or all are dropped, or the name of DEST does not resolve; with --fix: no change is known
   2  a usage error, or an error in the lab file
 
 Examples:
@@ -46,7 +52,8 @@ Examples:
   egret explain web 'internet:*' --config lab.toml --json
   egret explain web orders-db --from examples/vpc          see `egret import`
   sudo egret explain web orders-db                         by the configuration of the running lab
-  sudo egret explain web orders-db --running               from the tasks that run now"
+  sudo egret explain web orders-db --running               from the tasks that run now
+  egret explain web orders-db --config lab.toml --fix | patch -p0"
 )]
 pub struct ExplainArgs {
     /// The service that sends, or its task N, counted from 1
@@ -75,6 +82,9 @@ pub struct ExplainArgs {
     pub source_port: Option<u16>,
     #[command(flatten)]
     lab: LabArg,
+    /// Print a patch of the lab file that lets all of these packets pass, and nothing else
+    #[arg(long, conflicts_with = "json")]
+    pub fix: bool,
     /// As JSON, with stable keys
     #[arg(long)]
     pub json: bool,
@@ -84,6 +94,9 @@ pub struct ExplainArgs {
 pub(super) fn run(args: &ExplainArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     if args.from.is_none() {
         args.import.without_source()?;
+    }
+    if args.fix {
+        return fix::run(args, color);
     }
     let passes = match (&args.config, &args.from) {
         (Some(file), _) => offline(args, file, color)?,
@@ -124,24 +137,37 @@ fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<
 /// Answers by a lab file's configuration.
 fn ask(args: &ExplainArgs, lab: &Lab) -> Result<Explained, CliError> {
     let (snapshot, service, tasks) = tasks(args, lab)?;
-    let asking = Asking {
+    let asking = asking(args, lab, (service, tasks), Addresses::Open);
+    Ok(explain::ask(&snapshot, &asking, &mut in_time())?)
+}
+
+fn asking<'a>(
+    args: &'a ExplainArgs,
+    lab: &Lab,
+    (service, tasks): (ServiceIx, Tasks),
+    addresses: Addresses,
+) -> Asking<'a> {
+    Asking {
         service,
         tasks,
-        addresses: Addresses::Open,
+        addresses,
         pool: lab.task_cidr,
         destination: &args.destination,
         protocol: args.protocol.as_deref(),
         source_port: args.source_port,
-    };
+    }
+}
+
+/// Lets an answer go on as long as it takes, and says so after a while.
+fn in_time() -> impl FnMut() -> bool {
     let begin = Instant::now();
     let mut progress = None;
-    let mut goes_on = || {
+    move || {
         if progress.is_none() && begin.elapsed() > PATIENCE {
             progress = Some(in_progress());
         }
         true
-    };
-    Ok(explain::ask(&snapshot, &asking, &mut goes_on)?)
+    }
 }
 
 /// Returns the tasks that are asked about, and the configuration with them.

@@ -54,6 +54,11 @@ pub fn repair<E: From<EditError>>(
 }
 
 impl Explained {
+    /// Says why nothing is proposed.
+    pub fn why_no_fix(&self) -> String {
+        self.why_not(&[])
+    }
+
     /// Says why nothing is proposed for what fails behind these changes.
     fn why_not(&self, fixes: &[Fix]) -> String {
         let verdict = self.verdict_in_short();
