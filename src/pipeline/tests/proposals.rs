@@ -3,8 +3,8 @@
 
 use super::generator::{self, Tape};
 use crate::config::Lab;
-use crate::config::edit::edited;
-use crate::explain::{self, Asking, Fix};
+use crate::config::edit::{EditError, diff, edited, patched};
+use crate::explain::{self, Asking, Explained, Fix, Repair, repair};
 use crate::pipeline::reach::{
     self, Addresses, Answer, Answered, Changed, Ports, Question, Ranges, SetVerdict, Tasks,
 };
@@ -48,10 +48,7 @@ fn answered((snapshot, answer): &Told) -> Answered<'_> {
     Answered { snapshot, answer }
 }
 
-/// Checks a proposal for a question, if there is one. Returns whether there is.
-fn check(text: &str, service: usize, destination: &str) -> bool {
-    let (lab, snapshot) = lowered(text);
-    let service = ServiceIx::from(service % snapshot.parts().services.len());
+fn explained(lab: &Lab, snapshot: &Snapshot, service: ServiceIx, destination: &str) -> Explained {
     let asking = Asking {
         service,
         tasks: Tasks::Possible,
@@ -61,7 +58,39 @@ fn check(text: &str, service: usize, destination: &str) -> bool {
         protocol: None,
         source_port: None,
     };
-    let explained = explain::ask(&snapshot, &asking, &mut || true).unwrap();
+    explain::ask(snapshot, &asking, &mut || true).unwrap()
+}
+
+/// Checks the patch for a question, if there is one: the patched file is read, all that was asked passes, and no service
+/// loses anything. Returns whether there is one.
+fn check_patch(text: &str, service: usize, destination: &str) -> bool {
+    let (_, before) = lowered(text);
+    let service = ServiceIx::from(service % before.parts().services.len());
+    let mut ask = |text: &str| {
+        let (lab, snapshot) = lowered(text);
+        Ok::<_, EditError>(explained(&lab, &snapshot, service, destination))
+    };
+    let Repair::Text { text: repaired, fixes } = repair(text, &mut ask).unwrap() else {
+        return false;
+    };
+    let patch = diff("lab.toml", text, &repaired);
+    let patched = patched("lab.toml", text, &patch).unwrap();
+    let show = || format!("{destination} {service:?}\n{fixes:#?}\n{patch}\n{text}");
+    assert_eq!(patched, repaired, "{}", show());
+    let (lab, after) = lowered(&patched);
+    let asked = explained(&lab, &after, service, destination);
+    assert_eq!(asked.verdict(), SetVerdict::Forward, "{}", show());
+    for own in (0..before.parts().services.len()).map(ServiceIx::from) {
+        takes_nothing(&before, &after, own, &show);
+    }
+    true
+}
+
+/// Checks a proposal for a question, if there is one. Returns whether there is.
+fn check(text: &str, service: usize, destination: &str) -> bool {
+    let (lab, snapshot) = lowered(text);
+    let service = ServiceIx::from(service % snapshot.parts().services.len());
+    let explained = explained(&lab, &snapshot, service, destination);
     let Some(fix) = explained.fix() else { return false };
     let fixed = edited(text, &fix.edits).unwrap();
     let show = || format!("{destination} {service:?}\n{fix:#?}\n{text}");
@@ -141,6 +170,16 @@ proptest! {
         let text = generator::lab(&mut Tape::new(&lab));
         check(&text, service, DESTINATIONS[destination]);
     }
+
+    #[test]
+    fn a_patched_lab_file_forwards_what_was_asked_and_takes_nothing(
+        lab in proptest::collection::vec(any::<u8>(), 0..900),
+        service in any::<usize>(),
+        destination in 0..DESTINATIONS.len(),
+    ) {
+        let text = generator::lab(&mut Tape::new(&lab));
+        check_patch(&text, service, DESTINATIONS[destination]);
+    }
 }
 
 /// Labs for which something is proposed are not so rare that the property says nothing.
@@ -151,12 +190,13 @@ fn many_random_labs_have_a_proposal() {
             .wrapping_mul(73_244_475)
             .to_le_bytes()[2]
     };
-    let mut found = 0;
+    let (mut found, mut patches) = (0, 0);
     for seed in 0..80u32 {
         let lab: Vec<u8> = (0..900).map(|at| octet(seed, at)).collect();
         let text = generator::lab(&mut Tape::new(&lab));
         let destination = DESTINATIONS[seed as usize % DESTINATIONS.len()];
         found += usize::from(check(&text, seed as usize, destination));
+        patches += usize::from(check_patch(&text, seed as usize, destination));
     }
-    assert!(found >= 15, "{found} of 80");
+    assert!(found >= 15 && patches >= 10, "{found} proposals and {patches} patches of 80");
 }
