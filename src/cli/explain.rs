@@ -1,7 +1,5 @@
 //! `egret explain`: what becomes of everything that a service may send, and which rule decides.
 
-mod fix;
-
 use super::error::NO;
 use super::import::ImportArgs;
 use super::output::{self, ColorChoice};
@@ -75,13 +73,13 @@ pub struct ExplainArgs {
     #[arg(id = "source", long = "from", value_name = "SOURCE", conflicts_with = "config")]
     pub from: Option<PathBuf>,
     #[command(flatten)]
-    import: ImportArgs,
+    pub(super) import: ImportArgs,
     /// The task's source port, or the identifier of an ICMP echo. It matters only where the ENI keeps it, as that of a
     /// Fargate task does; all others draw one from 1024 to 65535 [default: any]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub source_port: Option<u16>,
     #[command(flatten)]
-    lab: LabArg,
+    pub(super) lab: LabArg,
     /// Print a patch of the lab file that lets all of these packets pass, and nothing else
     #[arg(long, conflicts_with = "json")]
     pub fix: bool,
@@ -94,9 +92,6 @@ pub struct ExplainArgs {
 pub(super) fn run(args: &ExplainArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     if args.from.is_none() {
         args.import.without_source()?;
-    }
-    if args.fix {
-        return fix::run(args, color);
     }
     let passes = match (&args.config, &args.from) {
         (Some(file), _) => offline(args, file, color)?,
@@ -135,13 +130,13 @@ fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<
 }
 
 /// Answers by a lab file's configuration.
-fn ask(args: &ExplainArgs, lab: &Lab) -> Result<Explained, CliError> {
+pub(super) fn ask(args: &ExplainArgs, lab: &Lab) -> Result<Explained, CliError> {
     let (snapshot, service, tasks) = tasks(args, lab)?;
     let asking = asking(args, lab, (service, tasks), Addresses::Open);
     Ok(explain::ask(&snapshot, &asking, &mut in_time())?)
 }
 
-fn asking<'a>(
+pub(super) fn asking<'a>(
     args: &'a ExplainArgs,
     lab: &Lab,
     (service, tasks): (ServiceIx, Tasks),
@@ -159,7 +154,7 @@ fn asking<'a>(
 }
 
 /// Lets an answer go on as long as it takes, and says so after a while.
-fn in_time() -> impl FnMut() -> bool {
+pub(super) fn in_time() -> impl FnMut() -> bool {
     let begin = Instant::now();
     let mut progress = None;
     move || {

@@ -12,6 +12,7 @@ pub mod drops;
 mod error;
 pub mod exec;
 pub mod explain;
+mod fix;
 mod follow;
 pub mod import;
 mod iperf;
@@ -148,6 +149,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Drops(args) => drops::run(&args),
         Command::Enis(args) => list::enis(&args),
         Command::Ps(args) => list::ps(&args),
+        Command::Explain(args) if args.fix => fix::run(&args, cli.color),
         Command::Explain(args) => explain::run(&args, cli.color),
         Command::Reach(args) => reach::run(&args, cli.color),
         Command::Diff(args) => diff::run(&args, cli.color),

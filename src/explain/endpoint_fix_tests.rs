@@ -90,10 +90,9 @@ security_groups = ["sg-other"]
 /// Makes all changes until everything passes.
 fn repaired(lab: &str, service: &str, destination: &str) -> (String, Vec<Fix>) {
     let mut asked = |text: &str| Ok::<_, EditError>(ask(text, service, destination));
-    match repair(lab, &mut asked).unwrap() {
-        Repair::Text { text, fixes } => (text, fixes),
-        other => unreachable!("{other:?}"),
-    }
+    let repaired = repair(lab, &mut asked).unwrap();
+    let Repair::Text { text, fixes } = repaired else { unreachable!("{repaired:?}") };
+    (text, fixes)
 }
 
 #[test]
@@ -223,10 +222,8 @@ fn no_endpoint_is_proposed_where_it_does_not_fit() {
     }
 }
 
-/// The name leads to an address of a peered VPC, which `other` reaches and `fn` does not.
-#[test]
-fn an_endpoint_that_takes_a_name_from_another_service_is_not_proposed() {
-    let hub = r#"
+/// A peered VPC with something that has the name of a service.
+const HUB: &str = r#"
 [[vpc]]
 id = "vpc-b"
 cidr = "10.1.0.0/16"
@@ -262,10 +259,14 @@ address = "10.1.0.10"
 security_groups = ["sg-hub"]
 listen = ["443/tcp"]
 "#;
+
+/// The name leads to an address of a peered VPC, which `other` reaches and `fn` does not.
+#[test]
+fn an_endpoint_that_takes_a_name_from_another_service_is_not_proposed() {
     let table = "id = \"rtb\"\nvpc = \"vpc-a\"\n";
     let route = "routes = [{ destination = \"10.1.0.0/16\", target = \"pcx\" }]\n";
     let egress = "id = \"sg-fn\"\nvpc = \"vpc-a\"\n";
-    let lab = with(LAB, table, &format!("{table}{route}")) + hub;
+    let lab = with(LAB, table, &format!("{table}{route}")) + HUB;
     let lab = with(&lab, egress, &format!("{egress}egress = []\n"));
     let host = "[[internet_host]]\nname = \"secretsmanager.us-east-1.amazonaws.com\"\naddress = \"203.0.113.90\"\nlisten = [\"443/tcp\"]\n";
     let lab = with(&lab, host, "");

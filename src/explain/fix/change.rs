@@ -3,8 +3,8 @@
 use super::new_endpoint::{NewGateway, NewInterface};
 use crate::vpc::{
     AclRule, ConnectorIx, Destination, Direction, Eni, GatewayEndpointIx, NetworkAcl, NetworkAclIx,
-    Parts, PrefixListIx, ResourceIx, Route, RouteTable, RouteTableIx, SecurityGroupIx,
-    SecurityGroupRule, ServiceKind, Snapshot, SubnetIx, Target, Task, TaskEni,
+    Parts, PrefixListIx, ResourceIx, Route, RouteTable, RouteTableIx, SecurityGroup,
+    SecurityGroupIx, SecurityGroupRule, ServiceKind, Snapshot, SubnetIx, Target, Task, TaskEni,
 };
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
@@ -70,12 +70,7 @@ impl Change {
     fn apply(&self, parts: &mut Parts, snapshot: &Snapshot) {
         match self {
             Self::GroupRules { group, direction, rules } => {
-                let group = &mut parts.security_groups[group.get()];
-                let own = match direction {
-                    Direction::Egress => &mut group.egress,
-                    Direction::Ingress => &mut group.ingress,
-                };
-                own.extend_from_slice(rules);
+                add_group_rules(&mut parts.security_groups[group.get()], *direction, rules);
             }
             Self::AclRules { acl, direction, rules } => {
                 add_acl_rules(&mut parts.network_acls[acl.get()], *direction, rules);
@@ -110,6 +105,14 @@ impl Change {
             Self::GatewayEndpoint(endpoint) => endpoint.apply(parts),
         }
     }
+}
+
+fn add_group_rules(group: &mut SecurityGroup, direction: Direction, rules: &[SecurityGroupRule]) {
+    let own = match direction {
+        Direction::Egress => &mut group.egress,
+        Direction::Ingress => &mut group.ingress,
+    };
+    own.extend_from_slice(rules);
 }
 
 fn add_acl_rules(acl: &mut NetworkAcl, direction: Direction, rules: &[AclRule]) {

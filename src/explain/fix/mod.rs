@@ -13,6 +13,7 @@ mod routes;
 mod sections;
 mod terms;
 mod verified;
+mod words;
 
 use crate::pipeline::Evidence;
 use crate::pipeline::reach::{Class, Interrupted, Question};

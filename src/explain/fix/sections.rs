@@ -1,7 +1,7 @@
 //! Whole sections of the lab file: for what it implies so far, and for what is new.
 
 use super::new_endpoint::{Guard, HTTPS, Listed, NewGateway, NewInterface};
-use super::rendered::{group_rule, quoted};
+use super::words::{group_rule, quoted};
 use crate::vpc::{Direction, RouteTableIx, SecurityGroupIx, SecurityGroupRule, Snapshot};
 use ipnetwork::Ipv4Network;
 

@@ -1,11 +1,11 @@
 //! `egret explain --fix`: a patch of the lab file that makes everything pass that was asked.
 
-use super::super::CliError;
-use super::super::error::NO;
-use super::super::output::{self, ColorChoice};
-use super::super::progress::patiently;
-use super::super::runtime::runtime;
-use super::{ExplainArgs, asked_in_vain, asking, in_time};
+use super::CliError;
+use super::error::NO;
+use super::explain::{ExplainArgs, ask, asked_in_vain, asking, in_time};
+use super::output::{self, ColorChoice};
+use super::progress::patiently;
+use super::runtime::runtime;
 use crate::config::Lab;
 use crate::config::edit::diff;
 use crate::daemon::Client;
@@ -19,6 +19,9 @@ use std::process::ExitCode;
 
 /// Prints a patch: 0 if there is one or nothing to fix, 1 if no change is known.
 pub(super) fn run(args: &ExplainArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+    if args.from.is_none() {
+        args.import.without_source()?;
+    }
     match (&args.config, &args.from) {
         (Some(file), _) => of_file(args, file),
         (None, Some(source)) => of_source(args, source, color),
@@ -28,11 +31,11 @@ pub(super) fn run(args: &ExplainArgs, color: ColorChoice) -> Result<ExitCode, Cl
 
 fn of_file(args: &ExplainArgs, file: &Path) -> Result<ExitCode, CliError> {
     let lab = Lab::load(file).map_err(CliError::Config)?;
-    let mut ask = |text: &str| {
+    let mut asked = |text: &str| {
         let changed = Lab::parse_after(Some(&lab), &lab.file, text).map_err(CliError::Config)?;
-        super::ask(args, &changed)
+        ask(args, &changed)
     };
-    let repair = explain::repair(lab.source(), &mut ask)?;
+    let repair = explain::repair(lab.source(), &mut asked)?;
     print(repair, &lab.file, lab.source())
 }
 
@@ -41,11 +44,11 @@ fn of_running(args: &ExplainArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(&args.lab.lab);
     let asked = runtime()?.block_on(patiently(client.get("/v1/configuration")));
     let own: Configuration = asked.map_err(asked_in_vain)?;
-    let mut ask = |text: &str| {
+    let mut asked = |text: &str| {
         let (lab, snapshot) = own.with_text(text.to_owned()).lab().map_err(CliError::Config)?;
         ask_running(args, &lab, &snapshot)
     };
-    let repair = explain::repair(&own.text, &mut ask)?;
+    let repair = explain::repair(&own.text, &mut asked)?;
     print(repair, &own.file, &own.text)
 }
 
@@ -68,7 +71,7 @@ fn ask_running(args: &ExplainArgs, lab: &Lab, snapshot: &Snapshot) -> Result<Exp
 /// Prints the change for a source in words, since there is no lab file to patch.
 fn of_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<ExitCode, CliError> {
     let imported = args.import.load(source, color)?;
-    let explained = super::ask(args, &imported.lab)?;
+    let explained = ask(args, &imported.lab)?;
     if explained.verdict() == SetVerdict::Forward {
         return print(Repair::Nothing, &imported.lab.file, "");
     }
