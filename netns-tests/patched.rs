@@ -1,6 +1,8 @@
 //! Does a patch that `egret explain --fix` prints of a running lab make real connections pass?
 
 use crate::support::lab::{Lab, both_streams, for_both_kinds};
+use egret::daemon::Client;
+use egret::daemon::reload::Request;
 use egret::explain::Reload;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -71,6 +73,7 @@ vpc_connector = "main"
 for_both_kinds!(
     a_patch_of_a_running_lab_makes_connections_pass,
     a_patch_that_does_not_fit_changes_nothing,
+    a_text_made_from_one_that_is_not_in_force_any_more_is_refused,
 );
 
 /// Writes the patch for a question to a file beside the lab file.
@@ -134,4 +137,24 @@ fn a_patch_that_does_not_fit_changes_nothing(device: &str) {
     assert_eq!(generation(&lab), before);
     let still = lab.egret("explain web example");
     assert_eq!(still.status.code(), Some(1), "{}", both_streams(&still));
+}
+
+/// Another configuration may come into force between reading the one before and applying the patch.
+fn a_text_made_from_one_that_is_not_in_force_any_more_is_refused(device: &str) {
+    let lab = Lab::up(device, LAB);
+    let text = std::fs::read_to_string(lab.file()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let apply = |before: String| {
+        let (file, time_scale, dry_run) = (lab.file().display().to_string(), None, false);
+        let open = text.replace("egress = [] # nothing", "");
+        let request = Request { file, text: open, time_scale, dry_run, before: Some(before) };
+        let client = Client::new(lab.name());
+        runtime.block_on(client.post::<Reload>("/v1/apply", &request))
+    };
+    let refused = apply(text.replace("# nothing", "# something else")).unwrap_err();
+    let said = "the lab's configuration has changed in the meantime: try again";
+    assert_eq!(refused.to_string(), said);
+    let before = generation(&lab);
+    let applied = apply(text.clone()).unwrap();
+    assert_eq!(applied.generation, before + 1);
 }
