@@ -86,6 +86,25 @@ fn check_patch(text: &str, service: usize, destination: &str) -> bool {
     true
 }
 
+/// The services of AWS that are asked by their names.
+const SERVICES: [&str; 3] = [
+    "secretsmanager.us-east-1.amazonaws.com:443",
+    "api.ecr.us-east-1.amazonaws.com:443",
+    "s3.us-east-1.amazonaws.com:443",
+];
+
+/// Takes the routes out of a lab, and adds hosts with names of AWS's services.
+fn isolated(text: &str) -> String {
+    let without = text.lines().filter(|line| !line.starts_with("routes = "));
+    let text: String = without.flat_map(|line| [line, "\n"]).collect();
+    let text = text.replace("[[vpc]]\n", "[[vpc]]\nenable_dns_hostnames = true\n");
+    let host = |(at, service): (usize, &&str)| {
+        let name = service.trim_end_matches(":443");
+        format!("[[internet_host]]\nname = \"{name}\"\naddress = \"52.216.1.{at}\"\n")
+    };
+    text + &SERVICES.iter().enumerate().map(host).collect::<String>()
+}
+
 /// Checks a proposal for a question, if there is one. Returns whether there is.
 fn check(text: &str, service: usize, destination: &str) -> bool {
     let (lab, snapshot) = lowered(text);
@@ -172,6 +191,16 @@ proptest! {
     }
 
     #[test]
+    fn a_patch_of_a_lab_without_routes_leads_services_to_endpoints(
+        lab in proptest::collection::vec(any::<u8>(), 0..900),
+        service in any::<usize>(),
+        destination in 0..SERVICES.len(),
+    ) {
+        let text = isolated(&generator::lab(&mut Tape::new(&lab)));
+        check_patch(&text, service, SERVICES[destination]);
+    }
+
+    #[test]
     fn a_patched_lab_file_forwards_what_was_asked_and_takes_nothing(
         lab in proptest::collection::vec(any::<u8>(), 0..900),
         service in any::<usize>(),
@@ -190,13 +219,16 @@ fn many_random_labs_have_a_proposal() {
             .wrapping_mul(73_244_475)
             .to_le_bytes()[2]
     };
-    let (mut found, mut patches) = (0, 0);
+    let (mut found, mut patches, mut endpoints) = (0, 0, 0);
     for seed in 0..80u32 {
         let lab: Vec<u8> = (0..900).map(|at| octet(seed, at)).collect();
         let text = generator::lab(&mut Tape::new(&lab));
         let destination = DESTINATIONS[seed as usize % DESTINATIONS.len()];
         found += usize::from(check(&text, seed as usize, destination));
         patches += usize::from(check_patch(&text, seed as usize, destination));
+        let (text, destination) = (isolated(&text), SERVICES[seed as usize % SERVICES.len()]);
+        endpoints += usize::from(check_patch(&text, seed as usize, destination));
     }
+    assert!(endpoints >= 10, "{endpoints} patches of 80 labs without routes");
     assert!(found >= 15 && patches >= 10, "{found} proposals and {patches} patches of 80");
 }
