@@ -37,6 +37,7 @@ mod nat_gateways;
 mod network_acl;
 mod offload;
 mod overlay;
+mod patched;
 mod peering;
 mod queues;
 mod reach_live;

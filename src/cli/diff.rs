@@ -170,7 +170,7 @@ fn compare(before: &Side, after: &Side) -> Result<Comparison, CliError> {
 fn flows(before: &str, after: &Lab) -> Result<FlowFates, CliError> {
     let name = lab_name(before)?.unwrap_or_default();
     let (file, text) = (after.file.clone(), after.source().to_owned());
-    let request = Request { file, text, time_scale: None, dry_run: true };
+    let request = Request { file, text, time_scale: None, dry_run: true, before: None };
     let reload: Reload = runtime()?.block_on(Client::new(&name).post("/v1/apply", &request))?;
     Ok(reload.flows)
 }

@@ -4,6 +4,7 @@ use super::bench::BenchError;
 use super::demo::DemoError;
 use crate::apprunner::StoreError;
 use crate::config::Diagnostics;
+use crate::config::edit::{EditError, PatchError};
 use crate::config::import::ImportFailure;
 use crate::daemon::{ClientError, LabError, StateError};
 use crate::explain::{AskError, TargetError};
@@ -46,6 +47,12 @@ pub enum CliError {
     /// A word of the command line means nothing in the lab.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// The lab file cannot be changed as proposed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// A patch is not for the lab file.
+    #[error("not applied: {0}")]
+    Patch(#[from] PatchError),
     /// A question about packets has no answer.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -85,6 +92,7 @@ impl CliError {
             | Self::Usage(_)
             | Self::Target(_)
             | Self::Ask(_)
+            | Self::Patch(_)
             | Self::Client(_) => 2,
             Self::Exec(ExecError::Start { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
@@ -98,6 +106,7 @@ impl CliError {
             | Self::Store(_)
             | Self::Exec(_)
             | Self::NotApplied(_)
+            | Self::Edit(_)
             | Self::Demo(_)
             | Self::Bench(_)
             | Self::Io(_) => 1,

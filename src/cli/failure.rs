@@ -101,6 +101,8 @@ fn details(error: CliError) -> (Vec<Diagnostic>, Vec<FindingRow>) {
         | CliError::Client(_)
         | CliError::Exec(_)
         | CliError::Target(_)
+        | CliError::Edit(_)
+        | CliError::Patch(_)
         | CliError::Ask(_)
         | CliError::NotApplied(_)
         | CliError::Demo(_)

@@ -14,6 +14,7 @@ mod error;
 pub mod exec;
 pub mod explain;
 pub mod failure;
+mod fix;
 mod follow;
 pub mod format;
 pub mod import;
@@ -153,6 +154,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Drops(args) => drops::run(&args),
         Command::Enis(args) => list::enis(&args),
         Command::Ps(args) => list::ps(&args),
+        Command::Explain(args) if args.fix => fix::run(&args),
         Command::Explain(args) => explain::run(&args, cli.color),
         Command::Reach(args) => reach::run(&args),
         Command::Diff(args) => diff::run(&args),

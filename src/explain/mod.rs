@@ -21,6 +21,7 @@ mod paint;
 pub mod pcapng;
 mod reachability;
 mod reload;
+mod repair;
 mod resolution;
 mod rows;
 mod selection;
@@ -33,6 +34,8 @@ mod url;
 
 #[cfg(test)]
 mod comparison_tests;
+#[cfg(test)]
+mod endpoint_fix_tests;
 #[cfg(test)]
 mod fix_tests;
 #[cfg(test)]
@@ -73,6 +76,7 @@ pub use nearest_miss::NearestMiss;
 pub use paint::Look;
 pub use reachability::{ReachRow, Reachability, ReacherRow, Reaching, Wanted, reach, services};
 pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_flow_fates, print_reload};
+pub use repair::{Repair, repair};
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use tables::{Row, print, print_wide};

@@ -1,7 +1,7 @@
 //! The explanation for people: the verdict first, then stage by stage in aligned columns, then how to fix it.
 
 use super::evidence::{NOT_CHOSEN, NamedStep, destination_name, explanation};
-use super::fix::{Proposal, SECTION};
+use super::fix::{NEW_SECTIONS, Proposal, SECTION};
 use super::layout::{StepColumns, paragraph};
 use super::names::{self, Places};
 use super::nearest_miss::NearestMiss;
@@ -178,6 +178,7 @@ fn way_out(
     };
     match fix.action.as_str() {
         SECTION => writeln!(w, "     {SECTION}, which the lab file implies so far:")?,
+        NEW_SECTIONS => writeln!(w, "     {NEW_SECTIONS}:")?,
         action => writeln!(w, "     {action} of {} ({}):", fix.id, places(fix.at))?,
     }
     for line in fix.rule.lines() {

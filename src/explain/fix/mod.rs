@@ -2,14 +2,18 @@
 
 mod candidates;
 mod change;
+mod endpoints;
 mod failing;
 mod groups;
 mod losses;
 mod network_acls;
+mod new_endpoint;
 mod rendered;
 mod routes;
+mod sections;
 mod terms;
 mod verified;
+mod words;
 
 use crate::pipeline::Evidence;
 use crate::pipeline::reach::{Class, Interrupted, Question};
@@ -17,8 +21,8 @@ use crate::vpc::Snapshot;
 use candidates::candidates;
 use failing::Failing;
 pub use rendered::Fix;
-pub(super) use rendered::SECTION;
 use rendered::rendered;
+pub(super) use rendered::{NEW_SECTIONS, SECTION};
 use verified::{Effect, Wanted};
 
 /// The most changes that are tried.
@@ -53,17 +57,18 @@ const FAILS: &str = "no change is proposed: those tried do not let all of these 
 const LARGE: &str = "no change is proposed: the lab is too large to verify one in short time";
 
 /// Proposes the first change that lets the packets of a class pass the gate that drops them, and takes none from others.
+/// `name` is that of the destination, if one was asked.
 ///
 /// # Errors
 /// [`Interrupted`] once `goes_on` is false.
 pub(super) fn propose(
     snapshot: &Snapshot,
     question: &Question,
-    class: &Class,
+    (class, name): (&Class, Option<&str>),
     evidence: &Evidence,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Proposal, Interrupted> {
-    let Some(failing) = Failing::class(class, evidence, snapshot) else {
+    let Some(failing) = Failing::class(class, evidence, snapshot, name) else {
         return Ok(Proposal::Unknown);
     };
     let wanted = Wanted { snapshot, question, class };
