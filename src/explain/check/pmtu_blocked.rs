@@ -1,0 +1,94 @@
+//! `pmtu-blocked`: packets may be too large for the next link, and a network ACL stops the message that says so.
+
+use super::super::names::decided_by;
+use super::place;
+use super::view::Subject;
+use crate::config::LabFinding;
+use crate::pipeline::reach::{Class, fragmentation_needed};
+use crate::pipeline::{Component, Denial, Outcome, Stage};
+use crate::vpc::{EniIx, NatGatewayIx, RuleRef};
+
+/// Finds the NAT gateways whose answers to large packets do not come back, each ACL that stops them once.
+///
+/// Only the link to the internet may carry less than that of a task, and only a NAT gateway answers from behind an ACL: what
+/// an ENI answers itself crosses none.
+pub(super) fn find(subject: &Subject<'_>) -> Vec<LabFinding> {
+    let mtu = subject.view.snapshot().parts().mtu;
+    if mtu.internet >= mtu.task {
+        return Vec::new();
+    }
+    let mut known: Vec<(NatGatewayIx, EniIx)> = Vec::new();
+    let mut found: Vec<(Denial, LabFinding)> = Vec::new();
+    for class in subject.view.classes().filter(|class| is_to_internet(class)) {
+        let gateways = class.gateway_addresses.iter().map(|own| own.gateway);
+        for (gateway, (eni, _)) in
+            gateways.flat_map(|gateway| class.eni_addresses.iter().map(move |eni| (gateway, eni)))
+        {
+            if known.contains(&(gateway, *eni)) {
+                continue;
+            }
+            known.push((gateway, *eni));
+            let Some(denial) = stopped(subject, class, (gateway, *eni)) else { continue };
+            if found.iter().all(|(own, _)| acl(own) != acl(&denial)) {
+                found.push((denial, finding(subject, denial, (gateway, *eni))));
+            }
+        }
+    }
+    found.into_iter().map(|(_, finding)| finding).collect()
+}
+
+/// Decides whether packets of a class pass, and leave by the link to the internet.
+fn is_to_internet(class: &Class) -> bool {
+    let mut steps = class.sample.steps.iter();
+    let delivered = steps.find(|step| step.outcome == Outcome::Deliver);
+    class.passes() && delivered.is_some_and(|step| step.component == Component::Internet)
+}
+
+/// Returns the ACL that stops the gateway's message on its way to the task.
+fn stopped(
+    subject: &Subject<'_>,
+    class: &Class,
+    (gateway, eni): (NatGatewayIx, EniIx),
+) -> Option<Denial> {
+    let view = subject.view;
+    let denial = fragmentation_needed(view.snapshot(), class, (view.service, eni), gateway)?;
+    (denial.reason.stage() == Stage::NetworkAclReturn).then_some(denial)
+}
+
+fn acl(denial: &Denial) -> Option<crate::vpc::NetworkAclIx> {
+    match denial.decided_by {
+        RuleRef::NetworkAclRule(acl, ..) | RuleRef::NetworkAclImplicitDeny(acl, ..) => Some(acl),
+        _ => None,
+    }
+}
+
+fn finding(
+    subject: &Subject<'_>,
+    denial: Denial,
+    (gateway, eni): (NatGatewayIx, EniIx),
+) -> LabFinding {
+    let view = subject.view;
+    let (snapshot, mtu) = (view.snapshot(), view.snapshot().parts().mtu);
+    let message = format!(
+        "packets of {} over {} bytes are too large for the internet, and it does not learn so: {} ({}) stops the ICMP message \
+         (type 3, code 4) of NAT gateway {:?} to {:?}",
+        subject.title(),
+        mtu.internet,
+        decided_by(denial.decided_by, snapshot),
+        denial.reason,
+        snapshot.nat_gateway(gateway).id,
+        snapshot.subnet(view.eni_subnet(eni)).id,
+    );
+    let from = snapshot.subnet(view.gateway_subnet(gateway)).cidr;
+    let direction = match denial.decided_by {
+        RuleRef::NetworkAclRule(_, direction, ..)
+        | RuleRef::NetworkAclImplicitDeny(_, direction, _) => direction.to_string(),
+        _ => String::new(),
+    };
+    let help = format!(
+        "allow ICMP type 3, code 4 between {from} and {} in its {direction} rules, or set mtu to internet_mtu",
+        snapshot.subnet(view.eni_subnet(eni)).cidr,
+    );
+    let span = place::of_rule(denial.decided_by, subject.spec, snapshot);
+    subject.warning("pmtu-blocked", span, (message, help))
+}
