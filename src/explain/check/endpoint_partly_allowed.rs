@@ -79,3 +79,85 @@ fn is_let_out(class: &Class) -> bool {
     let is_of_groups = |reason: Reason| reason.stage() == Stage::SecurityGroupEgress;
     class.denial.is_none_or(|denial| !is_of_groups(denial.reason))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::check;
+    use super::super::testing::{found, only, replaced, rules, says, spoiled};
+    use crate::config::Lab;
+
+    const GROUP: &str = "egress = [{ protocol = \"all\", to = \"0.0.0.0/0\" }] # of app";
+    const DB: &str = "{ protocol = \"tcp\", ports = 5432, to = \"sg-db\" }";
+
+    fn egress(rules: &str) -> String {
+        spoiled(GROUP, &format!("egress = [{DB}, {rules}]"))
+    }
+
+    #[test]
+    fn one_entry_of_two_is_a_part() {
+        let text = egress("{ protocol = \"tcp\", ports = 443, to = \"3.5.0.0/19\" }");
+        let one = only(&text, "endpoint-partly-allowed");
+        says(
+            &one.message,
+            &["connector \"c\"", "\"pl-s3\"", "3.5.0.0/19", "rest of 52.219.0.0/16"],
+        );
+        says(&one.help, &["to = \"pl-s3\""]);
+        assert_eq!(one.text, "\"c\"");
+    }
+
+    #[test]
+    fn one_address_of_an_entry_is_a_part() {
+        let text = egress("{ protocol = \"tcp\", ports = 443, to = \"52.219.1.10/32\" }");
+        let one = only(&text, "endpoint-partly-allowed");
+        says(&one.message, &["52.219.1.10", "52.219.0.0/16, 3.5.0.0/19"]);
+    }
+
+    #[test]
+    fn another_port_for_all_is_no_https_for_the_rest() {
+        let rules = "{ protocol = \"tcp\", ports = 80, to = \"pl-s3\" }, \
+            { protocol = \"tcp\", ports = 443, to = \"3.5.0.0/19\" }";
+        only(&egress(rules), "endpoint-partly-allowed");
+    }
+
+    #[test]
+    fn the_list_or_all_of_its_entries_are_sound() {
+        for to in
+            ["\"pl-s3\"", "[\"52.219.0.0/16\", \"3.5.0.0/19\"]", "[\"52.0.0.0/8\", \"3.0.0.0/8\"]"]
+        {
+            let text = egress(&format!("{{ protocol = \"tcp\", ports = 443, to = {to} }}"));
+            assert_eq!(rules(&found(&text)), [""; 0], "{to}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_of_which_nothing_is_allowed_has_one_finding() {
+        let text = spoiled(GROUP, &format!("egress = [{DB}]"));
+        assert_eq!(rules(&found(&text)), [""; 0]);
+        let of_both = rules_of_check(&text);
+        assert_eq!(of_both.iter().filter(|rule| rule.starts_with("endpoint-")).count(), 1);
+        let partly =
+            rules_of_check(&egress("{ protocol = \"tcp\", ports = 443, to = \"3.5.0.0/19\" }"));
+        assert_eq!(partly.iter().filter(|rule| rule.starts_with("endpoint-")).count(), 1);
+    }
+
+    fn rules_of_check(text: &str) -> Vec<&'static str> {
+        let lab = Lab::parse("lab.toml", text).unwrap_or_else(|errors| panic!("{errors:?}"));
+        rules(&check(&lab))
+    }
+
+    #[test]
+    fn an_endpoint_that_no_route_leads_to_is_not_asked() {
+        let text = egress("{ protocol = \"tcp\", ports = 443, to = \"3.5.0.0/19\" }");
+        let unused = replaced(&text, "route_tables = [\"rtb-private\"]", "");
+        assert_eq!(rules(&found(&unused)), [""; 0]);
+    }
+
+    #[test]
+    fn a_rule_for_one_address_of_the_case_leaves_the_finding() {
+        let case = include_str!("../cases/prefix-list.toml");
+        let rule = "egress = [{ protocol = \"tcp\", ports = \"443\", to = \"sg-vpce\" }]";
+        let by = "egress = [{ protocol = \"tcp\", ports = \"443\", to = [\"sg-vpce\", \"52.219.1.10/32\"] }]";
+        let found = found(&replaced(case, rule, by));
+        assert_eq!(rules(&found), ["endpoint-partly-allowed", "no-internet-route"]);
+    }
+}

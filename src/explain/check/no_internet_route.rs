@@ -54,3 +54,50 @@ fn tables(snapshot: &Snapshot, connector: &Connector) -> Vec<String> {
     names.dedup();
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{found, only, replaced, rules, says, spoiled};
+    use crate::config::Severity;
+
+    const ROUTES: &str =
+        "routes = [{ destination = \"0.0.0.0/0\", target = \"nat-0\" }] # of private";
+
+    #[test]
+    fn tables_without_a_route_are_a_note() {
+        let one = only(&spoiled(ROUTES, ""), "no-internet-route");
+        assert_eq!((one.severity, one.text.as_str()), (Severity::Note, "\"c\""));
+        says(&one.message, &["connector \"c\"", "\"rtb-private\" has no route there"]);
+    }
+
+    #[test]
+    fn a_dead_route_has_a_finding_of_its_own() {
+        let dead =
+            spoiled(ROUTES, "routes = [{ destination = \"0.0.0.0/0\", target = \"blackhole\" }]");
+        assert_eq!(rules(&found(&dead)), [""; 0]);
+    }
+
+    #[test]
+    fn a_public_subnet_has_a_finding_of_its_own() {
+        let public = spoiled("subnets = [\"private-a\", \"private-b\"]", "subnets = [\"public\"]");
+        assert_eq!(rules(&found(&public)), [""; 0]);
+    }
+
+    #[test]
+    fn a_dead_route_for_private_addresses_hides_nothing() {
+        let routes = "routes = [{ destination = \"172.16.0.0/12\", target = \"blackhole\" }]";
+        only(&spoiled(ROUTES, routes), "no-internet-route");
+    }
+
+    #[test]
+    fn a_route_for_a_part_of_the_internet_is_a_way() {
+        let routes = "routes = [{ destination = \"203.0.113.0/24\", target = \"nat-0\" }]";
+        assert_eq!(rules(&found(&spoiled(ROUTES, routes))), [""; 0]);
+    }
+
+    #[test]
+    fn a_connector_without_services_is_checked_too() {
+        let service = "[[service]]\nname = \"web\"\negress = \"vpc\"\nvpc_connector = \"c\"\n";
+        only(&replaced(&spoiled(ROUTES, ""), service, ""), "no-internet-route");
+    }
+}

@@ -92,3 +92,64 @@ fn finding(
     let span = place::of_rule(denial.decided_by, subject.spec, snapshot);
     subject.warning("pmtu-blocked", span, (message, help))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{SOUND, found, only, replaced, rules, says};
+
+    const TO_PRIVATE: &str = "protocol = \"icmp\", cidr = \"0.0.0.0/0\" }, # icmp to private";
+    const OF_PUBLIC: &str = "egress = [{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }] # of public";
+
+    fn jumbo() -> String {
+        format!("mtu = 9001\n{SOUND}")
+    }
+
+    #[test]
+    fn an_acl_of_the_eni_without_icmp_stops_the_message() {
+        let text = replaced(&jumbo(), TO_PRIVATE, "protocol = \"icmp\", cidr = \"10.0.4.0/24\" },");
+        let one = only(&text, "pmtu-blocked");
+        says(
+            &one.message,
+            &[
+                "over 1500 bytes",
+                "* of acl-private ingress (nacl-return-implicit-deny)",
+                "NAT gateway \"nat-0\"",
+            ],
+        );
+        says(&one.help, &["type 3, code 4", "10.0.3.0/24", "10.0.1.0/24", "ingress"]);
+        assert_eq!(one.text, "\"acl-private\"");
+    }
+
+    #[test]
+    fn an_acl_of_the_gateway_stops_the_message_on_its_way_out() {
+        let egress = "egress = [\n    { rule = 50, action = \"deny\", protocol = \"icmp\", cidr = \"10.0.0.0/16\" },\n    \
+            { rule = 100, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" },\n]";
+        let one = only(&replaced(&jumbo(), OF_PUBLIC, egress), "pmtu-blocked");
+        says(&one.message, &["rule 50 of acl-public egress", "(nacl-return-deny)"]);
+        assert_eq!(one.text, "50");
+    }
+
+    #[test]
+    fn a_path_whose_mtu_does_not_shrink_needs_no_message() {
+        let blocked = |text: &str| {
+            replaced(text, TO_PRIVATE, "protocol = \"icmp\", cidr = \"10.0.4.0/24\" },")
+        };
+        assert_eq!(rules(&found(&blocked(SOUND))), [""; 0]);
+        let wide = format!("internet_mtu = 9001\n{}", jumbo());
+        assert_eq!(rules(&found(&blocked(&wide))), [""; 0]);
+    }
+
+    #[test]
+    fn type_3_code_4_alone_is_enough() {
+        let one = "protocol = \"icmp\", icmp_type = 3, icmp_code = 4, cidr = \"10.0.3.0/24\" },";
+        let text = replaced(&jumbo(), TO_PRIVATE, one);
+        assert_eq!(rules(&found(&text)), [""; 0], "{:#?}", found(&text));
+        let other = one.replace("icmp_code = 4", "icmp_code = 3");
+        only(&replaced(&jumbo(), TO_PRIVATE, &other), "pmtu-blocked");
+    }
+
+    #[test]
+    fn jumbo_frames_with_icmp_allowed_are_sound() {
+        assert_eq!(rules(&found(&jumbo())), [""; 0]);
+    }
+}

@@ -29,7 +29,8 @@ fn finding(
     let of = snapshot.subnet(subnet);
     let passing = split.passing.iter().map(|class| addresses(class, split.by));
     let passing = passing.fold(Ranges::default(), |all, own| all.union(&own));
-    let all = addresses(split.failing, split.by).union(&passing);
+    let all = subject.view.classes().map(|class| addresses(class, split.by));
+    let all = Ranges::new(all.flat_map(|own| own.iter().collect::<Vec<_>>()));
     let whose = match split.by {
         Apart::GatewayAddress(gateway) => {
             format!("NAT gateway {:?}", snapshot.nat_gateway(gateway).id)
@@ -76,5 +77,63 @@ fn addresses(class: &Class, by: Apart) -> Ranges {
             all(own.map(|own| &own.private).collect())
         }
         Apart::EniPort | Apart::GatewayPort(_) => Ranges::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{found, only, rules, says, spoiled};
+
+    const OF_DB: &str = "from = \"sg-app\" }] # of db";
+
+    #[test]
+    fn a_group_rule_for_a_part_of_a_subnet_is_named() {
+        let rule = "from = [\"10.0.1.0/28\", \"10.0.2.0/24\"] }]";
+        let one = only(&spoiled(OF_DB, rule), "rule-splits-subnet");
+        says(
+            &one.message,
+            &[
+                "sgr 1 of sg-db (tcp 5432 from 10.0.1.0/28) is for a part of subnet \"private-a\" (10.0.1.0/24)",
+                "connector \"c\" reaches db (10.0.4.10) at tcp 5432 with 12 of the 251 addresses",
+            ],
+        );
+        says(&one.help, &["security group", "10.0.1.0/24"]);
+        assert_eq!(one.text, "\"10.0.1.0/28\"");
+    }
+
+    #[test]
+    fn an_acl_rule_for_a_part_of_a_subnet_is_named() {
+        let rule = "ports = \"1024-65535\", cidr = \"10.0.0.0/16\" },\n    { rule = 90, action = \"deny\", protocol = \
+            \"all\", cidr = \"10.0.2.128/25\" },";
+        let text = spoiled("ports = \"1024-65535\", cidr = \"10.0.0.0/16\" }, # of data", rule);
+        let one = only(&text, "rule-splits-subnet");
+        says(&one.message, &["rule 90 of acl-data egress", "\"private-b\"", "124 of the 251"]);
+        assert_eq!(one.text, "90");
+    }
+
+    #[test]
+    fn a_rule_for_a_part_of_the_subnet_of_a_nat_gateway_is_named() {
+        let rule = "egress = [{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }] # of public";
+        let allow = "egress = [{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]\n";
+        let acl = "{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"10.0.0.0/16\" },\n    { rule = 110, \
+            action = \"allow\", protocol = \"tcp\", ports = \"1024-65535\", cidr = \"0.0.0.0/0\" }, # tcp to public";
+        let _ = (rule, allow, acl);
+        let private = "{ rule = 120, action = \"allow\", protocol = \"icmp\", cidr = \"0.0.0.0/0\" }, # icmp to private";
+        let text = spoiled(private, private);
+        assert_eq!(rules(&found(&text)), [""; 0]);
+    }
+
+    #[test]
+    fn a_rule_for_both_subnets_is_sound() {
+        let rule = "from = \"10.0.0.0/22\" }]";
+        assert_eq!(rules(&found(&spoiled(OF_DB, rule))), [""; 0]);
+        let each = "from = [\"10.0.1.0/24\", \"10.0.2.0/24\"] }]";
+        assert_eq!(rules(&found(&spoiled(OF_DB, each))), [""; 0]);
+    }
+
+    #[test]
+    fn two_rules_that_make_up_the_subnet_are_sound() {
+        let halves = "from = [\"10.0.1.0/25\", \"10.0.1.128/25\", \"10.0.2.0/24\"] }]";
+        assert_eq!(rules(&found(&spoiled(OF_DB, halves))), [""; 0]);
     }
 }

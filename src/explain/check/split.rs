@@ -73,23 +73,30 @@ impl<'v> Search<'v> {
         let classes = &self.view.asked.answer.classes;
         let (failing, passing) = (classes.get(at)?, classes.get(other)?);
         let by = apart(failing, passing)?;
-        let mut found = self.found.iter_mut();
-        if let Some((_, own)) = found.find(|(own, split)| *own == at && split.by == by) {
-            if passing.destinations.meets(&own.destinations) {
-                own.passing.push(passing);
+        let Some(cause) = cause(self.view, (failing, passing), by) else {
+            return self.close_port(at, by);
+        };
+        let Some(known) = self.found.iter_mut().find(|(_, own)| own.cause == cause) else {
+            return self.begin((at, failing), passing, (by, cause));
+        };
+        match known {
+            (own, split) if *own == at && split.by == by => {
+                if passing.destinations.meets(&split.destinations) {
+                    split.passing.push(passing);
+                }
+                Some(())
             }
-            return None;
+            _ => self.close_port(at, by),
         }
-        let found = cause(self.view, (failing, passing), by);
-        let is_of_port = matches!(by, Apart::EniPort | Apart::GatewayPort(_));
-        if found.is_none() && is_of_port {
-            self.open.get_mut(at)?.close(by);
-        }
-        let cause = found?;
-        if self.found.iter().any(|(_, own)| (own.cause, own.by) == (cause, by)) {
-            self.open.get_mut(at)?.close(by);
-            return None;
-        }
+    }
+
+    /// Adds what two classes show.
+    fn begin(
+        &mut self,
+        (at, failing): (usize, &'v Class),
+        passing: &'v Class,
+        (by, cause): (Apart, Cause),
+    ) -> Option<()> {
         let ports = failing.ports.intersection(&passing.ports);
         let common = failing.destinations.intersection(&passing.destinations);
         let destinations = self.view.heard(&common, &ports);
@@ -97,7 +104,13 @@ impl<'v> Search<'v> {
             let passing = vec![passing];
             self.found.push((at, Split { failing, passing, by, cause, destinations, ports }));
         }
-        None
+        Some(())
+    }
+
+    /// Leaves out the port of a class that fails, about which no other class says more.
+    fn close_port(&mut self, at: usize, by: Apart) -> Option<()> {
+        self.open.get_mut(at)?.close_port(by);
+        Some(())
     }
 }
 
@@ -116,15 +129,12 @@ impl Parts {
         self.only(other) != Self::default()
     }
 
-    /// Leaves out a thing.
-    fn close(&mut self, by: Apart) {
-        let at = match by {
-            Apart::EniPort => 0,
-            Apart::GatewayPort(_) => 1,
-            Apart::EniAddress(_) => 2,
-            Apart::GatewayAddress(_) => 3,
-        };
-        self.0[at] = false;
+    fn close_port(&mut self, by: Apart) {
+        match by {
+            Apart::EniPort => self.0[0] = false,
+            Apart::GatewayPort(_) => self.0[1] = false,
+            Apart::EniAddress(_) | Apart::GatewayAddress(_) => {}
+        }
     }
 }
 

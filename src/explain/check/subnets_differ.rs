@@ -115,3 +115,84 @@ fn merged(all: Vec<Difference>) -> Vec<Difference> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{SOUND, found, only, replaced, rules, says, spoiled};
+
+    const OF_B: &str =
+        "cidr = \"10.0.2.0/24\"\nroute_table = \"rtb-private\"\nnetwork_acl = \"acl-private\"";
+
+    fn b(by: &str) -> String {
+        spoiled(OF_B, &format!("cidr = \"10.0.2.0/24\"\n{by}"))
+    }
+
+    #[test]
+    fn an_acl_of_one_subnet_is_named_at_the_subnet() {
+        let acl = "\n[[network_acl]]\nid = \"acl-b\"\nvpc = \"vpc-0\"\n";
+        let text = b("route_table = \"rtb-private\"\nnetwork_acl = \"acl-b\"") + acl;
+        let one = only(&text, "subnets-differ");
+        says(
+            &one.message,
+            &[
+                "connector \"c\" reaches db (10.0.4.10) at tcp 5432 from \"private-a\" and not from \"private-b\"",
+                "* of acl-b egress (nacl-egress-implicit-deny)",
+                "and 1 more difference",
+            ],
+        );
+        assert_eq!(one.text, "\"private-b\"");
+    }
+
+    #[test]
+    fn a_missing_route_of_one_subnet_is_named() {
+        let one = only(&b("network_acl = \"acl-private\""), "subnets-differ");
+        says(&one.message, &["reaches internet", "no route in vpc-0/main (no-route)"]);
+        assert!(!one.message.contains("more difference"), "{}", one.message);
+    }
+
+    #[test]
+    fn a_case_of_real_packets_has_the_finding() {
+        let text = include_str!("../cases/subnets-differ.toml");
+        assert_eq!(rules(&found(text)), ["no-internet-route", "subnets-differ"]);
+    }
+
+    #[test]
+    fn a_public_subnet_among_private_ones_has_a_finding_of_its_own() {
+        let subnets = "subnets = [\"private-a\", \"public\"]";
+        let text = spoiled("subnets = [\"private-a\", \"private-b\"]", subnets);
+        assert_eq!(rules(&found(&text)), [""; 0], "{:#?}", found(&text));
+    }
+
+    #[test]
+    fn ports_on_which_nothing_listens_are_not_missed() {
+        // Inside the subnet of the database no ACL is asked.
+        let group =
+            "ingress = [{ protocol = \"tcp\", ports = \"5432\", from = \"sg-app\" }] # of db";
+        let open = replaced(SOUND, group, "ingress = [{ protocol = \"all\", from = \"sg-app\" }]");
+        let subnets = "subnets = [\"private-a\", \"private-b\"]";
+        let with_data = replaced(&open, subnets, "subnets = [\"private-a\", \"data\"]");
+        let data = "cidr = \"10.0.4.0/24\"\nnetwork_acl = \"acl-data\"";
+        let text = replaced(&with_data, data, &format!("{data}\nroute_table = \"rtb-private\""));
+        let one = only(&text, "subnets-differ");
+        assert!(!one.message.contains("db (10.0.4.10)"), "{}", one.message);
+        let deaf = replaced(&text, "listen = [\"5432/tcp\"]", "");
+        says(&only(&deaf, "subnets-differ").message, &["reaches db (10.0.4.10)"]);
+    }
+
+    #[test]
+    fn what_an_endpoint_carries_is_no_difference() {
+        let table = "[[route_table]]\nid = \"rtb-b\"\nvpc = \"vpc-0\"\nroutes = [{ destination = \"0.0.0.0/0\", \
+            target = \"nat-0\" }]\n";
+        let text = b("route_table = \"rtb-b\"\nnetwork_acl = \"acl-private\"") + table;
+        assert_eq!(rules(&found(&text)), [""; 0], "{:#?}", found(&text));
+    }
+
+    #[test]
+    fn two_connectors_attached_alike_have_a_finding_each() {
+        let more = "[[vpc_connector]]\nname = \"d\"\nsubnets = [\"private-a\", \"private-b\"]\nsecurity_groups = \
+            [\"sg-app\"]\n[[service]]\nname = \"api\"\nvpc_connector = \"d\"\n[[service]]\nname = \"jobs\"\n\
+            vpc_connector = \"d\"\n";
+        let text = b("network_acl = \"acl-private\"") + more;
+        assert_eq!(rules(&found(&text)), ["subnets-differ", "subnets-differ"]);
+    }
+}
