@@ -2,6 +2,7 @@
 
 use crate::support::aws;
 use crate::support::lab::{Lab, both_streams, can_run, finish, up_command};
+use crate::support::terminal::Terminal;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -109,8 +110,17 @@ impl Shop {
             return None;
         }
         let venv = aws::venv()?;
-        let text = format!("{SHOP}[apprunner]\napi = \"127.0.0.1:0\"\n{keys}");
-        Some(Self { lab: Lab::up("auto", &text), venv })
+        Some(Self { lab: Lab::up("auto", &shop(keys)), venv })
+    }
+
+    /// As [`Shop::open`], with a terminal that hears what the lab complains about.
+    fn open_on_terminal() -> Option<(Self, Terminal)> {
+        if !can_run() {
+            return None;
+        }
+        let venv = aws::venv()?;
+        let (lab, terminal) = Lab::up_on_terminal(&shop(""));
+        Some((Self { lab, venv }, terminal))
     }
 
     /// Runs `aws apprunner`.
@@ -207,6 +217,10 @@ impl Shop {
         self.lab.task(task).tcp(CHECKIP, 4443);
         host.peers()[0].0
     }
+}
+
+fn shop(keys: &str) -> String {
+    format!("{SHOP}[apprunner]\napi = \"127.0.0.1:0\"\n{keys}")
 }
 
 fn through(connector: &str) -> String {
@@ -486,4 +500,33 @@ fn regression_an_up_after_sigkill_waits_for_the_kernel_to_close_what_was_open() 
 /// What a lab has of its own in `/run`.
 fn state(lab: &str) -> PathBuf {
     PathBuf::from("/run/egret").join(lab)
+}
+
+#[test]
+fn what_the_api_makes_is_checked_as_it_comes_and_by_check_of_the_running_lab() {
+    let Some((shop, mut terminal)) = Shop::open_on_terminal() else { return };
+    let trap = shop.connector("trap", &["subnet-public"], &["sg-app"]);
+    let said = terminal.hears("(single-zone)");
+    assert!(said.contains("(public-subnet-in-connector)"), "{said}");
+    assert!(said.contains("warning: connector \"trap\" is in one Availability Zone"), "{said}");
+    let service = shop.create("web-1", &trap);
+    assert_eq!(shop.settled(&service)["Status"], "RUNNING");
+
+    let name = shop.lab.name().to_owned();
+    let check = |options: &str| shop.lab.egret(&format!("check --lab {name} --json{options}"));
+    let rules = |output: &Output, level: &str| -> Vec<(String, u64)> {
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let all = found[level].as_array().unwrap().iter();
+        let rule =
+            |f: &Value| (f["rule"].as_str().unwrap().to_owned(), f["line"].as_u64().unwrap());
+        all.map(rule).collect()
+    };
+    let found = check("");
+    assert!(found.status.success(), "{}", both_streams(&found));
+    for rule in ["public-subnet-in-connector", "single-zone"] {
+        assert!(rules(&found, "warnings").contains(&(rule.to_owned(), 0)), "{rule}: {found:?}");
+    }
+    assert_eq!(check(" --strict").status.code(), Some(1));
+    let of_file = shop.lab.egret(&format!("check {} --json", shop.lab.file().display()));
+    assert!(!rules(&of_file, "warnings").iter().any(|(_, line)| *line == 0), "{of_file:?}");
 }

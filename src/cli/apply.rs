@@ -76,14 +76,18 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows the warnings that the lab did not have before.
+/// Shows the warnings that the lab did not have before: at their lines, if they are about the file.
 fn warn(lab: &Lab, reload: &Reload, color: ColorChoice) -> Result<(), CliError> {
-    for finding in lab.lint() {
-        if reload.warnings.contains(&Warning::from(&finding)) {
-            let mut rendered = String::new();
-            finding.render(&mut rendered, color.on_stderr()).map_err(std::io::Error::other)?;
-            output::note(&rendered);
-        }
+    let of_file = if reload.warnings.is_empty() { Vec::new() } else { explain::check(lab) };
+    for warning in &reload.warnings {
+        let Some(finding) = of_file.iter().find(|finding| Warning::from(*finding) == *warning)
+        else {
+            output::note(&warning.to_string());
+            continue;
+        };
+        let mut rendered = String::new();
+        finding.render(&mut rendered, color.on_stderr()).map_err(std::io::Error::other)?;
+        output::note(&rendered);
     }
     if let Some(more) = reload.more_warnings() {
         output::note(&more);

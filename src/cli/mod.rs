@@ -1,6 +1,7 @@
 //! Layer 9: a file per command.
 
 pub mod api;
+mod api_findings;
 pub mod apply;
 pub mod bench;
 pub mod capture;

@@ -1,6 +1,7 @@
 //! `egret up`: a lab in the foreground.
 
 use super::api::{ApiArgs, FrontDoor};
+use super::api_findings::say_new;
 use super::import::{ImportArgs, LabSource};
 use super::output::{self, ColorChoice};
 use super::stop::{Asked, Stop};
@@ -162,11 +163,12 @@ async fn open(
     time_scale: f64,
 ) -> Result<(Lab, Option<FrontDoor>), CliError> {
     let door = FrontDoor::open(&lab, args.origin(), args.api, time_scale).await?;
-    let lab = match &door {
-        Some(door) => door.over(&lab)?,
-        None => lab,
-    };
-    Ok((lab, door))
+    let Some(door) = door else { return Ok((lab, None)) };
+    let over = door.over(&lab)?;
+    if !args.quiet && over.overlay != lab.overlay {
+        say_new(lab, over.clone());
+    }
+    Ok((over, Some(door)))
 }
 
 /// Says that the lab is ready, answers clients and keeps house, until a signal comes or a client asks for the end.

@@ -130,6 +130,7 @@ fn objects(lab: &Lab) -> Vec<Object> {
         connectors,
         services,
         expectations: _,
+        lint_allow: _,
         more_tasks: _,
     } = &lab.spec;
     let mut facts = vec![fact("region", region)];
@@ -257,6 +258,7 @@ fn vpc(vpc: &spec::Vpc) -> Object {
     let spec::Vpc {
         id,
         cidrs,
+        region,
         internet_gateway,
         main_route_table,
         enable_dns_support,
@@ -264,6 +266,7 @@ fn vpc(vpc: &spec::Vpc) -> Object {
         line,
     } = vpc;
     let mut facts: Vec<Fact> = cidrs.iter().map(|at| rule(format!("CIDR {}", at.value))).collect();
+    facts.extend(given("region", region.as_ref()));
     facts.extend(given("internet gateway", internet_gateway.as_ref()));
     facts.extend(given("main route table", main_route_table.as_ref()));
     facts.extend(given("enable_dns_support", enable_dns_support.as_ref()));

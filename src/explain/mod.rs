@@ -51,7 +51,7 @@ mod snapshot_tests;
 mod testing;
 
 pub use asking::{AskError, Asking, ask};
-pub use check::check;
+pub use check::{Since, check, check_since};
 pub use class::{AttachedAt, ClassExplanation, GatewaySpan};
 pub use comparison::{ChangeRow, Comparison, SideOfChange, compare};
 pub use coverage::{PortSpan, Span};

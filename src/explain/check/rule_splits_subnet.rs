@@ -82,7 +82,9 @@ fn addresses(class: &Class, by: Apart) -> Ranges {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{found, only, rules, says, spoiled};
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::testing::{found, only, replaced, rules, says, spoiled};
 
     const OF_DB: &str = "from = \"sg-app\" }] # of db";
 
@@ -113,14 +115,25 @@ mod tests {
 
     #[test]
     fn a_rule_for_a_part_of_the_subnet_of_a_nat_gateway_is_named() {
-        let rule = "egress = [{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }] # of public";
-        let allow = "egress = [{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]\n";
-        let acl = "{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"10.0.0.0/16\" },\n    { rule = 110, \
-            action = \"allow\", protocol = \"tcp\", ports = \"1024-65535\", cidr = \"0.0.0.0/0\" }, # tcp to public";
-        let _ = (rule, allow, acl);
-        let private = "{ rule = 120, action = \"allow\", protocol = \"icmp\", cidr = \"0.0.0.0/0\" }, # icmp to private";
-        let text = spoiled(private, private);
-        assert_eq!(rules(&found(&text)), [""; 0]);
+        let fixed = include_str!("../cases/nat-second-address.toml");
+        let addresses = "private_ip = \"10.0.2.200\"\nsecondary_private_ips = [\"10.0.2.201\"]\n";
+        let open = replaced(fixed, addresses, "");
+        let split = replaced(&open, "from = \"10.0.2.200/32\"", "from = \"10.0.2.0/25\"");
+        let found = found(&split);
+        assert_eq!(rules(&found), ["no-internet-route", "rule-splits-subnet"]);
+        let one = found.iter().find(|one| one.rule == "rule-splits-subnet").unwrap();
+        says(
+            &one.message,
+            &["subnet \"subnet-n\" (10.0.2.0/24)", "NAT gateway \"nat-p\"", "124 of the 251"],
+        );
+        says(&one.help, &["10.0.2.0/24", "private_ip"]);
+    }
+
+    #[test]
+    fn a_nat_gateway_with_an_address_of_its_own_is_not_split() {
+        let fixed = include_str!("../cases/nat-second-address.toml");
+        let first = replaced(fixed, "secondary_private_ips = [\"10.0.2.201\"]\n", "");
+        assert_eq!(rules(&found(&first)), ["no-internet-route"]);
     }
 
     #[test]
