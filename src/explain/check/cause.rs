@@ -1,5 +1,6 @@
 //! What tells packets apart that differ in one thing which the configuration leaves open, and the rule that does.
 
+use super::place;
 use super::view::{View, gateway_ports};
 use crate::pipeline::Stage;
 use crate::pipeline::reach::{Class, Ranges};
@@ -45,15 +46,9 @@ fn reply_ports(view: &View, failing: &Class, by: Apart) -> Option<Cause> {
     let denial = failing.denial?;
     let dropped = ports(failing, by)?;
     let is_reply = denial.reason.stage() == Stage::NetworkAclReturn;
-    match denial.decided_by {
-        RuleRef::NetworkAclRule(acl, direction, ..)
-        | RuleRef::NetworkAclImplicitDeny(acl, direction, _)
-            if is_reply && dropped.meets(&drawn(view, by)) =>
-        {
-            Some(Cause::ReplyPorts(acl, direction))
-        }
-        _ => None,
-    }
+    let (acl, direction) = place::acl(denial.decided_by)?;
+    let found = Cause::ReplyPorts(acl, direction);
+    (is_reply && dropped.meets(&drawn(view, by))).then_some(found)
 }
 
 /// Returns the ports of a class by which packets differ.
@@ -103,27 +98,24 @@ fn is_part(block: Ipv4Network, cidr: Ipv4Network) -> bool {
 /// Lists the blocks that a rule is for.
 fn blocks(snapshot: &Snapshot, rule: RuleRef) -> Vec<Ipv4Network> {
     let of_list = |list| snapshot.prefix_list(list).entries.clone();
-    match rule {
-        RuleRef::SecurityGroupRule(group, direction, position) => {
-            let rules = snapshot.security_group(group).rules(direction);
-            match rules.get(usize::from(position)).map(|rule| rule.peer) {
-                Some(Peer::Cidr(block)) => vec![block],
-                Some(Peer::PrefixList(list)) => of_list(list),
-                Some(Peer::SecurityGroup(_)) | None => Vec::new(),
-            }
+    if let RuleRef::SecurityGroupRule(group, direction, position) = rule {
+        let rules = snapshot.security_group(group).rules(direction);
+        match rules.get(usize::from(position)).map(|rule| rule.peer) {
+            Some(Peer::Cidr(block)) => vec![block],
+            Some(Peer::PrefixList(list)) => of_list(list),
+            Some(Peer::SecurityGroup(_)) | None => Vec::new(),
         }
-        RuleRef::NetworkAclRule(acl, direction, position, _) => {
-            let rules = snapshot.network_acl(acl).rules(direction);
-            rules.get(usize::from(position)).map(|rule| rule.cidr).into_iter().collect()
+    } else if let RuleRef::NetworkAclRule(acl, direction, position, _) = rule {
+        let rules = snapshot.network_acl(acl).rules(direction);
+        rules.get(usize::from(position)).map(|rule| rule.cidr).into_iter().collect()
+    } else if let RuleRef::Route(table, position) = rule {
+        let routes = &snapshot.route_table(table).routes;
+        match routes.get(usize::from(position)).map(|route| route.destination) {
+            Some(Destination::Cidr(block)) => vec![block],
+            Some(Destination::PrefixList(list)) => of_list(list),
+            None => Vec::new(),
         }
-        RuleRef::Route(table, position) => {
-            let routes = &snapshot.route_table(table).routes;
-            match routes.get(usize::from(position)).map(|route| route.destination) {
-                Some(Destination::Cidr(block)) => vec![block],
-                Some(Destination::PrefixList(list)) => of_list(list),
-                None => Vec::new(),
-            }
-        }
-        _ => Vec::new(),
+    } else {
+        Vec::new()
     }
 }

@@ -15,20 +15,21 @@ pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
         return None;
     }
     let tables = tables(snapshot, connector);
+    let others = match tables.len() {
+        0 | 1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
     let message = format!(
-        "{} has no way to the internet: {} {} no route there",
+        "{} has no way to the internet: no route in {}{others}",
         subject.title(),
-        tables.join(", "),
-        if tables.len() == 1 { "has" } else { "have" },
+        tables.first()?,
     );
-    let help = "if it needs the internet, add a route for 0.0.0.0/0 to a NAT gateway in a public subnet; \
-                if not, allow no-internet-route";
     Some(LabFinding {
         severity: Severity::Note,
         span: subject.connector.name.span,
         rule: "no-internet-route",
         message,
-        help: help.to_owned(),
+        help: "route 0.0.0.0/0 to a NAT gateway, if it needs one".to_owned(),
     })
 }
 
@@ -67,7 +68,7 @@ mod tests {
     fn tables_without_a_route_are_a_note() {
         let one = only(&spoiled(ROUTES, ""), "no-internet-route");
         assert_eq!((one.severity, one.text.as_str()), (Severity::Note, "\"c\""));
-        says(&one.message, &["connector \"c\"", "\"rtb-private\" has no route there"]);
+        says(&one.message, &["connector \"c\"", "no route in \"rtb-private\""]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::view::Subject;
 use crate::config::LabFinding;
 use crate::pipeline::reach::{Class, fragmentation_needed};
 use crate::pipeline::{Component, Denial, Outcome, Stage};
-use crate::vpc::{EniIx, NatGatewayIx, RuleRef};
+use crate::vpc::{EniIx, NatGatewayIx};
 
 /// Finds the NAT gateways whose answers to large packets do not come back, each ACL that stops them once.
 ///
@@ -29,7 +29,10 @@ pub(super) fn find(subject: &Subject<'_>) -> Vec<LabFinding> {
             }
             known.push((gateway, *eni));
             let Some(denial) = stopped(subject, class, (gateway, *eni)) else { continue };
-            if found.iter().all(|(own, _)| acl(own) != acl(&denial)) {
+            if found
+                .iter()
+                .all(|(own, _)| place::acl(own.decided_by) != place::acl(denial.decided_by))
+            {
                 found.push((denial, finding(subject, denial, (gateway, *eni))));
             }
         }
@@ -55,13 +58,6 @@ fn stopped(
     (denial.reason.stage() == Stage::NetworkAclReturn).then_some(denial)
 }
 
-fn acl(denial: &Denial) -> Option<crate::vpc::NetworkAclIx> {
-    match denial.decided_by {
-        RuleRef::NetworkAclRule(acl, ..) | RuleRef::NetworkAclImplicitDeny(acl, ..) => Some(acl),
-        _ => None,
-    }
-}
-
 fn finding(
     subject: &Subject<'_>,
     denial: Denial,
@@ -80,14 +76,13 @@ fn finding(
         snapshot.subnet(view.eni_subnet(eni)).id,
     );
     let from = snapshot.subnet(view.gateway_subnet(gateway)).cidr;
-    let direction = match denial.decided_by {
-        RuleRef::NetworkAclRule(_, direction, ..)
-        | RuleRef::NetworkAclImplicitDeny(_, direction, _) => direction.to_string(),
-        _ => String::new(),
-    };
+    let rules =
+        place::acl(denial.decided_by).map(|(_, direction)| format!("in its {direction} rules, "));
     let help = format!(
-        "allow ICMP type 3, code 4 between {from} and {} in its {direction} rules, or set mtu to internet_mtu",
+        "allow ICMP type 3, code 4 from {from} to {} {}or set mtu = {}",
         snapshot.subnet(view.eni_subnet(eni)).cidr,
+        rules.unwrap_or_default(),
+        mtu.internet,
     );
     let span = place::of_rule(denial.decided_by, subject.spec, snapshot);
     subject.warning("pmtu-blocked", span, (message, help))

@@ -57,15 +57,12 @@ fn finding(
 }
 
 fn help(rule: RuleRef, direction: Direction) -> String {
-    match rule {
-        RuleRef::NetworkAclRule(..) => format!(
-            "allow ports 1024-65535 by {direction} rules with lower numbers than the one that denies: the sender takes \
-             any of them"
-        ),
-        _ => {
-            format!("allow ports 1024-65535 in its {direction} rules: the sender takes any of them")
-        }
-    }
+    let before = if let RuleRef::NetworkAclRule(..) = rule {
+        " with lower numbers than the one that denies"
+    } else {
+        ""
+    };
+    format!("allow ports 1024-65535 in its {direction} rules{before}: the sender takes any of them")
 }
 
 #[cfg(test)]

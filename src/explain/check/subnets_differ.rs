@@ -79,9 +79,9 @@ fn of_region(view: &View, region: &Region) -> Vec<Difference> {
     let heard = view.heard(&region.destinations, &region.ports);
     let difference = |(failing, class): (SubnetIx, &Class)| {
         let denial = class.denial?;
-        let destinations = match denial.reason {
-            Reason::NoRoute => heard.difference(&lists(view, failing)),
-            _ => heard.clone(),
+        let destinations = match denial.reason == Reason::NoRoute {
+            true => heard.difference(&lists(view, failing)),
+            false => heard.clone(),
         };
         let (reaching, ports) = (reaching.clone(), region.ports.clone());
         let is_any = !destinations.is_empty();

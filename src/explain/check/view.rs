@@ -15,6 +15,9 @@ use std::net::Ipv4Addr;
 /// The number of destinations that a message names.
 const SHOWN: usize = 3;
 
+/// What a word for all ports of a protocol ends in.
+const EVERY_PORT: &str = " 1-65535";
+
 /// The ports that a Hyperplane ENI or a NAT gateway draws from.
 const DRAWN: (u32, u32) = (1024, 65_535);
 
@@ -137,10 +140,13 @@ impl View {
     /// Names destinations, with the ports if they are not all.
     pub(super) fn named(&self, destinations: &Ranges, ports: &Ports) -> String {
         let to = joined(&self.known.words(destinations), SHOWN);
-        match *ports == Ports::all() {
-            true => to,
-            false => format!("{to} at {}", joined(&port_words(ports), SHOWN)),
+        if *ports == Ports::all() {
+            return to;
         }
+        let words: Vec<String> =
+            port_words(ports).iter().map(|word| word.trim_end_matches(EVERY_PORT).into()).collect();
+        let are_whole = words.iter().all(|word| !word.contains(|letter: char| letter.is_numeric()));
+        format!("{to} {} {}", if are_whole { "over" } else { "at" }, joined(&words, SHOWN))
     }
 
     /// Decides whether some of the destinations are interfaces.
