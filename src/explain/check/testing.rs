@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::of_packets;
-use crate::config::{Diagnostic, Lab, Severity};
+use crate::config::{Diagnostic, Lab, Severity, Span};
 use crate::vpc::Generation;
 
 /// A connector in two private subnets, a NAT gateway, a database, a gateway endpoint.
@@ -52,4 +52,20 @@ pub(super) fn says(message: &str, words: &[&str]) {
 #[test]
 fn a_sound_lab_has_no_findings() {
     assert_eq!(rules(&found(SOUND)), [""; 0], "{:#?}", found(SOUND));
+}
+
+#[test]
+fn what_the_api_made_is_named_where_no_line_can_be_shown() {
+    let without_route = spoiled(
+        "cidr = \"10.0.2.0/24\"\nroute_table = \"rtb-private\"\n",
+        "cidr = \"10.0.2.0/24\"\n",
+    );
+    let mut lab = Lab::parse("lab.toml", &without_route).unwrap();
+    for connector in &mut lab.spec.connectors {
+        connector.name.span = Span::NOWHERE;
+        connector.subnets.iter_mut().for_each(|id| id.span = Span::NOWHERE);
+    }
+    let found = lab.located(of_packets(&lab, &lab.lower(Generation::default())));
+    assert_eq!((rules(&found), found[0].line), (vec!["subnets-differ"], 0));
+    says(&found[0].message, &["connector \"c\"", "\"private-b\"", "vpc-0/main"]);
 }
