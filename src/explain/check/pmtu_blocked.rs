@@ -66,8 +66,8 @@ fn finding(
     let view = subject.view;
     let (snapshot, mtu) = (view.snapshot(), view.snapshot().parts().mtu);
     let message = format!(
-        "packets of {} over {} bytes are too large for the internet, and it does not learn so: {} ({}) stops the ICMP message \
-         (type 3, code 4) of NAT gateway {:?} to {:?}",
+        "packets of {} over {} bytes are dropped on their way to the internet, and it hears nothing: {} ({}) stops the ICMP \
+         message (type 3, code 4) of NAT gateway {:?} to {:?}",
         subject.title(),
         mtu.internet,
         decided_by(denial.decided_by, snapshot),
