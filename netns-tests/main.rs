@@ -18,6 +18,7 @@ mod demo;
 mod dns;
 mod explain_live;
 mod flow_cache;
+mod formats;
 mod gateway_endpoint;
 mod grace;
 mod hangup;

@@ -115,8 +115,8 @@ impl FrontDoor {
         ended: watch::Receiver<bool>,
     ) -> io::Result<()> {
         let say = Arc::new(|line: &str| output::note(line));
-        let server =
-            self.apprunner.over(Arc::new(Checked(shared)), say).map_err(io::Error::other)?;
+        let server = self.apprunner.over(Arc::new(Checked(shared)), say).await;
+        let server = server.map_err(io::Error::other)?;
         server.serve(self.listener, ended).await
     }
 }

@@ -1,8 +1,9 @@
 //! `egret check`: is a lab file sound?
 
 use super::error::NO;
+use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
-use super::output::{self, ColorChoice};
+use super::output::ColorChoice;
 use super::runtime::runtime;
 use super::{CliError, import};
 use crate::config::expectations::Expectations;
@@ -39,7 +40,8 @@ Examples:
   egret check lab.toml --strict --allow two-zones-only
   egret check --from examples/vpc
   sudo egret check --lab staging
-  egret check lab.toml --json | jq '.errors[].message'"
+  egret check lab.toml --json | jq '.errors[].message'
+  egret check lab.toml -o csv"
 )]
 pub struct CheckArgs {
     /// The lab file
@@ -59,10 +61,28 @@ pub struct CheckArgs {
     /// A rule of warnings or notes that is not reported; may be repeated
     #[arg(long, value_name = "RULE", value_parser = lint)]
     pub allow: Vec<String>,
-    /// As JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    output: OutputArgs<Found>,
 }
+
+/// The formats of `egret check`.
+#[derive(Debug)]
+pub struct Found;
+
+impl Formats for Found {
+    const CSV: Option<&'static str> = Some("One row for each finding");
+    const NAME: Option<&'static str> = Some("The rules, as --allow takes them");
+}
+
+/// The lists of findings.
+const LISTS: &[&str] = &["/errors", "/warnings", "/notes"];
+
+const FINDINGS: Rows = Rows {
+    lists: LISTS,
+    columns: &["severity", "file", "line", "column", "text", "message", "help", "rule"],
+    names: |answer| LISTS.iter().flat_map(|list| each(answer, list, &["rule"])).collect(),
+    ..Rows::NONE
+};
 
 fn lint(word: &str) -> Result<String, String> {
     match LINTS.contains(&word) {
@@ -87,7 +107,7 @@ pub(super) fn run(args: &CheckArgs, color: ColorChoice) -> Result<ExitCode, CliE
         args.import.without_source()?;
     }
     let checked = match (&args.file, &args.from, &args.lab) {
-        (_, Some(source), _) => of_source(&args.import.order(source, None), color)?,
+        (_, Some(source), _) => of_source(&args.import.order(source, None))?,
         (_, None, Some(name)) => of_running(name)?,
         (Some(file), None, None) => of_file(file)?,
         (None, None, None) => {
@@ -96,10 +116,11 @@ pub(super) fn run(args: &CheckArgs, color: ColorChoice) -> Result<ExitCode, CliE
         }
     };
     let (findings, summary) = findings(checked, args);
-    output::out(|w| match args.json {
-        true => output::json(w, &findings),
-        false => text(w, &findings, &summary, color.on_stdout()),
-    })?;
+    args.output.format.print(
+        &FINDINGS,
+        || &findings,
+        |w| text(w, &findings, &summary, color.on_stdout()),
+    )?;
     Ok(ExitCode::from(if findings.ok { 0 } else { NO }))
 }
 
@@ -153,7 +174,7 @@ fn of_lab(name: String, lab: Lab) -> Checked {
 }
 
 /// Errors and warnings name their places in the source.
-fn of_source(order: &Order, color: ColorChoice) -> Result<Checked, CliError> {
+fn of_source(order: &Order) -> Result<Checked, CliError> {
     let name = order.source.display().to_string();
     match Imported::from_source(order) {
         Ok(imported) => {
@@ -163,10 +184,7 @@ fn of_source(order: &Order, color: ColorChoice) -> Result<Checked, CliError> {
             Ok(Ok((name, imported.lab, found)))
         }
         Err(ImportFailure::Lab(errors)) => Ok(Err((name, errors))),
-        Err(failure) => {
-            import::complain(&failure, false, color)?;
-            Err(CliError::Import(failure))
-        }
+        Err(failure) => Err(CliError::Import(failure)),
     }
 }
 

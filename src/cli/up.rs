@@ -3,7 +3,7 @@
 use super::api::{ApiArgs, FrontDoor};
 use super::api_findings::say_new;
 use super::import::{ImportArgs, LabSource};
-use super::output::{self, ColorChoice};
+use super::output;
 use super::stop::{Asked, Stop};
 use super::{CliError, list};
 use crate::config::{Lab, Offload, lab_name, time_scale};
@@ -105,8 +105,8 @@ impl UpArgs {
     }
 }
 
-pub(super) fn run(args: &UpArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
-    let lab = args.source()?.load(args.quiet, color)?;
+pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
+    let lab = args.source()?.load(args.quiet)?;
     let lab = match args.offload {
         Some(word) => lab.with_offload(word.into()),
         None => lab,
@@ -183,9 +183,9 @@ async fn serve(
     let facts = shared.facts().await;
     if !args.quiet {
         output::out(|w| {
-            explain::print(w, &facts.enis, false)?;
+            explain::print(w, &facts.enis)?;
             writeln!(w)?;
-            explain::print(w, &facts.tasks, false)?;
+            explain::print(w, &facts.tasks)?;
             writeln!(w)
         })?;
     }

@@ -236,11 +236,19 @@ fn apprunner_facts(settings: &AppRunner) -> Vec<Fact> {
     let AppRunner {
         startup_latency,
         public_subnets,
+        access_role,
+        source,
+        same_security_groups,
         unsupported_availability_zones: zones,
         api: _,
         api_at: _,
     } = settings;
-    let mut facts = vec![fact("apprunner.public_subnets", word(public_subnets))];
+    let mut facts = vec![
+        fact("apprunner.public_subnets", word(public_subnets)),
+        fact("apprunner.access_role", word(access_role)),
+        fact("apprunner.source", word(source)),
+        fact("apprunner.same_security_groups", word(same_security_groups)),
+    ];
     facts.extend(startup_latency.map(|StartupLatency { shortest, longest }| {
         fact("apprunner.startup_latency", format!("{} to {}", word(&shortest), word(&longest)))
     }));

@@ -117,6 +117,16 @@ impl Running {
         Ok(applied?)
     }
 
+    /// Lists the ENIs that the API has ever had made, each with how long it still takes to come up, by the real clock.
+    pub fn known_enis(&self) -> Vec<(String, Duration)> {
+        self.startup.all(Instant(clock::now()))
+    }
+
+    /// Takes over the ENIs that an earlier process knew.
+    pub fn remember_enis(&mut self, enis: Vec<(String, Duration)>) {
+        self.startup.remember(Instant(clock::now()), enis);
+    }
+
     /// How long the ENIs of a connector still take to come up, by the real clock; nothing where no service uses it.
     pub fn startup(&self, connector: &str) -> Duration {
         self.startup.left(Instant(clock::now()), &self.lab, connector)
