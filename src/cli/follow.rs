@@ -2,6 +2,7 @@
 //! to its end; the second ends the command at once, even one that waits for a reader of its output.
 
 use super::runtime::runtime;
+use super::error::AT_ONCE;
 use super::stop::Stop;
 use super::{CliError, output};
 use crate::daemon::{Answer, ClientError};
@@ -14,9 +15,6 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
-
-/// The exit code of a command that a second Ctrl-C ended, as shells have it: 128 and SIGINT.
-const AT_ONCE: u8 = 130;
 
 /// Runs a command to its end, which it learns to be wished for by its argument.
 ///

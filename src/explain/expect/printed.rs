@@ -1,5 +1,6 @@
 //! What came of expectations, for people: a line for each, and the explanation of those that fail.
 
+use super::live::Live;
 use super::tested::{Failure, SHOWN, Tested};
 use crate::config::Expected;
 use crate::explain::class_table::{self, MOST_ROWS, cut};
@@ -25,23 +26,36 @@ impl Tested<'_> {
     /// Those of `w`.
     pub fn text(&self, w: &mut dyn Write, places: Places<'_>, color: bool) -> io::Result<()> {
         let paint = Paint(color);
-        let line = self.line();
-        if self.holds() {
-            return writeln!(w, "{}    {line}", paint.with(Style::Good, "ok"));
-        }
-        writeln!(w, "{}  {line}", paint.with(Style::Bad, "FAIL"))?;
-        if let Some(note) = self.note() {
+        let (line, live) = self.line();
+        let word = match self.holds() {
+            true => paint.with(Style::Good, "ok") + "    ",
+            false => paint.with(Style::Bad, "FAIL") + "  ",
+        };
+        writeln!(w, "{word}{line}")?;
+        if let Some(note) = self.note().filter(|_| !self.holds()) {
             writeln!(w, "{INDENT}{} {note}", paint.with(Style::Note, "note:"))?;
+        }
+        let untried = self.live.as_ref().and_then(Live::what_was_not_tried);
+        for line in live.into_iter().chain(untried) {
+            writeln!(w, "{INDENT}{line}")?;
         }
         self.explanation(w, places, paint)
     }
 
-    /// Returns place and words, with as many items of each list as fit.
-    fn line(&self) -> String {
+    /// Returns place and words with as many items of each list as fit, and what was sent if that does not fit.
+    fn line(&self) -> (String, Option<String>) {
         let place = self.place();
-        let mut lines = (1..=SHOWN).rev().map(|items| format!("{place}  {}", self.words(items)));
-        let fits = |line: &String| INDENT.len() + line.chars().count() <= WIDTH;
-        lines.find(fits).unwrap_or_else(|| format!("{place}  {}", self.words(1)))
+        let live = self.live.as_ref().map(Live::in_short);
+        let with = |live: &str| {
+            let lines = (1..=SHOWN).rev().map(|items| format!("{place}  {}", self.words(items)));
+            let mut lines = lines.map(|line| line + live);
+            lines.find(|line| INDENT.len() + line.chars().count() <= WIDTH)
+        };
+        let whole = with(&live.as_ref().map(|live| format!("; {live}")).unwrap_or_default());
+        match whole {
+            Some(line) => (line, None),
+            None => (with("").unwrap_or_else(|| format!("{place}  {}", self.words(1))), live),
+        }
     }
 
     /// Returns the explanation of what fails, without the line before it and without indent.
@@ -60,7 +74,12 @@ impl Tested<'_> {
                 failure.details(w, self.expectation.is, places, paint)?;
             }
         }
-        match self.failures.len().saturating_sub(MOST_FAILURES) {
+        let contradictions = self.contradictions();
+        for line in contradictions.iter().take(MOST_FAILURES) {
+            writeln!(w, "{INDENT}{line}")?;
+        }
+        let beyond = |count: usize| count.saturating_sub(MOST_FAILURES);
+        match beyond(self.failures.len()) + beyond(contradictions.len()) {
             0 => Ok(()),
             more => writeln!(w, "{INDENT}and {more} more: --json lists all"),
         }

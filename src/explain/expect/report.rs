@@ -1,5 +1,6 @@
 //! What came of expectations, for programs.
 
+use super::live::Live;
 use super::tested::{Tested, block};
 use crate::config::At;
 use crate::explain::SetExplanation;
@@ -35,6 +36,9 @@ pub struct TestedRow {
     note: Option<String>,
     ok: bool,
     failures: Vec<FailureRow>,
+    /// What real packets say, with `--live`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<Live>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -73,6 +77,7 @@ fn row(tested: &Tested<'_>, places: Option<Places<'_>>) -> TestedRow {
         note: expectation.note.clone(),
         ok: tested.holds(),
         failures: tested.failures.iter().map(|failure| failure.row(places)).collect(),
+        live: tested.live.clone(),
     }
 }
 

@@ -1,0 +1,86 @@
+//! Where something answers in a lab, and so what can be sent to see a class.
+
+use crate::packet::Protocol;
+use crate::pipeline::reach::Class;
+use crate::vpc::{Snapshot, exempt};
+use std::net::Ipv4Addr;
+
+/// The destinations of one class that packets are sent to, at most.
+const MOST_TARGETS: usize = 2;
+
+/// A destination that a packet can be sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Target {
+    pub(super) protocol: Protocol,
+    pub(super) address: Ipv4Addr,
+    /// 0 for a ping.
+    pub(super) port: u16,
+    /// True if the lab has a host there, so that silence means a drop.
+    pub(super) is_host: bool,
+}
+
+/// The places of a lab where something answers.
+pub(super) struct Listeners {
+    /// Ascending.
+    all: Vec<Target>,
+    hosts: Vec<Ipv4Addr>,
+}
+
+impl Listeners {
+    pub(super) fn new(snapshot: &Snapshot) -> Self {
+        let parts = snapshot.parts();
+        let resources = parts.resources.iter().map(|r| (r.address, &r.listen));
+        let hosts = parts.internet_hosts.iter().map(|host| (host.address, &host.listen));
+        let listen = resources.chain(hosts).flat_map(|(address, listen)| {
+            listen.iter().map(move |at| target(at.protocol, address, at.port))
+        });
+        // An interface endpoint does not answer a ping.
+        let pinged = parts.resources.iter().filter(|r| r.endpoint.is_none()).map(|r| r.address);
+        let pinged: Vec<Ipv4Addr> =
+            pinged.chain(parts.internet_hosts.iter().map(|host| host.address)).collect();
+        let pings = pinged.iter().map(|address| target(Protocol::Icmp, *address, 0));
+        let resolvers = resolvers(snapshot).into_iter();
+        let resolvers = resolvers.map(|address| target(Protocol::Udp, address, 53));
+        let mut all: Vec<Target> = listen.chain(pings).chain(resolvers).collect();
+        all.sort_unstable();
+        all.dedup();
+        Self { all, hosts: pinged }
+    }
+
+    /// Chooses where packets of a class are sent to: the first place where something answers, and the last one. What is
+    /// dropped needs no listener.
+    pub(super) fn targets(&self, class: &Class) -> Vec<Target> {
+        let is_of_class = |target: &&Target| {
+            class.destinations.contains(target.address.to_bits())
+                && class.ports.contains(target.protocol, target.port)
+        };
+        let mut own = self.all.iter().filter(is_of_class).copied();
+        let mut chosen: Vec<Target> = own.next().into_iter().collect();
+        chosen.extend(own.next_back().filter(|_| MOST_TARGETS > 1));
+        if chosen.is_empty() && !class.passes() {
+            chosen.extend(self.sample(class));
+        }
+        chosen
+    }
+
+    /// Returns the destination of the packet that shows a class; `None` if its protocol is none that is sent.
+    fn sample(&self, class: &Class) -> Option<Target> {
+        let tuple = class.sample.inside.tuple();
+        let is_host = self.hosts.contains(&tuple.dst);
+        let port = if tuple.protocol == Protocol::Icmp { 0 } else { tuple.dport };
+        let is_sent = matches!(tuple.protocol, Protocol::Tcp | Protocol::Udp | Protocol::Icmp);
+        let target = Target { is_host, ..target(tuple.protocol, tuple.dst, port) };
+        is_sent.then_some(target)
+    }
+}
+
+fn target(protocol: Protocol, address: Ipv4Addr, port: u16) -> Target {
+    Target { protocol, address, port, is_host: true }
+}
+
+/// Lists the addresses where the resolvers of the lab's VPCs answer.
+fn resolvers(snapshot: &Snapshot) -> Vec<Ipv4Addr> {
+    let vpcs = snapshot.parts().vpcs.iter();
+    let primary = vpcs.filter_map(|vpc| vpc.cidrs.first()?.nth(2));
+    primary.chain([exempt::RESOLVER]).collect()
+}
