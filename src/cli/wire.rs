@@ -154,7 +154,12 @@ impl<'c> Wires<'c> {
             dropped = seen.dropped() => dropped,
             () = tokio::time::sleep(patience) => Wire::Silent,
         };
-        let leaving = if is_drawn { within(seen.leaving()).await } else { None };
+        let leaving = match &wire {
+            // A packet that is dropped on its way there has begun no flow.
+            Wire::Dropped { .. } => seen.leaving.borrow().clone(),
+            _ if is_drawn => within(seen.leaving()).await,
+            _ => None,
+        };
         self.seen.borrow_mut().remove(&key);
         Sight { wire, leaving }
     }

@@ -15,6 +15,14 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// A DNS query for a name that does not exist: a resolver answers it, and an echo server sends it back.
 const QUERY: &[u8] = b"\xe9\x7e\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05egret\x07invalid\x00\x00\x01\x00\x01";
+/// A request of a time client (RFC 5905): version 3, mode 3.
+const TIME_REQUEST: &[u8] = &{
+    let mut request = [0; 48];
+    request[0] = 0x1b;
+    request
+};
+/// The port of time servers.
+const NTP: u16 = 123;
 /// An ICMP echo request. The kernel sets identifier and checksum.
 const ECHO_REQUEST: &[u8] = b"\x08\x00\x00\x00\x00\x00\x00\x01egret";
 
@@ -65,9 +73,10 @@ impl Probe {
         from: SocketAddrV4,
         to: SocketAddrV4,
     ) -> Result<Self, ProbeError> {
-        let open = match protocol {
+        let open: fn(SocketAddrV4) -> io::Result<(Socket, u16)> = match protocol {
             Protocol::Tcp => tcp,
-            Protocol::Udp => udp,
+            Protocol::Udp if to.port() == NTP => |from| udp(from, TIME_REQUEST),
+            Protocol::Udp => |from| udp(from, QUERY),
             Protocol::Icmp => ping,
             Protocol::Other(_) => return Err(ProbeError::Protocol(protocol)),
         };
@@ -115,8 +124,8 @@ fn tcp(from: SocketAddrV4) -> io::Result<(Socket, u16)> {
     Ok((Socket::Tcp(socket), port))
 }
 
-fn udp(from: SocketAddrV4) -> io::Result<(Socket, u16)> {
-    datagram(std::net::UdpSocket::bind(from)?, QUERY)
+fn udp(from: SocketAddrV4, payload: &'static [u8]) -> io::Result<(Socket, u16)> {
+    datagram(std::net::UdpSocket::bind(from)?, payload)
 }
 
 fn ping(from: SocketAddrV4) -> io::Result<(Socket, u16)> {

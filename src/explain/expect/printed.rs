@@ -74,9 +74,15 @@ impl Tested<'_> {
                 failure.details(w, self.expectation.is, places, paint)?;
             }
         }
-        let contradictions = self.contradictions();
-        for line in contradictions.iter().take(MOST_FAILURES) {
-            writeln!(w, "{INDENT}{line}")?;
+        let contradictions = self.live.as_ref().map_or(&[][..], |live| &live.contradictions);
+        for contradiction in contradictions.iter().take(MOST_FAILURES) {
+            let line = contradiction.line();
+            if INDENT.len() + line.chars().count() <= WIDTH {
+                writeln!(w, "{INDENT}{line}")?;
+            } else {
+                let [sent, met] = contradiction.parts();
+                writeln!(w, "{INDENT}{sent}\n{INDENT}  {met}")?;
+            }
         }
         let beyond = |count: usize| count.saturating_sub(MOST_FAILURES);
         match beyond(self.failures.len()) + beyond(contradictions.len()) {

@@ -90,6 +90,8 @@ fn finding(classes: &[&Class], sight: &Sight, target: Target) -> Finding {
         (true, false) if sight.wire == Wire::Answered => Finding::Agrees,
         (true, false) => Finding::Contradicts,
         (false, true) => of_dropped(classes, &sight.wire, target),
+        // Which of its ports and addresses it had is not known: one of them is dropped for this reason.
+        (true, true) if is_for_a_reason(classes, &sight.wire) => Finding::Agrees,
         (true, true) | (false, false) => {
             Finding::Nothing("the port that was drawn is not known".to_owned())
         }
@@ -98,17 +100,21 @@ fn finding(classes: &[&Class], sight: &Sight, target: Target) -> Finding {
 
 /// Judges a packet that must be dropped.
 fn of_dropped(classes: &[&Class], wire: &Wire, target: Target) -> Finding {
-    let reasons = || classes.iter().filter_map(|class| class.denial).map(|denial| denial.reason);
     match wire {
-        Wire::Dropped { reason, .. } if reasons().any(|own| own.name() == reason) => {
-            Finding::Agrees
-        }
+        Wire::Dropped { .. } if is_for_a_reason(classes, wire) => Finding::Agrees,
         Wire::Silent if target.is_host => Finding::Agrees,
         Wire::Silent => Finding::Nothing("no drop was seen, and the lab has no host there".into()),
         Wire::Dropped { .. } | Wire::Answered | Wire::Refused(_) | Wire::NotTried(_) => {
             Finding::Contradicts
         }
     }
+}
+
+/// Decides whether a packet was dropped for the reason of one of its classes.
+fn is_for_a_reason(classes: &[&Class], wire: &Wire) -> bool {
+    let Wire::Dropped { reason, .. } = wire else { return false };
+    let denials = classes.iter().filter_map(|class| class.denial);
+    denials.map(|denial| denial.reason.name()).any(|own| own == reason)
 }
 
 /// Says what the verdict is, with the rule that decides.

@@ -39,9 +39,7 @@ impl Listeners {
         let pinged: Vec<Ipv4Addr> =
             pinged.chain(parts.internet_hosts.iter().map(|host| host.address)).collect();
         let pings = pinged.iter().map(|address| target(Protocol::Icmp, *address, 0));
-        let resolvers = resolvers(snapshot).into_iter();
-        let resolvers = resolvers.map(|address| target(Protocol::Udp, address, 53));
-        let mut all: Vec<Target> = listen.chain(pings).chain(resolvers).collect();
+        let mut all: Vec<Target> = listen.chain(pings).chain(of_aws(snapshot)).collect();
         all.sort_unstable();
         all.dedup();
         Self { all, hosts: pinged }
@@ -70,17 +68,28 @@ impl Listeners {
         let port = if tuple.protocol == Protocol::Icmp { 0 } else { tuple.dport };
         let is_sent = matches!(tuple.protocol, Protocol::Tcp | Protocol::Udp | Protocol::Icmp);
         let target = Target { is_host, ..target(tuple.protocol, tuple.dst, port) };
-        is_sent.then_some(target)
+        (is_sent && leaves(tuple.dst)).then_some(target)
     }
+}
+
+/// Decides whether packets to an address leave the task that sends them, and not as a broadcast.
+fn leaves(address: Ipv4Addr) -> bool {
+    let [first, ..] = address.octets();
+    first != 0 && !address.is_loopback() && first < 224
 }
 
 fn target(protocol: Protocol, address: Ipv4Addr, port: u16) -> Target {
     Target { protocol, address, port, is_host: true }
 }
 
-/// Lists the addresses where the resolvers of the lab's VPCs answer.
-fn resolvers(snapshot: &Snapshot) -> Vec<Ipv4Addr> {
+/// Lists the services that AWS offers beside the VPCs: resolvers, time, task metadata.
+fn of_aws(snapshot: &Snapshot) -> Vec<Target> {
     let vpcs = snapshot.parts().vpcs.iter();
-    let primary = vpcs.filter_map(|vpc| vpc.cidrs.first()?.nth(2));
-    primary.chain([exempt::RESOLVER]).collect()
+    let resolvers = vpcs.filter_map(|vpc| vpc.cidrs.first()?.nth(2)).chain([exempt::RESOLVER]);
+    let resolvers = resolvers.map(|address| target(Protocol::Udp, address, 53));
+    let others = [
+        target(Protocol::Udp, exempt::TIME_SYNC, 123),
+        target(Protocol::Tcp, exempt::TASK_METADATA, 80),
+    ];
+    resolvers.chain(others).collect()
 }

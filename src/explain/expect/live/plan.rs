@@ -19,6 +19,7 @@ const DRAWS: u16 = 8;
 pub(super) const NOTHING_LISTENS: &str = "nothing listens";
 pub(super) const NO_TASK: &str = "no task runs there";
 const NO_ADDRESS: &str = "the name has no address";
+const NOT_UNICAST: &str = "not a host's address";
 const OTHER_PROTOCOL: &str = "only tcp, udp and ping are sent";
 
 /// What is sent for the expectations of a file.
@@ -131,10 +132,7 @@ impl Choosing<'_, '_> {
             let targets = listeners.targets(class);
             match (own.is_empty(), targets.is_empty()) {
                 (true, _) => self.not_tried(NO_TASK),
-                (false, true) if class.passes() && can_be_sent(class) => {
-                    self.not_tried(NOTHING_LISTENS);
-                }
-                (false, true) => self.not_tried(OTHER_PROTOCOL),
+                (false, true) => self.not_tried(why_nothing_is_sent(class)),
                 (false, false) => {
                     for task in own.iter().take(MOST_TASKS) {
                         for target in &targets {
@@ -155,6 +153,10 @@ impl Choosing<'_, '_> {
         tasks: &[BTreeSet<u16>],
         known: &mut BTreeSet<usize>,
     ) {
+        // A task answers itself.
+        if self.explained.lab.task(target.address).is_some() {
+            return self.not_tried(NOT_UNICAST);
+        }
         let mut source_port = None;
         let mut classes = self.candidates(task, target, source_port, tasks);
         if !self.is_agreed(&classes) && self.keeps_ports(task) {
@@ -227,7 +229,11 @@ impl Choosing<'_, '_> {
     }
 }
 
-/// Decides whether a class has packets of a kind that is sent.
-fn can_be_sent(class: &Class) -> bool {
-    class.ports.iter().any(|range| !matches!(range, PortRange::Protocols(..)))
+fn why_nothing_is_sent(class: &Class) -> &'static str {
+    let can_be_sent = class.ports.iter().any(|range| !matches!(range, PortRange::Protocols(..)));
+    match (can_be_sent, class.passes()) {
+        (false, _) => OTHER_PROTOCOL,
+        (true, true) => NOTHING_LISTENS,
+        (true, false) => NOT_UNICAST,
+    }
 }

@@ -79,8 +79,13 @@ impl Contradiction {
 
     /// Says in one line what was seen.
     pub(in crate::explain::expect) fn line(&self) -> String {
+        self.parts().join(": ")
+    }
+
+    /// Returns what was sent, and what became of it.
+    pub(in crate::explain::expect) fn parts(&self) -> [String; 2] {
         let Self { task, to, end, wire, verdict, .. } = self;
-        format!("{task} -> {to} ({end}): wire: {wire}; verdict: {verdict}")
+        [format!("{task} -> {to} ({end})"), format!("wire: {wire}; verdict: {verdict}")]
     }
 }
 
@@ -127,8 +132,7 @@ fn not_tried<'l>(all: impl Iterator<Item = &'l NotTried>) -> Option<String> {
     for one in all {
         *counts.entry(&one.why).or_default() += 1;
     }
-    let classes = |count| if count == 1 { "class" } else { "classes" };
-    let word = |(why, count): (&&str, &usize)| format!("{count} {} ({why})", classes(*count));
+    let word = |(why, count): (&&str, &usize)| format!("{why} ({count})");
     let words: Vec<String> = counts.iter().map(word).collect();
     (!words.is_empty()).then(|| format!("not tried: {}", words.join(", ")))
 }
