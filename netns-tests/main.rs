@@ -48,3 +48,4 @@ mod source_check;
 mod source_frames;
 mod steer;
 mod support;
+mod test_live;

@@ -1,8 +1,8 @@
 //! How a command ends that follows a lab. The first Ctrl-C asks the lab to record no more, and what it has recorded is read
 //! to its end; the second ends the command at once, even one that waits for a reader of its output.
 
-use super::runtime::runtime;
 use super::error::AT_ONCE;
+use super::runtime::runtime;
 use super::stop::Stop;
 use super::{CliError, output};
 use crate::daemon::{Answer, ClientError};

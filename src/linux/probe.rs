@@ -14,7 +14,8 @@ use tokio::net::{TcpSocket, UdpSocket};
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// A DNS query for a name that does not exist: a resolver answers it, and an echo server sends it back.
-const QUERY: &[u8] = b"\xe9\x7e\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05egret\x07invalid\x00\x00\x01\x00\x01";
+const QUERY: &[u8] =
+    b"\xe9\x7e\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05egret\x07invalid\x00\x00\x01\x00\x01";
 /// A request of a time client (RFC 5905): version 3, mode 3.
 const TIME_REQUEST: &[u8] = &{
     let mut request = [0; 48];
@@ -130,8 +131,7 @@ fn udp(from: SocketAddrV4, payload: &'static [u8]) -> io::Result<(Socket, u16)> 
 
 fn ping(from: SocketAddrV4) -> io::Result<(Socket, u16)> {
     let flags = SockFlag::SOCK_CLOEXEC;
-    let fd: OwnedFd =
-        socket(AddressFamily::Inet, SockType::Datagram, flags, SockProtocol::Icmp)?;
+    let fd: OwnedFd = socket(AddressFamily::Inet, SockType::Datagram, flags, SockProtocol::Icmp)?;
     let from = nix::sys::socket::SockaddrIn::from(from);
     nix::sys::socket::bind(std::os::fd::AsRawFd::as_raw_fd(&fd), &from)?;
     datagram(fd.into(), ECHO_REQUEST)

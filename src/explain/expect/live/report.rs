@@ -59,11 +59,9 @@ impl Contradiction {
         let is_ping = *protocol == Protocol::Icmp;
         let end = match is_ping {
             true => format!("ping {destination}"),
-            false => format!(
-                "{}/{}",
-                end(*protocol, *destination, *port),
-                protocol_word(*protocol)
-            ),
+            false => {
+                format!("{}/{}", end(*protocol, *destination, *port), protocol_word(*protocol))
+            }
         };
         Self {
             task: format!("{service}/{task}"),
