@@ -15,10 +15,13 @@ mod bench;
 mod conformance;
 mod curl;
 mod demo;
+mod diff_live;
 mod dns;
 mod explain_live;
 mod flow_cache;
 mod gateway_endpoint;
+#[path = "../src/pipeline/tests/generator.rs"]
+mod generator;
 mod grace;
 mod hangup;
 mod icmp;

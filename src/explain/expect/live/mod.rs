@@ -6,6 +6,8 @@ mod plan;
 mod probe;
 mod report;
 mod sight;
+#[cfg(test)]
+mod tests;
 
 pub use plan::{Plan, plan};
 pub use probe::Probe;
