@@ -1,6 +1,7 @@
 //! `egret test --live`: the running lab that expectations are about, and the packets that are sent in it.
 
 use super::CliError;
+use super::progress::waiting;
 use super::runtime::runtime;
 use super::stop::Stop;
 use super::wire::Wires;
@@ -32,12 +33,12 @@ impl RunningLab {
             return Err(CliError::Usage(said.to_owned()));
         }
         let client = Client::new(name);
-        let (tasks, configuration) = runtime()?
-            .block_on(async {
-                let tasks: Vec<PsRow> = client.get("/v1/ps").await?;
-                Ok((tasks, client.get::<Configuration>("/v1/configuration").await?))
-            })
-            .map_err(|error| not_running(error, file))?;
+        let asked = async {
+            let tasks: Vec<PsRow> = client.get("/v1/ps").await?;
+            Ok((tasks, client.get::<Configuration>("/v1/configuration").await?))
+        };
+        let answered = runtime()?.block_on(waiting(name, asked));
+        let (tasks, configuration) = answered.map_err(|error| not_running(error, file))?;
         if let Some(file) = file
             && configuration.text != file.source()
         {

@@ -55,6 +55,9 @@ pub struct ReachArgs {
     pub from: Option<PathBuf>,
     #[command(flatten)]
     import: ImportArgs,
+    /// Show all rows, however many; without it, the first 200
+    #[arg(long)]
+    pub all: bool,
     #[command(flatten)]
     lab: LabArg,
     /// As JSON, with stable keys
@@ -102,6 +105,7 @@ fn request(args: &ReachArgs) -> ReachRequest {
         to: args.to.clone(),
         drops: args.drops,
         json: args.json,
+        all: args.all,
     }
 }
 
@@ -121,7 +125,7 @@ fn online(args: &ReachArgs) -> Result<(), CliError> {
 fn write(args: &ReachArgs, found: &Reachability) -> Result<(), CliError> {
     output::out(|w| match args.json {
         true => output::json(w, found),
-        false => found.text(w),
+        false => found.text(w, args.all),
     })?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::error::NO;
 use super::import::ImportArgs;
 use super::live::RunningLab;
 use super::output::{self, ColorChoice};
-use super::progress::{PATIENCE, Progress};
+use super::progress::{PATIENCE, Progress, waiting};
 use super::runtime::runtime;
 use crate::config::expectations::Expectations;
 use crate::config::import::Imported;
@@ -189,7 +189,8 @@ impl Asked {
 
     fn running(name: &str) -> Result<Self, CliError> {
         let client = Client::new(name);
-        let answer = runtime()?.block_on(client.get::<Configuration>("/v1/configuration"));
+        let asked = client.get::<Configuration>("/v1/configuration");
+        let answer = runtime()?.block_on(waiting(name, asked));
         let (lab, snapshot) = answer?.lab().map_err(CliError::Config)?;
         Ok(Self { lab, snapshot, addresses: Addresses::Real, imported: None })
     }

@@ -83,7 +83,9 @@ impl Tested<'_> {
         words.push_str(&part("/", protocol));
         words.push_str(&format!(" is {}", is.word()));
         words.push_str(&part(" by ", by));
-        words.push_str(&part(" via ", via));
+        if !via.is_empty() {
+            words.push_str(&format!(" via {}", names(via)));
+        }
         if !blocks.is_empty() {
             words.push_str(&format!(" seen as {}", joined(&blocks, items)));
         }

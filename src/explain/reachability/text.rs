@@ -8,12 +8,15 @@ use super::table::Cells;
 use super::{ReachRow, Reachability, ReacherRow};
 use std::io::{self, Write};
 
+/// The rows that people get, unless they want all.
+const MOST_ROWS: usize = 200;
+
 impl Reachability {
-    /// Writes the answer for people.
+    /// Writes the answer for people: all rows, or the first 200.
     ///
     /// # Errors
     /// Those of `w`.
-    pub fn text(&self, w: &mut dyn Write) -> io::Result<()> {
+    pub fn text(&self, w: &mut dyn Write, all: bool) -> io::Result<()> {
         match self {
             Self::Rows { services, .. } | Self::To { services, .. } if services.is_empty() => {
                 writeln!(w, "the lab has no services")
@@ -22,9 +25,30 @@ impl Reachability {
                 let nothing = if *drops { "nothing is dropped of" } else { "nothing passes of" };
                 writeln!(w, "{nothing} what {} may send", services.join(", "))
             }
-            Self::Rows { drops, rows, .. } => of_rows(rows, *drops).write(w),
-            Self::To { rows, .. } => of_reachers(rows).write(w),
+            Self::Rows { drops, rows, .. } => {
+                of_rows(first(rows, all), *drops).write(w)?;
+                rest(w, rows.len() - first(rows, all).len())
+            }
+            Self::To { rows, .. } => {
+                of_reachers(first(rows, all)).write(w)?;
+                rest(w, rows.len() - first(rows, all).len())
+            }
         }
+    }
+}
+
+/// Returns the rows to show.
+fn first<T>(rows: &[T], all: bool) -> &[T] {
+    let shown = if all { rows.len() } else { rows.len().min(MOST_ROWS) };
+    rows.get(..shown).unwrap_or(rows)
+}
+
+/// Says how many rows are not shown.
+fn rest(w: &mut dyn Write, rows: usize) -> io::Result<()> {
+    match rows {
+        0 => Ok(()),
+        1 => writeln!(w, "and 1 row more: --all shows it"),
+        rows => writeln!(w, "and {rows} rows more: --all shows them"),
     }
 }
 
