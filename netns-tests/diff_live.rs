@@ -70,6 +70,7 @@ fn one_change(seed: u64) -> Counts {
     let diff: Value = serde_json::from_slice(&output.stdout).unwrap();
     let reach: Value = serde_json::from_str(&lab.egret_ok("reach --json")).unwrap();
     let packets = packets(&lowered(&written), &diff, &reach);
+    no_packet_contradicts_a_verdict(&lab, seed);
 
     for (side, file) in [(0, None), (1, Some(&b))] {
         if let Some(file) = file {
@@ -94,6 +95,20 @@ fn one_change(seed: u64) -> Counts {
         gained: count([false, true]),
         unchanged: count([true, true]) + count([false, false]),
     }
+}
+
+/// Has `egret test --live` send packets of every class of the lab. Most verdicts are mixed, and all packets agree with them.
+fn no_packet_contradicts_a_verdict(lab: &Lab, seed: u64) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let expect = "[[expect]]\nfrom = \"*\"\nto = \"0.0.0.0/0:*\"\nis = \"reachable\"\n";
+    std::fs::write(file.path(), expect).unwrap();
+    let line = format!("test {} --lab {} --live --json", file.path().display(), lab.name());
+    let output = lab.egret(&line);
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("seed {seed}: {}", both_streams(&output)));
+    let live = &report["expectations"][0]["live"];
+    assert_eq!(live["contradictions"], json!([]), "seed {seed}");
+    assert!(live["agreed"].as_u64().unwrap() > 0, "seed {seed}: {live:#}");
 }
 
 /// Makes a random lab and a change of it after which packets to some listener have another verdict.

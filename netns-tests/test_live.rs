@@ -4,7 +4,11 @@ use crate::security_group::LAB;
 use crate::support::lab::{Lab, both_streams, for_both_kinds};
 use crate::support::run_ok;
 use egret::linux::Netns;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 for_both_kinds!(
@@ -13,6 +17,7 @@ for_both_kinds!(
     drawn_ports_are_compared_with_the_class_that_they_are_in,
     classes_without_a_task_or_a_listener_are_not_tried,
     a_lab_that_does_not_run_the_file_is_an_error,
+    a_signal_ends_it,
 );
 
 const THREE_AZ: &str = include_str!("../examples/three-az.toml");
@@ -134,6 +139,25 @@ fn a_lab_that_does_not_run_the_file_is_an_error(device: &str) {
     lab.egret_ok(&format!("test --lab {} --live", lab.name()));
     let error = said(&format!("test {file} --from examples/vpc --live"));
     assert!(error.contains("sudo egret up --from examples/vpc --lab NAME"), "{error}");
+}
+
+/// A packet that may pass and is not answered is waited for: long enough to say so, and to be interrupted.
+fn a_signal_ends_it(device: &str) {
+    let lab = Lab::up(device, &with_expectations(LAB, &[("web", "db:5432", "reachable")]));
+    nft(&lab.netns("vpc-a"), "type filter hook input priority 0 ;", "tcp dport 5432 drop");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+    command.arg("test").arg(lab.file()).arg("--live").stdin(Stdio::null());
+    let mut test = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(test.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "sent 0 of 1 packets; Ctrl-C ends it\n");
+    kill(Pid::from_raw(test.id().cast_signed()), Signal::SIGINT).unwrap();
+    let ended = test.wait_with_output().unwrap();
+    line.clear();
+    while said.read_line(&mut line).unwrap() > 0 {}
+    assert_eq!((ended.status.code(), ended.stdout.len()), (Some(130), 0), "{line}");
+    assert!(line.ends_with("egret: ended by a signal: what was asked is not answered\n"), "{line}");
 }
 
 /// Adds a chain with one rule in a namespace.

@@ -1,10 +1,11 @@
 //! Compares what became of packets with the verdicts on their classes.
 
 use super::listeners::Target;
-use super::plan::{Plan, Sending, Sent};
+use super::plan::{NOTHING_LISTENS, Plan, Sending, Sent};
 use super::probe::Probe;
 use super::report::{Contradiction, Live, NotTried};
 use super::sight::{Leaving, Sight, Wire, is_of_the_moment};
+use crate::pipeline::Reason;
 use crate::pipeline::reach::{Class, GatewayAddress};
 use crate::vpc::Snapshot;
 
@@ -87,13 +88,29 @@ fn finding(classes: &[&Class], sight: &Sight, target: Target) -> Finding {
     let passes = classes.iter().any(|class| class.passes());
     let drops = classes.iter().any(|class| !class.passes());
     match (passes, drops) {
-        (true, false) if sight.wire == Wire::Answered => Finding::Agrees,
-        (true, false) => Finding::Contradicts,
+        (true, false) => of_passing(&sight.wire, target),
         (false, true) => of_dropped(classes, &sight.wire, target),
         // Which of its ports and addresses it had is not known: one of them is dropped for this reason.
         (true, true) if is_for_a_reason(classes, &sight.wire) => Finding::Agrees,
         (true, true) | (false, false) => {
             Finding::Nothing("the port that was drawn is not known".to_owned())
+        }
+    }
+}
+
+/// Judges a packet that must pass.
+fn of_passing(wire: &Wire, target: Target) -> Finding {
+    let is_missing = |reason: &str| reason == Reason::NoSuchInternetHost.name();
+    match wire {
+        Wire::Answered => Finding::Agrees,
+        // Where nothing listens, a refusal is the answer, and silence is none.
+        Wire::Refused(_) if !target.listens => Finding::Agrees,
+        Wire::Silent if !target.listens => Finding::Nothing(NOTHING_LISTENS.to_owned()),
+        Wire::Dropped { reason, .. } if !target.is_host && is_missing(reason) => {
+            Finding::Nothing(NOTHING_LISTENS.to_owned())
+        }
+        Wire::Refused(_) | Wire::Silent | Wire::Dropped { .. } | Wire::NotTried(_) => {
+            Finding::Contradicts
         }
     }
 }

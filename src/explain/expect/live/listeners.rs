@@ -17,6 +17,8 @@ pub(super) struct Target {
     pub(super) port: u16,
     /// True if the lab has a host there, so that silence means a drop.
     pub(super) is_host: bool,
+    /// True if something answers there.
+    pub(super) listens: bool,
 }
 
 /// The places of a lab where something answers.
@@ -61,14 +63,16 @@ impl Listeners {
         chosen
     }
 
-    /// Returns the destination of the packet that shows a class; `None` if its protocol is none that is sent.
+    /// Returns the destination of the packet that shows a class; `None` if its protocol is none that is sent, or only a
+    /// reply would be dropped and nobody is there to send one.
     fn sample(&self, class: &Class) -> Option<Target> {
         let tuple = class.sample.inside.tuple();
         let is_host = self.hosts.contains(&tuple.dst);
         let port = if tuple.protocol == Protocol::Icmp { 0 } else { tuple.dport };
         let is_sent = matches!(tuple.protocol, Protocol::Tcp | Protocol::Udp | Protocol::Icmp);
-        let target = Target { is_host, ..target(tuple.protocol, tuple.dst, port) };
-        (is_sent && leaves(tuple.dst)).then_some(target)
+        let target = Target { is_host, listens: false, ..target(tuple.protocol, tuple.dst, port) };
+        let is_judged = is_host || class.admitted_by.is_none();
+        (is_sent && is_judged && leaves(tuple.dst)).then_some(target)
     }
 }
 
@@ -79,7 +83,7 @@ fn leaves(address: Ipv4Addr) -> bool {
 }
 
 fn target(protocol: Protocol, address: Ipv4Addr, port: u16) -> Target {
-    Target { protocol, address, port, is_host: true }
+    Target { protocol, address, port, is_host: true, listens: true }
 }
 
 /// Lists the services that AWS offers beside the VPCs: resolvers, time, task metadata.

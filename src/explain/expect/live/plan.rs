@@ -17,7 +17,7 @@ const MOST_TASKS: usize = 10;
 const DRAWS: u16 = 8;
 
 pub(super) const NOTHING_LISTENS: &str = "nothing listens";
-pub(super) const NO_TASK: &str = "no task runs there";
+const NO_TASK: &str = "no task runs there";
 const NO_ADDRESS: &str = "the name has no address";
 const NOT_UNICAST: &str = "not a host's address";
 const OTHER_PROTOCOL: &str = "only tcp, udp and ping are sent";
@@ -166,8 +166,8 @@ impl Choosing<'_, '_> {
             classes = self.candidates(task, target, source_port, tasks);
         }
         let draws = if self.is_agreed(&classes) { 1 } else { DRAWS };
-        let may_pass =
-            classes.iter().any(|at| self.explained.classes().get(*at).is_some_and(Class::passes));
+        let passes = |at: &usize| self.explained.classes().get(*at).is_some_and(Class::passes);
+        let may_pass = target.listens && classes.iter().any(passes);
         for number in 0..draws {
             let probe = self.probe(task, target, source_port, number);
             let probe = self.plan.position(probe, may_pass);
@@ -231,9 +231,9 @@ impl Choosing<'_, '_> {
 
 fn why_nothing_is_sent(class: &Class) -> &'static str {
     let can_be_sent = class.ports.iter().any(|range| !matches!(range, PortRange::Protocols(..)));
-    match (can_be_sent, class.passes()) {
+    match (can_be_sent, class.admitted_by) {
         (false, _) => OTHER_PROTOCOL,
-        (true, true) => NOTHING_LISTENS,
-        (true, false) => NOT_UNICAST,
+        (true, Some(_)) => NOTHING_LISTENS,
+        (true, None) => NOT_UNICAST,
     }
 }

@@ -156,6 +156,39 @@ fn silence_of_an_address_without_a_host_says_nothing() {
     );
 }
 
+/// A refusal shows that a packet arrived; silence may be that of the host.
+#[test]
+fn where_nothing_listens_a_refusal_is_the_answer() {
+    let silent = REPLY_PORTS.replace("listen = [\"5432/tcp\"]\n", "");
+    let running = Running::new(&silent);
+    let leaving = Leaving { address: Ipv4Addr::new(10, 0, 1, 4), port: 40_000, nat_gateway: None };
+    let refused = Wire::Refused("connection refused".to_owned());
+    for (wire, agreed) in [(refused, 8), (Wire::Silent, 0)] {
+        let sight = Sight { wire, leaving: Some(leaving.clone()) };
+        let live = running.live(&of("web", "db:5432", "reachable"), |_| sight.clone());
+        assert_eq!((live.agreed, live.agrees()), (agreed, true));
+    }
+}
+
+/// The packets leave, and nobody is there whose reply could be dropped.
+#[test]
+fn a_dropped_reply_needs_a_host_that_sends_one() {
+    let acl = "network_acl = \"acl-archive\"\n";
+    let closed =
+        THREE_AZ.replace("cidr = \"10.0.0.0/24\"\n", &format!("cidr = \"10.0.0.0/24\"\n{acl}"));
+    let closed = closed.replace(
+        "ports = \"5432\", cidr = \"10.0.0.0/16\" }]",
+        "ports = \"443\", cidr = \"10.0.0.0/16\" }]",
+    );
+    let running = Running::new(&closed);
+    let live = |to: &str| {
+        running.live(&of("api", to, "blocked"), |_| dropped("nacl-return-implicit-deny"))
+    };
+    assert_eq!(live("example:443").words(), "wire: 1 of 1 agree");
+    let untried = "wire: nothing sent; not tried: nothing listens (1)";
+    assert_eq!(live("192.0.2.1:443").words(), untried);
+}
+
 #[test]
 fn a_drop_that_is_about_the_moment_is_no_verdict() {
     let running = Running::new(THREE_AZ);
