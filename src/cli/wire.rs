@@ -157,8 +157,12 @@ impl<'c> Wires<'c> {
         let leaving = match &wire {
             // A packet that is dropped on its way there has begun no flow.
             Wire::Dropped { .. } => seen.leaving.borrow().clone(),
-            _ if is_drawn => within(seen.leaving()).await,
-            _ => None,
+            Wire::Answered | Wire::Refused(_) | Wire::Silent | Wire::NotTried(_) => {
+                match is_drawn {
+                    true => within(seen.leaving()).await,
+                    false => None,
+                }
+            }
         };
         self.seen.borrow_mut().remove(&key);
         Sight { wire, leaving }
