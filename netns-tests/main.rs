@@ -19,6 +19,7 @@ mod diff_live;
 mod dns;
 mod explain_live;
 mod flow_cache;
+mod formats;
 mod gateway_endpoint;
 #[path = "../src/pipeline/tests/generator.rs"]
 mod generator;

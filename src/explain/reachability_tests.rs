@@ -32,7 +32,7 @@ fn asked(text: &str, words: &[&str], wanted: Wanted<'_>) -> Reachability {
 
 fn text(found: &Reachability) -> String {
     let mut text = Vec::new();
-    found.text(&mut text, false).unwrap();
+    found.text(&mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     text
@@ -75,8 +75,8 @@ fn many_rows(resources: usize) -> String {
 fn people_get_the_first_rows_of_a_huge_answer() {
     for (resources, last) in [
         (200, None),
-        (201, Some("and 1 row more: --all shows it")),
-        (230, Some("and 30 rows more: --all shows them")),
+        (201, Some("and 1 row more: -o wide shows it")),
+        (230, Some("and 30 rows more: -o wide shows them")),
     ] {
         let found = asked(&many_rows(resources), &["web"], Wanted::Passing);
         assert_eq!(rows(&found).len(), resources);
@@ -84,7 +84,7 @@ fn people_get_the_first_rows_of_a_huge_answer() {
         assert_eq!(shown.lines().count(), 1 + 200 + usize::from(last.is_some()));
         assert_eq!(shown.lines().last().filter(|line| line.starts_with("and ")), last);
         let mut all = Vec::new();
-        found.text(&mut all, true).unwrap();
+        found.wide_text(&mut all).unwrap();
         assert_eq!(String::from_utf8(all).unwrap().lines().count(), 1 + resources);
     }
 }

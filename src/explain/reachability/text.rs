@@ -3,20 +3,20 @@
 use super::super::class_table::percent;
 use super::super::names::DecidedBy;
 use super::known::port_words;
-use super::rule::rule_in_short;
+use super::rule::{rule_in_full, rule_in_short};
 use super::table::Cells;
 use super::{ReachRow, Reachability, ReacherRow};
 use std::io::{self, Write};
 
-/// The rows that people get, unless they want all.
+/// The rows that people get, unless they want a wide table.
 const MOST_ROWS: usize = 200;
 
 impl Reachability {
-    /// Writes the answer for people: all rows, or the first 200.
+    /// Writes the answer for people, of a huge one the first rows.
     ///
     /// # Errors
     /// Those of `w`.
-    pub fn text(&self, w: &mut dyn Write, all: bool) -> io::Result<()> {
+    pub fn text(&self, w: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Rows { services, .. } | Self::To { services, .. } if services.is_empty() => {
                 writeln!(w, "the lab has no services")
@@ -26,53 +26,68 @@ impl Reachability {
                 writeln!(w, "{nothing} what {} may send", services.join(", "))
             }
             Self::Rows { drops, rows, .. } => {
-                of_rows(first(rows, all), *drops).write(w)?;
-                rest(w, rows.len() - first(rows, all).len())
+                of_rows(first(rows), *drops, false).write(w)?;
+                rest(w, rows.len() - first(rows).len())
             }
             Self::To { rows, .. } => {
-                of_reachers(first(rows, all)).write(w)?;
-                rest(w, rows.len() - first(rows, all).len())
+                of_reachers(first(rows), false).write(w)?;
+                rest(w, rows.len() - first(rows).len())
             }
+        }
+    }
+
+    /// Writes the answer for people, with every row, every item of a list and every rule in full.
+    ///
+    /// # Errors
+    /// Those of `w`.
+    pub fn wide_text(&self, w: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Rows { drops, rows, .. } if !rows.is_empty() => {
+                of_rows(rows, *drops, true).write_wide(w)
+            }
+            Self::To { rows, .. } if !rows.is_empty() => of_reachers(rows, true).write_wide(w),
+            Self::Rows { .. } | Self::To { .. } => self.text(w),
         }
     }
 }
 
 /// Returns the rows to show.
-fn first<T>(rows: &[T], all: bool) -> &[T] {
-    let shown = if all { rows.len() } else { rows.len().min(MOST_ROWS) };
-    rows.get(..shown).unwrap_or(rows)
+fn first<T>(rows: &[T]) -> &[T] {
+    rows.get(..MOST_ROWS).unwrap_or(rows)
 }
 
 /// Says how many rows are not shown.
 fn rest(w: &mut dyn Write, rows: usize) -> io::Result<()> {
     match rows {
         0 => Ok(()),
-        1 => writeln!(w, "and 1 row more: --all shows it"),
-        rows => writeln!(w, "and {rows} rows more: --all shows them"),
+        1 => writeln!(w, "and 1 row more: -o wide shows it"),
+        rows => writeln!(w, "and {rows} rows more: -o wide shows them"),
     }
 }
 
-fn of_rows(rows: &[ReachRow], drops: bool) -> Cells {
+fn of_rows(rows: &[ReachRow], drops: bool, wide: bool) -> Cells {
     let headings = ["SERVICE", "DESTINATIONS", "PORTS", "VERDICT", "REASON", "DECIDED BY", "PATH"];
     let row = |row: &ReachRow| {
-        let (reasons, paths) = match drops {
-            true => (row.reasons.iter().map(|&reason| reason.to_owned()).collect(), Vec::new()),
-            false => (Vec::new(), paths(&row.paths)),
+        let reasons = || row.reasons.iter().map(|&reason| reason.to_owned()).collect();
+        let (reasons, paths) = match (wide, drops) {
+            (true, _) => (reasons(), paths(&row.paths)),
+            (false, true) => (reasons(), Vec::new()),
+            (false, false) => (Vec::new(), paths(&row.paths)),
         };
         vec![
             row.services.clone(),
             row.names.clone(),
             port_words(&row.shown_ports),
-            mixed(row),
+            verdict(row, wide),
             reasons,
-            rules(&row.decided_by),
+            rules(&row.decided_by, wide),
             paths,
         ]
     };
     Cells::new(&headings, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
-fn of_reachers(rows: &[ReacherRow]) -> Cells {
+fn of_reachers(rows: &[ReacherRow], wide: bool) -> Cells {
     let row = |row: &ReacherRow| {
         let reaches = match row.reaches {
             "part" => format!("part, {}", percent(row.share)),
@@ -82,7 +97,7 @@ fn of_reachers(rows: &[ReacherRow]) -> Cells {
             row.services.clone(),
             vec![reaches],
             row.reasons.iter().map(|&reason| reason.to_owned()).collect(),
-            rules(&row.decided_by),
+            rules(&row.decided_by, wide),
             paths(&row.paths),
         ]
     };
@@ -90,16 +105,18 @@ fn of_reachers(rows: &[ReacherRow]) -> Cells {
     Cells::new(&headings, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Says how much passes, unless that is all or nothing.
-fn mixed(row: &ReachRow) -> Vec<String> {
-    let share = || format!("mixed: {} pass", percent(row.share));
-    (row.verdict == "mixed").then(share).into_iter().collect()
+/// Says how much passes; that it is all or nothing only in a wide table.
+fn verdict(row: &ReachRow, wide: bool) -> Vec<String> {
+    match row.verdict {
+        "mixed" => vec![format!("mixed: {} pass", percent(row.share))],
+        whole => wide.then(|| whole.to_owned()).into_iter().collect(),
+    }
 }
 
-fn rules(rules: &[DecidedBy]) -> Vec<String> {
+fn rules(rules: &[DecidedBy], wide: bool) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for rule in rules {
-        let shown = rule_in_short(rule);
+        let shown = if wide { rule_in_full(rule) } else { rule_in_short(rule) };
         if !all.contains(&shown) {
             all.push(shown);
         }
