@@ -13,6 +13,8 @@ use std::io;
 
 /// Exit code: the answer is no. The packet is dropped, the lab file has errors.
 pub(super) const NO: u8 = 1;
+/// Exit code of a command that a signal ended, as shells have it: 128 and SIGINT.
+pub(super) const AT_ONCE: u8 = 130;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +70,9 @@ pub enum CliError {
     /// The arguments are off.
     #[error("{0}")]
     Usage(String),
+    /// A signal ended it before there was an answer.
+    #[error("ended by a signal: what was asked is not answered")]
+    Stopped,
     /// Output, or a socket.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -100,6 +105,7 @@ impl CliError {
                 127
             }
             Self::Exec(ExecError::Start { .. }) => 126,
+            Self::Stopped => AT_ONCE,
             Self::NotImported(_)
             | Self::Lab(_)
             | Self::State(_)

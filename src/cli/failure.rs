@@ -108,6 +108,7 @@ fn details(error: CliError) -> (Vec<Diagnostic>, Vec<FindingRow>) {
         | CliError::Demo(_)
         | CliError::Bench(_)
         | CliError::Usage(_)
+        | CliError::Stopped
         | CliError::Io(_) => (Vec::new(), Vec::new()),
     }
 }

@@ -22,6 +22,7 @@ mod iperf;
 mod lab_arg;
 mod lines;
 pub mod list;
+mod live;
 pub mod output;
 mod program;
 mod progress;
@@ -34,6 +35,7 @@ pub mod test;
 pub mod top;
 pub mod trace;
 pub mod up;
+mod wire;
 
 pub use error::CliError;
 pub use lab_arg::LabArg;

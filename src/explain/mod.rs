@@ -61,7 +61,8 @@ pub use coverage::{PortSpan, Span};
 pub use destination_names::{Meaning, Named, UnknownDestination, Unresolved, read_name};
 pub use evidence::{Endpoints, Explanation, NamedStep};
 pub use expect::{
-    Failure, Subject, TestError, TestReport, Tested, github, github_errors, junit, name_errors,
+    Contradiction, Failure, Leaving, Live, NotTried, Plan, Probe, Sight, Subject, TestError,
+    TestReport, Tested, Wire, github, github_errors, junit, live_summary, name_errors, plan,
     summary, test,
 };
 pub use explained::{AskedQuestion, Explained, Now, SetExplanation};
