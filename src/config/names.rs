@@ -7,7 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 /// What an id or name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Kind {
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Kind {
     Vpc,
     Subnet,
     RouteTable,

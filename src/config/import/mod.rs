@@ -38,6 +38,7 @@ mod json;
 mod lowering;
 mod source;
 mod terraform;
+mod written;
 
 pub use account::{
     Account, AclDirection, AclEntry, AvailabilityZone, EndpointType, InternetGateway, NatAddress,
@@ -48,7 +49,10 @@ pub use account::{
 pub use findings::{Finding, FindingKind, Findings};
 pub use imported::{ConnectorOrder, Format, ImportFailure, Imported, Order};
 pub use importer::Importer;
+pub use crate::config::names::Kind as ObjectKind;
 pub use source::{ImportError, ImportErrors, Options, Origin};
+pub use terraform::Address;
+pub use written::{Source, Written};
 
 #[cfg(test)]
 mod tests;

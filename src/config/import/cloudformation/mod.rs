@@ -71,14 +71,16 @@ pub fn import(
         Ok(template) => template,
         Err(fault) => return Err(errors(&place, None, vec![fault])),
     };
-    evaluate(&template, &place, options)
-        .map_err(|faults| errors(&place, Some(template.root()), faults))
+    let (mut account, findings) = evaluate(&template, &place, options)
+        .map_err(|faults| errors(&place, Some(template.root()), faults))?;
+    account.written.is_json = is_json(text);
+    Ok((account, findings))
 }
 
 /// Whether a text is to be read as a template, rather than as another document in JSON or YAML. One that is cut off is.
 pub fn is_one(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}');
-    if !text.trim_start().starts_with('{') {
+    if !is_json(text) {
         let quotes = ['"', '\''];
         let has_version = |line: &str| {
             line.trim_start().trim_start_matches(quotes).starts_with("AWSTemplateFormatVersion")
@@ -90,6 +92,10 @@ pub fn is_one(text: &str) -> bool {
         Ok(document) => SECTIONS.iter().any(|section| document.contains_key(*section)),
         Err(_) => text.contains("AWSTemplateFormatVersion") || text.contains("\"AWS::"),
     }
+}
+
+fn is_json(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
 }
 
 fn evaluate(
@@ -168,8 +174,13 @@ impl<'t> Mapper<'_, 't> {
     }
 
     fn map_resource(&mut self, resource: &Resource<'t>) -> Result<(), Reported> {
+        self.account.written.names.insert(resource.id.to_owned());
         if !self.is_made(resource) {
             return Ok(());
+        }
+        if let Some(condition) = resource.condition().and_then(Node::scalar) {
+            let conditions = &mut self.account.written.conditions;
+            conditions.insert(resource.id.to_owned(), condition.to_owned());
         }
         self.properties_of_type(resource);
         match resource.kind {
