@@ -107,7 +107,8 @@ fn offline(args: &ExplainArgs, file: &Path, color: ColorChoice) -> Result<bool, 
 /// Asks a source, as the lab that it becomes. Rules are named by their places in the source.
 fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<bool, CliError> {
     let imported = args.import.load(source, color)?;
-    let explained = ask(args, &imported.lab)?;
+    let mut explained = ask(args, &imported.lab)?;
+    explained.write_fix_for(&imported.written);
     let place = |line: Line| imported.place(line);
     let places: Places<'_> = &place;
     output::out(|w| match args.json {

@@ -54,7 +54,8 @@ impl Kind {
         Self::NetworkInterface,
     ];
 
-    pub(super) const fn noun(self) -> &'static str {
+    /// Returns the word for it.
+    pub const fn noun(self) -> &'static str {
         match self {
             Self::Vpc => "VPC",
             Self::Subnet => "subnet",

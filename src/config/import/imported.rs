@@ -2,8 +2,8 @@
 
 use super::lowering::{self, Heading};
 use super::{
-    Account, Finding, Findings, ImportError, ImportErrors, Importer, Options, Origin, Source,
-    VpcConnector, cloudformation, describe, json, terraform,
+    Account, Finding, Findings, Format, ImportError, ImportErrors, Importer, Options, Origin,
+    Source, VpcConnector, cloudformation, describe, json, terraform,
 };
 use crate::config::{Diagnostic, Diagnostics, Lab};
 use crate::vpc::Line;
@@ -28,17 +28,6 @@ pub struct Order {
     pub lab: Option<String>,
     /// `--lenient`: take what is not understood.
     pub lenient: bool,
-}
-
-/// How a source is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// `aws ec2 describe-*` output.
-    Describe,
-    /// A CloudFormation template, JSON or YAML.
-    CloudFormation,
-    /// `terraform show -json`, of a state or a plan.
-    Terraform,
 }
 
 /// A connector that a source has not, by names and ids of what it has: `NAME=SUBNET,SUBNET:GROUP,GROUP`.

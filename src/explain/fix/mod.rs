@@ -8,9 +8,11 @@ mod losses;
 mod network_acls;
 mod rendered;
 mod routes;
+mod source;
 mod terms;
 mod verified;
 
+use crate::config::import::Source;
 use crate::pipeline::Evidence;
 use crate::pipeline::reach::{Class, Interrupted, Question};
 use crate::vpc::Snapshot;
@@ -19,6 +21,7 @@ use failing::Failing;
 pub use rendered::Fix;
 pub(super) use rendered::SECTION;
 use rendered::rendered;
+pub use source::Form;
 use verified::{Effect, Wanted};
 
 /// The most changes that are tried.
@@ -39,11 +42,37 @@ pub(super) enum Proposal {
 }
 
 impl Proposal {
+    /// Writes the change in the words of the source that the lab file is made from.
+    pub(super) fn write_for(&mut self, source: &Source, snapshot: &Snapshot) {
+        if let Self::Change(fix) = self {
+            fix.write_for(source, snapshot);
+        }
+    }
+
     /// Returns the change.
     pub(super) fn fix(&self) -> Option<&Fix> {
         match self {
             Self::Change(fix) => Some(fix),
             Self::Nothing(_) | Self::Unknown => None,
+        }
+    }
+}
+
+impl Fix {
+    fn write_for(&mut self, source: &Source, snapshot: &Snapshot) {
+        let change = self.change.as_ref();
+        let Some((form, written)) = change.and_then(|one| source::written(one, snapshot, source))
+        else {
+            return;
+        };
+        match written {
+            Ok(words) => {
+                self.form = form;
+                self.id = words.id;
+                self.action = words.action;
+                self.rule = words.text;
+            }
+            Err(why) => self.note = Some(format!("{why}; for the lab file, it is:")),
         }
     }
 }

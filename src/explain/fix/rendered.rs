@@ -1,6 +1,7 @@
 //! A change in the words of the lab file.
 
 use super::change::Change;
+use super::source::Form;
 use crate::explain::names;
 use crate::explain::packet::protocol_word;
 use crate::packet::Protocol;
@@ -24,8 +25,17 @@ pub struct Fix {
     pub place: Option<String>,
     /// What to do, such as `add to egress`.
     pub action: String,
-    /// The rule in the lab file's syntax; of several, one on each line. For an implied object its whole section.
+    /// The rule in the lab file's syntax; of several, one on each line. For an implied object its whole section. Of a
+    /// source, its own commands, blocks or fragment.
     pub rule: String,
+    /// How the rule is written.
+    pub form: Form,
+    /// The reason for which it is not written for the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The change itself.
+    #[serde(skip)]
+    pub(super) change: Option<Change>,
     /// What the change does, where the hint of the drop's reason says something else.
     #[serde(skip)]
     pub(in crate::explain) advice: Option<&'static str>,
@@ -45,7 +55,7 @@ pub(in crate::explain) const SECTION: &str = "add this section";
 
 /// Puts a change into words.
 pub(super) fn rendered(change: &Change, snapshot: &Snapshot) -> Fix {
-    Fix { advice: advice(change), ..words(change, snapshot) }
+    Fix { advice: advice(change), change: Some(change.clone()), ..words(change, snapshot) }
 }
 
 /// Says what a change does that is none of those that come to mind first.
@@ -112,7 +122,19 @@ fn words(change: &Change, snapshot: &Snapshot) -> Fix {
 
 fn fix(id: &str, at: Line, action: String, rule: String) -> Fix {
     let id = id.to_owned();
-    Fix { id, at, place: None, action, rule, advice: None, verified: true, next: None }
+    Fix {
+        id,
+        at,
+        place: None,
+        action,
+        rule,
+        form: Form::Toml,
+        note: None,
+        change: None,
+        advice: None,
+        verified: true,
+        next: None,
+    }
 }
 
 fn lines(rules: impl Iterator<Item = String>) -> String {

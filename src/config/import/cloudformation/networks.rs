@@ -336,7 +336,8 @@ impl<'t> Mapper<'_, 't> {
     }
 
     pub(super) fn prefix_list(&mut self, resource: &Resource<'t>) -> Done {
-        let list = self.object(resource, "prefix list", &["AddressFamily", "Entries", "MaxEntries"]);
+        let list =
+            self.object(resource, "prefix list", &["AddressFamily", "Entries", "MaxEntries"]);
         if self.text(&list, "AddressFamily")?.as_deref() == Some("IPv6") {
             self.findings.ipv6("prefix list", &list.origin);
             return Ok(());

@@ -190,7 +190,8 @@ mod tests {
             let address = Address::parse(place).unwrap();
             (address.module.clone(), address.to_string(), address.is_data)
         };
-        let expected = ("module.net[\"a.b\"].module.x".to_owned(), "aws_subnet.b[3]".to_owned(), false);
+        let expected =
+            ("module.net[\"a.b\"].module.x".to_owned(), "aws_subnet.b[3]".to_owned(), false);
         assert_eq!(parts(r#"module.net["a.b"].module.x.aws_subnet.b[3].cidr_block"#), expected);
         let data = (String::new(), "data.aws_vpc.main".to_owned(), true);
         assert_eq!(parts("data.aws_vpc.main"), data);

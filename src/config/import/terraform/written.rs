@@ -44,7 +44,8 @@ impl Import<'_> {
         }
         let apart = APART.iter().find(|(kind, ..)| *kind == resource.kind);
         if let Some((_, key, kinds)) = apart {
-            written.apart.extend(block.id(key, kinds).ok().flatten());
+            let of = block.id(key, kinds).ok().flatten();
+            written.apart.extend(of.map(|id| (id, resource.kind.clone())));
         }
         if is_inline(resource) {
             written.inline.insert(resource.id());
