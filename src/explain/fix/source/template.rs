@@ -4,9 +4,30 @@
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
-/// Writes a fragment as JSON.
+/// Writes a fragment as JSON, functions on one line.
 pub(super) fn json(fragment: &Value) -> String {
-    format!("{fragment:#}")
+    json_at(fragment, 0)
+}
+
+fn json_at(value: &Value, indent: usize) -> String {
+    let (ends, parts): ([char; 2], Vec<String>) = match value {
+        Value::Object(map) if function(value).is_none() => {
+            let part = |(key, value): (&String, &Value)| {
+                format!("{}: {}", Value::from(key.as_str()), json_at(value, indent + 2))
+            };
+            (['{', '}'], map.iter().map(part).collect())
+        }
+        Value::Object(map) => {
+            let part = |(key, value)| format!("{{ {}: {value} }}", Value::from(key));
+            return map.iter().map(|(key, value)| part((key.as_str(), value))).collect();
+        }
+        Value::Array(all) => (['[', ']'], all.iter().map(|one| json_at(one, indent + 2)).collect()),
+        scalar => return scalar.to_string(),
+    };
+    let margin = " ".repeat(indent);
+    let lines = parts.iter().map(|part| format!("\n{margin}  {part}"));
+    let lines: Vec<String> = lines.collect();
+    format!("{}{}\n{margin}{}", ends[0], lines.join(","), ends[1])
 }
 
 /// Writes a fragment as YAML.
