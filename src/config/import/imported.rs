@@ -205,6 +205,8 @@ fn account_of(text: &str, order: &Order) -> Result<(Account, Findings), ImportEr
     }
     let (mut account, findings) = importer(text, &name, &order.options)?;
     account.written.format = Some(format);
+    let begin = text.trim_start_matches('\u{feff}').trim_start();
+    account.written.is_json = begin.starts_with('{');
     Ok((account, findings))
 }
 

@@ -26,6 +26,8 @@ pub struct Written {
     pub apart: BTreeMap<String, String>,
     /// The ids of objects that have rules, routes or entries within them.
     pub inline: BTreeSet<String>,
+    /// The default objects that VPCs name, by the VPC's id and its attribute.
+    pub defaults: BTreeMap<(String, String), String>,
     /// The conditions of a template's resources, by logical id.
     pub conditions: BTreeMap<String, String>,
     /// The ARNs of services, by name.

@@ -71,16 +71,14 @@ pub fn import(
         Ok(template) => template,
         Err(fault) => return Err(errors(&place, None, vec![fault])),
     };
-    let (mut account, findings) = evaluate(&template, &place, options)
-        .map_err(|faults| errors(&place, Some(template.root()), faults))?;
-    account.written.is_json = is_json(text);
-    Ok((account, findings))
+    evaluate(&template, &place, options)
+        .map_err(|faults| errors(&place, Some(template.root()), faults))
 }
 
 /// Whether a text is to be read as a template, rather than as another document in JSON or YAML. One that is cut off is.
 pub fn is_one(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}');
-    if !is_json(text) {
+    if !text.trim_start().starts_with('{') {
         let quotes = ['"', '\''];
         let has_version = |line: &str| {
             line.trim_start().trim_start_matches(quotes).starts_with("AWSTemplateFormatVersion")
@@ -92,10 +90,6 @@ pub fn is_one(text: &str) -> bool {
         Ok(document) => SECTIONS.iter().any(|section| document.contains_key(*section)),
         Err(_) => text.contains("AWSTemplateFormatVersion") || text.contains("\"AWS::"),
     }
-}
-
-fn is_json(text: &str) -> bool {
-    text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
 }
 
 fn evaluate(

@@ -3,7 +3,7 @@
 use super::Import;
 use super::document::Resource;
 use super::endpoints::ENDPOINTS;
-use super::network::NETWORK_ACLS;
+use super::network::{NETWORK_ACLS, VPCS};
 use super::reader::Block;
 use super::routing::ROUTE_TABLES;
 use super::security_groups::GROUPS;
@@ -33,12 +33,21 @@ const INLINE: [(&str, &[&str]); 5] = [
 const WHOLE: [&str; 3] =
     ["aws_default_security_group", "aws_default_route_table", "aws_default_network_acl"];
 
+/// The attributes of a VPC that name what AWS makes with it.
+const DEFAULTS: [&str; 3] =
+    ["main_route_table_id", "default_network_acl_id", "default_security_group_id"];
+
 impl Import<'_> {
     /// Takes note of how a resource is written.
     pub(super) fn note_written(&mut self, block: &Block<'_>) {
         let resource = block.resource;
         let written = &mut self.account.written;
         written.names.insert(without_index(&resource.address).to_owned());
+        if VPCS.contains(&resource.kind.as_str()) {
+            let ids = DEFAULTS.iter().filter_map(|key| Some((*key, block.label(key)?)));
+            let named = ids.map(|(key, id)| ((resource.id(), key.to_owned()), id));
+            written.defaults.extend(named);
+        }
         if resource.data {
             return;
         }

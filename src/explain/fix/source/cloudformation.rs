@@ -332,7 +332,11 @@ fn logical_id(object: &Object<'_>) -> String {
 
 /// Makes a part of a logical id.
 fn camel(word: &str) -> String {
-    let word = word.replace('_', "To");
-    let mut letters = word.chars();
-    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+    let mut name = String::new();
+    for part in word.split('_') {
+        let mut letters = part.chars();
+        name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        name.extend(letters);
+    }
+    name
 }

@@ -44,6 +44,15 @@ impl fmt::Display for Object<'_> {
 }
 
 impl DefaultObject {
+    /// Returns the attribute of Terraform's VPCs that names it.
+    pub(super) const fn attribute(self) -> &'static str {
+        match self {
+            Self::RouteTable => "main_route_table_id",
+            Self::NetworkAcl => "default_network_acl_id",
+            Self::SecurityGroup => "default_security_group_id",
+        }
+    }
+
     pub(super) const fn noun(self) -> &'static str {
         match self {
             Self::RouteTable => "main route table",
@@ -116,7 +125,9 @@ impl<'a> Objects<'a> {
     ) -> Result<Object<'a>, String> {
         let vpc = self.named(ObjectKind::Vpc, &self.snapshot.vpc(vpc).id)?;
         if line == 0 {
-            return Ok(Object::Default { vpc, what, id: None });
+            let attribute = (vpc.id.to_owned(), what.attribute().to_owned());
+            let id = self.account().written.defaults.get(&attribute).map(String::as_str);
+            return Ok(Object::Default { vpc, what, id });
         }
         let own = self.named(kind, word)?;
         let is_default = own.origin == vpc.origin;

@@ -96,7 +96,9 @@ impl Module {
         let dot = if address.module.is_empty() { "" } else { "." };
         let whole = format!("{}{dot}{address}.{attribute}", address.module);
         Ok(match value {
-            Some(value) => Expression { text: quoted(value), comment: Some(whole) },
+            Some(value) => {
+                Expression { text: quoted(value), comment: Some(format!("the value of {whole}")) }
+            }
             None => {
                 let variable = identifier(&format!("{}_{attribute}", address.name));
                 let comment = format!("{whole}: a variable of this module hands it in");
@@ -156,11 +158,11 @@ fn id_attribute(kind: &str) -> &'static str {
 
 fn default_attribute(vpc: &Address, what: DefaultObject) -> Result<&'static str, String> {
     match what {
-        DefaultObject::RouteTable => Ok("main_route_table_id"),
         DefaultObject::NetworkAcl | DefaultObject::SecurityGroup if vpc.is_data => {
             Err(format!("{vpc} has no attribute for its {}", what.noun()))
         }
-        DefaultObject::NetworkAcl => Ok("default_network_acl_id"),
-        DefaultObject::SecurityGroup => Ok("default_security_group_id"),
+        DefaultObject::RouteTable | DefaultObject::NetworkAcl | DefaultObject::SecurityGroup => {
+            Ok(what.attribute())
+        }
     }
 }

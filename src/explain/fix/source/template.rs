@@ -18,8 +18,10 @@ fn json_at(value: &Value, indent: usize) -> String {
             (['{', '}'], map.iter().map(part).collect())
         }
         Value::Object(map) => {
-            let part = |(key, value)| format!("{{ {}: {value} }}", Value::from(key));
-            return map.iter().map(|(key, value)| part((key.as_str(), value))).collect();
+            let part = |(key, argument): (&String, &Value)| {
+                format!("{{ {}: {} }}", Value::from(key.as_str()), on_one_line(argument))
+            };
+            return map.iter().map(part).collect();
         }
         Value::Array(all) => (['[', ']'], all.iter().map(|one| json_at(one, indent + 2)).collect()),
         scalar => return scalar.to_string(),
@@ -28,6 +30,12 @@ fn json_at(value: &Value, indent: usize) -> String {
     let lines = parts.iter().map(|part| format!("\n{margin}  {part}"));
     let lines: Vec<String> = lines.collect();
     format!("{}{}\n{margin}{}", ends[0], lines.join(","), ends[1])
+}
+
+fn on_one_line(value: &Value) -> String {
+    let Value::Array(all) = value else { return value.to_string() };
+    let all: Vec<String> = all.iter().map(Value::to_string).collect();
+    format!("[{}]", all.join(", "))
 }
 
 /// Writes a fragment as YAML.

@@ -1,7 +1,7 @@
 //! A change as resources or blocks of Terraform, by the addresses of the source. Rules, routes and entries are written as the
 //! source writes those that the object has: within it, or as resources of their own. Terraform fights over a mix.
 
-use super::hcl::{Item, block, identifier, quoted};
+use super::hcl::{Item, block, identifier};
 use super::objects::{Named, Object, Objects};
 use super::references::{Expression, Module, address, is_known, set_list};
 use super::traffic::{ALL, Traffic};
@@ -132,11 +132,11 @@ fn inline_rule(
             let reference = match (subject.object, peer) {
                 (Object::Own(own), Object::Own(peer)) if names(subject.objects, peer, own) => {
                     body.push(Item::Comment("a reference would be a cycle".to_owned()));
-                    by_value(peer)?
+                    Expression::text(by_value(peer)?)
                 }
-                _ => subject.module.id(peer)?.text,
+                _ => subject.module.id(peer)?,
             };
-            body.push(Item::attribute("security_groups", format!("[{reference}]")));
+            set_list("security_groups", vec![reference], &mut body);
         }
     }
     Ok(Item::Block(direction.to_string(), body))
@@ -154,9 +154,9 @@ fn names(objects: Objects<'_>, group: Named<'_>, other: Named<'_>) -> bool {
     is_inline && own.is_some_and(|own| own.ingress.iter().chain(&own.egress).any(names_it))
 }
 
-fn by_value(group: Named<'_>) -> Result<String, String> {
+fn by_value(group: Named<'_>) -> Result<&str, String> {
     match is_known(group, &address(group)?) {
-        true => Ok(quoted(group.id)),
+        true => Ok(group.id),
         false => Err(format!(
             "{} has a rule for this group within it, so that the other rule needs its id, which a plan does not have",
             group.id

@@ -45,14 +45,15 @@ impl Traffic {
         self.ports.map(|(from, to)| (from.into(), to.into())).or(self.icmp)
     }
 
-    /// Names the ports for people, such as `5432` or `1024_65535`.
+    /// Names the traffic for people, such as `tcp_5432` or `udp_1024_to_65535`.
     pub(super) fn shown(&self) -> String {
+        let word = &self.word;
         match self.ports {
-            Some((from, to)) if from == to => from.to_string(),
-            Some((0, u16::MAX)) => self.word.clone(),
-            Some((from, to)) => format!("{from}_{to}"),
+            Some((from, to)) if from == to => format!("{word}_{from}"),
+            Some((0, u16::MAX)) => word.clone(),
+            Some((from, to)) => format!("{word}_{from}_to_{to}"),
             None if self.word == ALL => "all".to_owned(),
-            None => self.word.clone(),
+            None => word.clone(),
         }
     }
 }

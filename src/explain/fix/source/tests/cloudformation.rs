@@ -91,7 +91,8 @@ fn routes_are_added_and_replaced() {
     let route = properties(&mut wrong, "PrivateDefault").as_object_mut().unwrap();
     route.remove("NatGatewayId");
     route.insert("GatewayId".to_owned(), json!({ "Ref": "InternetGateway" }));
-    let texts = [followed(&mut missing, "web", "example"), followed(&mut wrong, "web", "example")];
+    let texts =
+        [followed(&mut missing, "web", "example:443"), followed(&mut wrong, "web", "example:443")];
     insta::assert_snapshot!(texts.join("\n\n"));
 }
 
@@ -145,7 +146,7 @@ fn a_main_table_has_no_name_in_a_template_and_the_answer_says_so() {
         remove(&mut template, id);
     }
     properties(&mut template, "S3")["RouteTableIds"] = json!([]);
-    let explained = explained(&imported(&template), "web", "example");
+    let explained = explained(&imported(&template), "web", "example:443");
     let fix = explained.fix().unwrap();
     let note = fix.note.as_deref().unwrap();
     assert!(note.starts_with("no template can name the main route table of Vpc"), "{note}");

@@ -78,8 +78,8 @@ fn routes_are_created_and_replaced() {
         }
     };
     let texts = [
-        commands(&imported(&[("describe-route-tables", &without_routes)], &[]), "example"),
-        commands(&imported(&[("describe-route-tables", &wrong)], &[]), "example"),
+        commands(&imported(&[("describe-route-tables", &without_routes)], &[]), "example:443"),
+        commands(&imported(&[("describe-route-tables", &wrong)], &[]), "example:443"),
     ];
     insta::assert_snapshot!(texts.join("\n\n"));
 }
@@ -137,7 +137,7 @@ fn a_connector_is_made_anew_and_its_services_use_it() {
 fn a_connector_of_the_command_line_is_the_users_to_move() {
     let connector = format!("trap={IN_PUBLIC}");
     let imported = imported(&[], &[&connector]);
-    let explained = explained(&imported, "trap", "example");
+    let explained = explained(&imported, "trap", "example:443");
     let fix = explained.fix().unwrap();
     let expected = "the command line makes VPC connector trap; it is not in the source: give --connector the \
                     other subnets; for the lab file, it is:";

@@ -202,7 +202,8 @@ fn a_wrong_route_is_changed_where_the_source_has_it() {
     let mut inline = without_routes();
     let route = json!({ "cidr_block": "0.0.0.0/0", "gateway_id": gateway });
     values(&mut inline, PRIVATE)["route"] = json!([route]);
-    let texts = [followed(&mut apart, "web", "example"), followed(&mut inline, "web", "example")];
+    let texts =
+        [followed(&mut apart, "web", "example:443"), followed(&mut inline, "web", "example:443")];
     insta::assert_snapshot!(texts.join("\n\n"));
 }
 
