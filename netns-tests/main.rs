@@ -17,6 +17,7 @@ mod curl;
 mod demo;
 mod dns;
 mod explain_live;
+mod fix_moto;
 mod flow_cache;
 mod gateway_endpoint;
 mod grace;
