@@ -2,6 +2,7 @@
 
 use crate::support::aws;
 use crate::support::lab::{Lab, both_streams, can_run, finish, up_command};
+use crate::support::terminal::Terminal;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -109,8 +110,17 @@ impl Shop {
             return None;
         }
         let venv = aws::venv()?;
-        let text = format!("{SHOP}[apprunner]\napi = \"127.0.0.1:0\"\n{keys}");
-        Some(Self { lab: Lab::up("auto", &text), venv })
+        Some(Self { lab: Lab::up("auto", &shop(keys)), venv })
+    }
+
+    /// As [`Shop::open`], with a terminal that hears what the lab complains about.
+    fn open_on_terminal() -> Option<(Self, Terminal)> {
+        if !can_run() {
+            return None;
+        }
+        let venv = aws::venv()?;
+        let (lab, terminal) = Lab::up_on_terminal(&shop(""));
+        Some((Self { lab, venv }, terminal))
     }
 
     /// Runs `aws apprunner`.
@@ -119,8 +129,13 @@ impl Shop {
     }
 
     fn aws_with_key(&self, id: &str, secret: &str, words: &[&str]) -> Output {
+        self.aws_of_any(id, secret, &[&["apprunner"], words].concat())
+    }
+
+    /// Runs `aws`, whatever the service.
+    fn aws_of_any(&self, id: &str, secret: &str, words: &[&str]) -> Output {
         let mut command = Command::new(self.venv.join("bin/aws"));
-        command.args(["apprunner", "--endpoint-url", self.lab.api(), "--region", "us-east-1"]);
+        command.args(["--endpoint-url", self.lab.api(), "--region", "us-east-1"]);
         command.args(words).env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
         // Nothing of whoever runs the tests.
         command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
@@ -209,6 +224,10 @@ impl Shop {
     }
 }
 
+fn shop(keys: &str) -> String {
+    format!("{SHOP}[apprunner]\napi = \"127.0.0.1:0\"\n{keys}")
+}
+
 fn through(connector: &str) -> String {
     format!("EgressConfiguration={{EgressType=VPC,VpcConnectorArn={connector}}}")
 }
@@ -276,7 +295,11 @@ fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
 
 #[test]
 fn boto3_finds_the_model_kept_and_every_error() {
-    let Some(shop) = Shop::open("service_quota = 3\nvpc_connector_quota = 3\n") else { return };
+    let Some(shop) =
+        Shop::open("service_quota = 3\nvpc_connector_quota = 3\nsource = \"require\"\n")
+    else {
+        return;
+    };
     let mut command = Command::new(shop.venv.join("bin/python"));
     command.arg(MODEL_WALK).arg(shop.lab.api());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -486,4 +509,112 @@ fn regression_an_up_after_sigkill_waits_for_the_kernel_to_close_what_was_open() 
 /// What a lab has of its own in `/run`.
 fn state(lab: &str) -> PathBuf {
     PathBuf::from("/run/egret").join(lab)
+}
+
+#[test]
+fn what_the_api_makes_is_checked_as_it_comes_and_by_check_of_the_running_lab() {
+    let Some((shop, mut terminal)) = Shop::open_on_terminal() else { return };
+    let trap = shop.connector("trap", &["subnet-public"], &["sg-app"]);
+    let said = terminal.hears("(single-zone)");
+    assert!(said.contains("(public-subnet-in-connector)"), "{said}");
+    assert!(said.contains("warning: connector \"trap\" is in one Availability Zone"), "{said}");
+    let service = shop.create("web-1", &trap);
+    assert_eq!(shop.settled(&service)["Status"], "RUNNING");
+
+    let name = shop.lab.name().to_owned();
+    let check = |options: &str| shop.lab.egret(&format!("check --lab {name} --json{options}"));
+    let rules = |output: &Output, level: &str| -> Vec<(String, u64)> {
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let all = found[level].as_array().unwrap().iter();
+        let rule =
+            |f: &Value| (f["rule"].as_str().unwrap().to_owned(), f["line"].as_u64().unwrap());
+        all.map(rule).collect()
+    };
+    let found = check("");
+    assert!(found.status.success(), "{}", both_streams(&found));
+    for rule in ["public-subnet-in-connector", "single-zone"] {
+        assert!(rules(&found, "warnings").contains(&(rule.to_owned(), 0)), "{rule}: {found:?}");
+    }
+    assert_eq!(check(" --strict").status.code(), Some(1));
+    let of_file = shop.lab.egret(&format!("check {} --json", shop.lab.file().display()));
+    assert!(!rules(&of_file, "warnings").iter().any(|(_, line)| *line == 0), "{of_file:?}");
+}
+
+/// The example of App Runner's documentation on VPC access, by files as it has them.
+#[test]
+fn statement_45_the_documented_example_works_as_it_is_written() {
+    let Some((shop, mut terminal)) = Shop::open_on_terminal() else { return };
+    let file = |document: &Value| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "{document:#}").unwrap();
+        file
+    };
+    let input = |file: &tempfile::NamedTempFile| format!("file://{}", file.path().display());
+    let connector = file(&json!({
+        "VpcConnectorName": "my-vpc-connector",
+        "Subnets": ["subnet-a", "subnet-b", "subnet-c"],
+        "SecurityGroups": ["sg-app", "sg-db-client"]
+    }));
+    let made = shop.ok(&["create-vpc-connector", "--cli-input-json", &input(&connector)]);
+    let arn = made["VpcConnector"]["VpcConnectorArn"].as_str().unwrap();
+    let service = file(&json!({
+        "ServiceName": "my-vpc-service",
+        "SourceConfiguration": {"ImageRepository": {
+            "ImageIdentifier": "123456789012.dkr.ecr.us-east-1.amazonaws.com/my-image:latest",
+            "ImageConfiguration": {"Port": "8000"},
+            "ImageRepositoryType": "ECR"
+        }},
+        "NetworkConfiguration": {"EgressConfiguration": {
+            "EgressType": "VPC",
+            "VpcConnectorArn": arn
+        }}
+    }));
+    let made = shop.ok(&["create-service", "--cli-input-json", &input(&service)]);
+    let arn = made["Service"]["ServiceArn"].as_str().unwrap();
+    assert_eq!(shop.settled(arn)["Status"], "RUNNING");
+    terminal.hears("needs the AccessRoleArn");
+    shop.lab.task("my-vpc-service").tcp(DB, 5432);
+    assert_eq!(shop.seen_as("my-vpc-service"), NAT);
+}
+
+#[test]
+fn calls_for_other_services_are_answered_in_their_own_protocols() {
+    let Some(shop) = Shop::open("") else { return };
+    for words in [
+        &["sts", "get-caller-identity"][..],
+        &["ec2", "describe-vpcs"],
+        &["s3api", "list-buckets"],
+        &["logs", "describe-log-groups"],
+        &["lambda", "list-functions"],
+    ] {
+        let output = shop.aws_of_any("test", "test", words);
+        let said = both_streams(&output);
+        assert!(!output.status.success(), "{words:?}");
+        assert!(said.contains("set AWS_ENDPOINT_URL_APPRUNNER"), "{words:?}: {said}");
+    }
+}
+
+#[test]
+fn statement_11_the_latency_of_an_eni_survives_a_restart() {
+    // Long enough for the calls below on a busy machine: 60 s.
+    let keys = "startup_latency = \"3000s\"\n[timeouts]\ntime_scale = 50\n";
+    let Some(mut shop) = Shop::open(keys) else { return };
+    let connector = shop.connector("my-connector", &["subnet-b"], &["sg-app"]);
+    let first = shop.create("web-1", &connector);
+    assert_eq!(shop.service(&first)["Status"], "OPERATION_IN_PROGRESS");
+    shop.lab.end_by(Signal::SIGTERM);
+    shop.lab.up_again();
+    assert_eq!(shop.service(&first)["Status"], "OPERATION_IN_PROGRESS");
+    // The ENI still comes up: another service with the same subnets and groups waits for it too.
+    let same = shop.connector("same-connector", &["subnet-b"], &["sg-app"]);
+    let second = shop.create("web-2", &same);
+    assert_eq!(shop.settled(&first)["Status"], "RUNNING");
+    assert_eq!(shop.settled(&second)["Status"], "RUNNING");
+    let ended = |arn: &str| {
+        let list = shop.ok(&["list-operations", "--service-arn", arn]);
+        let create = &list["OperationSummaryList"][0];
+        (create["StartedAt"].as_f64().unwrap(), create["EndedAt"].as_f64().unwrap())
+    };
+    let (begun, up) = (ended(&first).0, ended(&second).1);
+    assert!(up - begun >= 60.0, "the second was RUNNING {} s after the ENI was begun", up - begun);
 }

@@ -1,6 +1,9 @@
 //! The binary as scripts see it: exit codes, what goes to which stream, closed pipes.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "cli/formats.rs"]
+mod formats;
+
 use std::process::{Command, Output, Stdio};
 
 const LAB: &str = "examples/minimal.toml";

@@ -19,6 +19,7 @@ mod dns;
 mod explain_live;
 mod fix_moto;
 mod flow_cache;
+mod formats;
 mod gateway_endpoint;
 mod grace;
 mod hangup;

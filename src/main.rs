@@ -1,23 +1,15 @@
 //! The `egret` binary: parse the arguments, run the command, turn the outcome into an exit code.
 
-use clap::Parser as _;
-use egret::cli::{self, Cli, CliError, output};
+use egret::cli::{self, failure};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let (cli, form) = match failure::parse(&words) {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
     let color = cli.color;
-    match cli::run(cli) {
-        Ok(code) => code,
-        Err(error) => {
-            if let CliError::Config(diagnostics) | CliError::Expectations(diagnostics) = &error {
-                let mut text = String::new();
-                if diagnostics.render(&mut text, color.on_stderr()).is_ok() {
-                    output::note(text.trim_end());
-                }
-            }
-            output::note(&format!("egret: {error}"));
-            ExitCode::from(error.exit_code())
-        }
-    }
+    cli::run(cli).unwrap_or_else(|error| failure::report(error, form, color))
 }

@@ -62,6 +62,12 @@ impl Ground for Field {
     async fn startup(&self, _connector: &str) -> Duration {
         Duration::ZERO
     }
+
+    async fn known_enis(&self) -> Vec<(String, Duration)> {
+        Vec::new()
+    }
+
+    async fn remember_enis(&self, _: Vec<(String, Duration)>) {}
 }
 
 /// One input.
@@ -83,7 +89,7 @@ async fn calls(text: &str) -> Vec<u16> {
     let account =
         AppRunner::in_memory(Settings::of(&lab, Path::new("lab.toml"), 1.0)).expect("an account");
     let ground = Arc::new(Field(Mutex::new(lab)));
-    let server = account.over(ground, Arc::new(|_: &str| {})).expect("a server");
+    let server = account.over(ground, Arc::new(|_: &str| {})).await.expect("a server");
     let (mut arns, mut statuses) = (Vec::new(), Vec::new());
     for call in text.split("\n---\n").take(CALLS) {
         statuses.push(answered(&server, call, &mut arns).await);

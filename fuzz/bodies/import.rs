@@ -42,7 +42,7 @@ fn run(data: &[u8], format: Format) {
         for finding in &imported.findings {
             assert!(!finding.object.is_empty() && !finding.what.is_empty());
         }
-        let _ = imported.lint();
+        imported.name_places(&mut egret::explain::check(&imported.lab));
         let snapshot = imported.lab.lower(Generation(1));
         for position in 0..snapshot.parts().services.len() {
             let _ = snapshot.choose_eni(position.into(), 1);

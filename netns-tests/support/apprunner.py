@@ -357,7 +357,6 @@ def services(api, gone, connector):
             {"NetworkConfiguration": {"EgressConfiguration": by(arn)["EgressConfiguration"] | {"EgressType": "DEFAULT"}}},
             "only valid with EgressType VPC",
         ),
-        ({"NetworkConfiguration": {"IpAddressType": "DUAL_STACK"}}, "egret has no IPv6"),
         ({"InstanceConfiguration": {"Cpu": "256", "Memory": "4096"}}, "cannot be together"),
         ({"SourceConfiguration": {}}, "neither"),
         ({"SourceConfiguration": HELLO | {"AutoDeploymentsEnabled": True}}, "ECR Public"),

@@ -166,7 +166,7 @@ async fn done(desk: &Arc<Desk>, operation: Operation, request: Value) -> Result<
         Operation::CreateService => services::create(desk, store, request).await,
         Operation::DescribeService => services::describe(desk, store, &request),
         Operation::ListServices => services::list(store, &request),
-        Operation::UpdateService => services::update(desk, store, request),
+        Operation::UpdateService => services::update(desk, store, request).await,
         Operation::DeleteService => services::delete(desk, store, &request),
         Operation::PauseService => services::pause(desk, store, &request),
         Operation::ResumeService => services::resume(desk, store, &request),

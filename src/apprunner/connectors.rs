@@ -10,9 +10,10 @@ use super::shape::typed;
 use super::store::Store;
 use super::tags;
 use crate::config::Spec;
+use crate::config::apprunner::SameSecurityGroups;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
 #[derive(Deserialize)]
@@ -48,6 +49,7 @@ pub(super) async fn create(desk: &Desk, store: &mut Store, request: Value) -> Re
             "the lab file has a VPC connector with the name {name}: give another name"
         )));
     }
+    same_groups(&lab.spec, store, &security_groups)?;
     if active.len() >= desk.quotas.vpc_connectors {
         return Err(Fault::new(
             FaultKind::ServiceQuotaExceeded,
@@ -72,6 +74,26 @@ pub(super) async fn create(desk: &Desk, store: &mut Store, request: Value) -> Re
         Ok(response(&connector))
     })
     .await
+}
+
+/// Refuses a connector whose groups another one has, where the lab file wants that.
+fn same_groups(spec: &Spec, store: &Store, groups: &[String]) -> Result<(), Fault> {
+    match spec.apprunner.same_security_groups {
+        SameSecurityGroups::Accept => return Ok(()),
+        SameSecurityGroups::Refuse => {}
+    }
+    let set = |groups: &[String]| groups.iter().cloned().collect::<BTreeSet<_>>();
+    let wanted = set(groups);
+    let active =
+        store.connectors()?.into_iter().map(|entry| entry.value).filter(Connector::is_active);
+    let same = active.into_iter().find(|other| set(&other.security_groups) == wanted);
+    match same {
+        Some(other) => Err(Fault::invalid(format!(
+            "the VPC connector {} has these security groups already: give others, or use that connector",
+            other.name
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// DescribeVpcConnector. One that was deleted is `INACTIVE` for a while.

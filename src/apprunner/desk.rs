@@ -1,6 +1,7 @@
 //! The account, the store and the lab that every operation works with, and changes to store and lab together.
 
 use super::arn::Account;
+use super::clock::now;
 use super::fault::{Fault, Kind};
 use super::ground::{Ground, Unfit};
 use super::records::InForce;
@@ -45,7 +46,10 @@ impl Desk {
         let changed = change(store).and_then(|answer| Ok((answer, overlay(store)?)));
         let outcome = match changed {
             Ok((answer, overlay)) => match self.ground.lay_over(overlay).await {
-                Ok(()) => Ok(answer),
+                Ok(()) => {
+                    let enis = self.ground.known_enis().await;
+                    keep_enis(store, enis).map(|()| answer)
+                }
                 Err(Unfit::Refused(why)) => Err(Fault::invalid(why)),
                 Err(Unfit::Failed(why)) => Err(Fault::new(Kind::InternalServiceError, why)),
                 Err(Unfit::Ending) => {
@@ -74,6 +78,14 @@ impl Desk {
         };
         (self.say)(&format!("App Runner: the lab has a change that could not be kept: {why}"));
     }
+}
+
+/// Keeps when the ENIs are up, so that the first use of subnets and groups takes its time once.
+fn keep_enis(store: &Store, enis: Vec<(String, Duration)>) -> Result<(), Fault> {
+    for (eni, left) in enis {
+        store.put_eni(&eni, now().after(left))?;
+    }
+    Ok(())
 }
 
 /// Does a change to the store in one transaction, which the lab need not hear of.

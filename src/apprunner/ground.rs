@@ -20,6 +20,12 @@ pub trait Ground: Send + Sync + 'static {
 
     /// How long the ENIs of a connector that a service uses still take to come up (spec 1.12).
     async fn startup(&self, connector: &str) -> Duration;
+
+    /// Lists the ENIs that were ever made for the API, each with how long it still takes to come up.
+    async fn known_enis(&self) -> Vec<(String, Duration)>;
+
+    /// Takes over the ENIs that an earlier process knew.
+    async fn remember_enis(&self, enis: Vec<(String, Duration)>);
 }
 
 /// Why something cannot be laid over the lab.
@@ -52,5 +58,13 @@ impl Ground for Shared {
 
     async fn startup(&self, connector: &str) -> Duration {
         Self::startup(self, connector).await
+    }
+
+    async fn known_enis(&self) -> Vec<(String, Duration)> {
+        Self::known_enis(self).await
+    }
+
+    async fn remember_enis(&self, enis: Vec<(String, Duration)>) {
+        Self::remember_enis(self, enis).await;
     }
 }

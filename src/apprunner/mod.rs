@@ -13,6 +13,7 @@ mod fault;
 mod ground;
 mod operations;
 mod pages;
+mod protocol;
 mod records;
 mod server;
 mod services;
@@ -20,6 +21,7 @@ mod settings;
 mod shape;
 mod shapes;
 mod signature;
+mod source;
 mod store;
 mod tags;
 #[cfg(test)]
@@ -130,11 +132,14 @@ impl AppRunner {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn over(
+    pub async fn over(
         self,
         ground: Arc<dyn Ground>,
         say: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Result<Server, StoreError> {
+        let now = clock::now();
+        let enis = self.store.enis()?.into_iter().map(|(eni, up)| (eni, up.since(now)));
+        ground.remember_enis(enis.collect()).await;
         let desk = Desk {
             account: self.account,
             quotas: self.settings.quotas,

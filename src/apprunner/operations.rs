@@ -28,6 +28,7 @@ pub(super) fn new(
     service: &Service,
     from: ServiceStatus,
     begun: Moment,
+    log: Vec<String>,
 ) -> Operation {
     Operation {
         id: Uuid::new_v4().to_string(),
@@ -39,6 +40,7 @@ pub(super) fn new(
         ended_at: None,
         due_at: None,
         from,
+        log,
     }
 }
 
@@ -154,8 +156,7 @@ async fn prepare(
         Err(fault) if fault.kind == Kind::ServiceUnavailable => return Err(fault),
         Err(fault) => return Ok(Err(fault.message)),
     }
-    let takes = desk.ground.startup(&connector.name).await.as_millis();
-    let due = Moment(now().0.saturating_add(u64::try_from(takes).unwrap_or(u64::MAX)));
+    let due = now().after(desk.ground.startup(&connector.name).await);
     let known = Operation { due_at: Some(due), ..operation.clone() };
     record(store, |store| Ok(store.put_operation(&known)?))?;
     Ok(Ok((starting, due)))
@@ -210,7 +211,8 @@ async fn fail(
         service.settings = before;
     }
     let was_starting = service.starting.take().is_some();
-    let ended = ended(&operation, status);
+    let mut ended = ended(&operation, status);
+    ended.log.push(why.to_owned());
     service.updated_at = ended.updated_at;
     record(store, |store| {
         store.put_service(&service)?;

@@ -75,6 +75,9 @@ pub(super) struct Operation {
     pub(super) due_at: Option<Moment>,
     /// The service's status before it.
     pub(super) from: ServiceStatus,
+    /// What App Runner would have written into the service's event log.
+    #[serde(default)]
+    pub(super) log: Vec<String>,
 }
 
 /// `OperationType`.
@@ -108,6 +111,10 @@ impl Moment {
         let (seconds, milliseconds) = (self.0 / 1000, self.0 % 1000);
         let text = format!("{seconds}.{milliseconds:03}");
         json!(text.parse::<f64>().unwrap_or_default())
+    }
+
+    pub(super) fn after(self, time: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
     }
 
     pub(super) fn since(self, earlier: Self) -> std::time::Duration {

@@ -3,27 +3,26 @@
 use super::api::Api;
 use super::clock::wall_clock;
 use super::fault::{Fault, Kind};
+use super::protocol::{self, Foreign, Protocol};
 use super::signature::{self, Signed};
 use crate::config::apprunner::AccessKey;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use axum::response::{IntoResponse as _, Response};
-use serde_json::{Value, json};
+use axum::response::Response;
+use serde_json::Value;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 /// A request with everything at its longest that a person would write is far below.
 const LARGEST_BODY: usize = 1 << 20;
 /// How long a body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 const TARGET: &str = "x-amz-target";
 
 /// An account's App Runner as its clients see it.
@@ -64,28 +63,24 @@ impl Server {
 
     /// The answer to one request.
     pub async fn answer(&self, request: Request) -> Response {
-        let (status, document) = match self.outcome(request).await {
-            Ok(document) => (StatusCode::OK, document),
-            Err(fault) => {
-                let document = json!({"__type": fault.kind.shape_id(), "Message": fault.message});
-                (fault.kind.status(), document)
-            }
-        };
-        let request_id = Uuid::new_v4().to_string();
-        let headers = [
-            (header::CONTENT_TYPE.as_str(), CONTENT_TYPE.to_owned()),
-            ("x-amzn-requestid", request_id),
-        ];
-        (status, headers, document.to_string()).into_response()
+        let foreign = Foreign::of(request.headers());
+        let protocol = foreign.as_ref().map_or(Protocol::Json, |foreign| foreign.protocol);
+        match self.outcome(request, foreign.as_ref()).await {
+            Ok(document) => protocol::json(StatusCode::OK, &document),
+            Err(fault) => protocol.error(&fault),
+        }
     }
 
-    async fn outcome(&self, request: Request) -> Result<Value, Fault> {
+    async fn outcome(&self, request: Request, foreign: Option<&Foreign>) -> Result<Value, Fault> {
         let (head, body) = request.into_parts();
         if self.by_address && !is_address(&head.headers) {
             return Err(Fault::new(
                 Kind::UnknownOperation,
                 "the App Runner API listens on loopback here, for calls to its address or to localhost",
             ));
+        }
+        if let Some(foreign) = foreign {
+            return Err(Fault::new(Kind::UnknownOperation, foreign.message()));
         }
         let operation = operation(&head.method, &head.uri, &head.headers)?;
         let body = read(body).await?;

@@ -11,6 +11,7 @@ use super::pages::List;
 use super::records::{Operation, OperationType, Service, ServiceStatus};
 use super::settings::{Network, Settings, Wanted, WantedNetwork};
 use super::shape::typed;
+use super::source::Noting;
 use super::store::Store;
 use super::tags;
 use crate::config::Spec;
@@ -30,9 +31,11 @@ pub(super) async fn create(
     let name = request["ServiceName"].as_str().unwrap_or_default().to_owned();
     let tags = tags::of(&request["Tags"])?;
     let mut wanted: Wanted = typed(request)?;
-    let network = network(desk, store, Network::default(), wanted.network_configuration.take())?;
-    let settings = Settings::new(wanted, network, &desk.account)?;
     let lab = desk.ground.lab().await;
+    let mut noting = Noting::new(&lab.spec.apprunner);
+    let network = wanted.network_configuration.take();
+    let network = self::network((desk, store), Network::default(), network, &mut noting)?;
+    let settings = Settings::new(wanted, network, &desk.account, &mut noting)?;
     room_for(desk, store, &lab.spec, &name)?;
     let id = Uuid::new_v4().simple().to_string();
     let label: String = Uuid::new_v4().simple().to_string().chars().take(LABEL).collect();
@@ -52,7 +55,7 @@ pub(super) async fn create(
     };
     let arn = service.arn.clone();
     let tagged = |store: &Store| tags::put(store, &arn, &tags);
-    begin(desk, store, OperationType::Create, service, tagged)
+    begin((desk, store), OperationType::Create, service, noting.notes(), tagged)
 }
 
 /// DescribeService. One that was deleted is `DELETED` for a while.
@@ -70,15 +73,21 @@ pub(super) fn list(store: &Store, request: &Value) -> Result<Value, Fault> {
 }
 
 /// UpdateService. The answer has the new values already, the lab once the operation is done.
-pub(super) fn update(desk: &Arc<Desk>, store: &mut Store, request: Value) -> Result<Value, Fault> {
+pub(super) async fn update(
+    desk: &Arc<Desk>,
+    store: &mut Store,
+    request: Value,
+) -> Result<Value, Fault> {
+    let lab = desk.ground.lab().await;
+    let mut noting = Noting::new(&lab.spec.apprunner);
     let mut service = able(desk, store, &request, &[ServiceStatus::Running])?;
     let mut wanted: Wanted = typed(request)?;
     let before = service.settings.clone();
     let network = wanted.network_configuration.take();
-    let network = self::network(desk, store, before.network.clone(), network)?;
-    service.settings = before.updated(wanted, network, &desk.account)?;
+    let network = self::network((desk, store), before.network.clone(), network, &mut noting)?;
+    service.settings = before.updated(wanted, network, &desk.account, &mut noting)?;
     service.before = Some(before);
-    begin(desk, store, OperationType::Update, service, nothing)
+    begin((desk, store), OperationType::Update, service, noting.notes(), nothing)
 }
 
 /// DeleteService.
@@ -90,19 +99,19 @@ pub(super) fn delete(desk: &Arc<Desk>, store: &mut Store, request: &Value) -> Re
         ServiceStatus::DeleteFailed,
     ];
     let service = able(desk, store, request, &able_to)?;
-    begin(desk, store, OperationType::Delete, service, nothing)
+    begin((desk, store), OperationType::Delete, service, Vec::new(), nothing)
 }
 
 /// PauseService.
 pub(super) fn pause(desk: &Arc<Desk>, store: &mut Store, request: &Value) -> Result<Value, Fault> {
     let service = able(desk, store, request, &[ServiceStatus::Running])?;
-    begin(desk, store, OperationType::Pause, service, nothing)
+    begin((desk, store), OperationType::Pause, service, Vec::new(), nothing)
 }
 
 /// ResumeService.
 pub(super) fn resume(desk: &Arc<Desk>, store: &mut Store, request: &Value) -> Result<Value, Fault> {
     let service = able(desk, store, request, &[ServiceStatus::Paused])?;
-    begin(desk, store, OperationType::Resume, service, nothing)
+    begin((desk, store), OperationType::Resume, service, Vec::new(), nothing)
 }
 
 /// ListOperations: the newest first.
@@ -114,23 +123,26 @@ pub(super) fn list_operations(desk: &Desk, store: &Store, request: &Value) -> Re
     list.page(store, request, operations, Operation::document)
 }
 
-/// Notes an operation, and what belongs to it, in one transaction; answers with it, and has it carried out.
+/// Notes an operation, and what belongs to it, in one transaction; answers with it, says its log, and has it carried out.
 fn begin(
-    desk: &Arc<Desk>,
-    store: &mut Store,
+    (desk, store): (&Arc<Desk>, &mut Store),
     kind: OperationType,
     mut service: Service,
+    log: Vec<String>,
     besides: impl FnOnce(&Store) -> Result<(), Fault>,
 ) -> Result<Value, Fault> {
     let (begun, from) = (now(), service.status);
     service.status = ServiceStatus::OperationInProgress;
     service.updated_at = begun;
-    let operation = operations::new(kind, &service, from, begun);
+    let operation = operations::new(kind, &service, from, begun, log);
     record(store, |store| {
         besides(store)?;
         store.put_service(&service)?;
         Ok(store.put_operation(&operation)?)
     })?;
+    for line in &operation.log {
+        (desk.say)(&format!("App Runner: service {}: {line}", service.name));
+    }
     operations::go_on(desk, operation.id.clone());
     Ok(json!({ "Service": service.document(), "OperationId": operation.id }))
 }
@@ -173,13 +185,13 @@ fn able(
 
 /// The network of a service that had one before and is asked to have another.
 fn network(
-    desk: &Desk,
-    store: &Store,
+    (desk, store): (&Desk, &Store),
     before: Network,
     wanted: Option<WantedNetwork>,
+    noting: &mut Noting<'_>,
 ) -> Result<Network, Fault> {
     let find = |arn: &str| connectors::active(desk, store, arn).map(|connector| connector.arn);
-    before.with(wanted.unwrap_or_default(), find)
+    before.with(wanted.unwrap_or_default(), find, noting)
 }
 
 /// Whether the account may have one more service, with this name.

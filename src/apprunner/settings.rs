@@ -3,11 +3,9 @@
 
 use super::arn::{Account, Kind};
 use super::fault::Fault;
+use super::source::{self, Noting};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-/// The port that App Runner expects the application at.
-const PORT: &str = "8080";
 
 /// What App Runner calls the auto scaling configuration of a service that has none of its own.
 const DEFAULT_AUTO_SCALING: [&str; 3] =
@@ -86,13 +84,26 @@ struct WantedHealthCheck {
     unhealthy_threshold: Option<i64>,
 }
 
-/// `NetworkConfiguration`. IPv4 is what there is.
+/// `NetworkConfiguration`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Network {
     /// The connector's ARN, with `EgressType` `VPC`; nothing with `DEFAULT`.
     pub(super) vpc_connector: Option<String>,
     /// `IsPubliclyAccessible`.
     pub(super) public: bool,
+    /// `IpAddressType`, of incoming traffic.
+    #[serde(default)]
+    pub(super) ip_address_type: IpAddressType,
+}
+
+/// `IpAddressType`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum IpAddressType {
+    #[default]
+    #[serde(rename = "IPV4")]
+    Ipv4,
+    #[serde(rename = "DUAL_STACK")]
+    DualStack,
 }
 
 /// `NetworkConfiguration` as requested.
@@ -101,7 +112,7 @@ pub(super) struct Network {
 pub(super) struct WantedNetwork {
     egress_configuration: Option<WantedEgress>,
     ingress_configuration: Option<WantedIngress>,
-    ip_address_type: Option<String>,
+    ip_address_type: Option<IpAddressType>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -122,11 +133,16 @@ impl Settings {
     ///
     /// # Errors
     /// `InvalidRequestException`.
-    pub(super) fn new(wanted: Wanted, network: Network, account: &Account) -> Result<Self, Fault> {
+    pub(super) fn new(
+        wanted: Wanted,
+        network: Network,
+        account: &Account,
+        noting: &mut Noting<'_>,
+    ) -> Result<Self, Fault> {
         let source = wanted.source_configuration.unwrap_or_default();
         let auto_scaling = wanted.auto_scaling_configuration_arn;
         Ok(Self {
-            source: self::source(source)?,
+            source: source::checked(source, noting)?,
             instance: Instance::default()
                 .with(wanted.instance_configuration.unwrap_or_default())?,
             encryption: wanted.encryption_configuration,
@@ -147,9 +163,14 @@ impl Settings {
         wanted: Wanted,
         network: Network,
         account: &Account,
+        noting: &mut Noting<'_>,
     ) -> Result<Self, Fault> {
         let source = match wanted.source_configuration {
-            Some(wanted) => same_kind_of_source(&self.source, source(wanted)?)?,
+            Some(wanted) => {
+                let source = source::checked(wanted, noting)?;
+                source::of_same_kind(&self.source, &source, noting)?;
+                source
+            }
             None => self.source.clone(),
         };
         Ok(Self {
@@ -191,100 +212,6 @@ impl Settings {
         }
         summary
     }
-}
-
-/// Checks `SourceConfiguration` and fills in its defaults.
-fn source(mut source: Value) -> Result<Value, Fault> {
-    let authentication = &source["AuthenticationConfiguration"];
-    let has = |member: &str| authentication[member].is_string();
-    let automatic = source["AutoDeploymentsEnabled"].as_bool();
-    let automatic = match (source.get("ImageRepository"), source.get("CodeRepository")) {
-        (Some(_), Some(_)) => {
-            return Err(Fault::invalid(
-                "SourceConfiguration has both an ImageRepository and a CodeRepository: give one of them",
-            ));
-        }
-        (None, None) => {
-            return Err(Fault::invalid(
-                "SourceConfiguration has neither an ImageRepository nor a CodeRepository: give one of them",
-            ));
-        }
-        (Some(image), None) => {
-            let is_public = image["ImageRepositoryType"] == "ECR_PUBLIC";
-            image_repository(image, is_public, has("AccessRoleArn"))?;
-            if is_public && automatic == Some(true) {
-                return Err(Fault::invalid(
-                    "AutoDeploymentsEnabled cannot be true with an image of ECR Public",
-                ));
-            }
-            automatic.unwrap_or(!is_public)
-        }
-        (None, Some(code)) => {
-            if !has("ConnectionArn") {
-                return Err(Fault::invalid(
-                    "a CodeRepository needs the ConnectionArn of AuthenticationConfiguration",
-                ));
-            }
-            code_repository(code)?;
-            automatic.unwrap_or(true)
-        }
-    };
-    source["AutoDeploymentsEnabled"] = json!(automatic);
-    if let Some(image) = source.get_mut("ImageRepository").and_then(Value::as_object_mut) {
-        let configuration = image.entry("ImageConfiguration").or_insert_with(|| json!({}));
-        if configuration["Port"].is_null() {
-            configuration["Port"] = json!(PORT);
-        }
-    }
-    Ok(source)
-}
-
-fn image_repository(image: &Value, is_public: bool, has_role: bool) -> Result<(), Fault> {
-    let identifier = image["ImageIdentifier"].as_str().unwrap_or_default();
-    if identifier.starts_with("public.ecr.aws/") != is_public {
-        let fitting = if is_public { "ECR" } else { "ECR_PUBLIC" };
-        return Err(Fault::invalid(format!(
-            "ImageIdentifier {identifier} is not of the ImageRepositoryType given; {fitting} would fit it"
-        )));
-    }
-    if !is_public && !has_role {
-        return Err(Fault::invalid(
-            "an image of ECR needs the AccessRoleArn of AuthenticationConfiguration",
-        ));
-    }
-    port(&image["ImageConfiguration"]["Port"])
-}
-
-fn code_repository(code: &Value) -> Result<(), Fault> {
-    let configuration = &code["CodeConfiguration"];
-    let values = &configuration["CodeConfigurationValues"];
-    if configuration["ConfigurationSource"] == "API" && values.is_null() {
-        return Err(Fault::invalid(
-            "ConfigurationSource API needs CodeConfigurationValues; REPOSITORY takes them from apprunner.yaml",
-        ));
-    }
-    port(&values["Port"])
-}
-
-/// `Port` is a string (spec 1.4).
-fn port(given: &Value) -> Result<(), Fault> {
-    let Some(text) = given.as_str() else { return Ok(()) };
-    let digits = !text.is_empty() && text.chars().all(|digit| digit.is_ascii_digit());
-    if digits && text.parse::<u16>().is_ok_and(|port| port > 0) {
-        return Ok(());
-    }
-    Err(Fault::invalid(format!("Port {text:?} is not a port: give a number from 1 to 65535")))
-}
-
-fn same_kind_of_source(before: &Value, after: Value) -> Result<Value, Fault> {
-    let is_image = |source: &Value| source.get("ImageRepository").is_some();
-    if is_image(before) == is_image(&after) {
-        return Ok(after);
-    }
-    Err(Fault::invalid(
-        "an update cannot turn a service with a CodeRepository into one with an ImageRepository, or the other way round: create \
-         another service",
-    ))
 }
 
 fn auto_scaling_arn(given: Option<String>, account: &Account) -> Result<String, Fault> {
@@ -386,7 +313,7 @@ impl HealthCheck {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { vpc_connector: None, public: true }
+        Self { vpc_connector: None, public: true, ip_address_type: IpAddressType::Ipv4 }
     }
 }
 
@@ -399,18 +326,23 @@ impl Network {
         self,
         wanted: WantedNetwork,
         connector: impl FnOnce(&str) -> Result<String, Fault>,
+        noting: &mut Noting<'_>,
     ) -> Result<Self, Fault> {
-        if wanted.ip_address_type.as_deref() == Some("DUAL_STACK") {
-            return Err(Fault::invalid(
-                "egret has no IPv6: IpAddressType DUAL_STACK is not supported here, IPV4 is",
-            ));
+        if wanted.ip_address_type == Some(IpAddressType::DualStack) {
+            noting.note(
+                "IpAddressType DUAL_STACK is about incoming traffic: the service's own packets stay IPv4",
+            );
         }
         let ingress = wanted.ingress_configuration.and_then(|i| i.is_publicly_accessible);
         let vpc_connector = match wanted.egress_configuration {
             Some(egress) => egress.connector(self.vpc_connector, connector)?,
             None => self.vpc_connector,
         };
-        Ok(Self { vpc_connector, public: ingress.unwrap_or(self.public) })
+        Ok(Self {
+            vpc_connector,
+            public: ingress.unwrap_or(self.public),
+            ip_address_type: wanted.ip_address_type.unwrap_or(self.ip_address_type),
+        })
     }
 
     /// As responses have it.
@@ -422,7 +354,7 @@ impl Network {
         json!({
             "EgressConfiguration": egress,
             "IngressConfiguration": {"IsPubliclyAccessible": self.public},
-            "IpAddressType": "IPV4",
+            "IpAddressType": self.ip_address_type,
         })
     }
 }
@@ -452,6 +384,7 @@ impl WantedEgress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::apprunner::{AppRunner, Strictness};
 
     fn account() -> Account {
         Account { id: "123456789012".to_owned(), region: "us-east-1".to_owned() }
@@ -465,13 +398,13 @@ mod tests {
 
     fn made(wanted: Value) -> Result<Settings, Fault> {
         let wanted: Wanted = serde_json::from_value(wanted).unwrap();
-        Settings::new(wanted, Network::default(), &account())
+        let lab = strict();
+        Settings::new(wanted, Network::default(), &account(), &mut Noting::new(&lab))
     }
 
-    #[track_caller]
-    fn refused(source: Value, part: &str) {
-        let fault = made(json!({"SourceConfiguration": source})).unwrap_err();
-        assert!(fault.message.contains(part), "{fault}");
+    fn strict() -> AppRunner {
+        let (access_role, source) = (Strictness::Require, Strictness::Require);
+        AppRunner { access_role, source, ..AppRunner::default() }
     }
 
     #[test]
@@ -498,33 +431,6 @@ mod tests {
             settings.network.document(),
             json!({"EgressConfiguration": {"EgressType": "DEFAULT"},
                 "IngressConfiguration": {"IsPubliclyAccessible": true}, "IpAddressType": "IPV4"})
-        );
-    }
-
-    #[test]
-    fn sources_that_do_not_hold_together() {
-        refused(json!({}), "neither");
-        let mut both = public_image();
-        both["CodeRepository"] = json!({});
-        refused(both, "both");
-        refused(json!({"CodeRepository": {}}), "ConnectionArn");
-        let mut typed = public_image();
-        typed["ImageRepository"]["ImageRepositoryType"] = json!("ECR");
-        refused(typed, "ECR_PUBLIC would fit");
-        let mut port = public_image();
-        port["ImageRepository"]["ImageConfiguration"] = json!({"Port": "+80"});
-        refused(port, "Port \"+80\"");
-        let mut automatic = public_image();
-        automatic["AutoDeploymentsEnabled"] = json!(true);
-        refused(automatic, "ECR Public");
-        let private = "123456789012.dkr.ecr.us-east-1.amazonaws.com/a:1";
-        let private = json!({"ImageIdentifier": private, "ImageRepositoryType": "ECR"});
-        refused(json!({"ImageRepository": private}), "AccessRoleArn");
-        let connection = json!({"ConnectionArn": "arn"});
-        refused(
-            json!({"AuthenticationConfiguration": connection, "CodeRepository": {
-                "CodeConfiguration": {"ConfigurationSource": "API"}}}),
-            "CodeConfigurationValues",
         );
     }
 
@@ -587,22 +493,41 @@ mod tests {
         let wanted = json!({"InstanceConfiguration": {"Memory": "6 GB"},
             "HealthCheckConfiguration": {"Interval": 10}});
         let wanted = serde_json::from_value(wanted).unwrap();
-        let after = before.updated(wanted, before.network.clone(), &account()).unwrap();
+        let lab = strict();
+        let mut noting = Noting::new(&lab);
+        let after =
+            before.updated(wanted, before.network.clone(), &account(), &mut noting).unwrap();
         assert_eq!((after.instance.cpu.as_str(), after.instance.memory.as_str()), ("2048", "6144"));
         assert_eq!((after.health_check.interval, after.health_check.timeout), (10, 2));
         assert_eq!(after.source, before.source);
         let code = json!({"SourceConfiguration": {"CodeRepository": {},
             "AuthenticationConfiguration": {"ConnectionArn": "arn"}}});
         let code = serde_json::from_value(code).unwrap();
-        let fault = before.updated(code, before.network.clone(), &account()).unwrap_err();
+        let fault =
+            before.updated(code, before.network.clone(), &account(), &mut noting).unwrap_err();
         assert!(fault.message.contains("create another service"), "{fault}");
+    }
+
+    #[test]
+    fn dual_stack_is_kept_with_a_note_that_egress_stays_ipv4() {
+        let lab = AppRunner::default();
+        let mut noting = Noting::new(&lab);
+        let wanted = |value| serde_json::from_value(value).unwrap();
+        let dual = wanted(json!({"IpAddressType": "DUAL_STACK"}));
+        let dual = Network::default().with(dual, |_| unreachable!(), &mut noting).unwrap();
+        assert_eq!(dual.document()["IpAddressType"], "DUAL_STACK");
+        let kept = dual.with(wanted(json!({})), |_| unreachable!(), &mut noting).unwrap();
+        assert_eq!(kept.document()["IpAddressType"], "DUAL_STACK");
+        let notes = noting.notes();
+        assert!(notes.len() == 1 && notes[0].contains("stay IPv4"), "{notes:?}");
     }
 
     #[test]
     fn egress_and_connector_belong_together() {
         let network = |wanted: Value| {
             let wanted = serde_json::from_value(wanted).unwrap();
-            Network::default().with(wanted, |arn| Ok(arn.to_owned()))
+            let lab = AppRunner::default();
+            Network::default().with(wanted, |arn| Ok(arn.to_owned()), &mut Noting::new(&lab))
         };
         let egress = |egress: Value| network(json!({"EgressConfiguration": egress}));
         let through = egress(json!({"EgressType": "VPC", "VpcConnectorArn": "arn"})).unwrap();
@@ -611,19 +536,23 @@ mod tests {
         assert!(egress(json!({"EgressType": "VPC"})).is_err());
         assert!(egress(json!({"EgressType": "DEFAULT", "VpcConnectorArn": "arn"})).is_err());
         assert!(egress(json!({"VpcConnectorArn": "arn"})).is_err());
-        let dual = network(json!({"IpAddressType": "DUAL_STACK"})).unwrap_err();
-        assert!(dual.message.contains("no IPv6"), "{dual}");
+        let lab = AppRunner::default();
+        let mut noting = Noting::new(&lab);
         // An update of a service that leaves by a VPC: what is not asked for stays.
         let update = |egress: Value| {
             let wanted = json!({ "EgressConfiguration": egress });
             let wanted = serde_json::from_value(wanted).unwrap();
-            through.clone().with(wanted, |arn| Ok(arn.to_owned())).unwrap().vpc_connector
+            let lab = AppRunner::default();
+            let with =
+                through.clone().with(wanted, |arn| Ok(arn.to_owned()), &mut Noting::new(&lab));
+            with.unwrap().vpc_connector
         };
         assert_eq!(update(json!({})).as_deref(), Some("arn"));
         assert_eq!(update(json!({"EgressType": "VPC"})).as_deref(), Some("arn"));
         assert_eq!(update(json!({"VpcConnectorArn": "other"})).as_deref(), Some("other"));
         assert_eq!(update(json!({"EgressType": "DEFAULT"})), None);
-        let kept = through.with(serde_json::from_value(json!({})).unwrap(), |_| unreachable!());
+        let nothing = serde_json::from_value(json!({})).unwrap();
+        let kept = through.with(nothing, |_| unreachable!(), &mut noting);
         assert_eq!(kept.unwrap().vpc_connector.as_deref(), Some("arn"));
     }
 }

@@ -3,7 +3,7 @@
 
 use super::arn::Account;
 use super::fault::{Fault, Kind};
-use super::records::{Connector, Operation, Service};
+use super::records::{Connector, Moment, Operation, Service};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -160,7 +160,12 @@ impl Store {
 
     fn prepare(&self, account: &Account) -> Result<(), StoreError> {
         if self.tables()? > 0 {
-            return Ok(());
+            // A store of an earlier egret has no such table; one of a later schema is refused next.
+            let eni = "CREATE TABLE IF NOT EXISTS eni(id TEXT PRIMARY KEY, up_at INTEGER NOT NULL) WITHOUT ROWID";
+            return match self.number("user_version")? {
+                SCHEMA => self.execute(eni, []),
+                _ => Ok(()),
+            };
         }
         self.begin()?;
         let made = self
@@ -172,6 +177,7 @@ impl Store {
                  CREATE TABLE operation(position INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, service TEXT NOT NULL,
                      document TEXT NOT NULL);
                  CREATE INDEX operation_service ON operation(service);
+                 CREATE TABLE eni(id TEXT PRIMARY KEY, up_at INTEGER NOT NULL) WITHOUT ROWID;
                  CREATE TABLE tag(arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(arn, key)) WITHOUT ROWID;",
             )
             .and_then(|()| {
@@ -231,6 +237,24 @@ impl Store {
     /// What signs the tokens of lists, so that those given out before a restart still hold.
     pub(super) fn token_key(&self) -> &str {
         &self.token_key
+    }
+
+    /// Lists the ENIs that were ever made for the API, each with when it is up.
+    pub(super) fn enis(&self) -> Result<Vec<(String, Moment)>, StoreError> {
+        let read = || {
+            let mut statement = self.connection.prepare("SELECT id, up_at FROM eni ORDER BY id")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
+            rows.collect::<Result<Vec<(String, i64)>, _>>()
+        };
+        let rows = read().map_err(|error| self.fault(error))?;
+        let moment = |at: i64| Moment(u64::try_from(at).unwrap_or_default());
+        Ok(rows.into_iter().map(|(id, at)| (id, moment(at))).collect())
+    }
+
+    /// Keeps when an ENI is up; the first time stays.
+    pub(super) fn put_eni(&self, id: &str, up_at: Moment) -> Result<(), StoreError> {
+        let at = i64::try_from(up_at.0).unwrap_or(i64::MAX);
+        self.execute("INSERT OR IGNORE INTO eni VALUES(?1, ?2)", params![id, at])
     }
 
     /// All connectors in the order of their creation.

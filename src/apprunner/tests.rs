@@ -62,6 +62,8 @@ struct State {
     /// The connectors whose ENIs somebody waits for.
     asked: Vec<String>,
     said: Vec<String>,
+    /// The ENIs that were made, with how long they still take.
+    enis: Vec<(String, Duration)>,
 }
 
 #[async_trait]
@@ -84,6 +86,14 @@ impl Ground for Field {
         state.asked.push(connector.to_owned());
         state.startup
     }
+
+    async fn known_enis(&self) -> Vec<(String, Duration)> {
+        self.0.lock().unwrap().enis.clone()
+    }
+
+    async fn remember_enis(&self, enis: Vec<(String, Duration)>) {
+        self.0.lock().unwrap().enis = enis;
+    }
 }
 
 /// An account in a directory of its own.
@@ -102,7 +112,8 @@ impl World {
     fn with(more: &str) -> Self {
         let lab = Lab::parse("lab.toml", &format!("{LAB}{more}")).unwrap();
         let (asked, said) = (Vec::new(), Vec::new());
-        let state = State { lab, startup: Duration::ZERO, unfit: None, asked, said };
+        let enis = Vec::new();
+        let state = State { lab, startup: Duration::ZERO, unfit: None, asked, said, enis };
         let field = Field(Arc::new(Mutex::new(state)));
         let directory = tempfile::tempdir().unwrap();
         let api = opened(&directory, &field);
@@ -167,6 +178,10 @@ impl World {
         let last = &list["OperationSummaryList"][0];
         let word = |member: &str| last[member].as_str().unwrap().to_owned();
         (word("Type"), word("Status"))
+    }
+
+    fn said(&self) -> Vec<String> {
+        self.field.0.lock().unwrap().said.clone()
     }
 
     fn overlay(&self) -> Overlay {
@@ -612,4 +627,88 @@ async fn what_is_no_call_at_all() {
         assert_eq!(outcome.unwrap_err().kind, Kind::Serialization);
     }
     assert!(world.api.call("ListServices", b"").await.is_ok());
+}
+
+/// A private image of ECR without the role that App Runner gets it with.
+fn private_image(name: &str) -> Value {
+    let mut request = create(name, None);
+    request["SourceConfiguration"]["ImageRepository"] = json!({
+        "ImageIdentifier": "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:latest",
+        "ImageConfiguration": {"Port": "8000"},
+        "ImageRepositoryType": "ECR"});
+    request
+}
+
+#[tokio::test]
+async fn an_image_without_its_role_runs_with_a_note() {
+    let world = World::new();
+    let made = world.ok("CreateService", private_image("private-1")).await;
+    let arn = made["Service"]["ServiceArn"].as_str().unwrap();
+    assert_eq!(world.settled(arn).await["Status"], "RUNNING");
+    let said = world.said();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("App Runner: service private-1: App Runner refuses this"));
+    assert!(said[0].contains("AccessRoleArn") && said[0].contains("access_role = \"require\""));
+}
+
+#[tokio::test]
+async fn an_image_without_its_role_is_refused_if_the_lab_file_requires_it() {
+    let world = World::with("[apprunner]\naccess_role = \"require\"\n");
+    let outcome = world.call("CreateService", private_image("private-1")).await;
+    World::refused(outcome, Kind::InvalidRequest, "AccessRoleArn");
+    // Only the role is required.
+    let mut odd = create("public-1", None);
+    odd["SourceConfiguration"]["AutoDeploymentsEnabled"] = json!(true);
+    world.ok("CreateService", odd.clone()).await;
+    let world = World::with("[apprunner]\nsource = \"require\"\n");
+    let outcome = world.call("CreateService", odd).await;
+    World::refused(outcome, Kind::InvalidRequest, "AutoDeploymentsEnabled");
+    world.ok("CreateService", private_image("private-1")).await;
+}
+
+#[tokio::test]
+async fn dual_stack_is_stored_and_returned_with_a_note() {
+    let world = World::new();
+    let mut request = create("dual-1", None);
+    request["NetworkConfiguration"] = json!({"IpAddressType": "DUAL_STACK"});
+    let made = world.ok("CreateService", request).await;
+    let arn = made["Service"]["ServiceArn"].as_str().unwrap().to_owned();
+    world.settled(&arn).await;
+    let world = world.restarted();
+    let found = world.ok("DescribeService", named(&arn)).await;
+    assert_eq!(found["Service"]["NetworkConfiguration"]["IpAddressType"], "DUAL_STACK");
+    assert!(world.said().iter().any(|line| line.contains("stay IPv4")), "{:?}", world.said());
+}
+
+#[tokio::test]
+async fn a_second_connector_with_the_same_groups_is_refused_on_demand() {
+    let wanted = |name: &str, subnet: &str| json!({"VpcConnectorName": name, "Subnets": [subnet], "SecurityGroups": ["sg-a"]});
+    let world = World::with("[apprunner]\nsame_security_groups = \"refuse\"\n");
+    world.ok("CreateVpcConnector", wanted("first", "subnet-a")).await;
+    let outcome = world.call("CreateVpcConnector", wanted("second", "subnet-b")).await;
+    World::refused(
+        outcome,
+        Kind::InvalidRequest,
+        "the VPC connector first has these security groups",
+    );
+    let default = json!({"VpcConnectorName": "other", "Subnets": ["subnet-b"]});
+    world.ok("CreateVpcConnector", default).await;
+    let world = World::new();
+    world.ok("CreateVpcConnector", wanted("first", "subnet-a")).await;
+    world.ok("CreateVpcConnector", wanted("second", "subnet-b")).await;
+}
+
+#[tokio::test]
+async fn when_enis_are_up_is_kept_the_first_time() {
+    let world = World::new();
+    let eni = |left: u64| vec![("eni-1".to_owned(), Duration::from_secs(left))];
+    world.field.0.lock().unwrap().enis = eni(60);
+    world.connector("first").await;
+    world.field.0.lock().unwrap().enis = eni(600);
+    world.connector("second").await;
+    let store = world.api.0.store.lock().await;
+    let kept = store.enis().unwrap();
+    assert_eq!(kept.len(), 1);
+    let left = kept[0].1.since(now());
+    assert!(left > Duration::ZERO && left <= Duration::from_secs(60), "{left:?}");
 }

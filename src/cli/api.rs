@@ -1,5 +1,6 @@
 //! The App Runner API of `egret up`: what asks for it, and where it listens.
 
+use super::api_findings::Checked;
 use super::{CliError, output};
 use crate::apprunner::{AppRunner, Settings};
 use crate::config::Lab;
@@ -114,7 +115,8 @@ impl FrontDoor {
         ended: watch::Receiver<bool>,
     ) -> io::Result<()> {
         let say = Arc::new(|line: &str| output::note(line));
-        let server = self.apprunner.over(Arc::new(shared), say).map_err(io::Error::other)?;
+        let server = self.apprunner.over(Arc::new(Checked(shared)), say).await;
+        let server = server.map_err(io::Error::other)?;
         server.serve(self.listener, ended).await
     }
 }

@@ -1,5 +1,6 @@
 //! `egret apply`: another configuration for a running lab.
 
+use super::format::{Formats, OutputArgs, Rows, each};
 use super::output::ColorChoice;
 use super::runtime::runtime;
 use super::{CliError, output};
@@ -7,6 +8,7 @@ use crate::config::{Lab, lab_name, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::{Client, ClientError};
 use crate::explain::{self, Reload, Warning};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,6 +29,7 @@ Exit codes:
 Examples:
   sudo egret apply lab.toml --dry-run     what would change, and which live flows would be cut
   sudo egret apply lab.toml
+  sudo egret apply lab.toml --dry-run -o yaml
   sudo egret apply lab.toml --time-scale 100"
 )]
 pub struct ApplyArgs {
@@ -42,10 +45,25 @@ pub struct ApplyArgs {
     /// The lab's name [default: the one in the file]
     #[arg(long, env = "EGRET_LAB", value_name = "NAME", value_parser = lab_name)]
     pub lab: Option<String>,
-    /// As JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    output: OutputArgs<Plan>,
 }
+
+/// The formats of `egret apply`.
+#[derive(Debug)]
+pub struct Plan;
+
+impl Formats for Plan {
+    const CSV: Option<&'static str> = Some("One row for each object that changes");
+    const NAME: Option<&'static str> = Some("The ids of what changes");
+}
+
+const CHANGES: Rows = Rows {
+    lists: &["/changes"],
+    columns: &["what", "kind", "id", "line", "details"],
+    names: |answer| each(answer, "/changes", &["id"]),
+    ..Rows::NONE
+};
 
 pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     let lab = Lab::load(&args.file).map_err(CliError::Config)?;
@@ -66,27 +84,38 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
         | ClientError::Broken { .. } => error.into(),
     })?;
     warn(&lab, &reload, color)?;
-    output::out(|w| match args.json {
-        true => {
-            serde_json::to_writer_pretty(&mut *w, &reload)?;
-            writeln!(w)
-        }
-        false => explain::print_reload(w, &reload),
-    })?;
+    let text = |w: &mut dyn Write| explain::print_reload(w, &reload);
+    args.output.format.print(&CHANGES, || &reload, text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows the warnings that the lab did not have before.
+/// Shows the warnings that the lab did not have before: at their lines, if they are about the file.
 fn warn(lab: &Lab, reload: &Reload, color: ColorChoice) -> Result<(), CliError> {
-    for finding in lab.lint() {
-        if reload.warnings.contains(&Warning::from(&finding)) {
-            let mut rendered = String::new();
-            finding.render(&mut rendered, color.on_stderr()).map_err(std::io::Error::other)?;
-            output::note(&rendered);
-        }
+    let of_file = if reload.warnings.is_empty() { Vec::new() } else { explain::check(lab) };
+    for warning in &reload.warnings {
+        let Some(finding) = of_file.iter().find(|finding| Warning::from(*finding) == *warning)
+        else {
+            output::note(&warning.to_string());
+            continue;
+        };
+        let mut rendered = String::new();
+        finding.render(&mut rendered, color.on_stderr()).map_err(std::io::Error::other)?;
+        output::note(&rendered);
     }
     if let Some(more) = reload.more_warnings() {
         output::note(&more);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::fields::{fields, keys};
+    use super::*;
+    use crate::config::changes::Change;
+
+    #[test]
+    fn columns_are_the_fields_of_the_rows() {
+        assert_eq!(keys(&CHANGES, ""), fields::<Change>());
+    }
 }

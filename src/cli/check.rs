@@ -1,12 +1,16 @@
 //! `egret check`: is a lab file sound?
 
 use super::error::NO;
+use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
-use super::output::{self, ColorChoice};
+use super::output::ColorChoice;
+use super::runtime::runtime;
 use super::{CliError, import};
 use crate::config::expectations::Expectations;
 use crate::config::import::{ImportFailure, Imported, Order};
-use crate::config::{Diagnostic, Diagnostics, Lab};
+use crate::config::{Diagnostic, Diagnostics, LINTS, Lab, Severity, lab_name, suggestion};
+use crate::daemon::Client;
+use crate::daemon::configuration::Configuration;
 use crate::explain::{check, name_errors};
 use crate::vpc::{Generation, Parts, ServiceKind};
 use serde::Serialize;
@@ -16,29 +20,75 @@ use std::process::ExitCode;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Needs no root and starts nothing.
+#[command(
+    after_help = "Needs no root and starts nothing; --lab asks a running lab, with all that was made through the App
+Runner API, and needs root.
+
+Errors keep a lab from being used. Warnings are about what probably does not do what is wanted;
+notes are worth knowing. A lab file leaves out what is meant so:
+
+  [lint]
+  allow = [\"single-zone\"]
 
 Exit codes:
   0  sound: no errors, though perhaps warnings
-  1  errors
-  2  the file or source cannot be read, or a part of the source is not understood
+  1  errors; with --strict, errors or warnings
+  2  the file or source cannot be read, a part of the source is not understood, or no lab answers
 
 Examples:
   egret check lab.toml
+  egret check lab.toml --strict --allow two-zones-only
   egret check --from examples/vpc
-  egret check lab.toml --json | jq '.errors[].message'")]
+  sudo egret check --lab staging
+  egret check lab.toml --json | jq '.errors[].message'
+  egret check lab.toml -o csv"
+)]
 pub struct CheckArgs {
     /// The lab file
-    #[arg(required_unless_present = "source", conflicts_with = "source")]
+    #[arg(required_unless_present_any = ["source", "lab"], conflicts_with_all = ["source", "lab"])]
     pub file: Option<PathBuf>,
     /// In place of a lab file: what `egret import` reads
     #[arg(id = "source", long = "from", value_name = "SOURCE")]
     pub from: Option<PathBuf>,
     #[command(flatten)]
     pub(super) import: ImportArgs,
-    /// As JSON
+    /// In place of a lab file: a running lab
+    #[arg(long, value_name = "NAME", value_parser = lab_name, conflicts_with = "source")]
+    pub lab: Option<String>,
+    /// Exit with 1 for warnings too
     #[arg(long)]
-    pub json: bool,
+    pub strict: bool,
+    /// A rule of warnings or notes that is not reported; may be repeated
+    #[arg(long, value_name = "RULE", value_parser = lint)]
+    pub allow: Vec<String>,
+    #[command(flatten)]
+    output: OutputArgs<Found>,
+}
+
+/// The formats of `egret check`.
+#[derive(Debug)]
+pub struct Found;
+
+impl Formats for Found {
+    const CSV: Option<&'static str> = Some("One row for each finding");
+    const NAME: Option<&'static str> = Some("The rules, as --allow takes them");
+}
+
+/// The lists of findings.
+const LISTS: &[&str] = &["/errors", "/warnings", "/notes"];
+
+const FINDINGS: Rows = Rows {
+    lists: LISTS,
+    columns: &["severity", "file", "line", "column", "text", "message", "help", "rule"],
+    names: |answer| LISTS.iter().flat_map(|list| each(answer, list, &["rule"])).collect(),
+    ..Rows::NONE
+};
+
+fn lint(word: &str) -> Result<String, String> {
+    match LINTS.contains(&word) {
+        true => Ok(word.to_owned()),
+        false => Err(format!("there is no such rule; {}", suggestion(word, &LINTS))),
+    }
 }
 
 /// The answer.
@@ -48,49 +98,57 @@ struct Findings {
     ok: bool,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
+    notes: Vec<Diagnostic>,
 }
 
 /// Checks the file: 0 without errors, 1 with, 2 where it cannot be read.
 pub(super) fn run(args: &CheckArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
-    let checked = match (&args.file, &args.from) {
-        (_, Some(source)) => of_source(&args.import.order(source, None), color)?,
-        (Some(file), None) => {
-            args.import.without_source()?;
-            of_file(file)?
-        }
-        (None, None) => return Err(CliError::Usage("give a lab file, or --from SOURCE".into())),
-    };
-    let (findings, summary) = match checked {
-        Ok((file, lab, warnings)) => {
-            let summary = describe(lab.lower(Generation::default()).parts());
-            (Findings { file, ok: true, errors: Vec::new(), warnings }, summary)
-        }
-        Err((file, errors)) => {
-            let summary = "cannot be used".to_owned();
-            (Findings { file, ok: false, errors: errors.0, warnings: Vec::new() }, summary)
+    if args.from.is_none() {
+        args.import.without_source()?;
+    }
+    let checked = match (&args.file, &args.from, &args.lab) {
+        (_, Some(source), _) => of_source(&args.import.order(source, None))?,
+        (_, None, Some(name)) => of_running(name)?,
+        (Some(file), None, None) => of_file(file)?,
+        (None, None, None) => {
+            let message = "give a lab file, --from SOURCE or --lab NAME";
+            return Err(CliError::Usage(message.into()));
         }
     };
-    output::out(|w| match args.json {
-        true => json(w, &findings),
-        false => text(w, &findings, &summary, color.on_stdout()),
-    })?;
+    let (findings, summary) = findings(checked, args);
+    args.output.format.print(
+        &FINDINGS,
+        || &findings,
+        |w| text(w, &findings, &summary, color.on_stdout()),
+    )?;
     Ok(ExitCode::from(if findings.ok { 0 } else { NO }))
 }
 
-/// A sound lab with its warnings, or the errors of one that is not; each with what was checked.
+/// Sorts what was found by its level.
+fn findings(checked: Checked, args: &CheckArgs) -> (Findings, String) {
+    let (file, lab, found) = match checked {
+        Ok(sound) => sound,
+        Err((file, errors)) => {
+            let (warnings, notes) = (Vec::new(), Vec::new());
+            let findings = Findings { file, ok: false, errors: errors.0, warnings, notes };
+            return (findings, "cannot be used".to_owned());
+        }
+    };
+    let shown = found.into_iter().filter(|finding| !args.allow.iter().any(|r| r == finding.rule));
+    let (notes, warnings): (Vec<_>, Vec<_>) =
+        shown.partition(|finding| finding.severity == Severity::Note);
+    let ok = warnings.is_empty() || !args.strict;
+    let summary = describe(lab.lower(Generation::default()).parts());
+    (Findings { file, ok, errors: Vec::new(), warnings, notes }, summary)
+}
+
+/// A sound lab with its warnings and notes, or the errors of one that is not; each with what was checked.
 type Checked = Result<(String, Lab, Vec<Diagnostic>), (String, Diagnostics)>;
 
 fn of_file(file: &Path) -> Result<Checked, CliError> {
     let name = file.display().to_string();
     match Lab::load(file) {
-        Ok(lab) => {
-            let names = name_errors(&lab.lower(Generation::default()), &Expectations::of_lab(&lab));
-            if !names.is_empty() {
-                return Ok(Err((name, names)));
-            }
-            let warnings = check(&lab);
-            Ok(Ok((name, lab, warnings)))
-        }
+        Ok(lab) => Ok(of_lab(name, lab)),
         Err(errors) if errors.iter().any(|e| e.rule == "unreadable-file") => {
             Err(CliError::Config(errors))
         }
@@ -98,27 +156,36 @@ fn of_file(file: &Path) -> Result<Checked, CliError> {
     }
 }
 
+/// Checks what a running lab does, whatever its file says by now.
+fn of_running(name: &str) -> Result<Checked, CliError> {
+    let client = Client::new(name);
+    let answer = runtime()?.block_on(client.get::<Configuration>("/v1/configuration"));
+    let (lab, _) = answer?.lab().map_err(CliError::Config)?;
+    Ok(of_lab(format!("lab `{name}`"), lab))
+}
+
+fn of_lab(name: String, lab: Lab) -> Checked {
+    let names = name_errors(&lab.lower(Generation::default()), &Expectations::of_lab(&lab));
+    if !names.is_empty() {
+        return Err((name, names));
+    }
+    let found = check(&lab);
+    Ok((name, lab, found))
+}
+
 /// Errors and warnings name their places in the source.
-fn of_source(order: &Order, color: ColorChoice) -> Result<Checked, CliError> {
+fn of_source(order: &Order) -> Result<Checked, CliError> {
     let name = order.source.display().to_string();
     match Imported::from_source(order) {
         Ok(imported) => {
             import::note_findings(order, &imported);
-            let mut warnings = check(&imported.lab);
-            imported.name_places(&mut warnings);
-            Ok(Ok((name, imported.lab, warnings)))
+            let mut found = check(&imported.lab);
+            imported.name_places(&mut found);
+            Ok(Ok((name, imported.lab, found)))
         }
         Err(ImportFailure::Lab(errors)) => Ok(Err((name, errors))),
-        Err(failure) => {
-            import::complain(&failure, false, color)?;
-            Err(CliError::Import(failure))
-        }
+        Err(failure) => Err(CliError::Import(failure)),
     }
-}
-
-fn json(w: &mut dyn Write, findings: &Findings) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *w, findings)?;
-    writeln!(w)
 }
 
 fn text(w: &mut dyn Write, findings: &Findings, summary: &str, color: bool) -> io::Result<()> {
@@ -128,9 +195,22 @@ fn text(w: &mut dyn Write, findings: &Findings, summary: &str, color: bool) -> i
         writeln!(w, "{}", rendered.trim_end())?;
         writeln!(w)?;
     }
-    let counted =
-        [counted(findings.errors.len(), "error"), counted(findings.warnings.len(), "warning")];
-    writeln!(w, "{}: {}; {summary}", findings.file, counted.join(", "))
+    let Findings { file, errors, warnings, notes, .. } = findings;
+    notes.iter().try_for_each(|finding| note(w, finding))?;
+    let mut all = vec![counted(errors.len(), "error"), counted(warnings.len(), "warning")];
+    if !notes.is_empty() {
+        all.push(counted(notes.len(), "note"));
+    }
+    writeln!(w, "{file}: {}; {summary}", all.join(", "))
+}
+
+/// Writes a note on two lines: nothing is wrong at its place, so the place is not shown.
+fn note(w: &mut dyn Write, finding: &Diagnostic) -> io::Result<()> {
+    let Diagnostic { file, line, message, help, rule, .. } = finding;
+    let place = if *line == 0 { String::new() } else { format!("{file}:{line}, ") };
+    writeln!(w, "note: {message}")?;
+    writeln!(w, "      {place}{rule}: {help}")?;
+    writeln!(w)
 }
 
 fn describe(parts: &Parts) -> String {

@@ -2,8 +2,8 @@
 
 use super::CliError;
 use super::error::NO;
+use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
-use super::output::{self, ColorChoice};
 use super::progress::Patience;
 use super::runtime::runtime;
 use crate::config::import::Imported;
@@ -37,6 +37,7 @@ Exit codes:
 Examples:
   egret diff lab.toml new.toml
   egret diff examples/vpc lab.toml --json | jq '.rows[] | select(.change == \"lost\")'
+  egret diff lab.toml new.toml -o csv > changes.csv
   sudo egret diff lab:egret new.toml --flows    also the live flows that `egret apply` would cut")]
 pub struct DiffArgs {
     /// The configuration before
@@ -50,10 +51,56 @@ pub struct DiffArgs {
     /// List the live flows that do not go on; A is a running lab
     #[arg(long)]
     pub flows: bool,
-    /// As JSON, with stable keys
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    output: OutputArgs<Changes>,
 }
+
+/// The formats of `egret diff`.
+#[derive(Debug)]
+pub struct Changes;
+
+impl Formats for Changes {
+    const CSV: Option<&'static str> = Some("One row for each row of the table, without flows");
+    const NAME: Option<&'static str> = Some("The services that differ");
+}
+
+const CHANGES: Rows = Rows {
+    lists: &["/rows"],
+    columns: &[
+        "services",
+        "change",
+        "before.verdict",
+        "before.reason",
+        "before.decided_by.kind",
+        "before.decided_by.id",
+        "before.decided_by.rule",
+        "before.decided_by.line",
+        "before.decided_by.place",
+        "before.decided_by.groups.id",
+        "before.decided_by.groups.line",
+        "before.decided_by.groups.place",
+        "after.verdict",
+        "after.reason",
+        "after.decided_by.kind",
+        "after.decided_by.id",
+        "after.decided_by.rule",
+        "after.decided_by.line",
+        "after.decided_by.place",
+        "after.decided_by.groups.id",
+        "after.decided_by.groups.line",
+        "after.decided_by.groups.place",
+        "from",
+        "names",
+        "destinations",
+        "ports",
+    ],
+    names: |answer| {
+        let only = ["services_only_before", "services_only_after"];
+        let only = only.iter().flat_map(|key| each(answer, "", &[key]));
+        each(answer, "/rows", &["services"]).into_iter().chain(only).collect()
+    },
+    ..Rows::NONE
+};
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -66,24 +113,29 @@ struct Answer<'a> {
     flows: Option<&'a FlowFates>,
 }
 
-pub(super) fn run(args: &DiffArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+pub(super) fn run(args: &DiffArgs) -> Result<ExitCode, CliError> {
     if args.flows && (lab_name(&args.before)?.is_none() || lab_name(&args.after)?.is_some()) {
         let said =
             "--flows is about a running lab: give lab:NAME as A, and a lab file or a source as B";
         return Err(CliError::Usage(said.to_owned()));
     }
-    let (before, after) =
-        (Side::read(&args.before, args, color)?, Side::read(&args.after, args, color)?);
+    let (before, after) = (Side::read(&args.before, args)?, Side::read(&args.after, args)?);
     let (before, after) = overlaid(before, after)?;
     let comparison = compare(&before, &after)?;
     let flows = if args.flows { Some(flows(&args.before, &after.lab)?) } else { None };
-    output::out(|w| {
-        if args.json {
-            let (before, after) = (args.before.as_str(), args.after.as_str());
-            let comparison = &comparison;
-            return output::json(w, &Answer { before, after, comparison, flows: flows.as_ref() });
+    let format = args.output.format;
+    let answer = || Answer {
+        before: &args.before,
+        after: &args.after,
+        comparison: &comparison,
+        flows: flows.as_ref(),
+    };
+    format.print(&CHANGES, answer, |w| {
+        if format.is_wide() {
+            comparison.wide_text(w)?
+        } else {
+            comparison.text(w)?
         }
-        comparison.text(w)?;
         match &flows {
             Some(flows) => {
                 writeln!(w)?;
@@ -133,7 +185,7 @@ struct Side {
 }
 
 impl Side {
-    fn read(word: &str, args: &DiffArgs, color: ColorChoice) -> Result<Self, CliError> {
+    fn read(word: &str, args: &DiffArgs) -> Result<Self, CliError> {
         if let Some(name) = lab_name(word)? {
             return Self::running(&name);
         }
@@ -141,7 +193,7 @@ impl Side {
             let lab = Lab::load(word).map_err(CliError::Config)?;
             return Ok(Self { lab, overlay: None, imported: None });
         }
-        let imported = args.import.load(Path::new(word), color)?;
+        let imported = args.import.load(Path::new(word))?;
         Ok(Self { lab: imported.lab.clone(), overlay: None, imported: Some(imported) })
     }
 

@@ -1,8 +1,9 @@
 //! `egret drops`: what died, counted by what one wants to know.
 
-use super::CliError;
-use super::list::{ListArgs, print};
+use super::format::{Formats, OutputArgs, Rows, each};
+use super::list::print;
 use super::runtime::runtime;
+use super::{CliError, LabArg};
 use crate::daemon::Client;
 use crate::explain::{DropRow, Selection};
 use crate::pipeline::Reason;
@@ -16,10 +17,13 @@ use std::process::ExitCode;
   sudo egret drops --by rule                   one row for each rule, whoever sent the packets
   sudo egret drops --by destination --service web   where web's packets do not get through to
   sudo egret drops --dst 10.0.0.0/8 --sort last     what died inside, the latest first
+  sudo egret drops -o csv > drops.csv
   sudo egret trace --only drops                the same, packet by packet, as it happens")]
 pub struct DropsArgs {
     #[command(flatten)]
-    list: ListArgs,
+    lab: LabArg,
+    #[command(flatten)]
+    output: OutputArgs<Drops>,
     /// One row for each of these, packets added up
     #[arg(long, value_enum, value_name = "reason|rule|service|destination")]
     by: Option<By>,
@@ -64,6 +68,37 @@ pub enum Sort {
     Last,
 }
 
+/// The formats of `egret drops`.
+#[derive(Debug)]
+pub struct Drops;
+
+impl Formats for Drops {
+    const CSV: Option<&'static str> = Some("One row for each row of the table");
+    const NAME: Option<&'static str> = Some("The reasons, as --reason takes them");
+}
+
+const DROPS: Rows = Rows {
+    lists: &[""],
+    columns: &[
+        "reason",
+        "rule",
+        "line",
+        "rule_generation",
+        "service",
+        "task",
+        "source",
+        "destination",
+        "server",
+        "protocol",
+        "port",
+        "packets",
+        "first_seen_ms_ago",
+        "last_seen_ms_ago",
+    ],
+    names: |answer| each(answer, "", &["reason"]),
+    ..Rows::NONE
+};
+
 /// What stands where rows that are added up differ.
 const SEVERAL: &str = "(several)";
 
@@ -76,7 +111,7 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
     if let Some(reason) = &args.reason {
         known(reason)?;
     }
-    let client = Client::new(&args.list.lab.lab);
+    let client = Client::new(&args.lab.lab);
     let mut rows: Vec<DropRow> = runtime()?.block_on(client.post("/v1/drops", &selection))?;
     if let Some(reason) = &args.reason {
         rows.retain(|row| row.reason == *reason);
@@ -85,7 +120,7 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
         rows = by.sums(rows);
     }
     args.sort.sort(&mut rows);
-    print(&rows, args.list.json)
+    print(&rows, args.output.format, &DROPS)
 }
 
 /// A reason that never was one would otherwise look like one without drops.
@@ -177,6 +212,7 @@ fn add(sum: &mut DropRow, row: &DropRow) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use super::super::format::fields::{fields, keys};
     use super::*;
     use std::net::Ipv4Addr;
 
@@ -201,6 +237,11 @@ mod tests {
 
     fn rows() -> Vec<DropRow> {
         vec![row("a", 1, 1, 50, 10), row("b", 1, 5, 9, 9), row("a", 2, 2, 90, 40)]
+    }
+
+    #[test]
+    fn columns_are_the_fields_of_the_rows() {
+        assert_eq!(keys(&DROPS, ""), fields::<DropRow>());
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub enum CliError {
     /// A source is no lab.
     #[error("{}", way_out(.0))]
     Import(ImportFailure),
+    /// `egret import` has read a source, and writes no lab file.
+    #[error("{}", way_out(.0))]
+    NotImported(ImportFailure),
     /// The lab did not come up, or said no.
     #[error(transparent)]
     Lab(#[from] LabError),
@@ -89,7 +92,8 @@ impl CliError {
                 127
             }
             Self::Exec(ExecError::Start { .. }) => 126,
-            Self::Lab(_)
+            Self::NotImported(_)
+            | Self::Lab(_)
             | Self::State(_)
             | Self::Store(_)
             | Self::Exec(_)

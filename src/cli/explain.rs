@@ -1,15 +1,16 @@
 //! `egret explain`: what becomes of everything that a service may send, and which rule decides.
 
 use super::error::NO;
+use super::format::{Formats, OutputArgs, Rows};
 use super::import::ImportArgs;
-use super::output::{self, ColorChoice};
+use super::output::ColorChoice;
 use super::progress::{PATIENCE, in_progress, patiently};
 use super::runtime::runtime;
 use super::{CliError, LabArg};
 use crate::config::Lab;
 use crate::daemon::control::{ExplainAnswer, ExplainRequest};
 use crate::daemon::{Client, ClientError};
-use crate::explain::{self, Asking, Explained, Places, TaskRef};
+use crate::explain::{self, Asking, Explained, Look, Places, TaskRef};
 use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
 use crate::vpc::{Generation, Line, ServiceIx, ServiceKind, Snapshot, Task};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,9 @@ DEST is one of
 
 With --config nothing has to run and no root is needed, so it fits in CI.
 
+A change that is proposed is written for what was asked: lines of the lab file; with --from commands
+of the AWS CLI, resources of Terraform, or a fragment of the CloudFormation template.
+
 Exit codes:
   0  all packets pass
   1  some or all are dropped, or the name of DEST does not resolve
@@ -44,6 +48,7 @@ Examples:
   egret explain web orders-db --config lab.toml            every port of orders-db
   egret explain web/2 203.0.113.10:443 --config lab.toml   from task 2 only
   egret explain web 'internet:*' --config lab.toml --json
+  egret explain web 10.0.0.0/16:443 --config lab.toml -o csv   the classes of packets, one a row
   egret explain web orders-db --from examples/vpc          see `egret import`
   sudo egret explain web orders-db                         by the configuration of the running lab
   sudo egret explain web orders-db --running               from the tasks that run now"
@@ -75,10 +80,73 @@ pub struct ExplainArgs {
     pub source_port: Option<u16>,
     #[command(flatten)]
     lab: LabArg,
-    /// As JSON, with stable keys
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    output: OutputArgs<Classes>,
 }
+
+/// The formats of `egret explain`.
+#[derive(Debug)]
+pub struct Classes;
+
+impl Formats for Classes {
+    const CSV: Option<&'static str> = Some("One row for each class of packets, without the stages");
+    const NAME: Option<&'static str> = None;
+}
+
+const CLASSES: Rows = Rows {
+    lists: &["/classes"],
+    columns: &[
+        "verdict",
+        "reason",
+        "code",
+        "decided_by.kind",
+        "decided_by.id",
+        "decided_by.rule",
+        "decided_by.line",
+        "decided_by.place",
+        "decided_by.groups.id",
+        "decided_by.groups.line",
+        "decided_by.groups.place",
+        "hint",
+        "generation",
+        "inside.src",
+        "inside.sport",
+        "inside.dst",
+        "inside.dport",
+        "inside.protocol",
+        "outside.src",
+        "outside.sport",
+        "outside.dst",
+        "outside.dport",
+        "outside.protocol",
+        "sentence",
+        "nearest_miss.id",
+        "nearest_miss.rule",
+        "nearest_miss.line",
+        "nearest_miss.place",
+        "nearest_miss.text",
+        "nearest_miss.protocol",
+        "nearest_miss.ports",
+        "nearest_miss.peer",
+        "counts",
+        "share",
+        "part",
+        "whole",
+        "attachments.subnet",
+        "attachments.eni",
+        "attachments.groups",
+        "attachments.addresses",
+        "tasks",
+        "source_ports",
+        "gateway_addresses.gateway",
+        "gateway_addresses.private",
+        "gateway_addresses.public",
+        "gateway_ports",
+        "destinations",
+        "ports",
+    ],
+    ..Rows::NONE
+};
 
 /// Explains a set of packets: 0 if all are forwarded, 1 if some are dropped.
 pub(super) fn run(args: &ExplainArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
@@ -97,29 +165,31 @@ pub(super) fn run(args: &ExplainArgs, color: ColorChoice) -> Result<ExitCode, Cl
 fn offline(args: &ExplainArgs, file: &Path, color: ColorChoice) -> Result<bool, CliError> {
     let lab = Lab::load(file).map_err(CliError::Config)?;
     let explained = ask(args, &lab)?;
-    output::out(|w| match args.json {
-        true => output::json(w, &explained.explanation()),
-        false => explained.text(w, &|line| format!("{}:{line}", lab.file), color.on_stdout()),
-    })?;
+    let places = |line| format!("{}:{line}", lab.file);
+    let value = || explained.explanation();
+    args.output.format.print(&CLASSES, value, |w| explained.text(w, &places, look(args, color)))?;
     Ok(explained.verdict() == SetVerdict::Forward)
 }
 
 /// Asks a source, as the lab that it becomes. Rules are named by their places in the source.
 fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<bool, CliError> {
-    let imported = args.import.load(source, color)?;
+    let imported = args.import.load(source)?;
     let mut explained = ask(args, &imported.lab)?;
     explained.write_fix_for(&imported.written);
     let place = |line: Line| imported.place(line);
     let places: Places<'_> = &place;
-    output::out(|w| match args.json {
-        true => {
-            let mut explanation = explained.explanation();
-            explanation.name_places(places);
-            output::json(w, &explanation)
-        }
-        false => explained.text(w, places, color.on_stdout()),
-    })?;
+    let value = || {
+        let mut explanation = explained.explanation();
+        explanation.name_places(places);
+        explanation
+    };
+    args.output.format.print(&CLASSES, value, |w| explained.text(w, places, look(args, color)))?;
     Ok(explained.verdict() == SetVerdict::Forward)
+}
+
+/// Returns how a text for people looks.
+fn look(args: &ExplainArgs, color: ColorChoice) -> Look {
+    Look { color: color.on_stdout(), wide: args.output.format.is_wide() }
 }
 
 /// Answers by a lab file's configuration.
@@ -189,16 +259,15 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
         protocol: args.protocol.clone(),
         running: args.running,
         source_port: args.source_port,
-        json: args.json,
+        json: !args.output.format.is_text(),
         color: color.on_stdout(),
+        wide: args.output.format.is_wide(),
     };
     let client = Client::new(&args.lab.lab);
     let asked = runtime()?.block_on(patiently(client.post("/v1/explain", &request)));
     let answer: ExplainAnswer = asked.map_err(asked_in_vain)?;
-    output::out(|w| match args.json {
-        true => output::json(w, &answer.json),
-        false => w.write_all(answer.text.as_bytes()),
-    })?;
+    let text = answer.text.as_bytes();
+    args.output.format.print(&CLASSES, || &answer.json, |w| w.write_all(text))?;
     Ok(answer.passes)
 }
 
@@ -220,7 +289,7 @@ pub(super) fn asked_in_vain(error: ClientError) -> CliError {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::super::{Cli, Command};
+    use super::super::{Cli, Command, output};
     use super::*;
     use crate::explain::Fix;
     use crate::pipeline::{Evidence, Reason};

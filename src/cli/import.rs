@@ -2,8 +2,8 @@
 //! in place of one.
 
 use super::CliError;
-use super::error::{NO, way_out};
-use super::output::{self, ColorChoice};
+use super::error::way_out;
+use super::output;
 use crate::config::import::{ConnectorOrder, Format, ImportFailure, Imported, Options, Order};
 use crate::config::{Lab, lab_name};
 use crate::explain::{self, FindingRow, counted_findings};
@@ -124,9 +124,9 @@ impl ImportArgs {
     }
 
     /// Imports a source, and notes what is not in the lab as it stands there.
-    pub(super) fn load(&self, source: &Path, color: ColorChoice) -> Result<Imported, CliError> {
+    pub(super) fn load(&self, source: &Path) -> Result<Imported, CliError> {
         let order = self.order(source, None);
-        let imported = from(&order, color)?;
+        let imported = from(&order)?;
         note_findings(&order, &imported);
         Ok(imported)
     }
@@ -152,25 +152,24 @@ impl ImportArgs {
     }
 }
 
-pub(super) fn run(args: &ImportCommand, color: ColorChoice) -> Result<ExitCode, CliError> {
+pub(super) fn run(args: &ImportCommand) -> Result<ExitCode, CliError> {
     let order = args.import.order(&args.source, args.lab.as_deref());
     let imported = match Imported::from_source(&order) {
         Ok(imported) => imported,
         Err(failure @ ImportFailure::Source(_)) => return Err(CliError::Import(failure)),
-        Err(failure) => {
-            complain(&failure, args.json, color)?;
-            output::note(&format!("egret: {}", way_out(&failure)));
-            return Ok(ExitCode::from(NO));
-        }
+        Err(failure) => return Err(CliError::NotImported(failure)),
     };
     match &args.output {
         Some(file) => write(file, imported.text(), args.force)?,
         None => output::out(|w| w.write_all(imported.text().as_bytes()))?,
     }
     let rows = FindingRow::of(&imported.findings);
-    let mut table = Vec::new();
-    explain::print(&mut table, &rows, args.json)?;
-    output::note(String::from_utf8_lossy(&table).trim_end());
+    let mut text = Vec::new();
+    match args.json {
+        true => output::json(&mut text, &rows)?,
+        false => explain::print(&mut text, &rows)?,
+    }
+    output::note(String::from_utf8_lossy(&text).trim_end());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -197,42 +196,14 @@ fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
 }
 
 /// A source for `up` and `explain`.
-pub(super) fn from(order: &Order, color: ColorChoice) -> Result<Imported, CliError> {
-    match Imported::from_source(order) {
-        Ok(imported) => Ok(imported),
-        Err(failure) => {
-            complain(&failure, false, color)?;
-            Err(CliError::Import(failure))
-        }
-    }
+pub(super) fn from(order: &Order) -> Result<Imported, CliError> {
+    Imported::from_source(order).map_err(CliError::Import)
 }
 
 /// Says how much of a source is not in the lab as it stands there.
 pub(super) fn note_findings(order: &Order, imported: &Imported) {
     let (source, counted) = (order.source.display(), counted_findings(&imported.findings));
     output::note(&format!("{source}: {counted}; `egret import {source}` lists them"));
-}
-
-/// Shows what is behind a failure that cannot say it in a sentence.
-pub(super) fn complain(
-    failure: &ImportFailure,
-    as_json: bool,
-    color: ColorChoice,
-) -> Result<(), CliError> {
-    let mut text = Vec::new();
-    match failure {
-        ImportFailure::Source(_) => return Ok(()),
-        ImportFailure::NotUnderstood(findings) => {
-            explain::print(&mut text, &FindingRow::of(findings), as_json)?;
-        }
-        ImportFailure::Lab(errors) => {
-            let mut rendered = String::new();
-            errors.render(&mut rendered, color.on_stderr()).map_err(io::Error::other)?;
-            text.extend(rendered.as_bytes());
-        }
-    }
-    output::note(String::from_utf8_lossy(&text).trim_end());
-    Ok(())
 }
 
 /// A lab file, or a source in place of one.
@@ -252,11 +223,11 @@ impl LabSource {
         }
     }
 
-    pub(super) fn load(&self, quiet: bool, color: ColorChoice) -> Result<Lab, CliError> {
+    pub(super) fn load(&self, quiet: bool) -> Result<Lab, CliError> {
         match self {
             Self::File(file) => Lab::load(file).map_err(CliError::Config),
             Self::From(order) => {
-                let imported = from(order, color)?;
+                let imported = from(order)?;
                 if !quiet {
                     note_findings(order, &imported);
                 }

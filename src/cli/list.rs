@@ -1,5 +1,6 @@
 //! `egret flows`, `enis` and `ps`: tables from a running lab.
 
+use super::format::{Format, Formats, OutputArgs, Rows, each};
 use super::runtime::runtime;
 use super::selection::SelectionArgs;
 use super::{CliError, LabArg, output};
@@ -10,14 +11,13 @@ use serde::de::DeserializeOwned;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
-/// Arguments.
+/// Arguments of `egret ps`.
 #[derive(Debug, clap::Args)]
-pub struct ListArgs {
+pub struct PsArgs {
     #[command(flatten)]
-    pub(super) lab: LabArg,
-    /// As JSON, with raw numbers
-    #[arg(long)]
-    pub(super) json: bool,
+    lab: LabArg,
+    #[command(flatten)]
+    output: OutputArgs<Tasks>,
 }
 
 /// Arguments of `egret flows`.
@@ -28,12 +28,15 @@ pub struct ListArgs {
   sudo egret flows --nat nat-a --sort bytes --limit 10   what goes through a NAT gateway, the ten largest
   sudo egret flows --sort expires --state established    the connections that idle away
   sudo egret flows --json | jq '.[] | select(.service == \"web\")'
+  sudo egret flows -o csv > flows.csv
 
 States: denied; of TCP opening, established, closed; of other protocols unreplied, replied. A flow whose rule was
 changed or removed since stays (security groups track connections): its rule then shows the generation that it is of.")]
 pub struct FlowsArgs {
     #[command(flatten)]
-    list: ListArgs,
+    lab: LabArg,
+    #[command(flatten)]
+    output: OutputArgs<Flows>,
     #[command(flatten)]
     selection: SelectionArgs,
     /// Through this NAT gateway
@@ -60,7 +63,9 @@ pub struct FlowsArgs {
 #[derive(Debug, clap::Args)]
 pub struct EnisArgs {
     #[command(flatten)]
-    list: ListArgs,
+    lab: LabArg,
+    #[command(flatten)]
+    output: OutputArgs<Enis>,
     /// Who holds the most ports, of the fullest ENIs and destinations first
     #[arg(long)]
     holders: bool,
@@ -76,23 +81,25 @@ pub(super) fn flows(args: &FlowsArgs) -> Result<ExitCode, CliError> {
         reverse: args.reverse,
         limit: args.limit.map(NonZeroUsize::get),
     };
-    let client = Client::new(&args.list.lab.lab);
+    let client = Client::new(&args.lab.lab);
     let rows: Vec<FlowRow> = runtime()?.block_on(client.post("/v1/flows", &query))?;
-    print(&rows, args.list.json)
+    print(&rows, args.output.format, &FLOWS)
 }
 
 pub(super) fn enis(args: &EnisArgs) -> Result<ExitCode, CliError> {
     if args.holders {
-        return show::<HolderRow>(&args.list, "/v1/holders");
+        let rows: Vec<HolderRow> = rows(&args.lab, "/v1/holders")?;
+        return print(&rows, args.output.format, &HOLDERS);
     }
-    show::<EniRow>(&args.list, "/v1/enis")
+    let rows: Vec<EniRow> = rows(&args.lab, "/v1/enis")?;
+    print(&rows, args.output.format, &ENIS)
 }
 
-pub(super) fn ps(args: &ListArgs) -> Result<ExitCode, CliError> {
-    let rows = rows::<PsRow>(args, "/v1/ps")?;
+pub(super) fn ps(args: &PsArgs) -> Result<ExitCode, CliError> {
+    let rows: Vec<PsRow> = rows(&args.lab, "/v1/ps")?;
     let speed = rows.first().and_then(|row| speed(row.time_scale));
-    print(&rows, args.json)?;
-    if let Some(speed) = speed.filter(|_| !args.json) {
+    print(&rows, args.output.format, &TASKS)?;
+    if let Some(speed) = speed.filter(|_| args.output.format.is_text()) {
         output::out(|w| writeln!(w, "\n{speed}"))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -104,15 +111,174 @@ pub(super) fn speed(time_scale: f64) -> Option<String> {
         .then(|| format!("timeouts pass {time_scale} times as fast"))
 }
 
-fn show<R: Row + DeserializeOwned>(args: &ListArgs, path: &str) -> Result<ExitCode, CliError> {
-    print(&rows::<R>(args, path)?, args.json)
+fn rows<R: DeserializeOwned>(lab: &LabArg, path: &str) -> Result<Vec<R>, CliError> {
+    Ok(runtime()?.block_on(Client::new(&lab.lab).get(path))?)
 }
 
-fn rows<R: DeserializeOwned>(args: &ListArgs, path: &str) -> Result<Vec<R>, CliError> {
-    Ok(runtime()?.block_on(Client::new(&args.lab.lab).get(path))?)
-}
-
-pub(super) fn print<R: Row>(rows: &[R], json: bool) -> Result<ExitCode, CliError> {
-    output::out(|w| explain::print(w, rows, json))?;
+/// Prints rows of a running lab.
+pub(super) fn print<R: Row>(list: &[R], format: Format, rows: &Rows) -> Result<ExitCode, CliError> {
+    format.print(
+        rows,
+        || list,
+        |w| match format.is_wide() {
+            true => explain::print_wide(w, list),
+            false => explain::print(w, list),
+        },
+    )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The formats of `egret ps`.
+#[derive(Debug)]
+pub struct Tasks;
+
+impl Formats for Tasks {
+    const CSV: Option<&'static str> = Some("One row for each task");
+    const NAME: Option<&'static str> = Some("The tasks, as SERVICE/N");
+}
+
+/// The formats of `egret flows`.
+#[derive(Debug)]
+pub struct Flows;
+
+impl Formats for Flows {
+    const CSV: Option<&'static str> = Some("One row for each flow");
+    const NAME: Option<&'static str> = None;
+}
+
+/// The formats of `egret enis`.
+#[derive(Debug)]
+pub struct Enis;
+
+impl Formats for Enis {
+    const CSV: Option<&'static str> = Some("One row for each ENI and gateway, or each holder");
+    const NAME: Option<&'static str> = Some("The ids; with --holders the tasks, as SERVICE/N");
+}
+
+/// The rows of `egret ps`.
+pub(super) const TASKS: Rows = Rows {
+    lists: &[""],
+    columns: &[
+        "service",
+        "task",
+        "namespace",
+        "address",
+        "eni",
+        "subnet",
+        "availability_zone",
+        "egress",
+        "origin",
+        "generation",
+        "time_scale",
+    ],
+    names: |answer| each(answer, "", &["service", "task"]),
+    ..Rows::NONE
+};
+
+const FLOWS: Rows = Rows {
+    lists: &[""],
+    columns: &[
+        "service",
+        "task",
+        "protocol",
+        "state",
+        "inside",
+        "destination",
+        "eni",
+        "eni_port",
+        "nat_gateway",
+        "outside",
+        "admitted_by",
+        "line",
+        "rule_generation",
+        "packets_out",
+        "bytes_out",
+        "packets_in",
+        "bytes_in",
+        "path",
+        "offloaded.packets_out",
+        "offloaded.bytes_out",
+        "offloaded.packets_in",
+        "offloaded.bytes_in",
+        "age_ms",
+        "idle_ms",
+        "expires_ms",
+        "generation",
+        "admitted_under",
+    ],
+    ..Rows::NONE
+};
+
+const ENIS: Rows = Rows {
+    lists: &[""],
+    columns: &[
+        "id",
+        "device",
+        "queues",
+        "kind",
+        "subnet",
+        "availability_zone",
+        "security_groups",
+        "address",
+        "public_address",
+        "secondary_addresses",
+        "secondary_public_addresses",
+        "state",
+        "services",
+        "connectors",
+        "interface_type",
+        "requester_managed",
+        "tags",
+        "tasks",
+        "flows",
+        "packets_out",
+        "bytes_out",
+        "packets_in",
+        "bytes_in",
+        "offloaded.packets_out",
+        "offloaded.bytes_out",
+        "offloaded.packets_in",
+        "offloaded.bytes_in",
+        "drops",
+        "port_errors",
+        "metrics.ActiveConnectionCount",
+        "metrics.ConnectionAttemptCount",
+        "metrics.ConnectionEstablishedCount",
+        "metrics.IdleTimeoutCount",
+        "metrics.ErrorPortAllocation",
+        "metrics.PacketsDropCount",
+        "metrics.PacketsOutToDestination",
+        "metrics.BytesOutToDestination",
+        "metrics.PacketsOutToSource",
+        "metrics.BytesOutToSource",
+    ],
+    names: |answer| each(answer, "", &["id"]),
+    ..Rows::NONE
+};
+
+const HOLDERS: Rows = Rows {
+    lists: &[""],
+    columns: &["id", "destination", "taken", "limit", "service", "task", "ports"],
+    names: |answer| each(answer, "", &["service", "task"]),
+    ..Rows::NONE
+};
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::fields::{fields, keys};
+    use super::*;
+    use crate::explain::Offloaded;
+    use crate::pipeline::NatMetrics;
+
+    /// A field that is added to a row gets its column, and one that is removed loses it.
+    #[test]
+    fn columns_are_the_fields_of_the_rows() {
+        assert_eq!(keys(&TASKS, ""), fields::<PsRow>());
+        assert_eq!(keys(&FLOWS, ""), fields::<FlowRow>());
+        assert_eq!(keys(&FLOWS, "offloaded"), fields::<Offloaded>());
+        assert_eq!(keys(&ENIS, ""), fields::<EniRow>());
+        assert_eq!(keys(&ENIS, "offloaded"), fields::<Offloaded>());
+        assert_eq!(keys(&ENIS, "metrics"), fields::<NatMetrics>());
+        assert_eq!(keys(&HOLDERS, ""), fields::<HolderRow>());
+    }
 }

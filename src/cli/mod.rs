@@ -1,6 +1,7 @@
 //! Layer 9: a file per command.
 
 pub mod api;
+mod api_findings;
 pub mod apply;
 pub mod bench;
 pub mod capture;
@@ -12,7 +13,9 @@ pub mod drops;
 mod error;
 pub mod exec;
 pub mod explain;
+pub mod failure;
 mod follow;
+pub mod format;
 pub mod import;
 mod iperf;
 mod lab_arg;
@@ -113,6 +116,7 @@ nearest miss, and how to fix it.")]
   sudo egret enis             who shares which, and how much went through
   sudo egret enis --holders   who holds the ports, where a NAT gateway or an ENI runs out of them
   sudo egret enis --json      with raw numbers, and CloudWatch's metrics of NAT gateways
+  sudo egret enis -o csv      the same, for a spreadsheet
 
 DROPS are counted where the packet was read: one that a NAT gateway has no port for is among its ENI's DROPS, and the
 gateway's PORT-ERRORS.")]
@@ -120,8 +124,9 @@ gateway's PORT-ERRORS.")]
     /// List tasks
     #[command(after_help = "Examples:
   sudo egret ps
-  sudo egret ps --json | jq -r '.[].namespace'")]
-    Ps(list::ListArgs),
+  sudo egret ps --json | jq -r '.[].namespace'
+  for task in $(sudo egret ps -o name); do sudo egret exec $task -- ip -br address; done")]
+    Ps(list::PsArgs),
     /// Check a lab file: every error at once, and what probably does not do what is wanted
     Check(check::CheckArgs),
     /// Write a lab file from what describes a VPC elsewhere
@@ -135,7 +140,7 @@ gateway's PORT-ERRORS.")]
 pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Demo(args) => demo::run(&args),
-        Command::Up(args) => up::run(&args, cli.color),
+        Command::Up(args) => up::run(&args),
         Command::Apply(args) => apply::run(&args, cli.color),
         Command::Down(args) => down::run(&args),
         Command::Exec(args) => exec::run(&args),
@@ -149,11 +154,11 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Enis(args) => list::enis(&args),
         Command::Ps(args) => list::ps(&args),
         Command::Explain(args) => explain::run(&args, cli.color),
-        Command::Reach(args) => reach::run(&args, cli.color),
-        Command::Diff(args) => diff::run(&args, cli.color),
+        Command::Reach(args) => reach::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Test(args) => test::run(&args, cli.color),
         Command::Check(args) => check::run(&args, cli.color),
-        Command::Import(args) => import::run(&args, cli.color),
+        Command::Import(args) => import::run(&args),
     }
 }
 
@@ -165,6 +170,70 @@ mod tests {
     #[test]
     fn the_definitions_hold_together() {
         Cli::command().debug_assert();
+    }
+
+    /// Walks the tree of commands.
+    fn each_command(
+        command: &clap::Command,
+        path: &str,
+        see: &mut dyn FnMut(&str, &clap::Command),
+    ) {
+        see(path, command);
+        for own in command.get_subcommands() {
+            each_command(own, &format!("{path} {}", own.get_name()), see);
+        }
+    }
+
+    fn has(command: &clap::Command, id: &str) -> bool {
+        command.get_arguments().any(|argument| argument.get_id() == id)
+    }
+
+    /// `import` alone has another `-o`: the file that it writes; its answer is a lab file.
+    #[test]
+    fn each_command_with_json_has_all_formats_that_fit() {
+        let mut with_formats = Vec::new();
+        each_command(&Cli::command(), "egret", &mut |path, command| {
+            let (format, json) = (has(command, format::FORMAT), has(command, format::JSON));
+            assert!(format == json || path == "egret import", "{path}: -o and --json");
+            if format {
+                with_formats.push(path.to_owned());
+                let argument = command.get_arguments().find(|a| a.get_id() == format::FORMAT);
+                let values = argument.map(|a| a.get_possible_values()).unwrap_or_default();
+                let names: Vec<&str> = values.iter().map(|value| value.get_name()).collect();
+                assert_eq!(names.get(..4), Some(&["table", "wide", "json", "yaml"][..]), "{path}");
+            }
+        });
+        with_formats.sort();
+        let expected = [
+            "apply",
+            "bench",
+            "bench curves",
+            "bench paths",
+            "check",
+            "demo",
+            "diff",
+            "drops",
+            "enis",
+            "explain",
+            "flows",
+            "ps",
+            "reach",
+            "task add",
+            "task list",
+            "test",
+            "top",
+            "trace",
+        ];
+        assert_eq!(with_formats, expected.map(|name| format!("egret {name}")));
+    }
+
+    #[test]
+    fn help_of_each_command_with_formats_shows_one() {
+        each_command(&Cli::command(), "egret", &mut |path, command| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let shows = help.contains(" -o ") || help.contains("--json");
+            assert!(shows || !has(command, format::FORMAT), "{path} has no example");
+        });
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `egret reach`: everything that services reach, or who reaches a destination.
 
 use super::explain::asked_in_vain;
+use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
-use super::output::{self, ColorChoice};
 use super::progress::{Patience, patiently};
 use super::runtime::runtime;
 use super::{CliError, LabArg};
@@ -12,6 +12,8 @@ use crate::daemon::control::{ReachAnswer, ReachRequest};
 use crate::explain::{self, Reachability, Reaching};
 use crate::pipeline::reach::Addresses;
 use crate::vpc::{Generation, Line};
+use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -35,6 +37,8 @@ Examples:
   egret reach web --drops --config lab.toml          what web does not reach, and why
   egret reach --to orders-db --config lab.toml       who reaches orders-db
   egret reach --to 10.0.0.0/16:22 --from examples/vpc
+  egret reach web --config lab.toml -o csv > web.csv
+  egret reach --to orders-db --config lab.toml -o name   the services alone, one a line
   sudo egret reach web --json | jq '.rows[].names'   of the running lab"
 )]
 pub struct ReachArgs {
@@ -57,12 +61,87 @@ pub struct ReachArgs {
     import: ImportArgs,
     #[command(flatten)]
     lab: LabArg,
-    /// As JSON, with stable keys
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    output: OutputArgs<Reached>,
 }
 
-pub(super) fn run(args: &ReachArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+/// The formats of `egret reach`.
+#[derive(Debug)]
+pub struct Reached;
+
+impl Formats for Reached {
+    const CSV: Option<&'static str> = Some("One row for each row of the table");
+    const NAME: Option<&'static str> =
+        Some("The destinations; with --to the services that reach DEST, all of it or a part");
+}
+
+const ROWS: Rows = Rows {
+    lists: &["/rows"],
+    columns: &[
+        "services",
+        "verdict",
+        "share",
+        "reasons",
+        "decided_by.kind",
+        "decided_by.id",
+        "decided_by.rule",
+        "decided_by.line",
+        "decided_by.place",
+        "decided_by.groups.id",
+        "decided_by.groups.line",
+        "decided_by.groups.place",
+        "paths",
+        "names",
+        "destinations",
+        "ports",
+    ],
+    names: |answer| each(answer, "/rows", &["names"]).iter().map(|name| alone(name)).collect(),
+    ..Rows::NONE
+};
+
+/// The rows of an answer to `--to`.
+const REACHERS: Rows = Rows {
+    columns: &[
+        "services",
+        "reaches",
+        "share",
+        "reasons",
+        "decided_by.kind",
+        "decided_by.id",
+        "decided_by.rule",
+        "decided_by.line",
+        "decided_by.place",
+        "decided_by.groups.id",
+        "decided_by.groups.line",
+        "decided_by.groups.place",
+        "paths",
+    ],
+    names: reachers,
+    ..ROWS
+};
+
+/// Returns a destination's name without its address.
+fn alone(name: &str) -> String {
+    let named = name.strip_suffix(')').and_then(|name| name.split_once(" ("));
+    // Blanks are in what is no name, such as `internet except api (203.0.113.9)`.
+    let named = named.map(|(alone, _)| alone).filter(|alone| !alone.contains(' '));
+    named.unwrap_or(name).to_owned()
+}
+
+/// Lists the services that reach the destination.
+fn reachers(answer: &Value) -> Vec<String> {
+    let rows = answer.get("rows").and_then(Value::as_array).into_iter().flatten();
+    let reaching = rows.filter(|row| row.get("reaches") != Some(&Value::from("none")));
+    reaching.flat_map(|row| each(row, "", &["services"])).collect()
+}
+
+impl ReachArgs {
+    fn rows(&self) -> &'static Rows {
+        if self.to.is_some() { &REACHERS } else { &ROWS }
+    }
+}
+
+pub(super) fn run(args: &ReachArgs) -> Result<ExitCode, CliError> {
     if args.from.is_none() {
         args.import.without_source()?;
     }
@@ -71,15 +150,15 @@ pub(super) fn run(args: &ReachArgs, color: ColorChoice) -> Result<ExitCode, CliE
             let lab = Lab::load(file).map_err(CliError::Config)?;
             write(args, &ask(args, &lab)?)?;
         }
-        (None, Some(source)) => from_source(args, source, color)?,
+        (None, Some(source)) => from_source(args, source)?,
         (None, None) => online(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Asks a source, as the lab that it becomes. Rules are named by their places in the source.
-fn from_source(args: &ReachArgs, source: &Path, color: ColorChoice) -> Result<(), CliError> {
-    let imported = args.import.load(source, color)?;
+fn from_source(args: &ReachArgs, source: &Path) -> Result<(), CliError> {
+    let imported = args.import.load(source)?;
     let mut found = ask(args, &imported.lab)?;
     found.name_places(&|line: Line| imported.place(line));
     write(args, &found)
@@ -101,7 +180,8 @@ fn request(args: &ReachArgs) -> ReachRequest {
         services: args.services.clone(),
         to: args.to.clone(),
         drops: args.drops,
-        json: args.json,
+        json: !args.output.format.is_text(),
+        wide: args.output.format.is_wide(),
     }
 }
 
@@ -111,17 +191,27 @@ fn online(args: &ReachArgs) -> Result<(), CliError> {
     let request = request(args);
     let asked = runtime()?.block_on(patiently(client.post("/v1/reach", &request)));
     let answer: ReachAnswer = asked.map_err(asked_in_vain)?;
-    output::out(|w| match args.json {
-        true => output::json(w, &answer.json),
-        false => w.write_all(answer.text.as_bytes()),
-    })?;
-    Ok(())
+    let text = answer.text.as_bytes();
+    Ok(args.output.format.print(args.rows(), || &answer.json, |w| w.write_all(text))?)
 }
 
 fn write(args: &ReachArgs, found: &Reachability) -> Result<(), CliError> {
-    output::out(|w| match args.json {
-        true => output::json(w, found),
+    let format = args.output.format;
+    let text = |w: &mut dyn Write| match format.is_wide() {
+        true => found.wide_text(w),
         false => found.text(w),
-    })?;
-    Ok(())
+    };
+    Ok(format.print(args.rows(), || found, text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_of_a_destination_stands_without_its_address() {
+        let names = ["db (10.0.1.10)", "internet", "internet except a (1.1.1.1), b (1.1.1.2)"];
+        let shown = names.map(alone);
+        assert_eq!(shown, ["db", "internet", "internet except a (1.1.1.1), b (1.1.1.2)"]);
+    }
 }

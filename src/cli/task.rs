@@ -1,12 +1,13 @@
 //! `egret task`: tasks of a running lab.
 
 use super::exec::parse_task;
-use super::list::ListArgs;
+use super::format::OutputArgs;
+use super::list::{PsArgs, TASKS, Tasks};
 use super::runtime::runtime;
 use super::{CliError, LabArg, list, output};
 use crate::daemon::Client;
 use crate::daemon::control::TaskRequest;
-use crate::explain::{self, PsRow};
+use crate::explain::PsRow;
 use std::process::ExitCode;
 
 /// Arguments.
@@ -25,7 +26,8 @@ enum Action {
     /// Add tasks to a service
     #[command(after_help = "Examples:
   sudo egret task add web
-  sudo egret task add web --count 3 --json")]
+  sudo egret task add web --count 3 --json
+  task=$(sudo egret task add web -o name)")]
     Add(AddArgs),
     /// Remove a task, with its flows
     #[command(after_help = "Examples:
@@ -34,8 +36,8 @@ enum Action {
     /// List the tasks, as `egret ps` does
     #[command(after_help = "Examples:
   sudo egret task list
-  sudo egret task list --json")]
-    List(ListArgs),
+  sudo egret task list -o name")]
+    List(PsArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -47,9 +49,8 @@ struct AddArgs {
     /// How many
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs<Tasks>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -78,8 +79,7 @@ async fn add(args: &AddArgs) -> Result<ExitCode, CliError> {
                 .await?,
         );
     }
-    output::out(|w| explain::print(w, &rows, args.json))?;
-    Ok(ExitCode::SUCCESS)
+    list::print(&rows, args.output.format, &TASKS)
 }
 
 async fn remove(args: &RemoveArgs) -> Result<ExitCode, CliError> {

@@ -2,6 +2,7 @@
 
 use super::CliError;
 use super::error::NO;
+use super::format::{FORMAT, Formats, JSON, OutputArgs, Rows};
 use super::import::ImportArgs;
 use super::output::{self, ColorChoice};
 use super::progress::{PATIENCE, Progress};
@@ -11,10 +12,11 @@ use crate::config::import::Imported;
 use crate::config::{Diagnostics, Lab, lab_name};
 use crate::daemon::Client;
 use crate::daemon::configuration::Configuration;
-use crate::explain::{self, Places, Subject, TestError, TestReport, Tested};
+use crate::explain::{self, Look, Places, Subject, TestError, TestReport, Tested};
 use crate::pipeline::reach::Addresses;
 use crate::vpc::{Generation, Line, Snapshot};
 use ipnetwork::Ipv4Network;
+use serde_json::Value;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -49,6 +51,7 @@ Examples:
   egret test lab.toml --github --junit egret.xml         in CI
   egret test expectations.toml --from examples/vpc       see `egret import`
   egret test expectations.toml --config lab.toml --json
+  egret test lab.toml -o name                            the places of those that fail
   sudo egret test --lab shop                             the running lab, by its own expectations"
 )]
 pub struct TestArgs {
@@ -71,15 +74,55 @@ pub struct TestArgs {
         conflicts_with_all = ["config", "source"]
     )]
     pub lab: Option<String>,
-    /// As JSON, with stable keys
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    output: OutputArgs<Held>,
     /// Write JUnit XML here, too
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
     /// Write GitHub's annotations, too: each failure and each error at its file and line
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = [JSON, FORMAT])]
     pub github: bool,
+}
+
+/// The formats of `egret test`.
+#[derive(Debug)]
+pub struct Held;
+
+impl Formats for Held {
+    const CSV: Option<&'static str> = Some("One row for each expectation, without explanations");
+    const NAME: Option<&'static str> = Some("The places of those that fail, as FILE:LINE");
+}
+
+const EXPECTATIONS: Rows = Rows {
+    lists: &["/expectations"],
+    columns: &[
+        "file",
+        "line",
+        "from",
+        "to",
+        "protocol",
+        "is",
+        "by",
+        "via",
+        "seen_as",
+        "note",
+        "ok",
+        "failures.service",
+        "failures.destination",
+        "failures.verdict",
+        "failures.message",
+    ],
+    names: failing,
+    ..Rows::NONE
+};
+
+/// Lists the places of the expectations that fail.
+fn failing(answer: &Value) -> Vec<String> {
+    let rows = answer.get("expectations").and_then(Value::as_array).into_iter().flatten();
+    let place = |row: &Value| {
+        Some(format!("{}:{}", row.get("file")?.as_str()?, row.get("line")?.as_u64()?))
+    };
+    rows.filter(|row| row.get("ok") == Some(&Value::Bool(false))).filter_map(place).collect()
 }
 
 /// A lab that expectations are about.
@@ -112,7 +155,7 @@ fn test(args: &TestArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     if args.from.is_none() {
         args.import.without_source()?;
     }
-    let asked = match Asked::of_arguments(args, color)? {
+    let asked = match Asked::of_arguments(args)? {
         Some(one) => vec![one],
         None => args.files.iter().map(|file| Asked::of_file(file)).collect::<Result<_, _>>()?,
     };
@@ -129,10 +172,10 @@ fn test(args: &TestArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
 
 impl Asked {
     /// Loads the lab that the arguments name; `None` if each file is a lab of its own.
-    fn of_arguments(args: &TestArgs, color: ColorChoice) -> Result<Option<Self>, CliError> {
+    fn of_arguments(args: &TestArgs) -> Result<Option<Self>, CliError> {
         Ok(Some(match (&args.config, &args.from, &args.lab) {
             (Some(file), ..) => Self::of_file(file)?,
-            (None, Some(source), _) => Self::of_source(args, source, color)?,
+            (None, Some(source), _) => Self::of_source(args, source)?,
             (None, None, Some(name)) => Self::running(name)?,
             (None, None, None) => return Ok(None),
         }))
@@ -149,8 +192,8 @@ impl Asked {
         Ok(Self::offline(lab, None))
     }
 
-    fn of_source(args: &TestArgs, source: &Path, color: ColorChoice) -> Result<Self, CliError> {
-        let imported = args.import.load(source, color)?;
+    fn of_source(args: &TestArgs, source: &Path) -> Result<Self, CliError> {
+        let imported = args.import.load(source)?;
         Ok(Self::offline(imported.lab.clone(), Some(Box::new(imported))))
     }
 
@@ -266,17 +309,19 @@ impl Patience {
 
 /// Prints what came of them, in the form that is asked for.
 fn report(args: &TestArgs, suites: &[Suite<'_>], color: ColorChoice) -> Result<(), CliError> {
-    Ok(output::out(|w| {
-        if args.json {
-            serde_json::to_writer_pretty(&mut *w, &for_programs(suites))?;
-            return writeln!(w);
-        }
-        text(w, suites, color.on_stdout())?;
-        let all = || suites.iter().flat_map(|suite| &suite.tested);
-        let held = all().filter(|tested| tested.holds()).count();
-        writeln!(w, "{}", explain::summary(held, all().count() - held))?;
-        if args.github { annotations(w, suites) } else { Ok(()) }
-    })?)
+    let format = args.output.format;
+    let look = Look { color: color.on_stdout(), wide: format.is_wide() };
+    Ok(format.print(
+        &EXPECTATIONS,
+        || for_programs(suites),
+        |w| {
+            text(w, suites, look)?;
+            let all = || suites.iter().flat_map(|suite| &suite.tested);
+            let held = all().filter(|tested| tested.holds()).count();
+            writeln!(w, "{}", explain::summary(held, all().count() - held))?;
+            if args.github { annotations(w, suites) } else { Ok(()) }
+        },
+    )?)
 }
 
 fn for_programs(suites: &[Suite<'_>]) -> TestReport {
@@ -288,9 +333,9 @@ fn for_programs(suites: &[Suite<'_>]) -> TestReport {
     report
 }
 
-fn text(w: &mut dyn Write, suites: &[Suite<'_>], color: bool) -> io::Result<()> {
+fn text(w: &mut dyn Write, suites: &[Suite<'_>], look: Look) -> io::Result<()> {
     for Suite { asked, tested } in suites {
-        tested.iter().try_for_each(|tested| tested.text(w, &|line| asked.place(line), color))?;
+        tested.iter().try_for_each(|tested| tested.text(w, &|line| asked.place(line), look))?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `egret top`: what goes through, second by second.
 
+use super::format::{Formats, OutputArgs, Rows, Stream};
 use super::lines::Lines;
 use super::runtime::runtime;
 use super::stop::Stop;
@@ -25,6 +26,7 @@ const AROUND: usize = 5;
   sudo egret top --by enis --interval 5s
   sudo egret top --by services --count 1  one table of one second, for a script
   sudo egret top --json | jq -c '.drops'  one object a line
+  sudo egret top --by enis --count 60 -o csv > minute.csv
 
 Rates are of a second, out of tasks and back to them, as packets are on a wire; the busiest come first. Where standard
 output is no terminal, each table is printed below the one before. A flow that ends between two tables is not there to
@@ -41,10 +43,33 @@ pub struct TopArgs {
     /// End after so many tables
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// As JSON, one object a line
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs<Tables>,
 }
+
+/// The formats of `egret top`.
+#[derive(Debug)]
+pub struct Tables;
+
+impl Formats for Tables {
+    const CSV: Option<&'static str> = Some("One row for each row of a table, after its number");
+    const NAME: Option<&'static str> = None;
+}
+
+const TABLES: Rows = Rows {
+    lists: &["/rows"],
+    columns: &[
+        "name",
+        "flows",
+        "bits_out",
+        "packets_out",
+        "bits_in",
+        "packets_in",
+        "offloaded_bits",
+    ],
+    document: Some("table"),
+    ..Rows::NONE
+};
 
 pub(super) fn run(args: &TopArgs) -> Result<ExitCode, CliError> {
     let runtime = runtime()?;
@@ -56,7 +81,7 @@ pub(super) fn run(args: &TopArgs) -> Result<ExitCode, CliError> {
 
 async fn top(args: &TopArgs) -> Result<ExitCode, CliError> {
     let mut stop = Stop::listen()?;
-    let live = io::stdout().is_terminal() && !args.json;
+    let live = io::stdout().is_terminal() && args.output.format.is_text();
     let limit = match live {
         true => rows().map_or(ROWS, |rows| usize::from(rows).saturating_sub(AROUND).max(1)),
         false => ROWS,
@@ -78,15 +103,17 @@ async fn top(args: &TopArgs) -> Result<ExitCode, CliError> {
 
 async fn show(mut answer: Answer, args: &TopArgs, live: bool) -> Result<ExitCode, CliError> {
     let mut lines = Lines::default();
+    let mut stream = Stream::new(args.output.format, &TABLES);
+    output::more(|w| stream.begin(w))?;
     let mut shown = 0;
     while let Some(octets) = answer.next().await? {
         lines.take(&octets);
         while let Some(line) = lines.next() {
             let table: TopTable = serde_json::from_slice(&line).map_err(io::Error::other)?;
-            let read_on = output::more(|w| match (args.json, live) {
-                (true, _) => w.write_all(&line).and_then(|()| writeln!(w)),
-                (false, true) => write!(w, "{CLEAR}").and_then(|()| print(w, &table, args)),
-                (false, false) => print(w, &table, args).and_then(|()| writeln!(w)),
+            let read_on = output::more(|w| match (args.output.format.is_text(), live) {
+                (false, _) => stream.document(w, &line),
+                (true, true) => write!(w, "{CLEAR}").and_then(|()| print(w, &table, args)),
+                (true, false) => print(w, &table, args).and_then(|()| writeln!(w)),
             })?;
             if !read_on {
                 return Ok(ExitCode::SUCCESS);
@@ -101,7 +128,7 @@ async fn show(mut answer: Answer, args: &TopArgs, live: bool) -> Result<ExitCode
 }
 
 fn print(w: &mut dyn Write, table: &TopTable, args: &TopArgs) -> io::Result<()> {
-    explain::print(w, &table.rows, false)?;
+    explain::print(w, &table.rows)?;
     if table.more > 0 {
         writeln!(w, "… and {} more", table.more)?;
     }
@@ -146,5 +173,17 @@ impl Drop for Screen {
     fn drop(&mut self) {
         // A terminal that is gone needs nothing.
         let _ = output::out(|w| write!(w, "\x1b[?25h\x1b[?1049l"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::fields::{fields, keys};
+    use super::*;
+    use crate::explain::TopRow;
+
+    #[test]
+    fn columns_are_the_fields_of_the_rows() {
+        assert_eq!(keys(&TABLES, ""), fields::<TopRow>());
     }
 }

@@ -1,6 +1,7 @@
 //! `egret trace`: verdicts of real packets as they happen.
 
 use super::follow::{self, Asked, Following};
+use super::format::{Formats, OutputArgs, Rows, Stream};
 use super::lines::Lines;
 use super::output::{self, ColorChoice};
 use super::selection::SelectionArgs;
@@ -18,7 +19,8 @@ use std::process::ExitCode;
   sudo egret trace --service web --dst orders-db:5432   one service's packets to one place, both ways
   sudo egret trace --service web/2 -v --count 1         the next packet of a task, with each stage that it passed
   sudo egret trace --only events                        flows that begin, close, are reset, expire, or must go
-  sudo egret trace --json | jq -r 'select(.reason) | .rule'
+  sudo egret trace --json | jq -r 'select(.reason) | .rule'     one object a line
+  sudo egret trace --count 100 -o csv > trace.csv
 
 INSIDE is the task, SERVER the other end, and OUTSIDE what the other end takes the task for; `->` leaves the task, `<-`
 comes back to it, `--` is what happened to a flow. Times are UTC. Records are of what happened, under the configuration that it happened under; nothing
@@ -41,10 +43,51 @@ pub struct TraceArgs {
     /// With every step of each packet's own walk
     #[arg(long, short)]
     verbose: bool,
-    /// As JSON, one object a line
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs<Records>,
 }
+
+/// The formats of `egret trace`.
+#[derive(Debug)]
+pub struct Records;
+
+impl Formats for Records {
+    const CSV: Option<&'static str> = Some("One row for each record");
+    const NAME: Option<&'static str> = None;
+}
+
+const RECORDS: Rows = Rows {
+    lists: &[""],
+    columns: &[
+        "time",
+        "record",
+        "generation",
+        "task",
+        "eni",
+        "nat_gateway",
+        "side",
+        "inside.src",
+        "inside.sport",
+        "inside.dst",
+        "inside.dport",
+        "inside.protocol",
+        "outside.src",
+        "outside.sport",
+        "outside.dst",
+        "outside.dport",
+        "outside.protocol",
+        "reason",
+        "answered",
+        "rule",
+        "line",
+        "hit",
+        "segments",
+        "octets",
+        "steps",
+        "left_out",
+    ],
+    ..Rows::NONE
+};
 
 pub(super) fn run(args: TraceArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     follow::run(move |asked| trace(args, color, asked))
@@ -60,6 +103,8 @@ async fn trace(args: TraceArgs, color: ColorChoice, asked: Asked) -> Result<Exit
     let mut answer = Following::new(answer, asked, None);
     output::note(&format!("watching lab `{}`; Ctrl-C ends it", args.lab.lab));
     let mut text = TraceText::new(color.on_stdout());
+    let mut stream = Stream::new(args.output.format, &RECORDS);
+    output::more(|w| stream.begin(w))?;
     let mut lines = Lines::default();
     let mut left = args.count;
     while let Some(octets) = answer.next().await? {
@@ -72,9 +117,9 @@ async fn trace(args: TraceArgs, color: ColorChoice, asked: Asked) -> Result<Exit
             if row.left_out.is_none() {
                 left = left.map(|left| left.saturating_sub(1));
             }
-            let read_on = output::more(|w| match args.json {
-                true => w.write_all(&line).and_then(|()| w.write_all(b"\n")),
-                false => text.write(w, &row),
+            let read_on = output::more(|w| match args.output.format.is_text() {
+                true => text.write(w, &row),
+                false => stream.document(w, &line),
             })?;
             if !read_on {
                 return Ok(ExitCode::SUCCESS);
@@ -85,5 +130,19 @@ async fn trace(args: TraceArgs, color: ColorChoice, asked: Asked) -> Result<Exit
     match left == Some(0) || answer.was_to_end() {
         true => Ok(ExitCode::SUCCESS),
         false => Err(answer.went_down().into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::fields::{fields, keys};
+    use super::*;
+    use crate::explain::Endpoints;
+
+    #[test]
+    fn columns_are_the_fields_of_the_rows() {
+        assert_eq!(keys(&RECORDS, ""), fields::<TraceRow>());
+        assert_eq!(keys(&RECORDS, "inside"), fields::<Endpoints>());
+        assert_eq!(keys(&RECORDS, "outside"), fields::<Endpoints>());
     }
 }

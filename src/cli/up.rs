@@ -1,8 +1,9 @@
 //! `egret up`: a lab in the foreground.
 
 use super::api::{ApiArgs, FrontDoor};
+use super::api_findings::say_new;
 use super::import::{ImportArgs, LabSource};
-use super::output::{self, ColorChoice};
+use super::output;
 use super::stop::{Asked, Stop};
 use super::{CliError, list};
 use crate::config::{Lab, Offload, lab_name, time_scale};
@@ -104,8 +105,8 @@ impl UpArgs {
     }
 }
 
-pub(super) fn run(args: &UpArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
-    let lab = args.source()?.load(args.quiet, color)?;
+pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
+    let lab = args.source()?.load(args.quiet)?;
     let lab = match args.offload {
         Some(word) => lab.with_offload(word.into()),
         None => lab,
@@ -162,11 +163,12 @@ async fn open(
     time_scale: f64,
 ) -> Result<(Lab, Option<FrontDoor>), CliError> {
     let door = FrontDoor::open(&lab, args.origin(), args.api, time_scale).await?;
-    let lab = match &door {
-        Some(door) => door.over(&lab)?,
-        None => lab,
-    };
-    Ok((lab, door))
+    let Some(door) = door else { return Ok((lab, None)) };
+    let over = door.over(&lab)?;
+    if !args.quiet && over.overlay != lab.overlay {
+        say_new(lab, over.clone());
+    }
+    Ok((over, Some(door)))
 }
 
 /// Says that the lab is ready, answers clients and keeps house, until a signal comes or a client asks for the end.
@@ -181,9 +183,9 @@ async fn serve(
     let facts = shared.facts().await;
     if !args.quiet {
         output::out(|w| {
-            explain::print(w, &facts.enis, false)?;
+            explain::print(w, &facts.enis)?;
             writeln!(w)?;
-            explain::print(w, &facts.tasks, false)?;
+            explain::print(w, &facts.tasks)?;
             writeln!(w)
         })?;
     }

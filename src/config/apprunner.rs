@@ -13,6 +13,12 @@ pub struct AppRunner {
     pub startup_latency: Option<StartupLatency>,
     /// `public_subnets`.
     pub public_subnets: PublicSubnets,
+    /// `access_role`: whether an image of ECR needs its role, and code its connection.
+    pub access_role: Strictness,
+    /// `source`: whether images and code that do not hold together are refused.
+    pub source: Strictness,
+    /// `same_security_groups`: whether a second connector with the same groups is refused.
+    pub same_security_groups: SameSecurityGroups,
     /// `unsupported_availability_zones`.
     pub unsupported_availability_zones: Vec<At<String>>,
     /// The API itself.
@@ -117,6 +123,28 @@ pub enum PublicSubnets {
     #[default]
     Accept,
     /// It fails to create, or its update is rolled back: what the documentation says.
+    Refuse,
+}
+
+/// What becomes of a request that App Runner refuses for something that egret does not run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strictness {
+    /// It is accepted, and the operation's log says what App Runner asks for.
+    #[default]
+    Note,
+    /// It is refused.
+    Require,
+}
+
+/// What becomes of a connector whose groups another one has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SameSecurityGroups {
+    /// It is made.
+    #[default]
+    Accept,
+    /// It is refused, as a report of AWS's API has it.
     Refuse,
 }
 

@@ -130,6 +130,7 @@ fn objects(lab: &Lab) -> Vec<Object> {
         connectors,
         services,
         expectations: _,
+        lint_allow: _,
         more_tasks: _,
     } = &lab.spec;
     let mut facts = vec![fact("region", region)];
@@ -235,11 +236,19 @@ fn apprunner_facts(settings: &AppRunner) -> Vec<Fact> {
     let AppRunner {
         startup_latency,
         public_subnets,
+        access_role,
+        source,
+        same_security_groups,
         unsupported_availability_zones: zones,
         api: _,
         api_at: _,
     } = settings;
-    let mut facts = vec![fact("apprunner.public_subnets", word(public_subnets))];
+    let mut facts = vec![
+        fact("apprunner.public_subnets", word(public_subnets)),
+        fact("apprunner.access_role", word(access_role)),
+        fact("apprunner.source", word(source)),
+        fact("apprunner.same_security_groups", word(same_security_groups)),
+    ];
     facts.extend(startup_latency.map(|StartupLatency { shortest, longest }| {
         fact("apprunner.startup_latency", format!("{} to {}", word(&shortest), word(&longest)))
     }));
@@ -257,6 +266,7 @@ fn vpc(vpc: &spec::Vpc) -> Object {
     let spec::Vpc {
         id,
         cidrs,
+        region,
         internet_gateway,
         main_route_table,
         enable_dns_support,
@@ -264,6 +274,7 @@ fn vpc(vpc: &spec::Vpc) -> Object {
         line,
     } = vpc;
     let mut facts: Vec<Fact> = cidrs.iter().map(|at| rule(format!("CIDR {}", at.value))).collect();
+    facts.extend(given("region", region.as_ref()));
     facts.extend(given("internet gateway", internet_gateway.as_ref()));
     facts.extend(given("main route table", main_route_table.as_ref()));
     facts.extend(given("enable_dns_support", enable_dns_support.as_ref()));

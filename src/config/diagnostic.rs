@@ -1,12 +1,13 @@
 //! What is wrong, or doubtful, in a lab file: the place, the reason, and what would be valid.
 
+use super::lint_names::LINTS;
 use crate::vpc::Line;
 use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, NamedSource, SourceCode,
     SourceSpan, SpanContents,
 };
 use regex::Regex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -56,7 +57,7 @@ impl<T> std::ops::Deref for At<T> {
 }
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The file cannot be used.
@@ -80,6 +81,16 @@ pub struct LabFinding {
     pub message: String,
     /// What would be better.
     pub help: String,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        })
+    }
 }
 
 /// One finding.
@@ -351,6 +362,16 @@ impl Report {
         self.push(Severity::Warning, span, rule, message.into(), help.into());
     }
 
+    pub(super) fn note(
+        &self,
+        span: Span,
+        rule: &'static str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.push(Severity::Note, span, rule, message.into(), help.into());
+    }
+
     pub(super) fn finding(&self, finding: LabFinding) {
         let LabFinding { severity, span, rule, message, help } = finding;
         self.push(severity, span, rule, message, help);
@@ -377,6 +398,8 @@ impl Report {
         message: String,
         help: String,
     ) {
+        let is_lint = || LINTS.contains(&rule);
+        debug_assert!(severity == Severity::Error || is_lint(), "{rule} is not in LINTS");
         let file = self.source.file().to_owned();
         let (line, column, text, span) = self.place(span);
         self.found.borrow_mut().push(Diagnostic {

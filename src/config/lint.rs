@@ -12,7 +12,7 @@ mod routes;
 use self::context::Context;
 use super::acceptance::Refusal;
 use super::address::overlap;
-use super::diagnostic::Report;
+use super::diagnostic::{Report, Span};
 use super::spec::{
     Connector, Destination, EndpointKind, Peer, RouteTable, SecurityGroupRule, Spec, Vpc,
 };
@@ -30,7 +30,7 @@ pub(super) fn all(spec: &Spec, snapshot: &Snapshot, report: &Report) {
             ServiceKind::Lambda | ServiceKind::Fargate => {}
         }
         public_subnet::check(&context, connector);
-        single_zone(spec, connector, report);
+        few_zones(spec, connector, report);
     }
     for gateway in &spec.nat_gateways {
         nat_gateway::check(&context, gateway);
@@ -55,6 +55,7 @@ pub(super) fn all(spec: &Spec, snapshot: &Snapshot, report: &Report) {
             );
         }
     }
+    empty_lab(spec, report);
     api(spec, report);
     security_groups(spec, report);
     internet_hosts(spec, report);
@@ -62,18 +63,38 @@ pub(super) fn all(spec: &Spec, snapshot: &Snapshot, report: &Report) {
     private_zones(spec, report);
 }
 
-fn single_zone(spec: &Spec, connector: &Connector, report: &Report) {
+fn few_zones(spec: &Spec, connector: &Connector, report: &Report) {
     let zones: BTreeSet<&str> = connector
         .subnets
         .iter()
         .filter_map(|id| Some(spec.subnet(id)?.availability_zone.as_str()))
         .collect();
-    if let (Some(zone), 1) = (zones.first(), zones.len()) {
-        report.warning(
-            connector.name.span,
+    let place = connector.name.span;
+    match zones.into_iter().collect::<Vec<_>>().as_slice() {
+        [zone] => report.warning(
+            place,
             "single-zone",
             format!("{} is in one Availability Zone, {zone}", connector.title()),
             "add a subnet in another zone; AWS advises three",
+        ),
+        [one, two] => report.note(
+            place,
+            "two-zones-only",
+            format!("{} is in two Availability Zones, {one} and {two}", connector.title()),
+            "AWS advises three: add a subnet in another zone",
+        ),
+        _ => {}
+    }
+}
+
+/// Reports a lab in which nothing sends, and nothing can be made to send: it has no service, and no App Runner API.
+fn empty_lab(spec: &Spec, report: &Report) {
+    if spec.services.is_empty() && spec.apprunner.api.listen.is_none() {
+        report.warning(
+            Span::NOWHERE,
+            "empty-lab",
+            "the lab has no service, so nothing sends packets",
+            "add a [[service]]; or make services with the AWS CLI: `api` in [apprunner], or `egret up --api`",
         );
     }
 }
@@ -244,7 +265,7 @@ fn private_zones(spec: &Spec, report: &Report) {
 /// Reports private names of endpoints that AWS would refuse (spec 7.2). The lab makes them, under their own names only.
 fn private_names_of_endpoints(spec: &Spec, report: &Report) {
     for endpoint in &spec.vpc_endpoints {
-        let Some(name) = endpoint.private_name(&spec.region) else { continue };
+        let Some(name) = endpoint.private_name(spec.region_of(&endpoint.vpc)) else { continue };
         let vpc = &endpoint.vpc;
         let Some(missing) = spec.vpc(vpc).and_then(missing_dns_attributes) else { continue };
         report.warning(

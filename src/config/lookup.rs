@@ -12,6 +12,12 @@ impl Spec {
         self.vpcs.iter().find(|vpc| *vpc.id == id)
     }
 
+    /// Returns the region of a VPC.
+    pub fn region_of(&self, vpc: &str) -> &str {
+        let given = self.vpc(vpc).and_then(|vpc| vpc.region.as_ref());
+        given.map_or(&self.region, |region| &region.value)
+    }
+
     /// A subnet, by its id.
     pub fn subnet(&self, id: &str) -> Option<&Subnet> {
         self.subnets.iter().find(|subnet| *subnet.id == id)

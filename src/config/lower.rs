@@ -446,13 +446,13 @@ impl<'s> Lowering<'s> {
         let zone = &subnet.availability_zone;
         Some(Resource {
             name: format!("{}-{zone}", endpoint.id.value),
-            aliases: endpoint_names(endpoint, &self.spec.region, zone),
+            aliases: endpoint_names(endpoint, self.spec.region_of(&endpoint.vpc), zone),
             public_dns_name: true,
             endpoint: Some(InterfaceEndpoint {
                 id: endpoint.id.value.clone(),
                 service: endpoint.service.clone(),
             }),
-            private_dns: endpoint.private_name(&self.spec.region),
+            private_dns: endpoint.private_name(self.spec.region_of(&endpoint.vpc)),
             subnet: self.subnets.get(&subnet.id),
             address: plan.endpoint_address(endpoint, position)?,
             security_groups: self.groups(&self.spec.groups_of_endpoint(endpoint)),

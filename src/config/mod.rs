@@ -13,6 +13,7 @@ mod expectation;
 pub mod expectations;
 pub mod import;
 mod lint;
+mod lint_names;
 mod lookup;
 mod lower;
 mod names;
@@ -26,6 +27,7 @@ mod validate;
 
 pub use diagnostic::{At, Diagnostic, Diagnostics, LabFinding, Severity, Span};
 pub use expectation::{Expectation, ExpectationFault, Expected};
+pub use lint_names::LINTS;
 pub use overlay::Overlay;
 pub use spec::{DeviceKind, Offload, Spec};
 
@@ -201,39 +203,25 @@ impl Lab {
         self
     }
 
-    /// What can be used and probably does not do what is wanted, by line.
+    /// Returns what can be used and probably does not do what is wanted, by line, but for what `[lint] allow` allows.
     pub fn lint(&self) -> Vec<Diagnostic> {
         let report = Report::new(Arc::clone(&self.source));
         lint::all(&self.spec, &self.lower(Generation::default()), &report);
         let (_, mut warnings) = report.finish();
         warnings.extend(self.warnings.iter().cloned());
+        warnings.retain(|warning| !self.spec.lint_allow.contains(&warning.rule));
         warnings.sort_by_key(|w| (w.line, w.column));
         warnings
     }
 
-    /// Gives findings of checks their lines.
+    /// Gives findings of checks their lines, but for those that `[lint] allow` allows.
     pub fn located(&self, findings: impl IntoIterator<Item = LabFinding>) -> Vec<Diagnostic> {
         let report = Report::new(Arc::clone(&self.source));
-        findings.into_iter().for_each(|finding| report.finding(finding));
+        let is_shown = |finding: &LabFinding| !self.spec.lint_allow.contains(&finding.rule);
+        findings.into_iter().filter(is_shown).for_each(|finding| report.finding(finding));
         let (mut errors, others) = report.finish();
         errors.extend(others);
         errors
-    }
-
-    /// What [`Lab::lint`] finds here and not in `before`, wherever in the file, and how many findings both have.
-    pub fn lint_since(&self, before: &Self) -> (Vec<Diagnostic>, usize) {
-        let mut known = before.lint();
-        let found = self.lint();
-        let all = found.len();
-        let is_new = |finding: &Diagnostic| {
-            let same =
-                |old: &Diagnostic| old.rule == finding.rule && old.message == finding.message;
-            // Of several alike, as many are known as there were.
-            known.iter().position(same).map(|at| known.swap_remove(at)).is_none()
-        };
-        let new: Vec<Diagnostic> = found.into_iter().filter(is_new).collect();
-        let old = all - new.len();
-        (new, old)
     }
 
     /// The lab as indexed tables.

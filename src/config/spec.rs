@@ -73,6 +73,8 @@ pub struct Spec {
     pub services: Vec<Service>,
     /// `[[expect]]`.
     pub expectations: Vec<Expectation>,
+    /// `lint.allow`: rules of warnings and notes that are not reported.
+    pub lint_allow: Vec<&'static str>,
     /// The tasks of Fargate services that are there beside those that `tasks` counts, by service: each needs an ENI.
     pub more_tasks: BTreeMap<String, BTreeSet<u16>>,
 }
@@ -110,6 +112,8 @@ pub struct Vpc {
     pub id: At<String>,
     /// `cidr`, the primary first.
     pub cidrs: Vec<At<Ipv4Network>>,
+    /// `region`; absent: the lab's.
+    pub region: Option<At<String>>,
     /// `internet_gateway`.
     pub internet_gateway: Option<At<String>>,
     /// `main_route_table`.

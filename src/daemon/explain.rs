@@ -4,7 +4,7 @@ use super::attach;
 use super::running::Running;
 use super::shared::Shared;
 use super::wanted::{problem, while_wanted};
-use crate::explain::{self, Asking, Explained, TaskRef};
+use crate::explain::{self, Asking, Explained, Look, TaskRef};
 use crate::flow::Instant;
 use crate::linux::clock;
 use crate::pipeline::Engine;
@@ -37,6 +37,9 @@ pub struct ExplainRequest {
     pub json: bool,
     /// True if the text is for a terminal with colours.
     pub color: bool,
+    /// True if the text leaves nothing out.
+    #[serde(default)]
+    pub wide: bool,
 }
 
 /// What it answers.
@@ -112,7 +115,8 @@ impl Job {
         }
         let mut text = Vec::new();
         let place = |line| format!("{}:{line}", self.file);
-        let written = explained.text(&mut text, &place, self.request.color);
+        let look = Look { color: self.request.color, wide: self.request.wide };
+        let written = explained.text(&mut text, &place, look);
         written.map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&text).into_owned();
         Ok(ExplainAnswer { passes, text, json: serde_json::Value::Null })

@@ -25,6 +25,9 @@ pub struct ReachRequest {
     /// True to get the answer for programs, false for that for people.
     #[serde(default)]
     pub json: bool,
+    /// True if the text leaves nothing out.
+    #[serde(default)]
+    pub wide: bool,
 }
 
 /// What it answers.
@@ -83,7 +86,11 @@ impl Job {
             return Ok(ReachAnswer { text: String::new(), json });
         }
         let mut text = Vec::new();
-        found.text(&mut text).map_err(|error| error.to_string())?;
+        let written = match self.request.wide {
+            true => found.wide_text(&mut text),
+            false => found.text(&mut text),
+        };
+        written.map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&text).into_owned();
         Ok(ReachAnswer { text, json: serde_json::Value::Null })
     }

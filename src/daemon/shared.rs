@@ -103,6 +103,16 @@ impl Shared {
         running.set_overlay(overlay, &mut |_| {}).await
     }
 
+    /// As [`Running::known_enis`].
+    pub async fn known_enis(&self) -> Vec<(String, Duration)> {
+        self.running.lock().await.known_enis()
+    }
+
+    /// As [`Running::remember_enis`].
+    pub async fn remember_enis(&self, enis: Vec<(String, Duration)>) {
+        self.running.lock().await.remember_enis(enis);
+    }
+
     /// As [`Running::startup`].
     pub async fn startup(&self, connector: &str) -> Duration {
         self.running.lock().await.startup(connector)

@@ -23,6 +23,18 @@ impl Startup {
         }
     }
 
+    /// Lists the ENIs that the API has ever had made, each with how long it still takes to come up.
+    pub(super) fn all(&self, now: Instant) -> Vec<(String, Duration)> {
+        self.0.iter().map(|(eni, up)| (eni.clone(), up.since(now))).collect()
+    }
+
+    /// Takes over what an earlier process knew.
+    pub(super) fn remember(&mut self, now: Instant, enis: Vec<(String, Duration)>) {
+        for (eni, left) in enis {
+            self.0.entry(eni).or_insert(now + left);
+        }
+    }
+
     /// How long until all ENIs of a connector are up.
     pub(super) fn left(&self, now: Instant, lab: &Lab, connector: &str) -> Duration {
         let Some(connector) = lab.spec.connector(connector) else { return Duration::ZERO };
@@ -133,6 +145,24 @@ mod tests {
         world.turn_to(&[early]);
         assert!(world.left("early") < takes, "{takes:?}");
         assert_eq!(world.left("no such"), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_an_earlier_process_knew_takes_no_time_again() {
+        let lab = Lab::parse("lab.toml", LAB).unwrap();
+        let mut world = World { lab: lab.clone(), startup: Startup::default(), now: Instant(5) };
+        let one = ("one", &["subnet-a"][..], "sg-db");
+        world.turn_to(&[one]);
+        let takes = world.left("one");
+        world.pass(takes.div_f64(2.0));
+        let known = world.startup.all(world.now);
+        let mut later = World { lab, startup: Startup::default(), now: Instant(7) };
+        later.startup.remember(later.now, known.clone());
+        later.turn_to(&[one]);
+        assert_eq!(later.left("one"), world.left("one"));
+        later.pass(takes);
+        later.startup.remember(later.now, known);
+        assert_eq!(later.left("one"), Duration::ZERO, "what is known already stays");
     }
 
     #[test]

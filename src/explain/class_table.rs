@@ -49,6 +49,8 @@ pub(super) struct Listing {
     verdict: String,
     reason: String,
     decided_by: String,
+    /// The rule with what it says.
+    rule: String,
     share: String,
     subnets: Vec<String>,
     eni_addresses: Vec<String>,
@@ -68,14 +70,15 @@ struct Column {
 /// Makes the row of a class.
 pub(super) fn listing(class: &Class, tasks: Option<Vec<String>>, snapshot: &Snapshot) -> Listing {
     let rule = class.denial.map(|denial| denial.decided_by).or(class.admitted_by);
-    let decided_by = rule.map(|rule| names::decided_by(rule, snapshot).to_string());
+    let rule = rule.map(|rule| names::decided_by(rule, snapshot).to_string());
     let eni = class.eni_addresses.iter().flat_map(|(_, ranges)| ranges.iter());
     let gateway = |address: &GatewayAddress| gateway_address(address, snapshot);
     Listing {
         counts: class.counts,
         verdict: if class.passes() { "forward" } else { "drop" }.to_owned(),
         reason: class.denial.map_or_else(|| "-".to_owned(), |d| d.reason.name().to_owned()),
-        decided_by: decided_by.map_or_else(|| "-".to_owned(), |rule| short(&rule).to_owned()),
+        decided_by: rule.as_deref().map_or("-", short).to_owned(),
+        rule: rule.unwrap_or_else(|| "-".to_owned()),
         share: if class.counts { percent(class.share.ratio()) } else { "not counted".to_owned() },
         subnets: subnets(class, snapshot),
         eni_addresses: addresses(&Ranges::new(eni)),
@@ -115,9 +118,16 @@ pub(super) fn write(
     lines.iter().try_for_each(|line| writeln!(w, "{line}"))?;
     match beyond {
         0 => Ok(()),
-        1 => writeln!(w, "and 1 more class: --json lists all"),
-        more => writeln!(w, "and {more} more classes: --json lists all"),
+        1 => writeln!(w, "and 1 more class: -o wide lists all"),
+        more => writeln!(w, "and {more} more classes: -o wide lists all"),
     }
+}
+
+/// Writes the table with every column that has something, nothing cut.
+pub(super) fn write_wide(w: &mut dyn Write, listings: &[Listing]) -> io::Result<()> {
+    let whole = Form { rules: true, items: usize::MAX, cell: None };
+    let lines = draw(&all_columns(listings), listings.len(), &whole);
+    lines.iter().try_for_each(|line| writeln!(w, "{line}"))
 }
 
 fn draw(columns: &[Column], rows: usize, form: &Form) -> Vec<String> {
@@ -130,35 +140,56 @@ fn draw(columns: &[Column], rows: usize, form: &Form) -> Vec<String> {
 
 /// Lists verdict and share, and the columns in which classes differ.
 fn columns(listings: &[Listing]) -> Vec<Column> {
-    let of = |heading, cells: &dyn Fn(&Listing) -> Vec<String>| Column {
-        heading,
-        cells: listings.iter().map(cells).collect(),
-    };
-    let alone = |heading, cell: fn(&Listing) -> &String| {
-        of(heading, &|listing| vec![cell(listing).clone()])
-    };
-    let reason = alone("REASON", |l| &l.reason);
-    let is_given = reason.cells.iter().any(|cell| cell[0] != "-");
-    let rule = alone(RULE, |l| &l.decided_by);
-    let mut columns = vec![alone("VERDICT", |l| &l.verdict)];
+    let reason = column(listings, "REASON", |l| vec![l.reason.clone()]);
+    let is_given = is_given(&reason);
+    let rule = column(listings, RULE, |l| vec![l.decided_by.clone()]);
+    let mut columns = vec![column(listings, "VERDICT", |l| vec![l.verdict.clone()])];
     columns.extend(is_given.then_some(reason));
     columns.extend(differs(&rule).then_some(rule));
-    columns.push(alone("SHARE", |l| &l.share));
-    let lists = [
-        of("SUBNETS", &|l| l.subnets.clone()),
-        of("ENI ADDRESSES", &|l| l.eni_addresses.clone()),
-        of("TASKS", &|l| l.tasks.clone()),
-        of("SOURCE PORTS", &|l| l.source_ports.clone()),
-        of("GATEWAY ADDRESS", &|l| l.gateway_addresses.clone()),
-        of("GATEWAY PORTS", &|l| l.gateway_ports.clone()),
-        of("DESTINATIONS", &|l| l.destinations.clone()),
-        of("PORTS", &|l| l.ports.clone()),
-    ];
+    columns.push(column(listings, "SHARE", |l| vec![l.share.clone()]));
     let subnets_tell = is_told_by_subnet(listings);
     let is_wanted =
         |column: &Column| differs(column) && !(column.heading == "ENI ADDRESSES" && subnets_tell);
-    columns.extend(lists.into_iter().filter(is_wanted));
+    columns.extend(lists(listings).into_iter().filter(is_wanted));
     columns
+}
+
+/// Lists the columns that have something.
+fn all_columns(listings: &[Listing]) -> Vec<Column> {
+    let columns = [
+        column(listings, "VERDICT", |l| vec![l.verdict.clone()]),
+        column(listings, "REASON", |l| vec![l.reason.clone()]),
+        column(listings, RULE, |l| vec![l.rule.clone()]),
+        column(listings, "SHARE", |l| vec![l.share.clone()]),
+    ];
+    columns.into_iter().chain(lists(listings)).filter(is_given).collect()
+}
+
+/// Makes the columns of what a class is.
+fn lists(listings: &[Listing]) -> [Column; 8] {
+    [
+        column(listings, "SUBNETS", |l| l.subnets.clone()),
+        column(listings, "ENI ADDRESSES", |l| l.eni_addresses.clone()),
+        column(listings, "TASKS", |l| l.tasks.clone()),
+        column(listings, "SOURCE PORTS", |l| l.source_ports.clone()),
+        column(listings, "GATEWAY ADDRESS", |l| l.gateway_addresses.clone()),
+        column(listings, "GATEWAY PORTS", |l| l.gateway_ports.clone()),
+        column(listings, "DESTINATIONS", |l| l.destinations.clone()),
+        column(listings, "PORTS", |l| l.ports.clone()),
+    ]
+}
+
+fn column(
+    listings: &[Listing],
+    heading: &'static str,
+    cells: fn(&Listing) -> Vec<String>,
+) -> Column {
+    Column { heading, cells: listings.iter().map(cells).collect() }
+}
+
+/// Decides whether a cell of a column says something.
+fn is_given(column: &Column) -> bool {
+    column.cells.iter().flatten().any(|item| item != "-")
 }
 
 /// Decides whether a column has two different cells; an empty one, of packets that do not come so far, is not different.

@@ -51,7 +51,7 @@ mod snapshot_tests;
 mod testing;
 
 pub use asking::{AskError, Asking, ask};
-pub use check::check;
+pub use check::{Since, check, check_since};
 pub use class::{AttachedAt, ClassExplanation, GatewaySpan};
 pub use comparison::{ChangeRow, Comparison, SideOfChange, compare};
 pub use coverage::{PortSpan, Span};
@@ -70,11 +70,12 @@ pub use names::{
     DecidedBy, Places, component, decided_by, security_group_id, service_name, subnet_id, task,
 };
 pub use nearest_miss::NearestMiss;
+pub use paint::Look;
 pub use reachability::{ReachRow, Reachability, ReacherRow, Reaching, Wanted, reach, services};
 pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_flow_fates, print_reload};
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
-pub use tables::{Row, print};
+pub use tables::{Row, print, print_wide};
 pub use target::{TargetError, TaskRef};
 pub use trace::{
     LAB_DOWN, TraceRow, TraceText, comment, decided_under, lab_down_row, left_out_row, trace_row,

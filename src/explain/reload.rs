@@ -1,7 +1,7 @@
 //! What a reload changes, and what it does to live flows: the answer of `egret apply`.
 
-use crate::config::Diagnostic;
 use crate::config::changes::{Change, Difference, What};
+use crate::config::{Diagnostic, Severity};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, Write};
@@ -30,9 +30,11 @@ pub struct Reload {
     pub old_warnings: usize,
 }
 
-/// Something in the lab file that can be used and probably does not do what is wanted.
+/// Something in the lab that can be used and probably does not do what is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
+    /// A warning or a note.
+    pub severity: Severity,
     /// Its stable id, such as `public-subnet-in-connector`.
     pub rule: String,
     /// Counted from 1; 0 where no line is to blame.
@@ -45,18 +47,17 @@ pub struct Warning {
 
 impl From<&Diagnostic> for Warning {
     fn from(finding: &Diagnostic) -> Self {
-        let Diagnostic { rule, line, message, help, .. } = finding;
-        let (rule, line) = ((*rule).to_owned(), *line);
-        Self { rule, line, message: message.clone(), help: help.clone() }
+        let Diagnostic { severity, rule, line, message, help, .. } = finding;
+        let (severity, rule, line) = (*severity, (*rule).to_owned(), *line);
+        Self { severity, rule, line, message: message.clone(), help: help.clone() }
     }
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => write!(f, "warning: {}; {}", self.message, self.help),
-            line => write!(f, "warning: line {line}: {}; {}", self.message, self.help),
-        }
+        let Self { severity, rule, line, message, help } = self;
+        let place = if *line == 0 { String::new() } else { format!("line {line}: ") };
+        write!(f, "{severity}: {place}{message}; {help} ({rule})")
     }
 }
 
@@ -232,6 +233,7 @@ mod tests {
     use super::*;
     use crate::config::Lab;
     use crate::config::changes::changes;
+    use crate::explain::{Since, check, check_since};
 
     const LAB: &str = include_str!("../../examples/three-az.toml");
 
@@ -286,20 +288,20 @@ mod tests {
     fn a_warning_is_told_once() {
         let text = include_str!("../../examples/walkthrough.toml");
         let before = lab(text);
-        let all = before.lint();
-        assert!(all.len() > 1);
+        let all = check(&before).iter().filter(|f| f.severity == Severity::Warning).count();
+        assert!(all > 1);
         let moved = lab(&format!("# a comment\n{text}"));
-        let (new, old) = moved.lint_since(&before);
+        let Since { new, old_warnings } = check_since(&moved, &before);
         assert!(new.is_empty(), "{new:?}");
-        assert_eq!(old, all.len());
+        assert_eq!(old_warnings, all);
         let more = format!("{text}[[security_group]]\nid = \"sg-more\"\nvpc = \"vpc-shop\"\n");
-        let (new, old) = lab(&more).lint_since(&before);
-        assert_eq!((new.len(), old), (1, all.len()), "{new:?}");
+        let Since { new, old_warnings } = check_since(&lab(&more), &before);
+        assert_eq!((new.len(), old_warnings), (1, all), "{new:?}");
         assert!(new[0].message.contains("sg-more"), "{new:?}");
         let warning = Warning::from(&new[0]).to_string();
         assert!(warning.starts_with(&format!("warning: line {}: ", new[0].line)), "{warning}");
-        let (new, old) = before.lint_since(&lab(&more));
-        assert_eq!((new.len(), old), (0, all.len()), "what is mended is not told");
+        let Since { new, old_warnings } = check_since(&before, &lab(&more));
+        assert_eq!((new.len(), old_warnings), (0, all), "what is mended is not told");
     }
 
     /// Comments and the order of sections are nothing to tell.

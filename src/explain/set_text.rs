@@ -5,7 +5,7 @@ use super::coverage::{counted, joined, port_numbers, protocols};
 use super::explained::{Explained, NAME_NOT_RESOLVED, NotResolved, Outcome, evidence_of};
 use super::layout::{WIDTH, paragraph};
 use super::names::{self, Places};
-use super::paint::{Paint, Style};
+use super::paint::{Look, Paint, Style};
 use super::text::{headline, packet, rest, task_of};
 use crate::pipeline::Reason;
 use crate::pipeline::reach::{Class, Ports, Ranges, SetVerdict};
@@ -21,23 +21,28 @@ impl Explained {
     ///
     /// # Errors
     /// Those of `w`.
-    pub fn text(&self, w: &mut dyn Write, places: Places<'_>, color: bool) -> io::Result<()> {
-        let paint = Paint(color);
+    pub fn text(
+        &self,
+        w: &mut dyn Write,
+        places: Places<'_>,
+        look: impl Into<Look>,
+    ) -> io::Result<()> {
+        let look = look.into();
         match &self.outcome {
-            Outcome::Answered(_) => self.answered(w, places, paint),
-            Outcome::NotResolved(unresolved) => self.unresolved(w, unresolved, places, paint),
+            Outcome::Answered(_) => self.answered(w, places, look),
+            Outcome::NotResolved(unresolved) => self.unresolved(w, unresolved, places, look),
         }
     }
 
-    fn answered(&self, w: &mut dyn Write, places: Places<'_>, paint: Paint) -> io::Result<()> {
+    fn answered(&self, w: &mut dyn Write, places: Places<'_>, look: Look) -> io::Result<()> {
+        let paint = look.paint();
         let classes = self.classes();
         let Some(shown) = classes.first() else { return Ok(()) };
         let evidence = evidence_of(shown);
         let is_one = self.verdict() == SetVerdict::Forward || classes.len() == 1;
         if !is_one {
             self.verdict_on_all(w, paint)?;
-            let beyond = classes.len().saturating_sub(MOST_ROWS);
-            class_table::write(w, &self.listings(), 0, beyond)?;
+            self.table(w, look)?;
             writeln!(w)?;
         }
         if is_one || self.reasons().len() > 1 || self.verdict() == SetVerdict::Mixed {
@@ -45,10 +50,23 @@ impl Explained {
         }
         packet(w, &evidence, &self.snapshot, &|task| self.sender(task))?;
         if is_one {
-            lines(w, "covers: ", &self.covers())?;
+            lines(w, "covers: ", &self.covers(look))?;
         }
         self.remarks(w, paint)?;
+        if is_one && look.wide {
+            writeln!(w)?;
+            self.table(w, look)?;
+        }
         rest(w, (&evidence, &self.proposal), &self.snapshot, places, paint)
+    }
+
+    fn table(&self, w: &mut dyn Write, look: Look) -> io::Result<()> {
+        let listings = self.listings(look.most(MOST_ROWS));
+        let beyond = self.classes().len() - listings.len();
+        match look.wide {
+            true => class_table::write_wide(w, &listings),
+            false => class_table::write(w, &listings, 0, beyond),
+        }
     }
 
     fn verdict_on_all(&self, w: &mut dyn Write, paint: Paint) -> io::Result<()> {
@@ -102,7 +120,8 @@ impl Explained {
     }
 
     /// Says for which packets a single verdict stands.
-    fn covers(&self) -> Vec<String> {
+    fn covers(&self, look: Look) -> Vec<String> {
+        let most = look.most(SHOWN_RANGES);
         let classes = || self.classes().iter().filter(|class| class.counts);
         let subnets = classes().flat_map(|class| class_table::subnets(class, &self.snapshot));
         let subnets: BTreeSet<String> = subnets.collect();
@@ -118,11 +137,11 @@ impl Explained {
         if self.is_running {
             let numbers: BTreeSet<u16> = classes().flat_map(|class| self.numbers(class)).collect();
             let tasks = class_table::tasks(&self.names(numbers));
-            parts.push(joined(&tasks, SHOWN_RANGES));
+            parts.push(joined(&tasks, most));
         }
         let sources = union(classes().filter_map(|class| class.source_ports.as_ref()));
         if !sources.is_empty() {
-            parts.push(format!("source ports {}", joined(&port_numbers(&sources), SHOWN_RANGES)));
+            parts.push(format!("source ports {}", joined(&port_numbers(&sources), most)));
         }
         if classes().any(|class| class.gateway_ports.is_some()) {
             parts.push("any address and port of a NAT gateway".to_owned());
@@ -133,17 +152,17 @@ impl Explained {
         }
         let ports = classes().fold(Ports::new([]), |all, class| all.union(&class.ports));
         if ports.count() > 1 {
-            parts.push(destination_ports(&ports));
+            parts.push(destination_ports(&ports, most));
         }
         parts
     }
 
-    fn listings(&self) -> Vec<Listing> {
+    fn listings(&self, most: usize) -> Vec<Listing> {
         let listing = |class: &Class| {
             let tasks = self.is_running.then(|| self.tasks(class));
             class_table::listing(class, tasks, &self.snapshot)
         };
-        self.classes().iter().take(MOST_ROWS).map(listing).collect()
+        self.classes().iter().take(most).map(listing).collect()
     }
 
     fn unresolved(
@@ -151,8 +170,9 @@ impl Explained {
         w: &mut dyn Write,
         unresolved: &NotResolved,
         places: Places<'_>,
-        paint: Paint,
+        look: Look,
     ) -> io::Result<()> {
+        let paint = look.paint();
         let explanation = self.unresolved_explanation();
         let reason = explanation.reason.unwrap_or_default();
         writeln!(w, "{}", paint.with(Style::Bad, &format!("DROP {reason}")))?;
@@ -166,7 +186,7 @@ impl Explained {
         let Some(by_address) = &unresolved.by_address else { return Ok(()) };
         writeln!(w)?;
         writeln!(w, "By address:")?;
-        by_address.text(w, places, paint.0)
+        by_address.text(w, places, look)
     }
 }
 
@@ -188,9 +208,9 @@ fn union<'r>(sets: impl Iterator<Item = &'r Ranges>) -> Ranges {
     Ranges::new(sets.flat_map(Ranges::iter))
 }
 
-fn destination_ports(ports: &Ports) -> String {
+fn destination_ports(ports: &Ports, most: usize) -> String {
     match *ports == Ports::all() {
         true => "all protocols and ports".to_owned(),
-        false => format!("ports {}", joined(&protocols(ports), SHOWN_RANGES)),
+        false => format!("ports {}", joined(&protocols(ports), most)),
     }
 }

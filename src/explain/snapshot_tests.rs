@@ -206,9 +206,33 @@ fn an_empty_table_says_so_in_one_line() {
     assert_eq!(table::<PsRow>(&[], true), "[]\n");
 }
 
+#[test]
+fn wide_table_has_the_columns_of_the_table_and_more() {
+    fn has_as_many_cells_as_headings<R: Row>(row: &R) -> bool {
+        let (cells, wide) = (row.cells(), row.wide_cells());
+        (cells.len(), wide.len()) == (R::HEADER.len(), R::HEADER.len() + R::FURTHER.len())
+            && wide.starts_with(&cells)
+    }
+    assert!(has_as_many_cells_as_headings(&flow()));
+    assert!(has_as_many_cells_as_headings(&dropped()));
+    assert!(has_as_many_cells_as_headings(&eni()));
+    assert!(has_as_many_cells_as_headings(&ps(1)));
+    let mut text = Vec::new();
+    print_wide(&mut text, &[eni()]).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.lines().next().unwrap().ends_with("STATE  INTERFACE-TYPE  MANAGED  TAGS"));
+    assert!(text.ends_with("-      interface       yes      AWSAppRunnerManaged=true\n"), "{text}");
+}
+
 fn table<R: Row>(rows: &[R], json: bool) -> String {
     let mut text = Vec::new();
-    print(&mut text, rows, json).unwrap();
+    match json {
+        true => {
+            serde_json::to_writer_pretty(&mut text, rows).unwrap();
+            text.push(b'\n');
+        }
+        false => print(&mut text, rows).unwrap(),
+    }
     String::from_utf8(text).unwrap()
 }
 

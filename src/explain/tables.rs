@@ -1,6 +1,6 @@
-//! Tables of rows: columns without rules, one row a line, so that grep and awk work; or the rows as a JSON array.
+//! Tables of rows: columns without rules, one row a line, so that grep and awk work.
 
-use super::rows::{DropRow, EniRow, FlowRow, HolderRow, PsRow, TopRow};
+use super::rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::fmt::Display;
@@ -13,23 +13,41 @@ pub trait Row: Serialize {
     const HEADER: &'static [&'static str];
     /// What stands in place of a table without rows.
     const EMPTY: &'static str;
+    /// The headings of further columns of a wide table.
+    const FURTHER: &'static [&'static str] = &[];
     /// The row's cells, as many as headings.
     fn cells(&self) -> Vec<String>;
+    /// The row's cells in a wide table, as many as headings and further headings.
+    fn wide_cells(&self) -> Vec<String> {
+        self.cells()
+    }
 }
 
-/// Writes the rows as a table, or with `json` as an array.
+/// Writes the rows as a table.
 ///
 /// # Errors
 /// Those of `w`.
-pub fn print<R: Row>(w: &mut dyn Write, rows: &[R], json: bool) -> io::Result<()> {
-    if json {
-        serde_json::to_writer_pretty(&mut *w, rows)?;
-        return writeln!(w);
-    }
+pub fn print<R: Row>(w: &mut dyn Write, rows: &[R]) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(w, "{}", R::EMPTY);
     }
-    lines(R::HEADER, rows.iter().map(Row::cells)).iter().try_for_each(|line| writeln!(w, "{line}"))
+    write_lines(w, &lines(R::HEADER, rows.iter().map(Row::cells)))
+}
+
+/// Writes the rows as a table that leaves nothing out.
+///
+/// # Errors
+/// Those of `w`.
+pub fn print_wide<R: Row>(w: &mut dyn Write, rows: &[R]) -> io::Result<()> {
+    if rows.is_empty() {
+        return writeln!(w, "{}", R::EMPTY);
+    }
+    let headings = [R::HEADER, R::FURTHER].concat();
+    write_lines(w, &lines(&headings, rows.iter().map(Row::wide_cells)))
+}
+
+fn write_lines(w: &mut dyn Write, lines: &[String]) -> io::Result<()> {
+    lines.iter().try_for_each(|line| writeln!(w, "{line}"))
 }
 
 /// Draws a table, line by line.
@@ -63,6 +81,7 @@ impl Row for FlowRow {
         "ADMITTED-BY",
     ];
     const EMPTY: &'static str = "no flows";
+    const FURTHER: &'static [&'static str] = &["OFFLOADED-OUT", "OFFLOADED-IN", "GENERATION"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -83,6 +102,16 @@ impl Row for FlowRow {
             with_line(&self.admitted_by, self.line, self.rule_generation),
         ]
     }
+
+    fn wide_cells(&self) -> Vec<String> {
+        let Offloaded { packets_out, bytes_out, packets_in, bytes_in } = self.offloaded;
+        let further = [
+            traffic(packets_out, bytes_out),
+            traffic(packets_in, bytes_in),
+            self.generation.to_string(),
+        ];
+        [self.cells(), further.to_vec()].concat()
+    }
 }
 
 impl Row for DropRow {
@@ -99,6 +128,7 @@ impl Row for DropRow {
         "RULE",
     ];
     const EMPTY: &'static str = "no drops";
+    const FURTHER: &'static [&'static str] = &["SERVER"];
 
     fn cells(&self) -> Vec<String> {
         let task = match (&self.service, self.task) {
@@ -117,6 +147,10 @@ impl Row for DropRow {
             format!("{} ago", duration(self.last_seen_ms_ago)),
             with_line(&self.rule, self.line, self.rule_generation),
         ]
+    }
+
+    fn wide_cells(&self) -> Vec<String> {
+        [self.cells(), vec![or_dash(self.server)]].concat()
     }
 }
 
@@ -141,6 +175,7 @@ impl Row for EniRow {
         "PORT-ERRORS",
     ];
     const EMPTY: &'static str = "no ENIs";
+    const FURTHER: &'static [&'static str] = &["STATE", "INTERFACE-TYPE", "MANAGED", "TAGS"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -165,6 +200,18 @@ impl Row for EniRow {
             self.drops.to_string(),
             self.port_errors.to_string(),
         ]
+    }
+
+    fn wide_cells(&self) -> Vec<String> {
+        let tags: Vec<String> =
+            self.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let further = [
+            or_dash(self.state.as_ref()),
+            or_dash(self.interface_type.as_ref()),
+            if self.requester_managed { "yes" } else { "no" }.to_owned(),
+            list(&tags),
+        ];
+        [self.cells(), further.to_vec()].concat()
     }
 }
 
@@ -194,6 +241,7 @@ impl Row for PsRow {
     const HEADER: &'static [&'static str] =
         &["TASK", "NAMESPACE", "ADDRESS", "EGRESS", "ENI", "SUBNET", "AZ", "ORIGIN"];
     const EMPTY: &'static str = "no tasks";
+    const FURTHER: &'static [&'static str] = &["GENERATION"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -206,6 +254,10 @@ impl Row for PsRow {
             or_dash(self.availability_zone.as_ref()),
             or_dash((!self.origin.is_empty()).then_some(&self.origin)),
         ]
+    }
+
+    fn wide_cells(&self) -> Vec<String> {
+        [self.cells(), vec![self.generation.to_string()]].concat()
     }
 }
 

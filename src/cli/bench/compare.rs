@@ -31,6 +31,7 @@ const TRY_EVERY: Duration = Duration::from_millis(50);
   sudo egret bench paths --long --save bench.json          under fifteen: everything, and the curves
   sudo egret bench paths --only nft,userspace --rounds 1   a quick look at two of them
   sudo egret bench paths --check                           exit code 1 if a ratio is missed
+  sudo egret bench paths -o yaml > paths.yaml
 
 In each round every path is measured once in each cell, and the order rotates; the table has medians over the rounds, and
 medians of the ratios within a round: what the machine does to a round, it does to all paths.

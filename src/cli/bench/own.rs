@@ -187,6 +187,7 @@ async fn explain(client: &Client, from: &str, to: &str) -> Result<ExplainAnswer,
         source_port: None,
         json: true,
         color: false,
+        wide: false,
     };
     Ok(client.post("/v1/explain", &request).await?)
 }

@@ -3,22 +3,31 @@
 use super::BenchError;
 use super::document::Document;
 use super::table::{self, Style};
-use crate::cli::{CliError, output};
+use crate::cli::CliError;
+use crate::cli::format::{FORMAT, Formats, JSON, OutputArgs, Rows};
 use std::io;
 use std::path::PathBuf;
 
 /// How the figures are printed.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct PrintArgs {
-    /// As JSON, with every single measurement
-    #[arg(long, conflicts_with = "markdown")]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs<Figures>,
     /// As Markdown
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = [JSON, FORMAT])]
     markdown: bool,
     /// Also write the JSON to this file
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+}
+
+/// The formats of figures, which are of a path, a metric and a round: no row has one of each.
+#[derive(Debug)]
+pub(super) struct Figures;
+
+impl Formats for Figures {
+    const CSV: Option<&'static str> = None;
+    const NAME: Option<&'static str> = None;
 }
 
 pub(super) fn print(document: &Document, args: &PrintArgs) -> Result<(), CliError> {
@@ -27,10 +36,6 @@ pub(super) fn print(document: &Document, args: &PrintArgs) -> Result<(), CliErro
         let problem = |source| BenchError::File { file: file.clone(), source };
         std::fs::write(file, format!("{json}\n")).map_err(problem)?;
     }
-    output::out(|w| match (args.json, args.markdown) {
-        (true, _) => writeln!(w, "{json}"),
-        (false, true) => table::print(w, document, Style::Markdown),
-        (false, false) => table::print(w, document, Style::Plain),
-    })?;
-    Ok(())
+    let style = if args.markdown { Style::Markdown } else { Style::Plain };
+    Ok(args.output.format.print(&Rows::NONE, || document, |w| table::print(w, document, style))?)
 }

@@ -13,6 +13,7 @@ mod tools;
 pub use error::DemoError;
 pub use report::{ProbeRow, Report, ThroughputRow};
 
+use super::format::{Formats, OutputArgs, Rows};
 use super::progress::Progress;
 use super::stop::Stop;
 use super::{CliError, output};
@@ -38,14 +39,14 @@ const TICK: Duration = Duration::from_secs(1);
   sudo egret demo                        probes, then iperf3 through each ENI
   sudo egret demo --skip-throughput      probes only, in a few seconds
   sudo egret demo --device plain         on a TUN without offloads, one packet per segment
-  sudo egret demo --json | python3 -m json.tool
+  sudo egret demo --json | jq '.probes[] | select(.ok | not)'
+  sudo egret demo -o yaml > demo.yaml
 
 The lab is examples/three-az.toml under the name `egret-demo`; it is taken down at the end.
 The exit code is 0 only if every probe went as expected.")]
 pub struct DemoArgs {
-    /// As JSON: {"probes": [...], "throughput": [...]}
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs<Both>,
     /// Leave iperf3 out
     #[arg(long)]
     skip_throughput: bool,
@@ -55,6 +56,15 @@ pub struct DemoArgs {
     /// How long each iperf3 run takes; there are four for each ENI
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=60))]
     seconds: u16,
+}
+
+/// The formats of `egret demo`, whose answer is two lists: `{"probes": [...], "throughput": [...]}`.
+#[derive(Debug)]
+pub struct Both;
+
+impl Formats for Both {
+    const CSV: Option<&'static str> = None;
+    const NAME: Option<&'static str> = None;
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -90,7 +100,9 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode, CliError> {
         output::note("interrupted; the lab is down");
         return Ok(ExitCode::FAILURE);
     };
-    output::out(|w| if args.json { report.json(w) } else { report.text(w, begun.elapsed()) })?;
+    let format = args.output.format;
+    let took = begun.elapsed();
+    format.print(&Rows::NONE, || &report, |w| report.text(w, took, format.is_wide()))?;
     if let Some(fault) = &report.fault {
         output::note(&format!("egret: {fault}"));
     }

@@ -60,16 +60,14 @@ impl Report {
         self.fault.is_none() && !self.probes.is_empty() && self.probes.iter().all(|probe| probe.ok)
     }
 
-    pub(super) fn json(&self, w: &mut dyn Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut *w, self)?;
-        writeln!(w)
-    }
-
-    pub(super) fn text(&self, w: &mut dyn Write, took: Duration) -> io::Result<()> {
-        explain::print(w, &self.probes, false)?;
+    pub(super) fn text(&self, w: &mut dyn Write, took: Duration, wide: bool) -> io::Result<()> {
+        match wide {
+            true => explain::print_wide(w, &self.probes)?,
+            false => explain::print(w, &self.probes)?,
+        }
         writeln!(w)?;
         if !self.throughput.is_empty() {
-            explain::print(w, &self.throughput, false)?;
+            explain::print(w, &self.throughput)?;
             writeln!(w)?;
         }
         let (all, odd) = (self.probes.len(), self.probes.iter().filter(|p| !p.ok).count());
@@ -88,7 +86,16 @@ impl Row for ProbeRow {
 
     /// Shorter than the JSON: what a rule says stands on its line.
     fn cells(&self) -> Vec<String> {
-        let rule = self.rule.as_ref().and_then(|rule| rule.split(" (").next());
+        self.cells_with(self.rule.as_ref().and_then(|rule| rule.split(" (").next()))
+    }
+
+    fn wide_cells(&self) -> Vec<String> {
+        self.cells_with(self.rule.as_deref())
+    }
+}
+
+impl ProbeRow {
+    fn cells_with(&self, rule: Option<&str>) -> Vec<String> {
         let line = self.line.map(|line| line.to_string());
         let ok = if self.ok { "yes" } else { "NO" };
         let (rule, line) = (rule.unwrap_or("-"), line.as_deref().unwrap_or("-"));
@@ -116,6 +123,7 @@ impl Row for ThroughputRow {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::cli::output;
 
     fn probe(ok: bool) -> ProbeRow {
         ProbeRow {
@@ -147,7 +155,7 @@ mod tests {
             ThroughputRow { eni: "eni-0a".to_owned(), direction: "return", streams: 4, gbps: 1.5 };
         let report = Report { probes: vec![probe(true)], throughput: vec![run], fault: None };
         let mut text = Vec::new();
-        report.json(&mut text).unwrap();
+        output::json(&mut text, &report).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(json.as_object().unwrap().len(), 2);
         assert_eq!(json["probes"][0]["reason"], "no-route");
@@ -163,7 +171,7 @@ mod tests {
         let odd = ProbeRow { expected: "echo".to_owned(), ..probe(false) };
         let report = Report { probes: vec![probe(true), odd], ..Report::default() };
         let mut text = Vec::new();
-        report.text(&mut text, Duration::from_millis(2340)).unwrap();
+        report.text(&mut text, Duration::from_millis(2340), false).unwrap();
         let text = String::from_utf8(text).unwrap();
         let rows: Vec<Vec<&str>> =
             text.lines().map(|line| line.split("  ").map(str::trim).collect()).collect();

@@ -423,6 +423,10 @@ pub struct Peering {
     pub requester_vpc: String,
     /// `AccepterVpcInfo.VpcId`.
     pub accepter_vpc: String,
+    /// `RequesterVpcInfo.Region`.
+    pub requester_region: Option<String>,
+    /// `AccepterVpcInfo.Region`.
+    pub accepter_region: Option<String>,
     /// `Status.Code`, such as `active`; `None` where the source is no account's state.
     pub status: Option<String>,
     /// Where it stands.

@@ -4,8 +4,8 @@ use super::context::Context;
 use crate::config::address::overlap;
 use crate::config::spec::{Connector, EndpointKind, Peer, SecurityGroupRule, Spec, VpcEndpoint};
 use crate::packet::Protocol;
-use crate::vpc::path::Link;
-use crate::vpc::{GatewayEndpointIx, ProtocolMatch, Target};
+use crate::vpc::path::{Lead, Link};
+use crate::vpc::{GatewayEndpointIx, PrefixList, ProtocolMatch, RouteTableIx, Target};
 use ipnetwork::Ipv4Network;
 
 pub(super) fn check(context: &Context<'_>, endpoint: &VpcEndpoint) {
@@ -22,6 +22,8 @@ pub(super) fn check(context: &Context<'_>, endpoint: &VpcEndpoint) {
             format!("no route leads to gateway endpoint {:?}", endpoint.id.value),
             "name the tables that shall have its route in route_tables",
         );
+    } else {
+        tables_without_it(context, endpoint, list, ix);
     }
     let entries = spec.prefix_lists.iter().find(|l| *l.id == **list);
     let entries = entries.map_or(&[][..], |list| &list.entries);
@@ -37,6 +39,62 @@ pub(super) fn check(context: &Context<'_>, endpoint: &VpcEndpoint) {
                 format!("add {{ protocol = \"tcp\", ports = 443, to = {:?} }} to the egress of one of its groups", list.value),
             );
         }
+    }
+}
+
+/// Reports the tables of connectors' subnets that do not lead to the endpoint, or to another one of its service, once each.
+fn tables_without_it(
+    context: &Context<'_>,
+    endpoint: &VpcEndpoint,
+    list: &str,
+    ix: GatewayEndpointIx,
+) {
+    let Context { spec, snapshot, report, .. } = context;
+    let own = snapshot.gateway_endpoint(ix);
+    let is_same = |lead: &Lead| match lead.end {
+        Ok(Link::Endpoint(other)) => snapshot.gateway_endpoint(other).service == own.service,
+        Ok(_) | Err(_) => false,
+    };
+    let mut reported: Vec<RouteTableIx> = Vec::new();
+    for connector in &spec.connectors {
+        for subnet in connector.subnets.iter().filter_map(|id| spec.subnet(id)) {
+            let Some(at) = context.subnet(&subnet.id).map(|ix| snapshot.subnet(ix)) else {
+                continue;
+            };
+            let leads = context.leads(subnet);
+            let is_known = reported.contains(&at.route_table);
+            if at.vpc != own.vpc || is_known || leads.iter().any(is_same) {
+                continue;
+            }
+            reported.push(at.route_table);
+            let table = &snapshot.route_table(at.route_table).id;
+            let instead = instead(context, leads, snapshot.prefix_list(own.prefix_list));
+            report.warning(
+                endpoint.id.span,
+                "endpoint-not-in-table",
+                format!(
+                    "route table {table:?} of subnet {:?}, where {} is, has no route to gateway endpoint {:?}: packets to {list:?} {instead}",
+                    at.id,
+                    connector.title(),
+                    endpoint.id.value,
+                ),
+                format!("add {table:?} to route_tables of {:?}", endpoint.id.value),
+            );
+        }
+    }
+}
+
+/// Says where packets to a list go that are not led to the endpoint.
+fn instead(context: &Context<'_>, leads: &[Lead], list: &PrefixList) -> String {
+    let first = list.entries.first();
+    let covers = |lead: &&Lead| first.is_some_and(|entry| lead.to.contains(entry.network()));
+    let lead = leads.iter().filter(covers).max_by_key(|lead| lead.to.prefix());
+    match lead.map(|lead| (lead.end, lead.nat_gateway)) {
+        Some((Ok(_), Some(gateway))) => {
+            format!("go through NAT gateway {:?}", context.snapshot.nat_gateway(gateway).id)
+        }
+        Some((Ok(_), None)) => "go past it".to_owned(),
+        Some((Err(_), _)) | None => "are dropped".to_owned(),
     }
 }
 

@@ -1,13 +1,18 @@
 //! `[apprunner]`.
 
-use crate::config::apprunner::{AccessKey, Api, AppRunner, PublicSubnets};
+use crate::config::apprunner::{
+    AccessKey, Api, AppRunner, PublicSubnets, SameSecurityGroups, Strictness,
+};
 use crate::config::reader::Section;
 use crate::config::text;
 use std::net::SocketAddr;
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 13] = [
     "startup_latency",
     "public_subnets",
+    "access_role",
+    "source",
+    "same_security_groups",
     "unsupported_availability_zones",
     "api",
     "account",
@@ -25,10 +30,17 @@ pub(super) fn read(root: &Section<'_>) -> AppRunner {
     let words = [("accept", PublicSubnets::Accept), ("refuse", PublicSubnets::Refuse)];
     let latency = section.get("startup_latency");
     let public = section.get("public_subnets").and_then(|v| v.one_of(&words));
+    let words = [("note", Strictness::Note), ("require", Strictness::Require)];
+    let strictness = |key| section.get(key).and_then(|v| v.one_of(&words));
+    let words = [("accept", SameSecurityGroups::Accept), ("refuse", SameSecurityGroups::Refuse)];
+    let same = section.get("same_security_groups").and_then(|v| v.one_of(&words));
     let listen = section.get("api").and_then(|v| v.parse(text::socket_address));
     AppRunner {
         startup_latency: latency.and_then(|v| v.parse_number_too(text::latency)).map(|at| at.value),
         public_subnets: public.map_or_else(PublicSubnets::default, |at| at.value),
+        access_role: strictness("access_role").map_or_else(Strictness::default, |at| at.value),
+        source: strictness("source").map_or_else(Strictness::default, |at| at.value),
+        same_security_groups: same.map_or_else(SameSecurityGroups::default, |at| at.value),
         unsupported_availability_zones: section
             .list("unsupported_availability_zones", |zone| zone.string()),
         api: api(&section, listen.map(|at| at.value)),

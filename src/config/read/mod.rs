@@ -5,6 +5,7 @@ mod apprunner;
 mod dns;
 mod endpoints;
 mod expect;
+mod lint;
 mod routing;
 mod rules;
 mod services;
@@ -18,7 +19,7 @@ use super::spec::Spec;
 use std::collections::BTreeMap;
 use toml::de::DeTable;
 
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 29] = [
     "lab",
     "region",
     "device",
@@ -44,6 +45,7 @@ const KEYS: [&str; 28] = [
     "vpc_connector",
     "service",
     "expect",
+    "lint",
     "apprunner",
     "limits",
     "timeouts",
@@ -148,6 +150,7 @@ pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
         ),
         services: Vec::new(),
         expectations: expectations(&root),
+        lint_allow: lint::allowed(&root),
         more_tasks: BTreeMap::new(),
     };
     let read = each(&root, "service", "[[service]]", &services::SERVICE, services::service);

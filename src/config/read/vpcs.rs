@@ -8,9 +8,10 @@ use crate::config::text;
 use crate::vpc::{Connectivity, NatGatewayState};
 use ipnetwork::Ipv4Network;
 
-pub(super) const VPC: [&str; 6] = [
+pub(super) const VPC: [&str; 7] = [
     "id",
     "cidr",
+    "region",
     "internet_gateway",
     "main_route_table",
     "enable_dns_support",
@@ -21,6 +22,7 @@ pub(super) fn vpc(section: &Section<'_>) -> Option<Vpc> {
     let id = section.word("id");
     let given = section.required("cidr");
     let cidrs = section.list("cidr", aws_sized);
+    let region = section.get("region").and_then(|v| v.string());
     let internet_gateway = section.get("internet_gateway").and_then(|v| v.parse(text::word));
     let main_route_table = section.optional_reference("main_route_table", &[Kind::RouteTable]);
     if let Some(given) = given.filter(|given| given.elements().is_empty()) {
@@ -34,6 +36,7 @@ pub(super) fn vpc(section: &Section<'_>) -> Option<Vpc> {
     let vpc = Vpc {
         id: id?,
         cidrs,
+        region,
         internet_gateway,
         main_route_table,
         enable_dns_support: attribute("enable_dns_support"),

@@ -5,7 +5,14 @@ use super::*;
 /// The rules and texts of the warnings.
 #[track_caller]
 pub(super) fn warnings(text: &str) -> Vec<(&'static str, String)> {
-    lab(text).lint().into_iter().map(|w| (w.rule, w.text)).collect()
+    found(text).into_iter().map(|w| (w.rule, w.text)).collect()
+}
+
+/// Returns the warnings about a lab. The labs of these tests need no service, and no third zone.
+#[track_caller]
+pub(super) fn found(text: &str) -> Vec<Diagnostic> {
+    let is_meant = |d: &Diagnostic| d.severity == Severity::Warning && d.rule != "empty-lab";
+    lab(text).lint().into_iter().filter(is_meant).collect()
 }
 
 #[track_caller]
@@ -29,7 +36,7 @@ fn an_api_that_up_refuses_unless_told_twice() {
     for address in ["0.0.0.0:4566", "[::]:4566", "192.0.2.1:0"] {
         let expected = [("api-beyond-loopback", format!("\"{address}\""))];
         assert_eq!(warnings(&api(address)), expected);
-        assert!(lab(&api(address)).lint()[0].message.contains("--api-anywhere"));
+        assert!(found(&api(address))[0].message.contains("--api-anywhere"));
     }
     for address in ["127.0.0.1:4566", "127.9.9.9:0", "[::1]:4566"] {
         assert_eq!(warnings(&api(address)), []);
@@ -56,7 +63,7 @@ fn a_nat_gateway_in_a_subnet_without_an_internet_gateway_route() {
 fn a_nat_gateway_in_a_vpc_without_an_internet_gateway() {
     let addition = "[[nat_gateway]]\nid = \"nat\"\nsubnet = \"subnet-b\"";
     check(&[("nat-gateway-without-way-out", "\"nat\"")], addition);
-    assert!(lab(&based(addition)).lint()[0].message.contains("no internet gateway"));
+    assert!(found(&based(addition))[0].message.contains("no internet gateway"));
 }
 
 #[test]
@@ -288,7 +295,7 @@ routes = [{{ destination = "0.0.0.0/0", target = "nat" }}]"#
     check(&expected, &addition(""));
     let to_the_internet = addition(r#"routes = [{ destination = "0.0.0.0/0", target = "igw-a" }]"#);
     check(&expected, &to_the_internet);
-    let lints = lab(&based(&to_the_internet)).lint();
+    let lints = found(&based(&to_the_internet));
     assert!(lints[0].message.contains("no public address"), "{}", lints[0].message);
 }
 
@@ -327,7 +334,7 @@ fn a_nat_gateway_whose_subnet_leads_to_a_nat_gateway() {
     let most = r#"[{ destination = "0.0.0.0/0", target = "nat" }, { destination = "192.0.2.0/24", target = "igw-a" }]"#;
     for routes in [all, most] {
         check(&[("nat-gateway-without-way-out", "\"nat\"")], &format!("{nat}{routes}"));
-        let lints = lab(&based(&format!("{nat}{routes}"))).lint();
+        let lints = found(&based(&format!("{nat}{routes}")));
         let message = "its subnet \"subnet-a\" leads 0.0.0.0/0 to NAT gateway \"nat\"";
         assert!(lints[0].message.contains(message), "{}", lints[0].message);
     }
@@ -426,4 +433,122 @@ fn host_bits() {
         &[("host-bits", "\"192.0.2.9/24\"")],
         "[[prefix_list]]\nid = \"pl\"\nentries = [\"192.0.2.9/24\"]",
     );
+}
+
+#[test]
+fn two_zones_are_a_note_and_three_are_fine() {
+    let connector = |subnets: &str| {
+        based(&format!("[[vpc_connector]]\nname = \"two\"\nsubnets = [{subnets}]\n"))
+    };
+    let third = "[[subnet]]\nid = \"subnet-a3\"\nvpc = \"vpc-a\"\navailability_zone = \"us-east-1c\"\ncidr = \"10.0.3.0/24\"\n";
+    let notes = |text: &str| -> Vec<(&str, Severity, String)> {
+        let all = lab(text).lint().into_iter().filter(|d| d.rule == "two-zones-only");
+        all.map(|d| (d.rule, d.severity, d.text)).collect()
+    };
+    let two = connector("\"subnet-a\", \"subnet-a2\"");
+    assert_eq!(notes(&two), [("two-zones-only", Severity::Note, "\"two\"".to_owned())]);
+    let three = connector("\"subnet-a\", \"subnet-a2\", \"subnet-a3\"") + third;
+    assert_eq!(notes(&three), []);
+}
+
+#[test]
+fn a_lab_without_a_service_is_empty_unless_the_api_makes_some() {
+    let rules = |text: &str| lab(text).lint().into_iter().map(|d| d.rule).collect::<Vec<_>>();
+    assert_eq!(rules(&based("")), ["empty-lab"]);
+    let api = "[apprunner]\napi = \"127.0.0.1:0\"\n";
+    assert_eq!(rules(&based(api)), [""; 0]);
+}
+
+#[test]
+fn a_rule_that_is_allowed_is_not_reported() {
+    let one = "[[vpc_connector]]\nname = \"one\"\nsubnets = [\"subnet-a\"]\n";
+    assert_eq!(warnings(&based(one)), [("single-zone", "\"one\"".to_owned())]);
+    assert_eq!(warnings(&based(&format!("{one}[lint]\nallow = [\"single-zone\"]\n"))), []);
+}
+
+#[test]
+fn a_misspelt_rule_is_an_error_with_the_one_that_is_meant() {
+    let errors = errors("[lint]\nallow = [\"single-zones\"]\n");
+    assert_eq!((errors[0].rule, errors[0].text.as_str()), ("unknown-word", "\"single-zones\""));
+    assert!(errors[0].help.starts_with("did you mean \"single-zone\"?"), "{}", errors[0].help);
+}
+
+/// A gateway endpoint with its list; `tables` are those that have its route.
+fn endpoint(tables: &str) -> String {
+    format!(
+        r#"
+[[route_table]]
+id = "rtb-1"
+vpc = "vpc-a"
+main = true
+[[route_table]]
+id = "rtb-2"
+vpc = "vpc-a"
+[[prefix_list]]
+id = "pl-s3"
+entries = ["52.216.0.0/15"]
+[[vpc_endpoint]]
+id = "vpce-s3"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl-s3"
+route_tables = [{tables}]
+[[vpc_connector]]
+name = "app"
+subnets = ["subnet-a", "subnet-a2"]
+"#
+    )
+}
+
+#[test]
+fn a_connectors_table_without_the_route_to_a_gateway_endpoint() {
+    check(&[("endpoint-not-in-table", "\"vpce-s3\"")], &endpoint("\"rtb-2\""));
+    let message = &found(&based(&endpoint("\"rtb-2\"")))[0].message;
+    assert!(message.contains("\"rtb-1\"") && message.ends_with("are dropped"), "{message}");
+    check(&[], &endpoint("\"rtb-1\""));
+    check(&[("endpoint-without-route", "\"vpce-s3\"")], &endpoint(""));
+}
+
+#[test]
+fn a_case_of_an_endpoint_that_is_in_another_table() {
+    let case = include_str!("../../explain/cases/endpoint-not-in-table.toml");
+    assert!(warnings(case).contains(&("endpoint-not-in-table", "\"vpce-s3\"".to_owned())));
+}
+
+#[test]
+fn a_group_of_a_peer_in_another_region_is_an_error() {
+    let lab = |region: &str| {
+        let base = based("").replace("id = \"vpc-b\"\n", &format!("id = \"vpc-b\"\n{region}"));
+        format!(
+            "{base}{}",
+            r#"
+[[vpc_peering_connection]]
+id = "pcx"
+requester_vpc = "vpc-a"
+accepter_vpc = "vpc-b"
+[[security_group]]
+id = "sg-a"
+vpc = "vpc-a"
+egress = [{ protocol = "tcp", ports = 443, to = "sg-b" }]
+[[security_group]]
+id = "sg-b"
+vpc = "vpc-b"
+"#
+        )
+    };
+    let errors = errors(&lab("region = \"eu-west-1\"\n"));
+    assert_eq!((errors[0].rule, errors[0].text.as_str()), ("group-in-another-region", "\"sg-b\""));
+    assert!(errors[0].message.contains("eu-west-1"), "{}", errors[0].message);
+    assert!(errors[0].help.ends_with("10.1.0.0/16"), "{}", errors[0].help);
+    for same in ["", "region = \"us-east-1\"\n"] {
+        super::lab(&lab(same));
+    }
+}
+
+#[test]
+fn a_connector_in_a_vpc_of_another_region_is_an_error() {
+    let base = based("[[vpc_connector]]\nname = \"app\"\nsubnets = [\"subnet-b\"]\n");
+    let text = base.replace("id = \"vpc-b\"\n", "id = \"vpc-b\"\nregion = \"eu-west-1\"\n");
+    assert_eq!(errors(&text)[0].rule, "connector-in-another-region");
 }

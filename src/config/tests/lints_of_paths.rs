@@ -1,6 +1,6 @@
 //! Warnings that follow from where packets really go: longest prefix, middleboxes, NAT gateways, and the way back.
 
-use super::lints::check;
+use super::lints::{check, found};
 use super::*;
 
 /// A subnet with a table of its own and a middlebox in it that routes may name as `eni-fw`.
@@ -57,7 +57,7 @@ fn a_subnet_that_leads_to_the_internet_gateway_through_a_middlebox_traps_tasks_t
         + CONNECTOR;
     let trap = |subnet| ("public-subnet-in-connector", subnet);
     check(&[trap("\"subnet-a\""), trap("\"subnet-a2\"")], &lab);
-    let message = &super::lab(&based(&lab)).lint()[0].message;
+    let message = &found(&based(&lab))[0].message;
     assert!(message.contains("leads to the internet gateway through a middlebox"), "{message}");
 }
 
@@ -110,7 +110,7 @@ fn a_nat_gateway_led_to_a_nat_gateway_by_a_middlebox_has_no_way_out() {
         + &main_table(&route("0.0.0.0/0", "eni-fw"))
         + &nat_gateway("subnet-a");
     check(&[("nat-gateway-without-way-out", "\"nat\"")], &lab);
-    let message = &super::lab(&based(&lab)).lint()[0].message;
+    let message = &found(&based(&lab))[0].message;
     let expected = "its subnet \"subnet-a\" leads 0.0.0.0/0 to NAT gateway \"nat\"";
     assert!(message.contains(expected), "{message}");
 }
@@ -145,12 +145,69 @@ fn replies_return_to_the_subnets_that_use_the_route_and_not_to_some_address_of_t
     let missing = [("no-route-back", "\"pcx\"")];
     check(&[], &lab(&route("10.0.0.0/16", "pcx")));
     check(&[], &lab(&route("10.0.2.0/24", "pcx")));
+    check(&missing, &(lab(&route("10.0.2.0/24", "pcx")) + CONNECTOR));
+    check(&[], &(lab(&(route("10.0.1.0/24", "pcx") + &route("10.0.2.0/24", "pcx"))) + CONNECTOR));
     check(&missing, &lab(&route("10.0.7.0/24", "pcx")));
     let blackholes = route("10.0.0.0/16", "pcx")
         + &route("10.0.1.0/24", "blackhole")
         + &route("10.0.2.0/24", "blackhole");
     let gone = ("route-to-nothing", "\"blackhole\"");
     check(&[missing[0], gone, gone], &lab(&blackholes));
+}
+
+/// The peer has two blocks, each with a subnet and a table.
+fn two_blocks(back: &str, more: &str) -> String {
+    let peer = format!(
+        r#"
+[[route_table]]
+id = "rtb-b"
+vpc = "vpc-b"
+main = true
+routes = [{{ destination = "10.0.0.0/16", target = "pcx" }}]
+[[route_table]]
+id = "rtb-b2"
+vpc = "vpc-b"
+routes = [{back}]
+[[subnet]]
+id = "subnet-b2"
+vpc = "vpc-b"
+availability_zone = "us-east-1a"
+cidr = "10.2.1.0/24"
+route_table = "rtb-b2"
+{more}"#
+    );
+    let routes = route("10.1.0.0/16", "pcx") + &route("10.2.0.0/16", "pcx");
+    let lab = based(&(main_table(&routes) + PEERING + CONNECTOR + &peer));
+    lab.replace("cidr = \"10.1.0.0/16\"", "cidr = [\"10.1.0.0/16\", \"10.2.0.0/16\"]")
+}
+
+#[test]
+fn a_subnet_of_the_peers_second_block_without_a_route_back_is_named() {
+    assert_eq!(super::lints::warnings(&two_blocks(&route("10.0.0.0/16", "pcx"), "")), []);
+    let half = found(&two_blocks(&route("10.0.2.0/24", "pcx"), ""));
+    assert_eq!(half.iter().map(|d| d.rule).collect::<Vec<_>>(), ["no-route-back"]);
+    let message = &half[0].message;
+    assert!(
+        message.starts_with("subnet \"subnet-b2\" of \"vpc-b\" has no route back to 10.0.1.0/24")
+    );
+    assert!(half[0].help.ends_with("to route table \"rtb-b2\""), "{}", half[0].help);
+    let none = found(&two_blocks("", ""));
+    assert!(none[0].message.starts_with("no subnet there"), "{}", none[0].message);
+}
+
+#[test]
+fn a_subnet_in_which_nothing_replies_needs_no_route_back() {
+    let resource = "[[resource]]\nname = \"db\"\naddress = ";
+    let first = format!("{resource}\"10.1.1.20\"\nsubnet = \"subnet-b\"\n");
+    assert_eq!(found(&two_blocks("", "")).len(), 1);
+    let both = route("10.1.0.0/16", "pcx");
+    assert!(both.contains("pcx"));
+    let of_both = |text: &str| {
+        text.replace(&route("10.2.0.0/16", "pcx"), "").replace(&both, &route("10.0.0.0/8", "pcx"))
+    };
+    assert_eq!(found(&of_both(&two_blocks("", &first))).len(), 0);
+    let second = format!("{resource}\"10.2.1.20\"\nsubnet = \"subnet-b2\"\n");
+    assert_eq!(found(&of_both(&two_blocks("", &second))).len(), 1);
 }
 
 #[test]
@@ -214,7 +271,7 @@ source_dest_check = false
     let to = |target: &str| ("route-to-nothing", format!("\"{target}\""));
     let lab = based(&(firewall(&route("192.0.2.0/24", "eni-other")) + other));
     assert_eq!(super::lints::warnings(&lab), [to("eni-other"), to("eni-fw")]);
-    assert!(super::lab(&lab).lint()[0].message.contains("come back to a subnet"));
+    assert!(found(&lab)[0].message.contains("come back to a subnet"));
 }
 
 #[test]
@@ -235,7 +292,7 @@ fn a_route_within_the_vpc_to_a_nat_gateway_whose_own_subnet_has_the_same_route()
     let routes = route("0.0.0.0/0", "igw-a") + &route("10.0.2.0/24", "nat");
     let lab = main_table(&routes) + &nat_gateway("subnet-a");
     check(&[("route-to-nothing", "\"nat\"")], &lab);
-    let message = &super::lab(&based(&lab)).lint()[0].message;
+    let message = &found(&based(&lab))[0].message;
     assert!(message.contains("leads to a NAT gateway again"), "{message}");
 }
 

@@ -425,7 +425,7 @@ fn an_empty_file_is_a_lab_called_egret() {
     let lab = lab("");
     assert_eq!((lab.name.as_str(), lab.device), ("egret", DeviceKind::Auto));
     assert_eq!(lab.task_cidr.to_string(), "100.64.0.0/10");
-    assert!(lab.lint().is_empty());
+    assert_eq!(lab.lint().iter().map(|d| d.rule).collect::<Vec<_>>(), ["empty-lab"]);
 }
 
 #[test]

@@ -62,12 +62,30 @@ fn peers(spec: &Spec, group: &SecurityGroup, vpcs: &HashMap<String, &str>, repor
     };
     for rule in group.egress.iter().flatten().chain(&group.ingress) {
         let Peer::SecurityGroup(id) = &rule.peer.value else { continue };
-        let Some(vpc) = vpcs.get(id).filter(|vpc| **vpc != *group.vpc && !peered(vpc)) else {
-            continue;
-        };
+        let Some(vpc) = vpcs.get(id).filter(|vpc| **vpc != *group.vpc) else { continue };
         let id = At { value: id.clone(), span: rule.peer.span };
-        wrong_vpc((spec, report), "security group", &id, vpc, &group.vpc);
+        if !peered(vpc) {
+            wrong_vpc((spec, report), "security group", &id, vpc, &group.vpc);
+        } else if spec.region_of(vpc) != spec.region_of(&group.vpc) {
+            other_region(spec, &id, vpc, report);
+        }
     }
+}
+
+/// Reports a group of a peered VPC in another region, which AWS refuses in a rule.
+fn other_region(spec: &Spec, id: &At<String>, vpc: &str, report: &Report) {
+    let blocks = spec.vpc(vpc).map(|vpc| vpc.cidrs.iter().map(|cidr| cidr.to_string()).collect());
+    let blocks: Vec<String> = blocks.unwrap_or_default();
+    report.error(
+        id.span,
+        "group-in-another-region",
+        format!(
+            "security group {:?} is in {}, the region of VPC {vpc:?}: a rule cannot name a group of another region",
+            id.value,
+            spec.region_of(vpc)
+        ),
+        format!("name the CIDR block of the peer instead: {}", blocks.join(", ")),
+    );
 }
 
 fn rule_numbers(rules: &[AclRule], report: &Report) {
@@ -112,6 +130,20 @@ fn connector(spec: &Spec, connector: &Connector, vpcs: &HashMap<String, &str>, r
                 id.value, subnet.vpc.value, first.vpc.value
             ),
             "all subnets of a VPC connector are in one VPC",
+        );
+    }
+    if let Some(vpc) = spec.vpc(&first.vpc).filter(|_| spec.region_of(&first.vpc) != spec.region) {
+        report.error(
+            connector.name.span,
+            "connector-in-another-region",
+            format!(
+                "{} is in VPC {:?}, in {}: services of this lab run in {}",
+                connector.title(),
+                vpc.id.value,
+                spec.region_of(&first.vpc),
+                spec.region
+            ),
+            "take subnets of a VPC in the lab's region, or change `region`",
         );
     }
     members(spec, &connector.security_groups, &first.vpc, vpcs, report);

@@ -13,7 +13,7 @@ use super::{attach, handover};
 use crate::config::changes::changes;
 use crate::config::{Diagnostics, Lab, Overlay};
 use crate::daemon::startup;
-use crate::explain::{Reload, Warning};
+use crate::explain::{Reload, Since, Warning, check_since};
 use crate::flow::Instant;
 use crate::linux::clock;
 use crate::vpc::{Generation, Snapshot};
@@ -79,7 +79,7 @@ impl Running {
         let same = changes.is_empty() && lab.source() == self.lab.source();
         let next = next(self, &lab)?;
         let flows = flow_ends::flow_ends(self, &next, &Needs::of(&lab, &next), &lab);
-        let (new, old_warnings) = lab.lint_since(&self.lab);
+        let Since { new, old_warnings } = since(&lab, &self.lab, say).await;
         let warnings = new.iter().map(Warning::from).collect();
         if !request.dry_run && !same {
             // A process killed during the change leaves no handover.
@@ -117,10 +117,30 @@ impl Running {
         Ok(applied?)
     }
 
+    /// Lists the ENIs that the API has ever had made, each with how long it still takes to come up, by the real clock.
+    pub fn known_enis(&self) -> Vec<(String, Duration)> {
+        self.startup.all(Instant(clock::now()))
+    }
+
+    /// Takes over the ENIs that an earlier process knew.
+    pub fn remember_enis(&mut self, enis: Vec<(String, Duration)>) {
+        self.startup.remember(Instant(clock::now()), enis);
+    }
+
     /// How long the ENIs of a connector still take to come up, by the real clock; nothing where no service uses it.
     pub fn startup(&self, connector: &str) -> Duration {
         self.startup.left(Instant(clock::now()), &self.lab, connector)
     }
+}
+
+/// Checks a lab against the one before, on a blocking thread. That a check fails is no reason not to apply the lab.
+async fn since(lab: &Lab, before: &Lab, say: &mut (dyn FnMut(&str) + Send)) -> Since {
+    let (lab, before) = (lab.clone(), before.clone());
+    let checked = tokio::task::spawn_blocking(move || check_since(&lab, &before)).await;
+    checked.unwrap_or_else(|error| {
+        say(&format!("the new lab was not checked for warnings: {error}"));
+        Since::default()
+    })
 }
 
 /// Writes the handover, or says that it could not. Without one the next process starts afresh, which is no reason to roll

@@ -7,7 +7,7 @@ use crate::explain::evidence::{NamedStep, named_steps};
 use crate::explain::explained::evidence_of;
 use crate::explain::layout::WIDTH;
 use crate::explain::names::{self, Places};
-use crate::explain::paint::{Paint, Style};
+use crate::explain::paint::{Look, Style};
 use crate::explain::text::{mark_of, short};
 use crate::pipeline::reach::{Class, SetVerdict};
 use crate::pipeline::{Outcome, Stage, Step};
@@ -23,9 +23,15 @@ impl Tested<'_> {
     ///
     /// # Errors
     /// Those of `w`.
-    pub fn text(&self, w: &mut dyn Write, places: Places<'_>, color: bool) -> io::Result<()> {
-        let paint = Paint(color);
-        let line = self.line();
+    pub fn text(
+        &self,
+        w: &mut dyn Write,
+        places: Places<'_>,
+        look: impl Into<Look>,
+    ) -> io::Result<()> {
+        let look = look.into();
+        let paint = look.paint();
+        let line = self.line(look);
         if self.holds() {
             return writeln!(w, "{}    {line}", paint.with(Style::Good, "ok"));
         }
@@ -33,12 +39,15 @@ impl Tested<'_> {
         if let Some(note) = self.note() {
             writeln!(w, "{INDENT}{} {note}", paint.with(Style::Note, "note:"))?;
         }
-        self.explanation(w, places, paint)
+        self.explanation(w, places, look)
     }
 
     /// Returns place and words, with as many items of each list as fit.
-    fn line(&self) -> String {
+    fn line(&self, look: Look) -> String {
         let place = self.place();
+        if look.wide {
+            return format!("{place}  {}", self.words(usize::MAX));
+        }
         let mut lines = (1..=SHOWN).rev().map(|items| format!("{place}  {}", self.words(items)));
         let fits = |line: &String| INDENT.len() + line.chars().count() <= WIDTH;
         lines.find(fits).unwrap_or_else(|| format!("{place}  {}", self.words(1)))
@@ -47,22 +56,23 @@ impl Tested<'_> {
     /// Returns the explanation of what fails, without the line before it and without indent.
     pub(super) fn explained(&self, places: Places<'_>) -> io::Result<String> {
         let mut text = Vec::new();
-        self.explanation(&mut text, places, Paint(false))?;
+        self.explanation(&mut text, places, Look::default())?;
         let text = String::from_utf8_lossy(&text);
         let lines = text.lines().map(|line| line.strip_prefix(INDENT).unwrap_or(line));
         Ok(lines.collect::<Vec<_>>().join("\n"))
     }
 
-    fn explanation(&self, w: &mut dyn Write, places: Places<'_>, paint: Paint) -> io::Result<()> {
-        for (at, failure) in self.failures.iter().take(MOST_FAILURES).enumerate() {
+    fn explanation(&self, w: &mut dyn Write, places: Places<'_>, look: Look) -> io::Result<()> {
+        let most = look.most(MOST_FAILURES);
+        for (at, failure) in self.failures.iter().take(most).enumerate() {
             writeln!(w, "{INDENT}{}", failure.line())?;
-            if at == 0 {
-                failure.details(w, self.expectation.is, places, paint)?;
+            if at == 0 || look.wide {
+                failure.details(w, self.expectation.is, places, look)?;
             }
         }
-        match self.failures.len().saturating_sub(MOST_FAILURES) {
+        match self.failures.len().saturating_sub(most) {
             0 => Ok(()),
-            more => writeln!(w, "{INDENT}and {more} more: --json lists all"),
+            more => writeln!(w, "{INDENT}and {more} more: -o wide lists all"),
         }
     }
 }
@@ -95,11 +105,11 @@ impl Failure {
         w: &mut dyn Write,
         is: Expected,
         places: Places<'_>,
-        paint: Paint,
+        look: Look,
     ) -> io::Result<()> {
         let lines = match self.class_shown() {
-            Some(class) => self.stages(class, paint),
-            None if self.explained.verdict() == SetVerdict::Mixed => self.classes(is)?,
+            Some(class) => self.stages(class, look),
+            None if self.explained.verdict() == SetVerdict::Mixed => self.classes(is, look)?,
             None => vec![self.explained.unresolved_explanation().sentence],
         };
         for line in lines.into_iter().chain(self.decided_by(places)) {
@@ -109,22 +119,26 @@ impl Failure {
     }
 
     /// Returns the table of the classes, those first that are not as expected.
-    fn classes(&self, is: Expected) -> io::Result<Vec<String>> {
+    fn classes(&self, is: Expected, look: Look) -> io::Result<Vec<String>> {
         let snapshot = self.explained.snapshot();
         let is_expected = |class: &&Class| class.passes() == (is == Expected::Reachable);
         let (expected, others): (Vec<&Class>, Vec<&Class>) =
             self.explained.classes().iter().partition(is_expected);
         let listing = |class: &Class| class_table::listing(class, None, snapshot);
         let all: Vec<&Class> = others.into_iter().chain(expected).collect();
-        let listings: Vec<_> = all.iter().take(MOST_ROWS).map(|class| listing(class)).collect();
+        let most = look.most(MOST_ROWS);
+        let listings: Vec<_> = all.iter().take(most).map(|class| listing(class)).collect();
         let mut table = Vec::new();
-        let beyond = all.len().saturating_sub(MOST_ROWS);
-        class_table::write(&mut table, &listings, INDENT.len(), beyond)?;
+        let beyond = all.len() - listings.len();
+        match look.wide {
+            true => class_table::write_wide(&mut table, &listings)?,
+            false => class_table::write(&mut table, &listings, INDENT.len(), beyond)?,
+        }
         Ok(String::from_utf8_lossy(&table).lines().map(str::to_owned).collect())
     }
 
     /// Returns the stages of one packet on its way to the destination, and the one that drops its reply.
-    fn stages(&self, class: &Class, paint: Paint) -> Vec<String> {
+    fn stages(&self, class: &Class, look: Look) -> Vec<String> {
         let evidence = evidence_of(class);
         let named = named_steps(&evidence, self.explained.snapshot());
         let is_shown = |(step, _): &(&Step, &NamedStep)| match step.outcome {
@@ -137,7 +151,7 @@ impl Failure {
             shown.iter().map(|(_, named)| text(named).chars().count()).max().unwrap_or(0)
         };
         let widths = [widest(|named| &named.stage), widest(|named| &named.component)];
-        shown.iter().map(|(_, named)| stage(named, widths, paint)).collect()
+        shown.iter().map(|(_, named)| stage(named, widths, look)).collect()
     }
 }
 
@@ -154,15 +168,16 @@ fn is_on_the_way(stage: Stage) -> bool {
 }
 
 /// Returns a stage with the rule in short, or with what it translates.
-fn stage(named: &NamedStep, [stage, component]: [usize; 2], paint: Paint) -> String {
+fn stage(named: &NamedStep, [stage, component]: [usize; 2], look: Look) -> String {
     let (mark, style) = mark_of(&named.outcome);
     let is_translation = named.outcome == Outcome::Translate.name();
-    let rule = named.rule.as_deref().map(short);
+    let in_words = if look.wide { |rule| rule } else { short };
+    let rule = named.rule.as_deref().map(in_words);
     let said = if is_translation { named.detail.as_deref() } else { rule };
     let said = said.filter(|said| *said != named.component).unwrap_or_default();
     let text = format!("{:stage$}  {:component$}  {said}", named.stage, named.component);
-    let room = WIDTH.saturating_sub(INDENT.len() + 4);
-    format!("  {} {}", paint.with(style, mark), cut(text.trim_end(), room))
+    let room = look.most(WIDTH.saturating_sub(INDENT.len() + 4));
+    format!("  {} {}", look.paint().with(style, mark), cut(text.trim_end(), room))
 }
 
 /// Counts what holds and what fails.

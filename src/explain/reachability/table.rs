@@ -39,9 +39,17 @@ impl Cells {
         let lines = tables::lines(&self.headings, self.rows.iter().map(row));
         lines.iter().try_for_each(|line| writeln!(w, "{line}"))?;
         match lines.iter().any(|line| line.contains(" +")) {
-            true => writeln!(w, "+N stands for N more: --json lists all"),
+            true => writeln!(w, "+N stands for N more: -o wide lists all"),
             false => Ok(()),
         }
+    }
+
+    /// Writes the table with every item, however wide it gets.
+    pub(in crate::explain) fn write_wide(&self, w: &mut dyn Write) -> io::Result<()> {
+        let row =
+            |row: &Vec<Vec<String>>| row.iter().map(|items| shown(items, usize::MAX)).collect();
+        let lines = tables::lines(&self.headings, self.rows.iter().map(row));
+        lines.iter().try_for_each(|line| writeln!(w, "{line}"))
     }
 
     /// Returns the width of a cell that lets the table fit.

@@ -3,7 +3,7 @@
 use super::super::class_table::percent;
 use super::super::names::DecidedBy;
 use super::known::port_words;
-use super::rule::rule_in_short;
+use super::rule::{rule_in_full, rule_in_short};
 use super::table::Cells;
 use super::{ReachRow, Reachability, ReacherRow};
 use std::io::{self, Write};
@@ -22,33 +22,49 @@ impl Reachability {
                 let nothing = if *drops { "nothing is dropped of" } else { "nothing passes of" };
                 writeln!(w, "{nothing} what {} may send", services.join(", "))
             }
-            Self::Rows { drops, rows, .. } => of_rows(rows, *drops).write(w),
-            Self::To { rows, .. } => of_reachers(rows).write(w),
+            Self::Rows { drops, rows, .. } => of_rows(rows, *drops, false).write(w),
+            Self::To { rows, .. } => of_reachers(rows, false).write(w),
+        }
+    }
+
+    /// Writes the answer for people, with every item of a list and every rule in full.
+    ///
+    /// # Errors
+    /// Those of `w`.
+    pub fn wide_text(&self, w: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Rows { drops, rows, .. } if !rows.is_empty() => {
+                of_rows(rows, *drops, true).write_wide(w)
+            }
+            Self::To { rows, .. } if !rows.is_empty() => of_reachers(rows, true).write_wide(w),
+            Self::Rows { .. } | Self::To { .. } => self.text(w),
         }
     }
 }
 
-fn of_rows(rows: &[ReachRow], drops: bool) -> Cells {
+fn of_rows(rows: &[ReachRow], drops: bool, wide: bool) -> Cells {
     let headings = ["SERVICE", "DESTINATIONS", "PORTS", "VERDICT", "REASON", "DECIDED BY", "PATH"];
     let row = |row: &ReachRow| {
-        let (reasons, paths) = match drops {
-            true => (row.reasons.iter().map(|&reason| reason.to_owned()).collect(), Vec::new()),
-            false => (Vec::new(), paths(&row.paths)),
+        let reasons = || row.reasons.iter().map(|&reason| reason.to_owned()).collect();
+        let (reasons, paths) = match (wide, drops) {
+            (true, _) => (reasons(), paths(&row.paths)),
+            (false, true) => (reasons(), Vec::new()),
+            (false, false) => (Vec::new(), paths(&row.paths)),
         };
         vec![
             row.services.clone(),
             row.names.clone(),
             port_words(&row.shown_ports),
-            mixed(row),
+            verdict(row, wide),
             reasons,
-            rules(&row.decided_by),
+            rules(&row.decided_by, wide),
             paths,
         ]
     };
     Cells::new(&headings, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
-fn of_reachers(rows: &[ReacherRow]) -> Cells {
+fn of_reachers(rows: &[ReacherRow], wide: bool) -> Cells {
     let row = |row: &ReacherRow| {
         let reaches = match row.reaches {
             "part" => format!("part, {}", percent(row.share)),
@@ -58,7 +74,7 @@ fn of_reachers(rows: &[ReacherRow]) -> Cells {
             row.services.clone(),
             vec![reaches],
             row.reasons.iter().map(|&reason| reason.to_owned()).collect(),
-            rules(&row.decided_by),
+            rules(&row.decided_by, wide),
             paths(&row.paths),
         ]
     };
@@ -66,16 +82,18 @@ fn of_reachers(rows: &[ReacherRow]) -> Cells {
     Cells::new(&headings, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Says how much passes, unless that is all or nothing.
-fn mixed(row: &ReachRow) -> Vec<String> {
-    let share = || format!("mixed: {} pass", percent(row.share));
-    (row.verdict == "mixed").then(share).into_iter().collect()
+/// Says how much passes; that it is all or nothing only in a wide table.
+fn verdict(row: &ReachRow, wide: bool) -> Vec<String> {
+    match row.verdict {
+        "mixed" => vec![format!("mixed: {} pass", percent(row.share))],
+        whole => wide.then(|| whole.to_owned()).into_iter().collect(),
+    }
 }
 
-fn rules(rules: &[DecidedBy]) -> Vec<String> {
+fn rules(rules: &[DecidedBy], wide: bool) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for rule in rules {
-        let shown = rule_in_short(rule);
+        let shown = if wide { rule_in_full(rule) } else { rule_in_short(rule) };
         if !all.contains(&shown) {
             all.push(shown);
         }

@@ -319,16 +319,20 @@ impl<'t> Mapper<'_, 't> {
     }
 
     pub(super) fn peering(&mut self, resource: &Resource<'t>) -> Done {
-        let peering = self.object(resource, "VPC peering connection", &["VpcId", "PeerVpcId"]);
+        let peering =
+            self.object(resource, "VPC peering connection", &["VpcId", "PeerVpcId", "PeerRegion"]);
         let requester_vpc = self.id(&peering, "VpcId");
         let requester_vpc = self.required(&peering, "VpcId", requester_vpc)?;
         let accepter_vpc = self.id(&peering, "PeerVpcId");
         let accepter_vpc = self.required(&peering, "PeerVpcId", accepter_vpc)?;
+        let accepter_region = self.text(&peering, "PeerRegion")?;
         self.account.peering_connections.push(Peering {
             id: peering.id,
             name: self.name_tag(resource),
             requester_vpc,
             accepter_vpc,
+            requester_region: None,
+            accepter_region,
             status: None,
             origin: self.origin(resource),
         });

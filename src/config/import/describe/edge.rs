@@ -119,6 +119,8 @@ pub(super) fn peering(reader: &mut Reader, node: &Node<'_>) -> Result<(), Import
         name: name_tag(node)?,
         requester_vpc: inner(node, "RequesterVpcInfo", "VpcId")?.unwrap_or_default(),
         accepter_vpc: inner(node, "AccepterVpcInfo", "VpcId")?.unwrap_or_default(),
+        requester_region: inner(node, "RequesterVpcInfo", "Region")?,
+        accepter_region: inner(node, "AccepterVpcInfo", "Region")?,
         status: inner(node, "Status", "Code")?,
         id,
         origin: node.origin().clone(),

@@ -73,10 +73,24 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
+    /// Returns the region of a VPC, if a peering connection says that it is another one than the source's.
+    fn region_by_peering(&self, vpc: &Vpc) -> Option<&'a String> {
+        let said = self.account.peering_connections.iter().flat_map(|peering| {
+            let requester = (&peering.requester_vpc, &peering.requester_region);
+            [requester, (&peering.accepter_vpc, &peering.accepter_region)]
+        });
+        let mut own =
+            said.filter(|(id, _)| **id == vpc.id).filter_map(|(_, region)| region.as_ref());
+        own.find(|region| **region != self.region)
+    }
+
     pub(super) fn network(&mut self, vpc: &'a Vpc) {
         let mut section = Section::new("vpc", vpc.name.as_deref(), &vpc.origin);
         section.string("id", self.words.of(Kind::Vpc, &vpc.id));
         section.strings("cidr", &vpc.cidr_blocks);
+        if let Some(region) = self.region_by_peering(vpc) {
+            section.string("region", region);
+        }
         if let Some(gateway) = self.attached_gateway(vpc) {
             let word = self.words.of(Kind::InternetGateway, &gateway);
             section.string("internet_gateway", word);

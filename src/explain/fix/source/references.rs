@@ -100,7 +100,8 @@ impl Module {
                 Expression { text: quoted(value), comment: Some(format!("the value of {whole}")) }
             }
             None => {
-                let variable = identifier(&format!("{}_{attribute}", address.name));
+                let variable =
+                    identifier(&format!("{}{}_{attribute}", address.name, address.index));
                 let comment = format!("{whole}: a variable of this module hands it in");
                 Expression { text: format!("var.{variable}"), comment: Some(comment) }
             }

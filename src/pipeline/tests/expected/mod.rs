@@ -196,9 +196,9 @@ impl World {
             .map(|(key, count)| drop_row(&history, &self.snapshot, self.now, key, count))
             .collect();
         let mut out = Vec::new();
-        explain::print(&mut out, &flows, false).unwrap();
+        explain::print(&mut out, &flows).unwrap();
         out.push(b'\n');
-        explain::print(&mut out, &drops, false).unwrap();
+        explain::print(&mut out, &drops).unwrap();
         let counts = self.engine.census().0;
         let counts: Vec<String> = counts.iter().map(|(n, c)| format!("{n} {c}")).collect();
         format!("{}\ncounts: {}", String::from_utf8_lossy(&out), counts.join(", "))

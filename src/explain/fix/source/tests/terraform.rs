@@ -264,3 +264,33 @@ fn a_reference_that_would_be_a_cycle_is_the_id() {
     apply(&mut state, fix);
     assert!(followed(&mut state, "web", "orders-db:5432").is_empty());
 }
+
+/// A plan knows no ids: what another module has comes in by a variable.
+#[test]
+fn a_plan_names_what_has_no_id_yet() {
+    let mut state = as_planned(&state());
+    values(&mut state, "aws_apprunner_vpc_connector.shop")["subnets"] =
+        json!(["module.network.aws_subnet.public[0]", "module.network.aws_subnet.public[1]"]);
+    let explained = explained(&imported(&state), "web", "example:443");
+    insta::assert_snapshot!(explained.fix().unwrap().rule);
+}
+
+/// Takes the ids away; what names them names addresses, as references of a plan do.
+fn as_planned(state: &Value) -> Value {
+    let mut text = state.to_string();
+    let root = &state["values"]["root_module"];
+    let children = root["child_modules"].as_array().unwrap().iter();
+    for module in std::iter::once(root).chain(children) {
+        let resources = module["resources"].as_array().unwrap().iter();
+        for resource in resources.filter(|resource| resource["mode"] == "managed") {
+            for id in ["id", "arn"].map(|key| &resource["values"][key]) {
+                if id.is_string() {
+                    let own = [format!("\"id\":{id},"), format!("\"arn\":{id},")];
+                    own.iter().for_each(|own| text = text.replace(own, ""));
+                    text = text.replace(&id.to_string(), &resource["address"].to_string());
+                }
+            }
+        }
+    }
+    serde_json::from_str(&text).unwrap()
+}

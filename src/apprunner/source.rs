@@ -1,0 +1,237 @@
+//! `SourceConfiguration` (spec 1.4): images, code and what App Runner gets them with. egret runs neither, so what is wrong with
+//! them is noted, and refused only if the lab file says so.
+
+use super::fault::Fault;
+use crate::config::apprunner::{AppRunner, Strictness};
+use serde_json::{Value, json};
+
+/// The port that App Runner expects the application at.
+const PORT: &str = "8080";
+
+/// Takes down what App Runner refuses and egret accepts.
+pub(super) struct Noting<'a> {
+    lab: &'a AppRunner,
+    notes: Vec<String>,
+}
+
+impl<'a> Noting<'a> {
+    pub(super) fn new(lab: &'a AppRunner) -> Self {
+        Self { lab, notes: Vec::new() }
+    }
+
+    /// Returns what was taken down.
+    pub(super) fn notes(self) -> Vec<String> {
+        self.notes
+    }
+
+    /// Takes down what egret accepts and does nothing with.
+    pub(super) fn note(&mut self, message: impl Into<String>) {
+        self.notes.push(message.into());
+    }
+
+    /// Notes what is wrong with an image or code.
+    ///
+    /// # Errors
+    /// The message as `InvalidRequestException`, if `source` is `require`.
+    fn source(&mut self, message: impl Into<String>) -> Result<(), Fault> {
+        self.judge(self.lab.source, "source", message.into())
+    }
+
+    /// Notes what App Runner lacks to get an image or code.
+    ///
+    /// # Errors
+    /// The message as `InvalidRequestException`, if `access_role` is `require`.
+    fn role(&mut self, message: &str) -> Result<(), Fault> {
+        self.judge(self.lab.access_role, "access_role", message.to_owned())
+    }
+
+    fn judge(&mut self, strictness: Strictness, key: &str, message: String) -> Result<(), Fault> {
+        match strictness {
+            Strictness::Require => Err(Fault::invalid(message)),
+            Strictness::Note => {
+                self.notes.push(format!(
+                    "App Runner refuses this: {message}. egret runs no image and accepts it; `{key} = \"require\"` in \
+                     [apprunner] refuses it"
+                ));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Checks `SourceConfiguration` and fills in its defaults.
+///
+/// # Errors
+/// What does not hold together, where the lab file wants that refused.
+pub(super) fn checked(mut source: Value, noting: &mut Noting<'_>) -> Result<Value, Fault> {
+    let automatic = source["AutoDeploymentsEnabled"].as_bool();
+    let image = source.get("ImageRepository");
+    let is_public = image.is_some_and(|image| image["ImageRepositoryType"] == "ECR_PUBLIC");
+    match (image, source.get("CodeRepository")) {
+        (Some(_), Some(_)) => noting.source(
+            "SourceConfiguration has both an ImageRepository and a CodeRepository: give one of them",
+        )?,
+        (None, None) => noting.source(
+            "SourceConfiguration has neither an ImageRepository nor a CodeRepository: give one of them",
+        )?,
+        (Some(_), None) | (None, Some(_)) => {}
+    }
+    let authentication = &source["AuthenticationConfiguration"];
+    let has = |member: &str| authentication[member].is_string();
+    if let Some(image) = image {
+        image_repository(image, is_public, has("AccessRoleArn"), noting)?;
+        if is_public && automatic == Some(true) {
+            noting.source("AutoDeploymentsEnabled cannot be true with an image of ECR Public")?;
+        }
+    }
+    if let Some(code) = source.get("CodeRepository") {
+        if !has("ConnectionArn") {
+            noting
+                .role("a CodeRepository needs the ConnectionArn of AuthenticationConfiguration")?;
+        }
+        code_repository(code, noting)?;
+    }
+    source["AutoDeploymentsEnabled"] = json!(automatic.unwrap_or(!is_public));
+    if let Some(image) = source.get_mut("ImageRepository").and_then(Value::as_object_mut) {
+        let configuration = image.entry("ImageConfiguration").or_insert_with(|| json!({}));
+        if configuration["Port"].is_null() {
+            configuration["Port"] = json!(PORT);
+        }
+    }
+    Ok(source)
+}
+
+fn image_repository(
+    image: &Value,
+    is_public: bool,
+    has_role: bool,
+    noting: &mut Noting<'_>,
+) -> Result<(), Fault> {
+    let identifier = image["ImageIdentifier"].as_str().unwrap_or_default();
+    if identifier.starts_with("public.ecr.aws/") != is_public {
+        let fitting = if is_public { "ECR" } else { "ECR_PUBLIC" };
+        noting.source(format!(
+            "ImageIdentifier {identifier} is not of the ImageRepositoryType given; {fitting} would fit it"
+        ))?;
+    }
+    if !is_public && !has_role {
+        noting.role("an image of ECR needs the AccessRoleArn of AuthenticationConfiguration")?;
+    }
+    port(&image["ImageConfiguration"]["Port"], noting)
+}
+
+fn code_repository(code: &Value, noting: &mut Noting<'_>) -> Result<(), Fault> {
+    let configuration = &code["CodeConfiguration"];
+    let values = &configuration["CodeConfigurationValues"];
+    if configuration["ConfigurationSource"] == "API" && values.is_null() {
+        noting.source(
+            "ConfigurationSource API needs CodeConfigurationValues; REPOSITORY takes them from apprunner.yaml",
+        )?;
+    }
+    port(&values["Port"], noting)
+}
+
+/// `Port` is a string (spec 1.4).
+fn port(given: &Value, noting: &mut Noting<'_>) -> Result<(), Fault> {
+    let Some(text) = given.as_str() else { return Ok(()) };
+    let digits = !text.is_empty() && text.chars().all(|digit| digit.is_ascii_digit());
+    if digits && text.parse::<u16>().is_ok_and(|port| port > 0) {
+        return Ok(());
+    }
+    noting.source(format!("Port {text:?} is not a port: give a number from 1 to 65535"))
+}
+
+/// Checks that an update does not turn code into an image, or the other way round.
+///
+/// # Errors
+/// That it does, where the lab file wants that refused.
+pub(super) fn of_same_kind(
+    before: &Value,
+    after: &Value,
+    noting: &mut Noting<'_>,
+) -> Result<(), Fault> {
+    let is_image = |source: &Value| source.get("ImageRepository").is_some();
+    if is_image(before) == is_image(after) {
+        return Ok(());
+    }
+    noting.source(
+        "an update cannot turn a service with a CodeRepository into one with an ImageRepository, or the other way round: create \
+         another service",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn public_image() -> Value {
+        json!({"ImageRepository": {
+            "ImageIdentifier": "public.ecr.aws/aws-containers/hello-app-runner:latest",
+            "ImageRepositoryType": "ECR_PUBLIC"}})
+    }
+
+    fn strict() -> AppRunner {
+        let (access_role, source) = (Strictness::Require, Strictness::Require);
+        AppRunner { access_role, source, ..AppRunner::default() }
+    }
+
+    /// A strict lab refuses it, and another one accepts it with a note; both with this in their words.
+    #[track_caller]
+    fn refused_or_noted(source: Value, part: &str) {
+        let strict = strict();
+        let fault = checked(source.clone(), &mut Noting::new(&strict)).unwrap_err();
+        assert!(fault.message.contains(part), "{fault}");
+        let lab = AppRunner::default();
+        let mut noting = Noting::new(&lab);
+        checked(source, &mut noting).unwrap();
+        assert!(noting.notes.iter().any(|note| note.contains(part)), "{:?}", noting.notes);
+        assert!(noting.notes.iter().all(|note| note.contains("= \"require\"")));
+    }
+
+    #[test]
+    fn sources_that_do_not_hold_together_are_refused_or_noted() {
+        refused_or_noted(json!({}), "neither");
+        let mut both = public_image();
+        both["CodeRepository"] = json!({});
+        refused_or_noted(both, "both");
+        refused_or_noted(json!({"CodeRepository": {}}), "ConnectionArn");
+        let mut typed = public_image();
+        typed["ImageRepository"]["ImageRepositoryType"] = json!("ECR");
+        refused_or_noted(typed, "ECR_PUBLIC would fit");
+        let mut port = public_image();
+        port["ImageRepository"]["ImageConfiguration"] = json!({"Port": "+80"});
+        refused_or_noted(port, "Port \"+80\"");
+        let mut automatic = public_image();
+        automatic["AutoDeploymentsEnabled"] = json!(true);
+        refused_or_noted(automatic, "ECR Public");
+        let private = "123456789012.dkr.ecr.us-east-1.amazonaws.com/a:1";
+        let private = json!({"ImageIdentifier": private, "ImageRepositoryType": "ECR"});
+        refused_or_noted(json!({"ImageRepository": private}), "AccessRoleArn");
+        let connection = json!({"ConnectionArn": "arn"});
+        refused_or_noted(
+            json!({"AuthenticationConfiguration": connection, "CodeRepository": {
+                "CodeConfiguration": {"ConfigurationSource": "API"}}}),
+            "CodeConfigurationValues",
+        );
+    }
+
+    #[test]
+    fn a_sound_source_has_no_notes_and_its_defaults() {
+        let strict = strict();
+        let mut noting = Noting::new(&strict);
+        let source = checked(public_image(), &mut noting).unwrap();
+        assert_eq!(source["ImageRepository"]["ImageConfiguration"], json!({"Port": "8080"}));
+        assert_eq!(source["AutoDeploymentsEnabled"], json!(false));
+        assert!(noting.notes.is_empty());
+    }
+
+    #[test]
+    fn code_does_not_become_an_image() {
+        let strict = strict();
+        let code = json!({"CodeRepository": {}});
+        let mut noting = Noting::new(&strict);
+        let fault = of_same_kind(&public_image(), &code, &mut noting).unwrap_err();
+        assert!(fault.message.contains("create another service"), "{fault}");
+        of_same_kind(&public_image(), &public_image(), &mut noting).unwrap();
+    }
+}

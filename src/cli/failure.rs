@@ -1,0 +1,213 @@
+//! How a failed command says why: a line on standard error that begins with `egret:`, below what details there are; in JSON
+//! or YAML where that is the format of the answer, so that a program need not read text.
+
+use super::Cli;
+use super::error::CliError;
+use super::format::{FORMAT, Format, JSON, yaml};
+use super::output::{self, ColorChoice};
+use crate::config::Diagnostic;
+use crate::config::import::ImportFailure;
+use crate::explain::{self, FindingRow};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use serde::Serialize;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+/// The form of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorForm {
+    /// For people.
+    Text,
+    /// One object on one line.
+    Json,
+    /// One document.
+    Yaml,
+}
+
+/// An error for programs.
+#[derive(Debug, Serialize)]
+struct Failure {
+    /// What happened and what to do about it.
+    error: String,
+    /// The command's exit code.
+    exit_code: u8,
+    /// The errors in a file, if it is about one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Diagnostic>,
+    /// What is not understood of a source, if it is about one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<FindingRow>,
+}
+
+/// Reads the command line, or prints what is wrong with it, or the help that it asks for.
+///
+/// # Errors
+/// The exit code if there is nothing to run.
+pub fn parse(words: &[OsString]) -> Result<(Cli, ErrorForm), ExitCode> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(words);
+    let parsed = matches.and_then(|matches| {
+        let form = ErrorForm::of(&matches);
+        let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        Ok((cli, form))
+    });
+    parsed.map_err(|error| refused(&error, words))
+}
+
+fn refused(error: &clap::Error, words: &[OsString]) -> ExitCode {
+    let form = ErrorForm::of_words(words);
+    let exit_code = u8::try_from(error.exit_code()).unwrap_or(2);
+    if form == ErrorForm::Text || !error.use_stderr() {
+        // Nobody is left to tell if that fails.
+        let _ = error.print();
+        return ExitCode::from(exit_code);
+    }
+    let text = error.render().to_string();
+    let said = text.split("\n\nUsage:").next().unwrap_or_default();
+    let said = said.strip_prefix("error: ").unwrap_or(said).trim().to_owned();
+    form.write(&Failure { error: said, exit_code, errors: Vec::new(), findings: Vec::new() });
+    ExitCode::from(exit_code)
+}
+
+/// Prints why a command failed, and returns its exit code.
+pub fn report(error: CliError, form: ErrorForm, color: ColorChoice) -> ExitCode {
+    let (message, exit_code) = (error.to_string(), error.exit_code());
+    let (errors, findings) = details(error);
+    match form {
+        ErrorForm::Text => {
+            note_details(&errors, &findings, color);
+            output::note(&format!("egret: {message}"));
+        }
+        ErrorForm::Json | ErrorForm::Yaml => {
+            form.write(&Failure { error: message, exit_code, errors, findings });
+        }
+    }
+    ExitCode::from(exit_code)
+}
+
+/// Returns what an error cannot say in a sentence.
+fn details(error: CliError) -> (Vec<Diagnostic>, Vec<FindingRow>) {
+    match error {
+        CliError::Config(errors) | CliError::Expectations(errors) => (errors.0, Vec::new()),
+        CliError::Import(failure) | CliError::NotImported(failure) => match failure {
+            ImportFailure::Lab(errors) => (errors.0, Vec::new()),
+            ImportFailure::NotUnderstood(findings) => (Vec::new(), FindingRow::of(&findings)),
+            ImportFailure::Source(_) => (Vec::new(), Vec::new()),
+        },
+        CliError::Lab(_)
+        | CliError::State(_)
+        | CliError::Store(_)
+        | CliError::Client(_)
+        | CliError::Exec(_)
+        | CliError::Target(_)
+        | CliError::Ask(_)
+        | CliError::NotApplied(_)
+        | CliError::Demo(_)
+        | CliError::Bench(_)
+        | CliError::Usage(_)
+        | CliError::Io(_) => (Vec::new(), Vec::new()),
+    }
+}
+
+fn note_details(errors: &[Diagnostic], findings: &[FindingRow], color: ColorChoice) {
+    let mut text = String::new();
+    for error in errors {
+        // Writing to a string does not fail.
+        let _ = error.render(&mut text, color.on_stderr());
+    }
+    if !findings.is_empty() {
+        let mut table = Vec::new();
+        let _ = explain::print(&mut table, findings);
+        let _ = text.write_str(&String::from_utf8_lossy(&table));
+    }
+    if !text.is_empty() {
+        output::note(text.trim_end());
+    }
+}
+
+impl ErrorForm {
+    fn of(matches: &ArgMatches) -> Self {
+        if let Some((_, command)) = matches.subcommand() {
+            return Self::of(command);
+        }
+        let is_json = matches.try_get_one::<bool>(JSON).ok().flatten() == Some(&true);
+        let format = matches.try_get_one::<Format>(FORMAT).ok().flatten();
+        match format {
+            _ if is_json => Self::Json,
+            Some(Format::Json) => Self::Json,
+            Some(Format::Yaml) => Self::Yaml,
+            Some(Format::Table | Format::Wide | Format::Csv | Format::Name) | None => Self::Text,
+        }
+    }
+
+    /// Finds the form in a command line that cannot be read. What follows `--` is another program's.
+    fn of_words(words: &[OsString]) -> Self {
+        let words: Vec<&str> = words
+            .iter()
+            .filter_map(|word| word.to_str())
+            .take_while(|word| *word != "--")
+            .collect();
+        let value = |at: usize| match words[at] {
+            "--json" => Some("json"),
+            "-o" | "--output" => words.get(at + 1).copied(),
+            word => word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o")),
+        };
+        match (0..words.len()).rev().find_map(value) {
+            Some("json" | "=json") => Self::Json,
+            Some("yaml" | "=yaml") => Self::Yaml,
+            Some(_) | None => Self::Text,
+        }
+    }
+
+    fn write(self, failure: &Failure) {
+        let value = serde_json::to_value(failure).unwrap_or_default();
+        let text = match self {
+            Self::Text => failure.error.clone(),
+            Self::Json => value.to_string(),
+            Self::Yaml => {
+                let mut text = Vec::new();
+                let _ = yaml(&mut text, &value);
+                String::from_utf8_lossy(&text).into_owned()
+            }
+        };
+        output::note(text.trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    fn form(line: &str) -> ErrorForm {
+        ErrorForm::of(&Cli::command().try_get_matches_from(words(line)).unwrap())
+    }
+
+    #[test]
+    fn errors_have_the_format_of_the_answer() {
+        assert_eq!(form("egret ps"), ErrorForm::Text);
+        assert_eq!(form("egret ps --json"), ErrorForm::Json);
+        assert_eq!(form("egret task list -o yaml"), ErrorForm::Yaml);
+        assert_eq!(form("egret ps -o csv"), ErrorForm::Text);
+        assert_eq!(form("egret import x --json"), ErrorForm::Json);
+        assert_eq!(form("egret import x -o json"), ErrorForm::Text, "a file");
+        assert_eq!(form("egret exec web -- ps --json"), ErrorForm::Text);
+    }
+
+    #[test]
+    fn command_line_that_cannot_be_read_tells_the_format_all_the_same() {
+        let form = |line: &str| ErrorForm::of_words(&words(line));
+        assert_eq!(form("egret ps --no-such --json"), ErrorForm::Json);
+        assert_eq!(form("egret ps -ojson --no-such"), ErrorForm::Json);
+        assert_eq!(form("egret ps -o yaml --no-such"), ErrorForm::Yaml);
+        assert_eq!(form("egret ps --output=yaml x"), ErrorForm::Yaml);
+        assert_eq!(form("egret ps -o jsn"), ErrorForm::Text);
+        assert_eq!(form("egret exec -- x --json"), ErrorForm::Text);
+    }
+}

@@ -1,0 +1,33 @@
+//! The formats.
+
+/// A format of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people, at most 100 columns wide where lists can be shortened
+    Table,
+    /// As table, with nothing shortened or left out
+    Wide,
+    /// For programs, with stable keys and raw numbers
+    Json,
+    /// The data of json as YAML
+    Yaml,
+    /// A heading and one line for each row, with the data of json
+    Csv,
+    /// One name a line and nothing else
+    Name,
+}
+
+impl Format {
+    /// Decides whether people read it.
+    pub(in crate::cli) fn is_text(self) -> bool {
+        match self {
+            Self::Table | Self::Wide => true,
+            Self::Json | Self::Yaml | Self::Csv | Self::Name => false,
+        }
+    }
+
+    /// Decides whether nothing is to be left out of a text.
+    pub(in crate::cli) fn is_wide(self) -> bool {
+        self == Self::Wide
+    }
+}

@@ -1,0 +1,14 @@
+//! `[lint]`.
+
+use crate::config::LINTS;
+use crate::config::reader::{Section, Value};
+
+/// Reads the rules that are not reported.
+pub(super) fn allowed(root: &Section<'_>) -> Vec<&'static str> {
+    let Some(section) = root.get("lint").and_then(|v| v.table("[lint]", &["allow"])) else {
+        return Vec::new();
+    };
+    let words = LINTS.map(|rule| (rule, rule));
+    let rule = |value: &Value<'_>| value.one_of(&words);
+    section.list("allow", rule).into_iter().map(|at| at.value).collect()
+}
