@@ -69,7 +69,7 @@ fn group_rules(
 fn permission(objects: Objects<'_>, rule: &SecurityGroupRule) -> Result<String, String> {
     let traffic = Traffic::of(&rule.traffic);
     let mut fields = vec![format!("\"IpProtocol\": \"{}\"", traffic.word)];
-    if let Some((from, to)) = traffic.from_and_to() {
+    if let Some((from, to)) = traffic.port_range() {
         fields.push(format!("\"FromPort\": {from}, \"ToPort\": {to}"));
     }
     let (list, key, peer) = match rule.peer {

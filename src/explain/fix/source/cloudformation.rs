@@ -6,8 +6,8 @@ use super::traffic::Traffic;
 use super::words::Words;
 use crate::explain::fix::change::Change;
 use crate::vpc::{
-    AclRule, ConnectorIx, Destination, Direction, NetworkAclIx, Peer, ResourceIx, RouteTableIx,
-    SecurityGroupIx, SecurityGroupRule, SubnetIx, Target,
+    AclRule, ConnectorIx, Destination, Direction, NetworkAclIx, Peer, PrefixListIx, ResourceIx,
+    RouteTableIx, SecurityGroupIx, SecurityGroupRule, SubnetIx, Target,
 };
 use ipnetwork::Ipv4Network;
 use serde_json::{Map, Value, json};
@@ -40,17 +40,7 @@ pub(super) fn written(change: &Change, objects: Objects<'_>) -> Result<Words, St
             fragment.change(own.id, None, json!({ "RouteTableIds": tables }));
             (own.id.to_owned(), ADD)
         }
-        Change::ListEntries { list, entries } => {
-            let own = objects.own_list(*list)?;
-            let entry = |entry: &Ipv4Network| json!({ "Cidr": entry.to_string() });
-            let added: Vec<Value> = entries.iter().map(entry).collect();
-            let mut properties = json!({ "Entries": added });
-            if let Some(most) = objects.larger(*list, own, entries.len()) {
-                properties["MaxEntries"] = json!(most);
-            }
-            fragment.change(own.id, None, properties);
-            (own.id.to_owned(), ADD)
-        }
+        Change::ListEntries { list, entries } => fragment.list_entries(*list, entries)?,
         Change::MoveConnector { connector, subnets } => {
             fragment.move_connector(*connector, subnets)?
         }
@@ -151,7 +141,7 @@ impl<'a> Fragment<'a> {
     fn group_id(&mut self, group: Object<'_>) -> Result<Value, String> {
         match group {
             Object::Own(own) => Ok(json!({ "Fn::GetAtt": [own.id, "GroupId"] })),
-            other => self.id(other),
+            Object::Default { .. } | Object::ServiceList { .. } => self.id(group),
         }
     }
 
@@ -170,7 +160,7 @@ impl<'a> Fragment<'a> {
             let traffic = Traffic::of(&rule.traffic);
             let mut properties =
                 json!({ "GroupId": self.group_id(own)?, "IpProtocol": traffic.word });
-            if let Some((from, to)) = traffic.from_and_to() {
+            if let Some((from, to)) = traffic.port_range() {
                 properties["FromPort"] = json!(from);
                 properties["ToPort"] = json!(to);
             }
@@ -274,6 +264,18 @@ impl<'a> Fragment<'a> {
         properties[key] = target;
         self.change(id, Some("AWS::EC2::Route"), properties);
         Ok((id.to_owned(), "replace in the template, with all properties"))
+    }
+
+    fn list_entries(&mut self, list: PrefixListIx, entries: &[Ipv4Network]) -> Done {
+        let own = self.objects.own_list(list)?;
+        let entry = |entry: &Ipv4Network| json!({ "Cidr": entry.to_string() });
+        let added: Vec<Value> = entries.iter().map(entry).collect();
+        let mut properties = json!({ "Entries": added });
+        if let Some(most) = self.objects.larger(list, own, entries.len()) {
+            properties["MaxEntries"] = json!(most);
+        }
+        self.change(own.id, None, properties);
+        Ok((own.id.to_owned(), ADD))
     }
 
     /// Gives a connector other subnets, which replaces it. CloudFormation refuses that under a name that the template gives.

@@ -155,9 +155,12 @@ impl<'a> Objects<'a> {
             let name = lists.find(|list| list.id == own.id).and_then(|list| list.name.as_deref());
             name.is_some_and(|name| name.starts_with("com.amazonaws."))
         };
-        match self.list(ix)? {
+        let list = self.list(ix)?;
+        match list {
             Object::Own(own) if !is_of_aws(&own) => Ok(own),
-            other => Err(format!("nobody but AWS changes the prefix list {other}")),
+            Object::Own(_) | Object::Default { .. } | Object::ServiceList { .. } => {
+                Err(format!("nobody but AWS changes the prefix list {list}"))
+            }
         }
     }
 

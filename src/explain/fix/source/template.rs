@@ -24,7 +24,9 @@ fn json_at(value: &Value, indent: usize) -> String {
             return map.iter().map(part).collect();
         }
         Value::Array(all) => (['[', ']'], all.iter().map(|one| json_at(one, indent + 2)).collect()),
-        scalar => return scalar.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            return value.to_string();
+        }
     };
     let margin = " ".repeat(indent);
     let lines = parts.iter().map(|part| format!("\n{margin}  {part}"));

@@ -229,7 +229,7 @@ fn ports(traffic: &Traffic, protocol: &str) -> Vec<Item> {
     let number = |number: i32| number.to_string();
     let needs = protocol == "protocol";
     let mut items = vec![Item::text(protocol, &traffic.word)];
-    if let Some((from, to)) = traffic.from_and_to().or(needs.then_some((0, 0))) {
+    if let Some((from, to)) = traffic.port_range().or(needs.then_some((0, 0))) {
         items.push(Item::attribute("from_port", number(from)));
         items.push(Item::attribute("to_port", number(to)));
     }

@@ -41,7 +41,7 @@ impl Traffic {
     }
 
     /// Returns `FromPort` and `ToPort` of a security group's rule.
-    pub(super) fn from_and_to(&self) -> Option<(i32, i32)> {
+    pub(super) fn port_range(&self) -> Option<(i32, i32)> {
         self.ports.map(|(from, to)| (from.into(), to.into())).or(self.icmp)
     }
 

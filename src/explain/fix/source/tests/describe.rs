@@ -6,8 +6,11 @@ use crate::explain::{Fix, Form};
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// A file of the example, and what is changed in it.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut Value));
+
 /// Imports the example with some of its answers changed.
-fn imported(changes: &[(&str, &dyn Fn(&mut Value))], connectors: &[&str]) -> Imported {
+fn imported(changes: &[Change<'_>], connectors: &[&str]) -> Imported {
     let folder = tempfile::tempdir().unwrap();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/vpc");
     for file in std::fs::read_dir(example).unwrap() {
@@ -90,7 +93,7 @@ fn a_table_is_added_to_an_endpoint() {
         let id = ("VpcEndpointId", "vpce-0dd33a084ba223dd2");
         find(answer, "VpcEndpoints", id)["RouteTableIds"] = json!([]);
     };
-    let changes: [(&str, &dyn Fn(&mut Value)); 2] =
+    let changes: [Change<'_>; 2] =
         [("describe-route-tables", &without_routes), ("describe-vpc-endpoints", &endpoint)];
     insta::assert_snapshot!(commands(&imported(&changes, &[]), "s3:443"));
 }
@@ -109,7 +112,7 @@ fn an_entry_names_the_version_of_its_list_or_asks_for_it() {
         }
     };
     let text = |change: &dyn Fn(&mut Value)| {
-        let changes: [(&str, &dyn Fn(&mut Value)); 2] =
+        let changes: [Change<'_>; 2] =
             [("describe-security-groups", &rule), ("describe-managed-prefix-lists", change)];
         commands(&imported(&changes, &[]), "198.51.100.77:443")
     };
@@ -151,7 +154,7 @@ fn a_default_group_that_no_answer_has_is_asked_for() {
         let groups = answer["SecurityGroups"].as_array_mut().unwrap();
         groups.retain(|group| group["GroupName"] != "default");
     };
-    let changes: [(&str, &dyn Fn(&mut Value)); 2] =
+    let changes: [Change<'_>; 2] =
         [("list-vpc-connectors", &none), ("describe-security-groups", &all)];
     insta::assert_snapshot!(commands(&imported(&changes, &[]), "orders-db:5432"));
 }

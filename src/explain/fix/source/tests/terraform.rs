@@ -138,6 +138,7 @@ fn change_part(values: &mut Value, (key, block, value): &(String, Option<Value>,
 
 /// Evaluates an expression within a module.
 fn value(state: &mut Value, module: &str, expression: &Expression) -> Value {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "all others are wrong here")]
     match expression {
         Expression::String(text) => json!(text),
         Expression::Bool(is) => json!(is),
