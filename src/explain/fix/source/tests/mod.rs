@@ -11,7 +11,7 @@ use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
 use crate::vpc::Generation;
 use std::path::Path;
 
-/// Where Terraform's HCL and CloudFormation's fragments are checked, a change is followed by the next until all pass.
+/// The most changes that follow each other until all packets pass.
 const MOST_CHANGES: usize = 5;
 
 fn order(source: &str, connectors: &[&str]) -> Order {
