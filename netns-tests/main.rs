@@ -18,6 +18,7 @@ mod demo;
 mod diff_live;
 mod dns;
 mod explain_live;
+mod fix_moto;
 mod flow_cache;
 mod formats;
 mod gateway_endpoint;

@@ -36,6 +36,9 @@ DEST is one of
 
 With --config nothing has to run and no root is needed, so it fits in CI.
 
+A change that is proposed is written for what was asked: lines of the lab file; with --from commands
+of the AWS CLI, resources of Terraform, or a fragment of the CloudFormation template.
+
 With --fix only a patch of the lab file is printed, which makes all of these packets pass and takes
 none from other services: `egret explain … --fix > fix.patch`, then `patch -p0 < fix.patch`, or
 `egret apply fix.patch` for the running lab.
@@ -179,7 +182,8 @@ fn offline(args: &ExplainArgs, file: &Path, color: ColorChoice) -> Result<bool, 
 /// Asks a source, as the lab that it becomes. Rules are named by their places in the source.
 fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<bool, CliError> {
     let imported = args.import.load(source)?;
-    let explained = ask(args, &imported.lab)?;
+    let mut explained = ask(args, &imported.lab)?;
+    explained.write_fix_for(&imported.written);
     let place = |line: Line| imported.place(line);
     let places: Places<'_> = &place;
     let value = || {

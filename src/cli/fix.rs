@@ -11,7 +11,7 @@ use crate::config::edit::diff;
 use crate::daemon::Client;
 use crate::daemon::configuration::Configuration;
 use crate::daemon::control::no_task;
-use crate::explain::{self, Explained, Fix, Repair, TaskRef};
+use crate::explain::{self, Explained, Form, Repair, TaskRef};
 use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
 use crate::vpc::Snapshot;
 use std::path::Path;
@@ -68,21 +68,28 @@ fn ask_running(args: &ExplainArgs, lab: &Lab, snapshot: &Snapshot) -> Result<Exp
     Ok(explain::ask(snapshot, &asking, &mut in_time())?)
 }
 
-/// Prints the change for a source in words, since there is no lab file to patch.
+/// Prints the change in the source's own words, and on standard error where it belongs and what it leaves.
 fn of_source(args: &ExplainArgs, source: &Path) -> Result<ExitCode, CliError> {
     let imported = args.import.load(source)?;
-    let explained = ask(args, &imported.lab)?;
+    let mut explained = ask(args, &imported.lab)?;
     if explained.verdict() == SetVerdict::Forward {
         return print(Repair::Nothing, &imported.lab.file, "");
     }
+    explained.write_fix_for(&imported.written);
     let Some(fix) = explained.fix() else {
         return print(Repair::Unknown(explained.why_no_fix()), &imported.lab.file, "");
     };
-    let Fix { id, action, rule, at, .. } = fix;
-    output::out(|w| match at {
-        0 => writeln!(w, "{action}:\n{rule}"),
-        at => writeln!(w, "{action} of {id} ({}):\n{rule}", imported.place(*at)),
-    })?;
+    if fix.form == Form::Toml {
+        let why = fix.note.clone().unwrap_or_else(|| "the source has no words for it".to_owned());
+        return print(Repair::Unknown(why), &imported.lab.file, "");
+    }
+    output::out(|w| writeln!(w, "{}", fix.rule))?;
+    output::note(&format!("egret: {} for {}", fix.action, fix.id));
+    if let Some(next) = fix.next {
+        output::note(&format!(
+            "egret: more is to fix then: some of these packets are dropped, {next}"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

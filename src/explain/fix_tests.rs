@@ -457,16 +457,25 @@ fn a_lab_that_no_change_repairs_says_where_it_ends() {
 
 /// The file cannot name a group that it implies.
 #[test]
-fn an_implied_group_is_no_peer_of_another_groups_rule() {
+fn an_implied_group_gets_its_section_where_another_groups_rule_names_it() {
     let closed = with_egress(LAB, "egress = []");
-    let rule = r#"{ protocol = "tcp", ports = "5432", to = "10.0.2.10/32" }"#;
-    assert_eq!(proposed(&closed, "web", "db:5432"), some("sg-web", "add to egress", rule));
+    let section = r#"
+# add this section, which the file implies so far:
+[[security_group]]
+id = "vpc-a-default"
+vpc = "vpc-a"
+default = true
+ingress = [{ protocol = "all", from = "vpc-a-default" }]
+egress = [{ protocol = "all", to = "0.0.0.0/0" }]"#;
+    let rule = r#"{ protocol = "tcp", ports = "5432", to = "vpc-a-default" }"#.to_owned() + section;
+    assert_eq!(proposed(&closed, "web", "db:5432"), some("sg-web", "add to egress", &rule));
     let group = "\n[[security_group]]\nid = \"sg-db\"\nvpc = \"vpc-a\"\n";
     let address = "address = \"10.0.2.10\"\n";
     let lab = with(LAB, address, &format!("{address}security_groups = [\"sg-db\"]\n")) + group;
     let members = with(&lab, "security_groups = [\"sg-web\"]\n", "");
-    let rule = r#"{ protocol = "tcp", ports = "5432", from = "10.0.1.0/24" }"#;
-    assert_eq!(proposed(&members, "web", "db:5432"), some("sg-db", "add to ingress", rule));
+    let rule =
+        r#"{ protocol = "tcp", ports = "5432", from = "vpc-a-default" }"#.to_owned() + section;
+    assert_eq!(proposed(&members, "web", "db:5432"), some("sg-db", "add to ingress", &rule));
     for lab in [&closed, &members] {
         let mut asked = |text: &str| Ok::<_, EditError>(ask(text, "web", "db:5432"));
         assert!(matches!(repair(lab, &mut asked).unwrap(), Repair::Text { .. }));

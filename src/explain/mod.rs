@@ -67,9 +67,9 @@ pub use expect::{
 };
 pub use explained::{AskedQuestion, Explained, Now, SetExplanation};
 pub use findings::{FindingRow, counted_findings};
-pub use fix::Fix;
 #[cfg(test)]
 pub(crate) use fix::first_candidate;
+pub use fix::{Fix, Form};
 pub use names::{
     DecidedBy, Places, component, decided_by, security_group_id, service_name, subnet_id, task,
 };

@@ -95,7 +95,7 @@ impl View {
         own.dedup();
         Some(Self {
             service: first,
-            regions: regions(&asked.answer.classes),
+            regions: regions(&asked.answer.classes, &mut || true).ok()?,
             known: Known::new(first, snapshot),
             listening: listening(first, snapshot),
             asked,

@@ -10,7 +10,7 @@ use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
 /// A change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// Adds rules to a security group.
     GroupRules { group: SecurityGroupIx, direction: Direction, rules: Vec<SecurityGroupRule> },

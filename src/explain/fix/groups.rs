@@ -105,11 +105,6 @@ impl Gate {
             lists.into_iter().partition(|list| self.uses(failing, *list));
         let by = |peers: Vec<Peer>| self.rules(&ports, &peers);
         let by_list = |list: PrefixListIx| by(vec![Peer::PrefixList(list)]);
-        // The file cannot name a group that it implies, unless it gets a section now.
-        let has_name = |group: &SecurityGroupIx| {
-            *group == self.group || failing.snapshot.security_group(*group).line > 0
-        };
-        let groups = groups.filter(|all| all.iter().all(has_name));
         let by_groups = groups.map(|all| all.into_iter().map(Peer::SecurityGroup).collect());
         let exact = blocks(others);
         let mut changes: Vec<Change> = used.into_iter().filter_map(by_list).collect();

@@ -11,10 +11,12 @@ mod new_endpoint;
 mod rendered;
 mod routes;
 mod sections;
+mod source;
 mod terms;
 mod verified;
 mod words;
 
+use crate::config::import::Source;
 use crate::pipeline::Evidence;
 use crate::pipeline::reach::{Class, Interrupted, Question};
 use crate::vpc::Snapshot;
@@ -23,6 +25,7 @@ use failing::Failing;
 pub use rendered::Fix;
 use rendered::rendered;
 pub(super) use rendered::{NEW_SECTIONS, SECTION};
+pub use source::Form;
 use verified::{Effect, Wanted};
 
 /// The most changes that are tried.
@@ -35,7 +38,7 @@ const MOST_STEPS: usize = 50_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Proposal {
     /// A change that is verified.
-    Change(Fix),
+    Change(Box<Fix>),
     /// No change; the reason for which those that come to mind are none.
     Nothing(&'static str),
     /// It takes a person to decide.
@@ -43,11 +46,37 @@ pub(super) enum Proposal {
 }
 
 impl Proposal {
+    /// Writes the change in the words of the source that the lab file is made from.
+    pub(super) fn write_for(&mut self, source: &Source, snapshot: &Snapshot) {
+        if let Self::Change(fix) = self {
+            fix.write_for(source, snapshot);
+        }
+    }
+
     /// Returns the change.
     pub(super) fn fix(&self) -> Option<&Fix> {
         match self {
             Self::Change(fix) => Some(fix),
             Self::Nothing(_) | Self::Unknown => None,
+        }
+    }
+}
+
+impl Fix {
+    fn write_for(&mut self, source: &Source, snapshot: &Snapshot) {
+        let change = self.change.as_ref();
+        let Some((form, written)) = change.and_then(|one| source::written(one, snapshot, source))
+        else {
+            return;
+        };
+        match written {
+            Ok(words) => {
+                self.form = form;
+                self.id = words.id;
+                self.action = words.action;
+                self.rule = words.text;
+            }
+            Err(why) => self.note = Some(format!("{why}; for the lab file, it is:")),
         }
     }
 }
@@ -83,7 +112,8 @@ pub(super) fn propose(
         match wanted.effect(change, &mut goes_on) {
             Ok(Effect::Fixes(next)) => {
                 let next = next.map(|denial| denial.reason.name());
-                return Ok(Proposal::Change(Fix { next, ..rendered(change, snapshot) }));
+                let fix = Fix { next, ..rendered(change, snapshot) };
+                return Ok(Proposal::Change(Box::new(fix)));
             }
             Ok(Effect::Breaks) => why = Some(TAKES),
             Ok(Effect::Fails) => why = why.or(Some(FAILS)),

@@ -15,7 +15,7 @@ use std::net::Ipv4Addr;
 pub(super) const HTTPS: u16 = 443;
 
 /// An interface endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NewInterface {
     pub(super) id: String,
     pub(super) vpc: VpcIx,
@@ -32,7 +32,7 @@ pub(super) struct NewInterface {
 }
 
 /// The groups of a new interface endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Guard {
     /// Those that another endpoint has.
     Groups(Vec<SecurityGroupIx>),
@@ -41,7 +41,7 @@ pub(super) enum Guard {
 }
 
 /// A gateway endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NewGateway {
     pub(super) id: String,
     pub(super) vpc: VpcIx,
@@ -52,7 +52,7 @@ pub(super) struct NewGateway {
 }
 
 /// The prefix list of a new gateway endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Listed {
     /// One that there is.
     Known(PrefixListIx),

@@ -3,13 +3,15 @@
 use super::change::Change;
 use super::new_endpoint::NewInterface;
 use super::sections;
+use super::source::Form;
 use super::words::{acl_rule, group_rule, quoted, route, target_id};
 use crate::config::edit::{Edit, SectionName};
 use crate::vpc::{
-    Connector, ConnectorIx, Destination, Direction, Egress, GatewayEndpointIx, Line, RouteTableIx,
-    SecurityGroupIx, SecurityGroupRule, Service, ServiceKind, Snapshot, Target,
+    Connector, ConnectorIx, Destination, Direction, Egress, GatewayEndpointIx, Line, Peer,
+    RouteTableIx, SecurityGroupIx, SecurityGroupRule, Service, ServiceKind, Snapshot, Target,
 };
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// A change to the lab file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,11 +27,19 @@ pub struct Fix {
     /// What to do, such as `add to egress`.
     pub action: String,
     /// The rule in the lab file's syntax; of several, one on each line. For an implied object its whole section, for a new one
-    /// all of its sections.
+    /// all of its sections. Of a source, its own commands, blocks or fragment.
     pub rule: String,
+    /// How the rule is written.
+    pub form: Form,
+    /// The reason for which it is not written for the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The change of the lab file's text.
     #[serde(skip)]
     pub edits: Vec<Edit>,
+    /// The change itself.
+    #[serde(skip)]
+    pub(super) change: Option<Change>,
     /// What the change does, where the hint of the drop's reason says something else.
     #[serde(skip)]
     pub(in crate::explain) advice: Option<&'static str>,
@@ -52,7 +62,7 @@ pub(in crate::explain) const NEW_SECTIONS: &str = "add to the lab file";
 
 /// Puts a change into words.
 pub(super) fn rendered(change: &Change, snapshot: &Snapshot) -> Fix {
-    Fix { advice: advice(change), ..words(change, snapshot) }
+    Fix { advice: advice(change), change: Some(change.clone()), ..words(change, snapshot) }
 }
 
 /// Says what a change does that is none of those that come to mind first.
@@ -156,7 +166,20 @@ impl<'a> Object<'a> {
 
     fn fix(&self, action: String, rule: String, edit: Edit) -> Fix {
         let (id, at, edits) = (self.name.to_owned(), self.line, vec![edit]);
-        Fix { id, at, place: None, action, rule, edits, advice: None, verified: true, next: None }
+        Fix {
+            id,
+            at,
+            place: None,
+            action,
+            rule,
+            form: Form::Toml,
+            note: None,
+            edits,
+            change: None,
+            advice: None,
+            verified: true,
+            next: None,
+        }
     }
 }
 
@@ -252,14 +275,44 @@ fn group_rules(
     rules: &[SecurityGroupRule],
 ) -> Fix {
     let group = snapshot.security_group(ix);
-    let rule = |rule| group_rule(rule, direction, snapshot);
-    let added: Vec<String> = rules.iter().map(rule).collect();
+    let (added, implied) = named_rules(snapshot, ix, direction, rules);
     if group.line > 0 {
         let section = Object::new("security_group", &group.id, group.line);
-        return section.with(key_of(direction), added);
+        let mut fix = section.with(key_of(direction), added);
+        for section in implied {
+            fix.rule =
+                format!("{}\n# {SECTION}, which the file implies so far:\n{section}", fix.rule);
+            fix.edits.push(Edit::Append(section));
+        }
+        return fix;
     }
     let section = sections::default_group(snapshot, ix, direction, &added);
-    whole_sections(&group.id, SECTION, section)
+    let all = std::iter::once(section).chain(implied).collect::<Vec<_>>();
+    whole_sections(&group.id, SECTION, all.join("\n\n"))
+}
+
+/// Writes rules of a group, and the sections of the groups that they name and that the lab file implies: it can name a group
+/// only by its section.
+fn named_rules(
+    snapshot: &Snapshot,
+    own: SecurityGroupIx,
+    direction: Direction,
+    rules: &[SecurityGroupRule],
+) -> (Vec<String>, Vec<String>) {
+    let named: BTreeSet<SecurityGroupIx> = rules
+        .iter()
+        .filter_map(|rule| match rule.peer {
+            Peer::SecurityGroup(ix) => Some(ix),
+            Peer::Cidr(_) | Peer::PrefixList(_) => None,
+        })
+        .filter(|ix| *ix != own && snapshot.security_group(*ix).line == 0)
+        .collect();
+    let by_section = |rule: &SecurityGroupRule| {
+        let rule = group_rule(rule, direction, snapshot);
+        named.iter().fold(rule, |rule, ix| sections::by_section(&rule, *ix, snapshot))
+    };
+    let section = |ix: &SecurityGroupIx| sections::default_group(snapshot, *ix, direction, &[]);
+    (rules.iter().map(by_section).collect(), named.iter().map(section).collect())
 }
 
 fn endpoint_table(snapshot: &Snapshot, ix: GatewayEndpointIx, table: RouteTableIx) -> Fix {

@@ -18,13 +18,18 @@ pub(super) fn default_group(
         let rule = |rule: &SecurityGroupRule| group_rule(rule, other, snapshot);
         let mut all: Vec<String> = group.rules(other).iter().map(rule).collect();
         all.extend(added.iter().filter(|_| other == direction).cloned());
-        let itself = format!("\"{}\"", group.id);
-        all.iter_mut().for_each(|rule| *rule = rule.replace(&itself, &format!("\"{id}\"")));
+        all.iter_mut().for_each(|rule| *rule = by_section(rule, ix, snapshot));
         list(&other.to_string(), &all)
     };
     let head = format!("[[security_group]]\nid = \"{id}\"");
     let vpc = format!("vpc = \"{}\"\ndefault = true", snapshot.vpc(group.vpc).id);
     [head, vpc, of(Direction::Ingress), of(Direction::Egress)].join("\n")
+}
+
+/// Names an implied group in a rule by the section that it gets.
+pub(super) fn by_section(rule: &str, group: SecurityGroupIx, snapshot: &Snapshot) -> String {
+    let id = &snapshot.security_group(group).id;
+    rule.replace(&format!("\"{id}\""), &format!("\"{}\"", section_id(id)))
 }
 
 /// Returns the section of an implied main route table, with these routes.
