@@ -637,7 +637,7 @@ fn why_a_service_does_not_run_is_shown_afterwards() {
     for command in ["exec web-1 -- true", "task add web-1", "explain web-1 10.0.1.10:5432"] {
         let refused = shop.lab.egret(command);
         let said = both_streams(&refused);
-        assert_eq!(refused.status.success(), false, "{command}: {said}");
+        assert!(!refused.status.success(), "{command}: {said}");
         assert!(said.contains("CREATE_FAILED") && said.contains(&why), "{command}: {said}");
     }
     let unknown = shop.lab.egret("services web-9");

@@ -418,3 +418,121 @@ fn the_commands_of_the_example_workflow_pass() {
     let reports = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(reports, 2, "each test writes a report for the last step");
 }
+
+/// A lab whose group lets nothing out, with comments around the place that changes.
+const CLOSED: &str = r#"# A lab.
+[[vpc]]
+id = "vpc"
+cidr = "10.0.0.0/16"
+
+[[subnet]]
+id = "subnet"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.1.0/24"
+
+[[security_group]]
+id = "sg-app"
+vpc = "vpc"
+egress = [
+    { protocol = "tcp", ports = "53", to = "10.0.0.2/32" }, # DNS
+]
+
+[[security_group]]
+id = "sg-db" # of the database
+vpc = "vpc"
+
+[[resource]]
+name = "db"
+subnet = "subnet"
+address = "10.0.1.10"
+security_groups = ["sg-db"]
+listen = ["5432/tcp"]
+
+[[vpc_connector]]
+name = "c"
+subnets = ["subnet"]
+security_groups = ["sg-app"]
+
+[[service]]
+name = "web"
+vpc_connector = "c"
+"#;
+
+/// What `patch` and `git` make of a patch of `lab.toml` in a folder.
+fn patched_by(program: &str, arguments: &[&str], patch: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("lab.toml"), CLOSED).unwrap();
+    std::fs::write(folder.path().join("fix.patch"), patch).unwrap();
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(folder.path()).env("GIT_CEILING_DIRECTORIES", "/");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{program}: {}{}", stdout(&output), stderr(&output));
+    folder
+}
+
+#[test]
+fn a_patch_is_printed_alone_and_patch_and_git_apply_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lab.toml");
+    std::fs::write(&file, CLOSED).unwrap();
+    let fix = |file: &str, folder: &std::path::Path| {
+        let mut command = command(&["explain", "web", "db:5432", "--config", file, "--fix"]);
+        command.current_dir(folder).output().unwrap()
+    };
+    let printed = fix("lab.toml", folder.path());
+    assert_eq!((printed.status.code(), stderr(&printed).as_str()), (Some(0), ""));
+    let patch = stdout(&printed);
+    let expected = "--- lab.toml
++++ lab.toml
+@@ -14,11 +14,13 @@
+ vpc = \"vpc\"
+ egress = [
+     { protocol = \"tcp\", ports = \"53\", to = \"10.0.0.2/32\" }, # DNS
++    { protocol = \"tcp\", ports = \"5432\", to = \"sg-db\" },
+ ]
+ 
+ [[security_group]]
+ id = \"sg-db\" # of the database
+ vpc = \"vpc\"
++ingress = [{ protocol = \"tcp\", ports = \"5432\", from = \"sg-app\" }]
+ 
+ [[resource]]
+ name = \"db\"
+";
+    assert_eq!(patch, expected);
+    assert_eq!(stdout(&fix(&file.display().to_string(), folder.path())), patch);
+    for (program, arguments) in
+        [("patch", &["-p0", "-i", "fix.patch"][..]), ("git", &["apply", "fix.patch"])]
+    {
+        let folder = patched_by(program, arguments, &patch);
+        let file = folder.path().join("lab.toml").display().to_string();
+        let forward = egret(&["explain", "web", "db:5432", "--config", &file]);
+        assert_eq!(forward.status.code(), Some(0), "{program}: {}", stdout(&forward));
+        let nothing = fix("lab.toml", folder.path());
+        assert_eq!((nothing.status.code(), stdout(&nothing).as_str()), (Some(0), ""));
+        assert!(stderr(&nothing).starts_with("egret: nothing to fix"), "{}", stderr(&nothing));
+    }
+}
+
+#[test]
+fn what_cannot_be_patched_says_why() {
+    let case = "src/explain/cases/private-nat-igw.toml";
+    let unknown = egret(&["explain", "web", "api", "--config", case, "--fix"]);
+    assert_eq!((unknown.status.code(), stdout(&unknown).as_str()), (Some(1), ""));
+    assert!(stderr(&unknown).starts_with("egret: no patch: still DROP igw-private-nat"));
+    let both = egret(&["explain", "web", "api", "--config", case, "--fix", "--json"]);
+    assert_eq!(both.status.code(), Some(2));
+    let nobody = egret(&["explain", "web", "api", "--lab", "no-such-lab", "--fix"]);
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(stderr(&nobody).contains("--config FILE"), "{}", stderr(&nobody));
+}
+
+#[test]
+fn the_change_for_a_source_is_printed_in_its_own_words() {
+    let source = egret(&["explain", "web", "sessions-001", "--from", VPC, "--fix"]);
+    assert_eq!(source.status.code(), Some(0), "{}", stderr(&source));
+    let (commands, notes) = (stdout(&source), stderr(&source));
+    assert!(commands.starts_with("aws ec2 authorize-security-group-egress"), "{commands}");
+    assert!(notes.contains("egret: run for sg-005e081784b117b65"), "{notes}");
+}

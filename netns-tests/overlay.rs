@@ -47,7 +47,8 @@ impl Driven {
 
     fn apply(&self, text: &str) -> Result<(), ReloadError> {
         let text = format!("lab = \"{}\"\n{text}", self.name);
-        let request = Request { file: "lab.toml".into(), text, time_scale: None, dry_run: false };
+        let (file, time_scale, dry_run, before) = ("lab.toml".into(), None, false, None);
+        let request = Request { file, text, time_scale, dry_run, before };
         self.runtime.block_on(self.shared.reload(&request, &mut |_| {})).map(drop)
     }
 

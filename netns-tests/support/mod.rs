@@ -4,6 +4,7 @@
 pub mod aws;
 pub mod frames;
 pub mod lab;
+pub mod moto;
 pub mod terminal;
 
 use egret::linux::exec::spawn_in;

@@ -60,7 +60,7 @@ IN_LIB = (
 OWN_NAME = "egret"
 PRINTING = re.compile(r"\b(e?print(?:ln)?|dbg)\s*!")
 TOKIO_FROM = 7
-TOKIO_FILES_BELOW = ("src/linux/listen", "src/linux/link", "src/linux/netns")
+TOKIO_FILES_BELOW = ("src/linux/listen", "src/linux/link", "src/linux/netns", "src/linux/probe")
 UNSAFE_FILE = "src/linux/sys.rs"
 
 
@@ -84,7 +84,7 @@ def findings(name, source):
         if target is not None:
             yield from looks_down(position, target, home[0], layer)
         if path[0] == "tokio" and layer < TOKIO_FROM and not name.startswith(TOKIO_FILES_BELOW):
-            yield position, f"tokio in layer {layer}: async lives in layer {TOKIO_FROM} and above, and in linux/{{listen,link,netns}}"
+            yield position, f"tokio in layer {layer}: async lives in layer {TOKIO_FROM} and above, and in linux/{{listen,link,netns,probe}}"
         if home[0] in PURE:
             yield from stays_pure(position, path, home[0])
     if home[0] in PURE:

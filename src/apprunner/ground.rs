@@ -56,7 +56,9 @@ impl Ground for Shared {
                 Unfit::Refused(all.join("; "))
             }
             ReloadError::Ending => Unfit::Ending,
-            ReloadError::Fixed { .. } | ReloadError::Lab(_) => Unfit::Failed(error.to_string()),
+            ReloadError::Fixed { .. } | ReloadError::Changed | ReloadError::Lab(_) => {
+                Unfit::Failed(error.to_string())
+            }
         })
     }
 

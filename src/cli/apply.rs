@@ -1,15 +1,18 @@
 //! `egret apply`: another configuration for a running lab.
 
 use super::format::{Formats, OutputArgs, Rows, each};
+use super::lab_arg::DEFAULT_LAB;
 use super::output::ColorChoice;
 use super::runtime::runtime;
 use super::{CliError, output};
+use crate::config::edit::{is_patch, patched};
 use crate::config::{Lab, lab_name, time_scale};
+use crate::daemon::configuration::Configuration;
 use crate::daemon::reload::Request;
 use crate::daemon::{Client, ClientError};
 use crate::explain::{self, Reload, Warning};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments.
@@ -21,19 +24,22 @@ Running flows are treated as AWS does it. What a security group says is asked fo
 tables count for every packet, at once; a flow ends if its ENI or gateway goes, or if it would leave by another one.
 Tasks, ENIs and gateways that are the same before and after are not touched.
 
+A patch, such as `egret explain --fix` prints, is applied to the configuration that is in force, not to the lab file.
+
 Exit codes:
   0  in force, or with --dry-run: could be
   1  a step failed; the configuration before is in force again
-  2  the file has errors, or no lab answers
+  2  the file has errors, the patch does not fit, or no lab answers
 
 Examples:
   sudo egret apply lab.toml --dry-run     what would change, and which live flows would be cut
   sudo egret apply lab.toml
   sudo egret apply lab.toml --dry-run -o yaml
-  sudo egret apply lab.toml --time-scale 100"
+  sudo egret apply lab.toml --time-scale 100
+  sudo egret apply fix.patch              what `egret explain web orders-db --fix` printed"
 )]
 pub struct ApplyArgs {
-    /// The lab file
+    /// The lab file, or a patch of the running lab's
     pub file: PathBuf,
     /// Only say what would change, and what would become of live flows
     #[arg(long)]
@@ -42,7 +48,7 @@ pub struct ApplyArgs {
     /// force, whatever was given before
     #[arg(long, value_name = "F", value_parser = time_scale)]
     pub time_scale: Option<f64>,
-    /// The lab's name [default: the one in the file]
+    /// The lab's name [default: the one in the file; of a patch: egret]
     #[arg(long, env = "EGRET_LAB", value_name = "NAME", value_parser = lab_name)]
     pub lab: Option<String>,
     #[command(flatten)]
@@ -66,27 +72,78 @@ const CHANGES: Rows = Rows {
 };
 
 pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
-    let lab = Lab::load(&args.file).map_err(CliError::Config)?;
-    let request = Request {
-        file: lab.file.clone(),
-        text: lab.source().to_owned(),
-        time_scale: args.time_scale,
-        dry_run: args.dry_run,
+    let file = args.file.display().to_string();
+    let wanted = match std::fs::read_to_string(&args.file) {
+        Ok(text) if is_patch(&text) => Wanted::patched(args, &text)?,
+        Ok(text) => Wanted::file(args, Lab::parse(&file, &text).map_err(CliError::Config)?),
+        // It says what is wrong with the file.
+        Err(_) => Wanted::file(args, Lab::load(&args.file).map_err(CliError::Config)?),
     };
-    let client = Client::new(args.lab.as_ref().unwrap_or(&lab.name));
-    let answer = runtime()?.block_on(client.post("/v1/apply", &request));
-    let reload: Reload = answer.map_err(|error| match error {
-        ClientError::Failed(said) => CliError::NotApplied(said),
-        ClientError::NotRunning { .. }
-        | ClientError::NotRoot { .. }
-        | ClientError::Refused(_)
-        | ClientError::WentDown { .. }
-        | ClientError::Broken { .. } => error.into(),
-    })?;
-    warn(&lab, &reload, color)?;
+    let reload = wanted.apply(args)?;
+    warn(&wanted.lab, &reload, color)?;
     let text = |w: &mut dyn Write| explain::print_reload(w, &reload);
     args.output.format.print(&CHANGES, || &reload, text)?;
+    if wanted.before.is_some() && !args.dry_run {
+        output::note(&unchanged(&wanted.lab.file, &file));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is to be put in force, and where.
+struct Wanted {
+    name: String,
+    lab: Lab,
+    /// The text that was patched.
+    before: Option<String>,
+}
+
+impl Wanted {
+    /// Takes a lab file.
+    fn file(args: &ApplyArgs, lab: Lab) -> Self {
+        Self { name: args.lab.clone().unwrap_or_else(|| lab.name.clone()), lab, before: None }
+    }
+
+    /// Takes the configuration of the running lab with a patch.
+    fn patched(args: &ApplyArgs, patch: &str) -> Result<Self, CliError> {
+        let name = args.lab.clone().unwrap_or_else(|| DEFAULT_LAB.to_owned());
+        let own: Configuration =
+            runtime()?.block_on(Client::new(&name).get("/v1/configuration"))?;
+        let before = own.text.clone();
+        let text = patched(&own.file, &before, patch)?;
+        let (lab, _) = own.with_text(text).lab().map_err(CliError::Config)?;
+        Ok(Self { name, lab, before: Some(before) })
+    }
+
+    fn apply(&self, args: &ApplyArgs) -> Result<Reload, CliError> {
+        let request = Request {
+            file: self.lab.file.clone(),
+            text: self.lab.source().to_owned(),
+            time_scale: args.time_scale,
+            dry_run: args.dry_run,
+            before: self.before.clone(),
+        };
+        let client = Client::new(&self.name);
+        let answer = runtime()?.block_on(client.post("/v1/apply", &request));
+        answer.map_err(|error| match error {
+            ClientError::Failed(said) => CliError::NotApplied(said),
+            ClientError::NotRunning { .. }
+            | ClientError::NotRoot { .. }
+            | ClientError::Refused(_)
+            | ClientError::WentDown { .. }
+            | ClientError::Broken { .. } => error.into(),
+        })
+    }
+}
+
+/// Says how to make the change in the lab file too, of which a patch changes nothing.
+fn unchanged(lab: &str, patch: &str) -> String {
+    let command = match Path::new(lab).is_absolute() {
+        true => format!("patch {lab} < {patch}"),
+        false => format!("patch -p0 < {patch}"),
+    };
+    format!(
+        "egret: {lab} itself is unchanged, and a reload from it undoes this: `{command}` changes it"
+    )
 }
 
 /// Shows the warnings that the lab did not have before: at their lines, if they are about the file.

@@ -4,7 +4,7 @@ use super::CliError;
 use super::error::NO;
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
-use super::progress::Patience;
+use super::progress::{Patience, waiting};
 use super::runtime::runtime;
 use crate::config::import::Imported;
 use crate::config::{Lab, Overlay};
@@ -170,8 +170,10 @@ fn compare(before: &Side, after: &Side) -> Result<Comparison, CliError> {
 fn flows(before: &str, after: &Lab) -> Result<FlowFates, CliError> {
     let name = lab_name(before)?.unwrap_or_default();
     let (file, text) = (after.file.clone(), after.source().to_owned());
-    let request = Request { file, text, time_scale: None, dry_run: true };
-    let reload: Reload = runtime()?.block_on(Client::new(&name).post("/v1/apply", &request))?;
+    let request = Request { file, text, time_scale: None, dry_run: true, before: None };
+    let client = Client::new(&name);
+    let asked = waiting(&name, client.post::<Reload>("/v1/apply", &request));
+    let reload = runtime()?.block_on(asked)?;
     Ok(reload.flows)
 }
 
@@ -198,7 +200,8 @@ impl Side {
     }
 
     fn running(name: &str) -> Result<Self, CliError> {
-        let asked = runtime()?.block_on(Client::new(name).get("/v1/configuration"));
+        let client = Client::new(name);
+        let asked = runtime()?.block_on(waiting(name, client.get("/v1/configuration")));
         let Configuration { file, text, overlay, .. } = asked?;
         let lab = Lab::parse(&file, &text).map_err(CliError::Config)?;
         let side = Self { lab, overlay: Some(overlay.clone()), imported: None };

@@ -4,6 +4,7 @@ use super::bench::BenchError;
 use super::demo::DemoError;
 use crate::apprunner::StoreError;
 use crate::config::Diagnostics;
+use crate::config::edit::{EditError, PatchError};
 use crate::config::import::ImportFailure;
 use crate::daemon::{ClientError, LabError, StateError};
 use crate::explain::{AskError, TargetError};
@@ -12,6 +13,8 @@ use std::io;
 
 /// Exit code: the answer is no. The packet is dropped, the lab file has errors.
 pub(super) const NO: u8 = 1;
+/// Exit code of a command that a signal ended, as shells have it: 128 and SIGINT.
+pub(super) const AT_ONCE: u8 = 130;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,12 @@ pub enum CliError {
     /// A word of the command line means nothing in the lab.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// The lab file cannot be changed as proposed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// A patch is not for the lab file.
+    #[error("not applied: {0}")]
+    Patch(#[from] PatchError),
     /// A question about packets has no answer.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -61,6 +70,9 @@ pub enum CliError {
     /// The arguments are off.
     #[error("{0}")]
     Usage(String),
+    /// A signal ended it before there was an answer.
+    #[error("ended by a signal: what was asked is not answered")]
+    Stopped,
     /// Output, or a socket.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -85,6 +97,7 @@ impl CliError {
             | Self::Usage(_)
             | Self::Target(_)
             | Self::Ask(_)
+            | Self::Patch(_)
             | Self::Client(_) => 2,
             Self::Exec(ExecError::Start { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
@@ -92,12 +105,14 @@ impl CliError {
                 127
             }
             Self::Exec(ExecError::Start { .. }) => 126,
+            Self::Stopped => AT_ONCE,
             Self::NotImported(_)
             | Self::Lab(_)
             | Self::State(_)
             | Self::Store(_)
             | Self::Exec(_)
             | Self::NotApplied(_)
+            | Self::Edit(_)
             | Self::Demo(_)
             | Self::Bench(_)
             | Self::Io(_) => 1,

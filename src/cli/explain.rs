@@ -1,7 +1,7 @@
 //! `egret explain`: what becomes of everything that a service may send, and which rule decides.
 
 use super::error::NO;
-use super::format::{Formats, OutputArgs, Rows};
+use super::format::{FORMAT, Formats, JSON, OutputArgs, Rows};
 use super::import::ImportArgs;
 use super::output::ColorChoice;
 use super::progress::{PATIENCE, in_progress, patiently};
@@ -36,9 +36,16 @@ DEST is one of
 
 With --config nothing has to run and no root is needed, so it fits in CI.
 
+A change that is proposed is written for what was asked: lines of the lab file; with --from commands
+of the AWS CLI, resources of Terraform, or a fragment of the CloudFormation template.
+
+With --fix only a patch of the lab file is printed, which makes all of these packets pass and takes
+none from other services: `egret explain … --fix > fix.patch`, then `patch -p0 < fix.patch`, or
+`egret apply fix.patch` for the running lab.
+
 Exit codes:
-  0  all packets pass
-  1  some or all are dropped, or the name of DEST does not resolve
+  0  all packets pass; with --fix: a patch is printed, or there is nothing to fix
+  1  some or all are dropped, or the name of DEST does not resolve; with --fix: no change is known
   2  a usage error, or an error in the lab file
 
 Examples:
@@ -48,7 +55,8 @@ Examples:
   egret explain web 10.0.0.0/16:443 --config lab.toml -o csv   the classes of packets, one a row
   egret explain web orders-db --from examples/vpc          see `egret import`
   sudo egret explain web orders-db                         by the configuration of the running lab
-  sudo egret explain web orders-db --running               from the tasks that run now"
+  sudo egret explain web orders-db --running               from the tasks that run now
+  egret explain web orders-db --config lab.toml --fix | patch -p0"
 )]
 pub struct ExplainArgs {
     /// The service that sends, or its task N, counted from 1
@@ -70,13 +78,16 @@ pub struct ExplainArgs {
     #[arg(id = "source", long = "from", value_name = "SOURCE", conflicts_with = "config")]
     pub from: Option<PathBuf>,
     #[command(flatten)]
-    import: ImportArgs,
+    pub(super) import: ImportArgs,
     /// The task's source port, or the identifier of an ICMP echo. It matters only where the ENI keeps it, as that of a
     /// Fargate task does; all others draw one from 1024 to 65535 [default: any]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub source_port: Option<u16>,
     #[command(flatten)]
-    lab: LabArg,
+    pub(super) lab: LabArg,
+    /// Print a patch of the lab file that lets all of these packets pass, and nothing else
+    #[arg(long, conflicts_with_all = [FORMAT, JSON])]
+    pub fix: bool,
     #[command(flatten)]
     output: OutputArgs<Classes>,
 }
@@ -171,7 +182,8 @@ fn offline(args: &ExplainArgs, file: &Path, color: ColorChoice) -> Result<bool, 
 /// Asks a source, as the lab that it becomes. Rules are named by their places in the source.
 fn from_source(args: &ExplainArgs, source: &Path, color: ColorChoice) -> Result<bool, CliError> {
     let imported = args.import.load(source)?;
-    let explained = ask(args, &imported.lab)?;
+    let mut explained = ask(args, &imported.lab)?;
+    explained.write_fix_for(&imported.written);
     let place = |line: Line| imported.place(line);
     let places: Places<'_> = &place;
     let value = || {
@@ -189,26 +201,39 @@ fn look(args: &ExplainArgs, color: ColorChoice) -> Look {
 }
 
 /// Answers by a lab file's configuration.
-fn ask(args: &ExplainArgs, lab: &Lab) -> Result<Explained, CliError> {
+pub(super) fn ask(args: &ExplainArgs, lab: &Lab) -> Result<Explained, CliError> {
     let (snapshot, service, tasks) = tasks(args, lab)?;
-    let asking = Asking {
+    let asking = asking(args, lab, (service, tasks), Addresses::Open);
+    Ok(explain::ask(&snapshot, &asking, &mut in_time())?)
+}
+
+pub(super) fn asking<'a>(
+    args: &'a ExplainArgs,
+    lab: &Lab,
+    (service, tasks): (ServiceIx, Tasks),
+    addresses: Addresses,
+) -> Asking<'a> {
+    Asking {
         service,
         tasks,
-        addresses: Addresses::Open,
+        addresses,
         pool: lab.task_cidr,
         destination: &args.destination,
         protocol: args.protocol.as_deref(),
         source_port: args.source_port,
-    };
+    }
+}
+
+/// Lets an answer go on as long as it takes, and says so after a while.
+pub(super) fn in_time() -> impl FnMut() -> bool {
     let begin = Instant::now();
     let mut progress = None;
-    let mut goes_on = || {
+    move || {
         if progress.is_none() && begin.elapsed() > PATIENCE {
             progress = Some(in_progress());
         }
         true
-    };
-    Ok(explain::ask(&snapshot, &asking, &mut goes_on)?)
+    }
 }
 
 /// Returns the tasks that are asked about, and the configuration with them.

@@ -101,11 +101,14 @@ fn details(error: CliError) -> (Vec<Diagnostic>, Vec<FindingRow>) {
         | CliError::Client(_)
         | CliError::Exec(_)
         | CliError::Target(_)
+        | CliError::Edit(_)
+        | CliError::Patch(_)
         | CliError::Ask(_)
         | CliError::NotApplied(_)
         | CliError::Demo(_)
         | CliError::Bench(_)
         | CliError::Usage(_)
+        | CliError::Stopped
         | CliError::Io(_) => (Vec::new(), Vec::new()),
     }
 }

@@ -1,6 +1,7 @@
 //! How a command ends that follows a lab. The first Ctrl-C asks the lab to record no more, and what it has recorded is read
 //! to its end; the second ends the command at once, even one that waits for a reader of its output.
 
+use super::error::AT_ONCE;
 use super::runtime::runtime;
 use super::stop::Stop;
 use super::{CliError, output};
@@ -14,9 +15,6 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
-
-/// The exit code of a command that a second Ctrl-C ended, as shells have it: 128 and SIGINT.
-const AT_ONCE: u8 = 130;
 
 /// Runs a command to its end, which it learns to be wished for by its argument.
 ///

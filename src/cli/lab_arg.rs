@@ -2,6 +2,9 @@
 
 use crate::config::lab_name;
 
+/// The name of a lab whose file gives none.
+pub(super) const DEFAULT_LAB: &str = "egret";
+
 /// Which running lab.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LabArg {
@@ -9,7 +12,7 @@ pub struct LabArg {
     #[arg(
         long,
         env = "EGRET_LAB",
-        default_value = "egret",
+        default_value = DEFAULT_LAB,
         value_name = "NAME",
         value_parser = lab_name
     )]

@@ -14,6 +14,7 @@ mod error;
 pub mod exec;
 pub mod explain;
 pub mod failure;
+mod fix;
 mod follow;
 pub mod format;
 pub mod import;
@@ -21,6 +22,7 @@ mod iperf;
 mod lab_arg;
 mod lines;
 pub mod list;
+mod live;
 pub mod output;
 mod program;
 mod progress;
@@ -34,6 +36,7 @@ pub mod test;
 pub mod top;
 pub mod trace;
 pub mod up;
+mod wire;
 
 pub use error::CliError;
 pub use lab_arg::LabArg;
@@ -157,6 +160,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Enis(args) => list::enis(&args),
         Command::Ps(args) => list::ps(&args),
         Command::Services(args) => services::run(&args),
+        Command::Explain(args) if args.fix => fix::run(&args),
         Command::Explain(args) => explain::run(&args, cli.color),
         Command::Reach(args) => reach::run(&args),
         Command::Diff(args) => diff::run(&args),

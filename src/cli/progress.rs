@@ -9,20 +9,33 @@ use std::time::{Duration, Instant};
 /// How long an answer may take before the user hears that it is being made.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Waits for an answer, and says so if it takes long.
+/// What an answer about packets takes.
+const JUDGING: &str = "judging one packet of each kind; Ctrl-C ends it";
+
+/// Waits for an answer about packets, and says so if it takes long.
 pub(super) async fn patiently<T>(answer: impl Future<Output = T>) -> T {
+    saying(JUDGING, answer).await
+}
+
+/// Waits for an answer of a running lab, and says so if it takes long.
+pub(super) async fn waiting<T>(lab: &str, answer: impl Future<Output = T>) -> T {
+    saying(&format!("waiting for the lab `{lab}`; Ctrl-C ends it"), answer).await
+}
+
+async fn saying<T>(what: &str, answer: impl Future<Output = T>) -> T {
     let mut answer = std::pin::pin!(answer);
     if let Ok(answer) = tokio::time::timeout(PATIENCE, answer.as_mut()).await {
         return answer;
     }
-    let _progress = in_progress();
+    let progress = Progress::new();
+    progress.say(what);
     answer.await
 }
 
 /// Says that an answer about packets is being made.
 pub(super) fn in_progress() -> Progress {
     let progress = Progress::new();
-    progress.say("judging one packet of each kind; Ctrl-C ends it");
+    progress.say(JUDGING);
     progress
 }
 

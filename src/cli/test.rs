@@ -4,15 +4,16 @@ use super::CliError;
 use super::error::NO;
 use super::format::{FORMAT, Formats, JSON, OutputArgs, Rows};
 use super::import::ImportArgs;
+use super::live::RunningLab;
 use super::output::{self, ColorChoice};
-use super::progress::{PATIENCE, Progress};
+use super::progress::{PATIENCE, Progress, waiting};
 use super::runtime::runtime;
 use crate::config::expectations::Expectations;
 use crate::config::import::Imported;
 use crate::config::{Diagnostics, Lab, lab_name};
 use crate::daemon::Client;
 use crate::daemon::configuration::Configuration;
-use crate::explain::{self, Look, Places, Subject, TestError, TestReport, Tested};
+use crate::explain::{self, Live, Look, Places, Subject, TestError, TestReport, Tested};
 use crate::pipeline::reach::Addresses;
 use crate::vpc::{Generation, Line, Snapshot};
 use ipnetwork::Ipv4Network;
@@ -39,11 +40,15 @@ or --lab, any file that has them, tested against that lab:
   note = \"why\"               is shown if it fails
 
 `by`, `via`, `seen_as`, `protocol` and `note` may be left out. A name that means nothing is an error.
-Needs no root without --lab, and starts nothing. Ctrl-C ends it.
+Needs no root without --lab and --live, and starts nothing. Ctrl-C ends it.
+
+With --live the lab must run, and real packets follow: from the first ten tasks of each kind to
+destinations where something listens, and for what is to be blocked to any. A line says how many met
+what the verdict says, and which did not; another one what was not tried, and why.
 
 Exit codes:
-  0  all expectations hold
-  1  some fail
+  0  all expectations hold, and all packets of --live met what the verdicts say
+  1  some fail, or some packets did not
   2  an error in a file or in a name, no expectations at all, or a usage error
 
 Examples:
@@ -52,7 +57,8 @@ Examples:
   egret test expectations.toml --from examples/vpc       see `egret import`
   egret test expectations.toml --config lab.toml --json
   egret test lab.toml -o name                            the places of those that fail
-  sudo egret test --lab shop                             the running lab, by its own expectations"
+  sudo egret test --lab shop                             the running lab, by its own expectations
+  sudo egret test lab.toml --live                        after `sudo egret up lab.toml`"
 )]
 pub struct TestArgs {
     /// Files with expectations; without one, those of the lab file
@@ -74,6 +80,9 @@ pub struct TestArgs {
         conflicts_with_all = ["config", "source"]
     )]
     pub lab: Option<String>,
+    /// Send real packets in the running lab, too
+    #[arg(long)]
+    pub live: bool,
     #[command(flatten)]
     output: OutputArgs<Held>,
     /// Write JUnit XML here, too
@@ -111,6 +120,12 @@ const EXPECTATIONS: Rows = Rows {
         "failures.destination",
         "failures.verdict",
         "failures.message",
+        "live.agreed",
+        "live.contradictions.task",
+        "live.contradictions.destination",
+        "live.contradictions.wire",
+        "live.contradictions.verdict",
+        "live.not_tried.why",
     ],
     names: failing,
     ..Rows::NONE
@@ -138,6 +153,8 @@ struct Asked {
 struct Suite<'a> {
     asked: &'a Asked,
     tested: Vec<Tested<'a>>,
+    /// The number of packets that were sent.
+    packets: usize,
 }
 
 /// Tests expectations: 0 if all hold, 1 if some fail.
@@ -152,8 +169,10 @@ pub(super) fn run(args: &TestArgs, color: ColorChoice) -> Result<ExitCode, CliEr
 }
 
 fn test(args: &TestArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
-    if args.from.is_none() {
-        args.import.without_source()?;
+    match &args.from {
+        None => args.import.without_source()?,
+        Some(source) if args.live => return Err(no_lab_of_a_source(source)),
+        Some(_) => {}
     }
     let asked = match Asked::of_arguments(args)? {
         Some(one) => vec![one],
@@ -161,13 +180,28 @@ fn test(args: &TestArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     };
     let expectations = expectations(args, &asked)?;
     let all = asked.iter().cycle().zip(&expectations);
-    let suites = tested(all.collect())?;
+    let all: Vec<_> = all.collect();
+    let mut suites = tested(&all)?;
+    if args.live {
+        for (suite, (_, expectations)) in suites.iter_mut().zip(&all) {
+            suite.send(args, expectations)?;
+        }
+    }
     if let Some(file) = &args.junit {
         write_junit(file, &suites)?;
     }
     report(args, &suites, color)?;
     let holds = suites.iter().flat_map(|suite| &suite.tested).all(Tested::holds);
     Ok(ExitCode::from(if holds { 0 } else { NO }))
+}
+
+/// Says how to bring a source up.
+fn no_lab_of_a_source(source: &Path) -> CliError {
+    CliError::Usage(format!(
+        "--live sends packets in a running lab: bring one up with `sudo egret up --from {} --lab NAME`, and give --lab \
+         NAME instead of --from",
+        source.display()
+    ))
 }
 
 impl Asked {
@@ -204,7 +238,8 @@ impl Asked {
 
     fn running(name: &str) -> Result<Self, CliError> {
         let client = Client::new(name);
-        let answer = runtime()?.block_on(client.get::<Configuration>("/v1/configuration"));
+        let asked = client.get::<Configuration>("/v1/configuration");
+        let answer = runtime()?.block_on(waiting(name, asked));
         let (lab, snapshot) = answer?.lab().map_err(CliError::Config)?;
         Ok(Self { lab, snapshot, addresses: Addresses::Real, imported: None })
     }
@@ -223,6 +258,25 @@ impl Asked {
 }
 
 impl Suite<'_> {
+    /// Sends packets in the running lab, and takes note of what they say.
+    fn send(&mut self, args: &TestArgs, expectations: &Expectations) -> Result<(), CliError> {
+        let running = match &args.lab {
+            Some(name) => RunningLab::find(name, None)?,
+            None => RunningLab::find(&self.asked.lab.name, Some(&self.asked.lab))?,
+        };
+        let plan = match explain::plan(&running.subject(), expectations, &mut |_| true) {
+            Ok(plan) => plan,
+            Err(TestError::Names(faults)) => return Err(CliError::Expectations(faults)),
+            Err(TestError::Ask(error)) => return Err(error.into()),
+        };
+        let sights = running.send(&plan)?;
+        self.packets = sights.len();
+        for (tested, live) in self.tested.iter_mut().zip(plan.judge(&sights)) {
+            tested.live = Some(live);
+        }
+        Ok(())
+    }
+
     /// Names lines of the lab file.
     fn places(&self) -> Box<dyn Fn(Line) -> String + '_> {
         Box::new(|line| self.asked.place(line))
@@ -263,15 +317,15 @@ fn load(files: &[PathBuf]) -> Result<Vec<Expectations>, CliError> {
 }
 
 /// Tests the expectations of each file. All names that mean nothing are reported at once.
-fn tested<'a>(all: Vec<(&'a Asked, &'a Expectations)>) -> Result<Vec<Suite<'a>>, CliError> {
+fn tested<'a>(all: &[(&'a Asked, &'a Expectations)]) -> Result<Vec<Suite<'a>>, CliError> {
     let mut progress = Patience::new(all.iter().map(|(_, of)| of.list.len()).sum());
     let mut suites = Vec::new();
     let mut errors = Vec::new();
-    for (asked, expectations) in all {
+    for &(asked, expectations) in all {
         let Asked { snapshot, addresses, .. } = asked;
         let subject = Subject { snapshot, addresses: *addresses, pool: asked.pool() };
         match explain::test(&subject, expectations, &mut |done| progress.go_on(done)) {
-            Ok(tested) => suites.push(Suite { asked, tested }),
+            Ok(tested) => suites.push(Suite { asked, tested, packets: 0 }),
             Err(TestError::Names(faults)) => errors.extend(faults.0),
             Err(TestError::Ask(error)) => return Err(error.into()),
         }
@@ -316,17 +370,26 @@ fn report(args: &TestArgs, suites: &[Suite<'_>], color: ColorChoice) -> Result<(
         || for_programs(suites),
         |w| {
             text(w, suites, look)?;
-            let all = || suites.iter().flat_map(|suite| &suite.tested);
-            let held = all().filter(|tested| tested.holds()).count();
-            writeln!(w, "{}", explain::summary(held, all().count() - held))?;
+            summary(w, suites, args.live)?;
             if args.github { annotations(w, suites) } else { Ok(()) }
         },
     )?)
 }
 
+/// Counts what holds and what fails, and what was sent.
+fn summary(w: &mut dyn Write, suites: &[Suite<'_>], is_live: bool) -> io::Result<()> {
+    let all = || suites.iter().flat_map(|suite| &suite.tested);
+    let held = all().filter(|tested| tested.holds()).count();
+    writeln!(w, "{}", explain::summary(held, all().count() - held))?;
+    let live: Vec<&Live> = all().filter_map(|tested| tested.live.as_ref()).collect();
+    let packets = suites.iter().map(|suite| suite.packets).sum();
+    let lines = if is_live { explain::live_summary(packets, &live) } else { Vec::new() };
+    lines.iter().try_for_each(|line| writeln!(w, "{line}"))
+}
+
 fn for_programs(suites: &[Suite<'_>]) -> TestReport {
     let mut report = TestReport::default();
-    for Suite { asked, tested } in suites {
+    for Suite { asked, tested, .. } in suites {
         let place = |line| asked.place(line);
         report.add(tested, asked.imported.is_some().then_some(&place as Places<'_>));
     }
@@ -334,14 +397,14 @@ fn for_programs(suites: &[Suite<'_>]) -> TestReport {
 }
 
 fn text(w: &mut dyn Write, suites: &[Suite<'_>], look: Look) -> io::Result<()> {
-    for Suite { asked, tested } in suites {
+    for Suite { asked, tested, .. } in suites {
         tested.iter().try_for_each(|tested| tested.text(w, &|line| asked.place(line), look))?;
     }
     Ok(())
 }
 
 fn annotations(w: &mut dyn Write, suites: &[Suite<'_>]) -> io::Result<()> {
-    let write = |Suite { asked, tested }: &Suite<'_>, w: &mut dyn Write| {
+    let write = |Suite { asked, tested, .. }: &Suite<'_>, w: &mut dyn Write| {
         explain::github(w, tested, &|line| asked.place(line))
     };
     suites.iter().try_for_each(|suite| write(suite, w))

@@ -280,7 +280,8 @@ async fn reload(shared: &Shared, args: &UpArgs) {
         Ok(read) => read,
         Err(error) => return output::note(&format!("not reloaded: {error}")),
     };
-    let request = Request { file: name, text, time_scale: args.time_scale, dry_run: false };
+    let (time_scale, dry_run, before) = (args.time_scale, false, None);
+    let request = Request { file: name, text, time_scale, dry_run, before };
     match shared.reload(&request, &mut output::note).await {
         Ok(reload) => {
             reload.warnings.iter().for_each(|warning| output::note(&warning.to_string()));

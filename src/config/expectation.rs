@@ -18,8 +18,8 @@ pub struct Expectation {
     pub is: Expected,
     /// `by`: a drop reason, or the id of the object that decides.
     pub by: Option<At<String>>,
-    /// `via`: the id of an object on the path.
-    pub via: Option<At<String>>,
+    /// `via`: the ids of objects, of which every packet passes at least one.
+    pub via: Vec<At<String>>,
     /// `seen_as`: what the source addresses are that the destination sees.
     pub seen_as: Vec<Ipv4Network>,
     /// `note`.

@@ -9,6 +9,7 @@ mod address;
 pub mod apprunner;
 pub mod changes;
 pub mod diagnostic;
+pub mod edit;
 mod expectation;
 pub mod expectations;
 pub mod import;

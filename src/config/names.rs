@@ -7,7 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 /// What an id or name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Kind {
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Kind {
     Vpc,
     Subnet,
     RouteTable,
@@ -53,7 +54,8 @@ impl Kind {
         Self::NetworkInterface,
     ];
 
-    pub(super) const fn noun(self) -> &'static str {
+    /// Returns the word for it.
+    pub const fn noun(self) -> &'static str {
         match self {
             Self::Vpc => "VPC",
             Self::Subnet => "subnet",

@@ -53,6 +53,12 @@ impl Configuration {
         }
     }
 
+    /// Returns the same with another text, which keeps what egret chose for this one.
+    #[must_use]
+    pub fn with_text(&self, text: String) -> Self {
+        Self { text, ..self.clone() }
+    }
+
     /// Makes the lab, and its configuration with the tasks that run.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use super::configuration::configuration;
 use super::error::LabError;
 use super::explain::explain;
-pub use super::explain::{ExplainAnswer, ExplainRequest};
+pub use super::explain::{ExplainAnswer, ExplainRequest, no_task};
 use super::flows::FlowQuery;
 use super::reach::reach;
 pub use super::reach::{ReachAnswer, ReachRequest};

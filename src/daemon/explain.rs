@@ -136,6 +136,7 @@ impl Job {
     }
 }
 
-fn no_task(task: &str) -> String {
+/// Says that a task does not run.
+pub fn no_task(task: &str) -> String {
     format!("the lab has no task {task}; `egret ps` lists the tasks, `egret task add` makes one")
 }

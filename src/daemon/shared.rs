@@ -193,7 +193,7 @@ impl IntoResponse for ReloadError {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Fixed { .. } => StatusCode::CONFLICT,
+            Self::Fixed { .. } | Self::Changed => StatusCode::CONFLICT,
             Self::Lab(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Ending => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -1,7 +1,7 @@
 //! From what the user asks to the answer about a set of packets.
 
 use super::coverage::{address_spans, port_spans};
-use super::destination::Destination;
+use super::destination::{Destination, Place};
 use super::explained::{AskedQuestion, Explained, NotResolved, Outcome, evidence_of};
 use super::fix::{Proposal, propose};
 use super::names;
@@ -150,7 +150,10 @@ fn answer(
     let ask = if found.each { reach::ask_each } else { reach::ask };
     let answer = ask(completed, &question, goes_on)?;
     let proposal = match proposals {
-        Proposals::Made => proposal(completed, &question, &answer, goes_on)?,
+        Proposals::Made => {
+            let name = name_in(asking);
+            proposal(completed, &question, (&answer, name.as_deref()), goes_on)?
+        }
         Proposals::None => Proposal::Unknown,
     };
     let completed = completed.clone();
@@ -158,15 +161,26 @@ fn answer(
     Ok(Explained { proposal, ..explained })
 }
 
+/// Returns the name that is asked, unless it is addresses.
+fn name_in(asking: &Asking<'_>) -> Option<String> {
+    match Destination::parse(asking.destination, asking.protocol).ok()?.place {
+        Place::Named(name) => Some(name),
+        Place::Internet | Place::Block(_) => None,
+    }
+}
+
 /// Proposes a change for the first class that fails.
 fn proposal(
     snapshot: &Snapshot,
     question: &Question,
-    answer: &Answer,
+    (answer, name): (&Answer, Option<&str>),
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Proposal, Interrupted> {
     match answer.classes.first().filter(|class| !class.passes()) {
-        Some(class) => propose(snapshot, question, class, &evidence_of(class), goes_on),
+        Some(class) => {
+            let about = (class, name);
+            propose(snapshot, question, about, &evidence_of(class), goes_on)
+        }
         None => Ok(Proposal::Unknown),
     }
 }

@@ -6,6 +6,7 @@ use super::destination_names::Unresolved;
 use super::evidence::{Explanation, explanation};
 use super::fix::{Fix, Proposal};
 use super::names::{self, Places};
+use crate::config::import::Source;
 use crate::packet::{Inside, Protocol};
 use crate::pipeline::reach::{
     self, Answer, Class, Ports, Ranges, SetVerdict, Tasks, public_unicast,
@@ -129,6 +130,16 @@ impl Explained {
     /// from others; `None` if no such change is known.
     pub fn fix(&self) -> Option<&Fix> {
         self.proposal.fix()
+    }
+
+    /// Writes what is proposed in the words of the source that the lab file is made from.
+    pub fn write_fix_for(&mut self, source: &Source) {
+        self.proposal.write_for(source, &self.snapshot);
+        if let Outcome::NotResolved(NotResolved { by_address: Some(by_address), .. }) =
+            &mut self.outcome
+        {
+            by_address.write_fix_for(source);
+        }
     }
 
     /// Returns the destination addresses and the protocols with their ports that were asked.

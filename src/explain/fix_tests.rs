@@ -3,10 +3,11 @@
 
 use super::*;
 use crate::config::Lab;
+use crate::config::edit::{EditError, edited};
 use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
 use crate::vpc::Generation;
 
-fn ask(lab: &str, service: &str, destination: &str) -> Explained {
+pub(super) fn ask(lab: &str, service: &str, destination: &str) -> Explained {
     let lab = Lab::parse("lab.toml", lab).unwrap();
     let snapshot = lab.lower(Generation(1));
     let asking = Asking {
@@ -22,12 +23,16 @@ fn ask(lab: &str, service: &str, destination: &str) -> Explained {
 }
 
 /// Returns the object, the action and the rule.
-fn proposed(lab: &str, service: &str, destination: &str) -> Option<(String, String, String)> {
+pub(super) fn proposed(
+    lab: &str,
+    service: &str,
+    destination: &str,
+) -> Option<(String, String, String)> {
     let explained = ask(lab, service, destination);
     explained.fix().map(|fix| (fix.id.clone(), fix.action.clone(), fix.rule.clone()))
 }
 
-fn some(id: &str, action: &str, rule: &str) -> Option<(String, String, String)> {
+pub(super) fn some(id: &str, action: &str, rule: &str) -> Option<(String, String, String)> {
     Some((id.to_owned(), action.to_owned(), rule.to_owned()))
 }
 
@@ -147,7 +152,7 @@ name = "web"
 vpc_connector = "c"
 "#;
 
-fn with(lab: &str, from: &str, to: &str) -> String {
+pub(super) fn with(lab: &str, from: &str, to: &str) -> String {
     assert_eq!(lab.matches(from).count(), 1, "{from}");
     lab.replace(from, to)
 }
@@ -158,7 +163,7 @@ fn with_egress(lab: &str, egress: &str) -> String {
     with(lab, group, &format!("{group}{egress}\n"))
 }
 
-fn text(explained: &Explained) -> String {
+pub(super) fn text(explained: &Explained) -> String {
     let mut text = Vec::new();
     explained.text(&mut text, &|line| format!("lab.toml:{line}"), false).unwrap();
     String::from_utf8(text).unwrap()
@@ -312,4 +317,167 @@ fn the_gate_that_comes_next_is_named() {
     assert_eq!(json["fix"]["verified"], true);
     let text = text(&explained);
     assert!(text.ends_with("the next gate drops them: sg-ingress-implicit-deny\n"), "{text}");
+}
+
+/// A VPC where the list of a gateway endpoint has the address of `example`.
+fn with_endpoint(lab: &str, tables: &str) -> String {
+    let endpoint = r#"
+[[prefix_list]]
+id = "pl-example"
+entries = ["203.0.113.0/24"]
+
+[[vpc_endpoint]]
+id = "vpce-example"
+vpc = "vpc-a"
+kind = "gateway"
+service = "com.amazonaws.us-east-1.s3"
+prefix_list = "pl-example"
+route_tables = "#;
+    format!("{lab}{endpoint}{tables}\n")
+}
+
+#[test]
+fn an_endpoint_comes_before_a_nat_gateway_and_a_nat_gateway_before_a_move() {
+    let route = "routes = [{ destination = \"0.0.0.0/0\", target = \"nat-1\" }]\n";
+    let table = |id: &str| format!("id = \"{id}\"\nvpc = \"vpc-a\"\n");
+    let lab = with(LAB, &format!("{}{route}", table("rtb-a")), &table("rtb-a"));
+    let to_nat = r#"{ destination = "0.0.0.0/0", target = "nat-1" }"#;
+    assert_eq!(proposed(&lab, "web", "example"), some("rtb-a", "add to routes", to_nat));
+    let expected = some("vpce-example", "add to route_tables", "\"rtb-a\"");
+    assert_eq!(proposed(&with_endpoint(&lab, "[]"), "web", "example"), expected);
+    // Another connector uses the table too.
+    let other = "\n[[vpc_connector]]\nname = \"other\"\nsubnets = [\"priv-a\"]\nsecurity_groups = [\"sg-web\"]\n";
+    let expected = some("c", "change", r#"subnets = ["priv-b"]"#);
+    assert_eq!(proposed(&format!("{lab}{other}"), "web", "example"), expected);
+}
+
+#[test]
+fn a_list_that_holds_the_address_comes_before_a_block() {
+    let closed = with_egress(LAB, "egress = []");
+    let rule = |to: &str| format!("{{ protocol = \"tcp\", ports = \"443\", to = \"{to}\" }}");
+    let list = "\n[[prefix_list]]\nid = \"pl-unused\"\nentries = [\"203.0.113.0/24\"]\n";
+    for (lab, to) in [
+        (closed.clone(), "203.0.113.10/32"),
+        (with_endpoint(&closed, "[\"rtb-a\"]"), "pl-example"),
+        (format!("{closed}{list}"), "pl-unused"),
+    ] {
+        let expected = some("sg-web", "add to egress", &rule(to));
+        assert_eq!(proposed(&lab, "web", "example"), expected);
+    }
+}
+
+#[test]
+fn a_group_comes_before_a_block() {
+    let group = "\n[[security_group]]\nid = \"sg-db\"\nvpc = \"vpc-a\"\n";
+    let address = "address = \"10.0.2.10\"\n";
+    let lab = with(LAB, address, &format!("{address}security_groups = [\"sg-db\"]\n")) + group;
+    let closed = with_egress(&lab, "egress = []");
+    let rule = |key: &str, group: &str| {
+        format!("{{ protocol = \"tcp\", ports = \"5432\", {key} = \"{group}\" }}")
+    };
+    let expected = some("sg-web", "add to egress", &rule("to", "sg-db"));
+    assert_eq!(proposed(&closed, "web", "db:5432"), expected);
+    let expected = some("sg-db", "add to ingress", &rule("from", "sg-web"));
+    assert_eq!(proposed(&lab, "web", "db:5432"), expected);
+}
+
+/// The subnet has no table of its own, and the VPC no main table in the file.
+#[test]
+fn an_implied_main_table_is_written_as_a_section() {
+    let lab =
+        with(LAB, "cidr = \"10.0.1.0/24\"\nroute_table = \"rtb-a\"\n", "cidr = \"10.0.1.0/24\"\n");
+    let section = "[[route_table]]\nid = \"vpc-a-main\"\nvpc = \"vpc-a\"\nmain = true\n\
+                   routes = [{ destination = \"0.0.0.0/0\", target = \"nat-1\" }]";
+    assert_eq!(proposed(&lab, "web", "example"), some("vpc-a/main", "add this section", section));
+    let said = text(&ask(&lab, "web", "example"));
+    assert!(said.contains("     add this section, which the lab file implies so far:\n"), "{said}");
+    assert_eq!(verdict_with_fix(&lab, "web", "example"), SetVerdict::Forward);
+    // To an endpoint, the section has its route.
+    let lab = with_endpoint(&lab, "[]");
+    let (id, _, section) = proposed(&lab, "web", "example").unwrap();
+    assert_eq!(id, "vpc-a/main");
+    let route = r#"routes = [{ destination = "pl-example", target = "vpce-example" }]"#;
+    assert!(section.ends_with(route), "{section}");
+    assert_eq!(verdict_with_fix(&lab, "web", "example"), SetVerdict::Forward);
+}
+
+/// Asks the lab file with the change that is proposed for it.
+fn verdict_with_fix(lab: &str, service: &str, destination: &str) -> SetVerdict {
+    let fix = ask(lab, service, destination).fix().unwrap().clone();
+    ask(&edited(lab, &fix.edits).unwrap(), service, destination).verdict()
+}
+
+/// The endpoint's interfaces have the implied default group, which lets its own members in and nobody else.
+#[test]
+fn the_group_of_an_endpoint_that_hides_a_host_is_opened() {
+    let lab = include_str!("cases/endpoint-shadows-host.toml");
+    let (id, _, section) = proposed(lab, "fn", SECRETS).unwrap();
+    assert_eq!(id, "vpc-a/default");
+    assert!(
+        section.contains(r#"{ protocol = "tcp", ports = "443", from = "sg-fn" },"#),
+        "{section}"
+    );
+    assert!(section.contains(r#"{ protocol = "all", from = "vpc-a-default" },"#), "{section}");
+    assert_eq!(verdict_with_fix(lab, "fn", SECRETS), SetVerdict::Forward);
+}
+
+#[test]
+fn the_labs_that_once_had_wrong_answers_are_repaired() {
+    for (lab, service, destination, changes) in [
+        (include_str!("cases/endpoint-not-in-table.toml"), "fn", "s3:443", 1),
+        (include_str!("cases/endpoint-shadows-host.toml"), "fn", SECRETS, 1),
+        (include_str!("cases/nat-second-address.toml"), "web", "db:5432", 1),
+        (include_str!("cases/neighbours.toml"), "new", "example", 1),
+        (include_str!("cases/prefix-list.toml"), "app", "s3-layers:443", 1),
+        (include_str!("cases/reply-ports-eni.toml"), "web", "db:5432", 1),
+        (include_str!("cases/reply-ports-nat.toml"), "web", "api:443", 1),
+        (include_str!("cases/subnets-differ.toml"), "web", "db:5432", 2),
+        (include_str!("cases/two-groups.toml"), "web", "db:5432", 2),
+    ] {
+        let mut asked = |text: &str| Ok::<_, EditError>(ask(text, service, destination));
+        let repaired = repair(lab, &mut asked).unwrap();
+        let Repair::Text { text, fixes } = repaired else { unreachable!("{repaired:?}") };
+        assert_eq!(fixes.len(), changes, "{destination}: {fixes:?}");
+        assert_eq!(ask(&text, service, destination).verdict(), SetVerdict::Forward);
+    }
+}
+
+const SECRETS: &str = "secretsmanager.us-east-1.amazonaws.com:443";
+
+#[test]
+fn a_lab_that_no_change_repairs_says_where_it_ends() {
+    let mut asked = |text: &str| Ok::<_, EditError>(ask(text, "web", "api"));
+    let lab = include_str!("cases/private-nat-igw.toml");
+    let Repair::Unknown(why) = repair(lab, &mut asked).unwrap() else { unreachable!() };
+    assert!(why.starts_with("still DROP igw-private-nat with the change of acl-n: "), "{why}");
+    let mut asked = |text: &str| Ok::<_, EditError>(ask(text, "web", "cache:6379"));
+    let members = with(LAB, "security_groups = [\"sg-web\"]\n", "");
+    assert!(matches!(repair(&members, &mut asked).unwrap(), Repair::Nothing));
+}
+
+/// The file cannot name a group that it implies.
+#[test]
+fn an_implied_group_gets_its_section_where_another_groups_rule_names_it() {
+    let closed = with_egress(LAB, "egress = []");
+    let section = r#"
+# add this section, which the file implies so far:
+[[security_group]]
+id = "vpc-a-default"
+vpc = "vpc-a"
+default = true
+ingress = [{ protocol = "all", from = "vpc-a-default" }]
+egress = [{ protocol = "all", to = "0.0.0.0/0" }]"#;
+    let rule = r#"{ protocol = "tcp", ports = "5432", to = "vpc-a-default" }"#.to_owned() + section;
+    assert_eq!(proposed(&closed, "web", "db:5432"), some("sg-web", "add to egress", &rule));
+    let group = "\n[[security_group]]\nid = \"sg-db\"\nvpc = \"vpc-a\"\n";
+    let address = "address = \"10.0.2.10\"\n";
+    let lab = with(LAB, address, &format!("{address}security_groups = [\"sg-db\"]\n")) + group;
+    let members = with(&lab, "security_groups = [\"sg-web\"]\n", "");
+    let rule =
+        r#"{ protocol = "tcp", ports = "5432", from = "vpc-a-default" }"#.to_owned() + section;
+    assert_eq!(proposed(&members, "web", "db:5432"), some("sg-db", "add to ingress", &rule));
+    for lab in [&closed, &members] {
+        let mut asked = |text: &str| Ok::<_, EditError>(ask(text, "web", "db:5432"));
+        assert!(matches!(repair(lab, &mut asked).unwrap(), Repair::Text { .. }));
+    }
 }

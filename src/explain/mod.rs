@@ -21,6 +21,7 @@ mod paint;
 pub mod pcapng;
 mod reachability;
 mod reload;
+mod repair;
 mod resolution;
 mod rows;
 mod selection;
@@ -34,6 +35,8 @@ mod url;
 
 #[cfg(test)]
 mod comparison_tests;
+#[cfg(test)]
+mod endpoint_fix_tests;
 #[cfg(test)]
 mod fix_tests;
 #[cfg(test)]
@@ -59,14 +62,15 @@ pub use coverage::{PortSpan, Span};
 pub use destination_names::{Meaning, Named, UnknownDestination, Unresolved, read_name};
 pub use evidence::{Endpoints, Explanation, NamedStep};
 pub use expect::{
-    Failure, Subject, TestError, TestReport, Tested, github, github_errors, junit, name_errors,
+    Contradiction, Failure, Leaving, Live, NotTried, Plan, Probe, Sight, Subject, TestError,
+    TestReport, Tested, Wire, github, github_errors, junit, live_summary, name_errors, plan,
     summary, test,
 };
 pub use explained::{AskedQuestion, Explained, Now, SetExplanation};
 pub use findings::{FindingRow, counted_findings};
-pub use fix::Fix;
 #[cfg(test)]
 pub(crate) use fix::first_candidate;
+pub use fix::{Fix, Form};
 pub use names::{
     DecidedBy, Places, component, decided_by, security_group_id, service_name, subnet_id, task,
 };
@@ -74,6 +78,7 @@ pub use nearest_miss::NearestMiss;
 pub use paint::Look;
 pub use reachability::{ReachRow, Reachability, ReacherRow, Reaching, Wanted, reach, services};
 pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_flow_fates, print_reload};
+pub use repair::{Repair, repair};
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use services::{ApiService, ServiceEni, ServiceOperation, ServiceRow, print_service};

@@ -51,6 +51,64 @@ fn services_that_are_attached_alike_share_their_rows() {
     insta::assert_snapshot!("reach_three_az", text(&asked(THREE_AZ, &[], Wanted::Passing)));
 }
 
+/// Makes a lab whose resources each let another port in, so that no two are in one row.
+fn many_rows(resources: usize) -> String {
+    let resource = |n: usize| {
+        format!(
+            "[[security_group]]\nid = \"sg-{n}\"\nvpc = \"vpc-demo\"\n\
+             ingress = [{{ protocol = \"tcp\", ports = \"{0}\", from = \"0.0.0.0/0\" }}]\n\
+             [[resource]]\nname = \"r{n}\"\nsubnet = \"subnet-demo\"\naddress = \"10.9.1.{1}\"\n\
+             security_groups = [\"sg-{n}\"]\n",
+            1000 + 2 * n,
+            n + 10
+        )
+    };
+    let head = "[[vpc]]\nid = \"vpc-demo\"\ncidr = \"10.9.0.0/16\"\n[[subnet]]\nid = \"subnet-demo\"\n\
+                vpc = \"vpc-demo\"\navailability_zone = \"us-east-1a\"\ncidr = \"10.9.1.0/24\"\n\
+                [[security_group]]\nid = \"sg\"\nvpc = \"vpc-demo\"\n[[vpc_connector]]\nname = \"c\"\n\
+                subnets = [\"subnet-demo\"]\nsecurity_groups = [\"sg\"]\n[[service]]\nname = \"web\"\n\
+                vpc_connector = \"c\"\n";
+    (0..resources).map(resource).fold(head.to_owned(), |text, resource| text + &resource)
+}
+
+#[test]
+fn people_get_the_first_rows_of_a_huge_answer() {
+    for (resources, last) in [
+        (200, None),
+        (201, Some("and 1 row more: -o wide shows it")),
+        (230, Some("and 30 rows more: -o wide shows them")),
+    ] {
+        let found = asked(&many_rows(resources), &["web"], Wanted::Passing);
+        assert_eq!(rows(&found).len(), resources);
+        let shown = text(&found);
+        assert_eq!(shown.lines().count(), 1 + 200 + usize::from(last.is_some()));
+        assert_eq!(shown.lines().last().filter(|line| line.starts_with("and ")), last);
+        let mut all = Vec::new();
+        found.wide_text(&mut all).unwrap();
+        assert_eq!(String::from_utf8(all).unwrap().lines().count(), 1 + resources);
+    }
+}
+
+/// The answer is asked for to the end: the last questions come while rows are merged.
+#[test]
+fn an_answer_that_is_not_wanted_any_more_ends_whenever_that_is() {
+    let snapshot = snapshot(&many_rows(100));
+    let reaching = Reaching { services: &[], addresses: Addresses::Open, wanted: Wanted::Passing };
+    let until = |last: usize| {
+        let mut asked = 0;
+        let found = reach(&snapshot, &reaching, &mut |_| {
+            asked += 1;
+            asked <= last
+        });
+        (found.is_ok(), asked)
+    };
+    let (is_whole, asked) = until(usize::MAX);
+    assert!(is_whole);
+    for last in [0, asked / 2, asked - 2, asked - 1] {
+        assert_eq!(until(last), (false, last + 1));
+    }
+}
+
 #[test]
 fn drops_name_the_reason_and_the_rule() {
     insta::assert_snapshot!(

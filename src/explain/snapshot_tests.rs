@@ -24,7 +24,7 @@ fn shown(evidence: &Evidence, snapshot: &Snapshot, color: bool) -> String {
     headline(&mut text, evidence, paint).unwrap();
     packet(&mut text, evidence, snapshot, &|task| task_of(task, snapshot)).unwrap();
     let candidate = first_candidate(evidence, snapshot);
-    let proposal = candidate.map_or(Proposal::Unknown, Proposal::Change);
+    let proposal = candidate.map_or(Proposal::Unknown, |fix| Proposal::Change(Box::new(fix)));
     rest(&mut text, (evidence, &proposal), snapshot, &lab_toml, paint).unwrap();
     String::from_utf8(text).unwrap()
 }

@@ -1,7 +1,7 @@
 //! The explanation for people: the verdict first, then stage by stage in aligned columns, then how to fix it.
 
 use super::evidence::{NOT_CHOSEN, NamedStep, destination_name, explanation};
-use super::fix::{Proposal, SECTION};
+use super::fix::{Form, NEW_SECTIONS, Proposal, SECTION};
 use super::layout::{StepColumns, paragraph};
 use super::names::{self, Places};
 use super::nearest_miss::NearestMiss;
@@ -176,8 +176,16 @@ fn way_out(
         Proposal::Nothing(why) => return paragraph(w, below, why),
         Proposal::Unknown => return Ok(()),
     };
+    if let Some(note) = &fix.note {
+        paragraph(w, below, note)?;
+    }
     match fix.action.as_str() {
+        action if fix.form != Form::Toml && fix.at > 0 => {
+            writeln!(w, "     {action} ({}):", places(fix.at))?;
+        }
+        action if fix.form != Form::Toml => writeln!(w, "     {action}:")?,
         SECTION => writeln!(w, "     {SECTION}, which the lab file implies so far:")?,
+        NEW_SECTIONS => writeln!(w, "     {NEW_SECTIONS}:")?,
         action => writeln!(w, "     {action} of {} ({}):", fix.id, places(fix.at))?,
     }
     for line in fix.rule.lines() {

@@ -19,6 +19,7 @@
 //! | [`clock`] | the only producer of time |
 //! | [`exec`] | child processes inside a namespace |
 //! | [`listen`] | echo servers, so that a lab can be probed with nothing installed |
+//! | [`probe`] | single packets from inside a namespace, and what answers them |
 //!
 //! `sys` holds what is `unsafe`; nothing else is.
 
@@ -36,6 +37,7 @@ pub mod listen;
 pub mod netns;
 pub mod pinned_maps;
 pub mod pins;
+pub mod probe;
 mod programs;
 mod queues;
 mod records;

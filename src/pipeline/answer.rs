@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 
 /// Type and code of time exceeded in transit, and of fragmentation needed (RFC 792, RFC 1191).
 const TIME_EXCEEDED: (u8, u8) = (11, 0);
-const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
+pub(super) const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
 
 /// Answers a packet of a flow whose time to live ends here.
 #[cold]
@@ -44,7 +44,8 @@ pub(super) fn expire_ttl_at_nat_gateway<R>(
 ) -> Verdict {
     let denial = match context.snapshot.attachment(&probe.task) {
         Some(Attachment::Eni(eni)) => {
-            let to = ReturnPoint::of_nat_gateway(context.snapshot, eni, gateway);
+            let own = (eni, context.snapshot.eni(eni).address);
+            let to = ReturnPoint::of_nat_gateway(own, gateway);
             let message = Message::IcmpError { icmp: TIME_EXCEEDED };
             context.quietly(|context| {
                 let mut evaluation = context.evaluation(probe, Purpose::DryRun);

@@ -261,11 +261,9 @@ pub(super) struct Removed;
 impl ReturnPoint {
     /// Returns to an ENI what a NAT gateway itself sends; no ports are known yet.
     pub(super) fn of_nat_gateway(
-        snapshot: &Snapshot,
-        eni: EniIx,
+        (eni, eni_address): (EniIx, Ipv4Addr),
         (ix, address): (NatGatewayIx, Ipv4Addr),
     ) -> Self {
-        let eni_address = snapshot.eni(eni).address;
         Self { eni, eni_address, eni_port: 0, nat_gateway: Some((ix, address, 0)) }
     }
 

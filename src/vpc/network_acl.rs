@@ -21,7 +21,7 @@ pub struct NetworkAcl {
 }
 
 /// One rule.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AclRule {
     /// 1 to 32766.
     pub number: u16,

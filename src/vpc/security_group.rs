@@ -32,7 +32,7 @@ impl SecurityGroup {
 }
 
 /// One rule: what it allows, and to or from whom.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityGroupRule {
     /// Protocol, ports, ICMP type and code.
     pub traffic: TrafficMatch,

@@ -2,7 +2,7 @@
 //!
 //! Field names are EC2's. `name` is the `Name` tag, or what else the object is called for people.
 
-use super::Origin;
+use super::{Origin, Written};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
@@ -41,6 +41,8 @@ pub struct Account {
     pub vpc_connectors: Vec<VpcConnector>,
     /// `apprunner describe-service`, those that are not deleted.
     pub services: Vec<Service>,
+    /// How the source is written.
+    pub written: Written,
 }
 
 /// An Availability Zone.

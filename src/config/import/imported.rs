@@ -2,12 +2,11 @@
 
 use super::lowering::{self, Heading};
 use super::{
-    Account, Finding, Findings, ImportError, ImportErrors, Importer, Options, Origin, VpcConnector,
-    cloudformation, describe, json, terraform,
+    Account, Finding, Findings, Format, ImportError, ImportErrors, Importer, Options, Origin,
+    Source, VpcConnector, cloudformation, describe, json, terraform,
 };
 use crate::config::{Diagnostic, Diagnostics, Lab};
 use crate::vpc::Line;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,17 +28,6 @@ pub struct Order {
     pub lab: Option<String>,
     /// `--lenient`: take what is not understood.
     pub lenient: bool,
-}
-
-/// How a source is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// `aws ec2 describe-*` output.
-    Describe,
-    /// A CloudFormation template, JSON or YAML.
-    CloudFormation,
-    /// `terraform show -json`, of a state or a plan.
-    Terraform,
 }
 
 /// A connector that a source has not, by names and ids of what it has: `NAME=SUBNET,SUBNET:GROUP,GROUP`.
@@ -103,7 +91,8 @@ pub struct Imported {
     pub lab: Lab,
     /// Everything that was not taken over as it stands.
     pub findings: Vec<Finding>,
-    origins: BTreeMap<Line, Origin>,
+    /// The source, with what the lab calls its objects.
+    pub written: Source,
 }
 
 impl Imported {
@@ -142,11 +131,11 @@ impl Imported {
         if findings.has_not_understood() && !order.lenient {
             return Err(ImportFailure::NotUnderstood(findings.all()));
         }
-        let origins = lowered.origins;
+        let written = Source::new(account, lowered.ids, lowered.origins);
         match Lab::parse(&label(&source), &lowered.text) {
-            Ok(lab) => Ok(Self { lab, findings: findings.all(), origins }),
+            Ok(lab) => Ok(Self { lab, findings: findings.all(), written }),
             Err(mut errors) => {
-                errors.0.iter_mut().for_each(|error| name_place(error, &origins));
+                errors.0.iter_mut().for_each(|error| name_place(error, &written));
                 Err(ImportFailure::Lab(errors))
             }
         }
@@ -159,13 +148,14 @@ impl Imported {
 
     /// Adds to findings in the lab file their places in the source.
     pub fn name_places(&self, found: &mut [Diagnostic]) {
-        found.iter_mut().for_each(|finding| name_place(finding, &self.origins));
+        found.iter_mut().for_each(|finding| name_place(finding, &self.written));
     }
 
     /// Names the place in the source of what a line of the lab file says, which nobody has written; the line, if nothing
     /// in the source stands behind it.
     pub fn place(&self, line: Line) -> String {
-        place(line, &self.origins)
+        self.written
+            .place(line)
             .map_or_else(|| format!("{}:{line}", self.lab.file), Origin::to_string)
     }
 }
@@ -175,12 +165,8 @@ fn label(source: &str) -> String {
     format!("egret import {source}")
 }
 
-fn place(line: Line, origins: &BTreeMap<Line, Origin>) -> Option<&Origin> {
-    origins.range(..=line).next_back().map(|(_, origin)| origin)
-}
-
-fn name_place(finding: &mut Diagnostic, origins: &BTreeMap<Line, Origin>) {
-    if let Some(origin) = place(finding.line, origins) {
+fn name_place(finding: &mut Diagnostic, written: &Source) {
+    if let Some(origin) = written.place(finding.line) {
         finding.message = format!("{} ({origin})", finding.message);
     }
 }
@@ -199,7 +185,9 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
         let files = folder(source, order.options.region.as_deref())?;
         let mut options = order.options.clone();
         options.region = options.region.or(files.region);
-        return describe::parse_files(&files.texts, &options);
+        let (mut account, findings) = describe::parse_files(&files.texts, &options)?;
+        account.written.format = Some(Format::Describe);
+        return Ok((account, findings));
     }
     account_of(&read(source)?, order)
 }
@@ -215,7 +203,11 @@ fn account_of(text: &str, order: &Order) -> Result<(Account, Findings), ImportEr
     if format != Format::CloudFormation {
         without_parameters(order)?;
     }
-    importer(text, &name, &order.options)
+    let (mut account, findings) = importer(text, &name, &order.options)?;
+    account.written.format = Some(format);
+    let begin = text.trim_start_matches('\u{feff}').trim_start();
+    account.written.is_json = begin.starts_with('{');
+    Ok((account, findings))
 }
 
 fn without_parameters(order: &Order) -> Result<(), ImportError> {

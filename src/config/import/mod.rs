@@ -36,9 +36,12 @@ mod imported;
 mod importer;
 mod json;
 mod lowering;
+mod named;
 mod source;
 mod terraform;
+mod written;
 
+pub use crate::config::names::Kind as ObjectKind;
 pub use account::{
     Account, AclDirection, AclEntry, AvailabilityZone, EndpointType, InternetGateway, NatAddress,
     NatGateway, NetworkAcl, NetworkInterface, Peering, PrefixList, PrivateAddress, PrivateZone,
@@ -46,9 +49,12 @@ pub use account::{
     Service, Subnet, Vpc, VpcConnector, VpcEndpoint, ZoneRecord,
 };
 pub use findings::{Finding, FindingKind, Findings};
-pub use imported::{ConnectorOrder, Format, ImportFailure, Imported, Order};
+pub use imported::{ConnectorOrder, ImportFailure, Imported, Order};
 pub use importer::Importer;
+pub use named::Source;
 pub use source::{ImportError, ImportErrors, Options, Origin};
+pub use terraform::Address;
+pub use written::{Format, Written};
 
 #[cfg(test)]
 mod tests;

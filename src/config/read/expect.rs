@@ -20,8 +20,8 @@ pub(super) fn expect(section: &Section<'_>) -> Option<Expectation> {
     if is.is_some_and(|is| *is == Expected::Blocked) {
         only_of_what_passes(section);
     }
-    let string = |key| section.get(key).and_then(|value| name(&value));
-    let (by, via) = (string("by"), string("via"));
+    let by = section.get("by").and_then(|value| name(&value));
+    let via = section.get("via").and_then(|value| names_in("via", &value)).unwrap_or_default();
     let seen_as = section.list("seen_as", |value| value.parse(block));
     Some(Expectation {
         from: from?,
@@ -39,7 +39,10 @@ pub(super) fn expect(section: &Section<'_>) -> Option<Expectation> {
 
 /// Reads one name or a list; `None` if it has no name.
 fn names(section: &Section<'_>, key: &'static str) -> Option<Vec<At<String>>> {
-    let value = section.required(key)?;
+    names_in(key, &section.required(key)?)
+}
+
+fn names_in(key: &'static str, value: &Value<'_>) -> Option<Vec<At<String>>> {
     let elements = value.elements();
     if elements.is_empty() {
         let message = format!("`{key}` of {NAME} names nothing, so that it says nothing");

@@ -28,7 +28,7 @@ fn all_keys_are_read() {
     assert_eq!(name(&expectation.protocol).as_deref(), Some("6"));
     assert_eq!(expectation.is, Expected::Reachable);
     assert_eq!(name(&expectation.by).as_deref(), Some("sg-app"));
-    assert_eq!(name(&expectation.via).as_deref(), Some("nat-a"));
+    assert_eq!(names(&expectation.via), ["nat-a"]);
     let seen_as: Vec<String> = expectation.seen_as.iter().map(ToString::to_string).collect();
     assert_eq!(seen_as, ["198.51.100.7/32", "10.0.0.0/16"]);
     assert_eq!((expectation.note.as_deref(), expectation.line), (Some("why"), 1));

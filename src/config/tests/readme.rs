@@ -32,3 +32,14 @@ fn the_smallest_is_the_one_among_the_examples() {
     let minimal = without_comments(MINIMAL);
     assert!(whole_labs().into_iter().any(|lab| without_comments(lab) == minimal));
 }
+
+#[test]
+fn the_table_of_warnings_has_every_rule_once() {
+    let table = README.split("| rule | what is doubtful |").nth(1).expect("the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let mut named: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    named.sort_unstable();
+    let mut rules = LINTS.to_vec();
+    rules.sort_unstable();
+    assert_eq!(named, rules);
+}

@@ -32,6 +32,9 @@ pub struct Request {
     pub time_scale: Option<f64>,
     /// Whether only to say what would happen.
     pub dry_run: bool,
+    /// The text that this one was made from, if it must be the one in force.
+    #[serde(default)]
+    pub before: Option<String>,
 }
 
 /// Why a configuration was not put in force. Nothing has changed then.
@@ -54,6 +57,9 @@ pub enum ReloadError {
         /// What the file says.
         after: String,
     },
+    /// Another configuration has come into force since the text was made.
+    #[error("the lab's configuration has changed in the meantime: try again")]
+    Changed,
     /// The lab is to end.
     #[error("the lab is being taken down")]
     Ending,
@@ -72,6 +78,9 @@ impl Running {
         request: &Request,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Reload, ReloadError> {
+        if request.before.as_ref().is_some_and(|before| before != self.lab.source()) {
+            return Err(ReloadError::Changed);
+        }
         let lab = read(self, request)?;
         require_fixed(self, &lab)?;
         let changes = changes(&self.lab, &lab);

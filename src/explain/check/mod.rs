@@ -1,5 +1,25 @@
 //! All that is doubtful in a lab: what stands in its file, and what becomes of packets.
 
+mod cause;
+mod endpoint_partly_allowed;
+mod no_internet_route;
+mod nothing_leaves;
+mod place;
+mod pmtu_blocked;
+mod reasons;
+mod reply_ports_incomplete;
+mod rule_splits_subnet;
+mod split;
+mod subnets_differ;
+mod view;
+
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod testing;
+
+use self::split::Split;
+use self::view::Subject;
 use crate::config::{Diagnostic, Lab, LabFinding, Severity};
 use crate::vpc::{Generation, Snapshot};
 
@@ -33,7 +53,28 @@ pub fn check_since(lab: &Lab, before: &Lab) -> Since {
     Since { new, old_warnings }
 }
 
-/// Lists what the verdicts over sets of packets show.
-fn of_packets(_lab: &Lab, _snapshot: &Snapshot) -> Vec<LabFinding> {
-    Vec::new()
+/// Lists what the verdicts over sets of packets show. Connectors that are attached alike share one answer.
+fn of_packets(lab: &Lab, snapshot: &Snapshot) -> Vec<LabFinding> {
+    let mut found = Vec::new();
+    for view in view::all(snapshot) {
+        let splits = split::splits(&view);
+        for connector in view.connectors(&lab.spec) {
+            let subject = Subject { spec: &lab.spec, connector, view: &view };
+            found.extend(of_connector(&subject, &splits));
+        }
+    }
+    found
+}
+
+fn of_connector(subject: &Subject<'_>, splits: &[Split<'_>]) -> Vec<LabFinding> {
+    let mut found: Vec<LabFinding> = nothing_leaves::find(subject).into_iter().collect();
+    if found.is_empty() {
+        found.extend(no_internet_route::find(subject));
+    }
+    found.extend(subnets_differ::find(subject));
+    found.extend(reply_ports_incomplete::find(subject, splits));
+    found.extend(rule_splits_subnet::find(subject, splits));
+    found.extend(endpoint_partly_allowed::find(subject));
+    found.extend(pmtu_blocked::find(subject));
+    found
 }

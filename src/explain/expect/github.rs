@@ -14,7 +14,8 @@ pub fn github(w: &mut dyn Write, tested: &[Tested<'_>], places: Places<'_>) -> i
     for tested in tested.iter().filter(|tested| !tested.holds()) {
         let of = |failure: &Failure| [Some(failure.line()), failure.decided_by(places)];
         let shown = tested.failures.iter().take(MOST_FAILURES).flat_map(of).flatten();
-        let lines: Vec<String> = tested.note().into_iter().chain(shown).collect();
+        let live = tested.contradictions().into_iter().take(MOST_FAILURES);
+        let lines: Vec<String> = tested.note().into_iter().chain(shown).chain(live).collect();
         let place = (tested.file, tested.expectation.line, 0);
         annotation(w, place, &format!("egret: {tested}"), &lines.join("\n"))?;
     }

@@ -3,7 +3,7 @@
 use super::known;
 use super::resolve::{By, Resolved};
 use super::seen::{of_blocks, seen};
-use crate::config::Expected;
+use crate::config::{At, Expected};
 use crate::explain::Explained;
 use crate::explain::coverage::{addresses, joined};
 use crate::explain::explained::NAME_NOT_RESOLVED;
@@ -57,7 +57,7 @@ fn otherwise(
     snapshot: &Snapshot,
 ) -> Option<String> {
     let by = || of.by.and_then(|by| decided_otherwise(by, class, snapshot));
-    let via = || of.expectation.via.as_ref().and_then(|via| misses(via, class, snapshot));
+    let via = || misses(&of.expectation.via, class, snapshot);
     let seen_as = || seen_otherwise(&of.expectation.seen_as, class, pool, snapshot);
     by().or_else(via).or_else(seen_as)
 }
@@ -88,9 +88,11 @@ fn is_of(decided: &DecidedBy, id: &str) -> bool {
     decided.id == id || decided.id.split(',').any(|one| one == id)
 }
 
-fn misses(via: &str, class: &Class, snapshot: &Snapshot) -> Option<String> {
-    let is_met = known::is_on_path(class, via, snapshot);
-    (!is_met).then(|| format!("FORWARD, but not via {via}"))
+/// Says that some packets of a class pass none of these objects.
+fn misses(via: &[At<String>], class: &Class, snapshot: &Snapshot) -> Option<String> {
+    let is_met = via.is_empty() || via.iter().any(|id| known::is_on_path(class, id, snapshot));
+    let ids = || via.iter().map(|id| id.value.clone()).collect::<Vec<_>>().join(" or ");
+    (!is_met).then(|| format!("FORWARD, but not via {}", ids()))
 }
 
 fn seen_otherwise(

@@ -1,6 +1,6 @@
 //! What came of expectations as JUnit XML, which CI systems show.
 
-use super::tested::Tested;
+use super::tested::{Failure, Tested};
 use crate::explain::names::Places;
 use std::io::{self, Write};
 
@@ -31,11 +31,21 @@ fn suite(w: &mut dyn Write, tested: &[Tested<'_>], places: Places<'_>) -> io::Re
 fn case(w: &mut dyn Write, tested: &Tested<'_>, file: &str, places: Places<'_>) -> io::Result<()> {
     let (line, name) = (tested.expectation.line, escaped(&tested.to_string()));
     let open = format!(r#"<testcase classname="{file}" name="{name}" file="{file}" line="{line}""#);
-    let Some(first) = tested.failures.first() else { return writeln!(w, "    {open}/>") };
-    let (message, text) = (escaped(&first.line()), escaped(&tested.explained(places)?));
-    let note = tested.note().map(|note| format!("note: {}\n", escaped(&note))).unwrap_or_default();
+    let contradictions = tested.contradictions();
+    let first = tested.failures.first().map(Failure::line).or(contradictions.into_iter().next());
+    if first.is_none() && tested.live.is_none() {
+        return writeln!(w, "    {open}/>");
+    }
     writeln!(w, "    {open}>")?;
-    writeln!(w, r#"      <failure message="{message}">{note}{text}</failure>"#)?;
+    if let Some(first) = first {
+        let (message, text) = (escaped(&first), escaped(&tested.explained(places)?));
+        let note = tested.note().map(|note| format!("note: {}\n", escaped(&note)));
+        let note = note.unwrap_or_default();
+        writeln!(w, r#"      <failure message="{message}">{note}{text}</failure>"#)?;
+    }
+    if let Some(live) = &tested.live {
+        writeln!(w, "      <system-out>{}</system-out>", escaped(&live.words()))?;
+    }
     writeln!(w, "    </testcase>")
 }
 

@@ -4,6 +4,7 @@ mod github;
 mod judge;
 mod junit;
 mod known;
+mod live;
 mod printed;
 mod report;
 mod resolve;
@@ -16,6 +17,9 @@ mod tests;
 
 pub use github::{github, github_errors};
 pub use junit::junit;
+pub use live::{
+    Contradiction, Leaving, Live, NotTried, Plan, Probe, Sight, Wire, live_summary, plan,
+};
 pub use printed::summary;
 pub use report::TestReport;
 pub use run::{Subject, TestError, name_errors, test};

@@ -1,5 +1,6 @@
 //! What came of expectations, for people: a line for each, and the explanation of those that fail.
 
+use super::live::Live;
 use super::tested::{Failure, SHOWN, Tested};
 use crate::config::Expected;
 use crate::explain::class_table::{self, MOST_ROWS, cut};
@@ -31,26 +32,39 @@ impl Tested<'_> {
     ) -> io::Result<()> {
         let look = look.into();
         let paint = look.paint();
-        let line = self.line(look);
-        if self.holds() {
-            return writeln!(w, "{}    {line}", paint.with(Style::Good, "ok"));
-        }
-        writeln!(w, "{}  {line}", paint.with(Style::Bad, "FAIL"))?;
-        if let Some(note) = self.note() {
+        let (line, live) = self.line(look);
+        let word = match self.holds() {
+            true => paint.with(Style::Good, "ok") + "    ",
+            false => paint.with(Style::Bad, "FAIL") + "  ",
+        };
+        writeln!(w, "{word}{line}")?;
+        if let Some(note) = self.note().filter(|_| !self.holds()) {
             writeln!(w, "{INDENT}{} {note}", paint.with(Style::Note, "note:"))?;
+        }
+        let untried = self.live.as_ref().and_then(Live::what_was_not_tried);
+        for line in live.into_iter().chain(untried) {
+            writeln!(w, "{INDENT}{line}")?;
         }
         self.explanation(w, places, look)
     }
 
-    /// Returns place and words, with as many items of each list as fit.
-    fn line(&self, look: Look) -> String {
+    /// Returns place and words with as many items of each list as fit, and what was sent if that does not fit.
+    fn line(&self, look: Look) -> (String, Option<String>) {
         let place = self.place();
+        let live = self.live.as_ref().map(Live::in_short);
+        let suffix = live.as_ref().map(|live| format!("; {live}")).unwrap_or_default();
         if look.wide {
-            return format!("{place}  {}", self.words(usize::MAX));
+            return (format!("{place}  {}{suffix}", self.words(usize::MAX)), None);
         }
-        let mut lines = (1..=SHOWN).rev().map(|items| format!("{place}  {}", self.words(items)));
-        let fits = |line: &String| INDENT.len() + line.chars().count() <= WIDTH;
-        lines.find(fits).unwrap_or_else(|| format!("{place}  {}", self.words(1)))
+        let with = |suffix: &str| {
+            let lines = (1..=SHOWN).rev().map(|items| format!("{place}  {}", self.words(items)));
+            let mut lines = lines.map(|line| line + suffix);
+            lines.find(|line| INDENT.len() + line.chars().count() <= WIDTH)
+        };
+        match with(&suffix) {
+            Some(line) => (line, None),
+            None => (with("").unwrap_or_else(|| format!("{place}  {}", self.words(1))), live),
+        }
     }
 
     /// Returns the explanation of what fails, without the line before it and without indent.
@@ -70,7 +84,18 @@ impl Tested<'_> {
                 failure.details(w, self.expectation.is, places, look)?;
             }
         }
-        match self.failures.len().saturating_sub(most) {
+        let contradictions = self.live.as_ref().map_or(&[][..], |live| &live.contradictions);
+        for contradiction in contradictions.iter().take(most) {
+            let line = contradiction.line();
+            if look.wide || INDENT.len() + line.chars().count() <= WIDTH {
+                writeln!(w, "{INDENT}{line}")?;
+            } else {
+                let [sent, met] = contradiction.parts();
+                writeln!(w, "{INDENT}{sent}\n{INDENT}  {met}")?;
+            }
+        }
+        let beyond = |count: usize| count.saturating_sub(most);
+        match beyond(self.failures.len()) + beyond(contradictions.len()) {
             0 => Ok(()),
             more => writeln!(w, "{INDENT}and {more} more: -o wide lists all"),
         }

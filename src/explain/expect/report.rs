@@ -1,5 +1,6 @@
 //! What came of expectations, for programs.
 
+use super::live::Live;
 use super::tested::{Tested, block};
 use crate::config::At;
 use crate::explain::SetExplanation;
@@ -30,11 +31,14 @@ pub struct TestedRow {
     protocol: Option<String>,
     is: &'static str,
     by: Option<String>,
-    via: Option<String>,
+    via: Vec<String>,
     seen_as: Vec<String>,
     note: Option<String>,
     ok: bool,
     failures: Vec<FailureRow>,
+    /// What real packets say, with `--live`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<Live>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -68,11 +72,12 @@ fn row(tested: &Tested<'_>, places: Option<Places<'_>>) -> TestedRow {
         protocol: name(&expectation.protocol),
         is: expectation.is.word(),
         by: name(&expectation.by),
-        via: name(&expectation.via),
+        via: names(&expectation.via),
         seen_as: expectation.seen_as.iter().map(block).collect(),
         note: expectation.note.clone(),
         ok: tested.holds(),
         failures: tested.failures.iter().map(|failure| failure.row(places)).collect(),
+        live: tested.live.clone(),
     }
 }
 

@@ -134,12 +134,14 @@ impl<'e, 's> Resolver<'e, 's> {
     }
 
     fn via(&mut self, expectation: &Expectation) {
-        let Some(name) = &expectation.via else { return };
-        if self.on_paths.binary_search(&name.as_str()).is_ok() {
-            return;
+        for name in &expectation.via {
+            if self.on_paths.binary_search(&name.as_str()).is_ok() {
+                continue;
+            }
+            let said =
+                format!("no gateway, endpoint or peering connection has the id {:?}", **name);
+            self.fault(name, said, suggestion(name, &self.on_paths));
         }
-        let message = format!("no gateway, endpoint or peering connection has the id {:?}", **name);
-        self.fault(name, message, suggestion(name, &self.on_paths));
     }
 
     fn has_protocol(&mut self, expectation: &Expectation) -> bool {

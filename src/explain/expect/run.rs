@@ -54,32 +54,43 @@ pub fn test<'e>(
     expectations: &'e Expectations,
     goes_on: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Tested<'e>>, TestError> {
-    let mut resolver = Resolver::new(subject.snapshot);
+    let (resolved, questions) = looked_up(subject.snapshot, expectations)?;
+    let mut answers = Answers::new(subject, &questions);
+    let file = expectations.file();
+    let test = |(done, of): (usize, &Resolved<'e>)| {
+        let failures = answers.failures(of, &mut || goes_on(done))?;
+        Ok(Tested { file, expectation: of.expectation, failures, live: None })
+    };
+    resolved.iter().enumerate().map(test).collect()
+}
+
+/// Looks up the names of expectations, with each question once.
+pub(super) fn looked_up<'e>(
+    snapshot: &Snapshot,
+    expectations: &'e Expectations,
+) -> Result<(Vec<Resolved<'e>>, Vec<Question<'e>>), TestError> {
+    let mut resolver = Resolver::new(snapshot);
     let resolved: Vec<Resolved<'e>> =
         expectations.list.iter().map(|expectation| resolver.resolve(expectation)).collect();
     if !resolver.faults.is_empty() {
         return Err(TestError::Names(expectations.errors(resolver.faults)));
     }
-    let questions = resolver.questions;
-    let mut answers =
-        Answers { subject, questions: &questions, senders: HashMap::new(), known: HashMap::new() };
-    let file = expectations.file();
-    let test = |(done, of): (usize, &Resolved<'e>)| {
-        let failures = answers.failures(of, &mut || goes_on(done))?;
-        Ok(Tested { file, expectation: of.expectation, failures })
-    };
-    resolved.iter().enumerate().map(test).collect()
+    Ok((resolved, resolver.questions))
 }
 
 /// The answers that are known.
-struct Answers<'a, 'e> {
+pub(super) struct Answers<'a, 'e> {
     subject: &'a Subject<'a>,
     questions: &'a [Question<'e>],
     senders: HashMap<ServiceIx, Senders>,
     known: HashMap<usize, Rc<Explained>>,
 }
 
-impl Answers<'_, '_> {
+impl<'a, 'e> Answers<'a, 'e> {
+    pub(super) fn new(subject: &'a Subject<'a>, questions: &'a [Question<'e>]) -> Self {
+        Self { subject, questions, senders: HashMap::new(), known: HashMap::new() }
+    }
+
     fn failures(
         &mut self,
         of: &Resolved<'_>,
@@ -101,7 +112,7 @@ impl Answers<'_, '_> {
         Ok(failures)
     }
 
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         position: usize,
         question: &Question<'_>,

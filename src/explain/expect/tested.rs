@@ -1,5 +1,6 @@
 //! An expectation and what came of it.
 
+use super::live::{Contradiction, Live};
 use crate::config::{At, Expectation};
 use crate::explain::Explained;
 use crate::explain::coverage::joined;
@@ -18,6 +19,8 @@ pub struct Tested<'e> {
     pub expectation: &'e Expectation,
     /// The questions whose answers are not what is expected.
     pub failures: Vec<Failure>,
+    /// What real packets say, if any were to be sent.
+    pub live: Option<Live>,
 }
 
 /// An answer that is not what is expected.
@@ -36,9 +39,15 @@ pub struct Failure {
 }
 
 impl Tested<'_> {
-    /// Decides whether everything is as expected.
+    /// Decides whether everything is as expected, and real packets meet what the verdicts say.
     pub fn holds(&self) -> bool {
-        self.failures.is_empty()
+        self.failures.is_empty() && self.live.as_ref().is_none_or(Live::agrees)
+    }
+
+    /// Says in a line each what real packets met that the verdicts do not say.
+    pub(super) fn contradictions(&self) -> Vec<String> {
+        let all = self.live.iter().flat_map(|live| &live.contradictions);
+        all.map(Contradiction::line).collect()
     }
 
     /// Returns the place of the expectation.
@@ -74,7 +83,9 @@ impl Tested<'_> {
         words.push_str(&part("/", protocol));
         words.push_str(&format!(" is {}", is.word()));
         words.push_str(&part(" by ", by));
-        words.push_str(&part(" via ", via));
+        if !via.is_empty() {
+            words.push_str(&format!(" via {}", names(via)));
+        }
         if !blocks.is_empty() {
             words.push_str(&format!(" seen as {}", joined(&blocks, items)));
         }

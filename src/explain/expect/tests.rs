@@ -16,6 +16,78 @@ const ENDPOINT: &str = include_str!("../cases/endpoint-shadows-host.toml");
 const PEER: &str = include_str!("../cases/name-of-peer.toml");
 const DNS: &str = include_str!("../../../examples/dns.toml");
 
+/// A NAT gateway for each of two zones.
+const TWO_GATEWAYS: &str = r#"
+[[vpc]]
+id = "vpc"
+cidr = "10.0.0.0/16"
+internet_gateway = "igw"
+[[subnet]]
+id = "public-a"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.0.0/24"
+route_table = "rtb-public"
+[[subnet]]
+id = "public-b"
+vpc = "vpc"
+availability_zone = "us-east-1b"
+cidr = "10.0.1.0/24"
+route_table = "rtb-public"
+[[subnet]]
+id = "private-a"
+vpc = "vpc"
+availability_zone = "us-east-1a"
+cidr = "10.0.2.0/24"
+route_table = "rtb-a"
+[[subnet]]
+id = "private-b"
+vpc = "vpc"
+availability_zone = "us-east-1b"
+cidr = "10.0.3.0/24"
+route_table = "rtb-b"
+[[route_table]]
+id = "rtb-public"
+vpc = "vpc"
+routes = [{ destination = "0.0.0.0/0", target = "igw" }]
+[[route_table]]
+id = "rtb-a"
+vpc = "vpc"
+routes = [{ destination = "0.0.0.0/0", target = "nat-a" }]
+[[route_table]]
+id = "rtb-b"
+vpc = "vpc"
+routes = [{ destination = "0.0.0.0/0", target = "nat-b" }]
+[[nat_gateway]]
+id = "nat-a"
+subnet = "public-a"
+public_ip = "198.51.100.7"
+[[nat_gateway]]
+id = "nat-b"
+subnet = "public-b"
+public_ip = "198.51.100.8"
+[[security_group]]
+id = "sg"
+vpc = "vpc"
+ingress = [{ protocol = "all", from = "10.0.0.0/16" }]
+[[resource]]
+name = "db"
+subnet = "private-a"
+address = "10.0.2.10"
+security_groups = ["sg"]
+listen = ["5432/tcp"]
+[[internet_host]]
+name = "api"
+address = "203.0.113.10"
+[[vpc_connector]]
+name = "c"
+subnets = ["private-a", "private-b"]
+security_groups = ["sg"]
+[[service]]
+name = "web"
+vpc_connector = "c"
+"#;
+
 struct Case {
     lab: Lab,
     snapshot: Snapshot,
@@ -182,6 +254,43 @@ fn what_is_on_the_path_is_compared() {
         "web -> orders-db: FORWARD, but not via nat-a",
     );
     Case::new(PEER).holds(&of("web", "redis", "reachable", "via = \"pcx-1\""));
+}
+
+/// As accounts have a NAT gateway for each zone.
+#[test]
+fn each_packet_passes_one_of_several_ids() {
+    let case = Case::new(TWO_GATEWAYS);
+    let via = |ids: &str| of("web", "api:443", "reachable", &format!("via = {ids}"));
+    case.holds(&via("[\"nat-a\", \"nat-b\"]"));
+    case.holds(&via("\"igw\""));
+    case.fails(&via("\"nat-a\""), "web -> api:443: FORWARD, but not via nat-a");
+    case.fails(
+        &of("web", "db", "reachable", "via = [\"nat-a\", \"nat-b\"]"),
+        "web -> db: FORWARD, but not via nat-a or nat-b",
+    );
+    let misspelt = via("[\"nat-a\", \"nat-c\"]");
+    assert_eq!(case.errors(&misspelt), [("unknown-name", "\"nat-c\"".to_owned())]);
+}
+
+#[test]
+fn a_mixed_verdict_is_reported_before_what_is_on_the_path() {
+    let closed = TWO_GATEWAYS.replace("target = \"nat-b\"", "target = \"blackhole\"");
+    let case = Case::new(&closed);
+    let via = of("web", "api:443", "reachable", "via = [\"nat-a\", \"nat-b\"]");
+    case.fails(&via, "web -> api:443: MIXED");
+}
+
+#[test]
+fn what_is_blocked_has_no_path_to_the_end() {
+    for (key, value) in [("via", "[\"nat-a\"]"), ("seen_as", "\"10.0.0.0/8\"")] {
+        let text = of("web", "db", "blocked", &format!("{key} = {value}"));
+        let errors = Expectations::parse("e.toml", &format!("[[expect]]\n{text}\n")).unwrap_err();
+        let rules: Vec<&str> = errors.iter().map(|error| error.rule).collect();
+        assert_eq!(rules, ["only-if-reachable"], "{key}");
+    }
+    let text = of("web", "db", "reachable", "via = []");
+    let errors = Expectations::parse("e.toml", &format!("[[expect]]\n{text}\n")).unwrap_err();
+    assert_eq!(errors.iter().next().map(|error| error.rule), Some("empty-list"));
 }
 
 /// Interfaces with the same groups are in one class, of which the steps show one alone.

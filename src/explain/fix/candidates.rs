@@ -2,14 +2,17 @@
 
 use super::change::Change;
 use super::failing::Failing;
-use super::{groups, network_acls, routes};
+use super::{endpoints, groups, network_acls, routes};
 use crate::pipeline::Reason;
 use crate::vpc::RuleRef;
 
 /// Lists changes; none where it takes a person to decide.
 pub(super) fn candidates(failing: &Failing<'_>) -> Vec<Change> {
     match failing.decided_by {
-        RuleRef::EniSecurityGroups(_) => groups::of_eni(failing),
+        RuleRef::EniSecurityGroups(_) => {
+            let endpoints = endpoints::missing_interface(failing);
+            endpoints.into_iter().chain(groups::of_eni(failing)).collect()
+        }
         RuleRef::DestinationSecurityGroups(..) => groups::of_destination(failing),
         RuleRef::NetworkAclRule(acl, direction, position, _) => {
             network_acls::of_acl(failing, acl, direction, Some(position))

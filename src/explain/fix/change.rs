@@ -1,15 +1,16 @@
 //! A change of a configuration, and the configuration with it.
 
+use super::new_endpoint::{NewGateway, NewInterface};
 use crate::vpc::{
     AclRule, ConnectorIx, Destination, Direction, Eni, GatewayEndpointIx, NetworkAcl, NetworkAclIx,
-    Parts, PrefixListIx, ResourceIx, Route, RouteTable, RouteTableIx, SecurityGroupIx,
-    SecurityGroupRule, ServiceKind, Snapshot, SubnetIx, Target, Task, TaskEni,
+    Parts, PrefixListIx, ResourceIx, Route, RouteTable, RouteTableIx, SecurityGroup,
+    SecurityGroupIx, SecurityGroupRule, ServiceKind, Snapshot, SubnetIx, Target, Task, TaskEni,
 };
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
 /// A change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// Adds rules to a security group.
     GroupRules { group: SecurityGroupIx, direction: Direction, rules: Vec<SecurityGroupRule> },
@@ -29,12 +30,33 @@ pub(super) enum Change {
     PublicAddresses { connector: ConnectorIx },
     /// Lets an appliance forward.
     SourceDestCheckOff { appliance: ResourceIx },
+    /// Gives a VPC an interface endpoint.
+    InterfaceEndpoint(NewInterface),
+    /// Gives a VPC a gateway endpoint.
+    GatewayEndpoint(NewGateway),
 }
 
 impl Change {
     /// Decides whether tasks are attached elsewhere with the change.
     pub(super) const fn is_move(&self) -> bool {
         matches!(self, Self::MoveConnector { .. })
+    }
+
+    /// Returns the interface endpoint that the change adds: a name leads there then.
+    pub(super) const fn new_interface(&self) -> Option<&NewInterface> {
+        match self {
+            Self::InterfaceEndpoint(endpoint) => Some(endpoint),
+            Self::GroupRules { .. }
+            | Self::AclRules { .. }
+            | Self::AddRoute { .. }
+            | Self::Redirect { .. }
+            | Self::EndpointTable { .. }
+            | Self::ListEntries { .. }
+            | Self::MoveConnector { .. }
+            | Self::PublicAddresses { .. }
+            | Self::SourceDestCheckOff { .. }
+            | Self::GatewayEndpoint(_) => None,
+        }
     }
 
     /// Returns a configuration with the change. What it has keeps its position.
@@ -48,12 +70,7 @@ impl Change {
     fn apply(&self, parts: &mut Parts, snapshot: &Snapshot) {
         match self {
             Self::GroupRules { group, direction, rules } => {
-                let group = &mut parts.security_groups[group.get()];
-                let own = match direction {
-                    Direction::Egress => &mut group.egress,
-                    Direction::Ingress => &mut group.ingress,
-                };
-                own.extend_from_slice(rules);
+                add_group_rules(&mut parts.security_groups[group.get()], *direction, rules);
             }
             Self::AclRules { acl, direction, rules } => {
                 add_acl_rules(&mut parts.network_acls[acl.get()], *direction, rules);
@@ -84,8 +101,18 @@ impl Change {
                     own.source_dest_check = false;
                 }
             }
+            Self::InterfaceEndpoint(endpoint) => endpoint.apply(parts, snapshot),
+            Self::GatewayEndpoint(endpoint) => endpoint.apply(parts),
         }
     }
+}
+
+fn add_group_rules(group: &mut SecurityGroup, direction: Direction, rules: &[SecurityGroupRule]) {
+    let own = match direction {
+        Direction::Egress => &mut group.egress,
+        Direction::Ingress => &mut group.ingress,
+    };
+    own.extend_from_slice(rules);
 }
 
 fn add_acl_rules(acl: &mut NetworkAcl, direction: Direction, rules: &[AclRule]) {

@@ -6,7 +6,8 @@ use crate::pipeline::reach::{Class, GatewayAddress, PortRange, Ports, Ranges};
 use crate::pipeline::{Component, Detail, Evidence, Outcome, Reason, Stage};
 use crate::vpc::path::Attachment;
 use crate::vpc::{
-    Eni, Interface, NatGatewayIx, RouteTableIx, RuleRef, SecurityGroupIx, Snapshot, SubnetIx, VpcIx,
+    ConnectorIx, Egress, Eni, Interface, NatGatewayIx, RouteTableIx, RuleRef, SecurityGroupIx,
+    Snapshot, SubnetIx, VpcIx,
 };
 use std::net::Ipv4Addr;
 
@@ -22,6 +23,8 @@ pub(super) struct Failing<'a> {
     pub(super) ports: Ports,
     /// The private addresses of the NAT gateway, where they decide.
     pub(super) gateway_addresses: Vec<GatewayAddress>,
+    /// The name that was asked, if it was one.
+    pub(super) name: Option<&'a str>,
 }
 
 impl<'a> Failing<'a> {
@@ -30,6 +33,7 @@ impl<'a> Failing<'a> {
         class: &Class,
         evidence: &'a Evidence,
         snapshot: &'a Snapshot,
+        name: Option<&'a str>,
     ) -> Option<Self> {
         let mut subnets: Vec<SubnetIx> = Vec::new();
         for at in &class.attachments {
@@ -43,6 +47,7 @@ impl<'a> Failing<'a> {
             destinations: class.destinations.clone(),
             ports: class.ports.clone(),
             gateway_addresses: class.gateway_addresses.clone(),
+            name,
             ..Self::packet(evidence, snapshot)?
         })
     }
@@ -68,12 +73,27 @@ impl<'a> Failing<'a> {
             destinations: Ranges::one(packet.dst.to_bits()),
             ports: Ports::new([port]),
             gateway_addresses: Vec::new(),
+            name: None,
         })
     }
 
     /// Returns the ENI that the packet leaves by.
     pub(super) fn eni(&self) -> Option<&'a Eni> {
         self.snapshot.parts().enis.get(eni_of(self.evidence, self.snapshot)?.get())
+    }
+
+    /// Returns the connector of the task that sends.
+    pub(super) fn connector(&self) -> Option<ConnectorIx> {
+        let task = self.snapshot.task(self.evidence.inside.src())?;
+        match self.snapshot.service(task.service).egress {
+            Egress::Vpc(ix) => Some(ix),
+            Egress::Default => None,
+        }
+    }
+
+    /// Lists the subnets of the connector.
+    pub(super) fn connector_subnets(&self) -> &'a [SubnetIx] {
+        self.connector().map_or(&[], |ix| &self.snapshot.connector(ix).subnets)
     }
 
     /// Returns the VPC of that ENI.

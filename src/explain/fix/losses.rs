@@ -3,11 +3,13 @@
 use super::change::Change;
 use super::terms::{addresses, all_addresses};
 use crate::pipeline::reach::{
-    self, Addresses, Answered, Interrupted, Ports, Question, Ranges, Tasks,
+    self, Addresses, Answered, Class, Interrupted, Ports, Question, Ranges, Tasks,
 };
 use crate::vpc::{
-    ConnectorIx, Destination, Egress, Route, RouteTableIx, ServiceIx, ServiceKind, Snapshot, VpcIx,
+    ConnectorIx, Destination, Egress, PrefixListIx, Route, RouteTableIx, ServiceIx, ServiceKind,
+    Snapshot, VpcIx,
 };
+use ipnetwork::Ipv4Network;
 use std::collections::HashSet;
 
 /// The packets that a change may take.
@@ -18,6 +20,21 @@ enum Scope {
     Routed { vpc: VpcIx, destinations: Ranges },
     /// Those of the services of a connector.
     Moved(ConnectorIx),
+    /// Those of services in a VPC to these destinations, to which a name leads no more.
+    Renamed { vpc: VpcIx, destinations: Ranges },
+}
+
+impl Scope {
+    /// Returns the packets of both.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nothing, one) | (one, Self::Nothing) => one,
+            (Self::Routed { vpc, destinations }, Self::Routed { destinations: others, .. }) => {
+                Self::Routed { vpc, destinations: destinations.union(&others) }
+            }
+            (one, _) => one,
+        }
+    }
 }
 
 /// A configuration without and with a change.
@@ -34,7 +51,11 @@ impl Compared<'_> {
     pub(super) fn loses(&self, goes_on: &mut dyn FnMut() -> bool) -> Result<bool, Interrupted> {
         let (services, destinations) = match self.scope() {
             Scope::Nothing => return Ok(false),
-            Scope::Routed { vpc, destinations } => (self.near(vpc), destinations),
+            Scope::Renamed { vpc, destinations } => (self.near(&[vpc]), destinations),
+            Scope::Routed { vpc, destinations } => {
+                let peers = self.before.peers_of(vpc).map(|(_, peer)| peer);
+                (self.near(&peers.chain([vpc]).collect::<Vec<_>>()), destinations)
+            }
             Scope::Moved(ix) => (self.of_connector(ix), Ranges::of(0, u32::MAX)),
         };
         for service in services {
@@ -68,7 +89,11 @@ impl Compared<'_> {
             let answer = reach::ask(&snapshot, &question, goes_on)?;
             Ok((snapshot, answer))
         };
-        let (before, after) = (ask(self.before, goes_on)?, ask(self.after, goes_on)?);
+        let before = ask(self.before, goes_on)?;
+        if self.change.new_interface().is_some() {
+            return Ok(before.1.classes.iter().any(Class::passes));
+        }
+        let after = ask(self.after, goes_on)?;
         let a = Answered { snapshot: &before.0, answer: &before.1 };
         let b = Answered { snapshot: &after.0, answer: &after.1 };
         let changes = match is_moved {
@@ -78,14 +103,12 @@ impl Compared<'_> {
         Ok(changes.iter().any(|changed| changed.before.passes()))
     }
 
-    /// Lists the services that a route table of a VPC may lead, one of those that are attached alike.
-    fn near(&self, vpc: VpcIx) -> Vec<ServiceIx> {
+    /// Lists the services in these VPCs, one of those that are attached alike.
+    fn near(&self, vpcs: &[VpcIx]) -> Vec<ServiceIx> {
         let snapshot = self.before;
-        let peers: Vec<VpcIx> = snapshot.peers_of(vpc).map(|(_, peer)| peer).collect();
         let is_near = |ix: &ConnectorIx| {
             let subnets = &snapshot.connector(*ix).subnets;
-            let mut vpcs = subnets.iter().map(|subnet| snapshot.subnet(*subnet).vpc);
-            vpcs.any(|own| own == vpc || peers.contains(&own))
+            subnets.iter().any(|subnet| vpcs.contains(&snapshot.subnet(*subnet).vpc))
         };
         let mut known = HashSet::new();
         let mut is_new = |ix: ConnectorIx| {
@@ -116,6 +139,16 @@ impl Compared<'_> {
             | Change::AclRules { .. }
             | Change::PublicAddresses { .. }
             | Change::SourceDestCheckOff { .. } => Scope::Nothing,
+            Change::InterfaceEndpoint(endpoint) => {
+                let destinations = endpoint.resolved(self.before);
+                Scope::Renamed { vpc: endpoint.vpc, destinations }
+            }
+            Change::GatewayEndpoint(endpoint) => {
+                let entries = all_addresses(endpoint.entries(self.before));
+                let tables =
+                    endpoint.tables.iter().map(|table| self.routed(*table, entries.clone()));
+                tables.reduce(Scope::or).unwrap_or(Scope::Nothing)
+            }
             Change::MoveConnector { connector, .. } => Scope::Moved(*connector),
             Change::AddRoute { table, destination, .. } => {
                 self.routed(*table, addresses(*destination))
@@ -131,21 +164,21 @@ impl Compared<'_> {
                 let list = self.before.gateway_endpoint(*endpoint).prefix_list;
                 self.routed(*table, all_addresses(&self.before.prefix_list(list).entries))
             }
-            Change::ListEntries { list, entries } => {
-                let tables = self.before.parts().route_tables.iter().enumerate();
-                let named = Destination::PrefixList(*list);
-                let mut naming = tables.filter(|(_, table)| {
-                    table.routes.iter().any(|route| route.destination == named)
-                });
-                match (naming.next(), naming.next()) {
-                    (None, _) => Scope::Nothing,
-                    (Some((at, _)), None) => {
-                        self.routed(RouteTableIx::from(at), all_addresses(entries))
-                    }
-                    (Some((_, table)), Some(_)) => {
-                        Scope::Routed { vpc: table.vpc, destinations: Ranges::of(0, u32::MAX) }
-                    }
-                }
+            Change::ListEntries { list, entries } => self.listed(*list, entries),
+        }
+    }
+
+    /// Returns what tables with routes for a prefix list may lead otherwise, with entries more in the list.
+    fn listed(&self, list: PrefixListIx, entries: &[Ipv4Network]) -> Scope {
+        let tables = self.before.parts().route_tables.iter().enumerate();
+        let named = Destination::PrefixList(list);
+        let mut naming =
+            tables.filter(|(_, table)| table.routes.iter().any(|route| route.destination == named));
+        match (naming.next(), naming.next()) {
+            (None, _) => Scope::Nothing,
+            (Some((at, _)), None) => self.routed(RouteTableIx::from(at), all_addresses(entries)),
+            (Some((_, table)), Some(_)) => {
+                Scope::Routed { vpc: table.vpc, destinations: Ranges::of(0, u32::MAX) }
             }
         }
     }

@@ -2,23 +2,30 @@
 
 mod candidates;
 mod change;
+mod endpoints;
 mod failing;
 mod groups;
 mod losses;
 mod network_acls;
+mod new_endpoint;
 mod rendered;
 mod routes;
+mod sections;
+mod source;
 mod terms;
 mod verified;
+mod words;
 
+use crate::config::import::Source;
 use crate::pipeline::Evidence;
 use crate::pipeline::reach::{Class, Interrupted, Question};
 use crate::vpc::Snapshot;
 use candidates::candidates;
 use failing::Failing;
 pub use rendered::Fix;
-pub(super) use rendered::SECTION;
 use rendered::rendered;
+pub(super) use rendered::{NEW_SECTIONS, SECTION};
+pub use source::Form;
 use verified::{Effect, Wanted};
 
 /// The most changes that are tried.
@@ -31,7 +38,7 @@ const MOST_STEPS: usize = 50_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Proposal {
     /// A change that is verified.
-    Change(Fix),
+    Change(Box<Fix>),
     /// No change; the reason for which those that come to mind are none.
     Nothing(&'static str),
     /// It takes a person to decide.
@@ -39,6 +46,13 @@ pub(super) enum Proposal {
 }
 
 impl Proposal {
+    /// Writes the change in the words of the source that the lab file is made from.
+    pub(super) fn write_for(&mut self, source: &Source, snapshot: &Snapshot) {
+        if let Self::Change(fix) = self {
+            fix.write_for(source, snapshot);
+        }
+    }
+
     /// Returns the change.
     pub(super) fn fix(&self) -> Option<&Fix> {
         match self {
@@ -48,22 +62,42 @@ impl Proposal {
     }
 }
 
+impl Fix {
+    fn write_for(&mut self, source: &Source, snapshot: &Snapshot) {
+        let change = self.change.as_ref();
+        let Some((form, written)) = change.and_then(|one| source::written(one, snapshot, source))
+        else {
+            return;
+        };
+        match written {
+            Ok(words) => {
+                self.form = form;
+                self.id = words.id;
+                self.action = words.action;
+                self.rule = words.text;
+            }
+            Err(why) => self.note = Some(format!("{why}; for the lab file, it is:")),
+        }
+    }
+}
+
 const TAKES: &str = "no change is proposed: those tried take packets from a service";
 const FAILS: &str = "no change is proposed: those tried do not let all of these packets pass";
 const LARGE: &str = "no change is proposed: the lab is too large to verify one in short time";
 
 /// Proposes the first change that lets the packets of a class pass the gate that drops them, and takes none from others.
+/// `name` is that of the destination, if one was asked.
 ///
 /// # Errors
 /// [`Interrupted`] once `goes_on` is false.
 pub(super) fn propose(
     snapshot: &Snapshot,
     question: &Question,
-    class: &Class,
+    (class, name): (&Class, Option<&str>),
     evidence: &Evidence,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Proposal, Interrupted> {
-    let Some(failing) = Failing::class(class, evidence, snapshot) else {
+    let Some(failing) = Failing::class(class, evidence, snapshot, name) else {
         return Ok(Proposal::Unknown);
     };
     let wanted = Wanted { snapshot, question, class };
@@ -78,7 +112,8 @@ pub(super) fn propose(
         match wanted.effect(change, &mut goes_on) {
             Ok(Effect::Fixes(next)) => {
                 let next = next.map(|denial| denial.reason.name());
-                return Ok(Proposal::Change(Fix { next, ..rendered(change, snapshot) }));
+                let fix = Fix { next, ..rendered(change, snapshot) };
+                return Ok(Proposal::Change(Box::new(fix)));
             }
             Ok(Effect::Breaks) => why = Some(TAKES),
             Ok(Effect::Fails) => why = why.or(Some(FAILS)),

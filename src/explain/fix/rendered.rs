@@ -1,15 +1,17 @@
 //! A change in the words of the lab file.
 
 use super::change::Change;
-use crate::explain::names;
-use crate::explain::packet::protocol_word;
-use crate::packet::Protocol;
+use super::new_endpoint::NewInterface;
+use super::sections;
+use super::source::Form;
+use super::words::{acl_rule, group_rule, quoted, route, target_id};
+use crate::config::edit::{Edit, SectionName};
 use crate::vpc::{
-    AclRule, Connector, ConnectorIx, Destination, Direction, Egress, Line, Peer, PortMatch,
-    ProtocolMatch, RouteTableIx, SecurityGroupIx, SecurityGroupRule, Service, ServiceKind,
-    Snapshot, Target, TrafficMatch,
+    Connector, ConnectorIx, Destination, Direction, Egress, GatewayEndpointIx, Line, Peer,
+    RouteTableIx, SecurityGroupIx, SecurityGroupRule, Service, ServiceKind, Snapshot, Target,
 };
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// A change to the lab file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,8 +26,20 @@ pub struct Fix {
     pub place: Option<String>,
     /// What to do, such as `add to egress`.
     pub action: String,
-    /// The rule in the lab file's syntax; of several, one on each line. For an implied object its whole section.
+    /// The rule in the lab file's syntax; of several, one on each line. For an implied object its whole section, for a new one
+    /// all of its sections. Of a source, its own commands, blocks or fragment.
     pub rule: String,
+    /// How the rule is written.
+    pub form: Form,
+    /// The reason for which it is not written for the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The change of the lab file's text.
+    #[serde(skip)]
+    pub edits: Vec<Edit>,
+    /// The change itself.
+    #[serde(skip)]
+    pub(super) change: Option<Change>,
     /// What the change does, where the hint of the drop's reason says something else.
     #[serde(skip)]
     pub(in crate::explain) advice: Option<&'static str>,
@@ -43,9 +57,12 @@ fn line_or_null<S: serde::Serializer>(line: &Line, serializer: S) -> Result<S::O
 /// The action for an object that the lab file implies.
 pub(in crate::explain) const SECTION: &str = "add this section";
 
+/// The action for objects that are new.
+pub(in crate::explain) const NEW_SECTIONS: &str = "add to the lab file";
+
 /// Puts a change into words.
 pub(super) fn rendered(change: &Change, snapshot: &Snapshot) -> Fix {
-    Fix { advice: advice(change), ..words(change, snapshot) }
+    Fix { advice: advice(change), change: Some(change.clone()), ..words(change, snapshot) }
 }
 
 /// Says what a change does that is none of those that come to mind first.
@@ -60,6 +77,15 @@ fn advice(change: &Change) -> Option<&'static str> {
         Change::MoveConnector { .. } => {
             Some("Move the connector to subnets whose route table leads there.")
         }
+        Change::InterfaceEndpoint(endpoint) if endpoint.hostnames => Some(
+            "Give the VPC an interface endpoint for this service, and enable_dns_hostnames, without which the service's name does not lead there.",
+        ),
+        Change::InterfaceEndpoint(_) => Some(
+            "Give the VPC an interface endpoint for this service: no table leads to the internet.",
+        ),
+        Change::GatewayEndpoint(_) => Some(
+            "Give the VPC a gateway endpoint for this service: no table leads to the internet.",
+        ),
         Change::GroupRules { .. }
         | Change::AclRules { .. }
         | Change::AddRoute { .. }
@@ -76,8 +102,8 @@ fn words(change: &Change, snapshot: &Snapshot) -> Fix {
         }
         Change::AclRules { acl, direction, rules } => {
             let acl = snapshot.network_acl(*acl);
-            let rules = rules.iter().map(acl_rule);
-            fix(&acl.id, acl.line, format!("add to {direction}"), lines(rules))
+            let rules = rules.iter().map(acl_rule).collect();
+            Object::new("network_acl", &acl.id, acl.line).with(key_of(*direction), rules)
         }
         Change::AddRoute { table, destination, target } => {
             let route = route(&destination.to_string(), target, *table, snapshot);
@@ -86,46 +112,117 @@ fn words(change: &Change, snapshot: &Snapshot) -> Fix {
         Change::Redirect { table, position, target } => {
             redirect(snapshot, (*table, *position), target)
         }
-        Change::EndpointTable { endpoint, table } => {
-            let endpoint = snapshot.gateway_endpoint(*endpoint);
-            let table = format!("\"{}\"", snapshot.route_table(*table).id);
-            fix(&endpoint.id, endpoint.line, "add to route_tables".to_owned(), table)
-        }
+        Change::EndpointTable { endpoint, table } => endpoint_table(snapshot, *endpoint, *table),
         Change::ListEntries { list, entries } => {
             let list = snapshot.prefix_list(*list);
-            let entries = lines(entries.iter().map(|entry| format!("\"{entry}\"")));
-            fix(&list.id, list.line, "add to entries".to_owned(), entries)
+            let entries = entries.iter().map(|entry| format!("\"{entry}\"")).collect();
+            Object::new("prefix_list", &list.id, list.line).with("entries", entries)
         }
         Change::MoveConnector { connector, subnets } => {
-            let ids = subnets.iter().map(|ix| format!("\"{}\"", snapshot.subnet(*ix).id));
-            let subnets = format!("subnets = [{}]", ids.collect::<Vec<_>>().join(", "));
-            subnets_of(snapshot, *connector, subnets)
+            let ids = subnets.iter().map(|ix| snapshot.subnet(*ix).id.clone());
+            let subnets = format!("[{}]", quoted(ids));
+            of_connector(snapshot, *connector, ("subnets", subnets))
         }
         Change::PublicAddresses { connector } => public_addresses(snapshot, *connector),
         Change::SourceDestCheckOff { appliance } => {
             let own = snapshot.resource(*appliance);
-            let off = "source_dest_check = false".to_owned();
-            fix(&own.name, own.line, "change".to_owned(), off)
+            let own = Object::new("resource", &own.name, own.line);
+            own.changed("source_dest_check", "false".to_owned())
+        }
+        Change::InterfaceEndpoint(endpoint) => new_interface(endpoint, snapshot),
+        Change::GatewayEndpoint(endpoint) => {
+            whole_sections(&endpoint.id, NEW_SECTIONS, sections::gateway(endpoint, snapshot))
         }
     }
 }
 
-fn fix(id: &str, at: Line, action: String, rule: String) -> Fix {
-    let id = id.to_owned();
-    Fix { id, at, place: None, action, rule, advice: None, verified: true, next: None }
+/// A section that a change is for.
+struct Object<'a> {
+    list: &'static str,
+    name: &'a str,
+    line: Line,
 }
 
-fn lines(rules: impl Iterator<Item = String>) -> String {
-    rules.collect::<Vec<_>>().join(",\n")
+impl<'a> Object<'a> {
+    fn new(list: &'static str, name: &'a str, line: Line) -> Self {
+        Self { list, name, line }
+    }
+
+    fn section(&self) -> SectionName {
+        SectionName { list: self.list, name: self.name.to_owned() }
+    }
+
+    /// Returns the change with more elements in a list of the section.
+    fn with(&self, key: &'static str, elements: Vec<String>) -> Fix {
+        let (action, rule) = (format!("add to {key}"), elements.join(",\n"));
+        self.fix(action, rule, Edit::Add { section: self.section(), key, elements })
+    }
+
+    /// Returns the change with a value for a key of the section.
+    fn changed(&self, key: &'static str, value: String) -> Fix {
+        let rule = format!("{key} = {value}");
+        self.fix("change".to_owned(), rule, Edit::Set { section: self.section(), key, value })
+    }
+
+    fn fix(&self, action: String, rule: String, edit: Edit) -> Fix {
+        let (id, at, edits) = (self.name.to_owned(), self.line, vec![edit]);
+        Fix {
+            id,
+            at,
+            place: None,
+            action,
+            rule,
+            form: Form::Toml,
+            note: None,
+            edits,
+            change: None,
+            advice: None,
+            verified: true,
+            next: None,
+        }
+    }
+}
+
+/// Returns the change that adds whole sections.
+fn whole_sections(id: &str, action: &str, sections: String) -> Fix {
+    let edit = Edit::Append(sections.clone());
+    Object::new("", id, 0).fix(action.to_owned(), sections, edit)
+}
+
+fn new_interface(endpoint: &NewInterface, snapshot: &Snapshot) -> Fix {
+    let sections = sections::interface(endpoint, snapshot);
+    let mut fix = whole_sections(&endpoint.id, NEW_SECTIONS, sections);
+    if endpoint.hostnames {
+        let vpc = &snapshot.vpc(endpoint.vpc).id;
+        let (section, key) = (SectionName { list: "vpc", name: vpc.clone() }, HOSTNAMES);
+        fix.edits.push(Edit::Set { section, key, value: "true".to_owned() });
+        fix.rule = format!("# and in [[vpc]] {vpc}: {HOSTNAMES} = true\n{}", fix.rule);
+    }
+    fix
+}
+
+/// The attribute of a VPC that private names need.
+const HOSTNAMES: &str = "enable_dns_hostnames";
+
+fn key_of(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Egress => "egress",
+        Direction::Ingress => "ingress",
+    }
+}
+
+fn of_service(service: &Service) -> Object<'_> {
+    Object::new("service", &service.name, service.line)
 }
 
 /// The subnets of a Lambda function or a Fargate service are in its own section. If a connector has the same subnets and
 /// groups, the service may name it instead.
-fn subnets_of(snapshot: &Snapshot, ix: ConnectorIx, rule: String) -> Fix {
+fn of_connector(snapshot: &Snapshot, ix: ConnectorIx, (key, value): (&'static str, String)) -> Fix {
     let connector = snapshot.connector(ix);
     let own = users(snapshot, ix).find(|service| service.kind != ServiceKind::AppRunner);
     let Some(own) = own else {
-        return fix(&connector.name, connector.line, "change".to_owned(), rule);
+        let section = Object::new("vpc_connector", &connector.name, connector.line);
+        return section.changed(key, value);
     };
     let is_named = |other: &Connector| {
         let (subnets, groups) = (&other.subnets, &other.security_groups);
@@ -133,20 +230,23 @@ fn subnets_of(snapshot: &Snapshot, ix: ConnectorIx, rule: String) -> Fix {
             && (subnets, groups) == (&connector.subnets, &connector.security_groups)
     };
     if !snapshot.parts().connectors.iter().any(is_named) {
-        return fix(&own.name, own.line, "change".to_owned(), rule);
+        return of_service(own).changed(key, value);
     }
     let groups = connector.security_groups.iter().map(|ix| snapshot.security_group(*ix));
-    let ids: Vec<String> =
-        groups.filter(|group| group.line > 0).map(|group| format!("\"{}\"", group.id)).collect();
-    let groups = format!("security_groups = [{}]", ids.join(", "));
-    fix(&own.name, own.line, "replace vpc_connector".to_owned(), format!("{rule}\n{groups}"))
+    let groups = groups.filter(|group| group.line > 0).map(|group| group.id.clone());
+    let with = vec![(key, value), ("security_groups", format!("[{}]", quoted(groups)))];
+    let lines = with.iter().map(|(key, value)| format!("{key} = {value}"));
+    let rule = lines.collect::<Vec<_>>().join("\n");
+    let own = of_service(own);
+    let edit = Edit::Replace { section: own.section(), key: "vpc_connector", with };
+    own.fix("replace vpc_connector".to_owned(), rule, edit)
 }
 
 fn public_addresses(snapshot: &Snapshot, ix: ConnectorIx) -> Fix {
-    let public = "assign_public_ip = true".to_owned();
+    let (key, value) = ("assign_public_ip", "true".to_owned());
     match users(snapshot, ix).find(|service| service.kind == ServiceKind::Fargate) {
-        Some(own) => fix(&own.name, own.line, "change".to_owned(), public),
-        None => subnets_of(snapshot, ix, public),
+        Some(own) => of_service(own).changed(key, value),
+        None => of_connector(snapshot, ix, (key, value)),
     }
 }
 
@@ -157,8 +257,11 @@ fn redirect(snapshot: &Snapshot, (ix, position): (RouteTableIx, u16), target: &T
         Destination::Cidr(network) => network.to_string(),
         Destination::PrefixList(list) => snapshot.prefix_list(list).id.clone(),
     };
-    let route = route(&destination, target, ix, snapshot);
-    fix(&table.id, own.line, "change the route".to_owned(), route)
+    let rule = route(&destination, target, ix, snapshot);
+    let target = target_id(target, ix, snapshot).unwrap_or_default().to_owned();
+    let edit = Edit::Redirect { table: table.id.clone(), destination, target };
+    let section = Object::new("route_table", &table.id, own.line);
+    section.fix("change the route".to_owned(), rule, edit)
 }
 
 fn users(snapshot: &Snapshot, ix: ConnectorIx) -> impl Iterator<Item = &Service> {
@@ -172,104 +275,65 @@ fn group_rules(
     rules: &[SecurityGroupRule],
 ) -> Fix {
     let group = snapshot.security_group(ix);
-    let of = |direction, rules: &[SecurityGroupRule]| -> Vec<String> {
-        rules.iter().map(|rule| group_rule(rule, direction, snapshot)).collect()
-    };
-    let added = of(direction, rules);
+    let (added, implied) = named_rules(snapshot, ix, direction, rules);
     if group.line > 0 {
-        return fix(&group.id, group.line, format!("add to {direction}"), lines(added.into_iter()));
-    }
-    let id = section_id(&group.id);
-    let of = |other: Direction| {
-        let mut all = of(other, group.rules(other));
-        all.extend(added.iter().filter(|_| other == direction).cloned());
-        let itself = format!("\"{}\"", group.id);
-        all.iter_mut().for_each(|rule| *rule = rule.replace(&itself, &format!("\"{id}\"")));
-        list(&other.to_string(), &all)
-    };
-    let head = format!("[[security_group]]\nid = \"{id}\"");
-    let vpc = format!("vpc = \"{}\"\ndefault = true", snapshot.vpc(group.vpc).id);
-    let section = [head, vpc, of(Direction::Ingress), of(Direction::Egress)].join("\n");
-    fix(&group.id, 0, SECTION.to_owned(), section)
-}
-
-/// Returns a name for what the lab file implies: the implied one is none that the file could give.
-fn section_id(implied: &str) -> String {
-    implied.replace('/', "-")
-}
-
-fn list(key: &str, rules: &[String]) -> String {
-    match rules {
-        [one] => format!("{key} = [{one}]"),
-        several => {
-            let lines = several.iter().map(|rule| format!("\n    {rule},"));
-            format!("{key} = [{}\n]", lines.collect::<String>())
+        let section = Object::new("security_group", &group.id, group.line);
+        let mut fix = section.with(key_of(direction), added);
+        for section in implied {
+            fix.rule =
+                format!("{}\n# {SECTION}, which the file implies so far:\n{section}", fix.rule);
+            fix.edits.push(Edit::Append(section));
         }
+        return fix;
     }
+    let section = sections::default_group(snapshot, ix, direction, &added);
+    let all = std::iter::once(section).chain(implied).collect::<Vec<_>>();
+    whole_sections(&group.id, SECTION, all.join("\n\n"))
 }
 
-fn group_rule(rule: &SecurityGroupRule, direction: Direction, snapshot: &Snapshot) -> String {
-    let key = match direction {
-        Direction::Egress => "to",
-        Direction::Ingress => "from",
+/// Writes rules of a group, and the sections of the groups that they name and that the lab file implies: it can name a group
+/// only by its section.
+fn named_rules(
+    snapshot: &Snapshot,
+    own: SecurityGroupIx,
+    direction: Direction,
+    rules: &[SecurityGroupRule],
+) -> (Vec<String>, Vec<String>) {
+    let named: BTreeSet<SecurityGroupIx> = rules
+        .iter()
+        .filter_map(|rule| match rule.peer {
+            Peer::SecurityGroup(ix) => Some(ix),
+            Peer::Cidr(_) | Peer::PrefixList(_) => None,
+        })
+        .filter(|ix| *ix != own && snapshot.security_group(*ix).line == 0)
+        .collect();
+    let by_section = |rule: &SecurityGroupRule| {
+        let rule = group_rule(rule, direction, snapshot);
+        named.iter().fold(rule, |rule, ix| sections::by_section(&rule, *ix, snapshot))
     };
-    let peer = match rule.peer {
-        Peer::Cidr(network) => network.to_string(),
-        Peer::SecurityGroup(group) => names::security_group_id(snapshot, group).to_owned(),
-        Peer::PrefixList(list) => snapshot.prefix_list(list).id.clone(),
-    };
-    format!("{{ {}, {key} = \"{peer}\" }}", traffic(&rule.traffic))
+    let section = |ix: &SecurityGroupIx| sections::default_group(snapshot, *ix, direction, &[]);
+    (rules.iter().map(by_section).collect(), named.iter().map(section).collect())
 }
 
-fn acl_rule(rule: &AclRule) -> String {
-    let AclRule { number, traffic, cidr, .. } = rule;
-    let traffic = self::traffic(traffic);
-    format!("{{ rule = {number}, action = \"allow\", {traffic}, cidr = \"{cidr}\" }}")
-}
-
-fn traffic(traffic: &TrafficMatch) -> String {
-    let ProtocolMatch::Is(protocol) = traffic.protocol else {
-        return "protocol = \"all\"".to_owned();
-    };
-    let word = protocol_word(protocol);
-    let PortMatch { from, to } = traffic.ports;
-    match protocol {
-        Protocol::Tcp | Protocol::Udp if from == to => {
-            format!("protocol = \"{word}\", ports = \"{from}\"")
-        }
-        Protocol::Tcp | Protocol::Udp => {
-            format!("protocol = \"{word}\", ports = \"{from}-{to}\"")
-        }
-        Protocol::Icmp | Protocol::Other(_) => format!("protocol = \"{word}\""),
+fn endpoint_table(snapshot: &Snapshot, ix: GatewayEndpointIx, table: RouteTableIx) -> Fix {
+    let endpoint = snapshot.gateway_endpoint(ix);
+    let own = snapshot.route_table(table);
+    if own.line > 0 {
+        let section = Object::new("vpc_endpoint", &endpoint.id, endpoint.line);
+        return section.with("route_tables", vec![format!("\"{}\"", own.id)]);
     }
+    let list = &snapshot.prefix_list(endpoint.prefix_list).id;
+    let route = route(list, &Target::GatewayEndpoint(ix), table, snapshot);
+    add_to_routes(snapshot, table, route)
 }
 
 fn add_to_routes(snapshot: &Snapshot, ix: RouteTableIx, route: String) -> Fix {
     let table = snapshot.route_table(ix);
-    if table.line > 0 {
-        return fix(&table.id, table.line, "add to routes".to_owned(), route);
-    }
-    let head = format!("[[route_table]]\nid = \"{}\"", section_id(&table.id));
-    let vpc = format!("vpc = \"{}\"\nmain = true", snapshot.vpc(table.vpc).id);
-    let section = format!("{head}\n{vpc}\nroutes = [{route}]");
-    fix(&table.id, 0, SECTION.to_owned(), section)
-}
-
-fn route(destination: &str, target: &Target, table: RouteTableIx, snapshot: &Snapshot) -> String {
-    let vpc = snapshot.vpc(snapshot.route_table(table).vpc);
-    let id = match target {
-        Target::NatGateway(ix) => &snapshot.nat_gateway(*ix).id,
-        Target::Peering(ix) => &snapshot.peering(*ix).id,
-        Target::GatewayEndpoint(ix) => &snapshot.gateway_endpoint(*ix).id,
-        Target::GatewayLoadBalancerEndpoint(ix) => &snapshot.gateway_load_balancer_endpoint(*ix).id,
-        Target::NetworkInterface(ix) => match &snapshot.resource(*ix).network_interface {
-            Some(interface) => &interface.id,
-            None => &snapshot.resource(*ix).name,
-        },
-        Target::InternetGateway => vpc.internet_gateway.as_ref().map_or(&vpc.id, |own| &own.id),
-        Target::Local | Target::Blackhole(_) => {
-            return format!("{{ destination = \"{destination}\" }}");
+    match table.line > 0 {
+        true => Object::new("route_table", &table.id, table.line).with("routes", vec![route]),
+        false => {
+            let section = sections::main_table(snapshot, ix, &[route]);
+            whole_sections(&table.id, SECTION, section)
         }
-    };
-    format!("{{ destination = \"{destination}\", target = \"{id}\" }}")
+    }
 }

@@ -1,13 +1,14 @@
 //! Changes of where packets are led: routes, the tables of gateway endpoints, and the subnets of connectors.
 
 use super::change::Change;
+use super::endpoints;
 use super::failing::Failing;
 use super::terms::{all_addresses, holds};
 use crate::explain::packet::destination_vpc;
 use crate::pipeline::{Reason, Step};
 use crate::vpc::path::{self, Hop};
 use crate::vpc::{
-    Connectivity, ConnectorIx, Destination, Egress, GatewayEndpointIx, NatGateway, NatGatewayIx,
+    Connectivity, ConnectorIx, Destination, GatewayEndpointIx, NatGateway, NatGatewayIx,
     NatGatewayState, PeeringIx, RouteTableIx, RuleRef, SubnetIx, Target, VpcIx, everywhere,
 };
 use std::net::Ipv4Addr;
@@ -25,6 +26,10 @@ pub(super) fn missing(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Change>
     changes.extend(to_peer(failing));
     let routes = targets(failing, table).into_iter().map(add).collect();
     changes.extend(routes_and_moves(failing, table, routes));
+    if failing.own_table() == Some(table) {
+        changes.extend(endpoints::missing_interface(failing));
+        changes.extend(endpoints::missing_gateway(failing));
+    }
     changes
 }
 
@@ -93,28 +98,20 @@ fn routes_and_moves(
 fn is_shared(failing: &Failing<'_>, table: RouteTableIx) -> bool {
     let parts = failing.snapshot.parts();
     let has = |subnet: SubnetIx| failing.snapshot.subnet(subnet).route_table == table;
-    let own = connector(failing).map(|ix| failing.snapshot.connector(ix));
+    let own = failing.connector().map(|ix| failing.snapshot.connector(ix));
     let is_own = |subnet: SubnetIx| own.is_some_and(|own| own.subnets.contains(&subnet));
     let mut subnets = (0..parts.subnets.len()).map(SubnetIx::from);
     let mut connectors = (0..).map(ConnectorIx).zip(&parts.connectors);
-    let others = |(ix, _): &(ConnectorIx, _)| connector(failing) != Some(*ix);
+    let others = |(ix, _): &(ConnectorIx, _)| failing.connector() != Some(*ix);
     subnets.any(|subnet| has(subnet) && !is_own(subnet))
         || parts.nat_gateways.iter().any(|gateway| has(gateway.subnet))
         || connectors.any(|pair| others(&pair) && pair.1.subnets.iter().any(|ix| has(*ix)))
 }
 
-fn connector(failing: &Failing<'_>) -> Option<ConnectorIx> {
-    let task = failing.snapshot.task(failing.evidence.inside.src())?;
-    match failing.snapshot.service(task.service).egress {
-        Egress::Vpc(ix) => Some(ix),
-        Egress::Default => None,
-    }
-}
-
 /// Lists moves of the connector: its subnets that fail are replaced by some from which a NAT gateway or an endpoint leads on,
 /// in the same zones if there are any.
 fn moves(failing: &Failing<'_>) -> Option<Change> {
-    let ix = connector(failing)?;
+    let ix = failing.connector()?;
     let snapshot = failing.snapshot;
     let own = &snapshot.connector(ix).subnets;
     let all = (0..snapshot.parts().subnets.len()).map(SubnetIx::from);
@@ -160,7 +157,6 @@ fn to_endpoints(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Change> {
         let list = failing.snapshot.prefix_list(endpoint.prefix_list);
         let destination = Destination::PrefixList(endpoint.prefix_list);
         endpoint.vpc == own.vpc
-            && own.line > 0
             && own.routes.iter().all(|route| route.destination != destination)
             && holds(&all_addresses(&list.entries), &failing.destinations)
     };

@@ -7,7 +7,7 @@ use crate::pipeline::reach::{
     self, Addresses, Answer, Answered, Class, Interrupted, Question, SetVerdict, Tasks,
 };
 use crate::pipeline::{Component, Denial, Evidence, Outcome, Stage};
-use crate::vpc::Snapshot;
+use crate::vpc::{RuleRef, Snapshot};
 
 /// What a change does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,9 @@ impl Wanted<'_> {
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<Effect, Interrupted> {
         let after = change.applied(self.snapshot);
-        let (asked, question) = self.question_after(change, &after);
+        let Some((asked, question)) = self.question_after(change, &after) else {
+            return Ok(Effect::Fails);
+        };
         let answer = reach::ask(&asked, &question, goes_on)?;
         let next = match self.remaining(change, (&asked, &answer)) {
             Remaining::None => None,
@@ -50,7 +52,8 @@ impl Wanted<'_> {
 
     /// Returns the question about the packets of the class with a change. A connector that is moved is asked in its new
     /// subnets, where its ENIs have no addresses yet.
-    fn question_after(&self, change: &Change, after: &Snapshot) -> (Snapshot, Question) {
+    /// With a new interface endpoint, the name that was asked leads there.
+    fn question_after(&self, change: &Change, after: &Snapshot) -> Option<(Snapshot, Question)> {
         let Question { service, .. } = *self.question;
         let (snapshot, attachments) = match change.is_move() {
             true => reach::attachments(after, service, Tasks::Possible, Addresses::Open),
@@ -60,20 +63,26 @@ impl Wanted<'_> {
                 (after.clone(), own.copied().collect())
             }
         };
+        let destinations = match change.new_interface() {
+            Some(endpoint) => endpoint.addresses(after)?,
+            None => self.class.destinations.clone(),
+        };
         let question = Question {
             attachments,
-            destinations: self.class.destinations.clone(),
+            destinations,
             ports: self.class.ports.clone(),
             ..self.question.clone()
         };
-        (snapshot, question)
+        Some((snapshot, question))
     }
 
     /// Says which packets of the class are dropped with the change.
     fn remaining(&self, change: &Change, (snapshot, answer): (&Snapshot, &Answer)) -> Remaining {
         let classes = vec![self.class.clone()];
         let own = Answer { verdict: SetVerdict::Drop, classes, walks: 0 };
-        let dropped: Vec<&Class> = match change.is_move() {
+        let renames = change.new_interface().is_some();
+        let is_elsewhere = change.is_move() || renames;
+        let dropped: Vec<&Class> = match is_elsewhere {
             true => answer.classes.iter().filter(|class| !class.passes()).collect(),
             false => {
                 let before = Answered { snapshot: self.snapshot, answer: &own };
@@ -82,7 +91,11 @@ impl Wanted<'_> {
             }
         };
         let Some(first) = dropped.first() else { return Remaining::None };
-        match (dropped.iter().all(|class| self.is_further(&class.sample)), first.denial) {
+        let is_further = |class: &&Class| match renames {
+            true => class.denial.is_some_and(|denial| is_of_own_groups(&denial)),
+            false => self.is_further(&class.sample),
+        };
+        match (dropped.iter().all(is_further), first.denial) {
             (true, Some(denial)) => Remaining::Further(denial),
             (false, _) | (true, None) => Remaining::AtGate,
         }
@@ -95,6 +108,11 @@ impl Wanted<'_> {
             (None, _) | (_, None) => false,
         }
     }
+}
+
+/// Decides whether the groups of the ENI drop a packet, which they may be opened for.
+fn is_of_own_groups(denial: &Denial) -> bool {
+    matches!(denial.decided_by, RuleRef::EniSecurityGroups(_))
 }
 
 /// The packets that are dropped with a change.

@@ -7,7 +7,7 @@ use super::alike::Alike;
 use super::known::Known;
 use super::path::path;
 use super::question::{asked, destinations};
-use crate::pipeline::reach::{Addresses, Class, Ports, Ranges, Region, regions};
+use crate::pipeline::reach::{Addresses, Class, Interrupted, Ports, Ranges, Region, regions};
 use crate::vpc::Snapshot;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -64,8 +64,10 @@ pub(super) fn rows(
         let is_wanted = if drops { !key.reasons.is_empty() } else { key.passes() };
         is_wanted.then(|| (key, region.destinations.clone(), region.ports.clone()))
     };
-    let found = regions(&asked.answer.classes).iter().filter_map(wanted).collect();
-    let mut found = merged(found);
+    let name = alike.names.first().map_or("", String::as_str);
+    let mut goes_on = || goes_on(name);
+    let regions = regions(&asked.answer.classes, &mut goes_on)?;
+    let mut found = merged(regions.iter().filter_map(wanted), &mut goes_on)?;
     found.sort_by_cached_key(|(_, destinations, ports)| {
         let is_public = !destinations.intersection(&known.internet).is_empty();
         (is_public, destinations.clone(), ports.clone())
@@ -152,12 +154,21 @@ fn first_of_each(rules: impl Iterator<Item = (String, usize)>) -> Vec<(String, u
     all
 }
 
+/// The number of regions after which the caller is asked.
+const STEPS: usize = 64;
+
 type Merged = (Key, Ranges, Ports);
 
 /// Merges regions with one key: first those with the same ports, then those with the same destinations.
-fn merged(regions: Vec<Merged>) -> Vec<Merged> {
+fn merged(
+    regions: impl Iterator<Item = Merged>,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Vec<Merged>, Interrupted> {
     let mut by_ports: HashMap<(KeyByName, Ports), (Key, Vec<Ranges>)> = HashMap::new();
-    for (key, destinations, ports) in regions {
+    for (number, (key, destinations, ports)) in regions.enumerate() {
+        if number.is_multiple_of(STEPS) && !goes_on() {
+            return Err(Interrupted);
+        }
         let known = by_ports.entry((key.by_name(), ports));
         known.or_insert_with(|| (key, Vec::new())).1.push(destinations);
     }
@@ -172,7 +183,7 @@ fn merged(regions: Vec<Merged>) -> Vec<Merged> {
             *first = key;
         }
     }
-    by_destinations.into_iter().map(|((_, to), (key, ports))| (key, to, ports)).collect()
+    Ok(by_destinations.into_iter().map(|((_, to), (key, ports))| (key, to, ports)).collect())
 }
 
 /// A key without the classes.

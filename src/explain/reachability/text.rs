@@ -8,8 +8,11 @@ use super::table::Cells;
 use super::{ReachRow, Reachability, ReacherRow};
 use std::io::{self, Write};
 
+/// The rows that people get, unless they want a wide table.
+const MOST_ROWS: usize = 200;
+
 impl Reachability {
-    /// Writes the answer for people.
+    /// Writes the answer for people, of a huge one the first rows.
     ///
     /// # Errors
     /// Those of `w`.
@@ -22,12 +25,18 @@ impl Reachability {
                 let nothing = if *drops { "nothing is dropped of" } else { "nothing passes of" };
                 writeln!(w, "{nothing} what {} may send", services.join(", "))
             }
-            Self::Rows { drops, rows, .. } => of_rows(rows, *drops, false).write(w),
-            Self::To { rows, .. } => of_reachers(rows, false).write(w),
+            Self::Rows { drops, rows, .. } => {
+                of_rows(first(rows), *drops, false).write(w)?;
+                rest(w, rows.len() - first(rows).len())
+            }
+            Self::To { rows, .. } => {
+                of_reachers(first(rows), false).write(w)?;
+                rest(w, rows.len() - first(rows).len())
+            }
         }
     }
 
-    /// Writes the answer for people, with every item of a list and every rule in full.
+    /// Writes the answer for people, with every row, every item of a list and every rule in full.
     ///
     /// # Errors
     /// Those of `w`.
@@ -39,6 +48,20 @@ impl Reachability {
             Self::To { rows, .. } if !rows.is_empty() => of_reachers(rows, true).write_wide(w),
             Self::Rows { .. } | Self::To { .. } => self.text(w),
         }
+    }
+}
+
+/// Returns the rows to show.
+fn first<T>(rows: &[T]) -> &[T] {
+    rows.get(..MOST_ROWS).unwrap_or(rows)
+}
+
+/// Says how many rows are not shown.
+fn rest(w: &mut dyn Write, rows: usize) -> io::Result<()> {
+    match rows {
+        0 => Ok(()),
+        1 => writeln!(w, "and 1 row more: -o wide shows it"),
+        rows => writeln!(w, "and {rows} rows more: -o wide shows them"),
     }
 }
 

@@ -5,10 +5,12 @@ use super::caller::Caller;
 use super::ports;
 use crate::flow::{Instant, PortPools};
 use crate::packet::{Inside, Protocol, Tuple};
-use crate::pipeline::evaluation::{Evaluation, Probe};
+use crate::pipeline::answer::FRAGMENTATION_NEEDED;
+use crate::pipeline::evaluation::{Evaluation, Message, Probe};
 use crate::pipeline::leases::{Choice, Leases, Purpose};
+use crate::pipeline::walk::ReturnPoint;
 use crate::pipeline::{Component, Denial, Evidence, Outcome, Recorder, Stage, Step, walk};
-use crate::vpc::{RuleRef, Snapshot, Task};
+use crate::vpc::{EniIx, NatGatewayIx, RuleRef, Snapshot, Task};
 use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -80,6 +82,21 @@ impl<'a> Judge<'a> {
     pub(super) fn enters(&self, packet: &Packet) -> Result<bool, Denial> {
         let mut notes = Notes::default();
         walk::enter(&mut self.evaluation(packet, &mut notes)).map(|attachment| attachment.is_some())
+    }
+
+    /// Evaluates the answer of a NAT gateway to a packet that is too large for the next link: what stops it on its way to the
+    /// ENI.
+    pub(super) fn fragmentation_needed(
+        &self,
+        packet: &Packet,
+        eni: (EniIx, Ipv4Addr),
+        gateway: (NatGatewayIx, Ipv4Addr),
+    ) -> Option<Denial> {
+        let message = Message::IcmpError { icmp: FRAGMENTATION_NEEDED };
+        let to = ReturnPoint::of_nat_gateway(eni, gateway);
+        let mut notes = Notes::default();
+        let mut evaluation = self.evaluation(packet, &mut notes);
+        walk::nat_gateway_to_task(&mut evaluation, &to, message).err()
     }
 
     fn evaluation<'e, R: Recorder>(

@@ -35,6 +35,7 @@ mod rule_sets;
 mod sameness;
 mod senders;
 mod stretch;
+mod too_large;
 
 pub use answer::{Answer, Class, GatewayAddress, Interrupted, SetVerdict, Share};
 pub use ask::{ask, ask_each};
@@ -48,3 +49,4 @@ pub use ports::{PortRange, Ports};
 pub use question::Question;
 pub use ranges::{Range, Ranges};
 pub use regions::{Region, regions};
+pub use too_large::fragmentation_needed;

@@ -67,6 +67,12 @@ impl Ports {
         Self(self.0.union(&other.0))
     }
 
+    /// Returns what is in both sets.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0))
+    }
+
     /// Decides whether a protocol with a destination port is in the set; an ICMP message is its echo request.
     pub fn contains(&self, protocol: Protocol, port: u16) -> bool {
         self.0.contains(position(protocol, port))
@@ -89,7 +95,7 @@ fn positions(range: PortRange) -> (u32, u32) {
 }
 
 /// Returns the position of a protocol with a destination port.
-fn position(protocol: Protocol, port: u16) -> u32 {
+pub(super) fn position(protocol: Protocol, port: u16) -> u32 {
     match protocol {
         Protocol::Tcp => u32::from(port),
         Protocol::Udp => UDP + u32::from(port),

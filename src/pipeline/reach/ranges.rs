@@ -103,6 +103,16 @@ impl Ranges {
         Self(both)
     }
 
+    /// Decides whether a number is in both sets.
+    pub fn meets(&self, other: &Self) -> bool {
+        let (few, many) = if self.0.len() < other.0.len() { (self, other) } else { (other, self) };
+        let mut rest = &many.0[..];
+        few.iter().any(|(first, last)| {
+            rest = &rest[skip(rest, |range| range.1 < first)..];
+            rest.first().is_some_and(|range| range.0 <= last)
+        })
+    }
+
     /// Returns the numbers that are in this set and not in the other.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {

@@ -1,6 +1,7 @@
 //! Classes laid over each other: which of them each destination with each port is in.
 
-use super::answer::Class;
+use super::answer::{Class, Interrupted};
+use super::caller::Caller;
 use super::map::HashMap;
 use super::ports::Ports;
 use super::ranges::{Range, Ranges};
@@ -20,14 +21,23 @@ pub struct Region {
     pub passing_share: f64,
 }
 
-/// Splits the destinations and ports of those classes that count into regions.
-pub fn regions(classes: &[Class]) -> Vec<Region> {
+/// Splits the destinations and ports of those classes that count into regions. `goes_on` is asked again and again whether
+/// they are still wanted.
+///
+/// # Errors
+/// They are not wanted any more.
+pub fn regions(
+    classes: &[Class],
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Vec<Region>, Interrupted> {
+    let mut caller = Caller::new(goes_on);
     let shares: Vec<f64> = classes.iter().map(share_of_one).collect();
     let counted = (0..).zip(classes).filter(|(_, class)| class.counts);
     let mut found = Vec::new();
-    for (members, destinations) in layers(counted.map(|(at, class)| (at, &class.destinations))) {
+    let by_destinations = counted.map(|(at, class)| (at, &class.destinations));
+    for (members, destinations) in layers(by_destinations, &mut caller)? {
         let ports = members.iter().filter_map(|at| Some((*at, &classes.get(*at)?.ports.0)));
-        for (own, ports) in layers(ports) {
+        for (own, ports) in layers(ports, &mut caller)? {
             found.push(Region {
                 destinations: destinations.clone(),
                 ports: Ports(ports),
@@ -36,7 +46,7 @@ pub fn regions(classes: &[Class]) -> Vec<Region> {
             });
         }
     }
-    found
+    Ok(found)
 }
 
 fn passing_share(own: &[usize], classes: &[Class], shares: &[f64]) -> f64 {
@@ -53,13 +63,17 @@ fn share_of_one(class: &Class) -> f64 {
 }
 
 /// Splits the union of sets by which of them have a number. Each part comes with the names of those sets, ascending.
-fn layers<'r>(sets: impl Iterator<Item = (usize, &'r Ranges)>) -> Vec<(Vec<usize>, Ranges)> {
+fn layers<'r>(
+    sets: impl Iterator<Item = (usize, &'r Ranges)>,
+    caller: &mut Caller<'_>,
+) -> Result<Vec<(Vec<usize>, Ranges)>, Interrupted> {
     let distinct = distinct(sets);
     let mut found: Vec<(Vec<usize>, Vec<Range>)> = Vec::new();
     let mut known: HashMap<Vec<usize>, usize> = HashMap::default();
     let mut open: BTreeSet<usize> = BTreeSet::new();
     let mut from = 0;
     for (position, set) in ends(&distinct) {
+        caller.step()?;
         if position > from && !open.is_empty() {
             let own: Vec<usize> = open.iter().copied().collect();
             let at = *known.entry(own.clone()).or_insert(found.len());
@@ -79,7 +93,7 @@ fn layers<'r>(sets: impl Iterator<Item = (usize, &'r Ranges)>) -> Vec<(Vec<usize
         names.sort_unstable();
         names
     };
-    found.into_iter().map(|(own, ranges)| (names(own), Ranges::new(ranges))).collect()
+    Ok(found.into_iter().map(|(own, ranges)| (names(own), Ranges::new(ranges))).collect())
 }
 
 /// Lists the sets that are different, each with the names that it has.
@@ -115,6 +129,8 @@ fn range(from: u64, to: u64) -> Range {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
     use proptest::prelude::*;
 
@@ -125,7 +141,25 @@ mod tests {
     #[test]
     fn a_layer_may_end_at_the_last_number() {
         let set = Ranges::of(7, u32::MAX);
-        assert_eq!(layers([(3, &set)].into_iter()), [(vec![3], set.clone())]);
+        assert_eq!(all_layers([(3, &set)].into_iter()), [(vec![3], set.clone())]);
+    }
+
+    fn all_layers<'r>(
+        sets: impl Iterator<Item = (usize, &'r Ranges)>,
+    ) -> Vec<(Vec<usize>, Ranges)> {
+        layers(sets, &mut Caller::new(&mut || true)).unwrap()
+    }
+
+    #[test]
+    fn layers_that_are_not_wanted_any_more_end() {
+        let sets: Vec<Ranges> = (0..100).map(|from| Ranges::of(from, from + 5)).collect();
+        let mut asked = 0;
+        let mut goes_on = || {
+            asked += 1;
+            asked < 2
+        };
+        let ended = layers(sets.iter().enumerate(), &mut Caller::new(&mut goes_on));
+        assert_eq!((ended, asked), (Err(Interrupted), 2));
     }
 
     proptest! {
@@ -133,7 +167,7 @@ mod tests {
         fn layers_say_of_each_number_which_sets_have_it(
             sets in proptest::collection::vec(ranges(), 0..6)
         ) {
-            let found = layers(sets.iter().enumerate());
+            let found = all_layers(sets.iter().enumerate());
             for number in 0..70 {
                 let wanted: Vec<usize> =
                     (0..sets.len()).filter(|at| sets[*at].contains(number)).collect();

@@ -3,7 +3,8 @@
 
 use super::generator::{self, Tape};
 use crate::config::Lab;
-use crate::explain::{self, Asking, Fix};
+use crate::config::edit::{EditError, diff, edited, patched};
+use crate::explain::{self, Asking, Explained, Fix, Repair, repair};
 use crate::pipeline::reach::{
     self, Addresses, Answer, Answered, Changed, Ports, Question, Ranges, SetVerdict, Tasks,
 };
@@ -47,54 +48,7 @@ fn answered((snapshot, answer): &Told) -> Answered<'_> {
     Answered { snapshot, answer }
 }
 
-/// Writes a change into the text of a lab file.
-fn written(text: &str, fix: &Fix) -> String {
-    if fix.at == 0 {
-        return format!("{text}{}\n", fix.rule);
-    }
-    let (id, name) = (format!("\nid = \"{}\"\n", fix.id), format!("\nname = \"{}\"\n", fix.id));
-    let at = text.find(&id).or_else(|| text.find(&name)).unwrap();
-    let begin = text[..at].rfind("[[").unwrap();
-    let end = text[at..].find("\n[[").map_or(text.len(), |length| at + length + 1);
-    let (before, section, after) = (&text[..begin], &text[begin..end], &text[end..]);
-    let section = match fix.action.as_str() {
-        "change" => changed(section, &fix.rule),
-        "replace vpc_connector" => {
-            let others = section.lines().filter(|line| !line.starts_with("vpc_connector = "));
-            format!("{}\n{}\n", others.collect::<Vec<_>>().join("\n"), fix.rule)
-        }
-        "change the route" => changed_route(section, &fix.rule),
-        action => added(section, action.strip_prefix("add to ").unwrap(), &fix.rule),
-    };
-    format!("{before}{section}{after}")
-}
-
-fn added(section: &str, key: &str, rules: &str) -> String {
-    match section.split_once(&format!("{key} = [")) {
-        Some((head, tail)) if tail.starts_with(']') => format!("{head}{key} = [{rules}{tail}"),
-        Some((head, tail)) => format!("{head}{key} = [{rules}, {tail}"),
-        None => format!("{section}{key} = [{rules}]\n"),
-    }
-}
-
-fn changed(section: &str, rule: &str) -> String {
-    let (key, _) = rule.split_once(" = ").unwrap();
-    let others = section.lines().filter(|line| !line.starts_with(&format!("{key} = ")));
-    let others: Vec<&str> = others.collect();
-    format!("{}\n{rule}\n", others.join("\n"))
-}
-
-fn changed_route(section: &str, rule: &str) -> String {
-    let (destination, _) = rule.split_once(", target").unwrap();
-    let at = section.find(destination).unwrap();
-    let end = at + section[at..].find('}').unwrap() + 1;
-    format!("{}{rule}{}", &section[..at], &section[end..])
-}
-
-/// Checks a proposal for a question, if there is one. Returns whether there is.
-fn check(text: &str, service: usize, destination: &str) -> bool {
-    let (lab, snapshot) = lowered(text);
-    let service = ServiceIx::from(service % snapshot.parts().services.len());
+fn explained(lab: &Lab, snapshot: &Snapshot, service: ServiceIx, destination: &str) -> Explained {
     let asking = Asking {
         service,
         tasks: Tasks::Possible,
@@ -104,9 +58,60 @@ fn check(text: &str, service: usize, destination: &str) -> bool {
         protocol: None,
         source_port: None,
     };
-    let explained = explain::ask(&snapshot, &asking, &mut || true).unwrap();
+    explain::ask(snapshot, &asking, &mut || true).unwrap()
+}
+
+/// Checks the patch for a question, if there is one: the patched file is read, all that was asked passes, and no service
+/// loses anything. Returns whether there is one.
+fn check_patch(text: &str, service: usize, destination: &str) -> bool {
+    let (_, before) = lowered(text);
+    let service = ServiceIx::from(service % before.parts().services.len());
+    let mut ask = |text: &str| {
+        let (lab, snapshot) = lowered(text);
+        Ok::<_, EditError>(explained(&lab, &snapshot, service, destination))
+    };
+    let Repair::Text { text: repaired, fixes } = repair(text, &mut ask).unwrap() else {
+        return false;
+    };
+    let patch = diff("lab.toml", text, &repaired);
+    let patched = patched("lab.toml", text, &patch).unwrap();
+    let show = || format!("{destination} {service:?}\n{fixes:#?}\n{patch}\n{text}");
+    assert_eq!(patched, repaired, "{}", show());
+    let (lab, after) = lowered(&patched);
+    let asked = explained(&lab, &after, service, destination);
+    assert_eq!(asked.verdict(), SetVerdict::Forward, "{}", show());
+    for own in (0..before.parts().services.len()).map(ServiceIx::from) {
+        takes_nothing(&before, &after, own, &show);
+    }
+    true
+}
+
+/// The services of AWS that are asked by their names.
+const SERVICES: [&str; 3] = [
+    "secretsmanager.us-east-1.amazonaws.com:443",
+    "api.ecr.us-east-1.amazonaws.com:443",
+    "s3.us-east-1.amazonaws.com:443",
+];
+
+/// Takes the routes out of a lab, and adds hosts with names of AWS's services.
+fn isolated(text: &str) -> String {
+    let without = text.lines().filter(|line| !line.starts_with("routes = "));
+    let text: String = without.flat_map(|line| [line, "\n"]).collect();
+    let text = text.replace("[[vpc]]\n", "[[vpc]]\nenable_dns_hostnames = true\n");
+    let host = |(at, service): (usize, &&str)| {
+        let name = service.trim_end_matches(":443");
+        format!("[[internet_host]]\nname = \"{name}\"\naddress = \"52.216.1.{at}\"\n")
+    };
+    text + &SERVICES.iter().enumerate().map(host).collect::<String>()
+}
+
+/// Checks a proposal for a question, if there is one. Returns whether there is.
+fn check(text: &str, service: usize, destination: &str) -> bool {
+    let (lab, snapshot) = lowered(text);
+    let service = ServiceIx::from(service % snapshot.parts().services.len());
+    let explained = explained(&lab, &snapshot, service, destination);
     let Some(fix) = explained.fix() else { return false };
-    let fixed = written(text, fix);
+    let fixed = edited(text, &fix.edits).unwrap();
     let show = || format!("{destination} {service:?}\n{fix:#?}\n{text}");
     let (_, after) = lowered(&fixed);
     let (to, ports) = explained.packets();
@@ -184,6 +189,26 @@ proptest! {
         let text = generator::lab(&mut Tape::new(&lab));
         check(&text, service, DESTINATIONS[destination]);
     }
+
+    #[test]
+    fn a_patch_of_a_lab_without_routes_leads_services_to_endpoints(
+        lab in proptest::collection::vec(any::<u8>(), 0..900),
+        service in any::<usize>(),
+        destination in 0..SERVICES.len(),
+    ) {
+        let text = isolated(&generator::lab(&mut Tape::new(&lab)));
+        check_patch(&text, service, SERVICES[destination]);
+    }
+
+    #[test]
+    fn a_patched_lab_file_forwards_what_was_asked_and_takes_nothing(
+        lab in proptest::collection::vec(any::<u8>(), 0..900),
+        service in any::<usize>(),
+        destination in 0..DESTINATIONS.len(),
+    ) {
+        let text = generator::lab(&mut Tape::new(&lab));
+        check_patch(&text, service, DESTINATIONS[destination]);
+    }
 }
 
 /// Labs for which something is proposed are not so rare that the property says nothing.
@@ -194,12 +219,16 @@ fn many_random_labs_have_a_proposal() {
             .wrapping_mul(73_244_475)
             .to_le_bytes()[2]
     };
-    let mut found = 0;
+    let (mut found, mut patches, mut endpoints) = (0, 0, 0);
     for seed in 0..80u32 {
         let lab: Vec<u8> = (0..900).map(|at| octet(seed, at)).collect();
         let text = generator::lab(&mut Tape::new(&lab));
         let destination = DESTINATIONS[seed as usize % DESTINATIONS.len()];
         found += usize::from(check(&text, seed as usize, destination));
+        patches += usize::from(check_patch(&text, seed as usize, destination));
+        let (text, destination) = (isolated(&text), SERVICES[seed as usize % SERVICES.len()]);
+        endpoints += usize::from(check_patch(&text, seed as usize, destination));
     }
-    assert!(found >= 15, "{found} of 80");
+    assert!(endpoints >= 10, "{endpoints} patches of 80 labs without routes");
+    assert!(found >= 15 && patches >= 10, "{found} proposals and {patches} patches of 80");
 }

@@ -45,14 +45,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
         place: Place,
     ) -> Result<Value, Fault> {
         match name {
-            "Ref" => match argument.scalar() {
-                Some(name) => self.reference(name, place),
-                None => Err(Fault::new(
-                    argument.place,
-                    format!("Ref names {}", argument.noun()),
-                    "it names a parameter or a resource",
-                )),
-            },
+            "Ref" => self.reference_of(argument, place),
             "Fn::GetAtt" => self.get_att(argument, place),
             "Fn::Sub" => self.sub(argument, place),
             "Fn::Join" => self.join(argument, place),
@@ -91,7 +84,26 @@ impl<'t> dyn Evaluate<'t> + '_ {
         }
     }
 
+    fn reference_of(&self, argument: &Node, place: Place) -> Result<Value, Fault> {
+        match argument.scalar() {
+            Some(name) => self.reference(name, place),
+            None => Err(Fault::new(
+                argument.place,
+                format!("Ref names {}", argument.noun()),
+                "it names a parameter or a resource",
+            )),
+        }
+    }
+
     fn get_att(&self, argument: &Node, place: Place) -> Result<Value, Fault> {
+        match self.attribute_named(argument)? {
+            Ok((resource, attribute)) => self.attribute(&resource, &attribute, place),
+            Err(unknown) => Ok(Value { place, kind: ValueKind::Unknown(unknown) }),
+        }
+    }
+
+    /// Returns the resource and the attribute that `Fn::GetAtt` names.
+    fn attribute_named(&self, argument: &Node) -> Result<Result<(String, String), Unknown>, Fault> {
         let wrong = || {
             Fault::new(
                 argument.place,
@@ -99,25 +111,22 @@ impl<'t> dyn Evaluate<'t> + '_ {
                 "write Resource.Attribute, or a list of both",
             )
         };
-        let (resource, attribute) = match argument.list() {
+        match argument.list() {
             Some([resource, attribute]) => {
                 let resource = resource.scalar().ok_or_else(wrong)?;
                 let attribute = self.value(attribute)?;
-                match attribute.literal("the attribute of Fn::GetAtt")? {
-                    Literal::Text(attribute) => (resource.to_owned(), attribute.to_owned()),
-                    Literal::Unknown(unknown) => {
-                        return Ok(Value { place, kind: ValueKind::Unknown(unknown) });
-                    }
-                }
+                Ok(match attribute.literal("the attribute of Fn::GetAtt")? {
+                    Literal::Text(attribute) => Ok((resource.to_owned(), attribute.to_owned())),
+                    Literal::Unknown(unknown) => Err(unknown),
+                })
             }
-            Some(_) => return Err(wrong()),
+            Some(_) => Err(wrong()),
             None => {
-                let (resource, attribute) =
-                    argument.scalar().and_then(|text| text.split_once('.')).ok_or_else(wrong)?;
-                (resource.to_owned(), attribute.to_owned())
+                let names = argument.scalar().and_then(|text| text.split_once('.'));
+                let (resource, attribute) = names.ok_or_else(wrong)?;
+                Ok(Ok((resource.to_owned(), attribute.to_owned())))
             }
-        };
-        self.attribute(&resource, &attribute, place)
+        }
     }
 
     fn choose(&self, argument: &Node, place: Place) -> Result<Value, Fault> {

@@ -168,8 +168,13 @@ impl<'t> Mapper<'_, 't> {
     }
 
     fn map_resource(&mut self, resource: &Resource<'t>) -> Result<(), Reported> {
+        self.account.written.names.insert(resource.id.to_owned());
         if !self.is_made(resource) {
             return Ok(());
+        }
+        if let Some(condition) = resource.condition().and_then(Node::scalar) {
+            let conditions = &mut self.account.written.conditions;
+            conditions.insert(resource.id.to_owned(), condition.to_owned());
         }
         self.properties_of_type(resource);
         match resource.kind {

@@ -340,7 +340,8 @@ impl<'t> Mapper<'_, 't> {
     }
 
     pub(super) fn prefix_list(&mut self, resource: &Resource<'t>) -> Done {
-        let list = self.object(resource, "prefix list", &["AddressFamily", "Entries"]);
+        let list =
+            self.object(resource, "prefix list", &["AddressFamily", "Entries", "MaxEntries"]);
         if self.text(&list, "AddressFamily")?.as_deref() == Some("IPv6") {
             self.findings.ipv6("prefix list", &list.origin);
             return Ok(());
@@ -351,6 +352,9 @@ impl<'t> Mapper<'_, 't> {
             if let Ok(cidr) = self.required(&entry, "Cidr", cidr) {
                 entries.push(cidr);
             }
+        }
+        if let Some(most) = list.known_text("MaxEntries").and_then(|text| text.parse().ok()) {
+            self.account.written.list_sizes.insert(list.id.clone(), most);
         }
         self.account.prefix_lists.push(PrefixList {
             id: list.id,

@@ -55,6 +55,9 @@ pub(super) fn service(reader: &mut Reader, root: &Node<'_>) -> Result<(), Import
     {
         vpc_connector = Some(egress.required("VpcConnectorArn")?);
     }
+    if let Some(arn) = node.string("ServiceArn")? {
+        reader.account.written.service_arns.insert(name.clone(), arn);
+    }
     let origin = node.origin().clone();
     reader.account.services.push(Service { name, vpc_connector, origin });
     Ok(())

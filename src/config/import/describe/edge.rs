@@ -138,6 +138,13 @@ pub(super) fn prefix_list(reader: &mut Reader, node: &Node<'_>) -> Result<(), Im
         reader.findings.ipv6("prefix list", node.origin());
         return Ok(());
     }
+    let written = &mut reader.account.written;
+    if let Some(version) = node.integer("Version")? {
+        written.list_versions.insert(id.clone(), version);
+    }
+    if let Some(most) = node.integer("MaxEntries")? {
+        written.list_sizes.insert(id.clone(), most);
+    }
     // `describe-prefix-lists` has the blocks themselves; both calls may be there.
     let mut entries = Vec::new();
     for block in node.list("Cidrs")? {

@@ -74,7 +74,8 @@ impl<'a> Lowering<'a, '_> {
 
     fn resource(&mut self, vpc: &'a Vpc, subnet: &'a Subnet, interface: &'a NetworkInterface) {
         let object = format!("network interface {}", interface.id);
-        let name = self.words.free(Kind::Resource, &called(interface));
+        self.words.name(Kind::Resource, &interface.id, &called(interface));
+        let name = self.words.of(Kind::Resource, &interface.id);
         let groups = match interface.security_groups.as_slice() {
             [] => vec![self.open_group(&vpc.id, &interface.origin)],
             ids => self.groups_of(&object, ids, &interface.origin),

@@ -41,6 +41,8 @@ pub(super) struct Heading {
 pub(super) struct Lowered {
     pub(super) text: String,
     pub(super) origins: BTreeMap<Line, Origin>,
+    /// The ids in the source, by what the lab calls the objects.
+    pub(super) ids: BTreeMap<(Kind, String), String>,
 }
 
 /// Writes the lab file. The findings of the importer come with it, and those of the lowering are added.
@@ -74,7 +76,7 @@ pub(super) fn lower(
         return Err(ImportErrors(lowering.errors));
     }
     let (text, origins) = lowering.document.finish();
-    Ok(Lowered { text, origins })
+    Ok(Lowered { text, origins, ids: lowering.words.ids() })
 }
 
 impl<'a> Lowering<'a, '_> {

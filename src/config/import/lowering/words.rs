@@ -38,6 +38,11 @@ impl Words {
         }
     }
 
+    /// Returns the ids by their words.
+    pub(super) fn ids(self) -> BTreeMap<(Kind, String), String> {
+        self.given.into_iter().map(|((kind, id), word)| ((kind, word), id)).collect()
+    }
+
     /// A word like this one that nothing else is called by.
     pub(super) fn free(&mut self, kind: Kind, like: &str) -> String {
         let word = word(kind, like);

@@ -49,6 +49,50 @@ impl ModulePath {
     }
 }
 
+/// The address of a resource, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The module's address, such as `module.net[0]`; empty for the root module.
+    pub module: String,
+    /// True of a data source.
+    pub is_data: bool,
+    /// The type, such as `aws_subnet`.
+    pub kind: String,
+    /// The name, such as `private`.
+    pub name: String,
+    /// The index with its brackets, such as `["a"]`; empty if there is none.
+    pub index: String,
+}
+
+impl Address {
+    /// Reads the address that a place begins with: an attribute behind it is left out.
+    pub fn parse(place: &str) -> Option<Self> {
+        let steps = steps(place);
+        let mut steps = steps.iter().peekable();
+        let mut module = String::new();
+        while steps.next_if(|step| step.is("module")).is_some() {
+            let dot = if module.is_empty() { "" } else { "." };
+            module.push_str(&format!("{dot}module.{}", steps.next()?));
+            if let Some(index) = steps.next_if(|step| matches!(step, Step::Index(_))) {
+                module.push_str(&index.to_string());
+            }
+        }
+        let is_data = steps.next_if(|step| step.is("data")).is_some();
+        let (kind, name) = (steps.next()?.to_string(), steps.next()?.to_string());
+        let index = steps.next_if(|step| matches!(step, Step::Index(_)));
+        let index = index.map(ToString::to_string).unwrap_or_default();
+        Some(Self { module, is_data, kind, name, index })
+    }
+}
+
+/// The resource as its own module names it.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data = if self.is_data { "data." } else { "" };
+        write!(f, "{data}{}.{}{}", self.kind, self.name, self.index)
+    }
+}
+
 /// A step of a traversal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -56,6 +100,12 @@ pub(super) enum Step {
     Name(String),
     /// `[0]` or `["a"]`.
     Index(Index),
+}
+
+impl Step {
+    fn is(&self, word: &str) -> bool {
+        matches!(self, Self::Name(name) if name == word)
+    }
 }
 
 impl fmt::Display for Step {
@@ -132,6 +182,20 @@ mod tests {
             steps(odd);
             ModulePath::parse(odd);
         }
+    }
+
+    #[test]
+    fn an_address_is_taken_apart_and_put_together() {
+        let parts = |place: &str| {
+            let address = Address::parse(place).unwrap();
+            (address.module.clone(), address.to_string(), address.is_data)
+        };
+        let expected =
+            ("module.net[\"a.b\"].module.x".to_owned(), "aws_subnet.b[3]".to_owned(), false);
+        assert_eq!(parts(r#"module.net["a.b"].module.x.aws_subnet.b[3].cidr_block"#), expected);
+        let data = (String::new(), "data.aws_vpc.main".to_owned(), true);
+        assert_eq!(parts("data.aws_vpc.main"), data);
+        assert_eq!((Address::parse(""), Address::parse("module.net")), (None, None));
     }
 
     #[test]

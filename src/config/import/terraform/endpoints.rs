@@ -11,7 +11,7 @@ use crate::config::import::{
 use ipnetwork::Ipv4Network;
 use serde_json::Value;
 
-const ENDPOINTS: &[&str] = &["aws_vpc_endpoint"];
+pub(super) const ENDPOINTS: &[&str] = &["aws_vpc_endpoint"];
 
 /// `aws_vpc_endpoint` and the data source. A gateway endpoint brings its service's prefix list with it.
 pub(super) fn endpoint(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {

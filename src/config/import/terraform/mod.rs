@@ -3,6 +3,7 @@
 //! | file | what it reads |
 //! |---|---|
 //! | `document` | the JSON: modules, resources, what is unknown |
+//! | `written` | how parts of objects are written |
 //! | `address`, `references` | what unknown values of a plan refer to, by its configuration |
 //! | `reader` | attributes of one resource |
 //! | `kinds` | which resource types there are, and what becomes of them |
@@ -27,7 +28,9 @@ mod routing;
 mod security_groups;
 #[cfg(test)]
 mod tests;
+mod written;
 
+pub use self::address::Address;
 use self::document::{Document, Resource};
 use self::import::Import;
 use self::kinds::{Kind, Phase, kind};
@@ -77,6 +80,9 @@ pub(super) fn import(
         for data in [false, true] {
             for resource in document.resources.iter().filter(|resource| resource.data == data) {
                 let block = Block::of(resource, &references, &guesses);
+                if phase == Phase::Ground {
+                    import.note_written(&block);
+                }
                 import.resource(phase, &block);
             }
         }

@@ -9,7 +9,7 @@ use crate::config::import::{
 
 pub(super) const VPCS: &[&str] = &["aws_vpc", "aws_default_vpc"];
 pub(super) const SUBNETS: &[&str] = &["aws_subnet", "aws_default_subnet"];
-const NETWORK_ACLS: &[&str] = &["aws_network_acl", "aws_default_network_acl"];
+pub(super) const NETWORK_ACLS: &[&str] = &["aws_network_acl", "aws_default_network_acl"];
 
 /// `aws_vpc`, `aws_default_vpc` and the data source.
 pub(super) fn vpc(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {

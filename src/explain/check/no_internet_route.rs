@@ -1,0 +1,104 @@
+//! `no-internet-route`: no subnet of a connector has a way to the internet.
+
+use super::super::resolution::of_blocks;
+use super::view::Subject;
+use crate::config::{LabFinding, Severity};
+use crate::pipeline::reach::public_unicast;
+use crate::vpc::path::{self, DeadEnd, Lead, Link};
+use crate::vpc::{Connector, Snapshot, SubnetIx};
+
+/// Finds a connector that no route leads to the internet. Routes that lead to something dead have findings of their own.
+pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
+    let snapshot = subject.view.snapshot();
+    let connector = subject.view.connector()?;
+    if connector.assign_public_ip || connector.subnets.iter().any(|own| leads_out(snapshot, *own)) {
+        return None;
+    }
+    let tables = tables(snapshot, connector);
+    let others = match tables.len() {
+        0 | 1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    let message = format!(
+        "{} has no way to the internet: no route in {}{others}",
+        subject.title(),
+        tables.first()?,
+    );
+    Some(LabFinding {
+        severity: Severity::Note,
+        span: subject.connector.name.span,
+        rule: "no-internet-route",
+        message,
+        help: "route 0.0.0.0/0 to a NAT gateway, if it needs one".to_owned(),
+    })
+}
+
+/// Decides whether a route leads a subnet's packets to the internet, or was to do so and is dead.
+fn leads_out(snapshot: &Snapshot, subnet: SubnetIx) -> bool {
+    let public = public_unicast();
+    let is_public = |lead: &Lead| !of_blocks([lead.to]).intersection(&public).is_empty();
+    let leads_out = |lead: &Lead| match lead.end {
+        Ok(Link::Internet) => true,
+        Ok(Link::Vpc(_) | Link::Endpoint(_) | Link::Task(_) | Link::Services)
+        | Err(DeadEnd::NoRoute(_) | DeadEnd::NoInterface(_)) => false,
+        Err(_) => true,
+    };
+    path::leads(snapshot, subnet).iter().filter(|lead| is_public(lead)).any(leads_out)
+}
+
+/// Names the route tables of a connector's subnets.
+fn tables(snapshot: &Snapshot, connector: &Connector) -> Vec<String> {
+    let table = |subnet: &SubnetIx| snapshot.route_table(snapshot.subnet(*subnet).route_table);
+    let mut names: Vec<String> =
+        connector.subnets.iter().map(|subnet| format!("{:?}", table(subnet).id)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{found, only, replaced, rules, says, spoiled};
+    use crate::config::Severity;
+
+    const ROUTES: &str =
+        "routes = [{ destination = \"0.0.0.0/0\", target = \"nat-0\" }] # of private";
+
+    #[test]
+    fn tables_without_a_route_are_a_note() {
+        let one = only(&spoiled(ROUTES, ""), "no-internet-route");
+        assert_eq!((one.severity, one.text.as_str()), (Severity::Note, "\"c\""));
+        says(&one.message, &["connector \"c\"", "no route in \"rtb-private\""]);
+    }
+
+    #[test]
+    fn a_dead_route_has_a_finding_of_its_own() {
+        let dead =
+            spoiled(ROUTES, "routes = [{ destination = \"0.0.0.0/0\", target = \"blackhole\" }]");
+        assert_eq!(rules(&found(&dead)), [""; 0]);
+    }
+
+    #[test]
+    fn a_public_subnet_has_a_finding_of_its_own() {
+        let public = spoiled("subnets = [\"private-a\", \"private-b\"]", "subnets = [\"public\"]");
+        assert_eq!(rules(&found(&public)), [""; 0]);
+    }
+
+    #[test]
+    fn a_dead_route_for_private_addresses_hides_nothing() {
+        let routes = "routes = [{ destination = \"172.16.0.0/12\", target = \"blackhole\" }]";
+        only(&spoiled(ROUTES, routes), "no-internet-route");
+    }
+
+    #[test]
+    fn a_route_for_a_part_of_the_internet_is_a_way() {
+        let routes = "routes = [{ destination = \"203.0.113.0/24\", target = \"nat-0\" }]";
+        assert_eq!(rules(&found(&spoiled(ROUTES, routes))), [""; 0]);
+    }
+
+    #[test]
+    fn a_connector_without_services_is_checked_too() {
+        let service = "[[service]]\nname = \"web\"\negress = \"vpc\"\nvpc_connector = \"c\"\n";
+        only(&replaced(&spoiled(ROUTES, ""), service, ""), "no-internet-route");
+    }
+}

@@ -1,0 +1,71 @@
+//! The lab of these tests: sound, with a network ACL on every subnet, so that each test spoils one thing of it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::of_packets;
+use crate::config::{Diagnostic, Lab, Severity, Span};
+use crate::vpc::Generation;
+
+/// A connector in two private subnets, a NAT gateway, a database, a gateway endpoint.
+pub(super) const SOUND: &str = include_str!("testing.toml");
+
+/// Replaces the only occurrence of a part of the lab.
+pub(super) fn spoiled(part: &str, by: &str) -> String {
+    replaced(SOUND, part, by)
+}
+
+pub(super) fn replaced(text: &str, part: &str, by: &str) -> String {
+    assert_eq!(text.matches(part).count(), 1, "{part}");
+    text.replace(part, by)
+}
+
+/// Returns what is found about packets.
+pub(super) fn found(text: &str) -> Vec<Diagnostic> {
+    let lab = Lab::parse("lab.toml", text).unwrap();
+    lab.located(of_packets(&lab, &lab.lower(Generation::default())))
+}
+
+/// Returns the only finding, which is of this rule and not an error.
+pub(super) fn only(text: &str, rule: &str) -> Diagnostic {
+    let mut found = found(text);
+    assert_eq!(rules(&found), [rule], "{found:#?}");
+    let one = found.remove(0);
+    assert_ne!(one.severity, Severity::Error);
+    assert!(one.line > 0 && !one.message.is_empty() && !one.help.is_empty(), "{one:#?}");
+    one
+}
+
+/// Names the rules of findings, sorted.
+pub(super) fn rules(found: &[Diagnostic]) -> Vec<&'static str> {
+    let mut rules: Vec<&str> = found.iter().map(|finding| finding.rule).collect();
+    rules.sort_unstable();
+    rules
+}
+
+/// Asserts that a message has all of these words.
+#[track_caller]
+pub(super) fn says(message: &str, words: &[&str]) {
+    for word in words {
+        assert!(message.contains(word), "`{word}` is missing in: {message}");
+    }
+}
+
+#[test]
+fn a_sound_lab_has_no_findings() {
+    assert_eq!(rules(&found(SOUND)), [""; 0], "{:#?}", found(SOUND));
+}
+
+#[test]
+fn what_the_api_made_is_named_where_no_line_can_be_shown() {
+    let without_route = spoiled(
+        "cidr = \"10.0.2.0/24\"\nroute_table = \"rtb-private\"\n",
+        "cidr = \"10.0.2.0/24\"\n",
+    );
+    let mut lab = Lab::parse("lab.toml", &without_route).unwrap();
+    for connector in &mut lab.spec.connectors {
+        connector.name.span = Span::NOWHERE;
+        connector.subnets.iter_mut().for_each(|id| id.span = Span::NOWHERE);
+    }
+    let found = lab.located(of_packets(&lab, &lab.lower(Generation::default())));
+    assert_eq!((rules(&found), found[0].line), (vec!["subnets-differ"], 0));
+    says(&found[0].message, &["connector \"c\"", "\"private-b\"", "vpc-0/main"]);
+}

@@ -1,0 +1,214 @@
+//! What the rules share: one answer about everything that connectors send which are attached alike.
+
+use super::super::coverage::joined;
+use super::super::reachability::{Asked, Known, alike, asked, destinations, port_words, vpcs};
+use crate::config::spec::{Connector, Spec};
+use crate::config::{LabFinding, Severity, Span};
+use crate::pipeline::reach::{Addresses, Class, Ports, Ranges, Region, regions};
+use crate::vpc::path::Attachment;
+use crate::vpc::{
+    ConnectorIx, Egress, Eni, EniIx, Listen, NatGatewayIx, Service, ServiceIx, ServiceKind,
+    Snapshot, SubnetIx,
+};
+use std::net::Ipv4Addr;
+
+/// The number of destinations that a message names.
+const SHOWN: usize = 3;
+
+/// What a word for all ports of a protocol ends in.
+const EVERY_PORT: &str = " 1-65535";
+
+/// The ports that a Hyperplane ENI or a NAT gateway draws from.
+const DRAWN: (u32, u32) = (1024, 65_535);
+
+/// The ports that the kernel of a Fargate task draws from, which its ENI keeps.
+const OWN_PORTS: (u32, u32) = (32_768, 60_999);
+
+/// Holds the answer about connectors that are attached alike, and their service that was asked.
+pub(super) struct View {
+    pub(super) service: ServiceIx,
+    pub(super) asked: Asked,
+    pub(super) regions: Vec<Region>,
+    known: Known,
+    /// The connectors.
+    own: Vec<ConnectorIx>,
+    /// The addresses of the interfaces that listen, with what they listen on.
+    listening: Vec<(u32, Vec<Listen>)>,
+}
+
+/// Holds a connector, with what becomes of its packets.
+pub(super) struct Subject<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) connector: &'a Connector,
+    pub(super) view: &'a View,
+}
+
+/// Asks about every connector, once for those that are attached alike. A connector that no service uses yet is asked as the
+/// first service would find it.
+pub(super) fn all(snapshot: &Snapshot) -> Vec<View> {
+    let snapshot = &with_unused_connectors(snapshot);
+    let services = snapshot.parts().services.iter().enumerate();
+    let by_connector = services.filter(|(_, service)| service.egress != Egress::Default);
+    let services: Vec<ServiceIx> = by_connector.map(|(at, _)| at.into()).collect();
+    let groups = alike(&services, snapshot, Addresses::Open);
+    groups.iter().filter_map(|alike| View::new(snapshot, alike.first, &alike.names)).collect()
+}
+
+/// Adds a service to each connector that has none, and the ENIs that it would have. Their addresses are nobody's, so all
+/// that are free in the subnet are asked.
+fn with_unused_connectors(snapshot: &Snapshot) -> Snapshot {
+    let mut parts = snapshot.parts().clone();
+    let mut nowhere = 0u32;
+    for (at, connector) in snapshot.parts().connectors.iter().enumerate() {
+        let (egress, kind) = (Egress::Vpc(at.into()), connector.kind);
+        if parts.services.iter().any(|service| service.egress == egress) {
+            continue;
+        }
+        let name = connector.name.clone();
+        parts.services.push(Service { name, kind, egress, tasks: 0, line: connector.line });
+        for &subnet in connector.subnets.iter().filter(|_| kind != ServiceKind::Fargate) {
+            let groups = &connector.security_groups;
+            if snapshot.hyperplane_eni(kind, subnet, groups).is_none() {
+                nowhere += 1;
+                let (id, address) = (format!("eni-{nowhere}"), Ipv4Addr::from(nowhere));
+                let eni = Eni::new(id, String::new(), subnet, groups.clone(), address);
+                parts.enis.push(eni.of(kind, None));
+            }
+        }
+    }
+    Snapshot::build(snapshot.generation, parts)
+}
+
+impl View {
+    fn new(snapshot: &Snapshot, first: ServiceIx, names: &[String]) -> Option<Self> {
+        let everything = (destinations(first, snapshot), Ports::all());
+        let asked = asked(snapshot, first, Addresses::Open, everything, &mut |_| true).ok()?;
+        let services = snapshot.parts().services.iter();
+        let mut own: Vec<ConnectorIx> = services
+            .filter(|service| names.contains(&service.name))
+            .filter_map(|service| match service.egress {
+                Egress::Vpc(ix) => Some(ix),
+                Egress::Default => None,
+            })
+            .collect();
+        own.sort_unstable();
+        own.dedup();
+        Some(Self {
+            service: first,
+            regions: regions(&asked.answer.classes, &mut || true).ok()?,
+            known: Known::new(first, snapshot),
+            listening: listening(first, snapshot),
+            asked,
+            own,
+        })
+    }
+
+    /// Lists the connectors in the lab file, and those that the App Runner API made.
+    pub(super) fn connectors<'s>(&self, spec: &'s Spec) -> impl Iterator<Item = &'s Connector> {
+        let own = self.own.iter().map(|ix| &self.snapshot().connector(*ix).name);
+        own.filter_map(|name| spec.connector(name))
+    }
+
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.asked.snapshot
+    }
+
+    /// Lists the classes that count.
+    pub(super) fn classes(&self) -> impl Iterator<Item = &Class> {
+        self.asked.answer.classes.iter().filter(|class| class.counts)
+    }
+
+    /// Lists the classes of a region.
+    pub(super) fn classes_of<'v>(&'v self, region: &'v Region) -> impl Iterator<Item = &'v Class> {
+        region.classes.iter().filter_map(|at| self.asked.answer.classes.get(*at))
+    }
+
+    /// Returns the connector that was asked.
+    pub(super) fn connector(&self) -> Option<&crate::vpc::Connector> {
+        self.own.first().map(|ix| self.snapshot().connector(*ix))
+    }
+
+    /// Returns the destinations but for those that listen on none of the ports: what they drop is missed by nobody.
+    pub(super) fn heard(&self, destinations: &Ranges, ports: &Ports) -> Ranges {
+        let hears = |on: &Vec<Listen>| on.iter().any(|own| ports.contains(own.protocol, own.port));
+        let deaf = self.listening.iter().filter(|(address, on)| {
+            destinations.contains(*address) && !on.is_empty() && !hears(on)
+        });
+        destinations.difference(&Ranges::new(deaf.map(|(address, _)| (*address, *address))))
+    }
+
+    /// Names destinations, with the ports if they are not all.
+    pub(super) fn named(&self, destinations: &Ranges, ports: &Ports) -> String {
+        let to = joined(&self.known.words(destinations), SHOWN);
+        if *ports == Ports::all() {
+            return to;
+        }
+        let words: Vec<String> =
+            port_words(ports).iter().map(|word| word.trim_end_matches(EVERY_PORT).into()).collect();
+        let are_whole = words.iter().all(|word| !word.contains(|letter: char| letter.is_numeric()));
+        format!("{to} {} {}", if are_whole { "over" } else { "at" }, joined(&words, SHOWN))
+    }
+
+    /// Decides whether some of the destinations are interfaces.
+    pub(super) fn has_interface(&self, destinations: &Ranges) -> bool {
+        !destinations.difference(&self.known.internet).is_empty()
+    }
+
+    /// Returns the ports that count as source ports of an ENI.
+    pub(super) fn source_ports(&self) -> Ranges {
+        let keeps = self.connector().is_some_and(|own| own.kind == ServiceKind::Fargate);
+        let (first, last) = if keeps { OWN_PORTS } else { DRAWN };
+        Ranges::of(first, last)
+    }
+
+    pub(super) fn eni_subnet(&self, eni: EniIx) -> SubnetIx {
+        self.snapshot().eni(eni).subnet
+    }
+
+    pub(super) fn gateway_subnet(&self, gateway: NatGatewayIx) -> SubnetIx {
+        self.snapshot().nat_gateway(gateway).subnet
+    }
+
+    /// Lists the subnets that packets of a class are sent from.
+    pub(super) fn subnets_of(&self, class: &Class) -> impl Iterator<Item = SubnetIx> {
+        class.attachments.iter().filter_map(|attachment| match attachment {
+            Attachment::Eni(eni) => Some(self.eni_subnet(*eni)),
+            Attachment::AppRunner => None,
+        })
+    }
+}
+
+/// Returns the ports that a NAT gateway draws from.
+pub(super) fn gateway_ports() -> Ranges {
+    Ranges::of(DRAWN.0, DRAWN.1)
+}
+
+fn listening(service: ServiceIx, snapshot: &Snapshot) -> Vec<(u32, Vec<Listen>)> {
+    let near = vpcs(service, snapshot);
+    let resources = snapshot.parts().resources.iter();
+    let own = resources.filter(|own| near.contains(&snapshot.subnet(own.subnet).vpc));
+    own.map(|resource| (resource.address.to_bits(), resource.listen.clone())).collect()
+}
+
+impl Subject<'_> {
+    /// Returns the name for messages.
+    pub(super) fn title(&self) -> String {
+        self.connector.title()
+    }
+
+    /// Makes a warning.
+    pub(super) fn warning(
+        &self,
+        rule: &'static str,
+        span: Span,
+        (message, help): (String, String),
+    ) -> LabFinding {
+        LabFinding { severity: Severity::Warning, span, rule, message, help }
+    }
+
+    /// Returns the place of a subnet in the connector's list.
+    pub(super) fn span_of_subnet(&self, id: &str) -> Span {
+        let mut listed = self.connector.subnets.iter();
+        listed.find(|own| own.value == id).map_or(self.connector.name.span, |own| own.span)
+    }
+}

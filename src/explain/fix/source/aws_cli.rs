@@ -1,0 +1,291 @@
+//! A change as commands of the AWS CLI, with the ids of the account.
+
+use super::objects::{DefaultObject, Hop, Named, Object, Objects};
+use super::traffic::Traffic;
+use super::words::{WIDTH, Words};
+use crate::config::import::VpcConnector;
+use crate::explain::fix::change::Change;
+use crate::vpc::{
+    AclRule, ConnectorIx, Destination, Direction, NetworkAclIx, Peer, PrefixListIx, ResourceIx,
+    RouteTableIx, SecurityGroupIx, SecurityGroupRule, SubnetIx, Target,
+};
+use ipnetwork::Ipv4Network;
+
+/// Writes commands; or says what the account does not have.
+pub(super) fn written(change: &Change, objects: Objects<'_>) -> Result<Words, String> {
+    let (id, commands) = match change {
+        Change::GroupRules { group, direction, rules } => {
+            group_rules(objects, *group, *direction, rules)?
+        }
+        Change::AclRules { acl, direction, rules } => acl_rules(objects, *acl, *direction, rules)?,
+        Change::AddRoute { table, destination, target } => {
+            let destination = Destination::Cidr(*destination);
+            route(objects, "create-route", *table, destination, target)?
+        }
+        Change::Redirect { table, position, target } => {
+            let own = &objects.snapshot.route_table(*table).routes[usize::from(*position)];
+            route(objects, "replace-route", *table, own.destination, target)?
+        }
+        Change::EndpointTable { endpoint, table } => {
+            let endpoint = objects.endpoint(*endpoint)?;
+            let table = word(objects.table(*table)?);
+            let id = format!("--vpc-endpoint-id {}", quoted(endpoint.id));
+            let added = format!("--add-route-table-ids {table}");
+            let command = command("aws ec2 modify-vpc-endpoint", &[id, added]);
+            (endpoint.id.to_owned(), vec![command])
+        }
+        Change::ListEntries { list, entries } => list_entries(objects, *list, entries)?,
+        Change::MoveConnector { connector, subnets } => {
+            move_connector(objects, *connector, subnets)?
+        }
+        Change::PublicAddresses { connector } => {
+            let name = &objects.snapshot.connector(*connector).name;
+            return Err(format!("the source has no ECS service {name}"));
+        }
+        Change::SourceDestCheckOff { appliance } => source_dest_check_off(objects, *appliance)?,
+        Change::InterfaceEndpoint(_) | Change::GatewayEndpoint(_) => {
+            return Err(super::objects::no_new_endpoint());
+        }
+    };
+    Ok(Words { id, action: "run".to_owned(), text: commands.join("\n") })
+}
+
+type Commands = Result<(String, Vec<String>), String>;
+
+fn group_rules(
+    objects: Objects<'_>,
+    group: SecurityGroupIx,
+    direction: Direction,
+    rules: &[SecurityGroupRule],
+) -> Commands {
+    let own = objects.group(group)?;
+    let permissions: Result<Vec<String>, String> =
+        rules.iter().map(|rule| permission(objects, rule)).collect();
+    let permissions =
+        format!("--ip-permissions '[\n        {}]'", permissions?.join(",\n        "));
+    let id = format!("--group-id {}", word(own));
+    let head = format!("aws ec2 authorize-security-group-{direction}");
+    Ok((own.to_string(), vec![command(&head, &[id, permissions])]))
+}
+
+/// Writes a rule as an element of `IpPermissions`, on lines that are not too long.
+fn permission(objects: Objects<'_>, rule: &SecurityGroupRule) -> Result<String, String> {
+    let traffic = Traffic::of(&rule.traffic);
+    let mut fields = vec![format!("\"IpProtocol\": \"{}\"", traffic.word)];
+    if let Some((from, to)) = traffic.port_range() {
+        fields.push(format!("\"FromPort\": {from}, \"ToPort\": {to}"));
+    }
+    let (list, key, peer) = match rule.peer {
+        Peer::Cidr(block) => ("IpRanges", "CidrIp", block.to_string()),
+        Peer::SecurityGroup(ix) => ("UserIdGroupPairs", "GroupId", in_json(objects.group(ix)?)),
+        Peer::PrefixList(ix) => ("PrefixListIds", "PrefixListId", in_json(objects.list(ix)?)),
+    };
+    let fields = fields.join(", ");
+    Ok(format!("{{{fields},\n         \"{list}\": [{{\"{key}\": \"{peer}\"}}]}}"))
+}
+
+/// Returns what stands for an object between single quotes, within which a shell substitutes nothing.
+fn in_json(object: Object<'_>) -> String {
+    match object {
+        Object::Own(own) => own.id.to_owned(),
+        Object::Default { .. } | Object::ServiceList { .. } => format!("'{}'", word(object)),
+    }
+}
+
+fn acl_rules(
+    objects: Objects<'_>,
+    acl: NetworkAclIx,
+    direction: Direction,
+    rules: &[AclRule],
+) -> Commands {
+    let own = objects.acl(acl)?;
+    let entry = |rule: &AclRule| {
+        let traffic = Traffic::of(&rule.traffic);
+        let mut options = vec![
+            format!("--network-acl-id {}", word(own)),
+            format!("--{direction}"),
+            format!("--rule-number {}", rule.number),
+            format!("--protocol {}", traffic.number),
+        ];
+        if let Some((from, to)) = traffic.ports {
+            options.push(format!("--port-range From={from},To={to}"));
+        }
+        if let Some((kind, code)) = traffic.icmp {
+            options.push(format!("--icmp-type-code Type={kind},Code={code}"));
+        }
+        options.push(format!("--cidr-block {}", rule.cidr));
+        options.push("--rule-action allow".to_owned());
+        command("aws ec2 create-network-acl-entry", &options)
+    };
+    Ok((own.to_string(), rules.iter().map(entry).collect()))
+}
+
+fn route(
+    objects: Objects<'_>,
+    verb: &str,
+    table: RouteTableIx,
+    destination: Destination,
+    target: &Target,
+) -> Commands {
+    let own = objects.table(table)?;
+    let destination = match destination {
+        Destination::Cidr(block) => format!("--destination-cidr-block {block}"),
+        Destination::PrefixList(ix) => {
+            format!("--destination-prefix-list-id {}", word(objects.list(ix)?))
+        }
+    };
+    let (option, hop) = match objects.target(target, table)? {
+        Hop::InternetGateway(own) => ("gateway-id", own),
+        Hop::NatGateway(own) => ("nat-gateway-id", own),
+        Hop::Peering(own) => ("vpc-peering-connection-id", own),
+        Hop::Endpoint(own) => ("vpc-endpoint-id", own),
+        Hop::Interface(own) => ("network-interface-id", own),
+    };
+    let table = format!("--route-table-id {}", word(own));
+    let target = format!("--{option} {}", quoted(hop.id));
+    Ok((own.to_string(), vec![command(&format!("aws ec2 {verb}"), &[table, destination, target])]))
+}
+
+fn list_entries(objects: Objects<'_>, list: PrefixListIx, entries: &[Ipv4Network]) -> Commands {
+    let own = objects.own_list(list)?;
+    let id = format!("--prefix-list-id {}", quoted(own.id));
+    let written = &objects.account().written;
+    let mut commands = Vec::new();
+    if let Some(most) = objects.larger(list, own, entries.len()) {
+        let most = format!("--max-entries {most}");
+        commands.push(command("aws ec2 modify-managed-prefix-list", &[id.clone(), most]));
+    }
+    let version = match written.list_versions.get(own.id) {
+        Some(version) if commands.is_empty() => version.to_string(),
+        Some(_) | None => {
+            commands.push(version_of(own));
+            "\"$version\"".to_owned()
+        }
+    };
+    let added: Vec<String> = entries.iter().map(|entry| format!("Cidr={entry}")).collect();
+    let options =
+        [id, format!("--current-version {version}"), format!("--add-entries {}", added.join(" "))];
+    commands.push(command("aws ec2 modify-managed-prefix-list", &options));
+    Ok((own.id.to_owned(), commands))
+}
+
+/// Returns a command that asks for the version of a list, which the source does not have.
+fn version_of(list: Named<'_>) -> String {
+    let options = [
+        format!("--prefix-list-ids {}", quoted(list.id)),
+        "--query 'PrefixLists[0].Version'".to_owned(),
+        "--output text)".to_owned(),
+    ];
+    command("version=$(aws ec2 describe-managed-prefix-lists", &options)
+}
+
+/// Writes a new revision of a connector, which nobody can change, and has its services use it.
+fn move_connector(objects: Objects<'_>, connector: ConnectorIx, subnets: &[SubnetIx]) -> Commands {
+    let own = objects.connector(objects.snapshot.connector(connector))?;
+    let subnets: Result<Vec<&str>, String> =
+        subnets.iter().map(|ix| Ok(objects.subnet(*ix)?.id)).collect();
+    let mut options = vec![
+        format!("--vpc-connector-name {}", quoted(&own.name)),
+        format!("--subnets {}", subnets?.join(" ")),
+    ];
+    if !own.security_groups.is_empty() {
+        options.push(format!("--security-groups {}", own.security_groups.join(" ")));
+    }
+    options.push("--query VpcConnector.VpcConnectorArn".to_owned());
+    options.push("--output text)".to_owned());
+    let mut commands = vec![command("connector=$(aws apprunner create-vpc-connector", &options)];
+    commands.extend(services(objects, own).map(|arn| {
+        let egress = "EgressConfiguration={EgressType=VPC,VpcConnectorArn=$connector}";
+        let options =
+            [format!("--service-arn {arn}"), format!("--network-configuration \"{egress}\"")];
+        command("aws apprunner update-service", &options)
+    }));
+    Ok((own.name.clone(), commands))
+}
+
+/// Returns the ARNs of the services that use a connector.
+fn services<'a>(
+    objects: Objects<'a>,
+    connector: &'a VpcConnector,
+) -> impl Iterator<Item = String> + 'a {
+    let users = objects.account().services.iter();
+    let users = users.filter(|service| service.vpc_connector.as_ref() == Some(&connector.id));
+    users.map(move |service| match objects.account().written.service_arns.get(&service.name) {
+        Some(arn) => quoted(arn),
+        None => format!(
+            "\"$(aws apprunner list-services --output text \\\n        --query \"ServiceSummaryList[?ServiceName=='{}'].ServiceArn\")\"",
+            service.name
+        ),
+    })
+}
+
+fn source_dest_check_off(objects: Objects<'_>, appliance: ResourceIx) -> Commands {
+    let own = objects.interface(appliance)?;
+    let id = format!("--network-interface-id {}", quoted(&own.id));
+    let off = "--no-source-dest-check".to_owned();
+    let command = command("aws ec2 modify-network-interface-attribute", &[id, off]);
+    Ok((own.id.clone(), vec![command]))
+}
+
+/// Writes a command on lines that are not too long.
+fn command(head: &str, options: &[String]) -> String {
+    let mut lines = vec![head.to_owned()];
+    for option in options {
+        let first = option.lines().next().unwrap_or_default();
+        let room = WIDTH - " \\".len();
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + first.len() <= room && !option.contains('\n') => {
+                line.push(' ');
+                line.push_str(option);
+            }
+            _ => lines.push(format!("    {option}")),
+        }
+    }
+    lines.join(" \\\n")
+}
+
+/// Returns what stands for an object in a command.
+fn word(object: Object<'_>) -> String {
+    match object {
+        Object::Own(own) => quoted(own.id),
+        Object::Default { vpc, what, .. } => {
+            let (call, filter, query) = match what {
+                DefaultObject::RouteTable => {
+                    let filter = "Name=association.main,Values=true";
+                    ("describe-route-tables", filter, "RouteTables[0].RouteTableId")
+                }
+                DefaultObject::NetworkAcl => {
+                    let filter = "Name=default,Values=true";
+                    ("describe-network-acls", filter, "NetworkAcls[0].NetworkAclId")
+                }
+                DefaultObject::SecurityGroup => {
+                    let filter = "Name=group-name,Values=default";
+                    ("describe-security-groups", filter, "SecurityGroups[0].GroupId")
+                }
+            };
+            let vpc = format!("Name=vpc-id,Values={}", vpc.id);
+            asked(call, &[&vpc, filter], query)
+        }
+        Object::ServiceList { service, .. } => {
+            let name = format!("Name=prefix-list-name,Values={service}");
+            asked("describe-managed-prefix-lists", &[&name], "PrefixLists[0].PrefixListId")
+        }
+    }
+}
+
+/// Returns a substitution that asks the account for an id.
+fn asked(call: &str, filters: &[&str], query: &str) -> String {
+    let filters = filters.join(" ");
+    format!(
+        "\"$(aws ec2 {call} --output text \\\n        --filters {filters} \\\n        --query '{query}')\""
+    )
+}
+
+/// Quotes a word for a shell, if it needs quotes.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@%+".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}

@@ -1,0 +1,78 @@
+//! Changes of a lab file, one after the other, until all that was asked passes.
+
+use super::explained::Explained;
+use super::fix::{Fix, Proposal};
+use crate::config::edit::{EditError, edited};
+use crate::pipeline::reach::SetVerdict;
+
+/// The most changes that are made.
+const MOST_CHANGES: usize = 16;
+
+/// What makes all packets pass.
+#[derive(Clone, Debug)]
+pub enum Repair {
+    /// Nothing has to change.
+    Nothing,
+    /// The lab file's text with these changes.
+    Text {
+        /// The text.
+        text: String,
+        /// The changes, in the order in which they were made.
+        fixes: Vec<Fix>,
+    },
+    /// No change that is known; the reason.
+    Unknown(String),
+}
+
+/// Makes one proposed change after the other in the text of a lab file, until all that `ask` asks of it passes. `ask` answers
+/// by the text, so what passes is what the changed file says.
+///
+/// # Errors
+/// Those of `ask`, and that an object is not in the file.
+pub fn repair<E: From<EditError>>(
+    text: &str,
+    ask: &mut dyn FnMut(&str) -> Result<Explained, E>,
+) -> Result<Repair, E> {
+    let mut text = text.to_owned();
+    let mut fixes: Vec<Fix> = Vec::new();
+    loop {
+        let explained = ask(&text)?;
+        if explained.verdict() == SetVerdict::Forward {
+            return Ok(match fixes.is_empty() {
+                true => Repair::Nothing,
+                false => Repair::Text { text, fixes },
+            });
+        }
+        match explained.fix() {
+            Some(fix) if !fixes.contains(fix) && fixes.len() < MOST_CHANGES => {
+                text = edited(&text, &fix.edits)?;
+                fixes.push(fix.clone());
+            }
+            Some(_) | None => return Ok(Repair::Unknown(explained.why_not(&fixes))),
+        }
+    }
+}
+
+impl Explained {
+    /// Says why nothing is proposed.
+    pub fn why_no_fix(&self) -> String {
+        self.why_not(&[])
+    }
+
+    /// Says why nothing is proposed for what fails behind these changes.
+    fn why_not(&self, fixes: &[Fix]) -> String {
+        let verdict = self.verdict_in_short();
+        let why = match &self.proposal {
+            Proposal::Nothing(why) => (*why).to_owned(),
+            Proposal::Change(_) | Proposal::Unknown => {
+                "no change is proposed for that; `egret explain` without --fix shows what decides"
+                    .to_owned()
+            }
+        };
+        match fixes.len() {
+            0 => format!("{verdict}: {why}"),
+            1 => format!("still {verdict} with the change of {}: {why}", fixes[0].id),
+            several => format!("still {verdict} with {several} changes: {why}"),
+        }
+    }
+}
