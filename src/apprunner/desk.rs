@@ -102,8 +102,7 @@ pub(super) fn shown(store: &Store) -> Result<Vec<ApiService>, StoreError> {
     let services = store.services()?.into_iter().map(|entry| entry.value);
     let mut shown = Vec::new();
     for service in services.filter(|service| !service.is_deleted()) {
-        let mut operations = store.operations(&service.arn)?;
-        operations.reverse();
+        let operations = store.operations(&service.arn)?;
         shown.push(ApiService {
             connector: service.settings.network.vpc_connector.as_ref().and_then(name_of),
             status: service.status.word(),

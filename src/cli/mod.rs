@@ -226,6 +226,7 @@ mod tests {
             "flows",
             "ps",
             "reach",
+            "services",
             "task add",
             "task list",
             "test",
