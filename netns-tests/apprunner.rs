@@ -618,3 +618,51 @@ fn statement_11_the_latency_of_an_eni_survives_a_restart() {
     let (begun, up) = (ended(&first).0, ended(&second).1);
     assert!(up - begun >= 60.0, "the second was RUNNING {} s after the ENI was begun", up - begun);
 }
+
+#[test]
+fn why_a_service_does_not_run_is_shown_afterwards() {
+    let Some(shop) = Shop::open("public_subnets = \"refuse\"\n") else { return };
+    let trap = shop.connector("trap", &["subnet-public"], &["sg-app"]);
+    let failed = shop.create("web-1", &trap);
+    assert_eq!(shop.settled(&failed)["Status"], "CREATE_FAILED");
+    let rows: Vec<Value> = shop.lab.rows("services");
+    let row = rows.iter().find(|row| row["service"] == "web-1").unwrap();
+    assert_eq!((&row["status"], &row["origin"]), (&json!("CREATE_FAILED"), &json!("api")));
+    let why = row["operations"][0]["log"][0].as_str().unwrap().to_owned();
+    assert!(why.contains("subnet-public"), "{why}");
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown = shop.lab.egret_ok("services web-1");
+    assert!(one_line(&shown).contains(&one_line(&why)), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+    for command in ["exec web-1 -- true", "task add web-1", "explain web-1 10.0.1.10:5432"] {
+        let refused = shop.lab.egret(command);
+        let said = both_streams(&refused);
+        assert!(!refused.status.success(), "{command}: {said}");
+        assert!(said.contains("CREATE_FAILED") && said.contains(&why), "{command}: {said}");
+    }
+    let unknown = shop.lab.egret("services web-9");
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(both_streams(&unknown).contains("web-1"), "{unknown:?}");
+}
+
+#[test]
+fn enis_that_come_up_are_pending() {
+    // Long enough for the calls below on a busy machine: 60 s.
+    let keys = "startup_latency = \"3000s\"\n[timeouts]\ntime_scale = 50\n";
+    let Some(shop) = Shop::open(keys) else { return };
+    let connector = shop.connector("slow", &["subnet-b"], &["sg-app"]);
+    let service = shop.create("web-1", &connector);
+    let rows: Vec<Value> = shop.lab.rows("services");
+    let row = rows.iter().find(|row| row["service"] == "web-1").unwrap();
+    let eni = &row["enis"][0];
+    assert_eq!((&eni["state"], &eni["subnet"]), (&json!("pending"), &json!("subnet-b")));
+    let enis: Vec<Value> = shop.lab.rows("enis");
+    let own = enis.iter().find(|row| row["id"] == eni["id"]).unwrap();
+    assert_eq!(own["state"], "pending");
+    let refused = shop.lab.egret("exec web-1 -- true");
+    assert!(both_streams(&refused).contains("OPERATION_IN_PROGRESS"), "{refused:?}");
+    assert_eq!(shop.settled(&service)["Status"], "RUNNING");
+    let rows: Vec<Value> = shop.lab.rows("services");
+    let row = rows.iter().find(|row| row["service"] == "web-1").unwrap();
+    assert_eq!(row["enis"][0]["state"], "up");
+}

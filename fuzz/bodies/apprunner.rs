@@ -68,6 +68,8 @@ impl Ground for Field {
     }
 
     async fn remember_enis(&self, _: Vec<(String, Duration)>) {}
+
+    async fn show(&self, _: Vec<egret::explain::ApiService>) {}
 }
 
 /// One input.

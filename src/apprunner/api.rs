@@ -95,6 +95,27 @@ impl Operation {
         })
     }
 
+    /// Decides whether it may change services.
+    fn changes(self) -> bool {
+        match self {
+            Self::CreateService
+            | Self::UpdateService
+            | Self::DeleteService
+            | Self::PauseService
+            | Self::ResumeService => true,
+            Self::CreateVpcConnector
+            | Self::DescribeVpcConnector
+            | Self::ListVpcConnectors
+            | Self::DeleteVpcConnector
+            | Self::DescribeService
+            | Self::ListServices
+            | Self::ListOperations
+            | Self::TagResource
+            | Self::UntagResource
+            | Self::ListTagsForResource => false,
+        }
+    }
+
     fn input(self) -> &'static Shape {
         match self {
             Self::CreateVpcConnector => &shapes::CREATE_VPC_CONNECTOR,
@@ -154,9 +175,23 @@ fn json(body: &[u8]) -> Result<Value, Fault> {
         .map_err(|error| Fault::new(Kind::Serialization, format!("the body is not JSON: {error}")))
 }
 
+/// Does what is asked for; whatever comes of it, `egret services` shows what the account has then.
 async fn done(desk: &Arc<Desk>, operation: Operation, request: Value) -> Result<Value, Fault> {
     let mut store = desk.store.lock().await;
     let store = &mut *store;
+    let outcome = dispatched(desk, store, operation, request).await;
+    if operation.changes() {
+        desk.show(store).await;
+    }
+    outcome
+}
+
+async fn dispatched(
+    desk: &Arc<Desk>,
+    store: &mut Store,
+    operation: Operation,
+    request: Value,
+) -> Result<Value, Fault> {
     forget_what_was_deleted(desk, store)?;
     match operation {
         Operation::CreateVpcConnector => connectors::create(desk, store, request).await,

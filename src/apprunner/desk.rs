@@ -8,6 +8,7 @@ use super::records::InForce;
 use super::store::{Entry, Store, StoreError};
 use crate::config::Overlay;
 use crate::config::overlay::{OverlayConnector, OverlayEgress, OverlayService};
+use crate::explain::ApiService;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -33,6 +34,14 @@ pub(super) struct Desk {
 }
 
 impl Desk {
+    /// Shows what the account has. That it cannot be read is found by the next call too.
+    pub(super) async fn show(&self, store: &mut Store) {
+        let shown = shown(store);
+        if let Ok(shown) = shown {
+            self.ground.show(shown).await;
+        }
+    }
+
     /// Does a change to the store in one transaction, and lays what the store has then over the lab before it counts.
     ///
     /// # Errors
@@ -78,6 +87,30 @@ impl Desk {
         };
         (self.say)(&format!("App Runner: the lab has a change that could not be kept: {why}"));
     }
+}
+
+/// Returns what `egret services` shows of the account.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(super) fn shown(store: &Store) -> Result<Vec<ApiService>, StoreError> {
+    let connectors = store.connectors()?;
+    let name_of = |arn: &String| {
+        let found = connectors.iter().find(|entry| entry.value.arn == *arn);
+        found.map(|entry| entry.value.name.clone())
+    };
+    let services = store.services()?.into_iter().map(|entry| entry.value);
+    let mut shown = Vec::new();
+    for service in services.filter(|service| !service.is_deleted()) {
+        let operations = store.operations(&service.arn)?;
+        shown.push(ApiService {
+            connector: service.settings.network.vpc_connector.as_ref().and_then(name_of),
+            status: service.status.word(),
+            operations: operations.iter().map(|entry| entry.value.shown()).collect(),
+            name: service.name,
+        });
+    }
+    Ok(shown)
 }
 
 /// Keeps when the ENIs are up, so that the first use of subnets and groups takes its time once.

@@ -3,6 +3,7 @@
 use crate::config::{Lab, Overlay};
 use crate::daemon::reload::ReloadError;
 use crate::daemon::shared::Shared;
+use crate::explain::ApiService;
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ pub trait Ground: Send + Sync + 'static {
 
     /// Takes over the ENIs that an earlier process knew.
     async fn remember_enis(&self, enis: Vec<(String, Duration)>);
+
+    /// Shows what the account has, for `egret services`.
+    async fn show(&self, services: Vec<ApiService>);
 }
 
 /// Why something cannot be laid over the lab.
@@ -68,5 +72,9 @@ impl Ground for Shared {
 
     async fn remember_enis(&self, enis: Vec<(String, Duration)>) {
         Self::remember_enis(self, enis).await;
+    }
+
+    async fn show(&self, services: Vec<ApiService>) {
+        self.show_services(services).await;
     }
 }

@@ -140,6 +140,7 @@ impl AppRunner {
         let now = clock::now();
         let enis = self.store.enis()?.into_iter().map(|(eni, up)| (eni, up.since(now)));
         ground.remember_enis(enis.collect()).await;
+        ground.show(desk::shown(&self.store)?).await;
         let desk = Desk {
             account: self.account,
             quotas: self.settings.quotas,

@@ -84,6 +84,12 @@ async fn carry_out(desk: Arc<Desk>, id: String) {
 async fn step(desk: &Desk, id: &str) -> Result<Option<Duration>, Fault> {
     let mut store = desk.store.lock().await;
     let store = &mut *store;
+    let outcome = advanced(desk, store, id).await;
+    desk.show(store).await;
+    outcome
+}
+
+async fn advanced(desk: &Desk, store: &mut Store, id: &str) -> Result<Option<Duration>, Fault> {
     let Some((operation, service)) = pending(store, id)? else { return Ok(None) };
     let prepared = match operation.due_at {
         Some(due) => Ok((service.clone(), due)),

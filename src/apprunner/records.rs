@@ -1,6 +1,7 @@
 //! What is kept of each resource, and how responses show it (spec 1.6, 1.7).
 
 use super::settings::{Network, Settings};
+use crate::explain::ServiceOperation;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -192,7 +193,27 @@ impl Service {
     }
 }
 
+impl ServiceStatus {
+    /// Returns App Runner's word.
+    pub(super) fn word(self) -> String {
+        json!(self).as_str().unwrap_or_default().to_owned()
+    }
+}
+
 impl Operation {
+    /// As `egret services` shows it.
+    pub(super) fn shown(&self) -> ServiceOperation {
+        let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
+        ServiceOperation {
+            id: self.id.clone(),
+            kind: word(json!(self.kind)),
+            status: word(json!(self.status)),
+            started_at_ms: self.started_at.0,
+            ended_at_ms: self.ended_at.map(|at| at.0),
+            log: self.log.clone(),
+        }
+    }
+
     pub(super) fn document(&self) -> Value {
         let mut document = json!({
             "Id": self.id,

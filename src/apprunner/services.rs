@@ -170,14 +170,13 @@ fn able(
     if states.contains(&service.status) {
         return Ok(service);
     }
-    let word = |status: &ServiceStatus| json!(status).as_str().unwrap_or_default().to_owned();
-    let able: Vec<String> = states.iter().map(word).collect();
+    let able: Vec<String> = states.iter().map(|status| status.word()).collect();
     Err(Fault::new(
         FaultKind::InvalidState,
         format!(
             "the service {} is {}; this needs {}",
             service.name,
-            word(&service.status),
+            service.status.word(),
             able.join(" or ")
         ),
     ))

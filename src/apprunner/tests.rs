@@ -9,6 +9,7 @@ use super::store::Store;
 use super::{Fault, Kind};
 use crate::config::overlay::{OverlayEgress, OverlayService};
 use crate::config::{Lab, Overlay};
+use crate::explain::ApiService;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -64,6 +65,8 @@ struct State {
     said: Vec<String>,
     /// The ENIs that were made, with how long they still take.
     enis: Vec<(String, Duration)>,
+    /// What `egret services` shows.
+    shown: Vec<ApiService>,
 }
 
 #[async_trait]
@@ -94,6 +97,10 @@ impl Ground for Field {
     async fn remember_enis(&self, enis: Vec<(String, Duration)>) {
         self.0.lock().unwrap().enis = enis;
     }
+
+    async fn show(&self, services: Vec<ApiService>) {
+        self.0.lock().unwrap().shown = services;
+    }
 }
 
 /// An account in a directory of its own.
@@ -112,8 +119,9 @@ impl World {
     fn with(more: &str) -> Self {
         let lab = Lab::parse("lab.toml", &format!("{LAB}{more}")).unwrap();
         let (asked, said) = (Vec::new(), Vec::new());
-        let enis = Vec::new();
-        let state = State { lab, startup: Duration::ZERO, unfit: None, asked, said, enis };
+        let (enis, shown) = (Vec::new(), Vec::new());
+        let startup = Duration::ZERO;
+        let state = State { lab, startup, unfit: None, asked, said, enis, shown };
         let field = Field(Arc::new(Mutex::new(state)));
         let directory = tempfile::tempdir().unwrap();
         let api = opened(&directory, &field);
@@ -711,4 +719,29 @@ async fn when_enis_are_up_is_kept_the_first_time() {
     assert_eq!(kept.len(), 1);
     let left = kept[0].1.since(now());
     assert!(left > Duration::ZERO && left <= Duration::from_secs(60), "{left:?}");
+}
+
+#[tokio::test]
+async fn what_egret_services_shows_follows_every_operation() {
+    let world = World::with("[apprunner]\npublic_subnets = \"refuse\"\n");
+    let shown = || world.field.0.lock().unwrap().shown.clone();
+    let connector = world.connector("first").await;
+    let arn = world.service("web-1", Some(&connector)).await;
+    let [web] = &shown()[..] else { panic!("{:?}", shown()) };
+    assert_eq!((web.name.as_str(), web.status.as_str()), ("web-1", "RUNNING"));
+    assert_eq!(web.connector.as_deref(), Some("first"));
+    let operation = &web.operations[0];
+    assert_eq!(
+        (operation.kind.as_str(), operation.status.as_str()),
+        ("CREATE_SERVICE", "SUCCEEDED")
+    );
+    assert!(operation.ended_at_ms.is_some() && operation.log.is_empty());
+
+    world.ok("PauseService", named(&arn)).await;
+    world.settled(&arn).await;
+    assert_eq!(shown()[0].status, "PAUSED");
+    assert_eq!(shown()[0].operations[0].kind, "PAUSE_SERVICE", "the newest first");
+    world.ok("DeleteService", named(&arn)).await;
+    world.settled(&arn).await;
+    assert_eq!(shown(), []);
 }

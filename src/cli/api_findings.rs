@@ -4,7 +4,7 @@ use super::output;
 use crate::apprunner::{Ground, Unfit};
 use crate::config::{Lab, Overlay};
 use crate::daemon::shared::Shared;
-use crate::explain::{Warning, check_since};
+use crate::explain::{ApiService, Warning, check_since};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -37,6 +37,10 @@ impl Ground for Checked {
 
     async fn remember_enis(&self, enis: Vec<(String, Duration)>) {
         self.0.remember_enis(enis).await;
+    }
+
+    async fn show(&self, services: Vec<ApiService>) {
+        self.0.show_services(services).await;
     }
 }
 

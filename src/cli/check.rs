@@ -99,6 +99,8 @@ struct Findings {
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     notes: Vec<Diagnostic>,
+    #[serde(skip)]
+    is_source: bool,
 }
 
 /// Checks the file: 0 without errors, 1 with, 2 where it cannot be read.
@@ -126,11 +128,13 @@ pub(super) fn run(args: &CheckArgs, color: ColorChoice) -> Result<ExitCode, CliE
 
 /// Sorts what was found by its level.
 fn findings(checked: Checked, args: &CheckArgs) -> (Findings, String) {
+    let is_source = args.from.is_some();
     let (file, lab, found) = match checked {
         Ok(sound) => sound,
         Err((file, errors)) => {
             let (warnings, notes) = (Vec::new(), Vec::new());
-            let findings = Findings { file, ok: false, errors: errors.0, warnings, notes };
+            let errors = errors.0;
+            let findings = Findings { file, ok: false, errors, warnings, notes, is_source };
             return (findings, "cannot be used".to_owned());
         }
     };
@@ -139,7 +143,7 @@ fn findings(checked: Checked, args: &CheckArgs) -> (Findings, String) {
         shown.partition(|finding| finding.severity == Severity::Note);
     let ok = warnings.is_empty() || !args.strict;
     let summary = describe(lab.lower(Generation::default()).parts());
-    (Findings { file, ok, errors: Vec::new(), warnings, notes }, summary)
+    (Findings { file, ok, errors: Vec::new(), warnings, notes, is_source }, summary)
 }
 
 /// A sound lab with its warnings and notes, or the errors of one that is not; each with what was checked.
@@ -196,7 +200,8 @@ fn text(w: &mut dyn Write, findings: &Findings, summary: &str, color: bool) -> i
         writeln!(w)?;
     }
     let Findings { file, errors, warnings, notes, .. } = findings;
-    notes.iter().try_for_each(|finding| note(w, finding))?;
+    let has_lines = !findings.is_source;
+    notes.iter().try_for_each(|finding| note(w, finding, has_lines))?;
     let mut all = vec![counted(errors.len(), "error"), counted(warnings.len(), "warning")];
     if !notes.is_empty() {
         all.push(counted(notes.len(), "note"));
@@ -204,10 +209,11 @@ fn text(w: &mut dyn Write, findings: &Findings, summary: &str, color: bool) -> i
     writeln!(w, "{file}: {}; {summary}", all.join(", "))
 }
 
-/// Writes a note on two lines: nothing is wrong at its place, so the place is not shown.
-fn note(w: &mut dyn Write, finding: &Diagnostic) -> io::Result<()> {
+/// Writes a note on two lines: nothing is wrong at its place, so its text is not shown. The lines of a source's lab file say
+/// nothing, as nobody has written it: the message has the place in the source.
+fn note(w: &mut dyn Write, finding: &Diagnostic, has_lines: bool) -> io::Result<()> {
     let Diagnostic { file, line, message, help, rule, .. } = finding;
-    let place = if *line == 0 { String::new() } else { format!("{file}:{line}, ") };
+    let place = if *line > 0 && has_lines { format!("{file}:{line}, ") } else { String::new() };
     writeln!(w, "note: {message}")?;
     writeln!(w, "      {place}{rule}: {help}")?;
     writeln!(w)

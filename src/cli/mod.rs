@@ -29,6 +29,7 @@ mod progress;
 pub mod reach;
 mod runtime;
 pub mod selection;
+pub mod services;
 mod stop;
 pub mod task;
 pub mod test;
@@ -130,6 +131,8 @@ gateway's PORT-ERRORS.")]
   sudo egret ps --json | jq -r '.[].namespace'
   for task in $(sudo egret ps -o name); do sudo egret exec $task -- ip -br address; done")]
     Ps(list::PsArgs),
+    /// List services with their state, and why one does not run
+    Services(services::ServicesArgs),
     /// Check a lab file: every error at once, and what probably does not do what is wanted
     Check(check::CheckArgs),
     /// Write a lab file from what describes a VPC elsewhere
@@ -156,6 +159,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Drops(args) => drops::run(&args),
         Command::Enis(args) => list::enis(&args),
         Command::Ps(args) => list::ps(&args),
+        Command::Services(args) => services::run(&args),
         Command::Explain(args) if args.fix => fix::run(&args),
         Command::Explain(args) => explain::run(&args, cli.color),
         Command::Reach(args) => reach::run(&args),
@@ -222,6 +226,7 @@ mod tests {
             "flows",
             "ps",
             "reach",
+            "services",
             "task add",
             "task list",
             "test",

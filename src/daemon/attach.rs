@@ -130,12 +130,12 @@ pub(super) async fn detach(
 pub(super) fn service(running: &Running, name: &str) -> Result<ServiceIx, LabError> {
     let snapshot = running.snapshot();
     let services = &snapshot.parts().services;
-    services.iter().position(|s| s.name == name).map(ServiceIx::from).ok_or_else(|| {
-        LabError::UnknownService {
-            name: name.to_owned(),
-            known: services.iter().map(|s| s.name.clone()).collect(),
-        }
-    })
+    let found = services.iter().position(|s| s.name == name).map(ServiceIx::from);
+    let unknown = || LabError::UnknownService {
+        name: name.to_owned(),
+        known: services.iter().map(|s| s.name.clone()).collect(),
+    };
+    found.ok_or_else(|| running.at_rest(name).unwrap_or_else(unknown))
 }
 
 pub(super) fn find(running: &Running, service: ServiceIx, number: u16) -> Option<Task> {

@@ -11,7 +11,7 @@ use super::reload::{ReloadError, Request};
 use super::shared::{Problem, Shared, refused};
 use super::top::top;
 use super::watch::{capture, trace};
-use crate::explain::{EniRow, HolderRow, PsRow, Reload, Selection};
+use crate::explain::{EniRow, HolderRow, PsRow, Reload, Selection, ServiceRow};
 use crate::flow::Instant;
 use crate::linux::clock;
 use axum::extract::{Path, State};
@@ -83,6 +83,7 @@ pub async fn serve(
         .route("/v1/enis", get(enis))
         .route("/v1/holders", get(holders))
         .route("/v1/ps", get(ps))
+        .route("/v1/services", get(services))
         .route("/v1/tasks", post(add_task))
         .route("/v1/tasks/{service}/{number}", delete(remove_task))
         .route("/v1/explain", post(explain))
@@ -153,6 +154,10 @@ async fn holders(State(shared): State<Shared>) -> Json<Vec<HolderRow>> {
 
 async fn ps(State(shared): State<Shared>) -> Json<Vec<PsRow>> {
     Json(shared.running.lock().await.ps_rows())
+}
+
+async fn services(State(shared): State<Shared>) -> Json<Vec<ServiceRow>> {
+    Json(shared.running.lock().await.service_rows())
 }
 
 async fn add_task(

@@ -70,9 +70,14 @@ pub enum LabError {
     },
     /// App Runner runs nothing of a service of its API.
     #[error(
-        "service `{0}` is paused or still starting, so App Runner runs no task of it: resume it, or wait until it is RUNNING"
+        "App Runner runs no task of service `{service}`, which is paused or still starting, or failed to start ({why}): `egret services {service}` shows its operations"
     )]
-    AtRest(String),
+    AtRest {
+        /// The service.
+        service: String,
+        /// Its status, and what its log says.
+        why: String,
+    },
     /// No such task.
     #[error("service `{service}` has no task {number}; `egret ps` lists the tasks")]
     UnknownTask {

@@ -79,14 +79,20 @@ pub(super) async fn explain(
 impl Job {
     fn new(running: &Running, request: ExplainRequest) -> Result<Self, String> {
         let snapshot = running.snapshot();
-        let reference = TaskRef::parse(&request.task, &snapshot).map_err(|e| e.to_string())?;
+        let name = request.task.split('/').next().unwrap_or_default();
+        let at_rest = running.at_rest(name).map(|error| error.to_string());
+        let reference = TaskRef::parse(&request.task, &snapshot)
+            .map_err(|error| at_rest.clone().unwrap_or_else(|| error.to_string()))?;
         let TaskRef { service, number } = reference;
         let tasks = match number {
             Some(number) => {
                 let task = attach::find(running, service, number);
-                Tasks::One(task.ok_or_else(|| no_task(&request.task))?)
+                Tasks::One(task.ok_or_else(|| at_rest.unwrap_or_else(|| no_task(&request.task)))?)
             }
-            None if request.running => Tasks::Running,
+            None if request.running => match at_rest {
+                Some(why) => return Err(why),
+                None => Tasks::Running,
+            },
             None => Tasks::Possible,
         };
         let (engine, lab) = (Arc::clone(&running.engine), running.lab());

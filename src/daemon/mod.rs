@@ -29,6 +29,7 @@ mod reordering_barriers;
 mod resume;
 pub mod rows;
 mod running;
+mod service_rows;
 mod services;
 pub mod shared;
 mod start;

@@ -19,6 +19,7 @@ use crate::pipeline::{Device, DeviceId, DropCount, DropKey, NatPair, Reason};
 use crate::vpc::{Egress, EniIx, NatGatewayIx, ServiceIx, ServiceKind, Snapshot, SubnetIx};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 impl Running {
     /// `egret flows`: every flow that has not expired, by task and destination.
@@ -82,6 +83,9 @@ impl Running {
                 let mut row = eni_row(&snapshot, device);
                 row.queues = worker.queues();
                 let carried = traffic.get(&device).copied().unwrap_or_default();
+                if self.startup.of(Instant(clock::now()), &row.id) > Duration::ZERO {
+                    row.state = Some("pending".to_owned());
+                }
                 row.tasks = count(
                     snapshot
                         .tasks()

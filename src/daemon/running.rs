@@ -13,6 +13,7 @@ use super::state::StateDir;
 use super::steer_drops::SteerDrops;
 use super::subject::{Configurations, Subject};
 use crate::config::Lab;
+use crate::explain::ApiService;
 use crate::flow::Instant;
 use crate::linux::clock;
 use crate::linux::link::Links;
@@ -63,6 +64,8 @@ pub struct Running {
     pub(super) addresses: Addresses,
     /// Whether App Runner's API is served over it.
     pub(super) serves_apprunner: bool,
+    /// What the account of the App Runner API has.
+    pub(super) api_services: Vec<ApiService>,
     /// Which ENIs of the API are not up yet.
     pub(super) startup: Startup,
     /// What answers at the exempt addresses.
@@ -74,6 +77,11 @@ impl Running {
     /// From here on App Runner's API is served over the lab: what is in ARNs cannot change any more.
     pub fn begin_to_serve_apprunner(&mut self) {
         self.serves_apprunner = true;
+    }
+
+    /// Takes down what the account of the App Runner API has.
+    pub fn show_services(&mut self, services: Vec<ApiService>) {
+        self.api_services = services;
     }
 
     /// The lab.

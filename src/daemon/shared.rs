@@ -6,7 +6,7 @@ use super::running::Running;
 use super::streams::Streams;
 use super::subject::Subject;
 use crate::config::{Lab, Overlay};
-use crate::explain::{EniRow, PsRow, Reload};
+use crate::explain::{ApiService, EniRow, PsRow, Reload};
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -103,6 +103,11 @@ impl Shared {
         running.set_overlay(overlay, &mut |_| {}).await
     }
 
+    /// As [`Running::show_services`].
+    pub async fn show_services(&self, services: Vec<ApiService>) {
+        self.running.lock().await.show_services(services);
+    }
+
     /// As [`Running::known_enis`].
     pub async fn known_enis(&self) -> Vec<(String, Duration)> {
         self.running.lock().await.known_enis()
@@ -163,7 +168,7 @@ impl IntoResponse for LabError {
         let status = match &self {
             Self::UnknownService { .. } | Self::UnknownTask { .. } => StatusCode::NOT_FOUND,
             Self::ServiceFull(_)
-            | Self::AtRest(_)
+            | Self::AtRest { .. }
             | Self::PoolEmpty { .. }
             | Self::NoDevice { .. }
             | Self::Config(_) => StatusCode::CONFLICT,

@@ -108,6 +108,7 @@ impl Running {
             file_tasks: BTreeMap::new(),
             addresses: Addresses::new(lab.task_cidr),
             serves_apprunner: false,
+            api_services: Vec::new(),
             startup: Startup::default(),
             state,
             lab: lab.clone(),

@@ -37,15 +37,31 @@ impl Startup {
 
     /// How long until all ENIs of a connector are up.
     pub(super) fn left(&self, now: Instant, lab: &Lab, connector: &str) -> Duration {
-        let Some(connector) = lab.spec.connector(connector) else { return Duration::ZERO };
+        let left = self.enis_of(now, lab, connector).into_iter().map(|(_, left)| left);
+        left.max().unwrap_or_default()
+    }
+
+    /// Lists the ENIs of a connector, each with how long it still takes to come up.
+    pub(super) fn enis_of<'l>(
+        &self,
+        now: Instant,
+        lab: &'l Lab,
+        connector: &str,
+    ) -> Vec<(&'l PlannedEni, Duration)> {
+        let Some(connector) = lab.spec.connector(connector) else { return Vec::new() };
         let groups = lab.spec.groups_of_connector(connector);
         let own = |eni: &&PlannedEni| {
             let EniKey { kind, subnet, security_groups, task: _ } = &eni.key;
             let in_subnet = connector.subnets.iter().any(|id| **id == *subnet);
             in_subnet && *kind == connector.kind && *security_groups == groups
         };
-        let up = lab.plan.enis.iter().filter(own).filter_map(|eni| self.0.get(&eni.id));
-        up.max().map_or(Duration::ZERO, |up| up.since(now))
+        let left = |eni: &PlannedEni| self.of(now, &eni.id);
+        lab.plan.enis.iter().filter(own).map(|eni| (eni, left(eni))).collect()
+    }
+
+    /// Returns how long an ENI still takes to come up.
+    pub(super) fn of(&self, now: Instant, eni: &str) -> Duration {
+        self.0.get(eni).map_or(Duration::ZERO, |up| up.since(now))
     }
 }
 

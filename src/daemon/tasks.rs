@@ -54,10 +54,10 @@ impl Running {
 
 /// Makes a task that no lab file asks for, with an ENI of its own where it needs one. What App Runner does not run has none.
 async fn add_by_hand(running: &mut Running, service: &str, number: u16) -> Result<Task, LabError> {
-    let ix = attach::service(running, service)?;
-    if running.lab.overlay.is_at_rest(service) {
-        return Err(LabError::AtRest(service.to_owned()));
+    if let Some(error) = running.at_rest(service) {
+        return Err(error);
     }
+    let ix = attach::service(running, service)?;
     let task = match require_eni(running, service, ix, number).await {
         Ok(()) => attach::add(running, ix, number, true).await,
         Err(error) => Err(error),

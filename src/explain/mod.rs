@@ -25,6 +25,7 @@ mod repair;
 mod resolution;
 mod rows;
 mod selection;
+mod services;
 mod set_text;
 mod tables;
 mod target;
@@ -80,6 +81,7 @@ pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_flow_fates, p
 pub use repair::{Repair, repair};
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
+pub use services::{ApiService, ServiceEni, ServiceOperation, ServiceRow, print_service};
 pub use tables::{Row, print, print_wide};
 pub use target::{TargetError, TaskRef};
 pub use trace::{

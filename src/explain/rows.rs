@@ -173,7 +173,7 @@ pub struct EniRow {
     /// The public addresses beside the primary one.
     #[serde(default)]
     pub secondary_public_addresses: Vec<Ipv4Addr>,
-    /// The state of a NAT gateway, such as `available`.
+    /// The state of a NAT gateway, such as `available`; `pending` for an ENI that still comes up.
     #[serde(default)]
     pub state: Option<String>,
     /// The services that share it.

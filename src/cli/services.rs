@@ -1,0 +1,73 @@
+//! `egret services`: services with their state, and why one does not run.
+
+use super::format::{Formats, OutputArgs, Rows, each};
+use super::list::print;
+use super::runtime::runtime;
+use super::{CliError, LabArg};
+use crate::daemon::Client;
+use crate::explain::{self, ServiceRow};
+use std::process::ExitCode;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Services of the App Runner API are shown with their ENIs that still come up, and with their operations. The log
+of an operation says why a service failed to create or an update was rolled back, and what App Runner
+asks for that egret does not need.
+
+Examples:
+  sudo egret services
+  sudo egret services web           its ENIs and operations, the newest first, with their logs
+  sudo egret services -o json | jq '.[] | select(.status != \"RUNNING\")'"
+)]
+pub struct ServicesArgs {
+    /// The service; all in a table if left out
+    name: Option<String>,
+    #[command(flatten)]
+    lab: LabArg,
+    #[command(flatten)]
+    output: OutputArgs<Services>,
+}
+
+/// The formats of `egret services`.
+#[derive(Debug)]
+pub struct Services;
+
+impl Formats for Services {
+    const CSV: Option<&'static str> = Some("One row for each service");
+    const NAME: Option<&'static str> = Some("The services");
+}
+
+const SERVICES: Rows = Rows {
+    lists: &[""],
+    columns: &["service", "origin", "status", "egress", "connector", "tasks", "enis", "operations"],
+    names: |answer| each(answer, "", &["service"]),
+    ..Rows::NONE
+};
+
+pub(super) fn run(args: &ServicesArgs) -> Result<ExitCode, CliError> {
+    let client = Client::new(&args.lab.lab);
+    let mut rows: Vec<ServiceRow> = runtime()?.block_on(client.get("/v1/services"))?;
+    let Some(name) = &args.name else { return print(&rows, args.output.format, &SERVICES) };
+    let known: Vec<String> = rows.iter().map(|row| row.service.clone()).collect();
+    rows.retain(|row| row.service == *name);
+    let [row] = rows.as_slice() else {
+        return Err(CliError::Usage(format!(
+            "the lab has no service `{name}`; it has {}",
+            known.join(", ")
+        )));
+    };
+    args.output.format.print(&SERVICES, || &rows, |w| explain::print_service(w, row))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::fields::{fields, keys};
+    use super::*;
+
+    #[test]
+    fn columns_are_the_fields_of_the_rows() {
+        assert_eq!(keys(&SERVICES, ""), fields::<ServiceRow>());
+    }
+}

@@ -1,0 +1,60 @@
+//! The rows of `egret services`: services of the file, and those of the App Runner API, whether the lab has them or not.
+
+use super::error::LabError;
+use super::running::Running;
+use crate::explain::{ApiService, ServiceEni, ServiceRow};
+use crate::flow::Instant;
+use crate::linux::clock;
+
+/// What a service of the lab file always is.
+const RUNNING: &str = "RUNNING";
+
+impl Running {
+    /// `egret services`: those of the file, then those of the API in the order of their creation.
+    pub fn service_rows(&self) -> Vec<ServiceRow> {
+        let spec = &self.lab.spec;
+        let of_file = spec.services.iter().filter(|service| service.line != 0).map(|service| {
+            let connector = service.vpc_connector.as_ref().map(|name| name.value.clone());
+            ApiService {
+                name: service.name.value.clone(),
+                status: RUNNING.to_owned(),
+                connector,
+                operations: Vec::new(),
+            }
+        });
+        let of_file = of_file.map(|service| self.service_row("file", service));
+        let of_api = self.api_services.iter().cloned();
+        of_file.chain(of_api.map(|service| self.service_row("api", service))).collect()
+    }
+
+    fn service_row(&self, origin: &str, service: ApiService) -> ServiceRow {
+        let ApiService { name, status, connector, operations } = service;
+        let now = Instant(clock::now());
+        let enis = connector.as_deref().map(|name| self.startup.enis_of(now, &self.lab, name));
+        let eni =
+            |(eni, left): (&crate::config::plan::PlannedEni, std::time::Duration)| ServiceEni {
+                id: eni.id.clone(),
+                subnet: eni.key.subnet.clone(),
+                state: if left.is_zero() { "up" } else { "pending" }.to_owned(),
+                pending_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            };
+        ServiceRow {
+            tasks: self.tasks.values().filter(|task| task.service == name).count(),
+            origin: origin.to_owned(),
+            egress: if connector.is_some() { "vpc" } else { "default" }.to_owned(),
+            enis: enis.unwrap_or_default().into_iter().map(eni).collect(),
+            service: name,
+            status,
+            connector,
+            operations,
+        }
+    }
+
+    /// Says why a service of the API has no tasks; `None` for one that runs, and for one that the API does not have.
+    pub(super) fn at_rest(&self, service: &str) -> Option<LabError> {
+        let own = self.api_services.iter().find(|own| own.name == service)?;
+        let is_in_lab = self.lab.spec.services.iter().any(|other| *other.name == service);
+        let rests = self.lab.overlay.is_at_rest(service) || !is_in_lab;
+        rests.then(|| LabError::AtRest { service: service.to_owned(), why: own.why() })
+    }
+}

@@ -1,0 +1,146 @@
+//! Services with their state: of the lab file, and of the App Runner API with their operations.
+
+use super::layout::paragraph;
+use super::tables::{Row, lines};
+use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// A row of `egret services`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceRow {
+    /// The service.
+    pub service: String,
+    /// `file`, or `api` for the App Runner API.
+    pub origin: String,
+    /// As App Runner has it, such as `RUNNING` or `CREATE_FAILED`; a service of the file is always `RUNNING`.
+    pub status: String,
+    /// `vpc` or `default`.
+    pub egress: String,
+    /// The connector; `None` for `egress = "default"`.
+    pub connector: Option<String>,
+    /// How many tasks it has.
+    pub tasks: usize,
+    /// The ENIs that it leaves by, or is to leave by.
+    pub enis: Vec<ServiceEni>,
+    /// What was done to it through the API, the newest first.
+    pub operations: Vec<ServiceOperation>,
+}
+
+/// An ENI of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceEni {
+    /// `eni-…`.
+    pub id: String,
+    /// Its subnet.
+    pub subnet: String,
+    /// `up` or `pending`.
+    pub state: String,
+    /// How long it still takes to come up.
+    pub pending_ms: u64,
+}
+
+/// An operation of the App Runner API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceOperation {
+    /// `Id`.
+    pub id: String,
+    /// `Type`, such as `CREATE_SERVICE`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `Status`, such as `SUCCEEDED`.
+    pub status: String,
+    /// Milliseconds since 1970.
+    pub started_at_ms: u64,
+    /// Milliseconds since 1970; `None` while it is in progress.
+    pub ended_at_ms: Option<u64>,
+    /// What App Runner would write into the service's event log.
+    pub log: Vec<String>,
+}
+
+/// A service of the App Runner API, as its account keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiService {
+    /// `ServiceName`.
+    pub name: String,
+    /// `Status`.
+    pub status: String,
+    /// The name of its connector.
+    pub connector: Option<String>,
+    /// Its operations, the newest first.
+    pub operations: Vec<ServiceOperation>,
+}
+
+impl ApiService {
+    /// Says why App Runner runs no task of it: its status, and what the log of its last operation says.
+    pub fn why(&self) -> String {
+        let last = self.operations.first().and_then(|operation| operation.log.last());
+        match last {
+            Some(why) => format!("{}: {why}", self.status),
+            None => self.status.clone(),
+        }
+    }
+}
+
+impl Row for ServiceRow {
+    const HEADER: &'static [&'static str] =
+        &["SERVICE", "ORIGIN", "STATUS", "CONNECTOR", "TASKS", "ENIS", "LAST-OPERATION"];
+    const EMPTY: &'static str = "no services";
+
+    fn cells(&self) -> Vec<String> {
+        let last = self.operations.first();
+        vec![
+            self.service.clone(),
+            self.origin.clone(),
+            self.status.clone(),
+            self.connector.clone().unwrap_or_else(|| "-".to_owned()),
+            self.tasks.to_string(),
+            self.enis_in_short(),
+            last.map_or_else(|| "-".to_owned(), |last| format!("{} {}", last.kind, last.status)),
+        ]
+    }
+}
+
+impl ServiceRow {
+    fn enis_in_short(&self) -> String {
+        let pending = self.enis.iter().filter(|eni| eni.pending_ms > 0);
+        let longest = pending.clone().map(|eni| eni.pending_ms).max();
+        let up = self.enis.len() - pending.clone().count();
+        match longest {
+            None if self.enis.is_empty() => "-".to_owned(),
+            None => format!("{up} up"),
+            Some(longest) => {
+                let left = Duration::from_millis(longest).as_secs_f64();
+                format!("{up} up, {} pending ({left:.0} s)", pending.count())
+            }
+        }
+    }
+}
+
+/// Writes all there is to say about a service: its row, its ENIs and its operations with their logs.
+///
+/// # Errors
+/// Those of `w`.
+pub fn print_service(w: &mut dyn Write, row: &ServiceRow) -> io::Result<()> {
+    super::tables::print(w, std::slice::from_ref(row))?;
+    let of_eni = |eni: &ServiceEni| vec![eni.id.clone(), eni.subnet.clone(), eni.state.clone()];
+    if !row.enis.is_empty() {
+        writeln!(w)?;
+        write_all(w, &lines(&["ENI", "SUBNET", "STATE"], row.enis.iter().map(of_eni)))?;
+    }
+    for operation in &row.operations {
+        writeln!(w)?;
+        let took = operation.ended_at_ms.map(|end| end.saturating_sub(operation.started_at_ms));
+        let took =
+            took.map(|ms| format!(" after {:.1} s", Duration::from_millis(ms).as_secs_f64()));
+        writeln!(w, "{} {}{}", operation.kind, operation.status, took.unwrap_or_default())?;
+        for line in &operation.log {
+            paragraph(w, ("    ", 4), line)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_all(w: &mut dyn Write, lines: &[String]) -> io::Result<()> {
+    lines.iter().try_for_each(|line| writeln!(w, "{line}"))
+}
