@@ -26,7 +26,10 @@ pub(super) fn all(spec: &Spec, snapshot: &Snapshot, report: &Report) {
     let context = Context::new(spec, snapshot, report);
     for connector in &spec.connectors {
         match connector.kind {
-            ServiceKind::AppRunner => unsupported_zones(spec, connector, report),
+            ServiceKind::AppRunner => {
+                name(connector, report);
+                unsupported_zones(spec, connector, report);
+            }
             ServiceKind::Lambda | ServiceKind::Fargate => {}
         }
         public_subnet::check(&context, connector);
@@ -84,6 +87,22 @@ fn few_zones(spec: &Spec, connector: &Connector, report: &Report) {
             "AWS advises three: add a subnet in another zone",
         ),
         _ => {}
+    }
+}
+
+/// The shortest name that CreateVpcConnector takes (spec 1.6). The lab file takes shorter ones.
+const SHORTEST_NAME: usize = 4;
+
+/// Reports a connector's name that App Runner refuses as too short.
+fn name(connector: &Connector, report: &Report) {
+    let name = &connector.name;
+    if name.len() < SHORTEST_NAME && name.span != Span::NOWHERE {
+        report.note(
+            name.span,
+            "connector-name",
+            format!("App Runner takes no connector with the name {:?}", name.value),
+            "names have 4 to 40 letters, digits, \"-\" and \"_\", and begin with a letter or digit",
+        );
     }
 }
 

@@ -1,12 +1,13 @@
 //! The rules of warnings and notes, by name: `[lint] allow` takes them.
 
 /// Lists the names, as README.md has them.
-pub const LINTS: [&str; 30] = [
+pub const LINTS: [&str; 31] = [
     "public-subnet-in-connector",
     "public-address-without-way",
     "unsupported-availability-zone",
     "single-zone",
     "two-zones-only",
+    "connector-name",
     "empty-lab",
     "no-internet-route",
     "subnets-differ",

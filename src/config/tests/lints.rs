@@ -552,3 +552,13 @@ fn a_connector_in_a_vpc_of_another_region_is_an_error() {
     let text = base.replace("id = \"vpc-b\"\n", "id = \"vpc-b\"\nregion = \"eu-west-1\"\n");
     assert_eq!(errors(&text)[0].rule, "connector-in-another-region");
 }
+
+#[test]
+fn a_connector_name_that_app_runner_refuses_is_a_note() {
+    for (name, is_refused) in [("abc", true), ("abcd", false), ("1_b-", false)] {
+        let connector = format!("[[vpc_connector]]\nname = \"{name}\"\nsubnets = [\"subnet-a\"]\n");
+        let found = lab(&based(&connector)).lint();
+        let own = found.iter().find(|finding| finding.rule == "connector-name");
+        assert_eq!(own.map(|own| own.severity), is_refused.then_some(Severity::Note), "{name}");
+    }
+}
