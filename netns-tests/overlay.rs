@@ -48,7 +48,7 @@ impl Driven {
     fn apply(&self, text: &str) -> Result<(), ReloadError> {
         let text = format!("lab = \"{}\"\n{text}", self.name);
         let (file, time_scale, dry_run, before) = ("lab.toml".into(), None, false, None);
-        let request = Request { file, text, time_scale, dry_run, before };
+        let request = Request { file, text, time_scale, dry_run, before, keeps_name: false };
         self.runtime.block_on(self.shared.reload(&request, &mut |_| {})).map(drop)
     }
 

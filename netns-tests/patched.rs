@@ -147,7 +147,8 @@ fn a_text_made_from_one_that_is_not_in_force_any_more_is_refused(device: &str) {
     let apply = |before: String| {
         let (file, time_scale, dry_run) = (lab.file().display().to_string(), None, false);
         let open = text.replace("egress = [] # nothing", "");
-        let request = Request { file, text: open, time_scale, dry_run, before: Some(before) };
+        let before = Some(before);
+        let request = Request { file, text: open, time_scale, dry_run, before, keeps_name: false };
         let client = Client::new(lab.name());
         runtime.block_on(client.post::<Reload>("/v1/apply", &request))
     };

@@ -12,7 +12,7 @@ use crate::daemon::reload::Request;
 use crate::daemon::{Client, ClientError};
 use crate::explain::{self, Reload, Warning};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments.
@@ -36,10 +36,11 @@ Examples:
   sudo egret apply lab.toml
   sudo egret apply lab.toml --dry-run -o yaml
   sudo egret apply lab.toml --time-scale 100
-  sudo egret apply fix.patch              what `egret explain web orders-db --fix` printed"
+  sudo egret apply fix.patch              what `egret explain web orders-db --fix` printed
+  sudo egret explain web orders-db --fix | sudo egret apply -"
 )]
 pub struct ApplyArgs {
-    /// The lab file, or a patch of the running lab's
+    /// The lab file, or a patch of the running lab's; - for standard input
     pub file: PathBuf,
     /// Only say what would change, and what would become of live flows
     #[arg(long)]
@@ -73,11 +74,16 @@ const CHANGES: Rows = Rows {
 
 pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     let file = args.file.display().to_string();
-    let wanted = match std::fs::read_to_string(&args.file) {
+    let wanted = match read(&args.file) {
+        Ok(text) if text.trim().is_empty() => {
+            let message =
+                format!("{file} is empty: neither a patch nor a lab file; nothing was changed");
+            return Err(CliError::Usage(message));
+        }
         Ok(text) if is_patch(&text) => Wanted::patched(args, &text)?,
-        Ok(text) => Wanted::file(args, Lab::parse(&file, &text).map_err(CliError::Config)?),
+        Ok(text) => Wanted::file(args, Lab::parse(&file, &text).map_err(CliError::Config)?, &file)?,
         // It says what is wrong with the file.
-        Err(_) => Wanted::file(args, Lab::load(&args.file).map_err(CliError::Config)?),
+        Err(_) => Wanted::file(args, Lab::load(&args.file).map_err(CliError::Config)?, &file)?,
     };
     let reload = wanted.apply(args)?;
     warn(&wanted.lab, &reload, color)?;
@@ -99,8 +105,15 @@ struct Wanted {
 
 impl Wanted {
     /// Takes a lab file.
-    fn file(args: &ApplyArgs, lab: Lab) -> Self {
-        Self { name: args.lab.clone().unwrap_or_else(|| lab.name.clone()), lab, before: None }
+    fn file(args: &ApplyArgs, lab: Lab, file: &str) -> Result<Self, CliError> {
+        if lab.is_empty() {
+            return Err(CliError::Usage(format!(
+                "{file} has no VPC, no service and no internet host, so it is no lab; nothing was changed. \
+                 `egret down` takes a lab down"
+            )));
+        }
+        let name = args.lab.clone().unwrap_or_else(|| lab.name.clone());
+        Ok(Self { name, lab, before: None })
     }
 
     /// Takes the configuration of the running lab with a patch.
@@ -121,6 +134,7 @@ impl Wanted {
             time_scale: args.time_scale,
             dry_run: args.dry_run,
             before: self.before.clone(),
+            keeps_name: args.lab.is_some(),
         };
         let client = Client::new(&self.name);
         let answer = runtime()?.block_on(client.post("/v1/apply", &request));
@@ -135,11 +149,34 @@ impl Wanted {
     }
 }
 
+/// The word for standard input.
+const STANDARD_INPUT: &str = "-";
+
+fn read(file: &Path) -> std::io::Result<String> {
+    match file.as_os_str() == STANDARD_INPUT {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
+    }
+}
+
+/// Decides whether `patch` takes a file's name from a patch: it refuses absolute ones and those with `..`.
+pub(super) fn is_below(file: &str) -> bool {
+    Path::new(file)
+        .components()
+        .all(|part| matches!(part, Component::CurDir | Component::Normal(_)))
+}
+
 /// Says how to make the change in the lab file too, of which a patch changes nothing.
 fn unchanged(lab: &str, patch: &str) -> String {
-    let command = match Path::new(lab).is_absolute() {
-        true => format!("patch {lab} < {patch}"),
-        false => format!("patch -p0 < {patch}"),
+    if !Path::new(lab).exists() {
+        return format!("egret: {lab} is unchanged, and a reload from it undoes this");
+    }
+    if patch == STANDARD_INPUT {
+        return format!("egret: {lab} itself is unchanged, and a reload from it undoes this");
+    }
+    let command = match is_below(lab) {
+        true => format!("patch -p0 < {patch}"),
+        false => format!("patch '{lab}' < {patch}"),
     };
     format!(
         "egret: {lab} itself is unchanged, and a reload from it undoes this: `{command}` changes it"

@@ -170,7 +170,8 @@ fn compare(before: &Side, after: &Side) -> Result<Comparison, CliError> {
 fn flows(before: &str, after: &Lab) -> Result<FlowFates, CliError> {
     let name = lab_name(before)?.unwrap_or_default();
     let (file, text) = (after.file.clone(), after.source().to_owned());
-    let request = Request { file, text, time_scale: None, dry_run: true, before: None };
+    let request =
+        Request { file, text, time_scale: None, dry_run: true, before: None, keeps_name: true };
     let client = Client::new(&name);
     let asked = waiting(&name, client.post::<Reload>("/v1/apply", &request));
     let reload = runtime()?.block_on(asked)?;

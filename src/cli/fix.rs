@@ -1,6 +1,7 @@
 //! `egret explain --fix`: a patch of the lab file that makes everything pass that was asked.
 
 use super::CliError;
+use super::apply::is_below;
 use super::error::NO;
 use super::explain::{ExplainArgs, ask, asked_in_vain, asking, in_time};
 use super::output;
@@ -84,13 +85,12 @@ fn of_source(args: &ExplainArgs, source: &Path) -> Result<ExitCode, CliError> {
         return print(Repair::Unknown(why), &imported.lab.file, "");
     }
     output::out(|w| writeln!(w, "{}", fix.rule))?;
-    output::note(&format!("egret: {} for {}", fix.action, fix.id));
-    if let Some(next) = fix.next {
-        output::note(&format!(
-            "egret: more is to fix then: some of these packets are dropped, {next}"
-        ));
-    }
-    Ok(ExitCode::SUCCESS)
+    output::note(&format!("egret: to change {}: {}", fix.id, fix.action));
+    let Some(next) = fix.next else { return Ok(ExitCode::SUCCESS) };
+    output::note(&format!(
+        "egret: with this change some of these packets are still dropped, {next}: make it, and ask again"
+    ));
+    Ok(ExitCode::from(NO))
 }
 
 fn print(repair: Repair, file: &str, before: &str) -> Result<ExitCode, CliError> {
@@ -104,8 +104,12 @@ fn print(repair: Repair, file: &str, before: &str) -> Result<ExitCode, CliError>
             Ok(ExitCode::from(NO))
         }
         Repair::Text { text, .. } => {
-            let patch = diff(&from_here(file), before, &text);
+            let file = from_here(file);
+            let patch = diff(&file, before, &text);
             output::out(|w| w.write_all(patch.as_bytes()))?;
+            if !is_below(&file) && Path::new(&file).exists() {
+                output::note(&format!("egret: `patch '{file}' < PATCH` applies it"));
+            }
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -281,7 +281,8 @@ async fn reload(shared: &Shared, args: &UpArgs) {
         Err(error) => return output::note(&format!("not reloaded: {error}")),
     };
     let (time_scale, dry_run, before) = (args.time_scale, false, None);
-    let request = Request { file: name, text, time_scale, dry_run, before };
+    let keeps_name = false;
+    let request = Request { file: name, text, time_scale, dry_run, before, keeps_name };
     match shared.reload(&request, &mut output::note).await {
         Ok(reload) => {
             reload.warnings.iter().for_each(|warning| output::note(&warning.to_string()));

@@ -128,21 +128,36 @@ impl Diagnostic {
             if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         GraphicalReportHandler::new_themed(theme)
             .with_links(false)
-            .with_width(110)
+            .with_width(100)
             .with_context_lines(1)
             .render_report(out, self)
     }
 
-    /// The finding for a file that could not be read.
+    /// The finding for a file that could not be read, or that is no lab file at all.
     pub(super) fn unreadable(file: &str, error: &std::io::Error) -> Self {
+        let message = format!("cannot read {file}: {error}");
+        let help = match error.kind() == std::io::ErrorKind::IsADirectory {
+            true => "a folder is a source: give it with --from",
+            false => "give the path of a lab file (TOML, UTF-8) that exists and may be read",
+        };
+        Self::of_file(file, message, help)
+    }
+
+    /// The finding for a file that is no TOML by its name: a source.
+    pub(super) fn source(file: &str) -> Self {
+        let message = format!("{file} is no lab file, which is TOML");
+        Self::of_file(file, message, "a template or a state is a source: give it with --from")
+    }
+
+    fn of_file(file: &str, message: String, help: &str) -> Self {
         Self {
             severity: Severity::Error,
             file: file.to_owned(),
             line: 0,
             column: 0,
             text: String::new(),
-            message: format!("cannot read {file}: {error}"),
-            help: "give the path of a lab file (TOML, UTF-8) that exists and may be read".into(),
+            message,
+            help: help.to_owned(),
             rule: "unreadable-file",
             span: None,
             source: Arc::new(Source::new(file, "")),

@@ -159,6 +159,7 @@ impl Lab {
         let path = path.as_ref();
         let file = path.display().to_string();
         match std::fs::read_to_string(path) {
+            Ok(_) if is_source(path) => Err(Diagnostics(vec![Diagnostic::source(&file)])),
             Ok(text) => Self::parse(&file, &text),
             Err(error) => Err(Diagnostics(vec![Diagnostic::unreadable(&file, &error)])),
         }
@@ -175,7 +176,22 @@ impl Lab {
 
     /// Another lab, brought up with the settings that took the place of this one's file.
     fn settings_for(&self, other: Self) -> Self {
-        other.with_offload(self.offload).with_time_scale(self.time_scale)
+        let other = other.with_offload(self.offload).with_time_scale(self.time_scale);
+        other.with_name(self.name.clone())
+    }
+
+    /// The same lab with another name in place of the file's `lab`.
+    #[must_use]
+    pub fn with_name(mut self, name: String) -> Self {
+        self.spec.lab.value.clone_from(&name);
+        self.name = name;
+        self
+    }
+
+    /// Decides whether the file has nothing of a lab: no VPC, no service and no internet host.
+    pub fn is_empty(&self) -> bool {
+        let Spec { vpcs, services, internet_hosts, .. } = &self.spec;
+        vpcs.is_empty() && services.is_empty() && internet_hosts.is_empty()
     }
 
     /// The same lab, following on another: what exists in both keeps the ids and addresses that egret chose for it there, and
@@ -236,8 +252,17 @@ impl Lab {
     }
 }
 
+/// The most syntax errors that are reported: a file that has more is something else.
+const MOST_SYNTAX_ERRORS: usize = 20;
+
+/// Decides by its name whether a file is a template or a state, which is imported.
+fn is_source(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    ["json", "yaml", "yml", "template"].contains(&extension)
+}
+
 fn syntax_errors(report: Report, errors: &[toml::de::Error], end: usize) -> Diagnostics {
-    for error in errors {
+    for error in errors.iter().take(MOST_SYNTAX_ERRORS) {
         let span = error.span().unwrap_or(end..end).into();
         let help =
             "the lab file is TOML: `key = value` lines, [section] and [[list section]] headers";

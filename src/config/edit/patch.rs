@@ -39,8 +39,8 @@ pub enum PatchError {
     },
     /// The file has other lines where a hunk is to change some.
     #[error(
-        "the patch does not fit {file}: {}, which begins at line {line}; it was made for another \
-         text of the file, so make it anew",
+        "the patch does not fit {file}: {} (line {line}) finds other lines there; the change is \
+         made already, or the patch is of another text of the file: make it anew",
         hunk(*.number, *.of)
     )]
     DoesNotFit {
@@ -57,7 +57,7 @@ pub enum PatchError {
 
 fn hunk(number: usize, of: usize) -> String {
     match of {
-        1 => "its hunk".to_owned(),
+        1 => "its only hunk".to_owned(),
         of => format!("hunk {number} of {of}"),
     }
 }
@@ -67,7 +67,15 @@ pub fn diff(file: &str, before: &str, after: &str) -> String {
     let mut options = DiffOptions::new();
     options.set_original_filename(file.to_owned()).set_modified_filename(file.to_owned());
     let patch = options.create_patch(before, after);
-    PatchFormatter::new().suppress_blank_empty(false).fmt_patch(&patch).to_string()
+    let text = PatchFormatter::new().suppress_blank_empty(false).fmt_patch(&patch).to_string();
+    if !file.contains(' ') {
+        return text;
+    }
+    // Behind a name with blanks a tab says where it ends, as GNU diff and git write it.
+    let ended = |text: String, mark: &str| {
+        text.replacen(&format!("{mark} {file}\n"), &format!("{mark} {file}\t\n"), 1)
+    };
+    ended(ended(text, "---"), "+++")
 }
 
 /// Decides whether a text is a unified diff: no lab file has a line that begins with `@@`, outside of long strings.
@@ -224,14 +232,15 @@ mod tests {
     fn a_hunk_that_does_not_fit_is_named_with_its_line() {
         let patch = diff("lab.toml", BEFORE, AFTER);
         let said = refused("lab.toml", &BEFORE.replace('k', "K"), &patch);
-        let expected = "the patch does not fit lab.toml: hunk 2 of 2, which begins at line 10; it \
-                        was made for another text of the file, so make it anew";
+        let expected = "the patch does not fit lab.toml: hunk 2 of 2 (line 10) finds other lines \
+                        there; the change is made already, or the patch is of another text of the \
+                        file: make it anew";
         assert_eq!(said, expected);
         let said = refused("lab.toml", AFTER, &patch);
-        assert!(said.contains("hunk 1 of 2, which begins at line 1;"), "{said}");
+        assert!(said.contains("hunk 1 of 2 (line 1) finds"), "{said}");
         let patch = diff("lab.toml", "a\n", "b\n");
         let said = refused("lab.toml", "c\n", &patch);
-        assert!(said.contains("its hunk, which begins at line 1;"), "{said}");
+        assert!(said.contains("its only hunk (line 1) finds"), "{said}");
     }
 
     #[test]

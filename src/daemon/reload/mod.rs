@@ -35,6 +35,9 @@ pub struct Request {
     /// The text that this one was made from, if it must be the one in force.
     #[serde(default)]
     pub before: Option<String>,
+    /// True if the user named the lab, whatever the file calls it.
+    #[serde(default)]
+    pub keeps_name: bool,
 }
 
 /// Why a configuration was not put in force. Nothing has changed then.
@@ -170,10 +173,11 @@ fn read(running: &Running, request: &Request) -> Result<Lab, ReloadError> {
         (&running.lab.plan, with_tasks_by_hand(running, running.lab.overlay.clone()));
     let lab = Lab::parse_with(Some(plan), &request.file, &request.text, overlay)
         .map_err(ReloadError::Config)?;
-    Ok(match request.time_scale {
+    let lab = match request.time_scale {
         Some(scale) => lab.with_time_scale(scale),
         None => lab,
-    })
+    };
+    Ok(if request.keeps_name { lab.with_name(running.lab.name.clone()) } else { lab })
 }
 
 /// What everything on the box is named after, or made of once and for all.

@@ -73,7 +73,9 @@ impl Tested<'_> {
     pub(super) fn words(&self, items: usize) -> String {
         let Expectation { from, to, protocol, is, by, via, seen_as, .. } = self.expectation;
         let names = |list: &[At<String>]| {
-            joined(&list.iter().map(|name| name.value.clone()).collect::<Vec<_>>(), items)
+            let all: Vec<String> = list.iter().map(|name| name.value.clone()).collect();
+            let (whole, short) = (joined(&all, usize::MAX), joined(&all, items));
+            if whole.chars().count() <= short.chars().count() { whole } else { short }
         };
         let blocks: Vec<String> = seen_as.iter().map(block).collect();
         let part = |word: &str, name: &Option<At<String>>| {
