@@ -1,6 +1,6 @@
 //! The App Runner API of `egret up`: what asks for it, and where it listens.
 
-use super::api_findings::Checked;
+use super::api_findings::{Checked, Findings};
 use super::{CliError, output};
 use crate::apprunner::{AppRunner, Settings};
 use crate::config::Lab;
@@ -49,6 +49,7 @@ pub(super) struct FrontDoor {
     address: SocketAddr,
     region: String,
     needs_keys: bool,
+    findings: Findings,
 }
 
 impl FrontDoor {
@@ -78,6 +79,7 @@ impl FrontDoor {
             listener,
             region: lab.spec.region.clone(),
             needs_keys: !api.access_keys.is_empty(),
+            findings: Findings::after(lab),
         }))
     }
 
@@ -91,6 +93,11 @@ impl FrontDoor {
             ));
             CliError::Config(misfits)
         })
+    }
+
+    /// Says what is doubtful in what was created through the API before.
+    pub(super) fn say_findings(&self, lab: Lab) {
+        self.findings.say_new(lab);
     }
 
     /// For the line that says that the lab is ready.
@@ -115,7 +122,8 @@ impl FrontDoor {
         ended: watch::Receiver<bool>,
     ) -> io::Result<()> {
         let say = Arc::new(|line: &str| output::note(line));
-        let server = self.apprunner.over(Arc::new(Checked(shared)), say).await;
+        let findings = self.findings;
+        let server = self.apprunner.over(Arc::new(Checked { shared, findings }), say).await;
         let server = server.map_err(io::Error::other)?;
         server.serve(self.listener, ended).await
     }

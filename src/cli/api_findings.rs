@@ -2,54 +2,110 @@
 
 use super::output;
 use crate::apprunner::{Ground, Unfit};
-use crate::config::{Lab, Overlay};
+use crate::config::{Diagnostic, Lab, Overlay};
 use crate::daemon::shared::Shared;
-use crate::explain::{ApiService, Warning, check_since};
+use crate::explain::{ApiService, Warning, check, since};
 use async_trait::async_trait;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Rules that are about objects of the file alone: a connector that goes may be their last user, which is no news.
 const OF_FILE: [&str; 2] = ["unused-security-group", "group-without-members"];
 
 /// A running lab that says what is doubtful in all that is laid over it.
-pub(super) struct Checked(pub(super) Shared);
+pub(super) struct Checked {
+    pub(super) shared: Shared,
+    pub(super) findings: Findings,
+}
 
 #[async_trait]
 impl Ground for Checked {
     async fn lab(&self) -> Lab {
-        self.0.lab().await
+        self.shared.lab().await
     }
 
     async fn lay_over(&self, overlay: Overlay) -> Result<(), Unfit> {
-        let before = self.0.lab().await;
-        self.0.lay_over(overlay).await?;
-        say_new(before, self.0.lab().await);
+        self.shared.lay_over(overlay).await?;
+        self.findings.say_new(self.shared.lab().await);
         Ok(())
     }
 
     async fn startup(&self, connector: &str) -> Duration {
-        self.0.startup(connector).await
+        self.shared.startup(connector).await
     }
 
     async fn known_enis(&self) -> Vec<(String, Duration)> {
-        self.0.known_enis().await
+        self.shared.known_enis().await
     }
 
     async fn remember_enis(&self, enis: Vec<(String, Duration)>) {
-        self.0.remember_enis(enis).await;
+        self.shared.remember_enis(enis).await;
     }
 
     async fn show(&self, services: Vec<ApiService>) {
-        self.0.show_services(services).await;
+        self.shared.show_services(services).await;
     }
 }
 
-/// Says what is doubtful in a lab and was not in the one before. Nobody waits for it. To be called within a runtime.
-pub(super) fn say_new(before: Lab, lab: Lab) {
-    let say = move || {
-        let since = check_since(&lab, &before);
-        let news = since.new.iter().filter(|finding| !OF_FILE.contains(&finding.rule));
-        news.for_each(|finding| output::note(&Warning::from(finding).to_string()));
-    };
-    drop(tokio::task::spawn_blocking(say));
+/// The findings that were said. One check is at work at a time, on the newest lab.
+#[derive(Clone)]
+pub(super) struct Findings(Arc<Mutex<State>>);
+
+struct State {
+    known: Known,
+    /// The newest lab, until it is checked.
+    waiting: Option<Lab>,
+    is_at_work: bool,
+}
+
+/// What is known already.
+enum Known {
+    /// What a check finds in this lab.
+    Of(Box<Lab>),
+    Findings(Vec<Diagnostic>),
+}
+
+impl Findings {
+    /// Begins with what is known of a lab file without what was made through the API.
+    pub(super) fn after(file: &Lab) -> Self {
+        let known = Known::Of(Box::new(file.clone()));
+        Self(Arc::new(Mutex::new(State { known, waiting: None, is_at_work: false })))
+    }
+
+    /// Says what is doubtful in a lab and was not before. Nobody waits for it. To be called within a runtime.
+    pub(super) fn say_new(&self, lab: Lab) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.waiting = Some(lab);
+        if !state.is_at_work {
+            state.is_at_work = true;
+            let findings = self.clone();
+            drop(tokio::task::spawn_blocking(move || findings.work()));
+        }
+    }
+
+    fn work(&self) {
+        while let Some((lab, known)) = self.next() {
+            let known = match known {
+                Known::Of(lab) => check(&lab),
+                Known::Findings(known) => known,
+            };
+            let found = check(&lab);
+            let new = since(known, found.clone()).new;
+            let news = new.iter().filter(|finding| !OF_FILE.contains(&finding.rule));
+            news.for_each(|finding| output::note(&Warning::from(finding).to_string()));
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            state.known = Known::Findings(found);
+        }
+    }
+
+    /// Takes the lab that waits, with what is known; ends the work if there is none.
+    fn next(&self) -> Option<(Lab, Known)> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(lab) = state.waiting.take() else {
+            state.is_at_work = false;
+            return None;
+        };
+        let known = std::mem::replace(&mut state.known, Known::Findings(Vec::new()));
+        Some((lab, known))
+    }
 }

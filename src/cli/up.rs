@@ -1,7 +1,6 @@
 //! `egret up`: a lab in the foreground.
 
 use super::api::{ApiArgs, FrontDoor};
-use super::api_findings::say_new;
 use super::import::{ImportArgs, LabSource};
 use super::output;
 use super::stop::{Asked, Stop};
@@ -166,7 +165,7 @@ async fn open(
     let Some(door) = door else { return Ok((lab, None)) };
     let over = door.over(&lab)?;
     if !args.quiet && over.overlay != lab.overlay {
-        say_new(lab, over.clone());
+        door.say_findings(over.clone());
     }
     Ok((over, Some(door)))
 }

@@ -1,7 +1,7 @@
 //! A running lab as its clients share it, and the answers to calls that cannot be met.
 
 use super::error::LabError;
-use super::reload::{ReloadError, Request};
+use super::reload::{self, ReloadError, Request};
 use super::running::Running;
 use super::streams::Streams;
 use super::subject::Subject;
@@ -88,7 +88,16 @@ impl Shared {
         request: &Request,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Reload, ReloadError> {
-        self.running.lock().await.reload(request, say).await
+        let mut running = self.running.lock().await;
+        let before = running.lab().clone();
+        let reload = running.reload(request, say).await?;
+        let lab = match request.dry_run {
+            true => reload::read(&running, request)?,
+            false => running.lab().clone(),
+        };
+        // Others are served while the labs are checked.
+        drop(running);
+        Ok(reload::warned(reload, (before, lab), say).await)
     }
 
     /// Applies all that was created through the App Runner API, in place of all that was before.

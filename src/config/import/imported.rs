@@ -1,5 +1,6 @@
 //! From a path to a lab: which format it is, which files it has, and what came of it.
 
+use super::ids::require_ids;
 use super::lowering::{self, Heading};
 use super::{
     Account, Finding, Findings, Format, ImportError, ImportErrors, Importer, Options, Origin,
@@ -124,6 +125,9 @@ impl Imported {
         order: &Order,
     ) -> Result<Self, ImportFailure> {
         of_one_region(&account, order)?;
+        if account.written.format == Some(Format::Describe) {
+            require_ids(&account)?;
+        }
         add_connectors(&mut account, &order.connectors)?;
         let source = order.source.display().to_string();
         let heading = Heading { lab: order.lab.clone(), source: source.clone() };

@@ -32,6 +32,7 @@ mod account;
 pub mod cloudformation;
 mod describe;
 mod findings;
+mod ids;
 mod imported;
 mod importer;
 mod json;

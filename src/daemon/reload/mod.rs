@@ -72,7 +72,8 @@ pub enum ReloadError {
 }
 
 impl Running {
-    /// Puts a configuration in force, or says what that would do. `say` hears each step that makes something.
+    /// Applies a configuration, or says what that would do. `say` hears each step that makes something. Warnings are left
+    /// to [`warned`], which takes its time.
     ///
     /// # Errors
     /// What is wrong with it, or the step that failed; the configuration before is in force then.
@@ -91,8 +92,6 @@ impl Running {
         let same = changes.is_empty() && lab.source() == self.lab.source();
         let next = next(self, &lab)?;
         let flows = flow_ends::flow_ends(self, &next, &Needs::of(&lab, &next), &lab);
-        let Since { new, old_warnings } = since(&lab, &self.lab, say).await;
-        let warnings = new.iter().map(Warning::from).collect();
         if !request.dry_run && !same {
             // A process killed during the change leaves no handover.
             handover::leave_nothing(self)?;
@@ -102,7 +101,15 @@ impl Running {
         }
         let (file, dry_run) = (request.file.clone(), request.dry_run);
         let generation = self.snapshot().generation.0;
-        Ok(Reload { file, dry_run, generation, changes, flows, warnings, old_warnings })
+        Ok(Reload {
+            file,
+            dry_run,
+            generation,
+            changes,
+            flows,
+            warnings: Vec::new(),
+            old_warnings: 0,
+        })
     }
 
     /// Puts all that was created through the App Runner API in force, in place of all that was before. Flows that both
@@ -145,14 +152,19 @@ impl Running {
     }
 }
 
-/// Checks a lab against the one before, on a blocking thread. That a check fails is no reason not to apply the lab.
-async fn since(lab: &Lab, before: &Lab, say: &mut (dyn FnMut(&str) + Send)) -> Since {
-    let (lab, before) = (lab.clone(), before.clone());
+/// Adds the warnings that a lab has and the one before had not, from a blocking thread. That a check fails is no reason not to
+/// apply the lab.
+pub(super) async fn warned(
+    reload: Reload,
+    (before, lab): (Lab, Lab),
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Reload {
     let checked = tokio::task::spawn_blocking(move || check_since(&lab, &before)).await;
-    checked.unwrap_or_else(|error| {
+    let Since { new, old_warnings } = checked.unwrap_or_else(|error| {
         say(&format!("the new lab was not checked for warnings: {error}"));
         Since::default()
-    })
+    });
+    Reload { warnings: new.iter().map(Warning::from).collect(), old_warnings, ..reload }
 }
 
 /// Writes the handover, or says that it could not. Without one the next process starts afresh, which is no reason to roll
@@ -168,7 +180,11 @@ fn with_tasks_by_hand(running: &Running, overlay: Overlay) -> Overlay {
     Overlay { tasks_by_hand: attach::tasks_by_hand(running), ..overlay }
 }
 
-fn read(running: &Running, request: &Request) -> Result<Lab, ReloadError> {
+/// Reads the lab that a request is for.
+///
+/// # Errors
+/// What is wrong with its text.
+pub(super) fn read(running: &Running, request: &Request) -> Result<Lab, ReloadError> {
     let (plan, overlay) =
         (&running.lab.plan, with_tasks_by_hand(running, running.lab.overlay.clone()));
     let lab = Lab::parse_with(Some(plan), &request.file, &request.text, overlay)

@@ -42,13 +42,17 @@ pub struct Since {
 
 /// Returns what is doubtful in a lab and was not in the one before, wherever in the file.
 pub fn check_since(lab: &Lab, before: &Lab) -> Since {
-    let mut known = check(before);
+    since(check(before), check(lab))
+}
+
+/// Tells new findings from those that were known before.
+pub fn since(mut known: Vec<Diagnostic>, found: Vec<Diagnostic>) -> Since {
     let is_known = |finding: &Diagnostic| {
         let same = |old: &Diagnostic| old.rule == finding.rule && old.message == finding.message;
         // Of several alike, as many are known as there were.
         known.iter().position(same).map(|at| known.swap_remove(at)).is_some()
     };
-    let (old, new): (Vec<_>, Vec<_>) = check(lab).into_iter().partition(is_known);
+    let (old, new): (Vec<_>, Vec<_>) = found.into_iter().partition(is_known);
     let old_warnings = old.iter().filter(|finding| finding.severity == Severity::Warning).count();
     Since { new, old_warnings }
 }

@@ -81,8 +81,23 @@ impl Address {
         let (kind, name) = (steps.next()?.to_string(), steps.next()?.to_string());
         let index = steps.next_if(|step| matches!(step, Step::Index(_)));
         let index = index.map(ToString::to_string).unwrap_or_default();
-        Some(Self { module, is_data, kind, name, index })
+        let is_words = is_identifier(&kind) && is_identifier(&name) && has_words(&module);
+        is_words.then_some(Self { module, is_data, kind, name, index })
     }
+}
+
+/// Decides whether a word is an identifier of Terraform: what is printed of an address is nothing else.
+fn is_identifier(word: &str) -> bool {
+    let is_inner = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    word.starts_with(|c: char| c.is_alphabetic() || c == '_') && word.chars().all(is_inner)
+}
+
+/// Decides whether the steps of a module's address are identifiers. Indexes are quoted where they are printed.
+fn has_words(module: &str) -> bool {
+    steps(module).iter().all(|step| match step {
+        Step::Name(name) => is_identifier(name),
+        Step::Index(_) => true,
+    })
 }
 
 /// The resource as its own module names it.

@@ -46,7 +46,8 @@ fn write_block(text: &mut String, indent: usize, head: &str, body: &[Item]) {
                 write_block(text, indent + 2, head, body);
             }
             Item::Comment(comment) => {
-                let _ = writeln!(text, "{margin}  # {comment}");
+                let line = comment.replace(char::is_control, " ");
+                let _ = writeln!(text, "{margin}  # {line}");
             }
         }
     }
