@@ -362,7 +362,7 @@ fn word(object: Object<'_>) -> String {
 fn asked(call: &str, filters: &[&str], query: &str) -> String {
     let filters = filters.join(" ");
     format!(
-        "\"$(aws ec2 {call} --output text \\\n        --filters {filters} \\\n        --query '{query}')\""
+        "\"$(aws ec2 {call} \\\n        --filters {filters} \\\n        --query '{query}' --output text)\""
     )
 }
 

@@ -339,6 +339,18 @@ fn an_interface_endpoint_has_the_groups_of_the_others_or_a_new_one() {
 }
 
 #[test]
+fn a_new_group_has_its_rules_within_it_if_the_group_that_they_name_does() {
+    let mut state = isolated(SECRETS, "sqs");
+    remove(&mut state, SECRETS);
+    resources(&mut state, "the root module")
+        .retain(|resource| resource["address"] != "aws_vpc_security_group_egress_rule.web_to_db");
+    let text = followed(&mut state, "web", SQS);
+    let (_, group) = text.split_once("resource \"aws_security_group\"").unwrap();
+    let (group, _) = group.split_once("resource ").unwrap();
+    insta::assert_snapshot!(group);
+}
+
+#[test]
 fn a_gateway_endpoint_has_no_list() {
     insta::assert_snapshot!(followed(&mut isolated(S3, "dynamodb"), "web", "dynamodb:443"));
 }
