@@ -201,7 +201,10 @@ pub(super) fn way_out(
         action => writeln!(w, "{margin}{action} of {} ({}):", fix.id, places(fix.at))?,
     }
     for line in fix.rule.lines() {
-        writeln!(w, "{margin}{}", paint.with(Style::Note, line))?;
+        match line {
+            "" => writeln!(w)?,
+            line => writeln!(w, "{margin}{}", paint.with(Style::Note, line))?,
+        }
     }
     match fix.next {
         Some(reason) => {
