@@ -1,7 +1,7 @@
 //! The explanation for people: the verdict first, then stage by stage in aligned columns, then how to fix it.
 
 use super::evidence::{NOT_CHOSEN, NamedStep, destination_name, explanation};
-use super::fix::{Form, NEW_SECTIONS, Proposal, SECTION};
+use super::fix::{Fix, Form, NEW_SECTIONS, Proposal, SECTION};
 use super::layout::{StepColumns, paragraph};
 use super::names::{self, Places};
 use super::nearest_miss::NearestMiss;
@@ -191,15 +191,7 @@ pub(super) fn way_out(
     if let Some(note) = &fix.note {
         paragraph(w, below, note)?;
     }
-    match fix.action.as_str() {
-        action if fix.form != Form::Toml && fix.at > 0 => {
-            writeln!(w, "{margin}{action} ({}):", places(fix.at))?;
-        }
-        action if fix.form != Form::Toml => writeln!(w, "{margin}{action}:")?,
-        SECTION => writeln!(w, "{margin}{SECTION}, which the lab file implies so far:")?,
-        NEW_SECTIONS => writeln!(w, "{margin}{NEW_SECTIONS}:")?,
-        action => writeln!(w, "{margin}{action} of {} ({}):", fix.id, places(fix.at))?,
-    }
+    what_to_do(w, fix, &margin, places)?;
     for line in fix.rule.lines() {
         match line {
             "" => writeln!(w)?,
@@ -211,5 +203,18 @@ pub(super) fn way_out(
             paragraph(w, below, &format!("with it, the next gate drops them: {reason}"))
         }
         None => Ok(()),
+    }
+}
+
+/// Writes what to do with the text of a change, and where.
+fn what_to_do(w: &mut dyn Write, fix: &Fix, margin: &str, places: Places<'_>) -> io::Result<()> {
+    match fix.action.as_str() {
+        action if fix.form != Form::Toml && fix.at > 0 => {
+            writeln!(w, "{margin}{action} ({}):", places(fix.at))
+        }
+        action if fix.form != Form::Toml => writeln!(w, "{margin}{action}:"),
+        SECTION => writeln!(w, "{margin}{SECTION}, which the lab file implies so far:"),
+        NEW_SECTIONS => writeln!(w, "{margin}{NEW_SECTIONS}:"),
+        action => writeln!(w, "{margin}{action} of {} ({}):", fix.id, places(fix.at)),
     }
 }
