@@ -112,8 +112,8 @@ mod tests {
         let failing = tested((&lab, None), &expectations, &mut 5);
         insta::assert_snapshot!(fixes_in(&text_of(&failing, &lab_toml)));
         let fix = failing[0].failures[0].explained.fix().unwrap();
-        let mended = edited(THREE_AZ, &fix.edits).unwrap();
-        let lab = Lab::parse("lab.toml", &mended).unwrap();
+        let patched = edited(THREE_AZ, &fix.edits).unwrap();
+        let lab = Lab::parse("lab.toml", &patched).unwrap();
         assert!(tested((&lab, None), &expectations, &mut 5)[0].holds());
     }
 
