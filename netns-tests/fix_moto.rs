@@ -156,6 +156,56 @@ fn a_route_is_replaced_and_a_table_is_added_in_the_account() {
     assert_eq!(there["verdict"], "forward", "{there:#}");
 }
 
+/// Adds an endpoint that failed to a folder, so that the source names its service.
+fn add_failed_endpoint(folder: &Path, service: &str) {
+    let file = folder.join("describe-vpc-endpoints.json");
+    let mut answer: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let all = answer["VpcEndpoints"].as_array_mut().unwrap();
+    let mut failed = all.first().unwrap().clone();
+    failed["VpcEndpointId"] = json!("vpce-0000000000000fa11");
+    failed["VpcEndpointType"] = json!("Interface");
+    failed["ServiceName"] = json!(service);
+    failed["State"] = json!("failed");
+    all.push(failed);
+    std::fs::write(&file, answer.to_string()).unwrap();
+}
+
+/// The VPC has no way to the internet, no other interface endpoint, and no hostnames.
+#[test]
+fn an_interface_endpoint_with_a_group_is_created_in_the_account() {
+    let Some(venv) = aws::venv() else { return };
+    let moto = Moto::start(venv);
+    let ids = moto.build();
+    let account = Account { moto: &moto, ids };
+    for table in ["rtb_private", "rtb_public"] {
+        let everywhere = ["--destination-cidr-block", "0.0.0.0/0"];
+        let route = ["delete-route", "--route-table-id", account.id(table)];
+        moto.aws(&[&route[..], &everywhere].concat());
+    }
+    moto.aws(&["delete-vpc-endpoints", "--vpc-endpoint-ids", account.id("secrets")]);
+    moto.aws(&["modify-vpc-attribute", "--vpc-id", account.id("vpc"), "--no-enable-dns-hostnames"]);
+    let folder = account.collected();
+    add_failed_endpoint(folder.path(), "com.amazonaws.us-east-1.sqs");
+    let question = ("app", "sqs.us-east-1.amazonaws.com:443");
+    let missing = account.explained(folder.path(), question);
+    let commands = missing["fix"]["rule"].as_str().unwrap_or_else(|| panic!("{missing:#}"));
+    let verbs: Vec<&str> = commands
+        .split("aws ec2 ")
+        .skip(1)
+        .map(|command| command.split_whitespace().next().unwrap())
+        .collect();
+    let expected = [
+        "modify-vpc-attribute",
+        "create-security-group",
+        "authorize-security-group-ingress",
+        "create-vpc-endpoint",
+    ];
+    assert_eq!(verbs, expected, "{commands}");
+    account.run(commands);
+    let there = account.explained(account.collected().path(), question);
+    assert_eq!(there["verdict"], "forward", "{there:#}");
+}
+
 /// Answers calls of App Runner, which moto does not have, with one answer; returns what was sent.
 fn app_runner(calls: usize) -> (String, std::thread::JoinHandle<Vec<Value>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -13,10 +13,11 @@ use crate::config::import::Imported;
 use crate::config::{Diagnostics, Lab, lab_name};
 use crate::daemon::Client;
 use crate::daemon::configuration::Configuration;
-use crate::explain::{self, Live, Look, Places, Subject, TestError, TestReport, Tested};
+use crate::explain::{
+    self, Live, Look, MOST_FIXES, Places, Subject, TestError, TestReport, Tested,
+};
 use crate::pipeline::reach::Addresses;
 use crate::vpc::{Generation, Line, Snapshot};
-use ipnetwork::Ipv4Network;
 use serde_json::Value;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ or --lab, any file that has them, tested against that lab:
   note = \"why\"               is shown if it fails
 
 `by`, `via`, `seen_as`, `protocol` and `note` may be left out. A name that means nothing is an error.
+The first 5 that fail to be reachable get a verified fix, with --from in the words of the source.
 Needs no root without --lab and --live, and starts nothing. Ctrl-C ends it.
 
 With --live the lab must run, and real packets follow: from the first ten tasks of each kind to
@@ -253,12 +255,24 @@ impl Asked {
         }
     }
 
-    fn pool(&self) -> Ipv4Network {
-        self.lab.task_cidr
+    fn subject(&self) -> Subject<'_> {
+        let Self { snapshot, addresses, .. } = self;
+        Subject { snapshot, addresses: *addresses, pool: self.lab.task_cidr }
     }
 }
 
 impl Suite<'_> {
+    /// Looks for what makes the first failing expectations hold, and writes it for the source.
+    fn propose_fixes(
+        &mut self,
+        left: &mut usize,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<(), CliError> {
+        let source = self.asked.imported.as_ref().map(|imported| &imported.written);
+        let tested = (&mut *self.tested, left);
+        Ok(explain::propose_fixes(&self.asked.subject(), source, tested, goes_on)?)
+    }
+
     /// Sends packets in the running lab, and takes note of what they say.
     fn send(&mut self, args: &TestArgs, expectations: &Expectations) -> Result<(), CliError> {
         let running = match &args.lab {
@@ -323,16 +337,21 @@ fn tested<'a>(all: &[(&'a Asked, &'a Expectations)]) -> Result<Vec<Suite<'a>>, C
     let mut suites = Vec::new();
     let mut errors = Vec::new();
     for &(asked, expectations) in all {
-        let Asked { snapshot, addresses, .. } = asked;
-        let subject = Subject { snapshot, addresses: *addresses, pool: asked.pool() };
-        match explain::test(&subject, expectations, &mut |done| progress.go_on(done)) {
+        match explain::test(&asked.subject(), expectations, &mut |done| progress.go_on(done)) {
             Ok(tested) => suites.push(Suite { asked, tested, packets: 0 }),
             Err(TestError::Names(faults)) => errors.extend(faults.0),
             Err(TestError::Ask(error)) => return Err(error.into()),
         }
         progress.before += expectations.list.len();
     }
-    if errors.is_empty() { Ok(suites) } else { Err(CliError::Expectations(Diagnostics(errors))) }
+    if !errors.is_empty() {
+        return Err(CliError::Expectations(Diagnostics(errors)));
+    }
+    let mut left = MOST_FIXES;
+    for suite in &mut suites {
+        suite.propose_fixes(&mut left, &mut || progress.go_on(0))?;
+    }
+    Ok(suites)
 }
 
 /// Says how far the test is, once it takes long.

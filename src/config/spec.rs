@@ -494,19 +494,29 @@ const IMAGE_REGISTRIES: &str = "ecr.dkr";
 impl VpcEndpoint {
     /// The service without `com.amazonaws.<region>.`; `None` for a service of somebody else, or of another region.
     pub fn aws_service(&self, region: &str) -> Option<&str> {
-        self.service.strip_prefix("com.amazonaws.")?.strip_prefix(region)?.strip_prefix('.')
+        aws_service(&self.service, region)
     }
 
-    /// The public name of its service, if private DNS makes it lead to the endpoint (spec 7.2). Of a service with two
-    /// words, AWS turns them round: `ecr.api` is `api.ecr.<region>.amazonaws.com`. Image registries have a name for each
-    /// account, so theirs is a wildcard: `*.dkr.ecr.<region>.amazonaws.com`.
+    /// The public name of its service, if private DNS makes it lead to the endpoint (spec 7.2).
     pub fn private_name(&self, region: &str) -> Option<String> {
         let has_zone = self.kind == EndpointKind::Interface && self.private_dns_enabled;
         let service = self.aws_service(region).filter(|_| has_zone)?;
-        let labels: Vec<&str> = service.rsplit('.').collect();
-        let wildcard = if service == IMAGE_REGISTRIES { "*." } else { "" };
-        Some(format!("{wildcard}{}.{region}.amazonaws.com", labels.join(".")))
+        Some(public_name(service, region))
     }
+}
+
+/// Returns a service without `com.amazonaws.<region>.`; `None` for a service of somebody else, or of another region.
+pub fn aws_service<'a>(service: &'a str, region: &str) -> Option<&'a str> {
+    service.strip_prefix("com.amazonaws.")?.strip_prefix(region)?.strip_prefix('.')
+}
+
+/// Returns the public name of a service of AWS. Of a service with two words, AWS turns them round: `ecr.api` is
+/// `api.ecr.<region>.amazonaws.com`. Image registries have a name for each account, so theirs is a wildcard:
+/// `*.dkr.ecr.<region>.amazonaws.com`.
+pub fn public_name(service: &str, region: &str) -> String {
+    let labels: Vec<&str> = service.rsplit('.').collect();
+    let wildcard = if service == IMAGE_REGISTRIES { "*." } else { "" };
+    format!("{wildcard}{}.{region}.amazonaws.com", labels.join("."))
 }
 
 impl Connector {

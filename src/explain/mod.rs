@@ -62,9 +62,9 @@ pub use coverage::{PortSpan, Span};
 pub use destination_names::{Meaning, Named, UnknownDestination, Unresolved, read_name};
 pub use evidence::{Endpoints, Explanation, NamedStep};
 pub use expect::{
-    Contradiction, Failure, Leaving, Live, NotTried, Plan, Probe, Sight, Subject, TestError,
-    TestReport, Tested, Wire, github, github_errors, junit, live_summary, name_errors, plan,
-    summary, test,
+    Contradiction, Failure, Leaving, Live, MOST_FIXES, NotTried, Plan, Probe, Sight, Subject,
+    TestError, TestReport, Tested, Wire, github, github_errors, junit, live_summary, name_errors,
+    plan, propose_fixes, summary, test,
 };
 pub use explained::{AskedQuestion, Explained, Now, SetExplanation};
 pub use findings::{FindingRow, counted_findings};

@@ -6,7 +6,7 @@ use super::explained::{Explained, NAME_NOT_RESOLVED, NotResolved, Outcome, evide
 use super::layout::{WIDTH, paragraph};
 use super::names::{self, Places};
 use super::paint::{Look, Paint, Style};
-use super::text::{headline, packet, rest, task_of};
+use super::text::{Margins, headline, packet, rest, task_of, way_out};
 use crate::pipeline::Reason;
 use crate::pipeline::reach::{Class, Ports, Ranges, SetVerdict};
 use crate::vpc::Task;
@@ -58,6 +58,21 @@ impl Explained {
             self.table(w, look)?;
         }
         rest(w, (&evidence, &self.proposal), &self.snapshot, places, paint)
+    }
+
+    /// Writes what is proposed for the first class that fails, or else what may help; nothing if all packets pass.
+    pub(super) fn way_out(
+        &self,
+        w: &mut dyn Write,
+        margins: Margins,
+        places: Places<'_>,
+        paint: Paint,
+    ) -> io::Result<()> {
+        let reason = self.classes().first().and_then(|class| Some(class.denial?.reason));
+        match reason {
+            Some(reason) => way_out(w, (&self.proposal, reason.hint()), margins, places, paint),
+            None => Ok(()),
+        }
     }
 
     fn table(&self, w: &mut dyn Write, look: Look) -> io::Result<()> {

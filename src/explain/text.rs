@@ -1,7 +1,7 @@
 //! The explanation for people: the verdict first, then stage by stage in aligned columns, then how to fix it.
 
 use super::evidence::{NOT_CHOSEN, NamedStep, destination_name, explanation};
-use super::fix::{Form, NEW_SECTIONS, Proposal, SECTION};
+use super::fix::{Fix, Form, NEW_SECTIONS, Proposal, SECTION};
 use super::layout::{StepColumns, paragraph};
 use super::names::{self, Places};
 use super::nearest_miss::NearestMiss;
@@ -32,7 +32,7 @@ pub(super) fn rest(
             if let Some(miss) = &explanation.nearest_miss {
                 nearest_miss(w, miss, places)?;
             }
-            way_out(w, proposal, hint, places, paint)
+            way_out(w, (proposal, hint), Margins { first: 0, below: 5 }, places, paint)
         }
         None => Ok(()),
     }
@@ -161,16 +161,28 @@ pub(super) fn short(rule: &str) -> &str {
     rule.split_once(" (").map_or(rule, |(name, _)| name)
 }
 
-fn way_out(
+/// The columns before the first line of a text, and before the others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Margins {
+    pub(super) first: usize,
+    pub(super) below: usize,
+}
+
+/// Writes what is proposed, or else what may help.
+pub(super) fn way_out(
     w: &mut dyn Write,
-    proposal: &Proposal,
-    hint: &str,
+    (proposal, hint): (&Proposal, &str),
+    margins: Margins,
     places: Places<'_>,
     paint: Paint,
 ) -> io::Result<()> {
     let advice = proposal.fix().and_then(|fix| fix.advice).unwrap_or(hint);
-    paragraph(w, (&format!("{} ", paint.with(Style::Note, "fix:")), 5), advice)?;
-    let below = ("     ", 5);
+    let (first, margin) = (" ".repeat(margins.first), " ".repeat(margins.below));
+    let heading = format!("{first}{} ", paint.with(Style::Note, "fix:"));
+    // The first line has the heading beside it, which is wider than the margin of the others.
+    let width = margins.below.max(margins.first + "fix: ".len());
+    paragraph(w, (&heading, width), advice)?;
+    let below = (margin.as_str(), margins.below);
     let fix = match proposal {
         Proposal::Change(fix) => fix,
         Proposal::Nothing(why) => return paragraph(w, below, why),
@@ -179,22 +191,30 @@ fn way_out(
     if let Some(note) = &fix.note {
         paragraph(w, below, note)?;
     }
-    match fix.action.as_str() {
-        action if fix.form != Form::Toml && fix.at > 0 => {
-            writeln!(w, "     {action} ({}):", places(fix.at))?;
-        }
-        action if fix.form != Form::Toml => writeln!(w, "     {action}:")?,
-        SECTION => writeln!(w, "     {SECTION}, which the lab file implies so far:")?,
-        NEW_SECTIONS => writeln!(w, "     {NEW_SECTIONS}:")?,
-        action => writeln!(w, "     {action} of {} ({}):", fix.id, places(fix.at))?,
-    }
+    what_to_do(w, fix, &margin, places)?;
     for line in fix.rule.lines() {
-        writeln!(w, "     {}", paint.with(Style::Note, line))?;
+        match line {
+            "" => writeln!(w)?,
+            line => writeln!(w, "{margin}{}", paint.with(Style::Note, line))?,
+        }
     }
     match fix.next {
         Some(reason) => {
             paragraph(w, below, &format!("with it, the next gate drops them: {reason}"))
         }
         None => Ok(()),
+    }
+}
+
+/// Writes what to do with the text of a change, and where.
+fn what_to_do(w: &mut dyn Write, fix: &Fix, margin: &str, places: Places<'_>) -> io::Result<()> {
+    match fix.action.as_str() {
+        action if fix.form != Form::Toml && fix.at > 0 => {
+            writeln!(w, "{margin}{action} ({}):", places(fix.at))
+        }
+        action if fix.form != Form::Toml => writeln!(w, "{margin}{action}:"),
+        SECTION => writeln!(w, "{margin}{SECTION}, which the lab file implies so far:"),
+        NEW_SECTIONS => writeln!(w, "{margin}{NEW_SECTIONS}:"),
+        action => writeln!(w, "{margin}{action} of {} ({}):", fix.id, places(fix.at)),
     }
 }

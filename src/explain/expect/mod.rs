@@ -1,5 +1,6 @@
 //! Expectations: whether services reach what they must, and nothing that they must not.
 
+mod fixes;
 mod github;
 mod judge;
 mod junit;
@@ -15,6 +16,7 @@ mod tested;
 #[cfg(test)]
 mod tests;
 
+pub use fixes::{MOST_FIXES, propose_fixes};
 pub use github::{github, github_errors};
 pub use junit::junit;
 pub use live::{

@@ -1,15 +1,16 @@
 //! What came of expectations, for people: a line for each, and the explanation of those that fail.
 
+use super::fixes::MOST_FIXES;
 use super::live::Live;
-use super::tested::{Failure, SHOWN, Tested};
+use super::tested::{Failure, FixSearch, SHOWN, Tested};
 use crate::config::Expected;
 use crate::explain::class_table::{self, MOST_ROWS, cut};
 use crate::explain::evidence::{NamedStep, named_steps};
 use crate::explain::explained::evidence_of;
-use crate::explain::layout::WIDTH;
+use crate::explain::layout::{WIDTH, paragraph};
 use crate::explain::names::{self, Places};
 use crate::explain::paint::{Look, Style};
-use crate::explain::text::{mark_of, short};
+use crate::explain::text::{Margins, mark_of, short};
 use crate::pipeline::reach::{Class, SetVerdict};
 use crate::pipeline::{Outcome, Stage, Step};
 use std::io::{self, Write};
@@ -137,10 +138,33 @@ impl Failure {
             None if self.explained.verdict() == SetVerdict::Mixed => self.classes(is, look)?,
             None => vec![self.explained.unresolved_explanation().sentence],
         };
-        for line in lines.into_iter().chain(self.decided_by(places)) {
+        for line in lines {
             writeln!(w, "{INDENT}{line}")?;
         }
-        Ok(())
+        if let Some(decided_by) = self.decided_by(places) {
+            paragraph(w, (INDENT, INDENT.len()), &decided_by)?;
+        }
+        self.fix(w, places, look)
+    }
+
+    /// Writes what lets the packets pass.
+    fn fix(&self, w: &mut dyn Write, places: Places<'_>, look: Look) -> io::Result<()> {
+        let indent = INDENT.len();
+        match self.fix {
+            FixSearch::None => Ok(()),
+            FixSearch::Done => {
+                let margins = Margins { first: indent, below: indent };
+                self.explained.way_out(w, margins, places, look.paint())
+            }
+            FixSearch::LeftOut => {
+                let heading = format!("{INDENT}{} ", look.paint().with(Style::Note, "fix:"));
+                let ask = format!("`egret explain {} {}` looks", self.service, self.destination);
+                let why = format!(
+                    "looked for only for the first {MOST_FIXES} expectations that fail; {ask} for one"
+                );
+                paragraph(w, (&heading, indent + "fix: ".len()), &why)
+            }
+        }
     }
 
     /// Returns the table of the classes, those first that are not as expected.

@@ -1,7 +1,8 @@
 //! What came of expectations, for programs.
 
+use super::fixes::MOST_FIXES;
 use super::live::Live;
-use super::tested::{Tested, block};
+use super::tested::{FixSearch, Tested, block};
 use crate::config::At;
 use crate::explain::SetExplanation;
 use crate::explain::names::Places;
@@ -48,6 +49,9 @@ struct FailureRow {
     verdict: &'static str,
     message: String,
     explanation: SetExplanation,
+    /// The reason for which no fix was looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix_left_out: Option<String>,
 }
 
 impl TestReport {
@@ -93,6 +97,11 @@ impl super::Failure {
             verdict: self.explained.verdict().name(),
             message: self.message.clone(),
             explanation,
+            fix_left_out: (self.fix == FixSearch::LeftOut).then(|| {
+                format!(
+                    "a fix is looked for only for the first {MOST_FIXES} expectations that fail"
+                )
+            }),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::judge::judge;
 use super::resolve::{Question, Resolved, Resolver};
-use super::tested::{Failure, Tested};
+use super::tested::{Failure, FixSearch, Tested};
 use crate::config::Diagnostics;
 use crate::config::expectations::Expectations;
 use crate::explain::asking::{AskError, Asking, Proposals, Senders, answer_for};
@@ -107,6 +107,7 @@ impl<'a, 'e> Answers<'a, 'e> {
                 message: miss.message,
                 explained,
                 class: miss.class,
+                fix: FixSearch::None,
             });
         }
         Ok(failures)

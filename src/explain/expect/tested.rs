@@ -4,6 +4,7 @@ use super::live::{Contradiction, Live};
 use crate::config::{At, Expectation};
 use crate::explain::Explained;
 use crate::explain::coverage::joined;
+use crate::pipeline::reach::SetVerdict;
 use std::fmt;
 use std::rc::Rc;
 
@@ -36,6 +37,26 @@ pub struct Failure {
     pub explained: Rc<Explained>,
     /// The position of a class that shows it.
     pub(super) class: usize,
+    /// Tells whether a change was looked for.
+    pub(super) fix: FixSearch,
+}
+
+/// Tells whether a change was looked for that lets the packets pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FixSearch {
+    /// None was.
+    None,
+    /// The answer has what was found.
+    Done,
+    /// None was: too many other expectations fail.
+    LeftOut,
+}
+
+impl Failure {
+    /// Decides whether packets are dropped that should pass: a name without an address has none.
+    pub(super) fn drops_packets(&self) -> bool {
+        self.explained.verdict() != SetVerdict::Forward && !self.explained.classes().is_empty()
+    }
 }
 
 impl Tested<'_> {

@@ -1,10 +1,11 @@
 //! Connectors and services, and what stands on the lab's internet for them to reach.
 
-use super::super::{EndpointType, Origin, VpcConnector};
+use super::super::{EndpointType, Origin, VpcConnector, VpcEndpoint};
 use super::document::Section;
 use super::endpoint;
 use super::state::Lowering;
 use crate::config::names::Kind;
+use crate::config::spec::{aws_service, public_name};
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -99,7 +100,8 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// No source has the internet: one host for probes, and one for each service with a gateway endpoint.
+    /// Adds hosts of the internet, which no source has: one for probes, one for each service with a gateway endpoint, and one
+    /// for each service with an interface endpoint where its public name leads out of a VPC.
     pub(super) fn internet_hosts(&mut self) {
         self.document.heading("the internet");
         let here = Origin::file("not in the source");
@@ -116,13 +118,55 @@ impl<'a> Lowering<'a, '_> {
             "one host, 203.0.113.10, for probes",
         );
         self.services_behind_gateway_endpoints(&here);
+        self.services_behind_interface_endpoints(&here);
+    }
+
+    fn services_behind_interface_endpoints(&mut self, here: &Origin) {
+        let (account, region) = (self.account, self.region.clone());
+        let all = &account.vpc_endpoints;
+        // A service with both types of endpoint has its host already.
+        let gateways = all.iter().filter(|end| end.endpoint_type == EndpointType::Gateway);
+        let mut seen: BTreeSet<&str> =
+            gateways.filter_map(|end| aws_service(&end.service_name, &region)).collect();
+        let mut addresses = OF_SERVICES.map(|last| Ipv4Addr::new(203, 0, 113, last));
+        for end in all.iter().filter(|end| end.endpoint_type == EndpointType::Interface) {
+            let service = aws_service(&end.service_name, &region);
+            // Image registries have no name but those of accounts.
+            let word = service.filter(|word| !public_name(word, &region).starts_with('*'));
+            let Some(word) = word.filter(|word| self.leads_out(end) && seen.insert(*word)) else {
+                continue;
+            };
+            let Some(address) = addresses.next() else { break };
+            let mut host = Section::new("internet_host", None, here);
+            let what = "the source does not have the public address of its service";
+            let object = format!("VPC endpoint {}", end.id);
+            self.assume(&mut host, &object, &end.origin, what, &address.to_string());
+            host.string("name", self.words.free(Kind::InternetHost, &word.replace('.', "-")));
+            host.strings("aliases", &[public_name(word, &region)]);
+            host.string("address", address);
+            host.strings("listen", &["443/tcp"]);
+            self.document.push(host);
+        }
+    }
+
+    /// Decides whether the public name of an interface endpoint's service leads out of a VPC of the lab: no endpoint there has
+    /// its private name.
+    fn leads_out(&self, end: &VpcEndpoint) -> bool {
+        let all = &self.account.vpc_endpoints;
+        let has_name = |own: &VpcEndpoint| {
+            let is_interface = own.endpoint_type == EndpointType::Interface;
+            let works = endpoint::is_there(own) && !self.has_lost_its_subnets(own);
+            is_interface && works && own.service_name == end.service_name && own.private_dns_enabled
+        };
+        let mut vpcs = self.account.vpcs.iter().filter(|vpc| self.scope.has(&vpc.id));
+        vpcs.any(|vpc| !all.iter().any(|own| own.vpc == vpc.id && has_name(own)))
     }
 
     fn services_behind_gateway_endpoints(&mut self, here: &Origin) {
         let account = self.account;
         let mut seen = BTreeSet::new();
-        for end in account.vpc_endpoints.iter().filter(|end| self.scope.has(&end.vpc)) {
-            let is_gateway = end.endpoint_type == EndpointType::Gateway && endpoint::is_there(end);
+        for end in &account.vpc_endpoints {
+            let is_gateway = end.endpoint_type == EndpointType::Gateway;
             let service = end.service_name.rsplit('.').next().unwrap_or_default();
             if !is_gateway || service.is_empty() || !seen.insert(service) {
                 continue;
@@ -148,6 +192,9 @@ impl<'a> Lowering<'a, '_> {
         address_within(block)
     }
 }
+
+/// The last bytes of the addresses that stand for services: documentation's (RFC 5737), as that for probes.
+const OF_SERVICES: std::ops::Range<u8> = 20..250;
 
 fn address_within(block: Ipv4Network) -> Option<Ipv4Addr> {
     let address = block.nth(10.min(block.size().saturating_sub(1)))?;

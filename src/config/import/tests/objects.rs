@@ -302,3 +302,49 @@ fn a_connector_without_a_service_gets_one_and_names_are_made_to_fit() {
         ["VPC connector main: the source has no service that uses it: service main-2"]
     );
 }
+
+fn interface_endpoint(id: &str, service: &str, private_dns_enabled: bool) -> VpcEndpoint {
+    VpcEndpoint {
+        id: id.into(),
+        name: None,
+        vpc: "vpc-1".into(),
+        endpoint_type: EndpointType::Interface,
+        service_name: service.into(),
+        state: Some("available".into()),
+        route_tables: vec![],
+        prefix_list: None,
+        subnets: vec!["subnet-data".into()],
+        security_groups: vec![],
+        network_interfaces: vec![],
+        private_dns_enabled,
+        has_policy: false,
+        origin: origin(&format!("Endpoints.{id}")),
+    }
+}
+
+/// The public name of a service leads to the internet from a VPC where no endpoint has it. Image registries have no name
+/// but those of accounts, and services of others none that is known.
+#[test]
+fn a_service_has_a_host_where_its_name_leads_out_of_a_vpc() {
+    let mut account = account();
+    let failed = VpcEndpoint {
+        state: Some("failed".into()),
+        ..interface_endpoint("vpce-3", "com.amazonaws.us-east-1.ecr.api", true)
+    };
+    account.vpc_endpoints = vec![
+        interface_endpoint("vpce-1", "com.amazonaws.us-east-1.secretsmanager", true),
+        interface_endpoint("vpce-2", "com.amazonaws.us-east-1.sqs", false),
+        failed,
+        interface_endpoint("vpce-4", "com.amazonaws.us-east-1.ecr.dkr", false),
+        interface_endpoint("vpce-5", "com.amazonaws.vpce.us-east-1.vpce-svc-1", false),
+    ];
+    let imported = imported(account);
+    let hosts = imported.lab.spec.internet_hosts.iter().skip(1);
+    let names = hosts.map(|host| (host.name.value.as_str(), host.aliases[0].as_str()));
+    let expected =
+        [("sqs", "sqs.us-east-1.amazonaws.com"), ("ecr-api", "api.ecr.us-east-1.amazonaws.com")];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+    let what = "VPC endpoint vpce-2: the source does not have the public address of its service";
+    let assumed = of_kind(&imported, FindingKind::Assumed);
+    assert!(assumed.contains(&format!("{what}: 203.0.113.20")), "{assumed:?}");
+}

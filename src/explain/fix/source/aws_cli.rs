@@ -2,9 +2,10 @@
 
 use super::objects::{DefaultObject, Hop, Named, Object, Objects};
 use super::traffic::Traffic;
-use super::words::{WIDTH, Words};
+use super::words::{WIDTH, Words, group_description, group_name};
 use crate::config::import::VpcConnector;
 use crate::explain::fix::change::Change;
+use crate::explain::fix::new_endpoint::{Guard, NewGateway, NewInterface};
 use crate::vpc::{
     AclRule, ConnectorIx, Destination, Direction, NetworkAclIx, Peer, PrefixListIx, ResourceIx,
     RouteTableIx, SecurityGroupIx, SecurityGroupRule, SubnetIx, Target,
@@ -43,9 +44,8 @@ pub(super) fn written(change: &Change, objects: Objects<'_>) -> Result<Words, St
             return Err(format!("the source has no ECS service {name}"));
         }
         Change::SourceDestCheckOff { appliance } => source_dest_check_off(objects, *appliance)?,
-        Change::InterfaceEndpoint(_) | Change::GatewayEndpoint(_) => {
-            return Err(super::objects::no_new_endpoint());
-        }
+        Change::InterfaceEndpoint(new) => interface_endpoint(objects, new)?,
+        Change::GatewayEndpoint(new) => gateway_endpoint(objects, new)?,
     };
     Ok(Words { id, action: "run".to_owned(), text: commands.join("\n") })
 }
@@ -59,13 +59,16 @@ fn group_rules(
     rules: &[SecurityGroupRule],
 ) -> Commands {
     let own = objects.group(group)?;
-    let permissions: Result<Vec<String>, String> =
-        rules.iter().map(|rule| permission(objects, rule)).collect();
-    let permissions =
-        format!("--ip-permissions '[\n        {}]'", permissions?.join(",\n        "));
+    let permissions = permissions(objects, rules)?;
     let id = format!("--group-id {}", word(own));
     let head = format!("aws ec2 authorize-security-group-{direction}");
     Ok((own.to_string(), vec![command(&head, &[id, permissions])]))
+}
+
+fn permissions(objects: Objects<'_>, rules: &[SecurityGroupRule]) -> Result<String, String> {
+    let all: Result<Vec<String>, String> =
+        rules.iter().map(|rule| permission(objects, rule)).collect();
+    Ok(format!("--ip-permissions '[\n        {}]'", all?.join(",\n        ")))
 }
 
 /// Writes a rule as an element of `IpPermissions`, on lines that are not too long.
@@ -227,6 +230,88 @@ fn source_dest_check_off(objects: Objects<'_>, appliance: ResourceIx) -> Command
     Ok((own.id.clone(), vec![command]))
 }
 
+/// Creates an interface endpoint, with its group if that is new, and the attribute of its VPC that private names need.
+fn interface_endpoint(objects: Objects<'_>, new: &NewInterface) -> Commands {
+    let vpc = quoted(objects.vpc(new.vpc)?.id);
+    let mut commands = Vec::new();
+    if new.hostnames {
+        let options = [format!("--vpc-id {vpc}"), "--enable-dns-hostnames".to_owned()];
+        commands.push(command("aws ec2 modify-vpc-attribute", &options));
+    }
+    let groups: Vec<String> = match &new.guard {
+        Guard::Groups(all) => {
+            let words = all.iter().map(|ix| Ok(word(objects.group(*ix)?)));
+            words.collect::<Result<_, String>>()?
+        }
+        Guard::New { id, ingress } => {
+            commands.append(&mut new_group(objects, (&vpc, id), &new.service, ingress)?);
+            vec![NEW_GROUP.to_owned()]
+        }
+    };
+    let subnets: Result<Vec<String>, String> =
+        new.subnets.iter().map(|ix| Ok(quoted(objects.subnet(*ix)?.id))).collect();
+    let mut options = endpoint_options("Interface", &vpc, &new.service);
+    options.push(listed("--subnet-ids", &subnets?));
+    options.push(listed("--security-group-ids", &groups));
+    options.push("--private-dns-enabled".to_owned());
+    commands.push(command(CREATE_ENDPOINT, &options));
+    Ok((new.id.clone(), commands))
+}
+
+const CREATE_ENDPOINT: &str = "aws ec2 create-vpc-endpoint";
+/// The id of a new group, which AWS chooses.
+const NEW_GROUP: &str = "\"$group\"";
+
+fn endpoint_options(kind: &str, vpc: &str, service: &str) -> Vec<String> {
+    vec![
+        format!("--vpc-endpoint-type {kind}"),
+        format!("--vpc-id {vpc}"),
+        format!("--service-name {}", quoted(service)),
+    ]
+}
+
+/// Creates a group with its inbound rules.
+fn new_group(
+    objects: Objects<'_>,
+    (vpc, id): (&str, &str),
+    service: &str,
+    ingress: &[SecurityGroupRule],
+) -> Result<Vec<String>, String> {
+    let options = [
+        format!("--vpc-id {vpc}"),
+        format!("--group-name {}", quoted(group_name(id))),
+        format!("--description {}", quoted(&group_description(service))),
+        "--query GroupId".to_owned(),
+        "--output text)".to_owned(),
+    ];
+    let created = command("group=$(aws ec2 create-security-group", &options);
+    let admits = [format!("--group-id {NEW_GROUP}"), permissions(objects, ingress)?];
+    Ok(vec![created, command("aws ec2 authorize-security-group-ingress", &admits)])
+}
+
+/// Creates a gateway endpoint. The prefix list of a service is AWS's own.
+fn gateway_endpoint(objects: Objects<'_>, new: &NewGateway) -> Commands {
+    let vpc = quoted(objects.vpc(new.vpc)?.id);
+    let tables: Result<Vec<String>, String> =
+        new.tables.iter().map(|ix| Ok(word(objects.table(*ix)?))).collect();
+    let mut options = endpoint_options("Gateway", &vpc, &new.service);
+    options.push(listed("--route-table-ids", &tables?));
+    Ok((new.id.clone(), vec![command(CREATE_ENDPOINT, &options)]))
+}
+
+/// Returns an option with several words, on lines that are not too long.
+fn listed(option: &str, words: &[String]) -> String {
+    let mut text = option.to_owned();
+    for word in words {
+        let last = text.lines().next_back().unwrap_or_default();
+        let first = word.lines().next().unwrap_or_default();
+        let fits = last.len() + 1 + first.len() <= WIDTH - "     \\".len();
+        text.push_str(if fits { " " } else { " \\\n        " });
+        text.push_str(word);
+    }
+    text
+}
+
 /// Writes a command on lines that are not too long.
 fn command(head: &str, options: &[String]) -> String {
     let mut lines = vec![head.to_owned()];
@@ -277,7 +362,7 @@ fn word(object: Object<'_>) -> String {
 fn asked(call: &str, filters: &[&str], query: &str) -> String {
     let filters = filters.join(" ");
     format!(
-        "\"$(aws ec2 {call} --output text \\\n        --filters {filters} \\\n        --query '{query}')\""
+        "\"$(aws ec2 {call} \\\n        --filters {filters} \\\n        --query '{query}' --output text)\""
     )
 }
 

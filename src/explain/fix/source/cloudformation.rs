@@ -3,8 +3,9 @@
 use super::objects::{DefaultObject, Hop, Named, Object, Objects};
 use super::template;
 use super::traffic::Traffic;
-use super::words::Words;
+use super::words::{Words, group_description, group_name};
 use crate::explain::fix::change::Change;
+use crate::explain::fix::new_endpoint::{Guard, NewGateway, NewInterface};
 use crate::vpc::{
     AclRule, ConnectorIx, Destination, Direction, NetworkAclIx, Peer, PrefixListIx, ResourceIx,
     RouteTableIx, SecurityGroupIx, SecurityGroupRule, SubnetIx, Target,
@@ -49,9 +50,8 @@ pub(super) fn written(change: &Change, objects: Objects<'_>) -> Result<Words, St
             return Err(format!("the template has no ECS service {name}"));
         }
         Change::SourceDestCheckOff { appliance } => fragment.source_dest_check_off(*appliance)?,
-        Change::InterfaceEndpoint(_) | Change::GatewayEndpoint(_) => {
-            return Err(super::objects::no_new_endpoint());
-        }
+        Change::InterfaceEndpoint(new) => fragment.interface_endpoint(new)?,
+        Change::GatewayEndpoint(new) => fragment.gateway_endpoint(new)?,
     };
     Ok(Words { id, action: action.to_owned(), text: fragment.text() })
 }
@@ -86,8 +86,8 @@ impl<'a> Fragment<'a> {
         write(&Value::Object(sections))
     }
 
-    /// Adds a resource under a logical id that is free, with the condition of the one that it belongs to.
-    fn add(&mut self, like: &str, kind: &str, owner: &Object<'_>, properties: Value) {
+    /// Adds a resource under a logical id that is free, with the condition of the one that it belongs to; returns that id.
+    fn add(&mut self, like: &str, kind: &str, owner: &Object<'_>, properties: Value) -> String {
         let like: String = like.chars().filter(char::is_ascii_alphanumeric).collect();
         let names = (2..).map(|number| format!("{like}{number}"));
         let mut names = std::iter::once(like.clone()).chain(names);
@@ -100,7 +100,8 @@ impl<'a> Fragment<'a> {
             resource["Condition"] = json!(condition);
         }
         resource["Properties"] = properties;
-        self.resources.insert(name, resource);
+        self.resources.insert(name.clone(), resource);
+        name
     }
 
     /// Gives a resource other properties.
@@ -302,6 +303,85 @@ impl<'a> Fragment<'a> {
         self.change(id, None, json!({ "SourceDestCheck": false }));
         Ok((id.to_owned(), CHANGE))
     }
+
+    /// Adds an interface endpoint, with its group if that is new, and the property of its VPC that private names need.
+    fn interface_endpoint(&mut self, new: &NewInterface) -> Done {
+        let vpc = self.objects.vpc(new.vpc)?;
+        if new.hostnames {
+            self.change(vpc.id, None, json!({ "EnableDnsHostnames": true }));
+        }
+        let groups: Result<Vec<Value>, String> = match &new.guard {
+            Guard::Groups(all) => {
+                all.iter().map(|ix| self.group_id(self.objects.group(*ix)?)).collect()
+            }
+            Guard::New { id, ingress } => {
+                Ok(vec![self.new_group(vpc, id, &new.service, ingress)?])
+            }
+        };
+        let subnets: Result<Vec<Value>, String> = new
+            .subnets
+            .iter()
+            .map(|ix| Ok(json!({ "Ref": self.objects.subnet(*ix)?.id })))
+            .collect();
+        let properties = json!({
+            "VpcId": { "Ref": vpc.id },
+            "VpcEndpointType": "Interface",
+            "ServiceName": new.service,
+            "SubnetIds": subnets?,
+            "SecurityGroupIds": groups?,
+            "PrivateDnsEnabled": true,
+        });
+        Ok((self.add_endpoint(&new.id, vpc, properties), ADD))
+    }
+
+    /// Adds a group with its inbound rules; returns a reference to its id.
+    fn new_group(
+        &mut self,
+        vpc: Named<'_>,
+        id: &str,
+        service: &str,
+        ingress: &[SecurityGroupRule],
+    ) -> Result<Value, String> {
+        let mut rules = Vec::new();
+        for rule in ingress {
+            let traffic = Traffic::of(&rule.traffic);
+            let mut entry = json!({ "IpProtocol": traffic.word });
+            if let Some((from, to)) = traffic.port_range() {
+                entry["FromPort"] = json!(from);
+                entry["ToPort"] = json!(to);
+            }
+            let (key, peer, _) = self.peer(rule, "Source")?;
+            entry[key] = peer;
+            rules.push(entry);
+        }
+        let properties = json!({
+            "GroupName": group_name(id),
+            "GroupDescription": group_description(service),
+            "VpcId": { "Ref": vpc.id },
+            "SecurityGroupIngress": rules,
+        });
+        let like = camel(&format!("{}_group", group_name(id)));
+        let name = self.add(&like, "AWS::EC2::SecurityGroup", &Object::Own(vpc), properties);
+        Ok(json!({ "Fn::GetAtt": [name, "GroupId"] }))
+    }
+
+    /// Adds a gateway endpoint. The prefix list of a service is AWS's own.
+    fn gateway_endpoint(&mut self, new: &NewGateway) -> Done {
+        let vpc = self.objects.vpc(new.vpc)?;
+        let tables: Result<Vec<Value>, String> =
+            new.tables.iter().map(|ix| self.id(self.objects.table(*ix)?)).collect();
+        let properties = json!({
+            "VpcId": { "Ref": vpc.id },
+            "VpcEndpointType": "Gateway",
+            "ServiceName": new.service,
+            "RouteTableIds": tables?,
+        });
+        Ok((self.add_endpoint(&new.id, vpc, properties), ADD))
+    }
+
+    fn add_endpoint(&mut self, id: &str, vpc: Named<'_>, properties: Value) -> String {
+        self.add(&camel(id), "AWS::EC2::VPCEndpoint", &Object::Own(vpc), properties)
+    }
 }
 
 /// Returns the property of a route for its target, and the target.
@@ -338,7 +418,7 @@ fn logical_id(object: &Object<'_>) -> String {
 /// Makes a part of a logical id.
 fn camel(word: &str) -> String {
     let mut name = String::new();
-    for part in word.split('_') {
+    for part in word.split(['_', '-']) {
         let mut letters = part.chars();
         name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
         name.extend(letters);

@@ -6,8 +6,11 @@ mod cloudformation;
 mod hcl;
 mod objects;
 mod references;
+mod subject;
 mod template;
 mod terraform;
+mod terraform_endpoints;
+mod terraform_groups;
 #[cfg(test)]
 mod tests;
 mod traffic;

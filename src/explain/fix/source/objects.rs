@@ -123,7 +123,7 @@ impl<'a> Objects<'a> {
         (kind, word): (ObjectKind, &str),
         what: DefaultObject,
     ) -> Result<Object<'a>, String> {
-        let vpc = self.named(ObjectKind::Vpc, &self.snapshot.vpc(vpc).id)?;
+        let vpc = self.vpc(vpc)?;
         if line == 0 {
             let attribute = (vpc.id.to_owned(), what.attribute().to_owned());
             let id = self.account().written.defaults.get(&attribute).map(String::as_str);
@@ -169,6 +169,10 @@ impl<'a> Objects<'a> {
         let most = usize::try_from(*self.account().written.list_sizes.get(list.id)?).ok()?;
         let wanted = self.snapshot.prefix_list(ix).entries.len() + added;
         (wanted > most).then_some(wanted)
+    }
+
+    pub(super) fn vpc(&self, ix: VpcIx) -> Result<Named<'a>, String> {
+        self.named(ObjectKind::Vpc, &self.snapshot.vpc(ix).id)
     }
 
     pub(super) fn subnet(&self, ix: SubnetIx) -> Result<Named<'a>, String> {
@@ -272,11 +276,6 @@ impl<'a> Objects<'a> {
 }
 
 const NO_TARGET: &str = "the source has no such target of a route";
-
-/// Says that a new endpoint is written for lab files only.
-pub(super) fn no_new_endpoint() -> String {
-    "a new endpoint is not written for sources yet; in the lab file it is".to_owned()
-}
 
 fn absent(kind: ObjectKind, word: &str) -> String {
     format!("the source has no {} {word}", kind.noun())

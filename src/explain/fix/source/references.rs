@@ -13,6 +13,11 @@ pub(super) struct Expression {
 }
 
 impl Expression {
+    /// Refers to an attribute of a resource of the same module.
+    pub(super) fn of_resource(kind: &str, name: &str, attribute: &str) -> Self {
+        Self { text: format!("{kind}.{name}.{attribute}"), comment: None }
+    }
+
     /// Makes a string.
     pub(super) fn text(text: &str) -> Self {
         Self { text: quoted(text), comment: None }
@@ -68,14 +73,19 @@ impl Module {
 
     /// Returns the head of a further resource, by a name that is free.
     pub(super) fn head(&mut self, kind: &str, like: &str) -> String {
+        let name = self.free_name(kind, like);
+        format!("resource \"{kind}\" \"{name}\"")
+    }
+
+    /// Returns a name for a further resource.
+    pub(super) fn free_name(&mut self, kind: &str, like: &str) -> String {
         let like = identifier(like);
         let names = (2..).map(|number| format!("{like}_{number}"));
         let mut names = std::iter::once(like.clone()).chain(names);
         let dot = if self.address.is_empty() { "" } else { "." };
         let address = &self.address;
         let is_free = |name: &String| self.taken.insert(format!("{address}{dot}{kind}.{name}"));
-        let name = names.find(is_free).unwrap_or(like);
-        format!("resource \"{kind}\" \"{name}\"")
+        names.find(is_free).unwrap_or(like)
     }
 
     /// Refers to an attribute of an object: by its address within its module, elsewhere by its value.

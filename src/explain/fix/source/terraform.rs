@@ -3,14 +3,17 @@
 
 use super::hcl::{Item, block, identifier};
 use super::objects::{Named, Object, Objects};
-use super::references::{Expression, Module, address, is_known, set_list};
+use super::references::{Module, address, set_list};
+use super::subject::Subject;
+use super::terraform_endpoints::{gateway_endpoint, interface_endpoint};
+use super::terraform_groups::{inline_rule, rule_apart};
 use super::traffic::{ALL, Traffic};
 use super::words::Words;
-use crate::config::import::{Address, RulePeer};
+use crate::config::import::Address;
 use crate::explain::fix::change::Change;
 use crate::vpc::{
-    AclRule, ConnectorIx, Destination, Direction, GatewayEndpointIx, NetworkAclIx, Peer,
-    PrefixListIx, ResourceIx, RouteTableIx, SecurityGroupIx, SecurityGroupRule, SubnetIx, Target,
+    AclRule, ConnectorIx, Destination, Direction, GatewayEndpointIx, NetworkAclIx, PrefixListIx,
+    ResourceIx, RouteTableIx, SecurityGroupIx, SecurityGroupRule, SubnetIx, Target,
 };
 use ipnetwork::Ipv4Network;
 
@@ -37,65 +40,8 @@ pub(super) fn written(change: &Change, objects: Objects<'_>) -> Result<Words, St
             Err(format!("the source has no ECS service {name}"))
         }
         Change::SourceDestCheckOff { appliance } => source_dest_check_off(objects, *appliance),
-        Change::InterfaceEndpoint(_) | Change::GatewayEndpoint(_) => {
-            Err(super::objects::no_new_endpoint())
-        }
-    }
-}
-
-/// An object to change.
-struct Subject<'a> {
-    objects: Objects<'a>,
-    object: Object<'a>,
-    /// The resource that the source has it by: of a default object its VPC.
-    address: Address,
-    module: Module,
-}
-
-impl<'a> Subject<'a> {
-    fn of(objects: Objects<'a>, object: Object<'a>) -> Result<Self, String> {
-        let (Object::Own(own)
-        | Object::Default { vpc: own, .. }
-        | Object::ServiceList { endpoint: own, .. }) = object;
-        let address = address(own)?;
-        let module = Module::of(&address, objects);
-        Ok(Self { objects, object, address, module })
-    }
-
-    /// Decides whether the source writes the parts of the object within it.
-    fn is_inline(&self) -> bool {
-        let Object::Own(own) = self.object else { return false };
-        let written = &self.objects.account().written;
-        written.inline.contains(own.id) && !written.apart.contains_key(own.id)
-    }
-
-    /// Changes the object's own block.
-    fn changed(&self, mut parts: Vec<Item>) -> Words {
-        let Address { kind, name, index, .. } = &self.address;
-        let mut body = vec![Item::Comment("the rest stays as it is".to_owned())];
-        if !index.is_empty() {
-            let all = format!("the instances of {kind}.{name} all change, not {index} alone");
-            body.push(Item::Comment(all));
-        }
-        body.append(&mut parts);
-        let text = block(&format!("resource \"{kind}\" \"{name}\""), &body);
-        let action = format!("change in {}", self.module.noun());
-        Words { id: self.whole_address(), action, text }
-    }
-
-    /// Adds resources.
-    fn added(&self, blocks: Vec<String>) -> Words {
-        let action = format!("add to {}", self.module.noun());
-        Words { id: self.whole_address(), action, text: blocks.join("\n\n") }
-    }
-
-    fn whole_address(&self) -> String {
-        let dot = if self.module.address.is_empty() { "" } else { "." };
-        let whole = format!("{}{dot}{}", self.module.address, self.address);
-        match self.object {
-            Object::Own(_) | Object::ServiceList { .. } => whole,
-            Object::Default { what, .. } => format!("{} of {whole}", what.noun()),
-        }
+        Change::InterfaceEndpoint(new) => interface_endpoint(objects, new),
+        Change::GatewayEndpoint(new) => gateway_endpoint(objects, new),
     }
 }
 
@@ -107,136 +53,15 @@ fn group_rules(
 ) -> Result<Words, String> {
     let mut subject = Subject::of(objects, objects.group(group)?)?;
     if subject.is_inline() {
-        let within: Result<Vec<Item>, String> =
-            rules.iter().map(|rule| inline_rule(&subject, (group, direction), rule)).collect();
+        let within: Result<Vec<Item>, String> = rules
+            .iter()
+            .map(|rule| inline_rule(&subject, (Some(group), direction), rule))
+            .collect();
         return Ok(subject.changed(within?));
     }
     let blocks: Result<Vec<String>, String> =
         rules.iter().map(|rule| rule_apart(&mut subject, direction, rule)).collect();
     Ok(subject.added(blocks?))
-}
-
-/// Writes an `ingress` or `egress` block of a group.
-fn inline_rule(
-    subject: &Subject<'_>,
-    (group, direction): (SecurityGroupIx, Direction),
-    rule: &SecurityGroupRule,
-) -> Result<Item, String> {
-    let mut body = ports(&Traffic::of(&rule.traffic), "protocol");
-    match rule.peer {
-        Peer::Cidr(cidr) => body.push(Item::attribute("cidr_blocks", format!("[\"{cidr}\"]"))),
-        Peer::PrefixList(ix) => {
-            let list = subject.module.id(subject.objects.list(ix)?)?;
-            set_list("prefix_list_ids", vec![list], &mut body);
-        }
-        Peer::SecurityGroup(ix) if ix == group => body.push(Item::attribute("self", "true")),
-        Peer::SecurityGroup(ix) => {
-            let peer = subject.objects.group(ix)?;
-            let reference = match (subject.object, peer) {
-                (Object::Own(own), Object::Own(peer)) if names(subject.objects, peer, own) => {
-                    body.push(Item::Comment("a reference would be a cycle".to_owned()));
-                    Expression::text(by_value(peer)?)
-                }
-                _ => subject.module.id(peer)?,
-            };
-            set_list("security_groups", vec![reference], &mut body);
-        }
-    }
-    Ok(Item::Block(direction.to_string(), body))
-}
-
-/// Decides whether a rule within a group names another group, so that Terraform needs that one first.
-fn names(objects: Objects<'_>, group: Named<'_>, other: Named<'_>) -> bool {
-    let account = objects.account();
-    let is_inline =
-        account.written.inline.contains(group.id) && !account.written.apart.contains_key(group.id);
-    let own = account.security_groups.iter().find(|own| own.id == group.id);
-    let names_it = |rule: &crate::config::import::SecurityGroupRule| {
-        rule.peer == RulePeer::SecurityGroup(other.id.to_owned())
-    };
-    is_inline && own.is_some_and(|own| own.ingress.iter().chain(&own.egress).any(names_it))
-}
-
-fn by_value(group: Named<'_>) -> Result<&str, String> {
-    match is_known(group, &address(group)?) {
-        true => Ok(group.id),
-        false => Err(format!(
-            "{} has a rule for this group within it, so that the other rule needs its id, which a plan does not have",
-            group.id
-        )),
-    }
-}
-
-/// Writes a rule as a resource of the type that the group's other rules have.
-fn rule_apart(
-    subject: &mut Subject<'_>,
-    direction: Direction,
-    rule: &SecurityGroupRule,
-) -> Result<String, String> {
-    let traffic = Traffic::of(&rule.traffic);
-    let own = match subject.object {
-        Object::Own(own) => subject.objects.account().written.apart.get(own.id),
-        Object::Default { .. } | Object::ServiceList { .. } => None,
-    };
-    let is_plain = own.is_some_and(|kind| kind == "aws_security_group_rule");
-    let kind = match is_plain {
-        true => "aws_security_group_rule".to_owned(),
-        false => format!("aws_vpc_security_group_{direction}_rule"),
-    };
-    let (peer, name) = peer(subject, rule)?;
-    let mut body = Vec::new();
-    subject.module.id(subject.object)?.set("security_group_id", &mut body);
-    if is_plain {
-        body.push(Item::text("type", direction.to_string()));
-        body.append(&mut ports(&traffic, "protocol"));
-    } else {
-        body.append(&mut ports(&traffic, "ip_protocol"));
-    }
-    let text = peer.text.clone();
-    match (rule.peer, is_plain) {
-        (Peer::Cidr(_), true) => body.push(Item::attribute("cidr_blocks", format!("[{text}]"))),
-        (Peer::Cidr(_), false) => peer.set("cidr_ipv4", &mut body),
-        (Peer::PrefixList(_), true) => set_list("prefix_list_ids", vec![peer], &mut body),
-        (Peer::PrefixList(_), false) => peer.set("prefix_list_id", &mut body),
-        (Peer::SecurityGroup(_), true) => peer.set("source_security_group_id", &mut body),
-        (Peer::SecurityGroup(_), false) => peer.set("referenced_security_group_id", &mut body),
-    }
-    let word = if direction == Direction::Egress { "to" } else { "from" };
-    let like = format!("{}_{word}_{name}_{}", subject.address.name, traffic.shown());
-    Ok(block(&subject.module.head(&kind, &like), &body))
-}
-
-/// Returns the other end of a rule, and a word for it in a name.
-fn peer(subject: &Subject<'_>, rule: &SecurityGroupRule) -> Result<(Expression, String), String> {
-    let objects = subject.objects;
-    let object = match rule.peer {
-        Peer::Cidr(cidr) if cidr.prefix() == 0 => {
-            return Ok((Expression::text(&cidr.to_string()), "anywhere".to_owned()));
-        }
-        Peer::Cidr(cidr) => {
-            let text = cidr.to_string();
-            let name = text.trim_end_matches("/32").replace(['.', '/'], "_");
-            return Ok((Expression::text(&text), name));
-        }
-        Peer::SecurityGroup(ix) => objects.group(ix)?,
-        Peer::PrefixList(ix) => objects.list(ix)?,
-    };
-    let (Object::Own(own)
-    | Object::Default { vpc: own, .. }
-    | Object::ServiceList { endpoint: own, .. }) = object;
-    Ok((subject.module.id(object)?, address(own)?.name))
-}
-
-/// Writes protocol and ports of a security group's rule. Those within a group need ports, whatever the protocol.
-fn ports(traffic: &Traffic, protocol: &str) -> Vec<Item> {
-    let number = |number: i32| number.to_string();
-    let needs = protocol == "protocol";
-    let mut items = vec![Item::text(protocol, &traffic.word)];
-    if let Some((from, to)) = traffic.port_range().or(needs.then_some((0, 0))) {
-        items.push(Item::attribute("from_port", number(from)));
-        items.push(Item::attribute("to_port", number(to)));
-    }
-    items
 }
 
 fn acl_rules(

@@ -172,3 +172,37 @@ fn a_yaml_template_gets_yaml() {
     let question = ("web", "orders-db:6379");
     insta::assert_snapshot!(until_it_passes(&mut example(name), question, &import, &append));
 }
+
+/// A template whose VPC lives by its endpoints, and another VPC with an endpoint that this one lacks.
+fn isolated(service: &str, kind: &str) -> Value {
+    let mut template = template();
+    let resources = template["Resources"].as_object_mut().unwrap();
+    resources.retain(|_, own| own["Type"] != "AWS::EC2::Route");
+    let mut vpc = resources["Vpc"].clone();
+    vpc["Properties"] = json!({ "CidrBlock": "10.99.0.0/16" });
+    resources.insert("Other".to_owned(), vpc);
+    let properties = json!({ "VpcId": { "Ref": "Other" }, "ServiceName": service,
+                             "VpcEndpointType": kind });
+    let endpoint = json!({ "Type": "AWS::EC2::VPCEndpoint", "Properties": properties });
+    resources.insert("OfOther".to_owned(), endpoint);
+    template
+}
+
+const SQS: &str = "com.amazonaws.us-east-1.sqs";
+
+#[test]
+fn an_interface_endpoint_has_the_groups_of_the_others_or_a_new_one() {
+    let mut others = isolated(SQS, "Interface");
+    let mut alone = isolated(SQS, "Interface");
+    remove(&mut alone, "Secrets");
+    properties(&mut alone, "Vpc")["EnableDnsHostnames"] = json!(false);
+    let question = "sqs.us-east-1.amazonaws.com:443";
+    let texts = [followed(&mut others, "web", question), followed(&mut alone, "web", question)];
+    insta::assert_snapshot!(texts.join("\n\n"));
+}
+
+#[test]
+fn a_gateway_endpoint_has_no_list() {
+    let mut template = isolated("com.amazonaws.us-east-1.dynamodb", "Gateway");
+    insta::assert_snapshot!(followed(&mut template, "web", "dynamodb:443"));
+}

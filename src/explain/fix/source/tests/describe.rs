@@ -31,7 +31,7 @@ fn imported(changes: &[Change<'_>], connectors: &[&str]) -> Imported {
 fn fix(imported: &Imported, destination: &str) -> Fix {
     let explained = explained(imported, "web", destination);
     let fix = explained.fix().unwrap_or_else(|| panic!("no change:\n{}", imported.text())).clone();
-    assert!(fix.rule.lines().all(|line| line.chars().count() <= 95), "{}", fix.rule);
+    assert!(fix.rule.lines().all(|line| line.chars().count() <= 94), "{}", fix.rule);
     fix
 }
 
@@ -173,4 +173,54 @@ fn json_names_the_form() {
             .unwrap()
             .starts_with("aws ec2 authorize-security-group-egress")
     );
+}
+
+/// Takes all routes but the local ones from all tables: the VPC lives by its endpoints.
+fn isolated(answer: &mut Value) {
+    for table in answer["RouteTables"].as_array_mut().unwrap() {
+        table["Routes"].as_array_mut().unwrap().retain(|route| route["GatewayId"] == "local");
+    }
+}
+
+/// Adds an endpoint that failed, so that the source names its service and nothing answers.
+fn failed(answer: &mut Value, like: &str, word: &str) {
+    let mut own = find(answer, "VpcEndpoints", ("VpcEndpointId", like)).clone();
+    own["VpcEndpointId"] = json!("vpce-0000000000000fa11");
+    own["ServiceName"] = json!(format!("com.amazonaws.us-east-1.{word}"));
+    own["State"] = json!("failed");
+    answer["VpcEndpoints"].as_array_mut().unwrap().push(own);
+}
+
+const SECRETS: &str = "vpce-03e76c24356d30b63";
+const SQS: &str = "sqs.us-east-1.amazonaws.com:443";
+
+#[test]
+fn an_interface_endpoint_is_created_with_the_groups_of_the_others_or_a_new_one() {
+    let others = |answer: &mut Value| failed(answer, SECRETS, "sqs");
+    let alone = |answer: &mut Value| {
+        failed(answer, SECRETS, "sqs");
+        let all = answer["VpcEndpoints"].as_array_mut().unwrap();
+        all.retain(|endpoint| endpoint["VpcEndpointId"] != SECRETS);
+    };
+    let no_hostnames =
+        |answer: &mut Value| answer["EnableDnsHostnames"] = json!({ "Value": false });
+    let (routes, endpoints) = ("describe-route-tables", "describe-vpc-endpoints");
+    let with_others: [Change<'_>; 2] = [(routes, &isolated), (endpoints, &others)];
+    let with_none: [Change<'_>; 3] = [
+        (routes, &isolated),
+        (endpoints, &alone),
+        ("describe-vpc-attribute-enable-dns-hostnames", &no_hostnames),
+    ];
+    let texts =
+        [commands(&imported(&with_others, &[]), SQS), commands(&imported(&with_none, &[]), SQS)];
+    insta::assert_snapshot!(texts.join("\n\n"));
+}
+
+/// The prefix list of a service is AWS's own.
+#[test]
+fn a_gateway_endpoint_is_created_without_a_list() {
+    let table = |answer: &mut Value| failed(answer, "vpce-0dd33a084ba223dd2", "dynamodb");
+    let changes: [Change<'_>; 2] =
+        [("describe-route-tables", &isolated), ("describe-vpc-endpoints", &table)];
+    insta::assert_snapshot!(commands(&imported(&changes, &[]), "dynamodb:443"));
 }

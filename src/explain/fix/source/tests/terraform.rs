@@ -60,7 +60,14 @@ fn apply(state: &mut Value, fix: &Fix) {
         let ("resource", [kind, name]) = (block.identifier(), labels.as_slice()) else {
             panic!("not a resource: {block:?}")
         };
-        match fix.action.split_once(" to ").or(fix.action.split_once(" in ")) {
+        let (action, changed) = match fix.action.split_once(", where ") {
+            Some((action, changed)) => (action, changed.strip_suffix(" changes").unwrap()),
+            None => (fix.action.as_str(), ""),
+        };
+        match action.split_once(" to ").or(action.split_once(" in ")) {
+            Some(("add", module)) if format!("{kind}.{name}") == changed => {
+                change(state, module, (kind, name), block);
+            }
             Some(("add", module)) => add(state, module, (kind, name), block),
             Some(("change", module)) => change(state, module, (kind, name), block),
             _ => panic!("{}", fix.action),
@@ -70,9 +77,15 @@ fn apply(state: &mut Value, fix: &Fix) {
 
 fn add(state: &mut Value, module: &str, (kind, name): (&str, &str), block: &Block) {
     let address = whole(module, &format!("{kind}.{name}"));
-    let mut values = json!({});
+    // What others refer to is its id.
+    let mut values = json!({ "id": address });
     for attribute in block.body().attributes() {
         values[attribute.key()] = value(state, module, attribute.expr());
+    }
+    for inner in block.body().blocks() {
+        let (key, _, part) = part(state, module, &Structure::Block(inner.clone())).unwrap();
+        let known = values[&key].as_array().cloned().unwrap_or_default();
+        values[&key] = known.into_iter().chain([part]).collect();
     }
     let all = resources(state, module);
     assert!(all.iter().all(|other| other["address"] != address), "{address} is there already");
@@ -294,4 +307,50 @@ fn as_planned(state: &Value) -> Value {
         }
     }
     serde_json::from_str(&text).unwrap()
+}
+
+/// A state whose VPC lives by its endpoints; one more endpoint failed.
+fn isolated(like: &str, word: &str) -> Value {
+    let mut state = without_routes();
+    values(&mut state, "module.network.aws_route_table.public")["route"] = json!([]);
+    let all = resources(&mut state, "module.network");
+    let mut own = all.iter().find(|resource| resource["address"] == like).unwrap().clone();
+    own["address"] = json!(format!("module.network.aws_vpc_endpoint.{word}"));
+    own["name"] = json!(word);
+    own["values"]["id"] = json!("vpce-0000000000000fa11");
+    own["values"]["service_name"] = json!(format!("com.amazonaws.us-east-1.{word}"));
+    own["values"]["state"] = json!("failed");
+    own["values"]["subnet_configuration"] = json!([]);
+    all.push(own);
+    state
+}
+
+const SECRETS: &str = "module.network.aws_vpc_endpoint.secrets";
+const SQS: &str = "sqs.us-east-1.amazonaws.com:443";
+
+#[test]
+fn an_interface_endpoint_has_the_groups_of_the_others_or_a_new_one() {
+    let mut others = isolated(SECRETS, "sqs");
+    let mut alone = isolated(SECRETS, "sqs");
+    remove(&mut alone, SECRETS);
+    values(&mut alone, "module.network.aws_vpc.this")["enable_dns_hostnames"] = json!(false);
+    let texts = [followed(&mut others, "web", SQS), followed(&mut alone, "web", SQS)];
+    insta::assert_snapshot!(texts.join("\n\n"));
+}
+
+#[test]
+fn a_new_group_has_its_rules_within_it_if_the_group_that_they_name_does() {
+    let mut state = isolated(SECRETS, "sqs");
+    remove(&mut state, SECRETS);
+    resources(&mut state, "the root module")
+        .retain(|resource| resource["address"] != "aws_vpc_security_group_egress_rule.web_to_db");
+    let text = followed(&mut state, "web", SQS);
+    let (_, group) = text.split_once("resource \"aws_security_group\"").unwrap();
+    let (group, _) = group.split_once("resource ").unwrap();
+    insta::assert_snapshot!(group);
+}
+
+#[test]
+fn a_gateway_endpoint_has_no_list() {
+    insta::assert_snapshot!(followed(&mut isolated(S3, "dynamodb"), "web", "dynamodb:443"));
 }
