@@ -32,11 +32,9 @@ pub(super) fn run(args: &ExplainArgs) -> Result<ExitCode, CliError> {
 
 fn of_file(args: &ExplainArgs, file: &Path) -> Result<ExitCode, CliError> {
     let lab = Lab::load(file).map_err(CliError::Config)?;
-    let mut asked = |text: &str| {
-        let changed = Lab::parse_after(Some(&lab), &lab.file, text).map_err(CliError::Config)?;
-        ask(args, &changed)
-    };
-    let repair = explain::repair(lab.source(), &mut asked)?;
+    let mut read =
+        |text: &str| Lab::parse_after(Some(&lab), &lab.file, text).map_err(CliError::Config);
+    let repair = explain::repair(lab.source(), &mut read, &mut |changed| ask(args, changed))?;
     print(repair, &lab.file, lab.source())
 }
 
@@ -45,11 +43,9 @@ fn of_running(args: &ExplainArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(&args.lab.lab);
     let asked = runtime()?.block_on(patiently(client.get("/v1/configuration")));
     let own: Configuration = asked.map_err(asked_in_vain)?;
-    let mut asked = |text: &str| {
-        let (lab, snapshot) = own.with_text(text.to_owned()).lab().map_err(CliError::Config)?;
-        ask_running(args, &lab, &snapshot)
-    };
-    let repair = explain::repair(&own.text, &mut asked)?;
+    let mut read = |text: &str| own.with_text(text.to_owned()).lab().map_err(CliError::Config);
+    let mut asked = |(lab, snapshot): &(Lab, Snapshot)| ask_running(args, lab, snapshot);
+    let repair = explain::repair(&own.text, &mut read, &mut asked)?;
     print(repair, &own.file, &own.text)
 }
 

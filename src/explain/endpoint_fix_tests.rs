@@ -1,7 +1,7 @@
 //! Endpoints that are proposed for VPCs without a route to the internet.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::fix_tests::{ask, proposed, some, text, with};
+use super::fix_tests::{as_is, ask, proposed, some, text, with};
 use super::*;
 use crate::config::edit::{EditError, edited};
 use crate::pipeline::reach::SetVerdict;
@@ -89,8 +89,8 @@ security_groups = ["sg-other"]
 
 /// Makes all changes until everything passes.
 fn repaired(lab: &str, service: &str, destination: &str) -> (String, Vec<Fix>) {
-    let mut asked = |text: &str| Ok::<_, EditError>(ask(text, service, destination));
-    let repaired = repair(lab, &mut asked).unwrap();
+    let mut asked = |text: &String| Ok::<_, EditError>(ask(text, service, destination));
+    let repaired = repair(lab, &mut as_is, &mut asked).unwrap();
     let Repair::Text { text, fixes } = repaired else { unreachable!("{repaired:?}") };
     (text, fixes)
 }
@@ -299,4 +299,40 @@ fn an_implied_main_table_is_written_for_a_new_gateway_endpoint() {
     );
     let (patched, _) = repaired(&lab, "fn", "s3");
     assert_eq!(edited(&lab, &ask(&lab, "fn", "s3").fix().unwrap().edits).unwrap(), patched);
+}
+
+#[test]
+fn no_endpoint_is_proposed_where_a_middlebox_leads_out() {
+    let through = |middlebox: &str, target: &str, destination: &str| {
+        let routes = format!("{{ destination = \"{destination}\", target = \"{target}\" }}");
+        format!(
+            "{LAB}\n[[route_table]]\nid = \"rtb-out\"\nvpc = \"vpc-a\"\nroutes = [{routes}]\n{middlebox}"
+        )
+    };
+    let appliance = r#"
+[[resource]]
+name = "firewall"
+subnet = "iso-b"
+address = "10.0.3.20"
+network_interface = "eni-fw"
+source_dest_check = false
+"#;
+    let endpoint = r#"
+[[vpc_endpoint]]
+id = "vpce-gwlb"
+vpc = "vpc-a"
+kind = "gateway-load-balancer"
+service = "com.amazonaws.vpce.us-east-1.vpce-svc-1"
+subnets = ["iso-b"]
+"#;
+    for (middlebox, target) in [(appliance, "eni-fw"), (endpoint, "vpce-gwlb")] {
+        for destination in [SECRETS, "s3"] {
+            let lab = through(middlebox, target, "0.0.0.0/0");
+            assert_eq!(proposed(&lab, "fn", destination), None, "{target} {destination}");
+            // Between subnets of the VPC, it leads nowhere out.
+            let inside = through(middlebox, target, "10.0.2.0/24");
+            let proposed = proposed(&inside, "fn", destination);
+            assert!(proposed.is_some_and(|(id, ..)| id.starts_with("vpce-")), "{destination}");
+        }
+    }
 }

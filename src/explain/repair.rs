@@ -24,19 +24,21 @@ pub enum Repair {
     Unknown(String),
 }
 
-/// Makes one proposed change after the other in the text of a lab file, until all that `ask` asks of it passes. `ask` answers
-/// by the text, so what passes is what the changed file says.
+/// Makes one proposed change after the other in the text of a lab file, until all that `ask` asks of it passes. `read` reads
+/// the text, so what passes is what the changed file says.
 ///
 /// # Errors
-/// Those of `ask`, and that an object is not in the file.
-pub fn repair<E: From<EditError>>(
+/// Those of `ask`, those of `read` for the text as it is, and that an object is not in the file.
+pub fn repair<L, E: From<EditError>>(
     text: &str,
-    ask: &mut dyn FnMut(&str) -> Result<Explained, E>,
+    read: &mut dyn FnMut(&str) -> Result<L, E>,
+    ask: &mut dyn FnMut(&L) -> Result<Explained, E>,
 ) -> Result<Repair, E> {
+    let mut lab = read(text)?;
     let mut text = text.to_owned();
     let mut fixes: Vec<Fix> = Vec::new();
     loop {
-        let explained = ask(&text)?;
+        let explained = ask(&lab)?;
         if explained.verdict() == SetVerdict::Forward {
             return Ok(match fixes.is_empty() {
                 true => Repair::Nothing,
@@ -46,11 +48,22 @@ pub fn repair<E: From<EditError>>(
         match explained.fix() {
             Some(fix) if !fixes.contains(fix) && fixes.len() < MOST_CHANGES => {
                 text = edited(&text, &fix.edits)?;
+                // The user never sees this text, so they could make nothing of its errors.
+                let Ok(next) = read(&text) else { return Ok(Repair::Unknown(is_no_lab(fix))) };
+                lab = next;
                 fixes.push(fix.clone());
             }
             Some(_) | None => return Ok(Repair::Unknown(explained.why_not(&fixes))),
         }
     }
+}
+
+fn is_no_lab(fix: &Fix) -> String {
+    format!(
+        "with the change of {} the lab file is not valid, which is a bug in egret; `egret explain` without --fix \
+         shows the change",
+        fix.id
+    )
 }
 
 impl Explained {

@@ -1,13 +1,15 @@
 //! Edits of a lab file's text. They touch nothing but what they change: comments, layout and line ends stay.
 
+mod append;
 mod list;
 mod patch;
 mod section;
 mod splice;
 
+use append::appended;
 pub use patch::{PatchError, diff, is_patch, patched};
 use section::{Found, find};
-use splice::{Splice, line_break, spliced};
+use splice::{Splice, spliced};
 use toml::de::{DeTable, DeValue};
 
 /// A change of a lab file's text. Values are in TOML's syntax.
@@ -49,7 +51,7 @@ pub enum Edit {
         /// The target's id.
         target: String,
     },
-    /// Adds sections at the end.
+    /// Adds sections at the end, or to the list if the file has it in brackets.
     Append(String),
 }
 
@@ -115,7 +117,9 @@ impl Edit {
                 redirected(of(&section)?, destination, target)
                     .ok_or_else(|| other(&section, "routes"))?
             }
-            Self::Append(sections) => return Ok(appended(text, sections)),
+            Self::Append(sections) => {
+                appended(text, root.get_ref(), sections).ok_or(EditError::Syntax)?
+            }
         };
         Ok(spliced(text, splices))
     }
@@ -145,14 +149,6 @@ fn redirected(table: Found<'_>, destination: &str, target: &str) -> Option<Vec<S
 fn canonical(block: &str) -> Option<String> {
     let block: ipnetwork::Ipv4Network = block.parse().ok()?;
     Some(format!("{}/{}", block.network(), block.prefix()))
-}
-
-fn appended(text: &str, sections: &str) -> String {
-    let newline = line_break(text);
-    let text_end = if text.is_empty() || text.ends_with('\n') { "" } else { newline };
-    let gap = if text.trim().is_empty() { "" } else { newline };
-    let sections = sections.trim_end().replace('\n', newline);
-    format!("{text}{text_end}{gap}{sections}{newline}")
 }
 
 #[cfg(test)]

@@ -131,6 +131,31 @@ fn sections_are_added_at_the_end_behind_a_blank_line() {
 }
 
 #[test]
+fn sections_join_a_list_in_brackets() {
+    let sections =
+        "[[g]]\nid = 1\nk = [\n    { a = 1 },\n    2,\n]\n\n[[h]]\nid = 3\n\n[[g]]\nid = 2";
+    let append = |text: &str| edited(text, &[Edit::Append(sections.to_owned())]).unwrap();
+    let added = "{ id = 1, k = [{ a = 1 }, 2] }, { id = 2 }";
+    for (before, after) in [
+        ("g = []\n", format!("g = [{added}]\n\n[[h]]\nid = 3\n")),
+        ("g = [{ id = 0 }]\n", format!("g = [{{ id = 0 }}, {added}]\n\n[[h]]\nid = 3\n")),
+        (
+            "h = [\n  { id = 0 }, # none\n]\n",
+            format!(
+                "h = [\n  {{ id = 0 }}, # none\n  {{ id = 3 }},\n]\n\n{}\n",
+                without_h(sections)
+            ),
+        ),
+    ] {
+        assert_eq!(append(before), after);
+    }
+}
+
+fn without_h(sections: &str) -> String {
+    sections.replace("[[h]]\nid = 3\n\n", "")
+}
+
+#[test]
 fn line_breaks_stay_as_the_file_has_them() {
     let text = "[[g]]\r\nid = \"a\"\r\nk = [\r\n  1, # one\r\n]\r\n";
     let expected = "[[g]]\r\nid = \"a\"\r\nk = [\r\n  1, # one\r\n  7,\r\n]\r\n";

@@ -2,14 +2,16 @@
 
 use super::change::Change;
 use super::failing::Failing;
+use super::ids::free_id;
 use super::new_endpoint::{Guard, HTTPS, Listed, NewGateway, NewInterface};
-use super::terms::{all_addresses, blocks, holds};
+use super::terms::{addresses, all_addresses, blocks, holds};
 use crate::packet::Protocol;
 use crate::pipeline::reach::{PortRange, Ports, public_unicast};
 use crate::vpc::dns::canonical_name;
 use crate::vpc::{
-    IcmpMatch, Peer, PortMatch, PrefixListIx, ProtocolMatch, Resource, RouteTableIx,
-    SecurityGroupIx, SecurityGroupRule, Snapshot, SubnetIx, Target, TrafficMatch, VpcIx,
+    Destination, IcmpMatch, Peer, PortMatch, PrefixListIx, ProtocolMatch, Resource, Route,
+    RouteTableIx, SecurityGroupIx, SecurityGroupRule, Snapshot, SubnetIx, Target, TrafficMatch,
+    VpcIx,
 };
 use std::collections::BTreeSet;
 
@@ -115,9 +117,25 @@ impl Service {
 /// Decides whether no table of a VPC leads to the internet.
 fn is_isolated(snapshot: &Snapshot, vpc: VpcIx) -> bool {
     let mut tables = snapshot.parts().route_tables.iter().filter(|table| table.vpc == vpc);
-    let leads_out =
-        |target: &Target| matches!(target, Target::NatGateway(_) | Target::InternetGateway);
-    !tables.any(|table| table.routes.iter().any(|route| leads_out(&route.target)))
+    let leads_out = |route: &Route| match route.target {
+        Target::NatGateway(_) | Target::InternetGateway => true,
+        Target::NetworkInterface(_) | Target::GatewayLoadBalancerEndpoint(_) => {
+            is_for_public(snapshot, route.destination)
+        }
+        Target::Local | Target::Peering(_) | Target::GatewayEndpoint(_) | Target::Blackhole(_) => {
+            false
+        }
+    };
+    !tables.any(|table| table.routes.iter().any(leads_out))
+}
+
+/// Decides whether a route is for addresses of the internet: a middlebox may stand between subnets, too.
+fn is_for_public(snapshot: &Snapshot, destination: Destination) -> bool {
+    let blocks = match destination {
+        Destination::Cidr(block) => addresses(block),
+        Destination::PrefixList(list) => all_addresses(&snapshot.prefix_list(list).entries),
+    };
+    !blocks.intersection(&public_unicast()).is_empty()
 }
 
 fn has_endpoints(snapshot: &Snapshot, vpc: VpcIx) -> bool {
@@ -231,26 +249,4 @@ fn known_list(failing: &Failing<'_>, service: &str, word: &str) -> Option<Prefix
     };
     let mut all = (0..parts.prefix_lists.len()).map(PrefixListIx::from);
     used.find(has_them).or_else(|| all.find(|list| is_of_service(list) && has_them(list)))
-}
-
-/// Returns a word that nothing in the lab is called by: this one, or with a number behind it.
-fn free_id(snapshot: &Snapshot, word: &str) -> String {
-    let parts = snapshot.parts();
-    let vpcs = parts.vpcs.iter().filter_map(|vpc| Some(&vpc.internet_gateway.as_ref()?.id));
-    let endpoints = parts.resources.iter().filter_map(|own| Some(&own.endpoint.as_ref()?.id));
-    let interfaces =
-        parts.resources.iter().filter_map(|own| Some(&own.network_interface.as_ref()?.id));
-    let names = vpcs
-        .chain(endpoints)
-        .chain(interfaces)
-        .chain(parts.gateway_endpoints.iter().map(|own| &own.id))
-        .chain(parts.gateway_load_balancer_endpoints.iter().map(|own| &own.id))
-        .chain(parts.nat_gateways.iter().map(|own| &own.id))
-        .chain(parts.peerings.iter().map(|own| &own.id))
-        .chain(parts.prefix_lists.iter().map(|own| &own.id))
-        .chain(parts.security_groups.iter().map(|own| &own.id));
-    let taken: BTreeSet<&String> = names.collect();
-    let numbered = (2..).map(|number: u32| format!("{word}-{number}"));
-    let mut words = std::iter::once(word.to_owned()).chain(numbered);
-    words.find(|word| !taken.contains(word)).unwrap_or_default()
 }

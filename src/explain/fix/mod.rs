@@ -5,6 +5,7 @@ mod change;
 mod endpoints;
 mod failing;
 mod groups;
+mod ids;
 mod losses;
 mod network_acls;
 mod new_endpoint;
@@ -15,6 +16,9 @@ mod source;
 mod terms;
 mod verified;
 mod words;
+
+#[cfg(test)]
+mod tests;
 
 use crate::config::import::Source;
 use crate::pipeline::Evidence;
@@ -83,6 +87,8 @@ impl Fix {
 
 const TAKES: &str = "no change is proposed: those tried take packets from a service";
 const FAILS: &str = "no change is proposed: those tried do not let all of these packets pass";
+const IDLE: &str =
+    "no change is proposed: nothing there takes these packets, whatever the rules allow";
 const LARGE: &str = "no change is proposed: the lab is too large to verify one in short time";
 
 /// Proposes the first change that lets the packets of a class pass the gate that drops them, and takes none from others.
@@ -116,6 +122,7 @@ pub(super) fn propose(
                 return Ok(Proposal::Change(Box::new(fix)));
             }
             Ok(Effect::Breaks) => why = Some(TAKES),
+            Ok(Effect::Idle) => why = Some(IDLE),
             Ok(Effect::Fails) => why = why.or(Some(FAILS)),
             Err(Interrupted) if !is_wanted => return Err(Interrupted),
             Err(Interrupted) => return Ok(Proposal::Nothing(LARGE)),

@@ -94,13 +94,13 @@ fn rules(
         let number = match &mut position {
             Some(at) => {
                 let number = before(&numbers, *at)?;
-                numbers.insert(*at, number);
+                insert(&mut numbers, number);
                 *at += 1;
                 number
             }
             None => {
                 let number = after(&numbers)?;
-                numbers.push(number);
+                insert(&mut numbers, number);
                 number
             }
         };
@@ -109,20 +109,30 @@ fn rules(
     (rules.len() <= MOST_RULES).then_some(rules)
 }
 
-/// Returns a free rule number just before the one at `position`, halfway to its predecessor.
+/// Adds a number to ascending ones.
+fn insert(numbers: &mut Vec<u16>, number: u16) {
+    numbers.insert(numbers.partition_point(|own| *own < number), number);
+}
+
+/// Returns a free rule number before the one at `position`: halfway to its predecessor, or else the highest one below that.
 fn before(numbers: &[u16], position: usize) -> Option<u16> {
     let denies = *numbers.get(position)?;
     let previous = position.checked_sub(1).and_then(|p| numbers.get(p)).copied().unwrap_or(0);
     let number = previous + (denies - previous) / 2;
-    (number > previous).then_some(number)
+    if number > previous { Some(number) } else { highest_free(numbers, denies.saturating_sub(1)) }
 }
 
-/// Returns a rule number after all others, in AWS's habit of hundreds.
+/// Returns a rule number after all others, in AWS's habit of hundreds, or else the highest free one.
 fn after(numbers: &[u16]) -> Option<u16> {
     const HIGHEST: u16 = 32_766;
     let last = numbers.last().copied().unwrap_or(0);
-    let next = (last / 100).saturating_add(1).saturating_mul(100).min(HIGHEST);
-    (next > last).then_some(next)
+    let next = (last / 100).saturating_add(1).saturating_mul(100);
+    if next <= HIGHEST { Some(next) } else { highest_free(numbers, HIGHEST) }
+}
+
+/// Returns the highest number up to `highest` that ascending numbers do not have.
+fn highest_free(numbers: &[u16], highest: u16) -> Option<u16> {
+    (1..=highest).rev().find(|number| numbers.binary_search(number).is_err())
 }
 
 #[cfg(test)]
@@ -133,16 +143,20 @@ mod tests {
     fn a_number_before_a_deny_is_free_or_there_is_none() {
         assert_eq!(before(&[100], 0), Some(50));
         assert_eq!(before(&[100, 110], 1), Some(105));
-        assert_eq!(before(&[100, 101], 1), None);
+        assert_eq!(before(&[100, 101], 1), Some(99));
+        assert_eq!(before(&[98, 99, 100], 2), Some(97));
+        assert_eq!(before(&[1, 2, 3], 2), None);
         assert_eq!(before(&[1], 0), None);
         assert_eq!(before(&[1], 7), None);
     }
 
     #[test]
-    fn a_number_after_the_rules_is_the_next_hundred_up_to_the_highest() {
+    fn a_number_after_the_rules_is_the_next_hundred_or_the_highest_free_one() {
         assert_eq!(after(&[]), Some(100));
         assert_eq!(after(&[100, 120]), Some(200));
         assert_eq!(after(&[32_700]), Some(32_766));
-        assert_eq!(after(&[32_766]), None);
+        assert_eq!(after(&[32_766]), Some(32_765));
+        assert_eq!(after(&[100, 32_765, 32_766]), Some(32_764));
+        assert_eq!(after(&(1..=32_766).collect::<Vec<_>>()), None);
     }
 }

@@ -75,7 +75,7 @@ fn advice(change: &Change) -> Option<&'static str> {
             "Add the addresses to the prefix list that a rule for this protocol and port names.",
         ),
         Change::MoveConnector { .. } => {
-            Some("Move the connector to subnets whose route table leads there.")
+            Some("Move the connector to subnets whose route table leads to the destination.")
         }
         Change::InterfaceEndpoint(endpoint) if endpoint.hostnames => Some(
             "Give the VPC an interface endpoint for this service, and enable_dns_hostnames, without which the service's name does not lead there.",
@@ -86,11 +86,13 @@ fn advice(change: &Change) -> Option<&'static str> {
         Change::GatewayEndpoint(_) => Some(
             "Give the VPC a gateway endpoint for this service: no table leads to the internet.",
         ),
+        Change::PublicAddresses { .. } => Some(
+            "Give the tasks of the service public addresses: the internet gateway drops packets without one.",
+        ),
         Change::GroupRules { .. }
         | Change::AclRules { .. }
         | Change::AddRoute { .. }
         | Change::Redirect { .. }
-        | Change::PublicAddresses { .. }
         | Change::SourceDestCheckOff { .. } => None,
     }
 }

@@ -164,20 +164,22 @@ fn to_endpoints(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Change> {
     endpoints.map(|(endpoint, _)| Change::EndpointTable { endpoint, table }).collect()
 }
 
-/// Returns the route of the connector's table to a destination that a peered VPC has: its block, by the connection.
+/// Returns the route of the connector's table by the connection to a destination that a peered VPC has.
 fn to_peer(failing: &Failing<'_>) -> Option<Change> {
     let table = failing.own_table()?;
     let (vpc, peering) = destination_vpc(failing.evidence, failing.snapshot)?;
     by_peering(failing, table, (vpc, failing.evidence.inside.dst()), peering?)
 }
 
-/// Returns the route back from a peered VPC: the source's block, by the connection that the request came by.
+/// Returns the route back from a peered VPC, by the connection that the request came by.
 fn back(failing: &Failing<'_>, table: RouteTableIx) -> Option<Change> {
     let (_, peering) = destination_vpc(failing.evidence, failing.snapshot)?;
     let source = failing.evidence.outside?.src();
     by_peering(failing, table, (failing.vpc()?, source), peering?)
 }
 
+/// Leads a table to an address of a peered VPC: by the route that wins so far if it is for no more than the VPC's block, or
+/// else by a new one for the block.
 fn by_peering(
     failing: &Failing<'_>,
     table: RouteTableIx,
@@ -186,7 +188,16 @@ fn by_peering(
 ) -> Option<Change> {
     let cidrs = &failing.snapshot.vpc(vpc).cidrs;
     let destination = *cidrs.iter().find(|block| block.contains(address))?;
-    Some(Change::AddRoute { table, destination, target: Target::Peering(peering) })
+    let target = Target::Peering(peering);
+    let is_within =
+        |own: Destination| matches!(own, Destination::Cidr(own) if own.is_subnet_of(destination));
+    match failing.snapshot.route_table(table).lookup(address) {
+        Some((_, route)) if route.target == target => None,
+        Some((position, route)) if is_within(route.destination) => {
+            Some(Change::Redirect { table, position, target })
+        }
+        Some(_) | None => Some(Change::AddRoute { table, destination, target }),
+    }
 }
 
 /// Lists where the table ought to lead: the connector's to a NAT gateway, the NAT gateway's own to an internet gateway.

@@ -1,5 +1,6 @@
 //! Whole sections of the lab file: for what it implies so far, and for what is new.
 
+use super::ids::free_id;
 use super::new_endpoint::{Guard, HTTPS, Listed, NewGateway, NewInterface};
 use super::words::{group_rule, quoted};
 use crate::vpc::{Direction, RouteTableIx, SecurityGroupIx, SecurityGroupRule, Snapshot};
@@ -13,7 +14,7 @@ pub(super) fn default_group(
     added: &[String],
 ) -> String {
     let group = snapshot.security_group(ix);
-    let id = section_id(&group.id);
+    let id = section_id(&group.id, snapshot);
     let of = |other: Direction| {
         let rule = |rule: &SecurityGroupRule| group_rule(rule, other, snapshot);
         let mut all: Vec<String> = group.rules(other).iter().map(rule).collect();
@@ -29,13 +30,13 @@ pub(super) fn default_group(
 /// Names an implied group in a rule by the section that it gets.
 pub(super) fn by_section(rule: &str, group: SecurityGroupIx, snapshot: &Snapshot) -> String {
     let id = &snapshot.security_group(group).id;
-    rule.replace(&format!("\"{id}\""), &format!("\"{}\"", section_id(id)))
+    rule.replace(&format!("\"{id}\""), &format!("\"{}\"", section_id(id, snapshot)))
 }
 
 /// Returns the section of an implied main route table, with these routes.
 pub(super) fn main_table(snapshot: &Snapshot, ix: RouteTableIx, routes: &[String]) -> String {
     let table = snapshot.route_table(ix);
-    let head = format!("[[route_table]]\nid = \"{}\"", section_id(&table.id));
+    let head = format!("[[route_table]]\nid = \"{}\"", section_id(&table.id, snapshot));
     let vpc = format!("vpc = \"{}\"\nmain = true", snapshot.vpc(table.vpc).id);
     match routes {
         [] => format!("{head}\n{vpc}"),
@@ -85,7 +86,7 @@ pub(super) fn gateway(endpoint: &NewGateway, snapshot: &Snapshot) -> String {
     let implied = endpoint.tables.iter().filter(|ix| snapshot.route_table(**ix).line == 0);
     let tables = endpoint.tables.iter().map(|ix| match snapshot.route_table(*ix) {
         own if own.line > 0 => own.id.clone(),
-        own => section_id(&own.id),
+        own => section_id(&own.id, snapshot),
     });
     let own = [
         "[[vpc_endpoint]]".to_owned(),
@@ -105,9 +106,9 @@ fn prefix_list(id: &str, entries: &[Ipv4Network]) -> String {
     format!("[[prefix_list]]\nid = \"{id}\"\nentries = [{entries}]")
 }
 
-/// Returns a name for what the lab file implies: the implied one is none that the file could give.
-fn section_id(implied: &str) -> String {
-    implied.replace('/', "-")
+/// Returns a free name for what the lab file implies: the implied one is none that the file could give.
+fn section_id(implied: &str, snapshot: &Snapshot) -> String {
+    free_id(snapshot, &implied.replace('/', "-"))
 }
 
 fn list(key: &str, rules: &[String]) -> String {

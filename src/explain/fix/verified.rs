@@ -6,7 +6,7 @@ use super::losses::Compared;
 use crate::pipeline::reach::{
     self, Addresses, Answer, Answered, Class, Interrupted, Question, SetVerdict, Tasks,
 };
-use crate::pipeline::{Component, Denial, Evidence, Outcome, Stage};
+use crate::pipeline::{Component, Denial, Evidence, Outcome, Reason, Stage};
 use crate::vpc::{RuleRef, Snapshot};
 
 /// What a change does.
@@ -16,6 +16,8 @@ pub(super) enum Effect {
     Fixes(Option<Denial>),
     /// Some of the packets are dropped as before.
     Fails,
+    /// All of them pass their gate, and come to an address that takes none.
+    Idle,
     /// The packets pass, and others do not any more.
     Breaks,
 }
@@ -44,6 +46,7 @@ impl Wanted<'_> {
             Remaining::None => None,
             Remaining::Further(denial) => Some(denial),
             Remaining::AtGate => return Ok(Effect::Fails),
+            Remaining::Nowhere => return Ok(Effect::Idle),
         };
         let addresses = self.question.gateway_addresses;
         let compared = Compared { before: self.snapshot, after: &after, change, addresses };
@@ -95,7 +98,11 @@ impl Wanted<'_> {
             true => class.denial.is_some_and(|denial| is_of_own_groups(&denial)),
             false => self.is_further(&class.sample),
         };
+        let is_nowhere =
+            |class: &&Class| class.denial.is_some_and(|denial| takes_nothing(denial.reason));
+        let passes = answer.classes.iter().any(Class::passes);
         match (dropped.iter().all(is_further), first.denial) {
+            (true, Some(_)) if !passes && dropped.iter().all(is_nowhere) => Remaining::Nowhere,
             (true, Some(denial)) => Remaining::Further(denial),
             (false, _) | (true, None) => Remaining::AtGate,
         }
@@ -115,10 +122,16 @@ fn is_of_own_groups(denial: &Denial) -> bool {
     matches!(denial.decided_by, RuleRef::EniSecurityGroups(_))
 }
 
+/// Decides whether a destination takes no packets, so that no change lets any pass.
+const fn takes_nothing(reason: Reason) -> bool {
+    matches!(reason, Reason::NoInterface | Reason::EniAddress | Reason::NatAddress)
+}
+
 /// The packets that are dropped with a change.
 enum Remaining {
     None,
     Further(Denial),
+    Nowhere,
     AtGate,
 }
 

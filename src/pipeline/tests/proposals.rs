@@ -66,11 +66,10 @@ fn explained(lab: &Lab, snapshot: &Snapshot, service: ServiceIx, destination: &s
 fn check_patch(text: &str, service: usize, destination: &str) -> bool {
     let (_, before) = lowered(text);
     let service = ServiceIx::from(service % before.parts().services.len());
-    let mut ask = |text: &str| {
-        let (lab, snapshot) = lowered(text);
-        Ok::<_, EditError>(explained(&lab, &snapshot, service, destination))
-    };
-    let Repair::Text { text: repaired, fixes } = repair(text, &mut ask).unwrap() else {
+    let mut read = |text: &str| Ok::<_, EditError>(lowered(text));
+    let mut ask =
+        |(lab, snapshot): &(Lab, Snapshot)| Ok(explained(lab, snapshot, service, destination));
+    let Repair::Text { text: repaired, fixes } = repair(text, &mut read, &mut ask).unwrap() else {
         return false;
     };
     let patch = diff("lab.toml", text, &repaired);
