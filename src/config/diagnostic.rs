@@ -13,6 +13,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
+/// The bytes of a source line that is shown whole; a terminal may wrap it once.
+const WHOLE_LINE: usize = 160;
+
 /// The bytes of a longer source line that are shown: about the width of a terminal with the margin.
 const LINE: usize = 88;
 
@@ -356,7 +359,7 @@ impl SourceCode for Source {
 
 /// Returns the part of a long line that has a span in it, from a word to a word; all of a line that is not long.
 fn around(text: &str, line: Range<usize>, span: Range<usize>) -> Range<usize> {
-    if line.len() <= LINE || span.start < line.start || span.end > line.end {
+    if line.len() <= WHOLE_LINE || span.start < line.start || span.end > line.end {
         return line;
     }
     let spare = LINE.saturating_sub(span.len());
