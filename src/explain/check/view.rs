@@ -160,8 +160,8 @@ impl View {
         destinations.difference(&Ranges::new(deaf.map(|(address, _)| (*address, *address))))
     }
 
-    /// Returns the destinations of a region whose replies somebody waits for: of those that are known to listen, on their
-    /// own ports, else by TCP. Of the internet hosts count, and the rest if none of it is reached.
+    /// Returns the destinations of a region from which replies are expected. An interface that is known to listen replies on
+    /// its own ports, any other by TCP. So does an internet host; other public addresses count if none is reached.
     pub(super) fn missed(&self, region: &Region) -> Ranges {
         let heard = self.heard(&region.destinations, &region.ports);
         let known = self.listeners(&region.ports);
