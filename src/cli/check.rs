@@ -4,6 +4,7 @@ use super::error::NO;
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
 use super::output::ColorChoice;
+use super::progress::Patience;
 use super::runtime::runtime;
 use super::{CliError, import};
 use crate::config::expectations::Expectations;
@@ -11,7 +12,7 @@ use crate::config::import::{ImportFailure, Imported, Order};
 use crate::config::{Diagnostic, Diagnostics, LINTS, Lab, Severity, lab_name, suggestion};
 use crate::daemon::Client;
 use crate::daemon::configuration::Configuration;
-use crate::explain::{check, name_errors};
+use crate::explain::{check_saying, name_errors};
 use crate::vpc::{Generation, Parts, ServiceKind};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -173,8 +174,16 @@ fn of_lab(name: String, lab: Lab) -> Checked {
     if !names.is_empty() {
         return Err((name, names));
     }
-    let found = check(&lab);
+    let found = patiently(&lab);
     Ok((name, lab, found))
+}
+
+/// Checks a lab, and says whose packets are judged if it takes long.
+fn patiently(lab: &Lab) -> Vec<Diagnostic> {
+    let mut patience = Patience::new();
+    check_saying(lab, &mut |connector| {
+        patience.goes_on(connector);
+    })
 }
 
 /// Errors and warnings name their places in the source.
@@ -183,7 +192,7 @@ fn of_source(order: &Order) -> Result<Checked, CliError> {
     match Imported::from_source(order) {
         Ok(imported) => {
             import::note_findings(order, &imported);
-            let mut found = check(&imported.lab);
+            let mut found = patiently(&imported.lab);
             imported.name_places(&mut found);
             Ok(Ok((name, imported.lab, found)))
         }

@@ -10,7 +10,14 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
+
+/// The bytes of a source line that is shown whole; a terminal may wrap it once.
+const WHOLE_LINE: usize = 160;
+
+/// The bytes of a longer source line that are shown: about the width of a terminal with the margin.
+const LINE: usize = 88;
 
 /// Octets of the lab file, end excluded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -292,19 +299,22 @@ impl Source {
 
     /// The span cut to what can be underlined: on character boundaries, at least inside the text, on one line.
     fn first_line(&self, span: Span) -> Span {
-        let boundary = |mut at: usize| {
-            at = at.min(self.text.len());
-            while !self.text.is_char_boundary(at) {
-                at -= 1;
-            }
-            at
-        };
+        let boundary = |at| boundary(&self.text, at);
         let (start, end) = (boundary(span.start), boundary(span.end));
         let start = if end <= start { self.before(start) } else { start };
         let end = boundary(span.end.max(span.start));
         let line = self.text.get(start..end).and_then(|text| text.lines().next()).unwrap_or("");
         Span { start, end: start + line.len() }
     }
+}
+
+/// Returns the end of the last character that is whole before a place.
+fn boundary(text: &str, mut at: usize) -> usize {
+    at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
 
 /// The same text with `*` in place of each octet of a secret.
@@ -341,8 +351,25 @@ impl SourceCode for Source {
         let start = start.unwrap_or(0);
         let shown = self.named.inner();
         let line = shown.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("");
-        self.named.read_span(&SourceSpan::from((start, line.len())), 0, 0)
+        let of_line = start..start + line.len();
+        let cut = around(shown, of_line, span.offset()..span.offset() + span.len());
+        self.named.read_span(&SourceSpan::from((cut.start, cut.len())), 0, 0)
     }
+}
+
+/// Returns the part of a long line that has a span in it, from a word to a word; all of a line that is not long.
+fn around(text: &str, line: Range<usize>, span: Range<usize>) -> Range<usize> {
+    if line.len() <= WHOLE_LINE || span.start < line.start || span.end > line.end {
+        return line;
+    }
+    let spare = LINE.saturating_sub(span.len());
+    let from = boundary(text, span.start.saturating_sub(spare / 2).max(line.start));
+    let to = boundary(text, (from + LINE).min(line.end)).max(span.end);
+    let space = |text: Option<&str>| text.and_then(|text| text.find(' ')).map_or(0, |at| at + 1);
+    let start = if from == line.start { from } else { from + space(text.get(from..span.start)) };
+    let after = text.get(span.end..to).and_then(|text| text.rfind(' '));
+    let end = if to == line.end { to } else { after.map_or(to, |at| span.end + at) };
+    start..end
 }
 
 /// Collects findings while the file is read and validated.

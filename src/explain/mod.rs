@@ -55,7 +55,7 @@ mod snapshot_tests;
 mod testing;
 
 pub use asking::{AskError, Asking, ask};
-pub use check::{Since, check, check_since, since};
+pub use check::{Since, check, check_saying, check_since, since};
 pub use class::{AttachedAt, ClassExplanation, GatewaySpan};
 pub use comparison::{ChangeRow, Comparison, SideOfChange, compare};
 pub use coverage::{PortSpan, Span};

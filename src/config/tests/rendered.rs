@@ -35,6 +35,23 @@ fn an_error_as_json() {
 }
 
 #[test]
+fn a_long_line_is_cut_around_the_text_that_is_underlined() {
+    let routes: Vec<String> = (0..40)
+        .map(|at| format!("{{ destination = \"192.0.{at}.0/24\", target = \"gone-{at}\" }}"))
+        .collect();
+    let text = format!(
+        "[[vpc]]\nid = \"v\"\ncidr = \"10.0.0.0/16\"\n[[route_table]]\nid = \"r\"\nvpc = \"v\"\nroutes = [{}] # é\n",
+        routes.join(", ")
+    );
+    let shown = rendered(&errors(&text));
+    for at in 0..40 {
+        assert!(shown.contains(&format!("target = \"gone-{at}\"")), "gone-{at}: {shown}");
+    }
+    let longest = shown.lines().map(|line| line.chars().count()).max();
+    assert!(longest <= Some(100), "{longest:?}: {shown}");
+}
+
+#[test]
 fn colour_is_only_there_when_wanted() {
     let mut coloured = String::new();
     let errors = errors("mtu = 1");

@@ -25,8 +25,13 @@ use crate::vpc::{Generation, Snapshot};
 
 /// Returns what can be used and probably does not do what is wanted, by line.
 pub fn check(lab: &Lab) -> Vec<Diagnostic> {
+    check_saying(lab, &mut |_| {})
+}
+
+/// Checks a lab; `says` hears, again and again, which connector's packets are judged.
+pub fn check_saying(lab: &Lab, says: &mut dyn FnMut(&str)) -> Vec<Diagnostic> {
     let mut found = lab.lint();
-    found.extend(lab.located(of_packets(lab, &lab.lower(Generation::default()))));
+    found.extend(lab.located(of_packets(lab, &lab.lower(Generation::default()), says)));
     found.sort_by_key(|finding| (finding.line, finding.column));
     found
 }
@@ -58,15 +63,17 @@ pub fn since(mut known: Vec<Diagnostic>, found: Vec<Diagnostic>) -> Since {
 }
 
 /// Lists what the verdicts over sets of packets show. Connectors that are attached alike share one answer.
-fn of_packets(lab: &Lab, snapshot: &Snapshot) -> Vec<LabFinding> {
-    let mut found = Vec::new();
-    for view in view::all(snapshot) {
+fn of_packets(lab: &Lab, snapshot: &Snapshot, says: &mut dyn FnMut(&str)) -> Vec<LabFinding> {
+    let (mut found, mut losses) = (Vec::new(), Vec::new());
+    for view in view::all(snapshot, &lab.spec, says) {
         let splits = split::splits(&view);
+        losses.extend(reply_ports_incomplete::losses(&view, &lab.spec, &splits));
         for connector in view.connectors(&lab.spec) {
             let subject = Subject { spec: &lab.spec, connector, view: &view };
             found.extend(of_connector(&subject, &splits));
         }
     }
+    found.extend(reply_ports_incomplete::findings(losses, &lab.spec, snapshot));
     found
 }
 
@@ -74,9 +81,9 @@ fn of_connector(subject: &Subject<'_>, splits: &[Split<'_>]) -> Vec<LabFinding> 
     let mut found: Vec<LabFinding> = nothing_leaves::find(subject).into_iter().collect();
     if found.is_empty() {
         found.extend(no_internet_route::find(subject));
+        found.extend(nothing_leaves::find_of_internet(subject));
     }
     found.extend(subnets_differ::find(subject));
-    found.extend(reply_ports_incomplete::find(subject, splits));
     found.extend(rule_splits_subnet::find(subject, splits));
     found.extend(endpoint_partly_allowed::find(subject));
     found.extend(pmtu_blocked::find(subject));

@@ -7,23 +7,20 @@ use crate::pipeline::reach::public_unicast;
 use crate::vpc::path::{self, DeadEnd, Lead, Link};
 use crate::vpc::{Connector, Snapshot, SubnetIx};
 
-/// Finds a connector that no route leads to the internet. Routes that lead to something dead have findings of their own.
+/// Finds a connector that no route leads to the internet. Routes that lead to something dead have findings of their own; a
+/// peering connection is alive, and carries nothing beyond the peer VPC.
 pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
     let snapshot = subject.view.snapshot();
     let connector = subject.view.connector()?;
     if connector.assign_public_ip || connector.subnets.iter().any(|own| leads_out(snapshot, *own)) {
         return None;
     }
-    let tables = tables(snapshot, connector);
-    let others = match tables.len() {
-        0 | 1 => String::new(),
-        count => format!(" and {} more", count - 1),
+    let mut peerings = connector.subnets.iter().filter_map(|own| peering(snapshot, *own));
+    let why = match peerings.next() {
+        Some(id) => format!("peering connection {id:?} carries nothing beyond the peer VPC"),
+        None => no_route(&tables(snapshot, connector))?,
     };
-    let message = format!(
-        "{} has no way to the internet: no route in {}{others}",
-        subject.title(),
-        tables.first()?,
-    );
+    let message = format!("{} has no way to the internet: {why}", subject.title());
     Some(LabFinding {
         severity: Severity::Note,
         span: subject.connector.name.span,
@@ -35,15 +32,49 @@ pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
 
 /// Decides whether a route leads a subnet's packets to the internet, or was to do so and is dead.
 fn leads_out(snapshot: &Snapshot, subnet: SubnetIx) -> bool {
+    public_leads(snapshot, subnet).iter().any(|lead| match lead.end {
+        Ok(Link::Internet)
+        | Err(
+            DeadEnd::Blackhole(..)
+            | DeadEnd::Loop(..)
+            | DeadEnd::NatNoRoute(_)
+            | DeadEnd::NatBlackhole(..)
+            | DeadEnd::NatLoop(..)
+            | DeadEnd::NatToNat(..),
+        ) => true,
+        Ok(Link::Vpc(_) | Link::Endpoint(_) | Link::Task(_) | Link::Services)
+        | Err(
+            DeadEnd::NoRoute(_)
+            | DeadEnd::NoInterface(_)
+            | DeadEnd::OutsidePeer(_)
+            | DeadEnd::EniAddress(_)
+            | DeadEnd::NatAddress(_)
+            | DeadEnd::NotRoutedBack(..),
+        ) => false,
+    })
+}
+
+/// Returns the id of the peering connection that a route leads a subnet's packets for the internet to.
+fn peering(snapshot: &Snapshot, subnet: SubnetIx) -> Option<&str> {
+    public_leads(snapshot, subnet).iter().find_map(|lead| match lead.end {
+        Err(DeadEnd::OutsidePeer(peering)) => Some(snapshot.peering(peering).id.as_str()),
+        _ => None,
+    })
+}
+
+/// Lists where packets for public addresses are led.
+fn public_leads(snapshot: &Snapshot, subnet: SubnetIx) -> Vec<Lead> {
     let public = public_unicast();
     let is_public = |lead: &Lead| !of_blocks([lead.to]).intersection(&public).is_empty();
-    let leads_out = |lead: &Lead| match lead.end {
-        Ok(Link::Internet) => true,
-        Ok(Link::Vpc(_) | Link::Endpoint(_) | Link::Task(_) | Link::Services)
-        | Err(DeadEnd::NoRoute(_) | DeadEnd::NoInterface(_)) => false,
-        Err(_) => true,
+    path::leads(snapshot, subnet).into_iter().filter(is_public).collect()
+}
+
+fn no_route(tables: &[String]) -> Option<String> {
+    let others = match tables.len() {
+        0 | 1 => String::new(),
+        count => format!(" and {} more", count - 1),
     };
-    path::leads(snapshot, subnet).iter().filter(|lead| is_public(lead)).any(leads_out)
+    Some(format!("no route in {}{others}", tables.first()?))
 }
 
 /// Names the route tables of a connector's subnets.
@@ -76,6 +107,18 @@ mod tests {
         let dead =
             spoiled(ROUTES, "routes = [{ destination = \"0.0.0.0/0\", target = \"blackhole\" }]");
         assert_eq!(rules(&found(&dead)), [""; 0]);
+    }
+
+    #[test]
+    fn a_route_to_a_peering_connection_is_no_way() {
+        let routes = "routes = [{ destination = \"0.0.0.0/0\", target = \"pcx-0\" }]";
+        let peer = "\n[[vpc]]\nid = \"vpc-1\"\ncidr = \"10.1.0.0/16\"\n\n[[vpc_peering_connection]]\nid = \
+            \"pcx-0\"\nrequester_vpc = \"vpc-0\"\naccepter_vpc = \"vpc-1\"\n";
+        let one = only(&(spoiled(ROUTES, routes) + peer), "no-internet-route");
+        says(
+            &one.message,
+            &["connector \"c\"", "peering connection \"pcx-0\" carries nothing beyond"],
+        );
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! `nothing-leaves`: no packet of a connector passes anywhere.
+//! `nothing-leaves`: no packet of a connector passes anywhere, or none to the internet though its routes lead there.
 
 use super::super::names::decided_by;
 use super::reasons::{is_of_protocol, is_of_routes};
-use super::view::Subject;
+use super::view::{Subject, has_tcp};
 use crate::config::LabFinding;
-use crate::pipeline::Denial;
 use crate::pipeline::reach::Class;
+use crate::pipeline::{Denial, Stage};
+use crate::vpc::path::{self, Link};
 
 /// The number of deciding rules that the message names.
 const SHOWN: usize = 2;
@@ -16,8 +17,7 @@ pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
     let view = subject.view;
     let dropped: Vec<Denial> = view.classes().filter_map(|class| class.denial).collect();
     let is_of_packets = |own: &&Denial| !is_of_routes(own.reason) && !is_of_protocol(own.reason);
-    let first = dropped.iter().find(is_of_packets)?;
-    if view.classes().any(Class::passes) {
+    if view.classes().any(Class::passes) || !dropped.iter().any(|own| is_of_packets(&own)) {
         return None;
     }
     let message = format!(
@@ -25,8 +25,46 @@ pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
         subject.title(),
         deciders(subject, &dropped).join("; ")
     );
-    let help = first.reason.hint().to_owned();
-    Some(subject.warning("nothing-leaves", subject.connector.name.span, (message, help)))
+    let help = "`egret explain SERVICE DESTINATION` shows each path and how to open it";
+    Some(subject.warning("nothing-leaves", subject.connector.name.span, (message, help.into())))
+}
+
+/// Finds a connector whose routes lead to the internet, and of whose TCP packets network ACLs let none get there. Where they
+/// do and only their replies are dropped, reply-ports-incomplete says so.
+pub(super) fn find_of_internet(subject: &Subject<'_>) -> Option<LabFinding> {
+    let view = subject.view;
+    if view.reaches_internet() || !leads_to_internet(subject) {
+        return None;
+    }
+    let is_dropped = |class: &&Class| !class.passes() && view.is_for_internet(class);
+    let mut dropped: Vec<&Class> =
+        view.classes().filter(|class| has_tcp(&class.ports)).filter(is_dropped).collect();
+    dropped.sort_by_key(|class| std::cmp::Reverse(class.sample.steps.len()));
+    let dropped: Vec<Denial> = dropped.iter().filter_map(|class| class.denial).collect();
+    // The packets that get furthest have passed all but this.
+    let last = dropped.iter().find(|own| !is_of_protocol(own.reason))?;
+    if !matches!(last.reason.stage(), Stage::NetworkAclEgress | Stage::NetworkAclIngress) {
+        return None;
+    }
+    let message = format!(
+        "no TCP packet of {} passes to the internet: {}",
+        subject.title(),
+        deciders(subject, &dropped).join("; ")
+    );
+    let help = "allow the packets in the network ACL; `egret explain SERVICE internet:443` shows \
+                the path";
+    Some(subject.warning("nothing-leaves", subject.connector.name.span, (message, help.into())))
+}
+
+/// Decides whether a route leads packets to the internet that an internet gateway takes.
+fn leads_to_internet(subject: &Subject<'_>) -> bool {
+    let Some(connector) = subject.view.connector() else { return false };
+    let mut leads =
+        connector.subnets.iter().flat_map(|own| path::leads(subject.view.snapshot(), *own));
+    leads.any(|lead| {
+        let is_public = connector.assign_public_ip || lead.nat_gateway.is_some();
+        is_public && lead.end == Ok(Link::Internet)
+    })
 }
 
 /// Names what decides, each reason with its rule once.
@@ -59,6 +97,7 @@ mod tests {
         let one = only(&spoiled(GROUP, "egress = []"), "nothing-leaves");
         says(&one.message, &["connector \"c\"", "no egress rule of sg-app (sg-egress-no-rules)"]);
         assert!(!one.message.contains("more"), "{}", one.message);
+        says(&one.help, &["egret explain SERVICE DESTINATION"]);
         assert_eq!(one.text, "\"c\"");
     }
 
@@ -66,6 +105,35 @@ mod tests {
     fn an_acl_that_denies_all_lets_nothing_leave() {
         let one = only(&spoiled(ACL, "egress = []"), "nothing-leaves");
         says(&one.message, &["* of acl-private egress (nacl-egress-implicit-deny)"]);
+    }
+
+    #[test]
+    fn an_acl_of_the_nat_gateway_that_lets_no_request_out_is_named() {
+        let public = "egress = [{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }] # of public";
+        let inside = public.replace("0.0.0.0/0", "10.0.0.0/16");
+        let one = only(&spoiled(public, &inside), "nothing-leaves");
+        says(
+            &one.message,
+            &[
+                "no TCP packet of connector \"c\" passes to the internet: ",
+                "* of acl-public egress (nacl-egress-implicit-deny)",
+            ],
+        );
+        says(&one.help, &["network ACL", "egret explain"]);
+        let group = "egress = [{ protocol = \"tcp\", ports = 5432, to = \"sg-db\" }]";
+        let narrow = replaced(&spoiled(public, &inside), GROUP, group);
+        assert_eq!(
+            rules(&found(&narrow)),
+            [""; 0],
+            "the group is meant to keep it from the internet"
+        );
+    }
+
+    #[test]
+    fn an_acl_of_the_connector_that_allows_the_database_alone_is_named() {
+        let rule = "egress = [{ rule = 100, action = \"allow\", protocol = \"tcp\", ports = 5432, cidr = \"10.0.4.0/24\" }]";
+        let one = only(&spoiled(ACL, rule), "nothing-leaves");
+        says(&one.message, &["to the internet: * of acl-private egress"]);
     }
 
     #[test]

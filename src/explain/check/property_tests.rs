@@ -132,7 +132,7 @@ proptest! {
         octets in proptest::collection::vec(any::<u8>(), 0..600),
     ) {
         let lab = Lab::parse("lab.toml", &generator::lab(&mut Tape::new(&octets))).unwrap();
-        for view in view::all(&lab.lower(Generation(1))) {
+        for view in view::all(&lab.lower(Generation(1)), &lab.spec, &mut |_| {}) {
             differ_as_alone(&view);
             splits_have_both(&view);
         }

@@ -1,59 +1,168 @@
-//! `reply-ports-incomplete`: a network ACL lets replies back to a part of the source ports only.
+//! `reply-ports-incomplete`: a network ACL lets replies back to a part of the source ports only, or to none.
 
 use super::super::coverage::{joined, port_numbers, thousands};
 use super::super::names::decided_by;
 use super::cause::{Apart, Cause, drawn, ports};
 use super::place;
 use super::split::Split;
-use super::view::Subject;
-use crate::config::LabFinding;
-use crate::pipeline::Denial;
-use crate::pipeline::reach::Ranges;
-use crate::vpc::{Direction, NetworkAclIx, RuleRef};
+use super::view::{View, gateway_ports};
+use crate::config::spec::{Connector, Spec};
+use crate::config::{LabFinding, Severity};
+use crate::pipeline::reach::{Class, Ports, Ranges, Region};
+use crate::pipeline::{Denial, Stage};
+use crate::vpc::{Direction, RuleRef, Snapshot};
 
-/// The number of ranges that the message names.
+/// The number of ranges, or of connectors, that the message names.
 const SHOWN: usize = 4;
 
-/// Finds the ACLs that drop a part of the replies, each once.
-pub(super) fn find(subject: &Subject<'_>, splits: &[Split<'_>]) -> Vec<LabFinding> {
-    let found = splits.iter().filter_map(|split| match split.cause {
-        Cause::ReplyPorts(acl, direction) => {
-            Some(finding(subject, split, (acl, direction), split.failing.denial?))
-        }
-        Cause::Addresses(..) => None,
-    });
-    found.collect()
+/// The number of losses by one rule that the message names.
+const LOSSES: usize = 2;
+
+/// Replies that a rule drops.
+pub(super) struct Loss {
+    by: Denial,
+    /// Says in the words of the message which replies, before and after the connectors.
+    words: (String, String),
+    connectors: Vec<String>,
 }
 
-fn finding(
-    subject: &Subject<'_>,
-    split: &Split<'_>,
-    (acl, direction): (NetworkAclIx, Direction),
-    denial: Denial,
-) -> LabFinding {
-    let snapshot = subject.view.snapshot();
-    let drawn = drawn(subject.view, split.by);
+/// Lists the replies to the connectors of a view that network ACLs drop.
+pub(super) fn losses(view: &View, spec: &Spec, splits: &[Split<'_>]) -> Vec<Loss> {
+    let connectors: Vec<String> = view.connectors(spec).map(Connector::title).collect();
+    let loss = |(by, words)| Loss { by, words, connectors: connectors.clone() };
+    let parts = splits.iter().filter_map(|split| part(view, split));
+    parts.chain(wholes(view)).map(loss).collect()
+}
+
+/// Says what a rule does to replies of which a part returns.
+fn part(view: &View, split: &Split<'_>) -> Option<(Denial, (String, String))> {
+    let (Cause::ReplyPorts(..), Some(denial)) = (split.cause, split.failing.denial) else {
+        return None;
+    };
+    let from = view.named(&split.destinations, &split.ports);
+    let drawn = drawn(view, split.by);
     let passing = split.passing.iter().filter_map(|class| ports(class, split.by));
     let passing = Ranges::new(passing.flat_map(Ranges::iter)).intersection(&drawn);
-    let whose = match split.by {
+    if passing.is_empty() {
+        return Some((denial, none_of(&from)));
+    }
+    let gateway = match split.by {
         Apart::GatewayPort(gateway) => {
-            format!("NAT gateway {:?} for {}", snapshot.nat_gateway(gateway).id, subject.title())
+            format!("NAT gateway {:?} for ", view.snapshot().nat_gateway(gateway).id)
         }
-        Apart::EniPort | Apart::EniAddress(_) | Apart::GatewayAddress(_) => subject.title(),
+        Apart::EniPort | Apart::EniAddress(_) | Apart::GatewayAddress(_) => String::new(),
     };
+    let to = joined(&port_numbers(&passing), SHOWN);
+    let before = format!("lets replies from {from} back to source ports {to} of {gateway}");
+    let (passing, drawn) = (thousands(passing.count()), thousands(drawn.count()));
+    Some((denial, (before, format!(" only, {passing} of {drawn}"))))
+}
+
+fn none_of(from: &str) -> (String, String) {
+    (format!("lets no reply from {from} back to "), String::new())
+}
+
+/// Says what rules do to replies of which none returns, from destinations where they are missed.
+fn wholes(view: &View) -> Vec<(Denial, (String, String))> {
+    let mut found: Vec<(Denial, Ranges, Ports, bool)> = Vec::new();
+    for region in &view.regions {
+        for (denial, is_whole) in droppers(view, region) {
+            let missed = view.missed(region);
+            let same = |own: &&mut (Denial, Ranges, Ports, bool)| {
+                (own.0, &own.2, own.3) == (denial, &region.ports, is_whole)
+            };
+            match found.iter_mut().find(same) {
+                Some(own) => own.1 = own.1.union(&missed),
+                None if missed.is_empty() => {}
+                None => found.push((denial, missed, region.ports.clone(), is_whole)),
+            }
+        }
+    }
+    let words = |(denial, destinations, ports, is_whole): (Denial, Ranges, Ports, bool)| {
+        let from = view.named(&destinations, &ports);
+        let some = || (format!("drops replies from {from} to "), ", and no other returns".into());
+        (denial, if is_whole { none_of(&from) } else { some() })
+    };
+    found.into_iter().map(words).collect()
+}
+
+/// Lists the rules that drop replies in a region where none returns, each with whether it does so whatever the ports.
+fn droppers(view: &View, region: &Region) -> Vec<(Denial, bool)> {
+    let drawn = view.source_ports();
+    let is_sent = |class: &&Class| class.source_ports.as_ref().is_none_or(|own| own.meets(&drawn));
+    let sent: Vec<&Class> = view.classes_of(region).filter(is_sent).collect();
+    if sent.iter().any(|class| class.passes()) {
+        return Vec::new();
+    }
+    let has =
+        |own: Option<&Ranges>, all: &Ranges| own.is_none_or(|own| all.difference(own).is_empty());
+    let mut found: Vec<(Denial, bool)> = Vec::new();
+    for class in sent {
+        let Some(denial) = class.denial else { continue };
+        let is_whole = has(class.source_ports.as_ref(), &drawn)
+            && has(class.gateway_ports.as_ref(), &gateway_ports());
+        match found.iter_mut().find(|own| own.0 == denial) {
+            Some(own) => own.1 |= is_whole,
+            None if denial.reason.stage() == Stage::NetworkAclReturn => {
+                found.push((denial, is_whole));
+            }
+            None => {}
+        }
+    }
+    found
+}
+
+/// Makes the findings of the losses of all connectors: one for each rule.
+pub(super) fn findings(losses: Vec<Loss>, spec: &Spec, snapshot: &Snapshot) -> Vec<LabFinding> {
+    let mut by_rule: Vec<(Denial, Vec<Loss>)> = Vec::new();
+    for loss in losses {
+        let at = by_rule.iter().position(|(by, _)| *by == loss.by).unwrap_or_else(|| {
+            by_rule.push((loss.by, Vec::new()));
+            by_rule.len() - 1
+        });
+        let Some((_, own)) = by_rule.get_mut(at) else { continue };
+        match own.iter_mut().find(|known| known.words == loss.words) {
+            Some(known) => {
+                let more = loss.connectors.into_iter();
+                let more: Vec<_> = more.filter(|own| !known.connectors.contains(own)).collect();
+                known.connectors.extend(more);
+            }
+            None => own.push(loss),
+        }
+    }
+    let made = by_rule.iter().filter_map(|(by, losses)| finding(*by, losses, spec, snapshot));
+    made.collect()
+}
+
+fn finding(by: Denial, losses: &[Loss], spec: &Spec, snapshot: &Snapshot) -> Option<LabFinding> {
+    let (acl, direction) = place::acl(by.decided_by)?;
+    let words = |loss: &Loss| {
+        let to = match loss.connectors.as_slice() {
+            [one, other] => format!("{one} and {other}"),
+            all => joined(all, SHOWN),
+        };
+        format!("{}{to}{}", loss.words.0, loss.words.1)
+    };
+    let mut said: Vec<String> = losses.iter().map(words).collect();
+    let others = said.len().saturating_sub(LOSSES);
+    said.truncate(LOSSES);
+    if others > 0 {
+        said.push(format!("does so {others} more times"));
+    }
     let message = format!(
-        "network ACL {:?} lets replies from {} back to source ports {} of {whose} only, {} of {}: {} ({})",
+        "network ACL {:?} {}: {} ({})",
         snapshot.network_acl(acl).id,
-        subject.view.named(&split.destinations, &split.ports),
-        joined(&port_numbers(&passing), SHOWN),
-        thousands(passing.count()),
-        thousands(drawn.count()),
-        decided_by(denial.decided_by, snapshot),
-        denial.reason,
+        said.join("; it "),
+        decided_by(by.decided_by, snapshot),
+        by.reason,
     );
-    let help = help(denial.decided_by, direction);
-    let span = place::of_rule(denial.decided_by, subject.spec, snapshot);
-    subject.warning("reply-ports-incomplete", span, (message, help))
+    Some(LabFinding {
+        severity: Severity::Warning,
+        span: place::of_rule(by.decided_by, spec, snapshot),
+        rule: "reply-ports-incomplete",
+        message,
+        help: help(by.decided_by, direction),
+    })
 }
 
 fn help(rule: RuleRef, direction: Direction) -> String {
@@ -128,8 +237,52 @@ mod tests {
     }
 
     #[test]
-    fn replies_of_which_none_passes_are_not_incomplete() {
+    fn replies_of_which_none_returns_are_named() {
         let none = spoiled(OF_DATA, "ports = \"80\", cidr = \"10.0.0.0/16\" },");
-        assert_eq!(rules(&found(&none)), [""; 0], "{:#?}", found(&none));
+        let one = only(&none, "reply-ports-incomplete");
+        says(
+            &one.message,
+            &[
+                "network ACL \"acl-data\" lets no reply from db (10.0.4.10) at tcp 5432 back to connector \"c\": ",
+                "* of acl-data egress (nacl-return-implicit-deny)",
+            ],
+        );
+        says(&one.help, &["1024-65535", "egress"]);
+        let deaf = replaced(&none, "listen = [\"5432/tcp\"]", "listen = [\"80/tcp\"]");
+        assert_eq!(rules(&found(&deaf)), [""; 0], "{:#?}", found(&deaf));
+    }
+
+    #[test]
+    fn an_acl_of_the_nat_gateway_that_lets_no_reply_in_is_named() {
+        let one = only(
+            &spoiled(TO_PUBLIC, "ports = \"22\", cidr = \"0.0.0.0/0\" },"),
+            "reply-ports-incomplete",
+        );
+        says(
+            &one.message,
+            &["\"acl-public\" lets no reply from", "internet except", "back to connector \"c\": "],
+        );
+        says(&one.help, &["ingress"]);
+        assert_eq!(one.text, "\"acl-public\"");
+    }
+
+    #[test]
+    fn datagrams_of_which_no_reply_returns_are_no_doubt_unless_a_host_waits_for_them() {
+        let udp =
+            "protocol = \"udp\", ports = \"1024-65535\", cidr = \"0.0.0.0/0\" }, # udp to private";
+        let without = spoiled(udp, "protocol = \"udp\", ports = \"22\", cidr = \"0.0.0.0/0\" },");
+        assert_eq!(rules(&found(&without)), [""; 0], "{:#?}", found(&without));
+        let heard =
+            replaced(&without, "listen = [\"443/tcp\"]", "listen = [\"443/tcp\", \"53/udp\"]");
+        let one = only(&heard, "reply-ports-incomplete");
+        says(&one.message, &["\"acl-private\" lets no reply from api (203.0.113.10)"]);
+    }
+
+    #[test]
+    fn one_acl_is_one_finding_that_names_the_connectors() {
+        let more = "[[vpc_connector]]\nname = \"d\"\nsubnets = [\"private-a\"]\nsecurity_groups = [\"sg-app\"]\n";
+        let text = spoiled(OF_DATA, "ports = \"32768-60999\", cidr = \"10.0.0.0/16\" },") + more;
+        let one = only(&text, "reply-ports-incomplete");
+        says(&one.message, &["of connector \"c\" and connector \"d\" only, 28,232 of 64,512"]);
     }
 }

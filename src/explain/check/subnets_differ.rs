@@ -44,9 +44,11 @@ pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
         decided_by(first.denial.decided_by, snapshot),
         first.denial.reason,
     );
+    let list =
+        if found.len() > 1 { "; `egret reach --drops` lists all that is dropped" } else { "" };
     let help = format!(
         "give its subnets routes, network ACLs and rules alike, or take {failing:?} out of it: AWS chooses the subnet of \
-         each task"
+         each task{list}"
     );
     Some(subject.warning("subnets-differ", subject.span_of_subnet(failing), (message, help)))
 }

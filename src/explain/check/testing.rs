@@ -21,7 +21,7 @@ pub(super) fn replaced(text: &str, part: &str, by: &str) -> String {
 /// Returns what is found about packets.
 pub(super) fn found(text: &str) -> Vec<Diagnostic> {
     let lab = Lab::parse("lab.toml", text).unwrap();
-    lab.located(of_packets(&lab, &lab.lower(Generation::default())))
+    lab.located(of_packets(&lab, &lab.lower(Generation::default()), &mut |_| {}))
 }
 
 /// Returns the only finding, which is of this rule and not an error.
@@ -55,6 +55,18 @@ fn a_sound_lab_has_no_findings() {
 }
 
 #[test]
+fn a_long_check_hears_which_connector_is_asked() {
+    let more = "[[vpc_connector]]\nname = \"d\"\nsubnets = [\"private-a\"]\nsecurity_groups = [\"sg-app\"]\n";
+    let lab = Lab::parse("lab.toml", &format!("{SOUND}{more}")).unwrap();
+    let mut heard: Vec<String> = Vec::new();
+    super::check_saying(&lab, &mut |title| {
+        heard.push(title.to_owned());
+        heard.dedup();
+    });
+    assert_eq!(heard, ["connector \"c\"", "connector \"d\""]);
+}
+
+#[test]
 fn what_the_api_made_is_named_where_no_line_can_be_shown() {
     let without_route = spoiled(
         "cidr = \"10.0.2.0/24\"\nroute_table = \"rtb-private\"\n",
@@ -65,7 +77,7 @@ fn what_the_api_made_is_named_where_no_line_can_be_shown() {
         connector.name.span = Span::NOWHERE;
         connector.subnets.iter_mut().for_each(|id| id.span = Span::NOWHERE);
     }
-    let found = lab.located(of_packets(&lab, &lab.lower(Generation::default())));
+    let found = lab.located(of_packets(&lab, &lab.lower(Generation::default()), &mut |_| {}));
     assert_eq!((rules(&found), found[0].line), (vec!["subnets-differ"], 0));
     says(&found[0].message, &["connector \"c\"", "\"private-b\"", "vpc-0/main"]);
 }

@@ -4,7 +4,9 @@ use super::super::coverage::joined;
 use super::super::reachability::{Asked, Known, alike, asked, destinations, port_words, vpcs};
 use crate::config::spec::{Connector, Spec};
 use crate::config::{LabFinding, Severity, Span};
-use crate::pipeline::reach::{Addresses, Class, Ports, Ranges, Region, regions};
+use crate::packet::Protocol;
+use crate::pipeline::Component;
+use crate::pipeline::reach::{Addresses, Class, PortRange, Ports, Ranges, Region, regions};
 use crate::vpc::path::Attachment;
 use crate::vpc::{
     ConnectorIx, Egress, Eni, EniIx, Listen, NatGatewayIx, Service, ServiceIx, ServiceKind,
@@ -44,14 +46,27 @@ pub(super) struct Subject<'a> {
 }
 
 /// Asks about every connector, once for those that are attached alike. A connector that no service uses yet is asked as the
-/// first service would find it.
-pub(super) fn all(snapshot: &Snapshot) -> Vec<View> {
+/// first service would find it. `says` hears, again and again, which connector is asked about.
+pub(super) fn all(snapshot: &Snapshot, spec: &Spec, says: &mut dyn FnMut(&str)) -> Vec<View> {
     let snapshot = &with_unused_connectors(snapshot);
     let services = snapshot.parts().services.iter().enumerate();
     let by_connector = services.filter(|(_, service)| service.egress != Egress::Default);
     let services: Vec<ServiceIx> = by_connector.map(|(at, _)| at.into()).collect();
     let groups = alike(&services, snapshot, Addresses::Open);
-    groups.iter().filter_map(|alike| View::new(snapshot, alike.first, &alike.names)).collect()
+    let views = groups.iter().filter_map(|alike| {
+        let title = title(snapshot, spec, alike.first);
+        View::new(snapshot, (alike.first, &alike.names), &mut || says(&title))
+    });
+    views.collect()
+}
+
+fn title(snapshot: &Snapshot, spec: &Spec, service: ServiceIx) -> String {
+    let service = snapshot.service(service);
+    let connector = match service.egress {
+        Egress::Vpc(ix) => spec.connector(&snapshot.connector(ix).name),
+        Egress::Default => None,
+    };
+    connector.map_or_else(|| service.name.clone(), Connector::title)
 }
 
 /// Adds a service to each connector that has none, and the ENIs that it would have. Their addresses are nobody's, so all
@@ -80,9 +95,17 @@ fn with_unused_connectors(snapshot: &Snapshot) -> Snapshot {
 }
 
 impl View {
-    fn new(snapshot: &Snapshot, first: ServiceIx, names: &[String]) -> Option<Self> {
+    fn new(
+        snapshot: &Snapshot,
+        (first, names): (ServiceIx, &[String]),
+        says: &mut dyn FnMut(),
+    ) -> Option<Self> {
+        let mut goes_on = || {
+            says();
+            true
+        };
         let everything = (destinations(first, snapshot), Ports::all());
-        let asked = asked(snapshot, first, Addresses::Open, everything, &mut |_| true).ok()?;
+        let asked = asked(snapshot, first, Addresses::Open, everything, &mut |_| goes_on()).ok()?;
         let services = snapshot.parts().services.iter();
         let mut own: Vec<ConnectorIx> = services
             .filter(|service| names.contains(&service.name))
@@ -95,7 +118,7 @@ impl View {
         own.dedup();
         Some(Self {
             service: first,
-            regions: regions(&asked.answer.classes, &mut || true).ok()?,
+            regions: regions(&asked.answer.classes, &mut goes_on).ok()?,
             known: Known::new(first, snapshot),
             listening: listening(first, snapshot),
             asked,
@@ -137,6 +160,40 @@ impl View {
         destinations.difference(&Ranges::new(deaf.map(|(address, _)| (*address, *address))))
     }
 
+    /// Returns the destinations of a region from which replies are expected. An interface that is known to listen replies on
+    /// its own ports, any other by TCP. So does an internet host; other public addresses count if none is reached.
+    pub(super) fn missed(&self, region: &Region) -> Ranges {
+        let heard = self.heard(&region.destinations, &region.ports);
+        let known = self.listeners(&region.ports);
+        match (has_tcp(&region.ports), self.reaches_internet()) {
+            (true, false) => heard,
+            (true, true) => heard.difference(&self.known.internet.difference(&known)),
+            (false, _) => heard.intersection(&known),
+        }
+    }
+
+    /// Returns the addresses of the interfaces and internet hosts that listen on one of the ports.
+    fn listeners(&self, ports: &Ports) -> Ranges {
+        let hears = |on: &[Listen]| on.iter().any(|own| ports.contains(own.protocol, own.port));
+        let interfaces = self.listening.iter().filter(|(_, on)| hears(on)).map(|(own, _)| *own);
+        let hosts = self.snapshot().parts().internet_hosts.iter();
+        let hosts = hosts.filter(|host| hears(&host.listen)).map(|host| host.address.to_bits());
+        Ranges::new(interfaces.chain(hosts).map(|own| (own, own)))
+    }
+
+    /// Decides whether TCP packets pass by the link to the internet.
+    pub(super) fn reaches_internet(&self) -> bool {
+        let is_out = |class: &Class| {
+            class.sample.steps.iter().any(|step| step.component == Component::Internet)
+        };
+        self.classes().any(|class| class.passes() && has_tcp(&class.ports) && is_out(class))
+    }
+
+    /// Decides whether packets of a class are for the internet.
+    pub(super) fn is_for_internet(&self, class: &Class) -> bool {
+        class.destinations.meets(&self.known.internet)
+    }
+
     /// Names destinations, with the ports if they are not all.
     pub(super) fn named(&self, destinations: &Ranges, ports: &Ports) -> String {
         let to = joined(&self.known.words(destinations), SHOWN);
@@ -176,6 +233,11 @@ impl View {
             Attachment::AppRunner => None,
         })
     }
+}
+
+/// Decides whether some of the ports are those of TCP.
+pub(super) fn has_tcp(ports: &Ports) -> bool {
+    ports.iter().any(|range| matches!(range, PortRange::Of(Protocol::Tcp, ..)))
 }
 
 /// Returns the ports that a NAT gateway draws from.
