@@ -146,6 +146,7 @@ fn a_resolver_that_answers_no_more_is_a_change() {
     assert_eq!((&row["change"], &row["names"]), (&json!("lost"), &wanted));
     assert_eq!(row["services"], json!(["web", "api", "trap", "isolated"]), "not public");
     assert_eq!(row["after"]["reason"], "dns-support-disabled");
+    assert!(text(&found).contains("drop: dns-support"), "{}", text(&found));
     let moved = changed(THREE_AZ, &[(vpc, "cidr = [\"10.1.0.0/16\", \"10.0.0.0/16\"]")]);
     let of = |change: &str| -> Vec<Value> {
         let rows = rows(&moved).into_iter().filter(|row| row["change"] == change);

@@ -7,6 +7,9 @@ use std::io::{self, Write};
 /// The most rows of names that are shown but in a wide table.
 const MOST_NAMES: usize = 20;
 
+/// The kind of what decides about addresses that AWS serves itself.
+const EXEMPT: &str = "exempt-address";
+
 impl Comparison {
     /// Writes the answer for people.
     ///
@@ -80,12 +83,14 @@ fn table(rows: &[ChangeRow], wide: bool) -> Cells {
     Cells::new(&headings, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Shows a verdict by its rule; in a wide table with the reason.
+/// Shows a verdict by its rule; in a wide table with the reason. Where no rule can be changed, the reason says more.
 fn side(side: &SideOfChange, wide: bool) -> String {
+    let is_exempt = side.decided_by.as_ref().is_some_and(|rule| rule.kind == EXEMPT);
     let in_words = if wide { rule_in_full } else { rule_in_short };
     let rule = side.decided_by.as_ref().map_or_else(|| side.verdict.to_owned(), in_words);
     match side.reason {
         Some(reason) if wide => format!("drop {reason}: {rule}"),
+        Some(reason) if is_exempt => format!("drop: {reason}"),
         Some(_) => format!("drop: {rule}"),
         None => rule,
     }
