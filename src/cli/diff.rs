@@ -1,4 +1,4 @@
-//! `egret diff`: the packets whose verdict changes from one configuration to another.
+//! `egret diff`: the packets whose verdict changes from one configuration to another, and the names that lead elsewhere.
 
 use super::CliError;
 use super::error::NO;
@@ -26,17 +26,23 @@ use std::process::ExitCode;
 
 All that services may send to the interfaces of the lab's VPCs and to the internet is compared,
 from every subnet, private address, source port and NAT gateway address; FROM says which of them a
-row is about if it is not all. A service that changes its subnets is compared in all of both. What
-the App Runner API made in a running lab counts for the other side too.
+row is about if it is not all. The resolver and the other addresses that AWS serves itself are
+compared too. A service that changes its subnets is compared in all of both. What the App Runner
+API made in a running lab counts for the other side too.
+
+Names are compared by the resolver of each service's VPC: those of resources, endpoints, internet
+hosts and private zones of either side. A name that resolves to other addresses, or on one side
+only, is a change of its own.
 
 Exit codes:
-  0  no packet has another verdict
+  0  no packet has another verdict, and no name other addresses
   1  some have, or a service comes or goes
   2  a usage error, or one side cannot be read or has errors
 
 Examples:
   egret diff lab.toml new.toml
   egret diff examples/vpc lab.toml --json | jq '.rows[] | select(.change == \"lost\")'
+  egret diff lab.toml new.toml --json | jq '.names[] | select(.change == \"lost\") | .names[]'
   egret diff lab.toml new.toml -o csv > changes.csv
   sudo egret diff lab:egret new.toml --flows    also the live flows that `egret apply` would cut")]
 pub struct DiffArgs {
@@ -60,12 +66,12 @@ pub struct DiffArgs {
 pub struct Changes;
 
 impl Formats for Changes {
-    const CSV: Option<&'static str> = Some("One row for each row of the table, without flows");
+    const CSV: Option<&'static str> = Some("One row for each row of the tables, without flows");
     const NAME: Option<&'static str> = Some("The services that differ");
 }
 
 const CHANGES: Rows = Rows {
-    lists: &["/rows"],
+    lists: &["/rows", "/names"],
     columns: &[
         "services",
         "change",
@@ -93,11 +99,14 @@ const CHANGES: Rows = Rows {
         "names",
         "destinations",
         "ports",
+        "before.addresses",
+        "after.addresses",
     ],
     names: |answer| {
         let only = ["services_only_before", "services_only_after"];
         let only = only.iter().flat_map(|key| each(answer, "", &[key]));
-        each(answer, "/rows", &["services"]).into_iter().chain(only).collect()
+        let rows = ["/rows", "/names"].iter().flat_map(|list| each(answer, list, &["services"]));
+        rows.chain(only).collect()
     },
     ..Rows::NONE
 };

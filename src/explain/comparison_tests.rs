@@ -136,6 +136,102 @@ fn a_resource_that_comes_is_gained_and_a_service_that_goes_is_named() {
     }
 }
 
+/// A VPC without a resolver, and one whose resolver has another address.
+#[test]
+fn a_resolver_that_answers_no_more_is_a_change() {
+    let vpc = "cidr = \"10.0.0.0/16\"";
+    let found = changed(THREE_AZ, &[(vpc, &format!("{vpc}\nenable_dns_support = false"))]);
+    let [row] = &rows(&found)[..] else { panic!("{found:#?}") };
+    let wanted = json!(["resolver (10.0.0.2)", "resolver (169.254.169.253)"]);
+    assert_eq!((&row["change"], &row["names"]), (&json!("lost"), &wanted));
+    assert_eq!(row["services"], json!(["web", "api", "trap", "isolated"]), "not public");
+    assert_eq!(row["after"]["reason"], "dns-support-disabled");
+    assert!(text(&found).contains("drop: dns-support"), "{}", text(&found));
+    let moved = changed(THREE_AZ, &[(vpc, "cidr = [\"10.1.0.0/16\", \"10.0.0.0/16\"]")]);
+    let of = |change: &str| -> Vec<Value> {
+        let rows = rows(&moved).into_iter().filter(|row| row["change"] == change);
+        rows.map(|row| row["names"].clone()).collect()
+    };
+    assert_eq!(of("lost"), [json!(["resolver (10.0.0.2)"])]);
+    // Several rules drop the packets before.
+    let gained = of("gained");
+    assert!(
+        !gained.is_empty() && gained.iter().all(|names| *names == json!(["resolver (10.1.0.2)"]))
+    );
+}
+
+const SECRETS: &str = "secretsmanager.us-east-1.amazonaws.com";
+
+fn names(comparison: &Comparison) -> Vec<Value> {
+    serde_json::to_value(comparison).unwrap()["names"].as_array().unwrap().clone()
+}
+
+/// The public name is no internet host's here: without the endpoint's private DNS it does not exist.
+#[test]
+fn a_name_that_does_not_resolve_any_more_is_a_change() {
+    let lab = case!("endpoint-shadows-host").replace(SECRETS, "example.com");
+    let found = changed(
+        &lab,
+        &[("kind = \"interface\"", "kind = \"interface\"\nprivate_dns_enabled = false")],
+    );
+    assert!(found.has_changes() && found.rows.is_empty(), "{found:#?}");
+    insta::assert_snapshot!("diff_names", text(&found));
+    let wanted = json!([{
+        "services": ["fn"],
+        "change": "lost",
+        "names": [SECRETS],
+        "before": { "addresses": ["10.0.1.4", "10.0.2.4"], "reason": null },
+        "after": { "addresses": [], "reason": "no-such-name" },
+    }]);
+    assert_eq!(json!(names(&found)), wanted);
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_is_a_change() {
+    let off = ("kind = \"interface\"", "kind = \"interface\"\nprivate_dns_enabled = false");
+    let moved = changed(case!("endpoint-shadows-host"), &[off]);
+    let [row] = &names(&moved)[..] else { panic!("{moved:#?}") };
+    assert_eq!((&row["change"], &row["names"]), (&json!("moved"), &json!([SECRETS])));
+    assert_eq!(row["after"]["addresses"], json!(["203.0.113.90"]));
+    let host = ("name = \"example\"\naddress", "name = \"example\"\naliases = [\"new\"]\naddress");
+    let gained = changed(THREE_AZ, &[host]);
+    let [row] = &names(&gained)[..] else { panic!("{gained:#?}") };
+    assert_eq!((&row["change"], &row["names"]), (&json!("gained"), &json!(["new"])));
+    assert_eq!(row["services"], json!(["web", "api", "trap", "isolated", "public"]));
+}
+
+#[test]
+fn a_private_zone_that_hides_a_name_is_a_change_in_its_vpc_alone() {
+    let zone = "[[private_zone]]\nname = \"amazonaws.com\"\nvpcs = [\"vpc-a\"]\n";
+    let public = "[[service]]\nname = \"public\"\negress = \"default\"\n";
+    let (lab, _endpoint) = case!("endpoint-shadows-host").split_once("[[vpc_endpoint]]").unwrap();
+    let found = compared(&format!("{lab}{public}"), &format!("{lab}{public}{zone}"));
+    let [row] = &names(&found)[..] else { panic!("{found:#?}") };
+    let wanted = (&json!(["fn"]), &json!("lost"), &json!([SECRETS]));
+    assert_eq!((&row["services"], &row["change"], &row["names"]), wanted);
+}
+
+#[test]
+fn only_the_first_of_many_names_are_shown_unless_the_table_is_wide() {
+    let host = |at: u32| {
+        format!(
+            "[[internet_host]]\nname = \"host-{at:02}.example.com\"\naddress = \"203.0.113.{}\"\n",
+            100 + at
+        )
+    };
+    let hosts: String = (0..25).map(host).collect();
+    let found = compared(THREE_AZ, &format!("{THREE_AZ}\n{hosts}"));
+    assert_eq!(found.names.len(), 25);
+    let text = text(&found);
+    assert!(text.contains("host-19.example.com") && !text.contains("host-20."), "{text}");
+    assert!(text.ends_with("\n5 more rows of names: -o wide lists all\n"), "{text}");
+    let mut wide = Vec::new();
+    found.wide_text(&mut wide).unwrap();
+    let wide = String::from_utf8(wide).unwrap();
+    assert!(wide.contains("does not resolve: the name does not exist"), "{wide}");
+    assert!(wide.contains("host-24.example.com"), "{wide}");
+}
+
 /// Lists the rows, each with its sides swapped or not, without the names of destinations: those of the configuration before
 /// go first.
 fn mirrored(comparison: &Comparison, swap: bool) -> Vec<String> {
@@ -156,7 +252,19 @@ fn mirrored(comparison: &Comparison, swap: bool) -> Vec<String> {
         services.sort();
         format!("{services:?} {sides:?} {from:?} {:?} {:?}", row.destinations, row.ports)
     };
-    let mut rows: Vec<String> = comparison.rows.iter().map(row).collect();
+    let name = |row: &NameRow| {
+        let sides = if swap { (&row.after, &row.before) } else { (&row.before, &row.after) };
+        let change = match row.change {
+            "lost" if swap => "gained",
+            "gained" if swap => "lost",
+            other => other,
+        };
+        let mut services = row.services.clone();
+        services.sort();
+        format!("{services:?} {change} {:?} {sides:?}", row.names)
+    };
+    let names = comparison.names.iter().map(name);
+    let mut rows: Vec<String> = comparison.rows.iter().map(row).chain(names).collect();
     rows.sort();
     rows
 }

@@ -69,7 +69,7 @@ pub struct Meaning {
 }
 
 /// Tells why a name has no address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unresolved {
     /// NXDOMAIN.
@@ -142,6 +142,28 @@ pub fn read_name(
             None => reader.not_resolved(name, failed),
         },
     }
+}
+
+/// Returns the addresses that a task's resolver answers a name with.
+///
+/// # Errors
+/// It answers with none.
+pub(super) fn addresses_of_name(
+    name: &str,
+    vpc: Option<VpcIx>,
+    snapshot: &Snapshot,
+) -> Result<Vec<Ipv4Addr>, Unresolved> {
+    Reader { vpc, snapshot }.resolve(name).map_err(|failed| failed.why)
+}
+
+/// Lists the DNS names that a lab gives, in lower case: those of resources, endpoints, internet hosts and private zones.
+pub(super) fn given_names(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    let parts = snapshot.parts();
+    let resources = parts.resources.iter().flat_map(names_of_resource);
+    let hosts = parts.internet_hosts.iter().flat_map(names_of_host);
+    let records = parts.private_zones.iter().flat_map(|zone| &zone.records);
+    let all = resources.chain(hosts).chain(records.map(|record| record.name.as_str()));
+    all.map(canonical_name)
 }
 
 /// Reports a lookup without an address.
@@ -253,9 +275,7 @@ impl<'s> Reader<'s> {
         let is_meant = |r: &&Resource| meaning.objects.iter().any(|own| own == object_name(r));
         let resources = parts.resources.iter().filter(is_meant).flat_map(names_of_resource);
         let hosts = parts.internet_hosts.iter().filter(|host| meaning.objects.contains(&host.name));
-        let of_hosts = hosts.flat_map(|host| {
-            std::iter::once(host.name.as_str()).chain(host.aliases.iter().map(String::as_str))
-        });
+        let of_hosts = hosts.flat_map(names_of_host);
         let seen = parts.private_zones.iter();
         let seen = seen.filter(|zone| self.vpc.is_some_and(|vpc| zone.vpcs.contains(&vpc)));
         let records = seen.flat_map(|zone| zone.records.iter().map(|r| r.name.as_str()));
@@ -371,6 +391,10 @@ fn endpoint_id(resource: &Resource) -> Option<&str> {
 fn names_of_resource(resource: &Resource) -> impl Iterator<Item = &str> {
     let aliases = resource.aliases.iter().chain(&resource.private_dns).map(String::as_str);
     std::iter::once(resource.name.as_str()).chain(aliases)
+}
+
+fn names_of_host(host: &crate::vpc::InternetHost) -> impl Iterator<Item = &str> {
+    std::iter::once(host.name.as_str()).chain(host.aliases.iter().map(String::as_str))
 }
 
 fn addresses_of(answer: &Answer) -> Vec<Ipv4Addr> {

@@ -57,7 +57,7 @@ mod testing;
 pub use asking::{AskError, Asking, ask};
 pub use check::{Since, check, check_saying, check_since, since};
 pub use class::{AttachedAt, ClassExplanation, GatewaySpan};
-pub use comparison::{ChangeRow, Comparison, SideOfChange, compare};
+pub use comparison::{ChangeRow, Comparison, NameRow, Resolved, SideOfChange, compare};
 pub use coverage::{PortSpan, Span};
 pub use destination_names::{Meaning, Named, UnknownDestination, Unresolved, read_name};
 pub use evidence::{Endpoints, Explanation, NamedStep};

@@ -1,6 +1,8 @@
-//! Two configurations compared: the packets whose verdict changes, with both deciding rules.
+//! Two configurations compared: the packets whose verdict changes, with both deciding rules, and the names that resolve to
+//! other addresses.
 
 mod merge;
+mod names;
 mod question;
 mod row;
 mod side;
@@ -10,6 +12,7 @@ use super::asking::AskError;
 use super::names::Places;
 use super::reachability::Known;
 use crate::vpc::Snapshot;
+pub use names::{NameRow, Resolved};
 pub use row::{ChangeRow, SideOfChange};
 use serde::Serialize;
 
@@ -22,6 +25,8 @@ pub struct Comparison {
     pub services_only_after: Vec<String>,
     /// The packets whose verdict changes: those to interfaces before those to the internet.
     pub rows: Vec<ChangeRow>,
+    /// The names that resolve to other addresses, no more, or newly.
+    pub names: Vec<NameRow>,
 }
 
 /// Compares two configurations. `goes_on` is asked again and again whether the answer is still wanted, with the name of the
@@ -34,9 +39,10 @@ pub fn compare(
     after: &Snapshot,
     goes_on: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Comparison, AskError> {
+    let pairs = question::pairs(before, after);
     let mut rows = Vec::new();
-    for pair in question::pairs(before, after) {
-        let changes = question::changes(before, after, &pair, goes_on)?;
+    for pair in &pairs {
+        let changes = question::changes(before, after, pair, goes_on)?;
         let known = Known::new(pair.before, before).with(Known::new(pair.after, after));
         for row in row::rows(&pair.names, &changes, &known) {
             match rows.iter_mut().find(|known: &&mut ChangeRow| known.is_like(&row)) {
@@ -49,6 +55,7 @@ pub fn compare(
         services_only_before: only(before, after),
         services_only_after: only(after, before),
         rows,
+        names: names::rows(before, after, &pairs),
     })
 }
 
@@ -61,10 +68,12 @@ fn only(own: &Snapshot, other: &Snapshot) -> Vec<String> {
 }
 
 impl Comparison {
-    /// Decides whether the configurations differ for any packet, or in their services.
+    /// Decides whether the configurations differ for any packet or name, or in their services.
     pub fn has_changes(&self) -> bool {
         let services = [&self.services_only_before, &self.services_only_after];
-        !self.rows.is_empty() || services.iter().any(|only| !only.is_empty())
+        !self.rows.is_empty()
+            || !self.names.is_empty()
+            || services.iter().any(|only| !only.is_empty())
     }
 
     /// Names the place of every rule in the sources that the lab files are made from.

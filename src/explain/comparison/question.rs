@@ -1,9 +1,9 @@
 //! The questions to compare: for services that both configurations have, everything that they may reach in either.
 
-use super::super::reachability::{Asked, alike, asked, destinations};
+use super::super::reachability::{Asked, alike, asked, destinations, exempt_addresses};
 use super::super::resolution::internet;
 use crate::pipeline::reach::{
-    self, Addresses, Answer, Answered, Changed, Class, Interrupted, Ports, difference,
+    self, Addresses, Answer, Answered, Changed, Class, Interrupted, Ports, Ranges, difference,
     difference_of_moved,
 };
 use crate::vpc::path::Attachment;
@@ -55,7 +55,11 @@ pub(super) fn changes(
 ) -> Result<Changes, Interrupted> {
     let both_internets = internet(before).union(&internet(after));
     let internet = internet(before).intersection(&internet(after));
-    let interfaces = destinations(pair.before, before).union(&destinations(pair.after, after));
+    let own = |service, snapshot| {
+        let exempt = exempt_addresses(service, snapshot).map(|(address, _)| (address, address));
+        destinations(service, snapshot).union(&Ranges::new(exempt))
+    };
+    let interfaces = own(pair.before, before).union(&own(pair.after, after));
     // The lab's own public addresses differ; what one configuration has of them is no host in the other.
     let destinations = interfaces.difference(&both_internets).union(&internet);
     let everything = || (destinations.clone(), Ports::all());

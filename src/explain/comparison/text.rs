@@ -1,8 +1,14 @@
-//! A comparison for people: one table, and the services that are in one configuration only.
+//! A comparison for people: a table of packets, one of names, and the services that are in one configuration only.
 
 use super::super::reachability::{Cells, port_words, rule_in_full, rule_in_short};
-use super::{ChangeRow, Comparison, SideOfChange};
+use super::{ChangeRow, Comparison, NameRow, Resolved, SideOfChange};
 use std::io::{self, Write};
+
+/// The most rows of names that are shown but in a wide table.
+const MOST_NAMES: usize = 20;
+
+/// The kind of what decides about addresses that AWS serves itself.
+const EXEMPT: &str = "exempt-address";
 
 impl Comparison {
     /// Writes the answer for people.
@@ -11,8 +17,17 @@ impl Comparison {
     /// Those of `w`.
     pub fn text(&self, w: &mut dyn Write) -> io::Result<()> {
         match self.rows.as_slice() {
-            [] => writeln!(w, "no packet has another verdict")?,
+            [] => unchanged(w)?,
             rows => table(rows, false).write(w)?,
+        }
+        let shown = &self.names[..self.names.len().min(MOST_NAMES)];
+        if !shown.is_empty() {
+            writeln!(w)?;
+            names(shown, false).write(w)?;
+        }
+        match self.names.len() - shown.len() {
+            0 => {}
+            others => writeln!(w, "{others} more rows of names: -o wide lists all")?,
         }
         self.services(w)
     }
@@ -22,10 +37,14 @@ impl Comparison {
     /// # Errors
     /// Those of `w`.
     pub fn wide_text(&self, w: &mut dyn Write) -> io::Result<()> {
-        if self.rows.is_empty() {
-            return self.text(w);
+        match self.rows.as_slice() {
+            [] => unchanged(w)?,
+            rows => table(rows, true).write_wide(w)?,
         }
-        table(&self.rows, true).write_wide(w)?;
+        if !self.names.is_empty() {
+            writeln!(w)?;
+            names(&self.names, true).write_wide(w)?;
+        }
         self.services(w)
     }
 
@@ -44,6 +63,10 @@ impl Comparison {
     }
 }
 
+fn unchanged(w: &mut dyn Write) -> io::Result<()> {
+    writeln!(w, "no packet has another verdict")
+}
+
 fn table(rows: &[ChangeRow], wide: bool) -> Cells {
     let headings = ["SERVICE", "CHANGE", "DESTINATIONS", "PORTS", "FROM", "BEFORE", "AFTER"];
     let row = |row: &ChangeRow| {
@@ -60,13 +83,38 @@ fn table(rows: &[ChangeRow], wide: bool) -> Cells {
     Cells::new(&headings, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Shows a verdict by its rule; in a wide table with the reason.
+/// Shows a verdict by its rule; in a wide table with the reason. Where no rule can be changed, the reason says more.
 fn side(side: &SideOfChange, wide: bool) -> String {
+    let is_exempt = side.decided_by.as_ref().is_some_and(|rule| rule.kind == EXEMPT);
     let in_words = if wide { rule_in_full } else { rule_in_short };
     let rule = side.decided_by.as_ref().map_or_else(|| side.verdict.to_owned(), in_words);
     match side.reason {
         Some(reason) if wide => format!("drop {reason}: {rule}"),
+        Some(reason) if is_exempt => format!("drop: {reason}"),
         Some(_) => format!("drop: {rule}"),
         None => rule,
+    }
+}
+
+fn names(rows: &[NameRow], wide: bool) -> Cells {
+    let row = |row: &NameRow| {
+        vec![
+            row.services.clone(),
+            vec![row.change.to_owned()],
+            row.names.clone(),
+            resolved(&row.before, wide),
+            resolved(&row.after, wide),
+        ]
+    };
+    let headings = ["SERVICE", "CHANGE", "NAMES", "BEFORE", "AFTER"];
+    Cells::new(&headings, &rows.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Shows the addresses of a name; in a wide table with the reason if there are none.
+fn resolved(side: &Resolved, wide: bool) -> Vec<String> {
+    match side.reason {
+        Some(reason) if wide => vec![format!("does not resolve: {reason}")],
+        Some(_) => vec!["does not resolve".to_owned()],
+        None => side.addresses.iter().map(ToString::to_string).collect(),
     }
 }

@@ -3,7 +3,7 @@
 
 use super::super::coverage::{addresses, protocols};
 use super::super::resolution::{internet, of_blocks};
-use super::question::{interfaces, vpcs};
+use super::question::{exempt_addresses, interfaces, vpcs};
 use crate::pipeline::reach::{PortRange, Ports, Range, Ranges};
 use crate::vpc::{ServiceIx, Snapshot};
 use std::collections::BTreeMap;
@@ -46,6 +46,9 @@ impl Known {
         let parts = snapshot.parts();
         let mut names = BTreeMap::new();
         for (address, name) in interfaces(&vpcs(service, snapshot), snapshot) {
+            names.entry(address).or_insert_with(|| name.to_owned());
+        }
+        for (address, name) in exempt_addresses(service, snapshot) {
             names.entry(address).or_insert_with(|| name.to_owned());
         }
         for host in &parts.internet_hosts {

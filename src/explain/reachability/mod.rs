@@ -12,7 +12,7 @@ mod to;
 
 pub(super) use alike::alike;
 pub(super) use known::{Known, port_words};
-pub(super) use question::{Asked, asked, destinations, vpcs};
+pub(super) use question::{Asked, asked, destinations, exempt_addresses, vpcs};
 pub(super) use rule::{rule_in_full, rule_in_short};
 pub(super) use table::Cells;
 

@@ -5,6 +5,7 @@ use super::super::resolution::internet;
 use crate::pipeline::reach::{
     self, Addresses, Answer, Interrupted, Ports, Question, Ranges, Tasks,
 };
+use crate::vpc::exempt::{self, Service};
 use crate::vpc::{ServiceIx, Snapshot, VpcIx};
 
 /// An answer, with the configuration that it is about.
@@ -54,6 +55,27 @@ pub(in crate::explain) fn vpcs(service: ServiceIx, snapshot: &Snapshot) -> Vec<V
             all
         }
         None => (0..snapshot.parts().vpcs.len()).map(VpcIx::from).collect(),
+    }
+}
+
+/// Lists the addresses at which AWS serves a service's tasks itself, with their names: the VPC's resolver, then those that
+/// every task has.
+pub(in crate::explain) fn exempt_addresses(
+    service: ServiceIx,
+    snapshot: &Snapshot,
+) -> impl Iterator<Item = (u32, &'static str)> {
+    let own = vpc_of(service, snapshot).and_then(|vpc| snapshot.vpc(vpc).resolver());
+    let own = own.map(|address| (address, Service::Resolver));
+    let link_local = exempt::LINK_LOCAL.into_iter();
+    let all = own.into_iter().chain(link_local.filter_map(|at| Some((at, Service::at(at)?))));
+    all.map(|(address, service)| (address.to_bits(), word(service)))
+}
+
+const fn word(service: Service) -> &'static str {
+    match service {
+        Service::Resolver => "resolver",
+        Service::TimeSync => "time sync",
+        Service::TaskMetadata => "task metadata",
     }
 }
 
