@@ -531,8 +531,10 @@ fn what_cannot_be_patched_says_why() {
 #[test]
 fn the_change_for_a_source_is_printed_in_its_own_words() {
     let source = egret(&["explain", "web", "sessions-001", "--from", VPC, "--fix"]);
-    assert_eq!(source.status.code(), Some(0), "{}", stderr(&source));
+    // The first of two changes.
+    assert_eq!(source.status.code(), Some(1), "{}", stderr(&source));
     let (commands, notes) = (stdout(&source), stderr(&source));
     assert!(commands.starts_with("aws ec2 authorize-security-group-egress"), "{commands}");
-    assert!(notes.contains("egret: run for sg-005e081784b117b65"), "{notes}");
+    assert!(notes.contains("egret: to change sg-005e081784b117b65: run"), "{notes}");
+    assert!(notes.contains("still dropped, nacl-ingress-implicit-deny"), "{notes}");
 }

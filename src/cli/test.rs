@@ -189,11 +189,10 @@ fn test(args: &TestArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
             suite.send(args, expectations)?;
         }
     }
-    // What came of it is shown even if the file cannot be written.
-    report(args, &suites, color)?;
     if let Some(file) = &args.junit {
         write_junit(file, &suites)?;
     }
+    report(args, &suites, color)?;
     let holds = suites.iter().flat_map(|suite| &suite.tested).all(Tested::holds);
     Ok(ExitCode::from(if holds { 0 } else { NO }))
 }
