@@ -24,7 +24,7 @@ Running flows are treated as AWS does it. What a security group says is asked fo
 tables count for every packet, at once; a flow ends if its ENI or gateway goes, or if it would leave by another one.
 Tasks, ENIs and gateways that are the same before and after are not touched.
 
-A patch, such as `egret explain --fix` prints, is applied to the configuration that is in force, not to the lab file.
+A patch, such as `egret explain --fix` prints, is applied to the running lab's configuration, not to the lab file.
 
 Exit codes:
   0  in force, or with --dry-run: could be
@@ -95,7 +95,7 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is to be put in force, and where.
+/// What is to be applied, and where.
 struct Wanted {
     name: String,
     lab: Lab,
@@ -159,6 +159,15 @@ fn read(file: &Path) -> std::io::Result<String> {
     }
 }
 
+/// Quotes a file's name for a shell, if it needs quotes.
+pub(super) fn shell_word(file: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    match file.chars().all(is_plain) {
+        true => file.to_owned(),
+        false => format!("'{}'", file.replace('\'', r"'\''")),
+    }
+}
+
 /// Decides whether `patch` takes a file's name from a patch: it refuses absolute ones and those with `..`.
 pub(super) fn is_below(file: &str) -> bool {
     Path::new(file)
@@ -176,7 +185,7 @@ fn unchanged(lab: &str, patch: &str) -> String {
     }
     let command = match is_below(lab) {
         true => format!("patch -p0 < {patch}"),
-        false => format!("patch '{lab}' < {patch}"),
+        false => format!("patch {} < {patch}", shell_word(lab)),
     };
     format!(
         "egret: {lab} itself is unchanged, and a reload from it undoes this: `{command}` changes it"
