@@ -87,7 +87,7 @@ impl FrontDoor {
     pub(super) fn over(&self, lab: &Lab) -> Result<Lab, CliError> {
         lab.with_overlay(self.apprunner.overlay()?).map_err(|misfits| {
             output::note(&format!(
-                "what was created through the App Runner API does not fit this lab file. Bring the lab up with the file as it was \
+                "what was created through the App Runner API no longer fits the lab file. Bring the lab up with the file as it was \
                  and delete what does not fit, or remove all that was created: it is in the file {}",
                 self.apprunner.path().display()
             ));

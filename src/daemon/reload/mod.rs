@@ -73,7 +73,7 @@ pub enum ReloadError {
 
 impl Running {
     /// Applies a configuration, or says what that would do. `say` hears each step that makes something. Warnings are left
-    /// to [`warned`], which takes its time.
+    /// to the caller: a check takes its time, and needs no lock.
     ///
     /// # Errors
     /// What is wrong with it, or the step that failed; the configuration before is in force then.
