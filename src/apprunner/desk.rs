@@ -53,9 +53,11 @@ impl Desk {
     ) -> Result<T, Fault> {
         store.begin()?;
         let changed = change(store).and_then(|answer| Ok((answer, overlay(store)?)));
+        let mut is_laid = false;
         let outcome = match changed {
             Ok((answer, overlay)) => match self.ground.lay_over(overlay).await {
                 Ok(()) => {
+                    is_laid = true;
                     let enis = self.ground.known_enis().await;
                     keep_enis(store, enis).map(|()| answer)
                 }
@@ -67,7 +69,6 @@ impl Desk {
             },
             Err(fault) => Err(fault),
         };
-        let is_laid = outcome.is_ok();
         let finished = finish(store, outcome);
         if is_laid && finished.is_err() {
             self.lay_what_was(overlay(store)).await;

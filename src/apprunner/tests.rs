@@ -467,6 +467,21 @@ async fn what_the_store_cannot_keep_the_lab_has_not_either() {
     assert_eq!(world.overlay().connectors.len(), 1);
 }
 
+/// What is kept of ENIs comes after the lab has changed.
+#[tokio::test]
+async fn where_enis_cannot_be_kept_the_lab_goes_back() {
+    let world = World::new();
+    world.field.0.lock().unwrap().enis = vec![("eni-1".to_owned(), Duration::from_secs(1))];
+    world.api.0.store.lock().await.meddle(
+        "CREATE TRIGGER full BEFORE INSERT ON eni BEGIN SELECT RAISE(ABORT, 'no room'); END",
+    );
+    let request = json!({"VpcConnectorName": "prod", "Subnets": ["subnet-a"]});
+    let outcome = world.call("CreateVpcConnector", request).await;
+    World::refused(outcome, Kind::InternalServiceError, "no room");
+    assert_eq!(world.overlay(), Overlay::default());
+    assert_eq!(world.ok("ListVpcConnectors", json!({})).await["VpcConnectors"], json!([]));
+}
+
 #[tokio::test]
 async fn an_operation_that_the_store_refuses_is_tried_again() {
     let world = World::new();
