@@ -159,15 +159,6 @@ fn read(file: &Path) -> std::io::Result<String> {
     }
 }
 
-/// Quotes a file's name for a shell, if it needs quotes.
-pub(super) fn shell_word(file: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    match file.chars().all(is_plain) {
-        true => file.to_owned(),
-        false => format!("'{}'", file.replace('\'', r"'\''")),
-    }
-}
-
 /// Decides whether `patch` takes a file's name from a patch: it refuses absolute ones and those with `..`.
 pub(super) fn is_below(file: &str) -> bool {
     Path::new(file)
@@ -185,7 +176,7 @@ fn unchanged(lab: &str, patch: &str) -> String {
     }
     let command = match is_below(lab) {
         true => format!("patch -p0 < {patch}"),
-        false => format!("patch {} < {patch}", shell_word(lab)),
+        false => format!("patch {} < {patch}", explain::shell_word(lab)),
     };
     format!(
         "egret: {lab} itself is unchanged, and a reload from it undoes this: `{command}` changes it"

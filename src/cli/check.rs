@@ -5,13 +5,11 @@ use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
 use super::output::ColorChoice;
 use super::progress::Patience;
-use super::runtime::runtime;
+use super::running_lab::running_lab;
 use super::{CliError, import};
 use crate::config::expectations::Expectations;
 use crate::config::import::{ImportFailure, Imported, Order};
 use crate::config::{Diagnostic, Diagnostics, LINTS, Lab, Severity, lab_name, suggestion};
-use crate::daemon::Client;
-use crate::daemon::configuration::Configuration;
 use crate::explain::{check_saying, name_errors};
 use crate::vpc::{Generation, Parts, ServiceKind};
 use serde::Serialize;
@@ -163,9 +161,7 @@ fn of_file(file: &Path) -> Result<Checked, CliError> {
 
 /// Checks what a running lab does, whatever its file says by now.
 fn of_running(name: &str) -> Result<Checked, CliError> {
-    let client = Client::new(name);
-    let answer = runtime()?.block_on(client.get::<Configuration>("/v1/configuration"));
-    let (lab, _) = answer?.lab().map_err(CliError::Config)?;
+    let (lab, _) = running_lab(name)?;
     Ok(of_lab(format!("lab `{name}`"), lab))
 }
 

@@ -1,7 +1,7 @@
 //! `egret explain --fix`: a patch of the lab file that makes everything pass that was asked.
 
 use super::CliError;
-use super::apply::{is_below, shell_word};
+use super::apply::is_below;
 use super::error::NO;
 use super::explain::{ExplainArgs, ask, asked_in_vain, asking, in_time};
 use super::output;
@@ -104,7 +104,10 @@ fn print(repair: Repair, file: &str, before: &str) -> Result<ExitCode, CliError>
             let patch = diff(&file, before, &text);
             output::out(|w| w.write_all(patch.as_bytes()))?;
             if !is_below(&file) && Path::new(&file).exists() {
-                output::note(&format!("egret: `patch {} < PATCH` applies it", shell_word(&file)));
+                output::note(&format!(
+                    "egret: `patch {} < PATCH` applies it",
+                    explain::shell_word(&file)
+                ));
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -27,6 +27,7 @@ pub mod output;
 mod program;
 mod progress;
 pub mod reach;
+mod running_lab;
 mod runtime;
 pub mod selection;
 pub mod services;

@@ -6,13 +6,11 @@ use super::format::{FORMAT, Formats, JSON, OutputArgs, Rows};
 use super::import::ImportArgs;
 use super::live::RunningLab;
 use super::output::{self, ColorChoice};
-use super::progress::{PATIENCE, Progress, waiting};
-use super::runtime::runtime;
+use super::progress::{PATIENCE, Progress};
+use super::running_lab::running_lab;
 use crate::config::expectations::Expectations;
 use crate::config::import::Imported;
 use crate::config::{Diagnostics, Lab, lab_name};
-use crate::daemon::Client;
-use crate::daemon::configuration::Configuration;
 use crate::explain::{
     self, Live, Look, MOST_FIXES, Places, Subject, TestError, TestReport, Tested,
 };
@@ -239,10 +237,7 @@ impl Asked {
     }
 
     fn running(name: &str) -> Result<Self, CliError> {
-        let client = Client::new(name);
-        let asked = client.get::<Configuration>("/v1/configuration");
-        let answer = runtime()?.block_on(waiting(name, asked));
-        let (lab, snapshot) = answer?.lab().map_err(CliError::Config)?;
+        let (lab, snapshot) = running_lab(name)?;
         Ok(Self { lab, snapshot, addresses: Addresses::Real, imported: None })
     }
 

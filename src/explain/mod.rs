@@ -27,6 +27,7 @@ mod rows;
 mod selection;
 mod services;
 mod set_text;
+mod shell;
 mod tables;
 mod target;
 mod text;
@@ -82,6 +83,7 @@ pub use repair::{Repair, repair};
 pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use services::{ApiService, ServiceEni, ServiceOperation, ServiceRow, print_service};
+pub use shell::shell_word;
 pub use tables::{Row, print, print_wide};
 pub use target::{TargetError, TaskRef};
 pub use trace::{

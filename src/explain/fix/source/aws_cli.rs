@@ -6,6 +6,7 @@ use super::words::{WIDTH, Words, group_description, group_name};
 use crate::config::import::VpcConnector;
 use crate::explain::fix::change::Change;
 use crate::explain::fix::new_endpoint::{Guard, NewGateway, NewInterface};
+use crate::explain::shell::shell_word;
 use crate::vpc::{
     AclRule, ConnectorIx, Destination, Direction, NetworkAclIx, Peer, PrefixListIx, ResourceIx,
     RouteTableIx, SecurityGroupIx, SecurityGroupRule, SubnetIx, Target,
@@ -30,7 +31,7 @@ pub(super) fn written(change: &Change, objects: Objects<'_>) -> Result<Words, St
         Change::EndpointTable { endpoint, table } => {
             let endpoint = objects.endpoint(*endpoint)?;
             let table = word(objects.table(*table)?);
-            let id = format!("--vpc-endpoint-id {}", quoted(endpoint.id));
+            let id = format!("--vpc-endpoint-id {}", shell_word(endpoint.id));
             let added = format!("--add-route-table-ids {table}");
             let command = command("aws ec2 modify-vpc-endpoint", &[id, added]);
             (endpoint.id.to_owned(), vec![command])
@@ -145,13 +146,13 @@ fn route(
         Hop::Interface(own) => ("network-interface-id", own),
     };
     let table = format!("--route-table-id {}", word(own));
-    let target = format!("--{option} {}", quoted(hop.id));
+    let target = format!("--{option} {}", shell_word(hop.id));
     Ok((own.to_string(), vec![command(&format!("aws ec2 {verb}"), &[table, destination, target])]))
 }
 
 fn list_entries(objects: Objects<'_>, list: PrefixListIx, entries: &[Ipv4Network]) -> Commands {
     let own = objects.own_list(list)?;
-    let id = format!("--prefix-list-id {}", quoted(own.id));
+    let id = format!("--prefix-list-id {}", shell_word(own.id));
     let written = &objects.account().written;
     let mut commands = Vec::new();
     if let Some(most) = objects.larger(list, own, entries.len()) {
@@ -175,7 +176,7 @@ fn list_entries(objects: Objects<'_>, list: PrefixListIx, entries: &[Ipv4Network
 /// Returns a command that asks for the version of a list, which the source does not have.
 fn version_of(list: Named<'_>) -> String {
     let options = [
-        format!("--prefix-list-ids {}", quoted(list.id)),
+        format!("--prefix-list-ids {}", shell_word(list.id)),
         "--query 'PrefixLists[0].Version'".to_owned(),
         "--output text)".to_owned(),
     ];
@@ -188,7 +189,7 @@ fn move_connector(objects: Objects<'_>, connector: ConnectorIx, subnets: &[Subne
     let subnets: Result<Vec<&str>, String> =
         subnets.iter().map(|ix| Ok(objects.subnet(*ix)?.id)).collect();
     let mut options = vec![
-        format!("--vpc-connector-name {}", quoted(&own.name)),
+        format!("--vpc-connector-name {}", shell_word(&own.name)),
         format!("--subnets {}", subnets?.join(" ")),
     ];
     if !own.security_groups.is_empty() {
@@ -214,7 +215,7 @@ fn services<'a>(
     let users = objects.account().services.iter();
     let users = users.filter(|service| service.vpc_connector.as_ref() == Some(&connector.id));
     users.map(move |service| match objects.account().written.service_arns.get(&service.name) {
-        Some(arn) => quoted(arn),
+        Some(arn) => shell_word(arn),
         None => format!(
             "\"$(aws apprunner list-services --output text \\\n        --query \"ServiceSummaryList[?ServiceName=='{}'].ServiceArn\")\"",
             service.name
@@ -224,7 +225,7 @@ fn services<'a>(
 
 fn source_dest_check_off(objects: Objects<'_>, appliance: ResourceIx) -> Commands {
     let own = objects.interface(appliance)?;
-    let id = format!("--network-interface-id {}", quoted(&own.id));
+    let id = format!("--network-interface-id {}", shell_word(&own.id));
     let off = "--no-source-dest-check".to_owned();
     let command = command("aws ec2 modify-network-interface-attribute", &[id, off]);
     Ok((own.id.clone(), vec![command]))
@@ -232,7 +233,7 @@ fn source_dest_check_off(objects: Objects<'_>, appliance: ResourceIx) -> Command
 
 /// Creates an interface endpoint, with its group if that is new, and the attribute of its VPC that private names need.
 fn interface_endpoint(objects: Objects<'_>, new: &NewInterface) -> Commands {
-    let vpc = quoted(objects.vpc(new.vpc)?.id);
+    let vpc = shell_word(objects.vpc(new.vpc)?.id);
     let mut commands = Vec::new();
     if new.hostnames {
         let options = [format!("--vpc-id {vpc}"), "--enable-dns-hostnames".to_owned()];
@@ -249,7 +250,7 @@ fn interface_endpoint(objects: Objects<'_>, new: &NewInterface) -> Commands {
         }
     };
     let subnets: Result<Vec<String>, String> =
-        new.subnets.iter().map(|ix| Ok(quoted(objects.subnet(*ix)?.id))).collect();
+        new.subnets.iter().map(|ix| Ok(shell_word(objects.subnet(*ix)?.id))).collect();
     let mut options = endpoint_options("Interface", &vpc, &new.service);
     options.push(listed("--subnet-ids", &subnets?));
     options.push(listed("--security-group-ids", &groups));
@@ -266,7 +267,7 @@ fn endpoint_options(kind: &str, vpc: &str, service: &str) -> Vec<String> {
     vec![
         format!("--vpc-endpoint-type {kind}"),
         format!("--vpc-id {vpc}"),
-        format!("--service-name {}", quoted(service)),
+        format!("--service-name {}", shell_word(service)),
     ]
 }
 
@@ -279,8 +280,8 @@ fn new_group(
 ) -> Result<Vec<String>, String> {
     let options = [
         format!("--vpc-id {vpc}"),
-        format!("--group-name {}", quoted(group_name(id))),
-        format!("--description {}", quoted(&group_description(service))),
+        format!("--group-name {}", shell_word(group_name(id))),
+        format!("--description {}", shell_word(&group_description(service))),
         "--query GroupId".to_owned(),
         "--output text)".to_owned(),
     ];
@@ -291,7 +292,7 @@ fn new_group(
 
 /// Creates a gateway endpoint. The prefix list of a service is AWS's own.
 fn gateway_endpoint(objects: Objects<'_>, new: &NewGateway) -> Commands {
-    let vpc = quoted(objects.vpc(new.vpc)?.id);
+    let vpc = shell_word(objects.vpc(new.vpc)?.id);
     let tables: Result<Vec<String>, String> =
         new.tables.iter().map(|ix| Ok(word(objects.table(*ix)?))).collect();
     let mut options = endpoint_options("Gateway", &vpc, &new.service);
@@ -332,7 +333,7 @@ fn command(head: &str, options: &[String]) -> String {
 /// Returns what stands for an object in a command.
 fn word(object: Object<'_>) -> String {
     match object {
-        Object::Own(own) => quoted(own.id),
+        Object::Own(own) => shell_word(own.id),
         Object::Default { vpc, what, .. } => {
             let (call, filter, query) = match what {
                 DefaultObject::RouteTable => {
@@ -364,13 +365,4 @@ fn asked(call: &str, filters: &[&str], query: &str) -> String {
     format!(
         "\"$(aws ec2 {call} \\\n        --filters {filters} \\\n        --query '{query}' --output text)\""
     )
-}
-
-/// Quotes a word for a shell, if it needs quotes.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@%+".contains(c);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
 }

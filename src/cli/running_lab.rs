@@ -1,0 +1,17 @@
+//! The configuration of a running lab, as a lab with the tasks that run.
+
+use super::CliError;
+use super::progress::waiting;
+use super::runtime::runtime;
+use crate::config::Lab;
+use crate::daemon::Client;
+use crate::daemon::configuration::Configuration;
+use crate::vpc::Snapshot;
+
+/// Fetches it, and says so if that takes long.
+pub(super) fn running_lab(name: &str) -> Result<(Lab, Snapshot), CliError> {
+    let client = Client::new(name);
+    let asked = client.get::<Configuration>("/v1/configuration");
+    let answer = runtime()?.block_on(waiting(name, asked));
+    answer?.lab().map_err(CliError::Config)
+}
