@@ -43,6 +43,7 @@ mod offload;
 mod overlay;
 mod patched;
 mod peering;
+mod public_endpoint;
 mod queues;
 mod reach_live;
 mod reload;
