@@ -295,6 +295,21 @@ fn statement_26_subnets_in_unsupported_zones_are_named_with_their_zones_wherever
     for service in ["web-1", "web-2"] {
         shop.lab.task(service).tcp(DB, 5432);
     }
+    the_request_names_them(&shop, (&all, named), &public);
+}
+
+/// What CreateService and UpdateService say themselves, if the lab file asks for it.
+fn the_request_names_them(shop: &Shop, (connector, named): (&str, &str), service: &str) {
+    shop.apply(|text| {
+        text.replacen("[apprunner]\n", "[apprunner]\nrefuse_subnets = \"request\"\n", 1)
+    });
+    let (source, network) = (image(), through(connector));
+    let create = ["create-service", "--service-name", "web-3", "--source-configuration", &source];
+    let update = ["update-service", "--service-arn", service];
+    for call in [&create[..], &update] {
+        shop.refused(&[call, &["--network-configuration", &network]].concat(), named);
+    }
+    shop.lab.task("web-2").tcp(DB, 5432);
 }
 
 /// Statement 28: without groups, the VPC's default one. Statement 29: which lets everything out.

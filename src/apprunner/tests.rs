@@ -423,6 +423,31 @@ async fn what_app_runner_does_not_take_fails_and_an_update_goes_back() {
     assert_eq!(world.settled(&failed).await["Status"], "DELETED");
 }
 
+/// Statement 26.
+#[tokio::test]
+async fn a_request_names_the_subnets_that_are_not_taken_if_the_lab_file_asks_for_it() {
+    let keys = "unsupported_availability_zones = [\"us-east-1b\"]\nrefuse_subnets = \"request\"";
+    let world = World::with(&format!("[apprunner]\n{keys}"));
+    let both = world.connector("both-zones").await;
+    let refused = |outcome| World::refused(outcome, Kind::InvalidRequest, "subnet-b (us-east-1b)");
+    refused(world.call("CreateService", create("web1", Some(&both))).await);
+    // Nothing was made, so the name is free.
+    let service = world.service("web1", None).await;
+    let update = |connector: &str| {
+        let mut request = named(&service);
+        request["NetworkConfiguration"] = network(connector);
+        request
+    };
+    refused(world.call("UpdateService", update(&both)).await);
+    assert_eq!(world.last(&service).await.0, "CREATE_SERVICE");
+    let wanted = json!({"VpcConnectorName": "one-zone", "Subnets": ["subnet-a"]});
+    let made = world.ok("CreateVpcConnector", wanted).await;
+    let one = made["VpcConnector"]["VpcConnectorArn"].as_str().unwrap().to_owned();
+    world.ok("UpdateService", update(&one)).await;
+    world.settled(&service).await;
+    assert_eq!(world.last(&service).await.1, "SUCCEEDED");
+}
+
 #[tokio::test]
 async fn what_the_lab_does_not_take_changes_nothing() {
     let world = World::new();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::acceptance::Refusal;
-use crate::config::apprunner::{Api, PublicSubnets, StartupLatency};
+use crate::config::apprunner::{Api, PublicSubnets, RefuseSubnets, StartupLatency};
 
 #[test]
 fn no_finding_shows_a_secret() {
@@ -28,6 +28,7 @@ fn the_defaults_are_what_users_see() {
     assert_eq!(settings.startup_latency, None);
     assert_eq!(settings.public_subnets, PublicSubnets::Accept);
     assert!(settings.unsupported_availability_zones.is_empty());
+    assert_eq!(settings.refuse_subnets, RefuseSubnets::Operation);
 }
 
 #[test]
