@@ -438,6 +438,7 @@ fn resource(resource: &spec::Resource) -> Object {
         public_dns_name,
         subnet,
         address,
+        public_ip,
         security_groups,
         listen,
         network_interface,
@@ -449,6 +450,9 @@ fn resource(resource: &spec::Resource) -> Object {
         fact("address", address.value),
         fact("security groups", groups(security_groups)),
     ];
+    if let Some(public) = public_ip {
+        facts.push(fact("public address", public.value));
+    }
     let kind = if *public_dns_name { "public alias" } else { "alias" };
     facts.extend(aliases.iter().map(|alias| rule(format!("{kind} {alias}"))));
     facts.extend(listen.iter().map(listens));
