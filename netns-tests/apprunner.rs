@@ -247,6 +247,8 @@ pub const DEFAULT: &str = "EgressConfiguration={EgressType=DEFAULT}";
 pub const NAT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 pub const APP_RUNNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
+/// Statement 10: the connector is given by an update, too. Statement 14: ENIs are there once a service uses it. Statement 32:
+/// the destination's groups must let the connector's in. Statement 38: `EgressConfiguration` says so.
 #[test]
 fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
     let Some(shop) = Shop::open("") else { return };
@@ -304,6 +306,7 @@ fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
     assert_eq!(enis(), before);
 }
 
+/// Surprise 3: an error's type is in the body.
 #[test]
 fn boto3_finds_the_model_kept_and_every_error() {
     let Some(shop) =
@@ -408,6 +411,8 @@ fn only_keys_of_the_lab_file_sign() {
     }
 }
 
+/// Statement 8: once, services take longer to start. Statement 9: until then they are not RUNNING. Statement 11 and
+/// Statement 13: only where ENIs are new.
 #[test]
 fn the_first_use_of_subnets_and_groups_takes_its_time() {
     // Long enough for the calls below on a busy machine: 10 s.
@@ -436,6 +441,7 @@ fn the_first_use_of_subnets_and_groups_takes_its_time() {
     assert!(took(&first) >= 10.0 && took(&second) < took(&first), "{}", took(&second));
 }
 
+/// Statement 36, and Statement 21 as the documentation has it.
 #[test]
 fn public_subnets_are_refused_as_the_documentation_has_it() {
     let Some(shop) = Shop::open("public_subnets = \"refuse\"\n") else { return };
@@ -522,6 +528,7 @@ fn state(lab: &str) -> PathBuf {
     PathBuf::from("/run/egret").join(lab)
 }
 
+/// Statement 17: one zone is a warning.
 #[test]
 fn what_the_api_makes_is_checked_as_it_comes_and_by_check_of_the_running_lab() {
     let Some((shop, mut terminal)) = Shop::open_on_terminal("") else { return };
@@ -551,7 +558,7 @@ fn what_the_api_makes_is_checked_as_it_comes_and_by_check_of_the_running_lab() {
     assert!(!rules(&of_file, "warnings").iter().any(|(_, line)| *line == 0), "{of_file:?}");
 }
 
-/// The example of App Runner's documentation on VPC access, by files as it has them.
+/// Statement 45: the example of App Runner's documentation on VPC access, by files as it has them.
 #[test]
 fn statement_45_the_documented_example_works_as_it_is_written() {
     let Some((shop, mut terminal)) = Shop::open_on_terminal("") else { return };
@@ -605,6 +612,7 @@ fn calls_for_other_services_are_answered_in_their_own_protocols() {
     }
 }
 
+/// Statement 11.
 #[test]
 fn statement_11_the_latency_of_an_eni_survives_a_restart() {
     // Long enough for the calls below on a busy machine: 60 s.

@@ -432,7 +432,7 @@ fn statement_37_connectors_have_tags() {
 }
 
 /// Statement 39: CreateVpcConnector. Statement 40: ListVpcConnectors has all of the account in full. Statement 41:
-/// DescribeVpcConnector. Statement 42: DeleteVpcConnector.
+/// DescribeVpcConnector. Statement 42: DeleteVpcConnector. Surprise 4: there are no other members.
 #[test]
 fn statement_40_connectors_are_listed_and_described_in_full_until_they_are_deleted() {
     let Some(shop) = Shop::open("") else { return };

@@ -31,6 +31,7 @@ fn the_defaults_are_what_users_see() {
     assert_eq!(settings.refuse_subnets, RefuseSubnets::Operation);
 }
 
+/// Statement 8: two to five minutes, if the lab file says so.
 #[test]
 fn a_latency_is_a_duration_or_a_range() {
     let read = |value: &str| {
