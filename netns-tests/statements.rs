@@ -248,6 +248,7 @@ fn statement_24_aws_apis_are_reached_through_a_nat_gateway_or_an_endpoint() {
     let found = shop.lab.exec_ok("web-1", "getent ahostsv4 sqs.us-east-1.amazonaws.com");
     assert!(found.starts_with(&QUEUES_INSIDE.to_string()), "{found}");
     shop.lab.task("web-1").tcp(QUEUES_INSIDE, 443);
+    // Another port than above has a row of its own in `egret drops`.
     shop.lab.drops_for("no-route", "rtb-isolated", || {
         shop.lab.task("web-1").tcp_times_out(CHECKIP, 80);
     });
@@ -266,24 +267,17 @@ fn statement_26_subnets_in_unsupported_zones_are_named_with_their_zones_wherever
 
     let failed = shop.create("web-1", &all);
     assert_eq!(shop.settled(&failed)["Status"], "CREATE_FAILED");
-    let said = terminal.hears("Remove the subnets");
-    assert!(said.contains("service web-1 failed to create") && said.contains(named), "{said}");
+    let why =
+        "App Runner does not support the Availability Zones of these subnets of the VPC connector";
+    terminal.hears(&format!("service web-1 failed to create: {why}: {named}"));
     let public = shop.create_with("web-2", &[]);
     shop.settled(&public);
     let after = shop.update(&public, &through(&all));
     assert_eq!(after["Status"], "RUNNING");
     assert_eq!(after["NetworkConfiguration"]["EgressConfiguration"]["EgressType"], "DEFAULT");
-    let said = terminal.hears("Remove the subnets");
-    assert!(said.contains("service web-2 was rolled back") && said.contains(named), "{said}");
-
-    let rows: Vec<Value> = shop.lab.rows("services");
-    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    terminal.hears(&format!("web-2 was rolled back to what it was before: {why}: {named}"));
     for (service, status) in [("web-1", "FAILED"), ("web-2", "ROLLBACK_SUCCEEDED")] {
-        let row = rows.iter().find(|row| row["service"] == service).unwrap();
-        assert_eq!(row["operations"][0]["status"], status);
-        assert!(row["operations"][0]["log"][0].as_str().unwrap().contains(named), "{row}");
-        let shown = one_line(&shop.lab.egret_ok(&format!("services {service}")));
-        assert!(shown.contains(named) && shown.contains("Remove the subnets"), "{shown}");
+        services_name_them(&shop, (service, status), named);
     }
 
     let fewer = shop.connector("fewer-zones", &["subnet-a"], &["sg-db-client"]);
@@ -296,6 +290,17 @@ fn statement_26_subnets_in_unsupported_zones_are_named_with_their_zones_wherever
         shop.lab.task(service).tcp(DB, 5432);
     }
     the_request_names_them(&shop, (&all, named), &public);
+}
+
+/// The log of the last operation on a service, which has this status, in `egret services`.
+fn services_name_them(shop: &Shop, (service, status): (&str, &str), named: &str) {
+    let rows: Vec<Value> = shop.lab.rows("services");
+    let row = rows.iter().find(|row| row["service"] == service).unwrap();
+    assert_eq!(row["operations"][0]["status"], status);
+    assert!(row["operations"][0]["log"][0].as_str().unwrap().contains(named), "{row}");
+    let shown = shop.lab.egret_ok(&format!("services {service}"));
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(shown.contains(named) && shown.contains("Remove the subnets"), "{shown}");
 }
 
 /// What CreateService and UpdateService say themselves, if the lab file asks for it.
@@ -346,14 +351,10 @@ fn statement_33_a_connector_changes_nothing_about_what_comes_in() {
         shop.lab.task("web-1").tcp(Ipv4Addr::LOCALHOST, 8081);
     };
     comes_in();
+    let isolated = "cidr = \"10.0.4.0/24\"";
+    let denied = format!("{isolated}\nnetwork_acl = \"acl-deny\"");
+    shop.apply(|text| text.replacen(isolated, &denied, 1));
     // A group that lets everything in lets nothing in through the ENI; one without rules keeps nothing out.
-    shop.apply(|text| {
-        text.replacen(
-            "cidr = \"10.0.4.0/24\"",
-            "cidr = \"10.0.4.0/24\"\nnetwork_acl = \"acl-deny\"",
-            1,
-        )
-    });
     for (name, subnet, group) in
         [("inviting", "subnet-b", "sg-inviting"), ("silent", "subnet-isolated", "sg-silent")]
     {
