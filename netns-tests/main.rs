@@ -53,6 +53,7 @@ mod security_group;
 mod shares;
 mod source_check;
 mod source_frames;
+mod statements;
 mod steer;
 mod support;
 mod test_live;
