@@ -93,7 +93,7 @@ fn curl_gets_its_page_through_the_nat_gateway_and_times_out_where_a_rule_says_no
     let drop = lab.drops_for("sg-egress-implicit-deny", "sg-app", || {
         assert_eq!(curl(&lab, &format!("http://{HOST}:8080/page")).status.code(), Some(28));
     });
-    assert_eq!((drop.destination, drop.port), (Some(HOST), Some(8080)));
+    assert_eq!((drop.destination, drop.port), (Some(HOST.into()), Some(8080)));
     assert_eq!((drop.service.as_deref(), drop.task), (Some("web"), Some(1)));
     assert!(lab.line(drop.line).contains("sg-app") || lab.line(drop.line).contains("[[security"));
 
