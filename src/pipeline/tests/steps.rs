@@ -120,7 +120,7 @@ fn regression_a_drop_at_the_enis_own_address_shows_service_and_destination_port(
     assert!(row.service.is_some());
     let packet = watched(&world, &syn(web, 1, (ENI_A, 443)));
     let inside = packet.inside.unwrap();
-    assert_eq!((inside.src(), inside.dst(), inside.dport()), (web, ENI_A.into(), 443));
+    assert_eq!((inside.src(), inside.dst(), inside.dport()), (web, ENI_A, 443));
 }
 
 const NOTHING: &str = "";
