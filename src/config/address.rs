@@ -46,7 +46,9 @@ impl<'s> Pool<'s> {
         let value = |at: &At<Ipv4Addr>| at.value;
         let elastic = spec.nat_gateways.iter().flat_map(|n| n.public_ips());
         let hosts = spec.internet_hosts.iter().map(|h| &h.address);
-        let public = elastic.chain(hosts).chain(&spec.apprunner_public_ip).map(value).collect();
+        let resources = spec.resources.iter().filter_map(|r| r.public_ip.as_ref());
+        let others = hosts.chain(resources).chain(&spec.apprunner_public_ip);
+        let public = elastic.chain(others).map(value).collect();
         Self { taken, public, resting: BTreeSet::new() }
     }
 

@@ -239,6 +239,7 @@ fn apprunner_facts(settings: &AppRunner) -> Vec<Fact> {
         access_role,
         source,
         same_security_groups,
+        refuse_subnets,
         unsupported_availability_zones: zones,
         api: _,
         api_at: _,
@@ -248,6 +249,7 @@ fn apprunner_facts(settings: &AppRunner) -> Vec<Fact> {
         fact("apprunner.access_role", word(access_role)),
         fact("apprunner.source", word(source)),
         fact("apprunner.same_security_groups", word(same_security_groups)),
+        fact("apprunner.refuse_subnets", word(refuse_subnets)),
     ];
     facts.extend(startup_latency.map(|StartupLatency { shortest, longest }| {
         fact("apprunner.startup_latency", format!("{} to {}", word(&shortest), word(&longest)))
@@ -436,6 +438,7 @@ fn resource(resource: &spec::Resource) -> Object {
         public_dns_name,
         subnet,
         address,
+        public_ip,
         security_groups,
         listen,
         network_interface,
@@ -447,6 +450,9 @@ fn resource(resource: &spec::Resource) -> Object {
         fact("address", address.value),
         fact("security groups", groups(security_groups)),
     ];
+    if let Some(public) = public_ip {
+        facts.push(fact("public address", public.value));
+    }
     let kind = if *public_dns_name { "public alias" } else { "alias" };
     facts.extend(aliases.iter().map(|alias| rule(format!("{kind} {alias}"))));
     facts.extend(listen.iter().map(listens));

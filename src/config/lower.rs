@@ -425,6 +425,7 @@ impl<'s> Lowering<'s> {
             private_dns: None,
             subnet: self.subnets.get(&resource.subnet),
             address: resource.address.value,
+            public_address: resource.public_ip.as_ref().map(|at| at.value),
             security_groups: self.groups(&self.spec.groups_of_resource(resource)),
             listen: resource.listen.clone(),
             network_interface: resource.network_interface.as_ref().map(|id| NetworkInterface {
@@ -455,6 +456,7 @@ impl<'s> Lowering<'s> {
             private_dns: endpoint.private_name(self.spec.region_of(&endpoint.vpc)),
             subnet: self.subnets.get(&subnet.id),
             address: plan.endpoint_address(endpoint, position)?,
+            public_address: None,
             security_groups: self.groups(&self.spec.groups_of_endpoint(endpoint)),
             listen: endpoint.listen.clone(),
             network_interface: None,

@@ -392,6 +392,8 @@ pub struct Resource {
     pub subnet: At<String>,
     /// `address`.
     pub address: At<Ipv4Addr>,
+    /// `public_ip`.
+    pub public_ip: Option<At<Ipv4Addr>>,
     /// `security_groups`; empty: the VPC's default group.
     pub security_groups: Vec<At<String>>,
     /// `listen`.

@@ -84,6 +84,7 @@ pub(crate) fn parts() -> Parts {
             name: "orders-db".into(),
             subnet: PRIVATE_A,
             address: ORDERS_DB_ADDRESS,
+            public_address: None,
             security_groups: vec![SG_DB],
             listen: vec![Listen { protocol: Protocol::Tcp, port: 5432 }],
             line: 50,

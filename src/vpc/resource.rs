@@ -24,6 +24,9 @@ pub struct Resource {
     pub subnet: SubnetIx,
     /// Its private address.
     pub address: Ipv4Addr,
+    /// The public address that the VPC's internet gateway maps to the private one, if it has one: by it services outside of
+    /// the VPC reach the resource, and those inside that leave by a NAT gateway (spec 3.6).
+    pub public_address: Option<Ipv4Addr>,
     /// The groups of its interface.
     pub security_groups: Vec<SecurityGroupIx>,
     /// Where egret answers with an echo.

@@ -41,6 +41,7 @@ pub struct Snapshot {
     egress: Arc<Vec<RuleSet>>,
     names: Arc<Names>,
     internet_hosts: Arc<HashSet<Ipv4Addr, foldhash::fast::FixedState>>,
+    public_endpoints: Arc<HashMap<Ipv4Addr, ResourceIx, foldhash::fast::FixedState>>,
     tasks: HashMap<Ipv4Addr, Task, foldhash::fast::FixedState>,
 }
 
@@ -69,10 +70,12 @@ impl Snapshot {
         let (ingress, egress) = (of_resources(Direction::Ingress), of_resources(Direction::Egress));
         let names = Names::build(&parts);
         let internet_hosts = parts.internet_hosts.iter().map(|host| host.address).collect();
+        let public_endpoints = public_endpoints(&parts);
         Self {
             generation,
             names: Arc::new(names),
             internet_hosts: Arc::new(internet_hosts),
+            public_endpoints: Arc::new(public_endpoints),
             parts: Arc::new(parts),
             interfaces: Arc::new(interfaces),
             ingress: Arc::new(ingress),
@@ -138,6 +141,17 @@ impl Snapshot {
     #[inline]
     pub fn has_internet_host(&self, address: Ipv4Addr) -> bool {
         self.internet_hosts.contains(&address)
+    }
+
+    /// Returns the resource whose VPC's internet gateway maps a public address to it.
+    #[inline]
+    pub fn public_endpoint(&self, public: Ipv4Addr) -> Option<ResourceIx> {
+        self.public_endpoints.get(&public).copied()
+    }
+
+    /// Returns all resources that have a public address, each with it, in no order.
+    pub fn public_endpoints(&self) -> impl Iterator<Item = (Ipv4Addr, ResourceIx)> {
+        self.public_endpoints.iter().map(|(public, ix)| (*public, *ix))
     }
 
     /// Returns whether this is the public address of an ENI.
@@ -291,6 +305,15 @@ fn interfaces(parts: &Parts) -> HashMap<(VpcIx, Ipv4Addr), Interface> {
         .enumerate()
         .map(|(i, r)| ((vpc(r.subnet), r.address), Interface::Resource(i.into())));
     enis.chain(gateways).chain(resources).collect()
+}
+
+fn public_endpoints(parts: &Parts) -> HashMap<Ipv4Addr, ResourceIx, foldhash::fast::FixedState> {
+    let is_mapped = |resource: &Resource| {
+        let vpc = parts.subnets[resource.subnet.get()].vpc;
+        parts.vpcs[vpc.get()].internet_gateway.is_some()
+    };
+    let all = parts.resources.iter().enumerate().filter(|(_, resource)| is_mapped(resource));
+    all.filter_map(|(i, resource)| Some((resource.public_address?, i.into()))).collect()
 }
 
 /// Lists the private addresses of each group's members (spec 4.2).

@@ -7,12 +7,13 @@ use crate::config::spec::{InternetHost, Resource};
 use crate::config::text;
 use crate::vpc::Listen;
 
-pub(super) const RESOURCE: [&str; 9] = [
+pub(super) const RESOURCE: [&str; 10] = [
     "name",
     "aliases",
     "public_dns_name",
     "subnet",
     "address",
+    "public_ip",
     "security_groups",
     "listen",
     "network_interface",
@@ -23,6 +24,7 @@ pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
     let name = section.word("name");
     let subnet = section.reference("subnet", &[Kind::Subnet]);
     let address = section.required("address").and_then(|v| v.parse(text::address));
+    let public_ip = section.get("public_ip").and_then(|v| v.parse(text::public_address));
     let security_groups = section.references("security_groups", &[Kind::SecurityGroup]);
     let listen = listen(section);
     let network_interface = section.get("network_interface").and_then(|v| v.parse(text::word));
@@ -43,6 +45,7 @@ pub(super) fn resource(section: &Section<'_>) -> Option<Resource> {
         public_dns_name: public_dns_name(section),
         subnet: subnet?,
         address: address?,
+        public_ip,
         security_groups,
         listen,
         line: section.line(),

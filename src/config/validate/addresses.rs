@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 pub(super) fn check(spec: &Spec, report: &Report) {
     private(spec, report);
     public(spec, report);
+    internet_gateways(spec, report);
 }
 
 /// Addresses of resources, NAT gateways and interface endpoints (spec 6, 7.2).
@@ -60,8 +61,10 @@ fn public(spec: &Spec, report: &Report) {
         .iter()
         .filter(|n| n.state != NatGatewayState::Deleted)
         .flat_map(|n| n.public_ips().map(move |address| (n.id.value.as_str(), address)));
+    let resources = spec.resources.iter();
+    let resources = resources.filter_map(|r| Some((r.name.value.as_str(), r.public_ip.as_ref()?)));
     let apprunner = spec.apprunner_public_ip.iter().map(|ip| ("apprunner_public_ip", ip));
-    let mut all: Vec<_> = hosts.chain(gateways).chain(apprunner).collect();
+    let mut all: Vec<_> = hosts.chain(gateways).chain(resources).chain(apprunner).collect();
     all.sort_by_key(|(_, address)| address.span.start);
     let mut taken: HashMap<Ipv4Addr, &str> = HashMap::new();
     for (owner, address) in all {
@@ -71,6 +74,23 @@ fn public(spec: &Spec, report: &Report) {
                 "duplicate-address",
                 format!("{} is the address of {other:?} already", **address),
                 "give each its own public address",
+            );
+        }
+    }
+}
+
+/// A public address is the internet gateway's to map: without one EC2 refuses to associate it (`Gateway.NotAttached`).
+fn internet_gateways(spec: &Spec, report: &Report) {
+    for resource in &spec.resources {
+        let Some(public) = &resource.public_ip else { continue };
+        let Some(subnet) = spec.subnet(&resource.subnet) else { continue };
+        let vpc = spec.vpcs.iter().find(|vpc| vpc.id.value == subnet.vpc.value);
+        if let Some(vpc) = vpc.filter(|vpc| vpc.internet_gateway.is_none()) {
+            report.error(
+                public.span,
+                "public-ip-without-internet-gateway",
+                format!("VPC {:?} has no internet gateway to map {}", vpc.id.value, public.value),
+                "give the [[vpc]] an internet_gateway, or remove public_ip",
             );
         }
     }

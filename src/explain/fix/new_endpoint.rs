@@ -118,6 +118,7 @@ impl NewInterface {
             private_dns: Some(self.private_name.clone()),
             subnet,
             address: free_address(subnet, snapshot)?,
+            public_address: None,
             security_groups: Vec::new(),
             listen: vec![Listen { protocol: Protocol::Tcp, port: HTTPS }],
             network_interface: None,
