@@ -78,6 +78,7 @@ fn ipv6_rows(lab: &Lab) -> usize {
     lab.drops().iter().filter(|row| row.reason == "ipv6").count()
 }
 
+/// Statement 35.
 fn regression_ipv6_of_a_task_has_a_drop_row_with_its_task_and_fails_at_once(device: &str) {
     let lab = Lab::up(device, LAB);
     if !has_ipv6(&lab) {

@@ -240,6 +240,7 @@ fn statement_2_public_endpoints_are_reached_from_default_egress_and_through_a_na
     assert_eq!(lab.drops(), []);
 }
 
+/// Statement 2: the network ACL, the groups and the route table of the endpoint.
 fn each_check_of_the_endpoints_vpc_refuses_by_name(device: &str) {
     let lab = Lab::up(device, LAB);
     let (mut web, mut public) = (lab.task("web"), lab.task("pub"));
