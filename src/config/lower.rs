@@ -20,6 +20,7 @@ pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
         lab: spec.lab.value.clone(),
         region: spec.region.clone(),
         apprunner_address: plan.apprunner_address,
+        chosen_public_addresses: plan.chosen_public_addresses().collect(),
         limits: spec.limits,
         timeouts: spec.timeouts.scaled(spec.time_scale),
         mtu: spec.mtu,

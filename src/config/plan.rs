@@ -122,6 +122,14 @@ impl Plan {
         })
     }
 
+    /// The public addresses of NAT gateways and of App Runner's own egress that the file does not give.
+    pub(super) fn chosen_public_addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let is_public =
+            |holder: &Holder| matches!(holder, Holder::NatGatewayPublic(..) | Holder::AppRunner);
+        let chosen = self.chosen.iter().filter(move |(holder, _)| is_public(holder));
+        chosen.map(|(_, address)| *address)
+    }
+
     /// All addresses that egret answers for, given or chosen.
     fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
         let gateways = self.nat_gateways.values().flat_map(|n| &n.addresses);

@@ -2,7 +2,9 @@
 
 use super::names::{self, DecidedBy, Places};
 use super::nearest_miss::{self, NearestMiss};
-use super::packet::{arrival, destination_vpc, end, eni_of, leaves, packet_at, protocol_word};
+use super::packet::{
+    arrival, destination_vpc, end, eni_of, hint, leaves, packet_at, protocol_word,
+};
 use crate::packet::{Protocol, Tuple};
 use crate::pipeline::reach::is_not_chosen;
 use crate::pipeline::{Component, Detail, Evidence, Outcome, Stage, Step};
@@ -106,7 +108,7 @@ pub(super) fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanati
         reason: reason.map(|r| r.name()),
         code: reason.and_then(|r| r.code()),
         decided_by: rule.map(|rule| names::decided_by(rule, snapshot)),
-        hint: reason.map(|r| r.hint()),
+        hint: hint(evidence),
         generation: evidence.generation.0,
         inside: Some(evidence.inside.tuple().into()),
         outside: outside.map(Into::into),

@@ -1,7 +1,7 @@
 //! The packet at a step of its evidence, the ENI that it leaves through, and the text of its addresses and ports.
 
 use crate::packet::{Outside, Protocol, Tuple};
-use crate::pipeline::{Detail, Evidence, Outcome, Step};
+use crate::pipeline::{Detail, Evidence, Outcome, Reason, Step};
 use crate::vpc::path::{self, Attachment, Hop};
 use crate::vpc::{Direction, EniIx, PeeringIx, RuleRef, Snapshot, SubnetIx, VpcIx};
 use std::net::Ipv4Addr;
@@ -42,6 +42,19 @@ pub(super) fn arrival(evidence: &Evidence) -> Option<Tuple> {
     let delivered = evidence.steps.iter().position(|step| step.outcome == Outcome::Deliver);
     let sent = &evidence.steps[..delivered.unwrap_or(0)];
     Some(Tuple { dst: request_after(evidence, sent).dst, ..outside.tuple() })
+}
+
+/// Says how to fix what drops a packet. Over the internet the groups of a public endpoint know the sender by its public
+/// address, and by no group.
+pub(super) fn hint(evidence: &Evidence) -> Option<&'static str> {
+    let reason = evidence.denial?.reason;
+    let is_translated = || packet_at(evidence, evidence.steps.len()).dst != evidence.inside.dst();
+    let is_of_groups = matches!(reason, Reason::SgIngressImplicitDeny | Reason::SgIngressNoRules);
+    let reason = match is_of_groups && is_translated() {
+        true => Reason::SgIngressPublicAddress,
+        false => reason,
+    };
+    Some(reason.hint())
 }
 
 /// Returns the request after `steps`: as the last translation made it.

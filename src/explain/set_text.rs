@@ -5,6 +5,7 @@ use super::coverage::{counted, joined, port_numbers, protocols};
 use super::explained::{Explained, NAME_NOT_RESOLVED, NotResolved, Outcome, evidence_of};
 use super::layout::{WIDTH, paragraph};
 use super::names::{self, Places};
+use super::packet::hint;
 use super::paint::{Look, Paint, Style};
 use super::text::{Margins, headline, packet, rest, task_of, way_out};
 use crate::pipeline::Reason;
@@ -68,9 +69,8 @@ impl Explained {
         places: Places<'_>,
         paint: Paint,
     ) -> io::Result<()> {
-        let reason = self.classes().first().and_then(|class| Some(class.denial?.reason));
-        match reason {
-            Some(reason) => way_out(w, (&self.proposal, reason.hint()), margins, places, paint),
+        match self.classes().first().and_then(|class| hint(&evidence_of(class))) {
+            Some(hint) => way_out(w, (&self.proposal, hint), margins, places, paint),
             None => Ok(()),
         }
     }

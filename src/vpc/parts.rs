@@ -48,6 +48,8 @@ pub struct Parts {
     pub region: String,
     /// The public address of services with `egress = "default"`.
     pub apprunner_address: Option<Ipv4Addr>,
+    /// Those of NAT gateways' and App Runner's own public addresses that the lab file leaves open, so that egret chose them.
+    pub chosen_public_addresses: Vec<Ipv4Addr>,
     /// Limits.
     pub limits: Limits,
     /// Timeouts, scaled.

@@ -13,7 +13,9 @@ pub(super) fn candidates(failing: &Failing<'_>) -> Vec<Change> {
             let endpoints = endpoints::missing_interface(failing);
             endpoints.into_iter().chain(groups::of_eni(failing)).collect()
         }
-        RuleRef::DestinationSecurityGroups(..) => groups::of_destination(failing),
+        RuleRef::DestinationSecurityGroups(vpc, address) => {
+            groups::of_destination(failing, (vpc, address))
+        }
         RuleRef::NetworkAclRule(acl, direction, position, _) => {
             network_acls::of_acl(failing, acl, direction, Some(position))
         }

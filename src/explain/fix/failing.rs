@@ -17,6 +17,7 @@ pub(super) struct Failing<'a> {
     pub(super) evidence: &'a Evidence,
     pub(super) reason: Reason,
     pub(super) decided_by: RuleRef,
+    pub(super) attachments: Vec<Attachment>,
     /// The subnets of the ENIs.
     pub(super) subnets: Vec<SubnetIx>,
     pub(super) destinations: Ranges,
@@ -43,6 +44,7 @@ impl<'a> Failing<'a> {
         }
         subnets.dedup();
         Some(Self {
+            attachments: class.attachments.clone(),
             subnets,
             destinations: class.destinations.clone(),
             ports: class.ports.clone(),
@@ -63,12 +65,15 @@ impl<'a> Failing<'a> {
                 PortRange::Of(protocol, packet.dport, packet.dport)
             }
         };
+        let task = snapshot.task(evidence.inside.src());
+        let attachment = task.and_then(|task| snapshot.attachment(task));
         let subnet = eni_of(evidence, snapshot).and_then(|eni| whereabouts(eni, snapshot));
         Some(Self {
             snapshot,
             evidence,
             reason: denial.reason,
             decided_by: denial.decided_by,
+            attachments: attachment.into_iter().collect(),
             subnets: subnet.into_iter().map(|(subnet, _)| subnet).collect(),
             destinations: Ranges::one(packet.dst.to_bits()),
             ports: Ports::new([port]),
@@ -116,11 +121,6 @@ impl<'a> Failing<'a> {
     /// Returns whether the gate drops replies.
     pub(super) fn drops_replies(&self) -> bool {
         self.reason.stage() == Stage::NetworkAclReturn
-    }
-
-    /// Returns the destination's own group, the first one.
-    pub(super) fn destination_group(&self) -> Option<SecurityGroupIx> {
-        self.group_of(self.evidence.inside.dst())
     }
 
     /// Returns the first group of the resource that has an address of the destination's VPC.

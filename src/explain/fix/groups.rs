@@ -2,12 +2,13 @@
 
 use super::change::Change;
 use super::failing::Failing;
-use super::terms::{MOST_RULES, all_addresses, blocks, holds, traffic};
+use super::senders::Senders;
+use super::terms::{MOST_RULES, all_addresses, blocks, blocks_up_to, holds, traffic};
 use crate::pipeline::Reason;
 use crate::pipeline::reach::{Ranges, public_unicast};
 use crate::vpc::{
-    Destination, Direction, Peer, PrefixListIx, ResourceIx, SecurityGroupIx, SecurityGroupRule,
-    TrafficMatch, everywhere,
+    Destination, Direction, Interface, NatGateway, Peer, PrefixListIx, ResourceIx, SecurityGroupIx,
+    SecurityGroupRule, TrafficMatch, VpcIx, everywhere,
 };
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
@@ -19,15 +20,50 @@ pub(super) fn of_eni(failing: &Failing<'_>) -> Vec<Change> {
         return Vec::new();
     };
     let peers = groups_of(failing, &failing.destinations);
-    let gate = Gate { group: *group, direction: Direction::Egress };
+    let gate = Gate { group: *group, direction: Direction::Egress, most: MOST_RULES };
     gate.changes(failing, &failing.destinations, peers)
 }
 
-/// Lists the changes that let the packets reach their destination.
-pub(super) fn of_destination(failing: &Failing<'_>) -> Vec<Change> {
-    let (Some(eni), Some(group)) = (failing.eni(), failing.destination_group()) else {
+/// Lists the changes that let the packets reach their destination, a resource with a private address of a VPC.
+pub(super) fn of_destination(
+    failing: &Failing<'_>,
+    (vpc, address): (VpcIx, Ipv4Addr),
+) -> Vec<Change> {
+    let snapshot = failing.snapshot;
+    let Some(Interface::Resource(resource)) = snapshot.interface(vpc, address) else {
         return Vec::new();
     };
+    let Some(group) = snapshot.resource(resource).security_groups.first() else {
+        return Vec::new();
+    };
+    match Senders::of(failing) {
+        Some(senders) => of_public_endpoint(failing, *group, &senders),
+        None => of_interface(failing, *group),
+    }
+}
+
+/// Lists the changes that let the packets reach a public endpoint: its groups see the senders' public addresses. There are
+/// none if one of these is not known, as a rule for it would hold in the lab alone.
+fn of_public_endpoint(
+    failing: &Failing<'_>,
+    group: SecurityGroupIx,
+    senders: &Senders,
+) -> Vec<Change> {
+    let gate = Gate { group, direction: Direction::Ingress, most: NatGateway::MAX_ADDRESSES };
+    let Some(known) = senders.known() else { return Vec::new() };
+    // A rule for everybody is a decision of a person.
+    let is_narrow = |change: &Change| match change {
+        Change::GroupRules { rules, .. } => {
+            rules.iter().all(|rule| rule.peer != Peer::Cidr(everywhere()))
+        }
+        _ => true,
+    };
+    gate.changes(failing, known, None).into_iter().filter(is_narrow).collect()
+}
+
+/// Lists the changes that let the packets reach an interface by its private address.
+fn of_interface(failing: &Failing<'_>, group: SecurityGroupIx) -> Vec<Change> {
+    let Some(eni) = failing.eni() else { return Vec::new() };
     let packet = failing.at_gate();
     let preserved = failing.reason != Reason::SgIngressBehindMiddlebox;
     let own = [eni.address, failing.evidence.inside.src()];
@@ -39,7 +75,7 @@ pub(super) fn of_destination(failing: &Failing<'_>) -> Vec<Change> {
         ),
         None => Ranges::one(packet.src.to_bits()),
     };
-    let gate = Gate { group, direction: Direction::Ingress };
+    let gate = Gate { group, direction: Direction::Ingress, most: MOST_RULES };
     let mut changes = gate.changes(failing, &sources, sender.map(|sender| vec![*sender]));
     changes.extend(gate.of_whole_subnet(failing, packet.src));
     changes
@@ -59,7 +95,7 @@ pub(super) fn of_appliance(
         Direction::Egress => packet.dst,
         Direction::Ingress => packet.src,
     };
-    let gate = Gate { group: *group, direction };
+    let gate = Gate { group: *group, direction, most: MOST_RULES };
     // Of a reply the ports are others than those that were asked.
     let is_request = packet.dst == failing.evidence.inside.dst();
     let ports = if is_request { traffic(&failing.ports) } else { vec![exactly(failing)] };
@@ -88,6 +124,8 @@ fn exactly(failing: &Failing<'_>) -> TrafficMatch {
 struct Gate {
     group: SecurityGroupIx,
     direction: Direction,
+    /// The most rules that a change adds.
+    most: usize,
 }
 
 impl Gate {
@@ -106,7 +144,7 @@ impl Gate {
         let by = |peers: Vec<Peer>| self.rules(&ports, &peers);
         let by_list = |list: PrefixListIx| by(vec![Peer::PrefixList(list)]);
         let by_groups = groups.map(|all| all.into_iter().map(Peer::SecurityGroup).collect());
-        let exact = blocks(others);
+        let exact = blocks_up_to(self.most, others);
         let mut changes: Vec<Change> = used.into_iter().filter_map(by_list).collect();
         changes.extend(by_groups.and_then(by));
         changes.extend(exact.as_ref().and_then(|all| self.entries(failing, all)));
@@ -120,7 +158,7 @@ impl Gate {
 
     /// Makes the rules of each traffic with each peer; `None` if they are too many.
     fn rules(&self, ports: &[TrafficMatch], peers: &[Peer]) -> Option<Change> {
-        if ports.len() * peers.len() > MOST_RULES {
+        if ports.len() * peers.len() > self.most {
             return None;
         }
         let rule = |(traffic, peer): (&TrafficMatch, &Peer)| SecurityGroupRule {

@@ -53,8 +53,13 @@ impl Compared<'_> {
             Scope::Nothing => return Ok(false),
             Scope::Renamed { vpc, destinations } => (self.near(&[vpc]), destinations),
             Scope::Routed { vpc, destinations } => {
+                let endpoints = self.public_endpoints(vpc);
                 let peers = self.before.peers_of(vpc).map(|(_, peer)| peer);
-                (self.near(&peers.chain([vpc]).collect::<Vec<_>>()), destinations)
+                let services = match endpoints.is_empty() {
+                    true => self.near(&peers.chain([vpc]).collect::<Vec<_>>()),
+                    false => self.all(),
+                };
+                (services, destinations.union(&endpoints))
             }
             Scope::Moved(ix) => (self.of_connector(ix), Ranges::of(0, u32::MAX)),
         };
@@ -101,6 +106,21 @@ impl Compared<'_> {
             false => reach::difference(a, b).changes,
         };
         Ok(changes.iter().any(|changed| changed.before.passes()))
+    }
+
+    /// Returns the addresses of a VPC's public endpoints, whose replies to any service its tables route.
+    fn public_endpoints(&self, vpc: VpcIx) -> Ranges {
+        let vpc_of = |ix| self.before.subnet(self.before.resource(ix).subnet).vpc;
+        let own = self.before.public_endpoints().filter(|(_, ix)| vpc_of(*ix) == vpc);
+        Ranges::new(own.map(|(public, _)| (public.to_bits(), public.to_bits())))
+    }
+
+    /// Lists the services, one of those that are attached alike.
+    fn all(&self) -> Vec<ServiceIx> {
+        let vpcs: Vec<VpcIx> = (0..self.before.parts().vpcs.len()).map(VpcIx::from).collect();
+        let mut services = self.before.parts().services.iter();
+        let default = services.position(|service| service.egress == Egress::Default);
+        self.near(&vpcs).into_iter().chain(default.map(ServiceIx::from)).collect()
     }
 
     /// Lists the services in these VPCs, one of those that are attached alike.

@@ -12,6 +12,7 @@ mod new_endpoint;
 mod rendered;
 mod routes;
 mod sections;
+mod senders;
 mod source;
 mod terms;
 mod verified;
@@ -107,7 +108,7 @@ pub(super) fn propose(
         return Ok(Proposal::Unknown);
     };
     let wanted = Wanted { snapshot, question, class };
-    let (mut steps, mut why) = (0, None);
+    let (mut steps, mut why) = (0, senders::why_none(&failing));
     for change in candidates(&failing).iter().take(MOST_CHANGES) {
         let mut is_wanted = true;
         let mut goes_on = || {

@@ -2,6 +2,7 @@
 
 use super::change::Change;
 use super::failing::Failing;
+use super::senders::Senders;
 use super::terms::{MOST_RULES, addresses, blocks, holds, replies, traffic};
 use crate::explain::packet::destination_vpc;
 use crate::vpc::{
@@ -48,6 +49,9 @@ fn opened_for(
     remote: Ipv4Addr,
     denied_by: Option<u16>,
 ) -> Vec<Vec<Ipv4Network>> {
+    if let Some(senders) = Senders::of(failing).filter(|own| own.have(remote)) {
+        return opened_for_public(failing, &senders, denied_by);
+    }
     let Some(own) = failing.vpc() else { return Vec::new() };
     let snapshot = failing.snapshot;
     let cidrs = &snapshot.vpc(own).cidrs;
@@ -75,6 +79,21 @@ fn opened_for(
         all.push(vec![remote.into()]);
     }
     all.dedup();
+    all
+}
+
+/// Lists blocks for the public addresses that the network ACL of a public endpoint sees, the best first: where no rule forbids
+/// them, replies may go anywhere on the internet, and requests may come from there as a last resort.
+fn opened_for_public(
+    failing: &Failing<'_>,
+    senders: &Senders,
+    denied_by: Option<u16>,
+) -> Vec<Vec<Ipv4Network>> {
+    let mut all: Vec<Vec<Ipv4Network>> = senders.known().and_then(blocks).into_iter().collect();
+    if denied_by.is_none() {
+        let at = if failing.drops_replies() { 0 } else { all.len() };
+        all.insert(at, vec![everywhere()]);
+    }
     all
 }
 

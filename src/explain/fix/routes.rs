@@ -3,7 +3,8 @@
 use super::change::Change;
 use super::endpoints;
 use super::failing::Failing;
-use super::terms::{all_addresses, holds};
+use super::senders::Senders;
+use super::terms::{all_addresses, blocks, holds};
 use crate::explain::packet::destination_vpc;
 use crate::pipeline::{Reason, Step};
 use crate::vpc::path::{self, Hop};
@@ -16,7 +17,7 @@ use std::net::Ipv4Addr;
 /// Lists the changes that give the packets a route that a table lacks.
 pub(super) fn missing(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Change> {
     if failing.reason == Reason::ReplyNotRoutedBack {
-        return back(failing, table).into_iter().collect();
+        return back(failing, table, None);
     }
     let add = |target| Change::AddRoute { table, destination: everywhere(), target };
     let mut changes: Vec<Change> = Vec::new();
@@ -36,7 +37,7 @@ pub(super) fn missing(failing: &Failing<'_>, table: RouteTableIx) -> Vec<Change>
 /// Lists the changes for a route, by position, that leads nowhere.
 pub(super) fn wrong(failing: &Failing<'_>, table: RouteTableIx, position: u16) -> Vec<Change> {
     if failing.reason == Reason::ReplyNotRoutedBack {
-        return back(failing, table).into_iter().collect();
+        return back(failing, table, Some(position));
     }
     let routes = &failing.snapshot.route_table(table).routes;
     let of_a_block = |destination| matches!(destination, Destination::Cidr(_));
@@ -171,8 +172,34 @@ fn to_peer(failing: &Failing<'_>) -> Option<Change> {
     by_peering(failing, table, (vpc, failing.evidence.inside.dst()), peering?)
 }
 
+/// Lists the routes for replies that a table leads nowhere, or astray by the route at a position.
+fn back(failing: &Failing<'_>, table: RouteTableIx, position: Option<u16>) -> Vec<Change> {
+    match Senders::of(failing) {
+        Some(senders) => out_again(failing, &senders, (table, position)),
+        None => to_requester(failing, table).into_iter().collect(),
+    }
+}
+
+/// Lists the routes from the subnet of a public endpoint to the internet gateway that the request came in by. The route that
+/// leads astray may be meant for others: then there is one for the sender alone, if its address is known.
+fn out_again(
+    failing: &Failing<'_>,
+    senders: &Senders,
+    (table, position): (RouteTableIx, Option<u16>),
+) -> Vec<Change> {
+    let target = Target::InternetGateway;
+    let add = |destination| Change::AddRoute { table, destination, target: target.clone() };
+    let Some(position) = position else { return vec![add(everywhere())] };
+    let only = senders.known().and_then(blocks).unwrap_or_default();
+    let route = failing.snapshot.route_table(table).routes.get(usize::from(position));
+    let is_block = route.is_some_and(|own| matches!(own.destination, Destination::Cidr(_)));
+    let redirect = Change::Redirect { table, position, target: target.clone() };
+    let narrow = if let [one] = only.as_slice() { Some(add(*one)) } else { None };
+    is_block.then_some(redirect).into_iter().chain(narrow).collect()
+}
+
 /// Returns the route back from a peered VPC, by the connection that the request came by.
-fn back(failing: &Failing<'_>, table: RouteTableIx) -> Option<Change> {
+fn to_requester(failing: &Failing<'_>, table: RouteTableIx) -> Option<Change> {
     let (_, peering) = destination_vpc(failing.evidence, failing.snapshot)?;
     let source = failing.evidence.outside?.src();
     by_peering(failing, table, (failing.vpc()?, source), peering?)

@@ -60,6 +60,11 @@ fn of_range(range: PortRange) -> TrafficMatch {
 
 /// Lists the blocks that are exactly these addresses; `None` if they are more than a change may have rules.
 pub(super) fn blocks(addresses: &Ranges) -> Option<Vec<Ipv4Network>> {
+    blocks_up_to(MOST_RULES, addresses)
+}
+
+/// Lists the blocks that are exactly these addresses; `None` if there are more of them than `most`.
+pub(super) fn blocks_up_to(most: usize, addresses: &Ranges) -> Option<Vec<Ipv4Network>> {
     let mut blocks = Vec::new();
     for (first, last) in addresses.iter() {
         let mut next = u64::from(first);
@@ -67,7 +72,7 @@ pub(super) fn blocks(addresses: &Ranges) -> Option<Vec<Ipv4Network>> {
             let left = u64::from(last) - next + 1;
             let aligned = if next == 0 { 32 } else { next.trailing_zeros().min(32) };
             let size = aligned.min(left.ilog2());
-            if blocks.len() == MOST_RULES {
+            if blocks.len() == most {
                 return None;
             }
             let base = Ipv4Addr::from(u32::try_from(next).ok()?);

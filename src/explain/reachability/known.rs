@@ -3,7 +3,7 @@
 
 use super::super::coverage::{addresses, protocols};
 use super::super::resolution::{internet, of_blocks};
-use super::question::{exempt_addresses, interfaces, vpcs};
+use super::question::{exempt_addresses, interfaces, public_endpoints, vpcs};
 use crate::pipeline::reach::{PortRange, Ports, Range, Ranges};
 use crate::vpc::{ServiceIx, Snapshot};
 use std::collections::BTreeMap;
@@ -45,7 +45,8 @@ impl Known {
     pub(in crate::explain) fn new(service: ServiceIx, snapshot: &Snapshot) -> Self {
         let parts = snapshot.parts();
         let mut names = BTreeMap::new();
-        for (address, name) in interfaces(&vpcs(service, snapshot), snapshot) {
+        let near = vpcs(service, snapshot);
+        for (address, name) in interfaces(&near, snapshot).chain(public_endpoints(snapshot)) {
             names.entry(address).or_insert_with(|| name.to_owned());
         }
         for (address, name) in exempt_addresses(service, snapshot) {
