@@ -173,10 +173,16 @@ fn lists(listings: &[Listing]) -> [Column; 8] {
         column(listings, "TASKS", |l| l.tasks.clone()),
         column(listings, "SOURCE PORTS", |l| l.source_ports.clone()),
         column(listings, "GATEWAY ADDRESS", |l| l.gateway_addresses.clone()),
-        column(listings, "GATEWAY PORTS", |l| l.gateway_ports.clone()),
+        column(listings, gateway_ports(listings), |l| l.gateway_ports.clone()),
         column(listings, "DESTINATIONS", |l| l.destinations.clone()),
         column(listings, "PORTS", |l| l.ports.clone()),
     ]
+}
+
+/// Heads the ports of NAT gateways, or of App Runner's own NAT, which is none.
+fn gateway_ports(listings: &[Listing]) -> &'static str {
+    let is_own = listings.iter().all(|listing| listing.subnets.is_empty());
+    if is_own { "NAT PORTS" } else { "GATEWAY PORTS" }
 }
 
 fn column(

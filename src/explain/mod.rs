@@ -45,6 +45,8 @@ mod middlebox_tests;
 #[cfg(test)]
 mod public_endpoint_fix_tests;
 #[cfg(test)]
+mod public_endpoint_tests;
+#[cfg(test)]
 mod reachability_tests;
 #[cfg(test)]
 mod readme_tests;

@@ -99,7 +99,7 @@ impl<'c> Source<'c> {
         format!("{} in {subnet}", joined(&addresses(own), SHOWN_RANGES))
     }
 
-    /// Names addresses and ports of a NAT gateway that are not all of it.
+    /// Names addresses and ports of a NAT gateway, or ports of App Runner's own NAT, that are not all of it.
     fn gateways(&self, side: &ChangedSide) -> Vec<String> {
         let mut words = Vec::new();
         let all = |at: &GatewayAddress| {
@@ -118,7 +118,9 @@ impl<'c> Source<'c> {
         }
         let drawn = Ranges::of(1024, u16::MAX.into());
         if let Some(ports) = side.gateway_ports.as_ref().filter(|ports| **ports != drawn) {
-            words.push(format!("gateway ports {}", joined(&port_numbers(ports), SHOWN_RANGES)));
+            let is_own = self.attachments.contains(&Attachment::AppRunner);
+            let word = if is_own { "NAT ports" } else { "gateway ports" };
+            words.push(format!("{word} {}", joined(&port_numbers(ports), SHOWN_RANGES)));
         }
         words
     }

@@ -41,7 +41,7 @@ struct Addresses {
 pub(super) struct Gateways {
     pub(super) before: Vec<GatewayAddress>,
     pub(super) after: Vec<GatewayAddress>,
-    /// True if both sides have the same gateway.
+    /// True if both sides have the same gateway, or App Runner's own NAT, so that a port is the same port.
     pub(super) is_one: bool,
 }
 
@@ -105,6 +105,10 @@ impl<'a> Counterparts<'a> {
     /// nothing.
     pub(super) fn gateways(&self, before: &Class, after: &Class) -> Option<Gateways> {
         let (a, b) = (&before.gateway_addresses, &after.gateway_addresses);
+        let by_app_runner = |of: &Class| of.attachments.contains(&Attachment::AppRunner);
+        if by_app_runner(before) && by_app_runner(after) {
+            return Some(Gateways { before: Vec::new(), after: Vec::new(), is_one: true });
+        }
         let is_one = match (a.first(), b.first()) {
             (Some(a), Some(b)) => {
                 let id = |of: Answered<'_>, at: &GatewayAddress| {

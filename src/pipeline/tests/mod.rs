@@ -39,6 +39,7 @@ mod ports;
 mod private_nat;
 mod properties;
 mod proposals;
+mod public_endpoint;
 mod reach;
 mod reach_properties;
 mod reasons;

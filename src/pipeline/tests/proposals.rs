@@ -12,8 +12,8 @@ use crate::pipeline::{Denial, Reason};
 use crate::vpc::{Generation, ServiceIx, Snapshot};
 use proptest::prelude::*;
 
-/// The destinations that are asked.
-const DESTINATIONS: [&str; 8] = [
+/// The destinations that are asked; the last three are of public endpoints, where a lab has some.
+const DESTINATIONS: [&str; 11] = [
     "203.0.113.10:443",
     "192.0.2.5:443,5432",
     "198.51.100.99:53/udp",
@@ -22,6 +22,9 @@ const DESTINATIONS: [&str; 8] = [
     "10.0.2.11:443",
     "10.1.1.10:53",
     "10.0.0.10/31:1-65535",
+    "203.0.113.11:443",
+    "203.0.113.12:*",
+    "203.0.113.101:1-65535",
 ];
 
 /// An answer, with the configuration that it is about.

@@ -64,7 +64,9 @@ impl Sent {
 fn is_of(class: &Class, source: &Leaving, snapshot: &Snapshot) -> bool {
     let port = u32::from(source.port);
     let Some(id) = &source.nat_gateway else {
-        return class.source_ports.as_ref().is_none_or(|ports| ports.contains(port));
+        // Without an ENI it is the port of App Runner's own NAT.
+        let ports = class.source_ports.as_ref().or(class.gateway_ports.as_ref());
+        return ports.is_none_or(|ports| ports.contains(port));
     };
     let is_from = |at: &GatewayAddress| {
         let gateway = snapshot.nat_gateway(at.gateway);

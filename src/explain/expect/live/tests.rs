@@ -221,6 +221,30 @@ fn a_port_that_is_drawn_tells_the_class() {
     }
 }
 
+/// The network ACL of a public endpoint sees the ports of App Runner's own NAT.
+#[test]
+fn regression_a_public_endpoint_is_sent_to_and_its_class_told_by_the_port_of_app_runner() {
+    let lab = include_str!("../../cases/public-endpoint.toml");
+    let all =
+        "egress = [{ rule = 100, action = \"allow\", protocol = \"all\", cidr = \"0.0.0.0/0\" }]";
+    let some = all.replace("\"all\"", "\"tcp\", ports = \"32768-65535\"");
+    let running = Running::new(&lab.replace(all, &some));
+    let denied = Wire::Dropped { reason: "nacl-return-implicit-deny".to_owned(), rule: None };
+    for (wire, port, agrees) in [
+        (&Wire::Answered, 40_000, true),
+        (&Wire::Answered, 2_000, false),
+        (&denied, 2_000, true),
+        (&denied, 40_000, false),
+    ] {
+        let address = Ipv4Addr::new(198, 51, 100, 99);
+        let leaving = Some(Leaving { address, port, nat_gateway: None });
+        let sight = Sight { wire: wire.clone(), leaving };
+        let live = running.live(&of("open", "203.0.113.50:443", "reachable"), |_| sight.clone());
+        let found = (live.agreed, live.contradictions.len(), live.not_tried.len());
+        assert_eq!(found, if agrees { (8, 0, 0) } else { (0, 8, 0) }, "{wire} {port}");
+    }
+}
+
 #[test]
 fn the_source_port_of_a_task_that_keeps_it_is_chosen() {
     let (before, after) = REPLY_PORTS.split_once("[[vpc_connector]]").unwrap();
