@@ -124,8 +124,16 @@ fn splits_have_both(view: &View) {
     }
 }
 
+/// The number of random labs; more with `--long`.
+fn cases() -> u32 {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default().cases.min(4096),
+        None => 24,
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn subnets_differ_as_each_alone_does(
