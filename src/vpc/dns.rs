@@ -67,6 +67,8 @@ pub(super) struct Names {
 struct View {
     private: Vec<Zone>,
     own: Zone,
+    /// The private addresses that public names lead to instead of the public ones (spec 8).
+    private_of: HashMap<Ipv4Addr, Ipv4Addr>,
 }
 
 #[derive(Debug, Default)]
@@ -131,6 +133,8 @@ impl Names {
         let zone = shadow.map(|zone| zone.name.clone()).unwrap_or_default();
         let exists = synthetic.is_some() || zones.iter().any(|zone| zone.exists(name));
         let all = zones.iter().flat_map(|zone| zone.records_of(name)).chain(synthetic);
+        let seen_from = view.filter(|_| shadow.is_none()).map(|(_, view)| view);
+        let all = all.map(|record| seen_from.map_or(record.clone(), |view| view.seen(record)));
         let found: Vec<DnsRecord> = all
             .filter(|r| is_of(record_type, &r.data) || matches!(r.data, RecordData::Cname(_)))
             .collect();
@@ -175,8 +179,16 @@ impl Names {
             let vpc = parts.subnets[resource.subnet.get()].vpc;
             let view = &mut vpcs[vpc.get()];
             view.own.add_host(&resource.name, resource.address);
-            let zone = if resource.public_dns_name { &mut public } else { &mut view.own };
-            resource.aliases.iter().for_each(|alias| zone.add_host(alias, resource.address));
+            let (zone, address) = match resource.public_dns_name {
+                true => (&mut public, resource.public_address.unwrap_or(resource.address)),
+                false => (&mut view.own, resource.address),
+            };
+            resource.aliases.iter().for_each(|alias| zone.add_host(alias, address));
+            for seen in resource.public_address.iter().flat_map(|_| privately(parts, vpc)) {
+                vpcs[seen.get()]
+                    .private_of
+                    .extend(resource.public_address.zip(Some(resource.address)));
+            }
             if let (Some(name), true) =
                 (&resource.private_dns, parts.vpcs[vpc.get()].has_private_names())
             {
@@ -192,7 +204,24 @@ impl Names {
     }
 }
 
+/// Lists the VPCs in which the public names of a VPC's resources lead to private addresses: itself, and those behind peering
+/// connections that allow it; each with both DNS attributes (spec 8).
+fn privately(parts: &Parts, vpc: VpcIx) -> impl Iterator<Item = VpcIx> {
+    let has_names = |vpc: &VpcIx| parts.vpcs[vpc.get()].has_private_names();
+    let peers = parts.peerings.iter().filter_map(move |peering| peering.resolves_in(vpc));
+    let all = std::iter::once(vpc).chain(peers);
+    all.filter(move |seen| has_names(&vpc) && has_names(seen))
+}
+
 impl View {
+    /// Returns a public record as this VPC's resolver answers it.
+    fn seen(&self, mut record: DnsRecord) -> DnsRecord {
+        if let RecordData::A(address) = &mut record.data {
+            *address = self.private_of.get(address).copied().unwrap_or(*address);
+        }
+        record
+    }
+
     /// Adds an interface of an endpoint with private DNS to the managed zone of its service (spec 7.2). A wildcard is in
     /// the zone of the name below which it is.
     fn add_endpoint(&mut self, service: &str, address: Ipv4Addr) {

@@ -2,6 +2,7 @@
 
 use super::document::Resource;
 use super::owners::Owners;
+use super::public_addresses::Association;
 use super::reader::{Block, Trouble};
 use crate::config::import::{
     Account, AclDirection, AclEntry, Findings, ImportError, NetworkAcl, Origin, PrivateZone,
@@ -19,6 +20,8 @@ pub(super) struct Import<'a> {
     pub(super) errors: Vec<ImportError>,
     /// Public addresses by allocation.
     pub(super) elastic_ips: HashMap<String, Ipv4Addr>,
+    /// Whose Elastic IP addresses are.
+    pub(super) associations: Vec<Association>,
     /// What a VPC has without anybody making it, by id.
     pub(super) implied: HashMap<String, Implied>,
     /// Where private hosted zones are in the account, by id.
