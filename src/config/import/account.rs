@@ -464,8 +464,8 @@ impl NetworkInterface {
 
     /// Associates a public address with a private one: the primary one, unless another is named.
     pub fn associate(&mut self, private: Option<Ipv4Addr>, public: PublicAddress) {
-        let others = self.addresses.iter_mut().skip(1);
-        match others.filter(|other| Some(other.address) == private).next() {
+        let mut others = self.addresses.iter_mut().skip(1);
+        match others.find(|other| Some(other.address) == private) {
             Some(other) => other.public_address = public,
             None => self.public_address = public,
         }

@@ -1,8 +1,8 @@
 //! The account in the making, and the default objects of VPCs that the source names and may not list.
 
+use super::association::Association;
 use super::document::Resource;
 use super::owners::Owners;
-use super::public_addresses::Association;
 use super::reader::{Block, Trouble};
 use crate::config::import::{
     Account, AclDirection, AclEntry, Findings, ImportError, NetworkAcl, Origin, PrivateZone,

@@ -14,6 +14,7 @@
 
 mod address;
 mod apprunner;
+mod association;
 mod document;
 mod endpoints;
 mod import;

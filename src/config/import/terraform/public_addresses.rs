@@ -1,22 +1,14 @@
 //! Elastic IP addresses, and what has one.
 
+use super::association::Association;
 use super::import::Import;
 use super::reader::{Block, Trouble};
-use crate::config::import::{NetworkInterface, PublicAddress};
+use crate::config::import::PublicAddress;
 use std::net::Ipv4Addr;
 
 const INSTANCES: &[&str] = &["aws_instance"];
 /// An interface may be named as the primary one of its instance.
 const INTERFACES: &[&str] = &["aws_network_interface", "aws_instance"];
-
-/// An Elastic IP address of an instance or of an interface.
-#[derive(Debug)]
-pub(super) struct Association {
-    instance: Option<String>,
-    interface: Option<String>,
-    private: Option<Ipv4Addr>,
-    public: PublicAddress,
-}
 
 /// Reads an `aws_eip`: the public address of an allocation, for what names it, and whose it is.
 pub(super) fn elastic_ip(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
@@ -45,12 +37,9 @@ pub(super) fn association(import: &mut Import<'_>, block: &Block<'_>) -> Result<
         private: private(block, "private_ip_address"),
         public: elastic(block.label("public_ip").and_then(|ip| ip.parse().ok()).or(known)),
     };
-    match interface_of(import, &association) {
-        Some(interface) => interface.associate(association.private, association.public),
-        None => {
-            let ids = association.interface.or(association.instance);
-            import.without(block, &ids.unwrap_or_else(|| "an interface".to_owned()));
-        }
+    if !association.apply(&mut import.account.network_interfaces) {
+        let id = association.interface.or(association.instance);
+        import.without(block, id.as_deref().unwrap_or("an interface"));
     }
     Ok(())
 }
@@ -76,24 +65,8 @@ pub(super) fn at_launch(
 /// Gives Elastic IP addresses to the interfaces that they are of. Those of NAT gateways and load balancers have theirs.
 pub(super) fn settle(import: &mut Import<'_>) {
     for association in std::mem::take(&mut import.associations) {
-        if let Some(interface) = interface_of(import, &association) {
-            interface.associate(association.private, association.public);
-        }
+        association.apply(&mut import.account.network_interfaces);
     }
-}
-
-fn interface_of<'i>(
-    import: &'i mut Import<'_>,
-    association: &Association,
-) -> Option<&'i mut NetworkInterface> {
-    let Association { instance, interface, .. } = association;
-    let all = &mut import.account.network_interfaces;
-    let position = match (interface, instance) {
-        (Some(id), _) => all.iter().position(|own| own.id == *id),
-        (None, Some(_)) => all.iter().position(|own| own.instance == *instance),
-        (None, None) => None,
-    };
-    all.get_mut(position?)
 }
 
 fn elastic(address: Option<Ipv4Addr>) -> PublicAddress {
