@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 const MODEL_WALK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/netns-tests/support/apprunner.py");
-const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
-const CHECKIP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+pub const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
+pub const CHECKIP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 
 /// Three private subnets and two groups, of which the database lets one in; a NAT gateway; what the API is given away for.
 const SHOP: &str = r#"
@@ -98,14 +98,14 @@ vpc_connector = "of-file"
 "#;
 
 /// A lab with the API, and the tools that call it.
-struct Shop {
-    lab: Lab,
+pub struct Shop {
+    pub lab: Lab,
     venv: PathBuf,
 }
 
 impl Shop {
     /// `keys` are more keys of `[apprunner]`, and sections behind it. Nothing where a tool is missing.
-    fn open(keys: &str) -> Option<Self> {
+    pub fn open(keys: &str) -> Option<Self> {
         if !can_run() {
             return None;
         }
@@ -114,18 +114,26 @@ impl Shop {
     }
 
     /// As [`Shop::open`], with a terminal that hears what the lab complains about.
-    fn open_on_terminal() -> Option<(Self, Terminal)> {
+    pub fn open_on_terminal(keys: &str) -> Option<(Self, Terminal)> {
         if !can_run() {
             return None;
         }
         let venv = aws::venv()?;
-        let (lab, terminal) = Lab::up_on_terminal(&shop(""));
+        let (lab, terminal) = Lab::up_on_terminal(&shop(keys));
         Some((Self { lab, venv }, terminal))
     }
 
     /// Runs `aws apprunner`.
-    fn aws(&self, words: &[&str]) -> Output {
+    pub fn aws(&self, words: &[&str]) -> Output {
         self.aws_with_key("test", "test", words)
+    }
+
+    /// Runs `aws apprunner` for several calls at once.
+    pub fn aws_at_once(&self, calls: &[&[&str]]) -> Vec<Output> {
+        std::thread::scope(|scope| {
+            let begun: Vec<_> = calls.iter().map(|words| scope.spawn(|| self.aws(words))).collect();
+            begun.into_iter().map(|call| call.join().unwrap()).collect()
+        })
     }
 
     fn aws_with_key(&self, id: &str, secret: &str, words: &[&str]) -> Output {
@@ -144,21 +152,21 @@ impl Shop {
         finish(command.spawn().unwrap())
     }
 
-    fn ok(&self, words: &[&str]) -> Value {
+    pub fn ok(&self, words: &[&str]) -> Value {
         let output = self.aws(words);
         assert!(output.status.success(), "{words:?}: {}", both_streams(&output));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// A call that must fail, with this in what the CLI says.
-    fn refused(&self, words: &[&str], part: &str) {
+    pub fn refused(&self, words: &[&str], part: &str) {
         let output = self.aws(words);
         let said = both_streams(&output);
         assert!(!output.status.success() && said.contains(part), "{words:?}: {said}");
     }
 
     /// A connector in these subnets with these groups; its ARN.
-    fn connector(&self, name: &str, subnets: &[&str], groups: &[&str]) -> String {
+    pub fn connector(&self, name: &str, subnets: &[&str], groups: &[&str]) -> String {
         let mut input = tempfile::NamedTempFile::new().unwrap();
         let request =
             json!({"VpcConnectorName": name, "Subnets": subnets, "SecurityGroups": groups});
@@ -170,30 +178,25 @@ impl Shop {
     }
 
     /// Begins to create a service; its ARN.
-    fn create(&self, name: &str, connector: &str) -> String {
-        let source = json!({"ImageRepository": {
-            "ImageIdentifier": "public.ecr.aws/aws-containers/hello-app-runner:latest",
-            "ImageRepositoryType": "ECR_PUBLIC"}});
-        let source = source.to_string();
-        let made = self.ok(&[
-            "create-service",
-            "--service-name",
-            name,
-            "--source-configuration",
-            &source,
-            "--network-configuration",
-            &through(connector),
-        ]);
+    pub fn create(&self, name: &str, connector: &str) -> String {
+        self.create_with(name, &["--network-configuration", &through(connector)])
+    }
+
+    /// As [`Shop::create`], with more words.
+    pub fn create_with(&self, name: &str, words: &[&str]) -> String {
+        let source = image();
+        let least = ["create-service", "--service-name", name, "--source-configuration", &source];
+        let made = self.ok(&[&least[..], words].concat());
         assert_eq!(made["Service"]["Status"], "OPERATION_IN_PROGRESS");
         made["Service"]["ServiceArn"].as_str().unwrap().to_owned()
     }
 
-    fn service(&self, arn: &str) -> Value {
+    pub fn service(&self, arn: &str) -> Value {
         self.ok(&["describe-service", "--service-arn", arn])["Service"].clone()
     }
 
     /// The service once nothing is in progress.
-    fn settled(&self, arn: &str) -> Value {
+    pub fn settled(&self, arn: &str) -> Value {
         loop {
             let service = self.service(arn);
             if service["Status"] != "OPERATION_IN_PROGRESS" {
@@ -203,20 +206,20 @@ impl Shop {
     }
 
     /// Asks for another way out, and waits until it is in force.
-    fn update(&self, arn: &str, network: &str) -> Value {
+    pub fn update(&self, arn: &str, network: &str) -> Value {
         self.ok(&["update-service", "--service-arn", arn, "--network-configuration", network]);
         self.settled(arn)
     }
 
     /// The last operation on a service: its type and status.
-    fn last_operation(&self, arn: &str) -> (Value, Value) {
+    pub fn last_operation(&self, arn: &str) -> (Value, Value) {
         let list = self.ok(&["list-operations", "--service-arn", arn]);
         let last = &list["OperationSummaryList"][0];
         (last["Type"].clone(), last["Status"].clone())
     }
 
     /// Who a host on the internet sees when the service opens a connection.
-    fn seen_as(&self, task: &str) -> Ipv4Addr {
+    pub fn seen_as(&self, task: &str) -> Ipv4Addr {
         let mut host = Lab::agent(&self.lab.netns("internet"));
         host.ok(&json!(["serve", CHECKIP, 4443]));
         self.lab.task(task).tcp(CHECKIP, 4443);
@@ -228,14 +231,24 @@ fn shop(keys: &str) -> String {
     format!("{SHOP}[apprunner]\napi = \"127.0.0.1:0\"\n{keys}")
 }
 
-fn through(connector: &str) -> String {
+/// A `SourceConfiguration` that needs no role.
+pub fn image() -> String {
+    let image = json!({"ImageRepository": {
+        "ImageIdentifier": "public.ecr.aws/aws-containers/hello-app-runner:latest",
+        "ImageRepositoryType": "ECR_PUBLIC"}});
+    image.to_string()
+}
+
+pub fn through(connector: &str) -> String {
     format!("EgressConfiguration={{EgressType=VPC,VpcConnectorArn={connector}}}")
 }
 
-const DEFAULT: &str = "EgressConfiguration={EgressType=DEFAULT}";
-const NAT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
-const APP_RUNNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+pub const DEFAULT: &str = "EgressConfiguration={EgressType=DEFAULT}";
+pub const NAT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+pub const APP_RUNNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
+/// Statement 10: the connector is given by an update, too. Statement 14: ENIs are there once a service uses it. Statement 32:
+/// the destination's groups must let the connector's in. Statement 38: `EgressConfiguration` says so.
 #[test]
 fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
     let Some(shop) = Shop::open("") else { return };
@@ -293,6 +306,7 @@ fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
     assert_eq!(enis(), before);
 }
 
+/// Surprise 3: an error's type is in the body.
 #[test]
 fn boto3_finds_the_model_kept_and_every_error() {
     let Some(shop) =
@@ -397,6 +411,8 @@ fn only_keys_of_the_lab_file_sign() {
     }
 }
 
+/// Statement 8: once, services take longer to start. Statement 9: until then they are not RUNNING. Statement 11 and
+/// Statement 13: only where ENIs are new.
 #[test]
 fn the_first_use_of_subnets_and_groups_takes_its_time() {
     // Long enough for the calls below on a busy machine: 10 s.
@@ -425,6 +441,7 @@ fn the_first_use_of_subnets_and_groups_takes_its_time() {
     assert!(took(&first) >= 10.0 && took(&second) < took(&first), "{}", took(&second));
 }
 
+/// Statement 36, and Statement 21 as the documentation has it.
 #[test]
 fn public_subnets_are_refused_as_the_documentation_has_it() {
     let Some(shop) = Shop::open("public_subnets = \"refuse\"\n") else { return };
@@ -511,9 +528,10 @@ fn state(lab: &str) -> PathBuf {
     PathBuf::from("/run/egret").join(lab)
 }
 
+/// Statement 17: one zone is a warning.
 #[test]
 fn what_the_api_makes_is_checked_as_it_comes_and_by_check_of_the_running_lab() {
-    let Some((shop, mut terminal)) = Shop::open_on_terminal() else { return };
+    let Some((shop, mut terminal)) = Shop::open_on_terminal("") else { return };
     let trap = shop.connector("trap", &["subnet-public"], &["sg-app"]);
     let said = terminal.hears("(single-zone)");
     assert!(said.contains("(public-subnet-in-connector)"), "{said}");
@@ -540,10 +558,10 @@ fn what_the_api_makes_is_checked_as_it_comes_and_by_check_of_the_running_lab() {
     assert!(!rules(&of_file, "warnings").iter().any(|(_, line)| *line == 0), "{of_file:?}");
 }
 
-/// The example of App Runner's documentation on VPC access, by files as it has them.
+/// Statement 45: the example of App Runner's documentation on VPC access, by files as it has them.
 #[test]
 fn statement_45_the_documented_example_works_as_it_is_written() {
-    let Some((shop, mut terminal)) = Shop::open_on_terminal() else { return };
+    let Some((shop, mut terminal)) = Shop::open_on_terminal("") else { return };
     let file = |document: &Value| {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         write!(file, "{document:#}").unwrap();
@@ -594,6 +612,7 @@ fn calls_for_other_services_are_answered_in_their_own_protocols() {
     }
 }
 
+/// Statement 11.
 #[test]
 fn statement_11_the_latency_of_an_eni_survives_a_restart() {
     // Long enough for the calls below on a busy machine: 60 s.

@@ -110,6 +110,7 @@ egress = "vpc"
 vpc_connector = "plain"
 "#;
 
+/// Statement 24.
 fn its_prefix_list_goes_by_the_endpoint_and_the_rest_by_the_nat_gateway(device: &str) {
     let lab = Lab::up(device, LAB);
     let (mut web, mut plain) = (lab.task("web"), lab.task("plain"));

@@ -217,7 +217,7 @@ fn odd_but_legal_datagrams_pass_and_so_do_the_errors_about_their_echoes(device: 
     assert_eq!(lab.drops(), []);
 }
 
-/// Checklist U8, T4.
+/// Checklist U8, T4. Statement 30.
 fn what_nobody_asked_for_does_not_come_in(device: &str) {
     let (lab, far) = lab_with_far_hosts(device, "");
     let mut server = Lab::agent(&far);
@@ -250,6 +250,7 @@ fn what_nobody_asked_for_does_not_come_in(device: &str) {
     assert_eq!(task.sniffed("eth0"), sniffed);
 }
 
+/// Statement 1, and Statement 2 where an internet host stands for the application in a VPC.
 fn default_egress_has_its_own_address_and_no_vpc(device: &str) {
     let (lab, far) = lab_with_far_hosts(device, "");
     let mut server = Lab::agent(&far);

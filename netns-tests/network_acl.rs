@@ -163,6 +163,7 @@ egress = "vpc"
 vpc_connector = "app"
 "#;
 
+/// Statement 23.
 fn each_border_denies_by_its_own_rule(device: &str) {
     let lab = Lab::up(device, LAB);
     let mut task = lab.task("web");

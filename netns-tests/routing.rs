@@ -217,6 +217,7 @@ fn inside_a_subnet_neither_routes_nor_acls_are_asked(device: &str) {
     assert_eq!(lab.drops(), []);
 }
 
+/// Statement 19, and Statement 21 as users see it.
 fn an_internet_gateway_is_no_way_out_for_an_eni(device: &str) {
     let lab = Lab::up(device, LAB);
     let mut task = lab.task("public");

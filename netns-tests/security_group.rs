@@ -130,6 +130,7 @@ egress = "vpc"
 vpc_connector = "silent"
 "#;
 
+/// Statement 31: the connector's groups let it out. Statement 32: the destination's let it in.
 fn two_gates_and_each_says_no_by_its_own_name(device: &str) {
     let lab = Lab::up(device, LAB);
     let mut web = lab.task("web");

@@ -50,6 +50,7 @@ fn another_source_address_gets_nothing_through(device: &str) {
     assert_eq!(outside.agents[0].0.sniffed("vpc0"), [(ENI.to_string(), 1)]);
 }
 
+/// Statement 35.
 fn what_is_not_a_whole_ipv4_packet_is_counted_by_what_is_wrong(device: &str) {
     let lab = Lab::up(device, crate::offload::LAB);
     let mut outside = Outside::watch(&lab);

@@ -115,7 +115,9 @@ fn an_address_that_is_not_known_in_a_network_does_not_get_there() {
     let (internet, link) = bed.internet();
     let everywhere = Ipv4Network::new(Ipv4Addr::UNSPECIFIED, 0).unwrap();
     let inside = Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap();
-    bed.steer.set_deliveries(tun, &[(inside, bed.vpc_link), (everywhere, link)]).unwrap();
+    bed.steer
+        .set_deliveries(tun, &[(inside, bed.vpc_link.into()), (everywhere, link.into())])
+        .unwrap();
     let host = HOST.to_string();
     assert!(!pings(&bed.task, &host));
     assert_eq!(bed.drops(), [(tun, SteerReason::ForeignSource, 1)]);
@@ -142,8 +144,8 @@ fn closing_closes_what_is_new_as_well() {
     }
     let mut bed = Bed::new(DeviceKind::Auto);
     let tun = bed.worker.device().ifindex();
-    let whole = (Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap(), bed.vpc_link);
-    let next = [whole, (Ipv4Network::from(DB), bed.vpc_link)];
+    let whole = (Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap(), bed.vpc_link.into());
+    let next = [whole, (Ipv4Network::from(DB), bed.vpc_link.into())];
     bed.steer.close_deliveries(tun, &next).unwrap();
     assert!(!pings(&bed.task, &DB.to_string()), "by the link of a shorter prefix");
     assert_eq!(bed.drops(), [(tun, SteerReason::NoLink, 1)]);
@@ -161,8 +163,8 @@ fn deliveries_are_closed_and_exchanged_and_an_address_is_given_up() {
     let mut bed = Bed::new(DeviceKind::Auto);
     let tun = bed.worker.device().ifindex();
     let db = DB.to_string();
-    let whole = (Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap(), bed.vpc_link);
-    let host = (Ipv4Network::from(DB), bed.vpc_link);
+    let whole = (Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap(), bed.vpc_link.into());
+    let host = (Ipv4Network::from(DB), bed.vpc_link.into());
     // A link that stays is not touched; one that goes is closed, and then a shorter prefix has its addresses.
     bed.steer.set_deliveries(tun, &[whole, host]).unwrap();
     bed.steer.close_deliveries(tun, &[whole, host]).unwrap();
@@ -347,7 +349,7 @@ impl Bed {
         steer.own(SPACE, ENI, tun).unwrap();
         steer.deliver_task(TASK, task_link).unwrap();
         let everything = Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 16).unwrap();
-        steer.set_deliveries(tun, &[(everything, vpc_link)]).unwrap();
+        steer.set_deliveries(tun, &[(everything, vpc_link.into())]).unwrap();
         let seen = Arc::new(Seen::default());
         let worker =
             Worker::spawn("eni", vec![device], || Nat { seen: Arc::clone(&seen) }).unwrap();

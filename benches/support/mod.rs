@@ -171,7 +171,7 @@ impl World {
         };
         let out = Packet::parse(&mut syn, VnetHeader::default()).unwrap().tuple();
         let device = match link {
-            Link::Internet => self.gateway,
+            Link::Internet | Link::PublicEndpoint(_) => self.gateway,
             Link::Vpc(_) | Link::Endpoint(_) | Link::Task(_) | Link::Services => self.eni,
         };
         let back = |flags| {

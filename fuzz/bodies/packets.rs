@@ -186,7 +186,7 @@ impl World {
             Link::Task(_) | Link::Services => None,
             Link::Vpc(vpc) => interface(vpc),
             Link::Endpoint(ix) => interface(self.snapshot.gateway_endpoint(ix).vpc),
-            Link::Internet => {
+            Link::Internet | Link::PublicEndpoint(_) => {
                 let own = self.snapshot.parts().apprunner_address == Some(address);
                 let gateway = self.snapshot.nat_gateway_of(address).map(Device::NatGateway);
                 gateway.or(own.then_some(Device::AppRunner))
@@ -230,7 +230,7 @@ impl World {
         let destination = Ipv4Addr::from(array::<4>(&bytes[16..20]));
         match link {
             Link::Task(task) => assert_eq!(destination, task),
-            Link::Internet => {
+            Link::Internet | Link::PublicEndpoint(_) => {
                 let shared = matches!(source.octets(), [100, 64..=127, ..]);
                 assert!(!source.is_private() && !shared, "{source} toward the internet");
             }

@@ -15,6 +15,7 @@ use super::source::Noting;
 use super::store::Store;
 use super::tags;
 use crate::config::Spec;
+use crate::config::apprunner::RefuseSubnets;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -35,6 +36,7 @@ pub(super) async fn create(
     let mut noting = Noting::new(&lab.spec.apprunner);
     let network = wanted.network_configuration.take();
     let network = self::network((desk, store), Network::default(), network, &mut noting)?;
+    refuse_subnets((desk, store), &lab.spec, &network)?;
     let settings = Settings::new(wanted, network, &desk.account, &mut noting)?;
     room_for(desk, store, &lab.spec, &name)?;
     let id = Uuid::new_v4().simple().to_string();
@@ -85,6 +87,10 @@ pub(super) async fn update(
     let before = service.settings.clone();
     let network = wanted.network_configuration.take();
     let network = self::network((desk, store), before.network.clone(), network, &mut noting)?;
+    // As the operation: an update of something else is not about the network.
+    if network != before.network {
+        refuse_subnets((desk, store), &lab.spec, &network)?;
+    }
     service.settings = before.updated(wanted, network, &desk.account, &mut noting)?;
     service.before = Some(before);
     begin((desk, store), OperationType::Update, service, noting.notes(), nothing)
@@ -191,6 +197,22 @@ fn network(
 ) -> Result<Network, Fault> {
     let find = |arn: &str| connectors::active(desk, store, arn).map(|connector| connector.arn);
     before.with(wanted.unwrap_or_default(), find, noting)
+}
+
+/// Refuses a network whose connector has subnets that App Runner does not take, where the lab file wants the request to say
+/// so. Elsewhere the operation fails.
+fn refuse_subnets(
+    (desk, store): (&Desk, &Store),
+    spec: &Spec,
+    network: &Network,
+) -> Result<(), Fault> {
+    match spec.apprunner.refuse_subnets {
+        RefuseSubnets::Operation => return Ok(()),
+        RefuseSubnets::Request => {}
+    }
+    let Some(arn) = &network.vpc_connector else { return Ok(()) };
+    let connector = connectors::active(desk, store, arn)?;
+    spec.accept_subnets(&connector.subnets).map_err(|refusal| Fault::invalid(refusal.to_string()))
 }
 
 /// Whether the account may have one more service, with this name.

@@ -256,6 +256,7 @@ async fn a_connector_from_its_creation_to_its_end() {
     world.connector("prod").await;
 }
 
+/// Statement 6.
 #[tokio::test]
 async fn connectors_that_do_not_fit_the_lab() {
     let world = World::new();
@@ -279,6 +280,7 @@ async fn connectors_that_do_not_fit_the_lab() {
     assert_eq!(world.overlay(), Overlay::default());
 }
 
+/// Statement 43, Statement 44.
 #[tokio::test]
 async fn one_revision_of_a_name_and_the_quota() {
     let world = World::new();
@@ -390,6 +392,7 @@ async fn services_that_cannot_be() {
     }
 }
 
+/// Statement 25.
 #[tokio::test]
 async fn what_app_runner_does_not_take_fails_and_an_update_goes_back() {
     let world = World::with("[apprunner]\nunsupported_availability_zones = [\"us-east-1b\"]");
@@ -421,6 +424,31 @@ async fn what_app_runner_does_not_take_fails_and_an_update_goes_back() {
     assert!(said.iter().all(|line| line.contains("subnet-b (us-east-1b)")), "{said:?}");
     world.ok("DeleteService", named(&failed)).await;
     assert_eq!(world.settled(&failed).await["Status"], "DELETED");
+}
+
+/// Statement 26.
+#[tokio::test]
+async fn a_request_names_the_subnets_that_are_not_taken_if_the_lab_file_asks_for_it() {
+    let keys = "unsupported_availability_zones = [\"us-east-1b\"]\nrefuse_subnets = \"request\"";
+    let world = World::with(&format!("[apprunner]\n{keys}"));
+    let both = world.connector("both-zones").await;
+    let refused = |outcome| World::refused(outcome, Kind::InvalidRequest, "subnet-b (us-east-1b)");
+    refused(world.call("CreateService", create("web1", Some(&both))).await);
+    // Nothing was made, so the name is free.
+    let service = world.service("web1", None).await;
+    let update = |connector: &str| {
+        let mut request = named(&service);
+        request["NetworkConfiguration"] = network(connector);
+        request
+    };
+    refused(world.call("UpdateService", update(&both)).await);
+    assert_eq!(world.last(&service).await.0, "CREATE_SERVICE");
+    let wanted = json!({"VpcConnectorName": "one-zone", "Subnets": ["subnet-a"]});
+    let made = world.ok("CreateVpcConnector", wanted).await;
+    let one = made["VpcConnector"]["VpcConnectorArn"].as_str().unwrap().to_owned();
+    world.ok("UpdateService", update(&one)).await;
+    world.settled(&service).await;
+    assert_eq!(world.last(&service).await.1, "SUCCEEDED");
 }
 
 #[tokio::test]
@@ -572,6 +600,7 @@ fn an_operation_goes_on_after_a_restart() {
     });
 }
 
+/// Statement 37.
 #[tokio::test]
 async fn tags_of_both_kinds_of_resources() {
     let world = World::new();
@@ -689,6 +718,7 @@ async fn an_image_without_its_role_is_refused_if_the_lab_file_requires_it() {
     world.ok("CreateService", private_image("private-1")).await;
 }
 
+/// Statement 35.
 #[tokio::test]
 async fn dual_stack_is_stored_and_returned_with_a_note() {
     let world = World::new();

@@ -19,6 +19,8 @@ pub struct AppRunner {
     pub source: Strictness,
     /// `same_security_groups`: whether a second connector with the same groups is refused.
     pub same_security_groups: SameSecurityGroups,
+    /// `refuse_subnets`: what answers a service whose connector has subnets that are not taken.
+    pub refuse_subnets: RefuseSubnets,
     /// `unsupported_availability_zones`.
     pub unsupported_availability_zones: Vec<At<String>>,
     /// The API itself.
@@ -146,6 +148,17 @@ pub enum SameSecurityGroups {
     Accept,
     /// It is refused, as a report of AWS's API has it.
     Refuse,
+}
+
+/// What fails where App Runner does not take a connector's subnets for a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefuseSubnets {
+    /// The operation, after the request was answered.
+    #[default]
+    Operation,
+    /// The request itself.
+    Request,
 }
 
 impl StartupLatency {

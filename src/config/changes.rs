@@ -239,6 +239,7 @@ fn apprunner_facts(settings: &AppRunner) -> Vec<Fact> {
         access_role,
         source,
         same_security_groups,
+        refuse_subnets,
         unsupported_availability_zones: zones,
         api: _,
         api_at: _,
@@ -248,6 +249,7 @@ fn apprunner_facts(settings: &AppRunner) -> Vec<Fact> {
         fact("apprunner.access_role", word(access_role)),
         fact("apprunner.source", word(source)),
         fact("apprunner.same_security_groups", word(same_security_groups)),
+        fact("apprunner.refuse_subnets", word(refuse_subnets)),
     ];
     facts.extend(startup_latency.map(|StartupLatency { shortest, longest }| {
         fact("apprunner.startup_latency", format!("{} to {}", word(&shortest), word(&longest)))

@@ -39,6 +39,8 @@ pub(super) struct NamespaceNeeds {
     /// In the file's order: the first is the source of what the namespace itself sends.
     pub(super) addresses: Vec<Ipv4Addr>,
     pub(super) listens: BTreeSet<Endpoint>,
+    /// The public addresses of the private ones that have one.
+    pub(super) public_addresses: BTreeMap<Ipv4Addr, Ipv4Addr>,
     pub(super) mtu: u16,
 }
 
@@ -50,7 +52,15 @@ pub(super) struct DeviceNeeds {
     /// The addresses that it takes packets for.
     pub(super) owned: BTreeSet<(Space, Ipv4Addr)>,
     /// Where what it lets through goes.
-    pub(super) deliveries: BTreeMap<Ipv4Network, NamespaceId>,
+    pub(super) deliveries: BTreeMap<Ipv4Network, DeliveryNeeds>,
+}
+
+/// Where packets to a prefix go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DeliveryNeeds {
+    pub(super) namespace: NamespaceId,
+    /// The private address that becomes their destination.
+    pub(super) private: Option<Ipv4Addr>,
 }
 
 impl Needs {
@@ -59,6 +69,19 @@ impl Needs {
         let devices = Device::all(snapshot)
             .map(|device| (DeviceId::of(snapshot, device), DeviceNeeds::of(snapshot, device)));
         Self { namespaces: namespaces(lab, snapshot), devices: devices.collect() }
+    }
+
+    /// Lists the private addresses that have a public one, each in its address space, with it.
+    pub(super) fn public_addresses(&self) -> BTreeMap<(Space, Ipv4Addr), Ipv4Addr> {
+        let of = |needs: &NamespaceNeeds| {
+            let space = needs.space;
+            needs
+                .public_addresses
+                .iter()
+                .map(move |(own, public)| ((space, *own), *public))
+                .collect::<Vec<_>>()
+        };
+        self.namespaces.values().flat_map(of).collect()
     }
 
     /// Who takes packets for each address.
@@ -83,10 +106,18 @@ impl DeviceNeeds {
             owned: owned(snapshot, device).into_iter().collect(),
             deliveries: deliveries(snapshot, device)
                 .into_iter()
-                .filter_map(|(prefix, link)| Some((prefix, namespace_of(snapshot, link)?)))
+                .filter_map(|(prefix, link)| Some((prefix, delivery(snapshot, link)?)))
                 .collect(),
         }
     }
+}
+
+fn delivery(snapshot: &Snapshot, link: Link) -> Option<DeliveryNeeds> {
+    let private = match link {
+        Link::PublicEndpoint(ix) => Some(snapshot.resource(ix).address),
+        Link::Task(_) | Link::Vpc(_) | Link::Endpoint(_) | Link::Internet | Link::Services => None,
+    };
+    Some(DeliveryNeeds { namespace: namespace_of(snapshot, link)?, private })
 }
 
 /// Returns the namespace that a link leads to; `None` for a task's.
@@ -94,6 +125,10 @@ fn namespace_of(snapshot: &Snapshot, link: Link) -> Option<NamespaceId> {
     match link {
         Link::Task(_) => None,
         Link::Vpc(ix) => Some(NamespaceId::Vpc(snapshot.vpc(ix).id.clone())),
+        Link::PublicEndpoint(ix) => {
+            let vpc = snapshot.subnet(snapshot.resource(ix).subnet).vpc;
+            Some(NamespaceId::Vpc(snapshot.vpc(vpc).id.clone()))
+        }
         Link::Endpoint(ix) => {
             Some(NamespaceId::GatewayEndpoint(snapshot.gateway_endpoint(ix).id.clone()))
         }
@@ -110,6 +145,7 @@ fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, Namespace
         space: Space::INTERNET,
         addresses: parts.internet_hosts.iter().map(|host| host.address).collect(),
         listens: listens(parts.internet_hosts.iter().map(|h| (h.address, &*h.listen))),
+        public_addresses: BTreeMap::new(),
         mtu: parts.mtu.internet,
     };
     let vpcs = parts.vpcs.iter().map(|vpc| {
@@ -120,6 +156,7 @@ fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, Namespace
             space: vpc.space,
             addresses: resources().map(|r| r.address).collect(),
             listens: listens(resources().map(|r| (r.address, &*r.listen))),
+            public_addresses: public_addresses(snapshot, vpc.space),
             mtu: parts.mtu.vpc,
         };
         (NamespaceId::Vpc(vpc.id.clone()), namespace)
@@ -135,11 +172,20 @@ fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, Namespace
             space: snapshot.space(endpoint.vpc),
             addresses: hosts().map(|host| host.address).collect(),
             listens: listens(hosts().map(|host| (host.address, &*host.listen))),
+            public_addresses: BTreeMap::new(),
             mtu: parts.mtu.vpc,
         };
         (NamespaceId::GatewayEndpoint(endpoint.id.clone()), namespace)
     });
     std::iter::once((NamespaceId::Internet, internet)).chain(vpcs).chain(endpoints).collect()
+}
+
+fn public_addresses(snapshot: &Snapshot, space: Space) -> BTreeMap<Ipv4Addr, Ipv4Addr> {
+    let all = snapshot.public_endpoints();
+    let own = all.map(|(public, ix)| (public, snapshot.resource(ix)));
+    let here =
+        own.filter(|(_, resource)| snapshot.space(snapshot.subnet(resource.subnet).vpc) == space);
+    here.map(|(public, resource)| (resource.address, public)).collect()
 }
 
 fn listens<'l>(at: impl Iterator<Item = (Ipv4Addr, &'l [Listen])>) -> BTreeSet<Endpoint> {

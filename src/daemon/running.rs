@@ -58,6 +58,8 @@ pub struct Running {
     pub(super) device_mtu: BTreeMap<DeviceId, u16>,
     /// Who takes packets for which address, as the tc programs have it.
     pub(super) owned: BTreeMap<SpaceAddr, DeviceId>,
+    /// The private addresses of public endpoints, each with its public one.
+    pub(super) public_addresses: BTreeMap<SpaceAddr, Ipv4Addr>,
     pub(super) tasks: BTreeMap<Ipv4Addr, Attachment>,
     /// How many tasks of each service the lab file asks for.
     pub(super) file_tasks: BTreeMap<String, u16>,

@@ -104,6 +104,7 @@ impl Running {
             workers: BTreeMap::new(),
             device_mtu: BTreeMap::new(),
             owned: BTreeMap::new(),
+            public_addresses: BTreeMap::new(),
             tasks: BTreeMap::new(),
             file_tasks: BTreeMap::new(),
             addresses: Addresses::new(lab.task_cidr),

@@ -14,13 +14,15 @@ use super::shared::{self, Direction, FlowEntry, Slot};
 use super::steer_error::{SteerError, trouble};
 use super::sys::{self, Plain};
 use crate::flow::{
-    BarrierRelease, CacheCounters, CacheEntries, FlowKey, HandoverRecord, Instant, Side, Window,
+    BarrierRelease, CacheCounters, CacheEntries, HandoverRecord, Instant, Side, Window,
 };
+use crate::packet::Tuple;
 use crate::packet::checksum::Sum;
 use crate::pipeline::{Candidate, Forward};
 use crate::vpc::Generation;
 use aya::Ebpf;
 use aya::maps::{Array, HashMap as BpfHash, Map, MapData};
+use std::net::Ipv4Addr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -171,13 +173,20 @@ impl FlowCache {
             // The next process would take the record that the slot had before for this flow's.
             lock(records).insert(slot, Plain((&HandoverRecord::of(flow)).into()), 0).ok()?;
         }
-        let egress = (&flow.egress, &candidate.egress, task, out);
-        let returned = candidate.returned.as_ref().map(|f| (&flow.returned, f, out, task));
+        let egress = (flow.egress.tuple(), candidate.egress, task, out.link);
+        let returned = candidate.returned.map(|f| (flow.returned.tuple(), f, out.link, task));
+        // In its VPC, a public endpoint has its private address.
+        let (egress, returned) = match out.private {
+            Some(private) => {
+                (to_private(egress, private), returned.map(|r| from_private(r, private)))
+            }
+            None => (egress, returned),
+        };
         // The direction back to the task first: it has nothing to carry before the other one.
         for (direction, way) in [(1, returned), (0, Some(egress))] {
-            let Some((key, forward, from, to)) = way else { continue };
-            let key = key_of(key, from);
-            let entry = entry_of(candidate, &key, forward, to, direction, slot);
+            let Some((tuple, forward, from, to)) = way else { continue };
+            let key = key_of(tuple, from);
+            let entry = entry_of(candidate, &key, &forward, to, direction, slot);
             // A full map is no fault: the flow stays where it is.
             if lock(&self.entries).insert(Plain(key), Plain(entry), 0).is_err() {
                 carrier.withdraw();
@@ -351,8 +360,19 @@ impl Drop for SlotEntries {
     }
 }
 
-fn key_of(key: &FlowKey, from: Link) -> shared::FlowKey {
-    let tuple = key.tuple();
+/// One direction: its packets as they arrive, what becomes of them, by which link they come and by which they leave.
+type Way = (Tuple, Forward, Link, Link);
+
+fn to_private((tuple, mut forward, from, to): Way, private: Ipv4Addr) -> Way {
+    forward.rewrite.dst = private;
+    (tuple, forward, from, to)
+}
+
+fn from_private((tuple, forward, from, to): Way, private: Ipv4Addr) -> Way {
+    (Tuple { src: private, ..tuple }, forward, from, to)
+}
+
+fn key_of(tuple: Tuple, from: Link) -> shared::FlowKey {
     shared::FlowKey {
         link: from.ifindex,
         source: tuple.src.octets(),

@@ -392,7 +392,7 @@ impl Bed {
                 tables.owners.insert((u32::from(space), address), TUN);
             }
             let all = Ipv4Network::new_checked(Ipv4Addr::UNSPECIFIED, 0).unwrap();
-            tables.deliveries.insert(TUN, BTreeMap::from([(all, Some(link))]));
+            tables.deliveries.insert(TUN, BTreeMap::from([(all, Some(link.into()))]));
         }
         cache.use_generation(snapshot.generation).unwrap();
         let talk = |protocol, server: Ipv4Addr, port| Talk {

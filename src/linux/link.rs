@@ -103,6 +103,22 @@ pub struct Link {
     pub far: Mac,
 }
 
+/// Where packets go that a device lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The link by which they leave.
+    pub link: Link,
+    /// The private address of a public endpoint, which becomes their destination: what its VPC's internet gateway maps.
+    pub private: Option<Ipv4Addr>,
+}
+
+impl From<Link> for Delivery {
+    /// Delivers by a link, without a change.
+    fn from(link: Link) -> Self {
+        Self { link, private: None }
+    }
+}
+
 /// The name of the router's end of a task's link: short, and unique since the address is.
 #[must_use]
 pub fn task_link_name(address: Ipv4Addr) -> String {

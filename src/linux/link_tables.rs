@@ -1,7 +1,8 @@
 //! What the maps of the tc programs say about links: the flow cache looks up here where a flow leaves.
 
-use super::Link;
+use super::{Delivery, Link};
 use crate::pipeline::Forward;
+use crate::vpc::Space;
 use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
@@ -12,12 +13,12 @@ pub(super) struct LinkTables {
     pub(super) tasks: HashMap<Ipv4Addr, Link>,
     pub(super) spaces: HashMap<u32, u32>,
     pub(super) owners: HashMap<(u32, Ipv4Addr), u32>,
-    pub(super) deliveries: HashMap<u32, BTreeMap<Ipv4Network, Option<Link>>>,
+    pub(super) deliveries: HashMap<u32, BTreeMap<Ipv4Network, Option<Delivery>>>,
 }
 
 impl LinkTables {
-    /// The link of a task, and the one by which what it sends leaves: found as `tun_ingress` finds it.
-    pub(super) fn links(&self, task: Ipv4Addr, egress: &Forward) -> Option<(Link, Link)> {
+    /// Finds the link of a task, and where what it sends goes: as `tun_ingress` finds it.
+    pub(super) fn links(&self, task: Ipv4Addr, egress: &Forward) -> Option<(Link, Delivery)> {
         let own = *self.tasks.get(&task)?;
         let (space, address) = egress.read_at?;
         let tun = self.owners.get(&(u32::from(space.0), address))?;
@@ -26,12 +27,13 @@ impl LinkTables {
             return None;
         }
         let out = self.longest(*tun, destination)?;
-        let space = *self.spaces.get(&out.ifindex)?;
+        let space = *self.spaces.get(&out.link.ifindex)?;
         // As `refusal`: out of a namespace egret speaks only by its own addresses.
+        let space = out.private.map_or(space, |_| u32::from(Space::INTERNET.0));
         self.owners.contains_key(&(space, egress.rewrite.src)).then_some((own, out))
     }
 
-    fn longest(&self, tun: u32, destination: Ipv4Addr) -> Option<Link> {
+    fn longest(&self, tun: u32, destination: Ipv4Addr) -> Option<Delivery> {
         let prefixes = self.deliveries.get(&tun)?;
         let holds = |length: u8| {
             let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);

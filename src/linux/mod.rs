@@ -59,7 +59,7 @@ pub mod worker;
 pub use flow_cache::FlowCache;
 pub use handover::HandedOver;
 pub use heartbeat::Heartbeat;
-pub use link::{Link, LinkError, Links, Mac};
+pub use link::{Delivery, Link, LinkError, Links, Mac};
 pub use netns::{Netns, NetnsError};
 pub use pins::{Pins, PinsError};
 pub use steer::Steer;

@@ -3,7 +3,7 @@
 //!
 //! Addresses, and ports that are compared with those of packets, lie in memory as in a packet.
 
-use super::{Link, Mac};
+use super::{Delivery, Link, Mac};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, big_endian};
 
 /// Bytes of an IPv4 address.
@@ -41,22 +41,33 @@ pub(super) struct LinkEntry {
     pub(super) ifindex: u32,
     pub(super) far: [u8; 6],
     pub(super) near: [u8; 6],
+    /// The private address of a public endpoint; 0 if packets keep their destination.
+    pub(super) private: Address,
 }
 
 impl LinkEntry {
     /// Leads nowhere: its interface has the number 0, which no interface has.
-    pub(super) const NOWHERE: Self = Self { ifindex: 0, far: [0; 6], near: [0; 6] };
+    pub(super) const NOWHERE: Self =
+        Self { ifindex: 0, far: [0; 6], near: [0; 6], private: [0; 4] };
 
-    /// The link; `None` if it leads nowhere.
-    pub(super) fn link(self) -> Option<Link> {
-        let Self { ifindex, far, near } = self;
-        (ifindex != 0).then_some(Link { ifindex, near: Mac(near), far: Mac(far) })
+    /// Returns the delivery; `None` if it leads nowhere.
+    pub(super) fn delivery(self) -> Option<Delivery> {
+        let Self { ifindex, far, near, private } = self;
+        let link = (ifindex != 0).then_some(Link { ifindex, near: Mac(near), far: Mac(far) })?;
+        Some(Delivery { link, private: (private != [0; 4]).then_some(private.into()) })
     }
 }
 
 impl From<Link> for LinkEntry {
     fn from(link: Link) -> Self {
-        Self { ifindex: link.ifindex, far: link.far.0, near: link.near.0 }
+        Delivery::from(link).into()
+    }
+}
+
+impl From<Delivery> for LinkEntry {
+    fn from(Delivery { link, private }: Delivery) -> Self {
+        let private = private.map_or([0; 4], |private| private.octets());
+        Self { ifindex: link.ifindex, far: link.far.0, near: link.near.0, private }
     }
 }
 
@@ -191,7 +202,10 @@ mod tests {
     #[test]
     fn a_link_is_what_its_entry_says() {
         let link = Link { ifindex: 7, near: Mac([1; 6]), far: Mac([2; 6]) };
-        assert_eq!(LinkEntry::from(link).link(), Some(link));
-        assert_eq!(LinkEntry::NOWHERE.link(), None);
+        assert_eq!(LinkEntry::from(link).delivery(), Some(link.into()));
+        let private = Some(std::net::Ipv4Addr::new(10, 0, 0, 5));
+        let delivery = Delivery { link, private };
+        assert_eq!(LinkEntry::from(delivery).delivery(), Some(delivery));
+        assert_eq!(LinkEntry::NOWHERE.delivery(), None);
     }
 }

@@ -13,6 +13,7 @@ use super::shared::{
 use super::steer_reason::SteerReason;
 use super::sys::Plain;
 use crate::flow::MAX_FLIGHT;
+use crate::vpc::Space;
 use aya::maps::lpm_trie::Key;
 use object::{Object as _, ObjectSection as _};
 use std::collections::BTreeMap;
@@ -85,7 +86,7 @@ fn own_layouts() -> BTreeMap<&'static str, Layout> {
         "task" = Task { address, tun },
         "owned" = Owned { space, address },
         "prefix" = Prefix { tun, address },
-        "link" = LinkEntry { ifindex, far, near },
+        "link" = LinkEntry { ifindex, far, near, private },
         "drop_counter_key" = DropCounterKey { ifindex, reason },
         "flow_key" = FlowKey { link, source, destination, sport, dport, protocol, zero },
         "flow_entry" = FlowEntry {
@@ -159,6 +160,8 @@ fn shared_numbers_are_those_of_the_programs() {
         ("OPEN_BIT", bit(OPEN)),
     ];
     assert_eq!(btf.numbers("shared_number"), numbers.map(|(name, n)| (name.to_owned(), n)).into());
+    let internet = ("INTERNET".to_owned(), u32::from(Space::INTERNET.0));
+    assert_eq!(btf.numbers("space"), [internet].into());
     let reasons = btf.numbers("reason").into_iter().map(|(name, number)| {
         let words = name.split('_').map(|word| word[..1].to_owned() + &word[1..].to_lowercase());
         (words.collect::<String>(), number)

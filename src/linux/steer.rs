@@ -12,6 +12,7 @@
 
 use super::attach::Attachments;
 use super::flow_cache::{self, FlowCache};
+use super::link::Delivery;
 use super::link_tables::LinkTables;
 use super::programs::{self, CACHING, PLAIN, SPACE, TASK, TUN, since};
 use super::shared::{Address, DropCounterKey, LinkEntry, Owned, Prefix, Task};
@@ -223,6 +224,31 @@ impl Steer {
         ignore_missing("owners", self.hash::<_, u32>("owners")?.remove(&key))
     }
 
+    /// What leaves the address space from the private address of a public endpoint has its public address from there on.
+    ///
+    /// # Errors
+    ///
+    /// When there are 65,536.
+    pub fn map_public(
+        &mut self,
+        space: u32,
+        private: Ipv4Addr,
+        public: Ipv4Addr,
+    ) -> Result<(), SteerError> {
+        let (name, key) = ("public_addresses", Plain(Owned { space, address: private.octets() }));
+        self.hash::<_, Address>(name)?.insert(key, public.octets(), 0).map_err(trouble(name))
+    }
+
+    /// Undoes [`Steer::map_public`]. Not being mapped is fine.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn unmap_public(&mut self, space: u32, private: Ipv4Addr) -> Result<(), SteerError> {
+        let (name, key) = ("public_addresses", Plain(Owned { space, address: private.octets() }));
+        ignore_missing(name, self.hash::<_, Address>(name)?.remove(&key))
+    }
+
     /// What the engine lets through to a task's address goes to its link, whatever the TUN.
     ///
     /// # Errors
@@ -260,10 +286,9 @@ impl Steer {
     pub fn set_deliveries(
         &mut self,
         tun: u32,
-        next: &[(Ipv4Network, Link)],
+        next: &[(Ipv4Network, Delivery)],
     ) -> Result<(), SteerError> {
-        let next: BTreeMap<_, _> =
-            next.iter().map(|(p, link)| (*p, LinkEntry::from(*link))).collect();
+        let next: BTreeMap<_, _> = next.iter().map(|(p, to)| (*p, LinkEntry::from(*to))).collect();
         let mut now = self.deliveries.remove(&tun).unwrap_or_default();
         let done = self.change_deliveries(tun, &mut now, &next);
         self.deliveries.insert(tun, now);
@@ -281,10 +306,9 @@ impl Steer {
     pub fn close_deliveries(
         &mut self,
         tun: u32,
-        next: &[(Ipv4Network, Link)],
+        next: &[(Ipv4Network, Delivery)],
     ) -> Result<(), SteerError> {
-        let next: BTreeMap<_, _> =
-            next.iter().map(|(p, link)| (*p, LinkEntry::from(*link))).collect();
+        let next: BTreeMap<_, _> = next.iter().map(|(p, to)| (*p, LinkEntry::from(*to))).collect();
         let mut now = self.deliveries.get(&tun).cloned().unwrap_or_default();
         now.retain(|prefix, link| next.get(prefix) != Some(link));
         let open = self.deliveries.get(&tun);
@@ -367,7 +391,7 @@ impl Steer {
         let key = prefix_key(tun, prefix);
         self.prefixes()?.insert(&key, Plain(link), 0).map_err(trouble("prefix_links"))?;
         let mut tables = self.tables();
-        tables.deliveries.entry(tun).or_default().insert(canonical(prefix), link.link());
+        tables.deliveries.entry(tun).or_default().insert(canonical(prefix), link.delivery());
         Ok(())
     }
 

@@ -9,8 +9,8 @@ use super::review;
 use super::walk::{self, Removed, ReturnPoint};
 use super::{Denial, Reason, Verdict};
 use crate::flow::{Flow, Side};
-use crate::packet::Packet;
 use crate::packet::icmp::{fragmentation_needed, time_exceeded};
+use crate::packet::{IcmpKind, Packet, Tuple, VnetHeader, rewrite_icmp_error};
 use crate::vpc::path::Attachment;
 use crate::vpc::{NatGatewayIx, RuleRef};
 use std::net::Ipv4Addr;
@@ -31,7 +31,9 @@ pub(super) fn expire_ttl<R>(
         return drop_packet(Reason::TtlExpiredNoAnswer);
     };
     let denial = refusal(context, (flow, side), TIME_EXCEEDED);
-    time_exceeded_from(context, from, denial, packet)
+    let verdict = time_exceeded_from(context, from, denial, packet);
+    quote_as_sent(context, (flow, side), verdict);
+    verdict
 }
 
 /// Answers a packet whose time to live ends at a NAT gateway, whatever is behind the gateway, from one of its addresses.
@@ -91,9 +93,27 @@ pub(super) fn refuse_size<R>(
     let (bytes, vnet) = (packet.bytes(), packet.vnet());
     match fragmentation_needed(bytes, vnet, from, forward.mtu, context.answer) {
         Some(len) => {
-            Verdict::Reply { len, reason: Reason::MtuExceeded, decided_by: RuleRef::Packet }
+            let decided_by = RuleRef::Packet;
+            let verdict = Verdict::Reply { len, reason: Reason::MtuExceeded, decided_by };
+            quote_as_sent(context, (flow, side), verdict);
+            verdict
         }
         None => drop_packet(Reason::MtuExceededNoAnswer),
+    }
+}
+
+/// Quotes a public endpoint's packet with the private address that it was sent from: its internet gateway translates no
+/// message's inside, and its kernel would not know the packet.
+fn quote_as_sent<R>(context: &mut Context<'_, R>, (flow, side): (&Flow, Side), verdict: Verdict) {
+    let (Verdict::Reply { len, .. }, Side::Return) = (verdict, side) else { return };
+    let server = flow.returned.tuple().src;
+    let Some(ix) = context.snapshot.public_endpoint(server) else { return };
+    let private = context.snapshot.resource(ix).address;
+    let Some(answer) = context.answer.get_mut(..len) else { return };
+    let Ok(mut packet) = Packet::parse(answer, VnetHeader::default()) else { return };
+    if let Some(IcmpKind::Error { quoted, .. }) = packet.icmp() {
+        let (src, dst) = (packet.src(), packet.dst());
+        rewrite_icmp_error(&mut packet, src, dst, Tuple { src: private, ..quoted }, false);
     }
 }
 
@@ -104,7 +124,7 @@ fn refusal<R>(
     icmp: (u8, u8),
 ) -> Option<Denial> {
     let to = match ReturnPoint::of_flow(context.snapshot, flow) {
-        Ok(to) => to?,
+        Ok(to) => to,
         Err(Removed) => return Some(MOVED),
     };
     let Ok(probe) = review::probe(context.snapshot, flow) else { return Some(MOVED) };
@@ -113,7 +133,7 @@ fn refusal<R>(
         let mut evaluation = context.evaluation(probe, Purpose::Tracked(flow));
         match side {
             Side::Egress => walk::nat_gateway_to_task(&mut evaluation, &to, message).err(),
-            Side::Return => walk::nat_gateway_to_server(&mut evaluation, &to, message).err(),
+            Side::Return => walk::nat_to_server(&mut evaluation, &to, message).err(),
         }
     })
 }

@@ -19,9 +19,14 @@ pub fn deliveries(snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link
         Device::Eni(ix) => snapshot.eni(ix).subnet,
         Device::NatGateway(ix) => snapshot.nat_gateway(ix).subnet,
         Device::AppRunner => {
-            return std::iter::once((everywhere(), Link::Internet)).chain(services(None)).collect();
+            let internet = std::iter::once((everywhere(), Link::Internet));
+            return internet.chain(public_endpoints(snapshot)).chain(services(None)).collect();
         }
     };
+    let on_internet = |(address, _): &(Ipv4Network, Link)| {
+        path::link(snapshot, subnet, *address) == Some(Link::Internet)
+    };
+    let public = public_endpoints(snapshot).filter(on_internet);
     let routed = path::prefixes(snapshot, subnet)
         .into_iter()
         .filter_map(|prefix| Some((prefix, path::link(snapshot, subnet, prefix)?)));
@@ -30,8 +35,14 @@ pub fn deliveries(snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link
         Device::NatGateway(_) | Device::AppRunner => None,
     };
     // They win over a route to the same address (spec 3.4).
-    let all: BTreeMap<_, _> = routed.chain(exempt.into_iter().flatten()).collect();
+    let all: BTreeMap<_, _> = routed.chain(public).chain(exempt.into_iter().flatten()).collect();
     all.into_iter().collect()
+}
+
+/// Lists the public addresses of resources, with the link by which each is reached over the internet.
+fn public_endpoints(snapshot: &Snapshot) -> impl Iterator<Item = (Ipv4Network, Link)> {
+    let all = snapshot.public_endpoints();
+    all.map(|(public, ix)| (Ipv4Network::from(public), Link::PublicEndpoint(ix)))
 }
 
 /// Lists the exempt addresses (spec 4.3) and the VPC's resolver, with the link of what answers there.

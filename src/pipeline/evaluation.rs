@@ -76,6 +76,9 @@ pub(super) struct Transit {
     pub(super) member: Ipv4Addr,
     /// The public address that an internet gateway maps its source to.
     pub(super) public: Option<Ipv4Addr>,
+    /// Of a reply that is still in the VPC of a public endpoint: its addresses behind the internet gateways there and here,
+    /// and the address by which groups know the interface that it returns to.
+    pub(super) mapped: Option<(Tuple, Ipv4Addr)>,
     /// The NAT that it has passed behind the ENI.
     pub(super) nat: Option<PassedNat>,
 }
@@ -120,6 +123,13 @@ impl Transit {
             Side::Return => self.member,
         };
         Remote { address, member, behind_middlebox: false }
+    }
+
+    /// Takes a reply out of the VPC of a public endpoint, over the internet and to the NAT or the ENI.
+    pub(super) fn leave_public_endpoint(&mut self) {
+        if let Some((tuple, member)) = self.mapped.take() {
+            (self.tuple, self.member, self.behind_middlebox) = (tuple, member, false);
+        }
     }
 
     /// Translates a reply back to the ENI.
@@ -183,7 +193,7 @@ impl<R: Recorder> Evaluation<'_, R> {
         Denial { reason, decided_by }
     }
 
-    /// Records a translation of the source.
+    /// Records a translation of an address.
     pub(super) fn translated(
         &mut self,
         stage: Stage,
@@ -207,11 +217,12 @@ impl<R: Recorder> Evaluation<'_, R> {
             eni: None,
             member: self.probe.inside.src(),
             public: None,
+            mapped: None,
             nat: None,
         }
     }
 
-    /// Returns the destination, which no translation changes.
+    /// Returns the destination, as the task has it and as it stays until the internet gateway of a public endpoint.
     pub(super) fn destination(&self) -> Ipv4Addr {
         self.probe.inside.dst()
     }

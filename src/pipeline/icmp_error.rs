@@ -40,6 +40,7 @@ pub(super) fn translate<R: Recorder>(
         }
         Side::Return => context.arrival.space,
     };
+    let error = IcmpError { quoted: quoted(context, error.quoted, packet), ..error };
     let key = FlowKey::new(space, error.quoted.reversed());
     let (flow, outcome) = match tracked(context, &key) {
         Ok(tracked) => tracked,
@@ -55,6 +56,19 @@ pub(super) fn translate<R: Recorder>(
     match side {
         Side::Egress => to_outside(context, &flow, outcome, error, packet),
         Side::Return => to_inside(&flow, packet),
+    }
+}
+
+/// Returns the packet that an error is about as it crossed the internet: a public endpoint quotes it with its own private
+/// address, which no internet gateway translates back inside a message.
+fn quoted<R>(context: &Context<'_, R>, quoted: Tuple, packet: &Packet<'_>) -> Tuple {
+    let sender = packet.src();
+    let own = context.snapshot.public_endpoint(sender).map(|ix| context.snapshot.resource(ix));
+    match own {
+        Some(own) if context.arrival.side == Side::Return && own.address == quoted.dst => {
+            Tuple { dst: sender, ..quoted }
+        }
+        Some(_) | None => quoted,
     }
 }
 
@@ -88,7 +102,7 @@ fn refusal<R>(
     packet: &Packet<'_>,
 ) -> Option<Denial> {
     let to = match ReturnPoint::of_flow(context.snapshot, flow) {
-        Ok(to) => to?,
+        Ok(to) => to,
         Err(Removed) => return Some(NO_FLOW),
     };
     let Ok(probe) = review::probe(context.snapshot, flow) else { return Some(NO_FLOW) };
@@ -136,6 +150,9 @@ fn to_outside<R>(
     if !honest {
         return drop_packet(Reason::IcmpErrorNoFlow);
     }
-    rewrite_icmp_error(packet, back.dst, back.src, back, flow.nat.is_some());
+    // The reply as a public endpoint sent it, before its internet gateway.
+    let own = context.snapshot.public_endpoint(back.src);
+    let sent = own.map_or(back, |ix| Tuple { src: context.snapshot.resource(ix).address, ..back });
+    rewrite_icmp_error(packet, back.dst, back.src, sent, flow.nat.is_some());
     Verdict::Forward { link: forward.link, decided_by: flow.admitted_by }
 }

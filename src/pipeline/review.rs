@@ -123,7 +123,7 @@ pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcome
     let mtu = snapshot.parts().mtu;
     let own = flow.eni.as_ref().map_or(back.dst, |(_, lease)| lease.key().address);
     let beyond = match link {
-        Link::Internet => mtu.internet,
+        Link::Internet | Link::PublicEndpoint(_) => mtu.internet,
         Link::Vpc(_) | Link::Endpoint(_) => mtu.vpc,
         Link::Task(_) | Link::Services => mtu.task,
     };
@@ -154,10 +154,9 @@ pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcome
 fn replies<R: Recorder>(context: &mut Context<'_, R>, flow: &Flow, probe: Probe) -> FlowOutcome {
     let snapshot = context.snapshot;
     let denial = match ReturnPoint::of_flow(snapshot, flow) {
-        Ok(Some(to)) => context.quietly(|context| {
+        Ok(to) => context.quietly(|context| {
             walk::reply(&mut context.evaluation(probe, Purpose::Tracked(flow)), &to).err()
         }),
-        Ok(None) => None,
         Err(Removed) => Some(MOVED),
     };
     if let Some(denial) = denial {

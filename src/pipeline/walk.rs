@@ -23,7 +23,7 @@ use std::net::Ipv4Addr;
 /// A request that passes, and what becomes of its reply.
 #[derive(Debug)]
 pub(super) struct Admission {
-    /// The packet as it reaches its destination.
+    /// The packet as it reaches its destination, or the internet gateway of a public endpoint.
     pub(super) outside: Outside,
     /// The address space in which replies arrive.
     pub(super) space: Space,
@@ -50,14 +50,10 @@ pub(super) fn walk<R: Recorder>(evaluation: &mut Evaluation<'_, R>) -> Result<Ad
         return Ok(untranslated(evaluation.probe.inside));
     };
     let sent = send(evaluation, attachment)?;
-    let reply_denied = match sent.eni {
-        Some((ix, ref grant)) => {
-            let to = ReturnPoint::of_request(evaluation.snapshot, &sent.transit, (ix, grant));
-            reply(evaluation, &to).err()
-        }
-        None => None,
-    };
-    Ok(sent.admitted(evaluation.snapshot, reply_denied))
+    let to = ReturnPoint::of_request(evaluation.snapshot, &sent);
+    let reply_denied = reply(evaluation, &to).err();
+    let inside = evaluation.probe.inside;
+    Ok(sent.admitted(evaluation.snapshot, inside, reply_denied))
 }
 
 /// Evaluates a request alone: for what expects no reply.
@@ -145,6 +141,10 @@ fn pass<R: Recorder>(
             (Hop::InternetGateway(vpc), Side::Egress) => {
                 internet_gateway::pass(evaluation, transit, vpc)?;
             }
+            (Hop::PublicEndpoint(ix), Side::Egress) => {
+                internet_gateway::enter(evaluation, transit, ix);
+            }
+            (Hop::PublicEndpoint(_), Side::Return) => transit.leave_public_endpoint(),
             (Hop::GatewayEndpoint(ix), Side::Egress) => gateway_endpoint::pass(evaluation, ix)?,
             (Hop::Peering(ix), Side::Egress) => peering::pass(evaluation, ix),
             // They keep no state, and let replies back as they let the requests out.
@@ -209,15 +209,20 @@ struct Sent {
 }
 
 impl Sent {
-    fn admitted(self, snapshot: &Snapshot, reply_denied: Option<Denial>) -> Admission {
+    fn admitted(
+        self,
+        snapshot: &Snapshot,
+        inside: Inside,
+        reply_denied: Option<Denial>,
+    ) -> Admission {
         let Self { transit, eni, link, admitted_by } = self;
         let space = match (link, &eni) {
-            (Link::Internet, _) | (_, None) => Space::INTERNET,
+            (Link::Internet | Link::PublicEndpoint(_), _) | (_, None) => Space::INTERNET,
             // Replies come for the sender's own address, so they belong to its own VPC, whatever link they come by.
             (_, Some((ix, _))) => snapshot.space(snapshot.subnet(snapshot.eni(*ix).subnet).vpc),
         };
         Admission {
-            outside: Outside::new(transit.tuple),
+            outside: Outside::new(Tuple { dst: inside.dst(), ..transit.tuple }),
             space,
             link,
             eni,
@@ -247,11 +252,10 @@ fn untranslated(inside: Inside) -> Admission {
 /// Where the replies to a request return to, with the ports that they are sent to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReturnPoint {
-    eni: EniIx,
-    eni_address: Ipv4Addr,
-    eni_port: u16,
-    /// The NAT gateway in front of the ENI, its address, and its port.
-    nat_gateway: Option<(NatGatewayIx, Ipv4Addr, u16)>,
+    /// The ENI, its private address and its port; `None` for App Runner's own egress.
+    eni: Option<(EniIx, Ipv4Addr, u16)>,
+    /// The NAT in front of it, its address and its port; `None` in it is App Runner's own.
+    nat: Option<(Option<NatGatewayIx>, NatAddress, u16)>,
 }
 
 /// The ENI or the NAT gateway of a flow is not in this configuration.
@@ -262,64 +266,106 @@ impl ReturnPoint {
     /// Returns to an ENI what a NAT gateway itself sends; no ports are known yet.
     pub(super) fn of_nat_gateway(
         (eni, eni_address): (EniIx, Ipv4Addr),
-        (ix, address): (NatGatewayIx, Ipv4Addr),
+        (ix, private): (NatGatewayIx, Ipv4Addr),
     ) -> Self {
-        Self { eni, eni_address, eni_port: 0, nat_gateway: Some((ix, address, 0)) }
+        let own = NatAddress { private, public: None };
+        Self { eni: Some((eni, eni_address, 0)), nat: Some((Some(ix), own, 0)) }
     }
 
-    fn of_request(snapshot: &Snapshot, transit: &Transit, (eni, grant): (EniIx, &Grant)) -> Self {
-        let own = || snapshot.eni(eni).address;
-        let eni_address = transit.eni.map_or_else(own, |(eni, _)| eni.address);
-        let nat = transit.nat.as_ref();
-        let nat_gateway = nat.and_then(|nat| Some((nat.gateway?, nat.address, nat.grant.port())));
-        Self { eni, eni_address, eni_port: grant.port(), nat_gateway }
+    fn of_request(snapshot: &Snapshot, sent: &Sent) -> Self {
+        let Sent { transit, eni, .. } = sent;
+        let eni = eni.as_ref().map(|(ix, grant)| {
+            let own = || snapshot.eni(*ix).address;
+            (*ix, transit.eni.map_or_else(own, |(eni, _)| eni.address), grant.port())
+        });
+        let nat = transit.nat.as_ref().map(|nat| {
+            let own = NatAddress { private: nat.address, public: transit.public };
+            (nat.gateway, own, nat.grant.port())
+        });
+        Self { eni, nat }
     }
 
-    /// Finds where a live flow's replies return to; `None` if it leads through no VPC. The flow may be older than this
-    /// configuration, so its ENI and its NAT gateway are found by their addresses.
+    /// Finds where a live flow's replies return to. The flow may be older than this configuration, so its ENI and its NAT
+    /// gateway are found by their addresses.
     ///
     /// # Errors
     /// [`Removed`].
-    pub(super) fn of_flow(snapshot: &Snapshot, flow: &Flow) -> Result<Option<Self>, Removed> {
-        let Some((_, lease)) = &flow.eni else { return Ok(None) };
-        let (eni, eni_port) = (flow.eni_in(snapshot).ok_or(Removed)?, lease.port());
-        let nat_gateway = match &flow.nat {
-            Some((Some(_), lease)) => {
-                let seen = flow.returned.tuple().dst;
-                Some((flow.nat_gateway_in(snapshot).ok_or(Removed)?, seen, lease.port()))
+    pub(super) fn of_flow(snapshot: &Snapshot, flow: &Flow) -> Result<Self, Removed> {
+        let eni = match &flow.eni {
+            Some((_, lease)) => {
+                let ix = flow.eni_in(snapshot).ok_or(Removed)?;
+                Some((ix, snapshot.eni(ix).address, lease.port()))
             }
-            Some((None, _)) | None => None,
+            None => None,
         };
-        let eni_address = snapshot.eni(eni).address;
-        Ok(Some(Self { eni, eni_address, eni_port, nat_gateway }))
+        let seen = flow.returned.tuple().dst;
+        let nat = match &flow.nat {
+            Some((Some(_), lease)) => {
+                let ix = flow.nat_gateway_in(snapshot).ok_or(Removed)?;
+                Some((Some(ix), address_of(snapshot, ix, seen), lease.port()))
+            }
+            Some((None, lease)) => {
+                Some((None, NatAddress { private: seen, public: None }, lease.port()))
+            }
+            None => None,
+        };
+        Ok(Self { eni, nat })
     }
 
     fn return_to(&self) -> ReturnTo {
-        let Self { eni, eni_address, .. } = *self;
-        let nat_gateway = self.nat_gateway.map(|(ix, address, _)| (ix, address));
-        ReturnTo { eni, eni_address, nat_gateway }
+        let Some((eni, address, _)) = self.eni else { return ReturnTo::AppRunner };
+        let nat_gateway = self.nat.and_then(|(ix, own, _)| Some((ix?, own)));
+        ReturnTo::Eni { eni, address, nat_gateway }
     }
 
-    /// Makes a packet from `src` to the NAT gateway, or to the ENI if there is none.
-    fn transit(&self, snapshot: &Snapshot, request: &Transit, src: Ipv4Addr) -> Transit {
-        let member = snapshot.eni(self.eni).address;
-        let eni = Remote { address: self.eni_address, member, behind_middlebox: false };
-        let (dst, dport, member) = match self.nat_gateway {
-            Some((_, address, port)) => (address, port, Ipv4Addr::UNSPECIFIED),
-            None => (eni.address, self.eni_port, member),
+    /// Returns the address by which the internet knows where replies return to.
+    fn public(&self, snapshot: &Snapshot) -> Option<Ipv4Addr> {
+        match (self.nat, self.eni) {
+            (Some((Some(_), own, _)), _) => own.public,
+            (Some((None, own, _)), _) => Some(own.private),
+            (None, Some((eni, _, _))) => snapshot.eni(eni).public_address(),
+            (None, None) => None,
+        }
+    }
+
+    /// Makes a packet from `src` over these hops: to the NAT, or to the ENI if there is none.
+    fn transit(
+        &self,
+        snapshot: &Snapshot,
+        request: &Transit,
+        (src, hops): (Ipv4Addr, &Hops),
+    ) -> Transit {
+        let eni = self.eni.map(|(ix, address, port)| {
+            let member = snapshot.eni(ix).address;
+            (Remote { address, member, behind_middlebox: false }, port)
+        });
+        let (dst, dport, member) = match (self.nat, eni) {
+            (Some((_, own, port)), _) => (own.private, port, Ipv4Addr::UNSPECIFIED),
+            (None, Some((eni, port))) => (eni.address, port, eni.member),
+            (None, None) => (Ipv4Addr::UNSPECIFIED, 0, Ipv4Addr::UNSPECIFIED),
         };
         let Tuple { protocol, dport: sport, .. } = request.tuple;
-        Transit {
+        let mut transit = Transit {
             side: Side::Return,
             tuple: Tuple { protocol, src, dst, sport, dport },
             message: request.message,
             tracked: request.tracked,
             behind_middlebox: false,
-            eni: Some((eni, self.eni_port)),
+            eni,
             member,
             public: None,
+            mapped: None,
             nat: None,
+        };
+        if let Some(ix) = hops.public_endpoint() {
+            let own = snapshot.resource(ix).address;
+            let src = if src == request.tuple.dst { own } else { src };
+            let dst = self.public(snapshot).unwrap_or(dst);
+            transit.mapped = Some((transit.tuple, member));
+            transit.tuple = Tuple { src, dst, ..transit.tuple };
+            transit.member = Ipv4Addr::UNSPECIFIED;
         }
+        transit
     }
 }
 
@@ -346,7 +392,7 @@ pub(super) fn return_from<R: Recorder>(
 ) -> Result<(), Denial> {
     let hops = path::reply(evaluation.snapshot, to.return_to(), evaluation.destination());
     let request = evaluation.request(message);
-    let mut transit = to.transit(evaluation.snapshot, &request, source);
+    let mut transit = to.transit(evaluation.snapshot, &request, (source, &hops));
     pass(evaluation, &mut transit, &hops)
 }
 
@@ -359,27 +405,30 @@ pub(super) fn nat_gateway_to_task<R: Recorder>(
     to: &ReturnPoint,
     message: Message,
 ) -> Result<(), Denial> {
-    let Some((ix, seen, _)) = to.nat_gateway else { return Ok(()) };
+    let Some((Some(ix), own, _)) = to.nat else { return Ok(()) };
+    let Some((eni, address, _)) = to.eni else { return Ok(()) };
     let (snapshot, server) = (evaluation.snapshot, evaluation.destination());
-    let hops = path::reply_beyond(snapshot, to.return_to(), ix, server);
-    let own = address_of(snapshot, ix, seen);
+    let hops = path::reply_beyond(snapshot, (eni, address), ix, server);
     let request = evaluation.request(message);
-    let mut transit = to.transit(snapshot, &request, own.private);
+    let mut transit = to.transit(snapshot, &request, (own.private, &hops));
     pass(evaluation, &mut transit, &hops)
 }
 
-/// Evaluates an ICMP error that the NAT gateway itself sends to the server of a flow.
+/// Evaluates an ICMP error that the NAT in front of the ENI itself sends to the server of a flow.
 ///
 /// # Errors
 /// The first check that it does not pass.
-pub(super) fn nat_gateway_to_server<R: Recorder>(
+pub(super) fn nat_to_server<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     to: &ReturnPoint,
     message: Message,
 ) -> Result<(), Denial> {
-    let Some((ix, seen, port)) = to.nat_gateway else { return Ok(()) };
-    let own = address_of(evaluation.snapshot, ix, seen);
-    let hops = path::request_beyond(evaluation.snapshot, ix, evaluation.destination());
+    let (snapshot, server) = (evaluation.snapshot, evaluation.destination());
+    let Some((gateway, own, port)) = to.nat else { return Ok(()) };
+    let hops = match gateway {
+        Some(ix) => path::request_beyond(snapshot, ix, server),
+        None => path::request_beyond_app_runner(snapshot, server),
+    };
     let mut transit = evaluation.request(message);
     transit.tuple = Tuple { src: own.private, sport: port, ..transit.tuple };
     transit.member = Ipv4Addr::UNSPECIFIED;

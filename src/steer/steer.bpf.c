@@ -9,8 +9,11 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
 #include <stddef.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -19,6 +22,8 @@
 #define MAX_ADDRESSES 65536
 #define MAX_PREFIXES 1048576
 #define MAX_COUNTERS 65536
+
+#define FRAGMENT_OFFSET 0x1fff
 
 // Mirrored by SteerReason.
 enum reason {
@@ -34,13 +39,18 @@ enum reason {
 	OTHER_VERSION = 10,
 };
 
+// Mirrored by Space: VPCs have those above.
+enum space {
+	INTERNET = 1,
+};
+
 struct task {
 	__be32 address;
 	__u32 tun;
 };
 
 struct owned {
-	__u32 space;
+	enum space space;
 	__be32 address;
 };
 
@@ -54,6 +64,8 @@ struct link {
 	__u32 ifindex;
 	__u8 far[ETH_ALEN];
 	__u8 near[ETH_ALEN];
+	// The private address of a public endpoint in that namespace. 0: packets keep their destination.
+	__be32 private;
 };
 
 struct drop_counter_key {
@@ -88,6 +100,15 @@ struct {
 	__type(key, struct owned);
 	__type(value, __u32);
 } owners SEC(".maps");
+
+// The private address of a public endpoint, in its VPC -> its public one: what the VPC's internet gateway maps.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_ADDRESSES);
+	__type(key, struct owned);
+	__type(value, __be32);
+} public_addresses SEC(".maps");
 
 // A task's address -> its link.
 struct {
@@ -177,6 +198,26 @@ static __always_inline enum reason read_header(struct __sk_buff *skb, __u8 versi
 	}
 }
 
+// Replaces an address, whose field is at `field`, in the header at `begin`, and in the sums that it is part of. A later
+// fragment has no other sum than the header's.
+static __always_inline int replace_address(struct __sk_buff *skb, __u32 begin, const struct iphdr *ip, __u32 field,
+					   __be32 from, __be32 to)
+{
+	__u32 payload = begin + ip->ihl * 4, flags = BPF_F_PSEUDO_HDR | sizeof(to);
+	long failed = 0;
+
+	if (!(ip->frag_off & bpf_htons(FRAGMENT_OFFSET))) {
+		if (ip->protocol == IPPROTO_TCP)
+			failed = bpf_l4_csum_replace(skb, payload + offsetof(struct tcphdr, check), from, to, flags);
+		else if (ip->protocol == IPPROTO_UDP)
+			// A sum of 0 says that there is none.
+			failed = bpf_l4_csum_replace(skb, payload + offsetof(struct udphdr, check), from, to,
+						     flags | BPF_F_MARK_MANGLED_0);
+	}
+	return failed || bpf_l3_csum_replace(skb, begin + offsetof(struct iphdr, check), from, to, sizeof(to)) ||
+	       bpf_skb_store_bytes(skb, begin + field, &to, sizeof(to), 0);
+}
+
 // From a task. Whatever gets from here to the TUN of an ENI has the task's own IPv4 source address, or is not IPv4 at all:
 // the version in the header is the one that the frame announces, and no VLAN tag is in front of it. So user space may tell
 // by the source address which task a packet is from. The flow cache keeps to it as well: its keys have link and source.
@@ -208,6 +249,22 @@ int task_ingress(struct __sk_buff *skb)
 	return bpf_redirect(task->tun, 0);
 }
 
+// What is for no address of its VPC leaves by the internet gateway, if its source has a public address: by that one the
+// lab's NATs know it.
+static __always_inline int leave_by_internet_gateway(struct __sk_buff *skb, const struct iphdr *ip, __u32 space)
+{
+	struct owned from = { .space = space, .address = ip->saddr };
+	struct owned to = { .space = INTERNET, .address = ip->daddr };
+	__be32 *public = bpf_map_lookup_elem(&public_addresses, &from);
+	__u32 *tun = bpf_map_lookup_elem(&owners, &to);
+
+	if (!public || !tun)
+		return drop(skb, NO_OWNER);
+	if (replace_address(skb, ETH_HLEN, ip, offsetof(struct iphdr, saddr), ip->saddr, *public))
+		return drop(skb, TRUNCATED);
+	return bpf_redirect(*tun, 0);
+}
+
 // From a VPC, a gateway endpoint, the internet or the services.
 SEC("classifier")
 int space_ingress(struct __sk_buff *skb)
@@ -234,20 +291,22 @@ int space_ingress(struct __sk_buff *skb)
 	key.address = ip.daddr;
 	tun = bpf_map_lookup_elem(&owners, &key);
 	if (!tun)
-		return drop(skb, NO_OWNER);
+		return leave_by_internet_gateway(skb, &ip, *space);
 	return bpf_redirect(*tun, 0);
 }
 
-// Out of a namespace egret speaks only by the addresses that it answers for there. Whatever the prefixes say, a private
-// address thus never gets to the internet, nor one VPC's to another that is not peered with it.
-static __always_inline enum reason refusal(__u32 ifindex, __be32 source)
+// Out of a namespace egret speaks only by the addresses that it answers for there, or on the internet if the packet comes
+// in by an internet gateway. Whatever the prefixes say, a private address thus never gets to the internet, nor one VPC's to
+// another that is not peered with it.
+static __always_inline enum reason refusal(const struct link *link, __be32 source)
 {
+	__u32 ifindex = link->ifindex;
 	__u32 *space = bpf_map_lookup_elem(&spaces, &ifindex);
 	struct owned key = { .address = source };
 
 	if (!space)
 		return NO_LINK;
-	key.space = *space;
+	key.space = link->private ? INTERNET : *space;
 	return bpf_map_lookup_elem(&owners, &key) ? 0 : FOREIGN_SOURCE;
 }
 
@@ -274,22 +333,25 @@ int tun_ingress(struct __sk_buff *skb)
 	struct prefix key = { .length = 64, .tun = skb->ifindex };
 	struct link *link;
 	enum reason reason;
-	__be32 source;
+	struct iphdr ip;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return drop(skb, NOT_IP);
-	if (bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), &key.address, sizeof(key.address)) ||
-	    bpf_skb_load_bytes(skb, offsetof(struct iphdr, saddr), &source, sizeof(source)))
+	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
 		return drop(skb, TRUNCATED);
+	key.address = ip.daddr;
 	link = bpf_map_lookup_elem(&task_links, &key.address);
 	if (link)
 		return deliver(skb, link);
 	link = bpf_map_lookup_elem(&prefix_links, &key);
 	if (!link)
 		return drop(skb, NO_LINK);
-	reason = refusal(link->ifindex, source);
+	reason = refusal(link, ip.saddr);
 	if (reason)
 		return drop(skb, reason);
+	if (link->private &&
+	    replace_address(skb, 0, &ip, offsetof(struct iphdr, daddr), ip.daddr, link->private))
+		return drop(skb, TRUNCATED);
 	return deliver(skb, link);
 }
 

@@ -143,7 +143,7 @@ impl Snapshot {
         self.internet_hosts.contains(&address)
     }
 
-    /// Returns the resource that has a public address.
+    /// Returns the resource whose VPC's internet gateway maps a public address to it.
     #[inline]
     pub fn public_endpoint(&self, public: Ipv4Addr) -> Option<ResourceIx> {
         self.public_endpoints.get(&public).copied()
@@ -308,7 +308,11 @@ fn interfaces(parts: &Parts) -> HashMap<(VpcIx, Ipv4Addr), Interface> {
 }
 
 fn public_endpoints(parts: &Parts) -> HashMap<Ipv4Addr, ResourceIx, foldhash::fast::FixedState> {
-    let all = parts.resources.iter().enumerate();
+    let is_mapped = |resource: &Resource| {
+        let vpc = parts.subnets[resource.subnet.get()].vpc;
+        parts.vpcs[vpc.get()].internet_gateway.is_some()
+    };
+    let all = parts.resources.iter().enumerate().filter(|(_, resource)| is_mapped(resource));
     all.filter_map(|(i, resource)| Some((resource.public_address?, i.into()))).collect()
 }
 

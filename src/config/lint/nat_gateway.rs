@@ -124,7 +124,7 @@ pub(super) fn dead_route(context: &Context<'_>, route: &Route, leads: &[Lead], i
 /// address, and to one.
 fn gets_through(gateway: &NatGateway, lead: &Lead) -> bool {
     match lead.end {
-        Ok(Link::Internet) => {
+        Ok(Link::Internet | Link::PublicEndpoint(_)) => {
             gateway.connectivity == Connectivity::Public && !is_private_block(lead.to)
         }
         Ok(Link::Vpc(_) | Link::Endpoint(_) | Link::Task(_) | Link::Services) => true,

@@ -1,18 +1,19 @@
 //! `[apprunner]`.
 
 use crate::config::apprunner::{
-    AccessKey, Api, AppRunner, PublicSubnets, SameSecurityGroups, Strictness,
+    AccessKey, Api, AppRunner, PublicSubnets, RefuseSubnets, SameSecurityGroups, Strictness,
 };
 use crate::config::reader::Section;
 use crate::config::text;
 use std::net::SocketAddr;
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "startup_latency",
     "public_subnets",
     "access_role",
     "source",
     "same_security_groups",
+    "refuse_subnets",
     "unsupported_availability_zones",
     "api",
     "account",
@@ -34,6 +35,8 @@ pub(super) fn read(root: &Section<'_>) -> AppRunner {
     let strictness = |key| section.get(key).and_then(|v| v.one_of(&words));
     let words = [("accept", SameSecurityGroups::Accept), ("refuse", SameSecurityGroups::Refuse)];
     let same = section.get("same_security_groups").and_then(|v| v.one_of(&words));
+    let words = [("operation", RefuseSubnets::Operation), ("request", RefuseSubnets::Request)];
+    let refuse = section.get("refuse_subnets").and_then(|v| v.one_of(&words));
     let listen = section.get("api").and_then(|v| v.parse(text::socket_address));
     AppRunner {
         startup_latency: latency.and_then(|v| v.parse_number_too(text::latency)).map(|at| at.value),
@@ -41,6 +44,7 @@ pub(super) fn read(root: &Section<'_>) -> AppRunner {
         access_role: strictness("access_role").map_or_else(Strictness::default, |at| at.value),
         source: strictness("source").map_or_else(Strictness::default, |at| at.value),
         same_security_groups: same.map_or_else(SameSecurityGroups::default, |at| at.value),
+        refuse_subnets: refuse.map_or_else(RefuseSubnets::default, |at| at.value),
         unsupported_availability_zones: section
             .list("unsupported_availability_zones", |zone| zone.string()),
         api: api(&section, listen.map(|at| at.value)),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::acceptance::Refusal;
-use crate::config::apprunner::{Api, PublicSubnets, StartupLatency};
+use crate::config::apprunner::{Api, PublicSubnets, RefuseSubnets, StartupLatency};
 
 #[test]
 fn no_finding_shows_a_secret() {
@@ -28,8 +28,10 @@ fn the_defaults_are_what_users_see() {
     assert_eq!(settings.startup_latency, None);
     assert_eq!(settings.public_subnets, PublicSubnets::Accept);
     assert!(settings.unsupported_availability_zones.is_empty());
+    assert_eq!(settings.refuse_subnets, RefuseSubnets::Operation);
 }
 
+/// Statement 8: two to five minutes, if the lab file says so.
 #[test]
 fn a_latency_is_a_duration_or_a_range() {
     let read = |value: &str| {

@@ -435,6 +435,7 @@ fn host_bits() {
     );
 }
 
+/// Statement 17.
 #[test]
 fn two_zones_are_a_note_and_three_are_fine() {
     let connector = |subnets: &str| {

@@ -16,9 +16,9 @@ use crate::config::{DeviceKind, Lab};
 use crate::daemon::error::LabError;
 use crate::daemon::judge::EngineJudge;
 use crate::daemon::namespace::{Namespace, far_of};
-use crate::daemon::needs::{NamespaceId, NamespaceNeeds, Needs};
+use crate::daemon::needs::{DeliveryNeeds, NamespaceId, NamespaceNeeds, Needs};
 use crate::daemon::running::Running;
-use crate::linux::link::{Link, LinkError, Links, link_space, readdress};
+use crate::linux::link::{Delivery, LinkError, Links, link_space, readdress};
 use crate::linux::listen::{Endpoint, spawn_echo};
 use crate::linux::tun;
 use crate::linux::worker::Worker;
@@ -284,6 +284,13 @@ fn withdraw(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
         running.steer.disown(u32::from(place.0.0), place.1)?;
         running.owned.remove(&place);
     }
+    let next = needs.public_addresses();
+    let less =
+        running.public_addresses.iter().filter(|(place, public)| next.get(place) != Some(public));
+    for place in less.map(|(place, _)| *place).collect::<Vec<_>>() {
+        running.steer.unmap_public(u32::from(place.0.0), place.1)?;
+        running.public_addresses.remove(&place);
+    }
     let tuns: Vec<(DeviceId, u32)> =
         running.workers.iter().map(|(id, w)| (id.clone(), w.device().ifindex())).collect();
     for (id, tun) in tuns {
@@ -312,6 +319,12 @@ fn open(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
             }
         }
     }
+    for (place, public) in needs.public_addresses() {
+        if running.public_addresses.get(&place) != Some(&public) {
+            running.steer.map_public(u32::from(place.0.0), place.1, public)?;
+            running.public_addresses.insert(place, public);
+        }
+    }
     // Nothing leaves from an address that is not owned yet.
     for id in needs.devices.keys() {
         let Some(worker) = running.workers.get(id) else { continue };
@@ -323,16 +336,16 @@ fn open(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
 }
 
 /// What tc must know of a device.
-fn deliveries(running: &Running, needs: &Needs, id: &DeviceId) -> Vec<(Ipv4Network, Link)> {
+fn deliveries(running: &Running, needs: &Needs, id: &DeviceId) -> Vec<(Ipv4Network, Delivery)> {
     let Some(device) = needs.devices.get(id) else { return Vec::new() };
-    let by = |(prefix, namespace): (&Ipv4Network, &NamespaceId)| {
-        let link = match namespace {
+    let by = |(prefix, needs): (&Ipv4Network, &DeliveryNeeds)| {
+        let link = match &needs.namespace {
             NamespaceId::Services => running.services.link(),
-            NamespaceId::Internet | NamespaceId::Vpc(_) | NamespaceId::GatewayEndpoint(_) => {
-                running.namespaces.get(namespace)?.link
-            }
+            namespace @ (NamespaceId::Internet
+            | NamespaceId::Vpc(_)
+            | NamespaceId::GatewayEndpoint(_)) => running.namespaces.get(namespace)?.link,
         };
-        Some((*prefix, link))
+        Some((*prefix, Delivery { link, private: needs.private }))
     };
     device.deliveries.iter().filter_map(by).collect()
 }

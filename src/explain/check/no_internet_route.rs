@@ -33,7 +33,7 @@ pub(super) fn find(subject: &Subject<'_>) -> Option<LabFinding> {
 /// Decides whether a route leads a subnet's packets to the internet, or was to do so and is dead.
 fn leads_out(snapshot: &Snapshot, subnet: SubnetIx) -> bool {
     public_leads(snapshot, subnet).iter().any(|lead| match lead.end {
-        Ok(Link::Internet)
+        Ok(Link::Internet | Link::PublicEndpoint(_))
         | Err(
             DeadEnd::Blackhole(..)
             | DeadEnd::Loop(..)

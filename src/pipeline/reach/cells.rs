@@ -6,7 +6,7 @@ use super::egress::{Asking, Egress, Found};
 use super::judge::{Judged, Packet, Walks};
 use super::map::HashMap;
 use super::merge::{Cell, CellVerdict, Cells, SideId};
-use super::origin::{self, Origin};
+use super::origin::Origin;
 use super::ports::{self, cuts_of_kinds};
 use super::ranges::{Range, Ranges, cut_around, sorted};
 use super::rule_sets::{Judges, MatchId, Matches, Meeting, RuleSetId};
@@ -277,7 +277,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
                 let judged = self.judge(&self.packet(sender, to, (None, None)))?;
                 vec![Reply {
                     eni_ports: self.origin.ports.clone(),
-                    gateway_ports: gateway_ports(sender),
+                    gateway_ports: sender.nat_ports(),
                     verdict: judged.reply.map_err(|denial| self.search.sameness.denial(denial)),
                 }]
             }
@@ -291,12 +291,12 @@ impl<'s, 'a> Cutting<'s, 'a> {
     /// A reply that is dropped before the gateway is not judged by its port of the ENI.
     fn cut_replies(&mut self, sender: &Sender, to: (u32, u32)) -> Result<Vec<Reply>, Interrupted> {
         let (mut found, past_gateway) = self.cut_gateway_ports(sender, to)?;
-        if past_gateway.is_empty() && !sender.gateway.is_empty() {
+        if past_gateway.is_empty() && !sender.nat_ports().is_empty() {
             return Ok(found);
         }
         if self.origin.ports.is_empty() {
-            let none = Ranges::default;
-            found.push(Reply { eni_ports: none(), gateway_ports: none(), verdict: Ok(()) });
+            let (eni_ports, gateway_ports) = (Ranges::default(), past_gateway.clone());
+            found.push(Reply { eni_ports, gateway_ports, verdict: Ok(()) });
         }
         found.extend(self.cut_eni_ports(sender, to, &past_gateway)?);
         Ok(found)
@@ -310,7 +310,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
     ) -> Result<(Vec<Reply>, Ranges), Interrupted> {
         let (mut dropped, mut past): (CellsBy<Denial>, _) = (Vec::new(), Vec::new());
         let cuts = self.reply_cuts(sender, Judges::ReplyToGateway, ports::at(to.1).0);
-        for cell in gateway_ports(sender).cells(&cuts) {
+        for cell in sender.nat_ports().cells(&cuts) {
             let judged = self.judge(&self.packet(sender, to, (None, Some(cell.0))))?;
             match judged.reply {
                 Err(denial) if !judged.returned => {
@@ -410,7 +410,8 @@ impl<'s, 'a> Cutting<'s, 'a> {
         let is_endpoint = self.search.snapshot.resource(ix).endpoint.is_some();
         let hops = path.hops.as_slice();
         let own = hops.rsplit(|hop| matches!(hop, Hop::NatGateway(_))).next().unwrap_or_default();
-        let behind = own.iter().any(|hop| matches!(hop, Hop::Middlebox { .. }));
+        let behind = path.hops.public_endpoint().is_none()
+            && own.iter().any(|hop| matches!(hop, Hop::Middlebox { .. }));
         let key = (asked.copied().collect(), is_endpoint, behind);
         if let Some(known) = self.search.gates.get(&key) {
             return known.clone();
@@ -465,7 +466,7 @@ impl<'s, 'a> Cutting<'s, 'a> {
         let eni_ports = reply.map_or(&self.origin.ports, |reply| &reply.eni_ports).clone();
         let of_gateway = match (reply, sender) {
             (Some(reply), _) => reply.gateway_ports.clone(),
-            (None, Some(sender)) => gateway_ports(sender),
+            (None, Some(sender)) => sender.nat_ports(),
             (None, None) => Ranges::default(),
         };
         let sides = [
@@ -530,10 +531,6 @@ const fn is_of_delivery(reason: Reason) -> bool {
 /// Returns the number of a NAT gateway and a position as one.
 fn gateway_kind(gateway: u16, position: usize) -> u32 {
     u32::from(gateway) << 8 | u32::try_from(position).unwrap_or(0xff)
-}
-
-fn gateway_ports(sender: &Sender) -> Ranges {
-    if sender.gateway.is_empty() { Ranges::default() } else { origin::gateway_ports() }
 }
 
 /// Adds a cell to those with the same outcome.

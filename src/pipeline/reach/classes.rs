@@ -233,7 +233,9 @@ impl<'c, 'a> Classes<'c, 'a> {
 fn hosts(snapshot: &Snapshot) -> Vec<u32> {
     let parts = snapshot.parts();
     let resources = parts.resources.iter().map(|resource| resource.address);
-    let all = resources.chain(parts.internet_hosts.iter().map(|host| host.address));
+    let public = parts.resources.iter().filter_map(|resource| resource.public_address);
+    let hosts = parts.internet_hosts.iter().map(|host| host.address);
+    let all = resources.chain(public).chain(hosts);
     sorted(all.map(Ipv4Addr::to_bits).collect())
 }
 

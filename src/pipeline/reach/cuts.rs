@@ -90,6 +90,7 @@ fn addresses(snapshot: &Snapshot) -> impl Iterator<Item = Ipv4Addr> {
         )
         .chain(gateways.flat_map(|own| std::iter::once(own.private).chain(own.public)))
         .chain(parts.resources.iter().map(|resource| resource.address))
+        .chain(parts.resources.iter().filter_map(|resource| resource.public_address))
         .chain(parts.internet_hosts.iter().map(|host| host.address))
         .chain(parts.apprunner_address)
         .chain(snapshot.tasks().map(|task| task.address))

@@ -12,7 +12,7 @@ use crate::pipeline::stage::internet_gateway;
 use crate::pipeline::{Denial, Reason};
 use crate::vpc::path::{self, Hops, ReturnTo};
 use crate::vpc::security_group::Remote;
-use crate::vpc::{NatGatewayIx, RuleRef, Snapshot};
+use crate::vpc::{NatAddress, NatGatewayIx, RuleRef, Snapshot};
 use std::net::Ipv4Addr;
 
 /// Destinations that are alike.
@@ -82,6 +82,21 @@ impl Coarse {
         let all = self.gateways.get(ix.get()).map_or(&[][..], |all| all);
         all.iter().map(|(position, range)| Some((ix, *position, *range))).collect()
     }
+}
+
+/// Returns a NAT gateway with one of its addresses: private in this range, public as it is.
+pub(super) fn nat_address(
+    snapshot: &Snapshot,
+    (ix, position, (first, _)): AtGateway,
+) -> (NatGatewayIx, NatAddress) {
+    let own = snapshot.nat_gateway(ix).addresses.get(position);
+    let public = own.and_then(|own| own.public);
+    (ix, NatAddress { private: Ipv4Addr::from(first), public })
+}
+
+/// Returns the private address of a public endpoint; the address itself if there is no such one.
+pub(super) fn private_address(snapshot: &Snapshot, address: Ipv4Addr) -> Ipv4Addr {
+    snapshot.public_endpoint(address).map_or(address, |ix| snapshot.resource(ix).address)
 }
 
 /// Groups destinations.
@@ -192,25 +207,43 @@ impl Grouping<'_, '_> {
         server: Ipv4Addr,
         matches: &mut Vec<MatchId>,
     ) -> Vec<Likeness> {
-        let (Some(eni), None) = (self.origin.eni(), hops.dead_end) else { return Vec::new() };
+        if hops.dead_end.is_some() {
+            return Vec::new();
+        }
+        let Some(eni) = self.origin.eni() else {
+            return vec![self.reply((ReturnTo::AppRunner, true), server, matches)];
+        };
         let mut replies = Vec::new();
         for gateway in self.coarse.gateway(hops.nat_gateway()) {
             for (first, _) in &self.coarse.enis {
-                let eni_address = Ipv4Addr::from(*first);
-                let nat_gateway = gateway.map(|(ix, _, (first, _))| (ix, Ipv4Addr::from(first)));
-                let to = ReturnTo { eni, eni_address, nat_gateway };
-                let reply = path::reply(self.snapshot, to, server);
-                self.add_matches(&rule_sets::of_reply(self.snapshot, &reply), server, matches);
-                replies.push(self.sameness.likeness(&reply));
+                let address = Ipv4Addr::from(*first);
+                let nat_gateway = gateway.map(|at| nat_address(self.snapshot, at));
+                let to = ReturnTo::Eni { eni, address, nat_gateway };
+                replies.push(self.reply((to, gateway.is_some()), server, matches));
             }
         }
         replies
     }
 
+    fn reply(
+        &mut self,
+        (to, is_nat): (ReturnTo, bool),
+        server: Ipv4Addr,
+        matches: &mut Vec<MatchId>,
+    ) -> Likeness {
+        let reply = path::reply(self.snapshot, to, server);
+        self.add_matches(&rule_sets::of_reply(self.snapshot, &reply, is_nat), server, matches);
+        self.sameness.likeness(&reply)
+    }
+
     fn add_matches(&mut self, met: &[Meeting], address: Ipv4Addr, matches: &mut Vec<MatchId>) {
-        let remote = Remote::from(address);
-        for meeting in met.iter().filter(|meeting| meeting.sees == Sees::Destination) {
-            matches.push(self.matches.of(meeting.rules, remote));
+        for meeting in met {
+            let address = match meeting.sees {
+                Sees::Destination => address,
+                Sees::PrivateDestination => private_address(self.snapshot, address),
+                Sees::Eni | Sees::Gateway | Sees::Public => continue,
+            };
+            matches.push(self.matches.of(meeting.rules, Remote::from(address)));
         }
     }
 

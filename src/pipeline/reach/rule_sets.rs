@@ -22,8 +22,12 @@ pub(super) enum RuleSetId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sees {
     Destination,
+    /// The private address of a destination that is a public endpoint.
+    PrivateDestination,
     Eni,
     Gateway,
+    /// The public address of the ENI, of the NAT gateway or of App Runner's own NAT.
+    Public,
 }
 
 /// The packet of a connection that the rules judge, hence the ports that they see.
@@ -33,7 +37,7 @@ pub(super) enum Judges {
     Request,
     /// The request at the interface that it is for: the destination port.
     Delivery,
-    /// The reply to the NAT gateway: the gateway's port.
+    /// The reply to the NAT gateway, or to App Runner's own NAT: the port there.
     ReplyToGateway,
     /// The reply to the ENI: the ENI's port.
     ReplyToEni,
@@ -69,14 +73,14 @@ pub(super) fn of_request(
                 met.push(Meeting { rules: egress, sees: Sees::Destination, judges });
             }
             Hop::NatGateway(_) => sender = Sees::Gateway,
+            Hop::InternetGateway(_) | Hop::AppRunner => sender = Sees::Public,
             Hop::Resource(_, ix) => {
                 met.extend(at_interface(sameness.by_groups(ix), sender));
             }
             Hop::NetworkAcl { crossed: false, .. }
             | Hop::RouteTable { .. }
             | Hop::Middlebox { middlebox: Middlebox::Endpoint(_), .. }
-            | Hop::AppRunner
-            | Hop::InternetGateway(_)
+            | Hop::PublicEndpoint(_)
             | Hop::GatewayEndpoint(_)
             | Hop::Peering(_)
             | Hop::Internet
@@ -91,30 +95,35 @@ fn at_interface(ix: ResourceIx, sender: Sees) -> impl Iterator<Item = Meeting> {
     let (rules, _) = groups_of(ix);
     let judges = Judges::Delivery;
     // The reason of a denial tells whether the ENI itself would be let in.
-    let behind = (sender == Sees::Gateway).then_some(Sees::Eni);
+    let behind = matches!(sender, Sees::Gateway | Sees::Public).then_some(Sees::Eni);
     std::iter::once(sender).chain(behind).map(move |sees| Meeting { rules, sees, judges })
 }
 
-/// Lists what a reply meets.
-pub(super) fn of_reply(snapshot: &Snapshot, hops: &Hops) -> Vec<Meeting> {
+/// Lists what a reply meets that returns to a NAT in front of the ENI, or to the ENI itself.
+pub(super) fn of_reply(snapshot: &Snapshot, hops: &Hops, to_nat: bool) -> Vec<Meeting> {
     let mut met = Vec::new();
-    let (mut receiver, mut judges) = match hops.nat_gateway() {
-        Some(_) => (Sees::Gateway, Judges::ReplyToGateway),
-        None => (Sees::Eni, Judges::ReplyToEni),
+    let (private, mut judges) = match to_nat {
+        true => (Sees::Gateway, Judges::ReplyToGateway),
+        false => (Sees::Eni, Judges::ReplyToEni),
+    };
+    let (mut server, mut receiver) = match hops.public_endpoint() {
+        Some(_) => (Sees::PrivateDestination, Sees::Public),
+        None => (Sees::Destination, private),
     };
     for hop in hops.as_slice() {
         match *hop {
             Hop::NetworkAcl { subnet, direction, crossed: true } => {
                 let acl = snapshot.subnet(subnet).network_acl;
                 let leaves = direction == Direction::Egress;
-                let sees = if leaves { receiver } else { Sees::Destination };
+                let sees = if leaves { receiver } else { server };
                 met.push(Meeting { rules: RuleSetId::NetworkAcl(acl, direction), sees, judges });
             }
             Hop::Middlebox { middlebox: Middlebox::Appliance(ix), saw_request: false } => {
                 let (ingress, egress) = groups_of(ix);
-                met.push(Meeting { rules: ingress, sees: Sees::Destination, judges });
+                met.push(Meeting { rules: ingress, sees: server, judges });
                 met.push(Meeting { rules: egress, sees: receiver, judges });
             }
+            Hop::PublicEndpoint(_) => (server, receiver) = (Sees::Destination, private),
             Hop::NatGateway(_) => (receiver, judges) = (Sees::Eni, Judges::ReplyToEni),
             Hop::NetworkAcl { crossed: false, .. }
             | Hop::RouteTable { .. }

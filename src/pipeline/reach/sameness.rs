@@ -83,6 +83,7 @@ impl<'a> Sameness<'a> {
             | Hop::NatGateway(_)
             | Hop::AppRunner
             | Hop::InternetGateway(_)
+            | Hop::PublicEndpoint(_)
             | Hop::GatewayEndpoint(_)
             | Hop::Peering(_)
             | Hop::Internet

@@ -2,17 +2,17 @@
 
 use super::answer::Interrupted;
 use super::caller::Caller;
-use super::destinations::{AtGateway, Coarse, Path};
+use super::destinations::{AtGateway, Coarse, Path, nat_address, private_address};
 use super::judge::Packet;
 use super::map::HashMap;
-use super::origin::{Origin, port};
+use super::origin::{self, Origin, port};
 use super::ranges::{Range, Ranges, sorted};
 use super::rule_sets::{self, MatchId, Matches, Meeting, Sees};
 use super::sameness::{Likeness, Sameness};
 use crate::pipeline::leases::Choice;
 use crate::vpc::path::{self, Hops, ReturnTo};
 use crate::vpc::security_group::Remote;
-use crate::vpc::{EniIx, NatGatewayIx, Snapshot};
+use crate::vpc::{NatAddress, NatGatewayIx, Snapshot};
 use std::net::Ipv4Addr;
 
 /// Senders that no rule on one path tells apart.
@@ -27,9 +27,17 @@ pub(super) struct Sender {
     pub(super) reply: Vec<(Meeting, MatchId)>,
     /// The hops of the reply.
     pub(super) likeness: Likeness,
+    /// Whether it is App Runner's own NAT before a public endpoint, whose network ACL sees the ports of the NAT.
+    at_public_endpoint: bool,
 }
 
 impl Sender {
+    /// Returns the ports of the NAT that may make a difference; empty if there is none behind the ENI, or nothing behind it.
+    pub(super) fn nat_ports(&self) -> Ranges {
+        let drawn = !self.gateway.is_empty() || self.at_public_endpoint;
+        if drawn { origin::gateway_ports() } else { Ranges::default() }
+    }
+
     /// Makes a packet of this sender.
     pub(super) fn packet(
         &self,
@@ -72,17 +80,21 @@ impl Splitting<'_, '_> {
     /// An ENI and a NAT gateway in one subnet may be paired with one and the same address where both are open. Such a pair
     /// changes no verdict: one table routes both, so the path leads back to the gateway and is a dead end for every address.
     pub(super) fn senders(&mut self, path: &Path, to: u32) -> Result<Vec<Sender>, Interrupted> {
-        let Some(eni) = self.origin.eni() else { return Ok(vec![self.of_app_runner()]) };
         let server = Ipv4Addr::from(to);
+        let Some(eni) = self.origin.eni() else {
+            return Ok(vec![self.of_app_runner(path, server)]);
+        };
         let mut found: Vec<Sender> = Vec::new();
         let mut known: HashMap<Key, usize> = HashMap::default();
         for gateway in self.coarse.gateway(path.hops.nat_gateway()) {
             for &enis in &self.coarse.enis {
                 self.caller.go_on()?;
-                let nat = gateway.map(|(ix, _, (first, _))| (ix, Ipv4Addr::from(first)));
-                let back = self.reply(path, (eni, enis.0), nat, server);
+                let nat_gateway = gateway.map(|at| nat_address(self.snapshot, at));
+                let public = self.public(nat_gateway.map(|(_, own)| own));
+                let to = ReturnTo::Eni { eni, address: Ipv4Addr::from(enis.0), nat_gateway };
+                let back = self.reply(path, to, server);
                 let likeness = self.sameness.likeness(&back);
-                let reply = rule_sets::of_reply(self.snapshot, &back);
+                let reply = rule_sets::of_reply(self.snapshot, &back, gateway.is_some());
                 for (eni_addresses, of_eni) in self.alike((&path.met, &reply), Sees::Eni, enis) {
                     for (position, addresses, of_gateway) in
                         self.gateways((&path.met, &reply), gateway)
@@ -90,7 +102,7 @@ impl Splitting<'_, '_> {
                         let of = (likeness.clone(), eni_addresses.clone());
                         let key = (of.0, of.1, of_eni.clone(), of_gateway.clone());
                         let at = *known.entry(key).or_insert_with(|| {
-                            let both = (eni_addresses.clone(), addresses.first());
+                            let both = (eni_addresses.clone(), addresses.first(), public);
                             let met = (&path.met[..], &reply[..]);
                             found.push(self.sender(met, both, server, likeness.clone()));
                             found.len() - 1
@@ -105,28 +117,29 @@ impl Splitting<'_, '_> {
     }
 
     /// Resolves how the reply returns; a request that does not arrive has none.
-    fn reply(
-        &self,
-        path: &Path,
-        (eni, address): (EniIx, u32),
-        nat_gateway: Option<(NatGatewayIx, Ipv4Addr)>,
-        server: Ipv4Addr,
-    ) -> Hops {
-        if path.hops.dead_end.is_some() {
-            return Hops::default();
+    fn reply(&self, path: &Path, to: ReturnTo, server: Ipv4Addr) -> Hops {
+        match path.hops.dead_end {
+            Some(_) => Hops::default(),
+            None => path::reply(self.snapshot, to, server),
         }
-        let eni_address = Ipv4Addr::from(address);
-        path::reply(self.snapshot, ReturnTo { eni, eni_address, nat_gateway }, server)
     }
 
-    fn of_app_runner(&self) -> Sender {
-        Sender {
-            enis: Ranges::default(),
-            gateway: Vec::new(),
-            request: Vec::new(),
-            reply: Vec::new(),
-            likeness: Likeness::default(),
+    /// Returns the address by which the internet knows the sender, behind a NAT gateway or not.
+    fn public(&self, nat_gateway: Option<NatAddress>) -> Option<Ipv4Addr> {
+        match (nat_gateway, self.origin.eni()) {
+            (Some(own), _) => own.public,
+            (None, Some(eni)) => self.snapshot.eni(eni).public_address(),
+            (None, None) => self.snapshot.parts().apprunner_address,
         }
+    }
+
+    fn of_app_runner(&mut self, path: &Path, server: Ipv4Addr) -> Sender {
+        let back = self.reply(path, ReturnTo::AppRunner, server);
+        let reply = rule_sets::of_reply(self.snapshot, &back, true);
+        let likeness = self.sameness.likeness(&back);
+        let addresses = (Ranges::default(), None, self.public(None));
+        let sender = self.sender((&path.met, &reply), addresses, server, likeness);
+        Sender { at_public_endpoint: path.hops.public_endpoint().is_some(), ..sender }
     }
 
     /// Lists the addresses of the gateway at a position, those together that match the same.
@@ -135,11 +148,29 @@ impl Splitting<'_, '_> {
         met: (&[Meeting], &[Meeting]),
         gateway: Option<AtGateway>,
     ) -> Vec<(usize, Ranges, Vec<MatchId>)> {
-        let Some((_, position, range)) = gateway else {
+        let Some(at) = gateway else {
             return vec![(0, Ranges::default(), Vec::new())];
         };
-        let alike = self.alike(met, Sees::Gateway, range);
-        alike.into_iter().map(|(addresses, matches)| (position, addresses, matches)).collect()
+        let (_, position, range) = at;
+        let (_, own) = nat_address(self.snapshot, at);
+        let of_public = self.matches_of_public(met, own.public);
+        let with_public = |mut matches: Vec<MatchId>| {
+            matches.extend_from_slice(&of_public);
+            matches
+        };
+        let alike = self.alike(met, Sees::Gateway, range).into_iter();
+        alike.map(|(addresses, matches)| (position, addresses, with_public(matches))).collect()
+    }
+
+    /// Finds the rules that match a public address where they see it.
+    fn matches_of_public(
+        &mut self,
+        (request, reply): (&[Meeting], &[Meeting]),
+        public: Option<Ipv4Addr>,
+    ) -> Vec<MatchId> {
+        let remote = public_remote(public);
+        let met = request.iter().chain(reply).filter(|meeting| meeting.sees == Sees::Public);
+        met.map(|meeting| self.matches.of(meeting.rules, remote)).collect()
     }
 
     /// Cuts a range of addresses by the rules that see them, and groups what matches the same.
@@ -170,26 +201,28 @@ impl Splitting<'_, '_> {
     fn sender(
         &mut self,
         (request, reply): (&[Meeting], &[Meeting]),
-        (enis, gateway): (Ranges, Option<u32>),
+        (enis, gateway, public): (Ranges, Option<u32>, Option<Ipv4Addr>),
         server: Ipv4Addr,
         likeness: Likeness,
     ) -> Sender {
         let eni = enis.first().unwrap_or(0);
         let mut matching = |met: &[Meeting]| -> Vec<(Meeting, MatchId)> {
-            let address = |sees| match sees {
-                Sees::Destination => server.to_bits(),
-                Sees::Eni => eni,
-                Sees::Gateway => gateway.unwrap_or(0),
+            let (snapshot, origin) = (self.snapshot, self.origin);
+            let remote = |sees| match sees {
+                Sees::Destination => Remote::from(server),
+                Sees::PrivateDestination => Remote::from(private_address(snapshot, server)),
+                Sees::Eni => remote(snapshot, origin, sees, eni),
+                Sees::Gateway => remote(snapshot, origin, sees, gateway.unwrap_or(0)),
+                Sees::Public => public_remote(public),
             };
             let of = |meeting: &Meeting| {
-                let remote =
-                    remote(self.snapshot, self.origin, meeting.sees, address(meeting.sees));
-                (*meeting, self.matches.of(meeting.rules, remote))
+                (*meeting, self.matches.of(meeting.rules, remote(meeting.sees)))
             };
             met.iter().map(of).collect()
         };
         let (request, reply) = (matching(request), matching(reply));
-        Sender { enis, gateway: Vec::new(), request, reply, likeness }
+        let gateway = Vec::new();
+        Sender { enis, gateway, request, reply, likeness, at_public_endpoint: false }
     }
 }
 
@@ -197,9 +230,15 @@ impl Splitting<'_, '_> {
 fn remote(snapshot: &Snapshot, origin: &Origin, sees: Sees, address: u32) -> Remote {
     let address = Ipv4Addr::from(address);
     let member = match sees {
-        Sees::Destination => address,
+        Sees::Destination | Sees::PrivateDestination => address,
         Sees::Eni => origin.eni().map_or(address, |ix| snapshot.eni(ix).address),
-        Sees::Gateway => Ipv4Addr::UNSPECIFIED,
+        Sees::Gateway | Sees::Public => Ipv4Addr::UNSPECIFIED,
     };
     Remote { address, member, behind_middlebox: false }
+}
+
+/// Returns a public address as rules see it: no group has it.
+fn public_remote(address: Option<Ipv4Addr>) -> Remote {
+    let (none, behind_middlebox) = (Ipv4Addr::UNSPECIFIED, false);
+    Remote { address: address.unwrap_or(none), member: none, behind_middlebox }
 }

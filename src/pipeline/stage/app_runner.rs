@@ -5,6 +5,7 @@ use crate::packet::Tuple;
 use crate::pipeline::evaluation::{Evaluation, PassedNat, Transit};
 use crate::pipeline::{Component, Denial, Reason, Recorder, Stage};
 use crate::vpc::RuleRef;
+use std::net::Ipv4Addr;
 
 /// Translates the source to App Runner's own address and a port of it.
 pub(in crate::pipeline) fn translate<R: Recorder>(
@@ -31,6 +32,7 @@ pub(in crate::pipeline) fn translate<R: Recorder>(
     let after = Tuple { src: address, sport: grant.port(), ..transit.tuple };
     evaluation.translated(Stage::AppRunner, component, own, (transit.tuple, after));
     transit.tuple = after;
+    transit.member = Ipv4Addr::UNSPECIFIED;
     transit.nat = Some(PassedNat { gateway: None, address, grant });
     Ok(())
 }

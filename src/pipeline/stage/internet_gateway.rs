@@ -3,7 +3,7 @@
 use crate::packet::Tuple;
 use crate::pipeline::evaluation::{Evaluation, Transit};
 use crate::pipeline::{Component, Denial, Reason, Recorder, Stage};
-use crate::vpc::{RuleRef, Snapshot, VpcIx};
+use crate::vpc::{ResourceIx, RuleRef, Snapshot, VpcIx};
 use std::net::Ipv4Addr;
 
 /// Maps the private source to its public address; the port stays.
@@ -20,7 +20,23 @@ pub(in crate::pipeline) fn pass<R: Recorder>(
     let after = Tuple { src: public, ..transit.tuple };
     evaluation.translated(Stage::InternetGateway, component, rule, (transit.tuple, after));
     transit.tuple = after;
+    // Beyond, nothing knows the sender by its private address, nor by what it has passed.
+    (transit.member, transit.behind_middlebox) = (Ipv4Addr::UNSPECIFIED, false);
     Ok(())
+}
+
+/// Maps the public destination to the private address of a resource; the port stays.
+pub(in crate::pipeline) fn enter<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    transit: &mut Transit,
+    ix: ResourceIx,
+) {
+    let resource = evaluation.snapshot.resource(ix);
+    let vpc = evaluation.snapshot.subnet(resource.subnet).vpc;
+    let (component, rule) = (Component::InternetGateway(vpc), RuleRef::InternetGateway(vpc));
+    let after = Tuple { dst: resource.address, ..transit.tuple };
+    evaluation.translated(Stage::InternetGateway, component, rule, (transit.tuple, after));
+    transit.tuple = after;
 }
 
 /// Returns the public address of the source, or why the packet does not pass. An ENI without one never does (surprise 1).

@@ -24,7 +24,8 @@ pub(in crate::pipeline) fn egress<R: Recorder>(
 }
 
 /// Asks the destination's groups, inbound. The sender has a private address of `vpc`, or of one peered with it. References
-/// to groups mean that address, so they match an ENI, and no longer behind a NAT gateway or a middlebox (spec 3.7, 4.2).
+/// to groups mean that address, so they match an ENI, and no longer behind a NAT gateway or a middlebox (spec 3.7, 4.2). Of a
+/// sender on the internet the groups of a public endpoint see the public address.
 pub(in crate::pipeline) fn ingress<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     transit: &Transit,
@@ -33,8 +34,7 @@ pub(in crate::pipeline) fn ingress<R: Recorder>(
     let rules = evaluation.snapshot.ingress(resource);
     let traffic = transit.traffic();
     let would_admit = |remote: Remote| rules.evaluate(traffic, remote).is_some();
-    let behind_nat = transit.nat.is_some();
-    let hidden = transit.eni.map(|(eni, _)| eni).filter(|_| behind_nat);
+    let hidden = transit.eni.map(|(eni, _)| eni).filter(|_| transit.member.is_unspecified());
     let mismatch = if hidden.is_some_and(would_admit) {
         Reason::SgIngressBehindNat
     } else if transit.behind_middlebox

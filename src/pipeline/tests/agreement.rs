@@ -24,6 +24,8 @@ pub(super) fn destinations(world: &World) -> Vec<Ipv4Addr> {
         (0..endpoint.subnets.len()).filter_map(|n| plan.endpoint_address(endpoint, n))
     }));
     all.extend(all.clone());
+    let public = world.lab.spec.resources.iter().filter_map(|r| r.public_ip.as_ref());
+    all.extend(public.flat_map(|at| [at.value; 4]));
     all.extend(plan.enis.iter().map(|e| e.address));
     let own = || plan.nat_gateways.values().flat_map(|n| &n.addresses);
     all.extend(own().map(|own| own.private));
@@ -91,7 +93,7 @@ fn ports_seen(evidence: &Evidence) -> Ports {
         {
             match step.stage {
                 Stage::PortLease => ports.eni = after.sport,
-                Stage::NatGateway => ports.nat = after.sport,
+                Stage::NatGateway | Stage::AppRunner => ports.nat = after.sport,
                 _ => {}
             }
         }
@@ -155,6 +157,10 @@ fn done(world: &World, bytes: &[u8]) -> Expected {
             Place::Endpoint(world.snapshot.gateway_endpoint(endpoint).id.clone())
         }
         Link::Vpc(vpc) => Place::Vpc(world.snapshot.vpc(vpc).id.clone()),
+        Link::PublicEndpoint(ix) => {
+            let subnet = world.snapshot.subnet(world.snapshot.resource(ix).subnet);
+            Place::Vpc(world.snapshot.vpc(subnet.vpc).id.clone())
+        }
         Link::Services => Place::Services,
         Link::Task(_) => panic!("a task's packet came back: {seen:?}"),
     };

@@ -18,6 +18,8 @@ fn delivered(table: &[(Ipv4Network, Link)], to: Ipv4Addr) -> Option<Link> {
 fn destination_in(world: &World) -> Vec<Ipv4Addr> {
     let spec = &world.lab.spec;
     let resources = spec.resources.iter().map(|r| r.address.value);
+    let public = spec.resources.iter().filter_map(|r| r.public_ip.as_ref()).map(|at| at.value);
+    let resources = resources.chain(public);
     let prefixes = world.snapshot.parts().route_tables.iter().flat_map(|table| table.prefixes());
     let edges = prefixes.flat_map(|p| [p.network(), p.broadcast(), p.nth(p.size() / 2).unwrap()]);
     let exempt = [[169, 254, 169, 253], [169, 254, 169, 123], [169, 254, 170, 2], [10, 0, 0, 2]];

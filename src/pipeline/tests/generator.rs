@@ -108,6 +108,22 @@ pub(crate) fn lab(tape: &mut Tape<'_>) -> String {
     if tape.one_in(4) {
         out += "[[service]]\nname = \"public\"\negress = \"default\"\n";
     }
+    give_public_addresses(tape, &out)
+}
+
+/// Where a resource may have a public address, while the lab is written.
+const MAY_BE_PUBLIC: &str = "# public\n";
+
+/// Some of the resources have one. Drawn last, so that octets mean what they meant before there were any.
+fn give_public_addresses(tape: &mut Tape<'_>, text: &str) -> String {
+    let mut out = String::new();
+    let mut free = (11..15).chain(101..200);
+    for (number, part) in text.split(MAY_BE_PUBLIC).enumerate() {
+        if number > 0 && tape.one_in(3) {
+            let _ = writeln!(out, "public_ip = \"203.0.113.{}\"", free.next().unwrap());
+        }
+        out += part;
+    }
     out
 }
 
@@ -380,6 +396,9 @@ fn resources(tape: &mut Tape<'_>, out: &mut String, vpc: &Vpc) {
                 "[[resource]]\nname = \"{subnet}-r{n}\"\nsubnet = \"{subnet}\"\naddress = \"{address}\"\nsecurity_groups = {}",
                 quoted(&groups)
             );
+            if vpc.igw {
+                out.push_str(MAY_BE_PUBLIC);
+            }
         }
     }
 }

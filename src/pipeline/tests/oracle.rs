@@ -4,6 +4,7 @@
 mod interfaces;
 mod matching;
 mod middlebox;
+mod public_endpoint;
 mod question;
 
 use self::matching::{covers, is_rfc1918, is_rfc6598, matches};
@@ -35,6 +36,8 @@ struct Sender<'a> {
     home: &'a Subnet,
     address: Ipv4Addr,
     port: u16,
+    /// By what the internet knows it.
+    public: Option<Ipv4Addr>,
     /// The ENI's address, where the sender is another.
     hides: Option<Ipv4Addr>,
     /// Where it is routed from: its home, or the subnet of the last middlebox.
@@ -100,7 +103,7 @@ impl<'a> Oracle<'a> {
         if self.is_own_public(self.ask.to) {
             return Err(Reason::NatHairpin);
         }
-        Ok((Place::Internet, None))
+        self.over_internet(self.lab.plan.apprunner_address, self.ports.nat, None)
     }
 
     fn eni_sends(&self, eni: &'a PlannedEni) -> Answer {
@@ -125,8 +128,9 @@ impl<'a> Oracle<'a> {
             return Err(Reason::ExemptAddressUnserved);
         }
         self.group_egress(&eni.key.security_groups, to)?;
-        let sender =
-            Sender { home, address: eni.address, port: self.ports.eni, hides: None, at: home };
+        let (address, public) = (eni.address, eni.public_address);
+        let port = self.ports.eni;
+        let sender = Sender { home, address, port, public, hides: None, at: home };
         let sender = self.through_middleboxes(sender)?;
         if covers(sender.at.cidr.value, to) {
             let there = Some(sender.at).filter(|_| sender.is_behind_a_middlebox());
@@ -158,10 +162,7 @@ impl<'a> Oracle<'a> {
                 Err(Reason::IgwNoPublicAddress)
             }
             Some(Target::InternetGateway(_)) if self.is_own_public(to) => Err(Reason::NatHairpin),
-            Some(Target::InternetGateway(_)) => {
-                let reply = [self.back(home, false, to, sender.port)];
-                Ok((Place::Internet, self.reply_dies(&reply)))
-            }
+            Some(Target::InternetGateway(_)) => self.by_internet_gateway(sender),
             Some(Target::Local) => self.locally(sender),
             Some(Target::NatGateway(id)) => self.through_gateway(sender, &id, stays),
             Some(Target::NetworkInterface(_)) => panic!("passed already"),
@@ -217,9 +218,9 @@ impl<'a> Oracle<'a> {
         if matches!(self.ask.protocol, Protocol::Other(_)) {
             return Err(Reason::NatProtocol);
         }
-        let address = self.lab.plan.nat_gateways[id].addresses[0].private;
-        let hides = Some(eni.address);
-        let nat = Sender { home: own, address, port: self.ports.nat, hides, at: own };
+        let planned = self.lab.plan.nat_gateways[id].addresses[0];
+        let (address, public, hides) = (planned.private, planned.public, Some(eni.address));
+        let nat = Sender { home: own, address, port: self.ports.nat, public, hides, at: own };
         let (place, reply_dies) = if covers(own.cidr.value, to) {
             self.deliver(nat, None, Target::Local)?
         } else {
@@ -258,10 +259,7 @@ impl<'a> Oracle<'a> {
             _ if is_rfc1918(to) => Err(Reason::IgwPrivateDestination),
             _ if is_rfc6598(to) => Err(Reason::IgwSharedDestination),
             _ if self.is_own_public(to) => Err(Reason::NatHairpin),
-            _ => {
-                let reply = [self.back(nat.home, false, to, nat.port)];
-                Ok((Place::Internet, self.reply_dies(&reply)))
-            }
+            _ => self.by_internet_gateway(nat),
         }
     }
 

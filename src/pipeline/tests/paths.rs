@@ -6,7 +6,7 @@ use super::world::*;
 use crate::pipeline::{Component, Detail, Evidence, Outcome, Stage, Step};
 use crate::vpc::path::{self, Attachment, DeadEnd, Hop, Hops, Lead, Link, Middlebox, ReturnTo};
 use crate::vpc::{
-    Direction, EniIx, NatGatewayIx, Parts, RuleRef, Snapshot, SubnetIx, Target, Task,
+    Direction, EniIx, NatAddress, NatGatewayIx, Parts, RuleRef, Snapshot, SubnetIx, Target, Task,
 };
 use ipnetwork::Ipv4Network;
 use proptest::prelude::*;
@@ -48,6 +48,10 @@ fn of_request(snapshot: &Snapshot, hop: Hop) -> Mark {
         Hop::InternetGateway(vpc) => {
             (Stage::InternetGateway, Component::InternetGateway(vpc), None)
         }
+        Hop::PublicEndpoint(ix) => {
+            let vpc = snapshot.subnet(snapshot.resource(ix).subnet).vpc;
+            (Stage::InternetGateway, Component::InternetGateway(vpc), None)
+        }
         Hop::GatewayEndpoint(ix) => (Stage::GatewayEndpoint, Component::GatewayEndpoint(ix), None),
         Hop::Peering(ix) => (Stage::Peering, Component::Peering(ix), None),
         Hop::Resource(_, ix) => (Stage::Deliver, Component::Resource(ix), None),
@@ -74,7 +78,7 @@ fn of_reply(snapshot: &Snapshot, hops: &[Hop]) -> Vec<Mark> {
                 behind_middlebox = true;
                 marks.push((Stage::MiddleboxReturn, middlebox(ix), None));
             }
-            Hop::NatGateway(_) => behind_middlebox = false,
+            Hop::NatGateway(_) | Hop::PublicEndpoint(_) => behind_middlebox = false,
             Hop::InternetGateway(_) | Hop::GatewayEndpoint(_) | Hop::Peering(_) => {}
             _ => panic!("no hop of a reply: {hop:?}"),
         }
@@ -138,10 +142,13 @@ fn of_stages(evidence: &Evidence, stages: &[Stage]) -> Vec<Step> {
     evidence.steps.iter().filter(|step| stages.contains(&step.stage)).copied().collect()
 }
 
-/// The private address that a NAT gateway gave the request.
-fn nat_address(evidence: &Evidence) -> Option<(NatGatewayIx, Ipv4Addr)> {
+/// The address that a NAT gateway gave the request.
+fn nat_address(snapshot: &Snapshot, evidence: &Evidence) -> Option<(NatGatewayIx, NatAddress)> {
     evidence.steps.iter().find_map(|step| match (step.component, step.detail) {
-        (Component::NatGateway(ix), Detail::Translated { after, .. }) => Some((ix, after.src)),
+        (Component::NatGateway(ix), Detail::Translated { after, .. }) => {
+            let mut all = snapshot.nat_gateway(ix).addresses.iter();
+            Some((ix, *all.find(|own| own.private == after.src).unwrap()))
+        }
         _ => None,
     })
 }
@@ -162,12 +169,17 @@ fn follow(world: &World, task: &Task, bytes: &[u8]) -> Option<(Hops, Hops)> {
         path.request.as_slice().iter().map(|hop| of_request(snapshot, *hop)).collect();
     let steps = of_stages(&evidence, &REQUEST);
     compare(&steps, &marks, path.request.dead_end, evidence.outside.is_none());
-    let (Attachment::Eni(eni), Some(_)) = (from, evidence.outside) else {
+    if evidence.outside.is_none() {
         assert_eq!(of_stages(&evidence, &REPLY), []);
         return Some((path.request, Hops::default()));
+    }
+    let return_to = match from {
+        Attachment::AppRunner => ReturnTo::AppRunner,
+        Attachment::Eni(eni) => {
+            let address = snapshot.eni(eni).address;
+            ReturnTo::Eni { eni, address, nat_gateway: nat_address(snapshot, &evidence) }
+        }
     };
-    let eni_address = snapshot.eni(eni).address;
-    let return_to = ReturnTo { eni, eni_address, nat_gateway: nat_address(&evidence) };
     let reply = path::reply(snapshot, return_to, to);
     assert_eq!(reply, path.reply, "all addresses of a gateway are of one subnet");
     let steps = of_stages(&evidence, &REPLY);
@@ -181,12 +193,17 @@ fn longest(leads: &[Lead], to: Ipv4Addr) -> Lead {
     *of.max_by_key(|lead| lead.to.prefix()).expect("the leads hold every address")
 }
 
+/// To a route table, a public endpoint is on the internet.
+fn by_tables(link: Link) -> Link {
+    if let Link::PublicEndpoint(_) = link { Link::Internet } else { link }
+}
+
 /// Compares a list with the lead of the whole network that its destination is in. What the list meets at the end of a
 /// VPC is no matter of route tables.
 #[track_caller]
 fn agrees(lead: Lead, hops: &Hops, to: Ipv4Addr) {
     match hops.dead_end {
-        None => assert_eq!(lead.end, Ok(hops.link()), "{to}"),
+        None => assert_eq!(lead.end, Ok(by_tables(hops.link())), "{to}"),
         Some(DeadEnd::NoInterface(vpc)) => assert_eq!(lead.end, Ok(Link::Vpc(vpc)), "{to}"),
         Some(DeadEnd::EniAddress(_) | DeadEnd::NatAddress(_)) => {
             assert!(matches!(lead.end, Ok(Link::Vpc(_))), "{to} {lead:?}");
@@ -218,7 +235,11 @@ fn networks_agree(snapshot: &Snapshot, addresses: &[Ipv4Addr]) {
                 _ => assert_eq!(lead.route, first_route(&hops), "{to}"),
             }
             if hops.dead_end.is_none() {
-                assert_eq!(link_of(snapshot, subnet, &prefixes, to), Some(hops.link()), "{to}");
+                assert_eq!(
+                    link_of(snapshot, subnet, &prefixes, to),
+                    Some(by_tables(hops.link())),
+                    "{to}"
+                );
             }
         }
     }
@@ -323,6 +344,7 @@ fn random_labs_have_every_hop_and_dead_end() {
         "NotRoutedBack",
         "OutsidePeer",
         "Peering",
+        "PublicEndpoint",
         "Resource",
         "RouteTable",
     ];

@@ -131,7 +131,7 @@ proptest! {
                 Verdict::Forward { link: Link::Services, .. } => {
                     prop_assert!(tasks.contains(&source(&seen.bytes)) && seen.bytes == bytes);
                 }
-                Verdict::Forward { link: Link::Vpc(_) | Link::Endpoint(_) | Link::Internet, .. } => {
+                Verdict::Forward { link: Link::Vpc(_) | Link::Endpoint(_) | Link::PublicEndpoint(_) | Link::Internet, .. } => {
                     prop_assert!(!is_task(source(&seen.bytes)), "un-translated: {:?}", seen);
                     prop_assert!(device != Device::NatGateway(NatGatewayIx(0)));
                 }

@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 const DEFAULT_ROUTE: &str = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;
 
 /// Surprise 5: pulling images, shipping logs and fetching secrets are App Runner's own traffic and never use the VPC, so
-/// a service runs with dead egress. Here: a lab without any way out is no error, its tasks get their ENI, and it is only
+/// a service runs with dead egress (Statement 34). Here: a lab without any way out is no error, its tasks get their ENI, and it is only
 /// their packets that die.
 #[test]
 fn a_task_starts_although_nothing_gets_out() {

@@ -287,7 +287,7 @@ impl World {
         let space = match link {
             Link::Vpc(vpc) => self.snapshot.space(vpc),
             Link::Endpoint(ix) => self.snapshot.space(self.snapshot.gateway_endpoint(ix).vpc),
-            Link::Internet => Space::INTERNET,
+            Link::Internet | Link::PublicEndpoint(_) => Space::INTERNET,
             Link::Services => return Some(self.device_of(to)),
             Link::Task(_) => Space::TASKS,
         };

@@ -57,8 +57,11 @@ pub enum Hop {
     NatGateway(NatGatewayIx),
     /// App Runner's own NAT.
     AppRunner,
-    /// A VPC's internet gateway.
+    /// The internet gateway of the sender's VPC: out of it, or back into it.
     InternetGateway(VpcIx),
+    /// The internet gateway of a public endpoint's VPC, which maps its public address to its private one: the source of
+    /// replies, the destination of requests.
+    PublicEndpoint(ResourceIx),
     /// A gateway endpoint.
     GatewayEndpoint(GatewayEndpointIx),
     /// A peering connection.
@@ -104,6 +107,8 @@ pub enum DeadEnd {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Hops {
     pub(super) hops: SmallVec<[Hop; 16]>,
+    /// The public endpoint that the packet is for, or comes from.
+    pub(super) public_endpoint: Option<ResourceIx>,
     /// Why the list ends before the packet's destination, if it does.
     pub dead_end: Option<DeadEnd>,
 }
@@ -122,15 +127,22 @@ impl Hops {
             .find_map(|hop| if let Hop::NatGateway(ix) = hop { Some(*ix) } else { None })
     }
 
-    /// Decides whether the packet passes an internet gateway.
+    /// Decides whether the packet passes the internet gateway of its sender's VPC.
     pub fn pass_internet_gateway(&self) -> bool {
         self.hops.iter().any(|hop| matches!(hop, Hop::InternetGateway(_)))
+    }
+
+    /// Returns the public endpoint that the packet is for, or comes from: whether it gets out of that VPC or not.
+    pub fn public_endpoint(&self) -> Option<ResourceIx> {
+        self.public_endpoint
     }
 
     /// Returns the link by which the packet leaves egret.
     pub fn link(&self) -> Link {
         match self.hops.last() {
-            Some(Hop::Resource(vpc, _)) => Link::Vpc(*vpc),
+            Some(Hop::Resource(vpc, _)) => {
+                self.public_endpoint.map_or(Link::Vpc(*vpc), Link::PublicEndpoint)
+            }
             Some(Hop::EndpointService(ix)) => Link::Endpoint(*ix),
             Some(
                 Hop::NetworkAcl { .. }
@@ -139,6 +151,7 @@ impl Hops {
                 | Hop::NatGateway(_)
                 | Hop::AppRunner
                 | Hop::InternetGateway(_)
+                | Hop::PublicEndpoint(_)
                 | Hop::GatewayEndpoint(_)
                 | Hop::Peering(_)
                 | Hop::Internet,
@@ -159,6 +172,9 @@ pub enum Link {
     Endpoint(GatewayEndpointIx),
     /// The internet.
     Internet,
+    /// The VPC of a resource, over the internet and through its internet gateway: the packet is addressed to the resource's
+    /// public address until there.
+    PublicEndpoint(ResourceIx),
     /// What answers at the exempt addresses (spec 4.3).
     Services,
 }

@@ -2,7 +2,7 @@
 
 use super::chain::Chain;
 use super::hop::{DeadEnd, Hop, Hops, Middlebox};
-use crate::vpc::{Direction, NatGatewayIx, RuleRef, Snapshot, SubnetIx, VpcIx};
+use crate::vpc::{Direction, NatGatewayIx, ResourceIx, RuleRef, Snapshot, SubnetIx, VpcIx};
 
 pub(super) struct List<'a> {
     pub(super) snapshot: &'a Snapshot,
@@ -18,6 +18,11 @@ impl<'a> List<'a> {
 
     pub(super) fn push(&mut self, hop: Hop) {
         self.hops.hops.push(hop);
+    }
+
+    /// Notes the public endpoint that the list is for, or begins at.
+    pub(super) fn set_public_endpoint(&mut self, ix: ResourceIx) {
+        self.hops.public_endpoint = Some(ix);
     }
 
     /// Ends the list at its destination, where its last hop is, or before it.

@@ -23,7 +23,7 @@ pub use lead::{Lead, leads, leads_beyond, leads_by_table};
 pub use link::link;
 pub use parts::prefixes;
 pub use reply::{ReturnTo, is_led_back, reply, reply_beyond};
-pub use request::{request, request_beyond};
+pub use request::{request, request_beyond, request_beyond_app_runner};
 
 use super::Snapshot;
 use std::net::Ipv4Addr;
@@ -45,12 +45,13 @@ pub fn resolve(snapshot: &Snapshot, from: Attachment, to: Ipv4Addr) -> Path {
     let request = request(snapshot, from, to);
     let reply = match (from, request.dead_end) {
         (Attachment::Eni(eni), None) => {
-            let primary = |ix| (ix, snapshot.nat_gateway(ix).private_address());
-            let nat_gateway = request.nat_gateway().map(primary);
-            let eni_address = snapshot.eni(eni).address;
-            reply(snapshot, ReturnTo { eni, eni_address, nat_gateway }, to)
+            let primary = |ix| Some((ix, *snapshot.nat_gateway(ix).addresses.first()?));
+            let nat_gateway = request.nat_gateway().and_then(primary);
+            let address = snapshot.eni(eni).address;
+            reply(snapshot, ReturnTo::Eni { eni, address, nat_gateway }, to)
         }
-        (Attachment::Eni(_), Some(_)) | (Attachment::AppRunner, _) => Hops::default(),
+        (Attachment::AppRunner, None) => reply(snapshot, ReturnTo::AppRunner, to),
+        (Attachment::Eni(_) | Attachment::AppRunner, Some(_)) => Hops::default(),
     };
     Path { request, reply }
 }

@@ -5,49 +5,71 @@ use super::hop::{DeadEnd, Hop, Hops};
 use super::list::List;
 use super::parts::{parts, prefixes};
 use crate::vpc::{
-    EniIx, GatewayEndpointIx, NatGatewayIx, PeeringIx, RuleRef, Snapshot, SubnetIx, VpcIx,
+    EniIx, GatewayEndpointIx, NatAddress, NatGatewayIx, PeeringIx, ResourceIx, RuleRef, Snapshot,
+    SubnetIx, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
 /// Where replies return to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReturnTo {
-    /// The ENI.
-    pub eni: EniIx,
-    /// Its private address.
-    pub eni_address: Ipv4Addr,
-    /// The NAT gateway in front of it, and the private address of it that the request took.
-    pub nat_gateway: Option<(NatGatewayIx, Ipv4Addr)>,
-}
-
-impl ReturnTo {
-    fn eni(&self, snapshot: &Snapshot) -> ReturnAddress {
-        ReturnAddress { subnet: snapshot.eni(self.eni).subnet, address: self.eni_address }
-    }
+pub enum ReturnTo {
+    /// App Runner's own NAT.
+    AppRunner,
+    /// An ENI.
+    Eni {
+        /// The ENI.
+        eni: EniIx,
+        /// Its private address.
+        address: Ipv4Addr,
+        /// The NAT gateway in front of it, and the address of it that the request took.
+        nat_gateway: Option<(NatGatewayIx, NatAddress)>,
+    },
 }
 
 /// Resolves what a server's reply meets. The request's list is not needed: a request may have lost its route while its
 /// replies still arrive.
 pub fn reply(snapshot: &Snapshot, to: ReturnTo, server: Ipv4Addr) -> Hops {
     let mut list = List::new(snapshot);
-    let eni = to.eni(snapshot);
-    let end = match to.nat_gateway {
-        None => come_from(&mut list, server, eni, false),
-        Some((ix, address)) => {
+    let end = match to {
+        ReturnTo::AppRunner => return_to_app_runner(&mut list, server),
+        ReturnTo::Eni { eni, address, nat_gateway: None } => {
+            come_from(&mut list, server, at_eni(snapshot, eni, address), false)
+        }
+        ReturnTo::Eni { eni, address, nat_gateway: Some((ix, own)) } => {
             let subnet = snapshot.nat_gateway(ix).subnet;
-            let end = come_from(&mut list, server, ReturnAddress { subnet, address }, true);
-            end.and_then(|()| leave_nat_gateway(&mut list, ix, eni, server))
+            let NatAddress { private, public } = own;
+            let at_nat_gateway = ReturnAddress { subnet, private, public };
+            let eni = at_eni(snapshot, eni, address);
+            come_from(&mut list, server, at_nat_gateway, true)
+                .and_then(|()| leave_nat_gateway(&mut list, ix, eni, server))
         }
     };
     list.finish(end)
 }
 
-/// Resolves what a packet meets behind the NAT gateway on its way to the ENI: a reply, or what the gateway itself sends.
-pub fn reply_beyond(snapshot: &Snapshot, to: ReturnTo, ix: NatGatewayIx, server: Ipv4Addr) -> Hops {
+/// Resolves what a packet meets behind a NAT gateway on its way to an address of an ENI: a reply, or what the gateway itself
+/// sends.
+pub fn reply_beyond(
+    snapshot: &Snapshot,
+    (eni, address): (EniIx, Ipv4Addr),
+    ix: NatGatewayIx,
+    server: Ipv4Addr,
+) -> Hops {
     let mut list = List::new(snapshot);
-    let end = leave_nat_gateway(&mut list, ix, to.eni(snapshot), server);
+    let end = leave_nat_gateway(&mut list, ix, at_eni(snapshot, eni, address), server);
     list.finish(end)
+}
+
+fn at_eni(snapshot: &Snapshot, ix: EniIx, private: Ipv4Addr) -> ReturnAddress {
+    let eni = snapshot.eni(ix);
+    ReturnAddress { subnet: eni.subnet, private, public: eni.public_address() }
+}
+
+/// Leads back to App Runner's own NAT. Only what comes from a VPC meets anything on its way.
+fn return_to_app_runner(list: &mut List<'_>, server: Ipv4Addr) -> Result<(), DeadEnd> {
+    let Some(ix) = list.snapshot.public_endpoint(server) else { return Ok(()) };
+    leave_public_endpoint(list, ix, list.snapshot.parts().apprunner_address)
 }
 
 fn leave_nat_gateway(
@@ -81,13 +103,17 @@ pub fn is_led_back(
 #[derive(Clone, Copy)]
 struct ReturnAddress {
     subnet: SubnetIx,
-    address: Ipv4Addr,
+    private: Ipv4Addr,
+    /// The address by which the internet knows it.
+    public: Option<Ipv4Addr>,
 }
 
 /// Where a server's replies come from.
 #[derive(Clone, Copy)]
 enum Origin {
     Internet,
+    /// A VPC, by the public address of a resource there.
+    PublicEndpoint(ResourceIx),
     Endpoint(GatewayEndpointIx),
     /// A subnet of the same VPC.
     Subnet(SubnetIx),
@@ -118,7 +144,9 @@ impl Origin {
             let peer = snapshot.peering(ix).peer_of(vpc)?;
             Some(Self::Peer(ix, snapshot.subnet_of(peer, server)?))
         };
-        peering.and_then(in_peer).unwrap_or(Self::Internet)
+        let by_internet =
+            || snapshot.public_endpoint(server).map_or(Self::Internet, Self::PublicEndpoint);
+        peering.and_then(in_peer).unwrap_or_else(by_internet)
     }
 }
 
@@ -134,6 +162,11 @@ fn come_from(
             list.push(Hop::InternetGateway(list.vpc(to.subnet)));
             list.enter(to.subnet);
         }
+        Origin::PublicEndpoint(ix) => {
+            leave_public_endpoint(list, ix, to.public)?;
+            list.push(Hop::InternetGateway(list.vpc(to.subnet)));
+            list.enter(to.subnet);
+        }
         Origin::Endpoint(ix) => {
             list.push(Hop::GatewayEndpoint(ix));
             list.enter(to.subnet);
@@ -145,6 +178,30 @@ fn come_from(
     Ok(())
 }
 
+/// Leads out of the VPC of a public endpoint: its own subnet's route table must lead to the internet gateway that the
+/// request came in by, or the reply leaves with an address that the sender did not ask, if it leaves at all.
+fn leave_public_endpoint(
+    list: &mut List<'_>,
+    ix: ResourceIx,
+    to: Option<Ipv4Addr>,
+) -> Result<(), DeadEnd> {
+    list.set_public_endpoint(ix);
+    let subnet = list.snapshot.resource(ix).subnet;
+    // What has no public address sends nothing through an internet gateway, so nothing returns to it.
+    let to = to.unwrap_or(Ipv4Addr::UNSPECIFIED);
+    let chain = Chain::of(list.snapshot, subnet, to.into());
+    list.through(&chain, subnet, |_| false);
+    let at = chain.last();
+    if let ChainEnd::Route(route, Next::InternetGateway) = chain.end {
+        list.leave(at, route);
+        list.push(Hop::PublicEndpoint(ix));
+        return Ok(());
+    }
+    list.strand(at);
+    let table = RuleRef::RouteTable(list.snapshot.subnet(at).route_table);
+    Err(DeadEnd::NotRoutedBack(at, chain.last_route().unwrap_or(table)))
+}
+
 /// Leads from another subnet to an address, by the route tables there: straight or through middleboxes, and at last by the
 /// target that the request came by.
 fn lead_back(
@@ -154,7 +211,7 @@ fn lead_back(
     expected: Next,
     server: Ipv4Addr,
 ) -> Result<(), DeadEnd> {
-    let chain = Chain::of(list.snapshot, from, to.address.into());
+    let chain = Chain::of(list.snapshot, from, to.private.into());
     let has_middlebox = chain.middleboxes().next().is_some();
     let request = has_middlebox.then(|| Chain::of(list.snapshot, to.subnet, server.into()));
     list.through(&chain, from, |middlebox| {

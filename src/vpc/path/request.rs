@@ -14,11 +14,18 @@ pub fn request(snapshot: &Snapshot, from: Attachment, to: Ipv4Addr) -> Hops {
         Attachment::Eni(ix) => leave_eni(&mut list, snapshot.eni(ix).subnet, to),
         Attachment::AppRunner => {
             list.push(Hop::AppRunner);
-            list.push(Hop::Internet);
+            cross_internet(&mut list, to);
             Ok(())
         }
     };
     list.finish(end)
+}
+
+/// Resolves what a request meets behind App Runner's own NAT.
+pub fn request_beyond_app_runner(snapshot: &Snapshot, to: Ipv4Addr) -> Hops {
+    let mut list = List::new(snapshot);
+    cross_internet(&mut list, to);
+    list.finish(Ok(()))
 }
 
 /// Resolves what a request meets behind a NAT gateway.
@@ -80,7 +87,7 @@ fn reach(list: &mut List<'_>, at: SubnetIx, next: Next, to: Ipv4Addr) -> Result<
         Next::NatGateway(ix) => return Err(DeadEnd::NatAddress(ix)),
         Next::InternetGateway => {
             list.push(Hop::InternetGateway(vpc));
-            list.push(Hop::Internet);
+            cross_internet(list, to);
         }
         Next::GatewayEndpoint(ix) => {
             list.push(Hop::GatewayEndpoint(ix));
@@ -88,6 +95,17 @@ fn reach(list: &mut List<'_>, at: SubnetIx, next: Next, to: Ipv4Addr) -> Result<
         }
     }
     Ok(())
+}
+
+/// Leads to a host on the internet, or by a public address into a VPC: its internet gateway comes before the network ACL of
+/// the resource's subnet (spec 3.6).
+fn cross_internet(list: &mut List<'_>, to: Ipv4Addr) {
+    let Some(ix) = list.snapshot.public_endpoint(to) else { return list.push(Hop::Internet) };
+    let subnet = list.snapshot.resource(ix).subnet;
+    list.set_public_endpoint(ix);
+    list.push(Hop::PublicEndpoint(ix));
+    list.enter(subnet);
+    list.push(Hop::Resource(list.vpc(subnet), ix));
 }
 
 /// Leads into the peer VPC, and not beyond it (spec 3.5, 6 "Who may use it", 7.1): its internet gateway, NAT gateways and

@@ -7,7 +7,8 @@ mod leads;
 use super::*;
 use crate::config::Lab;
 use crate::vpc::{
-    Destination, Direction, EniIx, Generation, NatGatewayIx, PeeringIx, RuleRef, SubnetIx, VpcIx,
+    Destination, Direction, EniIx, Generation, NatAddress, NatGatewayIx, PeeringIx, RuleRef,
+    SubnetIx, VpcIx,
 };
 use ipnetwork::Ipv4Network;
 use std::fmt::Write;
@@ -178,6 +179,10 @@ fn hop(snapshot: &Snapshot, hop: Hop) -> String {
         Hop::InternetGateway(vpc) => {
             snapshot.vpc(vpc).internet_gateway.as_ref().unwrap().id.clone()
         }
+        Hop::PublicEndpoint(ix) => {
+            let vpc = snapshot.subnet(snapshot.resource(ix).subnet).vpc;
+            format!("{} (in)", snapshot.vpc(vpc).internet_gateway.as_ref().unwrap().id)
+        }
         Hop::GatewayEndpoint(ix) => snapshot.gateway_endpoint(ix).id.clone(),
         Hop::Peering(ix) => snapshot.peering(ix).id.clone(),
         Hop::Resource(_, ix) => format!("[{}]", snapshot.resource(ix).name),
@@ -237,7 +242,12 @@ fn same_subnet_asks_neither_acls_nor_routes() {
 
 fn return_to(snapshot: &Snapshot, nat_gateway: Option<(NatGatewayIx, Ipv4Addr)>) -> ReturnTo {
     let eni = EniIx(0);
-    ReturnTo { eni, eni_address: snapshot.eni(eni).address, nat_gateway }
+    let nat_gateway = nat_gateway.map(|(ix, private)| {
+        let mut all = snapshot.nat_gateway(ix).addresses.iter();
+        let own = all.find(|own| own.private == private);
+        (ix, own.copied().unwrap_or(NatAddress { private, public: None }))
+    });
+    ReturnTo::Eni { eni, address: snapshot.eni(eni).address, nat_gateway }
 }
 
 #[test]
@@ -265,7 +275,8 @@ fn nat_gateway_consults_its_own_table_before_its_own_acl() {
     assert_eq!(shown(&snapshot, &from_gateway), beyond);
     let back = "out public > public: 10.0.0.0/16 > in a";
     let nat = gateway(&snapshot, "nat");
-    let from_gateway = reply_beyond(&snapshot, return_to(&snapshot, None), nat, ip(HOST));
+    let from_gateway =
+        reply_beyond(&snapshot, (EniIx(0), snapshot.eni(EniIx(0)).address), nat, ip(HOST));
     assert_eq!(shown(&snapshot, &from_gateway), format!("nat > {back}"));
 }
 

@@ -1,7 +1,7 @@
 //! Routes that lead through something (spec 3.5, 3.7): what the request meets, and what the reply does.
 
 use super::matching::{covers, is_rfc1918, is_rfc6598};
-use super::{Answer, Oracle, Place, Question, Sender};
+use super::{Answer, Oracle, Question, Sender};
 use crate::config::spec::{EndpointKind, Resource, Subnet, Target};
 use crate::pipeline::Reason;
 use crate::vpc::{Connectivity, NatGatewayState};
@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 pub(super) struct Next<'a> {
     pub(super) subnet: &'a Subnet,
     /// `None` for a Gateway Load Balancer endpoint.
-    appliance: Option<&'a Resource>,
+    pub(super) appliance: Option<&'a Resource>,
 }
 
 impl<'a> Oracle<'a> {
@@ -57,7 +57,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// An appliance with this packet: its groups unless it tracks the flow, its check always.
-    fn forwards(
+    pub(super) fn forwards(
         &self,
         appliance: &Resource,
         from: Ipv4Addr,
@@ -114,10 +114,7 @@ impl<'a> Oracle<'a> {
             }
             Some(Target::InternetGateway(_)) if is_rfc6598(to) => Err(Reason::IgwSharedDestination),
             Some(Target::InternetGateway(_)) if self.is_own_public(to) => Err(Reason::NatHairpin),
-            Some(Target::InternetGateway(_)) => {
-                let reply = [self.back(nat.home, false, to, nat.port)];
-                Ok((Place::Internet, self.reply_dies(&reply)))
-            }
+            Some(Target::InternetGateway(_)) => self.by_internet_gateway(nat),
         }
     }
 
