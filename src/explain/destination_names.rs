@@ -253,7 +253,13 @@ impl<'s> Reader<'s> {
 
     /// Says so if no DNS name of the label's objects leads there.
     fn note(self, word: &str, meaning: &Meaning) -> Option<String> {
-        let by_address = "only its address does";
+        let by_address = match self.public_addresses(meaning).as_slice() {
+            [] => "only its address does".to_owned(),
+            public => {
+                let public: Vec<String> = public.iter().map(Ipv4Addr::to_string).collect();
+                format!("only its addresses do, the public one too: {}", public.join(", "))
+            }
+        };
         let id = self.vpc.map(|vpc| &self.snapshot.vpc(vpc).id);
         match id {
             Some(id) if self.is_without_dns() => Some(format!(
@@ -269,14 +275,19 @@ impl<'s> Reader<'s> {
 
     /// Names the public address to which a DNS name of the label's objects leads instead.
     fn public_note(self, word: &str, meaning: &Meaning) -> Option<String> {
-        let is_meant = |own: &Object<'_>| meaning.objects.iter().any(|name| name == own.name);
-        let outside = self.snapshot.parts().resources.iter().filter_map(Object::outside);
-        let public: Vec<Ipv4Addr> = outside.filter(is_meant).map(|own| own.address).collect();
+        let public = self.public_addresses(meaning);
         self.names_of(meaning).into_iter().find_map(|name| {
             let found =
                 self.addresses(self.vpc, name).into_iter().find(|ip| public.contains(ip))?;
             Some(format!("{name} leads to the public address of {word}, {found}"))
         })
+    }
+
+    /// Lists the public addresses of the label's objects.
+    fn public_addresses(self, meaning: &Meaning) -> Vec<Ipv4Addr> {
+        let is_meant = |own: &Object<'_>| meaning.objects.iter().any(|name| name == own.name);
+        let outside = self.snapshot.parts().resources.iter().filter_map(Object::outside);
+        outside.filter(is_meant).map(|own| own.address).collect()
     }
 
     fn leads(self, name: &str, meaning: &Meaning) -> bool {

@@ -163,7 +163,7 @@ impl<'a> Lowering<'a, '_> {
                 object,
                 &vpc.origin,
                 "VPC Block Public Access, block-ingress",
-                "NAT gateways still lead out, and nothing comes in from a lab's internet anyway",
+                "NAT gateways still lead out; public addresses, by which packets could come in, are left out",
             ),
             Some(mode) => self.findings.not_understood(
                 object,

@@ -40,8 +40,7 @@ impl<'a> Lowering<'a, '_> {
         if public == PublicAddress::None {
             return;
         }
-        if self.attached_gateway(vpc).is_none() {
-            let why = format!("VPC {} has no internet gateway to map it", vpc.id);
+        if let Some(why) = self.not_reached(vpc) {
             return self.without_public_address(interface, public, &why, section);
         }
         match public {
@@ -49,6 +48,15 @@ impl<'a> Lowering<'a, '_> {
             PublicAddress::Known(address) => self.known(interface, address, section),
             PublicAddress::Unknown(why) => self.drawn(interface, why, section),
         }
+    }
+
+    /// Says why nothing reaches the public addresses of a VPC, if nothing does.
+    fn not_reached(&self, vpc: &Vpc) -> Option<String> {
+        if self.attached_gateway(vpc).is_none() {
+            return Some(format!("VPC {} has no internet gateway to map it", vpc.id));
+        }
+        let is_blocked = !matches!(vpc.block_public_access.as_deref(), None | Some("off"));
+        is_blocked.then(|| "VPC Block Public Access drops what comes to it".to_owned())
     }
 
     fn known(&mut self, interface: &'a NetworkInterface, address: Ipv4Addr, section: &mut Section) {

@@ -85,6 +85,27 @@ fn without_an_internet_gateway_a_public_address_is_left_out() {
 }
 
 #[test]
+fn blocked_public_access_takes_public_addresses_away() {
+    for (mode, is_blocked) in [
+        (None, false),
+        (Some("off"), false),
+        (Some("block-ingress"), true),
+        (Some("block-bidirectional"), true),
+    ] {
+        let mut account = with_interface(known("192.0.2.7"));
+        account.vpcs[0].block_public_access = mode.map(str::to_owned);
+        let imported = Imported::from_account(account, Findings::new(), &order(true)).unwrap();
+        let public = public_ips(&imported).remove(0).1;
+        assert_eq!(public.is_none(), is_blocked, "{mode:?}");
+        let left_out = of_kind(&imported, FindingKind::LeftOut);
+        let said = left_out
+            .iter()
+            .any(|line| line.contains("VPC Block Public Access drops what comes to it"));
+        assert_eq!(said, is_blocked, "{mode:?}: {left_out:?}");
+    }
+}
+
+#[test]
 fn a_public_address_that_a_lab_cannot_have_is_left_out() {
     let mut account = with_interface(known("127.38.48.40"));
     account.nat_gateways[0].addresses =
