@@ -244,7 +244,7 @@ fn each_check_of_the_endpoints_vpc_refuses_by_name(device: &str) {
     let lab = Lab::up(device, LAB);
     let (mut web, mut public) = (lab.task("web"), lab.task("pub"));
     web.tcp_times_out(CLOSED, 443);
-    assert!(lab.packets_dropped("sg-ingress-behind-nat") > 0, "the ENI itself would be let in");
+    assert!(lab.packets_dropped("sg-ingress-public-address") > 0, "the ENI itself would be let in");
     public.tcp_times_out(CLOSED, 443);
     assert!(lab.packets_dropped("sg-ingress-implicit-deny") > 0, "{:#?}", lab.drops());
     web.tcp_times_out(GUARDED, 443);
@@ -265,7 +265,7 @@ fn explain_and_reach_say_what_the_wire_does(device: &str) {
         ("pub", API, 0, "FORWARD"),
         ("web", OWN, 0, "FORWARD"),
         ("pub", OWN, 0, "FORWARD"),
-        ("web", CLOSED, 1, "sg-ingress-behind-nat"),
+        ("web", CLOSED, 1, "sg-ingress-public-address"),
         ("pub", CLOSED, 1, "sg-ingress-implicit-deny"),
         ("web", GUARDED, 1, "nacl-ingress-deny"),
         ("pub", GUARDED, 0, "FORWARD"),

@@ -2,7 +2,7 @@
 
 use super::names::{self, DecidedBy, Places};
 use super::nearest_miss::{self, NearestMiss};
-use super::packet::{destination_vpc, end, eni_of, leaves, packet_at, protocol_word};
+use super::packet::{arrival, destination_vpc, end, eni_of, leaves, packet_at, protocol_word};
 use crate::packet::{Protocol, Tuple};
 use crate::pipeline::reach::is_not_chosen;
 use crate::pipeline::{Component, Detail, Evidence, Outcome, Stage, Step};
@@ -99,7 +99,7 @@ pub(super) fn named_steps(evidence: &Evidence, snapshot: &Snapshot) -> Vec<Named
 /// Names everything in the evidence.
 pub(super) fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanation {
     let reason = evidence.denial.map(|d| d.reason);
-    let outside = evidence.outside.filter(|outside| !is_not_chosen(outside.src()));
+    let outside = arrival(evidence).filter(|outside| !is_not_chosen(outside.src));
     let rule = evidence.denial.map(|d| d.decided_by).or(evidence.admitted_by);
     Explanation {
         verdict: if reason.is_some() { "drop" } else { "forward" },
@@ -109,7 +109,7 @@ pub(super) fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanati
         hint: reason.map(|r| r.hint()),
         generation: evidence.generation.0,
         inside: Some(evidence.inside.tuple().into()),
-        outside: outside.map(|outside| outside.tuple().into()),
+        outside: outside.map(Into::into),
         sentence: match reason {
             Some(reason) => reason.sentence().to_owned(),
             None => forward_sentence(evidence, snapshot),
@@ -127,7 +127,7 @@ impl From<Tuple> for Endpoints {
 }
 
 /// The lab's name for a destination: a resource, gateway or ENI of the task's VPC or of one that is peered with it, or
-/// an internet host. For a task outside every VPC a resource of any.
+/// an internet host, or the resource that has a public address. For a task outside every VPC a resource of any.
 pub(super) fn destination_name(evidence: &Evidence, snapshot: &Snapshot) -> Option<String> {
     let parts = snapshot.parts();
     let destination = evidence.inside.dst();
@@ -144,6 +144,8 @@ pub(super) fn destination_name(evidence: &Evidence, snapshot: &Snapshot) -> Opti
             position.map(|position| Component::Resource(position.into()))
         }
     };
+    let public = || snapshot.public_endpoint(destination).map(Component::Resource);
+    let component = component.or_else(public);
     let host = || parts.internet_hosts.iter().find(|h| h.address == destination);
     let named = component.map(|component| names::component(component, snapshot));
     named.or_else(|| host().map(|h| h.name.clone()))

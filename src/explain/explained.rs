@@ -253,7 +253,8 @@ impl Explained {
         let parts = self.snapshot.parts();
         let hosts = parts.internet_hosts.iter().map(|host| host.address);
         let endpoints = self.snapshot.public_endpoints().map(|(public, _)| public);
-        let hosts = hosts.chain(endpoints).map(|host| (host.to_bits(), host.to_bits()));
+        let hosts = hosts.chain(endpoints).map(Ipv4Addr::to_bits);
+        let hosts = hosts.map(|address| (address, address));
         let blocks = parts.vpcs.iter().flat_map(|vpc| &vpc.cidrs);
         let blocks = blocks.map(|b| (b.network().to_bits(), b.broadcast().to_bits()));
         let of_lab = Ranges::new(hosts.chain(blocks));

@@ -36,6 +36,14 @@ fn reply_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
     Tuple { dst, dport, ..outside.reversed() }
 }
 
+/// Returns the request as its destination sees it; `None` if it is dropped on the way.
+pub(super) fn arrival(evidence: &Evidence) -> Option<Tuple> {
+    let outside = evidence.outside?;
+    let delivered = evidence.steps.iter().position(|step| step.outcome == Outcome::Deliver);
+    let sent = &evidence.steps[..delivered.unwrap_or(0)];
+    Some(Tuple { dst: request_after(evidence, sent).dst, ..outside.tuple() })
+}
+
 /// Returns the request after `steps`: as the last translation made it.
 fn request_after(evidence: &Evidence, steps: &[Step]) -> Tuple {
     steps

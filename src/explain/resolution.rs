@@ -110,15 +110,17 @@ fn is_a_name(word: &str, snapshot: &Snapshot) -> bool {
     resources.chain(parts.internet_hosts.iter().map(|host| &host.name)).any(|name| name == word)
 }
 
-/// Returns the public addresses that neither a VPC of the lab has, nor a NAT gateway or a task. Nothing that is sent to the
-/// lab's own public addresses leaves it.
+/// Returns the public addresses that neither a VPC of the lab has, nor a NAT gateway, a task or a resource: what is sent to
+/// the lab's own public addresses stays in it.
 pub(super) fn internet(snapshot: &Snapshot) -> Ranges {
     let parts = snapshot.parts();
     let vpcs = parts.vpcs.iter().flat_map(|vpc| vpc.cidrs.iter().copied());
     let gateways = parts.nat_gateways.iter().flat_map(|gateway| &gateway.addresses);
     let gateways = gateways.filter_map(|address| address.public);
     let tasks = parts.enis.iter().filter_map(|eni| eni.task?.public_address);
-    let own = gateways.chain(tasks).chain(parts.apprunner_address).map(Ipv4Network::from);
+    let endpoints = snapshot.public_endpoints().map(|(public, _)| public);
+    let others = tasks.chain(endpoints).chain(parts.apprunner_address);
+    let own = gateways.chain(others).map(Ipv4Network::from);
     public_unicast().difference(&of_blocks(vpcs.chain(own)))
 }
 

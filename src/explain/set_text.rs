@@ -158,8 +158,11 @@ impl Explained {
         if !sources.is_empty() {
             parts.push(format!("source ports {}", joined(&port_numbers(&sources), most)));
         }
-        if classes().any(|class| class.gateway_ports.is_some()) {
+        let behind_nat = || classes().filter(|class| class.gateway_ports.is_some());
+        if behind_nat().any(|class| !class.gateway_addresses.is_empty()) {
             parts.push("any address and port of a NAT gateway".to_owned());
+        } else if behind_nat().next().is_some() {
+            parts.push("any port".to_owned());
         }
         let destinations = union(classes().map(|class| &class.destinations)).count();
         if destinations > 1 {

@@ -5,6 +5,7 @@ use super::fix::{Fix, Form, NEW_SECTIONS, Proposal, SECTION};
 use super::layout::{StepColumns, paragraph};
 use super::names::{self, Places};
 use super::nearest_miss::NearestMiss;
+use super::packet::arrival;
 use super::paint::{Paint, Style};
 use crate::pipeline::reach::is_not_chosen;
 use crate::pipeline::{Detail, Evidence, Outcome, Stage, Step};
@@ -59,10 +60,8 @@ pub(super) fn packet(
         Some(name) => writeln!(w, "packet: {} ({name})", evidence.inside)?,
         None => writeln!(w, "packet: {}", evidence.inside)?,
     }
-    if let Some(outside) =
-        evidence.outside.filter(|outside| outside.tuple() != evidence.inside.tuple())
-    {
-        let (source, text) = (outside.src(), outside.to_string());
+    if let Some(arrival) = arrival(evidence).filter(|own| *own != evidence.inside.tuple()) {
+        let (source, text) = (arrival.src, arrival.to_string());
         let is_shown = !is_not_chosen(source);
         let shown = if is_shown { text } else { text.replacen(&source.to_string(), NOT_CHOSEN, 1) };
         writeln!(w, "arrives as: {shown}")?;

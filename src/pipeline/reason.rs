@@ -194,7 +194,7 @@ reasons! {
     63 PeeringOutsideCidr "peering-outside-peer-cidr" Peering Some("PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"),
         "The peering connection carries packets to the peer VPC's own addresses only; nothing behind that VPC is reached through it.", "Peer with the VPC that has this address, or route it elsewhere.";
     64 ReplyNotRoutedBack "reply-not-routed-back" RouteTableReturn None,
-        "The packet arrives, but the route table of the destination's subnet does not lead the reply back the way it came.", "Add the route back to that table: of a peered VPC, the source's CIDR to the same peering connection.";
+        "The packet arrives, but the route table of the destination's subnet does not lead the reply back the way it came.", "Add the route back to that table: of a peered VPC, the source's CIDR to the same peering connection; of a public address, 0.0.0.0/0 to the internet gateway.";
     65 EndpointProtocol "endpoint-protocol" GatewayEndpoint Some("VPCE_GATEWAY_PROTOCOL_RESTRICTION"),
         "A gateway endpoint carries TCP and ICMP echo only.", "Use TCP, or route these addresses to a NAT gateway.";
 
@@ -225,6 +225,9 @@ reasons! {
 
     77 NoSuchInternetHost "no-such-internet-host" Deliver None,
         "The VPC lets the packet out, but it is for a public address that no host of the lab has: there it would time out.", "Add an [[internet_host]] with this address, or correct the address.";
+
+    78 SgIngressPublicAddress "sg-ingress-public-address" SecurityGroupIngress Some("SG_REFERENCES_NOT_PRESERVED"),
+        "The destination's security groups would let the connector's ENI in, but the packet is for the destination's public address: over the internet they see the sender's public address, which no reference to a group matches.", "Add an ingress rule from the sender's public address, or send to the destination's private address if a route leads there.";
 }
 
 impl From<Malformed> for Reason {

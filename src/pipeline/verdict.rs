@@ -53,7 +53,8 @@ pub struct Evidence {
     pub generation: Generation,
     /// The packet as the task sends it.
     pub inside: Inside,
-    /// The packet as it reaches its destination; `None` if it is dropped on the way.
+    /// The packet as it reaches its destination, or the internet gateway of a public endpoint; `None` if it is dropped on
+    /// the way.
     pub outside: Option<Outside>,
     /// Why it would be dropped, if it would.
     pub denial: Option<Denial>,

@@ -523,6 +523,7 @@ const fn is_of_delivery(reason: Reason) -> bool {
         Reason::SgIngressNoRules
             | Reason::SgIngressImplicitDeny
             | Reason::SgIngressBehindNat
+            | Reason::SgIngressPublicAddress
             | Reason::SgIngressBehindMiddlebox
             | Reason::InterfaceEndpointProtocol
     )

@@ -35,7 +35,10 @@ pub(in crate::pipeline) fn ingress<R: Recorder>(
     let traffic = transit.traffic();
     let would_admit = |remote: Remote| rules.evaluate(traffic, remote).is_some();
     let hidden = transit.eni.map(|(eni, _)| eni).filter(|_| transit.member.is_unspecified());
-    let mismatch = if hidden.is_some_and(would_admit) {
+    let over_internet = transit.tuple.dst != evaluation.destination();
+    let mismatch = if hidden.is_some_and(would_admit) && over_internet {
+        Reason::SgIngressPublicAddress
+    } else if hidden.is_some_and(would_admit) {
         Reason::SgIngressBehindNat
     } else if transit.behind_middlebox
         && would_admit(Remote { behind_middlebox: false, ..transit.remote() })

@@ -336,6 +336,7 @@ fn the_generated_labs_reach_every_reason_of_the_walk() {
         Reason::NoRoute,
         Reason::RouteBlackhole,
         Reason::SgIngressBehindNat,
+        Reason::SgIngressPublicAddress,
         Reason::SourceDestCheck,
         Reason::MiddleboxLoop,
         Reason::ApplianceSgIngress,

@@ -178,6 +178,13 @@ const SCENARIOS: &[(Reason, Scenario)] = &[
         let longer = r#"{ destination = "10.0.3.0/24", target = "nat" },"#;
         replaced(ROUTE, longer, LOCAL)
     }),
+    (Reason::SgIngressPublicAddress, || {
+        let public = "[[resource]]\nname = \"api\"\nsubnet = \"subnet-public\"\naddress = \"10.0.0.20\"\n\
+                      public_ip = \"203.0.113.50\"\nsecurity_groups = [\"sg-api\"]\n\
+                      [[security_group]]\nid = \"sg-api\"\nvpc = \"vpc\"\n\
+                      ingress = [{ protocol = \"tcp\", ports = \"443\", from = \"sg-app\" }]\n";
+        opening(&format!("{LAB}{public}"), (Ipv4Addr::new(203, 0, 113, 50), 443))
+    }),
     (Reason::InterfaceEndpointProtocol, || {
         let endpoint = r#"
 [[vpc_endpoint]]

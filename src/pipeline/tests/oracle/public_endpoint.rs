@@ -30,7 +30,8 @@ impl<'a> Oracle<'a> {
         let groups = self.groups(resource.security_groups.iter().map(|g| &g.value), vpc);
         if let Err(no) = self.group_ingress(&groups, from, false) {
             let lets_in = |address| self.group_ingress(&groups, address, true).is_ok();
-            return Err(if hides.is_some_and(lets_in) { Reason::SgIngressBehindNat } else { no });
+            let hidden = hides.is_some_and(lets_in);
+            return Err(if hidden { Reason::SgIngressPublicAddress } else { no });
         }
         let dies = self.reply_leaves((resource, own), from, port).err();
         Ok((Place::Vpc(vpc.clone()), dies))
