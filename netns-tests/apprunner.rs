@@ -309,11 +309,9 @@ fn the_cli_takes_a_service_into_a_vpc_and_out_again() {
 /// Surprise 3: an error's type is in the body.
 #[test]
 fn boto3_finds_the_model_kept_and_every_error() {
-    let Some(shop) =
-        Shop::open("service_quota = 3\nvpc_connector_quota = 3\nsource = \"require\"\n")
-    else {
-        return;
-    };
+    let quotas = "service_quota = 3\nvpc_connector_quota = 3\n";
+    let strict = "source = \"require\"\naccess_role = \"require\"\n";
+    let Some(shop) = Shop::open(&format!("{quotas}{strict}")) else { return };
     let mut command = Command::new(shop.venv.join("bin/python"));
     command.arg(MODEL_WALK).arg(shop.lab.api());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -593,6 +591,86 @@ fn statement_45_the_documented_example_works_as_it_is_written() {
     terminal.hears("needs the AccessRoleArn");
     shop.lab.task("my-vpc-service").tcp(DB, 5432);
     assert_eq!(shop.seen_as("my-vpc-service"), NAT);
+}
+
+/// What concerns image, code, role or size alone is accepted by default, and the operation's log says what App Runner asks
+/// for; packets go through the connector all the same.
+#[test]
+fn regression_what_egret_does_not_run_keeps_no_service_from_its_vpc() {
+    let Some(shop) = Shop::open("") else { return };
+    let connector = shop.connector("my-connector", &["subnet-a"], &["sg-db-client"]);
+    let role = "arn:aws:iam::1:role/x";
+    let other = "arn:aws:apprunner:eu-west-1:999999999999:";
+    let image = |identifier: &str, kind: &str| json!({"ImageRepository": {"ImageIdentifier": identifier, "ImageRepositoryType": kind}});
+    let public = image("public.ecr.aws/aws-containers/hello-app-runner:latest", "ECR_PUBLIC");
+    let with = |mut source: Value, authentication: Value| {
+        source["AuthenticationConfiguration"] = authentication;
+        json!({ "SourceConfiguration": source })
+    };
+    let code = json!({"CodeRepository": {"RepositoryUrl": "https://github.com/a/b",
+        "SourceCodeVersion": {"Type": "BRANCH", "Value": "main"},
+        "CodeConfiguration": {"ConfigurationSource": "API",
+            "CodeConfigurationValues": {"Runtime": "PYTHON_3", "Port": "http"}}}});
+    let secrets = json!({"ImageRepository": {"ImageRepositoryType": "ECR",
+        "ImageIdentifier": "123456789012.dkr.ecr.us-east-1.amazonaws.com/a:1",
+        "ImageConfiguration": {"RuntimeEnvironmentSecrets": {"KEY": "a".repeat(2049)}}}});
+    let more = |extra: Value| {
+        let mut request = json!({"SourceConfiguration": public.clone()});
+        request.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        request
+    };
+    let cases = [
+        (with(image("1234.dkr.ecr.mars-1.amazonaws.com/a:1", "ECR"), json!({})), "imageIdentifier"),
+        (with(image("docker.io/library/nginx", "ECR_PUBLIC"), json!({})), "not of the Image"),
+        (with(public.clone(), json!({ "AccessRoleArn": role })), "accessRoleArn"),
+        (with(code.clone(), json!({ "ConnectionArn": "arn:aws:codestar:a:b" })), "connectionArn"),
+        (with(code, json!({})), "Port \\\"http\\\""),
+        (json!({ "SourceConfiguration": secrets }), "runtimeEnvironmentSecrets"),
+        (more(json!({"InstanceConfiguration": {"InstanceRoleArn": role}})), "instanceRoleArn"),
+        (more(json!({"InstanceConfiguration": {"Cpu": "256", "Memory": "4 GB"}})), "together"),
+        (more(json!({"EncryptionConfiguration": {"KmsKey": "alias/mine"}})), "kmsKey"),
+        (
+            more(json!({"AutoScalingConfigurationArn":
+                format!("{other}autoscalingconfiguration/a/1/2")})),
+            "autoscalingconfiguration",
+        ),
+        (
+            more(json!({"ObservabilityConfiguration": {"ObservabilityEnabled": true,
+                "ObservabilityConfigurationArn": format!("{other}observabilityconfiguration/a/1/2")}})),
+            "observabilityconfiguration",
+        ),
+        (more(json!({"HealthCheckConfiguration": {"Interval": 60}})), "interval"),
+    ];
+    for (number, (mut request, part)) in cases.into_iter().enumerate() {
+        let name = format!("odd-{number}");
+        request["ServiceName"] = json!(name);
+        request["NetworkConfiguration"] = json!({"EgressConfiguration":
+            {"EgressType": "VPC", "VpcConnectorArn": connector}});
+        let made = shop.ok(&["create-service", "--cli-input-json", &request.to_string()]);
+        let arn = made["Service"]["ServiceArn"].as_str().unwrap();
+        assert_eq!(shop.settled(arn)["Status"], "RUNNING", "{name}");
+        let shown = shop.lab.egret_ok(&format!("services {name} --json"));
+        assert!(shown.contains(part) && shown.contains("= \\\"require\\\""), "{part}: {shown}");
+    }
+    shop.lab.task("odd-0").tcp(DB, 5432);
+}
+
+#[test]
+fn regression_connector_names_are_as_aws_has_them() {
+    let Some(shop) = Shop::open("") else { return };
+    let (longest, too_long) = ("a".repeat(40), "a".repeat(41));
+    let create = |name: &str| {
+        let name = format!("--vpc-connector-name={name}");
+        shop.aws(&["create-vpc-connector", &name, "--subnets", "subnet-a"])
+    };
+    for name in ["abc", &too_long, "-abc", "_abc", "a.bc", "a bc", "äbcd"] {
+        let said = both_streams(&create(name));
+        assert!(said.contains("InvalidRequestException"), "{name}: {said}");
+        assert!(said.contains("'vpcConnectorName' failed to satisfy"), "{name}: {said}");
+    }
+    for name in ["abcd", "1-a_", &longest] {
+        assert!(create(name).status.success(), "{name}");
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::support::Background;
 use crate::support::lab::{Lab, for_both_kinds};
-use egret::linux::Netns;
 use egret::linux::exec::spawn_in;
+use egret::linux::{Netns, ipv6};
 use std::io::{BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -90,10 +90,21 @@ fn curl_gets_its_page_through_the_nat_gateway_and_times_out_where_a_rule_says_no
     assert_eq!(code, b"200");
     assert!(body == page.as_bytes(), "{} octets of {}", body.len(), page.len());
 
+    // A name with an IPv6 address too, which comes first: the refusal leaves the time for the other one.
+    if ipv6::refusal(&lab.netns("router")).is_none() {
+        let both = format!("both:80:[2001:db8::10],{HOST}");
+        let drop = lab.drops_for("ipv6", "", || {
+            let got = curl_with(&lab, &["--resolve", &both], "http://both/page?both");
+            assert_eq!(got.status.code(), Some(0), "{}", String::from_utf8_lossy(&got.stderr));
+            assert!(got.stdout.ends_with(b"200"));
+        });
+        assert_eq!((drop.service.as_deref(), drop.port), (Some("web"), Some(80)));
+    }
+
     let drop = lab.drops_for("sg-egress-implicit-deny", "sg-app", || {
         assert_eq!(curl(&lab, &format!("http://{HOST}:8080/page")).status.code(), Some(28));
     });
-    assert_eq!((drop.destination, drop.port), (Some(HOST), Some(8080)));
+    assert_eq!((drop.destination, drop.port), (Some(HOST.into()), Some(8080)));
     assert_eq!((drop.service.as_deref(), drop.task), (Some("web"), Some(1)));
     assert!(lab.line(drop.line).contains("sg-app") || lab.line(drop.line).contains("[[security"));
 
@@ -101,13 +112,18 @@ fn curl_gets_its_page_through_the_nat_gateway_and_times_out_where_a_rule_says_no
     site.0.kill().unwrap();
     let mut log = String::new();
     site.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    let visits: Vec<_> = log.lines().filter(|line| line.contains("GET /page")).collect();
+    let visits: Vec<_> = log.lines().filter(|line| line.contains("GET /page ")).collect();
     assert!(visits.len() == 1 && visits[0].starts_with(PUBLIC), "{log}");
 }
 
 fn curl(lab: &Lab, url: &str) -> std::process::Output {
+    curl_with(lab, &[], url)
+}
+
+fn curl_with(lab: &Lab, options: &[&str], url: &str) -> std::process::Output {
     let words = "exec web -- curl -sS --noproxy * -m 2 -w %{http_code}".split(' ');
-    lab.egret_words(&words.chain([url]).collect::<Vec<_>>())
+    let words = words.chain(options.iter().copied()).chain([url]);
+    lab.egret_words(&words.collect::<Vec<_>>())
 }
 
 /// A web server that listens when this returns.

@@ -201,7 +201,7 @@ ingress = [
         let said = send(&closed);
         assert!(!said.contains("!F"), "{said}");
     });
-    assert_eq!(drop.destination, Some(HOST));
+    assert_eq!(drop.destination, Some(HOST.into()));
     let open = Lab::up(
         device,
         &acl("{ rule = 120, action = \"allow\", protocol = \"icmp\", cidr = \"10.0.0.0/24\" }"),
@@ -290,5 +290,5 @@ fn a_large_ping_comes_back_inside_the_vpc_and_dies_at_a_nat_gateway(device: &str
     let drop = lab.drops_for("nat-fragment", "", || {
         assert!(!lab.pings("web", &format!("-s 4000 {HOST}")));
     });
-    assert_eq!(drop.destination, Some(HOST));
+    assert_eq!(drop.destination, Some(HOST.into()));
 }

@@ -126,6 +126,20 @@ fn functions_share_and_each_fargate_task_is_seen_by_its_own_address(device: &str
         .map(|(service, task)| eni(&lab, service, task));
     assert_eq!((&resize.id, &resize.id), (&other.id, &notify.id));
     assert_ne!(resize.id, web.id);
+    // Only App Runner's own has its tag, and does a part of its work outside the VPC.
+    let wide = lab.egret_ok("enis -o wide");
+    for row in [&web, &resize, &eni(&lab, "job", 1)] {
+        let line = wide.lines().find(|line| line.starts_with(&row.id)).unwrap();
+        let is_app_runners = row.id == web.id;
+        let interface = row.interface_type.as_deref().unwrap();
+        let tag = if is_app_runners { "AWSAppRunnerManaged=true" } else { "-" };
+        let end: Vec<&str> = line.split_whitespace().rev().take(3).collect();
+        assert_eq!(end, [tag, "yes", interface], "{line}");
+    }
+    for (service, bypasses) in [("web", true), ("resize", false), ("job", false)] {
+        let said = lab.egret_ok(&format!("services {service}"));
+        assert_eq!(said.contains("not through the VPC: image and code pulls, logs"), bypasses);
+    }
     assert_eq!((resize.tasks, resize.services.len()), (3, 2));
     assert_eq!(resize.interface_type.as_deref(), Some("lambda"));
     assert!(resize.tags.is_empty() && web.tags.contains_key("AWSAppRunnerManaged"));

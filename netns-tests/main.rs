@@ -29,6 +29,7 @@ mod hangup;
 mod icmp;
 mod import_moto;
 mod imported;
+mod ipv6;
 mod kinds;
 mod lifecycle;
 mod live;

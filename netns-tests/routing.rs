@@ -174,7 +174,7 @@ fn the_most_specific_route_decides(device: &str) {
         });
     assert!(lab.line(drop.line).contains("203.0.113.16/28"), "{drop:?}");
     assert_eq!((drop.service.as_deref(), drop.task), (Some("private"), Some(1)));
-    assert_eq!((drop.destination, drop.port), (Some(OTHER_HOST), Some(443)));
+    assert_eq!((drop.destination, drop.port), (Some(OTHER_HOST.into()), Some(443)));
     let drop = lab.drops_for("no-route", "no route in rtb-private", || {
         task.tcp_times_out(Ipv4Addr::new(192, 0, 2, 1), 443);
     });
@@ -196,7 +196,7 @@ fn a_public_address_that_no_host_has_is_a_drop_with_a_reason(device: &str) {
         task.tcp_times_out(nowhere, 443);
     });
     assert_eq!((drop.service.as_deref(), drop.task), (Some("private"), Some(1)));
-    assert_eq!((drop.destination, drop.port), (Some(nowhere), Some(443)));
+    assert_eq!((drop.destination, drop.port), (Some(nowhere.into()), Some(443)));
     lab.drops_for("no-such-internet-host", "internet", || task.udp_times_out(nowhere, 53));
     lab.drops_for("no-such-internet-host", "internet", || {
         assert!(!lab.pings("private", &nowhere.to_string()));

@@ -135,6 +135,17 @@ def udp(address, port, sport=0, size=5, timeout=5.0):
         return s.getsockname()[1]
 
 
+def refused6(protocol, address, port, timeout):
+    """Sends to an IPv6 address, which nothing answers but an error."""
+    kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[protocol]
+    with socket.socket(socket.AF_INET6, kind) as s:
+        s.settimeout(timeout)
+        s.connect((address, port))
+        s.send(b"hello")
+        s.recv(1)
+    return "answered"
+
+
 def udp_segments(address, port, size, count):
     """Hands the kernel `count` datagrams in one piece (UDP_SEGMENT), each unlike the others; all must be echoed."""
     segments = [(bytes([number]) * size) for number in range(count)]
@@ -361,6 +372,7 @@ OPERATIONS = {
     "numbers": numbers,
     "close": close,
     "udp": udp,
+    "refused6": refused6,
     "udp_segments": udp_segments,
     "serve": serve,
     "serve_udp": serve_udp,

@@ -2,7 +2,7 @@
 
 use egret::linux::Mac;
 use etherparse::{Icmpv4Type, IpFragOffset, IpNumber, Ipv4Header, PacketBuilder};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// An ICMP message of any type.
 pub fn icmp(source: Ipv4Addr, destination: Ipv4Addr, kind: Icmpv4Type, payload: &[u8]) -> Vec<u8> {
@@ -14,6 +14,14 @@ pub fn icmp(source: Ipv4Addr, destination: Ipv4Addr, kind: Icmpv4Type, payload: 
 
 pub fn udp(source: Ipv4Addr, destination: Ipv4Addr, port: u16) -> Vec<u8> {
     let builder = PacketBuilder::ipv4(source.octets(), destination.octets(), 64).udp(5000, port);
+    let mut packet = Vec::new();
+    builder.write(&mut packet, b"hello").unwrap();
+    packet
+}
+
+/// A datagram over IPv6.
+pub fn udp6(source: Ipv6Addr, destination: Ipv6Addr, port: u16) -> Vec<u8> {
+    let builder = PacketBuilder::ipv6(source.octets(), destination.octets(), 64).udp(5000, port);
     let mut packet = Vec::new();
     builder.write(&mut packet, b"hello").unwrap();
     packet

@@ -7,6 +7,7 @@ use super::records::Moment;
 use super::shape::{Shape, checked};
 use super::store::{Store, StoreError};
 use super::{connectors, operations, services, shapes, tags};
+use crate::config::apprunner::AppRunner;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -157,7 +158,12 @@ impl Api {
     /// What the caller is told instead.
     pub(super) async fn call(&self, operation: &str, body: &[u8]) -> Result<Value, Fault> {
         let operation = Operation::named(operation)?;
-        let request = checked(operation.input(), json(body)?)?;
+        let lab = match operation.changes() {
+            true => self.0.ground.lab().await.spec.apprunner,
+            // The rest asks for nothing that egret does not run.
+            false => AppRunner::default(),
+        };
+        let request = checked(operation.input(), json(body)?, &lab)?;
         // A caller that hangs up drops its own future, and nothing half-way.
         let desk = Arc::clone(&self.0);
         let done = tokio::spawn(async move { done(&desk, operation, request).await });
@@ -176,7 +182,11 @@ fn json(body: &[u8]) -> Result<Value, Fault> {
 }
 
 /// Does what is asked for; whatever comes of it, `egret services` shows what the account has then.
-async fn done(desk: &Arc<Desk>, operation: Operation, request: Value) -> Result<Value, Fault> {
+async fn done(
+    desk: &Arc<Desk>,
+    operation: Operation,
+    request: (Value, Vec<String>),
+) -> Result<Value, Fault> {
     let mut store = desk.store.lock().await;
     let store = &mut *store;
     let outcome = dispatched(desk, store, operation, request).await;
@@ -190,7 +200,7 @@ async fn dispatched(
     desk: &Arc<Desk>,
     store: &mut Store,
     operation: Operation,
-    request: Value,
+    (request, notes): (Value, Vec<String>),
 ) -> Result<Value, Fault> {
     forget_what_was_deleted(desk, store)?;
     match operation {
@@ -198,10 +208,10 @@ async fn dispatched(
         Operation::DescribeVpcConnector => connectors::describe(desk, store, &request),
         Operation::ListVpcConnectors => connectors::list(store, &request),
         Operation::DeleteVpcConnector => connectors::delete(desk, store, &request).await,
-        Operation::CreateService => services::create(desk, store, request).await,
+        Operation::CreateService => services::create(desk, store, request, notes).await,
         Operation::DescribeService => services::describe(desk, store, &request),
         Operation::ListServices => services::list(store, &request),
-        Operation::UpdateService => services::update(desk, store, request).await,
+        Operation::UpdateService => services::update(desk, store, request, notes).await,
         Operation::DeleteService => services::delete(desk, store, &request),
         Operation::PauseService => services::pause(desk, store, &request),
         Operation::ResumeService => services::resume(desk, store, &request),

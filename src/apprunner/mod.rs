@@ -11,6 +11,7 @@ mod connectors;
 mod desk;
 mod fault;
 mod ground;
+mod noting;
 mod operations;
 mod pages;
 mod protocol;

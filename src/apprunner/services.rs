@@ -6,12 +6,12 @@ use super::clock::now;
 use super::connectors;
 use super::desk::{Desk, record};
 use super::fault::{Fault, Kind as FaultKind};
+use super::noting::Noting;
 use super::operations;
 use super::pages::List;
 use super::records::{Operation, OperationType, Service, ServiceStatus};
 use super::settings::{Network, Settings, Wanted, WantedNetwork};
 use super::shape::typed;
-use super::source::Noting;
 use super::store::Store;
 use super::tags;
 use crate::config::Spec;
@@ -23,17 +23,18 @@ use uuid::Uuid;
 /// Letters and digits of a service's own domain name.
 const LABEL: usize = 10;
 
-/// CreateService.
+/// CreateService. `notes` say what was accepted in its request.
 pub(super) async fn create(
     desk: &Arc<Desk>,
     store: &mut Store,
     request: Value,
+    notes: Vec<String>,
 ) -> Result<Value, Fault> {
     let name = request["ServiceName"].as_str().unwrap_or_default().to_owned();
     let tags = tags::of(&request["Tags"])?;
     let mut wanted: Wanted = typed(request)?;
     let lab = desk.ground.lab().await;
-    let mut noting = Noting::new(&lab.spec.apprunner);
+    let mut noting = Noting::new(&lab.spec.apprunner, notes);
     let network = wanted.network_configuration.take();
     let network = self::network((desk, store), Network::default(), network, &mut noting)?;
     refuse_subnets((desk, store), &lab.spec, &network)?;
@@ -79,9 +80,10 @@ pub(super) async fn update(
     desk: &Arc<Desk>,
     store: &mut Store,
     request: Value,
+    notes: Vec<String>,
 ) -> Result<Value, Fault> {
     let lab = desk.ground.lab().await;
-    let mut noting = Noting::new(&lab.spec.apprunner);
+    let mut noting = Noting::new(&lab.spec.apprunner, notes);
     let mut service = able(desk, store, &request, &[ServiceStatus::Running])?;
     let mut wanted: Wanted = typed(request)?;
     let before = service.settings.clone();

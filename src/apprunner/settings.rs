@@ -3,7 +3,8 @@
 
 use super::arn::{Account, Kind};
 use super::fault::Fault;
-use super::source::{self, Noting};
+use super::noting::Noting;
+use super::source;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -144,13 +145,13 @@ impl Settings {
         Ok(Self {
             source: source::checked(source, noting)?,
             instance: Instance::default()
-                .with(wanted.instance_configuration.unwrap_or_default())?,
+                .with(wanted.instance_configuration.unwrap_or_default(), noting)?,
             encryption: wanted.encryption_configuration,
             health_check: HealthCheck::default()
                 .with(wanted.health_check_configuration.unwrap_or_default()),
-            auto_scaling: auto_scaling_arn(auto_scaling, account)?,
+            auto_scaling: auto_scaling_arn(auto_scaling, account, noting)?,
             network,
-            observability: observability(wanted.observability_configuration, account)?,
+            observability: observability(wanted.observability_configuration, account, noting)?,
         })
     }
 
@@ -178,19 +179,19 @@ impl Settings {
             instance: self
                 .instance
                 .clone()
-                .with(wanted.instance_configuration.unwrap_or_default())?,
+                .with(wanted.instance_configuration.unwrap_or_default(), noting)?,
             encryption: self.encryption.clone(),
             health_check: self
                 .health_check
                 .clone()
                 .with(wanted.health_check_configuration.unwrap_or_default()),
             auto_scaling: match wanted.auto_scaling_configuration_arn {
-                Some(arn) => auto_scaling_arn(Some(arn), account)?,
+                Some(arn) => auto_scaling_arn(Some(arn), account, noting)?,
                 None => self.auto_scaling.clone(),
             },
             network,
             observability: match wanted.observability_configuration {
-                Some(wanted) => observability(Some(wanted), account)?,
+                Some(wanted) => observability(Some(wanted), account, noting)?,
                 None => self.observability.clone(),
             },
         })
@@ -214,24 +215,35 @@ impl Settings {
     }
 }
 
-fn auto_scaling_arn(given: Option<String>, account: &Account) -> Result<String, Fault> {
+fn auto_scaling_arn(
+    given: Option<String>,
+    account: &Account,
+    noting: &mut Noting<'_>,
+) -> Result<String, Fault> {
     let kind = Kind::AutoScalingConfiguration;
     let Some(arn) = given else { return Ok(account.arn(kind, &DEFAULT_AUTO_SCALING)) };
-    named(&arn, kind, account)?;
+    named(&arn, kind, account, noting)?;
     Ok(arn)
 }
 
-fn observability(given: Option<Value>, account: &Account) -> Result<Option<Value>, Fault> {
+fn observability(
+    given: Option<Value>,
+    account: &Account,
+    noting: &mut Noting<'_>,
+) -> Result<Option<Value>, Fault> {
     if let Some(arn) = given.as_ref().and_then(|g| g["ObservabilityConfigurationArn"].as_str()) {
-        named(arn, Kind::ObservabilityConfiguration, account)?;
+        named(arn, Kind::ObservabilityConfiguration, account, noting)?;
     }
     Ok(given)
 }
 
-/// Whether an ARN names something of the account. A service that has not got what it names is an invalid request: the model
+/// Notes an ARN that names nothing of the account. A service that has not got what it names is an invalid request: the model
 /// has no other error for CreateService.
-fn named(arn: &str, kind: Kind, account: &Account) -> Result<(), Fault> {
-    account.resource(arn, kind).map(drop).map_err(|fault| Fault::invalid(fault.message))
+fn named(arn: &str, kind: Kind, account: &Account, noting: &mut Noting<'_>) -> Result<(), Fault> {
+    match account.resource(arn, kind) {
+        Ok(_) => Ok(()),
+        Err(fault) => noting.source(fault.message),
+    }
 }
 
 impl Default for Instance {
@@ -242,7 +254,7 @@ impl Default for Instance {
 }
 
 impl Instance {
-    fn with(self, wanted: WantedInstance) -> Result<Self, Fault> {
+    fn with(self, wanted: WantedInstance, noting: &mut Noting<'_>) -> Result<Self, Fault> {
         let cpu = wanted.cpu.as_deref().map(units);
         let memory = wanted.memory.as_deref().map(units);
         let instance = Self {
@@ -251,15 +263,16 @@ impl Instance {
             instance_role_arn: wanted.instance_role_arn.or(self.instance_role_arn),
         };
         let fitting = memory_for(&instance.cpu);
-        if fitting.contains(&instance.memory.as_str()) {
-            return Ok(instance);
+        // What is no CPU of App Runner's goes with nothing, which its shape has said.
+        if !fitting.is_empty() && !fitting.contains(&instance.memory.as_str()) {
+            noting.source(format!(
+                "Cpu {} cannot be together with Memory {}: it goes with {}",
+                instance.cpu,
+                instance.memory,
+                fitting.join(", ")
+            ))?;
         }
-        Err(Fault::invalid(format!(
-            "Cpu {} cannot be together with Memory {}: it goes with {}",
-            instance.cpu,
-            instance.memory,
-            fitting.join(", ")
-        )))
+        Ok(instance)
     }
 }
 
@@ -399,7 +412,7 @@ mod tests {
     fn made(wanted: Value) -> Result<Settings, Fault> {
         let wanted: Wanted = serde_json::from_value(wanted).unwrap();
         let lab = strict();
-        Settings::new(wanted, Network::default(), &account(), &mut Noting::new(&lab))
+        Settings::new(wanted, Network::default(), &account(), &mut Noting::new(&lab, Vec::new()))
     }
 
     fn strict() -> AppRunner {
@@ -475,12 +488,41 @@ mod tests {
         }
     }
 
+    /// By default; a strict lab refuses each.
+    #[test]
+    fn size_and_configurations_that_app_runner_has_not_are_noted() {
+        let arn = |of: &str| format!("arn:aws:apprunner:eu-west-1:999999999999:{of}/a/1/2");
+        let auto = arn("autoscalingconfiguration");
+        let observed = arn("observabilityconfiguration");
+        let wanted = json!({"SourceConfiguration": public_image(),
+            "InstanceConfiguration": {"Cpu": "256", "Memory": "4096"},
+            "AutoScalingConfigurationArn": auto,
+            "ObservabilityConfiguration":
+                {"ObservabilityEnabled": true, "ObservabilityConfigurationArn": observed}});
+        let lab = AppRunner::default();
+        let mut noting = Noting::new(&lab, Vec::new());
+        let wanted = serde_json::from_value(wanted).unwrap();
+        let settings = Settings::new(wanted, Network::default(), &account(), &mut noting).unwrap();
+        assert_eq!((settings.auto_scaling, settings.instance.memory), (auto, "4096".to_owned()));
+        let notes = noting.notes();
+        for part in ["cannot be together", "autoscaling", "observability"] {
+            assert!(notes.iter().any(|note| note.contains(part)), "{part}: {notes:?}");
+        }
+        assert!(notes.len() == 3 && notes.iter().all(|note| note.contains("source = ")));
+        // An instance of a size that there is not is told of once, where its shape is checked.
+        let odd = WantedInstance { cpu: Some("16 vCPU".to_owned()), ..WantedInstance::default() };
+        let mut noting = Noting::new(&lab, Vec::new());
+        assert_eq!(Instance::default().with(odd, &mut noting).unwrap().cpu, "16384");
+        assert!(noting.notes().is_empty());
+    }
+
     #[test]
     fn a_cpu_that_there_is_not_goes_with_no_memory() {
         assert!(memory_for("0x25 vCPU").is_empty());
         let odd = json!({"ServiceName": "abcd", "SourceConfiguration": {},
             "InstanceConfiguration": {"Cpu": "0x25 vCPU"}});
-        let fault = super::super::shape::checked(&super::super::shapes::CREATE_SERVICE, odd);
+        let lab = strict();
+        let fault = super::super::shape::checked(&super::super::shapes::CREATE_SERVICE, odd, &lab);
         let message = fault.unwrap_err().message;
         assert!(message.contains("(0.25|0.5|1|2|4) vCPU"), "the model's own words: {message}");
     }
@@ -494,7 +536,7 @@ mod tests {
             "HealthCheckConfiguration": {"Interval": 10}});
         let wanted = serde_json::from_value(wanted).unwrap();
         let lab = strict();
-        let mut noting = Noting::new(&lab);
+        let mut noting = Noting::new(&lab, Vec::new());
         let after =
             before.updated(wanted, before.network.clone(), &account(), &mut noting).unwrap();
         assert_eq!((after.instance.cpu.as_str(), after.instance.memory.as_str()), ("2048", "6144"));
@@ -511,7 +553,7 @@ mod tests {
     #[test]
     fn dual_stack_is_kept_with_a_note_that_egress_stays_ipv4() {
         let lab = AppRunner::default();
-        let mut noting = Noting::new(&lab);
+        let mut noting = Noting::new(&lab, Vec::new());
         let wanted = |value| serde_json::from_value(value).unwrap();
         let dual = wanted(json!({"IpAddressType": "DUAL_STACK"}));
         let dual = Network::default().with(dual, |_| unreachable!(), &mut noting).unwrap();
@@ -527,7 +569,11 @@ mod tests {
         let network = |wanted: Value| {
             let wanted = serde_json::from_value(wanted).unwrap();
             let lab = AppRunner::default();
-            Network::default().with(wanted, |arn| Ok(arn.to_owned()), &mut Noting::new(&lab))
+            Network::default().with(
+                wanted,
+                |arn| Ok(arn.to_owned()),
+                &mut Noting::new(&lab, Vec::new()),
+            )
         };
         let egress = |egress: Value| network(json!({"EgressConfiguration": egress}));
         let through = egress(json!({"EgressType": "VPC", "VpcConnectorArn": "arn"})).unwrap();
@@ -537,14 +583,17 @@ mod tests {
         assert!(egress(json!({"EgressType": "DEFAULT", "VpcConnectorArn": "arn"})).is_err());
         assert!(egress(json!({"VpcConnectorArn": "arn"})).is_err());
         let lab = AppRunner::default();
-        let mut noting = Noting::new(&lab);
+        let mut noting = Noting::new(&lab, Vec::new());
         // An update of a service that leaves by a VPC: what is not asked for stays.
         let update = |egress: Value| {
             let wanted = json!({ "EgressConfiguration": egress });
             let wanted = serde_json::from_value(wanted).unwrap();
             let lab = AppRunner::default();
-            let with =
-                through.clone().with(wanted, |arn| Ok(arn.to_owned()), &mut Noting::new(&lab));
+            let with = through.clone().with(
+                wanted,
+                |arn| Ok(arn.to_owned()),
+                &mut Noting::new(&lab, Vec::new()),
+            );
             with.unwrap().vpc_connector
         };
         assert_eq!(update(json!({})).as_deref(), Some("arn"));

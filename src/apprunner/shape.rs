@@ -2,6 +2,8 @@
 //! nothing themselves (spec 1.1).
 
 use super::fault::{Fault, Kind};
+use super::noting::Setting;
+use crate::config::apprunner::AppRunner;
 use regex::Regex;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -35,6 +37,8 @@ pub(super) struct Member {
     pub(super) name: &'static str,
     pub(super) shape: &'static Shape,
     pub(super) required: bool,
+    /// What decides about constraints from here on: `None` as above it, and at the top that they hold.
+    pub(super) setting: Option<Setting>,
 }
 
 /// A string's constraints.
@@ -75,28 +79,38 @@ impl Pattern {
     }
 }
 
-/// The value with what the shape knows and nothing else. A member that is `null` is one that is absent.
+/// The value with what the shape knows and nothing else, and notes of what failed a constraint and is accepted. A member that
+/// is `null` is one that is absent.
 ///
 /// # Errors
-/// `SerializationException` where a type is wrong, and otherwise `InvalidRequestException` with all that fails a constraint.
-pub(super) fn checked(shape: &Shape, value: Value) -> Result<Value, Fault> {
-    let mut walk = Walk { path: Vec::new(), failures: Vec::new() };
+/// `SerializationException` where a type is wrong, and otherwise `InvalidRequestException` with all that fails a constraint
+/// and is not accepted.
+pub(super) fn checked(
+    shape: &Shape,
+    value: Value,
+    lab: &AppRunner,
+) -> Result<(Value, Vec<String>), Fault> {
+    let (failures, notes) = (Vec::new(), Vec::new());
+    let mut walk = Walk { path: Vec::new(), setting: None, lab, failures, notes };
     let value = walk.value(shape, value)?;
     let count = walk.failures.len();
     if count == 0 {
-        return Ok(value);
+        return Ok((value, walk.notes));
     }
     let errors = if count == 1 { "error" } else { "errors" };
     let failures = walk.failures.join("; ");
     Err(Fault::invalid(format!("{count} validation {errors} detected: {failures}")))
 }
 
-struct Walk {
+struct Walk<'a> {
     path: Vec<String>,
+    setting: Option<Setting>,
+    lab: &'a AppRunner,
     failures: Vec<String>,
+    notes: Vec<String>,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn value(&mut self, shape: &Shape, value: Value) -> Result<Value, Fault> {
         match (shape, value) {
             (Shape::String(text), Value::String(string)) => {
@@ -171,7 +185,10 @@ impl Walk {
             self.path.push(camel(member.name));
             match given.remove(member.name).filter(|value| !value.is_null()) {
                 Some(value) => {
+                    let above = self.setting;
+                    self.setting = member.setting.or(above);
                     kept.insert(member.name.to_owned(), self.value(member.shape, value)?);
+                    self.setting = above;
                 }
                 None if member.required => self.fails(Some("null"), "not be null"),
                 None => {}
@@ -195,16 +212,18 @@ impl Walk {
     }
 
     fn fails(&mut self, value: Option<&str>, constraint: &str) {
-        if self.failures.len() >= MOST_FAILURES {
-            return;
-        }
         // A message has its own limit; a value that fills it says less than the constraint.
         let value = value.filter(|value| value.chars().count() <= 100);
         let value = value.map_or_else(String::new, |value| format!(" '{value}'"));
         let place = self.path.join(".");
-        self.failures.push(format!(
+        let failure = format!(
             "Value{value} at '{place}' failed to satisfy constraint: Member must {constraint}"
-        ));
+        );
+        let note = self.setting.and_then(|setting| setting.note(self.lab, &failure));
+        let list = if note.is_some() { &mut self.notes } else { &mut self.failures };
+        if list.len() < MOST_FAILURES {
+            list.push(note.unwrap_or(failure));
+        }
     }
 
     fn wrong_type(&self, shape: &Shape, value: &Value) -> Fault {
@@ -254,10 +273,20 @@ pub(super) fn typed<T: DeserializeOwned>(request: Value) -> Result<T, Fault> {
 mod tests {
     use super::super::shapes;
     use super::*;
+    use crate::config::apprunner::Strictness;
     use serde_json::json;
 
+    fn strict() -> AppRunner {
+        let (access_role, source) = (Strictness::Require, Strictness::Require);
+        AppRunner { access_role, source, ..AppRunner::default() }
+    }
+
     fn connector(value: Value) -> Result<Value, Fault> {
-        checked(&shapes::CREATE_VPC_CONNECTOR, value)
+        checked(&shapes::CREATE_VPC_CONNECTOR, value, &AppRunner::default()).map(|(value, _)| value)
+    }
+
+    fn service(value: Value) -> Fault {
+        checked(&shapes::CREATE_SERVICE, value, &strict()).unwrap_err()
     }
 
     #[test]
@@ -292,8 +321,68 @@ mod tests {
         let given = json!({"ServiceName": "abcd", "SourceConfiguration": {"ImageRepository": {
             "ImageIdentifier": "public.ecr.aws/a/b", "ImageRepositoryType": "ECR_PUBLIC",
             "ImageConfiguration": {"RuntimeEnvironmentSecrets": bad}}}});
-        let message = checked(&shapes::CREATE_SERVICE, given).unwrap_err().message;
+        let message = service(given).message;
         assert!(message.starts_with("100 validation errors"), "{message}");
+    }
+
+    /// Each is refused by a strict lab, and accepted as it is by another one, with a note that has this in its words.
+    #[test]
+    fn what_egret_does_not_run_is_noted_unless_the_lab_file_has_it_refused() {
+        let image = |identifier: &str| {
+            json!({"SourceConfiguration": {"ImageRepository":
+                {"ImageIdentifier": identifier, "ImageRepositoryType": "ECR"}}})
+        };
+        let role = "arn:aws:iam::1:role/a";
+        let code = json!({"SourceCodeVersion": {"Type": "TAG", "Value": "1"}, "CodeConfiguration":
+            {"ConfigurationSource": "API", "CodeConfigurationValues": {"Runtime": "NODEJS_24"}}});
+        for (given, parts) in [
+            (image("nginx:latest"), &["'nginx:latest' at", "source = "][..]),
+            (image("1234.dkr.ecr.eu-central-1.amazonaws.com/a:1"), &["imageIdentifier"]),
+            (
+                json!({"SourceConfiguration": {"AuthenticationConfiguration":
+                    {"ConnectionArn": "arn", "AccessRoleArn": role}}}),
+                &["connectionArn", "accessRoleArn", "access_role = "],
+            ),
+            (
+                json!({"SourceConfiguration": {"CodeRepository": code}}),
+                &["repositoryUrl", "'TAG'", "'NODEJS_24'"],
+            ),
+            (json!({"InstanceConfiguration": {"InstanceRoleArn": role}}), &["access_role = "]),
+            (json!({"InstanceConfiguration": {"Cpu": "16 vCPU"}}), &["'16 vCPU'"]),
+            (json!({"EncryptionConfiguration": {"KmsKey": "alias/mine"}}), &["'alias/mine'"]),
+            (json!({"AutoScalingConfigurationArn": "mine"}), &["autoScalingConfigurationArn"]),
+            (json!({"ObservabilityConfiguration": {}}), &["observabilityEnabled"]),
+            (json!({"HealthCheckConfiguration": {"Interval": 60}}), &["interval"]),
+        ] {
+            let mut request = json!({"ServiceName": "abcd", "SourceConfiguration": {}});
+            request.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+            let strict = service(request.clone());
+            assert_eq!(strict.kind, Kind::InvalidRequest, "{strict}");
+            let lab = AppRunner::default();
+            let (kept, notes) = checked(&shapes::CREATE_SERVICE, request.clone(), &lab).unwrap();
+            assert_eq!(kept, request);
+            for part in parts {
+                assert!(notes.iter().any(|note| note.contains(part)), "{part}: {notes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_about_the_network_is_refused_whatever_the_lab_file_says() {
+        for given in [
+            json!({"NetworkConfiguration": {"EgressConfiguration": {"EgressType": "SOME"}}}),
+            json!({"NetworkConfiguration": {"EgressConfiguration": {"VpcConnectorArn": "a"}}}),
+            json!({"NetworkConfiguration": {"IpAddressType": "IPV6"}}),
+            json!({"ServiceName": "a"}),
+            json!({"Tags": [{"Key": "aws:a"}]}),
+        ] {
+            let mut request =
+                json!({"ServiceName": "abcd", "SourceConfiguration": {"ImageRepository": {}}});
+            request.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+            let lab = AppRunner::default();
+            let fault = checked(&shapes::CREATE_SERVICE, request, &lab).unwrap_err();
+            assert!(fault.message.starts_with("1 validation error detected"), "{fault}");
+        }
     }
 
     #[test]
@@ -317,7 +406,7 @@ mod tests {
         let given = json!({"ServiceName": "abcd", "SourceConfiguration": {"ImageRepository": {
             "ImageIdentifier": "public.ecr.aws/a/b", "ImageRepositoryType": "ECR_PUBLIC",
             "ImageConfiguration": {"StartCommand": secret}}}});
-        let fault = checked(&shapes::CREATE_SERVICE, given).unwrap_err();
+        let fault = service(given);
         assert!(fault.message.contains("imageConfiguration.startCommand"), "{}", fault.message);
         assert!(!fault.message.contains(secret), "{}", fault.message);
     }

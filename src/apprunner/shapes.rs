@@ -1,14 +1,20 @@
 //! The inputs of the operations that egret serves, as App Runner's service model has them (API version 2020-05-15; spec 1.4).
 //! A test that reads botocore's copy of the model proves each constraint on the running API.
 
+use super::noting::Setting::{self, AccessRole, Source};
 use super::shape::{Member, Pattern, Shape, Text, pattern};
 
 const fn required(name: &'static str, shape: &'static Shape) -> Member {
-    Member { name, shape, required: true }
+    Member { name, shape, required: true, setting: None }
 }
 
 const fn optional(name: &'static str, shape: &'static Shape) -> Member {
-    Member { name, shape, required: false }
+    Member { name, shape, required: false, setting: None }
+}
+
+/// A member that egret does nothing with: what breaks a constraint there is refused only if the lab file says so.
+const fn not_run(setting: Setting, member: Member) -> Member {
+    Member { setting: Some(setting), ..member }
 }
 
 /// A string with a length and nothing else. The model's `.*` asks for nothing.
@@ -49,24 +55,24 @@ pub(super) static LIST_VPC_CONNECTORS: Shape = Shape::Structure(&[
 
 pub(super) static CREATE_SERVICE: Shape = Shape::Structure(&[
     required("ServiceName", &SERVICE_NAME),
-    required("SourceConfiguration", &SOURCE),
-    optional("InstanceConfiguration", &INSTANCE),
+    not_run(Source, required("SourceConfiguration", &SOURCE)),
+    not_run(Source, optional("InstanceConfiguration", &INSTANCE)),
     optional("Tags", &TAGS),
-    optional("EncryptionConfiguration", &Shape::Structure(&[required("KmsKey", &KMS_KEY_ARN)])),
-    optional("HealthCheckConfiguration", &HEALTH_CHECK),
-    optional("AutoScalingConfigurationArn", &RESOURCE_ARN),
+    not_run(Source, optional("EncryptionConfiguration", &ENCRYPTION)),
+    not_run(Source, optional("HealthCheckConfiguration", &HEALTH_CHECK)),
+    not_run(Source, optional("AutoScalingConfigurationArn", &RESOURCE_ARN)),
     optional("NetworkConfiguration", &NETWORK),
-    optional("ObservabilityConfiguration", &OBSERVABILITY),
+    not_run(Source, optional("ObservabilityConfiguration", &OBSERVABILITY)),
 ]);
 
 pub(super) static UPDATE_SERVICE: Shape = Shape::Structure(&[
     required("ServiceArn", &RESOURCE_ARN),
-    optional("SourceConfiguration", &SOURCE),
-    optional("InstanceConfiguration", &INSTANCE),
-    optional("AutoScalingConfigurationArn", &RESOURCE_ARN),
-    optional("HealthCheckConfiguration", &HEALTH_CHECK),
+    not_run(Source, optional("SourceConfiguration", &SOURCE)),
+    not_run(Source, optional("InstanceConfiguration", &INSTANCE)),
+    not_run(Source, optional("AutoScalingConfigurationArn", &RESOURCE_ARN)),
+    not_run(Source, optional("HealthCheckConfiguration", &HEALTH_CHECK)),
     optional("NetworkConfiguration", &NETWORK),
-    optional("ObservabilityConfiguration", &OBSERVABILITY),
+    not_run(Source, optional("ObservabilityConfiguration", &OBSERVABILITY)),
 ]);
 
 pub(super) static SERVICE: Shape = Shape::Structure(&[required("ServiceArn", &RESOURCE_ARN)]);
@@ -120,12 +126,15 @@ static SOURCE: Shape = Shape::Structure(&[
     optional("CodeRepository", &CODE_REPOSITORY),
     optional("ImageRepository", &IMAGE_REPOSITORY),
     optional("AutoDeploymentsEnabled", &Shape::Boolean),
-    optional(
-        "AuthenticationConfiguration",
-        &Shape::Structure(&[
-            optional("ConnectionArn", &RESOURCE_ARN),
-            optional("AccessRoleArn", &ROLE_ARN),
-        ]),
+    not_run(
+        AccessRole,
+        optional(
+            "AuthenticationConfiguration",
+            &Shape::Structure(&[
+                optional("ConnectionArn", &RESOURCE_ARN),
+                optional("AccessRoleArn", &ROLE_ARN),
+            ]),
+        ),
     ),
 ]);
 
@@ -228,8 +237,10 @@ static INSTANCE: Shape = Shape::Structure(&[
             r"512|1024|2048|3072|4096|6144|8192|10240|12288|(0\.5|1|2|3|4|6|8|10|12) GB"
         ),
     ),
-    optional("InstanceRoleArn", &ROLE_ARN),
+    not_run(AccessRole, optional("InstanceRoleArn", &ROLE_ARN)),
 ]);
+
+static ENCRYPTION: Shape = Shape::Structure(&[required("KmsKey", &KMS_KEY_ARN)]);
 
 static KMS_KEY_ARN: Shape = patterned!(
     0,

@@ -2,62 +2,11 @@
 //! them is noted, and refused only if the lab file says so.
 
 use super::fault::Fault;
-use crate::config::apprunner::{AppRunner, Strictness};
+use super::noting::Noting;
 use serde_json::{Value, json};
 
 /// The port that App Runner expects the application at.
 const PORT: &str = "8080";
-
-/// Takes down what App Runner refuses and egret accepts.
-pub(super) struct Noting<'a> {
-    lab: &'a AppRunner,
-    notes: Vec<String>,
-}
-
-impl<'a> Noting<'a> {
-    pub(super) fn new(lab: &'a AppRunner) -> Self {
-        Self { lab, notes: Vec::new() }
-    }
-
-    /// Returns what was taken down.
-    pub(super) fn notes(self) -> Vec<String> {
-        self.notes
-    }
-
-    /// Takes down what egret accepts and does nothing with.
-    pub(super) fn note(&mut self, message: impl Into<String>) {
-        self.notes.push(message.into());
-    }
-
-    /// Notes what is wrong with an image or code.
-    ///
-    /// # Errors
-    /// The message as `InvalidRequestException`, if `source` is `require`.
-    fn source(&mut self, message: impl Into<String>) -> Result<(), Fault> {
-        self.judge(self.lab.source, "source", message.into())
-    }
-
-    /// Notes what App Runner lacks to get an image or code.
-    ///
-    /// # Errors
-    /// The message as `InvalidRequestException`, if `access_role` is `require`.
-    fn role(&mut self, message: &str) -> Result<(), Fault> {
-        self.judge(self.lab.access_role, "access_role", message.to_owned())
-    }
-
-    fn judge(&mut self, strictness: Strictness, key: &str, message: String) -> Result<(), Fault> {
-        match strictness {
-            Strictness::Require => Err(Fault::invalid(message)),
-            Strictness::Note => {
-                self.notes.push(format!(
-                    "App Runner refuses this: {message}. egret runs no image and accepts it; `{key} = \"require\"` in \
-                     [apprunner] refuses it"
-                ));
-                Ok(())
-            }
-        }
-    }
-}
 
 /// Checks `SourceConfiguration` and fills in its defaults.
 ///
@@ -163,6 +112,7 @@ pub(super) fn of_same_kind(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::apprunner::{AppRunner, Strictness};
 
     fn public_image() -> Value {
         json!({"ImageRepository": {
@@ -179,13 +129,17 @@ mod tests {
     #[track_caller]
     fn refused_or_noted(source: Value, part: &str) {
         let strict = strict();
-        let fault = checked(source.clone(), &mut Noting::new(&strict)).unwrap_err();
+        let fault = checked(source.clone(), &mut Noting::new(&strict, Vec::new())).unwrap_err();
         assert!(fault.message.contains(part), "{fault}");
         let lab = AppRunner::default();
-        let mut noting = Noting::new(&lab);
+        let mut noting = Noting::new(&lab, Vec::new());
         checked(source, &mut noting).unwrap();
-        assert!(noting.notes.iter().any(|note| note.contains(part)), "{:?}", noting.notes);
-        assert!(noting.notes.iter().all(|note| note.contains("= \"require\"")));
+        assert!(
+            noting.notes_so_far().iter().any(|note| note.contains(part)),
+            "{:?}",
+            noting.notes_so_far()
+        );
+        assert!(noting.notes_so_far().iter().all(|note| note.contains("= \"require\"")));
     }
 
     #[test]
@@ -218,18 +172,18 @@ mod tests {
     #[test]
     fn a_sound_source_has_no_notes_and_its_defaults() {
         let strict = strict();
-        let mut noting = Noting::new(&strict);
+        let mut noting = Noting::new(&strict, Vec::new());
         let source = checked(public_image(), &mut noting).unwrap();
         assert_eq!(source["ImageRepository"]["ImageConfiguration"], json!({"Port": "8080"}));
         assert_eq!(source["AutoDeploymentsEnabled"], json!(false));
-        assert!(noting.notes.is_empty());
+        assert!(noting.notes_so_far().is_empty());
     }
 
     #[test]
     fn code_does_not_become_an_image() {
         let strict = strict();
         let code = json!({"CodeRepository": {}});
-        let mut noting = Noting::new(&strict);
+        let mut noting = Noting::new(&strict, Vec::new());
         let fault = of_same_kind(&public_image(), &code, &mut noting).unwrap_err();
         assert!(fault.message.contains("create another service"), "{fault}");
         of_same_kind(&public_image(), &public_image(), &mut noting).unwrap();

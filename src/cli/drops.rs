@@ -214,7 +214,7 @@ mod tests {
 
     use super::super::format::fields::{fields, keys};
     use super::*;
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     fn row(rule: &str, task: u16, packets: u64, first: u64, last: u64) -> DropRow {
         DropRow {
@@ -225,8 +225,8 @@ mod tests {
             service: Some("web".into()),
             task: Some(task),
             source: None,
-            destination: Some(Ipv4Addr::new(10, 0, 0, task as u8)),
-            server: Some(Ipv4Addr::new(10, 0, 0, task as u8)),
+            destination: Some(Ipv4Addr::new(10, 0, 0, task as u8).into()),
+            server: Some(Ipv4Addr::new(10, 0, 0, task as u8).into()),
             protocol: Some("tcp".into()),
             port: Some(443),
             packets,
@@ -260,8 +260,11 @@ mod tests {
         let of = |by: By| {
             let sums = by.sums(rows());
             let told = |s: &DropRow| {
-                let (service, destination) =
-                    (s.service.is_some(), s.destination.map(|d| d.octets()[3]));
+                let last = |address: Option<IpAddr>| match address {
+                    Some(IpAddr::V4(address)) => Some(address.octets()[3]),
+                    Some(IpAddr::V6(_)) | None => None,
+                };
+                let (service, destination) = (s.service.is_some(), last(s.destination));
                 (s.rule.clone(), s.line, service, destination, s.packets)
             };
             sums.iter().map(told).collect::<Vec<_>>()
@@ -276,11 +279,14 @@ mod tests {
     #[test]
     fn a_reply_that_died_counts_for_the_server_that_it_comes_from() {
         let (task, server) = (Ipv4Addr::new(100, 64, 0, 1), Ipv4Addr::new(10, 0, 0, 1));
-        let reply =
-            DropRow { source: Some(server), destination: Some(task), ..row("b", 1, 4, 3, 2) };
+        let reply = DropRow {
+            source: Some(server),
+            destination: Some(task.into()),
+            ..row("b", 1, 4, 3, 2)
+        };
         let sums = By::Destination.sums(vec![row("a", 1, 1, 50, 10), reply]);
         let told: Vec<_> = sums.iter().map(|s| (s.destination, s.port, s.packets)).collect();
-        assert_eq!(told, [(Some(server), Some(443), 5)]);
+        assert_eq!(told, [(Some(server.into()), Some(443), 5)]);
     }
 
     #[test]

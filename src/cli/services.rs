@@ -40,7 +40,17 @@ impl Formats for Services {
 
 const SERVICES: Rows = Rows {
     lists: &[""],
-    columns: &["service", "origin", "status", "egress", "connector", "tasks", "enis", "operations"],
+    columns: &[
+        "service",
+        "origin",
+        "status",
+        "egress",
+        "connector",
+        "not_through_vpc",
+        "tasks",
+        "enis",
+        "operations",
+    ],
     names: |answer| each(answer, "", &["service"]),
     ..Rows::NONE
 };

@@ -13,9 +13,9 @@ pub struct AppRunner {
     pub startup_latency: Option<StartupLatency>,
     /// `public_subnets`.
     pub public_subnets: PublicSubnets,
-    /// `access_role`: whether an image of ECR needs its role, and code its connection.
+    /// `access_role`: whether an image of ECR needs its role, code its connection, and each the ARN of one.
     pub access_role: Strictness,
-    /// `source`: whether images and code that do not hold together are refused.
+    /// `source`: whether images, code, and other members that egret does nothing with, are refused as App Runner does.
     pub source: Strictness,
     /// `same_security_groups`: whether a second connector with the same groups is refused.
     pub same_security_groups: SameSecurityGroups,

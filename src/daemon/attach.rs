@@ -4,9 +4,9 @@ use super::attachment::{Attachment, device_of, task_namespace};
 use super::error::LabError;
 use super::running::Running;
 use crate::flow::Instant;
-use crate::linux::clock;
 use crate::linux::link::{LinkError, link_task, task_link_name};
 use crate::linux::netns::Netns;
+use crate::linux::{clock, ipv6};
 use crate::pipeline::{Device, DeviceId};
 use crate::vpc::dns::search_domain;
 use crate::vpc::{ServiceIx, Snapshot, Space, Task, exempt};
@@ -69,6 +69,8 @@ async fn attach(
     let (namespace, mtu) = (netns.name().to_owned(), snapshot.parts().mtu.task);
     write_overlays(running, snapshot, &namespace, &task)?;
     let link = link_task(&running.router, netns, task.address, mtu).await?;
+    // Where the kernel refuses, what comes all the same is counted at the link.
+    let _ = ipv6::lead_to_router(netns, task.address, link.near).await;
     running.current.store(Arc::new(snapshot.with_task(task)));
     running.steer.deliver_task(task.address, link)?;
     // Services see the task's own address, and answer it.

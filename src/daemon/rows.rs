@@ -18,6 +18,7 @@ use crate::packet::Protocol;
 use crate::pipeline::{Device, DeviceId, DropCount, DropKey, NatPair, Reason};
 use crate::vpc::{Egress, EniIx, NatGatewayIx, ServiceIx, ServiceKind, Snapshot, SubnetIx};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -266,25 +267,35 @@ pub(crate) fn drop_row(
 ) -> DropRow {
     let decided = decided_then(history, key.decided_by, key.generation, snapshot);
     let known = !key.source.is_unspecified();
-    let is_reply = snapshot.task(key.destination).is_some();
+    let receiver = match key.destination {
+        IpAddr::V4(address) => snapshot.task(address),
+        IpAddr::V6(_) => None,
+    };
+    let server = if receiver.is_some() { IpAddr::V4(key.source) } else { key.destination };
     DropRow {
         reason: key.reason.name().to_owned(),
         rule: decided.rule,
         line: decided.line,
         rule_generation: decided.earlier,
         service: key.service.map(|service| service_then(history, service, key.generation)),
-        task: snapshot
-            .task(key.source)
-            .or_else(|| snapshot.task(key.destination))
-            .map(|task| task.number),
+        task: snapshot.task(key.source).or(receiver).map(|task| task.number),
         source: known.then_some(key.source),
         destination: known.then_some(key.destination),
-        server: known.then_some(if is_reply { key.source } else { key.destination }),
-        protocol: known.then(|| Protocol::from(key.protocol).to_string()),
+        server: known.then_some(server),
+        protocol: known.then(|| protocol(key)),
         port: (known && key.port > 0).then_some(key.port),
         packets: count.packets,
         first_seen_ms_ago: millis(now, count.first_seen),
         last_seen_ms_ago: millis(now, count.last_seen),
+    }
+}
+
+fn protocol(key: &DropKey) -> String {
+    /// Its number as a next header of IPv6.
+    const ICMPV6: u8 = 58;
+    match key.protocol {
+        ICMPV6 if key.destination.is_ipv6() => "icmpv6".to_owned(),
+        number => Protocol::from(number).to_string(),
     }
 }
 

@@ -5,6 +5,7 @@ use super::running::Running;
 use crate::explain::{ApiService, ServiceEni, ServiceRow};
 use crate::flow::Instant;
 use crate::linux::clock;
+use crate::vpc::ServiceKind;
 
 /// What a service of the lab file always is.
 const RUNNING: &str = "RUNNING";
@@ -15,19 +16,16 @@ impl Running {
         let spec = &self.lab.spec;
         let of_file = spec.services.iter().filter(|service| service.line != 0).map(|service| {
             let connector = service.vpc_connector.as_ref().map(|name| name.value.clone());
-            ApiService {
-                name: service.name.value.clone(),
-                status: RUNNING.to_owned(),
-                connector,
-                operations: Vec::new(),
-            }
+            let (name, status) = (service.name.value.clone(), RUNNING.to_owned());
+            (service.kind, ApiService { name, status, connector, operations: Vec::new() })
         });
-        let of_file = of_file.map(|service| self.service_row("file", service));
+        let of_file = of_file.map(|(kind, service)| self.service_row("file", kind, service));
         let of_api = self.api_services.iter().cloned();
-        of_file.chain(of_api.map(|service| self.service_row("api", service))).collect()
+        let of_api = of_api.map(|service| self.service_row("api", ServiceKind::AppRunner, service));
+        of_file.chain(of_api).collect()
     }
 
-    fn service_row(&self, origin: &str, service: ApiService) -> ServiceRow {
+    fn service_row(&self, origin: &str, kind: ServiceKind, service: ApiService) -> ServiceRow {
         let ApiService { name, status, connector, operations } = service;
         let now = Instant(clock::now());
         let enis = connector.as_deref().map(|name| self.startup.enis_of(now, &self.lab, name));
@@ -38,7 +36,9 @@ impl Running {
                 state: if left.is_zero() { "up" } else { "pending" }.to_owned(),
                 pending_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             };
+        let bypasses = connector.is_some() && kind == ServiceKind::AppRunner;
         ServiceRow {
+            not_through_vpc: if bypasses { ServiceRow::not_through_vpc() } else { Vec::new() },
             tasks: self.tasks.values().filter(|task| task.service == name).count(),
             origin: origin.to_owned(),
             egress: if connector.is_some() { "vpc" } else { "default" }.to_owned(),

@@ -15,7 +15,7 @@ use super::{reload, resume};
 use crate::config::{Lab, Offload};
 use crate::linux::link::Links;
 use crate::linux::netns::Netns;
-use crate::linux::{FlowCache, Pins, Steer, SteerError};
+use crate::linux::{FlowCache, Pins, Steer, SteerError, ipv6};
 use crate::pipeline::Engine;
 use crate::vpc::{Generation, Parts, Snapshot, Space};
 use arc_swap::ArcSwap;
@@ -156,6 +156,9 @@ async fn begin(
     let (mut steer, cache) = load(lab, &router_netns, say)?;
     let router = Links::open(&router_netns)?;
     say(&format!("router namespace {}", router_netns.name()));
+    if let Some(why) = ipv6::refusal(&router_netns) {
+        say(&why);
+    }
     let parts = Parts { mtu: lab.spec.mtu, ..Parts::default() };
     // Generations continue from the handover's: no stored verdict of before may have the number of a configuration to come.
     let generation = match cache.as_ref().filter(|_| resumes) {

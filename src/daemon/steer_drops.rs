@@ -66,6 +66,7 @@ pub(super) fn reason(reason: SteerReason) -> Reason {
         SteerReason::ForeignSource => Reason::ForeignSource,
         SteerReason::Truncated => Reason::MalformedTruncated,
         SteerReason::NotForRouter => Reason::NotForRouter,
+        SteerReason::Ipv6 => Reason::Ipv6,
         SteerReason::OtherVersion => Reason::MalformedVersion,
         SteerReason::NoLink
         | SteerReason::UnknownDevice

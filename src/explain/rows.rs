@@ -2,9 +2,10 @@
 
 use crate::pipeline::NatMetrics;
 use crate::pipeline::watch::Filter;
+use ipnetwork::Ipv4Network;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What the kernel carried by itself, without the engine looking at each packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,12 +90,12 @@ pub struct DropRow {
     pub service: Option<String>,
     /// The task's number.
     pub task: Option<u16>,
-    /// Source address; `None` where several are counted together or the packet has none.
+    /// Source address, with IPv6 the task's IPv4 address; `None` where several are counted together or the packet has none.
     pub source: Option<Ipv4Addr>,
     /// Destination address; `None` as for the source.
-    pub destination: Option<Ipv4Addr>,
+    pub destination: Option<IpAddr>,
     /// The server's address: where a task's packet goes, or where a reply to a task comes from; `None` as for the source.
-    pub server: Option<Ipv4Addr>,
+    pub server: Option<IpAddr>,
     /// Protocol; `None` as for the source.
     pub protocol: Option<String>,
     /// The server's port: the destination's on the way there, the source's on the way back; `None` without ports.
@@ -135,10 +136,14 @@ impl DropRow {
     /// Whether a filter lets it pass. The server's end is the destination, or the source of what came back.
     pub fn is_of(&self, filter: &Filter) -> bool {
         let wanted = filter.destination;
-        let has = |end: Option<Ipv4Addr>| {
-            wanted.is_none_or(|network| end.is_some_and(|address| network.contains(address)))
+        let has = |end: Option<IpAddr>| {
+            let is_in = |network: Ipv4Network| match end {
+                Some(IpAddr::V4(address)) => network.contains(address),
+                Some(IpAddr::V6(_)) | None => false,
+            };
+            wanted.is_none_or(is_in)
         };
-        (has(self.destination) || has(self.source))
+        (has(self.destination) || has(self.source.map(IpAddr::V4)))
             && filter.port.is_none_or(|port| self.port == Some(port))
             && filter.task.is_none_or(|task| self.task == Some(task))
             && filter.service.as_ref().is_none_or(|service| self.service.as_ref() == Some(service))

@@ -19,6 +19,9 @@ pub struct ServiceRow {
     pub egress: String,
     /// The connector; `None` for `egress = "default"`.
     pub connector: Option<String>,
+    /// What App Runner does for it outside its VPC, in words; nothing for one that leaves by no VPC.
+    #[serde(default)]
+    pub not_through_vpc: Vec<String>,
     /// How many tasks it has.
     pub tasks: usize,
     /// The ENIs that it leaves by, or is to leave by.
@@ -101,7 +104,16 @@ impl Row for ServiceRow {
     }
 }
 
+/// What App Runner does for a service of a VPC outside that VPC, where no rule, route or endpoint of it matters.
+const NOT_THROUGH_VPC: [&str; 5] =
+    ["image and code pulls", "logs", "secrets", "incoming requests", "health checks"];
+
 impl ServiceRow {
+    /// Lists what is done outside the VPC for a service of App Runner that leaves by one.
+    pub fn not_through_vpc() -> Vec<String> {
+        NOT_THROUGH_VPC.map(str::to_owned).to_vec()
+    }
+
     fn enis_in_short(&self) -> String {
         let pending = self.enis.iter().filter(|eni| eni.pending_ms > 0);
         let longest = pending.clone().map(|eni| eni.pending_ms).max();
@@ -127,6 +139,9 @@ pub fn print_service(w: &mut dyn Write, row: &ServiceRow) -> io::Result<()> {
     if !row.enis.is_empty() {
         writeln!(w)?;
         write_all(w, &lines(&["ENI", "SUBNET", "STATE"], row.enis.iter().map(of_eni)))?;
+    }
+    if !row.not_through_vpc.is_empty() {
+        writeln!(w, "\nnot through the VPC: {}", row.not_through_vpc.join(", "))?;
     }
     for operation in &row.operations {
         writeln!(w)?;

@@ -6,13 +6,14 @@
 use super::{Netns, NetnsError};
 use futures_util::TryStreamExt;
 use ipnetwork::Ipv4Network;
+use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
 };
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 use tokio::task::JoinHandle;
 
@@ -244,13 +245,23 @@ impl Links {
         self.set("taking down", link, |message| message.down()).await
     }
 
-    /// Gives an interface an address as /32; it may have it already.
+    /// Gives an interface an address as /32 or, of IPv6, as /128; it may have it already.
     ///
     /// # Errors
     ///
-    /// When there is no interface of that number.
-    pub async fn add_address(&self, ifindex: u32, address: Ipv4Addr) -> Result<(), LinkError> {
-        let request = self.handle.address().add(ifindex, IpAddr::V4(address), 32).replace();
+    /// When there is no interface of that number, or IPv6 is off there.
+    pub async fn add_address(
+        &self,
+        ifindex: u32,
+        address: impl Into<IpAddr>,
+    ) -> Result<(), LinkError> {
+        let address = address.into();
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let mut request = self.handle.address().add(ifindex, address, bits).replace();
+        if address.is_ipv6() {
+            // Nobody else has it: without the question (RFC 4862 5.4) it is usable at once.
+            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        }
         request.execute().await.map_err(self.kernel("adding an address to", &number(ifindex)))
     }
 
@@ -303,6 +314,31 @@ impl Links {
         }
     }
 
+    /// Sends all IPv6 to a gateway that is on the link, whatever its address, from a source that any interface has.
+    ///
+    /// # Errors
+    ///
+    /// When the interface is down, has no IPv6, or none has the source. Having such a route already is fine.
+    pub async fn add_ipv6_default_route(
+        &self,
+        ifindex: u32,
+        via: Ipv6Addr,
+        source: Ipv6Addr,
+    ) -> Result<(), LinkError> {
+        let route = RouteMessageBuilder::<Ipv6Addr>::new()
+            .output_interface(ifindex)
+            .gateway(via)
+            .pref_source(source)
+            .onlink()
+            .build();
+        match self.handle.route().add(route).execute().await {
+            Err(error) if is_there(&error) => Ok(()),
+            added => {
+                added.map_err(self.kernel("adding the IPv6 default route to", &number(ifindex)))
+            }
+        }
+    }
+
     /// Sends a prefix out of an interface, to a destination that is on the link.
     ///
     /// # Errors
@@ -326,11 +362,11 @@ impl Links {
     pub async fn add_neighbour(
         &self,
         ifindex: u32,
-        address: Ipv4Addr,
+        address: impl Into<IpAddr>,
         mac: Mac,
     ) -> Result<(), LinkError> {
         let neighbours = self.handle.neighbours();
-        let request = neighbours.add(ifindex, IpAddr::V4(address)).link_layer_address(&mac.0);
+        let request = neighbours.add(ifindex, address.into()).link_layer_address(&mac.0);
         let added = request.replace().execute().await;
         added.map_err(self.kernel("adding a neighbour to", &number(ifindex)))
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`netns`] | namespaces by name, and work done inside them |
 //! | [`link`] | veth pairs, addresses, routes, neighbours, over netlink |
+//! | [`ipv6`] | the IPv6 of a task, which leads to its ENI and no further |
 //! | [`tun`] | the device behind an ENI, with or without offloads |
 //! | `queues` | which queue of a TUN a packet goes to |
 //! | [`steer`] | the tc programs that bring packets to a TUN and away from it: what their maps say |
@@ -31,6 +32,7 @@ pub mod flow_cache;
 mod flow_cache_differential;
 pub mod handover;
 pub mod heartbeat;
+pub mod ipv6;
 pub mod link;
 mod link_tables;
 pub mod listen;

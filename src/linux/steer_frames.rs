@@ -5,6 +5,7 @@
 
 use super::root::is_root;
 use super::{Netns, Steer, SteerReason, netns};
+use crate::packet::ipv6::of_task;
 use std::net::Ipv4Addr;
 
 /// The kernel runs programs as if on its loopback device, whose MAC address is all zero.
@@ -81,10 +82,16 @@ fn frame(to: [u8; 6], ethertype: u16, body: &[u8]) -> Vec<u8> {
     [&to[..], &[2, 0, 0, 0, 0, 1], &ethertype.to_be_bytes(), body].concat()
 }
 
-/// A header of any version, with the addresses where IPv4 has them. The kernel runs no program on less than a whole one.
+/// A header of any version, with the addresses where IPv4 has them, or IPv6. The kernel runs no program on less than a whole
+/// one.
 fn header(version: u8, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
     let mut header = [0; 40];
     header[0] = version << 4 | 5;
+    if version == 6 {
+        header[8..24].copy_from_slice(&of_task(source).octets());
+        header[24..].copy_from_slice(&of_task(destination).octets());
+        return header.to_vec();
+    }
     header[12..16].copy_from_slice(&source.octets());
     header[16..20].copy_from_slice(&destination.octets());
     header.to_vec()
@@ -104,15 +111,16 @@ fn regression_every_ethertype_lets_pass_only_the_tasks_own_ipv4_and_ipv6() {
                 }
             }
         }
-        let expected = [(IPV4, (4, TASK)), (IPV6, (6, TASK)), (IPV6, (6, OTHER))];
+        let expected = [(IPV4, (4, TASK)), (IPV6, (6, TASK))];
         assert_eq!(passed, expected);
+        assert_eq!(bed.dropped(SteerReason::Ipv6), 1);
         assert_eq!(bed.dropped(SteerReason::NotIp), 4 * (65_536 - 2));
     }
 }
 
-/// What user space finds out by the source address is true: whatever the bytes, none that pass are of another's IPv4.
+/// What user space finds out by the source address is true: whatever the bytes, none that pass are of another.
 #[test]
-fn octets_at_random_that_pass_have_the_tasks_source_or_are_not_ipv4() {
+fn octets_at_random_that_pass_have_the_tasks_source() {
     let Some(bed) = Bed::new("random", true) else { return };
     let mut state = 1_u64;
     let mut random = || {
@@ -129,10 +137,30 @@ fn octets_at_random_that_pass_have_the_tasks_source_or_are_not_ipv4() {
         body[0] = body[0] & 0xf0 | random() as u8 & 15;
         if bed.passes("task_ingress", &frame(to, ethertype, &body)) {
             passed += 1;
-            assert!(body[0] >> 4 != 4 || body[12..16] == TASK.octets(), "{ethertype:x} {body:x?}");
+            let own = match body[0] >> 4 {
+                4 => body[12..16] == TASK.octets(),
+                _ => body[8..24] == of_task(TASK).octets(),
+            };
+            assert!(own, "{ethertype:x} {body:x?}");
         }
     }
     assert!(passed > 10_000, "{passed}");
+}
+
+/// The program and user space agree on the address, bit by bit.
+#[test]
+fn ipv6_from_any_other_address_is_counted_as_the_tasks() {
+    for with_cache in [false, true] {
+        let Some(bed) = Bed::new("ipv6", with_cache) else { return };
+        let own = header(6, TASK, HOST);
+        assert_eq!(bed.reason("task_ingress", &frame(ROUTER, IPV6, &own)), None);
+        for bit in 0..128 {
+            let mut other = own.clone();
+            other[8 + bit / 8] ^= 1 << (bit % 8);
+            let reason = bed.reason("task_ingress", &frame(ROUTER, IPV6, &other));
+            assert_eq!(reason, Some(SteerReason::Ipv6), "bit {bit}");
+        }
+    }
 }
 
 #[test]

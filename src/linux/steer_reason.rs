@@ -23,6 +23,8 @@ pub enum SteerReason {
     NotForRouter,
     /// The IP version in the header is not the one that the frame announces.
     OtherVersion,
+    /// IPv6 from another source than the task's.
+    Ipv6,
     /// A number that this build does not know.
     Other(u32),
 }
@@ -43,6 +45,7 @@ impl SteerReason {
             }
             Self::NotForRouter => "the frame is not for the router's MAC address",
             Self::OtherVersion => "the IP version is not the one that the frame announces",
+            Self::Ipv6 => "an IPv6 packet whose source address is not the task's own",
             Self::NoHeadroom => "the kernel had no room for an Ethernet header",
             Self::Other(_) => "for a reason that this build does not know",
         }
@@ -62,6 +65,7 @@ impl From<u32> for SteerReason {
             8 => Self::ForeignSource,
             9 => Self::NotForRouter,
             10 => Self::OtherVersion,
+            11 => Self::Ipv6,
             other => Self::Other(other),
         }
     }
@@ -80,6 +84,7 @@ pub(super) fn number(reason: SteerReason) -> u32 {
         SteerReason::ForeignSource => 8,
         SteerReason::NotForRouter => 9,
         SteerReason::OtherVersion => 10,
+        SteerReason::Ipv6 => 11,
         SteerReason::Other(number) => number,
     }
 }
@@ -90,7 +95,7 @@ mod tests {
 
     #[test]
     fn reasons_keep_their_numbers() {
-        for known in 1..=10 {
+        for known in 1..=11 {
             let reason = SteerReason::from(known);
             assert!(!matches!(reason, SteerReason::Other(_)), "{known}");
             assert_eq!(number(reason), known);

@@ -51,6 +51,21 @@ pub(crate) mod ipv4 {
     }
 }
 
+/// IPv6 (RFC 8200 3).
+pub(crate) mod ipv6 {
+    pub(crate) const PAYLOAD_LEN: usize = 4;
+    pub(crate) const NEXT_HEADER: usize = 6;
+    pub(crate) const HOP_LIMIT: usize = 7;
+    pub(crate) const SRC: usize = 8;
+    pub(crate) const DST: usize = 24;
+    /// Bytes of the header, without extensions.
+    pub(crate) const HEADER_LEN: usize = 40;
+
+    pub(crate) const VERSION: u8 = 6;
+    /// ICMPv6 as a next header.
+    pub(crate) const ICMP: u8 = 58;
+}
+
 /// TCP (RFC 9293 3.1).
 pub(crate) mod tcp {
     pub(crate) const SPORT: usize = super::ports::SRC;

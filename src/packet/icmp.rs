@@ -111,7 +111,7 @@ fn write_error(
 }
 
 /// Completes a partial checksum in the quote of `original`, if the quote reaches as far as its field.
-fn complete_quote(quote: &mut [u8], original: &[u8], vnet: VnetHeader) {
+pub(super) fn complete_quote(quote: &mut [u8], original: &[u8], vnet: VnetHeader) {
     if !vnet.is_partial() || vnet.is_super_packet() {
         return;
     }

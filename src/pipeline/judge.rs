@@ -4,9 +4,9 @@ use super::arrival::Arrival;
 use super::context::{Context, Moment};
 use super::observe::count::count_drop;
 use super::observe::drops::DropKey;
-use super::{Denial, Device, Reason, Recorder, Verdict, exempt, fragments, whole};
+use super::{Denial, Device, Reason, Recorder, Verdict, exempt, fragments, ipv6, whole};
 use crate::flow::{DatagramKey, FlowKey};
-use crate::packet::{Fragment, Packet, Protocol, VnetHeader};
+use crate::packet::{Fragment, Malformed, Packet, Protocol, VnetHeader};
 use crate::vpc::RuleRef;
 use std::net::Ipv4Addr;
 
@@ -46,8 +46,8 @@ pub struct Judged {
 }
 
 impl Judged {
-    fn dropped(denial: Denial) -> Self {
-        let verdict = denial.into();
+    /// Nothing of the packet is sent on.
+    fn ended(verdict: Verdict) -> Self {
         Self { verdict, len: 0, fragments_to: None, offload: None, releases: None }
     }
 }
@@ -65,6 +65,10 @@ pub(super) fn judge<R: Recorder>(
     let mut parsed = Packet::parse(bytes, vnet);
     let packet = match &mut parsed {
         Ok(packet) => packet,
+        Err(Malformed::Ipv6) => {
+            let verdict = ipv6::refuse(moment, device, (bytes, vnet), answer);
+            return Judged::ended(verdict);
+        }
         Err(malformed) => return drop_malformed(moment, device, Reason::from(*malformed)),
     };
     let tuple = packet.tuple();
@@ -86,7 +90,7 @@ fn drop_malformed(moment: &Moment<'_>, device: Device, reason: Reason) -> Judged
     let unknown = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, Protocol::Other(0), 0);
     let key = DropKey::new(moment.snapshot.generation, device, None, denial, unknown);
     moment.tables.drops.count(moment.now, key);
-    Judged::dropped(denial)
+    Judged::ended(denial.into())
 }
 
 /// Judges a packet: exempt addresses, then the flow table, then the walk. A forwarded packet is rewritten in place.

@@ -34,6 +34,7 @@ pub mod forecast;
 mod fragments;
 mod handover;
 mod icmp_error;
+mod ipv6;
 pub mod judge;
 mod late;
 mod leases;

@@ -11,6 +11,7 @@
 #include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
@@ -37,6 +38,7 @@ enum reason {
 	FOREIGN_SOURCE = 8,
 	NOT_FOR_ROUTER = 9,
 	OTHER_VERSION = 10,
+	IPV6 = 11,
 };
 
 // Mirrored by Space: VPCs have those above.
@@ -218,11 +220,30 @@ static __always_inline int replace_address(struct __sk_buff *skb, __u32 begin, c
 	       bpf_skb_store_bytes(skb, begin + field, &to, sizeof(to), 0);
 }
 
-// From a task. Whatever gets from here to the TUN of an ENI has the task's own IPv4 source address, or is not IPv4 at all:
-// the version in the header is the one that the frame announces, and no VLAN tag is in front of it. So user space may tell
-// by the source address which task a packet is from. The flow cache keeps to it as well: its keys have link and source.
-//
-// IPv6 is punted too: it is the engine that says why it does not pass.
+// The IPv4 address of the task that has this IPv6 address, or 0. The first 96 bits are mirrored in src/packet/ipv6.rs.
+static __always_inline __be32 task_of(const struct in6_addr *address)
+{
+	const __be32 *words = address->in6_u.u6_addr32;
+
+	if (words[0] != bpf_htonl(0xfd656772) || words[1] != bpf_htonl(0x65740000) || words[2])
+		return 0;
+	return words[3];
+}
+
+// IPv6 never passes. What comes from the task's own address is punted: the engine says why, and answers. The rest is counted
+// here, where it is known whose it is whatever its source.
+static __always_inline int punt_ipv6(struct __sk_buff *skb, const struct task *task)
+{
+	struct ipv6hdr ip;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) || task_of(&ip.saddr) != task->address)
+		return drop(skb, IPV6);
+	return bpf_redirect(task->tun, 0);
+}
+
+// From a task. Whatever gets from here to the TUN of an ENI has the task's own source address, of IPv4 or IPv6: the version
+// in the header is the one that the frame announces, and no VLAN tag is in front of it. So user space may tell by the source
+// address which task a packet is from. The flow cache keeps to it as well: its keys have link and source.
 SEC("classifier")
 int task_ingress(struct __sk_buff *skb)
 {
@@ -244,7 +265,9 @@ int task_ingress(struct __sk_buff *skb)
 	reason = read_header(skb, is_ipv6 ? 6 : 4, &ip);
 	if (reason)
 		return drop(skb, reason);
-	if (!is_ipv6 && ip.saddr != task->address)
+	if (is_ipv6)
+		return punt_ipv6(skb, task);
+	if (ip.saddr != task->address)
 		return drop(skb, FORGED);
 	return bpf_redirect(task->tun, 0);
 }
@@ -319,11 +342,25 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct link *lin
 		return drop(skb, NO_LINK);
 	__builtin_memcpy(ethernet.h_dest, link->far, ETH_ALEN);
 	__builtin_memcpy(ethernet.h_source, link->near, ETH_ALEN);
-	ethernet.h_proto = bpf_htons(ETH_P_IP);
+	ethernet.h_proto = skb->protocol;
 	if (bpf_skb_change_head(skb, ETH_HLEN, 0) ||
 	    bpf_skb_store_bytes(skb, 0, &ethernet, sizeof(ethernet), 0))
 		return drop(skb, NO_HEADROOM);
 	return bpf_redirect_peer(ifindex, 0);
+}
+
+// The engine's answer to a task's IPv6.
+static __always_inline int answer_ipv6(struct __sk_buff *skb)
+{
+	struct in6_addr destination;
+	struct link *link;
+	__be32 address;
+
+	if (bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, daddr), &destination, sizeof(destination)))
+		return drop(skb, TRUNCATED);
+	address = task_of(&destination);
+	link = bpf_map_lookup_elem(&task_links, &address);
+	return link ? deliver(skb, link) : drop(skb, NO_LINK);
 }
 
 // What the engine let through. There is no Ethernet header yet.
@@ -335,6 +372,8 @@ int tun_ingress(struct __sk_buff *skb)
 	enum reason reason;
 	struct iphdr ip;
 
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return answer_ipv6(skb);
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return drop(skb, NOT_IP);
 	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))

@@ -41,7 +41,7 @@ impl Sent {
         let mut same = drops.iter().filter(|row| row.protocol.as_deref() == Some(&*protocol));
         let request = same.clone().find(|row| {
             row.source == Some(self.source)
-                && row.destination == Some(self.destination)
+                && row.destination == Some(self.destination.into())
                 && row.port == self.port
         });
         request.or_else(|| {
@@ -132,8 +132,8 @@ mod tests {
             service: Some("web".to_owned()),
             task: Some(1),
             source: Some(source),
-            destination: Some(destination),
-            server: Some(destination),
+            destination: Some(destination.into()),
+            server: Some(destination.into()),
             protocol: Some("tcp".to_owned()),
             port: Some(port),
             packets: 1,

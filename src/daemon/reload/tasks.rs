@@ -6,6 +6,7 @@ use crate::daemon::attach;
 use crate::daemon::attachment::{Attachment, device_of};
 use crate::daemon::error::LabError;
 use crate::daemon::running::Running;
+use crate::linux::ipv6;
 use crate::linux::link::{Links, task_link_name};
 use crate::linux::netns::Netns;
 use crate::pipeline::{Device, DeviceId};
@@ -62,7 +63,10 @@ pub(super) async fn refit_tasks(running: &mut Running) -> Result<(), LabError> {
         if attachment.mtu != mtu {
             attachment.mtu = mtu;
             running.router.set_mtu(&task_link_name(task.address), mtu).await?;
-            Links::open(&Netns::open(&namespace)?)?.set_mtu("eth0", mtu).await?;
+            let netns = Netns::open(&namespace)?;
+            Links::open(&netns)?.set_mtu("eth0", mtu).await?;
+            // Below IPv6's least MTU the kernel takes it away, and gives nothing back.
+            let _ = ipv6::lead_to_router(&netns, task.address, attachment.link.near).await;
         }
         attach::write_overlays(running, &snapshot, &namespace, task)?;
     }

@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use foldhash::fast::FixedState;
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -33,8 +33,9 @@ pub struct DropKey {
     pub decided_by: RuleRef,
     /// Who sent it; unspecified if it could not be read.
     pub source: Ipv4Addr,
-    /// To whom: on the way back, the task if the flow is known.
-    pub destination: Ipv4Addr,
+    /// To whom: on the way back, the task if the flow is known. Only a task's packet, whose source is the task's IPv4
+    /// address then too, has one of IPv6.
+    pub destination: IpAddr,
     /// What it carried.
     pub protocol: u8,
     /// The server's port: where a task's packet goes, or where a flow's reply comes from. 0 without ports, and for a
@@ -170,7 +171,7 @@ impl DropKey {
             reason,
             decided_by,
             source,
-            destination,
+            destination: IpAddr::V4(destination),
             protocol,
             port,
         }

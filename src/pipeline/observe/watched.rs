@@ -7,10 +7,11 @@ use crate::flow::{Flow, FlowKey, Side, TcpState};
 use crate::packet::{Inside, Outside, Packet, Protocol, Tuple, VnetHeader};
 use crate::pipeline::arrival::Arrival;
 use crate::pipeline::context::Moment;
+use crate::pipeline::ipv6;
 use crate::pipeline::judge::{Judged, Received, judge};
 use crate::pipeline::whole::is_current;
 use crate::pipeline::{Device, Off, Step, Verdict};
-use crate::vpc::{Generation, NatGatewayIx, RuleRef};
+use crate::vpc::{Generation, NatGatewayIx, RuleRef, Task};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Weak};
 
@@ -94,6 +95,8 @@ struct Before {
     resets: bool,
     /// `None` if it could not be read.
     packet: Option<(FlowKey, Tuple)>,
+    /// The task that a packet of IPv6 is from.
+    ipv6_sender: Option<Task>,
     flow: Option<Known>,
     hit: bool,
 }
@@ -102,6 +105,7 @@ impl Before {
     fn look(moment: &Moment<'_>, device: Device, bytes: &mut [u8], vnet: VnetHeader) -> Self {
         let Moment { tables, now, snapshot } = *moment;
         let len = bytes.len();
+        let ipv6_sender = ipv6::sender(snapshot, device, bytes);
         let Ok(packet) = Packet::parse(bytes, vnet) else {
             return Self {
                 device,
@@ -111,6 +115,7 @@ impl Before {
                 bytes: u64::try_from(len).unwrap_or(u64::MAX),
                 resets: false,
                 packet: None,
+                ipv6_sender,
                 flow: None,
                 hit: false,
             };
@@ -127,6 +132,7 @@ impl Before {
             bytes: packet.wire_bytes(),
             resets: packet.tcp().is_some_and(|tcp| tcp.flags.rst()),
             packet: Some((key, tuple)),
+            ipv6_sender: None,
             hit: tables.flows.get(&key).is_some_and(|entry| current(&*entry)),
             flow: Known::look(moment, &key),
         }
@@ -179,6 +185,7 @@ impl After {
             Side::Return => inside.dst(),
         });
         let task = task.and_then(|address| snapshot.task(address));
+        let task = task.copied().or(before.ipv6_sender);
         let party = Party {
             device: Some(before.device),
             task: task.map(|task| (task.service, task.number)),

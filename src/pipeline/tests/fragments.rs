@@ -275,7 +275,7 @@ fn a_later_fragment_without_its_first_one_is_dropped_in_the_end() {
     world.engine.sweep(world.now, &world.snapshot);
     world.were_dropped(Reason::FragmentUnclaimed, 1);
     let row = world.engine.drops().rows()[0].0;
-    assert_eq!((row.source, row.destination, row.port), (web, DB, 0));
+    assert_eq!((row.source, row.destination, row.port), (web, DB.into(), 0));
     assert_eq!(row.service, world.snapshot.task(web).map(|task| task.service));
     // Too late: the first passes, and releases nothing.
     assert_eq!(world.step(world.device_of(web), &fragments[0], 1).releases, None);

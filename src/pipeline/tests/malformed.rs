@@ -2,9 +2,12 @@
 
 use super::world::*;
 use crate::packet::field::{icmp as icmp_field, ipv4, tcp as tcp_field};
+use crate::packet::ipv6::of_task;
 use crate::packet::{Tuple, VnetHeader, builder};
-use crate::pipeline::{Reason, Verdict};
+use crate::pipeline::{Device, Reason, Verdict};
+use crate::vpc::{RuleRef, ServiceIx};
 use std::collections::HashSet;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 #[test]
@@ -42,6 +45,42 @@ fn every_kind_of_damage_has_its_reason() {
     assert_eq!(world.push(device, &good, vnet).reason(), Some(Reason::MalformedVnetHeader));
 }
 
+/// A row for each destination, and an answer; what another task could have sent, or nobody, is neither's.
+#[test]
+fn ipv6_of_a_task_is_its_own_drop_and_is_answered() {
+    const HOST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    let world = World::new(LAB);
+    let web = world.task("web", 1);
+    let device = world.device_of(web);
+    let datagram = |source: Ipv6Addr, to: Ipv6Addr| {
+        let mut packet = Vec::new();
+        let builder = etherparse::PacketBuilder::ipv6(source.octets(), to.octets(), 64);
+        builder.udp(5000, 53).write(&mut packet, b"hello").unwrap();
+        packet
+    };
+    let own = of_task(web);
+    let seen = world.push(device, &datagram(own, HOST), VnetHeader::default());
+    let (len, reason) = (48 + 53, Reason::Ipv6);
+    assert_eq!(seen.verdict, Verdict::Reply { len, reason, decided_by: RuleRef::Packet });
+    let [(key, count)] = world.engine.drops().rows()[..] else { panic!("not one row") };
+    assert_eq!((key.source, key.destination, key.port), (web, HOST.into(), 53));
+    assert_eq!((key.protocol, count.packets), (17, 1));
+    assert_eq!(key.service, Some(world.snapshot.task(web).unwrap().service));
+    // No group is answered, although it is known who asked.
+    let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    let seen = world.push(device, &datagram(own, all), VnetHeader::default());
+    assert!(matches!(seen.verdict, Verdict::Drop { reason: Reason::Ipv6, .. }));
+    let whose = |service: &Option<ServiceIx>| {
+        world.engine.drops().rows().iter().filter(|(key, _)| key.service == *service).count()
+    };
+    assert_eq!((whose(&key.service), whose(&None)), (2, 0));
+    for (device, source) in [(device, HOST), (Device::AppRunner, own)] {
+        let seen = world.push(device, &datagram(source, HOST), VnetHeader::default());
+        assert!(matches!(seen.verdict, Verdict::Drop { reason: Reason::Ipv6, .. }));
+    }
+    assert_eq!((whose(&key.service), whose(&None)), (2, 2));
+}
+
 /// Drops are counted by reason and told apart by rule, service and destination; there is an end to the rows.
 #[test]
 fn drops_are_counted_in_rows() {
@@ -52,7 +91,10 @@ fn drops_are_counted_in_rows() {
     }
     let rows = world.engine.drops().rows();
     let [(key, count)] = rows.as_slice() else { panic!("{rows:?}") };
-    assert_eq!((count.packets, key.port, key.destination, key.source), (3, 80, EXAMPLE, web));
+    assert_eq!(
+        (count.packets, key.port, key.destination, key.source),
+        (3, 80, EXAMPLE.into(), web)
+    );
     assert_eq!(key.service, Some(world.snapshot.task(web).unwrap().service));
     for port in 1000..6000 {
         world.push(world.device_of(web), &syn(web, 1, (EXAMPLE, port)), VnetHeader::default());
@@ -103,10 +145,10 @@ fn regression_replies_of_many_flows_to_one_server_share_a_row() {
     assert_eq!(rows.len(), 2, "{rows:?}");
     let row = |reason| rows.iter().find(|(key, _)| key.reason == reason).unwrap();
     let (key, count) = row(Reason::NaclReturnImplicitDeny);
-    assert_eq!((key.source, key.destination, key.port), (EXAMPLE, web, 443));
+    assert_eq!((key.source, key.destination, key.port), (EXAMPLE, web.into(), 443));
     assert_eq!(key.service, Some(world.snapshot.task(web).unwrap().service));
     assert_eq!(count.packets, 20);
     let (key, count) = row(Reason::Unsolicited);
-    assert_eq!((key.source, key.destination, key.port), (EXAMPLE, NAT_PUBLIC, 0));
+    assert_eq!((key.source, key.destination, key.port), (EXAMPLE, NAT_PUBLIC.into(), 0));
     assert_eq!((key.service, count.packets), (None, 20));
 }

@@ -116,7 +116,7 @@ fn regression_a_drop_at_the_enis_own_address_shows_service_and_destination_port(
     assert_eq!(world.refuses(&syn(web, 1, (ENI_A, 443))), Reason::EniAddress);
     let rows = world.engine.drops().rows();
     let [(row, _)] = rows[..] else { panic!("{rows:?}") };
-    assert_eq!((row.source, row.destination, row.port), (web, ENI_A, 443));
+    assert_eq!((row.source, row.destination, row.port), (web, ENI_A.into(), 443));
     assert!(row.service.is_some());
     let packet = watched(&world, &syn(web, 1, (ENI_A, 443)));
     let inside = packet.inside.unwrap();

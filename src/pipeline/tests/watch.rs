@@ -3,6 +3,7 @@
 use super::world::*;
 use crate::flow::Side;
 use crate::packet::field::ipv4;
+use crate::packet::ipv6::of_task;
 use crate::packet::{Outside, VnetHeader, builder};
 use crate::pipeline::watch::{
     Filter, FlowSeen, Only, PacketSeen, Record, Seen, Sides, Watch, Wish,
@@ -302,6 +303,12 @@ fn what_could_not_be_read_is_told_too_but_not_to_who_asks_for_somebody() {
     world.push(eni, &[0x60; 40], VnetHeader::default());
     assert_eq!(words(&all), [Reason::Ipv6.name()]);
     assert!(words(&some).is_empty());
+    // The address of a task's IPv6 says whose it is.
+    let mut ipv6 = [0; 40];
+    ipv6[0] = 0x60;
+    ipv6[8..24].copy_from_slice(&of_task(world.task("web", 1)).octets());
+    world.push(eni, &ipv6, VnetHeader::default());
+    assert_eq!(words(&some), [Reason::Ipv6.name()]);
 }
 
 #[test]

@@ -1,0 +1,48 @@
+//! IPv6 from a task: dropped in a row that names its task and where it was to go, and answered, so that a program that tries
+//! IPv6 first goes on to IPv4 at once.
+
+use super::arrival::device_of;
+use super::context::Moment;
+use super::observe::drops::DropKey;
+use super::{Denial, Device, Reason, Verdict};
+use crate::packet::ipv6::{Header, task_of, unreachable};
+use crate::packet::{Protocol, VnetHeader};
+use crate::vpc::{RuleRef, Snapshot, Task};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Drops an IPv6 packet. Only a task of the device is answered.
+#[cold]
+pub(super) fn refuse(
+    moment: &Moment<'_>,
+    device: Device,
+    (bytes, vnet): (&[u8], VnetHeader),
+    answer: &mut [u8],
+) -> Verdict {
+    let (reason, decided_by) = (Reason::Ipv6, RuleRef::Packet);
+    let denial = Denial { reason, decided_by };
+    let task = sender(moment.snapshot, device, bytes);
+    count(moment, device, denial, task.zip(Header::parse(bytes)));
+    match task.and_then(|_| unreachable(bytes, vnet, answer)) {
+        Some(len) => Verdict::Reply { len, reason, decided_by },
+        None => denial.into(),
+    }
+}
+
+/// Returns the task that a packet of a device is from, which its IPv6 address names.
+pub(super) fn sender(snapshot: &Snapshot, device: Device, bytes: &[u8]) -> Option<Task> {
+    let task = snapshot.task(task_of(Header::parse(bytes)?.src)?)?;
+    (device_of(snapshot, task) == Some(device)).then_some(*task)
+}
+
+fn count(moment: &Moment<'_>, device: Device, denial: Denial, known: Option<(Task, Header)>) {
+    let unknown = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, Protocol::Other(0), 0);
+    let service = known.map(|(task, _)| task.service);
+    let mut key = DropKey::new(moment.snapshot.generation, device, service, denial, unknown);
+    if let Some((task, Header { dst, protocol, port, .. })) = known {
+        key.source = task.address;
+        key.destination = IpAddr::V6(dst);
+        key.protocol = protocol.number();
+        key.port = port;
+    }
+    moment.tables.drops.count(moment.now, key);
+}
