@@ -94,3 +94,23 @@ fn a_public_address_of_a_resource_is_no_missing_host() {
     let beside = said(LAB, "open", "192.0.2.11:5432");
     assert!(beside.contains("the lab has no host at 192.0.2.11"), "{beside}");
 }
+
+#[test]
+fn reach_lists_a_public_endpoint_by_its_name() {
+    let snapshot = Lab::parse("lab.toml", LAB).unwrap().lower(Generation(1));
+    let services = services(&["open".to_owned()], &snapshot).unwrap();
+    let reached = |wanted| {
+        let reaching = Reaching { services: &services, addresses: Addresses::Open, wanted };
+        let found = reach(&snapshot, &reaching, &mut |_| true).unwrap();
+        serde_json::to_value(&found).unwrap()["rows"].as_array().unwrap().clone()
+    };
+    let passing = reached(Wanted::Passing);
+    for name in ["orders (192.0.2.10)", "internet"] {
+        assert!(
+            passing.iter().any(|row| row["names"] == serde_json::json!([name])),
+            "{passing:#?}"
+        );
+    }
+    let named = reached(Wanted::To("orders.example:5432"));
+    assert_eq!(named[0]["reaches"], "all", "{named:#?}");
+}
