@@ -43,6 +43,8 @@ mod fix_tests;
 #[cfg(test)]
 mod middlebox_tests;
 #[cfg(test)]
+mod public_endpoint_tests;
+#[cfg(test)]
 mod reachability_tests;
 #[cfg(test)]
 mod readme_tests;

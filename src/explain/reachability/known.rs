@@ -51,6 +51,10 @@ impl Known {
         for (address, name) in exempt_addresses(service, snapshot) {
             names.entry(address).or_insert_with(|| name.to_owned());
         }
+        for (public, ix) in snapshot.public_endpoints() {
+            let name = || snapshot.resource(ix).name.clone();
+            names.entry(public.to_bits()).or_insert_with(name);
+        }
         for host in &parts.internet_hosts {
             names.entry(host.address.to_bits()).or_insert_with(|| host.name.clone());
         }

@@ -38,12 +38,13 @@ pub(in crate::explain) fn asked(
     Ok(Asked { snapshot: completed, answer })
 }
 
-/// Returns the interfaces of the service's VPC and of those that are peered with it, and the internet. ENIs and NAT gateways
-/// take no requests, and are not among them. App Runner's own egress is asked for the interfaces of all VPCs.
+/// Returns the interfaces of the service's VPC and of those that are peered with it, the public addresses of resources, and
+/// the internet. ENIs and NAT gateways take no requests, and are not among them. App Runner's own egress is asked for the interfaces of all VPCs.
 pub(in crate::explain) fn destinations(service: ServiceIx, snapshot: &Snapshot) -> Ranges {
     let near = vpcs(service, snapshot);
     let own = interfaces(&near, snapshot).map(|(address, _)| (address, address));
-    Ranges::new(own).union(&internet(snapshot))
+    let public = snapshot.public_endpoints().map(|(public, _)| public.to_bits());
+    Ranges::new(own.chain(public.map(|one| (one, one)))).union(&internet(snapshot))
 }
 
 /// Lists the VPCs whose interfaces a service may reach, its own first.

@@ -31,13 +31,16 @@ pub(super) struct Listeners {
 impl Listeners {
     pub(super) fn new(snapshot: &Snapshot) -> Self {
         let parts = snapshot.parts();
-        let resources = parts.resources.iter().map(|r| (r.address, &r.listen));
+        let resources = parts.resources.iter().flat_map(|r| {
+            std::iter::once(r.address).chain(r.public_address).map(|address| (address, &r.listen))
+        });
         let hosts = parts.internet_hosts.iter().map(|host| (host.address, &host.listen));
         let listen = resources.chain(hosts).flat_map(|(address, listen)| {
             listen.iter().map(move |at| target(at.protocol, address, at.port))
         });
         // An interface endpoint does not answer a ping.
-        let pinged = parts.resources.iter().filter(|r| r.endpoint.is_none()).map(|r| r.address);
+        let pinged = parts.resources.iter().filter(|r| r.endpoint.is_none());
+        let pinged = pinged.flat_map(|r| std::iter::once(r.address).chain(r.public_address));
         let pinged: Vec<Ipv4Addr> =
             pinged.chain(parts.internet_hosts.iter().map(|host| host.address)).collect();
         let pings = pinged.iter().map(|address| target(Protocol::Icmp, *address, 0));
