@@ -313,6 +313,42 @@ fn a_public_name_of_a_peers_database_resolves_and_leads_there() {
     }
 }
 
+/// As AWS's public DNS has it: the public address, but for the VPC itself and for peers that are allowed the private one.
+#[test]
+fn a_public_name_resolves_to_the_public_address_outside_of_its_vpc() {
+    if !can_run() {
+        return;
+    }
+    let (peer, public) = ("10.1.1.10", "192.0.2.10");
+    let endpoint = PEERED
+        .replace(
+            "id = \"vpc-data\"\n",
+            "id = \"vpc-data\"\ninternet_gateway = \"igw-data\"\nenable_dns_hostnames = true\n",
+        )
+        .replace("address = \"10.1.1.10\"", "address = \"10.1.1.10\"\npublic_ip = \"192.0.2.10\"");
+    let lab = Lab::up("auto", &endpoint);
+    let name = "orders.c1.us-east-1.rds.amazonaws.com";
+    let resolved = |task: &str| {
+        let found = lab.exec_ok(task, &format!("getent ahostsv4 {name}"));
+        found.split_whitespace().next().unwrap().to_owned()
+    };
+    assert_eq!([resolved("web"), resolved("public")], [public, public]);
+    let explained = |task: &str| {
+        let said = lab.egret(&format!("explain {task} {name}:5432"));
+        String::from_utf8(said.stdout).unwrap()
+    };
+    assert!(explained("web").contains(public), "{}", explained("web"));
+    let text = std::fs::read_to_string(lab.file()).unwrap();
+    let accepter = "accepter_vpc = \"vpc-data\"\n";
+    let allowed = text.replace(accepter, &format!("{accepter}accepter_dns_resolution = true\n"));
+    assert_ne!(allowed, text);
+    std::fs::write(lab.file(), allowed).unwrap();
+    lab.egret_ok(&format!("apply {}", lab.file().display()));
+    assert_eq!([resolved("web"), resolved("public")], [peer, public]);
+    assert!(explained("web").contains(peer), "{}", explained("web"));
+    lab.task("web").tcp(peer.parse().unwrap(), 5432);
+}
+
 /// Without the wildcard no image could be pulled through the endpoint.
 #[test]
 fn a_registrys_name_resolves_to_all_interfaces_of_its_endpoint() {

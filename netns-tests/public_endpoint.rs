@@ -10,6 +10,7 @@ for_both_kinds!(
     explain_and_reach_say_what_the_wire_does,
     errors_and_fragments_are_mapped_too,
     many_octets_arrive_as_they_were_sent,
+    the_kernel_carries_flows_to_and_from_a_public_endpoint,
     a_reload_moves_and_removes_a_public_address,
     a_task_with_a_public_address_of_its_own_is_seen_by_it,
 );
@@ -311,7 +312,6 @@ fn errors_and_fragments_are_mapped_too(device: &str) {
     assert_eq!(lab.drops(), []);
 }
 
-/// With and without the kernel's flow cache: a transfer is offloaded after its first packets.
 fn many_octets_arrive_as_they_were_sent(device: &str) {
     const SIZE: u32 = 20 << 20;
     let mut lab = Lab::up(device, &format!("{LAB}{CLOSED_FLOWS_STAY}"));
@@ -326,6 +326,34 @@ fn many_octets_arrive_as_they_were_sent(device: &str) {
         let there = server.ask(&json!(["digests"]));
         assert_eq!(there, json!([[here[0], "in"], [here[1], "out"]]), "{task}");
         assert_ne!(here[0], here[1]);
+    }
+    for netns in [&far, &lab.netns("web-1"), &lab.netns("pub-1")] {
+        assert_eq!(snmp(netns, "Tcp", "InCsumErrors"), 0, "{}", netns.name());
+    }
+    assert_eq!(lab.drops(), []);
+}
+
+/// An entry of the flow cache maps what the internet gateways and the NAT map, and the next one back.
+fn the_kernel_carries_flows_to_and_from_a_public_endpoint(device: &str) {
+    let mut lab = Lab::up(device, &format!("offload = \"on\"\n{LAB}"));
+    let far = lab.far("vpc-b", "vpc0", &[API_PRIVATE]);
+    let mut api = Lab::agent(&far);
+    api.ok(&json!(["serve", API_PRIVATE, 443]));
+    for task in ["web", "pub"] {
+        let mut agent = lab.task(task);
+        let port = agent.open("kept", API, 443).as_u64().unwrap();
+        let own = || {
+            let ending = format!(":{port}");
+            let flows = lab.flows();
+            let found = flows.iter().find(|flow| flow.inside.ends_with(&ending));
+            found.unwrap_or_else(|| panic!("{flows:#?}")).clone()
+        };
+        (0..20).for_each(|_| agent.ok(&json!(["say", "kept", 10.0])));
+        assert_eq!(own().path, "offload", "{task}");
+        (0..20).for_each(|_| agent.ok(&json!(["say", "kept", 10.0])));
+        let carried = own().offloaded;
+        assert!(carried.packets_out >= 20 && carried.packets_in >= 20, "{task}: {carried:?}");
+        agent.ok(&json!(["close", "kept"]));
     }
     for netns in [&far, &lab.netns("web-1"), &lab.netns("pub-1")] {
         assert_eq!(snmp(netns, "Tcp", "InCsumErrors"), 0, "{}", netns.name());

@@ -54,7 +54,9 @@
 //!    that decided. ICMP errors are evaluated over the same lists.
 //! 7. The worker writes a rewritten packet back to the TUN, in fragments if it is too big for its link and may be. There,
 //!    tc (`tun_ingress`) finds the link of the destination as this TUN's subnet routes it ([`pipeline::delivery`]) and
-//!    redirects it into the namespace at the other end.
+//!    redirects it into the namespace at the other end. What is for the public address of a resource gets its private one
+//!    here, as by the internet gateway of its VPC; its reply gets the public one back in step 8. The flow table knows the
+//!    public address alone.
 //! 8. The reply arrives at the veth of a VPC, of a gateway endpoint or of the internet. tc (`space_ingress`) finds the ENI
 //!    or gateway that owns the destination address and hands the packet to its TUN; step 3 finds the flow, in the other
 //!    direction.

@@ -353,12 +353,23 @@ fn vpc_endpoint(endpoint: &spec::VpcEndpoint) -> Object {
 }
 
 fn peering(peering: &spec::Peering) -> Object {
-    let spec::Peering { id, requester_vpc, accepter_vpc, state, line } = peering;
-    let facts = vec![
+    let spec::Peering {
+        id,
+        requester_vpc,
+        accepter_vpc,
+        state,
+        requester_dns_resolution,
+        accepter_dns_resolution,
+        line,
+    } = peering;
+    let mut facts = vec![
         fact("requester VPC", &requester_vpc.value),
         fact("accepter VPC", &accepter_vpc.value),
         fact("state", state.as_str()),
     ];
+    let dns = [("requester", requester_dns_resolution), ("accepter", accepter_dns_resolution)];
+    let allowed = dns.into_iter().filter(|(_, allows)| **allows);
+    facts.extend(allowed.map(|(side, _)| rule(format!("DNS resolution of the {side}'s names"))));
     Object { kind: "VPC peering connection", id: id.value.clone(), line: *line, facts }
 }
 

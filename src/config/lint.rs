@@ -6,6 +6,7 @@ mod gateway_endpoint;
 mod middlebox;
 mod nat_gateway;
 mod peering;
+mod public_address;
 mod public_subnet;
 mod routes;
 
@@ -37,6 +38,9 @@ pub(super) fn all(spec: &Spec, snapshot: &Snapshot, report: &Report) {
     }
     for gateway in &spec.nat_gateways {
         nat_gateway::check(&context, gateway);
+    }
+    for resource in &spec.resources {
+        public_address::check(&context, resource);
     }
     for endpoint in &spec.vpc_endpoints {
         gateway_endpoint::check(&context, endpoint);

@@ -1,9 +1,10 @@
 //! The rules of warnings and notes, by name: `[lint] allow` takes them.
 
 /// Lists the names, as README.md has them.
-pub const LINTS: [&str; 31] = [
+pub const LINTS: [&str; 32] = [
     "public-subnet-in-connector",
     "public-address-without-way",
+    "public-ip-in-private-subnet",
     "unsupported-availability-zone",
     "single-zone",
     "two-zones-only",

@@ -279,6 +279,8 @@ impl<'s> Lowering<'s> {
             requester: self.vpcs.get(&peering.requester_vpc),
             accepter: self.vpcs.get(&peering.accepter_vpc),
             state: peering.state,
+            requester_dns_resolution: peering.requester_dns_resolution,
+            accepter_dns_resolution: peering.accepter_dns_resolution,
             line: peering.line,
         }
     }

@@ -270,6 +270,10 @@ pub struct Peering {
     pub accepter_vpc: At<String>,
     /// `state`.
     pub state: PeeringState,
+    /// `requester_dns_resolution`.
+    pub requester_dns_resolution: bool,
+    /// `accepter_dns_resolution`.
+    pub accepter_dns_resolution: bool,
     /// Where the section begins.
     pub line: Line,
 }

@@ -253,16 +253,41 @@ impl<'s> Reader<'s> {
 
     /// Says so if no DNS name of the label's objects leads there.
     fn note(self, word: &str, meaning: &Meaning) -> Option<String> {
-        let by_address = "only its address does";
+        let by_address = match self.public_addresses(meaning).as_slice() {
+            [] => "only its address does".to_owned(),
+            public => {
+                let public: Vec<String> = public.iter().map(Ipv4Addr::to_string).collect();
+                format!("only its addresses do, the public one too: {}", public.join(", "))
+            }
+        };
         let id = self.vpc.map(|vpc| &self.snapshot.vpc(vpc).id);
         match id {
             Some(id) if self.is_without_dns() => Some(format!(
                 "VPC {id} has enable_dns_support = false: no name leads to {word}, {by_address}"
             )),
             _ if self.names_of(meaning).iter().any(|name| self.leads(name, meaning)) => None,
-            Some(id) => Some(format!("no DNS name in VPC {id} leads to {word}, {by_address}")),
-            None => Some(format!("no public DNS name leads to {word}, {by_address}")),
+            _ => self.public_note(word, meaning).or_else(|| match id {
+                Some(id) => Some(format!("no DNS name in VPC {id} leads to {word}, {by_address}")),
+                None => Some(format!("no public DNS name leads to {word}, {by_address}")),
+            }),
         }
+    }
+
+    /// Names the public address to which a DNS name of the label's objects leads instead.
+    fn public_note(self, word: &str, meaning: &Meaning) -> Option<String> {
+        let public = self.public_addresses(meaning);
+        self.names_of(meaning).into_iter().find_map(|name| {
+            let found =
+                self.addresses(self.vpc, name).into_iter().find(|ip| public.contains(ip))?;
+            Some(format!("{name} leads to the public address of {word}, {found}"))
+        })
+    }
+
+    /// Lists the public addresses of the label's objects.
+    fn public_addresses(self, meaning: &Meaning) -> Vec<Ipv4Addr> {
+        let is_meant = |own: &Object<'_>| meaning.objects.iter().any(|name| name == own.name);
+        let outside = self.snapshot.parts().resources.iter().filter_map(Object::outside);
+        outside.filter(is_meant).map(|own| own.address).collect()
     }
 
     fn leads(self, name: &str, meaning: &Meaning) -> bool {
@@ -341,7 +366,8 @@ impl<'s> Reader<'s> {
     fn objects(self) -> impl Iterator<Item = Object<'s>> {
         let parts = self.snapshot.parts();
         let resources = parts.resources.iter().map(move |resource| self.resource(resource));
-        resources.chain(parts.internet_hosts.iter().map(Object::from))
+        let public = parts.resources.iter().filter_map(Object::outside);
+        resources.chain(public).chain(parts.internet_hosts.iter().map(Object::from))
     }
 
     fn resource(self, resource: &'s Resource) -> Object<'s> {
@@ -371,6 +397,14 @@ impl Meaning {
             objects: each_once(objects.iter().map(|object| object.name.to_owned())),
             listen: if agreed { first.to_vec() } else { Vec::new() },
         }
+    }
+}
+
+impl<'s> Object<'s> {
+    /// Returns a resource as it is outside of its VPC: at its public address, if it has one.
+    fn outside(resource: &'s Resource) -> Option<Self> {
+        let address = resource.public_address?;
+        Some(Self { name: object_name(resource), address, listen: &resource.listen, vpc: None })
     }
 }
 

@@ -43,6 +43,8 @@ mod fix_tests;
 #[cfg(test)]
 mod middlebox_tests;
 #[cfg(test)]
+mod public_endpoint_change_tests;
+#[cfg(test)]
 mod public_endpoint_fix_tests;
 #[cfg(test)]
 mod public_endpoint_tests;

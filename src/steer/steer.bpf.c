@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 // Which link does a packet go to? Three tc classifiers for the links of a lab's router namespace. They check the source
 // address of a task and look up addresses; they hold no policy: that is the engine's, in user space, behind the TUNs.
+// They map the address of a public endpoint where a packet enters or leaves its VPC: only there, two VPCs may have the same
+// private addresses, and the engine does not see by which link a packet came.
 //
 // Everything that is not redirected is dropped and counted: there is no path through the kernel's own stack.
 // With FLOW_CACHE defined (steer_cache.bpf.c), flows that the engine has decided on are carried here (flow_cache.bpf.h).

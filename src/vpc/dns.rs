@@ -67,6 +67,8 @@ pub(super) struct Names {
 struct View {
     private: Vec<Zone>,
     own: Zone,
+    /// The private addresses that public names lead to instead of the public ones (spec 8).
+    private_of: HashMap<Ipv4Addr, Ipv4Addr>,
 }
 
 #[derive(Debug, Default)]
@@ -131,6 +133,8 @@ impl Names {
         let zone = shadow.map(|zone| zone.name.clone()).unwrap_or_default();
         let exists = synthetic.is_some() || zones.iter().any(|zone| zone.exists(name));
         let all = zones.iter().flat_map(|zone| zone.records_of(name)).chain(synthetic);
+        let seen_from = view.filter(|_| shadow.is_none()).map(|(_, view)| view);
+        let all = all.map(|record| seen_from.map_or(record.clone(), |view| view.seen(record)));
         let found: Vec<DnsRecord> = all
             .filter(|r| is_of(record_type, &r.data) || matches!(r.data, RecordData::Cname(_)))
             .collect();
@@ -175,13 +179,19 @@ impl Names {
             let vpc = parts.subnets[resource.subnet.get()].vpc;
             let view = &mut vpcs[vpc.get()];
             view.own.add_host(&resource.name, resource.address);
-            let zone = if resource.public_dns_name { &mut public } else { &mut view.own };
-            resource.aliases.iter().for_each(|alias| zone.add_host(alias, resource.address));
+            let (zone, address) = match resource.public_dns_name {
+                true => (&mut public, resource.public_address.unwrap_or(resource.address)),
+                false => (&mut view.own, resource.address),
+            };
+            resource.aliases.iter().for_each(|alias| zone.add_host(alias, address));
             if let (Some(name), true) =
                 (&resource.private_dns, parts.vpcs[vpc.get()].has_private_names())
             {
                 vpcs[vpc.get()].add_endpoint(name, resource.address);
             }
+        }
+        for (vpc, public, private) in private_answers(parts) {
+            vpcs[vpc.get()].private_of.insert(public, private);
         }
         for zone in &parts.private_zones {
             for vpc in zone.vpcs.iter().filter(|vpc| parts.vpcs[vpc.get()].has_private_names()) {
@@ -192,7 +202,35 @@ impl Names {
     }
 }
 
+/// Lists the public addresses of resources that a VPC's resolver answers with the private ones.
+fn private_answers(parts: &Parts) -> impl Iterator<Item = (VpcIx, Ipv4Addr, Ipv4Addr)> {
+    parts.resources.iter().flat_map(move |resource| {
+        let vpc = parts.subnets[resource.subnet.get()].vpc;
+        let public = resource.public_address.into_iter();
+        public.flat_map(move |public| {
+            privately(parts, vpc).map(move |seen| (seen, public, resource.address))
+        })
+    })
+}
+
+/// Lists the VPCs in which the public names of a VPC's resources lead to private addresses: itself, and those behind peering
+/// connections that allow it; each with both DNS attributes (spec 8).
+fn privately(parts: &Parts, vpc: VpcIx) -> impl Iterator<Item = VpcIx> {
+    let has_names = |vpc: &VpcIx| parts.vpcs[vpc.get()].has_private_names();
+    let peers = parts.peerings.iter().filter_map(move |peering| peering.resolves_in(vpc));
+    let all = std::iter::once(vpc).chain(peers);
+    all.filter(move |seen| has_names(&vpc) && has_names(seen))
+}
+
 impl View {
+    /// Returns a public record as this VPC's resolver answers it.
+    fn seen(&self, mut record: DnsRecord) -> DnsRecord {
+        if let RecordData::A(address) = &mut record.data {
+            *address = self.private_of.get(address).copied().unwrap_or(*address);
+        }
+        record
+    }
+
     /// Adds an interface of an endpoint with private DNS to the managed zone of its service (spec 7.2). A wildcard is in
     /// the zone of the name below which it is.
     fn add_endpoint(&mut self, service: &str, address: Ipv4Addr) {
@@ -560,6 +598,96 @@ address = "10.0.1.10"
                 assert!(addresses(&private, vpc, ORDERS).is_empty(), "{vpc:?} {text}");
             }
         }
+    }
+
+    /// The database with a public address; the VPCs' attributes are given, and a peering connection.
+    fn public_endpoint(hostnames: [bool; 2], peering: &str) -> Snapshot {
+        let text = PUBLIC_NAME.replace("enable_dns_hostnames = true\n", "");
+        let text = text.replace(
+            "address = \"10.0.1.10\"",
+            "address = \"10.0.1.10\"\npublic_ip = \"192.0.2.10\"",
+        );
+        let attributes = |text: String, vpc: &str, hostnames: bool| {
+            let id = format!("id = \"vpc-{vpc}\"\n");
+            let all = format!(
+                "{id}internet_gateway = \"igw-{vpc}\"\nenable_dns_hostnames = {hostnames}\n"
+            );
+            text.replacen(&id, &all, 1)
+        };
+        let text = attributes(attributes(text, "a", hostnames[0]), "b", hostnames[1]);
+        lowered(&format!("{text}{peering}"))
+    }
+
+    const PRIVATE: [[u8; 4]; 1] = [[10, 0, 1, 10]];
+    const PUBLIC: [[u8; 4]; 1] = [[192, 0, 2, 10]];
+
+    #[test]
+    fn a_public_name_leads_to_the_public_address_outside_of_its_vpc() {
+        let snapshot = public_endpoint([true, true], "");
+        assert_eq!(addresses(&snapshot, Some(0), ORDERS), PRIVATE);
+        for vpc in [Some(1), None] {
+            assert_eq!(addresses(&snapshot, vpc, ORDERS), PUBLIC, "{vpc:?}");
+            assert!(addresses(&snapshot, vpc, "db").is_empty(), "the label is its VPC's");
+        }
+        assert_eq!(addresses(&snapshot, Some(0), "db"), PRIVATE);
+    }
+
+    #[test]
+    fn without_both_dns_attributes_a_public_name_leads_to_the_public_address_in_its_vpc() {
+        let snapshot = public_endpoint([false, true], "");
+        for vpc in [Some(0), Some(1), None] {
+            assert_eq!(addresses(&snapshot, vpc, ORDERS), PUBLIC, "{vpc:?}");
+        }
+    }
+
+    #[test]
+    fn a_peering_connection_that_allows_it_leads_public_names_to_private_addresses() {
+        let peering = |requester: &str, accepter: &str, more: &str| {
+            format!(
+                "[[vpc_peering_connection]]\nid = \"pcx\"\nrequester_vpc = \"vpc-{requester}\"\n\
+                 accepter_vpc = \"vpc-{accepter}\"\n{more}"
+            )
+        };
+        let (of_requester, of_accepter) =
+            ("requester_dns_resolution = true\n", "accepter_dns_resolution = true\n");
+        let pending = format!("{of_requester}state = \"pending-acceptance\"");
+        for (hostnames, peering, seen) in [
+            ([true, true], peering("a", "b", ""), PUBLIC),
+            ([true, true], peering("a", "b", of_requester), PRIVATE),
+            ([true, true], peering("a", "b", of_accepter), PUBLIC),
+            ([true, true], peering("b", "a", of_requester), PUBLIC),
+            ([true, true], peering("b", "a", of_accepter), PRIVATE),
+            ([true, true], peering("a", "b", &pending), PUBLIC),
+            ([true, false], peering("a", "b", of_requester), PUBLIC),
+            ([false, true], peering("a", "b", of_requester), PUBLIC),
+        ] {
+            let snapshot = public_endpoint(hostnames, &peering);
+            assert_eq!(addresses(&snapshot, Some(1), ORDERS), seen, "{hostnames:?} {peering}");
+            assert_eq!(addresses(&snapshot, None, ORDERS), PUBLIC, "outside of both");
+        }
+    }
+
+    #[test]
+    fn an_alias_that_is_not_public_leads_to_the_private_address_in_its_vpc_only() {
+        let text = PUBLIC_NAME.replace("public_dns_name = true", "public_ip = \"192.0.2.10\"");
+        let text =
+            text.replacen("id = \"vpc-a\"\n", "id = \"vpc-a\"\ninternet_gateway = \"igw\"\n", 1);
+        let snapshot = lowered(&text);
+        assert_eq!(addresses(&snapshot, Some(0), ORDERS), PRIVATE);
+        for vpc in [Some(1), None] {
+            assert!(addresses(&snapshot, vpc, ORDERS).is_empty(), "{vpc:?}");
+        }
+    }
+
+    /// A record that somebody wrote is an address, and no public name of AWS.
+    #[test]
+    fn a_private_zone_that_names_the_public_address_keeps_it() {
+        let zone = "[[private_zone]]\nname = \"corp\"\nvpcs = [\"vpc-a\"]\nrecords = [\
+                    { name = \"direct\", type = \"A\", values = [\"192.0.2.10\"] }, \
+                    { name = \"alias\", type = \"CNAME\", values = [\"orders.c1.us-east-1.rds.amazonaws.com\"] }]\n";
+        let snapshot = public_endpoint([true, true], zone);
+        assert_eq!(addresses(&snapshot, Some(0), "direct.corp"), PUBLIC);
+        assert_eq!(addresses(&snapshot, Some(0), "alias.corp"), PRIVATE);
     }
 
     #[test]

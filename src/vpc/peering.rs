@@ -13,6 +13,11 @@ pub struct Peering {
     pub accepter: VpcIx,
     /// Only an active connection carries packets.
     pub state: PeeringState,
+    /// Whether public names in the requester's VPC lead to private addresses in the accepter's (spec 8):
+    /// `AllowDnsResolutionFromRemoteVpc` of the requester.
+    pub requester_dns_resolution: bool,
+    /// Whether public names in the accepter's VPC lead to private addresses in the requester's.
+    pub accepter_dns_resolution: bool,
     /// Where it stands in the lab file.
     pub line: Line,
 }
@@ -25,6 +30,16 @@ impl Peering {
         } else {
             (vpc == self.accepter).then_some(self.requester)
         }
+    }
+
+    /// Returns the VPC in which the public names of `vpc` lead to private addresses by this connection, if it is active and
+    /// allows it.
+    pub fn resolves_in(&self, vpc: VpcIx) -> Option<VpcIx> {
+        let allowed = match vpc == self.requester {
+            true => self.requester_dns_resolution,
+            false => self.accepter_dns_resolution,
+        };
+        self.peer_of(vpc).filter(|_| allowed && self.state == PeeringState::Active)
     }
 
     /// Whether it carries packets between these two VPCs.

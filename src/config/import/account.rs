@@ -89,6 +89,8 @@ pub struct Subnet {
     pub cidr_block: Ipv4Network,
     /// `AvailabilityZone`; `None` where the source leaves it to AWS.
     pub availability_zone: Option<String>,
+    /// `MapPublicIpOnLaunch`: instances that say nothing else get a public address.
+    pub map_public_ip_on_launch: bool,
     /// Where it stands.
     pub origin: Origin,
 }
@@ -385,6 +387,8 @@ pub struct NetworkInterface {
     pub description: Option<String>,
     /// `PrivateIpAddresses`, the primary first. Empty: the source leaves the address to AWS.
     pub addresses: Vec<PrivateAddress>,
+    /// The public address of the primary private one, where that does not have it.
+    pub public_address: PublicAddress,
     /// `Groups[].GroupId`.
     pub security_groups: Vec<String>,
     /// `SourceDestCheck`.
@@ -409,7 +413,63 @@ pub struct PrivateAddress {
     /// `PrivateIpAddress`.
     pub address: Ipv4Addr,
     /// `Association.PublicIp`.
-    pub public_ip: Option<Ipv4Addr>,
+    pub public_address: PublicAddress,
+}
+
+impl PrivateAddress {
+    /// Returns an address without a public one.
+    pub fn unmapped(address: Ipv4Addr) -> Self {
+        Self { address, public_address: PublicAddress::None }
+    }
+}
+
+/// The public address that an internet gateway maps to a private one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PublicAddress {
+    /// There is none.
+    #[default]
+    None,
+    /// The source says which.
+    Known(Ipv4Addr),
+    /// There is one that the source does not say, for this reason, such as `an Elastic IP address`.
+    Unknown(&'static str),
+}
+
+impl PublicAddress {
+    /// Returns this one, or the other where there is none.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if self == Self::None { other } else { self }
+    }
+}
+
+impl From<Option<Ipv4Addr>> for PublicAddress {
+    fn from(address: Option<Ipv4Addr>) -> Self {
+        address.map_or(Self::None, Self::Known)
+    }
+}
+
+impl NetworkInterface {
+    /// Returns the public address of the private address at a position.
+    pub fn public_address_at(&self, position: usize) -> PublicAddress {
+        let own = self.addresses.get(position).map_or(PublicAddress::None, |a| a.public_address);
+        if position == 0 { self.public_address.or(own) } else { own }
+    }
+
+    /// Returns whether any of its addresses has a public one.
+    pub fn has_public_address(&self) -> bool {
+        let mut positions = 0..self.addresses.len().max(1);
+        positions.any(|position| self.public_address_at(position) != PublicAddress::None)
+    }
+
+    /// Associates a public address with a private one: the primary one, unless another is named.
+    pub fn associate(&mut self, private: Option<Ipv4Addr>, public: PublicAddress) {
+        let mut others = self.addresses.iter_mut().skip(1);
+        match others.find(|other| Some(other.address) == private) {
+            Some(other) => other.public_address = public,
+            None => self.public_address = public,
+        }
+    }
 }
 
 /// A VPC peering connection.
@@ -429,6 +489,10 @@ pub struct Peering {
     pub accepter_region: Option<String>,
     /// `Status.Code`, such as `active`; `None` where the source is no account's state.
     pub status: Option<String>,
+    /// `RequesterVpcInfo.PeeringOptions.AllowDnsResolutionFromRemoteVpc`.
+    pub requester_dns_resolution: bool,
+    /// `AccepterVpcInfo.PeeringOptions.AllowDnsResolutionFromRemoteVpc`.
+    pub accepter_dns_resolution: bool,
     /// Where it stands.
     pub origin: Origin,
 }

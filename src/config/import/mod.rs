@@ -46,8 +46,8 @@ pub use crate::config::names::Kind as ObjectKind;
 pub use account::{
     Account, AclDirection, AclEntry, AvailabilityZone, EndpointType, InternetGateway, NatAddress,
     NatGateway, NetworkAcl, NetworkInterface, Peering, PrefixList, PrivateAddress, PrivateZone,
-    Route, RouteDestination, RouteTable, RouteTarget, RulePeer, SecurityGroup, SecurityGroupRule,
-    Service, Subnet, Vpc, VpcConnector, VpcEndpoint, ZoneRecord,
+    PublicAddress, Route, RouteDestination, RouteTable, RouteTarget, RulePeer, SecurityGroup,
+    SecurityGroupRule, Service, Subnet, Vpc, VpcConnector, VpcEndpoint, ZoneRecord,
 };
 pub use findings::{Finding, FindingKind, Findings};
 pub use imported::{ConnectorOrder, ImportFailure, Imported, Order};

@@ -177,7 +177,14 @@ pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
     })
 }
 
-pub(super) const PEERING: [&str; 4] = ["id", "requester_vpc", "accepter_vpc", "state"];
+pub(super) const PEERING: [&str; 6] = [
+    "id",
+    "requester_vpc",
+    "accepter_vpc",
+    "state",
+    "requester_dns_resolution",
+    "accepter_dns_resolution",
+];
 
 pub(super) fn peering(section: &Section<'_>) -> Option<Peering> {
     let id = section.word("id");
@@ -192,11 +199,16 @@ pub(super) fn peering(section: &Section<'_>) -> Option<Peering> {
     ];
     let states = states.map(|state| (state.as_str(), state));
     let state = section.get("state").and_then(|v| v.one_of(&states));
+    let allows = |key| section.get(key).and_then(|v| v.boolean()).is_some_and(|at| at.value);
+    let (requester_dns_resolution, accepter_dns_resolution) =
+        (allows("requester_dns_resolution"), allows("accepter_dns_resolution"));
     Some(Peering {
         id: id?,
         requester_vpc: requester_vpc?,
         accepter_vpc: accepter_vpc?,
         state: state.map(|at| at.value).unwrap_or_default(),
+        requester_dns_resolution,
+        accepter_dns_resolution,
         line: section.line(),
     })
 }

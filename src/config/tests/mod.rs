@@ -9,6 +9,7 @@ mod lints;
 mod lints_of_paths;
 mod lowering;
 mod overlay;
+mod public_ip;
 mod readme;
 mod rendered;
 mod robust;

@@ -278,6 +278,46 @@ mod tests {
         says(&one.message, &["\"acl-private\" lets no reply from api (203.0.113.10)"]);
     }
 
+    /// A resource with a public address that NAT gateways reach; its network ACL lets replies back to some ports.
+    const EDGE: &str = r#"
+[[subnet]]
+id = "edge"
+vpc = "vpc-0"
+availability_zone = "us-east-1a"
+cidr = "10.0.5.0/24"
+route_table = "rtb-public"
+network_acl = "acl-edge"
+[[network_acl]]
+id = "acl-edge"
+vpc = "vpc-0"
+ingress = [{ rule = 100, action = "allow", protocol = "tcp", ports = "443", cidr = "198.51.100.0/24" }]
+egress = [{ rule = 100, action = "allow", protocol = "tcp", ports = "32768-60999", cidr = "198.51.100.0/24" }]
+[[security_group]]
+id = "sg-edge"
+vpc = "vpc-0"
+ingress = [{ protocol = "tcp", ports = "443", from = "198.51.100.0/24" }]
+[[resource]]
+name = "edge"
+subnet = "edge"
+address = "10.0.5.10"
+public_ip = "192.0.2.10"
+security_groups = ["sg-edge"]
+listen = ["443/tcp"]
+"#;
+
+    #[test]
+    fn an_acl_of_a_public_endpoint_is_named() {
+        let text = super::super::testing::SOUND.to_owned() + EDGE;
+        let one = only(&text, "reply-ports-incomplete");
+        says(&one.message, &["network ACL \"acl-edge\"", "192.0.2.10", "32768-60999"]);
+        let deaf = replaced(
+            &text,
+            "\"sg-edge\"]\nlisten = [\"443/tcp\"]",
+            "\"sg-edge\"]\nlisten = [\"80/tcp\"]",
+        );
+        assert_eq!(rules(&found(&deaf)), [""; 0], "{:#?}", found(&deaf));
+    }
+
     #[test]
     fn one_acl_is_one_finding_that_names_the_connectors() {
         let more = "[[vpc_connector]]\nname = \"d\"\nsubnets = [\"private-a\"]\nsecurity_groups = [\"sg-app\"]\n";

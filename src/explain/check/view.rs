@@ -34,7 +34,7 @@ pub(super) struct View {
     known: Known,
     /// The connectors.
     own: Vec<ConnectorIx>,
-    /// The addresses of the interfaces and public endpoints that listen, with what they listen on.
+    /// The addresses of the interfaces that listen, public ones too, with what they listen on.
     listening: Vec<(u32, Vec<Listen>)>,
 }
 
@@ -249,10 +249,10 @@ fn listening(service: ServiceIx, snapshot: &Snapshot) -> Vec<(u32, Vec<Listen>)>
     let near = vpcs(service, snapshot);
     let resources = snapshot.parts().resources.iter();
     let own = resources.filter(|own| near.contains(&snapshot.subnet(own.subnet).vpc));
-    let own = own.map(|resource| (resource.address, resource));
-    let public = snapshot.public_endpoints().map(|(public, ix)| (public, snapshot.resource(ix)));
-    let all = own.chain(public);
-    all.map(|(address, resource)| (address.to_bits(), resource.listen.clone())).collect()
+    let private = own.map(|resource| (resource.address, &resource.listen));
+    let public = snapshot.parts().resources.iter();
+    let public = public.filter_map(|resource| Some((resource.public_address?, &resource.listen)));
+    private.chain(public).map(|(address, listen)| (address.to_bits(), listen.clone())).collect()
 }
 
 impl Subject<'_> {

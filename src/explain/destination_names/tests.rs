@@ -201,6 +201,43 @@ fn a_public_name_resolves_from_a_peer_so_that_the_label_has_no_note() {
 }
 
 #[test]
+fn a_public_name_means_the_public_address_outside_of_the_vpc_and_the_label_says_so() {
+    let alias = "aliases = [\"redis.abc123.use1.cache.amazonaws.com\"]";
+    let text =
+        LAB.replace(alias, &format!("{alias}\npublic_dns_name = true\npublic_ip = \"192.0.2.10\""));
+    let peer = "id = \"vpc-peer\"\n";
+    let text = text.replacen(
+        peer,
+        &format!("{peer}internet_gateway = \"igw-peer\"\nenable_dns_hostnames = true\n"),
+        1,
+    );
+    let name = "redis.abc123.use1.cache.amazonaws.com";
+    let private = || meaning(&["172.31.16.10"], &["redis"], &[6379]);
+    assert_eq!(read(&text, name, PEER).unwrap(), dns(name, private()));
+    assert_eq!(read(&text, "redis", PEER).unwrap(), label("redis", private(), None));
+    let public = || meaning(&["192.0.2.10"], &["redis"], &[6379]);
+    let note = format!("{name} leads to the public address of redis, 192.0.2.10");
+    for vpc in [APP, None] {
+        assert_eq!(read(&text, name, vpc).unwrap(), dns(name, public()));
+        assert_eq!(read(&text, "192.0.2.10", vpc).unwrap(), Named::Address(public()));
+        assert_eq!(read(&text, "redis", vpc).unwrap(), label("redis", private(), Some(&note)));
+    }
+}
+
+#[test]
+fn a_label_without_a_public_name_has_a_note_about_its_public_address() {
+    let alias = "aliases = [\"redis.abc123.use1.cache.amazonaws.com\"]\n";
+    let text = LAB.replace(alias, "public_ip = \"192.0.2.10\"\n");
+    let peer = "id = \"vpc-peer\"\n";
+    let text = text.replacen(peer, &format!("{peer}internet_gateway = \"igw-peer\"\n"), 1);
+    let redis = || meaning(&["172.31.16.10"], &["redis"], &[6379]);
+    let note =
+        "no public DNS name leads to redis, only its addresses do, the public one too: 192.0.2.10";
+    assert_eq!(read(&text, "redis", None).unwrap(), label("redis", redis(), Some(note)));
+    assert_eq!(read(&text, "redis", PEER).unwrap(), label("redis", redis(), None));
+}
+
+#[test]
 fn a_registrys_name_means_the_endpoint_of_image_registries() {
     let dkr = LAB.replace("us-east-1.secretsmanager\"", "us-east-1.ecr.dkr\"");
     let interfaces = || meaning(&OF_ENDPOINT, &["vpce-sm"], &[443]);

@@ -3,7 +3,7 @@
 
 use super::super::coverage::{addresses, protocols};
 use super::super::resolution::{internet, of_blocks};
-use super::question::{exempt_addresses, interfaces, public_endpoints, vpcs};
+use super::question::{exempt_addresses, interfaces, vpcs};
 use crate::pipeline::reach::{PortRange, Ports, Range, Ranges};
 use crate::vpc::{ServiceIx, Snapshot};
 use std::collections::BTreeMap;
@@ -45,12 +45,15 @@ impl Known {
     pub(in crate::explain) fn new(service: ServiceIx, snapshot: &Snapshot) -> Self {
         let parts = snapshot.parts();
         let mut names = BTreeMap::new();
-        let near = vpcs(service, snapshot);
-        for (address, name) in interfaces(&near, snapshot).chain(public_endpoints(snapshot)) {
+        for (address, name) in interfaces(&vpcs(service, snapshot), snapshot) {
             names.entry(address).or_insert_with(|| name.to_owned());
         }
         for (address, name) in exempt_addresses(service, snapshot) {
             names.entry(address).or_insert_with(|| name.to_owned());
+        }
+        for (public, ix) in snapshot.public_endpoints() {
+            let name = || snapshot.resource(ix).name.clone();
+            names.entry(public.to_bits()).or_insert_with(name);
         }
         for host in &parts.internet_hosts {
             names.entry(host.address.to_bits()).or_insert_with(|| host.name.clone());

@@ -38,13 +38,13 @@ pub(in crate::explain) fn asked(
     Ok(Asked { snapshot: completed, answer })
 }
 
-/// Returns the interfaces of the service's VPC and of those that are peered with it, the public endpoints of all VPCs, and the
-/// internet. ENIs and NAT gateways take no requests, and are not among them. App Runner's own egress is asked for the
-/// interfaces of all VPCs.
+/// Returns the interfaces of the service's VPC and of those that are peered with it, the public addresses of resources, and
+/// the internet. ENIs and NAT gateways take no requests, and are not among them. App Runner's own egress is asked for the interfaces of all VPCs.
 pub(in crate::explain) fn destinations(service: ServiceIx, snapshot: &Snapshot) -> Ranges {
     let near = vpcs(service, snapshot);
-    let own = interfaces(&near, snapshot).chain(public_endpoints(snapshot));
-    Ranges::new(own.map(|(address, _)| (address, address))).union(&internet(snapshot))
+    let own = interfaces(&near, snapshot).map(|(address, _)| (address, address));
+    let public = snapshot.public_endpoints().map(|(public, _)| public.to_bits());
+    Ranges::new(own.chain(public.map(|one| (one, one)))).union(&internet(snapshot))
 }
 
 /// Lists the VPCs whose interfaces a service may reach, its own first.
@@ -78,14 +78,6 @@ const fn word(service: Service) -> &'static str {
         Service::TimeSync => "time sync",
         Service::TaskMetadata => "task metadata",
     }
-}
-
-/// Lists the public addresses of resources, with their names.
-pub(in crate::explain) fn public_endpoints(
-    snapshot: &Snapshot,
-) -> impl Iterator<Item = (u32, &str)> {
-    let all = snapshot.public_endpoints();
-    all.map(|(public, ix)| (public.to_bits(), snapshot.resource(ix).name.as_str()))
 }
 
 /// Lists the addresses of resources in these VPCs, with their names. An address that two of them have is the first one's.

@@ -3,7 +3,8 @@
 
 use super::object::{Mapper, Object, Property, Reported};
 use super::template::Resource;
-use crate::config::import::{NetworkInterface, PrivateAddress};
+use crate::config::import::{NetworkInterface, PrivateAddress, PublicAddress};
+use std::net::Ipv4Addr;
 
 /// Ports of database and cache engines where the template gives none, by the beginning of the engine's name.
 const PORTS: [(&str, i64); 12] = [
@@ -21,6 +22,7 @@ const PORTS: [(&str, i64); 12] = [
     ("custom-oracle", 1521),
 ];
 const REDIS: i64 = 6379;
+const RDS: (&str, &str) = ("RDS", "amazon-rds");
 const PREFIXES: &str = "nothing answers at their addresses in the lab";
 
 type Done = Result<(), Reported>;
@@ -34,6 +36,15 @@ struct Interface {
     requester_id: Option<&'static str>,
     security_groups: Vec<String>,
     listen: Vec<String>,
+    public_address: PublicAddress,
+}
+
+/// An interface that comes into being with an instance.
+struct AtLaunch {
+    subnet: Option<String>,
+    groups: Option<Vec<String>>,
+    address: Option<Ipv4Addr>,
+    public_address: PublicAddress,
 }
 
 /// What AWS puts into one of several subnets.
@@ -41,6 +52,7 @@ struct Placed {
     groups: Option<Vec<String>>,
     zone: Option<String>,
     listen: Vec<String>,
+    public_address: PublicAddress,
     service: &'static str,
     requester: &'static str,
 }
@@ -61,11 +73,15 @@ impl<'t> Mapper<'_, 't> {
         let subnet = self.required(&object, "SubnetId", subnet)?;
         let groups = self.ids(&object, "GroupSet")?;
         let security_groups = self.groups_or_default(&subnet, groups);
-        let mut addresses: Vec<PrivateAddress> =
-            self.address(&object, "PrivateIpAddress")?.into_iter().map(unmapped).collect();
+        let mut addresses: Vec<PrivateAddress> = self
+            .address(&object, "PrivateIpAddress")?
+            .into_iter()
+            .map(PrivateAddress::unmapped)
+            .collect();
         for part in self.parts(&object, "PrivateIpAddresses", "address")?.unwrap_or_default() {
             let address = self.address(&part, "PrivateIpAddress");
-            let address = unmapped(self.required(&part, "PrivateIpAddress", address)?);
+            let address =
+                PrivateAddress::unmapped(self.required(&part, "PrivateIpAddress", address)?);
             match self.flag(&part, "Primary")? {
                 _ if addresses.contains(&address) => {}
                 Some(true) => addresses.insert(0, address),
@@ -102,28 +118,8 @@ impl<'t> Mapper<'_, 't> {
         ];
         let instance = self.object(resource, "instance", &names);
         let source_dest_check = self.flag(&instance, "SourceDestCheck")?.unwrap_or(true);
-        let mut own = Vec::new();
-        match self.parts(&instance, "NetworkInterfaces", "network interface")? {
-            None => own.push((
-                self.id(&instance, "SubnetId")?,
-                self.ids(&instance, "SecurityGroupIds")?,
-                self.address(&instance, "PrivateIpAddress")?,
-            )),
-            Some(parts) => {
-                for part in parts {
-                    match self.id(&part, "NetworkInterfaceId")? {
-                        Some(id) => self.attach(&id, &instance.id),
-                        None => own.push((
-                            self.id(&part, "SubnetId")?,
-                            self.ids(&part, "GroupSet")?,
-                            self.address(&part, "PrivateIpAddress")?,
-                        )),
-                    }
-                }
-            }
-        }
-        for (position, (subnet, groups, address)) in own.into_iter().enumerate() {
-            let Some(subnet) = subnet else {
+        for (position, own) in self.made_at_launch(&instance)?.into_iter().enumerate() {
+            let Some(subnet) = own.subnet else {
                 let what = "it names no subnet, so EC2 puts it into the region's default VPC";
                 self.findings.left_out(
                     &instance.label,
@@ -133,13 +129,14 @@ impl<'t> Mapper<'_, 't> {
                 );
                 continue;
             };
-            let security_groups = self.groups_or_default(&subnet, groups);
+            let security_groups = self.groups_or_default(&subnet, own.groups);
             self.account.network_interfaces.push(NetworkInterface {
                 id: numbered(&instance.id, position),
                 name: self.name_tag(resource).or_else(|| Some(instance.id.clone())),
                 subnet,
                 interface_type: "interface".to_owned(),
-                addresses: address.into_iter().map(unmapped).collect(),
+                addresses: own.address.into_iter().map(PrivateAddress::unmapped).collect(),
+                public_address: own.public_address,
                 security_groups,
                 source_dest_check,
                 instance: Some(instance.id.clone()),
@@ -148,6 +145,39 @@ impl<'t> Mapper<'_, 't> {
             });
         }
         Ok(())
+    }
+
+    /// Reads the interfaces that come into being with an instance, and attaches those that it is given.
+    fn made_at_launch(&mut self, instance: &Object) -> Result<Vec<AtLaunch>, Reported> {
+        let Some(parts) = self.parts(instance, "NetworkInterfaces", "network interface")? else {
+            return Ok(vec![self.at_launch_of(instance, "SecurityGroupIds", true)?]);
+        };
+        let mut own = Vec::new();
+        for part in &parts {
+            match self.id(part, "NetworkInterfaceId")? {
+                Some(id) => self.attach(&id, &instance.id),
+                // EC2 gives none to an instance with several interfaces, unless it is asked to.
+                None => own.push(self.at_launch_of(part, "GroupSet", parts.len() == 1)?),
+            }
+        }
+        Ok(own)
+    }
+
+    fn at_launch_of(
+        &mut self,
+        object: &Object,
+        groups: &str,
+        is_only: bool,
+    ) -> Result<AtLaunch, Reported> {
+        let subnet = self.id(object, "SubnetId")?;
+        let says = self.flag(object, "AssociatePublicIpAddress")?;
+        let of_subnet = subnet.as_deref().filter(|_| is_only);
+        Ok(AtLaunch {
+            public_address: self.at_launch(says, of_subnet),
+            groups: self.ids(object, groups)?,
+            address: self.address(object, "PrivateIpAddress")?,
+            subnet,
+        })
     }
 
     fn attach(&mut self, interface: &str, instance: &str) {
@@ -182,6 +212,7 @@ impl<'t> Mapper<'_, 't> {
             "AvailabilityZone",
             "Engine",
             "Port",
+            "PubliclyAccessible",
         ];
         let instance = self.object(resource, "database", &names);
         // In a cluster, what counts stands at the cluster.
@@ -200,7 +231,9 @@ impl<'t> Mapper<'_, 't> {
         let listen = self.listen(about, usual)?;
         let zone = self.id(&instance, "AvailabilityZone")?;
         let subnet = self.id(about, "DBSubnetGroupName")?;
-        let placed = Placed { groups, zone, listen, service: "RDS", requester: "amazon-rds" };
+        let public_address = self.of_database(&instance)?;
+        let (service, requester) = RDS;
+        let placed = Placed { groups, zone, listen, public_address, service, requester };
         self.in_subnet_group(resource, &instance, subnet, placed)
     }
 
@@ -212,6 +245,7 @@ impl<'t> Mapper<'_, 't> {
             "DBClusterInstanceClass",
             "Engine",
             "Port",
+            "PubliclyAccessible",
         ];
         let cluster = self.object(resource, "database cluster", &names);
         if !self.has(&cluster, "DBClusterInstanceClass") {
@@ -228,7 +262,9 @@ impl<'t> Mapper<'_, 't> {
         let groups = self.ids(&cluster, "VpcSecurityGroupIds")?;
         let listen = self.listen(&cluster, None)?;
         let subnet = self.id(&cluster, "DBSubnetGroupName")?;
-        let placed = Placed { groups, zone: None, listen, service: "RDS", requester: "amazon-rds" };
+        let public_address = self.of_database(&cluster)?;
+        let (service, requester) = RDS;
+        let placed = Placed { groups, zone: None, listen, public_address, service, requester };
         self.in_subnet_group(resource, &cluster, subnet, placed)
     }
 
@@ -251,6 +287,7 @@ impl<'t> Mapper<'_, 't> {
             groups,
             zone,
             listen,
+            public_address: PublicAddress::None,
             service: "ElastiCache",
             requester: "amazon-elasticache",
         };
@@ -296,7 +333,7 @@ impl<'t> Mapper<'_, 't> {
         subnets: &[String],
         placed: Placed,
     ) -> Done {
-        let Placed { groups, zone, listen, service, requester } = placed;
+        let Placed { groups, zone, listen, public_address, service, requester } = placed;
         let of_zone = |id: &&String| {
             let subnet = self.account.subnets.iter().find(|subnet| subnet.id == **id);
             zone.is_some() && subnet.is_some_and(|subnet| subnet.availability_zone == zone)
@@ -324,6 +361,7 @@ impl<'t> Mapper<'_, 't> {
                 requester_id: Some(requester),
                 security_groups,
                 listen,
+                public_address,
             },
         );
         Ok(())
@@ -348,11 +386,12 @@ impl<'t> Mapper<'_, 't> {
                 requester_id: None,
                 security_groups,
                 listen: vec!["2049/tcp".to_owned()],
+                public_address: PublicAddress::None,
             },
         );
         if let (Some(address), Some(added)) = (address, self.account.network_interfaces.last_mut())
         {
-            added.addresses.push(unmapped(address));
+            added.addresses.push(PrivateAddress::unmapped(address));
         }
         Ok(())
     }
@@ -362,8 +401,9 @@ impl<'t> Mapper<'_, 't> {
         let balancer = self.object(
             resource,
             "load balancer",
-            &["Subnets", "SubnetMappings", "SecurityGroups", "Type"],
+            &["Subnets", "SubnetMappings", "SecurityGroups", "Type", "Scheme", "IpAddressType"],
         );
+        let public_address = self.of_load_balancer(&balancer)?;
         let kind = self.text(&balancer, "Type")?;
         let is_network = kind.as_deref() == Some("network");
         let mut subnets = self.ids(&balancer, "Subnets")?.unwrap_or_default();
@@ -389,6 +429,7 @@ impl<'t> Mapper<'_, 't> {
                     requester_id: Some("amazon-elb"),
                     security_groups,
                     listen: listen.clone(),
+                    public_address,
                 },
             );
         }
@@ -446,6 +487,7 @@ impl<'t> Mapper<'_, 't> {
             requester_id,
             security_groups,
             listen,
+            public_address,
         } = interface;
         self.account.network_interfaces.push(NetworkInterface {
             id,
@@ -457,14 +499,11 @@ impl<'t> Mapper<'_, 't> {
             source_dest_check: true,
             requester_id: requester_id.map(str::to_owned),
             listen,
+            public_address,
             origin: self.origin(resource),
             ..NetworkInterface::default()
         });
     }
-}
-
-fn unmapped(address: std::net::Ipv4Addr) -> PrivateAddress {
-    PrivateAddress { address, public_ip: None }
 }
 
 /// The id of one interface of several.

@@ -25,6 +25,7 @@ mod object;
 mod others;
 mod parameters;
 mod properties;
+mod public_addresses;
 mod references;
 mod rules;
 mod scope;
@@ -203,6 +204,7 @@ impl<'t> Mapper<'_, 't> {
             }
             "AWS::EC2::NatGateway" => self.nat_gateway(resource),
             "AWS::EC2::EIP" => self.elastic_ip(resource),
+            "AWS::EC2::EIPAssociation" => self.elastic_ip_association(resource),
             "AWS::EC2::VPCEndpoint" => self.vpc_endpoint(resource),
             "AWS::EC2::VPCBlockPublicAccessOptions" => self.block_public_access(resource),
             "AWS::EC2::NetworkInterface" => self.network_interface(resource),
@@ -281,6 +283,8 @@ fn turn(kind: &str) -> u8 {
         | "AWS::Route53::HostedZone" => 3,
         // After their instances.
         "AWS::RDS::DBCluster" | "AWS::DocDB::DBCluster" | "AWS::Neptune::DBCluster" => 5,
+        // After the interfaces that they are of.
+        "AWS::EC2::EIP" | "AWS::EC2::EIPAssociation" => 6,
         _ => 4,
     }
 }

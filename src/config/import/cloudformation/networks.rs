@@ -102,6 +102,7 @@ impl<'t> Mapper<'_, 't> {
             "Ipv6Native",
             "Ipv6CidrBlock",
             "Ipv6IpamPoolId",
+            "MapPublicIpOnLaunch",
         ];
         let subnet = self.object(resource, "subnet", &names);
         if self.has(&subnet, "Ipv4IpamPoolId") && !self.has(&subnet, "CidrBlock") {
@@ -119,12 +120,14 @@ impl<'t> Mapper<'_, 't> {
         let cidr_block = self.cidr(&subnet, "CidrBlock");
         let cidr_block = self.required(&subnet, "CidrBlock", cidr_block)?;
         let availability_zone = self.availability_zone(&subnet)?;
+        let map_public_ip_on_launch = self.flag(&subnet, "MapPublicIpOnLaunch")? == Some(true);
         self.account.subnets.push(Subnet {
             id: subnet.id,
             name: self.name_tag(resource),
             vpc,
             cidr_block,
             availability_zone,
+            map_public_ip_on_launch,
             origin: self.origin(resource),
         });
         Ok(())
@@ -334,6 +337,9 @@ impl<'t> Mapper<'_, 't> {
             requester_region: None,
             accepter_region,
             status: None,
+            // The type has no such options.
+            requester_dns_resolution: false,
+            accepter_dns_resolution: false,
             origin: self.origin(resource),
         });
         Ok(())

@@ -22,7 +22,7 @@ const ROUTES_APART: &str = "the lab has none; routes to it are listed apart";
 const NO_PACKET: &str = "no verdict depends on it";
 
 /// Types by name, or by what they begin with where that ends with a colon or a star.
-const BEARINGS: [(&str, Bearing); 98] = [
+const BEARINGS: [(&str, Bearing); 97] = [
     // Ways out of the VPC.
     ("AWS::EC2::CarrierGateway", Bearing::LeftOut(ROUTES_APART)),
     ("AWS::EC2::CustomerGateway", Bearing::None),
@@ -117,7 +117,6 @@ const BEARINGS: [(&str, Bearing); 98] = [
     ("AWS::EC2::CapacityReservation*", Bearing::None),
     ("AWS::EC2::ClientVpn*", Bearing::LeftOut(NO_TASK)),
     ("AWS::EC2::EC2Fleet", Bearing::LeftOut(SILENT_HOST)),
-    ("AWS::EC2::EIPAssociation", Bearing::None),
     ("AWS::EC2::EnclaveCertificateIamRoleAssociation", Bearing::None),
     ("AWS::EC2::FlowLog", Bearing::LeftOut(NO_PACKET)),
     ("AWS::EC2::Host", Bearing::None),
@@ -242,19 +241,6 @@ impl<'t> Mapper<'_, 't> {
                 FUNCTION,
             );
         }
-        Ok(())
-    }
-
-    /// `AWS::EC2::EIP`: its address is what NAT gateways are seen as.
-    pub(super) fn elastic_ip(&mut self, resource: &Resource<'t>) -> Result<(), Reported> {
-        let address = self.object(resource, "Elastic IP address", &[]);
-        let what = "AWS chooses the address when the stack is made";
-        self.findings.assumed(
-            &address.label,
-            &address.origin,
-            what,
-            "an address of 198.51.100.0/24",
-        );
         Ok(())
     }
 

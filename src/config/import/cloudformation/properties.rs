@@ -17,7 +17,7 @@ enum List {
 /// A type, or a property whose values are maps, and the names it has.
 type Names = (&'static str, List, &'static [&'static str]);
 
-const TYPES: [Names; 26] = [
+const TYPES: [Names; 27] = [
     (
         "AWS::EC2::VPC",
         List::Grows,
@@ -302,6 +302,11 @@ const TYPES: [Names; 26] = [
             "Tags",
             "TransferAddress",
         ],
+    ),
+    (
+        "AWS::EC2::EIPAssociation",
+        List::Grows,
+        &["AllocationId", "EIP", "InstanceId", "NetworkInterfaceId", "PrivateIpAddress"],
     ),
 ];
 

@@ -122,10 +122,18 @@ pub(super) fn peering(reader: &mut Reader, node: &Node<'_>) -> Result<(), Import
         requester_region: inner(node, "RequesterVpcInfo", "Region")?,
         accepter_region: inner(node, "AccepterVpcInfo", "Region")?,
         status: inner(node, "Status", "Code")?,
+        requester_dns_resolution: allows_dns_resolution(node, "RequesterVpcInfo")?,
+        accepter_dns_resolution: allows_dns_resolution(node, "AccepterVpcInfo")?,
         id,
         origin: node.origin().clone(),
     });
     Ok(())
+}
+
+fn allows_dns_resolution(node: &Node<'_>, side: &str) -> Result<bool, ImportError> {
+    let Some(side) = node.get(side)? else { return Ok(false) };
+    let Some(options) = side.get("PeeringOptions")? else { return Ok(false) };
+    Ok(options.boolean("AllowDnsResolutionFromRemoteVpc")?.unwrap_or_default())
 }
 
 pub(super) fn prefix_list(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {

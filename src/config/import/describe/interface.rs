@@ -2,7 +2,7 @@
 
 use super::super::ImportError;
 use super::super::json::Node;
-use super::super::{NetworkInterface, PrivateAddress};
+use super::super::{NetworkInterface, PrivateAddress, PublicAddress};
 use super::reader::{Reader, inner, name_tag, tags};
 
 pub(super) fn network_interface(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
@@ -31,6 +31,7 @@ pub(super) fn network_interface(reader: &mut Reader, node: &Node<'_>) -> Result<
         interface_type: node.string("InterfaceType")?.unwrap_or_default(),
         description: node.string("Description")?.filter(|said| !said.is_empty()),
         addresses: addresses(node)?,
+        public_address: public_address(node)?,
         security_groups,
         source_dest_check: node.boolean("SourceDestCheck")?.unwrap_or(true),
         requester_id: node.string("RequesterId")?,
@@ -45,14 +46,21 @@ pub(super) fn network_interface(reader: &mut Reader, node: &Node<'_>) -> Result<
     Ok(())
 }
 
+/// Reads the public address of the primary private one, which stands beside the list as well.
+fn public_address(node: &Node<'_>) -> Result<PublicAddress, ImportError> {
+    let association = node.get("Association")?;
+    let public = association.map(|own| own.address("PublicIp")).transpose()?.flatten();
+    Ok(public.into())
+}
+
 /// The addresses, the primary first.
 fn addresses(node: &Node<'_>) -> Result<Vec<PrivateAddress>, ImportError> {
     let mut found = Vec::new();
     for address in node.list("PrivateIpAddresses")? {
         let Some(private) = address.address("PrivateIpAddress")? else { continue };
         let association = address.get("Association")?;
-        let public_ip = association.map(|a| a.address("PublicIp")).transpose()?.flatten();
-        let one = PrivateAddress { address: private, public_ip };
+        let public = association.map(|a| a.address("PublicIp")).transpose()?.flatten();
+        let one = PrivateAddress { address: private, public_address: public.into() };
         match address.boolean("Primary")?.unwrap_or_default() {
             true => found.insert(0, one),
             false => found.push(one),
@@ -60,7 +68,7 @@ fn addresses(node: &Node<'_>) -> Result<Vec<PrivateAddress>, ImportError> {
     }
     if found.is_empty() {
         let primary = node.address("PrivateIpAddress")?;
-        found.extend(primary.map(|address| PrivateAddress { address, public_ip: None }));
+        found.extend(primary.map(PrivateAddress::unmapped));
     }
     Ok(found)
 }

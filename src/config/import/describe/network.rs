@@ -92,6 +92,7 @@ pub(super) fn subnet(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportE
         vpc: node.required("VpcId")?,
         cidr_block,
         availability_zone: node.string("AvailabilityZone")?,
+        map_public_ip_on_launch: node.boolean("MapPublicIpOnLaunch")?.unwrap_or_default(),
         id,
         origin: node.origin().clone(),
     });

@@ -99,6 +99,7 @@ impl<'a> Lowering<'a, '_> {
             }
             section.string("subnet", self.words.of(Kind::Subnet, &subnet.id));
             section.string("address", address);
+            self.public_address(vpc, interface, position, &mut section);
             section.some_strings("security_groups", &groups);
             if position == 0 && self.is_routed_to(interface) {
                 let word = self.words.of(Kind::NetworkInterface, &interface.id);

@@ -11,6 +11,7 @@ mod group;
 mod interface;
 mod nat;
 mod network;
+mod public_address;
 mod route;
 mod scope;
 mod service;
@@ -67,6 +68,8 @@ pub(super) fn lower(
         assumed_lists: BTreeSet::new(),
         open_groups: BTreeMap::new(),
         written: BTreeSet::new(),
+        public_taken: BTreeSet::new(),
+        public_written: BTreeSet::new(),
         findings,
         errors: Vec::new(),
         document: Document::default(),
@@ -84,6 +87,7 @@ impl<'a> Lowering<'a, '_> {
         self.keep_route_target_words();
         self.head(heading);
         self.given_addresses();
+        self.given_public_addresses();
         let account = self.account;
         for vpc in account.vpcs.iter().filter(|vpc| self.scope.has(&vpc.id)).collect::<Vec<_>>() {
             self.vpc(vpc);

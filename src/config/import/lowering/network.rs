@@ -150,7 +150,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    fn attached_gateway(&self, vpc: &Vpc) -> Option<String> {
+    pub(super) fn attached_gateway(&self, vpc: &Vpc) -> Option<String> {
         let mut gateways = self.account.internet_gateways.iter();
         gateways.find(|gateway| gateway.vpc.as_deref() == Some(&vpc.id)).map(|g| g.id.clone())
     }
@@ -163,7 +163,7 @@ impl<'a> Lowering<'a, '_> {
                 object,
                 &vpc.origin,
                 "VPC Block Public Access, block-ingress",
-                "NAT gateways still lead out, and nothing comes in from a lab's internet anyway",
+                "NAT gateways still lead out; public addresses, by which packets could come in, are left out",
             ),
             Some(mode) => self.findings.not_understood(
                 object,
@@ -226,6 +226,13 @@ impl<'a> Lowering<'a, '_> {
             section.string("id", self.words.of(Kind::Peering, &peering.id));
             section.string("requester_vpc", self.words.of(Kind::Vpc, requester));
             section.string("accepter_vpc", self.words.of(Kind::Vpc, accepter));
+            let dns = [
+                ("requester_dns_resolution", peering.requester_dns_resolution),
+                ("accepter_dns_resolution", peering.accepter_dns_resolution),
+            ];
+            for (key, _) in dns.into_iter().filter(|(_, allows)| *allows) {
+                section.boolean(key, true);
+            }
             match peering.status.as_deref().unwrap_or("active") {
                 "active" => {}
                 state @ ("pending-acceptance" | "rejected" | "expired" | "deleted") => {

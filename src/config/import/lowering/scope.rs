@@ -1,7 +1,7 @@
 //! Which VPCs the lab has: those of the connectors, and those that are peered with them. No packet of a service reaches
 //! another.
 
-use super::super::{Account, Findings, Subnet, Vpc};
+use super::super::{Account, Findings, NetworkInterface, Subnet, Vpc};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The VPCs of the lab, with objects by their ids.
@@ -35,18 +35,26 @@ impl<'a> Scope<'a> {
         let groups = groups.map(|group| (group.id.as_str(), group.vpc.as_str())).collect();
         let scope = Self { vpcs, subnets, groups, peered };
         for vpc in account.vpcs.iter().filter(|vpc| !scope.has(&vpc.id)) {
-            scope.leave_out(vpc, findings);
+            scope.leave_out(account, vpc, findings);
         }
         scope
     }
 
-    fn leave_out(&self, vpc: &Vpc, findings: &mut Findings) {
+    fn leave_out(&self, account: &Account, vpc: &Vpc, findings: &mut Findings) {
         let subnets = self.subnets.values().filter(|subnet| subnet.vpc == vpc.id).count();
+        let of_vpc = |id: &str| self.subnets.get(id).is_some_and(|subnet| subnet.vpc == vpc.id);
+        let mut interfaces = account.network_interfaces.iter().filter(|own| of_vpc(&own.subnet));
+        let reached = match interfaces.any(NetworkInterface::has_public_address) {
+            false => "no packet of a service gets there",
+            true => {
+                "packets of services get there by public addresses, which the lab does not have"
+            }
+        };
         findings.left_out(
             format!("VPC {}", vpc.id),
             &vpc.origin,
             format!("with {subnets} subnets and all that is in them"),
-            "no connector is in it, and it is peered with no VPC of one: no packet of a service gets there",
+            format!("no connector is in it, and it is peered with no VPC of one: {reached}"),
         );
     }
 

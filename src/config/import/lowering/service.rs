@@ -108,14 +108,15 @@ impl<'a> Lowering<'a, '_> {
         let mut example = Section::new("internet_host", None, &here);
         example.note("assumed: something to reach by NAT gateways");
         example.string("name", self.words.free(Kind::InternetHost, "example"));
-        example.string("address", Ipv4Addr::new(203, 0, 113, 10));
+        let address = self.address_of_a_host(OF_PROBES).unwrap_or(Ipv4Addr::new(203, 0, 113, 10));
+        example.string("address", address);
         example.strings("listen", &["80/tcp", "443/tcp"]);
         self.document.push(example);
         self.findings.assumed(
             "the internet",
             &Origin::default(),
             "no source has it",
-            "one host, 203.0.113.10, for probes",
+            format!("one host, {address}, for probes"),
         );
         self.services_behind_gateway_endpoints(&here);
         self.services_behind_interface_endpoints(&here);
@@ -128,7 +129,6 @@ impl<'a> Lowering<'a, '_> {
         let gateways = all.iter().filter(|end| end.endpoint_type == EndpointType::Gateway);
         let mut seen: BTreeSet<&str> =
             gateways.filter_map(|end| aws_service(&end.service_name, &region)).collect();
-        let mut addresses = OF_SERVICES.map(|last| Ipv4Addr::new(203, 0, 113, last));
         for end in all.iter().filter(|end| end.endpoint_type == EndpointType::Interface) {
             let service = aws_service(&end.service_name, &region);
             // Image registries have no name but those of accounts.
@@ -136,7 +136,7 @@ impl<'a> Lowering<'a, '_> {
             let Some(word) = word.filter(|word| self.leads_out(end) && seen.insert(*word)) else {
                 continue;
             };
-            let Some(address) = addresses.next() else { break };
+            let Some(address) = self.address_of_a_host(OF_SERVICES) else { break };
             let mut host = Section::new("internet_host", None, here);
             let what = "the source does not have the public address of its service";
             let object = format!("VPC endpoint {}", end.id);
@@ -182,6 +182,12 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
+    /// Takes an address of 203.0.113.0/24 (RFC 5737) that nothing has, by its last byte.
+    fn address_of_a_host(&mut self, last: std::ops::Range<u8>) -> Option<Ipv4Addr> {
+        let mut all = last.map(|last| Ipv4Addr::new(203, 0, 113, last));
+        all.find(|address| self.public_taken.insert(*address))
+    }
+
     /// An address of the service's prefix list.
     fn service_address(&self, name: &str, service: &str) -> Option<Ipv4Addr> {
         let used = self.account.prefix_lists.iter().filter(|list| {
@@ -193,7 +199,9 @@ impl<'a> Lowering<'a, '_> {
     }
 }
 
-/// The last bytes of the addresses that stand for services: documentation's (RFC 5737), as that for probes.
+/// The last bytes of the addresses that can stand for what probes reach.
+const OF_PROBES: std::ops::Range<u8> = 10..20;
+/// The last bytes of the addresses that stand for services.
 const OF_SERVICES: std::ops::Range<u8> = 20..250;
 
 fn address_within(block: Ipv4Network) -> Option<Ipv4Addr> {

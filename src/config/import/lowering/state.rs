@@ -21,6 +21,10 @@ pub(super) struct Lowering<'a, 'f> {
     pub(super) tried: BTreeMap<(&'a str, Ipv4Network), usize>,
     /// Private addresses that a resource of the file has, by VPC.
     pub(super) written: BTreeSet<(&'a str, Ipv4Addr)>,
+    /// Public addresses that are in use.
+    pub(super) public_taken: BTreeSet<Ipv4Addr>,
+    /// Public addresses that something of the file has.
+    pub(super) public_written: BTreeSet<Ipv4Addr>,
     /// Prefix lists that something of the lab names.
     pub(super) used_lists: BTreeSet<&'a str>,
     /// Prefix lists that stand in for what the source does not have, by their words.

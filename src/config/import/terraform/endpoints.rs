@@ -102,7 +102,7 @@ fn addresses(
             id,
             subnet,
             interface_type: "vpc_endpoint".to_owned(),
-            addresses: vec![PrivateAddress { address, public_ip: None }],
+            addresses: vec![PrivateAddress::unmapped(address)],
             security_groups: endpoint.security_groups.clone(),
             source_dest_check: true,
             origin: part.origin.clone(),

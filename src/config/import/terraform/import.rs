@@ -1,5 +1,6 @@
 //! The account in the making, and the default objects of VPCs that the source names and may not list.
 
+use super::association::Association;
 use super::document::Resource;
 use super::owners::Owners;
 use super::reader::{Block, Trouble};
@@ -19,6 +20,8 @@ pub(super) struct Import<'a> {
     pub(super) errors: Vec<ImportError>,
     /// Public addresses by allocation.
     pub(super) elastic_ips: HashMap<String, Ipv4Addr>,
+    /// Whose Elastic IP addresses are.
+    pub(super) associations: Vec<Association>,
     /// What a VPC has without anybody making it, by id.
     pub(super) implied: HashMap<String, Implied>,
     /// Where private hosted zones are in the account, by id.

@@ -5,10 +5,11 @@
 use super::import::Import;
 use super::network::SUBNETS;
 use super::owners::Subnets::{Group, Listed, Within};
-use super::owners::{OWNERS, OWNERS_NEED, Owner, Owners};
+use super::owners::{OWNERS, OWNERS_NEED, Owner, Owners, Public};
+use super::public_addresses;
 use super::reader::{Block, Trouble};
 use super::security_groups::GROUPS;
-use crate::config::import::{NetworkInterface, PrivateAddress};
+use crate::config::import::{NetworkInterface, PrivateAddress, PublicAddress};
 use std::net::Ipv4Addr;
 
 /// `aws_network_interface` and the data source.
@@ -34,6 +35,10 @@ pub(super) fn network_interface(import: &mut Import<'_>, block: &Block<'_>) -> R
     let interface_type = block.label("interface_type").unwrap_or_else(|| "interface".to_owned());
     // A data source says what is there, and a Network Load Balancer's may have none.
     let has_default = !block.resource.data && interface_type == "interface";
+    let mut public = None;
+    for association in block.blocks("association")? {
+        public = public.or(association.address("public_ip")?);
+    }
     let groups = if has_default { or_default(import, &subnet, groups) } else { groups };
     import.account.network_interfaces.push(NetworkInterface {
         id: block.resource.id(),
@@ -42,6 +47,7 @@ pub(super) fn network_interface(import: &mut Import<'_>, block: &Block<'_>) -> R
         interface_type,
         description: block.label("description"),
         addresses: private(&addresses),
+        public_address: public.into(),
         security_groups: groups,
         source_dest_check: block.flag("source_dest_check")?.unwrap_or(true),
         requester_id: block.label("requester_id"),
@@ -93,6 +99,8 @@ pub(super) fn instance(import: &mut Import<'_>, block: &Block<'_>) -> Result<(),
     if let Some(listed) = listed {
         listed.instance = Some(id);
         listed.name = listed.name.take().or(block.name());
+        let public = PublicAddress::from(block.address("public_ip")?);
+        listed.public_address = listed.public_address.or(public);
         return Ok(());
     }
     let mut addresses: Vec<Ipv4Addr> = block.address("private_ip")?.into_iter().collect();
@@ -102,6 +110,7 @@ pub(super) fn instance(import: &mut Import<'_>, block: &Block<'_>) -> Result<(),
     }
     let subnet = block.needed_id("subnet_id", SUBNETS)?;
     let groups = block.ids("vpc_security_group_ids", GROUPS)?;
+    let public_address = public_addresses::at_launch(import, block, &subnet)?;
     import.account.network_interfaces.push(NetworkInterface {
         id: primary,
         name: block.name().or_else(|| Some(block.resource.name.clone())),
@@ -109,6 +118,7 @@ pub(super) fn instance(import: &mut Import<'_>, block: &Block<'_>) -> Result<(),
         subnet,
         interface_type: "interface".to_owned(),
         addresses: private(&addresses),
+        public_address,
         source_dest_check: block.flag("source_dest_check")?.unwrap_or(true),
         instance: Some(id),
         origin: block.origin.clone(),
@@ -156,7 +166,7 @@ fn private(addresses: &[Ipv4Addr]) -> Vec<PrivateAddress> {
     let mut found: Vec<PrivateAddress> = Vec::new();
     for &address in addresses {
         if !found.iter().any(|one| one.address == address) {
-            found.push(PrivateAddress { address, public_ip: None });
+            found.push(PrivateAddress::unmapped(address));
         }
     }
     found
@@ -271,6 +281,7 @@ fn interfaces(
         (Listed(_) | Group(_), None) => block.ids(owner.groups, GROUPS)?,
     };
     let listen = port(owner, cluster.unwrap_or(block))?;
+    let public_address = public_address(owner, block)?;
     let name = block.label(owner.name).unwrap_or_else(|| block.resource.name.clone());
     let wanted = if owner.in_each { subnets.len() } else { 1 };
     let filters_nothing =
@@ -288,12 +299,34 @@ fn interfaces(
             subnet,
             interface_type: "interface".to_owned(),
             source_dest_check: true,
+            public_address,
             listen: listen.iter().cloned().collect(),
             origin: block.origin.clone(),
             ..NetworkInterface::default()
         });
     }
     Ok(())
+}
+
+/// Returns the public address of an owner's interfaces.
+fn public_address(owner: &Owner, block: &Block<'_>) -> Result<PublicAddress, Trouble> {
+    Ok(match owner.public {
+        Public::Never => PublicAddress::None,
+        Public::If(attribute) => match block.flag(attribute)? {
+            Some(true) => PublicAddress::Unknown(attribute),
+            Some(false) | None => PublicAddress::None,
+        },
+        Public::Balancer => {
+            let has_none = block.flag("internal")? == Some(true)
+                || block.label("load_balancer_type").as_deref() == Some("gateway")
+                || block.label("ip_address_type").as_deref()
+                    == Some("dualstack-without-public-ipv4");
+            match has_none {
+                true => PublicAddress::None,
+                false => PublicAddress::Unknown("an internet-facing load balancer"),
+            }
+        }
+    })
 }
 
 /// `None`: what names them is not in the source.

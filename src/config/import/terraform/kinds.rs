@@ -3,7 +3,9 @@
 use super::import::Import;
 use super::owners::{OWNERS_NEED, Owner};
 use super::reader::{Block, Trouble};
-use super::{apprunner, endpoints, interfaces, names, network, routing, security_groups};
+use super::{
+    apprunner, endpoints, interfaces, names, network, public_addresses, routing, security_groups,
+};
 
 /// When a type is read: what others are parts of comes before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,13 +79,14 @@ pub(super) fn kind(kind: &str, data: bool) -> Kind {
     match kind {
         "aws_vpc" | "aws_default_vpc" => Read(Ground, network::vpc),
         "aws_subnet" | "aws_default_subnet" => Read(Ground, network::subnet),
-        "aws_eip" => Read(Ground, network::elastic_ip),
+        "aws_eip" => Read(Ground, public_addresses::elastic_ip),
         "aws_vpc_ipv4_cidr_block_association" => Read(Objects, network::vpc_cidr_block),
         "aws_internet_gateway" => Read(Objects, network::internet_gateway),
         "aws_internet_gateway_attachment" => Read(Parts, network::internet_gateway_attachment),
         "aws_nat_gateway" => Read(Objects, network::nat_gateway),
         "aws_vpc_peering_connection" => Read(Objects, network::peering),
         "aws_vpc_peering_connection_accepter" => Read(Parts, network::peering_accepter),
+        "aws_vpc_peering_connection_options" if !data => Read(Last, network::peering_options),
         "aws_vpc_block_public_access_options" => Read(Last, network::block_public_access),
 
         "aws_network_acl" | "aws_default_network_acl" => Read(Objects, network::network_acl),
@@ -119,6 +122,7 @@ pub(super) fn kind(kind: &str, data: bool) -> Kind {
         "aws_network_interface_attachment" => Read(Parts, interfaces::attachment),
         "aws_network_interface_sg_attachment" => Read(Last, interfaces::group_attachment),
         "aws_instance" => Read(Parts, interfaces::instance),
+        "aws_eip_association" => Read(Last, public_addresses::association),
         "aws_efs_mount_target" => Read(Objects, interfaces::mount_target),
 
         "aws_route53_zone" => Read(Objects, names::zone),
@@ -201,9 +205,7 @@ const HARMLESS: &[&str] = &[
     "aws_vpc_endpoint_connection_notification",
     "aws_vpc_endpoint_service_allowed_principal",
     "aws_vpc_endpoint_service_private_dns_verification",
-    "aws_vpc_peering_connection_options",
     "aws_vpc_network_performance_metric_subscription",
-    "aws_eip_association",
     "aws_flow_log",
     "aws_alb_target_group",
     "aws_lb_target_group",

@@ -7,13 +7,14 @@
 //! | `address`, `references` | what unknown values of a plan refer to, by its configuration |
 //! | `reader` | attributes of one resource |
 //! | `kinds` | which resource types there are, and what becomes of them |
-//! | `network`, `routing`, `security_groups`, `endpoints`, `interfaces`, `names`, `apprunner` | one family of types each |
+//! | `network`, `routing`, `security_groups`, `endpoints`, `interfaces`, `public_addresses`, `names`, `apprunner` | one family of types each |
 //!
 //! A state lists what is there, defaults included: Terraform has taken AWS's default egress rule from each security group that
 //! it made. Inline parts and parts that are resources of their own are read together, each once.
 
 mod address;
 mod apprunner;
+mod association;
 mod document;
 mod endpoints;
 mod import;
@@ -22,6 +23,7 @@ mod kinds;
 mod names;
 mod network;
 mod owners;
+mod public_addresses;
 mod reader;
 mod references;
 mod routing;
@@ -67,6 +69,7 @@ pub(super) fn import(
         findings,
         errors: Vec::new(),
         elastic_ips: HashMap::new(),
+        associations: Vec::new(),
         implied: HashMap::new(),
         zones: HashMap::new(),
         owners: Owners::default(),
@@ -182,6 +185,7 @@ impl<'a> Import<'a> {
     /// What can be said when everything has been read.
     fn settle(&mut self) {
         interfaces::settle(self);
+        public_addresses::settle(self);
         network::settle_acls(self);
         network::settle_peerings(self);
         self.settle_groups();

@@ -9,6 +9,8 @@ use crate::config::import::{
 
 pub(super) const VPCS: &[&str] = &["aws_vpc", "aws_default_vpc"];
 pub(super) const SUBNETS: &[&str] = &["aws_subnet", "aws_default_subnet"];
+/// Options may name the connection by its accepter.
+const PEERINGS: &[&str] = &["aws_vpc_peering_connection", "aws_vpc_peering_connection_accepter"];
 pub(super) const NETWORK_ACLS: &[&str] = &["aws_network_acl", "aws_default_network_acl"];
 
 /// `aws_vpc`, `aws_default_vpc` and the data source.
@@ -79,6 +81,7 @@ pub(super) fn subnet(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), T
         vpc: block.needed_id("vpc_id", VPCS)?,
         cidr_block: block.needed_cidr("cidr_block")?,
         availability_zone: block.label("availability_zone"),
+        map_public_ip_on_launch: block.flag("map_public_ip_on_launch")? == Some(true),
         origin: block.origin.clone(),
     });
     Ok(())
@@ -114,16 +117,6 @@ pub(super) fn internet_gateway_attachment(
             vpc: Some(vpc),
             origin: block.origin.clone(),
         }),
-    }
-    Ok(())
-}
-
-/// `aws_eip`: the public address of an allocation, for gateways that name it.
-pub(super) fn elastic_ip(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
-    if let Some(address) = block.address("public_ip")? {
-        for key in ["id", "allocation_id"] {
-            import.elastic_ips.extend(block.label(key).map(|id| (id, address)));
-        }
     }
     Ok(())
 }
@@ -192,6 +185,8 @@ pub(super) fn peering(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), 
         requester_region: block.label("region"),
         accepter_region: block.label("peer_region"),
         status: block.label("accept_status").or(block.label("status")).or(accepted),
+        requester_dns_resolution: allows_dns_resolution(block, "requester")?.unwrap_or_default(),
+        accepter_dns_resolution: allows_dns_resolution(block, "accepter")?.unwrap_or_default(),
         origin: block.origin.clone(),
     });
     Ok(())
@@ -199,7 +194,7 @@ pub(super) fn peering(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), 
 
 /// `aws_vpc_peering_connection_accepter`: the other side's word, which is the later one.
 pub(super) fn peering_accepter(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
-    let id = block.needed_id("vpc_peering_connection_id", &["aws_vpc_peering_connection"])?;
+    let id = block.needed_id("vpc_peering_connection_id", PEERINGS)?;
     let accepted =
         block.flag("auto_accept")?.filter(|accepts| *accepts).map(|_| "active".to_owned());
     let status = block.label("accept_status").or(accepted);
@@ -213,10 +208,37 @@ pub(super) fn peering_accepter(import: &mut Import<'_>, block: &Block<'_>) -> Re
             requester_region: None,
             accepter_region: None,
             status,
+            requester_dns_resolution: false,
+            accepter_dns_resolution: false,
             origin: block.origin.clone(),
         }),
     }
+    peering_options(import, block)
+}
+
+/// Reads the options of `aws_vpc_peering_connection_options`, or of an accepter: for the sides that have some there.
+pub(super) fn peering_options(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
+    let id = block.needed_id("vpc_peering_connection_id", PEERINGS)?;
+    let requester = allows_dns_resolution(block, "requester")?;
+    let accepter = allows_dns_resolution(block, "accepter")?;
+    match import.account.peering_connections.iter_mut().find(|peering| peering.id == id) {
+        Some(peering) => {
+            let Peering { requester_dns_resolution, accepter_dns_resolution, .. } = peering;
+            *requester_dns_resolution = requester.unwrap_or(*requester_dns_resolution);
+            *accepter_dns_resolution = accepter.unwrap_or(*accepter_dns_resolution);
+        }
+        None => import.without(block, &format!("VPC peering connection {id}")),
+    }
     Ok(())
+}
+
+/// Returns whether a side of a peering connection lets its public names lead to private addresses on the other.
+fn allows_dns_resolution(block: &Block<'_>, side: &str) -> Result<Option<bool>, Trouble> {
+    let mut allows = None;
+    for options in block.blocks(side)? {
+        allows = options.flag("allow_remote_vpc_dns_resolution")?.or(allows);
+    }
+    Ok(allows)
 }
 
 /// `aws_network_acl`, `aws_default_network_acl`.

@@ -17,6 +17,19 @@ pub(super) struct Owner {
     pub(super) in_each: bool,
     /// The attribute that names its cluster, and the cluster's type: it has the groups and the port.
     pub(super) cluster: Option<(&'static str, &'static str)>,
+    /// When its interfaces have public addresses.
+    pub(super) public: Public,
+}
+
+/// When the interfaces of a type have public addresses.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Public {
+    /// Not at all.
+    Never,
+    /// If an attribute is true.
+    If(&'static str),
+    /// If it is an internet-facing load balancer.
+    Balancer,
 }
 
 /// How a type names its subnets.
@@ -38,7 +51,15 @@ const fn owner(
     port: (&'static str, Option<&'static str>),
     in_each: bool,
 ) -> Owner {
-    Owner { kind, name, subnets, groups, port, in_each, cluster: None }
+    Owner { kind, name, subnets, groups, port, in_each, cluster: None, public: Public::Never }
+}
+
+const PUBLICLY_ACCESSIBLE: Public = Public::If("publicly_accessible");
+
+impl Owner {
+    const fn public(self, public: Public) -> Self {
+        Self { public, ..self }
+    }
 }
 
 const fn member(
@@ -55,6 +76,7 @@ const fn member(
         port: ("port", Some(port)),
         in_each: false,
         cluster: Some(("cluster_identifier", cluster)),
+        public: Public::Never,
     }
 }
 
@@ -69,15 +91,18 @@ pub(super) const OWNERS: &[Owner] = &[
         "vpc_security_group_ids",
         ("port", None),
         false,
-    ),
-    member("aws_rds_cluster_instance", "db_subnet_group_name", "aws_rds_cluster", "3306/tcp"),
+    )
+    .public(PUBLICLY_ACCESSIBLE),
+    member("aws_rds_cluster_instance", "db_subnet_group_name", "aws_rds_cluster", "3306/tcp")
+        .public(PUBLICLY_ACCESSIBLE),
     member("aws_docdb_cluster_instance", "db_subnet_group_name", "aws_docdb_cluster", "27017/tcp"),
     member(
         "aws_neptune_cluster_instance",
         "neptune_subnet_group_name",
         "aws_neptune_cluster",
         "8182/tcp",
-    ),
+    )
+    .public(PUBLICLY_ACCESSIBLE),
     owner(
         "aws_elasticache_cluster",
         "cluster_id",
@@ -109,9 +134,12 @@ pub(super) const OWNERS: &[Owner] = &[
         "vpc_security_group_ids",
         ("port", Some("5439/tcp")),
         false,
-    ),
-    owner("aws_lb", "name", Listed("subnets"), "security_groups", ("", None), true),
-    owner("aws_alb", "name", Listed("subnets"), "security_groups", ("", None), true),
+    )
+    .public(PUBLICLY_ACCESSIBLE),
+    owner("aws_lb", "name", Listed("subnets"), "security_groups", ("", None), true)
+        .public(Public::Balancer),
+    owner("aws_alb", "name", Listed("subnets"), "security_groups", ("", None), true)
+        .public(Public::Balancer),
     owner(
         "aws_mq_broker",
         "broker_name",
@@ -119,7 +147,8 @@ pub(super) const OWNERS: &[Owner] = &[
         "security_groups",
         ("", None),
         true,
-    ),
+    )
+    .public(PUBLICLY_ACCESSIBLE),
     owner(
         "aws_opensearch_domain",
         "domain_name",

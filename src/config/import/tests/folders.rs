@@ -1,6 +1,6 @@
 //! Files as they come: both layouts, pages, what is missing or broken.
 
-use super::super::describe;
+use super::super::{PublicAddress, describe};
 use super::*;
 use std::fs;
 use std::path::Path;
@@ -327,4 +327,44 @@ fn one_part_is_one_and_two_are_two() {
     assert!(one.starts_with("1 part of the source is not understood"), "{one}");
     let two = ImportFailure::NotUnderstood(vec![finding("x"), finding("y")]).to_string();
     assert!(two.starts_with("2 parts of the source are not understood"), "{two}");
+}
+
+/// What `describe-network-interfaces` says of public addresses: beside an address, or of the interface as a whole.
+#[test]
+fn public_addresses_come_from_the_associations() {
+    let answer = serde_json::json!({ "NetworkInterfaces": [
+        { "NetworkInterfaceId": "eni-1", "SubnetId": "subnet-1", "PrivateIpAddress": "10.0.0.5",
+          "Association": { "PublicIp": "192.0.2.1" } },
+        { "NetworkInterfaceId": "eni-2", "SubnetId": "subnet-1", "PrivateIpAddress": "10.0.0.6",
+          "Association": { "PublicIp": "192.0.2.2" },
+          "PrivateIpAddresses": [
+            { "PrivateIpAddress": "10.0.0.7", "Primary": false, "Association": { "PublicIp": "192.0.2.3" } },
+            { "PrivateIpAddress": "10.0.0.6", "Primary": true, "Association": { "PublicIp": "192.0.2.2" } },
+          ] },
+        { "NetworkInterfaceId": "eni-3", "SubnetId": "subnet-1", "PrivateIpAddress": "10.0.0.8" },
+    ] });
+    let files = with("describe-network-interfaces.json", |_| answer.to_string());
+    let (account, _) = read(&files).unwrap();
+    let of = |interface: usize, position| {
+        account.network_interfaces[interface].public_address_at(position)
+    };
+    let known = |ip: &str| PublicAddress::Known(ip.parse().unwrap());
+    assert_eq!(of(0, 0), known("192.0.2.1"));
+    assert_eq!((of(1, 0), of(1, 1)), (known("192.0.2.2"), known("192.0.2.3")));
+    assert_eq!(of(2, 0), PublicAddress::None);
+}
+
+#[test]
+fn dns_resolution_of_a_peering_connection_comes_from_its_sides() {
+    let answer = serde_json::json!({ "VpcPeeringConnections": [{
+        "VpcPeeringConnectionId": "pcx-1",
+        "RequesterVpcInfo": { "VpcId": "vpc-1", "PeeringOptions": { "AllowDnsResolutionFromRemoteVpc": true } },
+        "AccepterVpcInfo": { "VpcId": "vpc-2", "PeeringOptions": { "AllowDnsResolutionFromRemoteVpc": false } },
+        "Status": { "Code": "active" }
+    }] });
+    let mut files = files();
+    files.push(("peerings.json".to_owned(), answer.to_string()));
+    let (account, _) = read(&files).unwrap();
+    let peering = &account.peering_connections[0];
+    assert!(peering.requester_dns_resolution && !peering.accepter_dns_resolution);
 }

@@ -3,6 +3,7 @@
 mod findings;
 mod folders;
 mod objects;
+mod public_addresses;
 mod round_trip;
 mod routes;
 mod same_vpc;
@@ -25,6 +26,7 @@ fn subnet(id: &str, vpc: &str, cidr: &str, zone: &str) -> Subnet {
         vpc: vpc.to_owned(),
         cidr_block: block(cidr),
         availability_zone: Some(format!("us-east-1{zone}")),
+        map_public_ip_on_launch: false,
         origin: origin(&format!("Subnets.{id}")),
     }
 }
@@ -82,10 +84,7 @@ fn interface(id: &str, subnet: &str, address: &str, groups: &[&str]) -> NetworkI
         id: id.to_owned(),
         subnet: subnet.to_owned(),
         interface_type: "interface".to_owned(),
-        addresses: address
-            .map(|address| PrivateAddress { address, public_ip: None })
-            .into_iter()
-            .collect(),
+        addresses: address.map(PrivateAddress::unmapped).into_iter().collect(),
         security_groups: groups.iter().map(|g| (*g).to_owned()).collect(),
         source_dest_check: true,
         origin: origin(&format!("Interfaces.{id}")),

@@ -239,7 +239,7 @@ fn what_is_something_else_already_is_no_resource() {
 fn every_address_of_an_interface_is_a_resource() {
     let mut account = account();
     let mut two = interface("eni-two", "subnet-data", "10.0.3.10", &["sg-app"]);
-    two.addresses.push(PrivateAddress { address: "10.0.3.11".parse().unwrap(), public_ip: None });
+    two.addresses.push(PrivateAddress::unmapped("10.0.3.11".parse().unwrap()));
     account.network_interfaces = vec![
         two,
         interface("eni-none", "subnet-data", "", &["sg-app"]),

@@ -2,7 +2,7 @@
 
 use crate::packet::Protocol;
 use crate::pipeline::reach::Class;
-use crate::vpc::{Resource, Snapshot, exempt};
+use crate::vpc::{Snapshot, exempt};
 use std::net::Ipv4Addr;
 
 /// The destinations of one class that packets are sent to, at most.
@@ -31,21 +31,18 @@ pub(super) struct Listeners {
 impl Listeners {
     pub(super) fn new(snapshot: &Snapshot) -> Self {
         let parts = snapshot.parts();
-        let endpoints = snapshot.public_endpoints();
-        let endpoints = endpoints.map(|(public, ix)| (public, snapshot.resource(ix)));
-        let resources = parts.resources.iter().map(|r| (r.address, r)).chain(endpoints);
-        let resources: Vec<(Ipv4Addr, &Resource)> = resources.collect();
+        let resources = parts.resources.iter().flat_map(|r| {
+            std::iter::once(r.address).chain(r.public_address).map(|address| (address, &r.listen))
+        });
         let hosts = parts.internet_hosts.iter().map(|host| (host.address, &host.listen));
-        let own = resources.iter().map(|(address, own)| (*address, &own.listen));
-        let listen = own.chain(hosts).flat_map(|(address, listen)| {
+        let listen = resources.chain(hosts).flat_map(|(address, listen)| {
             listen.iter().map(move |at| target(at.protocol, address, at.port))
         });
         // An interface endpoint does not answer a ping.
-        let pinged = resources.iter().filter(|(_, own)| own.endpoint.is_none());
-        let pinged: Vec<Ipv4Addr> = pinged
-            .map(|(address, _)| *address)
-            .chain(parts.internet_hosts.iter().map(|host| host.address))
-            .collect();
+        let pinged = parts.resources.iter().filter(|r| r.endpoint.is_none());
+        let pinged = pinged.flat_map(|r| std::iter::once(r.address).chain(r.public_address));
+        let pinged: Vec<Ipv4Addr> =
+            pinged.chain(parts.internet_hosts.iter().map(|host| host.address)).collect();
         let pings = pinged.iter().map(|address| target(Protocol::Icmp, *address, 0));
         let mut all: Vec<Target> = listen.chain(pings).chain(of_aws(snapshot)).collect();
         all.sort_unstable();

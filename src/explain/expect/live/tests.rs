@@ -128,6 +128,20 @@ fn packets_go_to_listeners_from_every_task() {
 }
 
 #[test]
+fn packets_go_to_listeners_at_public_addresses() {
+    let edge = "[[security_group]]\nid = \"sg-edge\"\nvpc = \"vpc-demo\"\n\
+                ingress = [{ protocol = \"tcp\", ports = \"443\", from = \"0.0.0.0/0\" }]\n\
+                [[resource]]\nname = \"edge\"\nsubnet = \"subnet-public-a\"\naddress = \"10.0.0.20\"\n\
+                public_ip = \"192.0.2.10\"\nsecurity_groups = [\"sg-edge\"]\nlisten = [\"443/tcp\"]\n";
+    let running = Running::new(&format!("{THREE_AZ}{edge}"));
+    let plan = running.plan(&expectations(&of("web", "192.0.2.10:443", "reachable")));
+    let mut sent: Vec<_> = plan.probes().map(|p| (p.task, p.destination, p.port)).collect();
+    sent.sort_unstable();
+    let expected = [1, 2, 3].map(|task| (task, Ipv4Addr::new(192, 0, 2, 10), 443));
+    assert_eq!(sent, expected);
+}
+
+#[test]
 fn what_is_to_be_dropped_needs_no_listener() {
     let running = Running::new(THREE_AZ);
     let ssh = expectations(&of("api", "orders-db:22", "blocked"));

@@ -4,6 +4,7 @@ mod account;
 mod errors;
 mod functions;
 mod open;
+mod public_addresses;
 mod reading;
 
 use super::*;

@@ -4,6 +4,7 @@ mod bad;
 mod open;
 mod parts;
 mod plan;
+mod public_addresses;
 mod state;
 
 use super::import;
