@@ -87,9 +87,7 @@ fn an_address_that_egret_chose_is_in_no_rule() {
     let task = with(
         &closed(),
         "name = \"web\"\nvpc_connector = \"conn\"\n",
-        concat!(
-            "name = \"web\"\nkind = \"fargate\"\nassign_public_ip = true\nsubnets = [\"app-public\"]\n",
-        ),
+        "name = \"web\"\nkind = \"fargate\"\nassign_public_ip = true\nsubnets = [\"app-public\"]\n",
     );
     for (lab, service, why) in [
         (nat, "web", "gives the NAT gateway no public_ip"),

@@ -52,12 +52,8 @@ fn of_public_endpoint(
     let gate = Gate { group, direction: Direction::Ingress, most: NatGateway::MAX_ADDRESSES };
     let Some(known) = senders.known() else { return Vec::new() };
     // A rule for everybody is a decision of a person.
-    let is_narrow = |change: &Change| match change {
-        Change::GroupRules { rules, .. } => {
-            rules.iter().all(|rule| rule.peer != Peer::Cidr(everywhere()))
-        }
-        _ => true,
-    };
+    let admits_all = |rule: &SecurityGroupRule| rule.peer == Peer::Cidr(everywhere());
+    let is_narrow = |change: &Change| !matches!(change, Change::GroupRules { rules, .. } if rules.iter().any(admits_all));
     gate.changes(failing, known, None).into_iter().filter(is_narrow).collect()
 }
 

@@ -56,13 +56,9 @@ impl Senders {
 /// Says why no rule is proposed for a gate that sees a public address.
 pub(super) fn why_none(failing: &Failing<'_>) -> Option<&'static str> {
     let senders = Senders::of(failing)?;
-    let is_seen = match failing.decided_by {
-        RuleRef::DestinationSecurityGroups(..) => true,
-        RuleRef::NetworkAclRule(..) | RuleRef::NetworkAclImplicitDeny(..) => {
-            failing.crossing().is_some_and(|remote| senders.have(remote))
-        }
-        _ => false,
-    };
+    let is_of_groups = matches!(failing.decided_by, RuleRef::DestinationSecurityGroups(..));
+    let is_of_acl = || failing.crossing().is_some_and(|remote| senders.have(remote));
+    let is_seen = is_of_groups || is_of_acl();
     senders.unknown.filter(|_| is_seen)
 }
 
