@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 const MODEL_WALK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/netns-tests/support/apprunner.py");
@@ -142,11 +142,22 @@ impl Shop {
 
     /// Runs `aws`, whatever the service.
     fn aws_of_any(&self, id: &str, secret: &str, words: &[&str]) -> Output {
+        self.aws_with_config(Path::new("/dev/null"), (id, secret), words)
+    }
+
+    /// Runs `aws apprunner` without the CLI's own checks, so that the API has to answer.
+    fn aws_unchecked(&self, words: &[&str]) -> Output {
+        let mut config = tempfile::NamedTempFile::new().unwrap();
+        config.write_all(b"[default]\nparameter_validation = false\n").unwrap();
+        self.aws_with_config(config.path(), ("test", "test"), &[&["apprunner"], words].concat())
+    }
+
+    fn aws_with_config(&self, config: &Path, (id, secret): (&str, &str), words: &[&str]) -> Output {
         let mut command = Command::new(self.venv.join("bin/aws"));
         command.args(["--endpoint-url", self.lab.api(), "--region", "us-east-1"]);
         command.args(words).env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
         // Nothing of whoever runs the tests.
-        command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+        command.env("AWS_CONFIG_FILE", config).env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
         command.env("AWS_MAX_ATTEMPTS", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         finish(command.spawn().unwrap())
@@ -646,7 +657,10 @@ fn regression_what_egret_does_not_run_keeps_no_service_from_its_vpc() {
         request["ServiceName"] = json!(name);
         request["NetworkConfiguration"] = json!({"EgressConfiguration":
             {"EgressType": "VPC", "VpcConnectorArn": connector}});
-        let made = shop.ok(&["create-service", "--cli-input-json", &request.to_string()]);
+        let output =
+            shop.aws_unchecked(&["create-service", "--cli-input-json", &request.to_string()]);
+        assert!(output.status.success(), "{name}: {}", both_streams(&output));
+        let made: Value = serde_json::from_slice(&output.stdout).unwrap();
         let arn = made["Service"]["ServiceArn"].as_str().unwrap();
         assert_eq!(shop.settled(arn)["Status"], "RUNNING", "{name}");
         let shown = shop.lab.egret_ok(&format!("services {name} --json"));
@@ -661,7 +675,7 @@ fn regression_connector_names_are_as_aws_has_them() {
     let (longest, too_long) = ("a".repeat(40), "a".repeat(41));
     let create = |name: &str| {
         let name = format!("--vpc-connector-name={name}");
-        shop.aws(&["create-vpc-connector", &name, "--subnets", "subnet-a"])
+        shop.aws_unchecked(&["create-vpc-connector", &name, "--subnets", "subnet-a"])
     };
     for name in ["abc", &too_long, "-abc", "_abc", "a.bc", "a bc", "äbcd"] {
         let said = both_streams(&create(name));

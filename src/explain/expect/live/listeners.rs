@@ -2,6 +2,7 @@
 
 use crate::packet::Protocol;
 use crate::pipeline::reach::Class;
+use crate::pipeline::{Component, Outcome};
 use crate::vpc::{Snapshot, exempt};
 use std::net::Ipv4Addr;
 
@@ -26,6 +27,8 @@ pub(super) struct Listeners {
     /// Ascending.
     all: Vec<Target>,
     hosts: Vec<Ipv4Addr>,
+    /// The public addresses of resources.
+    public: Vec<Ipv4Addr>,
 }
 
 impl Listeners {
@@ -47,14 +50,17 @@ impl Listeners {
         let mut all: Vec<Target> = listen.chain(pings).chain(of_aws(snapshot)).collect();
         all.sort_unstable();
         all.dedup();
-        Self { all, hosts: pinged }
+        let public = snapshot.public_endpoints().map(|(public, _)| public).collect();
+        Self { all, hosts: pinged, public }
     }
 
     /// Chooses where packets of a class are sent to: the first place where something answers, and the last one. What is
     /// dropped needs no listener.
     pub(super) fn targets(&self, class: &Class) -> Vec<Target> {
+        let gets_there = !class.passes() || reaches_resource(class);
         let is_of_class = |target: &&Target| {
             class.destinations.contains(target.address.to_bits())
+                && (gets_there || !self.public.contains(&target.address))
                 && class.ports.contains(target.protocol, target.port)
         };
         let mut own = self.all.iter().filter(is_of_class).copied();
@@ -77,6 +83,13 @@ impl Listeners {
         let is_judged = is_host || class.admitted_by.is_none();
         (is_sent && is_judged && leaves(tuple.dst)).then_some(target)
     }
+}
+
+/// Decides whether packets of a class reach a resource. What a gateway endpoint takes is for its service, even at the public
+/// address of a resource.
+fn reaches_resource(class: &Class) -> bool {
+    let last = class.sample.steps.iter().find(|step| step.outcome == Outcome::Deliver);
+    last.is_some_and(|step| matches!(step.component, Component::Resource(_)))
 }
 
 /// Decides whether packets to an address leave the task that sends them, and not as a broadcast.

@@ -141,6 +141,26 @@ fn packets_go_to_listeners_at_public_addresses() {
     assert_eq!(sent, expected);
 }
 
+/// Behind a gateway endpoint nothing listens at the public address of a resource.
+#[test]
+fn regression_what_a_gateway_endpoint_takes_is_not_for_a_public_endpoint() {
+    let lab = "[[vpc]]\nid = \"vpc\"\ncidr = \"10.0.0.0/16\"\ninternet_gateway = \"igw\"\n\
+               [[subnet]]\nid = \"subnet\"\nvpc = \"vpc\"\navailability_zone = \"us-east-1a\"\n\
+               cidr = \"10.0.1.0/24\"\nroute_table = \"rtb\"\n\
+               [[route_table]]\nid = \"rtb\"\nvpc = \"vpc\"\n\
+               [[prefix_list]]\nid = \"pl-s3\"\nentries = [\"192.0.2.0/24\"]\n\
+               [[vpc_endpoint]]\nid = \"vpce\"\nvpc = \"vpc\"\nkind = \"gateway\"\n\
+               service = \"com.amazonaws.us-east-1.s3\"\nprefix_list = \"pl-s3\"\n\
+               route_tables = [\"rtb\"]\n\
+               [[resource]]\nname = \"edge\"\nsubnet = \"subnet\"\naddress = \"10.0.1.20\"\n\
+               public_ip = \"192.0.2.10\"\nlisten = [\"443/tcp\"]\n\
+               [[vpc_connector]]\nname = \"conn\"\nsubnets = [\"subnet\"]\n\
+               [[service]]\nname = \"web\"\nvpc_connector = \"conn\"\n";
+    let running = Running::new(lab);
+    let plan = running.plan(&expectations(&of("web", "192.0.2.10:443", "reachable")));
+    assert_eq!(plan.probes().count(), 0);
+}
+
 #[test]
 fn what_is_to_be_dropped_needs_no_listener() {
     let running = Running::new(THREE_AZ);
