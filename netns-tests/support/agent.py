@@ -184,7 +184,7 @@ def serve_udp(address, port):
 
 
 def serve_sink_udp(address, port):
-    """Takes datagrams and answers none: the kernel counts them, whether they are read or not."""
+    """Takes datagrams, reads none and answers none."""
     s = socket.socket(type=socket.SOCK_DGRAM)
     s.bind((address, port))
     sockets["sink"] = s
