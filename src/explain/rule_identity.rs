@@ -14,7 +14,7 @@ pub struct RuleIdentity {
     kind: &'static str,
     id: String,
     configuration: u64,
-    /// The groups that decided together, where it was several or one of them.
+    /// The security groups of an interface that denied together.
     groups: Option<(Direction, Vec<String>)>,
 }
 
@@ -86,7 +86,26 @@ fn groups_of(rule: RuleRef, snapshot: &Snapshot) -> Option<(Direction, &[Securit
                 Interface::Eni(_) | Interface::NatGateway(_) => None,
             }
         }
-        _ => None,
+        RuleRef::Packet
+        | RuleRef::SourceCheck
+        | RuleRef::ExemptAddress
+        | RuleRef::AppRunner
+        | RuleRef::Internet
+        | RuleRef::FlowTable
+        | RuleRef::SecurityGroupRule(..)
+        | RuleRef::NetworkAclRule(..)
+        | RuleRef::NetworkAclImplicitDeny(..)
+        | RuleRef::Route(..)
+        | RuleRef::RouteTable(_)
+        | RuleRef::NatGateway(_)
+        | RuleRef::InternetGateway(_)
+        | RuleRef::GatewayEndpoint(_)
+        | RuleRef::NetworkInterface(_)
+        | RuleRef::InterfaceEndpoint(_)
+        | RuleRef::GatewayLoadBalancerEndpoint(_)
+        | RuleRef::Peering(_)
+        | RuleRef::Eni(_)
+        | RuleRef::Vpc(_) => None,
     }
 }
 
@@ -144,7 +163,24 @@ fn configuration(rule: RuleRef, snapshot: &Snapshot) -> Option<String> {
             let routes = positions(&parts.route_tables.get(ix.get())?.routes);
             format!("{:?}", routes.map(|at| text(RuleRef::Route(ix, at))).collect::<Vec<_>>())
         }
-        _ => object(rule, snapshot)?,
+        RuleRef::Packet
+        | RuleRef::SourceCheck
+        | RuleRef::ExemptAddress
+        | RuleRef::AppRunner
+        | RuleRef::Internet
+        | RuleRef::FlowTable
+        | RuleRef::EniSecurityGroups(_)
+        | RuleRef::DestinationSecurityGroups(..)
+        | RuleRef::ApplianceSecurityGroups(..)
+        | RuleRef::NatGateway(_)
+        | RuleRef::InternetGateway(_)
+        | RuleRef::GatewayEndpoint(_)
+        | RuleRef::NetworkInterface(_)
+        | RuleRef::InterfaceEndpoint(_)
+        | RuleRef::GatewayLoadBalancerEndpoint(_)
+        | RuleRef::Peering(_)
+        | RuleRef::Eni(_)
+        | RuleRef::Vpc(_) => object(rule, snapshot)?,
     })
 }
 
@@ -190,7 +226,17 @@ fn object(rule: RuleRef, snapshot: &Snapshot) -> Option<String> {
             }
         }
         RuleRef::EniSecurityGroups(_) | RuleRef::ApplianceSecurityGroups(..) => return None,
-        _ => String::new(),
+        RuleRef::SecurityGroupRule(..)
+        | RuleRef::NetworkAclRule(..)
+        | RuleRef::NetworkAclImplicitDeny(..)
+        | RuleRef::Route(..)
+        | RuleRef::RouteTable(_) => return None,
+        RuleRef::Packet
+        | RuleRef::SourceCheck
+        | RuleRef::ExemptAddress
+        | RuleRef::AppRunner
+        | RuleRef::Internet
+        | RuleRef::FlowTable => String::new(),
     })
 }
 
