@@ -17,6 +17,7 @@ mod curl;
 mod demo;
 mod diff_live;
 mod dns;
+mod drops;
 mod explain_live;
 mod fix_moto;
 mod flow_cache;

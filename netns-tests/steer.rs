@@ -212,7 +212,7 @@ fn nothing_passes_without_the_worker_or_without_the_programs() {
     }
     let bed = Bed::new(DeviceKind::Auto);
     assert!(pings(&bed.task, &DB.to_string()));
-    bed.worker.stop();
+    drop(bed.worker);
     assert!(!pings(&bed.task, &DB.to_string()));
 
     let bed = Bed::new(DeviceKind::Auto);

@@ -22,6 +22,7 @@ from collections import Counter
 sockets = {}
 peers = []
 digests = []
+flood = []
 seen = {}
 
 
@@ -179,6 +180,41 @@ def serve_udp(address, port):
             s.sendto(data, peer)
 
     threading.Thread(target=run, daemon=True).start()
+    return "ok"
+
+
+def serve_sink_udp(address, port):
+    """Takes datagrams, reads none and answers none."""
+    s = socket.socket(type=socket.SOCK_DGRAM)
+    s.bind((address, port))
+    sockets["sink"] = s
+    return "ok"
+
+
+def begin_flood(address, port):
+    """Sends datagrams as fast as it can, until end_flood."""
+    end = threading.Event()
+
+    def send():
+        with socket.socket(type=socket.SOCK_DGRAM) as s:
+            s.connect((address, port))
+            while not end.is_set():
+                try:
+                    s.send(b"flood")
+                except OSError:
+                    # An ICMP error about an earlier one, or a full queue.
+                    pass
+
+    thread = threading.Thread(target=send)
+    flood.append((thread, end))
+    thread.start()
+    return "ok"
+
+
+def end_flood():
+    thread, end = flood.pop()
+    end.set()
+    thread.join()
     return "ok"
 
 
@@ -364,6 +400,9 @@ def sniffed(interface):
 
 
 OPERATIONS = {
+    "serve_sink_udp": serve_sink_udp,
+    "begin_flood": begin_flood,
+    "end_flood": end_flood,
     "tcp": tcp,
     "connections": connections,
     "open": open_,

@@ -104,8 +104,10 @@ pub(super) async fn detach(
 ) -> Result<(), LabError> {
     let steered = match ifindex {
         Some(ifindex) => {
-            running.steer_drops.forget(ifindex);
-            running.steer.detach_task(ifindex)
+            let detached = running.steer.detach_task(ifindex);
+            let last = detached.as_deref().unwrap_or_default();
+            running.keep_drops_at_link(ifindex, Some(address), last);
+            detached.map(drop)
         }
         None => Ok(()),
     };
@@ -115,6 +117,7 @@ pub(super) async fn detach(
     running.current.store(Arc::new(before.without_task(address)));
     // What waited for a worker that has not seen this yet could begin flows again.
     running.quiesce().await;
+    running.keep_drops_of_task(&before, address);
     running.engine.forget_task(Instant(clock::now()), &before, address);
     running.addresses.give_back(address);
     let unlinked = match running.router.delete(&task_link_name(address)).await {

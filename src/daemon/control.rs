@@ -1,6 +1,7 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root only.
 
 use super::configuration::configuration;
+use super::drop_rows;
 use super::error::LabError;
 use super::explain::explain;
 pub use super::explain::{ExplainAnswer, ExplainRequest, no_task};
@@ -135,13 +136,11 @@ async fn flows(State(shared): State<Shared>, Json(query): Json<FlowQuery>) -> Re
 
 async fn drops(State(shared): State<Shared>, Json(selection): Json<Selection>) -> Response {
     let mut running = shared.running.lock().await;
-    let filter = match selection.filter(&running.snapshot()) {
-        Ok(filter) => filter,
-        Err(error) => return refused(&error),
-    };
-    let mut rows = running.drop_rows().await;
-    rows.retain(|row| row.is_of(&filter));
-    Json(rows).into_response()
+    let rows = running.drop_rows().await;
+    match drop_rows::select(rows, selection, &running.snapshot()) {
+        Ok(rows) => Json(rows).into_response(),
+        Err(error) => refused(&error),
+    }
 }
 
 async fn enis(State(shared): State<Shared>) -> Json<Vec<EniRow>> {

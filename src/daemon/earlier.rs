@@ -1,40 +1,64 @@
 //! Names of rules and services under the configuration that decided, which may be an earlier one.
 
 use super::history::History;
-use crate::explain::{decided_by, service_name};
+use crate::explain::{RuleIdentity, RuleIndex, decided_by, service_name};
 use crate::vpc::{Generation, Line, RuleRef, ServiceIx, Snapshot};
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 
 /// Stands for a name of a configuration that is no longer known.
 const FORGOTTEN: &str = "(earlier configuration)";
 
-/// Names a rule as its own configuration named it.
+/// Names a rule: as the present configuration does if nothing about the rule has changed, otherwise as its own did.
+#[derive(Clone)]
 pub(super) struct Decided {
     pub(super) rule: String,
     pub(super) line: Option<Line>,
-    /// Is that configuration's generation, if it is not the committed one.
+    /// Is its own configuration's generation, if the present one has it no more.
     pub(super) earlier: Option<u32>,
 }
 
-/// Names what decided under the configuration of a generation.
-pub(super) fn decided_then(
-    history: &History,
-    rule: RuleRef,
-    of: Generation,
-    current: &Snapshot,
-) -> Decided {
-    let earlier = (of != current.generation).then_some(of.0);
-    let named = match history.of(of) {
-        Some(then) => decided_by(rule, then),
-        None if earlier.is_none() => decided_by(rule, current),
-        None => return Decided { rule: FORGOTTEN.to_owned(), line: None, earlier },
-    };
-    // What has no position means the same under every configuration.
-    let positional = named.line.is_some() || named.implied;
-    let earlier = earlier.filter(|_| positional);
-    Decided { rule: named.to_string(), line: named.line, earlier }
+/// Names what a listing refers to; each rule is looked for once.
+pub(crate) struct EarlierNames<'a> {
+    history: &'a History,
+    pub(super) current: &'a Snapshot,
+    index: OnceCell<RuleIndex<'a>>,
+    decided: RefCell<HashMap<(Generation, RuleRef), Decided>>,
 }
 
-/// Names a service under the configuration of a generation.
-pub(super) fn service_then(history: &History, service: ServiceIx, of: Generation) -> String {
-    history.of(of).map_or(FORGOTTEN, |then| service_name(then, service)).to_owned()
+impl<'a> EarlierNames<'a> {
+    pub(crate) fn new(history: &'a History, current: &'a Snapshot) -> Self {
+        Self { history, current, index: OnceCell::new(), decided: RefCell::default() }
+    }
+
+    /// Names what decided under the configuration of a generation.
+    pub(super) fn decided(&self, rule: RuleRef, of: Generation) -> Decided {
+        let mut known = self.decided.borrow_mut();
+        known.entry((of, rule)).or_insert_with(|| self.find(rule, of)).clone()
+    }
+
+    fn find(&self, rule: RuleRef, of: Generation) -> Decided {
+        if of == self.current.generation {
+            let named = decided_by(rule, self.current);
+            return Decided { rule: named.to_string(), line: named.line, earlier: None };
+        }
+        let earlier = Some(of.0);
+        let Some(then) = self.history.of(of) else {
+            return Decided { rule: FORGOTTEN.to_owned(), line: None, earlier };
+        };
+        let index = self.index.get_or_init(|| RuleIndex::new(self.current));
+        if let Some(present) = RuleIdentity::of(rule, then).and_then(|rule| index.find(&rule)) {
+            return Decided { rule: present.to_string(), line: present.line, earlier: None };
+        }
+        let named = decided_by(rule, then);
+        // What has no position means the same under every configuration.
+        let positional = named.line.is_some() || named.implied;
+        let earlier = earlier.filter(|_| positional);
+        Decided { rule: named.to_string(), line: named.line, earlier }
+    }
+
+    /// Names a service under the configuration of a generation.
+    pub(super) fn service(&self, service: ServiceIx, of: Generation) -> String {
+        self.history.of(of).map_or(FORGOTTEN, |then| service_name(then, service)).to_owned()
+    }
 }

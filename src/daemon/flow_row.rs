@@ -1,17 +1,14 @@
 //! A flow as `egret flows` lists it.
 
-use super::earlier::{decided_then, service_then};
-use super::history::History;
+use super::earlier::EarlierNames;
 use crate::explain::{FlowRow, Offloaded};
 use crate::flow::{Counters, Flow, Instant};
 use crate::packet::Protocol;
 use crate::pipeline::FlowOutcome;
-use crate::vpc::Snapshot;
 use std::net::Ipv4Addr;
 
 pub(crate) fn flow_row(
-    history: &History,
-    snapshot: &Snapshot,
+    names: &EarlierNames<'_>,
     now: Instant,
     flow: &Flow,
     generation: u32,
@@ -19,9 +16,10 @@ pub(crate) fn flow_row(
 ) -> FlowRow {
     let (inside, outside) = (flow.inside(), flow.outside());
     let idle = now.since(flow.last_seen());
-    let admitted = decided_then(history, flow.admitted_by, flow.admitted_under, snapshot);
+    let snapshot = names.current;
+    let admitted = names.decided(flow.admitted_by, flow.admitted_under);
     FlowRow {
-        service: service_then(history, flow.service, flow.admitted_under),
+        service: names.service(flow.service, flow.admitted_under),
         task: snapshot.task(inside.src()).map_or(0, |task| task.number),
         protocol: match inside.protocol() {
             Protocol::Other(number) => number.to_string(),

@@ -1,5 +1,6 @@
 //! `egret flows`: chosen, ordered and cut short here, so that a million flows do not travel.
 
+use super::earlier::EarlierNames;
 use super::flow_row::{flow_row, state_of};
 use super::history::History;
 use crate::explain::{FlowRow, Selection, SelectionError, protocol};
@@ -67,9 +68,10 @@ impl FlowQuery {
         history: &History,
     ) -> Result<Vec<FlowRow>, SelectionError> {
         let mut found = self.find(engine, now, snapshot)?;
+        let names = EarlierNames::new(history, snapshot);
         let row = |found: &Found| {
             let (generation, outcome) = (found.generation.0, found.outcome);
-            flow_row(history, snapshot, now, &found.flow, generation, outcome)
+            flow_row(&names, now, &found.flow, generation, outcome)
         };
         let limit = self.limit.unwrap_or(usize::MAX);
         let Some(sort) = self.sort else {

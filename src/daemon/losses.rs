@@ -21,6 +21,8 @@ pub(super) enum Loss {
     Down,
     /// A write failed for another reason.
     Write,
+    /// The engine failed on the packet.
+    Fault,
 }
 
 impl Loss {
@@ -30,6 +32,7 @@ impl Loss {
             Self::Unknown => Reason::DeviceUnknown,
             Self::Read => Reason::ReadFailed,
             Self::Down | Self::Write => Reason::WriteFailed,
+            Self::Fault => Reason::EngineFault,
         }
     }
 
@@ -41,6 +44,7 @@ impl Loss {
             Self::Read => format!("{tun} could not be read"),
             Self::Down => format!("{tun} was down"),
             Self::Write => format!("{tun} could not be written"),
+            Self::Fault => "a bug in egret".to_owned(),
         }
     }
 }
@@ -66,20 +70,20 @@ impl Losses {
             (Loss::Read, stats.read_errors.load(Relaxed)),
             (Loss::Down, stats.write_errors_down.load(Relaxed)),
             (Loss::Write, stats.write_errors_other.load(Relaxed)),
+            (Loss::Fault, stats.panics.load(Relaxed)),
         ];
         for (loss, total) in totals.into_iter().filter(|(_, total)| *total > 0) {
             self.seen.entry((device.clone(), loss)).or_insert(Seen::new(now)).update(now, total);
         }
     }
 
-    /// Forgets a device that is gone.
-    pub(super) fn forget(&mut self, device: &DeviceId) {
-        self.seen.retain(|(of, _), _| of != device);
-    }
-
-    /// How many packets a device lost.
-    pub(super) fn packets(&self, device: &DeviceId) -> u64 {
-        self.seen.iter().filter(|((of, _), _)| of == device).map(|(_, seen)| seen.packets).sum()
+    /// Takes out what a device lost that is removed.
+    pub(super) fn take(&mut self, device: &DeviceId) -> Vec<(Loss, Seen)> {
+        let (taken, left) = std::mem::take(&mut self.seen)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|((of, _), _)| of == device);
+        self.seen = left;
+        taken.into_iter().map(|((_, loss), seen)| (loss, seen)).collect()
     }
 }
 
@@ -98,6 +102,9 @@ mod tests {
         let listed: Vec<_> =
             losses.seen.iter().map(|((_, loss), seen)| (loss.reason(), seen.packets)).collect();
         assert_eq!(listed, [(Reason::DeviceUnknown, 2)]);
-        assert_eq!(losses.packets(&device), 2);
+        let taken: Vec<_> =
+            losses.take(&device).iter().map(|(loss, seen)| (*loss, seen.packets)).collect();
+        assert_eq!(taken, [(Loss::Unknown, 2)]);
+        assert!(losses.seen.is_empty(), "the next device of this id begins with nothing");
     }
 }

@@ -1,25 +1,18 @@
 //! The rows that the commands list, read from the engine and the tc counters of a running lab.
 
-use super::attachment::{Attachment, task_namespace};
-use super::earlier::{decided_then, service_then};
-use super::flow_row::{millis, offloaded};
+use super::attachment::task_namespace;
+use super::flow_row::offloaded;
 use super::flows::FlowQuery;
-use super::history::History;
-use super::losses::Loss;
 use super::running::Running;
-use super::steer_drops::{self, Seen};
 use crate::explain::{
-    DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, security_group_id, service_name,
-    subnet_id,
+    EniRow, FlowRow, HolderRow, Offloaded, PsRow, security_group_id, service_name, subnet_id,
 };
 use crate::flow::Instant;
 use crate::linux::clock;
 use crate::packet::Protocol;
-use crate::pipeline::{Device, DeviceId, DropCount, DropKey, NatPair, Reason};
+use crate::pipeline::{Device, DeviceId, NatPair, Reason};
 use crate::vpc::{Egress, EniIx, NatGatewayIx, ServiceIx, ServiceKind, Snapshot, SubnetIx};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 impl Running {
@@ -32,47 +25,21 @@ impl Running {
         rows.unwrap_or_default()
     }
 
-    /// `egret drops`: what was dropped, the most packets first.
-    pub async fn drop_rows(&mut self) -> Vec<DropRow> {
-        let now = Instant(clock::now());
-        self.count_drops(now).await;
-        let snapshot = self.snapshot();
-        let mut rows: Vec<_> = self
-            .engine
-            .drops()
-            .rows()
-            .iter()
-            .map(|(key, count)| drop_row(&self.history.load(), &snapshot, now, key, count))
-            .collect();
-        rows = DropRow::merged(rows);
-        rows.extend(self.steer_rows(&snapshot, now));
-        rows.extend(self.loss_rows(now));
-        rows.extend(self.fault_rows());
-        let beyond = self.engine.drops().beyond_rows();
-        if beyond > 0 {
-            rows.push(anonymous("(several)", "more different drops than are listed", beyond, 0, 0));
-        }
-        rows.sort_by(|a, b| b.packets.cmp(&a.packets).then_with(|| a.reason.cmp(&b.reason)));
-        rows
-    }
-
     /// `egret enis`: every TUN device and what went through it.
     pub async fn eni_rows(&mut self) -> Vec<EniRow> {
         self.count_drops(Instant(clock::now())).await;
         let snapshot = self.snapshot();
         let traffic = self.traffic();
-        let history = self.history.load();
         let mut drops: BTreeMap<DeviceId, u64> = BTreeMap::new();
         let mut port_errors: BTreeMap<DeviceId, u64> = BTreeMap::new();
-        for (key, count) in self.engine.drops().rows() {
-            let Some(then) = history.of(key.generation) else { continue };
-            let id = DeviceId::of(then, key.device);
+        for (id, reason, packets) in self.listed_drops().packets() {
+            let Some(id) = id else { continue };
             // A packet that a NAT gateway has no port for was read from an ENI: the gateway counts it itself.
-            let own = key.device == Device::AppRunner && key.reason == Reason::NatPortsExhausted;
-            if own || key.reason == Reason::EniPortsExhausted {
-                *port_errors.entry(id.clone()).or_default() += count.packets;
+            let own = *id == DeviceId::AppRunner && reason == Reason::NatPortsExhausted;
+            if own || reason == Reason::EniPortsExhausted {
+                *port_errors.entry(id.clone()).or_default() += packets;
             }
-            *drops.entry(id).or_default() += count.packets;
+            *drops.entry(id.clone()).or_default() += packets;
         }
         let metrics = self.engine.nat_metrics(Instant(clock::now()), &snapshot);
         Device::all(&snapshot)
@@ -103,9 +70,7 @@ impl Running {
                     row.metrics = metrics.get(ix.get()).copied();
                     row.port_errors = row.metrics.map_or(0, |m| m.error_port_allocation);
                 }
-                row.drops = drops.get(&id).copied().unwrap_or(0)
-                    + self.losses.packets(&id)
-                    + self.steer_drops.packets(worker.device().ifindex());
+                row.drops = drops.get(&id).copied().unwrap_or(0);
                 row
             })
             .collect()
@@ -197,47 +162,6 @@ impl Running {
         });
         traffic
     }
-
-    fn steer_rows(&self, snapshot: &Snapshot, now: Instant) -> Vec<DropRow> {
-        let tasks: BTreeMap<u32, &Attachment> =
-            self.tasks.values().map(|attachment| (attachment.link.ifindex, attachment)).collect();
-        self.steer_drops
-            .seen
-            .iter()
-            .map(|(&(ifindex, reason), seen)| {
-                let ago = |then| millis(now, then);
-                let (first, last) = (ago(seen.first), ago(seen.last));
-                let reason = steer_drops::reason(reason);
-                let mut row =
-                    anonymous(reason.name(), reason.stage().name(), seen.packets, first, last);
-                if let Some(attachment) = tasks.get(&ifindex) {
-                    row.service = Some(service_name(snapshot, attachment.task.service).to_owned());
-                    row.task = Some(attachment.task.number);
-                }
-                row
-            })
-            .collect()
-    }
-
-    /// Packets that the kernel and the workers lost between them.
-    fn loss_rows(&self, now: Instant) -> Vec<DropRow> {
-        let row = |((device, loss), seen): (&(DeviceId, Loss), &Seen)| {
-            let tun = self.workers.get(device).map_or("a TUN", |worker| worker.device().name());
-            let (first, last) = (millis(now, seen.first), millis(now, seen.last));
-            anonymous(loss.reason().name(), &loss.told_of(tun), seen.packets, first, last)
-        };
-        self.losses.seen.iter().map(row).collect()
-    }
-
-    /// Packets on which the engine itself failed.
-    fn fault_rows(&self) -> Vec<DropRow> {
-        let panics: u64 =
-            self.workers.values().map(|worker| worker.stats().panics.load(Relaxed)).sum();
-        if panics == 0 {
-            return Vec::new();
-        }
-        vec![anonymous(Reason::EngineFault.name(), "a bug in egret", panics, 0, 0)]
-    }
 }
 
 /// The tag that App Runner's role must put on the interfaces that it makes; its value is free (spec 1.8).
@@ -256,66 +180,6 @@ struct Traffic {
 pub(super) fn devices(path: NatPair) -> impl Iterator<Item = Device> {
     let first = path.eni.map_or(Device::AppRunner, Device::Eni);
     std::iter::once(first).chain(path.nat_gateway.map(Device::NatGateway))
-}
-
-pub(crate) fn drop_row(
-    history: &History,
-    snapshot: &Snapshot,
-    now: Instant,
-    key: &DropKey,
-    count: &DropCount,
-) -> DropRow {
-    let decided = decided_then(history, key.decided_by, key.generation, snapshot);
-    let known = !key.source.is_unspecified();
-    let receiver = match key.destination {
-        IpAddr::V4(address) => snapshot.task(address),
-        IpAddr::V6(_) => None,
-    };
-    let server = if receiver.is_some() { IpAddr::V4(key.source) } else { key.destination };
-    DropRow {
-        reason: key.reason.name().to_owned(),
-        rule: decided.rule,
-        line: decided.line,
-        rule_generation: decided.earlier,
-        service: key.service.map(|service| service_then(history, service, key.generation)),
-        task: snapshot.task(key.source).or(receiver).map(|task| task.number),
-        source: known.then_some(key.source),
-        destination: known.then_some(key.destination),
-        server: known.then_some(server),
-        protocol: known.then(|| protocol(key)),
-        port: (known && key.port > 0).then_some(key.port),
-        packets: count.packets,
-        first_seen_ms_ago: millis(now, count.first_seen),
-        last_seen_ms_ago: millis(now, count.last_seen),
-    }
-}
-
-fn protocol(key: &DropKey) -> String {
-    /// Its number as a next header of IPv6.
-    const ICMPV6: u8 = 58;
-    match key.protocol {
-        ICMPV6 if key.destination.is_ipv6() => "icmpv6".to_owned(),
-        number => Protocol::from(number).to_string(),
-    }
-}
-
-fn anonymous(reason: &str, rule: &str, packets: u64, first: u64, last: u64) -> DropRow {
-    DropRow {
-        reason: reason.to_owned(),
-        rule: rule.to_owned(),
-        line: None,
-        rule_generation: None,
-        service: None,
-        task: None,
-        source: None,
-        destination: None,
-        server: None,
-        protocol: None,
-        port: None,
-        packets,
-        first_seen_ms_ago: first,
-        last_seen_ms_ago: last,
-    }
 }
 
 fn eni_row(snapshot: &Snapshot, device: Device) -> EniRow {

@@ -4,6 +4,7 @@ use super::addresses::Addresses;
 use super::attachment::Attachment;
 use super::error::LabError;
 use super::history::History;
+use super::kept_drops::KeptDrops;
 use super::losses::Losses;
 use super::namespace::Namespace;
 use super::needs::{NamespaceId, Needs};
@@ -47,6 +48,8 @@ pub struct Running {
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) steer_drops: SteerDrops,
     pub(super) losses: Losses,
+    /// What was dropped under names that the counters have no more.
+    pub(super) kept_drops: KeptDrops,
     /// When the counters of others than the engine were read last.
     pub(super) counted: Option<Instant>,
     pub(super) router: Links,

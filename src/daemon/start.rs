@@ -4,6 +4,7 @@ use super::addresses::Addresses;
 use super::error::LabError;
 use super::handover::{Handover, stays, wait_for_process_before};
 use super::history::History;
+use super::kept_drops::KeptDrops;
 use super::losses::Losses;
 use super::needs::Needs;
 use super::running::Running;
@@ -96,6 +97,7 @@ impl Running {
             cache,
             steer_drops: SteerDrops::default(),
             losses: Losses::default(),
+            kept_drops: KeptDrops::default(),
             counted: None,
             router,
             router_netns,

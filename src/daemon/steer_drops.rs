@@ -46,14 +46,22 @@ impl SteerDrops {
         }
     }
 
-    /// How many packets were dropped at an interface.
-    pub(super) fn packets(&self, ifindex: u32) -> u64 {
-        self.seen.iter().filter(|((at, _), _)| *at == ifindex).map(|(_, seen)| seen.packets).sum()
-    }
-
-    /// Forgets an interface that is gone: the kernel gives its number out again.
-    pub(super) fn forget(&mut self, ifindex: u32) {
-        self.seen.retain(|(seen, _), _| *seen != ifindex);
+    /// Takes out what was dropped at an interface that is removed, with its last counters: the kernel gives its number out
+    /// again.
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        ifindex: u32,
+        last: &[(SteerReason, u64)],
+    ) -> Vec<(SteerReason, Seen)> {
+        for &(reason, packets) in last {
+            self.seen.entry((ifindex, reason)).or_insert(Seen::new(now)).update(now, packets);
+        }
+        let (taken, left) = std::mem::take(&mut self.seen)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|((at, _), _)| *at == ifindex);
+        self.seen = left;
+        taken.into_iter().map(|((_, reason), seen)| (reason, seen)).collect()
     }
 }
 
@@ -72,5 +80,25 @@ pub(super) fn reason(reason: SteerReason) -> Reason {
         | SteerReason::UnknownDevice
         | SteerReason::NoHeadroom
         | SteerReason::Other(_) => Reason::NoLink,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_removed_interface_dropped_is_taken_with_its_last_counters() {
+        let mut drops = SteerDrops::default();
+        let seen = |packets| Seen { packets, ..Seen::new(Instant(1)) };
+        drops.seen.insert((7, SteerReason::NoOwner), seen(3));
+        drops.seen.insert((8, SteerReason::NoOwner), seen(4));
+        let last = [(SteerReason::NoOwner, 5), (SteerReason::NoLink, 2)];
+        let taken = drops.take(Instant(9), 7, &last);
+        let taken: Vec<_> = taken.iter().map(|(r, s)| (*r, s.packets, s.first, s.last)).collect();
+        let (then, now) = (Instant(1), Instant(9));
+        let expected = [(SteerReason::NoOwner, 5, then, now), (SteerReason::NoLink, 2, now, now)];
+        assert_eq!(taken, expected);
+        assert_eq!(drops.seen.keys().collect::<Vec<_>>(), [&(8, SteerReason::NoOwner)]);
     }
 }

@@ -24,6 +24,7 @@ mod reload;
 mod repair;
 mod resolution;
 mod rows;
+mod rule_identity;
 mod selection;
 mod services;
 mod set_text;
@@ -86,7 +87,10 @@ pub use paint::Look;
 pub use reachability::{ReachRow, Reachability, ReacherRow, Reaching, Wanted, reach, services};
 pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_flow_fates, print_reload};
 pub use repair::{Repair, repair};
-pub use rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable};
+pub use rows::{
+    DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable, unnamed_drop,
+};
+pub use rule_identity::{RuleIdentity, RuleIndex};
 pub use selection::{Selection, SelectionError, protocol, subject};
 pub use services::{ApiService, ServiceEni, ServiceOperation, ServiceRow, print_service};
 pub use shell::shell_word;

@@ -262,7 +262,7 @@ fn destination_security_groups(snapshot: &Snapshot, vpc: VpcIx, address: Ipv4Add
 }
 
 /// Names the implicit deny of an interface's groups together.
-fn no_rule(
+pub(super) fn no_rule(
     snapshot: &Snapshot,
     direction: Direction,
     groups: Option<&[SecurityGroupIx]>,

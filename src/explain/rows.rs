@@ -47,7 +47,7 @@ pub struct FlowRow {
     pub admitted_by: String,
     /// That rule's line in the lab file.
     pub line: Option<u32>,
-    /// The configuration that the rule is of, where it is not the one in force.
+    /// The configuration that the rule is of, where the present one has it no more or has changed it.
     pub rule_generation: Option<u32>,
     /// Packets towards the destination, in wire segments.
     pub packets_out: u64,
@@ -84,7 +84,7 @@ pub struct DropRow {
     pub rule: String,
     /// Its line in the lab file.
     pub line: Option<u32>,
-    /// The configuration that it is of, where it is not the one in force.
+    /// The configuration that it is of, where the present one has it no more or has changed it.
     pub rule_generation: Option<u32>,
     /// The service, where the packet is of a task.
     pub service: Option<String>,
@@ -106,6 +106,26 @@ pub struct DropRow {
     pub first_seen_ms_ago: u64,
     /// Milliseconds since the last of them.
     pub last_seen_ms_ago: u64,
+}
+
+/// Returns the row of a drop of which only the reason is known, without packets.
+pub fn unnamed_drop(reason: &str) -> DropRow {
+    DropRow {
+        reason: reason.to_owned(),
+        rule: String::new(),
+        line: None,
+        rule_generation: None,
+        service: None,
+        task: None,
+        source: None,
+        destination: None,
+        server: None,
+        protocol: None,
+        port: None,
+        packets: 0,
+        first_seen_ms_ago: 0,
+        last_seen_ms_ago: 0,
+    }
 }
 
 impl DropRow {

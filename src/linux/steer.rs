@@ -131,12 +131,13 @@ impl Steer {
         Ok(ifindex)
     }
 
-    /// Forgets a task: its link, the delivery to it, its counters. Not being attached is fine.
+    /// Forgets a task: its link, the delivery to it, its counters. Not being attached is fine. Returns what was dropped there in
+    /// all.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn detach_task(&mut self, ifindex: u32) -> Result<(), SteerError> {
+    pub fn detach_task(&mut self, ifindex: u32) -> Result<Vec<(SteerReason, u64)>, SteerError> {
         let task = self.attachments.task(ifindex);
         self.attachments.detach(&mut self.bpf, ifindex)?;
         ignore_missing("tasks", self.hash::<u32, Plain<Task>>("tasks")?.remove(&ifindex))?;
@@ -161,12 +162,12 @@ impl Steer {
     }
 
     /// Forgets a link of [`Steer::attach_space`] and its counters; nothing comes in by it any more. Not being attached is
-    /// fine.
+    /// fine. Returns what was dropped there in all.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn detach_space(&mut self, ifindex: u32) -> Result<(), SteerError> {
+    pub fn detach_space(&mut self, ifindex: u32) -> Result<Vec<(SteerReason, u64)>, SteerError> {
         self.attachments.detach(&mut self.bpf, ifindex)?;
         self.tables().spaces.remove(&ifindex);
         ignore_missing("spaces", self.hash::<u32, u32>("spaces")?.remove(&ifindex))?;
@@ -186,12 +187,12 @@ impl Steer {
     }
 
     /// Forgets a TUN: its deliveries and its counters. The addresses that it owns are for [`Steer::disown`]. Not being
-    /// attached is fine.
+    /// attached is fine. Returns what was dropped there in all.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn detach_tun(&mut self, ifindex: u32) -> Result<(), SteerError> {
+    pub fn detach_tun(&mut self, ifindex: u32) -> Result<Vec<(SteerReason, u64)>, SteerError> {
         self.attachments.detach(&mut self.bpf, ifindex)?;
         self.set_deliveries(ifindex, &[])?;
         self.deliveries.remove(&ifindex);
@@ -400,15 +401,15 @@ impl Steer {
         self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn forget_counters(&mut self, ifindex: u32) -> Result<(), SteerError> {
+    fn forget_counters(&mut self, ifindex: u32) -> Result<Vec<(SteerReason, u64)>, SteerError> {
         // The kernel gives numbers out again: the next link must not begin with these.
-        for (counted, reason, _) in self.counters()? {
-            if counted == ifindex {
-                let key = Plain(DropCounterKey { ifindex, reason: number(reason) });
-                ignore_missing("drops", self.hash::<_, u64>("drops")?.remove(&key))?;
-            }
+        let counters = self.counters()?.into_iter().filter(|(counted, ..)| *counted == ifindex);
+        let counters: Vec<_> = counters.map(|(_, reason, packets)| (reason, packets)).collect();
+        for (reason, _) in &counters {
+            let key = Plain(DropCounterKey { ifindex, reason: number(*reason) });
+            ignore_missing("drops", self.hash::<_, u64>("drops")?.remove(&key))?;
         }
-        Ok(())
+        Ok(counters)
     }
 
     fn ifindex(&self, link: &str) -> Result<u32, SteerError> {

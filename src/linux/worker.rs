@@ -3,7 +3,7 @@
 //! It knows nothing of policy; the judge does. No packet, no error of a device and no panic of the judge ends it: only
 //! [`WorkerHandle::stop`] does, or the device being deleted. Nothing is allocated after it has started.
 
-use super::tun::{BUFFER, Device, HEADROOM};
+use super::tun::{BUFFER, Device, HEADROOM, QUEUE_LENGTH};
 use crate::packet::{Fragmenter, VnetHeader};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -205,7 +205,7 @@ impl Worker {
                 Err(_) => return,
             }
             if waits.first().is_some_and(|stop| stop.any() == Some(true)) {
-                return;
+                return self.drain();
             }
             let mut tally = Tally::default();
             self.stats.begin_epoch(self.queue);
@@ -225,6 +225,18 @@ impl Worker {
                 timeout = PollTimeout::ZERO;
             }
         }
+    }
+
+    /// Counts the packets that wait in the queue of a device that is about to be deleted: they are lost with it. No more are
+    /// read than the queue holds, whoever goes on sending.
+    fn drain(&mut self) {
+        let mut lost = 0;
+        while lost < u64::from(QUEUE_LENGTH)
+            && matches!(self.device.read(&mut self.buffer), Ok(Some(_)))
+        {
+            lost += 1;
+        }
+        Tally { reads: lost, unjudged: lost, ..Tally::default() }.add_to(&self.stats);
     }
 
     fn batch(&mut self, judge: &mut impl Judge, tally: &mut Tally) {
@@ -382,19 +394,20 @@ impl WorkerHandle {
         self.threads.len()
     }
 
-    /// Ends the threads after the batch at hand, waits for them, and deletes the device.
-    pub fn stop(self) {
-        drop(self);
-    }
-}
-
-impl Drop for WorkerHandle {
-    fn drop(&mut self) {
+    /// Ends the threads after the batch at hand and waits for them. What their queues still hold is counted as unjudged. The
+    /// device is deleted with the handle.
+    pub fn stop(&mut self) {
         // The counter is far from full, so the write cannot block or fail. Nobody reads it: each thread sees it.
         let _ = self.stop.write(1);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for WorkerHandle {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

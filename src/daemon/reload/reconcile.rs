@@ -77,9 +77,11 @@ pub(super) async fn update(
     needs: &Needs,
 ) -> Result<(), LabError> {
     withdraw(running, needs)?;
+    let before = running.snapshot();
     commit(running, lab, snapshot, needs)?;
     tasks::attach_tasks_anew(running)?;
     running.quiesce().await;
+    running.keep_earlier_drops(&before);
     open(running, needs)?;
     // What is closed in between is as little as can be: nothing waits for this.
     tasks::refit_tasks(running).await
@@ -91,7 +93,7 @@ pub(super) async fn remove(running: &mut Running, needs: &Needs) -> Result<(), L
         running.workers.keys().filter(|id| !needs.devices.contains_key(*id)).cloned().collect();
     let mut first = Ok(());
     for id in gone {
-        first = first.and(remove_device(running, &id));
+        first = first.and(remove_device(running, &id).await);
     }
     for (id, device) in &needs.devices {
         first = first.and(narrow(running, id, device.mtu).await);
@@ -186,8 +188,9 @@ async fn trim_namespace(
 
 async fn remove_namespace(running: &mut Running, id: &NamespaceId) -> Result<(), LabError> {
     let Some(namespace) = running.namespaces.remove(id) else { return Ok(()) };
-    running.steer_drops.forget(namespace.link.ifindex);
-    let detached = running.steer.detach_space(namespace.link.ifindex);
+    let ifindex = namespace.link.ifindex;
+    let detached = running.steer.detach_space(ifindex);
+    running.keep_drops_at_link(ifindex, None, detached.as_deref().unwrap_or_default());
     let unlinked = match running.router.delete(&namespace.near).await {
         Err(LinkError::Missing { .. }) => Ok(()),
         deleted => deleted,
@@ -238,14 +241,10 @@ fn make_device(
     Ok(())
 }
 
-fn remove_device(running: &mut Running, id: &DeviceId) -> Result<(), LabError> {
-    let Some(worker) = running.workers.remove(id) else { return Ok(()) };
-    let ifindex = worker.device().ifindex();
-    worker.stop();
+async fn remove_device(running: &mut Running, id: &DeviceId) -> Result<(), LabError> {
+    let Some(mut worker) = running.workers.remove(id) else { return Ok(()) };
     running.device_mtu.remove(id);
-    running.losses.forget(id);
-    running.steer_drops.forget(ifindex);
-    Ok(running.steer.detach_tun(ifindex)?)
+    running.keep_drops_of_device(id, &mut worker).await
 }
 
 async fn widen(running: &mut Running, id: &DeviceId, mtu: u16) -> Result<(), LabError> {

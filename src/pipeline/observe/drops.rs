@@ -61,6 +61,8 @@ pub struct Drops {
     rows: DashMap<DropKey, DropCount, FixedState>,
     /// Every row, and when it was seen last as it came to its place here: nearly the order of `last_seen`.
     order: Mutex<VecDeque<(DropKey, Instant)>>,
+    /// Packets of the rows that were taken.
+    taken: AtomicU64,
 }
 
 impl Drops {
@@ -69,6 +71,7 @@ impl Drops {
             by_reason: [const { AtomicU64::new(0) }; REASONS],
             rows: DashMap::with_hasher(FixedState::with_seed(seed)),
             order: Mutex::default(),
+            taken: AtomicU64::new(0),
         }
     }
 
@@ -119,13 +122,13 @@ impl Drops {
     /// Lists every counter, for the expected-state tests.
     #[cfg(test)]
     pub(in crate::pipeline) fn census(&self, census: &mut crate::flow::Census) {
-        let Self { by_reason, rows, order } = self;
+        let Self { by_reason, rows, order, taken } = self;
         for (reason, count) in Reason::ALL.iter().zip(by_reason) {
             census.add_packets(&format!("drops {}", reason.name()), count.load(Relaxed));
         }
         census.add("drop rows", rows.len());
         let listed: u64 = rows.iter().map(|row| row.packets).sum();
-        census.add_packets("listed drops", listed);
+        census.add_packets("listed drops", listed + taken.load(Relaxed));
         let order = order.lock().unwrap_or_else(PoisonError::into_inner);
         census.add("drop rows in order", order.len());
     }
@@ -140,10 +143,28 @@ impl Drops {
         self.rows.iter().map(|row| (*row.key(), *row.value())).collect()
     }
 
+    /// Takes the rows of some keys out, for a caller who keeps them under the names that their configuration has for them.
+    /// Their packets stay counted by reason. A packet that is counted under such a key later begins a new row.
+    pub fn take(&self, wanted: impl Fn(&DropKey) -> bool) -> Vec<(DropKey, DropCount)> {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = Vec::new();
+        order.retain(|(key, _)| {
+            let keeps = !wanted(key);
+            if !keeps && let Some(row) = self.rows.remove(key) {
+                taken.push(row);
+            }
+            keeps
+        });
+        let packets = taken.iter().map(|(_, count)| count.packets).sum();
+        self.taken.fetch_add(packets, Relaxed);
+        taken
+    }
+
     /// Returns the packets that were counted by reason, and whose rows had to make room.
     pub fn beyond_rows(&self) -> u64 {
         let all: u64 = Reason::ALL.iter().map(|r| self.packets(*r)).sum();
-        all.saturating_sub(self.rows.iter().map(|row| row.packets).sum())
+        let listed: u64 = self.rows.iter().map(|row| row.packets).sum();
+        all.saturating_sub(listed + self.taken.load(Relaxed))
     }
 }
 

@@ -18,9 +18,11 @@ mod life;
 mod reload;
 
 use super::world::*;
+use crate::daemon::drop_rows::add_drop;
+use crate::daemon::earlier::EarlierNames;
 use crate::daemon::flow_row::flow_row;
 use crate::daemon::history::History;
-use crate::daemon::rows::drop_row;
+use crate::daemon::kept_drops::KeptDrops;
 use crate::explain;
 use crate::flow::Census;
 use crate::packet::VnetHeader;
@@ -176,25 +178,17 @@ impl World {
     /// All that the engine knows, as `egret flows` and `egret drops` show it.
     fn shown(&self) -> String {
         let history = History::new(Arc::new(self.snapshot.clone()));
+        let names = EarlierNames::new(&history, &self.snapshot);
         let mut flows = Vec::new();
         self.engine.flows().for_each(|e| {
             let generation = e.generation.0;
-            flows.push(flow_row(
-                &history,
-                &self.snapshot,
-                self.now,
-                &e.flow,
-                generation,
-                e.outcome,
-            ));
+            flows.push(flow_row(&names, self.now, &e.flow, generation, e.outcome));
         });
-        let drops: Vec<_> = self
-            .engine
-            .drops()
-            .rows()
-            .iter()
-            .map(|(key, count)| drop_row(&history, &self.snapshot, self.now, key, count))
-            .collect();
+        let mut drops = KeptDrops::default();
+        for (key, count) in self.engine.drops().rows() {
+            add_drop(&mut drops, &self.snapshot, &key, &count);
+        }
+        let drops = drops.rows(&self.snapshot, self.now);
         let mut out = Vec::new();
         explain::print(&mut out, &flows).unwrap();
         out.push(b'\n');
