@@ -12,6 +12,7 @@ for_both_kinds!(
     many_octets_arrive_as_they_were_sent,
     the_kernel_carries_flows_to_and_from_a_public_endpoint,
     a_reload_moves_and_removes_a_public_address,
+    regression_a_moved_public_address_takes_no_flow_past_the_groups_of_its_new_owner,
     a_task_with_a_public_address_of_its_own_is_seen_by_it,
 );
 
@@ -246,7 +247,7 @@ fn each_check_of_the_endpoints_vpc_refuses_by_name(device: &str) {
     let lab = Lab::up(device, LAB);
     let (mut web, mut public) = (lab.task("web"), lab.task("pub"));
     web.tcp_times_out(CLOSED, 443);
-    assert!(lab.packets_dropped("sg-ingress-public-address") > 0, "the ENI itself would be let in");
+    assert!(lab.packets_dropped("sg-ingress-implicit-deny") > 0, "the ENI itself would be let in");
     public.tcp_times_out(CLOSED, 443);
     assert!(lab.packets_dropped("sg-ingress-implicit-deny") > 0, "{:#?}", lab.drops());
     web.tcp_times_out(GUARDED, 443);
@@ -267,7 +268,7 @@ fn explain_and_reach_say_what_the_wire_does(device: &str) {
         ("pub", API, 0, "FORWARD"),
         ("web", OWN, 0, "FORWARD"),
         ("pub", OWN, 0, "FORWARD"),
-        ("web", CLOSED, 1, "sg-ingress-public-address"),
+        ("web", CLOSED, 1, "sg-ingress-implicit-deny"),
         ("pub", CLOSED, 1, "sg-ingress-implicit-deny"),
         ("web", GUARDED, 1, "nacl-ingress-deny"),
         ("pub", GUARDED, 0, "FORWARD"),
@@ -388,6 +389,28 @@ fn a_reload_moves_and_removes_a_public_address(device: &str) {
     web.tcp_times_out(API, 8080);
     apply(LAB);
     web.tcp(API, 443);
+}
+
+/// A flow was admitted by the groups of the resource that had the address: another one's groups are asked.
+fn regression_a_moved_public_address_takes_no_flow_past_the_groups_of_its_new_owner(device: &str) {
+    let lab = Lab::up(device, &format!("offload = \"on\"\n{LAB}"));
+    let mut api = Lab::agent(&lab.netns("vpc-b"));
+    api.ok(&json!(["serve_udp", API_PRIVATE, 53]));
+    api.ok(&json!(["serve_udp", "10.0.1.11", 53]));
+    let mut web = lab.task("web");
+    let from = 40_000;
+    let mut say = |patience: f64| web.ask(&json!(["udp", API, 53, from, 5, patience]));
+    (0..20).for_each(|_| assert_eq!(say(10.0), json!(from)));
+    let moved = LAB
+        .replace("public_ip = \"203.0.113.50\"\n", "")
+        .replace("public_ip = \"203.0.113.51\"", "public_ip = \"203.0.113.50\"");
+    let head =
+        format!("lab = \"{}\"\ndevice = \"{}\"\noffload = \"on\"\n", lab.name(), lab.device());
+    std::fs::write(lab.file(), format!("{head}{moved}")).unwrap();
+    lab.egret_ok(&format!("apply {}", lab.file().display()));
+    assert_eq!(say(0.4), "timeout");
+    assert_eq!(say(0.4), "timeout");
+    assert!(lab.packets_dropped("sg-ingress-implicit-deny") > 0, "{:#?}", lab.drops());
 }
 
 /// A Fargate task with a public address: its internet gateway maps the source, the endpoint's the destination.

@@ -168,6 +168,7 @@ mod tests {
                 service: ServiceIx(0),
                 eni: None,
                 nat: None,
+                endpoint: None,
                 admitted_by: RuleRef::Packet,
                 admitted_under: Generation(1),
                 totals: Arc::default(),

@@ -40,7 +40,7 @@ fn a_group_of_a_public_endpoint_gets_a_rule_from_the_elastic_ip() {
     let of_private = r#"ingress = [{ protocol = "tcp", ports = "443", from = "10.0.0.0/8" }]"#;
     for (lab, reason) in [
         (closed(), "sg-ingress-no-rules"),
-        (with(LAB, GROUP, of_private), "sg-ingress-public-address"),
+        (with(LAB, GROUP, of_private), "sg-ingress-implicit-deny"),
         (
             with(LAB, GROUP, &of_private.replace("10.0.0.0/8", "192.0.2.0/24")),
             "sg-ingress-implicit-deny",

@@ -7,8 +7,9 @@ use super::{
 };
 use crate::packet::{Inside, Outside, Protocol};
 use crate::vpc::{
-    EniIx, Generation, Interface, NatGatewayIx, RuleRef, ServiceIx, Snapshot, Timeouts,
+    EniIx, Generation, Interface, NatGatewayIx, RuleRef, ServiceIx, Snapshot, Space, Timeouts,
 };
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -26,6 +27,9 @@ pub struct Flow {
     pub eni: Option<(EniIx, PortLease)>,
     /// The last NAT on the way out, if there is one behind the ENI.
     pub nat: Option<(Option<NatGatewayIx>, PortLease)>,
+    /// The private address of the public endpoint that it was admitted to, in its VPC's space; `None` if it is for no public
+    /// endpoint. Another interface that gets the public address has not admitted it.
+    pub endpoint: Option<(Space, Ipv4Addr)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
     /// The generation that `admitted_by`, `eni`, `nat` and `service` belong to: in another one their positions name
@@ -58,6 +62,8 @@ pub struct FlowStart {
     pub eni: Option<(EniIx, PortLease)>,
     /// The last NAT on the way out.
     pub nat: Option<(Option<NatGatewayIx>, PortLease)>,
+    /// The private address of the public endpoint that it was admitted to.
+    pub endpoint: Option<(Space, Ipv4Addr)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
     /// The generation that the rule belongs to.
@@ -81,8 +87,17 @@ impl Flow {
 
     /// Makes a flow that begins now.
     pub fn new(now: Instant, start: FlowStart) -> Self {
-        let FlowStart { egress, returned, service, eni, nat, admitted_by, admitted_under, totals } =
-            start;
+        let FlowStart {
+            egress,
+            returned,
+            service,
+            eni,
+            nat,
+            endpoint,
+            admitted_by,
+            admitted_under,
+            totals,
+        } = start;
         if egress.tuple().protocol == Protocol::Tcp {
             totals.lives.count_attempt();
         }
@@ -92,6 +107,7 @@ impl Flow {
             service,
             eni,
             nat,
+            endpoint,
             admitted_by,
             admitted_under,
             totals,

@@ -110,6 +110,7 @@ fn begin<R>(context: &Context<'_, R>, task: &Task, inside: &FlowKey, admission: 
         service: task.service,
         eni: admission.eni.and_then(|(ix, grant)| Some((ix, lease(grant)?))),
         nat: admission.nat.and_then(|(ix, grant)| Some((ix, lease(grant)?))),
+        endpoint: admission.endpoint,
         admitted_by: admission.admitted_by,
         admitted_under: context.snapshot.generation,
         totals: context.tables.totals.tally(context.snapshot, nats),

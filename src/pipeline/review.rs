@@ -72,8 +72,9 @@ pub(super) fn review<R: Recorder>(
     let mut evaluation = context.evaluation(probe, Purpose::Tracked(flow));
     match walk::walk(&mut evaluation) {
         Ok(admission) => {
-            let stays =
-                admission.outside == flow.outside() && admission.space == flow.returned.space;
+            let stays = admission.outside == flow.outside()
+                && admission.space == flow.returned.space
+                && admission.endpoint == flow.endpoint;
             if !stays {
                 return Err(MOVED);
             }
@@ -129,6 +130,13 @@ pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcome
     };
     // An MSS limits what comes the other way, so both SYNs are held to what both links carry, less 40 bytes of headers.
     let max_mss = ttl_hop.map(|_| mtu.task.min(beyond).saturating_sub(40));
+    // An internet gateway carries no larger packet in either direction.
+    let back_mtu = match link {
+        Link::PublicEndpoint(_) => mtu.task.min(mtu.internet),
+        Link::Internet | Link::Vpc(_) | Link::Endpoint(_) | Link::Task(_) | Link::Services => {
+            mtu.task
+        }
+    };
     let egress = Forward {
         read_at,
         max_mss,
@@ -142,7 +150,7 @@ pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcome
         max_mss,
         rewrite: rewrite_to(inside.reversed().tuple(), ttl_hop.is_some()),
         link: Link::Task(inside.src()),
-        mtu: mtu.task,
+        mtu: back_mtu,
         // Toward the outside only the address that it knows may speak.
         answers_from: Some(back.dst),
     };
@@ -163,7 +171,11 @@ fn replies<R: Recorder>(context: &mut Context<'_, R>, flow: &Flow, probe: Probe)
         return FlowOutcome::Drop(denial);
     }
     let ttl_hop = flow.nat.as_ref().map(|_| flow.returned.tuple().dst);
-    let link = snapshot.vpc_in(flow.returned.space).map_or(Link::Internet, Link::Vpc);
+    let by_internet = || {
+        let endpoint = snapshot.public_endpoint(flow.returned.tuple().src);
+        endpoint.map_or(Link::Internet, Link::PublicEndpoint)
+    };
+    let link = snapshot.vpc_in(flow.returned.space).map_or_else(by_internet, Link::Vpc);
     match outcomes(snapshot, flow, &Ends { read_at: None, link, ttl_hop }).returned {
         // Nothing that egret would answer itself may go where the flow may not: another address may lie there by now.
         FlowOutcome::Forward(forward) => {

@@ -29,6 +29,8 @@ pub(super) struct Admission {
     pub(super) space: Space,
     /// Where the packet leaves egret.
     pub(super) link: Link,
+    /// The private address of the public endpoint that it is for, in its VPC's space.
+    pub(super) endpoint: Option<(Space, Ipv4Addr)>,
     /// The ENI, and its port.
     pub(super) eni: Option<(EniIx, Grant)>,
     /// The last NAT behind the ENI, and its port; `None` in it is App Runner's own.
@@ -225,6 +227,7 @@ impl Sent {
             outside: Outside::new(Tuple { dst: inside.dst(), ..transit.tuple }),
             space,
             link,
+            endpoint: endpoint(snapshot, link),
             eni,
             ttl_hop: transit.nat.as_ref().map(|nat| nat.address),
             nat: transit.nat.map(|nat| (nat.gateway, nat.grant)),
@@ -234,6 +237,13 @@ impl Sent {
     }
 }
 
+/// Returns the private address of the public endpoint that a link leads to, in its VPC's space.
+pub(super) fn endpoint(snapshot: &Snapshot, link: Link) -> Option<(Space, Ipv4Addr)> {
+    let Link::PublicEndpoint(ix) = link else { return None };
+    let resource = snapshot.resource(ix);
+    Some((snapshot.space(snapshot.subnet(resource.subnet).vpc), resource.address))
+}
+
 /// Admits a packet to an exempt address as it is: link-local services and the VPC's resolver see the task itself, and
 /// nothing filters their packets (spec 4.3).
 fn untranslated(inside: Inside) -> Admission {
@@ -241,6 +251,7 @@ fn untranslated(inside: Inside) -> Admission {
         outside: Outside::new(inside.tuple()),
         space: Space::SERVICES,
         link: Link::Services,
+        endpoint: None,
         eni: None,
         nat: None,
         ttl_hop: None,

@@ -187,6 +187,11 @@ impl Snapshot {
             .filter_map(move |(position, peering)| Some((position.into(), peering.peer_of(vpc)?)))
     }
 
+    /// Decides whether two VPCs are one, or joined by an active peering connection.
+    pub fn are_joined(&self, one: VpcIx, other: VpcIx) -> bool {
+        one == other || self.peers_of(one).any(|(_, peer)| peer == other)
+    }
+
     /// Returns the Hyperplane ENI of a (subnet, set of groups) for a kind of service.
     pub fn hyperplane_eni(
         &self,

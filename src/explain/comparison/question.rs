@@ -53,8 +53,8 @@ pub(super) fn changes(
     pair: &Pair,
     goes_on: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Changes, Interrupted> {
-    let both_internets = internet(before).union(&internet(after));
-    let internet = internet(before).intersection(&internet(after));
+    let both_internets = outside(before).union(&outside(after));
+    let internet = outside(before).intersection(&outside(after));
     let own = |service, snapshot| {
         let exempt = exempt_addresses(service, snapshot).map(|(address, _)| (address, address));
         destinations(service, snapshot).union(&Ranges::new(exempt))
@@ -67,6 +67,13 @@ pub(super) fn changes(
     let after = asked(after, pair.after, Addresses::Open, everything(), goes_on)?;
     let changed = changed(&before, &after);
     Ok(Changes { before, after, changed })
+}
+
+/// Returns the addresses of the internet, those of public endpoints among them: one side may have a host, or nothing, where
+/// the other has an endpoint.
+fn outside(snapshot: &Snapshot) -> Ranges {
+    let endpoints = snapshot.public_endpoints().map(|(public, _)| public.to_bits());
+    internet(snapshot).union(&Ranges::new(endpoints.map(|address| (address, address))))
 }
 
 /// Lists the packets that pass by one answer only. Attachments that one side has alone are compared with those that the other

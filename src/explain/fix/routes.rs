@@ -192,6 +192,10 @@ fn out_again(
     let Some(position) = position else { return vec![add(everywhere())] };
     let only = senders.known().and_then(blocks).unwrap_or_default();
     let route = failing.snapshot.route_table(table).routes.get(usize::from(position));
+    // The local route can neither be changed so, nor have a more specific one to an internet gateway (spec 3.4).
+    if route.is_some_and(|own| own.target == Target::Local) {
+        return Vec::new();
+    }
     let is_block = route.is_some_and(|own| matches!(own.destination, Destination::Cidr(_)));
     let redirect = Change::Redirect { table, position, target: target.clone() };
     let narrow = if let [one] = only.as_slice() { Some(add(*one)) } else { None };

@@ -58,7 +58,7 @@ pub(super) fn of_request(
     hops: &Hops,
 ) -> Vec<Meeting> {
     let mut met = Vec::new();
-    let mut sender = Sees::Eni;
+    let (mut sender, mut home) = (Sees::Eni, None);
     let judges = Judges::Request;
     for hop in hops.as_slice() {
         match *hop {
@@ -73,9 +73,11 @@ pub(super) fn of_request(
                 met.push(Meeting { rules: egress, sees: Sees::Destination, judges });
             }
             Hop::NatGateway(_) => sender = Sees::Gateway,
-            Hop::InternetGateway(_) | Hop::AppRunner => sender = Sees::Public,
-            Hop::Resource(_, ix) => {
-                met.extend(at_interface(sameness.by_groups(ix), sender));
+            Hop::InternetGateway(vpc) => (sender, home) = (Sees::Public, Some(vpc)),
+            Hop::AppRunner => sender = Sees::Public,
+            Hop::Resource(vpc, ix) => {
+                let is_joined = home.is_none_or(|home| snapshot.are_joined(home, vpc));
+                met.extend(at_interface(sameness.by_groups(ix), sender, is_joined));
             }
             Hop::NetworkAcl { crossed: false, .. }
             | Hop::RouteTable { .. }
@@ -91,11 +93,12 @@ pub(super) fn of_request(
 }
 
 /// Lists what a request meets at the interface that it is for.
-fn at_interface(ix: ResourceIx, sender: Sees) -> impl Iterator<Item = Meeting> {
+fn at_interface(ix: ResourceIx, sender: Sees, is_joined: bool) -> impl Iterator<Item = Meeting> {
     let (rules, _) = groups_of(ix);
     let judges = Judges::Delivery;
     // The reason of a denial tells whether the ENI itself would be let in.
-    let behind = matches!(sender, Sees::Gateway | Sees::Public).then_some(Sees::Eni);
+    let is_hidden = matches!(sender, Sees::Gateway | Sees::Public) && is_joined;
+    let behind = is_hidden.then_some(Sees::Eni);
     std::iter::once(sender).chain(behind).map(move |sees| Meeting { rules, sees, judges })
 }
 

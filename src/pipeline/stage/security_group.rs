@@ -36,6 +36,11 @@ pub(in crate::pipeline) fn ingress<R: Recorder>(
     let would_admit = |remote: Remote| rules.evaluate(traffic, remote).is_some();
     let hidden = transit.eni.map(|(eni, _)| eni).filter(|_| transit.member.is_unspecified());
     let over_internet = transit.tuple.dst != evaluation.destination();
+    let home = evaluation.probe.task.eni.map(|ix| evaluation.snapshot.eni(ix).subnet);
+    let home = home.map(|subnet| evaluation.snapshot.subnet(subnet).vpc);
+    // Between VPCs that nothing joins, a private address means nothing.
+    let is_known = |home| evaluation.snapshot.are_joined(home, vpc);
+    let hidden = hidden.filter(|_| !over_internet || home.is_some_and(is_known));
     let mismatch = if hidden.is_some_and(would_admit) && over_internet {
         Reason::SgIngressPublicAddress
     } else if hidden.is_some_and(would_admit) {

@@ -5,12 +5,17 @@ use super::matching::covers;
 use super::{Answer, Oracle, Place, Question, Sender};
 use crate::config::spec::{Resource, Subnet, Target};
 use crate::pipeline::Reason;
+use crate::vpc::PeeringState;
 use std::net::Ipv4Addr;
 
 impl<'a> Oracle<'a> {
     /// Out by the internet gateway of the sender's own VPC. The reply comes back to the sender's subnet.
     pub(super) fn by_internet_gateway(&self, sender: Sender<'a>) -> Answer {
         let hides = sender.hides.or(Some(sender.address));
+        let home = &sender.home.vpc.value;
+        let joined = |other: &String| other == home || self.are_peered(home, other);
+        let hides =
+            hides.filter(|_| self.public_endpoint().is_none_or(|(_, own)| joined(&own.vpc.value)));
         let (place, dies) = self.over_internet(sender.public, sender.port, hides)?;
         let reply = [self.back(sender.home, false, self.ask.to, sender.port)];
         Ok((place, dies.or_else(|| self.reply_dies(&reply))))
@@ -41,6 +46,13 @@ impl<'a> Oracle<'a> {
         let has = |r: &&Resource| r.public_ip.as_ref().is_some_and(|at| at.value == self.ask.to);
         let resource = self.lab.spec.resources.iter().find(has)?;
         Some((resource, self.subnet(&resource.subnet.value)))
+    }
+
+    fn are_peered(&self, one: &str, other: &str) -> bool {
+        self.lab.spec.peerings.iter().any(|p| {
+            let ends = [p.requester_vpc.value.as_str(), p.accepter_vpc.value.as_str()];
+            p.state == PeeringState::Active && (ends == [one, other] || ends == [other, one])
+        })
     }
 
     /// From the resource's subnet, straight or through middleboxes, to the internet gateway.
