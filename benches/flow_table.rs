@@ -29,6 +29,7 @@ fn flow(n: usize, totals: &Arc<EgressTotals>) -> Arc<Flow> {
         service: ServiceIx(0),
         eni: None,
         nat: None,
+        endpoint: None,
         admitted_by: RuleRef::Packet,
         admitted_under: Generation(1),
         totals: Arc::clone(totals),
