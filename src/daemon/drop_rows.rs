@@ -11,7 +11,7 @@ use crate::flow::Instant;
 use crate::linux::worker::WorkerHandle;
 use crate::linux::{SteerReason, clock};
 use crate::packet::Protocol;
-use crate::pipeline::{DeviceId, DropCount, DropKey};
+use crate::pipeline::{DeviceId, DropCount, DropKey, Reason};
 use crate::vpc::{Generation, Snapshot};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -37,7 +37,7 @@ impl Running {
     }
 
     /// Returns the kept drops and those that are still counted.
-    pub(super) fn listed_drops(&self) -> KeptDrops {
+    fn listed_drops(&self) -> KeptDrops {
         let mut listed = self.kept_drops.clone();
         let snapshot = self.snapshot();
         for (key, count) in self.engine.drops().rows() {
@@ -46,16 +46,34 @@ impl Running {
         let tasks = self.task_names();
         for (&(ifindex, reason), seen) in &self.steer_drops.seen {
             let task = tasks.get(&ifindex).cloned();
-            let read_by =
-                |(_, worker): &(&DeviceId, &WorkerHandle)| worker.device().ifindex() == ifindex;
-            let device = self.workers.iter().find(read_by).map(|(id, _)| id.clone());
-            add_steer_drop(&mut listed, reason, seen, task, device);
+            add_steer_drop(&mut listed, reason, seen, task, self.device_at(ifindex).cloned());
         }
         for ((device, loss), seen) in &self.losses.seen {
             let tun = self.workers.get(device).map_or("a TUN", |worker| worker.device().name());
             add_loss(&mut listed, device, tun, *loss, seen);
         }
         listed
+    }
+
+    /// Lists the packets of all drops by device and reason, as [`Running::drop_rows`] does, without any names.
+    pub(super) fn drops_by_device(&self) -> Vec<(DeviceId, Reason, u64)> {
+        let (drops, snapshot) = (self.engine.drops().rows(), self.snapshot());
+        let counted = drops.iter().filter_map(|(key, count)| {
+            let then = self.configuration(key.generation, &snapshot);
+            Some((device_of(key, &then)?, key.reason, count.packets))
+        });
+        let steered = self.steer_drops.seen.iter().filter_map(|(&(ifindex, reason), seen)| {
+            Some((self.device_at(ifindex)?.clone(), steer_drops::reason(reason), seen.packets))
+        });
+        let lost = self.losses.seen.iter();
+        let lost = lost.map(|((device, loss), seen)| (device.clone(), loss.reason(), seen.packets));
+        self.kept_drops.packets().chain(counted).chain(steered).chain(lost).collect()
+    }
+
+    /// Returns the device with a number in the router namespace.
+    fn device_at(&self, ifindex: u32) -> Option<&DeviceId> {
+        let is_it = |(_, worker): &(&DeviceId, &WorkerHandle)| worker.device().ifindex() == ifindex;
+        self.workers.iter().find(is_it).map(|(id, _)| id)
     }
 
     /// Keeps the drops of configurations before the committed one by name. No worker has a batch under those: `before` is
@@ -150,9 +168,13 @@ pub(crate) fn add_drop(to: &mut KeptDrops, then: &Snapshot, key: &DropKey, count
         port: (known && key.port > 0).then_some(key.port),
         ..unnamed_drop(key.reason.name())
     };
-    let device = (then.generation == key.generation).then(|| DeviceId::of(then, key.device));
-    let drop = NamedDrop { reason: key.reason, device, rule, packet };
+    let drop = NamedDrop { reason: key.reason, device: device_of(key, then), rule, packet };
     to.add(drop, called, count.packets, (count.first_seen, count.last_seen));
+}
+
+/// Returns the device where a packet was read, if this is the configuration that it was judged under.
+fn device_of(key: &DropKey, then: &Snapshot) -> Option<DeviceId> {
+    (then.generation == key.generation).then(|| DeviceId::of(then, key.device))
 }
 
 /// Leaves the rows that a client asks for. A service that the lab has no more is known by its rows.

@@ -51,9 +51,7 @@ impl<'a> EarlierNames<'a> {
             return Decided { rule: present.to_string(), line: present.line, earlier: None };
         }
         let named = decided_by(rule, then);
-        // What has no position means the same under every configuration.
-        let positional = named.line.is_some() || named.implied;
-        let earlier = earlier.filter(|_| positional);
+        let earlier = earlier.filter(|_| named.is_positional());
         Decided { rule: named.to_string(), line: named.line, earlier }
     }
 

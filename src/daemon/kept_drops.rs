@@ -64,9 +64,7 @@ pub(crate) struct KeptDrops {
 /// Names a rule by the configuration that decided.
 pub(super) fn named_rule(rule: RuleRef, then: &Snapshot) -> (NamedRule, Called) {
     let decided = decided_by(rule, then);
-    // What has no position means the same under every configuration.
-    let positional = decided.line.is_some() || decided.implied;
-    let generation = positional.then_some(then.generation);
+    let generation = decided.is_positional().then_some(then.generation);
     let text = decided.to_string();
     let named = match RuleIdentity::of(rule, then) {
         Some(identity) => NamedRule::Of(identity),
@@ -130,9 +128,12 @@ impl KeptDrops {
         self.beyond
     }
 
-    /// Lists the packets by device and reason.
-    pub(super) fn packets(&self) -> impl Iterator<Item = (Option<&DeviceId>, Reason, u64)> {
-        self.rows.iter().map(|(drop, seen)| (drop.device.as_ref(), drop.reason, seen.packets))
+    /// Lists the packets that were read from a device, by it and the reason.
+    pub(super) fn packets(&self) -> impl Iterator<Item = (DeviceId, Reason, u64)> {
+        let read = |(drop, seen): (&NamedDrop, &Seen)| {
+            Some((drop.device.clone()?, drop.reason, seen.packets))
+        };
+        self.rows.iter().filter_map(read)
     }
 
     /// Lists the rows. A rule has its present name and line if nothing about it has changed.

@@ -1,7 +1,7 @@
 //! What is lost between the kernel and the engine, after a verdict or before there is one: packets that the TUN's queue had
 //! no room for, and those that could not be read or written.
 
-use super::steer_drops::Seen;
+use super::steer_drops::{Seen, taken};
 use crate::flow::Instant;
 use crate::linux::worker::WorkerStats;
 use crate::pipeline::{DeviceId, Reason};
@@ -79,11 +79,7 @@ impl Losses {
 
     /// Takes out what a device lost that is removed.
     pub(super) fn take(&mut self, device: &DeviceId) -> Vec<(Loss, Seen)> {
-        let (taken, left) = std::mem::take(&mut self.seen)
-            .into_iter()
-            .partition::<BTreeMap<_, _>, _>(|((of, _), _)| of == device);
-        self.seen = left;
-        taken.into_iter().map(|((_, loss), seen)| (loss, seen)).collect()
+        taken(&mut self.seen, device)
     }
 }
 

@@ -126,8 +126,7 @@ fn namespace_of(snapshot: &Snapshot, link: Link) -> Option<NamespaceId> {
         Link::Task(_) => None,
         Link::Vpc(ix) => Some(NamespaceId::Vpc(snapshot.vpc(ix).id.clone())),
         Link::PublicEndpoint(ix) => {
-            let vpc = snapshot.subnet(snapshot.resource(ix).subnet).vpc;
-            Some(NamespaceId::Vpc(snapshot.vpc(vpc).id.clone()))
+            Some(NamespaceId::Vpc(snapshot.vpc(snapshot.vpc_of_resource(ix)).id.clone()))
         }
         Link::Endpoint(ix) => {
             Some(NamespaceId::GatewayEndpoint(snapshot.gateway_endpoint(ix).id.clone()))
@@ -181,11 +180,9 @@ fn namespaces(lab: &Lab, snapshot: &Snapshot) -> BTreeMap<NamespaceId, Namespace
 }
 
 fn public_addresses(snapshot: &Snapshot, space: Space) -> BTreeMap<Ipv4Addr, Ipv4Addr> {
-    let all = snapshot.public_endpoints();
-    let own = all.map(|(public, ix)| (public, snapshot.resource(ix)));
-    let here =
-        own.filter(|(_, resource)| snapshot.space(snapshot.subnet(resource.subnet).vpc) == space);
-    here.map(|(public, resource)| (resource.address, public)).collect()
+    let is_here = |ix| snapshot.space(snapshot.vpc_of_resource(ix)) == space;
+    let here = snapshot.public_endpoints().filter(|(_, ix)| is_here(*ix));
+    here.map(|(public, ix)| (snapshot.resource(ix).address, public)).collect()
 }
 
 fn listens<'l>(at: impl Iterator<Item = (Ipv4Addr, &'l [Listen])>) -> BTreeSet<Endpoint> {

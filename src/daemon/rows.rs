@@ -32,14 +32,13 @@ impl Running {
         let traffic = self.traffic();
         let mut drops: BTreeMap<DeviceId, u64> = BTreeMap::new();
         let mut port_errors: BTreeMap<DeviceId, u64> = BTreeMap::new();
-        for (id, reason, packets) in self.listed_drops().packets() {
-            let Some(id) = id else { continue };
+        for (id, reason, packets) in self.drops_by_device() {
             // A packet that a NAT gateway has no port for was read from an ENI: the gateway counts it itself.
-            let own = *id == DeviceId::AppRunner && reason == Reason::NatPortsExhausted;
+            let own = id == DeviceId::AppRunner && reason == Reason::NatPortsExhausted;
             if own || reason == Reason::EniPortsExhausted {
                 *port_errors.entry(id.clone()).or_default() += packets;
             }
-            *drops.entry(id.clone()).or_default() += packets;
+            *drops.entry(id).or_default() += packets;
         }
         let metrics = self.engine.nat_metrics(Instant(clock::now()), &snapshot);
         Device::all(&snapshot)

@@ -30,6 +30,17 @@ impl Seen {
     }
 }
 
+/// Takes out what was seen at one place, by kind.
+pub(super) fn taken<P: Ord, K: Ord>(
+    from: &mut BTreeMap<(P, K), Seen>,
+    place: &P,
+) -> Vec<(K, Seen)> {
+    let (taken, left) = std::mem::take(from).into_iter().partition(|((at, _), _)| at == place);
+    *from = left;
+    let taken: BTreeMap<_, _> = taken;
+    taken.into_iter().map(|((_, kind), seen)| (kind, seen)).collect()
+}
+
 /// Drops by interface of the router namespace, and reason.
 #[derive(Debug, Default)]
 pub(super) struct SteerDrops {
@@ -57,11 +68,7 @@ impl SteerDrops {
         for &(reason, packets) in last {
             self.seen.entry((ifindex, reason)).or_insert(Seen::new(now)).update(now, packets);
         }
-        let (taken, left) = std::mem::take(&mut self.seen)
-            .into_iter()
-            .partition::<BTreeMap<_, _>, _>(|((at, _), _)| *at == ifindex);
-        self.seen = left;
-        taken.into_iter().map(|((_, reason), seen)| (reason, seen)).collect()
+        taken(&mut self.seen, &ifindex)
     }
 }
 

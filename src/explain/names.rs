@@ -44,6 +44,14 @@ pub struct DecidedBy {
     pub implied: bool,
 }
 
+impl DecidedBy {
+    /// Decides whether it has a position in the lab file, or in what that implies: without one it means the same under every
+    /// configuration.
+    pub fn is_positional(&self) -> bool {
+        self.line.is_some() || self.implied
+    }
+}
+
 /// One of several security groups that decided together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DecidingGroup {

@@ -124,6 +124,12 @@ pub(super) fn internet(snapshot: &Snapshot) -> Ranges {
     public_unicast().difference(&of_blocks(vpcs.chain(own)))
 }
 
+/// Returns the addresses to which packets cross the internet: its own, and those of public endpoints.
+pub(super) fn beyond_internet_gateways(snapshot: &Snapshot) -> Ranges {
+    let endpoints = snapshot.public_endpoints().map(|(public, _)| public.to_bits());
+    internet(snapshot).union(&Ranges::new(endpoints.map(|address| (address, address))))
+}
+
 pub(super) fn of_blocks(blocks: impl IntoIterator<Item = Ipv4Network>) -> Ranges {
     let ends = |block: Ipv4Network| (block.network().to_bits(), block.broadcast().to_bits());
     Ranges::new(blocks.into_iter().map(ends))

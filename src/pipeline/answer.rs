@@ -107,8 +107,7 @@ pub(super) fn refuse_size<R>(
 fn quote_as_sent<R>(context: &mut Context<'_, R>, (flow, side): (&Flow, Side), verdict: Verdict) {
     let (Verdict::Reply { len, .. }, Side::Return) = (verdict, side) else { return };
     let server = flow.returned.tuple().src;
-    let Some(ix) = context.snapshot.public_endpoint(server) else { return };
-    let private = context.snapshot.resource(ix).address;
+    let Some(private) = context.snapshot.private_address_of(server) else { return };
     let Some(answer) = context.answer.get_mut(..len) else { return };
     let Ok(mut packet) = Packet::parse(answer, VnetHeader::default()) else { return };
     if let Some(IcmpKind::Error { quoted, .. }) = packet.icmp() {

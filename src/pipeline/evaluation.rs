@@ -125,6 +125,13 @@ impl Transit {
         Remote { address, member, behind_middlebox: false }
     }
 
+    /// Puts a reply into the VPC of a public endpoint, where these are its addresses until [`Transit::leave_public_endpoint`].
+    pub(super) fn begin_at_public_endpoint(&mut self, src: Ipv4Addr, dst: Ipv4Addr) {
+        self.mapped = Some((self.tuple, self.member));
+        self.tuple = Tuple { src, dst, ..self.tuple };
+        self.member = Ipv4Addr::UNSPECIFIED;
+    }
+
     /// Takes a reply out of the VPC of a public endpoint, over the internet and to the NAT or the ENI.
     pub(super) fn leave_public_endpoint(&mut self) {
         if let Some((tuple, member)) = self.mapped.take() {

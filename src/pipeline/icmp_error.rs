@@ -63,12 +63,10 @@ pub(super) fn translate<R: Recorder>(
 /// address, which no internet gateway translates back inside a message.
 fn quoted<R>(context: &Context<'_, R>, quoted: Tuple, packet: &Packet<'_>) -> Tuple {
     let sender = packet.src();
-    let own = context.snapshot.public_endpoint(sender).map(|ix| context.snapshot.resource(ix));
-    match own {
-        Some(own) if context.arrival.side == Side::Return && own.address == quoted.dst => {
-            Tuple { dst: sender, ..quoted }
-        }
-        Some(_) | None => quoted,
+    let is_own = || context.snapshot.private_address_of(sender) == Some(quoted.dst);
+    match context.arrival.side == Side::Return && is_own() {
+        true => Tuple { dst: sender, ..quoted },
+        false => quoted,
     }
 }
 
@@ -151,8 +149,8 @@ fn to_outside<R>(
         return drop_packet(Reason::IcmpErrorNoFlow);
     }
     // The reply as a public endpoint sent it, before its internet gateway.
-    let own = context.snapshot.public_endpoint(back.src);
-    let sent = own.map_or(back, |ix| Tuple { src: context.snapshot.resource(ix).address, ..back });
+    let src = context.snapshot.private_address_of(back.src).unwrap_or(back.src);
+    let sent = Tuple { src, ..back };
     rewrite_icmp_error(packet, back.dst, back.src, sent, flow.nat.is_some());
     Verdict::Forward { link: forward.link, decided_by: flow.admitted_by }
 }

@@ -20,9 +20,9 @@ pub(super) fn refuse(
 ) -> Verdict {
     let (reason, decided_by) = (Reason::Ipv6, RuleRef::Packet);
     let denial = Denial { reason, decided_by };
-    let task = sender(moment.snapshot, device, bytes);
-    count(moment, device, denial, task.zip(Header::parse(bytes)));
-    match task.and_then(|_| unreachable(bytes, vnet, answer)) {
+    let known = read(moment.snapshot, device, bytes);
+    count(moment, device, denial, known);
+    match known.and_then(|_| unreachable(bytes, vnet, answer)) {
         Some(len) => Verdict::Reply { len, reason, decided_by },
         None => denial.into(),
     }
@@ -30,8 +30,14 @@ pub(super) fn refuse(
 
 /// Returns the task that a packet of a device is from, which its IPv6 address names.
 pub(super) fn sender(snapshot: &Snapshot, device: Device, bytes: &[u8]) -> Option<Task> {
-    let task = snapshot.task(task_of(Header::parse(bytes)?.src)?)?;
-    (device_of(snapshot, task) == Some(device)).then_some(*task)
+    read(snapshot, device, bytes).map(|(task, _)| task)
+}
+
+/// Reads the header of a packet that a task of the device sent.
+fn read(snapshot: &Snapshot, device: Device, bytes: &[u8]) -> Option<(Task, Header)> {
+    let header = Header::parse(bytes)?;
+    let task = snapshot.task(task_of(header.src)?)?;
+    (device_of(snapshot, task) == Some(device)).then_some((*task, header))
 }
 
 fn count(moment: &Moment<'_>, device: Device, denial: Denial, known: Option<(Task, Header)>) {

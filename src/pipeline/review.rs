@@ -123,20 +123,15 @@ pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcome
     let &Ends { read_at, link, ttl_hop } = ends;
     let mtu = snapshot.parts().mtu;
     let own = flow.eni.as_ref().map_or(back.dst, |(_, lease)| lease.key().address);
-    let beyond = match link {
-        Link::Internet | Link::PublicEndpoint(_) => mtu.internet,
-        Link::Vpc(_) | Link::Endpoint(_) => mtu.vpc,
-        Link::Task(_) | Link::Services => mtu.task,
+    let (beyond, back_mtu) = match link {
+        Link::Internet => (mtu.internet, mtu.task),
+        // An internet gateway of the lab carries no larger packet in either direction.
+        Link::PublicEndpoint(_) => (mtu.internet, mtu.task.min(mtu.internet)),
+        Link::Vpc(_) | Link::Endpoint(_) => (mtu.vpc, mtu.task),
+        Link::Task(_) | Link::Services => (mtu.task, mtu.task),
     };
     // An MSS limits what comes the other way, so both SYNs are held to what both links carry, less 40 bytes of headers.
     let max_mss = ttl_hop.map(|_| mtu.task.min(beyond).saturating_sub(40));
-    // An internet gateway carries no larger packet in either direction.
-    let back_mtu = match link {
-        Link::PublicEndpoint(_) => mtu.task.min(mtu.internet),
-        Link::Internet | Link::Vpc(_) | Link::Endpoint(_) | Link::Task(_) | Link::Services => {
-            mtu.task
-        }
-    };
     let egress = Forward {
         read_at,
         max_mss,

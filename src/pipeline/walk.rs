@@ -238,10 +238,9 @@ impl Sent {
 }
 
 /// Returns the private address of the public endpoint that a link leads to, in its VPC's space.
-pub(super) fn endpoint(snapshot: &Snapshot, link: Link) -> Option<(Space, Ipv4Addr)> {
+fn endpoint(snapshot: &Snapshot, link: Link) -> Option<(Space, Ipv4Addr)> {
     let Link::PublicEndpoint(ix) = link else { return None };
-    let resource = snapshot.resource(ix);
-    Some((snapshot.space(snapshot.subnet(resource.subnet).vpc), resource.address))
+    Some((snapshot.space(snapshot.vpc_of_resource(ix)), snapshot.resource(ix).address))
 }
 
 /// Admits a packet to an exempt address as it is: link-local services and the VPC's resolver see the task itself, and
@@ -369,12 +368,10 @@ impl ReturnPoint {
             nat: None,
         };
         if let Some(ix) = hops.public_endpoint() {
-            let own = snapshot.resource(ix).address;
-            let src = if src == request.tuple.dst { own } else { src };
-            let dst = self.public(snapshot).unwrap_or(dst);
-            transit.mapped = Some((transit.tuple, member));
-            transit.tuple = Tuple { src, dst, ..transit.tuple };
-            transit.member = Ipv4Addr::UNSPECIFIED;
+            // What another than the server sends keeps its source.
+            let is_servers = src == request.tuple.dst;
+            let src = if is_servers { snapshot.resource(ix).address } else { src };
+            transit.begin_at_public_endpoint(src, self.public(snapshot).unwrap_or(dst));
         }
         transit
     }

@@ -149,6 +149,17 @@ impl Snapshot {
         self.public_endpoints.get(&public).copied()
     }
 
+    /// Returns the private address of the resource whose VPC's internet gateway maps a public address to it.
+    pub fn private_address_of(&self, public: Ipv4Addr) -> Option<Ipv4Addr> {
+        self.public_endpoint(public).map(|ix| self.resource(ix).address)
+    }
+
+    /// Returns the VPC that a resource is in.
+    #[inline]
+    pub fn vpc_of_resource(&self, resource: ResourceIx) -> VpcIx {
+        self.subnet(self.resource(resource).subnet).vpc
+    }
+
     /// Returns all resources that have a public address, each with it, in no order.
     pub fn public_endpoints(&self) -> impl Iterator<Item = (Ipv4Addr, ResourceIx)> {
         self.public_endpoints.iter().map(|(public, ix)| (*public, *ix))

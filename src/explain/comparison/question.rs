@@ -1,7 +1,7 @@
 //! The questions to compare: for services that both configurations have, everything that they may reach in either.
 
 use super::super::reachability::{Asked, alike, asked, destinations, exempt_addresses};
-use super::super::resolution::internet;
+use super::super::resolution::beyond_internet_gateways;
 use crate::pipeline::reach::{
     self, Addresses, Answer, Answered, Changed, Class, Interrupted, Ports, Ranges, difference,
     difference_of_moved,
@@ -53,8 +53,10 @@ pub(super) fn changes(
     pair: &Pair,
     goes_on: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Changes, Interrupted> {
-    let both_internets = outside(before).union(&outside(after));
-    let internet = outside(before).intersection(&outside(after));
+    // One side may have a host, or nothing, where the other has a public endpoint.
+    let outside = (beyond_internet_gateways(before), beyond_internet_gateways(after));
+    let both_internets = outside.0.union(&outside.1);
+    let internet = outside.0.intersection(&outside.1);
     let own = |service, snapshot| {
         let exempt = exempt_addresses(service, snapshot).map(|(address, _)| (address, address));
         destinations(service, snapshot).union(&Ranges::new(exempt))
@@ -67,13 +69,6 @@ pub(super) fn changes(
     let after = asked(after, pair.after, Addresses::Open, everything(), goes_on)?;
     let changed = changed(&before, &after);
     Ok(Changes { before, after, changed })
-}
-
-/// Returns the addresses of the internet, those of public endpoints among them: one side may have a host, or nothing, where
-/// the other has an endpoint.
-fn outside(snapshot: &Snapshot) -> Ranges {
-    let endpoints = snapshot.public_endpoints().map(|(public, _)| public.to_bits());
-    internet(snapshot).union(&Ranges::new(endpoints.map(|address| (address, address))))
 }
 
 /// Lists the packets that pass by one answer only. Attachments that one side has alone are compared with those that the other

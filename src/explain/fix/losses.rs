@@ -110,7 +110,7 @@ impl Compared<'_> {
 
     /// Returns the addresses of a VPC's public endpoints, whose replies to any service its tables route.
     fn public_endpoints(&self, vpc: VpcIx) -> Ranges {
-        let vpc_of = |ix| self.before.subnet(self.before.resource(ix).subnet).vpc;
+        let vpc_of = |ix| self.before.vpc_of_resource(ix);
         let own = self.before.public_endpoints().filter(|(_, ix)| vpc_of(*ix) == vpc);
         Ranges::new(own.map(|(public, _)| (public.to_bits(), public.to_bits())))
     }

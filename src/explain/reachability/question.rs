@@ -1,7 +1,7 @@
 //! The question about everything that a service may reach.
 
 use super::super::asking::vpc_of;
-use super::super::resolution::internet;
+use super::super::resolution::beyond_internet_gateways;
 use crate::pipeline::reach::{
     self, Addresses, Answer, Interrupted, Ports, Question, Ranges, Tasks,
 };
@@ -39,12 +39,12 @@ pub(in crate::explain) fn asked(
 }
 
 /// Returns the interfaces of the service's VPC and of those that are peered with it, the public addresses of resources, and
-/// the internet. ENIs and NAT gateways take no requests, and are not among them. App Runner's own egress is asked for the interfaces of all VPCs.
+/// the internet. ENIs and NAT gateways take no requests, and are not among them. App Runner's own egress is asked for the
+/// interfaces of all VPCs.
 pub(in crate::explain) fn destinations(service: ServiceIx, snapshot: &Snapshot) -> Ranges {
     let near = vpcs(service, snapshot);
     let own = interfaces(&near, snapshot).map(|(address, _)| (address, address));
-    let public = snapshot.public_endpoints().map(|(public, _)| public.to_bits());
-    Ranges::new(own.chain(public.map(|one| (one, one)))).union(&internet(snapshot))
+    Ranges::new(own).union(&beyond_internet_gateways(snapshot))
 }
 
 /// Lists the VPCs whose interfaces a service may reach, its own first.

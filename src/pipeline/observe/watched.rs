@@ -105,7 +105,6 @@ impl Before {
     fn look(moment: &Moment<'_>, device: Device, bytes: &mut [u8], vnet: VnetHeader) -> Self {
         let Moment { tables, now, snapshot } = *moment;
         let len = bytes.len();
-        let ipv6_sender = ipv6::sender(snapshot, device, bytes);
         let Ok(packet) = Packet::parse(bytes, vnet) else {
             return Self {
                 device,
@@ -115,7 +114,7 @@ impl Before {
                 bytes: u64::try_from(len).unwrap_or(u64::MAX),
                 resets: false,
                 packet: None,
-                ipv6_sender,
+                ipv6_sender: ipv6::sender(snapshot, device, bytes),
                 flow: None,
                 hit: false,
             };

@@ -96,7 +96,7 @@ pub(super) fn nat_address(
 
 /// Returns the private address of a public endpoint; the address itself if there is no such one.
 pub(super) fn private_address(snapshot: &Snapshot, address: Ipv4Addr) -> Ipv4Addr {
-    snapshot.public_endpoint(address).map_or(address, |ix| snapshot.resource(ix).address)
+    snapshot.private_address_of(address).unwrap_or(address)
 }
 
 /// Groups destinations.

@@ -168,7 +168,8 @@ impl Splitting<'_, '_> {
         (request, reply): (&[Meeting], &[Meeting]),
         public: Option<Ipv4Addr>,
     ) -> Vec<MatchId> {
-        let remote = public_remote(public);
+        let public = public.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let remote = remote(self.snapshot, self.origin, Sees::Public, public);
         let met = request.iter().chain(reply).filter(|meeting| meeting.sees == Sees::Public);
         met.map(|meeting| self.matches.of(meeting.rules, remote)).collect()
     }
@@ -187,7 +188,7 @@ impl Splitting<'_, '_> {
         }
         let mut found: Vec<(Vec<Range>, Vec<MatchId>)> = Vec::new();
         for cell in Ranges::of(first, last).cells(&sorted(cuts)) {
-            let remote = remote(self.snapshot, self.origin, sees, cell.0);
+            let remote = remote(self.snapshot, self.origin, sees, cell.0.into());
             let matches: Vec<MatchId> =
                 met().map(|meeting| self.matches.of(meeting.rules, remote)).collect();
             match found.iter_mut().find(|(_, known)| *known == matches) {
@@ -207,16 +208,17 @@ impl Splitting<'_, '_> {
     ) -> Sender {
         let eni = enis.first().unwrap_or(0);
         let mut matching = |met: &[Meeting]| -> Vec<(Meeting, MatchId)> {
-            let (snapshot, origin) = (self.snapshot, self.origin);
-            let remote = |sees| match sees {
-                Sees::Destination => Remote::from(server),
-                Sees::PrivateDestination => Remote::from(private_address(snapshot, server)),
-                Sees::Eni => remote(snapshot, origin, sees, eni),
-                Sees::Gateway => remote(snapshot, origin, sees, gateway.unwrap_or(0)),
-                Sees::Public => public_remote(public),
+            let address = |sees| match sees {
+                Sees::Destination => server,
+                Sees::PrivateDestination => private_address(self.snapshot, server),
+                Sees::Eni => eni.into(),
+                Sees::Gateway => gateway.unwrap_or(0).into(),
+                Sees::Public => public.unwrap_or(Ipv4Addr::UNSPECIFIED),
             };
             let of = |meeting: &Meeting| {
-                (*meeting, self.matches.of(meeting.rules, remote(meeting.sees)))
+                let remote =
+                    remote(self.snapshot, self.origin, meeting.sees, address(meeting.sees));
+                (*meeting, self.matches.of(meeting.rules, remote))
             };
             met.iter().map(of).collect()
         };
@@ -226,19 +228,12 @@ impl Splitting<'_, '_> {
     }
 }
 
-/// Returns an address as rules see it. NAT gateways are in no group.
-fn remote(snapshot: &Snapshot, origin: &Origin, sees: Sees, address: u32) -> Remote {
-    let address = Ipv4Addr::from(address);
+/// Returns an address as rules see it. NAT gateways are in no group, and no group has a public address.
+fn remote(snapshot: &Snapshot, origin: &Origin, sees: Sees, address: Ipv4Addr) -> Remote {
     let member = match sees {
         Sees::Destination | Sees::PrivateDestination => address,
         Sees::Eni => origin.eni().map_or(address, |ix| snapshot.eni(ix).address),
         Sees::Gateway | Sees::Public => Ipv4Addr::UNSPECIFIED,
     };
     Remote { address, member, behind_middlebox: false }
-}
-
-/// Returns a public address as rules see it: no group has it.
-fn public_remote(address: Option<Ipv4Addr>) -> Remote {
-    let (none, behind_middlebox) = (Ipv4Addr::UNSPECIFIED, false);
-    Remote { address: address.unwrap_or(none), member: none, behind_middlebox }
 }

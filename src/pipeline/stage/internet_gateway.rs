@@ -31,10 +31,9 @@ pub(in crate::pipeline) fn enter<R: Recorder>(
     transit: &mut Transit,
     ix: ResourceIx,
 ) {
-    let resource = evaluation.snapshot.resource(ix);
-    let vpc = evaluation.snapshot.subnet(resource.subnet).vpc;
+    let vpc = evaluation.snapshot.vpc_of_resource(ix);
     let (component, rule) = (Component::InternetGateway(vpc), RuleRef::InternetGateway(vpc));
-    let after = Tuple { dst: resource.address, ..transit.tuple };
+    let after = Tuple { dst: evaluation.snapshot.resource(ix).address, ..transit.tuple };
     evaluation.translated(Stage::InternetGateway, component, rule, (transit.tuple, after));
     transit.tuple = after;
 }

@@ -34,17 +34,9 @@ pub(in crate::pipeline) fn ingress<R: Recorder>(
     let rules = evaluation.snapshot.ingress(resource);
     let traffic = transit.traffic();
     let would_admit = |remote: Remote| rules.evaluate(traffic, remote).is_some();
-    let hidden = transit.eni.map(|(eni, _)| eni).filter(|_| transit.member.is_unspecified());
     let over_internet = transit.tuple.dst != evaluation.destination();
-    let home = evaluation.probe.task.eni.map(|ix| evaluation.snapshot.eni(ix).subnet);
-    let home = home.map(|subnet| evaluation.snapshot.subnet(subnet).vpc);
-    // Between VPCs that nothing joins, a private address means nothing.
-    let is_known = |home| evaluation.snapshot.are_joined(home, vpc);
-    let hidden = hidden.filter(|_| !over_internet || home.is_some_and(is_known));
-    let mismatch = if hidden.is_some_and(would_admit) && over_internet {
-        Reason::SgIngressPublicAddress
-    } else if hidden.is_some_and(would_admit) {
-        Reason::SgIngressBehindNat
+    let mismatch = if hidden(evaluation, transit, vpc).is_some_and(would_admit) {
+        if over_internet { Reason::SgIngressPublicAddress } else { Reason::SgIngressBehindNat }
     } else if transit.behind_middlebox
         && would_admit(Remote { behind_middlebox: false, ..transit.remote() })
     {
@@ -61,6 +53,21 @@ pub(in crate::pipeline) fn ingress<R: Recorder>(
         mismatch,
     };
     gate.pass(evaluation, transit, rules, transit.tracked)
+}
+
+/// Returns the ENI of the sender, where the groups of a destination in `vpc` see another address in its place. Between VPCs
+/// that nothing joins, its private address means nothing.
+fn hidden<R: Recorder>(
+    evaluation: &Evaluation<'_, R>,
+    transit: &Transit,
+    vpc: VpcIx,
+) -> Option<Remote> {
+    let snapshot = evaluation.snapshot;
+    let home = snapshot.subnet(snapshot.eni(evaluation.probe.task.eni?).subnet).vpc;
+    let over_internet = transit.tuple.dst != evaluation.destination();
+    let means_anything = !over_internet || snapshot.are_joined(home, vpc);
+    let (eni, _) = transit.eni.filter(|_| transit.member.is_unspecified() && means_anything)?;
+    Some(eni)
 }
 
 /// Asks the groups of an appliance that a packet is routed through: inbound as for a packet that is addressed to it, and

@@ -111,9 +111,8 @@ struct ReturnAddress {
 /// Where a server's replies come from.
 #[derive(Clone, Copy)]
 enum Origin {
-    Internet,
-    /// A VPC, by the public address of a resource there.
-    PublicEndpoint(ResourceIx),
+    /// The internet, or over it another VPC, where a resource has the public address.
+    Internet(Option<ResourceIx>),
     Endpoint(GatewayEndpointIx),
     /// A subnet of the same VPC.
     Subnet(SubnetIx),
@@ -144,8 +143,7 @@ impl Origin {
             let peer = snapshot.peering(ix).peer_of(vpc)?;
             Some(Self::Peer(ix, snapshot.subnet_of(peer, server)?))
         };
-        let by_internet =
-            || snapshot.public_endpoint(server).map_or(Self::Internet, Self::PublicEndpoint);
+        let by_internet = || Self::Internet(snapshot.public_endpoint(server));
         peering.and_then(in_peer).unwrap_or_else(by_internet)
     }
 }
@@ -158,12 +156,10 @@ fn come_from(
     by_nat_gateway: bool,
 ) -> Result<(), DeadEnd> {
     match Origin::of(list.snapshot, to.subnet, server, by_nat_gateway) {
-        Origin::Internet => {
-            list.push(Hop::InternetGateway(list.vpc(to.subnet)));
-            list.enter(to.subnet);
-        }
-        Origin::PublicEndpoint(ix) => {
-            leave_public_endpoint(list, ix, to.public)?;
+        Origin::Internet(endpoint) => {
+            if let Some(ix) = endpoint {
+                leave_public_endpoint(list, ix, to.public)?;
+            }
             list.push(Hop::InternetGateway(list.vpc(to.subnet)));
             list.enter(to.subnet);
         }
