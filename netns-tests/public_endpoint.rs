@@ -9,7 +9,7 @@ for_both_kinds!(
     each_check_of_the_endpoints_vpc_refuses_by_name,
     explain_and_reach_say_what_the_wire_does,
     errors_and_fragments_are_mapped_too,
-    many_octets_arrive_as_they_were_sent,
+    many_bytes_arrive_as_they_were_sent,
     the_kernel_carries_flows_to_and_from_a_public_endpoint,
     a_reload_moves_and_removes_a_public_address,
     regression_a_moved_public_address_takes_no_flow_past_the_groups_of_its_new_owner,
@@ -313,7 +313,7 @@ fn errors_and_fragments_are_mapped_too(device: &str) {
     assert_eq!(lab.drops(), []);
 }
 
-fn many_octets_arrive_as_they_were_sent(device: &str) {
+fn many_bytes_arrive_as_they_were_sent(device: &str) {
     const SIZE: u32 = 20 << 20;
     let mut lab = Lab::up(device, &format!("{LAB}{CLOSED_FLOWS_STAY}"));
     let far = lab.far("vpc-b", "vpc0", &[API_PRIVATE]);

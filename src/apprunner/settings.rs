@@ -509,7 +509,7 @@ mod tests {
             assert!(notes.iter().any(|note| note.contains(part)), "{part}: {notes:?}");
         }
         assert!(notes.len() == 3 && notes.iter().all(|note| note.contains("source = ")));
-        // An instance of a size that there is not is told of once, where its shape is checked.
+        // An instance of a size that there is not is reported once, where its shape is checked.
         let odd = WantedInstance { cpu: Some("16 vCPU".to_owned()), ..WantedInstance::default() };
         let mut noting = Noting::new(&lab, Vec::new());
         assert_eq!(Instance::default().with(odd, &mut noting).unwrap().cpu, "16384");

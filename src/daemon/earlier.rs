@@ -14,7 +14,7 @@ const FORGOTTEN: &str = "(earlier configuration)";
 pub(super) struct Decided {
     pub(super) rule: String,
     pub(super) line: Option<Line>,
-    /// Is its own configuration's generation, if the present one has it no more.
+    /// Holds its own configuration's generation, if the present one has it no more.
     pub(super) earlier: Option<u32>,
 }
 

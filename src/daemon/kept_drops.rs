@@ -12,7 +12,7 @@ use crate::vpc::{Generation, Line, RuleRef, Snapshot};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// How many rows are kept; a port scan must not eat the memory.
+/// The number of rows that are kept: a port scan must not fill the memory.
 const KEPT: usize = 4096;
 
 /// Distinguishes rows.
@@ -49,7 +49,7 @@ struct Seen {
 pub(super) struct Called {
     text: String,
     line: Option<Line>,
-    /// Is the newest configuration under which it dropped a packet, if it can change.
+    /// Holds the newest configuration under which it dropped a packet, if it can change.
     generation: Option<Generation>,
 }
 

@@ -35,7 +35,7 @@ pub enum Ipv6Error {
     Link(#[from] LinkError),
 }
 
-/// No link-local address and no router's words: the kernel sends nothing by itself.
+/// Keeps the kernel from sending anything by itself: no link-local address, and no router advertisements.
 const SETTINGS: [(&str, &str); 4] = [
     ("ipv6/conf/eth0/addr_gen_mode", "1"),
     ("ipv6/conf/eth0/accept_ra", "0"),

@@ -228,7 +228,7 @@ impl Worker {
     }
 
     /// Counts the packets that wait in the queue of a device that is about to be deleted: they are lost with it. No more are
-    /// read than the queue holds, whoever goes on sending.
+    /// read than the queue holds, even if packets still come.
     fn drain(&mut self) {
         let mut lost = 0;
         while lost < u64::from(QUEUE_LENGTH)

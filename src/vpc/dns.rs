@@ -679,7 +679,7 @@ address = "10.0.1.10"
         }
     }
 
-    /// A record that somebody wrote is an address, and no public name of AWS.
+    /// A record of a private zone is an address, and no public name of AWS.
     #[test]
     fn a_private_zone_that_names_the_public_address_keeps_it() {
         let zone = "[[private_zone]]\nname = \"corp\"\nvpcs = [\"vpc-a\"]\nrecords = [\

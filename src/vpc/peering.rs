@@ -13,10 +13,10 @@ pub struct Peering {
     pub accepter: VpcIx,
     /// Only an active connection carries packets.
     pub state: PeeringState,
-    /// Whether public names in the requester's VPC lead to private addresses in the accepter's (spec 8):
+    /// Says that public names in the requester's VPC lead to private addresses in the accepter's (spec 8):
     /// `AllowDnsResolutionFromRemoteVpc` of the requester.
     pub requester_dns_resolution: bool,
-    /// Whether public names in the accepter's VPC lead to private addresses in the requester's.
+    /// Says that public names in the accepter's VPC lead to private addresses in the requester's.
     pub accepter_dns_resolution: bool,
     /// Where it stands in the lab file.
     pub line: Line,

@@ -27,7 +27,7 @@ pub(super) struct Sender {
     pub(super) reply: Vec<(Meeting, MatchId)>,
     /// The hops of the reply.
     pub(super) likeness: Likeness,
-    /// Whether it is App Runner's own NAT before a public endpoint, whose network ACL sees the ports of the NAT.
+    /// True of App Runner's own NAT before a public endpoint, whose network ACL sees the ports of the NAT.
     at_public_endpoint: bool,
 }
 
