@@ -6,6 +6,7 @@ use super::destination_names::Unresolved;
 use super::evidence::{Explanation, explanation};
 use super::fix::{Fix, Proposal};
 use super::names::{self, Places};
+use super::resolution::{internet_hosts, of_blocks, public_endpoints};
 use crate::config::import::Source;
 use crate::packet::{Inside, Protocol};
 use crate::pipeline::reach::{
@@ -248,23 +249,34 @@ impl Explained {
 
     /// Says that packets pass to an internet where the lab has nothing, so that the verdict is the VPC's alone.
     fn missing_hosts(&self) -> Option<String> {
-        let passing = self.classes().iter().filter(|class| class.passes());
-        let reached = Ranges::new(passing.flat_map(|class| class.destinations.iter()));
-        let parts = self.snapshot.parts();
-        let hosts = parts.internet_hosts.iter().map(|host| host.address);
-        let endpoints = self.snapshot.public_endpoints().map(|(public, _)| public);
-        let hosts = hosts.chain(endpoints).map(Ipv4Addr::to_bits);
-        let hosts = hosts.map(|address| (address, address));
-        let blocks = parts.vpcs.iter().flat_map(|vpc| &vpc.cidrs);
-        let blocks = blocks.map(|b| (b.network().to_bits(), b.broadcast().to_bits()));
-        let of_lab = Ranges::new(hosts.chain(blocks));
-        let missing = reached.intersection(&public_unicast()).difference(&of_lab);
+        let missing = self.without_host(&self.reached());
         let shown = match (missing.count(), missing.first()) {
             (1, Some(address)) => Ipv4Addr::from(address).to_string(),
             (several, _) => format!("{} of these addresses", thousands(several)),
         };
-        let note = format!("the lab has no host at {shown}: the verdict is about the VPC alone");
-        (!missing.is_empty()).then_some(note)
+        (!missing.is_empty()).then(|| no_host_at(&shown))
+    }
+
+    /// Says that packets pass to one address, where the lab has nothing.
+    pub(super) fn missing_host(&self) -> Option<String> {
+        let reached = self.reached();
+        let one = reached.first().filter(|_| reached.count() == 1)?;
+        let is_missing = !self.without_host(&reached).is_empty();
+        is_missing.then(|| no_host_at(&Ipv4Addr::from(one).to_string()))
+    }
+
+    /// Returns the destinations of the packets that pass.
+    fn reached(&self) -> Ranges {
+        let passing = self.classes().iter().filter(|class| class.passes());
+        Ranges::new(passing.flat_map(|class| class.destinations.iter()))
+    }
+
+    /// Returns the public addresses among these that neither a VPC nor a host of the lab has.
+    fn without_host(&self, reached: &Ranges) -> Ranges {
+        let hosts = internet_hosts(&self.snapshot).union(&public_endpoints(&self.snapshot));
+        let blocks = self.snapshot.parts().vpcs.iter().flat_map(|vpc| vpc.cidrs.iter().copied());
+        let of_lab = hosts.union(&of_blocks(blocks));
+        reached.intersection(&public_unicast()).difference(&of_lab)
     }
 
     fn shown_explanation(&self) -> Explanation {
@@ -321,6 +333,10 @@ impl SetExplanation {
             by_address.name_places(places);
         }
     }
+}
+
+fn no_host_at(shown: &str) -> String {
+    format!("the lab has no host at {shown}: the verdict is about the VPC alone")
 }
 
 /// Returns what one packet of a class meets, with the verdict on the class.

@@ -1,6 +1,7 @@
 //! Public endpoints of applications in a VPC, as people read what reaches them and what a change does to that.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use super::coverage::PortSpan;
 use super::fix_tests::{ask, text, with};
 use super::*;
 use crate::config::{Diagnostic, Lab};
@@ -101,4 +102,79 @@ fn check_does_not_say_that_nothing_leaves_where_an_endpoint_is_closed() {
     let group = "ingress = [{ protocol = \"tcp\", ports = \"443\", from = \"0.0.0.0/0\" }]";
     let lab = with(LAB, group, "ingress = []");
     assert_eq!(found(&lab).len(), 0, "{:#?}", found(&lab));
+}
+
+/// Shows a comparison, its rows alone: service, change, destinations and ports.
+fn changes(before: &str, after: &str) -> Vec<(String, &'static str, String, String)> {
+    let row = |row: &ChangeRow| {
+        let ports = |span: &PortSpan| match (span.from, span.to) {
+            (Some(from), Some(to)) if from == to => format!("{} {from}", span.protocol),
+            (Some(from), Some(to)) => format!("{} {from}-{to}", span.protocol),
+            (None, _) | (_, None) => span.protocol.clone(),
+        };
+        let ports: Vec<String> = row.ports.iter().map(ports).collect();
+        (row.services.join(" "), row.change, row.names.join(" "), ports.join(", "))
+    };
+    compared(before, after).rows.iter().map(row).collect()
+}
+
+/// Where the lab has no host nothing is reached, whatever the VPC lets out.
+#[test]
+fn regression_a_public_endpoint_that_is_removed_is_lost_and_one_that_is_added_is_gained() {
+    let without = with(LAB, "public_ip = \"203.0.113.50\"\n", "");
+    let of = |change| {
+        let api = || "api (203.0.113.50)".to_owned();
+        let one = |service: &str| (service.to_owned(), change, api(), "tcp 443".to_owned());
+        vec![one("web"), one("open")]
+    };
+    assert_eq!(changes(LAB, &without), of("lost"));
+    assert_eq!(changes(&without, LAB), of("gained"));
+    let after = compared(LAB, &without).rows[0].after.clone();
+    assert_eq!(after.reason, Some("no-such-internet-host"));
+}
+
+#[test]
+fn regression_a_public_endpoint_open_to_everything_is_lost_when_it_is_removed() {
+    let open = with(LAB, "protocol = \"tcp\", ports = \"443\"", "protocol = \"all\"");
+    let without = with(&open, "public_ip = \"203.0.113.50\"\n", "");
+    let lost = changes(&open, &without);
+    assert_eq!(lost.len(), 2, "{lost:?}");
+    assert!(lost.iter().all(|(_, change, ..)| *change == "lost"), "{lost:?}");
+}
+
+#[test]
+fn regression_a_public_endpoint_that_moves_is_lost_at_one_address_and_gained_at_the_other() {
+    let moved = with(LAB, "203.0.113.50", "203.0.113.60");
+    let both = changes(LAB, &moved);
+    for (change, name) in [("lost", "api (203.0.113.50)"), ("gained", "api (203.0.113.60)")] {
+        for service in ["web", "open"] {
+            let is_it = |row: &&(String, &str, String, String)| {
+                (row.0.as_str(), row.1, row.2.as_str()) == (service, change, name)
+            };
+            assert_eq!(both.iter().filter(is_it).count(), 1, "{both:?}");
+        }
+    }
+    assert_eq!(both.len(), 4, "{both:?}");
+}
+
+/// A host of the internet answers there as the endpoint did.
+#[test]
+fn a_host_in_the_place_of_a_public_endpoint_takes_what_the_endpoint_took_and_more() {
+    let host = with(LAB, "public_ip = \"203.0.113.50\"\n", "")
+        + "\n[[internet_host]]\nname = \"other\"\naddress = \"203.0.113.50\"\n";
+    let gained = changes(LAB, &host);
+    assert!(gained.iter().all(|(_, change, ..)| *change == "gained"), "{gained:?}");
+    assert!(gained.iter().all(|(.., ports)| !ports.contains("tcp 443")), "{gained:?}");
+}
+
+/// The address of a NAT gateway is no part of the internet; packets that the lab sends to it reach nobody.
+#[test]
+fn regression_a_public_endpoint_whose_address_a_nat_gateway_takes_is_lost() {
+    let without = with(LAB, "public_ip = \"203.0.113.50\"\n", "");
+    let taken = with(&without, "public_ip = \"198.51.100.7\"", "public_ip = \"203.0.113.50\"");
+    let lost = changes(LAB, &taken);
+    let is_443 = |row: &&(String, &str, String, String)| row.3 == "tcp 443";
+    let of_443: Vec<_> = lost.iter().filter(is_443).collect();
+    assert_eq!(of_443.len(), 2, "{lost:?}");
+    assert!(of_443.iter().all(|row| row.1 == "lost"), "{lost:?}");
 }

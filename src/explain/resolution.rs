@@ -7,6 +7,7 @@ use crate::packet::Protocol;
 use crate::pipeline::reach::{PortRange, Ports, Ranges, public_unicast};
 use crate::vpc::{Listen, Snapshot, VpcIx};
 use ipnetwork::Ipv4Network;
+use std::net::Ipv4Addr;
 
 /// What a destination is in a lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,8 +127,21 @@ pub(super) fn internet(snapshot: &Snapshot) -> Ranges {
 
 /// Returns the addresses to which packets cross the internet: its own, and those of public endpoints.
 pub(super) fn beyond_internet_gateways(snapshot: &Snapshot) -> Ranges {
-    let endpoints = snapshot.public_endpoints().map(|(public, _)| public.to_bits());
-    internet(snapshot).union(&Ranges::new(endpoints.map(|address| (address, address))))
+    internet(snapshot).union(&public_endpoints(snapshot))
+}
+
+/// Returns the public addresses of resources.
+pub(super) fn public_endpoints(snapshot: &Snapshot) -> Ranges {
+    one_by_one(snapshot.public_endpoints().map(|(public, _)| public))
+}
+
+/// Returns the addresses of the hosts of the internet.
+pub(super) fn internet_hosts(snapshot: &Snapshot) -> Ranges {
+    one_by_one(snapshot.parts().internet_hosts.iter().map(|host| host.address))
+}
+
+fn one_by_one(addresses: impl Iterator<Item = Ipv4Addr>) -> Ranges {
+    Ranges::new(addresses.map(|address| (address.to_bits(), address.to_bits())))
 }
 
 pub(super) fn of_blocks(blocks: impl IntoIterator<Item = Ipv4Network>) -> Ranges {

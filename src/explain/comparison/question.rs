@@ -1,13 +1,14 @@
 //! The questions to compare: for services that both configurations have, everything that they may reach in either.
 
 use super::super::reachability::{Asked, alike, asked, destinations, exempt_addresses};
-use super::super::resolution::beyond_internet_gateways;
+use super::super::resolution::{internet, internet_hosts, public_endpoints};
 use crate::pipeline::reach::{
     self, Addresses, Answer, Answered, Changed, Class, Interrupted, Ports, Ranges, difference,
     difference_of_moved,
 };
+use crate::pipeline::{Denial, Reason};
 use crate::vpc::path::Attachment;
-use crate::vpc::{ServiceIx, Snapshot};
+use crate::vpc::{RuleRef, ServiceIx, Snapshot};
 
 /// Services that both configurations have, attached alike in each of them.
 pub(super) struct Pair {
@@ -53,22 +54,50 @@ pub(super) fn changes(
     pair: &Pair,
     goes_on: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Changes, Interrupted> {
-    // One side may have a host, or nothing, where the other has a public endpoint.
-    let outside = (beyond_internet_gateways(before), beyond_internet_gateways(after));
-    let both_internets = outside.0.union(&outside.1);
-    let internet = outside.0.intersection(&outside.1);
-    let own = |service, snapshot| {
-        let exempt = exempt_addresses(service, snapshot).map(|(address, _)| (address, address));
-        destinations(service, snapshot).union(&Ranges::new(exempt))
+    let destinations = all_destinations(before, after, pair);
+    let endpoints = public_endpoints(before).union(&public_endpoints(after));
+    let mut side = |snapshot, service| {
+        let everything = (destinations.clone(), Ports::all());
+        let mut asked = asked(snapshot, service, Addresses::Open, everything, goes_on)?;
+        let hosts = public_endpoints(snapshot).union(&internet_hosts(snapshot));
+        let missing = endpoints.difference(&hosts).intersection(&internet(snapshot));
+        asked.answer.classes = not_reached(asked.answer.classes, &missing);
+        Ok(asked)
     };
-    let interfaces = own(pair.before, before).union(&own(pair.after, after));
-    // The lab's own public addresses differ; what one configuration has of them is no host in the other.
-    let destinations = interfaces.difference(&both_internets).union(&internet);
-    let everything = || (destinations.clone(), Ports::all());
-    let before = asked(before, pair.before, Addresses::Open, everything(), goes_on)?;
-    let after = asked(after, pair.after, Addresses::Open, everything(), goes_on)?;
+    let (before, after) = (side(before, pair.before)?, side(after, pair.after)?);
     let changed = changed(&before, &after);
     Ok(Changes { before, after, changed })
+}
+
+/// Returns the interfaces that a service may reach in either configuration, the public endpoints of both, what AWS serves
+/// itself, and what is the internet in both: other public addresses of one lab are no hosts of the other.
+fn all_destinations(before: &Snapshot, after: &Snapshot, pair: &Pair) -> Ranges {
+    let outside = (internet(before), internet(after));
+    let own = |service, snapshot| {
+        let exempt = exempt_addresses(service, snapshot).map(|(address, _)| (address, address));
+        let all = destinations(service, snapshot).union(&Ranges::new(exempt));
+        (all.difference(&outside.0.union(&outside.1)), public_endpoints(snapshot))
+    };
+    let (before, after) = (own(pair.before, before), own(pair.after, after));
+    let interfaces = before.0.union(&after.0).union(&before.1).union(&after.1);
+    interfaces.union(&outside.0.intersection(&outside.1))
+}
+
+/// Takes what passes to these addresses as dropped: they are public endpoints in the other configuration, and the internet
+/// has no host there in this one.
+fn not_reached(classes: Vec<Class>, missing: &Ranges) -> Vec<Class> {
+    let denial = Denial { reason: Reason::NoSuchInternetHost, decided_by: RuleRef::Internet };
+    let split = |class: Class| {
+        let lost = class.destinations.intersection(missing);
+        if !class.passes() || lost.is_empty() {
+            return [Some(class), None];
+        }
+        let rest = class.destinations.difference(&lost);
+        let kept = Class { destinations: rest, ..class.clone() };
+        let dropped = Class { destinations: lost, denial: Some(denial), ..class };
+        [Some(kept).filter(|kept| !kept.destinations.is_empty()), Some(dropped)]
+    };
+    classes.into_iter().flat_map(split).flatten().collect()
 }
 
 /// Lists the packets that pass by one answer only. Attachments that one side has alone are compared with those that the other

@@ -6,18 +6,23 @@ use crate::config::Diagnostics;
 use crate::explain::names::Places;
 use std::io::{self, Write};
 
-/// Writes an annotation for each expectation that fails.
+/// Writes an annotation for each expectation that fails, and one for each that holds as far as its verdicts go.
 ///
 /// # Errors
 /// Those of `w`.
 pub fn github(w: &mut dyn Write, tested: &[Tested<'_>], places: Places<'_>) -> io::Result<()> {
+    for tested in tested.iter().filter(|tested| tested.holds() && !tested.notes.is_empty()) {
+        let place = (tested.file, tested.expectation.line, 0);
+        annotation(w, "notice", place, &format!("egret: {tested}"), &tested.notes.join("\n"))?;
+    }
     for tested in tested.iter().filter(|tested| !tested.holds()) {
         let of = |failure: &Failure| [Some(failure.line()), failure.decided_by(places)];
         let shown = tested.failures.iter().take(MOST_FAILURES).flat_map(of).flatten();
         let live = tested.contradictions().into_iter().take(MOST_FAILURES);
-        let lines: Vec<String> = tested.note().into_iter().chain(shown).chain(live).collect();
+        let notes = tested.note().into_iter().chain(tested.notes.iter().cloned());
+        let lines: Vec<String> = notes.chain(shown).chain(live).collect();
         let place = (tested.file, tested.expectation.line, 0);
-        annotation(w, place, &format!("egret: {tested}"), &lines.join("\n"))?;
+        annotation(w, "error", place, &format!("egret: {tested}"), &lines.join("\n"))?;
     }
     Ok(())
 }
@@ -30,19 +35,20 @@ pub fn github_errors(w: &mut dyn Write, errors: &Diagnostics) -> io::Result<()> 
     for error in errors.iter() {
         let message = format!("{}\n{}", error.message, error.help);
         let place = (error.file.as_str(), error.line, error.column);
-        annotation(w, place, &format!("egret: {}", error.rule), message.trim())?;
+        annotation(w, "error", place, &format!("egret: {}", error.rule), message.trim())?;
     }
     Ok(())
 }
 
-/// Writes one command; a line or column of 0 is left out.
+/// Writes one command, an `error` or a `notice`; a line or column of 0 is left out.
 fn annotation(
     w: &mut dyn Write,
+    level: &str,
     (file, line, column): (&str, u32, u32),
     title: &str,
     message: &str,
 ) -> io::Result<()> {
-    write!(w, "::error file={}", property(file))?;
+    write!(w, "::{level} file={}", property(file))?;
     if line > 0 {
         write!(w, ",line={line}")?;
     }
@@ -71,7 +77,7 @@ mod tests {
     #[test]
     fn what_ends_a_command_or_a_property_is_escaped() {
         let mut text = Vec::new();
-        annotation(&mut text, ("a,b:c.toml", 3, 0), "100%", "one\r\ntwo: 5%").unwrap();
+        annotation(&mut text, "error", ("a,b:c.toml", 3, 0), "100%", "one\r\ntwo: 5%").unwrap();
         assert_eq!(
             String::from_utf8(text).unwrap(),
             "::error file=a%2Cb%3Ac.toml,line=3,title=100%25::one%0D%0Atwo: 5%25\n"

@@ -33,7 +33,9 @@ fn case(w: &mut dyn Write, tested: &Tested<'_>, file: &str, places: Places<'_>) 
     let open = format!(r#"<testcase classname="{file}" name="{name}" file="{file}" line="{line}""#);
     let contradictions = tested.contradictions();
     let first = tested.failures.first().map(Failure::line).or(contradictions.into_iter().next());
-    if first.is_none() && tested.live.is_none() {
+    let live = tested.live.as_ref().map(|live| live.words());
+    let output: Vec<String> = tested.notes.iter().cloned().chain(live).collect();
+    if first.is_none() && output.is_empty() {
         return writeln!(w, "    {open}/>");
     }
     writeln!(w, "    {open}>")?;
@@ -43,8 +45,8 @@ fn case(w: &mut dyn Write, tested: &Tested<'_>, file: &str, places: Places<'_>) 
         let note = note.unwrap_or_default();
         writeln!(w, r#"      <failure message="{message}">{note}{text}</failure>"#)?;
     }
-    if let Some(live) = &tested.live {
-        writeln!(w, "      <system-out>{}</system-out>", escaped(&live.words()))?;
+    if !output.is_empty() {
+        writeln!(w, "      <system-out>{}</system-out>", escaped(&output.join("\n")))?;
     }
     writeln!(w, "    </testcase>")
 }

@@ -39,7 +39,8 @@ impl Tested<'_> {
             false => paint.with(Style::Bad, "FAIL") + "  ",
         };
         writeln!(w, "{word}{line}")?;
-        if let Some(note) = self.note().filter(|_| !self.holds()) {
+        let own = self.note().filter(|_| !self.holds());
+        for note in own.iter().chain(self.notes.iter().take(look.most(MOST_FAILURES))) {
             writeln!(w, "{INDENT}{} {note}", paint.with(Style::Note, "note:"))?;
         }
         let untried = self.live.as_ref().and_then(Live::what_was_not_tried);

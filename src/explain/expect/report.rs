@@ -36,6 +36,9 @@ pub struct TestedRow {
     seen_as: Vec<String>,
     note: Option<String>,
     ok: bool,
+    /// What the verdicts do not cover.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     failures: Vec<FailureRow>,
     /// What real packets say, with `--live`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +83,7 @@ fn row(tested: &Tested<'_>, places: Option<Places<'_>>) -> TestedRow {
         seen_as: expectation.seen_as.iter().map(block).collect(),
         note: expectation.note.clone(),
         ok: tested.holds(),
+        notes: tested.notes.clone(),
         failures: tested.failures.iter().map(|failure| failure.row(places)).collect(),
         live: tested.live.clone(),
     }

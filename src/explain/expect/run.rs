@@ -59,7 +59,8 @@ pub fn test<'e>(
     let file = expectations.file();
     let test = |(done, of): (usize, &Resolved<'e>)| {
         let failures = answers.failures(of, &mut || goes_on(done))?;
-        Ok(Tested { file, expectation: of.expectation, failures, live: None })
+        let notes = answers.notes(of);
+        Ok(Tested { file, expectation: of.expectation, failures, notes, live: None })
     };
     resolved.iter().enumerate().map(test).collect()
 }
@@ -111,6 +112,15 @@ impl<'a, 'e> Answers<'a, 'e> {
             });
         }
         Ok(failures)
+    }
+
+    /// Says once each what the answers that were given do not cover.
+    fn notes(&self, of: &Resolved<'_>) -> Vec<String> {
+        let mut notes = Vec::new();
+        for answer in of.questions.iter().filter_map(|position| self.known.get(position)) {
+            notes.extend(answer.missing_host().filter(|note| !notes.contains(note)));
+        }
+        notes
     }
 
     pub(super) fn answer(

@@ -20,6 +20,8 @@ pub struct Tested<'e> {
     pub expectation: &'e Expectation,
     /// The questions whose answers are not what is expected.
     pub failures: Vec<Failure>,
+    /// What the verdicts do not cover: a destination where the lab has no host.
+    pub notes: Vec<String>,
     /// What real packets say, if any were to be sent.
     pub live: Option<Live>,
 }

@@ -191,6 +191,38 @@ fn an_expectation_agrees_with_the_explanation() {
     }
 }
 
+/// The VPC lets the packet out, and nothing answers: no program may take that for success without a word.
+#[test]
+fn regression_an_address_that_no_host_has_is_named_in_every_form_of_the_outcome() {
+    let endpoint = include_str!("../cases/public-endpoint.toml");
+    let without = endpoint.replacen("public_ip = \"203.0.113.50\"\n", "", 1);
+    let note = "the lab has no host at 203.0.113.50: the verdict is about the VPC alone";
+    let expectations = expectation(&of("*", "203.0.113.50:443", "reachable", ""));
+    for (lab, notes) in [(endpoint, &[][..]), (&without, &[note][..])] {
+        let case = Case::new(lab);
+        let tested = case.tested(&expectations);
+        assert!(tested[0].holds());
+        assert_eq!(tested[0].notes, notes);
+        let places = &crate::explain::testing::lab_toml;
+        let (mut text, mut xml, mut commands) = (Vec::new(), Vec::new(), Vec::new());
+        tested[0].text(&mut text, places, false).unwrap();
+        junit(&mut xml, &[(&tested, places)]).unwrap();
+        github(&mut commands, &tested, places).unwrap();
+        let mut report = TestReport::default();
+        report.add(&tested, None);
+        let json = serde_json::to_vec(&report).unwrap();
+        for form in [text, xml, commands, json] {
+            let form = String::from_utf8(form).unwrap();
+            assert_eq!(form.matches(note).count(), notes.len(), "{form}");
+        }
+    }
+    let case = Case::new(&without);
+    let blocked = expectation(&of("web", "203.0.113.50:443", "blocked", ""));
+    assert_eq!(case.tested(&blocked)[0].notes, [note]);
+    let everything = expectation(&of("web", "internet:443", "reachable", ""));
+    assert_eq!(case.tested(&everything)[0].notes, [""; 0]);
+}
+
 #[test]
 fn a_mixed_verdict_fails_both_words() {
     let case = Case::new(REPLY_PORTS);
