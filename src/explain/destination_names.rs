@@ -96,7 +96,9 @@ impl Unresolved {
             Self::NoSuchName | Self::NoData | Self::Loop | Self::DnsSupportOff => {
                 "Use a name that resolves in the task's VPC, give it this one by a private zone, or use the address."
             }
-            Self::HiddenByOwnVpc => "Give the two VPCs different CIDR blocks, and a connection.",
+            Self::HiddenByOwnVpc => {
+                "Give the two VPCs different CIDR blocks and a connection, or use the public address, if there is one."
+            }
         }
     }
 }
@@ -131,7 +133,8 @@ pub fn read_name(
         }
         (Ok(addresses), _) => Ok(Named::Dns { name, meaning: reader.at(addresses) }),
         (Err(_), Some(_)) if reader.is_hidden(word) => {
-            Ok(Named::NotResolved { name, why: Unresolved::HiddenByOwnVpc, by_lab: None })
+            let by_lab = reader.outside(word);
+            Ok(Named::NotResolved { name, why: Unresolved::HiddenByOwnVpc, by_lab })
         }
         (Err(_), Some(meaning)) => {
             let note = reader.note(word, &meaning);
@@ -251,13 +254,20 @@ impl<'s> Reader<'s> {
         self.labelled(word).iter().all(|object| object.vpc != Some(vpc) && is_own(object.address))
     }
 
+    /// Returns a label's objects at their public addresses, which no VPC hides.
+    fn outside(self, word: &str) -> Option<Meaning> {
+        let named = self.snapshot.parts().resources.iter().filter(|resource| resource.name == word);
+        let found: Vec<Object<'s>> = named.filter_map(Object::outside).collect();
+        (!found.is_empty()).then(|| Meaning::of(&found))
+    }
+
     /// Says so if no DNS name of the label's objects leads there.
     fn note(self, word: &str, meaning: &Meaning) -> Option<String> {
         let by_address = match self.public_addresses(meaning).as_slice() {
             [] => "only its address does".to_owned(),
             public => {
                 let public: Vec<String> = public.iter().map(Ipv4Addr::to_string).collect();
-                format!("only its addresses do, the public one too: {}", public.join(", "))
+                format!("only its addresses do; the public one is {}", public.join(", "))
             }
         };
         let id = self.vpc.map(|vpc| &self.snapshot.vpc(vpc).id);

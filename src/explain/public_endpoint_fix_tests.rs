@@ -90,8 +90,8 @@ fn an_address_that_egret_chose_is_in_no_rule() {
         "name = \"web\"\nkind = \"fargate\"\nassign_public_ip = true\nsubnets = [\"app-public\"]\n",
     );
     for (lab, service, why) in [
-        (nat, "web", "gives the NAT gateway no public_ip"),
-        (own, "open", "gives no apprunner_public_ip"),
+        (nat, "web", "the NAT gateway's Elastic IP (public_ip)"),
+        (own, "open", "App Runner's public address (apprunner_public_ip)"),
         (task, "web", "a new public address for each task"),
     ] {
         assert_eq!(proposed(&lab, service, API), None);
@@ -134,7 +134,7 @@ fn an_acl_that_denies_nobody_by_name_admits_any_sender_whose_address_egret_chose
     let denied = with(&lab, INGRESS, &INGRESS.replace("allow", "deny"));
     assert_eq!(proposed(&denied, "web", API), None);
     let shown = text(&ask(&denied, "web", API)).replace("\n     ", " ");
-    assert!(shown.contains("gives the NAT gateway no public_ip"), "{shown}");
+    assert!(shown.contains("the NAT gateway's Elastic IP (public_ip)"), "{shown}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Explanations of packets to a resource with a public address, by its public name.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use super::fix_tests::{ask as ask_of, text};
 use super::*;
 use crate::config::Lab;
 use crate::pipeline::reach::{Addresses, Tasks};
@@ -113,4 +114,29 @@ fn reach_lists_a_public_endpoint_by_its_name() {
     }
     let named = reached(Wanted::To("orders.example:5432"));
     assert_eq!(named[0]["reaches"], "all", "{named:#?}");
+}
+
+/// The private address is one of the sender's own VPC; the public one is reached.
+#[test]
+fn regression_a_label_that_is_hidden_is_answered_by_its_public_address() {
+    let lab = include_str!("cases/public-endpoint.toml");
+    let shown = text(&ask_of(lab, "web", "api"));
+    assert!(shown.starts_with("DROP name-not-resolved"), "{shown}");
+    assert!(shown.contains("By address:\nFORWARD"), "{shown}");
+    assert!(shown.contains("203.0.113.50:443"), "{shown}");
+}
+
+#[test]
+fn regression_who_reaches_a_label_names_its_public_address() {
+    let snapshot = Lab::parse("lab.toml", include_str!("cases/public-endpoint.toml")).unwrap();
+    let snapshot = snapshot.lower(Generation(1));
+    let notes = |to| {
+        let wanted = Wanted::To(to);
+        let reaching = Reaching { services: &[], addresses: Addresses::Open, wanted };
+        let mut text = Vec::new();
+        reach(&snapshot, &reaching, &mut |_| true).unwrap().text(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        text.lines().filter(|line| line.starts_with("note: ")).count()
+    };
+    assert_eq!((notes("api"), notes("203.0.113.50:443"), notes("10.0.1.10:443")), (1, 0, 0));
 }

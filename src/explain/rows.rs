@@ -2,7 +2,6 @@
 
 use crate::pipeline::NatMetrics;
 use crate::pipeline::watch::Filter;
-use ipnetwork::Ipv4Network;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
@@ -155,13 +154,9 @@ impl DropRow {
 
     /// Whether a filter lets it pass. The server's end is the destination, or the source of what came back.
     pub fn is_of(&self, filter: &Filter) -> bool {
-        let wanted = filter.destination;
-        let has = |end: Option<IpAddr>| {
-            let is_in = |network: Ipv4Network| match end {
-                Some(IpAddr::V4(address)) => network.contains(address),
-                Some(IpAddr::V6(_)) | None => false,
-            };
-            wanted.is_none_or(is_in)
+        let has = |end: Option<IpAddr>| match end {
+            Some(IpAddr::V4(address)) => filter.has_address(address),
+            Some(IpAddr::V6(_)) | None => filter.destinations.is_empty(),
         };
         (has(self.destination) || has(self.source.map(IpAddr::V4)))
             && filter.port.is_none_or(|port| self.port == Some(port))

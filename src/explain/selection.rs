@@ -84,9 +84,9 @@ impl Selection {
             Some(word) => service(word, snapshot)?,
             None => (None, None),
         };
-        let (destination, port) = match &self.destination {
+        let (destinations, port) = match &self.destination {
             Some(word) => destination(word, snapshot)?,
-            None => (None, None),
+            None => (Vec::new(), None),
         };
         let interface = match &self.interface {
             Some(word) => Some(interface(word, snapshot)?),
@@ -99,7 +99,7 @@ impl Selection {
             Some("events") => Some(Only::Events),
             Some(other) => return Err(SelectionError::Only(other.to_owned())),
         };
-        Ok(Filter { service, task, interface, destination, port, only })
+        Ok(Filter { service, task, interface, destinations, port, only })
     }
 }
 
@@ -158,7 +158,7 @@ fn interfaces(snapshot: &Snapshot) -> impl Iterator<Item = (String, String)> {
 fn destination(
     word: &str,
     snapshot: &Snapshot,
-) -> Result<(Option<Ipv4Network>, Option<u16>), SelectionError> {
+) -> Result<(Vec<Ipv4Network>, Option<u16>), SelectionError> {
     let (place, port) = match word.rsplit_once(':') {
         Some((place, port)) => (place, Some(port)),
         None => (word, None),
@@ -169,12 +169,14 @@ fn destination(
         Some((word, Ok(_) | Err(_))) => return Err(SelectionError::Port(word.to_owned())),
     };
     if let Ok(network) = place.parse::<Ipv4Network>() {
-        return Ok((Some(network), port));
+        return Ok((vec![network], port));
     }
-    if let Some((_, address)) = names(snapshot).find(|(name, _)| *name == place) {
-        return Ok((Some(address.into()), port));
-    }
-    Ok((Some(resolved(place, snapshot)?.into()), port))
+    let named = match names(snapshot).find(|(name, _)| *name == place) {
+        Some((_, address)) => address,
+        None => resolved(place, snapshot)?,
+    };
+    let public = public_address(named, snapshot);
+    Ok(([named].into_iter().chain(public).map(Ipv4Network::from).collect(), port))
 }
 
 /// The address that the resolvers of all VPCs have for a name: an alias, a name of a private zone.
@@ -202,6 +204,12 @@ fn names(snapshot: &Snapshot) -> impl Iterator<Item = (&str, Ipv4Addr)> {
     resources.chain(parts.internet_hosts.iter().map(|h| (h.name.as_str(), h.address)))
 }
 
+/// Finds the public address of the resource that a name means by its private one: packets are for one or the other.
+fn public_address(private: Ipv4Addr, snapshot: &Snapshot) -> Option<Ipv4Addr> {
+    let resources = snapshot.parts().resources.iter();
+    resources.filter(|resource| resource.address == private).find_map(|r| r.public_address)
+}
+
 fn list(names: impl Iterator<Item = String>) -> String {
     let names: Vec<String> = names.collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
@@ -213,20 +221,38 @@ mod tests {
 
     use super::super::testing::*;
     use super::*;
+    use crate::config::Lab;
+    use crate::vpc::Generation;
 
-    fn dst(word: &str) -> Result<(Option<Ipv4Network>, Option<u16>), String> {
+    fn dst(word: &str) -> Result<(Vec<Ipv4Network>, Option<u16>), String> {
         destination(word, &snapshot()).map_err(|e| e.to_string())
     }
 
     #[test]
+    fn regression_a_name_means_the_public_address_of_a_resource_too() {
+        let lab = include_str!("cases/public-endpoint.toml");
+        let alias = lab.replace("listen", "aliases = [\"api.example\"]\nlisten");
+        let snapshot = Lab::parse("lab.toml", &alias).unwrap().lower(Generation(1));
+        let both = vec!["10.0.1.10".parse().unwrap(), "203.0.113.50".parse().unwrap()];
+        let of = |word| destination(word, &snapshot);
+        assert_eq!(of("api:443"), Ok((both.clone(), Some(443))));
+        assert_eq!(of("api.example"), Ok((both.clone(), None)));
+        assert_eq!(of("203.0.113.50"), Ok((vec![both[1]], None)), "an address is one address");
+        let filter = Selection { destination: Some("api".into()), ..Selection::default() };
+        let filter = filter.filter(&snapshot).unwrap();
+        assert!(both.iter().all(|network| filter.has_address(network.ip())));
+        assert!(!filter.has_address("203.0.113.51".parse().unwrap()));
+    }
+
+    #[test]
     fn a_destination_is_a_block_an_address_or_a_name_with_or_without_a_port() {
-        let network = |text: &str| Some(text.parse().unwrap());
+        let network = |text: &str| vec![text.parse().unwrap()];
         assert_eq!(dst("10.0.0.0/8"), Ok((network("10.0.0.0/8"), None)));
         assert_eq!(dst("10.0.0.0/8:443"), Ok((network("10.0.0.0/8"), Some(443))));
         assert_eq!(dst("203.0.113.10:53"), Ok((network("203.0.113.10/32"), Some(53))));
         let named = Ipv4Network::from(ORDERS_DB_ADDRESS);
-        assert_eq!(dst("orders-db:5432"), Ok((Some(named), Some(5432))));
-        assert_eq!(dst("db.corp.example:5432"), Ok((Some(named), Some(5432))), "an alias");
+        assert_eq!(dst("orders-db:5432"), Ok((vec![named], Some(5432))));
+        assert_eq!(dst("db.corp.example:5432"), Ok((vec![named], Some(5432))), "an alias");
     }
 
     #[test]

@@ -170,7 +170,7 @@ reasons! {
         "The time to live ended, and no answer to this packet is allowed.", "Raise the TTL.";
 
     54 AppRunnerPrivateDestination "apprunner-private-destination" AppRunner None,
-        "The service has egress = \"default\": it leaves by App Runner's own public address and reaches no VPC and no private network.", "Give the service a way into the VPC: egress = \"vpc\" and a vpc_connector; a Lambda function subnets; a service of the App Runner API EgressType VPC.";
+        "The service has egress = \"default\": it leaves by App Runner's own public address, from where no private address is reached.", "Give the service a way into the VPC: egress = \"vpc\" and a vpc_connector; a Lambda function subnets; a service of the App Runner API EgressType VPC. Or send to the destination's public address, if it has one.";
 
     55 EngineFault "engine-fault" Parse None,
         "egret failed on this packet; it was dropped and the worker went on. This is a bug in egret.", "Report the packet: tcpdump in the task's namespace.";

@@ -232,7 +232,7 @@ fn a_label_without_a_public_name_has_a_note_about_its_public_address() {
     let text = text.replacen(peer, &format!("{peer}internet_gateway = \"igw-peer\"\n"), 1);
     let redis = || meaning(&["172.31.16.10"], &["redis"], &[6379]);
     let note =
-        "no public DNS name leads to redis, only its addresses do, the public one too: 192.0.2.10";
+        "no public DNS name leads to redis, only its addresses do; the public one is 192.0.2.10";
     assert_eq!(read(&text, "redis", None).unwrap(), label("redis", redis(), Some(note)));
     assert_eq!(read(&text, "redis", PEER).unwrap(), label("redis", redis(), None));
 }

@@ -6,10 +6,10 @@ use crate::vpc::path::{self, Attachment};
 use crate::vpc::{NatGatewayIx, RuleRef};
 use std::net::Ipv4Addr;
 
-const NAT_GATEWAY: &str = "no change is proposed: the lab file gives the NAT gateway no public_ip, so the Elastic IP is not \
-                           known that a rule would name";
-const APP_RUNNER: &str = "no change is proposed: the lab file gives no apprunner_public_ip, so the address is not known that a \
-                          rule would name; a NAT gateway has one that stays";
+const NAT_GATEWAY: &str = "no change is proposed: the NAT gateway's Elastic IP (public_ip), which a rule would name, is not \
+                           given";
+const APP_RUNNER: &str = "no change is proposed: App Runner's public address (apprunner_public_ip), which a rule would name, \
+                          is not given; a NAT gateway has one that stays";
 const TASK: &str = "no change is proposed: AWS draws a new public address for each task, so no rule can name it; a NAT gateway \
                     has one that stays";
 

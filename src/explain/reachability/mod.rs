@@ -68,6 +68,9 @@ pub enum Reachability {
         to: String,
         /// One row for services that are attached alike.
         rows: Vec<ReacherRow>,
+        /// What the rows do not cover: another address of the destination.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
 }
 
@@ -107,7 +110,8 @@ pub fn reach(
         let one = |alike| to::row(snapshot, alike, destination, reaching.addresses, goes_on);
         let rows = groups.iter().map(one).collect::<Result<_, _>>()?;
         let to = super::url::without_user(destination);
-        return Ok(Reachability::To { services, to, rows });
+        let notes = to::public_address_note(snapshot, destination).into_iter().collect();
+        return Ok(Reachability::To { services, to, rows, notes });
     }
     let drops = reaching.wanted == Wanted::Drops;
     let mut rows = Vec::new();

@@ -1,6 +1,7 @@
 //! Reachability for people: one table.
 
 use super::super::class_table::percent;
+use super::super::layout::paragraph;
 use super::super::names::DecidedBy;
 use super::known::port_words;
 use super::rule::{rule_in_full, rule_in_short};
@@ -29,9 +30,10 @@ impl Reachability {
                 of_rows(first(rows), *drops, false).write(w)?;
                 rest(w, rows.len() - first(rows).len())
             }
-            Self::To { rows, .. } => {
+            Self::To { rows, notes, .. } => {
                 of_reachers(first(rows), false).write(w)?;
-                rest(w, rows.len() - first(rows).len())
+                rest(w, rows.len() - first(rows).len())?;
+                write_notes(w, notes)
             }
         }
     }
@@ -45,10 +47,17 @@ impl Reachability {
             Self::Rows { drops, rows, .. } if !rows.is_empty() => {
                 of_rows(rows, *drops, true).write_wide(w)
             }
-            Self::To { rows, .. } if !rows.is_empty() => of_reachers(rows, true).write_wide(w),
+            Self::To { rows, notes, .. } if !rows.is_empty() => {
+                of_reachers(rows, true).write_wide(w)?;
+                write_notes(w, notes)
+            }
             Self::Rows { .. } | Self::To { .. } => self.text(w),
         }
     }
+}
+
+fn write_notes(w: &mut dyn Write, notes: &[String]) -> io::Result<()> {
+    notes.iter().try_for_each(|note| paragraph(w, ("note: ", "note: ".len()), note))
 }
 
 /// Returns the rows to show.

@@ -1,7 +1,7 @@
 //! Who reaches a destination, and by which rule.
 
 use super::super::asking::{AskError, vpc_of};
-use super::super::destination::Destination;
+use super::super::destination::{Destination, Place};
 use super::super::explained::NAME_NOT_RESOLVED;
 use super::super::names::{self, DecidedBy};
 use super::super::resolution::{Found, Resolution, resolve};
@@ -50,6 +50,20 @@ pub(super) fn row(
     let asked = asked(snapshot, alike.first, addresses, (destinations, ports), goes_on)?;
     let counted: Vec<&Class> = asked.answer.classes.iter().filter(|c| c.counts).collect();
     Ok(of_classes(alike, asked.answer.verdict, &counted, &asked.snapshot))
+}
+
+/// Names the public address of the resource that a destination names: the rows are about its private address alone.
+pub(super) fn public_address_note(snapshot: &Snapshot, destination: &str) -> Option<String> {
+    let Destination { place: Place::Named(word), .. } =
+        Destination::parse(destination, None).ok()?
+    else {
+        return None;
+    };
+    let named = snapshot.parts().resources.iter().filter(|resource| resource.name == word);
+    let public = named.filter_map(|resource| resource.public_address).next()?;
+    Some(format!(
+        "{word} also has the public address {public}; these rows are about its private address: ask with --to {public}"
+    ))
 }
 
 fn not_resolved(alike: &Alike) -> ReacherRow {

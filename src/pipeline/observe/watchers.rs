@@ -54,8 +54,8 @@ pub struct Filter {
     pub task: Option<u16>,
     /// Through the ENI or NAT gateway with this id; `app-runner` is App Runner's own egress.
     pub interface: Option<String>,
-    /// To and from servers with these addresses.
-    pub destination: Option<Ipv4Network>,
+    /// To and from servers with these addresses; empty: all.
+    pub destinations: Vec<Ipv4Network>,
     /// To and from this port of theirs.
     pub port: Option<u16>,
     /// Only these.
@@ -454,14 +454,20 @@ impl Record {
 impl Filter {
     /// Decides whether a server's end is one of those asked for.
     pub fn has_server(&self, server: Option<(Ipv4Addr, Protocol, u16)>) -> bool {
-        match (self.destination, self.port, server) {
-            (None, None, _) => true,
+        match (self.destinations.as_slice(), self.port, server) {
+            ([], None, _) => true,
             (_, _, None) => false,
-            (network, wanted, Some((address, protocol, port))) => {
-                network.is_none_or(|network| network.contains(address))
+            (_, wanted, Some((address, protocol, port))) => {
+                self.has_address(address)
                     && wanted.is_none_or(|wanted| protocol.has_ports() && wanted == port)
             }
         }
+    }
+
+    /// Decides whether a server's address is one of those asked for.
+    pub fn has_address(&self, address: Ipv4Addr) -> bool {
+        let wanted = &self.destinations;
+        wanted.is_empty() || wanted.iter().any(|network| network.contains(address))
     }
 
     fn has_kind(&self, seen: &Seen) -> bool {

@@ -184,7 +184,7 @@ fn filters_choose_by_task_interface_server_and_kind() {
         of(Filter { interface: Some(eni), ..any() }),
         of(Filter { interface: Some("nat".into()), ..any() }),
         of(Filter { interface: Some("app-runner".into()), ..any() }),
-        of(Filter { destination: Some("10.0.0.0/16".parse().unwrap()), ..any() }),
+        of(Filter { destinations: vec!["10.0.0.0/16".parse().unwrap()], ..any() }),
         of(Filter { port: Some(80), ..any() }),
         of(Filter { only: Some(Only::Drops), ..any() }),
         of(Filter { only: Some(Only::Forwards), port: Some(443), ..any() }),
