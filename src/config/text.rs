@@ -242,7 +242,7 @@ fn ipv6(text: &str) -> Fault {
     fault(
         "ipv6",
         format!("{text:?} is IPv6"),
-        "egret is IPv4 only for now: give the IPv4 form, or leave the IPv6 rule out",
+        "egret has IPv4 only: give an IPv4 address or CIDR block, or leave this out",
     )
 }
 

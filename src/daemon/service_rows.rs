@@ -10,6 +10,9 @@ use crate::vpc::ServiceKind;
 /// What a service of the lab file always is.
 const RUNNING: &str = "RUNNING";
 
+/// The states of a service that App Runner runs nothing for.
+const NOT_THERE: [&str; 2] = ["CREATE_FAILED", "DELETED"];
+
 impl Running {
     /// `egret services`: those of the file, then those of the API in the order of their creation.
     pub fn service_rows(&self) -> Vec<ServiceRow> {
@@ -36,7 +39,8 @@ impl Running {
                 state: if left.is_zero() { "up" } else { "pending" }.to_owned(),
                 pending_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             };
-        let bypasses = connector.is_some() && kind == ServiceKind::AppRunner;
+        let is_there = !NOT_THERE.contains(&status.as_str());
+        let bypasses = is_there && connector.is_some() && kind == ServiceKind::AppRunner;
         ServiceRow {
             not_through_vpc: if bypasses { ServiceRow::not_through_vpc() } else { Vec::new() },
             tasks: self.tasks.values().filter(|task| task.service == name).count(),

@@ -247,13 +247,18 @@ fn attached(snapshot: &Snapshot, subnet: SubnetIx) -> String {
 fn translated(before: Tuple, after: Tuple) -> String {
     let source = (before.src, before.sport) != (after.src, after.sport);
     let destination = (before.dst, before.dport) != (after.dst, after.dport);
-    let change = |from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)| {
-        let (from, to) =
-            (chosen_end(before.protocol, from.0, from.1), chosen_end(after.protocol, to.0, to.1));
-        format!("{from} -> {to}")
+    let change = |from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), protocol: Protocol| {
+        let ends = (chosen_end(protocol, from.0, from.1), chosen_end(protocol, to.0, to.1));
+        format!("{} -> {}", ends.0, ends.1)
     };
-    let source_change = change((before.src, before.sport), (after.src, after.sport));
-    let destination_change = change((before.dst, before.dport), (after.dst, after.dport));
+    // The identifier of an echo stands for a source port.
+    let without = match before.protocol {
+        Protocol::Icmp => Protocol::Other(Protocol::Icmp.number()),
+        other => other,
+    };
+    let source_change =
+        change((before.src, before.sport), (after.src, after.sport), before.protocol);
+    let destination_change = change((before.dst, before.dport), (after.dst, after.dport), without);
     match (source, destination) {
         (true, false) => source_change,
         (false, true) => format!("destination {destination_change}"),

@@ -140,3 +140,22 @@ fn regression_who_reaches_a_label_names_its_public_address() {
     };
     assert_eq!((notes("api"), notes("203.0.113.50:443"), notes("10.0.1.10:443")), (1, 0, 0));
 }
+
+/// Only the end that sends has the identifier of an echo.
+#[test]
+fn the_mapping_of_a_ping_names_no_identifier_of_the_destination() {
+    let lab = include_str!("cases/public-endpoint.toml");
+    let shown = text(&ask_of(lab, "web", "203.0.113.50/icmp"));
+    assert!(shown.contains("destination 203.0.113.50 -> 10.0.1.10"), "{shown}");
+}
+
+#[test]
+fn what_is_covered_of_a_nat_gateway_with_one_known_address_is_any_port_of_it() {
+    let lab = include_str!("cases/public-endpoint.toml");
+    let known = lab.replace("public_ip = \"198.51.100.7\"", "$0\nprivate_ip = \"10.0.0.9\"");
+    let known = known.replace("$0", "public_ip = \"198.51.100.7\"");
+    let shown = text(&ask_of(&known, "web", "203.0.113.50:443"));
+    assert!(shown.contains("any port of 10.0.0.9 of nat-app"), "{shown}");
+    let shown = text(&ask_of(lab, "web", "203.0.113.50:443"));
+    assert!(shown.contains("any address and port of a NAT gateway"), "{shown}");
+}

@@ -1,6 +1,6 @@
 //! The answer about a set of packets for people: the verdict, the classes as a table, then one packet stage by stage.
 
-use super::class_table::{self, Listing, MOST_ROWS};
+use super::class_table::{self, Listing, MOST_ROWS, gateway_address};
 use super::coverage::{counted, joined, port_numbers, protocols};
 use super::explained::{Explained, NAME_NOT_RESOLVED, NotResolved, Outcome, evidence_of};
 use super::layout::{WIDTH, paragraph};
@@ -9,7 +9,7 @@ use super::packet::hint;
 use super::paint::{Look, Paint, Style};
 use super::text::{Margins, headline, packet, rest, task_of, way_out};
 use crate::pipeline::Reason;
-use crate::pipeline::reach::{Class, Ports, Ranges, SetVerdict};
+use crate::pipeline::reach::{Class, GatewayAddress, Ports, Ranges, SetVerdict};
 use crate::vpc::Task;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -134,6 +134,17 @@ impl Explained {
         }
     }
 
+    /// Says which addresses and ports of NAT gateways are meant; nothing if there is no gateway.
+    fn gateways(&self, all: BTreeSet<&GatewayAddress>) -> Option<String> {
+        let is_one = all.len() == 1;
+        let first = all.into_iter().next()?;
+        let gateway = self.snapshot.nat_gateway(first.gateway);
+        if is_one && gateway.addresses.len() == 1 && first.private.count() == 1 {
+            return Some(format!("any port of {}", gateway_address(first, &self.snapshot)));
+        }
+        Some("any address and port of a NAT gateway".to_owned())
+    }
+
     /// Says for which packets a single verdict stands.
     fn covers(&self, look: Look) -> Vec<String> {
         let most = look.most(SHOWN_RANGES);
@@ -159,8 +170,9 @@ impl Explained {
             parts.push(format!("source ports {}", joined(&port_numbers(&sources), most)));
         }
         let behind_nat = || classes().filter(|class| class.gateway_ports.is_some());
-        if behind_nat().any(|class| !class.gateway_addresses.is_empty()) {
-            parts.push("any address and port of a NAT gateway".to_owned());
+        let gateways = behind_nat().flat_map(|class| &class.gateway_addresses);
+        if let Some(gateways) = self.gateways(gateways.collect()) {
+            parts.push(gateways);
         } else if behind_nat().next().is_some() {
             parts.push("any port".to_owned());
         }

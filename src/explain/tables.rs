@@ -90,7 +90,11 @@ impl Row for FlowRow {
             self.state.clone(),
             self.inside.clone(),
             self.destination.clone(),
-            format!("{}:{}", self.eni, self.eni_port),
+            // App Runner's own egress has no ENI, and no port of one.
+            match self.eni_port {
+                0 => self.eni.clone(),
+                port => format!("{}:{port}", self.eni),
+            },
             or_dash(self.nat_gateway.as_ref()),
             self.outside.clone(),
             traffic(self.packets_out, self.bytes_out),

@@ -104,7 +104,11 @@ impl<'a> Lowering<'a, '_> {
         if !distinct || all.len() != given.len() || !all.iter().all(|ip| is_usable(subnet, *ip)) {
             let object = format!("NAT gateway {}", gateway.id);
             let named: Vec<String> = all.iter().map(Ipv4Addr::to_string).collect();
-            let what = format!("{} cannot be addresses of {}", named.join(", "), subnet.cidr_block);
+            let named = named.join(", ");
+            let what = format!(
+                "{named}: not free addresses of {}, one for each Elastic IP",
+                subnet.cidr_block
+            );
             let taken = "egret chooses them";
             self.assume(section, &object, &gateway.origin, &what, taken);
             return;

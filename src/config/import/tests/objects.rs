@@ -122,7 +122,7 @@ fn addresses_that_a_nat_gateway_cannot_have_are_chosen_anew() {
     assert_eq!(
         of_kind(&odd, FindingKind::Assumed),
         [
-            "NAT gateway nat-1: 10.182.125.138 cannot be addresses of 10.0.0.0/24: egret chooses them",
+            "NAT gateway nat-1: 10.182.125.138: not free addresses of 10.0.0.0/24, one for each Elastic IP: egret chooses them",
             "NAT gateway nat-1: 127.38.87.1 cannot be public addresses: egret chooses them",
         ]
     );

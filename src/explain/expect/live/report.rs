@@ -2,7 +2,7 @@
 
 use super::probe::Probe;
 use super::sight::Wire;
-use crate::explain::coverage::thousands;
+use crate::explain::coverage::counted;
 use crate::explain::packet::{end, protocol_word};
 use crate::packet::Protocol;
 use serde::Serialize;
@@ -140,7 +140,7 @@ pub fn live_summary(packets: usize, all: &[&Live]) -> Vec<String> {
     let contradictions: usize = all.iter().map(|live| live.contradictions.len()).sum();
     let counted = match packets {
         0 => "wire: nothing was sent".to_owned(),
-        _ => format!("wire: sent {} packets", thousands(packets as u64)),
+        _ => format!("wire: sent {}", counted(packets as u64, "packet", "packets")),
     };
     let said = match (packets, contradictions) {
         (0, _) => String::new(),
