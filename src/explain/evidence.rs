@@ -254,7 +254,7 @@ fn translated(before: Tuple, after: Tuple) -> String {
     // The identifier of an echo stands for a source port.
     let without = match before.protocol {
         Protocol::Icmp => Protocol::Other(Protocol::Icmp.number()),
-        other => other,
+        other @ (Protocol::Tcp | Protocol::Udp | Protocol::Other(_)) => other,
     };
     let source_change =
         change((before.src, before.sport), (after.src, after.sport), before.protocol);
