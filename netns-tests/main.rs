@@ -12,6 +12,7 @@
 
 mod apprunner;
 mod bench;
+mod changes_under_load;
 mod conformance;
 mod curl;
 mod demo;

@@ -96,12 +96,7 @@ vpc_connector = "main"
 
 /// The lab's file with passages exchanged, each of which must be there once.
 fn write(lab: &Lab, changes: &[(&str, &str)]) {
-    let head = format!("lab = \"{}\"\ndevice = \"{}\"\n", lab.name(), lab.device());
-    let text = changes.iter().fold(head + LAB, |text, (old, new)| {
-        assert_eq!(text.matches(old).count(), 1, "{old}");
-        text.replace(old, new)
-    });
-    std::fs::write(lab.file(), text).unwrap();
+    lab.write(LAB, changes);
 }
 
 fn apply(lab: &Lab, more: &str) -> Output {

@@ -23,6 +23,8 @@ sockets = {}
 peers = []
 digests = []
 flood = []
+numbered = {}
+highest = {}
 seen = {}
 
 
@@ -218,6 +220,57 @@ def end_flood():
     return "ok"
 
 
+def serve_numbered(address, port):
+    """Echoes numbered datagrams, and notes the highest number of each peer."""
+    s = socket.socket(type=socket.SOCK_DGRAM)
+    s.bind((address, port))
+
+    def run():
+        while True:
+            data, peer = s.recvfrom(64)
+            highest["%s:%d" % peer] = int.from_bytes(data, "big")
+            s.sendto(data, peer)
+
+    threading.Thread(target=run, daemon=True).start()
+    return "ok"
+
+
+def begin_numbered(address, port):
+    """Sends numbered datagrams as fast as it can, and takes what comes back. Answers with the local port."""
+    s = socket.socket(type=socket.SOCK_DGRAM)
+    s.connect((address, port))
+    s.setblocking(False)
+    numbered.update(sent=0, back=0, ends=False)
+
+    def run():
+        while not numbered["ends"]:
+            # Set before it is sent: what a later look finds here may have left, and what is greater has not.
+            numbered["sent"] += 1
+            try:
+                s.send(numbered["sent"].to_bytes(8, "big"))
+                while True:
+                    numbered["back"] = int.from_bytes(s.recv(64), "big")
+            except OSError:
+                # Nothing is there, a full queue, or an ICMP error about an earlier one.
+                pass
+        s.close()
+
+    numbered["thread"] = threading.Thread(target=run, daemon=True)
+    numbered["thread"].start()
+    return s.getsockname()[1]
+
+
+def numbered_so_far():
+    """Answers with the highest number that may have been sent, and the last one that came back."""
+    return [numbered["sent"], numbered["back"]]
+
+
+def end_numbered():
+    numbered["ends"] = True
+    numbered["thread"].join()
+    return "ok"
+
+
 def serve_exchange(address, port, size):
     """Takes what the client sends until it ends, then sends `size` octets of its own."""
 
@@ -403,6 +456,11 @@ OPERATIONS = {
     "serve_sink_udp": serve_sink_udp,
     "begin_flood": begin_flood,
     "end_flood": end_flood,
+    "serve_numbered": serve_numbered,
+    "highest": lambda: highest,
+    "begin_numbered": begin_numbered,
+    "numbered_so_far": numbered_so_far,
+    "end_numbered": end_numbered,
     "tcp": tcp,
     "connections": connections,
     "open": open_,

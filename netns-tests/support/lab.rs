@@ -129,6 +129,16 @@ impl Lab {
         self.file.path()
     }
 
+    /// Writes the lab's file anew: a text with passages exchanged, each of which must be there once.
+    pub fn write(&self, text: &str, changes: &[(&str, &str)]) {
+        let head = format!("lab = \"{}\"\ndevice = \"{}\"\n", self.name, self.device);
+        let text = changes.iter().fold(head + text, |text, (old, new)| {
+            assert_eq!(text.matches(old).count(), 1, "{old}");
+            text.replace(old, new)
+        });
+        std::fs::write(self.file(), text).unwrap();
+    }
+
     /// Where it serves the App Runner API, as it says when it is ready.
     pub fn api(&self) -> &str {
         let (_, rest) = self.ready.split_once("App Runner API at ").unwrap();
