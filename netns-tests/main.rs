@@ -33,6 +33,7 @@ mod import_moto;
 mod imported;
 mod ipv6;
 mod kinds;
+mod leaks;
 mod lifecycle;
 mod live;
 mod long_flow;

@@ -25,6 +25,7 @@ digests = []
 flood = []
 numbered = {}
 highest = {}
+noting = threading.Lock()
 seen = {}
 
 
@@ -224,15 +225,26 @@ def serve_numbered(address, port):
     """Echoes numbered datagrams, and notes the highest number of each peer."""
     s = socket.socket(type=socket.SOCK_DGRAM)
     s.bind((address, port))
+    sockets["numbered"] = s
 
     def run():
         while True:
-            data, peer = s.recvfrom(64)
-            highest["%s:%d" % peer] = int.from_bytes(data, "big")
-            s.sendto(data, peer)
+            select.select([s], [], [])
+            with noting:
+                data, peer = s.recvfrom(64)
+                highest["%s:%d" % peer] = int.from_bytes(data, "big")
+                s.sendto(data, peer)
 
     threading.Thread(target=run, daemon=True).start()
     return "ok"
+
+
+def take_highest():
+    """Answers with the highest number of each peer, once all that has arrived is noted."""
+    while True:
+        with noting:
+            if not select.select([sockets["numbered"]], [], [], 0)[0]:
+                return dict(highest)
 
 
 def begin_numbered(address, port):
@@ -240,19 +252,17 @@ def begin_numbered(address, port):
     s = socket.socket(type=socket.SOCK_DGRAM)
     s.connect((address, port))
     s.setblocking(False)
-    numbered.update(sent=0, back=0, ends=False)
+    numbered.update(sent=0, back=0, tries=0, ends=False)
 
     def run():
+        number = 0
         while not numbered["ends"]:
             # Set before it is sent: what a later look finds here may have left, and what is greater has not.
-            numbered["sent"] += 1
-            try:
-                s.send(numbered["sent"].to_bytes(8, "big"))
-                while True:
-                    numbered["back"] = int.from_bytes(s.recv(64), "big")
-            except OSError:
-                # Nothing is there, a full queue, or an ICMP error about an earlier one.
-                pass
+            number += 1
+            numbered["sent"] = number
+            while not sent(s, number) and not numbered["ends"]:
+                select.select([], [s], [], 0.1)
+            take_back(s)
         s.close()
 
     numbered["thread"] = threading.Thread(target=run, daemon=True)
@@ -260,9 +270,28 @@ def begin_numbered(address, port):
     return s.getsockname()[1]
 
 
+def sent(s, number):
+    """Whether a datagram has left: a queue may be full, or an ICMP error be told about an earlier one."""
+    numbered["tries"] += 1
+    try:
+        return s.send(number.to_bytes(8, "big")) == 8
+    except OSError:
+        return False
+
+
+def take_back(s):
+    """Notes the last number of those that have come back."""
+    try:
+        while True:
+            numbered["back"] = int.from_bytes(s.recv(64), "big")
+    except OSError:
+        # No more is there.
+        return
+
+
 def numbered_so_far():
-    """Answers with the highest number that may have been sent, and the last one that came back."""
-    return [numbered["sent"], numbered["back"]]
+    """Answers with the highest number that may have been sent, the last one that came back, and how often it was tried."""
+    return [numbered["sent"], numbered["back"], numbered["tries"]]
 
 
 def end_numbered():
@@ -457,7 +486,8 @@ OPERATIONS = {
     "begin_flood": begin_flood,
     "end_flood": end_flood,
     "serve_numbered": serve_numbered,
-    "highest": lambda: highest,
+    "highest": take_highest,
+    "forget_highest": lambda: highest.clear() or "ok",
     "begin_numbered": begin_numbered,
     "numbered_so_far": numbered_so_far,
     "end_numbered": end_numbered,

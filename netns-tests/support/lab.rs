@@ -116,6 +116,11 @@ impl Lab {
         Self { name, device, file, up, ready, far: Namespaces::new() }
     }
 
+    /// The process of `egret up`.
+    pub fn pid(&self) -> Pid {
+        pid(&self.up)
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
