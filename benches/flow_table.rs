@@ -31,6 +31,7 @@ fn flow(n: usize, totals: &Arc<EgressTotals>) -> Arc<Flow> {
         nat: None,
         endpoint: None,
         admitted_by: RuleRef::Packet,
+        untracked: false,
         admitted_under: Generation(1),
         totals: Arc::clone(totals),
     };

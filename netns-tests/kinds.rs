@@ -1,7 +1,7 @@
 //! Do Lambda functions and Fargate tasks leave by ENIs of their own, seen as AWS would show them?
 
-use crate::support::lab::{Lab, can_run, for_both_kinds};
-use egret::explain::{EniRow, FlowRow};
+use crate::support::lab::{Agent, Lab, can_run, for_both_kinds};
+use egret::explain::{EniRow, Fate, FlowRow, Reload};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::net::Ipv4Addr;
@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 for_both_kinds!(
     functions_share_and_each_fargate_task_is_seen_by_its_own_address,
     a_public_address_leads_out_and_a_public_subnet_without_one_nowhere,
+    an_untracked_flow_ends_with_its_rule_though_the_kernel_carries_it,
 );
 
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 20);
@@ -113,7 +114,7 @@ fn eni(lab: &Lab, service: &str, task: u16) -> EniRow {
 }
 
 /// Says so much on a connection that the kernel takes it, and what became of the flow.
-fn steady(lab: &Lab, task: &mut crate::support::lab::Agent, port: u16) -> FlowRow {
+fn steady(lab: &Lab, task: &mut Agent, port: u16) -> FlowRow {
     (0..20).for_each(|_| task.ok(&json!(["say", "kept", 10.0])));
     let own = |flow: &FlowRow| flow.inside.ends_with(&format!(":{port}")) && flow.path == "offload";
     let flows = lab.flows();
@@ -282,4 +283,51 @@ fn another_process_goes_on_with_what_no_lab_file_has() {
     call(&lab, "DeleteService", &json!({"ServiceArn": services[1]}));
     settled(&lab, &services[1], "DELETED");
     lab.task("job/1").tcp(FAR, 7000);
+}
+
+/// The group of all tasks is open both ways: a Fargate task's ENI does not track its flows, a connector's does.
+fn an_untracked_flow_ends_with_its_rule_though_the_kernel_carries_it(device: &str) {
+    let group = "id = \"sg-app\"\nvpc = \"vpc-a\"\n";
+    let open = format!("{group}ingress = [{{ protocol = \"all\", from = \"0.0.0.0/0\" }}]\n");
+    let lab = Lab::up(device, &LAB.replacen(group, &open, 1));
+    let text = std::fs::read_to_string(lab.file()).unwrap();
+    let mut server = Lab::agent(&lab.netns("vpc-a"));
+    server.ok(&json!(["serve", FAR, 7000]));
+    let [mut job, mut web] = ["job", "web"].map(|name| lab.task(name));
+    let open_kept = |task: &mut Agent, port: u16| {
+        assert_eq!(task.ask(&json!(["open", "kept", FAR, 7000, port, 10.0])), port);
+        assert_eq!(steady(&lab, task, port).destination, format!("{FAR}:7000"));
+    };
+    open_kept(&mut web, 5555);
+    let apply = |text: &str, options: &str| -> Reload {
+        std::fs::write(lab.file(), text).unwrap();
+        let said = lab.egret_ok(&format!("apply {} --json {options}", lab.file().display()));
+        serde_json::from_str(&said).unwrap()
+    };
+    let without_out = text.replacen(&open, &format!("{open}egress = []\n"), 1);
+    let without_in = text.replacen(&open, group, 1);
+    for (port, shut, fate, rule) in [
+        (4444, &without_out, Fate::Dropped, "no egress rule of sg-app"),
+        (4445, &without_in, Fate::RepliesDropped, "no ingress rule of sg-app"),
+    ] {
+        open_kept(&mut job, port);
+        let own = format!(":{port}");
+        let forecast = apply(shut, "--dry-run");
+        job.ok(&json!(["say", "kept", 10.0]));
+        for reload in [forecast, apply(shut, "")] {
+            // One that was closed may be listed too.
+            let affected = reload.flows.affected.iter().filter(|f| f.inside.ends_with(&own));
+            let affected = affected.map(|f| (&*f.task, f.fate, &*f.reason));
+            assert_eq!(affected.collect::<Vec<_>>(), [("job/1", fate, "sg-untracked-flow")]);
+        }
+        let drop = lab.drops_for("sg-untracked-flow", rule, || {
+            assert_ne!(job.ask(&json!(["say", "kept", 0.6])), "ok");
+        });
+        assert_eq!(drop.service.as_deref(), Some("job"));
+        web.ok(&json!(["say", "kept", 10.0]));
+        // It goes on with the rule: TCP sends what was lost again.
+        apply(&text, "");
+        job.ok(&json!(["say", "kept", 10.0]));
+        job.ok(&json!(["close", "kept"]));
+    }
 }

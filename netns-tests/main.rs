@@ -10,6 +10,7 @@
     reason = "tests panic, to keep the line number"
 )]
 
+mod applies;
 mod apprunner;
 mod bench;
 mod changes_under_load;

@@ -19,7 +19,7 @@ pub(super) fn tasks_by_hand(running: &Running) -> BTreeMap<String, BTreeSet<u16>
     let mut tasks: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for attachment in running.tasks.values().filter(|attachment| attachment.by_hand) {
         let numbers = tasks.entry(attachment.service.clone()).or_default();
-        numbers.insert(attachment.task.number);
+        numbers.insert(attachment.number);
     }
     tasks
 }
@@ -45,8 +45,8 @@ pub(super) async fn add(
         Device::AppRunner | Device::NatGateway(_) => None,
     };
     let task = Task { service, number, address: free_address(running, &snapshot)?, eni };
-    let netns =
-        running.state.make_namespace(&task_namespace(&running.lab.name, &snapshot, &task))?;
+    let namespace = task_namespace(&running.lab.name, &snapshot.service(service).name, number);
+    let netns = running.state.make_namespace(&namespace)?;
     let device = DeviceId::of(&snapshot, device);
     let attached = attach(running, &snapshot, task, by_hand, &netns, device, tun).await;
     if attached.is_err() {
@@ -76,10 +76,21 @@ async fn attach(
     // Services see the task's own address, and answer it.
     running.steer.own(u32::from(Space::SERVICES.0), task.address, tun)?;
     running.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
+    let (Task { number, address, .. }, device) = (task, Some(device));
     let service = snapshot.service(task.service).name.clone();
-    let device = Some(device);
-    let attachment = Attachment { task, service, by_hand, namespace, link, device, mtu };
-    running.tasks.insert(task.address, attachment);
+    let half_removed = false;
+    let attachment = Attachment {
+        service,
+        number,
+        address,
+        by_hand,
+        namespace,
+        link,
+        device,
+        mtu,
+        half_removed,
+    };
+    running.tasks.insert(address, attachment);
     Ok(())
 }
 
@@ -95,8 +106,18 @@ pub(super) fn write_overlays(
     Ok(running.state.overlay(namespace, "hosts", &hosts(task, namespace))?)
 }
 
+/// Takes a task down, or what is left of it. After a failure it is still listed.
+pub(super) async fn take_down(running: &mut Running, address: Ipv4Addr) -> Result<(), LabError> {
+    let Some(attachment) = running.tasks.get_mut(&address) else { return Ok(()) };
+    attachment.half_removed = true;
+    let (namespace, ifindex) = (attachment.namespace.clone(), attachment.link.ifindex);
+    detach(running, address, &namespace, Some(ifindex)).await?;
+    running.tasks.remove(&address);
+    Ok(())
+}
+
 /// Undoes an attachment, whole or half. What is gone already is fine.
-pub(super) async fn detach(
+async fn detach(
     running: &mut Running,
     address: Ipv4Addr,
     namespace: &str,
@@ -143,8 +164,9 @@ pub(super) fn service(running: &Running, name: &str) -> Result<ServiceIx, LabErr
     found.ok_or_else(|| running.at_rest(name).unwrap_or_else(unknown))
 }
 
-pub(super) fn find(running: &Running, service: ServiceIx, number: u16) -> Option<Task> {
-    running.tasks.values().map(|a| a.task).find(|t| t.service == service && t.number == number)
+/// Finds a task by the name of its service, which a reload does not change as it does positions.
+pub(super) fn find<'a>(running: &'a Running, service: &str, number: u16) -> Option<&'a Attachment> {
+    running.tasks.values().find(|task| task.number == number && task.service == service)
 }
 
 fn free_address(running: &Running, snapshot: &Snapshot) -> Result<Ipv4Addr, LabError> {

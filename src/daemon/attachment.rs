@@ -2,13 +2,17 @@
 
 use crate::linux::link::Link;
 use crate::pipeline::{Device, DeviceId};
-use crate::vpc::{Egress, ServiceIx, Snapshot, Task};
+use crate::vpc::{Egress, ServiceIx, Snapshot};
+use std::net::Ipv4Addr;
 
-/// Holds a task with its namespace, its link and its device.
+/// Holds a task with its namespace, its link and its device. It outlives configurations, so it holds names and no positions:
+/// those of the committed one are in [`Snapshot::task`].
 pub(super) struct Attachment {
-    pub(super) task: Task,
-    /// Is its service's name: the position in `task` belongs to the committed configuration.
+    /// Is its service's name.
     pub(super) service: String,
+    /// Is its number in the service.
+    pub(super) number: u16,
+    pub(super) address: Ipv4Addr,
     /// Whether `egret task add` made it, and not the lab file.
     pub(super) by_hand: bool,
     pub(super) namespace: String,
@@ -16,6 +20,8 @@ pub(super) struct Attachment {
     /// Is where its packets go; `None` while a resumed task still leads to a device of the killed process.
     pub(super) device: Option<DeviceId>,
     pub(super) mtu: u16,
+    /// Whether its removal has begun and failed: no configuration has it from then on.
+    pub(super) half_removed: bool,
 }
 
 /// Returns the device that a task's packets go to. A service that is to leave through a VPC and cannot has none: it must not
@@ -28,8 +34,8 @@ pub(super) fn device_of(snapshot: &Snapshot, service: ServiceIx, number: u16) ->
 }
 
 /// Returns the namespace of a task.
-pub(super) fn task_namespace(lab: &str, snapshot: &Snapshot, task: &Task) -> String {
-    format!("{lab}-{}-{}", snapshot.service(task.service).name, task.number)
+pub(super) fn task_namespace(lab: &str, service: &str, number: u16) -> String {
+    format!("{lab}-{service}-{number}")
 }
 
 #[cfg(test)]

@@ -41,8 +41,8 @@ impl Configuration {
         let lab = running.lab();
         let task = |attachment: &super::attachment::Attachment| RunningTask {
             service: attachment.service.clone(),
-            number: attachment.task.number,
-            address: attachment.task.address,
+            number: attachment.number,
+            address: attachment.address,
         };
         Self {
             file: lab.file.clone(),

@@ -97,7 +97,7 @@ impl Running {
         last: &[(SteerReason, u64)],
     ) {
         let task = address.and_then(|address| self.tasks.get(&address));
-        let task = task.map(|attachment| (attachment.service.clone(), attachment.task.number));
+        let task = task.map(|attachment| (attachment.service.clone(), attachment.number));
         for (reason, seen) in self.steer_drops.take(Instant(clock::now()), ifindex, last) {
             add_steer_drop(&mut self.kept_drops, reason, &seen, task.clone(), None);
         }
@@ -144,7 +144,7 @@ impl Running {
     }
 
     fn task_names(&self) -> BTreeMap<u32, TaskName> {
-        let name = |a: &super::attachment::Attachment| (a.service.clone(), a.task.number);
+        let name = |a: &super::attachment::Attachment| (a.service.clone(), a.number);
         self.tasks.values().map(|attachment| (attachment.link.ifindex, name(attachment))).collect()
     }
 }

@@ -86,6 +86,16 @@ pub enum LabError {
         /// The task.
         number: u16,
     },
+    /// Some of a task could not be removed.
+    #[error(
+        "task {number} of service `{service}` is removed in part only: `egret task remove {service}/{number}` removes the rest"
+    )]
+    HalfRemoved {
+        /// The service.
+        service: String,
+        /// The task.
+        number: u16,
+    },
     /// A service has as many tasks as there are numbers.
     #[error("service `{0}` has 65535 tasks, and there are no more numbers: remove one first")]
     ServiceFull(String),

@@ -1,6 +1,5 @@
 //! Explains sets of packets by the configuration of a running lab, without holding up the lab.
 
-use super::attach;
 use super::running::Running;
 use super::shared::Shared;
 use super::wanted::{problem, while_wanted};
@@ -86,8 +85,10 @@ impl Job {
         let TaskRef { service, number } = reference;
         let tasks = match number {
             Some(number) => {
-                let task = attach::find(running, service, number);
-                Tasks::One(task.ok_or_else(|| at_rest.unwrap_or_else(|| no_task(&request.task)))?)
+                let mut tasks = snapshot.tasks();
+                let task = tasks.find(|task| task.service == service && task.number == number);
+                let none = || at_rest.unwrap_or_else(|| no_task(&request.task));
+                Tasks::One(*task.ok_or_else(none)?)
             }
             None if request.running => match at_rest {
                 Some(why) => return Err(why),

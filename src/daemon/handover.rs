@@ -40,7 +40,8 @@ pub(super) fn leave(running: &Running) -> Result<(), LabError> {
             .collect(),
         namespaces_made: running.namespaces_made,
         file_tasks: running.file_tasks.clone(),
-        tasks: running.tasks.values().map(left_task).collect(),
+        // With one that is removed in part, what is listed is not what there is: the next process starts afresh.
+        tasks: running.tasks.values().filter(|task| !task.half_removed).map(left_task).collect(),
     };
     let text = serde_json::to_string(&left).map_err(std::io::Error::other)?;
     Ok(running.state.leave(Some(&text))?)
@@ -195,8 +196,8 @@ fn left_namespace(id: &NamespaceId, namespace: &Namespace) -> LeftNamespace {
 fn left_task(attachment: &Attachment) -> LeftTask {
     LeftTask {
         service: attachment.service.clone(),
-        number: attachment.task.number,
-        address: attachment.task.address,
+        number: attachment.number,
+        address: attachment.address,
         by_hand: attachment.by_hand,
         namespace: attachment.namespace.clone(),
         mtu: attachment.mtu,

@@ -170,6 +170,7 @@ mod tests {
                 nat: None,
                 endpoint: None,
                 admitted_by: RuleRef::Packet,
+                untracked: false,
                 admitted_under: Generation(1),
                 totals: Arc::default(),
             },

@@ -21,7 +21,7 @@ use crate::flow::Instant;
 use crate::linux::link::find_task;
 use crate::linux::netns::Netns;
 use crate::linux::{Heartbeat, Link, Mac, clock};
-use crate::vpc::{Generation, ServiceIx, Space, Task};
+use crate::vpc::{Generation, Space};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant as Time};
 
@@ -99,9 +99,18 @@ async fn resume_task(running: &mut Running, task: LeftTask) -> Result<(), LabErr
     let LeftTask { service, number, address, by_hand, namespace, mtu } = task;
     let link = find_task(&running.router, address).await?;
     running.steer.deliver_task(address, link)?;
-    // The next commit gives the service its position.
-    let task = Task { service: ServiceIx(0), number, address, eni: None };
-    let attachment = Attachment { task, service, by_hand, namespace, link, device: None, mtu };
+    let (device, half_removed) = (None, false);
+    let attachment = Attachment {
+        service,
+        number,
+        address,
+        by_hand,
+        namespace,
+        link,
+        device,
+        mtu,
+        half_removed,
+    };
     running.tasks.insert(address, attachment);
     Ok(())
 }

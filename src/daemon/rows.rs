@@ -1,6 +1,6 @@
 //! The rows that the commands list, read from the engine and the tc counters of a running lab.
 
-use super::attachment::task_namespace;
+use super::attachment::Attachment;
 use super::flow_row::offloaded;
 use super::flows::FlowQuery;
 use super::running::Running;
@@ -11,7 +11,7 @@ use crate::flow::Instant;
 use crate::linux::clock;
 use crate::packet::Protocol;
 use crate::pipeline::{Device, DeviceId, NatPair, Reason};
-use crate::vpc::{Egress, EniIx, NatGatewayIx, ServiceIx, ServiceKind, Snapshot, SubnetIx};
+use crate::vpc::{Egress, EniIx, NatGatewayIx, ServiceKind, Snapshot, SubnetIx};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -106,29 +106,31 @@ impl Running {
     /// `egret ps`: every task, by service and number.
     pub fn ps_rows(&self) -> Vec<PsRow> {
         let snapshot = self.snapshot();
-        let mut rows: Vec<_> = self
-            .tasks
-            .values()
-            .map(|attachment| {
-                let task = &attachment.task;
-                let subnet = task.eni.map(|eni| snapshot.eni(eni).subnet);
-                PsRow {
-                    service: service_name(&snapshot, task.service).to_owned(),
-                    task: task.number,
-                    namespace: task_namespace(&self.lab.name, &snapshot, task),
-                    address: task.address,
-                    eni: task.eni.map(|eni| snapshot.eni(eni).id.clone()),
-                    subnet: subnet.map(|s| subnet_id(&snapshot, s).to_owned()),
-                    availability_zone: subnet.map(|s| snapshot.subnet(s).availability_zone.clone()),
-                    egress: egress(&snapshot, task.service).to_owned(),
-                    origin: self.origin(&attachment.service).to_owned(),
-                    generation: snapshot.generation.0,
-                    time_scale: self.lab.time_scale,
-                }
-            })
-            .collect();
+        let mut rows: Vec<_> =
+            self.tasks.values().map(|task| self.ps_row(&snapshot, task)).collect();
         rows.sort_by(|a, b| (&a.service, a.task).cmp(&(&b.service, b.task)));
         rows
+    }
+
+    fn ps_row(&self, snapshot: &Snapshot, attachment: &Attachment) -> PsRow {
+        let Attachment { service, number, address, namespace, device, .. } = attachment;
+        // The configuration may have no place for a task that could not be removed.
+        let eni = snapshot.task(*address).and_then(|task| task.eni);
+        let subnet = eni.map(|eni| snapshot.eni(eni).subnet);
+        let is_app_runners = *device == Some(DeviceId::AppRunner);
+        PsRow {
+            service: service.clone(),
+            task: *number,
+            namespace: namespace.clone(),
+            address: *address,
+            eni: eni.map(|eni| snapshot.eni(eni).id.clone()),
+            subnet: subnet.map(|s| subnet_id(snapshot, s).to_owned()),
+            availability_zone: subnet.map(|s| snapshot.subnet(s).availability_zone.clone()),
+            egress: if is_app_runners { "default" } else { "vpc" }.to_owned(),
+            origin: self.origin(service).to_owned(),
+            generation: snapshot.generation.0,
+            time_scale: self.lab.time_scale,
+        }
     }
 
     /// Who has made a service.
@@ -293,13 +295,6 @@ fn app_runner(snapshot: &Snapshot, row: &mut EniRow) {
 fn place(snapshot: &Snapshot, subnet: SubnetIx, row: &mut EniRow) {
     row.subnet = Some(subnet_id(snapshot, subnet).to_owned());
     row.availability_zone = Some(snapshot.subnet(subnet).availability_zone.clone());
-}
-
-fn egress(snapshot: &Snapshot, service: ServiceIx) -> &'static str {
-    match snapshot.service(service).egress {
-        Egress::Default => "default",
-        Egress::Vpc(_) => "vpc",
-    }
 }
 
 fn count(tasks: impl Iterator) -> u64 {

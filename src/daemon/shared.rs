@@ -178,6 +178,7 @@ impl IntoResponse for LabError {
             Self::UnknownService { .. } | Self::UnknownTask { .. } => StatusCode::NOT_FOUND,
             Self::ServiceFull(_)
             | Self::AtRest { .. }
+            | Self::HalfRemoved { .. }
             | Self::PoolEmpty { .. }
             | Self::NoDevice { .. }
             | Self::Config(_) => StatusCode::CONFLICT,

@@ -13,11 +13,12 @@ impl Running {
     /// # Errors
     /// No such service, or the step that failed.
     pub async fn ensure_task(&mut self, service: &str, number: u16) -> Result<Task, LabError> {
-        let ix = attach::service(self, service)?;
-        match attach::find(self, ix, number) {
-            Some(task) => Ok(task),
-            None => add_by_hand(self, service, number).await,
-        }
+        attach::service(self, service)?;
+        let Some(found) = attach::find(self, service, number) else {
+            return add_by_hand(self, service, number).await;
+        };
+        let task = self.snapshot().task(found.address).copied();
+        task.ok_or_else(|| LabError::HalfRemoved { service: service.to_owned(), number })
     }
 
     /// One task more, with the lowest number that is free.
@@ -25,8 +26,8 @@ impl Running {
     /// # Errors
     /// No such service, or the step that failed.
     pub async fn add_task(&mut self, service: &str) -> Result<Task, LabError> {
-        let ix = attach::service(self, service)?;
-        let number = (1..=u16::MAX).find(|number| attach::find(self, ix, *number).is_none());
+        attach::service(self, service)?;
+        let number = (1..=u16::MAX).find(|number| attach::find(self, service, *number).is_none());
         let number = number.ok_or_else(|| LabError::ServiceFull(service.to_owned()))?;
         add_by_hand(self, service, number).await
     }
@@ -37,15 +38,15 @@ impl Running {
     /// # Errors
     /// No such task, or the first step that failed.
     pub async fn remove_task(&mut self, service: &str, number: u16) -> Result<(), LabError> {
-        let ix = attach::service(self, service)?;
-        let unknown = || LabError::UnknownTask { service: service.to_owned(), number };
-        let task = attach::find(self, ix, number).ok_or_else(unknown)?;
-        let attachment = self.tasks.get(&task.address).ok_or_else(unknown)?;
-        let (namespace, ifindex) = (attachment.namespace.clone(), attachment.link.ifindex);
+        let task = attach::find(self, service, number).map(|task| task.address);
+        // A task that could not be removed is there when its service is not.
+        let Some(address) = task else {
+            attach::service(self, service)?;
+            return Err(LabError::UnknownTask { service: service.to_owned(), number });
+        };
         // A process killed in between leaves no handover.
         handover::leave_nothing(self)?;
-        attach::detach(self, task.address, &namespace, Some(ifindex)).await?;
-        self.tasks.remove(&task.address);
+        attach::take_down(self, address).await?;
         let kept = keep_enis_of_tasks(self).await;
         handover::leave(self)?;
         kept

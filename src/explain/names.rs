@@ -121,7 +121,7 @@ pub fn decided_by(rule: RuleRef, snapshot: &Snapshot) -> DecidedBy {
         RuleRef::SecurityGroupRule(group, direction, position) => {
             security_group_rule(snapshot, group, direction, position)
         }
-        RuleRef::EniSecurityGroups(eni) => eni_security_groups(snapshot, eni),
+        RuleRef::EniSecurityGroups(eni, direction) => eni_security_groups(snapshot, eni, direction),
         RuleRef::DestinationSecurityGroups(vpc, address) => {
             destination_security_groups(snapshot, vpc, address)
         }
@@ -250,9 +250,9 @@ fn security_group_rule(
     named.rule(format!("sgr {number} of {id} ({traffic} {side} {peer})")).at(rule.line)
 }
 
-fn eni_security_groups(snapshot: &Snapshot, eni: EniIx) -> DecidedBy {
+fn eni_security_groups(snapshot: &Snapshot, eni: EniIx, direction: Direction) -> DecidedBy {
     let eni = snapshot.parts().enis.get(eni.get());
-    no_rule(snapshot, Direction::Egress, eni.map(|eni| &*eni.security_groups))
+    no_rule(snapshot, direction, eni.map(|eni| &*eni.security_groups))
 }
 
 /// An ENI and a NAT gateway take no requests, whatever their groups: there the interface decides.
@@ -511,7 +511,7 @@ mod tests {
         assert_eq!(name(rule), ("route", "rtb-private".into(), text.into(), Some(21)));
 
         let text = "no egress rule of sg-app";
-        let rule = RuleRef::EniSecurityGroups(ENI_A);
+        let rule = RuleRef::EniSecurityGroups(ENI_A, Direction::Egress);
         assert_eq!(name(rule), ("security-groups", "sg-app".into(), text.into(), Some(39)));
 
         let text = "no ingress rule of sg-db";
@@ -556,7 +556,7 @@ mod tests {
         let rules = [
             RuleRef::SecurityGroupRule(SecurityGroupIx(far), Direction::Egress, 0),
             RuleRef::SecurityGroupRule(SG_APP, Direction::Egress, far),
-            RuleRef::EniSecurityGroups(EniIx(far)),
+            RuleRef::EniSecurityGroups(EniIx(far), Direction::Egress),
             RuleRef::DestinationSecurityGroups(VpcIx(far), Ipv4Addr::new(10, 9, 9, 9)),
             RuleRef::NetworkAclRule(NetworkAclIx(far), Direction::Egress, 0, SubnetIx(far)),
             RuleRef::NetworkAclRule(ACL_PRIVATE, Direction::Ingress, far, PRIVATE_A),

@@ -71,8 +71,8 @@ impl<'a> RuleIndex<'a> {
 fn groups_of(rule: RuleRef, snapshot: &Snapshot) -> Option<(Direction, &[SecurityGroupIx])> {
     let parts = snapshot.parts();
     match rule {
-        RuleRef::EniSecurityGroups(eni) => {
-            Some((Direction::Egress, &parts.enis.get(eni.get())?.security_groups))
+        RuleRef::EniSecurityGroups(eni, direction) => {
+            Some((direction, &parts.enis.get(eni.get())?.security_groups))
         }
         RuleRef::ApplianceSecurityGroups(appliance, direction) => {
             Some((direction, &parts.resources.get(appliance.get())?.security_groups))
@@ -169,7 +169,7 @@ fn configuration(rule: RuleRef, snapshot: &Snapshot) -> Option<String> {
         | RuleRef::AppRunner
         | RuleRef::Internet
         | RuleRef::FlowTable
-        | RuleRef::EniSecurityGroups(_)
+        | RuleRef::EniSecurityGroups(..)
         | RuleRef::DestinationSecurityGroups(..)
         | RuleRef::ApplianceSecurityGroups(..)
         | RuleRef::NatGateway(_)
@@ -225,7 +225,7 @@ fn object(rule: RuleRef, snapshot: &Snapshot) -> Option<String> {
                 Interface::Resource(_) => return None,
             }
         }
-        RuleRef::EniSecurityGroups(_) | RuleRef::ApplianceSecurityGroups(..) => return None,
+        RuleRef::EniSecurityGroups(..) | RuleRef::ApplianceSecurityGroups(..) => return None,
         RuleRef::SecurityGroupRule(..)
         | RuleRef::NetworkAclRule(..)
         | RuleRef::NetworkAclImplicitDeny(..)
@@ -346,7 +346,7 @@ mod tests {
         }
         assert!(seen.len() >= 12, "{seen:?}");
         for rule in [
-            RuleRef::EniSecurityGroups(ENI_A),
+            RuleRef::EniSecurityGroups(ENI_A, Direction::Egress),
             RuleRef::DestinationSecurityGroups(VPC, ORDERS_DB_ADDRESS),
             RuleRef::DestinationSecurityGroups(VPC, ENI_ADDRESS),
         ] {
@@ -374,7 +374,11 @@ mod tests {
         let find = |rule| RuleIdentity::of(rule, &then).and_then(|identity| index.find(&identity));
         let found = find(RuleRef::DestinationSecurityGroups(VPC, ORDERS_DB_ADDRESS));
         assert_eq!(found.and_then(|found| found.line), Some(53), "only its line is another one");
-        assert_eq!(find(RuleRef::EniSecurityGroups(ENI_A)), None, "it has a rule more");
+        assert_eq!(
+            find(RuleRef::EniSecurityGroups(ENI_A, Direction::Egress)),
+            None,
+            "it has a rule more"
+        );
     }
 
     #[test]
@@ -388,6 +392,9 @@ mod tests {
         assert!(identity.is_some());
         assert_eq!(identity.and_then(|identity| RuleIndex::new(&now).find(&identity)), None);
         assert_eq!(RuleIdentity::of(rule, &now), None);
-        assert_eq!(RuleIdentity::of(RuleRef::EniSecurityGroups(EniIx(999)), &now), None);
+        assert_eq!(
+            RuleIdentity::of(RuleRef::EniSecurityGroups(EniIx(999), Direction::Egress), &now),
+            None
+        );
     }
 }

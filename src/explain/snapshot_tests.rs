@@ -43,7 +43,7 @@ fn security_group_egress_drop_with_a_near_miss() {
         &mut evidence,
         Component::Eni(ENI_A),
         Reason::SgEgressImplicitDeny,
-        RuleRef::EniSecurityGroups(ENI_A),
+        RuleRef::EniSecurityGroups(ENI_A, Direction::Egress),
         Detail::NearMiss(near, Direction::Egress),
     );
     insta::assert_snapshot!("sg_egress_text", text(&evidence, &snapshot()));

@@ -444,7 +444,10 @@ mod tests {
         let mut refused = packet(
             Side::Egress,
             false,
-            Verdict::Drop { reason: drop, decided_by: RuleRef::EniSecurityGroups(ENI_A) },
+            Verdict::Drop {
+                reason: drop,
+                decided_by: RuleRef::EniSecurityGroups(ENI_A, Direction::Egress),
+            },
         );
         refused.steps = vec![
             Step {
@@ -457,7 +460,7 @@ mod tests {
             Step {
                 stage: Stage::SecurityGroupEgress,
                 component: Component::Eni(ENI_A),
-                rule: Some(RuleRef::EniSecurityGroups(ENI_A)),
+                rule: Some(RuleRef::EniSecurityGroups(ENI_A, Direction::Egress)),
                 outcome: Outcome::Drop,
                 detail: Detail::None,
             },

@@ -20,6 +20,8 @@ pub struct HandoverRecord {
     pub eni: Option<NatPort>,
     /// Its port at the last NAT on the way out.
     pub nat: Option<(LastNat, NatPort)>,
+    /// Whether its ENI does not track it.
+    pub untracked: bool,
     /// When its first packet arrived.
     pub began: Instant,
     /// From the task, and back to it.
@@ -57,6 +59,7 @@ impl HandoverRecord {
                 let nat = if gateway.is_some() { LastNat::Gateway } else { LastNat::AppRunner };
                 (nat, NatPort::of(lease))
             }),
+            untracked: flow.untracked,
             began: flow.began,
             counted: [flow.sent.counted(), flow.received.counted()],
         }
@@ -128,6 +131,7 @@ impl HandoverRecord {
             ),
             eni: Some(own),
             nat,
+            untracked: false,
             began: Instant(77),
             counted: [counted(1), counted(u64::MAX - 9)],
         }
@@ -161,6 +165,7 @@ mod tests {
             nat: None,
             endpoint: None,
             admitted_by: RuleRef::Packet,
+            untracked: false,
             admitted_under: Generation(1),
             totals: std::sync::Arc::default(),
         };

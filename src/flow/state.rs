@@ -32,6 +32,8 @@ pub struct Flow {
     pub endpoint: Option<(Space, Ipv4Addr)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
+    /// Whether its ENI does not track it: then rules of the ENI's groups must let each of its packets through (spec 4.4).
+    pub untracked: bool,
     /// The generation that `admitted_by`, `eni`, `nat` and `service` belong to: in another one their positions name
     /// other things. See [`Flow::eni_in`], [`Flow::nat_gateway_in`] and [`Flow::service_in`].
     pub admitted_under: Generation,
@@ -66,6 +68,8 @@ pub struct FlowStart {
     pub endpoint: Option<(Space, Ipv4Addr)>,
     /// The rule that admitted it.
     pub admitted_by: RuleRef,
+    /// Whether its ENI does not track it.
+    pub untracked: bool,
     /// The generation that the rule belongs to.
     pub admitted_under: Generation,
     /// The totals of its egress.
@@ -95,6 +99,7 @@ impl Flow {
             nat,
             endpoint,
             admitted_by,
+            untracked,
             admitted_under,
             totals,
         } = start;
@@ -109,6 +114,7 @@ impl Flow {
             nat,
             endpoint,
             admitted_by,
+            untracked,
             admitted_under,
             totals,
             tcp: TcpTracker::default(),

@@ -112,6 +112,7 @@ fn begin<R>(context: &Context<'_, R>, task: &Task, inside: &FlowKey, admission: 
         nat: admission.nat.and_then(|(ix, grant)| Some((ix, lease(grant)?))),
         endpoint: admission.endpoint,
         admitted_by: admission.admitted_by,
+        untracked: admission.untracked,
         admitted_under: context.snapshot.generation,
         totals: context.tables.totals.tally(context.snapshot, nats),
     };

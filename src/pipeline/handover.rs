@@ -70,6 +70,7 @@ fn start_again<R: Recorder>(
         nat,
         endpoint,
         admitted_by: admission.map_or(RuleRef::FlowTable, |admission| admission.admitted_by),
+        untracked: record.untracked,
         admitted_under: snapshot.generation,
         totals: tables.totals.tally(snapshot, nats),
     })

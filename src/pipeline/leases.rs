@@ -23,7 +23,8 @@ pub(super) struct Leases<'a> {
 pub(super) enum Purpose<'a> {
     /// A packet that no flow knows.
     NewFlow,
-    /// A flow of an older generation: it keeps its ports, and groups are not asked again (spec 4.4).
+    /// A flow of an older generation: it keeps its ports, and groups are not asked again, but those of an ENI that does not
+    /// track it (spec 4.4).
     Tracked(&'a Flow),
     /// `egret explain`.
     DryRun,
@@ -76,6 +77,14 @@ impl Grant {
 impl Leases<'_> {
     pub(super) fn are_tracked(&self) -> bool {
         matches!(self.purpose, Purpose::Tracked(_))
+    }
+
+    /// Decides whether the packet is one of a flow that its ENI does not track.
+    pub(super) fn are_untracked_at_eni(&self) -> bool {
+        match self.purpose {
+            Purpose::Tracked(flow) => flow.untracked,
+            Purpose::NewFlow | Purpose::DryRun | Purpose::Chosen(_) => false,
+        }
     }
 
     /// Decides whether the packet is one of a running lab, and no question about its configuration.

@@ -17,6 +17,7 @@
 //! | `walk` | the order of the checks |
 //! | `stage/` | one check each |
 //! | `observe/{count,tell,nat_metrics}` | counting drops, telling watchers, adding up a gateway's metrics |
+//! | `tracking` | which flows an interface tracks |
 //! | `evaluation`, `leases`, `context`, `tables` | what these share |
 //! | `observe/{drops,nat_drops,totals,port_holders,watchers}`, `resolver_limit` | the tables that count, and the watchers |
 //! | `delivery` | what tc must know to carry what a device lets through |
@@ -51,6 +52,7 @@ mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod trace;
+mod tracking;
 pub mod verdict;
 mod walk;
 mod whole;

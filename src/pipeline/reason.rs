@@ -228,6 +228,9 @@ reasons! {
 
     78 SgIngressPublicAddress "sg-ingress-public-address" SecurityGroupIngress Some("SG_REFERENCES_NOT_PRESERVED"),
         "The destination's security groups would let the connector's ENI in, but the packet is for the destination's public address: over the internet they see the sender's public address, which no reference to a group matches.", "Add an ingress rule from the sender's public address, or send to the destination's private address if a route leads there.";
+
+    79 SgUntrackedFlow "sg-untracked-flow" FlowTable Some("ENI_SG_RULES_MISMATCH"),
+        "The flow's ENI does not track it, since security groups let everything through both ways when it began; now no rule lets this packet of it through.", "Put the rule back, or open the connection anew: what narrower rules let through is tracked, and goes on without them.";
 }
 
 impl From<Malformed> for Reason {

@@ -12,6 +12,7 @@ use super::stage::{
     app_runner, destination, eni, exempt_address, gateway_endpoint, internet_gateway, middlebox,
     nat_gateway, network_acl, peering, route_table, security_group, source_check,
 };
+use super::tracking::is_untracked;
 use super::{Component, Denial, Reason, Recorder};
 use crate::flow::{Flow, Side, Space};
 use crate::packet::{Inside, Outside, Tuple};
@@ -39,6 +40,8 @@ pub(super) struct Admission {
     pub(super) ttl_hop: Option<Ipv4Addr>,
     /// The rule that admitted the packet.
     pub(super) admitted_by: RuleRef,
+    /// Whether the ENI does not track the flow that begins with it.
+    pub(super) untracked: bool,
     /// Why the reply would be dropped, if it would.
     pub(super) reply_denied: Option<Denial>,
 }
@@ -97,15 +100,16 @@ fn send<R: Recorder>(
 ) -> Result<Sent, Denial> {
     let mut transit = evaluation.request(evaluation.probe.message);
     let mut admitted_by = RuleRef::AppRunner;
-    let mut at_eni = None;
+    let (mut at_eni, mut untracked) = (None, false);
+    let hops = path::request(evaluation.snapshot, attachment, evaluation.destination());
     if let Attachment::Eni(ix) = attachment {
         eni::attach(evaluation, ix);
         admitted_by = security_group::egress(evaluation, &transit, ix)?;
+        untracked = is_untracked(evaluation.snapshot, ix, &transit, &hops);
         at_eni = Some((ix, eni::translate(evaluation, &mut transit, ix)?));
     }
-    let hops = path::request(evaluation.snapshot, attachment, evaluation.destination());
     pass(evaluation, &mut transit, &hops)?;
-    Ok(Sent { transit, eni: at_eni, link: hops.link(), admitted_by })
+    Ok(Sent { transit, eni: at_eni, link: hops.link(), admitted_by, untracked })
 }
 
 /// Takes a packet over its hops.
@@ -208,6 +212,7 @@ struct Sent {
     eni: Option<(EniIx, Grant)>,
     link: Link,
     admitted_by: RuleRef,
+    untracked: bool,
 }
 
 impl Sent {
@@ -217,7 +222,7 @@ impl Sent {
         inside: Inside,
         reply_denied: Option<Denial>,
     ) -> Admission {
-        let Self { transit, eni, link, admitted_by } = self;
+        let Self { transit, eni, link, admitted_by, untracked } = self;
         let space = match (link, &eni) {
             (Link::Internet | Link::PublicEndpoint(_), _) | (_, None) => Space::INTERNET,
             // Replies come for the sender's own address, so they belong to its own VPC, whatever link they come by.
@@ -232,6 +237,7 @@ impl Sent {
             ttl_hop: transit.nat.as_ref().map(|nat| nat.address),
             nat: transit.nat.map(|nat| (nat.gateway, nat.grant)),
             admitted_by,
+            untracked,
             reply_denied,
         }
     }
@@ -255,6 +261,7 @@ fn untranslated(inside: Inside) -> Admission {
         nat: None,
         ttl_hop: None,
         admitted_by: RuleRef::ExemptAddress,
+        untracked: false,
         reply_denied: None,
     }
 }
@@ -386,7 +393,13 @@ pub(super) fn reply<R: Recorder>(
     to: &ReturnPoint,
 ) -> Result<(), Denial> {
     let message = evaluation.probe.message.reply();
-    return_from(evaluation, to, (evaluation.destination(), message))
+    let returned = return_to(evaluation, to, (evaluation.destination(), message))?;
+    match to.eni {
+        Some((ix, ..)) if evaluation.leases.are_untracked_at_eni() => {
+            security_group::reply(evaluation, &returned, ix)
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Evaluates what the server of a probe's flow, or a router near it, sends back.
@@ -396,12 +409,25 @@ pub(super) fn reply<R: Recorder>(
 pub(super) fn return_from<R: Recorder>(
     evaluation: &mut Evaluation<'_, R>,
     to: &ReturnPoint,
-    (source, message): (Ipv4Addr, Message),
+    from: (Ipv4Addr, Message),
 ) -> Result<(), Denial> {
+    return_to(evaluation, to, from).map(drop)
+}
+
+/// Takes what comes from a source to where replies return to.
+///
+/// # Errors
+/// The first check that it does not pass.
+fn return_to<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    to: &ReturnPoint,
+    (source, message): (Ipv4Addr, Message),
+) -> Result<Transit, Denial> {
     let hops = path::reply(evaluation.snapshot, to.return_to(), evaluation.destination());
     let request = evaluation.request(message);
     let mut transit = to.transit(evaluation.snapshot, &request, (source, &hops));
-    pass(evaluation, &mut transit, &hops)
+    pass(evaluation, &mut transit, &hops)?;
+    Ok(transit)
 }
 
 /// Evaluates an ICMP error that the NAT gateway itself sends to the task.

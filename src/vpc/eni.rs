@@ -24,6 +24,7 @@ pub struct Eni {
     /// Its private address. Only a task's own ENI may have a public one beside it.
     pub address: Ipv4Addr,
     pub(super) egress: RuleSet,
+    pub(super) ingress: RuleSet,
     /// The address of its VPC's resolver.
     pub(super) resolver: Ipv4Addr,
 }
@@ -48,9 +49,9 @@ impl Eni {
         security_groups: Vec<SecurityGroupIx>,
         address: Ipv4Addr,
     ) -> Self {
-        let (egress, resolver) = (RuleSet::default(), Ipv4Addr::UNSPECIFIED);
-        let (kind, task) = (ServiceKind::AppRunner, None);
-        Self { kind, task, id, device, subnet, security_groups, address, egress, resolver }
+        let (egress, ingress) = (RuleSet::default(), RuleSet::default());
+        let (kind, task, resolver) = (ServiceKind::AppRunner, None, Ipv4Addr::UNSPECIFIED);
+        Self { kind, task, id, device, subnet, security_groups, address, egress, ingress, resolver }
     }
 
     /// The same, of another kind, and perhaps of a single task.
@@ -75,5 +76,10 @@ impl Eni {
     #[inline]
     pub fn egress(&self) -> &RuleSet {
         &self.egress
+    }
+
+    /// Returns the union of its groups' inbound rules. They let no flow begin: tasks take no requests.
+    pub fn ingress(&self) -> &RuleSet {
+        &self.ingress
     }
 }

@@ -99,6 +99,16 @@ impl TrafficMatch {
         }
     }
 
+    /// Decides whether everything of a protocol matches, to any port.
+    pub fn matches_all_of(&self, protocol: Protocol) -> bool {
+        let ports = !protocol.has_ports() || self.ports == PortMatch::ALL;
+        let icmp = protocol != Protocol::Icmp || self.icmp == IcmpMatch::ALL;
+        match self.protocol {
+            ProtocolMatch::All => true,
+            ProtocolMatch::Is(own) => own == protocol && ports && icmp,
+        }
+    }
+
     /// Whether everything but the address matches.
     #[inline]
     pub fn matches(&self, traffic: Traffic) -> bool {

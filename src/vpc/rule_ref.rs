@@ -16,8 +16,8 @@ pub enum RuleRef {
     ExemptAddress,
     /// One rule of a security group.
     SecurityGroupRule(SecurityGroupIx, Direction, u16),
-    /// No rule of an ENI's groups matched: implicit deny.
-    EniSecurityGroups(EniIx),
+    /// No rule of an ENI's groups matched: implicit deny. Inbound they are asked for replies that the ENI does not track.
+    EniSecurityGroups(EniIx, Direction),
     /// No rule of a destination's groups matched: implicit deny. The destination's address is in the evidence.
     DestinationSecurityGroups(VpcIx, std::net::Ipv4Addr),
     /// No rule of the groups of an appliance matched what is routed through it: implicit deny.

@@ -2,6 +2,7 @@
 
 use super::rule::{Traffic, TrafficMatch};
 use super::{Direction, Line, PrefixListIx, SecurityGroupIx, VpcIx};
+use crate::packet::Protocol;
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -100,6 +101,14 @@ impl ResolvedPeer {
 
     pub(super) fn networks(networks: impl Iterator<Item = Ipv4Network>) -> Self {
         Self::Networks(networks.map(base_and_mask).collect())
+    }
+
+    /// Decides whether it is `0.0.0.0/0`.
+    fn is_everybody(&self) -> bool {
+        match self {
+            Self::Network { mask, .. } => *mask == 0,
+            Self::Addresses(_) | Self::Networks(_) => false,
+        }
     }
 
     #[inline]
@@ -205,6 +214,18 @@ impl RuleSet {
             .iter()
             .find(|r| r.traffic.matches(traffic) && r.peer.contains(peer))
             .map(|r| r.rule)
+    }
+
+    /// Decides whether a rule allows this traffic with `0.0.0.0/0`.
+    pub fn allows_with_everybody(&self, traffic: Traffic) -> bool {
+        self.rules.iter().any(|rule| rule.peer.is_everybody() && rule.traffic.matches(traffic))
+    }
+
+    /// Decides whether a rule allows all of a protocol with `0.0.0.0/0`.
+    pub fn allows_all_with_everybody(&self, protocol: Protocol) -> bool {
+        let allows =
+            |rule: &ResolvedRule| rule.peer.is_everybody() && rule.traffic.matches_all_of(protocol);
+        self.rules.iter().any(allows)
     }
 
     /// The rule that came nearest to allowing it: most fields matched, the earliest of equals. For explanations only.

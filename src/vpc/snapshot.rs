@@ -53,13 +53,16 @@ impl Snapshot {
         for table in &mut parts.route_tables {
             table.index(&parts.prefix_lists);
         }
-        let resolved: Vec<RuleSet> = parts
+        let resolved: Vec<[RuleSet; 2]> = parts
             .enis
             .iter()
-            .map(|e| rule_set(&parts, &peers, &e.security_groups, Direction::Egress))
+            .map(|e| {
+                [Direction::Egress, Direction::Ingress]
+                    .map(|direction| rule_set(&parts, &peers, &e.security_groups, direction))
+            })
             .collect();
         for (eni, rules) in parts.enis.iter_mut().zip(resolved) {
-            eni.egress = rules;
+            [eni.egress, eni.ingress] = rules;
             let vpc = &parts.vpcs[parts.subnets[eni.subnet.get()].vpc.get()];
             eni.resolver = vpc.resolver().unwrap_or(Ipv4Addr::UNSPECIFIED);
         }

@@ -77,10 +77,8 @@ fn flow_fate(
         false => format!("{address}"),
     };
     FlowFate {
-        task: attachment.map_or_else(
-            || inside.src().to_string(),
-            |a| format!("{}/{}", a.service, a.task.number),
-        ),
+        task: attachment
+            .map_or_else(|| inside.src().to_string(), |a| format!("{}/{}", a.service, a.number)),
         protocol: inside.protocol().to_string(),
         inside: end(inside.src(), inside.sport()),
         destination: end(inside.dst(), inside.dport()),

@@ -227,15 +227,14 @@ pub(super) async fn apply(
     lab: Lab,
     say: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(), LabError> {
-    let before = (running.lab.clone(), running.needs.clone(), running.file_tasks.clone());
-    let tasks: Vec<Ipv4Addr> = running.tasks.keys().copied().collect();
+    let before = Before::of(running);
     let next = next(running, &lab)?;
     let needs = Needs::of(&lab, &next);
     if let Err(error) = carry_out(running, &lab, next, &needs, say).await {
-        roll_back(running, before, &tasks).await;
+        roll_back(running, before).await;
         return Err(error);
     }
-    flow_ends::end_flows_of_gone(running, &before.1);
+    flow_ends::end_flows_of_gone(running, &before.needs);
     running.engine.forget_addresses(&running.current.load());
     running.file_tasks = tasks::task_counts(&lab);
     // From here on nothing depends on what is to go. What cannot be removed is taken down with the lab.
@@ -260,14 +259,31 @@ async fn carry_out(
     tasks::add_file_tasks(running, &before).await
 }
 
+/// Holds what a lab was before a change.
+struct Before {
+    lab: Lab,
+    needs: Needs,
+    file_tasks: BTreeMap<String, u16>,
+    /// Its tasks, each with whether it was made by hand.
+    tasks: BTreeMap<Ipv4Addr, bool>,
+}
+
+impl Before {
+    fn of(running: &Running) -> Self {
+        Self {
+            lab: running.lab.clone(),
+            needs: running.needs.clone(),
+            file_tasks: running.file_tasks.clone(),
+            tasks: tasks::made_by_hand(running),
+        }
+    }
+}
+
 /// Undoes what [`carry_out`] did, as far as it came. What fails on the way back stays, and does no harm: nothing
 /// leads there.
-async fn roll_back(
-    running: &mut Running,
-    (lab, needs, file_tasks): (Lab, Needs, BTreeMap<String, u16>),
-    tasks: &[Ipv4Addr],
-) {
-    let _ = tasks::remove_tasks_but(running, tasks).await;
+async fn roll_back(running: &mut Running, before: Before) {
+    let Before { lab, needs, file_tasks, tasks } = before;
+    let _ = tasks::restore_tasks(running, &tasks).await;
     running.file_tasks = file_tasks;
     // Under a number of its own: workers may have judged by the one that failed.
     if let Ok(again) = next(running, &lab) {

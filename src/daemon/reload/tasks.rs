@@ -17,8 +17,8 @@ use std::net::Ipv4Addr;
 /// A configuration with every task of now whose service it has.
 pub(super) fn with_own_tasks(running: &Running, snapshot: Snapshot) -> Result<Snapshot, LabError> {
     let mut tasks = Vec::new();
-    for attachment in running.tasks.values() {
-        let number = attachment.task.number;
+    for attachment in running.tasks.values().filter(|task| !task.half_removed) {
+        let &Attachment { number, address, .. } = attachment;
         let Some(service) = service_in(&snapshot, &attachment.service) else { continue };
         let eni = match device_of(&snapshot, service, number) {
             Some(Device::Eni(ix)) => Some(ix),
@@ -29,7 +29,7 @@ pub(super) fn with_own_tasks(running: &Running, snapshot: Snapshot) -> Result<Sn
                 return Err(LabError::NoDevice { service: attachment.service.clone(), number });
             }
         };
-        tasks.push(Task { service, number, address: attachment.task.address, eni });
+        tasks.push(Task { service, number, address, eni });
     }
     Ok(snapshot.with_tasks(tasks))
 }
@@ -41,7 +41,6 @@ pub(super) fn attach_tasks_anew(running: &mut Running) -> Result<(), LabError> {
         let device = DeviceId::of(&snapshot, task.eni.map_or(Device::AppRunner, Device::Eni));
         let tun = running.workers.get(&device).map(|worker| worker.device().ifindex());
         let Some(attachment) = running.tasks.get_mut(&task.address) else { continue };
-        attachment.task = task;
         if let (true, Some(tun)) = (attachment.device.as_ref() != Some(&device), tun) {
             running.steer.attach_task(&task_link_name(task.address), task.address, tun)?;
             // Services see the task's own address, and answer it.
@@ -84,18 +83,28 @@ pub(super) async fn add_file_tasks(
         .collect();
     for (service, name, count) in services {
         for number in before.get(&name).copied().unwrap_or(0) + 1..=count {
-            match attach::find(running, service, number) {
-                None => drop(attach::add(running, service, number, false).await?),
-                // What somebody made by hand is the file's now.
-                Some(task) => {
-                    if let Some(attachment) = running.tasks.get_mut(&task.address) {
-                        attachment.by_hand = false;
-                    }
-                }
-            }
+            require_file_task(running, (service, &name), number).await?;
         }
     }
     Ok(())
+}
+
+async fn require_file_task(
+    running: &mut Running,
+    (service, name): (ServiceIx, &str),
+    number: u16,
+) -> Result<(), LabError> {
+    let found = attach::find(running, name, number);
+    match found.map(|task| (task.address, task.half_removed)) {
+        None => {}
+        Some((address, true)) => attach::take_down(running, address).await?,
+        Some((address, false)) => {
+            // What somebody made by hand is the file's now.
+            running.tasks.entry(address).and_modify(|task| task.by_hand = false);
+            return Ok(());
+        }
+    }
+    attach::add(running, service, number, false).await.map(drop)
 }
 
 /// Takes down the tasks of services that are gone, and those that the file no longer counts. Tasks made by hand stay
@@ -103,7 +112,7 @@ pub(super) async fn add_file_tasks(
 pub(super) async fn remove_file_tasks(running: &mut Running, lab: &Lab) -> Result<(), LabError> {
     let mut first = Ok(());
     for address in going(running, lab) {
-        first = first.and(take_down(running, address).await);
+        first = first.and(attach::take_down(running, address).await);
     }
     first
 }
@@ -112,33 +121,36 @@ pub(super) async fn remove_file_tasks(running: &mut Running, lab: &Lab) -> Resul
 pub(super) fn going(running: &Running, lab: &Lab) -> Vec<Ipv4Addr> {
     let counts = task_counts(lab);
     let goes = |attachment: &&Attachment| match counts.get(&attachment.service) {
+        _ if attachment.half_removed => true,
         None => true,
         Some(_) if lab.overlay.is_at_rest(&attachment.service) => true,
-        Some(count) => !attachment.by_hand && attachment.task.number > *count,
+        Some(count) => !attachment.by_hand && attachment.number > *count,
     };
-    running.tasks.values().filter(goes).map(|attachment| attachment.task.address).collect()
+    running.tasks.values().filter(goes).map(|attachment| attachment.address).collect()
 }
 
-/// Takes down the tasks that are not in a list.
-pub(super) async fn remove_tasks_but(
+/// Says of each task whether it was made by hand.
+pub(super) fn made_by_hand(running: &Running) -> BTreeMap<Ipv4Addr, bool> {
+    running.tasks.iter().map(|(address, task)| (*address, task.by_hand)).collect()
+}
+
+/// Makes the tasks what they were: takes down those that are not listed, and gives the rest back to whom they belonged.
+pub(super) async fn restore_tasks(
     running: &mut Running,
-    kept: &[Ipv4Addr],
+    before: &BTreeMap<Ipv4Addr, bool>,
 ) -> Result<(), LabError> {
-    let new: Vec<Ipv4Addr> =
-        running.tasks.keys().filter(|address| !kept.contains(address)).copied().collect();
+    let mut new = Vec::new();
+    for (address, task) in &mut running.tasks {
+        match before.get(address) {
+            Some(by_hand) => task.by_hand = *by_hand,
+            None => new.push(*address),
+        }
+    }
     let mut first = Ok(());
     for address in new {
-        first = first.and(take_down(running, address).await);
+        first = first.and(attach::take_down(running, address).await);
     }
     first
-}
-
-async fn take_down(running: &mut Running, address: Ipv4Addr) -> Result<(), LabError> {
-    let Some(attachment) = running.tasks.get(&address) else { return Ok(()) };
-    let (namespace, ifindex) = (attachment.namespace.clone(), attachment.link.ifindex);
-    attach::detach(running, address, &namespace, Some(ifindex)).await?;
-    running.tasks.remove(&address);
-    Ok(())
 }
 
 /// How many tasks each service has in a file.

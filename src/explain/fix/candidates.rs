@@ -9,7 +9,7 @@ use crate::vpc::RuleRef;
 /// Lists changes; none where it takes a person to decide.
 pub(super) fn candidates(failing: &Failing<'_>) -> Vec<Change> {
     match failing.decided_by {
-        RuleRef::EniSecurityGroups(_) => {
+        RuleRef::EniSecurityGroups(..) => {
             let endpoints = endpoints::missing_interface(failing);
             endpoints.into_iter().chain(groups::of_eni(failing)).collect()
         }

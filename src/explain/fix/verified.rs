@@ -119,7 +119,7 @@ impl Wanted<'_> {
 
 /// Decides whether the groups of the ENI drop a packet, which they may be opened for.
 fn is_of_own_groups(denial: &Denial) -> bool {
-    matches!(denial.decided_by, RuleRef::EniSecurityGroups(_))
+    matches!(denial.decided_by, RuleRef::EniSecurityGroups(..))
 }
 
 /// Decides whether a destination takes no packets, so that no change lets any pass.

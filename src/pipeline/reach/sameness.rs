@@ -111,7 +111,9 @@ impl<'a> Sameness<'a> {
     /// Returns what two denials have in common if the same rules decide them.
     pub(super) fn denial(&self, denial: Denial) -> Denial {
         let decided_by = match denial.decided_by {
-            RuleRef::EniSecurityGroups(ix) => RuleRef::EniSecurityGroups(self.eni(ix)),
+            RuleRef::EniSecurityGroups(ix, direction) => {
+                RuleRef::EniSecurityGroups(self.eni(ix), direction)
+            }
             RuleRef::NetworkAclRule(acl, direction, position, subnet) => {
                 RuleRef::NetworkAclRule(acl, direction, position, self.subnet(subnet))
             }

@@ -1,7 +1,7 @@
 //! Security groups, both gates: the ENI's egress, and the destination's ingress, independent of each other (spec 4.2).
-//! A tracked flow is not asked again: a rule change does not cut it (spec 4.4).
+//! A tracked flow is not asked again: a rule change does not cut it. One that the ENI does not track is, both ways (spec 4.4).
 
-use crate::pipeline::evaluation::{Evaluation, Transit};
+use crate::pipeline::evaluation::{Evaluation, Message, Transit};
 use crate::pipeline::{Component, Denial, Detail, Outcome, Reason, Recorder, Stage, Step};
 use crate::vpc::security_group::{Remote, RuleSet};
 use crate::vpc::{Direction, EniIx, ResourceIx, RuleRef, VpcIx};
@@ -16,11 +16,42 @@ pub(in crate::pipeline) fn egress<R: Recorder>(
         stage: Stage::SecurityGroupEgress,
         component: Component::Eni(ix),
         direction: Direction::Egress,
-        implicit: RuleRef::EniSecurityGroups(ix),
+        implicit: RuleRef::EniSecurityGroups(ix, Direction::Egress),
         no_rules: Reason::SgEgressNoRules,
         mismatch: Reason::SgEgressImplicitDeny,
     };
-    gate.pass(evaluation, transit, evaluation.snapshot.eni(ix).egress(), transit.tracked)
+    let rules = evaluation.snapshot.eni(ix).egress();
+    if is_untracked(evaluation, transit) {
+        return gate.of_untracked_flow().pass(evaluation, transit, rules, false);
+    }
+    gate.pass(evaluation, transit, rules, transit.tracked)
+}
+
+/// Asks the ENI's groups, inbound, for a reply to a flow that it does not track.
+pub(in crate::pipeline) fn reply<R: Recorder>(
+    evaluation: &mut Evaluation<'_, R>,
+    transit: &Transit,
+    ix: EniIx,
+) -> Result<(), Denial> {
+    let rules = evaluation.snapshot.eni(ix).ingress();
+    let gate = Gate {
+        stage: Stage::SecurityGroupIngress,
+        component: Component::Eni(ix),
+        direction: Direction::Ingress,
+        implicit: RuleRef::EniSecurityGroups(ix, Direction::Ingress),
+        no_rules: Reason::SgUntrackedFlow,
+        mismatch: Reason::SgUntrackedFlow,
+    };
+    gate.pass(evaluation, transit, rules, false).map(drop)
+}
+
+/// Decides whether a packet is of a flow that the ENI does not track. Errors about it are ICMP, which is tracked always.
+fn is_untracked<R>(evaluation: &Evaluation<'_, R>, transit: &Transit) -> bool {
+    let is_own = match transit.message {
+        Message::Own { .. } => true,
+        Message::IcmpError { .. } => false,
+    };
+    is_own && evaluation.leases.are_untracked_at_eni()
 }
 
 /// Asks the destination's groups, inbound. The sender has a private address of `vpc`, or of one peered with it. References
@@ -110,6 +141,10 @@ struct Gate {
 }
 
 impl Gate {
+    fn of_untracked_flow(self) -> Self {
+        Self { no_rules: Reason::SgUntrackedFlow, mismatch: Reason::SgUntrackedFlow, ..self }
+    }
+
     fn pass<R: Recorder>(
         &self,
         evaluation: &mut Evaluation<'_, R>,

@@ -11,8 +11,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 const VPC: Link = Link::Vpc(VpcIx(0));
-const QUERY: (Ipv4Addr, u16) = (DB, 5432);
-const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
+pub(super) const QUERY: (Ipv4Addr, u16) = (DB, 5432);
+pub(super) const OUT: (Ipv4Addr, u16) = (EXAMPLE, 443);
 
 fn lab() -> String {
     let fargate = |name: &str, subnets: &str, more: &str| {

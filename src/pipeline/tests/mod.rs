@@ -50,5 +50,6 @@ mod sim;
 mod steps;
 mod surprises;
 mod tcp_state;
+mod untracked;
 mod watch;
 mod world;

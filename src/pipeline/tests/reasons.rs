@@ -6,6 +6,7 @@ use super::middlebox::{BEYOND, OFF, OPEN, inspected};
 use super::network_acl::{ALLOW_ALL, DATA, HOME, acl};
 use super::peering::{BACK, CACHE, peered};
 use super::security_group::{EGRESS, INGRESS};
+use super::untracked;
 use super::world::*;
 use crate::packet::field::{icmp as icmp_field, ipv4, tcp as tcp_field};
 use crate::packet::{Inside, Protocol, Tuple, VnetHeader, builder};
@@ -256,6 +257,15 @@ security_groups = ["sg-db"]
         let mut world = World::new(&peered("10.9.0.0/16", ""));
         let (out, link) = world.opens(&syn(world.task("web", 1), 1, (CACHE, 443)));
         Some(world.stays_out(link, &answer(out)))
+    }),
+    (Reason::SgUntrackedFlow, || {
+        let (open, shut) = (untracked::OPEN_OUT, "egress = []");
+        let [open, shut] = [open, shut].map(|egress| untracked::lab(egress, untracked::OPEN_IN));
+        let mut world = World::new(&open);
+        let job = world.task("job", 1);
+        world.connects(job, 1, LOCAL);
+        world.reload(&shut);
+        reason(&world, job, &tcp(job, 1, LOCAL, ACK, 101, 501))
     }),
     (Reason::EndpointProtocol, || sent(&with_endpoint(), |web| udp(web, 1, (BUCKET, 53)))),
     (Reason::DnsSupportDisabled, || {
