@@ -32,6 +32,7 @@ mod import_moto;
 mod imported;
 mod ipv6;
 mod kinds;
+mod lab_name;
 mod lifecycle;
 mod live;
 mod long_flow;
