@@ -757,6 +757,53 @@ fn why_a_service_does_not_run_is_shown_afterwards() {
 }
 
 #[test]
+fn check_of_a_running_lab_counts_the_services_of_the_api_and_names_those_it_has_not() {
+    let Some(shop) = Shop::open("public_subnets = \"refuse\"\n") else { return };
+    let name = shop.lab.name().to_owned();
+    let last = |output: &Output| both_streams(output).lines().last().unwrap().to_owned();
+    let sound = shop.connector("sound", &["subnet-a", "subnet-b"], &["sg-app"]);
+    for name in ["web-1", "web-2"] {
+        assert_eq!(shop.settled(&shop.create(name, &sound))["Status"], "RUNNING");
+    }
+    let all = shop.lab.egret(&format!("check --lab {name}"));
+    assert!(last(&all).contains(", 3 services, "), "{}", both_streams(&all));
+    let trap = shop.connector("trap", &["subnet-public"], &["sg-app"]);
+    for name in ["bad-1", "bad-2"] {
+        assert_eq!(shop.settled(&shop.create(name, &trap))["Status"], "CREATE_FAILED");
+    }
+    let some = shop.lab.egret(&format!("check --lab {name}"));
+    let said = both_streams(&some);
+    assert!(last(&some).contains(", 3 of 5 services, "), "{said}");
+    for name in ["bad-1", "bad-2"] {
+        assert!(
+            said.contains(&format!("not checked: service \"{name}\" is CREATE_FAILED")),
+            "{said}"
+        );
+    }
+    let json = shop.lab.egret(&format!("check --lab {name} --json"));
+    let answer: Value = serde_json::from_slice(&json.stdout).unwrap();
+    let missing = json!([{"service": "bad-1", "status": "CREATE_FAILED"}, {"service": "bad-2", "status": "CREATE_FAILED"}]);
+    assert_eq!((&answer["services"], &answer["not_checked"]), (&json!(3), &missing));
+}
+
+/// What a service is about to be stands beside what it is, and is no service more.
+#[test]
+fn service_that_is_being_updated_is_counted_once_by_check() {
+    let keys = "startup_latency = \"50m\"\n";
+    let Some(shop) = Shop::open(keys) else { return };
+    let service = shop.create_with("web-1", &["--network-configuration", DEFAULT]);
+    assert_eq!(shop.settled(&service)["Status"], "RUNNING");
+    let slow = shop.connector("slow", &["subnet-b"], &["sg-app"]);
+    let update =
+        ["update-service", "--service-arn", &service, "--network-configuration", &through(&slow)];
+    shop.ok(&update);
+    let pending = |rows: Vec<Value>| rows.iter().any(|row| row["enis"][0]["state"] == "pending");
+    assert!((0..500).any(|_| pending(shop.lab.rows("services"))));
+    let said = shop.lab.egret_ok(&format!("check --lab {}", shop.lab.name()));
+    assert!(said.lines().last().unwrap().contains(", 2 services, "), "{said}");
+}
+
+#[test]
 fn enis_that_come_up_are_pending() {
     // Long enough for the calls below on a busy machine: 60 s.
     let keys = "startup_latency = \"3000s\"\n[timeouts]\ntime_scale = 50\n";

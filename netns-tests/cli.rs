@@ -538,3 +538,132 @@ fn the_change_for_a_source_is_printed_in_its_own_words() {
     assert!(notes.contains("egret: to change sg-005e081784b117b65: run"), "{notes}");
     assert!(notes.contains("still dropped, nacl-ingress-implicit-deny"), "{notes}");
 }
+
+/// Runs `egret` with a lab's name in the environment.
+fn egret_under(lab: &str, args: &[&str]) -> Output {
+    command(args).env("EGRET_LAB", lab).output().unwrap()
+}
+
+#[test]
+fn lab_name_of_the_environment_counts_for_each_command_that_takes_a_file() {
+    let imported = egret_under("shop", &["import", "examples/vpc"]);
+    assert!(stdout(&imported).contains("\nlab = \"shop\"\n"), "{}", stderr(&imported));
+    let named = egret_under("shop", &["import", "examples/vpc", "--lab", "other"]);
+    assert!(stdout(&named).contains("\nlab = \"other\"\n"), "{}", stderr(&named));
+    let explain = ["explain", "web", "orders-db", "--config", LAB];
+    let of_file: [&[&str]; 5] = [
+        &["check", LAB],
+        &explain,
+        &["reach", "--config", LAB],
+        &["diff", LAB, LAB],
+        &["import", "examples/vpc"],
+    ];
+    for args in of_file {
+        let sound = egret_under("shop", args);
+        assert_eq!(sound.status.code(), Some(0), "{args:?}: {}", stderr(&sound));
+        let wrong = egret_under("Shop!", args);
+        assert_eq!(wrong.status.code(), Some(2), "{args:?}: {}", stdout(&wrong));
+        assert!(stderr(&wrong).contains("Shop!"), "{args:?}: {}", stderr(&wrong));
+    }
+}
+
+#[test]
+fn imported_lab_is_named_after_its_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join("My VPC (prod), the one of the account of the shop.");
+    std::os::unix::fs::symlink(std::fs::canonicalize(VPC).unwrap(), &odd).unwrap();
+    let nameless = folder.path().join("___");
+    std::os::unix::fs::symlink(std::fs::canonicalize(VPC).unwrap(), &nameless).unwrap();
+    let template = "examples/vpc-cloudformation.yaml";
+    let sources: [(&[&str], &str); 6] = [
+        (&[VPC], "vpc"),
+        (&["examples/../examples/vpc/"], "vpc"),
+        (&[template], "vpc-cloudformation"),
+        (&[template, "--parameter", "AWS::StackName=Shop_Prod"], "shop-prod"),
+        (&[odd.to_str().unwrap()], "my-vpc-prod-the-one-of-the-accou"),
+        (&[nameless.to_str().unwrap()], "egret"),
+    ];
+    for (source, name) in sources {
+        let imported = egret(&[&["import"], source].concat());
+        let text = stdout(&imported);
+        assert!(
+            text.contains(&format!("\nlab = \"{name}\"\n")),
+            "{source:?}: {}",
+            stderr(&imported)
+        );
+    }
+    let here = command(&["import", "."]).current_dir(VPC).output().unwrap();
+    assert!(stdout(&here).contains("\nlab = \"vpc\"\n"), "{}", stdout(&here));
+}
+
+#[test]
+fn region_is_one_of_awss_form_and_format_one_that_the_source_can_have() {
+    for region in ["us-east-1", "us-gov-west-1", "eusc-de-east-1", "cn-north-1", "ap-southeast-12"]
+    {
+        let imported = egret(&["import", "examples/vpc-cloudformation.yaml", "--region", region]);
+        assert_eq!(imported.status.code(), Some(0), "{region}: {}", stderr(&imported));
+        assert!(stdout(&imported).contains(&format!("\nregion = \"{region}\"\n")), "{region}");
+    }
+    for region in ["mars", "us-east", "us-east-1a", "US-EAST-1", "us-east-01", "", "eu--1"] {
+        let by_option = ["import", "examples/vpc-cloudformation.yaml", "--region", region];
+        let parameter = format!("AWS::Region={region}");
+        let by_parameter =
+            ["import", "examples/vpc-cloudformation.yaml", "--parameter", &parameter];
+        let checked = ["check", "--from", VPC, "--region", region];
+        for args in [&by_option[..], &by_parameter, &checked] {
+            let refused = egret(args);
+            let said = stderr(&refused);
+            assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(2), ""), "{said}");
+            assert!(said.contains("such as us-east-1"), "{args:?}: {said}");
+        }
+    }
+    for format in ["terraform", "cloudformation"] {
+        let refused = egret(&["import", VPC, "--format", format]);
+        assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(2), ""), "{format}");
+        let said = stderr(&refused);
+        assert!(
+            said.contains(&format!("--format {format}")) && said.contains("describe"),
+            "{said}"
+        );
+    }
+    assert_eq!(egret(&["import", VPC, "--format", "describe"]).status.code(), Some(0));
+    let unknown = stderr(&egret(&["import", VPC, "--format", "x"]));
+    assert!(
+        unknown.contains("[possible values: auto, describe, cloudformation, terraform]"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn empty_file_is_the_same_error_for_each_command() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("empty.toml", ""), ("nothing.toml", "lab = \"shop\"\n[timeouts]\n")] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let all: [(&[&str], i32); 10] = [
+            (&["check", file], 1),
+            (&["up", file], 2),
+            (&["apply", file], 2),
+            (&["apply", file, "--dry-run"], 2),
+            (&["explain", "web", "db", "--config", file], 2),
+            (&["explain", "web", "db", "--config", file, "--fix"], 2),
+            (&["reach", "--config", file], 2),
+            (&["diff", file, LAB], 2),
+            (&["diff", LAB, file], 2),
+            (&["test", file], 2),
+        ];
+        for (args, code) in all {
+            let refused = egret(args);
+            let said = stderr(&refused) + &stdout(&refused);
+            assert_eq!(refused.status.code(), Some(code), "{args:?}: {said}");
+            assert!(said.contains("empty-lab") && said.contains("[[vpc]]"), "{args:?}: {said}");
+        }
+        let json: serde_json::Value =
+            serde_json::from_slice(&egret(&["check", file, "--json"]).stdout).unwrap();
+        assert_eq!(
+            (&json["errors"][0]["rule"], &json["errors"][0]["line"]),
+            (&"empty-lab".into(), &1.into())
+        );
+    }
+}

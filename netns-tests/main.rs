@@ -34,6 +34,7 @@ mod import_moto;
 mod imported;
 mod ipv6;
 mod kinds;
+mod lab_name;
 mod leaks;
 mod lifecycle;
 mod live;

@@ -330,3 +330,74 @@ fn a_hangup_reads_the_file_again() {
     assert!(came, "{:?}", lab.ps());
     lab.task("web/2").tcp(DB, 5432);
 }
+
+/// A generation counts configurations, and a text in which only comments and lines are others is none.
+#[test]
+fn generation_is_new_only_where_something_changes() {
+    let Some(lab) = up() else { return };
+    let applied = |more: &str| -> (String, u64) {
+        let text = lab.egret_ok(&format!("apply {}{more}", lab.file().display()));
+        let said = text.lines().last().unwrap().to_owned();
+        (said, u64::from(lab.ps()[0].generation))
+    };
+    let nothing = |(said, generation): (String, u64), expected: u64| {
+        assert!(said.contains("changes nothing"), "{said}");
+        assert!(said.contains(&format!("generation {expected} is in force")), "{said}");
+        assert_eq!(generation, expected);
+    };
+    let mut web = lab.task("web");
+    web.open("db", DB, 5432);
+    for _ in 0..3 {
+        nothing(applied(""), 1);
+    }
+    for comment in ["# one\n", "# one\n# two\n"] {
+        write(
+            &lab,
+            &[(
+                "[[security_group]]\nid = \"sg-app\"",
+                &format!("{comment}[[security_group]]\nid = \"sg-app\""),
+            )],
+        );
+        nothing(applied(" --dry-run"), 1);
+        nothing(applied(""), 1);
+    }
+    // Lines are those of the new text all the same.
+    let row = lab.drops_for("sg-egress-implicit-deny", "sg-app", || web.tcp_times_out(DB, 22));
+    assert_eq!(lab.line(row.line), "[[security_group]]");
+    assert!(carries(&mut web, "db"));
+    // The order of rules is what they are numbered by.
+    let rules = ["5432", "443"].map(|port| {
+        format!("    {{ protocol = \"tcp\", ports = \"{port}\", to = \"0.0.0.0/0\" }},\n")
+    });
+    let turned = format!("{}{}", rules[1], rules[0]);
+    write(&lab, &[(&rules.concat(), &turned)]);
+    for _ in 0..2 {
+        let (said, generation) = applied("");
+        assert!(said.contains("generation 2"), "{said}");
+        assert_eq!(generation, 2);
+    }
+}
+
+/// An empty file is one that was cut short, and not the wish to lose all that runs.
+#[test]
+fn an_empty_file_loses_nothing_that_runs() {
+    let Some(lab) = up() else { return };
+    let mut web = lab.task("web");
+    web.open("db", DB, 5432);
+    let head = format!("lab = \"{}\"\ndevice = \"{}\"\n", lab.name(), lab.device());
+    for text in ["", head.as_str()] {
+        std::fs::write(lab.file(), text).unwrap();
+        let refused = apply(&lab, "");
+        assert_eq!(refused.status.code(), Some(2), "{}", both_streams(&refused));
+        assert!(both_streams(&refused).contains("empty-lab"), "{}", both_streams(&refused));
+        lab.signal(Signal::SIGHUP);
+        // The signal has no answer, and a terminal that hears it is another test's: what follows comes after it.
+        write(&lab, &[("vpc_connector = \"main\"", "vpc_connector = \"main\"\ntasks = 2")]);
+        lab.signal(Signal::SIGHUP);
+        assert!((0..500).any(|_| lab.ps().len() == 2), "{:?}", lab.ps());
+        assert!(carries(&mut web, "db"));
+        write(&lab, &[]);
+        assert!(apply(&lab, "").status.success());
+    }
+    assert!(carries(&mut web, "db"));
+}

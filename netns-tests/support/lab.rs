@@ -68,6 +68,23 @@ pub struct Lab {
     far: Namespaces,
 }
 
+/// How a command is told the name of a lab.
+#[derive(Clone, Copy, Debug)]
+pub enum Naming {
+    Option,
+    Environment,
+}
+
+impl Naming {
+    fn of(self, name: &str, mut command: Command) -> Command {
+        match self {
+            Self::Option => command.args(["--lab", name]),
+            Self::Environment => command.env("EGRET_LAB", name),
+        };
+        command
+    }
+}
+
 /// The end of a lab file under which a flow that was closed is still listed when a busy machine gets to it.
 pub const CLOSED_FLOWS_STAY: &str = "[timeouts]\ntcp_closing = \"60s\"\n";
 
@@ -84,6 +101,26 @@ impl Lab {
             command.args(["up", "-q", "--lab", name, "--from"]).arg(source);
             start(&mut command)
         })
+    }
+
+    /// Brings up a lab whose file has another name than it gets.
+    pub fn up_named(naming: Naming, text: &str) -> Self {
+        Self::start("auto", text, |name, file| {
+            let text = std::fs::read_to_string(file).unwrap();
+            let own = (format!("lab = \"{name}\""), format!("lab = \"{name}-file\""));
+            std::fs::write(file, text.replace(&own.0, &own.1)).unwrap();
+            start(&mut naming.of(name, up_command(file)))
+        })
+    }
+
+    /// The name that the file of [`Lab::up_named`] has.
+    pub fn name_in_file(&self) -> String {
+        format!("{}-file", self.name)
+    }
+
+    /// What the lab's process said when it was ready.
+    pub fn ready(&self) -> &str {
+        &self.ready
     }
 
     /// Brings up a lab whose process has a terminal of its own, which hears its complaints.
@@ -162,8 +199,16 @@ impl Lab {
 
     /// Brings the lab up again; what it says until it is ready.
     pub fn up_again_saying(&mut self) -> String {
+        self.up_again_by(command_of_up(self.file.path(), &[]))
+    }
+
+    /// As [`Lab::up_again_saying`], of a lab of [`Lab::up_named`].
+    pub fn up_again_named(&mut self, naming: Naming) -> String {
+        self.up_again_by(naming.of(&self.name, command_of_up(self.file.path(), &[])))
+    }
+
+    fn up_again_by(&mut self, mut command: Command) -> String {
         let mut said = tempfile::tempfile().unwrap();
-        let mut command = command_of_up(self.file.path(), &[]);
         command.stderr(said.try_clone().unwrap());
         (self.up, self.ready) = start(&mut command);
         let mut text = String::new();
@@ -220,6 +265,16 @@ impl Lab {
 
     pub fn egret_words(&self, words: &[&str]) -> Output {
         finish(self.command(words).spawn().unwrap())
+    }
+
+    /// Runs `egret` with this in `EGRET_LAB`, to its end.
+    pub fn egret_under(&self, lab: Option<&str>, words: &[&str]) -> Output {
+        let mut command = self.command(words);
+        match lab {
+            Some(lab) => command.env("EGRET_LAB", lab),
+            None => command.env_remove("EGRET_LAB"),
+        };
+        finish(command.spawn().unwrap())
     }
 
     fn command(&self, words: &[&str]) -> Command {

@@ -1,12 +1,11 @@
 //! `egret apply`: another configuration for a running lab.
 
 use super::format::{Formats, OutputArgs, Rows, each};
-use super::lab_arg::DEFAULT_LAB;
 use super::output::ColorChoice;
 use super::runtime::runtime;
-use super::{CliError, output};
+use super::{CliError, LabArg, output};
 use crate::config::edit::{is_patch, patched};
-use crate::config::{Lab, lab_name, time_scale};
+use crate::config::{Lab, time_scale};
 use crate::daemon::configuration::Configuration;
 use crate::daemon::reload::Request;
 use crate::daemon::{Client, ClientError};
@@ -49,9 +48,8 @@ pub struct ApplyArgs {
     /// force, whatever was given before
     #[arg(long, value_name = "F", value_parser = time_scale)]
     pub time_scale: Option<f64>,
-    /// The lab's name [default: the one in the file; of a patch: egret]
-    #[arg(long, env = "EGRET_LAB", value_name = "NAME", value_parser = lab_name)]
-    pub lab: Option<String>,
+    #[command(flatten)]
+    lab: LabArg,
     #[command(flatten)]
     output: OutputArgs<Plan>,
 }
@@ -75,15 +73,10 @@ const CHANGES: Rows = Rows {
 pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
     let file = args.file.display().to_string();
     let wanted = match read(&args.file) {
-        Ok(text) if text.trim().is_empty() => {
-            let message =
-                format!("{file} is empty: neither a patch nor a lab file; nothing was changed");
-            return Err(CliError::Usage(message));
-        }
         Ok(text) if is_patch(&text) => Wanted::patched(args, &text)?,
-        Ok(text) => Wanted::file(args, Lab::parse(&file, &text).map_err(CliError::Config)?, &file)?,
+        Ok(text) => Wanted::file(args, Lab::parse(&file, &text).map_err(CliError::Config)?),
         // It says what is wrong with the file.
-        Err(_) => Wanted::file(args, Lab::load(&args.file).map_err(CliError::Config)?, &file)?,
+        Err(_) => Wanted::file(args, Lab::load(&args.file).map_err(CliError::Config)?),
     };
     let reload = wanted.apply(args)?;
     warn(&wanted.lab, &reload, color)?;
@@ -105,20 +98,15 @@ struct Wanted {
 
 impl Wanted {
     /// Takes a lab file.
-    fn file(args: &ApplyArgs, lab: Lab, file: &str) -> Result<Self, CliError> {
-        if lab.is_empty() {
-            return Err(CliError::Usage(format!(
-                "{file} has no VPC, no service and no internet host, so it is no lab; nothing was changed. \
-                 `egret down` takes a lab down"
-            )));
-        }
-        let name = args.lab.clone().unwrap_or_else(|| lab.name.clone());
-        Ok(Self { name, lab, before: None })
+    fn file(args: &ApplyArgs, lab: Lab) -> Self {
+        args.lab.note_other_name(&lab, "is for");
+        let lab = args.lab.rename(lab);
+        Self { name: lab.name.clone(), lab, before: None }
     }
 
     /// Takes the configuration of the running lab with a patch.
     fn patched(args: &ApplyArgs, patch: &str) -> Result<Self, CliError> {
-        let name = args.lab.clone().unwrap_or_else(|| DEFAULT_LAB.to_owned());
+        let name = args.lab.name().to_owned();
         let own: Configuration =
             runtime()?.block_on(Client::new(&name).get("/v1/configuration"))?;
         let before = own.text.clone();
@@ -134,18 +122,41 @@ impl Wanted {
             time_scale: args.time_scale,
             dry_run: args.dry_run,
             before: self.before.clone(),
-            keeps_name: args.lab.is_some(),
+            keeps_name: args.lab.lab.is_some(),
         };
         let client = Client::new(&self.name);
         let answer = runtime()?.block_on(client.post("/v1/apply", &request));
         answer.map_err(|error| match error {
             ClientError::Failed(said) => CliError::NotApplied(said),
+            ClientError::NotRunning { others, .. } if args.lab.lab.is_none() => {
+                self.not_running(&others)
+            }
             ClientError::NotRunning { .. }
             | ClientError::NotRoot { .. }
             | ClientError::Refused(_)
             | ClientError::WentDown { .. }
             | ClientError::Broken { .. } => error.into(),
         })
+    }
+}
+
+impl Wanted {
+    /// Says that the lab does not run that the file names, and how to apply the file to another one.
+    fn not_running(&self, others: &[String]) -> CliError {
+        let (name, file) = (&self.name, explain::shell_word(&self.lab.file));
+        let elsewhere = match others {
+            [] => String::new(),
+            [only] => format!(
+                ", or apply it to the lab that runs: `sudo egret apply {file} --lab {only}`"
+            ),
+            [first, ..] => format!(
+                ", or apply it to one of those that run ({}): `sudo egret apply {file} --lab {first}`",
+                others.join(", ")
+            ),
+        };
+        CliError::Usage(format!(
+            "no lab `{name}` is running, which the file is of: bring it up with `sudo egret up {file}`{elsewhere}"
+        ))
     }
 }
 

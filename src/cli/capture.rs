@@ -80,7 +80,7 @@ async fn capture(args: CaptureArgs, asked: Asked) -> Result<ExitCode, CliError> 
         count: args.count,
         snaplen: args.snaplen,
     };
-    let answer = Client::new(&args.lab.lab).follow("/v1/capture", &request).await?;
+    let answer = Client::new(args.lab.name()).follow("/v1/capture", &request).await?;
     // Only now: a lab that says no leaves no empty file behind.
     let sink = open(&args.write, args.force)?;
     output::note(&format!("capturing {}; Ctrl-C ends it", args.subject));

@@ -5,12 +5,12 @@ use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
 use super::output::ColorChoice;
 use super::progress::Patience;
-use super::running_lab::running_lab;
-use super::{CliError, import};
+use super::running_lab::{running_lab, running_services};
+use super::{CliError, LabArg, import};
 use crate::config::expectations::Expectations;
 use crate::config::import::{ImportFailure, Imported, Order};
 use crate::config::{Diagnostic, Diagnostics, LINTS, Lab, Severity, lab_name, suggestion};
-use crate::explain::{check_saying, name_errors};
+use crate::explain::{ServiceRow, check_saying, name_errors};
 use crate::vpc::{Generation, Parts, ServiceKind};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -98,8 +98,20 @@ struct Findings {
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     notes: Vec<Diagnostic>,
+    /// How many services were checked; `None` where nothing could be.
+    services: Option<usize>,
+    /// The services of the App Runner API that the running lab does not have.
+    not_checked: Vec<Unchecked>,
     #[serde(skip)]
     is_source: bool,
+}
+
+/// A service that a running lab does not have.
+#[derive(Debug, Serialize)]
+struct Unchecked {
+    service: String,
+    /// As App Runner has it, such as `CREATE_FAILED`.
+    status: String,
 }
 
 /// Checks the file: 0 without errors, 1 with, 2 where it cannot be read.
@@ -128,29 +140,53 @@ pub(super) fn run(args: &CheckArgs, color: ColorChoice) -> Result<ExitCode, CliE
 /// Sorts what was found by its level.
 fn findings(checked: Checked, args: &CheckArgs) -> (Findings, String) {
     let is_source = args.from.is_some();
-    let (file, lab, found) = match checked {
+    let sound = match checked {
         Ok(sound) => sound,
         Err((file, errors)) => {
-            let (warnings, notes) = (Vec::new(), Vec::new());
-            let errors = errors.0;
-            let findings = Findings { file, ok: false, errors, warnings, notes, is_source };
-            return (findings, "cannot be used".to_owned());
+            let (warnings, notes, not_checked) = (Vec::new(), Vec::new(), Vec::new());
+            let (errors, ok, services) = (errors.0, false, None);
+            let found =
+                Findings { file, ok, errors, warnings, notes, services, not_checked, is_source };
+            return (found, "cannot be used".to_owned());
         }
     };
+    let Sound { file, lab, found, services } = sound;
     let shown = found.into_iter().filter(|finding| !args.allow.iter().any(|r| r == finding.rule));
     let (notes, warnings): (Vec<_>, Vec<_>) =
         shown.partition(|finding| finding.severity == Severity::Note);
-    let ok = warnings.is_empty() || !args.strict;
-    let summary = describe(lab.lower(Generation::default()).parts());
-    (Findings { file, ok, errors: Vec::new(), warnings, notes, is_source }, summary)
+    let (ok, errors) = (warnings.is_empty() || !args.strict, Vec::new());
+    let snapshot = lab.lower(Generation::default());
+    let (count, not_checked) = covered(snapshot.parts(), services);
+    let summary = describe(snapshot.parts(), count, not_checked.len());
+    let services = Some(count);
+    (Findings { file, ok, errors, warnings, notes, services, not_checked, is_source }, summary)
 }
 
-/// A sound lab with its warnings and notes, or the errors of one that is not; each with what was checked.
-type Checked = Result<(String, Lab, Vec<Diagnostic>), (String, Diagnostics)>;
+/// Counts the services that were checked, and finds those that the lab does not have. What stands beside a service that is
+/// being updated is none of them.
+fn covered(parts: &Parts, services: Option<Vec<ServiceRow>>) -> (usize, Vec<Unchecked>) {
+    let Some(all) = services else { return (parts.services.len(), Vec::new()) };
+    let is_in_lab = |row: &ServiceRow| parts.services.iter().any(|own| own.name == row.service);
+    let (own, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_in_lab);
+    let unchecked = |row: ServiceRow| Unchecked { service: row.service, status: row.status };
+    (own.len(), others.into_iter().map(unchecked).collect())
+}
+
+/// A sound lab with its warnings and notes.
+struct Sound {
+    file: String,
+    lab: Lab,
+    found: Vec<Diagnostic>,
+    /// The services of a running lab, whether it has them or not.
+    services: Option<Vec<ServiceRow>>,
+}
+
+/// A sound lab, or the errors of one that is not, with what was checked.
+type Checked = Result<Sound, (String, Diagnostics)>;
 
 fn of_file(file: &Path) -> Result<Checked, CliError> {
     let name = file.display().to_string();
-    match Lab::load(file) {
+    match LabArg::of_environment()?.load(file) {
         Ok(lab) => Ok(of_lab(name, lab)),
         Err(errors) if errors.iter().any(|e| e.rule == "unreadable-file") => {
             Err(CliError::Config(errors))
@@ -162,7 +198,8 @@ fn of_file(file: &Path) -> Result<Checked, CliError> {
 /// Checks what a running lab does, whatever its file says by now.
 fn of_running(name: &str) -> Result<Checked, CliError> {
     let (lab, _) = running_lab(name)?;
-    Ok(of_lab(format!("lab `{name}`"), lab))
+    let services = Some(running_services(name)?);
+    Ok(of_lab(format!("lab `{name}`"), lab).map(|sound| Sound { services, ..sound }))
 }
 
 fn of_lab(name: String, lab: Lab) -> Checked {
@@ -171,7 +208,7 @@ fn of_lab(name: String, lab: Lab) -> Checked {
         return Err((name, names));
     }
     let found = patiently(&lab);
-    Ok((name, lab, found))
+    Ok(Sound { file: name, lab, found, services: None })
 }
 
 /// Checks a lab, and says whose packets are judged if it takes long.
@@ -190,7 +227,7 @@ fn of_source(order: &Order) -> Result<Checked, CliError> {
             import::note_findings(order, &imported);
             let mut found = patiently(&imported.lab);
             imported.name_places(&mut found);
-            Ok(Ok((name, imported.lab, found)))
+            Ok(Ok(Sound { file: name, lab: imported.lab, found, services: None }))
         }
         Err(ImportFailure::Lab(errors)) => Ok(Err((name, errors))),
         Err(failure) => Err(CliError::Import(failure)),
@@ -207,6 +244,12 @@ fn text(w: &mut dyn Write, findings: &Findings, summary: &str, color: bool) -> i
     let Findings { file, errors, warnings, notes, .. } = findings;
     let has_lines = !findings.is_source;
     notes.iter().try_for_each(|finding| note(w, finding, has_lines))?;
+    for Unchecked { service, status } in &findings.not_checked {
+        writeln!(
+            w,
+            "not checked: service {service:?} is {status}, and the lab does not have it\n"
+        )?;
+    }
     let mut all = vec![counted(errors.len(), "error"), counted(warnings.len(), "warning")];
     if !notes.is_empty() {
         all.push(counted(notes.len(), "note"));
@@ -224,7 +267,11 @@ fn note(w: &mut dyn Write, finding: &Diagnostic, has_lines: bool) -> io::Result<
     writeln!(w)
 }
 
-fn describe(parts: &Parts) -> String {
+fn describe(parts: &Parts, services: usize, not_checked: usize) -> String {
+    let services = match not_checked {
+        0 => counted(services, "service"),
+        more => format!("{services} of {} services", services + more),
+    };
     [
         counted(parts.vpcs.len(), "VPC"),
         counted(parts.subnets.len(), "subnet"),
@@ -233,7 +280,7 @@ fn describe(parts: &Parts) -> String {
             parts.connectors.iter().filter(|c| c.kind == ServiceKind::AppRunner).count(),
             "connector",
         ),
-        counted(parts.services.len(), "service"),
+        services,
         counted(parts.enis.len(), "ENI"),
     ]
     .join(", ")

@@ -1,11 +1,11 @@
 //! `egret diff`: the packets whose verdict changes from one configuration to another, and the names that lead elsewhere.
 
-use super::CliError;
 use super::error::NO;
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::import::ImportArgs;
 use super::progress::{Patience, waiting};
 use super::runtime::runtime;
+use super::{CliError, LabArg};
 use crate::config::import::Imported;
 use crate::config::{Lab, Overlay};
 use crate::daemon::Client;
@@ -202,7 +202,8 @@ impl Side {
             return Self::running(&name);
         }
         if Path::new(word).extension().is_some_and(|end| end == "toml") {
-            let lab = Lab::load(word).map_err(CliError::Config)?;
+            let named = LabArg::of_environment()?;
+            let lab = named.load(Path::new(word)).map_err(CliError::Config)?;
             return Ok(Self { lab, overlay: None, imported: None });
         }
         let imported = args.import.load(Path::new(word))?;

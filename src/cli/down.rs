@@ -22,7 +22,7 @@ pub struct DownArgs {
 }
 
 pub(super) fn run(args: &DownArgs) -> Result<ExitCode, CliError> {
-    let lab = &args.lab.lab;
+    let lab = args.lab.name();
     match runtime()?.block_on(end(lab))? {
         Ended::Running => output::note(&format!("lab `{lab}` is down")),
         Ended::Killed(cleared) if cleared.is_empty() => {

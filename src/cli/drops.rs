@@ -111,7 +111,7 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode, CliError> {
     if let Some(reason) = &args.reason {
         known(reason)?;
     }
-    let client = Client::new(&args.lab.lab);
+    let client = Client::new(args.lab.name());
     let mut rows: Vec<DropRow> = runtime()?.block_on(client.post("/v1/drops", &selection))?;
     if let Some(reason) = &args.reason {
         rows.retain(|row| row.reason == *reason);

@@ -44,7 +44,7 @@ pub(super) fn run(args: &ExecArgs) -> Result<ExitCode, CliError> {
 }
 
 async fn namespace(args: &ExecArgs) -> Result<String, CliError> {
-    let client = Client::new(&args.lab.lab);
+    let client = Client::new(args.lab.name());
     if let Some(task) = &args.task {
         let (service, number) = parse_task(task)?;
         let row: PsRow =

@@ -171,7 +171,7 @@ pub(super) fn run(args: &ExplainArgs, color: ColorChoice) -> Result<ExitCode, Cl
 
 /// Asks a lab file. Nothing is started.
 fn offline(args: &ExplainArgs, file: &Path, color: ColorChoice) -> Result<bool, CliError> {
-    let lab = Lab::load(file).map_err(CliError::Config)?;
+    let lab = args.lab.load(file).map_err(CliError::Config)?;
     let explained = ask(args, &lab)?;
     let places = |line| format!("{}:{line}", lab.file);
     let value = || explained.explanation();
@@ -284,7 +284,7 @@ fn online(args: &ExplainArgs, color: ColorChoice) -> Result<bool, CliError> {
         color: color.on_stdout(),
         wide: args.output.format.is_wide(),
     };
-    let client = Client::new(&args.lab.lab);
+    let client = Client::new(args.lab.name());
     let asked = runtime()?.block_on(patiently(client.post("/v1/explain", &request)));
     let answer: ExplainAnswer = asked.map_err(asked_in_vain)?;
     let text = answer.text.as_bytes();

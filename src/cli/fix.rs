@@ -31,7 +31,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<ExitCode, CliError> {
 }
 
 fn of_file(args: &ExplainArgs, file: &Path) -> Result<ExitCode, CliError> {
-    let lab = Lab::load(file).map_err(CliError::Config)?;
+    let lab = args.lab.load(file).map_err(CliError::Config)?;
     let mut read =
         |text: &str| Lab::parse_after(Some(&lab), &lab.file, text).map_err(CliError::Config);
     let repair = explain::repair(lab.source(), &mut read, &mut |changed| ask(args, changed))?;
@@ -40,7 +40,7 @@ fn of_file(args: &ExplainArgs, file: &Path) -> Result<ExitCode, CliError> {
 
 /// Asks by the configuration of a running lab, whose file may have another text by now.
 fn of_running(args: &ExplainArgs) -> Result<ExitCode, CliError> {
-    let client = Client::new(&args.lab.lab);
+    let client = Client::new(args.lab.name());
     let asked = runtime()?.block_on(patiently(client.get("/v1/configuration")));
     let own: Configuration = asked.map_err(asked_in_vain)?;
     let mut read = |text: &str| own.with_text(text.to_owned()).lab().map_err(CliError::Config);

@@ -1,11 +1,11 @@
 //! `egret import`: a VPC that is written down elsewhere, as a lab file; and `--from`, which `up`, `check` and `explain` take
 //! in place of one.
 
-use super::CliError;
 use super::error::way_out;
 use super::output;
+use super::{CliError, LabArg};
 use crate::config::import::{ConnectorOrder, Format, ImportFailure, Imported, Options, Order};
-use crate::config::{Lab, lab_name};
+use crate::config::{Lab, region};
 use crate::explain::{self, FindingRow, counted_findings};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -20,6 +20,7 @@ use std::process::ExitCode;
   a CloudFormation template, JSON or YAML
   what `terraform show -json` prints, of a state or a plan
 
+The lab has the name of the folder, the file, or the stack (--parameter AWS::StackName=NAME).
 The lab file goes to standard output, or to --output; what was assumed, left out or not understood goes to standard
 error, as a table. An assumption is also a comment in the lab file. Needs no root and starts nothing.
 
@@ -41,9 +42,8 @@ pub struct ImportCommand {
     pub source: PathBuf,
     #[command(flatten)]
     import: ImportArgs,
-    /// The lab's name
-    #[arg(long, value_name = "NAME", value_parser = lab_name)]
-    pub lab: Option<String>,
+    #[command(flatten)]
+    lab: LabArg,
     /// Write the lab file here
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -62,7 +62,7 @@ pub struct ImportArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "auto", requires = "source")]
     pub format: FormatWord,
     /// The region, where the source does not say, or has several
-    #[arg(long, value_name = "REGION", requires = "source")]
+    #[arg(long, value_name = "REGION", value_parser = region, requires = "source")]
     pub region: Option<String>,
     /// A parameter of a CloudFormation template; may be repeated
     #[arg(
@@ -100,6 +100,7 @@ pub enum FormatWord {
 
 fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
+        Some((key @ "AWS::Region", value)) => Ok((key.to_owned(), region(value)?)),
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
     }
@@ -153,7 +154,7 @@ impl ImportArgs {
 }
 
 pub(super) fn run(args: &ImportCommand) -> Result<ExitCode, CliError> {
-    let order = args.import.order(&args.source, args.lab.as_deref());
+    let order = args.import.order(&args.source, args.lab.lab.as_deref());
     let imported = match Imported::from_source(&order) {
         Ok(imported) => imported,
         Err(failure @ ImportFailure::Source(_)) => return Err(CliError::Import(failure)),

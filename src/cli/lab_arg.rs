@@ -1,20 +1,64 @@
-//! The argument that names a running lab.
+//! The argument that names a lab: a running one, or the one that a lab file is to be.
 
-use crate::config::lab_name;
+use super::{CliError, output};
+use crate::config::{Diagnostics, Lab, Span, lab_name};
+use std::path::Path;
 
 /// The name of a lab whose file gives none.
-pub(super) const DEFAULT_LAB: &str = "egret";
+const DEFAULT_LAB: &str = "egret";
+/// The environment's name of a lab.
+const VARIABLE: &str = "EGRET_LAB";
 
-/// Which running lab.
-#[derive(Clone, Debug, clap::Args)]
+/// Which lab: it takes the place of `lab` in a lab file.
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct LabArg {
-    /// The lab's name, as `lab = "…"` in its file
-    #[arg(
-        long,
-        env = "EGRET_LAB",
-        default_value = DEFAULT_LAB,
-        value_name = "NAME",
-        value_parser = lab_name
-    )]
-    pub lab: String,
+    /// The lab's name, in place of `lab` in its file [default: egret]
+    #[arg(long, env = VARIABLE, value_name = "NAME", value_parser = lab_name)]
+    pub lab: Option<String>,
+}
+
+impl LabArg {
+    /// Takes the environment's name, for a command whose `--lab` has another meaning, or that has none.
+    ///
+    /// # Errors
+    /// No lab can have that name.
+    pub(super) fn of_environment() -> Result<Self, CliError> {
+        let Some(name) = std::env::var_os(VARIABLE) else { return Ok(Self::default()) };
+        let name = lab_name(&name.to_string_lossy());
+        let name = name.map_err(|why| CliError::Usage(format!("{VARIABLE}: {why}")))?;
+        Ok(Self { lab: Some(name) })
+    }
+
+    /// Returns the name of a running lab.
+    pub(super) fn name(&self) -> &str {
+        self.lab.as_deref().unwrap_or(DEFAULT_LAB)
+    }
+
+    /// Reads a lab file.
+    ///
+    /// # Errors
+    /// As [`Lab::load`].
+    pub(super) fn load(&self, file: &Path) -> Result<Lab, Diagnostics> {
+        Lab::load(file).map(|lab| self.rename(lab))
+    }
+
+    /// Gives a lab the name that was given in place of its file's.
+    pub(super) fn rename(&self, lab: Lab) -> Lab {
+        match &self.lab {
+            Some(name) => lab.with_name(name.clone()),
+            None => lab,
+        }
+    }
+
+    /// Says that a lab's file names another lab than the one that it is for. `does` says what becomes of the file.
+    pub(super) fn note_other_name(&self, lab: &Lab, does: &str) {
+        let own = &lab.spec.lab;
+        let is_given = own.span != Span::default();
+        if let Some(name) = self.lab.as_ref().filter(|name| is_given && **name != own.value) {
+            let own = &own.value;
+            output::note(&format!(
+                "egret: the file is of lab `{own}`, and {does} lab `{name}`, as --lab or {VARIABLE} says"
+            ));
+        }
+    }
 }

@@ -81,7 +81,7 @@ pub(super) fn flows(args: &FlowsArgs) -> Result<ExitCode, CliError> {
         reverse: args.reverse,
         limit: args.limit.map(NonZeroUsize::get),
     };
-    let client = Client::new(&args.lab.lab);
+    let client = Client::new(args.lab.name());
     let rows: Vec<FlowRow> = runtime()?.block_on(client.post("/v1/flows", &query))?;
     print(&rows, args.output.format, &FLOWS)
 }
@@ -112,7 +112,7 @@ pub(super) fn speed(time_scale: f64) -> Option<String> {
 }
 
 fn rows<R: DeserializeOwned>(lab: &LabArg, path: &str) -> Result<Vec<R>, CliError> {
-    Ok(runtime()?.block_on(Client::new(&lab.lab).get(path))?)
+    Ok(runtime()?.block_on(Client::new(lab.name()).get(path))?)
 }
 
 /// Prints rows of a running lab.

@@ -147,7 +147,7 @@ pub(super) fn run(args: &ReachArgs) -> Result<ExitCode, CliError> {
     }
     match (&args.config, &args.from) {
         (Some(file), _) => {
-            let lab = Lab::load(file).map_err(CliError::Config)?;
+            let lab = args.lab.load(file).map_err(CliError::Config)?;
             write(args, &ask(args, &lab)?)?;
         }
         (None, Some(source)) => from_source(args, source)?,
@@ -187,7 +187,7 @@ fn request(args: &ReachArgs) -> ReachRequest {
 
 /// Asks the running lab.
 fn online(args: &ReachArgs) -> Result<(), CliError> {
-    let client = Client::new(&args.lab.lab);
+    let client = Client::new(args.lab.name());
     let request = request(args);
     let asked = runtime()?.block_on(patiently(client.post("/v1/reach", &request)));
     let answer: ReachAnswer = asked.map_err(asked_in_vain)?;

@@ -6,6 +6,7 @@ use super::runtime::runtime;
 use crate::config::Lab;
 use crate::daemon::Client;
 use crate::daemon::configuration::Configuration;
+use crate::explain::ServiceRow;
 use crate::vpc::Snapshot;
 
 /// Fetches it, and says so if that takes long.
@@ -14,4 +15,10 @@ pub(super) fn running_lab(name: &str) -> Result<(Lab, Snapshot), CliError> {
     let asked = client.get::<Configuration>("/v1/configuration");
     let answer = runtime()?.block_on(waiting(name, asked));
     answer?.lab().map_err(CliError::Config)
+}
+
+/// Fetches the services, those of the App Runner API too that the lab does not have.
+pub(super) fn running_services(name: &str) -> Result<Vec<ServiceRow>, CliError> {
+    let client = Client::new(name);
+    Ok(runtime()?.block_on(waiting(name, client.get("/v1/services")))?)
 }

@@ -56,7 +56,7 @@ const SERVICES: Rows = Rows {
 };
 
 pub(super) fn run(args: &ServicesArgs) -> Result<ExitCode, CliError> {
-    let client = Client::new(&args.lab.lab);
+    let client = Client::new(args.lab.name());
     let mut rows: Vec<ServiceRow> = runtime()?.block_on(client.get("/v1/services"))?;
     let Some(name) = &args.name else { return print(&rows, args.output.format, &SERVICES) };
     let known: Vec<String> = rows.iter().map(|row| row.service.clone()).collect();

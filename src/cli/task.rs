@@ -70,7 +70,7 @@ pub(super) fn run(args: &TaskArgs) -> Result<ExitCode, CliError> {
 }
 
 async fn add(args: &AddArgs) -> Result<ExitCode, CliError> {
-    let client = Client::new(&args.lab.lab);
+    let client = Client::new(args.lab.name());
     let mut rows: Vec<PsRow> = Vec::new();
     for _ in 0..args.count {
         rows.push(
@@ -90,7 +90,7 @@ async fn remove(args: &RemoveArgs) -> Result<ExitCode, CliError> {
         )));
     }
     let (service, number) = parse_task(&args.task)?;
-    Client::new(&args.lab.lab).delete(&format!("/v1/tasks/{service}/{number}")).await?;
+    Client::new(args.lab.name()).delete(&format!("/v1/tasks/{service}/{number}")).await?;
     output::note(&format!("removed task {}", args.task));
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,5 @@
 //! `egret test`: do services reach all that they must, and nothing that they must not?
 
-use super::CliError;
 use super::error::NO;
 use super::format::{FORMAT, Formats, JSON, OutputArgs, Rows};
 use super::import::ImportArgs;
@@ -8,6 +7,7 @@ use super::live::RunningLab;
 use super::output::{self, ColorChoice};
 use super::progress::{PATIENCE, Progress};
 use super::running_lab::running_lab;
+use super::{CliError, LabArg};
 use crate::config::expectations::Expectations;
 use crate::config::import::Imported;
 use crate::config::{Diagnostics, Lab, lab_name};
@@ -216,7 +216,7 @@ impl Asked {
     }
 
     fn of_file(file: &Path) -> Result<Self, CliError> {
-        let lab = Lab::load(file).map_err(CliError::Config)?;
+        let lab = LabArg::of_environment()?.load(file).map_err(CliError::Config)?;
         if lab.spec.services.is_empty() {
             return Err(CliError::Usage(format!(
                 "{} has no service to test: give the lab with --config FILE, --from SOURCE or --lab NAME",

@@ -92,7 +92,7 @@ async fn top(args: &TopArgs) -> Result<ExitCode, CliError> {
         count: args.count,
         limit,
     };
-    let answer = Client::new(&args.lab.lab).follow("/v1/top", &request).await?;
+    let answer = Client::new(args.lab.name()).follow("/v1/top", &request).await?;
     let screen = if live { Some(Screen::take()?) } else { None };
     tokio::select! {
         shown = show(answer, args, live) => shown,

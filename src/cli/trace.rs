@@ -99,9 +99,9 @@ async fn trace(args: TraceArgs, color: ColorChoice, asked: Asked) -> Result<Exit
         steps: args.verbose,
         count: args.count,
     };
-    let answer = Client::new(&args.lab.lab).follow("/v1/trace", &request).await?;
+    let answer = Client::new(args.lab.name()).follow("/v1/trace", &request).await?;
     let mut answer = Following::new(answer, asked, None);
-    output::note(&format!("watching lab `{}`; Ctrl-C ends it", args.lab.lab));
+    output::note(&format!("watching lab `{}`; Ctrl-C ends it", args.lab.name()));
     let mut text = TraceText::new(color.on_stdout());
     let mut stream = Stream::new(args.output.format, &RECORDS);
     output::more(|w| stream.begin(w))?;

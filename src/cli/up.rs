@@ -4,8 +4,8 @@ use super::api::{ApiArgs, FrontDoor};
 use super::import::{ImportArgs, LabSource};
 use super::output;
 use super::stop::{Asked, Stop};
-use super::{CliError, list};
-use crate::config::{Lab, Offload, lab_name, time_scale};
+use super::{CliError, LabArg, list};
+use crate::config::{Lab, Offload, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::shared::Shared;
 use crate::daemon::{Running, control};
@@ -48,9 +48,8 @@ pub struct UpArgs {
     /// In place of a lab file: what `egret import` reads
     #[arg(id = "source", long = "from", value_name = "SOURCE")]
     pub from: Option<PathBuf>,
-    /// The name of a lab that comes from a source
-    #[arg(long, value_name = "NAME", value_parser = lab_name, requires = "source")]
-    pub lab: Option<String>,
+    #[command(flatten)]
+    lab: LabArg,
     #[command(flatten)]
     pub(super) import: ImportArgs,
     /// Say nothing but errors and the line that begins with `ready`
@@ -94,7 +93,7 @@ impl UpArgs {
         if self.from.is_none() {
             self.import.without_source()?;
         }
-        let order = |source: &PathBuf| self.import.order(source, self.lab.as_deref());
+        let order = |source: &PathBuf| self.import.order(source, self.lab.lab.as_deref());
         LabSource::of(self.file.as_deref(), self.from.as_ref().map(order))
     }
 
@@ -106,6 +105,10 @@ impl UpArgs {
 
 pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
     let lab = args.source()?.load(args.quiet)?;
+    if !args.quiet {
+        args.lab.note_other_name(&lab, "comes up as");
+    }
+    let lab = args.lab.rename(lab);
     let lab = match args.offload {
         Some(word) => lab.with_offload(word.into()),
         None => lab,
@@ -280,7 +283,7 @@ async fn reload(shared: &Shared, args: &UpArgs) {
         Err(error) => return output::note(&format!("not reloaded: {error}")),
     };
     let (time_scale, dry_run, before) = (args.time_scale, false, None);
-    let keeps_name = false;
+    let keeps_name = args.lab.lab.is_some();
     let request = Request { file: name, text, time_scale, dry_run, before, keeps_name };
     match shared.reload(&request, &mut output::note).await {
         Ok(reload) => {

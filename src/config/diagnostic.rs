@@ -423,6 +423,11 @@ impl Report {
         self.source.line(span.start)
     }
 
+    /// Decides whether an error has been reported so far.
+    pub(super) fn has_errors(&self) -> bool {
+        self.found.borrow().iter().any(|found| found.severity == Severity::Error)
+    }
+
     /// Errors, and warnings with notes, each by place.
     pub(super) fn finish(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         let mut found = self.found.into_inner();

@@ -50,6 +50,14 @@ pub fn time_scale(number: &str) -> Result<f64, String> {
     scale.ok_or_else(|| text::TIME_SCALE.to_owned())
 }
 
+/// A region, as the lab file and the command line take it.
+///
+/// # Errors
+/// Why it is none, and what would be one.
+pub fn region(word: &str) -> Result<String, String> {
+    text::region(word).map_err(|fault| format!("{}: {}", fault.message, fault.help))
+}
+
 /// A lab file without errors.
 #[derive(Clone, Debug)]
 pub struct Lab {
@@ -128,6 +136,7 @@ impl Lab {
         let names = names::Names::collect(root.get_ref(), &report);
         let reader = reader::Reader { report: &report, names: &names };
         let mut spec = read::file(&reader, root.get_ref());
+        validate::not_empty(&spec, &report);
         overlay.lay_over(&mut spec, &report);
         validate::all(&spec, &report);
         let plan = plan::choose(&spec, previous, &report);
@@ -188,10 +197,11 @@ impl Lab {
         self
     }
 
-    /// Decides whether the file has nothing of a lab: no VPC, no service and no internet host.
-    pub fn is_empty(&self) -> bool {
-        let Spec { vpcs, services, internet_hosts, .. } = &self.spec;
-        vpcs.is_empty() && services.is_empty() && internet_hosts.is_empty()
+    /// Decides whether another lab's text says the same: only its comments and lines may be others. The order of lists counts,
+    /// as rules are numbered by it.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let values = |lab: &Self| toml::from_str::<toml::Table>(lab.source()).ok();
+        self.source() == other.source() || values(self) == values(other)
     }
 
     /// The same lab, following on another: what exists in both keeps the ids and addresses that egret chose for it there, and

@@ -148,6 +148,39 @@ pub(super) fn lab_name(text: &str) -> Result<String, Fault> {
     ))
 }
 
+/// A region, by the form that all of AWS's have: a list of them would age.
+pub(super) fn region(text: &str) -> Result<String, Fault> {
+    if is_region(text) {
+        return Ok(text.to_owned());
+    }
+    Err(fault(
+        "bad-region",
+        format!("{text:?} is no region of AWS"),
+        "write a region, such as us-east-1, us-gov-west-1, eusc-de-east-1 or cn-north-1",
+    ))
+}
+
+/// Decides whether a word has the form of a region: a partition or continent, one word or two, and a number.
+pub(super) fn is_region(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('-').collect();
+    let [first, words @ .., number] = parts.as_slice() else { return false };
+    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit()) && !part.starts_with('0');
+    (2..=4).contains(&first.len())
+        && is_word(first)
+        && (1..=2).contains(&words.len())
+        && words.iter().all(is_word)
+        && (1..=2).contains(&number.len())
+        && is_number(number)
+}
+
+/// Returns the region of an Availability Zone, or of a local zone, by its name.
+pub(super) fn region_of_zone(zone: &str) -> Option<&str> {
+    let own = zone.strip_suffix(|letter: char| letter.is_ascii_lowercase());
+    let outer = zone.match_indices('-').map(|(at, _)| &zone[..at]);
+    own.into_iter().chain(outer).find(|word| is_region(word))
+}
+
 /// An IPv4 CIDR block, host bits as given.
 pub(super) fn cidr(text: &str) -> Result<Ipv4Network, Fault> {
     let help = "write an IPv4 network and its length, such as 10.0.1.0/24";

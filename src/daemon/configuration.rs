@@ -13,6 +13,8 @@ use std::net::Ipv4Addr;
 /// What `GET /v1/configuration` answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Configuration {
+    /// The lab's name, whatever the file's `lab` says.
+    pub name: String,
     /// The lab file.
     pub file: String,
     /// Its text as it was applied.
@@ -45,6 +47,7 @@ impl Configuration {
             address: attachment.address,
         };
         Self {
+            name: lab.name.clone(),
             file: lab.file.clone(),
             text: lab.source().to_owned(),
             overlay: lab.overlay.clone(),
@@ -65,6 +68,7 @@ impl Configuration {
     /// What this version of egret does not take of what the lab's version does.
     pub fn lab(self) -> Result<(Lab, Snapshot), Diagnostics> {
         let lab = Lab::parse_with(Some(&self.plan), &self.file, &self.text, self.overlay)?;
+        let lab = lab.with_name(self.name);
         let snapshot = lab.lower(Generation::default());
         let services = &snapshot.parts().services;
         let task = |task: &RunningTask| {

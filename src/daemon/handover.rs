@@ -134,6 +134,7 @@ impl Handover {
         let overlay = left.overlay.clone();
         let before = Lab::parse_with(Some(&left.plan), &left.file, &left.text, overlay)
             .map_err(|_| "its configuration is no longer valid")?
+            .with_name(lab.name.clone())
             .with_offload(lab.offload)
             .with_time_scale(left.time_scale);
         let found = Self { left, lab: before };

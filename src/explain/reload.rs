@@ -12,12 +12,16 @@ const LISTED: usize = 1000;
 /// The answer of `egret apply`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reload {
+    /// The lab.
+    pub lab: String,
     /// The lab file.
     pub file: String,
     /// Whether nothing was done.
     pub dry_run: bool,
     /// The configuration that is in force now.
     pub generation: u32,
+    /// Whether that generation is a new one.
+    pub applied: bool,
     /// What is different, object by object.
     pub changes: Vec<Change>,
     /// What becomes of live flows.
@@ -147,14 +151,25 @@ pub fn print_reload(w: &mut dyn Write, reload: &Reload) -> io::Result<()> {
         writeln!(w)?;
     }
     write_flows(w, &reload.flows, reload.dry_run)?;
-    let (file, generation) = (&reload.file, reload.generation);
-    match (reload.dry_run, reload.changes.is_empty()) {
-        (true, true) => writeln!(w, "{file} changes nothing; generation {generation} is in force"),
-        (true, false) => {
-            writeln!(w, "nothing was changed (--dry-run); generation {generation} is in force")
+    writeln!(w, "{}", outcome(reload))
+}
+
+/// Says in a sentence what became of the lab.
+fn outcome(reload: &Reload) -> String {
+    let Reload { lab, file, generation, changes, .. } = reload;
+    match (reload.applied, changes.is_empty()) {
+        (true, false) => format!("applied {file} to lab `{lab}` (generation {generation})"),
+        (true, true) => format!(
+            "applied {file} to lab `{lab}` (generation {generation}): only the order of what it has is another"
+        ),
+        (false, true) => {
+            format!("{file} changes nothing in lab `{lab}`; generation {generation} is in force")
         }
-        (false, true) => writeln!(w, "{file} changes nothing; generation {generation} is in force"),
-        (false, false) => writeln!(w, "applied {file} (generation {generation})"),
+        (false, false) => {
+            format!(
+                "nothing was changed in lab `{lab}` (--dry-run); generation {generation} is in force"
+            )
+        }
     }
 }
 
@@ -270,9 +285,11 @@ mod tests {
         flows.add(flow(Fate::RepliesDropped, "nacl-return-deny", Some("rule 90 of acl")));
         let changes = changes(&before, &after);
         let reload = Reload {
+            lab: "egret".into(),
             file: "lab.toml".into(),
             dry_run: true,
             generation: 1,
+            applied: false,
             changes,
             flows,
             warnings: Vec::new(),

@@ -66,7 +66,7 @@ pub(super) fn run(args: &OwnArgs) -> Result<ExitCode, CliError> {
 }
 
 async fn measure(args: &OwnArgs, service: &str, destination: &str) -> Result<Document, CliError> {
-    let client = Client::new(&args.lab.lab);
+    let client = Client::new(args.lab.name());
     let lab: LabInfo = client.get("/v1/lab").await?;
     let (name, port) = place_of(destination)?;
     let mut cells = CELLS.to_vec();

@@ -1,12 +1,13 @@
 //! From a path to a lab: which format it is, which files it has, and what came of it.
 
 use super::ids::require_ids;
+use super::lab_name::lab_name;
 use super::lowering::{self, Heading};
 use super::{
     Account, Finding, Findings, Format, ImportError, ImportErrors, Importer, Options, Origin,
     Source, VpcConnector, cloudformation, describe, json, terraform,
 };
-use crate::config::{Diagnostic, Diagnostics, Lab};
+use crate::config::{Diagnostic, Diagnostics, Lab, text};
 use crate::vpc::Line;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ pub struct Order {
     pub options: Options,
     /// `--connector`: those that are not in the source.
     pub connectors: Vec<ConnectorOrder>,
-    /// `--lab`: the lab's name.
+    /// `--lab`: the lab's name, in place of the source's.
     pub lab: Option<String>,
     /// `--lenient`: take what is not understood.
     pub lenient: bool,
@@ -130,7 +131,8 @@ impl Imported {
         }
         add_connectors(&mut account, &order.connectors)?;
         let source = order.source.display().to_string();
-        let heading = Heading { lab: order.lab.clone(), source: source.clone() };
+        let lab = order.lab.clone().unwrap_or_else(|| lab_name(&order.source, &order.options));
+        let heading = Heading { lab, source: source.clone() };
         let lowered = lowering::lower(&account, &heading, &mut findings)?;
         if findings.has_not_understood() && !order.lenient {
             return Err(ImportFailure::NotUnderstood(findings.all()));
@@ -185,6 +187,7 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
     }
     let about = fs::metadata(source).map_err(|error| unreadable(source, &error))?;
     if about.is_dir() {
+        of_a_folder(order)?;
         without_parameters(order)?;
         let files = folder(source, order.options.region.as_deref())?;
         let mut options = order.options.clone();
@@ -194,6 +197,19 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
         return Ok((account, findings));
     }
     account_of(&read(source)?, order)
+}
+
+/// A folder can have one format only.
+fn of_a_folder(order: &Order) -> Result<(), ImportError> {
+    let word = match order.format {
+        None | Some(Format::Describe) => return Ok(()),
+        Some(Format::CloudFormation) => "cloudformation",
+        Some(Format::Terraform) => "terraform",
+    };
+    Err(Origin::file(&order.source.display().to_string()).error(
+        format!("--format {word}: this is a folder, which is read as `aws ec2 describe-*` output"),
+        "give the file instead of its folder, or --format describe",
+    ))
 }
 
 fn account_of(text: &str, order: &Order) -> Result<(Account, Findings), ImportErrors> {
@@ -227,8 +243,9 @@ fn of_one_region(account: &Account, order: &Order) -> Result<(), ImportErrors> {
     let Some(region) = &order.options.region else { return Ok(()) };
     for subnet in &account.subnets {
         let zone = subnet.availability_zone.as_deref().unwrap_or_default();
-        let other = zone.trim_end_matches(|c: char| c.is_ascii_lowercase());
-        if is_region(other) && other != region {
+        if let Some(other) = text::region_of_zone(zone)
+            && other != region
+        {
             let error = subnet.origin.error(
                 format!("the subnet is in {zone}, of {other}, and --region says {region}"),
                 format!("give --region {other}, or the source of {region}"),
@@ -323,7 +340,7 @@ fn region_folder(folder: &Path, region: Option<&str>) -> Result<(String, PathBuf
         .into_iter()
         .filter(|path| path.is_dir() && json_files(path).is_ok_and(|files| !files.is_empty()))
         .filter_map(|path| Some((path.file_name()?.to_string_lossy().into_owned(), path)))
-        .filter(|(name, _)| is_region(name))
+        .filter(|(name, _)| text::is_region(name))
         .collect();
     regions.sort();
     let here = Origin::file(&folder.display().to_string());
@@ -346,14 +363,6 @@ fn region_folder(folder: &Path, region: Option<&str>) -> Result<(String, PathBuf
         }
     };
     Ok(regions.swap_remove(position))
-}
-
-/// Whether a word is like `us-east-1` or `us-gov-west-1`.
-fn is_region(word: &str) -> bool {
-    let parts: Vec<&str> = word.split('-').collect();
-    let number = parts.last().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-    let words = parts.iter().rev().skip(1);
-    parts.len() >= 3 && number && words.flat_map(|w| w.bytes()).all(|b| b.is_ascii_lowercase())
 }
 
 fn children(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {

@@ -36,6 +36,7 @@ mod ids;
 mod imported;
 mod importer;
 mod json;
+mod lab_name;
 mod lowering;
 mod named;
 mod source;

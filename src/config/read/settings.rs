@@ -39,7 +39,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
             .unwrap_or_else(|| implied("egret".to_owned())),
         region: root
             .get("region")
-            .and_then(|v| v.string())
+            .and_then(|v| v.parse(text::region))
             .map_or_else(|| "us-east-1".to_owned(), |at| at.value),
         device,
         offload: root.get("offload").and_then(offload).unwrap_or_default(),

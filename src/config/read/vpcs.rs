@@ -22,7 +22,7 @@ pub(super) fn vpc(section: &Section<'_>) -> Option<Vpc> {
     let id = section.word("id");
     let given = section.required("cidr");
     let cidrs = section.list("cidr", aws_sized);
-    let region = section.get("region").and_then(|v| v.string());
+    let region = section.get("region").and_then(|v| v.parse(text::region));
     let internet_gateway = section.get("internet_gateway").and_then(|v| v.parse(text::word));
     let main_route_table = section.optional_reference("main_route_table", &[Kind::RouteTable]);
     if let Some(given) = given.filter(|given| given.elements().is_empty()) {

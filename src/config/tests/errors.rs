@@ -37,6 +37,11 @@ id = "sg"
 vpc = "vpc-a"
 egress = [{ protocol = "tcp", to = "10.0.0.0/8" }]"#;
     wrong_type: "wrong-type" at "7" in "region = 7";
+    no_region: "bad-region" at "\"mars\"" in "region = \"mars\"";
+    no_region_of_a_vpc: "bad-region" at "\"us-east-1a\"" in r#"[[vpc]]
+id = "vpc-z"
+cidr = "10.99.0.0/16"
+region = "us-east-1a""#;
     no_queue: "out-of-range" at "0" in "queues = 0";
     too_many_queues: "out-of-range" at "17" in "queues = 17";
     queues_of_a_plain_device: "plain-device-queues" at "4" in "device = \"plain\"\nqueues = 4";
@@ -365,4 +370,19 @@ fn a_file_is_loaded_under_its_own_name() {
     let lab = Lab::load(&path).unwrap();
     assert_eq!(lab.file, path.display().to_string());
     assert_eq!(lab.source(), MINIMAL);
+}
+
+#[test]
+fn file_without_a_section_is_an_error_on_its_first_line() {
+    for text in ["", "\n# nothing\n", "lab = \"shop\"\nregion = \"us-east-1\"\n", "[timeouts]\n"] {
+        let errors = Lab::parse("lab.toml", text).unwrap_err();
+        let found: Vec<_> = errors.iter().map(|e| (e.rule, e.line)).collect();
+        assert_eq!(found, [("empty-lab", 1)], "{text:?}");
+    }
+    // Of a file that is broken, that is not known.
+    let errors = Lab::parse("lab.toml", "[[vpc]]\nid = 7\n").unwrap_err();
+    assert!(errors.iter().all(|error| error.rule != "empty-lab"), "{errors}");
+    // The API makes what sends.
+    assert!(Lab::parse("lab.toml", "[apprunner]\napi = \"127.0.0.1:0\"\n").is_ok());
+    assert!(Lab::parse("lab.toml", "[[service]]\nname = \"web\"\negress = \"default\"\n").is_ok());
 }

@@ -413,16 +413,19 @@ fn settings_reach_the_snapshot() {
     assert_eq!(parts.timeouts.udp_idle, Duration::from_millis(3500));
 }
 
+/// The least that is a lab.
+const HOST: &str = "\n[[internet_host]]\nname = \"example\"\naddress = \"203.0.113.10\"\n";
+
 #[test]
 fn a_device_has_one_queue_unless_the_file_says_otherwise() {
-    assert_eq!(lab("").spec.queues, 1);
-    assert_eq!(lab("queues = 16").spec.queues, 16);
-    assert_eq!(lab("device = \"plain\"\nqueues = 1").spec.queues, 1);
+    assert_eq!(lab(HOST).spec.queues, 1);
+    assert_eq!(lab(&format!("queues = 16{HOST}")).spec.queues, 16);
+    assert_eq!(lab(&format!("device = \"plain\"\nqueues = 1{HOST}")).spec.queues, 1);
 }
 
 #[test]
-fn an_empty_file_is_a_lab_called_egret() {
-    let lab = lab("");
+fn a_file_that_gives_no_name_is_a_lab_called_egret() {
+    let lab = lab(HOST);
     assert_eq!((lab.name.as_str(), lab.device), ("egret", DeviceKind::Auto));
     assert_eq!(lab.task_cidr.to_string(), "100.64.0.0/10");
     assert_eq!(lab.lint().iter().map(|d| d.rule).collect::<Vec<_>>(), ["empty-lab"]);
@@ -449,7 +452,7 @@ fn lines_are_those_of_the_file() {
 /// Without it, a port is free again at once; no other time can be nothing.
 #[test]
 fn only_the_quarantine_can_be_no_time() {
-    let lab = lab("[timeouts]\nport_quarantine = \"0s\"\ntcp_idle = \"1ms\"\n");
+    let lab = lab(&format!("[timeouts]\nport_quarantine = \"0s\"\ntcp_idle = \"1ms\"\n{HOST}"));
     let timeouts = &lab.spec.timeouts;
     assert_eq!(
         (timeouts.port_quarantine, timeouts.tcp_idle),

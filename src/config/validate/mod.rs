@@ -13,8 +13,25 @@ mod peering;
 mod routing;
 mod wrong_vpc;
 
-use super::diagnostic::Report;
+use super::diagnostic::{Report, Span};
 use super::spec::Spec;
+
+/// Reports a file that has nothing of a lab, such as one that was cut short. Nothing is said of a file with other errors.
+pub(super) fn not_empty(spec: &Spec, report: &Report) {
+    let Spec { vpcs, services, internet_hosts, expectations, apprunner, .. } = spec;
+    let has_none = vpcs.is_empty() && services.is_empty() && internet_hosts.is_empty();
+    if !has_none || apprunner.api.listen.is_some() || report.has_errors() {
+        return;
+    }
+    let help = match expectations.is_empty() {
+        true => "write at least one [[vpc]], [[service]] or [[internet_host]] section",
+        false => {
+            "these are expectations alone: give the lab with --config FILE, or write its [[vpc]] and other sections"
+        }
+    };
+    let message = "this is no lab: the file has no VPC, no service and no internet host";
+    report.error(Span::default(), "empty-lab", message, help);
+}
 
 /// Reports everything that makes the lab impossible to lower.
 pub(super) fn all(spec: &Spec, report: &Report) {

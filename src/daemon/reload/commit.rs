@@ -4,6 +4,7 @@ use crate::config::Lab;
 use crate::daemon::error::LabError;
 use crate::daemon::history::History;
 use crate::daemon::needs::Needs;
+use crate::daemon::reload::tasks;
 use crate::daemon::running::Running;
 use crate::vpc::Snapshot;
 use std::collections::BTreeSet;
@@ -17,13 +18,7 @@ pub(super) fn commit(
     needs: &Needs,
 ) -> Result<(), LabError> {
     let snapshot = Arc::new(snapshot);
-    let mut live = BTreeSet::new();
-    running.engine.flows().for_each(|entry| {
-        live.insert(entry.flow.admitted_under);
-    });
-    let mut history = History::clone(&running.history.load());
-    history.record(Arc::clone(&snapshot), &live);
-    running.history.store(Arc::new(history));
+    record(running, &snapshot);
     running.lab = lab;
     running.needs = needs.clone();
     let generation = snapshot.generation;
@@ -33,4 +28,24 @@ pub(super) fn commit(
         Some(cache) => Ok(cache.use_generation(generation)?),
         None => Ok(()),
     }
+}
+
+/// Takes the text of a lab that is the same but for its lines: verdicts, and their generation, stay as they are.
+pub(super) fn move_lines(running: &mut Running, lab: Lab) -> Result<(), LabError> {
+    let snapshot = lab.lower(running.snapshot().generation);
+    let snapshot = Arc::new(tasks::with_own_tasks(running, snapshot)?);
+    record(running, &snapshot);
+    running.lab = lab;
+    running.current.store(snapshot);
+    Ok(())
+}
+
+fn record(running: &Running, snapshot: &Arc<Snapshot>) {
+    let mut live = BTreeSet::new();
+    running.engine.flows().for_each(|entry| {
+        live.insert(entry.flow.admitted_under);
+    });
+    let mut history = History::clone(&running.history.load());
+    history.record(Arc::clone(snapshot), &live);
+    running.history.store(Arc::new(history));
 }

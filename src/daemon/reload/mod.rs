@@ -88,23 +88,28 @@ impl Running {
         let lab = read(self, request)?;
         require_fixed(self, &lab)?;
         let changes = changes(&self.lab, &lab);
-        // Lines are named too, so a file of which only they are others comes into force as well.
-        let same = changes.is_empty() && lab.source() == self.lab.source();
+        let is_same = changes.is_empty() && lab.says_the_same(&self.lab);
         let next = next(self, &lab)?;
         let flows = flow_ends::flow_ends(self, &next, &Needs::of(&lab, &next), &lab);
-        if !request.dry_run && !same {
+        let (name, is_wanted) = (lab.name.clone(), !request.dry_run);
+        if is_wanted && !is_same {
             // A process killed during the change leaves no handover.
             handover::leave_nothing(self)?;
             let applied = apply(self, lab, say).await;
             leave_or_say(self, say);
             applied?;
+        } else if is_wanted && lab.source() != self.lab.source() {
+            commit::move_lines(self, lab)?;
+            leave_or_say(self, say);
         }
         let (file, dry_run) = (request.file.clone(), request.dry_run);
         let generation = self.snapshot().generation.0;
         Ok(Reload {
+            lab: name,
             file,
             dry_run,
             generation,
+            applied: is_wanted && !is_same,
             changes,
             flows,
             warnings: Vec::new(),

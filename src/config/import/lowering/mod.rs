@@ -31,8 +31,8 @@ use words::Words;
 /// What the lab is to be called, and what it comes from.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heading {
-    /// The lab's name, if given.
-    pub(super) lab: Option<String>,
+    /// The lab's name.
+    pub(super) lab: String,
     /// The source, as the user named it.
     pub(super) source: String,
 }
@@ -117,9 +117,7 @@ impl<'a> Lowering<'a, '_> {
         self.document.comment(&format!("Written by `egret import` from {}.", heading.source));
         self.document.comment("Each object has its place there above it. \"assumed:\" is what the source leaves open.");
         self.document.line("");
-        if let Some(lab) = &heading.lab {
-            self.document.line(&format!("lab = {}", document::quoted(lab)));
-        }
+        self.document.line(&format!("lab = {}", document::quoted(&heading.lab)));
         self.document.line(&format!("region = {}", document::quoted(&self.region)));
         self.task_cidr();
     }

@@ -5,6 +5,7 @@ use super::document::{Item, Section, inline, list, quoted};
 use super::state::Lowering;
 use crate::config::address::{is_reserved, overlap};
 use crate::config::names::Kind;
+use crate::config::text;
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -29,11 +30,8 @@ pub(super) fn region(account: &Account, findings: &mut Findings) -> String {
     }
     let zones = account.availability_zones.iter().map(|zone| &zone.name);
     let zones = zones.chain(account.subnets.iter().filter_map(|s| s.availability_zone.as_ref()));
-    let named = zones.filter_map(|zone| {
-        let region = zone.strip_suffix(|c: char| c.is_ascii_lowercase())?;
-        region.ends_with(|c: char| c.is_ascii_digit()).then(|| region.to_owned())
-    });
-    named.min().unwrap_or_else(|| {
+    let named = zones.filter_map(|zone| text::region_of_zone(zone));
+    named.min().map(str::to_owned).unwrap_or_else(|| {
         let taken = "us-east-1; --region says another";
         findings.assumed("the source", &Origin::default(), "it names no region", taken);
         "us-east-1".to_owned()

@@ -40,10 +40,15 @@ fn said(imported: &Imported) -> String {
     imported.text().lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
 }
 
+/// An order for a lab whose name is not that of its source.
+fn named(order: Order) -> Order {
+    Order { lab: Some("shop".to_owned()), ..order }
+}
+
 #[test]
 fn both_layouts_and_one_file_for_all_are_the_same_lab() {
-    let flat =
-        Imported::from_source(&Order { source: EXAMPLE.into(), ..Order::default() }).unwrap();
+    let flat = Imported::from_source(&named(Order { source: EXAMPLE.into(), ..Order::default() }))
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let region = folder.path().join("aws_configs/us-east-1");
     fs::create_dir_all(&region).unwrap();
@@ -59,7 +64,7 @@ fn both_layouts_and_one_file_for_all_are_the_same_lab() {
             serde_json::from_str(&text).unwrap();
         merged.extend(answer.into_iter().filter(|(key, _)| key != "Entries"));
     }
-    let order = Order { source: folder.path().to_owned(), ..Order::default() };
+    let order = named(Order { source: folder.path().to_owned(), ..Order::default() });
     let nested = Imported::from_source(&order).unwrap();
     assert_eq!(said(&nested), said(&flat));
 
@@ -72,7 +77,7 @@ fn both_layouts_and_one_file_for_all_are_the_same_lab() {
     }
     let file = folder.path().join("all.json");
     fs::write(&file, serde_json::to_string(&merged).unwrap()).unwrap();
-    let whole = Imported::from_source(&Order { source: file, ..Order::default() }).unwrap();
+    let whole = Imported::from_source(&named(Order { source: file, ..Order::default() })).unwrap();
     assert_eq!(said(&whole), said(&flat));
 }
 
