@@ -40,6 +40,7 @@ pub mod state;
 mod steer_drops;
 mod streams;
 mod subject;
+mod task_links;
 mod tasks;
 pub mod top;
 mod wanted;

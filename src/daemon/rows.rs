@@ -103,7 +103,7 @@ impl Running {
         rows
     }
 
-    /// `egret ps`: every task, by service and number.
+    /// `egret ps`: every task, by service and number. [`Running::look_at_links`] adds which are broken.
     pub fn ps_rows(&self) -> Vec<PsRow> {
         let snapshot = self.snapshot();
         let mut rows: Vec<_> = self
@@ -122,6 +122,9 @@ impl Running {
                     availability_zone: subnet.map(|s| snapshot.subnet(s).availability_zone.clone()),
                     egress: egress(&snapshot, task.service).to_owned(),
                     origin: self.origin(&attachment.service).to_owned(),
+                    state: "ok".to_owned(),
+                    faults: Vec::new(),
+                    way_out: None,
                     generation: snapshot.generation.0,
                     time_scale: self.lab.time_scale,
                 }

@@ -180,6 +180,7 @@ impl IntoResponse for LabError {
             | Self::AtRest { .. }
             | Self::PoolEmpty { .. }
             | Self::NoDevice { .. }
+            | Self::StaysBroken { .. }
             | Self::Config(_) => StatusCode::CONFLICT,
             Self::NotRoot
             | Self::State(_)

@@ -313,6 +313,15 @@ pub struct PsRow {
     /// Who has made its service: `file`, or `api` for the App Runner API.
     #[serde(default)]
     pub origin: String,
+    /// `ok`, or `broken` where its link is not as the lab made it.
+    #[serde(default)]
+    pub state: String,
+    /// What is broken.
+    #[serde(default)]
+    pub faults: Vec<String>,
+    /// The commands that repair it.
+    #[serde(default)]
+    pub way_out: Option<String>,
     /// The configuration in force.
     pub generation: u32,
     /// How fast the lab's timeouts pass: at 100.0, 350 s pass in 3.5 s.

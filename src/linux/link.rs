@@ -196,9 +196,18 @@ impl Links {
     ///
     /// When there is none of that name.
     pub async fn ifindex(&self, link: &str) -> Result<u32, LinkError> {
+        Ok(self.message(link).await?.header.index)
+    }
+
+    /// What the kernel says of an interface.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name.
+    pub(super) async fn message(&self, link: &str) -> Result<LinkMessage, LinkError> {
         let mut found = std::pin::pin!(self.handle.link().get().match_name(link).execute());
         match found.try_next().await {
-            Ok(Some(message)) => Ok(message.header.index),
+            Ok(Some(message)) => Ok(message),
             Ok(None) => Err(self.missing(link)),
             Err(error) if is_no_device(&error) => Err(self.missing(link)),
             Err(error) => Err(self.kernel("looking for", link)(error)),
@@ -215,7 +224,7 @@ impl Links {
         let message = match found.try_next().await {
             Ok(Some(message)) => message,
             Ok(None) => return Err(self.missing(&number(ifindex))),
-            Err(error) => return Err(self.kernel("reading", &number(ifindex))(error)),
+            Err(error) => return Err(self.reading(ifindex)(error)),
         };
         let dropped = message.attributes.iter().find_map(|attribute| {
             if let LinkAttribute::Stats64(stats) = attribute {
@@ -295,6 +304,16 @@ impl Links {
     /// When there is none of that name, or the MTU is below 68 bytes.
     pub async fn set_mtu(&self, link: &str, mtu: u16) -> Result<(), LinkError> {
         self.set("setting the MTU of", link, |message| message.mtu(u32::from(mtu))).await
+    }
+
+    /// Sets the hardware address of an interface.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name.
+    pub async fn set_mac(&self, link: &str, mac: Mac) -> Result<(), LinkError> {
+        self.set("setting the hardware address of", link, |message| message.address(mac.0.to_vec()))
+            .await
     }
 
     /// Sends everything to a gateway that is on the link, whatever its address.
@@ -395,11 +414,28 @@ impl Links {
         }
     }
 
+    /// The netlink socket.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Makes the error of a question about an interface.
+    pub(super) fn reading(
+        &self,
+        ifindex: u32,
+    ) -> impl FnOnce(rtnetlink::Error) -> LinkError + use<> {
+        self.kernel("reading", &number(ifindex))
+    }
+
     fn missing(&self, link: &str) -> LinkError {
         LinkError::Missing { netns: self.netns.name().to_owned(), link: link.to_owned() }
     }
 
-    fn kernel(&self, what: &'static str, link: &str) -> impl FnOnce(rtnetlink::Error) -> LinkError {
+    fn kernel(
+        &self,
+        what: &'static str,
+        link: &str,
+    ) -> impl FnOnce(rtnetlink::Error) -> LinkError + use<> {
         let (netns, link) = (self.netns.name().to_owned(), link.to_owned());
         move |source| LinkError::Kernel { what, netns, link, source: Box::new(source) }
     }
