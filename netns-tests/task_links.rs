@@ -1,9 +1,9 @@
-//! Does a lab see what programs do to the link of a task and say how to repair it?
+//! Does a lab see what programs do to the link of a task, say how to repair it, and count what the kernel drops there?
 
 use crate::lifecycle::LAB;
 use crate::support::lab::{Lab, both_streams, for_both_kinds};
-use crate::support::run_ok;
-use egret::linux::netns;
+use crate::support::{run, run_ok};
+use egret::linux::{Netns, netns};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 
@@ -11,6 +11,7 @@ for_both_kinds!(
     a_broken_link_is_shown_and_repaired,
     a_deleted_eth0_is_shown_and_made_again,
     a_task_without_its_namespace_is_shown_with_the_way_out,
+    what_the_kernel_drops_at_a_link_is_listed,
 );
 
 const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
@@ -94,6 +95,51 @@ fn a_task_without_its_namespace_is_shown_with_the_way_out(device: &str) {
     is_whole(&lab);
 }
 
+fn what_the_kernel_drops_at_a_link_is_listed(device: &str) {
+    let lab = Lab::up(device, LAB);
+    let (netns, vpc) = (lab.netns("web-1"), lab.netns("vpc-a"));
+    assert!(lab.pings("web", &DB.to_string()));
+    assert_eq!(lab.drops(), []);
+    // Larger than the router's end takes.
+    run_ok(&netns, "ip link set eth0 mtu 9000");
+    let of_task = too_large(&netns, "eth0", &DB.to_string());
+    let dropped = |task: Option<u16>| -> u64 {
+        let rows = lab.drops();
+        let own = rows.iter().filter(|row| row.reason == "link-dropped" && row.task == task);
+        own.map(|row| row.packets).sum()
+    };
+    assert_eq!(dropped(Some(1)), of_task, "{:?}", lab.drops());
+    let row = lab.drops().into_iter().find(|row| row.reason == "link-dropped").unwrap();
+    assert_eq!(row.service.as_deref(), Some("web"));
+    assert!(row.rule.contains("t-64400001") && row.rule.contains("MTU 1500"), "{row:?}");
+    let shown: Vec<Value> = lab.rows("drops --reason link-dropped");
+    assert_eq!(shown.len(), 1);
+    // At the link of a VPC as well.
+    run_ok(&vpc, "ip link set vpc0 mtu 9000");
+    let of_vpc = too_large(&vpc, "vpc0", "10.0.1.99");
+    assert_eq!(dropped(None), of_vpc, "{:?}", lab.drops());
+    // They are not forgotten with the link.
+    lab.egret_ok("task repair web/1");
+    run_ok(&netns, "ip link set eth0 mtu 9000");
+    let of_task = too_large(&netns, "eth0", &DB.to_string());
+    lab.egret_ok("task remove web/1");
+    assert_eq!((dropped(Some(1)), dropped(None)), (of_task, of_vpc), "{:?}", lab.drops());
+}
+
+/// Sends packets of 4028 bytes; how many its kernel has dropped by now at an interface.
+fn too_large(netns: &Netns, interface: &str, to: &str) -> u64 {
+    let dropped = || {
+        let said = run_ok(netns, &format!("ip -s -j link show dev {interface}"));
+        let said: Value = serde_json::from_str(&said).unwrap();
+        said[0]["stats64"]["tx"]["dropped"].as_u64().unwrap()
+    };
+    let before = dropped();
+    run(netns, &format!("ping -n -q -c 3 -i 0.05 -W 0.1 -s 4000 -M do {to}"));
+    let after = dropped();
+    assert!(after >= before + 3, "{before} {after}");
+    after
+}
+
 /// The row of task 1 of `web`.
 fn state(lab: &Lab) -> Value {
     let rows: Vec<Value> = lab.rows("ps");
@@ -123,7 +169,8 @@ fn is_broken(lab: &Lab, said: &str, way_out: &str) {
     assert!(rows.iter().filter(|row| row["state"] == "broken").count() == 1, "{rows:?}");
     let shown = lab.egret_ok("ps");
     assert!(shown.contains("broken") && joined(&shown).contains(way_out), "{shown}");
-    assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+    let (_, told) = shown.split_once("\n\n").unwrap();
+    assert!(told.lines().all(|line| line.chars().count() <= 100), "{shown}");
 
     // The verdict is about the configuration.
     for words in ["explain web db:5432", "explain web/1 db:5432", "explain web db:5432 --running"] {

@@ -106,7 +106,7 @@ pub(super) async fn detach(
         Some(ifindex) => {
             let detached = running.steer.detach_task(ifindex);
             let last = detached.as_deref().unwrap_or_default();
-            running.keep_drops_at_link(ifindex, Some(address), last);
+            running.keep_drops_at_link(ifindex, Some(address), last).await;
             detached.map(drop)
         }
         None => Ok(()),

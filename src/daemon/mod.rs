@@ -21,6 +21,7 @@ mod handover;
 pub(crate) mod history;
 mod judge;
 pub(crate) mod kept_drops;
+mod link_drops;
 mod losses;
 mod namespace;
 mod needs;

