@@ -6,7 +6,7 @@ use super::list::{PsArgs, TASKS, Tasks};
 use super::runtime::runtime;
 use super::{CliError, LabArg, list, output};
 use crate::daemon::Client;
-use crate::daemon::control::TaskRequest;
+use crate::daemon::control::{Maker, TaskRequest};
 use crate::explain::PsRow;
 use std::process::ExitCode;
 
@@ -88,11 +88,13 @@ pub(super) fn run(args: &TaskArgs) -> Result<ExitCode, CliError> {
 
 async fn add(args: &AddArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(&args.lab.lab);
+    let service = args.service.clone();
+    let request = TaskRequest { service, number: None, maker: Maker::TaskAdd };
     let mut rows: Vec<PsRow> = Vec::new();
     for _ in 0..args.count {
         rows.push(
             client
-                .post("/v1/tasks", &TaskRequest { service: args.service.clone(), number: None })
+                .post("/v1/tasks", &request)
                 .await?,
         );
     }

@@ -1,5 +1,6 @@
 //! How a task is attached to the lab: its namespace, its link and its device.
 
+use super::origin::Origin;
 use crate::linux::link::Link;
 use crate::pipeline::{Device, DeviceId};
 use crate::vpc::{Egress, ServiceIx, Snapshot, Task};
@@ -9,8 +10,7 @@ pub(super) struct Attachment {
     pub(super) task: Task,
     /// Is its service's name: the position in `task` belongs to the committed configuration.
     pub(super) service: String,
-    /// Whether `egret task add` made it, and not the lab file.
-    pub(super) by_hand: bool,
+    pub(super) origin: Origin,
     pub(super) namespace: String,
     pub(super) link: Link,
     /// Is where its packets go; `None` while a resumed task still leads to a device of the killed process.

@@ -6,6 +6,7 @@ use super::error::LabError;
 use super::explain::explain;
 pub use super::explain::{ExplainAnswer, ExplainRequest, no_task};
 use super::flows::FlowQuery;
+pub use super::origin::Maker;
 use super::reach::reach;
 pub use super::reach::{ReachAnswer, ReachRequest};
 use super::reload::{ReloadError, Request};
@@ -55,6 +56,9 @@ pub struct TaskRequest {
     pub service: String,
     /// The task that must be there; without it, one more is made.
     pub number: Option<u16>,
+    /// The command that asks.
+    #[serde(default)]
+    pub maker: Maker,
 }
 
 /// Makes the socket of the API. From here on clients can connect, and are answered once [`serve`] runs.
@@ -169,8 +173,8 @@ async fn add_task(
 ) -> Result<Json<PsRow>, LabError> {
     let mut running = shared.running.lock().await;
     let task = match request.number {
-        Some(number) => running.ensure_task(&request.service, number).await?,
-        None => running.add_task(&request.service).await?,
+        Some(number) => running.ensure_task(&request.service, number, request.maker).await?,
+        None => running.add_task(&request.service, request.maker).await?,
     };
     let mut rows = running.ps_rows();
     rows.retain(|row| row.address == task.address);

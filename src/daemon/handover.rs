@@ -5,6 +5,7 @@ use super::attachment::Attachment;
 use super::error::LabError;
 use super::namespace::Namespace;
 use super::needs::{NamespaceId, Needs};
+use super::origin::Origin;
 use super::process;
 use super::running::Running;
 use super::state::StateDir;
@@ -52,7 +53,7 @@ pub(super) fn leave_nothing(running: &Running) -> Result<(), LabError> {
 }
 
 /// Numbers the format of [`Left`]; what is pinned with it has a number of its own.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// Limits the wait for the end of the killed process, and of its devices.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -99,7 +100,7 @@ pub(super) struct LeftTask {
     pub(super) service: String,
     pub(super) number: u16,
     pub(super) address: Ipv4Addr,
-    pub(super) by_hand: bool,
+    pub(super) origin: Origin,
     pub(super) namespace: String,
     pub(super) mtu: u16,
 }
@@ -197,7 +198,7 @@ fn left_task(attachment: &Attachment) -> LeftTask {
         service: attachment.service.clone(),
         number: attachment.task.number,
         address: attachment.task.address,
-        by_hand: attachment.by_hand,
+        origin: attachment.origin,
         namespace: attachment.namespace.clone(),
         mtu: attachment.mtu,
     }

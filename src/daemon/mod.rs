@@ -25,6 +25,7 @@ mod link_drops;
 mod losses;
 mod namespace;
 mod needs;
+mod origin;
 mod process;
 mod reach;
 pub mod reload;

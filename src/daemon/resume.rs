@@ -96,12 +96,12 @@ fn resume_namespace(running: &mut Running, namespace: LeftNamespace) -> Result<(
 }
 
 async fn resume_task(running: &mut Running, task: LeftTask) -> Result<(), LabError> {
-    let LeftTask { service, number, address, by_hand, namespace, mtu } = task;
+    let LeftTask { service, number, address, origin, namespace, mtu } = task;
     let link = find_task(&running.router, address).await?;
     running.steer.deliver_task(address, link)?;
     // The next commit gives the service its position.
     let task = Task { service: ServiceIx(0), number, address, eni: None };
-    let attachment = Attachment { task, service, by_hand, namespace, link, device: None, mtu };
+    let attachment = Attachment { task, service, origin, namespace, link, device: None, mtu };
     running.tasks.insert(address, attachment);
     Ok(())
 }

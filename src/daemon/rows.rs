@@ -121,7 +121,7 @@ impl Running {
                     subnet: subnet.map(|s| subnet_id(&snapshot, s).to_owned()),
                     availability_zone: subnet.map(|s| snapshot.subnet(s).availability_zone.clone()),
                     egress: egress(&snapshot, task.service).to_owned(),
-                    origin: self.origin(&attachment.service).to_owned(),
+                    origin: attachment.origin.as_str().to_owned(),
                     state: "ok".to_owned(),
                     faults: Vec::new(),
                     way_out: None,
@@ -132,11 +132,6 @@ impl Running {
             .collect();
         rows.sort_by(|a, b| (&a.service, a.task).cmp(&(&b.service, b.task)));
         rows
-    }
-
-    /// Who has made a service.
-    fn origin(&self, service: &str) -> &'static str {
-        if self.lab.overlay.has_service(service) { "api" } else { "file" }
     }
 
     /// What each device carried: an ENI all of its paths, a NAT gateway those that lead through it.

@@ -310,7 +310,7 @@ pub struct PsRow {
     pub availability_zone: Option<String>,
     /// `vpc` or `default`.
     pub egress: String,
-    /// Who has made its service: `file`, or `api` for the App Runner API.
+    /// Where it comes from: the lab `file`, the App Runner `api`, or the command `task add`, `exec` or `bench`.
     #[serde(default)]
     pub origin: String,
     /// `ok`, or `broken` where its link is not as the lab made it.

@@ -5,6 +5,7 @@ use crate::config::Lab;
 use crate::daemon::attach;
 use crate::daemon::attachment::{Attachment, device_of};
 use crate::daemon::error::LabError;
+use crate::daemon::origin::Origin;
 use crate::daemon::running::Running;
 use crate::linux::ipv6;
 use crate::linux::link::{Links, task_link_name};
@@ -83,13 +84,14 @@ pub(super) async fn add_file_tasks(
         .map(|(position, s)| (ServiceIx(position), s.name.clone(), s.tasks))
         .collect();
     for (service, name, count) in services {
+        let origin = origin_of(&running.lab, &name);
         for number in before.get(&name).copied().unwrap_or(0) + 1..=count {
             match attach::find(running, service, number) {
-                None => drop(attach::add(running, service, number, false).await?),
+                None => drop(attach::add(running, service, number, origin).await?),
                 // What somebody made by hand is the file's now.
                 Some(task) => {
                     if let Some(attachment) = running.tasks.get_mut(&task.address) {
-                        attachment.by_hand = false;
+                        attachment.origin = origin;
                     }
                 }
             }
@@ -114,7 +116,7 @@ pub(super) fn going(running: &Running, lab: &Lab) -> Vec<Ipv4Addr> {
     let goes = |attachment: &&Attachment| match counts.get(&attachment.service) {
         None => true,
         Some(_) if lab.overlay.is_at_rest(&attachment.service) => true,
-        Some(count) => !attachment.by_hand && attachment.task.number > *count,
+        Some(count) => !attachment.origin.is_by_hand() && attachment.task.number > *count,
     };
     running.tasks.values().filter(goes).map(|attachment| attachment.task.address).collect()
 }
@@ -139,6 +141,11 @@ async fn take_down(running: &mut Running, address: Ipv4Addr) -> Result<(), LabEr
     attach::detach(running, address, &namespace, Some(ifindex)).await?;
     running.tasks.remove(&address);
     Ok(())
+}
+
+/// Who asks for the tasks that a lab counts for a service.
+fn origin_of(lab: &Lab, service: &str) -> Origin {
+    if lab.overlay.has_service(service) { Origin::Api } else { Origin::File }
 }
 
 /// How many tasks each service has in a file.
