@@ -5,7 +5,7 @@ use crate::support::{Background, iperf_server, run, run_ok};
 use egret::explain::{EniRow, FlowRow, PsRow};
 use egret::linux::netns;
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
@@ -446,6 +446,33 @@ fn tasks_come_and_go_and_others_do_not_notice() {
     assert!(!missing.status.success() && both_streams(&missing).contains("no task 9"));
     let nobody = lab.egret("task add nobody");
     assert!(!nobody.status.success() && both_streams(&nobody).contains("web, public"));
+}
+
+#[test]
+fn ps_shows_where_each_task_comes_from() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    lab.egret_ok("task add web");
+    lab.egret_ok("exec web/5 -- true");
+    // One that is there is not made.
+    lab.egret_ok("exec web/2 -- true");
+    let origin = |task: u64| {
+        let rows: Vec<Value> = lab.rows("ps");
+        let is_it = |row: &&Value| row["service"] == "web" && row["task"] == task;
+        rows.iter().find(is_it).unwrap()["origin"].clone()
+    };
+    assert_eq!([origin(1), origin(2), origin(5)], ["file", "task add", "exec"]);
+    let shown = lab.egret_ok("ps");
+    let of = |task: &str| shown.lines().find(|line| line.starts_with(task)).unwrap().to_owned();
+    assert!(of("web/2 ").ends_with("task add") && of("web/5 ").ends_with("exec"), "{shown}");
+    // The file takes over what it counts.
+    let text = std::fs::read_to_string(lab.file()).unwrap();
+    std::fs::write(lab.file(), text.replace("name = \"web\"", "name = \"web\"\ntasks = 2"))
+        .unwrap();
+    lab.egret_ok(&format!("apply {}", lab.file().display()));
+    assert_eq!([origin(1), origin(2), origin(5)], ["file", "file", "exec"]);
 }
 
 #[test]

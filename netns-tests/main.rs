@@ -62,4 +62,5 @@ mod source_frames;
 mod statements;
 mod steer;
 mod support;
+mod task_links;
 mod test_live;

@@ -3,7 +3,7 @@
 use super::runtime::runtime;
 use super::{CliError, LabArg};
 use crate::daemon::Client;
-use crate::daemon::control::{LabInfo, TaskRequest};
+use crate::daemon::control::{LabInfo, Maker, TaskRequest};
 use crate::explain::PsRow;
 use crate::linux::exec::exec_in;
 use std::process::ExitCode;
@@ -47,8 +47,8 @@ async fn namespace(args: &ExecArgs) -> Result<String, CliError> {
     let client = Client::new(args.lab.name());
     if let Some(task) = &args.task {
         let (service, number) = parse_task(task)?;
-        let row: PsRow =
-            client.post("/v1/tasks", &TaskRequest { service, number: Some(number) }).await?;
+        let request = TaskRequest { service, number: Some(number), maker: Maker::Exec };
+        let row: PsRow = client.post("/v1/tasks", &request).await?;
         return Ok(row.namespace);
     }
     let lab: LabInfo = client.get("/v1/lab").await?;

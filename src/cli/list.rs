@@ -99,6 +99,9 @@ pub(super) fn ps(args: &PsArgs) -> Result<ExitCode, CliError> {
     let rows: Vec<PsRow> = rows(&args.lab, "/v1/ps")?;
     let speed = rows.first().and_then(|row| speed(row.time_scale));
     print(&rows, args.output.format, &TASKS)?;
+    if args.output.format.is_text() {
+        output::out(|w| explain::print_broken(w, &rows))?;
+    }
     if let Some(speed) = speed.filter(|_| args.output.format.is_text()) {
         output::out(|w| writeln!(w, "\n{speed}"))?;
     }
@@ -168,6 +171,9 @@ pub(super) const TASKS: Rows = Rows {
         "availability_zone",
         "egress",
         "origin",
+        "state",
+        "faults",
+        "way_out",
         "generation",
         "time_scale",
     ],

@@ -109,7 +109,8 @@ fn not_running(error: ClientError, file: Option<&Lab>) -> CliError {
 async fn lost(client: &Client) -> Result<u64, ClientError> {
     let rows: Vec<DropRow> = client.post("/v1/drops", &Selection::default()).await?;
     let is_lost = |row: &&DropRow| {
-        let reasons = [Reason::QueueFull, Reason::WriteFailed, Reason::ReadFailed];
+        let reasons =
+            [Reason::QueueFull, Reason::WriteFailed, Reason::ReadFailed, Reason::LinkDropped];
         reasons.iter().any(|reason| reason.name() == row.reason)
     };
     Ok(rows.iter().filter(is_lost).map(|row| row.packets).sum())

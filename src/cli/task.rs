@@ -6,7 +6,7 @@ use super::list::{PsArgs, TASKS, Tasks};
 use super::runtime::runtime;
 use super::{CliError, LabArg, list, output};
 use crate::daemon::Client;
-use crate::daemon::control::TaskRequest;
+use crate::daemon::control::{Maker, TaskRequest};
 use crate::explain::PsRow;
 use std::process::ExitCode;
 
@@ -33,6 +33,14 @@ enum Action {
     #[command(after_help = "Examples:
   sudo egret task remove web/2")]
     Remove(RemoveArgs),
+    /// Make the link of a task again what it was, such as an eth0 that was deleted
+    #[command(
+        after_help = "Programs in the task and their connections stay. `egret ps` shows which tasks are broken.
+
+Examples:
+  sudo egret task repair web/2"
+    )]
+    Repair(RepairArgs),
     /// List the tasks, as `egret ps` does
     #[command(after_help = "Examples:
   sudo egret task list
@@ -61,36 +69,59 @@ struct RemoveArgs {
     task: String,
 }
 
+#[derive(Debug, clap::Args)]
+struct RepairArgs {
+    #[command(flatten)]
+    lab: LabArg,
+    /// The task: SERVICE/N
+    task: String,
+}
+
 pub(super) fn run(args: &TaskArgs) -> Result<ExitCode, CliError> {
     match &args.action {
         Action::Add(args) => runtime()?.block_on(add(args)),
         Action::Remove(args) => runtime()?.block_on(remove(args)),
+        Action::Repair(args) => runtime()?.block_on(repair(args)),
         Action::List(args) => list::ps(args),
     }
 }
 
 async fn add(args: &AddArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(args.lab.name());
+    let service = args.service.clone();
+    let request = TaskRequest { service, number: None, maker: Maker::TaskAdd };
     let mut rows: Vec<PsRow> = Vec::new();
     for _ in 0..args.count {
-        rows.push(
-            client
-                .post("/v1/tasks", &TaskRequest { service: args.service.clone(), number: None })
-                .await?,
-        );
+        rows.push(client.post("/v1/tasks", &request).await?);
     }
     list::print(&rows, args.output.format, &TASKS)
 }
 
 async fn remove(args: &RemoveArgs) -> Result<ExitCode, CliError> {
-    if !args.task.contains('/') {
-        return Err(CliError::Usage(format!(
-            "which task of `{0}`? Write {0}/N; `egret ps` lists them",
-            args.task
-        )));
-    }
-    let (service, number) = parse_task(&args.task)?;
+    let (service, number) = numbered(&args.task)?;
     Client::new(args.lab.name()).delete(&format!("/v1/tasks/{service}/{number}")).await?;
     output::note(&format!("removed task {}", args.task));
     Ok(ExitCode::SUCCESS)
+}
+
+async fn repair(args: &RepairArgs) -> Result<ExitCode, CliError> {
+    let (service, number) = numbered(&args.task)?;
+    let path = format!("/v1/tasks/{service}/{number}/repair");
+    let faults: Vec<String> = Client::new(args.lab.name()).post(&path, &()).await?;
+    let task = &args.task;
+    output::note(&match faults.as_slice() {
+        [] => format!("task {task} is not broken; nothing to repair"),
+        faults => format!("repaired task {task}: {}", faults.join("; ")),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `SERVICE/N`, where one task must be meant.
+fn numbered(word: &str) -> Result<(String, u16), CliError> {
+    if !word.contains('/') {
+        return Err(CliError::Usage(format!(
+            "which task of `{word}`? Write {word}/N; `egret ps` lists them"
+        )));
+    }
+    parse_task(word)
 }

@@ -2,6 +2,7 @@
 
 use super::attachment::{Attachment, device_of, task_namespace};
 use super::error::LabError;
+use super::origin::Origin;
 use super::running::Running;
 use crate::flow::Instant;
 use crate::linux::link::{LinkError, link_task, task_link_name};
@@ -17,19 +18,19 @@ use std::sync::Arc;
 /// The tasks that no lab file asks for, by service.
 pub(super) fn tasks_by_hand(running: &Running) -> BTreeMap<String, BTreeSet<u16>> {
     let mut tasks: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
-    for attachment in running.tasks.values().filter(|attachment| attachment.by_hand) {
+    for attachment in running.tasks.values().filter(|attachment| attachment.origin.is_by_hand()) {
         let numbers = tasks.entry(attachment.service.clone()).or_default();
         numbers.insert(attachment.number);
     }
     tasks
 }
 
-/// Makes a task; `by_hand` says that no lab file asks for it.
+/// Makes a task.
 pub(super) async fn add(
     running: &mut Running,
     service: ServiceIx,
     number: u16,
-    by_hand: bool,
+    origin: Origin,
 ) -> Result<Task, LabError> {
     let snapshot = running.snapshot();
     let device = device_of(&snapshot, service, number);
@@ -48,7 +49,7 @@ pub(super) async fn add(
     let namespace = task_namespace(&running.lab.name, &snapshot.service(service).name, number);
     let netns = running.state.make_namespace(&namespace)?;
     let device = DeviceId::of(&snapshot, device);
-    let attached = attach(running, &snapshot, task, by_hand, &netns, device, tun).await;
+    let attached = attach(running, &snapshot, task, origin, &netns, device, tun).await;
     if attached.is_err() {
         let link = running.router.ifindex(&task_link_name(task.address)).await.ok();
         // What failed first is what the caller wants to hear.
@@ -61,7 +62,7 @@ async fn attach(
     running: &mut Running,
     snapshot: &Snapshot,
     task: Task,
-    by_hand: bool,
+    origin: Origin,
     netns: &Netns,
     device: DeviceId,
     tun: u32,
@@ -79,17 +80,8 @@ async fn attach(
     let (Task { number, address, .. }, device) = (task, Some(device));
     let service = snapshot.service(task.service).name.clone();
     let half_removed = false;
-    let attachment = Attachment {
-        service,
-        number,
-        address,
-        by_hand,
-        namespace,
-        link,
-        device,
-        mtu,
-        half_removed,
-    };
+    let attachment =
+        Attachment { service, number, address, origin, namespace, link, device, mtu, half_removed };
     running.tasks.insert(address, attachment);
     Ok(())
 }
@@ -127,7 +119,7 @@ async fn detach(
         Some(ifindex) => {
             let detached = running.steer.detach_task(ifindex);
             let last = detached.as_deref().unwrap_or_default();
-            running.keep_drops_at_link(ifindex, Some(address), last);
+            running.keep_drops_at_link(ifindex, Some(address), last).await;
             detached.map(drop)
         }
         None => Ok(()),

@@ -1,5 +1,6 @@
 //! How a task is attached to the lab: its namespace, its link and its device.
 
+use super::origin::Origin;
 use crate::linux::link::Link;
 use crate::pipeline::{Device, DeviceId};
 use crate::vpc::{Egress, ServiceIx, Snapshot};
@@ -13,8 +14,7 @@ pub(super) struct Attachment {
     /// Is its number in the service.
     pub(super) number: u16,
     pub(super) address: Ipv4Addr,
-    /// Whether `egret task add` made it, and not the lab file.
-    pub(super) by_hand: bool,
+    pub(super) origin: Origin,
     pub(super) namespace: String,
     pub(super) link: Link,
     /// Is where its packets go; `None` while a resumed task still leads to a device of the killed process.

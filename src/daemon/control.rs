@@ -6,6 +6,7 @@ use super::error::LabError;
 use super::explain::explain;
 pub use super::explain::{ExplainAnswer, ExplainRequest, no_task};
 use super::flows::FlowQuery;
+pub use super::origin::Maker;
 use super::reach::reach;
 pub use super::reach::{ReachAnswer, ReachRequest};
 use super::reload::{ReloadError, Request};
@@ -55,6 +56,9 @@ pub struct TaskRequest {
     pub service: String,
     /// The task that must be there; without it, one more is made.
     pub number: Option<u16>,
+    /// The command that asks.
+    #[serde(default)]
+    pub maker: Maker,
 }
 
 /// Makes the socket of the API. From here on clients can connect, and are answered once [`serve`] runs.
@@ -87,6 +91,7 @@ pub async fn serve(
         .route("/v1/services", get(services))
         .route("/v1/tasks", post(add_task))
         .route("/v1/tasks/{service}/{number}", delete(remove_task))
+        .route("/v1/tasks/{service}/{number}/repair", post(repair_task))
         .route("/v1/explain", post(explain))
         .route("/v1/reach", post(reach))
         .route("/v1/apply", post(apply))
@@ -152,7 +157,10 @@ async fn holders(State(shared): State<Shared>) -> Json<Vec<HolderRow>> {
 }
 
 async fn ps(State(shared): State<Shared>) -> Json<Vec<PsRow>> {
-    Json(shared.running.lock().await.ps_rows())
+    let running = shared.running.lock().await;
+    let mut rows = running.ps_rows();
+    running.look_at_links(&mut rows).await;
+    Json(rows)
 }
 
 async fn services(State(shared): State<Shared>) -> Json<Vec<ServiceRow>> {
@@ -165,11 +173,14 @@ async fn add_task(
 ) -> Result<Json<PsRow>, LabError> {
     let mut running = shared.running.lock().await;
     let task = match request.number {
-        Some(number) => running.ensure_task(&request.service, number).await?,
-        None => running.add_task(&request.service).await?,
+        Some(number) => running.ensure_task(&request.service, number, request.maker).await?,
+        None => running.add_task(&request.service, request.maker).await?,
     };
-    let row = running.ps_rows().into_iter().find(|row| row.address == task.address);
-    row.map(Json).ok_or(LabError::UnknownTask { service: request.service, number: task.number })
+    let mut rows = running.ps_rows();
+    rows.retain(|row| row.address == task.address);
+    running.look_at_links(&mut rows).await;
+    let unknown = LabError::UnknownTask { service: request.service, number: task.number };
+    rows.pop().map(Json).ok_or(unknown)
 }
 
 async fn remove_task(
@@ -178,6 +189,13 @@ async fn remove_task(
 ) -> Result<StatusCode, LabError> {
     shared.running.lock().await.remove_task(&service, number).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn repair_task(
+    State(shared): State<Shared>,
+    Path((service, number)): Path<(String, u16)>,
+) -> Result<Json<Vec<String>>, LabError> {
+    Ok(Json(shared.running.lock().await.repair_task(&service, number).await?))
 }
 
 async fn apply(

@@ -3,6 +3,7 @@
 
 use super::error::LabError;
 use super::kept_drops::{Called, KeptDrops, NamedDrop, NamedRule, named_rule};
+use super::link_drops::NearEnd;
 use super::losses::Loss;
 use super::running::Running;
 use super::steer_drops::{self, Seen};
@@ -48,6 +49,9 @@ impl Running {
             let task = tasks.get(&ifindex).cloned();
             add_steer_drop(&mut listed, reason, seen, task, self.device_at(ifindex).cloned());
         }
+        for (end, seen) in self.link_drops.seen.values() {
+            add_link_drop(&mut listed, end, seen);
+        }
         for ((device, loss), seen) in &self.losses.seen {
             let tun = self.workers.get(device).map_or("a TUN", |worker| worker.device().name());
             add_loss(&mut listed, device, tun, *loss, seen);
@@ -89,8 +93,8 @@ impl Running {
         self.keep(before, own);
     }
 
-    /// Keeps what the tc programs dropped at the link of a task, where `address` is a task's, or of a namespace.
-    pub(super) fn keep_drops_at_link(
+    /// Keeps what the tc programs and the kernel dropped at the link of a task, where `address` is a task's, or of a namespace.
+    pub(super) async fn keep_drops_at_link(
         &mut self,
         ifindex: u32,
         address: Option<Ipv4Addr>,
@@ -98,8 +102,13 @@ impl Running {
     ) {
         let task = address.and_then(|address| self.tasks.get(&address));
         let task = task.map(|attachment| (attachment.service.clone(), attachment.number));
-        for (reason, seen) in self.steer_drops.take(Instant(clock::now()), ifindex, last) {
+        let now = Instant(clock::now());
+        for (reason, seen) in self.steer_drops.take(now, ifindex, last) {
             add_steer_drop(&mut self.kept_drops, reason, &seen, task.clone(), None);
+        }
+        self.count_link_drops(now).await;
+        if let Some((end, seen)) = self.link_drops.take(ifindex) {
+            add_link_drop(&mut self.kept_drops, &end, &seen);
         }
         self.kept_drops.make_room();
     }
@@ -218,6 +227,14 @@ fn add_steer_drop(
     let (service, task) = task.unzip();
     let packet = DropRow { service, task, ..unnamed_drop(reason.name()) };
     let drop = NamedDrop { reason, device, rule: NamedRule::Text(text.clone()), packet };
+    to.add(drop, Called::text(text), seen.packets, (seen.first, seen.last));
+}
+
+fn add_link_drop(to: &mut KeptDrops, end: &NearEnd, seen: &Seen) {
+    let (reason, text) = (Reason::LinkDropped, end.said());
+    let (service, task) = end.task.clone().unzip();
+    let packet = DropRow { service, task, ..unnamed_drop(reason.name()) };
+    let drop = NamedDrop { reason, device: None, rule: NamedRule::Text(text.clone()), packet };
     to.add(drop, Called::text(text), seen.packets, (seen.first, seen.last));
 }
 

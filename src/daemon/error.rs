@@ -96,6 +96,16 @@ pub enum LabError {
         /// The task.
         number: u16,
     },
+    /// A task that could not be repaired.
+    #[error("{task} is still broken: {}; {way_out}", faults.join("; "))]
+    StaysBroken {
+        /// The task.
+        task: String,
+        /// What is broken.
+        faults: Vec<String>,
+        /// What to do.
+        way_out: String,
+    },
     /// A service has as many tasks as there are numbers.
     #[error("service `{0}` has 65535 tasks, and there are no more numbers: remove one first")]
     ServiceFull(String),

@@ -3,12 +3,12 @@
 use super::running::Running;
 use super::shared::Shared;
 use super::wanted::{problem, while_wanted};
-use crate::explain::{self, Asking, Explained, Look, TaskRef};
+use crate::explain::{self, Asking, BrokenTask, Explained, Look, TaskRef};
 use crate::flow::Instant;
 use crate::linux::clock;
 use crate::pipeline::Engine;
 use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
-use crate::vpc::{ServiceIx, Snapshot};
+use crate::vpc::{ServiceIx, Snapshot, Task};
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -60,6 +60,8 @@ struct Job {
     tasks: Tasks,
     pool: Ipv4Network,
     file: String,
+    /// The tasks that are asked about and broken.
+    broken: Vec<BrokenTask>,
     request: ExplainRequest,
 }
 
@@ -68,7 +70,7 @@ pub(super) async fn explain(
     State(shared): State<Shared>,
     Json(request): Json<ExplainRequest>,
 ) -> Response {
-    let job = Job::new(&*shared.running.lock().await, request);
+    let job = Job::new(&*shared.running.lock().await, request).await;
     match job {
         Ok(job) => while_wanted(shared, move |goes_on| job.answer(goes_on)).await,
         Err(error) => problem(error),
@@ -76,7 +78,7 @@ pub(super) async fn explain(
 }
 
 impl Job {
-    fn new(running: &Running, request: ExplainRequest) -> Result<Self, String> {
+    async fn new(running: &Running, request: ExplainRequest) -> Result<Self, String> {
         let snapshot = running.snapshot();
         let name = request.task.split('/').next().unwrap_or_default();
         let at_rest = running.at_rest(name).map(|error| error.to_string());
@@ -98,7 +100,9 @@ impl Job {
         };
         let (engine, lab) = (Arc::clone(&running.engine), running.lab());
         let (pool, file) = (lab.task_cidr, lab.file.clone());
-        Ok(Self { engine, snapshot, service, tasks, pool, file, request })
+        let is_asked = |task: &Task| number.is_none_or(|number| task.number == number);
+        let broken = running.broken_tasks(service, is_asked).await;
+        Ok(Self { engine, snapshot, service, tasks, pool, file, broken, request })
     }
 
     fn answer(&self, goes_on: &mut dyn FnMut() -> bool) -> Result<ExplainAnswer, String> {
@@ -114,6 +118,7 @@ impl Job {
         let asked = explain::ask(&self.snapshot, &asking, goes_on);
         let mut explained = asked.map_err(|error| error.to_string())?;
         self.note_live(&mut explained);
+        explained.note_broken(&self.broken);
         let passes = explained.verdict() == SetVerdict::Forward;
         if self.request.json {
             let json = serde_json::to_value(explained.explanation());

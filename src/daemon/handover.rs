@@ -5,6 +5,7 @@ use super::attachment::Attachment;
 use super::error::LabError;
 use super::namespace::Namespace;
 use super::needs::{NamespaceId, Needs};
+use super::origin::Origin;
 use super::process;
 use super::running::Running;
 use super::state::StateDir;
@@ -53,7 +54,7 @@ pub(super) fn leave_nothing(running: &Running) -> Result<(), LabError> {
 }
 
 /// Numbers the format of [`Left`]; what is pinned with it has a number of its own.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// Limits the wait for the end of the killed process, and of its devices.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -100,7 +101,7 @@ pub(super) struct LeftTask {
     pub(super) service: String,
     pub(super) number: u16,
     pub(super) address: Ipv4Addr,
-    pub(super) by_hand: bool,
+    pub(super) origin: Origin,
     pub(super) namespace: String,
     pub(super) mtu: u16,
 }
@@ -199,7 +200,7 @@ fn left_task(attachment: &Attachment) -> LeftTask {
         service: attachment.service.clone(),
         number: attachment.number,
         address: attachment.address,
-        by_hand: attachment.by_hand,
+        origin: attachment.origin,
         namespace: attachment.namespace.clone(),
         mtu: attachment.mtu,
     }

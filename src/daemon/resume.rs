@@ -96,21 +96,12 @@ fn resume_namespace(running: &mut Running, namespace: LeftNamespace) -> Result<(
 }
 
 async fn resume_task(running: &mut Running, task: LeftTask) -> Result<(), LabError> {
-    let LeftTask { service, number, address, by_hand, namespace, mtu } = task;
+    let LeftTask { service, number, address, origin, namespace, mtu } = task;
     let link = find_task(&running.router, address).await?;
     running.steer.deliver_task(address, link)?;
     let (device, half_removed) = (None, false);
-    let attachment = Attachment {
-        service,
-        number,
-        address,
-        by_hand,
-        namespace,
-        link,
-        device,
-        mtu,
-        half_removed,
-    };
+    let attachment =
+        Attachment { service, number, address, origin, namespace, link, device, mtu, half_removed };
     running.tasks.insert(address, attachment);
     Ok(())
 }

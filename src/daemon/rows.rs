@@ -103,7 +103,7 @@ impl Running {
         rows
     }
 
-    /// `egret ps`: every task, by service and number.
+    /// `egret ps`: every task, by service and number. [`Running::look_at_links`] adds which are broken.
     pub fn ps_rows(&self) -> Vec<PsRow> {
         let snapshot = self.snapshot();
         let mut rows: Vec<_> =
@@ -127,15 +127,13 @@ impl Running {
             subnet: subnet.map(|s| subnet_id(snapshot, s).to_owned()),
             availability_zone: subnet.map(|s| snapshot.subnet(s).availability_zone.clone()),
             egress: if is_app_runners { "default" } else { "vpc" }.to_owned(),
-            origin: self.origin(service).to_owned(),
+            origin: attachment.origin.as_str().to_owned(),
+            state: "ok".to_owned(),
+            faults: Vec::new(),
+            way_out: None,
             generation: snapshot.generation.0,
             time_scale: self.lab.time_scale,
         }
-    }
-
-    /// Who has made a service.
-    fn origin(&self, service: &str) -> &'static str {
-        if self.lab.overlay.has_service(service) { "api" } else { "file" }
     }
 
     /// What each device carried: an ENI all of its paths, a NAT gateway those that lead through it.

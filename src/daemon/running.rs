@@ -5,6 +5,7 @@ use super::attachment::Attachment;
 use super::error::LabError;
 use super::history::History;
 use super::kept_drops::KeptDrops;
+use super::link_drops::LinkDrops;
 use super::losses::Losses;
 use super::namespace::Namespace;
 use super::needs::{NamespaceId, Needs};
@@ -47,6 +48,7 @@ pub struct Running {
     /// Extends the time for which tc carries flows, while the process lives.
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) steer_drops: SteerDrops,
+    pub(super) link_drops: LinkDrops,
     pub(super) losses: Losses,
     /// What was dropped under names that the counters have no more.
     pub(super) kept_drops: KeptDrops,
@@ -134,6 +136,7 @@ impl Running {
     pub(super) async fn count_drops(&mut self, now: Instant) {
         self.counted = Some(now);
         self.steer_drops.update(now, &self.steer);
+        self.count_link_drops(now).await;
         for (device, worker) in &self.workers {
             // A device that is gone has nothing more to tell.
             let queue = self.router.transmit_drops(worker.device().ifindex()).await.ok();

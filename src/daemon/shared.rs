@@ -181,6 +181,7 @@ impl IntoResponse for LabError {
             | Self::HalfRemoved { .. }
             | Self::PoolEmpty { .. }
             | Self::NoDevice { .. }
+            | Self::StaysBroken { .. }
             | Self::Config(_) => StatusCode::CONFLICT,
             Self::NotRoot
             | Self::State(_)

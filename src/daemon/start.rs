@@ -5,6 +5,7 @@ use super::error::LabError;
 use super::handover::{Handover, stays, wait_for_process_before};
 use super::history::History;
 use super::kept_drops::KeptDrops;
+use super::link_drops::LinkDrops;
 use super::losses::Losses;
 use super::needs::Needs;
 use super::running::Running;
@@ -96,6 +97,7 @@ impl Running {
             steer,
             cache,
             steer_drops: SteerDrops::default(),
+            link_drops: LinkDrops::default(),
             losses: Losses::default(),
             kept_drops: KeptDrops::default(),
             counted: None,

@@ -1,6 +1,7 @@
 //! Tasks come and go while the lab runs: a namespace, a link, an address, an ENI; nobody else notices.
 
 use super::error::LabError;
+use super::origin::{Maker, Origin};
 use super::running::Running;
 use super::{attach, handover, reload};
 use crate::config::Overlay;
@@ -12,10 +13,15 @@ impl Running {
     ///
     /// # Errors
     /// No such service, or the step that failed.
-    pub async fn ensure_task(&mut self, service: &str, number: u16) -> Result<Task, LabError> {
+    pub async fn ensure_task(
+        &mut self,
+        service: &str,
+        number: u16,
+        maker: Maker,
+    ) -> Result<Task, LabError> {
         attach::service(self, service)?;
         let Some(found) = attach::find(self, service, number) else {
-            return add_by_hand(self, service, number).await;
+            return add_by_hand(self, service, number, maker).await;
         };
         let task = self.snapshot().task(found.address).copied();
         task.ok_or_else(|| LabError::HalfRemoved { service: service.to_owned(), number })
@@ -25,11 +31,11 @@ impl Running {
     ///
     /// # Errors
     /// No such service, or the step that failed.
-    pub async fn add_task(&mut self, service: &str) -> Result<Task, LabError> {
+    pub async fn add_task(&mut self, service: &str, maker: Maker) -> Result<Task, LabError> {
         attach::service(self, service)?;
         let number = (1..=u16::MAX).find(|number| attach::find(self, service, *number).is_none());
         let number = number.ok_or_else(|| LabError::ServiceFull(service.to_owned()))?;
-        add_by_hand(self, service, number).await
+        add_by_hand(self, service, number, maker).await
     }
 
     /// Takes a task down: its link, its namespace, its flows. Every step is taken, whatever became of those before;
@@ -54,13 +60,18 @@ impl Running {
 }
 
 /// Makes a task that no lab file asks for, with an ENI of its own where it needs one. What App Runner does not run has none.
-async fn add_by_hand(running: &mut Running, service: &str, number: u16) -> Result<Task, LabError> {
+async fn add_by_hand(
+    running: &mut Running,
+    service: &str,
+    number: u16,
+    maker: Maker,
+) -> Result<Task, LabError> {
     if let Some(error) = running.at_rest(service) {
         return Err(error);
     }
     let ix = attach::service(running, service)?;
     let task = match require_eni(running, service, ix, number).await {
-        Ok(()) => attach::add(running, ix, number, true).await,
+        Ok(()) => attach::add(running, ix, number, Origin::Command(maker)).await,
         Err(error) => Err(error),
     };
     if task.is_err() {

@@ -215,6 +215,7 @@ impl Asking<'_> {
             notes: found.notes,
             outcome,
             now: None,
+            broken_tasks: Vec::new(),
             proposal: Proposal::Unknown,
             packets: (found.destinations, found.ports),
         }

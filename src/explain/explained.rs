@@ -1,5 +1,6 @@
 //! The answer about a set of packets, with every index replaced by a name: what text and JSON are both made from.
 
+use super::broken::BrokenTask;
 use super::class::{ClassExplanation, class_explanation};
 use super::coverage::{PortSpan, Span, counted, thousands};
 use super::destination_names::Unresolved;
@@ -38,6 +39,8 @@ pub struct Explained {
     pub(super) notes: Vec<String>,
     pub(super) outcome: Outcome,
     pub(super) now: Option<Now>,
+    /// The tasks that run, are asked about and are broken.
+    pub(super) broken_tasks: Vec<BrokenTask>,
     /// What is proposed for the first class that fails.
     pub(super) proposal: Proposal,
     /// The set of packets that was asked.
@@ -111,6 +114,9 @@ pub struct SetExplanation {
     /// What a running lab would do with a packet now, where that is another verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Now>,
+    /// The tasks that send nothing, or not everything, whatever the configuration says: their links are broken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub broken_tasks: Vec<BrokenTask>,
 }
 
 impl Explained {
@@ -165,7 +171,8 @@ impl Explained {
         let classes = self.classes().iter().map(|class| self.class_explanation(class)).collect();
         let (question, notes) = (self.question.clone(), self.notes());
         let (fix, now) = (self.fix().cloned(), self.now.clone());
-        SetExplanation { shown, fix, question, notes, classes, by_address, now }
+        let broken_tasks = self.broken_tasks.clone();
+        SetExplanation { shown, fix, question, notes, classes, by_address, now, broken_tasks }
     }
 
     /// Returns a packet to try in the running lab: of a class that passes, from a task that runs.
@@ -194,6 +201,11 @@ impl Explained {
             }
             Some(_) | None => None,
         };
+    }
+
+    /// Takes note of the tasks that are broken, of those that are asked about.
+    pub fn note_broken(&mut self, tasks: &[BrokenTask]) {
+        self.broken_tasks = tasks.to_vec();
     }
 
     pub(super) fn classes(&self) -> &[Class] {

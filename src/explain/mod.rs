@@ -1,6 +1,7 @@
 //! Layer 5: evidence to text and JSON, rows to tables. Everything writes to a `Write` that the caller brings.
 
 mod asking;
+mod broken;
 mod check;
 mod class;
 mod class_table;
@@ -63,6 +64,7 @@ mod snapshot_tests;
 mod testing;
 
 pub use asking::{AskError, Asking, ask};
+pub use broken::{BrokenTask, print_broken};
 pub use check::{Since, check, check_saying, check_since, since};
 pub use class::{AttachedAt, ClassExplanation, GatewaySpan};
 pub use comparison::{ChangeRow, Comparison, NameRow, Resolved, SideOfChange, compare};

@@ -305,9 +305,18 @@ pub struct PsRow {
     pub availability_zone: Option<String>,
     /// `vpc` or `default`.
     pub egress: String,
-    /// Who has made its service: `file`, or `api` for the App Runner API.
+    /// Where it comes from: the lab `file`, the App Runner `api`, or the command `task add`, `exec` or `bench`.
     #[serde(default)]
     pub origin: String,
+    /// `ok`, or `broken` where its link is not as the lab made it.
+    #[serde(default)]
+    pub state: String,
+    /// What is broken.
+    #[serde(default)]
+    pub faults: Vec<String>,
+    /// The commands that repair it.
+    #[serde(default)]
+    pub way_out: Option<String>,
     /// The configuration in force.
     pub generation: u32,
     /// How fast the lab's timeouts pass: at 100.0, 350 s pass in 3.5 s.

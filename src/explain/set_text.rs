@@ -123,6 +123,10 @@ impl Explained {
             paragraph(w, (&format!("{} ", paint.with(Style::Bad, "now:")), 5), &said)?;
             paragraph(w, ("     ", 5), now.hint)?;
         }
+        for broken in &self.broken_tasks {
+            let heading = format!("{} ", paint.with(Style::Bad, "now:"));
+            paragraph(w, (&heading, 5), &broken.said())?;
+        }
         Ok(())
     }
 

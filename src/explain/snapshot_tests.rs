@@ -456,6 +456,9 @@ fn ps(task: u16) -> PsRow {
         availability_zone: Some("us-east-1a".into()),
         egress: "vpc".into(),
         origin: "file".into(),
+        state: "ok".into(),
+        faults: Vec::new(),
+        way_out: None,
         generation: 3,
         time_scale: 100.0,
     }

@@ -243,16 +243,16 @@ impl Row for HolderRow {
 
 impl Row for PsRow {
     const HEADER: &'static [&'static str] =
-        &["TASK", "NAMESPACE", "ADDRESS", "EGRESS", "ENI", "SUBNET", "AZ", "ORIGIN"];
+        &["TASK", "STATE", "NAMESPACE", "ADDRESS", "ENI", "SUBNET", "AZ", "ORIGIN"];
     const EMPTY: &'static str = "no tasks";
-    const FURTHER: &'static [&'static str] = &["GENERATION"];
+    const FURTHER: &'static [&'static str] = &["EGRESS", "GENERATION"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             format!("{}/{}", self.service, self.task),
+            self.state.clone(),
             self.namespace.clone(),
             self.address.to_string(),
-            self.egress.clone(),
             or_dash(self.eni.as_ref()),
             or_dash(self.subnet.as_ref()),
             or_dash(self.availability_zone.as_ref()),
@@ -261,7 +261,7 @@ impl Row for PsRow {
     }
 
     fn wide_cells(&self) -> Vec<String> {
-        [self.cells(), vec![self.generation.to_string()]].concat()
+        [self.cells(), vec![self.egress.clone(), self.generation.to_string()]].concat()
     }
 }
 

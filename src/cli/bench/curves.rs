@@ -11,7 +11,7 @@ use super::{BenchError, machine};
 use crate::cli::CliError;
 use crate::cli::progress::Progress;
 use crate::daemon::Client;
-use crate::daemon::control::TaskRequest;
+use crate::daemon::control::{Maker, TaskRequest};
 use crate::explain::PsRow;
 use std::path::Path;
 use std::process::ExitCode;
@@ -168,7 +168,7 @@ async fn with_tasks(egret: &Path, tasks: u16) -> Result<(Duration, Duration, Dur
     let mut attached = Vec::new();
     for _ in 0..ATTACHED {
         let begun = Instant::now();
-        let request = TaskRequest { service: "web".to_owned(), number: None };
+        let request = TaskRequest { service: "web".to_owned(), number: None, maker: Maker::Bench };
         let _: PsRow = client.post("/v1/tasks", &request).await?;
         attached.push(begun.elapsed());
     }

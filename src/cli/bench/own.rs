@@ -13,7 +13,7 @@ use crate::cli::iperf::{self, Direction};
 use crate::cli::progress::Progress;
 use crate::cli::{CliError, LabArg, output};
 use crate::daemon::Client;
-use crate::daemon::control::{ExplainAnswer, ExplainRequest, LabInfo, TaskRequest};
+use crate::daemon::control::{ExplainAnswer, ExplainRequest, LabInfo, Maker, TaskRequest};
 use crate::explain::PsRow;
 use crate::linux::Netns;
 use std::io;
@@ -122,7 +122,7 @@ fn place_of(destination: &str) -> Result<(&str, u16), CliError> {
 async fn one_task_per_eni(client: &Client, word: &str) -> Result<Vec<PsRow>, CliError> {
     let (service, number) = parse_task(word)?;
     if word.contains('/') {
-        let request = TaskRequest { service, number: Some(number) };
+        let request = TaskRequest { service, number: Some(number), maker: Maker::Bench };
         return Ok(vec![client.post("/v1/tasks", &request).await?]);
     }
     let mut rows: Vec<PsRow> = client.get("/v1/ps").await?;

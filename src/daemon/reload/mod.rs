@@ -8,6 +8,7 @@ mod tasks;
 
 use super::error::LabError;
 use super::needs::Needs;
+use super::origin::Origin;
 use super::running::Running;
 use super::{attach, handover};
 use crate::config::changes::changes;
@@ -269,8 +270,8 @@ struct Before {
     lab: Lab,
     needs: Needs,
     file_tasks: BTreeMap<String, u16>,
-    /// Its tasks, each with whether it was made by hand.
-    tasks: BTreeMap<Ipv4Addr, bool>,
+    /// Its tasks, each with where it comes from.
+    tasks: BTreeMap<Ipv4Addr, Origin>,
 }
 
 impl Before {
@@ -279,7 +280,7 @@ impl Before {
             lab: running.lab.clone(),
             needs: running.needs.clone(),
             file_tasks: running.file_tasks.clone(),
-            tasks: tasks::made_by_hand(running),
+            tasks: tasks::origins(running),
         }
     }
 }

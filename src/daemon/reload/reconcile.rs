@@ -187,10 +187,13 @@ async fn trim_namespace(
 }
 
 async fn remove_namespace(running: &mut Running, id: &NamespaceId) -> Result<(), LabError> {
-    let Some(namespace) = running.namespaces.remove(id) else { return Ok(()) };
-    let ifindex = namespace.link.ifindex;
+    let Some(ifindex) = running.namespaces.get(id).map(|namespace| namespace.link.ifindex) else {
+        return Ok(());
+    };
     let detached = running.steer.detach_space(ifindex);
-    running.keep_drops_at_link(ifindex, None, detached.as_deref().unwrap_or_default());
+    let last = detached.as_deref().unwrap_or_default();
+    running.keep_drops_at_link(ifindex, None, last).await;
+    let Some(namespace) = running.namespaces.remove(id) else { return Ok(()) };
     let unlinked = match running.router.delete(&namespace.near).await {
         Err(LinkError::Missing { .. }) => Ok(()),
         deleted => deleted,

@@ -5,6 +5,7 @@ use crate::config::Lab;
 use crate::daemon::attach;
 use crate::daemon::attachment::{Attachment, device_of};
 use crate::daemon::error::LabError;
+use crate::daemon::origin::Origin;
 use crate::daemon::running::Running;
 use crate::linux::ipv6;
 use crate::linux::link::{Links, task_link_name};
@@ -82,8 +83,9 @@ pub(super) async fn add_file_tasks(
         .map(|(position, s)| (ServiceIx(position), s.name.clone(), s.tasks))
         .collect();
     for (service, name, count) in services {
+        let origin = origin_of(&running.lab, &name);
         for number in before.get(&name).copied().unwrap_or(0) + 1..=count {
-            require_file_task(running, (service, &name), number).await?;
+            require_file_task(running, (service, &name), number, origin).await?;
         }
     }
     Ok(())
@@ -93,6 +95,7 @@ async fn require_file_task(
     running: &mut Running,
     (service, name): (ServiceIx, &str),
     number: u16,
+    origin: Origin,
 ) -> Result<(), LabError> {
     let found = attach::find(running, name, number);
     match found.map(|task| (task.address, task.half_removed)) {
@@ -100,11 +103,11 @@ async fn require_file_task(
         Some((address, true)) => attach::take_down(running, address).await?,
         Some((address, false)) => {
             // What somebody made by hand is the file's now.
-            running.tasks.entry(address).and_modify(|task| task.by_hand = false);
+            running.tasks.entry(address).and_modify(|task| task.origin = origin);
             return Ok(());
         }
     }
-    attach::add(running, service, number, false).await.map(drop)
+    attach::add(running, service, number, origin).await.map(drop)
 }
 
 /// Takes down the tasks of services that are gone, and those that the file no longer counts. Tasks made by hand stay
@@ -124,25 +127,25 @@ pub(super) fn going(running: &Running, lab: &Lab) -> Vec<Ipv4Addr> {
         _ if attachment.half_removed => true,
         None => true,
         Some(_) if lab.overlay.is_at_rest(&attachment.service) => true,
-        Some(count) => !attachment.by_hand && attachment.number > *count,
+        Some(count) => !attachment.origin.is_by_hand() && attachment.number > *count,
     };
     running.tasks.values().filter(goes).map(|attachment| attachment.address).collect()
 }
 
-/// Says of each task whether it was made by hand.
-pub(super) fn made_by_hand(running: &Running) -> BTreeMap<Ipv4Addr, bool> {
-    running.tasks.iter().map(|(address, task)| (*address, task.by_hand)).collect()
+/// Says of each task where it comes from.
+pub(super) fn origins(running: &Running) -> BTreeMap<Ipv4Addr, Origin> {
+    running.tasks.iter().map(|(address, task)| (*address, task.origin)).collect()
 }
 
 /// Makes the tasks what they were: takes down those that are not listed, and gives the rest back to whom they belonged.
 pub(super) async fn restore_tasks(
     running: &mut Running,
-    before: &BTreeMap<Ipv4Addr, bool>,
+    before: &BTreeMap<Ipv4Addr, Origin>,
 ) -> Result<(), LabError> {
     let mut new = Vec::new();
     for (address, task) in &mut running.tasks {
         match before.get(address) {
-            Some(by_hand) => task.by_hand = *by_hand,
+            Some(origin) => task.origin = *origin,
             None => new.push(*address),
         }
     }
@@ -151,6 +154,11 @@ pub(super) async fn restore_tasks(
         first = first.and(attach::take_down(running, address).await);
     }
     first
+}
+
+/// Who asks for the tasks that a lab counts for a service.
+fn origin_of(lab: &Lab, service: &str) -> Origin {
+    if lab.overlay.has_service(service) { Origin::Api } else { Origin::File }
 }
 
 /// How many tasks each service has in a file.

@@ -123,8 +123,9 @@ impl Drops {
     #[cfg(test)]
     pub(in crate::pipeline) fn census(&self, census: &mut crate::flow::Census) {
         let Self { by_reason, rows, order, taken } = self;
-        for (reason, count) in Reason::ALL.iter().zip(by_reason) {
-            census.add_packets(&format!("drops {}", reason.name()), count.load(Relaxed));
+        for reason in Reason::ALL {
+            let count = by_reason.get(*reason as usize).map_or(0, |count| count.load(Relaxed));
+            census.add_packets(&format!("drops {}", reason.name()), count);
         }
         census.add("drop rows", rows.len());
         let listed: u64 = rows.iter().map(|row| row.packets).sum();

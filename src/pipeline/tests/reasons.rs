@@ -25,7 +25,7 @@ const NAT: &str = "public_ip = \"198.51.100.7\"";
 const DENY: &str = r#"{ rule = 1, action = "deny", protocol = "all", cidr = "0.0.0.0/0" }"#;
 
 /// What other parts produce.
-const ELSEWHERE: [(Reason, &str); 10] = [
+const ELSEWHERE: [(Reason, &str); 11] = [
     (Reason::NoOwner, "the tc program at a VPC's and the internet's link"),
     (Reason::NotIp, "the tc program at a task's link"),
     (Reason::NotForRouter, "the tc program at the link of a task, a VPC or the internet"),
@@ -35,6 +35,7 @@ const ELSEWHERE: [(Reason, &str); 10] = [
     (Reason::EngineFault, "the worker, around an engine that failed"),
     (Reason::WriteFailed, "the worker, when the TUN does not take a packet"),
     (Reason::ReadFailed, "the worker, when the TUN does not give a packet"),
+    (Reason::LinkDropped, "the kernel, at the link of a task, a VPC or the internet"),
     (Reason::QueueFull, "the kernel, when the worker is slower than what comes"),
 ];
 

@@ -1,0 +1,97 @@
+//! What the kernel drops at the router's ends of links, before a tc program sees it: packets larger than the end's MTU, and
+//! those that its queue had no room for.
+
+use super::running::Running;
+use super::steer_drops::Seen;
+use crate::flow::Instant;
+use crate::linux::link::task_link_name;
+use std::collections::BTreeMap;
+
+/// A router's end of a link.
+#[derive(Clone, Debug)]
+pub(super) struct NearEnd {
+    name: String,
+    mtu: u16,
+    /// The task of the link, by service and number, if it is one's.
+    pub(super) task: Option<(String, u16)>,
+}
+
+impl NearEnd {
+    /// Says what happened, in place of a rule.
+    pub(super) fn said(&self) -> String {
+        format!("larger than MTU {} of {}, or its queue was full", self.mtu, self.name)
+    }
+}
+
+/// Drops by the number of the router's end.
+#[derive(Debug, Default)]
+pub(super) struct LinkDrops {
+    pub(super) seen: BTreeMap<u32, (NearEnd, Seen)>,
+}
+
+impl LinkDrops {
+    /// Takes the kernel's counter of an end.
+    pub(super) fn update(&mut self, now: Instant, ifindex: u32, end: NearEnd, packets: u64) {
+        if packets == 0 && !self.seen.contains_key(&ifindex) {
+            return;
+        }
+        let (known, seen) = self.seen.entry(ifindex).or_insert((end.clone(), Seen::new(now)));
+        *known = end;
+        seen.update(now, packets);
+    }
+
+    /// Takes out what was dropped at an end that is removed: the kernel gives its number out again.
+    pub(super) fn take(&mut self, ifindex: u32) -> Option<(NearEnd, Seen)> {
+        self.seen.remove(&ifindex)
+    }
+}
+
+impl Running {
+    /// Reads the kernel's counters of the links of tasks and namespaces: one question for all.
+    pub(super) async fn count_link_drops(&mut self, now: Instant) {
+        // What cannot be read now is read the next time.
+        let Ok(counters) = self.router.receive_drops().await else { return };
+        let counters: BTreeMap<u32, u64> = counters.into_iter().collect();
+        for (ifindex, end) in self.near_ends() {
+            if let Some(&packets) = counters.get(&ifindex) {
+                self.link_drops.update(now, ifindex, end, packets);
+            }
+        }
+    }
+
+    fn near_ends(&self) -> Vec<(u32, NearEnd)> {
+        let of_tasks = self.tasks.values().map(|attachment| {
+            let task = Some((attachment.service.clone(), attachment.number));
+            let name = task_link_name(attachment.address);
+            (attachment.link.ifindex, NearEnd { name, mtu: attachment.mtu, task })
+        });
+        let of_namespaces = self.namespaces.values().map(|namespace| {
+            let (name, mtu) = (namespace.near.clone(), namespace.mtu);
+            (namespace.link.ifindex, NearEnd { name, mtu, task: None })
+        });
+        of_tasks.chain(of_namespaces).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end() -> NearEnd {
+        NearEnd { name: "t-64400001".to_owned(), mtu: 1500, task: Some(("web".to_owned(), 1)) }
+    }
+
+    #[test]
+    fn an_end_without_drops_is_not_listed_and_one_that_is_removed_begins_anew() {
+        let mut drops = LinkDrops::default();
+        drops.update(Instant(1), 7, end(), 0);
+        assert!(drops.seen.is_empty());
+        drops.update(Instant(2), 7, end(), 3);
+        drops.update(Instant(3), 7, end(), 5);
+        let taken = drops.take(7);
+        let taken = taken.map(|(end, seen)| (end.said(), seen.packets, seen.first, seen.last));
+        let said = "larger than MTU 1500 of t-64400001, or its queue was full".to_owned();
+        assert_eq!(taken, Some((said, 5, Instant(2), Instant(3))));
+        assert!(drops.take(7).is_none());
+    }
+}

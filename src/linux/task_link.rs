@@ -1,0 +1,200 @@
+//! Looks at the link of a task: programs in its namespace are root there, and may change or delete `eth0`.
+
+use super::link::{GATEWAY, Link, LinkError, Links, Mac, readdress, task_link_name};
+use super::link_state::LinkState;
+use super::{Netns, NetnsError, ipv6};
+use std::fmt;
+use std::net::Ipv4Addr;
+
+/// A task's interface.
+const INTERFACE: &str = "eth0";
+
+/// A link of a task, as the lab made it.
+#[derive(Clone, Debug)]
+pub struct TaskLink {
+    /// The task's namespace.
+    pub namespace: String,
+    /// The task's address.
+    pub address: Ipv4Addr,
+    /// The link.
+    pub link: Link,
+    /// The MTU of both ends, in bytes.
+    pub mtu: u16,
+}
+
+/// A difference between a task's link and what the lab made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkFault {
+    /// The namespace has its name no more.
+    NoNamespace(String),
+    /// There is no `eth0`.
+    Missing,
+    /// `eth0` is another interface.
+    Foreign,
+    /// An end is down.
+    Down(String),
+    /// An end has another MTU.
+    Mtu {
+        /// The end's name.
+        link: String,
+        /// What it has.
+        found: u32,
+        /// What the lab gave it.
+        own: u16,
+    },
+    /// `eth0` has another hardware address.
+    HardwareAddress {
+        /// What it has.
+        found: Option<Mac>,
+        /// What the lab gave it.
+        own: Mac,
+    },
+    /// `eth0` has lost the task's address.
+    NoAddress(Ipv4Addr),
+    /// The gateway's hardware address is missing or another one.
+    NoNeighbour,
+    /// The default route is missing.
+    NoRoute,
+}
+
+/// What a fault takes to repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remedy {
+    /// Settings.
+    Settings,
+    /// A new link in the same namespace.
+    NewLink,
+    /// The user must remove an interface first.
+    Blocked,
+    /// A new task.
+    NewTask,
+}
+
+impl LinkFault {
+    /// Returns what it takes to repair this.
+    #[must_use]
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::NoNamespace(_) => Remedy::NewTask,
+            Self::Foreign => Remedy::Blocked,
+            Self::Missing => Remedy::NewLink,
+            Self::Down(_)
+            | Self::Mtu { .. }
+            | Self::HardwareAddress { .. }
+            | Self::NoAddress(_)
+            | Self::NoNeighbour
+            | Self::NoRoute => Remedy::Settings,
+        }
+    }
+}
+
+impl fmt::Display for LinkFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoNamespace(name) => write!(f, "its namespace {name} was removed"),
+            Self::Missing => write!(f, "there is no {INTERFACE}"),
+            Self::Foreign => write!(f, "{INTERFACE} is not the interface that the lab made"),
+            Self::Down(link) => write!(f, "{link} is down"),
+            Self::Mtu { link, found, own } => write!(f, "{link} has MTU {found}, not {own}"),
+            Self::HardwareAddress { found: Some(found), own } => {
+                write!(f, "{INTERFACE} has hardware address {found}, not {own}")
+            }
+            Self::HardwareAddress { found: None, own } => {
+                write!(f, "{INTERFACE} has no hardware address {own}")
+            }
+            Self::NoAddress(address) => write!(f, "{INTERFACE} has no address {address}"),
+            Self::NoNeighbour => {
+                write!(f, "no neighbour entry for {GATEWAY} with the router's hardware address")
+            }
+            Self::NoRoute => write!(f, "no default route via {GATEWAY}"),
+        }
+    }
+}
+
+impl TaskLink {
+    /// Lists what is not as the lab made it. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not say.
+    pub async fn faults(&self, router: &Links) -> Result<Vec<LinkFault>, LinkError> {
+        let netns = match Netns::open(&self.namespace) {
+            Ok(netns) => netns,
+            Err(NetnsError::Missing(name)) => return Ok(vec![LinkFault::NoNamespace(name)]),
+            Err(error) => return Err(error.into()),
+        };
+        let links = Links::open(&netns)?;
+        let Some(far) = links.state(INTERFACE).await? else { return Ok(vec![LinkFault::Missing]) };
+        let name = self.near_name();
+        let near = router.state(&name).await?;
+        let Some(near) = near.filter(|near| self.are_ends(near, &far)) else {
+            return Ok(vec![LinkFault::Foreign]);
+        };
+        let mut faults = self.faults_of_end(INTERFACE, &far);
+        faults.extend(self.faults_of_end(&name, &near));
+        if far.mac != Some(self.link.far) {
+            faults.push(LinkFault::HardwareAddress { found: far.mac, own: self.link.far });
+        }
+        faults.extend(self.faults_of_ways(&links, &far).await?);
+        Ok(faults)
+    }
+
+    fn near_name(&self) -> String {
+        task_link_name(self.address)
+    }
+
+    fn are_ends(&self, near: &LinkState, far: &LinkState) -> bool {
+        near.ifindex == self.link.ifindex
+            && near.peer == Some(far.ifindex)
+            && far.peer == Some(near.ifindex)
+    }
+
+    fn faults_of_end(&self, link: &str, state: &LinkState) -> Vec<LinkFault> {
+        let link = link.to_owned();
+        let down = (!state.is_up).then(|| LinkFault::Down(link.clone()));
+        let (found, own) = (state.mtu, self.mtu);
+        let mtu = (found != u32::from(own)).then_some(LinkFault::Mtu { link, found, own });
+        down.into_iter().chain(mtu).collect()
+    }
+
+    /// Lists what is missing of address, neighbour and route. An interface that is down has no route in any case.
+    async fn faults_of_ways(
+        &self,
+        links: &Links,
+        far: &LinkState,
+    ) -> Result<Vec<LinkFault>, LinkError> {
+        let mut faults = Vec::new();
+        if !links.has_address(far.ifindex, self.address).await? {
+            faults.push(LinkFault::NoAddress(self.address));
+        }
+        if !far.is_up {
+            return Ok(faults);
+        }
+        if !links.has_neighbour(far.ifindex, GATEWAY, self.link.near).await? {
+            faults.push(LinkFault::NoNeighbour);
+        }
+        if !links.has_default_route(far.ifindex, GATEWAY).await? {
+            faults.push(LinkFault::NoRoute);
+        }
+        Ok(faults)
+    }
+
+    /// Gives both ends again what the lab gave them. What else there is stays.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub async fn restore(&self, router: &Links) -> Result<(), LinkError> {
+        let (netns, near) = (Netns::open(&self.namespace)?, self.near_name());
+        let links = Links::open(&netns)?;
+        links.set_mac(INTERFACE, self.link.far).await?;
+        for (links, end) in [(&links, INTERFACE), (router, near.as_str())] {
+            links.set_mtu(end, self.mtu).await?;
+            links.up(end).await?;
+        }
+        readdress(&links, INTERFACE, self.link, &[self.address], &[]).await?;
+        // Where the kernel refuses, what comes all the same is counted at the link.
+        let _ = ipv6::lead_to_router(&netns, self.address, self.link.near).await;
+        Ok(())
+    }
+}
