@@ -215,6 +215,7 @@ const ENIS: Rows = Rows {
         "id",
         "device",
         "queues",
+        "dead_workers",
         "kind",
         "subnet",
         "availability_zone",

@@ -260,7 +260,7 @@ async fn keep(
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(next) => {
-                next = tokio::time::Instant::now() + shared.tick().await;
+                next = tokio::time::Instant::now() + shared.tick(&mut output::note).await;
             }
             asked = stop.wait_or_reload() => match asked {
                 Asked::End => return None,

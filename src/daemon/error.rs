@@ -8,6 +8,7 @@ use crate::linux::link::LinkError;
 use crate::linux::listen::ListenError;
 use crate::linux::netns::NetnsError;
 use crate::linux::tun::TunError;
+use crate::linux::worker::LONGEST_BATCH;
 use ipnetwork::Ipv4Network;
 use std::io;
 
@@ -47,6 +48,15 @@ pub enum LabError {
         device: String,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// A worker has been in one batch for too long.
+    #[error(
+        "a worker of {device} has been in one batch of packets for {} s, which is a bug in egret: no packet of {device} leaves until it goes on; if it does not, take the lab down with `egret down` and bring it up again",
+        LONGEST_BATCH.as_secs()
+    )]
+    Hanging {
+        /// The device.
+        device: String,
     },
     /// The lab has no room for what is to be made.
     #[error("{0}")]

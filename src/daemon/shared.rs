@@ -72,10 +72,10 @@ impl Shared {
     }
 
     /// Housekeeping, once. Returns how long it may be until the next time: a second of the lab's own time, and at least
-    /// 100 ms.
-    pub async fn tick(&self) -> Duration {
+    /// 100 ms. `say` hears of each worker that has died since.
+    pub async fn tick(&self, say: &mut (dyn FnMut(&str) + Send)) -> Duration {
         let mut running = self.running.lock().await;
-        running.tick().await;
+        running.tick(say).await;
         Duration::from_secs(1).div_f64(running.lab().time_scale.max(1.0)).max(SHORTEST)
     }
 
@@ -192,6 +192,7 @@ impl IntoResponse for LabError {
             | Self::Handover(_)
             | Self::Leave(_)
             | Self::Hold(_)
+            | Self::Hanging { .. }
             | Self::Worker { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(Problem { error: self.to_string() })).into_response()

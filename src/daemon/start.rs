@@ -3,6 +3,7 @@
 use super::addresses::Addresses;
 use super::error::LabError;
 use super::handover::{Handover, stays, wait_for_process_before};
+use super::hanging::Hanging;
 use super::history::History;
 use super::kept_drops::KeptDrops;
 use super::losses::Losses;
@@ -104,6 +105,7 @@ impl Running {
             namespaces: BTreeMap::new(),
             namespaces_made: 0,
             workers: BTreeMap::new(),
+            hanging: Hanging::default(),
             device_mtu: BTreeMap::new(),
             owned: BTreeMap::new(),
             public_addresses: BTreeMap::new(),

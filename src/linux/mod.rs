@@ -17,6 +17,7 @@
 //! | [`pins`] | what outlives the process |
 //! | [`pinned_maps`] | whether the maps that did are laid out as ours |
 //! | [`worker`] | the thread that reads a TUN, asks a judge, writes back |
+//! | [`worker_stats`], [`epochs`] | what it has done, and in which batch it is |
 //! | [`clock`] | the only producer of time |
 //! | [`exec`] | child processes inside a namespace |
 //! | [`listen`] | echo servers, so that a lab can be probed with nothing installed |
@@ -26,6 +27,7 @@
 
 mod attach;
 pub mod clock;
+pub mod epochs;
 pub mod exec;
 pub mod flow_cache;
 #[cfg(test)]
@@ -44,7 +46,7 @@ mod programs;
 mod queues;
 mod records;
 #[cfg(test)]
-mod root;
+pub(crate) mod root;
 mod shared;
 #[cfg(test)]
 mod shared_layout;
@@ -57,6 +59,7 @@ mod sys;
 pub mod terminal;
 pub mod tun;
 pub mod worker;
+pub mod worker_stats;
 
 pub use flow_cache::FlowCache;
 pub use handover::HandedOver;
@@ -68,4 +71,5 @@ pub use steer::Steer;
 pub use steer_error::SteerError;
 pub use steer_reason::SteerReason;
 pub use tun::{Device, DeviceKind, TunError};
-pub use worker::{Action, Judge, Worker, WorkerHandle, WorkerStats};
+pub use worker::{Action, Judge, Worker, WorkerHandle};
+pub use worker_stats::{WorkerDeath, WorkerStats};

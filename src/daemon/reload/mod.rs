@@ -16,6 +16,7 @@ use crate::daemon::startup;
 use crate::explain::{Reload, Since, Warning, check_since};
 use crate::flow::Instant;
 use crate::linux::clock;
+use crate::pipeline::DeviceId;
 use crate::vpc::{Generation, Snapshot};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -274,6 +275,12 @@ async fn roll_back(
         let _ = reconcile::update(running, lab, again, &needs).await;
     }
     let _ = reconcile::remove(running, &needs).await;
+}
+
+/// Lets packets of a device leave as the committed configuration has it.
+pub(super) fn open_device(running: &mut Running, id: &DeviceId) -> Result<(), LabError> {
+    let needs = running.needs.clone();
+    reconcile::open_device(running, &needs, id)
 }
 
 /// The configuration of a lab under the next number, with the tasks of now.
