@@ -107,6 +107,8 @@ pub(super) struct LeftTask {
 /// Holds a handover that was found complete.
 pub(super) struct Handover {
     pub(super) left: Left,
+    /// Holds the handover as it was written, for another attempt.
+    pub(super) text: String,
     /// Holds the configuration that the killed process had committed.
     pub(super) lab: Lab,
 }
@@ -135,7 +137,7 @@ impl Handover {
             .map_err(|_| "its configuration is no longer valid")?
             .with_offload(lab.offload)
             .with_time_scale(left.time_scale);
-        let found = Self { left, lab: before };
+        let found = Self { left, text, lab: before };
         found.require_whole(state)?;
         Ok(Some(found))
     }

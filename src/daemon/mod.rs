@@ -25,6 +25,7 @@ mod housekeeping;
 mod judge;
 pub(crate) mod kept_drops;
 mod losses;
+mod lost_flows;
 mod namespace;
 mod needs;
 mod process;

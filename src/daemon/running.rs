@@ -15,7 +15,7 @@ use super::state::StateDir;
 use super::steer_drops::SteerDrops;
 use super::subject::{Configurations, Subject};
 use crate::config::Lab;
-use crate::explain::ApiService;
+use crate::explain::{ApiService, Resumed};
 use crate::flow::Instant;
 use crate::linux::link::Links;
 use crate::linux::netns::Netns;
@@ -74,6 +74,8 @@ pub struct Running {
     /// What answers at the exempt addresses.
     pub(super) services: Services,
     pub(super) state: StateDir,
+    /// What this start has resumed of a killed run.
+    pub(super) resumed: Option<Resumed>,
 }
 
 impl Running {

@@ -6,7 +6,7 @@ use super::running::Running;
 use super::streams::Streams;
 use super::subject::Subject;
 use crate::config::{Lab, Overlay};
-use crate::explain::{ApiService, EniRow, PsRow, Reload};
+use crate::explain::{ApiService, EniRow, PsRow, Reload, Resumed};
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -41,6 +41,8 @@ pub struct Facts {
     pub enis: Vec<EniRow>,
     /// Its tasks.
     pub tasks: Vec<PsRow>,
+    /// What was resumed of a killed run.
+    pub resumed: Option<Resumed>,
 }
 
 /// What any call answers that cannot be met.
@@ -68,6 +70,7 @@ impl Shared {
             socket: running.socket(),
             enis: running.eni_rows().await,
             tasks: running.ps_rows(),
+            resumed: running.resumed.clone(),
         }
     }
 
@@ -189,7 +192,8 @@ impl IntoResponse for LabError {
             | Self::Steer(_)
             | Self::Listen(_)
             | Self::Exec(_)
-            | Self::Handover(_)
+            | Self::NotResumed(_)
+            | Self::HalfResumed(_)
             | Self::Leave(_)
             | Self::Hold(_)
             | Self::Hanging { .. }

@@ -21,6 +21,7 @@
 //! | [`clock`] | the only producer of time |
 //! | [`exec`] | child processes inside a namespace |
 //! | [`listen`] | echo servers, so that a lab can be probed with nothing installed |
+//! | [`sockets`] | the connections of programs inside a namespace |
 //! | [`probe`] | single packets from inside a namespace, and what answers them |
 //!
 //! `sys` holds what is `unsafe`; nothing else is.
@@ -50,6 +51,7 @@ pub(crate) mod root;
 mod shared;
 #[cfg(test)]
 mod shared_layout;
+pub mod sockets;
 pub mod steer;
 mod steer_error;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::shared::{FlowEntry, FlowKey, Record, Slot};
 use aya::maps::{MapError, MapInfo};
 
 /// Numbers the layout of what the pinned maps hold: fields may change places while the sizes stay.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// Says why the pinned maps of a lab cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -152,6 +152,9 @@ pub(super) struct Record {
     pub(super) returned: RecordTuple,
     pub(super) eni: RecordPort,
     pub(super) nat: RecordPort,
+    /// An address alone.
+    pub(super) endpoint: RecordPort,
+    pub(super) zero: u32,
     pub(super) began: u64,
     pub(super) counted: [RecordCounted; 2],
 }

@@ -37,7 +37,7 @@ fn records(world: &World) -> Vec<HandoverRecord> {
 
 /// Another engine with another configuration, which is to go on with so many of the flows.
 #[track_caller]
-fn successor(world: &World, text: &str, seen: Instant, flows: usize) -> World {
+pub(super) fn successor(world: &World, text: &str, seen: Instant, flows: usize) -> World {
     let mut next = World::seeded(text, 2);
     next.now = world.now;
     let mut adopted = 0;
