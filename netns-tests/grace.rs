@@ -2,7 +2,7 @@
 
 use crate::lifecycle::leftovers;
 use crate::offload::LAB;
-use crate::support::lab::{Lab, both_streams, can_run};
+use crate::support::lab::{Agent, Lab, both_streams, can_run, finish, up_command};
 use crate::support::{Background, iperf_server, run_ok};
 use aya::maps::{HashMap, MapData};
 use egret::explain::FlowRow;
@@ -214,6 +214,159 @@ fn what_the_next_process_does_not_allow_does_not_go_on() {
     assert!(!pins.exists());
     assert_eq!(lab.flows().len(), 0);
     assert!(lab.pings("web", &HOST.to_string()));
+}
+
+/// A file that the lab cannot become is refused before anything of it is touched: what the kernel carries goes on.
+#[test]
+fn a_lab_that_cannot_become_what_the_file_says_is_left_as_it_was() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", &with_grace("60s"));
+    let far = lab.far("internet", "net0", &[HOST]);
+    let mut server = Lab::agent(&far);
+    server.ok(&json!(["serve", HOST, 443]));
+    let mut task = lab.task("web");
+    let tasks = lab.egret_ok("ps");
+    keeps(&lab, &mut task);
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    let text = std::fs::read_to_string(lab.file()).unwrap();
+    std::fs::write(lab.file(), format!("queues = 2\n{text}")).unwrap();
+    let said = does_not_come_up(&lab);
+    assert!(
+        said.contains("cannot resume the lab of a killed run: `queues` cannot change"),
+        "{said}"
+    );
+    assert!(said.contains("it is left as it was") && said.contains("`egret down`"), "{said}");
+    task.ok(&json!(["say", "kept"]));
+
+    std::fs::write(lab.file(), text).unwrap();
+    let ready = lab.up_again_in_json();
+    assert_eq!((&ready["lab"], &ready["resumed"]["flows"]), (&json!(lab.name()), &json!(1)));
+    assert_eq!(ready["resumed"]["lost"], json!([]));
+    assert_eq!(lab.egret_ok("ps"), tasks);
+    task.ok(&json!(["say", "kept"]));
+    assert_eq!(server.peers().len(), 1, "one connection");
+}
+
+/// The port of a listener is taken when the next process comes.
+#[test]
+fn a_resumption_that_fails_leaves_the_lab_closed_for_another_attempt() {
+    if !can_run() {
+        return;
+    }
+    let listens = format!("address = \"{HOST}\"\nlisten = [\"9/tcp\"]");
+    let text = with_grace("60s").replace(&format!("address = \"{HOST}\""), &listens);
+    let mut lab = Lab::up("auto", &text);
+    let internet = lab.netns("internet");
+    let mut server = Lab::agent(&internet);
+    server.ok(&json!(["serve", HOST, 443]));
+    let mut task = lab.task("web");
+    let tasks = lab.egret_ok("ps");
+    keeps(&lab, &mut task);
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    task.ok(&json!(["say", "kept"]));
+    let mut other = Lab::agent(&internet);
+    other.ok(&json!(["serve", HOST, 9]));
+    let said = does_not_come_up(&lab);
+    assert!(said.contains("cannot resume the lab of a killed run: "), "{said}");
+    assert!(said.contains("no packet crosses") && said.contains("`egret down`"), "{said}");
+    assert_ne!(task.ask(&json!(["say", "kept", 0.5])), "ok", "nothing crosses");
+    assert!(pins(&lab).exists());
+
+    drop(other);
+    let said = lab.up_again_saying();
+    assert!(said.contains("resumed the lab of a killed run: "), "{said}");
+    assert_eq!(lab.egret_ok("ps"), tasks);
+    task.ok(&json!(["say", "kept", 30.0]));
+    assert!(lab.pings("web", &HOST.to_string()));
+
+    // Another attempt that fails is not the end of it either, and what is not wanted any more is cleared.
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    let mut other = Lab::agent(&internet);
+    other.ok(&json!(["serve", HOST, 9]));
+    (0..2).for_each(|_| assert!(does_not_come_up(&lab).contains("no packet crosses")));
+    assert!(both_streams(&lab.egret("down")).contains("cleared"));
+    assert_eq!(leftovers(&lab), [""; 0]);
+}
+
+#[test]
+fn flows_that_were_opening_or_closing_at_the_kill_are_listed_as_lost() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", &with_grace("60s"));
+    let far = lab.far("internet", "net0", &[HOST]);
+    let mut server = Lab::agent(&far);
+    server.ok(&json!(["serve_without_end", HOST, 443]));
+    let (mut task, mut opener) = (lab.task("web"), lab.task("web"));
+    keeps(&lab, &mut task);
+    let closing = task.open("closing", HOST, 443);
+    task.ok(&json!(["end", "closing"]));
+    let is_closing = |flow: &FlowRow| flow.inside.ends_with(&format!(":{closing}"));
+    waits_until("it has begun to end", || {
+        lab.flows().iter().filter(|flow| is_closing(flow)).all(|flow| flow.path == "userspace")
+    });
+    // Its SYN is in the queue of a process that will not read it.
+    lab.signal(Signal::SIGSTOP);
+    waits_until("every thread has stopped", || every_thread_is_stopped(&lab));
+    opener.begin(&json!(["tcp", HOST, 443, 4999, 60.0]));
+    waits_until("it is opening", || run_ok(&lab.netns("web-1"), "ss -tn").contains(":4999"));
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+
+    let ready = lab.up_again_in_json();
+    let lost = ready["resumed"]["lost"].as_array().unwrap();
+    let mut found: Vec<_> =
+        lost.iter().map(|flow| (flow["state"].as_str(), flow["inside"].as_str())).collect();
+    found.sort();
+    let address = lab.ps()[0].address;
+    let inside = |port: &Value| format!("{address}:{port}");
+    let (closing, opening) = (inside(&closing), inside(&json!(4999)));
+    assert_eq!(
+        found,
+        [(Some("closing"), Some(&*closing)), (Some("opening"), Some(&*opening))],
+        "{ready}"
+    );
+    assert_eq!(ready["resumed"]["flows"], 1);
+    for flow in lost {
+        assert_eq!((&flow["service"], &flow["task"]), (&json!("web"), &json!(1)), "{flow}");
+        assert_eq!(flow["destination"], format!("{HOST}:443"));
+    }
+    // The SYN that is sent again opens it after all.
+    assert!(opener.answer().is_u64());
+    task.ok(&json!(["say", "kept"]));
+
+    // For people: the one that closes is lost once more, and the other one has ended.
+    assert_eq!(lab.end_by(Signal::SIGKILL), None);
+    let said = lab.up_again_saying();
+    let line = format!("  lost: web/1 tcp {closing} -> {HOST}:443, closing");
+    assert!(said.lines().any(|said| said == line), "{said}");
+}
+
+fn every_thread_is_stopped(lab: &Lab) -> bool {
+    let pid = std::fs::read_to_string(format!("/run/egret/{}/lock", lab.name())).unwrap();
+    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.trim())).unwrap();
+    threads.into_iter().all(|thread| {
+        let stat = std::fs::read_to_string(thread.unwrap().path().join("stat"));
+        stat.is_ok_and(|stat| stat.contains(") T "))
+    })
+}
+
+/// Opens a connection that the kernel carries.
+fn keeps(lab: &Lab, task: &mut Agent) {
+    assert!(task.open("kept", HOST, 443).is_u64());
+    waits_until("the kernel carries both directions", || {
+        task.ok(&json!(["say", "kept"]));
+        lab.flows().iter().any(|f| f.offloaded.packets_out > 0 && f.offloaded.packets_in > 0)
+    });
+}
+
+/// Tries to bring the lab up, which must fail; what it says.
+fn does_not_come_up(lab: &Lab) -> String {
+    let mut up = up_command(lab.file());
+    let output = finish(up.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    assert_eq!(output.status.code(), Some(1), "{}", both_streams(&output));
+    String::from_utf8(output.stderr).unwrap()
 }
 
 /// iperf3 in task 1 of `web`, toward the host: what it prints is its report.

@@ -266,11 +266,23 @@ fn a_panic_of_the_judge_and_a_device_that_is_down_cost_only_packets() {
         return;
     }
     let bed = Bed::new(DeviceKind::Auto);
-    bed.seen.panic_next.store(true, Ordering::Relaxed);
-    assert!(!pings(&bed.task, &DB.to_string()));
     let stats = bed.worker.stats();
-    assert_eq!(stats.panics.load(Ordering::Relaxed), 1);
+    // In the midst of a packet, and before the first one of a batch: by what configuration that is judged is not known.
+    for (count, seen, panics) in [(1, 1, &bed.seen.panic_next), (2, 0, &bed.seen.panic_at_begin)] {
+        let judged = bed.seen.packets.load(Ordering::Relaxed) + seen;
+        panics.store(true, Ordering::Relaxed);
+        assert!(!pings(&bed.task, &DB.to_string()));
+        assert_eq!(stats.panics.load(Ordering::Relaxed), count);
+        assert_eq!(bed.seen.packets.load(Ordering::Relaxed), judged);
+        assert!(pings(&bed.task, &DB.to_string()));
+    }
+    // After the last one: everything was written by then.
+    bed.seen.panic_at_end.store(true, Ordering::Relaxed);
     assert!(pings(&bed.task, &DB.to_string()));
+    while stats.panics.load(Ordering::Relaxed) < 3 {
+        std::thread::yield_now();
+    }
+    assert_eq!(stats.deaths().count(), 0);
 
     let (device, runtime) = (bed.worker.device(), &bed.runtime);
     let links = runtime.block_on(async { Links::open(&bed.router) }).unwrap();
@@ -407,6 +419,8 @@ struct Seen {
     packets: AtomicU64,
     largest: AtomicU64,
     panic_next: AtomicBool,
+    panic_at_begin: AtomicBool,
+    panic_at_end: AtomicBool,
     down_next: AtomicBool,
     go_on: AtomicBool,
 }
@@ -417,7 +431,17 @@ struct Nat {
 }
 
 impl Judge for Nat {
-    fn begin_batch(&mut self) {}
+    fn begin_batch(&mut self) {
+        if self.seen.panic_at_begin.swap(false, Ordering::Relaxed) {
+            panic!("a test wants this panic");
+        }
+    }
+
+    fn end_batch(&mut self, _drained: bool) {
+        if self.seen.panic_at_end.swap(false, Ordering::Relaxed) {
+            panic!("a test wants this panic");
+        }
+    }
 
     fn judge(&mut self, packet: &mut [u8], vnet: VnetHeader, _reply: &mut [u8]) -> Action {
         self.seen.packets.fetch_add(1, Ordering::Relaxed);

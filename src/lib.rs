@@ -72,6 +72,8 @@ pub mod config;
 mod conformance;
 pub mod daemon;
 pub mod explain;
+#[cfg(test)]
+mod fail_point;
 pub mod flow;
 pub mod linux;
 pub mod packet;

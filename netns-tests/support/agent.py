@@ -116,6 +116,12 @@ def numbers(name):
     return found
 
 
+def end(name):
+    """Ends this side of a connection that was kept."""
+    sockets[name].shutdown(socket.SHUT_WR)
+    return "ok"
+
+
 def close(name):
     sockets.pop(name).close()
     return "ok"
@@ -170,6 +176,16 @@ def serve(address, port):
 def echo(s):
     while data := s.recv(65536):
         s.sendall(data)
+
+
+def serve_without_end(address, port):
+    """Like serve, but never ends its side."""
+
+    def run(s):
+        echo(s)
+        threading.Event().wait()
+
+    return accept(address, port, run)
 
 
 def serve_udp(address, port):
@@ -497,11 +513,13 @@ OPERATIONS = {
     "say": say,
     "send": send,
     "numbers": numbers,
+    "end": end,
     "close": close,
     "udp": udp,
     "refused6": refused6,
     "udp_segments": udp_segments,
     "serve": serve,
+    "serve_without_end": serve_without_end,
     "serve_udp": serve_udp,
     "serve_exchange": serve_exchange,
     "exchange": exchange,

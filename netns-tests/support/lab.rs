@@ -217,6 +217,12 @@ impl Lab {
         text
     }
 
+    /// Brings the lab up again; what it says in JSON when it is up.
+    pub fn up_again_in_json(&mut self) -> Value {
+        (self.up, self.ready) = start(&mut command_of_up(self.file.path(), &["-q", "--json"]));
+        serde_json::from_str(&self.ready).unwrap()
+    }
+
     /// Kills the lab's process, and brings the lab up again at once, whatever the kernel still has to close.
     pub fn up_while_dying(&mut self) {
         self.signal(Signal::SIGKILL);
@@ -451,16 +457,16 @@ fn start(command: &mut Command) -> (Child, String) {
         // What comes before, without -q, are tables.
         let mut begin = 0;
         let mut read = output.read_line(&mut text);
-        while matches!(read, Ok(1..)) && !text[begin..].starts_with("ready") {
+        while matches!(read, Ok(1..)) && !is_ready(&text[begin..]) {
             begin = text.len();
             read = output.read_line(&mut text);
         }
-        let ready = text[begin..].starts_with("ready");
+        let ready = is_ready(&text[begin..]);
         let _ = line.send(text.split_off(if ready { begin } else { 0 }));
         read.map(|_| output.into_inner())
     });
     match lines.recv_timeout(PATIENCE) {
-        Ok(text) if text.starts_with("ready") => {
+        Ok(text) if is_ready(&text) => {
             up.stdout = Some(reader.join().unwrap().unwrap());
             (up, text)
         }
@@ -470,6 +476,10 @@ fn start(command: &mut Command) -> (Child, String) {
             panic!("egret up did not get ready: {other:?}");
         }
     }
+}
+
+fn is_ready(line: &str) -> bool {
+    line.starts_with("ready") || line.starts_with("{\"lab\"")
 }
 
 fn pid(child: &Child) -> Pid {

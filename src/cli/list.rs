@@ -221,6 +221,7 @@ const ENIS: Rows = Rows {
         "id",
         "device",
         "queues",
+        "dead_workers",
         "kind",
         "subnet",
         "availability_zone",

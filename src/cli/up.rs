@@ -7,9 +7,9 @@ use super::stop::{Asked, Stop};
 use super::{CliError, LabArg, list};
 use crate::config::{Lab, Offload, time_scale};
 use crate::daemon::reload::Request;
-use crate::daemon::shared::Shared;
+use crate::daemon::shared::{Facts, Shared};
 use crate::daemon::{Running, control};
-use crate::explain;
+use crate::explain::{self, Resumed};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -62,9 +62,25 @@ pub struct UpArgs {
     /// Whether the kernel carries established flows by itself, in place of the file's `offload`
     #[arg(long, value_enum, value_name = "WHERE")]
     pub offload: Option<OffloadWord>,
+    /// In place of tables and the line that begins with `ready`, one line of JSON when the lab is up: its name, what it has
+    /// resumed of a killed run, and which flows of that are lost
+    #[arg(long)]
+    pub json: bool,
     /// The App Runner API
     #[command(flatten)]
     pub api: ApiArgs,
+}
+
+/// What `egret up --json` says when the lab is up.
+#[derive(Debug, serde::Serialize)]
+struct Ready<'a> {
+    lab: &'a str,
+    seconds: f64,
+    time_scale: f64,
+    /// The URL of the App Runner API.
+    api: Option<String>,
+    /// `null` for a lab that started afresh.
+    resumed: Option<&'a Resumed>,
 }
 
 /// `offload`, as the lab file has it.
@@ -183,7 +199,7 @@ async fn serve(
     stop: &mut Stop,
 ) -> Result<(), CliError> {
     let facts = shared.facts().await;
-    if !args.quiet {
+    if !args.quiet && !args.json {
         output::out(|w| {
             explain::print(w, &facts.enis)?;
             writeln!(w)?;
@@ -193,23 +209,12 @@ async fn serve(
     }
     // Before anybody hears that the lab is ready: what they do next is to connect.
     let listener = control::listen(&facts.socket)?;
-    let (api, hint) = match &door {
-        Some(door) => (format!("; App Runner API at {}", door.url()), Some(door.hint())),
-        None => (String::new(), None),
-    };
+    let (api, hint) = (door.as_ref().map(FrontDoor::url), door.as_ref().map(FrontDoor::hint));
     let mut server = tokio::spawn(answer(shared.clone(), listener, door, ended.clone()));
-    output::out(|w| {
-        let (name, took) = (&facts.name, begun.elapsed());
-        let speed = list::speed(facts.time_scale).map_or_else(String::new, |s| format!(", {s}"));
-        writeln!(
-            w,
-            "ready: lab `{name}` is up after {took:.2?}{speed}{api}; Ctrl-C takes it down"
-        )?;
-        match hint.filter(|_| !args.quiet) {
-            Some(hint) => writeln!(w, "{hint}"),
-            None => Ok(()),
-        }
-    })?;
+    match args.json {
+        true => say_ready_in_json(&facts, begun.elapsed(), api)?,
+        false => say_ready(&facts, begun.elapsed(), api, hint.filter(|_| !args.quiet))?,
+    }
     let early = keep(shared, args, stop, ended, &mut server).await;
     shared.end();
     let served = match early {
@@ -224,6 +229,35 @@ async fn serve(
         },
     };
     Ok(served.map_err(io::Error::other)??)
+}
+
+fn say_ready(
+    facts: &Facts,
+    took: Duration,
+    api: Option<String>,
+    hint: Option<String>,
+) -> Result<(), CliError> {
+    let api = api.map_or_else(String::new, |url| format!("; App Runner API at {url}"));
+    Ok(output::out(|w| {
+        let name = &facts.name;
+        let speed = list::speed(facts.time_scale).map_or_else(String::new, |s| format!(", {s}"));
+        writeln!(
+            w,
+            "ready: lab `{name}` is up after {took:.2?}{speed}{api}; Ctrl-C takes it down"
+        )?;
+        match hint {
+            Some(hint) => writeln!(w, "{hint}"),
+            None => Ok(()),
+        }
+    })?)
+}
+
+fn say_ready_in_json(facts: &Facts, took: Duration, api: Option<String>) -> Result<(), CliError> {
+    let Facts { name, time_scale, resumed, .. } = facts;
+    let (seconds, resumed) = (took.as_secs_f64(), resumed.as_ref());
+    let ready = Ready { lab: name, seconds, time_scale: *time_scale, api, resumed };
+    let line = serde_json::to_string(&ready).map_err(io::Error::other)?;
+    Ok(output::out(|w| writeln!(w, "{line}"))?)
 }
 
 /// Answers on the control socket and at the App Runner API until the lab is to end, or one of them fails.
@@ -263,7 +297,7 @@ async fn keep(
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(next) => {
-                next = tokio::time::Instant::now() + shared.tick().await;
+                next = tokio::time::Instant::now() + shared.tick(&mut output::note).await;
             }
             asked = stop.wait_or_reload() => match asked {
                 Asked::End => return None,

@@ -129,15 +129,18 @@ async fn detach(
     let before = running.snapshot();
     running.current.store(Arc::new(before.without_task(address)));
     // What waited for a worker that has not seen this yet could begin flows again.
-    running.quiesce().await;
+    let quiesced = running.quiesce().await;
     running.keep_drops_of_task(&before, address);
     running.engine.forget_task(Instant(clock::now()), &before, address);
-    running.addresses.give_back(address);
+    if !running.has_hanging_worker() {
+        running.addresses.give_back(address);
+    }
     let unlinked = match running.router.delete(&task_link_name(address)).await {
         Err(LinkError::Missing { .. }) => Ok(()),
         deleted => deleted,
     };
     let removed = running.state.remove_namespace(namespace);
+    quiesced?;
     steered?;
     withdrawn?;
     disowned?;

@@ -8,6 +8,7 @@ use crate::linux::link::LinkError;
 use crate::linux::listen::ListenError;
 use crate::linux::netns::NetnsError;
 use crate::linux::tun::TunError;
+use crate::linux::worker::LONGEST_BATCH;
 use ipnetwork::Ipv4Network;
 use std::io;
 
@@ -48,12 +49,28 @@ pub enum LabError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A worker has been in one batch for too long.
+    #[error(
+        "a worker of {device} has been in one batch of packets for {} s, which is a bug in egret: no packet of {device} leaves until it goes on; if it does not, take the lab down with `egret down` and bring it up again",
+        LONGEST_BATCH.as_secs()
+    )]
+    Hanging {
+        /// The device.
+        device: String,
+    },
     /// The lab has no room for what is to be made.
     #[error("{0}")]
     Config(Diagnostics),
-    /// The lab of a killed process was resumed, but cannot be changed to this one.
-    #[error("cannot resume the lab of a killed run: {0}; it is cleared, start the lab again")]
-    Handover(String),
+    /// The lab of a killed process cannot become this one. Nothing of it was touched.
+    #[error(
+        "cannot resume the lab of a killed run: {0}; it is left as it was, and what the kernel carries ends with its offload_grace: bring it up with a file that it can become, or clear it with `egret down`"
+    )]
+    NotResumed(String),
+    /// A step failed while the lab of a killed process was being resumed.
+    #[error(
+        "cannot resume the lab of a killed run: {0}; its namespaces and tasks stay, and no packet crosses: bring it up again to try once more, or clear it with `egret down`"
+    )]
+    HalfResumed(Box<LabError>),
     /// The thread that waits for the lab's name ended.
     #[error("taking hold of the lab: {0}")]
     Hold(io::Error),

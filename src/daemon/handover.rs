@@ -109,6 +109,8 @@ pub(super) struct LeftTask {
 /// Holds a handover that was found complete.
 pub(super) struct Handover {
     pub(super) left: Left,
+    /// Holds the handover as it was written, for another attempt.
+    pub(super) text: String,
     /// Holds the configuration that the killed process had committed.
     pub(super) lab: Lab,
 }
@@ -138,7 +140,7 @@ impl Handover {
             .with_name(lab.name.clone())
             .with_offload(lab.offload)
             .with_time_scale(left.time_scale);
-        let found = Self { left, lab: before };
+        let found = Self { left, text, lab: before };
         found.require_whole(state)?;
         Ok(Some(found))
     }

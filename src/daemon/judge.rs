@@ -67,10 +67,11 @@ impl EngineJudge {
 
     #[cold]
     fn offload_asked(&mut self) {
-        if let Some(cache) = &self.cache {
-            self.asked.iter().for_each(|key| self.offload(cache, key));
+        let Some(cache) = self.cache.clone() else { return self.asked.clear() };
+        // One by one: a failure loses one request.
+        while let Some(key) = self.asked.pop() {
+            self.offload(&cache, &key);
         }
-        self.asked.clear();
     }
 
     /// Offloads a flow.
@@ -91,8 +92,9 @@ impl Judge for EngineJudge {
         self.now = Instant(clock::now());
         let current = self.current.load();
         if !Arc::ptr_eq(&current, &self.snapshot) {
-            self.snapshot = Arc::clone(&current);
-            self.device = self.id.device_in(&self.snapshot);
+            // Found before either is exchanged: a failure leaves both of one configuration.
+            let device = self.id.device_in(&current);
+            (self.snapshot, self.device) = (Arc::clone(&current), device);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::steer_drops::{Seen, taken};
 use crate::flow::Instant;
-use crate::linux::worker::WorkerStats;
+use crate::linux::WorkerStats;
 use crate::pipeline::{DeviceId, Reason};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;

@@ -6,23 +6,24 @@
 //! checks sources at all times.
 //!
 //! The next process first commits the configuration of the handover, and then its own, as `egret apply` would. If the
-//! handover is not complete, as when the process was killed during a change, `start` clears the lab and starts afresh.
+//! handover is not complete, as when the process was killed during a change, `start` clears the lab and starts afresh. If it
+//! is complete, but its lab cannot become the new one or a step fails, the lab stays, closed, for another attempt.
 
 use super::attachment::Attachment;
 use super::error::LabError;
-use super::handover::{AGAIN, Handover, LeftNamespace, LeftTask, PATIENCE, stays};
+use super::handover::{AGAIN, Left, LeftNamespace, LeftTask, PATIENCE, stays};
 use super::namespace::{Namespace, far_of};
 use super::needs::Needs;
-use super::reload::ReloadError;
 use super::running::Running;
-use super::{handover, reload};
+use super::{handover, lost_flows, reload};
 use crate::config::Lab;
+use crate::explain::{LostFlow, Resumed};
 use crate::flow::Instant;
 use crate::linux::link::find_task;
 use crate::linux::netns::Netns;
 use crate::linux::{Heartbeat, Link, Mac, clock};
 use crate::vpc::{Generation, Space};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant as Time};
 
 /// Starts the heartbeat of the flow cache and writes the handover. Without a grace, the heartbeat ends the flows of a
@@ -44,11 +45,10 @@ pub(super) fn begin_to_stay(running: &mut Running) -> Result<(), LabError> {
 /// Resumes the lab of the handover, and then applies `lab`.
 pub(super) async fn resume(
     running: &mut Running,
-    handover: Handover,
+    (left, before): (Left, Lab),
     lab: Lab,
     say: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(), LabError> {
-    let Handover { left, lab: before } = handover;
     handover::leave_nothing(running)?;
     running.state.remove_socket()?;
     running.namespaces_made = left.namespaces_made;
@@ -60,19 +60,42 @@ pub(super) async fn resume(
         resume_task(running, task).await?;
     }
     wait_for_devices(running, &before).await;
-    reload::apply(running, before, say).await?;
-    let flows = resume_flows(running)?;
+    reload::take_up(running, before, say).await?;
+    let resumed = resume_flows(running)?;
     running.steer.take_over()?;
-    say(&format!("resumed the lab of a killed run: {flows}"));
-    let lab = lab.following(&running.lab).map_err(|e| LabError::Handover(e.to_string()))?;
+    resumed.lines().iter().for_each(|line| say(line));
+    running.resumed = Some(resumed);
+    let lab = lab.following(&running.lab).map_err(LabError::Config)?;
     let same = lab.source() == running.lab.source() && lab.overlay == running.lab.overlay;
     if !same || lab.time_scale != running.lab.time_scale {
-        match reload::require_fixed(running, &lab) {
-            Ok(()) => reload::apply(running, lab, say).await?,
-            Err(ReloadError::Lab(error)) => return Err(error),
-            Err(other) => return Err(LabError::Handover(other.to_string())),
-        }
+        reload::apply(running, lab, say).await?;
     }
+    Ok(())
+}
+
+/// Requires that the lab of a killed run can become another one.
+///
+/// # Errors
+/// What it cannot become. Nothing was touched.
+pub(super) fn require_successor(before: &Lab, lab: &Lab) -> Result<(), String> {
+    let lab = lab.following(before).map_err(|errors| errors.to_string())?;
+    reload::require_fixed(before, false, &lab).map_err(|error| error.to_string())
+}
+
+/// Leaves the lab of a killed run, which could not be resumed, to another attempt: its namespaces and tasks stay, and no
+/// packet crosses.
+///
+/// # Errors
+/// The kernel does not end what it carries, or the handover cannot be written again.
+pub(super) fn leave_closed(mut running: Running, left: &str) -> Result<(), LabError> {
+    // The devices go first, and the heartbeat before the last word to the kernel.
+    running.workers.clear();
+    running.heartbeat = None;
+    if let Some(cache) = &running.cache {
+        cache.use_until(LONG_AGO)?;
+    }
+    running.state.leave(Some(left))?;
+    running.state.let_go();
     Ok(())
 }
 
@@ -117,24 +140,29 @@ async fn wait_for_devices(running: &Running, lab: &Lab) {
     }
 }
 
-/// Adopts the offloaded flows, and returns how many. No packet is judged in the meantime: the links still lead to the
+/// Adopts the offloaded flows, and returns how many, and which are lost. No packet is judged in the meantime: the links still lead to the
 /// devices of the killed process.
-fn resume_flows(running: &Running) -> Result<String, LabError> {
-    let Some(cache) = &running.cache else { return Ok(String::new()) };
-    let (now, snapshot) = (Instant(clock::now()), running.snapshot());
-    let handed_over = cache.take_handed_over()?;
-    let all = handed_over.len();
-    let adopted = handed_over
-        .iter()
-        .filter(|s| running.engine.adopt(now, &snapshot, &s.record, s.carried).is_ok())
-        .count();
-    let lost = match all - adopted {
-        0 => String::new(),
-        lost => format!(", {lost} lost"),
-    };
+fn resume_flows(running: &Running) -> Result<Resumed, LabError> {
     let (namespaces, tasks) = (running.namespaces.len(), running.tasks.len());
-    Ok(format!("{namespaces} namespaces, {tasks} tasks, {adopted} flows{lost}"))
+    let mut resumed = Resumed { namespaces, tasks, ..Resumed::default() };
+    let Some(cache) = &running.cache else { return Ok(resumed) };
+    let (now, snapshot) = (Instant(clock::now()), running.snapshot());
+    for over in cache.take_handed_over()? {
+        match running.engine.adopt(now, &snapshot, &over.record, over.carried) {
+            Ok(()) => resumed.flows += 1,
+            Err(denial) => resumed.lost.push(lost_flows::refused(running, &over, denial)),
+        }
+    }
+    let ends = |flow: &LostFlow| (flow.inside.clone(), flow.destination.clone());
+    let refused: HashSet<_> = resumed.lost.iter().map(ends).collect();
+    let unknown = lost_flows::unknown_connections(running);
+    resumed.lost.extend(unknown.into_iter().filter(|flow| !refused.contains(&ends(flow))));
+    resumed.lost.sort();
+    Ok(resumed)
 }
+
+/// A deadline that has passed: tc carries nothing.
+const LONG_AGO: u64 = 1;
 
 /// Limits how long tc carries flows for a process whose heartbeat has stopped, in a lab without a grace.
 const HANGING: Duration = Duration::from_secs(3);

@@ -53,6 +53,10 @@ impl Running {
                 if self.startup.of(Instant(clock::now()), &row.id) > Duration::ZERO {
                     row.state = Some("pending".to_owned());
                 }
+                row.dead_workers = self.dead_workers(&id);
+                if row.dead_workers > 0 {
+                    row.state = Some("dead".to_owned());
+                }
                 row.tasks = count(
                     snapshot
                         .tasks()
@@ -186,6 +190,7 @@ fn eni_row(snapshot: &Snapshot, device: Device) -> EniRow {
         id: String::new(),
         device: String::new(),
         queues: 0,
+        dead_workers: 0,
         kind: String::new(),
         subnet: None,
         availability_zone: None,

@@ -3,6 +3,7 @@
 use super::addresses::Addresses;
 use super::attachment::Attachment;
 use super::error::LabError;
+use super::hanging::Hanging;
 use super::history::History;
 use super::kept_drops::KeptDrops;
 use super::link_drops::LinkDrops;
@@ -15,9 +16,8 @@ use super::state::StateDir;
 use super::steer_drops::SteerDrops;
 use super::subject::{Configurations, Subject};
 use crate::config::Lab;
-use crate::explain::ApiService;
+use crate::explain::{ApiService, Resumed};
 use crate::flow::Instant;
-use crate::linux::clock;
 use crate::linux::link::Links;
 use crate::linux::netns::Netns;
 use crate::linux::steer::Steer;
@@ -29,10 +29,6 @@ use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How often counters are read that are not the engine's: one call to the kernel for each device.
-const COUNTERS: Duration = Duration::from_secs(1);
 
 /// A running lab.
 pub struct Running {
@@ -60,6 +56,8 @@ pub struct Running {
     /// Counts the namespaces that were made for gateway endpoints: it numbers their veths.
     pub(super) namespaces_made: u32,
     pub(super) workers: BTreeMap<DeviceId, WorkerHandle>,
+    /// Which workers hang.
+    pub(super) hanging: Hanging,
     pub(super) device_mtu: BTreeMap<DeviceId, u16>,
     /// Who takes packets for which address, as the tc programs have it.
     pub(super) owned: BTreeMap<SpaceAddr, DeviceId>,
@@ -78,6 +76,8 @@ pub struct Running {
     /// What answers at the exempt addresses.
     pub(super) services: Services,
     pub(super) state: StateDir,
+    /// What this start has resumed of a killed run.
+    pub(super) resumed: Option<Resumed>,
 }
 
 impl Running {
@@ -119,19 +119,6 @@ impl Running {
         self.state.socket()
     }
 
-    /// Housekeeping, to be called about once a second of the lab's own time: expired flows end. Counters are read once a
-    /// second of real time.
-    pub async fn tick(&mut self) {
-        let now = Instant(clock::now());
-        self.engine.sweep(now, &self.current.load());
-        for address in self.addresses.tick() {
-            self.engine.forget_task(now, &self.current.load(), address);
-        }
-        if self.counted.is_none_or(|then| now.since(then) >= COUNTERS) {
-            self.count_drops(now).await;
-        }
-    }
-
     /// Reads what others than the engine have dropped.
     pub(super) async fn count_drops(&mut self, now: Instant) {
         self.counted = Some(now);
@@ -141,24 +128,6 @@ impl Running {
             // A device that is gone has nothing more to tell.
             let queue = self.router.transmit_drops(worker.device().ifindex()).await.ok();
             self.losses.update(now, device, &worker.stats(), queue);
-        }
-    }
-
-    /// Waits until no worker is in a batch that began before now, and no packet on its way by an entry of the flow cache
-    /// that was used before. A batch is at most 64 packets, none of which is waited for.
-    pub(super) async fn quiesce(&self) {
-        if let Some(cache) = &self.cache {
-            cache.quiesce();
-        }
-        let busy: Vec<_> = self
-            .workers
-            .values()
-            .map(|worker| worker.stats())
-            .map(|stats| (stats.epoch(), stats))
-            .collect();
-        while !busy.iter().all(|(then, stats)| stats.grace_period_is_over(then)) {
-            std::thread::yield_now();
-            tokio::task::yield_now().await;
         }
     }
 

@@ -6,7 +6,7 @@ use super::running::Running;
 use super::streams::Streams;
 use super::subject::Subject;
 use crate::config::{Lab, Overlay};
-use crate::explain::{ApiService, EniRow, PsRow, Reload};
+use crate::explain::{ApiService, EniRow, PsRow, Reload, Resumed};
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -41,6 +41,8 @@ pub struct Facts {
     pub enis: Vec<EniRow>,
     /// Its tasks.
     pub tasks: Vec<PsRow>,
+    /// What was resumed of a killed run.
+    pub resumed: Option<Resumed>,
 }
 
 /// What any call answers that cannot be met.
@@ -68,14 +70,15 @@ impl Shared {
             socket: running.socket(),
             enis: running.eni_rows().await,
             tasks: running.ps_rows(),
+            resumed: running.resumed.clone(),
         }
     }
 
     /// Housekeeping, once. Returns how long it may be until the next time: a second of the lab's own time, and at least
-    /// 100 ms.
-    pub async fn tick(&self) -> Duration {
+    /// 100 ms. `say` hears of each worker that has died since.
+    pub async fn tick(&self, say: &mut (dyn FnMut(&str) + Send)) -> Duration {
         let mut running = self.running.lock().await;
-        running.tick().await;
+        running.tick(say).await;
         Duration::from_secs(1).div_f64(running.lab().time_scale.max(1.0)).max(SHORTEST)
     }
 
@@ -191,9 +194,11 @@ impl IntoResponse for LabError {
             | Self::Steer(_)
             | Self::Listen(_)
             | Self::Exec(_)
-            | Self::Handover(_)
+            | Self::NotResumed(_)
+            | Self::HalfResumed(_)
             | Self::Leave(_)
             | Self::Hold(_)
+            | Self::Hanging { .. }
             | Self::Worker { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(Problem { error: self.to_string() })).into_response()

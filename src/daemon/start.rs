@@ -3,6 +3,7 @@
 use super::addresses::Addresses;
 use super::error::LabError;
 use super::handover::{Handover, stays, wait_for_process_before};
+use super::hanging::Hanging;
 use super::history::History;
 use super::kept_drops::KeptDrops;
 use super::link_drops::LinkDrops;
@@ -79,9 +80,19 @@ impl Running {
                 say(&format!("cleared what a killed run left: {}", cleared.join(", ")));
             }
         }
+        if let Some(handover) = &handover
+            && let Err(why) = resume::require_successor(&handover.lab, &lab)
+        {
+            state.let_go();
+            return Err(LabError::NotResumed(why));
+        }
         let begun = begin(&lab, &state, handover.is_some(), say).await;
         let Base { steer, cache, router, router_netns, nothing, current, services } = match begun {
             Ok(base) => base,
+            Err(error) if handover.is_some() => {
+                state.let_go();
+                return Err(LabError::HalfResumed(Box::new(error)));
+            }
             Err(error) => {
                 state.release()?;
                 return Err(error);
@@ -106,6 +117,7 @@ impl Running {
             namespaces: BTreeMap::new(),
             namespaces_made: 0,
             workers: BTreeMap::new(),
+            hanging: Hanging::default(),
             device_mtu: BTreeMap::new(),
             owned: BTreeMap::new(),
             public_addresses: BTreeMap::new(),
@@ -116,17 +128,27 @@ impl Running {
             api_services: Vec::new(),
             startup: Startup::default(),
             state,
+            resumed: None,
             lab: lab.clone(),
         };
-        let up = match handover {
-            Some(handover) => resume::resume(&mut running, handover, lab, say).await,
-            None => reload::apply(&mut running, lab, say).await,
+        let (up, left) = match handover {
+            Some(Handover { left, text, lab: before }) => {
+                let resumed = resume::resume(&mut running, (left, before), lab, say).await;
+                (resumed, Some(text))
+            }
+            None => (reload::apply(&mut running, lab, say).await, None),
         };
-        if let Err(error) = up.and_then(|()| resume::begin_to_stay(&mut running)) {
-            running.stop()?;
-            return Err(error);
+        match (up.and_then(|()| resume::begin_to_stay(&mut running)), left) {
+            (Ok(()), _) => Ok(running),
+            (Err(error), Some(left)) => {
+                resume::leave_closed(running, &left)?;
+                Err(LabError::HalfResumed(Box::new(error)))
+            }
+            (Err(error), None) => {
+                running.stop()?;
+                Err(error)
+            }
         }
-        Ok(running)
     }
 }
 

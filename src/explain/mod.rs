@@ -24,6 +24,7 @@ mod reachability;
 mod reload;
 mod repair;
 mod resolution;
+mod resumed;
 mod rows;
 mod rule_identity;
 mod selection;
@@ -89,6 +90,7 @@ pub use paint::Look;
 pub use reachability::{ReachRow, Reachability, ReacherRow, Reaching, Wanted, reach, services};
 pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_flow_fates, print_reload};
 pub use repair::{Repair, repair};
+pub use resumed::{LostFlow, Resumed};
 pub use rows::{
     DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable, unnamed_drop,
 };

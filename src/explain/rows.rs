@@ -175,6 +175,9 @@ pub struct EniRow {
     /// How many queues it has, each with a worker.
     #[serde(default)]
     pub queues: usize,
+    /// How many of these workers have ended or hang: packets that come to them are lost.
+    #[serde(default)]
+    pub dead_workers: usize,
     /// `hyperplane`, `task`, `nat-gateway` or `app-runner`.
     pub kind: String,
     /// The subnet; `None` for App Runner's own egress.
@@ -193,7 +196,8 @@ pub struct EniRow {
     /// The public addresses beside the primary one.
     #[serde(default)]
     pub secondary_public_addresses: Vec<Ipv4Addr>,
-    /// The state of a NAT gateway, such as `available`; `pending` for an ENI that still comes up.
+    /// The state of a NAT gateway, such as `available`; `pending` for an ENI that still comes up; `dead` for either if it has
+    /// dead workers.
     #[serde(default)]
     pub state: Option<String>,
     /// The services that share it.

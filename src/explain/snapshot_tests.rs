@@ -418,6 +418,7 @@ fn eni() -> EniRow {
         id: ENI_ID.into(),
         device: "eni-0a1b2c3d".into(),
         queues: 1,
+        dead_workers: 0,
         kind: "hyperplane".into(),
         subnet: Some("subnet-private-a".into()),
         availability_zone: Some("us-east-1a".into()),

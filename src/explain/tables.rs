@@ -185,7 +185,7 @@ impl Row for EniRow {
         vec![
             self.id.clone(),
             self.kind.clone(),
-            device(&self.device, self.queues),
+            device(&self.device, self.queues, self.dead_workers),
             or_dash(self.subnet.as_ref()),
             or_dash(self.availability_zone.as_ref()),
             addresses(self.address, &self.secondary_addresses),
@@ -219,9 +219,14 @@ impl Row for EniRow {
     }
 }
 
-/// `eni-0a1b2c3d`, or `eni-0a1b2c3d x4` with four queues.
-fn device(name: &str, queues: usize) -> String {
-    if queues > 1 { format!("{name} x{queues}") } else { name.to_owned() }
+/// `eni-0a1b2c3d`, or `eni-0a1b2c3d x4` with four queues, `eni-0a1b2c3d x4 (1 dead)` if a worker of these is dead.
+fn device(name: &str, queues: usize, dead: usize) -> String {
+    let name = if queues > 1 { format!("{name} x{queues}") } else { name.to_owned() };
+    match dead {
+        0 => name,
+        _ if queues <= 1 => format!("{name} (dead)"),
+        dead => format!("{name} ({dead} dead)"),
+    }
 }
 
 impl Row for HolderRow {

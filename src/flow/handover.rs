@@ -20,6 +20,8 @@ pub struct HandoverRecord {
     pub eni: Option<NatPort>,
     /// Its port at the last NAT on the way out.
     pub nat: Option<(LastNat, NatPort)>,
+    /// The private address of the public endpoint that it was admitted to.
+    pub endpoint: Option<(Space, Ipv4Addr)>,
     /// Whether its ENI does not track it.
     pub untracked: bool,
     /// When its first packet arrived.
@@ -59,6 +61,7 @@ impl HandoverRecord {
                 let nat = if gateway.is_some() { LastNat::Gateway } else { LastNat::AppRunner };
                 (nat, NatPort::of(lease))
             }),
+            endpoint: flow.endpoint,
             untracked: flow.untracked,
             began: flow.began,
             counted: [flow.sent.counted(), flow.received.counted()],
@@ -131,6 +134,7 @@ impl HandoverRecord {
             ),
             eni: Some(own),
             nat,
+            endpoint: Some((Space::nth_vpc(1), Ipv4Addr::new(10, 0, 1, 10))),
             untracked: false,
             began: Instant(77),
             counted: [counted(1), counted(u64::MAX - 9)],

@@ -5,6 +5,8 @@ use super::Census;
 use super::offload_state::DeferredFree;
 use super::tombstones::{Tombstone, Tombstones};
 use super::{Flow, FlowKey, Instant, Side, TcpState};
+#[cfg(test)]
+use crate::fail_point::FailPoint;
 use crate::vpc::{Generation, Timeouts};
 use dashmap::DashMap;
 use dashmap::mapref::one::Ref;
@@ -31,6 +33,9 @@ pub struct FlowTable<O> {
     entries: DashMap<FlowKey, FlowEntry<O>, FixedState>,
     tombstones: Tombstones,
     deferred_free: Arc<DeferredFree>,
+    /// Is passed when one direction of a flow is in the table.
+    #[cfg(test)]
+    pub(crate) between_directions: FailPoint,
 }
 
 impl<O: Copy> FlowTable<O> {
@@ -41,6 +46,8 @@ impl<O: Copy> FlowTable<O> {
             entries: DashMap::with_hasher_and_shard_amount(hasher.clone(), 64),
             tombstones: Tombstones::new(hasher),
             deferred_free: Arc::default(),
+            #[cfg(test)]
+            between_directions: FailPoint::default(),
         }
     }
 
@@ -66,8 +73,12 @@ impl<O: Copy> FlowTable<O> {
     /// Inserts both directions of a flow. A flow with the same key that another worker inserted meanwhile ends.
     pub fn put(&self, flow: &Arc<Flow>, generation: Generation, egress: O, returned: O) {
         let entry = |side, outcome| FlowEntry { flow: Arc::clone(flow), side, generation, outcome };
+        let mut half = HalfFlow { table: self, flow, is_whole: false };
         self.entries.insert(flow.returned, entry(Side::Return, returned));
+        #[cfg(test)]
+        self.between_directions.pass();
         let previous = self.entries.insert(flow.egress, entry(Side::Egress, egress));
+        half.is_whole = true;
         if let Some(previous) = previous
             && !Arc::ptr_eq(&previous.flow, flow)
         {
@@ -183,12 +194,28 @@ impl<O: Copy> FlowTable<O> {
     /// Counts every table's size, for the expected-state tests.
     #[cfg(test)]
     pub fn census(&self, census: &mut Census) {
-        let Self { entries, tombstones, deferred_free } = self;
+        let Self { entries, tombstones, deferred_free, between_directions: _ } = self;
         let count = |side| entries.iter().filter(|e| e.side == side).count();
         census.add("flows", count(Side::Egress));
         census.add("return entries", count(Side::Return));
         tombstones.census(census);
         deferred_free.census(census);
+    }
+}
+
+/// Takes a flow out again of which only one direction has come into the table, by a panic: replies would pass that nothing
+/// sweeps or reviews.
+struct HalfFlow<'a, O: Copy> {
+    table: &'a FlowTable<O>,
+    flow: &'a Arc<Flow>,
+    is_whole: bool,
+}
+
+impl<O: Copy> Drop for HalfFlow<'_, O> {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.table.remove(self.flow);
+        }
     }
 }
 
@@ -280,6 +307,18 @@ mod tests {
         let tombstone = Tombstone { at: Instant(5), through_nat_gateway: false };
         assert_eq!(table.tombstone(&expired.egress), Some(tombstone));
         assert_eq!(table.tombstone(&expired.returned), Some(tombstone));
+    }
+
+    #[test]
+    fn a_panic_between_the_directions_of_a_flow_leaves_neither() {
+        let flow = flow(Protocol::Udp, 1);
+        let table: FlowTable<u8> = FlowTable::new(1);
+        table.between_directions.arm(|| panic!("a test wants half a flow"));
+        let put = std::panic::AssertUnwindSafe(|| table.put(&flow, Generation(1), 1, 2));
+        assert!(std::panic::catch_unwind(put).is_err());
+        assert!(table.get(&flow.returned).is_none() && table.entries.is_empty());
+        table.put(&flow, Generation(1), 1, 2);
+        assert_eq!(table.len(), 1);
     }
 
     /// A worker may still hold a flow whose keys another flow has taken over.

@@ -13,6 +13,8 @@ use super::link_tables::LinkTables;
 use super::shared::{self, Direction, FlowEntry, Slot};
 use super::steer_error::{SteerError, trouble};
 use super::sys::{self, Plain};
+#[cfg(test)]
+use crate::fail_point::FailPoint;
 use crate::flow::{
     BarrierRelease, CacheCounters, CacheEntries, HandoverRecord, Instant, Side, Window,
 };
@@ -68,6 +70,9 @@ pub struct FlowCache {
     _counters: MapData,
     slots: Mutex<Slots>,
     tables: Arc<RwLock<LinkTables>>,
+    /// Is passed when the kernel has an entry of a flow.
+    #[cfg(test)]
+    pub(super) after_an_entry: FailPoint,
 }
 
 impl std::fmt::Debug for FlowCache {
@@ -115,6 +120,8 @@ impl FlowCache {
             _counters: slots,
             slots: Mutex::default(),
             tables,
+            #[cfg(test)]
+            after_an_entry: FailPoint::default(),
         })
     }
 
@@ -187,15 +194,18 @@ impl FlowCache {
             let Some((tuple, forward, from, to)) = way else { continue };
             let key = key_of(tuple, from);
             let entry = entry_of(candidate, &key, &forward, to, direction, slot);
+            // Noted before it is there: what fails from here on is withdrawn.
+            if let Some(place) = carrier.keys.get_mut(usize::from(direction)) {
+                *place = Some(key);
+            }
             // A full map is no fault: the flow stays where it is.
             if lock(&self.entries).insert(Plain(key), Plain(entry), 0).is_err() {
                 carrier.withdraw();
                 carrier.is_whole = false;
                 break;
             }
-            if let Some(place) = carrier.keys.get_mut(usize::from(direction)) {
-                *place = Some(key);
-            }
+            #[cfg(test)]
+            self.after_an_entry.pass();
         }
         Some(carrier)
     }
@@ -356,6 +366,11 @@ impl CacheEntries for SlotEntries {
 
 impl Drop for SlotEntries {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The flow does not have them yet, so nobody else withdraws them. A packet may be on its way through one: the
+            // slot is given to no other flow.
+            return self.withdraw();
+        }
         lock(&self.cache.slots).free.push(self.slot);
     }
 }

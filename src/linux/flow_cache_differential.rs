@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use super::flow_cache::FlowCache;
+use super::flow_cache::{FlowCache, lock};
 use super::root::is_root;
 use super::{Link, Mac, Netns, Steer, clock, netns};
 use crate::config::Lab;
@@ -154,6 +154,25 @@ fn data_in_sequence_do_not_overtake_what_was_judged_and_is_not_sent_on() {
     release_barrier_in_sequence();
     assert!(!call.says(true), "all were");
     assert!(!call.says(true) && flow.punted(Side::Egress).is_none());
+}
+
+/// What the kernel had of it by then would be carried on by nobody's word.
+#[test]
+fn a_panic_in_the_midst_of_offloading_leaves_the_kernel_nothing_of_the_flow() {
+    if !is_root() {
+        return;
+    }
+    let mut call = Call::new();
+    let flow = call.flow();
+    flow.withdraw_offload();
+    assert!(flow.ask_for_offload());
+    call.bed.cache.after_an_entry.arm(|| panic!("a test wants half an offload"));
+    let bed = &mut call.bed;
+    let offload = std::panic::AssertUnwindSafe(|| bed.open_or_offload(&flow.egress));
+    assert!(std::panic::catch_unwind(offload).is_err());
+    let entries = lock(&call.bed.cache.entries).keys().count();
+    assert!(!flow.is_offloaded() && entries == 0, "{entries}");
+    assert!(call.says(true) && call.says(false), "it goes on in user space");
 }
 
 /// Lets two ends talk in a way that the kernel carries, ends their connection in each way, and finds it closed.

@@ -18,15 +18,18 @@
 //! | [`pins`] | what outlives the process |
 //! | [`pinned_maps`] | whether the maps that did are laid out as ours |
 //! | [`worker`] | the thread that reads a TUN, asks a judge, writes back |
+//! | [`worker_stats`], [`epochs`] | what it has done, and in which batch it is |
 //! | [`clock`] | the only producer of time |
 //! | [`exec`] | child processes inside a namespace |
 //! | [`listen`] | echo servers, so that a lab can be probed with nothing installed |
+//! | [`sockets`] | the connections of programs inside a namespace |
 //! | [`probe`] | single packets from inside a namespace, and what answers them |
 //!
 //! `sys` holds what is `unsafe`; nothing else is.
 
 mod attach;
 pub mod clock;
+pub mod epochs;
 pub mod exec;
 pub mod flow_cache;
 #[cfg(test)]
@@ -46,10 +49,11 @@ mod programs;
 mod queues;
 mod records;
 #[cfg(test)]
-mod root;
+pub(crate) mod root;
 mod shared;
 #[cfg(test)]
 mod shared_layout;
+pub mod sockets;
 pub mod steer;
 mod steer_error;
 #[cfg(test)]
@@ -60,6 +64,7 @@ pub mod task_link;
 pub mod terminal;
 pub mod tun;
 pub mod worker;
+pub mod worker_stats;
 
 pub use flow_cache::FlowCache;
 pub use handover::HandedOver;
@@ -72,4 +77,5 @@ pub use steer_error::SteerError;
 pub use steer_reason::SteerReason;
 pub use task_link::{LinkFault, Remedy, TaskLink};
 pub use tun::{Device, DeviceKind, TunError};
-pub use worker::{Action, Judge, Worker, WorkerHandle, WorkerStats};
+pub use worker::{Action, Judge, Worker, WorkerHandle};
+pub use worker_stats::{WorkerDeath, WorkerStats};

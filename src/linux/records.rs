@@ -12,13 +12,15 @@ impl From<&HandoverRecord> for shared::Record {
             LastNat::Gateway => (OWN_PORT, port),
             LastNat::AppRunner => (APP_RUNNER_PORT, port),
         });
+        let endpoint =
+            record.endpoint.map(|(space, address)| (OWN_PORT, NatPort { space, address, port: 0 }));
         Self {
             egress: tuple_of(&record.egress),
             returned: tuple_of(&record.returned),
             eni: port_of(record.eni.map(|port| (OWN_PORT, port))),
             nat: port_of(nat),
+            endpoint: port_of(endpoint),
             untracked: record.untracked.into(),
-            zero: 0,
             began: record.began.0,
             counted: record
                 .counted
@@ -29,7 +31,7 @@ impl From<&HandoverRecord> for shared::Record {
 
 impl From<shared::Record> for HandoverRecord {
     fn from(kept: shared::Record) -> Self {
-        let shared::Record { egress, returned, eni, nat, untracked, zero: _, began, counted } =
+        let shared::Record { egress, returned, eni, nat, endpoint, untracked, began, counted } =
             kept;
         let nat = port(nat).map(|port| match nat.holder {
             APP_RUNNER_PORT => (LastNat::AppRunner, port),
@@ -40,6 +42,7 @@ impl From<shared::Record> for HandoverRecord {
             returned: key(returned),
             eni: port(eni),
             nat,
+            endpoint: port(endpoint).map(|at| (at.space, at.address)),
             untracked: untracked != 0,
             began: Instant(began),
             counted: counted.map(|RecordCounted { own, offloaded }| Counted { own, offloaded }),
@@ -99,7 +102,7 @@ mod tests {
         for nat in [None, Some((LastNat::Gateway, port)), Some((LastNat::AppRunner, port))] {
             let record = HandoverRecord::example(nat);
             assert_eq!(HandoverRecord::from(shared::Record::from(&record)), record);
-            let without = HandoverRecord { eni: None, untracked: true, ..record };
+            let without = HandoverRecord { eni: None, endpoint: None, untracked: true, ..record };
             assert_eq!(HandoverRecord::from(shared::Record::from(&without)), without);
         }
     }

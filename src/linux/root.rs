@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, reason = "tests")]
 
 /// Returns whether this is root; prints that the test skips itself if not.
-pub(super) fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let is_root = nix::unistd::geteuid().is_root();
     if !is_root {
         let test = std::thread::current().name().unwrap_or_default().to_owned();

@@ -152,9 +152,10 @@ pub(super) struct Record {
     pub(super) returned: RecordTuple,
     pub(super) eni: RecordPort,
     pub(super) nat: RecordPort,
+    /// An address alone.
+    pub(super) endpoint: RecordPort,
     /// 1 if the flow's ENI does not track it.
     pub(super) untracked: u32,
-    pub(super) zero: u32,
     pub(super) began: u64,
     pub(super) counted: [RecordCounted; 2],
 }

@@ -95,7 +95,7 @@ fn own_layouts() -> BTreeMap<&'static str, Layout> {
         },
         "direction" = Direction { packets, segments, bytes, seen, end, ack, floor, ceiling, punted },
         "slot" = Slot { directions, claimed, number, zero },
-        "record" = Record { egress, returned, eni, nat, untracked, zero, began, counted },
+        "record" = Record { egress, returned, eni, nat, endpoint, untracked, began, counted },
         "record_tuple" = RecordTuple { space, protocol, zero, source, destination, sport, dport },
         "record_port" = RecordPort { holder, space, address, port },
         "record_counted" = RecordCounted { own, offloaded },

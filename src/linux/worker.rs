@@ -1,9 +1,11 @@
 //! The thread that serves one queue of a TUN: read a batch, ask the judge about each packet, write back what it says.
 //!
-//! It knows nothing of policy; the judge does. No packet, no error of a device and no panic of the judge ends it: only
-//! [`WorkerHandle::stop`] does, or the device being deleted. Nothing is allocated after it has started.
+//! It knows nothing of policy; the judge does. No packet, no error of a device and no panic over a packet ends it:
+//! [`WorkerHandle::stop`] does. Should anything else end it, [`WorkerStats::deaths`] says so, and nobody waits for it
+//! ([`Epochs`](super::epochs::Epochs)). Nothing is allocated after it has started.
 
 use super::tun::{BUFFER, Device, HEADROOM, QUEUE_LENGTH};
+use super::worker_stats::{Tally, WorkerDeath, WorkerStats};
 use crate::packet::{Fragmenter, VnetHeader};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,15 +13,18 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Packets judged under one [`Judge::begin_batch`].
 pub const BATCH: usize = 64;
 /// Packets in a batch after which more are likely at once. Then the worker lets senders and receivers run instead of going
 /// to sleep and being woken, in their place, for each packet: batches grow, and one stream gained 7 % when measured.
 const BUSY: u64 = 4;
+/// The longest that anybody waits for the end of a batch. One takes milliseconds, even on a busy machine.
+pub const LONGEST_BATCH: Duration = Duration::from_secs(10);
 /// Bytes that a judge may write as a reply. An ICMP error has at most 576 (RFC 1812, 4.3.2.3).
 pub const REPLY: usize = 2048;
 
@@ -73,71 +78,6 @@ pub enum Action {
     Unjudged,
 }
 
-/// What the workers of a device have done so far. Totals; they only grow.
-#[derive(Debug, Default)]
-pub struct WorkerStats {
-    /// Batches begun.
-    pub batches: AtomicU64,
-    /// Packets read.
-    pub reads: AtomicU64,
-    /// Packets written.
-    pub writes: AtomicU64,
-    /// Reads that failed.
-    pub read_errors: AtomicU64,
-    /// Writes that failed because the device was down: it passes.
-    pub write_errors_down: AtomicU64,
-    /// Writes that failed for another reason.
-    pub write_errors_other: AtomicU64,
-    /// Packets of a device that was not part of the configuration.
-    pub unjudged: AtomicU64,
-    /// Panics of the judge; each cost one packet.
-    pub panics: AtomicU64,
-    /// How often a batch of each queue began or ended: odd during one.
-    epochs: Box<[AtomicU64]>,
-}
-
-/// The epochs of a device's workers at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Epoch(Box<[u64]>);
-
-impl WorkerStats {
-    fn of(queues: usize) -> Self {
-        Self { epochs: (0..queues).map(|_| AtomicU64::new(0)).collect(), ..Self::default() }
-    }
-
-    /// Returns the workers' present epochs. What was published before, they see in any later one.
-    #[must_use]
-    pub fn epoch(&self) -> Epoch {
-        // The caller has just published something: see `begin_epoch`.
-        fence(Ordering::SeqCst);
-        Epoch(self.epochs.iter().map(|epochs| epochs.load(Ordering::SeqCst)).collect())
-    }
-
-    /// Says whether all batches that ran at that moment are over. Then every worker has seen what was published before it, or
-    /// sees it before its next packet.
-    #[must_use]
-    pub fn grace_period_is_over(&self, then: &Epoch) -> bool {
-        let is_over = |(epochs, then): (&AtomicU64, &u64)| {
-            then.is_multiple_of(2) || epochs.load(Ordering::SeqCst) != *then
-        };
-        self.epochs.iter().zip(&then.0).all(is_over)
-    }
-
-    /// Begins a batch. The fence keeps what the batch reads from being read before: either [`WorkerStats::epoch`] sees this
-    /// epoch, or the worker sees what its caller had published.
-    fn begin_epoch(&self, queue: usize) {
-        self.advance_epoch(queue);
-        fence(Ordering::SeqCst);
-    }
-
-    /// Advances a queue's epoch at both ends of a batch; called by the one thread that serves the queue.
-    fn advance_epoch(&self, queue: usize) {
-        if let Some(epochs) = self.epochs.get(queue) {
-            epochs.store(epochs.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
-        }
-    }
-}
-
 /// Starts workers.
 pub struct Worker {
     device: Arc<Device>,
@@ -158,36 +98,39 @@ impl Worker {
     pub fn spawn<J: Judge + 'static>(
         name: &str,
         queues: Vec<Device>,
-        mut judge: impl FnMut() -> J,
+        judge: impl FnMut() -> J,
     ) -> io::Result<WorkerHandle> {
         let queues: Vec<_> = queues.into_iter().map(Arc::new).collect();
         let device = queues.first().cloned().ok_or(io::ErrorKind::InvalidInput)?;
+        let (lives, ended) = channel();
         let mut handle = WorkerHandle {
             stop: Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?),
             stats: Arc::new(WorkerStats::of(queues.len())),
             device,
             threads: Vec::new(),
+            ended: Mutex::new(ended),
         };
-        for (queue, device) in queues.into_iter().enumerate() {
-            let mut worker = Self {
-                device,
-                queue,
-                stop: Arc::clone(&handle.stop),
-                stats: Arc::clone(&handle.stats),
-                buffer: vec![0; BUFFER].into_boxed_slice(),
-                reply: vec![0; HEADROOM + REPLY].into_boxed_slice(),
-            };
-            let name = if queue == 0 { name.to_owned() } else { format!("{name}/{queue}") };
-            let judge = judge();
-            let thread = std::thread::Builder::new().name(name);
-            handle.threads.push(thread.spawn(move || worker.serve(judge))?);
-        }
+        handle.start(name, queues, lives, judge)?;
         Ok(handle)
+    }
+
+    /// Serves the queue, and says why it has ended if nobody had stopped it. `lives` is dropped with the thread.
+    fn live(mut self, judge: impl Judge, lives: Sender<()>) {
+        let served = catch_unwind(AssertUnwindSafe(|| self.serve(judge)));
+        let death = match served {
+            Ok(Ok(())) => None,
+            Ok(Err(errno)) => Some(WorkerDeath::Poll(errno)),
+            Err(_) => Some(WorkerDeath::Panicked),
+        };
+        if let Some(death) = death {
+            self.stats.died(self.queue, death);
+        }
+        drop(lives);
     }
 
     /// Waits with poll, not epoll: that leaves nothing in the device's wait queue while packets are being judged, so the
     /// kernel has nobody to wake for each packet that arrives meanwhile.
-    fn serve(&mut self, mut judge: impl Judge) {
+    fn serve(&mut self, mut judge: impl Judge) -> nix::Result<()> {
         let (stop, device) = (Arc::clone(&self.stop), Arc::clone(&self.device));
         let wait = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut waits = [wait(stop.as_fd()), wait(device.as_fd())];
@@ -202,20 +145,13 @@ impl Worker {
                     continue;
                 }
                 Ok(_) | Err(Errno::EINTR) => {}
-                Err(_) => return,
+                Err(errno) => return Err(errno),
             }
             if waits.first().is_some_and(|stop| stop.any() == Some(true)) {
-                return self.drain();
+                self.drain();
+                return Ok(());
             }
-            let mut tally = Tally::default();
-            self.stats.begin_epoch(self.queue);
-            self.batch(&mut judge, &mut tally);
-            let drained = tally.reads < BATCH as u64;
-            if catch_unwind(AssertUnwindSafe(|| judge.end_batch(drained))).is_err() {
-                tally.panics += 1;
-            }
-            self.stats.advance_epoch(self.queue);
-            tally.add_to(&self.stats);
+            let tally = self.batch(&mut judge);
             if tally.device_gone {
                 watched = 1;
             }
@@ -239,11 +175,33 @@ impl Worker {
         Tally { reads: lost, unjudged: lost, ..Tally::default() }.add_to(&self.stats);
     }
 
-    fn batch(&mut self, judge: &mut impl Judge, tally: &mut Tally) {
-        tally.batches += 1;
-        if catch_unwind(AssertUnwindSafe(|| judge.begin_batch())).is_err() {
-            tally.panics += 1;
+    fn batch(&mut self, judge: &mut impl Judge) -> Tally {
+        let stats = Arc::clone(&self.stats);
+        let mut tally = Tally { batches: 1, ..Tally::default() };
+        let batch = stats.epochs.begin(self.queue);
+        #[cfg(test)]
+        stats.in_batch.pass();
+        if survives(&mut tally, || judge.begin_batch()).is_some() {
+            self.packets(judge, &mut tally);
+        } else {
+            self.lose_one(&mut tally);
         }
+        let drained = tally.reads < BATCH as u64;
+        survives(&mut tally, || judge.end_batch(drained));
+        drop(batch);
+        tally.add_to(&stats);
+        tally
+    }
+
+    /// Drops a packet that the judge, which may have failed between two configurations, is not to see.
+    #[cold]
+    fn lose_one(&mut self, tally: &mut Tally) {
+        if let Ok(Some(_)) = self.device.read(&mut self.buffer) {
+            tally.reads += 1;
+        }
+    }
+
+    fn packets(&mut self, judge: &mut impl Judge, tally: &mut Tally) {
         for _ in 0..BATCH {
             match self.device.read(&mut self.buffer) {
                 Ok(Some((vnet, len))) => {
@@ -268,37 +226,36 @@ impl Worker {
     fn held(&mut self, judge: &mut impl Judge, tally: &mut Tally) {
         loop {
             let room = self.buffer.get_mut(HEADROOM..).unwrap_or_default();
-            match catch_unwind(AssertUnwindSafe(|| judge.next_held(room))) {
-                Ok(Some(len)) => self.packet(judge, VnetHeader::default(), len, tally),
-                Ok(None) => return,
-                Err(_) => {
-                    tally.panics += 1;
-                    return;
-                }
+            match survives(tally, || judge.next_held(room)) {
+                Some(Some(len)) => self.packet(judge, VnetHeader::default(), len, tally),
+                Some(None) | None => return,
             }
         }
     }
 
+    /// Handles a packet. It alone is lost to a panic, wherever that is.
+    #[inline]
     fn packet(&mut self, judge: &mut impl Judge, vnet: VnetHeader, len: usize, tally: &mut Tally) {
-        let packet = self.buffer.get_mut(HEADROOM..HEADROOM + len).unwrap_or_default();
-        let reply = self.reply.get_mut(HEADROOM..).unwrap_or_default();
-        let judged = catch_unwind(AssertUnwindSafe(|| judge.judge(packet, vnet, reply)));
-        let written = match judged {
-            Ok(Action::Forward { len, vnet }) => self.device.write(&mut self.buffer, len, vnet),
-            Ok(Action::ForwardFragments { len, mtu }) => {
-                self.fragments(len, mtu, tally);
-                return;
-            }
-            Ok(Action::Reply { len }) => {
-                self.device.write(&mut self.reply, len, VnetHeader::default())
-            }
-            Ok(Action::Drop) => return,
-            Ok(Action::Unjudged) => {
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            let packet = self.buffer.get_mut(HEADROOM..HEADROOM + len).unwrap_or_default();
+            let reply = self.reply.get_mut(HEADROOM..).unwrap_or_default();
+            let action = judge.judge(packet, vnet, reply);
+            self.act(action, tally);
+        }));
+        if handled.is_err() {
+            tally.panics += 1;
+        }
+    }
+
+    #[inline]
+    fn act(&mut self, action: Action, tally: &mut Tally) {
+        let written = match action {
+            Action::Forward { len, vnet } => self.device.write(&mut self.buffer, len, vnet),
+            Action::ForwardFragments { len, mtu } => return self.fragments(len, mtu, tally),
+            Action::Reply { len } => self.device.write(&mut self.reply, len, VnetHeader::default()),
+            Action::Drop => return,
+            Action::Unjudged => {
                 tally.unjudged += 1;
-                return;
-            }
-            Err(_) => {
-                tally.panics += 1;
                 return;
             }
         };
@@ -323,47 +280,14 @@ impl Worker {
     }
 }
 
-/// One batch's share of [`WorkerStats`], so that the atomics are touched once per batch.
-#[derive(Default)]
-struct Tally {
-    batches: u64,
-    reads: u64,
-    writes: u64,
-    read_errors: u64,
-    write_errors_down: u64,
-    write_errors_other: u64,
-    unjudged: u64,
-    panics: u64,
-    device_gone: bool,
-}
-
-impl Tally {
-    fn written(&mut self, result: &io::Result<()>) {
-        match result {
-            Ok(()) => self.writes += 1,
-            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => {
-                self.write_errors_down += 1;
-            }
-            Err(_) => self.write_errors_other += 1,
-        }
+/// Does some work and counts it if it panics; `None` then.
+#[inline]
+fn survives<T>(tally: &mut Tally, work: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(work)).ok();
+    if done.is_none() {
+        tally.panics += 1;
     }
-
-    fn add_to(&self, stats: &WorkerStats) {
-        for (total, share) in [
-            (&stats.batches, self.batches),
-            (&stats.reads, self.reads),
-            (&stats.writes, self.writes),
-            (&stats.read_errors, self.read_errors),
-            (&stats.write_errors_down, self.write_errors_down),
-            (&stats.write_errors_other, self.write_errors_other),
-            (&stats.unjudged, self.unjudged),
-            (&stats.panics, self.panics),
-        ] {
-            if share != 0 {
-                total.fetch_add(share, Ordering::Relaxed);
-            }
-        }
-    }
+    done
 }
 
 /// The running workers of a device, one for each of its queues. Dropping it stops the threads and deletes the device.
@@ -373,9 +297,36 @@ pub struct WorkerHandle {
     stats: Arc<WorkerStats>,
     device: Arc<Device>,
     threads: Vec<JoinHandle<()>>,
+    /// Is closed once all of them have ended.
+    ended: Mutex<Receiver<()>>,
 }
 
 impl WorkerHandle {
+    /// Starts the threads, each of which has a copy of `lives`.
+    fn start<J: Judge + 'static>(
+        &mut self,
+        name: &str,
+        queues: Vec<Arc<Device>>,
+        lives: Sender<()>,
+        mut judge: impl FnMut() -> J,
+    ) -> io::Result<()> {
+        for (queue, device) in queues.into_iter().enumerate() {
+            let worker = Worker {
+                device,
+                queue,
+                stop: Arc::clone(&self.stop),
+                stats: Arc::clone(&self.stats),
+                buffer: vec![0; BUFFER].into_boxed_slice(),
+                reply: vec![0; HEADROOM + REPLY].into_boxed_slice(),
+            };
+            let name = if queue == 0 { name.to_owned() } else { format!("{name}/{queue}") };
+            let (judge, lives) = (judge(), lives.clone());
+            let thread = std::thread::Builder::new().name(name);
+            self.threads.push(thread.spawn(move || worker.live(judge, lives))?);
+        }
+        Ok(())
+    }
+
     /// What they have done so far; the counters outlive the workers.
     #[must_use]
     pub fn stats(&self) -> Arc<WorkerStats> {
@@ -394,12 +345,15 @@ impl WorkerHandle {
         self.threads.len()
     }
 
-    /// Ends the threads after the batch at hand and waits for them. What their queues still hold is counted as unjudged. The
-    /// device is deleted with the handle.
+    /// Ends the threads after the batch at hand and waits for them, but not for one that hangs in a batch. What their queues
+    /// still hold is counted as unjudged. The device is deleted with the handle, or with the last thread that has it.
     pub fn stop(&mut self) {
         // The counter is far from full, so the write cannot block or fail. Nobody reads it: each thread sees it.
         let _ = self.stop.write(1);
-        for thread in self.threads.drain(..) {
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Nothing is ever sent: the channel is closed by the last thread.
+        let hangs = ended.recv_timeout(LONGEST_BATCH) == Err(RecvTimeoutError::Timeout);
+        for thread in self.threads.drain(..).filter(|thread| !hangs || thread.is_finished()) {
             let _ = thread.join();
         }
     }
@@ -408,41 +362,5 @@ impl WorkerHandle {
 impl Drop for WorkerHandle {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_grace_period_is_over_with_the_batch_that_ran_or_at_once_without_one() {
-        let stats = WorkerStats::of(1);
-        let idle = stats.epoch();
-        assert!(stats.grace_period_is_over(&idle), "its next batch begins later");
-        stats.begin_epoch(0);
-        let busy = stats.epoch();
-        assert!(!stats.grace_period_is_over(&busy));
-        stats.advance_epoch(0);
-        assert!(stats.grace_period_is_over(&busy));
-        stats.begin_epoch(0);
-        assert!(stats.grace_period_is_over(&busy), "the next batch is another one");
-        assert!(!stats.grace_period_is_over(&stats.epoch()));
-    }
-
-    #[test]
-    fn a_grace_period_is_over_when_it_is_over_for_every_queue() {
-        let stats = WorkerStats::of(3);
-        stats.begin_epoch(0);
-        stats.begin_epoch(2);
-        let then = stats.epoch();
-        stats.begin_epoch(1);
-        stats.advance_epoch(0);
-        assert!(!stats.grace_period_is_over(&then), "the third is in the same batch");
-        stats.advance_epoch(2);
-        assert!(
-            stats.grace_period_is_over(&then),
-            "the second had none, and has seen what was published"
-        );
     }
 }

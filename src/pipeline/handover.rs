@@ -61,14 +61,14 @@ fn start_again<R: Recorder>(
         eni: eni.as_ref().map(|(ix, _)| *ix),
         nat_gateway: nat.as_ref().and_then(|(ix, _)| *ix),
     };
-    let endpoint = admission.as_ref().and_then(|admission| admission.endpoint);
     Some(FlowStart {
         egress: record.egress,
         returned: record.returned,
         service: task.service,
         eni,
         nat,
-        endpoint,
+        // Of then: the review ends the flow if the address leads to another interface now.
+        endpoint: record.endpoint,
         admitted_by: admission.map_or(RuleRef::FlowTable, |admission| admission.admitted_by),
         untracked: record.untracked,
         admitted_under: snapshot.generation,

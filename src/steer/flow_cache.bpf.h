@@ -156,8 +156,8 @@ struct record {
 	struct record_tuple returned;
 	struct record_port eni;
 	struct record_port nat;
+	struct record_port endpoint;
 	__u32 untracked;
-	__u32 zero;
 	__u64 began;
 	struct record_counted counted[2];
 };

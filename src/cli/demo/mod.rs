@@ -181,7 +181,7 @@ async fn keep<T>(
     loop {
         tokio::select! {
             outcome = &mut work => return Some(outcome),
-            _ = interval.tick() => running.tick().await,
+            _ = interval.tick() => running.tick(&mut output::note).await,
             () = stop.wait() => return None,
         }
     }

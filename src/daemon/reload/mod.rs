@@ -17,6 +17,7 @@ use crate::daemon::startup;
 use crate::explain::{Reload, Since, Warning, check_since};
 use crate::flow::Instant;
 use crate::linux::clock;
+use crate::pipeline::DeviceId;
 use crate::vpc::{Generation, Snapshot};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -87,7 +88,7 @@ impl Running {
             return Err(ReloadError::Changed);
         }
         let lab = read(self, request)?;
-        require_fixed(self, &lab)?;
+        require_fixed(&self.lab, self.serves_apprunner, &lab)?;
         let changes = changes(&self.lab, &lab);
         let is_same = changes.is_empty() && lab.says_the_same(&self.lab);
         let next = next(self, &lab)?;
@@ -203,8 +204,11 @@ pub(super) fn read(running: &Running, request: &Request) -> Result<Lab, ReloadEr
 }
 
 /// What everything on the box is named after, or made of once and for all.
-pub(super) fn require_fixed(running: &Running, lab: &Lab) -> Result<(), ReloadError> {
-    let own = &running.lab;
+pub(super) fn require_fixed(
+    own: &Lab,
+    serves_apprunner: bool,
+    lab: &Lab,
+) -> Result<(), ReloadError> {
     let keys = [
         ("lab", own.name.clone(), lab.name.clone()),
         ("task_cidr", own.task_cidr.to_string(), lab.task_cidr.to_string()),
@@ -215,7 +219,7 @@ pub(super) fn require_fixed(running: &Running, lab: &Lab) -> Result<(), ReloadEr
     ];
     // ARNs have it in them.
     let region = ("region", own.spec.region.clone(), lab.spec.region.clone());
-    let region = running.serves_apprunner.then_some(region);
+    let region = serves_apprunner.then_some(region);
     let api = own.spec.apprunner.api.facts(&lab.spec.apprunner.api);
     let api = api.into_iter().chain(region);
     match keys.into_iter().chain(api).find(|(_, before, after)| before != after) {
@@ -240,16 +244,39 @@ pub(super) async fn apply(
         roll_back(running, before).await;
         return Err(error);
     }
-    flow_ends::end_flows_of_gone(running, &before.needs);
+    finish(running, &lab, (&before.needs, &needs), say).await;
+    Ok(())
+}
+
+/// Takes up the lab of a killed run again. After a failure it is half taken up, and all that the killed run had is there.
+pub(super) async fn take_up(
+    running: &mut Running,
+    lab: Lab,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<(), LabError> {
+    let next = next(running, &lab)?;
+    let (before, needs) = (running.needs.clone(), Needs::of(&lab, &next));
+    carry_out(running, &lab, next, &needs, say).await?;
+    finish(running, &lab, (&before, &needs), say).await;
+    Ok(())
+}
+
+/// Ends what a change that was carried out leaves without use.
+async fn finish(
+    running: &mut Running,
+    lab: &Lab,
+    (before, needs): (&Needs, &Needs),
+    say: &mut (dyn FnMut(&str) + Send),
+) {
+    flow_ends::end_flows_of_gone(running, before);
     running.engine.forget_addresses(&running.current.load());
-    running.file_tasks = tasks::task_counts(&lab);
+    running.file_tasks = tasks::task_counts(lab);
     // From here on nothing depends on what is to go. What cannot be removed is taken down with the lab.
-    let removed = tasks::remove_file_tasks(running, &lab).await;
-    let rest = reconcile::remove(running, &needs).await;
+    let removed = tasks::remove_file_tasks(running, lab).await;
+    let rest = reconcile::remove(running, needs).await;
     if let Err(error) = removed.and(rest) {
         say(&format!("not removed: {error}"));
     }
-    Ok(())
 }
 
 async fn carry_out(
@@ -296,6 +323,12 @@ async fn roll_back(running: &mut Running, before: Before) {
         let _ = reconcile::update(running, lab, again, &needs).await;
     }
     let _ = reconcile::remove(running, &needs).await;
+}
+
+/// Lets packets of a device leave as the committed configuration has it.
+pub(super) fn open_device(running: &mut Running, id: &DeviceId) -> Result<(), LabError> {
+    let needs = running.needs.clone();
+    reconcile::open_device(running, &needs, id)
 }
 
 /// The configuration of a lab under the next number, with the tasks of now.

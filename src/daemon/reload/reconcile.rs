@@ -80,7 +80,7 @@ pub(super) async fn update(
     let before = running.snapshot();
     commit(running, lab, snapshot, needs)?;
     tasks::attach_tasks_anew(running)?;
-    running.quiesce().await;
+    running.quiesce().await?;
     running.keep_earlier_drops(&before);
     open(running, needs)?;
     // What is closed in between is as little as can be: nothing waits for this.
@@ -328,13 +328,22 @@ fn open(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
         }
     }
     // Nothing leaves from an address that is not owned yet.
-    for id in needs.devices.keys() {
-        let Some(worker) = running.workers.get(id) else { continue };
-        let tun = worker.device().ifindex();
-        let deliveries = deliveries(running, needs, id);
-        running.steer.set_deliveries(tun, &deliveries)?;
+    for id in needs.devices.keys().filter(|id| !running.is_cut_off(id)).collect::<Vec<_>>() {
+        open_device(running, needs, id)?;
     }
     Ok(())
+}
+
+/// Lets packets of a device leave as the configuration has it.
+pub(super) fn open_device(
+    running: &mut Running,
+    needs: &Needs,
+    id: &DeviceId,
+) -> Result<(), LabError> {
+    let Some(worker) = running.workers.get(id) else { return Ok(()) };
+    let tun = worker.device().ifindex();
+    let deliveries = deliveries(running, needs, id);
+    Ok(running.steer.set_deliveries(tun, &deliveries)?)
 }
 
 /// What tc must know of a device.

@@ -1,6 +1,7 @@
 //! Public endpoints of applications in a VPC: user space and its flows know them by their public addresses only; the VPC's
 //! internet gateway maps these 1:1, and translates nothing inside a message (spec 3.6).
 
+use super::adoption::successor;
 use super::world::*;
 use crate::flow::Space;
 use crate::packet::field::{icmp, ipv4, u16_at};
@@ -92,6 +93,26 @@ fn the_internet_gateway_maps_the_address_and_keeps_ports() {
         }
         assert_eq!(world.leased(Space::INTERNET, sender), 2);
     }
+}
+
+/// What the next process is handed was admitted by the groups of one of them. Its file may give the address to another.
+#[test]
+fn a_flow_that_is_handed_over_ends_where_another_resource_has_its_public_address() {
+    let mut before = World::new(&lab());
+    let task = before.task("web", 1);
+    before.connects(task, 40_000, HTTPS);
+    let data = tcp(task, 40_000, HTTPS, ACK, 101, 501);
+    let public = |address: Ipv4Addr| format!("public_ip = \"{address}\"");
+    let unused = public(Ipv4Addr::new(203, 0, 113, 99));
+    let moved = lab()
+        .replace(&public(API), &unused)
+        .replace(&public(OTHER_API), &public(API))
+        .replace(&unused, &public(OTHER_API));
+    let mut world = successor(&before, &moved, before.now, 0);
+    assert_eq!(world.refuses(&data), Reason::TcpNoFlow);
+    assert_eq!(world.leased(Space::INTERNET, NAT_PUBLIC), 0);
+    let mut world = successor(&before, &lab(), before.now, 1);
+    world.passes(&data);
 }
 
 /// The packet as the task sent it has the public address, which its kernel knows the connection by.

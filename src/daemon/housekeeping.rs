@@ -1,0 +1,69 @@
+//! What a lab does by itself: flows expire, counters are read, and dead workers are reported.
+
+use super::reload;
+use super::running::Running;
+use crate::flow::Instant;
+use crate::linux::clock;
+use crate::pipeline::DeviceId;
+use std::time::Duration;
+
+/// How often counters are read that are not the engine's: one call to the kernel for each device.
+const COUNTERS: Duration = Duration::from_secs(1);
+
+impl Running {
+    /// Housekeeping, to be called about once a second of the lab's own time: expired flows end. Counters are read once a
+    /// second of real time. `say` hears of each worker that has died since.
+    pub async fn tick(&mut self, say: &mut (dyn FnMut(&str) + Send)) {
+        let now = Instant(clock::now());
+        self.engine.sweep(now, &self.current.load());
+        for address in self.addresses.tick() {
+            self.engine.forget_task(now, &self.current.load(), address);
+        }
+        if self.counted.is_none_or(|then| now.since(then) >= COUNTERS) {
+            self.count_drops(now).await;
+        }
+        self.look_after_workers(say);
+    }
+
+    /// Reports each dead worker once, and has those go on that hang no longer.
+    fn look_after_workers(&mut self, say: &mut (dyn FnMut(&str) + Send)) {
+        let ids: Vec<DeviceId> = self.workers.keys().cloned().collect();
+        self.hanging.since.retain(|id, _| self.workers.contains_key(id));
+        self.hanging.reported.retain(|id, _| self.workers.contains_key(id));
+        for id in ids {
+            if self.has_come_back(&id) {
+                self.come_back(&id, say);
+            }
+            let dead = self.dead_workers(&id);
+            if self.hanging.reported.insert(id.clone(), dead).unwrap_or(0) < dead {
+                say(&self.obituary(&id));
+            }
+        }
+    }
+
+    fn has_come_back(&self, id: &DeviceId) -> bool {
+        self.hanging.since.get(id).is_some_and(|then| {
+            let stats = self.workers.get(id).map(|worker| worker.stats());
+            stats.is_some_and(|stats| stats.epochs.grace_period_is_over(then))
+        })
+    }
+
+    /// Lets packets of a device leave again, whose worker has ended the batch of before.
+    fn come_back(&mut self, id: &DeviceId, say: &mut (dyn FnMut(&str) + Send)) {
+        let device = self.device_name(id);
+        let then = self.hanging.since.remove(id);
+        self.hanging.reported.remove(id);
+        match reload::open_device(self, id) {
+            Ok(()) => say(&format!("the worker of {device} goes on: packets leave by it again")),
+            Err(error) => {
+                say(&format!(
+                    "the worker of {device} goes on, but its packets do not leave: {error}"
+                ));
+                // Tried again with the next round of housekeeping.
+                if let Some(then) = then {
+                    self.hanging.since.insert(id.clone(), then);
+                }
+            }
+        }
+    }
+}
