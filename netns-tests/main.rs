@@ -60,3 +60,4 @@ mod statements;
 mod steer;
 mod support;
 mod test_live;
+mod undone;

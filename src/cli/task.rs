@@ -6,7 +6,7 @@ use super::list::{PsArgs, TASKS, Tasks};
 use super::runtime::runtime;
 use super::{CliError, LabArg, list, output};
 use crate::daemon::Client;
-use crate::daemon::control::TaskRequest;
+use crate::daemon::control::{Removed, TaskAnswer, TaskRequest};
 use crate::explain::PsRow;
 use std::process::ExitCode;
 
@@ -72,12 +72,20 @@ pub(super) fn run(args: &TaskArgs) -> Result<ExitCode, CliError> {
 async fn add(args: &AddArgs) -> Result<ExitCode, CliError> {
     let client = Client::new(&args.lab.lab);
     let mut rows: Vec<PsRow> = Vec::new();
+    let request = TaskRequest { service: args.service.clone(), number: None };
     for _ in 0..args.count {
-        rows.push(
-            client
-                .post("/v1/tasks", &TaskRequest { service: args.service.clone(), number: None })
-                .await?,
-        );
+        let TaskAnswer { task, notes } = match client.post("/v1/tasks", &request).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Those that were made are there.
+                if !rows.is_empty() {
+                    list::print(&rows, args.output.format, &TASKS)?;
+                }
+                return Err(error.into());
+            }
+        };
+        notes.iter().for_each(|note| output::note(&format!("egret: {note}")));
+        rows.push(task);
     }
     list::print(&rows, args.output.format, &TASKS)
 }
@@ -90,7 +98,9 @@ async fn remove(args: &RemoveArgs) -> Result<ExitCode, CliError> {
         )));
     }
     let (service, number) = parse_task(&args.task)?;
-    Client::new(&args.lab.lab).delete(&format!("/v1/tasks/{service}/{number}")).await?;
+    let path = format!("/v1/tasks/{service}/{number}");
+    let Removed { notes } = Client::new(&args.lab.lab).delete(&path).await?;
+    notes.iter().for_each(|note| output::note(&format!("egret: {note}")));
     output::note(&format!("removed task {}", args.task));
     Ok(ExitCode::SUCCESS)
 }

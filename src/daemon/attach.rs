@@ -1,7 +1,7 @@
 //! Attaches tasks to a running lab, and detaches them: a namespace, a link, an address, an ENI.
 
 use super::attachment::{Attachment, device_of, task_namespace};
-use super::error::LabError;
+use super::error::{LabError, left};
 use super::running::Running;
 use crate::flow::Instant;
 use crate::linux::link::{LinkError, link_task, task_link_name};
@@ -49,12 +49,10 @@ pub(super) async fn add(
     let netns = running.state.make_namespace(&namespace)?;
     let device = DeviceId::of(&snapshot, device);
     let attached = attach(running, &snapshot, task, by_hand, &netns, device, tun).await;
-    if attached.is_err() {
-        let link = running.router.ifindex(&task_link_name(task.address)).await.ok();
-        // What failed first is what the caller wants to hear.
-        let _ = detach(running, task.address, netns.name(), link).await;
-    }
-    attached.map(|()| task)
+    let Err(error) = attached else { return Ok(task) };
+    let link = running.router.ifindex(&task_link_name(task.address)).await.ok();
+    let detached = detach(running, task.address, netns.name(), link).await;
+    Err(error.and_left(left(&format!("namespace {namespace}"), detached)))
 }
 
 async fn attach(

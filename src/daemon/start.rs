@@ -1,7 +1,7 @@
 //! Starts a lab: holds its state directory, resumes or clears the lab of a killed run, and builds everything in order.
 
 use super::addresses::Addresses;
-use super::error::LabError;
+use super::error::{LabError, left};
 use super::handover::{Handover, stays, wait_for_process_before};
 use super::history::History;
 use super::kept_drops::KeptDrops;
@@ -82,8 +82,8 @@ impl Running {
         let Base { steer, cache, router, router_netns, nothing, current, services } = match begun {
             Ok(base) => base,
             Err(error) => {
-                state.release()?;
-                return Err(error);
+                let released = state.release();
+                return Err(error.and_left(left(&left_by(&lab.name), released)));
             }
         };
         let mut running = Self {
@@ -114,6 +114,7 @@ impl Running {
             api_services: Vec::new(),
             startup: Startup::default(),
             state,
+            notes: Vec::new(),
             lab: lab.clone(),
         };
         let up = match handover {
@@ -121,11 +122,17 @@ impl Running {
             None => reload::apply(&mut running, lab, say).await,
         };
         if let Err(error) = up.and_then(|()| resume::begin_to_stay(&mut running)) {
-            running.stop()?;
-            return Err(error);
+            let stopped = running.stop();
+            return Err(error.and_left(left(&left_by(&running.lab.name), stopped)));
         }
+        running.take_notes().iter().for_each(|note| say(note));
         Ok(running)
     }
+}
+
+/// Names what a lab leaves that did not come up, with the way to remove it.
+fn left_by(lab: &str) -> String {
+    format!("the lab's namespaces and files (`egret down --lab {lab}` removes them)")
 }
 
 /// Holds what a lab begins with, whatever its configuration.
