@@ -64,3 +64,4 @@ mod steer;
 mod support;
 mod task_links;
 mod test_live;
+mod undone;

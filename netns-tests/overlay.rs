@@ -42,7 +42,7 @@ impl Driven {
             services: services.to_vec(),
             ..Overlay::default()
         };
-        self.runtime.block_on(self.shared.set_overlay(overlay))
+        self.runtime.block_on(self.shared.set_overlay(overlay)).map(drop)
     }
 
     fn apply(&self, text: &str) -> Result<(), ReloadError> {

@@ -43,6 +43,21 @@ pub enum Unfit {
     Ending,
 }
 
+impl From<ReloadError> for Unfit {
+    fn from(error: ReloadError) -> Self {
+        match error {
+            ReloadError::Config(found) => {
+                let all: Vec<String> = found.0.iter().map(|d| d.message.clone()).collect();
+                Self::Refused(all.join("; "))
+            }
+            ReloadError::Ending => Self::Ending,
+            ReloadError::Fixed { .. } | ReloadError::Changed | ReloadError::Lab(_) => {
+                Self::Failed(error.to_string())
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl Ground for Shared {
     async fn lab(&self) -> Lab {
@@ -50,16 +65,8 @@ impl Ground for Shared {
     }
 
     async fn lay_over(&self, overlay: Overlay) -> Result<(), Unfit> {
-        self.set_overlay(overlay).await.map_err(|error| match error {
-            ReloadError::Config(found) => {
-                let all: Vec<String> = found.0.iter().map(|d| d.message.clone()).collect();
-                Unfit::Refused(all.join("; "))
-            }
-            ReloadError::Ending => Unfit::Ending,
-            ReloadError::Fixed { .. } | ReloadError::Changed | ReloadError::Lab(_) => {
-                Unfit::Failed(error.to_string())
-            }
-        })
+        self.set_overlay(overlay).await?;
+        Ok(())
     }
 
     async fn startup(&self, connector: &str) -> Duration {

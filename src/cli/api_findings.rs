@@ -25,7 +25,9 @@ impl Ground for Checked {
     }
 
     async fn lay_over(&self, overlay: Overlay) -> Result<(), Unfit> {
-        self.shared.lay_over(overlay).await?;
+        for note in self.shared.set_overlay(overlay).await? {
+            output::note(&format!("App Runner: {note}"));
+        }
         self.findings.say_new(self.shared.lab().await);
         Ok(())
     }

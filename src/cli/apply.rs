@@ -19,15 +19,16 @@ use std::process::ExitCode;
 #[command(
     after_help = "The file is checked first, and refused whole if it is wrong: nothing has changed then.
 
-Running flows are treated as AWS does it. What a security group says is asked for new flows only; network ACLs and route
-tables count for every packet, at once; a flow ends if its ENI or gateway goes, or if it would leave by another one.
+Running flows are treated as AWS does it. What a security group says is asked for new flows only, and for those that the
+ENI of a Fargate task does not track; network ACLs and route tables count for every packet, at once; a flow ends if its ENI
+or gateway goes, or if it would leave by another one.
 Tasks, ENIs and gateways that are the same before and after are not touched.
 
 A patch, such as `egret explain --fix` prints, is applied to the running lab's configuration, not to the lab file.
 
 Exit codes:
   0  in force, or with --dry-run: could be
-  1  a step failed; the configuration before is in force again
+  1  a step failed; the configuration before is in force again, but for what is named
   2  the file has errors, the patch does not fit, or no lab answers
 
 Examples:
@@ -80,6 +81,7 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
     };
     let reload = wanted.apply(args)?;
     warn(&wanted.lab, &reload, color)?;
+    reload.notes.iter().for_each(|note| output::note(&format!("egret: {note}")));
     let text = |w: &mut dyn Write| explain::print_reload(w, &reload);
     args.output.format.print(&CHANGES, || &reload, text)?;
     if wanted.before.is_some() && !args.dry_run {

@@ -1,10 +1,9 @@
 //! `egret exec`: a command inside a task, a VPC, the service behind a gateway endpoint, or the internet.
 
 use super::runtime::runtime;
-use super::{CliError, LabArg};
+use super::{CliError, LabArg, output};
 use crate::daemon::Client;
-use crate::daemon::control::{LabInfo, Maker, TaskRequest};
-use crate::explain::PsRow;
+use crate::daemon::control::{LabInfo, Maker, TaskAnswer, TaskRequest};
 use crate::linux::exec::exec_in;
 use std::process::ExitCode;
 
@@ -48,8 +47,9 @@ async fn namespace(args: &ExecArgs) -> Result<String, CliError> {
     if let Some(task) = &args.task {
         let (service, number) = parse_task(task)?;
         let request = TaskRequest { service, number: Some(number), maker: Maker::Exec };
-        let row: PsRow = client.post("/v1/tasks", &request).await?;
-        return Ok(row.namespace);
+        let TaskAnswer { task, notes } = client.post("/v1/tasks", &request).await?;
+        notes.iter().for_each(|note| output::note(&format!("egret: {note}")));
+        return Ok(task.namespace);
     }
     let lab: LabInfo = client.get("/v1/lab").await?;
     let (what, id, known) = match (&args.vpc, &args.endpoint) {

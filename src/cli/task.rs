@@ -6,7 +6,7 @@ use super::list::{PsArgs, TASKS, Tasks};
 use super::runtime::runtime;
 use super::{CliError, LabArg, list, output};
 use crate::daemon::Client;
-use crate::daemon::control::{Maker, TaskRequest};
+use crate::daemon::control::{Maker, Removed, TaskAnswer, TaskRequest};
 use crate::explain::PsRow;
 use std::process::ExitCode;
 
@@ -92,14 +92,27 @@ async fn add(args: &AddArgs) -> Result<ExitCode, CliError> {
     let request = TaskRequest { service, number: None, maker: Maker::TaskAdd };
     let mut rows: Vec<PsRow> = Vec::new();
     for _ in 0..args.count {
-        rows.push(client.post("/v1/tasks", &request).await?);
+        let TaskAnswer { task, notes } = match client.post("/v1/tasks", &request).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Those that were made are there.
+                if !rows.is_empty() {
+                    list::print(&rows, args.output.format, &TASKS)?;
+                }
+                return Err(error.into());
+            }
+        };
+        notes.iter().for_each(|note| output::note(&format!("egret: {note}")));
+        rows.push(task);
     }
     list::print(&rows, args.output.format, &TASKS)
 }
 
 async fn remove(args: &RemoveArgs) -> Result<ExitCode, CliError> {
     let (service, number) = numbered(&args.task)?;
-    Client::new(args.lab.name()).delete(&format!("/v1/tasks/{service}/{number}")).await?;
+    let path = format!("/v1/tasks/{service}/{number}");
+    let Removed { notes } = Client::new(args.lab.name()).delete(&path).await?;
+    notes.iter().for_each(|note| output::note(&format!("egret: {note}")));
     output::note(&format!("removed task {}", args.task));
     Ok(ExitCode::SUCCESS)
 }

@@ -167,6 +167,9 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
     // However this ends, the lab is taken down.
     let served = serve(&shared, door, ended, begun, args, &mut stop).await;
     let stopped = take_down(shared, &name, &mut stop).await;
+    if let (Err(_), Err(error)) = (&served, &stopped) {
+        output::note(&format!("the lab is not taken down either: {error}"));
+    }
     served.and(stopped)?;
     if !quiet {
         output::note(&format!("lab `{name}` is down"));
@@ -322,6 +325,7 @@ async fn reload(shared: &Shared, args: &UpArgs) {
     match shared.reload(&request, &mut output::note).await {
         Ok(reload) => {
             reload.warnings.iter().for_each(|warning| output::note(&warning.to_string()));
+            reload.notes.iter().for_each(|note| output::note(note));
             // A terminal that does not take it has nobody reading.
             drop(output::out(|w| explain::print_reload(w, &reload)));
         }

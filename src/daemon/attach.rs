@@ -1,7 +1,7 @@
 //! Attaches tasks to a running lab, and detaches them: a namespace, a link, an address, an ENI.
 
 use super::attachment::{Attachment, device_of, task_namespace};
-use super::error::LabError;
+use super::error::{LabError, left};
 use super::origin::Origin;
 use super::running::Running;
 use crate::flow::Instant;
@@ -50,12 +50,10 @@ pub(super) async fn add(
     let netns = running.state.make_namespace(&namespace)?;
     let device = DeviceId::of(&snapshot, device);
     let attached = attach(running, &snapshot, task, origin, &netns, device, tun).await;
-    if attached.is_err() {
-        let link = running.router.ifindex(&task_link_name(task.address)).await.ok();
-        // What failed first is what the caller wants to hear.
-        let _ = detach(running, task.address, netns.name(), link).await;
-    }
-    attached.map(|()| task)
+    let Err(error) = attached else { return Ok(task) };
+    let link = running.router.ifindex(&task_link_name(task.address)).await.ok();
+    let detached = detach(running, task.address, netns.name(), link).await;
+    Err(error.and_left(left(&format!("namespace {namespace}"), detached)))
 }
 
 async fn attach(

@@ -98,7 +98,7 @@ impl Client {
     ///
     /// # Errors
     /// No such lab, or it said no.
-    pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.call(Method::DELETE, path, Vec::new()).await
     }
 

@@ -61,6 +61,24 @@ pub struct TaskRequest {
     pub maker: Maker,
 }
 
+/// What it answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskAnswer {
+    /// The task.
+    #[serde(flatten)]
+    pub task: PsRow,
+    /// What went wrong beside that it was made.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// What `DELETE /v1/tasks/SERVICE/N` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Removed {
+    /// What went wrong beside that the task was removed.
+    pub notes: Vec<String>,
+}
+
 /// Makes the socket of the API. From here on clients can connect, and are answered once [`serve`] runs.
 ///
 /// # Errors
@@ -170,25 +188,27 @@ async fn services(State(shared): State<Shared>) -> Json<Vec<ServiceRow>> {
 async fn add_task(
     State(shared): State<Shared>,
     Json(request): Json<TaskRequest>,
-) -> Result<Json<PsRow>, LabError> {
+) -> Result<Json<TaskAnswer>, LabError> {
     let mut running = shared.running.lock().await;
     let task = match request.number {
         Some(number) => running.ensure_task(&request.service, number, request.maker).await?,
         None => running.add_task(&request.service, request.maker).await?,
     };
+    let notes = running.take_notes();
     let mut rows = running.ps_rows();
     rows.retain(|row| row.address == task.address);
     running.look_at_links(&mut rows).await;
-    let unknown = LabError::UnknownTask { service: request.service, number: task.number };
-    rows.pop().map(Json).ok_or(unknown)
+    let answer = rows.pop().map(|task| Json(TaskAnswer { task, notes }));
+    answer.ok_or(LabError::UnknownTask { service: request.service, number: task.number })
 }
 
 async fn remove_task(
     State(shared): State<Shared>,
     Path((service, number)): Path<(String, u16)>,
-) -> Result<StatusCode, LabError> {
-    shared.running.lock().await.remove_task(&service, number).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Json<Removed>, LabError> {
+    let mut running = shared.running.lock().await;
+    running.remove_task(&service, number).await?;
+    Ok(Json(Removed { notes: running.take_notes() }))
 }
 
 async fn repair_task(

@@ -103,6 +103,14 @@ pub enum LabError {
         /// The task.
         number: u16,
     },
+    /// A step failed, and some of what was done before it could not be undone.
+    #[error("{error}; and this could not be undone: {}", left.join("; "))]
+    NotUndone {
+        /// Why the step failed.
+        error: Box<LabError>,
+        /// What could not be undone, and why.
+        left: Vec<String>,
+    },
     /// Some of a task could not be removed.
     #[error(
         "task {number} of service `{service}` is removed in part only: `egret task remove {service}/{number}` removes the rest"
@@ -149,6 +157,27 @@ pub enum LabError {
     },
 }
 
+impl LabError {
+    /// Adds what could not be undone after this error, which comes first.
+    #[must_use]
+    pub(super) fn and_left(self, more: impl IntoIterator<Item = String>) -> Self {
+        let more: Vec<String> = more.into_iter().collect();
+        if more.is_empty() {
+            return self;
+        }
+        if let Self::NotUndone { error, mut left } = self {
+            left.extend(more);
+            return Self::NotUndone { error, left };
+        }
+        Self::NotUndone { error: Box::new(self), left: more }
+    }
+}
+
+/// Says what a failed clean-up leaves.
+pub(super) fn left(what: &str, done: Result<(), impl std::fmt::Display>) -> Option<String> {
+    done.err().map(|error| format!("{what}: {error}"))
+}
+
 fn soon(resting: usize) -> String {
     match resting {
         0 => String::new(),
@@ -158,4 +187,24 @@ fn soon(resting: usize) -> String {
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_error_comes_first_and_what_is_left_after_it() {
+        let first = || LabError::ServiceFull("web".to_owned());
+        assert_eq!(first().and_left([]).to_string(), first().to_string());
+        let text = "writing left.next: Is a directory";
+        let failed = || left("the state directory", Err(text));
+        let twice = first().and_left(failed()).and_left(left("task web/2", Err("busy")));
+        let said = format!(
+            "{}; and this could not be undone: the state directory: {text}; task web/2: busy",
+            first()
+        );
+        assert_eq!(twice.to_string(), said);
+        assert!(left("nothing", Ok::<_, &str>(())).is_none());
+    }
 }

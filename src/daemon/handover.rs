@@ -2,7 +2,7 @@
 //! follows a killed one (`offload_grace`). `resume` reads it.
 
 use super::attachment::Attachment;
-use super::error::LabError;
+use super::error::{LabError, left};
 use super::namespace::Namespace;
 use super::needs::{NamespaceId, Needs};
 use super::origin::Origin;
@@ -21,7 +21,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant as Time};
 
 /// Writes the handover, if the lab has an `offload_grace`.
-pub(super) fn leave(running: &Running) -> Result<(), LabError> {
+fn leave(running: &Running) -> Result<(), LabError> {
     if running.heartbeat.is_none() {
         return Ok(());
     }
@@ -46,6 +46,23 @@ pub(super) fn leave(running: &Running) -> Result<(), LabError> {
     };
     let text = serde_json::to_string(&left).map_err(std::io::Error::other)?;
     Ok(running.state.leave(Some(&text))?)
+}
+
+/// Writes the handover after a change, made or refused. That it could not is a note, or is added to the error: without one the
+/// next process starts afresh, which is no reason to undo a change.
+pub(super) fn leave_after<T>(
+    running: &mut Running,
+    change: Result<T, LabError>,
+) -> Result<T, LabError> {
+    let failed =
+        left("if this process is killed, the next one cannot resume its flows", leave(running));
+    match change {
+        Ok(made) => {
+            running.notes.extend(failed);
+            Ok(made)
+        }
+        Err(error) => Err(error.and_left(failed)),
+    }
 }
 
 /// Removes the handover before a change: a process killed during the change leaves none.

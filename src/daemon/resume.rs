@@ -39,7 +39,7 @@ pub(super) fn begin_to_stay(running: &mut Running) -> Result<(), LabError> {
             })?);
     }
     running.steer.take_over()?;
-    handover::leave(running)
+    handover::leave_after(running, Ok(()))
 }
 
 /// Resumes the lab of the handover, and then applies `lab`.

@@ -78,6 +78,8 @@ pub struct Running {
     pub(super) state: StateDir,
     /// What this start has resumed of a killed run.
     pub(super) resumed: Option<Resumed>,
+    /// What went wrong beside a change that was made all the same, for whoever asked for it.
+    pub(super) notes: Vec<String>,
 }
 
 impl Running {
@@ -104,6 +106,11 @@ impl Running {
     /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Takes the notes on the last change: what went wrong beside it, and is no reason to undo it.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// What is needed to watch its packets, without the lab itself.

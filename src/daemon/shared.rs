@@ -103,16 +103,18 @@ impl Shared {
         Ok(reload::warned(reload, (before, lab), say).await)
     }
 
-    /// Applies all that was created through the App Runner API, in place of all that was before.
+    /// Applies all that was created through the App Runner API, in place of all that was before. Returns the notes on it, as
+    /// [`Running::take_notes`] does.
     ///
     /// # Errors
     /// As [`Running::set_overlay`]; or that the lab is to end, and does not change any more.
-    pub async fn set_overlay(&self, overlay: Overlay) -> Result<(), ReloadError> {
+    pub async fn set_overlay(&self, overlay: Overlay) -> Result<Vec<String>, ReloadError> {
         let mut running = self.running.lock().await;
         if *self.end.borrow() {
             return Err(ReloadError::Ending);
         }
-        running.set_overlay(overlay, &mut |_| {}).await
+        running.set_overlay(overlay, &mut |_| {}).await?;
+        Ok(running.take_notes())
     }
 
     /// As [`Running::show_services`].
@@ -175,9 +177,10 @@ pub(super) fn refused(error: &dyn std::error::Error) -> Response {
     (StatusCode::BAD_REQUEST, Json(Problem { error: error.to_string() })).into_response()
 }
 
-impl IntoResponse for LabError {
-    fn into_response(self) -> Response {
-        let status = match &self {
+impl LabError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotUndone { error, .. } => error.status(),
             Self::UnknownService { .. } | Self::UnknownTask { .. } => StatusCode::NOT_FOUND,
             Self::ServiceFull(_)
             | Self::AtRest { .. }
@@ -200,8 +203,13 @@ impl IntoResponse for LabError {
             | Self::Hold(_)
             | Self::Hanging { .. }
             | Self::Worker { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        (status, Json(Problem { error: self.to_string() })).into_response()
+        }
+    }
+}
+
+impl IntoResponse for LabError {
+    fn into_response(self) -> Response {
+        (self.status(), Json(Problem { error: self.to_string() })).into_response()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Starts a lab: holds its state directory, resumes or clears the lab of a killed run, and builds everything in order.
 
 use super::addresses::Addresses;
-use super::error::LabError;
+use super::error::{LabError, left};
 use super::handover::{Handover, stays, wait_for_process_before};
 use super::hanging::Hanging;
 use super::history::History;
@@ -94,8 +94,8 @@ impl Running {
                 return Err(LabError::HalfResumed(Box::new(error)));
             }
             Err(error) => {
-                state.release()?;
-                return Err(error);
+                let released = state.release();
+                return Err(error.and_left(left(&left_by(&lab.name), released)));
             }
         };
         let mut running = Self {
@@ -129,27 +129,36 @@ impl Running {
             startup: Startup::default(),
             state,
             resumed: None,
+            notes: Vec::new(),
             lab: lab.clone(),
         };
-        let (up, left) = match handover {
-            Some(Handover { left, text, lab: before }) => {
-                let resumed = resume::resume(&mut running, (left, before), lab, say).await;
+        let (up, text) = match handover {
+            Some(Handover { left: kept, text, lab: before }) => {
+                let resumed = resume::resume(&mut running, (kept, before), lab, say).await;
                 (resumed, Some(text))
             }
             None => (reload::apply(&mut running, lab, say).await, None),
         };
-        match (up.and_then(|()| resume::begin_to_stay(&mut running)), left) {
-            (Ok(()), _) => Ok(running),
-            (Err(error), Some(left)) => {
-                resume::leave_closed(running, &left)?;
-                Err(LabError::HalfResumed(Box::new(error)))
+        match (up.and_then(|()| resume::begin_to_stay(&mut running)), text) {
+            (Ok(()), _) => {
+                running.take_notes().iter().for_each(|note| say(note));
+                Ok(running)
+            }
+            (Err(error), Some(text)) => {
+                let closed = left("what the killed run left", resume::leave_closed(running, &text));
+                Err(LabError::HalfResumed(Box::new(error.and_left(closed))))
             }
             (Err(error), None) => {
-                running.stop()?;
-                Err(error)
+                let stopped = running.stop();
+                Err(error.and_left(left(&left_by(&running.lab.name), stopped)))
             }
         }
     }
+}
+
+/// Names what a lab leaves that did not come up, with the way to remove it.
+fn left_by(lab: &str) -> String {
+    format!("the lab's namespaces and files (`egret down --lab {lab}` removes them)")
 }
 
 /// Holds what a lab begins with, whatever its configuration.

@@ -121,8 +121,7 @@ async fn relink(running: &mut Running, address: Ipv4Addr) -> Result<(), LabError
     handover::leave_nothing(running)?;
     let made = replace_link(running, address).await;
     let again = reload::apply(running, running.lab.clone(), &mut |_| {}).await;
-    handover::leave(running)?;
-    made.and(again)
+    handover::leave_after(running, made.and(again))
 }
 
 async fn replace_link(running: &mut Running, address: Ipv4Addr) -> Result<(), LabError> {

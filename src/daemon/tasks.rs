@@ -1,6 +1,6 @@
 //! Tasks come and go while the lab runs: a namespace, a link, an address, an ENI; nobody else notices.
 
-use super::error::LabError;
+use super::error::{LabError, left};
 use super::origin::{Maker, Origin};
 use super::running::Running;
 use super::{attach, handover, reload};
@@ -38,8 +38,8 @@ impl Running {
         add_by_hand(self, service, number, maker).await
     }
 
-    /// Takes a task down: its link, its namespace, its flows. Every step is taken, whatever became of those before;
-    /// after a failure the task is still listed, and can be removed again.
+    /// Takes a task down: its link, its namespace, its flows, and the ENI that was its own. Every step is taken, whatever
+    /// became of those before; after a failure the task is still listed, and can be removed again.
     ///
     /// # Errors
     /// No such task, or the first step that failed.
@@ -50,12 +50,14 @@ impl Running {
             attach::service(self, service)?;
             return Err(LabError::UnknownTask { service: service.to_owned(), number });
         };
+        self.notes.clear();
         // A process killed in between leaves no handover.
         handover::leave_nothing(self)?;
         attach::take_down(self, address).await?;
-        let kept = keep_enis_of_tasks(self).await;
-        handover::leave(self)?;
-        kept
+        if let Err(error) = keep_enis_of_tasks(self).await {
+            self.notes.push(format!("the ENI of {service}/{number} is not removed: {error}"));
+        }
+        handover::leave_after(self, Ok(()))
     }
 }
 
@@ -69,17 +71,20 @@ async fn add_by_hand(
     if let Some(error) = running.at_rest(service) {
         return Err(error);
     }
+    running.notes.clear();
     let ix = attach::service(running, service)?;
     let task = match require_eni(running, service, ix, number).await {
         Ok(()) => attach::add(running, ix, number, Origin::Command(maker)).await,
         Err(error) => Err(error),
     };
-    if task.is_err() {
-        // What failed first is what the caller wants to hear.
-        let _ = keep_enis_of_tasks(running).await;
-    }
-    handover::leave(running)?;
-    task
+    let task = match task {
+        Ok(task) => Ok(task),
+        Err(error) => {
+            let kept = keep_enis_of_tasks(running).await;
+            Err(error.and_left(left(&format!("the ENI of {service}/{number}"), kept)))
+        }
+    };
+    handover::leave_after(running, task)
 }
 
 /// Has the ENI made that a Fargate task needs, where there is none: the lab becomes another one.

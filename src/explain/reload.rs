@@ -32,6 +32,9 @@ pub struct Reload {
     /// How many more warnings about the file there are, which hold for the configuration before as well.
     #[serde(default)]
     pub old_warnings: usize,
+    /// What went wrong beside the change, which is in force all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Something in the lab that can be used and probably does not do what is wanted.
@@ -294,6 +297,7 @@ mod tests {
             flows,
             warnings: Vec::new(),
             old_warnings: 0,
+            notes: Vec::new(),
         };
         let mut out = Vec::new();
         print_reload(&mut out, &reload).unwrap();

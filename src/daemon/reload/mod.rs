@@ -6,7 +6,7 @@ mod flow_ends;
 mod reconcile;
 mod tasks;
 
-use super::error::LabError;
+use super::error::{LabError, left};
 use super::needs::Needs;
 use super::origin::Origin;
 use super::running::Running;
@@ -68,9 +68,13 @@ pub enum ReloadError {
     /// The lab is to end.
     #[error("the lab is being taken down")]
     Ending,
-    /// A step failed; what was done until then is undone.
-    #[error("{0}; the configuration before is in force again")]
+    /// A step failed; what was done until then is undone, or is named.
+    #[error("{0}; {but}the configuration before is in force again", but = but_for_that(.0))]
     Lab(#[from] LabError),
+}
+
+fn but_for_that(error: &LabError) -> &'static str {
+    if matches!(error, LabError::NotUndone { .. }) { "but for that, " } else { "" }
 }
 
 impl Running {
@@ -84,6 +88,7 @@ impl Running {
         request: &Request,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Reload, ReloadError> {
+        self.notes.clear();
         if request.before.as_ref().is_some_and(|before| before != self.lab.source()) {
             return Err(ReloadError::Changed);
         }
@@ -98,11 +103,10 @@ impl Running {
             // A process killed during the change leaves no handover.
             handover::leave_nothing(self)?;
             let applied = apply(self, lab, say).await;
-            leave_or_say(self, say);
-            applied?;
+            handover::leave_after(self, applied)?;
         } else if is_wanted && lab.source() != self.lab.source() {
-            commit::move_lines(self, lab)?;
-            leave_or_say(self, say);
+            let moved = commit::move_lines(self, lab);
+            handover::leave_after(self, moved)?;
         }
         let (file, dry_run) = (request.file.clone(), request.dry_run);
         let generation = self.snapshot().generation.0;
@@ -116,6 +120,7 @@ impl Running {
             flows,
             warnings: Vec::new(),
             old_warnings: 0,
+            notes: self.take_notes(),
         })
     }
 
@@ -129,6 +134,7 @@ impl Running {
         overlay: Overlay,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), ReloadError> {
+        self.notes.clear();
         let overlay = with_tasks_by_hand(self, overlay);
         let lab = self.lab.with_overlay(overlay).map_err(ReloadError::Config)?;
         if lab.overlay == self.lab.overlay {
@@ -139,8 +145,7 @@ impl Running {
         let there = startup::enis(&self.lab);
         let applied = apply(self, lab, say).await;
         self.startup.began(Instant(clock::now()), &there, &self.lab);
-        leave_or_say(self, say);
-        Ok(applied?)
+        Ok(handover::leave_after(self, applied)?)
     }
 
     /// Lists the ENIs that the API has ever had made, each with how long it still takes to come up, by the real clock.
@@ -172,14 +177,6 @@ pub(super) async fn warned(
         Since::default()
     });
     Reload { warnings: new.iter().map(Warning::from).collect(), old_warnings, ..reload }
-}
-
-/// Writes the handover, or says that it could not. Without one the next process starts afresh, which is no reason to roll
-/// back.
-fn leave_or_say(running: &Running, say: &mut (dyn FnMut(&str) + Send)) {
-    if let Err(error) = handover::leave(running) {
-        say(&format!("if this process is killed, the next one cannot resume its flows: {error}"));
-    }
 }
 
 /// With the tasks that are there: which of them need ENIs is the file's to say.
@@ -241,10 +238,9 @@ pub(super) async fn apply(
     let next = next(running, &lab)?;
     let needs = Needs::of(&lab, &next);
     if let Err(error) = carry_out(running, &lab, next, &needs, say).await {
-        roll_back(running, before).await;
-        return Err(error);
+        return Err(error.and_left(roll_back(running, before).await));
     }
-    finish(running, &lab, (&before.needs, &needs), say).await;
+    finish(running, &lab, (&before.needs, &needs)).await;
     Ok(())
 }
 
@@ -257,26 +253,20 @@ pub(super) async fn take_up(
     let next = next(running, &lab)?;
     let (before, needs) = (running.needs.clone(), Needs::of(&lab, &next));
     carry_out(running, &lab, next, &needs, say).await?;
-    finish(running, &lab, (&before, &needs), say).await;
+    finish(running, &lab, (&before, &needs)).await;
     Ok(())
 }
 
 /// Ends what a change that was carried out leaves without use.
-async fn finish(
-    running: &mut Running,
-    lab: &Lab,
-    (before, needs): (&Needs, &Needs),
-    say: &mut (dyn FnMut(&str) + Send),
-) {
+async fn finish(running: &mut Running, lab: &Lab, (before, needs): (&Needs, &Needs)) {
     flow_ends::end_flows_of_gone(running, before);
     running.engine.forget_addresses(&running.current.load());
     running.file_tasks = tasks::task_counts(lab);
     // From here on nothing depends on what is to go. What cannot be removed is taken down with the lab.
-    let removed = tasks::remove_file_tasks(running, lab).await;
-    let rest = reconcile::remove(running, needs).await;
-    if let Err(error) = removed.and(rest) {
-        say(&format!("not removed: {error}"));
-    }
+    let tasks = tasks::remove_file_tasks(running, lab).await;
+    let rest = left("what nothing needs any more", reconcile::remove(running, needs).await);
+    let note = |left| format!("not removed, `egret down` will: {left}");
+    running.notes.extend(tasks.into_iter().chain(rest).map(note));
 }
 
 async fn carry_out(
@@ -313,16 +303,19 @@ impl Before {
 }
 
 /// Undoes what [`carry_out`] did, as far as it came. What fails on the way back stays, and does no harm: nothing
-/// leads there.
-async fn roll_back(running: &mut Running, before: Before) {
+/// leads there. Returns it, and why.
+async fn roll_back(running: &mut Running, before: Before) -> Vec<String> {
     let Before { lab, needs, file_tasks, tasks } = before;
-    let _ = tasks::restore_tasks(running, &tasks).await;
+    let tasks = tasks::restore_tasks(running, &tasks).await;
     running.file_tasks = file_tasks;
     // Under a number of its own: workers may have judged by the one that failed.
-    if let Ok(again) = next(running, &lab) {
-        let _ = reconcile::update(running, lab, again, &needs).await;
-    }
-    let _ = reconcile::remove(running, &needs).await;
+    let updated = match next(running, &lab) {
+        Ok(again) => reconcile::update(running, lab, again, &needs).await,
+        Err(error) => Err(error),
+    };
+    let removed = reconcile::remove(running, &needs).await;
+    let rest = [left("the configuration before", updated), left("what was new", removed)];
+    tasks.into_iter().chain(rest.into_iter().flatten()).collect()
 }
 
 /// Lets packets of a device leave as the committed configuration has it.

@@ -13,7 +13,7 @@
 use super::commit::commit;
 use super::tasks;
 use crate::config::{DeviceKind, Lab};
-use crate::daemon::error::LabError;
+use crate::daemon::error::{LabError, left};
 use crate::daemon::judge::EngineJudge;
 use crate::daemon::namespace::{Namespace, far_of};
 use crate::daemon::needs::{DeliveryNeeds, NamespaceId, NamespaceNeeds, Needs};
@@ -134,16 +134,19 @@ async fn make_namespace(
     let link = match made {
         Ok(link) => link,
         Err(error) => {
-            // What failed first is what the caller wants to hear. The namespace takes the link along.
-            let _ = running.state.remove_namespace(&needs.name);
-            return Err(error.into());
+            // The namespace takes the link along.
+            let removed = running.state.remove_namespace(&needs.name);
+            let left = left(&format!("namespace {}", needs.name), removed);
+            return Err(LabError::from(error).and_left(left));
         }
     };
     let (addresses, space, mtu) = (needs.addresses.clone(), needs.space, needs.mtu);
     let listeners = BTreeMap::new();
     let namespace = Namespace { netns, near, far, link, space, mtu, addresses, listeners };
-    running.steer.attach_space(&namespace.near, u32::from(space.0))?;
+    // Whatever fails from here on, it is removed as what nothing needs.
+    let near = namespace.near.clone();
     running.namespaces.insert(id.clone(), namespace);
+    running.steer.attach_space(&near, u32::from(space.0))?;
     listen(running, id, &needs.listens)
 }
 
@@ -198,9 +201,10 @@ async fn remove_namespace(running: &mut Running, id: &NamespaceId) -> Result<(),
         Err(LinkError::Missing { .. }) => Ok(()),
         deleted => deleted,
     };
-    running.state.remove_namespace(namespace.netns.name())?;
+    let removed = running.state.remove_namespace(namespace.netns.name());
     detached?;
-    Ok(unlinked?)
+    unlinked?;
+    Ok(removed?)
 }
 
 /// Starts the listeners that do not run; those that do are left alone, with their connections.

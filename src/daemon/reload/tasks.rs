@@ -4,7 +4,7 @@
 use crate::config::Lab;
 use crate::daemon::attach;
 use crate::daemon::attachment::{Attachment, device_of};
-use crate::daemon::error::LabError;
+use crate::daemon::error::{LabError, left};
 use crate::daemon::origin::Origin;
 use crate::daemon::running::Running;
 use crate::linux::ipv6;
@@ -111,13 +111,20 @@ async fn require_file_task(
 }
 
 /// Takes down the tasks of services that are gone, and those that the file no longer counts. Tasks made by hand stay
-/// as long as their service does, unless App Runner runs nothing of it. Goes on past a failure, and returns the first.
-pub(super) async fn remove_file_tasks(running: &mut Running, lab: &Lab) -> Result<(), LabError> {
-    let mut first = Ok(());
-    for address in going(running, lab) {
-        first = first.and(attach::take_down(running, address).await);
+/// as long as their service does, unless App Runner runs nothing of it. Returns what is left of them, and why.
+pub(super) async fn remove_file_tasks(running: &mut Running, lab: &Lab) -> Vec<String> {
+    take_down(running, going(running, lab)).await
+}
+
+/// Takes tasks down, past every failure. Returns what is left of them, and why.
+async fn take_down(running: &mut Running, tasks: Vec<Ipv4Addr>) -> Vec<String> {
+    let mut all = Vec::new();
+    for address in tasks {
+        let Some(task) = running.tasks.get(&address) else { continue };
+        let name = format!("task {}/{}", task.service, task.number);
+        all.extend(left(&name, attach::take_down(running, address).await));
     }
-    first
+    all
 }
 
 /// The tasks that go where this lab comes into force.
@@ -138,10 +145,11 @@ pub(super) fn origins(running: &Running) -> BTreeMap<Ipv4Addr, Origin> {
 }
 
 /// Makes the tasks what they were: takes down those that are not listed, and gives the rest back to whom they belonged.
+/// Returns what is left of the former, and why.
 pub(super) async fn restore_tasks(
     running: &mut Running,
     before: &BTreeMap<Ipv4Addr, Origin>,
-) -> Result<(), LabError> {
+) -> Vec<String> {
     let mut new = Vec::new();
     for (address, task) in &mut running.tasks {
         match before.get(address) {
@@ -149,11 +157,7 @@ pub(super) async fn restore_tasks(
             None => new.push(*address),
         }
     }
-    let mut first = Ok(());
-    for address in new {
-        first = first.and(attach::take_down(running, address).await);
-    }
-    first
+    take_down(running, new).await
 }
 
 /// Who asks for the tasks that a lab counts for a service.

@@ -9,8 +9,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// Changes of the lab: a passage, and what takes its place.
-const CHANGES: [(&str, &str); 12] = [
-    // Groups: nothing happens to tracked flows.
+const CHANGES: [(&str, &str); 14] = [
+    // Groups: nothing happens to tracked flows, and those of `job` to others in its VPC are not.
+    ("egress = [{ protocol = \"all\", to = \"0.0.0.0/0\" }]", "egress = []"),
+    ("ingress = [{ protocol = \"all\", from = \"0.0.0.0/0\" }]", "ingress = []"),
     (r#"{ protocol = "tcp", ports = "443", to = "0.0.0.0/0" },"#, ""),
     (r#"{ protocol = "udp", ports = "53", from = "sg-app" },"#, ""),
     // Routes.
@@ -43,6 +45,16 @@ fn lab() -> String {
 id = "nat-2"
 subnet = "subnet-public"
 public_ip = "198.51.100.8"
+[[security_group]]
+id = "sg-open"
+vpc = "vpc"
+egress = [{ protocol = "all", to = "0.0.0.0/0" }]
+ingress = [{ protocol = "all", from = "0.0.0.0/0" }]
+[[service]]
+name = "job"
+kind = "fargate"
+subnets = ["subnet-a"]
+security_groups = ["sg-app", "sg-open"]
 [[network_acl]]
 id = "acl-no-tcp"
 vpc = "vpc"
