@@ -134,6 +134,7 @@ impl Wanted {
             ClientError::NotRunning { .. }
             | ClientError::NotRoot { .. }
             | ClientError::Refused(_)
+            | ClientError::Silent(_)
             | ClientError::WentDown { .. }
             | ClientError::Broken { .. } => error.into(),
         })
