@@ -20,6 +20,7 @@ mod demo;
 mod diff_live;
 mod dns;
 mod drops;
+mod ending;
 mod explain_live;
 mod fix_moto;
 mod flow_cache;
@@ -27,6 +28,7 @@ mod formats;
 mod gateway_endpoint;
 #[path = "../src/pipeline/tests/generator.rs"]
 mod generator;
+mod giving_up;
 mod grace;
 mod hangup;
 mod icmp;

@@ -136,6 +136,7 @@ impl Wanted {
             ClientError::NotRunning { .. }
             | ClientError::NotRoot { .. }
             | ClientError::Refused(_)
+            | ClientError::Silent(_)
             | ClientError::WentDown { .. }
             | ClientError::Broken { .. } => error.into(),
         })

@@ -301,6 +301,7 @@ pub(super) fn asked_in_vain(error: ClientError) -> CliError {
         ClientError::NotRoot { .. }
         | ClientError::Refused(_)
         | ClientError::Failed(_)
+        | ClientError::Silent(_)
         | ClientError::WentDown { .. }
         | ClientError::Broken { .. } => error.into(),
     }

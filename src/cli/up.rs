@@ -8,9 +8,9 @@ use super::{CliError, LabArg, list};
 use crate::config::{Lab, Offload, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::shared::{Facts, Shared};
-use crate::daemon::{Running, control};
+use crate::daemon::{LabError, Running, StateDir, control};
 use crate::explain::{self, Resumed};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -146,7 +146,10 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
     let name = lab.name.clone();
     let time_scale = args.time_scale.unwrap_or(lab.time_scale);
     // First of all: what else would be in the way is the other's, where the lab is up already or was until a moment ago.
-    let state = Running::hold(&lab.name).await?;
+    let state = tokio::select! {
+        held = Running::hold(&name) => held?,
+        () = stop.wait_for_another() => return Ok(is_down(&name, quiet)),
+    };
     let (lab, door) = match open(lab, args, time_scale).await {
         Ok(opened) => opened,
         Err(error) => {
@@ -154,12 +157,14 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
             return Err(error);
         }
     };
-    let mut running = Running::start_in(state, lab, args.time_scale, &mut |step| {
-        if !quiet {
-            output::note(step);
+    let mut starting = tokio::spawn(start(state, lab, args.time_scale, quiet));
+    let mut running = tokio::select! {
+        started = &mut starting => started.map_err(io::Error::other)??,
+        () = stop.wait_for_another() => {
+            give_up(starting, &name, &mut stop).await?;
+            return Ok(is_down(&name, quiet));
         }
-    })
-    .await?;
+    };
     if door.is_some() {
         running.begin_to_serve_apprunner();
     }
@@ -171,10 +176,50 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
         output::note(&format!("the lab is not taken down either: {error}"));
     }
     served.and(stopped)?;
-    if !quiet {
-        output::note(&format!("lab `{name}` is down"));
+    Ok(is_down(&name, quiet))
+}
+
+/// Builds the lab, and says each step.
+async fn start(
+    state: StateDir,
+    lab: Lab,
+    time_scale: Option<f64>,
+    quiet: bool,
+) -> Result<Running, LabError> {
+    let mut say = |step: &str| {
+        if !quiet {
+            output::note(step);
+        }
+    };
+    Running::start_in(state, lab, time_scale, &mut say).await
+}
+
+/// Ends a start before the lab is ready. What was built until then is taken down as it is dropped; another signal in the
+/// meantime ends the process at once.
+async fn give_up(
+    starting: JoinHandle<Result<Running, LabError>>,
+    lab: &str,
+    stop: &mut Stop,
+) -> Result<(), CliError> {
+    starting.abort();
+    tokio::select! {
+        _ = starting => Ok(()),
+        () = stop.wait_for_another() => Err(at_once(lab)),
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Says that the lab has ended in order.
+fn is_down(lab: &str, quiet: bool) -> ExitCode {
+    if !quiet {
+        output::note(&format!("lab `{lab}` is down"));
+    }
+    ExitCode::SUCCESS
+}
+
+/// The error of a lab that a signal ended before it was taken down.
+fn at_once(lab: &str) -> CliError {
+    let said = format!("ended at once; `egret down --lab {lab}` clears what is left");
+    CliError::Io(io::Error::other(said))
 }
 
 /// The App Runner API, if it is asked for, and the lab with what was created through it before.
@@ -202,23 +247,20 @@ async fn serve(
     stop: &mut Stop,
 ) -> Result<(), CliError> {
     let facts = shared.facts().await;
-    if !args.quiet && !args.json {
-        output::out(|w| {
-            explain::print(w, &facts.enis)?;
-            writeln!(w)?;
-            explain::print(w, &facts.tasks)?;
-            writeln!(w)
-        })?;
+    if !is_printed(tables(&facts, args.quiet || args.json)?, stop).await? {
+        return Ok(());
     }
     // Before anybody hears that the lab is ready: what they do next is to connect.
     let listener = control::listen(&facts.socket)?;
-    let (api, hint) = (door.as_ref().map(FrontDoor::url), door.as_ref().map(FrontDoor::hint));
+    let ready = match args.json {
+        true => ready_in_json(&facts, door.as_ref(), begun)?,
+        false => ready(&facts, door.as_ref(), begun, args.quiet),
+    };
     let mut server = tokio::spawn(answer(shared.clone(), listener, door, ended.clone()));
-    match args.json {
-        true => say_ready_in_json(&facts, begun.elapsed(), api)?,
-        false => say_ready(&facts, begun.elapsed(), api, hint.filter(|_| !args.quiet))?,
-    }
-    let early = keep(shared, args, stop, ended, &mut server).await;
+    let early = match is_printed(ready, stop).await? {
+        true => keep(shared, args, stop, ended, &mut server).await,
+        false => None,
+    };
     shared.end();
     let served = match early {
         Some(served) => served,
@@ -234,33 +276,51 @@ async fn serve(
     Ok(served.map_err(io::Error::other)??)
 }
 
-fn say_ready(
-    facts: &Facts,
-    took: Duration,
-    api: Option<String>,
-    hint: Option<String>,
-) -> Result<(), CliError> {
-    let api = api.map_or_else(String::new, |url| format!("; App Runner API at {url}"));
-    Ok(output::out(|w| {
-        let name = &facts.name;
-        let speed = list::speed(facts.time_scale).map_or_else(String::new, |s| format!(", {s}"));
-        writeln!(
-            w,
-            "ready: lab `{name}` is up after {took:.2?}{speed}{api}; Ctrl-C takes it down"
-        )?;
-        match hint {
-            Some(hint) => writeln!(w, "{hint}"),
-            None => Ok(()),
-        }
-    })?)
+/// Returns the tables of ENIs and tasks.
+fn tables(facts: &Facts, quiet: bool) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    if !quiet {
+        explain::print(&mut text, &facts.enis)?;
+        writeln!(text)?;
+        explain::print(&mut text, &facts.tasks)?;
+        writeln!(text)?;
+    }
+    Ok(text)
 }
 
-fn say_ready_in_json(facts: &Facts, took: Duration, api: Option<String>) -> Result<(), CliError> {
+/// Returns the line that begins with `ready`, and how to call the App Runner API.
+fn ready(facts: &Facts, door: Option<&FrontDoor>, begun: Instant, quiet: bool) -> Vec<u8> {
+    let (name, took) = (&facts.name, begun.elapsed());
+    let speed = list::speed(facts.time_scale).map_or_else(String::new, |s| format!(", {s}"));
+    let api = door.map_or_else(String::new, |door| format!("; App Runner API at {}", door.url()));
+    let hint = door.filter(|_| !quiet).map_or_else(String::new, |door| door.hint() + "\n");
+    let text = format!(
+        "ready: lab `{name}` is up after {took:.2?}{speed}{api}; Ctrl-C takes it down\n{hint}"
+    );
+    text.into_bytes()
+}
+
+/// Returns the same in JSON, with what this start has resumed.
+fn ready_in_json(
+    facts: &Facts,
+    door: Option<&FrontDoor>,
+    begun: Instant,
+) -> Result<Vec<u8>, CliError> {
     let Facts { name, time_scale, resumed, .. } = facts;
-    let (seconds, resumed) = (took.as_secs_f64(), resumed.as_ref());
+    let (seconds, resumed) = (begun.elapsed().as_secs_f64(), resumed.as_ref());
+    let api = door.map(FrontDoor::url);
     let ready = Ready { lab: name, seconds, time_scale: *time_scale, api, resumed };
-    let line = serde_json::to_string(&ready).map_err(io::Error::other)?;
-    Ok(output::out(|w| writeln!(w, "{line}"))?)
+    let line = serde_json::to_string(&ready).map_err(io::Error::other)? + "\n";
+    Ok(line.into_bytes())
+}
+
+/// Prints, unless a signal asks for the end first: who is to read it may take nothing.
+async fn is_printed(text: Vec<u8>, stop: &mut Stop) -> Result<bool, CliError> {
+    let mut printing = tokio::task::spawn_blocking(move || output::out(|w| w.write_all(&text)));
+    tokio::select! {
+        printed = &mut printing => printed.map_err(io::Error::other)?.map(|()| true).map_err(CliError::from),
+        () = stop.wait_for_another() => Ok(false),
+    }
 }
 
 /// Answers on the control socket and at the App Runner API until the lab is to end, or one of them fails.
@@ -282,9 +342,7 @@ async fn take_down(shared: Shared, lab: &str, stop: &mut Stop) -> Result<(), Cli
     let mut down = tokio::task::spawn_blocking(move || shared.stop());
     tokio::select! {
         stopped = &mut down => Ok(stopped.map_err(io::Error::other)??),
-        () = stop.wait_for_another() => Err(CliError::Io(io::Error::other(format!(
-            "ended at once; `egret down --lab {lab}` clears what is left"
-        )))),
+        () = stop.wait_for_another() => Err(at_once(lab)),
     }
 }
 
@@ -304,7 +362,11 @@ async fn keep(
             }
             asked = stop.wait_or_reload() => match asked {
                 Asked::End => return None,
-                Asked::Reload => reload(shared, args).await,
+                // What is half done is taken down with the lab.
+                Asked::Reload => tokio::select! {
+                    () = reload(shared, args) => {}
+                    () = stop.wait_for_another() => return None,
+                },
             },
             _ = ended.wait_for(|end| *end) => return None,
             served = &mut *server => return Some(served),
@@ -314,8 +376,12 @@ async fn keep(
 
 /// Reads the lab file, or the source, again. Whatever comes of it, the lab goes on.
 async fn reload(shared: &Shared, args: &UpArgs) {
-    let read = args.source().map_err(|error| error.to_string());
-    let (name, text) = match read.and_then(|source| source.read_again()) {
+    let read = match args.source() {
+        // A source may be large, and a file one that nobody writes to.
+        Ok(source) => tokio::task::spawn_blocking(move || source.read_again()).await,
+        Err(error) => Ok(Err(error.to_string())),
+    };
+    let (name, text) = match read.unwrap_or_else(|fault| Err(fault.to_string())) {
         Ok(read) => read,
         Err(error) => return output::note(&format!("not reloaded: {error}")),
     };

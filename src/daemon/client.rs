@@ -1,6 +1,7 @@
 //! Calls the control API of a running lab.
 
 use super::shared::Problem;
+use super::silence::{Silence, Silent, is_stopped};
 use super::state;
 use super::streams::STREAM;
 use http_body_util::{BodyExt as _, Full};
@@ -9,10 +10,24 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
+
+/// How long a lab may take to answer before its client looks whether it still answers at all.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long it may take to say that it does.
+const ALIVE: Duration = Duration::from_secs(10);
+/// How long a call may take that asks for no judgement of packets and no change of the whole lab.
+const QUICK: Duration = Duration::from_secs(60);
+/// Asks whether the lab answers: it waits for nothing there.
+const ALIVE_PATH: &str = "/v1/alive";
+/// The calls that may take as long as they do: they judge packets, or build what a file says.
+const LONG_PATHS: [&str; 3] = ["/v1/apply", "/v1/explain", "/v1/reach"];
 
 /// Why a call was not met.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +52,9 @@ pub enum ClientError {
     /// The lab tried, and failed.
     #[error("{0}")]
     Failed(String),
+    /// The lab runs, and does not answer.
+    #[error(transparent)]
+    Silent(#[from] Silent),
     /// The lab ended while its answer was being read.
     #[error("the lab `{lab}` went down")]
     WentDown {
@@ -108,12 +126,13 @@ impl Client {
     /// No such lab, or it said no.
     pub async fn follow(&self, path: &str, body: &impl Serialize) -> Result<Answer, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| self.broken(&error))?;
-        let (response, driver) = self.send(Method::POST, path, body).await?;
+        let sent = self.send(Method::POST, path, body);
+        let (response, driver) = self.in_time(path, sent).await?;
         let status = response.status();
         let stream = response.headers().get(STREAM).and_then(|id| id.to_str().ok());
         let stream = stream.map(str::to_owned);
         let body = response.into_body();
-        let mut answer = Answer { client: self.clone(), stream, body, driver };
+        let mut answer = Answer { client: self.clone(), stream, body, _driver: driver };
         if status.is_success() {
             return Ok(answer);
         }
@@ -130,11 +149,55 @@ impl Client {
         path: &str,
         body: Vec<u8>,
     ) -> Result<T, ClientError> {
-        let (response, driver) = self.send(method, path, body).await?;
+        self.in_time(path, self.call_now(method, path, body)).await
+    }
+
+    async fn call_now<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<T, ClientError> {
+        let (response, _driver) = self.send(method, path, body).await?;
         let status = response.status();
         let body = response.into_body().collect().await.map_err(|e| self.broken(&e))?.to_bytes();
-        driver.abort();
         self.answer(status, &body)
+    }
+
+    /// Waits for an answer for as long as the lab is there to give it. Giving up closes the connection, by which the lab knows
+    /// that the request is withdrawn.
+    async fn in_time<T>(
+        &self,
+        path: &str,
+        answer: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        let begun = Instant::now();
+        let mut answer = pin!(answer);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer,
+                looked = self.look() => looked?,
+            }
+            let passed = begun.elapsed();
+            if passed >= QUICK && !LONG_PATHS.contains(&path) {
+                return Err(Silent::of(&self.lab, Silence::IsBusy(passed.as_secs())).into());
+            }
+        }
+    }
+
+    /// Waits a while, and looks whether the lab answers.
+    async fn look(&self) -> Result<(), ClientError> {
+        tokio::time::sleep(LOOK).await;
+        if is_stopped(&self.lab) {
+            return Err(Silent::of(&self.lab, Silence::Stopped).into());
+        }
+        let asked = self.call_now::<()>(Method::GET, ALIVE_PATH, Vec::new());
+        match tokio::time::timeout(ALIVE, asked).await {
+            // Why it does not answer, if it ends, is found by the call itself.
+            Ok(_) => Ok(()),
+            Err(_) => Err(Silent::of(&self.lab, Silence::Hangs).into()),
+        }
     }
 
     async fn send(
@@ -142,11 +205,15 @@ impl Client {
         method: Method,
         path: &str,
         body: Vec<u8>,
-    ) -> Result<(Response<Incoming>, JoinHandle<()>), ClientError> {
+    ) -> Result<(Response<Incoming>, Driver), ClientError> {
         let path_of_socket = state::socket(&self.lab);
         let stream = UnixStream::connect(&path_of_socket).await.map_err(|error| {
-            if error.kind() == io::ErrorKind::PermissionDenied {
+            let kind = error.kind();
+            if kind == io::ErrorKind::PermissionDenied {
                 ClientError::NotRoot { path: path_of_socket }
+            } else if kind == io::ErrorKind::WouldBlock {
+                // More clients wait for it than the kernel has room for.
+                Silent::of(&self.lab, Silence::Hangs).into()
             } else {
                 self.not_running()
             }
@@ -155,7 +222,7 @@ impl Client {
             .await
             .map_err(|e| self.broken(&e))?;
         // What goes wrong with the connection is seen by whoever reads from it.
-        let driver = tokio::spawn(async { drop(connection.await) });
+        let driver = Driver(tokio::spawn(async { drop(connection.await) }));
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -197,6 +264,16 @@ fn refusal(body: &[u8]) -> ClientError {
     ClientError::Refused(problem.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned()))
 }
 
+/// What carries a call. Dropping it closes the connection.
+#[derive(Debug)]
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// An answer that goes on. Dropping it ends it, and what is on its way is lost.
 #[derive(Debug)]
 pub struct Answer {
@@ -204,7 +281,7 @@ pub struct Answer {
     /// Its id, if its end can be asked for.
     stream: Option<String>,
     body: Incoming,
-    driver: JoinHandle<()>,
+    _driver: Driver,
 }
 
 impl Answer {
@@ -242,11 +319,5 @@ impl Answer {
     /// The error of an answer that ended before its time.
     pub fn went_down(&self) -> ClientError {
         ClientError::WentDown { lab: self.client.lab.clone() }
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }

@@ -7,16 +7,18 @@ use super::explain::explain;
 pub use super::explain::{ExplainAnswer, ExplainRequest, no_task};
 use super::flows::FlowQuery;
 pub use super::origin::Maker;
+use super::peer::Peer;
 use super::reach::reach;
 pub use super::reach::{ReachAnswer, ReachRequest};
-use super::reload::{ReloadError, Request};
-use super::shared::{Problem, Shared, refused};
+use super::reload::Request;
+use super::running::Running;
+use super::shared::{Problem, Shared, refused, withdrawn};
 use super::top::top;
 use super::watch::{capture, trace};
-use crate::explain::{EniRow, HolderRow, PsRow, Reload, Selection, ServiceRow};
+use crate::explain::{EniRow, HolderRow, PsRow, Selection, ServiceRow};
 use crate::flow::Instant;
 use crate::linux::clock;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -25,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 /// What `GET /v1/lab` answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -99,6 +101,7 @@ pub async fn serve(
     mut ended: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let api = Router::new()
+        .route("/v1/alive", get(alive))
         .route("/v1/lab", get(lab))
         .route("/v1/configuration", get(configuration))
         .route("/v1/flows", post(flows))
@@ -123,7 +126,13 @@ pub async fn serve(
         // A sender that is gone is an end as well.
         let _ = ended.wait_for(|end| *end).await;
     };
+    let api = api.into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, api).with_graceful_shutdown(until).await
+}
+
+/// Answers at once, whatever the lab is at work on.
+async fn alive() -> StatusCode {
+    StatusCode::NO_CONTENT
 }
 
 async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
@@ -187,9 +196,15 @@ async fn services(State(shared): State<Shared>) -> Json<Vec<ServiceRow>> {
 
 async fn add_task(
     State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
     Json(request): Json<TaskRequest>,
-) -> Result<Json<TaskAnswer>, LabError> {
-    let mut running = shared.running.lock().await;
+) -> Response {
+    let add =
+        |mut running: OwnedMutexGuard<Running>| async move { added(&mut running, request).await };
+    shared.for_client(&client, add).await
+}
+
+async fn added(running: &mut Running, request: TaskRequest) -> Result<Json<TaskAnswer>, LabError> {
     let task = match request.number {
         Some(number) => running.ensure_task(&request.service, number, request.maker).await?,
         None => running.add_task(&request.service, request.maker).await?,
@@ -204,25 +219,36 @@ async fn add_task(
 
 async fn remove_task(
     State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
     Path((service, number)): Path<(String, u16)>,
-) -> Result<Json<Removed>, LabError> {
-    let mut running = shared.running.lock().await;
-    running.remove_task(&service, number).await?;
-    Ok(Json(Removed { notes: running.take_notes() }))
+) -> Response {
+    let remove = |mut running: OwnedMutexGuard<Running>| async move {
+        running.remove_task(&service, number).await?;
+        Ok::<_, LabError>(Json(Removed { notes: running.take_notes() }))
+    };
+    shared.for_client(&client, remove).await
 }
 
 async fn repair_task(
     State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
     Path((service, number)): Path<(String, u16)>,
-) -> Result<Json<Vec<String>>, LabError> {
-    Ok(Json(shared.running.lock().await.repair_task(&service, number).await?))
+) -> Response {
+    let repair = |mut running: OwnedMutexGuard<Running>| async move {
+        running.repair_task(&service, number).await.map(Json)
+    };
+    shared.for_client(&client, repair).await
 }
 
 async fn apply(
     State(shared): State<Shared>,
+    ConnectInfo(client): ConnectInfo<Peer>,
     Json(request): Json<Request>,
-) -> Result<Json<Reload>, ReloadError> {
-    Ok(Json(shared.reload(&request, &mut |_| {}).await?))
+) -> Response {
+    let own = shared.clone();
+    let reload =
+        |running| async move { own.reload_in(running, &request, &mut |_| {}).await.map(Json) };
+    shared.for_client(&client, reload).await
 }
 
 async fn end_stream(State(shared): State<Shared>, Path(id): Path<u64>) -> Response {
@@ -235,7 +261,10 @@ async fn end_stream(State(shared): State<Shared>, Path(id): Path<u64>) -> Respon
     }
 }
 
-async fn down(State(shared): State<Shared>) -> StatusCode {
+async fn down(State(shared): State<Shared>, ConnectInfo(client): ConnectInfo<Peer>) -> Response {
+    if client.has_gone() {
+        return withdrawn();
+    }
     shared.end();
-    StatusCode::ACCEPTED
+    StatusCode::ACCEPTED.into_response()
 }

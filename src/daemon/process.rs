@@ -17,6 +17,14 @@ pub(super) fn is_dying(pid: &str) -> bool {
     }
 }
 
+/// Decides whether a signal or a debugger has stopped a process.
+pub(super) fn is_stopped(pid: &str) -> bool {
+    let Ok(pid) = pid.parse::<u32>() else { return false };
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in parentheses may have anything in it.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
+}
+
 /// Whether an egret that was killed still has something open: it is there, and more than its parent's to bury.
 pub(super) fn is_ending(process: u32) -> bool {
     let read = |file: &str| fs::read_to_string(format!("/proc/{process}/{file}"));
@@ -65,6 +73,24 @@ mod tests {
         assert!(is_dying(&pid));
         child.wait().unwrap();
         assert!(is_dying(&pid));
+    }
+
+    #[test]
+    fn stopped_process_is_stopped_until_it_goes_on() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let send = |signal| nix::sys::signal::kill(pid, signal).unwrap();
+        let wait = |flags| nix::sys::wait::waitpid(pid, Some(flags)).unwrap();
+        assert!(!is_stopped(&pid.to_string()));
+        send(nix::sys::signal::SIGSTOP);
+        wait(nix::sys::wait::WaitPidFlag::WUNTRACED);
+        assert!(is_stopped(&pid.to_string()));
+        send(nix::sys::signal::SIGCONT);
+        wait(nix::sys::wait::WaitPidFlag::WCONTINUED);
+        assert!(!is_stopped(&pid.to_string()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!is_stopped("unknown"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A running lab as its clients share it, and the answers to calls that cannot be met.
 
 use super::error::LabError;
+use super::peer::Peer;
 use super::reload::{self, ReloadError, Request};
 use super::running::Running;
 use super::streams::Streams;
@@ -11,10 +12,11 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 /// Limits how often housekeeping runs, which holds the lock and looks at every flow. An expired flow is also found by its
 /// next packet, so no verdict depends on this.
@@ -91,9 +93,25 @@ impl Shared {
         request: &Request,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Reload, ReloadError> {
-        let mut running = self.running.lock().await;
+        let running = Arc::clone(&self.running).lock_owned().await;
+        self.reload_in(running, request, say).await
+    }
+
+    /// As [`Shared::reload`], of a lab whose turn it is. What is half done when the lab is to end is left as it is: all of it is
+    /// taken down.
+    pub(super) async fn reload_in(
+        &self,
+        mut running: OwnedMutexGuard<Running>,
+        request: &Request,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Reload, ReloadError> {
         let before = running.lab().clone();
-        let reload = running.reload(request, say).await?;
+        let mut ended = self.ended();
+        let reload = tokio::select! {
+            biased;
+            _ = ended.wait_for(|end| *end) => return Err(ReloadError::Ending),
+            reload = running.reload(request, say) => reload?,
+        };
         let lab = match request.dry_run {
             true => reload::read(&running, request)?,
             false => running.lab().clone(),
@@ -101,6 +119,34 @@ impl Shared {
         // Others are served while the labs are checked.
         drop(running);
         Ok(reload::warned(reload, (before, lab), say).await)
+    }
+
+    /// Does what a client asks for once it is its turn, and then to its end, even if the client goes meanwhile: a change that is
+    /// half made helps nobody. What is asked by a client that has gone before is withdrawn.
+    pub(super) async fn for_client<W>(
+        &self,
+        client: &Peer,
+        work: impl FnOnce(OwnedMutexGuard<Running>) -> W,
+    ) -> Response
+    where
+        W: Future + Send + 'static,
+        W::Output: IntoResponse + Send,
+    {
+        let running = Arc::clone(&self.running).lock_owned().await;
+        if client.has_gone() {
+            return withdrawn();
+        }
+        if *self.end.borrow() {
+            return ReloadError::Ending.into_response();
+        }
+        match tokio::spawn(work(running)).await {
+            Ok(answer) => answer.into_response(),
+            Err(fault) => {
+                let error =
+                    format!("egret has a bug, and what was asked may be half done: {fault}");
+                (StatusCode::INTERNAL_SERVER_ERROR, Json(Problem { error })).into_response()
+            }
+        }
     }
 
     /// Applies all that was created through the App Runner API, in place of all that was before. Returns the notes on it, as
@@ -171,6 +217,12 @@ impl Shared {
     pub fn stop(&self) -> Result<(), LabError> {
         self.running.blocking_lock().stop()
     }
+}
+
+/// Answers a client that has gone. Nobody reads it.
+pub(super) fn withdrawn() -> Response {
+    let error = "withdrawn: the client has gone".to_owned();
+    (StatusCode::REQUEST_TIMEOUT, Json(Problem { error })).into_response()
 }
 
 pub(super) fn refused(error: &dyn std::error::Error) -> Response {

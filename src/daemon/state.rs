@@ -416,14 +416,17 @@ fn lock_file(
 }
 
 fn busy(lab: &str, lock: &Path) -> StateError {
-    let mut pid = String::new();
-    let read = File::open(lock).and_then(|mut file| file.read_to_string(&mut pid));
-    let pid = if read.is_ok() && !pid.trim().is_empty() {
-        pid.trim().to_owned()
-    } else {
-        "unknown".to_owned()
-    };
-    StateError::Busy { lab: lab.to_owned(), pid }
+    StateError::Busy { lab: lab.to_owned(), pid: process_in(lock) }
+}
+
+/// Returns the process that has a lab; `unknown` if it has not written that yet.
+pub(super) fn process(lab: &str) -> String {
+    process_in(&directory(lab).join("lock"))
+}
+
+fn process_in(lock: &Path) -> String {
+    let pid = fs::read_to_string(lock).unwrap_or_default();
+    if pid.trim().is_empty() { "unknown".to_owned() } else { pid.trim().to_owned() }
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {

@@ -1,0 +1,51 @@
+//! The client of a call. One that has given up by the time it is its turn has withdrawn its request.
+
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use tokio::net::UnixListener;
+
+/// The client at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// A duplicate of the connection's, which hyper keeps to itself; `None` if there was none to be had.
+    socket: Option<Arc<OwnedFd>>,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self { socket: stream.io().as_fd().try_clone_to_owned().ok().map(Arc::new) }
+    }
+}
+
+impl Peer {
+    /// Decides whether the client has closed its end.
+    pub(super) fn has_gone(&self) -> bool {
+        let Some(socket) = &self.socket else { return false };
+        let closed = PollFlags::POLLHUP;
+        let mut ends = [PollFd::new(socket.as_fd(), closed)];
+        // What cannot be asked is taken to be there: its answer is lost at worst.
+        let asked = poll(&mut ends, PollTimeout::ZERO);
+        asked.is_ok() && ends[0].revents().is_some_and(|events| events.intersects(closed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn client_that_has_closed_its_end_is_gone_whatever_it_has_sent() {
+        let (own, mut other) = UnixStream::pair().unwrap();
+        let peer = Peer { socket: Some(Arc::new(own.into())) };
+        assert!(!peer.has_gone());
+        other.write_all(b"POST /v1/tasks").unwrap();
+        assert!(!peer.has_gone());
+        drop(other);
+        assert!(peer.has_gone());
+    }
+}
