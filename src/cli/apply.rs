@@ -3,6 +3,7 @@
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::lab_arg::DEFAULT_LAB;
 use super::output::ColorChoice;
+use super::remaining::{Held, KillArg, tell};
 use super::runtime::runtime;
 use super::{CliError, output};
 use crate::config::edit::{is_patch, patched};
@@ -26,10 +27,14 @@ Tasks, ENIs and gateways that are the same before and after are not touched.
 
 A patch, such as `egret explain --fix` prints, is applied to the running lab's configuration, not to the lab file.
 
+Programs that still run in namespaces that are removed with their tasks have no network afterwards. They
+are listed, and end with --kill.
+
 Exit codes:
   0  in force, or with --dry-run: could be
   1  a step failed; the configuration before is in force again
   2  the file has errors, the patch does not fit, or no lab answers
+  3  in force, and programs still run in namespaces that were removed
 
 Examples:
   sudo egret apply lab.toml --dry-run     what would change, and which live flows would be cut
@@ -52,6 +57,8 @@ pub struct ApplyArgs {
     /// The lab's name [default: the one in the file; of a patch: egret]
     #[arg(long, env = "EGRET_LAB", value_name = "NAME", value_parser = lab_name)]
     pub lab: Option<String>,
+    #[command(flatten)]
+    kill: KillArg,
     #[command(flatten)]
     output: OutputArgs<Plan>,
 }
@@ -85,14 +92,16 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
         // It says what is wrong with the file.
         Err(_) => Wanted::file(args, Lab::load(&args.file).map_err(CliError::Config)?, &file)?,
     };
-    let reload = wanted.apply(args)?;
+    let held = runtime()?.block_on(Held::of(&wanted.name));
+    let mut reload = wanted.apply(args)?;
+    reload.processes = held.remaining(args.kill)?.processes;
     warn(&wanted.lab, &reload, color)?;
     let text = |w: &mut dyn Write| explain::print_reload(w, &reload);
     args.output.format.print(&CHANGES, || &reload, text)?;
     if wanted.before.is_some() && !args.dry_run {
         output::note(&unchanged(&wanted.lab.file, &file));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(tell(&reload.processes))
 }
 
 /// What is to be applied, and where.

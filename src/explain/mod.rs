@@ -90,7 +90,8 @@ pub use reachability::{ReachRow, Reachability, ReacherRow, Reaching, Wanted, rea
 pub use reload::{Fate, FlowFate, FlowFates, Reload, Warning, print_flow_fates, print_reload};
 pub use repair::{Repair, repair};
 pub use rows::{
-    DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow, TopTable, unnamed_drop,
+    DropRow, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, TopRow, TopTable,
+    unnamed_drop,
 };
 pub use rule_identity::{RuleIdentity, RuleIndex};
 pub use selection::{Selection, SelectionError, protocol, subject};

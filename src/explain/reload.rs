@@ -1,5 +1,7 @@
 //! What a reload changes, and what it does to live flows: the answer of `egret apply`.
 
+use super::rows::ProcessRow;
+use super::tables;
 use crate::config::changes::{Change, Difference, What};
 use crate::config::{Diagnostic, Severity};
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,9 @@ pub struct Reload {
     /// How many more warnings about the file there are, which hold for the configuration before as well.
     #[serde(default)]
     pub old_warnings: usize,
+    /// The programs that still ran in namespaces that were removed.
+    #[serde(default)]
+    pub processes: Vec<ProcessRow>,
 }
 
 /// Something in the lab that can be used and probably does not do what is wanted.
@@ -155,6 +160,13 @@ pub fn print_reload(w: &mut dyn Write, reload: &Reload) -> io::Result<()> {
         }
         (false, true) => writeln!(w, "{file} changes nothing; generation {generation} is in force"),
         (false, false) => writeln!(w, "applied {file} (generation {generation})"),
+    }?;
+    match reload.processes.as_slice() {
+        [] => Ok(()),
+        processes => {
+            writeln!(w)?;
+            tables::print(w, processes)
+        }
     }
 }
 
@@ -277,6 +289,7 @@ mod tests {
             flows,
             warnings: Vec::new(),
             old_warnings: 0,
+            processes: Vec::new(),
         };
         let mut out = Vec::new();
         print_reload(&mut out, &reload).unwrap();

@@ -20,6 +20,7 @@
 //! | [`worker`] | the thread that reads a TUN, asks a judge, writes back |
 //! | [`clock`] | the only producer of time |
 //! | [`exec`] | child processes inside a namespace |
+//! | [`processes`] | the programs that are in a namespace, and their end |
 //! | [`listen`] | echo servers, so that a lab can be probed with nothing installed |
 //! | [`probe`] | single packets from inside a namespace, and what answers them |
 //!
@@ -42,6 +43,7 @@ pub mod netns;
 pub mod pinned_maps;
 pub mod pins;
 pub mod probe;
+pub mod processes;
 mod programs;
 mod queues;
 mod records;

@@ -109,6 +109,7 @@ impl Running {
             flows,
             warnings: Vec::new(),
             old_warnings: 0,
+            processes: Vec::new(),
         })
     }
 
