@@ -143,10 +143,10 @@ mod tests {
     use std::io::{BufRead as _, BufReader};
     use std::process::{Child, Command, Stdio};
 
-    /// A shell that has printed a line.
+    /// A shell that has printed a line, and waits for one that does not come.
     fn shell(script: &str) -> (Child, Process) {
         let mut command = Command::new("sh");
-        command.args(["-c", script]).stdout(Stdio::piped());
+        command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -157,13 +157,15 @@ mod tests {
 
     #[test]
     fn processes_end_by_the_signal_that_it_takes() {
-        let (mut gentle, first) = shell("echo; exec sleep 60");
-        let (mut stubborn, second) = shell("trap '' TERM; echo; while :; do sleep 60; done");
-        assert_eq!((first.namespace, first.command.as_str()), (7, "sleep 60"));
-        assert!(second.command.starts_with("sh -c trap '' TERM; echo"), "{}", second.command);
-        let endings = end(&[first, second], Duration::from_millis(300));
+        let (mut gentle, first) = shell("echo; read line");
+        let (mut stubborn, second) = shell("trap '' TERM; echo; read line");
+        assert_eq!((first.namespace, first.command.as_str()), (7, "sh -c echo; read line"));
+        let endings = end(&[first, second], Duration::from_secs(1));
         assert_eq!(endings, [Ending::Terminated, Ending::Killed]);
-        assert!(!gentle.wait().unwrap().success() && !stubborn.wait().unwrap().success());
+        for child in [&mut gentle, &mut stubborn] {
+            let _open = child.stdin.take();
+            assert!(!child.wait().unwrap().success());
+        }
     }
 
     #[test]
