@@ -109,6 +109,7 @@ fn flows_go_on_until_the_next_process_has_them() {
     assert!(report["error"].is_null(), "{report}");
     assert!(report["end"]["sum_received"]["bytes"].as_f64().unwrap() > 1e7, "{report}");
 
+    drop(task);
     lab.egret_ok("down");
     lab.wait();
     assert_eq!(leftovers(&lab), [""; 0]);

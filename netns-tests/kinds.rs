@@ -1,6 +1,6 @@
 //! Do Lambda functions and Fargate tasks leave by ENIs of their own, seen as AWS would show them?
 
-use crate::support::lab::{Agent, Lab, can_run, for_both_kinds};
+use crate::support::lab::{Agent, Lab, both_streams, can_run, for_both_kinds};
 use egret::explain::{EniRow, Fate, FlowRow, Reload};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -279,7 +279,8 @@ fn another_process_goes_on_with_what_no_lab_file_has() {
     }
     assert_eq!(server.peers().len(), 2, "no connection is a new one");
     // What was there goes as it would have gone.
-    lab.egret_ok("task remove job/3");
+    let removed = lab.egret("task remove job/3");
+    assert_eq!(removed.status.code(), Some(3), "its agent still runs: {}", both_streams(&removed));
     call(&lab, "DeleteService", &json!({"ServiceArn": services[1]}));
     settled(&lab, &services[1], "DELETED");
     lab.task("job/1").tcp(FAR, 7000);

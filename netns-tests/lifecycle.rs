@@ -434,7 +434,9 @@ fn tasks_come_and_go_and_others_do_not_notice() {
     assert!(second.open("kept", DB, 5432).is_u64());
     assert_eq!(flows_of(&lab, 2), 1);
 
-    lab.egret_ok("task remove web/2");
+    // Its agent still runs.
+    let removed = lab.egret("task remove web/2");
+    assert_eq!(removed.status.code(), Some(3), "{}", both_streams(&removed));
     assert_eq!(flows_of(&lab, 2), 0);
     assert_eq!(lab.ps().iter().filter(|row| row.service == "web").count(), 2);
     assert!(!netns::exists(&format!("{}-web-2", lab.name())));

@@ -56,6 +56,7 @@ mod queues;
 mod reach_live;
 mod reload;
 mod reload_objects;
+mod remaining;
 mod routing;
 mod security_group;
 mod shares;

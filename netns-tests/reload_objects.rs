@@ -180,6 +180,7 @@ fn an_endpoint_and_a_peering_come_and_go_beside_a_connection(device: &str) {
     apply(&lab, "");
     web.tcp(BUCKET, 443);
     assert_eq!((from(&mut behind), from(&mut internet)), (vec![], vec![PUBLIC]));
+    drop(behind);
 
     write(&lab, device, "", &[PEERED]);
     apply(&lab, "");

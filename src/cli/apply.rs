@@ -2,6 +2,7 @@
 
 use super::format::{Formats, OutputArgs, Rows, each};
 use super::output::ColorChoice;
+use super::remaining::{Held, KillArg, tell};
 use super::runtime::runtime;
 use super::{CliError, LabArg, output};
 use crate::config::edit::{is_patch, patched};
@@ -26,10 +27,14 @@ Tasks, ENIs and gateways that are the same before and after are not touched.
 
 A patch, such as `egret explain --fix` prints, is applied to the running lab's configuration, not to the lab file.
 
+Programs that still run in namespaces that are removed with their tasks have no network afterwards. They
+are listed, and end with --kill.
+
 Exit codes:
   0  in force, or with --dry-run: could be
   1  a step failed; the configuration before is in force again, but for what is named
   2  the file has errors, the patch does not fit, or no lab answers
+  3  in force, and programs still run in namespaces that were removed
 
 Examples:
   sudo egret apply lab.toml --dry-run     what would change, and which live flows would be cut
@@ -51,6 +56,8 @@ pub struct ApplyArgs {
     pub time_scale: Option<f64>,
     #[command(flatten)]
     lab: LabArg,
+    #[command(flatten)]
+    kill: KillArg,
     #[command(flatten)]
     output: OutputArgs<Plan>,
 }
@@ -79,7 +86,9 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
         // It says what is wrong with the file.
         Err(_) => Wanted::file(args, Lab::load(&args.file).map_err(CliError::Config)?),
     };
-    let reload = wanted.apply(args)?;
+    let held = runtime()?.block_on(Held::of(&wanted.name));
+    let mut reload = wanted.apply(args)?;
+    reload.processes = held.remaining(args.kill)?.processes;
     warn(&wanted.lab, &reload, color)?;
     reload.notes.iter().for_each(|note| output::note(&format!("egret: {note}")));
     let text = |w: &mut dyn Write| explain::print_reload(w, &reload);
@@ -87,7 +96,7 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
     if wanted.before.is_some() && !args.dry_run {
         output::note(&unchanged(&wanted.lab.file, &file));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(tell(&reload.processes))
 }
 
 /// What is to be applied, and where.

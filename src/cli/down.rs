@@ -1,5 +1,7 @@
 //! `egret down`: ends a running lab, or clears what a killed run left.
 
+use super::format::OutputArgs;
+use super::remaining::{Held, KillArg, Processes};
 use super::runtime::runtime;
 use super::{CliError, LabArg, output};
 use crate::daemon::{Client, ClientError, StateDir, StateError};
@@ -13,17 +15,36 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Programs that still run in the lab's namespaces have no network afterwards. They are listed, and end with --kill.
+
+Exit codes:
+  0  the lab is down, and no program is left
+  1  the lab does not end
+  3  the lab is down, and programs still run
+
+Examples:
   sudo egret down                 the lab called `egret`
-  sudo egret down --lab staging   another one")]
+  sudo egret down --lab staging   another one
+  sudo egret down --kill          with the programs that still run in its tasks
+  sudo egret down --json          the programs that still run, for a program"
+)]
 pub struct DownArgs {
     #[command(flatten)]
     lab: LabArg,
+    #[command(flatten)]
+    kill: KillArg,
+    #[command(flatten)]
+    output: OutputArgs<Processes>,
 }
 
 pub(super) fn run(args: &DownArgs) -> Result<ExitCode, CliError> {
     let lab = args.lab.name();
-    match runtime()?.block_on(end(lab))? {
+    let (ended, held) = runtime()?.block_on(async {
+        let mut held = Held::of(lab).await;
+        Ok::<_, CliError>((end(lab, &mut held).await?, held))
+    })?;
+    match ended {
         Ended::Running => output::note(&format!("lab `{lab}` is down")),
         Ended::Killed(cleared) if cleared.is_empty() => {
             output::note(&format!("lab `{lab}` is not up; nothing to clear"));
@@ -32,7 +53,7 @@ pub(super) fn run(args: &DownArgs) -> Result<ExitCode, CliError> {
             output::note(&format!("cleared what a killed run left: {}", cleared.join(", ")));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(held.remaining(args.kill)?.print(args.output.format)?)
 }
 
 /// What there was to end.
@@ -43,10 +64,11 @@ enum Ended {
     Killed(Vec<String>),
 }
 
-async fn end(lab: &str) -> Result<Ended, CliError> {
+async fn end(lab: &str, held: &mut Held) -> Result<Ended, CliError> {
     let begun = Instant::now();
     let mut was_held = false;
     loop {
+        held.hold_new();
         let asked: Result<serde_json::Value, _> =
             Client::new(lab).post("/v1/down", &serde_json::Value::Null).await;
         match asked {

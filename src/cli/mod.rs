@@ -27,6 +27,7 @@ pub mod output;
 mod program;
 mod progress;
 pub mod reach;
+mod remaining;
 mod running_lab;
 mod runtime;
 pub mod selection;
@@ -221,6 +222,7 @@ mod tests {
             "check",
             "demo",
             "diff",
+            "down",
             "drops",
             "enis",
             "explain",
@@ -230,6 +232,7 @@ mod tests {
             "services",
             "task add",
             "task list",
+            "task remove",
             "test",
             "top",
             "trace",

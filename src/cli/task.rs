@@ -3,6 +3,7 @@
 use super::exec::parse_task;
 use super::format::OutputArgs;
 use super::list::{PsArgs, TASKS, Tasks};
+use super::remaining::{Held, KillArg, Processes};
 use super::runtime::runtime;
 use super::{CliError, LabArg, list, output};
 use crate::daemon::Client;
@@ -30,8 +31,18 @@ enum Action {
   task=$(sudo egret task add web -o name)")]
     Add(AddArgs),
     /// Remove a task, with its flows
-    #[command(after_help = "Examples:
-  sudo egret task remove web/2")]
+    #[command(
+        after_help = "Programs that still run in its namespace have no network afterwards. They are listed, and end with --kill.
+
+Exit codes:
+  0  removed, and no program is left there
+  2  there is no such task, or no lab answers
+  3  removed, and programs still run there
+
+Examples:
+  sudo egret task remove web/2
+  sudo egret task remove web/2 --kill --json"
+    )]
     Remove(RemoveArgs),
     /// Make the link of a task again what it was, such as an eth0 that was deleted
     #[command(
@@ -67,6 +78,10 @@ struct RemoveArgs {
     lab: LabArg,
     /// The task: SERVICE/N
     task: String,
+    #[command(flatten)]
+    kill: KillArg,
+    #[command(flatten)]
+    output: OutputArgs<Processes>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -111,10 +126,11 @@ async fn add(args: &AddArgs) -> Result<ExitCode, CliError> {
 async fn remove(args: &RemoveArgs) -> Result<ExitCode, CliError> {
     let (service, number) = numbered(&args.task)?;
     let path = format!("/v1/tasks/{service}/{number}");
+    let held = Held::of(args.lab.name()).await;
     let Removed { notes } = Client::new(args.lab.name()).delete(&path).await?;
     notes.iter().for_each(|note| output::note(&format!("egret: {note}")));
     output::note(&format!("removed task {}", args.task));
-    Ok(ExitCode::SUCCESS)
+    Ok(held.remaining(args.kill)?.print(args.output.format)?)
 }
 
 async fn repair(args: &RepairArgs) -> Result<ExitCode, CliError> {

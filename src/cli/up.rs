@@ -3,6 +3,7 @@
 use super::api::{ApiArgs, FrontDoor};
 use super::import::{ImportArgs, LabSource};
 use super::output;
+use super::remaining::Held;
 use super::stop::{Asked, Stop};
 use super::{CliError, LabArg, list};
 use crate::config::{Lab, Offload, time_scale};
@@ -339,9 +340,14 @@ async fn answer(
 
 /// Takes the lab down; a signal in the meantime ends the process at once.
 async fn take_down(shared: Shared, lab: &str, stop: &mut Stop) -> Result<(), CliError> {
+    let held = Held::unnamed(lab);
     let mut down = tokio::task::spawn_blocking(move || shared.stop());
     tokio::select! {
-        stopped = &mut down => Ok(stopped.map_err(io::Error::other)??),
+        stopped = &mut down => {
+            stopped.map_err(io::Error::other)??;
+            held.say_remaining();
+            Ok(())
+        }
         () = stop.wait_for_another() => Err(at_once(lab)),
     }
 }
@@ -388,8 +394,10 @@ async fn reload(shared: &Shared, args: &UpArgs) {
     let (time_scale, dry_run, before) = (args.time_scale, false, None);
     let keeps_name = args.lab.lab.is_some();
     let request = Request { file: name, text, time_scale, dry_run, before, keeps_name };
+    let held = Held::unnamed(&shared.lab().await.name);
     match shared.reload(&request, &mut output::note).await {
         Ok(reload) => {
+            held.say_remaining();
             reload.warnings.iter().for_each(|warning| output::note(&warning.to_string()));
             reload.notes.iter().for_each(|note| output::note(note));
             // A terminal that does not take it has nobody reading.

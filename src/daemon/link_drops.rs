@@ -1,17 +1,15 @@
 //! What the kernel drops at the router's ends of links, before a tc program sees it: packets larger than the end's MTU, and
 //! those that its queue had no room for.
 
-use super::running::Running;
 use super::steer_drops::Seen;
 use crate::flow::Instant;
-use crate::linux::link::task_link_name;
 use std::collections::BTreeMap;
 
 /// A router's end of a link.
 #[derive(Clone, Debug)]
 pub(super) struct NearEnd {
-    name: String,
-    mtu: u16,
+    pub(super) name: String,
+    pub(super) mtu: u16,
     /// The task of the link, by service and number, if it is one's.
     pub(super) task: Option<(String, u16)>,
 }
@@ -43,33 +41,6 @@ impl LinkDrops {
     /// Takes out what was dropped at an end that is removed: the kernel gives its number out again.
     pub(super) fn take(&mut self, ifindex: u32) -> Option<(NearEnd, Seen)> {
         self.seen.remove(&ifindex)
-    }
-}
-
-impl Running {
-    /// Reads the kernel's counters of the links of tasks and namespaces: one question for all.
-    pub(super) async fn count_link_drops(&mut self, now: Instant) {
-        // What cannot be read now is read the next time.
-        let Ok(counters) = self.router.receive_drops().await else { return };
-        let counters: BTreeMap<u32, u64> = counters.into_iter().collect();
-        for (ifindex, end) in self.near_ends() {
-            if let Some(&packets) = counters.get(&ifindex) {
-                self.link_drops.update(now, ifindex, end, packets);
-            }
-        }
-    }
-
-    fn near_ends(&self) -> Vec<(u32, NearEnd)> {
-        let of_tasks = self.tasks.values().map(|attachment| {
-            let task = Some((attachment.service.clone(), attachment.number));
-            let name = task_link_name(attachment.address);
-            (attachment.link.ifindex, NearEnd { name, mtu: attachment.mtu, task })
-        });
-        let of_namespaces = self.namespaces.values().map(|namespace| {
-            let (name, mtu) = (namespace.near.clone(), namespace.mtu);
-            (namespace.link.ifindex, NearEnd { name, mtu, task: None })
-        });
-        of_tasks.chain(of_namespaces).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use super::error::LabError;
 use super::hanging::Hanging;
 use super::history::History;
 use super::kept_drops::KeptDrops;
-use super::link_drops::LinkDrops;
+use super::link_drops::{LinkDrops, NearEnd};
 use super::losses::Losses;
 use super::namespace::Namespace;
 use super::needs::{NamespaceId, Needs};
@@ -18,7 +18,7 @@ use super::subject::{Configurations, Subject};
 use crate::config::Lab;
 use crate::explain::{ApiService, Resumed};
 use crate::flow::Instant;
-use crate::linux::link::Links;
+use crate::linux::link::{Links, task_link_name};
 use crate::linux::netns::Netns;
 use crate::linux::steer::Steer;
 use crate::linux::worker::WorkerHandle;
@@ -136,6 +136,31 @@ impl Running {
             let queue = self.router.transmit_drops(worker.device().ifindex()).await.ok();
             self.losses.update(now, device, &worker.stats(), queue);
         }
+    }
+
+    /// Reads the kernel's counters of the links of tasks and namespaces: one question for all.
+    pub(super) async fn count_link_drops(&mut self, now: Instant) {
+        // What cannot be read now is read the next time.
+        let Ok(counters) = self.router.receive_drops().await else { return };
+        let counters: BTreeMap<u32, u64> = counters.into_iter().collect();
+        for (ifindex, end) in self.near_ends() {
+            if let Some(&packets) = counters.get(&ifindex) {
+                self.link_drops.update(now, ifindex, end, packets);
+            }
+        }
+    }
+
+    fn near_ends(&self) -> Vec<(u32, NearEnd)> {
+        let of_tasks = self.tasks.values().map(|attachment| {
+            let task = Some((attachment.service.clone(), attachment.number));
+            let name = task_link_name(attachment.address);
+            (attachment.link.ifindex, NearEnd { name, mtu: attachment.mtu, task })
+        });
+        let of_namespaces = self.namespaces.values().map(|namespace| {
+            let (name, mtu) = (namespace.near.clone(), namespace.mtu);
+            (namespace.link.ifindex, NearEnd { name, mtu, task: None })
+        });
+        of_tasks.chain(of_namespaces).collect()
     }
 
     /// Takes everything down. A lab that is dropped without goes as well, but cannot say what failed.

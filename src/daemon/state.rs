@@ -15,6 +15,7 @@ use std::time::Duration;
 
 const ROOT: &str = "/run/egret";
 const OVERLAYS: &str = "/etc/netns";
+const NAMESPACES: &str = "namespaces";
 const LEFT: &str = "left.json";
 const LEFT_NEXT: &str = "left.next";
 /// How long the kernel may take to close what a killed process had.
@@ -245,7 +246,7 @@ impl StateDir {
     }
 
     fn list(&self) -> PathBuf {
-        self.path.join("namespaces")
+        self.path.join(NAMESPACES)
     }
 
     /// Writes a file that programs in a namespace see in place of the one in `/etc`.
@@ -366,6 +367,15 @@ fn lock(
             return Ok(lock);
         }
     }
+}
+
+/// The namespaces of a lab's own, whoever holds it.
+///
+/// # Errors
+/// When the list cannot be read.
+pub fn namespaces(lab: &str) -> Result<Vec<String>, StateError> {
+    let listed = read_list(&directory(lab).join(NAMESPACES))?;
+    Ok(own_names(lab, &listed).map(str::to_owned).collect())
 }
 
 /// The directory of a lab.

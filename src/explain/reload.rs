@@ -1,5 +1,7 @@
 //! What a reload changes, and what it does to live flows: the answer of `egret apply`.
 
+use super::rows::ProcessRow;
+use super::tables;
 use crate::config::changes::{Change, Difference, What};
 use crate::config::{Diagnostic, Severity};
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,9 @@ pub struct Reload {
     /// What went wrong beside the change, which is in force all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The programs that still ran in namespaces that were removed.
+    #[serde(default)]
+    pub processes: Vec<ProcessRow>,
 }
 
 /// Something in the lab that can be used and probably does not do what is wanted.
@@ -154,7 +159,14 @@ pub fn print_reload(w: &mut dyn Write, reload: &Reload) -> io::Result<()> {
         writeln!(w)?;
     }
     write_flows(w, &reload.flows, reload.dry_run)?;
-    writeln!(w, "{}", outcome(reload))
+    writeln!(w, "{}", outcome(reload))?;
+    match reload.processes.as_slice() {
+        [] => Ok(()),
+        processes => {
+            writeln!(w)?;
+            tables::print(w, processes)
+        }
+    }
 }
 
 /// Says in a sentence what became of the lab.
@@ -298,6 +310,7 @@ mod tests {
             warnings: Vec::new(),
             old_warnings: 0,
             notes: Vec::new(),
+            processes: Vec::new(),
         };
         let mut out = Vec::new();
         print_reload(&mut out, &reload).unwrap();

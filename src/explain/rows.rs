@@ -290,6 +290,37 @@ pub struct TopRow {
     pub offloaded_bits: u64,
 }
 
+/// A program that still ran in a namespace that a command removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessRow {
+    /// The process id.
+    pub pid: u32,
+    /// The task, as SERVICE/N; `None` in a namespace that is not a task's, or of a lab that could not be asked.
+    pub task: Option<String>,
+    /// The name that the namespace had.
+    pub namespace: String,
+    /// `runs`, `ended by SIGTERM` or `ended by SIGKILL`.
+    pub state: String,
+    /// The command line.
+    pub command: String,
+}
+
+impl ProcessRow {
+    /// Decides whether it still runs.
+    pub fn runs(&self) -> bool {
+        self.state == "runs"
+    }
+
+    /// Returns as much of the command line as a table has room for.
+    pub fn command_in_short(&self) -> String {
+        const WIDTH: usize = 40;
+        match self.command.char_indices().nth(WIDTH) {
+            Some(_) => self.command.chars().take(WIDTH - 1).chain(['…']).collect(),
+            None => self.command.clone(),
+        }
+    }
+}
+
 /// A row of `egret ps`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PsRow {

@@ -195,6 +195,10 @@ fn tables() {
     insta::assert_snapshot!("drops_json", table(&[dropped()], true));
     insta::assert_snapshot!("enis", table(&[eni()], false));
     insta::assert_snapshot!("ps", table(&[ps(1), ps(12)], false));
+    insta::assert_snapshot!(
+        "processes",
+        table(&[program("sleep 60"), program(&"x".repeat(41))], false)
+    );
 }
 
 #[test]
@@ -463,4 +467,30 @@ fn ps(task: u16) -> PsRow {
         generation: 3,
         time_scale: 100.0,
     }
+}
+
+fn program(command: &str) -> ProcessRow {
+    ProcessRow {
+        pid: 9125,
+        task: Some("web/1".into()),
+        namespace: "egret-web-1".into(),
+        state: "ended by SIGTERM".into(),
+        command: command.into(),
+    }
+}
+
+#[test]
+fn broken_tasks_are_told_below_the_table_within_its_width() {
+    let faults =
+        vec!["eth0 has MTU 9000, not 1500".into(), "no default route via 169.254.1.1".into()];
+    let way_out = Some("`egret task repair web/1` repairs it".to_owned());
+    let broken = PsRow { state: "broken".into(), faults, way_out, ..ps(1) };
+    let mut out = Vec::new();
+    print_broken(&mut out, &[ps(2), broken]).unwrap();
+    let said = "\nweb/1 is broken: eth0 has MTU 9000, not 1500; no default route via 169.254.1.1; `egret task\n    \
+                repair web/1` repairs it\n";
+    assert_eq!(String::from_utf8(out).unwrap(), said);
+    let mut out = Vec::new();
+    print_broken(&mut out, &[ps(2)]).unwrap();
+    assert!(out.is_empty());
 }

@@ -1,6 +1,6 @@
 //! Tables of rows: columns without rules, one row a line, so that grep and awk work.
 
-use super::rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, PsRow, TopRow};
+use super::rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, TopRow};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::fmt::Display;
@@ -267,6 +267,27 @@ impl Row for PsRow {
 
     fn wide_cells(&self) -> Vec<String> {
         [self.cells(), vec![self.egress.clone(), self.generation.to_string()]].concat()
+    }
+}
+
+impl Row for ProcessRow {
+    const HEADER: &'static [&'static str] = &["PID", "TASK", "NAMESPACE", "STATE", "COMMAND"];
+    const EMPTY: &'static str = "no programs";
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.pid.to_string(),
+            or_dash(self.task.as_ref()),
+            self.namespace.clone(),
+            self.state.clone(),
+            self.command_in_short(),
+        ]
+    }
+
+    fn wide_cells(&self) -> Vec<String> {
+        let mut cells = self.cells();
+        cells.splice(cells.len() - 1.., [self.command.clone()]);
+        cells
     }
 }
 

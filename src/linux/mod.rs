@@ -21,6 +21,7 @@
 //! | [`worker_stats`], [`epochs`] | what it has done, and in which batch it is |
 //! | [`clock`] | the only producer of time |
 //! | [`exec`] | child processes inside a namespace |
+//! | [`processes`] | the programs that are in a namespace, and their end |
 //! | [`listen`] | echo servers, so that a lab can be probed with nothing installed |
 //! | [`sockets`] | the connections of programs inside a namespace |
 //! | [`probe`] | single packets from inside a namespace, and what answers them |
@@ -45,6 +46,7 @@ pub mod netns;
 pub mod pinned_maps;
 pub mod pins;
 pub mod probe;
+pub mod processes;
 mod programs;
 mod queues;
 mod records;

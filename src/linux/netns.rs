@@ -9,6 +9,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -104,6 +105,24 @@ impl Netns {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns what tells the namespace from all others, as long as this is held.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not say.
+    pub(super) fn identity(&self) -> io::Result<(u64, u64)> {
+        let metadata = self.file.metadata()?;
+        Ok((metadata.dev(), metadata.ino()))
+    }
+
+    /// Decides whether the namespace has lost its name, be it to another one.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        let named = path_of(&self.name).ok().and_then(|path| std::fs::metadata(path).ok());
+        let named = named.map(|metadata| (metadata.dev(), metadata.ino()));
+        self.identity().ok() != named
     }
 
     /// Does `work` on a fresh thread inside the namespace and waits for it.

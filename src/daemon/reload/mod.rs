@@ -121,6 +121,7 @@ impl Running {
             warnings: Vec::new(),
             old_warnings: 0,
             notes: self.take_notes(),
+            processes: Vec::new(),
         })
     }
 

@@ -1,0 +1,179 @@
+//! Processes by the network namespace that they are in, and their end.
+
+use super::Netns;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, Instant};
+
+/// A process in a namespace. Its descriptor stands for no other one, whichever gets its number next.
+#[derive(Debug)]
+pub struct Process {
+    descriptor: OwnedFd,
+    /// Its number.
+    pub pid: u32,
+    /// Its command line, or its name in brackets.
+    pub command: String,
+    /// The position of its namespace among those that were asked about.
+    pub namespace: usize,
+}
+
+/// What became of a process that was to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It ended by SIGTERM.
+    Terminated,
+    /// It ended by SIGKILL.
+    Killed,
+    /// It still runs.
+    Runs,
+}
+
+/// Lists the processes that are in namespaces, by their numbers; this process is left out.
+///
+/// # Errors
+///
+/// When `/proc` cannot be read.
+pub fn in_namespaces(namespaces: &[Netns]) -> io::Result<Vec<Process>> {
+    let mut places = HashMap::new();
+    for (position, netns) in namespaces.iter().enumerate() {
+        places.insert(netns.identity()?, position);
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let pid = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        found.extend(pid.and_then(|pid| process(pid, &places)));
+    }
+    found.sort_unstable_by_key(|process: &Process| process.pid);
+    Ok(found)
+}
+
+/// Asks processes to end by SIGTERM, and ends by SIGKILL those that have not done so in time. Returns what became of each.
+#[must_use]
+pub fn end(processes: &[Process], patience: Duration) -> Vec<Ending> {
+    let mut endings = vec![Ending::Runs; processes.len()];
+    for (signal, ending) in [(Signal::TERM, Ending::Terminated), (Signal::KILL, Ending::Killed)] {
+        let all = processes.iter().enumerate().zip(&endings);
+        let left = all.filter(|(_, ending)| **ending == Ending::Runs).map(|(process, _)| process);
+        let left: Vec<(usize, &Process)> = left.collect();
+        for (_, process) in &left {
+            // One that has ended meanwhile needs no signal.
+            let _ = pidfd_send_signal(&process.descriptor, signal);
+        }
+        for position in wait(&left, patience) {
+            if let Some(slot) = endings.get_mut(position) {
+                *slot = ending;
+            }
+        }
+    }
+    endings
+}
+
+/// Waits for the end of processes, but not longer than `patience`. Returns the positions of those that have ended.
+fn wait(processes: &[(usize, &Process)], patience: Duration) -> Vec<usize> {
+    let begun = Instant::now();
+    let mut ended = Vec::new();
+    let mut left = processes.to_vec();
+    while !left.is_empty() {
+        let rest = patience.saturating_sub(begun.elapsed());
+        let is_over = have_ended(&left, rest);
+        let (over, running): (Vec<_>, Vec<_>) =
+            left.into_iter().zip(is_over).partition(|(_, over)| *over);
+        ended.extend(over.into_iter().map(|((position, _), _)| position));
+        left = running.into_iter().map(|(process, _)| process).collect();
+        if rest.is_zero() {
+            break;
+        }
+    }
+    ended
+}
+
+/// Waits until one of the processes has ended, a signal comes or the time is over. Returns of each whether it has ended.
+fn have_ended(processes: &[(usize, &Process)], patience: Duration) -> Vec<bool> {
+    let mut descriptors = Vec::new();
+    for &(_, process) in processes {
+        descriptors.push(PollFd::new(process.descriptor.as_fd(), PollFlags::POLLIN));
+    }
+    // Without an answer none has ended as far as is known.
+    let _ = poll(&mut descriptors, PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX));
+    descriptors.iter().map(|descriptor| descriptor.any().unwrap_or(false)).collect()
+}
+
+/// Returns the process with a number, if it is in one of the places.
+fn process(pid: u32, places: &HashMap<(u64, u64), usize>) -> Option<Process> {
+    if pid == std::process::id() {
+        return None;
+    }
+    let namespace = *places.get(&place(pid)?)?;
+    let number = Pid::from_raw(i32::try_from(pid).ok()?)?;
+    let descriptor = pidfd_open(number, PidfdFlags::empty()).ok()?;
+    // It may have ended before, and its number be another one's.
+    if places.get(&place(pid)?) != Some(&namespace) {
+        return None;
+    }
+    Some(Process { descriptor, pid, command: command(pid), namespace })
+}
+
+/// Returns what identifies the network namespace of a process; `None` for one that has ended.
+fn place(pid: u32) -> Option<(u64, u64)> {
+    let place = fs::metadata(format!("/proc/{pid}/ns/net")).ok()?;
+    Some((place.dev(), place.ino()))
+}
+
+/// Returns the command line of a process on one line, without control characters: it may hold anything.
+fn command(pid: u32) -> String {
+    let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let shown = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).replace(char::is_control, " ");
+        text.trim().to_owned()
+    };
+    let line = shown(&read("cmdline"));
+    if line.is_empty() { format!("[{}]", shown(&read("comm"))) } else { line }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Child, Command, Stdio};
+
+    /// A shell that has printed a line, and waits for one that does not come.
+    fn shell(script: &str) -> (Child, Process) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let own = HashMap::from([(place(child.id()).unwrap(), 7)]);
+        let process = process(child.id(), &own).unwrap();
+        (child, process)
+    }
+
+    #[test]
+    fn processes_end_by_the_signal_that_it_takes() {
+        let (mut gentle, first) = shell("echo; read line");
+        let (mut stubborn, second) = shell("trap '' TERM; echo; read line");
+        assert_eq!((first.namespace, first.command.as_str()), (7, "sh -c echo; read line"));
+        let endings = end(&[first, second], Duration::from_secs(1));
+        assert_eq!(endings, [Ending::Terminated, Ending::Killed]);
+        for child in [&mut gentle, &mut stubborn] {
+            let _open = child.stdin.take();
+            assert!(!child.wait().unwrap().success());
+        }
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_in_no_namespace() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        child.wait().unwrap();
+        assert_eq!(place(pid), None);
+        assert!(process(std::process::id(), &HashMap::new()).is_none());
+    }
+}
