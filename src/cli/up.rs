@@ -1,6 +1,7 @@
 //! `egret up`: a lab in the foreground.
 
 use super::api::{ApiArgs, FrontDoor};
+use super::format::{Format, Formats, OutputArgs, Rows, Stream};
 use super::import::{ImportArgs, LabSource};
 use super::output;
 use super::stop::{Asked, Stop};
@@ -29,6 +30,7 @@ const GRACE: Duration = Duration::from_secs(5);
   sudo egret exec web -- ping -c1 orders-db    (in another terminal)
   sudo egret drops                                       what died, and by which rule
   sudo egret up lab.toml --api 127.0.0.1:4566          with the App Runner API, for the AWS CLI and SDKs
+  sudo egret up lab.toml --json                one object when it is up: what was resumed of a killed run, and what is lost
 
 Ctrl-C, SIGTERM and the terminal going away take the lab down in order; a second Ctrl-C or SIGTERM does not wait for
 anything.
@@ -63,13 +65,20 @@ pub struct UpArgs {
     /// Whether the kernel carries established flows by itself, in place of the file's `offload`
     #[arg(long, value_enum, value_name = "WHERE")]
     pub offload: Option<OffloadWord>,
-    /// In place of tables and the line that begins with `ready`, one line of JSON when the lab is up: its name, what it has
-    /// resumed of a killed run, and which flows of that are lost
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    output: OutputArgs<WhenUp>,
     /// The App Runner API
     #[command(flatten)]
     pub api: ApiArgs,
+}
+
+/// The formats of what `egret up` says when the lab is up: the tables and the line that begins with `ready`, or an object.
+#[derive(Debug)]
+pub struct WhenUp;
+
+impl Formats for WhenUp {
+    const CSV: Option<&'static str> = None;
+    const NAME: Option<&'static str> = None;
 }
 
 /// What `egret up --json` says when the lab is up.
@@ -196,21 +205,17 @@ async fn serve(
     stop: &mut Stop,
 ) -> Result<(), CliError> {
     let facts = shared.facts().await;
-    if !args.quiet && !args.json {
-        output::out(|w| {
-            explain::print(w, &facts.enis)?;
-            writeln!(w)?;
-            explain::print(w, &facts.tasks)?;
-            writeln!(w)
-        })?;
+    let format = args.output.format;
+    if !args.quiet && format.is_text() {
+        say_tables(&facts, format.is_wide())?;
     }
     // Before anybody hears that the lab is ready: what they do next is to connect.
     let listener = control::listen(&facts.socket)?;
     let (api, hint) = (door.as_ref().map(FrontDoor::url), door.as_ref().map(FrontDoor::hint));
     let mut server = tokio::spawn(answer(shared.clone(), listener, door, ended.clone()));
-    match args.json {
-        true => say_ready_in_json(&facts, begun.elapsed(), api)?,
-        false => say_ready(&facts, begun.elapsed(), api, hint.filter(|_| !args.quiet))?,
+    match format.is_text() {
+        true => say_ready(&facts, begun.elapsed(), api, hint.filter(|_| !args.quiet))?,
+        false => say_ready_as(format, &facts, begun.elapsed(), api)?,
     }
     let early = keep(shared, args, stop, ended, &mut server).await;
     shared.end();
@@ -226,6 +231,18 @@ async fn serve(
         },
     };
     Ok(served.map_err(io::Error::other)??)
+}
+
+fn say_tables(facts: &Facts, wide: bool) -> Result<(), CliError> {
+    Ok(output::out(|w| {
+        match wide {
+            true => explain::print_wide(w, &facts.enis)?,
+            false => explain::print(w, &facts.enis)?,
+        }
+        writeln!(w)?;
+        explain::print(w, &facts.tasks)?;
+        writeln!(w)
+    })?)
 }
 
 fn say_ready(
@@ -249,12 +266,17 @@ fn say_ready(
     })?)
 }
 
-fn say_ready_in_json(facts: &Facts, took: Duration, api: Option<String>) -> Result<(), CliError> {
+fn say_ready_as(
+    format: Format,
+    facts: &Facts,
+    took: Duration,
+    api: Option<String>,
+) -> Result<(), CliError> {
     let Facts { name, time_scale, resumed, .. } = facts;
     let (seconds, resumed) = (took.as_secs_f64(), resumed.as_ref());
     let ready = Ready { lab: name, seconds, time_scale: *time_scale, api, resumed };
     let line = serde_json::to_string(&ready).map_err(io::Error::other)?;
-    Ok(output::out(|w| writeln!(w, "{line}"))?)
+    Ok(output::out(|w| Stream::new(format, &Rows::NONE).document(w, line.as_bytes()))?)
 }
 
 /// Answers on the control socket and at the App Runner API until the lab is to end, or one of them fails.
