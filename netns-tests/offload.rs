@@ -105,7 +105,7 @@ fn many_octets_arrive_as_they_were_sent(device: &str) {
         assert_ne!(here[0], here[1]);
         no_bad_checksums(&[&far, &lab.netns("web-1")]);
     }
-    assert_eq!(lab.drops(), []);
+    assert_eq!(lab.verdicts(), []);
     the_far_host_would_notice(&lab);
 }
 
@@ -126,16 +126,15 @@ fn streams_are_not_sent_twice(device: &str) {
     let far = lab.far("internet", "net0", &[HOST]);
     let _server = iperf_server(&far, HOST);
     for options in ["-P 1", "-P 4", "-P 1 -R", "-P 4 -R"] {
-        let said = lab.exec_ok("web", &format!("iperf3 -J -c {HOST} -t 1 -C reno {options}"));
+        let said = lab.exec_ok("web", &format!("iperf3 -J -c {HOST} -n 20M -C reno {options}"));
         let report: Value = serde_json::from_str(&said).unwrap();
         let sent = &report["end"]["sum_sent"];
         let octets = report["end"]["sum_received"]["bytes"].as_f64().unwrap();
         let (segments, again) = (octets / 1448.0, sent["retransmits"].as_f64().unwrap());
         println!(
             "{device} {options}: {:.2} Gbit/s, {again} of {segments:.0} segments again",
-            octets * 8e-9
+            report["end"]["sum_received"]["bits_per_second"].as_f64().unwrap() * 1e-9
         );
-        assert!(octets > 2e5, "{device} {options}: {octets} octets in a second");
         assert!(again < segments * 0.5, "{device} {options}: {again} of {segments} segments again");
     }
     no_bad_checksums(&[&far, &lab.netns("web-1")]);

@@ -331,7 +331,7 @@ fn many_bytes_arrive_as_they_were_sent(device: &str) {
     for netns in [&far, &lab.netns("web-1"), &lab.netns("pub-1")] {
         assert_eq!(snmp(netns, "Tcp", "InCsumErrors"), 0, "{}", netns.name());
     }
-    assert_eq!(lab.drops(), []);
+    assert_eq!(lab.verdicts(), []);
 }
 
 /// An entry of the flow cache maps what the internet gateways and the NAT map, and the next one back.

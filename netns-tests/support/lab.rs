@@ -320,11 +320,16 @@ impl Lab {
 
     /// Whether one ping from a task is answered.
     pub fn pings(&self, task: &str, options: &str) -> bool {
-        self.exec(task, &format!("ping -n -c 1 -W 0.5 {options}")).0
+        self.exec(task, &format!("ping -n -c 1 -W 3 {options}")).0
     }
 
     pub fn drops(&self) -> Vec<DropRow> {
         self.rows("drops")
+    }
+
+    /// The drops that are verdicts. That a queue is full is none, and comes of bulk on a busy machine.
+    pub fn verdicts(&self) -> Vec<DropRow> {
+        self.drops().into_iter().filter(|row| row.reason != "queue-full").collect()
     }
 
     pub fn flows(&self) -> Vec<FlowRow> {

@@ -92,7 +92,18 @@ fn command(line: &str) -> Command {
 
 /// Whether one ping is answered.
 pub fn pings(netns: &Netns, options: &str) -> bool {
-    run(netns, &format!("ping -n -c 1 -W 1 {options}")).status.success()
+    run(netns, &format!("ping -n -c 1 -W 2 {options}")).status.success()
+}
+
+/// Sends so many pings at once that nobody answers, at least nine in ten of which are on their way when this returns: how
+/// many.
+pub fn pings_at_once(netns: &Netns, address: Ipv4Addr, count: u64) -> u64 {
+    let line = format!("ping -n -q -c {count} -l {count} -w 3 {address}");
+    let said = String::from_utf8(run(netns, &line).stdout).unwrap();
+    let (before, _) = said.split_once(" packets transmitted").unwrap();
+    let sent = before.rsplit('\n').next().unwrap().parse().unwrap();
+    assert!(sent * 10 >= count * 9, "{said}");
+    sent
 }
 
 /// A program that ends with the test.

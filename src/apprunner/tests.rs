@@ -575,7 +575,7 @@ fn an_operation_goes_on_after_a_restart() {
     let (world, service) = first.block_on(async {
         let world = World::with(SLOW);
         let connector = world.connector("prod").await;
-        world.field.0.lock().unwrap().startup = Duration::from_millis(1500);
+        world.field.0.lock().unwrap().startup = Duration::from_secs(5);
         let made = world.ok("CreateService", create("web1", Some(&connector))).await;
         let service = made["Service"]["ServiceArn"].as_str().unwrap().to_owned();
         while world.field.0.lock().unwrap().asked.is_empty() {

@@ -236,6 +236,7 @@ mod tests {
             "test",
             "top",
             "trace",
+            "up",
         ];
         assert_eq!(with_formats, expected.map(|name| format!("egret {name}")));
     }

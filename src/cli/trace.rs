@@ -27,6 +27,10 @@ comes back to it, `--` is what happened to a flow. Times are UTC. Records are of
 is judged again. A stage is asked for the first packet of a flow only; later ones are flow hits, and -v says so. What
 tc and full queues drop never gets to the engine: `egret drops` counts it.
 
+Flows that the kernel carries go through user space while they are watched, and back to the kernel with their next packet
+after the end. User space carries less: a line says how many flows these are, and one how many packets full queues have
+dropped meanwhile, at most once a second and at the end.
+
 At most 1,000 records a second are shown, and none waits for a slow reader; a line says how many were left out. Ctrl-C,
 SIGTERM or --count ends it, after what was seen until then; a second Ctrl-C ends it at once (exit code 130). Exit code 1: the lab went down.")]
 pub struct TraceArgs {
@@ -85,6 +89,8 @@ const RECORDS: Rows = Rows {
         "octets",
         "steps",
         "left_out",
+        "flows",
+        "lost",
     ],
     ..Rows::NONE
 };
@@ -114,7 +120,7 @@ async fn trace(args: TraceArgs, color: ColorChoice, asked: Asked) -> Result<Exit
             if row.record == LAB_DOWN {
                 return Err(answer.went_down().into());
             }
-            if row.left_out.is_none() {
+            if !row.is_about_the_trace() {
                 left = left.map(|left| left.saturating_sub(1));
             }
             let read_on = output::more(|w| match args.output.format.is_text() {

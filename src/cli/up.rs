@@ -1,6 +1,7 @@
 //! `egret up`: a lab in the foreground.
 
 use super::api::{ApiArgs, FrontDoor};
+use super::format::{Format, Formats, OutputArgs, Rows, Stream};
 use super::import::{ImportArgs, LabSource};
 use super::output;
 use super::remaining::Held;
@@ -30,6 +31,7 @@ const GRACE: Duration = Duration::from_secs(5);
   sudo egret exec web -- ping -c1 orders-db    (in another terminal)
   sudo egret drops                                       what died, and by which rule
   sudo egret up lab.toml --api 127.0.0.1:4566          with the App Runner API, for the AWS CLI and SDKs
+  sudo egret up lab.toml --json                one object when it is up: what was resumed of a killed run, and what is lost
 
 Ctrl-C, SIGTERM and the terminal going away take the lab down in order; a second Ctrl-C or SIGTERM does not wait for
 anything.
@@ -63,13 +65,20 @@ pub struct UpArgs {
     /// Whether the kernel carries established flows by itself, in place of the file's `offload`
     #[arg(long, value_enum, value_name = "WHERE")]
     pub offload: Option<OffloadWord>,
-    /// In place of tables and the line that begins with `ready`, one line of JSON when the lab is up: its name, what it has
-    /// resumed of a killed run, and which flows of that are lost
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    output: OutputArgs<WhenUp>,
     /// The App Runner API
     #[command(flatten)]
     pub api: ApiArgs,
+}
+
+/// The formats of what `egret up` says when the lab is up: the tables and the line that begins with `ready`, or an object.
+#[derive(Debug)]
+pub struct WhenUp;
+
+impl Formats for WhenUp {
+    const CSV: Option<&'static str> = None;
+    const NAME: Option<&'static str> = None;
 }
 
 /// What `egret up --json` says when the lab is up.
@@ -248,14 +257,16 @@ async fn serve(
     stop: &mut Stop,
 ) -> Result<(), CliError> {
     let facts = shared.facts().await;
-    if !is_printed(tables(&facts, args.quiet || args.json)?, stop).await? {
+    let format = args.output.format;
+    let is_silent = args.quiet || !format.is_text();
+    if !is_printed(tables(&facts, is_silent, format.is_wide())?, stop).await? {
         return Ok(());
     }
     // Before anybody hears that the lab is ready: what they do next is to connect.
     let listener = control::listen(&facts.socket)?;
-    let ready = match args.json {
-        true => ready_in_json(&facts, door.as_ref(), begun)?,
-        false => ready(&facts, door.as_ref(), begun, args.quiet),
+    let ready = match format.is_text() {
+        true => ready(&facts, door.as_ref(), begun, args.quiet),
+        false => ready_as(format, &facts, door.as_ref(), begun)?,
     };
     let mut server = tokio::spawn(answer(shared.clone(), listener, door, ended.clone()));
     let early = match is_printed(ready, stop).await? {
@@ -278,10 +289,13 @@ async fn serve(
 }
 
 /// Returns the tables of ENIs and tasks.
-fn tables(facts: &Facts, quiet: bool) -> io::Result<Vec<u8>> {
+fn tables(facts: &Facts, is_silent: bool, wide: bool) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    if !quiet {
-        explain::print(&mut text, &facts.enis)?;
+    if !is_silent {
+        match wide {
+            true => explain::print_wide(&mut text, &facts.enis)?,
+            false => explain::print(&mut text, &facts.enis)?,
+        }
         writeln!(text)?;
         explain::print(&mut text, &facts.tasks)?;
         writeln!(text)?;
@@ -301,8 +315,9 @@ fn ready(facts: &Facts, door: Option<&FrontDoor>, begun: Instant, quiet: bool) -
     text.into_bytes()
 }
 
-/// Returns the same in JSON, with what this start has resumed.
-fn ready_in_json(
+/// Returns the same in another format, with what this start has resumed.
+fn ready_as(
+    format: Format,
     facts: &Facts,
     door: Option<&FrontDoor>,
     begun: Instant,
@@ -311,8 +326,10 @@ fn ready_in_json(
     let (seconds, resumed) = (begun.elapsed().as_secs_f64(), resumed.as_ref());
     let api = door.map(FrontDoor::url);
     let ready = Ready { lab: name, seconds, time_scale: *time_scale, api, resumed };
-    let line = serde_json::to_string(&ready).map_err(io::Error::other)? + "\n";
-    Ok(line.into_bytes())
+    let line = serde_json::to_string(&ready).map_err(io::Error::other)?;
+    let mut text = Vec::new();
+    Stream::new(format, &Rows::NONE).document(&mut text, line.as_bytes())?;
+    Ok(text)
 }
 
 /// Prints, unless a signal asks for the end first: who is to read it may take nothing.

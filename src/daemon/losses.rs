@@ -56,6 +56,12 @@ pub(super) struct Losses {
 }
 
 impl Losses {
+    /// Counts the packets that the queues of the devices that there are had no room for.
+    pub(super) fn queue_full(&self) -> u64 {
+        let full = self.seen.iter().filter(|((_, loss), _)| *loss == Loss::Queue);
+        full.map(|(_, seen)| seen.packets).sum()
+    }
+
     /// Takes the totals of a device: its worker's, and how many packets its queue had no room for, where that is known.
     pub(super) fn update(
         &mut self,

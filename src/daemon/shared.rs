@@ -8,6 +8,8 @@ use super::streams::Streams;
 use super::subject::Subject;
 use crate::config::{Lab, Overlay};
 use crate::explain::{ApiService, EniRow, PsRow, Reload, Resumed};
+use crate::flow::Instant;
+use crate::linux::clock;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -191,6 +193,13 @@ impl Shared {
     /// Returns what is needed to watch its packets.
     pub(super) async fn subject(&self) -> Subject {
         self.running.lock().await.subject()
+    }
+
+    /// Counts the packets that full queues of devices have dropped by now.
+    pub(super) async fn queue_full(&self) -> u64 {
+        let mut running = self.running.lock().await;
+        running.count_drops(Instant(clock::now())).await;
+        running.losses.queue_full()
     }
 
     /// Returns the streams to clients.

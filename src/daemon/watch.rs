@@ -6,10 +6,12 @@ use super::streams::{STREAM, Stream};
 use super::subject::Configurations;
 use crate::explain::pcapng::{self, Captured, Heading, Interface};
 use crate::explain::{
-    Selection, comment, decided_under, lab_down_row, left_out_row, subject, trace_row,
+    Selection, comment, decided_under, lab_down_row, left_out_row, queue_full_row, subject,
+    trace_row, userspace_row,
 };
 use crate::flow::{Instant, Side};
 use crate::linux::clock;
+use crate::pipeline::Engine;
 use crate::pipeline::watch::{LOOK_EVERY, PacketSeen, Record, Seen, Sides, Watch, Wish};
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -17,8 +19,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinError;
+use tokio::time::MissedTickBehavior;
 
 /// Lines a second, at most: what a person can follow, many times over.
 const LINES_PER_SECOND: u32 = 1000;
@@ -77,8 +82,13 @@ pub(super) async fn trace(
     };
     let lines = Lines { configurations: subject.configurations };
     let left = request.count.unwrap_or(u64::MAX);
-    let watch = subject.engine.watch(&lines.configurations.current.load(), wish);
-    respond(watch, lines, left, shared.streams().begin(), shared.ended())
+    let queues = FullQueues::from_now_on(&shared).await;
+    match begin_watch(subject.engine, &lines.configurations, wish).await {
+        Ok(watch) => {
+            respond(watch, (lines, Some(queues)), left, shared.streams().begin(), shared.ended())
+        }
+        Err(fault) => refused(&fault),
+    }
 }
 
 pub(super) async fn capture(
@@ -102,8 +112,41 @@ pub(super) async fn capture(
         left_out: 0,
     };
     let left = request.count.unwrap_or(u64::MAX);
-    let watch = lab.engine.watch(&frames.configurations.current.load(), wish);
-    respond(watch, frames, left, shared.streams().begin(), shared.ended())
+    match begin_watch(lab.engine, &frames.configurations, wish).await {
+        Ok(watch) => respond(watch, (frames, None), left, shared.streams().begin(), shared.ended()),
+        Err(fault) => refused(&fault),
+    }
+}
+
+/// Begins to watch, from a blocking thread: every flow is looked at.
+async fn begin_watch(
+    engine: Arc<Engine>,
+    configurations: &Configurations,
+    wish: Wish,
+) -> Result<Watch, JoinError> {
+    let current = configurations.current.load_full();
+    tokio::task::spawn_blocking(move || engine.watch(&current, wish)).await
+}
+
+/// The packets that full queues have dropped since a trace began.
+struct FullQueues {
+    shared: Shared,
+    told: u64,
+}
+
+impl FullQueues {
+    async fn from_now_on(shared: &Shared) -> Self {
+        Self { shared: shared.clone(), told: shared.queue_full().await }
+    }
+
+    /// Counts those that nobody was told of.
+    async fn news(&mut self) -> u64 {
+        let now = self.shared.queue_full().await;
+        // A device that a reload has removed takes its own along.
+        let news = now.saturating_sub(self.told);
+        self.told = now;
+        news
+    }
 }
 
 /// What records are made into.
@@ -114,6 +157,10 @@ trait Form: Send + 'static {
     fn record(&mut self, out: &mut Vec<u8>, record: &Record, at: Duration, left: u64) -> u64;
     /// Appends that records were left out.
     fn left_out(&mut self, out: &mut Vec<u8>, at: Duration, records: u64);
+    /// Appends that so many flows are taken back from the kernel while they are watched.
+    fn taken_back(&mut self, _out: &mut Vec<u8>, _at: Duration, _flows: u64) {}
+    /// Appends that full queues have dropped packets.
+    fn queue_full(&mut self, _out: &mut Vec<u8>, _at: Duration, _packets: u64) {}
     /// Appends that the lab goes down.
     fn lab_down(&mut self, out: &mut Vec<u8>, at: Duration);
 }
@@ -121,7 +168,7 @@ trait Form: Send + 'static {
 /// A response that goes on until so many units were sent, its end is asked for, the client goes, or the lab ends.
 fn respond(
     watch: Watch,
-    form: impl Form,
+    (form, queues): (impl Form, Option<FullQueues>),
     left: u64,
     stream: Stream,
     ended: watch::Receiver<bool>,
@@ -129,7 +176,8 @@ fn respond(
     let (sender, mut receiver) = mpsc::channel::<Result<Bytes, Infallible>>(CHUNKS);
     let epoch = Duration::from_nanos(clock::wall().saturating_sub(clock::now()));
     let id = stream.id;
-    let pump = Pump { watch, form, left, epoch, over: false, told: 0, last_told: None, sender };
+    let (over, told, last_told) = (false, 0, None);
+    let pump = Pump { watch, form, queues, left, epoch, over, told, last_told, sender };
     tokio::spawn(pump.run(stream, ended));
     let body = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
     ([(STREAM, id.to_string())], Body::from_stream(body)).into_response()
@@ -139,6 +187,8 @@ fn respond(
 struct Pump<F> {
     watch: Watch,
     form: F,
+    /// `None` where nobody is told, or the last of it was told.
+    queues: Option<FullQueues>,
     left: u64,
     /// Where the engine's clock began, since 1970.
     epoch: Duration,
@@ -153,12 +203,24 @@ struct Pump<F> {
 impl<F: Form> Pump<F> {
     async fn run(mut self, mut stream: Stream, mut ended: watch::Receiver<bool>) {
         let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut full = tokio::time::interval(TELL_EVERY);
+        full.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut due = false;
         let mut chunk = Vec::new();
-        self.form.begin(&mut chunk);
+        self.begin(&mut chunk);
         loop {
+            if std::mem::take(&mut due) {
+                self.tell_of_queues(&mut chunk).await;
+            }
             self.fill(&mut chunk);
             if chunk.is_empty() && (self.over || self.left == 0) {
-                return;
+                // Before anything is waited for: until then user space carries what is watched.
+                self.watch.end();
+                self.tell_of_queues(&mut chunk).await;
+                self.queues = None;
+                if chunk.is_empty() {
+                    return;
+                }
             }
             tokio::select! {
                 // A sender that is gone is an end as well.
@@ -171,6 +233,7 @@ impl<F: Form> Pump<F> {
                     Ok(room) => room.send(Ok(std::mem::take(&mut chunk).into())),
                     Err(_) => return,
                 },
+                _ = full.tick(), if self.queues.is_some() && chunk.len() < CHUNK => due = true,
                 _ = look.tick(), if chunk.is_empty() => {}
                 () = self.sender.closed(), if chunk.is_empty() => return,
             }
@@ -179,6 +242,22 @@ impl<F: Form> Pump<F> {
         self.form.lab_down(&mut chunk, now);
         // A client that has not read so far does not hold up the end.
         let _ = self.sender.try_send(Ok(chunk.into()));
+    }
+
+    fn begin(&mut self, chunk: &mut Vec<u8>) {
+        self.form.begin(chunk);
+        if let Ok(flows @ 1..) = u64::try_from(self.watch.taken_back()) {
+            let at = self.epoch + Instant(clock::now()).since(Instant::ZERO);
+            self.form.taken_back(chunk, at, flows);
+        }
+    }
+
+    async fn tell_of_queues(&mut self, chunk: &mut Vec<u8>) {
+        let Some(queues) = &mut self.queues else { return };
+        if let packets @ 1.. = queues.news().await {
+            let at = self.epoch + Instant(clock::now()).since(Instant::ZERO);
+            self.form.queue_full(chunk, at, packets);
+        }
     }
 
     /// Takes what waits, up to a chunk.
@@ -223,6 +302,14 @@ impl Form for Lines {
 
     fn left_out(&mut self, out: &mut Vec<u8>, at: Duration, records: u64) {
         line(out, &left_out_row(at, records));
+    }
+
+    fn taken_back(&mut self, out: &mut Vec<u8>, at: Duration, flows: u64) {
+        line(out, &userspace_row(at, flows));
+    }
+
+    fn queue_full(&mut self, out: &mut Vec<u8>, at: Duration, packets: u64) {
+        line(out, &queue_full_row(at, packets));
     }
 
     fn lab_down(&mut self, out: &mut Vec<u8>, at: Duration) {
@@ -319,13 +406,12 @@ mod tests {
     use crate::config::Lab;
     use crate::daemon::history::History;
     use crate::packet::{VnetHeader, builder};
-    use crate::pipeline::{Device, Engine, Received};
+    use crate::pipeline::{Device, Received};
     use crate::vpc::{Generation, Snapshot};
     use crate::vpc::{ServiceIx, Task};
     use arc_swap::ArcSwap;
     use http_body_util::BodyExt as _;
     use std::net::{Ipv4Addr, SocketAddrV4};
-    use std::sync::Arc;
 
     const TASK: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
     const HOST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 53);
@@ -381,7 +467,7 @@ mod tests {
         let wish = Wish { bytes, queue, queue_bytes, ..Wish::default() };
         let (_lab, ended) = watch::channel(false);
         let watch = engine.watchers().watch(wish);
-        let answer = respond(watch, file(&snapshot), u64::MAX, streams.begin(), ended);
+        let answer = respond(watch, (file(&snapshot), None), u64::MAX, streams.begin(), ended);
         let id: u64 = answer.headers()[STREAM].to_str().unwrap().parse().unwrap();
         (0..SENT + 7).for_each(|_| one_is_sent());
 

@@ -102,5 +102,6 @@ pub use shell::shell_word;
 pub use tables::{Row, print, print_wide};
 pub use target::{TargetError, TaskRef};
 pub use trace::{
-    LAB_DOWN, TraceRow, TraceText, comment, decided_under, lab_down_row, left_out_row, trace_row,
+    LAB_DOWN, TraceRow, TraceText, comment, decided_under, lab_down_row, left_out_row,
+    queue_full_row, trace_row, userspace_row,
 };

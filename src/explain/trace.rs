@@ -20,7 +20,7 @@ use std::time::{Duration, UNIX_EPOCH};
 pub struct TraceRow {
     /// When, in UTC, as RFC 3339 has it.
     pub time: String,
-    /// `forward`, `drop`, `flow-created` and its like, `ports-exhausted`, `left-out` or `lab-down`.
+    /// `forward`, `drop`, `flow-created` and its like, `ports-exhausted`, `left-out`, `userspace`, `queue-full` or `lab-down`.
     pub record: Cow<'static, str>,
     /// The configuration that it happened under.
     pub generation: u32,
@@ -69,6 +69,19 @@ pub struct TraceRow {
     /// Records that were left out since this was told last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<u64>,
+    /// Flows that user space carries while they are watched, which the kernel carried before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flows: Option<u64>,
+    /// Packets that full queues dropped since this was told last, of whatever flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
+}
+
+impl TraceRow {
+    /// Returns whether it is about the trace, not about a packet or a flow.
+    pub fn is_about_the_trace(&self) -> bool {
+        self.left_out.or(self.flows).or(self.lost).is_some()
+    }
 }
 
 fn is_false(value: &bool) -> bool {
@@ -123,6 +136,26 @@ pub fn left_out_row(at: Duration, records: u64) -> TraceRow {
         time: rfc_3339(at),
         record: "left-out".into(),
         left_out: Some(records),
+        ..TraceRow::default()
+    }
+}
+
+/// A line that says that so many flows go through user space while they are watched.
+pub fn userspace_row(at: Duration, flows: u64) -> TraceRow {
+    TraceRow {
+        time: rfc_3339(at),
+        record: "userspace".into(),
+        flows: Some(flows),
+        ..TraceRow::default()
+    }
+}
+
+/// A line that says that full queues have dropped so many packets.
+pub fn queue_full_row(at: Duration, packets: u64) -> TraceRow {
+    TraceRow {
+        time: rfc_3339(at),
+        record: "queue-full".into(),
+        lost: Some(packets),
         ..TraceRow::default()
     }
 }
@@ -249,9 +282,7 @@ impl TraceText {
     /// # Errors
     /// Those of `w`.
     pub fn write(&mut self, w: &mut dyn Write, row: &TraceRow) -> io::Result<()> {
-        if let Some(records) = row.left_out {
-            let text =
-                format!("-- {records} records left out: they came faster than they could be told");
+        if let Some(text) = about_the_trace(row) {
             return writeln!(w, "{}  {}", time(row), self.paint.with(Style::Note, &text));
         }
         if !self.titled {
@@ -325,6 +356,22 @@ pub fn comment(row: &TraceRow) -> String {
     let generation = Some(format!("generation {}", row.generation));
     let parts = [Some(verdict), rule, task, eni, nat, generation];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// Says what a row says about the trace; `None` for one about a packet or a flow.
+fn about_the_trace(row: &TraceRow) -> Option<String> {
+    match (row.left_out, row.flows, row.lost) {
+        (Some(records), _, _) => {
+            Some(format!("-- {records} records left out: they came faster than they could be told"))
+        }
+        (None, Some(flows), _) => Some(format!(
+            "-- {flows} offloaded flows go through user space meanwhile: it carries less (queue-full)"
+        )),
+        (None, None, Some(packets)) => Some(format!(
+            "-- {packets} packets dropped, of whatever flow: a queue was full (queue-full)"
+        )),
+        (None, None, None) => None,
+    }
 }
 
 fn verdict(row: &TraceRow) -> (String, Style) {
@@ -498,6 +545,8 @@ mod tests {
             }),
             named(Seen::Packet(Box::new(unread))),
             left_out_row(AT, 512),
+            userspace_row(AT, 3),
+            queue_full_row(AT, 40_000),
         ]
     }
 

@@ -11,6 +11,7 @@
 use super::cache_entries::{BarrierRelease, CacheCounters, CacheEntries, sync_counters};
 use super::offload_state::{
     ASKED, ActiveEntries, DECLINED, DeferredFree, NEVER, OFFLOADED, OPEN, OVER, RetiredEntries,
+    WATCHED,
 };
 use super::{Flow, Instant, Side};
 use crate::packet::Protocol;
@@ -67,6 +68,26 @@ impl Flow {
     /// Declines the request: there will be no entries before the next sweep.
     pub fn decline_offload(&self) {
         self.offload.change(ASKED, DECLINED);
+    }
+
+    /// Declines the request because the flow is watched: there will be no entries before a watch ends, or the next sweep.
+    /// `watches_ended` is how many had ended before this was found.
+    pub fn decline_offload_while_watched(&self, watches_ended: u32) {
+        self.offload.watches_ended.store(watches_ended, Relaxed);
+        self.offload.change(ASKED, WATCHED);
+    }
+
+    /// Returns whether the last request was declined because the flow was watched.
+    #[inline]
+    pub fn was_watched(&self) -> bool {
+        self.offload.is(WATCHED)
+    }
+
+    /// Permits asking again if a watch has ended since the request was declined because of one.
+    pub fn reopen_offload_after_watch(&self, watches_ended: u32) {
+        if self.offload.watches_ended.load(Relaxed) != watches_ended {
+            self.offload.change(WATCHED, OPEN);
+        }
     }
 
     /// Offloads the flow by the entries that `make` makes, whose counters begin with its argument. Makes none if the
@@ -223,7 +244,9 @@ impl Flow {
 
     /// Permits asking again after a request that was declined.
     pub(super) fn reopen_offload(&self) {
-        self.offload.change(DECLINED, OPEN);
+        if !self.offload.change(DECLINED, OPEN) {
+            self.offload.change(WATCHED, OPEN);
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) const OFFLOADED: u8 = 3;
 pub(super) const DECLINED: u8 = 4;
 /// The flow has ended.
 pub(super) const OVER: u8 = 5;
+/// The request was declined because the flow is watched: the next one is permitted when a watch has ended.
+pub(super) const WATCHED: u8 = 6;
 
 /// The offloading of one flow. Changes are made under the lock; the state alone may be read without it.
 #[derive(Debug, Default)]
@@ -30,6 +32,8 @@ pub(super) struct Offload {
     pub(super) times_offloaded: AtomicU32,
     /// How often the flow has backed off, and until how many packets it does.
     pub(super) back_offs: AtomicU32,
+    /// How many watches had ended when the request was declined because of one.
+    pub(super) watches_ended: AtomicU32,
     pub(super) backs_off_until: AtomicU64,
     pub(super) deferred_free: OnceLock<Arc<DeferredFree>>,
 }

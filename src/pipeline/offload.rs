@@ -35,6 +35,12 @@ pub struct Candidate {
 /// stay in user space.
 pub(super) fn candidate(tables: &Tables, snapshot: &Snapshot, key: &FlowKey) -> Option<Candidate> {
     let flow = Arc::clone(&tables.flows.get(key)?.flow);
+    // Before the look: a watch that ends in between is another number.
+    let watches_ended = tables.watchers.ended();
+    if tables.watchers.select(snapshot, &flow) {
+        flow.decline_offload_while_watched(watches_ended);
+        return None;
+    }
     let candidate = verdicts(tables, snapshot, &flow);
     if candidate.is_none() {
         flow.decline_offload();
@@ -55,7 +61,7 @@ fn verdicts(tables: &Tables, snapshot: &Snapshot, flow: &Arc<Flow>) -> Option<Ca
     let (egress, returned) = (forward(&flow.egress)?, forward(&flow.returned));
     // What one side of TCP says is judged by what the other has said.
     let one_way = flow.inside().protocol() != Protocol::Tcp;
-    if returned.is_none() && !one_way || tables.watchers.select(snapshot, flow) {
+    if returned.is_none() && !one_way {
         return None;
     }
     let idle = flow.idle_timeout(&snapshot.parts().timeouts);
@@ -78,9 +84,10 @@ pub(super) fn confirm(tables: &Tables, snapshot: &Snapshot, candidate: &Candidat
 /// Begins to watch, until the [`Watch`] is dropped. User space carries what is watched: the kernel reports no
 /// packets. Flows that were taken back for it are offloaded again with their next packets after the end.
 pub(super) fn watch(tables: &Tables, snapshot: &Snapshot, wish: Wish) -> Watch {
-    let watch = tables.watchers.watch(wish);
+    let mut watch = tables.watchers.watch(wish);
     tables.flows.for_each(|entry| {
         if tables.watchers.select(snapshot, &entry.flow) {
+            watch.taken_back += usize::from(entry.flow.is_offloaded());
             entry.flow.withdraw_offload();
         }
     });
@@ -103,7 +110,10 @@ pub(super) fn punted(now: Instant, flow: &Arc<Flow>, side: Side, packet: &mut Pa
 
 /// Marks a packet after which its flow may be offloaded: asked once for each flow.
 #[inline]
-pub(super) fn ask(flow: &Flow, packet: &mut Packet<'_>) {
+pub(super) fn ask(tables: &Tables, flow: &Flow, packet: &mut Packet<'_>) {
+    if flow.was_watched() {
+        flow.reopen_offload_after_watch(tables.watchers.ended());
+    }
     if flow.may_be_offloaded() && is_worth_it(flow) && is_plain(packet) && flow.ask_for_offload() {
         packet.mark();
     }

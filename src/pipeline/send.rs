@@ -108,7 +108,7 @@ fn forward_packet<R>(
         flow.count_only(entry.side, segments, bytes);
     }
     forward.rewrite.apply(packet);
-    offload::ask(flow, packet);
+    offload::ask(context.tables, flow, packet);
     Verdict::Forward { link: forward.link, decided_by: flow.admitted_by }
 }
 

@@ -10,7 +10,8 @@ use crossbeam_queue::ArrayQueue;
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 /// What a watcher wants to see.
@@ -216,6 +217,7 @@ impl FlowEvent {
 #[derive(Debug, Default)]
 pub struct Watchers {
     count: AtomicU32,
+    ended: AtomicU32,
     list: ArcSwap<Vec<Arc<Watcher>>>,
 }
 
@@ -236,7 +238,7 @@ impl Watchers {
             list
         });
         self.count.fetch_add(1, Relaxed);
-        Watch { watchers: Arc::clone(self), watcher, over: false }
+        Watch { watchers: Arc::clone(self), watcher, over: false, taken_back: 0 }
     }
 
     fn leave(&self, watcher: &Arc<Watcher>) {
@@ -244,6 +246,13 @@ impl Watchers {
         self.list.rcu(|list| {
             list.iter().filter(|one| !Arc::ptr_eq(one, watcher)).cloned().collect::<Vec<_>>()
         });
+        // Last: who sees this number does not find the watcher any more.
+        self.ended.fetch_add(1, Release);
+    }
+
+    /// Counts the watches that have ended; it wraps.
+    pub(in crate::pipeline) fn ended(&self) -> u32 {
+        self.ended.load(Acquire)
     }
 
     /// Decides whether there is a watcher of a flow's packets. A watcher of beginnings and ends, or of drops, sees these
@@ -399,6 +408,8 @@ pub struct Watch {
     watchers: Arc<Watchers>,
     watcher: Arc<Watcher>,
     over: bool,
+    /// Counts the flows that user space carries from its beginning on, which the kernel carried before.
+    pub(in crate::pipeline) taken_back: usize,
 }
 
 impl Watch {
@@ -407,6 +418,11 @@ impl Watch {
         if !std::mem::replace(&mut self.over, true) {
             self.watchers.leave(&self.watcher);
         }
+    }
+
+    /// Counts the flows that user space carries from its beginning on, which the kernel carried before.
+    pub fn taken_back(&self) -> usize {
+        self.taken_back
     }
 
     /// Takes the oldest record that waits.

@@ -8,7 +8,7 @@ use crate::packet::{Outside, VnetHeader, builder};
 use crate::pipeline::watch::{
     Filter, FlowSeen, Only, PacketSeen, Record, Seen, Sides, Watch, Wish,
 };
-use crate::pipeline::{Device, Outcome, Reason, Stage, Verdict};
+use crate::pipeline::{Device, Engine, Outcome, Reason, Received, Stage, Verdict};
 use crate::vpc::RuleRef;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -53,6 +53,33 @@ fn packets(watch: &Watch) -> Vec<PacketSeen> {
         Seen::Flow(_) | Seen::PortsExhausted { .. } => None,
     };
     taken(watch).into_iter().filter_map(packet).collect()
+}
+
+/// Returns whether a packet has its flow ask to be offloaded.
+fn asks(world: &World, bytes: &[u8]) -> bool {
+    let mut bytes = bytes.to_vec();
+    let device = world.device_of(source(&bytes));
+    let received = Received { device, bytes: &mut bytes, vnet: VnetHeader::default() };
+    world.engine.judge(world.now, &world.snapshot, received, &mut [0; 2048]).offload.is_some()
+}
+
+/// Not after the next round of housekeeping: until then it would lose what user space cannot carry.
+#[test]
+fn a_flow_that_was_watched_asks_for_offloading_with_its_first_packet_after_the_end() {
+    let mut world = World::new(LAB);
+    world.engine = Engine::new(1).offloading_at_once();
+    let web = world.task("web", 1);
+    world.connects(web, 40_000, OUT);
+    let watch = world.engine.watch(&world.snapshot, wish());
+    let data = tcp(web, 40_000, OUT, ACK, 101, 501);
+    assert!(asks(&world, &data));
+    let mut key = None;
+    world.engine.flows().for_each(|entry| key = Some(entry.flow.egress));
+    assert!(world.engine.candidate(&world.snapshot, &key.unwrap()).is_none());
+    assert!(!asks(&world, &data), "once, as long as it is watched");
+    drop(watch);
+    assert!(asks(&world, &data));
+    assert!(world.engine.candidate(&world.snapshot, &key.unwrap()).is_some());
 }
 
 #[test]
