@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 /// So many tasks take long enough to make for a signal to come in between.
-const TASKS: usize = 150;
+const TASKS: usize = 600;
 
 fn with_tasks(text: &str, count: usize) -> String {
     text.replace("name = \"web\"", &format!("name = \"web\"\ntasks = {count}"))

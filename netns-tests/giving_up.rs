@@ -5,8 +5,7 @@ use crate::support::lab::{Lab, both_streams, can_run};
 use egret::linux::netns;
 use nix::sys::signal::Signal;
 use serde_json::json;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::process::Output;
 
@@ -128,47 +127,4 @@ fn change_that_has_begun_is_made_whole_after_its_client_has_gone() {
     let again = lab.egret_ok(&format!("apply {}", lab.file().display()));
     assert!(again.contains("changes nothing") && again.contains("generation 2"), "{again}");
     lab.task("web/30").tcp(std::net::Ipv4Addr::new(10, 0, 1, 10), 5432);
-}
-
-/// A call of the App Runner API as a client sends it; `more` are more headers.
-fn api_call(lab: &Lab, operation: &str, more: &str, body: &serde_json::Value) -> TcpStream {
-    let mut client = TcpStream::connect(lab.api().strip_prefix("http://").unwrap()).unwrap();
-    let body = body.to_string();
-    let length = body.len();
-    write!(
-        client,
-        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-amz-json-1.0\r\n\
-         X-Amz-Target: AppRunner.{operation}\r\n{more}Content-Length: {length}\r\n\r\n{body}"
-    )
-    .unwrap();
-    client
-}
-
-/// What the API makes is in its store and in the lab, or in neither.
-#[test]
-fn api_call_that_has_begun_is_made_whole_after_its_client_has_gone() {
-    if !can_run() {
-        return;
-    }
-    let lab = Lab::up("auto", &format!("{LAB}[apprunner]\napi = \"127.0.0.1:0\"\n"));
-    // The lab is at work on something else, so that the call waits for its turn.
-    let reload = call(&lab, "POST", "/v1/apply", &request(&lab, &with_tasks(&lab, 60)));
-    let second = format!("{}-web-2", lab.name());
-    while !netns::exists(&second) {
-        std::thread::yield_now();
-    }
-    let connector =
-        json!({"VpcConnectorName": "kept", "Subnets": ["subnet-a"], "SecurityGroups": ["sg-app"]});
-    drop(api_call(&lab, "CreateVpcConnector", "", &connector));
-    let answered = |operation: &str, body: &serde_json::Value| {
-        let mut answer = String::new();
-        let mut call = api_call(&lab, operation, "Connection: close\r\n", body);
-        call.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        answer
-    };
-    let listed = || answered("ListVpcConnectors", &json!({}));
-    assert!((0..50).any(|_| listed().contains("\"kept\"")), "{}", listed());
-    drop(reload);
-    answered("CreateVpcConnector", &json!({"VpcConnectorName": "next", "Subnets": ["subnet-a"]}));
 }

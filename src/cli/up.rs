@@ -377,12 +377,11 @@ async fn keep(
     mut ended: watch::Receiver<bool>,
     server: &mut JoinHandle<io::Result<()>>,
 ) -> Option<Result<io::Result<()>, JoinError>> {
-    let mut next = tokio::time::Instant::now();
+    // On a task of its own: it waits for its turn while the lab is changed, and signals are heard then as well.
+    let mut house = Housekeeping(tokio::spawn(keep_house(shared.clone())));
     loop {
         tokio::select! {
-            () = tokio::time::sleep_until(next) => {
-                next = tokio::time::Instant::now() + shared.tick(&mut output::note).await;
-            }
+            ended = &mut house.0 => return ended.err().map(Err),
             asked = stop.wait_or_reload() => match asked {
                 Asked::End => return None,
                 // What is half done is taken down with the lab.
@@ -394,6 +393,22 @@ async fn keep(
             _ = ended.wait_for(|end| *end) => return None,
             served = &mut *server => return Some(served),
         }
+    }
+}
+
+/// The task that keeps house; it ends when this is dropped.
+struct Housekeeping(JoinHandle<()>);
+
+impl Drop for Housekeeping {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn keep_house(shared: Shared) {
+    loop {
+        let rest = shared.tick(&mut output::note).await;
+        tokio::time::sleep(rest).await;
     }
 }
 
