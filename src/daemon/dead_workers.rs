@@ -219,7 +219,8 @@ mod tests {
         tokio::task::spawn_blocking(move || hanging.recv()).await.unwrap().unwrap_err();
         let device = running.eni_rows().await.remove(0).device;
         let reload = |running: &mut Running| {
-            let text = format!("# another line\n{}", running.lab.source());
+            let more = "[[internet_host]]\nname = \"other\"\naddress = \"203.0.113.99\"\n";
+            let text = format!("{}\n{more}", running.lab.source());
             let (file, keeps_name) = ("lab.toml".to_owned(), true);
             Request { file, text, time_scale: None, dry_run: false, before: None, keeps_name }
         };
