@@ -372,7 +372,8 @@ impl World {
         let tasks = left["tasks"].as_array().unwrap().iter();
         let tasks: BTreeMap<(String, u16), (Ipv4Addr, String, bool)> = tasks
             .map(|task| serde_json::from_value::<LeftTask>(task.clone()).unwrap())
-            .map(|t| ((t.service, t.number), (t.address, t.namespace, t.by_hand)))
+            .map(|t| (t.is_by_hand(), t))
+            .map(|(by_hand, t)| ((t.service, t.number), (t.address, t.namespace, by_hand)))
             .collect();
         let expected = rows.iter().map(|row| {
             let key = (row.service.clone(), row.task);
@@ -412,8 +413,15 @@ struct LeftTask {
     service: String,
     number: u16,
     address: Ipv4Addr,
-    by_hand: bool,
+    /// `"file"`, `"api"`, or the command that made it.
+    origin: Value,
     namespace: String,
+}
+
+impl LeftTask {
+    fn is_by_hand(&self) -> bool {
+        self.origin != "file" && self.origin != "api"
+    }
 }
 
 fn text(file: &[Count]) -> String {

@@ -378,7 +378,8 @@ fn nothing_passes_from_a_task_once_it_is_removed_and_its_address_inherits_nothin
     let server = servers.get_mut(&HOST).unwrap();
     let sources = begin(&lab, &mut task, HOST, server);
     let address = lab.ps()[0].address;
-    lab.egret_ok("task remove web/1");
+    let removed = lab.egret("task remove web/1");
+    assert_eq!(removed.status.code(), Some(3), "the program that sends remains");
     let Sent { last, tries, .. } = so_far(&mut task);
     assert!((0..10_000).any(|_| so_far(&mut task).tries > tries + 100));
     let found = arrived(server);

@@ -88,7 +88,9 @@ pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliE
     };
     let held = runtime()?.block_on(Held::of(&wanted.name));
     let mut reload = wanted.apply(args)?;
-    reload.processes = held.remaining(args.kill)?.processes;
+    if !args.dry_run {
+        reload.processes = held.remaining(args.kill)?.processes;
+    }
     warn(&wanted.lab, &reload, color)?;
     reload.notes.iter().for_each(|note| output::note(&format!("egret: {note}")));
     let text = |w: &mut dyn Write| explain::print_reload(w, &reload);

@@ -3,7 +3,7 @@
 
 use super::format::{Format, Formats, Rows, each};
 use super::output;
-use crate::daemon::{Client, state};
+use crate::daemon::{Client, state, task_namespace};
 use crate::explain::{self, ProcessRow, PsRow};
 use crate::linux::Netns;
 use crate::linux::processes::{Ending, Process, end, in_namespaces};
@@ -48,6 +48,14 @@ impl Held {
         let name = |row: PsRow| (row.namespace, format!("{}/{}", row.service, row.task));
         let mut held = Self::unnamed(lab);
         held.tasks = rows.into_iter().map(name).collect();
+        held
+    }
+
+    /// Takes hold of the namespace of one task: what another command removes meanwhile is that command's.
+    pub(super) async fn of_task(lab: &str, service: &str, number: u16) -> Self {
+        let mut held = Self::of(lab).await;
+        let own = task_namespace(lab, service, number);
+        held.namespaces.retain(|netns| netns.name() == own);
         held
     }
 

@@ -126,7 +126,7 @@ async fn add(args: &AddArgs) -> Result<ExitCode, CliError> {
 async fn remove(args: &RemoveArgs) -> Result<ExitCode, CliError> {
     let (service, number) = numbered(&args.task)?;
     let path = format!("/v1/tasks/{service}/{number}");
-    let held = Held::of(args.lab.name()).await;
+    let held = Held::of_task(args.lab.name(), &service, number).await;
     let Removed { notes } = Client::new(args.lab.name()).delete(&path).await?;
     notes.iter().for_each(|note| output::note(&format!("egret: {note}")));
     output::note(&format!("removed task {}", args.task));

@@ -130,9 +130,7 @@ async fn detach(
     let quiesced = running.quiesce().await;
     running.keep_drops_of_task(&before, address);
     running.engine.forget_task(Instant(clock::now()), &before, address);
-    if !running.has_hanging_worker() {
-        running.addresses.give_back(address);
-    }
+    running.addresses.give_back(address);
     let unlinked = match running.router.delete(&task_link_name(address)).await {
         Err(LinkError::Missing { .. }) => Ok(()),
         deleted => deleted,

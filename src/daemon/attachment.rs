@@ -34,7 +34,7 @@ pub(super) fn device_of(snapshot: &Snapshot, service: ServiceIx, number: u16) ->
 }
 
 /// Returns the namespace of a task.
-pub(super) fn task_namespace(lab: &str, service: &str, number: u16) -> String {
+pub fn task_namespace(lab: &str, service: &str, number: u16) -> String {
     format!("{lab}-{service}-{number}")
 }
 

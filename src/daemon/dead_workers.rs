@@ -27,9 +27,12 @@ impl Running {
         }
         let hanging = self.busy_after_the_limit().await;
         let first = hanging.first().map(|(id, _)| id.clone());
+        // One that cannot be cut off keeps none of the others open.
+        let mut cut_off = Ok(());
         for (id, then) in hanging {
-            self.cut_off(id, then)?;
+            cut_off = cut_off.and(self.cut_off(id, then));
         }
+        cut_off?;
         match first {
             None => Ok(()),
             Some(id) => Err(LabError::Hanging { device: self.device_name(&id) }),
@@ -80,12 +83,11 @@ impl Running {
 
     /// Has nothing of a device leave any more.
     fn cut_off(&mut self, id: DeviceId, then: Epoch) -> Result<(), LabError> {
-        let tun = self.workers.get(&id).map(|worker| worker.device().ifindex());
-        self.hanging.since.insert(id, then);
-        match tun {
-            Some(tun) => Ok(self.steer.set_deliveries(tun, &[])?),
-            None => Ok(()),
+        if let Some(tun) = self.workers.get(&id).map(|worker| worker.device().ifindex()) {
+            self.steer.set_deliveries(tun, &[])?;
         }
+        self.hanging.since.insert(id, then);
+        Ok(())
     }
 
     /// Says what has become of a device's workers, and what to do.

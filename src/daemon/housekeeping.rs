@@ -16,8 +16,11 @@ impl Running {
     pub async fn tick(&mut self, say: &mut (dyn FnMut(&str) + Send)) {
         let now = Instant(clock::now());
         self.engine.sweep(now, &self.current.load());
-        for address in self.addresses.tick() {
-            self.engine.forget_task(now, &self.current.load(), address);
+        // A worker that hangs may yet begin flows of the task that had an address: until it goes on, none has rested.
+        if !self.has_hanging_worker() {
+            for address in self.addresses.tick() {
+                self.engine.forget_task(now, &self.current.load(), address);
+            }
         }
         if self.counted.is_none_or(|then| now.since(then) >= COUNTERS) {
             self.count_drops(now).await;

@@ -54,6 +54,7 @@ pub mod top;
 mod wanted;
 pub mod watch;
 
+pub use attachment::task_namespace;
 pub use client::{Answer, Client, ClientError};
 pub use error::LabError;
 pub use running::Running;

@@ -41,7 +41,7 @@ impl fmt::Display for Silent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { lab, pid, silence } = self;
         let end = format!("`kill -KILL {pid}` and `egret down --lab {lab}` end it");
-        let withdrawn = "what was asked of it is withdrawn";
+        let withdrawn = "what was asked of it is withdrawn, unless it has begun";
         match silence {
             Silence::Stopped => write!(
                 f,

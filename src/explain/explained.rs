@@ -7,12 +7,10 @@ use super::destination_names::Unresolved;
 use super::evidence::{Explanation, explanation};
 use super::fix::{Fix, Proposal};
 use super::names::{self, Places};
-use super::resolution::{internet_hosts, of_blocks, public_endpoints};
+use super::resolution::without_host;
 use crate::config::import::Source;
 use crate::packet::{Inside, Protocol};
-use crate::pipeline::reach::{
-    self, Answer, Class, Ports, Ranges, SetVerdict, Tasks, public_unicast,
-};
+use crate::pipeline::reach::{self, Answer, Class, Ports, Ranges, SetVerdict, Tasks};
 use crate::pipeline::{Evidence, Reason};
 use crate::vpc::path::Attachment;
 use crate::vpc::{ServiceIx, Snapshot, Task};
@@ -261,7 +259,7 @@ impl Explained {
 
     /// Says that packets pass to an internet where the lab has nothing, so that the verdict is the VPC's alone.
     fn missing_hosts(&self) -> Option<String> {
-        let missing = self.without_host(&self.reached());
+        let missing = without_host(&self.reached(), &self.snapshot);
         let shown = match (missing.count(), missing.first()) {
             (1, Some(address)) => Ipv4Addr::from(address).to_string(),
             (several, _) => format!("{} of these addresses", thousands(several)),
@@ -273,7 +271,7 @@ impl Explained {
     pub(super) fn missing_host(&self) -> Option<String> {
         let reached = self.reached();
         let one = reached.first().filter(|_| reached.count() == 1)?;
-        let is_missing = !self.without_host(&reached).is_empty();
+        let is_missing = !without_host(&reached, &self.snapshot).is_empty();
         is_missing.then(|| no_host_at(&Ipv4Addr::from(one).to_string()))
     }
 
@@ -281,14 +279,6 @@ impl Explained {
     fn reached(&self) -> Ranges {
         let passing = self.classes().iter().filter(|class| class.passes());
         Ranges::new(passing.flat_map(|class| class.destinations.iter()))
-    }
-
-    /// Returns the public addresses among these that neither a VPC nor a host of the lab has.
-    fn without_host(&self, reached: &Ranges) -> Ranges {
-        let hosts = internet_hosts(&self.snapshot).union(&public_endpoints(&self.snapshot));
-        let blocks = self.snapshot.parts().vpcs.iter().flat_map(|vpc| vpc.cidrs.iter().copied());
-        let of_lab = hosts.union(&of_blocks(blocks));
-        reached.intersection(&public_unicast()).difference(&of_lab)
     }
 
     fn shown_explanation(&self) -> Explanation {
@@ -347,7 +337,7 @@ impl SetExplanation {
     }
 }
 
-fn no_host_at(shown: &str) -> String {
+pub(super) fn no_host_at(shown: &str) -> String {
     format!("the lab has no host at {shown}: the verdict is about the VPC alone")
 }
 

@@ -139,6 +139,7 @@ fn regression_who_reaches_a_label_names_its_public_address() {
         text.lines().filter(|line| line.starts_with("note: ")).count()
     };
     assert_eq!((notes("api"), notes("203.0.113.50:443"), notes("10.0.1.10:443")), (1, 0, 0));
+    assert_eq!(notes("203.0.113.51:443"), 1, "no host of the lab is there");
 }
 
 /// Only the end that sends has the identifier of an echo.

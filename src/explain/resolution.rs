@@ -140,6 +140,13 @@ pub(super) fn internet_hosts(snapshot: &Snapshot) -> Ranges {
     one_by_one(snapshot.parts().internet_hosts.iter().map(|host| host.address))
 }
 
+/// Returns the public addresses among these that neither a VPC nor a host of the lab has.
+pub(super) fn without_host(addresses: &Ranges, snapshot: &Snapshot) -> Ranges {
+    let hosts = internet_hosts(snapshot).union(&public_endpoints(snapshot));
+    let blocks = snapshot.parts().vpcs.iter().flat_map(|vpc| vpc.cidrs.iter().copied());
+    addresses.intersection(&public_unicast()).difference(&hosts.union(&of_blocks(blocks)))
+}
+
 fn one_by_one(addresses: impl Iterator<Item = Ipv4Addr>) -> Ranges {
     Ranges::new(addresses.map(|address| (address.to_bits(), address.to_bits())))
 }

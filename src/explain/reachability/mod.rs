@@ -108,9 +108,10 @@ pub fn reach(
     let services = all.iter().map(|ix| snapshot.service(*ix).name.clone()).collect();
     if let Wanted::To(destination) = reaching.wanted {
         let one = |alike| to::row(snapshot, alike, destination, reaching.addresses, goes_on);
-        let rows = groups.iter().map(one).collect::<Result<_, _>>()?;
+        let rows: Vec<ReacherRow> = groups.iter().map(one).collect::<Result<_, _>>()?;
         let to = super::url::without_user(destination);
-        let notes = to::public_address_note(snapshot, destination).into_iter().collect();
+        let notes = to::public_address_note(snapshot, destination).into_iter();
+        let notes = notes.chain(to::missing_host_note(snapshot, destination, &rows)).collect();
         return Ok(Reachability::To { services, to, rows, notes });
     }
     let drops = reaching.wanted == Wanted::Drops;

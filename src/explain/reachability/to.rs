@@ -2,16 +2,17 @@
 
 use super::super::asking::{AskError, vpc_of};
 use super::super::destination::{Destination, Place};
-use super::super::explained::NAME_NOT_RESOLVED;
+use super::super::explained::{NAME_NOT_RESOLVED, no_host_at};
 use super::super::names::{self, DecidedBy};
-use super::super::resolution::{Found, Resolution, resolve};
+use super::super::resolution::{Found, Resolution, resolve, without_host};
 use super::super::target::TargetError;
 use super::alike::Alike;
 use super::path::path;
 use super::question::asked;
-use crate::pipeline::reach::{Addresses, Class, SetVerdict};
+use crate::pipeline::reach::{Addresses, Class, Ranges, SetVerdict};
 use crate::vpc::Snapshot;
 use serde::Serialize;
+use std::net::Ipv4Addr;
 
 /// Whether services reach a destination.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -50,6 +51,23 @@ pub(super) fn row(
     let asked = asked(snapshot, alike.first, addresses, (destinations, ports), goes_on)?;
     let counted: Vec<&Class> = asked.answer.classes.iter().filter(|c| c.counts).collect();
     Ok(of_classes(alike, asked.answer.verdict, &counted, &asked.snapshot))
+}
+
+/// Says that services pass to one address, where the lab has no host.
+pub(super) fn missing_host_note(
+    snapshot: &Snapshot,
+    destination: &str,
+    rows: &[ReacherRow],
+) -> Option<String> {
+    let Destination { place: Place::Named(word), .. } =
+        Destination::parse(destination, None).ok()?
+    else {
+        return None;
+    };
+    let address = word.parse::<Ipv4Addr>().ok()?.to_bits();
+    let is_missing = !without_host(&Ranges::of(address, address), snapshot).is_empty();
+    let passes = rows.iter().any(|row| row.reaches != "none");
+    (is_missing && passes).then(|| no_host_at(&word))
 }
 
 /// Names the public address of the resource that a destination names: the rows are about its private address alone.
