@@ -213,7 +213,11 @@ async fn give_up(
 ) -> Result<(), CliError> {
     starting.abort();
     tokio::select! {
-        _ = starting => Ok(()),
+        // A start that failed at that moment has its own error, and may leave a lab that another start resumes.
+        started = starting => match started {
+            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        },
         () = stop.wait_for_another() => Err(at_once(lab)),
     }
 }

@@ -195,11 +195,11 @@ impl Shared {
         self.running.lock().await.subject()
     }
 
-    /// Counts the packets that full queues of devices have dropped by now.
-    pub(super) async fn queue_full(&self) -> u64 {
-        let mut running = self.running.lock().await;
+    /// Counts the packets that full queues of devices have dropped by now; `None` if the lab is busy for so long.
+    pub(super) async fn queue_full(&self, longest: Duration) -> Option<u64> {
+        let mut running = tokio::time::timeout(longest, self.running.lock()).await.ok()?;
         running.count_drops(Instant(clock::now())).await;
-        running.losses.queue_full()
+        Some(running.losses.queue_full())
     }
 
     /// Returns the streams to clients.

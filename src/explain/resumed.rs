@@ -41,12 +41,19 @@ impl Resumed {
     /// Returns the lines that say so to people, each no wider than a terminal.
     pub fn lines(&self) -> Vec<String> {
         let Self { namespaces, tasks, flows, lost } = self;
+        let of = |number: usize, one: &str| match number {
+            1 => format!("1 {one}"),
+            several => format!("{several} {one}s"),
+        };
         let so_many = match lost.len() {
             0 => String::new(),
             lost => format!(", {lost} lost"),
         };
         let mut lines = vec![format!(
-            "resumed the lab of a killed run: {namespaces} namespaces, {tasks} tasks, {flows} flows{so_many}"
+            "resumed the lab of a killed run: {}, {}, {}{so_many}",
+            of(*namespaces, "namespace"),
+            of(*tasks, "task"),
+            of(*flows, "flow")
         )];
         for flow in lost.iter().take(SHOWN) {
             let LostFlow { service, task, protocol, state, inside, destination, why } = flow;
