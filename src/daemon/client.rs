@@ -1,5 +1,6 @@
 //! Calls the control API of a running lab.
 
+use super::process;
 use super::shared::Problem;
 use super::silence::{Silence, Silent, is_stopped};
 use super::state;
@@ -250,7 +251,8 @@ impl Client {
     }
 
     fn not_running(&self) -> ClientError {
-        let others = state::labs().into_iter().filter(|lab| *lab != self.lab).collect();
+        let runs = |lab: &String| *lab != self.lab && !process::is_dying(&state::process(lab));
+        let others = state::labs().into_iter().filter(runs).collect();
         ClientError::NotRunning { lab: self.lab.clone(), others }
     }
 

@@ -178,7 +178,9 @@ impl Peer {
         let what = || format!("{} up, lab `{name}`", egret.display());
         let failed = |source| PeerError::Io { what: what(), source };
         let program = egret.display().to_string();
-        let words = ["-k", KILL_AFTER, AT_MOST, &program, "up", "--quiet", "/dev/stdin"];
+        // In the foreground: otherwise `timeout` sends each signal twice, and a second one ends a lab at once.
+        let limit = ["--foreground", "-k", KILL_AFTER, AT_MOST];
+        let words = [&limit[..], &[&program, "up", "--quiet", "/dev/stdin"]].concat();
         let mut child = piped(TIMEOUT.program, &words).spawn().map_err(failed)?;
         let fed = write_to(&mut child, text);
         let stdout = child.stdout.take();
