@@ -127,8 +127,11 @@ fn a_lab_that_does_not_run_the_file_is_an_error(device: &str) {
     let file = lab.file().display().to_string();
     let other = lab.file().with_extension("other.toml");
     std::fs::write(&other, text.replacen('\n', "\nlab = \"t-none\"\n", 1)).unwrap();
-    let error = said(&format!("test {} --live", other.display()));
+    // Without EGRET_LAB, which would name the lab in place of the file.
+    let output = lab.egret_under(None, &["test", other.to_str().unwrap(), "--live"]);
     std::fs::remove_file(&other).unwrap();
+    let error = both_streams(&output);
+    assert_eq!(output.status.code(), Some(2), "{error}");
     let way_out = format!("bring it up with `sudo egret up {}`", other.display());
     assert!(error.contains("no lab `t-none` is running") && error.contains(&way_out), "{error}");
 
