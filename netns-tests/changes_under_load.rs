@@ -3,7 +3,7 @@
 //! Datagrams have numbers. What is sent after the change has a higher number than any that was sent before, so no clock and
 //! no pause decides what may still arrive.
 
-use crate::support::lab::{Agent, Lab, both_streams, can_run};
+use crate::support::lab::{Agent, Lab, can_run};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -251,9 +251,7 @@ const CHANGES: [Change; 17] = [
 type Servers = HashMap<Ipv4Addr, Agent>;
 
 fn apply(lab: &Lab, changes: &[(&str, &str)]) {
-    lab.write(LAB, changes);
-    let output = lab.egret(&format!("apply {}", lab.file().display()));
-    assert!(output.status.success(), "{}", both_streams(&output));
+    lab.apply(LAB, changes);
 }
 
 fn servers(lab: &Lab) -> Servers {

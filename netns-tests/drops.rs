@@ -51,14 +51,7 @@ const MOVED: (&str, &str) = ("subnets = [\"subnet-a\"]", "subnets = [\"subnet-b\
 
 /// Applies the lab's file with passages exchanged, and with more at its end.
 fn apply(lab: &Lab, changes: &[(&str, &str)], more: &str) {
-    let head = format!("lab = \"{}\"\ndevice = \"{}\"\n", lab.name(), lab.device());
-    let text = changes.iter().fold(head + LAB, |text, (old, new)| {
-        assert_eq!(text.matches(old).count(), 1, "{old}");
-        text.replace(old, new)
-    });
-    std::fs::write(lab.file(), text + more).unwrap();
-    let output = lab.egret(&format!("apply {}", lab.file().display()));
-    assert!(output.status.success(), "{}", both_streams(&output));
+    lab.apply(&format!("{LAB}{more}"), changes);
 }
 
 /// What a row says of its rule.

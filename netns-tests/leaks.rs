@@ -1,6 +1,6 @@
 //! Does a lab hold no more after many changes than it did before them?
 
-use crate::support::lab::{Agent, Lab, both_streams, can_run};
+use crate::support::lab::{Agent, Lab, can_run};
 use crate::support::{Background, iperf_server, run_ok};
 use egret::linux::exec::spawn_in;
 use serde_json::json;
@@ -161,9 +161,7 @@ fn memory(lab: &Lab) -> u64 {
 }
 
 fn apply(lab: &Lab, changes: &[(&str, &str)]) {
-    lab.write(LAB, changes);
-    let output = lab.egret(&format!("apply {}", lab.file().display()));
-    assert!(output.status.success(), "{}", both_streams(&output));
+    lab.apply(LAB, changes);
 }
 
 /// Applies so many files, the last of which is the first one, while connections come and go.

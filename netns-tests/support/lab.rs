@@ -171,6 +171,13 @@ impl Lab {
         self.file.path()
     }
 
+    /// Applies a text with passages exchanged, as [`Lab::write`] writes it.
+    pub fn apply(&self, text: &str, changes: &[(&str, &str)]) {
+        self.write(text, changes);
+        let output = self.egret(&format!("apply {}", self.file().display()));
+        assert!(output.status.success(), "{}", both_streams(&output));
+    }
+
     /// Writes the lab's file anew: a text with passages exchanged, each of which must be there once.
     pub fn write(&self, text: &str, changes: &[(&str, &str)]) {
         let head = format!("lab = \"{}\"\ndevice = \"{}\"\n", self.name, self.device);
