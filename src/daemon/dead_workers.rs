@@ -81,10 +81,10 @@ impl Running {
         busy.into_iter().map(|(id, then, _)| (id, then)).collect()
     }
 
-    /// Has nothing of a device leave any more.
+    /// Drops whatever a device's workers still write, to tasks as well.
     fn cut_off(&mut self, id: DeviceId, then: Epoch) -> Result<(), LabError> {
-        if let Some(tun) = self.workers.get(&id).map(|worker| worker.device().ifindex()) {
-            self.steer.set_deliveries(tun, &[])?;
+        if let Some(worker) = self.workers.get(&id) {
+            self.steer.cut_off(worker.device().name())?;
         }
         self.hanging.since.insert(id, then);
         Ok(())
@@ -115,7 +115,7 @@ mod tests {
     use crate::config::Lab;
     use crate::daemon::Running;
     use crate::daemon::reload::Request;
-    use crate::linux::{Netns, WorkerStats};
+    use crate::linux::{Netns, SteerReason, WorkerStats};
     use std::net::{Ipv4Addr, TcpStream, UdpSocket};
     use std::sync::Arc;
     use std::sync::atomic::Ordering::Relaxed;
@@ -159,6 +159,20 @@ mod tests {
         let task = Netns::open(namespace).unwrap();
         let connect = || TcpStream::connect_timeout(&(DB, 5432).into(), ANSWER).is_ok();
         task.run(connect).unwrap()
+    }
+
+    /// Has task 1 send IPv6, which its ENI's device answers.
+    fn send_to_be_answered(running: &Running) {
+        let namespace = &running.tasks.values().next().unwrap().namespace;
+        let task = Netns::open(namespace).unwrap();
+        let send = || UdpSocket::bind("[::]:0").unwrap().send_to(b"x", "[2001:db8::1]:9");
+        task.run(send).unwrap().unwrap();
+    }
+
+    /// Counts what the device of task 1's ENI wrote while it was cut off.
+    fn cut_off(running: &Running) -> u64 {
+        let counters = running.steer.counters().unwrap();
+        counters.iter().filter(|(_, why, _)| *why == SteerReason::CutOff).map(|drop| drop.2).sum()
     }
 
     async fn until(mut is_so: impl FnMut() -> bool) {
@@ -238,10 +252,15 @@ mod tests {
         drop(goes_on);
         until(|| stats.reads.load(Relaxed) > 0).await;
         assert!(!answers(&running), "what was judged by the configuration before does not leave");
+        let before = cut_off(&running);
+        send_to_be_answered(&running);
+        until(|| cut_off(&running) > before).await;
         let said = tick(&mut running).await;
         assert!(said[0].starts_with(&format!("the worker of {device} goes on")), "{said:?}");
         assert_eq!(eni(&mut running).await, (None, 0));
+        let before = cut_off(&running);
         assert!(answers(&running));
+        assert_eq!(cut_off(&running), before);
         stop(running).await;
     }
 

@@ -120,7 +120,10 @@ impl Running {
         id: &DeviceId,
         worker: &mut WorkerHandle,
     ) -> Result<(), LabError> {
-        worker.stop();
+        match self.is_cut_off(id) {
+            true => worker.abandon(),
+            false => worker.stop(),
+        }
         let (now, tun) = (Instant(clock::now()), worker.device().ifindex());
         let queue = self.router.transmit_drops(tun).await.ok();
         self.losses.update(now, id, &worker.stats(), queue);

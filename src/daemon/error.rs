@@ -51,7 +51,7 @@ pub enum LabError {
     },
     /// A worker has been in one batch for too long.
     #[error(
-        "a worker of {device} has been in one batch of packets for {} s, which is a bug in egret: no packet leaves by {device} to the VPC or the internet until it goes on; if it does not, take the lab down with `egret down` and bring it up again",
+        "a worker of {device} has been in one batch of packets for {} s, which is a bug in egret: what it writes is dropped until it goes on; if it does not, take the lab down with `egret down` and bring it up again",
         LONGEST_BATCH.as_secs()
     )]
     Hanging {

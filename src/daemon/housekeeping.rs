@@ -1,6 +1,5 @@
 //! What a lab does by itself: flows expire, counters are read, and dead workers are reported.
 
-use super::reload;
 use super::running::Running;
 use crate::flow::Instant;
 use crate::linux::clock;
@@ -56,7 +55,8 @@ impl Running {
         let device = self.device_name(id);
         let then = self.hanging.since.remove(id);
         self.hanging.reported.remove(id);
-        match reload::open_device(self, id) {
+        let Some(worker) = self.workers.get(id) else { return };
+        match self.steer.reconnect(worker.device().ifindex()) {
             Ok(()) => say(&format!("the worker of {device} goes on: packets leave by it again")),
             Err(error) => {
                 say(&format!(

@@ -169,6 +169,7 @@ impl Running {
     /// The first namespace that could not be removed.
     pub fn stop(&mut self) -> Result<(), LabError> {
         // The devices go first, and what the kernel carries without them: from here on no packet crosses.
+        WorkerHandle::stop_all(self.workers.values_mut());
         self.workers.clear();
         self.heartbeat = None;
         if let Some(cache) = &self.cache {

@@ -83,6 +83,7 @@ pub(super) fn reason(reason: SteerReason) -> Reason {
         SteerReason::NotForRouter => Reason::NotForRouter,
         SteerReason::Ipv6 => Reason::Ipv6,
         SteerReason::OtherVersion => Reason::MalformedVersion,
+        SteerReason::CutOff => Reason::EngineFault,
         SteerReason::NoLink
         | SteerReason::UnknownDevice
         | SteerReason::NoHeadroom

@@ -1,6 +1,6 @@
 //! A tc program on a link: as long as the process has it, or as long as its name is there (`pins.rs`).
 
-use super::programs::{TUN, classifier, since};
+use super::programs::{CUT_OFF, TUN, classifier, since};
 use super::{Netns, Pins, SteerError};
 use aya::Ebpf;
 use aya::programs::links::{FdLink, PinnedLink};
@@ -40,6 +40,8 @@ struct PinnedByPredecessor {
 pub(super) struct Attachments {
     netns: Netns,
     attached: HashMap<u32, Attached>,
+    /// The TUNs that are cut off.
+    cut_off: HashMap<u32, SchedClassifierLinkId>,
     /// Where the programs of links are pinned, if they are.
     pins: Option<Pins>,
     /// Links that still have the program of the process before.
@@ -55,6 +57,7 @@ impl Attachments {
         Self {
             netns: router.clone(),
             attached: HashMap::new(),
+            cut_off: HashMap::new(),
             pins,
             handed_over: Vec::new(),
             has_taken_over: false,
@@ -154,8 +157,30 @@ impl Attachments {
         })
     }
 
+    /// Drops whatever comes out of a TUN, until [`Attachments::reconnect`].
+    pub(super) fn cut_off(
+        &mut self,
+        bpf: &mut Ebpf,
+        link: &str,
+        ifindex: u32,
+    ) -> Result<(), SteerError> {
+        if !self.cut_off.contains_key(&ifindex) {
+            self.cut_off.insert(ifindex, self.attach_new(bpf, link, CUT_OFF)?);
+        }
+        Ok(())
+    }
+
+    /// Undoes [`Attachments::cut_off`]. Not being cut off is fine.
+    pub(super) fn reconnect(&mut self, bpf: &mut Ebpf, ifindex: u32) -> Result<(), SteerError> {
+        match self.cut_off.remove(&ifindex) {
+            Some(id) => self.release(bpf, CUT_OFF, id, ifindex),
+            None => Ok(()),
+        }
+    }
+
     /// Detaches the program of a link; there being none is fine.
     pub(super) fn detach(&mut self, bpf: &mut Ebpf, ifindex: u32) -> Result<(), SteerError> {
+        self.reconnect(bpf, ifindex)?;
         let Some(Attached { program, hold, .. }) = self.attached.remove(&ifindex) else {
             return Ok(());
         };
@@ -172,6 +197,16 @@ impl Attachments {
                 };
             }
         };
+        self.release(bpf, program, id, ifindex)
+    }
+
+    fn release(
+        &self,
+        bpf: &mut Ebpf,
+        program: &'static str,
+        id: SchedClassifierLinkId,
+        ifindex: u32,
+    ) -> Result<(), SteerError> {
         let classifier = classifier(bpf, program)?;
         // On kernels without links this speaks netlink, so it too must be inside.
         let detached = self.netns.run(|| classifier.detach(id))?;
@@ -205,12 +240,13 @@ fn attach_here(
     link: &str,
 ) -> Result<SchedClassifierLinkId, ProgramError> {
     let options = if since(6, 6) {
-        TcAttachOptions::TcxOrder(LinkOrder::default())
+        TcAttachOptions::TcxOrder(LinkOrder::first())
     } else {
         match tc::qdisc_add_clsact(link) {
             Ok(()) | Err(TcError::AlreadyAttached) => {}
             Err(error) => return Err(error.into()),
         }
+        // The kernel puts the newest filter first.
         TcAttachOptions::Netlink(NlOptions::default())
     };
     classifier.attach_with_options(link, TcAttachType::Ingress, options)

@@ -18,12 +18,14 @@ pub(super) const TASK: &str = "task_ingress";
 pub(super) const SPACE: &str = "space_ingress";
 /// At the device of an ENI or gateway.
 pub(super) const TUN: &str = "tun_ingress";
+/// In front of that while a worker of the device hangs.
+pub(super) const CUT_OFF: &str = "cut_off_ingress";
 
 /// Loads the programs of an object; nothing is attached yet.
 pub(super) fn load(loader: &mut EbpfLoader<'_>, object: &[u8]) -> Result<Ebpf, SteerError> {
     lift_memory_limit();
     let mut bpf = loader.load(object).map_err(Box::new)?;
-    for program in [TASK, SPACE, TUN] {
+    for program in [TASK, SPACE, TUN, CUT_OFF] {
         classifier(&mut bpf, program)?.load().map_err(|source| SteerError::Program {
             what: "loading",
             program,

@@ -200,6 +200,25 @@ impl Steer {
         self.forget_counters(ifindex)
     }
 
+    /// Drops whatever the engine writes to the TUN `device`, and counts it, until [`Steer::reconnect`].
+    ///
+    /// # Errors
+    ///
+    /// When there is no such device, or the kernel refuses.
+    pub fn cut_off(&mut self, device: &str) -> Result<(), SteerError> {
+        let ifindex = self.ifindex(device)?;
+        self.attachments.cut_off(&mut self.bpf, device, ifindex)
+    }
+
+    /// Undoes [`Steer::cut_off`]. Not being cut off is fine.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn reconnect(&mut self, ifindex: u32) -> Result<(), SteerError> {
+        self.attachments.reconnect(&mut self.bpf, ifindex)
+    }
+
     /// What comes for `address` from the address space goes to the TUN: it is an ENI's, a NAT gateway's, or public. Only
     /// from such an address does anything leave by a link of that space.
     ///

@@ -25,6 +25,8 @@ pub enum SteerReason {
     OtherVersion,
     /// IPv6 from another source than the task's.
     Ipv6,
+    /// From the engine: the worker of its device hangs, so that nothing that it has judged goes anywhere.
+    CutOff,
     /// A number that this build does not know.
     Other(u32),
 }
@@ -46,6 +48,7 @@ impl SteerReason {
             Self::NotForRouter => "the frame is not for the router's MAC address",
             Self::OtherVersion => "the IP version is not the one that the frame announces",
             Self::Ipv6 => "an IPv6 packet whose source address is not the task's own",
+            Self::CutOff => "the worker of its ENI or NAT gateway hung",
             Self::NoHeadroom => "the kernel had no room for an Ethernet header",
             Self::Other(_) => "for a reason that this build does not know",
         }
@@ -66,6 +69,7 @@ impl From<u32> for SteerReason {
             9 => Self::NotForRouter,
             10 => Self::OtherVersion,
             11 => Self::Ipv6,
+            12 => Self::CutOff,
             other => Self::Other(other),
         }
     }
@@ -85,6 +89,7 @@ pub(super) fn number(reason: SteerReason) -> u32 {
         SteerReason::NotForRouter => 9,
         SteerReason::OtherVersion => 10,
         SteerReason::Ipv6 => 11,
+        SteerReason::CutOff => 12,
         SteerReason::Other(number) => number,
     }
 }
@@ -95,7 +100,7 @@ mod tests {
 
     #[test]
     fn reasons_keep_their_numbers() {
-        for known in 1..=11 {
+        for known in 1..=12 {
             let reason = SteerReason::from(known);
             assert!(!matches!(reason, SteerReason::Other(_)), "{known}");
             assert_eq!(number(reason), known);

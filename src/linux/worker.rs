@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Packets judged under one [`Judge::begin_batch`].
 pub const BATCH: usize = 64;
@@ -348,11 +348,35 @@ impl WorkerHandle {
     /// Ends the threads after the batch at hand and waits for them, but not for one that hangs in a batch. What their queues
     /// still hold is counted as unjudged. The device is deleted with the handle, or with the last thread that has it.
     pub fn stop(&mut self) {
+        Self::stop_all([self]);
+    }
+
+    /// The same for several devices: all that hang are waited for together.
+    pub fn stop_all<'a>(handles: impl IntoIterator<Item = &'a mut Self>) {
+        let running = handles.into_iter().filter(|handle| !handle.threads.is_empty());
+        let asked: Vec<_> = running.inspect(|handle| handle.ask_to_stop()).collect();
+        let limit = Instant::now() + LONGEST_BATCH;
+        for handle in asked {
+            handle.wait_until(limit);
+        }
+    }
+
+    /// Asks the threads to end, and waits for none: one of them is known to hang.
+    pub fn abandon(&mut self) {
+        self.ask_to_stop();
+        self.threads.clear();
+    }
+
+    fn ask_to_stop(&self) {
         // The counter is far from full, so the write cannot block or fail. Nobody reads it: each thread sees it.
         let _ = self.stop.write(1);
+    }
+
+    fn wait_until(&mut self, limit: Instant) {
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         // Nothing is ever sent: the channel is closed by the last thread.
-        let hangs = ended.recv_timeout(LONGEST_BATCH) == Err(RecvTimeoutError::Timeout);
+        let patience = limit.saturating_duration_since(Instant::now());
+        let hangs = ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
         for thread in self.threads.drain(..).filter(|thread| !hangs || thread.is_finished()) {
             let _ = thread.join();
         }

@@ -173,7 +173,7 @@ reasons! {
         "The service has egress = \"default\": it leaves by App Runner's own public address, from where no private address is reached.", "Give the service a way into the VPC: egress = \"vpc\" and a vpc_connector; a Lambda function subnets; a service of the App Runner API EgressType VPC. Or send to the destination's public address, if it has one.";
 
     55 EngineFault "engine-fault" Parse None,
-        "egret failed on this packet; it was dropped and the worker went on. This is a bug in egret.", "Report the packet: tcpdump in the task's namespace.";
+        "egret failed on this packet and dropped it, or its worker hung. This is a bug in egret.", "Report the packet: tcpdump in the task's namespace.";
     56 NotIp "not-ip" SourceCheck None,
         "A frame that is neither IPv4 nor IPv6, or that has a VLAN tag.", "None needed.";
     57 MalformedQuote "malformed-icmp-quote" Parse None,

@@ -41,6 +41,7 @@ enum reason {
 	NOT_FOR_ROUTER = 9,
 	OTHER_VERSION = 10,
 	IPV6 = 11,
+	CUT_OFF = 12,
 };
 
 // Mirrored by Space: VPCs have those above.
@@ -394,6 +395,13 @@ int tun_ingress(struct __sk_buff *skb)
 	    replace_address(skb, 0, &ip, offsetof(struct iphdr, daddr), ip.daddr, link->private))
 		return drop(skb, TRUNCATED);
 	return deliver(skb, link);
+}
+
+// In front of tun_ingress at a TUN whose worker hangs: nothing that it has judged goes anywhere.
+SEC("classifier")
+int cut_off_ingress(struct __sk_buff *skb)
+{
+	return drop(skb, CUT_OFF);
 }
 
 char _license[] SEC("license") = "GPL";

@@ -17,7 +17,6 @@ use crate::daemon::startup;
 use crate::explain::{Reload, Since, Warning, check_since};
 use crate::flow::Instant;
 use crate::linux::clock;
-use crate::pipeline::DeviceId;
 use crate::vpc::{Generation, Snapshot};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -317,12 +316,6 @@ async fn roll_back(running: &mut Running, before: Before) -> Vec<String> {
     let removed = reconcile::remove(running, &needs).await;
     let rest = [left("the configuration before", updated), left("what was new", removed)];
     tasks.into_iter().chain(rest.into_iter().flatten()).collect()
-}
-
-/// Lets packets of a device leave as the committed configuration has it.
-pub(super) fn open_device(running: &mut Running, id: &DeviceId) -> Result<(), LabError> {
-    let needs = running.needs.clone();
-    reconcile::open_device(running, &needs, id)
 }
 
 /// The configuration of a lab under the next number, with the tasks of now.

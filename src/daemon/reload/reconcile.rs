@@ -332,14 +332,14 @@ fn open(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
         }
     }
     // Nothing leaves from an address that is not owned yet.
-    for id in needs.devices.keys().filter(|id| !running.is_cut_off(id)).collect::<Vec<_>>() {
+    for id in needs.devices.keys() {
         open_device(running, needs, id)?;
     }
     Ok(())
 }
 
 /// Lets packets of a device leave as the configuration has it.
-pub(super) fn open_device(
+fn open_device(
     running: &mut Running,
     needs: &Needs,
     id: &DeviceId,
