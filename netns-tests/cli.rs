@@ -564,7 +564,13 @@ fn lab_name_of_the_environment_counts_for_each_command_that_takes_a_file() {
         let wrong = egret_under("Shop!", args);
         assert_eq!(wrong.status.code(), Some(2), "{args:?}: {}", stdout(&wrong));
         assert!(stderr(&wrong).contains("Shop!"), "{args:?}: {}", stderr(&wrong));
+        let none = egret_under("", args);
+        assert_eq!(none.status.code(), Some(0), "{args:?}: {}", stderr(&none));
     }
+    let of_none = egret_under("", &["import", "examples/vpc"]);
+    assert!(stdout(&of_none).contains("\nlab = \"vpc\"\n"), "{}", stderr(&of_none));
+    let wrong = egret(&["import", "examples/vpc", "--lab", ""]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", stdout(&wrong));
 }
 
 #[test]

@@ -112,6 +112,19 @@ fn second_signal_during_the_start_ends_it_at_once() {
     assert_eq!(left(&name), [""; 0]);
 }
 
+/// As timeout(1) does.
+#[test]
+fn two_sigterms_that_come_together_are_one() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", LAB);
+    lab.signal(Signal::SIGTERM);
+    lab.signal(Signal::SIGTERM);
+    assert_eq!(lab.wait(), Some(0));
+    assert_eq!(leftovers(&lab), [""; 0]);
+}
+
 #[test]
 fn signal_ends_a_start_whose_output_nobody_reads() {
     if !can_run() {

@@ -51,6 +51,7 @@ mod offload;
 mod overlay;
 mod patched;
 mod peering;
+mod privileges;
 mod public_endpoint;
 mod queues;
 mod reach_live;

@@ -67,7 +67,8 @@ fn down_lists_what_still_runs() {
     assert_eq!(lab.wait(), Some(0));
     for (program, task) in [(&in_task, "web/1"), (&in_vpc, "-")] {
         let row = said.lines().find(|line| line.contains(&program.pid().to_string())).unwrap();
-        assert!(row.contains(task) && row.contains("sleep 600"), "{said}");
+        assert_eq!(row.split_whitespace().nth(1), Some(task), "{said}");
+        assert!(row.contains("sleep 600"), "{said}");
     }
     assert!(said.contains("--kill") && said.contains("kill "), "{said}");
     assert!(!said.contains(&format!("{} ", elsewhere.pid())), "{said}");
@@ -98,6 +99,34 @@ fn down_ends_what_still_runs_and_nothing_else() {
     assert_eq!(ended(patient.pid()), (json!("web/1"), json!("ended by SIGTERM")));
     assert_eq!(ended(stubborn.pid()), (json!("public/1"), json!("ended by SIGKILL")));
     assert!(!patient.is_running() && !stubborn.is_running() && elsewhere.is_running());
+}
+
+/// The lab has lost the rights of root by then, which the program has.
+#[test]
+fn lab_that_a_signal_ends_names_what_still_runs() {
+    if !can_run() {
+        return;
+    }
+    let (mut lab, mut terminal) = Lab::up_on_terminal(LAB);
+    let mut program = Program::start(&lab, &["web"], PATIENT);
+    lab.signal(Signal::SIGINT);
+    terminal.hears(&format!("process {} still runs in {}-web-1", program.pid(), lab.name()));
+    assert_eq!(lab.wait(), Some(0));
+    assert!(program.is_running());
+}
+
+#[test]
+fn up_after_a_killed_run_names_what_still_runs_in_what_it_clears() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", LAB);
+    let mut program = Program::start(&lab, &["web"], PATIENT);
+    lab.end_by(Signal::SIGKILL);
+    let said = lab.up_again_saying();
+    let named = format!("process {} still runs in {}-web-1", program.pid(), lab.name());
+    assert!(said.contains(&named), "{said}");
+    assert!(program.is_running());
 }
 
 #[test]

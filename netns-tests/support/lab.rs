@@ -63,6 +63,8 @@ pub struct Lab {
     name: String,
     device: String,
     file: tempfile::NamedTempFile,
+    /// The folder of the file, if it has one of its own.
+    _home: Option<tempfile::TempDir>,
     up: Child,
     ready: String,
     far: Namespaces,
@@ -136,7 +138,29 @@ impl Lab {
         (lab, terminal)
     }
 
+    /// Brings up a lab whose file is another user's, in a folder that only that user may search.
+    pub fn up_of_another_user(text: &str) -> Self {
+        const NOBODY: u32 = 65_534;
+        let home = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        let file = tempfile::Builder::new().suffix(".toml").tempfile_in(home.path()).unwrap();
+        std::os::unix::fs::chown(file.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        let mut lab = Self::start_with(file, "auto", text, |_, file| start(&mut up_command(file)));
+        lab._home = Some(home);
+        lab
+    }
+
     fn start(
+        device: &str,
+        text: &str,
+        start: impl FnOnce(&str, &std::path::Path) -> (Child, String),
+    ) -> Self {
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        Self::start_with(file, device, text, start)
+    }
+
+    fn start_with(
+        mut file: tempfile::NamedTempFile,
         device: &str,
         text: &str,
         start: impl FnOnce(&str, &std::path::Path) -> (Child, String),
@@ -147,10 +171,9 @@ impl Lab {
         // The same tests on the other kind. A test that says which kind it is about keeps to that.
         let other = std::env::var("EGRET_TEST_DEVICE").ok().filter(|_| device == "auto");
         let device = other.unwrap_or_else(|| device.to_owned());
-        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         write!(file, "lab = \"{name}\"\ndevice = \"{device}\"\n{text}").unwrap();
         let (up, ready) = start(&name, file.path());
-        Self { name, device, file, up, ready, far: Namespaces::new() }
+        Self { name, device, file, _home: None, up, ready, far: Namespaces::new() }
     }
 
     /// The process of `egret up`.

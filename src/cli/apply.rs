@@ -135,13 +135,13 @@ impl Wanted {
             time_scale: args.time_scale,
             dry_run: args.dry_run,
             before: self.before.clone(),
-            keeps_name: args.lab.lab.is_some(),
+            keeps_name: args.lab.given().is_some(),
         };
         let client = Client::new(&self.name);
         let answer = runtime()?.block_on(client.post("/v1/apply", &request));
         answer.map_err(|error| match error {
             ClientError::Failed(said) => CliError::NotApplied(said),
-            ClientError::NotRunning { others, .. } if args.lab.lab.is_none() => {
+            ClientError::NotRunning { others, .. } if args.lab.given().is_none() => {
                 self.not_running(&others)
             }
             ClientError::NotRunning { .. }

@@ -86,11 +86,11 @@ fn errors(diagnostics: &Diagnostics) -> String {
 }
 
 impl CliError {
-    /// 2 for a usage or configuration error, or where no lab answers; 1 for the rest; 126 and 127 for `exec`, as a shell
+    /// 2 for a usage or configuration error, or where no lab answers; 1 for what was tried and failed; 126 and 127 for `exec`, as a shell
     /// has it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Client(ClientError::WentDown { .. }) => 1,
+            Self::Client(ClientError::WentDown { .. } | ClientError::Failed(_)) => 1,
             Self::Config(_)
             | Self::Expectations(_)
             | Self::Import(_)

@@ -154,7 +154,7 @@ impl ImportArgs {
 }
 
 pub(super) fn run(args: &ImportCommand) -> Result<ExitCode, CliError> {
-    let order = args.import.order(&args.source, args.lab.lab.as_deref());
+    let order = args.import.order(&args.source, args.lab.given());
     let imported = match Imported::from_source(&order) {
         Ok(imported) => imported,
         Err(failure @ ImportFailure::Source(_)) => return Err(CliError::Import(failure)),

@@ -13,8 +13,8 @@ const VARIABLE: &str = "EGRET_LAB";
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct LabArg {
     /// The lab's name, in place of `lab` in its file [default: egret]
-    #[arg(long, env = VARIABLE, value_name = "NAME", value_parser = lab_name)]
-    pub lab: Option<String>,
+    #[arg(long, env = VARIABLE, value_name = "NAME", value_parser = given)]
+    lab: Option<String>,
 }
 
 impl LabArg {
@@ -23,7 +23,10 @@ impl LabArg {
     /// # Errors
     /// No lab can have that name.
     pub(super) fn of_environment() -> Result<Self, CliError> {
-        let Some(name) = std::env::var_os(VARIABLE) else { return Ok(Self::default()) };
+        if is_unset() {
+            return Ok(Self::default());
+        }
+        let name = std::env::var_os(VARIABLE).unwrap_or_default();
         let name = lab_name(&name.to_string_lossy());
         let name = name.map_err(|why| CliError::Usage(format!("{VARIABLE}: {why}")))?;
         Ok(Self { lab: Some(name) })
@@ -31,7 +34,12 @@ impl LabArg {
 
     /// Returns the name of a running lab.
     pub(super) fn name(&self) -> &str {
-        self.lab.as_deref().unwrap_or(DEFAULT_LAB)
+        self.given().unwrap_or(DEFAULT_LAB)
+    }
+
+    /// Returns the name, if one was given.
+    pub(super) fn given(&self) -> Option<&str> {
+        self.lab.as_deref().filter(|name| !name.is_empty())
     }
 
     /// Reads a lab file.
@@ -44,8 +52,8 @@ impl LabArg {
 
     /// Gives a lab the name that was given in place of its file's.
     pub(super) fn rename(&self, lab: Lab) -> Lab {
-        match &self.lab {
-            Some(name) => lab.with_name(name.clone()),
+        match self.given() {
+            Some(name) => lab.with_name(name.to_owned()),
             None => lab,
         }
     }
@@ -54,11 +62,24 @@ impl LabArg {
     pub(super) fn note_other_name(&self, lab: &Lab, does: &str) {
         let own = &lab.spec.lab;
         let is_given = own.span != Span::default();
-        if let Some(name) = self.lab.as_ref().filter(|name| is_given && **name != own.value) {
+        if let Some(name) = self.given().filter(|name| is_given && *name != own.value) {
             let own = &own.value;
             output::note(&format!(
                 "egret: the file is of lab `{own}`, and {does} lab `{name}`, as --lab or {VARIABLE} says"
             ));
         }
     }
+}
+
+/// Parses a name. An empty variable of the environment, as of a shell that has no value for it, is none.
+fn given(text: &str) -> Result<String, String> {
+    match text.is_empty() && std::env::var_os(VARIABLE).is_some_and(|name| name.is_empty()) {
+        true => Ok(String::new()),
+        false => lab_name(text),
+    }
+}
+
+/// Decides whether the environment has no name of a lab.
+fn is_unset() -> bool {
+    std::env::var_os(VARIABLE).is_none_or(|name| name.is_empty())
 }

@@ -19,6 +19,7 @@ mod follow;
 pub mod format;
 pub mod import;
 mod iperf;
+mod kept_file;
 mod lab_arg;
 mod lines;
 pub mod list;
@@ -90,7 +91,7 @@ pub enum Command {
     Down(down::DownArgs),
     /// Run a command inside a task, a VPC or the internet
     Exec(exec::ExecArgs),
-    /// Add, remove or list tasks
+    /// Add, remove, repair or list tasks
     Task(task::TaskArgs),
     /// Say whether a service reaches a destination, and which rule decides
     #[command(long_about = "Say whether a service reaches a destination, and which rule decides.

@@ -19,6 +19,8 @@ const REMAIN: u8 = 3;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a lab may take to name its tasks: it may be busy, and is not waited for.
 const NAMES: Duration = Duration::from_secs(2);
+/// How often programs are looked for that those which end have started. A program that always starts another remains.
+const MOST_LOOKS: usize = 10;
 /// The most numbers that a command line to copy has.
 const MOST_PIDS: usize = 8;
 
@@ -82,18 +84,17 @@ impl Held {
     pub(super) fn remaining(self, kill: KillArg) -> io::Result<Remaining> {
         let Self { lab: _, namespaces, tasks } = self;
         let removed: Vec<Netns> = namespaces.into_iter().filter(Netns::is_removed).collect();
-        let found = in_namespaces(&removed)?;
-        let mut processes = Vec::new();
-        let endings =
-            if kill.kill { end(&found, PATIENCE) } else { vec![Ending::Runs; found.len()] };
-        processes.extend(found.iter().zip(endings).map(|(p, ending)| row(p, ending, &removed)));
-        if kill.kill {
-            // What they have started in the meantime.
-            let later = in_namespaces(&removed)?;
-            let is_new = |p: &Process| !found.iter().any(|known| known.pid == p.pid);
-            let later: Vec<Process> = later.into_iter().filter(is_new).collect();
-            let endings = end(&later, PATIENCE);
-            processes.extend(later.iter().zip(endings).map(|(p, ending)| row(p, ending, &removed)));
+        let mut processes: Vec<ProcessRow> = Vec::new();
+        // What is ended may have started more in the meantime.
+        for _ in 0..if kill.kill { MOST_LOOKS } else { 1 } {
+            let is_new = |p: &Process| !processes.iter().any(|known| known.pid == p.pid);
+            let found: Vec<_> = in_namespaces(&removed)?.into_iter().filter(is_new).collect();
+            if found.is_empty() {
+                break;
+            }
+            let endings =
+                if kill.kill { end(&found, PATIENCE) } else { vec![Ending::Runs; found.len()] };
+            processes.extend(found.iter().zip(endings).map(|(p, ending)| row(p, ending, &removed)));
         }
         for process in &mut processes {
             process.task = tasks.get(&process.namespace).cloned();

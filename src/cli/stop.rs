@@ -1,7 +1,11 @@
 //! Signals that end a command, or ask a lab to read its file again.
 
 use std::io;
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGTERMs that come together are one request: timeout(1) sends one to the process, and one to its group.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// Says what a signal asks for.
 pub(super) enum Asked {
@@ -11,8 +15,10 @@ pub(super) enum Asked {
 
 /// Receives Ctrl-C, SIGTERM and SIGHUP.
 pub(super) struct Stop {
-    signals: [tokio::signal::unix::Signal; 3],
+    signals: [Signal; 3],
     had_terminal: bool,
+    /// When the last SIGTERM that counted came.
+    terminated: Option<Instant>,
 }
 
 impl Stop {
@@ -26,6 +32,7 @@ impl Stop {
                 listen(SignalKind::hangup())?,
             ],
             had_terminal: has_terminal(),
+            terminated: None,
         })
     }
 
@@ -34,7 +41,7 @@ impl Stop {
         let [interrupt, terminate, hangup] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => Asked::End,
-            _ = terminate.recv() => Asked::End,
+            () = another(terminate, &mut self.terminated) => Asked::End,
             _ = hangup.recv() => match self.had_terminal && !has_terminal() {
                 true => Asked::End,
                 false => Asked::Reload,
@@ -47,7 +54,7 @@ impl Stop {
         let [interrupt, terminate, _] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            () = another(terminate, &mut self.terminated) => {}
         }
     }
 
@@ -58,6 +65,17 @@ impl Stop {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
+        }
+    }
+}
+
+/// Waits for a SIGTERM that did not come together with the last one.
+async fn another(terminate: &mut Signal, last: &mut Option<Instant>) {
+    loop {
+        terminate.recv().await;
+        if last.is_none_or(|last| last.elapsed() > TOGETHER) {
+            *last = Some(Instant::now());
+            return;
         }
     }
 }

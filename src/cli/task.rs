@@ -36,6 +36,7 @@ enum Action {
 
 Exit codes:
   0  removed, and no program is left there
+  1  the lab could not remove it
   2  there is no such task, or no lab answers
   3  removed, and programs still run there
 
@@ -47,6 +48,11 @@ Examples:
     /// Make the link of a task again what it was, such as an eth0 that was deleted
     #[command(
         after_help = "Programs in the task and their connections stay. `egret ps` shows which tasks are broken.
+
+Exit codes:
+  0  nothing is broken any more
+  1  the lab could not repair it
+  2  there is no such task, or no lab answers
 
 Examples:
   sudo egret task repair web/2"

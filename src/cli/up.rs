@@ -3,6 +3,7 @@
 use super::api::{ApiArgs, FrontDoor};
 use super::format::{Format, Formats, OutputArgs, Rows, Stream};
 use super::import::{ImportArgs, LabSource};
+use super::kept_file::KeptFile;
 use super::output;
 use super::remaining::Held;
 use super::stop::{Asked, Stop};
@@ -12,11 +13,14 @@ use crate::daemon::reload::Request;
 use crate::daemon::shared::{Facts, Shared};
 use crate::daemon::{LabError, Running, StateDir, control};
 use crate::explain::{self, Resumed};
+use crate::linux::lift_memory_limit;
+use crate::linux::privileges::keep_those_of_a_lab;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
@@ -33,8 +37,8 @@ const GRACE: Duration = Duration::from_secs(5);
   sudo egret up lab.toml --api 127.0.0.1:4566          with the App Runner API, for the AWS CLI and SDKs
   sudo egret up lab.toml --json                one object when it is up: what was resumed of a killed run, and what is lost
 
-Ctrl-C, SIGTERM and the terminal going away take the lab down in order; a second Ctrl-C or SIGTERM does not wait for
-anything.
+Ctrl-C, SIGTERM and the terminal going away take the lab down in order; a second Ctrl-C, or a second SIGTERM more than a
+second later, does not wait for anything.
 To keep a lab up without a terminal, start it with `setsid`, or as a service.
 
 After SIGKILL nothing crosses any more, and the next `egret up` starts afresh. With `offload_grace = \"20s\"` in the file
@@ -93,6 +97,13 @@ struct Ready<'a> {
     resumed: Option<&'a Resumed>,
 }
 
+/// The command, with what it has kept since it began.
+struct Command<'a> {
+    args: &'a UpArgs,
+    kept: Option<KeptFile>,
+    begun: Instant,
+}
+
 /// `offload`, as the lab file has it.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum OffloadWord {
@@ -119,7 +130,7 @@ impl UpArgs {
         if self.from.is_none() {
             self.import.without_source()?;
         }
-        let order = |source: &PathBuf| self.import.order(source, self.lab.lab.as_deref());
+        let order = |source: &PathBuf| self.import.order(source, self.lab.given());
         LabSource::of(self.file.as_deref(), self.from.as_ref().map(order))
     }
 
@@ -139,18 +150,32 @@ pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
         Some(word) => lab.with_offload(word.into()),
         None => lab,
     };
-    // Two: a request that takes its time does not keep the lab from its housekeeping.
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let outcome = runtime.block_on(up(lab, args));
+    let runtime = runtime()?;
+    let kept = args.file.as_deref().and_then(KeptFile::open);
+    let outcome = runtime.block_on(up(lab, args, kept));
     // After a second signal nobody waits for what is still at work.
     runtime.shutdown_background();
     outcome
 }
 
-async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
+/// Makes the threads of the lab, which never have more rights than it needs. This one has them until all is open.
+fn runtime() -> io::Result<Runtime> {
+    // Only root may.
+    lift_memory_limit();
+    // Two: a request that takes its time does not keep the lab from its housekeeping.
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let lose_rights = || {
+        if let Err(error) = keep_those_of_a_lab() {
+            output::note(&format!("a thread keeps the rights of root: {error}"));
+            std::process::exit(1);
+        }
+    };
+    builder.worker_threads(2).enable_all().on_thread_start(lose_rights).build()
+}
+
+async fn up(lab: Lab, args: &UpArgs, kept: Option<KeptFile>) -> Result<ExitCode, CliError> {
     let quiet = args.quiet;
-    let begun = Instant::now();
+    let command = Command { args, kept, begun: Instant::now() };
     // From here on a signal waits until the lab can be taken down in order.
     let mut stop = Stop::listen()?;
     let name = lab.name.clone();
@@ -160,13 +185,18 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
         held = Running::hold(&name) => held?,
         () = stop.wait_for_another() => return Ok(is_down(&name, quiet)),
     };
-    let (lab, door) = match open(lab, args, time_scale).await {
+    let opened = match open(lab, args, time_scale).await {
+        Ok(opened) => keep_those_of_a_lab().map(|()| opened).map_err(CliError::from),
+        refused => refused,
+    };
+    let (lab, door) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             state.let_go();
             return Err(error);
         }
     };
+    let before = Held::unnamed(&name);
     let mut starting = tokio::spawn(start(state, lab, args.time_scale, quiet));
     let mut running = tokio::select! {
         started = &mut starting => started.map_err(io::Error::other)??,
@@ -175,12 +205,13 @@ async fn up(lab: Lab, args: &UpArgs) -> Result<ExitCode, CliError> {
             return Ok(is_down(&name, quiet));
         }
     };
+    before.say_remaining();
     if door.is_some() {
         running.begin_to_serve_apprunner();
     }
     let (shared, ended) = Shared::new(running);
     // However this ends, the lab is taken down.
-    let served = serve(&shared, door, ended, begun, args, &mut stop).await;
+    let served = serve(&shared, door, ended, &command, &mut stop).await;
     let stopped = take_down(shared, &name, &mut stop).await;
     if let (Err(_), Err(error)) = (&served, &stopped) {
         output::note(&format!("the lab is not taken down either: {error}"));
@@ -256,10 +287,10 @@ async fn serve(
     shared: &Shared,
     door: Option<FrontDoor>,
     ended: watch::Receiver<bool>,
-    begun: Instant,
-    args: &UpArgs,
+    command: &Command<'_>,
     stop: &mut Stop,
 ) -> Result<(), CliError> {
+    let Command { args, begun, .. } = *command;
     let facts = shared.facts().await;
     let format = args.output.format;
     let is_silent = args.quiet || !format.is_text();
@@ -274,7 +305,7 @@ async fn serve(
     };
     let mut server = tokio::spawn(answer(shared.clone(), listener, door, ended.clone()));
     let early = match is_printed(ready, stop).await? {
-        true => keep(shared, args, stop, ended, &mut server).await,
+        true => keep(shared, command, stop, ended, &mut server).await,
         false => None,
     };
     shared.end();
@@ -376,7 +407,7 @@ async fn take_down(shared: Shared, lab: &str, stop: &mut Stop) -> Result<(), Cli
 /// Keeps house until a signal comes, a client asks for the end, or the API ends, which is returned then.
 async fn keep(
     shared: &Shared,
-    args: &UpArgs,
+    command: &Command<'_>,
     stop: &mut Stop,
     mut ended: watch::Receiver<bool>,
     server: &mut JoinHandle<io::Result<()>>,
@@ -390,7 +421,7 @@ async fn keep(
                 Asked::End => return None,
                 // What is half done is taken down with the lab.
                 Asked::Reload => tokio::select! {
-                    () = reload(shared, args) => {}
+                    () = reload(shared, command) => {}
                     () = stop.wait_for_another() => return None,
                 },
             },
@@ -417,18 +448,22 @@ async fn keep_house(shared: Shared) {
 }
 
 /// Reads the lab file, or the source, again. Whatever comes of it, the lab goes on.
-async fn reload(shared: &Shared, args: &UpArgs) {
+async fn reload(shared: &Shared, command: &Command<'_>) {
+    let Command { args, kept, .. } = command;
     let read = match args.source() {
         // A source may be large, and a file one that nobody writes to.
         Ok(source) => tokio::task::spawn_blocking(move || source.read_again()).await,
         Err(error) => Ok(Err(error.to_string())),
     };
-    let (name, text) = match read.unwrap_or_else(|fault| Err(fault.to_string())) {
+    let read = read.unwrap_or_else(|fault| Err(fault.to_string()));
+    let with_name = |text| (args.origin().display().to_string(), text);
+    let kept = kept.as_ref().and_then(KeptFile::read).map(|text| text.map(with_name));
+    let (name, text) = match kept.unwrap_or(read) {
         Ok(read) => read,
         Err(error) => return output::note(&format!("not reloaded: {error}")),
     };
     let (time_scale, dry_run, before) = (args.time_scale, false, None);
-    let keeps_name = args.lab.lab.is_some();
+    let keeps_name = args.lab.given().is_some();
     let request = Request { file: name, text, time_scale, dry_run, before, keeps_name };
     let held = Held::unnamed(&shared.lab().await.name);
     match shared.reload(&request, &mut output::note).await {

@@ -21,6 +21,7 @@ use crate::explain::{LostFlow, Resumed};
 use crate::flow::Instant;
 use crate::linux::link::find_task;
 use crate::linux::netns::Netns;
+use crate::linux::pinned_maps::LONG_AGO;
 use crate::linux::{Heartbeat, Link, Mac, clock};
 use crate::vpc::{Generation, Space};
 use std::collections::{BTreeMap, HashSet};
@@ -160,9 +161,6 @@ fn resume_flows(running: &Running) -> Result<Resumed, LabError> {
     resumed.lost.sort();
     Ok(resumed)
 }
-
-/// A deadline that has passed: tc carries nothing.
-const LONG_AGO: u64 = 1;
 
 /// Limits how long tc carries flows for a process whose heartbeat has stopped, in a lab without a grace.
 const HANGING: Duration = Duration::from_secs(3);

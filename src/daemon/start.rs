@@ -18,6 +18,7 @@ use super::{reload, resume};
 use crate::config::{Lab, Offload};
 use crate::linux::link::Links;
 use crate::linux::netns::Netns;
+use crate::linux::pinned_maps::end_offloaded_flows;
 use crate::linux::{FlowCache, Pins, Steer, SteerError, ipv6};
 use crate::pipeline::Engine;
 use crate::vpc::{Generation, Parts, Snapshot, Space};
@@ -90,8 +91,11 @@ impl Running {
         let Base { steer, cache, router, router_netns, nothing, current, services } = match begun {
             Ok(base) => base,
             Err(error) if handover.is_some() => {
+                let closed = end_offloaded_flows(&lab.name);
                 state.let_go();
-                return Err(LabError::HalfResumed(Box::new(error)));
+                let closed =
+                    left("the flows that the kernel carries", closed.map_err(LabError::from));
+                return Err(LabError::HalfResumed(Box::new(error.and_left(closed))));
             }
             Err(error) => {
                 let released = state.release();

@@ -24,6 +24,7 @@
 //! | [`processes`] | the programs that are in a namespace, and their end |
 //! | [`listen`] | echo servers, so that a lab can be probed with nothing installed |
 //! | [`sockets`] | the connections of programs inside a namespace |
+//! | [`privileges`] | what the threads of a lab may do |
 //! | [`probe`] | single packets from inside a namespace, and what answers them |
 //!
 //! `sys` holds what is `unsafe`; nothing else is.
@@ -45,6 +46,7 @@ pub mod listen;
 pub mod netns;
 pub mod pinned_maps;
 pub mod pins;
+pub mod privileges;
 pub mod probe;
 pub mod processes;
 mod programs;
@@ -74,6 +76,7 @@ pub use heartbeat::Heartbeat;
 pub use link::{Delivery, Link, LinkError, Links, Mac};
 pub use netns::{Netns, NetnsError};
 pub use pins::{Pins, PinsError};
+pub use programs::lift_memory_limit;
 pub use steer::Steer;
 pub use steer_error::SteerError;
 pub use steer_reason::SteerReason;

@@ -5,7 +5,8 @@
 use super::flow_cache::{MAPS, MAX_FLOWS};
 use super::pins::Pins;
 use super::shared::{FlowEntry, FlowKey, Record, Slot};
-use aya::maps::{MapError, MapInfo};
+use super::steer_error::{SteerError, trouble};
+use aya::maps::{Array, Map, MapData, MapError, MapInfo};
 
 /// Numbers the layout of what the pinned maps hold: fields may change places while the sizes stay.
 pub const LAYOUT: u32 = 2;
@@ -84,9 +85,48 @@ pub fn require_own_layout(lab: &str) -> Result<(), PinnedMapError> {
     })
 }
 
+/// A deadline that has passed: tc carries nothing.
+pub const LONG_AGO: u64 = 1;
+
+/// Ends the offloaded flows of a killed run, whose tc programs are still on their links: they carry nothing from here on.
+///
+/// # Errors
+///
+/// When the map that has their deadline is not there, or the kernel refuses.
+pub fn end_offloaded_flows(lab: &str) -> Result<(), SteerError> {
+    let map = "deadline";
+    let pinned = MapData::from_pin(Pins::of(lab).map(map)).map_err(trouble(map))?;
+    let mut deadline = Array::<_, u64>::try_from(Map::Array(pinned)).map_err(trouble(map))?;
+    deadline.set(0, LONG_AGO, 0).map_err(trouble(map))
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+    use crate::linux::root::is_root;
+    use crate::linux::{Netns, Steer, netns};
+
+    #[test]
+    fn the_offloaded_flows_of_a_killed_run_are_ended_by_their_deadline() {
+        if !is_root() {
+            return;
+        }
+        let name = format!("egret-unit-deadline-{}", std::process::id());
+        assert!(end_offloaded_flows(&name).is_err(), "there is none");
+        let router = Netns::create(&name).unwrap();
+        let pins = Pins::prepare(&name).unwrap();
+        let (_steer, cache) = Steer::load_to_stay(&router, pins).unwrap();
+        cache.use_until(u64::MAX).unwrap();
+        let ended = end_offloaded_flows(&name);
+        let deadline = MapData::from_pin(Pins::of(&name).map("deadline")).unwrap();
+        let deadline = Array::<_, u64>::try_from(Map::Array(deadline)).unwrap().get(&0, 0);
+        Pins::remove(&name).unwrap();
+        netns::remove(&name).unwrap();
+        ended.unwrap();
+        assert_eq!(deadline.unwrap(), LONG_AGO);
+    }
 
     #[test]
     fn every_pinned_map_is_compared() {

@@ -44,8 +44,9 @@ pub(super) fn classifier<'a>(
     found.try_into().map_err(|_| SteerError::Foreign(program))
 }
 
-/// Before Linux 5.11 maps counted as locked memory. Where this is not allowed, loading says what is wrong.
-fn lift_memory_limit() {
+/// Lifts the limit of locked memory, to which maps counted before Linux 5.11. Where this is not allowed, loading says what is
+/// wrong.
+pub fn lift_memory_limit() {
     use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
     if !since(5, 11) {
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);

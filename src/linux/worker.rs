@@ -4,6 +4,7 @@
 //! [`WorkerHandle::stop`] does. Should anything else end it, [`WorkerStats::deaths`] says so, and nobody waits for it
 //! ([`Epochs`](super::epochs::Epochs)). Nothing is allocated after it has started.
 
+use super::privileges::WorkerFilter;
 use super::tun::{BUFFER, Device, HEADROOM, QUEUE_LENGTH};
 use super::worker_stats::{Tally, WorkerDeath, WorkerStats};
 use crate::packet::{Fragmenter, VnetHeader};
@@ -94,7 +95,7 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// When the kernel gives no thread or descriptor, or there is no queue.
+    /// When the kernel gives no thread or descriptor, or does not take their rights from them, or there is no queue.
     pub fn spawn<J: Judge + 'static>(
         name: &str,
         queues: Vec<Device>,
@@ -310,6 +311,7 @@ impl WorkerHandle {
         lives: Sender<()>,
         mut judge: impl FnMut() -> J,
     ) -> io::Result<()> {
+        let filter = WorkerFilter::new()?;
         for (queue, device) in queues.into_iter().enumerate() {
             let worker = Worker {
                 device,
@@ -320,9 +322,19 @@ impl WorkerHandle {
                 reply: vec![0; HEADROOM + REPLY].into_boxed_slice(),
             };
             let name = if queue == 0 { name.to_owned() } else { format!("{name}/{queue}") };
-            let (judge, lives) = (judge(), lives.clone());
+            let (judge, lives, filter) = (judge(), lives.clone(), filter.clone());
+            let (says, confined) = channel();
             let thread = std::thread::Builder::new().name(name);
-            self.threads.push(thread.spawn(move || worker.live(judge, lives))?);
+            self.threads.push(thread.spawn(move || {
+                let confined = filter.confine();
+                let is_confined = confined.is_ok();
+                // The caller waits for it.
+                let _ = says.send(confined);
+                if is_confined {
+                    worker.live(judge, lives);
+                }
+            })?);
+            confined.recv().map_err(io::Error::other)??;
         }
         Ok(())
     }

@@ -133,6 +133,8 @@ pub(crate) mod icmp {
 pub(super) mod ipv4_option {
     pub(in crate::packet) const END: u8 = 0;
     pub(in crate::packet) const NO_OPERATION: u8 = 1;
+    pub(in crate::packet) const LOOSE_SOURCE_ROUTE: u8 = 131;
+    pub(in crate::packet) const STRICT_SOURCE_ROUTE: u8 = 137;
     /// Every fragment carries the option, not only the first.
     pub(in crate::packet) const COPIED: u8 = 0x80;
 }

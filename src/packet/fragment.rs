@@ -1,8 +1,8 @@
 //! Splits a packet that is too big for the next link and may be fragmented (RFC 791 3.2), in place and in order.
 
-use super::checksum;
 use super::field::ipv4::{self, FRAGMENT_UNIT as UNIT};
 use super::field::{ipv4_option as option, put_u16, u16_at};
+use super::{checksum, ip_options};
 use std::ops::Range;
 
 /// The flags of an IPv4 header but for [`ipv4::MORE_FRAGMENTS`], which every fragment has of its own.
@@ -93,19 +93,10 @@ impl Fragmenter {
 /// Copies the options that every fragment carries, those whose first bit is set, padded to whole words, and returns how
 /// many bytes they are.
 fn copy_options(options: &[u8], out: &mut [u8]) -> usize {
-    let (mut at, mut copied) = (0, 0);
-    while let Some(&kind) = options.get(at) {
-        let len = match kind {
-            option::END => break,
-            option::NO_OPERATION => 1,
-            _ => usize::from(options.get(at + 1).copied().unwrap_or(0)),
-        };
-        let Some(option) = options.get(at..at + len).filter(|_| len > 0) else { break };
-        if kind & option::COPIED != 0 {
-            out[copied..copied + len].copy_from_slice(option);
-            copied += len;
-        }
-        at += len;
+    let mut copied = 0;
+    for (_, option) in ip_options::each(options).filter(|(kind, _)| kind & option::COPIED != 0) {
+        out[copied..copied + option.len()].copy_from_slice(option);
+        copied += option.len();
     }
     copied.next_multiple_of(4)
 }

@@ -10,6 +10,7 @@ pub mod fragment;
 mod headers;
 pub mod icmp;
 mod ids;
+mod ip_options;
 pub mod ipv6;
 mod parse;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::field::{icmp, ipv4, l4_checksum, tcp, u16_at, u32_at, udp};
 use super::headers::{Fragment, IcmpKind, L4};
+use super::ip_options::have_source_route;
 use super::quote::Quote;
 use super::vnet::{GSO_ECN, GSO_TCPV4, GSO_UDP_L4};
 use super::{Protocol, TcpFacts, TcpFlags, VnetHeader, checksum};
@@ -27,6 +28,9 @@ pub enum Malformed {
     /// The IPv4 header checksum is wrong.
     #[error("the IPv4 header checksum is wrong")]
     HeaderChecksum,
+    /// The sender has put the packet's way into it: routers of the internet have long dropped such (RFC 7126 4.3, 4.4).
+    #[error("a source route is among the IPv4 options")]
+    SourceRoute,
     /// The L4 header does not fit.
     #[error("the TCP, UDP or ICMP header does not fit in the packet")]
     L4Truncated,
@@ -64,6 +68,9 @@ pub(super) fn check_ip_header(bytes: &[u8]) -> Result<(usize, usize), Malformed>
     }
     if !checksum::is_valid(&bytes[..header_len]) {
         return Err(Malformed::HeaderChecksum);
+    }
+    if header_len > ipv4::MIN_LEN && have_source_route(&bytes[ipv4::MIN_LEN..header_len]) {
+        return Err(Malformed::SourceRoute);
     }
     Ok((header_len, total_len))
 }

@@ -37,6 +37,12 @@ impl TcpFlags {
         self.0 & Self::ACK.0 != 0
     }
 
+    /// Returns whether a segment with these begins a connection: a SYN that neither answers nor ends one.
+    #[inline]
+    pub const fn begins_connection(self) -> bool {
+        self.0 & (Self::SYN.0 | Self::ACK.0 | Self::FIN.0 | Self::RST.0) == Self::SYN.0
+    }
+
     /// Returns whether FIN is set.
     #[inline]
     pub const fn fin(self) -> bool {

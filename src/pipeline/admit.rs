@@ -122,9 +122,7 @@ fn begin<R>(context: &Context<'_, R>, task: &Task, inside: &FlowKey, admission: 
 /// Decides whether a packet may be the first of a flow.
 pub(super) fn can_start(packet: &Packet<'_>) -> bool {
     match packet.protocol() {
-        Protocol::Tcp => {
-            packet.tcp().is_some_and(|t| t.flags.syn() && !t.flags.ack() && !t.flags.rst())
-        }
+        Protocol::Tcp => packet.tcp().is_some_and(|tcp| tcp.flags.begins_connection()),
         Protocol::Icmp => packet.icmp() == Some(IcmpKind::EchoRequest),
         Protocol::Udp | Protocol::Other(_) => true,
     }

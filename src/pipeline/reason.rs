@@ -234,6 +234,9 @@ reasons! {
 
     80 LinkDropped "link-dropped" Parse None,
         "The kernel dropped the packet at the link of a task, a VPC or the internet, before egret saw it: it is larger than the MTU of the router's end, or that end's queue was full.", "`egret ps` shows whether the task's eth0 has another MTU than the lab gave it, and `egret task repair` repairs it; otherwise send less at a time.";
+
+    81 SourceRoute "source-route" Parse None,
+        "The sender has put the packet's way into its IPv4 options (LSRR or SSRR), past what its destination address says.", "Send without it: routers of the internet drop it as well.";
 }
 
 impl From<Malformed> for Reason {
@@ -245,6 +248,7 @@ impl From<Malformed> for Reason {
             Malformed::HeaderLength => Self::MalformedHeaderLength,
             Malformed::TotalLength => Self::MalformedTotalLength,
             Malformed::HeaderChecksum => Self::MalformedHeaderChecksum,
+            Malformed::SourceRoute => Self::SourceRoute,
             Malformed::L4Truncated => Self::MalformedL4,
             Malformed::IcmpChecksum => Self::MalformedIcmpChecksum,
             Malformed::Quote => Self::MalformedQuote,

@@ -104,7 +104,7 @@ pub(super) fn is_current(
 /// Decides whether a packet is a SYN on a flow that is over: it begins another flow with the same tuple.
 #[inline]
 fn starts_anew(flow: &Flow, packet: &Packet<'_>) -> bool {
-    packet.tcp().is_some_and(|tcp| tcp.flags.syn() && !tcp.flags.ack())
+    packet.tcp().is_some_and(|tcp| tcp.flags.begins_connection())
         && flow.tcp.state() == TcpState::Closed
 }
 

@@ -339,11 +339,7 @@ fn open(running: &mut Running, needs: &Needs) -> Result<(), LabError> {
 }
 
 /// Lets packets of a device leave as the configuration has it.
-fn open_device(
-    running: &mut Running,
-    needs: &Needs,
-    id: &DeviceId,
-) -> Result<(), LabError> {
+fn open_device(running: &mut Running, needs: &Needs, id: &DeviceId) -> Result<(), LabError> {
     let Some(worker) = running.workers.get(id) else { return Ok(()) };
     let tun = worker.device().ifindex();
     let deliveries = deliveries(running, needs, id);

@@ -9,7 +9,7 @@ use super::security_group::{EGRESS, INGRESS};
 use super::untracked;
 use super::world::*;
 use crate::packet::field::{icmp as icmp_field, ipv4, tcp as tcp_field};
-use crate::packet::{Inside, Protocol, Tuple, VnetHeader, builder};
+use crate::packet::{Inside, Protocol, TcpFlags, Tuple, VnetHeader, builder};
 use crate::pipeline::{Device, Reason};
 use crate::vpc::NatGatewayIx;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -58,6 +58,17 @@ fn damaged(edit: impl Fn(&mut Vec<u8>)) -> Option<Reason> {
         let mut bytes = syn(web, 1, OUT);
         edit(&mut bytes);
         bytes
+    })
+}
+
+/// A segment that names a router to go by (RFC 791 3.1).
+fn source_route() -> Option<Reason> {
+    damaged(|bytes| {
+        let route = [131, 7, 4, 10, 0, 0, 1, 0];
+        bytes.splice(ipv4::MIN_LEN..ipv4::MIN_LEN, route);
+        bytes[ipv4::VERSION_AND_LENGTH] += 2;
+        bytes[ipv4::TOTAL_LEN + 1] += 8;
+        builder::update_header_checksum(bytes);
     })
 }
 
@@ -155,6 +166,7 @@ const SCENARIOS: &[(Reason, Scenario)] = &[
     (Reason::MalformedHeaderLength, || damaged(|b| b[0] = 0x44)),
     (Reason::MalformedTotalLength, || damaged(|b| b[ipv4::TOTAL_LEN + 1] += 1)),
     (Reason::MalformedHeaderChecksum, || damaged(|b| b[ipv4::CHECKSUM] ^= 1)),
+    (Reason::SourceRoute, source_route),
     (Reason::MalformedL4, || damaged(|b| b[ipv4::MIN_LEN + tcp_field::DATA_OFFSET] = 0x40)),
     (Reason::MalformedIcmpChecksum, || sent(LAB, |web| {
         let mut echo = ping(web, EXAMPLE, 1);
@@ -310,4 +322,18 @@ fn every_reason_has_a_scenario_or_comes_from_elsewhere() {
         let elsewhere = ELSEWHERE.iter().filter(|(other, _)| other == reason).count();
         assert_eq!(here + elsewhere, 1, "{reason}: give it a scenario, or say who produces it");
     }
+}
+
+#[test]
+fn regression_a_syn_that_ends_what_it_begins_opens_no_flow() {
+    let (fin, syn, rst) = (TcpFlags::FIN.0, TcpFlags::SYN.0, TcpFlags::RST.0);
+    for flags in [syn | fin, syn | rst, syn | fin | rst] {
+        let world = World::new(LAB);
+        let web = world.task("web", 1);
+        let odd = tcp(web, 1, OUT, TcpFlags(flags), 100, 0);
+        assert_eq!(reason(&world, web, &odd), Some(Reason::TcpNoFlow), "{flags:#x}");
+        let next = tcp(web, 1, OUT, TcpFlags::ACK, 101, 1);
+        assert_eq!(reason(&world, web, &next), Some(Reason::TcpNoFlow), "{flags:#x}");
+    }
+    assert_eq!(opening(LAB, OUT), None, "an honest one passes");
 }

@@ -1,0 +1,89 @@
+//! What do the threads of a lab have of root?
+
+use crate::lifecycle::LAB;
+use crate::support::lab::{Lab, can_run};
+use nix::sys::signal::Signal;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
+/// CAP_NET_BIND_SERVICE, CAP_NET_ADMIN and CAP_SYS_ADMIN.
+const OF_LAB: &str = "0000000000201400";
+const NONE: &str = "0000000000000000";
+
+/// Reads the status of each thread of a lab, by its number.
+fn threads(lab: &Lab) -> Vec<BTreeMap<String, String>> {
+    let folder = std::fs::read_dir(format!("/proc/{}/task", lab.pid())).unwrap();
+    let status = |thread: std::path::PathBuf| {
+        let text = std::fs::read_to_string(thread.join("status")).ok()?;
+        let pairs = text.lines().filter_map(|line| line.split_once(':'));
+        Some(pairs.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect())
+    };
+    // One that has ended meanwhile has no status.
+    folder.filter_map(|thread| status(thread.unwrap().path())).collect()
+}
+
+/// Asserts what each thread of a lab may do; returns how many are packet workers.
+fn each_thread_has_what_it_needs(lab: &Lab) -> usize {
+    let devices: Vec<String> =
+        lab.rows::<serde_json::Value>("enis").iter().map(|eni| eni["device"].to_string()).collect();
+    let is_worker =
+        |name: &str| devices.iter().any(|device| device.trim_matches('"').starts_with(name));
+    let mut workers = 0;
+    for thread in threads(lab) {
+        let name = &thread["Name"];
+        // The worker of a further queue has its number behind a slash.
+        let (kept, filter) = match is_worker(name.split('/').next().unwrap()) {
+            true => (NONE, "2"),
+            false => (OF_LAB, "0"),
+        };
+        workers += usize::from(kept == NONE);
+        for (what, found) in
+            [("CapPrm", kept), ("CapEff", kept), ("CapInh", NONE), ("CapAmb", NONE)]
+        {
+            assert_eq!(thread[what], found, "{name}: {what}");
+        }
+        // The right to make this smaller is gone already; nothing is executed that could gain by it.
+        assert_eq!(thread["CapBnd"], OF_LAB, "{name}");
+        assert_eq!((&*thread["NoNewPrivs"], &*thread["Seccomp"]), ("1", filter), "{name}");
+    }
+    workers
+}
+
+#[test]
+fn each_thread_of_a_lab_keeps_what_it_needs_whatever_is_done_with_it() {
+    if !can_run() {
+        return;
+    }
+    let lab = Lab::up("vnet", LAB);
+    assert!(each_thread_has_what_it_needs(&lab) > 0);
+    assert!(lab.pings("web", "-c1 -W5 10.0.1.10"));
+    lab.task("web").tcp(DB, 5432);
+    lab.egret_ok("task add web");
+    lab.task("web/2").tcp(DB, 5432);
+    lab.apply(LAB, &[("name = \"web\"", "name = \"web\"\ntasks = 3")]);
+    lab.task("web/3").tcp(DB, 5432);
+    lab.egret_ok("task remove web/3");
+    assert!(each_thread_has_what_it_needs(&lab) > 0);
+}
+
+/// The folder is one that only its owner may search.
+#[test]
+fn a_lab_file_in_the_home_of_another_user_is_read_and_read_again() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up_of_another_user(LAB);
+    let right = std::fs::read_to_string(lab.file()).unwrap();
+    std::fs::write(lab.file(), right.replace("name = \"web\"", "name = \"web\"\ntasks = 2"))
+        .unwrap();
+    lab.signal(Signal::SIGHUP);
+    // The signal has no answer; each look is a call that waits for a reload at work.
+    assert!((0..500).any(|_| lab.ps().iter().all(|row| row.generation == 2)), "{:?}", lab.ps());
+    lab.task("web/2").tcp(DB, 5432);
+    lab.apply(LAB, &[]);
+    assert_eq!(lab.ps().len(), 1);
+    assert_eq!(lab.end_by(Signal::SIGTERM), Some(0));
+    lab.up_again();
+    lab.task("web").tcp(DB, 5432);
+}
