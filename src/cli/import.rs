@@ -203,7 +203,8 @@ pub(super) fn from(order: &Order) -> Result<Imported, CliError> {
 
 /// Says how much of a source is not in the lab as it stands there.
 pub(super) fn note_findings(order: &Order, imported: &Imported) {
-    let (source, counted) = (order.source.display(), counted_findings(&imported.findings));
+    let source = order.source.display().to_string();
+    let (source, counted) = (shown(&source), counted_findings(&imported.findings));
     output::note(&format!("{source}: {counted}; `egret import {source}` lists them"));
 }
 

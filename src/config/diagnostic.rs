@@ -148,10 +148,13 @@ impl Diagnostic {
     /// The finding for a file that could not be read, or that is no lab file at all.
     pub(super) fn unreadable(file: &str, error: &std::io::Error) -> Self {
         let message = format!("cannot read {file}: {error}");
-        let help = match error.kind() {
-            ErrorKind::IsADirectory => "a folder is a source: give it with --from",
-            ErrorKind::FileTooLarge => "a lab file is shorter: is this another file?",
-            _ => "give the path of a lab file (TOML, UTF-8) that exists and may be read",
+        let is = |kind| error.kind() == kind;
+        let help = if is(ErrorKind::IsADirectory) {
+            "a folder is a source: give it with --from"
+        } else if is(ErrorKind::FileTooLarge) {
+            "a lab file is shorter: is this another file?"
+        } else {
+            "give the path of a lab file (TOML, UTF-8) that exists and may be read"
         };
         Self::of_file(file, message, help)
     }

@@ -80,21 +80,33 @@ fn empty(path: &Path, further: OFlag) -> io::Result<File> {
         opened => opened?,
     };
     let about = file.metadata()?;
-    if about.is_file() {
-        if geteuid().is_root() && !further.is_empty() {
-            owned(&about, path)?;
-            not_shared(&about, path)?;
-            alone(about.nlink())?;
+    // What is no path was opened for egret by its caller.
+    let is_asked = geteuid().is_root() && !further.is_empty();
+    match about.file_type() {
+        file_type if file_type.is_file() => {
+            if is_asked {
+                owned(&about, path)?;
+                not_shared(&about, path)?;
+                alone(about.nlink())?;
+            }
+            file.set_len(0)?;
         }
-        file.set_len(0)?;
-    } else if !(about.file_type().is_fifo() || about.file_type().is_char_device()) {
-        let kind = kind(about.file_type());
-        return Err(refusal(format!("it is {kind}, not a file to write to: give another one")));
+        file_type if file_type.is_fifo() && is_asked => owned(&about, path)?,
+        file_type if file_type.is_fifo() || file_type.is_char_device() => {}
+        other => {
+            let why = format!("it is {}, not a file to write to: give another one", kind(other));
+            return Err(refusal(why));
+        }
     }
-    // A pipe or terminal that takes no more now is waited for.
-    let status = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
-    fcntl(&file, FcntlArg::F_SETFL(status - OFlag::O_NONBLOCK))?;
+    wait_from_here_on(&file)?;
     Ok(file)
+}
+
+/// Has a pipe or terminal that takes no more now waited for.
+fn wait_from_here_on(file: &File) -> io::Result<()> {
+    let status = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
+    fcntl(file, FcntlArg::F_SETFL(status - OFlag::O_NONBLOCK))?;
+    Ok(())
 }
 
 /// Refuses a file that has another name as well, which may be one that nobody meant to be overwritten.

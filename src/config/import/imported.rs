@@ -8,7 +8,7 @@ use super::{
     Source, VpcConnector, cloudformation, describe, json, terraform,
 };
 use crate::config::{Diagnostic, Diagnostics, Lab, text};
-use crate::edge::input;
+use crate::edge::{self, input};
 use crate::vpc::Line;
 use std::fs;
 use std::io::ErrorKind;
@@ -132,7 +132,7 @@ impl Imported {
             require_ids(&account)?;
         }
         add_connectors(&mut account, &order.connectors)?;
-        let source = order.source.display().to_string();
+        let source = edge::shown(&order.source.display().to_string()).into_owned();
         let lab = order.lab.clone().unwrap_or_else(|| lab_name(&order.source, &order.options));
         let heading = Heading { lab, source: source.clone() };
         let lowered = lowering::lower(&account, &heading, &mut findings)?;
@@ -383,10 +383,13 @@ fn read(path: &Path, most: usize) -> Result<String, ImportError> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ImportError {
-    let help = match error.kind() {
-        ErrorKind::FileTooLarge => "give one with the network's resources alone",
-        ErrorKind::InvalidData => "give a text file: JSON or YAML",
-        _ => "give a path that exists and may be read",
+    let is = |kind| error.kind() == kind;
+    let help = if is(ErrorKind::FileTooLarge) {
+        "give one with the network's resources alone"
+    } else if is(ErrorKind::InvalidData) {
+        "give a text file: JSON or YAML"
+    } else {
+        "give a path that exists and may be read"
     };
     Origin::file(&path.display().to_string()).error(format!("cannot be read: {error}"), help)
 }
