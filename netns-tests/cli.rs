@@ -1,8 +1,12 @@
 //! The binary as scripts see it: exit codes, what goes to which stream, closed pipes.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "cli/bounded.rs"]
+mod bounded;
 #[path = "cli/formats.rs"]
 mod formats;
+#[path = "cli/hostile.rs"]
+mod hostile;
 
 use std::process::{Command, Output, Stdio};
 

@@ -49,6 +49,7 @@ mod nat_gateways;
 mod network_acl;
 mod offload;
 mod overlay;
+mod own_files;
 mod patched;
 mod peering;
 mod privileges;

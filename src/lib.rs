@@ -17,6 +17,7 @@
 //! | 3 | [`config`] | lab file to [`vpc::Snapshot`]; imports |
 //! | 3 | [`flow`] | what is remembered: flows, port leases, expiry |
 //! | 2 | [`vpc`] | what the user configured, immutable and indexed; the paths that follow from it |
+//! | 1 | [`edge`] | which files are opened and how, how much is read, what text a terminal gets |
 //! | 1 | [`packet`] | bytes: checked view, tuple, rewrite, checksums, vnet header |
 //!
 //! `src/steer` holds the tc programs, in C. They check a task's source address and look up links, and hold no policy.
@@ -71,6 +72,7 @@ pub mod config;
 #[cfg(test)]
 mod conformance;
 pub mod daemon;
+pub mod edge;
 pub mod explain;
 #[cfg(test)]
 mod fail_point;

@@ -11,5 +11,6 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let color = cli.color;
+    cli::output::choose(color);
     cli::run(cli).unwrap_or_else(|error| failure::report(error, form, color))
 }

@@ -105,6 +105,17 @@ impl Lab {
         })
     }
 
+    /// Brings up a lab whose process makes files under this umask.
+    pub fn up_under_umask(umask: &str, text: &str) -> Self {
+        Self::start("auto", text, |_, file| {
+            let up = up_command(file);
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]);
+            command.arg(up.get_program()).args(up.get_args()).stdin(Stdio::null());
+            start(&mut command)
+        })
+    }
+
     /// Brings up a lab whose file has another name than it gets.
     pub fn up_named(naming: Naming, text: &str) -> Self {
         Self::start("auto", text, |name, file| {

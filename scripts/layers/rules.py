@@ -7,6 +7,7 @@ from layers.rust import OUTSIDE, module_path
 # A file may use its own module and the layers below it. Two modules of one layer do not use each other.
 # src/lib.rs and src/main.rs stand outside: src/lib.rs declares the modules and gives them no other names.
 LAYERS = {
+    "edge": 1,
     "packet": 1,
     "vpc": 2,
     "config": 3,

@@ -34,6 +34,11 @@ pub(super) struct Desk {
 }
 
 impl Desk {
+    /// Says what App Runner would write into a service's event log. What a call has in it commands no terminal.
+    pub(super) fn tell(&self, line: &str) {
+        (self.say)(&crate::edge::shown(line));
+    }
+
     /// Shows what the account has. That it cannot be read is found by the next call too.
     pub(super) async fn show(&self, store: &mut Store) {
         let shown = shown(store);
@@ -86,7 +91,7 @@ impl Desk {
             },
             Err(error) => error.to_string(),
         };
-        (self.say)(&format!("App Runner: the lab has a change that could not be kept: {why}"));
+        self.tell(&format!("App Runner: the lab has a change that could not be kept: {why}"));
     }
 }
 

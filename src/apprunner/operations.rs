@@ -72,7 +72,7 @@ async fn carry_out(desk: Arc<Desk>, id: String) {
             Err(fault) if fault.kind == Kind::ServiceUnavailable => return,
             // Such as a disk that is full for now.
             Err(fault) => {
-                (desk.say)(&format!("App Runner: operation {id} is tried again: {fault}"));
+                desk.tell(&format!("App Runner: operation {id} is tried again: {fault}"));
                 tokio::time::sleep(rest).await;
                 rest = (rest * 2).min(LONGEST_REST);
             }
@@ -235,6 +235,6 @@ async fn fail(
         OperationType::Resume => "could not be resumed",
         OperationType::Delete => "could not be deleted",
     };
-    (desk.say)(&format!("App Runner: service {} {outcome}: {why}", service.name));
+    desk.tell(&format!("App Runner: service {} {outcome}: {why}", service.name));
     Ok(())
 }

@@ -149,7 +149,7 @@ fn begin(
         Ok(store.put_operation(&operation)?)
     })?;
     for line in &operation.log {
-        (desk.say)(&format!("App Runner: service {}: {line}", service.name));
+        desk.tell(&format!("App Runner: service {}: {line}", service.name));
     }
     operations::go_on(desk, operation.id.clone());
     Ok(json!({ "Service": service.document(), "OperationId": operation.id }))

@@ -4,11 +4,13 @@
 use super::arn::Account;
 use super::fault::{Fault, Kind};
 use super::records::{Connector, Moment, Operation, Service};
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use crate::edge::own;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use uuid::Uuid;
@@ -114,16 +116,62 @@ impl From<StoreError> for Fault {
     }
 }
 
+/// The endings of the files that SQLite has beside a database.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Returns a database's path without links on the way, along which no other user can put a file in its place: SQLite opens
+/// it by its name, and others beside it.
+fn place(path: &Path) -> io::Result<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = std::fs::canonicalize(folder.unwrap_or(Path::new(".")))?;
+    own::check_folders(&folder)?;
+    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    for ending in BESIDE {
+        let mut beside = name.to_owned();
+        beside.push(ending);
+        own::check_if_there(&folder.join(&beside))
+            .map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", beside.display())))?;
+    }
+    Ok(folder.join(name))
+}
+
+/// Makes the file if it is not there; one that is must be egret's own.
+fn is_made(place: &Path) -> io::Result<bool> {
+    match own::open_to_read(place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            own::open_or_make(place, own::PRIVATE).map(|_| true)
+        }
+        there => there.map(|_| false),
+    }
+}
+
 impl Store {
     /// Opens the database, and makes it if it is not there.
     ///
     /// # Errors
     /// Why it cannot be used.
     pub(super) fn open(path: &Path, account: &Account) -> Result<Self, StoreError> {
-        let open = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-        open.map_err(|error| StoreError::Open { path: path.to_owned(), error })?;
-        let fault = |error| sqlite(path, error);
-        Self::over(Connection::open(path).map_err(fault)?, path, account)
+        let failed = |error| StoreError::Open { path: path.to_owned(), error };
+        let place = place(path).map_err(failed)?;
+        let is_new = is_made(&place).map_err(failed)?;
+        let length = std::fs::metadata(&place).map_err(failed)?.len();
+        // A database is never empty: this is a file of something else.
+        if !is_new && length == 0 {
+            return Err(StoreError::Foreign { path: path.to_owned() });
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let opened = Connection::open_with_flags(&place, flags);
+        let opened = opened.map_err(|error| sqlite(path, error));
+        let store = opened.and_then(|connection| Self::over(connection, path, account));
+        match &store {
+            // Not by a descriptor: a process that closes one of a file gives up SQLite's locks on it.
+            Ok(_) => std::fs::set_permissions(&place, Permissions::from_mode(own::PRIVATE))
+                .map_err(failed)?,
+            // What holds nothing would be refused as something else's the next time.
+            Err(_) if is_new => drop(std::fs::remove_file(&place)),
+            Err(_) => {}
+        }
+        store
     }
 
     /// A database that is gone with the process.

@@ -790,3 +790,35 @@ async fn what_egret_services_shows_follows_every_operation() {
     world.settled(&arn).await;
     assert_eq!(shown(), []);
 }
+
+#[tokio::test]
+async fn hostile_strings_of_a_call_reach_neither_lab_nor_terminal() {
+    const HOSTILE: &str = "x\x1b]0;t\x07\r\nFORGED\u{202e}\u{9b}2K";
+    let world = World::new();
+    for (operation, request) in [
+        ("CreateVpcConnector", json!({"VpcConnectorName": HOSTILE, "Subnets": ["subnet-a"]})),
+        ("CreateVpcConnector", json!({"VpcConnectorName": "good", "Subnets": [HOSTILE]})),
+        (
+            "CreateVpcConnector",
+            json!({"VpcConnectorName": "good", "Subnets": ["subnet-a"], "SecurityGroups": [HOSTILE]}),
+        ),
+        ("CreateService", create(HOSTILE, None)),
+        ("CreateService", create("good", Some(HOSTILE))),
+        ("DescribeService", json!({"ServiceArn": HOSTILE})),
+    ] {
+        world.call(operation, request).await.unwrap_err();
+    }
+    let mut request = create("web", None);
+    request["SourceConfiguration"]["ImageRepository"]["ImageIdentifier"] = HOSTILE.into();
+    world.call("CreateService", request).await.unwrap();
+    let mut request = create("tagged", None);
+    request["Tags"] = json!([{"Key": HOSTILE, "Value": HOSTILE}]);
+    request["HealthCheckConfiguration"] = json!({"Path": HOSTILE});
+    // Whether it is taken is the model's business.
+    let _ = world.call("CreateService", request).await;
+    let said = world.said();
+    assert!(said.iter().any(|line| line.contains("FORGED")), "{said:?}");
+    for line in said {
+        assert!(!line.contains(crate::edge::is_hidden), "{line:?}");
+    }
+}

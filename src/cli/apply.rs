@@ -10,6 +10,8 @@ use crate::config::{Lab, time_scale};
 use crate::daemon::configuration::Configuration;
 use crate::daemon::reload::Request;
 use crate::daemon::{Client, ClientError};
+use crate::edge::input::STANDARD_INPUT;
+use crate::edge::shown;
 use crate::explain::{self, Reload, Warning};
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
@@ -79,12 +81,11 @@ const CHANGES: Rows = Rows {
 };
 
 pub(super) fn run(args: &ApplyArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
-    let file = args.file.display().to_string();
-    let wanted = match read(&args.file) {
-        Ok(text) if is_patch(&text) => Wanted::patched(args, &text)?,
-        Ok(text) => Wanted::file(args, Lab::parse(&file, &text).map_err(CliError::Config)?),
-        // It says what is wrong with the file.
-        Err(_) => Wanted::file(args, Lab::load(&args.file).map_err(CliError::Config)?),
+    let file = shown(&args.file.display().to_string()).into_owned();
+    let text = Lab::read(&args.file).map_err(CliError::Config)?;
+    let wanted = match is_patch(&text) {
+        true => Wanted::patched(args, &text)?,
+        false => Wanted::file(args, Lab::parse(&file, &text).map_err(CliError::Config)?),
     };
     let held = runtime()?.block_on(Held::of(&wanted.name));
     let mut reload = wanted.apply(args)?;
@@ -171,16 +172,6 @@ impl Wanted {
         CliError::Usage(format!(
             "no lab `{name}` is running, which the file is of: bring it up with `sudo egret up {file}`{elsewhere}"
         ))
-    }
-}
-
-/// The word for standard input.
-const STANDARD_INPUT: &str = "-";
-
-fn read(file: &Path) -> std::io::Result<String> {
-    match file.as_os_str() == STANDARD_INPUT {
-        true => std::io::read_to_string(std::io::stdin()),
-        false => std::fs::read_to_string(file),
     }
 }
 

@@ -4,8 +4,8 @@ use super::follow::{self, Asked, Following};
 use super::{CliError, LabArg, output};
 use crate::daemon::Client;
 use crate::daemon::watch::CaptureRequest;
+use crate::edge::{self, own, shown};
 use crate::explain::pcapng;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,7 +28,7 @@ packet's comment tells the verdict, the reason and the rule. A dropped packet is
 Super-packets are written as the segments that a wire would see, with complete checksums. The inside and the outside
 copy of a packet have the same packet id (`epb_packetid`).
 
-A file that exists is not overwritten, except with --force. What comes faster than it can be written is left out and
+A file that exists is not overwritten, except with --force. It is readable by you alone. What comes faster than it can be written is left out and
 counted, at the end and in the file (`isb_ifdrop`). Whatever egret saw before Ctrl-C, SIGTERM or the end of --duration is
 in the file; a second Ctrl-C ends at once, without the last packets (exit code 130). Exit code 1: the lab went down; the file is whole all the same.")]
 pub struct CaptureArgs {
@@ -133,18 +133,17 @@ fn open(path: &Path, force: bool) -> Result<Box<dyn Write>, CliError> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdout()));
     }
-    let mut options = OpenOptions::new();
-    options.write(true);
-    let opened: io::Result<File> = match force {
-        true => options.create(true).truncate(true).open(path),
-        false => options.create_new(true).open(path),
+    let opened = match force {
+        true => edge::output::make_or_empty(path, own::PRIVATE),
+        false => edge::output::make(path, own::PRIVATE),
     };
+    let name = shown(&path.display().to_string()).into_owned();
     match opened {
         Ok(file) => Ok(Box::new(file)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(CliError::Usage(
-            format!("{} exists; choose another name, or --force to overwrite it", path.display()),
+            format!("{name} exists; choose another name, or --force to overwrite it"),
         )),
-        Err(error) => Err(CliError::Usage(format!("creating {}: {error}", path.display()))),
+        Err(error) => Err(CliError::Usage(format!("creating {name}: {error}"))),
     }
 }
 
@@ -194,7 +193,7 @@ impl Tape {
     fn summary(&self, path: &Path) -> String {
         let place = match path == Path::new("-") {
             true => "to standard output".to_owned(),
-            false => format!("in {}", path.display()),
+            false => format!("in {}", shown(&path.display().to_string())),
         };
         format!("{} {place}", self.told())
     }

@@ -10,6 +10,7 @@ use super::{CliError, LabArg, import};
 use crate::config::expectations::Expectations;
 use crate::config::import::{ImportFailure, Imported, Order};
 use crate::config::{Diagnostic, Diagnostics, LINTS, Lab, Severity, lab_name, suggestion};
+use crate::edge::{and_more, shown};
 use crate::explain::{ServiceRow, check_saying, name_errors};
 use crate::vpc::{Generation, Parts, ServiceKind};
 use serde::Serialize;
@@ -91,11 +92,13 @@ fn lint(word: &str) -> Result<String, String> {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Findings {
     file: String,
     ok: bool,
     errors: Vec<Diagnostic>,
+    /// How many errors are not listed, because there are so many.
+    errors_left_out: usize,
     warnings: Vec<Diagnostic>,
     notes: Vec<Diagnostic>,
     /// How many services were checked; `None` where nothing could be.
@@ -142,11 +145,11 @@ fn findings(checked: Checked, args: &CheckArgs) -> (Findings, String) {
     let is_source = args.from.is_some();
     let sound = match checked {
         Ok(sound) => sound,
-        Err((file, errors)) => {
-            let (warnings, notes, not_checked) = (Vec::new(), Vec::new(), Vec::new());
-            let (errors, ok, services) = (errors.0, false, None);
+        Err((file, mut errors)) => {
+            let errors_left_out = errors.listed();
+            let errors = errors.0;
             let found =
-                Findings { file, ok, errors, warnings, notes, services, not_checked, is_source };
+                Findings { file, errors, errors_left_out, is_source, ..Findings::default() };
             return (found, "cannot be used".to_owned());
         }
     };
@@ -159,7 +162,18 @@ fn findings(checked: Checked, args: &CheckArgs) -> (Findings, String) {
     let (count, not_checked) = covered(snapshot.parts(), services);
     let summary = describe(snapshot.parts(), count, not_checked.len());
     let services = Some(count);
-    (Findings { file, ok, errors, warnings, notes, services, not_checked, is_source }, summary)
+    let found = Findings {
+        file,
+        ok,
+        errors,
+        errors_left_out: 0,
+        warnings,
+        notes,
+        services,
+        not_checked,
+        is_source,
+    };
+    (found, summary)
 }
 
 /// Counts the services that were checked, and finds those that the lab does not have. What stands beside a service that is
@@ -185,7 +199,7 @@ struct Sound {
 type Checked = Result<Sound, (String, Diagnostics)>;
 
 fn of_file(file: &Path) -> Result<Checked, CliError> {
-    let name = file.display().to_string();
+    let name = shown(&file.display().to_string()).into_owned();
     match LabArg::of_environment()?.load(file) {
         Ok(lab) => Ok(of_lab(name, lab)),
         Err(errors) if errors.iter().any(|e| e.rule == "unreadable-file") => {
@@ -221,7 +235,7 @@ fn patiently(lab: &Lab) -> Vec<Diagnostic> {
 
 /// Errors and warnings name their places in the source.
 fn of_source(order: &Order) -> Result<Checked, CliError> {
-    let name = order.source.display().to_string();
+    let name = shown(&order.source.display().to_string()).into_owned();
     match Imported::from_source(order) {
         Ok(imported) => {
             import::note_findings(order, &imported);
@@ -241,7 +255,10 @@ fn text(w: &mut dyn Write, findings: &Findings, summary: &str, color: bool) -> i
         writeln!(w, "{}", rendered.trim_end())?;
         writeln!(w)?;
     }
-    let Findings { file, errors, warnings, notes, .. } = findings;
+    let Findings { file, errors, errors_left_out, warnings, notes, .. } = findings;
+    if let Some(more) = and_more(*errors_left_out, "error") {
+        writeln!(w, "{more}\n")?;
+    }
     let has_lines = !findings.is_source;
     notes.iter().try_for_each(|finding| note(w, finding, has_lines))?;
     for Unchecked { service, status } in &findings.not_checked {
@@ -250,7 +267,8 @@ fn text(w: &mut dyn Write, findings: &Findings, summary: &str, color: bool) -> i
             "not checked: service {service:?} is {status}, and the lab does not have it\n"
         )?;
     }
-    let mut all = vec![counted(errors.len(), "error"), counted(warnings.len(), "warning")];
+    let mut all =
+        vec![counted(errors.len() + errors_left_out, "error"), counted(warnings.len(), "warning")];
     if !notes.is_empty() {
         all.push(counted(notes.len(), "note"));
     }

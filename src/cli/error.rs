@@ -7,6 +7,7 @@ use crate::config::Diagnostics;
 use crate::config::edit::{EditError, PatchError};
 use crate::config::import::ImportFailure;
 use crate::daemon::{ClientError, LabError, StateError};
+use crate::edge::thousands;
 use crate::explain::{AskError, TargetError};
 use crate::linux::exec::ExecError;
 use std::io;
@@ -81,7 +82,7 @@ pub enum CliError {
 fn errors(diagnostics: &Diagnostics) -> String {
     match diagnostics.0.len() {
         1 => "1 error".to_owned(),
-        n => format!("{n} errors"),
+        n => format!("{} errors", thousands(u64::try_from(n).unwrap_or(u64::MAX))),
     }
 }
 

@@ -5,8 +5,10 @@ use super::Cli;
 use super::error::CliError;
 use super::format::{FORMAT, Format, JSON, yaml};
 use super::output::{self, ColorChoice};
-use crate::config::Diagnostic;
 use crate::config::import::ImportFailure;
+use crate::config::{Diagnostic, MOST_LISTED};
+use crate::edge::shown::without_colours;
+use crate::edge::{and_more, is_hidden, shown};
 use crate::explain::{self, FindingRow};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use serde::Serialize;
@@ -26,7 +28,7 @@ pub enum ErrorForm {
 }
 
 /// An error for programs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Failure {
     /// What happened and what to do about it.
     error: String,
@@ -35,6 +37,9 @@ struct Failure {
     /// The errors in a file, if it is about one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Diagnostic>,
+    /// How many errors or findings are not listed, because there are so many.
+    #[serde(skip_serializing_if = "is_zero")]
+    errors_left_out: usize,
     /// What is not understood of a source, if it is about one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<FindingRow>,
@@ -59,31 +64,77 @@ fn refused(error: &clap::Error, words: &[OsString]) -> ExitCode {
     let form = ErrorForm::of_words(words);
     let exit_code = u8::try_from(error.exit_code()).unwrap_or(2);
     if form == ErrorForm::Text || !error.use_stderr() {
-        // Nobody is left to tell if that fails.
-        let _ = error.print();
+        print(error, words);
         return ExitCode::from(exit_code);
     }
-    let text = error.render().to_string();
+    let text = without_colours(&on_one_line(error.render().ansi().to_string(), words));
     let said = text.split("\n\nUsage:").next().unwrap_or_default();
     let said = said.strip_prefix("error: ").unwrap_or(said).trim().to_owned();
-    form.write(&Failure { error: said, exit_code, errors: Vec::new(), findings: Vec::new() });
+    form.write(&Failure { error: said, exit_code, ..Failure::default() });
     ExitCode::from(exit_code)
+}
+
+/// Prints what is wrong with a command line, or its help.
+fn print(error: &clap::Error, words: &[OsString]) {
+    let (text, auto) = (error.render(), ColorChoice::Auto);
+    let is_error = error.use_stderr();
+    let is_coloured = if is_error { auto.on_stderr() } else { auto.on_stdout() };
+    // Without colours clap leaves out what it takes for colours in the words as well.
+    let text = on_one_line(text.ansi().to_string(), words);
+    let text = if is_coloured { text } else { without_colours(&text) };
+    match is_error {
+        true => output::note(text.trim_end()),
+        // Nobody is left to tell if that fails.
+        false => drop(output::out(|w| w.write_all(text.as_bytes()))),
+    }
+}
+
+/// Puts what a message repeats of the command line, or of the environment, on one line each.
+fn on_one_line(mut text: String, words: &[OsString]) -> String {
+    let lab = std::env::var_os("EGRET_LAB");
+    let given = words.iter().chain(&lab).map(|word| word.to_string_lossy());
+    for word in given.filter(|word| word.contains(is_hidden)) {
+        // An option's value, or a part of it, may be repeated alone.
+        let parts = word.split(['=', ':', ',', '/']).filter(|part| part.contains(is_hidden));
+        for part in std::iter::once(&*word).chain(parts) {
+            text = text.replace(part, &shown(part));
+        }
+    }
+    text
 }
 
 /// Prints why a command failed, and returns its exit code.
 pub fn report(error: CliError, form: ErrorForm, color: ColorChoice) -> ExitCode {
     let (message, exit_code) = (error.to_string(), error.exit_code());
-    let (errors, findings) = details(error);
+    let (errors, findings, errors_left_out) = listed(details(error));
     match form {
         ErrorForm::Text => {
             note_details(&errors, &findings, color);
-            output::note(&format!("egret: {message}"));
+            and_more(errors_left_out, "error").iter().for_each(|more| output::note(more));
+            let words: Vec<OsString> = std::env::args_os().collect();
+            output::note(&on_one_line(format!("egret: {message}"), &words));
         }
         ErrorForm::Json | ErrorForm::Yaml => {
-            form.write(&Failure { error: message, exit_code, errors, findings });
+            let error = message;
+            form.write(&Failure { error, exit_code, errors, errors_left_out, findings });
         }
     }
     ExitCode::from(exit_code)
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// Returns the first of the details, and how many are left out.
+fn listed(
+    (mut errors, mut findings): (Vec<Diagnostic>, Vec<FindingRow>),
+) -> (Vec<Diagnostic>, Vec<FindingRow>, usize) {
+    let all = errors.len() + findings.len();
+    errors.truncate(MOST_LISTED);
+    findings.truncate(MOST_LISTED);
+    let left_out = all - errors.len() - findings.len();
+    (errors, findings, left_out)
 }
 
 /// Returns what an error cannot say in a sentence.

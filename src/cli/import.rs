@@ -5,9 +5,10 @@ use super::error::way_out;
 use super::output;
 use super::{CliError, LabArg};
 use crate::config::import::{ConnectorOrder, Format, ImportFailure, Imported, Options, Order};
-use crate::config::{Lab, region};
+use crate::config::{Diagnostics, Lab, region};
+use crate::edge::input::is_standard_input;
+use crate::edge::{self, own, shown};
 use crate::explain::{self, FindingRow, counted_findings};
-use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -181,12 +182,11 @@ fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
             "{file} is a directory: give --output a file, such as {file}/lab.toml"
         )));
     }
-    let mut options = OpenOptions::new();
-    match force {
-        true => options.write(true).create(true).truncate(true),
-        false => options.write(true).create_new(true),
+    let made = match force {
+        true => edge::output::make_or_empty(file, own::READABLE),
+        false => edge::output::make(file, own::READABLE),
     };
-    let written = options.open(file).and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = made.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| {
         let file = file.display();
         CliError::Usage(match error.kind() == io::ErrorKind::AlreadyExists {
@@ -203,8 +203,17 @@ pub(super) fn from(order: &Order) -> Result<Imported, CliError> {
 
 /// Says how much of a source is not in the lab as it stands there.
 pub(super) fn note_findings(order: &Order, imported: &Imported) {
-    let (source, counted) = (order.source.display(), counted_findings(&imported.findings));
+    let source = order.source.display().to_string();
+    let (source, counted) = (shown(&source), counted_findings(&imported.findings));
     output::note(&format!("{source}: {counted}; `egret import {source}` lists them"));
+}
+
+/// Why a lab that came from standard input is not read again.
+const READ_ONCE: &str =
+    "the lab came from standard input, which is read once: give a file to `egret apply`";
+
+fn sentences(errors: &Diagnostics) -> String {
+    errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 /// A lab file, or a source in place of one.
@@ -240,12 +249,12 @@ impl LabSource {
     /// The text of the lab file, and what it is called, for a lab that is up already.
     pub(super) fn read_again(&self) -> Result<(String, String), String> {
         match self {
+            Self::File(file) if is_standard_input(file) => Err(READ_ONCE.to_owned()),
             Self::File(file) => {
-                let name = file.display().to_string();
-                let text = std::fs::read_to_string(file);
-                let text = text.map_err(|error| format!("cannot read {name}: {error}"))?;
-                Ok((name, text))
+                let text = Lab::read(file).map_err(|errors| sentences(&errors))?;
+                Ok((shown(&file.display().to_string()).into_owned(), text))
             }
+            Self::From(order) if is_standard_input(&order.source) => Err(READ_ONCE.to_owned()),
             Self::From(order) => {
                 let imported = Imported::from_source(order).map_err(|failure| way_out(&failure))?;
                 Ok((imported.lab.file.clone(), imported.text().to_owned()))

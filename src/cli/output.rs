@@ -1,13 +1,29 @@
-//! Standard output and standard error: the only place that writes to them.
+//! Standard output and standard error: the only place that writes to them. What others wrote commands no terminal: see
+//! [`crate::edge::shown`].
 
+use crate::edge::shown::{Shown, painted, shown_lines};
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
+
+/// What the command line says of colours, once it has been read.
+static COLORS: OnceLock<ColorChoice> = OnceLock::new();
+
+/// Sets whether the answer has colours. Where it has none, no text asks a terminal for one.
+pub fn choose(colors: ColorChoice) {
+    // There is one command line.
+    let _ = COLORS.set(colors);
+}
+
+fn colors() -> ColorChoice {
+    COLORS.get().copied().unwrap_or(ColorChoice::Auto)
+}
 
 /// Writes to standard output. A reader that has gone away (`| head`) is not an error.
 ///
 /// # Errors
 /// Any other failure of standard output.
 pub fn out(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = Shown::new(io::stdout().lock(), colors().on_stdout());
     match write(&mut stdout).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome,
@@ -19,7 +35,7 @@ pub fn out(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Resu
 /// # Errors
 /// Any other failure of standard output.
 pub fn more(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<bool> {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = Shown::new(io::stdout().lock(), colors().on_stdout());
     match write(&mut stdout).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         outcome => outcome.map(|()| true),
@@ -35,8 +51,18 @@ pub fn json(w: &mut dyn io::Write, value: &impl serde::Serialize) -> io::Result<
     writeln!(w)
 }
 
+/// Sends a terminal a command of egret's own.
+///
+/// # Errors
+/// As [`out`].
+pub fn command(sequence: &'static str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(sequence.as_bytes()).and_then(|()| stdout.flush())
+}
+
 /// Writes a line to standard error; if even that fails there is nobody left to tell.
 pub fn note(line: &str) {
+    let line = if colors().on_stderr() { painted(line) } else { shown_lines(line) };
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 

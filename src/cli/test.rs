@@ -11,6 +11,7 @@ use super::{CliError, LabArg};
 use crate::config::expectations::Expectations;
 use crate::config::import::Imported;
 use crate::config::{Diagnostics, Lab, lab_name};
+use crate::edge::{self, own};
 use crate::explain::{
     self, Live, Look, MOST_FIXES, Places, Subject, TestError, TestReport, Tested,
 };
@@ -430,6 +431,6 @@ fn write_junit(file: &Path, suites: &[Suite<'_>]) -> Result<(), CliError> {
         suites.iter().zip(&places).map(|(suite, place)| (&*suite.tested, &**place)).collect();
     let mut xml = Vec::new();
     explain::junit(&mut xml, &all)?;
-    std::fs::write(file, xml)
+    edge::output::write(file, own::READABLE, &xml)
         .map_err(|error| CliError::Usage(format!("cannot write {}: {error}", file.display())))
 }

@@ -112,7 +112,7 @@ async fn show(mut answer: Answer, args: &TopArgs, live: bool) -> Result<ExitCode
             let table: TopTable = serde_json::from_slice(&line).map_err(io::Error::other)?;
             let read_on = output::more(|w| match (args.output.format.is_text(), live) {
                 (false, _) => stream.document(w, &line),
-                (true, true) => write!(w, "{CLEAR}").and_then(|()| print(w, &table, args)),
+                (true, true) => output::command(CLEAR).and_then(|()| print(w, &table, args)),
                 (true, false) => print(w, &table, args).and_then(|()| writeln!(w)),
             })?;
             if !read_on {
@@ -164,7 +164,8 @@ struct Screen {
 
 impl Screen {
     fn take() -> io::Result<Self> {
-        output::out(|w| write!(w, "\x1b[?1049h\x1b[?25l{CLEAR}"))?;
+        output::command("\x1b[?1049h\x1b[?25l")?;
+        output::command(CLEAR)?;
         Ok(Self { keys: KeyByKey::take() })
     }
 }
@@ -172,7 +173,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         // A terminal that is gone needs nothing.
-        let _ = output::out(|w| write!(w, "\x1b[?25h\x1b[?1049l"));
+        let _ = output::command("\x1b[?25h\x1b[?1049l");
     }
 }
 

@@ -1,23 +1,28 @@
 //! What is wrong, or doubtful, in a lab file: the place, the reason, and what would be valid.
 
+use super::excerpt;
 use super::lint_names::LINTS;
+use crate::edge::{and_more, shown};
 use crate::vpc::Line;
 use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, NamedSource, SourceCode,
     SourceSpan, SpanContents,
 };
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::fmt;
+use std::io::ErrorKind;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 /// The bytes of a source line that is shown whole; a terminal may wrap it once.
 const WHOLE_LINE: usize = 160;
 
 /// The bytes of a longer source line that are shown: about the width of a terminal with the margin.
 const LINE: usize = 88;
+
+/// The most errors that are listed: who has mended these knows how to mend the others.
+pub const MOST_LISTED: usize = 50;
 
 /// Octets of the lab file, end excluded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -143,9 +148,13 @@ impl Diagnostic {
     /// The finding for a file that could not be read, or that is no lab file at all.
     pub(super) fn unreadable(file: &str, error: &std::io::Error) -> Self {
         let message = format!("cannot read {file}: {error}");
-        let help = match error.kind() == std::io::ErrorKind::IsADirectory {
-            true => "a folder is a source: give it with --from",
-            false => "give the path of a lab file (TOML, UTF-8) that exists and may be read",
+        let is = |kind| error.kind() == kind;
+        let help = if is(ErrorKind::IsADirectory) {
+            "a folder is a source: give it with --from"
+        } else if is(ErrorKind::FileTooLarge) {
+            "a lab file is shorter: is this another file?"
+        } else {
+            "give the path of a lab file (TOML, UTF-8) that exists and may be read"
         };
         Self::of_file(file, message, help)
     }
@@ -213,12 +222,21 @@ impl miette::Diagnostic for Diagnostic {
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
-    /// Writes all of them for people.
+    /// Writes the first of them for people, and how many there are more.
     ///
     /// # Errors
     /// Those of `out`.
     pub fn render(&self, out: &mut impl fmt::Write, color: bool) -> fmt::Result {
-        self.0.iter().try_for_each(|d| d.render(out, color))
+        self.0.iter().take(MOST_LISTED).try_for_each(|d| d.render(out, color))?;
+        let left_out = self.0.len().saturating_sub(MOST_LISTED);
+        and_more(left_out, "error").map_or(Ok(()), |more| writeln!(out, "{more}"))
+    }
+
+    /// Keeps those that are listed; returns how many are left out.
+    pub fn listed(&mut self) -> usize {
+        let left_out = self.0.len().saturating_sub(MOST_LISTED);
+        self.0.truncate(MOST_LISTED);
+        left_out
     }
 }
 
@@ -247,17 +265,10 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// The value of a key that has to do with secrets, however it is written, and whether or not it is one of ours. What is not
-/// closed goes on to the end of its line, or of the file.
-static SECRET: LazyLock<Result<Regex, regex::Error>> = LazyLock::new(|| {
-    Regex::new(
-        r#"(?i)[\w-]*secret[\w-]*["']?\s*[=:]\s*("""[\s\S]*?(?:"""|\z)|'''[\s\S]*?(?:'''|\z)|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|[^\n,}]*)"#,
-    )
-});
-
 /// A lab file's text, with its lines found.
 pub(super) struct Source {
-    /// What people are shown: as `text`, octet for octet, without the secrets.
+    file: String,
+    /// What people are shown: as `text`, byte for byte, without the secrets and what commands a terminal.
     named: NamedSource<Arc<str>>,
     text: Arc<str>,
     line_starts: Vec<usize>,
@@ -268,11 +279,12 @@ impl Source {
         let text: Arc<str> = text.into();
         let newlines = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(newlines).collect();
-        Self { named: NamedSource::new(file, without_secrets(&text)), text, line_starts }
+        let named = NamedSource::new(shown(file), excerpt::of(&text));
+        Self { file: file.to_owned(), named, text, line_starts }
     }
 
     pub(super) fn file(&self) -> &str {
-        self.named.name()
+        &self.file
     }
 
     pub(super) fn text(&self) -> &str {
@@ -315,18 +327,6 @@ fn boundary(text: &str, mut at: usize) -> usize {
         at -= 1;
     }
     at
-}
-
-/// The same text with `*` in place of each octet of a secret.
-fn without_secrets(text: &str) -> Arc<str> {
-    // A test has compiled it; without it nothing is shown.
-    let Ok(secret) = SECRET.as_ref() else { return "".into() };
-    let mut shown = text.to_owned();
-    for value in secret.captures_iter(text).filter_map(|found| found.get(1)) {
-        let stars = value.as_str().bytes().map(|b| if b == b'\n' { '\n' } else { '*' });
-        shown.replace_range(value.range(), &stars.collect::<String>());
-    }
-    shown.into()
 }
 
 impl fmt::Debug for Source {
@@ -445,6 +445,7 @@ impl Report {
         message: String,
         help: String,
     ) {
+        let (message, help) = (shown(&message).into_owned(), shown(&help).into_owned());
         let is_lint = || LINTS.contains(&rule);
         debug_assert!(severity == Severity::Error || is_lint(), "{rule} is not in LINTS");
         let file = self.source.file().to_owned();

@@ -3,7 +3,8 @@
 use super::diagnostic::{Report, Source};
 use super::expectation::{Expectation, ExpectationFault};
 use super::names::Names;
-use super::{Diagnostic, Diagnostics, Lab, read, reader, syntax_errors};
+use super::{Diagnostics, Lab, read, reader, syntax_errors};
+use crate::edge::shown;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,11 +45,7 @@ impl Expectations {
     /// # Errors
     /// As [`Expectations::parse`]; or that the file cannot be read.
     pub fn load(path: &Path) -> Result<Self, Diagnostics> {
-        let file = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&file, &text),
-            Err(error) => Err(Diagnostics(vec![Diagnostic::unreadable(&file, &error)])),
-        }
+        Self::parse(&shown(&path.display().to_string()), &Lab::read(path)?)
     }
 
     /// Returns the file's name, as given.

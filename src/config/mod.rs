@@ -10,6 +10,7 @@ pub mod apprunner;
 pub mod changes;
 pub mod diagnostic;
 pub mod edit;
+mod excerpt;
 mod expectation;
 pub mod expectations;
 pub mod import;
@@ -26,7 +27,7 @@ pub mod spec;
 mod text;
 mod validate;
 
-pub use diagnostic::{At, Diagnostic, Diagnostics, LabFinding, Severity, Span};
+pub use diagnostic::{At, Diagnostic, Diagnostics, LabFinding, MOST_LISTED, Severity, Span};
 pub use expectation::{Expectation, ExpectationFault, Expected};
 pub use lint_names::LINTS;
 pub use overlay::Overlay;
@@ -34,12 +35,16 @@ pub use spec::{DeviceKind, Offload, Spec};
 
 pub(crate) use names::{nearest, suggestion};
 
+use crate::edge;
 use crate::vpc::{Generation, Snapshot};
 use diagnostic::{Report, Source};
 use ipnetwork::Ipv4Network;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The longest lab file, in bytes: 65,535 rules, with their comments, are less than half of it.
+const LONGEST: usize = 16 << 20;
 
 /// A speed that time can pass at, as the lab file and the command line take it.
 ///
@@ -166,12 +171,23 @@ impl Lab {
     /// Everything that is wrong in the file, by line; or that it could not be read.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Diagnostics> {
         let path = path.as_ref();
-        let file = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(_) if is_source(path) => Err(Diagnostics(vec![Diagnostic::source(&file)])),
-            Ok(text) => Self::parse(&file, &text),
-            Err(error) => Err(Diagnostics(vec![Diagnostic::unreadable(&file, &error)])),
+        let file = edge::shown(&path.display().to_string()).into_owned();
+        let text = Self::read(path)?;
+        if is_source(path) {
+            return Err(Diagnostics(vec![Diagnostic::source(&file)]));
         }
+        Self::parse(&file, &text)
+    }
+
+    /// Reads a lab file's text, from standard input for `-`.
+    ///
+    /// # Errors
+    /// That it could not be read, or is too long.
+    pub fn read(path: &Path) -> Result<String, Diagnostics> {
+        edge::input::read(path, LONGEST).map_err(|error| {
+            let file = edge::shown(&path.display().to_string()).into_owned();
+            Diagnostics(vec![Diagnostic::unreadable(&file, &error)])
+        })
     }
 
     /// The same lab with this in place of what the App Runner API added before. What stays keeps its ids and addresses.

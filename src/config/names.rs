@@ -220,9 +220,15 @@ pub(crate) fn nearest<'v>(word: &str, valid: &[&'v str]) -> Option<&'v str> {
     likely.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, nearest)| nearest)
 }
 
+/// The most valid words that are listed.
+const MOST_VALID: usize = 40;
+
 /// "did you mean …" and the list of what is valid.
 pub(crate) fn suggestion(word: &str, valid: &[&str]) -> String {
-    let list = valid.join(", ");
+    let mut list = valid.iter().take(MOST_VALID).copied().collect::<Vec<_>>().join(", ");
+    if let Some(left_out) = valid.len().checked_sub(MOST_VALID).filter(|left_out| *left_out > 0) {
+        list.push_str(&format!(" and {left_out} more"));
+    }
     match nearest(word, valid) {
         _ if valid.is_empty() => "the lab file declares none".to_owned(),
         Some(nearest) => format!("did you mean {nearest:?}? Valid here: {list}"),

@@ -3,6 +3,7 @@
 use super::diagnostic::{At, Report, Span};
 use super::names::{Kind, Names, suggestion};
 use super::text::Fault;
+use crate::edge::is_hidden;
 use crate::vpc::Line;
 use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
@@ -123,11 +124,36 @@ impl<'a> Value<'a> {
         self.reader.report.error(self.span, rule, message, help);
     }
 
+    /// A string that a terminal, a file of one line for each entry and another lab file all have as it is.
     pub(super) fn string(&self) -> Option<At<String>> {
-        match self.value.as_str() {
-            Some(value) => Some(At { value: value.to_owned(), span: self.span }),
-            None => self.wrong_type("a string"),
+        self.without(&is_hidden)
+    }
+
+    /// A string of several lines.
+    pub(super) fn lines(&self) -> Option<At<String>> {
+        self.without(&|c| is_hidden(c) && !matches!(c, '\n' | '\t'))
+    }
+
+    /// A string that may hold anything, and that nothing shows.
+    pub(super) fn secret<T>(&self, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<At<T>> {
+        self.understand(self.without(&|_| false)?, parse)
+    }
+
+    fn without(&self, is_refused: &dyn Fn(char) -> bool) -> Option<At<String>> {
+        let Some(value) = self.value.as_str() else { return self.wrong_type("a string") };
+        if let Some(c) = value.chars().find(|c| is_refused(*c)) {
+            self.error(
+                "hidden-character",
+                format!(
+                    "`{}` has the character U+{:04X}, which is not shown as itself",
+                    self.key,
+                    u32::from(c)
+                ),
+                "leave it out: only what can be seen is taken here",
+            );
+            return None;
         }
+        Some(At { value: value.to_owned(), span: self.span })
     }
 
     /// A string, or an integer as the string that it would be.

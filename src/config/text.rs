@@ -89,10 +89,10 @@ pub(super) fn key_id(text: &str) -> Result<String, Fault> {
     if (1..=128).contains(&text.len()) && text.chars().all(valid) {
         return Ok(text.to_owned());
     }
-    let message = format!("{text:?} is not the id of an access key");
+    // Not with the text: it may be the secret, given in place of the id.
     Err(fault(
         "bad-access-key",
-        message,
+        "this is not the id of an access key",
         "write 1 to 128 letters and digits, such as \"AKIAEXAMPLE\"",
     ))
 }
@@ -179,6 +179,30 @@ pub(super) fn region_of_zone(zone: &str) -> Option<&str> {
     let own = zone.strip_suffix(|letter: char| letter.is_ascii_lowercase());
     let outer = zone.match_indices('-').map(|(at, _)| &zone[..at]);
     own.into_iter().chain(outer).find(|word| is_region(word))
+}
+
+/// An Availability Zone, a local zone or one of a carrier, by its name or id.
+pub(super) fn zone(text: &str) -> Result<String, Fault> {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if (1..=64).contains(&text.len()) && text.chars().all(valid) {
+        return Ok(text.to_owned());
+    }
+    let message = format!("{text:?} is not the name of an Availability Zone");
+    Err(fault("bad-zone", message, "use 1 to 64 of a-z 0-9 -, such as \"us-east-1a\""))
+}
+
+/// The service of an endpoint, such as `com.amazonaws.us-east-1.s3`.
+pub(super) fn endpoint_service(text: &str) -> Result<String, Fault> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if (1..=255).contains(&text.len()) && text.chars().all(valid) {
+        return Ok(text.to_owned());
+    }
+    let message = format!("{text:?} is not the name of a service that has endpoints");
+    Err(fault(
+        "bad-service",
+        message,
+        "use 1 to 255 of A-Z a-z 0-9 . _ -, such as \"com.amazonaws.us-east-1.s3\"",
+    ))
 }
 
 /// An IPv4 CIDR block, host bits as given.

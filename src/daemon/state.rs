@@ -2,13 +2,14 @@
 //! everything that a killed run must have cleared up after it.
 
 use super::process;
+use crate::edge::own;
 use crate::linux::netns::{self, Netns, NetnsError};
 use crate::linux::{Pins, PinsError};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -162,11 +163,7 @@ impl StateDir {
         let Some(text) = text else { return remove_file(&path) };
         let next = self.path.join(LEFT_NEXT);
         // It has the lab file's text, and with it the secrets of access keys.
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&next);
-        let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-        written.map_err(io_error("writing", &next))?;
-        fs::rename(&next, &path).map_err(io_error("writing", &path))
+        own::replace(&path, &next, own::PRIVATE, text).map_err(io_error("writing", &path))
     }
 
     /// What the process before has left; `None` if nothing.
@@ -226,9 +223,8 @@ impl StateDir {
 
     fn note(&self, name: &str) -> Result<(), StateError> {
         let path = self.list();
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.append(true).create(true).open(&path).map_err(io_error("opening", &path))?;
+        let opened = own::append_or_make(&path, own::PRIVATE);
+        let mut file = opened.map_err(io_error("opening", &path))?;
         file.write_all(format!("{name}\n").as_bytes()).map_err(io_error("writing", &path))
     }
 
@@ -241,8 +237,7 @@ impl StateDir {
             .collect();
         // A run that is killed in between leaves the whole list, old or new.
         let next = self.path.join("namespaces.next");
-        fs::write(&next, kept).map_err(io_error("writing", &next))?;
-        fs::rename(&next, &path).map_err(io_error("writing", &path))
+        own::replace(&path, &next, own::PRIVATE, &kept).map_err(io_error("writing", &path))
     }
 
     fn list(&self) -> PathBuf {
@@ -255,12 +250,15 @@ impl StateDir {
     /// When it cannot be written.
     pub fn overlay(&self, namespace: &str, file: &str, text: &str) -> Result<(), StateError> {
         let directory = Path::new(OVERLAYS).join(namespace);
-        fs::create_dir_all(&directory).map_err(io_error("creating", &directory))?;
+        for folder in [Path::new(OVERLAYS), &directory] {
+            let made = own::folder(folder, own::READABLE_FOLDER);
+            made.map_err(io_error("making", folder))?;
+        }
         let path = directory.join(file);
-        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        if own::read(&path).is_ok_and(|there| there == text) {
             return Ok(());
         }
-        fs::write(&path, text).map_err(io_error("writing", &path))
+        own::write(&path, own::READABLE, text).map_err(io_error("writing", &path))
     }
 
     /// Removes every namespace on the list, with its overlay, and the list. First what would carry flows between them.
@@ -322,7 +320,7 @@ fn remove_file(path: &Path) -> Result<(), StateError> {
 }
 
 fn read_list(path: &Path) -> Result<String, StateError> {
-    match fs::read_to_string(path) {
+    match own::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         listed => listed.map_err(io_error("reading", path)),
     }
@@ -347,15 +345,15 @@ fn lock(
     path: &Path,
     patience: Duration,
 ) -> Result<Flock<File>, StateError> {
-    loop {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(io_error("creating", directory))?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = match options.open(path) {
+    'again: loop {
+        for folder in [Path::new(ROOT), directory] {
+            match own::folder(folder, own::PRIVATE_FOLDER) {
+                // Another lab that ends takes the one above with it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue 'again,
+                made => made.map_err(io_error("making", folder))?,
+            }
+        }
+        let file = match own::open_or_make(path, own::PRIVATE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened.map_err(io_error("opening", path))?,
         };
@@ -435,7 +433,7 @@ pub(super) fn process(lab: &str) -> String {
 }
 
 fn process_in(lock: &Path) -> String {
-    let pid = fs::read_to_string(lock).unwrap_or_default();
+    let pid = own::read(lock).unwrap_or_default();
     if pid.trim().is_empty() { "unknown".to_owned() } else { pid.trim().to_owned() }
 }
 

@@ -110,18 +110,7 @@ pub(super) fn joined(items: &[String], most: usize) -> String {
     format!("{}, … and {} more", shown.join(", "), others.len())
 }
 
-/// Formats a number with commas between the thousands.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut shown = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            shown.push(',');
-        }
-        shown.push(digit);
-    }
-    shown
-}
+pub(super) use crate::edge::thousands;
 
 /// Counts things: `1 subnet`, `65,536 addresses`.
 pub(super) fn counted(number: u64, one: &str, several: &str) -> String {

@@ -1,6 +1,7 @@
 //! Tables of rows: columns without rules, one row a line, so that grep and awk work.
 
 use super::rows::{DropRow, EniRow, FlowRow, HolderRow, Offloaded, ProcessRow, PsRow, TopRow};
+use crate::edge::shown;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::fmt::Display;
@@ -55,7 +56,8 @@ pub(super) fn lines(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) 
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings.iter().copied());
-    table.add_rows(rows);
+    let on_one_line = |cell: String| shown(&cell).into_owned();
+    table.add_rows(rows.map(|cells| cells.into_iter().map(on_one_line).collect::<Vec<_>>()));
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

@@ -1,18 +1,24 @@
 //! Child processes inside a namespace, the way `ip netns exec` starts them: `/sys` shows the namespace's interfaces,
-//! and `/etc/netns/<name>/*` lies over `/etc`, so that a task can have its own `resolv.conf`.
+//! and the files that egret has made in `/etc/netns/<name>` lie over those in `/etc`, so that a task can have its own
+//! `resolv.conf`. Others that are there do not.
 
 use super::{Netns, NetnsError};
+use crate::edge::own;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
 
 const OVERLAYS: &str = "/etc/netns";
+
+/// The files of a namespace that lie over those in `/etc`: all that egret makes for a task.
+pub const OVERLAID: [&str; 2] = ["resolv.conf", "hosts"];
 
 /// Why a program was not started.
 #[derive(Debug, thiserror::Error)]
@@ -110,17 +116,18 @@ fn dress(netns: &str) -> Result<(), ExecError> {
 }
 
 fn overlay_etc(directory: &Path) -> io::Result<()> {
-    let entries = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let target = Path::new("/etc").join(entry.file_name());
+    for name in OVERLAID {
+        let target = Path::new("/etc").join(name);
+        let file = match own::open_to_read(&directory.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(|why| io::Error::new(why.kind(), format!("{name}: {why}")))?,
+        };
         // As with `ip netns exec`, a file that /etc does not have cannot be laid over.
         if target.exists() {
             let none = None::<&str>;
-            mount(Some(&entry.path()), &target, none, MsFlags::MS_BIND, none)?;
+            // The file that was looked at, whatever has its name by now.
+            let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+            mount(Some(opened.as_str()), &target, none, MsFlags::MS_BIND, none)?;
         }
     }
     Ok(())

@@ -4,12 +4,14 @@
 //! So work inside one is done on a thread that goes there first and ends there: [`Netns::run`].
 
 use super::sys;
+use crate::edge::own;
+use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,7 +75,7 @@ impl Netns {
     pub fn create(name: &str) -> Result<Self, NetnsError> {
         let path = path_of(name)?;
         share_directory().map_err(|source| kernel("preparing /run/netns for", name, source))?;
-        let place = OpenOptions::new().write(true).create_new(true).open(&path);
+        let place = OpenOptions::new().write(true).create_new(true).mode(0).open(&path);
         place.map_err(|source| {
             let taken = source.kind() == io::ErrorKind::AlreadyExists;
             let exists = || NetnsError::Exists(name.to_owned());
@@ -96,7 +98,8 @@ impl Netns {
     ///
     /// When there is none.
     pub fn open(name: &str) -> Result<Self, NetnsError> {
-        let opened = File::open(path_of(name)?);
+        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+        let opened = OpenOptions::new().read(true).custom_flags(flags).open(path_of(name)?);
         let file = opened.map_err(|source| missing_or("opening", name, source))?;
         Ok(Self { name: name.into(), file: Arc::new(file) })
     }
@@ -219,7 +222,7 @@ fn kernel(what: &'static str, name: &str, source: io::Error) -> NetnsError {
 fn share_directory() -> io::Result<()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    std::fs::create_dir_all(DIRECTORY)?;
+    own::folder(Path::new(DIRECTORY), own::READABLE_FOLDER)?;
     let share = || {
         mount(
             None::<&str>,

@@ -3,6 +3,7 @@
 //! `/sys/fs/bpf/egret/<lab>` has a file for each such map, and `link-<interface>` for each link. Removing a link's file
 //! detaches its program. A BPF file system is mounted on `/sys/fs/bpf` if there is none; it stays.
 
+use crate::edge::own;
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::io;
@@ -36,17 +37,21 @@ impl Pins {
     /// When there is no BPF file system, and none can be mounted.
     pub fn prepare(lab: &str) -> Result<Self, PinsError> {
         if !is_mounted() {
-            let mounted = mount(Some("bpf"), BPF, Some("bpf"), MsFlags::empty(), None::<&str>);
+            // By default every user may make names there.
+            let mounted = mount(Some("bpf"), BPF, Some("bpf"), MsFlags::empty(), Some("mode=0700"));
             mounted.map_err(|errno| {
                 let (what, path) = ("mounting a BPF file system on", PathBuf::from(BPF));
                 PinsError { what, path, source: errno.into() }
             })?;
         }
         let pins = Self::of(lab);
-        match std::fs::create_dir_all(&pins.directory) {
-            Ok(()) => Ok(pins),
-            Err(source) => Err(PinsError { what: "making", path: pins.directory, source }),
+        for folder in [Path::new(ROOT), &pins.directory] {
+            own::folder(folder, own::PRIVATE_FOLDER).map_err(|source| {
+                let path = folder.to_owned();
+                PinsError { what: "making", path, source }
+            })?;
         }
+        Ok(pins)
     }
 
     /// Returns the names of a lab, whether they are there or not.

@@ -1,6 +1,7 @@
 //! Processes by the network namespace that they are in, and their end.
 
 use super::Netns;
+use crate::edge::is_hidden;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::HashMap;
@@ -128,11 +129,11 @@ fn place(process: &str) -> Option<u64> {
     fs::metadata(format!("/proc/{process}/net/dev")).ok().map(|file| file.ino())
 }
 
-/// Returns the command line of a process on one line, without control characters: it may hold anything.
+/// Returns the command line of a process on one line, without what a terminal does not show: it may hold anything.
 fn command(pid: u32) -> String {
     let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let shown = |bytes: &[u8]| {
-        let text = String::from_utf8_lossy(bytes).replace(char::is_control, " ");
+        let text = String::from_utf8_lossy(bytes).replace(is_hidden, " ");
         text.trim().to_owned()
     };
     let line = shown(&read("cmdline"));

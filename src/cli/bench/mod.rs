@@ -26,6 +26,7 @@ mod world;
 pub use error::BenchError;
 
 use super::{CliError, output};
+use crate::edge;
 use document::Document;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -106,10 +107,13 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode, CliError> {
     }
 }
 
+/// The longest file of figures, in bytes.
+const LONGEST: usize = 64 << 20;
+
 fn read(file: &PathBuf) -> Result<Document, CliError> {
     let problem = |source| BenchError::File { file: file.clone(), source };
-    let text = std::fs::read(file).map_err(problem)?;
-    Ok(serde_json::from_slice(&text).map_err(|error| problem(error.into()))?)
+    let text = edge::input::read(file, LONGEST).map_err(problem)?;
+    Ok(serde_json::from_str(&text).map_err(|error| problem(error.into()))?)
 }
 
 #[cfg(test)]

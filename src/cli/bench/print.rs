@@ -5,6 +5,7 @@ use super::document::Document;
 use super::table::{self, Style};
 use crate::cli::CliError;
 use crate::cli::format::{FORMAT, Formats, JSON, OutputArgs, Rows};
+use crate::edge::{self, own};
 use std::io;
 use std::path::PathBuf;
 
@@ -34,7 +35,8 @@ pub(super) fn print(document: &Document, args: &PrintArgs) -> Result<(), CliErro
     let json = serde_json::to_string_pretty(document).map_err(io::Error::from)?;
     if let Some(file) = &args.save {
         let problem = |source| BenchError::File { file: file.clone(), source };
-        std::fs::write(file, format!("{json}\n")).map_err(problem)?;
+        let text = format!("{json}\n");
+        edge::output::write(file, own::READABLE, text.as_bytes()).map_err(problem)?;
     }
     let style = if args.markdown { Style::Markdown } else { Style::Plain };
     Ok(args.output.format.print(&Rows::NONE, || document, |w| table::print(w, document, style))?)

@@ -8,12 +8,14 @@ use super::{
     Source, VpcConnector, cloudformation, describe, json, terraform,
 };
 use crate::config::{Diagnostic, Diagnostics, Lab, text};
+use crate::edge::{self, input};
 use crate::vpc::Line;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Larger files are refused unread: an account's answers are far smaller.
-const LARGEST_FILE: u64 = 256 << 20;
+/// The longest source, in bytes, of one file or of several: an account's answers are far shorter.
+const LONGEST: usize = 64 << 20;
 
 /// A source, and what the user says about it.
 #[derive(Clone, Debug, Default)]
@@ -130,7 +132,7 @@ impl Imported {
             require_ids(&account)?;
         }
         add_connectors(&mut account, &order.connectors)?;
-        let source = order.source.display().to_string();
+        let source = edge::shown(&order.source.display().to_string()).into_owned();
         let lab = order.lab.clone().unwrap_or_else(|| lab_name(&order.source, &order.options));
         let heading = Heading { lab, source: source.clone() };
         let lowered = lowering::lower(&account, &heading, &mut findings)?;
@@ -185,8 +187,9 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
         let message = "the path is not UTF-8, so that a lab file cannot name it";
         return Err(place.error(message, "rename it, or give a link to it").into());
     }
-    let about = fs::metadata(source).map_err(|error| unreadable(source, &error))?;
-    if about.is_dir() {
+    let is_folder = !input::is_standard_input(source)
+        && fs::metadata(source).map_err(|error| unreadable(source, &error))?.is_dir();
+    if is_folder {
         of_a_folder(order)?;
         without_parameters(order)?;
         let files = folder(source, order.options.region.as_deref())?;
@@ -196,7 +199,7 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
         account.written.format = Some(Format::Describe);
         return Ok((account, findings));
     }
-    account_of(&read(source)?, order)
+    account_of(&read(source, LONGEST)?, order)
 }
 
 /// A folder can have one format only.
@@ -311,9 +314,13 @@ fn folder(source: &Path, region: Option<&str>) -> Result<Folder, ImportErrors> {
     }
     let mut texts = Vec::new();
     let mut errors = Vec::new();
+    let mut left = LONGEST;
     for path in names {
-        match read(&path) {
-            Ok(text) => texts.push((shown(source, &path), text)),
+        match read(&path, left) {
+            Ok(text) => {
+                left -= text.len();
+                texts.push((shown(source, &path), text));
+            }
             Err(error) => errors.push(error),
         }
     }
@@ -371,18 +378,20 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
     paths.map_err(|error| unreadable(folder, &error))
 }
 
-fn read(path: &Path) -> Result<String, ImportError> {
-    let size = fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
-    if size > LARGEST_FILE {
-        let message = format!("{size} octets are more than egret reads");
-        return Err(Origin::file(&path.display().to_string()).error(message, "leave the file out"));
-    }
-    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+fn read(path: &Path, most: usize) -> Result<String, ImportError> {
+    input::read(path, most).map_err(|error| unreadable(path, &error))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ImportError {
-    Origin::file(&path.display().to_string())
-        .error(format!("cannot be read: {error}"), "give a path that exists and may be read")
+    let is = |kind| error.kind() == kind;
+    let help = if is(ErrorKind::FileTooLarge) {
+        "give one with the network's resources alone"
+    } else if is(ErrorKind::InvalidData) {
+        "give a text file: JSON or YAML"
+    } else {
+        "give a path that exists and may be read"
+    };
+    Origin::file(&path.display().to_string()).error(format!("cannot be read: {error}"), help)
 }
 
 /// Adds the connectors that the command line names.

@@ -1,6 +1,8 @@
 //! Where something stands in a source, what the user adds to it, and what is wrong with it.
 
+use crate::config::MOST_LISTED;
 use crate::config::text::{self, Fault};
+use crate::edge::{and_more, shown};
 use ipnetwork::Ipv4Network;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -63,7 +65,9 @@ impl Origin {
 
     /// An error at this place.
     pub fn error(&self, message: impl Into<String>, help: impl Into<String>) -> ImportError {
-        ImportError { origin: self.clone(), message: message.into(), help: help.into() }
+        let (message, help): (String, String) = (message.into(), help.into());
+        let (message, help) = (shown(&message).into_owned(), shown(&help).into_owned());
+        ImportError { origin: self.clone(), message, help }
     }
 
     fn fault(&self, fault: Fault) -> ImportError {
@@ -74,8 +78,8 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.path.as_str() {
-            "" => f.write_str(&self.file),
-            path => write!(f, "{}: {path}", self.file),
+            "" => f.write_str(&shown(&self.file)),
+            path => write!(f, "{}: {}", shown(&self.file), shown(path)),
         }
     }
 }
@@ -114,11 +118,12 @@ impl From<ImportError> for ImportErrors {
 
 impl fmt::Display for ImportErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, error) in self.0.iter().enumerate() {
+        for (position, error) in self.0.iter().take(MOST_LISTED).enumerate() {
             let gap = if position == 0 { "" } else { "\n" };
             write!(f, "{gap}{error}")?;
         }
-        Ok(())
+        let left_out = self.0.len().saturating_sub(MOST_LISTED);
+        and_more(left_out, "error").map_or(Ok(()), |more| write!(f, "\n{more}"))
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn read(root: &Section<'_>) -> AppRunner {
         same_security_groups: same.map_or_else(SameSecurityGroups::default, |at| at.value),
         refuse_subnets: refuse.map_or_else(RefuseSubnets::default, |at| at.value),
         unsupported_availability_zones: section
-            .list("unsupported_availability_zones", |zone| zone.string()),
+            .list("unsupported_availability_zones", |zone| zone.parse(text::zone)),
         api: api(&section, listen.map(|at| at.value)),
         api_at: listen.map(|at| at.span),
     }
@@ -77,6 +77,6 @@ fn api(section: &Section<'_>, listen: Option<SocketAddr>) -> Api {
 
 fn access_key(section: &Section<'_>) -> Option<AccessKey> {
     let id = section.required("id").and_then(|v| v.parse(text::key_id));
-    let secret = section.required("secret").and_then(|v| v.parse(text::secret));
+    let secret = section.required("secret").and_then(|v| v.secret(text::secret));
     Some(AccessKey { id: id?.value, secret: secret?.value })
 }

@@ -31,7 +31,7 @@ pub(super) fn expect(section: &Section<'_>) -> Option<Expectation> {
         by,
         via,
         seen_as: seen_as.into_iter().map(|at| at.value).collect(),
-        note: section.get("note").and_then(|value| value.string()).map(|at| at.value),
+        note: section.get("note").and_then(|value| value.lines()).map(|at| at.value),
         span: section.span,
         line: section.line(),
     })
@@ -55,9 +55,8 @@ fn names_in(key: &'static str, value: &Value<'_>) -> Option<Vec<At<String>>> {
 
 fn name(value: &Value<'_>) -> Option<At<String>> {
     let name = value.string()?;
-    if name.is_empty() || name.chars().any(char::is_control) {
-        let message = format!("{:?} is not a name", *name);
-        value.error("bad-name", message, "give a name without control characters");
+    if name.is_empty() {
+        value.error("bad-name", "\"\" is not a name", "give a name, such as \"web\"");
         return None;
     }
     Some(name)

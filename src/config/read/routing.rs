@@ -50,7 +50,7 @@ fn target(section: &Section<'_>, value: &Value<'_>, gone: bool) -> Option<At<Tar
     let id = value.string()?;
     let target = match id.as_str() {
         "blackhole" => Target::Blackhole(None),
-        _ if gone => Target::Blackhole(Some(id.value.clone())),
+        _ if gone => Target::Blackhole(Some(value.parse(text::word)?.value)),
         "local" => Target::Local,
         _ => match section.reader.names.kind_of(&Kind::ROUTE_TARGETS, &id) {
             Some(Kind::InternetGateway) => Target::InternetGateway(id.value.clone()),
@@ -152,7 +152,7 @@ pub(super) fn vpc_endpoint(section: &Section<'_>) -> Option<VpcEndpoint> {
     let kinds = [EndpointKind::Gateway, EndpointKind::Interface, EndpointKind::GatewayLoadBalancer];
     let kinds = kinds.map(|kind| (kind.as_str(), kind));
     let kind = section.required("kind").and_then(|v| v.one_of(&kinds));
-    let service = section.required("service").and_then(|v| v.string());
+    let service = section.required("service").and_then(|v| v.parse(text::endpoint_service));
     let prefix_list = match kind.map(|kind| kind.value) {
         Some(EndpointKind::Gateway) => Some(section.reference("prefix_list", &[Kind::PrefixList])?),
         Some(EndpointKind::Interface | EndpointKind::GatewayLoadBalancer) | None => {

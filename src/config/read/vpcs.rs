@@ -52,7 +52,7 @@ pub(super) const SUBNET: [&str; 6] =
 pub(super) fn subnet(section: &Section<'_>) -> Option<Subnet> {
     let id = section.word("id");
     let vpc = section.reference("vpc", &[Kind::Vpc]);
-    let availability_zone = section.required("availability_zone").and_then(|v| v.string());
+    let availability_zone = section.required("availability_zone").and_then(|v| v.parse(text::zone));
     let cidr = section.required("cidr").and_then(|v| aws_sized(&v));
     let route_table = section.optional_reference("route_table", &[Kind::RouteTable]);
     let network_acl = section.optional_reference("network_acl", &[Kind::NetworkAcl]);

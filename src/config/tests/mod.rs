@@ -4,6 +4,7 @@ mod apprunner;
 mod dns;
 mod errors;
 mod expectations;
+mod hidden;
 mod kinds;
 mod lints;
 mod lints_of_paths;

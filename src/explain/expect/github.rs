@@ -2,7 +2,8 @@
 
 use super::printed::MOST_FAILURES;
 use super::tested::{Failure, Tested};
-use crate::config::Diagnostics;
+use crate::config::{Diagnostics, MOST_LISTED};
+use crate::edge::shown;
 use crate::explain::names::Places;
 use std::io::{self, Write};
 
@@ -32,7 +33,7 @@ pub fn github(w: &mut dyn Write, tested: &[Tested<'_>], places: Places<'_>) -> i
 /// # Errors
 /// Those of `w`.
 pub fn github_errors(w: &mut dyn Write, errors: &Diagnostics) -> io::Result<()> {
-    for error in errors.iter() {
+    for error in errors.iter().take(MOST_LISTED) {
         let message = format!("{}\n{}", error.message, error.help);
         let place = (error.file.as_str(), error.line, error.column);
         annotation(w, "error", place, &format!("egret: {}", error.rule), message.trim())?;
@@ -58,9 +59,10 @@ fn annotation(
     writeln!(w, ",title={}::{}", property(title), data(message))
 }
 
-/// Escapes the text of a command, as GitHub's toolkit does.
+/// Escapes the text of a command, as GitHub's toolkit does; what is not seen becomes its number.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let text = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    shown(&text).into_owned()
 }
 
 /// Escapes a property of a command.

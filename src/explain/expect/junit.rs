@@ -1,6 +1,7 @@
 //! What came of expectations as JUnit XML, which CI systems show.
 
 use super::tested::{Failure, Tested};
+use crate::edge::is_hidden;
 use crate::explain::names::Places;
 use std::io::{self, Write};
 
@@ -51,7 +52,8 @@ fn case(w: &mut dyn Write, tested: &Tested<'_>, file: &str, places: Places<'_>) 
     writeln!(w, "    </testcase>")
 }
 
-/// Escapes a text for an element or an attribute. Characters that XML 1.0 does not have become U+FFFD.
+/// Escapes a text for an element or an attribute. Characters that XML 1.0 does not have, or that are not
+/// seen, become U+FFFD.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -62,7 +64,7 @@ fn escaped(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\n' | '\t' => escaped.push(c),
             '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            c if c.is_control() => escaped.push('\u{fffd}'),
+            c if is_hidden(c) => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
     }

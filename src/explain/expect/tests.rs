@@ -478,7 +478,7 @@ const FAILING: &str = r#"[[expect]]
 from = "web"
 to = "cache"
 is = "reachable"
-note = "web keeps its sessions there,\nand \u001b[31m<b> there: 100%"
+note = "web keeps its sessions there,\nand <b> there: 100%"
 
 [[expect]]
 from = "web"

@@ -14,4 +14,13 @@ impl Fault {
     pub(super) fn new(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { place, message: message.into(), help: help.into() }
     }
+
+    /// Puts stars in place of values that no message shows.
+    pub(super) fn hide(&mut self, values: &[String]) {
+        for value in values {
+            for text in [&mut self.message, &mut self.help] {
+                *text = text.replace(value, "****");
+            }
+        }
+    }
 }

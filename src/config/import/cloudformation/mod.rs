@@ -36,6 +36,7 @@ mod yaml;
 mod zones;
 
 use super::{Account, Findings, ImportError, ImportErrors, Options, Origin};
+use crate::config::MOST_LISTED;
 use evaluate::Evaluate;
 use fault::Fault;
 use object::{Mapper, Reported};
@@ -45,8 +46,6 @@ use template::{Resource, Template};
 use tree::Node;
 use value::State;
 
-/// Nobody reads more.
-const MOST_ERRORS: usize = 100;
 /// The one macro that egret knows: its functions are the language's own here.
 const LANGUAGE_EXTENSIONS: &str = "AWS::LanguageExtensions";
 /// It adds resources for those of its own types, and leaves the others as they are.
@@ -72,8 +71,11 @@ pub fn import(
         Ok(template) => template,
         Err(fault) => return Err(errors(&place, None, vec![fault])),
     };
-    evaluate(&template, &place, options)
-        .map_err(|faults| errors(&place, Some(template.root()), faults))
+    evaluate(&template, &place, options).map_err(|mut faults| {
+        let secrets = parameters::secrets(&template, &options.parameters);
+        faults.iter_mut().for_each(|fault| fault.hide(&secrets));
+        errors(&place, Some(template.root()), faults)
+    })
 }
 
 /// Whether a text is to be read as a template, rather than as another document in JSON or YAML. One that is cut off is.
@@ -295,19 +297,17 @@ fn errors(file: &Origin, root: Option<&Node>, faults: Vec<Fault>) -> ImportError
     let mut said = BTreeSet::new();
     for fault in faults {
         let Fault { place, message, help } = fault;
-        // Finding a path goes through the whole tree.
         if !said.insert((place, message.clone())) {
             continue;
         }
-        let path = root.map(|root| root.path_to(place)).unwrap_or_default();
+        // Finding a path goes through the whole tree: those that are not listed have none.
+        let is_listed = errors.len() < MOST_LISTED;
+        let path = root.filter(|_| is_listed).map(|root| root.path_to(place)).unwrap_or_default();
         let line = if place.line == 0 { String::new() } else { format!(":{}", place.line) };
         let origin = Origin { file: format!("{}{line}", file.file).into(), path };
         let error = origin.error(message, help);
-        if !errors.contains(&error) {
+        if !is_listed || !errors.contains(&error) {
             errors.push(error);
-        }
-        if errors.len() == MOST_ERRORS {
-            break;
         }
     }
     ImportErrors(errors)

@@ -3,6 +3,7 @@
 use super::fault::Fault;
 use super::template::Template;
 use super::tree::{Entry, Node, Place};
+use crate::config::excerpt::is_secret_key;
 use regex::Regex;
 use std::collections::{BTreeMap, HashMap};
 
@@ -33,6 +34,24 @@ pub(super) fn all<'t>(
         }
     }
     (parameters, faults)
+}
+
+/// A shorter value is a part of too many words.
+const SHORTEST_SECRET: usize = 4;
+
+/// Returns the values of parameters that are not to be shown, by `NoEcho` or by their names.
+pub(super) fn secrets(template: &Template, given: &BTreeMap<String, String>) -> Vec<String> {
+    let is_secret = |entry: &&Entry| is_no_echo(entry) || is_secret_key(&entry.key);
+    let entries = template.section("Parameters").iter().filter(is_secret);
+    let values = entries.flat_map(|entry| {
+        let default = entry.value.get("Default").and_then(Node::scalar).map(str::to_owned);
+        default.into_iter().chain(given.get(&entry.key).cloned())
+    });
+    values.filter(|value| value.len() >= SHORTEST_SECRET).collect()
+}
+
+fn is_no_echo(entry: &Entry) -> bool {
+    entry.value.get("NoEcho").and_then(Node::scalar) == Some("true")
 }
 
 fn parameter(entry: &Entry, given: Option<&String>) -> Result<Parameter, Fault> {
@@ -180,10 +199,8 @@ impl Constraints<'_> {
 
     fn violated(&self, value: &str, why: &str) -> Fault {
         let name = &self.entry.key;
-        let shown = match self.entry.value.get("NoEcho").and_then(Node::scalar) {
-            Some("true") => "its value".to_owned(),
-            _ => format!("{value:?}"),
-        };
+        let is_hidden = is_no_echo(self.entry) || is_secret_key(name);
+        let shown = if is_hidden { "its value".to_owned() } else { format!("{value:?}") };
         let description = self.entry.value.get("ConstraintDescription").and_then(Node::scalar);
         let description = description.map_or(String::new(), |text| format!(" ({text})"));
         Fault::new(

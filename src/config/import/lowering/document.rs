@@ -1,6 +1,7 @@
 //! A lab file as it is written: sections with comments, and where in the source each line comes from.
 
 use super::super::Origin;
+use crate::edge::is_hidden;
 use crate::vpc::Line;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -174,9 +175,10 @@ pub(super) fn quoted(value: impl Display) -> String {
     toml::Value::String(value.to_string()).to_string()
 }
 
-/// What can stand in a comment: a name tag may hold anything, and TOML takes no control characters there.
+/// What can stand in a comment: a name tag may hold anything, and TOML takes no control characters there; nor does it
+/// help to have what is not seen.
 fn printable(text: &str) -> String {
-    text.split(char::is_control).map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
+    text.split(is_hidden).map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
 }
 
 #[cfg(test)]

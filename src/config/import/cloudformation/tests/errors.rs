@@ -189,7 +189,7 @@ fn text_that_doubles_ends_with_an_error() {
 }
 
 #[test]
-fn ten_thousand_rules_are_read_and_ten_thousand_mistakes_are_not_all_told() {
+fn ten_thousand_rules_are_read_and_of_ten_thousand_mistakes_the_first_are_listed() {
     let mut template = String::from(
         "Resources:\n  Net: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}\n  Group:\n    Type: AWS::EC2::SecurityGroup\n    Properties:\n      GroupDescription: a\n      VpcId: !Ref Net\n      SecurityGroupIngress:\n",
     );
@@ -199,7 +199,8 @@ fn ten_thousand_rules_are_read_and_ten_thousand_mistakes_are_not_all_told() {
     assert_eq!(accepted(&template, &[]).0.security_groups[0].ingress.len(), 10_000);
     let errors = import(&template.replace("10.0.0.0/8", "10.0.0.0/80"), "vpc.yaml", &options(&[]))
         .unwrap_err();
-    assert_eq!(errors.0.len(), MOST_ERRORS);
+    assert_eq!(errors.0.len(), 10_000);
+    assert!(errors.to_string().ends_with("\n… and 9,950 more errors"));
     assert_eq!(
         errors.0[9].origin.to_string(),
         "vpc.yaml:18: Resources.Group.Properties.SecurityGroupIngress[9].CidrIp"

@@ -1,0 +1,178 @@
+//! Input is bounded, and secrets stay in it.
+
+use super::{LAB, command, egret, stderr, stdout};
+use nix::sys::stat::Mode;
+use std::io::Write as _;
+use std::process::{Output, Stdio};
+
+/// What egret says to a text on its standard input.
+fn given(words: &[&str], text: &str) -> Output {
+    let mut command = command(words);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let text = text.to_owned();
+    let writer = std::thread::spawn(move || {
+        // One that has read enough does not read the rest.
+        let _ = input.write_all(text.as_bytes());
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+#[test]
+fn endless_file_is_refused_by_each_command_that_reads_one() {
+    for words in [
+        &["check", "/dev/zero"][..],
+        &["up", "/dev/zero"],
+        &["apply", "/dev/zero"],
+        &["explain", "web", "db", "--config", "/dev/zero"],
+        &["test", "/dev/zero"],
+        &["diff", LAB, "/dev/zero"],
+        &["import", "/dev/zero"],
+        &["check", "--from", "/dev/zero"],
+        &["bench", "table", "/dev/zero"],
+    ] {
+        let output = egret(words);
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{words:?}: {output:?}");
+        assert!(stderr(&output).contains("MiB that egret reads"), "{words:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn many_megabytes_of_comments_are_refused_unread() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lab.toml");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let comments = "# comment\n".repeat(100_000);
+    (0..120).for_each(|_| file.write_all(comments.as_bytes()).unwrap());
+    let output = egret(&["check", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("longer than the 16 MiB that egret reads"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn fifo_without_a_writer_is_not_waited_for_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lab.toml");
+    nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+    let output = egret(&["check", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("a FIFO that nobody writes to"), "{}", stderr(&output));
+}
+
+#[test]
+fn standard_input_and_pipes_are_read_like_files() {
+    let text = std::fs::read_to_string(LAB).unwrap();
+    let checked = given(&["check", "-"], &text);
+    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    let explained = given(&["explain", "web", "orders-db", "--config", "-"], &text);
+    assert!(stdout(&explained).starts_with("FORWARD\n"), "{}", stderr(&explained));
+    let source = std::fs::read_to_string("examples/vpc-cloudformation.json").unwrap();
+    let imported = given(&["import", "-"], &source);
+    assert_eq!(imported.status.code(), Some(0), "{}", stderr(&imported));
+    let again = given(&["check", "-"], &stdout(&imported));
+    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    let from = given(&["check", "--from", "-"], &source);
+    assert_eq!(from.status.code(), Some(0), "{}", stderr(&from));
+
+    let long = given(&["check", "-"], &"# comment\n".repeat(2_000_000));
+    assert_eq!(long.status.code(), Some(2));
+    assert!(stderr(&long).contains("MiB that egret reads"), "{}", stderr(&long));
+
+    let mut shell = std::process::Command::new("bash");
+    let line = format!("{} check <(cat {LAB})", env!("CARGO_BIN_EXE_egret"));
+    let output =
+        shell.args(["-c", &line]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn of_many_errors_the_first_fifty_are_listed() {
+    let text = std::fs::read_to_string(LAB).unwrap();
+    let wrong: String = (0..2000)
+        .map(|n| format!("[[resource]]\nname = \"r{n}\"\nsubnet = \"subnet-a\"\naddress = \"x\"\n"))
+        .collect();
+    let output = given(&["check", "-"], &format!("{text}\n{wrong}"));
+    assert_eq!(output.status.code(), Some(1));
+    let said = stdout(&output) + &stderr(&output);
+    assert_eq!(said.matches("is not an IPv4 address").count(), 50);
+    assert!(said.contains("… and 1,950 more errors"), "{}", &said[said.len() - 300..]);
+    let output = given(&["check", "-", "--json"], &format!("{text}\n{wrong}"));
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["errors"].as_array().unwrap().len(), 50);
+    assert_eq!(answer["errors_left_out"], 1950);
+    let output = given(&["explain", "web", "db", "--config", "-"], &format!("{text}\n{wrong}"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("… and 1,950 more errors"));
+    assert!(stderr(&output).contains("egret: 2,000 errors in the lab file"), "{}", stderr(&output));
+
+    let template: String = (0..2000)
+        .map(|n| {
+            format!("  V{n}:\n    Type: AWS::EC2::VPC\n    Properties: {{ CidrBlock: x{n} }}\n")
+        })
+        .collect();
+    let output = given(&["import", "-"], &format!("Resources:\n{template}"));
+    let said = stdout(&output) + &stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(said.matches("is not a CIDR block").count(), 50);
+    assert!(said.contains("… and 1,950 more"), "{}", &said[said.len() - 300..]);
+}
+
+#[test]
+fn secrets_are_in_no_message_however_their_key_is_written() {
+    const SECRET: &str = "hunter2-correct-horse";
+    const KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+    let lab = std::fs::read_to_string(LAB).unwrap();
+    let keys = ["secret", "secret_acces_key", "sekret", "password", r#""secret\u005faccess_key""#];
+    for key in keys {
+        for value in [format!("\"{SECRET}\""), SECRET.to_owned()] {
+            for text in [
+                format!("{key} = {value}\n{lab}"),
+                format!("{lab}\n[[apprunner.access_key]]\nid = \"AKIA\"\n{key} = {value}\n"),
+            ] {
+                for form in [&["check", "-"][..], &["check", "-", "--json"]] {
+                    let output = given(form, &text);
+                    let said = stdout(&output) + &stderr(&output);
+                    assert!(!said.contains("hunter2"), "{key} = {value}: {said}");
+                }
+            }
+        }
+    }
+    // In any place: the id and the secret exchanged, a key of another name, a table of keys with one.
+    for text in [
+        format!("{lab}\n[[apprunner.access_key]]\nid = \"{KEY}\"\nsecret = \"AKIA\"\n"),
+        format!("{lab}\n[[apprunner.access_key]]\nid = \"AKIA\"\nmystery = \"{SECRET}\"\n"),
+        format!("mystery = \"{KEY}\"\n{lab}"),
+    ] {
+        let output = given(&["check", "-"], &text);
+        let said = stdout(&output) + &stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(!said.contains("hunter2") && !said.contains("wJalr"), "{said}");
+    }
+}
+
+#[test]
+fn passwords_of_a_source_are_in_no_message() {
+    let template = "Parameters:\n  DbPassword:\n    Type: String\n    NoEcho: true\n    Default: hunter2\nResources:\n  \
+                    V:\n    Type: AWS::EC2::VPC\n    Properties: { CidrBlock: !Ref DbPassword }\n  \
+                    D:\n    Type: AWS::RDS::DBInstance\n    Properties: { MasterUserPassword: hunter2, X: [ }\n";
+    let sound = template.replace(", X: [ }", " }");
+    for text in [template, &sound] {
+        let output = given(&["import", "-"], text);
+        let said = stdout(&output) + &stderr(&output);
+        assert!(output.status.code().is_some_and(|code| code > 0), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    let state = r#"{"format_version": "1.0", "values": {"root_module": {"resources": [{"address": "aws_vpc.a", "mode":
+        "managed", "type": "aws_vpc", "name": "a", "values": {"cidr_block": "x", "password": "hunter2"}}]}}"#;
+    let output = given(&["import", "-"], state);
+    let said = stdout(&output) + &stderr(&output);
+    assert!(output.status.code().is_some_and(|code| code > 0), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}

@@ -1,0 +1,238 @@
+//! The text of a lab file as excerpts of it show it: without secrets, and without what commands a terminal. Each byte keeps its
+//! place, so that what is wrong can be underlined.
+
+use crate::edge::is_hidden;
+use regex::Regex;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+
+/// What a key of a secret is called, or a part of it; also with a letter too many, too few or wrong.
+const SECRETS: [&str; 6] =
+    ["secret", "password", "passphrase", "credential", "credentials", "token"];
+/// Shorter parts of such names, which must be as they are.
+const SHORT: [&str; 7] = ["secret", "passw", "passwd", "pwd", "token", "credential", "privatekey"];
+/// The section of access keys, of which nothing but the ids is shown.
+const KEYS: &str = "accesskey";
+
+/// A section's header, or a key with what stands between it and its value.
+static KEY: LazyLock<Result<Regex, regex::Error>> = LazyLock::new(|| {
+    Regex::new(
+        r#"(?m)^[ \t]*\[\[?(?<section>[^\]\n]*)\]|(?<key>(?:[\w-]|"(?:\\.|[^"\\\n])*"|'[^'\n]*')(?:[\w.\t -]|"(?:\\.|[^"\\\n])*"|'[^'\n]*')*)[=:]"#,
+    )
+});
+
+/// A value. What is not closed goes on to the end of its line, or of the file.
+static VALUE: LazyLock<Result<Regex, regex::Error>> = LazyLock::new(|| {
+    Regex::new(
+        r#"^\s*("""[\s\S]*?(?:"""|\z)|'''[\s\S]*?(?:'''|\z)|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|\[[^\]]*\]?|\{[^}]*\}?|[^\n,}]*)"#,
+    )
+});
+
+/// The secret of an AWS access key, whatever it stands under.
+static AWS_SECRET: LazyLock<Result<Regex, regex::Error>> =
+    LazyLock::new(|| Regex::new(r"(?:^|[^A-Za-z0-9/+])([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)"));
+
+/// Returns what is shown of a text.
+pub(super) fn of(text: &str) -> Arc<str> {
+    // A test has compiled them; without them nothing is shown.
+    let (Ok(key), Ok(value), Ok(aws)) = (KEY.as_ref(), VALUE.as_ref(), AWS_SECRET.as_ref()) else {
+        return "".into();
+    };
+    let mut bytes = text.as_bytes().to_owned();
+    let values = values_of_secrets(text, key, value);
+    let keys = aws.captures_iter(text).filter_map(|found| Some(found.get(1)?.range()));
+    values.into_iter().chain(keys).for_each(|range| hide(&mut bytes, range));
+    let text = String::from_utf8_lossy(&bytes);
+    if text.contains(is_hidden_in_file) { visible(&text).into() } else { text.into() }
+}
+
+fn values_of_secrets(text: &str, key: &Regex, value: &Regex) -> Vec<Range<usize>> {
+    let mut is_of_keys = false;
+    let mut found = Vec::new();
+    for at in key.captures_iter(text) {
+        if let Some(section) = at.name("section") {
+            is_of_keys = letters(section.as_str()).contains(KEYS);
+            continue;
+        }
+        let name = at.name("key").map_or_else(String::new, |name| letters(name.as_str()));
+        let is_secret = is_secret(&name) || (is_of_keys && name != "id");
+        let after = at.get(0).map_or(0, |whole| whole.end());
+        let rest = text.get(after..).unwrap_or_default();
+        if let Some(value) = value.captures(rest).filter(|_| is_secret).and_then(|v| v.get(1)) {
+            found.push(after + value.start()..after + value.end());
+        }
+    }
+    found
+}
+
+/// Returns the letters of a key, as its escapes mean them, in lower case.
+fn letters(key: &str) -> String {
+    let mut letters = String::new();
+    let mut rest = key.chars();
+    while let Some(c) = rest.next() {
+        let digits = match c {
+            '\\' => match rest.next() {
+                Some('x') => 2,
+                Some('u') => 4,
+                Some('U') => 8,
+                Some(_) | None => 0,
+            },
+            c => {
+                letters.extend(c.to_lowercase());
+                continue;
+            }
+        };
+        let number: String = rest.by_ref().take(digits).collect();
+        letters.extend(
+            u32::from_str_radix(&number, 16)
+                .ok()
+                .and_then(char::from_u32)
+                .map(|c| c.to_ascii_lowercase()),
+        );
+    }
+    letters.retain(|c| c.is_alphabetic() || c == '.');
+    letters.rsplit('.').next().unwrap_or_default().to_owned()
+}
+
+/// Decides whether a key is that of a secret.
+pub(super) fn is_secret_key(key: &str) -> bool {
+    is_secret(&letters(key))
+}
+
+fn is_secret(name: &str) -> bool {
+    if name == "accesskey" || SHORT.iter().any(|part| name.contains(part)) {
+        return true;
+    }
+    // A window as long as the word, one longer or one shorter: where a letter is missing, added or exchanged.
+    SECRETS.iter().any(|word| {
+        (word.len() - 1..=word.len() + 1).any(|length| {
+            let windows = name.as_bytes().windows(length);
+            let likely = if word.len() > 6 { 2 } else { 1 };
+            windows.filter_map(|window| std::str::from_utf8(window).ok()).any(|window| {
+                window.starts_with(&word[..1])
+                    && strsim::damerau_levenshtein(window, word) <= likely
+            })
+        })
+    })
+}
+
+fn hide(bytes: &mut [u8], range: Range<usize>) {
+    let hidden = bytes.get_mut(range).into_iter().flatten();
+    hidden.filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
+}
+
+fn is_hidden_in_file(c: char) -> bool {
+    is_hidden(c) && !matches!(c, '\n' | '\t')
+}
+
+/// Returns a text with a mark as long as each character that is not shown as itself.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let ends_line = c == '\r' && characters.peek() == Some(&'\n');
+        match c.len_utf8() {
+            _ if ends_line => shown.push(' '),
+            _ if !is_hidden_in_file(c) => shown.push(c),
+            3 => shown.push('\u{fffd}'),
+            length => shown.extend(std::iter::repeat_n('?', length)),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const SECRET: &str = "hunter2 correct";
+
+    #[test]
+    fn secrets_are_hidden_however_their_key_is_written() {
+        let keys = [
+            "secret",
+            "Secret",
+            "secret_acces_key",
+            "secrt",
+            "scret_access_key",
+            "sekret",
+            "aws_secret",
+            "password",
+            "passwrod",
+            "db_pasword",
+            "session_token",
+            r#""secret\u005faccess_key""#,
+            r#""s\u0065cret""#,
+            r#""\U00000073ecret_x""#,
+            r#""\x73ecret""#,
+            "'secret_x'",
+            "private-key",
+            "key.secret",
+            "a . secret",
+            r#"a."sec\u0072et""#,
+            "credentails",
+        ];
+        for key in keys {
+            for value in [
+                format!("\"{SECRET}\""),
+                format!("'{SECRET}'"),
+                SECRET.to_owned(),
+                format!("\"{SECRET}"),
+                format!("\"\"\"\n{SECRET}\"\"\""),
+                format!("[\"{SECRET}\"]"),
+                format!("\"\\\"{SECRET}\""),
+                format!("{{ x = \"{SECRET}\" }}"),
+            ] {
+                for text in [
+                    format!("{key} = {value}"),
+                    format!("a = {{ id = \"b\", {key}={value}, c = 1 }}"),
+                    format!("x = [\n{key} : {value}"),
+                ] {
+                    let shown = of(&text);
+                    assert!(!shown.contains("hunter2"), "{text}: {shown}");
+                    assert_eq!(shown.len(), text.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_keys_are_shown() {
+        for text in [
+            "id = \"hunter2\"",
+            "secrets_manager_is_no_key",
+            "region = \"us-east-1\"",
+            "security_groups = [\"sg-1\"]",
+            "[[security_group]]\nid = \"a\"",
+            "tasks = 2",
+            "subnets = [\"a\"]",
+            "description = \"a secret\"",
+            "store = \"x\"",
+            "section = 1",
+            "selected = 2",
+            "access = 1",
+        ] {
+            assert_eq!(&*of(text), text);
+        }
+    }
+
+    #[test]
+    fn of_access_keys_the_ids_alone_are_shown_and_of_others_no_aws_secret() {
+        let text = "[[apprunner.\"access\\u005fkey\"]]\nid = \"AKIA\"\nmystery = \"hunter2\"\n[x]\nmystery = \"shown\"";
+        assert_eq!(
+            &*of(text),
+            "[[apprunner.\"access\\u005fkey\"]]\nid = \"AKIA\"\nmystery = *********\n[x]\nmystery = \"shown\""
+        );
+        let key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        assert!(!of(&format!("id = \"{key}\"")).contains("wJalr"));
+    }
+
+    #[test]
+    fn what_commands_a_terminal_keeps_its_length() {
+        let text = "# \x1b]0;\u{9b}\u{202e}\u{e0041}\r\n\tx";
+        assert_eq!(&*of(text), "# ?]0;??\u{fffd}???? \n\tx");
+        assert_eq!(of(text).len(), text.len());
+    }
+}

@@ -1,0 +1,152 @@
+//! A file that the user names to be read: a lab file, a template, a folder of them. Links, pipes and devices are normal use.
+//! How much is read is bounded, and so is the wait for a FIFO that nobody writes to.
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The word for standard input in place of a file.
+pub const STANDARD_INPUT: &str = "-";
+
+/// How long a FIFO may have nobody who writes to it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Decides whether a file is standard input.
+pub fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == STANDARD_INPUT
+}
+
+/// Reads a text of at most `most` bytes, from standard input for `-`.
+///
+/// # Errors
+/// Those of the kernel; that it is longer, or no UTF-8; that it is a FIFO that nobody writes to.
+pub fn read(path: &Path, most: usize) -> io::Result<String> {
+    if is_standard_input(path) {
+        return text(whole(&mut io::stdin().lock(), most)?);
+    }
+    let flags = OFlag::O_NONBLOCK;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    let about = file.metadata()?;
+    if about.is_file() && usize::try_from(about.len()).is_ok_and(|length| length > most) {
+        return Err(too_long(most));
+    }
+    if about.file_type().is_fifo() {
+        return text(whole(&mut Pipe { file, writer_by: Some(Instant::now() + PATIENCE) }, most)?);
+    }
+    let status = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+    fcntl(&file, FcntlArg::F_SETFL(status - flags))?;
+    text(whole(&mut file, most)?)
+}
+
+fn whole(from: &mut dyn Read, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut from = from.take(u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1));
+    from.read_to_end(&mut bytes)?;
+    if bytes.len() > most { Err(too_long(most)) } else { Ok(bytes) }
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
+fn too_long(most: usize) -> io::Error {
+    let why = format!("it is longer than the {} MiB that egret reads", most >> 20);
+    io::Error::new(io::ErrorKind::FileTooLarge, why)
+}
+
+/// A FIFO, which ends when its last writer closes it, and not before the first one has opened it.
+struct Pipe {
+    file: File,
+    /// Until when there must be a writer; `None` once there was one.
+    writer_by: Option<Instant>,
+}
+
+impl Pipe {
+    fn wait(&mut self) -> io::Result<()> {
+        let left = self.writer_by.map(|by| by.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            let why = "it is a FIFO that nobody writes to: start its writer first, or give a file";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+        }
+        let patience = left.map_or(PollTimeout::NONE, |left| {
+            // The rest of a millisecond counts as one.
+            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+        });
+        let mut descriptor = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+        poll(&mut descriptor, patience)?;
+        let is_closed = descriptor[0].revents().is_some_and(|is| is.contains(PollFlags::POLLHUP));
+        if is_closed {
+            self.writer_by = None;
+        }
+        Ok(())
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.file.read(into) {
+                Ok(0) if self.writer_by.is_some() => self.wait()?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.writer_by = None;
+                    self.wait()?;
+                }
+                read => {
+                    self.writer_by = None;
+                    return read;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+    use std::io::Write as _;
+
+    fn refused(path: &str, most: usize) -> String {
+        read(Path::new(path), most).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn text_longer_than_the_limit_is_refused_from_files_and_devices() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "x".repeat(1 << 20)).unwrap();
+        assert_eq!(read(file.path(), 1 << 20).unwrap().len(), 1 << 20);
+        let name = file.path().to_str().unwrap();
+        assert!(refused(name, (1 << 20) - 1).contains("longer than the 0 MiB"));
+        assert_eq!(refused("/dev/zero", 1 << 20), "it is longer than the 1 MiB that egret reads");
+        assert_eq!(read(Path::new("/dev/null"), 1).unwrap(), "");
+        std::fs::write(&file, [0xff]).unwrap();
+        assert_eq!(refused(name, 10), "it is not UTF-8 text");
+    }
+
+    #[test]
+    fn fifo_is_read_to_its_writers_end_and_not_waited_for_without_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        assert!(refused(path.to_str().unwrap(), 10).contains("a FIFO that nobody writes to"));
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || read(&path, 1 << 20)
+        });
+        // Opening it waits for the reader.
+        let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
+        writer.write_all(b"one ").unwrap();
+        writer.write_all("two".repeat(100_000).as_bytes()).unwrap();
+        drop(writer);
+        assert_eq!(reader.join().unwrap().unwrap(), format!("one {}", "two".repeat(100_000)));
+    }
+}

@@ -1,0 +1,13 @@
+//! Layer 1: the edge between egret and what others wrote: which files it opens, how much it reads, what it shows.
+//!
+//! egret runs as root in folders and on input that other users may have prepared. `own` opens the files that egret makes
+//! for itself, `output` those that the user names to be written, `input` those that the user names to be read, and `shown`
+//! is what text becomes before a terminal gets it.
+
+pub mod input;
+pub mod output;
+pub mod own;
+mod refusal;
+pub mod shown;
+
+pub use shown::{and_more, is_hidden, shown, shown_lines, thousands};
