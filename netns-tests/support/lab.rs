@@ -118,6 +118,28 @@ impl Lab {
         format!("{}-file", self.name)
     }
 
+    /// Brings up a lab whose process is given so many descriptors, at first and at most.
+    pub fn up_with_descriptors(soft: u32, hard: u32, text: &str) -> Self {
+        Self::start("auto", text, |_, file| {
+            start(&mut with_descriptors(soft, hard, &up_command(file)))
+        })
+    }
+
+    /// Brings up a lab with further options; what it says on standard error until it is ready.
+    pub fn up_saying(options: &[&str], text: &str) -> String {
+        let mut said = tempfile::tempfile().unwrap();
+        let lab = Self::start("auto", text, |_, file| {
+            let mut command = command_of_up(file, &["-q"]);
+            command.args(options).stderr(said.try_clone().unwrap());
+            start(&mut command)
+        });
+        let mut text = String::new();
+        said.rewind().unwrap();
+        said.read_to_string(&mut text).unwrap();
+        drop(lab);
+        text
+    }
+
     /// What the lab's process said when it was ready.
     pub fn ready(&self) -> &str {
         &self.ready
@@ -141,14 +163,10 @@ impl Lab {
         text: &str,
         start: impl FnOnce(&str, &std::path::Path) -> (Child, String),
     ) -> Self {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("t{}-{count}", std::process::id());
         // The same tests on the other kind. A test that says which kind it is about keeps to that.
         let other = std::env::var("EGRET_TEST_DEVICE").ok().filter(|_| device == "auto");
         let device = other.unwrap_or_else(|| device.to_owned());
-        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        write!(file, "lab = \"{name}\"\ndevice = \"{device}\"\n{text}").unwrap();
+        let (file, name) = lab_file(&device, text);
         let (up, ready) = start(&name, file.path());
         Self { name, device, file, up, ready, far: Namespaces::new() }
     }
@@ -385,6 +403,12 @@ impl Lab {
         Agent::of(command.stdin(Stdio::piped()).spawn().unwrap())
     }
 
+    /// A program in Python in a task, started by `egret exec`; it ends with the test.
+    pub fn task_program(&self, task: &str, program: &str) -> Program {
+        let mut command = self.command(&["exec", task, "--", "python3", "-u", "-c", program]);
+        Program::of(command.stdin(Stdio::piped()).spawn().unwrap())
+    }
+
     /// An agent in a namespace.
     pub fn agent(netns: &Netns) -> Agent {
         let mut command = Command::new("python3");
@@ -443,6 +467,16 @@ impl Drop for Lab {
     }
 }
 
+/// A lab file with a name that no other has, and the name.
+pub fn lab_file(device: &str, text: &str) -> (tempfile::NamedTempFile, String) {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("t{}-{count}", std::process::id());
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    write!(file, "lab = \"{name}\"\ndevice = \"{device}\"\n{text}").unwrap();
+    (file, name)
+}
+
 pub fn up_command(file: &std::path::Path) -> Command {
     command_of_up(file, &["-q"])
 }
@@ -457,6 +491,14 @@ fn command_of_up(file: &std::path::Path, options: &[&str]) -> Command {
         command.args(["--offload", &word]);
     }
     command
+}
+
+/// The same command with so many descriptors, at first and at most.
+pub fn with_descriptors(soft: u32, hard: u32, command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$@\""), "sh"]);
+    limited.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    limited
 }
 
 /// Starts `egret up` and waits for its line that says it is ready, which is given back too.
@@ -532,6 +574,43 @@ fn grown(before: &[DropRow], row: &DropRow) -> Option<DropRow> {
     };
     let known: u64 = before.iter().filter(same).map(|other| other.packets).sum();
     (row.packets > known).then(|| DropRow { packets: row.packets - known, ..row.clone() })
+}
+
+/// A program that says lines, and ends with the test.
+pub struct Program {
+    process: Child,
+    lines: Receiver<String>,
+}
+
+impl Program {
+    fn of(mut process: Child) -> Self {
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).for_each(|line| {
+                let _ = sender.send(line);
+            });
+        });
+        Self { process, lines }
+    }
+
+    /// Waits until it says this line.
+    pub fn wait_for(&mut self, line: &str) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(said) if said == line => return,
+                Ok(_) => {}
+                Err(error) => panic!("the program does not say {line:?}: {error}"),
+            }
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// A program inside a namespace that does what a test asks of it; see `agent.py`.

@@ -10,8 +10,10 @@ use super::{CliError, LabArg, list};
 use crate::config::{Lab, Offload, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::shared::{Facts, Shared};
-use crate::daemon::{LabError, Running, StateDir, control};
+use crate::daemon::{LabError, Running, StateDir, control, scarce};
 use crate::explain::{self, Resumed};
+use crate::linux::descriptors;
+use futures_util::FutureExt as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -130,6 +132,9 @@ impl UpArgs {
 }
 
 pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
+    if let Err(error) = descriptors::raise() {
+        output::note(&format!("the limit of descriptors is not raised: {error}"));
+    }
     let lab = args.source()?.load(args.quiet)?;
     if !args.quiet {
         args.lab.note_other_name(&lab, "comes up as");
@@ -139,6 +144,7 @@ pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
         Some(word) => lab.with_offload(word.into()),
         None => lab,
     };
+    scarce::check(&lab).map_err(LabError::from)?;
     // Two: a request that takes its time does not keep the lab from its housekeeping.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -352,7 +358,7 @@ async fn answer(
     door: Option<FrontDoor>,
     ended: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let control = control::serve(shared.clone(), listener, ended.clone());
+    let control = control::serve(shared.clone(), listener, ended.clone()).map(Ok);
     match door {
         Some(door) => tokio::try_join!(control, door.serve(shared, ended)).map(drop),
         None => control.await,

@@ -1,7 +1,7 @@
 //! Child processes inside a namespace, the way `ip netns exec` starts them: `/sys` shows the namespace's interfaces,
 //! and `/etc/netns/<name>/*` lies over `/etc`, so that a task can have its own `resolv.conf`.
 
-use super::{Netns, NetnsError};
+use super::{Netns, NetnsError, descriptors};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -64,6 +64,7 @@ pub fn exec_in<S: AsRef<OsStr>>(netns: &str, argv: &[S]) -> Result<Infallible, E
 ///
 /// When the namespace, the mounts or the program are not to be had.
 pub fn spawn_in(netns: &Netns, command: &mut Command) -> Result<Child, ExecError> {
+    descriptors::restore(command);
     run_dressed(netns, || command.spawn())?.map_err(|source| ExecError::Start {
         program: command.get_program().to_string_lossy().into_owned(),
         source,
