@@ -16,7 +16,7 @@
 #[path = "bodies/mod.rs"]
 mod bodies;
 
-use bodies::{apprunner, import, lab, packets, pcapng};
+use bodies::{apprunner, control, import, lab, packets, pcapng, strings};
 use std::path::{Path, PathBuf};
 
 /// What a target does with an input.
@@ -77,6 +77,21 @@ fn calls_of_the_seeds() {
     replay("fuzz/seeds/apprunner", apprunner::run);
 }
 
+#[test]
+fn requests_and_strings_of_the_seeds() {
+    replay("fuzz/seeds/control", control::run);
+    replay("fuzz/seeds/strings", strings::run);
+}
+
+/// The seeds would be worth little if their requests were refused.
+#[test]
+fn requests_of_the_seeds_are_taken() {
+    for file in std::fs::read_dir(root().join("fuzz/seeds/control")).unwrap() {
+        let path = file.unwrap().path();
+        assert!(control::is_taken(&std::fs::read(&path).unwrap()), "{}", path.display());
+    }
+}
+
 /// The seeds would be worth little if their calls were refused at once.
 #[test]
 fn most_calls_of_the_seeds_are_met() {
@@ -88,13 +103,15 @@ fn most_calls_of_the_seeds_are_met() {
 /// Each seed, cut anywhere and with any octet turned over, is an input too: a small fuzzer without a fuzzer.
 #[test]
 fn pieces_of_the_seeds() {
-    let bodies: [(&str, Body); 6] = [
+    let bodies: [(&str, Body); 8] = [
         ("packets", packets::run),
         ("pcapng", pcapng::run),
         ("import_describe", import::describe),
         ("import_cloudformation", import::cloudformation),
         ("import_terraform", import::terraform),
         ("apprunner", apprunner::run),
+        ("control", control::run),
+        ("strings", strings::run),
     ];
     for (name, body) in bodies {
         for file in std::fs::read_dir(root().join("fuzz/seeds").join(name)).unwrap() {

@@ -604,7 +604,12 @@ fn flowing(lab: &Lab, line: &str) -> Background {
 
 /// What of a lab is still there: namespaces, their files in /etc, its own files, processes.
 pub fn leftovers(lab: &Lab) -> Vec<String> {
-    let prefix = format!("{}-", lab.name());
+    left_of(lab.name(), lab.file())
+}
+
+/// What there is of a lab with this name and file.
+pub fn left_of(lab: &str, file: &Path) -> Vec<String> {
+    let prefix = format!("{lab}-");
     let mut left = netns::list().unwrap();
     if let Ok(entries) = std::fs::read_dir("/etc/netns") {
         left.extend(
@@ -612,9 +617,9 @@ pub fn leftovers(lab: &Lab) -> Vec<String> {
         );
     }
     left.retain(|name| name.starts_with(&prefix));
-    let state = Path::new("/run/egret").join(lab.name());
+    let state = Path::new("/run/egret").join(lab);
     left.extend(state.exists().then(|| state.display().to_string()));
-    let file = lab.file().display().to_string();
+    let file = file.display().to_string();
     for process in std::fs::read_dir("/proc").unwrap().flatten() {
         let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
         if String::from_utf8_lossy(&line).contains(&file) {

@@ -63,8 +63,8 @@ pub struct Lab {
     name: String,
     device: String,
     file: tempfile::NamedTempFile,
-    /// The folder of the file, if it has one of its own.
-    _home: Option<tempfile::TempDir>,
+    /// The folder of the file, where nobody else makes any.
+    _home: tempfile::TempDir,
     up: Child,
     ready: String,
     far: Namespaces,
@@ -131,6 +131,28 @@ impl Lab {
         format!("{}-file", self.name)
     }
 
+    /// Brings up a lab whose process is given so many descriptors, at first and at most.
+    pub fn up_with_descriptors(soft: u32, hard: u32, text: &str) -> Self {
+        Self::start("auto", text, |_, file| {
+            start(&mut with_descriptors(soft, hard, &up_command(file)))
+        })
+    }
+
+    /// Brings up a lab with further options; what it says on standard error until it is ready.
+    pub fn up_saying(options: &[&str], text: &str) -> String {
+        let mut said = tempfile::tempfile().unwrap();
+        let lab = Self::start("auto", text, |_, file| {
+            let mut command = command_of_up(file, &["-q"]);
+            command.args(options).stderr(said.try_clone().unwrap());
+            start(&mut command)
+        });
+        let mut text = String::new();
+        said.rewind().unwrap();
+        said.read_to_string(&mut text).unwrap();
+        drop(lab);
+        text
+    }
+
     /// What the lab's process said when it was ready.
     pub fn ready(&self) -> &str {
         &self.ready
@@ -154,11 +176,10 @@ impl Lab {
         const NOBODY: u32 = 65_534;
         let home = tempfile::tempdir().unwrap();
         std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        let file = tempfile::Builder::new().suffix(".toml").tempfile_in(home.path()).unwrap();
-        std::os::unix::fs::chown(file.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        let mut lab = Self::start_with(file, "auto", text, |_, file| start(&mut up_command(file)));
-        lab._home = Some(home);
-        lab
+        Self::start_in(home, "auto", text, |_, file| {
+            std::os::unix::fs::chown(file, Some(NOBODY), Some(NOBODY)).unwrap();
+            start(&mut up_command(file))
+        })
     }
 
     fn start(
@@ -166,25 +187,22 @@ impl Lab {
         text: &str,
         start: impl FnOnce(&str, &std::path::Path) -> (Child, String),
     ) -> Self {
-        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        Self::start_with(file, device, text, start)
+        Self::start_in(tempfile::tempdir().unwrap(), device, text, start)
     }
 
-    fn start_with(
-        mut file: tempfile::NamedTempFile,
+    fn start_in(
+        home: tempfile::TempDir,
         device: &str,
         text: &str,
         start: impl FnOnce(&str, &std::path::Path) -> (Child, String),
     ) -> Self {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("t{}-{count}", std::process::id());
         // The same tests on the other kind. A test that says which kind it is about keeps to that.
         let other = std::env::var("EGRET_TEST_DEVICE").ok().filter(|_| device == "auto");
         let device = other.unwrap_or_else(|| device.to_owned());
-        write!(file, "lab = \"{name}\"\ndevice = \"{device}\"\n{text}").unwrap();
+        let mut file = tempfile::Builder::new().suffix(".toml").tempfile_in(home.path()).unwrap();
+        let name = write_lab_file(&mut file, &device, text);
         let (up, ready) = start(&name, file.path());
-        Self { name, device, file, _home: None, up, ready, far: Namespaces::new() }
+        Self { name, device, file, _home: home, up, ready, far: Namespaces::new() }
     }
 
     /// The process of `egret up`.
@@ -419,6 +437,12 @@ impl Lab {
         Agent::of(command.stdin(Stdio::piped()).spawn().unwrap())
     }
 
+    /// A program in Python in a task, started by `egret exec`; it ends with the test.
+    pub fn task_program(&self, task: &str, program: &str) -> Program {
+        let mut command = self.command(&["exec", task, "--", "python3", "-u", "-c", program]);
+        Program::of(command.stdin(Stdio::piped()).spawn().unwrap())
+    }
+
     /// An agent in a namespace.
     pub fn agent(netns: &Netns) -> Agent {
         let mut command = Command::new("python3");
@@ -477,6 +501,22 @@ impl Drop for Lab {
     }
 }
 
+/// A lab file with a name that no other has, and the name.
+pub fn lab_file(device: &str, text: &str) -> (tempfile::NamedTempFile, String) {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    let name = write_lab_file(&mut file, device, text);
+    (file, name)
+}
+
+/// Writes a lab file whose lab has a name that no other has; returns that.
+fn write_lab_file(file: &mut tempfile::NamedTempFile, device: &str, text: &str) -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("t{}-{count}", std::process::id());
+    write!(file, "lab = \"{name}\"\ndevice = \"{device}\"\n{text}").unwrap();
+    name
+}
+
 pub fn up_command(file: &std::path::Path) -> Command {
     command_of_up(file, &["-q"])
 }
@@ -491,6 +531,14 @@ fn command_of_up(file: &std::path::Path, options: &[&str]) -> Command {
         command.args(["--offload", &word]);
     }
     command
+}
+
+/// The same command with so many descriptors, at first and at most.
+pub fn with_descriptors(soft: u32, hard: u32, command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$@\""), "sh"]);
+    limited.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    limited
 }
 
 /// Starts `egret up` and waits for its line that says it is ready, which is given back too.
@@ -566,6 +614,43 @@ fn grown(before: &[DropRow], row: &DropRow) -> Option<DropRow> {
     };
     let known: u64 = before.iter().filter(same).map(|other| other.packets).sum();
     (row.packets > known).then(|| DropRow { packets: row.packets - known, ..row.clone() })
+}
+
+/// A program that says lines, and ends with the test.
+pub struct Program {
+    process: Child,
+    lines: Receiver<String>,
+}
+
+impl Program {
+    fn of(mut process: Child) -> Self {
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).for_each(|line| {
+                let _ = sender.send(line);
+            });
+        });
+        Self { process, lines }
+    }
+
+    /// Waits until it says this line.
+    pub fn wait_for(&mut self, line: &str) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(said) if said == line => return,
+                Ok(_) => {}
+                Err(error) => panic!("the program does not say {line:?}: {error}"),
+            }
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// A program inside a namespace that does what a test asks of it; see `agent.py`.

@@ -3,6 +3,7 @@
 
 pub mod aws;
 pub mod frames;
+pub mod http;
 pub mod lab;
 pub mod moto;
 pub mod terminal;

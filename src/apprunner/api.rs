@@ -1,12 +1,13 @@
 //! The operations over one account: which there are, what each may ask for, and who does it. One call is at work at a time.
 
 use super::clock::now;
-use super::desk::{Desk, record};
+use super::desk::{Change, Desk, record};
 use super::fault::{Fault, Kind};
 use super::records::Moment;
 use super::shape::{Shape, checked};
 use super::store::{Store, StoreError};
 use super::{connectors, operations, services, shapes, tags};
+use crate::config::Spec;
 use crate::config::apprunner::AppRunner;
 use serde_json::Value;
 use std::sync::Arc;
@@ -117,6 +118,27 @@ impl Operation {
         }
     }
 
+    /// Decides whether it changes nothing at all.
+    fn looks(self) -> bool {
+        match self {
+            Self::DescribeVpcConnector
+            | Self::ListVpcConnectors
+            | Self::DescribeService
+            | Self::ListServices
+            | Self::ListOperations
+            | Self::ListTagsForResource => true,
+            Self::CreateVpcConnector
+            | Self::DeleteVpcConnector
+            | Self::CreateService
+            | Self::UpdateService
+            | Self::DeleteService
+            | Self::PauseService
+            | Self::ResumeService
+            | Self::TagResource
+            | Self::UntagResource => false,
+        }
+    }
+
     fn input(self) -> &'static Shape {
         match self {
             Self::CreateVpcConnector => &shapes::CREATE_VPC_CONNECTOR,
@@ -181,37 +203,70 @@ fn json(body: &[u8]) -> Result<Value, Fault> {
         .map_err(|error| Fault::new(Kind::Serialization, format!("the body is not JSON: {error}")))
 }
 
-/// Does what is asked for; whatever comes of it, `egret services` shows what the account has then.
+/// Does what is asked for. Who changes something waits for the change before; who only looks waits for none, and for no reload.
 async fn done(
     desk: &Arc<Desk>,
     operation: Operation,
     request: (Value, Vec<String>),
 ) -> Result<Value, Fault> {
+    let (_turn, spec) = match operation.looks() {
+        true => (None, None),
+        false => (Some(desk.turn.lock().await), Some(desk.ground.lab().await.spec)),
+    };
+    match at_the_store(desk, operation, spec.as_ref(), request).await? {
+        Step::Answer(answer) => Ok(answer),
+        Step::Change(change) => desk.change(&*change).await,
+    }
+}
+
+/// Does what is at the store alone; whatever comes of it, `egret services` shows what the account has then.
+async fn at_the_store(
+    desk: &Arc<Desk>,
+    operation: Operation,
+    spec: Option<&Spec>,
+    request: (Value, Vec<String>),
+) -> Result<Step, Fault> {
     let mut store = desk.store.lock().await;
     let store = &mut *store;
-    let outcome = dispatched(desk, store, operation, request).await;
+    forget_what_was_deleted(desk, store)?;
+    let outcome = dispatched(desk, store, operation, spec, request);
     if operation.changes() {
         desk.show(store).await;
     }
     outcome
 }
 
-async fn dispatched(
+/// What is left to do once the store was asked.
+enum Step {
+    /// Nothing: this is the answer.
+    Answer(Value),
+    /// A change of the lab and the store.
+    Change(Change),
+}
+
+fn dispatched(
     desk: &Arc<Desk>,
     store: &mut Store,
     operation: Operation,
+    spec: Option<&Spec>,
     (request, notes): (Value, Vec<String>),
-) -> Result<Value, Fault> {
-    forget_what_was_deleted(desk, store)?;
-    match operation {
-        Operation::CreateVpcConnector => connectors::create(desk, store, request).await,
+) -> Result<Step, Fault> {
+    // Who changes something has asked for it.
+    let spec =
+        || spec.ok_or_else(|| Fault::new(Kind::InternalServiceError, "the lab was not asked"));
+    let answer = match operation {
+        Operation::CreateVpcConnector => {
+            return connectors::create(desk, store, spec()?, request).map(Step::Change);
+        }
+        Operation::DeleteVpcConnector => {
+            return connectors::delete(desk, store, &request).map(Step::Change);
+        }
         Operation::DescribeVpcConnector => connectors::describe(desk, store, &request),
         Operation::ListVpcConnectors => connectors::list(store, &request),
-        Operation::DeleteVpcConnector => connectors::delete(desk, store, &request).await,
-        Operation::CreateService => services::create(desk, store, request, notes).await,
+        Operation::CreateService => services::create(desk, store, spec()?, (request, notes)),
         Operation::DescribeService => services::describe(desk, store, &request),
         Operation::ListServices => services::list(store, &request),
-        Operation::UpdateService => services::update(desk, store, request, notes).await,
+        Operation::UpdateService => services::update(desk, store, spec()?, (request, notes)),
         Operation::DeleteService => services::delete(desk, store, &request),
         Operation::PauseService => services::pause(desk, store, &request),
         Operation::ResumeService => services::resume(desk, store, &request),
@@ -219,7 +274,8 @@ async fn dispatched(
         Operation::TagResource => tags::tag(desk, store, &request),
         Operation::UntagResource => tags::untag(desk, store, &request),
         Operation::ListTagsForResource => tags::list(desk, store, &request),
-    }
+    };
+    answer.map(Step::Answer)
 }
 
 fn forget_what_was_deleted(desk: &Desk, store: &mut Store) -> Result<(), Fault> {

@@ -2,7 +2,7 @@
 
 use super::arn::Kind;
 use super::clock::now;
-use super::desk::Desk;
+use super::desk::{Change, Desk};
 use super::fault::{Fault, Kind as FaultKind};
 use super::pages::List;
 use super::records::Connector;
@@ -28,12 +28,26 @@ struct Wanted {
 }
 
 /// CreateVpcConnector. It is `ACTIVE` at once; its ENIs come up when a service uses it.
-pub(super) async fn create(desk: &Desk, store: &mut Store, request: Value) -> Result<Value, Fault> {
+pub(super) fn create(
+    desk: &Desk,
+    store: &Store,
+    spec: &Spec,
+    request: Value,
+) -> Result<Change, Fault> {
     let wanted: Wanted = typed(request)?;
     let tags = tags::of(&wanted.tags)?;
-    let lab = desk.ground.lab().await;
-    let vpc = vpc_of(&lab.spec, &wanted.subnets)?;
-    let security_groups = groups(&lab.spec, vpc, wanted.security_groups)?;
+    let connector = new(desk, store, spec, wanted)?;
+    Ok(Box::new(move |store| {
+        store.put_connector(&connector)?;
+        tags::put(store, &connector.arn, &tags)?;
+        Ok(response(&connector))
+    }))
+}
+
+/// The connector that is asked for.
+fn new(desk: &Desk, store: &Store, spec: &Spec, wanted: Wanted) -> Result<Connector, Fault> {
+    let vpc = vpc_of(spec, &wanted.subnets)?;
+    let security_groups = groups(spec, vpc, wanted.security_groups)?;
     let name = wanted.vpc_connector_name;
     let active = store.connectors()?.into_iter().filter(|entry| entry.value.is_active());
     let active: Vec<String> = active.map(|entry| entry.value.name).collect();
@@ -44,12 +58,12 @@ pub(super) async fn create(desk: &Desk, store: &mut Store, request: Value) -> Re
         )));
     }
     // The name of one in the lab file would be a mistake of the same kind.
-    if lab.spec.connectors.iter().any(|c| c.line != 0 && *c.name == name) {
+    if spec.connectors.iter().any(|c| c.line != 0 && *c.name == name) {
         return Err(Fault::invalid(format!(
             "the lab file has a VPC connector with the name {name}: give another name"
         )));
     }
-    same_groups(&lab.spec, store, &security_groups)?;
+    same_groups(spec, store, &security_groups)?;
     if active.len() >= desk.quotas.vpc_connectors {
         return Err(Fault::new(
             FaultKind::ServiceQuotaExceeded,
@@ -60,20 +74,14 @@ pub(super) async fn create(desk: &Desk, store: &mut Store, request: Value) -> Re
         ));
     }
     let id = Uuid::new_v4().simple().to_string();
-    let connector = Connector {
+    Ok(Connector {
         arn: desk.account.arn(Kind::VpcConnector, &[&name, "1", &id]),
         name,
         subnets: wanted.subnets,
         security_groups,
         created_at: now(),
         deleted_at: None,
-    };
-    desk.change(store, |store| {
-        store.put_connector(&connector)?;
-        tags::put(store, &connector.arn, &tags)?;
-        Ok(response(&connector))
     })
-    .await
 }
 
 /// Refuses a connector whose groups another one has, where the lab file wants that.
@@ -110,11 +118,7 @@ pub(super) fn list(store: &Store, request: &Value) -> Result<Value, Fault> {
 }
 
 /// DeleteVpcConnector.
-pub(super) async fn delete(
-    desk: &Desk,
-    store: &mut Store,
-    request: &Value,
-) -> Result<Value, Fault> {
+pub(super) fn delete(desk: &Desk, store: &Store, request: &Value) -> Result<Change, Fault> {
     let mut connector = find(desk, store, request)?;
     if !connector.is_active() {
         return Err(unknown(&connector.arn));
@@ -130,11 +134,10 @@ pub(super) async fn delete(
         )));
     }
     connector.deleted_at = Some(now());
-    desk.change(store, |store| {
+    Ok(Box::new(move |store| {
         store.put_connector(&connector)?;
         Ok(response(&connector))
-    })
-    .await
+    }))
 }
 
 /// The active connector that an ARN names, which may be partial: `…/name` and `…/name/1` do.

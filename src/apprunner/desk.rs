@@ -9,6 +9,7 @@ use super::store::{Entry, Store, StoreError};
 use crate::config::Overlay;
 use crate::config::overlay::{OverlayConnector, OverlayEgress, OverlayService};
 use crate::explain::ApiService;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -22,6 +23,9 @@ pub struct Quotas {
     pub vpc_connectors: usize,
 }
 
+/// A change of the store, which is done twice: once to see what comes of it.
+pub(super) type Change = Box<dyn Fn(&mut Store) -> Result<Value, Fault> + Send + Sync>;
+
 /// What every operation works with.
 pub(super) struct Desk {
     pub(super) account: Account,
@@ -30,7 +34,10 @@ pub(super) struct Desk {
     pub(super) memory: Duration,
     pub(super) ground: Arc<dyn Ground>,
     pub(super) say: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Is held for as long as a statement takes, and never while the lab is changed.
     pub(super) store: Mutex<Store>,
+    /// Whoever changes something has it from the first look to the end: one change is made after the other.
+    pub(super) turn: Mutex<()>,
 }
 
 impl Desk {
@@ -47,38 +54,43 @@ impl Desk {
         }
     }
 
-    /// Does a change to the store in one transaction, and lays what the store has then over the lab before it counts.
+    /// Does a change to the store in one transaction, once what the store would have then is laid over the lab. The caller has
+    /// the turn: the change is tried first and taken back, so that the store answers while the lab is changed, and then it is made.
     ///
     /// # Errors
     /// Why the change, or the lab, refuses; nothing has changed then.
     pub(super) async fn change<T>(
         &self,
-        store: &mut Store,
-        change: impl FnOnce(&mut Store) -> Result<T, Fault>,
+        change: impl Fn(&mut Store) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        store.begin()?;
-        let changed = change(store).and_then(|answer| Ok((answer, overlay(store)?)));
-        let mut is_laid = false;
-        let outcome = match changed {
-            Ok((answer, overlay)) => match self.ground.lay_over(overlay).await {
-                Ok(()) => {
-                    is_laid = true;
-                    let enis = self.ground.known_enis().await;
-                    keep_enis(store, enis).map(|()| answer)
-                }
-                Err(Unfit::Refused(why)) => Err(Fault::invalid(why)),
-                Err(Unfit::Failed(why)) => Err(Fault::new(Kind::InternalServiceError, why)),
-                Err(Unfit::Ending) => {
-                    Err(Fault::new(Kind::ServiceUnavailable, "the lab is being taken down"))
-                }
-            },
-            Err(fault) => Err(fault),
-        };
-        let finished = finish(store, outcome);
-        if is_laid && finished.is_err() {
-            self.lay_what_was(overlay(store)).await;
+        let overlay = tried(&mut *self.store.lock().await, &change)?;
+        self.ground.lay_over(overlay).await.map_err(unfit)?;
+        let enis = self.ground.known_enis().await;
+        let (made, before) = self.made(change, enis).await;
+        if let Some(before) = before {
+            self.lay_what_was(before).await;
         }
-        finished
+        made
+    }
+
+    /// Makes a change of the store that the lab has taken. If it fails, what the store has instead comes with it.
+    async fn made<T>(
+        &self,
+        change: impl Fn(&mut Store) -> Result<T, Fault>,
+        enis: Vec<(String, Duration)>,
+    ) -> (Result<T, Fault>, Option<Result<Overlay, StoreError>>) {
+        let mut store = self.store.lock().await;
+        let store = &mut *store;
+        let made = record(store, |store| {
+            let answer = change(store)?;
+            keep_enis(store, enis)?;
+            Ok(answer)
+        });
+        if made.is_ok() {
+            self.show(store).await;
+        }
+        let before = made.is_err().then(|| overlay(store));
+        (made, before)
     }
 
     /// After a change that the lab took and the store did not: the lab goes back, too.
@@ -92,6 +104,25 @@ impl Desk {
             Err(error) => error.to_string(),
         };
         self.tell(&format!("App Runner: the lab has a change that could not be kept: {why}"));
+    }
+}
+
+/// Returns what the lab is to have after a change, and takes the change back.
+fn tried<T>(
+    store: &mut Store,
+    change: impl Fn(&mut Store) -> Result<T, Fault>,
+) -> Result<Overlay, Fault> {
+    store.begin()?;
+    let changed = change(store).and_then(|_| Ok(overlay(store)?));
+    store.roll_back();
+    changed
+}
+
+fn unfit(unfit: Unfit) -> Fault {
+    match unfit {
+        Unfit::Refused(why) => Fault::invalid(why),
+        Unfit::Failed(why) => Fault::new(Kind::InternalServiceError, why),
+        Unfit::Ending => Fault::new(Kind::ServiceUnavailable, "the lab is being taken down"),
     }
 }
 

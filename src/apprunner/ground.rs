@@ -82,6 +82,6 @@ impl Ground for Shared {
     }
 
     async fn show(&self, services: Vec<ApiService>) {
-        self.show_services(services).await;
+        self.show_services(services);
     }
 }

@@ -149,6 +149,7 @@ impl AppRunner {
             ground,
             say,
             store: Mutex::new(self.store),
+            turn: Mutex::new(()),
         };
         let api = Api::begin(desk)?;
         Ok(Server::new(api, self.settings.region, self.settings.access_keys))

@@ -82,29 +82,29 @@ async fn carry_out(desk: Arc<Desk>, id: String) {
 
 /// Does what can be done now; how long to wait before there is more to do.
 async fn step(desk: &Desk, id: &str) -> Result<Option<Duration>, Fault> {
-    let mut store = desk.store.lock().await;
-    let store = &mut *store;
-    let outcome = advanced(desk, store, id).await;
-    desk.show(store).await;
+    let _turn = desk.turn.lock().await;
+    let outcome = advanced(desk, id).await;
+    desk.show(&mut *desk.store.lock().await).await;
     outcome
 }
 
-async fn advanced(desk: &Desk, store: &mut Store, id: &str) -> Result<Option<Duration>, Fault> {
-    let Some((operation, service)) = pending(store, id)? else { return Ok(None) };
+async fn advanced(desk: &Desk, id: &str) -> Result<Option<Duration>, Fault> {
+    let pending = pending(&*desk.store.lock().await, id)?;
+    let Some((operation, service)) = pending else { return Ok(None) };
     let prepared = match operation.due_at {
         Some(due) => Ok((service.clone(), due)),
-        None => prepare(desk, store, &operation, &service).await?,
+        None => prepare(desk, &operation, &service).await?,
     };
     let (service, due) = match prepared {
         Ok(prepared) => prepared,
-        Err(why) => return fail(desk, store, operation, service, &why).await.map(|()| None),
+        Err(why) => return fail(desk, operation, service, &why).await.map(|()| None),
     };
     let left = due.since(now());
     if !left.is_zero() {
         return Ok(Some(left));
     }
     let (ended, done) = (ended(&operation, OperationStatus::Succeeded), done(&operation, &service));
-    let applied = desk.change(store, |store| {
+    let applied = desk.change(|store| {
         store.put_service(&done)?;
         Ok(store.put_operation(&ended)?)
     });
@@ -112,7 +112,7 @@ async fn advanced(desk: &Desk, store: &mut Store, id: &str) -> Result<Option<Dur
         Ok(()) => Ok(None),
         // It goes on when the lab is up again.
         Err(fault) if fault.kind == Kind::ServiceUnavailable => Err(fault),
-        Err(fault) => fail(desk, store, operation, service, &fault.message).await.map(|()| None),
+        Err(fault) => fail(desk, operation, service, &fault.message).await.map(|()| None),
     }
 }
 
@@ -128,23 +128,14 @@ fn pending(store: &Store, id: &str) -> Result<Option<(Operation, Service)>, Faul
 /// does not take them.
 async fn prepare(
     desk: &Desk,
-    store: &mut Store,
     operation: &Operation,
     service: &Service,
 ) -> Result<Result<(Service, Moment), String>, Fault> {
-    let comes_up = match operation.kind {
-        OperationType::Create => true,
-        // Only an update that changes the network waits for it.
-        OperationType::Update => {
-            let before = service.before.as_ref().map(|before| &before.network);
-            before != Some(&service.settings.network)
-        }
-        // A paused service keeps its ENIs.
-        OperationType::Pause | OperationType::Resume | OperationType::Delete => false,
-    };
-    let arn = service.settings.network.vpc_connector.as_deref().filter(|_| comes_up);
+    let arn = service.settings.network.vpc_connector.as_deref();
+    let arn = arn.filter(|_| waits_for_enis(operation, service));
     let Some(arn) = arn else { return Ok(Ok((service.clone(), now()))) };
-    let connector = match connectors::active(desk, store, arn) {
+    let active = connectors::active(desk, &*desk.store.lock().await, arn);
+    let connector = match active {
         Ok(connector) => connector,
         Err(fault) => return Ok(Err(fault.message)),
     };
@@ -156,7 +147,7 @@ async fn prepare(
         return Ok(Ok((service.clone(), now())));
     }
     let starting = Service { starting: Some(arn.to_owned()), ..service.clone() };
-    let begun = desk.change(store, |store| Ok(store.put_service(&starting)?)).await;
+    let begun = desk.change(|store| Ok(store.put_service(&starting)?)).await;
     match begun {
         Ok(()) => {}
         Err(fault) if fault.kind == Kind::ServiceUnavailable => return Err(fault),
@@ -164,8 +155,21 @@ async fn prepare(
     }
     let due = now().after(desk.ground.startup(&connector.name).await);
     let known = Operation { due_at: Some(due), ..operation.clone() };
-    record(store, |store| Ok(store.put_operation(&known)?))?;
+    record(&mut *desk.store.lock().await, |store| Ok(store.put_operation(&known)?))?;
     Ok(Ok((starting, due)))
+}
+
+fn waits_for_enis(operation: &Operation, service: &Service) -> bool {
+    match operation.kind {
+        OperationType::Create => true,
+        // Only an update that changes the network waits for it.
+        OperationType::Update => {
+            let before = service.before.as_ref().map(|before| &before.network);
+            before != Some(&service.settings.network)
+        }
+        // A paused service keeps its ENIs.
+        OperationType::Pause | OperationType::Resume | OperationType::Delete => false,
+    }
 }
 
 /// The service once the operation has succeeded.
@@ -196,7 +200,6 @@ fn ended(operation: &Operation, status: OperationStatus) -> Operation {
 /// Ends an operation that cannot be done. App Runner says why in the service's event log; here it is said where the lab is.
 async fn fail(
     desk: &Desk,
-    store: &mut Store,
     operation: Operation,
     mut service: Service,
     why: &str,
@@ -220,21 +223,30 @@ async fn fail(
     let mut ended = ended(&operation, status);
     ended.log.push(why.to_owned());
     service.updated_at = ended.updated_at;
-    record(store, |store| {
-        store.put_service(&service)?;
-        Ok(store.put_operation(&ended)?)
-    })?;
+    {
+        let mut store = desk.store.lock().await;
+        let store = &mut *store;
+        record(store, |store| {
+            store.put_service(&service)?;
+            Ok(store.put_operation(&ended)?)
+        })?;
+        desk.show(store).await;
+    }
     if was_starting {
         // Its ENIs go again; where that fails they go with the next change.
-        let _ = desk.change(store, |_| Ok(())).await;
+        let _ = desk.change(|_| Ok(())).await;
     }
-    let outcome = match operation.kind {
+    let outcome = what_failed(operation.kind);
+    desk.tell(&format!("App Runner: service {} {outcome}: {why}", service.name));
+    Ok(())
+}
+
+fn what_failed(kind: OperationType) -> &'static str {
+    match kind {
         OperationType::Create => "failed to create",
         OperationType::Update => "was rolled back to what it was before",
         OperationType::Pause => "could not be paused",
         OperationType::Resume => "could not be resumed",
         OperationType::Delete => "could not be deleted",
-    };
-    desk.tell(&format!("App Runner: service {} {outcome}: {why}", service.name));
-    Ok(())
+    }
 }

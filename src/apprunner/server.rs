@@ -4,11 +4,12 @@ use super::api::Api;
 use super::clock::wall_clock;
 use super::fault::{Fault, Kind};
 use super::protocol::{self, Foreign, Protocol};
-use super::signature::{self, Signed};
+use super::signature::{self, Claimed, Signed};
 use crate::config::apprunner::AccessKey;
-use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
+use crate::daemon::bodies::{Bodies, Unread};
+use crate::daemon::http::{self, Bounds, HEAD};
+use crate::linux::descriptors::Shares;
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use serde_json::Value;
@@ -16,13 +17,17 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// A request with everything at its longest that a person would write is far below.
 const LARGEST_BODY: usize = 1 << 20;
 /// How long a body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Octets of all bodies that are being read or answered, at most.
+const BODIES: usize = 16 << 20;
+/// How long a connection lives. Who has more to ask connects again.
+const LIFE: Duration = Duration::from_secs(300);
 const TARGET: &str = "x-amz-target";
 
 /// An account's App Runner as its clients see it.
@@ -35,11 +40,13 @@ pub struct Server {
     /// Whether it listens on loopback, where a name must not lead: a page on the web could have its own name lead here
     /// (DNS rebinding), and call as root what nobody else reaches.
     by_address: bool,
+    bodies: Bodies,
 }
 
 impl Server {
     pub(super) fn new(api: Api, region: String, access_keys: Vec<AccessKey>) -> Self {
-        Self { api, region, access_keys: access_keys.into(), by_address: false }
+        let bodies = Bodies::new(BODIES, PATIENCE);
+        Self { api, region, access_keys: access_keys.into(), by_address: false, bodies }
     }
 
     /// Answers until `ended` is set, then lets calls in progress finish.
@@ -49,16 +56,19 @@ impl Server {
     pub async fn serve(
         mut self,
         listener: TcpListener,
-        mut ended: watch::Receiver<bool>,
+        ended: watch::Receiver<bool>,
     ) -> io::Result<()> {
         self.by_address = listener.local_addr()?.ip().is_loopback();
-        let answer = async |State(server): State<Self>, request| server.answer(request).await;
-        let router = Router::new().fallback(answer).with_state(self);
-        let until = async move {
-            // A sender that is gone is an end as well.
-            let _ = ended.wait_for(|end| *end).await;
+        let bounds = Bounds { connections: Shares::now().api, head: HEAD, life: Some(LIFE) };
+        let respond = |_: &TcpStream| {
+            let server = self.clone();
+            move |request| {
+                let server = server.clone();
+                async move { server.answer(request).await }
+            }
         };
-        axum::serve(listener, router).with_graceful_shutdown(until).await
+        http::serve(listener, bounds, respond, ended).await;
+        Ok(())
     }
 
     /// The answer to one request.
@@ -83,20 +93,23 @@ impl Server {
             return Err(Fault::new(Kind::UnknownOperation, foreign.message()));
         }
         let operation = operation(&head.method, &head.uri, &head.headers)?;
-        let body = read(body).await?;
-        self.authenticate(&head.method, &head.uri, &head.headers, &body)?;
-        self.api.call(&operation, &body).await
+        let claimed = self.claimed(&head.method, &head.uri, &head.headers)?;
+        let body = self.bodies.read(body, LARGEST_BODY).await?;
+        if let Some(claimed) = claimed {
+            claimed.covers(&body.bytes)?;
+        }
+        self.api.call(&operation, &body.bytes).await
     }
 
-    fn authenticate(
+    /// Checks the signature as far as that goes without the body; `None` where none is wanted.
+    fn claimed(
         &self,
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Claimed>, Fault> {
         if self.access_keys.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers: Vec<(&str, String)> =
@@ -108,9 +121,8 @@ impl Server {
             path: uri.path(),
             query: uri.query().unwrap_or_default(),
             headers: &headers,
-            body,
         };
-        signature::check(request, &self.access_keys, &self.region, wall_clock())
+        signature::check(request, &self.access_keys, &self.region, wall_clock()).map(Some)
     }
 }
 
@@ -147,18 +159,16 @@ fn operation(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<String, 
     })
 }
 
-async fn read(body: Body) -> Result<Bytes, Fault> {
-    match tokio::time::timeout(PATIENCE, to_bytes(body, LARGEST_BODY)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        // Of a body that broke off nobody waits for the answer.
-        Ok(Err(_)) => Err(Fault::new(
-            Kind::RequestEntityTooLarge,
-            format!("the body is larger than {LARGEST_BODY} octets, or broke off"),
-        )),
-        Err(_) => {
-            let message = format!("the body did not come within {} s", PATIENCE.as_secs());
-            Err(Fault::new(Kind::RequestTimeout, message))
-        }
+impl From<Unread> for Fault {
+    fn from(unread: Unread) -> Self {
+        let kind = match unread {
+            Unread::TooLarge(_) => Kind::RequestEntityTooLarge,
+            Unread::TooSlow(_) => Kind::RequestTimeout,
+            Unread::Busy => Kind::ServiceUnavailable,
+            // Nobody waits for the answer.
+            Unread::Broken => Kind::Serialization,
+        };
+        Self::new(kind, unread.to_string())
     }
 }
 

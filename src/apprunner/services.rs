@@ -24,22 +24,21 @@ use uuid::Uuid;
 const LABEL: usize = 10;
 
 /// CreateService. `notes` say what was accepted in its request.
-pub(super) async fn create(
+pub(super) fn create(
     desk: &Arc<Desk>,
     store: &mut Store,
-    request: Value,
-    notes: Vec<String>,
+    spec: &Spec,
+    (request, notes): (Value, Vec<String>),
 ) -> Result<Value, Fault> {
     let name = request["ServiceName"].as_str().unwrap_or_default().to_owned();
     let tags = tags::of(&request["Tags"])?;
     let mut wanted: Wanted = typed(request)?;
-    let lab = desk.ground.lab().await;
-    let mut noting = Noting::new(&lab.spec.apprunner, notes);
+    let mut noting = Noting::new(&spec.apprunner, notes);
     let network = wanted.network_configuration.take();
     let network = self::network((desk, store), Network::default(), network, &mut noting)?;
-    refuse_subnets((desk, store), &lab.spec, &network)?;
+    refuse_subnets((desk, store), spec, &network)?;
     let settings = Settings::new(wanted, network, &desk.account, &mut noting)?;
-    room_for(desk, store, &lab.spec, &name)?;
+    room_for(desk, store, spec, &name)?;
     let id = Uuid::new_v4().simple().to_string();
     let label: String = Uuid::new_v4().simple().to_string().chars().take(LABEL).collect();
     let service = Service {
@@ -76,14 +75,13 @@ pub(super) fn list(store: &Store, request: &Value) -> Result<Value, Fault> {
 }
 
 /// UpdateService. The answer has the new values already, the lab once the operation is done.
-pub(super) async fn update(
+pub(super) fn update(
     desk: &Arc<Desk>,
     store: &mut Store,
-    request: Value,
-    notes: Vec<String>,
+    spec: &Spec,
+    (request, notes): (Value, Vec<String>),
 ) -> Result<Value, Fault> {
-    let lab = desk.ground.lab().await;
-    let mut noting = Noting::new(&lab.spec.apprunner, notes);
+    let mut noting = Noting::new(&spec.apprunner, notes);
     let mut service = able(desk, store, &request, &[ServiceStatus::Running])?;
     let mut wanted: Wanted = typed(request)?;
     let before = service.settings.clone();
@@ -91,7 +89,7 @@ pub(super) async fn update(
     let network = self::network((desk, store), before.network.clone(), network, &mut noting)?;
     // As the operation: an update of something else is not about the network.
     if network != before.network {
-        refuse_subnets((desk, store), &lab.spec, &network)?;
+        refuse_subnets((desk, store), spec, &network)?;
     }
     service.settings = before.updated(wanted, network, &desk.account, &mut noting)?;
     service.before = Some(before);

@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "apprunner";
+/// The header with the hash of the body.
+const BODY_HASH: &str = "x-amz-content-sha256";
 /// How far the signer's clock may be off.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
@@ -20,10 +22,10 @@ pub(super) struct Signed<'a> {
     pub(super) query: &'a str,
     /// Names in lower case.
     pub(super) headers: &'a [(&'a str, &'a str)],
-    pub(super) body: &'a [u8],
 }
 
-/// Whether a request is signed by one of the keys.
+/// Checks the head of a request: that it names one of the keys, is of now, and signs what it must. If its head has the hash of
+/// the body, which few clients send, the signature itself is checked as well; otherwise it is by [`Claimed::covers`].
 ///
 /// # Errors
 /// AWS's exception for what is wrong.
@@ -32,7 +34,7 @@ pub(super) fn check(
     keys: &[AccessKey],
     region: &str,
     now: SystemTime,
-) -> Result<(), Fault> {
+) -> Result<Claimed, Fault> {
     let Some(header) = request.header("authorization") else {
         return Err(Fault::new(Kind::MissingAuthenticationToken, "Missing Authentication Token"));
     };
@@ -47,16 +49,61 @@ pub(super) fn check(
     };
     claim.signs(&request)?;
     is_of_now(date, now)?;
-    let canonical = request.canonical(claim.signed_headers);
-    let scope = claim.scope();
-    let to_sign = format!("{ALGORITHM}\n{date}\n{scope}\n{}", sha256(canonical.as_bytes()));
-    if is_signature(&claim, &key.secret, to_sign.as_bytes()) {
-        return Ok(());
+    let claimed = Claimed {
+        canonical: request.canonical(claim.signed_headers),
+        to_sign: format!("{ALGORITHM}\n{date}\n{}\n", claim.scope()),
+        key: claim.signing_key(&key.secret).ok_or_else(wrong)?,
+        signature: unhex(claim.signature).ok_or_else(wrong)?,
+        body: request.header(BODY_HASH).map(str::to_owned),
+    };
+    if let Some(hash) = &claimed.body {
+        claimed.is_signed(hash)?;
     }
-    Err(invalid(
+    Ok(claimed)
+}
+
+/// A signature whose head is in order, and what it takes to check the rest.
+pub(super) struct Claimed {
+    /// The canonical request up to the hash of the body.
+    canonical: String,
+    /// What is signed up to the hash of the canonical request.
+    to_sign: String,
+    key: Vec<u8>,
+    signature: Vec<u8>,
+    /// The hash of the body, if the head has it and the signature is checked.
+    body: Option<String>,
+}
+
+impl Claimed {
+    /// Checks that the body is the one that was signed.
+    ///
+    /// # Errors
+    /// AWS's exception for another one.
+    pub(super) fn covers(&self, body: &[u8]) -> Result<(), Fault> {
+        let hash = sha256(body);
+        match &self.body {
+            None => self.is_signed(&hash),
+            Some(given) if *given == hash => Ok(()),
+            Some(_) => Err(invalid(&format!(
+                "The provided '{BODY_HASH}' header does not match what was computed."
+            ))),
+        }
+    }
+
+    /// Compares in a time that says nothing of the right signature.
+    fn is_signed(&self, hash: &str) -> Result<(), Fault> {
+        let canonical = sha256(format!("{}{hash}", self.canonical).as_bytes());
+        let mac = mac(&self.key, format!("{}{canonical}", self.to_sign).as_bytes());
+        let is_signature = mac.is_some_and(|mac| mac.verify_slice(&self.signature).is_ok());
+        if is_signature { Ok(()) } else { Err(wrong()) }
+    }
+}
+
+fn wrong() -> Fault {
+    invalid(
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and \
          signing method.",
-    ))
+    )
 }
 
 /// What the `Authorization` header claims.
@@ -98,6 +145,15 @@ impl<'a> Claim<'a> {
         format!("{}/{}/{}/aws4_request", self.date, self.region, self.service)
     }
 
+    /// Derives the key that signs for this day, region and service.
+    fn signing_key(&self, secret: &str) -> Option<Vec<u8>> {
+        let mut key = format!("AWS4{secret}").into_bytes();
+        for part in [self.date, self.region, self.service, "aws4_request"] {
+            key = mac(&key, part.as_bytes())?.finalize().into_bytes().to_vec();
+        }
+        Some(key)
+    }
+
     /// Whether all that says what is asked for is signed. Headers that nobody signed could be changed on the way.
     fn signs(&self, request: &Signed<'_>) -> Result<(), Fault> {
         let is_signed = |name: &str| self.signed_headers.split(';').any(|signed| signed == name);
@@ -136,7 +192,7 @@ impl<'a> Signed<'a> {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    /// The canonical request over these headers.
+    /// The canonical request over these headers, up to the hash of the body.
     fn canonical(&self, signed_headers: &str) -> String {
         let lines: String = signed_headers
             .split(';')
@@ -150,7 +206,7 @@ impl<'a> Signed<'a> {
             self.query.split('&').filter(|p| !p.is_empty()).map(parameter).collect();
         query.sort();
         let (method, path, query) = (self.method, self.path, query.join("&"));
-        format!("{method}\n{path}\n{query}\n{lines}\n{signed_headers}\n{}", sha256(self.body))
+        format!("{method}\n{path}\n{query}\n{lines}\n{signed_headers}\n")
     }
 }
 
@@ -189,17 +245,6 @@ fn instant(date: &str) -> Option<SystemTime> {
     let (year, month, day) = (part(day, 0, 4)?, part(day, 4, 6)?, part(day, 6, 8)?);
     let (hour, minute, second) = (part(time, 0, 2)?, part(time, 2, 4)?, part(time, 4, 6)?);
     humantime::parse_rfc3339(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z")).ok()
-}
-
-/// Compared in a time that says nothing of the right signature.
-fn is_signature(claim: &Claim<'_>, secret: &str, to_sign: &[u8]) -> bool {
-    let Some(given) = unhex(claim.signature) else { return false };
-    let mut key = format!("AWS4{secret}").into_bytes();
-    for part in [claim.date, claim.region, claim.service, "aws4_request"] {
-        let Some(mac) = mac(&key, part.as_bytes()) else { return false };
-        key = mac.finalize().into_bytes().to_vec();
-    }
-    mac(&key, to_sign).is_some_and(|mac| mac.verify_slice(&given).is_ok())
 }
 
 fn mac(key: &[u8], message: &[u8]) -> Option<Hmac<Sha256>> {
@@ -263,10 +308,52 @@ mod tests {
         headers.retain(|(name, _)| *name != change.0);
         headers.extend(change.1.map(|value| (change.0, value)));
         let (path, query) = ("/", "");
-        let request =
-            Signed { method: "POST", path, query, headers: &headers, body: body.as_bytes() };
+        let request = Signed { method: "POST", path, query, headers: &headers };
         let now = instant(DATE).unwrap() + Duration::from_secs(later);
-        check(request, &keys(), "us-east-1", now)
+        check(request, &keys(), "us-east-1", now)?.covers(body.as_bytes())
+    }
+
+    /// Signs a request with the hash of its body in the head.
+    fn signed_with_hash(hash: &str) -> (Vec<(&'static str, String)>, SystemTime) {
+        let names = "content-type;host;x-amz-content-sha256;x-amz-date;x-amz-target";
+        let claim = format!(
+            "{ALGORITHM} Credential=AKIDEXAMPLE/20260102/us-east-1/apprunner/aws4_request, SignedHeaders={names}, Signature="
+        );
+        let mut headers = vec![
+            ("x-amz-target", "AppRunner.ListServices".to_owned()),
+            ("content-type", "application/x-amz-json-1.0".to_owned()),
+            ("host", "127.0.0.1:4566".to_owned()),
+            ("x-amz-date", DATE.to_owned()),
+            (BODY_HASH, hash.to_owned()),
+        ];
+        let lent: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let request = Signed { method: "POST", path: "/", query: "", headers: &lent };
+        let canonical = sha256(format!("{}{hash}", request.canonical(names)).as_bytes());
+        let claimed = Claim::parse(&claim).unwrap();
+        let key = claimed.signing_key(&keys()[0].secret).unwrap();
+        let to_sign = format!("{ALGORITHM}\n{DATE}\n{}\n{canonical}", claimed.scope());
+        let signature = hex(&mac(&key, to_sign.as_bytes()).unwrap().finalize().into_bytes());
+        headers.push(("authorization", format!("{claim}{signature}")));
+        (headers, instant(DATE).unwrap())
+    }
+
+    #[test]
+    fn signature_is_checked_before_the_body_where_the_head_has_its_hash() {
+        let (headers, now) = signed_with_hash(&sha256(BODY.as_bytes()));
+        let of_head = |change: &dyn Fn(&str) -> String| {
+            let headers: Vec<(&str, String)> =
+                headers.iter().map(|(name, value)| (*name, change(value))).collect();
+            let lent: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            let request = Signed { method: "POST", path: "/", query: "", headers: &lent };
+            check(request, &keys(), "us-east-1", now)
+        };
+        let claimed = of_head(&str::to_owned).ok().unwrap();
+        assert_eq!(claimed.covers(BODY.as_bytes()), Ok(()));
+        let other = claimed.covers(b"{}").unwrap_err();
+        assert!(other.message.contains(BODY_HASH), "{other}");
+        // No body is read for it.
+        let changed = of_head(&|value| value.replace("ListServices", "DeleteService"));
+        assert_eq!(changed.err().unwrap().kind, Kind::InvalidSignature);
     }
 
     const BODY: &str = r#"{"MaxResults": 5}"#;

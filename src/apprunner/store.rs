@@ -1,9 +1,11 @@
 //! What was created through the API, in a SQLite database beside the lab file. A call is answered when its transaction is on
-//! disk, so that a killed process takes nothing back. One process has it open at a time.
+//! disk, so that a killed process takes nothing back. One process has it open at a time. What waits for the disk does so aside of
+//! the runtime.
 
 use super::arn::Account;
 use super::fault::{Fault, Kind};
 use super::records::{Connector, Moment, Operation, Service};
+use crate::daemon::aside::aside;
 use crate::edge::own;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
 use serde::Serialize;
@@ -412,6 +414,14 @@ impl Store {
         query: &str,
         parameters: impl rusqlite::Params,
     ) -> Result<Vec<Entry<T>>, StoreError> {
+        aside(|| self.read_here(query, parameters))
+    }
+
+    fn read_here<T: DeserializeOwned>(
+        &self,
+        query: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<Vec<Entry<T>>, StoreError> {
         let mut statement = self.connection.prepare_cached(query).map_err(|e| self.fault(e))?;
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
         let rows = statement.query_map(parameters, row).map_err(|e| self.fault(e))?;
@@ -434,8 +444,11 @@ impl Store {
         statement: &str,
         parameters: impl rusqlite::Params,
     ) -> Result<(), StoreError> {
-        let prepared = self.connection.prepare_cached(statement);
-        prepared.and_then(|mut s| s.execute(parameters)).map(drop).map_err(|e| self.fault(e))
+        let executed = aside(|| {
+            let prepared = self.connection.prepare_cached(statement);
+            prepared.and_then(|mut s| s.execute(parameters))
+        });
+        executed.map(drop).map_err(|e| self.fault(e))
     }
 
     fn number(&self, pragma: &str) -> Result<i32, StoreError> {

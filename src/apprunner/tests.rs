@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 const LAB: &str = r#"
 [[vpc]]
@@ -67,6 +68,8 @@ struct State {
     enis: Vec<(String, Duration)>,
     /// What `egret services` shows.
     shown: Vec<ApiService>,
+    /// Says that the next change is at work, and what it waits for then.
+    gate: Option<(Arc<Notify>, Arc<Notify>)>,
 }
 
 #[async_trait]
@@ -76,6 +79,11 @@ impl Ground for Field {
     }
 
     async fn lay_over(&self, overlay: Overlay) -> Result<(), Unfit> {
+        let gate = self.0.lock().unwrap().gate.take();
+        if let Some((reached, go)) = gate {
+            reached.notify_one();
+            go.notified().await;
+        }
         let mut state = self.0.lock().unwrap();
         if let Some(unfit) = state.unfit.take() {
             return Err(unfit);
@@ -121,7 +129,8 @@ impl World {
         let (asked, said) = (Vec::new(), Vec::new());
         let (enis, shown) = (Vec::new(), Vec::new());
         let startup = Duration::ZERO;
-        let state = State { lab, startup, unfit: None, asked, said, enis, shown };
+        let (unfit, gate) = (None, None);
+        let state = State { lab, startup, unfit, asked, said, enis, shown, gate };
         let field = Field(Arc::new(Mutex::new(state)));
         let directory = tempfile::tempdir().unwrap();
         let api = opened(&directory, &field);
@@ -208,6 +217,7 @@ fn opened(directory: &tempfile::TempDir, field: &Field) -> Api {
         ground: Arc::new(field.clone()),
         say: Arc::new(move |line| said.0.lock().unwrap().said.push(line.to_owned())),
         store: tokio::sync::Mutex::new(store),
+        turn: tokio::sync::Mutex::new(()),
     })
     .unwrap()
 }
@@ -493,6 +503,25 @@ async fn what_the_store_cannot_keep_the_lab_has_not_either() {
     world.api.0.store.lock().await.meddle("DROP TRIGGER full");
     world.ok("CreateVpcConnector", request).await;
     assert_eq!(world.overlay().connectors.len(), 1);
+}
+
+#[tokio::test]
+async fn lookups_are_answered_while_the_lab_is_changed() {
+    let world = World::new();
+    let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    world.field.0.lock().unwrap().gate = Some((Arc::clone(&reached), Arc::clone(&go)));
+    let api = world.api.clone();
+    let request = json!({"VpcConnectorName": "prod", "Subnets": ["subnet-a"]}).to_string();
+    let create =
+        tokio::spawn(async move { api.call("CreateVpcConnector", request.as_bytes()).await });
+    reached.notified().await;
+    let look = world.ok("ListVpcConnectors", json!({}));
+    let looked = tokio::time::timeout(Duration::from_secs(60), look).await.unwrap();
+    assert_eq!(looked["VpcConnectors"], json!([]), "it is not there before the lab has it");
+    go.notify_one();
+    create.await.unwrap().unwrap();
+    let list = world.ok("ListVpcConnectors", json!({})).await;
+    assert_eq!(list["VpcConnectors"].as_array().unwrap().len(), 1);
 }
 
 /// What is kept of ENIs comes after the lab has changed.

@@ -68,6 +68,12 @@ impl FrontDoor {
                  127.0.0.0/8, or --api-anywhere"
             )));
         }
+        if !address.ip().is_loopback() && api.access_keys.is_empty() {
+            output::note(&format!(
+                "egret: warning: anyone who reaches {address} can change the lab through the App Runner API: add an \
+                 [[apprunner.access_key]] to the lab file, or use a loopback address"
+            ));
+        }
         let listener = TcpListener::bind(address).await.map_err(|error| {
             let message = format!("the App Runner API cannot listen at {address}: {error}");
             io::Error::new(error.kind(), message + &way_out(&error, address))

@@ -45,7 +45,7 @@ impl Ground for Checked {
     }
 
     async fn show(&self, services: Vec<ApiService>) {
-        self.shared.show_services(services).await;
+        self.shared.show_services(services);
     }
 }
 

@@ -6,6 +6,7 @@ use super::selection::SelectionArgs;
 use super::{CliError, LabArg, output};
 use crate::daemon::Client;
 use crate::daemon::flows::{FlowQuery, FlowSort};
+use crate::daemon::requests::STATES;
 use crate::explain::{self, EniRow, FlowRow, HolderRow, PsRow, Row};
 use serde::de::DeserializeOwned;
 use std::num::NonZeroUsize;
@@ -46,7 +47,7 @@ pub struct FlowsArgs {
     #[arg(long, value_name = "tcp|udp|icmp|NUMBER")]
     protocol: Option<String>,
     /// In this state
-    #[arg(long, value_name = "STATE", value_parser = ["denied", "opening", "established", "closed", "unreplied", "replied"])]
+    #[arg(long, value_name = "STATE", value_parser = STATES)]
     state: Option<String>,
     /// Most first: octets, packets, time idle, age; or the next to expire. By task and destination where it is left out
     #[arg(long, value_enum, value_name = "KEY")]

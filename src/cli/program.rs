@@ -1,6 +1,7 @@
 //! Programs that a command runs in a namespace: where they are found, how they start, and that they end.
 
 use crate::linux::Netns;
+use crate::linux::descriptors;
 use crate::linux::exec::{ExecError, run_dressed};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -99,7 +100,9 @@ fn spawn<S: AsRef<OsStr> + Sync>(
     let runtime = Handle::current();
     let started = run_dressed(netns, || {
         let _runtime = runtime.enter();
-        Command::new(program)
+        let mut command = std::process::Command::new(program);
+        descriptors::restore(&mut command);
+        Command::from(command)
             .args(arguments)
             .env("PATH", search_path())
             .env("LC_ALL", "C")

@@ -11,10 +11,11 @@ use super::{CliError, LabArg, list};
 use crate::config::{Lab, Offload, time_scale};
 use crate::daemon::reload::Request;
 use crate::daemon::shared::{Facts, Shared};
-use crate::daemon::{LabError, Running, StateDir, control};
+use crate::daemon::{LabError, Running, StateDir, control, scarce};
 use crate::explain::{self, Resumed};
-use crate::linux::lift_memory_limit;
 use crate::linux::privileges::keep_those_of_a_lab;
+use crate::linux::{descriptors, lift_memory_limit};
+use futures_util::FutureExt as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -141,6 +142,9 @@ impl UpArgs {
 }
 
 pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
+    if let Err(error) = descriptors::raise() {
+        output::note(&format!("the limit of descriptors is not raised: {error}"));
+    }
     let lab = args.source()?.load(args.quiet)?;
     if !args.quiet {
         args.lab.note_other_name(&lab, "comes up as");
@@ -150,6 +154,7 @@ pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
         Some(word) => lab.with_offload(word.into()),
         None => lab,
     };
+    scarce::check(&lab).map_err(LabError::from)?;
     let runtime = runtime()?;
     let kept = args.file.as_deref().and_then(KeptFile::open);
     let outcome = runtime.block_on(up(lab, args, kept));
@@ -383,7 +388,7 @@ async fn answer(
     door: Option<FrontDoor>,
     ended: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let control = control::serve(shared.clone(), listener, ended.clone());
+    let control = control::serve(shared.clone(), listener, ended.clone()).map(Ok);
     match door {
         Some(door) => tokio::try_join!(control, door.serve(shared, ended)).map(drop),
         None => control.await,

@@ -55,6 +55,11 @@ pub fn time_scale(number: &str) -> Result<f64, String> {
     scale.ok_or_else(|| text::TIME_SCALE.to_owned())
 }
 
+/// Returns the slowest and the fastest that time can pass.
+pub fn time_scale_range() -> (f64, f64) {
+    text::TIME_SCALES
+}
+
 /// A region, as the lab file and the command line take it.
 ///
 /// # Errors

@@ -425,11 +425,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     }
 }
 
+/// The slowest and the fastest that time can pass.
+pub(super) const TIME_SCALES: (f64, f64) = (0.001, 100_000.0);
+
 /// What a time scale can be.
 pub(super) const TIME_SCALE: &str =
     "give a number from 0.001 to 100000; 100.0 makes 350 s pass in 3.5 s";
 
 /// Whether time can pass at this speed.
 pub(super) fn is_time_scale(number: f64) -> bool {
-    (0.001..=100_000.0).contains(&number)
+    (TIME_SCALES.0..=TIME_SCALES.1).contains(&number)
 }

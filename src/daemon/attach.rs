@@ -1,5 +1,6 @@
 //! Attaches tasks to a running lab, and detaches them: a namespace, a link, an address, an ENI.
 
+use super::aside::aside;
 use super::attachment::{Attachment, device_of, task_namespace};
 use super::error::{LabError, left};
 use super::origin::Origin;
@@ -129,7 +130,7 @@ async fn detach(
     // What waited for a worker that has not seen this yet could begin flows again.
     let quiesced = running.quiesce().await;
     running.keep_drops_of_task(&before, address);
-    running.engine.forget_task(Instant(clock::now()), &before, address);
+    aside(|| running.engine.forget_task(Instant(clock::now()), &before, address));
     running.addresses.give_back(address);
     let unlinked = match running.router.delete(&task_link_name(address)).await {
         Err(LinkError::Missing { .. }) => Ok(()),

@@ -1,16 +1,19 @@
 //! The control API: JSON over HTTP on the lab's unix socket, for root only.
 
+use super::bodies::{Bodies, Unread};
+use super::checked::{self, Checked};
 use super::configuration::configuration;
 use super::drop_rows;
 use super::error::LabError;
 use super::explain::explain;
 pub use super::explain::{ExplainAnswer, ExplainRequest, no_task};
 use super::flows::FlowQuery;
+use super::http::{self, Bounds, HEAD};
 pub use super::origin::Maker;
 use super::peer::Peer;
 use super::reach::reach;
 pub use super::reach::{ReachAnswer, ReachRequest};
-use super::reload::Request;
+use super::reload;
 use super::running::Running;
 use super::shared::{Problem, Shared, refused, withdrawn};
 use super::top::top;
@@ -18,16 +21,34 @@ use super::watch::{capture, trace};
 use crate::explain::{EniRow, HolderRow, PsRow, Selection, ServiceRow};
 use crate::flow::Instant;
 use crate::linux::clock;
-use axum::extract::{ConnectInfo, Path, State};
+use crate::linux::descriptors::Shares;
+use crate::linux::remedy::remedy;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use tokio::net::UnixListener;
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedMutexGuard, watch};
+
+/// Bytes of a request, at most.
+const LARGEST: usize = 64 << 10;
+/// Bytes of a request with a lab file in it, at most.
+const LARGEST_APPLY: usize = 16 << 20;
+/// The request with a lab file in it.
+const APPLY_PATH: &str = "/v1/apply";
+/// Bytes of all requests that are being read or answered, at most.
+const BODIES: usize = 64 << 20;
+/// How long the body of a request may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `GET /v1/lab` answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -86,21 +107,64 @@ pub struct Removed {
 /// # Errors
 /// When the socket cannot be made.
 pub fn listen(socket: &std::path::Path) -> io::Result<UnixListener> {
-    let listener = UnixListener::bind(socket)?;
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    let mode = std::fs::Permissions::from_mode(0o600);
+    let made = UnixListener::bind(socket)
+        .and_then(|listener| std::fs::set_permissions(socket, mode).map(|()| listener));
+    made.map_err(|error| {
+        let remedy = remedy(&error, "");
+        let message = format!("making the control socket {}: {error}{remedy}", socket.display());
+        io::Error::new(error.kind(), message)
+    })
 }
 
 /// Serves the API until `ended` is set, then lets calls in progress finish.
-///
-/// # Errors
-/// When the socket fails.
-pub async fn serve(
-    shared: Shared,
-    listener: UnixListener,
-    mut ended: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let api = Router::new()
+pub async fn serve(shared: Shared, listener: UnixListener, ended: watch::Receiver<bool>) {
+    let bodies = Bodies::new(BODIES, PATIENCE);
+    let api = TowerToHyperService::new(router(shared));
+    let respond = |stream: &UnixStream| {
+        let (peer, bodies, api) = (Peer::of(stream), bodies.clone(), api.clone());
+        move |request| respond(request, peer.clone(), bodies.clone(), api.clone())
+    };
+    let bounds = Bounds { connections: Shares::now().control, head: HEAD, life: None };
+    http::serve(listener, bounds, respond, ended).await;
+}
+
+/// Answers a request once its body is read.
+async fn respond(
+    request: Request,
+    peer: Peer,
+    bodies: Bodies,
+    api: TowerToHyperService<Router>,
+) -> Response {
+    let largest = if request.uri().path() == APPLY_PATH { LARGEST_APPLY } else { LARGEST };
+    let (mut head, body) = request.into_parts();
+    let body = match bodies.read(body, largest).await {
+        Ok(body) => body,
+        Err(unread) => return unread.into_response(),
+    };
+    head.extensions.insert(ConnectInfo(peer));
+    let request = Request::from_parts(head, Body::from(body.bytes.clone()));
+    // The router answers everything, if only with an error.
+    match api.call(request).await {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    }
+}
+
+impl IntoResponse for Unread {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Broken => StatusCode::BAD_REQUEST,
+        };
+        (status, Json(Problem { error: self.to_string() })).into_response()
+    }
+}
+
+fn router(shared: Shared) -> Router {
+    Router::new()
         .route("/v1/alive", get(alive))
         .route("/v1/lab", get(lab))
         .route("/v1/configuration", get(configuration))
@@ -115,19 +179,15 @@ pub async fn serve(
         .route("/v1/tasks/{service}/{number}/repair", post(repair_task))
         .route("/v1/explain", post(explain))
         .route("/v1/reach", post(reach))
-        .route("/v1/apply", post(apply))
+        .route(APPLY_PATH, post(apply))
         .route("/v1/trace", post(trace))
         .route("/v1/capture", post(capture))
         .route("/v1/streams/{id}/end", post(end_stream))
         .route("/v1/top", post(top))
         .route("/v1/down", post(down))
-        .with_state(shared);
-    let until = async move {
-        // A sender that is gone is an end as well.
-        let _ = ended.wait_for(|end| *end).await;
-    };
-    let api = api.into_make_service_with_connect_info::<Peer>();
-    axum::serve(listener, api).with_graceful_shutdown(until).await
+        // Bodies are read before, within bounds of their own.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(shared)
 }
 
 /// Answers at once, whatever the lab is at work on.
@@ -152,7 +212,7 @@ async fn lab(State(shared): State<Shared>) -> Json<LabInfo> {
 }
 
 /// Nobody waits for the lab while its flows are looked through.
-async fn flows(State(shared): State<Shared>, Json(query): Json<FlowQuery>) -> Response {
+async fn flows(State(shared): State<Shared>, Checked(query): Checked<FlowQuery>) -> Response {
     let lab = shared.subject().await;
     let rows = tokio::task::spawn_blocking(move || {
         let configurations = lab.configurations;
@@ -166,7 +226,7 @@ async fn flows(State(shared): State<Shared>, Json(query): Json<FlowQuery>) -> Re
     }
 }
 
-async fn drops(State(shared): State<Shared>, Json(selection): Json<Selection>) -> Response {
+async fn drops(State(shared): State<Shared>, Checked(selection): Checked<Selection>) -> Response {
     let mut running = shared.running.lock().await;
     let rows = running.drop_rows().await;
     match drop_rows::select(rows, selection, &running.snapshot()) {
@@ -197,7 +257,7 @@ async fn services(State(shared): State<Shared>) -> Json<Vec<ServiceRow>> {
 async fn add_task(
     State(shared): State<Shared>,
     ConnectInfo(client): ConnectInfo<Peer>,
-    Json(request): Json<TaskRequest>,
+    Checked(request): Checked<TaskRequest>,
 ) -> Response {
     let add =
         |mut running: OwnedMutexGuard<Running>| async move { added(&mut running, request).await };
@@ -217,10 +277,31 @@ async fn added(running: &mut Running, request: TaskRequest) -> Result<Json<TaskA
     answer.ok_or(LabError::UnknownTask { service: request.service, number: task.number })
 }
 
+/// The task that a path names.
+struct OfTask(String, u16);
+
+impl<S: Send + Sync> FromRequestParts<S> for OfTask {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let named = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((service, number)) =
+            named.map_err(|error| checked::refused(&error.body_text()))?;
+        checked::words("service", [&service]).map_err(|error| checked::refused(&error))?;
+        match number.parse() {
+            Ok(number @ 1..) => Ok(Self(service, number)),
+            Ok(_) | Err(_) => {
+                let error = format!("`{number}` is not a task number: give one from 1 to 65535");
+                Err(checked::refused(&error))
+            }
+        }
+    }
+}
+
 async fn remove_task(
     State(shared): State<Shared>,
     ConnectInfo(client): ConnectInfo<Peer>,
-    Path((service, number)): Path<(String, u16)>,
+    OfTask(service, number): OfTask,
 ) -> Response {
     let remove = |mut running: OwnedMutexGuard<Running>| async move {
         running.remove_task(&service, number).await?;
@@ -232,7 +313,7 @@ async fn remove_task(
 async fn repair_task(
     State(shared): State<Shared>,
     ConnectInfo(client): ConnectInfo<Peer>,
-    Path((service, number)): Path<(String, u16)>,
+    OfTask(service, number): OfTask,
 ) -> Response {
     let repair = |mut running: OwnedMutexGuard<Running>| async move {
         running.repair_task(&service, number).await.map(Json)
@@ -243,7 +324,7 @@ async fn repair_task(
 async fn apply(
     State(shared): State<Shared>,
     ConnectInfo(client): ConnectInfo<Peer>,
-    Json(request): Json<Request>,
+    Checked(request): Checked<reload::Request>,
 ) -> Response {
     let own = shared.clone();
     let reload =
@@ -251,7 +332,8 @@ async fn apply(
     shared.for_client(&client, reload).await
 }
 
-async fn end_stream(State(shared): State<Shared>, Path(id): Path<u64>) -> Response {
+async fn end_stream(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+    let Ok(id) = id.parse() else { return checked::refused("the id of a stream is a number") };
     match shared.streams().end(id) {
         true => StatusCode::ACCEPTED.into_response(),
         false => {

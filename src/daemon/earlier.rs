@@ -56,7 +56,7 @@ impl<'a> EarlierNames<'a> {
     }
 
     /// Names a service under the configuration of a generation.
-    pub(super) fn service(&self, service: ServiceIx, of: Generation) -> String {
-        self.history.of(of).map_or(FORGOTTEN, |then| service_name(then, service)).to_owned()
+    pub(super) fn service(&self, service: ServiceIx, of: Generation) -> &'a str {
+        self.history.of(of).map_or(FORGOTTEN, |then| service_name(then, service))
     }
 }

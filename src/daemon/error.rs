@@ -1,5 +1,6 @@
 //! The errors of a lab that does not come up, or cannot be changed.
 
+use super::scarce::Scarce;
 use super::state::StateError;
 use crate::config::Diagnostics;
 use crate::linux::SteerError;
@@ -41,6 +42,12 @@ pub enum LabError {
     /// A program to be run inside.
     #[error(transparent)]
     Exec(#[from] exec::ExecError),
+    /// The threads for what tasks can reach.
+    #[error("starting the threads that answer tasks: {0}")]
+    Threads(io::Error),
+    /// The box has too little of something.
+    #[error(transparent)]
+    Scarce(#[from] Scarce),
     /// A worker's thread.
     #[error("starting the worker of {device}: {source}")]
     Worker {

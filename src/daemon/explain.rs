@@ -1,5 +1,6 @@
 //! Explains sets of packets by the configuration of a running lab, without holding up the lab.
 
+use super::checked::Checked;
 use super::running::Running;
 use super::shared::Shared;
 use super::wanted::{problem, while_wanted};
@@ -9,7 +10,6 @@ use crate::linux::clock;
 use crate::pipeline::Engine;
 use crate::pipeline::reach::{Addresses, SetVerdict, Tasks};
 use crate::vpc::{ServiceIx, Snapshot, Task};
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use ipnetwork::Ipv4Network;
@@ -68,7 +68,7 @@ struct Job {
 /// Answers `POST /v1/explain`.
 pub(super) async fn explain(
     State(shared): State<Shared>,
-    Json(request): Json<ExplainRequest>,
+    Checked(request): Checked<ExplainRequest>,
 ) -> Response {
     let job = Job::new(&*shared.running.lock().await, request).await;
     match job {

@@ -19,7 +19,7 @@ pub(crate) fn flow_row(
     let snapshot = names.current;
     let admitted = names.decided(flow.admitted_by, flow.admitted_under);
     FlowRow {
-        service: names.service(flow.service, flow.admitted_under),
+        service: names.service(flow.service, flow.admitted_under).to_owned(),
         task: snapshot.task(inside.src()).map_or(0, |task| task.number),
         protocol: match inside.protocol() {
             Protocol::Other(number) => number.to_string(),

@@ -1,5 +1,6 @@
 //! What a lab does by itself: flows expire, counters are read, and dead workers are reported.
 
+use super::aside::aside;
 use super::running::Running;
 use crate::flow::Instant;
 use crate::linux::clock;
@@ -14,11 +15,11 @@ impl Running {
     /// second of real time. `say` hears of each worker that has died since.
     pub async fn tick(&mut self, say: &mut (dyn FnMut(&str) + Send)) {
         let now = Instant(clock::now());
-        self.engine.sweep(now, &self.current.load());
+        aside(|| self.engine.sweep(now, &self.current.load()));
         // A worker that hangs may yet begin flows of the task that had an address: until it goes on, none has rested.
         if !self.has_hanging_worker() {
             for address in self.addresses.tick() {
-                self.engine.forget_task(now, &self.current.load(), address);
+                aside(|| self.engine.forget_task(now, &self.current.load(), address));
             }
         }
         if self.counted.is_none_or(|then| now.since(then) >= COUNTERS) {

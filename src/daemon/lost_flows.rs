@@ -1,6 +1,7 @@
 //! The flows of a killed run that the next one does not have. Those that the kernel had not taken are nowhere in what the
 //! killed process left; the tasks' own kernels still have their ends of the connections.
 
+use super::aside::aside;
 use super::attachment::Attachment;
 use super::running::Running;
 use crate::explain::LostFlow;
@@ -30,8 +31,10 @@ pub(super) fn refused(running: &Running, over: &HandedOver, denial: Denial) -> L
 /// Lists the connections of tasks that are no flows of this run. Nothing is judged meanwhile.
 pub(super) fn unknown_connections(running: &Running) -> Vec<LostFlow> {
     let mut known = HashSet::new();
-    running.engine.flows().for_each(|entry| {
-        known.insert(entry.flow.egress.tuple());
+    aside(|| {
+        running.engine.flows().for_each(|entry| {
+            known.insert(entry.flow.egress.tuple());
+        });
     });
     let mut lost_flows = Vec::new();
     for attachment in running.tasks.values() {

@@ -6,8 +6,11 @@
 //! what the next process needs to know.
 
 mod addresses;
+pub(crate) mod aside;
 mod attach;
 mod attachment;
+pub(crate) mod bodies;
+mod checked;
 pub mod client;
 pub mod configuration;
 pub mod control;
@@ -22,6 +25,7 @@ mod handover;
 mod hanging;
 pub(crate) mod history;
 mod housekeeping;
+pub(crate) mod http;
 mod judge;
 pub(crate) mod kept_drops;
 mod link_drops;
@@ -35,9 +39,11 @@ mod process;
 mod reach;
 pub mod reload;
 mod reordering_barriers;
+pub mod requests;
 mod resume;
 pub mod rows;
 mod running;
+pub mod scarce;
 mod service_rows;
 mod services;
 pub mod shared;

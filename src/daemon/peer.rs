@@ -1,11 +1,9 @@
 //! The client of a call. One that has given up by the time it is its turn has withdrawn its request.
 
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
-use tokio::net::UnixListener;
+use tokio::net::UnixStream;
 
 /// The client at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -14,13 +12,12 @@ pub(super) struct Peer {
     socket: Option<Arc<OwnedFd>>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self { socket: stream.io().as_fd().try_clone_to_owned().ok().map(Arc::new) }
-    }
-}
-
 impl Peer {
+    /// Returns the client of a connection.
+    pub(super) fn of(stream: &UnixStream) -> Self {
+        Self { socket: stream.as_fd().try_clone_to_owned().ok().map(Arc::new) }
+    }
+
     /// Decides whether the client has closed its end.
     pub(super) fn has_gone(&self) -> bool {
         let Some(socket) = &self.socket else { return false };

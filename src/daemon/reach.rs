@@ -1,11 +1,11 @@
 //! Lists what services reach by the configuration of a running lab, without holding up the lab.
 
+use super::checked::Checked;
 use super::shared::Shared;
 use super::wanted::{problem, while_wanted};
 use crate::explain::{self, Reaching, Wanted};
 use crate::pipeline::reach::Addresses;
 use crate::vpc::{ServiceIx, Snapshot};
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -53,7 +53,7 @@ impl ReachRequest {
 /// Answers `POST /v1/reach`.
 pub(super) async fn reach(
     State(shared): State<Shared>,
-    Json(request): Json<ReachRequest>,
+    Checked(request): Checked<ReachRequest>,
 ) -> Response {
     let snapshot = shared.running.lock().await.snapshot();
     match explain::services(&request.services, &snapshot) {

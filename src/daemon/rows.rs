@@ -1,5 +1,6 @@
 //! The rows that the commands list, read from the engine and the tc counters of a running lab.
 
+use super::aside::aside;
 use super::attachment::Attachment;
 use super::flow_row::offloaded;
 use super::flows::FlowQuery;
@@ -20,7 +21,8 @@ impl Running {
     pub fn flow_rows(&self) -> Vec<FlowRow> {
         let everything = FlowQuery::default();
         let history = self.history.load();
-        let rows = everything.rows(&self.engine, Instant(clock::now()), &self.snapshot(), &history);
+        let now = Instant(clock::now());
+        let rows = aside(|| everything.rows(&self.engine, now, &self.snapshot(), &history));
         // It names nothing that a lab could lack.
         rows.unwrap_or_default()
     }
@@ -29,7 +31,7 @@ impl Running {
     pub async fn eni_rows(&mut self) -> Vec<EniRow> {
         self.count_drops(Instant(clock::now())).await;
         let snapshot = self.snapshot();
-        let traffic = self.traffic();
+        let traffic = aside(|| self.traffic());
         let mut drops: BTreeMap<DeviceId, u64> = BTreeMap::new();
         let mut port_errors: BTreeMap<DeviceId, u64> = BTreeMap::new();
         for (id, reason, packets) in self.drops_by_device() {
@@ -40,7 +42,7 @@ impl Running {
             }
             *drops.entry(id).or_default() += packets;
         }
-        let metrics = self.engine.nat_metrics(Instant(clock::now()), &snapshot);
+        let metrics = aside(|| self.engine.nat_metrics(Instant(clock::now()), &snapshot));
         Device::all(&snapshot)
             .filter_map(|device| {
                 let id = DeviceId::of(&snapshot, device);
@@ -83,7 +85,7 @@ impl Running {
     pub fn holder_rows(&self) -> Vec<HolderRow> {
         let snapshot = self.snapshot();
         let mut rows = Vec::new();
-        for pool in self.engine.port_holders(&snapshot) {
+        for pool in aside(|| self.engine.port_holders(&snapshot)) {
             let id = eni_row(&snapshot, pool.pool.device).id;
             let destination = pool.pool.protocol().zip(pool.pool.destination).map(
                 |(protocol, (_, address, port))| match protocol {

@@ -70,7 +70,7 @@ pub struct Running {
     /// Whether App Runner's API is served over it.
     pub(super) serves_apprunner: bool,
     /// What the account of the App Runner API has.
-    pub(super) api_services: Vec<ApiService>,
+    pub(super) api_services: Arc<ArcSwap<Vec<ApiService>>>,
     /// Which ENIs of the API are not up yet.
     pub(super) startup: Startup,
     /// What answers at the exempt addresses.
@@ -86,11 +86,6 @@ impl Running {
     /// From here on App Runner's API is served over the lab: what is in ARNs cannot change any more.
     pub fn begin_to_serve_apprunner(&mut self) {
         self.serves_apprunner = true;
-    }
-
-    /// Takes down what the account of the App Runner API has.
-    pub fn show_services(&mut self, services: Vec<ApiService>) {
-        self.api_services = services;
     }
 
     /// The lab.

@@ -23,8 +23,10 @@ impl Running {
             (service.kind, ApiService { name, status, connector, operations: Vec::new() })
         });
         let of_file = of_file.map(|(kind, service)| self.service_row("file", kind, service));
-        let of_api = self.api_services.iter().cloned();
-        let of_api = of_api.map(|service| self.service_row("api", ServiceKind::AppRunner, service));
+        let of_api = Vec::clone(&self.api_services.load());
+        let of_api = of_api
+            .into_iter()
+            .map(|service| self.service_row("api", ServiceKind::AppRunner, service));
         of_file.chain(of_api).collect()
     }
 
@@ -56,7 +58,8 @@ impl Running {
 
     /// Says why a service of the API has no tasks; `None` for one that runs, and for one that the API does not have.
     pub(super) fn at_rest(&self, service: &str) -> Option<LabError> {
-        let own = self.api_services.iter().find(|own| own.name == service)?;
+        let shown = self.api_services.load();
+        let own = shown.iter().find(|own| own.name == service)?;
         let is_in_lab = self.lab.spec.services.iter().any(|other| *other.name == service);
         let rests = self.lab.overlay.is_at_rest(service) || !is_in_lab;
         rests.then(|| LabError::AtRest { service: service.to_owned(), why: own.why() })

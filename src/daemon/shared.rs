@@ -10,6 +10,8 @@ use crate::config::{Lab, Overlay};
 use crate::explain::{ApiService, EniRow, PsRow, Reload, Resumed};
 use crate::flow::Instant;
 use crate::linux::clock;
+use crate::linux::descriptors::Shares;
+use arc_swap::ArcSwap;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -28,6 +30,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Shared {
     pub(super) running: Arc<Mutex<Running>>,
+    api_services: Arc<ArcSwap<Vec<ApiService>>>,
     streams: Streams,
     end: watch::Sender<bool>,
 }
@@ -60,8 +63,12 @@ impl Shared {
     /// Shares a running lab; `end` is set when a client asks for its end.
     pub fn new(running: Running) -> (Self, watch::Receiver<bool>) {
         let (end, ended) = watch::channel(false);
+        let api_services = Arc::clone(&running.api_services);
         let running = Arc::new(Mutex::new(running));
-        (Self { running, streams: Streams::default(), end }, ended)
+        (
+            Self { running, api_services, streams: Streams::new(Shares::now().control / 2), end },
+            ended,
+        )
     }
 
     /// What there is to say about the lab when it has come up.
@@ -165,9 +172,9 @@ impl Shared {
         Ok(running.take_notes())
     }
 
-    /// As [`Running::show_services`].
-    pub async fn show_services(&self, services: Vec<ApiService>) {
-        self.running.lock().await.show_services(services);
+    /// Takes down what the account of the App Runner API has, whatever the lab is at work on.
+    pub fn show_services(&self, services: Vec<ApiService>) {
+        self.api_services.store(Arc::new(services));
     }
 
     /// As [`Running::known_enis`].
@@ -234,6 +241,11 @@ pub(super) fn withdrawn() -> Response {
     (StatusCode::REQUEST_TIMEOUT, Json(Problem { error })).into_response()
 }
 
+/// Answers a client that may try again later.
+pub(super) fn busy(error: &dyn std::error::Error) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, Json(Problem { error: error.to_string() })).into_response()
+}
+
 pub(super) fn refused(error: &dyn std::error::Error) -> Response {
     (StatusCode::BAD_REQUEST, Json(Problem { error: error.to_string() })).into_response()
 }
@@ -262,6 +274,8 @@ impl LabError {
             | Self::HalfResumed(_)
             | Self::Leave(_)
             | Self::Hold(_)
+            | Self::Threads(_)
+            | Self::Scarce(_)
             | Self::Hanging { .. }
             | Self::Worker { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }

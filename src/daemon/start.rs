@@ -129,7 +129,7 @@ impl Running {
             file_tasks: BTreeMap::new(),
             addresses: Addresses::new(lab.task_cidr),
             serves_apprunner: false,
-            api_services: Vec::new(),
+            api_services: Arc::default(),
             startup: Startup::default(),
             state,
             resumed: None,

@@ -4,7 +4,7 @@
 use super::process;
 use crate::edge::own;
 use crate::linux::netns::{self, Netns, NetnsError};
-use crate::linux::{Pins, PinsError};
+use crate::linux::{Pins, PinsError, remedy};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
@@ -19,6 +19,8 @@ const OVERLAYS: &str = "/etc/netns";
 const NAMESPACES: &str = "namespaces";
 const LEFT: &str = "left.json";
 const LEFT_NEXT: &str = "left.next";
+/// Bytes that a lab needs in its directory, and for the places of its namespaces.
+const ROOM: usize = 256 << 10;
 /// How long the kernel may take to close what a killed process had.
 const LAST_MOMENTS: Duration = Duration::from_secs(10);
 
@@ -72,11 +74,7 @@ pub enum StateError {
 }
 
 fn remedy(error: &io::Error) -> &'static str {
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        " (labs need root: run it with sudo)"
-    } else {
-        ""
-    }
+    remedy::remedy(error, " (labs need root: run it with sudo)")
 }
 
 /// The state directory of a lab that this process holds.
@@ -105,9 +103,24 @@ impl StateDir {
         let pid = std::process::id().to_string();
         let written = lock.set_len(0).and_then(|()| lock.rewind());
         let written = written.and_then(|()| lock.write_all(pid.as_bytes()));
-        written.map_err(io_error("writing", &lock_path))?;
         let before = before.trim().parse().ok();
-        Ok(Self { lab: lab.to_owned(), path, released: false, before, _lock: lock })
+        let state = Self { lab: lab.to_owned(), path, released: false, before, _lock: lock };
+        match written.map_err(io_error("writing", &lock_path)).and_then(|()| state.require_room()) {
+            Ok(()) => Ok(state),
+            Err(error) => {
+                // What a killed run left stays for the next one.
+                state.let_go();
+                Err(error)
+            }
+        }
+    }
+
+    /// Requires room for what a lab writes here.
+    fn require_room(&self) -> Result<(), StateError> {
+        let path = self.path.join("room");
+        let written = fs::write(&path, [0; ROOM]).map_err(io_error("writing", &path));
+        let removed = remove_file(&path);
+        written.and(removed)
     }
 
     /// As [`StateDir::hold`], but a process that was killed may take a moment to let go of it: the kernel still closes what it

@@ -4,25 +4,41 @@
 use dashmap::DashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// The header of an answer that goes on: the id that `POST /v1/streams/{id}/end` takes.
 pub(super) const STREAM: &str = "x-egret-stream";
 
 /// The answers that go on.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Streams {
+    places: Arc<Semaphore>,
     begun: Arc<AtomicU64>,
     ends: Arc<DashMap<u64, oneshot::Sender<()>>>,
 }
 
+/// More answers go on than there is room for.
+#[derive(Debug, thiserror::Error)]
+#[error("as many traces, captures and tops go on as the lab has room for: end one of them")]
+pub(super) struct TooMany;
+
 impl Streams {
-    /// One more answer.
-    pub(super) fn begin(&self) -> Stream {
+    /// Makes room for so many answers at once.
+    pub(super) fn new(most: usize) -> Self {
+        let (begun, ends) = (Arc::default(), Arc::default());
+        Self { places: Arc::new(Semaphore::new(most)), begun, ends }
+    }
+
+    /// Begins one more answer.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub(super) fn begin(&self) -> Result<Stream, TooMany> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| TooMany)?;
         let id = self.begun.fetch_add(1, Relaxed);
         let (end, asked) = oneshot::channel();
         self.ends.insert(id, end);
-        Stream { id, streams: self.clone(), asked }
+        Ok(Stream { id, streams: self.clone(), asked, _place: place })
     }
 
     /// Asks for the end of one; whether it went on.
@@ -38,6 +54,7 @@ pub(super) struct Stream {
     pub(super) id: u64,
     streams: Streams,
     asked: oneshot::Receiver<()>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Stream {
@@ -51,5 +68,21 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.streams.ends.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn one_answer_more_than_there_is_room_for_is_refused_until_another_ends() {
+        let streams = Streams::new(2);
+        let (first, _second) = (streams.begin().unwrap(), streams.begin().unwrap());
+        assert!(streams.begin().is_err());
+        drop(first);
+        assert!(streams.begin().is_ok());
     }
 }

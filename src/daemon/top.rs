@@ -1,15 +1,15 @@
 //! `egret top`: what goes through flows, ENIs or services, a second. Two looks at counters that are there anyway: packets
 //! pay nothing for it.
 
+use super::checked::Checked;
 use super::rows::devices;
-use super::shared::{Shared, refused};
+use super::shared::{Shared, busy};
 use super::subject::Subject;
 use crate::explain::{TopRow, TopTable, service_name};
 use crate::flow::{Counters, Flow, FlowKey, Instant};
 use crate::linux::clock;
 use crate::pipeline::{Device, DeviceId, Engine, NatPair, Reason};
 use crate::vpc::Snapshot;
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -17,11 +17,14 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 /// The shortest time between two looks.
-const SHORTEST: Duration = Duration::from_millis(100);
+pub(super) const SHORTEST: Duration = Duration::from_millis(100);
+/// The longest time between two looks.
+pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// What `POST /v1/top` takes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,20 +51,25 @@ pub enum TopBy {
     Services,
 }
 
-pub(super) async fn top(State(shared): State<Shared>, Json(request): Json<TopRequest>) -> Response {
+pub(super) async fn top(
+    State(shared): State<Shared>,
+    Checked(request): Checked<TopRequest>,
+) -> Response {
     let interval = Duration::from_millis(request.interval_ms);
-    if interval < SHORTEST {
-        return refused(&TooShort);
-    }
+    let stream = match shared.streams().begin() {
+        Ok(stream) => stream,
+        Err(error) => return busy(&error),
+    };
     let (sender, mut receiver) = mpsc::channel(1);
-    tokio::spawn(look(shared.subject().await, request, interval, sender, shared.ended()));
+    let lab = shared.subject().await;
+    let ended = shared.ended();
+    tokio::spawn(async move {
+        look(lab, request, interval, sender, ended).await;
+        drop(stream);
+    });
     let body = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
     Body::from_stream(body).into_response()
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("an interval is 100ms or longer")]
-struct TooShort;
 
 async fn look(
     lab: Subject,
@@ -80,12 +88,17 @@ async fn look(
             () = sender.closed() => return,
             _ = ended.wait_for(|end| *end) => return,
         }
-        let snapshot = lab.configurations.current.load_full();
-        let now = Sample::take(&lab.engine, &snapshot, request.by);
-        let table = before.as_ref().map(|before| now.since(before, request.limit));
+        let (engine, snapshot) = (Arc::clone(&lab.engine), lab.configurations.current.load_full());
+        // On a thread of its own: every flow is looked at.
+        let looked = tokio::task::spawn_blocking(move || {
+            let now = Sample::take(&engine, &snapshot, request.by);
+            let table = before.map(|before| now.since(&before, request.limit));
+            (now, table.map(|table| serde_json::to_vec(&table)))
+        });
+        let Ok((now, line)) = looked.await else { return };
         before = Some(now);
-        let Some(table) = table else { continue };
-        let Ok(mut line) = serde_json::to_vec(&table) else { return };
+        let Some(line) = line else { continue };
+        let Ok(mut line) = line else { return };
         line.push(b'\n');
         tokio::select! {
             sent = sender.send(Ok(line.into())) => if sent.is_err() { return },

@@ -1,7 +1,8 @@
 //! Live packets to clients: records of the engine as lines or as a capture, in a response that goes on. Who reads slowly
 //! has records left out; nothing waits for him.
 
-use super::shared::{Shared, refused};
+use super::checked::Checked;
+use super::shared::{Shared, busy, refused};
 use super::streams::{STREAM, Stream};
 use super::subject::Configurations;
 use crate::explain::pcapng::{self, Captured, Heading, Interface};
@@ -13,7 +14,6 @@ use crate::flow::{Instant, Side};
 use crate::linux::clock;
 use crate::pipeline::Engine;
 use crate::pipeline::watch::{LOOK_EVERY, PacketSeen, Record, Seen, Sides, Watch, Wish};
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -32,9 +32,9 @@ const QUEUE: usize = 8192;
 /// Octets of packets that wait for a reader, at most.
 const QUEUE_BYTES: usize = 32 << 20;
 /// Octets that are sent at once, about.
-const CHUNK: usize = 1 << 18;
+const CHUNK: usize = 1 << 16;
 /// Chunks on their way to the client, at most.
-const CHUNKS: usize = 4;
+const CHUNKS: usize = 2;
 /// How often it is told that records were left out, at most.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -66,8 +66,12 @@ pub struct CaptureRequest {
 
 pub(super) async fn trace(
     State(shared): State<Shared>,
-    Json(request): Json<TraceRequest>,
+    Checked(request): Checked<TraceRequest>,
 ) -> Response {
+    let stream = match shared.streams().begin() {
+        Ok(stream) => stream,
+        Err(error) => return busy(&error),
+    };
     let subject = shared.subject().await;
     let filter = match request.selection.filter(&subject.configurations.current.load()) {
         Ok(filter) => filter,
@@ -84,17 +88,19 @@ pub(super) async fn trace(
     let left = request.count.unwrap_or(u64::MAX);
     let queues = FullQueues::from_now_on(&shared).await;
     match begin_watch(subject.engine, &lines.configurations, wish).await {
-        Ok(watch) => {
-            respond(watch, (lines, Some(queues)), left, shared.streams().begin(), shared.ended())
-        }
+        Ok(watch) => respond(watch, (lines, Some(queues)), left, stream, shared.ended()),
         Err(fault) => refused(&fault),
     }
 }
 
 pub(super) async fn capture(
     State(shared): State<Shared>,
-    Json(request): Json<CaptureRequest>,
+    Checked(request): Checked<CaptureRequest>,
 ) -> Response {
+    let stream = match shared.streams().begin() {
+        Ok(stream) => stream,
+        Err(error) => return busy(&error),
+    };
     let lab = shared.subject().await;
     let filter = match subject(&request.subject, &lab.configurations.current.load()) {
         Ok(filter) => filter,
@@ -113,7 +119,7 @@ pub(super) async fn capture(
     };
     let left = request.count.unwrap_or(u64::MAX);
     match begin_watch(lab.engine, &frames.configurations, wish).await {
-        Ok(watch) => respond(watch, (frames, None), left, shared.streams().begin(), shared.ended()),
+        Ok(watch) => respond(watch, (frames, None), left, stream, shared.ended()),
         Err(fault) => refused(&fault),
     }
 }
@@ -457,7 +463,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_seen_before_the_end_was_asked_for_is_sent_and_what_comes_after_it_is_not() {
         const SENT: u64 = 3000;
-        let (engine, snapshot, streams) = (Engine::new(1), snapshot(), Streams::default());
+        let (engine, snapshot, streams) = (Engine::new(1), snapshot(), Streams::new(1));
         let eni = snapshot.task(TASK).and_then(|t| t.eni).unwrap();
         let one_is_sent = || {
             let mut bytes = builder::udp(SocketAddrV4::new(TASK, 5000), HOST, &[0; 1000]);
@@ -471,7 +477,8 @@ mod tests {
         let wish = Wish { bytes, queue, queue_bytes, ..Wish::default() };
         let (_lab, ended) = watch::channel(false);
         let watch = engine.watchers().watch(wish);
-        let answer = respond(watch, (file(&snapshot), None), u64::MAX, streams.begin(), ended);
+        let answer =
+            respond(watch, (file(&snapshot), None), u64::MAX, streams.begin().unwrap(), ended);
         let id: u64 = answer.headers()[STREAM].to_str().unwrap().parse().unwrap();
         (0..SENT + 7).for_each(|_| one_is_sent());
 

@@ -128,9 +128,14 @@ pub fn check_if_there(path: &Path) -> io::Result<()> {
 
 /// Members of a folder's group may write to it: with a group for each user, as many systems have it, that is the user alone.
 fn not_shared_folder(about: &fs::Metadata, path: &Path) -> io::Result<()> {
-    match about.mode() & 0o002 {
-        0 => Ok(()),
-        _ => not_shared(about, path),
+    match (about.mode() & 0o002, about.mode() & STICKY) {
+        (0, _) => Ok(()),
+        (_, 0) => not_shared(about, path),
+        // To take that right away would break what others do there.
+        (_, _) => Err(refusal(format!(
+            "every user can make files there (mode {:04o}): use a folder of your own, such as one that `mktemp -d` makes",
+            about.mode() & 0o7777
+        ))),
     }
 }
 

@@ -2,7 +2,7 @@
 //! and the files that egret has made in `/etc/netns/<name>` lie over those in `/etc`, so that a task can have its own
 //! `resolv.conf`. Others that are there do not.
 
-use super::{Netns, NetnsError};
+use super::{Netns, NetnsError, descriptors};
 use crate::edge::own;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -70,6 +70,7 @@ pub fn exec_in<S: AsRef<OsStr>>(netns: &str, argv: &[S]) -> Result<Infallible, E
 ///
 /// When the namespace, the mounts or the program are not to be had.
 pub fn spawn_in(netns: &Netns, command: &mut Command) -> Result<Child, ExecError> {
+    descriptors::restore(command);
     run_dressed(netns, || command.spawn())?.map_err(|source| ExecError::Start {
         program: command.get_program().to_string_lossy().into_owned(),
         source,

@@ -2,14 +2,16 @@
 //! with nothing installed.
 //!
 //! Sockets are made inside the namespace and served by tokio outside of it. A TCP listener serves at most
-//! [`CONNECTIONS`] connections at once; further ones wait in the kernel's queue.
+//! [`CONNECTIONS`] connections at once, and all of them together as many as [`Shares`] has for tasks; further ones wait in the
+//! kernel's queue.
 
+use super::descriptors::Shares;
 use super::{Netns, NetnsError};
 use crate::packet::Protocol;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -24,6 +26,16 @@ const CHUNK: usize = 16 * 1024;
 const DATAGRAM: usize = 65536;
 /// How long to wait before accepting again when the process is out of descriptors.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// The connections of tasks that are served at once, by all listeners of the process together.
+static OF_TASKS: LazyLock<Arc<Semaphore>> =
+    LazyLock::new(|| Arc::new(Semaphore::new(Shares::now().tasks)));
+
+/// Returns the places for connections of tasks. A listener takes one for each connection that it has accepted, so that tasks cannot
+/// take every descriptor.
+pub fn places_of_tasks() -> &'static Arc<Semaphore> {
+    &OF_TASKS
+}
 
 /// What to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -175,10 +187,13 @@ async fn echo_tcp(listener: TcpListener) {
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {
+                let Ok(share) = Arc::clone(places_of_tasks()).acquire_owned().await else {
+                    return;
+                };
                 connections.spawn(async move {
                     // A connection that breaks is the peer's business.
                     let _ = echo_connection(stream).await;
-                    drop(place);
+                    drop((place, share));
                 });
             }
             Err(_) => tokio::time::sleep(BREATH).await,

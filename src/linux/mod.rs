@@ -20,17 +20,20 @@
 //! | [`worker`] | the thread that reads a TUN, asks a judge, writes back |
 //! | [`worker_stats`], [`epochs`] | what it has done, and in which batch it is |
 //! | [`clock`] | the only producer of time |
+//! | [`descriptors`] | the limit of descriptors, and the parts of it that clients may take |
 //! | [`exec`] | child processes inside a namespace |
 //! | [`processes`] | the programs that are in a namespace, and their end |
 //! | [`listen`] | echo servers, so that a lab can be probed with nothing installed |
 //! | [`sockets`] | the connections of programs inside a namespace |
 //! | [`privileges`] | what the threads of a lab may do |
+//! | [`remedy`] | what helps against errors that are about the box |
 //! | [`probe`] | single packets from inside a namespace, and what answers them |
 //!
 //! `sys` holds what is `unsafe`; nothing else is.
 
 mod attach;
 pub mod clock;
+pub mod descriptors;
 pub mod epochs;
 pub mod exec;
 pub mod flow_cache;
@@ -52,6 +55,7 @@ pub mod processes;
 mod programs;
 mod queues;
 mod records;
+pub mod remedy;
 #[cfg(test)]
 pub(crate) mod root;
 mod shared;

@@ -55,8 +55,7 @@ pub enum NetnsError {
 }
 
 fn remedy(error: &io::Error) -> &'static str {
-    let denied = error.kind() == io::ErrorKind::PermissionDenied;
-    if denied { " (namespaces need root: run it with sudo)" } else { "" }
+    super::remedy::remedy(error, " (namespaces need root: run it with sudo)")
 }
 
 /// A named network namespace. Dropping it leaves the namespace where it is; clones are the same namespace.

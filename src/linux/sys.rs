@@ -7,6 +7,8 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 use zerocopy::{FromBytes, IntoBytes};
@@ -126,6 +128,20 @@ pub(super) fn set_queue_length(name: &str, packets: u16) -> io::Result<()> {
 pub(super) fn descriptor(device: &tun_tap::Iface) -> BorrowedFd<'_> {
     // SAFETY: `Iface` owns the descriptor and does not close it while it is borrowed.
     unsafe { BorrowedFd::borrow_raw(device.as_raw_fd()) }
+}
+
+/// Has a program begin with these limits of descriptors, whatever this process has.
+pub(super) fn limit_descriptors(command: &mut Command, soft: u64, hard: u64) {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    let set = move || {
+        // SAFETY: the kernel reads one `rlimit`, which the closure owns.
+        match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: between fork and exec it makes one system call, and neither allocates nor locks.
+    unsafe { command.pre_exec(set) };
 }
 
 /// A value as a BPF map holds it.

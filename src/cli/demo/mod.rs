@@ -19,6 +19,7 @@ use super::stop::Stop;
 use super::{CliError, output};
 use crate::config::{DeviceKind, Lab};
 use crate::daemon::{LabError, Running, StateError};
+use crate::linux::descriptors;
 use error::LAB_FILE;
 use futures_util::FutureExt as _;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -118,6 +119,8 @@ fn lab(device: DeviceKind) -> Result<Lab, CliError> {
 
 /// Brings the lab up, shows it, and takes it down however that ended. `None` after a signal.
 async fn demonstrate(lab: Lab, args: &DemoArgs) -> Result<Option<Report>, CliError> {
+    // Where it is refused there are enough for so small a lab.
+    let _ = descriptors::raise();
     // From here on a signal waits until the lab can be taken down in order.
     let mut stop = Stop::listen()?;
     let progress = Progress::new();

@@ -1,6 +1,7 @@
 //! Commits a configuration.
 
 use crate::config::Lab;
+use crate::daemon::aside::aside;
 use crate::daemon::error::LabError;
 use crate::daemon::history::History;
 use crate::daemon::needs::Needs;
@@ -42,8 +43,10 @@ pub(super) fn move_lines(running: &mut Running, lab: Lab) -> Result<(), LabError
 
 fn record(running: &Running, snapshot: &Arc<Snapshot>) {
     let mut live = BTreeSet::new();
-    running.engine.flows().for_each(|entry| {
-        live.insert(entry.flow.admitted_under);
+    aside(|| {
+        running.engine.flows().for_each(|entry| {
+            live.insert(entry.flow.admitted_under);
+        });
     });
     let mut history = History::clone(&running.history.load());
     history.record(Arc::clone(snapshot), &live);

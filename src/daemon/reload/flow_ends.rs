@@ -3,6 +3,7 @@
 
 use super::tasks;
 use crate::config::Lab;
+use crate::daemon::aside::aside;
 use crate::daemon::needs::Needs;
 use crate::daemon::running::Running;
 use crate::explain::{Fate, FlowFate, FlowFates, decided_by};
@@ -98,7 +99,7 @@ const MOVED: Denial = Denial { reason: Reason::FlowMoved, decided_by: RuleRef::F
 fn end_of_gone(engine: &Engine, now: Instant, snapshot: &Snapshot, before: &Needs, after: &Needs) {
     let lost = lost(before, after);
     if !lost.is_empty() {
-        engine.forget_flows(now, snapshot, |flow| gone_of(flow, &lost).is_some());
+        aside(|| engine.forget_flows(now, snapshot, |flow| gone_of(flow, &lost).is_some()));
     }
 }
 

@@ -6,6 +6,7 @@ mod flow_ends;
 mod reconcile;
 mod tasks;
 
+use super::aside::aside;
 use super::error::{LabError, left};
 use super::needs::Needs;
 use super::origin::Origin;
@@ -96,7 +97,7 @@ impl Running {
         let changes = changes(&self.lab, &lab);
         let is_same = changes.is_empty() && lab.says_the_same(&self.lab);
         let next = next(self, &lab)?;
-        let flows = flow_ends::flow_ends(self, &next, &Needs::of(&lab, &next), &lab);
+        let flows = aside(|| flow_ends::flow_ends(self, &next, &Needs::of(&lab, &next), &lab));
         let (name, is_wanted) = (lab.name.clone(), !request.dry_run);
         if is_wanted && !is_same {
             // A process killed during the change leaves no handover.

@@ -214,6 +214,7 @@ fn listen(
     listens: &BTreeSet<Endpoint>,
 ) -> Result<(), LabError> {
     let Some(namespace) = running.namespaces.get_mut(id) else { return Ok(()) };
+    let _threads = running.services.enter();
     for endpoint in listens {
         if !namespace.listeners.contains_key(endpoint) {
             let listener = spawn_echo(&namespace.netns, &[*endpoint])?;

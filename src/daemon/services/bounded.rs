@@ -1,7 +1,7 @@
 //! What bounds the TCP services at exempt addresses, so that no task can take the lab's descriptors with them: so many
 //! connections at once, and so long for each, whatever it does. Further ones wait in the kernel's queue.
 
-use crate::linux::listen::CONNECTIONS;
+use crate::linux::listen::{CONNECTIONS, places_of_tasks};
 use axum::serve::Listener;
 use std::future::Future as _;
 use std::io;
@@ -30,7 +30,7 @@ pub(super) struct Bounded {
 pub(super) struct Connection {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
+    _places: [OwnedSemaphorePermit; 2],
 }
 
 impl Bounded {
@@ -49,8 +49,11 @@ impl Listener for Bounded {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { continue };
             match self.listener.accept().await {
                 Ok((stream, from)) => {
+                    let Ok(share) = Arc::clone(places_of_tasks()).acquire_owned().await else {
+                        continue;
+                    };
                     let end = Box::pin(tokio::time::sleep(LIFE));
-                    return (Connection { stream, end, _place: place }, from);
+                    return (Connection { stream, end, _places: [place, share] }, from);
                 }
                 Err(_) => tokio::time::sleep(BREATH).await,
             }

@@ -8,6 +8,7 @@
 mod bounded;
 mod resolver;
 mod task_metadata;
+mod threads;
 mod time_sync;
 
 use super::error::LabError;
@@ -23,6 +24,8 @@ use resolver::Resolver;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use threads::Threads;
+use tokio::runtime::EnterGuard;
 use tokio::task::JoinSet;
 
 /// The interface in the services' namespace.
@@ -41,6 +44,8 @@ pub(super) struct Services {
     resolvers: BTreeSet<Ipv4Addr>,
     /// The other services, and the resolver's over TCP.
     others: JoinSet<()>,
+    /// Dropped last: all of this is on them.
+    threads: Threads,
 }
 
 impl Services {
@@ -66,16 +71,23 @@ impl Services {
             }
         };
         let links = Links::open(&netns)?;
-        let mut others = JoinSet::new();
-        let time = udp_socket(&netns, TIME_SYNC, time_sync::PORT)?;
-        let metadata = tcp_listener(&netns, TASK_METADATA, task_metadata::PORT)?;
-        others.spawn(time_sync::serve(time));
-        others.spawn(task_metadata::serve(Bounded::new(metadata), Arc::clone(&current)));
         let ifindex = links.ifindex(INTERFACE).await?;
+        let threads = Threads::start().map_err(LabError::Threads)?;
+        let others = others(&netns, &threads, &current)?;
         let resolver = Server::new(Resolver::new(Arc::clone(&current)));
         let resolvers = BTreeSet::new();
-        let mut services =
-            Self { netns, links, ifindex, link, mtu, resolver, resolvers, current, others };
+        let mut services = Self {
+            netns,
+            links,
+            ifindex,
+            link,
+            mtu,
+            resolver,
+            resolvers,
+            current,
+            others,
+            threads,
+        };
         services.listen(RESOLVER)?;
         services.follow(&snapshot).await?;
         Ok(services)
@@ -116,12 +128,19 @@ impl Services {
         self.links.add_address(self.ifindex, address).await
     }
 
+    /// Has the sockets that are made meanwhile, and what is spawned, be on the threads for what tasks can reach.
+    pub(super) fn enter(&self) -> Option<EnterGuard<'_>> {
+        self.threads.enter()
+    }
+
     fn listen(&mut self, address: Ipv4Addr) -> Result<(), LabError> {
+        let _threads = self.threads.enter();
         let udp = udp_socket(&self.netns, address, resolver::PORT)?;
         let tcp = tcp_listener(&self.netns, address, resolver::PORT)?;
         self.resolver.register_socket(udp);
         let resolver = Resolver::new(Arc::clone(&self.current));
-        self.others.spawn(resolver::serve_tcp(Bounded::new(tcp), Arc::new(resolver)));
+        let resolver = resolver::serve_tcp(Bounded::new(tcp), Arc::new(resolver));
+        self.others.spawn_on(resolver, &self.threads.handle());
         self.resolvers.insert(address);
         Ok(())
     }
@@ -130,4 +149,19 @@ impl Services {
     pub(super) fn link(&self) -> Link {
         self.link
     }
+}
+
+/// Starts the services but the resolver's.
+fn others(
+    netns: &Netns,
+    threads: &Threads,
+    current: &Arc<ArcSwap<Snapshot>>,
+) -> Result<JoinSet<()>, LabError> {
+    let (_threads, on) = (threads.enter(), threads.handle());
+    let mut others = JoinSet::new();
+    let time = udp_socket(netns, TIME_SYNC, time_sync::PORT)?;
+    let metadata = tcp_listener(netns, TASK_METADATA, task_metadata::PORT)?;
+    others.spawn_on(time_sync::serve(time), &on);
+    others.spawn_on(task_metadata::serve(Bounded::new(metadata), Arc::clone(current)), &on);
+    Ok(others)
 }

@@ -6,6 +6,7 @@ pub mod port_holders;
 pub mod totals;
 pub mod watchers;
 
+mod budget;
 pub(in crate::pipeline) mod count;
 pub(in crate::pipeline) mod nat_drops;
 pub(in crate::pipeline) mod tell;

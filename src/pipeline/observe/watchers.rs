@@ -1,12 +1,13 @@
 //! Who watches live packets, and what they are given: typed records in bounded queues, of which text is made later, on a
 //! higher layer. Without a watcher, all of it costs the packet path one load and one branch.
 
+use super::budget::Budget;
 use crate::flow::{Flow, Instant, Side};
 use crate::packet::{Inside, Outside, Protocol, VnetHeader};
 use crate::pipeline::{Device, Reason, Step, Verdict};
 use crate::vpc::{EniIx, Generation, NatGatewayIx, RuleRef, ServiceIx, Snapshot};
 use arc_swap::ArcSwap;
-use crossbeam_queue::ArrayQueue;
+use crossbeam_queue::SegQueue;
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -216,6 +217,7 @@ impl FlowEvent {
 /// All watchers of an engine.
 #[derive(Debug, Default)]
 pub struct Watchers {
+    budget: Arc<Budget>,
     count: AtomicU32,
     ended: AtomicU32,
     list: ArcSwap<Vec<Arc<Watcher>>>,
@@ -231,7 +233,7 @@ impl Watchers {
     /// Begins to watch, until the [`Watch`] is dropped.
     #[must_use]
     pub fn watch(self: &Arc<Self>, wish: Wish) -> Watch {
-        let watcher = Arc::new(Watcher::new(wish));
+        let watcher = Arc::new(Watcher::new(wish, Arc::clone(&self.budget)));
         self.list.rcu(|list| {
             let mut list = Vec::clone(list);
             list.push(Arc::clone(&watcher));
@@ -281,8 +283,13 @@ impl Watchers {
 #[derive(Debug)]
 pub(in crate::pipeline) struct Watcher {
     wish: Wish,
-    queue: ArrayQueue<Record>,
+    budget: Arc<Budget>,
+    queue: SegQueue<Record>,
+    waiting_records: AtomicUsize,
+    /// Bytes of packets.
     waiting_bytes: AtomicUsize,
+    /// Bytes of whole records, as [`Record::weight`] has them.
+    waiting_weight: AtomicUsize,
     left_out: AtomicU64,
     /// The second at hand, since the clock's start, and how many records it has brought: 32 bits each.
     pace: AtomicU64,
@@ -291,12 +298,15 @@ pub(in crate::pipeline) struct Watcher {
 }
 
 impl Watcher {
-    fn new(wish: Wish) -> Self {
-        let queue = ArrayQueue::new(wish.queue.max(1));
+    fn new(wish: Wish, budget: Arc<Budget>) -> Self {
+        budget.join();
         Self {
             wish,
-            queue,
+            budget,
+            queue: SegQueue::new(),
+            waiting_records: AtomicUsize::new(0),
             waiting_bytes: AtomicUsize::new(0),
+            waiting_weight: AtomicUsize::new(0),
             left_out: AtomicU64::new(0),
             pace: AtomicU64::new(0),
             exhaustion_told: AtomicU64::new(0),
@@ -315,8 +325,9 @@ impl Watcher {
     /// Decides whether a packet's bytes are to be kept: they are wanted, and there is room.
     pub(in crate::pipeline) fn wants_bytes(&self) -> bool {
         self.wish.bytes.any()
-            && !self.queue.is_full()
+            && self.waiting_records.load(Relaxed) < self.wish.queue.max(1)
             && self.waiting_bytes.load(Relaxed) < self.wish.queue_bytes
+            && self.budget.has_room(self.waiting_weight.load(Relaxed), 0)
     }
 
     /// Decides whether a record is wished for.
@@ -342,18 +353,46 @@ impl Watcher {
             Seen::Packet(packet) => self.wish.bytes.any() && packet.frames.is_empty(),
             Seen::Flow(_) | Seen::PortsExhausted { .. } => false,
         };
-        if without_bytes || !self.keeps_pace(record.at) {
+        let is_full = self.waiting_records.load(Relaxed) >= self.wish.queue.max(1);
+        if without_bytes || is_full || !self.keeps_pace(record.at) {
             self.left_out.fetch_add(1, Relaxed);
             return;
         }
         let record = self.cut(record.clone());
-        let bytes = record.bytes();
-        let waiting = self.waiting_bytes.fetch_add(bytes, Relaxed);
-        let room = bytes == 0 || waiting + bytes <= self.wish.queue_bytes;
-        if !room || self.queue.push(record).is_err() {
-            self.waiting_bytes.fetch_sub(bytes, Relaxed);
-            self.left_out.fetch_add(1, Relaxed);
+        match self.take_room(record.bytes(), record.weight()) {
+            true => self.queue.push(record),
+            false => {
+                self.left_out.fetch_add(1, Relaxed);
+            }
         }
+    }
+
+    /// Takes room for a record, if there is some: among the records and the bytes of this watcher, and in the budget of all.
+    fn take_room(&self, bytes: usize, weight: usize) -> bool {
+        let records = self.waiting_records.fetch_add(1, Relaxed);
+        let waiting = self.waiting_bytes.fetch_add(bytes, Relaxed);
+        let own = self.waiting_weight.fetch_add(weight, Relaxed);
+        let has_room = records < self.wish.queue.max(1)
+            && (bytes == 0 || waiting + bytes <= self.wish.queue_bytes)
+            && self.budget.has_room(own, weight);
+        self.budget.add(weight);
+        if !has_room {
+            self.give_room_back(bytes, weight);
+        }
+        has_room
+    }
+
+    fn give_room_back(&self, bytes: usize, weight: usize) {
+        self.waiting_records.fetch_sub(1, Relaxed);
+        self.waiting_bytes.fetch_sub(bytes, Relaxed);
+        self.waiting_weight.fetch_sub(weight, Relaxed);
+        self.budget.subtract(weight);
+    }
+
+    fn next(&self) -> Option<Record> {
+        let record = self.queue.pop()?;
+        self.give_room_back(record.bytes(), record.weight());
+        Some(record)
     }
 
     /// Leaves out of a record what others wished for.
@@ -402,6 +441,13 @@ fn whole_second(at: Instant) -> u64 {
     at.since(Instant::ZERO).as_secs()
 }
 
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        while self.next().is_some() {}
+        self.budget.leave();
+    }
+}
+
 /// The reader's end. Nobody is watching any more once it is dropped.
 #[derive(Debug)]
 pub struct Watch {
@@ -427,9 +473,7 @@ impl Watch {
 
     /// Takes the oldest record that waits.
     pub fn next(&self) -> Option<Record> {
-        let record = self.watcher.queue.pop()?;
-        self.watcher.waiting_bytes.fetch_sub(record.bytes(), Relaxed);
-        Some(record)
+        self.watcher.next()
     }
 
     /// Returns the records for which there was no room, or that came too fast.
@@ -464,6 +508,18 @@ impl Record {
             Seen::Packet(packet) => packet.frames.bytes(),
             Seen::Flow(_) | Seen::PortsExhausted { .. } => 0,
         }
+    }
+
+    /// Returns about how many bytes of memory it takes.
+    fn weight(&self) -> usize {
+        let more = match &self.seen {
+            Seen::Packet(packet) => {
+                let steps = packet.steps.capacity() * size_of::<Step>();
+                size_of::<PacketSeen>() + steps + packet.frames.bytes()
+            }
+            Seen::Flow(_) | Seen::PortsExhausted { .. } => 0,
+        };
+        size_of::<Self>() + more
     }
 }
 
@@ -534,3 +590,59 @@ pub(in crate::pipeline) fn is_exhaustion(reason: Reason) -> bool {
 
 /// How long a record may wait before its reader looks, so that workers need not wake readers.
 pub const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::super::budget::{BUDGET, OWN};
+    use super::*;
+
+    fn record(bytes: usize) -> Record {
+        let frames = Frames { inside: Some(vec![0; bytes].into()), ..Frames::default() };
+        let seen = PacketSeen {
+            side: Side::Egress,
+            inside: None,
+            outside: None,
+            verdict: Verdict::Hold,
+            decided_under: Generation(1),
+            hit: false,
+            segments: 1,
+            bytes: 0,
+            steps: Vec::new(),
+            frames,
+        };
+        let (at, generation, of) = (Instant::ZERO, Generation(1), Party::default());
+        Record { at, generation, of, seen: Seen::Packet(Box::new(seen)) }
+    }
+
+    fn wish() -> Wish {
+        let bytes = Sides { inside: true, outside: true };
+        Wish { bytes, queue: usize::MAX, queue_bytes: usize::MAX, ..Wish::default() }
+    }
+
+    #[test]
+    fn unread_watchers_share_one_budget_and_one_that_is_read_goes_on() {
+        const FRAME: usize = 64 << 10;
+        let watchers = Arc::new(Watchers::default());
+        let unread: Vec<Watch> = (0..200).map(|_| watchers.watch(wish())).collect();
+        for _ in 0..BUDGET / FRAME / 10 {
+            unread.iter().for_each(|watch| watch.watcher.offer(&record(FRAME)));
+        }
+        let waiting = || watchers.budget.waiting();
+        assert!(waiting() <= BUDGET + 200 * OWN, "{}", waiting());
+        assert!(unread.iter().all(|watch| watch.left_out() > 0));
+        let read = watchers.watch(wish());
+        for _ in 0..100 {
+            assert!(read.watcher.wants_bytes());
+            read.watcher.offer(&record(FRAME));
+            assert!(read.next().is_some());
+        }
+        assert_eq!(read.left_out(), 0);
+        drop((unread, read));
+        assert_eq!(waiting(), 0);
+        let alone = watchers.watch(wish());
+        for _ in 0..BUDGET / 2 / FRAME {
+            alone.watcher.offer(&record(FRAME));
+        }
+        assert_eq!(alone.left_out(), 0, "all of the budget is the only one's");
+    }
+}

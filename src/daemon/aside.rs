@@ -1,0 +1,34 @@
+//! Work that looks at every flow or waits for the disk: it must not hold up what else the runtime has to do.
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+/// Does work that takes long on this thread, which is the runtime's no more until it is done: another one takes its place. A
+/// runtime of one thread has nobody to hold up.
+pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        Ok(_) | Err(_) => work(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot;
+
+    /// The only thread of the runtime waits in `aside` for what another task does.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn other_tasks_go_on_meanwhile() {
+        let worker = tokio::spawn(async {
+            let (sender, receiver) = oneshot::channel();
+            tokio::spawn(async move { sender.send(7) });
+            aside(|| receiver.blocking_recv())
+        });
+        assert_eq!(worker.await.ok(), Some(Ok(7)));
+    }
+
+    #[tokio::test]
+    async fn runtime_of_one_thread_does_the_work_itself() {
+        assert_eq!(aside(|| 7), 7);
+    }
+}

@@ -1,0 +1,91 @@
+//! Checks the bodies of requests to the control API before anything is done: each field of each request has a range, and a
+//! request with a value outside of it is refused as a whole.
+
+use super::shared::Problem;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::de::DeserializeOwned;
+
+/// Bytes of a word, at most: a name, an address, a destination.
+const WORD: usize = 1024;
+
+/// A request whose fields have ranges.
+pub(super) trait Check {
+    /// Checks each field.
+    ///
+    /// # Errors
+    /// The field that is out of range, and its range.
+    fn check(&self) -> Result<(), String>;
+}
+
+/// The body of a request, once it is read and checked.
+pub(super) struct Checked<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Check> FromRequest<S> for Checked<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let bytes = Bytes::from_request(request, state).await;
+        let bytes = bytes.map_err(|error| refused(&error.to_string()))?;
+        read(&bytes).map(Self).map_err(|error| refused(&error))
+    }
+}
+
+/// Reads a request and checks it.
+///
+/// # Errors
+/// What is wrong with it, without control characters.
+pub(super) fn read<T: DeserializeOwned + Check>(bytes: &[u8]) -> Result<T, String> {
+    let request: T = serde_json::from_slice(bytes)
+        .map_err(|error| printable(&format!("the request is not valid: {error}")))?;
+    request.check().map_err(|error| printable(&error))?;
+    Ok(request)
+}
+
+/// Refuses a request with a value that it cannot have.
+pub(super) fn refused(error: &str) -> Response {
+    let error = printable(error);
+    (StatusCode::BAD_REQUEST, Json(Problem { error })).into_response()
+}
+
+/// Escapes control characters: what a client sends is shown at a terminal.
+fn printable(text: &str) -> String {
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
+/// Checks words: a name, an address, a destination.
+pub(super) fn words<'a>(
+    field: &str,
+    words: impl IntoIterator<Item = &'a String>,
+) -> Result<(), String> {
+    for word in words {
+        if word.len() > WORD {
+            return Err(format!("`{field}` is longer than {WORD} bytes"));
+        }
+        if word.chars().any(char::is_control) {
+            return Err(format!("`{field}` has control characters"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks a number; `None` is for one that is not given.
+pub(super) fn number<T: PartialOrd + std::fmt::Display>(
+    field: &str,
+    value: Option<T>,
+    (least, most): (T, T),
+) -> Result<(), String> {
+    match value {
+        // What is no number at all is not in range either.
+        Some(value) if value >= least && value <= most => Ok(()),
+        Some(value) => Err(format!("`{field}` is {value}: give a number from {least} to {most}")),
+        None => Ok(()),
+    }
+}
