@@ -837,7 +837,7 @@ async fn hostile_strings_of_a_call_reach_neither_lab_nor_terminal() {
     ] {
         world.call(operation, request).await.unwrap_err();
     }
-    let mut request = create("web", None);
+    let mut request = create("hello", None);
     request["SourceConfiguration"]["ImageRepository"]["ImageIdentifier"] = HOSTILE.into();
     world.call("CreateService", request).await.unwrap();
     let mut request = create("tagged", None);

@@ -13,7 +13,13 @@ const VARIABLE: &str = "EGRET_LAB";
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct LabArg {
     /// The lab's name, in place of `lab` in its file [default: egret]
-    #[arg(long, env = VARIABLE, value_name = "NAME", value_parser = given)]
+    #[arg(
+        long,
+        env = VARIABLE,
+        hide_env_values = true,
+        value_name = "NAME",
+        value_parser = given
+    )]
     lab: Option<String>,
 }
 

@@ -74,7 +74,7 @@ impl Netns {
     pub fn create(name: &str) -> Result<Self, NetnsError> {
         let path = path_of(name)?;
         share_directory().map_err(|source| kernel("preparing /run/netns for", name, source))?;
-        let place = OpenOptions::new().write(true).create_new(true).mode(0).open(&path);
+        let place = OpenOptions::new().write(true).create_new(true).mode(0o0).open(&path);
         place.map_err(|source| {
             let taken = source.kind() == io::ErrorKind::AlreadyExists;
             let exists = || NetnsError::Exists(name.to_owned());

@@ -28,7 +28,7 @@ pub use error::BenchError;
 use super::{CliError, output};
 use crate::edge;
 use document::Document;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::Style;
 
@@ -110,8 +110,8 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode, CliError> {
 /// The longest file of figures, in bytes.
 const LONGEST: usize = 64 << 20;
 
-fn read(file: &PathBuf) -> Result<Document, CliError> {
-    let problem = |source| BenchError::File { file: file.clone(), source };
+fn read(file: &Path) -> Result<Document, CliError> {
+    let problem = |source| BenchError::File { file: file.to_owned(), source };
     let text = edge::input::read(file, LONGEST).map_err(problem)?;
     Ok(serde_json::from_str(&text).map_err(|error| problem(error.into()))?)
 }
