@@ -129,3 +129,29 @@ fn run_without_room_is_named_with_the_way_out() {
         file.fails(&mut inside(mount), &words);
     }
 }
+
+#[test]
+fn lab_of_a_killed_run_is_taken_down_where_run_has_no_room() {
+    if !can_run() {
+        return;
+    }
+    let file = File::new();
+    let egret = env!("CARGO_BIN_EXE_egret");
+    // All in mounts of its own: what is left is looked for there, too.
+    let script = format!(
+        "mount -t tmpfs -o size=1m none /run || exit 2
+         {egret} up -q {path} > /run/up & up=$!
+         until [ -s /run/up ] && grep -q ready /run/up; do kill -0 $up || exit 3; done
+         kill -9 $(cat /run/egret/{name}/lock); wait
+         dd if=/dev/zero of=/run/full bs=4k 2>/dev/null
+         {egret} up -q {path} && exit 4
+         {egret} down --lab {name} || exit 5
+         [ -z \"$(ls /run/netns)\" ] && [ ! -e /run/egret ] || exit 6",
+        path = file.file.path().display(),
+        name = file.name,
+    );
+    let output = run(Command::new("unshare").args(["--mount", "sh", "-c", &script]));
+    let said = both_streams(&output);
+    assert!(output.status.success() && said.contains("df -i"), "{:?}: {said}", output.status);
+    assert_eq!(left_of(&file.name, file.file.path()), [""; 0], "{said}");
+}

@@ -52,7 +52,7 @@ impl Running {
         }
         let name = name.to_owned();
         let held = tokio::task::spawn_blocking(move || StateDir::hold_after_killed(&name));
-        let state = held.await.map_err(|error| LabError::Hold(error.into()))??;
+        let state = held.await.map_err(|error| LabError::Hold(error.into()))??.require_room()?;
         wait_for_process_before(&state).await;
         Ok(state)
     }

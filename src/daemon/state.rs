@@ -19,6 +19,7 @@ const OVERLAYS: &str = "/etc/netns";
 const NAMESPACES: &str = "namespaces";
 const LEFT: &str = "left.json";
 const LEFT_NEXT: &str = "left.next";
+const TRIED_ROOM: &str = "room";
 /// Bytes that a lab needs in its directory, and for the places of its namespaces.
 const ROOM: usize = 256 << 10;
 /// How long the kernel may take to close what a killed process had.
@@ -105,22 +106,28 @@ impl StateDir {
         let written = written.and_then(|()| lock.write_all(pid.as_bytes()));
         let before = before.trim().parse().ok();
         let state = Self { lab: lab.to_owned(), path, released: false, before, _lock: lock };
-        match written.map_err(io_error("writing", &lock_path)).and_then(|()| state.require_room()) {
-            Ok(()) => Ok(state),
+        state.or_let_go(written.map_err(io_error("writing", &lock_path)))
+    }
+
+    /// Requires room for what a lab that comes up writes here. One that is taken down needs none.
+    ///
+    /// # Errors
+    /// When it cannot be written. What a killed run left is still there.
+    pub fn require_room(self) -> Result<Self, StateError> {
+        let path = self.path.join(TRIED_ROOM);
+        let written = fs::write(&path, [0; ROOM]).map_err(io_error("writing", &path));
+        let removed = remove_file(&path);
+        self.or_let_go(written.and(removed))
+    }
+
+    fn or_let_go(self, outcome: Result<(), StateError>) -> Result<Self, StateError> {
+        match outcome {
+            Ok(()) => Ok(self),
             Err(error) => {
-                // What a killed run left stays for the next one.
-                state.let_go();
+                self.let_go();
                 Err(error)
             }
         }
-    }
-
-    /// Requires room for what a lab writes here.
-    fn require_room(&self) -> Result<(), StateError> {
-        let path = self.path.join("room");
-        let written = fs::write(&path, [0; ROOM]).map_err(io_error("writing", &path));
-        let removed = remove_file(&path);
-        written.and(removed)
     }
 
     /// As [`StateDir::hold`], but a process that was killed may take a moment to let go of it: the kernel still closes what it
@@ -287,7 +294,8 @@ impl StateDir {
             own.iter().filter(|name| netns::exists(name)).map(|name| (*name).to_owned()).collect();
         netns::remove_all(&present)?;
         own.into_iter().for_each(remove_overlay);
-        let others = ["namespaces.next", LEFT, LEFT_NEXT].map(|name| self.path.join(name));
+        let others =
+            ["namespaces.next", LEFT, LEFT_NEXT, TRIED_ROOM].map(|name| self.path.join(name));
         for leftover in others.iter().chain([&path, &self.socket()]) {
             remove_file(leftover)?;
         }
