@@ -117,13 +117,13 @@ fn run_without_room_is_named_with_the_way_out() {
         command
     };
     for (mount, words) in [
-        ("mount -t tmpfs -o size=4k none /run", ["/run/egret/", "No space left", "df -i"]),
-        ("mount -t tmpfs -o size=64k none /run", ["/run/egret/", "No space left", "df -i"]),
+        ("mount -t tmpfs -o size=4k none /run", ["/run/egret", "No space left", "df -i"]),
+        ("mount -t tmpfs -o size=64k none /run", ["/run/egret", "No space left", "df -i"]),
         ("mount -t tmpfs -o nr_inodes=6 none /run", ["namespace", "No space left", "df -i"]),
         ("mount -t tmpfs -o nr_inodes=9 none /run", ["namespace", "No space left", "df -i"]),
         (
             "mount --bind /run /run && mount -o remount,ro,bind /run",
-            ["/run/egret/", "Read-only file system", "remount,rw"],
+            ["/run/egret", "Read-only file system", "remount,rw"],
         ),
     ] {
         file.fails(&mut inside(mount), &words);

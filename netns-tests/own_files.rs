@@ -123,7 +123,7 @@ fn log_of_a_store_that_another_user_could_have_put_there_is_refused() {
 
     fs::set_permissions(folder.directory.path(), Permissions::from_mode(0o1777)).unwrap();
     let said = folder.refused();
-    assert!(said.contains("others can write to it (mode 1777)"), "{said}");
+    assert!(said.contains("every user can make files there (mode 1777)"), "{said}");
     assert!(!folder.path("store").exists());
 }
 

@@ -82,7 +82,7 @@ fn a_lab_file_in_the_home_of_another_user_is_read_and_read_again() {
     assert!((0..500).any(|_| lab.ps().iter().all(|row| row.generation == 2)), "{:?}", lab.ps());
     lab.task("web/2").tcp(DB, 5432);
     lab.apply(LAB, &[]);
-    assert_eq!(lab.ps().len(), 1);
+    assert_eq!(lab.ps().len(), 2);
     assert_eq!(lab.end_by(Signal::SIGTERM), Some(0));
     lab.up_again();
     lab.task("web").tcp(DB, 5432);
