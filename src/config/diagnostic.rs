@@ -21,7 +21,7 @@ const WHOLE_LINE: usize = 160;
 /// The bytes of a longer source line that are shown: about the width of a terminal with the margin.
 const LINE: usize = 88;
 
-/// The most errors that are listed: who has mended these knows how to mend the others.
+/// The most errors that are listed: so many have few causes.
 pub const MOST_LISTED: usize = 50;
 
 /// Octets of the lab file, end excluded.
