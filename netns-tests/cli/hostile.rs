@@ -89,7 +89,7 @@ fn strings_of_sources_are_refused_or_shown_by_their_numbers() {
     let files = ["vpc-cloudformation.json", "vpc-terraform.json"];
     let files = files.map(|name| Path::new("examples").join(name));
     for file in folder.iter().map(std::fs::DirEntry::path).chain(files) {
-        if !file.extension().is_some_and(|ending| ending == "json") {
+        if file.extension().is_none_or(|ending| ending != "json") {
             continue;
         }
         let text = std::fs::read_to_string(&file).unwrap();

@@ -169,12 +169,8 @@ fn runtime() -> io::Result<Runtime> {
     lift_memory_limit();
     // Two: a request that takes its time does not keep the lab from its housekeeping.
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let lose_rights = || {
-        if let Err(error) = keep_those_of_a_lab() {
-            output::note(&format!("a thread keeps the rights of root: {error}"));
-            std::process::exit(1);
-        }
-    };
+    // A kernel that refuses this refuses it to the thread that calls `up` as well, and that one says so.
+    let lose_rights = || drop(keep_those_of_a_lab());
     builder.worker_threads(2).enable_all().on_thread_start(lose_rights).build()
 }
 
