@@ -1,6 +1,7 @@
 //! Do AWS's own tools get what they know from App Runner, and do packets go where they said?
 
 use crate::support::aws;
+use crate::support::comes;
 use crate::support::lab::{Lab, both_streams, can_run, finish, up_command};
 use crate::support::terminal::Terminal;
 use nix::sys::signal::Signal;
@@ -798,7 +799,7 @@ fn service_that_is_being_updated_is_counted_once_by_check() {
         ["update-service", "--service-arn", &service, "--network-configuration", &through(&slow)];
     shop.ok(&update);
     let pending = |rows: Vec<Value>| rows.iter().any(|row| row["enis"][0]["state"] == "pending");
-    assert!((0..500).any(|_| pending(shop.lab.rows("services"))));
+    assert!(comes(|| pending(shop.lab.rows("services"))));
     let said = shop.lab.egret_ok(&format!("check --lab {}", shop.lab.name()));
     assert!(said.lines().last().unwrap().contains(", 2 services, "), "{said}");
 }

@@ -3,6 +3,7 @@
 //! Datagrams have numbers. What is sent after the change has a higher number than any that was sent before, so no clock and
 //! no pause decides what may still arrive.
 
+use crate::support::comes;
 use crate::support::lab::{Agent, Lab, can_run};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -294,9 +295,9 @@ fn begin(lab: &Lab, task: &mut Agent, to: Ipv4Addr, server: &mut Agent) -> Vec<S
         let flows = lab.flows();
         flows.iter().any(|flow| flow.inside.ends_with(&inside) && flow.path == "offload")
     };
-    assert!((0..2000).any(|_| is_offloaded()), "{:#?} {:#?}", lab.flows(), lab.drops());
+    assert!(comes(|| is_offloaded()), "{:#?} {:#?}", lab.flows(), lab.drops());
     let back = so_far(task).back;
-    assert!((0..10_000).any(|_| so_far(task).back > back), "the kernel carries nothing");
+    assert!(comes(|| so_far(task).back > back), "the kernel carries nothing");
     let sources: Vec<String> = arrived(server).into_keys().collect();
     assert!(!sources.is_empty());
     sources
@@ -315,15 +316,15 @@ fn await_judged(lab: &Lab, server: &mut Agent, (last, then, old): (u64, Then, &[
         Then::NoRequest | Then::NoReply => {
             let before = refused(lab);
             let is_judged = || refused(lab) > before + JUDGED;
-            assert!((0..2000).any(|_| is_judged()), "{:#?}", lab.drops());
+            assert!(comes(|| is_judged()), "{:#?}", lab.drops());
         }
         Then::OtherSource => {
             let is_new = |(source, number): (String, u64)| number > last && !old.contains(&source);
-            assert!((0..10_000).any(|_| arrived(server).into_iter().any(is_new)));
+            assert!(comes(|| arrived(server).into_iter().any(is_new)));
         }
         Then::GoesOn => {
             let is_late = |(_, number): (String, u64)| number > last;
-            assert!((0..10_000).any(|_| arrived(server).into_iter().any(is_late)));
+            assert!(comes(|| arrived(server).into_iter().any(is_late)));
         }
     }
 }
@@ -346,7 +347,7 @@ fn try_change(lab: &Lab, task: &mut Agent, servers: &mut Servers, change: &Chang
         }
         Then::OtherSource => assert!(!request_passes, "{arrived:?} {sources:?} {last}"),
         Then::NoReply => assert!(!is_late(so_far(task).back), "{:?} {last}", so_far(task)),
-        Then::GoesOn => assert!((0..10_000).any(|_| is_late(so_far(task).back)), "it is cut"),
+        Then::GoesOn => assert!(comes(|| is_late(so_far(task).back)), "it is cut"),
     }
     task.ok(&json!(["end_numbered"]));
     apply(lab, &[]);
@@ -379,7 +380,7 @@ fn nothing_passes_from_a_task_once_it_is_removed_and_its_address_inherits_nothin
     let removed = lab.egret("task remove web/1");
     assert_eq!(removed.status.code(), Some(3), "the program that sends remains");
     let Sent { last, tries, .. } = so_far(&mut task);
-    assert!((0..10_000).any(|_| so_far(&mut task).tries > tries + 100));
+    assert!(comes(|| so_far(&mut task).tries > tries + 100));
     let found = arrived(server);
     assert!(sources.iter().all(|source| found[source] <= last), "{found:?} {last}");
     assert!(so_far(&mut task).back <= last);
@@ -396,7 +397,7 @@ fn nothing_passes_from_a_task_once_it_is_removed_and_its_address_inherits_nothin
     let dropped = || lab.packets_dropped("sg-egress-no-rules");
     let dropped_before = dropped();
     task.ask(&json!(["begin_numbered", HOST, PORT]));
-    assert!((0..2000).any(|_| dropped() > dropped_before + JUDGED), "{:#?}", lab.drops());
+    assert!(comes(|| dropped() > dropped_before + JUDGED), "{:#?}", lab.drops());
     task.ok(&json!(["end_numbered"]));
     assert_eq!(arrived_in_all(server), before, "nothing is known of what the address had");
 }

@@ -1,5 +1,6 @@
 //! Does the kernel carry what the engine has decided on, no more and no longer, and is everything counted?
 
+use crate::support::comes;
 use crate::support::frames;
 use crate::support::lab::{CLOSED_FLOWS_STAY, Lab, both_streams, can_run, for_both_kinds, snmp};
 use crate::support::{iperf, iperf_server};
@@ -95,7 +96,7 @@ fn a_connection_that_ends_or_rests_is_told_as_ever(device: &str) {
     let ended = steady(&lab, &mut task, "ended", HOST);
     task.ok(&json!(["close", "ended"]));
     // Closed flows are kept for two seconds, at this speed not even for one: its state is seen, or it is gone.
-    let gone = (0..1000).any(|_| {
+    let gone = comes(|| {
         let own = |flow: &FlowRow| flow.inside.ends_with(&format!(":{ended}"));
         lab.flows()
             .iter()
@@ -107,7 +108,7 @@ fn a_connection_that_ends_or_rests_is_told_as_ever(device: &str) {
     let resting = steady(&lab, &mut task, "resting", HOST);
     let busy = steady(&lab, &mut task, "busy", HOST);
     let own = |flow: &FlowRow| flow.inside.ends_with(&format!(":{resting}"));
-    let expired = (0..5000).any(|_| {
+    let expired = comes(|| {
         task.ok(&json!(["say", "busy", 10.0]));
         !lab.flows().iter().any(own)
     });
@@ -143,7 +144,7 @@ fn regression_a_connection_that_carried_much_between_two_looks_ends(device: &str
     fill(&mut task, 3_000_000_000);
     lab.signal(Signal::SIGCONT);
     task.ok(&json!(["close", "bulk"]));
-    assert!((0..2000).any(|_| flow(&lab, port).state == "closed"), "{:#?}", flow(&lab, port));
+    assert!(comes(|| flow(&lab, port).state == "closed"), "{:#?}", flow(&lab, port));
 }
 
 fn what_is_too_old_or_too_big_is_answered_in_the_midst_of_a_flow(device: &str) {
@@ -205,10 +206,10 @@ fn a_rule_cuts_streams_at_once_and_a_group_does_not() {
     let _streams =
         crate::support::Background(egret::linux::exec::spawn_in(&client, &mut command).unwrap());
     let offloaded = || lab.flows().iter().filter(|flow| flow.path == "offload").count();
-    assert!((0..2000).any(|_| offloaded() >= 5), "{:#?}", lab.flows());
+    assert!(comes(|| offloaded() >= 5), "{:#?}", lab.flows());
 
     server.ok(&json!(["sniff", "net0"]));
-    assert!((0..2000).any(|_| !server.sniffed("net0").is_empty()));
+    assert!(comes(|| !server.sniffed("net0").is_empty()));
     let private = "cidr = \"10.0.1.0/24\"\nroute_table = \"rtb-private\"\n";
     std::fs::OpenOptions::new()
         .append(true)
@@ -219,7 +220,7 @@ fn a_rule_cuts_streams_at_once_and_a_group_does_not() {
     let then = server.sniffed("net0");
     // Streams that have lost everything send again in the meantime.
     let denied = |lab: &Lab| lab.packets_dropped("nacl-egress-deny");
-    assert!((0..2000).any(|_| denied(&lab) > 4), "{:#?}", lab.drops());
+    assert!(comes(|| denied(&lab) > 4), "{:#?}", lab.drops());
     assert_eq!(server.sniffed("net0"), then, "nothing of a denied flow passes");
     // What the rule lets pass goes on, and back to the kernel.
     task.ok(&json!(["say", "kept", 10.0]));
@@ -264,7 +265,7 @@ fn what_somebody_watches_is_carried_by_the_engine() {
     let said = std::thread::scope(|scope| {
         let trace = scope.spawn(|| lab.egret_ok(&format!("trace --dst {HOST} --count 20 --json")));
         // Who is watched is taken out before the trace says anything.
-        assert!((0..2000).any(|_| flow(&lab, watched).path == "userspace"));
+        assert!(comes(|| flow(&lab, watched).path == "userspace"));
         assert_eq!(flow(&lab, other).path, "offload");
         while !trace.is_finished() {
             task.ok(&json!(["say", "watched", 10.0]));
@@ -276,7 +277,7 @@ fn what_somebody_watches_is_carried_by_the_engine() {
     assert_eq!((&*rows[0].record, rows[0].flows), ("userspace", Some(1)), "{said}");
     assert!(rows[1..].iter().all(|row| row.record == "forward"), "{said}");
     // It was asked for in vain, and is again with the next packet.
-    let back = (0..5000).any(|_| {
+    let back = comes(|| {
         task.ok(&json!(["say", "watched", 10.0]));
         flow(&lab, watched).path == "offload"
     });

@@ -1,6 +1,7 @@
 //! What becomes of a request whose client gives up, and of a client whose lab does not answer?
 
 use crate::lifecycle::LAB;
+use crate::support::comes;
 use crate::support::lab::{Lab, both_streams, can_run};
 use egret::linux::netns;
 use nix::sys::signal::Signal;
@@ -59,7 +60,7 @@ fn request_that_is_given_up_while_the_lab_is_stopped_is_not_executed() {
     lab.signal(Signal::SIGSTOP);
     let waiting = call(&lab, "POST", "/v1/tasks", &one_more);
     lab.signal(Signal::SIGCONT);
-    assert!((0..500).any(|_| lab.ps().len() == tasks + 1), "{:?}", lab.ps());
+    assert!(comes(|| lab.ps().len() == tasks + 1), "{:?}", lab.ps());
     drop(waiting);
 }
 
@@ -122,7 +123,7 @@ fn change_that_has_begun_is_made_whole_after_its_client_has_gone() {
     }
     drop(client);
     let is_whole = || lab.ps().iter().filter(|row| row.service == "web").count() == count;
-    assert!((0..50).any(|_| is_whole()), "{}", lab.ps().len());
+    assert!(comes(|| is_whole()), "{}", lab.ps().len());
     std::fs::write(lab.file(), &text).unwrap();
     let again = lab.egret_ok(&format!("apply {}", lab.file().display()));
     assert!(again.contains("changes nothing") && again.contains("generation 2"), "{again}");

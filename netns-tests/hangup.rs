@@ -1,6 +1,7 @@
 //! What does SIGHUP mean: read the file again, or that the terminal has gone?
 
 use crate::lifecycle::{LAB, leftovers};
+use crate::support::comes;
 use crate::support::lab::{Lab, can_run};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -36,7 +37,7 @@ fn a_hangup_with_a_wrong_file_says_why_and_the_lab_goes_on() {
         .unwrap();
     lab.signal(Signal::SIGHUP);
     // The signal has no answer; each look is a call that waits for a reload at work.
-    assert!((0..500).any(|_| lab.ps().iter().all(|row| row.generation == 2)), "{:?}", lab.ps());
+    assert!(comes(|| lab.ps().iter().all(|row| row.generation == 2)), "{:?}", lab.ps());
     lab.task("web/2").tcp(DB, 5432);
     web.ok(&json!(["say", "db"]));
 }

@@ -1,5 +1,6 @@
 //! Does a VPC run as it is written down elsewhere, with no lab file in between?
 
+use crate::support::comes;
 use crate::support::lab::{Lab, can_run};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -49,6 +50,6 @@ fn a_folder_of_describe_output_carries_packets_and_is_read_again_on_a_hangup() {
     fs::write(&path, groups.to_string()).unwrap();
     lab.signal(Signal::SIGHUP);
     // The signal has no answer; each look is a call that waits for a reload at work.
-    assert!((0..500).any(|_| lab.ps().iter().all(|row| row.generation == 2)), "{:?}", lab.ps());
+    assert!(comes(|| lab.ps().iter().all(|row| row.generation == 2)), "{:?}", lab.ps());
     web.tcp(CACHE, 6379);
 }

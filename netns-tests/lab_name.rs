@@ -1,6 +1,7 @@
 //! Which lab is a file's, where `--lab` or `EGRET_LAB` names another than the file does?
 
 use crate::lifecycle::{LAB, leftovers};
+use crate::support::comes;
 use crate::support::lab::{Lab, Naming, both_streams, can_run};
 use egret::linux::netns;
 use nix::sys::signal::Signal;
@@ -29,7 +30,7 @@ fn name_of_the_command_line_takes_the_place_of_the_files() {
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, text.replace("name = \"web\"", "name = \"web\"\ntasks = 2")).unwrap();
         lab.signal(Signal::SIGHUP);
-        assert!((0..500).any(|_| lab.ps().len() == 3), "{:?}", lab.ps());
+        assert!(comes(|| lab.ps().len() == 3), "{:?}", lab.ps());
         std::fs::write(&file, text).unwrap();
         lab.egret_ok(&format!("apply {file}"));
         assert_eq!(lab.ps().len(), 2);

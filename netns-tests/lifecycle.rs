@@ -1,5 +1,6 @@
 //! Does a lab come and go whole, whatever ends it, and do tasks within it?
 
+use crate::support::comes;
 use crate::support::lab::{CLOSED_FLOWS_STAY, Lab, both_streams, can_run, finish, for_both_kinds};
 use crate::support::{Background, iperf_server, run, run_ok};
 use egret::explain::{EniRow, FlowRow, PsRow};
@@ -373,7 +374,7 @@ fn what_the_kernel_loses_is_listed_as_well() {
         let (out, back) = (sum(|flow| flow.packets_out), sum(|flow| flow.packets_in));
         out == sent + 1 - lost && back + lab.packets_dropped("queue-full") - lost == out
     };
-    assert!((0..500).any(|_| is_empty()), "{lost}: {:#?} {:?}", lab.flows(), lab.drops());
+    assert!(comes(|| is_empty()), "{lost}: {:#?} {:?}", lab.flows(), lab.drops());
 
     // Packets that were read when there was nowhere to write them any more.
     lab.signal(Signal::SIGSTOP);

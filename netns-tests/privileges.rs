@@ -1,6 +1,7 @@
 //! What do the threads of a lab have of root?
 
 use crate::lifecycle::LAB;
+use crate::support::comes;
 use crate::support::lab::{Lab, can_run};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
@@ -79,7 +80,7 @@ fn a_lab_file_in_the_home_of_another_user_is_read_and_read_again() {
         .unwrap();
     lab.signal(Signal::SIGHUP);
     // The signal has no answer; each look is a call that waits for a reload at work.
-    assert!((0..500).any(|_| lab.ps().iter().all(|row| row.generation == 2)), "{:?}", lab.ps());
+    assert!(comes(|| lab.ps().iter().all(|row| row.generation == 2)), "{:?}", lab.ps());
     lab.task("web/2").tcp(DB, 5432);
     lab.apply(LAB, &[]);
     assert_eq!(lab.ps().len(), 2);

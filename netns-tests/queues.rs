@@ -1,5 +1,6 @@
 //! A device with several queues: is everything as with one, but for the number of threads?
 
+use crate::support::comes;
 use crate::support::iperf_server;
 use crate::support::lab::{Lab, both_streams, can_run};
 use egret::explain::{EniRow, FlowRow};
@@ -170,7 +171,7 @@ fn nothing_passes_after(lab: &Lab, is_carried: bool, end: impl FnOnce() -> Outpu
         }
         let by_kernel =
             || lab.flows().iter().filter(|f| f.offloaded.packets_out > 0).count() == clients.len();
-        let were_carried = (0..1000).any(|_| !is_carried || by_kernel());
+        let were_carried = comes(|| !is_carried || by_kernel());
         let output = end();
         let first_denied = next.load(Ordering::SeqCst) + 1;
         while next.load(Ordering::SeqCst) < first_denied + 1000 {

@@ -1,5 +1,6 @@
 //! What does a reload do to real connections, and to those that it does not concern?
 
+use crate::support::comes;
 use crate::support::lab::{Agent, Lab, both_streams, can_run};
 use egret::explain::Reload;
 use nix::sys::signal::Signal;
@@ -233,7 +234,7 @@ fn what_comes_and_goes_beside_a_transfer_does_not_disturb_it() {
     std::thread::scope(|scope| {
         let transfer = scope.spawn(|| lab.exec_ok("web", &line));
         // Its control connection and the one that carries it; each look is a call that is waited for.
-        assert!((0..2000).any(|_| lab.flows().len() == 2), "{:?}", lab.flows());
+        assert!(comes(|| lab.flows().len() == 2), "{:?}", lab.flows());
         for _ in 0..3 {
             let done = reload(&lab, &grown);
             assert_eq!(done.flows.live, done.flows.keep, "{done:?}");
@@ -326,7 +327,7 @@ fn a_hangup_reads_the_file_again() {
     write(&lab, &[("vpc_connector = \"main\"", "vpc_connector = \"main\"\ntasks = 2")]);
     lab.signal(Signal::SIGHUP);
     // The signal has no answer; each look is a call that waits for a reload at work.
-    let came = (0..500).any(|_| lab.ps().len() == 2);
+    let came = comes(|| lab.ps().len() == 2);
     assert!(came, "{:?}", lab.ps());
     lab.task("web/2").tcp(DB, 5432);
 }
@@ -394,7 +395,7 @@ fn an_empty_file_loses_nothing_that_runs() {
         // The signal has no answer, and a terminal that hears it is another test's: what follows comes after it.
         write(&lab, &[("vpc_connector = \"main\"", "vpc_connector = \"main\"\ntasks = 2")]);
         lab.signal(Signal::SIGHUP);
-        assert!((0..500).any(|_| lab.ps().len() == 2), "{:?}", lab.ps());
+        assert!(comes(|| lab.ps().len() == 2), "{:?}", lab.ps());
         assert!(carries(&mut web, "db"));
         write(&lab, &[]);
         assert!(apply(&lab, "").status.success());

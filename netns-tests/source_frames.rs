@@ -1,6 +1,7 @@
 //! Can a task speak as another one by the kind of frame that it sends? Ethertypes, VLAN tags, MAC addresses; while user space
 //! handles the flows, and while the kernel carries them.
 
+use crate::support::comes;
 use crate::support::frames::{self, with};
 use crate::support::lab::{Agent, Lab, for_both_kinds};
 use egret::explain::FlowRow;
@@ -207,7 +208,7 @@ fn no_ethertype_but_those_of_ip_gets_through(device: &str) {
         task.ok(&Value::from(request));
     }
     let all = || bed.lab.packets_dropped("not-ip") == others.len() as u64;
-    assert!((0..1000).any(|_| all()), "{:#?}", bed.lab.drops());
+    assert!(comes(|| all()), "{:#?}", bed.lab.drops());
     assert_eq!(bed.figures(), before);
     assert_eq!(bed.server.peers(), []);
     bed.ends_well();
@@ -224,10 +225,15 @@ fn a_frame_that_changes_while_it_is_sent_carries_no_other_source(device: &str) {
     let frame = frames::ipv4(Mac::near(FIRST), &frames::udp(SECOND, HOST, PORTS.1));
     let own: String = FIRST.octets().iter().map(|octet| format!("{octet:02x}")).collect();
     let [task, _] = &mut bed.tasks;
-    task.ok(&json!(["frames_that_change", "eth0", frame, SOURCE, own, COUNT]));
-    let dropped =
-        ["source-forged", "malformed-header-checksum"].map(|r| bed.lab.packets_dropped(r));
-    assert!(dropped.iter().all(|packets| *packets > 100), "{dropped:?}");
+    let mut dropped = [0; 2];
+    // On a busy machine one thread may not run while the other does.
+    let has_changed_in_time = comes(|| {
+        task.ok(&json!(["frames_that_change", "eth0", frame, SOURCE, own, COUNT]));
+        let both = ["source-forged", "malformed-header-checksum"];
+        dropped = both.map(|reason| bed.lab.packets_dropped(reason));
+        dropped.iter().all(|packets| *packets > 100)
+    });
+    assert!(has_changed_in_time, "{dropped:?}");
     assert_eq!(bed.figures(), before);
     assert_eq!(bed.server.peers(), []);
     bed.ends_well();

@@ -16,10 +16,22 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything may take; reached only when something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks until something is so; whether it is. Each look is a call that waits for its answer, and they end only where something is
+/// never so, even on a busy machine.
+pub fn comes(mut is_so: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if is_so() {
+            return true;
+        }
+    }
+    false
+}
 
 /// Whether the test can run; says so past the test harness where it cannot.
 pub fn is_root(test: &str) -> bool {
