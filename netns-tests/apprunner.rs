@@ -114,6 +114,15 @@ impl Shop {
         Some(Self { lab: Lab::up("auto", &shop(keys)), venv })
     }
 
+    /// As [`Shop::open`], in the home of another user.
+    pub fn open_of_another_user() -> Option<Self> {
+        if !can_run() {
+            return None;
+        }
+        let venv = aws::venv()?;
+        Some(Self { lab: Lab::up_of_another_user(&shop("")), venv })
+    }
+
     /// As [`Shop::open`], with a terminal that hears what the lab complains about.
     pub fn open_on_terminal(keys: &str) -> Option<(Self, Terminal)> {
         if !can_run() {

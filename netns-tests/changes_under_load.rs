@@ -295,7 +295,7 @@ fn begin(lab: &Lab, task: &mut Agent, to: Ipv4Addr, server: &mut Agent) -> Vec<S
         let flows = lab.flows();
         flows.iter().any(|flow| flow.inside.ends_with(&inside) && flow.path == "offload")
     };
-    assert!(comes(|| is_offloaded()), "{:#?} {:#?}", lab.flows(), lab.drops());
+    assert!(comes(is_offloaded), "{:#?} {:#?}", lab.flows(), lab.drops());
     let back = so_far(task).back;
     assert!(comes(|| so_far(task).back > back), "the kernel carries nothing");
     let sources: Vec<String> = arrived(server).into_keys().collect();
@@ -316,7 +316,7 @@ fn await_judged(lab: &Lab, server: &mut Agent, (last, then, old): (u64, Then, &[
         Then::NoRequest | Then::NoReply => {
             let before = refused(lab);
             let is_judged = || refused(lab) > before + JUDGED;
-            assert!(comes(|| is_judged()), "{:#?}", lab.drops());
+            assert!(comes(is_judged), "{:#?}", lab.drops());
         }
         Then::OtherSource => {
             let is_new = |(source, number): (String, u64)| number > last && !old.contains(&source);

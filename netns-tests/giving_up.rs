@@ -123,7 +123,7 @@ fn change_that_has_begun_is_made_whole_after_its_client_has_gone() {
     }
     drop(client);
     let is_whole = || lab.ps().iter().filter(|row| row.service == "web").count() == count;
-    assert!(comes(|| is_whole()), "{}", lab.ps().len());
+    assert!(comes(is_whole), "{}", lab.ps().len());
     std::fs::write(lab.file(), &text).unwrap();
     let again = lab.egret_ok(&format!("apply {}", lab.file().display()));
     assert!(again.contains("changes nothing") && again.contains("generation 2"), "{again}");

@@ -219,12 +219,7 @@ fn a_lab_holds_no_more_after_hundreds_of_applies_and_tasks() {
     add_and_remove(&lab, TASKS);
     // A connection of a client that has ended may still be listed for a moment, and the runtime's idle threads end by and by.
     let is_back = || Held::by(&lab).is_within(&before) && threads(&lab) <= threads_before;
-    assert!(
-        comes(|| is_back()),
-        "{before:#?} {threads_before} {:#?} {}",
-        Held::by(&lab),
-        threads(&lab)
-    );
+    assert!(comes(is_back), "{before:#?} {threads_before} {:#?} {}", Held::by(&lab), threads(&lab));
     let memory_after = memory(&lab);
     println!(
         "anonymous memory: {memory_before} KB, {memory_of_applies} KB after {APPLIES} applies, {memory_after} KB after {TASKS} tasks"

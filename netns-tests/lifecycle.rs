@@ -374,7 +374,7 @@ fn what_the_kernel_loses_is_listed_as_well() {
         let (out, back) = (sum(|flow| flow.packets_out), sum(|flow| flow.packets_in));
         out == sent + 1 - lost && back + lab.packets_dropped("queue-full") - lost == out
     };
-    assert!(comes(|| is_empty()), "{lost}: {:#?} {:?}", lab.flows(), lab.drops());
+    assert!(comes(is_empty), "{lost}: {:#?} {:?}", lab.flows(), lab.drops());
 
     // Packets that were read when there was nowhere to write them any more.
     lab.signal(Signal::SIGSTOP);

@@ -1,11 +1,13 @@
 //! What do the threads of a lab have of root?
 
+use crate::apprunner::Shop;
 use crate::lifecycle::LAB;
 use crate::support::comes;
-use crate::support::lab::{Lab, can_run};
+use crate::support::lab::{Lab, both_streams, can_run};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
 
 const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 10);
 /// CAP_NET_BIND_SERVICE, CAP_NET_ADMIN and CAP_SYS_ADMIN.
@@ -87,4 +89,19 @@ fn a_lab_file_in_the_home_of_another_user_is_read_and_read_again() {
     assert_eq!(lab.end_by(Signal::SIGTERM), Some(0));
     lab.up_again();
     lab.task("web").tcp(DB, 5432);
+}
+
+#[test]
+fn what_the_api_makes_is_kept_in_the_home_of_another_user() {
+    let Some(mut shop) = Shop::open_of_another_user() else { return };
+    for name in ["first", "second"] {
+        let words = ["create-vpc-connector", "--vpc-connector-name", name, "--subnets", "subnet-a"];
+        let made = shop.aws(&words);
+        assert!(made.status.success(), "{}", both_streams(&made));
+    }
+    let listed = both_streams(&shop.aws(&["list-vpc-connectors"]));
+    assert!(listed.contains("\"first\"") && listed.contains("\"second\""), "{listed}");
+    assert_eq!(shop.lab.end_by(Signal::SIGTERM), Some(0));
+    let kept = std::fs::metadata(shop.lab.store()).unwrap();
+    assert_eq!(kept.permissions().mode() & 0o777, 0o600);
 }

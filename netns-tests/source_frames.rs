@@ -208,7 +208,7 @@ fn no_ethertype_but_those_of_ip_gets_through(device: &str) {
         task.ok(&Value::from(request));
     }
     let all = || bed.lab.packets_dropped("not-ip") == others.len() as u64;
-    assert!(comes(|| all()), "{:#?}", bed.lab.drops());
+    assert!(comes(all), "{:#?}", bed.lab.drops());
     assert_eq!(bed.figures(), before);
     assert_eq!(bed.server.peers(), []);
     bed.ends_well();

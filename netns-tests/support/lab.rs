@@ -171,14 +171,14 @@ impl Lab {
         (lab, terminal)
     }
 
-    /// Brings up a lab whose file is another user's, in a folder that only that user may search.
+    /// Brings up a lab for another user, who called sudo: the file is in a folder that only that user may search.
     pub fn up_of_another_user(text: &str) -> Self {
         const NOBODY: u32 = 65_534;
         let home = tempfile::tempdir().unwrap();
         std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         Self::start_in(home, "auto", text, |_, file| {
             std::os::unix::fs::chown(file, Some(NOBODY), Some(NOBODY)).unwrap();
-            start(&mut up_command(file))
+            start(up_command(file).env("SUDO_UID", NOBODY.to_string()))
         })
     }
 

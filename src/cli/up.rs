@@ -186,11 +186,7 @@ async fn up(lab: Lab, args: &UpArgs, kept: Option<KeptFile>) -> Result<ExitCode,
         held = Running::hold(&name) => held?,
         () = stop.wait_for_another() => return Ok(is_down(&name, quiet)),
     };
-    let opened = match open(lab, args, time_scale).await {
-        Ok(opened) => keep_those_of_a_lab().map(|()| opened).map_err(CliError::from),
-        refused => refused,
-    };
-    let (lab, door) = match opened {
+    let (lab, door) = match open(lab, args, time_scale).await {
         Ok(opened) => opened,
         Err(error) => {
             state.let_go();
@@ -268,13 +264,15 @@ fn at_once(lab: &str) -> CliError {
     CliError::Io(io::Error::other(said))
 }
 
-/// The App Runner API, if it is asked for, and the lab with what was created through it before.
+/// Opens the App Runner API, if it is asked for, and returns it with the lab and what was created through it before. That is the
+/// last work with all rights of root.
 async fn open(
     lab: Lab,
     args: &UpArgs,
     time_scale: f64,
 ) -> Result<(Lab, Option<FrontDoor>), CliError> {
     let door = FrontDoor::open(&lab, args.origin(), args.api, time_scale).await?;
+    keep_those_of_a_lab()?;
     let Some(door) = door else { return Ok((lab, None)) };
     let over = door.over(&lab)?;
     if !args.quiet && over.overlay != lab.overlay {

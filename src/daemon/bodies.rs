@@ -7,6 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// How much of a body that is not wanted is read all the same, and for how long: a client that still sends it would not read the
+/// answer, which says why.
+const UNWANTED: usize = 16 << 20;
+const LINGER: Duration = Duration::from_secs(5);
+
 /// Holds the bodies that are being read or answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Bodies {
@@ -40,20 +45,25 @@ impl Bodies {
         Self { room: Arc::new(Semaphore::new(bytes)), patience }
     }
 
-    /// Reads a body. Of one that announces too much nothing is read.
+    /// Reads a body. Of one that announces too much nothing is kept. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// Why it was not read.
-    pub(crate) async fn read(&self, body: Body, largest: usize) -> Result<Whole, Unread> {
+    pub(crate) async fn read(&self, mut body: Body, largest: usize) -> Result<Whole, Unread> {
+        let read = tokio::time::timeout(self.patience, self.collect(&mut body, largest)).await;
+        let read = read.unwrap_or(Err(Unread::TooSlow(self.patience.as_secs())));
+        if let Err(Unread::TooLarge(_) | Unread::Busy) = &read {
+            // The answer does not wait for it.
+            tokio::spawn(tokio::time::timeout(LINGER, discard(body)));
+        }
+        read
+    }
+
+    async fn collect(&self, body: &mut Body, largest: usize) -> Result<Whole, Unread> {
         let least = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if least > largest {
             return Err(Unread::TooLarge(largest));
         }
-        let read = tokio::time::timeout(self.patience, self.collect(body, largest)).await;
-        read.unwrap_or(Err(Unread::TooSlow(self.patience.as_secs())))
-    }
-
-    async fn collect(&self, mut body: Body, largest: usize) -> Result<Whole, Unread> {
         let (mut bytes, mut room) = (Vec::new(), None::<OwnedSemaphorePermit>);
         while let Some(frame) = body.frame().await {
             // Trailers say nothing here.
@@ -71,6 +81,14 @@ impl Bodies {
             bytes.extend_from_slice(&data);
         }
         Ok(Whole { bytes: bytes.into(), _room: room })
+    }
+}
+
+async fn discard(mut body: Body) {
+    let mut left = UNWANTED;
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+        left = rest;
     }
 }
 
