@@ -27,17 +27,20 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count_octets(layout.size(), 0);
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps to what the trait asks for, and nothing is changed on the way.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count_octets(0, layout.size());
+        // SAFETY: the caller keeps to what the trait asks for, and nothing is changed on the way.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count_octets(size, layout.size());
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps to what the trait asks for, and nothing is changed on the way.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
