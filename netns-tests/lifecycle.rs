@@ -207,9 +207,9 @@ fn what_somebody_else_made_stays() {
     let taken = format!("{}-web-2", lab.name());
     let foreign = Foreign::new(&taken, &format!("{}-web-3", lab.name()));
     let refused = lab.egret("task add web");
-    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(refused.status.code(), Some(1));
     assert!(both_streams(&refused).contains(&format!("`{taken}` exists already")));
-    assert_eq!(lab.egret("exec web/3 -- true").status.code(), Some(2));
+    assert_eq!(lab.egret("exec web/3 -- true").status.code(), Some(1));
     assert!(foreign.is_whole());
     // Nor is a name the lab's own for ever: it gave this one back.
     lab.egret_ok("task remove web/1");
