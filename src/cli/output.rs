@@ -1,5 +1,5 @@
 //! Standard output and standard error: the only place that writes to them. What others wrote commands no terminal: see
-//! [`crate::edge::shown`].
+//! [`shown`](crate::edge::shown()).
 
 use crate::edge::shown::{Shown, painted, shown_lines};
 use std::io::{self, IsTerminal as _, Write as _};
