@@ -88,6 +88,10 @@ const CHANGES: [&[(&str, &str)]; 4] = [
     &[("protocol = \"all\"", "protocol = \"tcp\", ports = \"5000-6000\"")],
 ];
 
+/// The runtime keeps threads that wait for work, as many as there was ever work for at once: each is used again before it has been
+/// idle for so long that it ends. A leak would be one for each of hundreds of changes.
+const IDLE_THREADS: usize = 8;
+
 /// What a lab holds, by kind.
 #[derive(Debug, PartialEq, Eq)]
 struct Held {
@@ -218,7 +222,8 @@ fn a_lab_holds_no_more_after_hundreds_of_applies_and_tasks() {
     let memory_of_applies = memory(&lab);
     add_and_remove(&lab, TASKS);
     // A connection of a client that has ended may still be listed for a moment, and the runtime's idle threads end by and by.
-    let is_back = || Held::by(&lab).is_within(&before) && threads(&lab) <= threads_before;
+    let is_back =
+        || Held::by(&lab).is_within(&before) && threads(&lab) <= threads_before + IDLE_THREADS;
     assert!(comes(is_back), "{before:#?} {threads_before} {:#?} {}", Held::by(&lab), threads(&lab));
     let memory_after = memory(&lab);
     println!(
