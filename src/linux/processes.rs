@@ -42,8 +42,9 @@ pub enum Ending {
 pub fn in_namespaces(namespaces: &[Netns]) -> io::Result<Vec<Process>> {
     let mut places = HashMap::new();
     for (position, netns) in namespaces.iter().enumerate() {
-        let own = netns.run(|| place("thread-self")).map_err(io::Error::other)?;
-        places.insert(own.ok_or(io::ErrorKind::NotFound)?, position);
+        // A name under which no namespace had been put yet when it was opened has no process.
+        let Ok(Some(own)) = netns.run(|| place("thread-self")) else { continue };
+        places.insert(own, position);
     }
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
