@@ -19,7 +19,7 @@ const TASKS: usize = 200;
 
 /// What the allocator may hold on to: the parts of the flow table grow one by one as flows come to them. A leak of 40 KB for each apply
 /// would be 8 MB.
-const MEMORY_KB: u64 = 6 << 10;
+const MEMORY_KB: u64 = 7 << 10;
 
 const LAB: &str = r#"
 [[vpc]]
