@@ -1,6 +1,6 @@
 //! Does `egret explain` say of a running lab what then happens to real packets?
 
-use crate::support::lab::{Agent, Lab, both_streams, for_both_kinds};
+use crate::support::lab::{Agent, CLOSED_FLOWS_STAY, Lab, both_streams, for_both_kinds};
 use egret::explain::{EniRow, FlowRow};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ for_both_kinds!(
 );
 
 fn routes_are_explained_as_they_act(device: &str) {
-    let lab = Lab::up(device, crate::routing::LAB);
+    let lab = up(device, crate::routing::LAB);
     explained_as_they_act(
         &lab,
         &[
@@ -35,7 +35,7 @@ fn routes_are_explained_as_they_act(device: &str) {
 }
 
 fn security_groups_are_explained_as_they_act(device: &str) {
-    let lab = Lab::up(device, crate::security_group::LAB);
+    let lab = up(device, crate::security_group::LAB);
     explained_as_they_act(
         &lab,
         &[
@@ -54,7 +54,7 @@ fn security_groups_are_explained_as_they_act(device: &str) {
 }
 
 fn network_acls_are_explained_as_they_act(device: &str) {
-    let lab = Lab::up(device, crate::network_acl::LAB);
+    let lab = up(device, crate::network_acl::LAB);
     explained_as_they_act(
         &lab,
         &[
@@ -149,6 +149,10 @@ fn expectations_are_tested_by_the_running_configuration(device: &str) {
     assert_eq!(failing.status.code(), Some(1));
     let said = both_streams(&failing);
     assert!(said.contains("web -> orders-db: DROP sg-egress-implicit-deny"), "{said}");
+}
+
+fn up(device: &str, text: &str) -> Lab {
+    Lab::up(device, &format!("{text}{CLOSED_FLOWS_STAY}"))
 }
 
 /// Explains each packet, sends it, and compares.

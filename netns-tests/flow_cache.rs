@@ -2,7 +2,9 @@
 
 use crate::support::comes;
 use crate::support::frames;
-use crate::support::lab::{CLOSED_FLOWS_STAY, Lab, both_streams, can_run, for_both_kinds, snmp};
+use crate::support::lab::{
+    CLOSED_FLOWS_STAY, FLOWS_EXPIRE_SOON, Lab, both_streams, can_run, for_both_kinds, snmp,
+};
 use crate::support::{iperf, iperf_server};
 use egret::explain::{EniRow, FlowRow, TraceRow};
 use egret::linux::Mac;
@@ -89,7 +91,7 @@ fn bulk_transfers_are_carried_by_the_kernel_with_right_checksums(device: &str) {
 
 fn a_connection_that_ends_or_rests_is_told_as_ever(device: &str) {
     // 350 s are 3.5 s.
-    let lab = lab(device, "[timeouts]\ntime_scale = 100\n");
+    let lab = lab(device, FLOWS_EXPIRE_SOON);
     let mut server = Lab::agent(&lab.netns("internet"));
     server.ok(&json!(["serve", HOST, 443]));
     let mut task = lab.task("web");

@@ -1,13 +1,12 @@
 //! Does a flow live as long as it carries something, whatever the idle timeout and however much it carries?
 
-use crate::support::lab::{Lab, can_run};
+use crate::support::lab::{FLOWS_EXPIRE_SOON, Lab, can_run};
 use egret::explain::FlowRow;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
-/// 350 s at this speed.
-const SPEED: &str = "[timeouts]\ntime_scale = 100.0\n";
+/// 350 s at that speed.
 const IDLE_MS: u64 = 3500;
 /// Eight times this; slow enough that several idle timeouts pass meanwhile.
 const GIGABYTE: u64 = 1_000_000_000;
@@ -18,7 +17,7 @@ fn eight_gigabytes_through_one_flow_never_expire() {
     if !can_run() {
         return;
     }
-    let lab = Lab::up("auto", &format!("{SPEED}{}", crate::offload::LAB));
+    let lab = Lab::up("auto", &format!("{FLOWS_EXPIRE_SOON}{}", crate::offload::LAB));
     let mut server = Lab::agent(&lab.netns("internet"));
     server.ok(&json!(["serve_sink", HOST, 9000]));
     let mut task = lab.task("web");

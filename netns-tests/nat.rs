@@ -1,7 +1,8 @@
 //! What does the internet see of a task, and what can it do to one?
 
+use crate::support::comes;
 use crate::support::frames;
-use crate::support::lab::{Lab, for_both_kinds, snmp};
+use crate::support::lab::{FLOWS_EXPIRE_SOON, Lab, for_both_kinds, snmp};
 use egret::linux::{Mac, Netns};
 use serde_json::json;
 use std::net::Ipv4Addr;
@@ -292,24 +293,23 @@ fn ports_run_out_for_one_destination_only_and_come_back(device: &str) {
 
 /// 3.5 s instead of 350. An ENI alone says nothing when a flow has expired; a NAT gateway resets it, to the inside.
 /// Checklist T5.
-#[allow(clippy::disallowed_methods, reason = "the passing of time is what is tested")]
 fn an_idle_connection_ends_with_a_reset(device: &str) {
-    let (lab, far) = lab_with_far_hosts(device, "[timeouts]\ntime_scale = 100.0\n");
+    let (lab, far) = lab_with_far_hosts(device, FLOWS_EXPIRE_SOON);
     let mut server = Lab::agent(&far);
     server.ok(&json!(["serve", HOST, 443]));
     let mut task = lab.task("web");
     task.tcp_from(0, HOST, 443);
     assert!(task.open("idle in the VPC", DB, 5432).is_u64());
     assert!(task.open("idle", HOST, 443).is_u64());
-    let expires = |lab: &Lab| {
+    let have_expired = || {
         let flows = lab.flows();
-        let established = flows.iter().filter(|flow| flow.state == "established");
-        established.map(|flow| flow.expires_ms).max()
+        let mut established = flows.iter().filter(|flow| flow.state == "established");
+        established.all(|flow| {
+            assert!(flow.expires_ms <= 3500, "{flow:?}");
+            false
+        })
     };
-    while let Some(left) = expires(&lab) {
-        assert!(left <= 3500);
-        std::thread::sleep(std::time::Duration::from_millis(left.min(500)));
-    }
+    assert!(comes(have_expired), "{:?}", lab.flows());
     let mut internet = Lab::agent(&lab.netns("internet"));
     internet.ok(&json!(["sniff", "net0"]));
     lab.drops_for("flow-expired", "flow-table", || {

@@ -1,6 +1,6 @@
 //! Which way does a packet go, and which route sends it there?
 
-use crate::support::lab::{Lab, for_both_kinds};
+use crate::support::lab::{CLOSED_FLOWS_STAY, Lab, for_both_kinds};
 use egret::explain::FlowRow;
 use serde_json::json;
 use std::net::Ipv4Addr;
@@ -208,7 +208,7 @@ fn a_public_address_that_no_host_has_is_a_drop_with_a_reason(device: &str) {
 }
 
 fn inside_a_subnet_neither_routes_nor_acls_are_asked(device: &str) {
-    let lab = Lab::up(device, LAB);
+    let lab = Lab::up(device, &format!("{LAB}{CLOSED_FLOWS_STAY}"));
     // The ACL of the subnet denies the subnet itself, both ways.
     lab.task("private").tcp(NEAR, 5432);
     let flow = lab.flows().into_iter().find(|flow| flow.destination == "10.0.1.10:5432").unwrap();
@@ -248,7 +248,7 @@ fn a_nat_gateway_in_a_private_subnet_leads_nowhere(device: &str) {
 /// Everything twice, with equal addresses; only the ids differ.
 fn vpcs_with_equal_addresses_stay_apart(device: &str) {
     let text: String = ["a", "b"].map(|letter| TWIN.replace('*', letter)).concat();
-    let lab = Lab::up(device, &text);
+    let lab = Lab::up(device, &format!("{text}{CLOSED_FLOWS_STAY}"));
     let mut servers = ["vpc-a", "vpc-b"].map(|vpc| Lab::agent(&lab.netns(vpc)));
     for server in &mut servers {
         server.ok(&json!(["serve", NEAR, 443]));
