@@ -2,6 +2,7 @@
 
 use crate::support::lab::{Lab, can_run};
 use crate::support::{run, run_ok};
+use egret::explain::EniRow;
 use egret::linux::Netns;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
@@ -300,6 +301,10 @@ fn names_resolve_through_no_security_group_and_no_network_acl() {
     // Nothing was filtered, nothing was remembered.
     assert!(lab.drops().is_empty(), "{:?}", lab.drops());
     assert!(lab.flows().is_empty(), "{:?}", lab.flows());
+    // But the ENI has carried the questions and the answers.
+    let enis: Vec<EniRow> = lab.rows("enis");
+    let carried = |eni: &EniRow| eni.packets_out > 8 && eni.packets_in > 8;
+    assert!(enis.iter().any(carried), "{enis:?}");
     let explained = lab.egret_ok("explain web 10.0.0.2:53/udp");
     assert!(explained.contains("Route 53 Resolver"), "{explained}");
     assert!(explained.contains("no security group or network ACL filters this"), "{explained}");

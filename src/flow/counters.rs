@@ -26,6 +26,13 @@ impl Counters {
         add(&self.bytes, bytes);
     }
 
+    /// Counts one packet as [`Counters::add`] does, where several threads count.
+    fn add_shared(&self, segments: u32, bytes: u64) {
+        self.packets.fetch_add(1, Relaxed);
+        self.segments.fetch_add(u64::from(segments), Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
     /// Adds offloaded packets.
     pub(super) fn add_offloaded(&self, packets: u64, segments: u64, bytes: u64) {
         for (counter, more) in self.offloaded.iter().zip([packets, segments, bytes]) {
@@ -139,7 +146,7 @@ impl SummedCounters {
 /// ends: packets pay nothing for it, and no two workers write to the same cache line.
 #[derive(Debug, Default)]
 pub struct EgressTotals {
-    /// The flows that have ended.
+    /// The flows that have ended, and the packets that belong to none.
     pub ended: SummedCounters,
     /// Flows that began, were established, and were idle for too long.
     pub lives: Lives,
@@ -157,13 +164,23 @@ impl EgressTotals {
     }
 }
 
-impl CounterSink for EgressTotals {
-    fn add_delta(&self, side: Side, delta: CounterDelta) {
-        let counters = match side {
+impl EgressTotals {
+    /// Counts a packet that belongs to no flow, of so many wire segments and bytes. Several workers may do so at once.
+    pub fn count_without_flow(&self, side: Side, segments: u32, bytes: u64) {
+        self.ended_of(side).add_shared(segments, bytes);
+    }
+
+    fn ended_of(&self, side: Side) -> &Counters {
+        match side {
             Side::Egress => &self.ended.sent,
             Side::Return => &self.ended.received,
-        };
-        counters.add_offloaded(delta.packets, delta.segments, delta.bytes);
+        }
+    }
+}
+
+impl CounterSink for EgressTotals {
+    fn add_delta(&self, side: Side, delta: CounterDelta) {
+        self.ended_of(side).add_offloaded(delta.packets, delta.segments, delta.bytes);
     }
 }
 

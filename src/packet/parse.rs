@@ -5,7 +5,8 @@ use super::headers::{Fragment, IcmpKind, L4};
 use super::ip_options::have_source_route;
 use super::quote::Quote;
 use super::vnet::{GSO_ECN, GSO_TCPV4, GSO_UDP_L4};
-use super::{Protocol, TcpFacts, TcpFlags, VnetHeader, checksum};
+use super::{Protocol, TcpFacts, TcpFlags, Tuple, VnetHeader, checksum};
+use std::net::Ipv4Addr;
 
 /// The reason why bytes are not a packet that egret can judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -44,6 +45,34 @@ pub enum Malformed {
     /// less than 8 bytes of L4. Passing it on would carry untranslated addresses across.
     #[error("the packet quoted in an ICMP error is damaged or too short")]
     Quote,
+}
+
+impl Malformed {
+    /// Decides whether the IPv4 header itself is sound, so that its addresses are the sender's word.
+    fn is_behind_header(self) -> bool {
+        match self {
+            Self::SourceRoute
+            | Self::L4Truncated
+            | Self::VnetHeader
+            | Self::IcmpChecksum
+            | Self::Quote => true,
+            Self::Truncated
+            | Self::Ipv6
+            | Self::Version
+            | Self::HeaderLength
+            | Self::TotalLength
+            | Self::HeaderChecksum => false,
+        }
+    }
+
+    /// Returns the addresses and the protocol of a packet that is malformed in this way; `None` where its IPv4 header is not
+    /// sound. The ports are 0.
+    pub fn tuple(self, bytes: &[u8]) -> Option<Tuple> {
+        let header = bytes.get(..ipv4::MIN_LEN).filter(|_| self.is_behind_header())?;
+        let address = |at: usize| Ipv4Addr::from(u32_at(header, at));
+        let (src, dst) = (address(ipv4::SRC), address(ipv4::DST));
+        Some(Tuple { src, dst, protocol: header[ipv4::PROTOCOL].into(), sport: 0, dport: 0 })
+    }
 }
 
 /// Checks the IPv4 header and returns `(header length, total length)`, in bytes.

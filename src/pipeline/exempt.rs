@@ -6,8 +6,8 @@ use super::context::Context;
 use super::evaluation::Probe;
 use super::leases::Purpose;
 use super::stage::{exempt_address, source_check};
-use super::{Denial, Device, Recorder, Verdict};
-use crate::flow::Space;
+use super::{Denial, Device, NatPair, Recorder, Verdict};
+use crate::flow::{Side, Space};
 use crate::packet::{Inside, Packet, Tuple};
 use crate::vpc::exempt::{self, Service};
 use crate::vpc::path::{Attachment, Link};
@@ -46,6 +46,7 @@ fn pass<R: Recorder>(context: &mut Context<'_, R>, packet: &Packet<'_>) -> Optio
     let Some(task) = context.task_here(tuple.src) else {
         let task = context.task_here(tuple.dst)?.address;
         exempt_address::service_at(snapshot, attachment, tuple.src)?;
+        count(context, attachment, (Side::Return, packet));
         return Some(pass_to(Link::Task(task)));
     };
     let served = exempt_address::service_at(snapshot, attachment, tuple.dst).is_some();
@@ -53,7 +54,10 @@ fn pass<R: Recorder>(context: &mut Context<'_, R>, packet: &Packet<'_>) -> Optio
         return None;
     }
     match request(context, (task, attachment), packet) {
-        Ok(true) => Some(pass_to(Link::Services)),
+        Ok(true) => {
+            count(context, attachment, (Side::Egress, packet));
+            Some(pass_to(Link::Services))
+        }
         Ok(false) => None,
         Err(denial) => Some(denial.into()),
     }
@@ -72,6 +76,16 @@ fn request<R: Recorder>(
         return Err(exempt_address::throttle(&mut evaluation, attachment));
     }
     exempt_address::check(&mut evaluation, attachment)
+}
+
+/// Counts a packet that passes in what its ENI carried: there is no flow that could.
+fn count<R>(context: &Context<'_, R>, attachment: Attachment, (side, packet): (Side, &Packet<'_>)) {
+    let nats = match attachment {
+        Attachment::Eni(ix) => NatPair { eni: Some(ix), nat_gateway: None },
+        Attachment::AppRunner => NatPair { eni: None, nat_gateway: None },
+    };
+    let totals = context.tables.totals.tally(context.snapshot, nats);
+    totals.count_without_flow(side, packet.wire_segments(), packet.wire_bytes());
 }
 
 /// Counts a packet to the resolver, and decides whether it is one too many: each counts, a retry too (spec 8).

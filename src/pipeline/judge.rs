@@ -69,7 +69,7 @@ pub(super) fn judge<R: Recorder>(
             let verdict = ipv6::refuse(moment, device, (bytes, vnet), answer);
             return Judged::ended(verdict);
         }
-        Err(malformed) => return drop_malformed(moment, device, Reason::from(*malformed)),
+        Err(malformed) => return drop_malformed(moment, device, *malformed, bytes),
     };
     let tuple = packet.tuple();
     let Moment { tables, now, snapshot } = *moment;
@@ -85,8 +85,17 @@ pub(super) fn judge<R: Recorder>(
 }
 
 #[cold]
-fn drop_malformed(moment: &Moment<'_>, device: Device, reason: Reason) -> Judged {
-    let denial = Denial { reason, decided_by: RuleRef::Packet };
+fn drop_malformed(
+    moment: &Moment<'_>,
+    device: Device,
+    malformed: Malformed,
+    bytes: &[u8],
+) -> Judged {
+    let denial = Denial { reason: Reason::from(malformed), decided_by: RuleRef::Packet };
+    if let Some(tuple) = malformed.tuple(bytes) {
+        count_drop(moment, Arrival::of(moment.snapshot, device, tuple.dst), denial, tuple);
+        return Judged::ended(denial.into());
+    }
     let unknown = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, Protocol::Other(0), 0);
     let key = DropKey::new(moment.snapshot.generation, device, None, denial, unknown);
     moment.tables.drops.count(moment.now, key);

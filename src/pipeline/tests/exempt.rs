@@ -179,6 +179,28 @@ fn only_served_addresses_answer_and_only_tasks_of_the_device_are_answered() {
     }
 }
 
+/// What an ENI carries is more than its flows.
+#[test]
+fn packets_to_and_from_exempt_addresses_count_as_their_enis() {
+    let mut world = World::new(LAB);
+    let (web, public) = (world.task("web", 1), world.task("public", 1));
+    let question = udp(web, 5353, (VPC_RESOLVER, 53));
+    (0..3).for_each(|_| passes_untouched(&mut world, &question));
+    passes_untouched(&mut world, &udp(public, 5353, (RESOLVER, 53)));
+    let connects = syn(web, 5353, (TASK_METADATA, 80));
+    passes_untouched(&mut world, &connects);
+    let carried = |eni| {
+        let all = world.engine.tallies(&world.snapshot);
+        let own: Vec<_> = all.iter().filter(|(nats, _)| nats.eni == eni).collect();
+        let [(_, sum)] = own[..] else { panic!("{} pairs", own.len()) };
+        (sum.sent.segments(), sum.sent.bytes(), sum.received.segments())
+    };
+    let bytes = 3 * question.len() + connects.len();
+    let Device::Eni(eni) = world.device_of(web) else { unreachable!("web has a connector") };
+    assert_eq!(carried(Some(eni)), (4, bytes as u64, 4));
+    assert_eq!(carried(None), (1, question.len() as u64, 1));
+}
+
 /// Two VPCs with the same addresses have each its own resolver at the same one.
 #[test]
 fn overlapping_vpcs_share_the_address_of_the_resolver() {

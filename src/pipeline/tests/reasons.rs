@@ -337,3 +337,34 @@ fn regression_a_syn_that_ends_what_it_begins_opens_no_flow() {
     }
     assert_eq!(opening(LAB, OUT), None, "an honest one passes");
 }
+
+/// A header that is sound says who sent the packet and to whom; one that is not says nothing.
+#[test]
+fn regression_a_malformed_packet_with_a_sound_header_names_its_task_and_destination() {
+    type Damage = fn(&mut Vec<u8>);
+    let sound: [(Reason, Damage); 2] = [
+        (Reason::MalformedL4, |packet| packet[25] = 4),
+        (Reason::SourceRoute, |packet| {
+            packet.splice(20..20, [131, 3, 4, 0]);
+            packet[0] = 0x46;
+            packet[3] += 4;
+            builder::update_header_checksum(packet);
+        }),
+    ];
+    for (reason, damage) in sound {
+        let mut world = World::new(LAB);
+        let web = world.task("web", 1);
+        let mut packet = udp(web, 5353, (DB, 53));
+        damage(&mut packet);
+        assert_eq!(world.refuses(&packet), reason);
+        let row = world.engine.drops().rows()[0].0;
+        assert_eq!((row.source, row.destination, row.port), (web, DB.into(), 0));
+        assert_eq!(row.service, world.snapshot.task(web).map(|task| task.service));
+    }
+    let mut world = World::new(LAB);
+    let web = world.task("web", 1);
+    let mut packet = udp(web, 5353, (DB, 53));
+    packet[11] ^= 1;
+    assert_eq!(world.refuses(&packet), Reason::MalformedHeaderChecksum);
+    assert_eq!(world.engine.drops().rows()[0].0.source, Ipv4Addr::UNSPECIFIED);
+}

@@ -293,19 +293,19 @@ fn a_packet_that_egret_answers_changes_its_counter_only() {
     assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::TtlExpired, .. }));
 }
 
-/// What asks the resolver is counted for a second, begins no flow and takes no port.
+/// What asks the resolver is counted for a second, and as carried by its ENI; it begins no flow and takes no port.
 #[test]
 fn a_query_to_the_resolver_counts_in_its_window_only() {
     let mut ledger = Ledger::new(LAB);
     let web = ledger.world.task("web", 1);
     let query = udp(web, 5353, (Ipv4Addr::new(169, 254, 169, 253), 53));
     for _ in 0..2 {
-        let seen = ledger.sends(&query, "to the resolver from 10.0.1.4 +1");
+        let seen = ledger.sends(&query, "to the resolver from 10.0.1.4 +1, sent 10.0.1.4 +1");
         assert_eq!(seen.forwarded().1, Link::Services);
     }
     ledger.world.advance(Duration::from_secs(1));
     // Another second, another window.
-    ledger.sends(&query, "to the resolver from 10.0.1.4 -1").forwarded();
+    ledger.sends(&query, "to the resolver from 10.0.1.4 -1, sent 10.0.1.4 +1").forwarded();
 }
 
 /// New flows take the addresses of a gateway in turn: one counter for the gateway, and a path for each address.

@@ -100,9 +100,9 @@ fn what_is_kept_for_places_goes_with_them() {
     let third = "drops nat-ports-exhausted +1, drop rows +1, dropped by 10.0.0.4 +1, without port 10.0.0.4 +1";
     ledger.loses(&udp(web, 3, (EXAMPLE, 53)), Reason::NatPortsExhausted, third);
     let query = udp(web, 5353, (Ipv4Addr::new(10, 0, 0, 2), 53));
-    ledger.sends(&query, "to the resolver from 10.0.1.4 +1").forwarded();
+    ledger.sends(&query, "to the resolver from 10.0.1.4 +1, sent 10.0.1.4 +1").forwarded();
     ledger.step("all is there", "", |world| world.engine.forget_addresses(&world.snapshot));
     let nothing = Snapshot::build(Generation(9), Parts::default());
-    let gone = "rotations -1, sent 10.0.1.4/10.0.0.4 -2, dropped by 10.0.0.4 -1, without port 10.0.0.4 -1, to the resolver from 10.0.1.4 -1";
+    let gone = "rotations -1, sent 10.0.1.4/10.0.0.4 -2, sent 10.0.1.4 -1, dropped by 10.0.0.4 -1, without port 10.0.0.4 -1, to the resolver from 10.0.1.4 -1";
     ledger.step("nothing is there", gone, |world| world.engine.forget_addresses(&nothing));
 }
