@@ -31,6 +31,7 @@ mod generator;
 mod giving_up;
 mod grace;
 mod hangup;
+mod hostile_frames;
 mod icmp;
 mod import_moto;
 mod imported;
