@@ -6,8 +6,8 @@ use super::import::ImportArgs;
 use super::progress::{Patience, waiting};
 use super::runtime::runtime;
 use super::{CliError, LabArg};
-use crate::config::import::Imported;
-use crate::config::{Lab, Overlay};
+use crate::config::import::{Imported, holds_lab};
+use crate::config::{Lab, Overlay, is_source};
 use crate::daemon::Client;
 use crate::daemon::configuration::Configuration;
 use crate::daemon::reload::Request;
@@ -196,12 +196,19 @@ struct Side {
     imported: Option<Imported>,
 }
 
+/// Decides whether a file is a lab file, and nothing to import: by its name, or by what it holds. What can be read once only is
+/// one.
+fn is_lab_file(path: &Path) -> bool {
+    let is_toml = path.extension().is_some_and(|end| end == "toml");
+    is_toml || !(is_source(path) || path.is_dir() || path.is_file() && !holds_lab(path))
+}
+
 impl Side {
     fn read(word: &str, args: &DiffArgs) -> Result<Self, CliError> {
         if let Some(name) = lab_name(word)? {
             return Self::running(&name);
         }
-        if Path::new(word).extension().is_some_and(|end| end == "toml") {
+        if is_lab_file(Path::new(word)) {
             let named = LabArg::of_environment()?;
             let lab = named.load(Path::new(word)).map_err(CliError::Config)?;
             return Ok(Self { lab, overlay: None, imported: None });

@@ -19,6 +19,7 @@ use futures_util::FutureExt as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
@@ -101,7 +102,7 @@ struct Ready<'a> {
 /// The command, with what it has kept since it began.
 struct Command<'a> {
     args: &'a UpArgs,
-    kept: Option<KeptFile>,
+    kept: Option<Arc<KeptFile>>,
     begun: Instant,
 }
 
@@ -156,7 +157,7 @@ pub(super) fn run(args: &UpArgs) -> Result<ExitCode, CliError> {
     };
     scarce::check(&lab).map_err(LabError::from)?;
     let runtime = runtime()?;
-    let kept = args.file.as_deref().and_then(KeptFile::open);
+    let kept = args.file.as_deref().and_then(KeptFile::open).map(Arc::new);
     let outcome = runtime.block_on(up(lab, args, kept));
     // After a second signal nobody waits for what is still at work.
     runtime.shutdown_background();
@@ -174,7 +175,7 @@ fn runtime() -> io::Result<Runtime> {
     builder.worker_threads(2).enable_all().on_thread_start(lose_rights).build()
 }
 
-async fn up(lab: Lab, args: &UpArgs, kept: Option<KeptFile>) -> Result<ExitCode, CliError> {
+async fn up(lab: Lab, args: &UpArgs, kept: Option<Arc<KeptFile>>) -> Result<ExitCode, CliError> {
     let quiet = args.quiet;
     let command = Command { args, kept, begun: Instant::now() };
     // From here on a signal waits until the lab can be taken down in order.
@@ -206,15 +207,25 @@ async fn up(lab: Lab, args: &UpArgs, kept: Option<KeptFile>) -> Result<ExitCode,
     if door.is_some() {
         running.begin_to_serve_apprunner();
     }
+    serve_to_the_end(running, door, &command, &mut stop).await?;
+    Ok(is_down(&name, quiet))
+}
+
+/// Serves a lab, and takes it down however that ends.
+async fn serve_to_the_end(
+    running: Running,
+    door: Option<FrontDoor>,
+    command: &Command<'_>,
+    stop: &mut Stop,
+) -> Result<(), CliError> {
+    let name = running.lab().name.clone();
     let (shared, ended) = Shared::new(running);
-    // However this ends, the lab is taken down.
-    let served = serve(&shared, door, ended, &command, &mut stop).await;
-    let stopped = take_down(shared, &name, &mut stop).await;
+    let served = serve(&shared, door, ended, command, stop).await;
+    let stopped = take_down(shared, &name, stop).await;
     if let (Err(_), Err(error)) = (&served, &stopped) {
         output::note(&format!("the lab is not taken down either: {error}"));
     }
-    served.and(stopped)?;
-    Ok(is_down(&name, quiet))
+    served.and(stopped)
 }
 
 /// Builds the lab, and says each step.
@@ -446,18 +457,23 @@ async fn keep_house(shared: Shared) {
     }
 }
 
-/// Reads the lab file, or the source, again. Whatever comes of it, the lab goes on.
-async fn reload(shared: &Shared, command: &Command<'_>) {
-    let Command { args, kept, .. } = command;
-    let read = match args.source() {
-        // A source may be large, and a file one that nobody writes to.
-        Ok(source) => tokio::task::spawn_blocking(move || source.read_again()).await,
-        Err(error) => Ok(Err(error.to_string())),
+/// Returns the name and the text of the lab file, or of the source, as it is now.
+async fn read_again(command: &Command<'_>) -> Result<(String, String), String> {
+    let source = command.args.source().map_err(|error| error.to_string())?;
+    let (kept, name) = (command.kept.clone(), command.args.origin().display().to_string());
+    let read = move || match kept.and_then(|kept| kept.read()) {
+        Some(text) => text.map(|text| (name, text)),
+        None => source.read_again(),
     };
-    let read = read.unwrap_or_else(|fault| Err(fault.to_string()));
-    let with_name = |text| (args.origin().display().to_string(), text);
-    let kept = kept.as_ref().and_then(KeptFile::read).map(|text| text.map(with_name));
-    let (name, text) = match kept.unwrap_or(read) {
+    // A source may be large, and a file one that nobody writes to.
+    let read = tokio::task::spawn_blocking(read).await;
+    read.unwrap_or_else(|fault| Err(fault.to_string()))
+}
+
+/// Reads the lab file, or the source, again, and applies it. Whatever comes of it, the lab goes on.
+async fn reload(shared: &Shared, command: &Command<'_>) {
+    let args = command.args;
+    let (name, text) = match read_again(command).await {
         Ok(read) => read,
         Err(error) => return output::note(&format!("not reloaded: {error}")),
     };

@@ -43,9 +43,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest lab file, in bytes: 65,535 rules, with their comments, are less than half of it.
-const LONGEST: usize = 16 << 20;
-
 /// A speed that time can pass at, as the lab file and the command line take it.
 ///
 /// # Errors
@@ -105,6 +102,9 @@ pub fn lab_name(name: &str) -> Result<String, String> {
 }
 
 impl Lab {
+    /// The longest lab file, in bytes: 65,535 rules, with their comments, are less than half of it.
+    pub const LONGEST: usize = 16 << 20;
+
     /// Reads a lab file's text. `file_name` is only for messages.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ impl Lab {
     /// # Errors
     /// That it could not be read, or is too long.
     pub fn read(path: &Path) -> Result<String, Diagnostics> {
-        edge::input::read(path, LONGEST).map_err(|error| {
+        edge::input::read(path, Self::LONGEST).map_err(|error| {
             let file = edge::shown(&path.display().to_string()).into_owned();
             Diagnostics(vec![Diagnostic::unreadable(&file, &error)])
         })
@@ -283,11 +283,11 @@ impl Lab {
     }
 }
 
-/// The most syntax errors that are reported: a file that has more is something else.
-const MOST_SYNTAX_ERRORS: usize = 20;
+/// The most syntax errors that are counted: a file that has more is something else.
+const MOST_SYNTAX_ERRORS: usize = 100_000;
 
 /// Decides by its name whether a file is a template or a state, which is imported.
-fn is_source(path: &Path) -> bool {
+pub fn is_source(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     ["json", "yaml", "yml", "template"].contains(&extension)
 }

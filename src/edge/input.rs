@@ -1,6 +1,7 @@
 //! A file that the user names to be read: a lab file, a template, a folder of them. Links, pipes and devices are normal use.
 //! How much is read is bounded, and so is the wait for a FIFO that nobody writes to.
 
+use super::thousands;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::{File, OpenOptions};
@@ -27,7 +28,7 @@ pub fn is_standard_input(path: &Path) -> bool {
 /// Those of the kernel; that it is longer, or no UTF-8; that it is a FIFO that nobody writes to.
 pub fn read(path: &Path, most: usize) -> io::Result<String> {
     if is_standard_input(path) {
-        return text(whole(&mut io::stdin().lock(), most)?);
+        return read_from(&mut io::stdin().lock(), most);
     }
     let flags = OFlag::O_NONBLOCK;
     let mut file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
@@ -36,11 +37,19 @@ pub fn read(path: &Path, most: usize) -> io::Result<String> {
         return Err(too_long(most));
     }
     if about.file_type().is_fifo() {
-        return text(whole(&mut Pipe { file, writer_by: Some(Instant::now() + PATIENCE) }, most)?);
+        return read_from(&mut Pipe { file, writer_by: Some(Instant::now() + PATIENCE) }, most);
     }
     let status = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
     fcntl(&file, FcntlArg::F_SETFL(status - flags))?;
-    text(whole(&mut file, most)?)
+    read_from(&mut file, most)
+}
+
+/// Reads a text of at most `most` bytes from what is open.
+///
+/// # Errors
+/// Those of the kernel; that it is longer, or no UTF-8.
+pub fn read_from(from: &mut dyn Read, most: usize) -> io::Result<String> {
+    text(whole(from, most)?)
 }
 
 fn whole(from: &mut dyn Read, most: usize) -> io::Result<Vec<u8>> {
@@ -56,7 +65,13 @@ fn text(bytes: Vec<u8>) -> io::Result<String> {
 }
 
 fn too_long(most: usize) -> io::Error {
-    let why = format!("it is longer than the {} MiB that egret reads", most >> 20);
+    const MIB: usize = 1 << 20;
+    let limit = if most.is_multiple_of(MIB) {
+        format!("{} MiB", most / MIB)
+    } else {
+        format!("{} bytes", thousands(most as u64))
+    };
+    let why = format!("it is longer than the {limit} that egret reads");
     io::Error::new(io::ErrorKind::FileTooLarge, why)
 }
 
@@ -125,7 +140,7 @@ mod tests {
         std::fs::write(&file, "x".repeat(1 << 20)).unwrap();
         assert_eq!(read(file.path(), 1 << 20).unwrap().len(), 1 << 20);
         let name = file.path().to_str().unwrap();
-        assert!(refused(name, (1 << 20) - 1).contains("longer than the 0 MiB"));
+        assert!(refused(name, (1 << 20) - 1).contains("longer than the 1,048,575 bytes"));
         assert_eq!(refused("/dev/zero", 1 << 20), "it is longer than the 1 MiB that egret reads");
         assert_eq!(read(Path::new("/dev/null"), 1).unwrap(), "");
         std::fs::write(&file, [0xff]).unwrap();

@@ -287,6 +287,11 @@ fn detected(text: &str, name: &str) -> Result<Format, ImportError> {
     ))
 }
 
+/// Whether a file is a lab file by what it holds.
+pub fn holds_lab(path: &Path) -> bool {
+    input::read(path, Lab::LONGEST).is_ok_and(|text| is_lab_file(&text))
+}
+
 /// Whether a text is TOML with what every lab file has.
 fn is_lab_file(text: &str) -> bool {
     let root = toml::from_str::<toml::Table>(text);
@@ -316,15 +321,26 @@ fn folder(source: &Path, region: Option<&str>) -> Result<Folder, ImportErrors> {
     let mut errors = Vec::new();
     let mut left = LONGEST;
     for path in names {
-        match read(&path, left) {
+        match input::read(&path, left) {
             Ok(text) => {
                 left -= text.len();
                 texts.push((shown(source, &path), text));
             }
-            Err(error) => errors.push(error),
+            Err(error) if left < LONGEST && error.kind() == ErrorKind::FileTooLarge => {
+                errors.push(too_long_together(source));
+                break;
+            }
+            Err(error) => errors.push(unreadable(&path, &error)),
         }
     }
     if errors.is_empty() { Ok(Folder { region: found, texts }) } else { Err(ImportErrors(errors)) }
+}
+
+fn too_long_together(folder: &Path) -> ImportError {
+    Origin::file(&folder.display().to_string()).error(
+        format!("its files are longer than {} MiB together", LONGEST >> 20),
+        "give a folder with the network's resources alone",
+    )
 }
 
 /// A file's name within the source.

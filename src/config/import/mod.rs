@@ -39,6 +39,7 @@ mod json;
 mod lab_name;
 mod lowering;
 mod named;
+mod secrets;
 mod source;
 mod terraform;
 mod written;
@@ -51,7 +52,7 @@ pub use account::{
     SecurityGroupRule, Service, Subnet, Vpc, VpcConnector, VpcEndpoint, ZoneRecord,
 };
 pub use findings::{Finding, FindingKind, Findings};
-pub use imported::{ConnectorOrder, ImportFailure, Imported, Order};
+pub use imported::{ConnectorOrder, ImportFailure, Imported, Order, holds_lab};
 pub use importer::Importer;
 pub use named::Source;
 pub use source::{ImportError, ImportErrors, Options, Origin};
