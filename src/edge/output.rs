@@ -1,65 +1,60 @@
 //! A file that the user names to be written: a capture, a lab file, a report.
 //!
-//! A link is followed where it is root's or the caller's own: one that another user has put into `/tmp` would have root
-//! overwrite a file of its choice. What is there already is overwritten if it is root's or the caller's own, others cannot
+//! A link on the way is followed where it is root's or the caller's own: one that another user has put into `/tmp`, or a
+//! folder of that user, would have root overwrite a file of its choice. What is there already is overwritten if it is root's or the caller's own, others cannot
 //! write to it, and it has no other name.
 
 use super::refusal::{caller, is_trusted, kind, not_shared, owned, refusal};
-use nix::fcntl::{FcntlArg, OFlag, fcntl, readlinkat};
+use super::walk::Walk;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::geteuid;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
-use std::path::{Path, PathBuf};
-
-/// As many links as the kernel follows.
-const MOST_LINKS: usize = 40;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, fchown};
+use std::path::Path;
 
 /// Makes a file of this mode, or less by the umask, which belongs to the user who called egret.
 ///
 /// # Errors
 /// Those of the kernel; [`io::ErrorKind::AlreadyExists`] if there is anything of that name.
 pub fn make(path: &Path, mode: u32) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    made(&Walk::to(path)?, mode)
+}
+
+/// As [`make`], or empties the file that is there and takes from others the rights beyond this mode.
+///
+/// # Errors
+/// Those of the kernel; or why what is there is not written to.
+pub fn make_or_empty(path: &Path, mode: u32) -> io::Result<File> {
+    let mut walk = Walk::to(path)?;
+    loop {
+        match made(&walk, mode) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made,
+        }
+        let there = walk.open(OFlag::O_PATH | OFlag::O_NOFOLLOW, 0)?;
+        let about = there.metadata()?;
+        if !about.is_symlink() {
+            return empty(&walk, (path, mode), OFlag::O_NOFOLLOW);
+        }
+        // A descriptor of egret's own, such as /dev/stdout, is no path.
+        let is_own = is_trusted(about.uid());
+        if is_own && fstatfs(&there).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC)
+        {
+            return empty(&walk, (path, mode), OFlag::empty());
+        }
+        walk.follow()?;
+    }
+}
+
+fn made(walk: &Walk, mode: u32) -> io::Result<File> {
+    let file = walk.open(OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode)?;
     if let Some(user) = caller() {
         let group = std::env::var("SUDO_GID").ok().and_then(|group| group.parse().ok());
         fchown(&file, Some(user), group)?;
     }
     Ok(file)
-}
-
-/// As [`make`], or empties the file that is there.
-///
-/// # Errors
-/// Those of the kernel; or why what is there is not written to.
-pub fn make_or_empty(path: &Path, mode: u32) -> io::Result<File> {
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        match make(&path, mode) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => return made,
-        }
-        let link = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-        let there = OpenOptions::new().read(true).custom_flags(link.bits()).open(&path)?;
-        let about = there.metadata()?;
-        if !about.is_symlink() {
-            return empty(&path, OFlag::O_NOFOLLOW);
-        }
-        let user = about.uid();
-        if !is_trusted(user) {
-            let why =
-                format!("it is a symbolic link of user {user}: remove it, or give another file");
-            return Err(refusal(why));
-        }
-        // A descriptor of egret's own, such as /dev/stdout, is no path.
-        if fstatfs(&there).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC) {
-            return empty(&path, OFlag::empty());
-        }
-        let to = PathBuf::from(readlinkat(&there, "")?);
-        path = path.parent().unwrap_or(Path::new("")).join(to);
-    }
-    Err(refusal("it is a symbolic link to too many others: give the file itself"))
 }
 
 /// Writes a whole file.
@@ -71,9 +66,9 @@ pub fn write(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     make_or_empty(path, mode)?.write_all(bytes)
 }
 
-fn empty(path: &Path, further: OFlag) -> io::Result<File> {
-    let flags = (OFlag::O_NONBLOCK | further).bits();
-    let file = match OpenOptions::new().write(true).custom_flags(flags).open(path) {
+fn empty(walk: &Walk, (path, mode): (&Path, u32), further: OFlag) -> io::Result<File> {
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | further;
+    let file = match walk.open(flags, 0) {
         Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => {
             return Err(refusal("it is a FIFO that nobody reads: start its reader first"));
         }
@@ -88,6 +83,8 @@ fn empty(path: &Path, further: OFlag) -> io::Result<File> {
                 owned(&about, path)?;
                 not_shared(&about, path)?;
                 alone(about.nlink())?;
+                let less = about.mode() & mode;
+                file.set_permissions(Permissions::from_mode(less & 0o777))?;
             }
             file.set_len(0)?;
         }
@@ -126,6 +123,7 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
 
     fn path(directory: &tempfile::TempDir, name: &str) -> PathBuf {
         directory.path().join(name)
@@ -143,6 +141,44 @@ mod tests {
         let circle = make_or_empty(&path(&directory, "circle"), 0o600).unwrap_err();
         assert!(circle.to_string().contains("a symbolic link to too many others"), "{circle}");
         write(Path::new("/dev/null"), 0o600, b"x").unwrap();
+    }
+
+    /// Only root can make a link of another user.
+    #[test]
+    fn links_of_another_user_are_not_followed_wherever_they_are_on_the_way() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(path(&directory, "precious")).unwrap();
+        fs::write(path(&directory, "precious/report"), "precious").unwrap();
+        symlink("precious", path(&directory, "out")).unwrap();
+        write(&path(&directory, "out/report"), 0o600, b"by a link of root's").unwrap();
+        std::os::unix::fs::lchown(path(&directory, "out"), Some(65_534), None).unwrap();
+        symlink("out/report", path(&directory, "link")).unwrap();
+        for name in ["out/report", "out/new", "out/../out/report", "link"] {
+            let refused = write(&path(&directory, name), 0o600, b"x").unwrap_err().to_string();
+            assert!(refused.contains("`out` is a symbolic link of user 65534"), "{refused}");
+        }
+        assert!(make(&path(&directory, "out/new"), 0o600).is_err());
+        let kept = fs::read_to_string(path(&directory, "precious/report")).unwrap();
+        assert_eq!(kept, "by a link of root's");
+    }
+
+    #[test]
+    fn what_is_there_keeps_no_right_beyond_the_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = path(&directory, "file");
+        for (before, asked, after) in
+            [(0o644, 0o600, 0o600), (0o600, 0o644, 0o600), (0o644, 0o644, 0o644)]
+        {
+            fs::write(&file, "before").unwrap();
+            fs::set_permissions(&file, Permissions::from_mode(before)).unwrap();
+            write(&file, asked, b"after").unwrap();
+            let mode = fs::metadata(&file).unwrap().mode() & 0o777;
+            let expected = if geteuid().is_root() { after } else { before };
+            assert_eq!((mode, fs::read_to_string(&file).unwrap().as_str()), (expected, "after"));
+        }
     }
 
     #[test]

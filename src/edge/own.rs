@@ -143,7 +143,7 @@ fn checked_folder(path: &Path) -> io::Result<File> {
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY).bits();
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
     let folder = opened.map_err(|error| match fs::symlink_metadata(path) {
-        Ok(about) if !about.is_dir() => not_a_folder(&about, path),
+        Ok(about) if !about.is_dir() => not_a_folder(&about),
         Ok(_) | Err(_) => error,
     })?;
     let about = folder.metadata()?;
@@ -156,7 +156,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
     let file = options.custom_flags(flags).open(path).map_err(|error| named(error, path))?;
     let about = file.metadata()?;
-    regular(&about, path)?;
+    regular(&about)?;
     owned(&about, path)?;
     not_shared(&about, path)?;
     Ok(file)
@@ -164,7 +164,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 
 /// Says what a path is that the kernel did not open for being that.
 fn named(error: io::Error, path: &Path) -> io::Error {
-    match fs::symlink_metadata(path).map(|about| regular(&about, path)) {
+    match fs::symlink_metadata(path).map(|about| regular(&about)) {
         Ok(Err(refused)) if error.kind() != io::ErrorKind::PermissionDenied => refused,
         Ok(_) | Err(_) => error,
     }

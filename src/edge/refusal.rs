@@ -38,18 +38,22 @@ pub(super) fn kind(of: FileType) -> &'static str {
 }
 
 /// Refuses what is no regular file.
-pub(super) fn regular(about: &Metadata, path: &Path) -> io::Result<()> {
+pub(super) fn regular(about: &Metadata) -> io::Result<()> {
     if about.is_file() {
         return Ok(());
     }
-    let (kind, path) = (kind(about.file_type()), path.display());
-    Err(refusal(format!("it is {kind}, not a regular file: remove it with `rm -r {path}`")))
+    let kind = kind(about.file_type());
+    Err(refusal(format!(
+        "it is {kind}, not a regular file: give another path, or remove it if nobody needs it"
+    )))
 }
 
 /// Makes the error of what is no folder.
-pub(super) fn not_a_folder(about: &Metadata, path: &Path) -> io::Error {
-    let (kind, path) = (kind(about.file_type()), path.display());
-    refusal(format!("it is {kind}, not a folder: remove it with `rm {path}`"))
+pub(super) fn not_a_folder(about: &Metadata) -> io::Error {
+    let kind = kind(about.file_type());
+    refusal(format!(
+        "it is {kind}, not a folder: give another path, or remove it if nobody needs it"
+    ))
 }
 
 /// Refuses what belongs to a user who is not trusted.
