@@ -38,6 +38,8 @@ fn each_thread_has_what_it_needs(lab: &Lab) -> usize {
         // The worker of a further queue has its number behind a slash.
         let (kept, filter) = match is_worker(name.split('/').next().unwrap()) {
             true => (NONE, "2"),
+            // They read what tasks send.
+            false if name == "egret-tasks" => (NONE, "0"),
             false => (OF_LAB, "0"),
         };
         workers += usize::from(kept == NONE);

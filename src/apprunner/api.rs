@@ -9,6 +9,7 @@ use super::store::{Store, StoreError};
 use super::{connectors, operations, services, shapes, tags};
 use crate::config::Spec;
 use crate::config::apprunner::AppRunner;
+use crate::daemon::bodies::Whole;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -174,21 +175,26 @@ impl Api {
         Ok(api)
     }
 
-    /// One call: the operation's name and the request's body.
+    /// One call: the operation's name and the request's body, whose room is kept until the call is done, even if its caller
+    /// hangs up.
     ///
     /// # Errors
     /// What the caller is told instead.
-    pub(super) async fn call(&self, operation: &str, body: &[u8]) -> Result<Value, Fault> {
+    pub(super) async fn call(&self, operation: &str, body: Whole) -> Result<Value, Fault> {
         let operation = Operation::named(operation)?;
         let lab = match operation.changes() {
             true => self.0.ground.lab().await.spec.apprunner,
             // The rest asks for nothing that egret does not run.
             false => AppRunner::default(),
         };
-        let request = checked(operation.input(), json(body)?, &lab)?;
+        let request = checked(operation.input(), json(&body.bytes)?, &lab)?;
         // A caller that hangs up drops its own future, and nothing half-way.
         let desk = Arc::clone(&self.0);
-        let done = tokio::spawn(async move { done(&desk, operation, request).await });
+        let done = tokio::spawn(async move {
+            let outcome = done(&desk, operation, request).await;
+            drop(body);
+            outcome
+        });
         done.await
             .unwrap_or_else(|fault| Err(Fault::new(Kind::InternalServiceError, fault.to_string())))
     }

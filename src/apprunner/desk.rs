@@ -36,7 +36,7 @@ pub(super) struct Desk {
     pub(super) say: Arc<dyn Fn(&str) + Send + Sync>,
     /// Is held for as long as a statement takes, and never while the lab is changed.
     pub(super) store: Mutex<Store>,
-    /// Whoever changes something has it from the first look to the end: one change is made after the other.
+    /// Is held by a change from the first look to the end: one change is made after the other.
     pub(super) turn: Mutex<()>,
 }
 

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 const LARGEST_BODY: usize = 1 << 20;
 /// How long a body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Octets of all bodies that are being read or answered, at most.
+/// Bytes of all bodies that are being read or answered, at most.
 const BODIES: usize = 16 << 20;
 /// How long a connection lives. Who has more to ask connects again.
 const LIFE: Duration = Duration::from_secs(300);
@@ -98,7 +98,7 @@ impl Server {
         if let Some(claimed) = claimed {
             claimed.covers(&body.bytes)?;
         }
-        self.api.call(&operation, &body.bytes).await
+        self.api.call(&operation, body).await
     }
 
     /// Checks the signature as far as that goes without the body; `None` where none is wanted.

@@ -1,6 +1,6 @@
 //! What was created through the API, in a SQLite database beside the lab file. A call is answered when its transaction is on
-//! disk, so that a killed process takes nothing back. One process has it open at a time. What waits for the disk does so aside of
-//! the runtime.
+//! disk, so that a killed process takes nothing back. One process has it open at a time. What waits for the disk is done aside of
+//! the runtime; what reads a few rows is not.
 
 use super::arn::Account;
 use super::fault::{Fault, Kind};

@@ -9,6 +9,7 @@ use super::store::Store;
 use super::{Fault, Kind};
 use crate::config::overlay::{OverlayEgress, OverlayService};
 use crate::config::{Lab, Overlay};
+use crate::daemon::bodies::{Bodies, Unread, Whole};
 use crate::explain::ApiService;
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -148,7 +149,7 @@ impl World {
     }
 
     async fn call(&self, operation: &str, request: Value) -> Result<Value, Fault> {
-        self.api.call(operation, request.to_string().as_bytes()).await
+        self.api.call(operation, Whole::from(request.to_string())).await
     }
 
     async fn ok(&self, operation: &str, request: Value) -> Value {
@@ -513,7 +514,7 @@ async fn lookups_are_answered_while_the_lab_is_changed() {
     let api = world.api.clone();
     let request = json!({"VpcConnectorName": "prod", "Subnets": ["subnet-a"]}).to_string();
     let create =
-        tokio::spawn(async move { api.call("CreateVpcConnector", request.as_bytes()).await });
+        tokio::spawn(async move { api.call("CreateVpcConnector", Whole::from(request)).await });
     reached.notified().await;
     let look = world.ok("ListVpcConnectors", json!({}));
     let looked = tokio::time::timeout(Duration::from_secs(60), look).await.unwrap();
@@ -522,6 +523,27 @@ async fn lookups_are_answered_while_the_lab_is_changed() {
     create.await.unwrap().unwrap();
     let list = world.ok("ListVpcConnectors", json!({})).await;
     assert_eq!(list["VpcConnectors"].as_array().unwrap().len(), 1);
+}
+
+/// Else clients that hang up would have the lab keep any number of requests.
+#[tokio::test]
+async fn a_call_keeps_its_room_until_it_is_done_whatever_its_caller_does() {
+    let world = World::new();
+    let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    world.field.0.lock().unwrap().gate = Some((Arc::clone(&reached), Arc::clone(&go)));
+    let request = json!({"VpcConnectorName": "prod", "Subnets": ["subnet-a"]}).to_string();
+    let bodies = Bodies::new(request.len(), Duration::from_secs(60));
+    let read = async |text: String| bodies.read(text.into(), 1 << 20).await;
+    let (api, body) = (world.api.clone(), read(request.clone()).await.unwrap());
+    let caller = tokio::spawn(async move { api.call("CreateVpcConnector", body).await });
+    reached.notified().await;
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    assert_eq!(read(request.clone()).await.unwrap_err(), Unread::Busy);
+    go.notify_one();
+    // The next change waits for the end of that one.
+    world.connector("other").await;
+    assert!(read(request).await.is_ok());
 }
 
 /// What is kept of ENIs comes after the lab has changed.
@@ -704,10 +726,10 @@ async fn what_is_no_call_at_all() {
     let outcome = world.call("Dance", json!({})).await;
     World::refused(outcome, Kind::UnknownOperation, "egret serves CreateVpcConnector, ");
     for body in [&b"{"[..], b"\xff", b"[1]", b"{} {}", "[".repeat(5000).as_bytes()] {
-        let outcome = world.api.call("ListServices", body).await;
+        let outcome = world.api.call("ListServices", Whole::from(body)).await;
         assert_eq!(outcome.unwrap_err().kind, Kind::Serialization);
     }
-    assert!(world.api.call("ListServices", b"").await.is_ok());
+    assert!(world.api.call("ListServices", Whole::from("")).await.is_ok());
 }
 
 /// A private image of ECR without the role that App Runner gets it with.

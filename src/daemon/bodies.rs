@@ -26,6 +26,13 @@ pub(crate) struct Whole {
     _room: Option<OwnedSemaphorePermit>,
 }
 
+#[cfg(test)]
+impl<T: AsRef<[u8]>> From<T> for Whole {
+    fn from(bytes: T) -> Self {
+        Self { bytes: Bytes::copy_from_slice(bytes.as_ref()), _room: None }
+    }
+}
+
 /// Why a body was not read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unread {

@@ -2,6 +2,7 @@
 //! and leaves nothing behind.
 
 use crate::config::Lab;
+use crate::linux::descriptors;
 use nix::sys::resource::{Resource, getrlimit};
 use std::io;
 use std::sync::mpsc;
@@ -11,6 +12,8 @@ use std::thread::Builder;
 const DESCRIPTORS: u64 = 128;
 /// Descriptors of a device: its queues, its links, what its worker waits on.
 const OF_DEVICE: u64 = 12;
+/// The name of the threads that are looked for.
+const NAME: &str = "egret-looks";
 /// Threads of a lab without devices.
 const THREADS: usize = 16;
 
@@ -52,11 +55,12 @@ pub enum Scarce {
 /// # Errors
 /// What there is too little of.
 pub fn check(lab: &Lab) -> Result<(), Scarce> {
-    let needed = descriptors(lab);
+    let needed = needed_by(lab);
     let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
     if limit < needed {
         return Err(Scarce::Descriptors { lab: lab.name.clone(), needed, limit });
     }
+    descriptors::set_aside(usize::try_from(needed).unwrap_or(usize::MAX));
     let needed = THREADS + devices(lab);
     start(needed).map_err(|(given, source)| Scarce::Threads {
         lab: lab.name.clone(),
@@ -71,7 +75,7 @@ fn devices(lab: &Lab) -> usize {
     lab.plan.enis.len() + lab.spec.nat_gateways.len() + 1
 }
 
-fn descriptors(lab: &Lab) -> u64 {
+fn needed_by(lab: &Lab) -> u64 {
     let spec = &lab.spec;
     let resources = spec.resources.iter().map(|resource| resource.listen.len());
     let hosts = spec.internet_hosts.iter().map(|host| host.listen.len());
@@ -87,7 +91,7 @@ fn start(needed: usize) -> Result<(), (usize, io::Error)> {
     let mut outcome = Ok(());
     for given in 0..needed {
         let (end, ended) = mpsc::channel::<()>();
-        match Builder::new().spawn(move || ended.recv()) {
+        match Builder::new().name(NAME.to_owned()).spawn(move || ended.recv()) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 outcome = Err((given, error));
@@ -113,13 +117,24 @@ mod tests {
     #[test]
     fn larger_labs_need_more_descriptors() {
         let lab = |text: &str| Lab::parse("lab.toml", text).unwrap();
-        let small = descriptors(&lab(include_str!("../../examples/minimal.toml")));
-        let large = descriptors(&lab(include_str!("../../examples/three-az.toml")));
+        let small = needed_by(&lab(include_str!("../../examples/minimal.toml")));
+        let large = needed_by(&lab(include_str!("../../examples/three-az.toml")));
         assert!(DESCRIPTORS < small && small < large && large < 1024, "{small} {large}");
     }
 
     #[test]
     fn threads_that_are_looked_for_end() {
         assert!(start(20).is_ok());
+        let named = |task: io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default()
+        };
+        let is_there = || {
+            std::fs::read_dir("/proc/self/task").unwrap().map(named).any(|name| name.trim() == NAME)
+        };
+        // The kernel lists one for a moment longer than it is waited for.
+        let begun = std::time::Instant::now();
+        while is_there() {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(60), "they go on");
+        }
     }
 }

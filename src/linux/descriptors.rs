@@ -6,15 +6,21 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The limits that this process was started with, once they are raised: those of its programs.
 static BEFORE: OnceLock<(u64, u64)> = OnceLock::new();
+
+/// What the lab itself takes, beside its clients.
+static OWN: AtomicUsize = AtomicUsize::new(0);
 
 /// How many connections each kind of client may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
     /// Tasks, to all listeners of the lab together.
-    pub tasks: usize,
+    pub listeners: usize,
+    /// Tasks, to their resolver and metadata, which no connection to a listener keeps from them.
+    pub services: usize,
     /// Clients of the App Runner API.
     pub api: usize,
     /// Clients of the control socket.
@@ -22,21 +28,27 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Returns the shares of the limit as it is now.
+    /// Returns the shares of what the limit, as it is now, leaves beside the lab itself.
     pub fn now() -> Self {
         let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-        Self::of(usize::try_from(soft).unwrap_or(usize::MAX))
+        Self::of(usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(OWN.load(Relaxed)))
     }
 
     /// Half of the descriptors are for tasks. A connection to the control socket takes two.
     fn of(limit: usize) -> Self {
         let eighth = limit / 8;
         Self {
-            tasks: (limit / 2).clamp(1, 1 << 16),
+            listeners: (eighth * 3).clamp(1, 1 << 16),
+            services: eighth.clamp(1, 1 << 12),
             api: eighth.clamp(1, 128),
             control: eighth.clamp(4, 512),
         }
     }
+}
+
+/// Sets so many descriptors aside for the lab itself. To be called before clients are served.
+pub fn set_aside(own: usize) {
+    OWN.store(own, Relaxed);
 }
 
 /// Raises the limit as far as it may be raised. To be called once, before a lab is started.
@@ -63,11 +75,12 @@ mod tests {
     #[test]
     fn shares_leave_control_and_the_lab_their_part_whatever_the_limit() {
         for limit in [64, 256, 1024, 4096, 1 << 20] {
-            let Shares { tasks, api, control } = Shares::of(limit);
-            assert!(tasks + api + 2 * control <= limit - limit / 8, "{limit}");
-            assert!(tasks > 0 && api > 0 && control > 0, "{limit}");
+            let Shares { listeners, services, api, control } = Shares::of(limit);
+            let all = listeners + services + api + 2 * control;
+            assert!(all <= limit - limit / 8, "{limit}");
+            assert!(listeners > 0 && services > 0 && api > 0 && control > 0, "{limit}");
         }
-        let most = Shares { tasks: 1 << 16, api: 128, control: 512 };
+        let most = Shares { listeners: 1 << 16, services: 1 << 12, api: 128, control: 512 };
         assert_eq!(Shares::of(1 << 20), most);
     }
 }

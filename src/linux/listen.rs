@@ -27,15 +27,10 @@ const DATAGRAM: usize = 65536;
 /// How long to wait before accepting again when the process is out of descriptors.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// The connections of tasks that are served at once, by all listeners of the process together.
-static OF_TASKS: LazyLock<Arc<Semaphore>> =
-    LazyLock::new(|| Arc::new(Semaphore::new(Shares::now().tasks)));
-
-/// Returns the places for connections of tasks. A listener takes one for each connection that it has accepted, so that tasks cannot
-/// take every descriptor.
-pub fn places_of_tasks() -> &'static Arc<Semaphore> {
-    &OF_TASKS
-}
+/// The connections of tasks that are served at once, by all listeners of the process together: so tasks cannot take every
+/// descriptor.
+static PLACES: LazyLock<Arc<Semaphore>> =
+    LazyLock::new(|| Arc::new(Semaphore::new(Shares::now().listeners)));
 
 /// What to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -187,7 +182,7 @@ async fn echo_tcp(listener: TcpListener) {
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {
-                let Ok(share) = Arc::clone(places_of_tasks()).acquire_owned().await else {
+                let Ok(share) = Arc::clone(&PLACES).acquire_owned().await else {
                     return;
                 };
                 connections.spawn(async move {

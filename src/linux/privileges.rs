@@ -26,6 +26,14 @@ pub fn keep_those_of_a_lab() -> io::Result<()> {
     keep(OF_LAB)
 }
 
+/// Has the calling thread keep no capability, and nothing that it executes gain any.
+///
+/// # Errors
+/// As [`keep_those_of_a_lab`].
+pub fn keep_none() -> io::Result<()> {
+    keep(CapabilitySet::empty())
+}
+
 /// The system calls of a packet worker, ready to be given to its thread. The rest fail with EPERM.
 #[derive(Clone, Debug)]
 pub struct WorkerFilter(BpfProgram);
@@ -50,7 +58,7 @@ impl WorkerFilter {
     /// # Errors
     /// The kernel refuses, as one without seccomp does.
     pub fn confine(&self) -> io::Result<()> {
-        keep(CapabilitySet::empty())?;
+        keep_none()?;
         apply_filter(&self.0).map_err(io::Error::other)
     }
 }

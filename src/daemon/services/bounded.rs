@@ -1,13 +1,14 @@
 //! What bounds the TCP services at exempt addresses, so that no task can take the lab's descriptors with them: so many
 //! connections at once, and so long for each, whatever it does. Further ones wait in the kernel's queue.
 
-use crate::linux::listen::{CONNECTIONS, places_of_tasks};
+use crate::linux::descriptors::Shares;
+use crate::linux::listen::CONNECTIONS;
 use axum::serve::Listener;
 use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,6 +20,10 @@ use tokio::time::Sleep;
 pub(super) const LIFE: Duration = Duration::from_secs(10);
 /// How long to wait before accepting again when the process is out of descriptors.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// The connections of all such listeners together, apart from those of resources and hosts, which last as long as tasks like.
+static PLACES: LazyLock<Arc<Semaphore>> =
+    LazyLock::new(|| Arc::new(Semaphore::new(Shares::now().services)));
 
 /// A listener that serves at most [`CONNECTIONS`] at once, each for at most [`LIFE`].
 pub(super) struct Bounded {
@@ -49,7 +54,7 @@ impl Listener for Bounded {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { continue };
             match self.listener.accept().await {
                 Ok((stream, from)) => {
-                    let Ok(share) = Arc::clone(places_of_tasks()).acquire_owned().await else {
+                    let Ok(share) = Arc::clone(&PLACES).acquire_owned().await else {
                         continue;
                     };
                     let end = Box::pin(tokio::time::sleep(LIFE));

@@ -1,11 +1,14 @@
 //! The threads for what tasks can reach: resolver, time, metadata, and the listeners of resources and hosts. They are of no use to
 //! anything else, so that a control call never holds up a task, and no task a control call.
 
+use crate::linux::privileges::keep_none;
 use std::io;
 use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
 
 /// How many there are.
 const THREADS: usize = 2;
+/// What they are called.
+const NAME: &str = "egret-tasks";
 
 /// Threads that end with this, and what they are at work on with them.
 pub(super) struct Threads(Option<Runtime>);
@@ -17,7 +20,9 @@ impl Threads {
     /// When the kernel has no descriptors for them.
     pub(super) fn start() -> io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(THREADS).thread_name("egret-tasks").enable_all();
+        builder.worker_threads(THREADS).thread_name(NAME).enable_all();
+        // They read what tasks send. Their sockets are made by others.
+        builder.on_thread_start(|| drop(keep_none()));
         Ok(Self(Some(builder.build()?)))
     }
 
