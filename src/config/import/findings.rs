@@ -1,6 +1,7 @@
 //! What an import did not take over as it stands: said, never dropped in silence.
 
 use super::Origin;
+use super::secrets::Secrets;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -47,6 +48,7 @@ pub struct Finding {
 pub struct Findings {
     found: Vec<Finding>,
     ipv6: BTreeMap<String, (usize, Origin)>,
+    hidden: Secrets,
 }
 
 impl Findings {
@@ -94,9 +96,15 @@ impl Findings {
         self.ipv6.entry(kind.into()).or_insert_with(|| (0, origin.clone())).0 += 1;
     }
 
+    /// Has no finding show these values, whoever adds it.
+    pub fn hide(&mut self, secrets: Secrets) {
+        self.hidden.extend(secrets);
+    }
+
     /// Takes over those of a part of the source.
     pub fn extend(&mut self, others: Self) {
         self.found.extend(others.found);
+        self.hidden.extend(others.hidden);
         for (kind, (count, origin)) in others.ipv6 {
             self.ipv6.entry(kind).or_insert((0, origin)).0 += count;
         }
@@ -113,6 +121,11 @@ impl Findings {
             consequence: "egret carries IPv4 only; IPv4 verdicts do not depend on it".to_owned(),
             origin: origin.clone(),
         }));
+        for finding in &mut all {
+            for text in [&mut finding.object, &mut finding.what, &mut finding.consequence] {
+                self.hidden.hide(text);
+            }
+        }
         all
     }
 

@@ -1,6 +1,7 @@
 //! What is wrong with a template, or cannot be known from it, and the place.
 
 use super::tree::Place;
+use crate::config::import::secrets::Secrets;
 
 /// A mistake in the template: CloudFormation would refuse it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +17,8 @@ impl Fault {
     }
 
     /// Puts stars in place of values that no message shows.
-    pub(super) fn hide(&mut self, values: &[String]) {
-        for value in values {
-            for text in [&mut self.message, &mut self.help] {
-                *text = text.replace(value, "****");
-            }
-        }
+    pub(super) fn hide(&mut self, secrets: &Secrets) {
+        secrets.hide(&mut self.message);
+        secrets.hide(&mut self.help);
     }
 }

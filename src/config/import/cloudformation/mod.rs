@@ -71,11 +71,17 @@ pub fn import(
         Ok(template) => template,
         Err(fault) => return Err(errors(&place, None, vec![fault])),
     };
-    evaluate(&template, &place, options).map_err(|mut faults| {
-        let secrets = parameters::secrets(&template, &options.parameters);
-        faults.iter_mut().for_each(|fault| fault.hide(&secrets));
-        errors(&place, Some(template.root()), faults)
-    })
+    let secrets = parameters::secrets(&template, &options.parameters);
+    match evaluate(&template, &place, options) {
+        Ok((account, mut findings)) => {
+            findings.hide(secrets);
+            Ok((account, findings))
+        }
+        Err(mut faults) => {
+            faults.iter_mut().for_each(|fault| fault.hide(&secrets));
+            Err(errors(&place, Some(template.root()), faults))
+        }
+    }
 }
 
 /// Whether a text is to be read as a template, rather than as another document in JSON or YAML. One that is cut off is.

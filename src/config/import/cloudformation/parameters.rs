@@ -4,6 +4,7 @@ use super::fault::Fault;
 use super::template::Template;
 use super::tree::{Entry, Node, Place};
 use crate::config::excerpt::is_secret_key;
+use crate::config::import::secrets::Secrets;
 use regex::Regex;
 use std::collections::{BTreeMap, HashMap};
 
@@ -36,18 +37,15 @@ pub(super) fn all<'t>(
     (parameters, faults)
 }
 
-/// A shorter value is a part of too many words.
-const SHORTEST_SECRET: usize = 4;
-
 /// Returns the values of parameters that are not to be shown, by `NoEcho` or by their names.
-pub(super) fn secrets(template: &Template, given: &BTreeMap<String, String>) -> Vec<String> {
+pub(super) fn secrets(template: &Template, given: &BTreeMap<String, String>) -> Secrets {
     let is_secret = |entry: &&Entry| is_no_echo(entry) || is_secret_key(&entry.key);
     let entries = template.section("Parameters").iter().filter(is_secret);
     let values = entries.flat_map(|entry| {
         let default = entry.value.get("Default").and_then(Node::scalar).map(str::to_owned);
         default.into_iter().chain(given.get(&entry.key).cloned())
     });
-    values.filter(|value| value.len() >= SHORTEST_SECRET).collect()
+    Secrets::new(values)
 }
 
 fn is_no_echo(entry: &Entry) -> bool {
