@@ -2,8 +2,8 @@
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Does work that takes long on this thread, which is the runtime's no more until it is done: another one takes its place. A
-/// runtime of one thread has nobody to hold up.
+/// Does work that takes long on this thread. Until it is done, another thread does what the runtime has for this one. A runtime of
+/// one thread has nothing else to do meanwhile.
 pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),

@@ -1,6 +1,7 @@
 //! `egret drops`: the counters of engine, tc programs, devices and workers under names. What a reload or a removed task takes
 //! away from the counters is kept by name before it goes.
 
+use super::aside::aside;
 use super::error::LabError;
 use super::kept_drops::{Called, KeptDrops, NamedDrop, NamedRule, named_rule};
 use super::link_drops::NearEnd;
@@ -122,7 +123,8 @@ impl Running {
     ) -> Result<(), LabError> {
         match self.is_cut_off(id) {
             true => worker.abandon(),
-            false => worker.stop(),
+            // It may take as long as a batch that hangs.
+            false => aside(|| worker.stop()),
         }
         let (now, tun) = (Instant(clock::now()), worker.device().ifindex());
         let queue = self.router.transmit_drops(tun).await.ok();

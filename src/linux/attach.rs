@@ -178,9 +178,14 @@ impl Attachments {
         }
     }
 
-    /// Detaches the program of a link; there being none is fine.
+    /// Detaches the programs of a link; there being none is fine.
     pub(super) fn detach(&mut self, bpf: &mut Ebpf, ifindex: u32) -> Result<(), SteerError> {
-        self.reconnect(bpf, ifindex)?;
+        self.detach_program(bpf, ifindex)?;
+        // The last: a worker that hangs may wake up before nothing is delivered any more.
+        self.reconnect(bpf, ifindex)
+    }
+
+    fn detach_program(&mut self, bpf: &mut Ebpf, ifindex: u32) -> Result<(), SteerError> {
         let Some(Attached { program, hold, .. }) = self.attached.remove(&ifindex) else {
             return Ok(());
         };

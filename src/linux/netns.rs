@@ -54,6 +54,16 @@ pub enum NetnsError {
     },
 }
 
+impl NetnsError {
+    /// Decides whether a file was entered that is no namespace.
+    pub fn is_no_namespace(&self) -> bool {
+        match self {
+            Self::Kernel { source, .. } => source.raw_os_error() == Some(nix::libc::EINVAL),
+            Self::Exists(_) | Self::Missing(_) | Self::Name(_) | Self::Panicked { .. } => false,
+        }
+    }
+}
+
 fn remedy(error: &io::Error) -> &'static str {
     super::remedy::remedy(error, " (namespaces need root: run it with sudo)")
 }

@@ -38,13 +38,17 @@ pub enum Ending {
 ///
 /// # Errors
 ///
-/// When `/proc` cannot be read.
+/// When `/proc` cannot be read, or a namespace cannot be entered.
 pub fn in_namespaces(namespaces: &[Netns]) -> io::Result<Vec<Process>> {
     let mut places = HashMap::new();
     for (position, netns) in namespaces.iter().enumerate() {
-        // A name under which no namespace had been put yet when it was opened has no process.
-        let Ok(Some(own)) = netns.run(|| place("thread-self")) else { continue };
-        places.insert(own, position);
+        match netns.run(|| place("thread-self")) {
+            Ok(Some(own)) => drop(places.insert(own, position)),
+            Ok(None) => {}
+            // A name under which no namespace had been put yet when it was opened has no process.
+            Err(error) if error.is_no_namespace() => {}
+            Err(error) => return Err(io::Error::other(error)),
+        }
     }
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
