@@ -79,6 +79,30 @@ fn down_lists_what_still_runs() {
     lab.wait();
 }
 
+/// Whoever runs a program names it, and its arguments.
+#[test]
+fn names_of_programs_do_not_command_the_terminal() {
+    if !can_run() {
+        return;
+    }
+    let mut lab = Lab::up("auto", LAB);
+    let script =
+        r"printf 'x\033[2K\nFORGED\a' > /proc/$$/comm; echo ready; sleep 600 # $'\e]0;t\a'";
+    let named = Program::start(&lab, &["web"], script);
+    let script = r"echo ready; exec -a $'y\e[2K\nFORGED\a\u202e' sleep 600";
+    let by_its_arguments = Program::start(&lab, &["web"], script);
+    let down = lab.egret("down");
+    assert_eq!(down.status.code(), REMAIN, "{}", both_streams(&down));
+    assert_eq!(lab.wait(), Some(0));
+    let said = both_streams(&down);
+    for program in [&named, &by_its_arguments] {
+        assert!(said.contains(&program.pid().to_string()), "{said}");
+    }
+    let is_hidden = |c: char| c != '\n' && egret::edge::is_hidden(c);
+    assert!(!said.contains(is_hidden), "{said:?}");
+    assert!(!said.lines().any(|line| line.trim_start().starts_with("FORGED")), "{said}");
+}
+
 #[test]
 fn down_ends_what_still_runs_and_nothing_else() {
     if !can_run() {

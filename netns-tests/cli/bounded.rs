@@ -157,6 +157,43 @@ fn secrets_are_in_no_message_however_their_key_is_written() {
     }
 }
 
+/// However a template takes them apart, and in an import that succeeds.
+#[test]
+fn secret_parameters_are_in_no_message_whatever_a_template_makes_of_them() {
+    let parameters = "Parameters:\n  Quoted: {Type: String, NoEcho: true, Default: 'quo\"ted\\slash77'}\n  \
+                      List: {Type: CommaDelimitedList, NoEcho: true, Default: 'lista1111, listb2222'}\n  \
+                      Name: {Type: String, NoEcho: true, Default: hunter2hunter}\nResources:\n";
+    let vpc =
+        |block: &str| format!("  V: {{Type: AWS::EC2::VPC, Properties: {{CidrBlock: {block}}}}}\n");
+    let database =
+        "  D: {Type: AWS::RDS::DBInstance, Properties: {DBSubnetGroupName: !Ref Name}}\n";
+    for resources in [
+        vpc("!Ref Quoted"),
+        vpc("!Select [1, !Ref List]"),
+        vpc("!Select [0, !Split [ter2, !Ref Name]]"),
+        vpc("!Sub 'x${Name}x'"),
+        vpc("10.0.0.0/16") + database,
+    ] {
+        let output = given(&["import", "-", "--lenient"], &format!("{parameters}{resources}"));
+        let said = stderr(&output);
+        assert!(!said.is_empty(), "{resources}");
+        for secret in ["slash77", "lista1111", "listb2222", "hunter2hunter"] {
+            assert!(!said.contains(secret), "{resources}: {said}");
+        }
+    }
+}
+
+#[test]
+fn folder_whose_files_are_too_long_together_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["describe-subnets.json", "describe-vpcs.json"] {
+        std::fs::write(folder.path().join(name), " ".repeat(40 << 20)).unwrap();
+    }
+    let output = egret(&["import", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(stderr(&output).contains("its files are longer than 64 MiB together"), "{output:?}");
+}
+
 #[test]
 fn passwords_of_a_source_are_in_no_message() {
     let template = "Parameters:\n  DbPassword:\n    Type: String\n    NoEcho: true\n    Default: hunter2\nResources:\n  \

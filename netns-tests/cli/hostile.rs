@@ -103,6 +103,46 @@ fn strings_of_sources_are_refused_or_shown_by_their_numbers() {
     assert!(tried > 100, "{tried}");
 }
 
+/// A YAML text with the payload in the place of what a line says, and of each key: of each key one.
+fn yaml_variants(text: &str) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    let lines: Vec<&str> = text.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let Some((before, value)) = line.split_once(": ") else { continue };
+        let key = before.trim_start_matches([' ', '-', '{']);
+        if !seen.insert(key) {
+            continue;
+        }
+        let indent = &before[..before.len() - key.len()];
+        let forged = [
+            format!("{before}: \"{}{WRITTEN}\"", value.trim_matches('"').replace('"', "")),
+            format!("{indent}\"{key}{WRITTEN}\": {value}"),
+        ];
+        for forged in forged {
+            let with = |(other, line): (usize, &&str)| {
+                if other == at { forged.clone() } else { (*line).to_owned() }
+            };
+            found.push(lines.iter().enumerate().map(with).collect::<Vec<_>>().join("\n"));
+        }
+    }
+    found
+}
+
+#[test]
+fn strings_of_yaml_templates_are_refused_or_shown_by_their_numbers() {
+    let text = std::fs::read_to_string("examples/vpc-cloudformation.yaml").unwrap();
+    let all = yaml_variants(&text);
+    assert!(all.len() > 40, "{}", all.len());
+    for text in all {
+        let (_directory, path) = written("template.yaml", &text);
+        for words in [&["import", "--lenient"][..], &["check", "--from"]] {
+            let output = egret(&[words, &[&path]].concat());
+            assert_harmless(&output, &format!("{words:?}: {text}"));
+        }
+    }
+}
+
 #[test]
 fn arguments_are_shown_by_their_numbers() {
     let lines: &[&[&str]] = &[
@@ -145,6 +185,19 @@ fn arguments_are_shown_by_their_numbers() {
     assert_harmless(&egret(&["import", source, "--parameter", &parameter]), "--parameter");
     let connector = format!("{GIVEN}=subnet-1");
     assert_harmless(&egret(&["import", "examples/vpc", "--connector", &connector]), "--connector");
+}
+
+/// Its colours are clap's, and the words are not taken for them.
+#[test]
+fn colours_in_an_argument_are_shown_where_the_argument_is() {
+    for (words, place) in [
+        (&["flows", "--sort", "\x1b[31m"][..], "error: invalid value '\\u001b[31m'"),
+        (&["flows", "--sort", "\x1b[31merror"], "error: invalid value '\\u001b[31merror'"),
+        (&["\x1b[1m"], "error: unrecognized subcommand '\\u001b[1m'"),
+    ] {
+        let said = stderr(&egret(words));
+        assert!(said.starts_with(place), "{said}");
+    }
 }
 
 #[test]

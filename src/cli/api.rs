@@ -42,6 +42,14 @@ fn way_out(error: &io::Error, address: SocketAddr) -> String {
     )
 }
 
+fn no_api() -> CliError {
+    CliError::Usage(
+        "--api-anywhere is about the App Runner API, which nobody asks for: give --api ADDRESS:PORT, or `api` under [apprunner] in \
+         the lab file"
+            .to_owned(),
+    )
+}
+
 /// The API of a lab that is not up yet. What is in the way of it is found before anything is made.
 pub(super) struct FrontDoor {
     apprunner: AppRunner,
@@ -61,7 +69,9 @@ impl FrontDoor {
         time_scale: f64,
     ) -> Result<Option<Self>, CliError> {
         let api = &lab.spec.apprunner.api;
-        let Some(address) = args.api.or(api.listen) else { return Ok(None) };
+        let Some(address) = args.api.or(api.listen) else {
+            return if args.api_anywhere { Err(no_api()) } else { Ok(None) };
+        };
         if !address.ip().is_loopback() && !args.api_anywhere {
             return Err(CliError::Usage(format!(
                 "{address} is not a loopback address, and whoever reaches the App Runner API can change the lab: give one of \

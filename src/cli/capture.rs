@@ -6,7 +6,7 @@ use crate::daemon::Client;
 use crate::daemon::watch::CaptureRequest;
 use crate::edge::{self, own, shown};
 use crate::explain::pcapng;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -129,9 +129,15 @@ async fn record(
     }
 }
 
+const NO_TEXT: &str = "a capture is no text for a terminal: give a file, or another program: `… -w - | tcpdump -nr -`";
+
 fn open(path: &Path, force: bool) -> Result<Box<dyn Write>, CliError> {
     if path == Path::new("-") {
-        return Ok(Box::new(io::stdout()));
+        let stdout = io::stdout();
+        return match stdout.is_terminal() {
+            true => Err(CliError::Usage(NO_TEXT.to_owned())),
+            false => Ok(Box::new(stdout)),
+        };
     }
     let opened = match force {
         true => edge::output::make_or_empty(path, own::PRIVATE),

@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 Exit codes:
   0  the lab is down, and no program is left
   1  the lab does not end
-  2  the lab does not answer, as it is stopped
+  2  the lab does not answer: its process is stopped (SIGSTOP)
   3  the lab is down, and programs still run
 
 Examples:

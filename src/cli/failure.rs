@@ -57,11 +57,26 @@ pub fn parse(words: &[OsString]) -> Result<(Cli, ErrorForm), ExitCode> {
         let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         Ok((cli, form))
     });
-    parsed.map_err(|error| refused(&error, words))
+    parsed.map_err(|error| match shown_words(words) {
+        Some(shown) => refused(&shown, &[], ErrorForm::of_words(words)),
+        None => refused(&error, words, ErrorForm::of_words(words)),
+    })
 }
 
-fn refused(error: &clap::Error, words: &[OsString]) -> ExitCode {
-    let form = ErrorForm::of_words(words);
+/// Returns what is wrong with a command line as a terminal shows it, if it has what a terminal does not show: what clap repeats of
+/// its words cannot be told from clap's own colours.
+fn shown_words(words: &[OsString]) -> Option<clap::Error> {
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    if !words.iter().any(|word| word.contains(is_hidden)) {
+        return None;
+    }
+    let mut command = Cli::command();
+    let words = words.iter().map(|word| shown(word).into_owned());
+    let parsed = command.try_get_matches_from_mut(words);
+    parsed.and_then(|matches| Cli::from_arg_matches(&matches)).err()
+}
+
+fn refused(error: &clap::Error, words: &[OsString], form: ErrorForm) -> ExitCode {
     let exit_code = u8::try_from(error.exit_code()).unwrap_or(2);
     if form == ErrorForm::Text || !error.use_stderr() {
         print(error, words);
@@ -110,7 +125,9 @@ pub fn report(error: CliError, form: ErrorForm, color: ColorChoice) -> ExitCode 
     match form {
         ErrorForm::Text => {
             note_details(&errors, &findings, color);
-            and_more(errors_left_out, "error").iter().for_each(|more| output::note(more));
+            // One of the two is empty.
+            let noun = if findings.is_empty() { "error" } else { "finding" };
+            and_more(errors_left_out, noun).iter().for_each(|more| output::note(more));
             let words: Vec<OsString> = std::env::args_os().collect();
             output::note(&on_one_line(format!("egret: {message}"), &words));
         }

@@ -2,10 +2,9 @@
 
 use super::{CliError, output};
 use crate::config::{Diagnostics, Lab, Span, lab_name};
+use crate::daemon::DEFAULT_LAB;
 use std::path::Path;
 
-/// The name of a lab whose file gives none.
-const DEFAULT_LAB: &str = "egret";
 /// The environment's name of a lab.
 const VARIABLE: &str = "EGRET_LAB";
 

@@ -19,7 +19,7 @@ const REMAIN: u8 = 3;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a lab may take to name its tasks: it may be busy, and is not waited for.
 const NAMES: Duration = Duration::from_secs(2);
-/// How often programs are looked for that those which end have started. A program that always starts another remains.
+/// How often to look for programs that ended programs had started. A program that always starts another one remains.
 const MOST_LOOKS: usize = 10;
 /// The most numbers that a command line to copy has.
 const MOST_PIDS: usize = 8;

@@ -11,6 +11,7 @@ use super::{CliError, LabArg};
 use crate::config::expectations::Expectations;
 use crate::config::import::Imported;
 use crate::config::{Diagnostics, Lab, lab_name};
+use crate::edge::input::is_standard_input;
 use crate::edge::{self, own};
 use crate::explain::{
     self, Live, Look, MOST_FIXES, Places, Subject, TestError, TestReport, Tested,
@@ -160,6 +161,10 @@ struct Suite<'a> {
 
 /// Tests expectations: 0 if all hold, 1 if some fail.
 pub(super) fn run(args: &TestArgs, color: ColorChoice) -> Result<ExitCode, CliError> {
+    if args.junit.as_deref().is_some_and(is_standard_input) {
+        let why = "--junit needs a file of its own: standard output has the results";
+        return Err(CliError::Usage(why.to_owned()));
+    }
     let outcome = test(args, color);
     if let Err(CliError::Config(errors) | CliError::Expectations(errors)) = &outcome
         && args.github

@@ -2,6 +2,7 @@
 //! request with a value outside of it is refused as a whole.
 
 use super::shared::Problem;
+use crate::edge::{is_hidden, shown};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -37,27 +38,18 @@ impl<S: Send + Sync, T: DeserializeOwned + Check> FromRequest<S> for Checked<T> 
 /// Reads a request and checks it.
 ///
 /// # Errors
-/// What is wrong with it, without control characters.
+/// What is wrong with it, as a terminal shows it.
 pub(super) fn read<T: DeserializeOwned + Check>(bytes: &[u8]) -> Result<T, String> {
     let request: T = serde_json::from_slice(bytes)
-        .map_err(|error| printable(&format!("the request is not valid: {error}")))?;
-    request.check().map_err(|error| printable(&error))?;
+        .map_err(|error| shown(&format!("the request is not valid: {error}")).into_owned())?;
+    request.check().map_err(|error| shown(&error).into_owned())?;
     Ok(request)
 }
 
 /// Refuses a request with a value that it cannot have.
 pub(super) fn refused(error: &str) -> Response {
-    let error = printable(error);
+    let error = shown(error).into_owned();
     (StatusCode::BAD_REQUEST, Json(Problem { error })).into_response()
-}
-
-/// Escapes control characters: what a client sends is shown at a terminal.
-fn printable(text: &str) -> String {
-    let escape = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.chars().map(escape).collect()
 }
 
 /// Checks words: a name, an address, a destination.
@@ -69,8 +61,8 @@ pub(super) fn words<'a>(
         if word.len() > WORD {
             return Err(format!("`{field}` is longer than {WORD} bytes"));
         }
-        if word.chars().any(char::is_control) {
-            return Err(format!("`{field}` has control characters"));
+        if word.contains(is_hidden) {
+            return Err(format!("`{field}` has characters that a terminal does not show"));
         }
     }
     Ok(())

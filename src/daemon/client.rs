@@ -30,14 +30,19 @@ const ALIVE_PATH: &str = "/v1/alive";
 /// The calls that may take as long as they do: they judge packets, or build what a file says.
 const LONG_PATHS: [&str; 3] = ["/v1/apply", "/v1/explain", "/v1/reach"];
 
+/// The lab that is meant where none is named.
+pub const DEFAULT_LAB: &str = "egret";
+
 /// Why a call was not met.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No lab of that name runs.
-    #[error("no lab `{lab}` is running{}: start one with `sudo egret up FILE`", elsewhere(others))]
+    #[error("{}", not_running(lab, *starting, others))]
     NotRunning {
         /// The lab.
         lab: String,
+        /// The process that has the lab, and does not listen yet or any more.
+        starting: Option<u32>,
         /// The labs that may run.
         others: Vec<String>,
     },
@@ -70,6 +75,19 @@ pub enum ClientError {
         /// What happened.
         cause: String,
     },
+}
+
+fn not_running(lab: &str, starting: Option<u32>, others: &[String]) -> String {
+    if let Some(process) = starting {
+        return format!(
+            "lab `{lab}` is still starting, or ending (process {process}): try again in a moment"
+        );
+    }
+    let (others, named) = (
+        elsewhere(others),
+        if lab == DEFAULT_LAB { String::new() } else { format!(" --lab {lab}") },
+    );
+    format!("no lab `{lab}` is running{others}: start one with `sudo egret up FILE{named}`")
 }
 
 fn elsewhere(labs: &[String]) -> String {
@@ -253,7 +271,9 @@ impl Client {
     fn not_running(&self) -> ClientError {
         let runs = |lab: &String| *lab != self.lab && !process::is_dying(&state::process(lab));
         let others = state::labs().into_iter().filter(runs).collect();
-        ClientError::NotRunning { lab: self.lab.clone(), others }
+        let process = state::process(&self.lab).parse().ok();
+        let starting = process.filter(|process| process::is_egret(*process));
+        ClientError::NotRunning { lab: self.lab.clone(), starting, others }
     }
 
     fn broken(&self, cause: &dyn std::fmt::Display) -> ClientError {

@@ -18,6 +18,7 @@ use super::running::Running;
 use super::shared::{Problem, Shared, refused, withdrawn};
 use super::top::top;
 use super::watch::{capture, trace};
+use crate::config::Lab;
 use crate::explain::{EniRow, HolderRow, PsRow, Selection, ServiceRow};
 use crate::flow::Instant;
 use crate::linux::clock;
@@ -41,12 +42,13 @@ use tokio::sync::{OwnedMutexGuard, watch};
 
 /// Bytes of a request, at most.
 const LARGEST: usize = 64 << 10;
-/// Bytes of a request with a lab file in it, at most.
-const LARGEST_APPLY: usize = 16 << 20;
+/// Bytes of a request with a lab file in it, at most: in JSON a line takes more than in the file, and the request may have the
+/// file as it was before, too.
+const LARGEST_APPLY: usize = 4 * Lab::LONGEST;
 /// The request with a lab file in it.
 const APPLY_PATH: &str = "/v1/apply";
 /// Bytes of all requests that are being read or answered, at most.
-const BODIES: usize = 64 << 20;
+const BODIES: usize = LARGEST_APPLY + (16 << 20);
 /// How long the body of a request may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -61,7 +61,7 @@ pub(crate) async fn serve<L, R, F>(
         };
         let (place, stream) = tokio::select! {
             accepted = accept => accepted,
-            // A sender that is gone is an end as well.
+            // That its sender was dropped is an end as well.
             _ = ended.wait_for(|end| *end) => break,
         };
         while connections.try_join_next().is_some() {}

@@ -61,7 +61,7 @@ mod wanted;
 pub mod watch;
 
 pub use attachment::task_namespace;
-pub use client::{Answer, Client, ClientError};
+pub use client::{Answer, Client, ClientError, DEFAULT_LAB};
 pub use error::LabError;
 pub use running::Running;
 pub use silence::{Silence, Silent};

@@ -25,6 +25,13 @@ pub(super) fn is_stopped(pid: &str) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
 }
 
+/// Whether a process is an egret that is not at its end.
+pub(super) fn is_egret(process: u32) -> bool {
+    let name = |process: &str| fs::read_to_string(format!("/proc/{process}/comm")).ok();
+    let own = name("self");
+    own.is_some() && own == name(&process.to_string()) && !is_dying(&process.to_string())
+}
+
 /// Whether an egret that was killed still has something open: it is there, and more than its parent's to bury.
 pub(super) fn is_ending(process: u32) -> bool {
     let read = |file: &str| fs::read_to_string(format!("/proc/{process}/{file}"));

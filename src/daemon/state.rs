@@ -369,8 +369,10 @@ fn lock(
     'again: loop {
         for folder in [Path::new(ROOT), directory] {
             match own::folder(folder, own::PRIVATE_FOLDER) {
-                // Another lab that ends takes the one above with it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue 'again,
+                // Another lab that ends takes the one above with it, but not `/run`.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && folder == directory => {
+                    continue 'again;
+                }
                 made => made.map_err(io_error("making", folder))?,
             }
         }
