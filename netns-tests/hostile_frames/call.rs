@@ -51,10 +51,10 @@ impl Call {
             _ => TcpFlags::ACK,
         };
         let payload: &[u8] = if step == 0 { b"" } else { b"hello" };
-        let octets = self.segment(egress, flags, payload);
+        let bytes = self.segment(egress, flags, payload);
         let own = &mut self.at[usize::from(!egress)];
         *own = own.wrapping_add(payload.len() as u32 + u32::from(step == 0));
-        octets
+        bytes
     }
 }
 

@@ -39,6 +39,18 @@ impl From<Vec<u8>> for Sent {
     }
 }
 
+impl Sent {
+    /// Decides whether IP would send it as it is, by a socket for whole packets.
+    pub fn is_plain(&self) -> bool {
+        let Self { vnet, to, ethertype, packet } = self;
+        let header = packet.first().map_or(0, |first| usize::from(first & 15) * 4);
+        let is_whole = (20..=packet.len()).contains(&header)
+            && usize::from(u16::from_be_bytes([packet[2], packet[3]])) == packet.len()
+            && checksum::is_valid(&packet[..header]);
+        is_whole && *vnet == VnetHeader::default() && to.is_none() && *ethertype == IPV4
+    }
+}
+
 impl Twist {
     /// Makes the frame for a flow.
     pub fn frame(&self, call: &Call) -> Sent {
@@ -61,11 +73,11 @@ pub fn twists() -> Vec<Twist> {
                 Protocol::Tcp => {
                     flags(&mut add);
                     changes(&mut add, of_tcp());
-                    super_packets(&mut add, GSO_TCPV4);
+                    super_packets(&mut add, GSO_TCPV4, egress);
                 }
                 Protocol::Udp => {
                     changes(&mut add, of_udp());
-                    super_packets(&mut add, GSO_UDP_L4);
+                    super_packets(&mut add, GSO_UDP_L4, egress);
                     ethernet(&mut add);
                 }
                 Protocol::Icmp | Protocol::Other(_) => changes(&mut add, of_icmp()),
@@ -99,8 +111,8 @@ fn summed(change: impl Fn(&mut Vec<u8>) + 'static) -> Change {
     })
 }
 
-fn put(at: usize, octets: &'static [u8]) -> Change {
-    summed(move |packet| packet[at..at + octets.len()].copy_from_slice(octets))
+fn put(at: usize, bytes: &'static [u8]) -> Change {
+    summed(move |packet| packet[at..at + bytes.len()].copy_from_slice(bytes))
 }
 
 /// A packet with options in its IPv4 header.
@@ -119,7 +131,7 @@ fn of_ipv4() -> Vec<(String, Change)> {
         all.push((format!("time to live {}", ttl[0]), put(8, ttl)));
     }
     for first in [&[0x05], &[0x55], &[0x65], &[0xf5], &[0x40], &[0x44], &[0x47], &[0x4f]] {
-        all.push((format!("first octet {:02x}", first[0]), put(0, first)));
+        all.push((format!("first byte {:02x}", first[0]), put(0, first)));
     }
     for options in OPTIONS {
         let change = |packet: &mut Vec<u8>| *packet = with_options(std::mem::take(packet), options);
@@ -275,7 +287,7 @@ fn of_icmp() -> Vec<(String, Change)> {
             packet[2..4].copy_from_slice(&length.to_be_bytes());
             sum_icmp(packet);
         };
-        all.push((format!("{payload} octets of payload"), summed(change)));
+        all.push((format!("{payload} bytes of payload"), summed(change)));
     }
     all.extend(of_checksum(2));
     all
@@ -306,10 +318,10 @@ fn quotes(add: Add<'_>) {
     {
         add_error(kind, "as it was", |_| {});
     }
-    add_error((3, 3), "of 28 octets", |quoted| quoted.truncate(28));
-    add_error((3, 3), "of 27 octets", |quoted| quoted.truncate(27));
-    add_error((3, 3), "of 20 octets", |quoted| quoted.truncate(20));
-    add_error((3, 3), "without octets", Vec::clear);
+    add_error((3, 3), "of 28 bytes", |quoted| quoted.truncate(28));
+    add_error((3, 3), "of 27 bytes", |quoted| quoted.truncate(27));
+    add_error((3, 3), "of 20 bytes", |quoted| quoted.truncate(20));
+    add_error((3, 3), "without bytes", Vec::clear);
     add_error((3, 3), "of another protocol", |quoted| quoted[9] = 132);
     add_error((3, 3), "that is a fragment", |quoted| quoted[7] = 100);
     add_error((3, 3), "with another source", |quoted| quoted[15] ^= 1);
@@ -318,7 +330,7 @@ fn quotes(add: Add<'_>) {
 }
 
 /// Adds packets whose checksum, or whose segmentation, is left to be done.
-fn super_packets(add: Add<'_>, own: u8) {
+fn super_packets(add: Add<'_>, own: u8, egress: bool) {
     let mut add_one = |name: String, payload: usize, change: Box<dyn Fn(&mut VnetHeader)>| {
         add(
             name,
@@ -333,7 +345,7 @@ fn super_packets(add: Add<'_>, own: u8) {
     };
     for size in [8, 536, 1448, 2999, 3000, 9000, u16::MAX] {
         let change = move |vnet: &mut VnetHeader| vnet.gso_size = size;
-        add_one(format!("segments of {size} octets"), 3000, Box::new(change));
+        add_one(format!("segments of {size} bytes"), 3000, Box::new(change));
     }
     for kind in [own | GSO_ECN, 6 - own, 3, 4, 2, 0] {
         let change = move |vnet: &mut VnetHeader| vnet.gso_type = kind;
@@ -341,7 +353,7 @@ fn super_packets(add: Add<'_>, own: u8) {
     }
     for length in [0, 20, 100, 5000] {
         let change = move |vnet: &mut VnetHeader| vnet.hdr_len = length;
-        add_one(format!("headers of {length} octets"), 3000, Box::new(change));
+        add_one(format!("headers of {length} bytes"), 3000, Box::new(change));
     }
     // Its checksum alone is left to be done.
     for flags in [1, 3] {
@@ -355,6 +367,16 @@ fn super_packets(add: Add<'_>, own: u8) {
         3000,
         Box::new(|vnet| vnet.flags = 0),
     );
+    // Anywhere else than IP has it: there a device further on would write. Behind a packet to the task there is none.
+    for (start, offset) in [(0, 2), (0, 0), (2, 4), (4, 6), (-4, 6)].into_iter().filter(|_| egress)
+    {
+        let change = move |vnet: &mut VnetHeader| {
+            let csum_start = vnet.csum_start.wrapping_add_signed(start);
+            *vnet =
+                VnetHeader { csum_start, csum_offset: offset, gso_type: 0, gso_size: 0, ..*vnet };
+        };
+        add_one(format!("a checksum at {start} + {offset}"), 100, Box::new(change));
+    }
     add(
         "a checksum that was found to be right".to_owned(),
         Box::new(|call, egress| {

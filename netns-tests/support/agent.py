@@ -497,9 +497,9 @@ def sniffed(interface):
     return dict(seen[interface]())
 
 
-def wire(interface):
-    """Opens an interface for whole frames with their virtio-net headers (linux/virtio_net.h). What this process sends is
-    handed on by one processor, so that nothing overtakes."""
+def wire(interface, address=None):
+    """Opens an interface for whole frames with their virtio-net headers (linux/virtio_net.h), and a socket for whole packets to an
+    address. What this process sends is handed on by one processor, so that nothing overtakes."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     # PACKET_VNET_HDR of SOL_PACKET.
@@ -507,15 +507,20 @@ def wire(interface):
     s.setsockopt(socket.SOL_SOCKET, 33, 1 << 26)  # SO_RCVBUFFORCE
     s.bind((interface, 3))
     sockets["wire"] = s
+    sockets["packets"] = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    if address:
+        sockets["packets"].connect((address, 0))
     return "ok"
 
 
 def wire_send(*octets):
-    """Sends frames behind their virtio-net headers. Answers with those that the kernel refuses, and why."""
+    """Sends frames behind their virtio-net headers; those that begin with "packet " are whole packets for IP to send. Answers with
+    those that the kernel refuses, and why."""
     refused = []
     for number, frame in enumerate(octets):
+        kind, _, packet = frame.rpartition(" ")
         try:
-            sockets["wire"].send(bytes.fromhex(frame))
+            sockets["packets" if kind else "wire"].send(bytes.fromhex(packet))
         except OSError as error:
             refused.append([number, errno.errorcode[error.errno]])
     return refused

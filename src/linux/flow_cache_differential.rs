@@ -398,7 +398,7 @@ impl Bed {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Relaxed);
         let netns = Netns::create(&format!("egret-unit-{}-{count}", std::process::id())).unwrap();
-        let (steer, cache) = Steer::load_with_cache(&netns).unwrap();
+        let (steer, cache) = Steer::load_for_test_runs(&netns).unwrap();
         let address = snapshot.eni(eni.unwrap()).address;
         let nat = snapshot.parts().nat_gateways[0].addresses[0];
         let link = Link { ifindex: LOOPBACK, near: Mac([2; 6]), far: Mac([4; 6]) };

@@ -60,7 +60,22 @@ impl Steer {
         if !since(6, 6) {
             return Err(SteerError::NoCache);
         }
-        let mut steer = Self::load_object(&mut EbpfLoader::new(), router, CACHING, None)?;
+        Self::load_caching(&mut EbpfLoader::new(), router)
+    }
+
+    /// The same for test runs, whose packets are of no IP socket.
+    #[cfg(test)]
+    pub(super) fn load_for_test_runs(router: &Netns) -> Result<(Self, FlowCache), SteerError> {
+        let mut loader = EbpfLoader::new();
+        loader.override_global("takes_any_sender", &1_u8, true);
+        Self::load_caching(&mut loader, router)
+    }
+
+    fn load_caching(
+        loader: &mut EbpfLoader<'_>,
+        router: &Netns,
+    ) -> Result<(Self, FlowCache), SteerError> {
+        let mut steer = Self::load_object(loader, router, CACHING, None)?;
         let cache = FlowCache::take(&mut steer.bpf, Arc::clone(&steer.tables), false)?;
         Ok((steer, cache))
     }

@@ -45,7 +45,7 @@ impl Bed {
         let name = format!("egret-unit-{name}-{with_cache}-{}", std::process::id());
         let netns = Netns::create(&name).unwrap();
         let mut steer = match with_cache {
-            true => Steer::load_with_cache(&netns).unwrap().0,
+            true => Steer::load_for_test_runs(&netns).unwrap().0,
             false => Steer::load(&netns).unwrap(),
         };
         assert_eq!(steer.attach_task("lo", TASK, TUN).unwrap(), LOOPBACK);

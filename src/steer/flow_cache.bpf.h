@@ -170,6 +170,23 @@ struct {
 	__type(value, struct record);
 } flow_records SEC(".maps");
 
+// Address families (linux/socket.h is the kernel's own).
+#define AF_INET 2
+#define AF_INET6 10
+
+// Packets in test runs are of no IP socket: then user space sets this before it loads the programs.
+volatile const __u8 takes_any_sender;
+
+// Whether a socket of IP has sent a packet. The kernel's IP leaves a checksum to be completed only where it belongs. A packet
+// socket, or a TAP device in the task, may name any place, such as that of a port, and a device further on would write there: the
+// place is not to be seen here, but user space is told it.
+static __always_inline int is_of_ip_socket(const struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	return takes_any_sender || (sk && (sk->family == AF_INET || sk->family == AF_INET6));
+}
+
 // What a packet was found to be.
 struct plain {
 	struct flow_key key;

@@ -167,6 +167,11 @@ static __always_inline int drop(struct __sk_buff *skb, enum reason reason)
 #ifdef FLOW_CACHE
 #include "flow_cache.bpf.h"
 #else
+static __always_inline int is_of_ip_socket(const struct __sk_buff *skb)
+{
+	return 1;
+}
+
 static __always_inline int send_cached(struct __sk_buff *skb, __u8 echo)
 {
 	return MISS;
@@ -254,7 +259,7 @@ int task_ingress(struct __sk_buff *skb)
 	enum reason reason;
 	struct iphdr ip;
 	struct task *task;
-	int is_ipv6, sent = send_cached(skb, ECHO_REQUEST);
+	int is_ipv6, sent = is_of_ip_socket(skb) ? send_cached(skb, ECHO_REQUEST) : MISS;
 
 	if (sent != MISS)
 		return sent;
