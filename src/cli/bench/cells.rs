@@ -12,6 +12,8 @@ use std::time::Duration;
 const MOST_CONNECTIONS: u32 = 5_000;
 const MOST_REQUESTS: usize = 200_000;
 const MOST_DATAGRAMS: u64 = 10_000_000;
+/// Flows of one run: a round later, others must be left that are new.
+const MOST_FLOWS: u64 = 100_000;
 
 /// One run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(super) enum Cell {
     Tcp(Direction, u8),
     /// A flood of datagrams of so many octets.
     Udp(usize),
+    /// A flood of datagrams, each the first of its flow.
+    FirstDatagrams,
     /// New connections.
     Connections,
     /// Requests and responses.
@@ -27,16 +31,17 @@ pub(super) enum Cell {
 }
 
 /// What the checked ratios are made of.
-pub(super) const SHORT: [Cell; 5] = [
+pub(super) const SHORT: [Cell; 6] = [
     Cell::Tcp(Direction::Up, 1),
     Cell::Tcp(Direction::Up, 4),
     Cell::Udp(64),
+    Cell::FirstDatagrams,
     Cell::Connections,
     Cell::Latency,
 ];
 
 /// Everything.
-pub(super) const LONG: [Cell; 13] = [
+pub(super) const LONG: [Cell; 14] = [
     Cell::Tcp(Direction::Up, 1),
     Cell::Tcp(Direction::Up, 4),
     Cell::Tcp(Direction::Up, 16),
@@ -48,6 +53,7 @@ pub(super) const LONG: [Cell; 13] = [
     Cell::Tcp(Direction::Both, 16),
     Cell::Udp(64),
     Cell::Udp(1400),
+    Cell::FirstDatagrams,
     Cell::Connections,
     Cell::Latency,
 ];
@@ -90,6 +96,7 @@ impl Cell {
             Self::Tcp(direction, 1) => format!("TCP {}, 1 stream", way(direction)),
             Self::Tcp(direction, streams) => format!("TCP {}, {streams} streams", way(direction)),
             Self::Udp(octets) => format!("UDP, {octets} octets"),
+            Self::FirstDatagrams => "UDP, a flow for each datagram".to_owned(),
             Self::Connections => "new connections".to_owned(),
             Self::Latency => "latency".to_owned(),
         }
@@ -112,20 +119,8 @@ impl Cell {
                     .chain(cpu)
                     .collect()
             }
-            Self::Udp(octets) => vec![
-                metric(
-                    &format!("udp-{octets}"),
-                    format!("{title}: received"),
-                    Unit::PacketsPerSecond,
-                    false,
-                ),
-                metric(
-                    &format!("udp-{octets}-loss"),
-                    format!("{title}: lost"),
-                    Unit::Percent,
-                    true,
-                ),
-            ],
+            Self::Udp(octets) => datagrams(&format!("udp-{octets}"), &title),
+            Self::FirstDatagrams => datagrams("udp-flows", &title),
             Self::Connections => vec![
                 metric("connections", title.clone(), Unit::ConnectionsPerSecond, false),
                 metric("connections-failed", format!("{title}: failed"), Unit::Percent, true),
@@ -148,7 +143,7 @@ impl Cell {
             Self::Tcp(..) => {
                 Duration::from_secs(method.seconds.into()) + Duration::from_millis(150)
             }
-            Self::Udp(_) | Self::Connections | Self::Latency => {
+            Self::Udp(_) | Self::FirstDatagrams | Self::Connections | Self::Latency => {
                 method.small + Duration::from_millis(50)
             }
         }
@@ -168,6 +163,11 @@ impl Cell {
                     small(between, move |b| b.datagrams(octets, time, MOST_DATAGRAMS)).await?;
                 Ok(of(vec![got.per_second, got.lost_percent]))
             }
+            Self::FirstDatagrams => {
+                let time = method.small;
+                let got = small(between, move |b| b.first_datagrams(time, MOST_FLOWS)).await?;
+                Ok(of(vec![got.per_second, got.lost_percent]))
+            }
             Self::Connections => {
                 let time = method.small;
                 let most = MOST_CONNECTIONS * u32::from(between.ports);
@@ -181,6 +181,15 @@ impl Cell {
             }
         }
     }
+}
+
+fn datagrams(key: &str, title: &str) -> Vec<Metric> {
+    let metric =
+        |key, what: &str, unit, less| Metric::new(key, format!("{title}: {what}"), unit, less);
+    vec![
+        metric(key.to_owned(), "received", Unit::PacketsPerSecond, false),
+        metric(format!("{key}-loss"), "lost", Unit::Percent, true),
+    ]
 }
 
 fn way(direction: Direction) -> &'static str {

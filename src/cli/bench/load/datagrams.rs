@@ -1,4 +1,4 @@
-//! A flood of datagrams, as fast as one sender can: what arrives of it.
+//! A flood of datagrams, as fast as one sender can: what arrives of it. They are of one flow, or each is the first of its own.
 
 use super::server::{Kind, Received, Server};
 use super::socket::{GLANCE, wait_at_most};
@@ -8,7 +8,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt};
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Datagrams that the server takes in with one call, and octets of room for what it has not taken yet: it is the path
@@ -19,6 +19,10 @@ const ROOM: usize = 4 << 20;
 const LARGEST: usize = 1472;
 /// Datagrams between two looks at the clock.
 const BETWEEN_GLANCES: u64 = 32;
+/// The source ports of flows that begin.
+const SOURCES: std::ops::Range<u16> = 1024..64_024;
+/// Flows that this process has begun: none begins twice before all have.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
 
 /// What arrived.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,8 +47,26 @@ impl Between {
         most: u64,
     ) -> Result<Datagrams, LoadError> {
         let place = self.place();
+        self.flood(time, || send(place, octets.min(LARGEST), time, most))
+    }
+
+    /// Datagrams of which each begins a flow, for so long and at most so many.
+    pub(in crate::cli::bench) fn first_datagrams(
+        &self,
+        time: Duration,
+        most: u64,
+    ) -> Result<Datagrams, LoadError> {
+        self.flood(time, || Ok(self.begin_flows(time, most)))
+    }
+
+    fn flood(
+        &self,
+        time: Duration,
+        send: impl FnOnce() -> io::Result<Sent> + Send,
+    ) -> Result<Datagrams, LoadError> {
+        let place = self.place();
         let server = Server::start(self, Kind::Datagrams)?;
-        let sent = self.client.run(|| send(place, octets.min(LARGEST), time, most))?;
+        let sent = self.client.run(send)?;
         let received = server.end()?;
         let sent =
             sent.map_err(|source| LoadError::Socket { what: "sending to", place, source })?;
@@ -53,6 +75,30 @@ impl Between {
             place,
             within: time,
         })
+    }
+}
+
+impl Between {
+    /// A source port that is taken begins no flow, and is passed over.
+    fn begin_flows(&self, time: Duration, most: u64) -> Sent {
+        let begun = Instant::now();
+        let mut datagrams = 0;
+        while datagrams < most && begun.elapsed() < time {
+            for _ in 0..BETWEEN_GLANCES {
+                datagrams += u64::from(self.begin_flow().is_ok());
+            }
+        }
+        Sent { datagrams, took: begun.elapsed() }
+    }
+
+    fn begin_flow(&self) -> io::Result<()> {
+        let number = BEGUN.fetch_add(1, Ordering::Relaxed);
+        let (round, at) = (number / SOURCES.len() as u64, number % SOURCES.len() as u64);
+        let place = self.nth_place((round % u64::from(self.ports.max(1))) as u16);
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, SOURCES.start + at as u16))?;
+        // One that the own machine has no room for is lost like any other.
+        let _ = socket.send_to(&[7], place);
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use super::server::{Kind, LISTENING, Received};
 use super::socket::{GLANCE, wait_at_most};
 use crate::cli::output;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -45,13 +45,15 @@ pub(in crate::cli::bench) fn serve(args: &ServeArgs) -> Result<ExitCode, LoadErr
             Received::default()
         }
         Kind::Datagrams => {
-            let place = place(0);
-            let refused = |source| LoadError::Socket { what: "listening on UDP", place, source };
-            let socket = datagrams::listen(place).map_err(refused)?;
+            let sockets = (0..args.ports.max(1))
+                .map(|n| listen_udp(place(n)))
+                .collect::<Result<Vec<_>, _>>()?;
             thread::scope(|scope| {
-                let receiver = scope.spawn(|| receive(&socket, &over));
-                until_end_of_input(&over);
-                receiver.join().unwrap_or_default()
+                let over = &over;
+                let start = |socket| scope.spawn(move || receive(socket, over));
+                let receivers: Vec<_> = sockets.iter().map(start).collect();
+                until_end_of_input(over);
+                receivers.into_iter().map(|one| one.join().unwrap_or_default()).sum()
             })
         }
     };
@@ -67,6 +69,11 @@ fn listen(place: SocketAddrV4) -> Result<TcpListener, LoadError> {
     listener
         .and_then(|listener| wait_at_most(&listener, GLANCE).map(|()| listener))
         .map_err(|source| LoadError::Socket { what: "listening on", place, source })
+}
+
+fn listen_udp(place: SocketAddrV4) -> Result<UdpSocket, LoadError> {
+    let refused = |source| LoadError::Socket { what: "listening on UDP", place, source };
+    datagrams::listen(place).map_err(refused)
 }
 
 fn until_end_of_input(over: &AtomicBool) {

@@ -32,6 +32,15 @@ pub(super) struct Received {
     pub(super) late: u64,
 }
 
+impl std::iter::Sum for Received {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            in_time: sum.in_time + one.in_time,
+            late: sum.late + one.late,
+        })
+    }
+}
+
 /// What it says when it listens.
 pub(super) const LISTENING: &str = "listening";
 
