@@ -42,7 +42,7 @@ fn each_thread_has_what_it_needs(lab: &Lab) -> usize {
             false if name == "egret-tasks" => (NONE, "0"),
             false => (OF_LAB, "0"),
         };
-        workers += usize::from(kept == NONE);
+        workers += usize::from(filter == "2");
         for (what, found) in
             [("CapPrm", kept), ("CapEff", kept), ("CapInh", NONE), ("CapAmb", NONE)]
         {

@@ -86,8 +86,7 @@ fn names_of_programs_do_not_command_the_terminal() {
         return;
     }
     let mut lab = Lab::up("auto", LAB);
-    let script =
-        r"printf 'x\033[2K\nFORGED\a' > /proc/$$/comm; echo ready; sleep 600 # $'\e]0;t\a'";
+    let script = r"printf 'x\033[2K\nFORGED\a' > /proc/$$/comm; echo ready; sleep 600; :";
     let named = Program::start(&lab, &["web"], script);
     let script = r"echo ready; exec -a $'y\e[2K\nFORGED\a\u202e' sleep 600";
     let by_its_arguments = Program::start(&lab, &["web"], script);
@@ -98,6 +97,7 @@ fn names_of_programs_do_not_command_the_terminal() {
     for program in [&named, &by_its_arguments] {
         assert!(said.contains(&program.pid().to_string()), "{said}");
     }
+    assert!(said.contains("bash -c printf") && said.contains(" y "), "{said}");
     let is_hidden = |c: char| c != '\n' && egret::edge::is_hidden(c);
     assert!(!said.contains(is_hidden), "{said:?}");
     assert!(!said.lines().any(|line| line.trim_start().starts_with("FORGED")), "{said}");
