@@ -677,3 +677,18 @@ fn empty_file_is_the_same_error_for_each_command() {
         );
     }
 }
+
+/// Its name may say nothing, and a pipe is read once.
+#[test]
+fn diff_tells_a_lab_file_from_a_source_by_its_text() {
+    let directory = tempfile::tempdir().unwrap();
+    for (file, options) in [(LAB, &[][..]), ("examples/vpc-terraform.json", &["--lenient"])] {
+        let text = std::fs::read_to_string(file).unwrap();
+        let unnamed = directory.path().join("unnamed");
+        std::fs::write(&unnamed, &text).unwrap();
+        for words in [["diff", "-", file], ["diff", unnamed.to_str().unwrap(), file]] {
+            let output = bounded::given(&[&words[..], options].concat(), &text);
+            assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::{Output, Stdio};
 
 /// What egret says to a text on its standard input.
-fn given(words: &[&str], text: &str) -> Output {
+pub(super) fn given(words: &[&str], text: &str) -> Output {
     let mut command = command(words);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -44,7 +44,7 @@ fn way_out(error: &io::Error, address: SocketAddr) -> String {
 
 fn no_api() -> CliError {
     CliError::Usage(
-        "--api-anywhere is about the App Runner API, which nobody asks for: give --api ADDRESS:PORT, or `api` under [apprunner] in \
+        "--api-anywhere is about the App Runner API, but no address is given for it: give --api ADDRESS:PORT, or `api` under [apprunner] in \
          the lab file"
             .to_owned(),
     )

@@ -142,7 +142,9 @@ impl Wanted {
         let answer = runtime()?.block_on(client.post("/v1/apply", &request));
         answer.map_err(|error| match error {
             ClientError::Failed(said) => CliError::NotApplied(said),
-            ClientError::NotRunning { others, .. } if args.lab.given().is_none() => {
+            ClientError::NotRunning { others, starting: None, .. }
+                if args.lab.given().is_none() =>
+            {
                 self.not_running(&others)
             }
             ClientError::NotRunning { .. }

@@ -2,15 +2,16 @@
 
 use super::error::NO;
 use super::format::{Formats, OutputArgs, Rows, each};
-use super::import::ImportArgs;
+use super::import::{ImportArgs, imported};
 use super::progress::{Patience, waiting};
 use super::runtime::runtime;
 use super::{CliError, LabArg};
-use crate::config::import::{Imported, holds_lab};
+use crate::config::import::{self, ImportFailure, Imported};
 use crate::config::{Lab, Overlay, is_source};
 use crate::daemon::Client;
 use crate::daemon::configuration::Configuration;
 use crate::daemon::reload::Request;
+use crate::edge::shown;
 use crate::explain::{self, Comparison, FlowFates, Reload};
 use crate::vpc::{Generation, Line};
 use serde::Serialize;
@@ -20,8 +21,9 @@ use std::process::ExitCode;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A and B are each one of
-  lab.toml        a lab file: its name ends with .toml
-  examples/vpc    anything else that `egret import` reads
+  lab.toml        a lab file
+  examples/vpc    what `egret import` reads: a folder, a template, a state
+  -               either of standard input; so is a pipe
   lab:NAME        the configuration of a running lab; needs root
 
 All that services may send to the interfaces of the lab's VPCs and to the internet is compared,
@@ -196,24 +198,30 @@ struct Side {
     imported: Option<Imported>,
 }
 
-/// Decides whether a file is a lab file, and nothing to import: by its name, or by what it holds. What can be read once only is
-/// one.
-fn is_lab_file(path: &Path) -> bool {
-    let is_toml = path.extension().is_some_and(|end| end == "toml");
-    is_toml || !(is_source(path) || path.is_dir() || path.is_file() && !holds_lab(path))
-}
-
 impl Side {
     fn read(word: &str, args: &DiffArgs) -> Result<Self, CliError> {
         if let Some(name) = lab_name(word)? {
             return Self::running(&name);
         }
-        if is_lab_file(Path::new(word)) {
-            let named = LabArg::of_environment()?;
-            let lab = named.load(Path::new(word)).map_err(CliError::Config)?;
+        let path = Path::new(word);
+        if path.extension().is_some_and(|end| end == "toml") {
+            let lab = LabArg::of_environment()?.load(path).map_err(CliError::Config)?;
             return Ok(Self { lab, overlay: None, imported: None });
         }
-        let imported = args.import.load(Path::new(word))?;
+        let mut order = args.import.order(path, None);
+        if order.format.is_none() && !is_source(path) && !path.is_dir() {
+            // Its name does not say what it is, and a pipe is read once.
+            let text =
+                import::text(path).map_err(ImportFailure::Source).map_err(CliError::Import)?;
+            if import::is_lab_file(&text) {
+                let file = shown(word).into_owned();
+                let lab = Lab::parse(&file, &text).map_err(CliError::Config)?;
+                let lab = LabArg::of_environment()?.rename(lab);
+                return Ok(Self { lab, overlay: None, imported: None });
+            }
+            order.text = Some(text);
+        }
+        let imported = imported(&order)?;
         Ok(Self { lab: imported.lab.clone(), overlay: None, imported: Some(imported) })
     }
 

@@ -57,14 +57,14 @@ pub fn parse(words: &[OsString]) -> Result<(Cli, ErrorForm), ExitCode> {
         let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         Ok((cli, form))
     });
-    parsed.map_err(|error| match shown_words(words) {
+    parsed.map_err(|error| match shown_words(words).filter(|shown| shown.kind() == error.kind()) {
         Some(shown) => refused(&shown, &[], ErrorForm::of_words(words)),
         None => refused(&error, words, ErrorForm::of_words(words)),
     })
 }
 
-/// Returns what is wrong with a command line as a terminal shows it, if it has what a terminal does not show: what clap repeats of
-/// its words cannot be told from clap's own colours.
+/// Returns what is wrong with a command line that has hidden characters, each in place of which is its number. In the message about
+/// the original words, clap's own colours could not be told from those of the words.
 fn shown_words(words: &[OsString]) -> Option<clap::Error> {
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
     if !words.iter().any(|word| word.contains(is_hidden)) {

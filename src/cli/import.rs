@@ -127,16 +127,14 @@ impl ImportArgs {
 
     /// Imports a source, and notes what is not in the lab as it stands there.
     pub(super) fn load(&self, source: &Path) -> Result<Imported, CliError> {
-        let order = self.order(source, None);
-        let imported = from(&order)?;
-        note_findings(&order, &imported);
-        Ok(imported)
+        imported(&self.order(source, None))
     }
 
     /// The order for a source.
     pub(super) fn order(&self, source: &Path, lab: Option<&str>) -> Order {
         Order {
             source: source.to_owned(),
+            text: None,
             format: match self.format {
                 FormatWord::Auto => None,
                 FormatWord::Describe => Some(Format::Describe),
@@ -194,6 +192,13 @@ fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
             false => format!("cannot write {file}: {error}"),
         })
     })
+}
+
+/// Imports a source, and notes what is not in the lab as it stands there.
+pub(super) fn imported(order: &Order) -> Result<Imported, CliError> {
+    let imported = from(order)?;
+    note_findings(order, &imported);
+    Ok(imported)
 }
 
 /// A source for `up` and `explain`.

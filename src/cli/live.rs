@@ -98,9 +98,11 @@ impl RunningLab {
 /// Says how to bring a lab file up that no lab runs.
 fn not_running(error: ClientError, file: Option<&Lab>) -> CliError {
     match (error, file) {
-        (ClientError::NotRunning { lab, .. }, Some(Lab { file, .. })) => CliError::Usage(format!(
-            "no lab `{lab}` is running, and --live sends packets in one: bring it up with `sudo egret up {file}`"
-        )),
+        (ClientError::NotRunning { lab, starting: None, .. }, Some(Lab { file, .. })) => {
+            CliError::Usage(format!(
+                "no lab `{lab}` is running, and --live sends packets in one: bring it up with `sudo egret up {file}`"
+            ))
+        }
         (error, _) => error.into(),
     }
 }

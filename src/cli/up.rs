@@ -207,12 +207,12 @@ async fn up(lab: Lab, args: &UpArgs, kept: Option<Arc<KeptFile>>) -> Result<Exit
     if door.is_some() {
         running.begin_to_serve_apprunner();
     }
-    serve_to_the_end(running, door, &command, &mut stop).await?;
+    serve_then_take_down(running, door, &command, &mut stop).await?;
     Ok(is_down(&name, quiet))
 }
 
 /// Serves a lab, and takes it down however that ends.
-async fn serve_to_the_end(
+async fn serve_then_take_down(
     running: Running,
     door: Option<FrontDoor>,
     command: &Command<'_>,

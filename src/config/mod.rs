@@ -283,8 +283,8 @@ impl Lab {
     }
 }
 
-/// The most syntax errors that are counted: a file that has more is something else.
-const MOST_SYNTAX_ERRORS: usize = 100_000;
+/// The most syntax errors that are counted: a file that has more is something else. Each is looked for in its line.
+const MOST_SYNTAX_ERRORS: usize = 1_000;
 
 /// Decides by its name whether a file is a template or a state, which is imported.
 pub fn is_source(path: &Path) -> bool {

@@ -2,13 +2,13 @@
 //!
 //! egret runs as root in folders and on input that other users may have prepared. `own` opens the files that egret makes
 //! for itself, `output` those that the user names to be written, `input` those that the user names to be read, and `shown`
-//! is what text becomes before a terminal gets it. `walk` is the way to a file that is written.
+//! is what text becomes before a terminal gets it. `lookup` finds a file that is written by its path.
 
 pub mod input;
+mod lookup;
 pub mod output;
 pub mod own;
 mod refusal;
 pub mod shown;
-mod walk;
 
 pub use shown::{and_more, is_hidden, shown, shown_lines, thousands};

@@ -4,8 +4,8 @@
 //! folder of that user, would have root overwrite a file of its choice. What is there already is overwritten if it is root's or the caller's own, others cannot
 //! write to it, and it has no other name.
 
+use super::lookup::Lookup;
 use super::refusal::{caller, is_trusted, kind, not_shared, owned, refusal};
-use super::walk::Walk;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::geteuid;
@@ -19,7 +19,7 @@ use std::path::Path;
 /// # Errors
 /// Those of the kernel; [`io::ErrorKind::AlreadyExists`] if there is anything of that name.
 pub fn make(path: &Path, mode: u32) -> io::Result<File> {
-    made(&Walk::to(path)?, mode)
+    made(&Lookup::to(path)?, mode)
 }
 
 /// As [`make`], or empties the file that is there and takes from others the rights beyond this mode.
@@ -27,29 +27,29 @@ pub fn make(path: &Path, mode: u32) -> io::Result<File> {
 /// # Errors
 /// Those of the kernel; or why what is there is not written to.
 pub fn make_or_empty(path: &Path, mode: u32) -> io::Result<File> {
-    let mut walk = Walk::to(path)?;
+    let mut lookup = Lookup::to(path)?;
     loop {
-        match made(&walk, mode) {
+        match made(&lookup, mode) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => return made,
         }
-        let there = walk.open(OFlag::O_PATH | OFlag::O_NOFOLLOW, 0)?;
+        let there = lookup.open(OFlag::O_PATH | OFlag::O_NOFOLLOW, 0)?;
         let about = there.metadata()?;
         if !about.is_symlink() {
-            return empty(&walk, (path, mode), OFlag::O_NOFOLLOW);
+            return empty(&lookup, (path, mode), OFlag::O_NOFOLLOW);
         }
         // A descriptor of egret's own, such as /dev/stdout, is no path.
         let is_own = is_trusted(about.uid());
         if is_own && fstatfs(&there).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC)
         {
-            return empty(&walk, (path, mode), OFlag::empty());
+            return empty(&lookup, (path, mode), OFlag::empty());
         }
-        walk.follow()?;
+        lookup.follow()?;
     }
 }
 
-fn made(walk: &Walk, mode: u32) -> io::Result<File> {
-    let file = walk.open(OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode)?;
+fn made(lookup: &Lookup, mode: u32) -> io::Result<File> {
+    let file = lookup.open(OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode)?;
     if let Some(user) = caller() {
         let group = std::env::var("SUDO_GID").ok().and_then(|group| group.parse().ok());
         fchown(&file, Some(user), group)?;
@@ -66,9 +66,9 @@ pub fn write(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     make_or_empty(path, mode)?.write_all(bytes)
 }
 
-fn empty(walk: &Walk, (path, mode): (&Path, u32), further: OFlag) -> io::Result<File> {
+fn empty(lookup: &Lookup, (path, mode): (&Path, u32), further: OFlag) -> io::Result<File> {
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | further;
-    let file = match walk.open(flags, 0) {
+    let file = match lookup.open(flags, 0) {
         Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => {
             return Err(refusal("it is a FIFO that nobody reads: start its reader first"));
         }
@@ -83,8 +83,10 @@ fn empty(walk: &Walk, (path, mode): (&Path, u32), further: OFlag) -> io::Result<
                 owned(&about, path)?;
                 not_shared(&about, path)?;
                 alone(about.nlink())?;
-                let less = about.mode() & mode;
-                file.set_permissions(Permissions::from_mode(less & 0o777))?;
+                let (before, less) = (about.mode() & 0o777, about.mode() & mode & 0o777);
+                if less != before {
+                    file.set_permissions(Permissions::from_mode(less))?;
+                }
             }
             file.set_len(0)?;
         }
@@ -138,6 +140,8 @@ mod tests {
         write(&path(&directory, "first"), 0o600, b"two").unwrap();
         assert_eq!(fs::read_to_string(path(&directory, "file")).unwrap(), "two");
         symlink("circle", path(&directory, "circle")).unwrap();
+        let folder = make_or_empty(&path(&directory, "none/"), 0o600).unwrap_err();
+        assert!(folder.kind() == io::ErrorKind::NotFound, "{folder}");
         let circle = make_or_empty(&path(&directory, "circle"), 0o600).unwrap_err();
         assert!(circle.to_string().contains("a symbolic link to too many others"), "{circle}");
         write(Path::new("/dev/null"), 0o600, b"x").unwrap();

@@ -156,7 +156,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
     let file = options.custom_flags(flags).open(path).map_err(|error| named(error, path))?;
     let about = file.metadata()?;
-    regular(&about)?;
+    regular(&about, path)?;
     owned(&about, path)?;
     not_shared(&about, path)?;
     Ok(file)
@@ -164,7 +164,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 
 /// Says what a path is that the kernel did not open for being that.
 fn named(error: io::Error, path: &Path) -> io::Error {
-    match fs::symlink_metadata(path).map(|about| regular(&about)) {
+    match fs::symlink_metadata(path).map(|about| regular(&about, path)) {
         Ok(Err(refused)) if error.kind() != io::ErrorKind::PermissionDenied => refused,
         Ok(_) | Err(_) => error,
     }

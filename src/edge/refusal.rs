@@ -38,13 +38,13 @@ pub(super) fn kind(of: FileType) -> &'static str {
 }
 
 /// Refuses what is no regular file.
-pub(super) fn regular(about: &Metadata) -> io::Result<()> {
+pub(super) fn regular(about: &Metadata, path: &Path) -> io::Result<()> {
     if about.is_file() {
         return Ok(());
     }
-    let kind = kind(about.file_type());
+    let (kind, path) = (kind(about.file_type()), path.display());
     Err(refusal(format!(
-        "it is {kind}, not a regular file: give another path, or remove it if nobody needs it"
+        "it is {kind}, not a regular file: give another path, or remove {path} if nobody needs it"
     )))
 }
 

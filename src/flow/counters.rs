@@ -143,7 +143,7 @@ impl SummedCounters {
 }
 
 /// The totals of one egress, an ENI and the NAT behind it. Each flow counts for itself and adds its counts here when it
-/// ends: packets pay nothing for it, and no two workers write to the same cache line.
+/// ends, so that its packets cost nothing here, and no two workers write to the same cache line for them.
 #[derive(Debug, Default)]
 pub struct EgressTotals {
     /// The flows that have ended, and the packets that belong to none.

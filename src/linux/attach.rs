@@ -181,7 +181,7 @@ impl Attachments {
     /// Detaches the programs of a link; there being none is fine.
     pub(super) fn detach(&mut self, bpf: &mut Ebpf, ifindex: u32) -> Result<(), SteerError> {
         self.detach_program(bpf, ifindex)?;
-        // The last: a worker that hangs may wake up before nothing is delivered any more.
+        // After that: a worker that wakes up would deliver packets until the program is detached.
         self.reconnect(bpf, ifindex)
     }
 

@@ -96,7 +96,7 @@ impl Findings {
         self.ipv6.entry(kind.into()).or_insert_with(|| (0, origin.clone())).0 += 1;
     }
 
-    /// Has no finding show these values, whoever adds it.
+    /// Hides these values in all findings.
     pub fn hide(&mut self, secrets: Secrets) {
         self.hidden.extend(secrets);
     }

@@ -22,6 +22,8 @@ const LONGEST: usize = 64 << 20;
 pub struct Order {
     /// The folder or file.
     pub source: PathBuf,
+    /// What was read of the file already, as of a pipe, which is read once.
+    pub text: Option<String>,
     /// `--format`, if given.
     pub format: Option<Format>,
     /// What the importers are told.
@@ -187,6 +189,9 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
         let message = "the path is not UTF-8, so that a lab file cannot name it";
         return Err(place.error(message, "rename it, or give a link to it").into());
     }
+    if let Some(text) = &order.text {
+        return account_of(text, order);
+    }
     let is_folder = !input::is_standard_input(source)
         && fs::metadata(source).map_err(|error| unreadable(source, &error))?.is_dir();
     if is_folder {
@@ -200,6 +205,14 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
         return Ok((account, findings));
     }
     account_of(&read(source, LONGEST)?, order)
+}
+
+/// Reads a file that is to be imported, or perhaps a lab file.
+///
+/// # Errors
+/// That it cannot be read.
+pub fn text(source: &Path) -> Result<String, ImportErrors> {
+    Ok(read(source, LONGEST)?)
 }
 
 /// A folder can have one format only.
@@ -287,13 +300,8 @@ fn detected(text: &str, name: &str) -> Result<Format, ImportError> {
     ))
 }
 
-/// Whether a file is a lab file by what it holds.
-pub fn holds_lab(path: &Path) -> bool {
-    input::read(path, Lab::LONGEST).is_ok_and(|text| is_lab_file(&text))
-}
-
 /// Whether a text is TOML with what every lab file has.
-fn is_lab_file(text: &str) -> bool {
+pub fn is_lab_file(text: &str) -> bool {
     let root = toml::from_str::<toml::Table>(text);
     root.is_ok_and(|root| ["vpc", "lab", "region"].iter().any(|key| root.contains_key(*key)))
 }

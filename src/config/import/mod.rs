@@ -52,7 +52,7 @@ pub use account::{
     SecurityGroupRule, Service, Subnet, Vpc, VpcConnector, VpcEndpoint, ZoneRecord,
 };
 pub use findings::{Finding, FindingKind, Findings};
-pub use imported::{ConnectorOrder, ImportFailure, Imported, Order, holds_lab};
+pub use imported::{ConnectorOrder, ImportFailure, Imported, Order, is_lab_file, text};
 pub use importer::Importer;
 pub use named::Source;
 pub use source::{ImportError, ImportErrors, Options, Origin};

@@ -1,35 +1,38 @@
 //! Values of a source that no message shows.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// A shorter value, or part of one, is a part of too many words.
 const SHORTEST: usize = 4;
-/// What stands in place of a value.
-const STARS: &str = "****";
 
-/// Values that no message shows, with the forms that they have there, the longest first.
+/// Values that no message shows: the forms that they have there, the longest first, with what takes their place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Secrets(Vec<String>);
+pub struct Secrets(Vec<(String, &'static str)>);
 
 impl Secrets {
-    /// Collects values: each as it is, as Rust writes it between quotes, and its parts, as a template may take it apart.
+    /// Collects values. Each is hidden as it is, as Rust writes it between quotes, and each item of a list. Its parts may be words,
+    /// and are hidden where they are quoted.
     pub fn new(values: impl IntoIterator<Item = String>) -> Self {
-        let mut forms = BTreeSet::new();
-        for value in values {
-            let parts = value.split(|c: char| !c.is_alphanumeric()).map(str::to_owned);
+        let is_long = |part: &&str| part.len() >= SHORTEST;
+        let mut forms = BTreeMap::new();
+        for value in values.into_iter().filter(|value| value.len() >= SHORTEST) {
+            let parts = value.split(|c: char| !c.is_alphanumeric()).filter(is_long);
+            forms.extend(parts.map(|part| (format!("\"{part}\""), "\"****\"")));
+            let items = value.split(',').map(str::trim).filter(is_long).map(str::to_owned);
             let escaped = value.escape_debug().to_string();
-            forms.extend(parts.chain([escaped, value.clone()]));
+            forms.extend(items.chain([escaped, value.clone()]).map(|form| (form, "****")));
         }
-        let mut forms: Vec<_> = forms.into_iter().filter(|form| form.len() >= SHORTEST).collect();
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        Self(forms)
+        let mut secrets = Self(forms.into_iter().collect());
+        secrets.sort();
+        secrets
     }
 
     /// Puts stars in place of them.
     pub fn hide(&self, text: &mut String) {
-        for form in &self.0 {
+        for (form, stars) in &self.0 {
             if text.contains(form) {
-                *text = text.replace(form, STARS);
+                *text = text.replace(form, stars);
             }
         }
     }
@@ -37,7 +40,11 @@ impl Secrets {
     /// Adds those of another part of the source.
     pub fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
-        self.0.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.0.sort_by_key(|(form, _)| Reverse(form.len()));
     }
 }
 
@@ -56,6 +63,7 @@ mod tests {
             (r#""quo\"ted\\slash77" is no CIDR block"#, r#""****" is no CIDR block"#),
             (r#"quo"ted\slash77"#, "****"),
             (r#""listb2222" and "lista1111,listb2222""#, r#""****" and "****""#),
+            (r#""slash77" of a slash77"#, r#""****" of a slash77"#),
             ("abc is a part of too many words", "abc is a part of too many words"),
         ] {
             let mut text = said.to_owned();

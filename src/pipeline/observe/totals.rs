@@ -73,7 +73,8 @@ impl Totals {
     ) -> Arc<EgressTotals> {
         let eni = nats.eni.map(|ix| own_address(snapshot, Device::Eni(ix)));
         let nat = nats.nat_gateway.map(|ix| own_address(snapshot, Device::NatGateway(ix)));
-        Arc::clone(&self.0.entry((eni, nat)).or_default())
+        let known = self.0.get(&(eni, nat)).map(|tally| Arc::clone(&tally));
+        known.unwrap_or_else(|| Arc::clone(&self.0.entry((eni, nat)).or_default()))
     }
 
     /// Returns what is known of each pair of this configuration beyond its flows, in no order.

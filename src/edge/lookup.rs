@@ -1,13 +1,15 @@
-//! The way to a file, folder by folder: a symbolic link on it is followed where it is root's or the caller's own, and nobody
-//! exchanges a folder for a link meanwhile.
+//! Looks a path up, folder by folder: a symbolic link is followed where it is root's or the caller's own, and nobody exchanges a
+//! folder for a link meanwhile.
 
 use super::refusal::{is_trusted, refusal};
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, fstat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 /// As many links as the kernel follows.
@@ -15,27 +17,38 @@ const MOST_LINKS: usize = 40;
 
 /// A name in an open folder.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct Lookup {
     folder: OwnedFd,
     /// The names that are still to come, the next one last. There is one, unless the path is a folder by its form.
     rest: Vec<OsString>,
     links: usize,
 }
 
-impl Walk {
-    /// Goes to the folder of a file.
+/// What a name in a folder is.
+enum Link {
+    /// No link.
+    None,
+    /// A link to a path.
+    To(PathBuf),
+    /// One of `/proc`, such as the root of a process, which leads where no path may lead.
+    Magic,
+}
+
+impl Lookup {
+    /// Looks up the folder of a file.
     ///
     /// # Errors
     /// Those of the kernel; a link of another user, or too many.
     pub(super) fn to(path: &Path) -> io::Result<Self> {
-        let folder = openat(AT_FDCWD, ".", FOLDER, Mode::empty())?;
-        let mut walk = Self { folder, rest: Vec::new(), links: 0 };
-        walk.push(path)?;
-        walk.reach_last()?;
-        Ok(walk)
+        let begin = if path.has_root() { "/" } else { "." };
+        let folder = openat(AT_FDCWD, begin, FOLDER, Mode::empty())?;
+        let mut lookup = Self { folder, rest: Vec::new(), links: 0 };
+        lookup.push(path)?;
+        lookup.reach_last()?;
+        Ok(lookup)
     }
 
-    /// Opens the name that the way leads to, or makes a file of it. A link is not followed unless the flags say so.
+    /// Opens what has the last name, or makes a file of it. A link is not followed unless the flags say so.
     ///
     /// # Errors
     /// Those of the kernel.
@@ -47,11 +60,14 @@ impl Walk {
     /// Follows the link that has the name.
     ///
     /// # Errors
-    /// As [`Walk::to`].
+    /// As [`Lookup::to`].
     pub(super) fn follow(&mut self) -> io::Result<()> {
         let Some(name) = self.rest.pop() else { return Ok(()) };
-        let target = self.link(&name)?.ok_or(io::ErrorKind::NotFound)?;
-        self.push(&target)?;
+        match self.link(&name)? {
+            Link::To(target) => self.push(&target)?,
+            // It was a link to a path a moment ago.
+            Link::None | Link::Magic => return Err(io::ErrorKind::NotFound.into()),
+        }
         self.reach_last()
     }
 
@@ -62,6 +78,10 @@ impl Walk {
     fn push(&mut self, path: &Path) -> io::Result<()> {
         if path.has_root() {
             self.folder = openat(AT_FDCWD, "/", FOLDER, Mode::empty())?;
+        }
+        // What ends in a slash is a folder.
+        if path.as_os_str().as_bytes().ends_with(b"/") {
+            self.rest.push(".".into());
         }
         let is_name =
             |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::ParentDir);
@@ -74,27 +94,34 @@ impl Walk {
         while self.rest.len() > 1 {
             let Some(name) = self.rest.pop() else { return Ok(()) };
             match self.link(&name)? {
-                Some(target) => self.push(&target)?,
-                None => self.folder = openat(&self.folder, &*name, FOLDER, Mode::empty())?,
+                Link::None => self.folder = openat(&self.folder, &*name, FOLDER, Mode::empty())?,
+                Link::To(target) => self.push(&target)?,
+                Link::Magic => {
+                    let through = FOLDER - OFlag::O_NOFOLLOW;
+                    self.folder = openat(&self.folder, &*name, through, Mode::empty())?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Returns where a link leads, if the name is one.
-    fn link(&mut self, name: &OsStr) -> io::Result<Option<PathBuf>> {
+    /// Decides whether a name is a link, and where it leads.
+    fn link(&mut self, name: &OsStr) -> io::Result<Link> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let there = openat(&self.folder, name, flags, Mode::empty())?;
         let about = fstat(&there)?;
         if about.st_mode & nix::libc::S_IFMT != nix::libc::S_IFLNK {
-            return Ok(None);
+            return Ok(Link::None);
         }
         check_owner(name, about.st_uid)?;
         self.links += 1;
         if self.links > MOST_LINKS {
             return Err(refusal("it is a symbolic link to too many others: give the file itself"));
         }
-        Ok(Some(PathBuf::from(readlinkat(&there, "")?)))
+        let target = PathBuf::from(readlinkat(&there, "")?);
+        let is_magic = target.has_root()
+            && fstatfs(&there).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC);
+        Ok(if is_magic { Link::Magic } else { Link::To(target) })
     }
 }
 
