@@ -8,6 +8,7 @@ mod formats;
 #[path = "cli/hostile.rs"]
 mod hostile;
 
+use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 const LAB: &str = "examples/minimal.toml";
@@ -28,6 +29,22 @@ fn stdout(output: &Output) -> String {
 
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// What egret says to a text on its standard input.
+fn given(words: &[&str], text: &str) -> Output {
+    let mut command = command(words);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let text = text.to_owned();
+    let writer = std::thread::spawn(move || {
+        // One that has read enough does not read the rest.
+        let _ = input.write_all(text.as_bytes());
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
 }
 
 #[test]
@@ -687,7 +704,7 @@ fn diff_tells_a_lab_file_from_a_source_by_its_text() {
         let unnamed = directory.path().join("unnamed");
         std::fs::write(&unnamed, &text).unwrap();
         for words in [["diff", "-", file], ["diff", unnamed.to_str().unwrap(), file]] {
-            let output = bounded::given(&[&words[..], options].concat(), &text);
+            let output = given(&[&words[..], options].concat(), &text);
             assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
         }
     }

@@ -1,25 +1,8 @@
 //! Input is bounded, and secrets stay in it.
 
-use super::{LAB, command, egret, stderr, stdout};
+use super::{LAB, egret, given, stderr, stdout};
 use nix::sys::stat::Mode;
 use std::io::Write as _;
-use std::process::{Output, Stdio};
-
-/// What egret says to a text on its standard input.
-pub(super) fn given(words: &[&str], text: &str) -> Output {
-    let mut command = command(words);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let text = text.to_owned();
-    let writer = std::thread::spawn(move || {
-        // One that has read enough does not read the rest.
-        let _ = input.write_all(text.as_bytes());
-    });
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
-}
 
 #[test]
 fn endless_file_is_refused_by_each_command_that_reads_one() {
