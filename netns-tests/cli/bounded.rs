@@ -108,6 +108,26 @@ fn of_many_errors_the_first_fifty_are_listed() {
 }
 
 #[test]
+fn of_many_warnings_the_first_fifty_are_listed_and_all_are_counted() {
+    let text = std::fs::read_to_string(LAB).unwrap();
+    let unused: String = (0..2000)
+        .map(|n| format!("[[security_group]]\nid = \"sg-unused{n}\"\nvpc = \"vpc-demo\"\n"))
+        .collect();
+    let lab = format!("{text}\n{unused}");
+    let output = given(&["check", "-"], &lab);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stdout(&output);
+    assert_eq!(said.matches("unused-security-group").count(), 50, "{said}");
+    assert!(said.contains("… and 1,950 more warnings"), "{}", &said[said.len() - 300..]);
+    assert!(said.contains("2,000 warnings"), "{}", &said[said.len() - 300..]);
+    let output = given(&["check", "-", "--json"], &lab);
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["warnings"].as_array().unwrap().len(), 50);
+    assert_eq!(answer["warnings_left_out"], 1950);
+    assert_eq!(answer["notes_left_out"], 0);
+}
+
+#[test]
 fn secrets_are_in_no_message_however_their_key_is_written() {
     const SECRET: &str = "hunter2-correct-horse";
     const KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";

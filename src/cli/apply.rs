@@ -214,9 +214,7 @@ fn warn(lab: &Lab, reload: &Reload, color: ColorChoice) -> Result<(), CliError> 
         finding.render(&mut rendered, color.on_stderr()).map_err(std::io::Error::other)?;
         output::note(&rendered);
     }
-    if let Some(more) = reload.more_warnings() {
-        output::note(&more);
-    }
+    reload.more_warnings().for_each(|more| output::note(&more));
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use super::{CliError, LabArg, import};
 use crate::config::expectations::Expectations;
 use crate::config::import::{ImportFailure, Imported, Order};
 use crate::config::{Diagnostic, Diagnostics, LINTS, Lab, Severity, lab_name, suggestion};
-use crate::edge::{and_more, shown};
+use crate::edge::{and_more, shown, thousands};
 use crate::explain::{ServiceRow, check_saying, name_errors};
 use crate::vpc::{Generation, Parts, ServiceKind};
 use serde::Serialize;
@@ -100,7 +100,9 @@ struct Findings {
     /// How many errors are not listed, because there are so many.
     errors_left_out: usize,
     warnings: Vec<Diagnostic>,
+    warnings_left_out: usize,
     notes: Vec<Diagnostic>,
+    notes_left_out: usize,
     /// How many services were checked; `None` where nothing could be.
     services: Option<usize>,
     /// The services of the App Runner API that the running lab does not have.
@@ -157,7 +159,9 @@ fn findings(checked: Checked, args: &CheckArgs) -> (Findings, String) {
     let shown = found.into_iter().filter(|finding| !args.allow.iter().any(|r| r == finding.rule));
     let (notes, warnings): (Vec<_>, Vec<_>) =
         shown.partition(|finding| finding.severity == Severity::Note);
-    let (ok, errors) = (warnings.is_empty() || !args.strict, Vec::new());
+    let (mut notes, mut warnings) = (Diagnostics(notes), Diagnostics(warnings));
+    let ok = warnings.is_empty() || !args.strict;
+    let (notes_left_out, warnings_left_out) = (notes.listed(), warnings.listed());
     let snapshot = lab.lower(Generation::default());
     let (count, not_checked) = covered(snapshot.parts(), services);
     let summary = describe(snapshot.parts(), count, not_checked.len());
@@ -165,13 +169,14 @@ fn findings(checked: Checked, args: &CheckArgs) -> (Findings, String) {
     let found = Findings {
         file,
         ok,
-        errors,
-        errors_left_out: 0,
-        warnings,
-        notes,
+        warnings: warnings.0,
+        warnings_left_out,
+        notes: notes.0,
+        notes_left_out,
         services,
         not_checked,
         is_source,
+        ..Findings::default()
     };
     (found, summary)
 }
@@ -255,24 +260,32 @@ fn text(w: &mut dyn Write, findings: &Findings, summary: &str, color: bool) -> i
         writeln!(w, "{}", rendered.trim_end())?;
         writeln!(w)?;
     }
-    let Findings { file, errors, errors_left_out, warnings, notes, .. } = findings;
-    if let Some(more) = and_more(*errors_left_out, "error") {
-        writeln!(w, "{more}\n")?;
-    }
+    let Findings { file, errors, errors_left_out, warnings, warnings_left_out, notes, .. } =
+        findings;
+    left_out(w, *errors_left_out, "error")?;
+    left_out(w, *warnings_left_out, "warning")?;
     let has_lines = !findings.is_source;
     notes.iter().try_for_each(|finding| note(w, finding, has_lines))?;
+    left_out(w, findings.notes_left_out, "note")?;
     for Unchecked { service, status } in &findings.not_checked {
         writeln!(
             w,
             "not checked: service {service:?} is {status}, and the lab does not have it\n"
         )?;
     }
-    let mut all =
-        vec![counted(errors.len() + errors_left_out, "error"), counted(warnings.len(), "warning")];
+    let mut all = vec![
+        counted(errors.len() + errors_left_out, "error"),
+        counted(warnings.len() + warnings_left_out, "warning"),
+    ];
     if !notes.is_empty() {
-        all.push(counted(notes.len(), "note"));
+        all.push(counted(notes.len() + findings.notes_left_out, "note"));
     }
     writeln!(w, "{file}: {}; {summary}", all.join(", "))
+}
+
+/// Writes how many findings of a level are not listed, if any.
+fn left_out(w: &mut dyn Write, count: usize, what: &str) -> io::Result<()> {
+    and_more(count, what).map_or(Ok(()), |more| writeln!(w, "{more}\n"))
 }
 
 /// Writes a note on two lines: nothing is wrong at its place, so its text is not shown. The lines of a source's lab file say
@@ -308,6 +321,6 @@ fn counted(count: usize, what: &str) -> String {
     match count {
         0 => format!("no {what}s"),
         1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
+        _ => format!("{} {what}s", thousands(count as u64)),
     }
 }

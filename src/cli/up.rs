@@ -485,6 +485,7 @@ async fn reload(shared: &Shared, command: &Command<'_>) {
         Ok(reload) => {
             held.say_remaining();
             reload.warnings.iter().for_each(|warning| output::note(&warning.to_string()));
+            reload.more_warnings().for_each(|more| output::note(&more));
             reload.notes.iter().for_each(|note| output::note(note));
             // A terminal that does not take it has nobody reading.
             drop(output::out(|w| explain::print_reload(w, &reload)));

@@ -4,6 +4,7 @@ use super::rows::ProcessRow;
 use super::tables;
 use crate::config::changes::{Change, Difference, What};
 use crate::config::{Diagnostic, Severity};
+use crate::edge::and_more;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, Write};
@@ -31,6 +32,9 @@ pub struct Reload {
     /// What the file probably does not do as wanted, and the configuration before did.
     #[serde(default)]
     pub warnings: Vec<Warning>,
+    /// How many more such warnings there are than are listed.
+    #[serde(default)]
+    pub warnings_left_out: usize,
     /// How many more warnings about the file there are, which hold for the configuration before as well.
     #[serde(default)]
     pub old_warnings: usize,
@@ -74,8 +78,12 @@ impl fmt::Display for Warning {
 }
 
 impl Reload {
-    /// That there are more warnings than the new ones, if there are.
-    pub fn more_warnings(&self) -> Option<String> {
+    /// Says how many more warnings there are than the listed new ones, if there are: new ones, and those of before.
+    pub fn more_warnings(&self) -> impl Iterator<Item = String> {
+        and_more(self.warnings_left_out, "new warning").into_iter().chain(self.warnings_as_before())
+    }
+
+    fn warnings_as_before(&self) -> Option<String> {
         let Self { file, old_warnings, .. } = self;
         match old_warnings {
             0 => None,
@@ -308,6 +316,7 @@ mod tests {
             changes,
             flows,
             warnings: Vec::new(),
+            warnings_left_out: 0,
             old_warnings: 0,
             notes: Vec::new(),
             processes: Vec::new(),

@@ -119,6 +119,7 @@ impl Running {
             changes,
             flows,
             warnings: Vec::new(),
+            warnings_left_out: 0,
             old_warnings: 0,
             notes: self.take_notes(),
             processes: Vec::new(),
@@ -177,7 +178,10 @@ pub(super) async fn warned(
         say(&format!("the new lab was not checked for warnings: {error}"));
         Since::default()
     });
-    Reload { warnings: new.iter().map(Warning::from).collect(), old_warnings, ..reload }
+    let mut new = Diagnostics(new);
+    let warnings_left_out = new.listed();
+    let warnings = new.iter().map(Warning::from).collect();
+    Reload { warnings, warnings_left_out, old_warnings, ..reload }
 }
 
 /// With the tasks that are there: which of them need ENIs is the file's to say.
