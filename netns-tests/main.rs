@@ -19,6 +19,7 @@ mod curl;
 mod demo;
 mod diff_live;
 mod dns;
+mod docs;
 mod drops;
 mod ending;
 mod explain_live;

@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod citations;
+mod pages;
+
 use std::path::{Path, PathBuf};
 
 /// The rows of the NAT checklist. A dash in front of a number would be a range in a doc comment; ids are cited in full.
@@ -138,6 +141,20 @@ fn cites(doc: &str, id: &str) -> bool {
         let goes_on = next == Some('.') && second.is_some_and(|c| c.is_ascii_digit());
         !before.is_some_and(|c| joins(c) || c == '.') && !next.is_some_and(joins) && !goes_on
     })
+}
+
+/// Lists the files below a folder with one of these endings.
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, endings));
+        } else if endings.iter().any(|ending| path.extension().is_some_and(|own| own == *ending)) {
+            found.push(path);
+        }
+    }
+    found
 }
 
 fn root() -> &'static Path {

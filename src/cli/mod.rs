@@ -174,6 +174,9 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
 }
 
 #[cfg(test)]
+mod command_pages;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory as _;

@@ -99,7 +99,7 @@ fn differences(before: &[Fact], after: &[Fact]) -> Vec<Difference> {
     found
 }
 
-/// In the order of the table of sections in the README.
+/// In the order of the sections in `docs/reference/lab-file.md`.
 fn objects(lab: &Lab) -> Vec<Object> {
     let spec::Spec {
         lab: name,

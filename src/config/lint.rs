@@ -94,7 +94,7 @@ fn few_zones(spec: &Spec, connector: &Connector, report: &Report) {
     }
 }
 
-/// The shortest name that CreateVpcConnector takes (spec 1.6). The lab file takes shorter ones.
+/// The shortest name that CreateVpcConnector takes (spec 1.4). The lab file takes shorter ones.
 const SHORTEST_NAME: usize = 4;
 
 /// Reports a connector's name that App Runner refuses as too short.

@@ -1,6 +1,6 @@
 //! The rules of warnings and notes, by name: `[lint] allow` takes them.
 
-/// Lists the names, as README.md has them.
+/// Lists the names, as `docs/reference/warnings.md` has them.
 pub const LINTS: [&str; 32] = [
     "public-subnet-in-connector",
     "public-address-without-way",

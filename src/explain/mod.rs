@@ -54,7 +54,7 @@ mod public_endpoint_tests;
 #[cfg(test)]
 mod reachability_tests;
 #[cfg(test)]
-mod readme_tests;
+mod reason_page_tests;
 #[cfg(test)]
 mod routes_tests;
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub fn deliveries(snapshot: &Snapshot, device: Device) -> Vec<(Ipv4Network, Link
         Device::Eni(ix) => Some(services(Some(snapshot.eni(ix).resolver()))),
         Device::NatGateway(_) | Device::AppRunner => None,
     };
-    // They win over a route to the same address (spec 3.4).
+    // They win over a route to the same address (spec 4.3, 13).
     let all: BTreeMap<_, _> = routed.chain(public).chain(exempt.into_iter().flatten()).collect();
     all.into_iter().collect()
 }

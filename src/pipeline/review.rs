@@ -153,7 +153,7 @@ pub(super) fn outcomes(snapshot: &Snapshot, flow: &Flow, ends: &Ends) -> Outcome
 }
 
 /// Decides on the replies of a flow whose requests are no longer let out: ACLs and the server's own route table judge
-/// them (spec 4.4).
+/// them (spec 4.4, 5, 13).
 fn replies<R: Recorder>(context: &mut Context<'_, R>, flow: &Flow, probe: Probe) -> FlowOutcome {
     let snapshot = context.snapshot;
     let denial = match ReturnPoint::of_flow(snapshot, flow) {

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR GPL-2.0
 // The flow cache: rewrites, counts and sends on the packets of offloaded flows. It decides nothing. An entry is one
 // direction's verdict, made in user space under one generation of the configuration; a packet that the verdict may not be
 // about is punted to the engine, as if there were no cache.

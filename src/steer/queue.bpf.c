@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR GPL-2.0
 // Which queue of an ENI's or gateway's TUN does a packet go to? All packets of one flow and direction go to the same one, as
 // long as the device lives: each queue has a thread, and what two threads read may be sent on in another order.
 //
@@ -48,4 +48,4 @@ int choose_queue(struct __sk_buff *skb)
 	return hash >> 1;
 }
 
-char _license[] SEC("license") = "GPL";
+char _license[] SEC("license") = "Dual MIT/GPL";

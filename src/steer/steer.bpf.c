@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR GPL-2.0
 // Which link does a packet go to? Three tc classifiers for the links of a lab's router namespace. They check the source
 // address of a task and look up addresses; they hold no policy: that is the engine's, in user space, behind the TUNs.
 // They map the address of a public endpoint where a packet enters or leaves its VPC: only there, two VPCs may have the same
@@ -409,4 +409,4 @@ int cut_off_ingress(struct __sk_buff *skb)
 	return drop(skb, CUT_OFF);
 }
 
-char _license[] SEC("license") = "GPL";
+char _license[] SEC("license") = "Dual MIT/GPL";

@@ -45,7 +45,7 @@ impl Service {
     }
 }
 
-/// 169.254.0.0/16 (RFC 3927), which is never routed (spec 3.4).
+/// 169.254.0.0/16 (RFC 3927), which is never routed (spec 4.3).
 #[inline]
 pub const fn is_link_local(address: Ipv4Addr) -> bool {
     address.to_bits() >> 16 == 0xa9fe

@@ -11,7 +11,7 @@ mod lints_of_paths;
 mod lowering;
 mod overlay;
 mod public_ip;
-mod readme;
+mod reference_pages;
 mod rendered;
 mod robust;
 mod stability;

@@ -187,7 +187,7 @@ impl<'a> Oracle<'a> {
         Ok((Place::Endpoint(id), self.reply_dies(&reply)))
     }
 
-    /// To the peer's own addresses, from where a route must lead back (spec 10.2).
+    /// To the peer's own addresses, from where a route must lead back (spec 3.5, 10.2).
     fn through_peering(&self, sender: Sender<'a>, id: &str) -> Answer {
         let (spec, to) = (&self.lab.spec, self.ask.to);
         let pcx = spec.peerings.iter().find(|p| p.id.value == id).unwrap();

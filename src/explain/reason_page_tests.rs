@@ -1,9 +1,9 @@
-//! The README's table of drop reasons is the one of the code.
+//! Keeps the table of drop reasons in `docs/reference/drop-reasons.md` as the code has it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use crate::pipeline::Reason;
 
-const README: &str = include_str!("../../README.md");
+const PAGE: &str = include_str!("../../docs/reference/drop-reasons.md");
 
 /// The row that a reason should have: name, stage, code, sentence.
 fn row(reason: Reason) -> String {
@@ -14,7 +14,7 @@ fn row(reason: Reason) -> String {
 
 #[test]
 fn every_reason_is_in_the_table_and_nothing_else() {
-    let (_, table) = README.split_once("\n## Drop reasons\n").unwrap();
+    let (_, table) = PAGE.split_once("\n## Drop reasons\n").unwrap();
     let table = table.split("\n## ").next().unwrap();
     let found: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
     let wanted: Vec<String> = Reason::ALL.iter().map(|&reason| row(reason)).collect();
@@ -23,7 +23,7 @@ fn every_reason_is_in_the_table_and_nothing_else() {
     let stale: Vec<&&str> = found.iter().filter(|row| !wanted.iter().any(|w| w == **row)).collect();
     assert!(
         missing.is_empty() && stale.is_empty(),
-        "README.md, drop reasons: add {missing:#?}, remove {stale:#?}"
+        "docs/reference/drop-reasons.md: add {missing:#?}, remove {stale:#?}"
     );
-    assert_eq!(found.len(), wanted.len(), "README.md, drop reasons: a row is there twice");
+    assert_eq!(found.len(), wanted.len(), "docs/reference/drop-reasons.md: a row is there twice");
 }
