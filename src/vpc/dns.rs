@@ -234,8 +234,8 @@ impl View {
         record
     }
 
-    /// Adds an interface of an endpoint with private DNS to the managed zone of its service (spec
-    /// 7.2). A wildcard is in the zone of the name below which it is.
+    /// Adds an interface of an endpoint with private DNS to the managed zone of its service
+    /// (spec 7.2). A wildcard is in the zone of the name below which it is.
     fn add_endpoint(&mut self, service: &str, address: Ipv4Addr) {
         let service = canonical_name(service);
         let name = service.strip_prefix("*.").unwrap_or(&service);
@@ -280,8 +280,8 @@ impl Zone {
         self.existing.contains(name) || self.wildcard_of(name).is_some()
     }
 
-    /// Returns the records of a name; those of a wildcard get the name that was asked for (RFC
-    /// 4592).
+    /// Returns the records of a name; those of a wildcard get the name that was asked for
+    /// (RFC 4592).
     fn records_of(&self, name: &str) -> Vec<DnsRecord> {
         if self.existing.contains(name) {
             return self.records.get(name).cloned().unwrap_or_default();

@@ -45,8 +45,8 @@ pub enum Hop {
     RouteTable {
         /// The subnet.
         subnet: SubnetIx,
-        /// The route that leads on; `None` inside a subnet, where no route table is consulted (spec
-        /// 3.1).
+        /// The route that leads on; `None` inside a subnet, where no route table is consulted
+        /// (spec 3.1).
         route: Option<RuleRef>,
     },
     /// A middlebox.
