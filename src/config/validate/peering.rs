@@ -65,7 +65,7 @@ fn once(peering: &Peering, earlier: &[&Peering], report: &Report) {
     }
 }
 
-/// Checks that replies are distinct. A packet from a VPC identifies its VPC only by its
+/// Checks that replies can be assigned to a VPC. A packet from a VPC identifies its VPC only by its
 /// address: if two VPCs with the same addresses are peered with a third, the owner of a reply would
 /// be unknown.
 fn apart_on_the_way_back(spec: &Spec, peering: &Peering, earlier: &[&Peering], report: &Report) {
