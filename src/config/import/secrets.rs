@@ -12,8 +12,9 @@ const SHORTEST: usize = 4;
 pub struct Secrets(Vec<(String, &'static str)>);
 
 impl Secrets {
-    /// Collects values. Each is hidden in its own form, in Rust's form between quotes, and in each
-    /// item of a list. Its parts may be words, and are hidden only between quotes.
+    /// Collects values. Each is hidden in its own form and in the form that Rust writes between
+    /// quotes, and so is each item of a list. Its parts may be words, and are hidden only between
+    /// quotes.
     pub fn new(values: impl IntoIterator<Item = String>) -> Self {
         let is_long = |part: &&str| part.len() >= SHORTEST;
         let mut forms = BTreeMap::new();

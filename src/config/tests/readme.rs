@@ -1,10 +1,10 @@
-//! The README's labs are labs.
+//! Tests that the README's labs are labs.
 
 use super::*;
 
 const README: &str = include_str!("../../../README.md");
 
-/// The blocks of the README that are a whole lab: those with a service.
+/// Returns the blocks of the README that are a whole lab: those with a service.
 fn whole_labs() -> Vec<&'static str> {
     let blocks = README.split("\n```toml\n").skip(1);
     let blocks = blocks.map(|rest| rest.split_once("\n```\n").expect("the block ends").0);
