@@ -121,8 +121,8 @@ struct Senders {
 }
 
 /// Finds the networks whose packets the route leads out of the VPC: they come from an ENI, or from
-/// the NAT gateway before it. If nothing sends yet, these are the subnets that the route leads; if
-/// there is none, all addresses of the VPC.
+/// the NAT gateway before it. If nothing sends yet, these are the networks of the subnets that the
+/// route leads; if there is none, the VPC's own blocks.
 fn senders(context: &Context<'_>, rule: RuleRef, leads: &[Lead]) -> Senders {
     let snapshot = context.snapshot;
     let parts = snapshot.parts();

@@ -44,7 +44,7 @@ fn namespaces(spec: &Spec, report: &Report) {
     }
 }
 
-/// Checks that each table of a snapshot has positions of 16 bits.
+/// Checks that no table of a snapshot is too long: its positions are 16 bits wide.
 fn sizes(spec: &Spec, report: &Report) {
     let vpcs = spec.vpcs.len();
     let whole = [

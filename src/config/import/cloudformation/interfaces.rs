@@ -240,7 +240,8 @@ impl<'t> Mapper<'_, 't> {
         self.in_subnet_group(resource, &instance, subnet, placed)
     }
 
-    /// Maps a database cluster. One without instances in the template has them built in.
+    /// Maps a database cluster. One with an instance class has its instances built in; one without
+    /// a class and without instances in the template is left out.
     pub(super) fn db_cluster(&mut self, resource: &Resource<'t>) -> Done {
         let names = [
             "DBSubnetGroupName",

@@ -82,7 +82,7 @@ pub(super) fn flat_rule(reader: &mut Reader, node: &Node<'_>) -> Result<(), Impo
         (Some(block), _, _) => RulePeer::Cidr(block),
         (None, Some(group), _) => RulePeer::SecurityGroup(group),
         (None, None, Some(list)) => RulePeer::PrefixList(list),
-        // The group's own list counts.
+        // An IPv6 rule, which is counted in the group's own list.
         (None, None, None) => return Ok(()),
     };
     let rule = SecurityGroupRule {

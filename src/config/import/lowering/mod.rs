@@ -104,7 +104,7 @@ impl<'a> Lowering<'a, '_> {
         self.tail();
     }
 
-    /// Reserves the ids that AWS gave, so that they stay unchanged, whatever is named before them.
+    /// Reserves the ids of groups, gateways and endpoints, so that no name takes one of them first.
     fn keep_route_target_words(&mut self) {
         let account = self.account;
         let groups = account.security_groups.iter().map(|o| (Kind::SecurityGroup, &o.id));

@@ -122,7 +122,8 @@ impl<'a> Lowering<'a, '_> {
         self.document.push(section);
     }
 
-    /// Reports a VPC that the source only names: it need not have the objects of a new VPC.
+    /// Reports subnets without a route table or a network ACL in the source, if the source has only
+    /// a part of their VPC: it need not have the default objects of a new VPC.
     fn known_in_part(&mut self, vpc: &Vpc) {
         if !vpc.in_part {
             return;

@@ -59,7 +59,8 @@ impl<'a> Lowering<'a, '_> {
         ));
     }
 
-    /// Reports a reference in a part of an object, which is left out: a verdict may be wrong.
+    /// Reports a missing reference in a part of an object, which can do without it: a verdict may
+    /// be wrong.
     pub(super) fn absent(
         &mut self,
         object: &str,

@@ -202,8 +202,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Reads `resource_changes`: the unknown values, and the resources whose values are not planned
-    /// (data sources read at apply).
+    /// Reads `resource_changes`: the unknown values, and the resources as they are before the plan.
     fn changes(&mut self, changes: &Value) {
         let unknown: HashMap<&str, &Value> = changes
             .as_array()

@@ -196,7 +196,7 @@ pub(super) fn settle(import: &mut Import<'_>) {
     leave_out_those_elsewhere(import);
 }
 
-/// Adds clusters of which the source has no instance: serverless ones, for example, still have
+/// Reports clusters of which the source has no instance: serverless ones, for example, still have
 /// addresses.
 fn without_instances(import: &mut Import<'_>, owners: &Owners<'_>) {
     for cluster in &owners.needed {

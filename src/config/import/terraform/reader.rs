@@ -354,7 +354,7 @@ impl<'a> Block<'a> {
         object(self.resource)
     }
 
-    /// Reports that an attribute is missing.
+    /// Returns the trouble of a missing attribute.
     pub(super) fn lacks(&self, key: &str) -> Trouble {
         if self.is_unknown(key) {
             return self.open(key, None);

@@ -44,8 +44,8 @@ pub(super) fn group(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Tr
     Ok(())
 }
 
-/// Reports the data source: a group that another configuration manages. Terraform does not have its
-/// rules.
+/// Adds the group of a data source without rules, and reports it: another configuration manages the
+/// group, and Terraform does not have its rules.
 pub(super) fn group_of_others(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     import.findings.not_understood(
         block.object(),
