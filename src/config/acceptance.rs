@@ -3,17 +3,18 @@
 use super::apprunner::PublicSubnets;
 use super::spec::Spec;
 
-/// Why App Runner does not take a connector for a service. AWS's own sentences are not known; these name as much.
+/// The reason why App Runner refuses a connector for a service. AWS's own sentences are not known;
+/// these contain the same facts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Spec 1.11.
+    /// Some subnets are in Availability Zones that App Runner does not support (spec 1.11).
     #[error(
         "App Runner does not support the Availability Zones of these subnets of the VPC connector: {}. Remove the \
          subnets, and try again.",
         list(.0)
     )]
     UnsupportedZones(Vec<(String, String)>),
-    /// Spec 1.10.
+    /// Some subnets are public (spec 1.10).
     #[error(
         "These subnets of the VPC connector are public, as their route table leads to an internet gateway: {}. Use \
          private subnets, and try again.",
@@ -28,11 +29,11 @@ fn list(subnets: &[(String, String)]) -> String {
 }
 
 impl Spec {
-    /// Why App Runner does not take a connector in these subnets for a service, if it does not. Subnets that are not in the
-    /// lab are not looked at.
+    /// Decides whether App Runner accepts a connector in these subnets for a service. Subnets that
+    /// are not in the lab are ignored.
     ///
     /// # Errors
-    /// The subnets that are in the way.
+    /// The subnets that App Runner refuses.
     pub fn accept_subnets(&self, subnets: &[impl AsRef<str>]) -> Result<(), Refusal> {
         let known = || subnets.iter().filter_map(|id| self.subnet(id.as_ref()));
         let zones = &self.apprunner.unsupported_availability_zones;

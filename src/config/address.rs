@@ -1,4 +1,4 @@
-//! Blocks within each other, and which addresses are free: in a subnet, and on the lab's internet.
+//! Relations between blocks, and free addresses: of a subnet, and of the lab's internet.
 
 use super::diagnostic::At;
 use super::spec::Spec;
@@ -6,23 +6,23 @@ use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-/// Whether two blocks have an address in common.
+/// Decides whether two blocks have an address in common.
 pub(super) fn overlap(a: Ipv4Network, b: Ipv4Network) -> bool {
     a.contains(b.network()) || b.contains(a.network())
 }
 
-/// Whether a block lies within another, or is the same.
+/// Decides whether a block lies within another, or equals it.
 pub(super) fn contains(outer: Ipv4Network, inner: Ipv4Network) -> bool {
     outer.contains(inner.network()) && outer.prefix() <= inner.prefix()
 }
 
-/// AWS keeps the first four addresses of a subnet and its last one.
+/// Decides whether AWS keeps an address of a subnet for itself: the first four and the last one.
 pub(super) fn is_reserved(subnet: Ipv4Network, address: Ipv4Addr) -> bool {
     let offset = u32::from(address).wrapping_sub(u32::from(subnet.network()));
     offset < 4 || address == subnet.broadcast()
 }
 
-/// The addresses that are still free; those given in the file are taken from the start.
+/// The free addresses. Those given in the file are taken from the start.
 pub(super) struct Pool<'s> {
     taken: BTreeMap<&'s str, BTreeSet<Ipv4Addr>>,
     public: BTreeSet<Ipv4Addr>,
@@ -52,7 +52,7 @@ impl<'s> Pool<'s> {
         Self { taken, public, resting: BTreeSet::new() }
     }
 
-    /// Takes a certain address of a subnet, if it has it and it is free.
+    /// Takes a certain address of a subnet, if the subnet has it and it is free.
     pub(super) fn keep_private(
         &mut self,
         subnet: &'s str,
@@ -69,7 +69,7 @@ impl<'s> Pool<'s> {
         self.public.insert(address)
     }
 
-    /// From here on these are taken only where no other is free.
+    /// Marks addresses that are taken from here on only if no other is free.
     pub(super) fn rest(&mut self, addresses: impl IntoIterator<Item = Ipv4Addr>) {
         self.resting.extend(addresses);
     }
@@ -96,7 +96,7 @@ impl<'s> Pool<'s> {
     }
 }
 
-/// The first address that is not taken and does not rest, else the first that is not taken.
+/// Returns the first address that is neither taken nor resting, else the first that is not taken.
 fn first_free(
     range: impl Iterator<Item = Ipv4Addr> + Clone,
     taken: &BTreeSet<Ipv4Addr>,

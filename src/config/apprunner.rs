@@ -1,4 +1,5 @@
-//! `[apprunner]`: how App Runner behaves where its documentation leaves it open, or says otherwise than what users see.
+//! `[apprunner]`: App Runner's behaviour where its documentation leaves it open, or differs from
+//! what users see.
 
 use super::diagnostic::{At, Span};
 use std::fmt;
@@ -8,43 +9,49 @@ use std::time::Duration;
 /// The section's settings that belong to the lab.
 #[derive(Clone, Debug, Default)]
 pub struct AppRunner {
-    /// `startup_latency`: how long the ENIs of a combination of subnets and security groups take to come up the first time
-    /// that a service of the API uses it (spec 1.12), not yet divided by the time scale. Absent: no time.
+    /// `startup_latency`: the time that the ENIs of a combination of subnets and security groups
+    /// take to come up the first time that a service of the API uses it (spec 1.12), not yet
+    /// divided by the time scale. Absent: no time.
     pub startup_latency: Option<StartupLatency>,
     /// `public_subnets`.
     pub public_subnets: PublicSubnets,
-    /// `access_role`: whether an image of ECR needs its role, code its connection, and each the ARN of one.
+    /// `access_role`: with `require`, an image of ECR needs its role, code its connection, and each
+    /// the ARN of one.
     pub access_role: Strictness,
-    /// `source`: whether images, code, and other members that egret does nothing with, are refused as App Runner does.
+    /// `source`: with `require`, images, code, and other members that egret does not use are
+    /// refused as App Runner does.
     pub source: Strictness,
-    /// `same_security_groups`: whether a second connector with the same groups is refused.
+    /// `same_security_groups`: a second connector with the same groups is accepted or refused.
     pub same_security_groups: SameSecurityGroups,
-    /// `refuse_subnets`: what answers a service whose connector has subnets that are not taken.
+    /// `refuse_subnets`: the step that fails for a service whose connector has refused subnets.
     pub refuse_subnets: RefuseSubnets,
     /// `unsupported_availability_zones`.
     pub unsupported_availability_zones: Vec<At<String>>,
     /// The API itself.
     pub api: Api,
-    /// Where `api` stands in the lab file.
+    /// The place of `api` in the lab file.
     pub api_at: Option<Span>,
 }
 
-/// Where the App Runner API listens and what its account is like. A running lab keeps to what it began with.
+/// The App Runner API's address, and the settings of its account. A running lab keeps those that it
+/// began with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Api {
-    /// `api`: where it listens; absent: it does not, unless the command line says so.
+    /// `api`: the address at which it listens. Absent: it does not listen, unless the command line
+    /// says so.
     pub listen: Option<SocketAddr>,
     /// `account`: twelve digits.
     pub account: String,
-    /// `store`: the database of what is created; absent: beside the lab file.
+    /// `store`: the database of created objects; absent: beside the lab file.
     pub store: Option<String>,
     /// `service_quota` (spec 1.9).
     pub service_quota: usize,
     /// `vpc_connector_quota` (spec 1.9).
     pub vpc_connector_quota: usize,
-    /// `deleted_for`: how long what was deleted can still be described.
+    /// `deleted_for`: the time for which deleted objects can still be described.
     pub deleted_for: Duration,
-    /// `access_key`: what requests must be signed with; without any they need no signature.
+    /// `access_key`: the keys that requests must be signed with; without any they need no
+    /// signature.
     pub access_keys: Vec<AccessKey>,
 }
 
@@ -78,7 +85,8 @@ impl Default for Api {
 }
 
 impl Api {
-    /// Each setting by its key, with nothing secret in it. Keys whose secrets differ are different.
+    /// Lists each setting by its key, with its value here and in `other`, without secrets. Two
+    /// access keys whose secrets differ are different.
     pub fn facts(&self, other: &Self) -> [(&'static str, String, String); 7] {
         let listen = |api: &Self| api.listen.map_or_else(|| "none".to_owned(), |a| a.to_string());
         let store = |api: &Self| api.store.clone().unwrap_or_else(|| "none".to_owned());
@@ -108,7 +116,7 @@ impl Api {
     }
 }
 
-/// From one duration to another.
+/// A range of durations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartupLatency {
     /// The shortest.
@@ -117,18 +125,18 @@ pub struct StartupLatency {
     pub longest: Duration,
 }
 
-/// What becomes of a service whose connector has a public subnet (spec 1.10).
+/// The result for a service whose connector has a public subnet (spec 1.10).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PublicSubnets {
-    /// It runs, and its packets to the internet die at the internet gateway: what users see.
+    /// It runs, and the internet gateway drops its packets to the internet: what users see.
     #[default]
     Accept,
     /// It fails to create, or its update is rolled back: what the documentation says.
     Refuse,
 }
 
-/// What becomes of a request that App Runner refuses for something that egret does not run.
+/// The result of a request that App Runner refuses because of something that egret does not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Strictness {
@@ -139,18 +147,18 @@ pub enum Strictness {
     Require,
 }
 
-/// What becomes of a connector whose groups another one has.
+/// The result for a connector with the same groups as another one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SameSecurityGroups {
-    /// It is made.
+    /// It is created.
     #[default]
     Accept,
-    /// It is refused, as a report of AWS's API has it.
+    /// It is refused, as one report about AWS's API says.
     Refuse,
 }
 
-/// What fails where App Runner does not take a connector's subnets for a service.
+/// The step that fails if App Runner refuses a connector's subnets for a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RefuseSubnets {
@@ -162,9 +170,10 @@ pub enum RefuseSubnets {
 }
 
 impl StartupLatency {
-    /// How long one ENI takes, by its id: always the same for the same one, and spread evenly over different ones.
+    /// Returns the time that an ENI takes, by its id: the same for each call, and spread evenly
+    /// over different ENIs.
     pub fn of(&self, eni: &str) -> Duration {
-        // The digits of an id are drawn by a hash, but for the first, which is a zero.
+        // The digits of an id are made by a hash, except the first, which is a zero.
         let digits = eni.strip_prefix("eni-0").and_then(|digits| digits.get(..8));
         let drawn = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0);
         let range = self.longest.saturating_sub(self.shortest);

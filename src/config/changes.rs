@@ -1,7 +1,9 @@
-//! What is different between two lab files, object by object, in AWS's words: what `egret apply` prints before it acts.
+//! Compares two lab files object by object, in AWS's words. `egret apply` prints the result before
+//! it acts.
 //!
-//! Each object is a list of facts; two objects of the same kind and id are compared fact by fact. The descriptions take
-//! every field of [`spec`] apart by name, so that a field which nobody describes does not compile.
+//! Each object is a list of facts; two objects of the same kind and id are compared fact by fact.
+//! The descriptions destructure [`spec`] field by field, so that a new field without a description
+//! does not compile.
 
 use super::apprunner::{AppRunner, StartupLatency};
 use super::diagnostic::At;
@@ -12,45 +14,46 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 
-/// What happens to one object.
+/// The change of one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// What happens.
+    /// The kind of change.
     pub what: What,
-    /// What kind of object it is, such as `security group`.
+    /// The kind of object, such as `security group`.
     pub kind: String,
     /// Its id or name.
     pub id: String,
-    /// Where it stands in the file that has it: the new one, unless it goes. `None` for what the file implies.
+    /// Its line in the new file, or in the old one if it is removed. `None` for an object that the
+    /// file implies.
     pub line: Option<Line>,
-    /// What is different; for an object that comes or goes, all that there is to say about it.
+    /// The facts that differ; for an object that is added or removed, all of its facts.
     pub details: Vec<Difference>,
 }
 
-/// What happens to an object.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum What {
-    /// It was not there before.
+    /// The object did not exist before.
     Added,
-    /// It is there before and after.
+    /// The object exists before and after.
     Changed,
-    /// It is not there any more.
+    /// The object does not exist any more.
     Removed,
 }
 
-/// One fact about an object, before and after. A rule has no value: it is there, or it is not.
+/// One fact about an object, before and after. A rule has no value: it exists or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// What it is about.
+    /// The name of the fact.
     pub name: String,
-    /// What was; `None` if there was no such fact.
+    /// The value before; `None` if there was no such fact.
     pub before: Option<String>,
-    /// What will be; `None` if there is no such fact any more.
+    /// The value after; `None` if there is no such fact any more.
     pub after: Option<String>,
 }
 
-/// Everything that is different in `after`; nothing where only order, comments or lines are.
+/// Lists all changes from `before` to `after`. Order, comments and lines are no change.
 pub fn changes(before: &Lab, after: &Lab) -> Vec<Change> {
     let (old, new) = (objects(before), objects(after));
     let key = |object: &Object| (object.kind, object.id.clone());
@@ -68,7 +71,7 @@ pub fn changes(before: &Lab, after: &Lab) -> Vec<Change> {
     gone.chain(kept).collect()
 }
 
-/// What a fact is about, and its value.
+/// The name of a fact, and its value.
 type Fact = (String, String);
 
 struct Object {
@@ -99,7 +102,7 @@ fn differences(before: &[Fact], after: &[Fact]) -> Vec<Difference> {
     found
 }
 
-/// In the order of the sections in `docs/reference/lab-file.md`.
+/// Lists the objects of a lab, in the order of the sections in `docs/reference/lab-file.md`.
 fn objects(lab: &Lab) -> Vec<Object> {
     let spec::Spec {
         lab: name,
@@ -166,7 +169,7 @@ fn fact(name: impl Into<String>, value: impl Display) -> Fact {
     (name.into(), value.to_string())
 }
 
-/// A thing of which there may be several, and whose being there is all.
+/// Makes the fact of a rule: there may be several, and a rule has no value.
 fn rule(rule: String) -> Fact {
     (rule, String::new())
 }
@@ -232,7 +235,7 @@ fn timeout_facts(timeouts: &Timeouts) -> Vec<Fact> {
 }
 
 fn apprunner_facts(settings: &AppRunner) -> Vec<Fact> {
-    // What the API is like cannot change while it is up.
+    // The API's own settings cannot change while it runs.
     let AppRunner {
         startup_latency,
         public_subnets,
@@ -259,7 +262,7 @@ fn apprunner_facts(settings: &AppRunner) -> Vec<Fact> {
     facts
 }
 
-/// Durations and enums of the lab file: their debug form is the file's own word.
+/// Returns the lab file's word for a duration or an enum: its debug form in lower case.
 fn word(value: &impl Debug) -> String {
     format!("{value:?}").to_lowercase()
 }

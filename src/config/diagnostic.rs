@@ -1,4 +1,4 @@
-//! What is wrong, or doubtful, in a lab file: the place, the reason, and what would be valid.
+//! Findings in a lab file: the place, the reason, and what would be valid.
 
 use super::excerpt;
 use super::lint_names::LINTS;
@@ -15,26 +15,27 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The bytes of a source line that is shown whole; a terminal may wrap it once.
+/// Bytes of the longest source line that is shown whole; a terminal may wrap it once.
 const WHOLE_LINE: usize = 160;
 
-/// The bytes of a longer source line that are shown: about the width of a terminal with the margin.
+/// Bytes of a longer source line that are shown: about the width of a terminal with the margin.
 const LINE: usize = 88;
 
 /// The most errors that are listed: so many have few causes.
 pub const MOST_LISTED: usize = 50;
 
-/// Octets of the lab file, end excluded.
+/// A range of bytes of the lab file; the end is excluded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
-    /// First octet.
+    /// The first byte.
     pub start: usize,
-    /// One past the last octet.
+    /// One past the last byte.
     pub end: usize,
 }
 
 impl Span {
-    /// The place of what stands in no file, such as what was created through the App Runner API.
+    /// The place of an object that is in no file, such as one that was created through the App
+    /// Runner API.
     pub const NOWHERE: Self = Self { start: usize::MAX, end: usize::MAX };
 }
 
@@ -44,7 +45,7 @@ impl From<std::ops::Range<usize>> for Span {
     }
 }
 
-/// A value, and where it stands in the lab file.
+/// A value, and its place in the lab file.
 #[derive(Clone, Copy, Debug)]
 pub struct At<T> {
     /// The value.
@@ -54,7 +55,7 @@ pub struct At<T> {
 }
 
 impl<T> At<T> {
-    /// The same place with another value.
+    /// Returns another value at the same place.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> At<U> {
         At { value: f(self.value), span: self.span }
     }
@@ -68,30 +69,30 @@ impl<T> std::ops::Deref for At<T> {
     }
 }
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The file cannot be used.
     Error,
-    /// The file can be used, and probably does not do what is wanted.
+    /// The file can be used, and probably does not do what its author wants.
     Warning,
-    /// Worth knowing; nothing is wrong with it.
+    /// Worth knowing, but not wrong.
     Note,
 }
 
-/// What a check has found, before its line is looked up.
+/// A finding of a check, before its line is looked up.
 #[derive(Clone, Debug)]
 pub struct LabFinding {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// Its place; [`Span::NOWHERE`] for what stands in no file.
+    /// Its place; [`Span::NOWHERE`] for an object that is in no file.
     pub span: Span,
     /// A stable id, such as `subnets-differ`.
     pub rule: &'static str,
-    /// What is doubtful.
+    /// The doubtful fact.
     pub message: String,
-    /// What would be better.
+    /// The advice on how to change it.
     pub help: String,
 }
 
@@ -108,19 +109,19 @@ impl fmt::Display for Severity {
 /// One finding.
 #[derive(Clone, Debug, Serialize)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// The file's name, as given.
     pub file: String,
-    /// Counted from 1; 0 where no line is to blame.
+    /// Its line, counted from 1; 0 if the finding has none.
     pub line: Line,
-    /// In characters, counted from 1; 0 where no line is to blame.
+    /// Its column in characters, counted from 1; 0 if the finding has no line.
     pub column: u32,
-    /// The offending text, cut at the end of its first line.
+    /// The text at its place, cut at the end of its first line.
     pub text: String,
-    /// What is wrong.
+    /// The fault.
     pub message: String,
-    /// What would be valid.
+    /// The advice: what would be valid.
     pub help: String,
     /// A stable id, such as `unknown-key`.
     pub rule: &'static str,
@@ -134,7 +135,7 @@ impl Diagnostic {
     /// Writes the finding for people: message, source line with the text underlined, help.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// The errors of `out`.
     pub fn render(&self, out: &mut impl fmt::Write, color: bool) -> fmt::Result {
         let theme =
             if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
@@ -145,7 +146,7 @@ impl Diagnostic {
             .render_report(out, self)
     }
 
-    /// The finding for a file that could not be read, or that is no lab file at all.
+    /// Makes the finding for a file that could not be read, or that is not a lab file at all.
     pub(super) fn unreadable(file: &str, error: &std::io::Error) -> Self {
         let message = format!("cannot read {file}: {error}");
         let is = |kind| error.kind() == kind;
@@ -159,7 +160,7 @@ impl Diagnostic {
         Self::of_file(file, message, help)
     }
 
-    /// The finding for a file that is no TOML by its name: a source.
+    /// Makes the finding for a file that, by its name, is not TOML but a source.
     pub(super) fn source(file: &str) -> Self {
         let message = format!("{file} is no lab file, which is TOML");
         Self::of_file(file, message, "a template or a state is a source: give it with --from")
@@ -216,23 +217,23 @@ impl miette::Diagnostic for Diagnostic {
     }
 }
 
-/// Every finding that makes a lab file unusable, by line.
+/// All findings that make a lab file unusable, by line.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
-    /// Writes the first of them for people, and how many there are more.
+    /// Writes the first of them for people, and the number of the others.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// The errors of `out`.
     pub fn render(&self, out: &mut impl fmt::Write, color: bool) -> fmt::Result {
         self.0.iter().take(MOST_LISTED).try_for_each(|d| d.render(out, color))?;
         let left_out = self.0.len().saturating_sub(MOST_LISTED);
         and_more(left_out, "error").map_or(Ok(()), |more| writeln!(out, "{more}"))
     }
 
-    /// Keeps those that are listed; returns how many are left out.
+    /// Keeps those that are listed, and returns the number of those that are left out.
     pub fn listed(&mut self) -> usize {
         let left_out = self.0.len().saturating_sub(MOST_LISTED);
         self.0.truncate(MOST_LISTED);
@@ -265,10 +266,11 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// A lab file's text, with its lines found.
+/// The text of a lab file, with the starts of its lines.
 pub(super) struct Source {
     file: String,
-    /// What people are shown: as `text`, byte for byte, without the secrets and what commands a terminal.
+    /// The text that people see: as `text`, byte for byte, without secrets and without commands to
+    /// a terminal.
     named: NamedSource<Arc<str>>,
     text: Arc<str>,
     line_starts: Vec<usize>,
@@ -303,13 +305,15 @@ impl Source {
         u32::try_from(characters + 1).unwrap_or(u32::MAX)
     }
 
-    /// One character back where there is one on the same line: a place between two characters cannot be underlined.
+    /// Returns the place one character before, if that is on the same line: a place between two
+    /// characters cannot be underlined.
     fn before(&self, at: usize) -> usize {
         let last = self.text.get(..at).and_then(|text| text.chars().next_back());
         last.filter(|c| *c != '\n').map_or(at, |c| at - c.len_utf8())
     }
 
-    /// The span cut to what can be underlined: on character boundaries, at least inside the text, on one line.
+    /// Returns the part of a span that can be underlined: on character boundaries, inside the text,
+    /// on one line.
     fn first_line(&self, span: Span) -> Span {
         let boundary = |at| boundary(&self.text, at);
         let (start, end) = (boundary(span.start), boundary(span.end));
@@ -320,7 +324,7 @@ impl Source {
     }
 }
 
-/// Returns the end of the last character that is whole before a place.
+/// Returns the end of the last whole character before a place.
 fn boundary(text: &str, mut at: usize) -> usize {
     at = at.min(text.len());
     while !text.is_char_boundary(at) {
@@ -336,7 +340,8 @@ impl fmt::Debug for Source {
 }
 
 impl SourceCode for Source {
-    /// One line is context enough: where miette asks for lines around a span it gets the span's own line, whole.
+    /// Returns the span's own line, whole, when miette asks for lines around a span: one line is
+    /// enough.
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
@@ -357,7 +362,8 @@ impl SourceCode for Source {
     }
 }
 
-/// Returns the part of a long line that has a span in it, from a word to a word; all of a line that is not long.
+/// Returns the part of a long line around a span, from a word to a word; all of a line that is not
+/// long.
 fn around(text: &str, line: Range<usize>, span: Range<usize>) -> Range<usize> {
     if line.len() <= WHOLE_LINE || span.start < line.start || span.end > line.end {
         return line;
@@ -428,11 +434,11 @@ impl Report {
         self.found.borrow().iter().any(|found| found.severity == Severity::Error)
     }
 
-    /// Errors, and warnings with notes, each by place.
+    /// Returns the errors, and the warnings with the notes, each by place.
     pub(super) fn finish(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         let mut found = self.found.into_inner();
         found.sort_by_key(|d| (d.line, d.column));
-        // What two services take from one connector is wrong once.
+        // A fault in a connector that two services use is reported once.
         found.dedup_by(|a, b| (a.span, a.rule, &a.message) == (b.span, b.rule, &b.message));
         found.into_iter().partition(|d| d.severity == Severity::Error)
     }
@@ -464,7 +470,7 @@ impl Report {
         });
     }
 
-    /// Line, column and text of a place, and what to underline of it.
+    /// Returns the line, column and text of a place, and the span to underline.
     fn place(&self, span: Span) -> (Line, u32, String, Option<Span>) {
         if span == Span::NOWHERE {
             return (0, 0, String::new(), None);

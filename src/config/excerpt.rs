@@ -1,40 +1,41 @@
-//! The text of a lab file as excerpts of it show it: without secrets, and without what commands a terminal. Each byte keeps its
-//! place, so that what is wrong can be underlined.
+//! The text of a lab file as excerpts show it: without secrets, and without commands to a terminal.
+//! Each byte keeps its place, so that faults can be underlined.
 
 use crate::edge::is_hidden;
 use regex::Regex;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-/// What a key of a secret is called, or a part of it; also with a letter too many, too few or wrong.
+/// Names of a secret's key, or parts of such names; they also match with one letter too many, too
+/// few or wrong.
 const SECRETS: [&str; 6] =
     ["secret", "password", "passphrase", "credential", "credentials", "token"];
-/// Shorter parts of such names, which must be as they are.
+/// Shorter parts of such names, which must match exactly.
 const SHORT: [&str; 7] = ["secret", "passw", "passwd", "pwd", "token", "credential", "privatekey"];
-/// The section of access keys, of which nothing but the ids is shown.
+/// The section of access keys, of which only the ids are shown.
 const KEYS: &str = "accesskey";
 
-/// A section's header, or a key with what stands between it and its value.
+/// A section's header, or a key with the characters between it and its value.
 static KEY: LazyLock<Result<Regex, regex::Error>> = LazyLock::new(|| {
     Regex::new(
         r#"(?m)^[ \t]*\[\[?(?<section>[^\]\n]*)\]|(?<key>(?:[\w-]|"(?:\\.|[^"\\\n])*"|'[^'\n]*')(?:[\w.\t -]|"(?:\\.|[^"\\\n])*"|'[^'\n]*')*)[=:]"#,
     )
 });
 
-/// A value. What is not closed goes on to the end of its line, or of the file.
+/// A value. One that is not closed goes on to the end of its line, or of the file.
 static VALUE: LazyLock<Result<Regex, regex::Error>> = LazyLock::new(|| {
     Regex::new(
         r#"^\s*("""[\s\S]*?(?:"""|\z)|'''[\s\S]*?(?:'''|\z)|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|\[[^\]]*\]?|\{[^}]*\}?|[^\n,}]*)"#,
     )
 });
 
-/// The secret of an AWS access key, whatever it stands under.
+/// The secret of an AWS access key, under any key.
 static AWS_SECRET: LazyLock<Result<Regex, regex::Error>> =
     LazyLock::new(|| Regex::new(r"(?:^|[^A-Za-z0-9/+])([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)"));
 
-/// Returns what is shown of a text.
+/// Returns the text that is shown of a lab file.
 pub(super) fn of(text: &str) -> Arc<str> {
-    // A test has compiled them; without them nothing is shown.
+    // A test compiles them. Without them nothing is shown.
     let (Ok(key), Ok(value), Ok(aws)) = (KEY.as_ref(), VALUE.as_ref(), AWS_SECRET.as_ref()) else {
         return "".into();
     };
@@ -65,7 +66,7 @@ fn values_of_secrets(text: &str, key: &Regex, value: &Regex) -> Vec<Range<usize>
     found
 }
 
-/// Returns the letters of a key, as its escapes mean them, in lower case.
+/// Returns the letters of a key, with its escapes resolved, in lower case.
 fn letters(key: &str) -> String {
     let mut letters = String::new();
     let mut rest = key.chars();
@@ -103,7 +104,8 @@ fn is_secret(name: &str) -> bool {
     if name == "accesskey" || SHORT.iter().any(|part| name.contains(part)) {
         return true;
     }
-    // A window as long as the word, one longer or one shorter: where a letter is missing, added or exchanged.
+    // A window as long as the word, one longer or one shorter: for a letter that is missing, added
+    // or exchanged.
     SECRETS.iter().any(|word| {
         (word.len() - 1..=word.len() + 1).any(|length| {
             let windows = name.as_bytes().windows(length);
@@ -125,7 +127,7 @@ fn is_hidden_in_file(c: char) -> bool {
     is_hidden(c) && !matches!(c, '\n' | '\t')
 }
 
-/// Returns a text with a mark as long as each character that is not shown as itself.
+/// Returns a text with each hidden character replaced by a mark of the same length.
 fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();

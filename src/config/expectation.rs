@@ -1,5 +1,5 @@
-//! `[[expect]]`: what a service must reach, or must not. Names in it are looked up where it is tested: an expectation may
-//! stand beside the lab that it is about, or in a file of its own.
+//! `[[expect]]`: destinations that a service must reach, or must not. Names in it are looked up by
+//! the test: an expectation may be in the lab file that it is about, or in a file of its own.
 
 use super::diagnostic::{At, Span};
 use crate::vpc::Line;
@@ -8,23 +8,23 @@ use ipnetwork::Ipv4Network;
 /// `[[expect]]`.
 #[derive(Clone, Debug)]
 pub struct Expectation {
-    /// `from`: services by name; `"*"` is each of them.
+    /// `from`: services by name; `"*"` is all of them.
     pub from: Vec<At<String>>,
-    /// `to`: destinations, as `egret explain` takes them.
+    /// `to`: destinations, in the form of `egret explain`.
     pub to: Vec<At<String>>,
-    /// `protocol`: a word or a number, as `--protocol`.
+    /// `protocol`: a word or a number, as for `--protocol`.
     pub protocol: Option<At<String>>,
-    /// `is`: of all packets.
+    /// `is`: the expected verdict of all packets.
     pub is: Expected,
     /// `by`: a drop reason, or the id of the object that decides.
     pub by: Option<At<String>>,
     /// `via`: the ids of objects, of which every packet passes at least one.
     pub via: Vec<At<String>>,
-    /// `seen_as`: what the source addresses are that the destination sees.
+    /// `seen_as`: the source addresses that the destination sees.
     pub seen_as: Vec<Ipv4Network>,
     /// `note`.
     pub note: Option<String>,
-    /// Where the section stands.
+    /// The section's place.
     pub span: Span,
     /// Its line.
     pub line: Line,
@@ -56,8 +56,8 @@ pub struct ExpectationFault {
     pub span: Span,
     /// A stable id, such as `unknown-name`.
     pub rule: &'static str,
-    /// What is wrong.
+    /// The fault.
     pub message: String,
-    /// What would be valid.
+    /// The advice: what would be valid.
     pub help: String,
 }

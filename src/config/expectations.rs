@@ -22,10 +22,11 @@ impl Expectations {
         Self { list: lab.spec.expectations.clone(), source: Arc::clone(&lab.source) }
     }
 
-    /// Reads the expectations of a file that is about another lab. What else a lab file may have is not looked at.
+    /// Reads the expectations of a file that is about another lab. Other sections of the file are
+    /// ignored.
     ///
     /// # Errors
-    /// Everything that is wrong with them, by line.
+    /// All faults of the expectations, by line.
     pub fn parse(file: &str, text: &str) -> Result<Self, Diagnostics> {
         let source = Arc::new(Source::new(file, text));
         let report = Report::new(Arc::clone(&source));
@@ -40,10 +41,10 @@ impl Expectations {
         if errors.is_empty() { Ok(Self { list, source }) } else { Err(Diagnostics(errors)) }
     }
 
-    /// Reads a file that is about another lab.
+    /// Reads the expectations of a file that is about another lab.
     ///
     /// # Errors
-    /// As [`Expectations::parse`]; or that the file cannot be read.
+    /// As [`Expectations::parse`]; a file that cannot be read.
     pub fn load(path: &Path) -> Result<Self, Diagnostics> {
         Self::parse(&shown(&path.display().to_string()), &Lab::read(path)?)
     }
@@ -53,7 +54,7 @@ impl Expectations {
         self.source.file()
     }
 
-    /// Makes errors at their lines of names that mean nothing.
+    /// Makes errors, at their lines, of names that mean nothing.
     pub fn errors(&self, faults: impl IntoIterator<Item = ExpectationFault>) -> Diagnostics {
         let report = Report::new(Arc::clone(&self.source));
         for ExpectationFault { span, rule, message, help } in faults {

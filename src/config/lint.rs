@@ -21,8 +21,8 @@ use super::text::is_private;
 use crate::vpc::{ServiceKind, Snapshot};
 use std::collections::BTreeSet;
 
-/// Reports everything that is doubtful in a spec without errors. `snapshot` is what the spec is lowered to: its paths say
-/// where packets go.
+/// Reports all doubtful facts of a spec without errors. `snapshot` is the lowered spec; its paths
+/// decide which links packets leave by.
 pub(super) fn all(spec: &Spec, snapshot: &Snapshot, report: &Report) {
     let context = Context::new(spec, snapshot, report);
     for connector in &spec.connectors {
@@ -110,7 +110,8 @@ fn name(connector: &Connector, report: &Report) {
     }
 }
 
-/// Reports a lab in which nothing sends, and nothing can be made to send: it has no service, and no App Runner API.
+/// Reports a lab in which nothing sends packets, and nothing can be created that does: it has no
+/// service, and no App Runner API.
 fn empty_lab(spec: &Spec, report: &Report) {
     if spec.services.is_empty() && spec.apprunner.api.listen.is_none() {
         report.warning(
@@ -122,7 +123,8 @@ fn empty_lab(spec: &Spec, report: &Report) {
     }
 }
 
-/// Reports an API address that others can reach: they could change the lab, so `egret up` asks for --api-anywhere too.
+/// Reports an API address that others can reach: they could change the lab, so `egret up` asks for
+/// --api-anywhere too.
 fn api(spec: &Spec, report: &Report) {
     let settings = &spec.apprunner;
     let (Some(address), Some(span)) = (settings.api.listen, settings.api_at) else { return };
@@ -152,8 +154,8 @@ fn unsupported_zones(spec: &Spec, connector: &Connector, report: &Report) {
     }
 }
 
-/// Reports prefix-list routes that overlap: AWS picks one of two at random; egret takes the list with the lower id (spec
-/// 3.3).
+/// Reports prefix-list routes that overlap: AWS picks one of two at random; egret takes the list
+/// with the lower id (spec 3.3).
 fn overlapping_prefix_lists(spec: &Spec, table: &RouteTable, report: &Report) {
     let by_list: Vec<_> = table
         .routes
@@ -239,7 +241,8 @@ fn attached_groups(spec: &Spec) -> BTreeSet<String> {
     connectors.chain(spec.resources.iter().flat_map(|r| spec.groups_of_resource(r))).collect()
 }
 
-/// Returns the groups that an interface is in: a connector has interfaces once a service uses it (spec 2.1).
+/// Returns the groups that an interface is in: a connector has interfaces once a service uses it
+/// (spec 2.1).
 fn members(spec: &Spec) -> BTreeSet<String> {
     let used = spec.services.iter().filter_map(|service| service.vpc_connector.as_ref());
     let connectors = used.filter_map(|name| spec.connector(name));
@@ -272,7 +275,8 @@ fn internet_hosts(spec: &Spec, report: &Report) {
     }
 }
 
-/// Reports private zones in a VPC without both DNS attributes, which Route 53 needs (spec 8); AWS accepts the association.
+/// Reports private zones in a VPC without both DNS attributes, which Route 53 needs (spec 8); AWS
+/// accepts the association.
 fn private_zones(spec: &Spec, report: &Report) {
     for (zone, id) in spec.private_zones.iter().flat_map(|z| z.vpcs.iter().map(move |id| (z, id))) {
         let Some(missing) = spec.vpc(id).and_then(missing_dns_attributes) else { continue };
@@ -285,7 +289,8 @@ fn private_zones(spec: &Spec, report: &Report) {
     }
 }
 
-/// Reports private names of endpoints that AWS would refuse (spec 7.2). The lab makes them, under their own names only.
+/// Reports private names of endpoints that AWS would refuse (spec 7.2). The lab creates the
+/// endpoints, under their own names only.
 fn private_names_of_endpoints(spec: &Spec, report: &Report) {
     for endpoint in &spec.vpc_endpoints {
         let Some(name) = endpoint.private_name(spec.region_of(&endpoint.vpc)) else { continue };

@@ -1,5 +1,5 @@
-//! From the file's ids to indexes into tables, with everything filled in that a VPC has by itself: local routes, main
-//! table, default network ACL, default security group.
+//! Lowers the file's ids to indexes into tables, and adds the parts that each VPC has by itself:
+//! local routes, main table, default network ACL, default security group.
 
 use super::names::default_id;
 use super::plan::{Plan, PlannedEni};
@@ -14,7 +14,7 @@ use crate::vpc::{
 use ipnetwork::Ipv4Network;
 use std::collections::HashMap;
 
-/// The tables of a spec that has no errors.
+/// Makes the tables of a spec that has no errors.
 pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
     let mut parts = Parts {
         lab: spec.lab.value.clone(),
@@ -50,7 +50,7 @@ pub(super) fn parts(spec: &Spec, plan: &Plan) -> Parts {
     parts
 }
 
-/// The positions of everything that has an id.
+/// The positions of all objects with an id.
 struct Lowering<'s> {
     spec: &'s Spec,
     vpcs: Positions,
@@ -76,7 +76,8 @@ impl Positions {
         Self(ids.cloned().zip(0..).collect())
     }
 
-    /// Validation has proven that the id is there; were it not, the index would be out of every table's range.
+    /// Returns the index of an id. Validation has proven that the id exists; if not, the index
+    /// would be out of every table's range.
     fn get<I: From<usize>>(&self, id: &str) -> I {
         I::from(self.0.get(id).copied().unwrap_or(usize::MAX))
     }
@@ -115,7 +116,7 @@ impl<'s> Lowering<'s> {
         }
     }
 
-    /// The declared groups, then the implied default ones.
+    /// Makes the declared groups, then the implied default ones.
     fn security_groups(&mut self) -> Vec<SecurityGroup> {
         let mut implied = Vec::new();
         for vpc in &self.spec.vpcs {
@@ -156,7 +157,7 @@ impl<'s> Lowering<'s> {
         SecurityGroupRule { traffic: rule.traffic, peer, line: rule.line }
     }
 
-    /// The declared ACLs, then a default one for each VPC.
+    /// Makes the declared ACLs, then a default one for each VPC.
     fn network_acls(&mut self) -> Vec<NetworkAcl> {
         let declared = self.spec.network_acls.iter().map(|acl| NetworkAcl {
             id: acl.id.value.clone(),
@@ -179,7 +180,7 @@ impl<'s> Lowering<'s> {
         acls
     }
 
-    /// The declared tables, then an implied main one for each VPC that declares none.
+    /// Makes the declared tables, then an implied main one for each VPC that declares none.
     fn route_tables(&mut self, plan: &Plan) -> Vec<RouteTable> {
         let mains: Vec<&str> = self
             .spec
@@ -219,7 +220,8 @@ impl<'s> Lowering<'s> {
         routes
     }
 
-    /// The routes that gateway endpoints add to a table by themselves, but for those that the file writes out (spec 7.1).
+    /// Makes the routes that gateway endpoints add to a table by themselves, except those that the
+    /// file has (spec 7.1).
     fn endpoint_routes(&self, table: &spec::RouteTable) -> impl Iterator<Item = Route> {
         let named = |endpoint: &&spec::VpcEndpoint| {
             endpoint.route_tables.iter().any(|id| **id == *table.id)
@@ -439,7 +441,8 @@ impl<'s> Lowering<'s> {
         }
     }
 
-    /// An interface endpoint's interface in its `position`th subnet: a resource of its VPC like any other (spec 7.2).
+    /// Makes an interface endpoint's interface in its `position`th subnet: a resource of its VPC
+    /// like any other (spec 7.2).
     fn endpoint(
         &self,
         endpoint: &spec::VpcEndpoint,
@@ -488,8 +491,8 @@ impl<'s> Lowering<'s> {
     }
 }
 
-/// The public names of an endpoint's interface: the endpoint's own, and that of its zone (spec 7.2). AWS puts a suffix
-/// behind the id, which a lab has not.
+/// Returns the public names of an endpoint's interface: the endpoint's own, and that of its zone
+/// (spec 7.2). AWS puts a suffix behind the id; a lab has none.
 fn endpoint_names(endpoint: &spec::VpcEndpoint, region: &str, zone: &str) -> Vec<String> {
     let id = &endpoint.id.value;
     let vpce = if id.starts_with("vpce-") { id.clone() } else { format!("vpce-{id}") };
@@ -510,7 +513,7 @@ fn endpoints(spec: &Spec, kind: spec::EndpointKind) -> impl Iterator<Item = &spe
     spec.vpc_endpoints.iter().filter(move |endpoint| endpoint.kind == kind)
 }
 
-/// Routes to a peering connection that is not active are blackholes.
+/// Decides whether a peering connection is active. Routes to others are blackholes.
 fn is_active(spec: &Spec, peering: &str) -> bool {
     let found = spec.peerings.iter().find(|p| *p.id == *peering);
     found.is_some_and(|p| p.state == PeeringState::Active)
@@ -520,12 +523,12 @@ fn main_id(vpc: &str) -> String {
     format!("{vpc}/main")
 }
 
-/// AWS's one outbound rule of a new group (spec 4.2).
+/// Returns AWS's one outbound rule of a new group (spec 4.2).
 fn allow_all() -> SecurityGroupRule {
     SecurityGroupRule { traffic: TrafficMatch::ALL, peer: Peer::Cidr(everywhere()), line: 0 }
 }
 
-/// Rule 100 of a default network ACL (spec 5).
+/// Returns rule 100 of a default network ACL (spec 5).
 fn default_acl_rule() -> AclRule {
     AclRule {
         number: 100,
@@ -551,7 +554,8 @@ fn acl_rules(rules: &[spec::AclRule]) -> Vec<AclRule> {
     rules
 }
 
-/// One per CIDR block of the VPC (spec 3.4), with the line where the file writes it out.
+/// Makes the local routes: one per CIDR block of the VPC (spec 3.4), with its line if the file has
+/// it.
 fn local_routes(vpc: &spec::Vpc, declared: &[spec::Route]) -> Vec<Route> {
     let line = |network: Ipv4Network| {
         let written = declared.iter().find(|route| {

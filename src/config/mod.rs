@@ -1,8 +1,8 @@
 //! Layer 3: the lab file, validated and lowered to a `vpc::Snapshot`.
 //!
-//! One way through: [`Lab::parse`] reads the TOML tree section by section into a [`spec::Spec`], checks what needs two
-//! objects at once, and chooses what the user left open ([`plan::Plan`]: addresses, ENI ids, device names).
-//! Everything that is wrong is found in one go. [`Lab::lower`] then cannot fail.
+//! [`Lab::parse`] reads the TOML tree section by section into a [`spec::Spec`], checks conditions
+//! on two objects, and chooses the values that the user left open ([`plan::Plan`]: addresses, ENI
+//! ids, device names). It finds all errors in one pass. [`Lab::lower`] then cannot fail.
 
 pub mod acceptance;
 mod address;
@@ -43,24 +43,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A speed that time can pass at, as the lab file and the command line take it.
+/// Parses a speed at which time can pass, as the lab file and the command line take it.
 ///
 /// # Errors
-/// What would be one.
+/// A text that says which speeds are valid.
 pub fn time_scale(number: &str) -> Result<f64, String> {
     let scale = number.parse::<f64>().ok().filter(|scale| text::is_time_scale(*scale));
     scale.ok_or_else(|| text::TIME_SCALE.to_owned())
 }
 
-/// Returns the slowest and the fastest that time can pass.
+/// Returns the slowest and the fastest speed at which time can pass.
 pub fn time_scale_range() -> (f64, f64) {
     text::TIME_SCALES
 }
 
-/// A region, as the lab file and the command line take it.
+/// Parses a region, as the lab file and the command line take it.
 ///
 /// # Errors
-/// Why it is none, and what would be one.
+/// The reason why it is not a region, and what would be one.
 pub fn region(word: &str) -> Result<String, String> {
     text::region(word).map_err(|fault| format!("{}: {}", fault.message, fault.help))
 }
@@ -68,53 +68,53 @@ pub fn region(word: &str) -> Result<String, String> {
 /// A lab file without errors.
 #[derive(Clone, Debug)]
 pub struct Lab {
-    /// The lab's name, prefix of its namespaces.
+    /// The lab's name, which prefixes its namespaces.
     pub name: String,
     /// The file's name, as given.
     pub file: String,
-    /// Which TUN device the lab uses.
+    /// The kind of TUN device that the lab uses.
     pub device: DeviceKind,
-    /// Whether the kernel carries established flows by itself, when the lab is brought up.
+    /// The setting of offload when the lab is brought up.
     pub offload: Offload,
-    /// How long the kernel carries flows after the lab's process has died.
+    /// The time for which the kernel forwards offloaded flows after the lab's process has died.
     pub offload_grace: Duration,
-    /// Where the tasks' addresses come from.
+    /// The network of the tasks' addresses.
     pub task_cidr: Ipv4Network,
-    /// How fast timeouts pass: at 100.0, 350 s pass in 3.5 s.
+    /// The speed at which timeouts pass: at 100.0, 350 s pass in 3.5 s.
     pub time_scale: f64,
-    /// What was doubtful while reading; [`Lab::lint`] has these and more.
+    /// Warnings and notes of the reader; [`Lab::lint`] has these and more.
     pub warnings: Vec<Diagnostic>,
-    /// What the file says, and what the API added to it.
+    /// The file's content, with the API's objects.
     pub spec: Spec,
-    /// What the API added.
+    /// The API's objects.
     pub overlay: Overlay,
-    /// What egret chose where the file left it open.
+    /// The values that egret chose where the file leaves them open.
     pub plan: plan::Plan,
     source: Arc<Source>,
 }
 
-/// A name that a lab can have, as the lab file and the command line take it.
+/// Parses a name that a lab can have, as the lab file and the command line take it.
 ///
 /// # Errors
-/// Why it cannot be one, and what would be.
+/// The reason why a lab cannot have it, and which names are valid.
 pub fn lab_name(name: &str) -> Result<String, String> {
     text::lab_name(name).map_err(|fault| format!("{}: {}", fault.message, fault.help))
 }
 
 impl Lab {
-    /// The longest lab file, in bytes: 65,535 rules, with their comments, are less than half of it.
+    /// Bytes of the longest lab file: 65,535 rules, with their comments, are less than half of it.
     pub const LONGEST: usize = 16 << 20;
 
     /// Reads a lab file's text. `file_name` is only for messages.
     ///
     /// # Errors
-    /// Everything that is wrong in the file, by line.
+    /// All errors of the file, by line.
     pub fn parse(file_name: &str, text: &str) -> Result<Self, Diagnostics> {
         Self::parse_after(None, file_name, text)
     }
 
-    /// Reads the text that is to take the place of `previous`: what exists in both keeps the ids and addresses that egret
-    /// chose for it there.
+    /// Reads the text that replaces `previous`: an object that exists in both keeps the ids and
+    /// addresses that egret chose for it there.
     ///
     /// # Errors
     /// As [`Lab::parse`].
@@ -126,11 +126,12 @@ impl Lab {
         Self::parse_with(previous.map(|lab| &lab.plan), file_name, text, Overlay::default())
     }
 
-    /// Reads a lab file's text, and lays over it what was created through the App Runner API. `previous` are the choices
-    /// that egret made before, which it keeps to.
+    /// Reads a lab file's text, and adds the objects that were created through the App Runner API.
+    /// egret keeps the choices of `previous`.
     ///
     /// # Errors
-    /// Everything that is wrong in the file, by line, and what the API's objects miss in it, by their names.
+    /// All errors of the file, by line, and the references of the API's objects that the file does
+    /// not have, by the objects' names.
     pub fn parse_with(
         previous: Option<&plan::Plan>,
         file_name: &str,
@@ -173,7 +174,7 @@ impl Lab {
     /// Reads a lab file.
     ///
     /// # Errors
-    /// Everything that is wrong in the file, by line; or that it could not be read.
+    /// All errors of the file, by line; a file that cannot be read.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Diagnostics> {
         let path = path.as_ref();
         let file = edge::shown(&path.display().to_string()).into_owned();
@@ -187,7 +188,7 @@ impl Lab {
     /// Reads a lab file's text, from standard input for `-`.
     ///
     /// # Errors
-    /// That it could not be read, or is too long.
+    /// A file that cannot be read, or is too long.
     pub fn read(path: &Path) -> Result<String, Diagnostics> {
         edge::input::read(path, Self::LONGEST).map_err(|error| {
             let file = edge::shown(&path.display().to_string()).into_owned();
@@ -195,22 +196,23 @@ impl Lab {
         })
     }
 
-    /// The same lab with this in place of what the App Runner API added before. What stays keeps its ids and addresses.
+    /// Returns the lab with another overlay of App Runner API objects. An object that stays keeps
+    /// its ids and addresses.
     ///
     /// # Errors
-    /// What the API's objects miss in the file, by their names.
+    /// The references of the API's objects that the file does not have, by the objects' names.
     pub fn with_overlay(&self, overlay: Overlay) -> Result<Self, Diagnostics> {
         let lab = Self::parse_with(Some(&self.plan), &self.file, self.source(), overlay)?;
         Ok(self.settings_for(lab))
     }
 
-    /// Another lab, brought up with the settings that took the place of this one's file.
+    /// Returns another lab with this lab's settings that replaced those of its file.
     fn settings_for(&self, other: Self) -> Self {
         let other = other.with_offload(self.offload).with_time_scale(self.time_scale);
         other.with_name(self.name.clone())
     }
 
-    /// The same lab with another name in place of the file's `lab`.
+    /// Returns the lab with another name in place of the file's `lab`.
     #[must_use]
     pub fn with_name(mut self, name: String) -> Self {
         self.spec.lab.value.clone_from(&name);
@@ -218,18 +220,19 @@ impl Lab {
         self
     }
 
-    /// Decides whether another lab's text says the same: only its comments and lines may be others. The order of lists counts,
-    /// as rules are numbered by it.
+    /// Decides whether another lab's text has the same values: only its comments and lines may
+    /// differ. The order of lists counts, as rules are numbered by it.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let values = |lab: &Self| toml::from_str::<toml::Table>(lab.source()).ok();
         self.source() == other.source() || values(self) == values(other)
     }
 
-    /// The same lab, following on another: what exists in both keeps the ids and addresses that egret chose for it there, and
-    /// tasks that were made by hand their ENIs.
+    /// Returns the lab as the successor of another: an object that exists in both keeps the ids and
+    /// addresses that egret chose for it there, and tasks that were created by hand keep their
+    /// ENIs.
     ///
     /// # Errors
-    /// What there is no room for beside what is kept.
+    /// The objects for which no address is free beside those that are kept.
     pub fn following(&self, before: &Self) -> Result<Self, Diagnostics> {
         let tasks_by_hand = before.overlay.tasks_by_hand.clone();
         let overlay = Overlay { tasks_by_hand, ..self.overlay.clone() };
@@ -237,13 +240,13 @@ impl Lab {
         Ok(self.settings_for(lab))
     }
 
-    /// The same lab, brought up with another setting in place of the file's `offload`.
+    /// Returns the lab with another setting in place of the file's `offload`.
     #[must_use]
     pub fn with_offload(self, offload: Offload) -> Self {
         Self { offload, ..self }
     }
 
-    /// The same lab at another speed, in place of the file's `timeouts.time_scale`.
+    /// Returns the lab with another speed in place of the file's `timeouts.time_scale`.
     #[must_use]
     pub fn with_time_scale(mut self, time_scale: f64) -> Self {
         self.time_scale = time_scale;
@@ -251,7 +254,7 @@ impl Lab {
         self
     }
 
-    /// Returns what can be used and probably does not do what is wanted, by line, but for what `[lint] allow` allows.
+    /// Returns the warnings and notes, by line, except those that `[lint] allow` allows.
     pub fn lint(&self) -> Vec<Diagnostic> {
         let report = Report::new(Arc::clone(&self.source));
         lint::all(&self.spec, &self.lower(Generation::default()), &report);
@@ -262,7 +265,7 @@ impl Lab {
         warnings
     }
 
-    /// Gives findings of checks their lines, but for those that `[lint] allow` allows.
+    /// Gives findings of checks their lines, except those that `[lint] allow` allows.
     pub fn located(&self, findings: impl IntoIterator<Item = LabFinding>) -> Vec<Diagnostic> {
         let report = Report::new(Arc::clone(&self.source));
         let is_shown = |finding: &LabFinding| !self.spec.lint_allow.contains(&finding.rule);
@@ -272,18 +275,19 @@ impl Lab {
         errors
     }
 
-    /// The lab as indexed tables.
+    /// Returns the lab as indexed tables.
     pub fn lower(&self, generation: Generation) -> Snapshot {
         Snapshot::build(generation, lower::parts(&self.spec, &self.plan))
     }
 
-    /// The file's text.
+    /// Returns the file's text.
     pub fn source(&self) -> &str {
         self.source.text()
     }
 }
 
-/// The most syntax errors that are counted: a file that has more is something else. Each is looked for in its line.
+/// The most syntax errors that are counted: a file with more is not a lab file. Each needs a search
+/// for its line.
 const MOST_SYNTAX_ERRORS: usize = 1_000;
 
 /// Decides by its name whether a file is a template or a state, which is imported.

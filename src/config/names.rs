@@ -1,11 +1,11 @@
-//! Every id and name that the lab file declares, found before anything else is read, so that a broken object does not
-//! make each reference to it dangle.
+//! Collects all ids and names that the lab file declares, before anything else is read, so that a
+//! broken object does not make each reference to it dangle.
 
 use super::diagnostic::{At, Report, Span};
 use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
-/// What an id or name stands for.
+/// The kind of object that an id or name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Kind {
@@ -75,7 +75,7 @@ impl Kind {
         }
     }
 
-    /// The section that declares it, and the key of the id in it.
+    /// Returns the section that declares it, and the key of the id in it.
     const fn declared_by(self) -> (&'static str, &'static str) {
         match self {
             Self::Vpc => ("vpc", "id"),
@@ -96,7 +96,8 @@ impl Kind {
         }
     }
 
-    /// Kinds with the same number may not share an id, because one key may name either.
+    /// Returns the number of its set of ids. Kinds with the same number may not share an id,
+    /// because one key may name either.
     pub(super) const fn namespace(self) -> u8 {
         match self {
             Self::InternetGateway
@@ -121,7 +122,7 @@ impl Kind {
 pub(super) struct Names(BTreeMap<Kind, BTreeMap<String, Span>>);
 
 impl Names {
-    /// Finds them, and reports those declared twice.
+    /// Collects them, and reports those declared twice.
     pub(super) fn collect(root: &DeTable<'_>, report: &Report) -> Self {
         let mut declared: Vec<(Kind, At<&str>)> = Kind::ALL
             .into_iter()
@@ -165,7 +166,7 @@ impl Names {
         }
     }
 
-    /// A VPC whose file names no default group has one all the same (spec 4.2).
+    /// Adds the default group of each VPC whose file names none (spec 4.2).
     fn imply_default_groups(&mut self, root: &DeTable<'_>) {
         let named: Vec<&str> = tables(root, "security_group")
             .filter(|table| {
@@ -181,7 +182,7 @@ impl Names {
         self.0.entry(Kind::SecurityGroup).or_default().extend(implied);
     }
 
-    /// Which of these kinds an id is.
+    /// Returns the kind of an id, of these kinds.
     pub(super) fn kind_of(&self, kinds: &[Kind], id: &str) -> Option<Kind> {
         kinds.iter().copied().find(|kind| self.0.get(kind).is_some_and(|ids| ids.contains_key(id)))
     }
@@ -207,12 +208,12 @@ impl Names {
     }
 }
 
-/// The name of what a VPC has by itself: its default security group and its default network ACL.
+/// Returns the name of the default security group and the default network ACL of a VPC.
 pub(super) fn default_id(vpc: &str) -> String {
     format!("{vpc}/default")
 }
 
-/// Returns the word that was probably meant.
+/// Returns the valid word that the user probably meant.
 pub(crate) fn nearest<'v>(word: &str, valid: &[&'v str]) -> Option<&'v str> {
     let likeness =
         |candidate: &&'v str| (strsim::normalized_damerau_levenshtein(word, candidate), *candidate);
@@ -223,7 +224,7 @@ pub(crate) fn nearest<'v>(word: &str, valid: &[&'v str]) -> Option<&'v str> {
 /// The most valid words that are listed.
 const MOST_VALID: usize = 40;
 
-/// "did you mean …" and the list of what is valid.
+/// Returns "did you mean …" and the list of valid words.
 pub(crate) fn suggestion(word: &str, valid: &[&str]) -> String {
     let mut list = valid.iter().take(MOST_VALID).copied().collect::<Vec<_>>().join(", ");
     if let Some(left_out) = valid.len().checked_sub(MOST_VALID).filter(|left_out| *left_out > 0) {

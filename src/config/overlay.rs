@@ -1,6 +1,7 @@
-//! What the App Runner API adds to a lab: connectors and services beside those of the lab file, whole and declarative.
-//! It is laid over what the file says each time that the file is read, so a file that takes away what they need is
-//! refused with their names: they have no line that could be shown.
+//! The overlay: connectors and services that the App Runner API adds to those of the lab file,
+//! whole and declarative. It is added to the spec each time that the file is read. A file without
+//! the objects that they need is refused with their names, as they have no line that could be
+//! shown.
 
 use super::diagnostic::{At, Report, Span};
 use super::names::default_id;
@@ -10,14 +11,16 @@ use crate::vpc::ServiceKind;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All that was created through the API, and by hand. Of the latter the lab itself keeps count.
+/// All objects that were created through the API, and the tasks that were created by hand, which
+/// the lab itself records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlay {
     /// VPC connectors. One that no service uses has no ENI (spec 1.6).
     pub connectors: Vec<OverlayConnector>,
     /// Services.
     pub services: Vec<OverlayService>,
-    /// The tasks that `egret task add` made, by service: of Fargate services, each needs an ENI of its own.
+    /// The tasks that `egret task add` created, by service: each task of a Fargate service needs an
+    /// ENI of its own.
     pub tasks_by_hand: BTreeMap<String, BTreeSet<u16>>,
 }
 
@@ -39,11 +42,11 @@ pub struct OverlayService {
     pub name: String,
     /// `EgressConfiguration`.
     pub egress: OverlayEgress,
-    /// How many tasks it runs. A service that uses a connector without tasks has its ENIs all the same.
+    /// The number of its tasks. A service without tasks that uses a connector still has its ENIs.
     pub tasks: u16,
 }
 
-/// `EgressType`, and what belongs to it.
+/// `EgressType`, and its connector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OverlayEgress {
     /// `DEFAULT`.
@@ -56,24 +59,24 @@ pub enum OverlayEgress {
 }
 
 impl Overlay {
-    /// Whether a service was made through the API.
+    /// Decides whether a service was created through the API.
     pub fn has_service(&self, name: &str) -> bool {
         self.services.iter().any(|service| service.name == name)
     }
 
-    /// Whether a service was made through the API and runs nothing now: it is paused, or still starting. A service of the
-    /// lab file without tasks only waits for some.
+    /// Decides whether a service was created through the API and has no task now: it is paused, or
+    /// still starting. A service of the lab file without tasks does not count.
     pub fn is_at_rest(&self, service: &str) -> bool {
         self.services.iter().any(|own| own.name == service && own.tasks == 0)
     }
 
-    /// Whether a connector was made through the API.
+    /// Decides whether a connector was created through the API.
     pub fn has_connector(&self, name: &str) -> bool {
         self.connectors.iter().any(|connector| connector.name == name)
     }
 
-    /// Adds everything that fits to what the file says, and reports the rest. Of the tasks only those are kept that the file
-    /// has use for.
+    /// Adds all objects that fit to the spec, and reports the others. Tasks are kept only if the
+    /// spec has a use for them.
     pub(super) fn lay_over(&mut self, spec: &mut Spec, report: &Report) {
         let overlaid = spec.connectors.len();
         for own in &self.connectors {
@@ -122,7 +125,8 @@ impl Overlay {
         spec.more_tasks.clone_from(&self.tasks_by_hand);
     }
 
-    /// Whether a service has its connector. One that the overlay has and that does not fit is reported already.
+    /// Decides whether a service has its connector. A connector of the overlay that does not fit is
+    /// reported already.
     fn service(&self, spec: &Spec, own: &OverlayService, complain: &Complain<'_>) -> bool {
         let OverlayEgress::Vpc { connector } = &own.egress else { return true };
         if spec.connector(connector).is_some() {
@@ -139,7 +143,7 @@ impl Overlay {
     }
 }
 
-/// Whether a connector's subnets and groups are there, and of one VPC (spec 1.6).
+/// Decides whether a connector's subnets and groups exist, and are of one VPC (spec 1.6).
 fn connector(spec: &Spec, own: &OverlayConnector, complain: &Complain<'_>) -> bool {
     const KEEP: &str = "keep it in the lab file, or delete the connector through the API first";
     let mut fits = complain.repeated(own.subnets.iter().chain(&own.security_groups));
@@ -177,7 +181,7 @@ fn connector(spec: &Spec, own: &OverlayConnector, complain: &Complain<'_>) -> bo
 }
 
 impl Spec {
-    /// The VPC of a security group, declared or implied, by the group's id.
+    /// Returns the VPC of a security group, declared or implied, by the group's id.
     pub fn vpc_of_group(&self, id: &str) -> Option<&str> {
         let declared = self.security_groups.iter().find(|group| *group.id == id);
         let implied = || self.vpcs.iter().find(|vpc| default_id(&vpc.id) == id);
@@ -186,7 +190,7 @@ impl Spec {
     }
 }
 
-/// Reports what is wrong with one object of the API, by its name.
+/// Reports the faults of one object of the API, by its name.
 struct Complain<'a> {
     report: &'a Report,
     name: &'a dyn Fn() -> String,
@@ -197,7 +201,7 @@ impl Complain<'_> {
         self.report.error(Span::NOWHERE, rule, format!("{} {message}", (self.name)()), help);
     }
 
-    /// Whether it can be called so.
+    /// Decides whether it can have this name.
     fn name(&self, name: &str) -> bool {
         let fault = text::apprunner_name(name).err();
         if let Some(text::Fault { rule, message: _, help }) = &fault {
@@ -206,7 +210,7 @@ impl Complain<'_> {
         fault.is_none()
     }
 
-    /// Whether nothing else is called so; those from `overlaid` on are of the API too.
+    /// Decides whether no other object has the name; those from `overlaid` on are of the API too.
     fn first<'n>(
         &self,
         mut names: impl Iterator<Item = &'n At<String>>,
@@ -226,7 +230,7 @@ impl Complain<'_> {
         false
     }
 
-    /// Whether nothing is named twice.
+    /// Decides whether nothing is named twice.
     fn repeated<'n>(&self, ids: impl Iterator<Item = &'n String>) -> bool {
         let mut seen = BTreeSet::new();
         let mut fits = true;

@@ -1,4 +1,5 @@
-//! What egret chooses where the lab file leaves it open: the same every time for the same file, on every machine.
+//! Chooses the values that the lab file leaves open: the same for the same file each time, on every
+//! machine.
 
 use super::address::Pool;
 use super::diagnostic::{At, Report, Span};
@@ -9,38 +10,40 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-/// The choices. Those of the configuration before are kept over a reload, wherever the file has the object now; what is
-/// new gets none of the addresses that anything had there, as long as there are others.
+/// The choices. A reload keeps those of the previous configuration, even if the object has moved in
+/// the file. A new object gets none of the addresses that any object had there, as long as there
+/// are others.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// The address space of each VPC, by its id.
     pub spaces: BTreeMap<String, Space>,
-    /// One ENI per kind of service and (subnet, set of security groups) that it uses, and per Fargate task, in the order of
-    /// first use (spec 2.1).
+    /// One ENI per kind of service and (subnet, set of security groups) that it uses, and per
+    /// Fargate task, in the order of first use (spec 2.1).
     pub enis: Vec<PlannedEni>,
-    /// By id. A deleted NAT gateway has no interface and is not among them.
+    /// The NAT gateways, by id. A deleted NAT gateway has no interface and is not among them.
     pub nat_gateways: BTreeMap<String, PlannedNatGateway>,
     /// The public address of services with `egress = "default"`, if there is one.
     pub apprunner_address: Option<Ipv4Addr>,
     /// The addresses that are not given in the file.
     #[serde(with = "pairs")]
     chosen: BTreeMap<Holder, Ipv4Addr>,
-    /// How many spaces were given out so far; numbers are not used again, as long as there are others.
+    /// The number of spaces that were assigned so far. Numbers are not used again, as long as there
+    /// are others.
     spaces_given: u16,
 }
 
-/// What has an address that the file does not give.
+/// The holder of an address that the file does not give.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Holder {
     /// One of a NAT gateway's addresses, by its id and position, in its subnet.
     NatGatewayPrivate(String, usize),
-    /// The same, on the internet.
+    /// One of a NAT gateway's public addresses, by its id and position.
     NatGatewayPublic(String, usize),
     /// The interface of an endpoint in a subnet, by both ids.
     Endpoint(String, String),
     /// An ENI.
     Eni(EniKey),
-    /// The same, on the internet.
+    /// The public side of an ENI.
     EniPublic(EniKey),
     /// App Runner's own egress.
     AppRunner,
@@ -53,24 +56,24 @@ pub struct PlannedEni {
     pub id: String,
     /// The first 8 of those digits after `eni-`: the TUN's name.
     pub device: String,
-    /// What there is one for.
+    /// The key that the ENI exists for.
     pub key: EniKey,
     /// Its private address.
     pub address: Ipv4Addr,
-    /// The public address of a Fargate task's.
+    /// The public address of a Fargate task's ENI.
     pub public_address: Option<Ipv4Addr>,
 }
 
-/// What there is one ENI for.
+/// The key of an ENI: there is one ENI for each.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EniKey {
-    /// Whose tasks it is for.
+    /// The kind of service whose tasks leave by it.
     pub kind: ServiceKind,
     /// The id of its subnet.
     pub subnet: String,
     /// The ids of its groups, sorted.
     pub security_groups: Vec<String>,
-    /// Service and number of the only task that it is for; `None` for a Hyperplane ENI.
+    /// Service and number of the only task that uses it; `None` for a Hyperplane ENI.
     pub task: Option<(String, u16)>,
 }
 
@@ -79,12 +82,12 @@ pub struct EniKey {
 pub struct PlannedNatGateway {
     /// `nat-` and 8 hex digits, derived from the id.
     pub device: String,
-    /// The primary first. Private ones are given, or the first free ones of its subnet; public ones are given, or the
-    /// next free ones.
+    /// Its addresses, the primary first. Private ones are given, or the first free ones of its
+    /// subnet; public ones are given, or the next free ones.
     pub addresses: Vec<NatAddress>,
 }
 
-/// Chooses, keeping to what was chosen before; reports what there is no room for.
+/// Chooses, and keeps the previous choices. Reports the objects for which no address is free.
 pub(super) fn choose(spec: &Spec, previous: Option<&Plan>, report: &Report) -> Plan {
     let nothing = Plan::default();
     let previous = previous.unwrap_or(&nothing);
@@ -112,7 +115,7 @@ pub(super) fn choose(spec: &Spec, previous: Option<&Plan>, report: &Report) -> P
 }
 
 impl Plan {
-    /// The address of an interface endpoint in its `position`th subnet.
+    /// Returns the address of an interface endpoint in its `position`th subnet.
     pub fn endpoint_address(&self, endpoint: &VpcEndpoint, position: usize) -> Option<Ipv4Addr> {
         let given = endpoint.addresses.get(position).map(|at| at.value);
         let subnet = endpoint.subnets.get(position)?;
@@ -122,7 +125,8 @@ impl Plan {
         })
     }
 
-    /// The public addresses of NAT gateways and of App Runner's own egress that the file does not give.
+    /// Lists the public addresses of NAT gateways and of App Runner's own egress that the file does
+    /// not give.
     pub(super) fn chosen_public_addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
         let is_public =
             |holder: &Holder| matches!(holder, Holder::NatGatewayPublic(..) | Holder::AppRunner);
@@ -130,7 +134,7 @@ impl Plan {
         chosen.map(|(_, address)| *address)
     }
 
-    /// All addresses that egret answers for, given or chosen.
+    /// Lists all addresses that egret answers for, given or chosen.
     fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
         let gateways = self.nat_gateways.values().flat_map(|n| &n.addresses);
         let gateways = gateways.flat_map(|own| std::iter::once(own.private).chain(own.public));
@@ -139,17 +143,18 @@ impl Plan {
     }
 }
 
-/// What needs an address.
+/// An object that needs an address.
 struct Want<'s> {
     holder: Holder,
-    /// The subnet that the address is to be of; without, it is a public one.
+    /// The subnet of the address; `None` for a public one.
     subnet: Option<&'s Subnet>,
-    /// Whom to blame if there is none.
+    /// The place to report if there is none.
     span: Span,
     what: &'static str,
 }
 
-/// An address for everything that the file gives none: first those that were chosen before, then the new ones.
+/// Chooses an address for each object that the file gives none: first the previous ones, then the
+/// new ones.
 fn addresses(spec: &Spec, previous: &Plan, report: &Report) -> BTreeMap<Holder, Ipv4Addr> {
     let mut pool = Pool::new(spec);
     let mut chosen = BTreeMap::new();
@@ -204,7 +209,7 @@ fn refuse(want: &Want<'_>, report: &Report) {
     }
 }
 
-/// In the file's order: gateways, ENIs, App Runner.
+/// Lists the objects that need an address, in the file's order: gateways, ENIs, App Runner.
 fn wants(spec: &Spec) -> Vec<Want<'_>> {
     let mut wants = Vec::new();
     for gateway in spec.nat_gateways.iter().filter(|n| n.state != NatGatewayState::Deleted) {
@@ -246,12 +251,12 @@ fn wants(spec: &Spec) -> Vec<Want<'_>> {
     wants
 }
 
-/// The first service with `egress = "default"`.
+/// Returns the first service with `egress = "default"`.
 fn own_egress(spec: &Spec) -> Option<&Service> {
     spec.services.iter().find(|service| service.vpc_connector.is_none())
 }
 
-/// A VPC keeps its space; new ones get spaces that none has had.
+/// Assigns the address spaces. A VPC keeps its space; new ones get spaces that none has had.
 fn spaces(spec: &Spec, previous: &Plan) -> (BTreeMap<String, Space>, u16) {
     let mut taken: BTreeSet<Space> = previous.spaces.values().copied().collect();
     let mut given = previous.spaces_given;
@@ -297,7 +302,8 @@ fn nat_gateway(
     Some(PlannedNatGateway { device: devices.nat_gateway(id), addresses })
 }
 
-/// What each ENI is for, with its subnet and whether it has a public address, in the order of first use.
+/// Lists the key of each ENI, with its subnet and whether it has a public address, in the order of
+/// first use.
 fn eni_keys(spec: &Spec) -> Vec<(&Subnet, EniKey, bool)> {
     let mut keys = Vec::new();
     let mut seen = BTreeSet::new();
@@ -312,7 +318,8 @@ fn eni_keys(spec: &Spec) -> Vec<(&Subnet, EniKey, bool)> {
     keys
 }
 
-/// Those of one service: of all subnets of its connector, or of the subnet of each Fargate task.
+/// Lists the keys of one service: of all subnets of its connector, or of the subnet of each Fargate
+/// task.
 fn keys_of<'s>(
     spec: &'s Spec,
     service: &Service,
@@ -355,7 +362,7 @@ fn eni(
     Some(PlannedEni { id, device, key, address, public_address })
 }
 
-/// Names of TUN devices, each given once; what had one before keeps it.
+/// Names of TUN devices, each used once; a device keeps its previous name.
 struct Devices<'p> {
     previous: &'p Plan,
     taken: BTreeSet<String>,
@@ -368,7 +375,7 @@ impl<'p> Devices<'p> {
         Self { previous, taken: enis.chain(gateways).collect() }
     }
 
-    /// The id of an ENI, and its device.
+    /// Returns the id of an ENI, and its device.
     fn eni(&mut self, key: &EniKey) -> (String, String) {
         if let Some(before) = self.previous.enis.iter().find(|eni| eni.key == *key) {
             return (before.id.clone(), before.device.clone());
@@ -395,7 +402,7 @@ impl<'p> Devices<'p> {
     }
 }
 
-/// Digits whose first eight no other device has, and the device that they name.
+/// Returns digits whose first eight no other device has, and the device that they name.
 fn unique(
     devices: &mut BTreeSet<String>,
     prefix: &str,
@@ -412,8 +419,8 @@ fn unique(
     }
 }
 
-/// FNV-1a over the words, each ended by a zero octet, then a finalizer that spreads short words over all bits.
-/// Written out because the result must never change with a dependency.
+/// Returns FNV-1a over the words, each ended by a zero byte, then a finalizer that spreads short
+/// words over all bits. It is written out because the result must never change with a dependency.
 fn hash<'w>(words: impl IntoIterator<Item = &'w str>, salt: u64) -> u64 {
     let octets = words.into_iter().flat_map(|word| word.bytes().chain([0]));
     let mut hash = octets.chain(salt.to_be_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash: u64, b| {
@@ -424,7 +431,7 @@ fn hash<'w>(words: impl IntoIterator<Item = &'w str>, salt: u64) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// A map whose keys are no strings, as a list of pairs.
+/// Reads and writes a map whose keys are not strings as a list of pairs.
 mod pairs {
     use super::{Deserialize, Holder, Ipv4Addr, Serialize};
     use serde::{Deserializer, Serializer};

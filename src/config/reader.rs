@@ -1,4 +1,4 @@
-//! A walk over the spanned TOML tree that reports what it does not like and goes on.
+//! Walks over the spanned TOML tree, reports what is wrong, and continues.
 
 use super::diagnostic::{At, Report, Span};
 use super::names::{Kind, Names, suggestion};
@@ -8,7 +8,7 @@ use crate::vpc::Line;
 use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
-/// What every part of the walk needs.
+/// The data that every part of the walk needs.
 pub(super) struct Reader<'a> {
     pub(super) report: &'a Report,
     pub(super) names: &'a Names,
@@ -18,7 +18,7 @@ pub(super) struct Reader<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Section<'a> {
     pub(super) reader: &'a Reader<'a>,
-    /// As the user writes it, such as `[[subnet]]`.
+    /// Its name as the user writes it, such as `[[subnet]]`.
     name: &'static str,
     table: &'a DeTable<'a>,
     pub(super) span: Span,
@@ -58,7 +58,7 @@ impl<'a> Section<'a> {
         self.reader.report.line(self.span)
     }
 
-    /// The elements of a list that may be absent, each read; the broken ones are left out.
+    /// Reads each element of a list that may be absent; broken ones are left out.
     pub(super) fn list<T>(
         &self,
         key: &'static str,
@@ -74,7 +74,7 @@ impl<'a> Section<'a> {
         Some(Value { reader: self.reader, key, value: value.get_ref(), span })
     }
 
-    /// The value of a key that must be there.
+    /// Returns the value of a key that must exist.
     pub(super) fn required(&self, key: &'static str) -> Option<Value<'a>> {
         let value = self.get(key);
         if value.is_none() {
@@ -88,7 +88,7 @@ impl<'a> Section<'a> {
         value
     }
 
-    /// A declared id or name: a word that can be part of a namespace's name.
+    /// Reads a declared id or name: a word that can be part of a namespace's name.
     pub(super) fn word(&self, key: &'static str) -> Option<At<String>> {
         self.required(key)?.parse(super::text::word)
     }
@@ -105,7 +105,7 @@ impl<'a> Section<'a> {
         self.get(key)?.reference(kinds)
     }
 
-    /// Every element of a list of references; none where the key is absent.
+    /// Reads every element of a list of references; none if the key is absent.
     pub(super) fn references(&self, key: &'static str, kinds: &[Kind]) -> Vec<At<String>> {
         let elements = self.get(key).map(|value| value.elements()).unwrap_or_default();
         let references: Vec<_> = elements.iter().filter_map(|e| e.reference(kinds)).collect();
@@ -124,17 +124,18 @@ impl<'a> Value<'a> {
         self.reader.report.error(self.span, rule, message, help);
     }
 
-    /// A string that a terminal, a file of one line for each entry and another lab file all have as it is.
+    /// Reads a string that a terminal, a file of one line for each entry and another lab file all
+    /// show unchanged.
     pub(super) fn string(&self) -> Option<At<String>> {
         self.without(&is_hidden)
     }
 
-    /// A string of several lines.
+    /// Reads a string of several lines.
     pub(super) fn lines(&self) -> Option<At<String>> {
         self.without(&|c| is_hidden(c) && !matches!(c, '\n' | '\t'))
     }
 
-    /// A string that may hold anything, and that nothing shows.
+    /// Reads a string that may hold anything, and that is never shown.
     pub(super) fn secret<T>(&self, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<At<T>> {
         self.understand(self.without(&|_| false)?, parse)
     }
@@ -156,7 +157,7 @@ impl<'a> Value<'a> {
         Some(At { value: value.to_owned(), span: self.span })
     }
 
-    /// A string, or an integer as the string that it would be.
+    /// Reads a string, or an integer as the string that it would be.
     pub(super) fn string_or_integer(&self) -> Option<At<String>> {
         match self.value {
             DeValue::Integer(_) => self.integer().map(|at| at.map(|number| number.to_string())),
@@ -187,7 +188,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// An integer within bounds, both included.
+    /// Reads an integer within bounds, both included.
     pub(super) fn integer_in(&self, low: i64, high: i64) -> Option<At<i64>> {
         let integer = self.integer()?;
         if (low..=high).contains(&integer) {
@@ -217,12 +218,12 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A string with a meaning.
+    /// Reads a string with a meaning.
     pub(super) fn parse<T>(&self, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<At<T>> {
         self.understand(self.string()?, parse)
     }
 
-    /// A string or integer with a meaning.
+    /// Reads a string or integer with a meaning.
     pub(super) fn parse_number_too<T>(
         &self,
         parse: impl FnOnce(&str) -> Result<T, Fault>,
@@ -244,7 +245,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A CIDR block, canonical as AWS makes it (spec 3.4), with a warning where that changed it.
+    /// Reads a CIDR block in AWS's canonical form (spec 3.4), with a warning if that changed it.
     pub(super) fn cidr(&self) -> Option<At<ipnetwork::Ipv4Network>> {
         let given = self.parse(super::text::cidr)?;
         let canonical = crate::vpc::route_table::canonical(*given);
@@ -259,7 +260,7 @@ impl<'a> Value<'a> {
         Some(given.map(|_| canonical))
     }
 
-    /// One of a few words.
+    /// Reads one of a few words.
     pub(super) fn one_of<T: Copy>(&self, words: &[(&str, T)]) -> Option<At<T>> {
         let word = self.string()?;
         let found = words.iter().find(|(name, _)| *name == *word).map(|(_, value)| *value);
@@ -274,7 +275,8 @@ impl<'a> Value<'a> {
         found.map(|value| At { value, span: self.span })
     }
 
-    /// An id that one of these kinds declares. A dangling one is reported, and given back all the same.
+    /// Reads an id that one of these kinds declares. A dangling one is reported, and still
+    /// returned.
     pub(super) fn reference(&self, kinds: &[Kind]) -> Option<At<String>> {
         let id = self.string()?;
         if self.reader.names.kind_of(kinds, &id).is_none() {
@@ -283,7 +285,7 @@ impl<'a> Value<'a> {
         Some(id)
     }
 
-    /// The elements of an array; a value that is no array is its own only element.
+    /// Returns the elements of an array; a value that is not an array is its own only element.
     pub(super) fn elements(&self) -> Vec<Value<'a>> {
         match self.value.as_array() {
             None => vec![*self],
@@ -298,7 +300,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The tables of an array of tables, such as `[[subnet]]` or the rules of a group.
+    /// Returns the tables of an array of tables, such as `[[subnet]]` or the rules of a group.
     pub(super) fn tables(&self, name: &'static str, keys: &[&str]) -> Vec<Section<'a>> {
         if !self.value.is_array() {
             let shape = format!("{name} must be a list of tables");
@@ -341,7 +343,7 @@ impl<'a> Value<'a> {
 }
 
 impl Reader<'_> {
-    /// Reports what a list names twice.
+    /// Reports references that a list has twice.
     fn report_repeated(&self, references: &[At<String>]) {
         let mut seen = BTreeMap::new();
         for reference in references {
@@ -357,7 +359,7 @@ impl Reader<'_> {
     }
 }
 
-/// A line that would satisfy a missing key.
+/// Returns a line that would add a missing key.
 fn example(section: &str, key: &str) -> String {
     let (value, note) = match key {
         "id" | "name" => ("\"a-name-of-your-choice\"", ""),

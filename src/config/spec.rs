@@ -1,5 +1,6 @@
-//! What the lab file says, validated and not yet lowered: the file's own order and words, nothing implied filled in
-//! except plain numbers. An evaluator that shares nothing with the indexed tables can be written straight from it.
+//! The content of the lab file, validated and not yet lowered: in the file's own order and words,
+//! with no implied values except plain numbers. An evaluator that shares nothing with the indexed
+//! tables can be written straight from it.
 
 use super::apprunner::AppRunner;
 use super::diagnostic::At;
@@ -25,11 +26,12 @@ pub struct Spec {
     pub device: DeviceKind,
     /// `offload`.
     pub offload: Offload,
-    /// `offload_grace`: how long the kernel carries flows after the lab's process has died. Zero: not at all.
+    /// `offload_grace`: the time for which the kernel forwards offloaded flows after the lab's
+    /// process has died. Zero: none.
     pub offload_grace: Duration,
-    /// `queues`: of each TUN device.
+    /// `queues`: the queues of each TUN device.
     pub queues: u16,
-    /// `task_cidr`: where the tasks' addresses come from.
+    /// `task_cidr`: the network of the tasks' addresses.
     pub task_cidr: At<Ipv4Network>,
     /// `apprunner_public_ip`, if given.
     pub apprunner_public_ip: Option<At<Ipv4Addr>>,
@@ -75,11 +77,12 @@ pub struct Spec {
     pub expectations: Vec<Expectation>,
     /// `lint.allow`: rules of warnings and notes that are not reported.
     pub lint_allow: Vec<&'static str>,
-    /// The tasks of Fargate services that are there beside those that `tasks` counts, by service: each needs an ENI.
+    /// The tasks of Fargate services that exist beside those that `tasks` counts, by service: each
+    /// needs an ENI.
     pub more_tasks: BTreeMap<String, BTreeSet<u16>>,
 }
 
-/// Which TUN device the lab uses.
+/// `device`: the kind of TUN device that the lab uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceKind {
@@ -88,20 +91,20 @@ pub enum DeviceKind {
     Auto,
     /// With a vnet header: super-packets stay whole.
     Vnet,
-    /// Without: one packet per segment.
+    /// Without a vnet header: one packet per segment.
     Plain,
 }
 
-/// Whether the kernel carries established flows by itself.
+/// `offload`: decides whether the kernel forwards established flows by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Offload {
-    /// Where it can.
+    /// The kernel forwards them if it can.
     #[default]
     Auto,
-    /// It must.
+    /// The kernel must.
     On,
-    /// It does not: user space carries every packet.
+    /// The kernel does not: user space forwards every packet.
     Off,
 }
 
@@ -122,7 +125,7 @@ pub struct Vpc {
     pub enable_dns_support: Option<At<bool>>,
     /// `enable_dns_hostnames`.
     pub enable_dns_hostnames: Option<At<bool>>,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -141,7 +144,7 @@ pub struct Subnet {
     pub route_table: Option<At<String>>,
     /// `network_acl`; absent: the VPC's default ACL.
     pub network_acl: Option<At<String>>,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -156,7 +159,7 @@ pub struct RouteTable {
     pub main: Option<At<bool>>,
     /// `routes`, without the implied local ones.
     pub routes: Vec<Route>,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -167,7 +170,7 @@ pub struct Route {
     pub destination: At<Destination>,
     /// `target` and `state`.
     pub target: At<Target>,
-    /// Where it stands.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
@@ -223,7 +226,8 @@ pub struct VpcEndpoint {
     pub prefix_list: Option<At<String>>,
     /// `route_tables`: those that get a route to a gateway endpoint.
     pub route_tables: Vec<At<String>>,
-    /// `subnets`: each gets an interface of an interface endpoint; a Gateway Load Balancer endpoint has one.
+    /// `subnets`: each gets an interface of an interface endpoint; a Gateway Load Balancer endpoint
+    /// has one.
     pub subnets: Vec<At<String>>,
     /// `addresses` of those interfaces, in the same order, as far as they are given.
     pub addresses: Vec<At<Ipv4Addr>>,
@@ -233,7 +237,7 @@ pub struct VpcEndpoint {
     pub listen: Vec<Listen>,
     /// `private_dns_enabled`.
     pub private_dns_enabled: bool,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -249,7 +253,7 @@ pub enum EndpointKind {
 }
 
 impl EndpointKind {
-    /// The lab file's word.
+    /// Returns the word of the lab file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
@@ -274,7 +278,7 @@ pub struct Peering {
     pub requester_dns_resolution: bool,
     /// `accepter_dns_resolution`.
     pub accepter_dns_resolution: bool,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -287,11 +291,12 @@ pub struct SecurityGroup {
     pub vpc: At<String>,
     /// `default`.
     pub default: Option<At<bool>>,
-    /// `egress`; `None` where the key is absent, which AWS makes one rule that allows everything (spec 4.2).
+    /// `egress`; `None` if the key is absent, which AWS makes one rule that allows everything
+    /// (spec 4.2).
     pub egress: Option<Vec<SecurityGroupRule>>,
     /// `ingress`.
     pub ingress: Vec<SecurityGroupRule>,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -302,7 +307,7 @@ pub struct SecurityGroupRule {
     pub traffic: TrafficMatch,
     /// `to` or `from`.
     pub peer: At<Peer>,
-    /// Where it stands.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
@@ -328,7 +333,7 @@ pub struct NetworkAcl {
     pub egress: Vec<AclRule>,
     /// `ingress`, in the file's order.
     pub ingress: Vec<AclRule>,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -343,7 +348,7 @@ pub struct AclRule {
     pub traffic: TrafficMatch,
     /// `cidr`: the remote side, canonical.
     pub cidr: Ipv4Network,
-    /// Where it stands.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
@@ -354,7 +359,7 @@ pub struct PrefixList {
     pub id: At<String>,
     /// `entries`, canonical.
     pub entries: Vec<Ipv4Network>,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -379,7 +384,7 @@ pub struct NatGateway {
     pub secondary_private_ip_count: Option<u8>,
     /// `state`.
     pub state: NatGatewayState,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -402,11 +407,11 @@ pub struct Resource {
     pub security_groups: Vec<At<String>>,
     /// `listen`.
     pub listen: Vec<Listen>,
-    /// `network_interface`: its id, where routes may name it.
+    /// `network_interface`: its id, if routes may name it.
     pub network_interface: Option<At<String>>,
     /// `source_dest_check`.
     pub source_dest_check: Option<At<bool>>,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -421,7 +426,7 @@ pub struct InternetHost {
     pub address: At<Ipv4Addr>,
     /// `listen`.
     pub listen: Vec<Listen>,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -434,7 +439,7 @@ pub struct PrivateZone {
     pub vpcs: Vec<At<String>>,
     /// `records`.
     pub records: Vec<ZoneRecord>,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -449,18 +454,18 @@ pub struct ZoneRecord {
     pub values: Vec<RecordData>,
 }
 
-/// `[[vpc_connector]]`, or what a `[[service]]` of another kind says in its place.
+/// `[[vpc_connector]]`, or the network of a `[[service]]` of another kind.
 #[derive(Clone, Debug)]
 pub struct Connector {
     /// `name`; for a service of another kind its kind and name, such as `lambda/resize`.
     pub name: At<String>,
-    /// Which kind of service uses it.
+    /// The kind of service that uses it.
     pub kind: ServiceKind,
     /// `subnets`.
     pub subnets: Vec<At<String>>,
     /// `security_groups`; empty: the VPC's default group.
     pub security_groups: Vec<At<String>>,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
@@ -471,24 +476,24 @@ pub struct Service {
     pub name: At<String>,
     /// `kind`.
     pub kind: ServiceKind,
-    /// `vpc_connector`, where `egress = "vpc"`; absent where it is `"default"`. A service of another kind than App Runner's
-    /// has one of its own.
+    /// `vpc_connector`, if `egress = "vpc"`; absent if it is `"default"`. A service of another kind
+    /// than App Runner's has one of its own.
     pub vpc_connector: Option<At<String>>,
     /// `assign_public_ip`, of a Fargate service.
     pub assign_public_ip: Option<At<bool>>,
     /// `tasks`.
     pub tasks: u16,
-    /// Where the section begins.
+    /// The line at which the section begins.
     pub line: Line,
 }
 
 impl Vpc {
-    /// `enable_dns_support`, which AWS has on by default (spec 8).
+    /// Returns `enable_dns_support`, which AWS has on by default (spec 8).
     pub fn has_dns_support(&self) -> bool {
         self.enable_dns_support.is_none_or(|on| *on)
     }
 
-    /// `enable_dns_hostnames`, which AWS has off by default (spec 8).
+    /// Returns `enable_dns_hostnames`, which AWS has off by default (spec 8).
     pub fn has_dns_hostnames(&self) -> bool {
         self.enable_dns_hostnames.is_some_and(|on| *on)
     }
@@ -498,12 +503,14 @@ impl Vpc {
 const IMAGE_REGISTRIES: &str = "ecr.dkr";
 
 impl VpcEndpoint {
-    /// The service without `com.amazonaws.<region>.`; `None` for a service of somebody else, or of another region.
+    /// Returns the service without `com.amazonaws.<region>.`; `None` for a service that is not
+    /// AWS's, or of another region.
     pub fn aws_service(&self, region: &str) -> Option<&str> {
         aws_service(&self.service, region)
     }
 
-    /// The public name of its service, if private DNS makes it lead to the endpoint (spec 7.2).
+    /// Returns the public name of its service, if private DNS makes it lead to the endpoint
+    /// (spec 7.2).
     pub fn private_name(&self, region: &str) -> Option<String> {
         let has_zone = self.kind == EndpointKind::Interface && self.private_dns_enabled;
         let service = self.aws_service(region).filter(|_| has_zone)?;
@@ -511,14 +518,15 @@ impl VpcEndpoint {
     }
 }
 
-/// Returns a service without `com.amazonaws.<region>.`; `None` for a service of somebody else, or of another region.
+/// Returns a service without `com.amazonaws.<region>.`; `None` for a service that is not AWS's, or
+/// of another region.
 pub fn aws_service<'a>(service: &'a str, region: &str) -> Option<&'a str> {
     service.strip_prefix("com.amazonaws.")?.strip_prefix(region)?.strip_prefix('.')
 }
 
-/// Returns the public name of a service of AWS. Of a service with two words, AWS turns them round: `ecr.api` is
-/// `api.ecr.<region>.amazonaws.com`. Image registries have a name for each account, so theirs is a wildcard:
-/// `*.dkr.ecr.<region>.amazonaws.com`.
+/// Returns the public name of a service of AWS. AWS reverses the two words of a service: `ecr.api`
+/// is `api.ecr.<region>.amazonaws.com`. Image registries have a name for each account, so theirs is
+/// a wildcard: `*.dkr.ecr.<region>.amazonaws.com`.
 pub fn public_name(service: &str, region: &str) -> String {
     let labels: Vec<&str> = service.rsplit('.').collect();
     let wildcard = if service == IMAGE_REGISTRIES { "*." } else { "" };
@@ -526,7 +534,7 @@ pub fn public_name(service: &str, region: &str) -> String {
 }
 
 impl Connector {
-    /// What it is, for messages.
+    /// Returns its kind and name, for messages.
     pub fn title(&self) -> String {
         let name = &self.name.value;
         let of = name.split_once('/').map_or(name.as_str(), |(_, service)| service);
@@ -539,38 +547,38 @@ impl Connector {
 }
 
 impl Service {
-    /// Whether its tasks have public addresses.
+    /// Decides whether its tasks have public addresses.
     pub fn has_public_ip(&self) -> bool {
         self.assign_public_ip.is_some_and(|assigned| *assigned)
     }
 }
 
 impl Resource {
-    /// `source_dest_check`, which AWS has on by default (spec 3.7).
+    /// Returns `source_dest_check`, which AWS has on by default (spec 3.7).
     pub fn has_source_dest_check(&self) -> bool {
         self.source_dest_check.is_none_or(|on| *on)
     }
 }
 
 impl Peering {
-    /// The VPC on the other side of `vpc`.
+    /// Returns the VPC on the other side of `vpc`.
     pub fn other_than(&self, vpc: &str) -> &str {
         if *self.requester_vpc == *vpc { &self.accepter_vpc } else { &self.requester_vpc }
     }
 }
 
 impl NatGateway {
-    /// All private addresses that the file gives, the primary first.
+    /// Lists all private addresses that the file gives, the primary first.
     pub fn private_ips(&self) -> impl Iterator<Item = &At<Ipv4Addr>> {
         self.private_ip.iter().chain(&self.secondary_private_ips)
     }
 
-    /// All public addresses that the file gives, the primary first.
+    /// Lists all public addresses that the file gives, the primary first.
     pub fn public_ips(&self) -> impl Iterator<Item = &At<Ipv4Addr>> {
         self.public_ip.iter().chain(&self.secondary_public_ips)
     }
 
-    /// The private address at a position, if given; the primary's is 0.
+    /// Returns the private address at a position, if given; the primary's is 0.
     pub fn private_ip(&self, position: usize) -> Option<&At<Ipv4Addr>> {
         match position.checked_sub(1) {
             None => self.private_ip.as_ref(),
@@ -578,7 +586,7 @@ impl NatGateway {
         }
     }
 
-    /// The public address at a position, if given; the primary's is 0.
+    /// Returns the public address at a position, if given; the primary's is 0.
     pub fn public_ip(&self, position: usize) -> Option<&At<Ipv4Addr>> {
         match position.checked_sub(1) {
             None => self.public_ip.as_ref(),
@@ -586,7 +594,7 @@ impl NatGateway {
         }
     }
 
-    /// How many addresses it has, the primary one among them.
+    /// Returns the number of its addresses, the primary one among them.
     pub fn addresses(&self) -> usize {
         let counted = self.secondary_private_ip_count.map_or(0, usize::from);
         1 + self.secondary_public_ips.len().max(self.secondary_private_ips.len()).max(counted)

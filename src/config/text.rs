@@ -1,4 +1,4 @@
-//! Strings with a meaning: CIDR blocks, addresses, ports, protocols, durations, names.
+//! Parses strings with a meaning: CIDR blocks, addresses, ports, protocols, durations, names.
 
 use super::apprunner::StartupLatency;
 use crate::packet::Protocol;
@@ -7,7 +7,7 @@ use ipnetwork::Ipv4Network;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// Why a string does not have the meaning that it should.
+/// The reason why a string does not have the meaning that it should.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) rule: &'static str,
@@ -19,7 +19,7 @@ fn fault(rule: &'static str, message: impl Into<String>, help: impl Into<String>
     Fault { rule, message: message.into(), help: help.into() }
 }
 
-/// An id or name: AWS's own ids are of this form, and namespaces can be named after it.
+/// Parses an id or name: AWS's own ids have this form, and namespaces can be named after it.
 pub(super) fn word(text: &str) -> Result<String, Fault> {
     let bad = |why: &str| {
         fault(
@@ -40,7 +40,7 @@ pub(super) fn word(text: &str) -> Result<String, Fault> {
     }
 }
 
-/// `ServiceName` and `VpcConnectorName` (spec 1.4), but AWS's minimum of 4 characters is not asked for.
+/// Parses `ServiceName` and `VpcConnectorName` (spec 1.4), without AWS's minimum of 4 characters.
 pub(super) fn apprunner_name(text: &str) -> Result<String, Fault> {
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let first = text.starts_with(|c: char| c.is_ascii_alphanumeric());
@@ -54,7 +54,7 @@ pub(super) fn apprunner_name(text: &str) -> Result<String, Fault> {
     ))
 }
 
-/// An address and a port to listen at.
+/// Parses an address and a port to listen at.
 pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Fault> {
     text.parse().map_err(|_| {
         fault(
@@ -65,7 +65,7 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Fault> {
     })
 }
 
-/// An AWS account's id.
+/// Parses an AWS account's id.
 pub(super) fn account(text: &str) -> Result<String, Fault> {
     if text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit()) {
         return Ok(text.to_owned());
@@ -74,7 +74,7 @@ pub(super) fn account(text: &str) -> Result<String, Fault> {
     Err(fault("bad-account", message, "write its 12 digits, such as \"123456789012\""))
 }
 
-/// A file's path.
+/// Parses a file's path.
 pub(super) fn file(text: &str) -> Result<String, Fault> {
     if text.is_empty() || text.contains('\0') {
         let message = format!("{text:?} is not the path of a file");
@@ -83,13 +83,13 @@ pub(super) fn file(text: &str) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
-/// The id of an access key: what a signature can name.
+/// Parses the id of an access key, as a signature can name it.
 pub(super) fn key_id(text: &str) -> Result<String, Fault> {
     let valid = |c: char| c.is_ascii_alphanumeric();
     if (1..=128).contains(&text.len()) && text.chars().all(valid) {
         return Ok(text.to_owned());
     }
-    // Not with the text: it may be the secret, given in place of the id.
+    // Without the text: it may be the secret, given in place of the id.
     Err(fault(
         "bad-access-key",
         "this is not the id of an access key",
@@ -97,7 +97,7 @@ pub(super) fn key_id(text: &str) -> Result<String, Fault> {
     ))
 }
 
-/// The secret of an access key, which no message shows.
+/// Parses the secret of an access key, which no message shows.
 pub(super) fn secret(text: &str) -> Result<String, Fault> {
     if text.is_empty() {
         return Err(fault("bad-access-key", "the secret is empty", "give the key a secret"));
@@ -105,7 +105,8 @@ pub(super) fn secret(text: &str) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
-/// A name of the DNS (RFC 1035, 2.3.4), in lower case and without the dot at the end.
+/// Parses a name of the DNS (RFC 1035, 2.3.4), and returns it in lower case and without the dot at
+/// the end.
 pub(super) fn dns_name(text: &str) -> Result<String, Fault> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -125,7 +126,7 @@ pub(super) fn dns_name(text: &str) -> Result<String, Fault> {
     ))
 }
 
-/// One string of a TXT record (RFC 1035, 3.3.14).
+/// Parses one string of a TXT record (RFC 1035, 3.3.14).
 pub(super) fn txt_value(text: &str) -> Result<String, Fault> {
     if text.len() <= 255 {
         return Ok(text.to_owned());
@@ -135,7 +136,7 @@ pub(super) fn txt_value(text: &str) -> Result<String, Fault> {
     Err(fault("bad-record", message, "write several values"))
 }
 
-/// The lab's name, prefix of its namespaces.
+/// Parses the lab's name, which prefixes its namespaces.
 pub(super) fn lab_name(text: &str) -> Result<String, Fault> {
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if (1..=32).contains(&text.len()) && text.chars().all(valid) && !text.starts_with('-') {
@@ -148,7 +149,7 @@ pub(super) fn lab_name(text: &str) -> Result<String, Fault> {
     ))
 }
 
-/// A region, by the form that all of AWS's have: a list of them would age.
+/// Parses a region, by the form that all of AWS's have: a list of them would age.
 pub(super) fn region(text: &str) -> Result<String, Fault> {
     if is_region(text) {
         return Ok(text.to_owned());
@@ -160,7 +161,8 @@ pub(super) fn region(text: &str) -> Result<String, Fault> {
     ))
 }
 
-/// Decides whether a word has the form of a region: a partition or continent, one word or two, and a number.
+/// Decides whether a word has the form of a region: a partition or continent, one word or two, and
+/// a number.
 pub(super) fn is_region(word: &str) -> bool {
     let parts: Vec<&str> = word.split('-').collect();
     let [first, words @ .., number] = parts.as_slice() else { return false };
@@ -181,7 +183,7 @@ pub(super) fn region_of_zone(zone: &str) -> Option<&str> {
     own.into_iter().chain(outer).find(|word| is_region(word))
 }
 
-/// An Availability Zone, a local zone or one of a carrier, by its name or id.
+/// Parses an Availability Zone, a local zone or one of a carrier, by its name or id.
 pub(super) fn zone(text: &str) -> Result<String, Fault> {
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if (1..=64).contains(&text.len()) && text.chars().all(valid) {
@@ -191,7 +193,7 @@ pub(super) fn zone(text: &str) -> Result<String, Fault> {
     Err(fault("bad-zone", message, "use 1 to 64 of a-z 0-9 -, such as \"us-east-1a\""))
 }
 
-/// The service of an endpoint, such as `com.amazonaws.us-east-1.s3`.
+/// Parses the service of an endpoint, such as `com.amazonaws.us-east-1.s3`.
 pub(super) fn endpoint_service(text: &str) -> Result<String, Fault> {
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if (1..=255).contains(&text.len()) && text.chars().all(valid) {
@@ -205,7 +207,7 @@ pub(super) fn endpoint_service(text: &str) -> Result<String, Fault> {
     ))
 }
 
-/// An IPv4 CIDR block, host bits as given.
+/// Parses an IPv4 CIDR block, and keeps its host bits.
 pub(super) fn cidr(text: &str) -> Result<Ipv4Network, Fault> {
     let help = "write an IPv4 network and its length, such as 10.0.1.0/24";
     if text.contains(':') {
@@ -231,7 +233,7 @@ pub(super) fn cidr(text: &str) -> Result<Ipv4Network, Fault> {
     }
 }
 
-/// An IPv4 address.
+/// Parses an IPv4 address.
 pub(super) fn address(text: &str) -> Result<Ipv4Addr, Fault> {
     if text.contains(':') {
         return Err(ipv6(text));
@@ -245,7 +247,7 @@ pub(super) fn address(text: &str) -> Result<Ipv4Addr, Fault> {
     })
 }
 
-/// An address that the internet can have.
+/// Parses an address that the internet can have.
 pub(super) fn public_address(text: &str) -> Result<Ipv4Addr, Fault> {
     let address = address(text)?;
     if is_unicast(address) && !is_private(address) {
@@ -258,7 +260,7 @@ pub(super) fn public_address(text: &str) -> Result<Ipv4Addr, Fault> {
     ))
 }
 
-/// An address that a host can have.
+/// Parses an address that a host can have.
 pub(super) fn host_address(text: &str) -> Result<Ipv4Addr, Fault> {
     let address = address(text)?;
     if is_unicast(address) {
@@ -277,20 +279,22 @@ fn is_unicast(address: Ipv4Addr) -> bool {
     !(reserved || address.is_multicast() || address.is_loopback() || address.is_link_local())
 }
 
-/// RFC 1918 and RFC 6598: what an internet gateway does not send to (spec 3.6).
+/// Decides whether an address is private (RFC 1918 and RFC 6598): an internet gateway does not send
+/// to it (spec 3.6).
 pub(super) fn is_private(address: Ipv4Addr) -> bool {
     let octets = address.octets();
     address.is_private() || (octets[0] == 100 && octets[1] & 0xc0 == 64)
 }
 
-/// Whether a whole block is private. No block begins in one private network and ends in another, so its ends decide.
-/// The blocks of [`is_private`].
+/// Lists the blocks of [`is_private`].
 pub(super) fn private_blocks() -> impl Iterator<Item = Ipv4Network> {
     [([10, 0, 0, 0], 8), ([172, 16, 0, 0], 12), ([192, 168, 0, 0], 16), ([100, 64, 0, 0], 10)]
         .into_iter()
         .filter_map(|(base, prefix)| Ipv4Network::new(base.into(), prefix).ok())
 }
 
+/// Decides whether a whole block is private. No block begins in one private network and ends in
+/// another, so its ends decide.
 pub(super) fn is_private_block(block: Ipv4Network) -> bool {
     is_private(block.network()) && is_private(block.broadcast())
 }
@@ -303,7 +307,7 @@ fn ipv6(text: &str) -> Fault {
     )
 }
 
-/// `"443"`, `"1024-65535"` or `"all"`.
+/// Parses ports: `"443"`, `"1024-65535"` or `"all"`.
 pub(super) fn ports(text: &str) -> Result<PortMatch, Fault> {
     let help = "write one port (\"443\"), a range (\"1024-65535\") or \"all\"; ports end at 65535";
     if text == "all" {
@@ -332,7 +336,7 @@ fn port(text: &str) -> Option<u16> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// `"tcp"`, `"udp"`, `"icmp"`, `"all"`, `"-1"`, or a protocol number (spec 4.1).
+/// Parses a protocol: `"tcp"`, `"udp"`, `"icmp"`, `"all"`, `"-1"`, or a protocol number (spec 4.1).
 pub(super) fn protocol(text: &str) -> Result<ProtocolMatch, Fault> {
     match text {
         "tcp" => Ok(ProtocolMatch::Is(Protocol::Tcp)),
@@ -350,7 +354,7 @@ pub(super) fn protocol(text: &str) -> Result<ProtocolMatch, Fault> {
     }
 }
 
-/// `"5432/tcp"`.
+/// Parses a listener, such as `"5432/tcp"`.
 pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
     let protocol = |word: &str| match word {
         "tcp" => Some(Protocol::Tcp),
@@ -370,7 +374,7 @@ pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
     }
 }
 
-/// A duration that is not nothing: a flow that ends as it begins remembers nothing.
+/// Parses a duration that is not zero: a flow must not end as it begins.
 pub(super) fn timeout(text: &str) -> Result<Duration, Fault> {
     let given = duration(text)?;
     if given.is_zero() {
@@ -380,7 +384,7 @@ pub(super) fn timeout(text: &str) -> Result<Duration, Fault> {
     Ok(given)
 }
 
-/// Nothing, or what a process can die and be there again in.
+/// Parses a grace: zero, or a time in which a process can die and start again.
 pub(super) fn grace(text: &str) -> Result<Duration, Fault> {
     let given = duration(text)?;
     if given.is_zero() || (Duration::from_secs(1)..=Duration::from_secs(600)).contains(&given) {
@@ -390,7 +394,7 @@ pub(super) fn grace(text: &str) -> Result<Duration, Fault> {
     Err(fault("bad-duration", message, "write \"0s\" for none, or \"1s\" to \"10m\""))
 }
 
-/// `"3m"`, or a range such as `"2m-5m"`: at most an hour.
+/// Parses `"3m"`, or a range such as `"2m-5m"`: at most an hour.
 pub(super) fn latency(text: &str) -> Result<StartupLatency, Fault> {
     let (shortest, longest) = text.split_once('-').unwrap_or((text, text));
     let (shortest, longest) = (duration(shortest.trim())?, duration(longest.trim())?);
@@ -403,7 +407,7 @@ pub(super) fn latency(text: &str) -> Result<StartupLatency, Fault> {
     Ok(StartupLatency { shortest, longest })
 }
 
-/// `"350s"`, `"5m"`, `"500ms"`: up to 30 days.
+/// Parses a duration: `"350s"`, `"5m"`, `"500ms"`, up to 30 days.
 pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -425,14 +429,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     }
 }
 
-/// The slowest and the fastest that time can pass.
+/// The slowest and the fastest speed at which time can pass.
 pub(super) const TIME_SCALES: (f64, f64) = (0.001, 100_000.0);
 
-/// What a time scale can be.
+/// The advice on a valid time scale.
 pub(super) const TIME_SCALE: &str =
     "give a number from 0.001 to 100000; 100.0 makes 350 s pass in 3.5 s";
 
-/// Whether time can pass at this speed.
+/// Decides whether time can pass at this speed.
 pub(super) fn is_time_scale(number: f64) -> bool {
     (TIME_SCALES.0..=TIME_SCALES.1).contains(&number)
 }

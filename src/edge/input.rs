@@ -1,5 +1,6 @@
-//! A file that the user names to be read: a lab file, a template, a folder of them. Links, pipes and devices are normal use.
-//! How much is read is bounded, and so is the wait for a FIFO that nobody writes to.
+//! Reads a file that the user names: a lab file, a template, a folder of them. It may be a link, a
+//! pipe or a device. The bytes that are read are bounded, and so is the wait for a FIFO that has no
+//! writer.
 
 use super::thousands;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 /// The word for standard input in place of a file.
 pub const STANDARD_INPUT: &str = "-";
 
-/// How long a FIFO may have nobody who writes to it.
+/// The time that a FIFO may be without a writer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Decides whether a file is standard input.
@@ -25,7 +26,7 @@ pub fn is_standard_input(path: &Path) -> bool {
 /// Reads a text of at most `most` bytes, from standard input for `-`.
 ///
 /// # Errors
-/// Those of the kernel; that it is longer, or no UTF-8; that it is a FIFO that nobody writes to.
+/// The kernel's errors; a text that is longer, or is not UTF-8; a FIFO that has no writer.
 pub fn read(path: &Path, most: usize) -> io::Result<String> {
     if is_standard_input(path) {
         return read_from(&mut io::stdin().lock(), most);
@@ -44,10 +45,10 @@ pub fn read(path: &Path, most: usize) -> io::Result<String> {
     read_from(&mut file, most)
 }
 
-/// Reads a text of at most `most` bytes from what is open.
+/// Reads a text of at most `most` bytes from an open file.
 ///
 /// # Errors
-/// Those of the kernel; that it is longer, or no UTF-8.
+/// The kernel's errors; a text that is longer, or is not UTF-8.
 pub fn read_from(from: &mut dyn Read, most: usize) -> io::Result<String> {
     text(whole(from, most)?)
 }
@@ -75,10 +76,10 @@ fn too_long(most: usize) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, why)
 }
 
-/// A FIFO, which ends when its last writer closes it, and not before the first one has opened it.
+/// A FIFO. It ends when its last writer closes it, and not before the first one has opened it.
 struct Pipe {
     file: File,
-    /// Until when there must be a writer; `None` once there was one.
+    /// The time by which there must be a writer; `None` once there was one.
     writer_by: Option<Instant>,
 }
 
@@ -90,7 +91,7 @@ impl Pipe {
             return Err(io::Error::new(io::ErrorKind::TimedOut, why));
         }
         let patience = left.map_or(PollTimeout::NONE, |left| {
-            // The rest of a millisecond counts as one.
+            // Part of a millisecond counts as one.
             PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
         });
         let mut descriptor = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
@@ -157,7 +158,7 @@ mod tests {
             let path = path.clone();
             move || read(&path, 1 << 20)
         });
-        // Opening it waits for the reader.
+        // Opening the FIFO waits for the reader.
         let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
         writer.write_all(b"one ").unwrap();
         writer.write_all("two".repeat(100_000).as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! Looks a path up, folder by folder: a symbolic link is followed where it is root's or the caller's own, and nobody exchanges a
-//! folder for a link meanwhile.
+//! Looks a path up, folder by folder. A symbolic link is followed where it belongs to root or the
+//! caller, and a folder that is exchanged for a link meanwhile changes nothing.
 
 use super::refusal::{is_trusted, refusal};
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
@@ -12,25 +12,26 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-/// As many links as the kernel follows.
+/// The number of links that the kernel follows at most.
 const MOST_LINKS: usize = 40;
 
 /// A name in an open folder.
 #[derive(Debug)]
 pub(super) struct Lookup {
     folder: OwnedFd,
-    /// The names that are still to come, the next one last. There is one, unless the path is a folder by its form.
+    /// The names that are still to come, the next one last. There is at least one, unless the path
+    /// is a folder by its form, such as `.` or `/`.
     rest: Vec<OsString>,
     links: usize,
 }
 
-/// What a name in a folder is.
+/// The kind of a name in a folder.
 enum Link {
-    /// No link.
+    /// A file, a folder, or anything else that is not a link.
     None,
     /// A link to a path.
     To(PathBuf),
-    /// One of `/proc`, such as the root of a process, which leads where no path may lead.
+    /// A link of `/proc`, such as to the root of a process, which leads where no path may lead.
     Magic,
 }
 
@@ -38,7 +39,7 @@ impl Lookup {
     /// Looks up the folder of a file.
     ///
     /// # Errors
-    /// Those of the kernel; a link of another user, or too many.
+    /// The kernel's errors; a link of another user, or too many links.
     pub(super) fn to(path: &Path) -> io::Result<Self> {
         let begin = if path.has_root() { "/" } else { "." };
         let folder = openat(AT_FDCWD, begin, FOLDER, Mode::empty())?;
@@ -48,10 +49,11 @@ impl Lookup {
         Ok(lookup)
     }
 
-    /// Opens what has the last name, or makes a file of it. A link is not followed unless the flags say so.
+    /// Opens the file of the last name, or makes it. A link is not followed unless the flags say
+    /// so.
     ///
     /// # Errors
-    /// Those of the kernel.
+    /// The kernel's errors.
     pub(super) fn open(&self, flags: OFlag, mode: u32) -> io::Result<File> {
         let mode = Mode::from_bits_truncate(mode);
         Ok(openat(&self.folder, self.name(), flags | OFlag::O_CLOEXEC, mode)?.into())
@@ -65,7 +67,7 @@ impl Lookup {
         let Some(name) = self.rest.pop() else { return Ok(()) };
         match self.link(&name)? {
             Link::To(target) => self.push(&target)?,
-            // It was a link to a path a moment ago.
+            // The name was a link to a path a moment ago.
             Link::None | Link::Magic => return Err(io::ErrorKind::NotFound.into()),
         }
         self.reach_last()
@@ -79,7 +81,7 @@ impl Lookup {
         if path.has_root() {
             self.folder = openat(AT_FDCWD, "/", FOLDER, Mode::empty())?;
         }
-        // What ends in a slash is a folder.
+        // A path that ends in a slash is a folder.
         if path.as_os_str().as_bytes().ends_with(b"/") {
             self.rest.push(".".into());
         }
@@ -105,7 +107,7 @@ impl Lookup {
         Ok(())
     }
 
-    /// Decides whether a name is a link, and where it leads.
+    /// Decides whether a name is a link, and returns where it leads.
     fn link(&mut self, name: &OsStr) -> io::Result<Link> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let there = openat(&self.folder, name, flags, Mode::empty())?;

@@ -1,8 +1,10 @@
-//! Layer 1: the edge between egret and what others wrote: which files it opens, how much it reads, what it shows.
+//! Layer 1: the edge between egret and what others wrote. It decides which files egret opens, how
+//! much it reads, and how text is shown.
 //!
-//! egret runs as root in folders and on input that other users may have prepared. `own` opens the files that egret makes
-//! for itself, `output` those that the user names to be written, `input` those that the user names to be read, and `shown`
-//! is what text becomes before a terminal gets it. `lookup` finds a file that is written by its path.
+//! egret runs as root in folders and on input that other users may have prepared. `own` opens the
+//! files that egret makes for itself, `output` those that the user names to be written, and `input`
+//! those that the user names to be read. `shown` makes text safe for a terminal. `lookup` finds a
+//! file that is written by its path.
 
 pub mod input;
 mod lookup;

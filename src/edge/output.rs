@@ -1,8 +1,9 @@
-//! A file that the user names to be written: a capture, a lab file, a report.
+//! Writes a file that the user names: a capture, a lab file, a report.
 //!
-//! A link on the way is followed where it is root's or the caller's own: one that another user has put into `/tmp`, or a
-//! folder of that user, would have root overwrite a file of its choice. What is there already is overwritten if it is root's or the caller's own, others cannot
-//! write to it, and it has no other name.
+//! A link on the path is followed where it belongs to root or the caller: one that another user has
+//! put into `/tmp`, or into a folder of that user, would have root overwrite a file of that user's
+//! choice. A file that exists is overwritten if it belongs to root or the caller, other users
+//! cannot write to it, and it has no other name.
 
 use super::lookup::Lookup;
 use super::refusal::{caller, is_trusted, kind, not_shared, owned, refusal};
@@ -14,18 +15,20 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
-/// Makes a file of this mode, or less by the umask, which belongs to the user who called egret.
+/// Makes a file with this mode, less what the umask removes. It belongs to the user who called
+/// egret.
 ///
 /// # Errors
-/// Those of the kernel; [`io::ErrorKind::AlreadyExists`] if there is anything of that name.
+/// The kernel's errors; [`io::ErrorKind::AlreadyExists`] if the name exists.
 pub fn make(path: &Path, mode: u32) -> io::Result<File> {
     made(&Lookup::to(path)?, mode)
 }
 
-/// As [`make`], or empties the file that is there and takes from others the rights beyond this mode.
+/// Makes a file as [`make`] does, or empties the file that exists and removes the rights of others
+/// beyond this mode.
 ///
 /// # Errors
-/// Those of the kernel; or why what is there is not written to.
+/// The kernel's errors; the reason why egret does not write to what exists.
 pub fn make_or_empty(path: &Path, mode: u32) -> io::Result<File> {
     let mut lookup = Lookup::to(path)?;
     loop {
@@ -38,7 +41,7 @@ pub fn make_or_empty(path: &Path, mode: u32) -> io::Result<File> {
         if !about.is_symlink() {
             return empty(&lookup, (path, mode), OFlag::O_NOFOLLOW);
         }
-        // A descriptor of egret's own, such as /dev/stdout, is no path.
+        // A descriptor of egret's own, such as `/dev/stdout`, is not a path.
         let is_own = is_trusted(about.uid());
         if is_own && fstatfs(&there).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC)
         {
@@ -75,7 +78,7 @@ fn empty(lookup: &Lookup, (path, mode): (&Path, u32), further: OFlag) -> io::Res
         opened => opened?,
     };
     let about = file.metadata()?;
-    // What is no path was opened for egret by its caller.
+    // The caller opened a descriptor for egret, so only a path needs checks.
     let is_asked = geteuid().is_root() && !further.is_empty();
     match about.file_type() {
         file_type if file_type.is_file() => {
@@ -101,14 +104,14 @@ fn empty(lookup: &Lookup, (path, mode): (&Path, u32), further: OFlag) -> io::Res
     Ok(file)
 }
 
-/// Has a pipe or terminal that takes no more now waited for.
+/// Makes writes to a pipe or terminal wait while it takes no more.
 fn wait_from_here_on(file: &File) -> io::Result<()> {
     let status = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
     fcntl(file, FcntlArg::F_SETFL(status - OFlag::O_NONBLOCK))?;
     Ok(())
 }
 
-/// Refuses a file that has another name as well, which may be one that nobody meant to be overwritten.
+/// Refuses a file that has another name as well: the user may not want that one to be overwritten.
 fn alone(names: u64) -> io::Result<()> {
     match names {
         0 | 1 => Ok(()),

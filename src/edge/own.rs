@@ -1,5 +1,6 @@
-//! Files and folders of egret's own: no link is followed, nothing blocks, the owner is root or the caller, nobody else can
-//! write to them, and their modes do not depend on the umask.
+//! Opens files and folders of egret's own. No link is followed and nothing blocks. The owner is
+//! root or the caller, other users cannot write to them, and their modes do not depend on the
+//! umask.
 
 use super::refusal::{not_a_folder, not_shared, owned, refusal, regular};
 use nix::fcntl::OFlag;
@@ -12,19 +13,19 @@ use std::path::Path;
 
 /// The mode of a file that only its owner reads.
 pub const PRIVATE: u32 = 0o600;
-/// The mode of a file that everybody reads.
+/// The mode of a file that every user reads.
 pub const READABLE: u32 = 0o644;
 /// The mode of a folder that only its owner enters.
 pub const PRIVATE_FOLDER: u32 = 0o700;
-/// The mode of a folder that everybody enters.
+/// The mode of a folder that every user enters.
 pub const READABLE_FOLDER: u32 = 0o755;
 
 const STICKY: u32 = 0o1000;
 
-/// Opens a file to be read and written, and makes it if it is not there. It has this mode afterwards.
+/// Opens a file to read and write, and makes it if it does not exist. It has this mode afterwards.
 ///
 /// # Errors
-/// Those of the kernel; or that it is no file of egret's own.
+/// The kernel's errors; a file that is not egret's own.
 pub fn open_or_make(path: &Path, mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = open(options.read(true).write(true).create(true).mode(mode), path)?;
@@ -32,7 +33,8 @@ pub fn open_or_make(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a file to be written behind its end, and makes it if it is not there. It has this mode afterwards.
+/// Opens a file to write behind its end, and makes it if it does not exist. It has this mode
+/// afterwards.
 ///
 /// # Errors
 /// As [`open_or_make`].
@@ -43,10 +45,10 @@ pub fn append_or_make(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a file to be read.
+/// Opens a file to read.
 ///
 /// # Errors
-/// As [`open_or_make`]; that it is not there.
+/// As [`open_or_make`]; a file that does not exist.
 pub fn open_to_read(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().read(true), path)
 }
@@ -61,7 +63,7 @@ pub fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Writes a whole file, in place of what it held.
+/// Replaces the text of a file.
 ///
 /// # Errors
 /// As [`open_or_make`].
@@ -71,8 +73,8 @@ pub fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// Writes a whole file by way of another one, `next`: a process that is killed in between leaves all of the old text or all
-/// of the new one.
+/// Writes a whole file by way of another one, `next`: a process that is killed in between leaves
+/// all of the old text or all of the new one.
 ///
 /// # Errors
 /// As [`open_or_make`].
@@ -81,10 +83,10 @@ pub fn replace(path: &Path, next: &Path, mode: u32, text: &str) -> io::Result<()
     fs::rename(next, path)
 }
 
-/// Makes a folder of this mode in one that is there. One that is there already keeps its mode.
+/// Makes a folder with this mode in one that exists. A folder that exists already keeps its mode.
 ///
 /// # Errors
-/// Those of the kernel; or that it is no folder of egret's own.
+/// The kernel's errors; a folder that is not egret's own.
 pub fn folder(path: &Path, mode: u32) -> io::Result<()> {
     let is_new = match DirBuilder::new().mode(PRIVATE_FOLDER).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
@@ -97,11 +99,12 @@ pub fn folder(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-/// Refuses a path by which another user could put a file of his own in place of one in this folder: each folder on it belongs
-/// to root or the caller, and others write to none, but for one such as `/tmp`, which is sticky, on the way.
+/// Refuses a path by which another user could put a file in place of one in this folder. Each
+/// folder of the path belongs to root or the caller, and others cannot write to it. An exception
+/// above this folder is a sticky one such as `/tmp`.
 ///
 /// # Errors
-/// Which folder it is, and how to change it.
+/// The folder that is refused, and how to change it.
 pub fn check_folders(folder: &Path) -> io::Result<()> {
     for above in folder.ancestors() {
         let about = fs::symlink_metadata(above)?;
@@ -115,10 +118,10 @@ pub fn check_folders(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses a file that is there and is not egret's own, which a library is about to open by its name.
+/// Refuses an existing file that is not egret's own, before a library opens it by its name.
 ///
 /// # Errors
-/// What it is, and how to change it.
+/// The kind of the file, and how to change it.
 pub fn check_if_there(path: &Path) -> io::Result<()> {
     match open_to_read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -126,12 +129,13 @@ pub fn check_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Members of a folder's group may write to it: with a group for each user, as many systems have it, that is the user alone.
+/// Refuses a folder that every user may write to. Members of the folder's group may: with a group
+/// for each user, as many systems have it, that is the user alone.
 fn not_shared_folder(about: &fs::Metadata, path: &Path) -> io::Result<()> {
     match (about.mode() & 0o002, about.mode() & STICKY) {
         (0, _) => Ok(()),
         (_, 0) => not_shared(about, path),
-        // To take that right away would break what others do there.
+        // To remove that right would break what others do there.
         (_, _) => Err(refusal(format!(
             "every user can make files there (mode {:04o}): use a folder of your own, such as one that `mktemp -d` makes",
             about.mode() & 0o7777
@@ -162,7 +166,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Says what a path is that the kernel did not open for being that.
+/// Replaces the kernel's error by the kind of the file, if that is why the file did not open.
 fn named(error: io::Error, path: &Path) -> io::Error {
     match fs::symlink_metadata(path).map(|about| regular(&about, path)) {
         Ok(Err(refused)) if error.kind() != io::ErrorKind::PermissionDenied => refused,

@@ -1,4 +1,4 @@
-//! Which files are not opened, by what they are and whose.
+//! Refuses files that egret does not open, by their kind and owner.
 
 use nix::unistd::{Uid, geteuid};
 use std::fs::{FileType, Metadata};
@@ -6,10 +6,10 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-/// Write permission of the group and of everybody else.
+/// Write permission of the group and of all other users.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// Returns the user who has called egret by `sudo`.
+/// Returns the user who called egret by `sudo`.
 pub(super) fn caller() -> Option<u32> {
     let is_root = geteuid().is_root();
     std::env::var("SUDO_UID").ok().filter(|_| is_root)?.parse().ok()
@@ -25,7 +25,7 @@ pub(super) fn refusal(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why.into())
 }
 
-/// Names what a path is that is no regular file.
+/// Names the kind of a path that is not a regular file.
 pub(super) fn kind(of: FileType) -> &'static str {
     match of {
         _ if of.is_symlink() => "a symbolic link",
@@ -37,7 +37,7 @@ pub(super) fn kind(of: FileType) -> &'static str {
     }
 }
 
-/// Refuses what is no regular file.
+/// Refuses a path that is not a regular file.
 pub(super) fn regular(about: &Metadata, path: &Path) -> io::Result<()> {
     if about.is_file() {
         return Ok(());
@@ -48,7 +48,7 @@ pub(super) fn regular(about: &Metadata, path: &Path) -> io::Result<()> {
     )))
 }
 
-/// Makes the error of what is no folder.
+/// Makes the error of a path that is not a folder.
 pub(super) fn not_a_folder(about: &Metadata) -> io::Error {
     let kind = kind(about.file_type());
     refusal(format!(
@@ -56,7 +56,7 @@ pub(super) fn not_a_folder(about: &Metadata) -> io::Error {
     ))
 }
 
-/// Refuses what belongs to a user who is not trusted.
+/// Refuses a file of a user who is not trusted.
 pub(super) fn owned(about: &Metadata, path: &Path) -> io::Result<()> {
     if is_trusted(about.uid()) {
         return Ok(());
@@ -68,7 +68,7 @@ pub(super) fn owned(about: &Metadata, path: &Path) -> io::Result<()> {
     )))
 }
 
-/// Refuses what other users can write to.
+/// Refuses a file that other users can write to.
 pub(super) fn not_shared(about: &Metadata, path: &Path) -> io::Result<()> {
     let mode = about.mode() & 0o7777;
     if mode & OTHERS_WRITE == 0 {

@@ -1,6 +1,6 @@
-//! Text as a terminal shows it. What others wrote may hold sequences that move the cursor, change the title or reverse the
-//! line: each such character is shown by its number, as JSON and TOML strings have it too, so that a document with such
-//! strings stays one.
+//! Makes text safe for a terminal. Text that others wrote may hold sequences that move the cursor,
+//! change the title or reverse the line. Each such character is shown by its number, in the form of
+//! JSON and TOML strings, so that a document with such strings stays valid.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -8,10 +8,12 @@ use std::io::{self, Write};
 
 /// The sequence that begins a command to a terminal.
 const ESCAPE: &str = "\x1b[";
-/// What egret's own text asks of a terminal: weight and foreground colour. None hides text.
+/// The codes that egret's own text sends to a terminal: weight and foreground colour. None hides
+/// text.
 const STYLES: [&str; 12] = ["0", "1", "2", "3", "4", "31", "32", "33", "34", "35", "36", "39"];
 
-/// Decides whether a terminal does not show a character as itself: controls, and what is invisible or changes the direction.
+/// Decides whether a terminal does not show a character as itself: controls, and characters that
+/// are invisible or change the direction.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -85,7 +87,7 @@ fn escaped(text: &str, has_lines: bool) -> String {
     while let Some(c) = characters.next() {
         match c {
             '\n' | '\t' if has_lines => all.push(c),
-            // The end of a line of CSV.
+            // CSV ends a line so.
             '\r' if has_lines && characters.peek() == Some(&'\n') => all.push(c),
             '\n' => all.push_str("\\n"),
             '\r' => all.push_str("\\r"),
@@ -97,7 +99,7 @@ fn escaped(text: &str, has_lines: bool) -> String {
     all
 }
 
-/// Adds the number of a character as JSON has it: one beyond 16 bits is two.
+/// Adds the number of a character in JSON's form: a character beyond 16 bits is two numbers.
 fn number(all: &mut String, c: char) {
     for unit in c.encode_utf16(&mut [0; 2]) {
         // Writing to a string does not fail.
@@ -118,7 +120,7 @@ pub fn thousands(number: u64) -> String {
     grouped
 }
 
-/// Says that a list goes on: `… and 1,950 more errors`; nothing where it does not.
+/// Says that a list goes on: `… and 1,950 more errors`. Returns `None` if nothing is left out.
 pub fn and_more(left_out: usize, what: &str) -> Option<String> {
     let number = thousands(u64::try_from(left_out).unwrap_or(u64::MAX));
     match left_out {
@@ -128,7 +130,7 @@ pub fn and_more(left_out: usize, what: &str) -> Option<String> {
     }
 }
 
-/// Passes whole lines on as a terminal shows them; the last one when it is flushed.
+/// Passes whole lines on as a terminal may show them, and the last line when it is flushed.
 pub struct Shown<W: Write> {
     to: W,
     line: Vec<u8>,
@@ -174,7 +176,8 @@ mod tests {
 
     use super::*;
 
-    /// What a terminal would act on: a title, a bell, a cleared line, C1's own introducer, a reversed line, a tag.
+    /// Sequences that a terminal would act on: a title, a bell, a cleared line, C1's own
+    /// introducer, a reversed line, a tag.
     const HOSTILE: &str = "a\x1b]0;t\x07\x1b[2K\r\u{9b}31m\u{202e}b\u{e0041}\n\tc\u{7f}";
 
     #[test]

@@ -3,7 +3,8 @@
 use super::{ConnectorIx, EniIx, Line, SecurityGroupIx, ServiceIx, SubnetIx};
 use std::net::Ipv4Addr;
 
-/// What runs a service's tasks. The data path is the same; what differs is whose ENIs they leave by.
+/// The system that runs a service's tasks. The data path is the same for all; the ENIs by which
+/// tasks leave differ.
 #[derive(
     Clone,
     Copy,
@@ -29,7 +30,7 @@ pub enum ServiceKind {
 }
 
 impl ServiceKind {
-    /// The lab file's word.
+    /// Returns the word of the lab file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AppRunner => "apprunner",
@@ -39,21 +40,23 @@ impl ServiceKind {
     }
 }
 
-/// A VPC connector: subnets and security groups, and nothing else that the data path knows. A Lambda function's VPC
-/// configuration and a Fargate service's network configuration are one too.
+/// A VPC connector: subnets and security groups, and nothing else that concerns the data path. A
+/// Lambda function's VPC configuration and a Fargate service's network configuration are one too.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    /// `VpcConnectorName`; for a function or a Fargate service its kind and name, such as `lambda/resize`.
+    /// `VpcConnectorName`; for a function or a Fargate service its kind and name, such as
+    /// `lambda/resize`.
     pub name: String,
-    /// Who may use it.
+    /// The kind of service that may use it.
     pub kind: ServiceKind,
-    /// One Hyperplane ENI in each, once a service uses the connector; for Fargate, as many as there are tasks.
+    /// The subnets. Each has one Hyperplane ENI, once a service uses the connector; for Fargate, as
+    /// many as there are tasks.
     pub subnets: Vec<SubnetIx>,
     /// The groups of those ENIs, sorted.
     pub security_groups: Vec<SecurityGroupIx>,
     /// `assignPublicIp`, of a Fargate service: each task's ENI has a public address.
     pub assign_public_ip: bool,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
@@ -62,13 +65,13 @@ pub struct Connector {
 pub struct Service {
     /// `ServiceName`.
     pub name: String,
-    /// What runs its tasks.
+    /// The system that runs its tasks.
     pub kind: ServiceKind,
-    /// Where its tasks' packets go.
+    /// The network that its tasks' packets enter.
     pub egress: Egress,
-    /// How many tasks the lab starts with.
+    /// The number of tasks that the lab starts with.
     pub tasks: u16,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
@@ -86,17 +89,19 @@ pub enum Egress {
 pub struct Task {
     /// Its service.
     pub service: ServiceIx,
-    /// Counted from 1 within the service.
+    /// Its number within the service, from 1.
     pub number: u16,
-    /// From the task pool, not in any VPC.
+    /// Its address, from the task pool and not in any VPC.
     pub address: Ipv4Addr,
-    /// The ENI that it is attached to. `None` is for services with [`Egress::Default`], which leave by App Runner's own
-    /// public address; a task of another service without an ENI reaches nothing.
+    /// The ENI that it is attached to. `None` is for services with [`Egress::Default`], which leave
+    /// by App Runner's own public address. A task of another service without an ENI reaches
+    /// nothing.
     pub eni: Option<EniIx>,
 }
 
-/// The subnet for the `number`th task (from 1), each given with its Availability Zone: round robin over the zones, and over
-/// the subnets within a zone. AWS does not document the spread (spec 2.3); this one is deterministic.
+/// Returns the subnet for the `number`th task (from 1): round robin over the Availability Zones,
+/// and over the subnets within a zone. Each subnet is given with its zone. AWS does not document
+/// the spread (spec 2.3); this one is deterministic.
 pub fn turn<'z, S: Copy + Ord>(
     subnets: impl Iterator<Item = (&'z str, S)>,
     number: u16,

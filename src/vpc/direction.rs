@@ -1,6 +1,6 @@
 //! The direction of rules: of security groups and of network ACLs.
 
-/// Which way a rule looks, seen from the interface or subnet that it protects.
+/// The direction of a rule, seen from the interface or subnet that it protects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {

@@ -1,19 +1,19 @@
-//! What the resolver knows: the names that a VPC sees, and those that everybody sees (spec 2.5, 8).
+//! Answers as the resolver does: the names that one VPC sees, and those that all see (spec 2.5, 8).
 //!
-//! The longest zone that holds a name answers alone: a private zone shadows the public names below its own, as Route 53
-//! has it. A name that nobody defined does not exist (RFC 8020).
+//! The longest zone that holds a name answers alone: a private zone hides the public names below
+//! its own, as in Route 53. A name without a definition does not exist (RFC 8020).
 
 use super::{DnsRecord, Parts, RecordData, Vpc, VpcIx};
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
-/// How long an answer about the lab's own names may be kept, in seconds. Route 53's own default is 300; a minute lets a
-/// changed lab be seen soon.
+/// The time that an answer about the lab's own names may be kept, in seconds. Route 53's own
+/// default is 300; with a minute a changed lab is seen soon.
 pub const TTL: u32 = 60;
-/// Aliases of aliases that are followed; more are a loop.
+/// The number of aliases of aliases that are followed; more are a loop.
 const ALIASES: usize = 8;
 
-/// What is asked for.
+/// The type of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordType {
     /// Addresses.
@@ -24,7 +24,7 @@ pub enum RecordType {
     Ptr,
     /// Text.
     Txt,
-    /// Whatever there is.
+    /// All records of the name.
     Any,
     /// A type that no name of the lab has.
     Other,
@@ -33,15 +33,15 @@ pub enum RecordType {
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Aliases on the way first.
+    /// The records; aliases on the way come first.
     pub records: Vec<DnsRecord>,
-    /// Whether they are what was asked for.
+    /// The result: the records answer the question only if it is [`Lookup::Found`].
     pub outcome: Lookup,
     /// The zone of the last name that was looked up; empty for the root.
     pub zone: String,
 }
 
-/// What became of a question.
+/// The result of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// There are records.
@@ -57,7 +57,7 @@ pub enum Lookup {
 /// The names of all VPCs, and of the internet.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// By the VPC's position.
+    /// The VPCs' views, by the VPC's position.
     vpcs: Vec<View>,
     public: Zone,
     region: String,
@@ -75,12 +75,13 @@ struct View {
 struct Zone {
     name: String,
     records: HashMap<String, Vec<DnsRecord>>,
-    /// Every name that has records, and those above it down to the zone's own.
+    /// All names that have records, and those above them down to the zone's own.
     existing: HashSet<String>,
 }
 
 impl Names {
-    /// Answers for [`Snapshot::resolve`](super::Snapshot::resolve); `parts` are those that the names were built from.
+    /// Answers for [`Snapshot::resolve`](super::Snapshot::resolve). The names were built from
+    /// `parts`.
     pub(super) fn resolve(
         &self,
         parts: &Parts,
@@ -110,7 +111,8 @@ impl Names {
         Answer { outcome: Lookup::Loop, ..answer }
     }
 
-    /// One name, without following an alias. The records are those of the type, or an alias.
+    /// Looks up one name, without following an alias. The records are those of the type, or an
+    /// alias.
     fn resolve_once(
         &self,
         parts: &Parts,
@@ -146,7 +148,8 @@ impl Names {
         (zone, outcome, found)
     }
 
-    /// `ip-10-0-1-5.<region>.compute.internal`, and back, for every address of the VPC.
+    /// Makes the record of `ip-10-0-1-5.<region>.compute.internal` or of its reverse name, for any
+    /// address of the VPC.
     fn synthesize(&self, vpc: &Vpc, name: &str) -> Option<DnsRecord> {
         let domains = internal_domains(&self.region);
         let (address, data) = match name.strip_suffix(".in-addr.arpa") {
@@ -213,8 +216,8 @@ fn private_answers(parts: &Parts) -> impl Iterator<Item = (VpcIx, Ipv4Addr, Ipv4
     })
 }
 
-/// Lists the VPCs in which the public names of a VPC's resources lead to private addresses: itself, and those behind peering
-/// connections that allow it; each with both DNS attributes (spec 8).
+/// Lists the VPCs in which the public names of a VPC's resources lead to private addresses: this
+/// VPC, and those behind peering connections that allow it; each with both DNS attributes (spec 8).
 fn privately(parts: &Parts, vpc: VpcIx) -> impl Iterator<Item = VpcIx> {
     let has_names = |vpc: &VpcIx| parts.vpcs[vpc.get()].has_private_names();
     let peers = parts.peerings.iter().filter_map(move |peering| peering.resolves_in(vpc));
@@ -231,8 +234,8 @@ impl View {
         record
     }
 
-    /// Adds an interface of an endpoint with private DNS to the managed zone of its service (spec 7.2). A wildcard is in
-    /// the zone of the name below which it is.
+    /// Adds an interface of an endpoint with private DNS to the managed zone of its service
+    /// (spec 7.2). A wildcard is in the zone of the name below which it is.
     fn add_endpoint(&mut self, service: &str, address: Ipv4Addr) {
         let service = canonical_name(service);
         let name = service.strip_prefix("*.").unwrap_or(&service);
@@ -277,7 +280,8 @@ impl Zone {
         self.existing.contains(name) || self.wildcard_of(name).is_some()
     }
 
-    /// The records of a name; those of a wildcard under the name that was asked for (RFC 4592).
+    /// Returns the records of a name; those of a wildcard get the name that was asked for
+    /// (RFC 4592).
     fn records_of(&self, name: &str) -> Vec<DnsRecord> {
         if self.existing.contains(name) {
             return self.records.get(name).cloned().unwrap_or_default();
@@ -286,7 +290,7 @@ impl Zone {
         self.wildcard_of(name).map(|all| all.iter().map(renamed).collect()).unwrap_or_default()
     }
 
-    /// The wildcard below the closest name that exists (RFC 4592, 3.3.1).
+    /// Returns the wildcard below the closest name that exists (RFC 4592, 3.3.1).
     fn wildcard_of(&self, name: &str) -> Option<&Vec<DnsRecord>> {
         let above = std::iter::successors(parent(name), |name| parent(name));
         let encloser = above.into_iter().find(|name| self.existing.contains(*name))?;
@@ -294,20 +298,21 @@ impl Zone {
     }
 }
 
-/// In lower case, without the dot at the end.
+/// Returns a name in lower case, without the dot at the end.
 pub fn canonical_name(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
-/// Where EC2's own names are. In us-east-1 AWS has them in `ec2.internal`; the regional form works there as well, so that
-/// a lab's names need not change with its region.
+/// Lists the domains of EC2's own names. In us-east-1 AWS has them in `ec2.internal`; egret answers
+/// in the regional form there as well, so that a lab's names need not change with its region.
 fn internal_domains(region: &str) -> Vec<String> {
     let mut domains = vec![search_domain(region), format!("{region}.compute.internal")];
     domains.dedup();
     domains
 }
 
-/// The domain that a name without a dot is looked up in: the one that EC2's own names are told in.
+/// Returns the domain in which a name without a dot is looked up: the first domain of EC2's own
+/// names.
 pub fn search_domain(region: &str) -> String {
     if region == "us-east-1" {
         "ec2.internal".to_owned()
@@ -338,7 +343,8 @@ fn parent(name: &str) -> Option<&str> {
     name.split_once('.').map(|(_, parent)| parent)
 }
 
-/// Whether a name is the zone's own, or below it; every name is below the root, which is empty.
+/// Decides whether a name is the zone's own, or below it; every name is below the root, which is
+/// empty.
 fn within(name: &str, zone: &str) -> bool {
     zone.is_empty()
         || name.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
@@ -448,7 +454,7 @@ records = [{ name = "*", type = "A", values = ["10.0.1.77"] }, { name = "x.y", t
         assert_eq!(a(Some(0), "b.corp.internal").1, Lookup::NoData);
         assert_eq!(a(Some(0), "corp.internal").1, Lookup::NoData);
         assert_eq!(a(Some(0), "c.corp.internal").1, Lookup::NoSuchName);
-        // The inner zone has it by its wildcard, the outer one and the internet are not asked.
+        // The inner zone has it by its wildcard; the outer zone and the internet are not asked.
         is(Some(0), "deep.inner.corp.internal", &[[10, 0, 1, 77]]);
         is(Some(0), "any.thing.inner.corp.internal", &[[10, 0, 1, 77]]);
         is(Some(0), "x.y.inner.corp.internal", &[[10, 0, 1, 78]]);
@@ -470,7 +476,8 @@ records = [{ name = "*", type = "A", values = ["10.0.1.77"] }, { name = "x.y", t
         is(None, "deep.inner.corp.internal", &[[203, 0, 113, 10]]);
     }
 
-    /// The service's public name is an internet host's as well; the endpoint is in two zones.
+    /// Lowers a lab in which the service's public name is an internet host's as well, and the
+    /// endpoint is in two zones.
     fn with_endpoint(attributes: &str, endpoint: &str) -> Snapshot {
         lowered(&endpoint_lab(attributes, endpoint))
     }
@@ -524,7 +531,7 @@ address = "203.0.113.30"
     const SQS: &str = "sqs.us-east-1.amazonaws.com";
     const OF_ENDPOINT: [[u8; 4]; 2] = [[10, 0, 1, 200], [10, 0, 2, 200]];
 
-    /// Spec 7.2: a managed private zone, which answers alone, with the addresses of every zone.
+    /// Spec 7.2: a managed private zone answers alone, with the addresses of every zone.
     #[test]
     fn private_dns_leads_the_services_public_name_to_the_endpoint_and_not_to_the_internet() {
         let snapshot = with_endpoint("enable_dns_hostnames = true", "");
@@ -536,7 +543,7 @@ address = "203.0.113.30"
         assert_eq!(addresses(&snapshot, None, &below), [[203, 0, 113, 30]]);
     }
 
-    /// Spec 8: both attributes, and the endpoint's own.
+    /// Spec 8: private DNS needs both attributes, and the endpoint's own.
     #[test]
     fn without_private_dns_the_public_name_is_the_internets_and_the_endpoints_own_names_remain() {
         let both = "enable_dns_hostnames = true";
@@ -558,7 +565,7 @@ address = "203.0.113.30"
         }
     }
 
-    /// Two VPCs, a database with a public name in the first.
+    /// Two VPCs, and a database with a public name in the first.
     const PUBLIC_NAME: &str = r#"
 [[vpc]]
 id = "vpc-a"
@@ -600,7 +607,8 @@ address = "10.0.1.10"
         }
     }
 
-    /// The database with a public address; the VPCs' attributes are given, and a peering connection.
+    /// Lowers the lab with a public address of the database, these DNS attributes of the VPCs, and
+    /// a peering connection.
     fn public_endpoint(hostnames: [bool; 2], peering: &str) -> Snapshot {
         let text = PUBLIC_NAME.replace("enable_dns_hostnames = true\n", "");
         let text = text.replace(

@@ -1,5 +1,6 @@
-//! ENIs: Hyperplane ones, one per (subnet, set of security groups) and kind of service, shared by every connector and service
-//! with that pair (spec 2.1); and those of Fargate tasks, which have one each.
+//! ENIs. A Hyperplane ENI exists once per (subnet, set of security groups) and kind of service; all
+//! connectors and services with that pair share it (spec 2.1). A Fargate task has an ENI of its
+//! own.
 
 use super::security_group::RuleSet;
 use super::{ConnectorIx, SecurityGroupIx, ServiceKind, SubnetIx};
@@ -8,10 +9,10 @@ use std::net::Ipv4Addr;
 /// An ENI that tasks leave by.
 #[derive(Clone, Debug)]
 pub struct Eni {
-    /// Whose tasks. Lambda makes ENIs of its own type and App Runner those with its own tag, each by its own role, so they
-    /// share none with each other.
+    /// The kind of service whose tasks leave by it. Lambda makes ENIs of its own type and App
+    /// Runner those with its own tag, each by its own role, so they share none with each other.
     pub kind: ServiceKind,
-    /// The only task that it is for; `None` for a Hyperplane ENI.
+    /// The only task that uses it; `None` for a Hyperplane ENI.
     pub task: Option<TaskEni>,
     /// `eni-` and 17 hex digits, derived from subnet and groups.
     pub id: String,
@@ -29,7 +30,7 @@ pub struct Eni {
     pub(super) resolver: Ipv4Addr,
 }
 
-/// What the ENI of a single task has besides: it translates nothing but the address.
+/// The further fields of the ENI of a single task, which translates the address and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskEni {
     /// The network configuration of the task's service.
@@ -41,7 +42,8 @@ pub struct TaskEni {
 }
 
 impl Eni {
-    /// A Hyperplane ENI of App Runner's whose rules are not resolved yet: [`Snapshot::build`](super::Snapshot::build) does that.
+    /// Makes a Hyperplane ENI of App Runner's. Its rules are not resolved yet:
+    /// [`Snapshot::build`](super::Snapshot::build) does that.
     pub fn new(
         id: String,
         device: String,
@@ -54,31 +56,32 @@ impl Eni {
         Self { kind, task, id, device, subnet, security_groups, address, egress, ingress, resolver }
     }
 
-    /// The same, of another kind, and perhaps of a single task.
+    /// Returns the ENI with another kind, and perhaps for a single task.
     #[must_use]
     pub fn of(self, kind: ServiceKind, task: Option<TaskEni>) -> Self {
         Self { kind, task, ..self }
     }
 
-    /// Its public address, if it has one.
+    /// Returns its public address, if it has one.
     #[inline]
     pub fn public_address(&self) -> Option<Ipv4Addr> {
         self.task.and_then(|task| task.public_address)
     }
 
-    /// The address of its VPC's resolver, at hand for every packet.
+    /// Returns the address of its VPC's resolver, which every packet needs.
     #[inline]
     pub fn resolver(&self) -> Ipv4Addr {
         self.resolver
     }
 
-    /// The union of its groups' outbound rules.
+    /// Returns the union of its groups' outbound rules.
     #[inline]
     pub fn egress(&self) -> &RuleSet {
         &self.egress
     }
 
-    /// Returns the union of its groups' inbound rules. They let no flow begin: tasks take no requests.
+    /// Returns the union of its groups' inbound rules. They let no flow begin: tasks take no
+    /// requests.
     pub fn ingress(&self) -> &RuleSet {
         &self.ingress
     }

@@ -1,19 +1,21 @@
-//! Exempt addresses: what AWS serves itself, and no security group, network ACL or flow log sees (spec 4.3).
+//! Exempt addresses: AWS serves them itself, and no security group, network ACL or flow log sees
+//! their packets (spec 4.3).
 
 use std::net::Ipv4Addr;
 
-/// The resolver's link-local address; its other one is the VPC's primary CIDR block's base plus two (spec 8).
+/// The resolver's link-local address. Its other address is the base of the VPC's primary CIDR block
+/// plus two (spec 8).
 pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// Amazon Time Sync.
 pub const TIME_SYNC: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 123);
 /// ECS task metadata. The category is sourced, the address is not (spec 15).
 pub const TASK_METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 
-/// The link-local addresses where a service answers, in ascending order.
+/// The link-local addresses at which a service answers, in ascending order.
 pub const LINK_LOCAL: [Ipv4Addr; 3] = [TIME_SYNC, RESOLVER, TASK_METADATA];
 
-/// A service that egret offers at an exempt address. EC2 instance metadata (169.254.169.254) is none of them: App Runner
-/// runs tasks on Fargate, which has no instance to tell of.
+/// A service that egret offers at an exempt address. EC2 instance metadata (169.254.169.254) is
+/// none of them: App Runner runs tasks on Fargate, which has no instance to describe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Service {
     /// The Route 53 Resolver.
@@ -25,7 +27,7 @@ pub enum Service {
 }
 
 impl Service {
-    /// The service at a link-local address.
+    /// Returns the service at a link-local address.
     pub fn at(address: Ipv4Addr) -> Option<Self> {
         match address {
             RESOLVER => Some(Self::Resolver),
@@ -35,7 +37,7 @@ impl Service {
         }
     }
 
-    /// Its name, as a user would look it up.
+    /// Returns its name, as a user would look it up.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Resolver => "Route 53 Resolver",
@@ -45,7 +47,7 @@ impl Service {
     }
 }
 
-/// 169.254.0.0/16 (RFC 3927), which is never routed (spec 4.3).
+/// Decides whether an address is in 169.254.0.0/16 (RFC 3927), which is never routed (spec 4.3).
 #[inline]
 pub const fn is_link_local(address: Ipv4Addr) -> bool {
     address.to_bits() >> 16 == 0xa9fe

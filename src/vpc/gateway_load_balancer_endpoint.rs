@@ -1,9 +1,10 @@
-//! Gateway Load Balancer endpoints: a route target behind which a fleet of appliances inspects packets (spec 3.5).
+//! Gateway Load Balancer endpoints: a route target behind which a fleet of appliances inspects
+//! packets (spec 3.5).
 
 use super::{Line, SubnetIx};
 
-/// A Gateway Load Balancer endpoint. It has no security group, and gives each packet back unchanged to the subnet that it
-/// stands in: the inspection behind it passes everything here.
+/// A Gateway Load Balancer endpoint. It has no security group, and gives each packet back unchanged
+/// to its own subnet: the inspection behind it passes everything here.
 #[derive(Clone, Debug)]
 pub struct GatewayLoadBalancerEndpoint {
     /// `vpce-…`, or the user's word.
@@ -12,6 +13,6 @@ pub struct GatewayLoadBalancerEndpoint {
     pub service: String,
     /// The subnet of its interface, whose route table leads on.
     pub subnet: SubnetIx,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }

@@ -1,4 +1,5 @@
-//! Indexes into the tables of a [`Snapshot`](super::Snapshot): one type per table, so that mixing them does not compile.
+//! Indexes into the tables of a [`Snapshot`](super::Snapshot): one type per table, so that mixing
+//! them does not compile.
 
 macro_rules! indexes {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
@@ -7,7 +8,7 @@ macro_rules! indexes {
         pub struct $name(pub u16);
 
         impl $name {
-            /// The position in the table.
+            /// Returns the position in the table.
             #[inline]
             pub const fn get(self) -> usize {
                 self.0 as usize
@@ -15,7 +16,8 @@ macro_rules! indexes {
         }
 
         impl From<usize> for $name {
-            /// No table is longer than this can count: the reader of the lab file refuses more.
+            /// Makes an index of a position. No table is longer than an index can count: the reader
+            /// of the lab file refuses more.
             fn from(position: usize) -> Self {
                 Self(u16::try_from(position).unwrap_or(u16::MAX))
             }
@@ -38,7 +40,7 @@ indexes! {
     PrefixListIx,
     /// A NAT gateway.
     NatGatewayIx,
-    /// A Hyperplane ENI.
+    /// An ENI.
     EniIx,
     /// A VPC connector.
     ConnectorIx,

@@ -1,4 +1,5 @@
-//! Internet gateways: 1:1 translation between a private and a public address, nothing without one (spec 3.6).
+//! Internet gateways: they translate a private address to its public one, 1:1, and carry nothing
+//! without a public address (spec 3.6).
 
 use super::Line;
 
@@ -7,6 +8,6 @@ use super::Line;
 pub struct InternetGateway {
     /// `igw-…`, or the user's word.
     pub id: String,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }

@@ -12,8 +12,8 @@ pub struct InternetHost {
     pub aliases: Vec<String>,
     /// Its public address.
     pub address: Ipv4Addr,
-    /// Where egret answers with an echo.
+    /// The ports at which egret answers with an echo.
     pub listen: Vec<Listen>,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }

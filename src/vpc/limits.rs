@@ -1,14 +1,15 @@
-//! AWS's numbers, as settings: limits, timeouts, MTU.
+//! AWS's numbers as settings: limits, timeouts, MTU.
 
 use std::time::Duration;
 
-/// How many of each (spec 2.1, 6).
+/// AWS's limits (spec 2.1, 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Simultaneous flows per (protocol, destination address, destination port) through one NAT gateway address: 55,000.
+    /// Simultaneous flows per (protocol, destination address, destination port) through one NAT
+    /// gateway address: 55,000.
     pub nat_connections_per_destination: u32,
-    /// Simultaneous flows through one ENI: 65,000. The same for App Runner's own public address, of which AWS tells no
-    /// limit (inferred).
+    /// Simultaneous flows through one ENI: 65,000. App Runner's own public address has the same
+    /// limit; AWS documents none for it (inferred).
     pub eni_connections: u32,
     /// Packets per second that one ENI may send to the resolver: 1,024 (spec 8).
     pub dns_packets_per_second: u32,
@@ -24,34 +25,36 @@ impl Default for Limits {
     }
 }
 
-/// How long an idle flow is remembered, already divided by the lab's time scale.
+/// The times for which an idle flow is kept, already divided by the lab's time scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// An established TCP flow (spec 6, 15): 350 s.
     pub tcp_idle: Duration,
     /// A TCP flow whose handshake is not complete: 60 s (AWS publishes none).
     pub tcp_opening: Duration,
-    /// A TCP flow after FIN one way: 350 s, as if it were established (RFC 6146 3.5.2.2; AWS publishes none). The other
-    /// side may have much to say yet.
+    /// A TCP flow after FIN one way: 350 s, as if it were established (RFC 6146 3.5.2.2; AWS
+    /// publishes none). The other side may still send much.
     pub tcp_half_closed: Duration,
-    /// A TCP flow after FIN both ways, or one that was refused: 2 s (AWS publishes none). A tuple that is used again waits
-    /// for nothing, so this is for the last acknowledgements only.
+    /// A TCP flow after FIN both ways, or one that was refused: 2 s (AWS publishes none). A tuple
+    /// that is used again waits for nothing, so this is for the last acknowledgements only.
     pub tcp_closing: Duration,
-    /// An established TCP flow after RST: 240 s (RFC 7857 2; AWS publishes none). A RST may have been lost or forged, and
-    /// whoever knows nothing of it goes on.
+    /// An established TCP flow after RST: 240 s (RFC 7857 2; AWS publishes none). A RST may have
+    /// been lost or forged, and a side that has not seen it continues.
     pub tcp_reset: Duration,
-    /// A UDP flow through a NAT gateway, or App Runner's own NAT (spec 15: AWS states 350 s generally).
+    /// A UDP flow through a NAT gateway, or App Runner's own NAT (spec 15: AWS states 350 s
+    /// generally).
     pub udp_idle: Duration,
-    /// A UDP flow that an ENI alone tracks, before a second request or reply: 120 s, as Hyperplane has it (spec 15). AWS
-    /// calls it `UdpTimeout`, 30 to 60 s on an EC2 interface (spec 4.4).
+    /// A UDP flow that only an ENI tracks, before a second request or reply: 120 s, as Hyperplane
+    /// has it (spec 15). AWS calls it `UdpTimeout`, 30 to 60 s on an EC2 interface (spec 4.4).
     pub eni_udp: Duration,
-    /// The same with more than one request and reply: 120 s. AWS's `UdpStreamTimeout`, 60 to 180 s on an EC2 interface.
+    /// A UDP flow that only an ENI tracks, after more than one request and reply: 120 s. AWS calls
+    /// it `UdpStreamTimeout`, 60 to 180 s on an EC2 interface.
     pub eni_udp_stream: Duration,
     /// An ICMP query: 350 s (checklist I2).
     pub icmp_idle: Duration,
     /// Any other protocol (spec 4.4): 600 s.
     pub other_idle: Duration,
-    /// How long a port rests before it is given to another flow with the same destination: 1 s.
+    /// The time that a port rests before another flow with the same destination gets it: 1 s.
     pub port_quarantine: Duration,
 }
 
@@ -74,7 +77,7 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// The longest that any flow may be idle.
+    /// Returns the longest time that any flow may be idle.
     #[must_use]
     pub fn longest(&self) -> Duration {
         let Self {
@@ -96,7 +99,7 @@ impl Timeouts {
             .fold(tcp_idle, Duration::max)
     }
 
-    /// All of them divided by `time_scale`: at 100.0, 350 s pass in 3.5 s.
+    /// Returns all of them divided by `time_scale`: at 100.0, 350 s pass in 3.5 s.
     #[must_use]
     pub fn scaled(self, time_scale: f64) -> Self {
         let scale = |d: Duration| d.div_f64(time_scale);
@@ -116,10 +119,10 @@ impl Timeouts {
     }
 }
 
-/// The largest IP packet on each kind of link, in octets.
+/// The largest IP packet on each kind of link, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mtu {
-    /// A task's `eth0`.
+    /// The link of a task's `eth0`.
     pub task: u16,
     /// Links into a VPC (up to 9001 in AWS).
     pub vpc: u16,

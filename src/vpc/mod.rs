@@ -1,7 +1,9 @@
-//! Layer 2: what the user configured, immutable and indexed. A file per VPC concept, in AWS's words.
+//! Layer 2: the user's configuration, immutable and indexed. Each VPC concept has a file, in AWS's
+//! words.
 //!
-//! [`Snapshot`] is the whole of it under one [`Generation`] number. Tables are vectors; references between them are
-//! the index newtypes of [`index`], which [`Snapshot::build`] has proven to be in range.
+//! [`Snapshot`] holds all of it under one [`Generation`] number. Tables are vectors. References
+//! between them are the index newtypes of [`index`]; the config layer has checked that they are in
+//! range.
 
 pub mod connector;
 pub mod direction;

@@ -1,4 +1,5 @@
-//! NAT gateways: source to their own private address; the internet gateway maps that to the public one (spec 6).
+//! NAT gateways: they translate the source to their own private address; the internet gateway maps
+//! that to the public one (spec 6).
 
 use super::{Line, SubnetIx};
 use std::net::Ipv4Addr;
@@ -12,44 +13,47 @@ pub struct NatGateway {
     pub device: String,
     /// The subnet that it is in.
     pub subnet: SubnetIx,
-    /// Public or private.
+    /// Its type: public or private.
     pub connectivity: Connectivity,
-    /// What becomes of packets routed to it.
+    /// Its state, which decides what happens to packets that are routed to it.
     pub state: NatGatewayState,
-    /// Its addresses, the primary first: one to [`NatGateway::MAX_ADDRESSES`]. New flows take them in turn.
+    /// Its addresses, the primary first: one to [`NatGateway::MAX_ADDRESSES`]. New flows take them
+    /// in turn.
     pub addresses: Vec<NatAddress>,
-    /// Those of its private addresses that the lab file leaves open, so that egret chose them.
+    /// Its private addresses that egret chose, because the lab file leaves them open.
     pub open_addresses: Vec<Ipv4Addr>,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
 /// One of a NAT gateway's addresses: an element of `NatGatewayAddresses`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NatAddress {
-    /// In the gateway's subnet.
+    /// The private address, in the gateway's subnet.
     pub private: Ipv4Addr,
-    /// The Elastic IP that the internet gateway maps the private address to; `None` for a private gateway.
+    /// The Elastic IP that the internet gateway maps the private address to; `None` for a private
+    /// gateway.
     pub public: Option<Ipv4Addr>,
 }
 
 impl NatGateway {
-    /// One primary address and seven secondary ones (spec 6).
+    /// The most addresses of a gateway: one primary and seven secondary ones (spec 6).
     pub const MAX_ADDRESSES: usize = 8;
 
-    /// The primary private address, by which a gateway is known: it cannot be changed.
+    /// Returns the primary private address. It identifies the gateway, because it cannot be
+    /// changed.
     #[inline]
     pub fn private_address(&self) -> Ipv4Addr {
         self.addresses.first().map_or(Ipv4Addr::UNSPECIFIED, |primary| primary.private)
     }
 
-    /// The primary public address; `None` for a private gateway.
+    /// Returns the primary public address; `None` for a private gateway.
     #[inline]
     pub fn public_address(&self) -> Option<Ipv4Addr> {
         self.addresses.first().and_then(|primary| primary.public)
     }
 
-    /// Whether a public address is one of its own.
+    /// Decides whether a public address is one of its own.
     #[inline]
     pub fn has_public(&self, address: Ipv4Addr) -> bool {
         self.addresses.iter().any(|own| own.public == Some(address))
@@ -68,20 +72,20 @@ pub enum Connectivity {
 /// `State` of a NAT gateway (spec 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NatGatewayState {
-    /// Being made: carries nothing yet.
+    /// It is being created and carries nothing yet.
     Pending,
-    /// Could not be made.
+    /// It could not be created.
     Failed,
-    /// At work.
+    /// It carries packets.
     Available,
-    /// Going away: carries nothing more.
+    /// It is being deleted and carries nothing more.
     Deleting,
-    /// Gone: routes to it are `blackhole`.
+    /// It is deleted: routes to it are `blackhole`.
     Deleted,
 }
 
 impl NatGatewayState {
-    /// The word that EC2 uses.
+    /// Returns the word that EC2 uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",

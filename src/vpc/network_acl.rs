@@ -1,4 +1,5 @@
-//! Network ACLs: numbered rules, allow and deny, first match, stateless; then the implicit deny `*` (spec 5).
+//! Network ACLs: numbered rules, allow and deny, first match, stateless; then the implicit deny `*`
+//! (spec 5).
 
 use super::rule::{Traffic, TrafficMatch};
 use super::{Direction, Line, VpcIx};
@@ -16,36 +17,36 @@ pub struct NetworkAcl {
     pub egress: Vec<AclRule>,
     /// Inbound rules, ascending by number.
     pub ingress: Vec<AclRule>,
-    /// Where it stands in the lab file; 0 for a default ACL.
+    /// Its line in the lab file; 0 for a default ACL.
     pub line: Line,
 }
 
 /// One rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AclRule {
-    /// 1 to 32766.
+    /// Its number, 1 to 32766.
     pub number: u16,
-    /// Allow or deny.
+    /// Its action: allow or deny.
     pub action: AclAction,
     /// Protocol, destination ports, ICMP type and code.
     pub traffic: TrafficMatch,
-    /// The remote side: source for ingress, destination for egress.
+    /// The addresses of the remote side: source for ingress, destination for egress.
     pub cidr: Ipv4Network,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
-/// What a network ACL's rule does with a match.
+/// The action of a network ACL's rule on a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AclAction {
-    /// Let it pass.
+    /// The packet passes.
     Allow,
-    /// Drop it.
+    /// The packet is dropped.
     Deny,
 }
 
 impl NetworkAcl {
-    /// The rules that look in one direction, ascending by number.
+    /// Returns the rules of one direction, ascending by number.
     #[inline]
     pub fn rules(&self, direction: Direction) -> &[AclRule] {
         match direction {
@@ -54,7 +55,7 @@ impl NetworkAcl {
         }
     }
 
-    /// The first rule that matches; `None` is the implicit deny `*`.
+    /// Returns the first rule that matches; `None` is the implicit deny `*`.
     #[inline]
     pub fn evaluate(
         &self,

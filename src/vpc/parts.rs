@@ -7,10 +7,11 @@ use super::{
 };
 use std::net::Ipv4Addr;
 
-/// What the config layer hands over: validated, references in range, not yet indexed.
+/// The tables as the config layer hands them over: validated, with references in range, not indexed
+/// yet.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
-    /// The lab's name, prefix of everything on the box.
+    /// The lab's name, which prefixes all names that egret makes in the kernel.
     pub lab: String,
     /// VPCs.
     pub vpcs: Vec<Vpc>,
@@ -48,7 +49,8 @@ pub struct Parts {
     pub region: String,
     /// The public address of services with `egress = "default"`.
     pub apprunner_address: Option<Ipv4Addr>,
-    /// Those of NAT gateways' and App Runner's own public addresses that the lab file leaves open, so that egret chose them.
+    /// The public addresses of NAT gateways and of App Runner's own egress that egret chose,
+    /// because the lab file leaves them open.
     pub chosen_public_addresses: Vec<Ipv4Addr>,
     /// Limits.
     pub limits: Limits,

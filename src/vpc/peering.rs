@@ -1,4 +1,5 @@
-//! VPC peering connections: two VPCs that reach each other's addresses, and nothing behind the other (spec 3.5, 6, 7.1).
+//! VPC peering connections: two VPCs reach each other's addresses, and nothing behind the other
+//! (spec 3.5, 6, 7.1).
 
 use super::{Line, VpcIx};
 
@@ -11,19 +12,19 @@ pub struct Peering {
     pub requester: VpcIx,
     /// The VPC that accepted it.
     pub accepter: VpcIx,
-    /// Only an active connection carries packets.
+    /// Its state: only an active connection carries packets.
     pub state: PeeringState,
-    /// Says that public names in the requester's VPC lead to private addresses in the accepter's (spec 8):
-    /// `AllowDnsResolutionFromRemoteVpc` of the requester.
+    /// Says that public names in the requester's VPC lead to private addresses in the accepter's
+    /// (spec 8): `AllowDnsResolutionFromRemoteVpc` of the requester.
     pub requester_dns_resolution: bool,
     /// Says that public names in the accepter's VPC lead to private addresses in the requester's.
     pub accepter_dns_resolution: bool,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
 impl Peering {
-    /// The VPC on the other side; `None` if `vpc` is on neither.
+    /// Returns the VPC on the other side; `None` if `vpc` is on neither.
     pub fn peer_of(&self, vpc: VpcIx) -> Option<VpcIx> {
         if vpc == self.requester {
             Some(self.accepter)
@@ -32,8 +33,8 @@ impl Peering {
         }
     }
 
-    /// Returns the VPC in which the public names of `vpc` lead to private addresses by this connection, if it is active and
-    /// allows it.
+    /// Returns the VPC in which the public names of `vpc` lead to private addresses by this
+    /// connection, if it is active and allows it.
     pub fn resolves_in(&self, vpc: VpcIx) -> Option<VpcIx> {
         let allowed = match vpc == self.requester {
             true => self.requester_dns_resolution,
@@ -42,7 +43,7 @@ impl Peering {
         self.peer_of(vpc).filter(|_| allowed && self.state == PeeringState::Active)
     }
 
-    /// Whether it carries packets between these two VPCs.
+    /// Decides whether it carries packets between these two VPCs.
     pub fn joins(&self, a: VpcIx, b: VpcIx) -> bool {
         self.state == PeeringState::Active && self.peer_of(a) == Some(b)
     }
@@ -51,21 +52,21 @@ impl Peering {
 /// `Status.Code` of a peering connection: routes to one that is not active are `blackhole`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PeeringState {
-    /// Asked for, not accepted yet.
+    /// It is requested and not accepted yet.
     PendingAcceptance,
-    /// At work.
+    /// It carries packets.
     #[default]
     Active,
-    /// Not accepted.
+    /// It was not accepted.
     Rejected,
-    /// Not accepted in time.
+    /// It was not accepted in time.
     Expired,
-    /// Gone.
+    /// It is deleted.
     Deleted,
 }
 
 impl PeeringState {
-    /// The word that EC2 uses.
+    /// Returns the word that EC2 uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PendingAcceptance => "pending-acceptance",

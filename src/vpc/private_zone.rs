@@ -12,7 +12,7 @@ pub struct PrivateZone {
     pub vpcs: Vec<VpcIx>,
     /// Its records.
     pub records: Vec<DnsRecord>,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
@@ -21,18 +21,18 @@ pub struct PrivateZone {
 pub struct DnsRecord {
     /// Its full name, in lower case and without the dot at the end.
     pub name: String,
-    /// How long it may be cached, in seconds.
+    /// The time that it may be cached, in seconds.
     pub ttl: u32,
-    /// What it says.
+    /// Its data.
     pub data: RecordData,
 }
 
-/// What a record says.
+/// The data of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordData {
     /// An address.
     A(Ipv4Addr),
-    /// Another name for the same.
+    /// Another name of the same object.
     Cname(String),
     /// The name of an address.
     Ptr(String),

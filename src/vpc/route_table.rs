@@ -17,9 +17,9 @@ pub struct RouteTable {
     pub vpc: VpcIx,
     /// The local routes first, then the lab file's, in its order.
     pub routes: Vec<Route>,
-    /// Whether this is the VPC's main table.
+    /// Marks the VPC's main table.
     pub main: bool,
-    /// Where it stands in the lab file; 0 for an implied main table.
+    /// Its line in the lab file; 0 for an implied main table.
     pub line: Line,
     index: PrefixMap<Ipv4Network, u16>,
 }
@@ -27,11 +27,11 @@ pub struct RouteTable {
 /// One route.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Which packets it is for.
+    /// The packets' destinations.
     pub destination: Destination,
-    /// Where they go.
+    /// The target of these packets.
     pub target: Target,
-    /// Where it stands in the lab file; 0 for an implied local route.
+    /// Its line in the lab file; 0 for an implied local route.
     pub line: Line,
 }
 
@@ -44,7 +44,7 @@ pub enum Destination {
     PrefixList(PrefixListIx),
 }
 
-/// Where a route points (spec 3.5).
+/// The target of a route (spec 3.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Inside the VPC.
@@ -61,7 +61,7 @@ pub enum Target {
     GatewayLoadBalancerEndpoint(GatewayLoadBalancerEndpointIx),
     /// An active peering connection.
     Peering(PeeringIx),
-    /// The target is gone; the id that it had, where the lab file names one.
+    /// A target that does not exist any more; its id, if the lab file names one.
     Blackhole(Option<String>),
 }
 
@@ -72,32 +72,35 @@ pub struct PrefixList {
     pub id: String,
     /// Its CIDR blocks.
     pub entries: Vec<Ipv4Network>,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
 impl RouteTable {
-    /// A table of these routes, not indexed yet: [`Snapshot::build`](super::Snapshot::build) does that.
+    /// Makes a table of these routes. It is not indexed yet:
+    /// [`Snapshot::build`](super::Snapshot::build) does that.
     pub fn new(id: String, vpc: VpcIx, routes: Vec<Route>, main: bool, line: Line) -> Self {
         Self { id, vpc, routes, main, line, index: PrefixMap::new() }
     }
 
-    /// The route that wins for `destination` (spec 3.3): longest prefix; of equals a static CIDR route before a
-    /// prefix-list route; of two prefix lists the one with the lower id, where AWS would pick at random.
+    /// Returns the route that wins for `destination` (spec 3.3): the longest prefix; of equals a
+    /// static CIDR route before a prefix-list route; of two prefix lists the one with the lower id,
+    /// where AWS picks at random.
     #[inline]
     pub fn lookup(&self, destination: Ipv4Addr) -> Option<(u16, &Route)> {
         self.lookup_network(Ipv4Network::from(destination))
     }
 
-    /// The route that wins for every address of `network`, unless one of [`RouteTable::prefixes`] that lies within
-    /// `network` wins for some of them.
+    /// Returns the route that wins for every address of `network`, unless one of
+    /// [`RouteTable::prefixes`] that lies within `network` wins for some of them.
     #[inline]
     pub fn lookup_network(&self, network: Ipv4Network) -> Option<(u16, &Route)> {
         let (_, &position) = self.index.get_lpm(&network)?;
         self.routes.get(usize::from(position)).map(|route| (position, route))
     }
 
-    /// Every prefix that a packet can be routed by, those of prefix lists among them, each once.
+    /// Lists every prefix that a packet can be routed by, those of prefix lists among them, each
+    /// once.
     pub fn prefixes(&self) -> impl Iterator<Item = Ipv4Network> {
         self.index.keys()
     }
@@ -138,7 +141,7 @@ impl RouteTable {
     }
 }
 
-/// AWS canonicalises CIDR blocks: 100.68.0.18/18 is 100.68.0.0/18 (spec 3.4).
+/// Returns a CIDR block in AWS's canonical form: 100.68.0.18/18 is 100.68.0.0/18 (spec 3.4).
 pub fn canonical(network: Ipv4Network) -> Ipv4Network {
     Ipv4Network::new(network.network(), network.prefix()).unwrap_or(network)
 }
@@ -186,7 +189,8 @@ mod tests {
         table
     }
 
-    /// Where the table sends an address, whatever the order of its routes.
+    /// Returns the target to which the table sends an address, and checks that the order of its
+    /// routes does not matter.
     fn sends(routes: &[(&str, Target)], to: &str) -> Option<Target> {
         let to = to.parse().unwrap();
         let found = table(routes).lookup(to).map(|(_, route)| route.target.clone());
@@ -214,7 +218,8 @@ mod tests {
         assert_eq!(sends(&routes[1..], "8.8.8.8"), None);
     }
 
-    /// Rule 4: of an entry and an equal CIDR route the latter wins, of others the more specific one, whatever its kind.
+    /// Rule 4: of an entry and an equal CIDR route the latter wins, of others the more specific
+    /// one, whatever its kind.
     #[test]
     fn a_static_cidr_route_beats_an_equal_prefix_list_entry() {
         let routes = [("pl-a", VPCE), ("192.0.2.0/24", NAT), ("0.0.0.0/0", IGW)];
@@ -233,7 +238,8 @@ mod tests {
         assert_eq!(sends(&[("pl-c", VPCE), ("10.0.0.0/16", LOCAL)], "10.0.9.1"), Some(LOCAL));
     }
 
-    /// Rule 6, inferred: AWS picks at random, the lower id here. A longer entry of the other list wins all the same.
+    /// Rule 6, inferred: AWS picks at random, the lower id here. A longer entry of the other list
+    /// still wins.
     #[test]
     fn of_two_prefix_lists_the_one_with_the_lower_id() {
         let routes = [("pl-b", PCX), ("pl-a", VPCE), ("pl-c", NAT)];

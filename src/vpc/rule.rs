@@ -1,4 +1,5 @@
-//! What security-group rules and network-ACL rules have in common: protocol, ports, ICMP type and code (spec 4.1, 5).
+//! The common part of security-group rules and network-ACL rules: protocol, ports, ICMP type and
+//! code (spec 4.1, 5).
 
 use crate::packet::Protocol;
 use std::fmt;
@@ -25,7 +26,7 @@ impl PortMatch {
     /// Every port.
     pub const ALL: Self = Self { from: 0, to: u16::MAX };
 
-    /// Whether `port` is in the range.
+    /// Decides whether `port` is in the range.
     #[inline]
     pub const fn contains(self, port: u16) -> bool {
         self.from <= port && port <= self.to
@@ -45,15 +46,16 @@ impl IcmpMatch {
     /// Every type and code.
     pub const ALL: Self = Self { icmp_type: None, code: None };
 
-    /// Whether a message of this type and code matches.
+    /// Decides whether a message of this type and code matches.
     #[inline]
     pub fn contains(self, icmp_type: u8, code: u8) -> bool {
         self.icmp_type.is_none_or(|t| t == icmp_type) && self.code.is_none_or(|c| c == code)
     }
 }
 
-/// Protocol, ports and ICMP fields together. Ports count for TCP and UDP only, the ICMP fields for ICMP only:
-/// with any other protocol number all ports are allowed whatever is given (spec 4.1, 5; surprise 8).
+/// The protocol, ports and ICMP fields together. Ports count for TCP and UDP only, the ICMP fields
+/// for ICMP only: with any other protocol number a rule matches whatever ports are given (spec 4.1,
+/// 5; surprise 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrafficMatch {
     /// Protocol.
@@ -64,7 +66,7 @@ pub struct TrafficMatch {
     pub icmp: IcmpMatch,
 }
 
-/// What a rule looks at in a packet, besides addresses.
+/// The fields of a packet that a rule compares, besides addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
     /// Protocol.
@@ -80,7 +82,7 @@ impl TrafficMatch {
     pub const ALL: Self =
         Self { protocol: ProtocolMatch::All, ports: PortMatch::ALL, icmp: IcmpMatch::ALL };
 
-    /// Whether the protocol field matches.
+    /// Decides whether the protocol field matches.
     #[inline]
     pub fn protocol_matches(&self, traffic: Traffic) -> bool {
         match self.protocol {
@@ -89,7 +91,7 @@ impl TrafficMatch {
         }
     }
 
-    /// Whether the port or ICMP field matches, given that the protocol does.
+    /// Decides whether the port or ICMP field matches, given that the protocol does.
     #[inline]
     pub fn ports_match(&self, traffic: Traffic) -> bool {
         match self.protocol {
@@ -109,7 +111,7 @@ impl TrafficMatch {
         }
     }
 
-    /// Whether everything but the address matches.
+    /// Decides whether everything but the address matches.
     #[inline]
     pub fn matches(&self, traffic: Traffic) -> bool {
         self.protocol_matches(traffic) && self.ports_match(traffic)

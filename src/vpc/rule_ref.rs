@@ -1,11 +1,13 @@
-//! What decided: a name for one rule, small enough to be carried by every verdict, on the fast path too.
+//! A name for the rule or object that decided, small enough to be part of every verdict, on the
+//! fast path too.
 
 use super::{
     Direction, EniIx, GatewayEndpointIx, GatewayLoadBalancerEndpointIx, NatGatewayIx, NetworkAclIx,
     PeeringIx, ResourceIx, RouteTableIx, SecurityGroupIx, SubnetIx, VpcIx,
 };
 
-/// What decided a packet's fate. Positions count from 0 within the object of the generation that the verdict was given under.
+/// The rule or object that a verdict was decided by. Positions count from 0 within the object of
+/// the generation that the verdict was given under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RuleRef {
     /// The packet itself: malformed, expired, too big.
@@ -16,11 +18,14 @@ pub enum RuleRef {
     ExemptAddress,
     /// One rule of a security group.
     SecurityGroupRule(SecurityGroupIx, Direction, u16),
-    /// No rule of an ENI's groups matched: implicit deny. Inbound they are asked for replies that the ENI does not track.
+    /// The implicit deny of an ENI's groups: none of their rules matched. Inbound they are
+    /// evaluated for replies that the ENI does not track.
     EniSecurityGroups(EniIx, Direction),
-    /// No rule of a destination's groups matched: implicit deny. The destination's address is in the evidence.
+    /// The implicit deny of a destination's groups: none of their rules matched. The destination's
+    /// address is in the evidence.
     DestinationSecurityGroups(VpcIx, std::net::Ipv4Addr),
-    /// No rule of the groups of an appliance matched what is routed through it: implicit deny.
+    /// The implicit deny of an appliance's groups: none of their rules matched a packet that is
+    /// routed through it.
     ApplianceSecurityGroups(ResourceIx, Direction),
     /// One rule of a network ACL, seen by a subnet.
     NetworkAclRule(NetworkAclIx, Direction, u16, SubnetIx),
@@ -28,7 +33,7 @@ pub enum RuleRef {
     NetworkAclImplicitDeny(NetworkAclIx, Direction, SubnetIx),
     /// One route.
     Route(RouteTableIx, u16),
-    /// No route matched.
+    /// A route table without a route that matches.
     RouteTable(RouteTableIx),
     /// A NAT gateway.
     NatGateway(NatGatewayIx),
@@ -48,10 +53,10 @@ pub enum RuleRef {
     Eni(EniIx),
     /// App Runner's own public egress (`egress = "default"`).
     AppRunner,
-    /// A VPC as the place of delivery.
+    /// A VPC, to which the packet was delivered.
     Vpc(VpcIx),
-    /// The internet hosts of the lab, as the place of delivery.
+    /// The lab's internet hosts, to which the packet was delivered.
     Internet,
-    /// The flow table: no flow, or one that expired.
+    /// The flow table: it has no flow, or an expired one.
     FlowTable,
 }

@@ -18,12 +18,12 @@ pub struct SecurityGroup {
     pub egress: Vec<SecurityGroupRule>,
     /// Inbound rules, in the lab file's order.
     pub ingress: Vec<SecurityGroupRule>,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
 impl SecurityGroup {
-    /// The rules that look in one direction.
+    /// Returns the rules of one direction.
     pub fn rules(&self, direction: Direction) -> &[SecurityGroupRule] {
         match direction {
             Direction::Egress => &self.egress,
@@ -32,14 +32,14 @@ impl SecurityGroup {
     }
 }
 
-/// One rule: what it allows, and to or from whom.
+/// One rule: the traffic that it allows, and the other end of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityGroupRule {
     /// Protocol, ports, ICMP type and code.
     pub traffic: TrafficMatch,
     /// The other end.
     pub peer: Peer,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
@@ -54,7 +54,8 @@ pub enum Peer {
     PrefixList(PrefixListIx),
 }
 
-/// The union of the rules of an interface's groups, in one direction, with every peer resolved to addresses.
+/// The union of the rules of an interface's groups, in one direction, with every peer resolved to
+/// addresses.
 ///
 /// At most 16 groups of 60 rules (spec 4.2), so a scan of a packed list beats any tree.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +67,7 @@ pub struct RuleSet {
 struct ResolvedRule {
     traffic: TrafficMatch,
     peer: ResolvedPeer,
-    /// Which group, and which of its rules.
+    /// The group, and the position of the rule in it.
     rule: (SecurityGroupIx, u16),
 }
 
@@ -88,7 +89,7 @@ impl ResolvedPeer {
         Self::Network { base, mask }
     }
 
-    /// Makes the peer of a rule whose reference to a group matches nobody.
+    /// Makes the peer of a rule whose reference to a group matches no address.
     pub(super) fn nobody() -> Self {
         Self::addresses(Vec::new())
     }
@@ -131,15 +132,17 @@ fn base_and_mask(network: Ipv4Network) -> (u32, u32) {
     (u32::from(network.network()) & mask, mask)
 }
 
-/// The other end of a packet, as the interface sees it whose rules are asked.
+/// The other end of a packet, as seen by the interface whose rules are evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remote {
     /// Its address, which CIDR blocks and prefix lists match.
     pub address: Ipv4Addr,
-    /// The address by which groups know its interface. It differs from the other where a packet is judged with an address
-    /// that the configuration leaves open: a reference to a group means the interface, whatever its address will be.
+    /// The address by which groups know its interface. It differs from `address` if a packet is
+    /// judged with an address that the configuration leaves open: a reference to a group means the
+    /// interface, whatever its address will be.
     pub member: Ipv4Addr,
-    /// Whether the packet came through a middlebox: then references to groups match nobody (spec 3.7).
+    /// Says that the packet came through a middlebox: then references to groups match no address
+    /// (spec 3.7).
     pub behind_middlebox: bool,
 }
 
@@ -149,16 +152,17 @@ impl From<Ipv4Addr> for Remote {
     }
 }
 
-/// How near a rule came to matching: what the explanation of an implicit deny shows.
+/// The fields in which a rule matched and did not match. The explanation of an implicit deny shows
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NearMiss {
-    /// Which group, and which of its rules.
+    /// The group, and the position of the rule in it.
     pub rule: (SecurityGroupIx, u16),
-    /// Whether the protocol field matched.
+    /// Says that the protocol field matched.
     pub protocol: bool,
-    /// Whether the port or ICMP field matched.
+    /// Says that the port or ICMP field matched.
     pub ports: bool,
-    /// Whether the peer matched.
+    /// Says that the peer matched.
     pub peer: bool,
 }
 
@@ -172,7 +176,7 @@ impl RuleSet {
         self.rules.push(ResolvedRule { traffic, peer, rule });
     }
 
-    /// Whether there is no rule at all (`SG_HAS_NO_RULES`).
+    /// Decides whether there is no rule at all (`SG_HAS_NO_RULES`).
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -184,7 +188,8 @@ impl RuleSet {
         (0u32..).zip(&self.rules).filter(matching).map(|(position, rule)| (position, rule.traffic))
     }
 
-    /// Lists the blocks of addresses, each by its first and its last, that the rules name as CIDR blocks or by prefix lists.
+    /// Lists the blocks of addresses that the rules name as CIDR blocks or by prefix lists, each by
+    /// its first and its last address.
     pub fn blocks(&self) -> impl Iterator<Item = (u32, u32)> {
         let block = |&(base, mask): &(u32, u32)| (base, base | !mask);
         self.rules.iter().flat_map(move |rule| {
@@ -202,7 +207,7 @@ impl RuleSet {
         })
     }
 
-    /// The first rule that allows this traffic with this peer.
+    /// Returns the first rule that allows this traffic with this peer.
     #[inline]
     pub fn evaluate(
         &self,
@@ -228,7 +233,8 @@ impl RuleSet {
         self.rules.iter().any(allows)
     }
 
-    /// The rule that came nearest to allowing it: most fields matched, the earliest of equals. For explanations only.
+    /// Returns the rule that came nearest to allowing the traffic: most fields matched, the
+    /// earliest of equals. For explanations only.
     pub fn nearest_miss(&self, traffic: Traffic, peer: impl Into<Remote>) -> Option<NearMiss> {
         let peer = peer.into();
         let miss = |r: &ResolvedRule| {

@@ -14,12 +14,13 @@ use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// Numbers a configuration. A flow admitted under an older one is walked again on its next packet.
+/// The number of a configuration. A flow admitted under an older one is walked again on its next
+/// packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(transparent)]
 pub struct Generation(pub u32);
 
-/// Names what has a private address in a VPC.
+/// The owner of a private address in a VPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interface {
     /// An ENI that tasks leave by.
@@ -30,10 +31,11 @@ pub enum Interface {
     Resource(ResourceIx),
 }
 
-/// Holds one immutable configuration. Tables are shared, so that a snapshot with one task more is cheap.
+/// One immutable configuration. Its tables are shared, so that a snapshot with one more task is
+/// cheap.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Is its number.
+    /// Its number.
     pub generation: Generation,
     parts: Arc<Parts>,
     interfaces: Arc<HashMap<(VpcIx, Ipv4Addr), Interface>>,
@@ -46,7 +48,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Indexes the tables: route tries, the union of each interface's rules with every peer resolved.
+    /// Indexes the tables: it makes the route tries, and the union of each interface's rules with
+    /// every peer resolved.
     pub fn build(generation: Generation, mut parts: Parts) -> Self {
         let interfaces = interfaces(&parts);
         let peers = ResolvedPeers::new(&parts);
@@ -87,7 +90,8 @@ impl Snapshot {
         }
     }
 
-    /// Returns the configuration with one task more, under the same generation: no verdict on an existing flow changes.
+    /// Returns the configuration with one more task, under the same generation: no verdict on an
+    /// existing flow changes.
     #[must_use]
     pub fn with_task(&self, task: Task) -> Self {
         let mut next = self.clone();
@@ -128,19 +132,19 @@ impl Snapshot {
         &self.parts
     }
 
-    /// Answers a question as the resolver of a VPC, or without one as that of a service with `egress = "default"`. The name
-    /// may be in any case, with or without the dot at the end.
+    /// Answers a question as the resolver of a VPC, or without one as that of a service with
+    /// `egress = "default"`. The name may be in any case, with or without the dot at the end.
     pub fn resolve(&self, vpc: Option<VpcIx>, name: &str, record_type: RecordType) -> Answer {
         self.names.resolve(&self.parts, vpc, name, record_type)
     }
 
-    /// Returns what has a private address in a VPC.
+    /// Returns the owner of a private address in a VPC.
     #[inline]
     pub fn interface(&self, vpc: VpcIx, address: Ipv4Addr) -> Option<Interface> {
         self.interfaces.get(&(vpc, address)).copied()
     }
 
-    /// Returns whether the lab has an internet host with an address.
+    /// Decides whether the lab has an internet host with an address.
     #[inline]
     pub fn has_internet_host(&self, address: Ipv4Addr) -> bool {
         self.internet_hosts.contains(&address)
@@ -152,7 +156,8 @@ impl Snapshot {
         self.public_endpoints.get(&public).copied()
     }
 
-    /// Returns the private address of the resource whose VPC's internet gateway maps a public address to it.
+    /// Returns the private address of the resource whose VPC's internet gateway maps a public
+    /// address to it.
     pub fn private_address_of(&self, public: Ipv4Addr) -> Option<Ipv4Addr> {
         self.public_endpoint(public).map(|ix| self.resource(ix).address)
     }
@@ -163,12 +168,12 @@ impl Snapshot {
         self.subnet(self.resource(resource).subnet).vpc
     }
 
-    /// Returns all resources that have a public address, each with it, in no order.
+    /// Lists all public addresses of resources, each with its resource, in no order.
     pub fn public_endpoints(&self) -> impl Iterator<Item = (Ipv4Addr, ResourceIx)> {
         self.public_endpoints.iter().map(|(public, ix)| (*public, *ix))
     }
 
-    /// Returns whether this is the public address of an ENI.
+    /// Decides whether this is the public address of an ENI.
     pub fn is_public_address_of_an_eni(&self, public: Ipv4Addr) -> bool {
         self.parts.enis.iter().any(|eni| eni.public_address() == Some(public))
     }
@@ -186,7 +191,8 @@ impl Snapshot {
         &self.ingress[resource.get()]
     }
 
-    /// Returns the union of the outbound rules of a resource's groups: what an appliance sends on.
+    /// Returns the union of the outbound rules of a resource's groups, which an appliance's packets
+    /// must pass.
     #[inline]
     pub fn egress(&self, resource: ResourceIx) -> &RuleSet {
         &self.egress[resource.get()]
@@ -220,8 +226,8 @@ impl Snapshot {
         self.parts.enis.iter().position(is_it).map(EniIx::from)
     }
 
-    /// Chooses the ENI of the `number`th task of a service (from 1): a Fargate task's own, or the Hyperplane ENI of its
-    /// [`turn`].
+    /// Chooses the ENI of the `number`th task of a service (from 1): a Fargate task's own, or the
+    /// Hyperplane ENI of its [`turn`].
     pub fn choose_eni(&self, service: ServiceIx, number: u16) -> Option<EniIx> {
         let Egress::Vpc(ix) = self.service(service).egress else { return None };
         let connector = self.connector(ix);
@@ -348,7 +354,7 @@ fn members(parts: &Parts) -> Vec<Vec<u32>> {
     members
 }
 
-/// The peers that rules name, each resolved once.
+/// The peers of rules, each resolved once.
 struct ResolvedPeers {
     groups: Vec<ResolvedPeer>,
     lists: Vec<ResolvedPeer>,
@@ -387,8 +393,9 @@ fn rule_set(
     set
 }
 
-/// Decides whether a rule of a group matches the members of another: both are in one VPC, or in two that are peered. A rule
-/// that names a group across a deleted connection is stale, and matches no address.
+/// Decides whether a rule of a group matches the members of another: both are in one VPC, or in two
+/// that are peered. A rule that names a group across a deleted connection is stale, and matches no
+/// address.
 fn may_name(parts: &Parts, group: SecurityGroupIx, peer: SecurityGroupIx) -> bool {
     let vpc = |group: SecurityGroupIx| parts.security_groups[group.get()].vpc;
     let (ours, theirs) = (vpc(group), vpc(peer));

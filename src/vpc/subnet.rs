@@ -9,13 +9,14 @@ use std::net::Ipv4Addr;
 pub struct Vpc {
     /// `vpc-…`, or the user's word.
     pub id: String,
-    /// What its addresses are told apart by; the same over reloads.
+    /// The space of its addresses; the same over reloads.
     pub space: Space,
     /// Its CIDR blocks, the primary first.
     pub cidrs: Vec<Ipv4Network>,
-    /// `enableDnsSupport`: whether the resolver answers (spec 8).
+    /// `enableDnsSupport`: the resolver answers (spec 8).
     pub enable_dns_support: bool,
-    /// `enableDnsHostnames`: with the other one, private zones and endpoints' private DNS work (spec 8).
+    /// `enableDnsHostnames`: together with `enableDnsSupport`, private zones and endpoints' private
+    /// DNS work (spec 8).
     pub enable_dns_hostnames: bool,
     /// The internet gateway attached to it, if any.
     pub internet_gateway: Option<InternetGateway>,
@@ -25,23 +26,24 @@ pub struct Vpc {
     pub default_network_acl: NetworkAclIx,
     /// The group of a connector that names none.
     pub default_security_group: SecurityGroupIx,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }
 
 impl Vpc {
-    /// The resolver's address: the primary CIDR block's base plus two. Secondary blocks have none (spec 8).
+    /// Returns the resolver's address: the primary CIDR block's base plus two. Secondary blocks
+    /// have none (spec 8).
     pub fn resolver(&self) -> Option<Ipv4Addr> {
         let primary = self.cidrs.first()?;
         Some(Ipv4Addr::from(u32::from(primary.network()).wrapping_add(2)))
     }
 
-    /// Whether private zones and endpoints' private DNS work in it (spec 8).
+    /// Decides whether private zones and endpoints' private DNS work in it (spec 8).
     pub fn has_private_names(&self) -> bool {
         self.enable_dns_support && self.enable_dns_hostnames
     }
 
-    /// Whether an address is in one of the VPC's CIDR blocks.
+    /// Decides whether an address is in one of the VPC's CIDR blocks.
     pub fn contains(&self, address: Ipv4Addr) -> bool {
         self.cidrs.iter().any(|cidr| cidr.contains(address))
     }
@@ -62,6 +64,6 @@ pub struct Subnet {
     pub route_table: RouteTableIx,
     /// Its ACL, explicit or default.
     pub network_acl: NetworkAclIx,
-    /// Where it stands in the lab file.
+    /// Its line in the lab file.
     pub line: Line,
 }

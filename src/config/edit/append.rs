@@ -1,4 +1,4 @@
-//! Sections that are added at the end, or to a list that is written inline.
+//! Adds sections at the end, or to a list that is written inline.
 
 use super::list;
 use super::splice::{Splice, line_break};
@@ -6,7 +6,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Adds `[[list]]` sections at the end. Where the file has a list in brackets, no section may follow it: they are added to it
+/// Adds `[[list]]` sections at the end. If the file has the list in brackets, no section may follow
+/// it, so they are added to it as inline tables. Returns `None` if `sections` are no such sections.
 /// as inline tables. `None` if they are none.
 pub(super) fn appended(text: &str, root: &DeTable<'_>, sections: &str) -> Option<Vec<Splice>> {
     let added = DeTable::parse(sections).ok()?;
@@ -37,7 +38,7 @@ pub(super) fn appended(text: &str, root: &DeTable<'_>, sections: &str) -> Option
     Some(splices)
 }
 
-/// Returns where a list of the file and its elements are, if it is written in brackets.
+/// Returns the place of a list and of its elements, if the file has the list in brackets.
 fn inline(text: &str, root: &DeTable<'_>, list: &str) -> Option<(Range<usize>, Vec<Range<usize>>)> {
     let own = root.get(list)?;
     let DeValue::Array(elements) = own.get_ref() else { return None };
@@ -46,7 +47,7 @@ fn inline(text: &str, root: &DeTable<'_>, list: &str) -> Option<(Range<usize>, V
     is_inline.then(|| (own.span(), spans))
 }
 
-/// Writes a value on one line, a section as an inline table.
+/// Writes a value on one line, and a section as an inline table.
 fn one_line(text: &str, value: &Spanned<DeValue<'_>>) -> String {
     match value.get_ref() {
         DeValue::Table(table) => {

@@ -1,9 +1,10 @@
-//! Elements that are added to a list in brackets, in the list's own style.
+//! Adds elements to a list in brackets, in the list's own style.
 
 use super::splice::{Splice, indent, line_begin, line_break, line_end};
 use std::ops::Range;
 
-/// Adds elements to a list: behind the others on their line, or on lines of their own if the others are.
+/// Adds elements to a list: behind the others on their line, or on lines of their own if the others
+/// are.
 pub(super) fn with_elements(
     text: &str,
     list: Range<usize>,
@@ -47,7 +48,7 @@ fn first_elements(text: &str, inner: Range<usize>, new: &[String]) -> Vec<Splice
     vec![Splice::insert(begin, lines.collect())]
 }
 
-/// Returns where the comma behind an element is, if there is one. Comments may have commas too.
+/// Returns the place of the comma behind an element, if there is one. Comments may have commas too.
 fn comma(text: &str, tail: Range<usize>) -> Option<usize> {
     let mut is_comment = false;
     for (at, byte) in text[tail.clone()].bytes().enumerate() {

@@ -1,4 +1,5 @@
-//! Edits of a lab file's text. They touch nothing but what they change: comments, layout and line ends stay.
+//! Edits of a lab file's text. They touch only what they change: comments, layout and line ends
+//! stay.
 
 mod append;
 mod list;
@@ -24,7 +25,7 @@ pub enum Edit {
         /// The elements.
         elements: Vec<String>,
     },
-    /// Gives a key of a section a value.
+    /// Sets the value of a key of a section.
     Set {
         /// The section.
         section: SectionName,
@@ -33,16 +34,16 @@ pub enum Edit {
         /// The value.
         value: String,
     },
-    /// Puts other keys in the place of one.
+    /// Replaces one key by others.
     Replace {
         /// The section.
         section: SectionName,
-        /// The key that goes.
+        /// The key that is replaced.
         key: &'static str,
         /// The keys with their values.
         with: Vec<(&'static str, String)>,
     },
-    /// Leads a route of a table to another target.
+    /// Changes the target of a route of a table.
     Redirect {
         /// The table's id.
         table: String,
@@ -64,7 +65,7 @@ pub struct SectionName {
     pub name: String,
 }
 
-/// Tells why a text cannot be edited.
+/// The reason why a text cannot be edited.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
     /// The file does not have the section.
@@ -73,7 +74,7 @@ pub enum EditError {
         .0.list, .0.name
     )]
     NoSection(SectionName),
-    /// A section does not have the key, or has something else there.
+    /// A section does not have the key, or the key has a value of another shape.
     #[error("[[{}]] {:?} is not written as expected: see its key `{key}`", .section.list, .section.name)]
     OtherShape {
         /// The section.
@@ -81,7 +82,7 @@ pub enum EditError {
         /// The key.
         key: &'static str,
     },
-    /// The text is no TOML.
+    /// The text is not TOML.
     #[error("the lab file is not valid TOML")]
     Syntax,
 }
@@ -89,7 +90,7 @@ pub enum EditError {
 /// Returns the text with all edits made, one after the other.
 ///
 /// # Errors
-/// That the file does not have what an edit changes.
+/// The file does not have what an edit changes.
 pub fn edited(text: &str, edits: &[Edit]) -> Result<String, EditError> {
     edits.iter().try_fold(text.to_owned(), |text, edit| edit.made(&text))
 }
@@ -129,7 +130,8 @@ fn other(section: &SectionName, key: &'static str) -> EditError {
     EditError::OtherShape { section: section.clone(), key }
 }
 
-/// Leads the route for a destination to another target: it is not a blackhole any more, whatever its state said.
+/// Changes the target of the route for a destination. The route is no blackhole afterwards,
+/// whatever its state was.
 fn redirected(table: Found<'_>, destination: &str, target: &str) -> Option<Vec<Splice>> {
     let DeValue::Array(routes) = table.table.get("routes")?.get_ref() else { return None };
     let route = routes.iter().find_map(|route| {
@@ -145,7 +147,7 @@ fn redirected(table: Found<'_>, destination: &str, target: &str) -> Option<Vec<S
     Some(splices)
 }
 
-/// Returns a block as every other text of it is shown.
+/// Returns the canonical text of a block.
 fn canonical(block: &str) -> Option<String> {
     let block: ipnetwork::Ipv4Network = block.parse().ok()?;
     Some(format!("{}/{}", block.network(), block.prefix()))

@@ -4,10 +4,10 @@ use diffy::patch_set::{FileOperation, ParseOptions, PatchKind, PatchSet};
 use diffy::{DiffOptions, Patch, PatchFormatter};
 use std::path::{Component, Path, PathBuf};
 
-/// Tells why a patch does not change a lab file.
+/// The reason why a patch does not change a lab file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
-    /// It is no unified diff after all.
+    /// The text is not a unified diff.
     #[error("the patch cannot be read: {0}")]
     Malformed(String),
     /// It changes several files.
@@ -71,14 +71,15 @@ pub fn diff(file: &str, before: &str, after: &str) -> String {
     if !file.contains(' ') {
         return text;
     }
-    // Behind a name with blanks a tab says where it ends, as GNU diff and git write it.
+    // Behind a name with blanks a tab marks its end, as GNU diff and git write it.
     let ended = |text: String, mark: &str| {
         text.replacen(&format!("{mark} {file}\n"), &format!("{mark} {file}\t\n"), 1)
     };
     ended(ended(text, "---"), "+++")
 }
 
-/// Decides whether a text is a unified diff: no lab file has a line that begins with `@@`, outside of long strings.
+/// Decides whether a text is a unified diff: no lab file has a line that begins with `@@`, outside
+/// of long strings.
 pub fn is_patch(text: &str) -> bool {
     let mut lines = text.lines();
     lines.any(|line| line.starts_with("--- ") || line.starts_with("diff --git "))
@@ -88,7 +89,7 @@ pub fn is_patch(text: &str) -> bool {
 /// Applies a unified diff to the text of a file.
 ///
 /// # Errors
-/// That the patch is for something else.
+/// The patch is for another file, or for another text.
 pub fn patched(file: &str, text: &str, patch: &str) -> Result<String, PatchError> {
     let files = files(patch);
     if files.len() > 1 {
@@ -130,7 +131,7 @@ fn files(patch: &str) -> Vec<String> {
 /// Applies all hunks.
 fn applied(file: &str, text: &str, patch: &Patch<'_, str>) -> Result<String, PatchError> {
     diffy::apply(text, patch).map_err(|error| {
-        // The error has the number of the hunk in its text alone.
+        // The error has the number of the hunk only in its text.
         let said = error.to_string();
         let number = said.rsplit('#').next().and_then(|number| number.parse().ok());
         let (number, hunks): (usize, _) = (number.unwrap_or(1), patch.hunks());
@@ -156,7 +157,7 @@ fn changed_file(operation: &FileOperation<'_, str>) -> String {
     file.to_string()
 }
 
-/// Takes off the `a/` or `b/` that git puts before a name.
+/// Removes the `a/` or `b/` that git puts before a name.
 fn without_side(file: &str) -> &str {
     file.strip_prefix("a/").or_else(|| file.strip_prefix("b/")).unwrap_or(file)
 }

@@ -36,7 +36,7 @@ impl Found<'_> {
         self.text[self.span.clone()].starts_with('{')
     }
 
-    /// Gives a key a value.
+    /// Sets the value of a key.
     pub(super) fn with_key(&self, key: &str, value: &str) -> Splice {
         if let Some(own) = self.table.get(key) {
             return Splice { at: own.span(), text: value.to_owned() };
@@ -53,7 +53,7 @@ impl Found<'_> {
         }
     }
 
-    /// Puts other keys in the place of one; `None` if it is not there.
+    /// Replaces one key by others; returns `None` if it does not exist.
     pub(super) fn with_keys_for(&self, key: &str, with: &[(&str, String)]) -> Option<Splice> {
         let (own, value) = self.table.get_key_value(key)?;
         let between = match self.is_inline() {
@@ -65,7 +65,8 @@ impl Found<'_> {
         Some(Splice { at: own.span().start..value.span().end, text: pairs.join(&between) })
     }
 
-    /// Adds elements to a list, which is made if there is none; `None` if something else is there.
+    /// Adds elements to a list, and makes the list if there is none. Returns `None` if the key has
+    /// a value of another shape.
     pub(super) fn with_elements(&self, key: &str, elements: &[String]) -> Option<Vec<Splice>> {
         let Some(own) = self.table.get(key) else {
             let between = format!(",{}    ", line_break(self.text));
@@ -112,7 +113,8 @@ impl Found<'_> {
         Some(Splice::insert(line_end(self.text, end), added))
     }
 
-    /// Returns where the last key of the table begins and where its value ends, without the sections below it.
+    /// Returns the start of the table's last key and the end of its value, without the sections
+    /// below it.
     fn last_pair(&self) -> Option<(usize, usize)> {
         let pairs = self.table.iter();
         let own = pairs.filter(|(_, value)| !is_section(self.text, value));
@@ -133,7 +135,7 @@ fn is_section(text: &str, value: &Spanned<DeValue<'_>>) -> bool {
     }
 }
 
-/// Returns where a value ends; a table of dotted keys has no text of its own.
+/// Returns the end of a value; a table of dotted keys has no text of its own.
 fn end_of(value: &Spanned<DeValue<'_>>) -> usize {
     match value.get_ref() {
         DeValue::Table(table) => {

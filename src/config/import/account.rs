@@ -1,6 +1,7 @@
-//! What EC2 and App Runner say about an account's VPCs, whichever format said it (spec 11.3).
+//! The account: EC2's and App Runner's description of its VPCs, from a source of any format
+//! (spec 11.3).
 //!
-//! Field names are EC2's. `name` is the `Name` tag, or what else the object is called for people.
+//! Field names are EC2's. `name` is the `Name` tag, or another name that the object has for people.
 
 use super::{Origin, Written};
 use ipnetwork::Ipv4Network;
@@ -9,7 +10,7 @@ use std::net::Ipv4Addr;
 /// One region of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Where the source says so.
+    /// The region, if the source has it.
     pub region: Option<String>,
     /// `describe-availability-zones`.
     pub availability_zones: Vec<AvailabilityZone>,
@@ -31,7 +32,8 @@ pub struct Account {
     pub vpc_endpoints: Vec<VpcEndpoint>,
     /// `describe-managed-prefix-lists` with `get-managed-prefix-list-entries`.
     pub prefix_lists: Vec<PrefixList>,
-    /// `describe-network-interfaces`: databases, caches, load balancers, instances, and those that AWS makes.
+    /// `describe-network-interfaces`: databases, caches, load balancers, instances, and those that
+    /// AWS creates.
     pub network_interfaces: Vec<NetworkInterface>,
     /// `describe-vpc-peering-connections`.
     pub peering_connections: Vec<Peering>,
@@ -41,7 +43,7 @@ pub struct Account {
     pub vpc_connectors: Vec<VpcConnector>,
     /// `apprunner describe-service`, those that are not deleted.
     pub services: Vec<Service>,
-    /// How the source is written.
+    /// The notation of the source.
     pub written: Written,
 }
 
@@ -63,16 +65,17 @@ pub struct Vpc {
     pub name: Option<String>,
     /// The IPv4 blocks that are associated, the primary first.
     pub cidr_blocks: Vec<Ipv4Network>,
-    /// `enableDnsSupport`; `None` where the source does not say, as `describe-vpcs` does not.
+    /// `enableDnsSupport`; `None` if the source does not have it, like `describe-vpcs`.
     pub enable_dns_support: Option<bool>,
-    /// `enableDnsHostnames`; `None` where the source does not say.
+    /// `enableDnsHostnames`; `None` if the source does not have it.
     pub enable_dns_hostnames: Option<bool>,
-    /// `InternetGatewayBlockMode` of VPC Block Public Access, such as `block-bidirectional`; `None` and `off` block nothing.
+    /// `InternetGatewayBlockMode` of VPC Block Public Access, such as `block-bidirectional`; `None`
+    /// and `off` block nothing.
     pub block_public_access: Option<String>,
-    /// Whether it was there before the source, which need not have all that is in it: what AWS puts into a new VPC is not
-    /// taken for what this one has.
+    /// Says that the VPC is older than the source, which may have only a part of it: egret does not
+    /// assume that it has the objects of a new VPC.
     pub in_part: bool,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
@@ -87,11 +90,11 @@ pub struct Subnet {
     pub vpc: String,
     /// `CidrBlock`.
     pub cidr_block: Ipv4Network,
-    /// `AvailabilityZone`; `None` where the source leaves it to AWS.
+    /// `AvailabilityZone`; `None` if the source leaves it to AWS.
     pub availability_zone: Option<String>,
-    /// `MapPublicIpOnLaunch`: instances that say nothing else get a public address.
+    /// `MapPublicIpOnLaunch`: instances without another setting get a public address.
     pub map_public_ip_on_launch: bool,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
@@ -104,34 +107,37 @@ pub struct RouteTable {
     pub name: Option<String>,
     /// `VpcId`.
     pub vpc: String,
-    /// Whether an association has `Main: true`. A VPC without one in the source has AWS's own: local routes only.
+    /// Says that an association has `Main: true`. A VPC without such a table in the source has
+    /// AWS's own: local routes only.
     pub main: bool,
-    /// `SubnetId` of the associations that are in force.
+    /// `SubnetId` of the associations that have not ended.
     pub subnets: Vec<String>,
-    /// `GatewayId` of edge associations: the table routes what comes in through that gateway.
+    /// `GatewayId` of edge associations: the table routes packets that come in through that
+    /// gateway.
     pub gateways: Vec<String>,
-    /// The routes; those to `local` may be there and need not. Those of gateway endpoints may be there as well.
+    /// The routes. Those to `local` and those of gateway endpoints may be among them.
     pub routes: Vec<Route>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
 /// A route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Which packets.
+    /// The packets' destinations.
     pub destination: RouteDestination,
-    /// Where to.
+    /// The target of these packets.
     pub target: RouteTarget,
     /// `State` is `blackhole`.
     pub blackhole: bool,
     /// `Origin` is `EnableVgwRoutePropagation`.
     pub propagated: bool,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
-/// The destination of a route. Those with an IPv6 block are not taken over: see [`super::Findings::ipv6`].
+/// The destination of a route. Routes with an IPv6 block are left out: see
+/// [`super::Findings::ipv6`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteDestination {
     /// `DestinationCidrBlock`.
@@ -145,28 +151,28 @@ pub enum RouteDestination {
 pub enum RouteTarget {
     /// `GatewayId: "local"`.
     Local,
-    /// `GatewayId`: an internet gateway, a virtual private gateway or an endpoint, whichever has the id.
+    /// `GatewayId`: an internet gateway, a virtual private gateway or an endpoint; the id decides.
     Gateway(String),
     /// `NatGatewayId`.
     NatGateway(String),
-    /// `VpcEndpointId`, where the source says so.
+    /// `VpcEndpointId`, if the source has it.
     VpcEndpoint(String),
     /// `VpcPeeringConnectionId`.
     VpcPeeringConnection(String),
     /// `NetworkInterfaceId`.
     NetworkInterface(String),
-    /// `InstanceId` where the source has no network interface beside it.
+    /// `InstanceId`, if the source has no network interface beside it.
     Instance(String),
     /// Any other: its kind in AWS's words, such as `transit gateway`, and its id.
     Other {
-        /// Such as `transit gateway`.
+        /// The kind in AWS's words, such as `transit gateway`.
         kind: String,
         /// Its id.
         id: String,
     },
 }
 
-/// A security group, with the rules that are in force.
+/// A security group, with its rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecurityGroup {
     /// `GroupId`.
@@ -179,17 +185,18 @@ pub struct SecurityGroup {
     pub description: Option<String>,
     /// `VpcId`.
     pub vpc: String,
-    /// Whether it is the VPC's default group.
+    /// Marks the VPC's default group.
     pub default: bool,
     /// `IpPermissions`, each with one peer.
     pub ingress: Vec<SecurityGroupRule>,
     /// `IpPermissionsEgress`, each with one peer.
     pub egress: Vec<SecurityGroupRule>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
-/// A rule with one peer, as `describe-security-group-rules` has it. Rules with an IPv6 peer are not taken over.
+/// A rule with one peer, as `describe-security-group-rules` has it. Rules with an IPv6 peer are
+/// left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityGroupRule {
     /// `IpProtocol` as EC2 spells it: `tcp`, `udp`, `icmp`, `icmpv6`, a number, or `-1` for all.
@@ -202,7 +209,7 @@ pub struct SecurityGroupRule {
     pub peer: RulePeer,
     /// `Description`.
     pub description: Option<String>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
@@ -226,17 +233,17 @@ pub struct NetworkAcl {
     pub name: Option<String>,
     /// `VpcId`.
     pub vpc: String,
-    /// `IsDefault`. A VPC without one in the source has AWS's own: everything is allowed.
+    /// `IsDefault`. A VPC without such an ACL in the source has AWS's own: everything is allowed.
     pub default: bool,
     /// `SubnetId` of the associations.
     pub subnets: Vec<String>,
-    /// `Entries`; the implied deny (32767) may be there and need not.
+    /// `Entries`. The implied deny (32767) may be among them.
     pub entries: Vec<AclEntry>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
-/// Which way an entry of a network ACL looks.
+/// The direction of an entry of a network ACL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AclDirection {
     /// `Egress: false`.
@@ -245,7 +252,7 @@ pub enum AclDirection {
     Egress,
 }
 
-/// An entry of a network ACL. Entries with an IPv6 block are not taken over.
+/// An entry of a network ACL. Entries with an IPv6 block are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AclEntry {
     /// `Egress`.
@@ -254,7 +261,7 @@ pub struct AclEntry {
     pub rule_number: i64,
     /// `RuleAction` is `allow`.
     pub allow: bool,
-    /// `Protocol`: a number, `-1` for all; `tcp`, `udp` and `icmp` are taken too.
+    /// `Protocol`: a number, or `-1` for all; `tcp`, `udp` and `icmp` are accepted too.
     pub protocol: String,
     /// `CidrBlock`: the remote side.
     pub cidr_block: Ipv4Network,
@@ -262,7 +269,7 @@ pub struct AclEntry {
     pub ports: Option<(i64, i64)>,
     /// `IcmpTypeCode`, `Type` and `Code`; -1 is any.
     pub icmp: Option<(i64, i64)>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
@@ -273,11 +280,11 @@ pub struct NatGateway {
     pub id: String,
     /// The `Name` tag.
     pub name: Option<String>,
-    /// `VpcId`, where the source says so.
+    /// `VpcId`, if the source has it.
     pub vpc: Option<String>,
     /// `SubnetId`; a regional one has none.
     pub subnet: Option<String>,
-    /// `State`, such as `available`; `None` where the source is no account's state.
+    /// `State`, such as `available`; `None` if the source is not the state of an account.
     pub state: Option<String>,
     /// `ConnectivityType` is `private`.
     pub private: bool,
@@ -285,7 +292,7 @@ pub struct NatGateway {
     pub regional: bool,
     /// `NatGatewayAddresses`, the primary first. Empty: the source leaves them to AWS.
     pub addresses: Vec<NatAddress>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
@@ -307,9 +314,9 @@ pub struct InternetGateway {
     pub id: String,
     /// The `Name` tag.
     pub name: Option<String>,
-    /// `VpcId` of the attachment that is in force, if it is attached.
+    /// `VpcId` of the current attachment, if it is attached.
     pub vpc: Option<String>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
@@ -326,11 +333,12 @@ pub struct VpcEndpoint {
     pub endpoint_type: EndpointType,
     /// `ServiceName`, such as `com.amazonaws.us-east-1.s3`.
     pub service_name: String,
-    /// `State`, such as `available`; `None` where the source is no account's state.
+    /// `State`, such as `available`; `None` if the source is not the state of an account.
     pub state: Option<String>,
     /// `RouteTableIds`, of a gateway endpoint.
     pub route_tables: Vec<String>,
-    /// `PrefixListId` of a gateway endpoint, where the source says so. It is found by the list's name otherwise.
+    /// `PrefixListId` of a gateway endpoint, if the source has it. Else the list is found by its
+    /// name.
     pub prefix_list: Option<String>,
     /// `SubnetIds`.
     pub subnets: Vec<String>,
@@ -340,9 +348,9 @@ pub struct VpcEndpoint {
     pub network_interfaces: Vec<String>,
     /// `PrivateDnsEnabled`.
     pub private_dns_enabled: bool,
-    /// Whether `PolicyDocument` is other than the default, which allows everything.
+    /// Says that `PolicyDocument` differs from the default, which allows everything.
     pub has_policy: bool,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
@@ -359,16 +367,16 @@ pub enum EndpointType {
     Other(String),
 }
 
-/// A managed prefix list of IPv4 blocks. Those of IPv6 are not taken over.
+/// A managed prefix list of IPv4 blocks. Lists of IPv6 blocks are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrefixList {
     /// `PrefixListId`.
     pub id: String,
     /// `PrefixListName`, such as `com.amazonaws.us-east-1.s3`.
     pub name: Option<String>,
-    /// Its entries; `None` where the source does not have them.
+    /// Its entries; `None` if the source does not have them.
     pub entries: Option<Vec<Ipv4Network>>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
@@ -377,17 +385,19 @@ pub struct PrefixList {
 pub struct NetworkInterface {
     /// `NetworkInterfaceId`.
     pub id: String,
-    /// The `Name` tag; where the source has the object that owns the interface (an instance, a database), its name.
+    /// The `Name` tag, or the name of the object that owns the interface (an instance, a database),
+    /// if the source has it.
     pub name: Option<String>,
     /// `SubnetId`.
     pub subnet: String,
-    /// `InterfaceType`, such as `interface`, `natGateway`, `vpc_endpoint`, `lambda`, `network_load_balancer`.
+    /// `InterfaceType`, such as `interface`, `natGateway`, `vpc_endpoint`, `lambda`,
+    /// `network_load_balancer`.
     pub interface_type: String,
-    /// `Description`, which tells whose it is where AWS made it.
+    /// `Description`, which names the owner of an interface that AWS created.
     pub description: Option<String>,
     /// `PrivateIpAddresses`, the primary first. Empty: the source leaves the address to AWS.
     pub addresses: Vec<PrivateAddress>,
-    /// The public address of the primary private one, where that does not have it.
+    /// The public address of the primary private one, if that does not have it.
     pub public_address: PublicAddress,
     /// `Groups[].GroupId`.
     pub security_groups: Vec<String>,
@@ -395,15 +405,15 @@ pub struct NetworkInterface {
     pub source_dest_check: bool,
     /// `RequesterId`, such as `amazon-rds` or `amazon-elb`.
     pub requester_id: Option<String>,
-    /// `Status`, such as `in-use`; `None` where the source is no account's state.
+    /// `Status`, such as `in-use`; `None` if the source is not the state of an account.
     pub status: Option<String>,
     /// `Attachment.InstanceId`.
     pub instance: Option<String>,
     /// `TagSet`.
     pub tags: Vec<(String, String)>,
-    /// What answers there, where the source says so, such as `5432/tcp` of a database.
+    /// The ports that answer there, if the source has them, such as `5432/tcp` of a database.
     pub listen: Vec<String>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
@@ -429,14 +439,15 @@ pub enum PublicAddress {
     /// There is none.
     #[default]
     None,
-    /// The source says which.
+    /// The source has it.
     Known(Ipv4Addr),
-    /// There is one that the source does not say, for this reason, such as `an Elastic IP address`.
+    /// It exists, and the source does not have it, for this reason, such as `an Elastic IP
+    /// address`.
     Unknown(&'static str),
 }
 
 impl PublicAddress {
-    /// Returns this one, or the other where there is none.
+    /// Returns this one, or the other if there is none.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         if self == Self::None { other } else { self }
@@ -456,7 +467,7 @@ impl NetworkInterface {
         if position == 0 { self.public_address.or(own) } else { own }
     }
 
-    /// Returns whether any of its addresses has a public one.
+    /// Decides whether any of its addresses has a public one.
     pub fn has_public_address(&self) -> bool {
         let mut positions = 0..self.addresses.len().max(1);
         positions.any(|position| self.public_address_at(position) != PublicAddress::None)
@@ -487,13 +498,13 @@ pub struct Peering {
     pub requester_region: Option<String>,
     /// `AccepterVpcInfo.Region`.
     pub accepter_region: Option<String>,
-    /// `Status.Code`, such as `active`; `None` where the source is no account's state.
+    /// `Status.Code`, such as `active`; `None` if the source is not the state of an account.
     pub status: Option<String>,
     /// `RequesterVpcInfo.PeeringOptions.AllowDnsResolutionFromRemoteVpc`.
     pub requester_dns_resolution: bool,
     /// `AccepterVpcInfo.PeeringOptions.AllowDnsResolutionFromRemoteVpc`.
     pub accepter_dns_resolution: bool,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
@@ -504,9 +515,9 @@ pub struct PrivateZone {
     pub name: String,
     /// The VPCs that it is associated with.
     pub vpcs: Vec<String>,
-    /// Its record sets of the types that a lab has; alias records are left out and said to be.
+    /// Its record sets of the types that a lab has. Alias records are left out, with a finding.
     pub records: Vec<ZoneRecord>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
@@ -521,14 +532,14 @@ pub struct ZoneRecord {
     pub ttl: Option<u32>,
     /// `ResourceRecords[].Value`.
     pub values: Vec<String>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
 /// An App Runner VPC connector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VpcConnector {
-    /// What services name it by: `VpcConnectorArn`, or what stands for it in the source.
+    /// The id by which services refer to it: `VpcConnectorArn`, or its substitute in the source.
     pub id: String,
     /// `VpcConnectorName`.
     pub name: String,
@@ -536,7 +547,7 @@ pub struct VpcConnector {
     pub subnets: Vec<String>,
     /// `SecurityGroups`; empty: the VPC's default group.
     pub security_groups: Vec<String>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
@@ -545,8 +556,9 @@ pub struct VpcConnector {
 pub struct Service {
     /// `ServiceName`.
     pub name: String,
-    /// `VpcConnectorArn` where `EgressType` is `VPC`, as [`VpcConnector::id`] has it; `None` where it is `DEFAULT`.
+    /// `VpcConnectorArn` if `EgressType` is `VPC`, as in [`VpcConnector::id`]; `None` if it is
+    /// `DEFAULT`.
     pub vpc_connector: Option<String>,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }

@@ -1,4 +1,5 @@
-//! What an import did not take over as it stands: said, never dropped in silence.
+//! Findings: parts of the source that an import does not take over unchanged. They are reported,
+//! never dropped in silence.
 
 use super::Origin;
 use super::secrets::Secrets;
@@ -6,15 +7,15 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How a finding bears on the lab.
+/// The effect of a finding on the lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
-    /// A verdict may be wrong: the import fails, unless it is told to be lenient.
+    /// A verdict may be wrong: the import fails, unless it is lenient.
     NotUnderstood,
-    /// The source leaves it open; the lab file says in a comment what was taken.
+    /// The source leaves it open. A comment in the lab file names the assumed value.
     Assumed,
-    /// It has no counterpart in a lab, and what follows from that is known.
+    /// It has no counterpart in a lab, and the consequence is known.
     LeftOut,
 }
 
@@ -28,22 +29,22 @@ impl fmt::Display for FindingKind {
     }
 }
 
-/// One of them.
+/// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
-    /// How it bears on the lab.
+    /// Its effect on the lab.
     pub kind: FindingKind,
     /// Kind and id, in AWS's words, such as `route table rtb-0a1b`.
     pub object: String,
-    /// What there is, such as `a route to transit gateway tgw-1`.
+    /// The fact, such as `a route to transit gateway tgw-1`.
     pub what: String,
-    /// What follows from it in the lab.
+    /// The consequence in the lab.
     pub consequence: String,
-    /// Where it stands.
+    /// Its place in the source.
     pub origin: Origin,
 }
 
-/// All of an import, in the order in which they were found.
+/// All findings of an import, in the order in which they were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     found: Vec<Finding>,
@@ -52,12 +53,12 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// None so far.
+    /// Makes an empty list.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The source leaves something open, and this was taken.
+    /// Adds a value that the source leaves open, and the assumed one.
     pub fn assumed(
         &mut self,
         object: impl Into<String>,
@@ -68,7 +69,7 @@ impl Findings {
         self.push(FindingKind::Assumed, object.into(), origin, what.into(), taken.into());
     }
 
-    /// It has no counterpart in a lab, and this is what follows.
+    /// Adds an object that has no counterpart in a lab, and the consequence.
     pub fn left_out(
         &mut self,
         object: impl Into<String>,
@@ -79,7 +80,8 @@ impl Findings {
         self.push(FindingKind::LeftOut, object.into(), origin, what.into(), consequence.into());
     }
 
-    /// A verdict of the lab may be wrong for it. The consequence says what a lenient import does instead.
+    /// Adds an object for which a verdict of the lab may be wrong. The consequence says what a
+    /// lenient import does instead.
     pub fn not_understood(
         &mut self,
         object: impl Into<String>,
@@ -91,7 +93,8 @@ impl Findings {
         self.push(FindingKind::NotUnderstood, object, origin, what, consequence.into());
     }
 
-    /// An IPv6 part was left out: of what kind, in the singular, such as `route` or `subnet CIDR block`.
+    /// Counts an IPv6 part that was left out, by its kind in the singular, such as `route` or
+    /// `subnet CIDR block`.
     pub fn ipv6(&mut self, kind: impl Into<String>, origin: &Origin) {
         self.ipv6.entry(kind.into()).or_insert_with(|| (0, origin.clone())).0 += 1;
     }
@@ -101,7 +104,7 @@ impl Findings {
         self.hidden.extend(secrets);
     }
 
-    /// Takes over those of a part of the source.
+    /// Adds the findings of a part of the source.
     pub fn extend(&mut self, others: Self) {
         self.found.extend(others.found);
         self.hidden.extend(others.hidden);
@@ -110,7 +113,8 @@ impl Findings {
         }
     }
 
-    /// Those that were found: what was not understood first, then by object; those of IPv6 last, one for each kind.
+    /// Returns all findings: those not understood first, then by object; those of IPv6 last, one
+    /// for each kind.
     pub fn all(&self) -> Vec<Finding> {
         let mut all = self.found.clone();
         all.sort_by_key(|finding| finding.kind);
@@ -129,7 +133,7 @@ impl Findings {
         all
     }
 
-    /// Whether a verdict may be wrong.
+    /// Decides whether a verdict may be wrong.
     pub fn has_not_understood(&self) -> bool {
         self.found.iter().any(|finding| finding.kind == FindingKind::NotUnderstood)
     }

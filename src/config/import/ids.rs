@@ -1,18 +1,19 @@
-//! The ids of an account, as AWS gives them. They are printed in commands, so a folder that somebody else has written may not
-//! bring other words in their place.
+//! Checks the ids of an account, which have AWS's form. They are printed in commands, so a folder
+//! from another user must not put other words in their place.
 
 use super::{Account, ImportError, ImportErrors, Origin};
 
 /// Reports ids and names that AWS never gives.
 ///
 /// # Errors
-/// Each of them at its place.
+/// Each of them, with its place.
 pub(super) fn require_ids(account: &Account) -> Result<(), ImportErrors> {
     let errors: Vec<ImportError> = all(account).filter(|(id, _)| !is_id(id)).map(error).collect();
     if errors.is_empty() { Ok(()) } else { Err(ImportErrors(errors)) }
 }
 
-/// Decides whether a word can be an id, a name or an ARN of AWS's network services or of App Runner.
+/// Decides whether a word can be an id, a name or an ARN of AWS's network services or of App
+/// Runner.
 fn is_id(word: &str) -> bool {
     let is_inner = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
     word.chars().all(is_inner) && !word.starts_with('-')

@@ -1,4 +1,4 @@
-//! From a path to a lab: which format it is, which files it has, and what came of it.
+//! Makes a lab of a path: finds the format and the files, imports them, and reads the result.
 
 use super::ids::require_ids;
 use super::lab_name::lab_name;
@@ -14,32 +14,33 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The longest source, in bytes, of one file or of several: an account's answers are far shorter.
+/// Bytes of the longest source, of one file or of several: an account's answers are far shorter.
 const LONGEST: usize = 64 << 20;
 
-/// A source, and what the user says about it.
+/// A source, and the user's options for it.
 #[derive(Clone, Debug, Default)]
 pub struct Order {
     /// The folder or file.
     pub source: PathBuf,
-    /// What was read of the file already, as of a pipe, which is read once.
+    /// The text of the file if it was read already, as of a pipe, which is read once.
     pub text: Option<String>,
     /// `--format`, if given.
     pub format: Option<Format>,
-    /// What the importers are told.
+    /// The options of the importers.
     pub options: Options,
-    /// `--connector`: those that are not in the source.
+    /// `--connector`: connectors that are not in the source.
     pub connectors: Vec<ConnectorOrder>,
     /// `--lab`: the lab's name, in place of the source's.
     pub lab: Option<String>,
-    /// `--lenient`: take what is not understood.
+    /// `--lenient`: accepts a source that is not understood.
     pub lenient: bool,
 }
 
-/// A connector that a source has not, by names and ids of what it has: `NAME=SUBNET,SUBNET:GROUP,GROUP`.
+/// A connector that a source does not have, by names and ids of the source:
+/// `NAME=SUBNET,SUBNET:GROUP,GROUP`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectorOrder {
-    /// What it is to be called.
+    /// Its name.
     pub name: String,
     /// Ids or `Name` tags of subnets.
     pub subnets: Vec<String>,
@@ -68,16 +69,16 @@ impl std::str::FromStr for ConnectorOrder {
     }
 }
 
-/// Why there is no lab.
+/// The reason why there is no lab.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportFailure {
     /// The source cannot be read.
     #[error("{0}")]
     Source(#[from] ImportErrors),
-    /// A verdict of the lab may be wrong; these and everything else that was found.
+    /// A verdict of the lab may be wrong; these findings, and all others.
     #[error("{} not understood and could change a verdict", not_understood(.0))]
     NotUnderstood(Vec<Finding>),
-    /// What the source says is no lab; each names its place in the source.
+    /// The source does not describe a lab; each error names its place in the source.
     #[error("what the source says is no lab")]
     Lab(Diagnostics),
 }
@@ -93,11 +94,11 @@ fn not_understood(findings: &[Finding]) -> String {
 /// A source as a lab.
 #[derive(Clone, Debug)]
 pub struct Imported {
-    /// The lab, of which the text below is the file.
+    /// The lab, whose file is the text below.
     pub lab: Lab,
-    /// Everything that was not taken over as it stands.
+    /// All parts that were not taken over unchanged.
     pub findings: Vec<Finding>,
-    /// The source, with what the lab calls its objects.
+    /// The source, with the lab's names of its objects.
     pub written: Source,
 }
 
@@ -105,16 +106,17 @@ impl Imported {
     /// Reads a source, makes a lab file of it, and reads that.
     ///
     /// # Errors
-    /// Whatever keeps it from being a lab, by its place in the source.
+    /// All faults that prevent a lab, by their places in the source.
     pub fn from_source(order: &Order) -> Result<Self, ImportFailure> {
         let (account, findings) = account(order)?;
         Self::from_account(account, findings, order)
     }
 
-    /// As [`Imported::from_source`], of a file whose text is here; the order's source is its name only.
+    /// Makes a lab as [`Imported::from_source`] does, of a file's text. The order's source is only
+    /// its name.
     ///
     /// # Errors
-    /// Whatever keeps it from being a lab, by its place in the source.
+    /// All faults that prevent a lab, by their places in the source.
     pub fn from_text(text: &str, order: &Order) -> Result<Self, ImportFailure> {
         let (account, findings) = account_of(text, order)?;
         Self::from_account(account, findings, order)
@@ -123,7 +125,7 @@ impl Imported {
     /// Makes a lab of an account that has been read.
     ///
     /// # Errors
-    /// Whatever keeps it from being a lab, by its place in the source.
+    /// All faults that prevent a lab, by their places in the source.
     pub fn from_account(
         mut account: Account,
         mut findings: Findings,
@@ -151,18 +153,18 @@ impl Imported {
         }
     }
 
-    /// The lab file's text.
+    /// Returns the lab file's text.
     pub fn text(&self) -> &str {
         self.lab.source()
     }
 
-    /// Adds to findings in the lab file their places in the source.
+    /// Adds the places in the source to findings in the lab file.
     pub fn name_places(&self, found: &mut [Diagnostic]) {
         found.iter_mut().for_each(|finding| name_place(finding, &self.written));
     }
 
-    /// Names the place in the source of what a line of the lab file says, which nobody has written; the line, if nothing
-    /// in the source stands behind it.
+    /// Returns the place in the source of a line of the lab file, which exists only in memory; the
+    /// line itself, if it comes from nothing in the source.
     pub fn place(&self, line: Line) -> String {
         self.written
             .place(line)
@@ -170,7 +172,7 @@ impl Imported {
     }
 }
 
-/// How the lab file is called that stands behind a source: what prints it.
+/// Returns the name of the lab file of a source: the command that prints it.
 fn label(source: &str) -> String {
     format!("egret import {source}")
 }
@@ -181,7 +183,7 @@ fn name_place(finding: &mut Diagnostic, written: &Source) {
     }
 }
 
-/// The account of a source, by its format.
+/// Reads the account of a source, by its format.
 fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
     let source = &order.source;
     if source.to_str().is_none() {
@@ -210,12 +212,12 @@ fn account(order: &Order) -> Result<(Account, Findings), ImportErrors> {
 /// Reads a file that is to be imported, or perhaps a lab file.
 ///
 /// # Errors
-/// That it cannot be read.
+/// A file that cannot be read.
 pub fn text(source: &Path) -> Result<String, ImportErrors> {
     Ok(read(source, LONGEST)?)
 }
 
-/// A folder can have one format only.
+/// Checks the format of a folder, which can be one only.
 fn of_a_folder(order: &Order) -> Result<(), ImportError> {
     let word = match order.format {
         None | Some(Format::Describe) => return Ok(()),
@@ -254,7 +256,7 @@ fn without_parameters(order: &Order) -> Result<(), ImportError> {
     ))
 }
 
-/// Zones of another region than the one that the user named say that the source is not of that region.
+/// Refuses a source whose zones are of another region than the one that the user named.
 fn of_one_region(account: &Account, order: &Order) -> Result<(), ImportErrors> {
     let Some(region) = &order.options.region else { return Ok(()) };
     for subnet in &account.subnets {
@@ -272,7 +274,7 @@ fn of_one_region(account: &Account, order: &Order) -> Result<(), ImportErrors> {
     Ok(())
 }
 
-/// By what it holds at the top: any of them can hold a text of another further in.
+/// Finds the format by the members at the top: any format can contain a text of another further in.
 fn detected(text: &str, name: &str) -> Result<Format, ImportError> {
     let parsed = json::parse(text, name);
     if let Ok(value) = &parsed {
@@ -300,7 +302,7 @@ fn detected(text: &str, name: &str) -> Result<Format, ImportError> {
     ))
 }
 
-/// Whether a text is TOML with what every lab file has.
+/// Decides whether a text is TOML with a key that every lab file has.
 pub fn is_lab_file(text: &str) -> bool {
     let root = toml::from_str::<toml::Table>(text);
     root.is_ok_and(|root| ["vpc", "lab", "region"].iter().any(|key| root.contains_key(*key)))
@@ -351,7 +353,7 @@ fn too_long_together(folder: &Path) -> ImportError {
     )
 }
 
-/// A file's name within the source.
+/// Returns a file's name within the source.
 fn shown(source: &Path, path: &Path) -> String {
     path.strip_prefix(source).unwrap_or(path).display().to_string()
 }
@@ -365,7 +367,7 @@ fn json_files(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
     Ok(files)
 }
 
-/// The one region that is there, or the one that is asked for.
+/// Finds the only region in a folder, or the one that the user asks for.
 fn region_folder(folder: &Path, region: Option<&str>) -> Result<(String, PathBuf), ImportError> {
     let mut regions: Vec<(String, PathBuf)> = children(folder)?
         .into_iter()
@@ -455,7 +457,7 @@ fn add_connectors(account: &mut Account, orders: &[ConnectorOrder]) -> Result<()
     if errors.is_empty() { Ok(()) } else { Err(ImportErrors(errors)) }
 }
 
-/// The object that has this id, or alone has this name.
+/// Finds the object that has this id, or alone has this name.
 fn find(
     origin: &Origin,
     what: &str,

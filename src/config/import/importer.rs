@@ -5,6 +5,6 @@ use super::{Account, Findings, ImportErrors, Options};
 /// Reads the text of one source of a format. The file's name is only for messages.
 ///
 /// # Errors
-/// Everything that keeps the source from being read.
+/// All faults that prevent reading the source.
 pub type Importer =
     fn(text: &str, file: &str, options: &Options) -> Result<(Account, Findings), ImportErrors>;

@@ -1,4 +1,4 @@
-//! JSON with the path to each value, so that what is wrong with one can be said where it stands.
+//! JSON with the path to each value, so that a fault can be reported at its place.
 
 use super::{ImportError, Origin};
 use ipnetwork::Ipv4Network;
@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 /// Reads JSON.
 ///
 /// # Errors
-/// Where it is broken, by line.
+/// The place where it is broken, by line.
 pub(super) fn parse(text: &str, file: &str) -> Result<Value, ImportError> {
     serde_json::from_str(text).map_err(|error| {
         let help = match error.is_eof() {
@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Value, ImportError> {
     })
 }
 
-/// A value and its place. `null` is the same as absent.
+/// A value and its place. `null` counts as absent.
 #[derive(Clone, Debug)]
 pub(super) struct Node<'v> {
     value: &'v Value,
@@ -35,23 +35,23 @@ impl<'v> Node<'v> {
         &self.origin
     }
 
-    /// What stands there.
+    /// Returns the value at this place.
     pub(super) fn value(&self) -> &'v Value {
         self.value
     }
 
-    /// The members of an object.
+    /// Returns the members of an object.
     pub(super) fn object(&self) -> Result<&'v Map<String, Value>, ImportError> {
         self.value.as_object().ok_or_else(|| self.wrong("an object"))
     }
 
-    /// A member, if it is there.
+    /// Returns a member, if it exists.
     pub(super) fn get(&self, key: &str) -> Result<Option<Node<'v>>, ImportError> {
         let value = self.object()?.get(key).filter(|value| !value.is_null());
         Ok(value.map(|value| Node { value, origin: self.origin.member(key) }))
     }
 
-    /// The elements of a list; an absent list has none.
+    /// Returns the elements of a list; an absent list has none.
     pub(super) fn list(&self, key: &str) -> Result<Vec<Node<'v>>, ImportError> {
         let Some(list) = self.get(key)? else { return Ok(Vec::new()) };
         let elements = list.value.as_array().ok_or_else(|| list.wrong("a list"))?;
@@ -59,7 +59,7 @@ impl<'v> Node<'v> {
         Ok(elements.map(|(at, value)| Node { value, origin: list.origin.element(at) }).collect())
     }
 
-    /// A list of strings.
+    /// Returns a list of strings.
     pub(super) fn strings(&self, key: &str) -> Result<Vec<String>, ImportError> {
         self.list(key)?.iter().map(|node| node.as_str().map(str::to_owned)).collect()
     }
@@ -72,7 +72,7 @@ impl<'v> Node<'v> {
         self.get(key)?.map(|node| node.as_str().map(str::to_owned)).transpose()
     }
 
-    /// A string that must be there, and not be empty.
+    /// Returns a string that must exist, and not be empty.
     pub(super) fn required(&self, key: &str) -> Result<String, ImportError> {
         let found = self.string(key)?.filter(|text| !text.is_empty());
         found.ok_or_else(|| {

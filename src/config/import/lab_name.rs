@@ -1,15 +1,15 @@
-//! What a lab is called that is made from a source: as the folder, the file or the stack is.
+//! Names a lab that is made from a source, after the folder, the file or the stack.
 
 use super::Options;
 use std::fs;
 use std::path::Path;
 
-/// How long a lab's name can be.
+/// Characters of the longest name of a lab.
 const LONGEST: usize = 32;
-/// The name of a source whose own has no letter and no digit.
+/// The name of a source whose own name has no letter and no digit.
 const NAMELESS: &str = "egret";
 
-/// Returns the name of the lab that a source is.
+/// Returns the name of the lab that is made from a source.
 pub(super) fn lab_name(source: &Path, options: &Options) -> String {
     let stack = options.parameters.get("AWS::StackName").cloned();
     valid(&stack.unwrap_or_else(|| name_of(source)))
@@ -17,7 +17,7 @@ pub(super) fn lab_name(source: &Path, options: &Options) -> String {
 
 /// Returns the name of a folder, or of a file without its ending.
 fn name_of(source: &Path) -> String {
-    // What ends with . or .. has a name of its own.
+    // A path that ends in `.` or `..` gets its real name.
     let whole = match source.file_name() {
         Some(_) => source.to_owned(),
         None => fs::canonicalize(source).unwrap_or_default(),

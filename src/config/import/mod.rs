@@ -1,32 +1,40 @@
-//! A VPC that is written down elsewhere, as a lab file: `aws ec2 describe-*` output, CloudFormation, Terraform.
+//! Imports a VPC that another format describes, as a lab file: `aws ec2 describe-*` output,
+//! CloudFormation, Terraform.
 //!
 //! ```text
-//! source --(Importer, one per format)--> Account + Findings --(lowering)--> lab file text --> Lab::parse
+//! source --(Importer, one per format)--> Account + Findings
+//!        --(lowering)--> lab file text --> Lab::parse
 //! ```
 //!
 //! # How an importer is written
 //!
-//! An importer reads one format and fills one [`Account`]: what EC2 would say in its describe calls (spec 11.3), in EC2's
-//! words. It knows its format (intrinsics, modules, file names) and nothing of lab files; the lowering knows lab files and
-//! nothing of formats. So that both can keep to that:
+//! An importer reads one format and fills one [`Account`]: the answers of EC2's describe calls
+//! (spec 11.3), in EC2's words. It handles its format (intrinsics, modules, file names) and nothing
+//! of lab files; the lowering handles lab files and nothing of formats. These rules keep the two
+//! apart:
 //!
-//! - **Ids are strings**, unique in their kind within the account, and each reference names one. Where the format has no
-//!   id (a CloudFormation template that was never deployed) its own name stands in: the logical id, the address in a
-//!   plan. A reference to an object that is not in the source stays as it is: the lowering says what follows from it.
-//! - **Everything has an [`Origin`]**: the file, and the path inside it, such as `Vpcs[0].CidrBlock`,
-//!   `Resources.PrivateSubnetA` or `module.net.aws_subnet.a`. Messages to the user name it.
-//! - **What AWS fills in, the importer fills in**, where EC2 would list it: the rule that allows all egress of a group
-//!   whose template names none, the local routes are the one exception (they may be there, and need not). What differs
-//!   between "absent" and AWS's default in the format is decided by the importer, who knows the format.
-//! - **Nothing is dropped in silence.** What the account has no place for goes to [`Findings`]: [`Findings::assumed`]
-//!   where the source leaves something open and a value was chosen, [`Findings::left_out`] where an object has no
-//!   counterpart and no verdict of the lab depends on it (or the consequence is plain to say),
-//!   [`Findings::not_understood`] where a verdict may be wrong without it. The importer goes on after the last of these
-//!   as well as it can, and does not ask about `--lenient`: whoever called it refuses the result unless that was given.
-//!   IPv6 parts go to [`Findings::ipv6`], which sums them up. Objects without any bearing on packets (instance types,
+//! - **Ids are strings**, unique in their kind within the account, and each reference names one. If
+//!   the format has no id (a CloudFormation template that was never deployed), its own name
+//!   replaces it: the logical id, or the address in a plan. A reference to an object that is not in
+//!   the source stays unchanged: the lowering reports the consequence.
+//! - **Everything has an [`Origin`]**: the file, and the path inside it, such as
+//!   `Vpcs[0].CidrBlock`, `Resources.PrivateSubnetA` or `module.net.aws_subnet.a`. Messages to the
+//!   user name it.
+//! - **The importer fills in what AWS fills in**, if EC2 would list it: the rule that allows all
+//!   egress of a group whose template names none, for example. The local routes are the one
+//!   exception (they may be there, and need not). If "absent" and AWS's default differ in the
+//!   format, the importer decides, as it knows the format.
+//! - **Nothing is dropped in silence.** Parts for which the account has no field become
+//!   [`Findings`]: [`Findings::assumed`] if the source leaves a value open and one was chosen,
+//!   [`Findings::left_out`] if an object has no counterpart and no verdict of the lab depends on it
+//!   (or the consequence is easy to state), [`Findings::not_understood`] if a verdict may be wrong
+//!   without it. After the last of these the importer continues as well as it can. It does not read
+//!   `--lenient`: its caller refuses the result unless that was given. IPv6 parts become
+//!   [`Findings::ipv6`], which sums them up. Objects without any effect on packets (instance types,
 //!   policies, alarms) are not findings.
-//! - **[`ImportErrors`] are for a source that cannot be read**: broken syntax, a wrong type, a CIDR block that is none, a
-//!   cycle. As many as can be found at once. Never a panic, whatever the input.
+//! - **[`ImportErrors`] are for a source that cannot be read**: broken syntax, a wrong type, an
+//!   invalid CIDR block, a cycle. The importer reports as many of them as it can find in one pass.
+//!   It never panics, whatever the input.
 
 mod account;
 pub mod cloudformation;

@@ -3,16 +3,18 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// A shorter value, or part of one, is a part of too many words.
+/// Bytes of the shortest value, or part of one, that is hidden: a shorter one is in too many words.
 const SHORTEST: usize = 4;
 
-/// Values that no message shows: the forms that they have there, the longest first, with what takes their place.
+/// Values that no message shows: their forms in messages, the longest first, with the stars that
+/// replace them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Secrets(Vec<(String, &'static str)>);
 
 impl Secrets {
-    /// Collects values. Each is hidden as it is, as Rust writes it between quotes, and each item of a list. Its parts may be words,
-    /// and are hidden where they are quoted.
+    /// Collects values. Each is hidden in its own form and in the form that Rust writes between
+    /// quotes, and so is each item of a list. Its parts may be words, and are hidden only between
+    /// quotes.
     pub fn new(values: impl IntoIterator<Item = String>) -> Self {
         let is_long = |part: &&str| part.len() >= SHORTEST;
         let mut forms = BTreeMap::new();
@@ -28,7 +30,7 @@ impl Secrets {
         secrets
     }
 
-    /// Puts stars in place of them.
+    /// Replaces them by stars.
     pub fn hide(&self, text: &mut String) {
         for (form, stars) in &self.0 {
             if text.contains(form) {

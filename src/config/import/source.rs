@@ -1,4 +1,4 @@
-//! Where something stands in a source, what the user adds to it, and what is wrong with it.
+//! Places in a source, the user's options for it, and its errors.
 
 use crate::config::MOST_LISTED;
 use crate::config::text::{self, Fault};
@@ -15,23 +15,24 @@ use std::sync::Arc;
 pub struct Origin {
     /// The file, as it was given or found.
     pub file: Arc<str>,
-    /// The path inside it, such as `Vpcs[0]`, `Resources.PrivateSubnetA` or `module.net.aws_subnet.a`; empty for the file.
+    /// The path inside it, such as `Vpcs[0]`, `Resources.PrivateSubnetA` or
+    /// `module.net.aws_subnet.a`; empty for the file.
     pub path: String,
 }
 
 impl Origin {
-    /// A whole file.
+    /// Returns the place of a whole file.
     pub fn file(file: &str) -> Self {
         Self { file: file.into(), path: String::new() }
     }
 
-    /// Another place of the same file.
+    /// Returns another place of the same file.
     #[must_use]
     pub fn at(&self, path: impl Into<String>) -> Self {
         Self { file: Arc::clone(&self.file), path: path.into() }
     }
 
-    /// A member of what stands here.
+    /// Returns the place of a member of this object.
     #[must_use]
     pub fn member(&self, key: &str) -> Self {
         match self.path.as_str() {
@@ -40,30 +41,30 @@ impl Origin {
         }
     }
 
-    /// An element of the list that stands here, from 0.
+    /// Returns the place of an element of this list, counted from 0.
     #[must_use]
     pub fn element(&self, position: usize) -> Self {
         self.at(format!("{}[{position}]", self.path))
     }
 
-    /// The IPv4 CIDR block that a string of this place means, in canonical form as EC2 makes it.
+    /// Parses a string of this place as an IPv4 CIDR block, in EC2's canonical form.
     ///
     /// # Errors
-    /// That it is none, at this place.
+    /// A string that is not one, at this place.
     pub fn cidr(&self, text: &str) -> Result<Ipv4Network, ImportError> {
         let block = text::cidr(text).map_err(|fault| self.fault(fault))?;
         Ok(Ipv4Network::new(block.network(), block.prefix()).unwrap_or(block))
     }
 
-    /// The IPv4 address that a string of this place means.
+    /// Parses a string of this place as an IPv4 address.
     ///
     /// # Errors
-    /// That it is none, at this place.
+    /// A string that is not one, at this place.
     pub fn address(&self, text: &str) -> Result<Ipv4Addr, ImportError> {
         text::address(text).map_err(|fault| self.fault(fault))
     }
 
-    /// An error at this place.
+    /// Makes an error at this place.
     pub fn error(&self, message: impl Into<String>, help: impl Into<String>) -> ImportError {
         let (message, help): (String, String) = (message.into(), help.into());
         let (message, help) = (shown(&message).into_owned(), shown(&help).into_owned());
@@ -84,28 +85,28 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What the user says about a source.
+/// The user's options for a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// `--region`: of a source that does not name its own.
+    /// `--region`: the region of a source that does not name its own.
     pub region: Option<String>,
-    /// `--parameter K=V`: of a CloudFormation template.
+    /// `--parameter K=V`: the parameters of a CloudFormation template.
     pub parameters: BTreeMap<String, String>,
 }
 
-/// Why a source cannot be read.
+/// The reason why a source cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{origin}: {message}\n  {help}")]
 pub struct ImportError {
-    /// Where.
+    /// Its place.
     pub origin: Origin,
-    /// What is wrong.
+    /// The fault.
     pub message: String,
-    /// What would be valid, or what to do.
+    /// The advice: what would be valid, or what to do.
     pub help: String,
 }
 
-/// Everything that keeps a source from being read; never empty.
+/// All faults that prevent reading a source; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct ImportErrors(pub Vec<ImportError>);

@@ -1,8 +1,8 @@
-//! How a source is written, beyond what EC2 would say of its objects.
+//! The notation of a source: facts that EC2's answers about its objects do not have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How a source is written.
+/// The format of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `aws ec2 describe-*` output.
@@ -13,18 +13,20 @@ pub enum Format {
     Terraform,
 }
 
-/// What a proposal for a change of the source has to know of it.
+/// The facts that a proposal for a change of the source needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// The format; `None` of an account that no importer has read.
     pub format: Option<Format>,
     /// True of a CloudFormation template in JSON.
     pub is_json: bool,
-    /// The names that are taken: logical ids of a template, addresses of Terraform without their indices.
+    /// The names that are in use: logical ids of a template, addresses of Terraform without their
+    /// indices.
     pub names: BTreeSet<String>,
-    /// The ids of objects that have rules, routes or entries as resources of their own, with the type of these.
+    /// The ids of objects that have rules, routes or entries as resources of their own, with the
+    /// type of these.
     pub apart: BTreeMap<String, String>,
-    /// The ids of objects that have rules, routes or entries within them.
+    /// The ids of objects that have inline rules, routes or entries.
     pub inline: BTreeSet<String>,
     /// The default objects that VPCs name, by the VPC's id and its attribute.
     pub defaults: BTreeMap<(String, String), String>,

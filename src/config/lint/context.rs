@@ -1,4 +1,5 @@
-//! The view of a lab that the lints share: the spec, what it is lowered to, and where its route tables lead.
+//! The view of a lab that the lints share: the spec, the snapshot that it is lowered to, and the
+//! leads of its route tables.
 
 use crate::config::diagnostic::Report;
 use crate::config::spec::{self, Spec};
@@ -9,12 +10,12 @@ use crate::vpc::{
 };
 use std::collections::{BTreeSet, HashMap};
 
-/// Holds what the lints look at.
+/// The data that the lints read.
 pub(super) struct Context<'s> {
     pub(super) spec: &'s Spec,
     pub(super) snapshot: &'s Snapshot,
     pub(super) report: &'s Report,
-    /// Holds the leads of each subnet.
+    /// The leads of each subnet.
     leads: Vec<Vec<Lead>>,
     led_by: HashMap<RuleRef, Vec<Lead>>,
     senders: HashMap<RuleRef, BTreeSet<SubnetIx>>,
@@ -35,20 +36,20 @@ impl<'s> Context<'s> {
         Self { spec, snapshot, report, leads, led_by, senders, routes }
     }
 
-    /// Returns where a subnet's packets are led.
+    /// Returns the leads of a subnet.
     pub(super) fn leads(&self, subnet: &spec::Subnet) -> &[Lead] {
         let subnet = self.subnet(&subnet.id);
         subnet.and_then(|ix| self.leads.get(ix.get())).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the subnets whose addresses packets have that a route leads out of the VPC: those of ENIs, and those of NAT
-    /// gateways on the way.
+    /// Returns the subnets of the source addresses of packets that a route leads out of the VPC:
+    /// those of ENIs, and those of NAT gateways on the way.
     pub(super) fn senders(&self, route: RuleRef) -> impl Iterator<Item = SubnetIx> {
         self.senders.get(&route).into_iter().flatten().copied()
     }
 
-    /// Returns where a route leads the packets of the subnets that use its table; if none does, those of any subnet of its
-    /// VPC. Empty if the route wins for no address.
+    /// Returns a route's leads of the subnets that use its table; if no subnet does, those of all
+    /// subnets of its VPC. Empty if the route wins for no address.
     pub(super) fn led_by(&self, route: RuleRef) -> &[Lead] {
         self.led_by.get(&route).map_or(&[], Vec::as_slice)
     }
@@ -111,7 +112,7 @@ fn routes(snapshot: &Snapshot) -> HashMap<(RouteTableIx, Destination), RuleRef> 
     routes.collect()
 }
 
-/// Lists where tables that no subnet uses would lead the packets of each subnet of their VPC.
+/// Lists the leads that each subnet of a VPC would have by the VPC's tables that no subnet uses.
 fn without_subnet(snapshot: &Snapshot) -> impl Iterator<Item = Lead> {
     let subnets = &snapshot.parts().subnets;
     let tables = (0..).map(RouteTableIx).zip(&snapshot.parts().route_tables);

@@ -1,11 +1,11 @@
-//! Routes that drop every packet, by AWS or by this version of egret.
+//! Reports routes of which every packet is dropped, by AWS or by this version of egret.
 
 use crate::config::diagnostic::Report;
 use crate::config::spec::{Destination, Route, Spec};
 use crate::config::text::is_private_block;
 use ipnetwork::Ipv4Network;
 
-/// Reports that a route carries nothing, and why.
+/// Reports that a route carries no packet, and why.
 pub(super) fn to_nothing(route: &Route, why: &str, report: &Report) {
     report.warning(
         route.target.span,
@@ -24,13 +24,13 @@ pub(super) fn private_destination(spec: &Spec, route: &Route, report: &Report) {
     }
 }
 
-/// Decides whether a route is for nothing but private addresses.
+/// Decides whether all destinations of a route are private addresses.
 pub(super) fn is_private_destination(spec: &Spec, route: &Route) -> bool {
     let networks = networks(spec, route);
     !networks.is_empty() && networks.iter().all(|network| is_private_block(*network))
 }
 
-/// Returns the networks that a route is for.
+/// Returns the networks of a route's destination.
 fn networks(spec: &Spec, route: &Route) -> Vec<Ipv4Network> {
     match &route.destination.value {
         Destination::Cidr(network) => vec![*network],

@@ -1,4 +1,4 @@
-//! Gateway endpoints that nothing is sent to (surprise 12).
+//! Reports gateway endpoints to which no packet is sent (surprise 12).
 
 use super::context::Context;
 use crate::config::address::overlap;
@@ -42,7 +42,8 @@ pub(super) fn check(context: &Context<'_>, endpoint: &VpcEndpoint) {
     }
 }
 
-/// Reports the tables of connectors' subnets that do not lead to the endpoint, or to another one of its service, once each.
+/// Reports the tables of connectors' subnets that lead neither to the endpoint nor to another one
+/// of its service, once each.
 fn tables_without_it(
     context: &Context<'_>,
     endpoint: &VpcEndpoint,
@@ -84,7 +85,7 @@ fn tables_without_it(
     }
 }
 
-/// Says where packets to a list go that are not led to the endpoint.
+/// Names the target of packets to a list that are not led to the endpoint.
 fn instead(context: &Context<'_>, leads: &[Lead], list: &PrefixList) -> String {
     let first = list.entries.first();
     let covers = |lead: &&Lead| first.is_some_and(|entry| lead.to.contains(entry.network()));
@@ -98,7 +99,7 @@ fn instead(context: &Context<'_>, leads: &[Lead], list: &PrefixList) -> String {
     }
 }
 
-/// Decides whether a table has a route to the endpoint.
+/// Decides whether any table has a route to the endpoint.
 fn has_route(context: &Context<'_>, endpoint: GatewayEndpointIx) -> bool {
     let tables = context.snapshot.parts().route_tables.iter();
     let mut routes = tables.flat_map(|table| &table.routes);
@@ -112,11 +113,12 @@ fn uses(context: &Context<'_>, connector: &Connector, endpoint: GatewayEndpointI
     leads.any(|lead| lead.end == Ok(Link::Endpoint(endpoint)))
 }
 
-/// Decides whether a rule of the connector's groups lets TCP or ICMP out to one of these addresses.
+/// Decides whether a rule of the connector's groups allows TCP or ICMP out to one of these
+/// addresses.
 fn lets_out(spec: &Spec, connector: &Connector, entries: &[Ipv4Network]) -> bool {
     spec.groups_of_connector(connector).iter().any(|id| {
         let group = spec.security_groups.iter().find(|group| *group.id == **id);
-        // The implied default group, and one without the key: everything may leave.
+        // The implied default group and a group without the key allow everything out.
         let Some(rules) = group.and_then(|group| group.egress.as_ref()) else { return true };
         rules.iter().any(|rule| carried(rule) && is_for(spec, rule, entries))
     })

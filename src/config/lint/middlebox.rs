@@ -1,12 +1,12 @@
-//! Routes through a middlebox that nothing gets through (spec 3.7).
+//! Reports routes through a middlebox that no packet gets through (spec 3.7).
 
 use super::context::Context;
 use super::dead_route::to_nothing;
 use crate::config::spec::{Destination, Route, RouteTable, Spec, Subnet, Target};
 use crate::vpc::path::{DeadEnd, Lead};
 
-/// Reports a network interface whose check is on, a middlebox in a subnet that the route itself is for, and a route whose
-/// packets go from middlebox to middlebox.
+/// Reports a network interface whose source/dest check is on, a middlebox in a subnet that the
+/// route itself is for, and a route whose packets go from middlebox to middlebox.
 pub(super) fn check(context: &Context<'_>, table: &RouteTable, route: &Route, leads: &[Lead]) {
     let Context { spec, report, .. } = context;
     if let Target::NetworkInterface(id) = &route.target.value

@@ -1,4 +1,4 @@
-//! NAT gateways that do not reach what they are for, and routes to them (spec 6).
+//! Reports NAT gateways that do not reach their destinations, and routes to such gateways (spec 6).
 
 use super::context::Context;
 use super::dead_route::{is_private_destination, private_destination, to_nothing};
@@ -8,10 +8,10 @@ use crate::config::text::is_private_block;
 use crate::vpc::path::{self, DeadEnd, Lead, Link};
 use crate::vpc::{Connectivity, Destination, NatGatewayState, RuleRef, Snapshot, Target};
 
-/// Says why a NAT gateway has no way out, and what to do.
+/// The reason why a NAT gateway has no way out, and how to fix it.
 type Finding = (String, &'static str);
 
-/// Reports a NAT gateway that carries nothing, or a public one that leads nothing to the internet.
+/// Reports a NAT gateway that carries no packet, or a public one that leads none to the internet.
 pub(super) fn check(context: &Context<'_>, gateway: &NatGateway) {
     let Some((message, help)) = finding(context, gateway) else { return };
     context.report.warning(
@@ -41,7 +41,7 @@ fn finding(context: &Context<'_>, gateway: &NatGateway) -> Option<Finding> {
     }
 }
 
-/// Returns why a subnet is no place for a public NAT gateway, and what to do.
+/// Returns the reason why a subnet is not suitable for a public NAT gateway, and how to fix it.
 fn without_way_out(
     context: &Context<'_>,
     gateway: &NatGateway,
@@ -86,7 +86,7 @@ fn to_nat_gateway<'s>(snapshot: &'s Snapshot, leads: &[Lead]) -> Option<(String,
     Some((destination, &snapshot.nat_gateway(ix).id))
 }
 
-/// Reports a route to a NAT gateway that drops every packet.
+/// Reports a route to a NAT gateway of which every packet is dropped.
 pub(super) fn dead_route(context: &Context<'_>, route: &Route, leads: &[Lead], id: &str) {
     let Some(gateway) = context.spec.nat_gateway(id) else { return };
     if gateway.state != NatGatewayState::Available {
@@ -120,8 +120,8 @@ pub(super) fn dead_route(context: &Context<'_>, route: &Route, leads: &[Lead], i
     }
 }
 
-/// Decides whether packets get to where they are led by a NAT gateway: an internet gateway lets them out only with a public
-/// address, and to one.
+/// Decides whether packets that a NAT gateway sends pass to the end of their lead: an internet
+/// gateway lets them out only with a public address, and to one.
 fn gets_through(gateway: &NatGateway, lead: &Lead) -> bool {
     match lead.end {
         Ok(Link::Internet | Link::PublicEndpoint(_)) => {

@@ -1,4 +1,5 @@
-//! Routes to peering connections that carry nothing, or no reply to a part of the requests.
+//! Reports routes to peering connections that carry no packet, or no reply to a part of the
+//! requests.
 
 use super::context::Context;
 use super::dead_route::to_nothing;
@@ -7,7 +8,8 @@ use crate::vpc::path::{self, DeadEnd, Lead, Link};
 use crate::vpc::{PeeringIx, PeeringState, RuleRef, SubnetIx};
 use ipnetwork::Ipv4Network;
 
-/// Reports a route to a connection that is not active, that has no address behind it, or that no reply comes back by.
+/// Reports a route to a connection that is not active, that has no address behind it, or that no
+/// reply comes back by.
 pub(super) fn check(
     context: &Context<'_>,
     (table, route): (&RouteTable, &Route),
@@ -33,11 +35,11 @@ pub(super) fn check(
     }
 }
 
-/// A subnet there that has no route back to a network here.
+/// A subnet of the peer, and a network on this side to which it has no route back.
 type Pair = (SubnetIx, Ipv4Network);
 
-/// The subnets that requests arrive in, and those of them whose replies do not come back, by the network that sent the
-/// requests.
+/// The subnets in which requests arrive and from which replies do not come back, by the network
+/// that sent the requests.
 struct Unanswered {
     pairs: Vec<Pair>,
     is_all: bool,
@@ -80,8 +82,8 @@ fn no_route_back(
     );
 }
 
-/// Finds the subnets of the peer that the route leads to and that are not led back to the senders. Of a VPC in which nothing
-/// sends yet, one subnet that is led back is enough.
+/// Finds the subnets of the peer that the route leads to and that are not led back to the senders.
+/// If nothing sends in the VPC yet, one subnet that is led back is enough.
 fn unanswered(context: &Context<'_>, ix: PeeringIx, rule: RuleRef, leads: &[Lead]) -> Unanswered {
     let senders = senders(context, rule, leads);
     let there = answering(context, leads);
@@ -118,8 +120,9 @@ struct Senders {
     are_there: bool,
 }
 
-/// Finds the networks whose packets the route leads out of the VPC: they come from an ENI, or from the NAT gateway before
-/// it. If nothing sends yet, any subnet that is led by it could; if there is none, any address of the VPC.
+/// Finds the networks whose packets the route leads out of the VPC: they come from an ENI, or from
+/// the NAT gateway before it. If nothing sends yet, these are the networks of the subnets that the
+/// route leads; if there is none, the VPC's own blocks.
 fn senders(context: &Context<'_>, rule: RuleRef, leads: &[Lead]) -> Senders {
     let snapshot = context.snapshot;
     let parts = snapshot.parts();

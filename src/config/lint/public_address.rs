@@ -1,12 +1,13 @@
-//! Public addresses that nobody reaches (spec 3.6).
+//! Reports public addresses that no packet reaches (spec 3.6).
 
 use super::context::Context;
 use crate::config::spec::Resource;
 use crate::config::text::is_private_block;
 use crate::vpc::path::Link;
 
-/// Reports a public address in a subnet whose route table leads to no internet gateway: requests come in, and no reply
-/// leaves. Replies may take a way through a middlebox, and a part of the destinations is enough.
+/// Reports a public address in a subnet whose route table leads to no internet gateway: requests
+/// come in, and no reply leaves. A path of replies through a middlebox is enough, and so is one for
+/// a part of the destinations.
 pub(super) fn check(context: &Context<'_>, resource: &Resource) {
     let Some(public) = &resource.public_ip else { return };
     let Some(subnet) = context.spec.subnet(&resource.subnet) else { return };

@@ -1,4 +1,4 @@
-//! Subnets of a connector whose packets meet an internet gateway (spec 3.6).
+//! Reports subnets of a connector whose packets reach an internet gateway (spec 3.6).
 
 use super::context::Context;
 use crate::config::diagnostic::At;
@@ -18,11 +18,12 @@ pub(super) fn check(context: &Context<'_>, connector: &Connector) {
 fn to_internet_gateway<'c>(context: &'c Context<'_>, subnet: &Subnet) -> Option<&'c Lead> {
     let untranslated = context.leads(subnet).iter().filter(|lead| lead.nat_gateway.is_none());
     let mut out = untranslated.filter(|lead| lead.end == Ok(Link::Internet));
-    // The plainest first.
+    // The simplest first.
     out.clone().find(|lead| lead.middlebox.is_none()).or_else(|| out.next())
 }
 
-/// Decides whether a connector is of Fargate tasks with public addresses, which are of use where an internet gateway is.
+/// Decides whether a connector is of Fargate tasks with public addresses, which are useful with an
+/// internet gateway.
 fn public_addresses(context: &Context<'_>, connector: &Connector) -> bool {
     let Context { spec, report, .. } = context;
     let own = spec.services.iter().find(|service| {
@@ -49,7 +50,8 @@ fn public_addresses(context: &Context<'_>, connector: &Connector) -> bool {
     **assigned
 }
 
-/// Reports subnets where an internet gateway drops whatever an ENI without a public address sends.
+/// Reports subnets in which an internet gateway drops all packets of an ENI without a public
+/// address.
 fn without_public_addresses(context: &Context<'_>, connector: &Connector) {
     for id in &connector.subnets {
         let subnet = context.spec.subnet(id);
@@ -60,7 +62,7 @@ fn without_public_addresses(context: &Context<'_>, connector: &Connector) {
 }
 
 fn trap(context: &Context<'_>, connector: &Connector, id: &At<String>, lead: &Lead) {
-    // Where no line can be shown, the name must do.
+    // Without a line to show, the message names the connector.
     let whose = match connector.line {
         0 => format!(", of VPC connector {:?},", connector.name.value),
         _ => String::new(),

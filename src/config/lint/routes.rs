@@ -1,11 +1,11 @@
-//! The routes of a table, by target.
+//! Checks the routes of a table, by target.
 
 use super::context::Context;
 use super::dead_route::{private_destination, to_nothing};
 use super::{middlebox, nat_gateway, peering};
 use crate::config::spec::{RouteTable, Target};
 
-/// Reports the routes of a table that carry nothing, or no reply.
+/// Reports the routes of a table that carry no packet, or no reply.
 pub(super) fn check(context: &Context<'_>, table: &RouteTable) {
     for route in &table.routes {
         let rule = context.route(table, route);

@@ -1,4 +1,4 @@
-//! `[apprunner]`.
+//! Reads `[apprunner]`.
 
 use crate::config::apprunner::{
     AccessKey, Api, AppRunner, PublicSubnets, RefuseSubnets, SameSecurityGroups, Strictness,

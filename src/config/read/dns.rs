@@ -1,4 +1,4 @@
-//! `[[private_zone]]`: Route 53 private hosted zones.
+//! Reads `[[private_zone]]`: Route 53 private hosted zones.
 
 use crate::config::diagnostic::{At, Span};
 use crate::config::names::Kind;
@@ -9,7 +9,7 @@ use crate::vpc::RecordData;
 
 pub(super) const ZONE: [&str; 3] = ["name", "vpcs", "records"];
 
-/// What Route 53 proposes.
+/// The TTL that Route 53 proposes, in seconds.
 const TTL: u32 = 300;
 
 pub(super) fn private_zone(section: &Section<'_>) -> Option<PrivateZone> {
@@ -61,8 +61,9 @@ fn record(section: &Section<'_>, zone: &At<String>) -> Option<ZoneRecord> {
     })
 }
 
-/// A CNAME stands for its whole name: one value, and not at the zone's own name, which has records of its own
-/// (RFC 1034, 3.6.2). Next to other records is the business of `validate`.
+/// Checks that a CNAME stands for its whole name: it has one value, and is not at the zone's own
+/// name, which has records of its own (RFC 1034, 3.6.2). `validate` checks that no other records
+/// have its name.
 fn alone(section: &Section<'_>, zone: &At<String>, name: &At<String>, given: &Value<'_>) {
     let error = |span: Span, message: &str, help: &str| {
         section.reader.report.error(span, "bad-record", message, help);
@@ -91,7 +92,7 @@ fn value(value: &Value<'_>, record_type: Type) -> Option<At<RecordData>> {
     }
 }
 
-/// `db`, `*`, `@` for the zone itself, or the full name.
+/// Parses the name of a record: `db`, `*`, `@` for the zone itself, or the full name.
 fn record_name(text: &str, zone: &str) -> Result<String, text::Fault> {
     if text == "@" {
         return Ok(zone.to_owned());

@@ -1,4 +1,4 @@
-//! `[[resource]]` and `[[internet_host]]`: what a task may want to reach.
+//! Reads `[[resource]]` and `[[internet_host]]`: destinations of tasks.
 
 use crate::config::diagnostic::At;
 use crate::config::names::Kind;
@@ -62,7 +62,8 @@ pub(super) fn internet_host(section: &Section<'_>) -> Option<InternetHost> {
     Some(InternetHost { name: name?, aliases, address: address?, listen, line: section.line() })
 }
 
-/// Reads whether the aliases are in the public DNS, as AWS's names of managed databases and caches are.
+/// Reads whether the aliases are in the public DNS, as AWS's names of managed databases and caches
+/// are.
 fn public_dns_name(section: &Section<'_>) -> bool {
     let public = section.get("public_dns_name").and_then(|v| v.boolean());
     let Some(public) = public.filter(|public| public.value) else { return false };
@@ -78,7 +79,7 @@ fn public_dns_name(section: &Section<'_>) -> bool {
     true
 }
 
-/// Further names that the resolver has.
+/// Reads the further names of the resolver.
 fn aliases(section: &Section<'_>) -> Vec<String> {
     let names = section.list("aliases", |v| v.parse(text::dns_name));
     names.into_iter().map(|at| at.value).collect()

@@ -1,4 +1,4 @@
-//! `[[expect]]`.
+//! Reads `[[expect]]`.
 
 use crate::config::diagnostic::At;
 use crate::config::expectation::{Expectation, Expected};
@@ -69,7 +69,7 @@ fn block(text: &str) -> Result<Ipv4Network, text::Fault> {
     }
 }
 
-/// Reports keys that say something about a path to the end, which packets that are dropped do not have.
+/// Reports keys about a path to its end, which dropped packets do not have.
 fn only_of_what_passes(section: &Section<'_>) {
     for key in ["via", "seen_as"] {
         let Some(value) = section.get(key) else { continue };

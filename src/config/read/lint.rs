@@ -1,4 +1,4 @@
-//! `[lint]`.
+//! Reads `[lint]`.
 
 use crate::config::LINTS;
 use crate::config::reader::{Section, Value};

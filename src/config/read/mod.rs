@@ -1,5 +1,5 @@
-//! From the TOML tree to a [`Spec`]: each section's keys, types, words and references. What needs two objects at once is
-//! the business of `validate`.
+//! Reads the TOML tree into a [`Spec`]: each section's keys, types, words and references.
+//! `validate` checks conditions on two objects.
 
 mod apprunner;
 mod dns;
@@ -51,7 +51,7 @@ const KEYS: [&str; 29] = [
     "timeouts",
 ];
 
-/// Reads the whole file. What is broken is reported and left out.
+/// Reads the whole file. Broken objects are reported and left out.
 pub(super) fn file<'a>(reader: &'a Reader<'a>, root: &'a DeTable<'a>) -> Spec {
     let root = reader.section("the lab file", root, Span::default(), &KEYS);
     let settings = settings::read(&root);

@@ -1,4 +1,4 @@
-//! `[[route_table]]`, `[[prefix_list]]`, `[[vpc_endpoint]]`, `[[vpc_peering_connection]]`.
+//! Reads `[[route_table]]`, `[[prefix_list]]`, `[[vpc_endpoint]]`, `[[vpc_peering_connection]]`.
 
 use crate::config::diagnostic::At;
 use crate::config::names::Kind;
@@ -41,7 +41,7 @@ fn destination(value: &Value<'_>) -> Option<At<Destination>> {
     Some(value.reference(&[Kind::PrefixList])?.map(Destination::PrefixList))
 }
 
-/// Whether a word is meant as an address rather than an id.
+/// Decides whether a word is meant as an address rather than an id.
 pub(super) fn looks_like_address(text: &str) -> bool {
     text.contains(['/', ':']) || text.chars().all(|c| c.is_ascii_digit() || c == '.')
 }
@@ -79,7 +79,7 @@ fn target(section: &Section<'_>, value: &Value<'_>, gone: bool) -> Option<At<Tar
     Some(At { value: target, span: id.span })
 }
 
-/// Targets that AWS has and a lab has not, by the ids that AWS gives them.
+/// Returns the name of a target that AWS has and a lab does not have, by the form of its id.
 fn foreign_target(id: &str) -> Option<&'static str> {
     let kinds = [
         ("i-", "instance"),

@@ -1,4 +1,5 @@
-//! `[[security_group]]` and `[[network_acl]]`: the traffic fields that their rules share, and what each adds.
+//! Reads `[[security_group]]` and `[[network_acl]]`: the traffic fields that their rules share, and
+//! their own fields.
 
 use crate::config::diagnostic::At;
 use crate::config::names::Kind;
@@ -90,7 +91,7 @@ fn acl_rule(section: &Section<'_>) -> Option<AclRule> {
     })
 }
 
-/// Protocol, ports and ICMP fields, each where the protocol has them (spec 4.1, 5).
+/// Reads protocol, ports and ICMP fields, each if the protocol has them (spec 4.1, 5).
 fn traffic(section: &Section<'_>) -> Option<TrafficMatch> {
     let protocol = section.required("protocol")?.parse_number_too(text::protocol)?;
     let ports = section.get("ports");
@@ -141,7 +142,7 @@ fn plain(protocol: ProtocolMatch) -> TrafficMatch {
 }
 
 fn icmp(icmp_type: Option<Value<'_>>, icmp_code: Option<Value<'_>>) -> Option<IcmpMatch> {
-    // -1 is any; absent is the same.
+    // -1 is any; an absent field is the same.
     let field = |value: Option<Value<'_>>| match value {
         Some(value) => value.integer_in(-1, 255).map(|at| u8::try_from(*at).ok()),
         None => Some(None),

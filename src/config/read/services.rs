@@ -1,4 +1,4 @@
-//! `[[vpc_connector]]` and `[[service]]`.
+//! Reads `[[vpc_connector]]` and `[[service]]`.
 
 use crate::config::diagnostic::At;
 use crate::config::names::Kind;
@@ -18,7 +18,7 @@ pub(super) fn connector(section: &Section<'_>) -> Option<Connector> {
     (!connector.subnets.is_empty()).then_some(connector)
 }
 
-/// Subnets, at least one where the key is given, and groups.
+/// Reads subnets, at least one if the key is given, and groups.
 fn network(section: &Section<'_>, what: &str) -> (Vec<At<String>>, Vec<At<String>>) {
     let given = section.get("subnets");
     if let Some(given) = given.filter(|given| given.elements().is_empty()) {
@@ -39,7 +39,7 @@ pub(super) const SERVICE: [&str; 8] = [
     "tasks",
 ];
 
-/// What a service leaves by.
+/// The network that a service leaves by.
 pub(super) enum Network {
     /// The connector that it names, or none.
     AsNamed,
@@ -49,7 +49,7 @@ pub(super) enum Network {
     OfConnector(At<String>),
 }
 
-/// A service, and its network.
+/// Reads a service, and its network.
 pub(super) fn service(section: &Section<'_>) -> Option<(Service, Network)> {
     let name = section.required("name").and_then(|v| v.parse(text::apprunner_name));
     let kinds = [ServiceKind::AppRunner, ServiceKind::Lambda, ServiceKind::Fargate];
@@ -83,12 +83,13 @@ pub(super) fn service(section: &Section<'_>) -> Option<(Service, Network)> {
     Some((service, network?))
 }
 
-/// No connector can be called so: its name has no slash.
+/// Returns the name of a service's own connector. No declared connector can have it: their names
+/// have no slash.
 fn own_name(kind: ServiceKind, service: &At<String>) -> At<String> {
     At { value: format!("{}/{}", kind.as_str(), service.value), span: service.span }
 }
 
-/// `egress` of an App Runner service agrees with its connector.
+/// Checks that `egress` of an App Runner service agrees with its connector.
 fn egress(section: &Section<'_>, vpc_connector: Option<&At<String>>) {
     let through_vpc =
         section.get("egress").and_then(|v| v.one_of(&[("vpc", true), ("default", false)]));
@@ -111,7 +112,7 @@ fn egress(section: &Section<'_>, vpc_connector: Option<&At<String>>) {
     }
 }
 
-/// Keys that say nothing about a service of this kind.
+/// Reports keys that have no meaning for a service of this kind.
 fn only_for_their_kinds(section: &Section<'_>, kind: ServiceKind) {
     let refused: &[(&'static str, &str)] = match kind {
         ServiceKind::AppRunner => &[
@@ -139,7 +140,8 @@ fn only_for_their_kinds(section: &Section<'_>, kind: ServiceKind) {
     }
 }
 
-/// The network configuration of a Lambda function or a Fargate service; `None` if it is broken.
+/// Reads the network configuration of a Lambda function or a Fargate service; `None` if it is
+/// broken.
 fn own_network(
     section: &Section<'_>,
     kind: ServiceKind,

@@ -1,4 +1,4 @@
-//! The keys before the first section, `[limits]` and `[timeouts]`.
+//! Reads the keys before the first section, `[limits]` and `[timeouts]`.
 
 use crate::config::diagnostic::{At, Span};
 use crate::config::reader::{Section, Value};
@@ -9,7 +9,7 @@ use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// Each is a thread for every ENI and NAT gateway.
+/// The most queues: each is a thread for every ENI and NAT gateway.
 const MAX_QUEUES: i64 = 16;
 
 pub(super) struct Settings {
@@ -64,7 +64,7 @@ fn implied<T>(value: T) -> At<T> {
     At { value, span: Span::default() }
 }
 
-/// RFC 6598's shared address space: not in any VPC.
+/// Returns RFC 6598's shared address space, which is in no VPC.
 fn task_cidr() -> At<Ipv4Network> {
     let network = Ipv4Network::new_checked(Ipv4Addr::new(100, 64, 0, 0), 10);
     implied(network.unwrap_or_else(|| Ipv4Network::from(Ipv4Addr::UNSPECIFIED)))
@@ -81,7 +81,7 @@ fn offload(value: Value<'_>) -> Option<Offload> {
     Some(value.one_of(&words)?.value)
 }
 
-/// A flow that nobody carries has no use for a grace.
+/// Reads `offload_grace`. Without offload there are no flows that it could keep.
 fn grace(root: &Section<'_>, value: Value<'_>) -> Option<Duration> {
     let grace = value.parse_number_too(text::grace)?.value;
     if !grace.is_zero() && root.get("offload").and_then(offload) == Some(Offload::Off) {
@@ -114,7 +114,8 @@ fn limits(root: &Section<'_>) -> Limits {
     };
     let aws = Limits::default();
     Limits {
-        // A NAT gateway has source ports 1024 to 65535 (spec 6), so no more flows with one destination.
+        // A NAT gateway has source ports 1024 to 65535 (spec 6), so no more flows with one
+        // destination.
         nat_connections_per_destination: limit(
             "nat_connections_per_destination",
             64_512,

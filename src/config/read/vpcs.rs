@@ -1,4 +1,4 @@
-//! `[[vpc]]`, `[[subnet]]`, `[[nat_gateway]]`.
+//! Reads `[[vpc]]`, `[[subnet]]`, `[[nat_gateway]]`.
 
 use crate::config::diagnostic::At;
 use crate::config::names::Kind;
@@ -67,7 +67,7 @@ pub(super) fn subnet(section: &Section<'_>) -> Option<Subnet> {
     })
 }
 
-/// AWS takes VPCs and subnets from /28 to /16.
+/// Reads a block of a size that AWS takes for VPCs and subnets: /28 to /16.
 fn aws_sized(value: &Value<'_>) -> Option<At<Ipv4Network>> {
     let cidr = value.cidr()?;
     if (16..=28).contains(&cidr.prefix()) {
@@ -132,7 +132,8 @@ const STATES: [(&str, NatGatewayState); 5] = [
     (NatGatewayState::Deleted.as_str(), NatGatewayState::Deleted),
 ];
 
-/// Regional NAT gateways are in no subnet, have a table of their own, and grow by themselves (spec 6): not built.
+/// Decides whether a NAT gateway is zonal. Regional ones are in no subnet, have a table of their
+/// own, and grow by themselves (spec 6): egret does not support them.
 fn is_zonal(section: &Section<'_>) -> bool {
     let mode = section.get("availability_mode");
     let Some(mode) = mode.and_then(|v| v.one_of(&[("zonal", true), ("regional", false)])) else {
@@ -149,7 +150,7 @@ fn is_zonal(section: &Section<'_>) -> bool {
     mode.value
 }
 
-/// How many addresses there may be, and of which kind (spec 6).
+/// Checks the number and the kind of a gateway's addresses (spec 6).
 fn addresses(section: &Section<'_>, gateway: &NatGateway) {
     let report = section.reader.report;
     if let (Connectivity::Private, Some(public)) =

@@ -1,4 +1,4 @@
-//! `[apprunner]`: what App Runner takes, and what it says of what it does not.
+//! Tests of `[apprunner]`: the accepted settings, and the errors of others.
 
 use super::*;
 use crate::config::acceptance::Refusal;

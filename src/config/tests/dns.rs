@@ -1,4 +1,5 @@
-//! Private zones, aliases and the DNS attributes of a VPC: what they become, what is wrong, what is doubtful.
+//! Tests of private zones, aliases and the DNS attributes of a VPC: lowered, with errors, with
+//! warnings.
 
 use super::*;
 use crate::vpc::{DnsRecord, Generation, RecordData, VpcIx};
@@ -9,7 +10,7 @@ fn zone(records: &str) -> String {
     )
 }
 
-/// The zone, with one record.
+/// Returns the zone, with one record.
 fn record(record: &str) -> String {
     zone(&format!("{{ {record} }}"))
 }

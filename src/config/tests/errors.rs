@@ -1,4 +1,4 @@
-//! One mistake at a time: its rule, and the text that is underlined.
+//! Tests of one mistake at a time: its rule, and the text that is underlined.
 
 use super::*;
 
@@ -379,10 +379,10 @@ fn file_without_a_section_is_an_error_on_its_first_line() {
         let found: Vec<_> = errors.iter().map(|e| (e.rule, e.line)).collect();
         assert_eq!(found, [("empty-lab", 1)], "{text:?}");
     }
-    // Of a file that is broken, that is not known.
+    // A file with other errors gets no such error.
     let errors = Lab::parse("lab.toml", "[[vpc]]\nid = 7\n").unwrap_err();
     assert!(errors.iter().all(|error| error.rule != "empty-lab"), "{errors}");
-    // The API makes what sends.
+    // The API creates services, which send packets.
     assert!(Lab::parse("lab.toml", "[apprunner]\napi = \"127.0.0.1:0\"\n").is_ok());
     assert!(Lab::parse("lab.toml", "[[service]]\nname = \"web\"\negress = \"default\"\n").is_ok());
 }

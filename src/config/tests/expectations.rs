@@ -1,4 +1,4 @@
-//! `[[expect]]`: what it says, what it must say, and that it changes nothing else.
+//! Tests of `[[expect]]`: its content, its mandatory keys, and that it changes nothing else.
 
 use super::errors::check;
 use super::*;
@@ -64,7 +64,8 @@ fn each_mistake_is_reported_at_its_place() {
     check("wrong-type", "[expect]", "[expect]\nfrom = \"*\"\nto = \"x\"\nis = \"blocked\"");
 }
 
-/// Names are looked up where they are tested: a service may be one of the App Runner API's.
+/// Names are looked up by the test of the expectation: a service may be one of the App Runner
+/// API's.
 #[test]
 fn a_lab_file_is_sound_whatever_its_expectations_name() {
     let with = lab(&format!("{MINIMAL}\n{WHOLE}"));

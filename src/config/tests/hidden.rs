@@ -1,9 +1,10 @@
-//! What is not shown as itself is in no string of a lab file.
+//! Tests that no string of a lab file has hidden characters.
 
 use super::*;
 use std::fs;
 
-/// The text with an escape in each of its strings, one after the other; what stands in comments is left alone.
+/// Returns the text with an escape in each of its strings, one after the other; comments stay
+/// unchanged.
 fn variants(text: &str, escape: &str) -> Vec<String> {
     let quotes: Vec<usize> = text.match_indices('"').map(|(at, _)| at).collect();
     let is_comment =

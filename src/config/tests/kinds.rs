@@ -1,4 +1,4 @@
-//! `[[service]]` of every kind: what it takes, which ENIs it has, and what is doubtful about it.
+//! Tests of `[[service]]` of every kind: its keys, its ENIs, and its warnings.
 
 use super::*;
 use crate::config::plan::PlannedEni;
@@ -125,7 +125,7 @@ fn what_a_kind_does_not_have_is_told() {
         assert_eq!(found.len(), 1, "{kind} {more}: {found:?}");
         assert_eq!(found[0].0, rule, "{kind} {more}: {found:?}");
     }
-    // What two services take from one connector is wrong once.
+    // A fault in a connector that two services use is reported once.
     let twice = [
         service("a", "lambda", "vpc_connector = \"connector\""),
         service("b", "fargate", "vpc_connector = \"connector\""),

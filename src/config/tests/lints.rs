@@ -1,8 +1,8 @@
-//! What AWS takes and `egret check` warns about.
+//! Tests of facts that AWS accepts and `egret check` warns about.
 
 use super::*;
 
-/// The rules and texts of the warnings.
+/// Returns the rules and texts of the warnings.
 #[track_caller]
 pub(super) fn warnings(text: &str) -> Vec<(&'static str, String)> {
     found(text).into_iter().map(|w| (w.rule, w.text)).collect()
@@ -128,7 +128,7 @@ routes = [{{ destination = "192.0.2.0/24", target = "eni-fw" }}]"#
     check(&[("middlebox-in-destination-subnet", "\"eni-fw\"")], &there);
 }
 
-/// As firewalls behind a NAT gateway are built.
+/// Firewalls behind a NAT gateway are built so.
 #[test]
 fn a_nat_gateway_whose_way_out_leads_through_a_middlebox_has_one() {
     check(
@@ -330,7 +330,7 @@ fn a_nat_gateway_whose_subnet_leads_to_a_nat_gateway() {
     let nat = "[[nat_gateway]]\nid = \"nat\"\nsubnet = \"subnet-a\"\n[[route_table]]\nid = \"rtb\"\n\
                vpc = \"vpc-a\"\nmain = true\nroutes = ";
     let all = r#"[{ destination = "0.0.0.0/0", target = "nat" }]"#;
-    // A way out for one network is none for the rest.
+    // A way out for one network is none for the others.
     let most = r#"[{ destination = "0.0.0.0/0", target = "nat" }, { destination = "192.0.2.0/24", target = "igw-a" }]"#;
     for routes in [all, most] {
         check(&[("nat-gateway-without-way-out", "\"nat\"")], &format!("{nat}{routes}"));
@@ -474,7 +474,7 @@ fn a_misspelt_rule_is_an_error_with_the_one_that_is_meant() {
     assert!(errors[0].help.starts_with("did you mean \"single-zone\"?"), "{}", errors[0].help);
 }
 
-/// A gateway endpoint with its list; `tables` are those that have its route.
+/// Returns a gateway endpoint with its list; `tables` are those that have its route.
 fn endpoint(tables: &str) -> String {
     format!(
         r#"

@@ -1,9 +1,10 @@
-//! Warnings that follow from where packets really go: longest prefix, middleboxes, NAT gateways, and the way back.
+//! Tests of warnings that follow from the paths of packets: longest prefix, middleboxes, NAT
+//! gateways, and the reply.
 
 use super::lints::{check, found};
 use super::*;
 
-/// A subnet with a table of its own and a middlebox in it that routes may name as `eni-fw`.
+/// Returns a subnet with a table of its own and a middlebox in it that routes may name as `eni-fw`.
 fn firewall(routes: &str) -> String {
     format!(
         r#"
@@ -27,7 +28,7 @@ source_dest_check = false
     )
 }
 
-/// The main table of `vpc-a`, which `subnet-a` and `subnet-a2` use.
+/// Returns the main table of `vpc-a`, which `subnet-a` and `subnet-a2` use.
 fn main_table(routes: &str) -> String {
     format!(
         "[[route_table]]\nid = \"rtb-main\"\nvpc = \"vpc-a\"\nmain = true\nroutes = [{routes}]\n"
@@ -130,7 +131,7 @@ fn a_private_nat_gateway_leads_to_a_peer_through_a_middlebox() {
     let outside = [
         ("route-to-nothing", "\"pcx\""),
         ("route-to-nothing", "\"nat\""),
-        // Nothing leads to the other VPC, replies to it neither.
+        // No route leads to the other VPC, and none leads replies to it.
         ("no-route-back", "\"pcx\""),
     ];
     check(&outside, &private("192.0.2.0/24", "10.0.1.0/24"));
@@ -155,7 +156,7 @@ fn replies_return_to_the_subnets_that_use_the_route_and_not_to_some_address_of_t
     check(&[missing[0], gone, gone], &lab(&blackholes));
 }
 
-/// The peer has two blocks, each with a subnet and a table.
+/// Returns a peer with two blocks, each with a subnet and a table.
 fn two_blocks(back: &str, more: &str) -> String {
     let peer = format!(
         r#"
@@ -240,7 +241,7 @@ source_dest_check = false
 
 #[test]
 fn a_middlebox_in_the_subnet_that_the_route_is_for_delivers_there_itself() {
-    // The firewall's subnet uses the table too, and asks none for its own addresses.
+    // The firewall's subnet uses the table too, and looks up no route for its own addresses.
     let table = "[[route_table]]\nid = \"rtb\"\nvpc = \"vpc-a\"\nroutes = ";
     let of = |to: &str| format!("{table}[{}]\n", route(to, "eni-fw"));
     let lab = |to: &str| firewall("").replacen("\"rtb-fw\"\n[[", "\"rtb\"\n[[", 1) + &of(to);

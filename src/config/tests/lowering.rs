@@ -1,4 +1,4 @@
-//! What the tables hold that the file does not say, and what egret chooses.
+//! Tests of implied objects in the tables, and of egret's choices.
 
 use super::*;
 use crate::packet::Protocol;
@@ -84,7 +84,7 @@ fn a_connector_that_no_service_uses_has_no_eni() {
     assert_eq!(snapshot(&text).parts().enis.len(), 0);
 }
 
-/// These ids are in people's notes and captures: they may never change.
+/// Users have these ids in notes and captures: they may never change.
 #[test]
 fn ids_and_device_names_are_the_same_on_every_machine() {
     let plan = lab(THREE_AZ).plan;
@@ -413,7 +413,7 @@ fn settings_reach_the_snapshot() {
     assert_eq!(parts.timeouts.udp_idle, Duration::from_millis(3500));
 }
 
-/// The least that is a lab.
+/// The smallest lab.
 const HOST: &str = "\n[[internet_host]]\nname = \"example\"\naddress = \"203.0.113.10\"\n";
 
 #[test]
@@ -449,7 +449,7 @@ fn lines_are_those_of_the_file() {
     }
 }
 
-/// Without it, a port is free again at once; no other time can be nothing.
+/// With zero, a port is free again immediately; no other time can be zero.
 #[test]
 fn only_the_quarantine_can_be_no_time() {
     let lab = lab(&format!("[timeouts]\nport_quarantine = \"0s\"\ntcp_idle = \"1ms\"\n{HOST}"));

@@ -21,7 +21,7 @@ use super::*;
 const THREE_AZ: &str = include_str!("../../../examples/three-az.toml");
 const MINIMAL: &str = include_str!("../../../examples/minimal.toml");
 
-/// Two VPCs, to which a test adds what it is about.
+/// Two VPCs, to which a test adds the objects that it is about.
 const BASE: &str = r#"
 [[vpc]]
 id = "vpc-a"

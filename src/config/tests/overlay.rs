@@ -1,4 +1,5 @@
-//! What the App Runner API adds: it is laid over the file, keeps to what was chosen, and what does not fit is named.
+//! Tests of the App Runner API's overlay: it is added to the file, keeps its choices, and objects
+//! that do not fit are named.
 
 use super::*;
 use crate::config::overlay::{OverlayConnector, OverlayEgress, OverlayService};
@@ -23,7 +24,7 @@ fn over(text: &str, overlay: Overlay) -> Result<Lab, Diagnostics> {
     Lab::parse_with(None, "lab.toml", text, overlay)
 }
 
-/// Rule and message of each finding; none of them blames a line.
+/// Returns rule and message of each finding; none of them has a line.
 #[track_caller]
 fn refused(text: &str, overlay: Overlay) -> Vec<(&'static str, String)> {
     let Err(found) = over(text, overlay) else { panic!("it fits") };
@@ -80,7 +81,7 @@ fn an_eni_keeps_its_address_whatever_else_comes_and_goes() {
     let second = first.with_overlay(pair(&[b])).unwrap();
     assert_eq!(second.plan.enis.last(), Some(&kept));
 
-    // Over a restart too: what was chosen is written down with what was created.
+    // The choices are stored with the created objects, so a restart keeps them too.
     let text = serde_json::to_string(&(&second.plan, &second.overlay)).unwrap();
     let (plan, overlay): (plan::Plan, Overlay) = serde_json::from_str(&text).unwrap();
     let again = Lab::parse_with(Some(&plan), "lab.toml", MINIMAL, overlay).unwrap();

@@ -1,4 +1,5 @@
-//! Public addresses of resources: which there may be, which nobody else gets, and which nobody reaches.
+//! Tests of public addresses of resources: valid ones, those that no other object gets, and those
+//! that no packet reaches.
 
 use super::errors::check as mistake;
 use super::lints::{check, found, warnings};
@@ -11,7 +12,7 @@ fn resource(subnet: &str, address: &str, public: &str) -> String {
     )
 }
 
-/// The main route table of `vpc-a`.
+/// Returns the main route table of `vpc-a`.
 fn main_table(routes: &str) -> String {
     format!("[[route_table]]\nid = \"rtb\"\nvpc = \"vpc-a\"\nmain = true\nroutes = [{routes}]\n")
 }

@@ -1,11 +1,12 @@
-//! Keeps the reference pages in `docs/` true: their labs are labs, and the table of warnings has every rule.
+//! Keeps the reference pages in `docs/` true: their labs are labs, and the table of warnings has
+//! every rule.
 
 use super::*;
 
 const LAB_FILE: &str = include_str!("../../../docs/reference/lab-file.md");
 const WARNINGS: &str = include_str!("../../../docs/reference/warnings.md");
 
-/// The blocks of the page about the lab file that are a whole lab: those with a service.
+/// Returns the blocks of the page about the lab file that are a whole lab: those with a service.
 fn whole_labs() -> Vec<&'static str> {
     let blocks = LAB_FILE.split("\n```toml\n").skip(1);
     let blocks = blocks.map(|rest| rest.split_once("\n```\n").expect("the block ends").0);

@@ -1,4 +1,4 @@
-//! What people and programs read.
+//! Tests of the output for people and programs.
 
 use super::*;
 

@@ -1,9 +1,9 @@
-//! Whatever the text, there is an answer.
+//! Tests that every text gets an answer.
 
 use super::*;
 use proptest::prelude::*;
 
-/// The file has no errors and lowers, or has some.
+/// Checks that the file has no errors and lowers, or has some.
 fn survives(text: &str) {
     match Lab::parse("lab.toml", text) {
         Ok(lab) => {

@@ -1,4 +1,5 @@
-//! A reload keeps what egret chose for whatever exists before and after it, wherever the file has it now.
+//! Tests that a reload keeps egret's choices for each object that exists before and after it, even
+//! if it moves in the file.
 
 use super::*;
 use crate::vpc::Snapshot;
@@ -6,7 +7,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// A lab of some of ten VPCs, each with a subnet, a NAT gateway and a service of its own, in any order.
+/// Returns a lab of some of ten VPCs, each with a subnet, a NAT gateway and a service of its own,
+/// in any order.
 fn lab(of: &[usize]) -> String {
     let section = |n: &usize| {
         format!(
@@ -21,7 +23,7 @@ fn lab(of: &[usize]) -> String {
     of.iter().map(section).collect()
 }
 
-/// Everything that was chosen, by the name of what has it.
+/// Returns all choices, by the name of the object that has them.
 fn chosen(lab: &Lab) -> BTreeMap<String, String> {
     let snapshot: Snapshot = lab.lower(Generation(1));
     let parts = snapshot.parts();
@@ -43,7 +45,7 @@ fn next(previous: &Lab, text: &str) -> Lab {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Over a chain of reloads that insert, remove and reorder sections.
+    /// A chain of reloads inserts, removes and reorders sections.
     #[test]
     fn what_stays_keeps_its_addresses_and_no_two_share_one(
         labs in prop::collection::vec(
@@ -87,7 +89,8 @@ fn an_address_that_the_file_now_gives_to_another_is_not_kept() {
     assert_eq!(chosen(&after)[eni], chosen(&before)[eni]);
 }
 
-/// A gateway in the place of one that is deleted is another one: its address must not carry the flows on.
+/// A gateway in the place of a deleted one is a different one: its address must not continue the
+/// flows.
 #[test]
 fn what_takes_the_place_of_another_gets_an_address_of_its_own() {
     let before = Lab::parse("lab.toml", &lab(&[1])).unwrap();
@@ -105,7 +108,7 @@ fn regression_a_given_address_is_not_chosen_for_the_next() {
     assert!(chosen(&after)["nat-other"].contains("198.51.100.2"));
 }
 
-/// Where there is no other address left, an address of before is better than none.
+/// If no other address is free, a previous one is better than none.
 #[test]
 fn addresses_that_rest_are_the_last_resort() {
     let before = Lab::parse("lab.toml", &lab(&[1])).unwrap();

@@ -1,4 +1,4 @@
-//! Single addresses: in their subnet, not AWS's own, each once.
+//! Checks single addresses: in their subnet, not AWS's own, each once.
 
 use crate::config::address::is_reserved;
 use crate::config::diagnostic::{At, Report};
@@ -13,7 +13,7 @@ pub(super) fn check(spec: &Spec, report: &Report) {
     internet_gateways(spec, report);
 }
 
-/// Addresses of resources, NAT gateways and interface endpoints (spec 6, 7.2).
+/// Checks the addresses of resources, NAT gateways and interface endpoints (spec 6, 7.2).
 fn private(spec: &Spec, report: &Report) {
     let resources = spec.resources.iter().map(|r| (&r.name, &r.subnet, &r.address));
     let gateways = spec
@@ -79,7 +79,8 @@ fn public(spec: &Spec, report: &Report) {
     }
 }
 
-/// A public address is the internet gateway's to map: without one EC2 refuses to associate it (`Gateway.NotAttached`).
+/// Reports a public address in a VPC without an internet gateway, which would map it: EC2 refuses
+/// to associate such an address (`Gateway.NotAttached`).
 fn internet_gateways(spec: &Spec, report: &Report) {
     for resource in &spec.resources {
         let Some(public) = &resource.public_ip else { continue };

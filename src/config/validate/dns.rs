@@ -1,4 +1,4 @@
-//! Private zones: each name and type once, a CNAME alone, one zone of a name in a VPC.
+//! Checks private zones: each name and type once, a CNAME alone, one zone of a name in a VPC.
 
 use crate::config::diagnostic::Report;
 use crate::config::spec::{PrivateZone, Spec, ZoneRecord};
@@ -13,7 +13,7 @@ pub(super) fn check(spec: &Spec, report: &Report) {
     }
 }
 
-/// Route 53 refuses to associate a VPC with two zones of one name.
+/// Reports two zones of one name in a VPC, which Route 53 refuses.
 fn one_zone_of_a_name(spec: &Spec, report: &Report) {
     let mut seen: HashMap<(&str, &str), u32> = HashMap::new();
     for zone in &spec.private_zones {

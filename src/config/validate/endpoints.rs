@@ -1,4 +1,5 @@
-//! Interface endpoints: one subnet in each Availability Zone, all of the endpoint's VPC (spec 7.2).
+//! Checks interface endpoints: one subnet in each Availability Zone, all of the endpoint's VPC
+//! (spec 7.2).
 
 use super::wrong_vpc::wrong_vpc;
 use crate::config::diagnostic::Report;
@@ -41,7 +42,8 @@ fn interface(spec: &Spec, endpoint: &VpcEndpoint, report: &Report) {
     }
 }
 
-/// A Gateway Load Balancer endpoint is in one subnet. It is transparent: nothing is sent to it, so it has no group (spec 3.5).
+/// Checks that a Gateway Load Balancer endpoint is in one subnet. It is transparent: nothing is
+/// sent to it, so it has no group (spec 3.5).
 fn gateway_load_balancer(spec: &Spec, endpoint: &VpcEndpoint, report: &Report) {
     match endpoint.subnets.as_slice() {
         [only] => {
@@ -76,7 +78,7 @@ fn gateway_load_balancer(spec: &Spec, endpoint: &VpcEndpoint, report: &Report) {
     }
 }
 
-/// A gateway endpoint has no interface, hence nothing that belongs to one (spec 7.1).
+/// Reports subnets, addresses and groups of a gateway endpoint, which has no interface (spec 7.1).
 fn gateway(endpoint: &VpcEndpoint, report: &Report) {
     let spans = endpoint.subnets.iter().map(|at| at.span);
     let spans = spans.chain(endpoint.addresses.iter().map(|at| at.span));

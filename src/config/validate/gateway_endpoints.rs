@@ -1,4 +1,5 @@
-//! Gateway endpoints: whose tables they add their route to, and which routes may name them (spec 7.1).
+//! Checks gateway endpoints: the tables that they add their route to, and the routes that may name
+//! them (spec 7.1).
 
 use super::wrong_vpc::wrong_vpc;
 use crate::config::address::overlap;
@@ -10,7 +11,7 @@ use crate::config::text::private_blocks;
 use std::collections::HashMap;
 
 pub(super) fn check(spec: &Spec, report: &Report) {
-    // (table, list) to the endpoint that adds the route.
+    // From (table, list) to the endpoint that adds the route.
     let mut added: HashMap<(&str, &str), &VpcEndpoint> = HashMap::new();
     for endpoint in &spec.vpc_endpoints {
         if endpoint.kind == EndpointKind::Gateway {
@@ -24,7 +25,7 @@ pub(super) fn check(spec: &Spec, report: &Report) {
                     not_for_interfaces(id, report);
                     continue;
                 }
-                // Reported with everything else that such an endpoint has not.
+                // Reported with the other keys that such an endpoint does not have.
                 EndpointKind::GatewayLoadBalancer => continue,
             }
             if *table.vpc != *endpoint.vpc {
@@ -40,8 +41,8 @@ pub(super) fn check(spec: &Spec, report: &Report) {
     }
 }
 
-/// The services behind a gateway endpoint have public addresses. What is private is a task's, the VPC's own or a peer's,
-/// and must not be sent out to the service.
+/// Checks that the services behind a gateway endpoint have public addresses. A private address is a
+/// task's, the VPC's own or a peer's, and must not be sent to the service.
 fn public_addresses(spec: &Spec, endpoint: &VpcEndpoint, report: &Report) {
     let Some(id) = &endpoint.prefix_list else { return };
     let Some(list) = spec.prefix_lists.iter().find(|list| *list.id == **id) else { return };
@@ -74,7 +75,7 @@ fn not_for_interfaces(id: &At<String>, report: &Report) {
     );
 }
 
-/// A route for the same list that the file writes out must be the endpoint's own.
+/// Reports a route for the same list that the file has and that is not the endpoint's own.
 fn written_otherwise(endpoint: &VpcEndpoint, id: &At<String>, table: &RouteTable, report: &Report) {
     let Some(list) = &endpoint.prefix_list else { return };
     let written = table
@@ -99,7 +100,8 @@ fn already_there(id: &At<String>, list: &At<String>, place: &str, report: &Repor
     );
 }
 
-/// A route to a gateway endpoint is for its prefix list: AWS adds it by itself, for no other destination.
+/// Checks that a route to a gateway endpoint is for its prefix list: AWS adds that route by itself,
+/// and none for another destination.
 pub(super) fn route(route: &Route, endpoint: &VpcEndpoint, report: &Report) {
     let Some(list) = &endpoint.prefix_list else { return };
     if route.destination.value == Destination::PrefixList(list.value.clone()) {

@@ -1,4 +1,4 @@
-//! Security groups, network ACLs and connectors: all of one VPC, nothing twice.
+//! Checks security groups, network ACLs and connectors: all of one VPC, nothing twice.
 
 use super::wrong_vpc::wrong_vpc;
 use crate::config::diagnostic::{At, Report};
@@ -51,7 +51,7 @@ fn defaults(spec: &Spec, report: &Report) {
     }
 }
 
-/// A rule may name a group of its own VPC or of one that is peered with it (spec 4.2).
+/// Checks that a rule names a group of its own VPC or of one that is peered with it (spec 4.2).
 fn peers(spec: &Spec, group: &SecurityGroup, vpcs: &HashMap<String, &str>, report: &Report) {
     let peered = |other: &str| {
         let (ours, other) = (&group.vpc.value, &other.to_owned());
@@ -102,7 +102,7 @@ fn rule_numbers(rules: &[AclRule], report: &Report) {
     }
 }
 
-/// The groups of an interface are of its VPC.
+/// Checks that the groups of an interface are of its VPC.
 fn members(
     spec: &Spec,
     groups: &[At<String>],

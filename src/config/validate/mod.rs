@@ -1,5 +1,5 @@
-//! What needs two objects at once: containment, overlaps, one VPC for all, duplicates, sizes. References that dangle have
-//! been reported by the reader already and are passed over here.
+//! Checks conditions on two objects: containment, overlaps, one VPC for all, duplicates, sizes. The
+//! reader has reported references that dangle; they are ignored here.
 
 mod addresses;
 mod dns;
@@ -16,7 +16,8 @@ mod wrong_vpc;
 use super::diagnostic::{Report, Span};
 use super::spec::Spec;
 
-/// Reports a file that has nothing of a lab, such as one that was cut short. Nothing is said of a file with other errors.
+/// Reports a file that has no object of a lab, such as one that was cut short. A file with other
+/// errors gets no such report.
 pub(super) fn not_empty(spec: &Spec, report: &Report) {
     let Spec { vpcs, services, internet_hosts, expectations, apprunner, .. } = spec;
     let has_none = vpcs.is_empty() && services.is_empty() && internet_hosts.is_empty();

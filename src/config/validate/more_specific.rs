@@ -1,4 +1,4 @@
-//! Destinations within the VPC, and those that AWS keeps for itself (spec 3.4).
+//! Checks destinations within the VPC, and those that AWS keeps for itself (spec 3.4).
 
 use crate::config::address::{contains, overlap};
 use crate::config::diagnostic::Report;
@@ -6,7 +6,7 @@ use crate::config::spec::{Destination, EndpointKind, Route, Spec, Target, Vpc};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// Each CIDR block that a route is for, of a prefix list every entry.
+/// Checks each CIDR block of a route's destination, and every entry of a prefix list.
 pub(super) fn check(spec: &Spec, vpc: &Vpc, route: &Route, report: &Report) {
     match &route.destination.value {
         Destination::Cidr(network) => {
@@ -25,7 +25,7 @@ pub(super) fn check(spec: &Spec, vpc: &Vpc, route: &Route, report: &Report) {
     }
 }
 
-/// Link-local addresses that no route may lead to.
+/// Reports link-local addresses that no route may lead to.
 fn reserved(network: Ipv4Network, route: &Route, report: &Report) {
     let reserved = Ipv4Network::new_checked(Ipv4Addr::new(169, 254, 168, 0), 22);
     if reserved.is_some_and(|reserved| contains(reserved, network)) {
@@ -67,7 +67,8 @@ fn is_inside(network: Ipv4Network, block: Ipv4Network) -> bool {
     contains(block, network) && block != network
 }
 
-/// A route more specific than the local one is for a whole subnet, and to one of three kinds of target.
+/// Checks that a route more specific than the local one is for a whole subnet, and to one of three
+/// kinds of target.
 fn more_specific(spec: &Spec, vpc: &Vpc, network: Ipv4Network, route: &Route, report: &Report) {
     let whole_subnet = spec.subnets.iter().any(|s| *s.vpc == *vpc.id && *s.cidr == network);
     if !whole_subnet {

@@ -1,4 +1,4 @@
-//! Names of network namespaces, and how much a snapshot can hold.
+//! Checks the names of network namespaces, and the sizes that a snapshot can hold.
 
 use crate::config::diagnostic::{Report, Span};
 use crate::config::spec::{EndpointKind, Spec};
@@ -9,8 +9,8 @@ pub(super) fn check(spec: &Spec, report: &Report) {
     sizes(spec, report);
 }
 
-/// `<lab>-router`, `<lab>-internet`, `<lab>-services`, `<lab>-<vpc>`, `<lab>-<gateway endpoint>` and `<lab>-<service>-<n>`
-/// are all different.
+/// Checks that `<lab>-router`, `<lab>-internet`, `<lab>-services`, `<lab>-<vpc>`, `<lab>-<gateway
+/// endpoint>` and `<lab>-<service>-<n>` all differ.
 fn namespaces(spec: &Spec, report: &Report) {
     let lab = &spec.lab.value;
     let vpcs = spec.vpcs.iter().map(|vpc| ("VPC", &vpc.id));
@@ -44,7 +44,7 @@ fn namespaces(spec: &Spec, report: &Report) {
     }
 }
 
-/// Positions in a snapshot's tables are 16 bits wide.
+/// Checks that no table of a snapshot is too long: its positions are 16 bits wide.
 fn sizes(spec: &Spec, report: &Report) {
     let vpcs = spec.vpcs.len();
     let whole = [
@@ -66,7 +66,8 @@ fn sizes(spec: &Spec, report: &Report) {
     }
 }
 
-/// At most: of Hyperplane ENIs one in each subnet, and one for each Fargate task.
+/// Counts the interfaces at most: Hyperplane ENIs, one in each subnet, and one ENI for each Fargate
+/// task.
 fn interfaces(spec: &Spec) -> usize {
     let shared = spec.connectors.iter().map(|c| c.subnets.len());
     let tasks = spec.services.iter().filter(|s| s.kind == ServiceKind::Fargate);

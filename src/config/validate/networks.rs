@@ -1,4 +1,4 @@
-//! CIDR blocks: of a VPC, of its subnets, of the tasks.
+//! Checks CIDR blocks: of a VPC, of its subnets, of the tasks.
 
 use crate::config::address::{contains, overlap};
 use crate::config::diagnostic::{At, Report};
@@ -53,8 +53,9 @@ fn subnets(spec: &Spec, report: &Report) {
     }
 }
 
-/// Task addresses are in no VPC and not on the internet, or packets to the one would reach the other. They are private,
-/// as no Elastic IP and no address that egret chooses for the internet is, and as no internet gateway sends to.
+/// Checks that task addresses are in no VPC and not on the internet, or packets to the one would
+/// reach the other. They are private: no Elastic IP and no address that egret chooses for the
+/// internet is private, and no internet gateway sends to such addresses.
 fn task_cidr(spec: &Spec, report: &Report) {
     let pool = *spec.task_cidr;
     if !is_private_block(pool) {
@@ -87,12 +88,12 @@ fn task_cidr(spec: &Spec, report: &Report) {
     }
 }
 
-/// Each block that overlaps an earlier one of the file, and that one.
+/// Lists each block that overlaps an earlier one of the file, and that one.
 fn overlaps<'s>(
     mut blocks: Vec<(&'s At<Ipv4Network>, &'s str)>,
 ) -> Vec<(&'s At<Ipv4Network>, (Ipv4Network, &'s str))> {
-    // CIDR blocks nest or are apart, so in this order a block overlaps what came before it exactly when it lies
-    // in the last one that none before it held.
+    // CIDR blocks nest or are apart, so in this order a block overlaps an earlier one exactly when
+    // it lies in the last one that none before it contains.
     blocks.sort_by_key(|(block, _)| (block.network(), block.prefix()));
     let mut found = Vec::new();
     let mut outer: Option<(&At<Ipv4Network>, &str)> = None;

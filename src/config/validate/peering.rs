@@ -1,4 +1,5 @@
-//! Peering connections: two VPCs whose addresses can be told apart, on the way there and on the way back.
+//! Checks peering connections: two VPCs whose addresses are distinct, for requests and for
+//! replies.
 
 use crate::config::address::overlap;
 use crate::config::diagnostic::Report;
@@ -15,7 +16,8 @@ pub(super) fn check(spec: &Spec, report: &Report) {
     }
 }
 
-/// A connection that has ended, or never began, is only what is left in the routes that name it.
+/// Decides whether a connection exists. One that has ended, or never began, is only a name in
+/// routes.
 fn is_alive(peering: &Peering) -> bool {
     match peering.state {
         PeeringState::Active | PeeringState::PendingAcceptance => true,
@@ -63,8 +65,9 @@ fn once(peering: &Peering, earlier: &[&Peering], report: &Report) {
     }
 }
 
-/// What comes from a VPC says its address and nothing of who is meant but an address: of two VPCs with the same ones, both
-/// peered with a third, it would not be known whose reply it is.
+/// Checks that replies can be assigned to a VPC. A packet from a VPC identifies its VPC only by its
+/// address: if two VPCs with the same addresses are peered with a third, the owner of a reply would
+/// be unknown.
 fn apart_on_the_way_back(spec: &Spec, peering: &Peering, earlier: &[&Peering], report: &Report) {
     let (requester, accepter) = (&peering.requester_vpc, &peering.accepter_vpc);
     for (hub, ours) in [(requester, accepter), (accepter, requester)] {
@@ -89,7 +92,7 @@ fn apart_on_the_way_back(spec: &Spec, peering: &Peering, earlier: &[&Peering], r
     }
 }
 
-/// The first blocks of two VPCs that have an address in common, for a message.
+/// Returns the first blocks of two VPCs that have an address in common, for a message.
 fn overlapping(one: &Vpc, two: &Vpc) -> Option<String> {
     let pairs = one.cidrs.iter().flat_map(|a| two.cidrs.iter().map(move |b| (**a, **b)));
     pairs.into_iter().find(|(a, b)| overlap(*a, *b)).map(|(a, b)| format!("{a} and {b}"))

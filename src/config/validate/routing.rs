@@ -1,4 +1,4 @@
-//! Route tables: whose they are, which one is main, and what may be a route's target (spec 3.2, 3.5).
+//! Checks route tables: their VPC, the main table, and the targets of routes (spec 3.2, 3.5).
 
 use super::wrong_vpc::wrong_vpc;
 use super::{gateway_endpoints, more_specific};
@@ -19,7 +19,7 @@ pub(super) fn check(spec: &Spec, report: &Report) {
     }
 }
 
-/// A subnet's table and ACL are of its own VPC.
+/// Checks that a subnet's table and ACL are of its own VPC.
 fn associations(spec: &Spec, report: &Report) {
     for subnet in &spec.subnets {
         let table = subnet.route_table.as_ref().and_then(|id| {
@@ -38,7 +38,7 @@ fn associations(spec: &Spec, report: &Report) {
     }
 }
 
-/// A VPC has one main table, named by the VPC or by the table, and it is its own.
+/// Checks that a VPC has one main table, named by the VPC or by the table, and that it is its own.
 fn main_tables(spec: &Spec, report: &Report) {
     let table = |id: &str| spec.route_tables.iter().find(|table| *table.id == id);
     let mut mains: HashMap<&str, &str> = HashMap::new();
@@ -92,7 +92,7 @@ pub(super) fn already_exists(report: &Report, route: &Route, place: &str) {
     );
 }
 
-/// Whether the target can be reached from the table's VPC.
+/// Checks that the target can be reached from the table's VPC.
 fn target(spec: &Spec, vpc: &Vpc, route: &Route, report: &Report) {
     let named = |id: &str| At { value: id.to_owned(), span: route.target.span };
     match &route.target.value {

@@ -1,9 +1,10 @@
-//! An object of one VPC that is used in another.
+//! Reports an object of one VPC that is used in another.
 
 use crate::config::diagnostic::{At, Report};
 use crate::config::spec::Spec;
 
-/// Reports an object of one VPC that is used in another. A VPC that does not exist has been reported where it was named.
+/// Reports an object of one VPC that is used in another. A VPC that does not exist has been
+/// reported where it was named.
 pub(super) fn wrong_vpc(
     (spec, report): (&Spec, &Report),
     what: &str,

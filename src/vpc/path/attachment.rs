@@ -1,8 +1,8 @@
-//! Where a task's packets enter a path.
+//! The attachment by which a task's packets enter a path.
 
 use crate::vpc::{Egress, EniIx, Snapshot, Task};
 
-/// Where a task's packets enter the VPC, or App Runner's own network.
+/// The interface by which a task's packets enter the VPC, or App Runner's own network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Attachment {
     /// An ENI in a subnet.
@@ -12,8 +12,8 @@ pub enum Attachment {
 }
 
 impl Snapshot {
-    /// Returns where a task is attached. A task of a VPC service without an ENI is attached nowhere: least of all to App
-    /// Runner's own egress.
+    /// Returns the attachment of a task. A task of a VPC service without an ENI has none, and least
+    /// of all App Runner's own egress.
     pub fn attachment(&self, task: &Task) -> Option<Attachment> {
         match (task.eni, self.service(task.service).egress) {
             (Some(ix), _) => Some(Attachment::Eni(ix)),

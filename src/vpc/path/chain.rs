@@ -1,4 +1,5 @@
-//! A chain of routes: from a subnet through middleboxes to a target that is none, as the route tables on it lead.
+//! A chain of routes: from a subnet through middleboxes to a target that is not one, as the route
+//! tables on it lead.
 
 use super::hop::{DeadEnd, Middlebox};
 use crate::vpc::{
@@ -26,10 +27,10 @@ pub(super) struct Through {
     pub(super) route: RuleRef,
 }
 
-/// How a chain ends in its last subnet.
+/// The end of a chain in its last subnet.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ChainEnd {
-    /// The destination is in that subnet: no route is asked there (spec 3.1).
+    /// The destination is in that subnet: no route is looked up there (spec 3.1).
     Inside,
     /// The route of that subnet's table, and its target.
     Route(RuleRef, Next),
@@ -47,19 +48,20 @@ pub(super) enum Next {
     Peering(PeeringIx),
 }
 
-/// Why a table leads nowhere.
+/// The reason why a table leads nowhere.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Nowhere {
     /// It has no route.
     NoRoute,
     /// The target does not exist any more.
     Blackhole(RuleRef),
-    /// The route leads to a middlebox in a subnet that was asked already, or to one too many.
+    /// The route leads to a middlebox in a subnet that the chain has left before, or to one too
+    /// many.
     Loop(RuleRef),
 }
 
 impl Nowhere {
-    /// Names the dead end for a packet that is stranded in a subnet, behind a NAT gateway or before any.
+    /// Names the dead end of a packet in a subnet, behind a NAT gateway or before any.
     pub(super) fn dead_end(self, at: SubnetIx, nat_gateway: Option<NatGatewayIx>) -> DeadEnd {
         match (self, nat_gateway) {
             (Self::NoRoute, None) => DeadEnd::NoRoute(at),
@@ -72,7 +74,7 @@ impl Nowhere {
     }
 }
 
-/// What a route's target is to a chain.
+/// The meaning of a route's target for a chain.
 pub(super) enum Follow {
     Through(Middlebox),
     To(Next),
@@ -95,13 +97,13 @@ impl Follow {
 }
 
 impl Chain {
-    /// Follows the route tables. For a network, this is the chain of all its addresses that no longer prefix of the tables
-    /// holds.
+    /// Follows the route tables. For a network, this is the chain of all its addresses except those
+    /// in a longer prefix of the tables.
     pub(super) fn of(snapshot: &Snapshot, from: SubnetIx, to: Ipv4Network) -> Self {
         Self::by_table(snapshot, from, snapshot.subnet(from).route_table, to)
     }
 
-    /// Follows the route tables as if the first subnet used this one.
+    /// Follows the route tables as if the first subnet used `table`.
     pub(super) fn by_table(
         snapshot: &Snapshot,
         from: SubnetIx,
@@ -145,7 +147,7 @@ impl Chain {
         self.middleboxes.iter().copied()
     }
 
-    /// Decides whether a route to this target ends it.
+    /// Decides whether a route to this target ends the chain.
     pub(super) fn ends_at(&self, target: Next) -> bool {
         matches!(self.end, ChainEnd::Route(_, next) if next == target)
     }
@@ -155,7 +157,8 @@ impl Chain {
         self.middleboxes().next().map_or_else(|| self.last_route(), |through| Some(through.route))
     }
 
-    /// Returns the route that is found last: the one that ends the chain, or the last one before a table without a route.
+    /// Returns the route that is found last: the one that ends the chain, or the last one before a
+    /// table without a route.
     pub(super) fn last_route(&self) -> Option<RuleRef> {
         match self.end {
             ChainEnd::Route(route, _)
@@ -166,7 +169,7 @@ impl Chain {
         }
     }
 
-    /// Returns the subnet that is asked last.
+    /// Returns the last subnet whose table is looked up.
     pub(super) fn last(&self) -> SubnetIx {
         self.middleboxes.last().map_or(self.from, |through| through.subnet)
     }
@@ -180,12 +183,12 @@ impl Chain {
     }
 }
 
-/// Decides whether a subnet has all addresses of a network.
+/// Decides whether a subnet contains all addresses of a network.
 fn is_inside(snapshot: &Snapshot, subnet: SubnetIx, network: Ipv4Network) -> bool {
     has(snapshot.subnet(subnet).cidr, network)
 }
 
-/// Decides whether a network has all addresses of another.
+/// Decides whether a network contains all addresses of another.
 pub(super) fn has(outer: Ipv4Network, inner: Ipv4Network) -> bool {
     outer.contains(inner.network()) && outer.prefix() <= inner.prefix()
 }

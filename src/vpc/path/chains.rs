@@ -1,17 +1,17 @@
-//! The chains to a network: from a subnet, and behind a NAT gateway if there is one between.
+//! The chains to a network: from a subnet, and behind a NAT gateway if one is between.
 
 use super::chain::{Chain, ChainEnd, Next};
 use super::hop::{DeadEnd, Link};
 use crate::vpc::{NatGatewayIx, PeeringIx, RouteTableIx, Snapshot, SubnetIx, VpcIx};
 use ipnetwork::Ipv4Network;
 
-/// The chains.
+/// The chain from a subnet, and the one behind a NAT gateway.
 pub(super) struct Chains {
     pub(super) first: Chain,
     pub(super) behind: Option<(NatGatewayIx, Chain)>,
 }
 
-/// How packets leave the last subnet.
+/// The way in which packets leave the last subnet.
 pub(super) enum Exit {
     To(Link),
     Peer(PeeringIx, Option<VpcIx>),
@@ -23,7 +23,7 @@ impl Chains {
         Self::by_table(snapshot, from, snapshot.subnet(from).route_table, to)
     }
 
-    /// Follows the route tables as if the first subnet used this one.
+    /// Follows the route tables as if the first subnet used `table`.
     pub(super) fn by_table(
         snapshot: &Snapshot,
         from: SubnetIx,
@@ -54,7 +54,8 @@ impl Chains {
     }
 }
 
-/// Finds how packets leave the last subnet of a chain, which may begin behind a NAT gateway.
+/// Returns the exit of a chain's packets from its last subnet. The chain may begin behind a NAT
+/// gateway.
 pub(super) fn exit(snapshot: &Snapshot, chain: &Chain, behind: Option<NatGatewayIx>) -> Exit {
     let at = chain.last();
     let vpc = snapshot.subnet(at).vpc;

@@ -1,4 +1,4 @@
-//! What a path is made of.
+//! The parts of a path: hops, dead ends and links.
 
 use crate::vpc::{
     Direction, EniIx, GatewayEndpointIx, GatewayLoadBalancerEndpointIx, NatGatewayIx, PeeringIx,
@@ -7,8 +7,9 @@ use crate::vpc::{
 use smallvec::SmallVec;
 use std::net::Ipv4Addr;
 
-/// A target that a packet is routed through. An appliance's network interface or a Gateway Load Balancer endpoint gives
-/// the packet back unchanged to its own subnet, whose route table leads on (spec 3.5, 3.7).
+/// A target that a packet is routed through. An appliance's network interface or a Gateway Load
+/// Balancer endpoint gives the packet back unchanged to its own subnet, whose route table leads on
+/// (spec 3.5, 3.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Middlebox {
     /// The network interface of an appliance.
@@ -34,23 +35,26 @@ pub enum Hop {
     NetworkAcl {
         /// The subnet.
         subnet: SubnetIx,
-        /// Whether the packet leaves or enters it.
+        /// The direction of the packet: it leaves the subnet or enters it.
         direction: Direction,
-        /// Whether the packet crosses the border of the subnet: inside a subnet no ACL is evaluated (spec 3.1).
+        /// Says that the packet crosses the border of the subnet: inside a subnet no ACL is
+        /// evaluated (spec 3.1).
         crossed: bool,
     },
     /// The route table of a subnet.
     RouteTable {
         /// The subnet.
         subnet: SubnetIx,
-        /// The route that leads on; `None` inside a subnet, where no route table is consulted (spec 3.1).
+        /// The route that leads on; `None` inside a subnet, where no route table is consulted
+        /// (spec 3.1).
         route: Option<RuleRef>,
     },
     /// A middlebox.
     Middlebox {
-        /// Which one.
+        /// The middlebox.
         middlebox: Middlebox,
-        /// On a reply's list: whether the request passes it too, so that its groups track the flow.
+        /// Says, on a reply's list, that the request passes it too, so that its groups track the
+        /// flow.
         saw_request: bool,
     },
     /// A NAT gateway. On a reply's list the packet is addressed to the ENI from here on.
@@ -59,8 +63,8 @@ pub enum Hop {
     AppRunner,
     /// The internet gateway of the sender's VPC: out of it, or back into it.
     InternetGateway(VpcIx),
-    /// The internet gateway of a public endpoint's VPC, which maps its public address to its private one: the source of
-    /// replies, the destination of requests.
+    /// The internet gateway of a public endpoint's VPC, which maps its public address to its
+    /// private one: the destination of requests, the source of replies.
     PublicEndpoint(ResourceIx),
     /// A gateway endpoint.
     GatewayEndpoint(GatewayEndpointIx),
@@ -74,14 +78,15 @@ pub enum Hop {
     EndpointService(GatewayEndpointIx),
 }
 
-/// Why a list of hops ends before the packet's destination.
+/// The reason why a list of hops ends before the packet's destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeadEnd {
     /// The table of this subnet has no route.
     NoRoute(SubnetIx),
     /// The target of this subnet's route does not exist any more.
     Blackhole(SubnetIx, RuleRef),
-    /// This subnet's route leads to a middlebox in a subnet that the packet has left before, or to one too many.
+    /// This subnet's route leads to a middlebox in a subnet that the packet has left before, or to
+    /// one too many.
     Loop(SubnetIx, RuleRef),
     /// The table of a NAT gateway's own subnet has no route.
     NatNoRoute(NatGatewayIx),
@@ -109,7 +114,7 @@ pub struct Hops {
     pub(super) hops: SmallVec<[Hop; 16]>,
     /// The public endpoint that the packet is for, or comes from.
     pub(super) public_endpoint: Option<ResourceIx>,
-    /// Why the list ends before the packet's destination, if it does.
+    /// The reason why the list ends before the packet's destination, if it does.
     pub dead_end: Option<DeadEnd>,
 }
 
@@ -132,7 +137,8 @@ impl Hops {
         self.hops.iter().any(|hop| matches!(hop, Hop::InternetGateway(_)))
     }
 
-    /// Returns the public endpoint that the packet is for, or comes from: whether it gets out of that VPC or not.
+    /// Returns the public endpoint that the packet is for, or comes from, even if the packet does
+    /// not get out of that VPC.
     pub fn public_endpoint(&self) -> Option<ResourceIx> {
         self.public_endpoint
     }
@@ -161,7 +167,7 @@ impl Hops {
     }
 }
 
-/// Where a packet leaves egret.
+/// The link by which a packet leaves egret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Link {
     /// The task with this address.
@@ -172,9 +178,9 @@ pub enum Link {
     Endpoint(GatewayEndpointIx),
     /// The internet.
     Internet,
-    /// The VPC of a resource, over the internet and through its internet gateway: the packet is addressed to the resource's
-    /// public address until there.
+    /// The VPC of a resource, over the internet and through its internet gateway: the packet is
+    /// addressed to the resource's public address until there.
     PublicEndpoint(ResourceIx),
-    /// What answers at the exempt addresses (spec 4.3).
+    /// The services at the exempt addresses (spec 4.3).
     Services,
 }

@@ -1,4 +1,5 @@
-//! Where route tables lead whole networks: the same chains as a packet's path.
+//! Leads: the ends of the route tables' chains for whole networks. They follow the chains of a
+//! packet's path.
 
 use super::chain::{Chain, has};
 use super::chains::{Chains, Exit, exit};
@@ -7,32 +8,33 @@ use super::parts::{parts, prefixes_by_table};
 use crate::vpc::{NatGatewayIx, RouteTableIx, RuleRef, Snapshot, SubnetIx, everywhere};
 use ipnetwork::Ipv4Network;
 
-/// Where packets from one subnet to one network are led.
+/// The result of the route tables for packets from one subnet to one network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lead {
-    /// The subnet that they are from.
+    /// The subnet that the packets come from.
     pub from: SubnetIx,
-    /// The network: its addresses that are in no smaller network of the same subnet's leads.
+    /// The network, except its addresses in a smaller network of the same subnet's leads.
     pub to: Ipv4Network,
-    /// The route that leads them out of the subnet; `None` for its own addresses, and where its table has no route.
+    /// The route that leads out of the subnet; `None` for its own addresses, and if its table has
+    /// no route.
     pub route: Option<RuleRef>,
-    /// The last route that they are led by.
+    /// The last route of the chain.
     pub last_route: Option<RuleRef>,
-    /// The first middlebox that they pass.
+    /// The first middlebox that the packets pass.
     pub middlebox: Option<Middlebox>,
-    /// The NAT gateway that they pass.
+    /// The NAT gateway that the packets pass.
     pub nat_gateway: Option<NatGatewayIx>,
-    /// The link by which they leave egret, or why none of them does. What the hops on the way, the internet gateway for
-    /// example, refuse is not looked at.
+    /// The link by which the packets leave egret, or the reason why none does. Refusals of hops on
+    /// the way, such as the internet gateway's, are not considered.
     pub end: Result<Link, DeadEnd>,
 }
 
-/// Lists where a subnet's packets are led: the networks of the leads hold every address.
+/// Lists the leads of a subnet. Their networks hold every address.
 pub fn leads(snapshot: &Snapshot, from: SubnetIx) -> Vec<Lead> {
     leads_by_table(snapshot, from, snapshot.subnet(from).route_table)
 }
 
-/// Lists where a subnet's packets would be led if it used this table.
+/// Lists the leads that a subnet would have with this table.
 pub fn leads_by_table(snapshot: &Snapshot, from: SubnetIx, table: RouteTableIx) -> Vec<Lead> {
     let prefixes = prefixes_by_table(snapshot, from, table);
     let lead = |to| {
@@ -42,7 +44,7 @@ pub fn leads_by_table(snapshot: &Snapshot, from: SubnetIx, table: RouteTableIx) 
     parts(snapshot, from, everywhere(), &prefixes).map(lead).collect()
 }
 
-/// Lists where packets are led that a NAT gateway has translated.
+/// Lists the leads of packets that a NAT gateway has translated.
 pub fn leads_beyond(snapshot: &Snapshot, gateway: NatGatewayIx) -> Vec<Lead> {
     let from = snapshot.nat_gateway(gateway).subnet;
     let prefixes = prefixes_by_table(snapshot, from, snapshot.subnet(from).route_table);
@@ -53,7 +55,8 @@ pub fn leads_beyond(snapshot: &Snapshot, gateway: NatGatewayIx) -> Vec<Lead> {
     parts(snapshot, from, everywhere(), &prefixes).map(lead).collect()
 }
 
-/// Leads by the first and the last of a network's chains, which are one if no NAT gateway is between.
+/// Makes the lead of a network by its first and its last chain, which are one if no NAT gateway is
+/// between.
 fn lead(
     snapshot: &Snapshot,
     (from, to): (SubnetIx, Ipv4Network),

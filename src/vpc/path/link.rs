@@ -1,12 +1,14 @@
-//! By which link a device's packets leave, by destination: the same chains as a packet's path, for whole networks.
+//! Links by destination: the link by which a device's packets leave, for whole networks. It follows
+//! the chains of a packet's path.
 
 use super::chains::{Chains, Exit};
 use super::hop::Link;
 use crate::vpc::{Snapshot, SubnetIx};
 use ipnetwork::Ipv4Network;
 
-/// Finds the link by which packets from a subnet leave to all addresses of a network that no longer prefix of
-/// [`prefixes`](super::prefixes) holds; `None` where the tables lead nowhere.
+/// Returns the link by which packets from a subnet leave to the addresses of a network, except
+/// those in a longer prefix of [`prefixes`](super::prefixes). Returns `None` if the tables lead
+/// nowhere.
 pub fn link(snapshot: &Snapshot, from: SubnetIx, to: Ipv4Network) -> Option<Link> {
     match Chains::of(snapshot, from, to).exit(snapshot) {
         Exit::To(link) => Some(link),

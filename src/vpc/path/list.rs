@@ -1,4 +1,4 @@
-//! A list of hops in the making: what requests and replies have in common.
+//! Builds a list of hops: the code that requests and replies share.
 
 use super::chain::Chain;
 use super::hop::{DeadEnd, Hop, Hops, Middlebox};
@@ -53,11 +53,12 @@ impl<'a> List<'a> {
         self.border(subnet, Some(route), true);
     }
 
-    /// Leaves a subnet, or stays in it: by its ACL, then its route table.
+    /// Adds the ACL of a subnet and its route table, for a packet that leaves it or stays in it.
     pub(super) fn border(&mut self, subnet: SubnetIx, route: Option<RuleRef>, crossed: bool) {
         let acl = Hop::NetworkAcl { subnet, direction: Direction::Egress, crossed };
         let table = Hop::RouteTable { subnet, route };
-        // A NAT gateway consults its subnet's table first: without a route it sends nothing that an ACL could judge (spec 13).
+        // A NAT gateway consults its subnet's table first: without a route it sends nothing that an
+        // ACL could judge (spec 13).
         let (first, second) = match self.at_nat_gateway.take() {
             Some(_) => (table, acl),
             None => (acl, table),

@@ -1,8 +1,9 @@
-//! Paths as data: where the configuration leads a packet, hop by hop.
+//! Paths as data: the hops through which the configuration leads a packet.
 //!
-//! A [`Path`] is two lists of [`Hop`]s: the request's, and the reply's, which follows its own route tables. A list names
-//! every check and every translation in AWS's order, and ends at an interface, on the internet, or at a [`DeadEnd`].
-//! Packets, ICMP errors, `explain`, dry runs and the linter evaluate these lists; nothing else follows a route table.
+//! A [`Path`] is two lists of [`Hop`]s: the request's, and the reply's, which follows its own route
+//! tables. A list names every check and every translation in AWS's order, and ends at an interface,
+//! on the internet, or at a [`DeadEnd`]. Packets, ICMP errors, `explain`, dry runs and the linter
+//! evaluate these lists; nothing else follows a route table.
 
 mod attachment;
 mod chain;
@@ -31,16 +32,16 @@ use std::net::Ipv4Addr;
 /// A packet's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
-    /// What the request meets, from the attachment to the destination.
+    /// The request's hops, from the attachment to the destination.
     pub request: Hops,
-    /// What the reply meets on its way back; empty if the request does not arrive.
+    /// The reply's hops, from the destination back; empty if the request does not arrive.
     pub reply: Hops,
 }
 
 /// Resolves the path from an attachment to an address.
 ///
-/// The reply returns to the primary address of the NAT gateway on the path. A flow that takes another of its addresses
-/// has another reply: see [`reply()`].
+/// The reply returns to the primary address of the NAT gateway on the path. A flow that takes
+/// another of its addresses has another reply: see [`reply()`].
 pub fn resolve(snapshot: &Snapshot, from: Attachment, to: Ipv4Addr) -> Path {
     let request = request(snapshot, from, to);
     let reply = match (from, request.dead_end) {

@@ -5,13 +5,13 @@ use crate::vpc::{RouteTableIx, Snapshot, SubnetIx};
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
 
-/// Lists the prefixes at which the destinations of packets from a subnet may begin to differ: those of its route table and
-/// its own block, and those of the subnets of all middleboxes and NAT gateways behind it.
+/// Lists the prefixes at which the paths from a subnet may begin to differ: those of its route
+/// table and its own block, and those of the subnets of all middleboxes and NAT gateways behind it.
 pub fn prefixes(snapshot: &Snapshot, from: SubnetIx) -> BTreeSet<Ipv4Network> {
     prefixes_by_table(snapshot, from, snapshot.subnet(from).route_table)
 }
 
-/// Lists the prefixes as if the subnet used this table.
+/// Lists the prefixes as if the subnet used `table`.
 pub(super) fn prefixes_by_table(
     snapshot: &Snapshot,
     from: SubnetIx,
@@ -43,9 +43,9 @@ fn beyond(snapshot: &Snapshot, table: RouteTableIx) -> impl Iterator<Item = Subn
     })
 }
 
-/// Divides a network into parts, in order: each address belongs to the smallest part that has it, and all addresses of a
-/// part have one path from the subnet, as far as route tables and peers tell. A part without an address of its own is left
-/// out.
+/// Divides a network into parts, in order. Each address belongs to the smallest part that contains
+/// it, and all addresses of a part have one path from the subnet, as far as route tables and peers
+/// decide it. A part without an address of its own is left out.
 pub(super) fn parts(
     snapshot: &Snapshot,
     from: SubnetIx,
@@ -61,7 +61,7 @@ pub(super) fn parts(
     own.into_iter()
 }
 
-/// Decides whether the smaller networks within a network have all of its addresses.
+/// Decides whether the smaller networks within a network contain all of its addresses.
 fn is_covered(network: Ipv4Network, all: &BTreeSet<Ipv4Network>) -> bool {
     let mut next = u64::from(u32::from(network.network()));
     let end = u64::from(u32::from(network.broadcast()));

@@ -1,4 +1,4 @@
-//! The reply's list: from the server back to the ENI, by the route tables on its own way.
+//! The reply's list: from the server back to the ENI, by the route tables of the reply's own path.
 
 use super::chain::{Chain, ChainEnd, Next, Nowhere};
 use super::hop::{DeadEnd, Hop, Hops};
@@ -11,7 +11,7 @@ use crate::vpc::{
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// Where replies return to.
+/// The NAT or interface to which replies return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReturnTo {
     /// App Runner's own NAT.
@@ -22,13 +22,13 @@ pub enum ReturnTo {
         eni: EniIx,
         /// Its private address.
         address: Ipv4Addr,
-        /// The NAT gateway in front of it, and the address of it that the request took.
+        /// The NAT gateway in front of it, and its address that the request took.
         nat_gateway: Option<(NatGatewayIx, NatAddress)>,
     },
 }
 
-/// Resolves what a server's reply meets. The request's list is not needed: a request may have lost its route while its
-/// replies still arrive.
+/// Resolves the hops of a server's reply. It does not need the request's list: a request may have
+/// lost its route while its replies still arrive.
 pub fn reply(snapshot: &Snapshot, to: ReturnTo, server: Ipv4Addr) -> Hops {
     let mut list = List::new(snapshot);
     let end = match to {
@@ -48,8 +48,8 @@ pub fn reply(snapshot: &Snapshot, to: ReturnTo, server: Ipv4Addr) -> Hops {
     list.finish(end)
 }
 
-/// Resolves what a packet meets behind a NAT gateway on its way to an address of an ENI: a reply, or what the gateway itself
-/// sends.
+/// Resolves the hops of a packet from a NAT gateway to an address of an ENI: a reply, or a packet
+/// that the gateway itself sends.
 pub fn reply_beyond(
     snapshot: &Snapshot,
     (eni, address): (EniIx, Ipv4Addr),
@@ -66,7 +66,7 @@ fn at_eni(snapshot: &Snapshot, ix: EniIx, private: Ipv4Addr) -> ReturnAddress {
     ReturnAddress { subnet: eni.subnet, private, public: eni.public_address() }
 }
 
-/// Leads back to App Runner's own NAT. Only what comes from a VPC meets anything on its way.
+/// Leads back to App Runner's own NAT. Only a packet from a VPC has hops on this path.
 fn return_to_app_runner(list: &mut List<'_>, server: Ipv4Addr) -> Result<(), DeadEnd> {
     let Some(ix) = list.snapshot.public_endpoint(server) else { return Ok(()) };
     leave_public_endpoint(list, ix, list.snapshot.parts().apprunner_address)
@@ -86,8 +86,8 @@ fn leave_nat_gateway(
     lead_back(list, own, eni, Next::Local, server)
 }
 
-/// Decides whether replies from a subnet of a peered VPC are routed back to any part of networks on the other side: by the
-/// peering connection that the requests came by.
+/// Decides whether replies from a subnet of a peered VPC are routed back to any part of `to` on the
+/// other side, by the peering connection that the requests came by.
 pub fn is_led_back(
     snapshot: &Snapshot,
     from: SubnetIx,
@@ -104,14 +104,14 @@ pub fn is_led_back(
 struct ReturnAddress {
     subnet: SubnetIx,
     private: Ipv4Addr,
-    /// The address by which the internet knows it.
+    /// The address that the internet uses for it.
     public: Option<Ipv4Addr>,
 }
 
-/// Where a server's replies come from.
+/// The origin of a server's replies.
 #[derive(Clone, Copy)]
 enum Origin {
-    /// The internet, or over it another VPC, where a resource has the public address.
+    /// The internet, or over it another VPC, in which a resource has the public address.
     Internet(Option<ResourceIx>),
     Endpoint(GatewayEndpointIx),
     /// A subnet of the same VPC.
@@ -121,7 +121,7 @@ enum Origin {
 }
 
 impl Origin {
-    /// Finds a server as an ENI in `subnet` reaches it, or a NAT gateway there.
+    /// Finds the origin of a server as an ENI in `subnet` reaches it, or a NAT gateway there.
     fn of(snapshot: &Snapshot, subnet: SubnetIx, server: Ipv4Addr, by_nat_gateway: bool) -> Self {
         let vpc = snapshot.subnet(subnet).vpc;
         if let Some(own) = snapshot.subnet_of(vpc, server) {
@@ -130,8 +130,8 @@ impl Origin {
         let peering = match Chain::of(snapshot, subnet, server.into()).end {
             ChainEnd::Route(_, Next::Peering(ix)) => Some(ix),
             ChainEnd::Route(_, Next::GatewayEndpoint(ix)) => return Self::Endpoint(ix),
-            // The route there may have been removed, and a peer that has the address still answers. The internet does not
-            // answer an ENI.
+            // The route there may have been removed, and a peer that has the address still answers.
+            // The internet does not answer an ENI.
             ChainEnd::Route(_, Next::Local | Next::InternetGateway | Next::NatGateway(_))
             | ChainEnd::Inside
             | ChainEnd::Nowhere(_) => {
@@ -148,7 +148,8 @@ impl Origin {
     }
 }
 
-/// Leads from the server to the first address that its replies are sent to: the NAT gateway's, or the ENI's.
+/// Leads from the server to the first address that its replies are sent to: the NAT gateway's, or
+/// the ENI's.
 fn come_from(
     list: &mut List<'_>,
     server: Ipv4Addr,
@@ -174,8 +175,9 @@ fn come_from(
     Ok(())
 }
 
-/// Leads out of the VPC of a public endpoint: its own subnet's route table must lead to the internet gateway that the
-/// request came in by, or the reply leaves with an address that the sender did not ask, if it leaves at all.
+/// Leads out of the VPC of a public endpoint. Its own subnet's route table must lead to the
+/// internet gateway that the request came in by; else the reply leaves with an address to which the
+/// sender sent nothing, if it leaves at all.
 fn leave_public_endpoint(
     list: &mut List<'_>,
     ix: ResourceIx,
@@ -183,7 +185,8 @@ fn leave_public_endpoint(
 ) -> Result<(), DeadEnd> {
     list.set_public_endpoint(ix);
     let subnet = list.snapshot.resource(ix).subnet;
-    // What has no public address sends nothing through an internet gateway, so nothing returns to it.
+    // An ENI without a public address sends nothing through an internet gateway, so nothing returns
+    // to it.
     let to = to.unwrap_or(Ipv4Addr::UNSPECIFIED);
     let chain = Chain::of(list.snapshot, subnet, to.into());
     list.through(&chain, subnet, |_| false);
@@ -198,8 +201,8 @@ fn leave_public_endpoint(
     Err(DeadEnd::NotRoutedBack(at, chain.last_route().unwrap_or(table)))
 }
 
-/// Leads from another subnet to an address, by the route tables there: straight or through middleboxes, and at last by the
-/// target that the request came by.
+/// Leads from another subnet to an address, by the route tables there: straight or through
+/// middleboxes, and at last by the target that the request came by.
 fn lead_back(
     list: &mut List<'_>,
     from: SubnetIx,

@@ -7,7 +7,7 @@ use super::list::List;
 use crate::vpc::{Interface, NatGatewayIx, PeeringIx, Snapshot, SubnetIx, VpcIx};
 use std::net::Ipv4Addr;
 
-/// Resolves what a request meets on its way from an attachment to an address.
+/// Resolves the hops of a request from an attachment to an address.
 pub fn request(snapshot: &Snapshot, from: Attachment, to: Ipv4Addr) -> Hops {
     let mut list = List::new(snapshot);
     let end = match from {
@@ -21,14 +21,14 @@ pub fn request(snapshot: &Snapshot, from: Attachment, to: Ipv4Addr) -> Hops {
     list.finish(end)
 }
 
-/// Resolves what a request meets behind App Runner's own NAT.
+/// Resolves the hops of a request behind App Runner's own NAT.
 pub fn request_beyond_app_runner(snapshot: &Snapshot, to: Ipv4Addr) -> Hops {
     let mut list = List::new(snapshot);
     cross_internet(&mut list, to);
     list.finish(Ok(()))
 }
 
-/// Resolves what a request meets behind a NAT gateway.
+/// Resolves the hops of a request behind a NAT gateway.
 pub fn request_beyond(snapshot: &Snapshot, ix: NatGatewayIx, to: Ipv4Addr) -> Hops {
     let mut list = List::new(snapshot);
     let end = leave_nat_gateway(&mut list, ix, to);
@@ -97,8 +97,8 @@ fn reach(list: &mut List<'_>, at: SubnetIx, next: Next, to: Ipv4Addr) -> Result<
     Ok(())
 }
 
-/// Leads to a host on the internet, or by a public address into a VPC: its internet gateway comes before the network ACL of
-/// the resource's subnet (spec 3.6).
+/// Leads to a host on the internet, or by a public address into a VPC: its internet gateway comes
+/// before the network ACL of the resource's subnet (spec 3.6).
 fn cross_internet(list: &mut List<'_>, to: Ipv4Addr) {
     let Some(ix) = list.snapshot.public_endpoint(to) else { return list.push(Hop::Internet) };
     let subnet = list.snapshot.resource(ix).subnet;
@@ -108,9 +108,9 @@ fn cross_internet(list: &mut List<'_>, to: Ipv4Addr) {
     list.push(Hop::Resource(list.vpc(subnet), ix));
 }
 
-/// Leads into the peer VPC, and not beyond it (spec 3.5, 6 "Who may use it", 7.1): its internet gateway, NAT gateways and
-/// endpoints are for its own packets only, and its own peering connections do not continue this one. All of these have
-/// addresses outside its CIDR blocks.
+/// Leads into the peer VPC, and not beyond it (spec 3.5, 6 "Who may use it", 7.1): its internet
+/// gateway, NAT gateways and endpoints are for its own packets only, and its own peering
+/// connections do not continue this one. All of these have addresses outside its CIDR blocks.
 fn pass_peering(
     list: &mut List<'_>,
     at: SubnetIx,
@@ -136,7 +136,8 @@ fn route_locally(
     deliver(list, vpc, to)
 }
 
-/// Leads to an interface of the same subnet, where neither ACL nor route table are asked (spec 3.1).
+/// Leads to an interface of the same subnet, where neither an ACL nor a route table is consulted
+/// (spec 3.1).
 fn stay_inside(list: &mut List<'_>, at: SubnetIx, to: Ipv4Addr) -> Result<(), DeadEnd> {
     list.border(at, None, false);
     deliver(list, list.vpc(at), to)

@@ -1,4 +1,4 @@
-//! The lists of hops of every kind of path.
+//! Tests of the lists of hops, for each kind of path.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "tests")]
 
@@ -104,7 +104,7 @@ fn subnet(vpc: &str, id: &str, cidr: &str) -> String {
     )
 }
 
-/// The lab with these routes, `destination > target, ...`, of the tables of subnets.
+/// Lowers the lab with these routes, `destination > target, ...`, of the tables of subnets.
 #[track_caller]
 fn lab(routes: &[(&str, &str)]) -> Snapshot {
     lab_and(routes, "")
@@ -191,7 +191,7 @@ fn hop(snapshot: &Snapshot, hop: Hop) -> String {
     }
 }
 
-/// The hops, and how the list ends.
+/// Formats the hops and the end of a list.
 fn shown(snapshot: &Snapshot, hops: &Hops) -> String {
     let each: Vec<_> = hops.as_slice().iter().map(|h| hop(snapshot, *h)).collect();
     let mut text = each.join(" > ");
@@ -385,7 +385,8 @@ fn gateway_endpoint_before_and_behind_a_nat_gateway() {
     );
 }
 
-/// So many appliances in a row, each in a subnet of its own, to the database's subnet.
+/// Returns the lab text and the hops of `length` appliances in a row, each in a subnet of its own,
+/// to the database's subnet.
 fn chain(length: usize) -> (String, String) {
     let mut text = String::new();
     let mut hops = "out a > a: 10.0.3.0/24".to_owned();

@@ -1,4 +1,4 @@
-//! App Runner's VPC connectors and services.
+//! Maps App Runner's VPC connectors and services.
 
 use super::object::{Mapper, Reported};
 use super::template::Resource;

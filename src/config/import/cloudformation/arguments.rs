@@ -1,9 +1,9 @@
-//! The arguments of a function.
+//! Takes the arguments of a function.
 
 use super::fault::Fault;
 use super::tree::Node;
 
-/// The arguments of a function, as many as it takes.
+/// Returns the arguments of a function, as many as it takes.
 pub(super) fn arguments<'n>(
     node: &'n Node,
     name: &str,

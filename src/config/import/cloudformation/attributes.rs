@@ -1,11 +1,12 @@
-//! `Fn::GetAtt`: which attributes are the resource's own id, which stand in its properties, and which only AWS knows.
+//! `Fn::GetAtt`: attributes that are the resource's own id, that repeat a property, and that only
+//! AWS knows.
 
 use super::evaluate::Evaluate;
 use super::fault::Fault;
 use super::tree::Place;
 use super::value::Value;
 
-/// Attributes that are another name for what `Ref` gives, or for the same object.
+/// Attributes that are another name for the value of `Ref`, or for the same object.
 const IDS: [(&str, &str); 26] = [
     ("AWS::AppRunner::Service", "ServiceArn"),
     ("AWS::AppRunner::VpcConnector", "VpcConnectorArn"),
@@ -51,7 +52,8 @@ const PROPERTIES: [(&str, &str, &str); 11] = [
 ];
 
 impl<'t> dyn Evaluate<'t> + '_ {
-    /// An attribute of a resource. One that is known only when the stack is made is a reference.
+    /// Returns an attribute of a resource. An attribute that is known only when the stack is
+    /// created is a reference.
     pub(super) fn attribute(
         &self,
         id: &str,

@@ -1,12 +1,12 @@
-//! `Fn::Cidr`: consecutive blocks of one size, from the beginning of a block.
+//! `Fn::Cidr`: consecutive blocks of one size, from the start of a block.
 
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// What CloudFormation makes at most.
+/// The most blocks that CloudFormation makes.
 pub(super) const MOST_BLOCKS: u32 = 256;
 
-/// Why there are no such blocks.
+/// The reason why there are no such blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CidrError {
     #[error("the count is {0}; it is from 1 to {MOST_BLOCKS}")]
@@ -17,7 +17,8 @@ pub(super) enum CidrError {
     Room { block: Ipv4Network, count: u32, bits: u8 },
 }
 
-/// `count` blocks with `bits` host bits each, which CloudFormation calls subnet bits: 8 make a /24.
+/// Returns `count` blocks with `bits` host bits each, which CloudFormation calls subnet bits: 8
+/// make a /24.
 pub(super) fn blocks(
     block: Ipv4Network,
     count: u32,

@@ -1,4 +1,4 @@
-//! Conditions: true, false, or unknown where a value is that they depend on.
+//! Evaluates conditions: true, false, or unknown if they depend on an unknown value.
 
 use super::arguments::arguments;
 use super::evaluate::Evaluate;
@@ -8,7 +8,7 @@ use super::value::{State, Unknown, Value, ValueKind, unknown_in};
 use crate::config::names;
 
 impl<'t> dyn Evaluate<'t> + '_ {
-    /// A condition of the section, by name; each is evaluated once.
+    /// Returns the state of a condition of the section, by name; each is evaluated once.
     pub(super) fn named_condition(&self, name: &str, place: Place) -> Result<State, Fault> {
         if let Some(state) = self.scope().known_condition(name) {
             return Ok(state);
@@ -36,7 +36,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
         Ok(state)
     }
 
-    /// The state of an expression of conditions.
+    /// Returns the state of an expression of conditions.
     pub(super) fn state(&self, node: &Node) -> Result<State, Fault> {
         let _deeper = self.scope().deeper(node.place)?;
         match node.scalar() {
@@ -80,7 +80,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
         Ok(same(&left, &right).into())
     }
 
-    /// One operand that decides makes the rest not matter, even unknown ones.
+    /// Evaluates several operands. If one decides, the others do not matter, even unknown ones.
     fn several(
         &self,
         argument: &Node,

@@ -1,4 +1,5 @@
-//! What the parts of a template name in each other: names that nothing has, and circles.
+//! Checks the names by which the parts of a template refer to each other: names that no part has,
+//! and circles.
 
 use super::evaluate::Evaluate;
 use super::fault::Fault;
@@ -8,10 +9,10 @@ use super::tree::{Kind, Node, Place};
 use super::value::State;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A mistyped name is rarely alone, and nobody reads hundreds.
+/// The most faults of this kind: a mistyped name is rarely alone, and hundreds are of no use.
 const MOST_FAULTS: usize = 50;
 
-/// Names in resources and outputs that no parameter and no resource has.
+/// Finds names in resources and outputs that no parameter and no resource has.
 pub(super) fn unknown_names(scope: &Scope<'_>) -> Vec<Fault> {
     let template = scope.template;
     if may_be_expanded(template) {
@@ -24,7 +25,8 @@ pub(super) fn unknown_names(scope: &Scope<'_>) -> Vec<Fault> {
     unknown.take(MOST_FAULTS).map(|(name, place)| scope.unknown_name(&name, place)).collect()
 }
 
-/// Whether resources may come, go or change before CloudFormation looks at what they name.
+/// Decides whether resources may be added, removed or changed before CloudFormation checks their
+/// references.
 fn may_be_expanded(template: &Template) -> bool {
     let (resources, _) = template.resources();
     !template.transforms().is_empty()
@@ -38,8 +40,8 @@ fn is_known(template: &Template, name: &str) -> bool {
         || template.member("Parameters", name).is_some()
 }
 
-/// A circle of resources, if there is one: CloudFormation could make none of them first. Parts that a condition leaves out
-/// do not count.
+/// Finds a circle of resources, if there is one: CloudFormation could create none of them first.
+/// Parts that a condition leaves out do not count.
 pub(super) fn circle(scope: &Scope<'_>, resources: &[Resource<'_>]) -> Option<Fault> {
     if may_be_expanded(scope.template) {
         return None;
@@ -66,7 +68,7 @@ fn is_made(scope: &Scope<'_>, resource: &Resource<'_>) -> bool {
     condition.is_none_or(|(name, place)| scope.condition(name, place) != Ok(State::Fails))
 }
 
-/// Takes away what leads into no circle.
+/// Removes resources that lead into no circle.
 fn drop_leaves(edges: &mut BTreeMap<&str, BTreeMap<String, Place>>) {
     let mut named_by: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let ids: BTreeSet<&str> = edges.keys().copied().collect();
@@ -88,7 +90,8 @@ fn drop_leaves(edges: &mut BTreeMap<&str, BTreeMap<String, Place>>) {
     }
 }
 
-/// Everything that is left names something that is left, so following names from anywhere ends in a circle.
+/// Follows names to a circle. Each remaining resource names a remaining one, so following from
+/// anywhere ends in a circle.
 fn follow(first: &str, edges: &BTreeMap<&str, BTreeMap<String, Place>>) -> Fault {
     let mut path: Vec<&str> = vec![first];
     let mut place = Place::default();
@@ -108,9 +111,9 @@ fn follow(first: &str, edges: &BTreeMap<&str, BTreeMap<String, Place>>) -> Fault
     )
 }
 
-/// Collects what `Ref`, `Fn::GetAtt` and `Fn::Sub` name.
+/// Collects the names in `Ref`, `Fn::GetAtt` and `Fn::Sub`.
 struct Names<'s, 't> {
-    /// Where there is one, only the branches that its conditions choose count.
+    /// The scope; with one, only the branches that its conditions choose count.
     scope: Option<&'s Scope<'t>>,
     found: Vec<(String, Place)>,
 }

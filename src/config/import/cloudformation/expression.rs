@@ -21,7 +21,7 @@ impl<'t> Evaluate<'t> for Scope<'t> {
                 Ok(Value::text(place, text))
             }
             Kind::List(items) => {
-                // Absent ones stay, so that positions are those of the file.
+                // Absent items stay, so that positions are those of the file.
                 let items = items.iter().map(|item| self.value(item)).collect::<Result<_, _>>()?;
                 Ok(Value { place, kind: ValueKind::List(items) })
             }

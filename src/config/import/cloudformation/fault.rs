@@ -1,4 +1,4 @@
-//! What is wrong with a template, or cannot be known from it, and the place.
+//! Faults of a template, with their places.
 
 use super::tree::Place;
 use crate::config::import::secrets::Secrets;

@@ -33,7 +33,7 @@ const FUNCTIONS: [&str; 19] = [
     "Fn::Transform",
 ];
 
-/// The zones of a region, which are not the same in every account.
+/// The zones of a region. An account may have others.
 const ZONES: [char; 6] = ['a', 'b', 'c', 'd', 'e', 'f'];
 
 impl<'t> dyn Evaluate<'t> + '_ {
@@ -224,7 +224,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
             Ok(source) => source,
             Err(unknown) => return Ok(Value { place, kind: ValueKind::Unknown(unknown) }),
         };
-        // An id that AWS chooses may have such a delimiter in it.
+        // An id that AWS chooses may contain such a delimiter.
         let is_of_ids =
             delimiter.contains(|c: char| c.is_ascii_alphanumeric() || "-_:/.".contains(c));
         if let Some(reference) = source.first_reference().filter(|_| is_of_ids) {
@@ -400,7 +400,8 @@ impl<'t> dyn Evaluate<'t> + '_ {
         Ok(Value { place, kind: ValueKind::Text(result) })
     }
 
-    /// `${name}` of `Fn::Sub`: its own variable, or what `Ref` and `Fn::GetAtt` have.
+    /// Returns the value of `${name}` of `Fn::Sub`: its own variable, or the value of `Ref` or
+    /// `Fn::GetAtt`.
     fn variable(&self, name: &str, variables: Option<&Node>, place: Place) -> Result<Value, Fault> {
         if let Some(variable) = variables.and_then(|variables| variables.get(name)) {
             return self.value(variable);
@@ -411,7 +412,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
         }
     }
 
-    /// A string argument, or why it is not known.
+    /// Returns a string argument, or the reason why it is not known.
     fn text(&self, node: &Node, of: &str) -> Result<Result<Text, Unknown>, Fault> {
         let value = self.value(node)?;
         match value.kind {
@@ -425,7 +426,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
         }
     }
 
-    /// A list argument, or why it is not known.
+    /// Returns a list argument, or the reason why it is not known.
     fn items(&self, node: &Node, of: &str) -> Result<Result<Vec<Value>, Unknown>, Fault> {
         let value = self.value(node)?;
         match value.kind {
@@ -444,7 +445,7 @@ impl<'t> dyn Evaluate<'t> + '_ {
         }
     }
 
-    /// A whole number, or why it is not known.
+    /// Returns a whole number, or the reason why it is not known.
     fn number(&self, node: &Node, of: &str) -> Result<Result<u32, Unknown>, Fault> {
         let value = self.value(node)?;
         Ok(match value.literal(of)? {
@@ -460,7 +461,8 @@ impl<'t> dyn Evaluate<'t> + '_ {
     }
 }
 
-/// Attributes may be lists, such as an endpoint's interfaces; ids are not.
+/// Decides whether a reference is to an attribute. Attributes may be lists, such as an endpoint's
+/// interfaces; ids are not.
 fn is_attribute(reference: Reference<'_>) -> bool {
     reference.attribute.is_some()
 }

@@ -1,4 +1,4 @@
-//! NAT gateways with their Elastic IP addresses, and VPC endpoints.
+//! Maps NAT gateways with their Elastic IP addresses, and VPC endpoints.
 
 use super::object::{Mapper, Object, Reported};
 use super::template::Resource;
@@ -42,8 +42,8 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// One for each address that the template names or counts. Public ones are AWS's to choose, but those of addresses that
-    /// exist already and are imported into the stack.
+    /// Makes one address for each that the template names or counts. AWS chooses the public ones,
+    /// except those that exist already and are imported into the stack.
     fn nat_addresses(&mut self, gateway: &Object) -> Result<Vec<NatAddress>, Reported> {
         let primary = NatAddress {
             private_ip: self.address(gateway, "PrivateIpAddress")?,
@@ -52,7 +52,7 @@ impl<'t> Mapper<'_, 't> {
         let private = self.ids(gateway, "SecondaryPrivateIpAddresses")?.unwrap_or_default();
         let public = self.ids(gateway, "SecondaryAllocationIds")?.unwrap_or_default().len();
         let count = self.integer(gateway, "SecondaryPrivateIpAddressCount")?.unwrap_or(0);
-        // What AWS takes at most: the count is not trusted further.
+        // AWS's maximum: a larger count is not trusted.
         let count = usize::try_from(count.clamp(0, 31)).unwrap_or(0);
         let mut addresses = vec![primary];
         for position in 0..private.len().max(public).max(count) {

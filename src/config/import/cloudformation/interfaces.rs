@@ -1,12 +1,13 @@
-//! What has network interfaces in subnets: instances, databases, caches, load balancers. A template seldom has their
-//! addresses; the lowering chooses them, and says so.
+//! Maps objects with network interfaces in subnets: instances, databases, caches, load balancers. A
+//! template seldom has their addresses; the lowering chooses them, with a finding.
 
 use super::object::{Mapper, Object, Property, Reported};
 use super::template::Resource;
 use crate::config::import::{NetworkInterface, PrivateAddress, PublicAddress};
 use std::net::Ipv4Addr;
 
-/// Ports of database and cache engines where the template gives none, by the beginning of the engine's name.
+/// Ports of database and cache engines if the template gives none, by the start of the engine's
+/// name.
 const PORTS: [(&str, i64); 12] = [
     ("aurora-postgresql", 5432),
     ("aurora", 3306),
@@ -27,7 +28,7 @@ const PREFIXES: &str = "nothing answers at their addresses in the lab";
 
 type Done = Result<(), Reported>;
 
-/// One interface of something, as far as a template has it.
+/// One interface of an object, as far as a template has it.
 struct Interface {
     id: String,
     subnet: String,
@@ -39,7 +40,7 @@ struct Interface {
     public_address: PublicAddress,
 }
 
-/// An interface that comes into being with an instance.
+/// An interface that AWS creates with an instance.
 struct AtLaunch {
     subnet: Option<String>,
     groups: Option<Vec<String>>,
@@ -47,7 +48,7 @@ struct AtLaunch {
     public_address: PublicAddress,
 }
 
-/// What AWS puts into one of several subnets.
+/// An object that AWS puts into one of several subnets.
 struct Placed {
     groups: Option<Vec<String>>,
     zone: Option<String>,
@@ -107,7 +108,8 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// The interfaces that an instance makes itself; those that it is given are resources of their own.
+    /// Adds the interfaces that an instance creates itself. Those that it is given are resources of
+    /// their own.
     pub(super) fn instance(&mut self, resource: &Resource<'t>) -> Done {
         let names = [
             "SubnetId",
@@ -147,7 +149,7 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// Reads the interfaces that come into being with an instance, and attaches those that it is given.
+    /// Reads the interfaces that are created with an instance, and attaches those that it is given.
     fn made_at_launch(&mut self, instance: &Object) -> Result<Vec<AtLaunch>, Reported> {
         let Some(parts) = self.parts(instance, "NetworkInterfaces", "network interface")? else {
             return Ok(vec![self.at_launch_of(instance, "SecurityGroupIds", true)?]);
@@ -156,7 +158,8 @@ impl<'t> Mapper<'_, 't> {
         for part in &parts {
             match self.id(part, "NetworkInterfaceId")? {
                 Some(id) => self.attach(&id, &instance.id),
-                // EC2 gives none to an instance with several interfaces, unless it is asked to.
+                // EC2 gives none to an instance with several interfaces, unless the template asks
+                // for it.
                 None => own.push(self.at_launch_of(part, "GroupSet", parts.len() == 1)?),
             }
         }
@@ -188,7 +191,7 @@ impl<'t> Mapper<'_, 't> {
         }
     }
 
-    /// `AWS::EC2::NetworkInterfaceAttachment`.
+    /// Maps an `AWS::EC2::NetworkInterfaceAttachment`.
     pub(super) fn network_interface_attachment(&mut self, resource: &Resource<'t>) -> Done {
         let attachment = self.object(
             resource,
@@ -215,7 +218,7 @@ impl<'t> Mapper<'_, 't> {
             "PubliclyAccessible",
         ];
         let instance = self.object(resource, "database", &names);
-        // In a cluster, what counts stands at the cluster.
+        // The cluster of an instance has the properties that count.
         let cluster = self.id(&instance, "DBClusterIdentifier")?;
         self.clusters.extend(cluster.clone());
         let cluster = cluster.and_then(|id| self.scope.template.resource(&id));
@@ -237,7 +240,8 @@ impl<'t> Mapper<'_, 't> {
         self.in_subnet_group(resource, &instance, subnet, placed)
     }
 
-    /// A cluster without instances of its own in the template is one with them built in.
+    /// Maps a database cluster. One with an instance class has its instances built in; one without
+    /// a class and without instances in the template is left out.
     pub(super) fn db_cluster(&mut self, resource: &Resource<'t>) -> Done {
         let names = [
             "DBSubnetGroupName",
@@ -367,7 +371,7 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// `AWS::EFS::MountTarget`.
+    /// Maps an `AWS::EFS::MountTarget`.
     pub(super) fn mount_target(&mut self, resource: &Resource<'t>) -> Done {
         let target =
             self.object(resource, "mount target", &["SubnetId", "SecurityGroups", "IpAddress"]);
@@ -396,7 +400,7 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// One interface in each subnet, which the load balancer's listeners answer at.
+    /// Adds one interface in each subnet, at which the load balancer's listeners answer.
     pub(super) fn load_balancer(&mut self, resource: &Resource<'t>) -> Done {
         let balancer = self.object(
             resource,
@@ -413,7 +417,7 @@ impl<'t> Mapper<'_, 't> {
         let groups = self.ids(&balancer, "SecurityGroups")?;
         let listen = self.listeners.get(&balancer.id).cloned().unwrap_or_default();
         for (position, subnet) in subnets.iter().enumerate() {
-            // Without groups nothing is filtered at a network load balancer.
+            // A network load balancer without groups filters nothing.
             let security_groups = if is_network {
                 groups.clone().unwrap_or_default()
             } else {
@@ -436,7 +440,7 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// `AWS::ElasticLoadBalancingV2::Listener`, before the load balancers.
+    /// Maps an `AWS::ElasticLoadBalancingV2::Listener`, before the load balancers.
     pub(super) fn listener(&mut self, resource: &Resource<'t>) -> Done {
         let listener = self.object(resource, "listener", &["LoadBalancerArn", "Port", "Protocol"]);
         let balancer = self.id(&listener, "LoadBalancerArn");
@@ -452,7 +456,8 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// What a database or a cache answers at; nothing where neither port nor engine tell.
+    /// Returns the port of a database or a cache; none if neither the port nor the engine decides
+    /// it.
     fn listen(&mut self, object: &Object, otherwise: Option<i64>) -> Result<Vec<String>, Reported> {
         if let Some(port) = self.integer(object, "Port")? {
             return Ok(vec![format!("{port}/tcp")]);
@@ -463,7 +468,7 @@ impl<'t> Mapper<'_, 't> {
         Ok(known.or(otherwise).map(|port| format!("{port}/tcp")).into_iter().collect())
     }
 
-    /// The groups of an interface; the VPC's default group where none are named.
+    /// Returns the groups of an interface; the VPC's default group if none are named.
     fn groups_or_default(&mut self, subnet: &str, groups: Option<Vec<String>>) -> Vec<String> {
         let groups = groups.unwrap_or_default();
         groups.iter().for_each(|id| self.make_default_group(id));
@@ -506,7 +511,7 @@ impl<'t> Mapper<'_, 't> {
     }
 }
 
-/// The id of one interface of several.
+/// Returns the id of one interface of several.
 fn numbered(id: &str, position: usize) -> String {
     match position {
         0 => id.to_owned(),

@@ -1,12 +1,14 @@
 //! CloudFormation templates, JSON and YAML (spec 11.1).
 //!
 //! ```text
-//! text --yaml--> Node (places) --Template--> sections --Scope--> values --Mapper--> Account + Findings
+//! text --yaml--> Node (places) --Template--> sections --Scope--> values
+//!      --Mapper--> Account + Findings
 //! ```
 //!
-//! A template was not deployed, so nothing has an id: the logical id stands for it, and an attribute that only AWS knows
-//! for itself (`Value::reference`). What is wrong with the template, so that CloudFormation would refuse it, is a
-//! `fault::Fault`; what it leaves open is an unknown value, and becomes a finding where a resource needs it.
+//! A template is not deployed, so no object has an id: the logical id replaces it, and so does a
+//! reference for an attribute that only AWS knows (`Value::reference`). A mistake for which
+//! CloudFormation would refuse the template is a `fault::Fault`. What the template leaves open is
+//! an unknown value, and becomes a finding if a resource needs it.
 
 mod apprunner;
 mod arguments;
@@ -48,18 +50,18 @@ use value::State;
 
 /// The one macro that egret knows: its functions are the language's own here.
 const LANGUAGE_EXTENSIONS: &str = "AWS::LanguageExtensions";
-/// It adds resources for those of its own types, and leaves the others as they are.
+/// A macro that adds resources for those of its own types, and leaves the others unchanged.
 const SERVERLESS: &str = "AWS::Serverless-2016-10-31";
 const PROCESSED: &str =
     "import the processed template: aws cloudformation get-template --template-stage Processed";
 
-/// Of those that tell a template, one is always there.
+/// Sections that identify a template: one is always there.
 const SECTIONS: [&str; 2] = ["AWSTemplateFormatVersion", "Resources"];
 
 /// Reads a template. The file's name is only for messages.
 ///
 /// # Errors
-/// What CloudFormation would refuse, and parameters that are needed and have no value.
+/// Mistakes that CloudFormation would refuse, and parameters that are needed and have no value.
 pub fn import(
     text: &str,
     file: &str,
@@ -84,7 +86,8 @@ pub fn import(
     }
 }
 
-/// Whether a text is to be read as a template, rather than as another document in JSON or YAML. One that is cut off is.
+/// Decides whether a text is a template, rather than another document in JSON or YAML. A template
+/// that is cut off is one.
 pub fn is_one(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}');
     if !text.trim_start().starts_with('{') {
@@ -142,7 +145,7 @@ fn evaluate(
 }
 
 impl<'t> Mapper<'_, 't> {
-    /// What CloudFormation would put in place of parts of the template.
+    /// Reports macros, which CloudFormation would replace by parts of the template.
     fn macros(&mut self) {
         for (name, _) in self.scope.template.transforms() {
             if name != LANGUAGE_EXTENSIONS && name != SERVERLESS {
@@ -167,11 +170,11 @@ impl<'t> Mapper<'_, 't> {
         }
     }
 
-    /// Resources in an order in which each finds what it belongs to.
+    /// Maps the resources in an order in which each finds the objects that it belongs to.
     fn resources(&mut self, mut resources: Vec<Resource<'t>>) {
         resources.sort_by_key(|resource| turn(resource.kind));
         for resource in resources {
-            // What it was is in the findings or among the faults.
+            // The findings or the faults have the result.
             let _ = self.map_resource(&resource);
         }
     }
@@ -241,7 +244,8 @@ impl<'t> Mapper<'_, 't> {
         }
     }
 
-    /// Whether its condition holds. One that cannot be told is a finding, and then the resource is left out.
+    /// Decides whether the condition of a resource holds. If that is unknown, it adds a finding,
+    /// and the resource is left out.
     fn is_made(&mut self, resource: &Resource<'t>) -> bool {
         let Some(condition) = resource.condition() else { return true };
         let state = match condition.scalar() {
@@ -275,7 +279,8 @@ impl<'t> Mapper<'_, 't> {
     }
 }
 
-/// Whose turn it is: first what others are in, last what depends on who is in it.
+/// Returns the turn of a kind: first objects that contain others, last objects that depend on the
+/// contents.
 fn turn(kind: &str) -> u8 {
     match kind {
         "AWS::EC2::VPC" => 0,
@@ -289,15 +294,15 @@ fn turn(kind: &str) -> u8 {
         "AWS::EC2::NetworkInterface"
         | "AWS::ElasticLoadBalancingV2::Listener"
         | "AWS::Route53::HostedZone" => 3,
-        // After their instances.
+        // These come after their instances.
         "AWS::RDS::DBCluster" | "AWS::DocDB::DBCluster" | "AWS::Neptune::DBCluster" => 5,
-        // After the interfaces that they are of.
+        // These come after their interfaces.
         "AWS::EC2::EIP" | "AWS::EC2::EIPAssociation" => 6,
         _ => 4,
     }
 }
 
-/// Faults as errors with their paths, without repetitions.
+/// Returns faults as errors with their paths, without repetitions.
 fn errors(file: &Origin, root: Option<&Node>, faults: Vec<Fault>) -> ImportErrors {
     let mut errors: Vec<ImportError> = Vec::new();
     let mut said = BTreeSet::new();
@@ -306,7 +311,8 @@ fn errors(file: &Origin, root: Option<&Node>, faults: Vec<Fault>) -> ImportError
         if !said.insert((place, message.clone())) {
             continue;
         }
-        // Finding a path goes through the whole tree: those that are not listed have none.
+        // To find a path takes a walk through the whole tree, so errors that are not listed have
+        // none.
         let is_listed = errors.len() < MOST_LISTED;
         let path = root.filter(|_| is_listed).map(|root| root.path_to(place)).unwrap_or_default();
         let line = if place.line == 0 { String::new() } else { format!(":{}", place.line) };

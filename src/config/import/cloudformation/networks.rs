@@ -1,4 +1,4 @@
-//! VPCs, subnets, route tables, internet gateways, peering connections and prefix lists.
+//! Maps VPCs, subnets, route tables, internet gateways, peering connections and prefix lists.
 
 use super::object::{Mapper, Object, Property, Reported};
 use super::template::Resource;
@@ -7,7 +7,7 @@ use crate::config::import::{
     Vpc,
 };
 
-/// The targets of `AWS::EC2::Route` that a lab has no counterpart of, in words.
+/// The targets of `AWS::EC2::Route` that have no counterpart in a lab, in words.
 const OTHER_TARGETS: [(&str, &str); 7] = [
     ("TransitGatewayId", "transit gateway"),
     ("EgressOnlyInternetGatewayId", "egress-only internet gateway"),
@@ -51,7 +51,7 @@ impl<'t> Mapper<'_, 't> {
         Reported
     }
 
-    /// `AWS::EC2::VPCCidrBlock`, once the VPCs are there.
+    /// Maps an `AWS::EC2::VPCCidrBlock`, after the VPCs.
     pub(super) fn vpc_cidr_block(&mut self, resource: &Resource<'t>) -> Done {
         let names = [
             "VpcId",
@@ -82,7 +82,7 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// Something belongs to an object that the template does not make.
+    /// Reports an object that belongs to one that the template does not create.
     pub(super) fn elsewhere(&mut self, object: &Object, noun: &str, id: &str) {
         self.findings.left_out(
             &object.label,
@@ -133,7 +133,8 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// A zone that another resource has from AWS is left to AWS here too.
+    /// Returns the zone of a subnet. A zone that AWS chose for another resource is left to AWS here
+    /// too.
     fn availability_zone(&mut self, subnet: &Object) -> Property<String> {
         let zone = self.id(subnet, "AvailabilityZone")?;
         if let Some(zone) = zone.filter(|zone| !zone.contains('.')) {
@@ -167,7 +168,7 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// `AWS::EC2::Route`, once the tables are there.
+    /// Maps an `AWS::EC2::Route`, after the tables.
     pub(super) fn route(&mut self, resource: &Resource<'t>) -> Done {
         let mut names = vec![
             "RouteTableId",
@@ -289,7 +290,7 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// `AWS::EC2::VPCGatewayAttachment`, once the gateways are there.
+    /// Maps an `AWS::EC2::VPCGatewayAttachment`, after the gateways.
     pub(super) fn vpc_gateway_attachment(&mut self, resource: &Resource<'t>) -> Done {
         let attachment = self.object(
             resource,
@@ -310,7 +311,7 @@ impl<'t> Mapper<'_, 't> {
         let Some(gateway) = self.id(&attachment, "InternetGatewayId")? else { return Ok(()) };
         match self.account.internet_gateways.iter_mut().find(|one| one.id == gateway) {
             Some(gateway) => gateway.vpc = Some(vpc),
-            // One that exists already is attached here, and the routes name it by this id.
+            // A gateway that exists already is attached here, and the routes name it by this id.
             None => self.account.internet_gateways.push(InternetGateway {
                 id: gateway,
                 name: None,

@@ -1,5 +1,5 @@
-//! Properties of resources as the types that the account has. What is wrong or unknown is reported where it is read, with
-//! what a lenient import does instead.
+//! Reads properties of resources as the types of the account. A wrong or unknown value is reported
+//! where it is read, with the substitute of a lenient import.
 
 use super::evaluate::Evaluate;
 use super::fault::Fault;
@@ -20,13 +20,13 @@ pub(super) struct Mapper<'s, 't> {
     pub(super) account: Account,
     pub(super) findings: Findings,
     pub(super) faults: Vec<Fault>,
-    /// Security groups that still have the egress rule which EC2 gives a new group.
+    /// Security groups that still have the egress rule of a new group in EC2.
     pub(super) default_egress: BTreeSet<String>,
     /// Database clusters that an instance of the template is in.
     pub(super) clusters: BTreeSet<String>,
     /// The logical ids of the account's private zones, in the same order.
     pub(super) zones: Vec<String>,
-    /// What load balancers answer at, such as `443/tcp`.
+    /// The ports of load balancers, such as `443/tcp`.
     pub(super) listeners: BTreeMap<String, Vec<String>>,
 }
 
@@ -38,22 +38,22 @@ pub(super) struct Object {
     pub(super) id: String,
     pub(super) place: Place,
     pub(super) origin: Origin,
-    /// What the paths of its properties begin with.
+    /// The start of the paths of its properties.
     properties_origin: Origin,
-    /// What a lenient import does where this cannot be read.
+    /// The substitute of a lenient import if this cannot be read.
     pub(super) otherwise: String,
     /// A property that has a fault has no value.
     properties: Vec<(String, Option<Value>)>,
 }
 
-/// It was said to the user why there is no value.
+/// Marks a missing value whose reason has been reported to the user.
 pub(super) struct Reported;
 
-/// A property's value, if it is there.
+/// A property's value, if it exists.
 pub(super) type Property<T> = Result<Option<T>, Reported>;
 
 impl<'s, 't> Mapper<'s, 't> {
-    /// Evaluates those properties of a resource that are named.
+    /// Evaluates the named properties of a resource.
     pub(super) fn object(&mut self, resource: &Resource<'t>, noun: &str, names: &[&str]) -> Object {
         let mut properties = Vec::new();
         for name in names {
@@ -73,7 +73,7 @@ impl<'s, 't> Mapper<'s, 't> {
         }
     }
 
-    /// Says which properties of a resource its type does not have.
+    /// Reports the properties of a resource that its type does not have.
     pub(super) fn properties_of_type(&mut self, resource: &Resource<'t>) {
         let label = format!("{} {}", resource.kind, resource.id);
         let origin = self.origin(resource).member("Properties");
@@ -97,7 +97,7 @@ impl<'s, 't> Mapper<'s, 't> {
         self.file.at(format!("Resources.{}", resource.id))
     }
 
-    /// The `Name` tag, as far as it is known.
+    /// Returns the `Name` tag, as far as it is known.
     pub(super) fn name_tag(&self, resource: &Resource<'_>) -> Option<String> {
         let tags = resource.property("Tags")?.list()?;
         let name =
@@ -105,7 +105,7 @@ impl<'s, 't> Mapper<'s, 't> {
         self.aside(name.get("Value")?)
     }
 
-    /// A text that no verdict depends on, as far as it is known.
+    /// Returns a text that no verdict depends on, as far as it is known.
     pub(super) fn label(&self, resource: &Resource<'_>, property: &str) -> Option<String> {
         self.aside(resource.property(property)?)
     }
@@ -120,7 +120,7 @@ impl<'s, 't> Mapper<'s, 't> {
         }
     }
 
-    /// A value as it is, if it is known.
+    /// Returns a value unchanged, if it is known.
     fn known<'o>(&mut self, object: &'o Object, name: &str) -> Property<&'o Value> {
         let Some((_, value)) = object.properties.iter().find(|(property, _)| property == name)
         else {
@@ -134,13 +134,13 @@ impl<'s, 't> Mapper<'s, 't> {
         }
     }
 
-    /// Whether a property is there at all, known or not.
+    /// Decides whether a property exists, known or not.
     pub(super) fn has(&self, object: &Object, name: &str) -> bool {
         let value = object.properties.iter().find(|(property, _)| property == name);
         value.is_some_and(|(_, value)| value.as_ref().is_none_or(|value| !value.is_absent()))
     }
 
-    /// A string that must be known.
+    /// Returns a string that must be known.
     pub(super) fn text(&mut self, object: &Object, name: &str) -> Property<String> {
         let Some(value) = self.known(object, name)? else { return Ok(None) };
         let text = self.text_of(object, name, value)?;
@@ -150,7 +150,7 @@ impl<'s, 't> Mapper<'s, 't> {
         }
     }
 
-    /// An id: of a resource of the template, or one that is written down.
+    /// Returns an id: of a resource of the template, or a literal one.
     pub(super) fn id(&mut self, object: &Object, name: &str) -> Property<String> {
         let Some(value) = self.known(object, name)? else { return Ok(None) };
         Ok(Some(self.text_of(object, name, value)?.to_string()))
@@ -198,7 +198,8 @@ impl<'s, 't> Mapper<'s, 't> {
         address.map(Some).map_err(|error| self.refused(object, name, error))
     }
 
-    /// The elements of a list of maps, each as an object of its own. Elements that are not known are said to be left out.
+    /// Returns the elements of a list of maps, each as an object of its own. Elements that are not
+    /// known are reported as left out.
     pub(super) fn parts(
         &mut self,
         object: &Object,
@@ -246,7 +247,7 @@ impl<'s, 't> Mapper<'s, 't> {
         Ok(Some(parts))
     }
 
-    /// A map as an object of its own.
+    /// Returns a map as an object of its own.
     pub(super) fn part(&mut self, object: &Object, name: &str) -> Property<Object> {
         let parts = self.parts(object, name, name)?;
         Ok(parts
@@ -254,7 +255,7 @@ impl<'s, 't> Mapper<'s, 't> {
             .map(|part| Object { otherwise: object.otherwise.clone(), ..part }))
     }
 
-    /// A property that must be there.
+    /// Returns a property that must exist.
     pub(super) fn required<T>(
         &mut self,
         object: &Object,
@@ -271,7 +272,7 @@ impl<'s, 't> Mapper<'s, 't> {
         })
     }
 
-    /// Says that a verdict may be wrong.
+    /// Reports that a verdict may be wrong.
     pub(super) fn not_understood(
         &mut self,
         object: &Object,
@@ -281,7 +282,7 @@ impl<'s, 't> Mapper<'s, 't> {
         self.findings.not_understood(&object.label, &object.origin, what, consequence);
     }
 
-    /// A value is of a form that CloudFormation would refuse.
+    /// Reports a value of a form that CloudFormation would refuse.
     pub(super) fn wrong(&mut self, place: Place, name: &str, what: &str, wanted: &str) -> Reported {
         self.faults.push(Fault::new(place, format!("{name} is {what}"), wanted));
         Reported
@@ -345,7 +346,7 @@ impl<'s, 't> Mapper<'s, 't> {
 }
 
 impl Object {
-    /// The properties that have a value, by name, and where each stands.
+    /// Lists the properties that have a value, by name, with their places.
     pub(super) fn members(&self) -> impl Iterator<Item = (&str, Place)> {
         self.properties.iter().filter_map(|(name, value)| {
             let value = value.as_ref().filter(|value| !value.is_absent())?;
@@ -353,7 +354,7 @@ impl Object {
         })
     }
 
-    /// The same of a list, all of whose elements must be known and without references.
+    /// Returns the texts of a list, all of whose elements must be known and without references.
     pub(super) fn known_texts(&self, name: &str) -> Option<Vec<String>> {
         let (_, value) = self.properties.iter().find(|(property, _)| property == name)?;
         let ValueKind::List(items) = &value.as_ref()?.kind else { return None };
@@ -366,7 +367,7 @@ impl Object {
         items.iter().map(literal).collect()
     }
 
-    /// Whether a property is absent or a list without elements, known or not.
+    /// Decides whether a property is absent or a list without elements, known or not.
     pub(super) fn is_empty(&self, name: &str) -> bool {
         let found = self.properties.iter().find(|(property, _)| property == name);
         found.is_none_or(|(_, value)| match value.as_ref().map(|value| &value.kind) {
@@ -380,7 +381,7 @@ impl Object {
         self.properties_origin.member(name)
     }
 
-    /// A text that no verdict depends on, as far as it is known.
+    /// Returns a text that no verdict depends on, as far as it is known.
     pub(super) fn known_text(&self, name: &str) -> Option<String> {
         let (_, value) = self.properties.iter().find(|(property, _)| property == name)?;
         match &value.as_ref()?.kind {

@@ -1,10 +1,10 @@
-//! Resource types that a lab has no counterpart of: what follows from that is said, and nothing is said of those that no
-//! packet depends on.
+//! Handles resource types that have no counterpart in a lab. It reports the consequences, and
+//! nothing for types that no packet depends on.
 
 use super::object::{Mapper, Reported};
 use super::template::Resource;
 
-/// What is said of a type.
+/// The effect of a type on the lab.
 enum Bearing {
     /// No packet depends on it.
     None,
@@ -21,7 +21,7 @@ const FUNCTION: &str = "what it sends is not judged: in the lab file, a [[servic
 const ROUTES_APART: &str = "the lab has none; routes to it are listed apart";
 const NO_PACKET: &str = "no verdict depends on it";
 
-/// Types by name, or by what they begin with where that ends with a colon or a star.
+/// Types by name, or by the start of their names if the entry ends with a colon or a star.
 const BEARINGS: [(&str, Bearing); 97] = [
     // Ways out of the VPC.
     ("AWS::EC2::CarrierGateway", Bearing::LeftOut(ROUTES_APART)),
@@ -66,7 +66,7 @@ const BEARINGS: [(&str, Bearing); 97] = [
         Bearing::LeftOut("the lab's resolver knows its own zones and names only"),
     ),
     ("AWS::ServiceDiscovery:", Bearing::LeftOut("the lab's resolver does not know its names")),
-    // What has addresses in subnets.
+    // Objects with addresses in subnets.
     ("AWS::AmazonMQ::Broker", Bearing::LeftOut(SILENT_HOST)),
     ("AWS::AutoScaling::AutoScalingGroup", Bearing::LeftOut(SILENT_HOST)),
     ("AWS::DAX::Cluster", Bearing::LeftOut(SILENT_HOST)),
@@ -90,7 +90,7 @@ const BEARINGS: [(&str, Bearing); 97] = [
         "AWS::AppRunner::VpcIngressConnection",
         Bearing::LeftOut("it is about requests to a service; a lab has what a service sends"),
     ),
-    // What brings resources of its own.
+    // Objects that bring resources of their own.
     (
         "AWS::CloudFormation::CustomResource",
         Bearing::LeftOut("what its function makes is not in the template"),
@@ -112,7 +112,7 @@ const BEARINGS: [(&str, Bearing); 97] = [
     ("AWS::Serverless::Function", Bearing::LeftOut(FUNCTION)),
     ("AWS::Serverless:", Bearing::None),
     ("Custom:", Bearing::LeftOut("what its function makes is not in the template")),
-    // What no packet depends on.
+    // Objects that no packet depends on.
     ("AWS::CDK::Metadata", Bearing::None),
     ("AWS::EC2::CapacityReservation*", Bearing::None),
     ("AWS::EC2::ClientVpn*", Bearing::LeftOut(NO_TASK)),
@@ -166,7 +166,7 @@ const BEARINGS: [(&str, Bearing); 97] = [
     ("AWS::XRay:", Bearing::None),
 ];
 
-/// Ends of type names of what is only set beside something that has addresses.
+/// Ends of the names of types that are only settings of objects with addresses.
 const SETTINGS: [&str; 22] = [
     "SubnetGroup",
     "ParameterGroup",
@@ -230,7 +230,7 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// A function in the VPC sends packets; one outside does not concern the lab.
+    /// Reports a function in the VPC, which sends packets; one outside does not concern the lab.
     pub(super) fn function(&mut self, resource: &Resource<'t>) -> Result<(), Reported> {
         let function = self.object(resource, "function", &["VpcConfig"]);
         if self.has(&function, "VpcConfig") {
@@ -244,7 +244,7 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// `AWS::EC2::VPCBlockPublicAccessOptions`, which are about every VPC of the region.
+    /// Maps `AWS::EC2::VPCBlockPublicAccessOptions`, which concern every VPC of the region.
     pub(super) fn block_public_access(&mut self, resource: &Resource<'t>) -> Result<(), Reported> {
         let options =
             self.object(resource, "VPC Block Public Access", &["InternetGatewayBlockMode"]);
@@ -254,7 +254,7 @@ impl<'t> Mapper<'_, 't> {
     }
 }
 
-/// The longest entry that the type is, or begins with.
+/// Returns the longest entry that the type is, or begins with.
 fn bearing(kind: &str) -> Option<&'static Bearing> {
     let is_of = |name: &str| match name.strip_suffix('*') {
         Some(beginning) => kind.starts_with(beginning),

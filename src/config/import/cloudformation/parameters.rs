@@ -1,4 +1,4 @@
-//! Parameters: their types, defaults and constraints, and what `--parameter` gave.
+//! Reads parameters: their types, defaults and constraints, and the values of `--parameter`.
 
 use super::fault::Fault;
 use super::template::Template;
@@ -8,20 +8,20 @@ use crate::config::import::secrets::Secrets;
 use regex::Regex;
 use std::collections::{BTreeMap, HashMap};
 
-/// What a parameter comes to.
+/// The value of a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Parameter {
     Text(String),
     List(Vec<String>),
     /// It has no default and was not given.
     Missing,
-    /// Its value lies in Systems Manager, under this name.
+    /// Its value is in Systems Manager, under this name.
     Stored(String),
 }
 
 const OF_SYSTEMS_MANAGER: &str = "AWS::SSM::Parameter::Value<";
 
-/// All parameters of a template by name, and what is wrong with them.
+/// Returns all parameters of a template by name, and their faults.
 pub(super) fn all<'t>(
     template: &'t Template,
     given: &BTreeMap<String, String>,
@@ -37,7 +37,7 @@ pub(super) fn all<'t>(
     (parameters, faults)
 }
 
-/// Returns the values of parameters that are not to be shown, by `NoEcho` or by their names.
+/// Returns the values of parameters that must not be shown, by `NoEcho` or by their names.
 pub(super) fn secrets(template: &Template, given: &BTreeMap<String, String>) -> Secrets {
     let is_secret = |entry: &&Entry| is_no_echo(entry) || is_secret_key(&entry.key);
     let entries = template.section("Parameters").iter().filter(is_secret);
@@ -132,13 +132,14 @@ fn list(value: &str) -> Vec<String> {
     }
 }
 
-/// What a declaration demands of a value.
+/// The constraints of a declaration on a value.
 struct Constraints<'t> {
     entry: &'t Entry,
-    /// The value as it was given, which is a list's elements in one string.
+    /// The value as it was given: the elements of a list in one string.
     whole: &'t str,
     place: Place,
-    /// Systems Manager's own values are not checked: the constraints are about their names.
+    /// Says that the value is from Systems Manager: it is not checked, as the constraints concern
+    /// its name.
     stored: bool,
 }
 
@@ -163,7 +164,7 @@ impl Constraints<'_> {
         Ok(())
     }
 
-    /// Of a list, either each element or the whole of it is an allowed value.
+    /// Checks `AllowedValues`: of a list, either each element or the whole of it is allowed.
     fn allowed_values(&self, value: &str) -> Result<(), Fault> {
         let allowed = self.entry.value.get("AllowedValues").and_then(Node::list);
         let Some(allowed) = allowed else { return Ok(()) };
@@ -174,7 +175,8 @@ impl Constraints<'_> {
         Err(self.violated(value, &format!("AllowedValues are {}", allowed.join(", "))))
     }
 
-    /// The pattern must match the whole value. One that only Java's expressions have, such as a look-around, is passed over.
+    /// Checks `AllowedPattern`, which must match the whole value. A pattern that only Java's
+    /// expressions have, such as a look-around, is ignored.
     fn allowed_pattern(&self, value: &str) -> Result<(), Fault> {
         let Some(pattern) = self.entry.value.get("AllowedPattern").and_then(Node::scalar) else {
             return Ok(());

@@ -1,11 +1,12 @@
-//! The properties that a type has (spec 11.1). CloudFormation refuses a property that the type has not, and a misspelt one
-//! means something: a group without its `SecurityGroupEgress` lets everything out.
+//! The properties of each type (spec 11.1). CloudFormation refuses a property that the type does
+//! not have, and a misspelt one changes the meaning: a group without its `SecurityGroupEgress`
+//! allows everything out.
 
 use super::fault::Fault;
 use super::tree::Place;
 use crate::config::names;
 
-/// How sure it is that a name which is not listed is none.
+/// The certainty that a name which is not listed does not exist.
 #[derive(Clone, Copy)]
 enum List {
     /// AWS has not changed the type for years.
@@ -14,7 +15,7 @@ enum List {
     Grows,
 }
 
-/// A type, or a property whose values are maps, and the names it has.
+/// A type, or a property whose values are maps, and its names.
 type Names = (&'static str, List, &'static [&'static str]);
 
 const TYPES: [Names; 27] = [
@@ -310,7 +311,8 @@ const TYPES: [Names; 27] = [
     ),
 ];
 
-/// Of properties whose name no two of the types share with another meaning.
+/// The names of properties whose values are maps. No two types use such a name with another
+/// meaning.
 const PARTS: [Names; 6] = [
     (
         "SecurityGroupIngress",
@@ -360,7 +362,7 @@ pub(super) enum Stray {
     Unlisted { key: String, what: String, consequence: String },
 }
 
-/// The properties among these that a type of resource does not have.
+/// Returns those of the properties that a type of resource does not have.
 pub(super) fn strays_of_type<'k>(
     kind: &str,
     properties: impl Iterator<Item = (&'k str, Place)>,
@@ -368,7 +370,7 @@ pub(super) fn strays_of_type<'k>(
     strays(TYPES.iter().find(|(of, ..)| *of == kind), properties)
 }
 
-/// The properties among these that an element of the property of this name does not have.
+/// Returns those of the properties that an element of the property of this name does not have.
 pub(super) fn strays_of_part<'k>(
     property: &str,
     properties: impl Iterator<Item = (&'k str, Place)>,
@@ -382,7 +384,7 @@ fn strays<'k>(
 ) -> Vec<Stray> {
     let Some((of, list, names)) = known else { return Vec::new() };
     properties
-        // A macro puts in its place what there is to be.
+        // A macro replaces itself by a result of its own.
         .filter(|(key, _)| !names.contains(key) && !key.starts_with("Fn::"))
         .map(|(key, place)| {
             let message = format!("{of} has no property {key}");

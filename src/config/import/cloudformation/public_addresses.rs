@@ -1,5 +1,5 @@
-//! Elastic IP addresses, and what has one. A template does not have the addresses themselves; the lowering chooses them, and
-//! says so.
+//! Maps Elastic IP addresses and the objects that have one. A template does not have the addresses
+//! themselves; the lowering chooses them, with a finding.
 
 use super::object::{Mapper, Object, Property, Reported};
 use super::template::Resource;
@@ -11,7 +11,7 @@ const ELASTIC: PublicAddress = PublicAddress::Unknown("an Elastic IP address");
 type Done = Result<(), Reported>;
 
 impl<'t> Mapper<'_, 't> {
-    /// Reads an `AWS::EC2::EIP`: its address is what NAT gateways are seen as, and instances.
+    /// Reads an `AWS::EC2::EIP`: its address is the public one of NAT gateways and instances.
     pub(super) fn elastic_ip(&mut self, resource: &Resource<'t>) -> Done {
         let elastic = self.object(resource, "Elastic IP address", &["InstanceId"]);
         let what = "AWS chooses the address when the stack is made";
@@ -30,14 +30,15 @@ impl<'t> Mapper<'_, 't> {
         let instance = self.id(&association, "InstanceId")?;
         let interface = self.id(&association, "NetworkInterfaceId")?;
         let private = self.private_address(&association)?;
-        // An address that exists already is written down.
+        // An address that exists already is a literal.
         let given = self.id(&association, "EIP")?.and_then(|text| text.parse().ok());
         let public = PublicAddress::from(given).or(ELASTIC);
         self.associate(&association, (instance, interface), private, public);
         Ok(())
     }
 
-    /// Returns the private address that an association names; one that AWS chooses is the primary one.
+    /// Returns the private address that an association names. An address that AWS chooses is the
+    /// primary one.
     fn private_address(&mut self, association: &Object) -> Property<Ipv4Addr> {
         let text = self.id(association, "PrivateIpAddress")?;
         Ok(text.and_then(|text| text.trim().parse().ok()))
@@ -52,7 +53,7 @@ impl<'t> Mapper<'_, 't> {
     ) {
         let all = &mut self.account.network_interfaces;
         let owner = interface.as_ref().or(instance.as_ref());
-        // The interface that an instance makes itself has its id, and is the primary one.
+        // The interface that an instance creates itself has its id, and is the primary one.
         let own = all.iter().position(|own| Some(&own.id) == owner);
         let attached =
             || all.iter().position(|own| interface.is_none() && own.instance == instance);
@@ -69,7 +70,8 @@ impl<'t> Mapper<'_, 't> {
         );
     }
 
-    /// Returns the public address of an interface that an instance makes itself: as it says, or else as its subnet does.
+    /// Returns the public address of an interface that an instance creates itself: by its own
+    /// setting, or else by its subnet's.
     pub(super) fn at_launch(&self, says: Option<bool>, subnet: Option<&str>) -> PublicAddress {
         let own = |id| self.account.subnets.iter().find(|own| own.id == id);
         match says {
@@ -81,7 +83,8 @@ impl<'t> Mapper<'_, 't> {
         }
     }
 
-    /// Returns the public address of a database. One in a subnet group has none unless it says so.
+    /// Returns the public address of a database. One in a subnet group has none, unless its setting
+    /// asks for one.
     pub(super) fn of_database(&mut self, object: &Object) -> Result<PublicAddress, Reported> {
         Ok(match self.flag(object, "PubliclyAccessible")? {
             Some(true) => PublicAddress::Unknown("PubliclyAccessible"),
@@ -89,7 +92,7 @@ impl<'t> Mapper<'_, 't> {
         })
     }
 
-    /// Returns the public addresses of a load balancer. One that does not say its scheme is internet-facing.
+    /// Returns the public addresses of a load balancer. One without a scheme is internet-facing.
     pub(super) fn of_load_balancer(&mut self, object: &Object) -> Result<PublicAddress, Reported> {
         let is = |text: Option<String>, word: &str| text.as_deref() == Some(word);
         let has_none = is(self.text(object, "Scheme")?, "internal")

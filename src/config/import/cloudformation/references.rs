@@ -1,4 +1,4 @@
-//! `Ref`, and the resources that expressions name.
+//! Evaluates `Ref`, and finds the resources that expressions name.
 
 use super::evaluate::Evaluate;
 use super::fault::Fault;
@@ -7,7 +7,7 @@ use super::tree::Place;
 use super::value::{State, Value};
 
 impl<'t> dyn Evaluate<'t> + '_ {
-    /// `Ref`.
+    /// Returns the value of `Ref`.
     pub(super) fn reference(&self, name: &str, place: Place) -> Result<Value, Fault> {
         if let Some(parameter) = self.scope().parameters.get(name) {
             return Ok(self.scope().parameter(name, parameter, place));
@@ -19,7 +19,8 @@ impl<'t> dyn Evaluate<'t> + '_ {
         Ok(Value::reference(place, name, None))
     }
 
-    /// A resource that an expression names. One whose condition does not hold is not there.
+    /// Returns a resource that an expression names. A resource whose condition does not hold does
+    /// not exist.
     pub(super) fn resource(&self, id: &str, place: Place) -> Result<Resource<'t>, Fault> {
         let Some(resource) = self.scope().template.resource(id) else {
             return Err(self.scope().unknown_name(id, place));

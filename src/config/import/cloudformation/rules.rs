@@ -1,4 +1,5 @@
-//! Security groups and network ACLs, with the rules that stand in them and those that are resources of their own.
+//! Maps security groups and network ACLs, with inline rules and with rules that are resources of
+//! their own.
 
 use super::object::{Mapper, Object, Reported};
 use super::template::Resource;
@@ -17,7 +18,7 @@ const SOURCES: [&str; 4] = [
 ];
 const DESTINATIONS: [&str; 2] = ["DestinationSecurityGroupId", "DestinationPrefixListId"];
 
-/// Which list of a security group a rule is in.
+/// The list of a security group that a rule is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Ingress,
@@ -46,7 +47,7 @@ impl<'t> Mapper<'_, 't> {
         let ingress = self.rules(&group, Way::Ingress)?;
         let mut egress = self.rules(&group, Way::Egress)?;
         let origin = self.origin(resource);
-        // Rules that egret leaves out, those about IPv6, take EC2's rule away as well.
+        // Rules that egret leaves out, those of IPv6, replace EC2's rule as well.
         if group.is_empty("SecurityGroupEgress") {
             egress.push(all(RulePeer::Cidr(everywhere()), &origin));
             self.default_egress.insert(group.id.clone());
@@ -79,12 +80,12 @@ impl<'t> Mapper<'_, 't> {
         Ok(rules)
     }
 
-    /// `AWS::EC2::SecurityGroupIngress`, once the groups are there.
+    /// Maps an `AWS::EC2::SecurityGroupIngress`, after the groups.
     pub(super) fn security_group_ingress(&mut self, resource: &Resource<'t>) -> Done {
         self.rule_apart(resource, Way::Ingress, &SOURCES)
     }
 
-    /// `AWS::EC2::SecurityGroupEgress`, once the groups are there.
+    /// Maps an `AWS::EC2::SecurityGroupEgress`, after the groups.
     pub(super) fn security_group_egress(&mut self, resource: &Resource<'t>) -> Done {
         self.rule_apart(resource, Way::Egress, &DESTINATIONS)
     }
@@ -120,8 +121,8 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// The rule that EC2 gives a new group goes with the first one of its own, whatever that is about. A rule that says
-    /// the same in the template stays.
+    /// Removes the rule that EC2 gives a new group. The first rule of the group's own replaces it,
+    /// whatever its traffic. A rule with the same meaning in the template stays.
     fn take_default_egress_away(&mut self, id: &str, added: &Object) {
         if !self.default_egress.remove(id) {
             return;
@@ -136,7 +137,7 @@ impl<'t> Mapper<'_, 't> {
         self.findings.assumed(format!("security group {id}"), &added.origin, what, taken);
     }
 
-    /// A rule; nothing where it is about IPv6.
+    /// Reads a rule; `None` if it is of IPv6.
     fn rule(&mut self, rule: &Object, way: Way) -> Result<Option<SecurityGroupRule>, Reported> {
         let (group, list) = match way {
             Way::Ingress => ("SourceSecurityGroupId", "SourcePrefixListId"),
@@ -184,7 +185,8 @@ impl<'t> Mapper<'_, 't> {
         }))
     }
 
-    /// A VPC's default group is nowhere in a template but by `Fn::GetAtt`: it is made when something names it.
+    /// Adds a VPC's default group, which a template can only name by `Fn::GetAtt`, when something
+    /// names it.
     pub(super) fn make_default_group(&mut self, id: &str) {
         let Some(vpc) = id.strip_suffix(".DefaultSecurityGroup") else { return };
         let is_there = self.account.security_groups.iter().any(|group| group.id == id);
@@ -207,7 +209,7 @@ impl<'t> Mapper<'_, 't> {
         });
     }
 
-    /// What the CDK adds to its VPCs: a function that takes the rules of the default group away.
+    /// Maps a function that the CDK adds to its VPCs: it removes the rules of the default group.
     pub(super) fn restricted_default_group(&mut self, resource: &Resource<'t>) -> Done {
         let restriction =
             self.object(resource, "default group restriction", &["DefaultSecurityGroupId"]);
@@ -235,7 +237,7 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// As [`Mapper::make_default_group`], for the ACL.
+    /// Adds a VPC's default ACL as [`Mapper::make_default_group`] does its group.
     fn make_default_acl(&mut self, id: &str) {
         let Some(vpc) = id.strip_suffix(".DefaultNetworkAcl") else { return };
         let is_there = self.account.network_acls.iter().any(|acl| acl.id == id);
@@ -265,7 +267,7 @@ impl<'t> Mapper<'_, 't> {
         });
     }
 
-    /// `AWS::EC2::NetworkAclEntry`, once the ACLs are there.
+    /// Maps an `AWS::EC2::NetworkAclEntry`, after the ACLs.
     pub(super) fn network_acl_entry(&mut self, resource: &Resource<'t>) -> Done {
         let names = [
             "NetworkAclId",
@@ -367,7 +369,7 @@ impl<'t> Mapper<'_, 't> {
     }
 }
 
-/// A rule for all traffic.
+/// Returns a rule for all traffic.
 fn all(peer: RulePeer, origin: &crate::config::import::Origin) -> SecurityGroupRule {
     SecurityGroupRule {
         ip_protocol: "-1".to_owned(),

@@ -1,4 +1,4 @@
-//! What names mean while a template is evaluated, and how far an evaluation may go.
+//! The meaning of names while a template is evaluated, and the limits of an evaluation.
 
 use super::fault::Fault;
 use super::parameters::Parameter;
@@ -10,18 +10,19 @@ use crate::config::names;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// Values within values, conditions within conditions, attributes of attributes: more than any template needs, and what a
-/// thread's stack has room for.
+/// The most levels of values within values, conditions within conditions, and attributes of
+/// attributes: more than any template needs, and within the stack of a thread.
 const DEEPEST: usize = 200;
-/// Values and octets that all expressions may come to. A template of 1 MB stays far below.
+/// The most values and bytes of all expressions together. A template of 1 MB stays far below.
 const MOST_WORK: usize = 1 << 26;
-/// What it costs to name another condition or attribute.
+/// The cost of naming another condition or attribute.
 const NAMED: usize = 32;
-/// Where an account's real one is not said.
+/// The values that replace those of an account if they are not given.
 const REGION: &str = "us-east-1";
 const ACCOUNT: &str = "123456789012";
 const STACK: &str = "stack";
-/// Pseudo parameters that are as good as any other value in an ARN, and as bad as any in a condition.
+/// Pseudo parameters with an invented value, which is good enough in an ARN, and must not decide a
+/// condition.
 const INVENTED: [&str; 3] = ["AWS::AccountId", "AWS::StackId", "AWS::StackName"];
 
 /// A template with the values of its parameters.
@@ -33,14 +34,14 @@ pub(super) struct Scope<'t> {
     /// Conditions and attributes that are being evaluated.
     within: RefCell<(Vec<String>, HashSet<String>)>,
     depth: Cell<usize>,
-    /// Whether the values are for a condition, which an invented one must not decide.
+    /// Says that the values are for a condition, which an invented one must not decide.
     comparing: Cell<bool>,
     work: Cell<usize>,
     /// Names of exports whose values were given and used.
     imported: RefCell<BTreeSet<String>>,
-    /// Parameters that were wanted and have no value.
+    /// Parameters that were needed and have no value.
     missing: RefCell<BTreeMap<String, Place>>,
-    /// What was taken because the template leaves it open, with what it was taken for.
+    /// Values that the template leaves open, with the assumed ones.
     assumed: RefCell<BTreeMap<&'static str, String>>,
 }
 
@@ -65,7 +66,7 @@ impl<'t> Scope<'t> {
         }
     }
 
-    /// What a name that nothing has may have been meant to be.
+    /// Makes the fault of an unknown name, with the name that was probably meant.
     pub(super) fn unknown_name(&self, name: &str, place: Place) -> Fault {
         let parameters = self.template.section("Parameters").iter();
         let resources = self.template.section("Resources").iter();
@@ -124,13 +125,13 @@ impl<'t> Scope<'t> {
         Some(Value::text(place, text).kind)
     }
 
-    /// `AWS::Region`, as `--parameter AWS::Region=` or `--region` gave it.
+    /// Returns `AWS::Region`, as `--parameter AWS::Region=` or `--region` gave it.
     pub(super) fn region(&self) -> String {
         let given = self.options.parameters.get("AWS::Region").or(self.options.region.as_ref());
         given.cloned().unwrap_or_else(|| self.assume("AWS::Region", REGION))
     }
 
-    /// Evaluates what a condition compares.
+    /// Evaluates an operand that a condition compares.
     pub(super) fn comparing<T>(&self, evaluate: impl FnOnce() -> T) -> T {
         let outer = self.comparing.replace(true);
         let outcome = evaluate();
@@ -157,13 +158,13 @@ impl<'t> Scope<'t> {
         }
     }
 
-    /// Says that something was taken for what the template leaves open.
+    /// Records the assumed value of something that the template leaves open.
     pub(super) fn assume(&self, what: &'static str, taken: &str) -> String {
         self.assumed.borrow_mut().insert(what, taken.to_owned());
         taken.to_owned()
     }
 
-    /// The value that another stack exports under a name: as `--parameter` gave it.
+    /// Returns the value that another stack exports under a name, as `--parameter` gave it.
     pub(super) fn import(&self, name: &str, place: Place) -> Value {
         if let Some(value) = self.options.parameters.get(name) {
             self.imported.borrow_mut().insert(name.to_owned());
@@ -176,7 +177,7 @@ impl<'t> Scope<'t> {
         )
     }
 
-    /// Evaluates what no verdict depends on: nothing is asked of the user for it.
+    /// Evaluates an expression that no verdict depends on: the user need not give a value for it.
     pub(super) fn aside<T>(&self, evaluate: impl FnOnce() -> T) -> T {
         let before = (self.missing.borrow().clone(), self.assumed.borrow().clone());
         let outcome = evaluate();
@@ -184,7 +185,7 @@ impl<'t> Scope<'t> {
         outcome
     }
 
-    /// Parameters that an expression wanted, with the places.
+    /// Returns the faults of parameters that an expression needed, with the places.
     pub(super) fn missing(&self) -> Vec<Fault> {
         let missing = self.missing.borrow();
         let fault = |(name, place): (&String, &Place)| {
@@ -197,12 +198,14 @@ impl<'t> Scope<'t> {
         missing.iter().map(fault).collect()
     }
 
-    /// What `--parameter` gave and neither a parameter nor an import of the template has the name of.
+    /// Returns the faults of names in `--parameter` that neither a parameter nor an import of the
+    /// template has.
     pub(super) fn misnamed(&self) -> Vec<Fault> {
         let parameters = self.template.section("Parameters");
         let declared: Vec<&str> = parameters.iter().map(|entry| &*entry.key).collect();
         let imported = self.imported.borrow();
-        // Names of exports may have colons and hyphens, and an import that no verdict depends on is not looked up.
+        // Names of exports may have colons and hyphens, and an import that no verdict depends on is
+        // not looked up.
         let is_one = |name: &&String| name.bytes().all(|octet| octet.is_ascii_alphanumeric());
         let unknown =
             |name: &&String| !declared.contains(&name.as_str()) && !imported.contains(*name);
@@ -230,7 +233,7 @@ impl<'t> Scope<'t> {
         self.conditions.borrow_mut().insert(name, state);
     }
 
-    /// Runs the evaluation of something that has a name, which must not lead back to itself.
+    /// Runs the evaluation of a named part, which must not lead back to itself.
     pub(super) fn within<T>(
         &self,
         name: String,
@@ -257,7 +260,7 @@ impl<'t> Scope<'t> {
         outcome
     }
 
-    /// One level deeper until it is dropped.
+    /// Goes one level deeper, until the result is dropped.
     pub(super) fn deeper(&self, place: Place) -> Result<Deeper<'_>, Fault> {
         self.spend(1, place)?;
         let depth = self.depth.get();
@@ -289,7 +292,7 @@ impl<'t> Scope<'t> {
     }
 }
 
-/// See [`Scope::deeper`].
+/// A level of [`Scope::deeper`].
 pub(super) struct Deeper<'s>(&'s Cell<usize>);
 
 impl Drop for Deeper<'_> {
@@ -298,7 +301,7 @@ impl Drop for Deeper<'_> {
     }
 }
 
-/// `AWS::Partition` of a region.
+/// Returns `AWS::Partition` of a region.
 fn partition(region: &str) -> &'static str {
     match region {
         region if region.starts_with("cn-") => "aws-cn",
@@ -307,7 +310,7 @@ fn partition(region: &str) -> &'static str {
     }
 }
 
-/// `AWS::URLSuffix` of a region.
+/// Returns `AWS::URLSuffix` of a region.
 fn url_suffix(region: &str) -> &'static str {
     if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }

@@ -1,4 +1,4 @@
-//! The sections of a template, found by name.
+//! Finds the sections of a template by name.
 
 use super::fault::Fault;
 use super::tree::{Entry, Node, Place};
@@ -53,12 +53,12 @@ impl Template {
         &self.root
     }
 
-    /// The entries of a section; none where it is not there.
+    /// Returns the entries of a section; none if it does not exist.
     pub(super) fn section(&self, name: &str) -> &[Entry] {
         self.root.get(name).and_then(Node::map).unwrap_or_default()
     }
 
-    /// A member of a section.
+    /// Returns a member of a section.
     pub(super) fn member(&self, section: &str, name: &str) -> Option<&Node> {
         self.root.get(section)?.get(name)
     }
@@ -72,8 +72,8 @@ impl Template {
         self.resources.contains_key(id)
     }
 
-    /// Every resource, and what is wrong with those that have not the form of one. `Fn::ForEach` and `Fn::Transform` are
-    /// no resources: [`Template::macros`] has them.
+    /// Returns every resource, and the faults of those that do not have the form of one.
+    /// `Fn::ForEach` and `Fn::Transform` are not resources: [`Template::macros`] has them.
     pub(super) fn resources(&self) -> (Vec<Resource<'_>>, Vec<Fault>) {
         let mut resources = Vec::new();
         let mut faults = Vec::new();
@@ -86,12 +86,12 @@ impl Template {
         (resources, faults)
     }
 
-    /// The keys of `Resources` that CloudFormation would expand to resources.
+    /// Lists the keys of `Resources` that CloudFormation would expand to resources.
     pub(super) fn macros(&self) -> impl Iterator<Item = &Entry> {
         self.section("Resources").iter().filter(|entry| is_macro(&entry.key))
     }
 
-    /// The macros that the whole template goes through, by name.
+    /// Lists the macros that the whole template goes through, by name.
     pub(super) fn transforms(&self) -> Vec<(&str, Place)> {
         let Some(node) = self.root.get("Transform") else { return Vec::new() };
         match node.list() {
@@ -102,7 +102,7 @@ impl Template {
 }
 
 impl<'t> Resource<'t> {
-    /// `Properties`, where there are any.
+    /// Returns `Properties`, if there are any.
     pub(super) fn properties(&self) -> Option<&'t Node> {
         self.node.get("Properties")
     }
@@ -111,7 +111,7 @@ impl<'t> Resource<'t> {
         self.properties()?.get(name)
     }
 
-    /// `Condition`: the resource is made if it holds.
+    /// Returns `Condition`: the resource is created if it holds.
     pub(super) fn condition(&self) -> Option<&'t Node> {
         self.node.get("Condition")
     }

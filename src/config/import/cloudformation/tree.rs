@@ -1,12 +1,13 @@
-//! A template as it is written: scalars, lists and maps with their places, JSON and YAML alike.
+//! The tree of a template's text: scalars, lists and maps with their places, for JSON and YAML
+//! alike.
 
-/// Where something stands in the text: line and column from 1, and the octet that tells two places apart.
+/// A place in the text: line and column from 1, and the byte that distinguishes two places.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) offset: usize,
     pub(super) line: usize,
     pub(super) column: usize,
-    /// Whether it is a key's: a map without braces begins where its first key does.
+    /// Says that it is a key's place: a map without braces begins at its first key.
     pub(super) is_key: bool,
 }
 
@@ -17,7 +18,8 @@ pub(super) struct Node {
     pub(super) kind: Kind,
 }
 
-/// What a node is. CloudFormation compares and passes on numbers and booleans as text, so they are text here.
+/// The kind of a node. CloudFormation compares and passes on numbers and booleans as text, so they
+/// are text here.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Null,
@@ -49,7 +51,7 @@ impl Node {
         }
     }
 
-    /// The members of a map; those of nothing at all are none.
+    /// Returns the members of a map; null has none.
     pub(super) fn map(&self) -> Option<&[Entry]> {
         match &self.kind {
             Kind::Map(entries) => Some(entries),
@@ -62,7 +64,7 @@ impl Node {
         self.map()?.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
-    /// The only member of a map that has one member.
+    /// Returns the only member of a map that has one member.
     pub(super) fn only(&self) -> Option<&Entry> {
         match self.map()? {
             [entry] => Some(entry),
@@ -70,7 +72,7 @@ impl Node {
         }
     }
 
-    /// What it is, in words.
+    /// Returns its kind in words.
     pub(super) fn noun(&self) -> &'static str {
         match &self.kind {
             Kind::Null => "nothing",
@@ -80,14 +82,15 @@ impl Node {
         }
     }
 
-    /// The path of what stands at a place, such as `Resources.Net.Properties.Tags[0]`; empty for the root and where nothing
-    /// stands there. What an alias repeats has the path of what it repeats.
+    /// Returns the path of the node at a place, such as `Resources.Net.Properties.Tags[0]`; empty
+    /// for the root, and if no node is there. A node that an alias repeats has the path of the
+    /// original.
     pub(super) fn path_to(&self, place: Place) -> String {
         let mut path = String::new();
         if self.find(place, &mut path) { path } else { String::new() }
     }
 
-    /// Leaves the path as it was if the place is not in here.
+    /// Adds the path to a place; leaves `path` unchanged if the place is not in this node.
     fn find(&self, place: Place, path: &mut String) -> bool {
         if self.place == place {
             return true;

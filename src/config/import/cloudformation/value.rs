@@ -1,20 +1,20 @@
-//! What an expression of a template comes to. A template does not know the ids and addresses that AWS will choose, so
-//! texts may contain references, and whole values may be unknown.
+//! The value of a template's expression. A template does not have the ids and addresses that AWS
+//! will choose, so texts may contain references, and whole values may be unknown.
 
 use super::fault::Fault;
 use super::tree::Place;
 use std::fmt;
 
-/// Non-characters of Unicode, which no template has: what stands between them is a reference.
+/// The marks around a reference: non-characters of Unicode, which no template has.
 const OPEN: char = '\u{fdd0}';
 const CLOSE: char = '\u{fdd1}';
 
-/// A text of the template or of the user, in which nothing can be taken for a reference.
+/// Returns a text of the template or of the user in which nothing can be mistaken for a reference.
 pub(super) fn without_marks(text: String) -> String {
     if text.contains([OPEN, CLOSE]) { text.replace([OPEN, CLOSE], "\u{fffd}") } else { text }
 }
 
-/// A value, and where the expression stands that it came from.
+/// A value, and the place of its expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Value {
     pub(super) place: Place,
@@ -23,7 +23,7 @@ pub(super) struct Value {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ValueKind {
-    /// `AWS::NoValue`, or null: as if the property were not there.
+    /// `AWS::NoValue`, or null: as if the property did not exist.
     Absent,
     Text(Text),
     List(Vec<Value>),
@@ -31,7 +31,7 @@ pub(super) enum ValueKind {
     Unknown(Unknown),
 }
 
-/// Why a value cannot be known from the template, and what can be done about it.
+/// The reason why the template does not decide a value, and how to give it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unknown {
     pub(super) what: String,
@@ -60,7 +60,7 @@ impl Value {
         self.kind == ValueKind::Absent
     }
 
-    /// What it is, in words.
+    /// Returns its kind in words.
     pub(super) fn noun(&self) -> &'static str {
         match &self.kind {
             ValueKind::Absent => "nothing",
@@ -72,7 +72,7 @@ impl Value {
     }
 }
 
-/// Whether a condition holds.
+/// The result of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Holds,
@@ -86,7 +86,7 @@ impl From<bool> for State {
     }
 }
 
-/// A string with references to what AWS will choose.
+/// A string with references to values that AWS will choose.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Text(String);
 
@@ -107,18 +107,18 @@ impl Text {
         Self(format!("{OPEN}{resource}{dot}{}{CLOSE}", attribute.unwrap_or_default()))
     }
 
-    /// The whole of it, where it has no reference.
+    /// Returns all of it, if it has no reference.
     pub(super) fn as_literal(&self) -> Option<&str> {
         (!self.0.contains(OPEN)).then_some(&*self.0)
     }
 
-    /// The one reference that it consists of.
+    /// Returns the one reference that it consists of.
     pub(super) fn as_reference(&self) -> Option<Reference<'_>> {
         let inner = self.0.strip_prefix(OPEN)?.strip_suffix(CLOSE)?;
         (!inner.contains(OPEN)).then(|| referenced(inner))
     }
 
-    /// The first resource that it refers to, if any.
+    /// Returns the first resource that it refers to, if any.
     pub(super) fn first_reference(&self) -> Option<Reference<'_>> {
         let (_, rest) = self.0.split_once(OPEN)?;
         rest.split_once(CLOSE).map(|(inner, _)| referenced(inner))
@@ -137,7 +137,7 @@ impl Text {
         self.0.push_str(&other.0);
     }
 
-    /// The parts between delimiters, which are not looked for in references.
+    /// Returns the parts between delimiters. Delimiters within references do not count.
     pub(super) fn split(&self, delimiter: &str) -> Vec<Self> {
         let mut parts = Vec::new();
         let mut part = String::new();
@@ -168,7 +168,7 @@ fn referenced(inner: &str) -> Reference<'_> {
     }
 }
 
-/// References by the name of what they refer to.
+/// Shows references by the name of their object.
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.replace([OPEN, CLOSE], ""))
@@ -181,14 +181,14 @@ impl fmt::Debug for Text {
     }
 }
 
-/// The literal text of a value, of which something is to be computed.
+/// The literal text of a value, for a computation.
 pub(super) enum Literal<'v> {
     Text(&'v str),
     Unknown(Unknown),
 }
 
 impl Value {
-    /// The literal text of an argument of a function.
+    /// Returns the literal text of an argument of a function.
     pub(super) fn literal(&self, of: &str) -> Result<Literal<'_>, Fault> {
         match &self.kind {
             ValueKind::Text(text) => Ok(match (text.as_literal(), text.first_reference()) {
@@ -205,7 +205,7 @@ impl Value {
     }
 }
 
-/// What only a deployed stack has.
+/// Makes the unknown value of something that only a deployed stack has.
 pub(super) fn known_later(reference: Option<Reference<'_>>) -> Unknown {
     let what = match reference {
         Some(Reference { resource, attribute: None }) => {
@@ -219,7 +219,7 @@ pub(super) fn known_later(reference: Option<Reference<'_>>) -> Unknown {
     Unknown { what, help: "import the deployed VPC from aws ec2 describe-* output".to_owned() }
 }
 
-/// The first unknown value in here.
+/// Returns the first unknown value within a value.
 pub(super) fn unknown_in(value: &Value) -> Option<Unknown> {
     match &value.kind {
         ValueKind::Unknown(unknown) => Some(unknown.clone()),

@@ -1,10 +1,11 @@
-//! Text to tree. JSON is YAML's flow style, so both go through one parser and have the same places; what is broken in
-//! JSON is said in JSON's words.
+//! Reads text to a tree. JSON is YAML's flow style, so both go through one parser and have the same
+//! places. A fault in JSON is reported in JSON's words.
 //!
-//! CloudFormation's short tags (`!Ref Net`) become the long form (`Ref: Net`), and plain scalars are read as YAML 1.1
-//! has them, which is CloudFormation's version: `yes` is true, `010` is 8. Aliases and merge keys are taken, since
-//! `aws cloudformation package` resolves them before the service sees a template. The parser bounds the nesting, and this
-//! file what aliases may grow to.
+//! CloudFormation's short tags (`!Ref Net`) become the long form (`Ref: Net`). Plain scalars are
+//! read as YAML 1.1 has them, which is CloudFormation's version: `yes` is true, `010` is 8. Aliases
+//! and merge keys are accepted, since `aws cloudformation package` resolves them before the service
+//! sees a template. The parser bounds the nesting, and this file bounds the size that aliases may
+//! grow to.
 
 use super::fault::Fault;
 use super::tree::{Entry, Kind, Node, Place};
@@ -14,15 +15,15 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-/// CloudFormation takes templates of 1 MB.
+/// Bytes of the longest template. CloudFormation takes templates of 1 MB.
 const MOST_OCTETS: usize = 8 << 20;
-/// Far more than a template of 1 MB has without aliases.
+/// The most nodes: far more than a template of 1 MB has without aliases.
 const MOST_NODES: usize = 500_000;
-/// What anchors keep and aliases repeat, in octets of text.
+/// The most text, in bytes, that anchors keep and aliases repeat.
 const MOST_REPEATED: usize = 64 << 20;
-/// Each level is a stack frame or two of whoever walks the tree.
+/// The most levels: each is a stack frame or two of the code that walks the tree.
 const DEEPEST: usize = 100;
-/// Those of the long form that have no `Fn::` in front.
+/// The names of the long form that have no `Fn::` in front.
 const BARE: [&str; 2] = ["Ref", "Condition"];
 const TAGS: [&str; 21] = [
     "Ref",
@@ -66,7 +67,7 @@ pub(super) fn read(text: &str) -> Result<Node, Fault> {
     }
 }
 
-/// What is wrong with it as JSON.
+/// Returns the fault of a text as JSON.
 fn json_fault(text: &str) -> Option<Fault> {
     let error =
         serde_json::from_str::<serde::de::IgnoredAny>(text.trim_start_matches('\u{feff}')).err()?;
@@ -83,14 +84,14 @@ fn json_fault(text: &str) -> Option<Fault> {
 
 struct Reader<'t> {
     events: Parser<'t, StrInput<'t>>,
-    /// What anchors stand for.
+    /// The nodes of anchors.
     anchors: HashMap<usize, (Size, Rc<Node>)>,
     nodes: usize,
-    /// Octets of text that were copied.
+    /// Bytes of text that were copied.
     repeated: usize,
 }
 
-/// What a node takes.
+/// The size of a node.
 #[derive(Clone, Copy, Default)]
 struct Size {
     nodes: usize,
@@ -155,7 +156,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// The node that begins with this event.
+    /// Returns the node that begins with this event.
     fn node(&mut self, (event, span): Found<'t>, depth: usize) -> Result<Node, Fault> {
         let place = start(&span);
         self.nodes += 1;
@@ -189,7 +190,7 @@ impl<'t> Reader<'t> {
             | Event::UnresolvedAlias(_)
             | Event::SequenceEnd
             | Event::MappingEnd
-            // What the parser's next versions may add.
+            // Events that the parser's next versions may add.
             | _ => {
                 return Err(Fault::new(place, "a value is missing here", "mend the YAML there"));
             }
@@ -248,7 +249,7 @@ impl<'t> Reader<'t> {
             }
             entries.push(Entry { key, place, value });
         }
-        // What stands in the map itself has the last word, and of several merged maps the first.
+        // The map's own members win over merged ones, and of several merged maps the first wins.
         entries.extend(merged.into_iter().filter(|entry| keys.insert(entry.key.clone())));
         Ok(Kind::Map(entries))
     }
@@ -305,7 +306,7 @@ fn size(node: &Node) -> Size {
     }
 }
 
-/// The members that `<<` brings in: of a map, or of the maps of a list.
+/// Returns the members that `<<` merges: of a map, or of the maps of a list.
 fn merge(value: Node) -> Result<Vec<Entry>, Fault> {
     let place = value.place;
     match value.kind {
@@ -332,7 +333,7 @@ fn start(span: &Span) -> Place {
     }
 }
 
-/// `!GetAtt x` as `{Fn::GetAtt: x}`.
+/// Returns `!GetAtt x` as `{Fn::GetAtt: x}`.
 fn long_form(node: Node, tag: Option<Cow<'_, Tag>>) -> Result<Node, Fault> {
     let Some(tag) = tag.filter(|tag| tag.is_custom() && tag.original() != "!") else {
         return Ok(node);
@@ -373,7 +374,8 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Kind {
     }
 }
 
-/// YAML 1.1's integers: decimal, `0x`, `0b`, octal with a leading zero, base 60 with colons, underscores between.
+/// Parses YAML 1.1's integers: decimal, `0x`, `0b`, octal with a leading zero, base 60 with colons,
+/// underscores between.
 fn integer(text: &str) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),

@@ -1,4 +1,4 @@
-//! Route 53's private hosted zones and their records, as far as a template has the values.
+//! Maps Route 53's private hosted zones and their records, as far as a template has the values.
 
 use super::object::{Mapper, Object, Reported};
 use super::template::Resource;
@@ -10,7 +10,8 @@ const NO_NAME: &str = "the lab's resolver does not know the name";
 type Done = Result<(), Reported>;
 
 impl<'t> Mapper<'_, 't> {
-    /// `AWS::Route53::HostedZone`: one without VPCs is public, and of no concern to a lab.
+    /// Maps an `AWS::Route53::HostedZone`. One without VPCs is public, and does not concern the
+    /// lab.
     pub(super) fn hosted_zone(&mut self, resource: &Resource<'t>) -> Done {
         let zone = self.object(resource, "private hosted zone", &["Name", "VPCs"]);
         let Some(parts) = self.parts(&zone, "VPCs", "VPC")? else { return Ok(()) };
@@ -30,7 +31,7 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// `AWS::Route53::RecordSet`, once the zones are there.
+    /// Maps an `AWS::Route53::RecordSet`, after the zones.
     pub(super) fn record_set(&mut self, resource: &Resource<'t>) -> Done {
         let names = [
             "HostedZoneId",
@@ -45,13 +46,13 @@ impl<'t> Mapper<'_, 't> {
         self.record(&record, &record)
     }
 
-    /// `AWS::Route53::RecordSetGroup`, whose records are in its zone where they name none.
+    /// Maps an `AWS::Route53::RecordSetGroup`. Its records are in its zone if they name none.
     pub(super) fn record_set_group(&mut self, resource: &Resource<'t>) -> Done {
         let names = ["HostedZoneId", "HostedZoneName", "RecordSets"];
         let group = self.object(resource, "record set group", &names);
         for record in self.parts(&group, "RecordSets", "record")?.unwrap_or_default() {
             let zone_of = if self.has(&record, "HostedZoneId") { &record } else { &group };
-            // Said where it was found.
+            // A fault has been reported where it was found.
             let _ = self.record(&record, zone_of);
         }
         Ok(())
@@ -83,7 +84,8 @@ impl<'t> Mapper<'_, 't> {
         Ok(())
     }
 
-    /// The private zone of the template that a record is in; those of other zones do not concern the lab.
+    /// Returns the private zone of the template that a record is in; those of other zones do not
+    /// concern the lab.
     fn zone(&self, record: &Object) -> Option<usize> {
         let id = record.known_text("HostedZoneId");
         let name = record.known_text("HostedZoneName").map(|name| without_dot(&name));
@@ -94,7 +96,7 @@ impl<'t> Mapper<'_, 't> {
     }
 }
 
-/// A value as the lab file has it.
+/// Returns a value in the form of the lab file.
 fn value_of(kind: &str, value: &str) -> Option<String> {
     match kind {
         "A" => value.parse::<Ipv4Addr>().ok().map(|address| address.to_string()),

@@ -1,11 +1,12 @@
-//! `apprunner list-vpc-connectors`, `describe-vpc-connector`, `describe-service`, `list-services`.
+//! Reads `apprunner list-vpc-connectors`, `describe-vpc-connector`, `describe-service`,
+//! `list-services`.
 
 use super::super::ImportError;
 use super::super::json::Node;
 use super::super::{Service, VpcConnector};
 use super::reader::Reader;
 
-/// An element of `list-vpc-connectors`.
+/// Reads an element of `list-vpc-connectors`.
 pub(super) fn connector(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let id = node.required("VpcConnectorArn")?;
     let name = node.string("VpcConnectorName")?.unwrap_or_default();
@@ -28,7 +29,7 @@ pub(super) fn connector(reader: &mut Reader, node: &Node<'_>) -> Result<(), Impo
     Ok(())
 }
 
-/// `describe-vpc-connector`: one of them.
+/// Reads `describe-vpc-connector`: one connector.
 pub(super) fn one_connector(reader: &mut Reader, root: &Node<'_>) -> Result<(), ImportError> {
     match root.get("VpcConnector")? {
         Some(node) => connector(reader, &node),
@@ -36,7 +37,7 @@ pub(super) fn one_connector(reader: &mut Reader, root: &Node<'_>) -> Result<(), 
     }
 }
 
-/// `describe-service`.
+/// Reads `describe-service`.
 pub(super) fn service(reader: &mut Reader, root: &Node<'_>) -> Result<(), ImportError> {
     let Some(node) = root.get("Service")? else { return Ok(()) };
     let name = node.required("ServiceName")?;
@@ -63,7 +64,7 @@ pub(super) fn service(reader: &mut Reader, root: &Node<'_>) -> Result<(), Import
     Ok(())
 }
 
-/// An element of `list-services`, which does not say where a service's packets go.
+/// Reads an element of `list-services`, which does not have a service's egress.
 pub(super) fn summary(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportError> {
     let name = node.required("ServiceName")?;
     let is_deleted = node.string("Status")?.as_deref() == Some("DELETED");
@@ -74,7 +75,7 @@ pub(super) fn summary(reader: &mut Reader, node: &Node<'_>) -> Result<(), Import
     Ok(())
 }
 
-/// Services that are only listed.
+/// Reports services that are only listed.
 pub(super) fn undescribed(reader: &mut Reader) {
     for (name, origin) in std::mem::take(&mut reader.listed_services) {
         if reader.account.services.iter().any(|service| service.name == name) {

@@ -1,5 +1,6 @@
-//! `describe-nat-gateways`, `describe-internet-gateways`, `describe-vpc-endpoints`, `describe-vpc-peering-connections`,
-//! `describe-managed-prefix-lists`, `describe-prefix-lists`, `get-managed-prefix-list-entries`.
+//! Reads `describe-nat-gateways`, `describe-internet-gateways`, `describe-vpc-endpoints`,
+//! `describe-vpc-peering-connections`, `describe-managed-prefix-lists`, `describe-prefix-lists`,
+//! `get-managed-prefix-list-entries`.
 
 use super::super::ImportError;
 use super::super::json::Node;
@@ -93,7 +94,8 @@ pub(super) fn vpc_endpoint(reader: &mut Reader, node: &Node<'_>) -> Result<(), I
     Ok(())
 }
 
-/// Whether a policy is other than the default one, a single statement that allows everything.
+/// Decides whether a policy differs from the default one, a single statement that allows
+/// everything.
 fn restricts(policy: &str) -> bool {
     let Ok(policy) = serde_json::from_str::<serde_json::Value>(policy) else { return true };
     let statements = match policy.get("Statement") {
@@ -153,7 +155,7 @@ pub(super) fn prefix_list(reader: &mut Reader, node: &Node<'_>) -> Result<(), Im
     if let Some(most) = node.integer("MaxEntries")? {
         written.list_sizes.insert(id.clone(), most);
     }
-    // `describe-prefix-lists` has the blocks themselves; both calls may be there.
+    // `describe-prefix-lists` has the blocks themselves; both calls may have been made.
     let mut entries = Vec::new();
     for block in node.list("Cidrs")? {
         let text = block.as_str()?;
@@ -173,7 +175,8 @@ pub(super) fn prefix_list(reader: &mut Reader, node: &Node<'_>) -> Result<(), Im
     Ok(())
 }
 
-/// The entries of the list whose id is in the file's name, or in the answer where somebody put it there.
+/// Reads the entries of the list whose id is in the file's name, or in the answer if it was added
+/// there.
 pub(super) fn prefix_list_entries(
     reader: &mut Reader,
     file: &str,
@@ -203,7 +206,7 @@ pub(super) fn prefix_list_entries(
     Ok(())
 }
 
-/// The last `pl-…` of a file's name.
+/// Returns the last `pl-…` of a file's name.
 fn list_id(file: &str) -> Option<String> {
     let name = file.rsplit('/').next()?.strip_suffix(".json")?;
     let at = name.rfind("pl-")?;

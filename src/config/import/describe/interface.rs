@@ -1,4 +1,4 @@
-//! `describe-network-interfaces`.
+//! Reads `describe-network-interfaces`.
 
 use super::super::ImportError;
 use super::super::json::Node;
@@ -46,14 +46,14 @@ pub(super) fn network_interface(reader: &mut Reader, node: &Node<'_>) -> Result<
     Ok(())
 }
 
-/// Reads the public address of the primary private one, which stands beside the list as well.
+/// Reads the public address of the primary private one, which is beside the list as well.
 fn public_address(node: &Node<'_>) -> Result<PublicAddress, ImportError> {
     let association = node.get("Association")?;
     let public = association.map(|own| own.address("PublicIp")).transpose()?.flatten();
     Ok(public.into())
 }
 
-/// The addresses, the primary first.
+/// Reads the addresses, the primary first.
 fn addresses(node: &Node<'_>) -> Result<Vec<PrivateAddress>, ImportError> {
     let mut found = Vec::new();
     for address in node.list("PrivateIpAddresses")? {

@@ -1,7 +1,9 @@
-//! What `aws ec2 describe-*` and `aws apprunner` print: a folder with a file for each call, or one file with several.
+//! Reads the output of `aws ec2 describe-*` and `aws apprunner`: a folder with a file for each
+//! call, or one file with several.
 //!
-//! A file is known by what it holds (`"Vpcs": […]`), not by its name: so both common layouts are read, and any other. Only
-//! `get-managed-prefix-list-entries` does not say which list it is about; its file has the list's id in its name.
+//! A file is identified by its content (`"Vpcs": […]`), not by its name, so both common layouts are
+//! read, and any other. Only `get-managed-prefix-list-entries` does not have the list's id; its
+//! file has the id in its name.
 
 mod app_runner;
 mod edge;
@@ -16,7 +18,7 @@ use super::{Account, Findings, ImportError, ImportErrors, Options, Origin, Prefi
 use reader::Reader;
 use serde_json::Value;
 
-/// The members of an answer by which it is known.
+/// The members of an answer that identify it.
 const KNOWN: [&str; 21] = [
     "Vpcs",
     "Subnets",
@@ -41,15 +43,15 @@ const KNOWN: [&str; 21] = [
     "SnapshotVersion",
 ];
 
-/// Whether some JSON looks like an answer that is read here.
+/// Decides whether some JSON looks like an answer that is read here.
 pub(super) fn is_one(value: &Value) -> bool {
     KNOWN.iter().any(|key| value.get(key).is_some())
 }
 
-/// One file with the answers of one or more calls, merged into one object.
+/// Reads one file with the answers of one or more calls, merged into one object.
 ///
 /// # Errors
-/// Everything that is wrong in it.
+/// All faults of the file.
 pub(super) fn parse(
     text: &str,
     file: &str,
@@ -58,10 +60,10 @@ pub(super) fn parse(
     parse_files(&[(file.to_owned(), text.to_owned())], options)
 }
 
-/// Several files, by name and text.
+/// Reads several files, by name and text.
 ///
 /// # Errors
-/// Everything that is wrong in them.
+/// All faults of the files.
 pub(super) fn parse_files(
     files: &[(String, String)],
     options: &Options,
@@ -81,10 +83,10 @@ pub(super) fn parse_files(
     reader.finish()
 }
 
-/// What reads one element of an answer's list.
+/// A function that reads one element of an answer's list.
 type ReadElement = fn(&mut Reader, &Node<'_>) -> Result<(), ImportError>;
 
-/// The lists, and who reads their elements.
+/// The lists, and the functions that read their elements.
 const LISTS: [(&str, ReadElement); 15] = [
     ("AvailabilityZones", network::availability_zone),
     ("Vpcs", network::vpc),
@@ -153,7 +155,7 @@ impl Reader {
         }
     }
 
-    /// An answer of which only some pages were fetched.
+    /// Reports an answer of which only some pages were fetched.
     fn incomplete(&mut self, root: &Node<'_>) {
         if let Ok(Some(token)) = root.string("NextToken")
             && !token.is_empty()
@@ -176,14 +178,14 @@ impl Reader {
         Ok((self.account, self.findings))
     }
 
-    /// What is said of one object by more than one call.
+    /// Merges the answers of several calls about one object.
     fn put_together(&mut self) {
         for list in &mut self.account.prefix_lists {
             if let Some((_, entries)) = self.entries.remove(&list.id) {
                 list.entries = Some(entries);
             }
         }
-        // Whose list no call describes.
+        // Entries of a list that no call describes.
         for (id, (origin, entries)) in std::mem::take(&mut self.entries) {
             let list = PrefixList { id, name: None, entries: Some(entries), origin };
             self.account.prefix_lists.push(list);

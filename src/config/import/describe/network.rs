@@ -1,4 +1,5 @@
-//! `describe-vpcs`, `describe-vpc-attribute`, `describe-subnets`, `describe-route-tables`, `describe-availability-zones`.
+//! Reads `describe-vpcs`, `describe-vpc-attribute`, `describe-subnets`, `describe-route-tables`,
+//! `describe-availability-zones`.
 
 use super::super::ImportError;
 use super::super::json::Node;
@@ -30,7 +31,7 @@ pub(super) fn vpc(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportErro
     reader.account.vpcs.push(Vpc {
         name: name_tag(node)?,
         cidr_blocks: cidr_blocks(node)?,
-        // What AWS made with the account has them on (spec 8).
+        // A VPC that AWS created with the account has them on (spec 8).
         enable_dns_support: None,
         enable_dns_hostnames: node.boolean("IsDefault")?.filter(|is_default| *is_default),
         block_public_access: inner(node, "BlockPublicAccessStates", "InternetGatewayBlockMode")?,
@@ -41,7 +42,7 @@ pub(super) fn vpc(reader: &mut Reader, node: &Node<'_>) -> Result<(), ImportErro
     Ok(())
 }
 
-/// The blocks that are associated, the primary first.
+/// Reads the blocks that are associated, the primary first.
 fn cidr_blocks(node: &Node<'_>) -> Result<Vec<Ipv4Network>, ImportError> {
     let primary = node.cidr("CidrBlock")?;
     let mut blocks: Vec<Ipv4Network> = primary.into_iter().collect();
@@ -61,7 +62,7 @@ fn cidr_blocks(node: &Node<'_>) -> Result<Vec<Ipv4Network>, ImportError> {
     Ok(blocks)
 }
 
-/// `describe-vpc-attribute`: the VPC's id, and one attribute.
+/// Reads `describe-vpc-attribute`: the VPC's id, and one attribute.
 pub(super) fn dns_attributes(reader: &mut Reader, root: &Node<'_>) -> Result<(), ImportError> {
     for key in ["EnableDnsSupport", "EnableDnsHostnames"] {
         let Some(attribute) = root.get(key)? else { continue };
@@ -166,7 +167,8 @@ fn route(reader: &mut Reader, table: &str, node: &Node<'_>) -> Result<Option<Rou
 
 type ById = fn(String) -> RouteTarget;
 
-/// Where a route leads: EC2 fills in one member (spec 3.5), and for an instance its interface as well.
+/// Reads the target of a route: EC2 fills in one member (spec 3.5), and for an instance its
+/// interface as well.
 fn target(node: &Node<'_>) -> Result<RouteTarget, ImportError> {
     let known: [(&str, ById); 6] = [
         ("NatGatewayId", RouteTarget::NatGateway),

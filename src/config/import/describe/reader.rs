@@ -1,4 +1,4 @@
-//! The account in the making, and readers of what several answers have alike.
+//! The account while it is read, and readers of parts that several answers share.
 
 use super::super::json::Node;
 use super::super::{Account, Findings, ImportError, Origin, SecurityGroupRule};
@@ -6,20 +6,20 @@ use ipnetwork::Ipv4Network;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The account in the making.
+/// The account while it is read.
 #[derive(Default)]
 pub(super) struct Reader {
     pub(super) account: Account,
     pub(super) findings: Findings,
     pub(super) errors: Vec<ImportError>,
     pub(super) seen: BTreeSet<&'static str>,
-    /// What was said first, by kind and id.
+    /// The first answer about an object, by kind and id.
     pub(super) ids: BTreeMap<(&'static str, String), Value>,
     /// Entries of prefix lists, by list: each call is for one.
     pub(super) entries: BTreeMap<String, (Origin, Vec<Ipv4Network>)>,
     /// `EnableDnsSupport` and `EnableDnsHostnames`, by VPC: each call is for one attribute.
     pub(super) dns: BTreeMap<(String, &'static str), bool>,
-    /// Rules of `describe-security-group-rules`, for groups that come without theirs.
+    /// Rules of `describe-security-group-rules`, for groups without rules of their own.
     pub(super) rules: Vec<FlatRule>,
     /// Services that `list-services` names and no `describe-service` describes.
     pub(super) listed_services: BTreeMap<String, Origin>,
@@ -33,7 +33,8 @@ pub(super) struct FlatRule {
 }
 
 impl Reader {
-    /// Whether an object is met for the first time: pages and merged files can repeat one.
+    /// Decides whether an object is found for the first time: pages and merged files can repeat
+    /// one.
     pub(super) fn is_new(&mut self, kind: &'static str, id: &str, node: &Node<'_>) -> bool {
         let key = (kind, id.to_owned());
         let Some(first) = self.ids.get(&key) else {
@@ -51,7 +52,7 @@ impl Reader {
     }
 }
 
-/// The `Name` tag, of `Tags` or `TagSet`.
+/// Reads the `Name` tag, of `Tags` or `TagSet`.
 pub(super) fn name_tag(node: &Node<'_>) -> Result<Option<String>, ImportError> {
     let name = tags(node)?.into_iter().find(|(key, _)| key == "Name");
     Ok(name.map(|(_, value)| value).filter(|value| !value.is_empty()))
@@ -66,7 +67,7 @@ pub(super) fn tags(node: &Node<'_>) -> Result<Vec<(String, String)>, ImportError
     tags.iter().map(pair).collect()
 }
 
-/// A string two levels down, such as `Status.Code`.
+/// Reads a string two levels down, such as `Status.Code`.
 pub(super) fn inner(
     node: &Node<'_>,
     outer: &str,

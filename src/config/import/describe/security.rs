@@ -1,4 +1,4 @@
-//! `describe-security-groups`, `describe-security-group-rules`, `describe-network-acls`.
+//! Reads `describe-security-groups`, `describe-security-group-rules`, `describe-network-acls`.
 
 use super::super::ImportError;
 use super::super::json::Node;
@@ -82,7 +82,7 @@ pub(super) fn flat_rule(reader: &mut Reader, node: &Node<'_>) -> Result<(), Impo
         (Some(block), _, _) => RulePeer::Cidr(block),
         (None, Some(group), _) => RulePeer::SecurityGroup(group),
         (None, None, Some(list)) => RulePeer::PrefixList(list),
-        // Counted where the group lists it.
+        // An IPv6 rule, which is counted in the group's own list.
         (None, None, None) => return Ok(()),
     };
     let rule = SecurityGroupRule {
@@ -98,7 +98,8 @@ pub(super) fn flat_rule(reader: &mut Reader, node: &Node<'_>) -> Result<(), Impo
     Ok(())
 }
 
-/// Gives rules to the groups that came without any: the two calls say the same otherwise.
+/// Gives rules to the groups that have none of their own. For other groups the two calls have the
+/// same content.
 pub(super) fn flat_rules(reader: &mut Reader) {
     let bare: Vec<String> = reader
         .account

@@ -1,10 +1,12 @@
-//! `snapshot.json` of `scripts/snapshot-vpc`: which calls gave nothing, and the AWS CLI's words about it.
+//! Reads `snapshot.json` of `scripts/snapshot-vpc`: the calls without a result, and the AWS CLI's
+//! errors.
 
 use super::super::ImportError;
 use super::super::json::Node;
 use super::reader::Reader;
 
-/// What follows for the lab where a call gave nothing; the others have a finding or an error of their own.
+/// The consequences for the lab of a call without a result. Other calls have a finding or an error
+/// of their own.
 const CONSEQUENCES: [(&str, &str); 8] = [
     ("apprunner list-vpc-connectors", "the lab has no connector but those that --connector names"),
     ("apprunner list-services", "the lab has no service of the account"),
@@ -15,10 +17,10 @@ const CONSEQUENCES: [(&str, &str); 8] = [
     ("ec2 describe-internet-gateways", "the lab has none: routes to them drop"),
     ("ec2 get-managed-prefix-list-entries", "the list is empty where nothing else has its entries"),
 ];
-/// The longest part of the CLI's words that is shown.
+/// Characters of the CLI's error that are shown at most.
 const LONGEST_WORDS: usize = 160;
 
-/// The record of a collection.
+/// Reads the record of a collection.
 pub(super) fn record(reader: &mut Reader, root: &Node<'_>) -> Result<(), ImportError> {
     if root.get("SnapshotVersion")?.is_none() {
         return Ok(());
@@ -26,7 +28,7 @@ pub(super) fn record(reader: &mut Reader, root: &Node<'_>) -> Result<(), ImportE
     for missing in root.list("Missing")? {
         let call = missing.required("call")?;
         let words = missing.string("error")?.unwrap_or_default();
-        // What is no AWS API at all answers with a page.
+        // A server that is not an AWS API answers with a page.
         let words = words.split('<').next().unwrap_or_default().trim();
         let words: String = words.chars().take(LONGEST_WORDS).collect();
         let known = CONSEQUENCES.iter().find(|(start, _)| call.starts_with(start));
@@ -42,7 +44,8 @@ pub(super) fn record(reader: &mut Reader, root: &Node<'_>) -> Result<(), ImportE
     Ok(())
 }
 
-/// Whether packets go elsewhere without what a call says, and no other finding says so.
+/// Decides whether packets take another path without the answer of a call, and no other finding
+/// says so.
 fn decides(call: &str) -> bool {
     ["ec2 describe-nat-gateways", "ec2 describe-internet-gateways"]
         .iter()

@@ -1,4 +1,4 @@
-//! Network ACLs: both directions by rule number, without the implied denies.
+//! Writes network ACLs: both directions by rule number, without the implied denies.
 
 use super::super::{AclDirection, AclEntry, NetworkAcl};
 use super::document::{Item, Section, inline, quoted};

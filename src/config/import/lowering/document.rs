@@ -1,4 +1,5 @@
-//! A lab file as it is written: sections with comments, and where in the source each line comes from.
+//! The text of a lab file: sections with comments, and the place in the source that each line comes
+//! from.
 
 use super::super::Origin;
 use crate::edge::is_hidden;
@@ -6,10 +7,10 @@ use crate::vpc::Line;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-/// Elements of a list that stand on one line; from here on each has its own.
+/// The most elements of a list on one line; in a longer list each has its own.
 const SHORT_LIST: usize = 5;
 
-/// A file in the making.
+/// A lab file while it is written.
 #[derive(Debug, Default)]
 pub(super) struct Document {
     text: String,
@@ -29,7 +30,7 @@ impl Document {
         self.line(format!("# {text}").trim_end());
     }
 
-    /// What divides the file for its readers.
+    /// Adds a heading, which divides the file for its readers.
     pub(super) fn heading(&mut self, text: &str) {
         self.line("");
         self.comment(&format!("==== {text}"));
@@ -71,12 +72,12 @@ impl Document {
         }
     }
 
-    /// The lines from here on come from there.
+    /// Records the place that the lines from here on come from.
     fn mark(&mut self, origin: &Origin) {
         self.origins.insert(self.lines + 1, origin.clone());
     }
 
-    /// The text, and from which line on it comes from where.
+    /// Returns the text, and the place of each range of lines, by its first line.
     pub(super) fn finish(self) -> (String, BTreeMap<Line, Origin>) {
         (self.text, self.origins)
     }
@@ -113,7 +114,7 @@ pub(super) struct Item {
 }
 
 impl Section {
-    /// The title is what people call the object.
+    /// Makes a section. The title is the object's name for people.
     pub(super) fn new(kind: &'static str, title: Option<&str>, origin: &Origin) -> Self {
         let title = title.map(str::to_owned);
         Self { kind, title, origin: origin.clone(), notes: Vec::new(), entries: Vec::new() }
@@ -132,7 +133,7 @@ impl Section {
         self.entries.push(Entry { key, value: Value::Plain(value.to_string()) });
     }
 
-    /// A list of strings.
+    /// Adds a list of strings.
     pub(super) fn strings<T: Display>(&mut self, key: &'static str, values: &[T]) {
         let value = if values.len() <= SHORT_LIST {
             Value::Plain(list(values))
@@ -144,39 +145,39 @@ impl Section {
         self.entries.push(Entry { key, value });
     }
 
-    /// A list of strings, unless it is empty.
+    /// Adds a list of strings, unless it is empty.
     pub(super) fn some_strings<T: Display>(&mut self, key: &'static str, values: &[T]) {
         if !values.is_empty() {
             self.strings(key, values);
         }
     }
 
-    /// A list with an element on each line.
+    /// Adds a list with an element on each line.
     pub(super) fn items(&mut self, key: &'static str, items: Vec<Item>) {
         self.entries.push(Entry { key, value: Value::Items(items) });
     }
 }
 
-/// `{ key = value, ... }`, of values that are rendered already.
+/// Returns `{ key = value, ... }`, of values that are rendered already.
 pub(super) fn inline(fields: &[(&'static str, String)]) -> String {
     let fields: Vec<String> =
         fields.iter().map(|(key, value)| format!("{key} = {value}")).collect();
     format!("{{ {} }}", fields.join(", "))
 }
 
-/// `["a", "b"]`.
+/// Returns a list, such as `["a", "b"]`.
 pub(super) fn list<T: Display>(values: &[T]) -> String {
     let values: Vec<String> = values.iter().map(quoted).collect();
     format!("[{}]", values.join(", "))
 }
 
-/// A TOML string.
+/// Returns a TOML string.
 pub(super) fn quoted(value: impl Display) -> String {
     toml::Value::String(value.to_string()).to_string()
 }
 
-/// What can stand in a comment: a name tag may hold anything, and TOML takes no control characters there; nor does it
-/// help to have what is not seen.
+/// Returns a text that can be in a comment: a name tag may hold anything, TOML accepts no control
+/// characters there, and hidden characters are of no use.
 fn printable(text: &str) -> String {
     text.split(is_hidden).map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
 }

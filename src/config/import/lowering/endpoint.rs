@@ -1,4 +1,4 @@
-//! VPC endpoints: gateway, interface and Gateway Load Balancer (spec 7).
+//! Writes VPC endpoints: gateway, interface and Gateway Load Balancer (spec 7).
 
 use super::super::{EndpointType, PrefixList, RouteDestination, RouteTarget, Vpc, VpcEndpoint};
 use super::document::Section;
@@ -9,21 +9,21 @@ use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-/// What answers at an interface endpoint of an AWS service.
+/// The port that answers at an interface endpoint of an AWS service.
 const HTTPS: &str = "443/tcp";
 
-/// Blocks that AWS publishes for services with gateway endpoints, one of us-east-1's each: what stands in for a prefix
-/// list that the source has not.
+/// Blocks that AWS publishes for services with gateway endpoints, one of us-east-1 for each. They
+/// replace a prefix list that the source does not have.
 const PUBLISHED: [(&str, &str); 2] = [("s3", ANY), ("dynamodb", "52.94.0.0/22")];
 const ANY: &str = "52.216.0.0/15";
 
-/// What stands in for the addresses of a service that the source does not have.
+/// Returns the block that replaces the addresses of a service that the source does not have.
 pub(super) fn published(service: &str) -> Option<Ipv4Network> {
     let block = PUBLISHED.iter().find(|(name, _)| *name == service).map_or(ANY, |(_, b)| b);
     block.parse().ok()
 }
 
-/// Whether an endpoint works: in a state that says so, or in a source that knows no states.
+/// Decides whether an endpoint works: its state says so, or the source has no states.
 pub(super) fn is_there(endpoint: &VpcEndpoint) -> bool {
     endpoint.state.as_deref().is_none_or(|state| state.eq_ignore_ascii_case("available"))
 }
@@ -103,7 +103,8 @@ impl<'a> Lowering<'a, '_> {
         section.strings("route_tables", &words);
     }
 
-    /// The list of the service's addresses: as the source says, as a route for it does, or by its name.
+    /// Returns the list of the service's addresses: of the endpoint, of a route to it, or by the
+    /// service's name.
     fn service_list(&mut self, endpoint: &'a VpcEndpoint, section: &mut Section) -> String {
         let account = self.account;
         let routes = account.route_tables.iter().flat_map(|table| &table.routes);
@@ -199,7 +200,7 @@ impl<'a> Lowering<'a, '_> {
         words
     }
 
-    /// Whether an endpoint in subnets is in none that the source has.
+    /// Decides whether an endpoint that should be in subnets is in none that the source has.
     pub(super) fn has_lost_its_subnets(&self, endpoint: &VpcEndpoint) -> bool {
         let is_in_subnets = match endpoint.endpoint_type {
             EndpointType::Interface | EndpointType::GatewayLoadBalancer => true,
@@ -209,7 +210,7 @@ impl<'a> Lowering<'a, '_> {
         is_in_subnets && !named.is_empty() && named.iter().all(|id| self.scope.subnet(id).is_none())
     }
 
-    /// The groups of an interface that the source has.
+    /// Returns the groups of an interface that the source has.
     pub(super) fn groups_of(
         &mut self,
         object: &str,

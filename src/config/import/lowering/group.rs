@@ -1,4 +1,4 @@
-//! Security groups: rules of equal traffic together, each peer that the lab knows.
+//! Writes security groups: rules of equal traffic together, each peer that the lab has.
 
 use super::super::{RulePeer, SecurityGroup, SecurityGroupRule};
 use super::document::{Item, Section, inline, list, quoted};
@@ -7,10 +7,10 @@ use super::traffic::{Fields, Traffic, traffic};
 use crate::config::names::Kind;
 use std::collections::BTreeMap;
 
-/// Peers that share a line.
+/// The most peers on one line.
 const PEERS_OF_A_LINE: usize = 8;
 
-/// Rules that are one line of the file.
+/// Rules that share a line of the file.
 struct Together<'a> {
     fields: Fields,
     description: Option<&'a str>,
@@ -72,7 +72,7 @@ impl<'a> Lowering<'a, '_> {
         lines.into_iter().map(|line| line.item(key)).collect()
     }
 
-    /// The other end, if the lab has it.
+    /// Returns the other end, if the lab has it.
     fn peer(&mut self, group: &SecurityGroup, rule: &'a SecurityGroupRule) -> Option<String> {
         let object = format!("security group {}", group.id);
         match &rule.peer {
@@ -108,7 +108,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// Has the lab file have a list; whether its entries are known.
+    /// Adds a list to the lab file; returns whether its entries are known.
     pub(super) fn use_prefix_list(&mut self, id: &str) -> bool {
         let account = self.account;
         let list = account.prefix_lists.iter().find(|list| list.id == id);
@@ -117,7 +117,8 @@ impl<'a> Lowering<'a, '_> {
         true
     }
 
-    /// The group of interfaces that AWS filters nothing at: those of a Network Load Balancer, for example.
+    /// Returns the group of interfaces at which AWS filters nothing: those of a Network Load
+    /// Balancer, for example.
     pub(super) fn open_group(&mut self, vpc: &'a str, origin: &super::Origin) -> String {
         if let Some(word) = self.open_groups.get(vpc) {
             return word.clone();

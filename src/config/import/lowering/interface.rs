@@ -1,6 +1,6 @@
-//! Network interfaces as resources: databases, caches, load balancers, instances.
+//! Writes network interfaces as resources: databases, caches, load balancers, instances.
 //!
-//! Those of NAT gateways and endpoints come with these, and those of connectors are egret's to make.
+//! NAT gateways and endpoints write their own interfaces, and egret creates those of connectors.
 
 use super::super::{EndpointType, NetworkInterface, RouteTarget, SecurityGroup, Subnet, Vpc};
 use super::document::Section;
@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 
 /// The tag that App Runner puts on a connector's interfaces (spec 2.1).
 const APP_RUNNER_TAG: &str = "AWSAppRunnerManaged";
-/// Ports that egret listens on at one resource, where only the groups' rules tell which there may be.
+/// The most ports that egret listens on at one resource, if only the groups' rules name them.
 const MOST_PORTS: usize = 16;
 
 impl<'a> Lowering<'a, '_> {
@@ -29,7 +29,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// Interfaces whose subnets nothing is known of.
+    /// Reports interfaces in subnets that the source does not have.
     pub(super) fn interfaces_elsewhere(&mut self) {
         for interface in &self.account.network_interfaces {
             if self.scope.subnet(&interface.subnet).is_none() {
@@ -43,7 +43,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// Whether an interface is part of what the lab has as something else.
+    /// Decides whether an interface is part of an object that the lab has in another form.
     fn belongs_elsewhere(&mut self, interface: &NetworkInterface) -> bool {
         if interface.tags.iter().any(|(key, _)| key == APP_RUNNER_TAG) {
             self.findings.left_out(
@@ -55,7 +55,7 @@ impl<'a> Lowering<'a, '_> {
             return true;
         }
         let nats = self.account.nat_gateways.iter();
-        // The API's model says the one, its answers the other.
+        // The API's model has the first word, its answers the second.
         let is_nat = matches!(interface.interface_type.as_str(), "natGateway" | "nat_gateway")
             || nats
                 .flat_map(|nat| &nat.addresses)
@@ -164,8 +164,9 @@ impl<'a> Lowering<'a, '_> {
         })
     }
 
-    /// What answers: as the source says, or else each single port that an ingress rule of a group names. Nothing where
-    /// nothing is attached, or where AWS takes no connections.
+    /// Returns the ports that answer: those of the source, or else each single port that an ingress
+    /// rule of a group names. None if the interface is not attached, or if AWS takes no connections
+    /// there.
     fn listen(&self, interface: &NetworkInterface) -> Vec<String> {
         if !interface.listen.is_empty() {
             return interface.listen.clone();
@@ -193,7 +194,7 @@ fn named_ports(group: &SecurityGroup) -> impl Iterator<Item = (i64, &'static str
     })
 }
 
-/// What people call it: its name, or what AWS writes into the description of what it makes.
+/// Returns the name of an interface: its own, or one from AWS's description of what it created.
 fn called(interface: &NetworkInterface) -> String {
     if let Some(name) = interface.name.as_ref().filter(|name| !name.is_empty()) {
         return name.clone();
@@ -206,7 +207,7 @@ fn called(interface: &NetworkInterface) -> String {
         return cache.strip_prefix("cluster ").unwrap_or(cache).to_owned();
     }
     if let Some(balancer) = description.strip_prefix("ELB ") {
-        // app/name/id, net/name/id, or the name alone.
+        // The name of a load balancer: app/name/id, net/name/id, or the name alone.
         let name = balancer.split('/').nth(1);
         return name.unwrap_or(balancer).to_owned();
     }

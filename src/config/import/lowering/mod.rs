@@ -1,8 +1,9 @@
-//! An [`Account`] as the text of a lab file.
+//! Writes an [`Account`] as the text of a lab file.
 //!
-//! The text is for people first: VPC by VPC in reading order, each object under its name and its place in the source, and
-//! each assumption where it was made. It then takes the ordinary way through [`crate::config::Lab::parse`], so there is
-//! one validation. What follows only decides what a lab file can say, and says what it cannot.
+//! The text is for people first: VPC by VPC in reading order, each object under its name and its
+//! place in the source, and each assumption where it was made. [`crate::config::Lab::parse`] then
+//! reads it like any other lab file, so there is one validation. This code only decides what a lab
+//! file can express, and reports what it cannot.
 
 mod acl;
 mod document;
@@ -28,7 +29,7 @@ use state::Lowering;
 use std::collections::{BTreeMap, BTreeSet};
 use words::Words;
 
-/// What the lab is to be called, and what it comes from.
+/// The lab's name, and its source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heading {
     /// The lab's name.
@@ -37,19 +38,21 @@ pub(super) struct Heading {
     pub(super) source: String,
 }
 
-/// A lab file, and from which line on it comes from where.
+/// A lab file, and the places in the source of its lines.
 #[derive(Clone, Debug)]
 pub(super) struct Lowered {
     pub(super) text: String,
     pub(super) origins: BTreeMap<Line, Origin>,
-    /// The ids in the source, by what the lab calls the objects.
+    /// The ids in the source, by the lab's names of the objects.
     pub(super) ids: BTreeMap<(Kind, String), String>,
 }
 
-/// Writes the lab file. The findings of the importer come with it, and those of the lowering are added.
+/// Writes the lab file. `findings` has the findings of the importer, and gets those of the
+/// lowering.
 ///
 /// # Errors
-/// What the source cannot mean: objects that name others which are not there, or traffic that AWS does not know.
+/// Faults of the source: references to objects that it does not have, and traffic that AWS does not
+/// know.
 pub(super) fn lower(
     account: &Account,
     heading: &Heading,
@@ -101,7 +104,7 @@ impl<'a> Lowering<'a, '_> {
         self.tail();
     }
 
-    /// Ids that AWS gave stay as they are, whatever else is named before them.
+    /// Reserves the ids of groups, gateways and endpoints, so that no name takes one of them first.
     fn keep_route_target_words(&mut self) {
         let account = self.account;
         let groups = account.security_groups.iter().map(|o| (Kind::SecurityGroup, &o.id));
@@ -148,7 +151,7 @@ impl<'a> Lowering<'a, '_> {
         self.resources(vpc);
     }
 
-    /// What is not in the file, for its readers.
+    /// Adds the findings about objects that are not in the file, for its readers.
     fn tail(&mut self) {
         let found = self.findings.all();
         let missing: Vec<_> =

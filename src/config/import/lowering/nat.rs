@@ -1,4 +1,4 @@
-//! NAT gateways, in the state that they are in (spec 6).
+//! Writes NAT gateways, with their states (spec 6).
 
 use super::super::{NatGateway, Vpc};
 use super::document::Section;
@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 
 const STATES: [&str; 5] = ["available", "pending", "failed", "deleting", "deleted"];
 
-/// Whether only its id is left, which EC2 still lists for a while.
+/// Decides whether a gateway is deleted. EC2 still lists its id for a while.
 pub(super) fn is_gone(gateway: &NatGateway) -> bool {
     gateway.state.as_deref() == Some("deleted")
 }
@@ -83,7 +83,8 @@ impl<'a> Lowering<'a, '_> {
         self.document.push(section);
     }
 
-    /// An object without a VPC is complained about once, with the first VPC of the lab.
+    /// Decides whether an object without a VPC has been reported: that is done once, with the first
+    /// VPC of the lab.
     fn said_before(&self, vpc: &Vpc) -> bool {
         let first = self.account.vpcs.iter().find(|first| self.scope.has(&first.id));
         first.is_some_and(|first| first.id != vpc.id)

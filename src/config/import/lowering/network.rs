@@ -1,4 +1,4 @@
-//! VPCs, subnets, peering connections, prefix lists, private zones, and the region.
+//! Writes VPCs, subnets, peering connections, prefix lists, private zones, and the region.
 
 use super::super::{Account, Findings, Origin, Subnet, Vpc};
 use super::document::{Item, Section, inline, list, quoted};
@@ -13,7 +13,8 @@ use std::net::Ipv4Addr;
 /// The zones that subnets without one are put into, in turn.
 const ZONE_LETTERS: [char; 3] = ['a', 'b', 'c'];
 
-/// Where tasks can have their addresses from: the lab file's default, and what there is where a VPC has that.
+/// The blocks that tasks can have their addresses from: the lab file's default, and others if a VPC
+/// has that.
 const TASK_BLOCKS: [([u8; 4], u8); 6] = [
     ([100, 64, 0, 0], 10),
     ([100, 127, 0, 0], 16),
@@ -23,7 +24,7 @@ const TASK_BLOCKS: [([u8; 4], u8); 6] = [
     ([10, 128, 0, 0], 16),
 ];
 
-/// The region: as the source says, or as its zones are called.
+/// Returns the region: the source's, or that of its zones' names.
 pub(super) fn region(account: &Account, findings: &mut Findings) -> String {
     if let Some(region) = &account.region {
         return region.clone();
@@ -39,7 +40,7 @@ pub(super) fn region(account: &Account, findings: &mut Findings) -> String {
 }
 
 impl<'a> Lowering<'a, '_> {
-    /// Tasks get addresses that no VPC of the lab has.
+    /// Writes a block for tasks whose addresses no VPC of the lab has.
     pub(super) fn task_cidr(&mut self) {
         let vpcs = self.account.vpcs.iter().filter(|vpc| self.scope.has(&vpc.id));
         let taken: Vec<Ipv4Network> = vpcs.flat_map(|vpc| vpc.cidr_blocks.clone()).collect();
@@ -55,7 +56,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// Addresses that the source gives are no longer free, wherever they stand.
+    /// Marks the addresses that the source gives as taken, in all of its objects.
     pub(super) fn given_addresses(&mut self) {
         let account = self.account;
         for interface in &account.network_interfaces {
@@ -71,7 +72,8 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// Returns the region of a VPC, if a peering connection says that it is another one than the source's.
+    /// Returns the region of a VPC, if a peering connection says that it is another one than the
+    /// source's.
     fn region_by_peering(&self, vpc: &Vpc) -> Option<&'a String> {
         let said = self.account.peering_connections.iter().flat_map(|peering| {
             let requester = (&peering.requester_vpc, &peering.requester_region);
@@ -120,7 +122,8 @@ impl<'a> Lowering<'a, '_> {
         self.document.push(section);
     }
 
-    /// What AWS gives a new VPC need not be what one has that the source only names.
+    /// Reports subnets without a route table or a network ACL in the source, if the source has only
+    /// a part of their VPC: it need not have the default objects of a new VPC.
     fn known_in_part(&mut self, vpc: &Vpc) {
         if !vpc.in_part {
             return;
@@ -216,7 +219,7 @@ impl<'a> Lowering<'a, '_> {
         for peering in &account.peering_connections {
             let (requester, accepter) = (&peering.requester_vpc, &peering.accepter_vpc);
             if !(self.scope.has(requester) && self.scope.has(accepter)) {
-                // Routes that lead there say what follows.
+                // Routes to it report the consequence.
                 continue;
             }
             let name = peering.name.as_deref();
@@ -249,7 +252,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// Those that something names.
+    /// Writes the prefix lists that other objects name.
     pub(super) fn prefix_lists(&mut self) {
         let account = self.account;
         for prefix_list in &account.prefix_lists {
@@ -305,7 +308,7 @@ impl<'a> Lowering<'a, '_> {
     }
 }
 
-/// Whether an interface of a subnet can have an address.
+/// Decides whether an interface of a subnet can have an address.
 pub(super) fn is_usable(subnet: &Subnet, address: Ipv4Addr) -> bool {
     subnet.cidr_block.contains(address) && !is_reserved(subnet.cidr_block, address)
 }

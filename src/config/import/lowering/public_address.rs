@@ -6,12 +6,12 @@ use super::state::Lowering;
 use crate::config::text;
 use std::net::Ipv4Addr;
 
-/// The last bytes of the addresses of 198.51.100.0/24 that resources get. The lab chooses from the beginning for the NAT
-/// gateways and tasks of which the file names none.
+/// The last bytes of the addresses of 198.51.100.0/24 that resources get. From the beginning of the
+/// block, the lab chooses for NAT gateways and tasks without an address in the file.
 const DRAWN: std::ops::RangeInclusive<u8> = 64..=254;
 
 impl<'a> Lowering<'a, '_> {
-    /// Notes the public addresses that the source gives: none of them is free.
+    /// Marks the public addresses that the source gives as taken.
     pub(super) fn given_public_addresses(&mut self) {
         let account = self.account;
         let interfaces = account.network_interfaces.iter().flat_map(|interface| {
@@ -50,7 +50,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// Says why nothing reaches the public addresses of a VPC, if nothing does.
+    /// Returns the reason why no packet reaches the public addresses of a VPC, if none does.
     fn not_reached(&self, vpc: &Vpc) -> Option<String> {
         if self.attached_gateway(vpc).is_none() {
             return Some(format!("VPC {} has no internet gateway to map it", vpc.id));

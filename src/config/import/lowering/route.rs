@@ -1,4 +1,5 @@
-//! Route tables: what each target is in the lab, and what a route to one that it has not becomes (spec 3).
+//! Writes route tables: the counterpart of each target in the lab, and a substitute for a route to
+//! a target without one (spec 3).
 
 use super::super::{EndpointType, Route, RouteDestination, RouteTable, RouteTarget, Vpc};
 use super::document::{Item, Section, inline, quoted};
@@ -8,15 +9,15 @@ use crate::config::names::Kind;
 use ipnetwork::Ipv4Network;
 use std::collections::BTreeSet;
 
-/// What a lab file can say of a route's target.
+/// The form of a route's target in a lab file.
 enum Way {
     /// A target of the lab, by its word.
     To(String),
     /// The packets are dropped, as in AWS.
     Gone(String),
-    /// The lab has no such thing.
+    /// The lab has no such object.
     NotUnderstood(String),
-    /// The route need not be written: it is implied, or its endpoint adds it.
+    /// The route is not written: it is implied, or its endpoint adds it.
     Implied,
 }
 
@@ -47,7 +48,8 @@ impl<'a> Lowering<'a, '_> {
         self.document.push(section);
     }
 
-    /// A table for what comes in through a gateway: only its local routes are as if it were not there.
+    /// Reports a table for packets that come in through a gateway. A table with local routes only
+    /// has no effect.
     fn edge_table(&mut self, table: &RouteTable) {
         let object = format!("route table {}", table.id);
         let what = format!("an association with gateway {}", table.gateways.join(", "));
@@ -126,7 +128,7 @@ impl<'a> Lowering<'a, '_> {
         Some(Item { value: inline(&fields), comment, origin: route.origin.clone() })
     }
 
-    /// What AWS or the lab file does not take, whatever the target (spec 3.4).
+    /// Returns the reason why AWS or the lab file refuses a route, whatever its target (spec 3.4).
     fn obstacle(&self, vpc: &Vpc, route: &Route) -> Option<String> {
         let RouteDestination::Cidr(block) = &route.destination else { return None };
         if route.target == RouteTarget::Local {
@@ -240,7 +242,7 @@ impl<'a> Lowering<'a, '_> {
             Some(gateway) if gateway.vpc.as_deref() == Some(&vpc.id) => {
                 Way::To(self.words.of(Kind::InternetGateway, id))
             }
-            // What is detached is a blackhole until the route is edited (spec 3.3).
+            // A route to a detached gateway is a blackhole until it is edited (spec 3.3).
             Some(_) => Way::Gone(id.to_owned()),
             None if id.starts_with("vgw-") => {
                 Way::NotUnderstood(format!("virtual private gateway {id}"))

@@ -1,5 +1,5 @@
-//! Which VPCs the lab has: those of the connectors, and those that are peered with them. No packet of a service reaches
-//! another.
+//! The VPCs of the lab: those of the connectors, and those that are peered with them. No packet of
+//! a service reaches another.
 
 use super::super::{Account, Findings, NetworkInterface, Subnet, Vpc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,27 +58,27 @@ impl<'a> Scope<'a> {
         );
     }
 
-    /// Whether the lab has a VPC.
+    /// Decides whether the lab has a VPC.
     pub(super) fn has(&self, vpc: &str) -> bool {
         self.vpcs.contains(vpc)
     }
 
-    /// A subnet of the source.
+    /// Returns a subnet of the source.
     pub(super) fn subnet(&self, id: &str) -> Option<&'a Subnet> {
         self.subnets.get(id).copied()
     }
 
-    /// The subnets of the source.
+    /// Lists the subnets of the source.
     pub(super) fn subnets(&self) -> impl Iterator<Item = &'a Subnet> {
         self.subnets.values().copied()
     }
 
-    /// The VPC of a security group of the source.
+    /// Returns the VPC of a security group of the source.
     pub(super) fn vpc_of_group(&self, group: &str) -> Option<&'a str> {
         self.groups.get(group).copied()
     }
 
-    /// Whether a rule in one VPC may name a group of the other (spec 4.2).
+    /// Decides whether a rule in one VPC may name a group of the other (spec 4.2).
     pub(super) fn sees(&self, vpc: &str, other: &str) -> bool {
         vpc == other || (self.has(vpc) && self.peered.contains(&(vpc, other)))
     }

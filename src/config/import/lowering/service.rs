@@ -1,4 +1,4 @@
-//! Connectors and services, and what stands on the lab's internet for them to reach.
+//! Writes connectors and services, and the hosts of the lab's internet that they can reach.
 
 use super::super::{EndpointType, Origin, VpcConnector, VpcEndpoint};
 use super::document::Section;
@@ -74,13 +74,13 @@ impl<'a> Lowering<'a, '_> {
         self.document.push(section);
     }
 
-    /// Connectors are called by their names, and named by their ARNs.
+    /// Names a connector by its name; other objects refer to it by its ARN.
     fn connector_word(&mut self, connector: &VpcConnector) {
         let name = if connector.name.is_empty() { &connector.id } else { &connector.name };
         self.words.name(Kind::Connector, &connector.id, name);
     }
 
-    /// Without a service nothing goes through a connector.
+    /// Adds a service to each connector without one: otherwise no packet goes through it.
     fn services_of_connectors(&mut self) {
         let account = self.account;
         let used: BTreeSet<&String> =
@@ -100,8 +100,9 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// Adds hosts of the internet, which no source has: one for probes, one for each service with a gateway endpoint, and one
-    /// for each service with an interface endpoint where its public name leads out of a VPC.
+    /// Adds hosts of the internet, which no source has: one for probes, one for each service with a
+    /// gateway endpoint, and one for each service with an interface endpoint whose public name
+    /// leads out of a VPC.
     pub(super) fn internet_hosts(&mut self) {
         self.document.heading("the internet");
         let here = Origin::file("not in the source");
@@ -131,7 +132,7 @@ impl<'a> Lowering<'a, '_> {
             gateways.filter_map(|end| aws_service(&end.service_name, &region)).collect();
         for end in all.iter().filter(|end| end.endpoint_type == EndpointType::Interface) {
             let service = aws_service(&end.service_name, &region);
-            // Image registries have no name but those of accounts.
+            // Image registries have a name for each account, and no other.
             let word = service.filter(|word| !public_name(word, &region).starts_with('*'));
             let Some(word) = word.filter(|word| self.leads_out(end) && seen.insert(*word)) else {
                 continue;
@@ -149,8 +150,8 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// Decides whether the public name of an interface endpoint's service leads out of a VPC of the lab: no endpoint there has
-    /// its private name.
+    /// Decides whether the public name of an interface endpoint's service leads out of a VPC of the
+    /// lab, as no endpoint there has its private name.
     fn leads_out(&self, end: &VpcEndpoint) -> bool {
         let all = &self.account.vpc_endpoints;
         let has_name = |own: &VpcEndpoint| {
@@ -182,13 +183,13 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// Takes an address of 203.0.113.0/24 (RFC 5737) that nothing has, by its last byte.
+    /// Takes an address of 203.0.113.0/24 (RFC 5737) that no object has, by its last byte.
     fn address_of_a_host(&mut self, last: std::ops::Range<u8>) -> Option<Ipv4Addr> {
         let mut all = last.map(|last| Ipv4Addr::new(203, 0, 113, last));
         all.find(|address| self.public_taken.insert(*address))
     }
 
-    /// An address of the service's prefix list.
+    /// Returns an address of the service's prefix list.
     fn service_address(&self, name: &str, service: &str) -> Option<Ipv4Addr> {
         let used = self.account.prefix_lists.iter().filter(|list| {
             list.name.as_deref() == Some(name) && self.used_lists.contains(list.id.as_str())
@@ -199,9 +200,9 @@ impl<'a> Lowering<'a, '_> {
     }
 }
 
-/// The last bytes of the addresses that can stand for what probes reach.
+/// The last bytes of the addresses of hosts for probes.
 const OF_PROBES: std::ops::Range<u8> = 10..20;
-/// The last bytes of the addresses that stand for services.
+/// The last bytes of the addresses of hosts for services.
 const OF_SERVICES: std::ops::Range<u8> = 20..250;
 
 fn address_within(block: Ipv4Network) -> Option<Ipv4Addr> {

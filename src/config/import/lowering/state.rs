@@ -1,4 +1,4 @@
-//! The lab file in the making: what is written so far, and what is in use.
+//! The state of the lowering: the text so far, and the names and addresses in use.
 
 use super::document::{Document, Section};
 use super::scope::Scope;
@@ -9,7 +9,7 @@ use ipnetwork::Ipv4Network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-/// The work in progress.
+/// The state of the lowering.
 pub(super) struct Lowering<'a, 'f> {
     pub(super) account: &'a Account,
     pub(super) scope: Scope<'a>,
@@ -17,17 +17,17 @@ pub(super) struct Lowering<'a, 'f> {
     pub(super) words: Words,
     /// Private addresses that are in use, by VPC.
     pub(super) taken: BTreeSet<(&'a str, Ipv4Addr)>,
-    /// How many addresses of a block were tried for a free one, by VPC.
+    /// The number of addresses of a block that were tried for a free one, by VPC.
     pub(super) tried: BTreeMap<(&'a str, Ipv4Network), usize>,
     /// Private addresses that a resource of the file has, by VPC.
     pub(super) written: BTreeSet<(&'a str, Ipv4Addr)>,
     /// Public addresses that are in use.
     pub(super) public_taken: BTreeSet<Ipv4Addr>,
-    /// Public addresses that something of the file has.
+    /// Public addresses that an object of the file has.
     pub(super) public_written: BTreeSet<Ipv4Addr>,
-    /// Prefix lists that something of the lab names.
+    /// Prefix lists that an object of the lab names.
     pub(super) used_lists: BTreeSet<&'a str>,
-    /// Prefix lists that stand in for what the source does not have, by their words.
+    /// Prefix lists that replace those that the source does not have, by their words.
     pub(super) assumed_lists: BTreeSet<String>,
     /// The group of interfaces that have none, by VPC.
     pub(super) open_groups: BTreeMap<&'a str, String>,
@@ -37,7 +37,8 @@ pub(super) struct Lowering<'a, 'f> {
 }
 
 impl<'a> Lowering<'a, '_> {
-    /// Something is open in the source: a comment in the section, and a finding.
+    /// Records an assumption for a value that the source leaves open: a comment in the section, and
+    /// a finding.
     pub(super) fn assume(
         &mut self,
         section: &mut Section,
@@ -50,7 +51,7 @@ impl<'a> Lowering<'a, '_> {
         self.findings.assumed(object, origin, what, taken);
     }
 
-    /// An object names another one that is not in the source.
+    /// Reports a reference to an object that is not in the source.
     pub(super) fn missing(&mut self, origin: &Origin, what: &str, id: &str) {
         self.errors.push(origin.error(
             format!("there is no {what} {id:?} in the source"),
@@ -58,7 +59,8 @@ impl<'a> Lowering<'a, '_> {
         ));
     }
 
-    /// A part of an object names another one that is not in the source: it can do without, and a verdict may be wrong.
+    /// Reports a missing reference in a part of an object, which can do without it: a verdict may
+    /// be wrong.
     pub(super) fn absent(
         &mut self,
         object: &str,
@@ -70,11 +72,11 @@ impl<'a> Lowering<'a, '_> {
         self.findings.not_understood(object, origin, what, consequence);
     }
 
-    /// The first address of a subnet from the tenth on that nothing has.
+    /// Takes the first address of a subnet from the tenth on that no object has.
     pub(super) fn free_address(&mut self, vpc: &'a str, block: Ipv4Network) -> Option<Ipv4Addr> {
         let (first, last) = (u32::from(block.network()), u32::from(block.broadcast()));
         let preferred = first.saturating_add(10).min(last);
-        // Addresses are never given back, so what was tried need not be tried again.
+        // Addresses are never given back, so those that were tried need not be tried again.
         let tried = self.tried.entry((vpc, block)).or_default();
         for address in (preferred..last).chain(first..preferred).skip(*tried) {
             *tried += 1;
@@ -87,7 +89,7 @@ impl<'a> Lowering<'a, '_> {
     }
 }
 
-/// An assumption, in a comment.
+/// Returns the comment of an assumption.
 pub(super) fn assumption(what: &str, taken: &str) -> String {
     format!("assumed: {taken}: {what}")
 }

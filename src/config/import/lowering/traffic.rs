@@ -1,11 +1,11 @@
-//! Protocol, ports and ICMP fields, from how EC2 spells them to how the lab file does (spec 4.1, 5).
+//! Converts protocol, ports and ICMP fields from EC2's spelling to the lab file's (spec 4.1, 5).
 
 use super::document::quoted;
 
 /// Keys of an inline table, and their rendered values.
 pub(super) type Fields = Vec<(&'static str, String)>;
 
-/// What a rule is about.
+/// The traffic of a rule.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Traffic {
     /// The lab file's fields, rendered.
@@ -14,10 +14,11 @@ pub(super) enum Traffic {
     Ipv6,
 }
 
-/// A rule's fields: `from` and `to` are ports, or with ICMP type and code; `None` and -1 are any.
+/// Returns a rule's fields: `from` and `to` are ports, or with ICMP type and code; `None` and -1
+/// are any.
 ///
 /// # Errors
-/// Why AWS knows no such traffic.
+/// The reason why AWS has no such traffic.
 pub(super) fn traffic(
     protocol: &str,
     from: Option<i64>,

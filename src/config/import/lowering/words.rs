@@ -1,13 +1,15 @@
-//! Ids and names of a source as a lab file can have them. AWS's own ids stay as they are.
+//! Converts ids and names of a source to words that a lab file can have. AWS's own ids stay
+//! unchanged.
 
 use crate::config::names::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A name of a namespace or of DNS is best kept short; the lab file takes 64.
+/// Characters of the longest word. The lab file takes 64, but a name of a namespace or of DNS is
+/// best kept short.
 const LONGEST: usize = 60;
-/// `ServiceName` and `VpcConnectorName` (spec 1.4).
+/// Characters of the longest `ServiceName` and `VpcConnectorName` (spec 1.4).
 const LONGEST_APP_RUNNER: usize = 40;
-/// A hyphen and seven digits.
+/// Characters of the longest number behind a word: a hyphen and seven digits.
 const LONGEST_NUMBER: usize = 8;
 
 /// The words given so far.
@@ -15,12 +17,13 @@ const LONGEST_NUMBER: usize = 8;
 pub(super) struct Words {
     taken: BTreeSet<(u8, String)>,
     given: BTreeMap<(Kind, String), String>,
-    /// The next number behind a word, by how those begin that it is put behind: so many equal names are no work.
+    /// The next number behind a word, by the start of the words that it is added to, so that many
+    /// equal names take no search.
     next: BTreeMap<(u8, String), usize>,
 }
 
 impl Words {
-    /// The word that stands for an object, the same one each time.
+    /// Returns the word of an object, the same one each time.
     pub(super) fn of(&mut self, kind: Kind, id: &str) -> String {
         if let Some(word) = self.given.get(&(kind, id.to_owned())) {
             return word.clone();
@@ -30,7 +33,7 @@ impl Words {
         word
     }
 
-    /// Gives an object a word by what people call it.
+    /// Gives an object a word that is made from its name.
     pub(super) fn name(&mut self, kind: Kind, id: &str, called: &str) {
         if !self.given.contains_key(&(kind, id.to_owned())) {
             let word = self.free(kind, called);
@@ -43,7 +46,7 @@ impl Words {
         self.given.into_iter().map(|((kind, id), word)| ((kind, word), id)).collect()
     }
 
-    /// A word like this one that nothing else is called by.
+    /// Returns a word like this one that no other object has.
     pub(super) fn free(&mut self, kind: Kind, like: &str) -> String {
         let word = word(kind, like);
         let namespace = kind.namespace();
@@ -63,7 +66,7 @@ impl Words {
     }
 }
 
-/// What comes nearest to a text among the words of a kind.
+/// Returns the word nearest to a text that a kind can have.
 fn word(kind: Kind, text: &str) -> String {
     let is_app_runner = matches!(kind, Kind::Connector | Kind::Service);
     let valid = |c: char| {
@@ -81,7 +84,7 @@ fn word(kind: Kind, text: &str) -> String {
     let word = cut(word.trim_end_matches(['-', '.']), longest(kind));
     match word {
         "" => kind.noun().replace(' ', "-").to_lowercase(),
-        // They mean something else in a route, or are namespaces of egret's own.
+        // These have another meaning in a route, or are namespaces of egret's own.
         "local" | "blackhole" | "router" | "internet" | "services" => format!("{word}-1"),
         _ => word.to_owned(),
     }
@@ -106,7 +109,7 @@ const fn longest(kind: Kind) -> usize {
     }
 }
 
-/// The beginning of an ASCII word.
+/// Returns the start of an ASCII word.
 fn cut(word: &str, length: usize) -> &str {
     word.get(..length).unwrap_or(word)
 }
@@ -136,7 +139,8 @@ mod tests {
         assert_eq!(words.of(Kind::SecurityGroup, "gateway"), "gateway");
     }
 
-    /// Names of people, and long ones that differ at the end, may be the same a hundred thousand times.
+    /// Names of people, and long ones that differ at the end, may be equal a hundred thousand
+    /// times.
     #[test]
     fn equal_names_are_no_work() {
         let mut words = Words::default();

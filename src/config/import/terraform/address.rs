@@ -1,4 +1,4 @@
-//! Terraform's addresses: `module.net[0].aws_subnet.private["a"].id` as its steps.
+//! Parses Terraform's addresses: `module.net[0].aws_subnet.private["a"].id` as its steps.
 
 use serde_json::Value;
 use std::fmt;
@@ -6,18 +6,18 @@ use std::fmt;
 /// The index of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Index {
-    /// Of `count`.
+    /// The index of an instance of `count`.
     Count(u64),
-    /// Of `for_each`.
+    /// The key of an instance of `for_each`.
     Key(String),
 }
 
-/// A module's instance: from the root, the calls that lead there.
+/// A module's instance: the calls that lead to it from the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct ModulePath(pub(super) Vec<(String, Option<Index>)>);
 
 impl ModulePath {
-    /// From an address such as `module.net["a"].module.rules`.
+    /// Parses an address such as `module.net["a"].module.rules`.
     pub(super) fn parse(address: &str) -> Self {
         let mut path = Vec::new();
         let mut steps = steps(address).into_iter().peekable();
@@ -35,13 +35,13 @@ impl ModulePath {
         Self(path)
     }
 
-    /// The module that makes the last call, and that call.
+    /// Returns the module that makes the last call, and that call.
     pub(super) fn split(&self) -> Option<(Self, &str, Option<&Index>)> {
         let ((name, index), parents) = self.0.split_last()?;
         Some((Self(parents.to_vec()), name, index.as_ref()))
     }
 
-    /// A module that is called from here.
+    /// Returns a module that this one calls.
     pub(super) fn child(&self, name: &str, index: Option<Index>) -> Self {
         let mut path = self.0.clone();
         path.push((name.to_owned(), index));
@@ -49,7 +49,7 @@ impl ModulePath {
     }
 }
 
-/// The address of a resource, taken apart.
+/// The address of a resource, in its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     /// The module's address, such as `module.net[0]`; empty for the root module.
@@ -65,7 +65,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads the address that a place begins with: an attribute behind it is left out.
+    /// Reads the address at the start of a place: an attribute behind it is left out.
     pub fn parse(place: &str) -> Option<Self> {
         let steps = steps(place);
         let mut steps = steps.iter().peekable();
@@ -86,13 +86,13 @@ impl Address {
     }
 }
 
-/// Decides whether a word is an identifier of Terraform: what is printed of an address is nothing else.
+/// Decides whether a word is an identifier of Terraform. Nothing else of an address is printed.
 fn is_identifier(word: &str) -> bool {
     let is_inner = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     word.starts_with(|c: char| c.is_alphabetic() || c == '_') && word.chars().all(is_inner)
 }
 
-/// Decides whether the steps of a module's address are identifiers. Indexes are quoted where they are printed.
+/// Decides whether the steps of a module's address are identifiers. Indexes are quoted in print.
 fn has_words(module: &str) -> bool {
     steps(module).iter().all(|step| match step {
         Step::Name(name) => is_identifier(name),
@@ -100,7 +100,7 @@ fn has_words(module: &str) -> bool {
     })
 }
 
-/// The resource as its own module names it.
+/// Shows the address that the resource has in its own module.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let data = if self.is_data { "data." } else { "" };
@@ -133,7 +133,8 @@ impl fmt::Display for Step {
     }
 }
 
-/// The steps of an address or a reference. Whatever is no address has steps too, which name nothing.
+/// Returns the steps of an address or a reference. A text that is not an address has steps too,
+/// which name nothing.
 pub(super) fn steps(address: &str) -> Vec<Step> {
     let mut found = Vec::new();
     let mut rest = address;
@@ -156,7 +157,8 @@ pub(super) fn steps(address: &str) -> Vec<Step> {
     found
 }
 
-/// Where the `]` is that ends an index; brackets within quotes are a part of the key.
+/// Returns the position of the `]` that ends an index; brackets within quotes are a part of the
+/// key.
 fn closing_bracket(inside: &str) -> usize {
     let (mut quoted, mut escaped) = (false, false);
     for (at, character) in inside.char_indices() {
@@ -175,7 +177,8 @@ fn index_of(text: &str) -> Step {
     if let Ok(number) = text.parse() {
         return Step::Index(Index::Count(number));
     }
-    // A quoted key is a JSON string but for `${` and `%{`, which no key of a resource has in practice.
+    // A quoted key is a JSON string except for `${` and `%{`, which no key of a resource has in
+    // practice.
     match serde_json::from_str(text) {
         Ok(Value::String(key)) => Step::Index(Index::Key(key)),
         _ => Step::Index(Index::Key(text.to_owned())),

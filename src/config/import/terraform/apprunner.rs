@@ -1,4 +1,4 @@
-//! App Runner's VPC connectors and services.
+//! Reads App Runner's VPC connectors and services.
 
 use super::import::Import;
 use super::network::SUBNETS;
@@ -6,7 +6,7 @@ use super::reader::{Block, Trouble};
 use super::security_groups::GROUPS;
 use crate::config::import::{Service, VpcConnector};
 
-/// `aws_apprunner_vpc_connector`.
+/// Reads an `aws_apprunner_vpc_connector`.
 pub(super) fn connector(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     import.account.vpc_connectors.push(VpcConnector {
         id: block.resource.id(),
@@ -18,7 +18,7 @@ pub(super) fn connector(import: &mut Import<'_>, block: &Block<'_>) -> Result<()
     Ok(())
 }
 
-/// `aws_apprunner_service`.
+/// Reads an `aws_apprunner_service`.
 pub(super) fn service(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let mut vpc_connector = None;
     for network in block.blocks("network_configuration")? {

@@ -1,4 +1,4 @@
-//! Whose an Elastic IP address is.
+//! The associations of Elastic IP addresses.
 
 use crate::config::import::{NetworkInterface, PublicAddress};
 use std::net::Ipv4Addr;

@@ -1,5 +1,5 @@
-//! `terraform show -json` as a list of resources, wherever their module is; for a plan with what the configuration says about
-//! each (Terraform's "JSON Output Format", format versions 0 and 1).
+//! Reads `terraform show -json` as a list of resources of all modules; a plan's resources come with
+//! their configuration (Terraform's "JSON Output Format", format versions 0 and 1).
 
 use super::address::{Index, ModulePath};
 use crate::config::import::{ImportError, ImportErrors, Origin};
@@ -10,7 +10,8 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub(super) struct Document {
     pub(super) resources: Vec<Resource>,
-    /// What a plan deletes, replaces or changes, as it is before: AWS still lists it in what it is a part of.
+    /// Resources that a plan deletes, replaces or changes, as they are before: AWS still lists them
+    /// in the objects that they are a part of.
     pub(super) former: Vec<Resource>,
     /// `configuration` of a plan.
     pub(super) configuration: Value,
@@ -19,9 +20,9 @@ pub(super) struct Document {
 /// One instance of a resource or a data source.
 #[derive(Debug)]
 pub(super) struct Resource {
-    /// Such as `module.net.aws_subnet.private["a"]`.
+    /// The address, such as `module.net.aws_subnet.private["a"]`.
     pub(super) address: String,
-    /// Whether it is a data source.
+    /// Marks a data source.
     pub(super) data: bool,
     /// `type`, such as `aws_subnet`.
     pub(super) kind: String,
@@ -29,21 +30,21 @@ pub(super) struct Resource {
     pub(super) name: String,
     /// `index`, of `count` or `for_each`.
     pub(super) index: Option<Index>,
-    /// Where it is.
+    /// Its module.
     pub(super) module: ModulePath,
     /// `values`.
     pub(super) values: Value,
-    /// `after_unknown` of a plan: `true` wherever a value is known only after the apply.
+    /// `after_unknown` of a plan: `true` if a value is known only after the apply.
     pub(super) unknown: Value,
     /// The file and the address.
     pub(super) origin: Origin,
 }
 
 impl Document {
-    /// Reads what `terraform show -json` printed.
+    /// Reads the output of `terraform show -json`.
     ///
     /// # Errors
-    /// It is no JSON, something else than Terraform's format, or of a version that is not known.
+    /// It is not JSON, not Terraform's format, or of an unknown version.
     pub(super) fn read(text: &str, file: &Origin) -> Result<Self, ImportErrors> {
         let value: Value = serde_json::from_str(text).map_err(|error| {
             file.error(
@@ -80,7 +81,7 @@ impl Document {
 }
 
 impl Resource {
-    /// Whether an attribute of it, at whatever depth, names subnets or a VPC.
+    /// Decides whether one of its attributes, at any depth, names subnets or a VPC.
     pub(super) fn is_in_a_vpc(&self) -> bool {
         fn names_one(value: &Value) -> bool {
             match value {
@@ -94,7 +95,7 @@ impl Resource {
         names_one(&self.values) || names_one(&self.unknown)
     }
 
-    /// The region that it is in: the provider's own attribute, or the one in its ARN.
+    /// Returns its region: the provider's own attribute, or the one in its ARN.
     pub(super) fn region(&self) -> Option<&str> {
         let text = |key: &str| self.values.get(key).and_then(Value::as_str);
         text("region")
@@ -104,7 +105,7 @@ impl Resource {
     }
 }
 
-/// Attributes that name where something is.
+/// Attributes that name the place of an object.
 const IN_A_VPC: [&str; 5] = ["subnet_id", "subnet_ids", "subnets", "vpc_id", "vpc_subnet_ids"];
 
 fn is_said(value: &Value) -> bool {
@@ -201,7 +202,7 @@ impl Reading<'_> {
         }
     }
 
-    /// `resource_changes`: what is unknown, and of resources whose values are not planned (data sources read at apply), that.
+    /// Reads `resource_changes`: the unknown values, and the resources as they are before the plan.
     fn changes(&mut self, changes: &Value) {
         let unknown: HashMap<&str, &Value> = changes
             .as_array()
@@ -222,7 +223,7 @@ impl Reading<'_> {
     }
 }
 
-/// A managed resource as it is before the plan, if it is not the same after.
+/// Returns a managed resource as it is before the plan, if the plan changes it.
 fn former(change: &Value, file: &Origin) -> Option<Resource> {
     let text = |key: &str| change.get(key)?.as_str().map(str::to_owned);
     let ends = |action: &Value| matches!(action.as_str(), Some("delete" | "update"));
@@ -286,7 +287,7 @@ fn read_resource(
     })
 }
 
-/// A value of a type that the format does not have there.
+/// Makes the error of a value of a type that the format does not have there.
 pub(super) fn wrong_type(place: &Origin, found: &Value, wanted: &str) -> ImportError {
     place.error(
         format!("{} where {wanted} belongs", type_name(found)),

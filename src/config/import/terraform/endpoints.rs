@@ -1,4 +1,4 @@
-//! VPC endpoints and prefix lists.
+//! Reads VPC endpoints and prefix lists.
 
 use super::import::Import;
 use super::network::{SUBNETS, VPCS};
@@ -13,7 +13,8 @@ use serde_json::Value;
 
 pub(super) const ENDPOINTS: &[&str] = &["aws_vpc_endpoint"];
 
-/// `aws_vpc_endpoint` and the data source. A gateway endpoint brings its service's prefix list with it.
+/// Reads an `aws_vpc_endpoint` or its data source. A gateway endpoint adds its service's prefix
+/// list.
 pub(super) fn endpoint(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let endpoint_type = match block.text("vpc_endpoint_type")?.as_deref() {
         None | Some("Gateway") => EndpointType::Gateway,
@@ -54,7 +55,8 @@ pub(super) fn endpoint(import: &mut Import<'_>, block: &Block<'_>) -> Result<(),
     Ok(())
 }
 
-/// The prefix list of a gateway endpoint's service, with the blocks that the endpoint itself lists.
+/// Returns the prefix list of a gateway endpoint's service, with the blocks that the endpoint
+/// itself lists.
 fn gateway_list(
     import: &mut Import<'_>,
     block: &Block<'_>,
@@ -82,7 +84,7 @@ fn gateway_list(
     Ok(Some(id))
 }
 
-/// The addresses that an interface endpoint has in its subnets, where they are listed.
+/// Reads the addresses that an interface endpoint has in its subnets, if they are listed.
 fn addresses(
     import: &mut Import<'_>,
     block: &Block<'_>,
@@ -94,7 +96,7 @@ fn addresses(
         };
         let id = format!("{}-{subnet}", endpoint.id);
         if position == 0 {
-            // Which of the listed interfaces is in which subnet is not said.
+            // The source does not say which of the listed interfaces is in which subnet.
             endpoint.network_interfaces.clear();
         }
         endpoint.network_interfaces.push(id.clone());
@@ -112,13 +114,13 @@ fn addresses(
     Ok(())
 }
 
-/// `aws_vpc_endpoint_policy`.
+/// Reads an `aws_vpc_endpoint_policy`.
 pub(super) fn policy(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let restricts = block.label("policy").is_some_and(|policy| restricts(&policy));
     of_endpoint(import, block, |endpoint| endpoint.has_policy = restricts)
 }
 
-/// Whether a policy is other than the one that AWS puts there, which allows everything.
+/// Decides whether a policy differs from AWS's default, which allows everything.
 fn restricts(policy: &str) -> bool {
     let Ok(policy) = serde_json::from_str::<Value>(policy) else { return true };
     let statements = match policy.get("Statement") {
@@ -140,7 +142,7 @@ fn restricts(policy: &str) -> bool {
     !statements.iter().any(open) || statements.iter().any(|one| is(one, "Effect", "Deny"))
 }
 
-/// `aws_vpc_endpoint_route_table_association`.
+/// Reads an `aws_vpc_endpoint_route_table_association`.
 pub(super) fn route_table(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("route_table_id", ROUTE_TABLES)?;
     let id = import.route_table(&id).map(|table| table.id.clone()).unwrap_or(id);
@@ -148,21 +150,21 @@ pub(super) fn route_table(import: &mut Import<'_>, block: &Block<'_>) -> Result<
     of_endpoint(import, block, |endpoint| change(&mut endpoint.route_tables, id))
 }
 
-/// `aws_vpc_endpoint_subnet_association`.
+/// Reads an `aws_vpc_endpoint_subnet_association`.
 pub(super) fn subnet(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("subnet_id", SUBNETS)?;
     let change = change(import);
     of_endpoint(import, block, |endpoint| change(&mut endpoint.subnets, id))
 }
 
-/// `aws_vpc_endpoint_security_group_association`.
+/// Reads an `aws_vpc_endpoint_security_group_association`.
 pub(super) fn security_group(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("security_group_id", GROUPS)?;
     let change = change(import);
     of_endpoint(import, block, |endpoint| change(&mut endpoint.security_groups, id))
 }
 
-/// `aws_vpc_endpoint_private_dns`.
+/// Reads an `aws_vpc_endpoint_private_dns`.
 pub(super) fn private_dns(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let enabled = block.flag("private_dns_enabled")? == Some(true);
     of_endpoint(import, block, |endpoint| endpoint.private_dns_enabled = enabled)
@@ -181,7 +183,7 @@ fn of_endpoint(
     Ok(())
 }
 
-/// How an association changes its list.
+/// Returns the change of a list by an association.
 fn change(import: &Import<'_>) -> fn(&mut Vec<String>, String) {
     if import.former { |list, id| list.retain(|other| *other != id) } else { add }
 }
@@ -192,7 +194,7 @@ fn add(list: &mut Vec<String>, id: String) {
     }
 }
 
-/// `aws_ec2_managed_prefix_list` and the data source.
+/// Reads an `aws_ec2_managed_prefix_list` or its data source.
 pub(super) fn prefix_list(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     if block.label("address_family").as_deref() == Some("IPv6") {
         return Err(Trouble::Ipv6 { origin: block.origin.clone() });
@@ -206,7 +208,7 @@ pub(super) fn prefix_list(import: &mut Import<'_>, block: &Block<'_>) -> Result<
     Ok(())
 }
 
-/// The data source `aws_prefix_list`, of an AWS service.
+/// Reads the data source `aws_prefix_list`, of an AWS service.
 pub(super) fn service_list(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let place = block.origin.member("cidr_blocks");
     let mut entries = Vec::new();
@@ -231,7 +233,7 @@ fn listed(import: &mut Import<'_>, block: &Block<'_>, entries: Vec<Ipv4Network>)
     }
 }
 
-/// `aws_ec2_managed_prefix_list_entry`.
+/// Reads an `aws_ec2_managed_prefix_list_entry`.
 pub(super) fn prefix_list_entry(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("prefix_list_id", &["aws_ec2_managed_prefix_list"])?;
     let entry = block.needed_cidr("cidr")?;

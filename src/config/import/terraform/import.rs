@@ -1,4 +1,5 @@
-//! The account in the making, and the default objects of VPCs that the source names and may not list.
+//! The account while it is read, and the default objects of VPCs that the source names and may not
+//! list.
 
 use super::association::Association;
 use super::document::Resource;
@@ -13,21 +14,21 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
-/// What has been read so far.
+/// The state of the import.
 pub(super) struct Import<'a> {
     pub(super) account: Account,
     pub(super) findings: Findings,
     pub(super) errors: Vec<ImportError>,
     /// Public addresses by allocation.
     pub(super) elastic_ips: HashMap<String, Ipv4Addr>,
-    /// Whose Elastic IP addresses are.
+    /// The associations of Elastic IP addresses.
     pub(super) associations: Vec<Association>,
-    /// What a VPC has without anybody making it, by id.
+    /// The default objects of VPCs, by id.
     pub(super) implied: HashMap<String, Implied>,
-    /// Where private hosted zones are in the account, by id.
+    /// The positions of private hosted zones in the account, by id.
     pub(super) zones: HashMap<String, usize>,
     pub(super) owners: Owners<'a>,
-    /// Whether parts are taken away instead of added.
+    /// Says that parts are removed instead of added.
     pub(super) former: bool,
 }
 
@@ -55,7 +56,7 @@ const DEFAULT_OBJECTS: [(&str, DefaultObject); 4] = [
 ];
 
 impl Import<'_> {
-    /// The value, or its trouble where it belongs. The rest of the source is read all the same.
+    /// Returns the value, or reports its trouble. The rest of the source is still read.
     pub(super) fn part<T>(
         &mut self,
         block: &Block<'_>,
@@ -76,13 +77,13 @@ impl Import<'_> {
         None
     }
 
-    /// Blocks of a resource; trouble with the list as a whole is said.
+    /// Returns blocks of a resource; reports trouble with the list as a whole.
     pub(super) fn parts<'b>(&mut self, block: &Block<'b>, key: &str) -> Vec<Block<'b>> {
         let blocks = block.blocks(key);
         self.part(block, key, blocks).unwrap_or_default()
     }
 
-    /// A part of an object that the source does not have.
+    /// Reports a part of an object that the source does not have.
     pub(super) fn without(&mut self, block: &Block<'_>, object: &str) {
         self.findings.left_out(
             block.object(),
@@ -92,7 +93,7 @@ impl Import<'_> {
         );
     }
 
-    /// Whether an object is there already.
+    /// Decides whether an object exists already.
     pub(super) fn has(&self, id: &str) -> bool {
         let account = &self.account;
         account.vpcs.iter().any(|one| one.id == id)
@@ -108,7 +109,8 @@ impl Import<'_> {
             || self.zones.contains_key(id)
     }
 
-    /// The ids of a VPC's default objects: those that it says, and in a plan what references to them resolve to.
+    /// Records the ids of a VPC's default objects: those that it has, and in a plan the results of
+    /// references to them.
     pub(super) fn imply(&mut self, vpc: &Resource) {
         for (key, what) in DEFAULT_OBJECTS {
             let implied = Implied { what, vpc: vpc.id(), origin: vpc.origin.clone() };
@@ -123,7 +125,8 @@ impl Import<'_> {
         self.implied.get(id).filter(|implied| implied.what == what).cloned()
     }
 
-    /// A route table; a VPC's main one is made when something names it that the source does not list.
+    /// Returns a route table. A VPC's main one is made if it is named and the source does not list
+    /// it.
     pub(super) fn route_table(&mut self, id: &str) -> Option<&mut RouteTable> {
         let tables = &self.account.route_tables;
         let mut position = tables.iter().position(|table| table.id == id);
@@ -143,7 +146,8 @@ impl Import<'_> {
         self.account.route_tables.get_mut(position?)
     }
 
-    /// A network ACL; a VPC's default one is made as AWS makes it, when something names it that the source does not list.
+    /// Returns a network ACL. A VPC's default one is made as in AWS if it is named and the source
+    /// does not list it.
     pub(super) fn network_acl(&mut self, id: &str) -> Option<&mut NetworkAcl> {
         let acls = &self.account.network_acls;
         let mut position = acls.iter().position(|acl| acl.id == id);
@@ -174,7 +178,8 @@ impl Import<'_> {
         self.account.network_acls.get_mut(position?)
     }
 
-    /// A security group; a VPC's default one is made as AWS makes it, when something names it that the source does not list.
+    /// Returns a security group. A VPC's default one is made as in AWS if it is named and the
+    /// source does not list it.
     pub(super) fn group(&mut self, id: &str) -> Option<&mut SecurityGroup> {
         let id = self.canonical_group(id);
         let mut position = self.account.security_groups.iter().position(|group| group.id == id);
@@ -191,16 +196,17 @@ impl Import<'_> {
         self.account.security_groups.get_mut(position?)
     }
 
-    /// What a VPC's default group is called here; the importer makes it at the end if need be.
+    /// Returns the id of a VPC's default group here. The importer makes the group at the end if it
+    /// is missing.
     pub(super) fn default_group_of(&self, vpc: &str) -> Option<String> {
         let is_one =
             |implied: &Implied| implied.what == DefaultObject::SecurityGroup && implied.vpc == vpc;
         let ids = self.implied.iter().filter(|(_, implied)| is_one(implied)).map(|(id, _)| id);
-        // One that AWS gave before what stands for it.
+        // An id that AWS gave comes before a substitute.
         ids.min_by_key(|id| (id.contains('.'), *id)).cloned()
     }
 
-    /// The id that a VPC's default group is listed with, if the given one means it.
+    /// Returns the id with which a VPC's default group is listed, if the given one means it.
     fn canonical_group(&self, id: &str) -> String {
         let Some(implied) = self.implied(id, DefaultObject::SecurityGroup) else {
             return id.to_owned();
@@ -218,7 +224,7 @@ impl Import<'_> {
     }
 }
 
-/// As AWS makes it (spec 4.2).
+/// Makes a default group as AWS does (spec 4.2).
 fn default_group(id: &str, implied: Implied) -> SecurityGroup {
     let rule = |peer| SecurityGroupRule {
         ip_protocol: "-1".to_owned(),

@@ -1,6 +1,8 @@
-//! Network interfaces: those that are resources, and those that databases, caches, load balancers and instances have.
+//! Reads network interfaces: those that are resources, and those of databases, caches, load
+//! balancers and instances.
 //!
-//! Terraform does not know the address of most of the latter. Their interfaces are read without one.
+//! Terraform does not know the addresses of most of the latter. Their interfaces are read without
+//! one.
 
 use super::import::Import;
 use super::network::SUBNETS;
@@ -12,7 +14,7 @@ use super::security_groups::GROUPS;
 use crate::config::import::{NetworkInterface, PrivateAddress, PublicAddress};
 use std::net::Ipv4Addr;
 
-/// `aws_network_interface` and the data source.
+/// Reads an `aws_network_interface` or its data source.
 pub(super) fn network_interface(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let mut addresses: Vec<Ipv4Addr> = block.address("private_ip")?.into_iter().collect();
     for key in ["private_ip_list", "private_ips"] {
@@ -33,7 +35,7 @@ pub(super) fn network_interface(import: &mut Import<'_>, block: &Block<'_>) -> R
     };
     let subnet = block.needed_id("subnet_id", SUBNETS)?;
     let interface_type = block.label("interface_type").unwrap_or_else(|| "interface".to_owned());
-    // A data source says what is there, and a Network Load Balancer's may have none.
+    // A data source is complete, and a Network Load Balancer's may have no groups.
     let has_default = !block.resource.data && interface_type == "interface";
     let mut public = None;
     for association in block.blocks("association")? {
@@ -58,7 +60,7 @@ pub(super) fn network_interface(import: &mut Import<'_>, block: &Block<'_>) -> R
     Ok(())
 }
 
-/// `aws_network_interface_attachment`.
+/// Reads an `aws_network_interface_attachment`.
 pub(super) fn attachment(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("network_interface_id", &["aws_network_interface"])?;
     let instance = block.needed_id("instance_id", &["aws_instance"])?;
@@ -69,7 +71,7 @@ pub(super) fn attachment(import: &mut Import<'_>, block: &Block<'_>) -> Result<(
     Ok(())
 }
 
-/// `aws_network_interface_sg_attachment`.
+/// Reads an `aws_network_interface_sg_attachment`.
 pub(super) fn group_attachment(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("network_interface_id", &["aws_network_interface"])?;
     let group = block.needed_id("security_group_id", GROUPS)?;
@@ -84,7 +86,8 @@ pub(super) fn group_attachment(import: &mut Import<'_>, block: &Block<'_>) -> Re
     Ok(())
 }
 
-/// `aws_instance` and the data source. Comes after interfaces: its primary one may be one of those.
+/// Reads an `aws_instance` or its data source. It comes after interfaces: its primary one may be
+/// one of those.
 pub(super) fn instance(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.resource.id();
     let primary = block
@@ -127,7 +130,7 @@ pub(super) fn instance(import: &mut Import<'_>, block: &Block<'_>) -> Result<(),
     Ok(())
 }
 
-/// `aws_efs_mount_target`, whose address is known.
+/// Reads an `aws_efs_mount_target`, whose address is known.
 pub(super) fn mount_target(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let addresses: Vec<Ipv4Addr> = block.address("ip_address")?.into_iter().collect();
     let subnet = block.needed_id("subnet_id", SUBNETS)?;
@@ -149,7 +152,8 @@ pub(super) fn mount_target(import: &mut Import<'_>, block: &Block<'_>) -> Result
     Ok(())
 }
 
-/// `aws_lambda_function`: one in a VPC sends packets there; another does not concern the lab.
+/// Reports an `aws_lambda_function` in a VPC, which sends packets there; another does not concern
+/// the lab.
 pub(super) fn function(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     if !block.blocks("vpc_config")?.is_empty() {
         import.findings.left_out(
@@ -172,7 +176,7 @@ fn private(addresses: &[Ipv4Addr]) -> Vec<PrivateAddress> {
     found
 }
 
-/// The VPC's default group where none is given, which AWS takes then.
+/// Returns the groups, or the VPC's default group if none is given, as AWS does.
 fn or_default(import: &Import<'_>, subnet: &str, mut groups: Vec<String>) -> Vec<String> {
     let subnet = import.account.subnets.iter().find(|one| one.id == subnet);
     if let Some(subnet) = subnet.filter(|_| groups.is_empty()) {
@@ -192,7 +196,8 @@ pub(super) fn settle(import: &mut Import<'_>) {
     leave_out_those_elsewhere(import);
 }
 
-/// Clusters of which the source has no instance: serverless ones, for example, have addresses all the same.
+/// Reports clusters of which the source has no instance: serverless ones, for example, still have
+/// addresses.
 fn without_instances(import: &mut Import<'_>, owners: &Owners<'_>) {
     for cluster in &owners.needed {
         let of_it = |(owner, block): &(&Owner, Block<'_>)| {
@@ -329,7 +334,7 @@ fn public_address(owner: &Owner, block: &Block<'_>) -> Result<PublicAddress, Tro
     })
 }
 
-/// `None`: what names them is not in the source.
+/// Returns the subnets of an owner; `None` if the object that names them is not in the source.
 fn subnets_of(
     owners: &Owners<'_>,
     owner: &Owner,
@@ -356,7 +361,7 @@ fn subnets_of(
     Ok(Some(found).filter(|found| !found.is_empty()))
 }
 
-/// Those in the owner's own zone first.
+/// Sorts the subnets, those in the owner's own zone first.
 fn preferred(import: &Import<'_>, block: &Block<'_>, mut subnets: Vec<String>) -> Vec<String> {
     if let Some(zone) = block.label("availability_zone") {
         let in_zone =

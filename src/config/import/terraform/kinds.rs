@@ -1,4 +1,4 @@
-//! The resource types of the AWS provider, and what becomes of each.
+//! The resource types of the AWS provider, and the treatment of each.
 
 use super::import::Import;
 use super::owners::{OWNERS_NEED, Owner};
@@ -7,16 +7,16 @@ use super::{
     apprunner, endpoints, interfaces, names, network, public_addresses, routing, security_groups,
 };
 
-/// When a type is read: what others are parts of comes before them.
+/// The phase in which a type is read: objects come before their parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Elastic IPs, VPCs and subnets.
     Ground,
-    /// What is in them, by id.
+    /// Objects in VPCs and subnets, by id.
     Objects,
     /// Rules, routes, associations.
     Parts,
-    /// What a later word decides, such as which table is the main one.
+    /// Facts that a later resource decides, such as which table is the main one.
     Last,
 }
 
@@ -24,24 +24,24 @@ impl Phase {
     pub(super) const ALL: [Self; 4] = [Self::Ground, Self::Objects, Self::Parts, Self::Last];
 }
 
-/// What becomes of a type.
+/// The treatment of a type.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     /// It is read, in its phase.
     Read(Phase, Read),
     /// It has network interfaces that are not listed.
     Owner(&'static Owner),
-    /// An owner names it.
+    /// An owner refers to it.
     Needed,
-    /// It has no counterpart, and this follows.
+    /// It has no counterpart, with this consequence.
     LeftOut(&'static str),
     /// Packets may depend on it.
     NotUnderstood,
-    /// It is about IPv6 alone.
+    /// It concerns only IPv6.
     Ipv6,
-    /// It has no bearing on packets.
+    /// It has no effect on packets.
     Nothing,
-    /// Nothing is known of it: it has a bearing where it is in a VPC.
+    /// It is not known: it has an effect if it is in a VPC.
     Unlisted,
 }
 
@@ -52,7 +52,8 @@ const NO_HOST: &str = "its addresses are not in the source, and the lab has no s
 
 type Read = fn(&mut Import<'_>, &Block<'_>) -> Result<(), Trouble>;
 
-/// Types that are parts of others, which list them too: how each is read, or taken away again (`Import::forget`).
+/// Returns the function that reads a type of part, or removes it again (`Import::forget`). Objects
+/// list such parts too.
 pub(super) fn part(kind: &str) -> Option<Read> {
     Some(match kind {
         "aws_security_group_rule" => security_groups::rule,
@@ -72,7 +73,7 @@ pub(super) fn part(kind: &str) -> Option<Read> {
     })
 }
 
-/// What becomes of a type; data sources that only list ids have no bearing.
+/// Returns the treatment of a type. Data sources that only list ids have no effect.
 pub(super) fn kind(kind: &str, data: bool) -> Kind {
     use Kind::{Ipv6, LeftOut, Needed, NotUnderstood, Nothing, Read};
     use Phase::{Ground, Last, Objects, Parts};
@@ -168,7 +169,7 @@ pub(super) fn kind(kind: &str, data: bool) -> Kind {
     }
 }
 
-/// Types that have addresses in subnets, of which a state tells nothing.
+/// Types that have addresses in subnets, which a state does not have.
 const HOSTS: &[&str] = &[
     "aws_autoscaling_group",
     "aws_dax_cluster",
@@ -213,7 +214,7 @@ const HARMLESS: &[&str] = &[
     "aws_eip_domain_name",
 ];
 
-/// Beginnings of types that decide about packets: one that is not known yet may matter.
+/// Starts of types that decide about packets: one that is not known yet may matter.
 const DECIDES: &[&str] = &[
     "aws_apprunner_vpc",
     "aws_default_",
@@ -228,7 +229,7 @@ const DECIDES: &[&str] = &[
     "aws_vpc_security_group",
 ];
 
-/// Beginnings of types of other networks.
+/// Starts of types of other networks.
 const LEADS: &[&str] = &[
     "aws_customer_gateway",
     "aws_dx_",

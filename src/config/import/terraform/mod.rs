@@ -1,16 +1,19 @@
-//! `terraform show -json`, of a state or a plan, as an [`Account`] (spec 11.2).
+//! Reads `terraform show -json`, of a state or a plan, as an [`Account`] (spec 11.2).
 //!
-//! | file | what it reads |
+//! | file | content |
 //! |---|---|
-//! | `document` | the JSON: modules, resources, what is unknown |
-//! | `written` | how parts of objects are written |
-//! | `address`, `references` | what unknown values of a plan refer to, by its configuration |
+//! | `document` | the JSON: modules, resources, unknown values |
+//! | `written` | the notation of parts of objects |
+//! | `address`, `references` | the references of a plan's unknown values, by its configuration |
 //! | `reader` | attributes of one resource |
-//! | `kinds` | which resource types there are, and what becomes of them |
-//! | `network`, `routing`, `security_groups`, `endpoints`, `interfaces`, `public_addresses`, `names`, `apprunner` | one family of types each |
+//! | `kinds` | the resource types, and the treatment of each |
+//! | `network`, `routing`, `security_groups` | one family of types each |
+//! | `endpoints`, `interfaces`, `public_addresses` | one family of types each |
+//! | `names`, `apprunner` | one family of types each |
 //!
-//! A state lists what is there, defaults included: Terraform has taken AWS's default egress rule from each security group that
-//! it made. Inline parts and parts that are resources of their own are read together, each once.
+//! A state lists what exists, defaults included: Terraform has removed AWS's default egress rule
+//! from each security group that it created. Inline parts and parts that are resources of their own
+//! are read together, each once.
 
 mod address;
 mod apprunner;
@@ -44,15 +47,17 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Whether some JSON looks like what Terraform shows, or like what it must be asked to show.
+/// Decides whether some JSON looks like the output of `terraform show`, or like a file that it can
+/// show.
 pub(super) fn is_one(value: &Value) -> bool {
     ["format_version", "terraform_version"].iter().any(|key| value.get(key).is_some())
 }
 
-/// Reads what `terraform show -json` printed.
+/// Reads the output of `terraform show -json`.
 ///
 /// # Errors
-/// Everything that keeps it from being read, each with the file, the resource's address and the attribute.
+/// All faults that prevent reading it, each with the file, the resource's address and the
+/// attribute.
 pub(super) fn import(
     text: &str,
     file: &str,
@@ -79,7 +84,7 @@ pub(super) fn import(
         if phase == Phase::Parts {
             import.forget(&document.former, &references, &guesses);
         }
-        // What Terraform manages is the truth; a data source is a fact where nothing managed says it.
+        // A managed resource counts before a data source of the same object.
         for data in [false, true] {
             for resource in document.resources.iter().filter(|resource| resource.data == data) {
                 let block = Block::of(resource, &references, &guesses);
@@ -161,8 +166,8 @@ impl<'a> Import<'a> {
         self.part(block, &words(&resource.kind), outcome);
     }
 
-    /// A plan's objects have the parts that they had at the last refresh. Takes those away that the plan ends; what replaces
-    /// them is read later.
+    /// Removes the parts that a plan ends. A plan's objects have the parts that they had at the
+    /// last refresh; their replacements are read later.
     fn forget<'b>(
         &mut self,
         former: &'b [Resource],
@@ -173,7 +178,7 @@ impl<'a> Import<'a> {
         self.former = true;
         for resource in former {
             if let Some(read) = kinds::part(&resource.kind) {
-                // What cannot be read is in no object either.
+                // A part that cannot be read is in no object either.
                 let _ = read(self, &Block::of(resource, references, guesses));
             }
         }
@@ -182,7 +187,7 @@ impl<'a> Import<'a> {
         self.errors.truncate(errors);
     }
 
-    /// What can be said when everything has been read.
+    /// Completes the account when everything has been read.
     fn settle(&mut self) {
         interfaces::settle(self);
         public_addresses::settle(self);
@@ -198,7 +203,7 @@ impl<'a> Import<'a> {
         self.account.vpc_endpoints = endpoints;
     }
 
-    /// Default groups that something names are there, under one id each.
+    /// Adds default groups that are named, under one id each.
     fn settle_groups(&mut self) {
         let mut account = std::mem::take(&mut self.account);
         let mut named: BTreeSet<String> = BTreeSet::new();
@@ -222,7 +227,7 @@ impl<'a> Import<'a> {
     }
 }
 
-/// What a type is to people.
+/// Returns a type in words.
 fn words(kind: &str) -> String {
     match kind {
         "aws_security_group_rule"
@@ -233,7 +238,7 @@ fn words(kind: &str) -> String {
     }
 }
 
-/// Everything that names a security group.
+/// Visits every reference to a security group.
 fn for_each_group(account: &mut Account, mut visit: impl FnMut(&mut String)) {
     for group in &mut account.security_groups {
         for rule in group.ingress.iter_mut().chain(&mut group.egress) {
@@ -250,7 +255,8 @@ fn for_each_group(account: &mut Account, mut visit: impl FnMut(&mut String)) {
     }
 }
 
-/// A lab is one region: the one that the user named, or the one that most resources are in. The others' are left out.
+/// Chooses the region of the lab: the one that the user named, or the one of most resources.
+/// Resources of others are left out.
 fn choose_region(
     document: &mut Document,
     options: &Options,

@@ -1,4 +1,4 @@
-//! Private hosted zones and their records.
+//! Reads private hosted zones and their records.
 
 use super::import::Import;
 use super::network::VPCS;
@@ -9,7 +9,7 @@ const ZONES: &[&str] = &["aws_route53_zone"];
 /// The record types that a lab has.
 const TYPES: [&str; 3] = ["A", "CNAME", "TXT"];
 
-/// `aws_route53_zone` with at least one VPC. A public zone is the internet's.
+/// Reads an `aws_route53_zone` with at least one VPC. A public zone is the internet's.
 pub(super) fn zone(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let mut vpcs = Vec::new();
     for vpc in block.blocks("vpc")? {
@@ -29,7 +29,7 @@ pub(super) fn zone(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Tro
     Ok(())
 }
 
-/// `aws_route53_zone_association`.
+/// Reads an `aws_route53_zone_association`.
 pub(super) fn association(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("zone_id", ZONES)?;
     let vpc = block.needed_id("vpc_id", VPCS)?;
@@ -43,7 +43,7 @@ pub(super) fn association(import: &mut Import<'_>, block: &Block<'_>) -> Result<
     Ok(())
 }
 
-/// `aws_route53_record`, of a private zone.
+/// Reads an `aws_route53_record` of a private zone.
 pub(super) fn record(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("zone_id", ZONES)?;
     let Some(zone) = import.zone(&id) else {

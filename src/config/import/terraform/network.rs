@@ -1,4 +1,4 @@
-//! VPCs, subnets, gateways, peering connections and network ACLs.
+//! Reads VPCs, subnets, gateways, peering connections and network ACLs.
 
 use super::import::Import;
 use super::reader::{Block, Trouble};
@@ -9,11 +9,11 @@ use crate::config::import::{
 
 pub(super) const VPCS: &[&str] = &["aws_vpc", "aws_default_vpc"];
 pub(super) const SUBNETS: &[&str] = &["aws_subnet", "aws_default_subnet"];
-/// Options may name the connection by its accepter.
+/// The types that name a connection: options may name it by its accepter.
 const PEERINGS: &[&str] = &["aws_vpc_peering_connection", "aws_vpc_peering_connection_accepter"];
 pub(super) const NETWORK_ACLS: &[&str] = &["aws_network_acl", "aws_default_network_acl"];
 
-/// `aws_vpc`, `aws_default_vpc` and the data source.
+/// Reads an `aws_vpc`, an `aws_default_vpc` or the data source.
 pub(super) fn vpc(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let mut cidr_blocks = vec![block.needed_cidr("cidr_block")?];
     // A data source lists all; a managed one has the others as resources of their own.
@@ -41,7 +41,7 @@ pub(super) fn vpc(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trou
     Ok(())
 }
 
-/// `aws_vpc_ipv4_cidr_block_association`.
+/// Reads an `aws_vpc_ipv4_cidr_block_association`.
 pub(super) fn vpc_cidr_block(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("vpc_id", VPCS)?;
     let cidr = block.needed_cidr("cidr_block")?;
@@ -55,7 +55,7 @@ pub(super) fn vpc_cidr_block(import: &mut Import<'_>, block: &Block<'_>) -> Resu
     Ok(())
 }
 
-/// `aws_vpc_block_public_access_options`: of every VPC of the region.
+/// Reads `aws_vpc_block_public_access_options`, which concern every VPC of the region.
 pub(super) fn block_public_access(
     import: &mut Import<'_>,
     block: &Block<'_>,
@@ -67,7 +67,7 @@ pub(super) fn block_public_access(
     Ok(())
 }
 
-/// `aws_subnet`, `aws_default_subnet` and the data source.
+/// Reads an `aws_subnet`, an `aws_default_subnet` or the data source.
 pub(super) fn subnet(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     if block.label("ipv6_cidr_block").is_some() {
         import.findings.ipv6("subnet CIDR block", &block.origin);
@@ -87,7 +87,7 @@ pub(super) fn subnet(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), T
     Ok(())
 }
 
-/// `aws_internet_gateway` and the data source.
+/// Reads an `aws_internet_gateway` or its data source.
 pub(super) fn internet_gateway(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let mut vpc = block.id("vpc_id", VPCS)?;
     for attachment in block.blocks("attachments")? {
@@ -102,7 +102,7 @@ pub(super) fn internet_gateway(import: &mut Import<'_>, block: &Block<'_>) -> Re
     Ok(())
 }
 
-/// `aws_internet_gateway_attachment`.
+/// Reads an `aws_internet_gateway_attachment`.
 pub(super) fn internet_gateway_attachment(
     import: &mut Import<'_>,
     block: &Block<'_>,
@@ -121,7 +121,7 @@ pub(super) fn internet_gateway_attachment(
     Ok(())
 }
 
-/// `aws_nat_gateway` and the data source. Reads Elastic IPs, so it comes after them.
+/// Reads an `aws_nat_gateway` or its data source. It needs Elastic IPs, so it comes after them.
 pub(super) fn nat_gateway(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let regional = block.label("availability_mode").as_deref() == Some("regional");
     let subnet = match block.id("subnet_id", SUBNETS)? {
@@ -173,7 +173,7 @@ fn nat_addresses(import: &Import<'_>, block: &Block<'_>) -> Result<Vec<NatAddres
     Ok(std::iter::once(primary.clone()).chain(secondary).collect())
 }
 
-/// `aws_vpc_peering_connection` and the data source.
+/// Reads an `aws_vpc_peering_connection` or its data source.
 pub(super) fn peering(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let accepted =
         block.flag("auto_accept")?.filter(|accepts| *accepts).map(|_| "active".to_owned());
@@ -192,7 +192,7 @@ pub(super) fn peering(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), 
     Ok(())
 }
 
-/// `aws_vpc_peering_connection_accepter`: the other side's word, which is the later one.
+/// Reads an `aws_vpc_peering_connection_accepter`, whose state is the later one.
 pub(super) fn peering_accepter(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("vpc_peering_connection_id", PEERINGS)?;
     let accepted =
@@ -216,7 +216,8 @@ pub(super) fn peering_accepter(import: &mut Import<'_>, block: &Block<'_>) -> Re
     peering_options(import, block)
 }
 
-/// Reads the options of `aws_vpc_peering_connection_options`, or of an accepter: for the sides that have some there.
+/// Reads the options of `aws_vpc_peering_connection_options`, or of an accepter: for the sides that
+/// have some there.
 pub(super) fn peering_options(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("vpc_peering_connection_id", PEERINGS)?;
     let requester = allows_dns_resolution(block, "requester")?;
@@ -232,7 +233,8 @@ pub(super) fn peering_options(import: &mut Import<'_>, block: &Block<'_>) -> Res
     Ok(())
 }
 
-/// Returns whether a side of a peering connection lets its public names lead to private addresses on the other.
+/// Returns the setting by which a side of a peering connection lets its public names lead to
+/// private addresses on the other.
 fn allows_dns_resolution(block: &Block<'_>, side: &str) -> Result<Option<bool>, Trouble> {
     let mut allows = None;
     for options in block.blocks(side)? {
@@ -241,7 +243,7 @@ fn allows_dns_resolution(block: &Block<'_>, side: &str) -> Result<Option<bool>, 
     Ok(allows)
 }
 
-/// `aws_network_acl`, `aws_default_network_acl`.
+/// Reads an `aws_network_acl` or an `aws_default_network_acl`.
 pub(super) fn network_acl(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let default = block.resource.kind == "aws_default_network_acl";
     let mut acl = NetworkAcl {
@@ -263,7 +265,8 @@ pub(super) fn network_acl(import: &mut Import<'_>, block: &Block<'_>) -> Result<
     Ok(())
 }
 
-/// A default object's VPC. A plan may not know it: then it is the VPC whose attribute the object's own id is.
+/// Returns a default object's VPC. A plan may not know it: then it is the VPC of the attribute that
+/// is the object's own id.
 pub(super) fn vpc_of_default(block: &Block<'_>, own: &str) -> Result<String, Trouble> {
     if let Some(vpc) = block.id("vpc_id", VPCS)? {
         return Ok(vpc);
@@ -275,7 +278,7 @@ pub(super) fn vpc_of_default(block: &Block<'_>, own: &str) -> Result<String, Tro
     }
 }
 
-/// `aws_network_acl_rule`.
+/// Reads an `aws_network_acl_rule`.
 pub(super) fn network_acl_rule(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("network_acl_id", NETWORK_ACLS)?;
     let direction = match block.flag("egress")? {
@@ -297,7 +300,7 @@ pub(super) fn network_acl_rule(import: &mut Import<'_>, block: &Block<'_>) -> Re
         acl.entries.retain(|other| !same(other));
         return Ok(());
     }
-    // A state also lists a rule of its own in the ACL, as the last refresh saw it.
+    // A state also lists a separate rule in the ACL, as the last refresh saw it.
     match acl.entries.iter_mut().find(|other| same(other)) {
         Some(listed) => *listed = entry,
         None => acl.entries.push(entry),
@@ -305,7 +308,7 @@ pub(super) fn network_acl_rule(import: &mut Import<'_>, block: &Block<'_>) -> Re
     Ok(())
 }
 
-/// `None`: it is only about IPv6, or carries nothing.
+/// Reads an entry; `None` if it concerns only IPv6, or has no block.
 fn acl_entry(
     block: &Block<'_>,
     direction: AclDirection,
@@ -338,7 +341,8 @@ fn acl_entry(
         rule_number,
         allow,
         ports: ports.filter(|_| matches!(protocol.as_str(), "6" | "17")),
-        // Terraform has 0 and 0 in inline entries where nothing was said, which is an echo reply to AWS too.
+        // Terraform has 0 and 0 in inline entries without a type and a code, which is an echo reply
+        // to AWS too.
         icmp: icmp.filter(|_| protocol == "1"),
         protocol,
         cidr_block,
@@ -360,7 +364,7 @@ fn acl_protocol(word: &str) -> String {
     }
 }
 
-/// `aws_network_acl_association`.
+/// Reads an `aws_network_acl_association`.
 pub(super) fn network_acl_association(
     import: &mut Import<'_>,
     block: &Block<'_>,
@@ -396,7 +400,7 @@ pub(super) fn network_acl_association(
     Ok(())
 }
 
-/// A new peering connection waits until somebody accepts it.
+/// Sets the state of new peering connections: they wait for acceptance.
 pub(super) fn settle_peerings(import: &mut Import<'_>) {
     for peering in &mut import.account.peering_connections {
         if peering.status.is_none() {
@@ -411,7 +415,8 @@ pub(super) fn settle_peerings(import: &mut Import<'_>) {
     }
 }
 
-/// The default ACL's list of subnets is of the last refresh: those that another ACL has since are not its own.
+/// Removes from a default ACL the subnets that another ACL has. Its list is that of the last
+/// refresh.
 pub(super) fn settle_acls(import: &mut Import<'_>) {
     let taken: Vec<String> = import
         .account

@@ -11,28 +11,29 @@ pub(super) struct Owner {
     pub(super) subnets: Subnets,
     /// The attribute with its security groups.
     pub(super) groups: &'static str,
-    /// The attribute with its port, and the port where it is absent.
+    /// The attribute with its port, and the port if it is absent.
     pub(super) port: (&'static str, Option<&'static str>),
-    /// Whether it has an interface in each of its subnets, or in one.
+    /// Says that it has an interface in each of its subnets, and not in one.
     pub(super) in_each: bool,
-    /// The attribute that names its cluster, and the cluster's type: it has the groups and the port.
+    /// The attribute that names its cluster, and the cluster's type: it has the groups and the
+    /// port.
     pub(super) cluster: Option<(&'static str, &'static str)>,
-    /// When its interfaces have public addresses.
+    /// The condition on which its interfaces have public addresses.
     pub(super) public: Public,
 }
 
-/// When the interfaces of a type have public addresses.
+/// The condition on which the interfaces of a type have public addresses.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Public {
-    /// Not at all.
+    /// They never have any.
     Never,
-    /// If an attribute is true.
+    /// An attribute is true.
     If(&'static str),
-    /// If it is an internet-facing load balancer.
+    /// It is an internet-facing load balancer.
     Balancer,
 }
 
-/// How a type names its subnets.
+/// The way in which a type names its subnets.
 #[derive(Debug)]
 pub(super) enum Subnets {
     /// An attribute with their ids.
@@ -179,7 +180,7 @@ pub(super) const OWNERS_NEED: &[&str] = &[
     "aws_neptune_cluster",
 ];
 
-/// Owners, and what they refer to.
+/// Owners, and the objects that they refer to.
 #[derive(Default)]
 pub(super) struct Owners<'a> {
     pub(super) owners: Vec<(&'static Owner, Block<'a>)>,
@@ -197,7 +198,7 @@ impl<'a> Owners<'a> {
 }
 
 impl Owner {
-    /// Its entry, if it is a type of these.
+    /// Returns its entry, if it is a type of these.
     pub(super) fn of(kind: &str) -> Option<&'static Self> {
         OWNERS.iter().find(|owner| owner.kind == kind)
     }

@@ -1,4 +1,4 @@
-//! Elastic IP addresses, and what has one.
+//! Reads Elastic IP addresses and the objects that have one.
 
 use super::association::Association;
 use super::import::Import;
@@ -10,7 +10,8 @@ const INSTANCES: &[&str] = &["aws_instance"];
 /// An interface may be named as the primary one of its instance.
 const INTERFACES: &[&str] = &["aws_network_interface", "aws_instance"];
 
-/// Reads an `aws_eip`: the public address of an allocation, for what names it, and whose it is.
+/// Reads an `aws_eip`: the public address of an allocation, for its references, and its
+/// association.
 pub(super) fn elastic_ip(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let address = block.address("public_ip")?;
     if let Some(address) = address {
@@ -44,7 +45,8 @@ pub(super) fn association(import: &mut Import<'_>, block: &Block<'_>) -> Result<
     Ok(())
 }
 
-/// Returns the public address of an instance's own interface: as it says, or else as its subnet does.
+/// Returns the public address of an instance's own interface: by its own setting, or else by its
+/// subnet's.
 pub(super) fn at_launch(
     import: &mut Import<'_>,
     block: &Block<'_>,
@@ -62,7 +64,8 @@ pub(super) fn at_launch(
     })
 }
 
-/// Gives Elastic IP addresses to the interfaces that they are of. Those of NAT gateways and load balancers have theirs.
+/// Gives Elastic IP addresses to their interfaces. NAT gateways and load balancers have theirs
+/// already.
 pub(super) fn settle(import: &mut Import<'_>) {
     for association in std::mem::take(&mut import.associations) {
         association.apply(&mut import.account.network_interfaces);
@@ -73,7 +76,7 @@ fn elastic(address: Option<Ipv4Addr>) -> PublicAddress {
     PublicAddress::from(address).or(PublicAddress::Unknown("an Elastic IP address"))
 }
 
-/// Returns a private address that is known; another is the primary one.
+/// Returns a private address if it is known; another is the primary one.
 fn private(block: &Block<'_>, key: &str) -> Option<Ipv4Addr> {
     block.label(key)?.parse().ok()
 }

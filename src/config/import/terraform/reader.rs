@@ -1,4 +1,5 @@
-//! Reading a resource's attributes: known, absent, or unknown until the apply and then what its expression refers to.
+//! Reads a resource's attributes: known, absent, or unknown until the apply and then the objects
+//! that its expression refers to.
 
 use super::address::{Index, Step};
 use super::document::{Resource, wrong_type};
@@ -10,21 +11,21 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-/// Why an attribute cannot be had.
+/// The reason why an attribute has no value.
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// The document is wrong.
     Error(ImportError),
     /// The plan does not know it yet, and its configuration leaves it open.
     Unknown {
-        /// Where.
+        /// Its place.
         origin: Origin,
-        /// Such as `subnet_id is known only after the apply (local.subnets)`.
+        /// The fact, such as `subnet_id is known only after the apply (local.subnets)`.
         what: String,
     },
     /// An IPv6 block where an IPv4 one could be.
     Ipv6 {
-        /// Where.
+        /// Its place.
         origin: Origin,
     },
 }
@@ -40,14 +41,14 @@ impl From<ImportError> for Trouble {
 pub(super) struct Block<'a> {
     pub(super) resource: &'a Resource,
     references: &'a References<'a>,
-    /// What was guessed on the way.
+    /// The guesses that were made.
     guesses: &'a RefCell<Findings>,
     values: &'a Value,
     unknown: &'a Value,
     path: Vec<Step>,
-    /// How many blocks of its name there are.
+    /// The number of blocks of its name.
     siblings: usize,
-    /// Where it stands.
+    /// Its place in the source.
     pub(super) origin: Origin,
 }
 
@@ -69,12 +70,12 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// An attribute's value, if it is known and there.
+    /// Returns an attribute's value, if it is known and not null.
     fn value(&self, key: &str) -> Option<&'a Value> {
         self.values.get(key).filter(|value| !value.is_null())
     }
 
-    /// Whether an attribute, or a part of it, is known only after the apply.
+    /// Decides whether an attribute, or a part of it, is known only after the apply.
     fn is_unknown(&self, key: &str) -> bool {
         fn has_true(value: &Value) -> bool {
             match value {
@@ -90,7 +91,8 @@ impl<'a> Block<'a> {
         self.unknown.get(key).is_some_and(has_true)
     }
 
-    /// A string; numbers and booleans are taken as Terraform would convert them. `None` where it is null or empty.
+    /// Returns a string; numbers and booleans are converted as Terraform does. `None` if it is null
+    /// or empty.
     pub(super) fn text(&self, key: &str) -> Result<Option<String>, Trouble> {
         match self.value(key) {
             Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
@@ -102,18 +104,18 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// A string that is nothing but a label: unknown is as good as absent.
+    /// Returns a string that is only a label: an unknown one counts as absent.
     pub(super) fn label(&self, key: &str) -> Option<String> {
         Some(self.value(key)?.as_str()?.to_owned()).filter(|text| !text.is_empty())
     }
 
-    /// The `Name` tag.
+    /// Returns the `Name` tag.
     pub(super) fn name(&self) -> Option<String> {
         let tags = self.value("tags").or_else(|| self.value("tags_all"))?;
         Some(tags.get("Name")?.as_str()?.to_owned()).filter(|name| !name.is_empty())
     }
 
-    /// The id of one other object, of one of these types.
+    /// Returns the id of one other object, of one of these types.
     pub(super) fn id(&self, key: &str, kinds: &[&str]) -> Result<Option<String>, Trouble> {
         if !self.is_unknown(key) {
             return self.text(key);
@@ -129,12 +131,13 @@ impl<'a> Block<'a> {
         Ok(candidates.ids.pop())
     }
 
-    /// An id that must be there.
+    /// Returns an id that must exist.
     pub(super) fn needed_id(&self, key: &str, kinds: &[&str]) -> Result<String, Trouble> {
         self.id(key, kinds)?.ok_or_else(|| self.lacks(key))
     }
 
-    /// Ids of other objects. A list keeps a null for each unknown element; a set with one of them is unknown as a whole.
+    /// Returns ids of other objects. A list keeps a null for each unknown element; a set with one
+    /// of them is unknown as a whole.
     pub(super) fn ids(&self, key: &str, kinds: &[&str]) -> Result<Vec<String>, Trouble> {
         if !self.is_unknown(key) {
             return self.strings(key);
@@ -171,7 +174,7 @@ impl<'a> Block<'a> {
         Ok(ids)
     }
 
-    /// Strings, all of which must be known; nothing where AWS computes them.
+    /// Returns strings, all of which must be known; none if AWS computes them.
     pub(super) fn strings(&self, key: &str) -> Result<Vec<String>, Trouble> {
         if self.is_unknown(key) && (self.value(key).is_some() || self.is_open(key)) {
             return Err(self.open(key, None));
@@ -201,7 +204,8 @@ impl<'a> Block<'a> {
         Ok(found)
     }
 
-    /// What an unknown attribute refers to, at least one; `None` where its expression is not in the configuration.
+    /// Returns the objects that an unknown attribute refers to, at least one; `None` if its
+    /// expression is not in the configuration.
     fn candidates(&self, key: &str, kinds: &[&str]) -> Result<Option<Found>, Trouble> {
         let mut path = self.path.clone();
         path.push(Step::Name(key.to_owned()));
@@ -236,13 +240,13 @@ impl<'a> Block<'a> {
         );
     }
 
-    /// Whether an attribute is unknown although it was given: AWS computes the others.
+    /// Decides whether an attribute is unknown although it was given: AWS computes the others.
     fn is_open(&self, key: &str) -> bool {
         self.is_unknown(key) && self.is_given(key)
     }
 
-    /// Whether the user set an attribute. The configuration does not show `dynamic` blocks; those of [`GIVEN`] have
-    /// nothing that AWS would compute.
+    /// Decides whether the user set an attribute. The configuration does not show `dynamic` blocks;
+    /// those of [`GIVEN`] have nothing that AWS would compute.
     fn is_given(&self, key: &str) -> bool {
         if let Some(Step::Name(first)) = self.path.first()
             && GIVEN.contains(&first.as_str())
@@ -254,7 +258,7 @@ impl<'a> Block<'a> {
         self.references.of_attribute(self.resource, &path).is_some()
     }
 
-    /// A number that must be there; Terraform has some as strings.
+    /// Returns a number, if it exists; Terraform has some as strings.
     pub(super) fn number(&self, key: &str) -> Result<Option<i64>, Trouble> {
         let place = self.origin.member(key);
         match self.value(key) {
@@ -275,7 +279,7 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// A boolean, if it is there.
+    /// Returns a boolean, if it exists.
     pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, Trouble> {
         match self.value(key) {
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
@@ -285,17 +289,17 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// An IPv4 block.
+    /// Returns an IPv4 block.
     pub(super) fn cidr(&self, key: &str) -> Result<Option<Ipv4Network>, Trouble> {
         self.text(key)?.map(|text| cidr(&self.origin.member(key), &text)).transpose()
     }
 
-    /// An IPv4 block that must be there.
+    /// Returns an IPv4 block that must exist.
     pub(super) fn needed_cidr(&self, key: &str) -> Result<Ipv4Network, Trouble> {
         self.cidr(key)?.ok_or_else(|| self.lacks(key))
     }
 
-    /// An IPv4 address.
+    /// Returns an IPv4 address.
     pub(super) fn address(&self, key: &str) -> Result<Option<Ipv4Addr>, Trouble> {
         match self.text(key)? {
             Some(text) => Ok(Some(self.origin.member(key).address(&text)?)),
@@ -303,7 +307,7 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// The blocks of one name; a single block may also be an object.
+    /// Returns the blocks of one name; a single block may also be an object.
     pub(super) fn blocks(&self, key: &str) -> Result<Vec<Self>, Trouble> {
         let unknown = self.unknown.get(key).unwrap_or(&Value::Null);
         let place = self.origin.member(key);
@@ -345,12 +349,12 @@ impl<'a> Block<'a> {
         Self { values, unknown, path, origin, ..self.clone() }
     }
 
-    /// Kind and id, in findings.
+    /// Returns kind and id, for findings.
     pub(super) fn object(&self) -> String {
         object(self.resource)
     }
 
-    /// That an attribute is missing.
+    /// Returns the trouble of a missing attribute.
     pub(super) fn lacks(&self, key: &str) -> Trouble {
         if self.is_unknown(key) {
             return self.open(key, None);
@@ -367,26 +371,27 @@ impl<'a> Block<'a> {
     }
 }
 
-/// What the references of an unknown attribute come to.
+/// The result of an unknown attribute's references.
 struct Found {
     /// Each once, in the expression's order.
     ids: Vec<String>,
-    /// How many resources they are of; instances are one.
+    /// The number of resources that they are of; instances count once.
     sources: usize,
-    /// Something known that the expression has too.
+    /// A known value that the expression has too.
     known: Option<String>,
-    /// Whether all blocks of the name have one expression.
+    /// Says that all blocks of the name have one expression.
     shared: bool,
-    /// Whether instances were taken together, or one of them by its index.
+    /// Says that instances were taken together, or one of them by its index.
     guessed: bool,
 }
 
-/// Attributes that are written as blocks (Terraform's "attributes as blocks"): AWS computes the whole of one, or nothing.
+/// Attributes that are written as blocks (Terraform's "attributes as blocks"): AWS computes the
+/// whole of one, or nothing.
 const GIVEN: [&str; 3] = ["ingress", "egress", "route"];
 
 const WAY_OUT: &str = "give the unchanged output of: terraform show -json [PLAN]";
 
-/// An IPv4 block, or the trouble that it is an IPv6 one.
+/// Parses an IPv4 block; an IPv6 one is a trouble of its own.
 pub(super) fn cidr(origin: &Origin, text: &str) -> Result<Ipv4Network, Trouble> {
     if text.contains(':') && text.parse::<ipnetwork::Ipv6Network>().is_ok() {
         return Err(Trouble::Ipv6 { origin: origin.clone() });
@@ -394,7 +399,8 @@ pub(super) fn cidr(origin: &Origin, text: &str) -> Result<Ipv4Network, Trouble> 
     Ok(origin.cidr(text)?)
 }
 
-/// Such as `aws_subnet subnet-0a1b (module.net.aws_subnet.a)`, of which the address comes with the origin.
+/// Returns kind and id, such as `aws_subnet subnet-0a1b (module.net.aws_subnet.a)`. The origin adds
+/// the address.
 pub(super) fn object(resource: &Resource) -> String {
     let data = if resource.data { "data " } else { "" };
     let id = resource.id();

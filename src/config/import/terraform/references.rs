@@ -1,8 +1,9 @@
-//! What an unknown value of a plan will be: the plan says `null`, and its `configuration` which objects the expression
-//! refers to. Where that leaves one answer, it is the answer.
+//! Resolves unknown values of a plan. The plan has `null` for such a value, and its `configuration`
+//! lists the objects that the expression refers to. If that leaves one answer, it is the answer.
 //!
-//! An object that is to be made has no id; its address stands in. The configuration says what an expression refers to and
-//! not what it computes, so of several candidates one is taken only for a reason: the same `count.index` or `each.key`.
+//! An object that is to be created has no id; its address replaces it. The configuration lists the
+//! references of an expression, and not its result, so one of several candidates is taken only for
+//! a reason: the same `count.index` or `each.key`.
 
 use super::address::{Index, ModulePath, Step, steps};
 use super::document::{Document, Resource};
@@ -10,13 +11,14 @@ use serde_json::Value;
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Modules may pass a value on through so many others.
+/// The most modules through which a value is passed on.
 const MAX_DEPTH: usize = 32;
 
-/// So many references are followed for one value; a configuration made to have more of them is not understood.
+/// The most references that are followed for one value; a configuration with more of them is not
+/// understood.
 const MAX_STEPS: u32 = 10_000;
 
-/// Finds what references mean.
+/// Finds the objects of references.
 pub(super) struct References<'a> {
     instances: HashMap<(&'a ModulePath, bool, &'a str, &'a str), Vec<&'a Resource>>,
     modules: BTreeSet<&'a ModulePath>,
@@ -25,40 +27,44 @@ pub(super) struct References<'a> {
     steps_left: Cell<u32>,
 }
 
-/// The calls that lead to a module, whether it is a data source, type and name.
+/// A configured resource: the calls that lead to its module, true for a data source, its type and
+/// its name.
 type Configured<'a> = (Vec<&'a str>, bool, &'a str, &'a str);
 
-/// What an expression may be.
+/// The possible values of an expression.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    /// What was found, each once, in the expression's order.
+    /// The ids that were found, each once, in the expression's order.
     pub(super) found: Vec<Candidate>,
-    /// A reference that leads nowhere that the plan shows, such as `local.subnets`.
+    /// A reference that leads to no object of the plan, such as `local.subnets`.
     pub(super) lost: Option<String>,
-    /// A known value that the expression has beside what was found, such as `var.public`: it may choose, or add to it.
+    /// A known value that the expression has beside the ids, such as `var.public`: it may choose,
+    /// or add to them.
     pub(super) known: Option<String>,
-    /// The expression is that of several blocks, and what is one block's cannot be told.
+    /// Says that the expression is that of several blocks, so that each block's own part is
+    /// unknown.
     pub(super) shared: bool,
-    /// Several instances were taken together or one of them by its index: the expression may do otherwise.
+    /// Says that several instances were taken together or one of them by its index: the expression
+    /// may do otherwise.
     pub(super) guessed: bool,
 }
 
 /// An id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
-    /// The id, or the address that stands for it.
+    /// The id, or the address that replaces it.
     pub(super) id: String,
-    /// `type` of the object, where it is in the plan.
+    /// `type` of the object, if it is in the plan.
     pub(super) kind: Option<String>,
     /// The resource that it is of, without an index.
     pub(super) source: String,
 }
 
-/// From where references are looked at: a module, and which instance of a resource or a module there.
+/// The scope of references: a module, and the instance of a resource or a module there.
 struct Scope<'s> {
     module: &'s ModulePath,
     index: Option<&'s Index>,
-    /// `for_each` or `count` of whose instance that is.
+    /// `for_each` or `count` of that instance.
     each: &'s Value,
     depth: usize,
 }
@@ -84,8 +90,8 @@ impl<'a> References<'a> {
         Self { instances, modules, configuration, configured, steps_left: Cell::new(0) }
     }
 
-    /// What the expression of an attribute refers to; `path` leads to it, through blocks. `None`: the configuration does not
-    /// set it, so that AWS does.
+    /// Returns the references of an attribute's expression; `path` leads to the attribute, through
+    /// blocks. `None` if the configuration does not set it, so that AWS does.
     pub(super) fn of_attribute(&self, resource: &Resource, path: &[Step]) -> Option<Candidates> {
         self.steps_left.set(MAX_STEPS);
         self.attribute(resource, path, 0)
@@ -104,7 +110,7 @@ impl<'a> References<'a> {
         Some(candidates)
     }
 
-    /// The resource's entry in the configuration.
+    /// Returns the resource's entry in the configuration.
     fn configured(&self, resource: &Resource) -> Option<&'a Value> {
         let calls = resource.module.0.iter().map(|(name, _)| name.as_str()).collect();
         self.configured.get(&(calls, resource.data, &resource.kind, &resource.name)).copied()
@@ -124,7 +130,7 @@ impl<'a> References<'a> {
             into.lost = references.first().map(|&first| first.to_owned());
             return;
         }
-        // Each reference costs a step, whether it leads on or not.
+        // Each reference costs a step, even if it leads nowhere.
         let cost = u32::try_from(references.len()).unwrap_or(u32::MAX).max(1);
         self.steps_left.set(left.saturating_sub(cost));
         let indexed =
@@ -144,7 +150,7 @@ impl<'a> References<'a> {
         }
     }
 
-    /// `each.value`, where `for_each` is over resources: the one with the same key.
+    /// Resolves `each.value`, if `for_each` is over resources: the one with the same key.
     fn each_value(&self, path: &[Step], scope: &Scope<'_>, into: &mut Candidates) {
         if path.get(1) != Some(&Step::Name("value".to_owned())) {
             return;
@@ -166,7 +172,7 @@ impl<'a> References<'a> {
         merge(all, into);
     }
 
-    /// `var.x`: what the module's caller passes.
+    /// Resolves `var.x`: the value that the module's caller passes.
     fn variable(&self, path: &[Step], scope: &Scope<'_>, indexed: bool, into: &mut Candidates) {
         let lost = rendered(path);
         let Some(Step::Name(name)) = path.get(1) else { return };
@@ -177,7 +183,8 @@ impl<'a> References<'a> {
             Some((parent, call, index, references))
         });
         let Some((parent, call, index, references)) = passed else {
-            // A variable of the root, or a default: known, so not what is unknown in the expression.
+            // A variable of the root, or a default: known, so not the unknown part of the
+            // expression.
             into.known.get_or_insert(lost);
             return;
         };
@@ -205,7 +212,7 @@ impl<'a> References<'a> {
         merge(all, into);
     }
 
-    /// `module.net.subnets`: an output of a module.
+    /// Resolves `module.net.subnets`: an output of a module.
     fn output(&self, path: &[Step], scope: &Scope<'_>, indexed: bool, into: &mut Candidates) {
         let (Some(Step::Name(call)), rest) = (path.get(1), path.get(2..).unwrap_or_default())
         else {
@@ -241,7 +248,8 @@ impl<'a> References<'a> {
         merge(all, into);
     }
 
-    /// The instances of a module that have resources: the wanted one, the one with the same index, or all.
+    /// Returns the instances of a module that have resources: the wanted one, the one with the same
+    /// index, or all.
     fn calls(
         &self,
         parent: &ModulePath,
@@ -266,7 +274,8 @@ impl<'a> References<'a> {
         all.into_iter().collect()
     }
 
-    /// `aws_subnet.a.id`, `aws_subnet.a[0].id`, or `aws_subnet.a` for what takes all of them or one.
+    /// Resolves `aws_subnet.a.id`, `aws_subnet.a[0].id`, or `aws_subnet.a` for an expression that
+    /// takes all of them or one.
     fn object(
         &self,
         path: &[Step],
@@ -299,7 +308,7 @@ impl<'a> References<'a> {
         }
     }
 
-    /// An attribute of an object, if it is one that can be an id.
+    /// Adds an attribute of an object, if it is one that can be an id.
     fn member(&self, resource: &Resource, rest: &[Step], depth: usize, into: &mut Candidates) {
         let attribute = match rest.first() {
             Some(Step::Name(attribute)) => attribute.as_str(),
@@ -338,7 +347,8 @@ impl<'a> References<'a> {
 }
 
 impl Resource {
-    /// What others name it by: its id, a connector's ARN; where that is unknown yet, its address.
+    /// Returns the name by which others refer to it: its id, or a connector's ARN; if that is not
+    /// known yet, its address.
     pub(super) fn id(&self) -> String {
         let attribute = if self.kind == "aws_apprunner_vpc_connector" { "arn" } else { "id" };
         match self.values.get(attribute) {
@@ -347,7 +357,7 @@ impl Resource {
         }
     }
 
-    /// Its address without its own index.
+    /// Returns its address without its own index.
     fn source(&self) -> String {
         match self.index {
             Some(_) if self.address.ends_with(']') => {
@@ -358,18 +368,20 @@ impl Resource {
         }
     }
 
-    /// `id`, which is `attribute`, as [`Self::id`] has it.
+    /// Returns `id`, which is the value of `attribute`, in the form of [`Self::id`].
     fn id_as(&self, attribute: &str, id: &str) -> String {
         if matches!(attribute, "id" | "arn") { self.id() } else { id.to_owned() }
     }
 
-    /// What stands for an attribute that AWS computes, such as the main route table of a VPC.
+    /// Returns the substitute for an attribute that AWS computes, such as the main route table of a
+    /// VPC.
     pub(super) fn computed(&self, attribute: &str) -> String {
         format!("{}.{attribute}", self.address)
     }
 }
 
-/// The instance with the same index; `element()` and its like begin anew at the end of a shorter list.
+/// Returns the instance with the same index. Like `element()`, it starts again at the end of a
+/// shorter list.
 fn same_index<'r>(all: &[&'r Resource], index: &Index) -> &'r Resource {
     if let Some(same) = all.iter().find(|one| one.index.as_ref() == Some(index)) {
         return same;
@@ -403,8 +415,8 @@ fn index_configuration<'a>(
     }
 }
 
-/// `references` of the expression at a path; what is within a block that is given as one expression is the block's, and
-/// whether it is.
+/// Returns `references` of the expression at a path. An attribute within a block that has one
+/// expression gets the block's, and the second value is true.
 fn references_at<'v>(expressions: &'v Value, path: &[Step]) -> Option<(Vec<&'v str>, bool)> {
     let mut at = expressions;
     let mut shared = false;
@@ -418,7 +430,7 @@ fn references_at<'v>(expressions: &'v Value, path: &[Step]) -> Option<(Vec<&'v s
             (Step::Index(Index::Count(number)), Value::Array(blocks)) => {
                 blocks.get(usize::try_from(*number).ok()?)?
             }
-            // A block that may be there once.
+            // A block that may exist once.
             (Step::Index(_), Value::Object(_)) => at,
             (Step::Name(_) | Step::Index(_), _) => return None,
         };
@@ -433,7 +445,7 @@ fn strings(list: &Value) -> Option<Vec<&str>> {
     Some(list.as_array()?.iter().filter_map(Value::as_str).collect())
 }
 
-/// Terraform lists `aws_subnet.a.id` and, beside it, all that it begins with.
+/// Removes the prefixes: Terraform lists `aws_subnet.a.id` and, beside it, all of its prefixes.
 fn without_prefixes<'r>(references: &[&'r str]) -> Vec<&'r str> {
     let beginnings: HashSet<&str> = references
         .iter()

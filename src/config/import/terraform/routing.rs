@@ -1,4 +1,4 @@
-//! Route tables, their routes and associations.
+//! Reads route tables, their routes and associations.
 
 use super::import::Import;
 use super::network::{SUBNETS, VPCS, vpc_of_default};
@@ -8,7 +8,7 @@ use crate::config::import::{Route, RouteDestination, RouteTable, RouteTarget};
 pub(super) const ROUTE_TABLES: &[&str] = &["aws_route_table", "aws_default_route_table"];
 const PREFIX_LISTS: &[&str] = &["aws_ec2_managed_prefix_list", "aws_prefix_list"];
 
-/// `aws_route_table`, `aws_default_route_table` and the data source.
+/// Reads an `aws_route_table`, an `aws_default_route_table` or the data source.
 pub(super) fn route_table(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let resource = block.resource;
     let mut table = RouteTable {
@@ -49,7 +49,7 @@ pub(super) fn route_table(import: &mut Import<'_>, block: &Block<'_>) -> Result<
     Ok(())
 }
 
-/// `aws_route`.
+/// Reads an `aws_route`.
 pub(super) fn route(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("route_table_id", ROUTE_TABLES)?;
     let route = read_route(block, "destination_cidr_block", "destination_ipv6_cidr_block")?;
@@ -90,7 +90,7 @@ fn read_route(block: &Block<'_>, cidr: &str, ipv6: &str) -> Result<Route, Troubl
     })
 }
 
-/// Attributes of a target that a lab has no counterpart for, and AWS's words for it.
+/// Attributes of targets without a counterpart in a lab, and AWS's words for the targets.
 const OTHERS: &[(&str, &str, &[&str])] = &[
     ("transit_gateway_id", "transit gateway", &["aws_ec2_transit_gateway"]),
     (
@@ -137,7 +137,7 @@ fn target(block: &Block<'_>) -> Result<RouteTarget, Trouble> {
     Err(block.lacks("target"))
 }
 
-/// `aws_route_table_association`: of a subnet, or of a gateway.
+/// Reads an `aws_route_table_association`: of a subnet, or of a gateway.
 pub(super) fn association(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("route_table_id", ROUTE_TABLES)?;
     let subnet = block.id("subnet_id", SUBNETS)?;
@@ -163,7 +163,7 @@ pub(super) fn association(import: &mut Import<'_>, block: &Block<'_>) -> Result<
     Ok(())
 }
 
-/// `aws_main_route_table_association`: the VPC's former main table is an ordinary one.
+/// Reads an `aws_main_route_table_association`: the VPC's former main table is an ordinary one.
 pub(super) fn main_association(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("route_table_id", ROUTE_TABLES)?;
     let vpc = block.needed_id("vpc_id", VPCS)?;
@@ -186,7 +186,7 @@ pub(super) fn main_association(import: &mut Import<'_>, block: &Block<'_>) -> Re
     Ok(())
 }
 
-/// `aws_vpn_gateway_route_propagation`.
+/// Reports an `aws_vpn_gateway_route_propagation`.
 pub(super) fn propagation(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     import.findings.not_understood(
         block.object(),

@@ -1,4 +1,5 @@
-//! Security groups, with rules inline, as resources of their own (two kinds of them), or both.
+//! Reads security groups, with rules inline, as resources of their own (two kinds of them), or
+//! both.
 
 use super::import::Import;
 use super::network::VPCS;
@@ -11,8 +12,8 @@ const PREFIX_LISTS: &[&str] =
 const INGRESS: AclDirection = AclDirection::Ingress;
 const EGRESS: AclDirection = AclDirection::Egress;
 
-/// `aws_security_group`, `aws_default_security_group`. Terraform takes AWS's rule that allows all egress away from a group
-/// that it makes, so what is listed is all there is.
+/// Reads an `aws_security_group` or an `aws_default_security_group`. Terraform removes AWS's rule
+/// that allows all egress from a group that it creates, so the listed rules are all rules.
 pub(super) fn group(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let default = block.resource.kind == "aws_default_security_group";
     let group_name = if default { Some("default".to_owned()) } else { block.label("name") };
@@ -43,7 +44,8 @@ pub(super) fn group(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Tr
     Ok(())
 }
 
-/// The data source: a group of somebody else's. Terraform does not say what rules it has.
+/// Adds the group of a data source without rules, and reports it: another configuration manages the
+/// group, and Terraform does not have its rules.
 pub(super) fn group_of_others(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     import.findings.not_understood(
         block.object(),
@@ -64,7 +66,7 @@ pub(super) fn group_of_others(import: &mut Import<'_>, block: &Block<'_>) -> Res
     Ok(())
 }
 
-/// `aws_security_group_rule`: one rule with any number of peers.
+/// Reads an `aws_security_group_rule`: one rule with any number of peers.
 pub(super) fn rule(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("security_group_id", GROUPS)?;
     let direction = match block.text("type")?.as_deref() {
@@ -83,7 +85,8 @@ pub(super) fn rule(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Tro
     Ok(())
 }
 
-/// `aws_vpc_security_group_ingress_rule`, `aws_vpc_security_group_egress_rule` and the data source: one peer.
+/// Reads an `aws_vpc_security_group_ingress_rule`, an `aws_vpc_security_group_egress_rule` or the
+/// data source: one peer.
 pub(super) fn single_rule(import: &mut Import<'_>, block: &Block<'_>) -> Result<(), Trouble> {
     let id = block.needed_id("security_group_id", GROUPS)?;
     let direction = match block.resource.kind.as_str() {
@@ -135,7 +138,8 @@ fn rules(group: &mut SecurityGroup, direction: AclDirection) -> &mut Vec<Securit
     }
 }
 
-/// A state also lists rules of their own in the group, as the last refresh saw them.
+/// Adds a rule, unless the group lists it: a state also lists separate rules in the group, as the
+/// last refresh saw them.
 fn push(rules: &mut Vec<SecurityGroupRule>, rule: SecurityGroupRule) {
     match rules.iter_mut().find(|other| same(other, &rule)) {
         Some(listed) if listed.description.is_none() => listed.description = rule.description,
@@ -149,7 +153,7 @@ fn same(one: &SecurityGroupRule, other: &SecurityGroupRule) -> bool {
         == (&other.ip_protocol, other.from_port, other.to_port, &other.peer)
 }
 
-/// The peers of a rule that can be had.
+/// Returns the peers of a rule that have a value.
 fn peers(
     import: &mut Import<'_>,
     read: Result<Peers, Trouble>,
@@ -162,7 +166,7 @@ fn peers(
         .collect()
 }
 
-/// The other end of a rule, before it is known whose rule it is.
+/// The other end of a rule, before the rule's group is known.
 #[derive(Debug)]
 pub(super) enum Peer {
     /// `self`.
@@ -171,10 +175,11 @@ pub(super) enum Peer {
     Other(RulePeer),
 }
 
-/// One of several peers: where it stands, and what it is.
+/// Several peers, each with its place.
 pub(super) type Peers = Vec<(Origin, Result<Peer, Trouble>)>;
 
-/// The peers of an inline block or of an `aws_security_group_rule`, which differ in how they name groups.
+/// Returns the peers of an inline block or of an `aws_security_group_rule`, which differ in the
+/// attribute that names groups.
 fn peers_of_a_block(block: &Block<'_>, groups: &str) -> Result<Peers, Trouble> {
     let mut peers: Peers = Vec::new();
     let place = block.origin.member("cidr_blocks");
@@ -206,7 +211,8 @@ fn peers_of_a_block(block: &Block<'_>, groups: &str) -> Result<Peers, Trouble> {
     Ok(peers)
 }
 
-/// A group of a peered VPC in another account is `123456789012/sg-0a1b`.
+/// Removes the account from the id of a group of a peered VPC in another account, such as
+/// `123456789012/sg-0a1b`.
 fn without_account(group: &str) -> String {
     match group.split_once('/') {
         Some((account, id)) if account.bytes().all(|octet| octet.is_ascii_digit()) => id.to_owned(),
@@ -238,7 +244,7 @@ fn traffic(
     })
 }
 
-/// As EC2 spells it.
+/// Returns a protocol in EC2's spelling.
 fn canonical_protocol(word: &str) -> String {
     match word.to_lowercase().as_str() {
         "all" | "-1" => "-1".to_owned(),

@@ -1,4 +1,5 @@
-//! How the source writes its objects: which have their rules, routes and entries within them, and which apart.
+//! Records the notation of the source: objects with inline rules, routes and entries, and those
+//! with separate ones.
 
 use super::Import;
 use super::document::Resource;
@@ -20,7 +21,7 @@ const APART: [(&str, &str, &[&str]); 7] = [
     ("aws_ec2_managed_prefix_list_entry", "prefix_list_id", &["aws_ec2_managed_prefix_list"]),
 ];
 
-/// Types that may have parts within them, and the attributes with these.
+/// Types that may have inline parts, and the attributes with these.
 const INLINE: [(&str, &[&str]); 5] = [
     ("aws_security_group", &["ingress", "egress"]),
     ("aws_route_table", &["route"]),
@@ -29,16 +30,16 @@ const INLINE: [(&str, &[&str]); 5] = [
     ("aws_ec2_managed_prefix_list", &["entry"]),
 ];
 
-/// Types that have all their parts within them: Terraform takes away what it does not find there.
+/// Types that have all their parts inline: Terraform removes parts that it does not find there.
 const WHOLE: [&str; 3] =
     ["aws_default_security_group", "aws_default_route_table", "aws_default_network_acl"];
 
-/// The attributes of a VPC that name what AWS makes with it.
+/// The attributes of a VPC that name the objects that AWS creates with it.
 const DEFAULTS: [&str; 3] =
     ["main_route_table_id", "default_network_acl_id", "default_security_group_id"];
 
 impl Import<'_> {
-    /// Takes note of how a resource is written.
+    /// Records the notation of a resource.
     pub(super) fn note_written(&mut self, block: &Block<'_>) {
         let resource = block.resource;
         let written = &mut self.account.written;

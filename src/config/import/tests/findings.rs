@@ -1,4 +1,4 @@
-//! What makes an import fail, what is left open, and which VPCs count.
+//! Tests of failed imports, of open values, and of the VPCs that count.
 
 use super::*;
 use std::collections::BTreeSet;
@@ -186,7 +186,7 @@ fn a_vpc_that_is_known_in_part_is_not_filled_with_defaults() {
         not.iter().any(|said| said.starts_with("VPC vpc-1: the source has no network ACL of ")),
         "{not:?}"
     );
-    // What the source makes itself has them.
+    // A VPC that the source itself creates has them.
     account.vpcs[0].in_part = false;
     assert!(!imported(account).text().contains("the source has no"));
 }
@@ -202,7 +202,7 @@ fn an_interface_in_an_unknown_subnet_is_left_out() {
     );
 }
 
-/// Each finds its address at once, and none is given twice.
+/// Each finds its address without a search, and none is assigned twice.
 #[test]
 fn a_full_subnet_has_room_for_each_once() {
     let mut account = account();
@@ -229,7 +229,8 @@ fn blocked_public_access_would_change_verdicts() {
     assert!(not[0].contains("block-bidirectional: AWS drops"), "{not:?}");
 }
 
-/// What the source says and no lab can have is refused by the lab file's own checks, with the place in the source.
+/// An object that no lab can have is refused by the lab file's own checks, with the place in the
+/// source.
 #[test]
 fn what_is_no_lab_names_the_source() {
     let mut account = account();

@@ -1,4 +1,4 @@
-//! Files as they come: both layouts, pages, what is missing or broken.
+//! Tests of files and folders: both layouts, pages, missing and broken files.
 
 use super::super::{PublicAddress, describe};
 use super::*;
@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 const EXAMPLE: &str = "examples/vpc";
-/// Of so many values one is changed: all would take a minute. Not a multiple of how many kinds of junk there are.
+/// One of so many values is changed: all would take a minute. It is not a multiple of the number of
+/// kinds of junk.
 const EACH: usize = 3;
 
 fn files() -> Vec<(String, String)> {
@@ -27,7 +28,7 @@ fn read(files: &[(String, String)]) -> Result<(Account, Findings), ImportErrors>
     describe::parse_files(files, &Options::default())
 }
 
-/// The files of the example, one of them changed.
+/// Returns the files of the example, one of them changed.
 fn with(file: &str, change: impl Fn(&str) -> String) -> Vec<(String, String)> {
     let mut files = files();
     let found = files.iter_mut().find(|(name, _)| name == file).unwrap();
@@ -35,12 +36,12 @@ fn with(file: &str, change: impl Fn(&str) -> String) -> Vec<(String, String)> {
     files
 }
 
-/// The text without the comments that name places.
+/// Returns the text without the comments that name places.
 fn said(imported: &Imported) -> String {
     imported.text().lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
 }
 
-/// An order for a lab whose name is not that of its source.
+/// Makes an order for a lab whose name is not that of its source.
 fn named(order: Order) -> Order {
     Order { lab: Some("shop".to_owned()), ..order }
 }
@@ -183,7 +184,7 @@ fn broken_files_are_all_named_at_once() {
     }
 }
 
-/// Whatever stands in place of a value: an answer or an error, never a panic.
+/// Any value in place of another gives an answer or an error, never a panic.
 #[test]
 fn any_value_may_be_anything() {
     let junk = [
@@ -205,7 +206,7 @@ fn any_value_may_be_anything() {
             files[position].1 = changed.to_string();
             let Ok((account, findings)) = read(&files) else { continue };
             let outcome = Imported::from_account(account, findings, &order(true));
-            // An error is an answer; what counts is that there is one.
+            // An error is an answer too.
             drop(outcome);
         }
     }
@@ -268,11 +269,11 @@ fn rules_may_come_from_the_call_for_rules() {
         (group.ingress.len(), group.egress.len())
     };
     assert_eq!(rules("sg-005e081784b117b65"), (0, 2));
-    // The group's own rules count where it has them: the calls say the same.
+    // The group's own rules count if it has them; both calls have the same rules.
     assert_eq!(rules("sg-09e69a81b106c1043"), (2, 1));
 }
 
-/// What is said of a file of this name and text.
+/// Returns the error for a file of this name and text.
 fn refused(name: &str, text: &str, options: Options) -> String {
     let order = Order { source: name.into(), options, ..Order::default() };
     Imported::from_text(text, &order).unwrap_err().to_string()
@@ -334,7 +335,8 @@ fn one_part_is_one_and_two_are_two() {
     assert!(two.starts_with("2 parts of the source are not understood"), "{two}");
 }
 
-/// What `describe-network-interfaces` says of public addresses: beside an address, or of the interface as a whole.
+/// `describe-network-interfaces` has public addresses beside a private one, or for the interface as
+/// a whole.
 #[test]
 fn public_addresses_come_from_the_associations() {
     let answer = serde_json::json!({ "NetworkInterfaces": [

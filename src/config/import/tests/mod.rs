@@ -92,8 +92,8 @@ fn interface(id: &str, subnet: &str, address: &str, groups: &[&str]) -> NetworkI
     }
 }
 
-/// One VPC with an internet gateway, a NAT gateway, subnets for tasks and for data, and a connector. A test adds what it
-/// is about.
+/// Makes an account of one VPC with an internet gateway, a NAT gateway, subnets for tasks and for
+/// data, and a connector. A test adds the objects that it is about.
 fn account() -> Account {
     let vpc = Vpc {
         id: "vpc-1".to_owned(),
@@ -151,7 +151,7 @@ fn order(lenient: bool) -> Order {
     Order { source: "test".into(), lenient, ..Order::default() }
 }
 
-/// The lab of an account that is understood.
+/// Returns the lab of an account that is understood.
 #[track_caller]
 fn imported(account: Account) -> Imported {
     match Imported::from_account(account, Findings::new(), &order(false)) {
@@ -162,7 +162,7 @@ fn imported(account: Account) -> Imported {
     }
 }
 
-/// What of an account is not understood, and its lab all the same.
+/// Returns the findings of an account that is not understood, and its lenient lab.
 #[track_caller]
 fn lenient(account: Account) -> (Vec<String>, Imported) {
     let strict = Imported::from_account(account.clone(), Findings::new(), &order(false));
@@ -188,7 +188,7 @@ fn lines(findings: &[Finding]) -> Vec<String> {
     findings.iter().map(|f| format!("{}: {}: {}", f.object, f.what, f.consequence)).collect()
 }
 
-/// The findings of a kind, but for the one that every import has.
+/// Returns the findings of a kind, except the one that every import has.
 fn of_kind(imported: &Imported, kind: FindingKind) -> Vec<String> {
     let found: Vec<Finding> = imported
         .findings
@@ -199,7 +199,8 @@ fn of_kind(imported: &Imported, kind: FindingKind) -> Vec<String> {
     lines(&found)
 }
 
-/// A section of the text, from its heading to the next empty line, without comments of their own line.
+/// Returns a section of the text, from its heading to the next empty line, without the comments on
+/// lines of their own.
 #[track_caller]
 fn section(text: &str, kind: &str, id: &str) -> String {
     let found = text.split("\n\n").find(|section| {

@@ -1,4 +1,4 @@
-//! Groups, ACLs, gateways, interfaces, connectors: each kind with what is odd about it.
+//! Tests of groups, ACLs, gateways, interfaces, connectors: the special cases of each kind.
 
 use super::*;
 
@@ -81,7 +81,7 @@ fn acl_rules_are_in_order_without_the_implied_ones() {
             entry(32_767, false, "-1"),
             AclEntry { ports: Some((1024, 65_535)), ..entry(200, true, "6") },
             AclEntry { icmp: Some((3, 4)), ..entry(110, true, "1") },
-            // An emulator forgets the type.
+            // An emulator leaves the type out.
             entry(100, true, "1"),
         ],
         ..NetworkAcl::default()
@@ -234,7 +234,8 @@ fn what_is_something_else_already_is_no_resource() {
     );
 }
 
-/// Each address of an interface can be reached; where AWS is to choose it, or the given one cannot be, egret does.
+/// Each address of an interface can be reached. If AWS chooses it, or the given one is not
+/// possible, egret chooses one.
 #[test]
 fn every_address_of_an_interface_is_a_resource() {
     let mut account = account();
@@ -261,7 +262,8 @@ fn every_address_of_an_interface_is_a_resource() {
     );
 }
 
-/// A Network Load Balancer may have no group, and is then not filtered; a resource without any has the default one.
+/// A Network Load Balancer may have no group, and is then not filtered; a resource without any has
+/// the default one.
 #[test]
 fn an_interface_without_a_group_is_not_filtered() {
     let mut account = account();
@@ -322,8 +324,9 @@ fn interface_endpoint(id: &str, service: &str, private_dns_enabled: bool) -> Vpc
     }
 }
 
-/// The public name of a service leads to the internet from a VPC where no endpoint has it. Image registries have no name
-/// but those of accounts, and services of others none that is known.
+/// The public name of a service leads to the internet from a VPC without an endpoint that has the
+/// name. Image registries have a name for each account only, and services of others have no known
+/// name.
 #[test]
 fn a_service_has_a_host_where_its_name_leads_out_of_a_vpc() {
     let mut account = account();

@@ -1,9 +1,9 @@
-//! Public addresses of network interfaces, in the lab file.
+//! Tests of public addresses of network interfaces, in the lab file.
 
 use super::*;
 use crate::config::import::PublicAddress;
 
-/// An account with an interface in the public subnet.
+/// Makes an account with an interface in the public subnet.
 fn with_interface(public: PublicAddress) -> Account {
     let mut account = account();
     account.network_interfaces =

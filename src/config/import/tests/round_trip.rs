@@ -1,4 +1,4 @@
-//! Any account that a lab can have comes back out of its lab file as it went in.
+//! Tests that any account that a lab can have is read unchanged out of its lab file.
 
 use super::*;
 use crate::config::spec::{Destination, Peer, Spec, Target};
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-/// A protocol as EC2 spells it, and its fields.
+/// Generates a protocol in EC2's spelling, and its fields.
 fn traffic() -> impl Strategy<Value = (String, Option<i64>, Option<i64>)> {
     let ports =
         (0_i64..=65_535, 0_i64..=65_535).prop_map(|(a, b)| (Some(a.min(b)), Some(a.max(b))));
@@ -79,7 +79,7 @@ fn routes() -> impl Strategy<Value = Vec<Route>> {
         Just(RouteTarget::NatGateway("nat-1".to_owned())),
         Just(RouteTarget::Gateway("igw-1".to_owned())),
     ];
-    // Outside the VPC's block: what AWS takes inside is a matter of its own.
+    // Outside the VPC's block: inside it AWS has rules of its own.
     let destination = (11_u8..=160, any::<u16>(), 8_u8..=32).prop_map(|(first, rest, prefix)| {
         let address = u32::from(first) << 24 | u32::from(rest) << 8;
         let block = ipnetwork::Ipv4Network::new(Ipv4Addr::from(address), prefix).unwrap();
@@ -135,7 +135,8 @@ prop_compose! {
     }
 }
 
-/// Traffic in one spelling: all ports of TCP are 0 to 65535, and where ports mean nothing there are none.
+/// Returns traffic in one spelling: all ports of TCP are 0 to 65535, and if ports have no meaning
+/// there are none.
 fn of_account(protocol: &str, from: Option<i64>, to: Option<i64>) -> String {
     let any = |field: Option<i64>| field.filter(|field| *field != -1);
     match protocol {
@@ -243,7 +244,7 @@ proptest! {
     fn an_account_comes_back_out_of_its_lab_file(account in accounts()) {
         let imported = imported(account.clone());
         prop_assert_eq!(said_by_spec(&imported.lab.spec), said_by_account(&account));
-        // Stable: the same source is the same file, and the file the same lab.
+        // The result is stable: the same source is the same file, and the file the same lab.
         let again = self::imported(account);
         prop_assert_eq!(again.text(), imported.text());
         let read = Lab::parse("lab.toml", imported.text()).unwrap();

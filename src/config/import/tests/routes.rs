@@ -1,4 +1,4 @@
-//! Every kind of target, and what becomes of a route that a lab cannot have.
+//! Tests of every kind of target, and of routes that a lab cannot have.
 
 use super::*;
 
@@ -97,7 +97,7 @@ fn a_route_to_what_a_lab_has_not_is_not_understood_and_leniently_a_blackhole() {
     assert!(imported.text().contains("\n# not understood: route table rtb-1: "));
 }
 
-/// The peer's other VPC is in another account: what the route would reach is not known.
+/// The peer's other VPC is in another account, so the destinations of the route are not known.
 #[test]
 fn a_peering_of_which_the_source_has_one_side_is_not_understood() {
     let mut account =
@@ -162,7 +162,8 @@ fn a_propagated_route_gives_way_to_a_static_one() {
     );
 }
 
-/// Spec 3.4: a route more specific than local is for a whole subnet; the local route itself can be replaced in AWS.
+/// Spec 3.4: a route more specific than local is for a whole subnet; the local route itself can be
+/// replaced in AWS.
 #[test]
 fn routes_within_the_vpc_are_taken_as_far_as_aws_takes_them() {
     let (not, imported) = lenient(with_routes(vec![
@@ -237,7 +238,8 @@ fn a_gateway_endpoint_gets_its_tables_and_its_list_from_the_routes() {
     let endpoint = section(known.text(), "vpc_endpoint", "vpce-s3");
     assert!(endpoint.contains("prefix_list = \"pl-s3\"\nroute_tables = [\"rtb-1\"]"), "{endpoint}");
     assert!(of_kind(&known, FindingKind::LeftOut)[0].contains("its policy"));
-    // Without the list's entries there is still an endpoint, with an address that the service is known to have.
+    // Without the list's entries there is still an endpoint, with an address that the service is
+    // known to have.
     account.prefix_lists.clear();
     let assumed = imported(account);
     assert!(of_kind(&assumed, FindingKind::Assumed)[0].contains("52.216.0.0/15"));

@@ -1,5 +1,5 @@
-//! One and the same VPC, written down in each format, is the same lab: the same verdict, by the same stages, for every task
-//! and destination, replies included.
+//! Tests that one VPC in each format is the same lab: the same verdict, by the same stages, for
+//! every task and destination, replies included.
 
 use crate::config::Lab;
 use crate::config::import::{Imported, Order};
@@ -7,7 +7,7 @@ use crate::explain::{self, Asking};
 use crate::pipeline::reach::{Addresses, Tasks};
 use crate::vpc::{Generation, Task};
 
-/// The formats of the VPC of `examples`. The first is an account's own word.
+/// The formats of the VPC of `examples`. The first is the account's own.
 const SOURCES: [&str; 4] = [
     "examples/vpc",
     "examples/vpc-terraform.json",
@@ -15,7 +15,8 @@ const SOURCES: [&str; 4] = [
     "examples/vpc-cloudformation.json",
 ];
 
-/// What is in the VPC, next to it, and nowhere; each is asked for by every protocol and port below.
+/// Destinations in the VPC, next to it, and nowhere; the test asks for each by every protocol and
+/// port below.
 const DESTINATIONS: [&str; 12] = [
     "10.20.20.118",    // the database
     "10.20.21.44",     // the cache
@@ -38,7 +39,8 @@ fn import(source: &str) -> Imported {
     Imported::from_source(&order).unwrap_or_else(|failure| panic!("{source}: {failure}"))
 }
 
-/// One line for each packet of the grid: who, where to, by which stages, and what became of it.
+/// Returns one line for each packet of the grid: the task, the destination, the stages, and the
+/// verdict.
 fn verdicts(lab: &Lab) -> Vec<String> {
     let snapshot = lab.lower(Generation::default());
     let names = ["secretsmanager.us-east-1.amazonaws.com:443", "s3.us-east-1.amazonaws.com:443"];

@@ -1,4 +1,4 @@
-//! Routes, and what they lead to: gateways, endpoints, peering connections, middleboxes.
+//! Tests of routes and their targets: gateways, endpoints, peering connections, middleboxes.
 
 use super::*;
 

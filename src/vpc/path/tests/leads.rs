@@ -1,8 +1,8 @@
-//! Where whole networks are led.
+//! Tests of the leads of whole networks.
 
 use super::*;
 
-/// A lead as one line: the network, the last route, and the link or the dead end.
+/// Formats a lead as one line: the network, the last route, and the link or the dead end.
 fn line(snapshot: &Snapshot, lead: &Lead) -> String {
     let route = lead.last_route.map_or("-".to_owned(), |route| route_of(snapshot, route));
     let end = match lead.end {

@@ -1,4 +1,4 @@
-//! Templates as accounts.
+//! Tests of templates as accounts.
 
 use super::super::super::{Imported, NetworkAcl, Order, RouteTarget, RulePeer, SecurityGroup};
 use super::*;
@@ -6,7 +6,7 @@ use super::*;
 const YAML: &str = include_str!("templates/shop.yaml");
 const JSON: &str = include_str!("templates/shop.json");
 
-/// A template with these resources.
+/// Returns a template with these resources.
 fn with(resources: &str) -> String {
     format!(
         "Resources:\n  Net: {{Type: AWS::EC2::VPC, Properties: {{CidrBlock: 10.0.0.0/16}}}}\n{resources}"
@@ -23,7 +23,7 @@ fn acl(account: &Account, id: &str) -> NetworkAcl {
     account.network_acls.iter().find(|acl| acl.id == id).unwrap().clone()
 }
 
-/// What a rule allows, in short.
+/// Formats the traffic and the peer of rules, in short.
 fn rules(rules: &[super::super::super::SecurityGroupRule]) -> Vec<String> {
     let one = |rule: &super::super::super::SecurityGroupRule| {
         let peer = match &rule.peer {
@@ -43,7 +43,7 @@ fn a_template_is_an_account() {
     insta::assert_snapshot!("shop_findings", shown(&findings));
 }
 
-/// All the way: what the template says is a lab.
+/// The whole import: a template becomes a lab.
 #[test]
 fn a_template_is_a_lab() {
     let (account, findings) = accepted(YAML, &[]);
@@ -91,7 +91,8 @@ fn conditions_and_parameters_choose_what_is_made() {
     );
 }
 
-/// EC2 gives a new group a rule that allows all egress, and CloudFormation takes it away with the first rule of its own.
+/// EC2 gives a new group a rule that allows all egress, and CloudFormation removes it with the
+/// first rule of its own.
 #[test]
 fn a_group_without_egress_rules_allows_all_egress() {
     let template = with(
@@ -174,7 +175,7 @@ Resources:
     assert_eq!(rules(&group(&account, "Group").ingress), ["tcp 4-4 10.0.0.0/8"]);
     let table = &account.route_tables[0];
     assert_eq!(table.routes.len(), 1);
-    // With the value it is understood.
+    // With the value, the part is understood.
     let (account, _) = accepted(template, &[("Block", "192.168.0.0/16")]);
     assert_eq!(account.route_tables[0].routes.len(), 2);
 }
@@ -279,7 +280,7 @@ fn what_another_stack_exports_is_given_as_a_parameter() {
     assert!(shown(&findings).contains("give its value with --parameter stack:Office=VALUE"));
 }
 
-/// What the CDK's `Vpc` construct makes of the default group.
+/// The CDK's `Vpc` construct removes the rules of the default group.
 #[test]
 fn the_cdk_restricts_the_default_group() {
     let template = with(

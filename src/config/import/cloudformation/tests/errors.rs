@@ -1,4 +1,4 @@
-//! Templates that CloudFormation would refuse: what is said of them, and that there is no panic.
+//! Tests of templates that CloudFormation would refuse: the errors, and that there is no panic.
 
 use super::*;
 
@@ -62,7 +62,7 @@ Resources:
     assert_eq!(accepted(template, &[]).0.security_groups.len(), 2);
 }
 
-/// What a macro or a module makes is not there to be named yet.
+/// The objects of a macro or a module do not exist yet, so no name can be unknown.
 #[test]
 fn names_and_circles_of_what_is_to_be_expanded_are_not_judged() {
     let made = "
@@ -214,7 +214,8 @@ fn ten_thousand_rules_are_read_and_of_ten_thousand_mistakes_the_first_are_listed
     assert_eq!(accepted(&template, &[]).0.security_groups[0].ingress.len(), 10_000);
 }
 
-/// Wherever a template is cut, and whichever of its octets is another: an account or an error, and no panic.
+/// However a template is cut, and whichever of its bytes is changed: an account or an error, and no
+/// panic.
 #[test]
 fn pieces_of_a_template() {
     for text in [include_str!("templates/shop.yaml"), include_str!("templates/shop.json")] {
@@ -232,7 +233,7 @@ fn pieces_of_a_template() {
     }
 }
 
-/// A misspelt property is not one that is absent: the group would let everything out.
+/// A misspelt property is not an absent one: the group would allow everything out.
 #[test]
 fn properties_that_a_type_has_not() {
     let template = "

@@ -1,4 +1,4 @@
-//! Each intrinsic function, in the short YAML form and in JSON.
+//! Tests of each intrinsic function, in the short YAML form and in JSON.
 
 use super::super::value::{Value, ValueKind};
 use super::*;
@@ -48,7 +48,8 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-/// What an expression in short YAML comes to, after the same in JSON has come to the same.
+/// Returns the value of an expression in short YAML, and checks that the JSON form has the same
+/// value.
 #[track_caller]
 fn both(yaml: &str, json: &str) -> String {
     let short = evaluated(yaml);

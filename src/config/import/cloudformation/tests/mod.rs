@@ -1,4 +1,4 @@
-//! Templates in, accounts, findings and errors out.
+//! Tests of templates: accounts, findings and errors.
 
 mod account;
 mod errors;
@@ -25,7 +25,7 @@ fn accepted(text: &str, parameters: &[(&str, &str)]) -> (Account, Findings) {
     }
 }
 
-/// The errors, or what was read instead.
+/// Returns the errors, or what was read instead.
 #[track_caller]
 fn refused(text: &str) -> String {
     match import(text, "vpc.yaml", &options(&[])) {
@@ -34,7 +34,7 @@ fn refused(text: &str) -> String {
     }
 }
 
-/// A line for each finding.
+/// Formats each finding as a line.
 fn shown(findings: &Findings) -> String {
     let mut text = String::new();
     for f in findings.all() {

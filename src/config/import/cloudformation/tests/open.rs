@@ -1,16 +1,17 @@
-//! What a template leaves open, or egret does not know: said where a verdict depends on it, and never more allowed for it.
+//! Tests of values that a template leaves open, or that egret does not know: they are reported if a
+//! verdict depends on them, and never allow more.
 
 use super::super::super::SecurityGroup;
 use super::*;
 
-/// A template with these resources.
+/// Returns a template with these resources.
 fn with(resources: &str) -> String {
     format!(
         "Resources:\n  Net: {{Type: AWS::EC2::VPC, Properties: {{CidrBlock: 10.0.0.0/16}}}}\n{resources}"
     )
 }
 
-/// The protocols that a group's egress rules are about.
+/// Returns the protocols of a group's egress rules.
 #[track_caller]
 fn egress(account: &Account, id: &str) -> Vec<String> {
     let is_it = |group: &&SecurityGroup| group.id == id;
@@ -121,7 +122,7 @@ fn a_fault_that_is_there_many_times_is_said_once() {
     assert_eq!(errors.0.len(), 1);
 }
 
-/// AWS adds properties to some types; and what is misspelt may have decided a verdict.
+/// AWS adds properties to some types; and a misspelt one may have decided a verdict.
 #[test]
 fn a_property_that_egret_does_not_know_is_not_understood() {
     let template = with(

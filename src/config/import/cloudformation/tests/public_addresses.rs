@@ -1,9 +1,10 @@
-//! What of a template has a public address.
+//! Tests of the public addresses of a template's objects.
 
 use super::*;
 use crate::config::import::PublicAddress::{self, Known, None as Nothing, Unknown};
 
-/// A template with a subnet that maps public addresses, one that does not, and these resources.
+/// Returns a template with a subnet that maps public addresses, one that does not, and these
+/// resources.
 fn with(resources: &str) -> String {
     format!(
         "Resources:
@@ -15,7 +16,7 @@ fn with(resources: &str) -> String {
     )
 }
 
-/// The public addresses of the interfaces, by id.
+/// Returns the public addresses of the interfaces, by id.
 #[track_caller]
 fn public(resources: &str) -> Vec<(String, PublicAddress)> {
     let (account, _) = accepted(&with(resources), &[]);

@@ -1,4 +1,4 @@
-//! From text to tree.
+//! Tests of reading text to a tree.
 
 use super::super::tree::{Kind, Node};
 use super::*;
@@ -28,7 +28,7 @@ fn read_shape(text: &str) -> String {
     }
 }
 
-/// As CloudFormation reads them, which is YAML 1.1.
+/// CloudFormation reads them as YAML 1.1.
 #[test]
 fn plain_scalars_are_those_of_yaml_1_1_and_quoted_ones_are_text() {
     let text = "[yes, 'yes', On, NO, ~, null, 'null', 010, '010', 0x1F, 0b101, 1_000, 22:22, -1, +5, 4.50, 2010-09-09, 089, 10.0.0.0/16, 0, 00]";
@@ -49,7 +49,7 @@ fn short_tags_are_long_keys() {
         "{Fn::If: [\"A\", {Ref: \"B\"}, {c: {Fn::Sub: \"d\"}}]}"
     );
     assert_eq!(read_shape("!Base64\n  Fn::Sub: a"), "{Fn::Base64: {Fn::Sub: \"a\"}}");
-    // What would be a reference's marks among values (`value::Text`).
+    // These characters would be a reference's marks among values (`value::Text`).
     assert_eq!(
         read_shape("[\"\\uFDD0a\\uFDD1\", \u{fdd0}b]"),
         "[\"\u{fffd}a\u{fffd}\", \"\u{fffd}b\"]"
@@ -103,7 +103,7 @@ fn what_is_broken_has_a_place() {
     );
 }
 
-/// What a small file could grow to, and how deep.
+/// A small file must not grow too large, nor too deep.
 #[test]
 fn bombs_do_not_go_off() {
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
@@ -117,10 +117,10 @@ fn bombs_do_not_go_off() {
         ladder.push_str(&format!("a{level}: &a{level} [*a{}]\n", level - 1));
     }
     assert!(read_shape(&ladder).ends_with("the aliases of this template make it too large"));
-    // Few values, and each of them large.
+    // Few values, each of which is large.
     let large = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 200].join(", "));
     assert!(read_shape(&large).ends_with("the aliases of this template make it too large"));
-    // Anchors within anchors, of each of which a copy is kept.
+    // Anchors within anchors: a copy of each is kept.
     let kept: String = (0..80).map(|level| format!("{}- &a{level}\n", " ".repeat(level))).collect();
     let kept = format!("{kept}{}- [{}]\n", " ".repeat(80), vec!["x"; 20_000].join(", "));
     assert!(read_shape(&kept).ends_with("the aliases of this template make it too large"));

@@ -1,4 +1,4 @@
-//! What is no state, no plan, or not what Terraform writes.
+//! Tests of files that are no state, no plan, or not Terraform's output.
 
 use super::{read, resource, state, vpc};
 use crate::config::import::{Options, terraform::import};

@@ -1,4 +1,4 @@
-//! States and plans as Terraform shows them, and what becomes of them.
+//! Tests of states and plans as Terraform shows them.
 
 mod bad;
 mod open;
@@ -13,7 +13,7 @@ use crate::config::import::{
 };
 use serde_json::{Value, json};
 
-/// One resource: its type, name, index and mode are in its address.
+/// Makes one resource: its type, name, index and mode are in its address.
 fn resource(address: &str, values: Value) -> Value {
     let last = address.rsplit_once("].").map_or(address, |(_, last)| last);
     let last = match last.find("aws_") {
@@ -68,7 +68,7 @@ fn count(findings: &Findings, kind: FindingKind) -> usize {
     findings.all().iter().filter(|finding| finding.kind == kind).count()
 }
 
-/// A group's rules, one line each.
+/// Formats a group's rules, one line each.
 fn rules(group: &SecurityGroup) -> Vec<String> {
     let line = |word: &str, rule: &crate::config::import::SecurityGroupRule| {
         let ports = match (rule.from_port, rule.to_port) {

@@ -1,4 +1,5 @@
-//! Plans that could be read as more than they say: each is said to be open, or read as what will be.
+//! Tests of plans that could be read as more than they say: each part is reported as open, or read
+//! as it will be.
 
 use super::plan::{a_group, configured, new_subnet, new_vpc, plan, refers, to};
 use super::{account, clean, lines, resource, routes, rules};
@@ -12,7 +13,7 @@ fn in_vpc(kind: &str, name: &str) -> Value {
     configured(kind, name, json!({ "vpc_id": to("aws_vpc.main") }))
 }
 
-/// A group with inline ingress: each block, and what is unknown of each.
+/// Makes a group with inline ingress: each block, and its unknown parts.
 fn inline(name: &str, blocks: &Value, unknown: &Value) -> (Value, Value) {
     (
         resource(
@@ -186,10 +187,10 @@ fn an_expression_that_may_choose_is_not_taken_as_all_that_it_names() {
             "not understood: aws_apprunner_vpc_connector: subnets is known only after the apply: its expression also has var.public, which may choose or add (state.json: aws_apprunner_vpc_connector.c.subnets)"
         ]
     );
-    // As many unknown elements as candidates: they are those.
+    // As many unknown elements as candidates: all of the candidates.
     let account_of = clean(&connector(&json!([null, null]), refers(&choice)));
     assert_eq!(account_of.vpc_connectors[0].subnets, ["aws_subnet.public", "aws_subnet.private"]);
-    // Nothing chooses: a list, which is said to be taken as one.
+    // Nothing chooses, so all are taken as a list, with a finding.
     let (account_of, findings) = account(&connector(&Value::Null, refers(&both)));
     assert_eq!(account_of.vpc_connectors[0].subnets, ["aws_subnet.public", "aws_subnet.private"]);
     assert_eq!(
@@ -223,7 +224,7 @@ fn the_value_of_a_local_map_is_open() {
     assert!(lines(&findings)[0].contains("its expression has local.targets"), "{findings:?}");
 }
 
-/// What a plan does to a part that is there.
+/// Adds the change of an existing part to a plan.
 fn change(document: &mut Value, address: &str, kind: &str, actions: &[&str], before: Value) {
     let changes = document["resource_changes"].as_array_mut().unwrap();
     changes.push(json!({

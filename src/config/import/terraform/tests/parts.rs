@@ -1,4 +1,4 @@
-//! Parts of objects: inline, as resources of their own, and both at once.
+//! Tests of parts of objects: inline, as resources of their own, and both at once.
 
 use super::{account, clean, count, lines, resource, routes, rules, state, subnet, vpc};
 use crate::config::import::FindingKind;

@@ -1,9 +1,10 @@
-//! Plans: what is unknown until the apply is resolved by what the configuration refers to, or said to be open.
+//! Tests of plans: a value that is unknown until the apply is resolved by the references of the
+//! configuration, or reported as open.
 
 use super::{account, clean, lines, resource, routes, rules};
 use serde_json::{Value, json};
 
-/// A plan: resources with what is unknown of each, and the configuration of the root module.
+/// Makes a plan: resources with their unknown parts, and the configuration of the root module.
 pub(super) fn plan(resources: &[(Value, Value)], configuration: Value) -> Value {
     let changes: Vec<Value> = resources
         .iter()
@@ -14,7 +15,7 @@ pub(super) fn plan(resources: &[(Value, Value)], configuration: Value) -> Value 
             })
         })
         .collect();
-    // Resources of modules are given with their address, and belong into their module here.
+    // Resources of modules have their module in their address, and belong into it here.
     let (inner, root): (Vec<Value>, Vec<Value>) = resources
         .iter()
         .map(|(resource, _)| resource.clone())

@@ -1,4 +1,4 @@
-//! What of a state or a plan has a public address.
+//! Tests of the public addresses of a state's or a plan's objects.
 
 use super::plan::{configured, new_subnet, new_vpc, plan, refers, to};
 use super::*;
@@ -8,7 +8,7 @@ fn known(address: &str) -> PublicAddress {
     Known(address.parse().unwrap())
 }
 
-/// The public addresses of the interfaces, by name.
+/// Returns the public addresses of the interfaces, by name.
 fn public(account: &Account) -> Vec<(&str, PublicAddress)> {
     let interfaces = account.network_interfaces.iter();
     interfaces

@@ -1,4 +1,4 @@
-//! Objects of a state.
+//! Tests of the objects of a state.
 
 use super::{account, clean, lines, resource, routes, state, subnet, vpc};
 use crate::config::import::{EndpointType, FindingKind, Options};
