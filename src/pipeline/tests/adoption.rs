@@ -51,7 +51,8 @@ pub(super) fn successor(world: &World, text: &str, seen: Instant, flows: usize) 
     next
 }
 
-/// A web task with a connection to the database and one to the internet, and one that leaves by App Runner's own egress.
+/// A web task with a connection to the database and one to the internet, and one that leaves by App
+/// Runner's own egress.
 fn connected() -> (World, Ipv4Addr, [Tuple; 3]) {
     let mut world = World::new(LAB);
     let (web, public) = (world.task("web", 1), world.task("public", 1));

@@ -15,7 +15,8 @@ use proptest::test_runner::{Config, TestRng, TestRunner};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// Where a probe may go: everything that has an address, its neighbours, and places that should not be reached.
+/// Where a probe may go: everything that has an address, its neighbours, and places that should not
+/// be reached.
 pub(super) fn destinations(world: &World) -> Vec<Ipv4Addr> {
     let plan = &world.lab.plan;
     let mut all: Vec<Ipv4Addr> = world.lab.spec.resources.iter().map(|r| r.address.value).collect();
@@ -175,8 +176,9 @@ fn done(world: &World, bytes: &[u8]) -> Expected {
 /// Service, task, destination, port, protocol, and the number of another protocol.
 pub(super) const OCTETS_OF_A_QUESTION: usize = 6;
 
-/// Builds a lab from the octets, asks it questions, and compares. Returns what was reached, and whether a
-/// peering connection that is not active stopped it behind a NAT gateway, and whether request or reply met a middlebox.
+/// Builds a lab from the octets, asks it questions, and compares. Returns what was reached, and
+/// whether a peering connection that is not active stopped it behind a NAT gateway, and whether
+/// request or reply met a middlebox.
 fn agree(lab: &[u8], questions: &[u8]) -> Vec<(Expected, bool, bool)> {
     let text = generator::lab(&mut Tape::new(lab));
     let world = World::new(&text);
@@ -225,7 +227,8 @@ fn agree_on(
     (live, is_stopped_by_a_peering_behind(world, &evidence), through)
 }
 
-/// What becomes of a packet that the configuration lets out: a public address may have no host in the lab.
+/// What becomes of a packet that the configuration lets out: a public address may have no host in
+/// the lab.
 fn on_the_wire(world: &World, expected: Expected, to: Ipv4Addr) -> Expected {
     let is_public =
         matches!(expected, Expected::Reaches { place: Place::Internet | Place::Endpoint(_), .. });
@@ -233,7 +236,8 @@ fn on_the_wire(world: &World, expected: Expected, to: Ipv4Addr) -> Expected {
     if is_public && !has_host { Expected::Dies(Reason::NoSuchInternetHost) } else { expected }
 }
 
-/// Whether a NAT gateway drops a question because its own way on is a peering connection that is not active.
+/// Whether a NAT gateway drops a question because its own way on is a peering connection that is
+/// not active.
 fn is_stopped_by_a_peering_behind(world: &World, evidence: &Evidence) -> bool {
     let Some(Denial { reason: Reason::NatBlackhole, decided_by }) = evidence.denial else {
         return false;
@@ -243,7 +247,8 @@ fn is_stopped_by_a_peering_behind(world: &World, evidence: &Evidence) -> bool {
     *target == Target::Blackhole(Some("pcx".to_owned()))
 }
 
-/// A route to a connection that is not active is a blackhole; behind a NAT gateway it is the gateway's (spec 3.3, 6).
+/// A route to a connection that is not active is a blackhole; behind a NAT gateway it is the
+/// gateway's (spec 3.3, 6).
 #[test]
 fn an_inactive_peering_connection_is_a_blackhole_before_and_behind_a_nat_gateway() {
     let route = r#"{ destination = "10.9.0.0/16", target = "pcx" },"#;

@@ -45,7 +45,8 @@ proptest! {
                         let seen = world.push(device, &bytes, VnetHeader::default());
                         let Verdict::Forward { link, .. } = seen.verdict else { continue };
                         prop_assert_eq!(delivered(&table, destination(&seen.bytes)), Some(link), "{} of {:?}", to, table);
-                        // What it answers to the other side leaves by the device that the other side's packets come to.
+                        // What it answers to the other side leaves by the device that the other
+                        // side's packets come to.
                         let out = seen.tuple.unwrap();
                         let back = deliveries(&world.snapshot, world.device_toward(link, out.src));
                         prop_assert_eq!(delivered(&back, to), Some(link), "{:?} back to {}", out.protocol, to);

@@ -1,4 +1,5 @@
-//! Exempt addresses (spec 4.3, 8): no security group, no ACL, no flow, no translation, and nobody else may use them.
+//! Exempt addresses (spec 4.3, 8): no security group, no ACL, no flow, no translation, and nobody
+//! else may use them.
 
 use super::network_acl::{HOME, acl};
 use super::security_group::EGRESS;
@@ -142,8 +143,9 @@ fn without_dns_support_only_the_resolver_is_silent() {
     passes_untouched(&mut world, &udp(public, 5353, (RESOLVER, 53)));
 }
 
-/// A packet from a VPC or the internet comes to an ENI's, a gateway's or App Runner's own address: no exempt source gets
-/// it any further. (To a task's address it does not even come to a device: `netns-tests/dns.rs`.)
+/// A packet from a VPC or the internet comes to an ENI's, a gateway's or App Runner's own address:
+/// no exempt source gets it any further. (To a task's address it does not even come to a device:
+/// `netns-tests/dns.rs`.)
 #[test]
 fn an_exempt_source_from_elsewhere_reaches_no_task() {
     let mut world = World::new(LAB);

@@ -1,4 +1,5 @@
-//! Fragments: the first is judged like a packet, the others follow it; a NAT gateway lets UDP's pass only (surprise 17).
+//! Fragments: the first is judged like a packet, the others follow it; a NAT gateway lets UDP's
+//! pass only (surprise 17).
 
 use super::world::*;
 use crate::packet::field::{ipv4, put_u16, u16_at, udp};
@@ -181,7 +182,8 @@ fn push_all(world: &World, device: Device, fragment: &[u8]) -> Vec<Seen> {
     seen
 }
 
-/// Checklist U14: 1-2-3, 3-2-1 and the rest, out and back, through a NAT gateway and inside the VPC.
+/// Checklist U14: 1-2-3, 3-2-1 and the rest, out and back, through a NAT gateway and inside the
+/// VPC.
 #[test]
 fn fragments_pass_in_any_order() {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
@@ -223,7 +225,8 @@ fn fragments_pass_in_any_order() {
     }
 }
 
-/// Checklist U14: fragments that overlap pass as they are; what to make of them is the receiver's affair.
+/// Checklist U14: fragments that overlap pass as they are; what to make of them is the receiver's
+/// affair.
 #[test]
 fn fragments_that_overlap_pass() {
     let world = World::new(LAB);
@@ -261,7 +264,8 @@ fn fragments_that_wait_share_the_denial_of_their_first() {
     }
 }
 
-/// Checklist U14: a later fragment waits for 30 s, and is then counted as a drop with a reason of its own.
+/// Checklist U14: a later fragment waits for 30 s, and is then counted as a drop with a reason of
+/// its own.
 #[test]
 fn a_later_fragment_without_its_first_one_is_dropped_in_the_end() {
     let mut world = World::new(LAB);
@@ -284,7 +288,8 @@ fn a_later_fragment_without_its_first_one_is_dropped_in_the_end() {
     assert_eq!(world.step(world.device_of(web), &fragments[1], 0).verdict, Verdict::Hold);
 }
 
-/// Checklist U14: 10,000 datagrams without a first fragment keep 1,024 fragments, and count the others as drops.
+/// Checklist U14: 10,000 datagrams without a first fragment keep 1,024 fragments, and count the
+/// others as drops.
 #[test]
 fn ten_thousand_datagrams_without_a_first_fragment_do_not_stop_the_next_one() {
     let world = World::new(LAB);

@@ -73,7 +73,8 @@ fn the_enis_groups_must_allow_the_public_addresses() {
     assert_eq!(world.refuses(&syn(web, 1, (EXAMPLE, 443))), Reason::SgEgressImplicitDeny);
 }
 
-/// Surprise 12: a more specific or identical route of the user's wins; other addresses keep using the NAT gateway.
+/// Surprise 12: a more specific or identical route of the user's wins; other addresses keep using
+/// the NAT gateway.
 #[test]
 fn a_route_of_the_users_wins_if_it_is_as_specific() {
     let route = r#"{ destination = "0.0.0.0/0", target = "nat" },"#;

@@ -127,7 +127,8 @@ fn a_datagram_whose_flow_moved_begins_another_one() {
     assert_eq!(world.leased(Space::INTERNET, NAT_PUBLIC), 0);
 }
 
-/// Positions in tables move when a file gains objects; a flow must know its ENI and gateway by more than that.
+/// Positions in tables move when a file gains objects; a flow must know its ENI and gateway by more
+/// than that.
 #[test]
 fn regression_a_flow_survives_new_objects_in_front_of_its_own() {
     let (mut world, web, local, out) = connected();
@@ -227,8 +228,9 @@ fn regression_a_flow_survives_a_vpc_in_front_of_its_own() {
     world.comes_back(Link::Vpc(VpcIx(0)), &data_back(local));
 }
 
-/// During a reload one worker has the new configuration while another is still in a batch under the old one. What the
-/// first decided counts for the second, and a verdict of the old configuration does not come back.
+/// During a reload one worker has the new configuration while another is still in a batch under the
+/// old one. What the first decided counts for the second, and a verdict of the old configuration
+/// does not come back.
 #[test]
 fn regression_a_worker_that_is_behind_goes_by_what_the_others_decided() {
     let (mut world, web, local, out) = connected();
@@ -262,7 +264,8 @@ fn regression_a_worker_that_is_behind_goes_by_what_the_others_decided() {
     assert_eq!(world.passes(&data(web, OUT)).0, out);
 }
 
-/// The rule of a denial is a position in its own configuration's tables: what counts it says which one that is.
+/// The rule of a denial is a position in its own configuration's tables: what counts it says which
+/// one that is.
 #[test]
 fn regression_a_worker_behind_the_reload_denies_by_its_own_rules() {
     let deny = with_acl(

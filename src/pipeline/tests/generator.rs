@@ -1,4 +1,5 @@
-//! Labs from nothing but octets: every legal kind of object, many combinations, and simpler ones as the octets run out.
+//! Labs from nothing but octets: every legal kind of object, many combinations, and simpler ones as
+//! the octets run out.
 
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -114,7 +115,8 @@ pub(crate) fn lab(tape: &mut Tape<'_>) -> String {
 /// Where a resource may have a public address, while the lab is written.
 const MAY_BE_PUBLIC: &str = "# public\n";
 
-/// Some of the resources have one. Drawn last, so that octets mean what they meant before there were any.
+/// Some of the resources have one. Drawn last, so that octets mean what they meant before there
+/// were any.
 fn give_public_addresses(tape: &mut Tape<'_>, text: &str) -> String {
     let mut out = String::new();
     let mut free = (11..15).chain(101..200);
@@ -156,7 +158,8 @@ fn vpc(tape: &mut Tape<'_>, out: &mut String, number: usize, net: u8, peering: b
             out,
             "[[subnet]]\nid = \"{name}\"\nvpc = \"{id}\"\navailability_zone = \"us-east-1{zone}\"\ncidr = \"{cidr}\""
         );
-        // As accounts have it, most of the time: the first subnet and the first table are the public ones.
+        // As accounts have it, most of the time: the first subnet and the first table are the
+        // public ones.
         let table = match n {
             0 if !tape.one_in(4) => Some(tables[0].clone()),
             _ => (!tape.one_in(4)).then(|| tape.pick(&tables)),

@@ -1,4 +1,5 @@
-//! ICMP errors about flows: found by their quote, shown to each side as that side knows the flow (RFC 5508).
+//! ICMP errors about flows: found by their quote, shown to each side as that side knows the flow
+//! (RFC 5508).
 
 use super::world::*;
 use crate::packet::field::{icmp as icmp_field, ipv4, put_u16, tcp as tcp_field};
@@ -114,8 +115,8 @@ fn an_error_from_the_task_in_anothers_name_is_dropped() {
     assert_eq!(world.refuses(&elsewhere), Reason::IcmpErrorNoFlow);
 }
 
-/// A task may know, or guess, the ports of another one's flow, and an error is found by what it quotes.
-/// Checklist I4.
+/// A task may know, or guess, the ports of another one's flow, and an error is found by what it
+/// quotes. Checklist I4.
 #[test]
 fn regression_no_task_sends_errors_into_anothers_flow() {
     let mut world = World::new(LAB);
@@ -210,8 +211,9 @@ fn other_icmp_messages_do_not_pass() {
     assert_eq!(seen.reason(), Some(Reason::IcmpUnsupported));
 }
 
-/// A message without an identifier looks to the flow table like an echo whose identifier is 0. It must not leave by that
-/// echo's flow: a redirect would carry addresses across that nobody translated.
+/// A message without an identifier looks to the flow table like an echo whose identifier is 0. It
+/// must not leave by that echo's flow: a redirect would carry addresses across that nobody
+/// translated.
 #[test]
 fn regression_nothing_but_an_echo_uses_an_echos_flow() {
     let mut world = World::new(LAB);
@@ -275,7 +277,8 @@ ingress = [{ rule = 1, action = \"deny\", protocol = \"icmp\", icmp_type = 3, ic
     assert_eq!(world.refuses(&error), Reason::NaclEgressImplicitDeny);
 }
 
-/// Checklist I2, 7857-10: a query lives for 350 s, or as the lab file says, and its identifier goes with it.
+/// Checklist I2, 7857-10: a query lives for 350 s, or as the lab file says, and its identifier goes
+/// with it.
 #[test]
 fn a_query_lives_as_long_as_the_setting_says() {
     for (settings, seconds) in [("", 350), ("[timeouts]\nicmp_idle = \"61s\"\n", 61)] {
@@ -311,7 +314,8 @@ fn error_about(quoted: &[u8]) -> Vec<u8> {
     builder::icmp_error(ROUTER, NAT_PUBLIC, 3, 4, quoted)
 }
 
-/// Checklist I3: a checksum that is wrong, of the message or of the header that it quotes, drops the error.
+/// Checklist I3: a checksum that is wrong, of the message or of the header that it quotes, drops
+/// the error.
 #[test]
 fn errors_with_a_wrong_checksum_are_dropped() {
     let mut world = World::new(LAB);
@@ -325,8 +329,8 @@ fn errors_with_a_wrong_checksum_are_dropped() {
     assert_eq!(world.stays_out(link, &error_about(&header)), Reason::MalformedQuote);
 }
 
-/// Checklist I3: options in the quoted header are skipped, the quoted checksum of L4 is not verified, and stays as wrong
-/// as it was.
+/// Checklist I3: options in the quoted header are skipped, the quoted checksum of L4 is not
+/// verified, and stays as wrong as it was.
 #[test]
 fn quoted_options_are_skipped_and_a_quoted_checksum_may_be_wrong() {
     let mut world = World::new(LAB);
@@ -374,7 +378,8 @@ fn extensions_of_an_error_are_left_alone() {
     assert_eq!(seen.bytes[ICMP + QUOTE_WORDS], 32);
 }
 
-/// Checklist I8: AWS sends no ICMP 3/13 where there is no room for a session: silence, whatever the protocol.
+/// Checklist I8: AWS sends no ICMP 3/13 where there is no room for a session: silence, whatever the
+/// protocol.
 #[test]
 fn exhaustion_is_silent() {
     let mut world = World::new(&format!("{LAB}\n[limits]\nnat_connections_per_destination = 1\n"));

@@ -1,4 +1,5 @@
-//! Interface endpoints: addresses of the VPC with groups of their own, reached by the local route (spec 7.2).
+//! Interface endpoints: addresses of the VPC with groups of their own, reached by the local route
+//! (spec 7.2).
 
 use super::world::*;
 use crate::pipeline::{Link, Reason};

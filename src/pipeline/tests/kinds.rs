@@ -198,7 +198,8 @@ fn another_process_goes_on_with_any_port() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whatever a Fargate task sends, and wherever no NAT gateway is: its own address, its own port, and back.
+    /// Whatever a Fargate task sends, and wherever no NAT gateway is: its own address, its own
+    /// port, and back.
     #[test]
     fn a_fargate_task_keeps_the_source_port(
         port in 1_u16..,

@@ -45,7 +45,8 @@ fn every_kind_of_damage_has_its_reason() {
     assert_eq!(world.push(device, &good, vnet).reason(), Some(Reason::MalformedVnetHeader));
 }
 
-/// A row for each destination, and an answer; what another task could have sent, or nobody, is neither's.
+/// A row for each destination, and an answer; what another task could have sent, or nobody, is
+/// neither's.
 #[test]
 fn ipv6_of_a_task_is_its_own_drop_and_is_answered() {
     const HOST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
@@ -81,7 +82,8 @@ fn ipv6_of_a_task_is_its_own_drop_and_is_answered() {
     assert_eq!((whose(&key.service), whose(&None)), (2, 2));
 }
 
-/// Drops are counted by reason and told apart by rule, service and destination; there is an end to the rows.
+/// Drops are counted by reason and told apart by rule, service and destination; there is an end to
+/// the rows.
 #[test]
 fn drops_are_counted_in_rows() {
     let mut world = World::new(LAB);
@@ -128,7 +130,8 @@ fn regression_the_row_that_was_seen_last_the_longest_ago_makes_room() {
     assert!(!left.contains(&1000), "the oldest");
 }
 
-/// A row of replies is told apart by who talks to whom, as the task sees it: not by the port that a NAT took.
+/// A row of replies is told apart by who talks to whom, as the task sees it: not by the port that a
+/// NAT took.
 #[test]
 fn regression_replies_of_many_flows_to_one_server_share_a_row() {
     let lab = with(LAB, "cidr = \"10.0.1.0/24\"", "cidr = \"10.0.1.0/24\"\nnetwork_acl = \"acl\"")

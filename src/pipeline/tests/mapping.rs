@@ -1,4 +1,5 @@
-//! What a NAT maps to what, for how long, and whom it lets answer: the checklist's rows on mapping and filtering.
+//! What a NAT maps to what, for how long, and whom it lets answer: the checklist's rows on mapping
+//! and filtering.
 
 use super::world::*;
 use crate::packet::field::{ipv4, tcp as tcp_field, udp as udp_field};
@@ -31,8 +32,8 @@ fn outside(world: &mut World, packet: &[u8]) -> u16 {
     out.sport
 }
 
-/// Checklist U1, T1, U3a, U4: a mapping is for one destination's address and port; which port it gets has nothing to do
-/// with the inside one, not its class and not its parity.
+/// Checklist U1, T1, U3a, U4: a mapping is for one destination's address and port; which port it
+/// gets has nothing to do with the inside one, not its class and not its parity.
 #[test]
 fn one_inside_port_has_another_outside_port_for_each_destination() {
     let mut world = World::new(&open(55_000));
@@ -52,7 +53,8 @@ fn one_inside_port_has_another_outside_port_for_each_destination() {
     assert_eq!(parities.len(), 2, "kept and not kept");
 }
 
-/// Checklist U3, T7: as many flows as one destination may have, of two tasks with the same ports, have as many ports.
+/// Checklist U3, T7: as many flows as one destination may have, of two tasks with the same ports,
+/// have as many ports.
 #[test]
 fn no_outside_port_serves_two_flows_with_one_destination() {
     let mut world = World::new(&open(400));
@@ -66,7 +68,8 @@ fn no_outside_port_serves_two_flows_with_one_destination() {
     assert_eq!(world.refuses(&udp(tasks[0], 201, DNS)), Reason::NatPortsExhausted);
 }
 
-/// Checklist 7857-3: ports are counted for each destination, so that two of them get twice as many flows by one address.
+/// Checklist 7857-3: ports are counted for each destination, so that two of them get twice as many
+/// flows by one address.
 #[test]
 fn one_outside_port_may_serve_two_destinations() {
     let mut world = World::new(&open(2000));
@@ -81,8 +84,8 @@ fn one_outside_port_may_serve_two_destinations() {
     assert!(ports[0].intersection(&ports[1]).count() > 0);
 }
 
-/// Checklist 7857-8 (RFC 6056): the ports of 5,000 flows go up and down as often as random ones do, and reach everywhere;
-/// the seed alone decides which they are.
+/// Checklist 7857-8 (RFC 6056): the ports of 5,000 flows go up and down as often as random ones do,
+/// and reach everywhere; the seed alone decides which they are.
 #[test]
 fn ports_are_random_and_depend_on_the_seed_alone() {
     let drawn = |seed| -> Vec<u16> {
@@ -103,7 +106,8 @@ fn ports_are_random_and_depend_on_the_seed_alone() {
     let ports = drawn(1);
     assert_eq!(ports, drawn(1));
     assert_ne!(ports, drawn(2));
-    // Wald and Wolfowitz's runs test around the middle: 2,500 runs expected, with a deviation of 35.
+    // Wald and Wolfowitz's runs test around the middle: 2,500 runs expected, with a deviation of
+    // 35.
     let above: Vec<bool> = ports.iter().map(|port| *port > 33_279).collect();
     let runs = 1 + above.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!((2360..=2640).contains(&runs), "{runs}");
@@ -141,8 +145,8 @@ fn unsolicited_packets_do_not_influence_the_choice_of_ports() {
     assert_eq!(drawn(false), drawn(true));
 }
 
-/// Checklist U8, T3, U11: only the peer may answer, and a mapping is for one destination, at none, half and nearly all of
-/// the ports in use alike.
+/// Checklist U8, T3, U11: only the peer may answer, and a mapping is for one destination, at none,
+/// half and nearly all of the ports in use alike.
 #[test]
 fn load_changes_neither_mapping_nor_filtering() {
     let mut world = World::new(&open(200));
@@ -176,7 +180,8 @@ fn load_changes_neither_mapping_nor_filtering() {
     assert!(elsewhere >= 1024);
 }
 
-/// Checklist U5, U5a: a mapping lives for 350 s, that of a well-known port as well, and for as long as the lab file says.
+/// Checklist U5, U5a: a mapping lives for 350 s, that of a well-known port as well, and for as long
+/// as the lab file says.
 #[test]
 fn a_datagrams_mapping_lives_as_long_as_the_setting_says() {
     for (settings, seconds) in [("", 350), ("[timeouts]\nudp_idle = \"10s\"\n", 10)] {
@@ -196,7 +201,8 @@ fn a_datagrams_mapping_lives_as_long_as_the_setting_says() {
     }
 }
 
-/// Checklist U6: packets from inside refresh a mapping, and so do replies: idle is what neither side uses.
+/// Checklist U6: packets from inside refresh a mapping, and so do replies: idle is what neither
+/// side uses.
 #[test]
 fn datagrams_in_either_direction_refresh_their_mapping() {
     for from_inside in [true, false] {
@@ -220,7 +226,8 @@ fn datagrams_in_either_direction_refresh_their_mapping() {
     }
 }
 
-/// Spec 4.4, 15: a datagram that an ENI alone tracks has timers of its own, one until there is a second request and reply.
+/// Spec 4.4, 15: a datagram that an ENI alone tracks has timers of its own, one until there is a
+/// second request and reply.
 #[test]
 fn inside_the_vpc_a_stream_of_datagrams_has_its_own_timer() {
     let timeouts = "[timeouts]\neni_udp = \"30s\"\neni_udp_stream = \"180s\"\n";
@@ -248,7 +255,8 @@ fn inside_the_vpc_a_stream_of_datagrams_has_its_own_timer() {
     world.sweep_ends(1);
 }
 
-/// Checklist U7: where the VPC has the addresses of an outside network, the local route wins, and the evidence says so.
+/// Checklist U7: where the VPC has the addresses of an outside network, the local route wins, and
+/// the evidence says so.
 #[test]
 fn an_outside_network_with_addresses_of_the_vpc_is_not_reached() {
     let overlapping =
@@ -273,7 +281,8 @@ fn an_outside_network_with_addresses_of_the_vpc_is_not_reached() {
     assert_eq!(world.refuses(&packet), Reason::NoInterface);
 }
 
-/// Checklist U9, T8, I7: nothing is reflected back inside: no datagram, no segment, no error about either.
+/// Checklist U9, T8, I7: nothing is reflected back inside: no datagram, no segment, no error about
+/// either.
 #[test]
 fn a_nat_gateway_reflects_nothing() {
     let mut world = World::new(&open(100));
@@ -292,7 +301,8 @@ fn a_nat_gateway_reflects_nothing() {
     }
 }
 
-/// Checklist U10, T6: addresses and ports in a payload are no business of the NAT: SIP and FTP pass as they are.
+/// Checklist U10, T6: addresses and ports in a payload are no business of the NAT: SIP and FTP pass
+/// as they are.
 #[test]
 fn payloads_pass_untouched() {
     let mut world = World::new(&open(100));

@@ -1,4 +1,5 @@
-//! Routes that lead through an appliance's network interface or a Gateway Load Balancer endpoint (spec 3.4, 3.5, 3.7).
+//! Routes that lead through an appliance's network interface or a Gateway Load Balancer endpoint
+//! (spec 3.4, 3.5, 3.7).
 
 use super::world::*;
 use crate::pipeline::{Component, Link, Reason, Stage};
@@ -24,7 +25,8 @@ vpc = "vpc"
 availability_zone = "us-east-1a"
 cidr = "10.0.3.0/24""#;
 
-/// The lab of all tests, with an appliance and an endpoint in a subnet of their own, and these routes of the ENIs' table.
+/// The lab of all tests, with an appliance and an endpoint in a subnet of their own, and these
+/// routes of the ENIs' table.
 pub(super) fn with_middleboxes(routes: &str) -> String {
     let lab = with(LAB, DEFAULT, routes);
     with(&lab, BY_GROUP, BY_ADDRESS)
@@ -84,7 +86,8 @@ fn reply(lab: &str, to: (Ipv4Addr, u16)) -> Reason {
     world.stays_out(link, &answer(out))
 }
 
-/// Surprise 13: of the three kinds of target two are middleboxes. The destination sees the ENI's own address.
+/// Surprise 13: of the three kinds of target two are middleboxes. The destination sees the ENI's
+/// own address.
 #[test]
 fn a_whole_subnet_is_reached_through_either_middlebox() {
     for target in ["eni-fw", "vpce-gwlb"] {
@@ -145,7 +148,8 @@ fn an_appliance_whose_check_is_on_forwards_nothing() {
     world.connects(web, 1, (Ipv4Addr::new(10, 0, 4, 10), 443));
 }
 
-/// Surprise 10, spec 3.7: at the interface behind the middlebox no reference matches, at the middlebox itself it does.
+/// Surprise 10, spec 3.7: at the interface behind the middlebox no reference matches, at the
+/// middlebox itself it does.
 #[test]
 fn surprise_10_references_to_groups_are_lost_behind_a_middlebox() {
     for target in ["eni-fw", "vpce-gwlb"] {
@@ -225,7 +229,8 @@ fn the_internet_is_reached_through_middleboxes_on_either_side_of_a_nat_gateway()
     }
 }
 
-/// The appliance translates nothing, so an internet gateway behind it sees the ENI's private address (spec 3.6).
+/// The appliance translates nothing, so an internet gateway behind it sees the ENI's private
+/// address (spec 3.6).
 #[test]
 fn an_appliance_is_no_nat() {
     let lab = with_middleboxes(r#"{ destination = "0.0.0.0/0", target = "eni-fw" },"#);
@@ -233,7 +238,8 @@ fn an_appliance_is_no_nat() {
     assert_eq!(refusal(&lab, OUT), Reason::IgwNoPublicAddress);
 }
 
-/// The reply goes by the tables on its own way. An appliance that saw the request tracks it; to another it is new.
+/// The reply goes by the tables on its own way. An appliance that saw the request tracks it; to
+/// another it is new.
 #[test]
 fn replies_are_routed_through_middleboxes_too() {
     let tcp = r#"ingress = [{ protocol = "tcp", ports = "5432", from = "0.0.0.0/0" }]"#;
@@ -337,7 +343,8 @@ source_dest_check = false"#,
     assert_eq!(refusal(&row(9), LOCAL), Reason::MiddleboxLoop);
 }
 
-/// Spec 4.4: a rule change does not cut a tracked flow at the appliance either; the check and the routes act at once.
+/// Spec 4.4: a rule change does not cut a tracked flow at the appliance either; the check and the
+/// routes act at once.
 #[test]
 fn a_reload_cuts_what_the_check_stops_and_not_what_the_groups_would() {
     let lab = inspected("eni-fw");

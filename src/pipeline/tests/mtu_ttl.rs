@@ -86,7 +86,8 @@ fn a_packet_too_big_for_the_internet_is_answered_with_the_mtu() {
     world.opens(&big(web, (DB, 53), 9001));
 }
 
-/// Checklist U13: a reply that is too big for the task's link, with DF, is answered to the server by the address it knows.
+/// Checklist U13: a reply that is too big for the task's link, with DF, is answered to the server
+/// by the address it knows.
 #[test]
 fn a_reply_too_big_is_answered_with_the_mtu() {
     for (to, public) in [((DB, 53), ENI_A), (DNS, NAT_PUBLIC)] {
@@ -113,7 +114,8 @@ fn pieces(seen: &Seen) -> (Vec<Vec<u8>>, Vec<u8>) {
     (pieces, whole)
 }
 
-/// Checklist U13: without DF, a datagram that is too big leaves in fragments, in order, toward the task as well.
+/// Checklist U13: without DF, a datagram that is too big leaves in fragments, in order, toward the
+/// task as well.
 #[test]
 fn without_dont_fragment_a_packet_too_big_leaves_in_fragments() {
     let far = (Ipv4Addr::new(203, 0, 113, 11), 53);
@@ -148,7 +150,8 @@ fn without_dont_fragment_a_packet_too_big_leaves_in_fragments() {
     assert_checksums(&whole);
 }
 
-/// Checklist U13, 7857-9: fragments that egret makes have an identification that is no other task's.
+/// Checklist U13, 7857-9: fragments that egret makes have an identification that is no other
+/// task's.
 #[test]
 fn what_egret_fragments_has_an_identification_of_its_own() {
     let mut world = World::new(&jumbo());
@@ -161,7 +164,8 @@ fn what_egret_fragments_has_an_identification_of_its_own() {
     assert_ne!(u16_at(&one, ipv4::IDENTIFICATION), u16_at(&three, ipv4::IDENTIFICATION));
 }
 
-/// Checklist U13: a fragment that is too big itself is cut again, and keeps its place in the datagram.
+/// Checklist U13: a fragment that is too big itself is cut again, and keeps its place in the
+/// datagram.
 #[test]
 fn fragments_that_are_too_big_are_cut_again() {
     let world = World::new(&jumbo());
@@ -178,7 +182,8 @@ fn fragments_that_are_too_big_are_cut_again() {
     assert_eq!((whole.len(), &whole[PAYLOAD..]), (8000, &packet[PAYLOAD..]));
 }
 
-/// A partial checksum cannot be completed behind a fragmented packet, so egret completes it (checklist U13).
+/// A partial checksum cannot be completed behind a fragmented packet, so egret completes it
+/// (checklist U13).
 #[test]
 fn the_checksum_of_what_egret_fragments_is_complete() {
     let world = World::new(&jumbo());
@@ -257,8 +262,8 @@ fn mss_of(bytes: &[u8]) -> u16 {
     u16_at(bytes, ipv4::MIN_LEN + tcp_field::MIN_LEN + 2)
 }
 
-/// Surprise 17: a NAT gateway clamps the MSS of both SYNs to the narrower of its links; nothing else does.
-/// Checklist T+.
+/// Surprise 17: a NAT gateway clamps the MSS of both SYNs to the narrower of its links; nothing
+/// else does. Checklist T+.
 #[test]
 fn the_mss_is_clamped_at_a_nat_gateway_only_and_never_raised() {
     let mut world = World::new(&jumbo());

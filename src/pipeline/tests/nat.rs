@@ -12,8 +12,8 @@ use std::time::Duration;
 const NAT: &str = "public_ip = \"198.51.100.7\"";
 const VPC: Space = Space::nth_vpc(0);
 
-/// Surprise 6: the gateway translates to its private address, and only the internet gateway to the public one. One
-/// rewrite does both, and the evidence shows each.
+/// Surprise 6: the gateway translates to its private address, and only the internet gateway to the
+/// public one. One rewrite does both, and the evidence shows each.
 #[test]
 fn two_translations_are_one_rewrite() {
     let mut world = World::new(LAB);

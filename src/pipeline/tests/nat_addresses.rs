@@ -31,7 +31,8 @@ fn shown(world: &mut World, sport: u16, to: (Ipv4Addr, u16)) -> Ipv4Addr {
     world.opens(&syn(world.task("web", 1), sport, to)).0.src
 }
 
-/// U2 and 7857-4: AWS does not say how its addresses are shared out; pairing a task with one is not what egret does.
+/// U2 and 7857-4: AWS does not say how its addresses are shared out; pairing a task with one is not
+/// what egret does.
 #[test]
 fn u2_and_7857_4_new_flows_take_the_addresses_in_turn_whatever_the_task_and_the_server() {
     let run = || {

@@ -30,8 +30,8 @@ fn the_route_stays_and_the_gateway_drops(state: &str) {
     world.connects(web, 2, (DB, 5432));
 }
 
-/// A flow that is there when the gateway changes carries nothing more, and a new one is refused, until the gateway is
-/// available again; flows elsewhere go on.
+/// A flow that is there when the gateway changes carries nothing more, and a new one is refused,
+/// until the gateway is available again; flows elsewhere go on.
 #[track_caller]
 fn stops_what_runs(state: &str, reason: Reason) {
     let mut world = World::new(LAB);

@@ -81,7 +81,8 @@ fn a_reply_is_judged_by_itself() {
     }
 }
 
-/// Surprise 7: the gateway's subnet is entered and left on the way out, and again on the way back, with its own ports.
+/// Surprise 7: the gateway's subnet is entered and left on the way out, and again on the way back,
+/// with its own ports.
 #[test]
 fn a_nat_gateways_subnet_needs_the_ephemeral_ports_of_both_sides() {
     let egress = r#"
@@ -112,7 +113,8 @@ fn a_gateway_in_the_connectors_own_subnet_crosses_its_border_once() {
         + "[[network_acl]]\nid = \"acl\"\nvpc = \"vpc\"\n";
     let mut world = World::new(&lab);
     let web = world.task("web", 1);
-    // The ENI's packet reaches the gateway beside it; the gateway's own subnet then routes it to the gateway again.
+    // The ENI's packet reaches the gateway beside it; the gateway's own subnet then routes it to
+    // the gateway again.
     let to = (Ipv4Addr::new(192, 0, 2, 1), 443);
     assert_eq!(world.refuses(&syn(web, 1, to)), Reason::NatRoutesToNat);
 }

@@ -1,4 +1,5 @@
-//! Public addresses that no host of the lab has: the VPC lets packets out to them, and there they are dropped, with a reason.
+//! Public addresses that no host of the lab has: the VPC lets packets out to them, and there they
+//! are dropped, with a reason.
 
 use super::gateway_endpoint::with_endpoint;
 use super::world::*;

@@ -1,5 +1,6 @@
-//! A second opinion: what AWS does with a first packet, straight from the lab file's own words and the rules of the
-//! specification, by linear scans. It shares no look-up, no rule matching and no order of stages with the engine.
+//! A second opinion: what AWS does with a first packet, straight from the lab file's own words and
+//! the rules of the specification, by linear scans. It shares no look-up, no rule matching and no
+//! order of stages with the engine.
 
 mod interfaces;
 mod matching;
@@ -203,8 +204,8 @@ impl<'a> Oracle<'a> {
         self.deliver(sender, Some(there), Target::Peering(id.to_owned()))
     }
 
-    /// Spec 6, 13: in by its subnet's ACL, out by its subnet's own table and ACL; then 1:1 at the internet gateway, or on
-    /// as any other sender of the VPC, with its private address.
+    /// Spec 6, 13: in by its subnet's ACL, out by its subnet's own table and ACL; then 1:1 at the
+    /// internet gateway, or on as any other sender of the VPC, with its private address.
     fn through_gateway(&self, eni: Sender<'a>, id: &str, stays: bool) -> Answer {
         let gateway = self.lab.spec.nat_gateways.iter().find(|n| n.id.value == id).unwrap();
         let own = self.subnet(&gateway.subnet.value);
@@ -263,8 +264,8 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// `there` is the destination's subnet where it is another than the sender's; `back` is the target of the route that
-    /// must lead from there to the sender.
+    /// `there` is the destination's subnet where it is another than the sender's; `back` is the
+    /// target of the route that must lead from there to the sender.
     fn deliver(&self, sender: Sender<'a>, there: Option<&'a Subnet>, back: Target) -> Answer {
         let (spec, to) = (&self.lab.spec, self.ask.to);
         let vpc = &there.unwrap_or(sender.home).vpc.value;
@@ -351,7 +352,8 @@ impl<'a> Oracle<'a> {
         let mut rules = 0;
         for id in groups {
             match self.lab.spec.security_groups.iter().find(|g| g.id.value == *id) {
-                // The implied default group, and a group that names no egress: everything may leave.
+                // The implied default group, and a group that names no egress: everything may
+                // leave.
                 None => return Ok(()),
                 Some(group) => match &group.egress {
                     None => return Ok(()),
@@ -558,7 +560,8 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    /// The lowest number that matches; `None` is the `*`. A subnet without an ACL has one that allows everything.
+    /// The lowest number that matches; `None` is the `*`. A subnet without an ACL has one that
+    /// allows everything.
     fn acl_says(&self, border: &Border<'_>) -> Option<AclAction> {
         let Some(id) = &border.subnet.network_acl else { return Some(AclAction::Allow) };
         let acl: &NetworkAcl =

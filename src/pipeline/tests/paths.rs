@@ -1,4 +1,5 @@
-//! What a packet meets is what its path says, hop by hop; and whole networks are led where their addresses are.
+//! What a packet meets is what its path says, hop by hop; and whole networks are led where their
+//! addresses are.
 
 use super::agreement::{OCTETS_OF_A_QUESTION, destinations, packet, question};
 use super::generator::{self, Tape};
@@ -106,13 +107,15 @@ const REQUEST: [Stage; 10] = [
 const REPLY: [Stage; 3] =
     [Stage::NetworkAclReturn, Stage::RouteTableReturn, Stage::MiddleboxReturn];
 
-/// Compares the steps of some stages with a list; `dropped` says that the packet got no further than the last step.
+/// Compares the steps of some stages with a list; `dropped` says that the packet got no further
+/// than the last step.
 #[track_caller]
 fn compare(steps: &[Step], hops: &[Mark], dead_end: Option<DeadEnd>, dropped: bool) {
     let met = |step: &Step, (stage, component, route): Mark| {
         let by_table = stage == Stage::RouteTable || stage == Stage::RouteTableReturn;
         let rest = step.stage == stage && (!by_table || step.rule == route);
-        // A drop has the stage of its reason: at a gateway, an appliance or a resource that may be another.
+        // A drop has the stage of its reason: at a gateway, an appliance or a resource that may be
+        // another.
         let of_its_own = matches!(
             component,
             Component::NatGateway(_)
@@ -153,8 +156,8 @@ fn nat_address(snapshot: &Snapshot, evidence: &Evidence) -> Option<(NatGatewayIx
     })
 }
 
-/// Compares the steps of `egret explain` with the path of the packet. Returns the path, unless the packet is for an exempt
-/// address, which has none.
+/// Compares the steps of `egret explain` with the path of the packet. Returns the path, unless the
+/// packet is for an exempt address, which has none.
 #[track_caller]
 fn follow(world: &World, task: &Task, bytes: &[u8]) -> Option<(Hops, Hops)> {
     let (snapshot, to) = (&world.snapshot, destination(bytes));
@@ -198,8 +201,8 @@ fn by_tables(link: Link) -> Link {
     if let Link::PublicEndpoint(_) = link { Link::Internet } else { link }
 }
 
-/// Compares a list with the lead of the whole network that its destination is in. What the list meets at the end of a
-/// VPC is no matter of route tables.
+/// Compares a list with the lead of the whole network that its destination is in. What the list
+/// meets at the end of a VPC is no matter of route tables.
 #[track_caller]
 fn agrees(lead: Lead, hops: &Hops, to: Ipv4Addr) {
     match hops.dead_end {

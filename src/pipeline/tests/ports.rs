@@ -1,4 +1,5 @@
-//! Port pools under stress: nearly full, full, in churn, and what is told of them (checklist section 5, 7857-3, 7857-8).
+//! Port pools under stress: nearly full, full, in churn, and what is told of them (checklist
+//! section 5, 7857-3, 7857-8).
 
 use super::world::*;
 use crate::flow::Space;
@@ -18,7 +19,8 @@ fn lab(per_destination: u32, eni: u32) -> String {
     )
 }
 
-/// The `n`th flow to a server, of task 1 or 3, which share an ENI. Not looked at by the ledger: there are many of them.
+/// The `n`th flow to a server, of task 1 or 3, which share an ENI. Not looked at by the ledger:
+/// there are many of them.
 fn nth(world: &World, n: u32, to: (Ipv4Addr, u16)) -> Result<Tuple, Reason> {
     let task = world.task("web", if n.is_multiple_of(2) { 1 } else { 3 });
     let sport = 1024 + u16::try_from(n / 2).unwrap();
@@ -42,7 +44,8 @@ fn metrics(world: &World) -> NatMetrics {
     world.engine.nat_metrics(world.now, &world.snapshot)[0]
 }
 
-/// Sections 5.3 and 5.4: all but 1 % of AWS's 55,000 taken. Every port that is left is given, each at the first try.
+/// Sections 5.3 and 5.4: all but 1 % of AWS's 55,000 taken. Every port that is left is given, each
+/// at the first try.
 #[test]
 fn inv_5_3_a_destination_that_is_99_percent_full_fails_never_while_a_port_is_free() {
     let world = World::new(&lab(55_000, 10_000_000));
@@ -103,8 +106,8 @@ fn keep(world: &World, live: &std::collections::VecDeque<Tuple>) {
     }
 }
 
-/// Every way that a flow may end gives its ports back: expiry, reset, a task that goes, a configuration that moves it,
-/// a packet that is refused after the ENI gave it a port.
+/// Every way that a flow may end gives its ports back: expiry, reset, a task that goes, a
+/// configuration that moves it, a packet that is refused after the ENI gave it a port.
 #[test]
 fn nothing_leaks_whichever_way_a_flow_ends() {
     let mut world = World::new(LAB);
@@ -145,7 +148,8 @@ fn nothing_leaks_whichever_way_a_flow_ends() {
     assert_eq!(leased(&world), (0, 0));
 }
 
-/// A port that was on the wire rests for the quarantine, so that a late packet of the old flow does not reach the new one.
+/// A port that was on the wire rests for the quarantine, so that a late packet of the old flow does
+/// not reach the new one.
 #[test]
 fn a_port_rests_before_another_flow_to_the_same_destination_has_it() {
     let lab =
@@ -188,7 +192,8 @@ fn drawn(seed: u64) -> Vec<u16> {
     (0..5_000).map(|n| nth(&world, n, (EXAMPLE, 443)).unwrap().sport).collect()
 }
 
-/// 7857-8 and RFC 6056: a runs test and the entropy of the high octet say that nobody guesses the next port from the last.
+/// 7857-8 and RFC 6056: a runs test and the entropy of the high octet say that nobody guesses the
+/// next port from the last.
 #[test]
 fn rfc_7857_8_ports_are_random_and_another_seed_gives_others() {
     for seed in [1, 2, 3] {
@@ -203,8 +208,8 @@ fn rfc_7857_8_ports_are_random_and_another_seed_gives_others() {
     assert!(equal < 10, "{equal} of 5,000 ports are equal at the same place");
 }
 
-/// Wald and Wolfowitz: how far the number of runs above and below the middle is from what random order gives, in standard
-/// deviations.
+/// Wald and Wolfowitz: how far the number of runs above and below the middle is from what random
+/// order gives, in standard deviations.
 fn runs_test(ports: &[u16]) -> f64 {
     let mut sorted = ports.to_vec();
     sorted.sort_unstable();

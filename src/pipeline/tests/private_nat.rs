@@ -1,5 +1,6 @@
-//! Behind a NAT gateway without the internet: private gateways, and public ones on the way to a private place. The
-//! gateway's own subnet decides where a packet goes on, and what is there sees the gateway's private address (spec 6, 13).
+//! Behind a NAT gateway without the internet: private gateways, and public ones on the way to a
+//! private place. The gateway's own subnet decides where a packet goes on, and what is there sees
+//! the gateway's private address (spec 6, 13).
 
 use super::peering::{CACHE, peered};
 use super::world::*;
@@ -21,7 +22,8 @@ fn detour(gateway: &str) -> String {
     with(&lab, FROM_APP, r#"{ protocol = "tcp", ports = "5432", from = "10.0.0.0/24" },"#)
 }
 
-/// ACLs on the gateway's subnet and the database's that let these ports in and out, and nothing else.
+/// ACLs on the gateway's subnet and the database's that let these ports in and out, and nothing
+/// else.
 fn with_acl(lab: &str, subnet: &str, egress: &str, ingress: &str) -> String {
     let table = format!("{subnet}\"\n");
     let at = format!("id = \"{table}");
@@ -76,7 +78,8 @@ fn surprise_10_a_reference_to_a_group_does_not_match_behind_a_nat_gateway() {
     assert_eq!(world.refuses(&packet), Reason::SgIngressImplicitDeny);
 }
 
-/// Surprise 7: both legs cross the ACL of the gateway's subnet, there and back, and the replies need the ephemeral ports.
+/// Surprise 7: both legs cross the ACL of the gateway's subnet, there and back, and the replies
+/// need the ephemeral ports.
 #[test]
 fn surprise_7_both_legs_cross_the_acl_of_the_gateways_subnet() {
     let lab = detour("connectivity = \"private\"");
@@ -180,7 +183,8 @@ route_tables = ["rtb-public"]
     assert!(matches!(link, Link::Endpoint(_)), "{link:?}");
 }
 
-/// Where the gateway's subnet may lead to the internet alone by now, the gateway's private address says nothing there.
+/// Where the gateway's subnet may lead to the internet alone by now, the gateway's private address
+/// says nothing there.
 #[test]
 fn regression_replies_get_no_answer_where_requests_may_not_go() {
     let mut world = World::new(&through_the_gateway());
@@ -242,7 +246,8 @@ fn the_gateway_is_a_hop_and_clamps_the_mss() {
     assert_eq!((forwards, out.src), (1, NAT_PRIVATE));
 }
 
-/// An error about such a flow comes to the gateway's private address, and reaches the task as one about its own packet.
+/// An error about such a flow comes to the gateway's private address, and reaches the task as one
+/// about its own packet.
 #[test]
 fn icmp_errors_find_their_flow() {
     let mut world = World::new(&detour("connectivity = \"private\""));

@@ -235,7 +235,8 @@ proptest! {
         prop_assert_eq!(half, whole.bytes);
     }
 
-    /// Whatever opens, closes, is reset, expires or is reloaded: the leases are those of the live flows.
+    /// Whatever opens, closes, is reset, expires or is reloaded: the leases are those of the live
+    /// flows.
     #[test]
     fn ports_come_back(history in proptest::collection::vec((0..9u8, 0..7usize, 1..12u16, destination_of_flow()), 1..120)) {
         let (lab, changed) = (crowded(), with(&crowded(), r#"{ destination = "0.0.0.0/0", target = "nat" },"#, r#"{ destination = "0.0.0.0/0", target = "nat-2" },"#));

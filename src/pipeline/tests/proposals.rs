@@ -1,5 +1,5 @@
-//! What `explain` proposes on random labs, written into the lab file: it opens the gate that it is about, and takes no packet
-//! from another service.
+//! What `explain` proposes on random labs, written into the lab file: it opens the gate that it is
+//! about, and takes no packet from another service.
 
 use super::generator::{self, Tape};
 use crate::config::Lab;
@@ -64,8 +64,8 @@ fn explained(lab: &Lab, snapshot: &Snapshot, service: ServiceIx, destination: &s
     explain::ask(snapshot, &asking, &mut || true).unwrap()
 }
 
-/// Checks the patch for a question, if there is one: the patched file is read, all that was asked passes, and no service
-/// loses anything. Returns whether there is one.
+/// Checks the patch for a question, if there is one: the patched file is read, all that was asked
+/// passes, and no service loses anything. Returns whether there is one.
 fn check_patch(text: &str, service: usize, destination: &str) -> bool {
     let (_, before) = lowered(text);
     let service = ServiceIx::from(service % before.parts().services.len());
@@ -126,8 +126,8 @@ fn check(text: &str, service: usize, destination: &str) -> bool {
     true
 }
 
-/// The packets of the class that the change is for are not dropped for the same reason any more: they pass, unless a gate
-/// comes next.
+/// The packets of the class that the change is for are not dropped for the same reason any more:
+/// they pass, unless a gate comes next.
 fn opens(before: &Told, after: &Told, fix: &Fix, show: &dyn Fn() -> String) {
     let class = before.1.classes.first().unwrap();
     let Denial { reason, decided_by } = class.denial.unwrap();

@@ -1,5 +1,6 @@
-//! Public endpoints of applications in a VPC: user space and its flows know them by their public addresses only; the VPC's
-//! internet gateway maps these 1:1, and translates nothing inside a message (spec 3.6).
+//! Public endpoints of applications in a VPC: user space and its flows know them by their public
+//! addresses only; the VPC's internet gateway maps these 1:1, and translates nothing inside a
+//! message (spec 3.6).
 
 use super::adoption::successor;
 use super::world::*;
@@ -95,7 +96,8 @@ fn the_internet_gateway_maps_the_address_and_keeps_ports() {
     }
 }
 
-/// What the next process is handed was admitted by the groups of one of them. Its file may give the address to another.
+/// What the next process is handed was admitted by the groups of one of them. Its file may give the
+/// address to another.
 #[test]
 fn a_flow_that_is_handed_over_ends_where_another_resource_has_its_public_address() {
     let mut before = World::new(&lab());

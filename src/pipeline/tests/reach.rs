@@ -16,7 +16,8 @@ use crate::vpc::path::Attachment;
 use crate::vpc::{EniIx, RuleRef, ServiceIx, Snapshot};
 use std::net::Ipv4Addr;
 
-/// Two subnets of a VPC, a connector in the first one, and a database in the second one, whose groups admit everything.
+/// Two subnets of a VPC, a connector in the first one, and a database in the second one, whose
+/// groups admit everything.
 const TWO_SUBNETS: &str = r#"
 [[vpc]]
 id = "vpc-0"
@@ -102,7 +103,8 @@ name = "web"
 vpc_connector = "c"
 "#;
 
-/// Two peered VPCs: a private NAT gateway with two addresses in the first one, a database in the second one.
+/// Two peered VPCs: a private NAT gateway with two addresses in the first one, a database in the
+/// second one.
 const TWO_ADDRESSES: &str = r#"
 [[vpc]]
 id = "vpc-0"
@@ -338,7 +340,8 @@ fn each_subnet_of_a_connector_is_asked() {
     assert_eq!((fails.share, passes.share), (HALF, HALF));
 }
 
-/// A task of Fargate has an ENI of its own: one task runs, and the next one would be in the other subnet.
+/// A task of Fargate has an ENI of its own: one task runs, and the next one would be in the other
+/// subnet.
 #[test]
 fn a_subnet_is_asked_where_only_a_further_fargate_task_would_be() {
     let lab = with(
@@ -530,7 +533,8 @@ fn a_question_can_be_interrupted_whenever_the_caller_is_asked() {
     }
 }
 
-/// The time that a caller waits in vain is that of a few steps: between two packets, and while cells are split and merged.
+/// The time that a caller waits in vain is that of a few steps: between two packets, and while
+/// cells are split and merged.
 #[test]
 fn a_large_question_asks_its_caller_while_it_judges_no_packet() {
     let world = World::new(&large_lab::large_lab());
@@ -573,8 +577,8 @@ fn the_same_question_has_the_same_answer() {
     assert_eq!(show(), show());
 }
 
-/// 500 routes, 1,000 resources, 5 groups of 300 rules each way, 40 network ACL rules per direction: cells are shared by all
-/// destinations that the same rules match, else there would be millions.
+/// 500 routes, 1,000 resources, 5 groups of 300 rules each way, 40 network ACL rules per direction:
+/// cells are shared by all destinations that the same rules match, else there would be millions.
 #[test]
 fn a_large_lab_is_answered_with_few_walks() {
     let world = World::new(&large_lab::large_lab());

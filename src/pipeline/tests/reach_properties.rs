@@ -1,4 +1,5 @@
-//! Classes partition what was asked, and each of their packets has their verdict: by the walk, and by the oracle.
+//! Classes partition what was asked, and each of their packets has their verdict: by the walk, and
+//! by the oracle.
 
 mod difference;
 mod oracle;
@@ -179,7 +180,8 @@ impl Asked {
         reach::ask(&self.snapshot, &self.question, &mut || true).unwrap()
     }
 
-    /// The packet has the class's verdict, reason and all; addresses that do not count are dropped, whatever for.
+    /// The packet has the class's verdict, reason and all; addresses that do not count are dropped,
+    /// whatever for.
     fn agrees(&self, class: &Class, packet: &Packet) {
         let service = self.question.service;
         let walked = judge(&self.world, &self.snapshot, service, packet).map(|d| d.reason);
@@ -244,7 +246,8 @@ proptest! {
         }
     }
 
-    /// So an ENI and a NAT gateway whose addresses are both open let nothing pass by having one and the same.
+    /// So an ENI and a NAT gateway whose addresses are both open let nothing pass by having one and
+    /// the same.
     #[test]
     fn a_path_by_a_nat_gateway_in_the_subnet_of_the_eni_is_a_dead_end(
         lab in proptest::collection::vec(any::<u8>(), 0..900),

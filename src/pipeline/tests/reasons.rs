@@ -1,4 +1,5 @@
-//! Every reason is produced here, by a small scenario of the engine, or is listed with who else produces it.
+//! Every reason is produced here, by a small scenario of the engine, or is listed with who else
+//! produces it.
 
 use super::fragments::split;
 use super::gateway_endpoint::{BUCKET, with_endpoint};

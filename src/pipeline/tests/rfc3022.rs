@@ -1,4 +1,5 @@
-//! What a translation does to a packet besides addresses and ports: checksums, TTL, options (RFC 3022 4.1).
+//! What a translation does to a packet besides addresses and ports: checksums, TTL, options
+//! (RFC 3022 4.1).
 
 use super::world::*;
 use crate::packet::VnetHeader;
@@ -9,8 +10,8 @@ use std::time::Duration;
 /// Where the checksum of a datagram is.
 const CHECKSUM: usize = ipv4::MIN_LEN + udp_field::CHECKSUM;
 
-/// RFC 3022 4.1: a datagram without a checksum has none afterwards, in either direction; one with a checksum never gets
-/// the zero that would say it has none.
+/// RFC 3022 4.1: a datagram without a checksum has none afterwards, in either direction; one with a
+/// checksum never gets the zero that would say it has none.
 #[test]
 fn a_datagram_without_a_checksum_has_none_afterwards() {
     let mut world = World::new(LAB);

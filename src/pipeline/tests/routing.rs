@@ -272,7 +272,8 @@ fn two_vpcs_may_use_the_same_addresses() {
     let (two, second) = world.connects(other, 40_000, (DB, 5432));
     assert_eq!((first, second), (Link::Vpc(VpcIx(0)), Link::Vpc(VpcIx(1))));
     assert_eq!((one.src, two.src), (ENI_A, ENI_A), "the same address in both");
-    // A reply that comes from the wrong VPC is nobody's, unless that VPC has the same flow by itself.
+    // A reply that comes from the wrong VPC is nobody's, unless that VPC has the same flow by
+    // itself.
     assert_ne!(one.sport, two.sport, "this seed draws two ports");
     assert_eq!(world.stays_out(second, &answer(one)), Reason::Unsolicited);
     assert_eq!(world.comes_back(first, &answer(one)).dst, web);

@@ -66,7 +66,8 @@ fn a_nat_gateway_without_a_route_shows_its_translation() {
     let [.., translated, dropped] = evidence.steps[..] else { panic!("{evidence:?}") };
     assert_eq!((translated.stage, translated.outcome), (Stage::NatGateway, Outcome::Translate));
     assert_eq!((dropped.stage, dropped.outcome), (Stage::NatGateway, Outcome::Drop));
-    // A packet of no use needs no port: that the gateway has none left is not what it is dropped for.
+    // A packet of no use needs no port: that the gateway has none left is not what it is dropped
+    // for.
     let one = format!("{LAB}\n[limits]\nnat_connections_per_destination = 1\n");
     let mut world = World::new(&one);
     let web = world.task("web", 1);
@@ -206,7 +207,8 @@ fn too_big(task: Ipv4Addr, sport: u16) -> Vec<u8> {
     builder::udp(src, dst, &[7; 1473])
 }
 
-/// Network ACLs are stateless, also for what a NAT gateway says itself (spec 4.4, 5). Before, it crossed none of them.
+/// Network ACLs are stateless, also for what a NAT gateway says itself (spec 4.4, 5). Before, it
+/// crossed none of them.
 #[test]
 fn regression_the_gateways_own_errors_cross_the_acls_on_their_way_to_the_task() {
     for (subnet, egress, ingress) in [(HOME, ALLOW_ALL, NO_ICMP), (PUBLIC, NO_ICMP, ALLOW_ALL)] {

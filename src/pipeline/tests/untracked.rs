@@ -1,5 +1,5 @@
-//! Flows that a Fargate task's ENI does not track (spec 4.4): its groups let everything through both ways, so they end with
-//! their rules. All others go on without.
+//! Flows that a Fargate task's ENI does not track (spec 4.4): its groups let everything through
+//! both ways, so they end with their rules. All others go on without.
 
 use super::adoption::successor;
 use super::kinds::{OUT, QUERY};
@@ -14,8 +14,8 @@ pub(super) const OPEN_OUT: &str = r#"egress = [{ protocol = "all", to = "0.0.0.0
 pub(super) const OPEN_IN: &str = r#"ingress = [{ protocol = "all", from = "0.0.0.0/0" }]"#;
 const NARROW_OUT: &str = r#"egress = [{ protocol = "all", to = "10.0.0.0/8" }]"#;
 
-/// A lab whose services `job` (private) and `edge` (public) run on Fargate, in a group with these rules. The database lets
-/// in what comes from the VPC.
+/// A lab whose services `job` (private) and `edge` (public) run on Fargate, in a group with these
+/// rules. The database lets in what comes from the VPC.
 pub(super) fn lab(egress: &str, ingress: &str) -> String {
     let fargate = |name: &str, subnet: &str, more: &str| {
         format!(
@@ -117,7 +117,8 @@ fn its_replies_end_with_the_rule_that_lets_them_in() {
     }
 }
 
-/// What one of the two directions lets through by a narrower rule, or for some ports only, is tracked.
+/// What one of the two directions lets through by a narrower rule, or for some ports only, is
+/// tracked.
 #[test]
 fn a_flow_by_a_narrower_rule_goes_on_without_it() {
     let narrow_in = r#"ingress = [{ protocol = "all", from = "10.0.0.0/16" }]"#;
@@ -192,7 +193,8 @@ fn what_is_tracked_stays_so_when_its_rules_widen() {
     world.passes(&more(job, QUERY));
 }
 
-/// What another process resumes is what it was: cut as before, and tracked as before, whatever its rules are then.
+/// What another process resumes is what it was: cut as before, and tracked as before, whatever its
+/// rules are then.
 #[test]
 fn a_resumed_flow_is_tracked_as_it_was() {
     let shut = lab("egress = []", "");

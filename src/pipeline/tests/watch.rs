@@ -1,4 +1,5 @@
-//! What those who watch are told: what happened, once, to whom it concerns, and never more than they can take.
+//! What those who watch are told: what happened, once, to whom it concerns, and never more than
+//! they can take.
 
 use super::world::*;
 use crate::flow::Side;

@@ -1,7 +1,7 @@
 //! A lab, its engine, and a clock that only the test moves.
 //!
-//! Every step says what it changes: how many flows begin or end, and, by its verdict, which drop is counted. Any change
-//! that was not said fails the test and shows the whole state.
+//! Every step says what it changes: how many flows begin or end, and, by its verdict, which drop is
+//! counted. Any change that was not said fails the test and shows the whole state.
 
 use crate::config::Lab;
 use crate::flow::{DatagramKey, Instant, Space};
@@ -31,7 +31,8 @@ pub(super) const APP_RUNNER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 99);
 /// The first free address of `subnet-a`: the ENI of odd tasks.
 pub(super) const ENI_A: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
 
-/// Two private subnets behind a NAT gateway, a data subnet without a default route, a service in the VPC and one outside.
+/// Two private subnets behind a NAT gateway, a data subnet without a default route, a service in
+/// the VPC and one outside.
 pub(super) const LAB: &str = r#"
 apprunner_public_ip = "198.51.100.99"
 
@@ -242,7 +243,8 @@ impl World {
         (lab, self.with_tasks(next))
     }
 
-    /// Another configuration under the next generation, with the same tasks as far as their services still exist.
+    /// Another configuration under the next generation, with the same tasks as far as their
+    /// services still exist.
     #[track_caller]
     pub(super) fn reload(&mut self, text: &str) {
         (self.lab, self.snapshot) = self.next(text);

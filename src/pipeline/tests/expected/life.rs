@@ -1,4 +1,5 @@
-//! What a flow's life changes, from its first packet to the last trace of it, and what refused packets change.
+//! What a flow's life changes, from its first packet to the last trace of it, and what refused
+//! packets change.
 
 use super::*;
 use crate::packet::builder::icmp_error;
@@ -93,7 +94,8 @@ fn what_a_rule_refuses_changes_its_counters_only() {
     ledger.loses(&to_nobody, Reason::NoInterface, "drops no-interface +1, drop rows +1");
 }
 
-/// A traceroute, or the discovery of a path's MTU, leaves no flow behind, and takes no port from anybody.
+/// A traceroute, or the discovery of a path's MTU, leaves no flow behind, and takes no port from
+/// anybody.
 #[test]
 fn a_first_packet_that_is_not_sent_on_leaves_no_flow_and_no_port() {
     let mut ledger = Ledger::new(&format!("mtu = 9001\n{LAB}"));
@@ -237,7 +239,8 @@ fn an_icmp_error_about_a_flow_changes_nothing() {
     ledger.keeps_out(link, &error, Reason::IcmpErrorNoFlow, changes);
 }
 
-/// Exhaustion costs a counter: the ENI's port that was already taken comes back at once, and does not rest.
+/// Exhaustion costs a counter: the ENI's port that was already taken comes back at once, and does
+/// not rest.
 #[test]
 fn an_exhausted_destination_leaks_nothing() {
     let limited = format!(
@@ -293,7 +296,8 @@ fn a_packet_that_egret_answers_changes_its_counter_only() {
     assert!(matches!(seen.verdict, Verdict::Reply { reason: Reason::TtlExpired, .. }));
 }
 
-/// What asks the resolver is counted for a second, and as carried by its ENI; it begins no flow and takes no port.
+/// What asks the resolver is counted for a second, and as carried by its ENI; it begins no flow and
+/// takes no port.
 #[test]
 fn a_query_to_the_resolver_counts_in_its_window_only() {
     let mut ledger = Ledger::new(LAB);
@@ -308,7 +312,8 @@ fn a_query_to_the_resolver_counts_in_its_window_only() {
     ledger.sends(&query, "to the resolver from 10.0.1.4 -1, sent 10.0.1.4 +1").forwarded();
 }
 
-/// New flows take the addresses of a gateway in turn: one counter for the gateway, and a path for each address.
+/// New flows take the addresses of a gateway in turn: one counter for the gateway, and a path for
+/// each address.
 #[test]
 fn the_addresses_of_a_gateway_take_turns() {
     let two = with(

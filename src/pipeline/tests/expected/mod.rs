@@ -1,7 +1,8 @@
-//! Expected-state tests: every counter and table size of the engine is modelled, each step declares its changes, and
-//! anything undeclared fails and shows the whole state as the operator sees it.
+//! Expected-state tests: every counter and table size of the engine is modelled, each step declares
+//! its changes, and anything undeclared fails and shows the whole state as the operator sees it.
 //!
-//! A step's changes are written `flows +1, ports 10.0.1.4 +1, drops no-route +1`, by the names of [`Census`]:
+//! A step's changes are written `flows +1, ports 10.0.1.4 +1, drops no-route +1`, by the names of
+//! [`Census`]:
 //!
 //! | name | what |
 //! |---|---|
@@ -9,10 +10,11 @@
 //! | `denied` | flows whose packets from the task are dropped |
 //! | `tombstones` | keys of expired flows |
 //! | `ports A`, `resting`, `destinations` | leases of an address, ports in quarantine, pools |
-//! | `datagrams` | datagrams whose fragments are followed |
-//! | `held fragments`, `held bytes`, `datagrams that wait` | fragments that wait for a first one, of how many datagrams |
+//! | `datagrams` | datagrams whose fragments are tracked |
+//! | `held fragments`, `held bytes` | fragments that wait for a first one |
+//! | `datagrams that wait` | datagrams of those fragments |
 //! | `drops R`, `drop rows` | packets dropped for a reason, rows of `egret drops` |
-//! | `sent P`, `received P` | packets that a path carried, named by its addresses |
+//! | `sent P`, `received P` | packets on a path, named by its addresses |
 
 mod life;
 mod reload;

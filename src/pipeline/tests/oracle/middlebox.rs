@@ -1,4 +1,5 @@
-//! Routes that lead through something (spec 3.5, 3.7): what the request meets, and what the reply does.
+//! Routes that lead through something (spec 3.5, 3.7): what the request meets, and what the reply
+//! does.
 
 use super::matching::{covers, is_rfc1918, is_rfc6598};
 use super::{Answer, Oracle, Question, Sender};

@@ -1,5 +1,6 @@
-//! Into a VPC by the public address of a resource there (spec 3.6): through its internet gateway, its subnet's ACL and its
-//! groups, which see the sender's public address; the reply by the tables there.
+//! Into a VPC by the public address of a resource there (spec 3.6): through its internet gateway,
+//! its subnet's ACL and its groups, which see the sender's public address; the reply by the tables
+//! there.
 
 use super::matching::covers;
 use super::{Answer, Oracle, Place, Question, Sender};
@@ -9,7 +10,8 @@ use crate::vpc::PeeringState;
 use std::net::Ipv4Addr;
 
 impl<'a> Oracle<'a> {
-    /// Out by the internet gateway of the sender's own VPC. The reply comes back to the sender's subnet.
+    /// Out by the internet gateway of the sender's own VPC. The reply comes back to the sender's
+    /// subnet.
     pub(super) fn by_internet_gateway(&self, sender: Sender<'a>) -> Answer {
         let hides = sender.hides.or(Some(sender.address));
         let home = &sender.home.vpc.value;

@@ -1,4 +1,5 @@
-//! Which attachments and addresses are asked: all that a configuration allows, or those of a running lab.
+//! Which attachments and addresses are asked: all that a configuration allows, or those of a
+//! running lab.
 
 use super::*;
 use crate::pipeline::reach::Asked;

@@ -1,4 +1,5 @@
-//! The difference of two answers holds the packets that pass by one of them only: those, and no others.
+//! The difference of two answers holds the packets that pass by one of them only: those, and no
+//! others.
 
 use super::*;
 use crate::pipeline::reach::{Answered, Changed, ChangedSide, Difference, difference};
@@ -93,7 +94,8 @@ fn is_changed(changed: &Changed, pair: &Pair, [before, after]: &[Packet; 2]) -> 
             .is_none_or(|all| all.contains(before.choice.eni_port.into()))
 }
 
-/// Draws a packet that both labs have: from the same subnet and groups, with the same addresses and ports.
+/// Draws a packet that both labs have: from the same subnet and groups, with the same addresses and
+/// ports.
 fn any_of_both(pair: &Pair, draw: &mut Draw<'_>) -> Option<[Packet; 2]> {
     let before = any_packet(&pair.before, &pair.answers[0], draw);
     let name = |snapshot: &Snapshot, at: Attachment| match at {

@@ -1,5 +1,6 @@
-//! Gigabytes through one flow: its sequence numbers wrap, its timers pass many times, and it never expires (checklist
-//! 5.5). No endpoints here, which would have to hold the data: one super-packet is judged over and over.
+//! Gigabytes through one flow: its sequence numbers wrap, its timers pass many times, and it never
+//! expires (checklist 5.5). No endpoints here, which would have to hold the data: one super-packet
+//! is judged over and over.
 
 use super::*;
 use crate::flow::Side;

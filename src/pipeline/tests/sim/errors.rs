@@ -1,5 +1,5 @@
-//! ICMP errors in the middle of a conversation: they reach the task about its own packets, and end nothing (RFC 5508;
-//! checklist U12, T9, T10).
+//! ICMP errors in the middle of a conversation: they reach the task about its own packets, and end
+//! nothing (RFC 5508; checklist U12, T9, T10).
 
 use super::*;
 
@@ -47,7 +47,8 @@ fn errors_about_datagrams_and_pings_reach_whom_they_concern() {
     assert_eq!(sim.world.engine.flows().len(), 2);
 }
 
-/// A port that nobody listens on: the server's own RST comes back through the NAT, and the flow closes with it.
+/// A port that nobody listens on: the server's own RST comes back through the NAT, and the flow
+/// closes with it.
 #[test]
 fn a_refused_connection_is_refused_at_once_and_forgotten() {
     let mut sim = Sim::new(LAB, 3);

@@ -1,5 +1,5 @@
-//! Every port of a destination taken: others are unaffected, nothing leaks, and what comes free is used (checklist 5.2
-//! to 5.4).
+//! Every port of a destination taken: others are unaffected, nothing leaks, and what comes free is
+//! used (checklist 5.2 to 5.4).
 
 use super::*;
 use crate::pipeline::Reason::NatPortsExhausted;
@@ -34,8 +34,8 @@ fn a_full_destination_refuses_one_more_and_another_one_works() {
     assert_eq!(sim.leased(), (5, 6), "four, the other host, and the database");
 }
 
-/// A refusal never makes a later connection fail: ten thousand connections, a hundred at a time, which is the limit.
-/// Checklist 5.2.
+/// A refusal never makes a later connection fail: ten thousand connections, a hundred at a time,
+/// which is the limit. Checklist 5.2.
 #[test]
 fn a_hundred_times_the_limit_in_churn_leaks_nothing() {
     let mut sim = Sim::new(&limited(100), 2);
@@ -66,7 +66,8 @@ fn a_hundred_times_the_limit_in_churn_leaks_nothing() {
     }
 }
 
-/// Checklist 5.7: a tuple that was just closed connects again at once, on another port, while the old one rests.
+/// Checklist 5.7: a tuple that was just closed connects again at once, on another port, while the
+/// old one rests.
 #[test]
 fn the_same_tuple_connects_again_at_once_a_thousand_times() {
     let mut sim = Sim::new(LAB, 3);

@@ -85,7 +85,8 @@ impl Host {
         self.pump(now, socket)
     }
 
-    /// Takes a packet that arrived whole; returns what answers it, and the connection that may have more to send.
+    /// Takes a packet that arrived whole; returns what answers it, and the connection that may have
+    /// more to send.
     pub(super) fn take(
         &mut self,
         now: Instant,

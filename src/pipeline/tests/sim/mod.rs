@@ -1,6 +1,7 @@
-//! A simulated world: tasks, VPC resources and internet hosts behind bad links, with egret in the middle and a virtual
-//! clock that jumps to the next thing that happens. Every packet is real octets through [`Engine::judge`], every lab a
-//! lab file, and a sweep comes every virtual second. All of it depends on one seed, which a failing test prints.
+//! A simulated world: tasks, VPC resources and internet hosts behind bad links, with egret in the
+//! middle and a virtual clock that jumps to the next thing that happens. Every packet is real
+//! octets through [`Engine::judge`], every lab a lab file, and a sweep comes every virtual second.
+//! All of it depends on one seed, which a failing test prints.
 //!
 //! [`Engine::judge`]: crate::pipeline::Engine::judge
 
@@ -294,7 +295,8 @@ impl Sim {
         self.watch(of, socket);
     }
 
-    /// A connection's deadline becomes an event; one that has moved meanwhile is no longer that of the connection.
+    /// A connection's deadline becomes an event; one that has moved meanwhile is no longer that of
+    /// the connection.
     fn watch(&mut self, of: usize, socket: Socket) {
         let Some(deadline) = self.hosts[of].sockets.get(&socket).and_then(|e| e.deadline) else {
             return;

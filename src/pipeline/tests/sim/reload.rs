@@ -1,4 +1,5 @@
-//! Another configuration in the middle of a transfer: what goes on, what stops, what ends (spec 4.4, 5, 6; surprise 9).
+//! Another configuration in the middle of a transfer: what goes on, what stops, what ends
+//! (spec 4.4, 5, 6; surprise 9).
 
 use super::*;
 
@@ -81,7 +82,8 @@ fn an_acl_that_is_taken_back_in_time_only_delays_a_transfer() {
     assert!(sim.endpoint(web, socket).retransmissions > 0);
 }
 
-/// Another gateway is another address: what ran through the old one ends, in silence, and begins anew.
+/// Another gateway is another address: what ran through the old one ends, in silence, and begins
+/// anew.
 #[test]
 fn a_replaced_gateway_ends_a_transfer() {
     let (mut sim, web, socket) = half_way(5);
@@ -107,7 +109,8 @@ fn a_service_that_is_gone_sends_nothing_and_others_go_on() {
     assert_done(&mut sim, web, socket);
 }
 
-/// An hour, a hundred configurations, one connection that says something under each: no retransmission, one port.
+/// An hour, a hundred configurations, one connection that says something under each: no
+/// retransmission, one port.
 #[test]
 fn a_long_lived_flow_survives_a_hundred_reloads() {
     let mut sim = Sim::new(LAB, 7);

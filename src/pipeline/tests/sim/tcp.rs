@@ -1,5 +1,6 @@
-//! A TCP endpoint as small as it can be and still move data over a bad network: handshake, data with retransmission,
-//! reordering, FIN and RST. Positions in a stream are counted from its SYN, which is at 0; data begins at 1.
+//! A TCP endpoint as small as it can be and still move data over a bad network: handshake, data
+//! with retransmission, reordering, FIN and RST. Positions in a stream are counted from its SYN,
+//! which is at 0; data begins at 1.
 
 use crate::flow::Instant;
 use crate::packet::{TcpFacts, TcpFlags};
@@ -138,7 +139,8 @@ impl Endpoint {
         segments
     }
 
-    /// Takes a segment into account; what there is to send then is in [`Endpoint::output`], but for what is returned.
+    /// Takes a segment into account; what there is to send then is in [`Endpoint::output`], but for
+    /// what is returned.
     pub(super) fn input(&mut self, now: Instant, facts: TcpFacts, payload: &[u8]) -> Vec<Segment> {
         if !self.is_alive() {
             return Vec::new();
@@ -165,7 +167,8 @@ impl Endpoint {
         if news && self.state != State::Opening { vec![self.acknowledgement()] } else { Vec::new() }
     }
 
-    /// The deadline has come: everything that is not acknowledged is sent again by [`Endpoint::output`].
+    /// The deadline has come: everything that is not acknowledged is sent again by
+    /// [`Endpoint::output`].
     pub(super) fn expire(&mut self, now: Instant) {
         self.deadline = None;
         if !self.is_alive() || self.acknowledged == self.next {

@@ -1,4 +1,5 @@
-//! AWS's timeouts to the second: alive at 349 s and 350 s, gone at 351 s, and who learns of it (spec 6).
+//! AWS's timeouts to the second: alive at 349 s and 350 s, gone at 351 s, and who learns of it
+//! (spec 6).
 //!
 //! Packets take no time here, so that a packet is idle for exactly as long as the test says.
 
@@ -14,8 +15,8 @@ fn prompt(text: &str) -> Sim {
     sim
 }
 
-/// A connection that was idle for so long, and then says something. The world starts with its first packet, and
-/// [`Sim::connected`] waits for a second.
+/// A connection that was idle for so long, and then says something. The world starts with its first
+/// packet, and [`Sim::connected`] waits for a second.
 fn spoken_after(idle: u64, to: (Ipv4Addr, u16)) -> (Sim, usize, Socket) {
     let mut sim = prompt(LAB);
     let web = sim.task("web", 1);
@@ -43,7 +44,8 @@ fn a_connection_may_be_idle_for_350_s_and_no_longer() {
     }
 }
 
-/// Spec 6: after 350 s the next packet from inside is answered with RST; the outside hears nothing at all.
+/// Spec 6: after 350 s the next packet from inside is answered with RST; the outside hears nothing
+/// at all.
 #[test]
 fn after_351_s_the_inside_gets_a_reset_and_the_outside_nothing() {
     let (mut sim, web, socket) = spoken_after(351, OUT);
@@ -121,7 +123,8 @@ fn a_datagram_after_351_s_begins_a_new_flow() {
     assert!(sim.drops.is_empty());
 }
 
-/// Nobody answers the SYN: its flow is forgotten 60 s after the last one, and its ports are free again.
+/// Nobody answers the SYN: its flow is forgotten 60 s after the last one, and its ports are free
+/// again.
 #[test]
 fn a_half_open_connection_is_forgotten_after_60_s() {
     let silent = (Ipv4Addr::new(203, 0, 113, 99), 443);

@@ -1,5 +1,6 @@
-//! Connection tracking of security groups end to end (spec 4.4): everything through a Hyperplane ENI is tracked, so what
-//! was let in stays; ICMP always is; other protocols for 600 s; network ACLs know nothing of it and cut at once.
+//! Connection tracking of security groups end to end (spec 4.4): everything through a Hyperplane
+//! ENI is tracked, so what was let in stays; ICMP always is; other protocols for 600 s; network
+//! ACLs know nothing of it and cut at once.
 
 use super::*;
 use crate::vpc::{EniIx, VpcIx};
@@ -29,7 +30,8 @@ fn shut() -> String {
     format!("{}ingress = []\n{}", &text[..begin], &text[end..])
 }
 
-/// Surprise 9, spec 4.4: with every rule of both groups gone, what was tracked goes on, and nothing new begins.
+/// Surprise 9, spec 4.4: with every rule of both groups gone, what was tracked goes on, and nothing
+/// new begins.
 #[test]
 fn with_all_rules_gone_tracked_flows_go_on_and_nothing_begins() {
     let mut sim = Sim::new(&open(), 1);
