@@ -1,4 +1,4 @@
-//! Gateway endpoints: a route and nothing more (spec 7.1; surprise 12).
+//! Tests gateway endpoints: a route and nothing more (spec 7.1; surprise 12).
 
 use super::world::*;
 use crate::flow::Space;
@@ -59,7 +59,7 @@ fn only_tcp_and_icmp_echo() {
     assert_eq!(world.refuses(&timestamp), Reason::IcmpUnsupported);
 }
 
-/// Surprise 12: the route does not help where the group does not let the packet out.
+/// Surprise 12: the route does not help if the group does not let the packet out.
 #[test]
 fn the_enis_groups_must_allow_the_public_addresses() {
     let rule = r#"{ protocol = "tcp", ports = "443", to = "0.0.0.0/0" },"#;
@@ -95,7 +95,7 @@ fn a_route_of_the_users_wins_if_it_is_as_specific() {
     assert!(!by_nat(&lab("192.0.0.0/16"), BUCKET), "less specific");
 }
 
-/// Its subnet's ACL, and no other.
+/// The ACL of its subnet judges, and no other.
 #[test]
 fn the_acl_of_the_enis_subnet_is_asked_both_ways() {
     let marked = "id = \"subnet-a\"\nvpc = \"vpc\"\n";
@@ -118,7 +118,7 @@ fn the_acl_of_the_enis_subnet_is_asked_both_ways() {
     world.connects(world.task("web", 1), 1, (BUCKET, 443));
 }
 
-/// A reload that takes the endpoint away: its flows would leave from another address, so they end.
+/// After a reload without the endpoint its flows would leave from another address, so they end.
 #[test]
 fn flows_move_when_the_endpoint_goes() {
     let mut world = World::new(&with_endpoint());

@@ -1,4 +1,4 @@
-//! Source translation: two levels in one rewrite, ports, limits, gateways that do not work.
+//! Tests source translation: two levels in one rewrite, ports, limits, gateways that do not work.
 
 use super::world::*;
 use crate::flow::Space;
@@ -112,7 +112,7 @@ fn other_protocols_pass_inside_the_vpc_and_not_a_nat_gateway() {
     let (out, link) = world.opens(&other(47, one, DB));
     assert_eq!((out.protocol, out.src), (Protocol::Other(47), ENI_A));
     assert_eq!(world.comes_back(link, &answer(out)).dst, one);
-    // Without ports there is one place per destination.
+    // A protocol without ports has one lease per destination.
     assert_eq!(world.refuses(&other(47, three, DB)), Reason::EniPortsExhausted);
 }
 

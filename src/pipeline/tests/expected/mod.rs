@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A world, and what its engine's counters and tables must be.
+/// A world, with the expected counters and tables of its engine.
 pub(super) struct Ledger {
     pub(super) world: World,
     expected: BTreeMap<String, i64>,
@@ -47,7 +47,7 @@ impl Ledger {
         ledger
     }
 
-    /// Does something, with these changes and no other.
+    /// Runs an action that must have these changes and no other.
     #[track_caller]
     pub(super) fn step<T>(
         &mut self,
@@ -66,7 +66,7 @@ impl Ledger {
         done
     }
 
-    /// A task sends.
+    /// Sends a task's packet.
     #[track_caller]
     pub(super) fn sends(&mut self, bytes: &[u8], changes: &str) -> Seen {
         let what = format!("a packet of task {}", source(bytes));
@@ -75,14 +75,14 @@ impl Ledger {
         })
     }
 
-    /// A task sends, and the packet is dropped in silence.
+    /// Sends a task's packet that is dropped without an answer.
     #[track_caller]
     pub(super) fn loses(&mut self, bytes: &[u8], reason: Reason, changes: &str) {
         let seen = self.sends(bytes, changes);
         assert_eq!((seen.reason(), seen.bytes.len()), (Some(reason), 0));
     }
 
-    /// A packet comes from a VPC or the internet.
+    /// Sends a packet from a VPC or the internet.
     #[track_caller]
     pub(super) fn arrives(&mut self, link: Link, bytes: &[u8], changes: &str) -> Seen {
         let what = format!("a packet from {link:?}");
@@ -92,14 +92,14 @@ impl Ledger {
         })
     }
 
-    /// A packet comes from a VPC or the internet, and is dropped in silence.
+    /// Sends a packet from a VPC or the internet that is dropped without an answer.
     #[track_caller]
     pub(super) fn keeps_out(&mut self, link: Link, bytes: &[u8], reason: Reason, changes: &str) {
         let seen = self.arrives(link, bytes, changes);
         assert_eq!((seen.reason(), seen.bytes.len()), (Some(reason), 0));
     }
 
-    /// Time passes, and then a sweep.
+    /// Advances the clock, and sweeps.
     #[track_caller]
     pub(super) fn sweeps_after(&mut self, seconds: u64, changes: &str) {
         self.step(&format!("a sweep {seconds} s later"), changes, |world| {
@@ -108,13 +108,13 @@ impl Ledger {
         });
     }
 
-    /// Another configuration.
+    /// Applies another configuration.
     #[track_caller]
     pub(super) fn reloads(&mut self, text: &str, changes: &str) {
         self.step("a reload", changes, |world| world.reload(text));
     }
 
-    /// A TCP handshake; returns the SYN as it reached its destination.
+    /// Completes a TCP handshake; returns the SYN as it reached its destination.
     #[track_caller]
     pub(super) fn connects(
         &mut self,
@@ -153,7 +153,7 @@ impl Ledger {
     }
 }
 
-/// Takes out what must follow from the rest, after looking whether it does.
+/// Removes counts that must follow from the rest, after checking that they do.
 #[track_caller]
 fn check_redundant(census: &mut Census) {
     let counts = &mut census.0;
@@ -177,7 +177,7 @@ fn check_redundant(census: &mut Census) {
 }
 
 impl World {
-    /// All that the engine knows, as `egret flows` and `egret drops` show it.
+    /// Returns the whole state of the engine, as `egret flows` and `egret drops` show it.
     fn shown(&self) -> String {
         let history = History::new(Arc::new(self.snapshot.clone()));
         let names = EarlierNames::new(&history, &self.snapshot);

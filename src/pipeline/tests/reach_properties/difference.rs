@@ -1,10 +1,10 @@
-//! The difference of two answers holds the packets that pass by one of them only: those, and no
-//! others.
+//! Checks that the difference of two answers contains the packets that pass by one of them only:
+//! those, and no others.
 
 use super::*;
 use crate::pipeline::reach::{Answered, Changed, ChangedSide, Difference, difference};
 
-/// A question about a lab and about one that differs from it a little.
+/// A question about a lab and about a slightly different one.
 struct Pair {
     before: Asked,
     after: Asked,
@@ -46,7 +46,7 @@ fn passes(asked: &Asked, packet: &Packet) -> bool {
     judge(&asked.world, &asked.snapshot, asked.question.service, packet).is_none()
 }
 
-/// Draws a packet of a change, as either side has it.
+/// Draws a packet of a change, as each side has it.
 fn members(changed: &Changed, draw: &mut Draw<'_>) -> [Packet; 2] {
     let (protocol, port) = protocol_and_port(&changed.ports, draw);
     let to = draw.from(&changed.destinations).unwrap();
@@ -191,7 +191,7 @@ proptest! {
         let mut swapped: Vec<Changed> = back.changes.into_iter().map(swap).collect();
         let key = |changed: &Changed| (changed.before.class, changed.after.class);
         swapped.sort_by_key(key);
-        // Attachments follow the order of either side.
+        // Attachments have the order of one side.
         for changed in &mut swapped {
             sort_attachments(changed);
         }

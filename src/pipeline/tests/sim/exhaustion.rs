@@ -1,4 +1,4 @@
-//! Every port of a destination taken: others are unaffected, nothing leaks, and what comes free is
+//! Takes every port of a destination: others are unaffected, nothing leaks, and freed ports are
 //! used (checklist 5.2 to 5.4).
 
 use super::*;
@@ -25,7 +25,7 @@ fn a_full_destination_refuses_one_more_and_another_one_works() {
     assert_eq!(sim.leased(), (8, 8), "a refused SYN keeps no port of the ENI");
     sim.connected(web, 40_020, (Ipv4Addr::new(203, 0, 113, 11), 443));
     sim.connected(web, 40_021, LOCAL);
-    // Those that wait get through by themselves as soon as others have closed.
+    // Connections that wait succeed as soon as others have closed.
     open.iter().for_each(|socket| sim.close(web, *socket));
     sim.run();
     for socket in waiting {
@@ -50,7 +50,7 @@ fn a_hundred_times_the_limit_in_churn_leaks_nothing() {
             assert_eq!(sim.state(web, socket), State::Open);
             sim.close(web, socket);
         }
-        // Closed for two seconds, and swept.
+        // Two seconds after closing, the flows are swept.
         sim.run_for(seconds(3));
         assert_eq!(sim.leased(), (0, 0));
         ports.extend(sim.host(EXAMPLE).sockets.keys().map(|(_, peer)| peer.port()));
