@@ -1,4 +1,4 @@
-//! Rules, routes and lists in the syntax of the lab file.
+//! Writes rules, routes and lists in the syntax of the lab file.
 
 use crate::explain::names;
 use crate::explain::packet::protocol_word;
@@ -69,7 +69,7 @@ pub(super) fn route(
     }
 }
 
-/// Returns the lab file's word for a target; none for one that no change leads to.
+/// Returns the lab file's word for a target; `None` for one that no change uses.
 pub(super) fn target_id<'s>(
     target: &Target,
     table: RouteTableIx,
