@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Straight from RFC 1071, section 4.1.
+    /// Computes the sum by the code of RFC 1071, section 4.1.
     fn slow_sum(bytes: &[u8]) -> u16 {
         let mut sum: u32 = 0;
         for pair in bytes.chunks(2) {

@@ -112,9 +112,6 @@ pub(super) fn check_ip_header(bytes: &[u8]) -> Result<(usize, usize), Malformed>
 ///
 /// A super-packet may come without a partial checksum: the kernel computes the segments' checksums
 /// in either case.
-///
-/// A super-packet may come without a partial checksum: the kernel computes the segments' checksums
-/// anyhow.
 #[inline]
 pub(super) fn vnet_agrees(
     vnet: VnetHeader,

@@ -33,10 +33,6 @@ impl Rewrite {
     /// Ports and identifiers are written if the packet has them: not in later fragments, other
     /// protocols, and ICMP messages other than echo. A partial L4 checksum is the folded
     /// pseudo-header sum, which does not cover ports.
-    ///
-    /// Ports and identifiers are written where the packet has them: not in later fragments, other
-    /// protocols, and ICMP messages other than echo. A partial L4 checksum is the folded
-    /// pseudo-header sum, which ports are no part of.
     #[inline]
     pub fn apply(self, packet: &mut Packet<'_>) {
         let addresses = rewrite_ip_header(packet, self.src, self.dst, self.decrement_ttl);

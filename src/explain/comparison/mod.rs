@@ -33,7 +33,7 @@ pub struct Comparison {
 /// service, and returns whether the answer is still wanted.
 ///
 /// # Errors
-/// [`Interrupted`] once `goes_on` is false.
+/// [`AskError::Interrupted`] once `goes_on` is false.
 pub fn compare(
     before: &Snapshot,
     after: &Snapshot,

@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 pub(super) const BUCKET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 const ENDPOINT: Link = Link::Endpoint(GatewayEndpointIx(0));
 
-/// The lab of all tests, with an endpoint that adds its route to the connector's table.
+/// Returns the lab of all tests, with an endpoint that adds its route to the connector's table.
 pub(super) fn with_endpoint() -> String {
     LAB.to_owned()
         + r#"

@@ -92,7 +92,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// Spec 2.2.
+    /// Sends by App Runner's own egress (spec 2.2).
     fn app_runner_sends(&self) -> Answer {
         if SERVED.contains(&self.ask.to.to_string().as_str()) {
             return Ok((Place::Services, None));
@@ -179,7 +179,7 @@ impl<'a> Oracle<'a> {
         self.deliver(sender, Some(there), Target::Local)
     }
 
-    /// Spec 7.1.
+    /// Delivers by a gateway endpoint (spec 7.1).
     fn through_endpoint(&self, sender: Sender<'_>, id: String) -> Answer {
         if !matches!(self.ask.protocol, Protocol::Tcp | Protocol::Icmp) {
             return Err(Reason::EndpointProtocol);
@@ -204,8 +204,9 @@ impl<'a> Oracle<'a> {
         self.deliver(sender, Some(there), Target::Peering(id.to_owned()))
     }
 
-    /// Spec 6, 13: in by its subnet's ACL, out by its subnet's own table and ACL; then 1:1 at the
-    /// internet gateway, or on like any other sender of the VPC, with its private address.
+    /// Sends by a NAT gateway (spec 6, 13): in by its subnet's ACL, out by its subnet's own table
+    /// and ACL; then 1:1 at the internet gateway, or on like any other sender of the VPC, with its
+    /// private address.
     fn through_gateway(&self, eni: Sender<'a>, id: &str, stays: bool) -> Answer {
         let gateway = self.lab.spec.nat_gateways.iter().find(|n| n.id.value == id).unwrap();
         let own = self.subnet(&gateway.subnet.value);
