@@ -64,7 +64,6 @@ pub struct GatewaySpan {
     pub public: Option<Ipv4Addr>,
 }
 
-/// Makes the explanation of a class.
 pub(super) fn class_explanation(
     class: &Class,
     packet: Explanation,

@@ -36,7 +36,6 @@ pub(super) enum Place {
 pub(super) enum WantedPorts {
     /// The ports on which the destination listens, of TCP or UDP or of both.
     Listening(Option<Protocol>),
-    /// These ports.
     These(Ports),
 }
 

@@ -98,7 +98,6 @@ pub(super) fn named_steps(evidence: &Evidence, snapshot: &Snapshot) -> Vec<Named
     (0..).zip(&evidence.steps).map(|(i, s)| step(evidence, i, s, snapshot)).collect()
 }
 
-/// Returns the explanation of the evidence.
 pub(super) fn explanation(evidence: &Evidence, snapshot: &Snapshot) -> Explanation {
     let reason = evidence.denial.map(|d| d.reason);
     let outside = arrival(evidence).filter(|outside| !is_not_chosen(outside.src));

@@ -351,7 +351,6 @@ pub(super) fn evidence_of(class: &Class) -> Evidence {
     Evidence { denial: class.denial, ..class.sample.clone() }
 }
 
-/// Returns the subnet of an attachment.
 pub(super) fn subnet_of(attachment: Attachment, snapshot: &Snapshot) -> Option<String> {
     let Attachment::Eni(eni) = attachment else { return None };
     Some(names::subnet_id(snapshot, snapshot.eni(eni).subnet).to_owned())

@@ -16,7 +16,6 @@ pub(super) enum Resolution {
     Found(Found),
     /// A name without an address.
     NotResolved {
-        /// The name.
         name: String,
         /// The reason why it has none.
         why: Unresolved,

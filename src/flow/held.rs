@@ -27,7 +27,6 @@ pub struct HeldFragment<W> {
     pub bytes: Box<[u8]>,
 }
 
-/// The held fragments.
 #[derive(Debug)]
 pub(super) struct HeldFragments<W> {
     datagrams: HashMap<DatagramKey, Vec<Fragment<W>>, FixedState>,

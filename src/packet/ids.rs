@@ -15,7 +15,6 @@ pub(super) enum Ids {
     Request,
     /// The identifier of an echo reply: `dport`.
     Reply,
-    /// None of them.
     None,
 }
 

@@ -39,7 +39,6 @@ pub(super) enum Purpose<'a> {
 pub(super) struct Choice {
     /// The ENI's private address.
     pub(super) eni_address: Ipv4Addr,
-    /// The ENI's port.
     pub(super) eni_port: u16,
     /// The chosen one of a NAT gateway's addresses, by its position.
     pub(super) nat_position: usize,

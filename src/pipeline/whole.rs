@@ -12,7 +12,6 @@ use crate::packet::{IcmpKind, Packet};
 use crate::vpc::Snapshot;
 use std::sync::Arc;
 
-/// Judges a packet.
 #[inline]
 pub(super) fn judge<R: Recorder>(context: &mut Context<'_, R>, packet: &mut Packet<'_>) -> Verdict {
     let key = context.key(packet);

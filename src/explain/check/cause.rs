@@ -13,13 +13,9 @@ use ipnetwork::Ipv4Network;
 /// The one property in which packets differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Apart {
-    /// The port of the ENI.
     EniPort,
-    /// The port of the NAT gateway.
     GatewayPort(NatGatewayIx),
-    /// The address of the ENI.
     EniAddress(EniIx),
-    /// The address of the NAT gateway.
     GatewayAddress(NatGatewayIx),
 }
 

@@ -265,7 +265,6 @@ impl Subject<'_> {
         self.connector.title()
     }
 
-    /// Makes a warning.
     pub(super) fn warning(
         &self,
         rule: &'static str,

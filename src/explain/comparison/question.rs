@@ -126,7 +126,6 @@ fn answered(asked: &Asked) -> Answered<'_> {
     Answered { snapshot: &asked.snapshot, answer: &asked.answer }
 }
 
-/// Lists the attachments of an answer.
 pub(super) fn attachments(answer: &reach::Answer) -> Vec<Attachment> {
     let mut all: Vec<Attachment> = Vec::new();
     for at in answer.classes.iter().flat_map(|class| &class.attachments) {

@@ -36,7 +36,6 @@ impl<'c> Sources<'c> {
         Self { before: Source::new(&changes.before), after: Source::new(&changes.after) }
     }
 
-    /// Returns the names of a change's attachments.
     pub(super) fn attachments(&self, changed: &Changed) -> Attachments {
         let before = changed.before.attachments.iter();
         let both = before.zip(&changed.after.attachments);

@@ -9,7 +9,6 @@ use crate::vpc::{
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 
-/// A change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// Adds rules to a security group.

@@ -96,7 +96,6 @@ impl<'a> Failing<'a> {
         }
     }
 
-    /// Lists the subnets of the connector.
     pub(super) fn connector_subnets(&self) -> &'a [SubnetIx] {
         self.connector().map_or(&[], |ix| &self.snapshot.connector(ix).subnets)
     }

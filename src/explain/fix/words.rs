@@ -14,7 +14,6 @@ pub(super) fn quoted(words: impl IntoIterator<Item = String>) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns a rule of a group.
 pub(super) fn group_rule(
     rule: &SecurityGroupRule,
     direction: Direction,
@@ -56,7 +55,6 @@ fn traffic(traffic: &TrafficMatch) -> String {
     }
 }
 
-/// Returns a route.
 pub(super) fn route(
     destination: &str,
     target: &Target,

@@ -10,7 +10,6 @@ use crate::vpc::{
 pub(in crate::explain) struct Alike {
     /// One that stands for all.
     pub(in crate::explain) first: ServiceIx,
-    /// Their names.
     pub(in crate::explain) names: Vec<String>,
 }
 

@@ -15,7 +15,6 @@ use std::rc::Rc;
 
 /// The packets that the ENI's groups admit.
 pub(super) struct Egress {
-    /// Its number.
     pub(super) number: usize,
     /// The admitted ports by rule, in the order of the ports.
     pub(super) admitted: Vec<(RuleRef, Ranges)>,

@@ -66,7 +66,6 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Returns the evidence for a packet.
     pub(super) fn evidence(&self, packet: &Packet) -> Evidence {
         let mut steps: Vec<Step> = Vec::new();
         let walked = walk::walk(&mut self.evaluation(packet, &mut steps));

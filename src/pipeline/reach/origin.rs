@@ -35,7 +35,6 @@ impl Origin {
         Self { attachment, task, addresses, ports }
     }
 
-    /// Returns the ENI.
     pub(super) fn eni(&self) -> Option<EniIx> {
         self.task.eni
     }

@@ -96,7 +96,6 @@ impl Stretch {
         }
     }
 
-    /// Returns the outcomes for these ports.
     pub(super) fn of(&self, ports: &Ranges) -> Outcomes {
         let denied = self.outcomes.denied.iter();
         let denied = denied.map(|(denial, ranges)| (*denial, ranges.intersection(ports)));

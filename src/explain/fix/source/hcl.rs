@@ -23,7 +23,6 @@ impl Item {
     }
 }
 
-/// Writes a block.
 pub(super) fn block(head: &str, body: &[Item]) -> String {
     let mut text = String::new();
     write_block(&mut text, 0, head, body);
