@@ -57,8 +57,8 @@ impl From<Interrupted> for AskError {
     }
 }
 
-/// Answers the user's question. `goes_on` is called again and again, and returns whether the answer
-/// is still wanted.
+/// Answers the user's question. `goes_on` is called repeatedly, and returns whether the answer is
+/// still wanted.
 ///
 /// # Errors
 /// The fault in the question and how to correct it; or [`AskError::Interrupted`].

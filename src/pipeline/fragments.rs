@@ -136,7 +136,7 @@ pub(super) fn count_unclaimed(moment: &Moment<'_>, held: HeldFragment<ReadFrom>)
 
 /// The flow of a fragment.
 enum Found<'a> {
-    /// Of this configuration.
+    /// By an entry that may be used unchanged.
     Current(Ref<'a, FlowKey, FlowEntry<FlowOutcome>>),
     /// Of an older configuration.
     Stale(Arc<Flow>),

@@ -28,7 +28,7 @@ pub fn check(lab: &Lab) -> Vec<Diagnostic> {
     check_saying(lab, &mut |_| {})
 }
 
-/// Checks a lab; `says` is called again and again with the name of the connector whose packets are
+/// Checks a lab; `says` is called repeatedly with the name of the connector whose packets are
 /// judged.
 pub fn check_saying(lab: &Lab, says: &mut dyn FnMut(&str)) -> Vec<Diagnostic> {
     let mut found = lab.lint();

@@ -47,8 +47,8 @@ pub(super) struct Subject<'a> {
 }
 
 /// Makes the views of every connector, one for those with equal attachments. A connector that no
-/// service uses yet is judged with the attachments of its first service. `says` is called again and
-/// again with the name of the connector.
+/// service uses yet is judged with the attachments of its first service. `says` is called
+/// repeatedly with the name of the connector.
 pub(super) fn all(snapshot: &Snapshot, spec: &Spec, says: &mut dyn FnMut(&str)) -> Vec<View> {
     let snapshot = &with_unused_connectors(snapshot);
     let services = snapshot.parts().services.iter().enumerate();

@@ -29,7 +29,7 @@ pub struct Comparison {
     pub names: Vec<NameRow>,
 }
 
-/// Compares two configurations. `goes_on` is called again and again with the name of the present
+/// Compares two configurations. `goes_on` is called repeatedly with the name of the present
 /// service, and returns whether the answer is still wanted.
 ///
 /// # Errors

@@ -45,7 +45,7 @@ pub fn name_errors(snapshot: &Snapshot, expectations: &Expectations) -> Diagnost
     expectations.errors(resolver.faults)
 }
 
-/// Tests expectations. `goes_on` is called again and again with the number of expectations that are
+/// Tests expectations. `goes_on` is called repeatedly with the number of expectations that are
 /// tested, and returns whether the result is still wanted.
 ///
 /// # Errors

@@ -91,7 +91,7 @@ pub fn services(words: &[String], snapshot: &Snapshot) -> Result<Vec<ServiceIx>,
     words.iter().map(find).collect()
 }
 
-/// Answers the user's question. `goes_on` is called again and again with the name of the present
+/// Answers the user's question. `goes_on` is called repeatedly with the name of the present
 /// service, and returns whether the answer is still wanted.
 ///
 /// # Errors

@@ -63,7 +63,7 @@ pub struct Filter {
     pub destinations: Vec<Ipv4Network>,
     /// The servers' port.
     pub port: Option<u16>,
-    /// The only kind of record that is wanted.
+    /// The only kind of record that is wanted; `None`: all.
     pub only: Option<Only>,
 }
 

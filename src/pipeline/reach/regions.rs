@@ -22,7 +22,7 @@ pub struct Region {
 }
 
 /// Splits the destinations and ports of the classes that count into regions. `goes_on` is called
-/// again and again, and returns whether the result is still wanted.
+/// repeatedly, and returns whether the result is still wanted.
 ///
 /// # Errors
 /// [`Interrupted`] once `goes_on` is false.

@@ -171,7 +171,7 @@ fn a_nat_gateway_drops_every_fragment_of_tcp_and_icmp() {
     }
 }
 
-/// Pushes a fragment, and those that waited for it, and returns the results: in the worker's way.
+/// Pushes a fragment, and those that waited for it, and returns the results, as the worker does.
 fn push_all(world: &World, device: Device, fragment: &[u8]) -> Vec<Seen> {
     let mut seen = vec![world.push(device, fragment, VnetHeader::default())];
     if let Some(datagram) = seen[0].releases {
