@@ -8,11 +8,11 @@ use crate::explain::asking::{AskError, Asking, ask};
 use crate::pipeline::reach::Tasks;
 use std::rc::Rc;
 
-/// The most failing expectations of one run for which a change is searched, which takes far longer
-/// than an answer.
+/// The most failing expectations of one run for which egret looks for a change, which takes far
+/// longer than an answer.
 pub const MOST_FIXES: usize = 5;
 
-/// Searches a change that lets the first failing packets of an expectation pass, for the first
+/// Looks for a change that lets the first failing packets of an expectation pass, for the first
 /// `left` expectations with such packets; counts `left` down. With a source, the changes are
 /// written for it.
 ///
@@ -71,7 +71,7 @@ mod tests {
 
     const THREE_AZ: &str = include_str!("../../../examples/three-az.toml");
 
-    /// Tests expectations about a lab, and searches this many changes.
+    /// Tests expectations about a lab, and looks for this many changes.
     fn tested<'e>(
         (lab, source): (&Lab, Option<&Source>),
         expectations: &'e Expectations,

@@ -36,7 +36,7 @@ pub struct TestedRow {
     seen_as: Vec<String>,
     note: Option<String>,
     ok: bool,
-    /// Limits of the verdicts.
+    /// Notes on what the verdicts do not cover.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
     failures: Vec<FailureRow>,
@@ -52,7 +52,7 @@ struct FailureRow {
     verdict: &'static str,
     message: String,
     explanation: SetExplanation,
-    /// The reason why no fix was searched.
+    /// The reason why no fix was searched for.
     #[serde(skip_serializing_if = "Option::is_none")]
     fix_left_out: Option<String>,
 }

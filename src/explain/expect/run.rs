@@ -115,7 +115,7 @@ impl<'a, 'e> Answers<'a, 'e> {
         Ok(failures)
     }
 
-    /// Lists the limits of the answers that were given, each once.
+    /// Lists notes on what the given answers do not cover, each once.
     fn notes(&self, of: &Resolved<'_>) -> Vec<String> {
         let mut notes = Vec::new();
         for answer in of.questions.iter().filter_map(|position| self.known.get(position)) {

@@ -20,7 +20,7 @@ pub struct Tested<'e> {
     pub expectation: &'e Expectation,
     /// The questions whose answers are not what is expected.
     pub failures: Vec<Failure>,
-    /// Limits of the verdicts, such as a destination where the lab has no host.
+    /// Notes on what the verdicts do not cover, such as a destination where the lab has no host.
     pub notes: Vec<String>,
     /// The results of real packets, if any were to be sent.
     pub live: Option<Live>,

@@ -156,8 +156,8 @@ fn has_endpoint(snapshot: &Snapshot, vpc: VpcIx, service: &str) -> bool {
     interfaces(snapshot, vpc).any(is_it)
 }
 
-/// Returns whether private names in a VPC need `enable_dns_hostnames` first; `None` if private
-/// names would also change where other names lead.
+/// Returns whether private names in a VPC need `enable_dns_hostnames` first; `None` if enabling
+/// them would also change where other names lead.
 fn lacks_hostnames(snapshot: &Snapshot, vpc: VpcIx) -> Option<bool> {
     let own = snapshot.vpc(vpc);
     if own.has_private_names() {

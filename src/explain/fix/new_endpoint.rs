@@ -157,8 +157,8 @@ impl NewGateway {
     }
 }
 
-/// Returns an address that AWS may give an interface in a subnet: the last free one, which other
-/// objects get last.
+/// Returns an address that AWS may give an interface in a subnet: the last free one, because
+/// other objects get the first ones.
 fn free_address(subnet: SubnetIx, snapshot: &Snapshot) -> Option<Ipv4Addr> {
     let own = snapshot.subnet(subnet);
     let (first, last) = (own.cidr.network().to_bits() + 4, own.cidr.broadcast().to_bits() - 1);

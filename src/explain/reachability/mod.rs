@@ -69,7 +69,7 @@ pub enum Reachability {
         to: String,
         /// One row for services with equal attachments.
         rows: Vec<ReacherRow>,
-        /// Limits of the rows: another address of the destination.
+        /// Notes on what the rows do not cover: another address of the destination.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
     },
